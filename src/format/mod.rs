@@ -1,0 +1,41 @@
+//! Formats that several mail systems speak: bytes in, [`Families`](crate::model::Families) out. Pure.
+
+mod buckets;
+pub mod number;
+pub mod prometheus;
+
+pub use buckets::Buckets;
+
+/// Why an answer gave nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// A page for people.
+    #[error("the answer is an HTML page, not metrics: a login page or a proxy's error; check the url")]
+    Html,
+    /// Nothing in it.
+    #[error("the answer has no metrics in it")]
+    Empty,
+    /// Not of the format.
+    #[error("the answer cannot be read: {0}")]
+    Malformed(String),
+    /// The server's own refusal, in an answer that says 200.
+    #[error("the server refused: {0}")]
+    Api(String),
+    /// The server's own refusal for want of a right, in an answer that says 200.
+    #[error("the server denied access: {0}")]
+    Denied(String),
+}
+
+/// Bytes of a server's own words in an error.
+const QUOTE_BYTES_MAX: usize = 200;
+
+/// A server's own words, fit for one line of a log.
+#[must_use]
+pub fn quote(text: &str) -> String {
+    let cut = (0..=QUOTE_BYTES_MAX.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+    let mut line: String = text[..cut].chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if cut < text.len() {
+        line.push('…');
+    }
+    line
+}

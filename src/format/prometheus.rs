@@ -1,0 +1,314 @@
+//! The Prometheus text format 0.0.4, and what of OpenMetrics 1.0 differs, as servers really write them.
+//!
+//! A line that cannot be read costs that line and is counted. Quotes inside a label value that the server did not escape
+//! are told by what follows: only `,` or `}` can stand behind a closing quote.
+
+use super::{Buckets, ReadError, number, quote};
+use crate::model::{Families, FamiliesBuilder, FamilyType, Repair};
+use memchr::{memchr, memchr2};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// Reads an exposition.
+///
+/// # Errors
+/// When not one line of it is a sample.
+pub fn read(body: String) -> Result<Families, ReadError> {
+    Families::read(body, |builder| {
+        let text = builder.body();
+        let mut reader = Reader { out: builder, family: "", kind: FamilyType::Unknown, pending: Pending::default() };
+        let mut first_bad = None;
+        for line in Lines(text) {
+            if reader.line(line).is_none() {
+                reader.out.forget_labels();
+                reader.out.repair(Repair::Unreadable);
+                first_bad.get_or_insert(line);
+            }
+        }
+        reader.flush();
+        match (reader.out.series(), first_bad) {
+            (0, Some(line)) => Err(ReadError::Malformed(format!("no line of it is a sample; the first is `{}`", quote(line)))),
+            (0, None) => Err(ReadError::Empty),
+            _ => Ok(()),
+        }
+    })
+}
+
+struct Lines<'a>(&'a str);
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let end = memchr(b'\n', self.0.as_bytes()).unwrap_or(self.0.len());
+        let line = &self.0[..end];
+        self.0 = self.0.get(end + 1..).unwrap_or_default();
+        Some(line.trim_ascii())
+    }
+}
+
+/// A label and its value; owned where an escape was resolved.
+type Label<'a> = (&'a str, Cow<'a, str>);
+
+/// Histograms of the current family, by their labels without `le`.
+#[derive(Default)]
+struct Pending<'a> {
+    places: HashMap<Vec<Label<'a>>, usize>,
+    buckets: Vec<(Vec<Label<'a>>, Buckets)>,
+}
+
+struct Reader<'b, 'a> {
+    out: &'b mut FamiliesBuilder<'a>,
+    family: &'a str,
+    kind: FamilyType,
+    pending: Pending<'a>,
+}
+
+impl<'a> Reader<'_, 'a> {
+    /// `None` when the line is neither a sample nor a comment.
+    fn line(&mut self, line: &'a str) -> Option<()> {
+        if line.is_empty() {
+            return Some(());
+        }
+        if let Some(comment) = line.strip_prefix('#') {
+            self.comment(comment);
+            return Some(());
+        }
+        self.sample(line)
+    }
+
+    fn comment(&mut self, comment: &'a str) {
+        let comment = comment.trim_ascii_start();
+        let Some((word, rest)) = comment.split_once([' ', '\t']) else { return };
+        let rest = rest.trim_ascii_start();
+        let (name, said) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
+        match word {
+            "HELP" => {
+                self.begin(name);
+                let help = if said.contains('\\') { self.out.own(&unescape(said)) } else { self.out.text(said) };
+                self.out.describe(Some(help), None);
+            }
+            "TYPE" => {
+                self.begin(name);
+                self.kind = family_type(said.trim_ascii());
+                self.out.describe(None, Some(self.kind));
+            }
+            _ => {}
+        }
+    }
+
+    /// Goes on with the family of this name, or begins it.
+    fn begin(&mut self, name: &'a str) {
+        if self.family == name {
+            return;
+        }
+        self.flush();
+        self.family = name;
+        self.kind = FamilyType::Unknown;
+        let name = self.out.text(name);
+        self.out.family(name, Default::default(), FamilyType::Unknown);
+    }
+
+    fn sample(&mut self, line: &'a str) -> Option<()> {
+        let end = line.bytes().position(|b| b == b'{' || b == b' ' || b == b'\t')?;
+        let (name, rest) = line.split_at(end);
+        if name.is_empty()
+            || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':')
+            || name.as_bytes()[0].is_ascii_digit()
+        {
+            return None;
+        }
+        let suffix = name.strip_prefix(self.family).filter(|_| !self.family.is_empty());
+        if self.kind == FamilyType::Histogram
+            && let Some(suffix @ ("_bucket" | "_sum" | "_count")) = suffix
+        {
+            return self.histogram(suffix, rest);
+        }
+        let rest = rest.trim_ascii_start();
+        let (labels, rest) = match rest.strip_prefix('{') {
+            Some(inside) => self.labels(inside)?,
+            None => (Vec::new(), rest),
+        };
+        let value = value(rest)?;
+        // OpenMetrics: `x_total` belongs to the counter `x`; `x_created` is no value of it.
+        let belongs = suffix == Some("") || (suffix == Some("_total") && self.kind == FamilyType::Counter);
+        if suffix == Some("_created") && self.kind != FamilyType::Unknown {
+            return Some(());
+        }
+        if !belongs {
+            self.begin(name);
+        }
+        for (name, value) in labels {
+            self.push_label(name, &value);
+        }
+        self.out.number(value);
+        Some(())
+    }
+
+    fn histogram(&mut self, suffix: &str, rest: &'a str) -> Option<()> {
+        let (mut labels, rest) = match rest.trim_ascii_start().strip_prefix('{') {
+            Some(inside) => self.labels(inside)?,
+            None => (Vec::new(), rest),
+        };
+        let value = value(rest)?;
+        let bound = match suffix {
+            "_bucket" => {
+                let at = labels.iter().position(|(name, _)| *name == "le")?;
+                Some(number::parse(labels.remove(at).1.as_bytes())?)
+            }
+            _ => None,
+        };
+        let buckets = self.pending.at(labels);
+        match (suffix, bound) {
+            ("_sum", _) => buckets.sum = Some(value),
+            ("_count", _) => buckets.count = Some(value),
+            (_, Some(bound)) => buckets.counts.push((bound, value)),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Ends a family: its histograms are complete now.
+    fn flush(&mut self) {
+        for (labels, buckets) in std::mem::take(&mut self.pending).buckets {
+            match buckets.finish() {
+                Ok((histogram, repair)) => {
+                    for (name, value) in labels {
+                        self.push_label(name, &value);
+                    }
+                    self.out.histogram(histogram);
+                    if let Some(repair) = repair {
+                        self.out.repair(repair);
+                    }
+                }
+                Err(repair) => self.out.repair(repair),
+            }
+        }
+    }
+
+    fn push_label(&mut self, name: &'a str, value: &Cow<'a, str>) {
+        let name = self.out.text(name);
+        let value = match value {
+            Cow::Borrowed(value) => self.out.text(value),
+            Cow::Owned(value) => self.out.own(value),
+        };
+        self.out.label(name, value);
+    }
+
+    /// Labels up to the closing brace, and what stands behind it.
+    fn labels(&mut self, mut rest: &'a str) -> Option<(Vec<Label<'a>>, &'a str)> {
+        let mut labels = Vec::new();
+        loop {
+            rest = rest.trim_start_matches([' ', '\t', ',']);
+            if let Some(behind) = rest.strip_prefix('}') {
+                return Some((labels, behind));
+            }
+            let (name, behind) = rest.split_at(memchr(b'=', rest.as_bytes())?);
+            let inside = behind[1..].trim_ascii_start().strip_prefix('"')?;
+            let (value, behind) = self.label_value(inside)?;
+            labels.push((name.trim_ascii_end(), value));
+            rest = behind;
+        }
+    }
+
+    /// A label value up to its closing quote, and what stands behind it.
+    fn label_value(&mut self, inside: &'a str) -> Option<(Cow<'a, str>, &'a str)> {
+        let bytes = inside.as_bytes();
+        let (mut at, mut bare_quotes, mut escapes) = (0, false, false);
+        loop {
+            at += memchr2(b'"', b'\\', &bytes[at..])?;
+            if bytes[at] == b'\\' && matches!(bytes.get(at + 1), Some(b'"' | b'\\' | b'n')) {
+                // `\"` closes the value when only the end of a label can follow: a server that escapes nothing wrote it.
+                let closes = bytes[at + 1] == b'"' && closes(&bytes[at + 2..]) && !has_quote_that_closes(&bytes[at + 2..]);
+                escapes = true;
+                at += if closes { 1 } else { 2 };
+                continue;
+            }
+            if bytes[at] == b'\\' {
+                self.out.repair(Repair::Unescaped);
+                escapes = true;
+                at += 1;
+                continue;
+            }
+            if closes(&bytes[at + 1..]) {
+                break;
+            }
+            bare_quotes = true;
+            at += 1;
+        }
+        if bare_quotes {
+            self.out.repair(Repair::Unescaped);
+        }
+        let value = &inside[..at];
+        let value = if escapes { Cow::Owned(unescape(value)) } else { Cow::Borrowed(value) };
+        Some((value, &inside[at + 1..]))
+    }
+}
+
+impl<'a> Pending<'a> {
+    fn at(&mut self, labels: Vec<Label<'a>>) -> &mut Buckets {
+        // Servers write one histogram after the other, so it is nearly always the last.
+        let place = match self.buckets.last() {
+            Some((last, _)) if *last == labels => self.buckets.len() - 1,
+            _ => *self.places.entry(labels.clone()).or_insert_with(|| {
+                self.buckets.push((labels, Buckets::default()));
+                self.buckets.len() - 1
+            }),
+        };
+        &mut self.buckets[place].1
+    }
+}
+
+/// Whether a quote before `behind` can be the closing one.
+fn closes(behind: &[u8]) -> bool {
+    matches!(behind.trim_ascii_start().first(), Some(b',' | b'}'))
+}
+
+fn has_quote_that_closes(rest: &[u8]) -> bool {
+    memchr::memchr_iter(b'"', rest).any(|at| closes(&rest[at + 1..]))
+}
+
+/// `\\`, `\"` and `\n` resolved; any other backslash stands for itself.
+fn unescape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let resolved = (c == '\\').then(|| match chars.peek() {
+            Some('\\') => Some('\\'),
+            Some('"') => Some('"'),
+            Some('n') => Some('\n'),
+            _ => None,
+        });
+        match resolved.flatten() {
+            Some(resolved) => {
+                chars.next();
+                out.push(resolved);
+            }
+            None => out.push(c),
+        }
+    }
+    out
+}
+
+/// The value of a sample; a timestamp or an exemplar behind it is not ours to pass on.
+fn value(rest: &str) -> Option<f64> {
+    let rest = rest.trim_ascii_start();
+    let (value, rest) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
+    let rest = rest.trim_ascii();
+    let timestamp = rest.split(['#', ' ']).next().unwrap_or_default();
+    (timestamp.is_empty() || number::parse(timestamp.as_bytes()).is_some()).then_some(())?;
+    number::parse(value.as_bytes())
+}
+
+fn family_type(word: &str) -> FamilyType {
+    match word {
+        "counter" => FamilyType::Counter,
+        "gauge" => FamilyType::Gauge,
+        "histogram" => FamilyType::Histogram,
+        "summary" => FamilyType::Summary,
+        _ => FamilyType::Unknown,
+    }
+}

@@ -1,0 +1,7 @@
+//! Postmeter polls mail servers' metrics APIs and reports them as OpenTelemetry: pushed by OTLP, pulled by Prometheus.
+//!
+//! The modules are the flow of the data: [`poll`] asks a mail server, [`source`] reads the answer into the words of
+//! [`model`].
+pub mod format;
+pub mod model;
+pub mod source;

@@ -1,0 +1,341 @@
+//! What a mail server said, in its own words: families of series over the body that they were read from.
+//!
+//! # Positions, not copies
+//!
+//! A poll can bring a million series. Names, labels and help texts are positions in the body, kept once; what had to be
+//! repaired stands in a second text behind it. So a reading costs 16 bytes a label and 16 a sample beyond its body,
+//! and it can be kept, shared and sent without a lifetime.
+
+use super::{Histogram, Repair, Repairs};
+
+/// A piece of text of a reading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Text {
+    start: u32,
+    len: u32,
+}
+
+/// What a family says that it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FamilyType {
+    /// Only rises.
+    Counter,
+    /// A reading.
+    Gauge,
+    /// Cumulative buckets.
+    Histogram,
+    /// Quantiles.
+    Summary,
+    /// Not said, or a word that no format knows.
+    #[default]
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Family {
+    name: Text,
+    help: Text,
+    kind: FamilyType,
+    first: u32,
+    end: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    labels: u32,
+    labels_len: u16,
+    is_histogram: bool,
+    bits: u64,
+}
+
+/// A value of a native series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// A counter, a gauge, or something untyped.
+    Number(f64),
+    /// A distribution.
+    Histogram(&'a Histogram),
+}
+
+/// Families of series, as one answer gave them.
+#[derive(Debug, Default)]
+pub struct Families {
+    body: String,
+    mended: String,
+    families: Vec<Family>,
+    samples: Vec<Sample>,
+    labels: Vec<(Text, Text)>,
+    histograms: Vec<Histogram>,
+    repairs: Repairs,
+    /// Where the next page begins, where the server says that there is one.
+    pub next_offset: Option<u64>,
+}
+
+impl Families {
+    /// All families, in the order in which the server sent them.
+    pub fn iter(&self) -> impl Iterator<Item = FamilyRef<'_>> {
+        self.families.iter().map(|family| FamilyRef { of: self, family })
+    }
+
+    /// The families of this name: one in a sound answer.
+    pub fn named<'a>(&'a self, name: &str) -> impl Iterator<Item = FamilyRef<'a>> {
+        self.iter().filter(move |family| family.name() == name)
+    }
+
+    /// How many series there are.
+    #[must_use]
+    pub fn series(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// What had to be mended while reading.
+    #[must_use]
+    pub fn repairs(&self) -> &Repairs {
+        &self.repairs
+    }
+
+    /// Counts a repair that was made before reading.
+    pub fn repair(&mut self, repair: Repair) {
+        self.repairs.count(repair);
+    }
+
+    /// How long the body is.
+    #[must_use]
+    pub fn body_len(&self) -> usize {
+        self.body.len()
+    }
+
+    fn text(&self, text: Text) -> &str {
+        let (start, len) = (text.start as usize, text.len as usize);
+        let whole = match start.checked_sub(self.body.len()) {
+            Some(behind) => self.mended.get(behind..behind + len),
+            None => self.body.get(start..start + len),
+        };
+        whole.unwrap_or_default()
+    }
+}
+
+/// One family of a reading.
+#[derive(Clone, Copy)]
+pub struct FamilyRef<'a> {
+    of: &'a Families,
+    family: &'a Family,
+}
+
+impl<'a> FamilyRef<'a> {
+    /// Its name, as the server wrote it.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        self.of.text(self.family.name)
+    }
+
+    /// Its help text; empty when there was none.
+    #[must_use]
+    pub fn help(&self) -> &'a str {
+        self.of.text(self.family.help)
+    }
+
+    /// What it says that it is.
+    #[must_use]
+    pub fn kind(&self) -> FamilyType {
+        self.family.kind
+    }
+
+    /// Its series.
+    pub fn samples(&self) -> impl ExactSizeIterator<Item = SampleRef<'a>> + use<'a> {
+        let of = self.of;
+        let range = self.family.first as usize..self.family.end as usize;
+        of.samples.get(range).unwrap_or_default().iter().map(move |sample| SampleRef { of, sample })
+    }
+}
+
+/// One series of a family, with its value.
+#[derive(Clone, Copy)]
+pub struct SampleRef<'a> {
+    of: &'a Families,
+    sample: &'a Sample,
+}
+
+impl<'a> SampleRef<'a> {
+    /// Label names and values, in the server's order.
+    pub fn labels(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + use<'a> {
+        let of = self.of;
+        let first = self.sample.labels as usize;
+        let labels = of.labels.get(first..first + usize::from(self.sample.labels_len)).unwrap_or_default();
+        labels.iter().map(move |(name, value)| (of.text(*name), of.text(*value)))
+    }
+
+    /// The value of this label.
+    #[must_use]
+    pub fn label(&self, name: &str) -> Option<&'a str> {
+        self.labels().find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn value(&self) -> Value<'a> {
+        if self.sample.is_histogram {
+            let index = usize::try_from(self.sample.bits).unwrap_or(usize::MAX);
+            return self.of.histograms.get(index).map_or(Value::Number(f64::NAN), Value::Histogram);
+        }
+        Value::Number(f64::from_bits(self.sample.bits))
+    }
+
+    /// The value of a scalar series.
+    #[must_use]
+    pub fn number(&self) -> Option<f64> {
+        match self.value() {
+            Value::Number(n) => Some(n),
+            Value::Histogram(_) => None,
+        }
+    }
+}
+
+/// Builds [`Families`] while a reader walks over the body.
+#[derive(Debug)]
+pub struct FamiliesBuilder<'a> {
+    body: &'a str,
+    out: Families,
+}
+
+/// A label value is cut behind this many bytes, as Prometheus servers with a limit commonly are set to refuse more.
+pub const LABEL_VALUE_BYTES_MAX: usize = 2048;
+/// Labels of one series beyond this are a fault of the answer.
+pub const LABELS_PER_SERIES_MAX: usize = 64;
+
+impl<'a> FamiliesBuilder<'a> {
+    /// Starts over a body. Its length must fit into 32 bits; body limits see to that.
+    #[must_use]
+    pub fn new(body: &'a str) -> Self {
+        Self { body, out: Families::default() }
+    }
+
+    /// The body that is read.
+    #[must_use]
+    pub fn body(&self) -> &'a str {
+        self.body
+    }
+
+    /// The position of `piece`, which must be a part of the body, or is kept beside it.
+    pub fn text(&mut self, piece: &str) -> Text {
+        let start = (piece.as_ptr() as usize).wrapping_sub(self.body.as_ptr() as usize);
+        if start < self.body.len() && start + piece.len() <= self.body.len() {
+            return Text { start: start as u32, len: piece.len() as u32 };
+        }
+        self.own(piece)
+    }
+
+    /// Keeps a piece of text that does not stand in the body as it is.
+    pub fn own(&mut self, piece: &str) -> Text {
+        let start = self.body.len() + self.out.mended.len();
+        self.out.mended.push_str(piece);
+        Text { start: start as u32, len: piece.len() as u32 }
+    }
+
+    /// Begins a family; series added from here on belong to it.
+    pub fn family(&mut self, name: Text, help: Text, kind: FamilyType) {
+        let at = self.out.samples.len() as u32;
+        self.out.families.push(Family { name, help, kind, first: at, end: at });
+    }
+
+    /// Says more of the family that was begun last.
+    pub fn describe(&mut self, help: Option<Text>, kind: Option<FamilyType>) {
+        if let Some(family) = self.out.families.last_mut() {
+            family.help = help.unwrap_or(family.help);
+            family.kind = kind.unwrap_or(family.kind);
+        }
+    }
+
+    /// Adds a label to the series that is added next.
+    pub fn label(&mut self, name: Text, value: Text) {
+        let mut value = value;
+        if value.len as usize > LABEL_VALUE_BYTES_MAX {
+            let cut = floor_char_boundary(self.read(value), LABEL_VALUE_BYTES_MAX);
+            value.len = cut as u32;
+            self.out.repairs.count(Repair::LabelTooLong);
+        }
+        self.out.labels.push((name, value));
+    }
+
+    /// Forgets labels that were added for a series that turned out to be broken.
+    pub fn forget_labels(&mut self) {
+        let kept = self.out.samples.last().map_or(0, |s| s.labels as usize + usize::from(s.labels_len));
+        self.out.labels.truncate(kept);
+    }
+
+    /// Adds a scalar series with the labels since the last one.
+    pub fn number(&mut self, value: f64) {
+        self.push(false, value.to_bits());
+    }
+
+    /// Adds a distribution with the labels since the last series.
+    pub fn histogram(&mut self, histogram: Histogram) {
+        let index = self.out.histograms.len() as u64;
+        self.out.histograms.push(histogram);
+        self.push(true, index);
+    }
+
+    /// Says that the next page begins at this record.
+    pub fn next_page(&mut self, offset: u64) {
+        self.out.next_offset = Some(offset);
+    }
+
+    /// Counts a repair.
+    pub fn repair(&mut self, repair: Repair) {
+        self.out.repairs.count(repair);
+    }
+
+    /// How many series there are so far.
+    #[must_use]
+    pub fn series(&self) -> usize {
+        self.out.samples.len()
+    }
+
+    /// A piece of text that was added before.
+    #[must_use]
+    pub fn read(&self, text: Text) -> &str {
+        let (start, len) = (text.start as usize, text.len as usize);
+        match start.checked_sub(self.body.len()) {
+            Some(behind) => self.out.mended.get(behind..behind + len).unwrap_or_default(),
+            None => self.body.get(start..start + len).unwrap_or_default(),
+        }
+    }
+
+    /// What was built, still without the body.
+    #[must_use]
+    pub fn finish(self) -> Families {
+        self.out
+    }
+
+    fn push(&mut self, is_histogram: bool, bits: u64) {
+        let labels = self.out.samples.last().map_or(0, |s| s.labels + u32::from(s.labels_len));
+        let labels_len = self.out.labels.len() - labels as usize;
+        if labels_len > LABELS_PER_SERIES_MAX {
+            self.out.labels.truncate(labels as usize);
+            self.repair(Repair::Unreadable);
+            return;
+        }
+        self.out.samples.push(Sample { labels, labels_len: labels_len as u16, is_histogram, bits });
+        if let Some(family) = self.out.families.last_mut() {
+            family.end = self.out.samples.len() as u32;
+        }
+    }
+}
+
+impl Families {
+    /// Reads a body: `reader` walks over it, and the result keeps it.
+    ///
+    /// # Errors
+    /// What the reader says.
+    pub fn read<E>(body: String, reader: impl FnOnce(&mut FamiliesBuilder<'_>) -> Result<(), E>) -> Result<Self, E> {
+        let mut builder = FamiliesBuilder::new(&body);
+        reader(&mut builder)?;
+        let mut families = builder.finish();
+        families.body = body;
+        Ok(families)
+    }
+}
+
+fn floor_char_boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0)
+}

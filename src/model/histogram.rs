@@ -1,0 +1,29 @@
+//! A distribution that a mail server aggregated, with cumulative buckets.
+
+/// A classic histogram: as many counts as bounds, each counting what is at or below its bound.
+///
+/// The bucket without a bound is `count` itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histogram {
+    /// Upper bounds, rising, without infinity.
+    pub bounds: Vec<f64>,
+    /// Cumulative counts, one for each bound.
+    pub cumulative: Vec<u64>,
+    /// The sum of what was observed, where the server says it.
+    pub sum: Option<f64>,
+    /// How many were observed.
+    pub count: u64,
+}
+
+impl Histogram {
+    /// The same in another unit: bounds and sum times `scale`.
+    #[must_use]
+    pub fn scaled(&self, scale: f64) -> Self {
+        Self {
+            bounds: self.bounds.iter().map(|b| b * scale).collect(),
+            sum: self.sum.map(|s| s * scale),
+            cumulative: self.cumulative.clone(),
+            count: self.count,
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The vocabulary: what can be said about a mail server, in our words and in its own.
+//!
+//! # Their words and our words are different types
+//!
+//! A mail server says [`Families`] of series: any name, any label, any number of them. We say [`Point`]s of
+//! [`Metric`]s that are declared in [`vocabulary`]: closed names, closed attribute values, tens of series. A rule
+//! in `source` is the only way from one to the other, so a server's text cannot end up in a canonical attribute.
+
+mod families;
+mod histogram;
+mod metric;
+mod repair;
+mod snapshot;
+pub mod vocabulary;
+
+pub use families::{Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, SampleRef, Text, Value};
+pub use histogram::Histogram;
+pub use metric::{Attribute, Kind, Metric, Number};
+pub use repair::{Repair, Repairs};
+pub use snapshot::{Attributes, Point, Snapshot};

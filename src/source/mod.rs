@@ -1,0 +1,162 @@
+//! Mail systems: each a table of rules plus a pure function from a response body to series.
+//!
+//! To add one: write `source/NAME.rs` with a [`Source`] (copy `ceymail.rs`, the shortest), name it in [`SOURCES`], put
+//! answers of a real server beside the tests in `tests/fixtures/NAME`, and a stand-in into `simulate` if the demo should show it.
+//!
+//! # A part is what fails alone
+//!
+//! A target is polled in parts. The first is required: without it there is no reading. Each other one costs only its own
+//! points when it fails, so rules belong to parts: an absent series is 0 only if the part that would have it was read.
+
+mod apply;
+mod ceymail;
+mod cpanel;
+mod emailengine;
+mod kumomta;
+mod rule;
+mod stalwart;
+
+pub use apply::{Context, Detail, Memory, apply};
+pub use rule::{From, Rule, Step};
+
+pub use crate::format::ReadError;
+use crate::model::{Families, Repair};
+use std::time::Duration;
+
+/// Every mail system.
+pub static SOURCES: &[&Source] = &[&cpanel::SOURCE, &ceymail::SOURCE, &kumomta::SOURCE, &stalwart::SOURCE, &emailengine::SOURCE];
+
+/// The mail system of this name.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static Source> {
+    SOURCES.iter().copied().find(|source| source.name == name)
+}
+
+/// A mail system.
+#[derive(Debug)]
+pub struct Source {
+    /// As in `system:` and `service.name`.
+    pub name: &'static str,
+    /// As its makers write it.
+    pub title: &'static str,
+    /// What can be asked; the first is required.
+    pub parts: &'static [Part],
+    /// How often its makers let it be asked, or how long a reading is worth keeping.
+    pub min_interval: Duration,
+    /// How long a poll may take, all parts together.
+    pub timeout: Duration,
+    /// A budget that the server enforces, where it has one.
+    pub requests_per_minute_max: Option<u32>,
+    /// Whether its sums are those of a window of time, so that `window:` applies.
+    pub windowed: bool,
+    /// The family and label that say `service.version`.
+    pub version: Option<(&'static str, &'static str)>,
+    /// The family whose value says, in Unix seconds, when the server's counters began.
+    pub counters_since: Option<&'static str>,
+}
+
+impl Source {
+    /// The part that must be read.
+    #[must_use]
+    pub fn required(&self) -> &'static Part {
+        &self.parts[0]
+    }
+
+    /// The part of this name.
+    #[must_use]
+    pub fn part(&self, name: &str) -> Option<&'static Part> {
+        self.parts.iter().find(|part| part.name == name)
+    }
+
+    /// All rules, with their parts.
+    pub fn rules(&self) -> impl Iterator<Item = (&'static Part, &'static Rule)> {
+        self.parts.iter().flat_map(|part| part.rules.iter().map(move |rule| (part, rule)))
+    }
+}
+
+/// What a request must carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// Nothing: the server trusts addresses. A credential is sent if one is configured.
+    TrustedAddress,
+    /// `Authorization: Bearer TOKEN`.
+    Bearer,
+    /// `Authorization: Basic`, of `username` and `password`.
+    Basic,
+    /// `Authorization: whm USERNAME:TOKEN`.
+    Whm,
+}
+
+/// One question to a mail server, asked alone and failing alone.
+#[derive(Debug)]
+pub struct Part {
+    /// As in `parts:`, in `--file PART=PATH` and in `mail.poll.part`.
+    pub name: &'static str,
+    /// What it is for, in a few words.
+    pub help: &'static str,
+    /// How to ask. With several, `format:` chooses, or else the next is tried where one is not found (404).
+    pub requests: &'static [Request],
+    /// Bytes of an answer after decompression.
+    pub body_bytes_max: usize,
+    /// What a request carries.
+    pub credential: Credential,
+    /// From the server's families to canonical metrics.
+    pub rules: &'static [Rule],
+    /// Families that only a server with a known fault has, whose counters then stand under wrong names: its counters are left out.
+    pub misnamed_when: &'static [&'static str],
+    /// What an operator does about 401 and 403.
+    pub on_unauthorized: &'static str,
+    /// What an operator does about 404.
+    pub on_not_found: &'static str,
+}
+
+/// A way of asking.
+#[derive(Debug)]
+pub struct Request {
+    /// As in `format:`; also the server's generation where those differ.
+    pub format: &'static str,
+    /// Path and query. `{start}` and `{end}` become the window's Unix seconds, `{offset}` the page's first record.
+    pub path: &'static str,
+    /// The body of a POST; a GET without one.
+    pub post: Option<&'static str>,
+    /// From an answer to series.
+    pub read: fn(String) -> Result<Families, ReadError>,
+}
+
+impl Request {
+    /// Reads an answer: what is not UTF-8 is replaced and counted, and an HTML page is told apart.
+    ///
+    /// # Errors
+    /// Why nothing could be read.
+    pub fn read(&self, body: Vec<u8>) -> Result<Families, ReadError> {
+        let (body, replaced) = match String::from_utf8(body) {
+            Ok(body) => (body, false),
+            Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), true),
+        };
+        if body.trim_ascii_start().starts_with('<') {
+            return Err(ReadError::Html);
+        }
+        let mut families = (self.read)(body)?;
+        if replaced {
+            families.repair(Repair::InvalidUtf8);
+        }
+        Ok(families)
+    }
+}
+
+impl Part {
+    /// Reads a saved answer, of whichever way of asking it came from.
+    ///
+    /// # Errors
+    /// What the last reader said.
+    pub fn read_any(&self, body: &[u8]) -> Result<Families, ReadError> {
+        let mut error = ReadError::Empty;
+        for request in self.requests {
+            match request.read(body.to_vec()) {
+                Ok(families) => return Ok(families),
+                Err(e) => error = e,
+            }
+        }
+        Err(error)
+    }
+}
