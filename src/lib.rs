@@ -4,4 +4,5 @@
 //! [`model`].
 pub mod format;
 pub mod model;
+pub mod simulate;
 pub mod source;

@@ -1,0 +1,3 @@
+//! Stand-ins.
+pub mod random;
+pub mod traffic;
