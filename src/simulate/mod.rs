@@ -1,3 +1,117 @@
-//! Stand-ins.
-pub mod random;
-pub mod traffic;
+//! Stand-ins for the five mail systems and for an OpenTelemetry collector: for the demo, the tests, the benchmarks and a
+//! user's first look. They are the other side: nothing in here knows how Postmeter reads what they answer.
+//!
+//! One [`Traffic`] per stand-in; each system's file renders it in that system's words, with that system's mistakes.
+
+mod ceymail;
+mod cpanel;
+mod emailengine;
+mod kumomta;
+mod random;
+mod receiver;
+mod stalwart;
+mod stand_in;
+mod text;
+mod traffic;
+
+pub use receiver::Receiver;
+pub use stand_in::{Request, StandIn};
+pub use traffic::{Account, Distribution, Domain, EPOCH_UNIX_SECONDS, Message, Origin, Service, Sums, Traffic, WARM_UP_SECONDS};
+
+/// The user that a stand-in lets in, unless told otherwise.
+pub const USERNAME: &str = "postmeter";
+/// The password that a stand-in lets in, unless told otherwise.
+pub const PASSWORD: &str = "stand-in-password";
+/// The token that a stand-in lets in, unless told otherwise.
+pub const TOKEN: &str = "stand-in-token";
+/// A token that EmailEngine's stand-in knows, but not for metrics.
+pub const TOKEN_WITHOUT_SCOPE: &str = "no-metrics-scope";
+/// Domains, unless told otherwise.
+pub const SIZE: usize = 20;
+
+/// A mail system that can be stood in for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum System {
+    /// cPanel and WHM.
+    Cpanel,
+    /// CeyMail.
+    Ceymail,
+    /// KumoMTA.
+    Kumomta,
+    /// Stalwart.
+    Stalwart,
+    /// EmailEngine.
+    Emailengine,
+}
+
+impl System {
+    /// Every one.
+    pub const ALL: [Self; 5] = [Self::Cpanel, Self::Ceymail, Self::Kumomta, Self::Stalwart, Self::Emailengine];
+
+    /// Its name in configuration files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpanel => "cpanel",
+            Self::Ceymail => "ceymail",
+            Self::Kumomta => "kumomta",
+            Self::Stalwart => "stalwart",
+            Self::Emailengine => "emailengine",
+        }
+    }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|system| system.name() == name)
+    }
+}
+
+/// Which of Stalwart's two vocabularies and management APIs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Generation {
+    /// 0.15: `/api/queue/messages`.
+    #[default]
+    V015,
+    /// 0.16: `/jmap/`.
+    V016,
+}
+
+/// What can be chosen about a stand-in.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Domains of the server; for KumoMTA also its queues.
+    pub size: usize,
+    /// What decides its values.
+    pub seed: u64,
+    /// Time passes only by [`StandIn::traffic`] and [`Traffic::advance`], not by the clock.
+    pub frozen: bool,
+    /// The time that its traffic has come to, in Unix seconds; by the clock if left out.
+    pub now: Option<u64>,
+    /// Who is let in: cPanel, Stalwart.
+    pub username: String,
+    /// With which password: Stalwart.
+    pub password: String,
+    /// With which token: cPanel, CeyMail, EmailEngine, Stalwart's management API.
+    pub token: String,
+    /// Stalwart's.
+    pub generation: Generation,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            size: SIZE,
+            seed: 1,
+            frozen: false,
+            now: None,
+            username: USERNAME.to_string(),
+            password: PASSWORD.to_string(),
+            token: TOKEN.to_string(),
+            generation: Generation::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

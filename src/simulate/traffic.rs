@@ -93,6 +93,10 @@ pub struct Domain {
     pub deferred: u64,
     /// Attempts that are not.
     pub failed: u64,
+    /// Messages held back by a rate.
+    pub throttled: u64,
+    /// Connections to its mail server.
+    pub opened: u64,
     /// Its place in a series of customers: some share one.
     pub tenant: Option<&'static str>,
     /// A mailing of that customer.
@@ -537,6 +541,7 @@ impl Traffic {
         self.attempt_seconds.observe(seconds);
         if self.random.chance(0.35) {
             self.outbound_opened += 1;
+            self.domains[message.domain].opened += 1;
             *if self.random.chance(0.3) { &mut self.dane_ok } else { &mut self.dane_none } += 1;
         }
         let factor = if slow { SLOW_FACTOR } else { 1.0 };
@@ -572,7 +577,10 @@ impl Traffic {
         match self.random.below(10) {
             0..=5 => self.deferred_greylisted += 1,
             6..=8 => self.deferred_connect += 1,
-            _ => self.throttled += 1,
+            _ => {
+                self.throttled += 1;
+                self.domains[message.domain].throttled += 1;
+            }
         }
         self.queue.push(message);
     }
@@ -683,9 +691,9 @@ fn domain(index: usize) -> Domain {
     let name = FIRST_DOMAINS
         .get(index)
         .map_or_else(|| format!("d{index:05}.{}", ["example.com", "example.net", "example.org"][index % 3]), |name| (*name).to_string());
-    let tenant = (index % 3 != 0).then(|| TENANTS[index % TENANTS.len()]);
-    let campaign = tenant.and((index % 2 == 0).then(|| CAMPAIGNS[index / 2 % CAMPAIGNS.len()]));
-    Domain { name, scheduled: 0, ready: 0, delivered: 0, deferred: 0, failed: 0, tenant, campaign }
+    let tenant = (!index.is_multiple_of(3)).then(|| TENANTS[index / 3 % TENANTS.len()]);
+    let campaign = tenant.and(index.is_multiple_of(2).then(|| CAMPAIGNS[index / 2 % CAMPAIGNS.len()]));
+    Domain { name, scheduled: 0, ready: 0, delivered: 0, deferred: 0, failed: 0, throttled: 0, opened: 0, tenant, campaign }
 }
 
 #[cfg(test)]

@@ -1,0 +1,308 @@
+//! EmailEngine: seventy families, blank lines between them, types and suffixes that do not fit.
+
+use super::stand_in::{Request, Site, reply, with_headers};
+use super::text::{Text, apart};
+use super::{Distribution, TOKEN_WITHOUT_SCOPE, Traffic};
+use axum::response::Response;
+use serde_json::json;
+
+const JSON: &str = "application/json; charset=utf-8";
+const WEBHOOK_MILLISECONDS: &[f64] = &[100.0, 250.0, 500.0, 750.0, 1e3, 2.5e3, 5e3, 7.5e3, 1e4, 6e4];
+const GC_SECONDS: &[f64] = &[0.001, 0.01, 0.1, 1.0, 2.0, 5.0];
+const FORBIDDEN: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n    <title>EmailEngine</title>\n</head>\n<body>\n    \
+    <h1>Forbidden</h1>\n    <p>This token may not do that.</p>\n</body>\n</html>\n";
+
+pub(super) fn answer(site: Site<'_>, request: &Request) -> Response {
+    let response = if request.path == "/metrics" { route(site, request) } else { refusal(404, "Not Found", "Not Found", "") };
+    with_headers(response, &[("cache-control", "no-cache"), ("vary", "accept-encoding"), ("keep-alive", "timeout=5")])
+}
+
+fn route(site: Site<'_>, request: &Request) -> Response {
+    match request.credential("Bearer") {
+        Some(token) if token == site.options.token => reply(200, "text/plain; charset=utf-8", metrics(site.traffic)),
+        Some(TOKEN_WITHOUT_SCOPE) => reply(403, "text/html; charset=utf-8", FORBIDDEN),
+        Some(_) => refusal(401, "Unauthorized", "Bad token", r#"Bearer error="Bad token""#),
+        None => refusal(401, "Unauthorized", "Missing authentication", "Bearer"),
+    }
+}
+
+fn refusal(status: u16, error: &str, message: &str, challenge: &'static str) -> Response {
+    let response = reply(status, JSON, json!({"statusCode": status, "error": error, "message": message}).to_string());
+    if challenge.is_empty() { response } else { with_headers(response, &[("www-authenticate", challenge)]) }
+}
+
+/// Labels and value of each series.
+type Rows = Vec<(&'static str, f64)>;
+/// Name, type, help and series.
+type Family = (&'static str, &'static str, &'static str, Rows);
+
+fn one(value: impl Into<f64>) -> Rows {
+    vec![("", value.into())]
+}
+
+fn count(value: u64) -> Rows {
+    one(value as f64)
+}
+
+fn rows(rows: &[(&'static str, u64)]) -> Rows {
+    rows.iter().map(|(labels, value)| (*labels, *value as f64)).collect()
+}
+
+/// The body of `/metrics`.
+pub(super) fn metrics(t: &Traffic) -> String {
+    let mut text = Text::new("\n");
+    table(&mut text, process(t));
+    table(&mut text, node());
+    histogram(
+        &mut text,
+        "nodejs_gc_duration_seconds",
+        "Time spent on collecting garbage",
+        &t.http_seconds,
+        GC_SECONDS,
+        1.0,
+        "kind=\"minor\"",
+    );
+    table(&mut text, mail(t));
+    histogram(&mut text, "webhook_req", "How long webhooks took", &t.webhook_seconds, WEBHOOK_MILLISECONDS, 1e3, "");
+    table(&mut text, queues(t));
+    table(&mut text, redis(t));
+    text.finish()
+}
+
+fn table(text: &mut Text, families: Vec<Family>) {
+    for (name, kind, help, rows) in families {
+        text.family(name, kind, help);
+        rows.iter().for_each(|(labels, value)| text.sample(name, labels, value));
+    }
+}
+
+fn histogram(text: &mut Text, name: &str, help: &str, of: &Distribution, bounds: &[f64], scale: f64, labels: &str) {
+    text.family(name, "histogram", help);
+    let comma = if labels.is_empty() { "" } else { "," };
+    let les = bounds.iter().map(ToString::to_string).chain(["+Inf".to_string()]);
+    let mut cumulative = 0;
+    for (le, count) in les.zip(apart(of, bounds, scale)) {
+        cumulative += count;
+        text.line(format_args!("{name}_bucket{{le=\"{le}\"{comma}{labels}}} {cumulative}"));
+    }
+    let braced = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+    text.line(format_args!("{name}_sum{braced} {}", of.sum * scale));
+    text.line(format_args!("{name}_count{braced} {}", of.count));
+}
+
+fn process(t: &Traffic) -> Vec<Family> {
+    let worked = (t.cpu_total_jiffies - t.cpu_idle_jiffies) as f64 / 400.0;
+    vec![
+        ("process_cpu_user_seconds_total", "counter", "Processor time in the program", one(worked * 0.75)),
+        ("process_cpu_system_seconds_total", "counter", "Processor time in the kernel", one(worked * 0.25)),
+        ("process_cpu_seconds_total", "counter", "Processor time", one(worked)),
+        ("process_start_time_seconds", "gauge", "When it started", one(t.started().floor())),
+        ("process_resident_memory_bytes", "gauge", "Memory in use", count(t.memory_used_bytes / 4)),
+        ("process_virtual_memory_bytes", "gauge", "Memory asked for", count(200 << 30)),
+        ("process_heap_bytes", "gauge", "Heap in use", count(t.memory_used_bytes / 5)),
+        ("process_open_fds", "gauge", "Open files", count(70 + t.imap_active)),
+        ("process_max_fds", "gauge", "Files that may be open", count(20_000)),
+    ]
+}
+
+fn node() -> Vec<Family> {
+    let spaces = |new: u64, old: u64| rows(&[("space=\"new\"", new), ("space=\"old\"", old)]);
+    vec![
+        ("nodejs_eventloop_lag_seconds", "gauge", "Delay of the event loop", one(0.003)),
+        ("nodejs_eventloop_lag_min_seconds", "gauge", "Its least", one(0.009)),
+        ("nodejs_eventloop_lag_max_seconds", "gauge", "Its most", one(0.08)),
+        ("nodejs_eventloop_lag_mean_seconds", "gauge", "Its mean", one(0.0105)),
+        ("nodejs_eventloop_lag_stddev_seconds", "gauge", "Its spread", one(0.002)),
+        ("nodejs_eventloop_lag_p50_seconds", "gauge", "Its median", one(0.0101)),
+        ("nodejs_eventloop_lag_p90_seconds", "gauge", "Nine tenths are below", one(0.0108)),
+        ("nodejs_eventloop_lag_p99_seconds", "gauge", "All but one in a hundred are below", one(0.018)),
+        ("nodejs_active_resources", "gauge", "What keeps the loop going", rows(&[("type=\"TCPSocketWrap\"", 7), ("type=\"Timeout\"", 6)])),
+        ("nodejs_active_resources_total", "gauge", "How much keeps the loop going", count(13)),
+        ("nodejs_active_handles", "gauge", "Handles", rows(&[("type=\"Socket\"", 7), ("type=\"MessagePort\"", 6)])),
+        ("nodejs_active_handles_total", "gauge", "How many handles", count(13)),
+        ("nodejs_active_requests", "gauge", "Requests to the system", Vec::new()),
+        ("nodejs_active_requests_total", "gauge", "How many requests to the system", count(0)),
+        ("nodejs_heap_size_total_bytes", "gauge", "Heap", count(129 << 20)),
+        ("nodejs_heap_size_used_bytes", "gauge", "Heap in use", count(120 << 20)),
+        ("nodejs_external_memory_bytes", "gauge", "Memory outside of the heap", count(4 << 20)),
+        ("nodejs_heap_space_size_total_bytes", "gauge", "Heap by space", spaces(1 << 20, 110 << 20)),
+        ("nodejs_heap_space_size_used_bytes", "gauge", "Heap in use by space", spaces(600 << 10, 105 << 20)),
+        ("nodejs_heap_space_size_available_bytes", "gauge", "Heap left by space", spaces(400 << 10, 5 << 20)),
+        ("nodejs_version_info", "gauge", "Version", rows(&[("version=\"v20.20.2\",major=\"20\",minor=\"20\",patch=\"2\"", 1)])),
+    ]
+}
+
+fn mail(t: &Traffic) -> Vec<Family> {
+    let accounts = t.domains.len() as u64 * 7;
+    let (failing, lost) = (t.domains.len() as u64 / 8, t.auth_error.min(1));
+    vec![
+        ("thread_starts", "counter", "Threads started", count(6)),
+        ("thread_stops", "counter", "Threads stopped", count(0)),
+        (
+            "api_call",
+            "counter",
+            "Calls of the API",
+            rows(&[
+                ("method=\"post\",route=\"/v1/account/{account}/submit\",statusCode=\"200\"", t.received_http),
+                ("method=\"get\",route=\"/v1/account/{account}/messages\",statusCode=\"200\"", t.http_opened),
+                ("method=\"get\",route=\"/v1/account/{account}\",statusCode=\"404\"", t.http_opened / 50),
+            ]),
+        ),
+        (
+            "imap_connections",
+            "gauge",
+            "Accounts by state",
+            rows(&[
+                ("status=\"init\"", 0),
+                ("status=\"connected\"", accounts - failing - lost),
+                ("status=\"connecting\"", lost),
+                ("status=\"authenticationError\"", failing),
+                ("status=\"connectError\"", 0),
+                ("status=\"unset\"", 0),
+                ("status=\"disconnected\"", 0),
+            ]),
+        ),
+        (
+            "imap_responses",
+            "counter",
+            "Answers of IMAP servers",
+            rows(&[
+                ("response=\"OK\"", t.imap_bytes_received / 4000),
+                ("response=\"OK\",code=\"CAPABILITY\"", t.imap_opened),
+                ("response=\"OK\",code=\"READ-WRITE\"", t.imap_opened),
+                ("response=\"NO\",code=\"AUTHENTICATIONFAILED\"", t.auth_failed),
+            ]),
+        ),
+        ("imap_bytes_sent", "counter", "Bytes to IMAP servers", count(t.imap_bytes_sent)),
+        ("imap_bytes_received", "counter", "Bytes from IMAP servers", count(t.imap_bytes_received)),
+        ("oauth2_token_refresh", "counter", "Renewals of tokens", Vec::new()),
+        ("oauth2_api_request", "counter", "Requests to providers' APIs", Vec::new()),
+        (
+            "outlook_subscriptions",
+            "gauge",
+            "Subscriptions by state",
+            rows(&[
+                ("status=\"valid\"", 0),
+                ("status=\"expired\"", 0),
+                ("status=\"unset\"", 0),
+                ("status=\"failed\"", 0),
+                ("status=\"pending\"", 0),
+            ]),
+        ),
+        (
+            "webhooks",
+            "counter",
+            "Webhooks called",
+            rows(&[
+                ("event=\"messageSent\",status=\"success\"", t.webhooks_succeeded),
+                ("event=\"messageSent\",status=\"fail\"", t.webhooks_failed),
+            ]),
+        ),
+        (
+            "events",
+            "counter",
+            "What happened",
+            rows(&[
+                ("event=\"authenticationSuccess\"", t.imap_opened),
+                ("event=\"authenticationError\"", t.auth_failed),
+                ("event=\"messageNew\"", t.received_remote),
+                ("event=\"messageSent\"", t.delivered),
+                ("event=\"messageDeliveryError\"", t.deferred),
+                ("event=\"messageFailed\"", t.failed),
+                ("event=\"messageBounce\"", t.received_dsn),
+                ("event=\"messageComplaint\"", t.complaints),
+            ])
+            .into_iter()
+            .filter(|(_, value)| *value > 0.0)
+            .collect(),
+        ),
+    ]
+}
+
+fn queues(t: &Traffic) -> Vec<Family> {
+    vec![
+        (
+            "queue_size",
+            "gauge",
+            "Jobs by queue",
+            rows(&[
+                ("queue=\"notify\",state=\"active\"", 0),
+                ("queue=\"notify\",state=\"delayed\"", 0),
+                ("queue=\"notify\",state=\"paused\"", 0),
+                ("queue=\"notify\",state=\"waiting\"", t.webhooks_waiting),
+                ("queue=\"submit\",state=\"active\"", t.outbound_active),
+                ("queue=\"submit\",state=\"delayed\"", t.scheduled()),
+                ("queue=\"submit\",state=\"paused\"", 0),
+                ("queue=\"submit\",state=\"waiting\"", t.ready()),
+                ("queue=\"documents\",state=\"active\"", 0),
+                ("queue=\"documents\",state=\"delayed\"", 0),
+                ("queue=\"documents\",state=\"paused\"", 0),
+                ("queue=\"documents\",state=\"waiting\"", 0),
+            ]),
+        ),
+        (
+            "queues_processed",
+            "counter",
+            "Jobs done",
+            rows(&[
+                ("queue=\"notify\",status=\"completed\"", t.webhooks_succeeded),
+                ("queue=\"notify\",status=\"failed\"", t.webhooks_failed),
+                ("queue=\"submit\",status=\"completed\"", t.delivered),
+                ("queue=\"submit\",status=\"failed\"", t.deferred + t.failed),
+            ]),
+        ),
+        (
+            "threads",
+            "gauge",
+            "Threads by kind",
+            rows(&[
+                ("type=\"main\",recent=\"yes\"", 1),
+                ("type=\"api\",recent=\"yes\"", 1),
+                ("type=\"imap\",recent=\"yes\"", 4),
+                ("type=\"imap\",recent=\"no\"", 4),
+                ("type=\"webhooks\",recent=\"yes\"", 1),
+                ("type=\"submit\",recent=\"yes\"", 1),
+            ]),
+        ),
+        ("unresponsive_workers", "gauge", "Threads that do not answer", count(0)),
+        ("license_days_remaining", "gauge", "Days until the license ends", one(-1)),
+        (
+            "emailengine_config",
+            "gauge",
+            "Settings",
+            rows(&[("version=\"v2.79.2\"", 1), ("config=\"uvThreadpoolSize\"", 4), ("config=\"workersImap\"", 4)]),
+        ),
+    ]
+}
+
+fn redis(t: &Traffic) -> Vec<Family> {
+    let (hget, evalsha, xadd) = (t.received * 9, t.received * 4, t.attempts() * 2);
+    let total = hget + evalsha + xadd;
+    vec![
+        ("redis_version", "gauge", "Version of Redis", rows(&[("version=\"v7.0.15\"", 1)])),
+        ("redis_uptime_in_seconds", "gauge", "How long Redis runs", one((t.now() - t.started()).floor())),
+        ("redis_latency", "gauge", "Nanoseconds until Redis answers", count(60_000 + (80_000.0 * t.cpu_busy()) as u64)),
+        ("redis_rejected_connections_total", "gauge", "Connections that Redis refused", count(0)),
+        ("redis_config_maxclients", "gauge", "Connections that Redis takes", count(10_000)),
+        ("redis_connected_clients", "gauge", "Connections to Redis", count(34)),
+        ("redis_slowlog_length", "gauge", "Slow commands noted", count(t.received / 10_000)),
+        ("redis_commands_duration_seconds_total", "gauge", "Seconds that commands took", count(total / 50_000)),
+        ("redis_commands_processed_total", "gauge", "Commands done", count(total)),
+        ("redis_keyspace_hits_total", "gauge", "Keys found", count(total / 3)),
+        ("redis_keyspace_misses_total", "gauge", "Keys not found", count(total / 8)),
+        ("redis_evicted_keys_total", "gauge", "Keys thrown out", count(0)),
+        ("redis_memory_used_bytes", "gauge", "Memory of Redis", count(2_400_000 + t.scheduled() * 4096)),
+        ("redis_memory_max_bytes", "gauge", "Memory that Redis may take", count(4 << 30)),
+        ("redis_mem_fragmentation_ratio", "gauge", "Memory taken for each byte used", one(1.37)),
+        ("redis_key_count", "gauge", "Keys", rows(&[("db=\"db8\"", 30 + t.domains.len() as u64 * 40)])),
+        ("redis_last_save_time", "gauge", "When Redis last saved", one((t.now() / 300.0).floor() * 300.0)),
+        ("redis_instantaneous_ops_per_sec", "gauge", "Commands a second", count(20 + t.outbound_active * 7)),
+        (
+            "redis_command_runs",
+            "gauge",
+            "Commands by name",
+            rows(&[("command=\"hget\"", hget), ("command=\"evalsha\"", evalsha), ("command=\"total\"", total), ("command=\"xadd\"", xadd)]),
+        ),
+        ("redis_command_runs_fail", "gauge", "Commands that failed", rows(&[("command=\"total\",status=\"rejected\"", 15)])),
+    ]
+}

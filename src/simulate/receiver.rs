@@ -1,0 +1,229 @@
+//! A collector that is none: takes metrics by OTLP over gRPC, keeps the last requests, and counts.
+
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{MetricsService, MetricsServiceServer};
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
+use opentelemetry_proto::tonic::common::v1::any_value;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use prost::Message;
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tonic::codec::CompressionEncoding;
+use tonic::metadata::MetadataMap;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+/// Requests that are kept; older ones are only counted.
+pub const REQUESTS_KEPT_MAX: usize = 256;
+/// Names of targets that are kept.
+pub const TARGETS_MAX: usize = 100_000;
+/// Above the 4 MiB that a collector takes, so that tests can see a sender that goes beyond.
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long connections get to end at a shutdown.
+const SHUTDOWN_SECONDS_MAX: u64 = 2;
+
+#[derive(Default)]
+struct Inbox {
+    kept: VecDeque<ExportMetricsServiceRequest>,
+    count: u64,
+    points: u64,
+    targets: BTreeSet<String>,
+    largest: usize,
+    metadata: Option<MetadataMap>,
+    refusal: Option<tonic::Status>,
+}
+
+#[derive(Clone, Default)]
+struct Sink {
+    inbox: Arc<Mutex<Inbox>>,
+    arrived: Arc<Notify>,
+}
+
+impl Sink {
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Sink {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportMetricsServiceRequest>,
+    ) -> Result<tonic::Response<ExportMetricsServiceResponse>, tonic::Status> {
+        let (metadata, _, request) = request.into_parts();
+        let mut inbox = self.inbox();
+        inbox.metadata = Some(metadata);
+        if let Some(refusal) = &inbox.refusal {
+            return Err(refusal.clone());
+        }
+        inbox.count += 1;
+        inbox.points += points(&request);
+        inbox.largest = inbox.largest.max(request.encoded_len());
+        for target in targets(&request) {
+            if inbox.targets.len() < TARGETS_MAX {
+                inbox.targets.insert(target);
+            }
+        }
+        if inbox.kept.len() == REQUESTS_KEPT_MAX {
+            inbox.kept.pop_front();
+        }
+        inbox.kept.push_back(request);
+        drop(inbox);
+        self.arrived.notify_waiters();
+        Ok(tonic::Response::new(ExportMetricsServiceResponse::default()))
+    }
+}
+
+/// How many data points a request holds.
+#[must_use]
+pub fn points(request: &ExportMetricsServiceRequest) -> u64 {
+    let scopes = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
+    let of = |data: &Data| match data {
+        Data::Gauge(gauge) => gauge.data_points.len(),
+        Data::Sum(sum) => sum.data_points.len(),
+        Data::Histogram(histogram) => histogram.data_points.len(),
+        Data::ExponentialHistogram(histogram) => histogram.data_points.len(),
+        Data::Summary(summary) => summary.data_points.len(),
+    };
+    scopes.flat_map(|scope| &scope.metrics).filter_map(|metric| metric.data.as_ref()).map(|data| of(data) as u64).sum()
+}
+
+fn targets(request: &ExportMetricsServiceRequest) -> impl Iterator<Item = String> {
+    let attributes = request.resource_metrics.iter().filter_map(|of| of.resource.as_ref()).flat_map(|resource| &resource.attributes);
+    attributes.filter(|attribute| attribute.key == "service.instance.id").filter_map(|attribute| {
+        match attribute.value.as_ref()?.value.as_ref()? {
+            any_value::Value::StringValue(name) => Some(name.clone()),
+            _ => None,
+        }
+    })
+}
+
+/// An OpenTelemetry collector's metrics service, on the network.
+pub struct Receiver {
+    addr: SocketAddr,
+    sink: Sink,
+    stop: watch::Sender<bool>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Receiver {
+    /// Starts one; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When it cannot listen there.
+    pub async fn start(listen: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(listen).await?;
+        let addr = listener.local_addr()?;
+        let sink = Sink::default();
+        let service = MetricsServiceServer::new(sink.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let (stop, mut stopped) = watch::channel(false);
+        let task = tokio::spawn(async move {
+            let until = async move {
+                let _ = stopped.wait_for(|stop| *stop).await;
+            };
+            // It only returns when told to stop.
+            let _ = Server::builder().add_service(service).serve_with_incoming_shutdown(TcpIncoming::from(listener), until).await;
+        });
+        Ok(Self { addr, sink, stop, task: Some(task) })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The endpoint to configure for it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// The last requests that it took, at most [`REQUESTS_KEPT_MAX`], the newest last.
+    #[must_use]
+    pub fn requests(&self) -> Vec<ExportMetricsServiceRequest> {
+        self.sink.inbox().kept.iter().cloned().collect()
+    }
+
+    /// How many requests it took in all.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.sink.inbox().count
+    }
+
+    /// How many data points it took in all.
+    #[must_use]
+    pub fn points(&self) -> u64 {
+        self.sink.inbox().points
+    }
+
+    /// Every `service.instance.id` that it saw.
+    #[must_use]
+    pub fn targets(&self) -> BTreeSet<String> {
+        self.sink.inbox().targets.clone()
+    }
+
+    /// Bytes of the largest request that it took, uncompressed.
+    #[must_use]
+    pub fn largest(&self) -> usize {
+        self.sink.inbox().largest
+    }
+
+    /// The headers of the last request, refused ones included.
+    #[must_use]
+    pub fn last_metadata(&self) -> Option<MetadataMap> {
+        self.sink.inbox().metadata.clone()
+    }
+
+    /// Refuses everything with this instead.
+    pub fn fail_with(&self, refusal: Option<tonic::Status>) {
+        self.sink.inbox().refusal = refusal;
+    }
+
+    /// Forgets the requests that it kept; what is counted stays.
+    pub fn clear(&self) {
+        self.sink.inbox().kept.clear();
+    }
+
+    /// Waits until the kept requests are as wanted; `false` when they were not in time.
+    pub async fn wait_for(&self, wanted: impl Fn(&[ExportMetricsServiceRequest]) -> bool, limit: Duration) -> bool {
+        let until_wanted = async {
+            loop {
+                // Asked for before looking, or what arrives in between would go unnoticed.
+                let arrived = self.sink.arrived.notified();
+                tokio::pin!(arrived);
+                arrived.as_mut().enable();
+                if wanted(self.sink.inbox().kept.make_contiguous()) {
+                    return;
+                }
+                arrived.await;
+            }
+        };
+        tokio::time::timeout(limit, until_wanted).await.is_ok()
+    }
+
+    /// Stops listening and closes its connections.
+    pub async fn shutdown(mut self) {
+        let _ = self.stop.send(true);
+        if let Some(task) = self.task.take() {
+            let abort = task.abort_handle();
+            if tokio::time::timeout(Duration::from_secs(SHUTDOWN_SECONDS_MAX), task).await.is_err() {
+                abort.abort();
+            }
+        }
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let _ = self.stop.send(true);
+    }
+}

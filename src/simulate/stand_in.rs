@@ -1,0 +1,264 @@
+//! One stand-in on the network: takes requests, lets time pass, and has its system answer.
+
+use super::{Options, System, Traffic, ceymail, cpanel, emailengine, kumomta, stalwart};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
+use axum::http::header::{CONTENT_TYPE, HeaderName};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use hyper::body::Frame;
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Bytes of a request's body that are read.
+const REQUEST_BYTES_MAX: usize = 1024 * 1024;
+/// How long connections get to end at a shutdown.
+const SHUTDOWN_SECONDS_MAX: u64 = 2;
+/// Bytes of one chunk of an answer without a length.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the parts of an HTTP request")]
+pub struct Request {
+    pub method: Method,
+    pub path: String,
+    pub query: HashMap<String, String>,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub peer: IpAddr,
+}
+
+impl Request {
+    /// What stands behind this scheme in the `Authorization` header.
+    pub(super) fn credential(&self, scheme: &str) -> Option<&str> {
+        let (said, credential) = self.headers.get("authorization")?.to_str().ok()?.split_once(' ')?;
+        said.eq_ignore_ascii_case(scheme).then_some(credential.trim())
+    }
+
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.get(name).map(String::as_str)
+    }
+}
+
+/// Times of the requests of the last minute, by who asked.
+pub(super) type Asked = HashMap<IpAddr, VecDeque<Instant>>;
+
+/// What a system's `answer` works with.
+pub(super) struct Site<'a> {
+    pub(super) options: &'a Options,
+    pub(super) traffic: &'a mut Traffic,
+    pub(super) asked: &'a mut Asked,
+}
+
+struct Shared {
+    system: System,
+    options: Options,
+    traffic: Mutex<Traffic>,
+    moved: Mutex<Instant>,
+    asked: Mutex<Asked>,
+    requests: AtomicU64,
+    silent: AtomicBool,
+    instead: Mutex<Option<(u16, String)>>,
+    last: Mutex<Option<Request>>,
+    stop: watch::Sender<bool>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A mail server that is none.
+pub struct StandIn {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl StandIn {
+    /// Starts one; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When it cannot listen there.
+    pub async fn start(system: System, listen: SocketAddr, options: Options) -> io::Result<Self> {
+        let listener = TcpListener::bind(listen).await?;
+        let addr = listener.local_addr()?;
+        let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let traffic = Traffic::starting_at(options.seed, options.size, options.now.unwrap_or_else(clock));
+        let (stop, stopped) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            system,
+            options,
+            traffic: Mutex::new(traffic),
+            moved: Mutex::new(Instant::now()),
+            asked: Mutex::default(),
+            requests: AtomicU64::new(0),
+            silent: AtomicBool::new(false),
+            instead: Mutex::default(),
+            last: Mutex::default(),
+            stop,
+        });
+        let state = Arc::clone(&shared);
+        let router = Router::new().fallback(move |ConnectInfo(peer): ConnectInfo<SocketAddr>, request: axum::extract::Request| {
+            let state = Arc::clone(&state);
+            async move { state.serve(peer.ip(), request).await }
+        });
+        let task = tokio::spawn(async move {
+            let service = router.into_make_service_with_connect_info::<SocketAddr>();
+            // It only returns when told to stop.
+            let _ = axum::serve(listener, service).with_graceful_shutdown(wait(stopped)).await;
+        });
+        Ok(Self { addr, shared, task: Some(task) })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The URL to configure for it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// What it stands in for.
+    #[must_use]
+    pub fn system(&self) -> System {
+        self.shared.system
+    }
+
+    /// Looks at its traffic, or moves it.
+    pub fn traffic<R>(&self, with: impl FnOnce(&mut Traffic) -> R) -> R {
+        with(&mut lock(&self.shared.traffic))
+    }
+
+    /// How many requests it got.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::SeqCst)
+    }
+
+    /// The last request it got.
+    #[must_use]
+    pub fn last_request(&self) -> Option<Request> {
+        lock(&self.shared.last).clone()
+    }
+
+    /// Takes requests without ever answering them. One that was not answered stays so.
+    pub fn silence(&self, silent: bool) {
+        self.shared.silent.store(silent, Ordering::SeqCst);
+    }
+
+    /// Answers everything with this status and body instead.
+    pub fn answer_with(&self, answer: Option<(u16, String)>) {
+        *lock(&self.shared.instead) = answer;
+    }
+
+    /// Stops listening and closes its connections.
+    pub async fn shutdown(mut self) {
+        let _ = self.shared.stop.send(true);
+        if let Some(task) = self.task.take() {
+            let abort = task.abort_handle();
+            if tokio::time::timeout(Duration::from_secs(SHUTDOWN_SECONDS_MAX), task).await.is_err() {
+                abort.abort();
+            }
+        }
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        let _ = self.shared.stop.send(true);
+    }
+}
+
+/// Until told to stop, or until nobody can tell any more.
+async fn wait(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+impl Shared {
+    async fn serve(&self, peer: IpAddr, request: axum::extract::Request) -> Response {
+        let (parts, body) = request.into_parts();
+        let Ok(body) = to_bytes(body, REQUEST_BYTES_MAX).await else {
+            return reply(413, "text/plain", "");
+        };
+        let query = axum::extract::Query::try_from_uri(&parts.uri).map(|query| query.0).unwrap_or_default();
+        let path = parts.uri.path().to_string();
+        let request = Request { method: parts.method, path, query, headers: parts.headers, body, peer };
+        *lock(&self.last) = Some(request.clone());
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        if self.silent.load(Ordering::SeqCst) {
+            wait(self.stop.subscribe()).await;
+            return reply(503, "text/plain", "");
+        }
+        if let Some((status, body)) = lock(&self.instead).clone() {
+            return reply(status, "text/plain", body);
+        }
+        self.answer(&request)
+    }
+
+    fn answer(&self, request: &Request) -> Response {
+        let mut traffic = lock(&self.traffic);
+        if !self.options.frozen {
+            let now = Instant::now();
+            let before = std::mem::replace(&mut *lock(&self.moved), now);
+            traffic.advance(now.saturating_duration_since(before).as_secs_f64());
+        }
+        let site = Site { options: &self.options, traffic: &mut traffic, asked: &mut lock(&self.asked) };
+        match self.system {
+            System::Cpanel => cpanel::answer(site, request),
+            System::Ceymail => ceymail::answer(site, request),
+            System::Kumomta => kumomta::answer(site, request),
+            System::Stalwart => stalwart::answer(site, request),
+            System::Emailengine => emailengine::answer(site, request),
+        }
+    }
+}
+
+/// An answer with its length.
+pub(super) fn reply(status: u16, content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// With headers besides.
+pub(super) fn with_headers(mut response: Response, headers: &[(&'static str, &'static str)]) -> Response {
+    for (name, value) in headers {
+        response.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// An answer in chunks, without its length.
+pub(super) fn chunked(status: u16, content_type: &'static str, body: String) -> Response {
+    reply(status, content_type, Body::new(Chunks(Bytes::from(body))))
+}
+
+struct Chunks(Bytes);
+
+impl hyper::body::Body for Chunks {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let len = CHUNK_BYTES.min(self.0.len());
+        Poll::Ready((len > 0).then(|| Ok(Frame::data(self.0.split_to(len)))))
+    }
+}
