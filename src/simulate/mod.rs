@@ -3,10 +3,13 @@
 //!
 //! One [`Traffic`] per stand-in; each system's file renders it in that system's words, with that system's mistakes.
 
+mod account;
 mod ceymail;
 mod cpanel;
+mod distribution;
 mod emailengine;
 mod kumomta;
+mod message;
 mod random;
 mod receiver;
 mod stalwart;
@@ -14,9 +17,12 @@ mod stand_in;
 mod text;
 mod traffic;
 
+pub use account::{Account, Sums};
+pub use distribution::Distribution;
+pub use message::{Domain, Message, Origin};
 pub use receiver::Receiver;
 pub use stand_in::{Request, StandIn};
-pub use traffic::{Account, Distribution, Domain, EPOCH_UNIX_SECONDS, Message, Origin, Service, Sums, Traffic, WARM_UP_SECONDS};
+pub use traffic::{EPOCH_UNIX_SECONDS, Service, Traffic, WARM_UP_SECONDS};
 
 /// The user that a stand-in lets in, unless told otherwise.
 pub const USERNAME: &str = "postmeter";

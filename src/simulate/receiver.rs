@@ -31,6 +31,7 @@ const SHUTDOWN_SECONDS_MAX: u64 = 2;
 struct Inbox {
     kept: VecDeque<ExportMetricsServiceRequest>,
     count: u64,
+    refused: u64,
     points: u64,
     targets: BTreeSet<String>,
     largest: usize,
@@ -59,8 +60,9 @@ impl MetricsService for Sink {
         let (metadata, _, request) = request.into_parts();
         let mut inbox = self.inbox();
         inbox.metadata = Some(metadata);
-        if let Some(refusal) = &inbox.refusal {
-            return Err(refusal.clone());
+        if let Some(refusal) = inbox.refusal.clone() {
+            inbox.refused += 1;
+            return Err(refusal);
         }
         inbox.count += 1;
         inbox.points += points(&request);
@@ -157,6 +159,12 @@ impl Receiver {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.sink.inbox().count
+    }
+
+    /// How many requests it refused.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.sink.inbox().refused
     }
 
     /// How many data points it took in all.

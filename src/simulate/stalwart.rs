@@ -212,7 +212,7 @@ pub(super) fn metrics(t: &Traffic, generation: Generation) -> String {
         ("queue_rate_limit_exceeded", "Messages held back by a rate", t.throttled),
         ("queue_concurrency_limit_exceeded", "Messages held back by a number of connections", 0),
         ("dane_authentication_success", "Servers whose certificate is as published", t.dane_ok),
-        ("dane_no_tlsa_records_found", "Servers that publish none", t.dane_none),
+        ("dane_tlsa_record_not_found", "Servers that publish none", t.dane_none),
         ("message_ingest_ham", "Wanted messages", t.ham),
         ("message_ingest_spam", "Unwanted messages", t.spam),
         ("outgoing_report_dmarc_aggregate_report", "Reports about other domains", t.received_report),

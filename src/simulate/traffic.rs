@@ -5,15 +5,16 @@
 //! The truth is then a count of things that happened, so that any two sums over it agree: `received` is always `delivered`
 //! and `failed` and what waits. An advance costs its messages and what waits, whatever the number of domains.
 
+use super::account::Minutes;
+use super::distribution::{BYTES, SECONDS};
 use super::random::{Random, mix};
-use std::collections::{BTreeMap, VecDeque};
+use super::{Account, Distribution, Domain, Message, Origin, Sums};
+use std::collections::BTreeMap;
 
 /// Where the clock of a traffic begins that is given no time: a constant, so that tests see the same each day.
 pub const EPOCH_UNIX_SECONDS: u64 = 1_790_000_040;
 /// What has passed already when a traffic is new, so that a first look is not at zeros.
 pub const WARM_UP_SECONDS: u64 = 900;
-/// Minutes that are kept apart for window sums; what is older adds up in the oldest.
-pub const MINUTES_MAX: usize = 3 * 24 * 60;
 const MINUTE_SECONDS: f64 = 60.0;
 const DAY_SECONDS: f64 = 86_400.0;
 const ARRIVALS_PER_SECOND: f64 = 6.0;
@@ -40,172 +41,6 @@ pub const MEMORY_BYTES: u64 = 8 << 30;
 /// The disk of that machine.
 pub const DISK_BYTES: u64 = 80 << 30;
 
-/// Bounds that any of the systems uses for durations, in seconds.
-const SECONDS: &[f64] = &[
-    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0,
-    14400.0, 18000.0, 28800.0, 43200.0, 86400.0, 604_800.0,
-];
-/// Bounds that any of the systems uses for sizes.
-const BYTES: &[f64] = &[500.0, 1e3, 1e4, 1e5, 1e6, 5e6, 1e7, 2.5e7, 5e7, 1e8, 5e8];
-
-/// Values counted by size.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Distribution {
-    bounds: &'static [f64],
-    /// One more than bounds: the last holds what is above all of them.
-    counts: Vec<u64>,
-    /// How many values.
-    pub count: u64,
-    /// Their sum.
-    pub sum: f64,
-}
-
-impl Distribution {
-    fn new(bounds: &'static [f64]) -> Self {
-        Self { bounds, counts: vec![0; bounds.len() + 1], count: 0, sum: 0.0 }
-    }
-
-    fn observe(&mut self, value: f64) {
-        self.counts[self.bounds.partition_point(|bound| *bound < value)] += 1;
-        self.count += 1;
-        self.sum += value;
-    }
-
-    /// How many values are at most this, one of the bounds.
-    #[must_use]
-    pub fn at_most(&self, bound: f64) -> u64 {
-        self.counts[..self.bounds.partition_point(|b| *b <= bound)].iter().sum()
-    }
-}
-
-/// One of the server's domains.
-#[derive(Clone, Debug)]
-pub struct Domain {
-    /// `example.com` and so on.
-    pub name: String,
-    /// Messages that waited for a retry when last counted.
-    pub scheduled: u64,
-    /// Messages before their first attempt.
-    pub ready: u64,
-    /// Attempts that succeeded.
-    pub delivered: u64,
-    /// Attempts that are tried again.
-    pub deferred: u64,
-    /// Attempts that are not.
-    pub failed: u64,
-    /// Messages held back by a rate.
-    pub throttled: u64,
-    /// Connections to its mail server.
-    pub opened: u64,
-    /// Its place in a series of customers: some share one.
-    pub tenant: Option<&'static str>,
-    /// A mailing of that customer.
-    pub campaign: Option<&'static str>,
-}
-
-impl Domain {
-    fn slow(index: usize) -> bool {
-        index % 7 == 5
-    }
-}
-
-/// Where a message came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Another mail server.
-    Remote,
-    /// A client that logged in.
-    Authenticated,
-    /// A script on the machine, under no user's name.
-    Nobody,
-    /// The server itself: a bounce.
-    Dsn,
-    /// The server itself: a report.
-    Report,
-}
-
-/// A message on its way.
-#[derive(Clone, Debug)]
-pub struct Message {
-    /// Never used twice, and above what a double can hold.
-    pub id: u64,
-    /// Which domain it goes to, and whose user sent it.
-    pub domain: usize,
-    /// Who sent it.
-    pub origin: Origin,
-    /// Its size.
-    pub bytes: u64,
-    /// When it came, in Unix seconds.
-    pub received: f64,
-    /// When it is tried again.
-    pub retry: f64,
-    /// Attempts so far.
-    pub tries: u8,
-}
-
-impl Message {
-    /// Whether the server has given up retrying for the time being.
-    #[must_use]
-    pub fn frozen(&self) -> bool {
-        self.tries >= 4 && self.id.is_multiple_of(3)
-    }
-}
-
-/// Who a message counts for in cPanel's statistics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Account {
-    /// The pseudo user `-remote-`.
-    Remote,
-    /// `root`, with the pseudo domain `-system-`.
-    System,
-    /// `nobody`, without a domain.
-    Nobody,
-    /// The owner of a domain, by its index.
-    Domain(usize),
-}
-
-impl Account {
-    fn of(message: &Message) -> Self {
-        match message.origin {
-            Origin::Remote => Self::Remote,
-            Origin::Authenticated => Self::Domain(message.domain),
-            Origin::Nobody => Self::Nobody,
-            Origin::Dsn | Origin::Report => Self::System,
-        }
-    }
-}
-
-/// What an account did in some time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sums {
-    /// Messages handed in.
-    pub sent: u64,
-    /// Deliveries.
-    pub delivered: u64,
-    /// Attempts that are tried again.
-    pub deferred: u64,
-    /// Attempts that are not.
-    pub failed: u64,
-    /// Size of the messages handed in.
-    pub bytes: u64,
-}
-
-impl std::ops::AddAssign for Sums {
-    fn add_assign(&mut self, other: Self) {
-        self.sent += other.sent;
-        self.delivered += other.delivered;
-        self.deferred += other.deferred;
-        self.failed += other.failed;
-        self.bytes += other.bytes;
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Minute {
-    starts: u64,
-    accounts: BTreeMap<Account, Sums>,
-}
-
 /// A service of the machine.
 #[derive(Clone, Debug)]
 pub struct Service {
@@ -216,10 +51,6 @@ pub struct Service {
 }
 
 const SERVICES: &[&str] = &["postfix", "dovecot", "opendkim", "mariadb", "spamassassin", "nginx", "unbound", "rsyslog", "fail2ban"];
-const FIRST_DOMAINS: &[&str] = &["example.com", "example.net", "example.org", "shop.example.com", "news.example.net", "lists.example.org"];
-const TENANTS: &[&str] = &["northwind", "contoso", "fabrikam"];
-const CAMPAIGNS: &[&str] = &["autumn-letter", "receipts"];
-
 /// The mail traffic of one server, and everything that was counted of it.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs, reason = "each field is the count that its name says")]
@@ -231,7 +62,7 @@ pub struct Traffic {
     /// Upper ends of each domain's share of arrivals.
     shares: Vec<f64>,
     inflight: Vec<Message>,
-    minutes: VecDeque<Minute>,
+    minutes: Minutes,
     next_message: u64,
     bursting_until: f64,
     outage_until: f64,
@@ -341,7 +172,7 @@ impl Traffic {
             now: started,
             shares,
             busy,
-            domains: (0..size).map(domain).collect(),
+            domains: (0..size).map(Domain::nth).collect(),
             services: SERVICES.iter().map(|name| Service { name, up: true }).collect(),
             load: [busy * CPUS; 3],
             cpu_idle_jiffies: 180_000_000,
@@ -418,13 +249,7 @@ impl Traffic {
     /// What each account did in the minutes that begin from `start` to `end`, both included, in Unix seconds.
     #[must_use]
     pub fn window(&self, start: u64, end: u64) -> BTreeMap<Account, Sums> {
-        let mut accounts: BTreeMap<Account, Sums> = BTreeMap::new();
-        for minute in self.minutes.iter().filter(|minute| (start..=end).contains(&minute.starts)) {
-            for (account, sums) in &minute.accounts {
-                *accounts.entry(*account).or_default() += *sums;
-            }
-        }
-        accounts
+        self.minutes.window(start, end)
     }
 
     /// The sums of [`Self::window`] over all accounts.
@@ -609,24 +434,7 @@ impl Traffic {
     }
 
     fn account(&mut self, message: &Message, count: impl FnOnce(&mut Sums)) {
-        let starts = (self.now / MINUTE_SECONDS).floor() as u64 * MINUTE_SECONDS as u64;
-        if self.minutes.back().is_none_or(|minute| minute.starts != starts) {
-            self.minutes.push_back(Minute { starts, accounts: BTreeMap::new() });
-            self.fold_old_minutes();
-        }
-        if let Some(minute) = self.minutes.back_mut() {
-            count(minute.accounts.entry(Account::of(message)).or_default());
-        }
-    }
-
-    fn fold_old_minutes(&mut self) {
-        while self.minutes.len() > MINUTES_MAX {
-            let Some(oldest) = self.minutes.pop_front() else { return };
-            let Some(next) = self.minutes.front_mut() else { return };
-            for (account, sums) in oldest.accounts {
-                *next.accounts.entry(account).or_default() += sums;
-            }
-        }
+        self.minutes.count(self.now, Account::of(message), count);
     }
 
     /// Who connects and logs in.
@@ -687,15 +495,6 @@ impl Traffic {
     }
 }
 
-fn domain(index: usize) -> Domain {
-    let name = FIRST_DOMAINS
-        .get(index)
-        .map_or_else(|| format!("d{index:05}.{}", ["example.com", "example.net", "example.org"][index % 3]), |name| (*name).to_string());
-    let tenant = (!index.is_multiple_of(3)).then(|| TENANTS[index / 3 % TENANTS.len()]);
-    let campaign = tenant.and(index.is_multiple_of(2).then(|| CAMPAIGNS[index / 2 % CAMPAIGNS.len()]));
-    Domain { name, scheduled: 0, ready: 0, delivered: 0, deferred: 0, failed: 0, throttled: 0, opened: 0, tenant, campaign }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -741,20 +540,6 @@ mod tests {
         both += traffic.window_total(cut + 1, u64::MAX);
         assert_eq!(both, traffic.window_total(0, u64::MAX));
         assert!(traffic.window_total(cut + 1, u64::MAX).sent > 0);
-    }
-
-    #[test]
-    fn what_is_too_old_adds_up_in_the_oldest_minute() {
-        let mut traffic = Traffic::new(3, 1);
-        traffic.minutes.clear();
-        let message = traffic.arrive(0, Origin::Remote, 0.0);
-        traffic.minutes.clear();
-        for _ in 0..MINUTES_MAX + 10 {
-            traffic.now += 60.0;
-            traffic.account(&message, |sums| sums.sent += 1);
-        }
-        assert_eq!(traffic.minutes.len(), MINUTES_MAX);
-        assert_eq!(traffic.window_total(0, u64::MAX).sent, MINUTES_MAX as u64 + 10);
     }
 
     #[test]
