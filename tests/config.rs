@@ -139,6 +139,16 @@ fn the_reference_means_what_it_says() {
 }
 
 #[test]
+#[ignore = "until the five systems are in source/"]
+fn the_reference_loads_for_the_real_systems() {
+    let etc = etc();
+    let path = etc.path().join("postmeter.yaml");
+    let text = fs::read_to_string("otel-config/postmeter.yaml").unwrap();
+    fs::write(&path, text.replace(ETC, &etc.path().display().to_string())).unwrap();
+    assert_eq!(warnings(&load(&path, &tokens()).unwrap()), Vec::<String>::new());
+}
+
+#[test]
 fn the_defaults_in_the_reference_are_the_defaults() {
     let (_etc, said) = reference();
     let config = good(&format!("{MAIL}export: {{otlp: {{}}}}\ntelemetry: {{otlp: {{}}}}\n"), &[]);
@@ -266,9 +276,7 @@ fn what_works_and_is_not_meant_is_a_warning() {
     );
     warns(
         "{name: a, system: ceymail, url: 'https://192.0.2.1', token: x, min_interval: 2s}",
-        &[
-            "postmeter.yaml:2: targets[0].min_interval: 2s with 1 parts is more than the 12 requests a minute that ceymail allows; at least 5s keeps within",
-        ],
+        &["postmeter.yaml:2: targets[0].min_interval: too often: ceymail allows 12 requests a minute, and a poll makes 1; use at least 5s"],
     );
     warns(
         "{name: a, system: cpanel, url: 'https://192.0.2.1', username: root, token: x, password: y}",

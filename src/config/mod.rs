@@ -13,11 +13,15 @@
 //! A misspelled `insecure_skip_verfy` or `min_intervall` must not be a setting that silently is not there.
 
 mod adhoc;
+mod credentials;
 mod decode;
 mod environment;
 mod export;
 mod otel;
+mod otlp;
+mod part;
 mod problem;
+mod request;
 mod secret;
 mod target;
 mod telemetry;
@@ -27,11 +31,14 @@ mod window;
 mod yaml;
 
 pub use adhoc::{Adhoc, adhoc, adhoc_with};
+pub use credentials::Credentials;
 pub use environment::Environment;
-pub use export::{Compression, Export, Otlp, Prometheus, Protocol, check_listen};
+pub use export::{Export, Prometheus, check_listen};
+pub use otlp::{Compression, Otlp, Protocol};
+pub use part::TargetPart;
 pub use problem::{Problem, Problems};
-pub use secret::{Credentials, Secret, SecretError};
-pub use target::{Target, TargetPart};
+pub use secret::{Secret, SecretError};
+pub use target::Target;
 pub use telemetry::{LogFormat, LogLevel, Telemetry, TelemetryOtlp};
 pub use tls::Tls;
 pub use window::Window;

@@ -4,8 +4,8 @@
 //! and a variable for metrics goes before the one for all signals.
 
 use super::Secret;
-use super::decode::{Decoder, Place, in_range};
-use super::target::header_name;
+use super::decode::{Decoder, Place, in_range, instead};
+use super::request::header_name;
 use super::template::Template;
 use http::HeaderValue;
 use std::ops::RangeInclusive;
@@ -52,6 +52,23 @@ impl Decoder<'_> {
         let warn = |message| self.warn(&Place::variable(&variable.name), format!("{message}; the variable is ignored"));
         result.map_err(warn).ok()
     }
+}
+
+/// What a variable says, if it is set and can be understood.
+pub(super) fn from<T>(
+    decoder: &mut Decoder<'_>,
+    find: impl Fn(&Decoder<'_>) -> Option<Variable>,
+    understand: impl Fn(&str) -> Result<T, String>,
+) -> Option<T> {
+    let variable = find(decoder)?;
+    decoder.understood(&variable, understand(&variable.value))
+}
+
+/// One of a few words.
+pub(super) fn one_of<T: Copy>(value: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    let found = choices.iter().find(|(name, _)| *name == value).map(|(_, choice)| *choice);
+    found.ok_or_else(|| format!("unknown value {value}; {}", instead(value, &names)))
 }
 
 /// `true` or `false`.

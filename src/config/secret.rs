@@ -73,22 +73,3 @@ impl fmt::Display for Secret {
         f.write_str("***")
     }
 }
-
-/// What proves to a mail server who asks. Which of them it wants is its [`Credential`](crate::source::Credential).
-#[derive(Clone, Debug, Default)]
-pub struct Credentials {
-    /// `username:`. Left out: none.
-    pub username: Option<String>,
-    /// `password:` or `password_file:`. Left out: none.
-    pub password: Option<Secret>,
-    /// `token:` or `token_file:`. Left out: none.
-    pub token: Option<Secret>,
-}
-
-impl Credentials {
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.username.is_none() && self.password.is_none() && self.token.is_none()
-    }
-}

@@ -1,11 +1,11 @@
 //! A mail server to poll: `targets:` and `defaults:`.
 
 use super::decode::{Decoder, Item, Map, Place, closest, instead, show};
-use super::{Credentials, Secret, Tls, Window};
+use super::request::{headers, http_url, is_loopback};
+use super::{Credentials, Secret, TargetPart, Tls, Window, credentials, part};
 use crate::model::Attribute;
 use crate::model::vocabulary::{DESTINATION_DOMAIN, PROVIDER_NAME, QUEUE_NAME, TENANT_NAME};
-use crate::source::{Credential, Detail, Part, Source};
-use http::{HeaderName, HeaderValue, header};
+use crate::source::{Detail, Source};
 use reqwest::Url;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -62,15 +62,6 @@ pub struct Target {
     pub body_bytes_max: Option<usize>,
 }
 
-/// A part to ask for.
-#[derive(Clone, Debug)]
-pub struct TargetPart {
-    /// Which.
-    pub part: &'static Part,
-    /// Its own (`parts: {queue: {token: ...}}`), or else the target's; never a mixture.
-    pub credentials: Credentials,
-}
-
 /// The keys that `defaults` may hold.
 const SHARED_KEYS: &[&str] = &[
     "username",
@@ -109,6 +100,19 @@ pub(super) fn check_defaults(decoder: &mut Decoder<'_>, defaults: &Map<'_>) {
             decoder.problem(&item.place, "belongs to each target, not to defaults");
         } else if !SHARED_KEYS.contains(&name) {
             decoder.unknown_key(name, &item.place, SHARED_KEYS);
+        } else if name == "parts" {
+            check_default_parts(decoder, &item);
+        }
+    }
+}
+
+/// A part that one system has is passed over for the others; one that none has is a mistake.
+fn check_default_parts(decoder: &mut Decoder<'_>, item: &Item<'_>) {
+    let names: Vec<&str> = decoder.systems.iter().flat_map(|source| source.parts).map(|part| part.name).collect();
+    for (name, item) in decoder.map(item).map(Map::rest).unwrap_or_default() {
+        if !names.contains(&name) {
+            let near = closest(name, names.iter().copied()).map(|near| format!("; did you mean {near}?"));
+            decoder.problem(&item.place, format!("no system has a part {name}{}", near.unwrap_or_default()));
         }
     }
 }
@@ -136,7 +140,7 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
     let url = url_item.as_ref().and_then(|item| url(decoder, item));
 
     let own: Vec<&str> = CREDENTIAL_KEYS.iter().copied().filter(|key| map.has_own(key)).collect();
-    let credentials = credentials(decoder, &mut map);
+    let credentials = credentials::decode(decoder, &mut map);
     let parts_item = map.take("parts");
     let format = map.take("format");
     let timeout = map.take("timeout").and_then(|item| decoder.duration(&item, &TIMEOUT_RANGE));
@@ -153,7 +157,7 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
     decoder.finish(map);
 
     let source = source?;
-    let parts = parts(decoder, &place, parts_item.as_ref(), source, &credentials, &own);
+    let parts = part::decode(decoder, &place, parts_item.as_ref(), source, &credentials, &own);
     let target = Target {
         name,
         source,
@@ -190,23 +194,14 @@ impl Target {
             let budget = f64::from(budget);
             let per_minute = 60.0 / self.min_interval.as_secs_f64() * self.parts.len() as f64;
             if per_minute > budget {
-                let message = format!(
-                    "{} with {} parts is more than the {budget} requests a minute that {} allows; at least {} keeps within",
-                    show(self.min_interval),
-                    self.parts.len(),
-                    self.source.title,
-                    show(Duration::from_secs((60.0 * self.parts.len() as f64 / budget).ceil() as u64)),
-                );
+                let enough = show(Duration::from_secs((60.0 * self.parts.len() as f64 / budget).ceil() as u64));
+                let (title, parts) = (self.source.title, self.parts.len());
+                let message =
+                    format!("too often: {title} allows {budget} requests a minute, and a poll makes {parts}; use at least {enough}");
                 decoder.warn(interval.map_or(place, |item| &item.place), message);
             }
         }
     }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn required<'n>(decoder: &mut Decoder<'_>, map: &mut Map<'n>, key: &'static str) -> Option<Item<'n>> {
@@ -248,157 +243,10 @@ fn url(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<Url> {
     Some(url)
 }
 
-/// An http or https URL with a host and without credentials. The error does not quote what may be a password.
-pub(super) fn http_url(text: &str, on_userinfo: &str) -> Result<Url, String> {
-    if !text.contains("://") {
-        return Err("is no url: it must begin with http:// or https://".to_owned());
-    }
-    let url = Url::parse(text).map_err(|error| format!("is no url: {error}"))?;
-    if !["http", "https"].contains(&url.scheme()) {
-        return Err(format!("the scheme {} is not known; use http or https", url.scheme()));
-    }
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err("has no host".to_owned());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(format!("has credentials in it; {on_userinfo}"));
-    }
-    Ok(url)
-}
-
 fn proxy(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<String> {
     let text = decoder.word(item)?;
     let parsed = http_url(&text, "a proxy that wants them is not supported");
     decoder.noted(&item.place, parsed).map(|_| text)
-}
-
-/// `username`, `password`, `token` and their files, of a target or a part.
-fn credentials(decoder: &mut Decoder<'_>, map: &mut Map<'_>) -> Credentials {
-    let username = map.take("username").map(|item| {
-        let username = decoder.word(&item).unwrap_or_default();
-        if username.contains(|c: char| c == ':' || c.is_control()) {
-            decoder.problem(&item.place, "a username cannot have a colon or a control character in it");
-        }
-        username
-    });
-    let password = secret_or_file(decoder, map, "password", "password_file").map(|(secret, ..)| secret);
-    let token = secret_or_file(decoder, map, "token", "token_file").map(|(secret, place, value)| {
-        if value.is_some_and(|value| HeaderValue::from_str(&value).is_err()) {
-            decoder.problem(&place, "the token has a line break or another control character in it");
-        }
-        secret
-    });
-    Credentials { username, password, token }
-}
-
-fn secret_or_file(
-    decoder: &mut Decoder<'_>,
-    map: &mut Map<'_>,
-    key: &'static str,
-    file_key: &'static str,
-) -> Option<(Secret, Place, Option<String>)> {
-    let plain = map.take(key);
-    let file = map.take(file_key);
-    if let (Some(_), Some(file)) = (&plain, &file) {
-        decoder.problem(&file.place, format!("{key} is set as well; keep one of them"));
-    }
-    let is_path = plain.is_none();
-    let item = plain.or(file)?;
-    let (secret, value) = decoder.secret(&item, is_path);
-    Some((secret, item.place, value))
-}
-
-/// The required part, then the optional ones, each with its credentials.
-fn parts(
-    decoder: &mut Decoder<'_>,
-    place: &Place,
-    item: Option<&Item<'_>>,
-    source: &'static Source,
-    target: &Credentials,
-    own: &[&str],
-) -> Vec<TargetPart> {
-    let mut found = vec![(place.clone(), TargetPart { part: source.required(), credentials: target.clone() })];
-    let named = item.and_then(|item| decoder.map(item)).map(Map::rest).unwrap_or_default();
-    for (name, item) in named {
-        let Some(part) = source.part(name) else {
-            if !item.inherited {
-                decoder.problem(&item.place, format!("{} has no part {name}; {}", source.name, no_part(name, source)));
-            }
-            continue;
-        };
-        let Some(mut map) = decoder.map(&item) else { continue };
-        let its = credentials(decoder, &mut map);
-        let has_own = !its.is_empty();
-        decoder.finish(map);
-        let credentials = if has_own { its } else { target.clone() };
-        let place = if has_own { item.place } else { place.clone() };
-        let part = (place, TargetPart { part, credentials });
-        if part.1.part.name == source.required().name { found[0] = part } else { found.push(part) }
-    }
-    for (i, (place, part)) in found.iter().enumerate() {
-        if let Err(missing) = suffices(&part.credentials, part.part.credential, i > 0) {
-            let whose = if i > 0 { format!("part {} of {}", part.part.name, source.name) } else { source.name.to_owned() };
-            decoder.problem(place, format!("{whose} needs {missing}"));
-        }
-    }
-    for key in own {
-        let used =
-            |(i, (_, part)): (usize, &(Place, TargetPart))| uses(part.part.credential, i > 0).contains(&key.trim_end_matches("_file"));
-        if !found.iter().enumerate().any(used) {
-            decoder.warn(place, format!("{key} is not used by {}", source.name));
-        }
-    }
-    found.into_iter().map(|(_, part)| part).collect()
-}
-
-fn no_part(name: &str, source: &Source) -> String {
-    let optional: Vec<&str> = source.parts.iter().skip(1).map(|part| part.name).collect();
-    if optional.is_empty() { "it has no optional parts".to_owned() } else { instead(name, &optional) }
-}
-
-/// Whether a request can be made, or what it lacks. An optional part takes a token or a name and password alike: Stalwart's
-/// management API knows both.
-fn suffices(credentials: &Credentials, needed: Credential, optional: bool) -> Result<(), &'static str> {
-    let Credentials { username, password, token } = credentials;
-    let both = username.is_some() && password.is_some();
-    match needed {
-        Credential::TrustedAddress if token.is_none() && username.is_some() != password.is_some() => {
-            Err("both username and password, or neither")
-        }
-        Credential::TrustedAddress => Ok(()),
-        Credential::Bearer | Credential::Basic if optional => {
-            if both || token.is_some() {
-                Ok(())
-            } else {
-                Err("token (or token_file), or username and password")
-            }
-        }
-        Credential::Bearer => token.as_ref().map(drop).ok_or("token (or token_file)"),
-        Credential::Basic => {
-            if both {
-                Ok(())
-            } else {
-                Err("username and password (or password_file)")
-            }
-        }
-        Credential::Whm => {
-            if username.is_some() && token.is_some() {
-                Ok(())
-            } else {
-                Err("username and token (or token_file)")
-            }
-        }
-    }
-}
-
-fn uses(needed: Credential, optional: bool) -> &'static [&'static str] {
-    match needed {
-        Credential::TrustedAddress => &["username", "password", "token"],
-        Credential::Bearer | Credential::Basic if optional => &["username", "password", "token"],
-        Credential::Bearer => &["token"],
-        Credential::Basic => &["username", "password"],
-        Credential::Whm => &["username", "token"],
-    }
 }
 
 fn format_of(decoder: &mut Decoder<'_>, item: &Item<'_>, source: &Source) -> Option<String> {
@@ -412,9 +260,7 @@ fn format_of(decoder: &mut Decoder<'_>, item: &Item<'_>, source: &Source) -> Opt
     }
     let text = decoder.word(item)?;
     if !formats.contains(&text.as_str()) {
-        if !item.inherited {
-            decoder.problem(&item.place, format!("{} has no format {text}; {}", source.name, instead(&text, &formats)));
-        }
+        decoder.problem(&item.place, format!("{} has no format {text}; {}", source.name, instead(&text, &formats)));
         return None;
     }
     Some(text)
@@ -445,30 +291,6 @@ fn detail_of(decoder: &mut Decoder<'_>, item: &Item<'_>, source: &Source) -> Opt
             None
         }
     }
-}
-
-/// Headers, of a target or of an exporter.
-pub(super) fn headers(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<(String, Secret)> {
-    let mut headers = Vec::new();
-    for (name, item) in decoder.map(item).map(Map::rest).unwrap_or_default() {
-        let (secret, value) = decoder.secret(&item, false);
-        let checked = header_name(name);
-        decoder.noted(&item.place, checked);
-        if value.is_some_and(|value| HeaderValue::from_str(&value).is_err()) {
-            decoder.problem(&item.place, "the value has a line break or another control character in it");
-        }
-        headers.push((name.to_owned(), secret));
-    }
-    headers
-}
-
-/// Whether a header may be set.
-pub(super) fn header_name(name: &str) -> Result<(), String> {
-    let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is no name of a header"))?;
-    if [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION].contains(&header) {
-        return Err("this header is made from the request itself and cannot be set".to_owned());
-    }
-    Ok(())
 }
 
 fn resource(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<(String, String)> {

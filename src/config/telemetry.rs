@@ -1,9 +1,9 @@
 //! What Postmeter says about itself: `telemetry:`.
 
 use super::decode::{Decoder, Item, Place};
-use super::export::{Compression, Otlp, is_on};
+use super::export::is_on;
 use super::otel::{self, Signal};
-use super::{Secret, Tls};
+use super::{Compression, Otlp, Secret, Tls};
 use std::time::Duration;
 
 /// What Postmeter calls itself, unless `OTEL_SERVICE_NAME` says otherwise.
