@@ -1,0 +1,96 @@
+//! One target from the command line, for `scrape --system SYSTEM --url URL`: the same keys as in the file, the same checks.
+
+use super::decode::{COMMAND_LINE, Decoder, Item, Place};
+use super::yaml::{Key, Node, Value};
+use super::{Environment, Problem, Problems, Target, target};
+use crate::source::{SOURCES, Source};
+
+/// What the command line says of a target; each as the key of that name in [`Target`].
+#[derive(Clone, Default)]
+pub struct Adhoc {
+    /// `--system`
+    pub system: String,
+    /// `--url`
+    pub url: String,
+    /// `--username`
+    pub username: Option<String>,
+    /// `--password`, which may be `${env:NAME}`
+    pub password: Option<String>,
+    /// `--password-file`
+    pub password_file: Option<String>,
+    /// `--token`, which may be `${env:NAME}`
+    pub token: Option<String>,
+    /// `--token-file`
+    pub token_file: Option<String>,
+    /// `--part`, as often as there are
+    pub parts: Vec<String>,
+    /// `--format` of the server, if it has several
+    pub format: Option<String>,
+    /// `--timeout`
+    pub timeout: Option<String>,
+    /// `--ca-file`
+    pub ca_file: Option<String>,
+    /// `--insecure-skip-verify`
+    pub insecure_skip_verify: bool,
+}
+
+/// A target of this description, called after its host, and what may not be meant.
+///
+/// # Errors
+/// Everything that is wrong with it, named by flag.
+pub fn adhoc(adhoc: Adhoc, environment: &Environment) -> Result<(Target, Vec<Problem>), Problems> {
+    adhoc_with(SOURCES, adhoc, environment)
+}
+
+/// [`adhoc`] with other mail systems than [`SOURCES`].
+///
+/// # Errors
+/// As there.
+pub fn adhoc_with(systems: &[&'static Source], adhoc: Adhoc, environment: &Environment) -> Result<(Target, Vec<Problem>), Problems> {
+    let mut decoder = Decoder { file: "", environment, systems, problems: Vec::new(), warnings: Vec::new() };
+    let node = adhoc.into_node();
+    let item = Item { place: Place { path: COMMAND_LINE.to_owned(), line: None }, node: &node, inherited: false };
+    let (_, target) = target::decode(&mut decoder, &item, None);
+    match (target, decoder.problems) {
+        (Some(mut target), problems) if problems.is_empty() => {
+            let host = target.url.host_str().unwrap_or_default();
+            target.name = if target::is_name(host) { host } else { target.source.name }.to_owned();
+            Ok((target, decoder.warnings))
+        }
+        (_, problems) => Err(Problems::new(problems)),
+    }
+}
+
+impl Adhoc {
+    fn into_node(self) -> Node {
+        let scalar = |text| Some(node(Value::Scalar(text)));
+        let parts = self.parts.into_iter().map(|part| entry(part, node(Value::Nothing))).collect::<Vec<_>>();
+        let mut tls = Vec::new();
+        tls.extend(self.ca_file.map(|path| entry("ca_file", node(Value::Scalar(path)))));
+        tls.extend(self.insecure_skip_verify.then(|| entry("insecure_skip_verify", node(Value::Scalar("true".to_owned())))));
+        let entries = [
+            // Any that is valid: the true one comes from the url, when that is known to be one.
+            ("name", scalar("adhoc".to_owned())),
+            ("system", scalar(self.system)),
+            ("url", scalar(self.url)),
+            ("username", self.username.and_then(scalar)),
+            ("password", self.password.and_then(scalar)),
+            ("password_file", self.password_file.and_then(scalar)),
+            ("token", self.token.and_then(scalar)),
+            ("token_file", self.token_file.and_then(scalar)),
+            ("parts", (!parts.is_empty()).then(|| node(Value::Map(parts)))),
+            ("format", self.format.and_then(scalar)),
+            ("timeout", self.timeout.and_then(scalar)),
+            ("tls", (!tls.is_empty()).then(|| node(Value::Map(tls)))),
+        ];
+        node(Value::Map(entries.into_iter().filter_map(|(key, node)| Some(entry(key, node?))).collect()))
+    }
+}
+
+fn node(value: Value) -> Node {
+    Node { line: None, value }
+}
+
+fn entry(key: impl Into<String>, node: Node) -> (Key, Node) {
+    (Key { line: None, name: key.into() }, node)
+}

@@ -1,0 +1,182 @@
+//! The configuration file as types: read whole, checked whole, every problem reported with its line.
+//!
+//! The documentation of these types is the manual; `otel-config/postmeter.yaml` shows every key. A key stands in backquotes
+//! before what it means, and each says what leaving it out means.
+//!
+//! # The file goes before the environment
+//!
+//! OTEL_ variables fill what the file leaves out, and never override it: what is written down for this program says more
+//! than what is set for every program. Only `OTEL_SDK_DISABLED` has the last word.
+//!
+//! # Unknown keys are refused
+//!
+//! A misspelled `insecure_skip_verfy` or `min_intervall` must not be a setting that silently is not there.
+
+mod adhoc;
+mod credentials;
+mod decode;
+mod environment;
+mod export;
+mod otel;
+mod otlp;
+mod part;
+mod problem;
+mod request;
+mod secret;
+mod target;
+mod telemetry;
+mod template;
+mod tls;
+mod window;
+mod yaml;
+
+pub use adhoc::{Adhoc, adhoc, adhoc_with};
+pub use credentials::Credentials;
+pub use environment::Environment;
+pub use export::{Export, Prometheus, check_listen};
+pub use otlp::{Compression, Otlp, Protocol};
+pub use part::TargetPart;
+pub use problem::{Problem, Problems};
+pub use secret::{Secret, SecretError};
+pub use target::Target;
+pub use telemetry::{LogFormat, LogLevel, Telemetry, TelemetryOtlp};
+pub use tls::Tls;
+pub use window::Window;
+
+use crate::source::{SOURCES, Source};
+use decode::{Decoder, Item, Map, Place};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+/// Bytes of a configuration file.
+pub const FILE_BYTES_MAX: usize = 1024 * 1024;
+/// Targets of a configuration file.
+pub const TARGETS_MAX: usize = 1000;
+
+/// A configuration file.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `targets:` required: the mail servers to poll. What several have in common may stand in `defaults:` (see [`Target`]).
+    pub targets: Vec<Target>,
+    /// `export:` the ways out. Left out: Prometheus on `localhost:9464`, and OTLP if an OTEL_ variable asks for it.
+    pub export: Export,
+    /// `telemetry:` Postmeter's own logs, metrics and traces. Left out: text logs at level info, nothing by OTLP.
+    pub telemetry: Telemetry,
+    /// What works, and may not be meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> {
+    let name = path.display().to_string();
+    let whole = |message: String| Problems::new(vec![Problem { file: name.clone(), line: None, path: String::new(), message }]);
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
+    read.map_err(|error| whole(error.to_string()))?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(whole(format!("has more than {FILE_BYTES_MAX} bytes")));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| whole("is not UTF-8 text".to_owned()))?;
+    parse(&text, &name, environment)
+}
+
+/// Reads the text of a configuration file; problems name it so.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(text: &str, file: &str, environment: &Environment) -> Result<Config, Problems> {
+    parse_with(SOURCES, text, file, environment)
+}
+
+/// [`parse`] with other mail systems than [`SOURCES`].
+///
+/// # Errors
+/// As there.
+pub fn parse_with(systems: &[&'static Source], text: &str, file: &str, environment: &Environment) -> Result<Config, Problems> {
+    let mut decoder = Decoder { file, environment, systems, problems: Vec::new(), warnings: Vec::new() };
+    let node = match yaml::parse(text) {
+        Ok(node) => node,
+        Err((line, message)) => {
+            decoder.problem(&Place { path: String::new(), line }, message);
+            return Err(Problems::new(decoder.problems));
+        }
+    };
+    if matches!(node.value, yaml::Value::Nothing) {
+        decoder.problem(&Place::default(), "is empty; it needs targets");
+        return Err(Problems::new(decoder.problems));
+    }
+    let root = Item::root(&node);
+    let Some(mut map) = decoder.map(&root) else { return Err(Problems::new(decoder.problems)) };
+    let (targets, defaults) = (map.take("targets"), map.take("defaults"));
+    let (export, telemetry) = (map.take("export"), map.take("telemetry"));
+    decoder.finish(map);
+    let targets = decode_targets(&mut decoder, targets.as_ref(), defaults.as_ref());
+    let config = the_rest(&mut decoder, targets, export.as_ref(), telemetry.as_ref());
+    if decoder.problems.is_empty() { Ok(config) } else { Err(Problems::new(decoder.problems)) }
+}
+
+impl Config {
+    /// No targets, and what the environment says otherwise: for programs that bring their own targets.
+    #[must_use]
+    pub fn from_env(environment: &Environment) -> Self {
+        let mut decoder = Decoder { file: "", environment, systems: &[], problems: Vec::new(), warnings: Vec::new() };
+        the_rest(&mut decoder, Vec::new(), None, None)
+    }
+}
+
+fn the_rest(decoder: &mut Decoder<'_>, targets: Vec<Target>, export: Option<&Item<'_>>, telemetry: Option<&Item<'_>>) -> Config {
+    let mut export = Export::decode(decoder, export);
+    let mut telemetry = Telemetry::decode(decoder, telemetry);
+    if is_disabled(decoder) {
+        export = Export::off();
+        telemetry.otlp = None;
+        decoder.warn(&Place::variable("OTEL_SDK_DISABLED"), "nothing is exported");
+    }
+    let mut warnings = std::mem::take(&mut decoder.warnings);
+    problem::in_order(&mut warnings);
+    Config { targets, export, telemetry, warnings }
+}
+
+fn is_disabled(decoder: &mut Decoder<'_>) -> bool {
+    let Some(variable) = decoder.otel("OTEL_SDK_DISABLED") else { return false };
+    decoder.understood(&variable, otel::boolean(&variable.value)).unwrap_or(false)
+}
+
+fn decode_targets(decoder: &mut Decoder<'_>, targets: Option<&Item<'_>>, defaults: Option<&Item<'_>>) -> Vec<Target> {
+    let defaults: Option<Map<'_>> = defaults.and_then(|item| decoder.map(item));
+    if let Some(defaults) = &defaults {
+        target::check_defaults(decoder, defaults);
+    }
+    let items = match targets {
+        Some(item) => decoder.list(item),
+        None => Some(Vec::new()),
+    };
+    let Some(items) = items else { return Vec::new() };
+    let place = targets.map(|item| item.place.clone()).unwrap_or_default();
+    if items.is_empty() {
+        decoder.problem(&place, "no targets: there is nothing to poll");
+    }
+    if items.len() > TARGETS_MAX {
+        decoder.problem(&place, format!("{} targets are more than {TARGETS_MAX}; run several instances", items.len()));
+        return Vec::new();
+    }
+    let mut decoded = Vec::new();
+    let mut names: HashMap<String, Place> = HashMap::new();
+    for item in items {
+        let (name, target) = target::decode(decoder, &item, defaults.as_ref());
+        decoded.extend(target);
+        let Some((name, place)) = name else { continue };
+        if let Some(first) = names.get(&name) {
+            let line = first.line.map(|line| format!(" in line {line}")).unwrap_or_default();
+            decoder.problem(&place, format!("{name} is also the name of {}{line}", first.path.trim_end_matches(".name")));
+        } else {
+            names.insert(name, place);
+        }
+    }
+    decoded
+}

@@ -1,0 +1,194 @@
+//! Where and how OTLP is pushed: `export.otlp:`, and most of `telemetry.otlp:`.
+
+use super::decode::{Decoder, Item, Map, Place};
+use super::otel::{self, Signal, from, one_of};
+use super::request::{headers, http_url};
+use super::{Secret, Tls, tls};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// How often mail metrics are pushed, unless said otherwise: OpenTelemetry's default.
+pub const INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
+/// The shortest and longest push interval.
+pub const INTERVAL_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+/// How long a push may take, unless said otherwise: OpenTelemetry's default.
+pub const OTLP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// The shortest and longest timeout of a push.
+pub const OTLP_TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
+/// Where an OTLP receiver is, unless said otherwise.
+pub const GRPC_ENDPOINT_DEFAULT: &str = "http://localhost:4317";
+/// The same over HTTP.
+pub const HTTP_ENDPOINT_DEFAULT: &str = "http://localhost:4318/v1/metrics";
+/// The path of the metrics signal, which an endpoint for all signals does not have.
+const METRICS_PATH: &str = "/v1/metrics";
+
+/// `export.otlp:` where and how to push.
+///
+/// What the file leaves out is filled by `OTEL_EXPORTER_OTLP_METRICS_*`, then `OTEL_EXPORTER_OTLP_*`, then the default.
+#[derive(Clone, Debug)]
+pub struct Otlp {
+    /// `endpoint:` a URL, whose scheme decides whether TLS is used; without a scheme it is https, or http if `OTEL_..._INSECURE`
+    /// is true. Over http/protobuf, `/v1/metrics` is appended if there is no path. Left out: `OTEL_..._ENDPOINT`, or else
+    /// `http://localhost:4317` (gRPC), `http://localhost:4318/v1/metrics` (HTTP).
+    pub endpoint: String,
+    /// `protocol:` `grpc` or `http/protobuf`. Left out: `OTEL_..._PROTOCOL`, or else grpc.
+    pub protocol: Protocol,
+    /// `interval:` how often. Left out: `OTEL_METRIC_EXPORT_INTERVAL`, or else 60s.
+    pub interval: Duration,
+    /// `timeout:` how long a request may take. Left out: `OTEL_..._TIMEOUT`, or else 10s.
+    pub timeout: Duration,
+    /// `compression:` `none` or `gzip`. Left out: `OTEL_..._COMPRESSION`, or else none.
+    pub compression: Compression,
+    /// `headers:` sent with each request. Left out: `OTEL_..._HEADERS`, or else none.
+    pub headers: Vec<(String, Secret)>,
+    /// `tls:` Left out: `OTEL_..._CERTIFICATE`, `_CLIENT_CERTIFICATE` and `_CLIENT_KEY`, or else the system's authorities.
+    pub tls: Tls,
+}
+
+/// How OTLP travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `grpc`
+    Grpc,
+    /// `http/protobuf`
+    HttpProtobuf,
+}
+
+/// How requests are made smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// `none`
+    None,
+    /// `gzip`
+    Gzip,
+}
+
+const PROTOCOLS: &[(&str, Protocol)] = &[("grpc", Protocol::Grpc), ("http/protobuf", Protocol::HttpProtobuf)];
+
+const COMPRESSIONS: &[(&str, Compression)] = &[("none", Compression::None), ("gzip", Compression::Gzip)];
+
+impl Otlp {
+    /// Every default, for a receiver over gRPC there.
+    #[must_use]
+    pub fn to(endpoint: impl Into<String>) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            protocol: Protocol::Grpc,
+            interval: INTERVAL_DEFAULT,
+            timeout: OTLP_TIMEOUT_DEFAULT,
+            compression: Compression::None,
+            headers: Vec::new(),
+            tls: Tls::default(),
+        }
+    }
+
+    pub(super) fn decode(decoder: &mut Decoder<'_>, item: Option<&Item<'_>>) -> Self {
+        let mut map = item.and_then(|item| decoder.map(item)).unwrap_or_default();
+        let otlp = Self::decode_keys(decoder, &mut map, Signal::Mail);
+        decoder.finish(map);
+        otlp
+    }
+
+    /// The keys that both exporters have.
+    pub(super) fn decode_keys(decoder: &mut Decoder<'_>, map: &mut Map<'_>, signal: Signal) -> Self {
+        let protocol = match signal {
+            Signal::Mail => protocol(decoder, map),
+            Signal::Own => Protocol::Grpc,
+        };
+        Self {
+            endpoint: endpoint(decoder, map, protocol, signal),
+            protocol,
+            interval: match map.take("interval") {
+                Some(item) => decoder.duration(&item, &INTERVAL_RANGE),
+                None => from(decoder, |d| d.otel("OTEL_METRIC_EXPORT_INTERVAL"), |value| otel::milliseconds(value, &INTERVAL_RANGE)),
+            }
+            .unwrap_or(INTERVAL_DEFAULT),
+            timeout: match map.take("timeout") {
+                Some(item) => decoder.duration(&item, &OTLP_TIMEOUT_RANGE),
+                None => from(decoder, |d| d.otlp(signal, "TIMEOUT"), |value| otel::milliseconds(value, &OTLP_TIMEOUT_RANGE)),
+            }
+            .unwrap_or(OTLP_TIMEOUT_DEFAULT),
+            compression: match map.take("compression") {
+                Some(item) => decoder.choice(&item, COMPRESSIONS),
+                None => from(decoder, |d| d.otlp(signal, "COMPRESSION"), |value| one_of(value, COMPRESSIONS)),
+            }
+            .unwrap_or(Compression::None),
+            headers: match map.take("headers") {
+                Some(item) => headers(decoder, &item),
+                None => from(decoder, |d| d.otlp(signal, "HEADERS"), otel::headers).unwrap_or_default(),
+            },
+            tls: tls_of(decoder, map, signal),
+        }
+    }
+}
+
+fn protocol(decoder: &mut Decoder<'_>, map: &mut Map<'_>) -> Protocol {
+    let found = match map.take("protocol") {
+        Some(item) => decoder.choice(&item, PROTOCOLS),
+        None => from(decoder, |d| d.otlp(Signal::Mail, "PROTOCOL"), |value| one_of(value, PROTOCOLS)),
+    };
+    found.unwrap_or(Protocol::Grpc)
+}
+
+fn endpoint(decoder: &mut Decoder<'_>, map: &mut Map<'_>, protocol: Protocol, signal: Signal) -> String {
+    let insecure = from(decoder, |d| d.otlp(signal, "INSECURE"), otel::boolean).unwrap_or(false);
+    let http = protocol == Protocol::HttpProtobuf;
+    let given = match map.take("endpoint") {
+        Some(item) => decoder.word(&item).and_then(|text| {
+            let path = if http { Path::IfNone } else { Path::AsIs };
+            decoder.noted(&item.place, endpoint_url(&text, insecure, path))
+        }),
+        None => decoder.otlp(signal, "ENDPOINT").and_then(|variable| {
+            let path = if http && !variable.specific { Path::Append } else { Path::AsIs };
+            decoder.understood(&variable, endpoint_url(&variable.value, insecure, path))
+        }),
+    };
+    given.unwrap_or_else(|| if http { HTTP_ENDPOINT_DEFAULT } else { GRPC_ENDPOINT_DEFAULT }.to_owned())
+}
+
+/// What happens to the path of an endpoint.
+enum Path {
+    AsIs,
+    /// `/v1/metrics` in place of none.
+    IfNone,
+    /// `/v1/metrics` behind it: the specification's rule for an endpoint of all signals.
+    Append,
+}
+
+fn endpoint_url(text: &str, insecure: bool, path: Path) -> Result<String, String> {
+    let scheme = match () {
+        () if text.contains("://") => "",
+        () if insecure => "http://",
+        () => "https://",
+    };
+    let text = format!("{scheme}{text}");
+    let mut url = http_url(&text, "send them by headers")?;
+    let base = url.path().trim_end_matches('/').to_owned();
+    match path {
+        Path::Append => url.set_path(&format!("{base}{METRICS_PATH}")),
+        Path::IfNone if base.is_empty() => url.set_path(METRICS_PATH),
+        // As it is written: a URL without a path would get a slash.
+        Path::AsIs | Path::IfNone => return Ok(text),
+    }
+    Ok(url.to_string())
+}
+
+fn tls_of(decoder: &mut Decoder<'_>, map: &mut Map<'_>, signal: Signal) -> Tls {
+    let mut tls = map.take("tls").map(|item| Tls::decode(decoder, &item)).unwrap_or_default();
+    if tls.ca_file.is_none() {
+        tls.ca_file = from(decoder, |d| d.otlp(signal, "CERTIFICATE"), |value| otel::file(value, tls::certificates));
+    }
+    if tls.cert_file.is_none() && tls.key_file.is_none() {
+        let certificate = from(decoder, |d| d.otlp(signal, "CLIENT_CERTIFICATE"), |value| otel::file(value, tls::certificates));
+        let key = from(decoder, |d| d.otlp(signal, "CLIENT_KEY"), |value| otel::file(value, tls::key));
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => (tls.cert_file, tls.key_file) = (Some(certificate), Some(key)),
+            (None, None) => {}
+            _ => {
+                let place = Place::variable("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE");
+                decoder.warn(&place, "is of use only together with OTEL_EXPORTER_OTLP_CLIENT_KEY; both are ignored");
+            }
+        }
+    }
+    tls
+}

@@ -1,0 +1,63 @@
+//! The parts of a target that are asked for: `parts:`.
+
+use super::Credentials;
+use super::credentials::{self, suffices, uses};
+use super::decode::{Decoder, Item, Map, Place, instead};
+use crate::source::{Part, Source};
+
+/// A part to ask for.
+#[derive(Clone, Debug)]
+pub struct TargetPart {
+    /// Which.
+    pub part: &'static Part,
+    /// Its own (`parts: {queue: {token: ...}}`), or else the target's; never a mixture.
+    pub credentials: Credentials,
+}
+
+/// The required part, then the optional ones, each with its credentials.
+pub(super) fn decode(
+    decoder: &mut Decoder<'_>,
+    place: &Place,
+    item: Option<&Item<'_>>,
+    source: &'static Source,
+    target: &Credentials,
+    own: &[&str],
+) -> Vec<TargetPart> {
+    let mut found = vec![(place.clone(), TargetPart { part: source.required(), credentials: target.clone() })];
+    let named = item.and_then(|item| decoder.map(item)).map(Map::rest).unwrap_or_default();
+    for (name, item) in named {
+        let Some(part) = source.part(name) else {
+            if !item.inherited {
+                decoder.problem(&item.place, format!("{} has no part {name}; {}", source.name, no_part(name, source)));
+            }
+            continue;
+        };
+        let Some(mut map) = decoder.map(&item) else { continue };
+        let its = credentials::decode(decoder, &mut map);
+        let has_own = !its.is_empty();
+        decoder.finish(map);
+        let credentials = if has_own { its } else { target.clone() };
+        let place = if has_own { item.place } else { place.clone() };
+        let part = (place, TargetPart { part, credentials });
+        if part.1.part.name == source.required().name { found[0] = part } else { found.push(part) }
+    }
+    for (i, (place, part)) in found.iter().enumerate() {
+        if let Err(missing) = suffices(&part.credentials, part.part.credential, i > 0) {
+            let whose = if i > 0 { format!("part {} of {}", part.part.name, source.name) } else { source.name.to_owned() };
+            decoder.problem(place, format!("{whose} needs {missing}"));
+        }
+    }
+    for key in own {
+        let used =
+            |(i, (_, part)): (usize, &(Place, TargetPart))| uses(part.part.credential, i > 0).contains(&key.trim_end_matches("_file"));
+        if !found.iter().enumerate().any(used) {
+            decoder.warn(place, format!("{key} is not used by {}", source.name));
+        }
+    }
+    found.into_iter().map(|(_, part)| part).collect()
+}
+
+fn no_part(name: &str, source: &Source) -> String {
+    let optional: Vec<&str> = source.parts.iter().skip(1).map(|part| part.name).collect();
+    if optional.is_empty() { "it has no optional parts".to_owned() } else { instead(name, &optional) }
+}

@@ -1,0 +1,71 @@
+//! What is wrong with a configuration: a line each, with its place in the file.
+
+use std::fmt;
+
+/// One thing that is wrong, or a warning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file's name as the user gave it. Empty for the command line and the environment.
+    pub file: String,
+    /// The line in the file, from 1.
+    pub line: Option<usize>,
+    /// Where in the file's tree (`targets[1].url`), or the flag or variable. Empty for the file as a whole.
+    pub path: String,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.file.is_empty() {
+            f.write_str(&self.file)?;
+            if let Some(line) = self.line {
+                write!(f, ":{line}")?;
+            }
+            f.write_str(": ")?;
+        }
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Everything that is wrong, in the order of the file; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// In the order of lines, each once: what stands in `defaults` is found wrong for each target.
+    pub(super) fn new(mut problems: Vec<Problem>) -> Self {
+        in_order(&mut problems);
+        Self(problems)
+    }
+
+    /// One by one.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter()
+    }
+}
+
+/// Sorts by line and drops repetitions.
+pub(super) fn in_order(problems: &mut Vec<Problem>) {
+    problems.sort_by_key(|problem| problem.line);
+    let mut seen = std::collections::HashSet::new();
+    problems.retain(|problem| seen.insert(problem.to_string()));
+}
+
+/// One per line, without a line break at the end.
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, problem) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}

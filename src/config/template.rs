@@ -1,0 +1,115 @@
+//! Text with references in it: `${env:NAME}`, `${env:NAME:-default}` and `${file:PATH}`; `$$` is a dollar sign.
+//!
+//! This is the Collector's syntax. A path is relative to the working directory, as there.
+
+use super::{Environment, SecretError};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// Bytes of a file that a value is read from.
+pub const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Text with references.
+#[derive(Clone, Debug)]
+pub(super) struct Template(Vec<Piece>);
+
+#[derive(Clone, Debug)]
+enum Piece {
+    Text(String),
+    Variable { name: String, default: Option<String> },
+    File(PathBuf),
+}
+
+impl Template {
+    /// Text without references.
+    pub(super) fn plain(text: impl Into<String>) -> Self {
+        Self(vec![Piece::Text(text.into())])
+    }
+
+    /// The content of a file.
+    pub(super) fn file(path: impl Into<PathBuf>) -> Self {
+        Self(vec![Piece::File(path.into())])
+    }
+
+    /// Finds the references. An error quotes nothing, since the text may be secret.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut plain = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find('$') {
+            plain.push_str(&rest[..at]);
+            rest = &rest[at + 1..];
+            if let Some(after) = rest.strip_prefix('$') {
+                plain.push('$');
+                rest = after;
+            } else if let Some(after) = rest.strip_prefix('{') {
+                let Some((reference, after)) = after.split_once('}') else {
+                    return Err("a reference that begins with ${ has no end; a dollar sign is written $$".to_owned());
+                };
+                pieces.push(Piece::Text(std::mem::take(&mut plain)));
+                pieces.push(Piece::reference(reference)?);
+                rest = after;
+            } else {
+                plain.push('$');
+            }
+        }
+        plain.push_str(rest);
+        pieces.push(Piece::Text(plain));
+        Ok(Self(pieces))
+    }
+
+    /// The text with the references' values now.
+    pub(super) fn fill(&self, environment: &Environment) -> Result<String, SecretError> {
+        let mut text = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(piece) => text.push_str(piece),
+                Piece::File(path) => text.push_str(&read(path)?),
+                Piece::Variable { name, default } => match (environment.get(name).filter(|v| !v.is_empty()), default) {
+                    (Some(value), _) => text.push_str(value),
+                    (None, Some(default)) => text.push_str(default),
+                    (None, None) if environment.get(name).is_some() => {}
+                    (None, None) => return Err(SecretError::Variable(name.clone())),
+                },
+            }
+        }
+        Ok(text)
+    }
+
+    /// Whether a later value may be another.
+    pub(super) fn reads_files(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::File(_)))
+    }
+}
+
+impl Piece {
+    fn reference(text: &str) -> Result<Self, String> {
+        let unknown = || "unknown reference; write ${env:NAME} or ${file:PATH}, and $$ for a dollar sign".to_owned();
+        let (scheme, rest) = text.split_once(':').ok_or_else(unknown)?;
+        match scheme {
+            "file" if !rest.is_empty() => Ok(Self::File(rest.into())),
+            "env" => {
+                let (name, default) = rest.split_once(":-").map_or((rest, None), |(name, default)| (name, Some(default.to_owned())));
+                if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+                    return Err(unknown());
+                }
+                Ok(Self::Variable { name: name.to_owned(), default })
+            }
+            _ => Err(unknown()),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String, SecretError> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| SecretError::File(path.to_owned(), error))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(SecretError::TooLarge(path.to_owned()));
+    }
+    let mut text = String::from_utf8(bytes).map_err(|_| SecretError::NotText(path.to_owned()))?;
+    text.truncate(text.trim_end_matches(['\n', '\r']).len());
+    Ok(text)
+}

@@ -1,0 +1,243 @@
+//! YAML as a tree in which each node knows its line.
+//!
+//! # Not by `derive(Deserialize)`
+//!
+//! Serde stops at the first thing that does not fit, and an operator wants all of them. So YAML becomes this tree, and
+//! `decode` walks it and collects what is wrong.
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
+use std::fmt;
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub line: Option<usize>,
+    pub value: Value,
+}
+
+/// A value. Numbers and booleans are kept as they were written, so that `token: 0123` is what it looks like.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Nothing,
+    Scalar(String),
+    List(Vec<Node>),
+    Map(Vec<(Key, Node)>),
+}
+
+/// A key and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub line: Option<usize>,
+    pub name: String,
+}
+
+/// Reads one document. The error is a line and what is wrong there.
+pub(super) fn parse(text: &str) -> Result<Node, (Option<usize>, String)> {
+    let options = serde_saphyr::options! {
+        with_snippet: false,
+        strict_booleans: true,
+        duplicate_keys: DuplicateKeyPolicy::Error,
+    };
+    match serde_saphyr::from_str_with_options::<Option<Spanned<Raw>>>(text, options) {
+        Ok(Some(raw)) => Ok(raw_to_node(raw, text)),
+        Ok(None) => Ok(Node { line: None, value: Value::Nothing }),
+        Err(error) => Err((error.location().and_then(line), message(error.without_snippet()))),
+    }
+}
+
+/// On one line, for a person who has a file and no program.
+fn message(error: &serde_saphyr::Error) -> String {
+    match error {
+        serde_saphyr::Error::DuplicateMappingKey { key, .. } => format!("the key {} is there twice", key.as_deref().unwrap_or_default()),
+        serde_saphyr::Error::MultipleDocuments { .. } => "a second document begins here; keep one".to_owned(),
+        // The library says the place at the end of its message; ours stands in front.
+        other => other.to_string().replace('\n', " ").split(" at line ").next().unwrap_or_default().to_owned(),
+    }
+}
+
+fn line(location: Location) -> Option<usize> {
+    usize::try_from(location.line()).ok().filter(|line| *line > 0)
+}
+
+/// A value as the deserializer gives it.
+enum Raw {
+    Nothing,
+    /// A string, which may have been quoted.
+    String(String),
+    /// A number or a boolean: its text is in the source, and this only what was understood.
+    Plain(String),
+    List(Vec<Spanned<Raw>>),
+    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+}
+
+fn raw_to_node(raw: Spanned<Raw>, source: &str) -> Node {
+    let value = match raw.value {
+        Raw::Nothing => Value::Nothing,
+        Raw::String(text) => Value::Scalar(text),
+        Raw::Plain(understood) => Value::Scalar(written(raw.defined, source).map_or(understood, str::to_owned)),
+        Raw::List(list) => Value::List(list.into_iter().map(|raw| raw_to_node(raw, source)).collect()),
+        Raw::Map(map) => Value::Map(
+            map.into_iter().map(|(key, raw)| (Key { line: line(key.referenced), name: key.value }, raw_to_node(raw, source))).collect(),
+        ),
+    };
+    Node { line: line(raw.referenced), value }
+}
+
+/// The source text of a scalar.
+fn written(location: Location, source: &str) -> Option<&str> {
+    let span = location.span();
+    let start = usize::try_from(span.byte_offset()?).ok()?;
+    let end = start.checked_add(usize::try_from(span.byte_len()?).ok()?)?;
+    source.get(start..end).map(str::trim).filter(|text| !text.is_empty())
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Raw, E> {
+        Ok(Raw::Nothing)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Raw, E> {
+        Ok(Raw::Nothing)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Plain(value.to_string()))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Raw, E> {
+        Ok(Raw::Plain(value.to_string()))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Raw, E> {
+        Ok(Raw::Plain(value.to_string()))
+    }
+
+    fn visit_i128<E: Error>(self, value: i128) -> Result<Raw, E> {
+        Ok(Raw::Plain(value.to_string()))
+    }
+
+    fn visit_u128<E: Error>(self, value: u128) -> Result<Raw, E> {
+        Ok(Raw::Plain(value.to_string()))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Raw, E> {
+        Ok(Raw::Plain(value.to_string()))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Raw, E> {
+        Ok(Raw::String(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut list = Vec::new();
+        while let Some(node) = access.next_element()? {
+            list.push(node);
+        }
+        Ok(Raw::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut map = Vec::new();
+        while let Some(entry) = access.next_entry()? {
+            map.push(entry);
+        }
+        Ok(Raw::Map(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn show(node: &Node) -> String {
+        let line = node.line.map_or("-".to_owned(), |line| line.to_string());
+        match &node.value {
+            Value::Nothing => format!("{line}:nothing"),
+            Value::Scalar(text) => format!("{line}:{text:?}"),
+            Value::List(list) => format!("{line}:[{}]", list.iter().map(show).collect::<Vec<_>>().join(" ")),
+            Value::Map(map) => {
+                let entries = map.iter().map(|(key, node)| format!("{}:{}={}", key.line.unwrap_or(0), key.name, show(node)));
+                format!("{line}:{{{}}}", entries.collect::<Vec<_>>().join(" "))
+            }
+        }
+    }
+
+    #[track_caller]
+    fn reads(text: &str, expected: &str) {
+        assert_eq!(show(&parse(text).unwrap()), expected);
+    }
+
+    #[test]
+    fn each_node_knows_its_line_and_scalars_are_kept_as_written() {
+        reads("", "-:nothing");
+        reads("# only a comment\n", "-:nothing");
+        reads("a: 0123\nb: 1.10\nc: yes\nd: true\ne:\n", "1:{1:a=1:\"0123\" 2:b=2:\"1.10\" 3:c=3:\"yes\" 4:d=4:\"true\" 5:e=5:nothing}");
+        reads("é: x\nb: 0x10 # ü\n", "1:{1:é=1:\"x\" 2:b=2:\"0x10\"}");
+        reads("a: [x, {b: 'y'}]\n", "1:{1:a=1:[1:\"x\" 1:{1:b=1:\"y\"}]}");
+        reads("a:\n  - x\n  - y\n", "1:{1:a=2:[2:\"x\" 3:\"y\"]}");
+        reads("a: &x 12\nb: *x\n", "1:{1:a=1:\"12\" 2:b=2:\"12\"}");
+        reads("a: &x {b: 1}\nc: {<<: *x, d: 2}\n", "1:{1:a=1:{1:b=1:\"1\"} 2:c=2:{2:d=2:\"2\" 2:b=2:\"1\"}}");
+        reads("1: a\ntrue: b\n", "1:{1:1=1:\"a\" 2:true=2:\"b\"}");
+        reads("a: 123456789012345678901234567890\n", "1:{1:a=1:\"123456789012345678901234567890\"}");
+    }
+
+    #[track_caller]
+    fn refuses(text: &str, line: usize, expected: &str) {
+        assert_eq!(parse(text).unwrap_err(), (Some(line), expected.to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_refused_with_its_line() {
+        refuses("a: 1\nb: [\n", 2, "unclosed bracket '['");
+        refuses("a: 1\na: 2\n", 2, "the key a is there twice");
+        refuses("a: 1\n---\nb: 2\n", 3, "a second document begins here; keep one");
+        refuses("a: *x\n", 1, "alias references unknown anchor");
+        refuses("a:\n\tb: 1\n", 2, "tabs disallowed within this context (block indentation)");
+    }
+    #[test]
+    fn hostile_yaml_is_refused_and_secrets_are_not_quoted() {
+        let deep = format!("a: {}", "[".repeat(100_000));
+        let bomb = "a: &a [x, x]\n".to_owned()
+            + &(0..24)
+                .map(|i| format!("b{i}: &b{i} [*{p}, *{p}]\n", p = if i == 0 { "a".to_owned() } else { format!("b{}", i - 1) }))
+                .collect::<String>();
+        for text in [&deep, &bomb] {
+            assert!(parse(text).is_err());
+        }
+        for value in [
+            "\"hunter2",
+            "!!int hunter2",
+            "@hunter2",
+            "`hunter2",
+            "%hunter2",
+            "*hunter2",
+            "hunter2: hunter2: x",
+            "[hunter2",
+            "hunter2\n b: x",
+            ".inf",
+        ] {
+            let read = parse(&format!("token: {value}\n"));
+            assert!(!format!("{:?}", read.as_ref().err()).contains("hunter2"), "{value} {read:?}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Mail systems with the parts, formats and credentials of the real ones, and hardly any rules.
+
+use postmeter::format::prometheus;
+use postmeter::model::vocabulary::{DESTINATION_DOMAIN, QUEUE_DEPTH, TENANT_NAME};
+use postmeter::source::{Credential, Part, Request, Rule, Source};
+use std::time::Duration;
+
+pub static SYSTEMS: &[&Source] = &[&CPANEL, &CEYMAIL, &KUMOMTA, &STALWART, &EMAILENGINE];
+
+const fn request(format: &'static str) -> Request {
+    Request { format, path: "/", post: None, read: prometheus::read }
+}
+
+static ONE: &[Request] = &[request("json")];
+static TWO: &[Request] = &[request("json"), request("text")];
+static DETAILED: &[Rule] = &[
+    Rule::new(&["depth_by_domain"], &QUEUE_DEPTH).detail("domain", &DESTINATION_DOMAIN),
+    Rule::new(&["depth_by_tenant"], &QUEUE_DEPTH).detail("tenant", &TENANT_NAME),
+];
+
+const fn part(name: &'static str, credential: Credential, requests: &'static [Request], rules: &'static [Rule]) -> Part {
+    Part { name, help: "", requests, body_bytes_max: 1024, credential, rules, misnamed_when: &[], on_unauthorized: "", on_not_found: "" }
+}
+
+const fn system(name: &'static str, parts: &'static [Part]) -> Source {
+    Source {
+        name,
+        title: name,
+        parts,
+        min_interval: Duration::from_secs(10),
+        timeout: Duration::from_secs(10),
+        requests_per_minute_max: None,
+        windowed: false,
+        version: None,
+        counters_since: None,
+    }
+}
+
+const fn whm(name: &'static str) -> Part {
+    part(name, Credential::Whm, ONE, &[])
+}
+
+static CPANEL: Source = Source {
+    windowed: true,
+    min_interval: Duration::from_secs(60),
+    timeout: Duration::from_secs(30),
+    ..system(
+        "cpanel",
+        &[
+            whm("emailtrack_user_stats"),
+            whm("emailtrack_stats"),
+            whm("fetch_mail_queue"),
+            whm("servicestatus"),
+            whm("systemloadavg"),
+            whm("getdiskusage"),
+            whm("version"),
+        ],
+    )
+};
+static CEYMAIL: Source =
+    Source { requests_per_minute_max: Some(12), ..system("ceymail", &[part("metrics", Credential::Bearer, ONE, &[])]) };
+static KUMOMTA: Source = system(
+    "kumomta",
+    &[part("metrics", Credential::TrustedAddress, TWO, DETAILED), part("machine-info", Credential::TrustedAddress, ONE, &[])],
+);
+static STALWART: Source = system("stalwart", &[part("metrics", Credential::Basic, ONE, &[]), part("queue", Credential::Bearer, TWO, &[])]);
+static EMAILENGINE: Source = system("emailengine", &[part("metrics", Credential::Bearer, ONE, &[])]);
