@@ -253,6 +253,10 @@ impl Walk<'_> {
     }
 
     fn hold(&mut self, source: &Source) {
+        // The sums of a sliding window fall as mail leaves it, and are no counters.
+        if self.context.sliding {
+            return;
+        }
         let since = self.context.window_start.or(self.snapshot.counters_since);
         if self.memory.held_since != since {
             self.memory.held.clear();

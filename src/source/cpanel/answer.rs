@@ -1,0 +1,280 @@
+//! What every answer of WHM API 1 has: a result, which may say no, and numbers in any dress.
+
+use super::super::ReadError;
+use crate::format::{number, quote};
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, de};
+use std::fmt;
+
+/// `data` of an answer that says yes, and the first record of the next page where there is one.
+///
+/// # Errors
+/// What the server says, or why it cannot be read.
+pub fn read<D: DeserializeOwned>(body: &str) -> Result<(D, Option<u64>), ReadError> {
+    let malformed = |e: serde_json::Error| ReadError::Malformed(quote(&e.to_string()));
+    if body.trim_ascii().is_empty() {
+        return Err(ReadError::Empty);
+    }
+    let envelope: Envelope = serde_json::from_str(body).map_err(malformed)?;
+    if envelope.cpanelresult.is_some() {
+        return Err(ReadError::Denied("an answer of API 0 in place of API 1".to_owned()));
+    }
+    let metadata =
+        envelope.metadata.ok_or_else(|| ReadError::Malformed("it has no metadata, so it is no answer of WHM API 1".to_owned()))?;
+    match metadata.result {
+        Num::Is(n) if n != 0.0 => {}
+        Num::Is(_) => return Err(refusal(&metadata.reason.0)),
+        Num::Absent | Num::Odd => return Err(ReadError::Malformed("metadata.result is neither 0 nor 1".to_owned())),
+    }
+    let next = metadata.next_page()?;
+    let answer: Answer<D> = serde_json::from_str(body).map_err(malformed)?;
+    Ok((answer.data, next))
+}
+
+/// The reason is prose, with an id that varies: only its kind can be told.
+fn refusal(reason: &str) -> ReadError {
+    let lower = reason.to_ascii_lowercase();
+    let denied = ["permission", "denied", "access"].iter().any(|word| lower.contains(word));
+    if denied { ReadError::Denied(quote(reason)) } else { ReadError::Api(quote(reason)) }
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    metadata: Option<Metadata>,
+    cpanelresult: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Answer<D> {
+    data: D,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    result: Num,
+    #[serde(default)]
+    reason: Word,
+    #[serde(default)]
+    overflowed: Num,
+    chunk: Option<Chunk>,
+}
+
+#[derive(Deserialize)]
+struct Chunk {
+    #[serde(default)]
+    size: Num,
+    #[serde(default)]
+    start: Num,
+    #[serde(default)]
+    chunks: Num,
+    #[serde(default)]
+    current: Num,
+}
+
+impl Metadata {
+    fn next_page(&self) -> Result<Option<u64>, ReadError> {
+        let cut_short = |what: &str| ReadError::Malformed(format!("the answer is cut short ({what})"));
+        let overflowed = !matches!(self.overflowed, Num::Absent | Num::Is(0.0));
+        let Some(Chunk { size, start, chunks: Num::Is(chunks), current: Num::Is(current) }) = &self.chunk else {
+            return if overflowed { Err(cut_short("overflowed, and no chunk to follow")) } else { Ok(None) };
+        };
+        if current >= chunks {
+            return Ok(None);
+        }
+        match (start.whole(), size.whole()) {
+            (Some(start), Some(size @ 1..)) => Ok(Some(start.saturating_add(size))),
+            _ => Err(cut_short("a chunk without its start and size")),
+        }
+    }
+}
+
+/// A number: an integer, a decimal, either of them in quotes, or nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Num {
+    /// Not there, `null`, or an empty string.
+    #[default]
+    Absent,
+    /// There.
+    Is(f64),
+    /// Something else in its place.
+    Odd,
+}
+
+impl Num {
+    pub fn whole(self) -> Option<u64> {
+        match self {
+            Self::Is(n) if (0.0..9e15).contains(&n) => Some(n as u64),
+            _ => None,
+        }
+    }
+
+    pub fn is_true(self) -> bool {
+        matches!(self, Self::Is(n) if n != 0.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Num {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Lenient).map(|scalar| match scalar {
+            Scalar::Nothing => Self::Absent,
+            Scalar::Number(n) => Self::Is(n),
+            Scalar::Text(text) if text.trim_ascii().is_empty() => Self::Absent,
+            Scalar::Text(text) => number::parse(text.trim_ascii().as_bytes()).filter(|n| n.is_finite()).map_or(Self::Odd, Self::Is),
+            Scalar::Odd => Self::Odd,
+        })
+    }
+}
+
+/// A word: a string, a number in its place, or nothing, which is the empty word.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Word(pub String);
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Lenient).map(|scalar| match scalar {
+            Scalar::Nothing | Scalar::Odd => Self::default(),
+            Scalar::Number(n) => Self(n.to_string()),
+            Scalar::Text(text) => Self(text),
+        })
+    }
+}
+
+enum Scalar {
+    Nothing,
+    Number(f64),
+    Text(String),
+    Odd,
+}
+
+struct Lenient;
+
+impl<'de> Visitor<'de> for Lenient {
+    type Value = Scalar;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number or a word")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Scalar, E> {
+        Ok(Scalar::Nothing)
+    }
+
+    fn visit_bool<E: de::Error>(self, b: bool) -> Result<Scalar, E> {
+        Ok(Scalar::Number(f64::from(b)))
+    }
+
+    fn visit_i64<E: de::Error>(self, n: i64) -> Result<Scalar, E> {
+        Ok(Scalar::Number(n as f64))
+    }
+
+    fn visit_u64<E: de::Error>(self, n: u64) -> Result<Scalar, E> {
+        Ok(Scalar::Number(n as f64))
+    }
+
+    fn visit_f64<E: de::Error>(self, n: f64) -> Result<Scalar, E> {
+        Ok(Scalar::Number(n))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
+        Ok(Scalar::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Odd)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Odd)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Anything {}
+
+    #[track_caller]
+    fn next_page(metadata: &str) -> Result<Option<u64>, ReadError> {
+        read::<Anything>(&format!("{{\"data\":{{}},\"metadata\":{{{metadata}}}}}")).map(|(_, next)| next)
+    }
+
+    #[test]
+    fn numbers_in_any_dress() {
+        for (json, expected) in [
+            ("null", Num::Absent),
+            ("\"\"", Num::Absent),
+            ("\" \"", Num::Absent),
+            ("\"150/150\"", Num::Odd),
+            ("\"NaN\"", Num::Odd),
+            ("[1,[2]]", Num::Odd),
+            ("{\"a\":{}}", Num::Odd),
+            ("true", Num::Is(1.0)),
+            ("0", Num::Is(0.0)),
+            ("-3", Num::Is(-3.0)),
+            ("\"12\"", Num::Is(12.0)),
+            ("\"0.50\"", Num::Is(0.5)),
+            ("1.5", Num::Is(1.5)),
+        ] {
+            assert_eq!(serde_json::from_str::<Num>(json).unwrap(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn an_answer_may_say_no() {
+        let api = |s: &str| Err(ReadError::Api(s.to_owned()));
+        let denied = |s: &str| Err(ReadError::Denied(s.to_owned()));
+        for (metadata, expected) in [
+            (r#""result":0,"reason":"Unknown app (“emailtrack”) requested.""#, api("Unknown app (“emailtrack”) requested.")),
+            (r#""result":"0","reason":"OK""#, api("OK")),
+            (r#""result":0,"reason":null"#, api("")),
+            (r#""result":0,"reason":"Access denied""#, denied("Access denied")),
+            (r#""result":0,"reason":"You do not have PERMISSION to do this.""#, denied("You do not have PERMISSION to do this.")),
+            (r#""result":1,"reason":"anything","command":"another""#, Ok(None)),
+            (r#""result":"1""#, Ok(None)),
+        ] {
+            assert_eq!(next_page(metadata), expected, "{metadata}");
+        }
+        for metadata in ["", r#""result":null"#, r#""result":"yes""#, r#""result":[]"#] {
+            assert!(matches!(next_page(metadata), Err(ReadError::Malformed(_))), "{metadata}");
+        }
+    }
+
+    #[test]
+    fn pages_are_followed() {
+        for (rest, expected) in [
+            (r#""chunk":{"size":5000,"start":1,"chunks":3,"current":1}"#, Some(5001)),
+            (r#""chunk":{"size":"5000","start":"5001","chunks":"3","current":"2"},"overflowed":1"#, Some(10001)),
+            (r#""chunk":{"size":5000,"start":10001,"chunks":3,"current":3},"overflowed":1"#, None),
+            (r#""chunk":{"size":5000,"start":1,"chunks":0,"current":0}"#, None),
+            (r#""chunk":null,"overflowed":0"#, None),
+        ] {
+            assert_eq!(next_page(&format!("\"result\":1,{rest}")), Ok(expected), "{rest}");
+        }
+        for rest in [
+            r#""overflowed":1"#,
+            r#""overflowed":"1","chunk":null"#,
+            r#""overflowed":true,"chunk":{"size":5000}"#,
+            r#""chunk":{"chunks":3,"current":1}"#,
+            r#""chunk":{"size":0,"start":1,"chunks":3,"current":1}"#,
+        ] {
+            let error = next_page(&format!("\"result\":1,{rest}")).unwrap_err();
+            assert!(matches!(&error, ReadError::Malformed(s) if s.contains("cut short")), "{rest}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_is_refused() {
+        assert_eq!(read::<Anything>(" \n").unwrap_err(), ReadError::Empty);
+        assert!(matches!(read::<Anything>("{\"cpanelresult\":{\"error\":\"Access denied\"}}"), Err(ReadError::Denied(_))));
+        for body in ["{}", "[]", "{\"metadata\":null}", "{\"metadata\":{\"result\":1}}", "{\"data\":{},\"metadata\":{\"result\":1}", "text"]
+        {
+            assert!(matches!(read::<Anything>(body), Err(ReadError::Malformed(_))), "{body}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! cPanel: functions of WHM API 1, JSON, with a token of root or a reseller.
+//!
+//! # Sums of a window
+//!
+//! Mail statistics are sums over a window that the request names. They make counters only together with the windows
+//! before, and a sum that falls within a window (an account was deleted) is held: see `apply`.
+//!
+//! # Rows in parts
+//!
+//! Rows of the same user and domain are added up within a page. On two pages they would count as the same series twice, and the
+//! first is kept: a row that moved to the next page between two requests looks just the same.
+
+mod answer;
+mod read;
+
+use super::{Credential, From, Part, Request, Rule, Source, Step};
+use crate::format::ReadError;
+use crate::model::vocabulary::*;
+use crate::model::{Attribute, Families, Metric};
+use std::time::Duration;
+
+/// See the module.
+pub static SOURCE: Source = Source {
+    name: "cpanel",
+    title: "cPanel & WHM",
+    parts: PARTS,
+    min_interval: Duration::from_secs(60),
+    timeout: Duration::from_secs(30),
+    requests_per_minute_max: None,
+    windowed: true,
+    version: Some(("cpanel_version_info", "version")),
+    counters_since: None,
+};
+
+static PARTS: &[Part] = &[
+    Part {
+        rules: USER_STATS,
+        requests: &[json(
+            "/json-api/emailtrack_user_stats?api.version=1&starttime={start}&endtime={end}&api.chunk.enable=1&api.chunk.size=5000&api.chunk.start={offset}&api.chunk.verbose=1",
+            read::user_stats,
+        )],
+        ..part("emailtrack_user_stats", "mail of each user in the window")
+    },
+    Part {
+        requests: &[json("/json-api/emailtrack_stats?api.version=1&starttime={start}&endtime={end}", read::stats)],
+        ..part("emailtrack_stats", "totals of the window")
+    },
+    Part {
+        rules: QUEUE,
+        requests: &[json("/json-api/fetch_mail_queue?api.version=1", read::queue)],
+        ..part("fetch_mail_queue", "the queue, message by message")
+    },
+    Part {
+        rules: SERVICES,
+        requests: &[json("/json-api/servicestatus?api.version=1", read::services)],
+        ..part("servicestatus", "services of the host")
+    },
+    Part { requests: &[json("/json-api/systemloadavg?api.version=1", read::load)], ..part("systemloadavg", "load of the host") },
+    Part { requests: &[json("/json-api/getdiskusage?api.version=1", read::disks)], ..part("getdiskusage", "file systems of the host") },
+    Part { requests: &[json("/json-api/version?api.version=1", read::version)], ..part("version", "version of cPanel & WHM") },
+];
+
+const fn part(name: &'static str, help: &'static str) -> Part {
+    Part {
+        name,
+        help,
+        requests: &[],
+        body_bytes_max: 64 * 1024 * 1024,
+        credential: Credential::Whm,
+        rules: &[],
+        misnamed_when: &[],
+        on_unauthorized: "set username, and token (or token_file) to a token from WHM » Development » Manage API Tokens, made by that user, with the ACLs that the parts need: All, or for a reseller those that list mail statistics, the mail queue and the server's status",
+        on_not_found: "this is no WHM, or a version without this function; check the url (https, port 2087), or leave the part out of parts",
+    }
+}
+
+const fn json(path: &'static str, read: fn(String) -> Result<Families, ReadError>) -> Request {
+    Request { format: "json", path, post: None, read }
+}
+
+static USER_STATS: &[Rule] = &[
+    of_users(&[("stat_type", "success_count")], &DELIVERY_ATTEMPTS, &[(&DELIVERY_OUTCOME, "delivered")]),
+    of_users(&[("stat_type", "defer_count")], &DELIVERY_ATTEMPTS, &[(&DELIVERY_OUTCOME, "deferred")]),
+    of_users(&[("stat_type", "fail_count")], &DELIVERY_ATTEMPTS, &[(&DELIVERY_OUTCOME, "failed")]),
+    of_users(&[("stat_type", "send_count")], &RECEIVED_MESSAGES, &[(&MESSAGE_SOURCE, "authenticated")]).unless(PSEUDO),
+    of_users(&[("stat_type", "total_size")], &MESSAGE_IO, &[(&IO_DIRECTION, "transmit")]).unless(PSEUDO),
+];
+
+/// Rows for mail that no user handed in.
+static PSEUDO: &[(&str, &str)] = &[("user", "-remote-"), ("domain", "-system-")];
+
+const fn of_users(
+    stat: &'static [(&'static str, &'static str)],
+    metric: &'static Metric,
+    with: &'static [(&'static Attribute, &'static str)],
+) -> Rule {
+    Rule::new(&["email_user_stats"], metric).when(stat).with(with).step(Step::Hold).zero_when_absent()
+}
+
+static QUEUE: &[Rule] = &[
+    Rule::new(&["email_queue_messages"], &QUEUE_DEPTH).from(&[STATE]),
+    Rule::new(&["email_queue_oldest_time_seconds"], &QUEUE_OLDEST_AGE).from(&[STATE]).step(Step::Age),
+];
+
+const STATE: From = From::table("state", &QUEUE_STATE, &[("queued", "queued"), ("frozen", "frozen")]);
+
+static SERVICES: &[Rule] = &[
+    Rule::new(&["service_running"], &SERVICE_STATUS)
+        .from(&[From::same("name", &SERVICE_NAME)])
+        .with(&[(&SERVICE_STATE, "up")])
+        .step(Step::Is),
+    Rule::new(&["service_running"], &SERVICE_STATUS)
+        .from(&[From::same("name", &SERVICE_NAME)])
+        .with(&[(&SERVICE_STATE, "down")])
+        .step(Step::Not),
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,286 @@
+//! Answers of WHM API 1 functions, as families of our making: the API has records, not metrics.
+
+use super::super::ReadError;
+use super::answer::{self, Num, Word};
+use crate::model::{Families, FamiliesBuilder, FamilyType, Repair};
+use serde::Deserialize;
+use std::collections::HashMap;
+
+/// `emailtrack_user_stats`: a row for each user and domain, and sometimes more than one, which are added up.
+///
+/// # Errors
+/// See [`answer::read`].
+pub fn user_stats(body: String) -> Result<Families, ReadError> {
+    let (data, next): (Records<Stats>, _) = answer::read(&body)?;
+    Families::read(body, |out| {
+        let mut places = HashMap::new();
+        let mut rows: Vec<(&Word, &Word, Sums)> = Vec::new();
+        for row in &data.records {
+            let place = *places.entry((&row.domain.0, &row.user.0)).or_insert(rows.len());
+            if place == rows.len() {
+                rows.push((&row.domain, &row.user, Sums::default()));
+            }
+            rows[place].2.add(out, row.numbers());
+        }
+        family(out, "email_user_stats", "Mail of a user in the window, by what is counted.");
+        for (domain, user, sums) in rows {
+            for (stat, n) in STATS.iter().zip(sums.0) {
+                let Some(n) = n else { continue };
+                series(out, &[("domain", &domain.0), ("user", &user.0), ("stat_type", stat)], n);
+            }
+        }
+        next.into_iter().for_each(|next| out.next_page(next));
+        Ok(())
+    })
+}
+
+/// `emailtrack_stats`: totals.
+///
+/// # Errors
+/// See [`answer::read`].
+pub fn stats(body: String) -> Result<Families, ReadError> {
+    let (data, _): (Records<Stats>, _) = answer::read(&body)?;
+    Families::read(body, |out| {
+        let mut sums = Sums::default();
+        for row in &data.records {
+            sums.add(out, row.numbers());
+        }
+        family(out, "email_stats", "Mail in the window, by what is counted.");
+        for (stat, n) in STATS.iter().zip(sums.0) {
+            n.into_iter().for_each(|n| series(out, &[("stat_type", stat)], n));
+        }
+        Ok(())
+    })
+}
+
+/// `fetch_mail_queue`: a row for each message, with addresses, which are not kept.
+///
+/// # Errors
+/// See [`answer::read`].
+pub fn queue(body: String) -> Result<Families, ReadError> {
+    let (data, _): (Records<Queued>, _) = answer::read(&body)?;
+    Families::read(body, |out| {
+        let mut states = [("queued", 0.0, f64::INFINITY), ("frozen", 0.0, f64::INFINITY)];
+        for message in &data.records {
+            let (_, count, oldest) = &mut states[usize::from(message.frozen.is_true())];
+            *count += 1.0;
+            if let Num::Is(time) = message.time
+                && time > 0.0
+            {
+                *oldest = oldest.min(time);
+            }
+        }
+        family(out, "email_queue_messages", "Messages in the queue, by state.");
+        for (state, count, _) in states {
+            series(out, &[("state", state)], count);
+        }
+        family(out, "email_queue_oldest_time_seconds", "When the oldest message in the queue came, by state, in Unix seconds.");
+        for (state, _, oldest) in states.into_iter().filter(|(_, _, oldest)| oldest.is_finite()) {
+            series(out, &[("state", state)], oldest);
+        }
+        Ok(())
+    })
+}
+
+/// `servicestatus`: services that are enabled and watched.
+///
+/// # Errors
+/// See [`answer::read`].
+pub fn services(body: String) -> Result<Families, ReadError> {
+    let (data, _): (Services, _) = answer::read(&body)?;
+    Families::read(body, |out| {
+        family(out, "service_running", "Whether a service runs.");
+        for service in data.service.iter().filter(|service| service.enabled.is_true()) {
+            // Not said of a service that is not monitored.
+            if let Num::Is(running) = service.running {
+                series(out, &[("name", &service.name.0)], running);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// `systemloadavg`.
+///
+/// # Errors
+/// See [`answer::read`].
+pub fn load(body: String) -> Result<Families, ReadError> {
+    let (data, _): (Load, _) = answer::read(&body)?;
+    Families::read(body, |out| {
+        family(out, "system_load_average", "Processes that ran or waited, over the last minutes.");
+        for (period, n) in [("1m", data.one), ("5m", data.five), ("15m", data.fifteen)] {
+            scaled(out, &[("period", period)], n, 1.0);
+        }
+        Ok(())
+    })
+}
+
+/// `getdiskusage`, which counts in KiB.
+///
+/// # Errors
+/// See [`answer::read`].
+pub fn disks(body: String) -> Result<Families, ReadError> {
+    let (data, _): (Disks, _) = answer::read(&body)?;
+    Families::read(body, |out| {
+        type Of = fn(&Partition) -> Num;
+        const KIB: f64 = 1024.0;
+        for (name, help, of, scale) in [
+            ("system_disk_total_bytes", "Size of a file system.", (|p| p.total) as Of, KIB),
+            ("system_disk_used_bytes", "Space in use on a file system.", |p| p.used, KIB),
+            ("system_disk_available_bytes", "Space left on a file system.", |p| p.available, KIB),
+            ("system_disk_inodes_total", "Inodes of a file system.", |p| p.inodes_total, 1.0),
+            ("system_disk_inodes_used", "Inodes in use on a file system.", |p| p.inodes_used, 1.0),
+        ] {
+            family(out, name, help);
+            for partition in &data.partition {
+                scaled(out, &[("mount", &partition.mount.0), ("device", &partition.device.0)], of(partition), scale);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// `version`.
+///
+/// # Errors
+/// See [`answer::read`].
+pub fn version(body: String) -> Result<Families, ReadError> {
+    let (data, _): (Version, _) = answer::read(&body)?;
+    if data.version.0.is_empty() {
+        return Err(ReadError::Empty);
+    }
+    Families::read(body, |out| {
+        family(out, "cpanel_version_info", "The version of cPanel & WHM.");
+        series(out, &[("version", &data.version.0)], 1.0);
+        Ok(())
+    })
+}
+
+const STATS: [&str; 7] =
+    ["send_count", "success_count", "fail_count", "defer_count", "defer_fail_count", "total_size", "in_progress_count"];
+
+#[derive(Deserialize)]
+struct Records<R> {
+    records: Vec<R>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "UPPERCASE", default)]
+struct Stats {
+    user: Word,
+    domain: Word,
+    sendcount: Num,
+    successcount: Num,
+    failcount: Num,
+    defercount: Num,
+    deferfailcount: Num,
+    totalsize: Num,
+    inprogresscount: Num,
+}
+
+impl Stats {
+    /// In the order of [`STATS`].
+    fn numbers(&self) -> [Num; STATS.len()] {
+        let Self { sendcount, successcount, failcount, defercount, deferfailcount, totalsize, inprogresscount, .. } = *self;
+        [sendcount, successcount, failcount, defercount, deferfailcount, totalsize, inprogresscount]
+    }
+}
+
+#[derive(Deserialize)]
+struct Queued {
+    #[serde(default)]
+    frozen: Num,
+    #[serde(default)]
+    time: Num,
+}
+
+#[derive(Deserialize)]
+struct Services {
+    service: Vec<Service>,
+}
+
+#[derive(Deserialize)]
+struct Service {
+    #[serde(default)]
+    name: Word,
+    #[serde(default)]
+    enabled: Num,
+    #[serde(default)]
+    running: Num,
+}
+
+#[derive(Deserialize)]
+struct Load {
+    #[serde(default)]
+    one: Num,
+    #[serde(default)]
+    five: Num,
+    #[serde(default)]
+    fifteen: Num,
+}
+
+#[derive(Deserialize)]
+struct Disks {
+    partition: Vec<Partition>,
+}
+
+#[derive(Deserialize)]
+struct Partition {
+    #[serde(default)]
+    mount: Word,
+    #[serde(default)]
+    device: Word,
+    #[serde(default)]
+    total: Num,
+    #[serde(default)]
+    used: Num,
+    #[serde(default)]
+    available: Num,
+    #[serde(default)]
+    inodes_total: Num,
+    #[serde(default)]
+    inodes_used: Num,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    #[serde(default)]
+    version: Word,
+}
+
+/// Sums over rows, in the order of [`STATS`]; none where no row has the number.
+#[derive(Default)]
+struct Sums([Option<f64>; STATS.len()]);
+
+impl Sums {
+    fn add(&mut self, out: &mut FamiliesBuilder<'_>, numbers: [Num; STATS.len()]) {
+        for (sum, n) in self.0.iter_mut().zip(numbers) {
+            match n {
+                Num::Is(n) => *sum = Some(sum.unwrap_or(0.0) + n),
+                Num::Odd => out.repair(Repair::Unreadable),
+                Num::Absent => {}
+            }
+        }
+    }
+}
+
+fn family(out: &mut FamiliesBuilder<'_>, name: &str, help: &str) {
+    let (name, help) = (out.own(name), out.own(help));
+    out.family(name, help, FamilyType::Gauge);
+}
+
+fn series(out: &mut FamiliesBuilder<'_>, labels: &[(&str, &str)], value: f64) {
+    for (name, value) in labels {
+        let (name, value) = (out.own(name), out.own(value));
+        out.label(name, value);
+    }
+    out.number(value);
+}
+
+fn scaled(out: &mut FamiliesBuilder<'_>, labels: &[(&str, &str)], n: Num, scale: f64) {
+    match n {
+        Num::Is(n) => series(out, labels, n * scale),
+        Num::Odd => out.repair(Repair::Unreadable),
+        Num::Absent => {}
+    }
+}

@@ -1,0 +1,578 @@
+//! `/metrics.json` as KumoMTA really writes it: one pass, by position, with recovery.
+//!
+//! # Why no JSON library
+//!
+//! Since 2024.11 label values and help texts are written as they are, so one queue named after a header with a quote in it
+//! makes the whole document no JSON. Here a closing quote is told by what stands behind it: only the end of a string in
+//! that place can be followed by that. What still cannot be read costs its series, or its family, and is counted.
+//!
+//! Up to 2024.09 serde wrote the document, with escapes. The two are told apart by the newline behind a comma, which only
+//! the later writer has.
+
+use super::super::ReadError;
+use super::escape;
+use crate::format::{Buckets, number, quote};
+use crate::model::{Families, FamiliesBuilder, FamilyType, Repair, Text};
+use memchr::{memchr, memchr2, memmem};
+
+/// Digits of the longest number that a 64-bit float prints as, and its sign.
+const NUMBER_BYTES_MAX: usize = 400;
+/// How far the end of a string with quotes in it is looked for.
+const STRING_BYTES_MAX: usize = 16 * 1024;
+/// Buckets of one histogram; the server has a dozen.
+const BUCKETS_MAX: usize = 1000;
+/// Members of a histogram; the server has four.
+const HISTOGRAM_MEMBERS_MAX: usize = 8;
+
+/// Reads `/metrics.json`.
+///
+/// # Errors
+/// When it is no such document, when it is cut short, or when no series of it can be read.
+pub fn read(body: String) -> Result<Families, ReadError> {
+    Families::read(body, |out| {
+        let text = out.body();
+        let raw = [&b",\n\""[..], b",\n{"].iter().any(|mark| memmem::find(text.as_bytes(), mark).is_some());
+        Reader { out, text, bytes: text.as_bytes(), at: 0, raw, lines: false, unescaped: 0, patience: text.len() + 16 * STRING_BYTES_MAX }
+            .document()
+    })
+}
+
+struct Reader<'b, 'a> {
+    out: &'b mut FamiliesBuilder<'a>,
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+    /// Whether a backslash stands for itself.
+    raw: bool,
+    /// Whether each series of this family begins a line.
+    lines: bool,
+    /// Strings of this series that were not escaped.
+    unescaped: u32,
+    /// Bytes that may still be searched in vain, or a hostile document would be searched over and over.
+    patience: usize,
+}
+
+enum Value {
+    Number(f64),
+    Histogram(Buckets),
+    Null,
+}
+
+impl<'a> Reader<'_, 'a> {
+    fn document(mut self) -> Result<(), ReadError> {
+        if self.next() != Some(b'{') {
+            return Err(match self.bytes.get(self.at) {
+                None => ReadError::Empty,
+                Some(_) => ReadError::Malformed(format!("not a JSON object: `{}`", quote(self.text.trim_ascii()))),
+            });
+        }
+        self.at += 1;
+        while self.next().ok_or_else(cut_short)? != b'}' || self.skip(self.at + 1) < self.bytes.len() {
+            let start = self.at;
+            if self.family().is_some() {
+                match self.next().ok_or_else(cut_short)? {
+                    b',' => {
+                        self.at += 1;
+                        self.lines |= self.bytes.get(self.at) == Some(&b'\n');
+                        continue;
+                    }
+                    b'}' if self.skip(self.at + 1) == self.bytes.len() => break,
+                    _ => {}
+                }
+            }
+            self.next().ok_or_else(cut_short)?;
+            self.unreadable();
+            match self.next_family(self.at.max(start + 1)) {
+                Some(at) => self.at = at,
+                None if is_whole(&self.text[start..]) => break,
+                None => return Err(cut_short()),
+            }
+        }
+        match self.out.series() {
+            0 => Err(ReadError::Empty),
+            _ => Ok(()),
+        }
+    }
+
+    /// One family with its series; `None` where it cannot be read on.
+    fn family(&mut self) -> Option<()> {
+        let name = self.name()?;
+        let name = self.out.text(name);
+        self.expect(b':')?;
+        self.expect(b'{')?;
+        self.out.family(name, Text::default(), FamilyType::Unknown);
+        loop {
+            let member = self.at;
+            let key = self.name()?;
+            self.expect(b':')?;
+            match (key, self.next()?) {
+                ("help", b'"') => {
+                    let (help, end) = self.string(Self::help_end, Self::ends_member)?;
+                    self.at = end;
+                    self.count_unescaped();
+                    self.out.describe(Some(help), None);
+                }
+                ("type", b'"') => {
+                    let kind = family_type(self.name()?);
+                    self.out.describe(None, Some(kind));
+                }
+                ("value", _) => self.value()?,
+                // A member that a later version may add.
+                (_, b'"') => self.at = self.string(Self::help_end, Self::ends_member)?.1,
+                (_, _) => {
+                    let number = self.number(self.at);
+                    // It may be the next family, behind one that lost a brace.
+                    self.at = number.map_or(member, |(_, end)| end);
+                    number?;
+                }
+            }
+            if self.list_ends(b'}')? {
+                return Some(());
+            }
+        }
+    }
+
+    fn value(&mut self) -> Option<()> {
+        match self.next()? {
+            b'[' => {
+                self.at += 1;
+                self.objects()
+            }
+            b'{' => {
+                let start = self.at;
+                self.at += 1;
+                if self.next()? == b'}' {
+                    self.at += 1;
+                    return Some(());
+                }
+                let label = self.name()?;
+                self.expect(b':')?;
+                if self.next()? == b'{' {
+                    self.at += 1;
+                    let label = self.out.text(label);
+                    self.one_label(label)?;
+                    return self.expect(b'}');
+                }
+                self.at = start;
+                self.unlabelled()
+            }
+            _ => self.unlabelled(),
+        }
+    }
+
+    fn unlabelled(&mut self) -> Option<()> {
+        let (value, end) = self.measure(self.at)?;
+        self.at = end;
+        self.push(value);
+        Some(())
+    }
+
+    /// `{VALUE:N,...}` behind the name of the one label.
+    fn one_label(&mut self, label: Text) -> Option<()> {
+        if self.next()? == b'}' {
+            self.at += 1;
+            return Some(());
+        }
+        loop {
+            let start = self.at;
+            match self.one_label_series(label) {
+                Some(()) if self.list_ends(b'}')? => return Some(()),
+                Some(()) => {}
+                None => self.next_series(start)?,
+            }
+        }
+    }
+
+    fn one_label_series(&mut self, label: Text) -> Option<()> {
+        let (text, (value, end)) = self.string(Self::series_end, Self::ends_one_label)?;
+        self.at = end;
+        self.out.label(label, text);
+        self.push(value);
+        Some(())
+    }
+
+    /// `{"a":"x","b":"y","@":N},...]`
+    fn objects(&mut self) -> Option<()> {
+        if self.next()? == b']' {
+            self.at += 1;
+            return Some(());
+        }
+        loop {
+            let start = self.at;
+            // First by the next byte alone, which is nearly always right; else by the whole member that must follow.
+            let read = self.object(Self::may_end_label).or_else(|| {
+                self.forget();
+                self.at = start;
+                self.object(Self::ends_label)
+            });
+            match read {
+                Some(()) if self.list_ends(b']')? => return Some(()),
+                Some(()) => {}
+                None => self.next_series(start)?,
+            }
+        }
+    }
+
+    fn object(&mut self, ends: impl Fn(&Self, usize) -> Option<usize> + Copy) -> Option<()> {
+        self.expect(b'{')?;
+        let mut value = None;
+        loop {
+            if self.bytes.get(self.at..self.at + 3) == Some(b"\"@\"") {
+                self.at += 3;
+                self.expect(b':')?;
+                let end;
+                (value, end) = self.measure(self.at).map(|(v, end)| (Some(v), end))?;
+                self.at = end;
+            } else {
+                let name = self.name()?;
+                self.expect(b':')?;
+                let (text, end) = self.string(Self::series_end, ends)?;
+                let name = self.out.text(name);
+                self.out.label(name, text);
+                self.at = end;
+            }
+            if self.list_ends(b'}')? {
+                break;
+            }
+        }
+        if !matches!(self.next()?, b',' | b']') {
+            return None;
+        }
+        self.push(value?);
+        Some(())
+    }
+
+    fn push(&mut self, value: Value) {
+        self.count_unescaped();
+        match value {
+            Value::Number(n) => self.out.number(n),
+            Value::Null => self.out.forget_labels(),
+            Value::Histogram(buckets) => match buckets.finish() {
+                Ok((histogram, repair)) => {
+                    self.out.histogram(histogram);
+                    repair.into_iter().for_each(|repair| self.out.repair(repair));
+                }
+                Err(repair) => {
+                    self.out.forget_labels();
+                    self.out.repair(repair);
+                }
+            },
+        }
+    }
+
+    /// The string that begins here. `ends` says whether the quote at a position closes it, and what it saw behind;
+    /// `stop` where it must have ended.
+    fn string<T>(&mut self, stop: fn(&Self, usize) -> usize, ends: impl Fn(&Self, usize) -> Option<T>) -> Option<(Text, T)> {
+        (self.bytes.get(self.at) == Some(&b'"')).then_some(())?;
+        let start = self.at + 1;
+        let end = start + memchr2(b'"', b'\\', &self.bytes[start..])?;
+        if self.bytes[end] == b'"'
+            && let Some(behind) = ends(self, end)
+        {
+            return Some((self.out.text(&self.text[start..end]), behind));
+        }
+        let stop = (self.patience > 0).then(|| stop(self, start))?;
+        let found = self.odd_string(start, stop, ends);
+        if found.is_none() {
+            self.in_vain(stop - start);
+        }
+        found
+    }
+
+    /// A string with quotes or backslashes in it.
+    fn odd_string<T>(&mut self, start: usize, stop: usize, ends: impl Fn(&Self, usize) -> Option<T>) -> Option<(Text, T)> {
+        let closing = |this: &Self, bare: bool| {
+            let mut quotes = escape::Quotes { bytes: &this.bytes[start..stop], at: 0, bare };
+            quotes.find_map(|i| ends(this, start + i).map(|behind| (start + i, behind)))
+        };
+        // A writer that escapes everything, and one that escapes nothing and ended on a backslash, differ only by context.
+        let escaped = if self.raw { None } else { closing(self, false) };
+        let resolve = escaped.is_some();
+        if !self.raw && !resolve {
+            self.in_vain(stop - start);
+        }
+        let (end, behind) = match escaped {
+            Some(found) => found,
+            None => closing(self, true)?,
+        };
+        let text = &self.text[start..end];
+        if !resolve {
+            self.unescaped += 1;
+            return Some((self.out.text(text), behind));
+        }
+        let (text, sound) = escape::resolve(text);
+        self.unescaped += u32::from(!sound);
+        Some((self.out.own(&text), behind))
+    }
+
+    /// `":N,"` or `":N}}`: the end of a series with one label.
+    fn ends_one_label(&self, quote: usize) -> Option<(Value, usize)> {
+        let at = self.is(self.skip(quote + 1), b':')?;
+        let (value, end) = self.measure(self.skip(at))?;
+        let behind = self.skip(end + 1);
+        match (self.bytes.get(end)?, self.bytes.get(behind)?) {
+            (b',', b'"') | (b'}', b'}') => Some((value, end)),
+            _ => None,
+        }
+    }
+
+    /// `",` or `"}`.
+    fn may_end_label(&self, quote: usize) -> Option<usize> {
+        matches!(self.bytes.get(self.skip(quote + 1))?, b',' | b'}').then_some(quote + 1)
+    }
+
+    /// `","name":"` or `","@":`: the end of a label's value in an object, for the server writes the number last.
+    fn ends_label(&self, quote: usize) -> Option<usize> {
+        let at = self.skip(quote + 1);
+        let next = self.skip(at + 1);
+        let ends = match self.bytes.get(at)? {
+            b',' if self.bytes.get(next..next + 3) == Some(b"\"@\"") => self.is(self.skip(next + 3), b':').is_some(),
+            b',' => {
+                let (_, end) = self.name_at(next)?;
+                self.is(self.skip(end), b':').and_then(|at| self.is(self.skip(at), b'"')).is_some()
+            }
+            _ => false,
+        };
+        ends.then_some(quote + 1)
+    }
+
+    /// `","name":` or `"}`: the end of a family's help.
+    fn ends_member(&self, quote: usize) -> Option<usize> {
+        let at = self.skip(quote + 1);
+        let ends = match self.bytes.get(at)? {
+            b'}' => matches!(self.bytes.get(self.skip(at + 1))?, b',' | b'}'),
+            b',' => self.name_at(self.skip(at + 1)).is_some_and(|(_, end)| self.is(self.skip(end), b':').is_some()),
+            _ => false,
+        };
+        ends.then_some(quote + 1)
+    }
+
+    /// A number, a histogram or `null`, and where the next `,`, `}` or `]` stands.
+    fn measure(&self, at: usize) -> Option<(Value, usize)> {
+        let (value, end) = match self.bytes.get(at)? {
+            b'{' => self.histogram(at).map(|(buckets, end)| (Value::Histogram(buckets), end))?,
+            _ => self.number(at).map(|(n, end)| (n.map_or(Value::Null, Value::Number), end))?,
+        };
+        Some((value, self.skip(end)))
+    }
+
+    /// A number, or none for `null`, and where it ends.
+    fn number(&self, at: usize) -> Option<(Option<f64>, usize)> {
+        let rest = self.bytes.get(at..)?;
+        let mut whole = 0u64;
+        for (i, byte) in rest.iter().enumerate().take(16) {
+            match byte {
+                b'0'..=b'9' if i < 15 => whole = whole * 10 + u64::from(byte - b'0'),
+                b',' | b'}' | b']' if i > 0 => return Some((Some(whole as f64), at + i)),
+                _ => break,
+            }
+        }
+        let len = rest.iter().take(NUMBER_BYTES_MAX).position(|b| matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'))?;
+        match &rest[..len] {
+            b"null" => Some((None, at + len)),
+            token => Some((Some(number::parse(token)?), at + len)),
+        }
+    }
+
+    /// `{"count":N,"sum":N,"avg":N,"bucket":[[le,N],...]}` in any order, and where it ends.
+    fn histogram(&self, at: usize) -> Option<(Buckets, usize)> {
+        let mut at = self.skip(self.is(at, b'{')?);
+        let mut buckets = Buckets::default();
+        for _ in 0..HISTOGRAM_MEMBERS_MAX {
+            let (key, end) = self.name_at(at)?;
+            at = self.skip(self.is(self.skip(end), b':')?);
+            if key == "bucket" {
+                at = self.buckets(at, &mut buckets.counts)?;
+            } else {
+                let (n, end) = self.number(at)?;
+                at = end;
+                match key {
+                    "count" => buckets.count = n,
+                    "sum" => buckets.sum = n,
+                    "avg" => {}
+                    _ => return None,
+                }
+            }
+            at = self.skip(at);
+            match self.bytes.get(at)? {
+                b',' => at = self.skip(at + 1),
+                b'}' => return Some((buckets, at + 1)),
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    fn buckets(&self, at: usize, counts: &mut Vec<(f64, f64)>) -> Option<usize> {
+        let mut at = self.skip(self.is(at, b'[')?);
+        if self.bytes.get(at) == Some(&b']') {
+            return Some(at + 1);
+        }
+        counts.reserve(16);
+        while counts.len() < BUCKETS_MAX {
+            let (bound, end) = self.number(self.skip(self.is(at, b'[')?))?;
+            let (count, end) = self.number(self.skip(self.is(self.skip(end), b',')?))?;
+            counts.push((bound?, count?));
+            at = self.skip(self.is(self.skip(end), b']')?);
+            match self.bytes.get(at)? {
+                b',' => at = self.skip(at + 1),
+                b']' => return Some(at + 1),
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// After a series that cannot be read: the next one. `None` when that is not in this family.
+    fn next_series(&mut self, from: usize) -> Option<()> {
+        self.at = from;
+        let end = (self.patience > 0).then(|| self.series_end(from))?;
+        // Without lines, what follows may as well be a member of a histogram.
+        if self.bytes.get(end..end + 2) != Some(b",\n") {
+            self.in_vain(end - from);
+            return None;
+        }
+        self.at = self.skip(end + 2);
+        (!self.is_family(self.at)).then(|| self.unreadable())
+    }
+
+    fn in_vain(&mut self, bytes: usize) {
+        self.patience = self.patience.saturating_sub(bytes);
+    }
+
+    /// The comma behind the series in which this position is, or where looking for it ends.
+    fn series_end(&self, at: usize) -> usize {
+        let max = self.help_end(at);
+        let line = memmem::find(&self.bytes[at..max], b",\n").map_or(max, |i| at + i);
+        if self.lines {
+            return line;
+        }
+        memmem::find(&self.bytes[at..line], b",\"").map_or(line, |i| at + i)
+    }
+
+    fn help_end(&self, at: usize) -> usize {
+        at.saturating_add(STRING_BYTES_MAX).min(self.bytes.len())
+    }
+
+    /// Where the next family begins.
+    fn next_family(&self, from: usize) -> Option<usize> {
+        memmem::find_iter(self.bytes.get(from..)?, b"\":{\"").find_map(|i| {
+            let name = self.bytes[from..from + i].iter().rev().take_while(|b| is_name(**b)).count();
+            let quote = (from + i).checked_sub(name + 1).filter(|quote| *quote >= from)?;
+            self.is_family(quote).then_some(quote)
+        })
+    }
+
+    fn is_family(&self, at: usize) -> bool {
+        self.name_at(at).and_then(|(_, end)| self.bytes.get(end..)?.strip_prefix(b":{\"")).is_some_and(|inside| {
+            let members: [&[u8]; 3] = [b"help\":\"", b"type\":\"", b"value\":"];
+            members.iter().any(|member| inside.starts_with(member))
+        })
+    }
+
+    fn unreadable(&mut self) {
+        self.forget();
+        self.out.repair(Repair::Unreadable);
+    }
+
+    fn forget(&mut self) {
+        self.out.forget_labels();
+        self.unescaped = 0;
+    }
+
+    fn count_unescaped(&mut self) {
+        for _ in 0..std::mem::take(&mut self.unescaped) {
+            self.out.repair(Repair::Unescaped);
+        }
+    }
+
+    /// A quoted name of a family, a member or a label, which never has anything odd in it.
+    fn name(&mut self) -> Option<&'a str> {
+        self.next();
+        let (name, end) = self.name_at(self.at)?;
+        self.at = end;
+        Some(name)
+    }
+
+    fn name_at(&self, at: usize) -> Option<(&'a str, usize)> {
+        let start = self.is(at, b'"')?;
+        let len = memchr(b'"', self.bytes.get(start..(start + 256).min(self.bytes.len()))?)?;
+        let name = &self.bytes[start..start + len];
+        let sound = !name.is_empty() && !name[0].is_ascii_digit() && name.iter().all(|b| is_name(*b));
+        sound.then(|| (&self.text[start..start + len], start + len + 1))
+    }
+
+    /// Behind an item of a list: goes to the next one, or past the end and says so.
+    fn list_ends(&mut self, end: u8) -> Option<bool> {
+        let byte = self.next()?;
+        if byte == b',' {
+            self.at += 1;
+            self.lines |= self.bytes.get(self.at) == Some(&b'\n');
+            self.next();
+            return Some(false);
+        }
+        (byte == end).then(|| {
+            self.at += 1;
+            true
+        })
+    }
+
+    fn expect(&mut self, byte: u8) -> Option<()> {
+        (self.next()? == byte).then(|| {
+            self.at += 1;
+            self.next();
+        })
+    }
+
+    /// The next byte that is no white space; stays before it.
+    fn next(&mut self) -> Option<u8> {
+        self.at = self.skip(self.at);
+        self.bytes.get(self.at).copied()
+    }
+
+    fn skip(&self, mut at: usize) -> usize {
+        while matches!(self.bytes.get(at), Some(b'\n' | b' ' | b'\r' | b'\t')) {
+            at += 1;
+        }
+        at
+    }
+
+    /// The position behind this byte, if it stands here.
+    fn is(&self, at: usize, byte: u8) -> Option<usize> {
+        (self.bytes.get(at) == Some(&byte)).then_some(at + 1)
+    }
+}
+
+/// Whether a last family that could not be read ends as its kind must: else the document is cut short.
+fn is_whole(family: &str) -> bool {
+    let family = family.trim_ascii_end();
+    let braces = family.len() - family.trim_end_matches('}').len();
+    let (head, value) = family.split_once("\"value\":").unwrap_or((family, ""));
+    let has_label = value.strip_prefix("{\"").and_then(|v| v.split_once('"')).is_some_and(|(_, v)| v.starts_with(":{"));
+    match value.as_bytes().first() {
+        Some(b'[') => family.ends_with("]}}"),
+        Some(b'{') if has_label => braces >= 4 + usize::from(head.contains("\"histogram\"")),
+        Some(b'{') => braces >= 3,
+        _ => braces >= 2,
+    }
+}
+
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':'
+}
+
+fn family_type(word: &str) -> FamilyType {
+    match word {
+        "counter" => FamilyType::Counter,
+        "gauge" => FamilyType::Gauge,
+        "histogram" => FamilyType::Histogram,
+        _ => FamilyType::Unknown,
+    }
+}
+
+fn cut_short() -> ReadError {
+    ReadError::Malformed("the document is cut short".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! Odd documents first.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::model::Value as Sample;
+
+/// Every series as `name{label="value"} number`, without quoting.
+fn series(families: &Families) -> Vec<String> {
+    let line = |name: &str, sample: crate::model::SampleRef<'_>| {
+        let labels: Vec<_> = sample.labels().map(|(k, v)| format!("{k}={v}")).collect();
+        let value = match sample.value() {
+            Sample::Number(n) => n.to_string(),
+            Sample::Histogram(h) => format!("{:?}{:?} {:?} {}", h.bounds, h.cumulative, h.sum, h.count),
+        };
+        format!("{name}{{{}}} {value}", labels.join("|"))
+    };
+    families.iter().flat_map(|f| f.samples().map(move |s| line(f.name(), s))).collect()
+}
+
+/// Reads the value of family `f`, between one family of the `prometheus` crate and one of the newer registry.
+#[track_caller]
+fn check(value: &str, expected: &[&str], unescaped: u64, unreadable: u64) {
+    let document = format!(
+        "{{\"a\":{{\"type\":\"gauge\",\"value\":1}},\n\"f\":{{\"help\":\"h\",\"type\":\"gauge\",\"value\":{value}}},\n\"z\":{{\"type\":\"gauge\",\"value\":2}}}}"
+    );
+    let families = read(document).unwrap();
+    let mut found = series(&families);
+    assert_eq!((found.remove(0), found.pop()), ("a{} 1".to_owned(), Some("z{} 2".to_owned())), "the families beside it");
+    assert_eq!(found, expected, "{value}");
+    let repairs = families.repairs();
+    assert_eq!((repairs.get(Repair::Unescaped), repairs.get(Repair::Unreadable)), (unescaped, unreadable), "{value}");
+}
+
+#[test]
+fn quotes_and_backslashes_are_read_as_meant() {
+    for (label, unescaped) in [
+        (r#"""#, 1),
+        (r#""start"#, 1),
+        (r#"end""#, 1),
+        (r#"say "hi":acme@example.com"#, 1),
+        (r#"""""#, 1),
+        (r#"a":1"#, 1),
+        (r#"a":1,b"#, 1),
+        (r#"a":1}b"#, 1),
+        (r#"a":{"count":1"#, 1),
+        (r#"a","b"#, 1),
+        (r#"a"},"#, 1),
+        (r#"a"}}"#, 1),
+        (r"\", 1),
+        (r"a\b", 1),
+        (r"a\", 1),
+        (r#"a\"b"#, 1),
+        (r#"a\""#, 1),
+        (r"\u0041", 1),
+        ("a\nb", 0),
+        ("", 0),
+        ("ü{}[]:,", 0),
+    ] {
+        let plain = format!("f{{q={label}}} 5");
+        let pair = format!("f{{t={label}|c={label}}} 5");
+        check(&format!("{{\"q\":{{\"{label}\":5}}}}"), &[&plain], unescaped, 0);
+        check(&format!("{{\"q\":{{\"{label}\":5,\n\"n\":6}}}}"), &[&plain, "f{q=n} 6"], unescaped, 0);
+        check(&format!("{{\"q\":{{\"n\":6,\n\"{label}\":5}}}}"), &["f{q=n} 6", &plain], unescaped, 0);
+        check(&format!("[{{\"t\":\"{label}\",\"c\":\"{label}\",\"@\":5}}]"), &[&pair], 2 * unescaped, 0);
+        check(
+            &format!("[{{\"t\":\"n\",\"@\":6}},\n{{\"t\":\"{label}\",\"c\":\"{label}\",\"@\":5}}]"),
+            &["f{t=n} 6", &pair],
+            2 * unescaped,
+            0,
+        );
+        check(
+            &format!("[{{\"t\":\"{label}\",\"c\":\"{label}\",\"@\":5}},\n{{\"t\":\"n\",\"@\":6}}]"),
+            &[&pair, "f{t=n} 6"],
+            2 * unescaped,
+            0,
+        );
+    }
+}
+
+#[test]
+fn a_series_that_cannot_be_read_costs_itself() {
+    check("{\"q\":{\"a\":ten,\n\"b\":2}}", &["f{q=b} 2"], 0, 1);
+    check("{\"q\":{\"a\":1,\n\"b:2,\n\"c\":3}}", &["f{q=a} 1", "f{q=c} 3"], 0, 1);
+    check("{\"q\":{\"a\":1,\n\"b\":,\n\"c\":3,\n\"d\":}}", &["f{q=a} 1", "f{q=c} 3"], 0, 2);
+    check("{\"q\":{\"a\":1,\n\"b\":{\"count\":\"x\"},\n\"c\":3}}", &["f{q=a} 1", "f{q=c} 3"], 0, 1);
+    check("[{\"t\":\"a\",\"@\":x},\n{\"t\":\"b\",\"@\":2}]", &["f{t=b} 2"], 0, 1);
+    check("[{\"t\":\"a\"},\n{\"t\":\"b\",\"@\":2},\n{\"t\":3,\"@\":3}]", &["f{t=b} 2"], 0, 2);
+    check("[{\"t\":\"a\",\"@\":1}{,\n{\"t\":\"b\",\"@\":2}]", &["f{t=b} 2"], 0, 1);
+}
+
+#[test]
+fn a_family_that_cannot_be_read_costs_itself() {
+    check("", &[], 0, 1);
+    check("ten", &[], 0, 1);
+    check("\"ten\"", &[], 0, 1);
+    check("{\"q\":{\"a\":1}", &["f{q=a} 1"], 0, 1);
+    check("{\"q\":{\"a\":1}}}", &["f{q=a} 1"], 0, 1);
+    check("[[[[[[", &[], 0, 1);
+    check("{\"count\":1,\"odd\":2}", &[], 0, 1);
+    check("{\"bad label\":{\"a\":1}}", &[], 0, 1);
+}
+
+#[test]
+fn values_as_they_are_written() {
+    check("null", &[], 0, 0);
+    check("{}", &[], 0, 0);
+    check("[]", &[], 0, 0);
+    check("{\"q\":{}}", &[], 0, 0);
+    check("{\"q\":{\"a\":null,\n\"b\":1}}", &["f{q=b} 1"], 0, 0);
+    check("NaN", &["f{} NaN"], 0, 0);
+    check("-inf", &["f{} -inf"], 0, 0);
+    check("0.0", &["f{} 0"], 0, 0);
+    check("-3", &["f{} -3"], 0, 0);
+    check("18446744073709551615", &["f{} 18446744073709552000"], 0, 0);
+    check(&format!("1{}", "0".repeat(300)), &[&format!("f{{}} 1{}", "0".repeat(300))], 0, 0);
+    check("0.00002344428085106383", &["f{} 0.00002344428085106383"], 0, 0);
+    check("{\"count\":2,\"sum\":0.5}", &["f{} [][] Some(0.5) 2"], 0, 0);
+    check("{\"sum\":0.5,\"bucket\":[],\"count\":2,\"avg\":0.25}", &["f{} [][] Some(0.5) 2"], 0, 0);
+    check("{\"avg\":NaN,\"bucket\":[[0.5,1.0],[1,2]],\"count\":3,\"sum\":7}", &["f{} [0.5, 1.0][1, 2] Some(7.0) 3"], 0, 0);
+    check(
+        "{\"s\":{\"a\":{\"bucket\":[[1,1]],\"count\":1,\"sum\":1},\n\"b\":{\"count\":0,\"sum\":0}}}",
+        &["f{s=a} [1.0][1] Some(1.0) 1", "f{s=b} [][] Some(0.0) 0"],
+        0,
+        0,
+    );
+    check("[{\"a\":\"x\",\"b\":\"y\",\"@\":{\"count\":1,\"sum\":2}}]", &["f{a=x|b=y} [][] Some(2.0) 1"], 0, 0);
+    check("[{\"@\":4,\"a\":\"x\"}]", &["f{a=x} 4"], 0, 0);
+}
+
+#[test]
+fn help_is_read_as_meant() {
+    for help in ["", "\"", "say \"hi\"", "\"a\", \"b\"", "`x` \\d", "\"type\"", "ends with \\"] {
+        let document =
+            format!("{{\"a\":{{\"help\":\"{help}\",\"type\":\"counter\",\"value\":1}},\n\"z\":{{\"type\":\"gauge\",\"value\":2}}}}");
+        let families = read(document).unwrap();
+        let family = families.named("a").next().unwrap();
+        assert_eq!((family.help(), family.kind(), family.samples().len()), (help, FamilyType::Counter, 1));
+        assert_eq!(families.repairs().get(Repair::Unescaped), u64::from(help.contains(['"', '\\'])), "{help}");
+    }
+}
+
+#[test]
+fn older_servers_escape() {
+    for (label, meant, unescaped) in [
+        (r#"say \"hi\""#, r#"say "hi""#, 0),
+        (r#"\",\":1,\"#, r#"\",\":1,\"#, 1),
+        (r"a\\", r"a\", 0),
+        (r"\\\\", r"\\", 0),
+        (r"\n\u00e9", "\né", 0),
+        (r"\d", r"\d", 1),
+        (r#"say "hi""#, r#"say "hi""#, 1),
+    ] {
+        let families =
+            read(format!("{{\"f\":{{\"value\":{{\"q\":{{\"{label}\":0.0,\"n\":1}}}},\"type\":\"gauge\",\"help\":\"\\\"h\\\"\"}}}}"));
+        let families = families.unwrap();
+        assert_eq!(series(&families), [format!("f{{q={meant}}} 0"), "f{q=n} 1".to_owned()], "{label}");
+        assert_eq!(families.repairs().get(Repair::Unescaped), unescaped, "{label}");
+        let family = families.iter().next().unwrap();
+        assert_eq!((family.help(), family.kind()), ("\"h\"", FamilyType::Gauge));
+    }
+}
+
+#[test]
+fn documents_that_a_tool_laid_out() {
+    let families = read("{\n  \"f\": {\n    \"type\": \"gauge\",\n    \"value\": {\n      \"q\": {\n        \"a\\\"b\": 1,\n        \"c\": 2\n      }\n    }\n  },\n  \"g\": {\n    \"type\": \"histogram\",\n    \"value\": {\n      \"bucket\": [\n        [ 1, 2 ]\n      ],\n      \"count\": 2,\n      \"sum\": 1\n    }\n  }\n}\n".to_owned()).unwrap();
+    assert_eq!(series(&families), ["f{q=a\"b} 1", "f{q=c} 2", "g{} [1.0][2] Some(1.0) 2"]);
+    assert_eq!(families.repairs().iter().count(), 0);
+}
+
+#[test]
+fn what_is_no_document_is_refused() {
+    for (body, expected) in [
+        ("", ReadError::Empty),
+        (" \n", ReadError::Empty),
+        ("{}", ReadError::Empty),
+        ("{\"f\":{\"type\":\"gauge\",\"value\":null}}", ReadError::Empty),
+        ("[]", ReadError::Malformed("not a JSON object: `[]`".to_owned())),
+        ("Unauthorized", ReadError::Malformed("not a JSON object: `Unauthorized`".to_owned())),
+        ("{", cut_short()),
+        ("{\"f\"", cut_short()),
+        ("{\"f\":{\"type\":\"gauge\",\"value\":1}", cut_short()),
+        ("{\"f\":{\"type\":\"gauge\",\"value\":1},", cut_short()),
+    ] {
+        assert_eq!(read(body.to_owned()).unwrap_err(), expected, "{body}");
+    }
+}
+
+/// Cut, or with any byte lost or changed: an answer or a refusal, and never a cut document taken for a whole one.
+#[test]
+fn no_damage_makes_it_panic() {
+    let document = include_str!("../../../../tests/fixtures/kumomta/metrics.json");
+    let whole = read(document.to_owned()).unwrap().series();
+    for at in (0..document.len()).filter(|at| document.is_char_boundary(*at)) {
+        assert!(read(document[..at].to_owned()).is_err(), "cut at {at}");
+        for odd in ["", "\"", "\\", "{", "}", ",\n", "\":{\"help\":\""] {
+            let damaged = format!("{}{odd}{}", &document[..at], &document[at + 1..]);
+            let series = read(damaged).map_or(0, |families| families.series());
+            assert!(at == 0 || at + 5 >= document.len() || series + 8 >= whole, "{series} of {whole} with {odd:?} at {at}");
+        }
+    }
+}
+
+/// Documents of a hostile server, which must not take long.
+#[test]
+fn no_document_takes_more_than_its_length() {
+    for piece in [
+        "\"",
+        "\"a\":{\"help\":\"",
+        "\"\":1,\n",
+        "\"a\":{\"value\":{\"q\":{\"\\",
+        "\\",
+        "[",
+        "{\"@\":",
+        "\"a\":{\"value\":{\"bucket\":[[1,1],",
+        "\",\"a\":",
+        "\"count\":1,",
+    ] {
+        let start = std::time::Instant::now();
+        for open in ["{", "{\"f\":{\"value\":[{\"a\":\"", "{\"f\":{\"value\":{\"a\":{\"", "{\"f\":{\"value\":{\"bucket\":[["] {
+            assert!(read(format!("{open}{}", piece.repeat(300_000 / piece.len()))).is_err());
+        }
+        assert!(start.elapsed().as_secs() < 5, "{piece}: {:?}", start.elapsed());
+    }
+}
+
+/// Answers of real servers, where they are at hand.
+#[test]
+fn captures() {
+    let Some(captures) = std::env::var_os("POSTMETER_CAPTURES") else { return };
+    let captures = std::path::Path::new(&captures).join("kumomta");
+    for name in ["idle", "small", "badlabel_quote"] {
+        let path = |ending: &str| captures.join(format!("{name}.metrics.{ending}"));
+        let json = read(std::fs::read_to_string(path("json")).unwrap()).unwrap();
+        let text = std::fs::read_to_string(path("txt")).unwrap();
+        let types = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next()).collect::<std::collections::BTreeSet<_>>();
+        let names = json.iter().map(|f| f.name()).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(names, types, "{name}");
+        assert_eq!(json.repairs().get(Repair::Unreadable), 0, "{name}");
+        if name == "badlabel_quote" {
+            assert!(series(&json).contains(&"scheduled_count{queue=say \"hi\":acme@down.example.test} 1".to_owned()));
+        }
+    }
+}

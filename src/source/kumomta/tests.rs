@@ -1,0 +1,107 @@
+//! From a fixture to every canonical value.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::model::{Attribute, Repair, Snapshot};
+use crate::source::{Context, Detail, Memory, apply};
+use std::time::SystemTime;
+
+const METRICS: &str = include_str!("../../../tests/fixtures/kumomta/metrics.json");
+
+fn snapshot(metrics: &str, memory: &mut Memory, detail: Option<Detail>) -> Snapshot {
+    let info = include_str!("../../../tests/fixtures/kumomta/machine-info.json");
+    let read = [metrics, info].into_iter().zip(SOURCE.parts).map(|(body, part)| {
+        let families = part.requests[0].read(body.as_bytes().to_vec()).unwrap();
+        (part, families)
+    });
+    let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail };
+    apply(&SOURCE, &read.collect::<Vec<_>>(), memory, &context)
+}
+
+fn lines(snapshot: &Snapshot) -> Vec<String> {
+    let line = |p: &crate::model::Point| {
+        let attributes: Vec<_> = p.attributes.iter().map(|(_, value)| value.as_ref()).collect();
+        format!("{} {} {}", p.metric.name, attributes.join(","), p.value)
+    };
+    snapshot.points.iter().map(line).collect()
+}
+
+#[test]
+fn the_fixture_in_canonical_words() {
+    let snapshot = snapshot(METRICS, &mut Memory::default(), None);
+    let expected = [
+        "mail.queue.depth ready 5",
+        "mail.queue.depth scheduled 20",
+        "mail.queue.delays ready_queue_full 7",
+        "mail.queue.delays message_rate 2",
+        "mail.queue.delays ready_queue_insert_rate 1",
+        "mail.received.messages smtp 94",
+        "mail.received.messages http 23",
+        "mail.rejected.messages unspecified 4",
+        "mail.delivery.attempts delivered 92",
+        "mail.delivery.attempts deferred 17",
+        "mail.delivery.attempts failed 5",
+        "mail.verifications dane,pass 6",
+        "mail.verifications dane,unusable 1",
+        "mail.verifications dane,not_applicable 9",
+        "mail.verifications dane,insecure 2",
+        "mail.verifications dane,temperror 3",
+        "mail.connection.active smtp,inbound 2",
+        "mail.connection.active smtp,outbound 3",
+        "mail.connection.opened smtp,outbound 40",
+        "mail.connection.denied smtp,inbound 1",
+        "process.memory.usage  104857600",
+        "process.cpu.utilization  0.04",
+        "system.cpu.utilization  0.13",
+    ];
+    assert_eq!(lines(&snapshot), expected);
+    let (metric, attributes, histogram) = &snapshot.histograms[0];
+    assert_eq!((snapshot.histograms.len(), metric.name, attributes.len()), (1, "mail.delivery.attempt.duration", 0));
+    assert_eq!((&*histogram.bounds, &*histogram.cumulative), (&[0.1, 0.5, 1.0][..], &[1, 3, 4][..]));
+    assert_eq!((histogram.sum, histogram.count), (Some(1.4), 4));
+    assert_eq!(snapshot.version.as_deref(), Some("2026.08.01-0123abcd"));
+    assert_eq!(snapshot.counters_since, None);
+    let repairs: Vec<_> = snapshot.repairs.iter().collect();
+    assert_eq!(repairs, [(Repair::Unescaped, 4)], "help, two queues, a campaign");
+}
+
+#[test]
+fn a_detail_adds_up_to_the_total() {
+    for (by, expected) in [
+        (&DESTINATION_DOMAIN, vec!["example.com 12", "example.org 6", "_other 2"]),
+        (&TENANT_NAME, vec!["acme 8", "_other 12"]),
+        (&QUEUE_NAME, vec!["say \"hi\":acme@example.com 8", "back\\slash@example.org 6", "_other 6"]),
+    ] as [(&'static Attribute, _); 3]
+    {
+        let snapshot = snapshot(METRICS, &mut Memory::default(), Some(Detail { by, top: 2 }));
+        let depth: Vec<_> = lines(&snapshot).into_iter().filter_map(|l| Some(l.split_once(" scheduled,")?.1.to_owned())).collect();
+        let depth: Vec<_> = depth.iter().map(String::as_str).collect();
+        assert_eq!(depth, expected, "{}", by.key);
+        assert!(lines(&snapshot).contains(&"mail.queue.depth ready 5".to_owned()));
+    }
+}
+
+/// Pruned, a counter is gone, and begins again at 1.
+#[test]
+fn counters_by_queue_survive_pruning() {
+    let mut memory = Memory::default();
+    let full = |queues: &str| METRICS.replace("\"example.com\":3,\n\"acme@example.org\":4", queues);
+    for (queues, expected) in [
+        ("\"example.com\":3,\n\"acme@example.org\":4", 7.0),
+        ("\"example.com\":5,\n\"acme@example.org\":4", 9.0),
+        ("\"example.com\":6", 10.0),
+        ("", 10.0),
+        ("\"acme@example.org\":1", 11.0),
+        ("\"example.com\":2,\n\"acme@example.org\":1", 13.0),
+    ] {
+        let snapshot = snapshot(&full(queues), &mut memory, None);
+        let delays = snapshot.points.iter().find(|p| p.metric == &QUEUE_DELAYS).map(|p| p.value);
+        assert_eq!(delays, Some(expected), "{queues}");
+    }
+}
+
+#[test]
+fn nothing_is_zero_before_its_first_use() {
+    let snapshot = snapshot(r#"{"memory_usage":{"type":"gauge","value":1}}"#, &mut Memory::default(), None);
+    assert_eq!(lines(&snapshot), ["process.memory.usage  1"]);
+}
