@@ -39,7 +39,7 @@ pub use part::TargetPart;
 pub use problem::{Problem, Problems};
 pub use secret::{Secret, SecretError};
 pub use target::Target;
-pub use telemetry::{LogFormat, LogLevel, Telemetry, TelemetryOtlp};
+pub use telemetry::{LogFormat, LogLevel, SERVICE_NAME_DEFAULT, Telemetry, TelemetryOtlp};
 pub use tls::Tls;
 pub use window::Window;
 

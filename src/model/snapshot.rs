@@ -4,7 +4,7 @@ use super::{Attribute, Histogram, Metric, Repairs};
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-/// The attributes of a point, in the order in which its metric declares them.
+/// The attributes of a point; the same series has them in the same order at each reading.
 pub type Attributes = Vec<(&'static Attribute, Cow<'static, str>)>;
 
 /// One value of one series.

@@ -120,7 +120,7 @@ impl Walk<'_> {
                 let Some(name) = rule.families.iter().copied().find(|name| *name == family.name()) else { continue };
                 for sample in family.samples().filter(|sample| rule.takes(sample)) {
                     let series = series_hash(sample);
-                    if !seen.insert(series) {
+                    if !seen.insert((name, series)) {
                         if self.duplicates.insert((name, series)) {
                             self.snapshot.repairs.count(Repair::DuplicateSeries);
                         }

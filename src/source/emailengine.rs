@@ -1,4 +1,106 @@
-//! Stub.
-use super::Source;
+//! EmailEngine: `GET /metrics`, Prometheus text, Bearer token with the metrics scope.
+//!
+//! Facts from 2.79.2, its source and a run of it. `messageDeliveryError` is not raised on every transport and
+//! `messageFailed` only at the end, so what was put off is what the submit queue counts as failed tries less the final
+//! ones; the two are counted a moment apart, hence `Hold`. `authenticationSuccess` and `-Error` count changes of an account's
+//! state, not each login. `messageNew` is any new message in a watched folder.
+
+use super::{Credential, From, Part, Request, Rule, Source, Step};
+use crate::format::prometheus;
+use crate::model::vocabulary::*;
+use crate::model::{Attribute, Metric};
+use std::time::Duration;
+
 /// See the module.
-pub static SOURCE: Source = Source { name: "emailengine", ..super::ceymail::SOURCE };
+pub static SOURCE: Source = Source {
+    name: "emailengine",
+    title: "EmailEngine",
+    parts: &[Part {
+        name: "metrics",
+        help: "everything the server says",
+        requests: &[Request { format: "text", path: "/metrics", post: None, read: prometheus::read }],
+        body_bytes_max: 16 * 1024 * 1024,
+        credential: Credential::Bearer,
+        rules: RULES,
+        misnamed_when: &[],
+        on_unauthorized: "set token (or token_file) to an access token with the scope metrics (Configuration > Access Tokens); after a loss of its Redis data EmailEngine knows no tokens",
+        on_not_found: "this is not EmailEngine's address; its metrics are at /metrics",
+    }],
+    min_interval: Duration::from_secs(15),
+    timeout: Duration::from_secs(10),
+    requests_per_minute_max: None,
+    windowed: false,
+    version: Some(("emailengine_config", "version")),
+    counters_since: Some("process_start_time_seconds"),
+};
+
+/// A counter of one event; one that has not happened yet has no series.
+const fn event(
+    name: &'static [(&'static str, &'static str)],
+    metric: &'static Metric,
+    with: &'static [(&'static Attribute, &'static str)],
+) -> Rule {
+    Rule::new(&["events"], metric).when(name).with(with).zero_when_absent()
+}
+
+static RULES: &[Rule] = &[
+    event(&[("event", "messageSent")], &DELIVERY_ATTEMPTS, &[(&DELIVERY_OUTCOME, "delivered")]),
+    event(&[("event", "messageFailed")], &DELIVERY_ATTEMPTS, &[(&DELIVERY_OUTCOME, "failed")]),
+    Rule::new(&["queues_processed"], &DELIVERY_ATTEMPTS)
+        .when(&[("queue", "submit"), ("status", "failed")])
+        .with(&[(&DELIVERY_OUTCOME, "deferred")])
+        .zero_when_absent()
+        .step(Step::Hold),
+    event(&[("event", "messageFailed")], &DELIVERY_ATTEMPTS, &[(&DELIVERY_OUTCOME, "deferred")]).scale(-1.0),
+    event(&[("event", "messageNew")], &RECEIVED_MESSAGES, &[]),
+    event(&[("event", "messageBounce")], &BOUNCES, &[(&BOUNCE_TYPE, "unknown")]),
+    event(&[("event", "messageComplaint")], &COMPLAINTS, &[]),
+    event(
+        &[("event", "authenticationSuccess")],
+        &AUTHENTICATION_ATTEMPTS,
+        &[(&AUTHENTICATION_OUTCOME, "success"), (&AUTHENTICATION_DIRECTION, "outbound")],
+    ),
+    event(
+        &[("event", "authenticationError")],
+        &AUTHENTICATION_ATTEMPTS,
+        &[(&AUTHENTICATION_OUTCOME, "failure"), (&AUTHENTICATION_DIRECTION, "outbound")],
+    ),
+    // The submit queue is the mail queue; the others are background jobs.
+    Rule::new(&["queue_size"], &QUEUE_DEPTH).when(&[("queue", "submit")]).from(&[From::table(
+        "state",
+        &QUEUE_STATE,
+        &[("waiting", "queued"), ("active", "active"), ("delayed", "deferred"), ("paused", "held")],
+    )]),
+    Rule::new(&["queue_size"], &JOB_DEPTH).unless(&[("queue", "submit")]).from(&[
+        From::same("queue", &JOB_QUEUE),
+        From::table("state", &JOB_STATE, &[("waiting", "waiting"), ("active", "active"), ("delayed", "delayed"), ("paused", "paused")]),
+    ]),
+    Rule::new(&["queues_processed"], &JOB_PROCESSED)
+        .unless(&[("queue", "submit")])
+        .from(&[From::same("queue", &JOB_QUEUE), From::table("status", &JOB_OUTCOME, &[("completed", "completed"), ("failed", "failed")])]),
+    Rule::new(&["imap_connections"], &ACCOUNT_STATUS).from(&[From::table(
+        "status",
+        &ACCOUNT_STATE,
+        &[
+            ("init", "init"),
+            ("connecting", "connecting"),
+            ("syncing", "syncing"),
+            ("connected", "connected"),
+            ("authenticationError", "authentication_error"),
+            ("connectError", "connect_error"),
+            ("unset", "unset"),
+            ("disconnected", "disconnected"),
+            ("paused", "paused"),
+            ("unassigned", "unassigned"),
+        ],
+    )
+    .or("other")]),
+    Rule::new(&["imap_bytes_sent"], &NETWORK_IO).with(&[(&PROTOCOL, "imap"), (&IO_DIRECTION, "transmit")]).zero_when_absent(),
+    Rule::new(&["imap_bytes_received"], &NETWORK_IO).with(&[(&PROTOCOL, "imap"), (&IO_DIRECTION, "receive")]).zero_when_absent(),
+    Rule::new(&["webhooks"], &WEBHOOK_REQUESTS)
+        .from(&[From::table("status", &WEBHOOK_OUTCOME, &[("success", "success"), ("fail", "failure")])])
+        .zero_when_absent(),
+    Rule::new(&["webhook_req"], &WEBHOOK_REQUEST_DURATION).scale(0.001),
+    Rule::new(&["process_cpu_seconds_total"], &PROCESS_CPU_TIME),
+    Rule::new(&["process_resident_memory_bytes"], &PROCESS_MEMORY_USAGE),
+];

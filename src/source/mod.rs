@@ -16,7 +16,7 @@ mod kumomta;
 mod rule;
 mod stalwart;
 
-pub use apply::{Context, Detail, Memory, apply};
+pub use apply::{Context, Detail, Memory, POINTS_PER_METRIC_MAX, apply};
 pub use rule::{From, Rule, Step};
 
 pub use crate::format::ReadError;
@@ -160,3 +160,6 @@ impl Part {
         Err(error)
     }
 }
+
+#[cfg(test)]
+mod tests;

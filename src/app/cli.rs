@@ -1,0 +1,150 @@
+//! The command line.
+
+use crate::config::LogLevel;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Polls mail servers' metrics APIs and reports them as OpenTelemetry: pushed by OTLP, pulled by Prometheus.
+#[derive(Debug, Parser)]
+#[command(name = "postmeter", version, max_term_width = 120)]
+pub struct Cli {
+    /// Which log lines there are: off, error, warn, info, debug or trace. Goes before the file and OTEL_LOG_LEVEL.
+    #[arg(long, global = true, value_parser = level)]
+    pub(super) log_level: Option<LogLevel>,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Poll the mail servers of a configuration file, until stopped.
+    Run(ConfigArgs),
+    /// Say everything that is wrong with a configuration file.
+    Check(ConfigArgs),
+    /// Poll once, or read saved responses, and print what comes out.
+    Scrape(ScrapeArgs),
+    /// Run a stand-in for a mail server, whose values move as a real one's do.
+    Simulate(SimulateArgs),
+    /// Print the vocabulary: every canonical metric, its unit, its attributes, and which systems have it.
+    Metrics(MetricsArgs),
+    /// See it work: five stand-ins, polled, pulled and pushed, without any configuration.
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = "postmeter.yaml")]
+    pub(super) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ScrapeArgs {
+    /// Poll the targets of this configuration file.
+    #[arg(long, value_name = "FILE", conflicts_with = "system", required_unless_present = "system")]
+    pub(super) config: Option<PathBuf>,
+    /// Only this target of the file.
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub(super) target: Option<String>,
+    /// A mail system: cpanel, ceymail, kumomta, stalwart or emailengine.
+    #[arg(long, value_name = "SYSTEM")]
+    pub(super) system: Option<String>,
+    /// Poll this server.
+    #[arg(long, requires = "system", conflicts_with = "file", required_unless_present_any = ["file", "config"])]
+    pub(super) url: Option<String>,
+    /// Read saved responses instead of polling: bodies, gzipped bodies, or the output of `curl -i`. PART is the part that was
+    /// asked for; left out, it is the required one.
+    #[arg(long, value_name = "[PART=]PATH", num_args = 1.., requires = "system")]
+    pub(super) file: Vec<String>,
+    /// User name.
+    #[arg(long, requires = "url")]
+    pub(super) username: Option<String>,
+    /// Password, better as '${env:NAME}': a command line can be read by others.
+    #[arg(long, requires = "url")]
+    pub(super) password: Option<String>,
+    /// File with the password.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub(super) password_file: Option<String>,
+    /// Token, better as '${env:NAME}'.
+    #[arg(long, requires = "url")]
+    pub(super) token: Option<String>,
+    /// File with the token.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub(super) token_file: Option<String>,
+    /// An optional part to ask for as well; may be given several times.
+    #[arg(long, value_name = "PART", requires = "url")]
+    pub(super) part: Vec<String>,
+    /// How long the poll may take, such as 30s.
+    #[arg(long, requires = "url")]
+    pub(super) timeout: Option<String>,
+    /// Certificates to trust instead of the system's.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub(super) ca_file: Option<String>,
+    /// Trust any certificate. Whoever is in between reads the credential.
+    #[arg(long, requires = "url")]
+    pub(super) insecure_skip_verify: bool,
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = ScrapeFormat::Text)]
+    pub(super) format: ScrapeFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ScrapeFormat {
+    /// Prometheus text, as on /metrics.
+    Text,
+    /// OTLP, as it is pushed, in JSON.
+    OtlpJson,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SimulateArgs {
+    /// A mail system: cpanel, ceymail, kumomta, stalwart or emailengine.
+    #[arg(value_name = "SYSTEM")]
+    pub(super) system: String,
+    /// Address to listen on.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub(super) listen: String,
+    /// How large it is: domains, queues or users, as the system has them.
+    #[arg(long, default_value_t = 20)]
+    pub(super) size: usize,
+    /// Where its random numbers begin: the same seed, the same server.
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MetricsArgs {
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = MetricsFormat::Text)]
+    pub(super) format: MetricsFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum MetricsFormat {
+    /// For reading in a terminal.
+    Text,
+    /// A table for documentation.
+    Markdown,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// Where to serve /metrics.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
+    pub(super) listen: String,
+    /// Push to this OTLP/gRPC receiver, instead of one inside the demo that counts what arrives.
+    #[arg(long, value_name = "URL")]
+    pub(super) otlp: Option<String>,
+    /// How often to push, such as 5s.
+    #[arg(long, default_value = "5s")]
+    pub(super) interval: String,
+    /// Where the random numbers of the stand-ins begin.
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+}
+
+fn level(name: &str) -> Result<LogLevel, String> {
+    LogLevel::by_name(name).ok_or_else(|| "not one of off, error, warn, info, debug, trace".to_owned())
+}

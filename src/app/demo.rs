@@ -1,0 +1,111 @@
+//! `postmeter demo`: five stand-ins, polled, pulled and pushed, in one process and without any configuration.
+
+use super::AppError;
+use super::cli::DemoArgs;
+use super::run::stopped;
+use super::service::Service;
+use crate::config::{self, Environment, LogLevel};
+use crate::simulate::{Options, PASSWORD, Receiver, StandIn, System, TOKEN, USERNAME};
+use crate::telemetry::Own;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Any free port of this machine.
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// How often the demo says what is happening.
+const SAY_INTERVAL: Duration = Duration::from_secs(10);
+
+pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<(), AppError> {
+    let unstarted = |what: &str, error: std::io::Error| AppError::Other(format!("{what} did not start: {error}"));
+    let mut stand_ins = Vec::with_capacity(System::ALL.len());
+    for system in System::ALL {
+        let options = Options { seed: args.seed, ..Options::default() };
+        stand_ins.push(StandIn::start(system, ANY, options).await.map_err(|error| unstarted("a stand-in", error))?);
+    }
+    let receiver = match &args.otlp {
+        Some(_) => None,
+        None => Some(Receiver::start(ANY).await.map_err(|error| unstarted("the receiver", error))?),
+    };
+    let endpoint = args.otlp.clone().or_else(|| receiver.as_ref().map(Receiver::url)).unwrap_or_default();
+
+    // The same file that a user would write, so the demo shows what the program does and nothing else. Nothing is taken
+    // from the environment: the demo is the same everywhere.
+    let file = file(&stand_ins, &args, &endpoint);
+    let mut config = config::parse(&file, "the demo's configuration", &Environment::default())?;
+    config.telemetry.log_level = log_level.unwrap_or(LogLevel::Warn);
+    let own = Own::start(&config.telemetry).map_err(super::StartError::from)?;
+    let service = Service::start(config, own, "--listen").await?;
+
+    let address = service.address.map(|address| address.to_string()).unwrap_or_default();
+    println!("Postmeter {} demo: five mail servers, none of them real.\n", env!("CARGO_PKG_VERSION"));
+    for stand_in in &stand_ins {
+        println!("  {:<12} polled at {}", stand_in.system().name(), stand_in.url());
+    }
+    println!("\n  pull  http://{address}/metrics   (and http://{address}/ for people)");
+    println!("  push  OTLP/gRPC to {endpoint}{} every {}", if receiver.is_some() { ", inside this demo," } else { "" }, args.interval);
+    println!("\nCtrl-C ends it.\n");
+
+    let mut say = tokio::time::interval(SAY_INTERVAL);
+    say.tick().await;
+    let stopped = stopped();
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            signal = &mut stopped => {
+                signal?;
+                break;
+            }
+            _ = say.tick() => println!("{}", state(&service, receiver.as_ref())),
+        }
+    }
+    service.stop().await;
+    if let Some(receiver) = receiver {
+        println!("the receiver got {} points in {} requests", receiver.points(), receiver.count());
+        receiver.shutdown().await;
+    }
+    for stand_in in stand_ins {
+        stand_in.shutdown().await;
+    }
+    Ok(())
+}
+
+fn state(service: &Service, receiver: Option<&Receiver>) -> String {
+    let latest: Vec<_> = service.targets.iter().filter_map(|monitored| monitored.target.latest()).collect();
+    let snapshots = || latest.iter().filter_map(|reading| reading.snapshot());
+    let (up, all) = (snapshots().count(), service.targets.len());
+    let series: u64 = snapshots().map(|snapshot| snapshot.series_read).sum();
+    let points: usize = snapshots().map(|snapshot| snapshot.points.len()).sum();
+    let mut said = format!("{up} of {all} up: {series} series of theirs became {points} of ours");
+    if let Some(receiver) = receiver {
+        let targets = receiver.targets();
+        said += &format!("; the receiver has {} points of {} targets", receiver.points(), targets.len());
+    }
+    said
+}
+
+/// The demo's configuration.
+fn file(stand_ins: &[StandIn], args: &DemoArgs, endpoint: &str) -> String {
+    let mut file = String::from("defaults: {timeout: 5s, min_interval: 5s}\ntargets:\n");
+    for stand_in in stand_ins {
+        let rest = match stand_in.system() {
+            System::Cpanel => format!(
+                "username: {USERNAME}, token: {TOKEN}, parts: {{fetch_mail_queue: {{}}, servicestatus: {{}}, systemloadavg: {{}}, getdiskusage: {{}}, version: {{}}}}"
+            ),
+            System::Ceymail => format!("token: {TOKEN}"),
+            System::Emailengine => format!("token: {TOKEN}"),
+            System::Kumomta => "parts: {machine-info: {}}".to_owned(),
+            System::Stalwart => format!("username: {USERNAME}, password: {PASSWORD}, parts: {{queue: {{token: {TOKEN}}}}}"),
+        };
+        let name = stand_in.system().name();
+        file += &format!("  - {{name: demo-{name}, system: {name}, url: \"{}\", {rest}}}\n", stand_in.url());
+    }
+    // Quoted, because what a user types here must not become another key.
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    file += &format!(
+        "export:\n  otlp: {{endpoint: {}, interval: {}}}\n  prometheus: {{listen: {}}}\n",
+        quoted(endpoint),
+        quoted(&args.interval),
+        quoted(&args.listen)
+    );
+    file
+}

@@ -1,0 +1,68 @@
+//! The commands.
+
+mod check;
+mod cli;
+mod demo;
+mod metrics;
+mod run;
+mod saved;
+mod scrape;
+mod service;
+mod simulate;
+
+pub use cli::Cli;
+pub use service::{Service, StartError};
+
+use cli::Command;
+use std::process::ExitCode;
+
+/// Why a command ended badly, in one line for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The configuration, problem by problem.
+    #[error("{0}")]
+    Config(#[from] crate::config::Problems),
+    /// The service did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+    /// It has been said already.
+    #[error("")]
+    Said,
+}
+
+/// Runs a command line to its end.
+#[must_use]
+pub fn main(cli: Cli) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return ended(Err(AppError::Other(format!("the runtime did not start: {error}")))),
+    };
+    let log_level = cli.log_level;
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Run(args) => run::run(args, log_level).await,
+            Command::Check(args) => check::check(&args),
+            Command::Scrape(args) => scrape::scrape(args).await,
+            Command::Simulate(args) => simulate::simulate(args).await,
+            Command::Metrics(args) => metrics::metrics(&args),
+            Command::Demo(args) => demo::demo(args, log_level).await,
+        }
+    });
+    // Polls of servers that hang must not hold up the end.
+    runtime.shutdown_background();
+    ended(result)
+}
+
+fn ended(result: Result<(), AppError>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(AppError::Said) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("postmeter: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

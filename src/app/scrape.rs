@@ -1,0 +1,168 @@
+//! `postmeter scrape`: one reading of each target, printed.
+
+use super::AppError;
+use super::cli::{ScrapeArgs, ScrapeFormat};
+use super::saved::Saved;
+use crate::config::{self, Adhoc, Environment, LogLevel};
+use crate::export::SeriesState;
+use crate::export::exposition::Exposition;
+use crate::export::otlp;
+use crate::poll::{Limits, Reading, Tally, Target};
+use crate::source::{self, Context, Memory, SOURCES, Source, apply};
+use crate::telemetry::{Identity, Monitored, Own, Pipeline};
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+use tokio::task::JoinSet;
+
+pub(super) async fn scrape(args: ScrapeArgs) -> Result<(), AppError> {
+    let mut telemetry = config::Config::from_env(&Environment::default()).telemetry;
+    // What goes wrong is said here, once for each target; a log would say it twice.
+    telemetry.log_level = LogLevel::Off;
+    Own::start(&telemetry).map_err(super::StartError::from)?;
+    let mut printed = Printed::new(args.format);
+    let good = match (&args.config, &args.system) {
+        (Some(path), _) => {
+            let config = config::load(path, &Environment::of_process())?;
+            let mut targets = config.targets;
+            if let Some(name) = &args.target {
+                targets.retain(|target| target.name == *name);
+                if targets.is_empty() {
+                    return Err(AppError::Other(format!("{}: there is no target `{name}`", path.display())));
+                }
+            }
+            poll(targets, &mut printed).await?
+        }
+        (None, Some(system)) if !args.file.is_empty() => saved(system, &args.file, &mut printed)?,
+        (None, _) => {
+            let (target, warnings) = config::adhoc(adhoc(&args), &Environment::of_process())?;
+            for warning in warnings {
+                eprintln!("warning: {warning}");
+            }
+            poll(vec![target], &mut printed).await?
+        }
+    };
+    printed.print()?;
+    if good { Ok(()) } else { Err(AppError::Said) }
+}
+
+fn adhoc(args: &ScrapeArgs) -> Adhoc {
+    Adhoc {
+        system: args.system.clone().unwrap_or_default(),
+        url: args.url.clone().unwrap_or_default(),
+        username: args.username.clone(),
+        password: args.password.clone(),
+        password_file: args.password_file.clone(),
+        token: args.token.clone(),
+        token_file: args.token_file.clone(),
+        parts: args.part.clone(),
+        timeout: args.timeout.clone(),
+        ca_file: args.ca_file.clone(),
+        insecure_skip_verify: args.insecure_skip_verify,
+        ..Adhoc::default()
+    }
+}
+
+async fn poll(targets: Vec<config::Target>, printed: &mut Printed) -> Result<bool, AppError> {
+    let limits = Limits::default();
+    let mut polls = JoinSet::new();
+    let mut monitored = Vec::with_capacity(targets.len());
+    for (index, target) in targets.into_iter().enumerate() {
+        let name = target.name.clone();
+        let target = Target::new(target, limits.clone()).map_err(|error| super::StartError::Target { name, error })?;
+        let one = Arc::new(Monitored::new(target.clone()).map_err(super::StartError::from)?);
+        monitored.push(one);
+        polls.spawn(async move { (index, target.reading().await) });
+    }
+    let mut readings: Vec<(usize, Arc<Reading>)> = polls.join_all().await;
+    readings.sort_by_key(|(index, _)| *index);
+    let mut good = true;
+    for (one, (_, reading)) in monitored.iter().zip(readings) {
+        for report in &reading.parts {
+            if let Some(error) = &report.error {
+                eprintln!("{}: {}: {error}", one.target.name(), report.part);
+            }
+        }
+        good &= reading.outcome.is_ok();
+        printed.add(&one.pipeline, &one.identity(&reading), &reading);
+    }
+    Ok(good)
+}
+
+fn saved(system: &str, files: &[String], printed: &mut Printed) -> Result<bool, AppError> {
+    let said = |error: &dyn std::fmt::Display| AppError::Other(error.to_string());
+    let source = by_name(system)?;
+    let mut read = Vec::new();
+    let mut bytes = 0;
+    for file in files {
+        let saved = Saved::new(source, file).map_err(|e| said(&e))?;
+        match saved.read() {
+            Ok((families, len)) => {
+                bytes += len as u64;
+                read.push((saved.part, families));
+            }
+            Err(error) if saved.part.name == source.required().name => return Err(said(&error)),
+            Err(error) => eprintln!("{error}"),
+        }
+    }
+    if !read.iter().any(|(part, _)| part.name == source.required().name) {
+        return Err(AppError::Other(format!("{system}: the required part `{}` is missing; add --file PATH", source.required().name)));
+    }
+    let (at, began) = (SystemTime::now(), Instant::now());
+    let context = Context { now: at, window_start: None, sliding: false, detail: None };
+    let snapshot = apply(source, &read, &mut Memory::default(), &context);
+    let tally = Tally { repairs: snapshot.repairs, ..Tally::default() };
+    let identity = Identity::new(source.name, "file").with_version(snapshot.version.as_deref());
+    let reading = Reading { at, began, ended: began, outcome: Ok(snapshot), parts: Vec::new(), body_bytes: bytes, tally, tally_since: at };
+    let pipeline = Pipeline::of(source, &identity).map_err(super::StartError::from)?;
+    printed.add(&pipeline, &identity, &reading);
+    Ok(true)
+}
+
+pub(super) fn by_name(system: &str) -> Result<&'static Source, AppError> {
+    let known = || SOURCES.iter().map(|source| source.name).collect::<Vec<_>>().join(", ");
+    source::by_name(system).ok_or_else(|| AppError::Other(format!("there is no mail system `{system}`; there are {}", known())))
+}
+
+/// What is printed at the end.
+enum Printed {
+    Text(Exposition),
+    Otlp(Vec<opentelemetry_proto::tonic::metrics::v1::ResourceMetrics>),
+}
+
+impl Printed {
+    fn new(format: ScrapeFormat) -> Self {
+        match format {
+            ScrapeFormat::Text => Self::Text(Exposition::default()),
+            ScrapeFormat::OtlpJson => Self::Otlp(Vec::new()),
+        }
+    }
+
+    fn add(&mut self, pipeline: &Pipeline, identity: &Identity, reading: &Reading) {
+        let points = reading.points(Instant::now());
+        match self {
+            Self::Text(exposition) => {
+                exposition.add_target(identity);
+                exposition.add(pipeline.gather(points));
+            }
+            Self::Otlp(all) => {
+                all.push(otlp::resource_metrics(&pipeline.collect(points), reading, identity, &mut SeriesState::default()));
+            }
+        }
+    }
+
+    fn print(self) -> Result<(), AppError> {
+        let text = match self {
+            Self::Text(exposition) => exposition.text(),
+            Self::Otlp(all) => {
+                let json = serde_json::to_string_pretty(&otlp::message(all)).map_err(|error| AppError::Other(error.to_string()))?;
+                json + "\n"
+            }
+        };
+        match std::io::stdout().write_all(text.as_bytes()) {
+            // Whoever reads has seen enough.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            result => result.map_err(|error| AppError::Other(format!("standard output: {error}"))),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Everything that runs together: targets, push, pull endpoint, and their end.
+
+use crate::config::Config;
+use crate::export::otlp::{Push, SendError, Sender};
+use crate::poll::{self, Limits, Target};
+use crate::serve::Served;
+use crate::telemetry::{Monitored, Own, OwnError, PipelineError};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::error;
+
+/// A running Postmeter.
+#[derive(Debug)]
+pub struct Service {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    own: Arc<Own>,
+    /// What is polled.
+    pub targets: Arc<[Arc<Monitored>]>,
+    /// Where the pull endpoint listens, if there is one.
+    pub address: Option<SocketAddr>,
+}
+
+/// Why it did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address of the pull endpoint cannot be had.
+    #[error("cannot listen on {listen}: {error}; choose another address with {setting}")]
+    Listen {
+        /// Which.
+        listen: String,
+        /// Why.
+        error: std::io::Error,
+        /// Where it is set.
+        setting: &'static str,
+    },
+    /// A target cannot be asked.
+    #[error("target {name}: {error}")]
+    Target {
+        /// Which.
+        name: String,
+        /// Why.
+        error: poll::StartError,
+    },
+    /// The SDK.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// The push.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// Its own telemetry.
+    #[error(transparent)]
+    Own(#[from] OwnError),
+}
+
+impl Service {
+    /// Starts it all. `setting` is what an operator changes when the address is taken.
+    ///
+    /// # Errors
+    /// Why not; then nothing runs.
+    pub async fn start(config: Config, own: Own, setting: &'static str) -> Result<Self, StartError> {
+        let own = Arc::new(own);
+        let limits = Limits::default();
+        let mut targets = Vec::with_capacity(config.targets.len());
+        for target in config.targets {
+            let name = target.name.clone();
+            let target = Target::new(target, limits.clone()).map_err(|error| StartError::Target { name, error })?;
+            targets.push(Arc::new(Monitored::new(target)?));
+        }
+        let targets: Arc<[_]> = targets.into();
+        let listener = match &config.export.prometheus {
+            Some(prometheus) => Some(listen(&prometheus.listen, setting).await?),
+            None => None,
+        };
+        let push = match config.export.otlp {
+            Some(otlp) => {
+                let interval = otlp.interval;
+                Some(Push::new(&targets, Sender::new(otlp)?, interval, own.clone()))
+            }
+            None => None,
+        };
+
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = Vec::new();
+        let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        if let Some(listener) = listener {
+            let (served, stopped) = (Served::new(targets.clone(), own.clone()), stopped.clone());
+            tasks.push(tokio::spawn(async move {
+                if let Err(broken) = served.run(listener, stopped).await {
+                    error!("the pull endpoint ended: {broken}");
+                }
+            }));
+        }
+        if let Some(push) = push {
+            tasks.push(tokio::spawn(push.run(stopped)));
+        }
+        // Once at the start, so that readiness does not wait for a scrape that waits for readiness.
+        for monitored in targets.iter() {
+            let target = monitored.target.clone();
+            tokio::spawn(async move { target.reading().await });
+        }
+        Ok(Self { stop, tasks, own, targets, address })
+    }
+
+    /// Stops accepting, pushes once more, and ends. Each step has a deadline of its own.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                error!("a part of Postmeter failed, please report it: {error}");
+            }
+        }
+        let own = self.own;
+        // The SDK's shutdown waits for its threads.
+        let _ = tokio::task::spawn_blocking(move || own.shutdown()).await;
+    }
+}
+
+async fn listen(address: &str, setting: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| StartError::Listen { listen: address.to_owned(), error, setting })
+}

@@ -1,0 +1,31 @@
+//! `postmeter simulate`: one stand-in, until stopped.
+
+use super::AppError;
+use super::cli::SimulateArgs;
+use super::run::stopped;
+use crate::simulate::{Options, PASSWORD, StandIn, System, TOKEN, USERNAME};
+use std::net::SocketAddr;
+
+pub(super) async fn simulate(args: SimulateArgs) -> Result<(), AppError> {
+    let known = || System::ALL.map(System::name).join(", ");
+    let system = System::from_name(&args.system);
+    let system = system.ok_or_else(|| AppError::Other(format!("there is no stand-in for `{}`; there are {}", args.system, known())))?;
+    let listen: SocketAddr = args.listen.parse().map_err(|_| AppError::Other(format!("--listen {}: not an address like 127.0.0.1:8000", args.listen)))?;
+    let options = Options { size: args.size, seed: args.seed, ..Options::default() };
+    let started = StandIn::start(system, listen, options).await;
+    let stand_in = started.map_err(|error| AppError::Other(format!("cannot listen on {listen}: {error}; choose another address with --listen")))?;
+    println!("a stand-in for {} answers at {}", system.name(), stand_in.url());
+    println!("  postmeter scrape --system {} --url {}{}", system.name(), stand_in.url(), credential(system));
+    stopped().await?;
+    stand_in.shutdown().await;
+    Ok(())
+}
+
+fn credential(system: System) -> String {
+    match system {
+        System::Cpanel => format!(" --username {USERNAME} --token {TOKEN}"),
+        System::Ceymail | System::Emailengine => format!(" --token {TOKEN}"),
+        System::Stalwart => format!(" --username {USERNAME} --password {PASSWORD}"),
+        System::Kumomta => String::new(),
+    }
+}

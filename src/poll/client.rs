@@ -1,0 +1,247 @@
+//! One HTTP exchange with a mail server: an answer within its limits, or why not.
+
+use super::PollError;
+use super::limits::Room;
+use crate::config;
+use crate::source::{Part, Request};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Certificate, Identity, Proxy, StatusCode, Url, redirect};
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Once;
+use std::time::Duration;
+
+/// Text first where a server heeds it; none of the five does today.
+const ACCEPT_ANY: HeaderValue = HeaderValue::from_static("application/json, text/plain;version=0.0.4;q=0.9, */*;q=0.1");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Opening a connection, TLS included; within the deadline of the poll.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Response headers of one answer.
+const RESPONSE_HEADERS_MAX: usize = 64;
+
+/// A client for one target: its trust, its proxy, its connection.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    url: Url,
+    headers: HeaderMap,
+}
+
+/// Why a target cannot even be asked: all of it is configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A file that cannot be read.
+    #[error("{path}: {error}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// What cannot be used, and why.
+    #[error("{what}: {why}")]
+    Unusable {
+        /// The setting.
+        what: &'static str,
+        /// Why.
+        why: String,
+    },
+}
+
+impl Client {
+    pub(super) fn new(target: &config::Target) -> Result<Self, StartError> {
+        use_ring();
+        let unusable = |what| move |error: reqwest::Error| StartError::Unusable { what, why: chain(&error.without_url()) };
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("postmeter/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http1_max_headers(RESPONSE_HEADERS_MAX)
+            .pool_max_idle_per_host(2)
+            .tcp_nodelay(true);
+        builder = match &target.proxy {
+            Some(proxy) => builder.proxy(Proxy::all(proxy.as_str()).map_err(unusable("proxy"))?),
+            // Otherwise the environment's proxy would be followed.
+            None => builder.no_proxy(),
+        };
+        let tls = &target.tls;
+        if let Some(path) = &tls.ca_file {
+            builder = builder.tls_certs_only(Certificate::from_pem_bundle(&file(path)?).map_err(unusable("tls.ca_file"))?);
+        } else if target.url.scheme() == "http" {
+            // No trust is needed, and a container may have no certificates to load.
+            builder = builder.tls_certs_only([]);
+        }
+        if let (Some(cert), Some(key)) = (&tls.cert_file, &tls.key_file) {
+            let pem = [file(cert)?, file(key)?].join(&b'\n');
+            builder = builder.identity(Identity::from_pem(&pem).map_err(unusable("tls.cert_file and tls.key_file"))?);
+        }
+        if tls.insecure_skip_verify {
+            builder = builder.tls_danger_accept_invalid_certs(true);
+        }
+        let mut url = target.url.clone();
+        if let Some(name) = &tls.server_name {
+            let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+            builder = builder.dns_resolver(Pinned { host });
+            url.set_host(Some(name)).map_err(|error| StartError::Unusable { what: "tls.server_name", why: error.to_string() })?;
+        }
+        let mut headers = HeaderMap::new();
+        for (name, value) in &target.headers {
+            let unusable = |why: String| StartError::Unusable { what: "headers", why };
+            let value = value.read().map_err(|error| unusable(error.to_string()))?;
+            let name = HeaderName::try_from(name.as_str()).map_err(|error| unusable(error.to_string()))?;
+            headers.insert(name, secret_header(&value).ok_or_else(|| unusable("a value has characters that a header cannot have".into()))?);
+        }
+        Ok(Self { http: builder.build().map_err(unusable("the HTTP client"))?, url, headers })
+    }
+
+    /// Asks once. A connection that the server had closed while it was kept for reuse is opened again, once.
+    pub(super) async fn ask(
+        &self,
+        part: &Part,
+        request: &Request,
+        path: &str,
+        authorization: Option<&HeaderValue>,
+        body_bytes_max: usize,
+        room: &mut Room,
+    ) -> Result<Vec<u8>, PollError> {
+        let response = match self.send(request, path, authorization).await {
+            Err(error) if was_closed(&error) => self.send(request, path, authorization).await,
+            result => result,
+        };
+        let mut response = response.map_err(|error| connection(&error))?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                return Err(PollError::Auth { said: response.status().as_u16().to_string(), hint: part.on_unauthorized });
+            }
+            StatusCode::TOO_MANY_REQUESTS => return Err(PollError::RateLimited(retry_after(response.headers()))),
+            status => return Err(PollError::Status { status: status.as_u16(), hint: status_hint(part, status) }),
+        }
+        if response.content_length().is_some_and(|n| n > body_bytes_max as u64) {
+            return Err(PollError::TooLarge(body_bytes_max));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| in_body(&error))? {
+            if body.len() + chunk.len() > body_bytes_max {
+                return Err(PollError::TooLarge(body_bytes_max));
+            }
+            room.grow_to(body.len() + chunk.len()).await;
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    async fn send(&self, request: &Request, path: &str, authorization: Option<&HeaderValue>) -> reqwest::Result<reqwest::Response> {
+        let mut url = self.url.clone();
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        url.set_path(&format!("{}{path}", self.url.path().trim_end_matches('/')));
+        url.set_query(query);
+        let mut builder = match request.post {
+            Some(body) => self.http.post(url).header(CONTENT_TYPE, JSON).body(body),
+            None => self.http.get(url),
+        };
+        builder = builder.header(ACCEPT, ACCEPT_ANY).headers(self.headers.clone());
+        if let Some(value) = authorization {
+            builder = builder.header(AUTHORIZATION, value.clone());
+        }
+        builder.send().await
+    }
+}
+
+/// A header value that no debug print shows.
+pub(crate) fn secret_header(value: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(value).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// The certificate names one host and the url another: connect to the url's, and let TLS see the certificate's.
+#[derive(Debug)]
+struct Pinned {
+    host: String,
+}
+
+impl Resolve for Pinned {
+    fn resolve(&self, _name: Name) -> Resolving {
+        let host = self.host.clone();
+        Box::pin(async move {
+            let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// rustls is asked for its provider when the first client is made; there is one in this program.
+pub(crate) fn use_ring() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Only an embedding program could have installed another, and then that one serves.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+fn file(path: &std::path::Path) -> Result<Vec<u8>, StartError> {
+    std::fs::read(path).map_err(|error| StartError::File { path: path.display().to_string(), error })
+}
+
+fn status_hint(part: &Part, status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        404 => part.on_not_found,
+        300..=399 => "redirects are not followed; set url to where the server really is",
+        500..=599 => "the server or a proxy before it is in trouble; see its log",
+        _ => "this is not an answer of this API; check the url",
+    }
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
+    Duration::try_from(date.duration_since(jiff::Timestamp::now())).ok()
+}
+
+/// Whether the server closed a kept connection before it saw the request; that is no fault, and safe to repeat.
+fn was_closed(error: &reqwest::Error) -> bool {
+    !error.is_connect() && causes(error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(|e| e.is_incomplete_message() || e.is_canceled()))
+}
+
+fn connection(error: &reqwest::Error) -> PollError {
+    if causes(error).any(|cause| cause.is::<rustls::Error>() || wraps_rustls(cause)) {
+        return PollError::Tls(chain(error));
+    }
+    if error.is_timeout() {
+        return PollError::Connect(format!("no connection within {CONNECT_TIMEOUT:?}"));
+    }
+    if causes(error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)) {
+        return PollError::Malformed(format!("the answer is not valid HTTP: {}", chain(error)));
+    }
+    PollError::Connect(chain(error))
+}
+
+fn in_body(error: &reqwest::Error) -> PollError {
+    if error.is_decode() && !causes(error).any(|cause| cause.is::<hyper::Error>()) {
+        return PollError::Malformed(format!("the answer's compression is broken: {}", chain(error)));
+    }
+    PollError::Connect(format!("the connection broke inside the answer: {}", chain(error)))
+}
+
+fn wraps_rustls(cause: &(dyn Error + 'static)) -> bool {
+    cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let cause = next?;
+        next = cause.source();
+        Some(cause)
+    })
+}
+
+/// The last cause says what happened; what stands before it says only that something did. Never a URL.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
+}

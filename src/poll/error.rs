@@ -1,0 +1,78 @@
+//! Why a poll failed: one variant for each thing that an operator would do differently.
+
+use crate::source::ReadError;
+use std::time::Duration;
+
+/// Why a part of a target could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PollError {
+    /// No answer, or not all of it, in time.
+    #[error("no complete answer within {0:?}; raise timeout if the server is only slow")]
+    Timeout(Duration),
+    /// No connection, or it was lost.
+    #[error("{0}; check the url, and that the server runs")]
+    Connect(String),
+    /// A connection, but no trust.
+    #[error("TLS: {0}; check tls.ca_file and tls.server_name")]
+    Tls(String),
+    /// 401 or 403, or a refusal in an answer that says 200.
+    #[error("the server refused the credential ({said}): {hint}")]
+    Auth {
+        /// The status, or the server's words.
+        said: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// 429, or our own budget is spent.
+    #[error("the server's rate limit is reached{}; everything that polls it from this address shares that limit", retry(*.0))]
+    RateLimited(Option<Duration>),
+    /// Any other status than 200.
+    #[error("the server answered {status}: {hint}")]
+    Status {
+        /// The status.
+        status: u16,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// Over a limit of ours.
+    #[error("the answer is larger than {0} bytes; raise body_bytes_max if that is right")]
+    TooLarge(usize),
+    /// Not what was asked for.
+    #[error("{0}")]
+    Malformed(String),
+    /// The server's own refusal in an answer that says 200.
+    #[error("{0}")]
+    Api(String),
+}
+
+fn retry(after: Option<Duration>) -> String {
+    after.map(|d| format!(", to be asked again in {} s", d.as_secs())).unwrap_or_default()
+}
+
+impl PollError {
+    /// The value of `error.type`: a closed set.
+    #[must_use]
+    pub const fn error_type(&self) -> &'static str {
+        match self {
+            Self::Timeout(_) => "timeout",
+            Self::Connect(_) => "connect",
+            Self::Tls(_) => "tls",
+            Self::Auth { .. } => "auth",
+            Self::RateLimited(_) => "rate_limited",
+            Self::Status { .. } => "status",
+            Self::TooLarge(_) => "too_large",
+            Self::Malformed(_) => "malformed",
+            Self::Api(_) => "api",
+        }
+    }
+
+    /// What a reader could not read.
+    #[must_use]
+    pub fn of_read(error: ReadError, hint: &'static str) -> Self {
+        match error {
+            ReadError::Html | ReadError::Empty | ReadError::Malformed(_) => Self::Malformed(error.to_string()),
+            ReadError::Api(_) => Self::Api(error.to_string()),
+            ReadError::Denied(said) => Self::Auth { said, hint },
+        }
+    }
+}

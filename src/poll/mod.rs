@@ -1,0 +1,27 @@
+//! Asking one mail server: HTTP, credentials, limits, deadline, single flight, and an outcome that is always said.
+//!
+//! # A collection is what polls
+//!
+//! There is no timer here. Whoever collects (a push, a scrape) asks a [`Target`] for a reading no older than its
+//! `min_interval`, and callers at the same time share one poll. So two Prometheus replicas and a push stay within a mail
+//! server's rate limit, and nothing is polled that nobody collects.
+//!
+//! # Missing beats wrong
+//!
+//! A failed poll is a [`Reading`] without a snapshot: `mail.up` 0 and what is known about the poll. No value of an earlier
+//! one is kept alive.
+
+mod budget;
+mod client;
+mod error;
+mod limits;
+mod part;
+mod reading;
+mod target;
+mod window;
+
+pub(crate) use client::{secret_header, use_ring};
+pub use error::PollError;
+pub use limits::Limits;
+pub use reading::{PartReport, Reading, Tally};
+pub use target::{StartError, Target};

@@ -1,0 +1,175 @@
+//! Asking for one part: its credential, its ways of being asked, its pages.
+
+use super::PollError;
+use super::budget::Budget;
+use super::client::{Client, secret_header};
+use super::limits::Limits;
+use super::window::Window;
+use crate::config;
+use crate::model::Families;
+use crate::source::{Credential, Part, Request};
+use http::HeaderValue;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Pages of one answer. 200 of 5,000 users each are a million.
+const PAGES_MAX: usize = 200;
+/// Bodies above this are read beside the event loop, so that a large target does not hold up the others.
+const READ_INLINE_BYTES_MAX: usize = 128 * 1024;
+
+/// One part of one target, and what is remembered of asking for it.
+#[derive(Debug)]
+pub(super) struct Asker {
+    pub(super) part: &'static Part,
+    requests: Vec<&'static Request>,
+    credentials: config::Credentials,
+    body_bytes_max: usize,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// The way of asking that was found last.
+    request: usize,
+    /// The credential as it was read last.
+    authorization: Option<HeaderValue>,
+}
+
+/// What the parts of a target share.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) client: Client,
+    pub(super) limits: Limits,
+    pub(super) budget: std::sync::Arc<Mutex<Budget>>,
+}
+
+/// A part that was read.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    pub(super) pages: Vec<Families>,
+    pub(super) bytes: u64,
+}
+
+impl Asker {
+    pub(super) fn new(target: &config::Target, part: &config::TargetPart) -> Self {
+        let chosen = |request: &&Request| target.format.as_deref() == Some(request.format);
+        let required = part.part.name == target.source.required().name;
+        let requests = match part.part.requests.iter().find(chosen).filter(|_| required) {
+            Some(request) => vec![request],
+            // A required part has one way by default; an optional one is looked for.
+            None if required => part.part.requests.iter().take(1).collect(),
+            None => part.part.requests.iter().collect(),
+        };
+        let body_bytes_max = target.body_bytes_max.unwrap_or(part.part.body_bytes_max);
+        Self { part: part.part, requests, credentials: part.credentials.clone(), body_bytes_max, known: Mutex::default() }
+    }
+
+    /// All pages of the part.
+    pub(super) async fn ask(&self, shared: &Shared, window: Window) -> Result<Answer, PollError> {
+        let first = self.known().request;
+        let mut result = Err(PollError::Malformed("there is no way to ask for this part".into()));
+        for turn in 0..self.requests.len() {
+            let at = (first + turn) % self.requests.len();
+            result = self.pages(shared, self.requests[at], window).await;
+            match &result {
+                Err(PollError::Status { status: 404, .. }) => {}
+                Ok(_) => {
+                    self.known().request = at;
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        result
+    }
+
+    async fn pages(&self, shared: &Shared, request: &'static Request, window: Window) -> Result<Answer, PollError> {
+        let mut answer = Answer::default();
+        let mut offset = Some(1);
+        while let Some(at) = offset {
+            if answer.pages.len() == PAGES_MAX {
+                return Err(PollError::Malformed(format!("the answer has more than {PAGES_MAX} pages")));
+            }
+            let page = self.page(shared, request, &window.fill(request.path, at), &mut answer.bytes).await?;
+            offset = page.next_offset;
+            if offset.is_some_and(|next| next <= at) {
+                return Err(PollError::Malformed("the pages of the answer do not advance".into()));
+            }
+            answer.pages.push(page);
+        }
+        Ok(answer)
+    }
+
+    async fn page(&self, shared: &Shared, request: &'static Request, path: &str, bytes: &mut u64) -> Result<Families, PollError> {
+        let kept = self.known().authorization.clone();
+        let authorization = match kept {
+            Some(value) => Some(value),
+            None => self.read_credential()?,
+        };
+        let result = self.exchange(shared, request, path, authorization.as_ref(), bytes).await;
+        if !matches!(result, Err(PollError::Auth { .. })) {
+            return result;
+        }
+        // A new token may have been written to its file; asking again with the old one would only count as an attack.
+        let renewed = self.read_credential()?;
+        if renewed == authorization {
+            return result;
+        }
+        self.exchange(shared, request, path, renewed.as_ref(), bytes).await
+    }
+
+    async fn exchange(
+        &self,
+        shared: &Shared,
+        request: &'static Request,
+        path: &str,
+        authorization: Option<&HeaderValue>,
+        bytes: &mut u64,
+    ) -> Result<Families, PollError> {
+        let budget = || shared.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        budget().take(Instant::now()).map_err(|wait| PollError::RateLimited(Some(wait)))?;
+        let mut room = shared.limits.request().await;
+        let result = shared.client.ask(self.part, request, path, authorization, self.body_bytes_max, &mut room).await;
+        let body = match result {
+            Err(PollError::RateLimited(after)) => {
+                return Err(PollError::RateLimited(Some(budget().refused(Instant::now(), after))));
+            }
+            other => other?,
+        };
+        *bytes += body.len() as u64;
+        let read = if body.len() <= READ_INLINE_BYTES_MAX {
+            request.read(body)
+        } else {
+            let read = tokio::task::spawn_blocking(move || request.read(body)).await;
+            read.map_err(|_| PollError::Malformed("reading the answer failed inside Postmeter; please report it".into()))?
+        };
+        read.map_err(|error| PollError::of_read(error, self.part.on_unauthorized))
+    }
+
+    fn read_credential(&self) -> Result<Option<HeaderValue>, PollError> {
+        let hint = self.part.on_unauthorized;
+        let unreadable = |error: config::SecretError| PollError::Auth { said: error.to_string(), hint };
+        let username = self.credentials.username.as_deref();
+        let password = self.credentials.password.as_ref().map(|s| s.read()).transpose().map_err(unreadable)?;
+        let token = self.credentials.token.as_ref().map(|s| s.read()).transpose().map_err(unreadable)?;
+        let value = match (self.part.credential, username, password, token) {
+            (Credential::Whm, Some(username), _, Some(token)) => Some(format!("whm {username}:{token}")),
+            (_, _, _, Some(token)) => Some(format!("Bearer {token}")),
+            (_, Some(username), Some(password), None) => Some(basic(username, &password)),
+            _ => None,
+        };
+        let header = value.map(|value| secret_header(&value).ok_or(PollError::Auth { said: "it has characters that a header cannot have".into(), hint }));
+        let header = header.transpose()?;
+        self.known().authorization.clone_from(&header);
+        Ok(header)
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn basic(username: &str, password: &str) -> String {
+    use base64::Engine;
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{username}:{password}")))
+}

@@ -1,0 +1,99 @@
+//! What one poll came to: a snapshot or why there is none, and what is known about the poll itself.
+
+use super::PollError;
+use crate::model::vocabulary::{
+    ERROR_TYPE, POLL_AGE, POLL_BODY_SIZE, POLL_DURATION, POLL_ERRORS, POLL_PART, POLL_REPAIRS, POLL_SERIES, REPAIR_KIND,
+    SERIES_STATE, UP,
+};
+use crate::model::{Point, Repairs, Snapshot};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime};
+
+/// What one poll came to.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// When the poll began, by the clock: the time of its points.
+    pub at: SystemTime,
+    /// The same, for ages.
+    pub began: Instant,
+    /// When it ended.
+    pub ended: Instant,
+    /// What was read, or why the required part was not.
+    pub outcome: Result<Snapshot, PollError>,
+    /// Each part that was asked.
+    pub parts: Vec<PartReport>,
+    /// Bytes of all answers, decompressed.
+    pub body_bytes: u64,
+    /// All that went wrong so far.
+    pub tally: Tally,
+    /// When the target was first asked: where the tally begins.
+    pub tally_since: SystemTime,
+}
+
+/// How asking for one part went.
+#[derive(Clone, Debug)]
+pub struct PartReport {
+    /// Which part.
+    pub part: &'static str,
+    /// How long it took, body included.
+    pub took: Duration,
+    /// Why it failed, where it did.
+    pub error: Option<PollError>,
+}
+
+/// Counters of a target's polls since Postmeter began.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// By part and `error.type`.
+    pub errors: BTreeMap<(&'static str, &'static str), u64>,
+    /// By kind.
+    pub repairs: Repairs,
+}
+
+impl Reading {
+    /// The reading of a target that has not answered when it was needed.
+    #[must_use]
+    pub fn not_yet(at: SystemTime, now: Instant, waited: Duration, tally: Tally, tally_since: SystemTime) -> Self {
+        let outcome = Err(PollError::Timeout(waited));
+        Self { at, began: now, ended: now, outcome, parts: Vec::new(), body_bytes: 0, tally, tally_since }
+    }
+
+    /// What was read, when it was.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<&Snapshot> {
+        self.outcome.as_ref().ok()
+    }
+
+    /// Whether every part that was asked was read.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.outcome.is_ok() && self.parts.iter().all(|part| part.error.is_none())
+    }
+
+    /// All canonical points as of `now`: what was read, and what is known about the poll.
+    #[must_use]
+    pub fn points(&self, now: Instant) -> Vec<Point> {
+        let mut points = self.poll_points(now);
+        points.extend(self.snapshot().into_iter().flat_map(|snapshot| snapshot.points.iter().cloned()));
+        points
+    }
+
+    fn poll_points(&self, now: Instant) -> Vec<Point> {
+        let mut points = vec![Point::new(&UP, &[], f64::from(self.outcome.is_ok()))];
+        for part in &self.parts {
+            points.push(Point::new(&POLL_DURATION, &[(&POLL_PART, part.part)], part.took.as_secs_f64()));
+        }
+        if let Some(snapshot) = self.snapshot() {
+            points.push(Point::new(&POLL_AGE, &[], now.saturating_duration_since(self.began).as_secs_f64()));
+            points.push(Point::new(&POLL_BODY_SIZE, &[], self.body_bytes as f64));
+            points.push(Point::new(&POLL_SERIES, &[(&SERIES_STATE, "kept")], snapshot.series_read as f64));
+        }
+        for ((part, error), n) in &self.tally.errors {
+            points.push(Point::new(&POLL_ERRORS, &[(&POLL_PART, part), (&ERROR_TYPE, error)], *n as f64));
+        }
+        for (repair, n) in self.tally.repairs.iter() {
+            points.push(Point::new(&POLL_REPAIRS, &[(&REPAIR_KIND, repair.as_str())], n as f64));
+        }
+        points
+    }
+}

@@ -1,0 +1,78 @@
+//! What holds for every mail system's table.
+
+use super::*;
+use crate::model::{Attribute, Kind};
+
+fn rules() -> impl Iterator<Item = (&'static Source, &'static Part, &'static Rule)> {
+    SOURCES.iter().flat_map(|source| source.rules().map(move |(part, rule)| (*source, part, rule)))
+}
+
+#[test]
+fn rules_give_only_what_the_vocabulary_declares() {
+    for (source, _, rule) in rules() {
+        let place = format!("{}: {:?} -> {}", source.name, rule.families, rule.metric.name);
+        let declared = |attribute: &Attribute| rule.metric.attributes.contains(&attribute);
+        for (attribute, value) in rule.with {
+            assert!(declared(attribute), "{place}: {} is not declared", attribute.key);
+            assert!(attribute.values.contains(value), "{place}: {} has no {value}", attribute.key);
+        }
+        for from in rule.from {
+            assert!(declared(from.attribute), "{place}: {} is not declared", from.attribute.key);
+            let ours = from.values.iter().map(|(_, ours)| *ours).chain(from.other);
+            assert_eq!(from.values.is_empty(), from.attribute.values.is_empty(), "{place}: a closed set needs a table");
+            for value in ours.filter(|_| !from.values.is_empty()) {
+                assert!(from.attribute.values.contains(&value), "{place}: {} has no {value}", from.attribute.key);
+            }
+        }
+        if let Some((_, attribute)) = rule.detail {
+            assert!(rule.metric.detail.contains(&attribute), "{place}: {} is not a detail", attribute.key);
+            assert_eq!(rule.metric.kind, Kind::UpDownCounter, "{place}: counters have no top N");
+        }
+    }
+}
+
+#[test]
+fn an_attribute_set_that_is_zero_when_absent_is_known() {
+    for (source, _, rule) in rules().filter(|(_, _, rule)| rule.zero_when_absent) {
+        assert!(rule.from.iter().all(|from| !from.values.is_empty()), "{}: {:?}", source.name, rule.families);
+        assert_ne!(rule.metric.kind, Kind::Histogram, "{}: {:?}", source.name, rule.families);
+    }
+}
+
+#[test]
+fn a_histogram_is_never_one_series_of_several_rules() {
+    for (source, _, rule) in rules().filter(|(_, _, rule)| rule.metric.kind == Kind::Histogram) {
+        let same = rules().filter(|(s, _, r)| s.name == source.name && r.metric == rule.metric && r.with == rule.with);
+        assert_eq!(same.count(), 1, "{}: {:?}", source.name, rule.families);
+    }
+}
+
+#[test]
+fn names_are_unique_and_hints_are_there() {
+    for source in SOURCES {
+        assert_eq!(SOURCES.iter().filter(|other| other.name == source.name).count(), 1, "{}", source.name);
+        for part in source.parts {
+            assert_eq!(source.parts.iter().filter(|other| other.name == part.name).count(), 1, "{}", part.name);
+            assert!(!part.requests.is_empty() && part.requests.iter().all(|r| r.path.starts_with('/')), "{}", part.name);
+            assert!(!part.on_unauthorized.is_empty() && !part.on_not_found.is_empty() && !part.help.is_empty(), "{}", part.name);
+        }
+    }
+}
+
+#[test]
+fn an_html_page_is_told_apart_whatever_the_reader() {
+    let page = b"\n<!DOCTYPE html><html><body>Sign in</body></html>".to_vec();
+    for request in SOURCES.iter().flat_map(|source| source.parts).flat_map(|part| part.requests) {
+        assert_eq!(request.read(page.clone()).err(), Some(ReadError::Html), "{}", request.path);
+    }
+}
+
+#[test]
+fn no_reader_panics_on_what_is_not_its_own() {
+    let bodies: &[&[u8]] = &[b"", b"\0", b"{", b"{}", b"[]", b"null", b"\"", b"x", b"x 1", b"{\"a\":", b"\xff\xfe{\"x\":1}", b"# TYPE"];
+    for request in SOURCES.iter().flat_map(|source| source.parts).flat_map(|part| part.requests) {
+        for body in bodies {
+            let _ = request.read(body.to_vec());
+        }
+    }
+}

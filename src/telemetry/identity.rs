@@ -1,0 +1,97 @@
+//! Who a series is about: the Resource of the push, and `job` and `instance` of the pull.
+
+use crate::config;
+use std::collections::HashMap;
+
+/// The identity of a mail server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    attributes: Vec<(String, String)>,
+    job: String,
+    instance: String,
+}
+
+/// What of a Resource is in `job` and `instance` already, and so not in `target_info`, as the Collector's exporter has it.
+const IN_LABELS: [&str; 3] = ["service.name", "service.instance.id", "service.namespace"];
+
+impl Identity {
+    /// A system and a name, and nothing else: for readings from files.
+    #[must_use]
+    pub fn new(job: &str, instance: &str) -> Self {
+        let attributes = vec![(IN_LABELS[0].to_owned(), job.to_owned()), (IN_LABELS[1].to_owned(), instance.to_owned())];
+        Self { attributes, job: job.to_owned(), instance: instance.to_owned() }
+    }
+
+    /// The identity of a configured target. Its `resource:` comes last and wins.
+    #[must_use]
+    pub fn of(target: &config::Target) -> Self {
+        let mut identity = Self::new(target.source.name, &target.name);
+        let url = &target.url;
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        identity.set("server.address", host);
+        identity.set("server.port", &url.port_or_known_default().unwrap_or_default().to_string());
+        identity.set("url.scheme", url.scheme());
+        for (key, value) in &target.resource {
+            identity.set(key, value);
+        }
+        identity
+    }
+
+    /// The same, with what the server says of its version.
+    #[must_use]
+    pub fn with_version(&self, version: Option<&str>) -> Self {
+        let mut identity = self.clone();
+        if let Some(version) = version.filter(|_| !self.attributes.iter().any(|(key, _)| key == "service.version")) {
+            identity.set("service.version", version);
+        }
+        identity
+    }
+
+    pub(super) fn set(&mut self, key: &str, value: &str) {
+        self.attributes.retain(|(k, _)| k != key);
+        self.attributes.push((key.to_owned(), value.to_owned()));
+        let said = |key: &str| self.attributes().find(|(k, _)| *k == key).map(|(_, v)| v.to_owned());
+        let name = said("service.name").unwrap_or_default();
+        let job = said("service.namespace").map_or(name.clone(), |namespace| format!("{namespace}/{name}"));
+        let instance = said("service.instance.id").unwrap_or_default();
+        (self.job, self.instance) = (job, instance);
+    }
+
+    /// Attributes of the Resource.
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// `job`: the system.
+    #[must_use]
+    pub fn job(&self) -> &str {
+        &self.job
+    }
+
+    /// `instance`: the target's name.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// The labels of every series of the pull.
+    #[must_use]
+    pub fn labels(&self) -> HashMap<String, String> {
+        [("job", &self.job), ("instance", &self.instance)].map(|(k, v)| (k.to_owned(), v.clone())).into()
+    }
+
+    /// The labels of `target_info` beside `job` and `instance`.
+    pub fn info(&self) -> impl Iterator<Item = (String, &str)> {
+        let rest = self.attributes().filter(|(key, _)| !IN_LABELS.contains(key));
+        rest.map(|(key, value)| (label_name(key), value))
+    }
+}
+
+/// A label name from an attribute key, by the compatibility specification.
+fn label_name(key: &str) -> String {
+    let mut name: String = key.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
+        name.insert_str(0, "key_");
+    }
+    name
+}

@@ -1,0 +1,13 @@
+//! The OpenTelemetry SDK, as Postmeter uses it: a pipeline for each target, and Postmeter's own signals.
+
+mod identity;
+mod log;
+mod monitored;
+mod otlp;
+mod own;
+mod pipeline;
+
+pub use identity::Identity;
+pub use monitored::Monitored;
+pub use own::{Own, OwnError};
+pub use pipeline::{Pipeline, PipelineError, SCOPE, metrics_of};

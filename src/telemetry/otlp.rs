@@ -1,0 +1,57 @@
+//! Exporters for Postmeter's own telemetry, by gRPC: `opentelemetry-otlp`, as `telemetry.otlp` configures it.
+
+use super::own::OwnError;
+use crate::config::{Compression, TelemetryOtlp};
+use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter, WithExportConfig, WithTonicConfig};
+use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+
+pub(super) fn spans(way: &TelemetryOtlp) -> Result<SpanExporter, OwnError> {
+    configured(SpanExporter::builder().with_tonic(), way)?.build().map_err(OwnError::new)
+}
+
+pub(super) fn logs(way: &TelemetryOtlp) -> Result<LogExporter, OwnError> {
+    configured(LogExporter::builder().with_tonic(), way)?.build().map_err(OwnError::new)
+}
+
+pub(super) fn metrics(way: &TelemetryOtlp) -> Result<MetricExporter, OwnError> {
+    configured(MetricExporter::builder().with_tonic(), way)?.build().map_err(OwnError::new)
+}
+
+fn configured<B: WithExportConfig + WithTonicConfig>(builder: B, way: &TelemetryOtlp) -> Result<B, OwnError> {
+    let mut builder = builder.with_endpoint(&way.endpoint).with_timeout(way.timeout).with_metadata(headers(way)?);
+    if way.compression == Compression::Gzip {
+        builder = builder.with_compression(opentelemetry_otlp::Compression::Gzip);
+    }
+    if way.endpoint.starts_with("https://") {
+        builder = builder.with_tls_config(tls(way)?);
+    }
+    Ok(builder)
+}
+
+fn headers(way: &TelemetryOtlp) -> Result<MetadataMap, OwnError> {
+    let mut headers = MetadataMap::new();
+    for (name, value) in &way.headers {
+        let key: AsciiMetadataKey = name.to_ascii_lowercase().parse().map_err(OwnError::new)?;
+        let mut value: AsciiMetadataValue = value.read().map_err(OwnError::new)?.parse().map_err(OwnError::new)?;
+        value.set_sensitive(true);
+        headers.insert(key, value);
+    }
+    Ok(headers)
+}
+
+fn tls(way: &TelemetryOtlp) -> Result<ClientTlsConfig, OwnError> {
+    crate::poll::use_ring();
+    let file = |path: &std::path::Path| std::fs::read(path).map_err(|error| OwnError::new(format!("{}: {error}", path.display())));
+    let mut tls = match &way.tls.ca_file {
+        Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(file(path)?)),
+        None => ClientTlsConfig::new().with_native_roots(),
+    };
+    if let (Some(cert), Some(key)) = (&way.tls.cert_file, &way.tls.key_file) {
+        tls = tls.identity(Identity::from_pem(file(cert)?, file(key)?));
+    }
+    if let Some(name) = &way.tls.server_name {
+        tls = tls.domain_name(name);
+    }
+    Ok(tls)
+}

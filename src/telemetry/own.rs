@@ -1,0 +1,164 @@
+//! Postmeter's own metrics, and the providers that its signals go through.
+//!
+//! Its instruments are synchronous, so here a provider may have two readers: what leaks from one to the other in
+//! opentelemetry_sdk 0.33.1 are the callbacks of observable ones.
+
+use super::log;
+use super::otlp;
+use super::{Identity, SCOPE};
+use crate::config;
+use opentelemetry::metrics::{Counter, Histogram, MeterProvider};
+use opentelemetry::KeyValue;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use prometheus::Registry;
+use prometheus::proto::MetricFamily;
+use std::time::Duration;
+
+/// How long the last of Postmeter's own telemetry may take to leave.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(3);
+
+/// Postmeter's own signals.
+#[derive(Debug)]
+pub struct Own {
+    identity: Identity,
+    registry: Registry,
+    meters: SdkMeterProvider,
+    traces: Option<SdkTracerProvider>,
+    logs: Option<SdkLoggerProvider>,
+    exported: Counter<u64>,
+    export_duration: Histogram<f64>,
+    request_duration: Histogram<f64>,
+}
+
+/// Why its own telemetry cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("telemetry: {0}")]
+pub struct OwnError(String);
+
+impl OwnError {
+    pub(super) fn new(error: impl std::fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Own {
+    /// Sets up the log, and what `telemetry.otlp` asks for. Must run inside the runtime: exporters use it.
+    ///
+    /// # Errors
+    /// What of the configuration cannot be used.
+    pub fn start(config: &config::Telemetry) -> Result<Self, OwnError> {
+        let identity = identity(&config.resource);
+        let attributes = identity.attributes().map(|(key, value)| KeyValue::new(key.to_owned(), value.to_owned()));
+        let resource = Resource::builder_empty().with_attributes(attributes).build();
+        let (mut traces, mut logs, mut periodic) = (None, None, None);
+        if let Some(way) = &config.otlp {
+            if way.traces {
+                let exporter = otlp::spans(way)?;
+                traces = Some(SdkTracerProvider::builder().with_resource(resource.clone()).with_batch_exporter(exporter).build());
+            }
+            if way.logs {
+                let exporter = otlp::logs(way)?;
+                logs = Some(SdkLoggerProvider::builder().with_resource(resource.clone()).with_batch_exporter(exporter).build());
+            }
+            if way.metrics {
+                periodic = Some(PeriodicReader::builder(otlp::metrics(way)?).with_interval(way.interval).build());
+            }
+        }
+        log::init(config, traces.as_ref(), logs.as_ref());
+        Self::with(identity, resource, periodic, traces, logs)
+    }
+
+    /// Its metrics alone, without a log: for tests and for commands that print.
+    ///
+    /// # Errors
+    /// The SDK's reason.
+    pub fn quiet() -> Result<Self, OwnError> {
+        let identity = identity(&[]);
+        Self::with(identity, Resource::builder_empty().build(), None, None, None)
+    }
+
+    fn with(
+        identity: Identity,
+        resource: Resource,
+        periodic: Option<PeriodicReader<opentelemetry_otlp::MetricExporter>>,
+        traces: Option<SdkTracerProvider>,
+        logs: Option<SdkLoggerProvider>,
+    ) -> Result<Self, OwnError> {
+        let registry = Registry::new_custom(None, Some(identity.labels())).map_err(OwnError::new)?;
+        let exporter = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .scope_info_enabled(false)
+            .without_target_info()
+            .build()
+            .map_err(OwnError::new)?;
+        let mut meters = SdkMeterProvider::builder().with_resource(resource).with_reader(exporter);
+        if let Some(periodic) = periodic {
+            meters = meters.with_reader(periodic);
+        }
+        let meters = meters.build();
+        let meter = meters.meter(SCOPE);
+        let build = meter.u64_gauge("postmeter.build_info").with_description("1, with the version of this Postmeter.").build();
+        build.record(1, &[KeyValue::new("version", env!("CARGO_PKG_VERSION"))]);
+        // The first three names are OpenTelemetry's (semantic conventions for SDKs and for HTTP).
+        let exported = meter
+            .u64_counter("otel.sdk.exporter.metric_data_point.exported")
+            .with_unit("{data_point}")
+            .with_description("Points that were pushed; with error.type, those that were not taken.");
+        let export_duration = meter
+            .f64_histogram("otel.sdk.exporter.operation.duration")
+            .with_unit("s")
+            .with_description("How long sending a request took.");
+        let request_duration = meter
+            .f64_histogram("http.server.request.duration")
+            .with_unit("s")
+            .with_description("How long answering a pull took, waiting for mail servers included.");
+        let (exported, export_duration, request_duration) = (exported.build(), export_duration.build(), request_duration.build());
+        Ok(Self { identity, registry, meters, traces, logs, exported, export_duration, request_duration })
+    }
+
+    /// A request with points was sent, or was not taken.
+    pub fn exported(&self, points: u64, error: Option<&'static str>, took: Duration) {
+        let error: Vec<KeyValue> = error.map(|error| KeyValue::new("error.type", error)).into_iter().collect();
+        self.exported.add(points, &error);
+        self.export_duration.record(took.as_secs_f64(), &error);
+    }
+
+    /// A request to the pull endpoint was answered.
+    pub fn served(&self, route: &'static str, status: u16, took: Duration) {
+        let attributes = [KeyValue::new("http.route", route), KeyValue::new("http.response.status_code", i64::from(status))];
+        self.request_duration.record(took.as_secs_f64(), &attributes);
+    }
+
+    /// Its metrics for the pull, and who they are of.
+    #[must_use]
+    pub fn gather(&self) -> (&Identity, Vec<MetricFamily>) {
+        (&self.identity, self.registry.gather())
+    }
+
+    /// Sends what is left, for a little while at most.
+    pub fn shutdown(&self) {
+        // A receiver that is gone has been reported while there was somebody to read it.
+        let _ = self.meters.shutdown_with_timeout(SHUTDOWN_MAX);
+        let _ = self.traces.as_ref().map(|traces| traces.shutdown_with_timeout(SHUTDOWN_MAX));
+        let _ = self.logs.as_ref().map(|logs| logs.shutdown_with_timeout(SHUTDOWN_MAX));
+    }
+}
+
+fn identity(resource: &[(String, String)]) -> Identity {
+    let said = |key: &str| resource.iter().find(|(k, _)| k == key).map(|(_, value)| value.clone());
+    let name = said("service.name").unwrap_or_else(|| config::SERVICE_NAME_DEFAULT.to_owned());
+    let instance = said("service.instance.id").unwrap_or_else(hostname);
+    let mut identity = Identity::new(&name, &instance);
+    for (key, value) in resource {
+        identity.set(key, value);
+    }
+    identity.with_version(Some(env!("CARGO_PKG_VERSION")))
+}
+
+fn hostname() -> String {
+    let said = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
+    said.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
+}
