@@ -139,7 +139,6 @@ fn the_reference_means_what_it_says() {
 }
 
 #[test]
-#[ignore = "until the five systems are in source/"]
 fn the_reference_loads_for_the_real_systems() {
     let etc = etc();
     let path = etc.path().join("postmeter.yaml");

@@ -22,7 +22,7 @@ pub(super) enum Command {
     /// Say everything that is wrong with a configuration file.
     Check(ConfigArgs),
     /// Poll once, or read saved responses, and print what comes out.
-    Scrape(ScrapeArgs),
+    Scrape(Box<ScrapeArgs>),
     /// Run a stand-in for a mail server, whose values move as a real one's do.
     Simulate(SimulateArgs),
     /// Print the vocabulary: every canonical metric, its unit, its attributes, and which systems have it.

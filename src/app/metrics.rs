@@ -54,7 +54,8 @@ fn text() -> String {
 pub(super) fn markdown() -> String {
     let mut out = String::from("| metric | kind | unit | attributes | from |\n|---|---|---|---|---|\n");
     for metric in vocabulary::ALL {
-        let keys = attributes(metric).map(|(attribute, detail)| if detail { format!("[{}]", attribute.key) } else { attribute.key.to_owned() });
+        let keys =
+            attributes(metric).map(|(attribute, detail)| if detail { format!("[{}]", attribute.key) } else { attribute.key.to_owned() });
         let keys = keys.collect::<Vec<_>>().join(", ");
         let systems = systems(metric);
         let systems = if systems.len() == SOURCES.len() { "all".to_owned() } else { systems.join(", ") };

@@ -45,7 +45,7 @@ pub fn main(cli: Cli) -> ExitCode {
         match cli.command {
             Command::Run(args) => run::run(args, log_level).await,
             Command::Check(args) => check::check(&args),
-            Command::Scrape(args) => scrape::scrape(args).await,
+            Command::Scrape(args) => scrape::scrape(*args).await,
             Command::Simulate(args) => simulate::simulate(args).await,
             Command::Metrics(args) => metrics::metrics(&args),
             Command::Demo(args) => demo::demo(args, log_level).await,

@@ -1,8 +1,8 @@
 //! `postmeter run`: the service, until a signal.
 
+use super::AppError;
 use super::cli::ConfigArgs;
 use super::service::Service;
-use super::AppError;
 use crate::config::{self, Environment, LogLevel};
 use crate::telemetry::Own;
 use tokio::signal::unix::{SignalKind, signal};

@@ -10,10 +10,12 @@ pub(super) async fn simulate(args: SimulateArgs) -> Result<(), AppError> {
     let known = || System::ALL.map(System::name).join(", ");
     let system = System::from_name(&args.system);
     let system = system.ok_or_else(|| AppError::Other(format!("there is no stand-in for `{}`; there are {}", args.system, known())))?;
-    let listen: SocketAddr = args.listen.parse().map_err(|_| AppError::Other(format!("--listen {}: not an address like 127.0.0.1:8000", args.listen)))?;
+    let listen: SocketAddr =
+        args.listen.parse().map_err(|_| AppError::Other(format!("--listen {}: not an address like 127.0.0.1:8000", args.listen)))?;
     let options = Options { size: args.size, seed: args.seed, ..Options::default() };
     let started = StandIn::start(system, listen, options).await;
-    let stand_in = started.map_err(|error| AppError::Other(format!("cannot listen on {listen}: {error}; choose another address with --listen")))?;
+    let stand_in =
+        started.map_err(|error| AppError::Other(format!("cannot listen on {listen}: {error}; choose another address with --listen")))?;
     println!("a stand-in for {} answers at {}", system.name(), stand_in.url());
     println!("  postmeter scrape --system {} --url {}{}", system.name(), stand_in.url(), credential(system));
     stopped().await?;

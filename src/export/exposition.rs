@@ -30,7 +30,14 @@ impl Exposition {
             let help = family.help().to_owned();
             let merged = self.families.entry(name).or_insert_with_key(|_| Family { help, kind, metrics: Vec::new() });
             if merged.kind == kind {
-                merged.metrics.append(&mut family.take_metric());
+                let mut metrics = family.take_metric();
+                for metric in &mut metrics {
+                    // A registry appends job and instance in any order.
+                    let mut labels = metric.take_label();
+                    labels.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+                    metric.set_label(labels);
+                }
+                merged.metrics.append(&mut metrics);
             } else {
                 tracing::error!(family = family.name(), "left out: another target says it is a {:?}", merged.kind);
             }

@@ -205,7 +205,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// Whether the server closed a kept connection before it saw the request; that is no fault, and safe to repeat.
 fn was_closed(error: &reqwest::Error) -> bool {
-    !error.is_connect() && causes(error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(|e| e.is_incomplete_message() || e.is_canceled()))
+    !error.is_connect()
+        && causes(error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(|e| e.is_incomplete_message() || e.is_canceled()))
 }
 
 fn connection(error: &reqwest::Error) -> PollError {

@@ -158,7 +158,8 @@ impl Asker {
             (_, Some(username), Some(password), None) => Some(basic(username, &password)),
             _ => None,
         };
-        let header = value.map(|value| secret_header(&value).ok_or(PollError::Auth { said: "it has characters that a header cannot have".into(), hint }));
+        let header = value
+            .map(|value| secret_header(&value).ok_or(PollError::Auth { said: "it has characters that a header cannot have".into(), hint }));
         let header = header.transpose()?;
         self.known().authorization.clone_from(&header);
         Ok(header)

@@ -2,8 +2,7 @@
 
 use super::PollError;
 use crate::model::vocabulary::{
-    ERROR_TYPE, POLL_AGE, POLL_BODY_SIZE, POLL_DURATION, POLL_ERRORS, POLL_PART, POLL_REPAIRS, POLL_SERIES, REPAIR_KIND,
-    SERIES_STATE, UP,
+    ERROR_TYPE, POLL_AGE, POLL_BODY_SIZE, POLL_DURATION, POLL_ERRORS, POLL_PART, POLL_REPAIRS, POLL_SERIES, REPAIR_KIND, SERIES_STATE, UP,
 };
 use crate::model::{Point, Repairs, Snapshot};
 use std::collections::BTreeMap;

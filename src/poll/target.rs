@@ -1,8 +1,8 @@
 //! One target: who asks it, when, and what is remembered from one poll to the next.
 
 use super::budget::Budget;
-pub use super::client::StartError;
 use super::client::Client;
+pub use super::client::StartError;
 use super::part::{Answer, Asker, Shared};
 use super::window::{self, Window};
 use super::{Limits, PartReport, PollError, Reading, Tally};
@@ -133,7 +133,8 @@ impl Target {
             Ok(()) => self.poll_parts(remembered, at, window, began).await,
             Err(error) => (Err(error.clone()), vec![PartReport { part: self.required(), took: began.elapsed(), error: Some(error) }], 0),
         };
-        let reading = Reading { at, began, ended: Instant::now(), outcome, parts, body_bytes, tally: Tally::default(), tally_since: self.since };
+        let reading =
+            Reading { at, began, ended: Instant::now(), outcome, parts, body_bytes, tally: Tally::default(), tally_since: self.since };
         self.publish(reading)
     }
 
@@ -238,7 +239,16 @@ impl Target {
         let report = PartReport { part: self.required(), took: began.elapsed(), error: Some(error.clone()) };
         let (at, ended) = (SystemTime::now(), Instant::now());
         let outcome = Err(error);
-        self.publish(Reading { at, began, ended, outcome, parts: vec![report], body_bytes: 0, tally: Tally::default(), tally_since: self.since })
+        self.publish(Reading {
+            at,
+            began,
+            ended,
+            outcome,
+            parts: vec![report],
+            body_bytes: 0,
+            tally: Tally::default(),
+            tally_since: self.since,
+        })
     }
 
     fn log_changes(&self, published: &mut Published, reading: &Reading) {

@@ -36,9 +36,7 @@ impl Window {
 
     /// A path with the window and the page in it.
     pub(super) fn fill(self, path: &str, offset: u64) -> String {
-        path.replace("{start}", &self.start.to_string())
-            .replace("{end}", &self.end.to_string())
-            .replace("{offset}", &offset.to_string())
+        path.replace("{start}", &self.start.to_string()).replace("{end}", &self.end.to_string()).replace("{offset}", &offset.to_string())
     }
 }
 

@@ -3,8 +3,8 @@
 use super::Served;
 use crate::export::exposition::{CONTENT_TYPE, Exposition};
 use axum::extract::State;
-use axum::http::header::{self, HeaderMap};
 use axum::http::StatusCode;
+use axum::http::header::{self, HeaderMap};
 use axum::response::{IntoResponse, Response};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;

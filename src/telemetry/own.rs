@@ -7,8 +7,8 @@ use super::log;
 use super::otlp;
 use super::{Identity, SCOPE};
 use crate::config;
-use opentelemetry::metrics::{Counter, Histogram, MeterProvider};
 use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram, MeterProvider};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
@@ -17,6 +17,8 @@ use prometheus::Registry;
 use prometheus::proto::MetricFamily;
 use std::time::Duration;
 
+/// Bounds in seconds, as the conventions for `http.server.request.duration` have them.
+const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 /// How long the last of Postmeter's own telemetry may take to leave.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(3);
 
@@ -110,10 +112,12 @@ impl Own {
         let export_duration = meter
             .f64_histogram("otel.sdk.exporter.operation.duration")
             .with_unit("s")
+            .with_boundaries(SECONDS.to_vec())
             .with_description("How long sending a request took.");
         let request_duration = meter
             .f64_histogram("http.server.request.duration")
             .with_unit("s")
+            .with_boundaries(SECONDS.to_vec())
             .with_description("How long answering a pull took, waiting for mail servers included.");
         let (exported, export_duration, request_duration) = (exported.build(), export_duration.build(), request_duration.build());
         Ok(Self { identity, registry, meters, traces, logs, exported, export_duration, request_duration })

@@ -101,9 +101,7 @@ impl Pipeline {
 /// The metrics that a target of this system can have: only for these are there instruments.
 #[must_use]
 pub fn metrics_of(source: &Source) -> Vec<&'static Metric> {
-    let named = |metric: &&&Metric| {
-        vocabulary::OF_EVERY_TARGET.contains(metric) || source.rules().any(|(_, rule)| rule.metric == **metric)
-    };
+    let named = |metric: &&&Metric| vocabulary::OF_EVERY_TARGET.contains(metric) || source.rules().any(|(_, rule)| rule.metric == **metric);
     vocabulary::ALL.iter().filter(named).copied().collect()
 }
 

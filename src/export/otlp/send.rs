@@ -127,7 +127,8 @@ impl Sender {
         let mut post = client.post(&self.config.endpoint).header("content-type", "application/x-protobuf");
         for (name, value) in &self.config.headers {
             let value = value.read().map_err(|error| SendError::Config(format!("headers: {name}: {error}")))?;
-            let value = crate::poll::secret_header(&value).ok_or_else(|| SendError::Config(format!("headers: {name}: not a header value")))?;
+            let value =
+                crate::poll::secret_header(&value).ok_or_else(|| SendError::Config(format!("headers: {name}: not a header value")))?;
             post = post.header(name, value);
         }
         let body = match self.config.compression {
@@ -150,7 +151,8 @@ impl Sender {
         if !status.is_success() {
             return Err(SendError::Refused(format!("{status} {}", words(&String::from_utf8_lossy(&body)))));
         }
-        ExportMetricsServiceResponse::decode(body.as_slice()).map_err(|error| SendError::Refused(format!("its answer is not OTLP: {error}")))
+        ExportMetricsServiceResponse::decode(body.as_slice())
+            .map_err(|error| SendError::Refused(format!("its answer is not OTLP: {error}")))
     }
 }
 
