@@ -142,7 +142,7 @@ impl<'a> Reader<'_, 'a> {
             self.begin(name);
         }
         for (name, value) in labels {
-            self.push_label(name, &value);
+            self.push_label(name, value);
         }
         self.out.number(value);
         Some(())
@@ -177,7 +177,7 @@ impl<'a> Reader<'_, 'a> {
             match buckets.finish() {
                 Ok((histogram, repair)) => {
                     for (name, value) in labels {
-                        self.push_label(name, &value);
+                        self.push_label(name, value);
                     }
                     self.out.histogram(histogram);
                     if let Some(repair) = repair {
@@ -189,11 +189,11 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    fn push_label(&mut self, name: &'a str, value: &Cow<'a, str>) {
+    fn push_label(&mut self, name: &'a str, value: Cow<'a, str>) {
         let name = self.out.text(name);
         let value = match value {
             Cow::Borrowed(value) => self.out.text(value),
-            Cow::Owned(value) => self.out.own(value),
+            Cow::Owned(value) => self.out.own(&value),
         };
         self.out.label(name, value);
     }
