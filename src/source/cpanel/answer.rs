@@ -31,6 +31,21 @@ pub fn read<D: DeserializeOwned>(body: &str) -> Result<(D, Option<u64>), ReadErr
     Ok((answer.data, next))
 }
 
+/// `data` of an answer to a question that has no pages.
+///
+/// # Errors
+/// As [`read`], and when there is more to fetch all the same.
+pub fn whole<D: DeserializeOwned>(body: &str) -> Result<D, ReadError> {
+    match read(body)? {
+        (data, None) => Ok(data),
+        (_, Some(_)) => Err(cut_short("in chunks that were not asked for")),
+    }
+}
+
+fn cut_short(what: &str) -> ReadError {
+    ReadError::Malformed(format!("the answer is cut short ({what})"))
+}
+
 /// The reason is prose, with an id that varies: only its kind can be told.
 fn refusal(reason: &str) -> ReadError {
     let lower = reason.to_ascii_lowercase();
@@ -74,7 +89,6 @@ struct Chunk {
 
 impl Metadata {
     fn next_page(&self) -> Result<Option<u64>, ReadError> {
-        let cut_short = |what: &str| ReadError::Malformed(format!("the answer is cut short ({what})"));
         let overflowed = !matches!(self.overflowed, Num::Absent | Num::Is(0.0));
         let Some(Chunk { size, start, chunks: Num::Is(chunks), current: Num::Is(current) }) = &self.chunk else {
             return if overflowed { Err(cut_short("overflowed, and no chunk to follow")) } else { Ok(None) };
@@ -266,6 +280,17 @@ mod tests {
             let error = next_page(&format!("\"result\":1,{rest}")).unwrap_err();
             assert!(matches!(&error, ReadError::Malformed(s) if s.contains("cut short")), "{rest}: {error}");
         }
+    }
+
+    #[test]
+    fn without_pages_there_is_no_more() {
+        let body = |current: u32| {
+            format!(
+                "{{\"data\":{{}},\"metadata\":{{\"result\":1,\"chunk\":{{\"size\":9,\"start\":1,\"chunks\":2,\"current\":{current}}}}}}}"
+            )
+        };
+        assert!(whole::<Anything>(&body(2)).is_ok());
+        assert!(whole::<Anything>(&body(1)).is_err());
     }
 
     #[test]

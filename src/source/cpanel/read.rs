@@ -23,10 +23,17 @@ pub fn user_stats(body: String) -> Result<Families, ReadError> {
             rows[place].2.add(out, row.numbers());
         }
         family(out, "email_user_stats", "Mail of a user in the window, by what is counted.");
+        // Kept once, not for each series.
+        let [domain_key, user_key, stat_key] = ["domain", "user", "stat_type"].map(|key| out.own(key));
+        let stats = STATS.map(|stat| out.own(stat));
         for (domain, user, sums) in rows {
-            for (stat, n) in STATS.iter().zip(sums.0) {
+            let (domain, user) = (out.own(&domain.0), out.own(&user.0));
+            for (stat, n) in stats.into_iter().zip(sums.0) {
                 let Some(n) = n else { continue };
-                series(out, &[("domain", &domain.0), ("user", &user.0), ("stat_type", stat)], n);
+                out.label(domain_key, domain);
+                out.label(user_key, user);
+                out.label(stat_key, stat);
+                out.number(n);
             }
         }
         next.into_iter().for_each(|next| out.next_page(next));
@@ -37,9 +44,9 @@ pub fn user_stats(body: String) -> Result<Families, ReadError> {
 /// `emailtrack_stats`: totals.
 ///
 /// # Errors
-/// See [`answer::read`].
+/// See [`answer::whole`].
 pub fn stats(body: String) -> Result<Families, ReadError> {
-    let (data, _): (Records<Stats>, _) = answer::read(&body)?;
+    let data: Records<Stats> = answer::whole(&body)?;
     Families::read(body, |out| {
         let mut sums = Sums::default();
         for row in &data.records {
@@ -56,9 +63,9 @@ pub fn stats(body: String) -> Result<Families, ReadError> {
 /// `fetch_mail_queue`: a row for each message, with addresses, which are not kept.
 ///
 /// # Errors
-/// See [`answer::read`].
+/// See [`answer::whole`].
 pub fn queue(body: String) -> Result<Families, ReadError> {
-    let (data, _): (Records<Queued>, _) = answer::read(&body)?;
+    let data: Records<Queued> = answer::whole(&body)?;
     Families::read(body, |out| {
         let mut states = [("queued", 0.0, f64::INFINITY), ("frozen", 0.0, f64::INFINITY)];
         for message in &data.records {
@@ -85,9 +92,9 @@ pub fn queue(body: String) -> Result<Families, ReadError> {
 /// `servicestatus`: services that are enabled and watched.
 ///
 /// # Errors
-/// See [`answer::read`].
+/// See [`answer::whole`].
 pub fn services(body: String) -> Result<Families, ReadError> {
-    let (data, _): (Services, _) = answer::read(&body)?;
+    let data: Services = answer::whole(&body)?;
     Families::read(body, |out| {
         family(out, "service_running", "Whether a service runs.");
         for service in data.service.iter().filter(|service| service.enabled.is_true()) {
@@ -103,9 +110,9 @@ pub fn services(body: String) -> Result<Families, ReadError> {
 /// `systemloadavg`.
 ///
 /// # Errors
-/// See [`answer::read`].
+/// See [`answer::whole`].
 pub fn load(body: String) -> Result<Families, ReadError> {
-    let (data, _): (Load, _) = answer::read(&body)?;
+    let data: Load = answer::whole(&body)?;
     Families::read(body, |out| {
         family(out, "system_load_average", "Processes that ran or waited, over the last minutes.");
         for (period, n) in [("1m", data.one), ("5m", data.five), ("15m", data.fifteen)] {
@@ -118,9 +125,9 @@ pub fn load(body: String) -> Result<Families, ReadError> {
 /// `getdiskusage`, which counts in KiB.
 ///
 /// # Errors
-/// See [`answer::read`].
+/// See [`answer::whole`].
 pub fn disks(body: String) -> Result<Families, ReadError> {
-    let (data, _): (Disks, _) = answer::read(&body)?;
+    let data: Disks = answer::whole(&body)?;
     Families::read(body, |out| {
         type Of = fn(&Partition) -> Num;
         const KIB: f64 = 1024.0;
@@ -143,9 +150,9 @@ pub fn disks(body: String) -> Result<Families, ReadError> {
 /// `version`.
 ///
 /// # Errors
-/// See [`answer::read`].
+/// See [`answer::whole`].
 pub fn version(body: String) -> Result<Families, ReadError> {
-    let (data, _): (Version, _) = answer::read(&body)?;
+    let data: Version = answer::whole(&body)?;
     if data.version.0.is_empty() {
         return Err(ReadError::Empty);
     }

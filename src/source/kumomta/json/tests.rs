@@ -174,6 +174,8 @@ fn what_is_no_document_is_refused() {
         (" \n", ReadError::Empty),
         ("{}", ReadError::Empty),
         ("{\"f\":{\"type\":\"gauge\",\"value\":null}}", ReadError::Empty),
+        ("{\"f\":{\"type\":\"gauge\",\"value\":ten}}", ReadError::Malformed("not one series of it can be read".to_owned())),
+        ("{\"message\":\"no\"}}", ReadError::Malformed("not one series of it can be read".to_owned())),
         ("[]", ReadError::Malformed("not a JSON object: `[]`".to_owned())),
         ("Unauthorized", ReadError::Malformed("not a JSON object: `Unauthorized`".to_owned())),
         ("{", cut_short()),
