@@ -80,6 +80,8 @@ impl SeriesState {
             let shell = shell(metric);
             let monotonic = matches!(&metric.data, Some(Data::Sum(sum)) if sum.is_monotonic);
             for point in points(metric) {
+                // The SDK gives a series its attributes in any order, another one at each collection.
+                point.attributes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
                 point.time_unix_nano = if ours { moment.collected } else { moment.reading };
                 let start = self.start(&shell, point, moment, previous, ours);
                 point.start_time_unix_nano = if monotonic { start } else { 0 };
@@ -194,7 +196,7 @@ fn number(point: &NumberDataPoint) -> f64 {
     }
 }
 
-/// The SDK gives a series its attributes in the same order each time.
+/// The identity of a series: its metric and its attributes, sorted.
 fn key(metric: &Metric, point: &NumberDataPoint) -> Vec<u8> {
     let mut key = metric.name.clone().into_bytes();
     for attribute in &point.attributes {
