@@ -7,7 +7,7 @@ use crate::config::{self, Adhoc, Environment, LogLevel};
 use crate::export::SeriesState;
 use crate::export::exposition::Exposition;
 use crate::export::otlp;
-use crate::poll::{Limits, Reading, Tally, Target};
+use crate::poll::{Limits, Reading, Tally, Target, relayed};
 use crate::source::{self, Context, Memory, SOURCES, Source, apply};
 use crate::telemetry::{Identity, Monitored, Own, Pipeline};
 use std::io::Write;
@@ -110,10 +110,14 @@ fn saved(system: &str, files: &[String], printed: &mut Printed) -> Result<bool, 
     }
     let (at, began) = (SystemTime::now(), Instant::now());
     let context = Context { now: at, window_start: None, sliding: false, detail: None };
-    let snapshot = apply(source, &read, &mut Memory::default(), &context);
+    let mut snapshot = apply(source, &read, &mut Memory::default(), &context);
+    let native = relayed(source, &config::Relay::default(), read.into_iter().map(|(_, families)| families).collect());
+    snapshot.repairs.add_all(&native.repairs);
+    let native = Arc::new(native);
     let tally = Tally { repairs: snapshot.repairs, ..Tally::default() };
     let identity = Identity::new(source.name, "file").with_version(snapshot.version.as_deref());
-    let reading = Reading { at, began, ended: began, outcome: Ok(snapshot), parts: Vec::new(), body_bytes: bytes, tally, tally_since: at };
+    let reading =
+        Reading { at, began, ended: began, outcome: Ok(snapshot), native, parts: Vec::new(), body_bytes: bytes, tally, tally_since: at };
     let pipeline = Pipeline::of(source, &identity).map_err(super::StartError::from)?;
     printed.add(&pipeline, &identity, &reading);
     Ok(true)

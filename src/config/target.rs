@@ -2,7 +2,7 @@
 
 use super::decode::{Decoder, Item, Map, Place, closest, instead, show};
 use super::request::{headers, http_url, is_loopback};
-use super::{Credentials, Secret, TargetPart, Tls, Window, credentials, part};
+use super::{Credentials, Relay, Secret, TargetPart, Tls, Window, credentials, part};
 use crate::model::Attribute;
 use crate::model::vocabulary::{DESTINATION_DOMAIN, PROVIDER_NAME, QUEUE_NAME, TENANT_NAME};
 use crate::source::{Detail, Source};
@@ -60,6 +60,8 @@ pub struct Target {
     pub detail: Option<Detail>,
     /// `body_bytes_max:` bytes of an answer after decompression, also as `16MiB`. Left out: each part's own.
     pub body_bytes_max: Option<usize>,
+    /// `relay:` what of the server's own families is passed on. Left out: everything.
+    pub relay: Relay,
 }
 
 /// The keys that `defaults` may hold.
@@ -174,6 +176,7 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
         resource,
         detail: detail.and_then(|item| detail_of(decoder, &item, source)),
         body_bytes_max,
+        relay: Relay::default(),
     };
     target.warn(decoder, &place, url_item.as_ref(), interval_item.as_ref(), tls_item.as_ref());
     Some(target)

@@ -6,7 +6,7 @@
 //! repaired stands in a second text behind it. So a reading costs 16 bytes a label and 16 a sample beyond its body,
 //! and it can be kept, shared and sent without a lifetime.
 
-use super::{Histogram, Repair, Repairs};
+use super::{Histogram, Repair, Repairs, Summary};
 
 /// A piece of text of a reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,8 +44,16 @@ struct Family {
 struct Sample {
     labels: u32,
     labels_len: u16,
-    is_histogram: bool,
+    shape: Shape,
+    /// The bits of the number, or the place of the distribution.
     bits: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Number,
+    Histogram,
+    Summary,
 }
 
 /// A value of a native series.
@@ -53,8 +61,10 @@ struct Sample {
 pub enum Value<'a> {
     /// A counter, a gauge, or something untyped.
     Number(f64),
-    /// A distribution.
+    /// A distribution in buckets.
     Histogram(&'a Histogram),
+    /// A distribution in quantiles.
+    Summary(&'a Summary),
 }
 
 /// Families of series, as one answer gave them.
@@ -66,6 +76,7 @@ pub struct Families {
     samples: Vec<Sample>,
     labels: Vec<(Text, Text)>,
     histograms: Vec<Histogram>,
+    summaries: Vec<Summary>,
     repairs: Repairs,
     /// Where the next page begins, where the server says that there is one.
     pub next_offset: Option<u64>,
@@ -75,6 +86,12 @@ impl Families {
     /// All families, in the order in which the server sent them.
     pub fn iter(&self) -> impl Iterator<Item = FamilyRef<'_>> {
         self.families.iter().map(|family| FamilyRef { of: self, family })
+    }
+
+    /// The family at this place.
+    #[must_use]
+    pub fn nth(&self, at: usize) -> Option<FamilyRef<'_>> {
+        self.families.get(at).map(|family| FamilyRef { of: self, family })
     }
 
     /// The families of this name: one in a sound answer.
@@ -174,11 +191,13 @@ impl<'a> SampleRef<'a> {
     /// The value.
     #[must_use]
     pub fn value(&self) -> Value<'a> {
-        if self.sample.is_histogram {
-            let index = usize::try_from(self.sample.bits).unwrap_or(usize::MAX);
-            return self.of.histograms.get(index).map_or(Value::Number(f64::NAN), Value::Histogram);
-        }
-        Value::Number(f64::from_bits(self.sample.bits))
+        let place = usize::try_from(self.sample.bits).unwrap_or(usize::MAX);
+        let distribution = match self.sample.shape {
+            Shape::Number => None,
+            Shape::Histogram => self.of.histograms.get(place).map(Value::Histogram),
+            Shape::Summary => self.of.summaries.get(place).map(Value::Summary),
+        };
+        distribution.unwrap_or(Value::Number(f64::from_bits(self.sample.bits)))
     }
 
     /// The value of a scalar series.
@@ -186,7 +205,7 @@ impl<'a> SampleRef<'a> {
     pub fn number(&self) -> Option<f64> {
         match self.value() {
             Value::Number(n) => Some(n),
-            Value::Histogram(_) => None,
+            Value::Histogram(_) | Value::Summary(_) => None,
         }
     }
 }
@@ -265,14 +284,21 @@ impl<'a> FamiliesBuilder<'a> {
 
     /// Adds a scalar series with the labels since the last one.
     pub fn number(&mut self, value: f64) {
-        self.push(false, value.to_bits());
+        self.push(Shape::Number, value.to_bits());
     }
 
     /// Adds a distribution with the labels since the last series.
     pub fn histogram(&mut self, histogram: Histogram) {
         let index = self.out.histograms.len() as u64;
         self.out.histograms.push(histogram);
-        self.push(true, index);
+        self.push(Shape::Histogram, index);
+    }
+
+    /// The same in quantiles.
+    pub fn summary(&mut self, summary: Summary) {
+        let index = self.out.summaries.len() as u64;
+        self.out.summaries.push(summary);
+        self.push(Shape::Summary, index);
     }
 
     /// Says that the next page begins at this record.
@@ -307,7 +333,7 @@ impl<'a> FamiliesBuilder<'a> {
         self.out
     }
 
-    fn push(&mut self, is_histogram: bool, bits: u64) {
+    fn push(&mut self, shape: Shape, bits: u64) {
         let labels = self.out.samples.last().map_or(0, |s| s.labels + u32::from(s.labels_len));
         let labels_len = self.out.labels.len() - labels as usize;
         if labels_len > LABELS_PER_SERIES_MAX {
@@ -315,7 +341,7 @@ impl<'a> FamiliesBuilder<'a> {
             self.repair(Repair::Unreadable);
             return;
         }
-        self.out.samples.push(Sample { labels, labels_len: labels_len as u16, is_histogram, bits });
+        self.out.samples.push(Sample { labels, labels_len: labels_len as u16, shape, bits });
         if let Some(family) = self.out.families.last_mut() {
             family.end = self.out.samples.len() as u32;
         }

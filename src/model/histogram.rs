@@ -1,4 +1,4 @@
-//! A distribution that a mail server aggregated, with cumulative buckets.
+//! Distributions that a mail server aggregated: in cumulative buckets, or in quantiles.
 
 /// A classic histogram: as many counts as bounds, each counting what is at or below its bound.
 ///
@@ -26,4 +26,15 @@ impl Histogram {
             count: self.count,
         }
     }
+}
+
+/// A summary: quantiles that the server computed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// Quantiles from 0 to 1, rising, and their values.
+    pub quantiles: Vec<(f64, f64)>,
+    /// The sum of what was observed, where the server says it.
+    pub sum: Option<f64>,
+    /// How many were observed, where the server says it.
+    pub count: Option<u64>,
 }

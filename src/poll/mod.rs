@@ -24,4 +24,4 @@ pub(crate) use client::{secret_header, use_ring};
 pub use error::PollError;
 pub use limits::Limits;
 pub use reading::{PartReport, Reading, Tally};
-pub use target::{StartError, Target};
+pub use target::{StartError, Target, relayed};

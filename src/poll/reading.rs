@@ -4,8 +4,9 @@ use super::PollError;
 use crate::model::vocabulary::{
     ERROR_TYPE, POLL_AGE, POLL_BODY_SIZE, POLL_DURATION, POLL_ERRORS, POLL_PART, POLL_REPAIRS, POLL_SERIES, REPAIR_KIND, SERIES_STATE, UP,
 };
-use crate::model::{Point, Repairs, Snapshot};
+use crate::model::{Native, Point, Repairs, Snapshot};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// What one poll came to.
@@ -19,6 +20,8 @@ pub struct Reading {
     pub ended: Instant,
     /// What was read, or why the required part was not.
     pub outcome: Result<Snapshot, PollError>,
+    /// What was read, in the server's own words, for the relay.
+    pub native: Arc<Native>,
     /// Each part that was asked.
     pub parts: Vec<PartReport>,
     /// Bytes of all answers, decompressed.
@@ -54,7 +57,7 @@ impl Reading {
     #[must_use]
     pub fn not_yet(at: SystemTime, now: Instant, waited: Duration, tally: Tally, tally_since: SystemTime) -> Self {
         let outcome = Err(PollError::Timeout(waited));
-        Self { at, began: now, ended: now, outcome, parts: Vec::new(), body_bytes: 0, tally, tally_since }
+        Self { at, began: now, ended: now, outcome, native: Arc::default(), parts: Vec::new(), body_bytes: 0, tally, tally_since }
     }
 
     /// What was read, when it was.
@@ -82,10 +85,11 @@ impl Reading {
         for part in &self.parts {
             points.push(Point::new(&POLL_DURATION, &[(&POLL_PART, part.part)], part.took.as_secs_f64()));
         }
-        if let Some(snapshot) = self.snapshot() {
+        if self.outcome.is_ok() {
             points.push(Point::new(&POLL_AGE, &[], now.saturating_duration_since(self.began).as_secs_f64()));
             points.push(Point::new(&POLL_BODY_SIZE, &[], self.body_bytes as f64));
-            points.push(Point::new(&POLL_SERIES, &[(&SERIES_STATE, "kept")], snapshot.series_read as f64));
+            points.push(Point::new(&POLL_SERIES, &[(&SERIES_STATE, "kept")], self.native.kept as f64));
+            points.push(Point::new(&POLL_SERIES, &[(&SERIES_STATE, "dropped")], self.native.dropped as f64));
         }
         for ((part, error), n) in &self.tally.errors {
             points.push(Point::new(&POLL_ERRORS, &[(&POLL_PART, part), (&ERROR_TYPE, error)], *n as f64));

@@ -7,8 +7,8 @@ use super::part::{Answer, Asker, Shared};
 use super::window::{self, Window};
 use super::{Limits, PartReport, PollError, Reading, Tally};
 use crate::config;
-use crate::model::{Families, Snapshot};
-use crate::source::{Context, Memory, Part, apply};
+use crate::model::{Choice, Families, FamilyType, Native, Snapshot};
+use crate::source::{Context, Memory, Part, Source, apply};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::task::JoinSet;
@@ -133,8 +133,12 @@ impl Target {
             Ok(()) => self.poll_parts(remembered, at, window, began).await,
             Err(error) => (Err(error.clone()), vec![PartReport { part: self.required(), took: began.elapsed(), error: Some(error) }], 0),
         };
-        let reading =
-            Reading { at, began, ended: Instant::now(), outcome, parts, body_bytes, tally: Tally::default(), tally_since: self.since };
+        let (outcome, native) = match outcome {
+            Ok((snapshot, native)) => (Ok(snapshot), Arc::new(native)),
+            Err(error) => (Err(error), Arc::default()),
+        };
+        let (ended, tally) = (Instant::now(), Tally::default());
+        let reading = Reading { at, began, ended, outcome, native, parts, body_bytes, tally, tally_since: self.since };
         self.publish(reading)
     }
 
@@ -159,7 +163,7 @@ impl Target {
         at: SystemTime,
         window: Window,
         began: Instant,
-    ) -> (Result<Snapshot, PollError>, Vec<PartReport>, u64) {
+    ) -> (Result<(Snapshot, Native), PollError>, Vec<PartReport>, u64) {
         let mut asked = JoinSet::new();
         for (index, asker) in self.parts.iter().enumerate() {
             let (asker, shared, timeout) = (asker.clone(), self.shared.clone(), self.config.timeout);
@@ -196,8 +200,11 @@ impl Target {
         if let Some(error) = reports.first().and_then(|required| required.error.clone()) {
             return (Err(error), reports, body_bytes);
         }
-        let snapshot = apply(self.config.source, &read, &mut remembered.memory, &self.context(at, window));
-        (Ok(snapshot), reports, body_bytes)
+        let mut snapshot = apply(self.config.source, &read, &mut remembered.memory, &self.context(at, window));
+        let pages = read.into_iter().map(|(_, families)| families).collect();
+        let native = relayed(self.config.source, &self.config.relay, pages);
+        snapshot.repairs.add_all(&native.repairs);
+        (Ok((snapshot, native)), reports, body_bytes)
     }
 
     fn context(&self, now: SystemTime, window: Window) -> Context {
@@ -244,6 +251,7 @@ impl Target {
             began,
             ended,
             outcome,
+            native: Arc::default(),
             parts: vec![report],
             body_bytes: 0,
             tally: Tally::default(),
@@ -279,6 +287,15 @@ impl Target {
     fn published(&self) -> MutexGuard<'_, Published> {
         self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is passed on of a reading, as the target's `relay:` has it.
+#[must_use]
+pub fn relayed(source: &Source, relay: &config::Relay, pages: Vec<Families>) -> Native {
+    Native::choose(pages, &relay.prefix, relay.series_max, |family| {
+        let kind = source.mistyped_counters.contains(&family).then_some(FamilyType::Counter);
+        relay.passes(family).then(|| Choice { kind, min_value: relay.min_value(family) })
+    })
 }
 
 /// The deadline of a poll covers all of it: waiting for a turn, the request, the body.

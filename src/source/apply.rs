@@ -149,7 +149,7 @@ impl Walk<'_> {
                 }
                 Value::Number(n) if rule.metric.kind != Kind::Histogram => self.number(rule, attributes, n),
                 // A family that changed its type says something else than the rule knows.
-                Value::Histogram(_) | Value::Number(_) => {}
+                Value::Histogram(_) | Value::Summary(_) | Value::Number(_) => {}
             }
         }
         if rule.zero_when_absent {

@@ -27,6 +27,7 @@ pub static SOURCE: Source = Source {
     timeout: Duration::from_secs(10),
     requests_per_minute_max: Some(12),
     windowed: false,
+    mistyped_counters: &[],
     version: None,
     counters_since: None,
 };

@@ -30,6 +30,14 @@ pub static SOURCE: Source = Source {
     timeout: Duration::from_secs(10),
     requests_per_minute_max: None,
     windowed: false,
+    mistyped_counters: &[
+        "redis_rejected_connections_total",
+        "redis_commands_duration_seconds_total",
+        "redis_commands_processed_total",
+        "redis_keyspace_hits_total",
+        "redis_keyspace_misses_total",
+        "redis_evicted_keys_total",
+    ],
     version: Some(("emailengine_config", "version")),
     counters_since: Some("process_start_time_seconds"),
 };

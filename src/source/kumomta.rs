@@ -54,6 +54,7 @@ pub static SOURCE: Source = Source {
     timeout: Duration::from_secs(10),
     requests_per_minute_max: None,
     windowed: false,
+    mistyped_counters: &[],
     version: Some(("kumomta_machine_info", "version")),
     // `kumomta_online_since_seconds` is when the process began: counters that were pruned began later.
     counters_since: None,

@@ -49,6 +49,8 @@ pub struct Source {
     pub requests_per_minute_max: Option<u32>,
     /// Whether its sums are those of a window of time, so that `window:` applies.
     pub windowed: bool,
+    /// Families that count although they say that they are gauges.
+    pub mistyped_counters: &'static [&'static str],
     /// The family and label that say `service.version`.
     pub version: Option<(&'static str, &'static str)>,
     /// The family whose value says, in Unix seconds, when the server's counters began.

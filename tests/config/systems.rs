@@ -31,6 +31,7 @@ const fn system(name: &'static str, parts: &'static [Part]) -> Source {
         timeout: Duration::from_secs(10),
         requests_per_minute_max: None,
         windowed: false,
+        mistyped_counters: &[],
         version: None,
         counters_since: None,
     }
@@ -42,6 +43,7 @@ const fn whm(name: &'static str) -> Part {
 
 static CPANEL: Source = Source {
     windowed: true,
+    mistyped_counters: &[],
     min_interval: Duration::from_secs(60),
     timeout: Duration::from_secs(30),
     ..system(

@@ -28,6 +28,7 @@ pub static SOURCE: Source = Source {
     timeout: Duration::from_secs(30),
     requests_per_minute_max: None,
     windowed: true,
+    mistyped_counters: &[],
     version: Some(("cpanel_version_info", "version")),
     counters_since: None,
 };

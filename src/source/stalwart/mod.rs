@@ -48,6 +48,7 @@ pub static SOURCE: Source = Source {
     timeout: Duration::from_secs(10),
     requests_per_minute_max: None,
     windowed: false,
+    mistyped_counters: &[],
     version: None,
     counters_since: None,
 };

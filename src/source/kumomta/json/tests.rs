@@ -10,6 +10,7 @@ fn series(families: &Families) -> Vec<String> {
         let labels: Vec<_> = sample.labels().map(|(k, v)| format!("{k}={v}")).collect();
         let value = match sample.value() {
             Sample::Number(n) => n.to_string(),
+            Sample::Summary(s) => format!("{s:?}"),
             Sample::Histogram(h) => format!("{:?}{:?} {:?} {}", h.bounds, h.cumulative, h.sum, h.count),
         };
         format!("{name}{{{}}} {value}", labels.join("|"))

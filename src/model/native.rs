@@ -1,0 +1,271 @@
+//! What of a reading is passed on in the server's own words: the relay's view of its [`Families`].
+//!
+//! Nothing is copied. Families stand sorted by name, each once however many pages or parts it came in, and a series that is
+//! not passed on is a bit.
+
+use super::{Families, FamilyRef, FamilyType, Repair, Repairs, SampleRef};
+use foldhash::quality::FixedState;
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::hash::BuildHasher;
+
+/// Families of a reading, chosen and sorted.
+#[derive(Debug, Default)]
+pub struct Native {
+    pages: Vec<Families>,
+    families: Vec<Chosen>,
+    prefix: String,
+    /// Series that are passed on.
+    pub kept: u64,
+    /// Series that are not: excluded, below a smallest value, or over the bound.
+    pub dropped: u64,
+    /// What was mended while choosing.
+    pub repairs: Repairs,
+}
+
+#[derive(Debug)]
+struct Chosen {
+    kind: FamilyType,
+    pieces: Vec<Piece>,
+    kept: usize,
+}
+
+/// A family as it stands in one page.
+#[derive(Debug)]
+struct Piece {
+    page: usize,
+    family: usize,
+    /// A bit for each series that is left out; empty when none is.
+    skipped: Vec<u64>,
+}
+
+/// What becomes of a family.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Choice {
+    /// What it is, where it says something else of itself.
+    pub kind: Option<FamilyType>,
+    /// The smallest value that is worth keeping.
+    pub min_value: Option<f64>,
+}
+
+impl Native {
+    /// The families for which `choose` gives a choice, up to `series_max` series, under names with `prefix`.
+    pub fn choose(pages: Vec<Families>, prefix: &str, series_max: usize, choose: impl Fn(&str) -> Option<Choice>) -> Self {
+        let mut native = Self { prefix: prefix.to_owned(), ..Self::default() };
+        let mut places: Vec<(&str, usize, usize)> = Vec::new();
+        for (page, families) in pages.iter().enumerate() {
+            places.extend(families.iter().enumerate().map(|(at, family)| (family.name(), page, at)));
+        }
+        places.sort_by_key(|(name, ..)| *name);
+        for group in places.chunk_by(|a, b| a.0 == b.0) {
+            native.family(&pages, group, choose(group[0].0), series_max);
+        }
+        native.pages = pages;
+        native
+    }
+
+    fn family(&mut self, pages: &[Families], group: &[(&str, usize, usize)], choice: Option<Choice>, series_max: usize) {
+        let Some(choice) = choice else {
+            let series = group.iter().filter_map(|(_, page, at)| pages[*page].nth(*at)).map(|family| family.samples().len());
+            self.dropped += series.sum::<usize>() as u64;
+            return;
+        };
+        let mut chosen = Chosen { kind: FamilyType::Unknown, pieces: Vec::new(), kept: 0 };
+        // The same series may stand in several pieces, or twice in one.
+        let mut seen = HashSet::with_hasher(FixedState::default());
+        for (_, page, at) in group {
+            let Some(family) = pages[*page].nth(*at) else { continue };
+            let kind = choice.kind.unwrap_or(family.kind());
+            if chosen.pieces.is_empty() {
+                chosen.kind = kind;
+                if kind != family.kind() {
+                    self.repairs.count(Repair::MistypedCounter);
+                }
+            }
+            let mut piece = Piece { page: *page, family: *at, skipped: Vec::new() };
+            let alone = family.samples().len() < 2 && group.len() == 1;
+            let mut kept = 0;
+            for (index, sample) in family.samples().enumerate() {
+                let keep = if kind != chosen.kind || self.kept as usize + chosen.kept + kept >= series_max {
+                    self.dropped += 1;
+                    false
+                } else if choice.min_value.is_some_and(|min| sample.number().is_some_and(|n| n < min)) {
+                    self.dropped += 1;
+                    false
+                } else if !alone && !seen.insert(sample.identity()) {
+                    self.repairs.count(Repair::DuplicateSeries);
+                    false
+                } else {
+                    true
+                };
+                if keep {
+                    kept += 1;
+                } else {
+                    piece.skip(index, family.samples().len());
+                }
+            }
+            chosen.kept += kept;
+            if kept > 0 {
+                chosen.pieces.push(piece);
+            }
+        }
+        if chosen.kept > 0 {
+            self.kept += chosen.kept as u64;
+            self.families.push(chosen);
+        }
+    }
+
+    /// The families that are passed on, by name.
+    pub fn families(&self) -> impl ExactSizeIterator<Item = NativeFamily<'_>> {
+        (0..self.families.len()).map(|at| self.at(at))
+    }
+
+    /// How many families there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.families.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.families.is_empty()
+    }
+
+    /// One of them, by its place. Panics beyond [`len`](Self::len), as an index does.
+    #[must_use]
+    pub fn at(&self, at: usize) -> NativeFamily<'_> {
+        NativeFamily { native: self, chosen: &self.families[at] }
+    }
+}
+
+impl Piece {
+    fn skip(&mut self, index: usize, of: usize) {
+        if self.skipped.is_empty() {
+            self.skipped = vec![0; of.div_ceil(64)];
+        }
+        self.skipped[index / 64] |= 1 << (index % 64);
+    }
+
+    fn skips(&self, index: usize) -> bool {
+        self.skipped.get(index / 64).is_some_and(|bits| bits >> (index % 64) & 1 == 1)
+    }
+}
+
+/// A family that is passed on.
+#[derive(Clone, Copy)]
+pub struct NativeFamily<'a> {
+    native: &'a Native,
+    chosen: &'a Chosen,
+}
+
+impl<'a> NativeFamily<'a> {
+    /// Its name: the server's, behind the prefix if one is configured.
+    #[must_use]
+    pub fn name(&self) -> Cow<'a, str> {
+        let own = self.first().map_or("", |family| family.name());
+        if self.native.prefix.is_empty() { Cow::Borrowed(own) } else { Cow::Owned(format!("{}{own}", self.native.prefix)) }
+    }
+
+    /// Its help text; empty when there was none.
+    #[must_use]
+    pub fn help(&self) -> &'a str {
+        self.first().map_or("", |family| family.help())
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> FamilyType {
+        self.chosen.kind
+    }
+
+    /// How many series it has.
+    #[must_use]
+    pub fn series(&self) -> usize {
+        self.chosen.kept
+    }
+
+    /// Its series, in the server's order.
+    pub fn samples(&self) -> impl Iterator<Item = SampleRef<'a>> + use<'a> {
+        let native = self.native;
+        self.chosen.pieces.iter().flat_map(move |piece| {
+            let family = native.pages[piece.page].nth(piece.family);
+            let samples = family.into_iter().flat_map(|family| family.samples()).enumerate();
+            samples.filter(move |(index, _)| piece.skipped.is_empty() || !piece.skips(*index)).map(|(_, sample)| sample)
+        })
+    }
+
+    fn first(&self) -> Option<FamilyRef<'a>> {
+        let piece = self.chosen.pieces.first()?;
+        self.native.pages[piece.page].nth(piece.family)
+    }
+}
+
+impl SampleRef<'_> {
+    /// A number that is the same for the same labels, in whatever order they stand.
+    #[must_use]
+    pub fn identity(&self) -> u64 {
+        let state = FixedState::default();
+        self.labels().fold(0, |sum: u64, label| sum.wrapping_add(state.hash_one(label)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::prometheus;
+
+    fn native(pages: &[&str], series_max: usize, choose: impl Fn(&str) -> Option<Choice>) -> (Vec<String>, Native) {
+        let pages = pages.iter().map(|page| prometheus::read((*page).to_owned()).unwrap()).collect();
+        let native = Native::choose(pages, "", series_max, choose);
+        let lines = native.families().flat_map(|family| {
+            let line = move |sample: SampleRef<'_>| {
+                let labels: Vec<String> = sample.labels().map(|(name, value)| format!("{name}={value}")).collect();
+                format!("{}{{{}}} {}", family.name(), labels.join(","), sample.number().unwrap_or(f64::NAN))
+            };
+            family.samples().map(line).collect::<Vec<_>>()
+        });
+        (lines.collect(), native)
+    }
+
+    fn all(_: &str) -> Option<Choice> {
+        Some(Choice::default())
+    }
+
+    #[test]
+    fn families_are_sorted_and_stand_once_however_many_pages_they_came_in() {
+        let (lines, native) = native(&["b{l=\"1\"} 1\na 2\n", "b{l=\"2\"} 3\n"], 100, all);
+        assert_eq!(lines, ["a{} 2", "b{l=1} 1", "b{l=2} 3"]);
+        assert_eq!((native.len(), native.kept, native.dropped), (2, 3, 0));
+    }
+
+    #[test]
+    fn a_series_that_stands_twice_is_kept_once_and_counted() {
+        let (lines, native) = native(&["a{x=\"1\",y=\"2\"} 1\na{y=\"2\",x=\"1\"} 2\na{x=\"2\",y=\"1\"} 3\n"], 100, all);
+        assert_eq!(lines, ["a{x=1,y=2} 1", "a{x=2,y=1} 3"]);
+        assert_eq!(native.repairs.get(Repair::DuplicateSeries), 1);
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted() {
+        let page = "a{l=\"1\"} 1\na{l=\"2\"} 20\nb 3\nc 4\n";
+        let (lines, native) =
+            native(&[page], 100, |name| (name != "b").then(|| Choice { min_value: (name == "a").then_some(10.0), ..Choice::default() }));
+        assert_eq!(lines, ["a{l=2} 20", "c{} 4"]);
+        assert_eq!((native.kept, native.dropped), (2, 2));
+    }
+
+    #[test]
+    fn the_bound_holds() {
+        let (lines, native) = native(&["a{l=\"1\"} 1\na{l=\"2\"} 2\nb 3\n"], 2, all);
+        assert_eq!(lines, ["a{l=1} 1", "a{l=2} 2"]);
+        assert_eq!((native.kept, native.dropped), (2, 1));
+    }
+
+    #[test]
+    fn two_types_under_one_name_are_one() {
+        let (lines, native) = native(&["# TYPE a counter\na{l=\"1\"} 1\n", "# TYPE a gauge\na{l=\"2\"} 2\n"], 100, all);
+        assert_eq!(lines, ["a{l=1} 1"]);
+        assert_eq!((native.kept, native.dropped), (1, 1));
+    }
+}
