@@ -86,14 +86,29 @@ pub(super) struct ScrapeArgs {
     /// What to print.
     #[arg(long, value_enum, default_value_t = ScrapeFormat::Text)]
     pub(super) format: ScrapeFormat,
+    /// Only one kind of families.
+    #[arg(long, value_enum)]
+    pub(super) only: Option<Only>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum ScrapeFormat {
     /// Prometheus text, as on /metrics.
     Text,
+    /// OpenMetrics 1.0, as on /metrics for those who ask for it.
+    Openmetrics,
+    /// JSON in the shape of KumoMTA's, as on /metrics.json.
+    Json,
     /// OTLP, as it is pushed, in JSON.
     OtlpJson,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Only {
+    /// What is said in the common vocabulary.
+    Canonical,
+    /// What the server said itself.
+    Native,
 }
 
 #[derive(Debug, Args)]
