@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{files, postmeter, stderr};
+use common::{files, postmeter, skipped, stderr};
 use postmeter::model::{Families, Histogram, Repair, Snapshot};
 use postmeter::source::{self, Context, Memory, Part, Source, apply};
 use std::collections::BTreeMap;
@@ -182,7 +182,7 @@ const VALUES: &[(&str, &[(&str, f64)])] = &[
 fn captures(test: &str) -> Option<PathBuf> {
     let captures = std::env::var_os("POSTMETER_CAPTURES").map(PathBuf::from);
     if captures.is_none() {
-        println!("{test}: SKIPPED, because POSTMETER_CAPTURES is not set");
+        skipped(test, "POSTMETER_CAPTURES is not set");
     }
     captures
 }

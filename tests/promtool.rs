@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{FIXTURES, postmeter, stderr};
+use common::{FIXTURES, postmeter, skipped, stderr};
 use std::io::{ErrorKind, Write};
 use std::process::{Command, Stdio};
 
@@ -33,7 +33,7 @@ fn promtool_has_nothing_to_say() {
         assert!(page.status.success(), "{system}: {}", stderr(&page));
         let Some(said) = promtool(&page.stdout) else {
             assert!(std::env::var_os("POSTMETER_REQUIRE_PROMTOOL").is_none_or(|v| v != "1"), "promtool is not installed");
-            println!("promtool_has_nothing_to_say: SKIPPED, because promtool is not installed");
+            skipped("promtool_has_nothing_to_say", "promtool is not installed");
             return;
         };
         assert_eq!(said, "", "{system}");

@@ -1,6 +1,7 @@
 //! What tests of the program share.
 #![allow(clippy::unwrap_used, dead_code)]
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -20,6 +21,12 @@ pub fn stdout(output: &Output) -> String {
 
 pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Says that a test was skipped, past what the test harness keeps to itself.
+pub fn skipped(test: &str, why: &str) {
+    let said = format!("{test}: SKIPPED, because {why}\n");
+    std::io::stderr().write_all(said.as_bytes()).unwrap();
 }
 
 /// Compares with a file beside the fixtures; no file means nothing. `POSTMETER_BLESS=1` writes it.
