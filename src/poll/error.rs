@@ -1,6 +1,7 @@
 //! Why a poll failed: one variant for each thing that an operator would do differently.
 
 use crate::source::ReadError;
+use std::fmt;
 use std::time::Duration;
 
 /// Why a part of a target could not be read.
@@ -15,11 +16,11 @@ pub enum PollError {
     /// A connection, but no trust.
     #[error("TLS: {0}; check tls.ca_file and tls.server_name")]
     Tls(String),
-    /// 401 or 403, or a refusal in an answer that says 200.
-    #[error("the server refused the credential ({said}): {hint}")]
+    /// 401 or 403, a refusal in an answer that says 200, or a credential that cannot be sent.
+    #[error("{why}: {hint}")]
     Auth {
-        /// The status, or the server's words.
-        said: String,
+        /// What is wrong with the credential.
+        why: String,
         /// What to do.
         hint: &'static str,
     },
@@ -46,7 +47,7 @@ pub enum PollError {
 }
 
 fn retry(after: Option<Duration>) -> String {
-    after.map(|d| format!(", to be asked again in {} s", d.as_secs())).unwrap_or_default()
+    after.map(|d| format!(", to be asked again in {} s", d.as_secs_f64().ceil())).unwrap_or_default()
 }
 
 impl PollError {
@@ -72,7 +73,12 @@ impl PollError {
         match error {
             ReadError::Html | ReadError::Empty | ReadError::Malformed(_) => Self::Malformed(error.to_string()),
             ReadError::Api(_) => Self::Api(error.to_string()),
-            ReadError::Denied(said) => Self::Auth { said, hint },
+            ReadError::Denied(said) => Self::refused(said, hint),
         }
+    }
+
+    /// The server knows the credential and does not want it: `said` is the status, or its words.
+    pub(super) fn refused(said: impl fmt::Display, hint: &'static str) -> Self {
+        Self::Auth { why: format!("the server refused the credential ({said})"), hint }
     }
 }

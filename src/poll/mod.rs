@@ -14,8 +14,10 @@
 mod budget;
 mod client;
 mod error;
+mod fault;
 mod limits;
 mod part;
+mod published;
 mod reading;
 mod target;
 mod window;
@@ -24,4 +26,4 @@ pub(crate) use client::{secret_header, use_ring};
 pub use error::PollError;
 pub use limits::Limits;
 pub use reading::{PartReport, Reading, Tally};
-pub use target::{StartError, Target};
+pub use target::{Clock, StartError, Target};

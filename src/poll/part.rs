@@ -47,7 +47,7 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     pub(super) pages: Vec<Families>,
-    pub(super) bytes: u64,
+    pub(super) bytes: usize,
 }
 
 impl Asker {
@@ -100,7 +100,7 @@ impl Asker {
         Ok(answer)
     }
 
-    async fn page(&self, shared: &Shared, request: &'static Request, path: &str, bytes: &mut u64) -> Result<Families, PollError> {
+    async fn page(&self, shared: &Shared, request: &'static Request, path: &str, bytes: &mut usize) -> Result<Families, PollError> {
         let kept = self.known().authorization.clone();
         let authorization = match kept {
             Some(value) => Some(value),
@@ -112,10 +112,12 @@ impl Asker {
         }
         // A new token may have been written to its file; asking again with the old one would only count as an attack.
         let renewed = self.read_credential()?;
-        if renewed == authorization {
-            return result;
+        let result = if renewed == authorization { result } else { self.exchange(shared, request, path, renewed.as_ref(), bytes).await };
+        if matches!(result, Err(PollError::Auth { .. })) {
+            // The next poll begins with what the file says then.
+            self.known().authorization = None;
         }
-        self.exchange(shared, request, path, renewed.as_ref(), bytes).await
+        result
     }
 
     async fn exchange(
@@ -124,23 +126,27 @@ impl Asker {
         request: &'static Request,
         path: &str,
         authorization: Option<&HeaderValue>,
-        bytes: &mut u64,
+        bytes: &mut usize,
     ) -> Result<Families, PollError> {
         let budget = || shared.budget.lock().unwrap_or_else(PoisonError::into_inner);
-        budget().take(Instant::now()).map_err(|wait| PollError::RateLimited(Some(wait)))?;
         let mut room = shared.limits.request().await;
-        let result = shared.client.ask(self.part, request, path, authorization, self.body_bytes_max, &mut room).await;
+        budget().take(Instant::now()).map_err(|wait| PollError::RateLimited(Some(wait)))?;
+        // The limit is that of all pages together.
+        let left = self.body_bytes_max.saturating_sub(*bytes);
+        let result = shared.client.ask(self.part, request, path, authorization, left, &mut room).await;
         let body = match result {
+            Err(PollError::TooLarge(_)) => return Err(PollError::TooLarge(self.body_bytes_max)),
             Err(PollError::RateLimited(after)) => {
                 return Err(PollError::RateLimited(Some(budget().refused(Instant::now(), after))));
             }
             other => other?,
         };
-        *bytes += body.len() as u64;
+        *bytes += body.len();
         let read = if body.len() <= READ_INLINE_BYTES_MAX {
             request.read(body)
         } else {
-            let read = tokio::task::spawn_blocking(move || request.read(body)).await;
+            // It goes on reading after the deadline, and takes up its room until it has ended.
+            let read = tokio::task::spawn_blocking(move || (request.read(body), room)).await.map(|(read, _)| read);
             read.map_err(|_| PollError::Malformed("reading the answer failed inside Postmeter; please report it".into()))?
         };
         read.map_err(|error| PollError::of_read(error, self.part.on_unauthorized))
@@ -148,7 +154,8 @@ impl Asker {
 
     fn read_credential(&self) -> Result<Option<HeaderValue>, PollError> {
         let hint = self.part.on_unauthorized;
-        let unreadable = |error: config::SecretError| PollError::Auth { said: error.to_string(), hint };
+        let unusable = |why: String| PollError::Auth { why, hint };
+        let unreadable = |error: config::SecretError| unusable(format!("credential: {error}"));
         let username = self.credentials.username.as_deref();
         let password = self.credentials.password.as_ref().map(|s| s.read()).transpose().map_err(unreadable)?;
         let token = self.credentials.token.as_ref().map(|s| s.read()).transpose().map_err(unreadable)?;
@@ -158,9 +165,8 @@ impl Asker {
             (_, Some(username), Some(password), None) => Some(basic(username, &password)),
             _ => None,
         };
-        let header = value
-            .map(|value| secret_header(&value).ok_or(PollError::Auth { said: "it has characters that a header cannot have".into(), hint }));
-        let header = header.transpose()?;
+        let broken = || unusable("the credential has characters that a header cannot have".into());
+        let header = value.map(|value| secret_header(&value).ok_or_else(broken)).transpose()?;
         self.known().authorization.clone_from(&header);
         Ok(header)
     }

@@ -1,0 +1,8 @@
+//! Polling at its border: real sockets, real HTTP and TLS.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod answer;
+mod connection;
