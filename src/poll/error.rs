@@ -14,7 +14,7 @@ pub enum PollError {
     #[error("{0}; check the url, and that the server runs")]
     Connect(String),
     /// A connection, but no trust.
-    #[error("TLS: {0}; check tls.ca_file and tls.server_name")]
+    #[error("TLS: {0}; check tls.ca_file, tls.server_name, and tls.cert_file if the server wants one")]
     Tls(String),
     /// 401 or 403, a refusal in an answer that says 200, or a credential that cannot be sent.
     #[error("{why}: {hint}")]

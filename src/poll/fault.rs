@@ -45,18 +45,16 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
 }
 
 fn is_tls(error: &reqwest::Error) -> bool {
-    causes(error).any(|cause| cause.is::<rustls::Error>() || wraps_rustls(cause))
-}
-
-fn wraps_rustls(cause: &(dyn Error + 'static)) -> bool {
-    cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>())
+    causes(error).any(|cause| cause.is::<rustls::Error>())
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     let mut next = Some(error);
     std::iter::from_fn(move || {
         let cause = next?;
-        next = cause.source();
+        // What an I/O error wraps is not its source: that is the source of what it wraps. TLS errors come wrapped twice.
+        let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = wrapped.map_or_else(|| cause.source(), |wrapped| Some(wrapped));
         Some(cause)
     })
 }

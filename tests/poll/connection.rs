@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
+/// What is sent, how the connection ends, and what is said of it.
+type Break = (&'static str, fn() -> Act, &'static str);
+
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\n";
 
 /// A server that does this to the first request, and answers well from then on.
@@ -90,7 +93,7 @@ async fn the_deadline_covers_an_answer_that_drips() {
 
 #[tokio::test]
 async fn a_connection_that_breaks() {
-    let breaks: &[(&str, fn() -> Act, &str)] = &[
+    let breaks: &'static [Break] = &[
         ("", || Act::Close, "connection closed"),
         ("", || Act::Reset, "reset"),
         ("HTTP/1.1 200 OK\r\nContent-", || Act::Close, "connection closed"),

@@ -6,3 +6,9 @@ mod common;
 
 mod answer;
 mod connection;
+mod credential;
+mod flight;
+mod part;
+mod process;
+mod tls;
+mod window;
