@@ -1,6 +1,7 @@
 //! One HTTP exchange with a mail server: an answer within its limits, or why not.
 
 use super::PollError;
+use super::budget::Budget;
 use super::fault::{before_answer, chain, in_answer, was_closed};
 use super::limits::Room;
 use crate::config;
@@ -10,8 +11,8 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Identity, Proxy, StatusCode, Url, redirect};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Once};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Text first where a server heeds it; none of the five does today.
 const ACCEPT_ANY: HeaderValue = HeaderValue::from_static("application/json, text/plain;version=0.0.4;q=0.9, */*;q=0.1");
@@ -21,7 +22,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Response headers of one answer.
 const RESPONSE_HEADERS_MAX: usize = 64;
 
-/// A client for one target: its trust, its proxy, its connection.
+/// A client for one target: its trust, its proxy, its connection, its budget.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     http: reqwest::Client,
@@ -29,6 +30,7 @@ pub(super) struct Client {
     headers: HeaderMap,
     /// The server has answered, so a connection may have been kept, and closed since.
     kept: Arc<AtomicBool>,
+    budget: Arc<Mutex<Budget>>,
 }
 
 /// Why a target cannot even be asked: all of it is configuration.
@@ -95,7 +97,8 @@ impl Client {
             let name = HeaderName::try_from(name.as_str()).map_err(|error| unusable(error.to_string()))?;
             headers.insert(name, secret_header(&value).ok_or_else(|| unusable("a value has characters that a header cannot have".into()))?);
         }
-        Ok(Self { http: builder.build().map_err(unusable("the HTTP client"))?, url, headers, kept: Arc::default() })
+        let budget = Arc::new(Mutex::new(Budget::new(target.source.requests_per_minute_max)));
+        Ok(Self { http: builder.build().map_err(unusable("the HTTP client"))?, url, headers, kept: Arc::default(), budget })
     }
 
     /// Asks once. A connection that the server had closed while it was kept for reuse is opened again, once.
@@ -108,8 +111,10 @@ impl Client {
         body_bytes_max: usize,
         room: &mut Room,
     ) -> Result<Vec<u8>, PollError> {
+        self.budget().take(Instant::now()).map_err(PollError::RateLimited)?;
         let mut sent = self.send(request, path, authorization).await;
-        if sent.as_ref().is_err_and(was_closed) && self.kept.load(Ordering::Relaxed) {
+        let again = sent.as_ref().is_err_and(was_closed) && self.kept.load(Ordering::Relaxed);
+        if again && self.budget().take(Instant::now()).is_ok() {
             sent = self.send(request, path, authorization).await;
         }
         self.kept.store(sent.is_ok(), Ordering::Relaxed);
@@ -119,7 +124,10 @@ impl Client {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 return Err(PollError::refused(response.status().as_u16(), part.on_unauthorized));
             }
-            StatusCode::TOO_MANY_REQUESTS => return Err(PollError::RateLimited(retry_after(response.headers()))),
+            StatusCode::TOO_MANY_REQUESTS => {
+                let wait = self.budget().refused(Instant::now(), retry_after(response.headers()));
+                return Err(PollError::RateLimited(wait));
+            }
             status => return Err(PollError::Status { status: status.as_u16(), hint: status_hint(part, status) }),
         }
         if response.content_length().is_some_and(|n| n > body_bytes_max as u64) {
@@ -134,6 +142,10 @@ impl Client {
             body.extend_from_slice(&chunk);
         }
         Ok(body)
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn send(&self, request: &Request, path: &str, authorization: Option<&HeaderValue>) -> reqwest::Result<reqwest::Response> {

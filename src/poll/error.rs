@@ -25,8 +25,8 @@ pub enum PollError {
         hint: &'static str,
     },
     /// 429, or our own budget is spent.
-    #[error("the server's rate limit is reached{}; everything that polls it from this address shares that limit", retry(*.0))]
-    RateLimited(Option<Duration>),
+    #[error("the server's rate limit is reached, to be asked again in {} s; everything that polls it from this address shares that limit", .0.as_secs_f64().ceil())]
+    RateLimited(Duration),
     /// Any other status than 200.
     #[error("the server answered {status}: {hint}")]
     Status {
@@ -44,10 +44,6 @@ pub enum PollError {
     /// The server's own refusal in an answer that says 200.
     #[error("{0}")]
     Api(String),
-}
-
-fn retry(after: Option<Duration>) -> String {
-    after.map(|d| format!(", to be asked again in {} s", d.as_secs_f64().ceil())).unwrap_or_default()
 }
 
 impl PollError {

@@ -1,7 +1,6 @@
 //! Asking for one part: its credential, its ways of being asked, its pages.
 
 use super::PollError;
-use super::budget::Budget;
 use super::client::{Client, secret_header};
 use super::limits::Limits;
 use super::window::Window;
@@ -10,7 +9,6 @@ use crate::model::Families;
 use crate::source::{Credential, Part, Request};
 use http::HeaderValue;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 /// Pages of one answer. 200 of 5,000 users each are a million.
 const PAGES_MAX: usize = 200;
@@ -40,7 +38,6 @@ struct Known {
 pub(super) struct Shared {
     pub(super) client: Client,
     pub(super) limits: Limits,
-    pub(super) budget: std::sync::Arc<Mutex<Budget>>,
 }
 
 /// A part that was read.
@@ -128,17 +125,12 @@ impl Asker {
         authorization: Option<&HeaderValue>,
         bytes: &mut usize,
     ) -> Result<Families, PollError> {
-        let budget = || shared.budget.lock().unwrap_or_else(PoisonError::into_inner);
         let mut room = shared.limits.request().await;
-        budget().take(Instant::now()).map_err(|wait| PollError::RateLimited(Some(wait)))?;
         // The limit is that of all pages together.
         let left = self.body_bytes_max.saturating_sub(*bytes);
         let result = shared.client.ask(self.part, request, path, authorization, left, &mut room).await;
         let body = match result {
             Err(PollError::TooLarge(_)) => return Err(PollError::TooLarge(self.body_bytes_max)),
-            Err(PollError::RateLimited(after)) => {
-                return Err(PollError::RateLimited(Some(budget().refused(Instant::now(), after))));
-            }
             other => other?,
         };
         *bytes += body.len();

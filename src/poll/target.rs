@@ -1,6 +1,5 @@
 //! One target: who asks it, when, and what is remembered from one poll to the next.
 
-use super::budget::Budget;
 use super::client::Client;
 pub use super::client::StartError;
 use super::part::{Answer, Asker, Shared};
@@ -54,8 +53,7 @@ impl Target {
     /// # Errors
     /// As there.
     pub fn with_clock(config: config::Target, limits: Limits, clock: Clock) -> Result<Arc<Self>, StartError> {
-        let budget = Budget::new(config.source.requests_per_minute_max);
-        let shared = Shared { client: Client::new(&config)?, limits, budget: Arc::new(Mutex::new(budget)) };
+        let shared = Shared { client: Client::new(&config)?, limits };
         let parts = config.parts.iter().map(|part| Arc::new(Asker::new(&config, part))).collect();
         let published = Mutex::new(Published::new(&config.name, config.source.required().name, clock()));
         Ok(Arc::new(Self { config, shared, parts, clock, polling: tokio::sync::Mutex::default(), published }))

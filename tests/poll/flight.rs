@@ -1,6 +1,6 @@
 //! Who asks, how often, and how long they wait.
 
-use crate::common::{Act, GOOD, Server, answer, configured, environment, fails, hasty, is_good, until, value};
+use crate::common::{Act, GOOD, Server, answer, configured, environment, fails, hasty, is_good, say, target, until, value};
 use postmeter::config;
 use postmeter::poll::{Limits, Reading, Target};
 use postmeter::simulate::{Options, StandIn, System, TOKEN};
@@ -158,6 +158,19 @@ async fn refused_requests_spend_the_budget_too() {
     for _ in 0..12 {
         fails(&target, &target.reading().await, "auth", "(401): set token (or token_file) to the API token of the statistics page");
     }
+    fails(&target, &target.reading().await, "rate_limited", "");
+    assert_eq!(server.count(), 12);
+}
+
+#[tokio::test]
+async fn asking_again_spends_the_budget_too() {
+    // The last request of the budget finds its connection closed.
+    let server = Server::start(|nth, _| if nth == 11 { vec![Act::Close] } else { say(answer("200 OK", "ceymail_queue_active 1\n")) }).await;
+    let target = target(&format!("system: ceymail, url: '{}', token: x", server.url()));
+    for _ in 0..11 {
+        is_good(&target.reading().await);
+    }
+    fails(&target, &target.reading().await, "connect", "");
     fails(&target, &target.reading().await, "rate_limited", "");
     assert_eq!(server.count(), 12);
 }

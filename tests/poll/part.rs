@@ -1,9 +1,13 @@
 //! Parts of a target, ways of asking for them, and their pages.
 
-use crate::common::{GOOD, SECRET, Server, answer, fails, is_good, say, target, value};
-use postmeter::poll::Reading;
+use crate::common::{self, GOOD, SECRET, Server, answer, fails, is_good, say, target, value};
+use postmeter::config;
+use postmeter::model::Families;
+use postmeter::poll::{Limits, Reading, Target};
 use postmeter::simulate::{Generation, Options, PASSWORD, StandIn, System, TOKEN, USERNAME};
+use postmeter::source::{self, Credential, Part, ReadError, Request, Source};
 use serde_json::json;
+use std::time::Duration;
 
 async fn stand_in(system: System, generation: Generation) -> StandIn {
     let options = Options { generation, frozen: true, ..Options::default() };
@@ -148,5 +152,56 @@ async fn every_request_to_whm_names_the_version_of_its_api() {
     assert_eq!(server.count(), 7);
     for request in server.requests() {
         assert!(request.contains("api.version=1") && request.contains(&format!("authorization: whm root:{SECRET}\r\n")), "{request}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_answer() {
+    let lines: String = (0..20_000).map(|n| format!("events{{event=\"messageSent\",n=\"{n}\"}} 1\n")).collect();
+    let server = Server::always(answer("200 OK", lines)).await;
+    let reading = common::emailengine(&server.url()).reading().await;
+    is_good(&reading);
+    assert_eq!(value(&reading, "mail.delivery.attempts", &["delivered"]), Some(20_000.0));
+}
+
+/// One whose reader has a fault.
+static FAULTY: Source = Source {
+    name: "faulty",
+    title: "Faulty",
+    parts: &[Part {
+        name: "metrics",
+        help: "",
+        requests: &[Request { format: "text", path: "/", post: None, read: read_or_panic }],
+        body_bytes_max: 1024 * 1024,
+        credential: Credential::TrustedAddress,
+        rules: &[],
+        misnamed_when: &[],
+        on_unauthorized: "",
+        on_not_found: "",
+    }],
+    min_interval: Duration::from_secs(15),
+    timeout: Duration::from_secs(10),
+    requests_per_minute_max: None,
+    windowed: false,
+    version: None,
+    counters_since: None,
+};
+
+fn read_or_panic(body: String) -> Result<Families, ReadError> {
+    assert!(!body.starts_with("panic"), "the reader's fault");
+    source::by_name("ceymail").unwrap().required().requests[0].read(body.into())
+}
+
+#[tokio::test]
+async fn a_reader_with_a_fault_fails_its_poll_only() {
+    for size in [1, 200 * 1024] {
+        let server =
+            Server::start(move |nth, _| say(answer("200 OK", if nth == 0 { "panic".repeat(size) } else { GOOD.to_owned() }))).await;
+        let text = format!("targets: [{{name: t, system: faulty, url: '{}'}}]", server.url());
+        let mut config = config::parse_with(&[&FAULTY], &text, "test.yaml", &common::environment(&[])).unwrap();
+        config.targets[0].min_interval = Duration::ZERO;
+        let target = Target::new(config.targets.remove(0), Limits::default()).unwrap();
+        fails(&target, &target.reading().await, "malformed", "please report it");
+        is_good(&target.reading().await);
     }
 }
