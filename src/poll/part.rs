@@ -29,7 +29,7 @@ pub(super) struct Asker {
 struct Known {
     /// The way of asking that was found last.
     request: usize,
-    /// The credential as it was read last.
+    /// The credential that the server took last.
     authorization: Option<HeaderValue>,
 }
 
@@ -98,21 +98,23 @@ impl Asker {
     }
 
     async fn page(&self, shared: &Shared, request: &'static Request, path: &str, bytes: &mut usize) -> Result<Families, PollError> {
-        let kept = self.known().authorization.clone();
-        let authorization = match kept {
+        // Remembered again below, if the server takes it: what was refused is never the next poll's first try.
+        let kept = self.known().authorization.take();
+        let mut authorization = match kept {
             Some(value) => Some(value),
             None => self.read_credential()?,
         };
-        let result = self.exchange(shared, request, path, authorization.as_ref(), bytes).await;
-        if !matches!(result, Err(PollError::Auth { .. })) {
-            return result;
-        }
-        // A new token may have been written to its file; asking again with the old one would only count as an attack.
-        let renewed = self.read_credential()?;
-        let result = if renewed == authorization { result } else { self.exchange(shared, request, path, renewed.as_ref(), bytes).await };
+        let mut result = self.exchange(shared, request, path, authorization.as_ref(), bytes).await;
         if matches!(result, Err(PollError::Auth { .. })) {
-            // The next poll begins with what the file says then.
-            self.known().authorization = None;
+            let renewed = self.read_credential()?;
+            // A new token may have been written to its file; asking again with the old one would only count as an attack.
+            if renewed != authorization {
+                result = self.exchange(shared, request, path, renewed.as_ref(), bytes).await;
+                authorization = renewed;
+            }
+        }
+        if !matches!(result, Err(PollError::Auth { .. })) {
+            self.known().authorization = authorization;
         }
         result
     }
@@ -158,9 +160,7 @@ impl Asker {
             _ => None,
         };
         let broken = || unusable("the credential has characters that a header cannot have".into());
-        let header = value.map(|value| secret_header(&value).ok_or_else(broken)).transpose()?;
-        self.known().authorization.clone_from(&header);
-        Ok(header)
+        value.map(|value| secret_header(&value).ok_or_else(broken)).transpose()
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {

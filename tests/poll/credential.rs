@@ -87,6 +87,10 @@ async fn a_token_file_that_is_gone_is_named() {
     it.server_wants("B");
     fs::remove_file(&it.file).unwrap();
     fails(&it.target, &it.target.reading().await, "auth", &format!("cannot read {}", it.file.display()));
+    it.file_says("B");
+    let before = it.server.count();
+    is_good(&it.target.reading().await);
+    assert_eq!(it.server.count(), before + 1, "what was refused is not sent again");
 }
 
 #[tokio::test]
