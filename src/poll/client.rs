@@ -3,7 +3,7 @@
 use super::PollError;
 use super::limits::Room;
 use crate::config;
-use crate::source::{Part, Request};
+use crate::source::{Part, Request, WHOLE_URL};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Identity, Proxy, StatusCode, Url, redirect};
@@ -12,8 +12,9 @@ use std::net::SocketAddr;
 use std::sync::Once;
 use std::time::Duration;
 
-/// Text first where a server heeds it; none of the five does today.
-const ACCEPT_ANY: HeaderValue = HeaderValue::from_static("application/json, text/plain;version=0.0.4;q=0.9, */*;q=0.1");
+const ACCEPT_JSON: HeaderValue = HeaderValue::from_static("application/json, text/plain;version=0.0.4;q=0.9, */*;q=0.1");
+/// An endpoint that has both would otherwise answer with a JSON of its own.
+const ACCEPT_TEXT: HeaderValue = HeaderValue::from_static("text/plain;version=0.0.4, text/plain;q=0.9, */*;q=0.1");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Opening a connection, TLS included; within the deadline of the poll.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -134,14 +135,17 @@ impl Client {
 
     async fn send(&self, request: &Request, path: &str, authorization: Option<&HeaderValue>) -> reqwest::Result<reqwest::Response> {
         let mut url = self.url.clone();
-        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-        url.set_path(&format!("{}{path}", self.url.path().trim_end_matches('/')));
-        url.set_query(query);
+        if path != WHOLE_URL {
+            let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+            url.set_path(&format!("{}{path}", self.url.path().trim_end_matches('/')));
+            url.set_query(query);
+        }
         let mut builder = match request.post {
             Some(body) => self.http.post(url).header(CONTENT_TYPE, JSON).body(body),
             None => self.http.get(url),
         };
-        builder = builder.header(ACCEPT, ACCEPT_ANY).headers(self.headers.clone());
+        let accept = if request.format == "text" { ACCEPT_TEXT } else { ACCEPT_JSON };
+        builder = builder.header(ACCEPT, accept).headers(self.headers.clone());
         if let Some(value) = authorization {
             builder = builder.header(AUTHORIZATION, value.clone());
         }
