@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::config::LogLevel;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Polls mail servers' metrics APIs and reports them as OpenTelemetry: pushed by OTLP, pulled by Prometheus.
@@ -38,19 +38,25 @@ pub(super) struct ConfigArgs {
     pub(super) config: PathBuf,
 }
 
+/// Options of a poll. clap lets `requires` rest beside what excludes the required one, so these exclude it too.
+const OF_URL: [&str; 9] =
+    ["username", "password", "password_file", "token", "token_file", "part", "timeout", "ca_file", "insecure_skip_verify"];
+
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("of_url").multiple(true).args(OF_URL).conflicts_with_all(["config", "file"])))]
+#[command(group(ArgGroup::new("from").required(true).args(["config", "url", "file"])))]
 pub(super) struct ScrapeArgs {
     /// Poll the targets of this configuration file.
-    #[arg(long, value_name = "FILE", conflicts_with = "system", required_unless_present = "system")]
+    #[arg(long, value_name = "FILE", conflicts_with = "system")]
     pub(super) config: Option<PathBuf>,
     /// Only this target of the file.
-    #[arg(long, value_name = "NAME", requires = "config")]
+    #[arg(long, value_name = "NAME", requires = "config", conflicts_with = "system")]
     pub(super) target: Option<String>,
     /// A mail system: cpanel, ceymail, kumomta, stalwart, emailengine, or prometheus for any exposition endpoint.
     #[arg(long, value_name = "SYSTEM")]
     pub(super) system: Option<String>,
     /// Poll this server.
-    #[arg(long, requires = "system", conflicts_with = "file", required_unless_present_any = ["file", "config"])]
+    #[arg(long, requires = "system")]
     pub(super) url: Option<String>,
     /// Read saved responses instead of polling: bodies, gzipped bodies, or the output of `curl -i`. PART is the part that was
     /// asked for; left out, it is the required one.
@@ -86,14 +92,29 @@ pub(super) struct ScrapeArgs {
     /// What to print.
     #[arg(long, value_enum, default_value_t = ScrapeFormat::Text)]
     pub(super) format: ScrapeFormat,
+    /// Only one kind of families.
+    #[arg(long, value_enum)]
+    pub(super) only: Option<Only>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum ScrapeFormat {
     /// Prometheus text, as on /metrics.
     Text,
+    /// OpenMetrics 1.0, as on /metrics for those who ask for it.
+    Openmetrics,
+    /// JSON in the shape of KumoMTA's, as on /metrics.json.
+    Json,
     /// OTLP, as it is pushed, in JSON.
     OtlpJson,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Only {
+    /// What is said in the common vocabulary.
+    Canonical,
+    /// What the server said itself.
+    Native,
 }
 
 #[derive(Debug, Args)]

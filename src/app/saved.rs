@@ -26,6 +26,8 @@ pub(super) enum SavedError {
     TooLarge { path: String, max: usize },
     #[error("{path}: the server answered {status}: {hint}")]
     Status { path: String, status: String, hint: &'static str },
+    #[error("{path}: the server denied access ({said}): {hint}")]
+    Denied { path: String, said: String, hint: &'static str },
     #[error("{path}: {error}")]
     Read { path: String, error: ReadError },
 }
@@ -62,7 +64,10 @@ impl Saved {
         if saved.len() > max || body.len() > max {
             return Err(SavedError::TooLarge { path: path(), max });
         }
-        let families = self.part.read_any(&body).map_err(|error| SavedError::Read { path: path(), error })?;
+        let families = self.part.read_any(&body).map_err(|error| match error {
+            ReadError::Denied(said) => SavedError::Denied { path: path(), said, hint: self.part.on_unauthorized },
+            error => SavedError::Read { path: path(), error },
+        })?;
         Ok((families, body.len()))
     }
 }

@@ -1,12 +1,13 @@
 //! `postmeter scrape`: one reading of each target, printed.
 
 use super::AppError;
-use super::cli::{ScrapeArgs, ScrapeFormat};
+use super::cli::{Only, ScrapeArgs, ScrapeFormat};
 use super::saved::Saved;
 use crate::config::{self, Adhoc, Environment, LogLevel};
 use crate::export::SeriesState;
-use crate::export::exposition::Exposition;
+use crate::export::exposition::{self, Format, Section};
 use crate::export::otlp;
+use crate::model::Native;
 use crate::poll::{Limits, Reading, Tally, Target, relayed};
 use crate::source::{self, Context, Memory, SOURCES, Source, apply};
 use crate::telemetry::{Identity, Monitored, Own, Pipeline};
@@ -20,7 +21,7 @@ pub(super) async fn scrape(args: ScrapeArgs) -> Result<(), AppError> {
     // What goes wrong is said here, once for each target; a log would say it twice.
     telemetry.log_level = LogLevel::Off;
     Own::start(&telemetry).map_err(super::StartError::from)?;
-    let mut printed = Printed::new(args.format);
+    let mut printed = Printed::new(args.format, args.only);
     let good = match (&args.config, &args.system) {
         (Some(path), _) => {
             let config = config::load(path, &Environment::of_process())?;
@@ -84,7 +85,7 @@ async fn poll(targets: Vec<config::Target>, printed: &mut Printed) -> Result<boo
             }
         }
         good &= reading.outcome.is_ok();
-        printed.add(&one.pipeline, &one.identity(&reading), &reading);
+        printed.add(&one.pipeline, one.target.config.source, &one.identity(&reading), &reading);
     }
     Ok(good)
 }
@@ -119,7 +120,7 @@ fn saved(system: &str, files: &[String], printed: &mut Printed) -> Result<bool, 
     let reading =
         Reading { at, began, ended: began, outcome: Ok(snapshot), native, parts: Vec::new(), body_bytes: bytes, tally, tally_since: at };
     let pipeline = Pipeline::of(source, &identity).map_err(super::StartError::from)?;
-    printed.add(&pipeline, &identity, &reading);
+    printed.add(&pipeline, source, &identity, &reading);
     Ok(true)
 }
 
@@ -130,24 +131,31 @@ pub(super) fn by_name(system: &str) -> Result<&'static Source, AppError> {
 
 /// What is printed at the end.
 enum Printed {
-    Text(Exposition),
+    Page { format: Format, only: Option<Only>, identities: Vec<Identity>, ours: Vec<Native>, theirs: Vec<Section> },
     Otlp(Vec<opentelemetry_proto::tonic::metrics::v1::ResourceMetrics>),
 }
 
 impl Printed {
-    fn new(format: ScrapeFormat) -> Self {
-        match format {
-            ScrapeFormat::Text => Self::Text(Exposition::default()),
-            ScrapeFormat::OtlpJson => Self::Otlp(Vec::new()),
-        }
+    fn new(format: ScrapeFormat, only: Option<Only>) -> Self {
+        let format = match format {
+            ScrapeFormat::Text => Format::Text,
+            ScrapeFormat::Openmetrics => Format::OpenMetrics,
+            ScrapeFormat::Json => Format::Json,
+            ScrapeFormat::OtlpJson => return Self::Otlp(Vec::new()),
+        };
+        let (identities, ours, theirs) = Default::default();
+        Self::Page { format, only, identities, ours, theirs }
     }
 
-    fn add(&mut self, pipeline: &Pipeline, identity: &Identity, reading: &Reading) {
+    fn add(&mut self, pipeline: &Pipeline, source: &Source, identity: &Identity, reading: &Reading) {
         let points = reading.points(Instant::now());
         match self {
-            Self::Text(exposition) => {
-                exposition.add_target(identity);
-                exposition.add(pipeline.gather(points));
+            Self::Page { identities, ours, theirs, .. } => {
+                identities.push(identity.clone());
+                ours.push(exposition::gathered(&pipeline.gather(points)));
+                let histograms = reading.snapshot().map(|snapshot| snapshot.histograms.as_slice()).unwrap_or_default();
+                ours.push(exposition::histograms(source.name, identity, histograms));
+                theirs.push(Section::of(reading.native.clone(), identity));
             }
             Self::Otlp(all) => {
                 all.push(otlp::resource_metrics(&pipeline.collect(points), reading, identity, &mut SeriesState::default()));
@@ -157,7 +165,13 @@ impl Printed {
 
     fn print(self) -> Result<(), AppError> {
         let text = match self {
-            Self::Text(exposition) => exposition.text(),
+            Self::Page { format, only, identities, ours, theirs } => {
+                let info = exposition::target_info(&identities);
+                let canonical =
+                    ours.into_iter().chain([info]).map(|native| Section::plain(Arc::new(native))).filter(|_| only != Some(Only::Native));
+                let native = theirs.into_iter().filter(|_| only != Some(Only::Canonical));
+                exposition::page(format, &canonical.chain(native).collect::<Vec<_>>())
+            }
             Self::Otlp(all) => {
                 let json = serde_json::to_string_pretty(&otlp::message(all)).map_err(|error| AppError::Other(error.to_string()))?;
                 json + "\n"

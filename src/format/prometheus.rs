@@ -115,12 +115,7 @@ impl<'a> Reader<'_, 'a> {
     fn sample(&mut self, line: &'a str) -> Option<()> {
         let end = line.bytes().position(|b| b == b'{' || b == b' ' || b == b'\t')?;
         let (name, rest) = line.split_at(end);
-        if name.is_empty()
-            || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':')
-            || name.as_bytes()[0].is_ascii_digit()
-        {
-            return None;
-        }
+        is_name(name, "_:").then_some(())?;
         let suffix = name.strip_prefix(self.family).filter(|_| !self.family.is_empty());
         if self.kind == FamilyType::Histogram
             && let Some(suffix @ ("_bucket" | "_sum" | "_count")) = suffix
@@ -135,7 +130,7 @@ impl<'a> Reader<'_, 'a> {
         let value = value(rest)?;
         // OpenMetrics: `x_total` belongs to the counter `x`; `x_created` is no value of it.
         let belongs = suffix == Some("") || (suffix == Some("_total") && self.kind == FamilyType::Counter);
-        if suffix == Some("_created") && self.kind != FamilyType::Unknown {
+        if suffix == Some("_created") && !matches!(self.kind, FamilyType::Unknown | FamilyType::Gauge) {
             return Some(());
         }
         if !belongs {
@@ -208,8 +203,11 @@ impl<'a> Reader<'_, 'a> {
             }
             let (name, behind) = rest.split_at(memchr(b'=', rest.as_bytes())?);
             let inside = behind[1..].trim_ascii_start().strip_prefix('"')?;
+            let name = name.trim_ascii_end();
+            // Anything else as a name is the rest of a value that a quote and a comma seemed to end.
+            is_name(name, "_").then_some(())?;
             let (value, behind) = self.label_value(inside)?;
-            labels.push((name.trim_ascii_end(), value));
+            labels.push((name, value));
             rest = behind;
         }
     }
@@ -217,14 +215,18 @@ impl<'a> Reader<'_, 'a> {
     /// A label value up to its closing quote, and what stands behind it.
     fn label_value(&mut self, inside: &'a str) -> Option<(Cow<'a, str>, &'a str)> {
         let bytes = inside.as_bytes();
-        let (mut at, mut bare_quotes, mut escapes) = (0, false, false);
+        let (mut at, mut bare_quotes, mut escapes, mut sound) = (0, false, false, None);
         loop {
             at += memchr2(b'"', b'\\', &bytes[at..])?;
             if bytes[at] == b'\\' && matches!(bytes.get(at + 1), Some(b'"' | b'\\' | b'n')) {
-                // `\"` closes the value when only the end of a label can follow: a server that escapes nothing wrote it.
-                let closes = bytes[at + 1] == b'"' && closes(&bytes[at + 2..]) && !has_quote_that_closes(&bytes[at + 2..]);
+                // `\"` closes the value where the next bare quote could not: a server that escapes nothing wrote it.
+                if bytes[at + 1] == b'"' && closes(&bytes[at + 2..]) && !*sound.get_or_insert_with(|| bare_quote_closes(&bytes[at + 2..])) {
+                    self.out.repair(Repair::Unescaped);
+                    at += 1;
+                    break;
+                }
                 escapes = true;
-                at += if closes { 1 } else { 2 };
+                at += 2;
                 continue;
             }
             if bytes[at] == b'\\' {
@@ -236,7 +238,7 @@ impl<'a> Reader<'_, 'a> {
             if closes(&bytes[at + 1..]) {
                 break;
             }
-            bare_quotes = true;
+            (bare_quotes, sound) = (true, None);
             at += 1;
         }
         if bare_quotes {
@@ -262,13 +264,26 @@ impl<'a> Pending<'a> {
     }
 }
 
+/// Whether it is a name of letters, digits and these others.
+fn is_name(text: &str, others: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || others.as_bytes().contains(&b))
+        && text.bytes().next().is_some_and(|b| !b.is_ascii_digit())
+}
+
 /// Whether a quote before `behind` can be the closing one.
 fn closes(behind: &[u8]) -> bool {
     matches!(behind.trim_ascii_start().first(), Some(b',' | b'}'))
 }
 
-fn has_quote_that_closes(rest: &[u8]) -> bool {
-    memchr::memchr_iter(b'"', rest).any(|at| closes(&rest[at + 1..]))
+/// Whether the next quote without a backslash can be a closing one.
+fn bare_quote_closes(mut rest: &[u8]) -> bool {
+    while let Some(at) = memchr2(b'"', b'\\', rest) {
+        if rest[at] == b'"' {
+            return closes(&rest[at + 1..]);
+        }
+        rest = rest.get(at + 2..).unwrap_or_default();
+    }
+    false
 }
 
 /// `\\`, `\"` and `\n` resolved; any other backslash stands for itself.
@@ -312,3 +327,6 @@ fn family_type(word: &str) -> FamilyType {
         _ => FamilyType::Unknown,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,10 +86,9 @@ impl Native {
             let alone = family.samples().len() < 2 && group.len() == 1;
             let mut kept = 0;
             for (index, sample) in family.samples().enumerate() {
-                let keep = if kind != chosen.kind || self.kept as usize + chosen.kept + kept >= series_max {
-                    self.dropped += 1;
-                    false
-                } else if choice.min_value.is_some_and(|min| sample.number().is_some_and(|n| n < min)) {
+                let over = self.kept as usize + chosen.kept + kept >= series_max;
+                let small = choice.min_value.is_some_and(|min| sample.number().is_some_and(|n| n < min));
+                let keep = if kind != chosen.kind || over || small {
                     self.dropped += 1;
                     false
                 } else if !alone && !seen.insert(sample.identity()) {

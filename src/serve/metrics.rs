@@ -1,11 +1,19 @@
-//! `/metrics`: a reading of every target, on one page.
+//! `/metrics`, `/metrics.json` and `/probe`: readings on a page.
 
 use super::Served;
-use crate::export::exposition::{CONTENT_TYPE, Exposition};
-use axum::extract::State;
+use super::body::streamed;
+use super::negotiate::{self, Encoding};
+use super::rendered::{Rendered, tell};
+use crate::export::exposition::{self, Format, Page, Section};
+use crate::poll::Reading;
+use crate::telemetry::{Identity, Monitored};
+use axum::body::Body;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap};
 use axum::response::{IntoResponse, Response};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -18,40 +26,128 @@ const WAIT_MAX: Duration = Duration::from_secs(8);
 /// A page is never so hurried that a target which answers at once is missing.
 const WAIT_MIN: Duration = Duration::from_millis(100);
 
+type Parameters = Query<HashMap<String, String>>;
+
+/// All targets, for Prometheus.
 pub(super) async fn metrics(State(served): State<Served>, headers: HeaderMap) -> Response {
-    let began = Instant::now();
-    let Ok(_turn) = served.turns.acquire().await else {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    };
-    let page = page(&served, wait(&headers).saturating_sub(began.elapsed()).max(WAIT_MIN)).await;
-    served.own.served("/metrics", 200, began.elapsed());
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response()
+    let format = negotiate::format(&headers);
+    all(&served, &headers, "/metrics", format).await
 }
 
-async fn page(served: &Served, wait: Duration) -> String {
-    let mut gathering = JoinSet::new();
-    for (index, monitored) in served.targets.iter().enumerate() {
-        let monitored = monitored.clone();
-        gathering.spawn(async move { (index, monitored.gather(wait).await) });
+/// All targets, or the one that is named, in JSON.
+pub(super) async fn json(State(served): State<Served>, Query(parameters): Parameters, headers: HeaderMap) -> Response {
+    match parameters.get("target") {
+        Some(name) => one(&served, &headers, "/metrics.json", name, Format::Json).await,
+        None => all(&served, &headers, "/metrics.json", Format::Json).await,
     }
-    let mut gathered = Vec::with_capacity(served.targets.len());
-    while let Some(joined) = gathering.join_next().await {
+}
+
+/// One target, without `job` and `instance`: for scrape configurations that set those themselves.
+pub(super) async fn probe(State(served): State<Served>, Query(parameters): Parameters, headers: HeaderMap) -> Response {
+    let Some(name) = parameters.get("target") else {
+        return (StatusCode::BAD_REQUEST, "which target? /probe?target=NAME, with a name from the configuration\n").into_response();
+    };
+    one(&served, &headers, "/probe", name, negotiate::format(&headers)).await
+}
+
+async fn all(served: &Served, headers: &HeaderMap, route: &'static str, format: Format) -> Response {
+    let began = Instant::now();
+    let Ok(_turn) = served.turns.acquire().await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    let readings = readings(served, wait(headers).saturating_sub(began.elapsed()).max(WAIT_MIN)).await;
+    let (own, own_families) = served.own.gather();
+    let identities: Vec<Identity> = readings.iter().map(|(monitored, reading)| monitored.identity(reading)).collect();
+    let mut ours = vec![exposition::target_info(std::iter::once(own).chain(&identities)), exposition::gathered(&own_families)];
+    let mut theirs = Vec::new();
+    for ((monitored, reading), identity) in readings.iter().zip(&identities) {
+        ours.push(exposition::gathered(&monitored.gather(reading)));
+        if let Some(snapshot) = reading.snapshot() {
+            let system = monitored.target.config.source.name;
+            ours.push(exposition::histograms(system, identity, &snapshot.histograms));
+        }
+        theirs.push(Section::of(reading.native.clone(), identity));
+    }
+    let ours = ours.into_iter().map(|native| Section::plain(Arc::new(native))).collect();
+    let response = respond(served, format, negotiate::encoding(headers), ours, theirs).await;
+    served.own.served(route, response.status().as_u16(), began.elapsed());
+    response
+}
+
+async fn one(served: &Served, headers: &HeaderMap, route: &'static str, name: &str, format: Format) -> Response {
+    let began = Instant::now();
+    let Some(monitored) = served.targets.iter().find(|monitored| monitored.target.name() == name) else {
+        served.own.served(route, 404, began.elapsed());
+        return (StatusCode::NOT_FOUND, "there is no target of this name; names are those of the configuration\n").into_response();
+    };
+    let Ok(_turn) = served.turns.acquire().await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    let reading = monitored.target.reading_within(wait(headers).saturating_sub(began.elapsed()).max(WAIT_MIN)).await;
+    let mut ours = vec![exposition::gathered(&anonymous(monitored.gather(&reading)))];
+    if let Some(snapshot) = reading.snapshot() {
+        ours.push(exposition::histograms_alone(monitored.target.config.source.name, &snapshot.histograms));
+    }
+    let ours = ours.into_iter().map(|native| Section::plain(Arc::new(native))).collect();
+    let theirs = vec![Section::plain(reading.native.clone())];
+    let response = respond(served, format, negotiate::encoding(headers), ours, theirs).await;
+    served.own.served(route, response.status().as_u16(), began.elapsed());
+    response
+}
+
+/// Without the labels that the registry puts on.
+fn anonymous(mut families: Vec<prometheus::proto::MetricFamily>) -> Vec<prometheus::proto::MetricFamily> {
+    for metric in families.iter_mut().flat_map(|family| family.mut_metric()) {
+        let mut labels = metric.take_label();
+        labels.retain(|label| !matches!(label.name(), "job" | "instance"));
+        metric.set_label(labels);
+    }
+    families
+}
+
+/// A reading of each target, in the order of the configuration.
+async fn readings(served: &Served, wait: Duration) -> Vec<(Arc<Monitored>, Arc<Reading>)> {
+    let mut reading = JoinSet::new();
+    for (index, monitored) in served.targets.iter().cloned().enumerate() {
+        reading.spawn(async move {
+            let read = monitored.target.reading_within(wait).await;
+            (index, (monitored, read))
+        });
+    }
+    let mut read = Vec::with_capacity(served.targets.len());
+    while let Some(joined) = reading.join_next().await {
         match joined {
-            Ok(one) => gathered.push(one),
+            Ok(one) => read.push(one),
             Err(error) => tracing::error!("a collection failed inside Postmeter, please report it: {error}"),
         }
     }
-    // Targets in the order of the configuration, whichever answered first.
-    gathered.sort_by_key(|(index, _)| *index);
-    let mut exposition = Exposition::default();
-    let (own, families) = served.own.gather();
-    exposition.add_target(own);
-    exposition.add(families);
-    for (_, (identity, families)) in gathered {
-        exposition.add_target(&identity);
-        exposition.add(families);
+    read.sort_by_key(|(index, _)| *index);
+    read.into_iter().map(|(_, read)| read).collect()
+}
+
+/// Ours first, which is new each time; then theirs, which is written once for each reading where it is of a size to keep.
+async fn respond(served: &Served, format: Format, encoding: Encoding, ours: Vec<Section>, theirs: Vec<Section>) -> Response {
+    let taken: Vec<String> = ours.iter().flat_map(Section::names).collect();
+    let kept = served.rendered.get(format, &theirs, &taken).await;
+    let own = served.own.clone();
+    let write = move |out: &mut dyn FnMut(&mut Vec<u8>) -> bool| {
+        let mut page = Page::new(format, out);
+        if page.write(&ours, &[]).is_none() {
+            return;
+        }
+        match kept {
+            Rendered::Kept(bytes) => {
+                page.pause();
+                out(&mut bytes.to_vec());
+            }
+            Rendered::TooLarge => {
+                page.write(&theirs, &taken);
+                tell(&own, page.finish());
+            }
+        }
+    };
+    let body: Body = streamed(encoding, write);
+    let mut response = ([(header::CONTENT_TYPE, format.content_type()), (header::VARY, "Accept, Accept-Encoding")], body).into_response();
+    if let Some(name) = encoding.name() {
+        response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static(name));
     }
-    exposition.text()
+    response
 }
 
 fn wait(headers: &HeaderMap) -> Duration {

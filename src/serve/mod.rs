@@ -1,13 +1,17 @@
 //! The pull endpoint: HTTP for Prometheus and for people.
 
+mod body;
 mod metrics;
+mod negotiate;
 mod page;
+mod rendered;
 
 use crate::telemetry::{Monitored, Own};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
+use rendered::RenderedPages;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,13 +29,15 @@ pub struct Served {
     targets: Arc<[Arc<Monitored>]>,
     own: Arc<Own>,
     turns: Arc<Semaphore>,
+    rendered: RenderedPages,
 }
 
 impl Served {
     /// An endpoint for these targets.
     #[must_use]
     pub fn new(targets: Arc<[Arc<Monitored>]>, own: Arc<Own>) -> Self {
-        Self { targets, own, turns: Arc::new(Semaphore::new(SCRAPES_CONCURRENT_MAX)) }
+        let rendered = RenderedPages::new(own.clone());
+        Self { targets, own, turns: Arc::new(Semaphore::new(SCRAPES_CONCURRENT_MAX)), rendered }
     }
 
     /// Answers until `stop` says so, and then finishes what is in flight.
@@ -58,6 +64,8 @@ impl Served {
         Router::new()
             .route("/", get(page::index))
             .route("/metrics", get(metrics::metrics))
+            .route("/metrics.json", get(metrics::json))
+            .route("/probe", get(metrics::probe))
             .route("/-/healthy", get(|| async { "healthy\n" }))
             .route("/-/ready", get(ready))
             .with_state(self)

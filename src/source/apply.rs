@@ -113,6 +113,9 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn rule<'f>(&mut self, rule: &'static Rule, read: impl Iterator<Item = &'f Families>) {
+        if rule.fallback && self.snapshot.points.iter().any(|p| p.metric == rule.metric && rule.may_give(&p.attributes)) {
+            return;
+        }
         let mut seen = HashSet::new();
         let mut found = Vec::new();
         for families in read {
@@ -229,11 +232,12 @@ impl Walk<'_> {
 
     /// The largest of a detail, and the rest of the total as one more: so that the sum stays what it was.
     fn detail<'f>(&mut self, rule: &'static Rule, label: &str, detail: &Detail, read: impl Iterator<Item = &'f Families>) {
+        let mut seen = HashSet::new();
         let mut values: Vec<(&str, f64)> = read
             .flat_map(Families::iter)
             .filter(|family| rule.families.contains(&family.name()))
             .flat_map(|family| family.samples())
-            .filter(|sample| rule.takes(sample))
+            .filter(|sample| rule.takes(sample) && seen.insert(series_hash(*sample)))
             .filter_map(|sample| Some((sample.label(label)?, sample.number()?)))
             .filter(|(_, n)| (0.0..=GAUGE_MAX).contains(n))
             .collect();
@@ -374,3 +378,6 @@ fn counters_since(read: &[(&'static Part, Families)], family: &str) -> Option<Sy
     let since = Duration::try_from_secs_f64(seconds).ok().filter(|d| !d.is_zero())?;
     SystemTime::UNIX_EPOCH.checked_add(since)
 }
+
+#[cfg(test)]
+mod tests;

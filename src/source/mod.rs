@@ -161,12 +161,13 @@ impl Part {
     /// Reads a saved answer, of whichever way of asking it came from.
     ///
     /// # Errors
-    /// What the last reader said.
+    /// The server's refusal, where a reader knows it as one, or else what the last reader said.
     pub fn read_any(&self, body: &[u8]) -> Result<Families, ReadError> {
         let mut error = ReadError::Empty;
         for request in self.requests {
             match request.read(body.to_vec()) {
                 Ok(families) => return Ok(families),
+                Err(refusal @ (ReadError::Api(_) | ReadError::Denied(_))) => return Err(refusal),
                 Err(e) => error = e,
             }
         }

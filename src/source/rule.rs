@@ -21,6 +21,8 @@ pub struct Rule {
     pub scale: f64,
     /// Whether a good answer without the series means 0.
     pub zero_when_absent: bool,
+    /// Whether it rests where a rule before it gave the same: for what a server says in two places.
+    pub fallback: bool,
     /// What happens to the values.
     pub step: Step,
     /// The label and attribute of a detail that a target may opt in to; without that, the rule rests.
@@ -94,6 +96,7 @@ impl Rule {
             from: &[],
             scale: 1.0,
             zero_when_absent: false,
+            fallback: false,
             step: Step::AsIs,
             detail: None,
         }
@@ -138,6 +141,13 @@ impl Rule {
     #[must_use]
     pub const fn zero_when_absent(mut self) -> Self {
         self.zero_when_absent = true;
+        self
+    }
+
+    /// Only where no rule before it gave the same.
+    #[must_use]
+    pub const fn fallback(mut self) -> Self {
+        self.fallback = true;
         self
     }
 

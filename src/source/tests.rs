@@ -1,4 +1,5 @@
 //! What holds for every mail system's table.
+#![allow(clippy::unwrap_used)]
 
 use super::*;
 use crate::model::{Attribute, Kind};
@@ -78,6 +79,26 @@ fn no_reader_panics_on_what_is_not_its_own() {
     for request in SOURCES.iter().flat_map(|source| source.parts).flat_map(|part| part.requests) {
         for body in bodies {
             let _ = request.read(body.to_vec());
+        }
+    }
+}
+
+#[test]
+fn no_reader_panics_on_a_part_of_an_answer_or_on_a_broken_one() {
+    /// Between the places that are cut or broken; prime, so that they fall everywhere.
+    const STRIDE_BYTES: usize = 53;
+    for source in SOURCES {
+        let folder = format!("{}/tests/fixtures/{}", env!("CARGO_MANIFEST_DIR"), source.name);
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let answer = std::fs::read(entry.unwrap().path()).unwrap();
+            for (end, sign) in (0..answer.len()).step_by(STRIDE_BYTES).zip(b"\"\\{}[]<\n,:\xff0-".iter().cycle()) {
+                let mut broken = answer.clone();
+                broken[end] = *sign;
+                for request in source.parts.iter().flat_map(|part| part.requests) {
+                    let _ = request.read(answer[..end].to_vec());
+                    let _ = request.read(broken.clone());
+                }
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::poll::{Reading, Target};
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use prometheus::proto::MetricFamily;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A target that is collected.
 #[derive(Debug)]
@@ -37,10 +37,9 @@ impl Monitored {
         self.identity.with_version(latest.as_deref())
     }
 
-    /// A reading for the pull, and the identity that it comes under.
-    pub async fn gather(&self, wait: Duration) -> (Identity, Vec<MetricFamily>) {
-        let reading = self.target.reading_within(wait).await;
-        (self.identity(&reading), self.pipeline.gather(reading.points(Instant::now())))
+    /// A reading as `opentelemetry-prometheus` gathers it, for the pull.
+    pub fn gather(&self, reading: &Reading) -> Vec<MetricFamily> {
+        self.pipeline.gather(reading.points(Instant::now()))
     }
 
     /// A reading as the SDK collects it, for the push.

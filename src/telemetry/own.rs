@@ -33,6 +33,7 @@ pub struct Own {
     exported: Counter<u64>,
     export_duration: Histogram<f64>,
     request_duration: Histogram<f64>,
+    not_as_said: Counter<u64>,
 }
 
 /// Why its own telemetry cannot be set up.
@@ -119,8 +120,13 @@ impl Own {
             .with_unit("s")
             .with_boundaries(SECONDS.to_vec())
             .with_description("How long answering a pull took, waiting for mail servers included.");
-        let (exported, export_duration, request_duration) = (exported.build(), export_duration.build(), request_duration.build());
-        Ok(Self { identity, registry, meters, traces, logs, exported, export_duration, request_duration })
+        let not_as_said = meter
+            .u64_counter("postmeter.relay.changes")
+            .with_unit("{change}")
+            .with_description("What of mail servers' own words could not be pulled as it was said, by what was done.");
+        let (exported, export_duration) = (exported.build(), export_duration.build());
+        let (request_duration, not_as_said) = (request_duration.build(), not_as_said.build());
+        Ok(Self { identity, registry, meters, traces, logs, exported, export_duration, request_duration, not_as_said })
     }
 
     /// A request with points was sent, or was not taken.
@@ -134,6 +140,13 @@ impl Own {
     pub fn served(&self, route: &'static str, status: u16, took: Duration) {
         let attributes = [KeyValue::new("http.route", route), KeyValue::new("http.response.status_code", i64::from(status))];
         self.request_duration.record(took.as_secs_f64(), &attributes);
+    }
+
+    /// Something of what a mail server said could not be pulled as it was said.
+    pub fn changed(&self, change: &'static str, n: u64) {
+        if n > 0 {
+            self.not_as_said.add(n, &[KeyValue::new("postmeter.change", change)]);
+        }
     }
 
     /// Its metrics for the pull, and who they are of.

@@ -184,29 +184,3 @@ fn every_part_refuses_what_is_no_answer_of_it() {
     let records = "{\"data\":{},\"metadata\":{\"result\":1}}";
     assert!(SOURCE.required().requests[0].read(records.as_bytes().to_vec()).is_err(), "no records is not 0 records");
 }
-
-/// Answers of a real server's shape, where they are at hand.
-#[test]
-fn captures() {
-    let Some(captures) = std::env::var_os("POSTMETER_CAPTURES") else { return };
-    let read = |name: &str| std::fs::read_to_string(std::path::Path::new(&captures).join("cpanel").join(name)).unwrap();
-    let stats = [families("emailtrack_user_stats", &read("02-emailtrack_user_stats.realistic.json"))];
-    let snapshot = apply(&SOURCE, &stats, &mut Memory::default(), &context(0, Some(0), false));
-    assert_eq!(
-        lines(&snapshot)[..4],
-        [
-            "mail.delivery.attempts delivered 631",
-            "mail.delivery.attempts deferred 311",
-            "mail.delivery.attempts failed 90",
-            "mail.received.messages authenticated 192",
-        ]
-    );
-    for (part, name) in [
-        ("emailtrack_user_stats", "01-emailtrack_user_stats.docs.json"),
-        ("emailtrack_stats", "05-emailtrack_stats.docs.json"),
-        ("fetch_mail_queue", "08-fetch_mail_queue.json"),
-        ("servicestatus", "09-servicestatus.json"),
-    ] {
-        assert!(families(part, &read(name)).1.series() > 0, "{name}");
-    }
-}

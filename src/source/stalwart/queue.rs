@@ -62,3 +62,64 @@ fn families(total: u64, oldest: Option<f64>) -> Result<Families, ReadError> {
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What it reads, family by family, or what it says.
+    #[track_caller]
+    fn says(read: fn(String) -> Result<Families, ReadError>, cases: &[(&str, Result<&[f64], ReadError>)]) {
+        for (body, expected) in cases {
+            let numbers = |families: Families| families.iter().flat_map(|f| f.samples()).filter_map(|s| s.number()).collect::<Vec<_>>();
+            assert_eq!(read((*body).to_owned()).map(numbers), expected.clone().map(<[f64]>::to_vec), "{body}");
+        }
+    }
+
+    fn malformed(why: &str) -> ReadError {
+        ReadError::Malformed(why.into())
+    }
+
+    #[test]
+    fn the_management_api_of_0_15() {
+        let older = "{\"id\":340282366920938463463374607431768211455,\"created\":\"1970-01-01T00:01:40Z\"}";
+        says(
+            read_management,
+            &[
+                (r#"{"data":{"items":[],"total":0,"status":true}}"#, Ok(&[0.0])),
+                (r#"{"data":{"items":[18446744073709551615],"total":2,"status":true}}"#, Ok(&[2.0])),
+                (r#"{"data":{"items":[341706292515049750],"total":2,"status":false}}"#, Ok(&[2.0])),
+                (&format!("{{\"data\":{{\"items\":[{older}],\"total\":7}}}}"), Ok(&[7.0, 100.0])),
+                (r#"{"data":{"items":[{"id":1,"created":"yesterday"}],"total":7}}"#, Ok(&[7.0])),
+                (r#"{"error":"forbidden","details":"no right"}"#, Err(ReadError::Denied("forbidden no right".into()))),
+                (r#"{"error":"unauthorized"}"#, Err(ReadError::Denied("unauthorized".into()))),
+                (r#"{"error":"unsupported","details":"Enterprise"}"#, Err(ReadError::Api("unsupported Enterprise".into()))),
+                (r#"{"data":true}"#, Err(malformed("it has no total"))),
+                (r#"{"data":{"total":-1}}"#, Err(malformed("it has no total"))),
+                (r#"{"data":{"total":"2"}}"#, Err(malformed("it has no total"))),
+                (r#"{"methodResponses":[]}"#, Err(malformed("it has neither data nor error"))),
+                ("[]", Err(malformed("it has neither data nor error"))),
+            ],
+        );
+        assert!(matches!(read_management("{\"data\":{\"total\":2".into()), Err(ReadError::Malformed(_))), "cut off");
+    }
+
+    #[test]
+    fn jmap_of_0_16() {
+        says(
+            read_jmap,
+            &[
+                (r#"{"methodResponses":[["x:QueuedMessage/query",{"ids":["a"],"total":3},"q"]]}"#, Ok(&[3.0])),
+                (
+                    r#"{"methodResponses":[["error",{"type":"forbidden","description":"no right"},"q"]]}"#,
+                    Err(ReadError::Denied("forbidden no right".into())),
+                ),
+                (r#"{"methodResponses":[["error",{"type":"unknownMethod"},"q"]]}"#, Err(ReadError::Api("unknownMethod".into()))),
+                (r#"{"methodResponses":[["error"]]}"#, Err(ReadError::Api(String::new()))),
+                (r#"{"methodResponses":[["x:QueuedMessage/query",{"ids":[]},"q"]]}"#, Err(malformed("it has no total"))),
+                (r#"{"methodResponses":[]}"#, Err(malformed("it has no method response"))),
+                (r#"{"data":{"total":2}}"#, Err(malformed("it has no method response"))),
+            ],
+        );
+    }
+}

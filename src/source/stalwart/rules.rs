@@ -25,7 +25,8 @@ pub(super) const MISNAMED: &[&str] =
     &["spf_temp_error", "spf_perm_error", "spf_pass", "imap_my_rights", "auth_warning", "delivery_connect"];
 
 pub(super) static QUEUE: &[Rule] = &[
-    gauge(&["stalwart_queue_messages"], &QUEUE_DEPTH, &[(&QUEUE_STATE, "queued")]),
+    // The Enterprise edition says it as `queue_count` too.
+    gauge(&["stalwart_queue_messages"], &QUEUE_DEPTH, &[(&QUEUE_STATE, "queued")]).fallback(),
     Rule::new(&["stalwart_queue_oldest_time_seconds"], &QUEUE_OLDEST_AGE).with(&[(&QUEUE_STATE, "queued")]).step(Step::Age),
 ];
 

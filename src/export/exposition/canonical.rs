@@ -1,0 +1,142 @@
+//! Our own words as families: what the SDK's registry gathers, the histograms that it cannot have, and `target_info`.
+
+use crate::model::{Attributes, Choice, Families, FamiliesBuilder, FamilyType, Histogram, Kind, Metric, Native, vocabulary};
+use crate::telemetry::Identity;
+use prometheus::proto::{Metric as Gathered, MetricFamily, MetricType};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+fn build(fill: impl FnOnce(&mut FamiliesBuilder<'_>)) -> Native {
+    let built: Result<Families, Infallible> = Families::read(String::new(), |out| {
+        fill(out);
+        Ok(())
+    });
+    match built {
+        Ok(families) => Native::choose(vec![families], "", usize::MAX, |_| Some(Choice::default())),
+        Err(never) => match never {},
+    }
+}
+
+fn begin(out: &mut FamiliesBuilder<'_>, name: &str, help: &str, kind: FamilyType) {
+    let (name, help) = (out.own(name), out.own(help));
+    out.family(name, help, kind);
+}
+
+fn label(out: &mut FamiliesBuilder<'_>, name: &str, value: &str) {
+    let (name, value) = (out.own(name), out.own(value));
+    out.label(name, value);
+}
+
+/// What a registry gathered.
+#[must_use]
+pub fn gathered(families: &[MetricFamily]) -> Native {
+    build(|out| {
+        for family in families {
+            let kind = match family.get_field_type() {
+                MetricType::COUNTER => FamilyType::Counter,
+                MetricType::GAUGE => FamilyType::Gauge,
+                MetricType::HISTOGRAM => FamilyType::Histogram,
+                MetricType::SUMMARY | MetricType::UNTYPED => continue,
+            };
+            begin(out, family.name(), family.help(), kind);
+            for metric in family.get_metric() {
+                let mut labels: Vec<(&str, &str)> = metric.get_label().iter().map(|l| (l.name(), l.value())).collect();
+                // A registry appends job and instance in any order.
+                labels.sort_unstable();
+                for (name, value) in labels {
+                    label(out, name, value);
+                }
+                match kind {
+                    FamilyType::Counter => out.number(metric.get_counter().get_value()),
+                    FamilyType::Histogram => out.histogram(histogram(metric)),
+                    _ => out.number(metric.get_gauge().get_value()),
+                }
+            }
+        }
+    })
+}
+
+fn histogram(metric: &Gathered) -> Histogram {
+    let gathered = metric.get_histogram();
+    let finite = || gathered.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite());
+    Histogram {
+        bounds: finite().map(|bucket| bucket.upper_bound()).collect(),
+        cumulative: finite().map(|bucket| bucket.cumulative_count()).collect(),
+        sum: Some(gathered.get_sample_sum()),
+        count: gathered.get_sample_count(),
+    }
+}
+
+/// The distributions of a reading, which the SDK has no instrument for.
+#[must_use]
+pub fn histograms(system: &str, identity: &Identity, histograms: &[(&'static Metric, Attributes, Histogram)]) -> Native {
+    labelled(system, &[("instance", identity.instance()), ("job", identity.job())], histograms)
+}
+
+/// The same without `job` and `instance`.
+#[must_use]
+pub fn histograms_alone(system: &str, histograms: &[(&'static Metric, Attributes, Histogram)]) -> Native {
+    labelled(system, &[], histograms)
+}
+
+fn labelled(system: &str, extra: &[(&str, &str)], histograms: &[(&'static Metric, Attributes, Histogram)]) -> Native {
+    let mut sorted: Vec<_> = histograms.iter().collect();
+    sorted.sort_by_key(|(metric, ..)| metric.name);
+    build(|out| {
+        for of_metric in sorted.chunk_by(|a, b| a.0 == b.0) {
+            let metric = of_metric[0].0;
+            begin(out, &translated(metric), metric.help, FamilyType::Histogram);
+            for (_, attributes, histogram) in of_metric {
+                let mut labels: BTreeMap<String, &str> = attributes.iter().map(|(a, value)| (underscored(a.key), value.as_ref())).collect();
+                labels.insert(underscored(vocabulary::SYSTEM_NAME.key), system);
+                labels.extend(extra.iter().map(|(name, value)| ((*name).to_owned(), *value)));
+                for (name, value) in labels {
+                    label(out, &name, value);
+                }
+                out.histogram(histogram.clone());
+            }
+        }
+    })
+}
+
+/// The `target_info` of targets.
+#[must_use]
+pub fn target_info<'a>(identities: impl IntoIterator<Item = &'a Identity>) -> Native {
+    build(|out| {
+        begin(out, "target_info", "Attributes of the target's resource.", FamilyType::Gauge);
+        for identity in identities {
+            let mut labels: BTreeMap<String, String> = BTreeMap::new();
+            for (name, value) in identity.info() {
+                // Two keys that become one label: both values, as the compatibility specification has it.
+                labels.entry(name).and_modify(|v| *v = format!("{v};{value}")).or_insert_with(|| value.to_owned());
+            }
+            labels.insert("job".into(), identity.job().to_owned());
+            labels.insert("instance".into(), identity.instance().to_owned());
+            for (name, value) in labels {
+                label(out, &name, &value);
+            }
+            out.number(1.0);
+        }
+    })
+}
+
+/// A canonical name in Prometheus' words, by the compatibility specification. `opentelemetry-prometheus` does the same for
+/// what the SDK collects; a test compares the two.
+#[must_use]
+pub fn translated(metric: &Metric) -> String {
+    let mut name = underscored(metric.name);
+    match metric.unit {
+        "s" => name += "_seconds",
+        "By" => name += "_bytes",
+        "1" if metric.kind == Kind::Gauge => name += "_ratio",
+        _ => {}
+    }
+    if metric.kind == Kind::Counter {
+        name += "_total";
+    }
+    name
+}
+
+fn underscored(key: &str) -> String {
+    key.replace('.', "_")
+}

@@ -1,0 +1,207 @@
+//! What a scraper reads: the families of all targets, merged by name so that each has its TYPE once, in one of three formats.
+//!
+//! # One writer for our words and theirs
+//!
+//! What the SDK's registry gathers becomes [`Native`] too, with `job` and `instance` as labels; the families of mail servers
+//! get those two while they are written. So every format is written once, and a page of a million series needs no copy of
+//! them.
+
+mod canonical;
+mod json;
+mod text;
+
+pub use canonical::{gathered, histograms, histograms_alone, target_info, translated};
+
+use crate::model::{FamilyType, Native, NativeFamily};
+use crate::telemetry::Identity;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How a page is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// Prometheus text 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.0.
+    OpenMetrics,
+    /// JSON in the shape of KumoMTA's `/metrics.json`.
+    Json,
+}
+
+impl Format {
+    /// The media type of a page.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Json => "application/json",
+        }
+    }
+}
+
+/// Families and who they are of.
+#[derive(Clone, Debug)]
+pub struct Section {
+    native: Arc<Native>,
+    /// `job` and `instance`, for families that do not say them.
+    identity: Option<(String, String)>,
+}
+
+impl Section {
+    /// Families that say themselves who they are of, or need not.
+    #[must_use]
+    pub fn plain(native: Arc<Native>) -> Self {
+        Self { native, identity: None }
+    }
+
+    /// Families of a mail server.
+    #[must_use]
+    pub fn of(native: Arc<Native>, identity: &Identity) -> Self {
+        Self { native, identity: Some((identity.job().to_owned(), identity.instance().to_owned())) }
+    }
+
+    /// How many series there are.
+    #[must_use]
+    pub fn series(&self) -> u64 {
+        self.native.kept
+    }
+
+    /// The names of its families.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        self.native.families().map(|family| family.name().into_owned())
+    }
+
+    /// Whether these are the very same families of the very same target.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.native, &other.native) && self.identity == other.identity
+    }
+}
+
+/// What could not be said as it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Families that were left out, because another target says another type, or their name is none.
+    pub families_dropped: u64,
+    /// Labels `job` and `instance` of mail servers that became `exported_job` and `exported_instance`.
+    pub labels_renamed: u64,
+}
+
+/// A page that is written piece by piece: pieces go out while the rest is written.
+pub struct Page<'a> {
+    format: Format,
+    buffer: Vec<u8>,
+    /// Takes what is in the buffer; false when nobody wants more.
+    out: &'a mut dyn FnMut(&mut Vec<u8>) -> bool,
+    told: Told,
+    first: bool,
+}
+
+/// Bytes that are collected before they go out.
+const PIECE_BYTES: usize = 128 * 1024;
+
+impl<'a> Page<'a> {
+    /// A page that goes to `out`.
+    pub fn new(format: Format, out: &'a mut dyn FnMut(&mut Vec<u8>) -> bool) -> Self {
+        let mut page = Self::resume(format, out);
+        page.first = true;
+        if format == Format::Json {
+            page.buffer.push(b'{');
+        }
+        page
+    }
+
+    /// The rest of a page that has families already.
+    pub fn resume(format: Format, out: &'a mut dyn FnMut(&mut Vec<u8>) -> bool) -> Self {
+        Self { format, buffer: Vec::with_capacity(PIECE_BYTES + 4096), out, told: Told::default(), first: false }
+    }
+
+    /// Writes sections, families by name; not those in `taken`, which an earlier call has written.
+    pub fn write(&mut self, sections: &[Section], taken: &[String]) -> Option<()> {
+        let mut families: BTreeMap<Cow<'_, str>, Vec<(&Section, NativeFamily<'_>)>> = BTreeMap::new();
+        for section in sections {
+            for family in section.native.families() {
+                families.entry(family.name()).or_default().push((section, family));
+            }
+        }
+        for (name, mut of_targets) in families {
+            let kind = of_targets[0].1.kind();
+            let all = of_targets.len();
+            of_targets.retain(|(_, family)| family.kind() == kind);
+            self.told.families_dropped += (all - of_targets.len()) as u64;
+            if !is_name(&name) || taken.iter().any(|t| *t == *name) {
+                self.told.families_dropped += of_targets.len() as u64;
+                continue;
+            }
+            match self.format {
+                Format::Json => self.json(&name, kind, &of_targets)?,
+                Format::Text | Format::OpenMetrics => self.text(&name, kind, &of_targets)?,
+            }
+            self.first = false;
+        }
+        Some(())
+    }
+
+    /// Writes the end.
+    pub fn finish(mut self) -> Told {
+        match self.format {
+            Format::Text => {}
+            Format::OpenMetrics => self.buffer.extend_from_slice(b"# EOF\n"),
+            Format::Json => self.buffer.extend_from_slice(b"}\n"),
+        }
+        (self.out)(&mut self.buffer);
+        self.told
+    }
+
+    /// Ends a part of a page that is joined with others.
+    pub fn pause(mut self) -> Told {
+        (self.out)(&mut self.buffer);
+        self.told
+    }
+
+    fn piece(&mut self) -> Option<()> {
+        if self.buffer.len() < PIECE_BYTES {
+            return Some(());
+        }
+        let wanted = (self.out)(&mut self.buffer);
+        self.buffer.clear();
+        wanted.then_some(())
+    }
+}
+
+/// A whole page as text: for what is printed, and for tests.
+#[must_use]
+pub fn page(format: Format, sections: &[Section]) -> String {
+    let mut bytes = Vec::new();
+    let mut out = |piece: &mut Vec<u8>| {
+        bytes.append(piece);
+        true
+    };
+    let mut page = Page::new(format, &mut out);
+    let _ = page.write(sections, &[]);
+    page.finish();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A metric name that every Prometheus reads.
+fn is_name(name: &str) -> bool {
+    let first = |b: u8| b.is_ascii_alphabetic() || b == b'_' || b == b':';
+    name.bytes().next().is_some_and(first) && name.bytes().all(|b| first(b) || b.is_ascii_digit())
+}
+
+/// The word for a type.
+fn type_word(format: Format, kind: FamilyType) -> &'static str {
+    match kind {
+        FamilyType::Counter => "counter",
+        FamilyType::Gauge => "gauge",
+        FamilyType::Histogram => "histogram",
+        FamilyType::Summary => "summary",
+        FamilyType::Unknown if format == Format::Text => "untyped",
+        FamilyType::Unknown => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! Pages, byte for byte.
+
+use super::*;
+use crate::format::prometheus;
+use crate::model::{Choice, Families};
+
+fn native(page: &str) -> Arc<Native> {
+    let families = prometheus::read(page.to_owned()).unwrap();
+    Arc::new(Native::choose(vec![families], "", usize::MAX, |_| Some(Choice::default())))
+}
+
+fn of(page: &str, job: &str, instance: &str) -> Section {
+    Section::of(native(page), &Identity::new(job, instance))
+}
+
+#[track_caller]
+fn writes(format: Format, sections: &[Section], expected: &str) {
+    assert_eq!(page(format, sections), expected);
+}
+
+#[test]
+fn families_of_two_targets_are_one_family() {
+    let sections = [
+        of("# HELP a Of one.\n# TYPE a gauge\na{l=\"1\"} 1\n", "x", "one"),
+        of("# TYPE a gauge\na{l=\"2\"} 2.5\n# TYPE b counter\nb 3\n", "x", "two"),
+    ];
+    writes(
+        Format::Text,
+        &sections,
+        "# HELP a Of one.\n# TYPE a gauge\na{l=\"1\",instance=\"one\",job=\"x\"} 1\na{l=\"2\",instance=\"two\",job=\"x\"} 2.5\n\
+         # TYPE b counter\nb{instance=\"two\",job=\"x\"} 3\n",
+    );
+}
+
+#[test]
+fn a_family_of_another_type_is_left_out_and_counted() {
+    let sections = [of("# TYPE a gauge\na 1\n", "x", "one"), of("# TYPE a counter\na 2\n", "y", "two")];
+    let mut bytes = Vec::new();
+    let mut out = |piece: &mut Vec<u8>| {
+        bytes.append(piece);
+        true
+    };
+    let mut page = Page::new(Format::Text, &mut out);
+    page.write(&sections, &[]);
+    assert_eq!(page.finish(), Told { families_dropped: 1, labels_renamed: 0 });
+    assert_eq!(String::from_utf8(bytes).unwrap(), "# TYPE a gauge\na{instance=\"one\",job=\"x\"} 1\n");
+}
+
+#[test]
+fn a_mail_server_has_labels_of_the_same_names() {
+    let section = of("a{job=\"theirs\",instance=\"i\"} 1\n", "x", "one");
+    let expected = "# TYPE a untyped\na{exported_job=\"theirs\",exported_instance=\"i\",instance=\"one\",job=\"x\"} 1\n";
+    writes(Format::Text, std::slice::from_ref(&section), expected);
+    writes(Format::Text, &[Section::plain(native("a{job=\"theirs\"} 1\n"))], "# TYPE a untyped\na{job=\"theirs\"} 1\n");
+}
+
+#[test]
+fn numbers_and_escapes() {
+    let page = "a{l=\"q\\\" b\\\\ n\\n e\u{e9}\"} -1e-7\nb +Inf\nc NaN\nd 1e300\ne 123456789012\nf 0.1\n";
+    writes(
+        Format::Text,
+        &[Section::plain(native(page))],
+        "# TYPE a untyped\na{l=\"q\\\" b\\\\ n\\n e\u{e9}\"} -1e-7\n# TYPE b untyped\nb +Inf\n# TYPE c untyped\nc NaN\n\
+         # TYPE d untyped\nd 1e+300\n# TYPE e untyped\ne 123456789012\n# TYPE f untyped\nf 0.1\n",
+    );
+}
+
+const HISTOGRAM: &str = "# HELP h Of a \"thing\".\n# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"2.5\"} 3\nh_bucket{le=\"+Inf\"} 4\nh_sum 7.5\nh_count 4\n";
+
+#[test]
+fn a_histogram_in_text_is_as_it_was() {
+    writes(Format::Text, &[Section::plain(native(HISTOGRAM))], HISTOGRAM);
+}
+
+#[test]
+fn openmetrics_has_its_own_counters_bounds_quotes_and_end() {
+    writes(
+        Format::OpenMetrics,
+        &[Section::plain(native(&format!("# TYPE c counter\nc 1\n# TYPE d_total counter\nd_total 2\n{HISTOGRAM}")))],
+        "# TYPE c unknown\nc 1\n# TYPE d counter\nd_total 2\n# HELP h Of a \\\"thing\\\".\n# TYPE h histogram\nh_bucket{le=\"1.0\"} 2\n\
+         h_bucket{le=\"2.5\"} 3\nh_bucket{le=\"+Inf\"} 4\nh_sum 7.5\nh_count 4\n# EOF\n",
+    );
+}
+
+#[test]
+fn json_has_the_three_shapes() {
+    let page = "# HELP a With \"quotes\".\n# TYPE a gauge\na 1\n# TYPE b counter\nb{l=\"x\"} 2\nb{l=\"y\\\"\"} 3\n# TYPE c gauge\nc{l=\"x\",m=\"y\"} 4\n";
+    writes(
+        Format::Json,
+        &[Section::plain(native(page))],
+        "{\"a\":{\"help\":\"With \\\"quotes\\\".\",\"type\":\"gauge\",\"value\":1},\n\"b\":{\"type\":\"counter\",\"value\":{\"l\":{\"x\":2,\"y\\\"\":3}}},\n\
+         \"c\":{\"type\":\"gauge\",\"value\":[{\"l\":\"x\",\"m\":\"y\",\"@\":4}]}}\n",
+    );
+    let both = page_of_two();
+    assert!(serde_json::from_str::<serde_json::Value>(&both).is_ok(), "{both}");
+    assert!(both.contains("{\"job\":\"x\",\"instance\":\"one\",\"@\":1}"), "{both}");
+}
+
+fn page_of_two() -> String {
+    page(Format::Json, &[of("a 1\n", "x", "one"), of(HISTOGRAM, "x", "two")])
+}
+
+#[test]
+fn a_name_that_is_none_does_not_break_the_page() {
+    let families = Families::read(String::new(), |out| {
+        for name in ["a\nb 1", "c"] {
+            let (name, label, value) = (out.own(name), out.own("l-l"), out.own("v"));
+            out.family(name, Default::default(), FamilyType::Gauge);
+            out.label(label, value);
+            out.number(2.0);
+        }
+        Ok::<_, ()>(())
+    });
+    let native = Native::choose(vec![families.unwrap()], "", usize::MAX, |_| Some(Choice::default()));
+    writes(Format::Text, &[Section::plain(Arc::new(native))], "# TYPE c gauge\nc{_l_l=\"v\"} 2\n");
+}
+
+#[test]
+fn what_is_written_reads_back_the_same() {
+    let source = format!("{HISTOGRAM}# TYPE a counter\na{{l=\"\\\"\\\\\\n\",m=\"\"}} 1e-9\na{{l=\"2\",m=\"x\"}} 3\nb NaN\n");
+    let once = page(Format::Text, &[Section::plain(native(&source))]);
+    assert_eq!(page(Format::Text, &[Section::plain(native(&once))]), once);
+}
+
+#[test]
+fn our_translation_of_names_is_the_exporters() {
+    use crate::model::{Kind, Point, vocabulary};
+    for source in crate::source::SOURCES {
+        let pipeline = crate::telemetry::Pipeline::of(source, &Identity::new("x", "y")).unwrap();
+        for metric in crate::telemetry::metrics_of(source).into_iter().filter(|metric| metric.kind != Kind::Histogram) {
+            let families = pipeline.gather(vec![Point::new(metric, &[], 1.0)]);
+            let names: Vec<&str> = families.iter().map(|family| family.name()).collect();
+            assert_eq!(names, [translated(metric)], "{}", metric.name);
+        }
+    }
+    assert_eq!(translated(&vocabulary::DELIVERY_DURATION), "mail_delivery_duration_seconds");
+}

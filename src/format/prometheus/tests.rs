@@ -1,0 +1,190 @@
+//! What servers write, line by line: odd input first.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::model::{LABEL_VALUE_BYTES_MAX, SampleRef, Value};
+
+/// Each series as `type name{label=value} value`, then each repair as `!kind n`, all divided by `; `.
+fn said(text: &str) -> String {
+    let families = read(text.to_owned()).unwrap();
+    let series = families.iter().flat_map(|family| family.samples().map(move |sample| (family.kind(), family.name(), sample)));
+    let series = series.map(|(kind, name, sample)| format!("{kind:?} {name}{}", rest(sample)).to_lowercase());
+    let repairs = families.repairs().iter().map(|(repair, n)| format!("!{} {n}", repair.as_str()));
+    series.chain(repairs).collect::<Vec<_>>().join("; ")
+}
+
+fn rest(sample: SampleRef<'_>) -> String {
+    let labels: Vec<_> = sample.labels().map(|(name, value)| format!("{name}={value}")).collect();
+    let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+    match sample.value() {
+        Value::Number(n) => format!("{labels} {n}"),
+        Value::Histogram(h) => format!("{labels} {:?} {:?} of {} sum {:?}", h.bounds, h.cumulative, h.count, h.sum),
+    }
+}
+
+#[track_caller]
+fn reads(cases: &[(&str, &str)]) {
+    for (text, expected) in cases {
+        assert_eq!(said(text), *expected, "{text:?}");
+    }
+}
+
+#[test]
+fn label_values_that_nobody_escaped() {
+    reads(&[
+        ("x{q=\"say \"hi\" now\"} 1", "unknown x{q=say \"hi\" now} 1; !unescaped 1"),
+        ("x{q=\"say \"hi\"\"} 1", "unknown x{q=say \"hi\"} 1; !unescaped 1"),
+        ("x{q=\"\"hi\" there\",r=\"s\"} 1", "unknown x{q=\"hi\" there,r=s} 1; !unescaped 1"),
+        (r#"x{q="back\slash"} 1"#, "unknown x{q=back\\slash} 1; !unescaped 1"),
+        (r#"x{q="ends in \"} 1"#, "unknown x{q=ends in \\} 1; !unescaped 1"),
+        (r#"x{q="ends in \",r="s"} 1"#, "unknown x{q=ends in \\,r=s} 1; !unescaped 1"),
+        // It cannot be told what was meant, so it is left out.
+        ("y 1\nx{q=\"a\",\"b\"} 1", "unknown y 1; !unreadable 1"),
+        ("y 1\nx{q=\"a\",\"b=\"c\"} 1", "unknown y 1; !unreadable 1"),
+        ("y 1\nx{q=\"a\"} b\"} 1", "unknown y 1; !unreadable 1"),
+    ]);
+}
+
+#[test]
+fn label_values_that_are_sound() {
+    reads(&[
+        (r#"x{q="say \"hi\""} 1"#, "unknown x{q=say \"hi\"} 1"),
+        (r#"x{q="a\\b"} 1"#, "unknown x{q=a\\b} 1"),
+        (r#"x{q="a\\"} 1"#, "unknown x{q=a\\} 1"),
+        (r#"x{q="a\\",r="s"} 1"#, "unknown x{q=a\\,r=s} 1"),
+        (r#"x{q="a\nb"} 1"#, "unknown x{q=a\nb} 1"),
+        (r#"x{q="\"",r="\","} 1"#, "unknown x{q=\",r=\",} 1"),
+        ("x{q=\"a,b={c}\"} 1", "unknown x{q=a,b={c}} 1"),
+        ("x{q=\"\"} 1", "unknown x{q=} 1"),
+        ("x{q=\"é→\"} 1", "unknown x{q=é→} 1"),
+        ("x{} 1", "unknown x 1"),
+    ]);
+}
+
+#[test]
+fn spaces_and_line_ends() {
+    reads(&[
+        ("x{a=\"1\", b=\"2\" , c = \"3\",} 1", "unknown x{a=1,b=2,c=3} 1"),
+        ("x {a=\"1\"}1", "unknown x{a=1} 1"),
+        ("x\t1", "unknown x 1"),
+        ("  x   1  ", "unknown x 1"),
+        ("x 1\r\ny 2\r\n", "unknown x 1; unknown y 2"),
+        ("\n\n# TYPE x gauge\n\nx 1\n\n", "gauge x 1"),
+        ("x 1\ny 2", "unknown x 1; unknown y 2"),
+        ("#TYPE x gauge\nx 1", "gauge x 1"),
+        ("#  TYPE   x   gauge  \nx 1", "gauge x 1"),
+    ]);
+}
+
+#[test]
+fn values_timestamps_and_exemplars() {
+    reads(&[
+        ("x +Inf\nx{a=\"1\"} -Inf\nx{a=\"2\"} NaN", "unknown x inf; unknown x{a=1} -inf; unknown x{a=2} nan"),
+        ("x 1.5e3", "unknown x 1500"),
+        ("x 18446744073709551615", "unknown x 18446744073709552000"),
+        ("x 1 1700000000000", "unknown x 1"),
+        ("x 1 1700000000.123", "unknown x 1"),
+        ("x 1 # {trace_id=\"a b\"} 0.5 1700000000.1", "unknown x 1"),
+        ("x 1 1700000000 # {trace_id=\"a\"} 0.5", "unknown x 1"),
+        ("y 1\nx 1 yesterday", "unknown y 1; !unreadable 1"),
+        ("y 1\nx one", "unknown y 1; !unreadable 1"),
+        ("y 1\nx", "unknown y 1; !unreadable 1"),
+        ("y 1\nx{a=\"1\"}", "unknown y 1; !unreadable 1"),
+        ("y 1\nx{a=\"1\" 1", "unknown y 1; !unreadable 1"),
+        ("y 1\nx{a=1} 1", "unknown y 1; !unreadable 1"),
+        ("y 1\nx{a} 1", "unknown y 1; !unreadable 1"),
+        ("y 1\nx{=\"1\"} 1", "unknown y 1; !unreadable 1"),
+        ("y 1\nx{a b=\"1\"} 1", "unknown y 1; !unreadable 1"),
+        ("y 1\n9x 1\nx-y 1\n{a=\"1\"} 1", "unknown y 1; !unreadable 3"),
+    ]);
+}
+
+#[test]
+fn types_and_families() {
+    reads(&[
+        ("# TYPE x counter\n# TYPE x counter\nx 1", "counter x 1"),
+        ("# TYPE x counter\nx 1\n# TYPE x counter\nx{a=\"1\"} 2", "counter x 1; counter x{a=1} 2"),
+        ("x 1\n# TYPE x gauge", "gauge x 1"),
+        ("# TYPE y counter\nx 1", "unknown x 1"),
+        ("# TYPE x flower\nx 1", "unknown x 1"),
+        ("# TYPE x untyped\nx 1", "unknown x 1"),
+        ("# TYPE x\nx 1", "unknown x 1"),
+        ("# TYPE\n#\n# \n# a comment\nx 1", "unknown x 1"),
+        ("# HELP x With \\\\ and \\n.\n# TYPE x gauge\nx 1", "gauge x 1"),
+        ("# TYPE x summary\nx{quantile=\"0.5\"} 1\nx_sum 3\nx_count 2", "summary x{quantile=0.5} 1; unknown x_sum 3; unknown x_count 2"),
+        ("# TYPE x counter\n# TYPE y gauge\ny 1", "gauge y 1"),
+        ("# TYPE x_total gauge\nx_total 3", "gauge x_total 3"),
+    ]);
+}
+
+#[test]
+fn what_openmetrics_has_besides() {
+    reads(&[
+        ("# TYPE x counter\n# UNIT x bytes\nx_total 3\nx_created 1700000000\n# EOF\n", "counter x 3"),
+        ("# TYPE x counter\nx_total{a=\"1\"} 3 # {b=\"2\"} 1\nx_total{a=\"2\"} 4", "counter x{a=1} 3; counter x{a=2} 4"),
+        ("# TYPE x gauge\nx 3\nx_created 5", "gauge x 3; unknown x_created 5"),
+        ("x 3\nx_created 5", "unknown x 3; unknown x_created 5"),
+        ("# TYPE x counter\nx_total 3\n# TYPE x_created gauge\nx_created 5", "counter x 3; gauge x_created 5"),
+        ("# TYPE x info\nx_info{v=\"1\"} 1", "unknown x_info{v=1} 1"),
+    ]);
+}
+
+#[test]
+fn histograms() {
+    const H: &str = "# TYPE h histogram\n";
+    let reads =
+        |cases: &[(&str, &str)]| cases.iter().for_each(|(text, expected)| assert_eq!(said(&format!("{H}{text}")), *expected, "{text:?}"));
+    reads(&[
+        ("h_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 4\nh_count 3", "histogram h [1.0] [2] of 3 sum some(4.0)"),
+        ("h_bucket{le=\"1\"} 2\nh_bucket{le=\"inf\"} 1\nh_sum 4\nh_count 3", "histogram h [1.0] [2] of 3 sum some(4.0); !not_cumulative 1"),
+        ("h_count 0\nh_sum 0\nh_bucket{le=\"+Inf\"} 0", "histogram h [] [] of 0 sum some(0.0)"),
+        ("h_bucket{le=\"1\"} 2 # {t=\"a\"} 0.5\nh_count 3\nh_created 17", "histogram h [1.0] [2] of 3 sum none"),
+        // Label sets that take turns, and labels in any place.
+        (
+            "h_bucket{le=\"1\",k=\"a\"} 1\nh_bucket{k=\"b\",le=\"1\"} 2\nh_count{k=\"a\"} 3\nh_count{k=\"b\"} 4",
+            "histogram h{k=a} [1.0] [1] of 3 sum none; histogram h{k=b} [1.0] [2] of 4 sum none",
+        ),
+        ("h_bucket{le=\"1\"} 5\nh_count 3\nx 1", "unknown x 1; !inconsistent_histogram 1"),
+        ("h_bucket{le=\"wide\"} 5\nh_bucket 2\nh_count 3", "histogram h [] [] of 3 sum none; !unreadable 2"),
+        ("# TYPE g gauge\ng 1", "gauge g 1"),
+    ]);
+    assert_eq!(said("h_bucket{le=\"1\"} 2"), "unknown h_bucket{le=1} 2", "without a TYPE it is what it says");
+}
+
+#[test]
+fn limits() {
+    let long = "é".repeat(LABEL_VALUE_BYTES_MAX);
+    let families = read(format!("x{{q=\"{long}\"}} 1")).unwrap();
+    let value = families.iter().flat_map(|f| f.samples()).next().unwrap().label("q").unwrap();
+    assert_eq!((value.len(), families.repairs().get(Repair::LabelTooLong)), (LABEL_VALUE_BYTES_MAX, 1));
+    let labels = |n: usize| (0..n).map(|i| format!("l{i}=\"\"")).collect::<Vec<_>>().join(",");
+    assert_eq!(read(format!("x{{{}}} 1", labels(64))).unwrap().series(), 1);
+    assert_eq!(said(&format!("y 1\nx{{{}}} 1\nz{{a=\"b\"}} 2", labels(65))), "unknown y 1; unknown z{a=b} 2; !unreadable 1");
+}
+
+#[test]
+fn what_is_no_exposition() {
+    let malformed = |line: &str| Err(ReadError::Malformed(format!("no line of it is a sample; the first is `{line}`")));
+    for (text, expected) in [
+        ("", Err(ReadError::Empty)),
+        ("\n\r\n", Err(ReadError::Empty)),
+        ("# only\n# TYPE x counter\n# EOF", Err(ReadError::Empty)),
+        ("{\"a\": 1}", malformed("{\"a\": 1}")),
+        ("{\n  \"x\": {\"type\": \"gauge\", \"value\": 1}\n}", malformed("{")),
+        ("Service Unavailable", malformed("Service Unavailable")),
+    ] {
+        assert_eq!(read(text.to_owned()).map(|families| families.series()), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn no_prefix_of_a_page_panics() {
+    let page = concat!(
+        "# HELP x With \\\\ é.\n# TYPE x histogram\nx_bucket{a=\"say \"hé\" \\\",\",le=\"1\"} 2 # {t=\"é\"} 1\nx_sum 3\nx_count 2\r\n",
+        "# TYPE y counter\ny_total{b=\"back\\slash\\\\\", c=\"\\\"\"} 1e3 17\ny_created 5\n{\"x\":\"\"} z\n# EOF"
+    );
+    for end in (0..page.len()).filter(|end| page.is_char_boundary(*end)) {
+        let _ = read(page[..end].to_owned());
+        let _ = read(page[end..].to_owned());
+    }
+}

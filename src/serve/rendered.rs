@@ -1,0 +1,76 @@
+//! What mail servers said, written out, kept while it is what they said last: two scrapes of one reading render once.
+
+use crate::export::exposition::{Format, Page, Section, Told};
+use crate::telemetry::Own;
+use axum::body::Bytes;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// Series whose text is kept; about 15 MB. A larger page is written while it is sent, and not held.
+const KEPT_SERIES_MAX: u64 = 100_000;
+
+/// The last page in each format.
+#[derive(Clone, Debug)]
+pub(super) struct RenderedPages {
+    pages: Arc<Mutex<HashMap<Format, Kept>>>,
+    own: Arc<Own>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    sections: Vec<Section>,
+    bytes: Bytes,
+}
+
+/// What there is of a page.
+pub(super) enum Rendered {
+    /// All of it, to its end.
+    Kept(Bytes),
+    /// Nothing, because it is too large.
+    TooLarge,
+}
+
+impl RenderedPages {
+    pub(super) fn new(own: Arc<Own>) -> Self {
+        Self { pages: Arc::default(), own }
+    }
+
+    /// The page of these sections without the families that are `taken`.
+    pub(super) async fn get(&self, format: Format, sections: &[Section], taken: &[String]) -> Rendered {
+        if sections.iter().map(Section::series).sum::<u64>() > KEPT_SERIES_MAX {
+            // What was kept before is of a time when the page was smaller.
+            self.pages.lock().await.clear();
+            return Rendered::TooLarge;
+        }
+        // Held while it is written: whoever asks at the same time gets the same bytes.
+        let mut pages = self.pages.lock().await;
+        let same = |kept: &&Kept| kept.sections.len() == sections.len() && kept.sections.iter().zip(sections).all(|(a, b)| a.is(b));
+        if let Some(kept) = pages.get(&format).filter(same) {
+            return Rendered::Kept(kept.bytes.clone());
+        }
+        let (sections, taken) = (sections.to_vec(), taken.to_vec());
+        let own = self.own.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let mut bytes = Vec::new();
+            let mut out = |piece: &mut Vec<u8>| {
+                bytes.append(piece);
+                true
+            };
+            let mut page = Page::resume(format, &mut out);
+            page.write(&sections, &taken);
+            tell(&own, page.finish());
+            Kept { sections, bytes: bytes.into() }
+        });
+        let Ok(kept) = written.await else { return Rendered::TooLarge };
+        let bytes = kept.bytes.clone();
+        pages.insert(format, kept);
+        Rendered::Kept(bytes)
+    }
+}
+
+/// Counts what could not be said as it was.
+pub(super) fn tell(own: &Own, told: Told) {
+    own.changed("family_dropped", told.families_dropped);
+    own.changed("label_renamed", told.labels_renamed);
+}

@@ -1,0 +1,179 @@
+//! The command line: exit codes, and exactly what is said.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{FIXTURES, postmeter, stderr, stdout};
+use postmeter::model::vocabulary;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Output;
+
+const SYSTEMS: &str = "cpanel, ceymail, kumomta, stalwart, emailengine";
+const GOOD: &str = "targets: [{name: a, system: kumomta, url: 'https://a.example.com'}]\n";
+
+fn run(folder: &Path, line: &str) -> Output {
+    postmeter().current_dir(folder).args(line.split(' ')).output().unwrap()
+}
+
+/// Runs beside the fixtures; exit 1, nothing printed, and this said.
+#[track_caller]
+fn says(line: &str, said: &str) {
+    let output = run(Path::new(FIXTURES), line);
+    assert_eq!((stderr(&output).as_str(), stdout(&output).as_str(), output.status.code()), (said, "", Some(1)), "{line}");
+}
+
+/// A command line that clap refuses: exit 2, and this among what is said.
+#[track_caller]
+fn refuses(line: &str, said: &str) {
+    let output = run(Path::new(FIXTURES), line);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""), "{line}");
+    assert!(stderr(&output).contains(said), "{line}: {}", stderr(&output));
+}
+
+#[test]
+fn check_says_that_a_file_is_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let two = GOOD.replace(']', ", {name: b, system: stalwart, url: 'https://b.example.com', username: u, password: p}]");
+    for (name, content, said) in
+        [("postmeter.yaml", GOOD, "postmeter.yaml: good, 1 target\n"), ("two.yaml", &two, "two.yaml: good, 2 targets\n")]
+    {
+        std::fs::write(folder.path().join(name), content).unwrap();
+        let output = run(folder.path(), &format!("check --config {name}"));
+        assert_eq!((stdout(&output).as_str(), stderr(&output).as_str(), output.status.code()), (said, "", Some(0)));
+    }
+    let output = run(folder.path(), "check");
+    assert!(stdout(&output).starts_with("postmeter.yaml: good"), "the default: {}", stderr(&output));
+}
+
+#[test]
+fn check_says_everything_that_is_wrong() {
+    let expected = std::fs::read_to_string(format!("{FIXTURES}/config/bad/everything-at-once.txt")).unwrap();
+    assert!(expected.lines().count() > 3);
+    let expected = expected.replace("everything-at-once.yaml", "config/bad/everything-at-once.yaml");
+    says("check --config config/bad/everything-at-once.yaml", &format!("postmeter: {}\n", expected.trim_end()));
+    says("run --config config/bad/everything-at-once.yaml", &format!("postmeter: {}\n", expected.trim_end()));
+    says("check --config nope.yaml", "postmeter: nope.yaml: No such file or directory (os error 2)\n");
+}
+
+#[test]
+fn scrape_says_what_it_cannot_do() {
+    says("scrape --system exim --file a", &format!("postmeter: there is no mail system `exim`; there are {SYSTEMS}\n"));
+    says("scrape --system kumomta --file nope.json", "postmeter: nope.json: No such file or directory (os error 2)\n");
+    says("scrape --system kumomta --file config", "postmeter: config: Is a directory (os error 21)\n");
+    says("scrape --system kumomta --file queue=a", "postmeter: kumomta has no part `queue`; it has metrics, machine-info\n");
+    says(
+        "scrape --system kumomta --file machine-info=kumomta/machine-info.json",
+        "postmeter: kumomta: the required part `metrics` is missing; add --file PATH\n",
+    );
+    says(
+        "scrape --system kumomta --file machine-info=kumomta/metrics.txt machine-info=nope",
+        concat!(
+            "kumomta/metrics.txt: the answer cannot be read: expected value at line 1 column 1\n",
+            "nope: No such file or directory (os error 2)\n",
+            "postmeter: kumomta: the required part `metrics` is missing; add --file PATH\n",
+        ),
+    );
+}
+
+#[test]
+fn a_saved_response_has_the_limit_of_its_part() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("large"), vec![b'\n'; 1024 * 1024 + 1]).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::copy(&mut std::io::Read::take(std::io::repeat(b'\n'), 64 << 20), &mut gzip).unwrap();
+    let gzip = gzip.finish().unwrap();
+    std::fs::write(folder.path().join("bomb"), &gzip).unwrap();
+    for (name, said) in [("large", "has more than 1048576 bytes"), ("bomb", "has more than 1048576 bytes")] {
+        let output = run(folder.path(), &format!("scrape --system ceymail --file {name}"));
+        assert_eq!((stderr(&output), output.status.code()), (format!("postmeter: {name}: {said}\n"), Some(1)));
+    }
+    std::fs::write(folder.path().join("broken"), &gzip[..20]).unwrap();
+    let output = run(folder.path(), "scrape --system ceymail --file broken");
+    assert!(stderr(&output).starts_with("postmeter: broken: ") && output.status.code() == Some(1), "{}", stderr(&output));
+}
+
+#[test]
+fn scrape_by_a_file_with_targets() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = { TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port() };
+    std::fs::write(folder.path().join("c.yaml"), GOOD.replace("https://a.example.com", &format!("http://127.0.0.1:{port}"))).unwrap();
+    let output = run(folder.path(), "scrape --config c.yaml --target b");
+    assert_eq!((stderr(&output).as_str(), output.status.code()), ("postmeter: c.yaml: there is no target `b`\n", Some(1)));
+    let output = run(folder.path(), "scrape --config c.yaml");
+    assert!(stderr(&output).starts_with("a: metrics: ") && output.status.code() == Some(1), "{}", stderr(&output));
+    assert!(stdout(&output).contains("mail_up{instance=\"a\",job=\"kumomta\",mail_system_name=\"kumomta\"} 0\n"), "{}", stdout(&output));
+}
+
+#[test]
+fn command_lines_that_make_no_sense() {
+    refuses("scrape", "<--config <FILE>|--url <URL>|--file <[PART=]PATH>...>");
+    refuses("scrape --system kumomta", "<--config <FILE>|--url <URL>|--file <[PART=]PATH>...>");
+    refuses("scrape --url http://192.0.2.1", "--system <SYSTEM>");
+    refuses("scrape --file a", "--system <SYSTEM>");
+    refuses("scrape --config a --system kumomta", "cannot be used with");
+    refuses("scrape --system kumomta --url http://192.0.2.1 --file a", "cannot be used with");
+    refuses("scrape --system kumomta --file a --token b", "cannot be used with");
+    refuses("scrape --config a --insecure-skip-verify", "cannot be used with");
+    refuses("scrape --system kumomta --file a --target b", "cannot be used with");
+    refuses("metrics --format yaml", "[possible values: text, markdown, json]");
+    refuses("check --log-level loud", "not one of off, error, warn, info, debug, trace");
+    refuses("poll", "unrecognized subcommand 'poll'");
+}
+
+#[test]
+fn every_command_has_help() {
+    for (line, word) in [
+        ("--help", "simulate"),
+        ("run --help", "--config"),
+        ("check --help", "--config"),
+        ("scrape --help", "--file <[PART=]PATH>"),
+        ("simulate --help", "--seed"),
+        ("metrics --help", "--format"),
+        ("demo --help", "--listen"),
+        ("--version", env!("CARGO_PKG_VERSION")),
+    ] {
+        let output = run(Path::new(FIXTURES), line);
+        assert!(output.status.success() && stdout(&output).contains(word), "{line}: {}{}", stdout(&output), stderr(&output));
+    }
+}
+
+#[test]
+fn the_vocabulary_in_each_format() {
+    let printed = |format: &str| {
+        let output = run(Path::new(FIXTURES), &format!("metrics --format {format}"));
+        assert_eq!((stderr(&output).as_str(), output.status.code()), ("", Some(0)));
+        stdout(&output)
+    };
+    let (text, markdown) = (printed("text"), printed("markdown"));
+    let json: serde_json::Value = serde_json::from_str(&printed("json")).unwrap();
+    let json = json["metrics"].as_array().unwrap();
+    assert_eq!((json.len(), markdown.lines().count()), (vocabulary::ALL.len(), vocabulary::ALL.len() + 2));
+    for (metric, described) in vocabulary::ALL.iter().zip(json) {
+        assert!(text.contains(&format!("\n{}  (", metric.name)) || text.starts_with(metric.name), "{}", metric.name);
+        assert!(markdown.contains(&format!("\n| {} | ", metric.name)), "{}", metric.name);
+        for (key, expected) in [("name", metric.name), ("unit", metric.unit), ("description", metric.help)] {
+            assert_eq!(described[key].as_str(), Some(expected), "{}", metric.name);
+        }
+        assert_eq!(described["attributes"].as_array().unwrap().len(), metric.attributes.len() + metric.detail.len(), "{}", metric.name);
+    }
+    assert_eq!(stdout(&run(Path::new(FIXTURES), "metrics")), text, "text is the default");
+}
+
+#[test]
+fn a_taken_port_names_the_flag() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let output = run(Path::new(FIXTURES), &format!("demo --listen {address}"));
+    let said =
+        format!("postmeter: cannot listen on {address}: Address already in use (os error 98); choose another address with --listen\n");
+    assert_eq!((stderr(&output), output.status.code()), (said, Some(1)));
+    let output = run(Path::new(FIXTURES), &format!("simulate kumomta --listen {address}"));
+    assert!(stderr(&output).contains("--listen") && output.status.code() == Some(1), "{}", stderr(&output));
+}
+
+#[test]
+fn stand_ins_that_there_are_not() {
+    says("simulate exim", &format!("postmeter: there is no stand-in for `exim`; there are {SYSTEMS}\n"));
+    says("simulate kumomta --listen nowhere", "postmeter: --listen nowhere: not an address like 127.0.0.1:8000\n");
+}

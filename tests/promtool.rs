@@ -1,0 +1,58 @@
+//! `promtool check metrics` over what is printed: names, units, types and help as Prometheus would have them.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{FIXTURES, postmeter, skipped, stderr};
+use std::io::{ErrorKind, Write};
+use std::process::{Command, Stdio};
+
+/// The fullest answers of each system.
+const SCRAPED: &[(&str, &[&str])] = &[
+    (
+        "cpanel",
+        &[
+            "emailtrack_user_stats.json",
+            "fetch_mail_queue=fetch_mail_queue.json",
+            "servicestatus=servicestatus.json",
+            "version=version.json",
+        ],
+    ),
+    ("ceymail", &["full.prom"]),
+    ("kumomta", &["metrics.json", "machine-info=machine-info.json"]),
+    ("stalwart", &["v0.15.prom", "queue=queue-0.15.json"]),
+    ("stalwart", &["v0.16.prom", "queue=queue-0.16.http"]),
+    ("emailengine", &["active.prom"]),
+];
+
+#[test]
+fn promtool_has_nothing_to_say() {
+    for (system, files) in SCRAPED {
+        let folder = format!("{FIXTURES}/{system}");
+        let page = postmeter().current_dir(folder).args(["scrape", "--system", system, "--file"]).args(*files).output().unwrap();
+        assert!(page.status.success(), "{system}: {}", stderr(&page));
+        let Some(said) = promtool(&page.stdout) else {
+            assert!(std::env::var_os("POSTMETER_REQUIRE_PROMTOOL").is_none_or(|v| v != "1"), "promtool is not installed");
+            skipped("promtool_has_nothing_to_say", "promtool is not installed");
+            return;
+        };
+        assert_eq!(said, "", "{system}");
+    }
+    // So that silence means something.
+    let said = promtool(b"# TYPE bad_total gauge\nbad_total 1\n").unwrap();
+    assert!(said.contains("bad_total"), "{said}");
+}
+
+/// What it says of a page; `None` where it is not installed.
+fn promtool(page: &[u8]) -> Option<String> {
+    let mut command = Command::new("promtool");
+    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = match command.spawn() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return None,
+        child => child.unwrap(),
+    };
+    child.stdin.take().unwrap().write_all(page).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    Some(if said.is_empty() && !output.status.success() { output.status.to_string() } else { said })
+}
