@@ -112,21 +112,32 @@ fn the_reference_means_what_it_says() {
     let (_etc, config) = reference();
     assert_eq!(warnings(&config), Vec::<String>::new());
     let names: Vec<_> = config.targets.iter().map(|target| (target.name.as_str(), target.source.name)).collect();
-    let expected = [("cey", "ceymail"), ("mta1", "kumomta"), ("mail1", "stalwart"), ("ee", "emailengine"), ("whm1", "cpanel")];
+    let expected = [
+        ("cey", "ceymail"),
+        ("mta1", "kumomta"),
+        ("mail1", "stalwart"),
+        ("ee", "emailengine"),
+        ("whm1", "cpanel"),
+        ("node1", "prometheus"),
+    ];
     assert_eq!(names, expected);
 
-    let [cey, mta1, mail1, ee, whm1] = &config.targets[..] else { panic!() };
+    let [cey, mta1, mail1, ee, whm1, node1] = &config.targets[..] else { panic!() };
     assert_eq!(cey.url.as_str(), "https://cey.example.com/");
     assert_eq!(cey.credentials.token.as_ref().unwrap().read().unwrap(), "cey");
     assert_eq!((cey.timeout, cey.min_interval), (Duration::from_secs(10), Duration::from_secs(15)));
     assert_eq!(mta1.parts.iter().map(|part| part.part.name).collect::<Vec<_>>(), ["metrics", "machine-info"]);
     assert_eq!((mta1.format.as_deref(), mta1.body_bytes_max), (Some("text"), Some(64 * 1024 * 1024)));
+    assert!(mta1.relay.passes("ready_count") && !mta1.relay.passes("scheduled_by_domain") && !mta1.relay.passes("memory_usage"));
+    assert_eq!((mta1.relay.series_max, mta1.relay.min_value("scheduled_count")), (500_000, Some(10.0)));
+    assert_eq!((mta1.relay.prefix.as_str(), mail1.relay.passes("memory_usage")), ("kumomta_", true));
     assert_eq!(mta1.detail.as_ref().map(|detail| (detail.by.key, detail.top)), Some(("mail.destination.domain", 20)));
     assert_eq!(mail1.credentials.username.as_deref(), Some("prometheus"));
     assert_eq!(mail1.parts[0].credentials.password.as_ref().unwrap().read().unwrap(), "s3cret");
     let queue = &mail1.parts[1].credentials;
     assert_eq!((queue.token.as_ref().unwrap().read().unwrap().as_str(), queue.username.is_none()), ("api", true));
     assert_eq!(ee.credentials.token.as_ref().unwrap().read().unwrap(), "s3cret");
+    assert_eq!(node1.url.as_str(), "http://192.0.2.8:9100/metrics?collect[]=cpu");
     assert_eq!(whm1.parts.len(), 3);
     assert_eq!(whm1.parts[2].credentials.username.as_deref(), Some("root"));
     assert_eq!((whm1.timeout, whm1.min_interval), (Duration::from_secs(30), Duration::from_secs(60)));
@@ -213,6 +224,49 @@ targets:
     assert_eq!((config.targets[0].format.as_deref(), config.targets[3].format.as_deref()), (None, Some("text")));
     assert_eq!(config.targets[3].detail.as_ref().map(|detail| detail.top), Some(3));
     assert_eq!(warnings(&config), Vec::<String>::new());
+}
+
+#[track_caller]
+fn url_of(system: &str, url: &str, expected: &str) {
+    let config = good(&format!("targets: [{{name: a, system: {system}, url: '{url}'}}]\n"), &[]);
+    assert_eq!(config.targets[0].url.as_str(), expected);
+}
+
+#[test]
+fn a_url_that_is_used_as_it_stands_has_a_path() {
+    url_of("kumomta", "https://a.example.com", "https://a.example.com/");
+    url_of("prometheus", "https://a.example.com", "https://a.example.com/metrics");
+    url_of("prometheus", "https://a.example.com:9100/", "https://a.example.com:9100/metrics");
+    url_of("prometheus", "https://a.example.com/?collect[]=x", "https://a.example.com/metrics?collect[]=x");
+    url_of("prometheus", "https://a.example.com/m/?collect[]=x", "https://a.example.com/m/?collect[]=x");
+}
+
+#[test]
+fn the_relay_passes_on_what_the_file_says() {
+    let config = good(
+        r"defaults: {relay: {exclude: 'go_.*'}}
+targets:
+  - {name: a, system: kumomta, url: 'https://a.example.com'}
+  - {name: b, system: kumomta, url: 'https://b.example.com', relay: {include: ['ready|scheduled', 'total_\w+'], exclude: [total_fail], min_value: {ready: 2.5}, series_max: 5000000, prefix: 'kumo:'}}
+  - {name: c, system: kumomta, url: 'https://c.example.com', relay: false}
+  - {name: d, system: kumomta, url: 'https://d.example.com', relay: {enabled: false, include: a}}
+  - {name: e, system: kumomta, url: 'https://e.example.com', relay: {}}
+",
+        &[],
+    );
+    let relay = |i: usize| &config.targets[i].relay;
+    let passes = |i: usize, family: &str| relay(i).passes(family);
+    assert!(passes(0, "ready") && !passes(0, "go_threads"), "of the defaults");
+    assert_eq!((relay(0).series_max, relay(0).prefix.as_str()), (2_000_000, ""));
+    for (family, passed) in
+        [("ready", true), ("scheduled", true), ("ready_full", false), ("rescheduled", false), ("total_in", true), ("total_fail", false)]
+    {
+        assert_eq!(passes(1, family), passed, "{family}");
+    }
+    assert_eq!((relay(1).min_value("ready"), relay(1).min_value("scheduled")), (Some(2.5), None));
+    assert_eq!((relay(1).series_max, relay(1).prefix.as_str()), (5_000_000, "kumo:"));
+    assert!(!passes(2, "a") && !passes(3, "a"));
+    assert!(passes(4, "go_threads"), "its own relay hides the default");
 }
 
 #[test]

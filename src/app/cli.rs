@@ -52,7 +52,7 @@ pub(super) struct ScrapeArgs {
     /// Only this target of the file.
     #[arg(long, value_name = "NAME", requires = "config", conflicts_with = "system")]
     pub(super) target: Option<String>,
-    /// A mail system: cpanel, ceymail, kumomta, stalwart or emailengine.
+    /// A mail system: cpanel, ceymail, kumomta, stalwart, emailengine, or prometheus for any exposition endpoint.
     #[arg(long, value_name = "SYSTEM")]
     pub(super) system: Option<String>,
     /// Poll this server.

@@ -18,6 +18,8 @@ pub const MIN_INTERVAL_RANGE: RangeInclusive<Duration> = Duration::from_secs(1).
 pub const TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
 /// The smallest and largest `body_bytes_max`.
 pub const BODY_BYTES_MAX_RANGE: RangeInclusive<usize> = 1024..=1024 * 1024 * 1024;
+/// The path of a url that is used as it stands and has none.
+pub const PATH_DEFAULT: &str = "/metrics";
 /// `detail: {top}` without a number.
 pub const DETAIL_TOP_DEFAULT: usize = 20;
 /// The smallest and largest `top`: a metric has up to 1000 points, and one is for all the rest.
@@ -26,7 +28,7 @@ pub const DETAIL_TOP_RANGE: RangeInclusive<usize> = 1..=999;
 /// A mail server to poll.
 ///
 /// `defaults:` may hold every key of a target except `name`, `system` and `url`. A key that the target has itself hides the
-/// default's as a whole: headers, resource, parts and tls are not merged. A default of `format`, `window`, `detail` or a part
+/// default's as a whole: headers, resource, parts, tls and relay are not merged. A default of `format`, `window`, `detail` or a part
 /// is passed over for systems that have no such thing.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -34,7 +36,8 @@ pub struct Target {
     pub name: String,
     /// `system:` required: which mail system answers there.
     pub source: &'static Source,
-    /// `url:` required: scheme, host, and a port if it is not the scheme's. The path of each part is appended.
+    /// `url:` required: scheme, host, and a port if it is not the scheme's. The path of each part is appended; of the system
+    /// `prometheus` it is all there is, query included, and `/metrics` where it has no path.
     pub url: Url,
     /// `username:`, `password:` or `password_file:`, `token:` or `token_file:`, as the system needs them. Left out: none.
     pub credentials: Credentials,
@@ -60,7 +63,7 @@ pub struct Target {
     pub detail: Option<Detail>,
     /// `body_bytes_max:` bytes of an answer after decompression, also as `16MiB`. Left out: each part's own.
     pub body_bytes_max: Option<usize>,
-    /// `relay:` what of the server's own families is passed on. Left out: everything.
+    /// `relay:` what of the server's own families is passed on; `relay: false` is nothing. Left out: everything.
     pub relay: Relay,
 }
 
@@ -82,6 +85,7 @@ const SHARED_KEYS: &[&str] = &[
     "resource",
     "detail",
     "body_bytes_max",
+    "relay",
 ];
 /// The keys that it may not.
 const OWN_KEYS: &[&str] = &["name", "system", "url"];
@@ -139,7 +143,7 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
     let place = map.place.clone();
     let source = required(decoder, &mut map, "system").and_then(|item| system(decoder, &item));
     let url_item = required(decoder, &mut map, "url");
-    let url = url_item.as_ref().and_then(|item| url(decoder, item));
+    let url = url_item.as_ref().and_then(|item| url(decoder, item, source));
 
     let own: Vec<&str> = CREDENTIAL_KEYS.iter().copied().filter(|key| map.has_own(key)).collect();
     let credentials = credentials::decode(decoder, &mut map);
@@ -156,6 +160,7 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
     let resource = map.take("resource").map(|item| resource(decoder, &item)).unwrap_or_default();
     let detail = map.take("detail");
     let body_bytes_max = map.take("body_bytes_max").and_then(|item| bytes(decoder, &item));
+    let relay = map.take("relay").map(|item| Relay::decode(decoder, &item)).unwrap_or_default();
     decoder.finish(map);
 
     let source = source?;
@@ -176,7 +181,7 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
         resource,
         detail: detail.and_then(|item| detail_of(decoder, &item, source)),
         body_bytes_max,
-        relay: Relay::default(),
+        relay,
     };
     target.warn(decoder, &place, url_item.as_ref(), interval_item.as_ref(), tls_item.as_ref());
     Some(target)
@@ -236,11 +241,18 @@ fn system(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<&'static Source>
     decoder.noted(&item.place, found.ok_or_else(|| format!("unknown system {name:?}; {}", instead(&name, &names))))
 }
 
-fn url(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<Url> {
+fn url(decoder: &mut Decoder<'_>, item: &Item<'_>, source: Option<&Source>) -> Option<Url> {
     let text = decoder.word(item)?;
     let parsed = http_url(&text, "write the credentials as username and password or token");
-    let url = decoder.noted(&item.place, parsed)?;
-    if url.query().is_some() || url.fragment().is_some() {
+    let mut url = decoder.noted(&item.place, parsed)?;
+    if source.is_some_and(Source::takes_whole_url) {
+        if url.fragment().is_some() {
+            decoder.problem(&item.place, "a fragment (#) is not sent to a server; leave it out");
+        }
+        if url.path() == "/" {
+            url.set_path(PATH_DEFAULT);
+        }
+    } else if url.query().is_some() || url.fragment().is_some() {
         decoder.problem(&item.place, "only scheme, host, port and path belong here; Postmeter adds the query itself");
     }
     Some(url)

@@ -7,7 +7,8 @@
 use super::{Attribute, Metric};
 
 /// The attribute on every point: which kind of mail server.
-pub static SYSTEM_NAME: Attribute = Attribute::closed("mail.system.name", &["cpanel", "ceymail", "kumomta", "stalwart", "emailengine"]);
+pub static SYSTEM_NAME: Attribute =
+    Attribute::closed("mail.system.name", &["cpanel", "ceymail", "kumomta", "stalwart", "emailengine", "prometheus"]);
 
 /// Which request of a poll.
 pub static POLL_PART: Attribute = Attribute::open("mail.poll.part");

@@ -5,7 +5,7 @@ use super::budget::Budget;
 use super::fault::{before_answer, chain, in_answer, was_closed};
 use super::limits::Room;
 use crate::config;
-use crate::source::{Part, Request};
+use crate::source::{Part, Request, WHOLE_URL};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Identity, Proxy, StatusCode, Url, redirect};
@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Text first where a server heeds it; none of the five does today.
-const ACCEPT_ANY: HeaderValue = HeaderValue::from_static("application/json, text/plain;version=0.0.4;q=0.9, */*;q=0.1");
+const ACCEPT_JSON: HeaderValue = HeaderValue::from_static("application/json, text/plain;version=0.0.4;q=0.9, */*;q=0.1");
+/// An endpoint that has both would otherwise answer with a JSON of its own.
+const ACCEPT_TEXT: HeaderValue = HeaderValue::from_static("text/plain;version=0.0.4, text/plain;q=0.9, */*;q=0.1");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Opening a connection, TLS included; within the deadline of the poll.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -90,7 +91,7 @@ impl Client {
             builder = builder.dns_resolver(Pinned { name: name.to_ascii_lowercase(), host });
             url.set_host(Some(name)).map_err(|error| StartError::Unusable { what: "tls.server_name", why: error.to_string() })?;
         }
-        let mut headers = HeaderMap::from_iter([(ACCEPT, ACCEPT_ANY)]);
+        let mut headers = HeaderMap::new();
         for (name, value) in &target.headers {
             let unusable = |why: String| StartError::Unusable { what: "headers", why };
             let value = value.read().map_err(|error| unusable(error.to_string()))?;
@@ -150,14 +151,17 @@ impl Client {
 
     async fn send(&self, request: &Request, path: &str, authorization: Option<&HeaderValue>) -> reqwest::Result<reqwest::Response> {
         let mut url = self.url.clone();
-        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-        url.set_path(&format!("{}{path}", self.url.path().trim_end_matches('/')));
-        url.set_query(query);
+        if path != WHOLE_URL {
+            let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+            url.set_path(&format!("{}{path}", self.url.path().trim_end_matches('/')));
+            url.set_query(query);
+        }
         let builder = match request.post {
             Some(body) => self.http.post(url).header(CONTENT_TYPE, JSON).body(body),
             None => self.http.get(url),
         };
         let mut headers = self.headers.clone();
+        headers.entry(ACCEPT).or_insert(if request.format == "text" { ACCEPT_TEXT } else { ACCEPT_JSON });
         if let Some(value) = authorization {
             headers.insert(AUTHORIZATION, value.clone());
         }

@@ -13,6 +13,7 @@ mod ceymail;
 mod cpanel;
 mod emailengine;
 mod kumomta;
+mod prometheus;
 mod rule;
 mod stalwart;
 
@@ -24,7 +25,11 @@ use crate::model::{Families, Repair};
 use std::time::Duration;
 
 /// Every mail system.
-pub static SOURCES: &[&Source] = &[&cpanel::SOURCE, &ceymail::SOURCE, &kumomta::SOURCE, &stalwart::SOURCE, &emailengine::SOURCE];
+pub static SOURCES: &[&Source] =
+    &[&cpanel::SOURCE, &ceymail::SOURCE, &kumomta::SOURCE, &stalwart::SOURCE, &emailengine::SOURCE, &prometheus::SOURCE];
+
+/// The path of a request that is made to the target's url as it stands: nothing is appended, and it may have a query.
+pub const WHOLE_URL: &str = "";
 
 /// The mail system of this name.
 #[must_use]
@@ -68,6 +73,12 @@ impl Source {
     #[must_use]
     pub fn part(&self, name: &str) -> Option<&'static Part> {
         self.parts.iter().find(|part| part.name == name)
+    }
+
+    /// Whether the target's url is used as it stands.
+    #[must_use]
+    pub fn takes_whole_url(&self) -> bool {
+        self.required().requests.iter().any(|request| request.path == WHOLE_URL)
     }
 
     /// All rules, with their parts.
@@ -118,7 +129,7 @@ pub struct Part {
 pub struct Request {
     /// As in `format:`; also the server's generation where those differ.
     pub format: &'static str,
-    /// Path and query. `{start}` and `{end}` become the window's Unix seconds, `{offset}` the page's first record.
+    /// Path and query, or [`WHOLE_URL`]. `{start}` and `{end}` become the window's Unix seconds, `{offset}` the page's first record.
     pub path: &'static str,
     /// The body of a POST; a GET without one.
     pub post: Option<&'static str>,

@@ -55,7 +55,11 @@ fn names_are_unique_and_hints_are_there() {
         assert_eq!(SOURCES.iter().filter(|other| other.name == source.name).count(), 1, "{}", source.name);
         for part in source.parts {
             assert_eq!(source.parts.iter().filter(|other| other.name == part.name).count(), 1, "{}", part.name);
-            assert!(!part.requests.is_empty() && part.requests.iter().all(|r| r.path.starts_with('/')), "{}", part.name);
+            assert!(
+                !part.requests.is_empty() && part.requests.iter().all(|r| r.path == WHOLE_URL || r.path.starts_with('/')),
+                "{}",
+                part.name
+            );
             assert!(!part.on_unauthorized.is_empty() && !part.on_not_found.is_empty() && !part.help.is_empty(), "{}", part.name);
         }
     }

@@ -2,15 +2,16 @@
 
 use postmeter::format::prometheus;
 use postmeter::model::vocabulary::{DESTINATION_DOMAIN, QUEUE_DEPTH, TENANT_NAME};
-use postmeter::source::{Credential, Part, Request, Rule, Source};
+use postmeter::source::{Credential, Part, Request, Rule, Source, WHOLE_URL};
 use std::time::Duration;
 
-pub static SYSTEMS: &[&Source] = &[&CPANEL, &CEYMAIL, &KUMOMTA, &STALWART, &EMAILENGINE];
+pub static SYSTEMS: &[&Source] = &[&CPANEL, &CEYMAIL, &KUMOMTA, &STALWART, &EMAILENGINE, &PROMETHEUS];
 
 const fn request(format: &'static str) -> Request {
     Request { format, path: "/", post: None, read: prometheus::read }
 }
 
+static WHOLE: &[Request] = &[Request { format: "text", path: WHOLE_URL, post: None, read: prometheus::read }];
 static ONE: &[Request] = &[request("json")];
 static TWO: &[Request] = &[request("json"), request("text")];
 static DETAILED: &[Rule] = &[
@@ -67,3 +68,4 @@ static KUMOMTA: Source = system(
 );
 static STALWART: Source = system("stalwart", &[part("metrics", Credential::Basic, ONE, &[]), part("queue", Credential::Bearer, TWO, &[])]);
 static EMAILENGINE: Source = system("emailengine", &[part("metrics", Credential::Bearer, ONE, &[])]);
+static PROMETHEUS: Source = system("prometheus", &[part("metrics", Credential::TrustedAddress, WHOLE, &[])]);

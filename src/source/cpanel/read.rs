@@ -22,7 +22,11 @@ pub fn user_stats(body: String) -> Result<Families, ReadError> {
             }
             rows[place].2.add(out, row.numbers());
         }
-        family(out, "email_user_stats", "Mail of a user in the window, by what is counted.");
+        family(
+            out,
+            "email_user_stats",
+            "Mail of each domain and user in the window: messages by what became of them, and their total size in bytes.",
+        );
         // Kept once, not for each series.
         let [domain_key, user_key, stat_key] = ["domain", "user", "stat_type"].map(|key| out.own(key));
         let stats = STATS.map(|stat| out.own(stat));
@@ -52,7 +56,11 @@ pub fn stats(body: String) -> Result<Families, ReadError> {
         for row in &data.records {
             sums.add(out, row.numbers());
         }
-        family(out, "email_stats", "Mail in the window, by what is counted.");
+        family(
+            out,
+            "email_stats",
+            "Mail of the whole server in the window: messages by what became of them, and their total size in bytes.",
+        );
         for (stat, n) in STATS.iter().zip(sums.0) {
             n.into_iter().for_each(|n| series(out, &[("stat_type", stat)], n));
         }
@@ -96,7 +104,7 @@ pub fn queue(body: String) -> Result<Families, ReadError> {
 pub fn services(body: String) -> Result<Families, ReadError> {
     let data: Services = answer::whole(&body)?;
     Families::read(body, |out| {
-        family(out, "service_running", "Whether a service runs.");
+        family(out, "service_running", "Whether a service that is enabled and monitored runs: 1 or 0.");
         for service in data.service.iter().filter(|service| service.enabled.is_true()) {
             // Not said of a service that is not monitored.
             if let Num::Is(running) = service.running {
@@ -114,7 +122,7 @@ pub fn services(body: String) -> Result<Families, ReadError> {
 pub fn load(body: String) -> Result<Families, ReadError> {
     let data: Load = answer::whole(&body)?;
     Families::read(body, |out| {
-        family(out, "system_load_average", "Processes that ran or waited, over the last minutes.");
+        family(out, "system_load_average", "Processes that ran or waited for it, averaged over the last minutes.");
         for (period, n) in [("1m", data.one), ("5m", data.five), ("15m", data.fifteen)] {
             scaled(out, &[("period", period)], n, 1.0);
         }
@@ -157,7 +165,7 @@ pub fn version(body: String) -> Result<Families, ReadError> {
         return Err(ReadError::Empty);
     }
     Families::read(body, |out| {
-        family(out, "cpanel_version_info", "The version of cPanel & WHM.");
+        family(out, "cpanel_version_info", "Always 1; the label is the version of cPanel & WHM.");
         series(out, &[("version", &data.version.0)], 1.0);
         Ok(())
     })

@@ -27,7 +27,7 @@ pub fn read(body: String) -> Result<Families, ReadError> {
         return Err(ReadError::Empty);
     }
     Families::read(body, |out| {
-        begin(out, "kumomta_machine_info", "What runs there.");
+        begin(out, "kumomta_machine_info", "Always 1; the labels say what runs there.");
         for (name, value) in labels {
             let Some(value) = value else { continue };
             let (name, value) = (out.own(name), out.own(value));

@@ -50,14 +50,14 @@ fn refusal(kind: &str, details: &str) -> ReadError {
 
 fn families(total: u64, oldest: Option<f64>) -> Result<Families, ReadError> {
     Families::read(String::new(), |out| {
-        let mut gauge = |name: &str, value: f64| {
-            let name = out.own(name);
-            out.family(name, Default::default(), FamilyType::Gauge);
+        let mut gauge = |name: &str, help: &str, value: f64| {
+            let (name, help) = (out.own(name), out.own(help));
+            out.family(name, help, FamilyType::Gauge);
             out.number(value);
         };
-        gauge("stalwart_queue_messages", total as f64);
+        gauge("stalwart_queue_messages", "Messages in the queue.", total as f64);
         if let Some(oldest) = oldest {
-            gauge("stalwart_queue_oldest_time_seconds", oldest);
+            gauge("stalwart_queue_oldest_time_seconds", "When the oldest message in the queue came, in Unix seconds.", oldest);
         }
         Ok(())
     })
