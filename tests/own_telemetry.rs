@@ -102,7 +102,8 @@ async fn traces_logs_and_metrics_arrive_and_the_end_sends_the_rest() {
     assert!(stopped.success());
     let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
     assert_eq!(status.code(), Some(0));
-    for what in ["span poll", "span export", "our-postmeter", "started", "stopping", "metric otel.sdk.exporter.metric_data_point.exported"] {
+    for what in ["span poll", "span export", "our-postmeter", "started", "stopping", "metric otel.sdk.exporter.metric_data_point.exported"]
+    {
         assert!(seen.has(what), "{what}: {:?}", seen.0.lock().unwrap());
     }
     server.abort();
