@@ -131,7 +131,7 @@ pub(super) fn by_name(system: &str) -> Result<&'static Source, AppError> {
 /// What is printed at the end.
 enum Printed {
     Text(Exposition),
-    Otlp(Vec<opentelemetry_proto::tonic::metrics::v1::ResourceMetrics>),
+    Otlp(Vec<otlp::Told>),
 }
 
 impl Printed {
@@ -150,7 +150,7 @@ impl Printed {
                 exposition.add(pipeline.gather(points));
             }
             Self::Otlp(all) => {
-                all.push(otlp::resource_metrics(&pipeline.collect(points), reading, identity, &mut SeriesState::default()));
+                all.push(otlp::told(&pipeline.collect(points), pipeline.system(), reading, identity, &mut SeriesState::default()));
             }
         }
     }
@@ -159,7 +159,7 @@ impl Printed {
         let text = match self {
             Self::Text(exposition) => exposition.text(),
             Self::Otlp(all) => {
-                let json = serde_json::to_string_pretty(&otlp::message(all)).map_err(|error| AppError::Other(error.to_string()))?;
+                let json = serde_json::to_string_pretty(&otlp::message(&all)).map_err(|error| AppError::Other(error.to_string()))?;
                 json + "\n"
             }
         };
