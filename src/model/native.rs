@@ -135,6 +135,12 @@ impl Native {
         self.families.is_empty()
     }
 
+    /// The series at a place that [`NativeFamily::places`] gave.
+    #[must_use]
+    pub fn sample(&self, place: Place) -> Option<SampleRef<'_>> {
+        self.pages.get(place.page as usize)?.sample(place.sample)
+    }
+
     /// One of them, by its place. Panics beyond [`len`](Self::len), as an index does.
     #[must_use]
     pub fn at(&self, at: usize) -> NativeFamily<'_> {
@@ -155,6 +161,42 @@ impl Piece {
     }
 }
 
+/// Where a series stands in a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    page: u32,
+    sample: u32,
+}
+
+/// The places of a family's series, in the server's order.
+#[derive(Clone, Debug)]
+pub struct Places<'a> {
+    native: &'a Native,
+    pieces: std::slice::Iter<'a, Piece>,
+    page: u32,
+    left: std::ops::Range<u32>,
+    first: u32,
+    piece: Option<&'a Piece>,
+}
+
+impl Iterator for Places<'_> {
+    type Item = Place;
+
+    fn next(&mut self) -> Option<Place> {
+        loop {
+            for sample in self.left.by_ref() {
+                if !self.piece.is_some_and(|piece| piece.skips((sample - self.first) as usize)) {
+                    return Some(Place { page: self.page, sample });
+                }
+            }
+            let piece = self.pieces.next()?;
+            let family = self.native.pages.get(piece.page)?.nth(piece.family)?;
+            (self.page, self.left, self.first) = (piece.page as u32, family.range(), family.range().start);
+            self.piece = Some(piece).filter(|piece| !piece.skipped.is_empty());
+        }
+    }
+}
+
 /// A family that is passed on.
 #[derive(Clone, Copy)]
 pub struct NativeFamily<'a> {
@@ -168,6 +210,12 @@ impl<'a> NativeFamily<'a> {
     pub fn name(&self) -> Cow<'a, str> {
         let own = self.first().map_or("", |family| family.name());
         if self.native.prefix.is_empty() { Cow::Borrowed(own) } else { Cow::Owned(format!("{}{own}", self.native.prefix)) }
+    }
+
+    /// Its name as the server sent it: what families are sorted by.
+    #[must_use]
+    pub fn own_name(&self) -> &'a str {
+        self.first().map_or("", |family| family.name())
     }
 
     /// Its help text; empty when there was none.
@@ -186,6 +234,12 @@ impl<'a> NativeFamily<'a> {
     #[must_use]
     pub fn series(&self) -> usize {
         self.chosen.kept
+    }
+
+    /// Where its series stand, in the server's order.
+    #[must_use]
+    pub fn places(&self) -> Places<'a> {
+        Places { native: self.native, pieces: self.chosen.pieces.iter(), page: 0, left: 0..0, first: 0, piece: None }
     }
 
     /// Its series, in the server's order.
@@ -226,7 +280,9 @@ mod tests {
                 let labels: Vec<String> = sample.labels().map(|(name, value)| format!("{name}={value}")).collect();
                 format!("{}{{{}}} {}", family.name(), labels.join(","), sample.number().unwrap_or(f64::NAN))
             };
-            family.samples().map(line).collect::<Vec<_>>()
+            let placed: Vec<String> = family.places().filter_map(|place| native.sample(place)).map(line).collect();
+            assert_eq!(placed, family.samples().map(line).collect::<Vec<_>>());
+            placed
         });
         (lines.collect(), native)
     }

@@ -4,7 +4,7 @@
 //!
 //! What is there after a few seconds is sent; a target that is still being polled follows in requests of its own.
 
-use super::encode::{REQUEST_BYTES_MAX, requests, resource_metrics};
+use super::encode::{REQUEST_BYTES_MAX, requests, told};
 use super::send::{SendError, Sender};
 use crate::export::series::SeriesState;
 use crate::poll::Reading;
@@ -42,7 +42,7 @@ impl Push {
     /// The push of these targets.
     #[must_use]
     pub fn new(targets: &[Arc<Monitored>], sender: Sender, interval: Duration, own: Arc<Own>) -> Self {
-        let pushed = |monitored: &Arc<Monitored>| Pushed { monitored: monitored.clone(), series: SeriesState::default() };
+        let pushed = |monitored: &Arc<Monitored>| Pushed { monitored: monitored.clone(), series: SeriesState::new(sender.temporality()) };
         Self { targets: targets.iter().map(pushed).collect(), sender, interval, own, failing: None }
     }
 
@@ -109,9 +109,10 @@ impl Push {
             let Some(pushed) = self.targets.get_mut(index) else { continue };
             let collected = pushed.monitored.collect(&reading);
             let identity = pushed.monitored.identity(&reading);
-            all.push(resource_metrics(&collected, &reading, &identity, &mut pushed.series));
+            let system = pushed.monitored.target.config.source.name;
+            all.push(told(&collected, system, &reading, &identity, &mut pushed.series));
         }
-        for request in requests(all, REQUEST_BYTES_MAX) {
+        for request in requests(&all, REQUEST_BYTES_MAX) {
             let began = Instant::now();
             let result = self.sender.send(request.bytes).await;
             let error = result.as_ref().err().map(SendError::error_type);
