@@ -7,12 +7,23 @@
 //! and it can be kept, shared and sent without a lifetime.
 
 use super::{Histogram, Repair, Repairs, Summary};
+use std::ops::Range;
 
 /// A piece of text of a reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Text {
     start: u32,
     len: u32,
+}
+
+impl Text {
+    /// A part of it.
+    #[must_use]
+    pub fn part(self, range: Range<usize>) -> Self {
+        let start = range.start.min(self.len as usize) as u32;
+        let end = range.end.min(self.len as usize) as u32;
+        Self { start: self.start + start, len: end.saturating_sub(start) }
+    }
 }
 
 /// What a family says that it is.
@@ -130,6 +141,15 @@ impl Families {
         };
         whole.unwrap_or_default()
     }
+
+    fn bytes(&self, text: Text) -> &[u8] {
+        let (start, len) = (text.start as usize, text.len as usize);
+        let whole = match start.checked_sub(self.body.len()) {
+            Some(behind) => self.mended.as_bytes().get(behind..behind + len),
+            None => self.body.as_bytes().get(start..start + len),
+        };
+        whole.unwrap_or_default()
+    }
 }
 
 /// One family of a reading.
@@ -177,9 +197,18 @@ impl<'a> SampleRef<'a> {
     /// Label names and values, in the server's order.
     pub fn labels(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + use<'a> {
         let of = self.of;
+        self.places().iter().map(move |(name, value)| (of.text(*name), of.text(*value)))
+    }
+
+    /// The same by position.
+    pub(super) fn places(&self) -> &'a [(Text, Text)] {
         let first = self.sample.labels as usize;
-        let labels = of.labels.get(first..first + usize::from(self.sample.labels_len)).unwrap_or_default();
-        labels.iter().map(move |(name, value)| (of.text(*name), of.text(*value)))
+        self.of.labels.get(first..first + usize::from(self.sample.labels_len)).unwrap_or_default()
+    }
+
+    /// The bytes at a position.
+    pub(super) fn bytes(&self, text: Text) -> &'a [u8] {
+        self.of.bytes(text)
     }
 
     /// The value of this label.
