@@ -7,12 +7,23 @@
 //! and it can be kept, shared and sent without a lifetime.
 
 use super::{Histogram, Repair, Repairs, Summary};
+use std::ops::Range;
 
 /// A piece of text of a reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Text {
     start: u32,
     len: u32,
+}
+
+impl Text {
+    /// A part of it.
+    #[must_use]
+    pub fn part(self, range: Range<usize>) -> Self {
+        let start = range.start.min(self.len as usize) as u32;
+        let end = range.end.min(self.len as usize) as u32;
+        Self { start: self.start + start, len: end.saturating_sub(start) }
+    }
 }
 
 /// What a family says that it is.
@@ -197,9 +208,18 @@ impl<'a> SampleRef<'a> {
     /// Label names and values, in the server's order.
     pub fn labels(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + use<'a> {
         let of = self.of;
+        self.places().iter().map(move |(name, value)| (of.text(*name), of.text(*value)))
+    }
+
+    /// The same by position.
+    pub(super) fn places(&self) -> &'a [(Text, Text)] {
         let first = self.sample.labels as usize;
-        let labels = of.labels.get(first..first + usize::from(self.sample.labels_len)).unwrap_or_default();
-        labels.iter().map(move |(name, value)| (of.text(*name), of.text(*value)))
+        self.of.labels.get(first..first + usize::from(self.sample.labels_len)).unwrap_or_default()
+    }
+
+    /// The bytes at a position.
+    pub(super) fn bytes(&self, text: Text) -> &'a [u8] {
+        self.of.bytes(text)
     }
 
     /// The same as bytes, which is faster: for what only copies or compares.

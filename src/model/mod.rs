@@ -8,6 +8,7 @@
 
 mod families;
 mod histogram;
+mod identity;
 mod metric;
 mod native;
 mod repair;
