@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Output;
 
-const SYSTEMS: &str = "cpanel, ceymail, kumomta, stalwart, emailengine";
+const SYSTEMS: &str = "cpanel, ceymail, kumomta, stalwart, emailengine, prometheus";
 const GOOD: &str = "targets: [{name: a, system: kumomta, url: 'https://a.example.com'}]\n";
 
 fn run(folder: &Path, line: &str) -> Output {

@@ -42,6 +42,7 @@ const READ: &[(&str, &[&str])] = &[
     ("emailengine/active", &["active.prom"]),
     ("emailengine/active", &["active.prom.gz"]),
     ("emailengine/fresh", &["fresh.prom"]),
+    ("prometheus/postfix", &["postfix.prom"]),
 ];
 
 /// Saved responses that give nothing.
@@ -65,6 +66,8 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("cpanel/403", &["403.http"]),
     ("cpanel/result-0", &["result-0.json"]),
     ("cpanel/api-0", &["api-0.json"]),
+    ("prometheus/404", &["404.http"]),
+    ("prometheus/landing-page", &["landing-page.html"]),
 ];
 
 /// Runs `scrape --file` beside the fixtures of the system, so that messages have no absolute path.

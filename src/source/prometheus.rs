@@ -32,6 +32,3 @@ pub static SOURCE: Source = Source {
     version: None,
     counters_since: None,
 };
-
-#[cfg(test)]
-mod tests;
