@@ -132,6 +132,10 @@ async fn deltas_of_a_server_add_up_to_what_it_counted() {
     };
     let requests = world.arrives("all of it", |requests| told(requests) >= (after - before) as f64).await;
     assert_eq!(told(&requests), (after - before) as f64);
+    // The same number in our words.
+    let ours = |p: &Flat| p.metric == "mail.delivery.attempts" && p.has(&["mail.delivery.outcome", "delivered"]) && !stale(p);
+    let canonical: f64 = flatten(&requests).into_iter().filter(ours).inspect(|p| assert!(p.start > 0, "{p:?}")).map(|p| p.value).sum();
+    assert_eq!(canonical, (after - before) as f64);
     world.end().await;
 }
 

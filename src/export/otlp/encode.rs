@@ -14,7 +14,7 @@ use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::{Metric, ScopeMetrics};
+use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, Metric, ScopeMetrics};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_sdk::metrics::data::ResourceMetrics as Collected;
 use prost::Message;
@@ -53,6 +53,29 @@ pub fn told(collected: &Collected, system: &'static str, reading: &Reading, iden
     }
     let relayed = series.read(&mut canonical, system, snapshot, &reading.native, moment);
     Told { resource: resource_field(identity), canonical, relayed }
+}
+
+impl Told {
+    /// The same without the ends of series: for the last push of an instance, whose successor may be telling them already.
+    #[must_use]
+    pub fn without_ends(mut self) -> Self {
+        let ends = DataPointFlags::NoRecordedValueMask as u32;
+        for scope in &mut self.canonical {
+            scope.metrics.retain_mut(|metric| match &mut metric.data {
+                Some(Data::Gauge(gauge)) => retain(&mut gauge.data_points, |point| point.flags != ends),
+                Some(Data::Sum(sum)) => retain(&mut sum.data_points, |point| point.flags != ends),
+                Some(Data::Histogram(histogram)) => retain(&mut histogram.data_points, |point| point.flags != ends),
+                _ => true,
+            });
+        }
+        Self { relayed: self.relayed.without_ends(), ..self }
+    }
+}
+
+/// Keeps some, and says whether any are left.
+fn retain<T>(points: &mut Vec<T>, keep: impl Fn(&T) -> bool) -> bool {
+    points.retain(keep);
+    !points.is_empty()
 }
 
 fn resource_field(identity: &Identity) -> Vec<u8> {

@@ -32,6 +32,13 @@ pub struct Push {
     failing: Option<&'static str>,
 }
 
+/// Whether the ends of series are told.
+#[derive(Clone, Copy, Debug)]
+enum Ends {
+    Told,
+    Kept,
+}
+
 #[derive(Debug)]
 struct Pushed {
     monitored: Arc<Monitored>,
@@ -87,30 +94,34 @@ impl Push {
                 },
                 () = &mut wait, if !waited => {
                     waited = true;
-                    self.send(std::mem::take(&mut ready)).await;
+                    self.send(std::mem::take(&mut ready), Ends::Told).await;
                 }
             }
         }
-        self.send(ready).await;
+        self.send(ready, Ends::Told).await;
     }
 
-    /// The last push. A target that is down or gone says nothing more: the end of its series, told late by an instance that
+    /// The last push. A target that is down or gone, and a series that is gone, say nothing more: the end of its series, told late by an instance that
     /// is being replaced, would end those of its successor.
     async fn flush(&mut self) {
         let latest = |(index, pushed): (usize, &Pushed)| Some((index, pushed.monitored.target.latest()?));
         let good = |(_, reading): &(usize, Arc<Reading>)| reading.outcome.is_ok();
         let ready = self.targets.iter().enumerate().filter_map(latest).filter(good).collect();
-        self.send(ready).await;
+        self.send(ready, Ends::Kept).await;
     }
 
-    async fn send(&mut self, ready: Vec<(usize, Arc<Reading>)>) {
+    async fn send(&mut self, ready: Vec<(usize, Arc<Reading>)>, ends: Ends) {
         let mut all = Vec::with_capacity(ready.len());
         for (index, reading) in ready {
             let Some(pushed) = self.targets.get_mut(index) else { continue };
             let collected = pushed.monitored.collect(&reading);
             let identity = pushed.monitored.identity(&reading);
             let system = pushed.monitored.target.config.source.name;
-            all.push(told(&collected, system, &reading, &identity, &mut pushed.series));
+            let told = told(&collected, system, &reading, &identity, &mut pushed.series);
+            all.push(match ends {
+                Ends::Told => told,
+                Ends::Kept => told.without_ends(),
+            });
         }
         for request in requests(&all, REQUEST_BYTES_MAX) {
             let began = Instant::now();

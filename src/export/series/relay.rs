@@ -99,6 +99,13 @@ impl Relayed {
         self.before.as_ref().map_or(0, |(_, time)| *time)
     }
 
+    /// The same without the ends of series.
+    #[must_use]
+    pub fn without_ends(mut self) -> Self {
+        self.gone = Gone::Some(Vec::new());
+        self
+    }
+
     /// Series that are gone, by their family; each family's together.
     #[must_use]
     pub fn gone(&self) -> Option<Ends<'_>> {

@@ -497,3 +497,16 @@ fn canonical_histograms_go_beside_the_scalars() {
     assert_eq!(told_at(4, None), []);
     assert_eq!(told_at(5, Some(4)), [(system(), 4, vec![1, 3], 4, 0)]);
 }
+
+#[test]
+fn the_last_push_tells_no_ends() {
+    let mut state = SeriesState::default();
+    told_of("t", &reading(10, Ok(Snapshot::default()), text(TWO)), &mut state);
+    let last = told_of("t", &reading(20, Ok(Snapshot::default()), text("# TYPE c counter\nc{l=\"b\"} 7\n")), &mut state);
+    assert_eq!(lines(last.without_ends()), ["c{b} 7"]);
+    let end = NumberDataPoint { flags: 1, ..Default::default() };
+    let metric = Metric { data: Some(Data::Gauge(Gauge { data_points: vec![end] })), ..Default::default() };
+    let canonical = vec![ScopeMetrics { metrics: vec![metric], ..Default::default() }];
+    let last = Told { canonical, ..told_of("u", &reading(20, Ok(Snapshot::default()), text("")), &mut state) };
+    assert_eq!(requests(&[last.without_ends()], usize::MAX).count(), 0);
+}
