@@ -27,6 +27,7 @@ pub struct Native {
 #[derive(Debug)]
 struct Chosen {
     kind: FamilyType,
+    retyped: bool,
     pieces: Vec<Piece>,
     kept: usize,
 }
@@ -72,7 +73,7 @@ impl Native {
             self.dropped += series.sum::<usize>() as u64;
             return;
         };
-        let mut chosen = Chosen { kind: FamilyType::Unknown, pieces: Vec::new(), kept: 0 };
+        let mut chosen = Chosen { kind: FamilyType::Unknown, retyped: false, pieces: Vec::new(), kept: 0 };
         // The same series may stand in several pieces, or twice in one.
         let mut identities = Vec::new();
         for (_, page, at) in group {
@@ -100,6 +101,7 @@ impl Native {
                     self.repairs.count(Repair::MistypedCounter);
                 }
                 chosen.kind = kind;
+                chosen.retyped = kind != family.kind();
                 chosen.pieces.push(piece);
             }
         }
@@ -242,6 +244,18 @@ impl<'a> NativeFamily<'a> {
     #[must_use]
     pub fn kind(&self) -> FamilyType {
         self.chosen.kind
+    }
+
+    /// Whether it says something else of itself.
+    #[must_use]
+    pub fn is_retyped(&self) -> bool {
+        self.chosen.retyped
+    }
+
+    /// Whether series of it were left out.
+    #[must_use]
+    pub fn is_thinned(&self) -> bool {
+        self.chosen.pieces.iter().any(|piece| !piece.skipped.is_empty())
     }
 
     /// How many series it has.

@@ -109,6 +109,18 @@ struct Step {
 }
 
 impl Step {
+    /// The same for counters that are not the server's own: nobody says when they began.
+    fn of_others(mut self) -> Self {
+        (self.moment.counters_since, self.restarted) = (None, None);
+        self
+    }
+
+    /// The same for a family of which series were left out: one that is new may have been there before.
+    fn of_thinned(mut self) -> Self {
+        self.previous = None;
+        self
+    }
+
     /// When a counter began that was not there before; 0 is unset.
     fn start_of_new(&self) -> u64 {
         // One that was not there at the reading before began after it, even in a process that is older.

@@ -197,8 +197,6 @@ struct Comparison<'a> {
     native: &'a Native,
     step: &'a Step,
     temporality: Temporality,
-    /// What a series that is new began at.
-    new: u64,
     starts: Vec<u64>,
     bases: Vec<Base>,
     gone: Vec<(u32, Place)>,
@@ -212,6 +210,9 @@ struct Pair {
     starts_before: usize,
     rises: bool,
     delta: bool,
+    /// Readings as this family's counters see them. Those that a server calls gauges are another program's, which it asks itself
+    /// (EmailEngine's Redis): they did not begin when the server did.
+    step: Step,
 }
 
 impl<'a> Comparison<'a> {
@@ -221,7 +222,7 @@ impl<'a> Comparison<'a> {
             native.families().filter(counts).map(|family| family.series()).sum()
         };
         let (starts, bases) = (Vec::with_capacity(rising(false)), Vec::with_capacity(rising(true)));
-        Self { known, native, step, temporality, new: step.start_of_new(), starts, bases, gone: Vec::new() }
+        Self { known, native, step, temporality, starts, bases, gone: Vec::new() }
     }
 
     fn compare(&mut self) {
@@ -238,7 +239,7 @@ impl<'a> Comparison<'a> {
                 starts_before += if rises(before.kind()) { before.series() } else { 0 };
                 at += 1;
             }
-            let pair = self.begin(&family, found.map_or(0, |(_, _, starts)| starts));
+            let pair = self.begin(&family, found.as_ref().map(|(_, before, starts)| (before, *starts)));
             if let Some((at, before, _)) = found {
                 self.family(&pair, &family, at, &before);
             }
@@ -261,14 +262,19 @@ impl<'a> Comparison<'a> {
     }
 
     /// Every series of the family as if it were new.
-    fn begin(&mut self, family: &NativeFamily<'_>, starts_before: usize) -> Pair {
+    fn begin(&mut self, family: &NativeFamily<'_>, before: Option<(&NativeFamily<'_>, usize)>) -> Pair {
+        let starts_before = before.map_or(0, |(_, starts)| starts);
+        let thinned = before.map_or(self.known.is_some_and(|known| known.native.dropped > 0), |(before, _)| before.is_thinned());
         let (rises, delta) = (rises(family.kind()), is_delta(self.temporality, family.kind()));
-        let pair = Pair { starts: self.starts.len(), bases: self.bases.len(), starts_before, rises, delta };
+        let step = if thinned { self.step.of_thinned() } else { *self.step };
+        let step = if family.is_retyped() { step.of_others() } else { step };
+        let new = step.start_of_new();
+        let pair = Pair { starts: self.starts.len(), bases: self.bases.len(), starts_before, rises, delta, step };
         if rises {
-            self.starts.resize(pair.starts + family.series(), self.new);
+            self.starts.resize(pair.starts + family.series(), new);
         }
         if delta {
-            let base = if self.new == 0 { Base::Unknown } else { Base::Zero };
+            let base = if new == 0 { Base::Unknown } else { Base::Zero };
             self.bases.resize(pair.bases + family.series(), base);
         }
         pair
@@ -354,7 +360,7 @@ impl<'a> Comparison<'a> {
             (Value::Histogram(before), Value::Histogram(now)) => (fell(before, now), before.bounds == now.bounds),
             _ => (false, false),
         };
-        let (start, base) = match self.step.reset(fell, known.time) {
+        let (start, base) = match pair.step.reset(fell, known.time) {
             Some(start) => (start, Base::Zero),
             None => {
                 let start = known.starts.get(pair.starts_before + was.0).copied().unwrap_or(0);
