@@ -1,4 +1,5 @@
 //! The whole of it: real mail stand-ins over HTTP on one side, a real OTLP/gRPC receiver and a real scraper on the other.
+#![allow(clippy::unwrap_used)]
 
 mod flat;
 

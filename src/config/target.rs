@@ -43,7 +43,7 @@ pub struct Target {
     pub credentials: Credentials,
     /// The required part first, then those named in `parts:`. Left out: the required part alone.
     pub parts: Vec<TargetPart>,
-    /// `format:` which of several formats to ask for. Left out: the system's first, or the next where the server has not got it.
+    /// `format:` which of several formats to ask for. Left out: the system's first.
     pub format: Option<String>,
     /// `timeout:` how long a poll may take, all parts together. Left out: the system's own.
     pub timeout: Duration,

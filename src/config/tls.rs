@@ -58,8 +58,9 @@ impl Tls {
 
 fn server_name(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<String> {
     let name = decoder.word(item)?;
-    if ServerName::try_from(name.as_str()).is_err() {
-        decoder.problem(&item.place, format!("{name:?} is neither a host name nor an address"));
+    // An address in place of the url's host would be where to connect.
+    if !matches!(ServerName::try_from(name.as_str()), Ok(ServerName::DnsName(_))) {
+        decoder.problem(&item.place, format!("{name:?} is no host name"));
         return None;
     }
     Some(name)

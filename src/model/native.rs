@@ -9,6 +9,9 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::BuildHasher;
 
+/// An unsigned gauge that went below zero: 2^64 less a little.
+const UNDERFLOWN: std::ops::RangeInclusive<f64> = 18_446_744_072_709_551_616.0..=18_446_744_073_709_551_616.0;
+
 /// Families of a reading, chosen and sorted.
 #[derive(Debug, Default)]
 pub struct Native {
@@ -17,7 +20,7 @@ pub struct Native {
     prefix: String,
     /// Series that are passed on.
     pub kept: u64,
-    /// Series that are not: excluded, below a smallest value, or over the bound.
+    /// Series that are not: excluded, below a smallest value or below zero where that cannot be, or over the bound.
     pub dropped: u64,
     /// What was mended while choosing.
     pub repairs: Repairs,
@@ -87,8 +90,9 @@ impl Native {
             let mut kept = 0;
             for (index, sample) in family.samples().enumerate() {
                 let over = self.kept as usize + chosen.kept + kept >= series_max;
+                let underflown = chosen.kind == FamilyType::Gauge && sample.number().is_some_and(|n| UNDERFLOWN.contains(&n));
                 let small = choice.min_value.is_some_and(|min| sample.number().is_some_and(|n| n < min));
-                let keep = if kind != chosen.kind || over || small {
+                let keep = if kind != chosen.kind || over || small || underflown {
                     self.dropped += 1;
                     false
                 } else if !alone && !seen.insert(sample.identity()) {

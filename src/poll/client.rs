@@ -1,16 +1,18 @@
 //! One HTTP exchange with a mail server: an answer within its limits, or why not.
 
 use super::PollError;
+use super::budget::Budget;
+use super::fault::{before_answer, chain, in_answer, was_closed};
 use super::limits::Room;
 use crate::config;
 use crate::source::{Part, Request, WHOLE_URL};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Identity, Proxy, StatusCode, Url, redirect};
-use std::error::Error;
 use std::net::SocketAddr;
-use std::sync::Once;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::time::{Duration, Instant};
 
 const ACCEPT_JSON: HeaderValue = HeaderValue::from_static("application/json, text/plain;version=0.0.4;q=0.9, */*;q=0.1");
 /// An endpoint that has both would otherwise answer with a JSON of its own.
@@ -21,12 +23,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Response headers of one answer.
 const RESPONSE_HEADERS_MAX: usize = 64;
 
-/// A client for one target: its trust, its proxy, its connection.
+/// A client for one target: its trust, its proxy, its connection, its budget.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     http: reqwest::Client,
     url: Url,
     headers: HeaderMap,
+    /// The server has answered, so a connection may have been kept, and closed since.
+    kept: Arc<AtomicBool>,
+    budget: Arc<Mutex<Budget>>,
 }
 
 /// Why a target cannot even be asked: all of it is configuration.
@@ -81,9 +86,9 @@ impl Client {
             builder = builder.tls_danger_accept_invalid_certs(true);
         }
         let mut url = target.url.clone();
-        if let Some(name) = &tls.server_name {
+        if let Some(name) = tls.server_name.as_ref().filter(|_| target.url.scheme() == "https") {
             let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-            builder = builder.dns_resolver(Pinned { host });
+            builder = builder.dns_resolver(Pinned { name: name.to_ascii_lowercase(), host });
             url.set_host(Some(name)).map_err(|error| StartError::Unusable { what: "tls.server_name", why: error.to_string() })?;
         }
         let mut headers = HeaderMap::new();
@@ -93,7 +98,8 @@ impl Client {
             let name = HeaderName::try_from(name.as_str()).map_err(|error| unusable(error.to_string()))?;
             headers.insert(name, secret_header(&value).ok_or_else(|| unusable("a value has characters that a header cannot have".into()))?);
         }
-        Ok(Self { http: builder.build().map_err(unusable("the HTTP client"))?, url, headers })
+        let budget = Arc::new(Mutex::new(Budget::new(target.source.requests_per_minute_max)));
+        Ok(Self { http: builder.build().map_err(unusable("the HTTP client"))?, url, headers, kept: Arc::default(), budget })
     }
 
     /// Asks once. A connection that the server had closed while it was kept for reuse is opened again, once.
@@ -106,24 +112,30 @@ impl Client {
         body_bytes_max: usize,
         room: &mut Room,
     ) -> Result<Vec<u8>, PollError> {
-        let response = match self.send(request, path, authorization).await {
-            Err(error) if was_closed(&error) => self.send(request, path, authorization).await,
-            result => result,
-        };
-        let mut response = response.map_err(|error| connection(&error))?;
+        self.budget().take(Instant::now()).map_err(PollError::RateLimited)?;
+        let mut sent = self.send(request, path, authorization).await;
+        let again = sent.as_ref().is_err_and(was_closed) && self.kept.load(Ordering::Relaxed);
+        if again && self.budget().take(Instant::now()).is_ok() {
+            sent = self.send(request, path, authorization).await;
+        }
+        self.kept.store(sent.is_ok(), Ordering::Relaxed);
+        let mut response = sent.map_err(|error| before_answer(&error, CONNECT_TIMEOUT))?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                return Err(PollError::Auth { said: response.status().as_u16().to_string(), hint: part.on_unauthorized });
+                return Err(PollError::refused(response.status().as_u16(), part.on_unauthorized));
             }
-            StatusCode::TOO_MANY_REQUESTS => return Err(PollError::RateLimited(retry_after(response.headers()))),
+            StatusCode::TOO_MANY_REQUESTS => {
+                let wait = self.budget().refused(Instant::now(), retry_after(response.headers()));
+                return Err(PollError::RateLimited(wait));
+            }
             status => return Err(PollError::Status { status: status.as_u16(), hint: status_hint(part, status) }),
         }
         if response.content_length().is_some_and(|n| n > body_bytes_max as u64) {
             return Err(PollError::TooLarge(body_bytes_max));
         }
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| in_body(&error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| in_answer(&error))? {
             if body.len() + chunk.len() > body_bytes_max {
                 return Err(PollError::TooLarge(body_bytes_max));
             }
@@ -133,6 +145,10 @@ impl Client {
         Ok(body)
     }
 
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn send(&self, request: &Request, path: &str, authorization: Option<&HeaderValue>) -> reqwest::Result<reqwest::Response> {
         let mut url = self.url.clone();
         if path != WHOLE_URL {
@@ -140,16 +156,16 @@ impl Client {
             url.set_path(&format!("{}{path}", self.url.path().trim_end_matches('/')));
             url.set_query(query);
         }
-        let mut builder = match request.post {
+        let builder = match request.post {
             Some(body) => self.http.post(url).header(CONTENT_TYPE, JSON).body(body),
             None => self.http.get(url),
         };
-        let accept = if request.format == "text" { ACCEPT_TEXT } else { ACCEPT_JSON };
-        builder = builder.header(ACCEPT, accept).headers(self.headers.clone());
+        let mut headers = self.headers.clone();
+        headers.entry(ACCEPT).or_insert(if request.format == "text" { ACCEPT_TEXT } else { ACCEPT_JSON });
         if let Some(value) = authorization {
-            builder = builder.header(AUTHORIZATION, value.clone());
+            headers.insert(AUTHORIZATION, value.clone());
         }
-        builder.send().await
+        builder.headers(headers).send().await
     }
 }
 
@@ -163,12 +179,14 @@ pub(crate) fn secret_header(value: &str) -> Option<HeaderValue> {
 /// The certificate names one host and the url another: connect to the url's, and let TLS see the certificate's.
 #[derive(Debug)]
 struct Pinned {
+    name: String,
     host: String,
 }
 
 impl Resolve for Pinned {
-    fn resolve(&self, _name: Name) -> Resolving {
-        let host = self.host.clone();
+    fn resolve(&self, name: Name) -> Resolving {
+        // A proxy's name is looked up here as well.
+        let host = if name.as_str() == self.name { self.host.clone() } else { name.as_str().to_owned() };
         Box::pin(async move {
             let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
             Ok(Box::new(addresses.into_iter()) as Addrs)
@@ -205,48 +223,4 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     }
     let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
     Duration::try_from(date.duration_since(jiff::Timestamp::now())).ok()
-}
-
-/// Whether the server closed a kept connection before it saw the request; that is no fault, and safe to repeat.
-fn was_closed(error: &reqwest::Error) -> bool {
-    !error.is_connect()
-        && causes(error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(|e| e.is_incomplete_message() || e.is_canceled()))
-}
-
-fn connection(error: &reqwest::Error) -> PollError {
-    if causes(error).any(|cause| cause.is::<rustls::Error>() || wraps_rustls(cause)) {
-        return PollError::Tls(chain(error));
-    }
-    if error.is_timeout() {
-        return PollError::Connect(format!("no connection within {CONNECT_TIMEOUT:?}"));
-    }
-    if causes(error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)) {
-        return PollError::Malformed(format!("the answer is not valid HTTP: {}", chain(error)));
-    }
-    PollError::Connect(chain(error))
-}
-
-fn in_body(error: &reqwest::Error) -> PollError {
-    if error.is_decode() && !causes(error).any(|cause| cause.is::<hyper::Error>()) {
-        return PollError::Malformed(format!("the answer's compression is broken: {}", chain(error)));
-    }
-    PollError::Connect(format!("the connection broke inside the answer: {}", chain(error)))
-}
-
-fn wraps_rustls(cause: &(dyn Error + 'static)) -> bool {
-    cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>())
-}
-
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    let mut next = Some(error);
-    std::iter::from_fn(move || {
-        let cause = next?;
-        next = cause.source();
-        Some(cause)
-    })
-}
-
-/// The last cause says what happened; what stands before it says only that something did. Never a URL.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    causes(error).last().map(ToString::to_string).unwrap_or_default()
 }

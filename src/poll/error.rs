@@ -1,6 +1,7 @@
 //! Why a poll failed: one variant for each thing that an operator would do differently.
 
 use crate::source::ReadError;
+use std::fmt;
 use std::time::Duration;
 
 /// Why a part of a target could not be read.
@@ -13,19 +14,19 @@ pub enum PollError {
     #[error("{0}; check the url, and that the server runs")]
     Connect(String),
     /// A connection, but no trust.
-    #[error("TLS: {0}; check tls.ca_file and tls.server_name")]
+    #[error("TLS: {0}; check tls.ca_file, tls.server_name, and tls.cert_file if the server wants one")]
     Tls(String),
-    /// 401 or 403, or a refusal in an answer that says 200.
-    #[error("the server refused the credential ({said}): {hint}")]
+    /// 401 or 403, a refusal in an answer that says 200, or a credential that cannot be sent.
+    #[error("{why}: {hint}")]
     Auth {
-        /// The status, or the server's words.
-        said: String,
+        /// What is wrong with the credential.
+        why: String,
         /// What to do.
         hint: &'static str,
     },
     /// 429, or our own budget is spent.
-    #[error("the server's rate limit is reached{}; everything that polls it from this address shares that limit", retry(*.0))]
-    RateLimited(Option<Duration>),
+    #[error("the server's rate limit is reached, to be asked again in {} s; everything that polls it from this address shares that limit", .0.as_secs_f64().ceil())]
+    RateLimited(Duration),
     /// Any other status than 200.
     #[error("the server answered {status}: {hint}")]
     Status {
@@ -43,10 +44,6 @@ pub enum PollError {
     /// The server's own refusal in an answer that says 200.
     #[error("{0}")]
     Api(String),
-}
-
-fn retry(after: Option<Duration>) -> String {
-    after.map(|d| format!(", to be asked again in {} s", d.as_secs())).unwrap_or_default()
 }
 
 impl PollError {
@@ -72,7 +69,12 @@ impl PollError {
         match error {
             ReadError::Html | ReadError::Empty | ReadError::Malformed(_) => Self::Malformed(error.to_string()),
             ReadError::Api(_) => Self::Api(error.to_string()),
-            ReadError::Denied(said) => Self::Auth { said, hint },
+            ReadError::Denied(said) => Self::refused(said, hint),
         }
+    }
+
+    /// The server knows the credential and does not want it: `said` is the status, or its words.
+    pub(super) fn refused(said: impl fmt::Display, hint: &'static str) -> Self {
+        Self::Auth { why: format!("the server refused the credential ({said})"), hint }
     }
 }

@@ -45,9 +45,9 @@ impl Limits {
 }
 
 impl Room {
-    /// Waits until `bytes` in all may be held.
+    /// Waits until `bytes` in all may be held. An answer larger than all the room there is waits for all of it.
     pub(super) async fn grow_to(&mut self, bytes: usize) {
-        while self.bytes < bytes {
+        while self.bytes < bytes.min(BODIES_IN_FLIGHT_BYTES_MAX) {
             let Ok(piece) = self.limits.body_pieces.clone().acquire_owned().await else { return };
             self.bytes += PIECE_BYTES;
             match &mut self.pieces {

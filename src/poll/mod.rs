@@ -14,9 +14,12 @@
 mod budget;
 mod client;
 mod error;
+mod fault;
 mod limits;
 mod part;
+mod published;
 mod reading;
+mod relayed;
 mod target;
 mod window;
 
@@ -24,4 +27,5 @@ pub(crate) use client::{secret_header, use_ring};
 pub use error::PollError;
 pub use limits::Limits;
 pub use reading::{PartReport, Reading, Tally};
-pub use target::{StartError, Target, relayed};
+pub use relayed::relayed;
+pub use target::{Clock, StartError, Target};

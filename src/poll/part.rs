@@ -1,7 +1,6 @@
 //! Asking for one part: its credential, its ways of being asked, its pages.
 
 use super::PollError;
-use super::budget::Budget;
 use super::client::{Client, secret_header};
 use super::limits::Limits;
 use super::window::Window;
@@ -10,7 +9,6 @@ use crate::model::Families;
 use crate::source::{Credential, Part, Request};
 use http::HeaderValue;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 /// Pages of one answer. 200 of 5,000 users each are a million.
 const PAGES_MAX: usize = 200;
@@ -31,7 +29,7 @@ pub(super) struct Asker {
 struct Known {
     /// The way of asking that was found last.
     request: usize,
-    /// The credential as it was read last.
+    /// The credential that the server took last.
     authorization: Option<HeaderValue>,
 }
 
@@ -40,14 +38,13 @@ struct Known {
 pub(super) struct Shared {
     pub(super) client: Client,
     pub(super) limits: Limits,
-    pub(super) budget: std::sync::Arc<Mutex<Budget>>,
 }
 
 /// A part that was read.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     pub(super) pages: Vec<Families>,
-    pub(super) bytes: u64,
+    pub(super) bytes: usize,
 }
 
 impl Asker {
@@ -100,22 +97,26 @@ impl Asker {
         Ok(answer)
     }
 
-    async fn page(&self, shared: &Shared, request: &'static Request, path: &str, bytes: &mut u64) -> Result<Families, PollError> {
-        let kept = self.known().authorization.clone();
-        let authorization = match kept {
+    async fn page(&self, shared: &Shared, request: &'static Request, path: &str, bytes: &mut usize) -> Result<Families, PollError> {
+        // Remembered again below, if the server takes it: what was refused is never the next poll's first try.
+        let kept = self.known().authorization.take();
+        let mut authorization = match kept {
             Some(value) => Some(value),
             None => self.read_credential()?,
         };
-        let result = self.exchange(shared, request, path, authorization.as_ref(), bytes).await;
+        let mut result = self.exchange(shared, request, path, authorization.as_ref(), bytes).await;
+        if matches!(result, Err(PollError::Auth { .. })) {
+            let renewed = self.read_credential()?;
+            // A new token may have been written to its file; asking again with the old one would only count as an attack.
+            if renewed != authorization {
+                result = self.exchange(shared, request, path, renewed.as_ref(), bytes).await;
+                authorization = renewed;
+            }
+        }
         if !matches!(result, Err(PollError::Auth { .. })) {
-            return result;
+            self.known().authorization = authorization;
         }
-        // A new token may have been written to its file; asking again with the old one would only count as an attack.
-        let renewed = self.read_credential()?;
-        if renewed == authorization {
-            return result;
-        }
-        self.exchange(shared, request, path, renewed.as_ref(), bytes).await
+        result
     }
 
     async fn exchange(
@@ -124,23 +125,22 @@ impl Asker {
         request: &'static Request,
         path: &str,
         authorization: Option<&HeaderValue>,
-        bytes: &mut u64,
+        bytes: &mut usize,
     ) -> Result<Families, PollError> {
-        let budget = || shared.budget.lock().unwrap_or_else(PoisonError::into_inner);
-        budget().take(Instant::now()).map_err(|wait| PollError::RateLimited(Some(wait)))?;
         let mut room = shared.limits.request().await;
-        let result = shared.client.ask(self.part, request, path, authorization, self.body_bytes_max, &mut room).await;
+        // The limit is that of all pages together.
+        let left = self.body_bytes_max.saturating_sub(*bytes);
+        let result = shared.client.ask(self.part, request, path, authorization, left, &mut room).await;
         let body = match result {
-            Err(PollError::RateLimited(after)) => {
-                return Err(PollError::RateLimited(Some(budget().refused(Instant::now(), after))));
-            }
+            Err(PollError::TooLarge(_)) => return Err(PollError::TooLarge(self.body_bytes_max)),
             other => other?,
         };
-        *bytes += body.len() as u64;
+        *bytes += body.len();
         let read = if body.len() <= READ_INLINE_BYTES_MAX {
             request.read(body)
         } else {
-            let read = tokio::task::spawn_blocking(move || request.read(body)).await;
+            // It goes on reading after the deadline, and takes up its room until it has ended.
+            let read = tokio::task::spawn_blocking(move || (request.read(body), room)).await.map(|(read, _)| read);
             read.map_err(|_| PollError::Malformed("reading the answer failed inside Postmeter; please report it".into()))?
         };
         read.map_err(|error| PollError::of_read(error, self.part.on_unauthorized))
@@ -148,7 +148,8 @@ impl Asker {
 
     fn read_credential(&self) -> Result<Option<HeaderValue>, PollError> {
         let hint = self.part.on_unauthorized;
-        let unreadable = |error: config::SecretError| PollError::Auth { said: error.to_string(), hint };
+        let unusable = |why: String| PollError::Auth { why, hint };
+        let unreadable = |error: config::SecretError| unusable(format!("credential: {error}"));
         let username = self.credentials.username.as_deref();
         let password = self.credentials.password.as_ref().map(|s| s.read()).transpose().map_err(unreadable)?;
         let token = self.credentials.token.as_ref().map(|s| s.read()).transpose().map_err(unreadable)?;
@@ -158,11 +159,8 @@ impl Asker {
             (_, Some(username), Some(password), None) => Some(basic(username, &password)),
             _ => None,
         };
-        let header = value
-            .map(|value| secret_header(&value).ok_or(PollError::Auth { said: "it has characters that a header cannot have".into(), hint }));
-        let header = header.transpose()?;
-        self.known().authorization.clone_from(&header);
-        Ok(header)
+        let broken = || unusable("the credential has characters that a header cannot have".into());
+        value.map(|value| secret_header(&value).ok_or_else(broken)).transpose()
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {

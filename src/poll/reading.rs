@@ -53,11 +53,10 @@ pub struct Tally {
 }
 
 impl Reading {
-    /// The reading of a target that has not answered when it was needed.
-    #[must_use]
-    pub fn not_yet(at: SystemTime, now: Instant, waited: Duration, tally: Tally, tally_since: SystemTime) -> Self {
-        let outcome = Err(PollError::Timeout(waited));
-        Self { at, began: now, ended: now, outcome, native: Arc::default(), parts: Vec::new(), body_bytes: 0, tally, tally_since }
+    /// A poll that began at `began` and has just failed.
+    pub(super) fn failed(at: SystemTime, began: Instant, error: PollError) -> Self {
+        let (native, parts, body_bytes, tally) = Default::default();
+        Self { at, began, ended: Instant::now(), outcome: Err(error), native, parts, body_bytes, tally, tally_since: at }
     }
 
     /// What was read, when it was.

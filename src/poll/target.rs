@@ -1,21 +1,25 @@
 //! One target: who asks it, when, and what is remembered from one poll to the next.
 
-use super::budget::Budget;
 use super::client::Client;
 pub use super::client::StartError;
 use super::part::{Answer, Asker, Shared};
+use super::published::Published;
+use super::relayed::relayed;
 use super::window::{self, Window};
 use super::{Limits, PartReport, PollError, Reading, Tally};
 use crate::config;
-use crate::model::{Choice, Families, FamilyType, Native, Snapshot};
-use crate::source::{Context, Memory, Part, Source, apply};
+use crate::model::{Families, Native, Snapshot};
+use crate::source::{Context, Memory, Part, apply};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::task::JoinSet;
-use tracing::{Instrument, debug_span, info, warn};
+use tracing::{Instrument, debug_span};
 
 /// A reading this close to `min_interval` counts as due, or a 15 s scrape of a 15 s reading would get every second one twice.
 const DUE_SHARE: f64 = 0.9;
+
+/// Tells the time: what windows, ages and the points of a reading go by.
+pub type Clock = fn() -> SystemTime;
 
 /// A mail server that is polled.
 #[derive(Debug)]
@@ -24,7 +28,7 @@ pub struct Target {
     pub config: config::Target,
     shared: Shared,
     parts: Vec<Arc<Asker>>,
-    since: SystemTime,
+    clock: Clock,
     /// Held by the one poll that runs; what only polls read and write.
     polling: tokio::sync::Mutex<Remembered>,
     published: Mutex<Published>,
@@ -36,29 +40,24 @@ struct Remembered {
     window: Option<Window>,
 }
 
-#[derive(Debug, Default)]
-struct Published {
-    latest: Option<Arc<Reading>>,
-    tally: Tally,
-    /// What the server last said of its version.
-    version: Option<String>,
-    /// The poll that runs was given up on by somebody, and is counted as a timeout already.
-    given_up: bool,
-    /// What was logged last about each part, so that only a change is logged.
-    logged: Vec<(&'static str, Option<&'static str>)>,
-}
-
 impl Target {
     /// A target as configured; nothing is asked yet.
     ///
     /// # Errors
     /// What of the configuration cannot be used.
     pub fn new(config: config::Target, limits: Limits) -> Result<Arc<Self>, StartError> {
-        let budget = Budget::new(config.source.requests_per_minute_max);
-        let shared = Shared { client: Client::new(&config)?, limits, budget: Arc::new(Mutex::new(budget)) };
+        Self::with_clock(config, limits, SystemTime::now)
+    }
+
+    /// The same, by a clock of its own.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_clock(config: config::Target, limits: Limits, clock: Clock) -> Result<Arc<Self>, StartError> {
+        let shared = Shared { client: Client::new(&config)?, limits };
         let parts = config.parts.iter().map(|part| Arc::new(Asker::new(&config, part))).collect();
-        let (polling, published) = Default::default();
-        Ok(Arc::new(Self { config, shared, parts, since: SystemTime::now(), polling, published }))
+        let published = Mutex::new(Published::new(&config.name, config.source.required().name, clock()));
+        Ok(Arc::new(Self { config, shared, parts, clock, polling: tokio::sync::Mutex::default(), published }))
     }
 
     /// The target's name.
@@ -90,22 +89,17 @@ impl Target {
         let poll = tokio::spawn(async move { target.poll_unless_answered(asked).await }.in_current_span());
         match poll.await {
             Ok(reading) => reading,
-            Err(_) => self.publish_failure(asked),
+            Err(_) => self.publish_failure((self.clock)(), asked, broken()),
         }
     }
 
     /// The same, waiting for at most `limit`: after that the target is down for this caller.
     pub async fn reading_within(self: &Arc<Self>, limit: Duration) -> Arc<Reading> {
-        if let Ok(reading) = tokio::time::timeout(limit, self.reading()).await {
-            return reading;
+        let asked = Instant::now();
+        match tokio::time::timeout(limit, self.reading()).await {
+            Ok(reading) => reading,
+            Err(_) => self.published().give_up((self.clock)(), asked, limit),
         }
-        let mut published = self.published();
-        if !published.given_up {
-            published.given_up = true;
-            let timeout = PollError::Timeout(limit).error_type();
-            *published.tally.errors.entry((self.required(), timeout)).or_default() += 1;
-        }
-        Arc::new(Reading::not_yet(SystemTime::now(), Instant::now(), limit, published.tally.clone(), self.since))
     }
 
     fn fresh(&self, now: Instant) -> Option<Arc<Reading>> {
@@ -116,7 +110,7 @@ impl Target {
     async fn poll_unless_answered(&self, asked: Instant) -> Arc<Reading> {
         let mut remembered = self.polling.lock().await;
         // A poll that ended after the question is its answer, even one that took longer than min_interval.
-        let answered = self.latest().filter(|latest| latest.ended >= asked);
+        let answered = self.published().answer_to(asked);
         if let Some(answer) = answered.or_else(|| self.fresh(Instant::now())) {
             return answer;
         }
@@ -126,30 +120,33 @@ impl Target {
     }
 
     async fn poll(&self, remembered: &mut Remembered) -> Arc<Reading> {
-        let (at, began) = (SystemTime::now(), Instant::now());
+        let (at, began) = ((self.clock)(), Instant::now());
         let window = window::at(&self.config.window, at);
-        let closing = self.close_window(remembered, window, began);
-        let (outcome, parts, body_bytes) = match closing.await {
-            Ok(()) => self.poll_parts(remembered, at, window, began).await,
-            Err(error) => (Err(error.clone()), vec![PartReport { part: self.required(), took: began.elapsed(), error: Some(error) }], 0),
-        };
+        if let Err(error) = self.close_window(remembered, at, window, began).await {
+            return self.publish_failure(at, began, error);
+        }
+        let (outcome, parts, body_bytes) = self.poll_parts(remembered, at, window, began).await;
         let (outcome, native) = match outcome {
             Ok((snapshot, native)) => (Ok(snapshot), Arc::new(native)),
             Err(error) => (Err(error), Arc::default()),
         };
         let (ended, tally) = (Instant::now(), Tally::default());
-        let reading = Reading { at, began, ended, outcome, native, parts, body_bytes, tally, tally_since: self.since };
-        self.publish(reading)
+        self.published().publish(Reading { at, began, ended, outcome, native, parts, body_bytes, tally, tally_since: at })
+    }
+
+    fn publish_failure(&self, at: SystemTime, began: Instant, error: PollError) -> Arc<Reading> {
+        let parts = vec![PartReport { part: self.config.source.required().name, took: began.elapsed(), error: Some(error.clone()) }];
+        self.published().publish(Reading { parts, ..Reading::failed(at, began, error) })
     }
 
     /// A day that has ended is asked for once more, so that its last minutes are not lost.
-    async fn close_window(&self, remembered: &mut Remembered, now: Window, began: Instant) -> Result<(), PollError> {
+    async fn close_window(&self, remembered: &mut Remembered, at: SystemTime, now: Window, began: Instant) -> Result<(), PollError> {
         let sliding = matches!(self.config.window, config::Window::Sliding(_));
         let ended = remembered.window.filter(|last| self.config.source.windowed && !sliding && last.start < now.start);
         if let (Some(last), Some(required)) = (ended, self.parts.first()) {
-            let answer = self.within_deadline(began, required.ask(&self.shared, last.until(now))).await?;
+            let answer = deadline(began, self.config.timeout, required.ask(&self.shared, last.until(now))).await?;
             let pages: Vec<_> = answer.pages.into_iter().map(|page| (required.part, page)).collect();
-            let context = self.context(SystemTime::now(), last);
+            let context = self.context(at, last);
             let snapshot = apply(self.config.source, &pages, &mut remembered.memory, &context);
             remembered.memory.close_window(&snapshot);
         }
@@ -185,11 +182,10 @@ impl Target {
         let mut read: Vec<(&'static Part, Families)> = Vec::new();
         let mut body_bytes = 0;
         for (asker, answer) in self.parts.iter().zip(answers) {
-            let broken = || PollError::Malformed("reading the answer failed inside Postmeter; please report it".into());
             let (took, result) = answer.unwrap_or_else(|| (began.elapsed(), Err(broken())));
             let error = match result {
                 Ok(answer) => {
-                    body_bytes += answer.bytes;
+                    body_bytes += answer.bytes as u64;
                     read.extend(answer.pages.into_iter().map(|page| (asker.part, page)));
                     None
                 }
@@ -217,89 +213,17 @@ impl Target {
         }
     }
 
-    async fn within_deadline<T>(&self, began: Instant, work: impl Future<Output = Result<T, PollError>>) -> Result<T, PollError> {
-        deadline(began, self.config.timeout, work).await
-    }
-
-    fn publish(&self, mut reading: Reading) -> Arc<Reading> {
-        let mut published = self.published();
-        let already_counted = std::mem::take(&mut published.given_up);
-        for report in &reading.parts {
-            if let Some(error) = &report.error {
-                let counted = already_counted && report.part == self.required() && error.error_type() == "timeout";
-                *published.tally.errors.entry((report.part, error.error_type())).or_default() += u64::from(!counted);
-            }
-        }
-        if let Ok(snapshot) = &reading.outcome {
-            published.tally.repairs.add_all(&snapshot.repairs);
-            published.version = snapshot.version.clone().or(published.version.take());
-        }
-        reading.tally = published.tally.clone();
-        self.log_changes(&mut published, &reading);
-        let reading = Arc::new(reading);
-        published.latest = Some(reading.clone());
-        reading
-    }
-
-    fn publish_failure(&self, began: Instant) -> Arc<Reading> {
-        let error = PollError::Malformed("reading the answer failed inside Postmeter; please report it".into());
-        let report = PartReport { part: self.required(), took: began.elapsed(), error: Some(error.clone()) };
-        let (at, ended) = (SystemTime::now(), Instant::now());
-        let outcome = Err(error);
-        self.publish(Reading {
-            at,
-            began,
-            ended,
-            outcome,
-            native: Arc::default(),
-            parts: vec![report],
-            body_bytes: 0,
-            tally: Tally::default(),
-            tally_since: self.since,
-        })
-    }
-
-    fn log_changes(&self, published: &mut Published, reading: &Reading) {
-        for report in &reading.parts {
-            let now = report.error.as_ref().map(PollError::error_type);
-            let before = published.logged.iter_mut().find(|(part, _)| *part == report.part);
-            let (known, changed) = match before {
-                Some((_, before)) => (true, std::mem::replace(before, now) != now),
-                None => {
-                    published.logged.push((report.part, now));
-                    (false, true)
-                }
-            };
-            match &report.error {
-                Some(error) if changed => {
-                    warn!(target = self.name(), part = report.part, error.type = error.error_type(), "{error}");
-                }
-                None if changed && known => info!(target = self.name(), part = report.part, "answers again"),
-                _ => {}
-            }
-        }
-    }
-
-    fn required(&self) -> &'static str {
-        self.config.source.required().name
-    }
-
     fn published(&self) -> MutexGuard<'_, Published> {
         self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What is passed on of a reading, as the target's `relay:` has it.
-#[must_use]
-pub fn relayed(source: &Source, relay: &config::Relay, pages: Vec<Families>) -> Native {
-    Native::choose(pages, &relay.prefix, relay.series_max, |family| {
-        let kind = source.mistyped_counters.contains(&family).then_some(FamilyType::Counter);
-        relay.passes(family).then(|| Choice { kind, min_value: relay.min_value(family) })
-    })
 }
 
 /// The deadline of a poll covers all of it: waiting for a turn, the request, the body.
 async fn deadline<T>(began: Instant, timeout: Duration, work: impl Future<Output = Result<T, PollError>>) -> Result<T, PollError> {
     let left = timeout.saturating_sub(began.elapsed());
     tokio::time::timeout(left, work).await.unwrap_or(Err(PollError::Timeout(timeout)))
+}
+
+fn broken() -> PollError {
+    PollError::Malformed("reading the answer failed inside Postmeter; please report it".into())
 }

@@ -3,7 +3,7 @@
 use super::Served;
 use super::body::streamed;
 use super::negotiate::{self, Encoding};
-use super::rendered::{Rendered, tell};
+use super::rendered::Rendered;
 use crate::export::exposition::{self, Format, Page, Section};
 use crate::poll::Reading;
 use crate::telemetry::{Identity, Monitored};
@@ -125,7 +125,7 @@ async fn readings(served: &Served, wait: Duration) -> Vec<(Arc<Monitored>, Arc<R
 async fn respond(served: &Served, format: Format, encoding: Encoding, ours: Vec<Section>, theirs: Vec<Section>) -> Response {
     let taken: Vec<String> = ours.iter().flat_map(Section::names).collect();
     let kept = served.rendered.get(format, &theirs, &taken).await;
-    let own = served.own.clone();
+    let (own, logged) = (served.own.clone(), served.logged.clone());
     let write = move |out: &mut dyn FnMut(&mut Vec<u8>) -> bool| {
         let mut page = Page::new(format, out);
         if page.write(&ours, &[]).is_none() {
@@ -138,7 +138,7 @@ async fn respond(served: &Served, format: Format, encoding: Encoding, ours: Vec<
             }
             Rendered::TooLarge => {
                 page.write(&theirs, &taken);
-                tell(&own, page.finish());
+                logged.tell(&own, page.finish());
             }
         }
     };

@@ -11,7 +11,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use rendered::RenderedPages;
+use rendered::{Logged, RenderedPages};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,14 +30,16 @@ pub struct Served {
     own: Arc<Own>,
     turns: Arc<Semaphore>,
     rendered: RenderedPages,
+    logged: Logged,
 }
 
 impl Served {
     /// An endpoint for these targets.
     #[must_use]
     pub fn new(targets: Arc<[Arc<Monitored>]>, own: Arc<Own>) -> Self {
-        let rendered = RenderedPages::new(own.clone());
-        Self { targets, own, turns: Arc::new(Semaphore::new(SCRAPES_CONCURRENT_MAX)), rendered }
+        let logged = Logged::default();
+        let rendered = RenderedPages::new(own.clone(), logged.clone());
+        Self { targets, own, turns: Arc::new(Semaphore::new(SCRAPES_CONCURRENT_MAX)), rendered, logged }
     }
 
     /// Answers until `stop` says so, and then finishes what is in flight.

@@ -3,8 +3,8 @@
 use crate::export::exposition::{Format, Page, Section, Told};
 use crate::telemetry::Own;
 use axum::body::Bytes;
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError};
 use tokio::sync::Mutex;
 
 /// Series whose text is kept; about 15 MB. A larger page is written while it is sent, and not held.
@@ -15,6 +15,7 @@ const KEPT_SERIES_MAX: u64 = 100_000;
 pub(super) struct RenderedPages {
     pages: Arc<Mutex<HashMap<Format, Kept>>>,
     own: Arc<Own>,
+    logged: Logged,
 }
 
 #[derive(Debug)]
@@ -32,8 +33,8 @@ pub(super) enum Rendered {
 }
 
 impl RenderedPages {
-    pub(super) fn new(own: Arc<Own>) -> Self {
-        Self { pages: Arc::default(), own }
+    pub(super) fn new(own: Arc<Own>, logged: Logged) -> Self {
+        Self { pages: Arc::default(), own, logged }
     }
 
     /// The page of these sections without the families that are `taken`.
@@ -50,7 +51,7 @@ impl RenderedPages {
             return Rendered::Kept(kept.bytes.clone());
         }
         let (sections, taken) = (sections.to_vec(), taken.to_vec());
-        let own = self.own.clone();
+        let (own, logged) = (self.own.clone(), self.logged.clone());
         let written = tokio::task::spawn_blocking(move || {
             let mut bytes = Vec::new();
             let mut out = |piece: &mut Vec<u8>| {
@@ -59,7 +60,7 @@ impl RenderedPages {
             };
             let mut page = Page::resume(format, &mut out);
             page.write(&sections, &taken);
-            tell(&own, page.finish());
+            logged.tell(&own, page.finish());
             Kept { sections, bytes: bytes.into() }
         });
         let Ok(kept) = written.await else { return Rendered::TooLarge };
@@ -69,8 +70,23 @@ impl RenderedPages {
     }
 }
 
-/// Counts what could not be said as it was.
-pub(super) fn tell(own: &Own, told: Told) {
-    own.changed("family_dropped", told.families_dropped);
-    own.changed("label_renamed", told.labels_renamed);
+/// What the log has said of families that were left out.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Logged(Arc<std::sync::Mutex<HashSet<String>>>);
+
+/// Families that are named in the log, in all; the metric counts on.
+const LOGGED_MAX: usize = 1000;
+
+impl Logged {
+    /// Counts what could not be said as it was, and logs each family once.
+    pub(super) fn tell(&self, own: &Own, told: Told) {
+        own.changed("family_dropped", told.families_dropped);
+        own.changed("label_renamed", told.labels_renamed);
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for why in told.dropped {
+            if logged.len() < LOGGED_MAX && logged.insert(why.clone()) {
+                tracing::warn!("a family was left out of the pull: {why}");
+            }
+        }
+    }
 }

@@ -107,7 +107,8 @@ pub struct Part {
     pub name: &'static str,
     /// What it is for, in a few words.
     pub help: &'static str,
-    /// How to ask. With several, `format:` chooses, or else the next is tried where one is not found (404).
+    /// How to ask. With several, `format:` chooses for the required part, which has the first by default; of an optional part
+    /// the next is tried where one is not found (404).
     pub requests: &'static [Request],
     /// Bytes of an answer after decompression.
     pub body_bytes_max: usize,

@@ -1,4 +1,5 @@
 //! OTLP requests as a flat list of points, for assertions.
+#![allow(dead_code, reason = "not every test binary needs all of it")]
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};

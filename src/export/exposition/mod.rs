@@ -68,6 +68,10 @@ impl Section {
         self.native.kept
     }
 
+    fn target(&self) -> &str {
+        self.identity.as_ref().map_or("this target", |(_, instance)| instance)
+    }
+
     /// The names of its families.
     pub fn names(&self) -> impl Iterator<Item = String> {
         self.native.families().map(|family| family.name().into_owned())
@@ -81,12 +85,26 @@ impl Section {
 }
 
 /// What could not be said as it was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
     /// Families that were left out, because another target says another type, or their name is none.
     pub families_dropped: u64,
     /// Labels `job` and `instance` of mail servers that became `exported_job` and `exported_instance`.
     pub labels_renamed: u64,
+    /// The first of the families that were left out, each with why.
+    pub dropped: Vec<String>,
+}
+
+/// Families that are named when they are left out; the count has them all.
+const DROPPED_NAMED_MAX: usize = 16;
+
+impl Told {
+    fn drop(&mut self, why: impl FnOnce() -> String) {
+        self.families_dropped += 1;
+        if self.dropped.len() < DROPPED_NAMED_MAX {
+            self.dropped.push(why());
+        }
+    }
 }
 
 /// A page that is written piece by piece: pieces go out while the rest is written.
@@ -128,11 +146,18 @@ impl<'a> Page<'a> {
         }
         for (name, mut of_targets) in families {
             let kind = of_targets[0].1.kind();
-            let all = of_targets.len();
-            of_targets.retain(|(_, family)| family.kind() == kind);
-            self.told.families_dropped += (all - of_targets.len()) as u64;
+            of_targets.retain(|(section, family)| {
+                let same = family.kind() == kind;
+                if !same {
+                    let (this, first) = (type_word(Format::Text, family.kind()), type_word(Format::Text, kind));
+                    self.told.drop(|| format!("{name} of {} is a {this}, and another target's is a {first}", section.target()));
+                }
+                same
+            });
             if !is_name(&name) || taken.iter().any(|t| *t == *name) {
-                self.told.families_dropped += of_targets.len() as u64;
+                for (section, _) in &of_targets {
+                    self.told.drop(|| format!("{name:?} of {} is no name of its own", section.target()));
+                }
                 continue;
             }
             match self.format {

@@ -42,7 +42,9 @@ fn a_family_of_another_type_is_left_out_and_counted() {
     };
     let mut page = Page::new(Format::Text, &mut out);
     page.write(&sections, &[]);
-    assert_eq!(page.finish(), Told { families_dropped: 1, labels_renamed: 0 });
+    let told = page.finish();
+    assert_eq!((told.families_dropped, told.labels_renamed), (1, 0));
+    assert_eq!(told.dropped, ["a of two is a counter, and another target's is a gauge"]);
     assert_eq!(String::from_utf8(bytes).unwrap(), "# TYPE a gauge\na{instance=\"one\",job=\"x\"} 1\n");
 }
 

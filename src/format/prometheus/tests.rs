@@ -19,6 +19,7 @@ fn rest(sample: SampleRef<'_>) -> String {
     match sample.value() {
         Value::Number(n) => format!("{labels} {n}"),
         Value::Histogram(h) => format!("{labels} {:?} {:?} of {} sum {:?}", h.bounds, h.cumulative, h.count, h.sum),
+        Value::Summary(s) => format!("{labels} {s:?}"),
     }
 }
 

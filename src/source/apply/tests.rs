@@ -27,6 +27,7 @@ fn system(rules: &'static [Rule], more: &'static [Rule]) -> Source {
         timeout: Duration::ZERO,
         requests_per_minute_max: None,
         windowed: false,
+        mistyped_counters: &[],
         version: Some(("build", "version")),
         counters_since: Some("began"),
     }

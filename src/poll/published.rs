@@ -1,0 +1,93 @@
+//! What a target has published: its latest reading, all that went wrong so far, and what the log has said of it.
+
+use super::{PollError, Reading, Tally};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tracing::{info, warn};
+
+/// Of one target; changed at the end of each poll.
+#[derive(Debug)]
+pub(super) struct Published {
+    target: String,
+    /// The part without which there is no reading.
+    required: &'static str,
+    since: SystemTime,
+    pub(super) latest: Option<Arc<Reading>>,
+    tally: Tally,
+    /// What the server last said of its version.
+    pub(super) version: Option<String>,
+    /// The poll that runs was given up on by somebody, and is counted as a timeout already.
+    given_up: bool,
+    /// What was logged last about each part, so that only a change is logged.
+    logged: Vec<(&'static str, Option<&'static str>)>,
+}
+
+impl Published {
+    pub(super) fn new(target: &str, required: &'static str, since: SystemTime) -> Self {
+        let (latest, tally, version, given_up, logged) = Default::default();
+        Self { target: target.to_owned(), required, since, latest, tally, version, given_up, logged }
+    }
+
+    /// The latest reading, if it ended after somebody asked.
+    pub(super) fn answer_to(&self, asked: Instant) -> Option<Arc<Reading>> {
+        self.latest.clone().filter(|latest| latest.ended >= asked)
+    }
+
+    /// A poll has ended.
+    pub(super) fn publish(&mut self, mut reading: Reading) -> Arc<Reading> {
+        let already_counted = std::mem::take(&mut self.given_up);
+        for report in &reading.parts {
+            if let Some(error) = &report.error {
+                let counted = already_counted && report.part == self.required && error.error_type() == "timeout";
+                *self.tally.errors.entry((report.part, error.error_type())).or_default() += u64::from(!counted);
+            }
+        }
+        if let Ok(snapshot) = &reading.outcome {
+            self.tally.repairs.add_all(&snapshot.repairs);
+            if snapshot.version.is_some() {
+                self.version.clone_from(&snapshot.version);
+            }
+        }
+        reading.tally = self.tally.clone();
+        reading.tally_since = self.since;
+        self.log_changes(&reading);
+        let reading = Arc::new(reading);
+        self.latest = Some(reading.clone());
+        reading
+    }
+
+    /// Somebody who asked has waited for `limit`, and goes on without.
+    pub(super) fn give_up(&mut self, at: SystemTime, asked: Instant, limit: Duration) -> Arc<Reading> {
+        // The poll may have ended in this very moment.
+        if let Some(answer) = self.answer_to(asked) {
+            return answer;
+        }
+        let error = PollError::Timeout(limit);
+        if !std::mem::replace(&mut self.given_up, true) {
+            *self.tally.errors.entry((self.required, error.error_type())).or_default() += 1;
+        }
+        Arc::new(Reading { tally: self.tally.clone(), tally_since: self.since, ..Reading::failed(at, Instant::now(), error) })
+    }
+
+    fn log_changes(&mut self, reading: &Reading) {
+        let target = self.target.as_str();
+        for report in &reading.parts {
+            let now = report.error.as_ref().map(PollError::error_type);
+            let before = self.logged.iter_mut().find(|(part, _)| *part == report.part);
+            let (known, changed) = match before {
+                Some((_, before)) => (true, std::mem::replace(before, now) != now),
+                None => {
+                    self.logged.push((report.part, now));
+                    (false, true)
+                }
+            };
+            match &report.error {
+                Some(error) if changed => {
+                    warn!(target, part = report.part, error.type = error.error_type(), "{error}");
+                }
+                None if changed && known => info!(target, part = report.part, "answers again"),
+                _ => {}
+            }
+        }
+    }
+}

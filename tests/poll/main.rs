@@ -1,0 +1,13 @@
+//! Polling at its border: real sockets, real HTTP and TLS.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+mod answer;
+mod connection;
+mod credential;
+mod flight;
+mod part;
+mod process;
+mod tls;
+mod window;

@@ -1,0 +1,146 @@
+//! The ways to a receiver: gRPC and HTTP, in the clear and by TLS, compressed or not, with headers that nobody else sees.
+#![allow(clippy::unwrap_used)]
+
+mod flat;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::routing::post;
+use flat::flatten;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{MetricsService, MetricsServiceServer};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
+use postmeter::app::Service;
+use postmeter::config::{self, Environment};
+use postmeter::simulate::{Options, StandIn, System, TOKEN};
+use postmeter::telemetry::Own;
+use prost::Message;
+use rcgen::{CertificateParams, Issuer, KeyPair};
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tonic::codec::CompressionEncoding;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic::{Request, Response, Status};
+
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+const SOON: Duration = Duration::from_secs(20);
+
+/// What a receiver got: a request, and the header that must come with it.
+#[derive(Clone, Default)]
+struct Inbox(Arc<Mutex<Vec<(ExportMetricsServiceRequest, String)>>>);
+
+impl Inbox {
+    fn put(&self, request: ExportMetricsServiceRequest, header: Option<&str>) {
+        self.0.lock().unwrap().push((request, header.unwrap_or_default().to_owned()));
+    }
+
+    async fn has_mail_up(&self, header: &str) {
+        let began = Instant::now();
+        loop {
+            let requests = self.0.lock().unwrap().clone();
+            let up = |request| flatten(std::slice::from_ref(request)).iter().any(|point| point.metric == "mail.up" && point.value == 1.0);
+            if let Some((_, sent)) = requests.iter().find(|(request, _)| up(request)) {
+                assert_eq!(sent, header);
+                return;
+            }
+            assert!(began.elapsed() < SOON, "nothing arrived");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Inbox {
+    async fn export(&self, request: Request<ExportMetricsServiceRequest>) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        let header = request.metadata().get("x-key").and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+        self.put(request.into_inner(), header.as_deref());
+        Ok(Response::new(Default::default()))
+    }
+}
+
+async fn service(otlp: &str) -> (StandIn, Service) {
+    let ceymail = StandIn::start(System::Ceymail, ANY, Options::default()).await.unwrap();
+    let file = format!(
+        "targets:\n  - {{name: cey, system: ceymail, url: \"{}\", token: {TOKEN}}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n  otlp: {{interval: 1s, headers: {{X-Key: \"${{env:KEY}}\"}}, {otlp}}}\n",
+        ceymail.url()
+    );
+    let environment: Environment = [("KEY", "s3cret")].into_iter().collect();
+    let config = config::parse(&file, "test.yaml", &environment).unwrap_or_else(|problems| panic!("{problems}"));
+    (ceymail, Service::start(config, Own::quiet().unwrap(), "--listen").await.unwrap())
+}
+
+async fn http(State((inbox, partial)): State<(Inbox, bool)>, headers: HeaderMap, body: Bytes) -> Vec<u8> {
+    assert_eq!(headers["content-type"], "application/x-protobuf");
+    let mut plain = body.to_vec();
+    if headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip") {
+        plain.clear();
+        flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).unwrap();
+    }
+    inbox.put(ExportMetricsServiceRequest::decode(plain.as_slice()).unwrap(), headers.get("x-key").and_then(|v| v.to_str().ok()));
+    let partial = partial.then(|| ExportMetricsPartialSuccess { rejected_data_points: 3, error_message: "too old".into() });
+    ExportMetricsServiceResponse { partial_success: partial }.encode_to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_protobuf_with_and_without_gzip() {
+    for compression in ["none", "gzip"] {
+        let inbox = Inbox::default();
+        let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/v1/metrics", post(http)).with_state((inbox.clone(), compression == "gzip"));
+        let server = tokio::spawn(async move { axum::serve(listener, router).await });
+        let (stand_in, service) =
+            service(&format!("endpoint: \"http://{address}/v1/metrics\", protocol: http/protobuf, compression: {compression}")).await;
+        inbox.has_mail_up("s3cret").await;
+        service.stop().await;
+        stand_in.shutdown().await;
+        server.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc_by_tls_with_a_client_certificate() {
+    let authority = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_cert = params.self_signed(&authority).unwrap();
+    let issuer = Issuer::new(params, authority);
+    let signed = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        let cert = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+        (cert.pem(), key.serialize_pem())
+    };
+    let (server_cert, server_key) = signed("collector.example.com");
+    let (client_cert, client_key) = signed("postmeter.example.com");
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (ca, cert, key) = (file("ca.pem", &authority_cert.pem()), file("c.pem", &client_cert), file("k.pem", &client_key));
+
+    let inbox = Inbox::default();
+    let incoming = TcpIncoming::bind(ANY).unwrap();
+    let address = incoming.local_addr().unwrap();
+    let tls = ServerTlsConfig::new()
+        .identity(Identity::from_pem(server_cert, server_key))
+        .client_ca_root(Certificate::from_pem(authority_cert.pem()));
+    let grpc = MetricsServiceServer::new(inbox.clone()).accept_compressed(CompressionEncoding::Gzip);
+    let server = Server::builder().tls_config(tls).unwrap().add_service(grpc).serve_with_incoming(incoming);
+    let server = tokio::spawn(server);
+    let (stand_in, service) = service(&format!(
+        "endpoint: \"https://{address}\", compression: gzip, tls: {{ca_file: {ca}, cert_file: {cert}, key_file: {key}, server_name: collector.example.com}}"
+    ))
+    .await;
+    inbox.has_mail_up("s3cret").await;
+    service.stop().await;
+    stand_in.shutdown().await;
+    server.abort();
+}
