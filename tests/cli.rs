@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Output;
 
-const SYSTEMS: &str = "cpanel, ceymail, kumomta, stalwart, emailengine";
+const SYSTEMS: &str = "cpanel, ceymail, kumomta, stalwart, emailengine, prometheus";
 const GOOD: &str = "targets: [{name: a, system: kumomta, url: 'https://a.example.com'}]\n";
 
 fn run(folder: &Path, line: &str) -> Output {
@@ -174,6 +174,6 @@ fn a_taken_port_names_the_flag() {
 
 #[test]
 fn stand_ins_that_there_are_not() {
-    says("simulate exim", &format!("postmeter: there is no stand-in for `exim`; there are {SYSTEMS}\n"));
+    says("simulate exim", "postmeter: there is no stand-in for `exim`; there are cpanel, ceymail, kumomta, stalwart, emailengine\n");
     says("simulate kumomta --listen nowhere", "postmeter: --listen nowhere: not an address like 127.0.0.1:8000\n");
 }

@@ -5,7 +5,7 @@
 mod systems;
 
 use postmeter::config::{
-    Adhoc, Compression, Config, Environment, LogFormat, LogLevel, Problems, Protocol, Window, adhoc_with, load, parse_with,
+    Adhoc, Compression, Config, Environment, LogFormat, LogLevel, Problems, Protocol, Temporality, Window, adhoc_with, load, parse_with,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -432,6 +432,22 @@ fn the_environment_fills_what_the_file_leaves_out() {
     let otlp = config.export.otlp.as_ref().unwrap();
     assert_eq!((otlp.timeout, otlp.interval), (Duration::from_secs(1), Duration::from_secs(7)));
     assert!(otlp.headers.is_empty() && otlp.compression == Compression::None && config.telemetry.log_level == LogLevel::Warn);
+}
+
+#[test]
+fn a_temporality_is_preferred_by_variable_or_by_key() {
+    const VARIABLE: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+    for (file, variable, expected) in [
+        ("otlp: {}", "", Temporality::Cumulative),
+        ("otlp: {}", "Delta", Temporality::Delta),
+        ("otlp: {}", "LOWMEMORY", Temporality::LowMemory),
+        ("otlp: {temporality: cumulative}", "delta", Temporality::Cumulative),
+        ("otlp: {temporality: lowmemory}", "", Temporality::LowMemory),
+    ] {
+        let config = good(&format!("{MAIL}export: {{{file}}}"), &[(VARIABLE, variable)]);
+        assert_eq!(config.export.otlp.unwrap().temporality, expected, "{file} {variable}");
+    }
+    ignored(VARIABLE, "deltas", "unknown value deltas; did you mean delta?; the variable is ignored");
 }
 
 #[track_caller]

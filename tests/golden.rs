@@ -160,7 +160,7 @@ fn numbers(data: Option<&Data>) -> &[NumberDataPoint] {
     match data {
         Some(Data::Gauge(gauge)) => &gauge.data_points,
         Some(Data::Sum(sum)) => &sum.data_points,
-        other => panic!("no scalar: {other:?}"),
+        _ => &[],
     }
 }
 

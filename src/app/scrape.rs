@@ -132,7 +132,7 @@ pub(super) fn by_name(system: &str) -> Result<&'static Source, AppError> {
 /// What is printed at the end.
 enum Printed {
     Page { format: Format, only: Option<Only>, identities: Vec<Identity>, ours: Vec<Native>, theirs: Vec<Section> },
-    Otlp(Vec<opentelemetry_proto::tonic::metrics::v1::ResourceMetrics>),
+    Otlp(Vec<otlp::Told>),
 }
 
 impl Printed {
@@ -158,7 +158,7 @@ impl Printed {
                 theirs.push(Section::of(reading.native.clone(), identity));
             }
             Self::Otlp(all) => {
-                all.push(otlp::resource_metrics(&pipeline.collect(points), reading, identity, &mut SeriesState::default()));
+                all.push(otlp::told(&pipeline.collect(points), pipeline.system(), reading, identity, &mut SeriesState::default()));
             }
         }
     }
@@ -173,7 +173,7 @@ impl Printed {
                 exposition::page(format, &canonical.chain(native).collect::<Vec<_>>())
             }
             Self::Otlp(all) => {
-                let json = serde_json::to_string_pretty(&otlp::message(all)).map_err(|error| AppError::Other(error.to_string()))?;
+                let json = serde_json::to_string_pretty(&otlp::message(&all)).map_err(|error| AppError::Other(error.to_string()))?;
                 json + "\n"
             }
         };

@@ -25,6 +25,12 @@ impl Current {
         Self { points: Arc::new(Mutex::new(Arc::from([]))), system }
     }
 
+    /// The mail system.
+    #[must_use]
+    pub fn system(&self) -> &'static str {
+        self.system
+    }
+
     /// What the next collection reports.
     pub fn set(&self, points: Vec<Point>) {
         *self.points.lock().unwrap_or_else(PoisonError::into_inner) = points.into();

@@ -35,7 +35,7 @@ pub use adhoc::{Adhoc, adhoc, adhoc_with};
 pub use credentials::Credentials;
 pub use environment::Environment;
 pub use export::{Export, Prometheus, check_listen};
-pub use otlp::{Compression, Otlp, Protocol};
+pub use otlp::{Compression, Otlp, Protocol, Temporality};
 pub use part::TargetPart;
 pub use problem::{Problem, Problems};
 pub use relay::{Relay, SERIES_MAX_DEFAULT};

@@ -43,6 +43,21 @@ pub struct Otlp {
     pub headers: Vec<(String, Secret)>,
     /// `tls:` Left out: `OTEL_..._CERTIFICATE`, `_CLIENT_CERTIFICATE` and `_CLIENT_KEY`, or else the system's authorities.
     pub tls: Tls,
+    /// `temporality:` `cumulative`, `delta` or `lowmemory`. Left out: `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`, or else
+    /// cumulative.
+    pub temporality: Temporality,
+}
+
+/// What counters and histograms say: all that was counted, or what came since the last reading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Temporality {
+    /// `cumulative`: all, since their start.
+    #[default]
+    Cumulative,
+    /// `delta`: what came since the last reading that was sent.
+    Delta,
+    /// `lowmemory`: histograms as delta. Counters too where a program counts by itself, which no mail server's counter is here.
+    LowMemory,
 }
 
 /// How OTLP travels.
@@ -65,6 +80,9 @@ pub enum Compression {
 
 const PROTOCOLS: &[(&str, Protocol)] = &[("grpc", Protocol::Grpc), ("http/protobuf", Protocol::HttpProtobuf)];
 
+const TEMPORALITIES: &[(&str, Temporality)] =
+    &[("cumulative", Temporality::Cumulative), ("delta", Temporality::Delta), ("lowmemory", Temporality::LowMemory)];
+
 const COMPRESSIONS: &[(&str, Compression)] = &[("none", Compression::None), ("gzip", Compression::Gzip)];
 
 impl Otlp {
@@ -79,6 +97,7 @@ impl Otlp {
             compression: Compression::None,
             headers: Vec::new(),
             tls: Tls::default(),
+            temporality: Temporality::Cumulative,
         }
     }
 
@@ -118,6 +137,10 @@ impl Otlp {
                 None => from(decoder, |d| d.otlp(signal, "HEADERS"), otel::headers).unwrap_or_default(),
             },
             tls: tls_of(decoder, map, signal),
+            temporality: match signal {
+                Signal::Mail => temporality(decoder, map),
+                Signal::Own => Temporality::Cumulative,
+            },
         }
     }
 }
@@ -128,6 +151,18 @@ fn protocol(decoder: &mut Decoder<'_>, map: &mut Map<'_>) -> Protocol {
         None => from(decoder, |d| d.otlp(Signal::Mail, "PROTOCOL"), |value| one_of(value, PROTOCOLS)),
     };
     found.unwrap_or(Protocol::Grpc)
+}
+
+fn temporality(decoder: &mut Decoder<'_>, map: &mut Map<'_>) -> Temporality {
+    let found = match map.take("temporality") {
+        Some(item) => decoder.choice(&item, TEMPORALITIES),
+        // The one variable of these whose words the specification takes in any case.
+        None => {
+            let word = |value: &str| one_of(&value.to_ascii_lowercase(), TEMPORALITIES);
+            from(decoder, |d| d.otel("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"), word)
+        }
+    };
+    found.unwrap_or_default()
 }
 
 fn endpoint(decoder: &mut Decoder<'_>, map: &mut Map<'_>, protocol: Protocol, signal: Signal) -> String {

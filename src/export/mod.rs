@@ -4,4 +4,4 @@ pub mod exposition;
 pub mod otlp;
 mod series;
 
-pub use series::{Moment, SeriesState, nanos};
+pub use series::SeriesState;

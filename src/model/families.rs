@@ -7,12 +7,23 @@
 //! and it can be kept, shared and sent without a lifetime.
 
 use super::{Histogram, Repair, Repairs, Summary};
+use std::ops::Range;
 
 /// A piece of text of a reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Text {
     start: u32,
     len: u32,
+}
+
+impl Text {
+    /// A part of it.
+    #[must_use]
+    pub fn part(self, range: Range<usize>) -> Self {
+        let start = range.start.min(self.len as usize) as u32;
+        let end = range.end.min(self.len as usize) as u32;
+        Self { start: self.start + start, len: end.saturating_sub(start) }
+    }
 }
 
 /// What a family says that it is.
@@ -122,6 +133,21 @@ impl Families {
         self.body.len()
     }
 
+    /// The series at this place, counted over all families.
+    pub(super) fn sample(&self, at: u32) -> Option<SampleRef<'_>> {
+        self.samples.get(at as usize).map(|sample| SampleRef { of: self, sample })
+    }
+
+    /// The same bytes as [`text`](Self::text), without a look for characters that are cut.
+    fn bytes(&self, text: Text) -> &[u8] {
+        let (start, len) = (text.start as usize, text.len as usize);
+        let whole = match start.checked_sub(self.body.len()) {
+            Some(behind) => self.mended.as_bytes().get(behind..behind + len),
+            None => self.body.as_bytes().get(start..start + len),
+        };
+        whole.unwrap_or_default()
+    }
+
     fn text(&self, text: Text) -> &str {
         let (start, len) = (text.start as usize, text.len as usize);
         let whole = match start.checked_sub(self.body.len()) {
@@ -158,6 +184,11 @@ impl<'a> FamilyRef<'a> {
         self.family.kind
     }
 
+    /// The places of its series among all of the answer.
+    pub(super) fn range(&self) -> std::ops::Range<u32> {
+        self.family.first..self.family.end
+    }
+
     /// Its series.
     pub fn samples(&self) -> impl ExactSizeIterator<Item = SampleRef<'a>> + use<'a> {
         let of = self.of;
@@ -177,9 +208,34 @@ impl<'a> SampleRef<'a> {
     /// Label names and values, in the server's order.
     pub fn labels(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + use<'a> {
         let of = self.of;
+        self.places().iter().map(move |(name, value)| (of.text(*name), of.text(*value)))
+    }
+
+    /// The same by position.
+    pub(super) fn places(&self) -> &'a [(Text, Text)] {
+        let first = self.sample.labels as usize;
+        self.of.labels.get(first..first + usize::from(self.sample.labels_len)).unwrap_or_default()
+    }
+
+    /// The bytes at a position.
+    pub(super) fn bytes(&self, text: Text) -> &'a [u8] {
+        self.of.bytes(text)
+    }
+
+    /// The same as bytes, which is faster: for what only copies or compares.
+    pub fn label_bytes(&self) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let of = self.of;
         let first = self.sample.labels as usize;
         let labels = of.labels.get(first..first + usize::from(self.sample.labels_len)).unwrap_or_default();
-        labels.iter().map(move |(name, value)| (of.text(*name), of.text(*value)))
+        labels.iter().map(move |(name, value)| (of.bytes(*name), of.bytes(*value)))
+    }
+
+    /// Whether both have the same labels in the same order.
+    #[must_use]
+    pub fn has_labels_of(&self, other: &SampleRef<'_>) -> bool {
+        let mut pairs = self.label_bytes().zip(other.label_bytes());
+        // Values first: within a family it is they that differ.
+        self.sample.labels_len == other.sample.labels_len && pairs.all(|(a, b)| a.1 == b.1 && a.0 == b.0)
     }
 
     /// The value of this label.

@@ -8,6 +8,7 @@
 
 mod families;
 mod histogram;
+mod identity;
 mod metric;
 mod native;
 mod repair;
@@ -17,6 +18,6 @@ pub mod vocabulary;
 pub use families::{Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, SampleRef, Text, Value};
 pub use histogram::{Histogram, Summary};
 pub use metric::{Attribute, Kind, Metric, Number};
-pub use native::{Choice, Native, NativeFamily};
+pub use native::{Choice, Native, NativeFamily, Place, Places};
 pub use repair::{Repair, Repairs};
 pub use snapshot::{Attributes, Point, Snapshot};

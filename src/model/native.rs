@@ -3,11 +3,9 @@
 //! Nothing is copied. Families stand sorted by name, each once however many pages or parts it came in, and a series that is
 //! not passed on is a bit.
 
+use super::identity::{Identities, repeated};
 use super::{Families, FamilyRef, FamilyType, Repair, Repairs, SampleRef};
-use foldhash::quality::FixedState;
 use std::borrow::Cow;
-use std::collections::HashSet;
-use std::hash::BuildHasher;
 
 /// An unsigned gauge that went below zero: 2^64 less a little.
 const UNDERFLOWN: std::ops::RangeInclusive<f64> = 18_446_744_072_709_551_616.0..=18_446_744_073_709_551_616.0;
@@ -38,6 +36,7 @@ struct Chosen {
 struct Piece {
     page: usize,
     family: usize,
+    series: usize,
     /// A bit for each series that is left out; empty when none is.
     skipped: Vec<u64>,
 }
@@ -75,46 +74,67 @@ impl Native {
         };
         let mut chosen = Chosen { kind: FamilyType::Unknown, pieces: Vec::new(), kept: 0 };
         // The same series may stand in several pieces, or twice in one.
-        let mut seen = HashSet::with_hasher(FixedState::default());
+        let mut identities = Vec::new();
         for (_, page, at) in group {
             let Some(family) = pages[*page].nth(*at) else { continue };
             let kind = choice.kind.unwrap_or(family.kind());
-            if chosen.pieces.is_empty() {
-                chosen.kind = kind;
-                if kind != family.kind() {
+            if !chosen.pieces.is_empty() && kind != chosen.kind {
+                self.dropped += family.samples().len() as u64;
+                continue;
+            }
+            let mut piece = Piece { page: *page, family: *at, series: family.samples().len(), skipped: Vec::new() };
+            let before = identities.len();
+            identities.reserve(piece.series);
+            let mut numbers = Identities::new();
+            for (index, sample) in family.samples().enumerate() {
+                let underflown = kind == FamilyType::Gauge && sample.number().is_some_and(|n| UNDERFLOWN.contains(&n));
+                if underflown || choice.min_value.is_some_and(|min| sample.number().is_some_and(|n| n < min)) {
+                    self.dropped += 1;
+                    piece.skip(index);
+                } else {
+                    identities.push(numbers.of(&sample));
+                }
+            }
+            if identities.len() > before {
+                if chosen.pieces.is_empty() && kind != family.kind() {
                     self.repairs.count(Repair::MistypedCounter);
                 }
-            }
-            let mut piece = Piece { page: *page, family: *at, skipped: Vec::new() };
-            let alone = family.samples().len() < 2 && group.len() == 1;
-            let mut kept = 0;
-            for (index, sample) in family.samples().enumerate() {
-                let over = self.kept as usize + chosen.kept + kept >= series_max;
-                let underflown = chosen.kind == FamilyType::Gauge && sample.number().is_some_and(|n| UNDERFLOWN.contains(&n));
-                let small = choice.min_value.is_some_and(|min| sample.number().is_some_and(|n| n < min));
-                let keep = if kind != chosen.kind || over || small || underflown {
-                    self.dropped += 1;
-                    false
-                } else if !alone && !seen.insert(sample.identity()) {
-                    self.repairs.count(Repair::DuplicateSeries);
-                    false
-                } else {
-                    true
-                };
-                if keep {
-                    kept += 1;
-                } else {
-                    piece.skip(index, family.samples().len());
-                }
-            }
-            chosen.kept += kept;
-            if kept > 0 {
+                chosen.kind = kind;
                 chosen.pieces.push(piece);
             }
+        }
+        chosen.kept = identities.len();
+        let (repeated, room) = (repeated(&identities), series_max.saturating_sub(self.kept as usize));
+        if !repeated.is_empty() || chosen.kept > room {
+            self.thin(&mut chosen, &repeated, room);
         }
         if chosen.kept > 0 {
             self.kept += chosen.kept as u64;
             self.families.push(chosen);
+        }
+    }
+
+    /// Leaves out what stands twice, and what there is no room for.
+    fn thin(&mut self, chosen: &mut Chosen, repeated: &[usize], room: usize) {
+        let (mut repeated, mut at) = (repeated.iter().copied().peekable(), 0);
+        chosen.kept = 0;
+        for piece in &mut chosen.pieces {
+            for index in 0..piece.series {
+                if piece.skips(index) {
+                    continue;
+                }
+                let stands_twice = repeated.next_if_eq(&at).is_some();
+                at += 1;
+                if chosen.kept == room {
+                    self.dropped += 1;
+                } else if stands_twice {
+                    self.repairs.count(Repair::DuplicateSeries);
+                } else {
+                    chosen.kept += 1;
+                    continue;
+                }
+                piece.skip(index);
+            }
         }
     }
 
@@ -135,6 +155,12 @@ impl Native {
         self.families.is_empty()
     }
 
+    /// The series at a place that [`NativeFamily::places`] gave.
+    #[must_use]
+    pub fn sample(&self, place: Place) -> Option<SampleRef<'_>> {
+        self.pages.get(place.page as usize)?.sample(place.sample)
+    }
+
     /// One of them, by its place. Panics beyond [`len`](Self::len), as an index does.
     #[must_use]
     pub fn at(&self, at: usize) -> NativeFamily<'_> {
@@ -143,15 +169,51 @@ impl Native {
 }
 
 impl Piece {
-    fn skip(&mut self, index: usize, of: usize) {
+    fn skip(&mut self, index: usize) {
         if self.skipped.is_empty() {
-            self.skipped = vec![0; of.div_ceil(64)];
+            self.skipped = vec![0; self.series.div_ceil(64)];
         }
         self.skipped[index / 64] |= 1 << (index % 64);
     }
 
     fn skips(&self, index: usize) -> bool {
         self.skipped.get(index / 64).is_some_and(|bits| bits >> (index % 64) & 1 == 1)
+    }
+}
+
+/// Where a series stands in a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    page: u32,
+    sample: u32,
+}
+
+/// The places of a family's series, in the server's order.
+#[derive(Clone, Debug)]
+pub struct Places<'a> {
+    native: &'a Native,
+    pieces: std::slice::Iter<'a, Piece>,
+    page: u32,
+    left: std::ops::Range<u32>,
+    first: u32,
+    piece: Option<&'a Piece>,
+}
+
+impl Iterator for Places<'_> {
+    type Item = Place;
+
+    fn next(&mut self) -> Option<Place> {
+        loop {
+            for sample in self.left.by_ref() {
+                if !self.piece.is_some_and(|piece| piece.skips((sample - self.first) as usize)) {
+                    return Some(Place { page: self.page, sample });
+                }
+            }
+            let piece = self.pieces.next()?;
+            let family = self.native.pages.get(piece.page)?.nth(piece.family)?;
+            (self.page, self.left, self.first) = (piece.page as u32, family.range(), family.range().start);
+            self.piece = Some(piece).filter(|piece| !piece.skipped.is_empty());
+        }
     }
 }
 
@@ -166,7 +228,7 @@ impl<'a> NativeFamily<'a> {
     /// Its name: the server's, behind the prefix if one is configured.
     #[must_use]
     pub fn name(&self) -> Cow<'a, str> {
-        let own = self.first().map_or("", |family| family.name());
+        let own = self.own_name();
         if self.native.prefix.is_empty() { Cow::Borrowed(own) } else { Cow::Owned(format!("{}{own}", self.native.prefix)) }
     }
 
@@ -198,18 +260,21 @@ impl<'a> NativeFamily<'a> {
         })
     }
 
+    /// Where its series stand, in the server's order.
+    #[must_use]
+    pub fn places(&self) -> Places<'a> {
+        Places { native: self.native, pieces: self.chosen.pieces.iter(), page: 0, left: 0..0, first: 0, piece: None }
+    }
+
+    /// Its name as the server sent it: what families are sorted by.
+    #[must_use]
+    pub fn own_name(&self) -> &'a str {
+        self.first().map_or("", |family| family.name())
+    }
+
     fn first(&self) -> Option<FamilyRef<'a>> {
         let piece = self.chosen.pieces.first()?;
         self.native.pages[piece.page].nth(piece.family)
-    }
-}
-
-impl SampleRef<'_> {
-    /// A number that is the same for the same labels, in whatever order they stand.
-    #[must_use]
-    pub fn identity(&self) -> u64 {
-        let state = FixedState::default();
-        self.labels().fold(0, |sum: u64, label| sum.wrapping_add(state.hash_one(label)))
     }
 }
 
@@ -263,6 +328,14 @@ mod tests {
         let (lines, native) = native(&["a{l=\"1\"} 1\na{l=\"2\"} 2\nb 3\n"], 2, all);
         assert_eq!(lines, ["a{l=1} 1", "a{l=2} 2"]);
         assert_eq!((native.kept, native.dropped), (2, 1));
+    }
+
+    #[test]
+    fn what_is_left_out_for_its_value_does_not_shift_what_stands_twice() {
+        let page = "a{l=\"1\"} 1\na{l=\"2\"} 20\na{l=\"1\"} 30\na{l=\"2\"} 40\na{l=\"3\"} 50\na{l=\"4\"} 60\n";
+        let (lines, native) = native(&[page, page], 3, |_| Some(Choice { min_value: Some(10.0), ..Choice::default() }));
+        assert_eq!(lines, ["a{l=2} 20", "a{l=1} 30", "a{l=3} 50"]);
+        assert_eq!((native.kept, native.dropped, native.repairs.get(Repair::DuplicateSeries)), (3, 8, 1));
     }
 
     #[test]

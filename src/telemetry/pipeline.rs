@@ -79,6 +79,12 @@ impl Pipeline {
         Ok(Self { current, reader, registry, collecting: Mutex::default(), _provider: provider })
     }
 
+    /// The mail system that it is for.
+    #[must_use]
+    pub fn system(&self) -> &'static str {
+        self.current.system()
+    }
+
     /// These points as the SDK collects them, for the push.
     pub fn collect(&self, points: Vec<Point>) -> ResourceMetrics {
         let _one = self.collecting.lock().unwrap_or_else(PoisonError::into_inner);

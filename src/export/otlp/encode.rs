@@ -1,13 +1,20 @@
 //! From a collection to the bytes of `ExportMetricsServiceRequest`s.
+//!
+//! # One request at a time
+//!
+//! A million native series are a hundred megabytes of OTLP. Each request is written when the one before is sent.
 
-use super::super::series::{Moment, SeriesState, nanos};
+use super::native::{Full, Walk};
+use super::page::Page;
+use super::wire;
+use crate::export::series::{Moment, Relayed, SeriesState, nanos};
 use crate::poll::Reading;
 use crate::telemetry::Identity;
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
+use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, Metric, ScopeMetrics};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_sdk::metrics::data::ResourceMetrics as Collected;
 use prost::Message;
@@ -15,12 +22,23 @@ use std::time::SystemTime;
 
 /// Bytes of one request: a gRPC receiver takes 4 MiB by default, and the rest is room for what goes around it.
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024 - 64 * 1024;
-/// `repeated ResourceMetrics resource_metrics = 1`, length-delimited.
-const RESOURCE_METRICS_TAG: u8 = 0x0a;
+/// `Resource resource = 1` of `ResourceMetrics`.
+const RESOURCE: u8 = wire::delimited(1);
+/// Tags and lengths around a `ScopeMetrics` in a request, at most.
+const AROUND_BYTES: usize = 16;
 
-/// One target's collection as OTLP, with the times that are its own.
-pub fn resource_metrics(collected: &Collected, reading: &Reading, identity: &Identity, series: &mut SeriesState) -> ResourceMetrics {
-    let mut scope_metrics: Vec<ScopeMetrics> = collected.scope_metrics().map(Into::into).collect();
+/// What one collection of a target says, with the times that are its own.
+#[derive(Debug)]
+pub struct Told {
+    /// The Resource as a field, encoded.
+    resource: Vec<u8>,
+    canonical: Vec<ScopeMetrics>,
+    relayed: Relayed,
+}
+
+/// One target's reading as it is told by OTLP: what the SDK collected of it, its histograms, and its native families.
+pub fn told(collected: &Collected, system: &'static str, reading: &Reading, identity: &Identity, series: &mut SeriesState) -> Told {
+    let mut canonical: Vec<ScopeMetrics> = collected.scope_metrics().map(Into::into).collect();
     let snapshot = reading.snapshot();
     let moment = Moment {
         reading: nanos(reading.at),
@@ -30,11 +48,40 @@ pub fn resource_metrics(collected: &Collected, reading: &Reading, identity: &Ide
         counters_since: snapshot.and_then(|s| s.counters_since).map(nanos),
         tally_since: nanos(reading.tally_since),
     };
-    for scope in scope_metrics.iter_mut().filter_map(|scope| scope.scope.as_mut()) {
+    for scope in canonical.iter_mut().filter_map(|scope| scope.scope.as_mut()) {
         env!("CARGO_PKG_VERSION").clone_into(&mut scope.version);
     }
-    series.rewrite(&mut scope_metrics, moment);
-    ResourceMetrics { resource: Some(resource(identity)), scope_metrics, ..Default::default() }
+    let relayed = series.read(&mut canonical, system, snapshot, &reading.native, moment);
+    Told { resource: resource_field(identity), canonical, relayed }
+}
+
+impl Told {
+    /// The same without the ends of series: for the last push of an instance, whose successor may be telling them already.
+    #[must_use]
+    pub fn without_ends(mut self) -> Self {
+        let ends = DataPointFlags::NoRecordedValueMask as u32;
+        for scope in &mut self.canonical {
+            scope.metrics.retain_mut(|metric| match &mut metric.data {
+                Some(Data::Gauge(gauge)) => retain(&mut gauge.data_points, |point| point.flags != ends),
+                Some(Data::Sum(sum)) => retain(&mut sum.data_points, |point| point.flags != ends),
+                Some(Data::Histogram(histogram)) => retain(&mut histogram.data_points, |point| point.flags != ends),
+                _ => true,
+            });
+        }
+        Self { relayed: self.relayed.without_ends(), ..self }
+    }
+}
+
+/// Keeps some, and says whether any are left.
+fn retain<T>(points: &mut Vec<T>, keep: impl Fn(&T) -> bool) -> bool {
+    points.retain(keep);
+    !points.is_empty()
+}
+
+fn resource_field(identity: &Identity) -> Vec<u8> {
+    let mut field = Vec::new();
+    wire::bytes(&mut field, RESOURCE, &resource(identity).encode_to_vec());
+    field
 }
 
 fn resource(identity: &Identity) -> Resource {
@@ -52,34 +99,75 @@ pub struct Request {
     pub points: u64,
 }
 
-/// Requests that hold all of it, none above `bytes_max` unless a single point is.
+/// Requests that hold all of it, each written when it is asked for, none above `bytes_max` unless a single point is.
 #[must_use]
-pub fn requests(all: Vec<ResourceMetrics>, bytes_max: usize) -> Vec<Request> {
-    let mut pieces = Vec::new();
-    for of_target in all {
-        split(of_target, bytes_max, &mut pieces);
-    }
-    let mut requests = Vec::new();
-    let (mut bytes, mut points) = (Vec::new(), 0);
-    for piece in pieces {
-        let encoded = piece.encode_length_delimited_to_vec();
-        if !bytes.is_empty() && bytes.len() + 1 + encoded.len() > bytes_max {
-            requests.push(Request { bytes: std::mem::take(&mut bytes).into(), points });
-            points = 0;
-        }
-        bytes.push(RESOURCE_METRICS_TAG);
-        bytes.extend_from_slice(&encoded);
-        points += points_of(&piece);
-    }
-    if !bytes.is_empty() {
-        requests.push(Request { bytes: bytes.into(), points });
-    }
-    requests
+pub fn requests(all: &[Told], bytes_max: usize) -> Requests<'_> {
+    Requests { targets: all.iter(), current: None, bytes_max, last_len: 0 }
 }
 
-fn points_of(of_target: &ResourceMetrics) -> u64 {
-    let metrics = of_target.scope_metrics.iter().flat_map(|scope| &scope.metrics);
-    let points = metrics.map(|metric| match &metric.data {
+/// The requests of a collection.
+#[derive(Debug)]
+pub struct Requests<'a> {
+    targets: std::slice::Iter<'a, Told>,
+    current: Option<OfTarget<'a>>,
+    bytes_max: usize,
+    /// Bytes of the request before: the next is likely to have as many.
+    last_len: usize,
+}
+
+#[derive(Debug)]
+struct OfTarget<'a> {
+    resource: &'a [u8],
+    /// What is left of the canonical metrics, last first.
+    canonical: Vec<ScopeMetrics>,
+    native: Walk<'a>,
+}
+
+impl Iterator for Requests<'_> {
+    type Item = Request;
+
+    fn next(&mut self) -> Option<Request> {
+        let mut page = Page::new(self.bytes_max);
+        page.bytes.reserve(self.last_len);
+        loop {
+            if self.current.is_none() {
+                self.current = self.targets.next().map(|told| OfTarget::new(told, self.bytes_max));
+            }
+            let Some(target) = &mut self.current else { break };
+            let written = target.write(&mut page);
+            page.end_resource();
+            match written {
+                Ok(()) => self.current = None,
+                Err(Full) => break,
+            }
+        }
+        self.last_len = page.bytes.len();
+        (page.points > 0).then(|| Request { bytes: page.bytes.into(), points: page.points })
+    }
+}
+
+impl<'a> OfTarget<'a> {
+    fn new(told: &'a Told, bytes_max: usize) -> Self {
+        let room = bytes_max.saturating_sub(told.resource.len() + AROUND_BYTES);
+        let mut canonical = Vec::new();
+        for scope in told.canonical.iter().filter(|scope| !scope.metrics.is_empty()) {
+            split(scope.clone(), room, &mut canonical);
+        }
+        canonical.reverse();
+        Self { resource: &told.resource, canonical, native: Walk::new(&told.relayed) }
+    }
+
+    fn write(&mut self, page: &mut Page) -> Result<(), Full> {
+        while let Some(scope) = self.canonical.last() {
+            page.add_scope(self.resource, &scope.encode_to_vec(), points_of(scope))?;
+            self.canonical.pop();
+        }
+        self.native.write(page, self.resource)
+    }
+}
+
+fn points_of(scope: &ScopeMetrics) -> u64 {
+    let points = scope.metrics.iter().map(|metric| match &metric.data {
         Some(Data::Gauge(gauge)) => gauge.data_points.len(),
         Some(Data::Sum(sum)) => sum.data_points.len(),
         Some(Data::Histogram(histogram)) => histogram.data_points.len(),
@@ -90,41 +178,33 @@ fn points_of(of_target: &ResourceMetrics) -> u64 {
     points.sum::<usize>() as u64
 }
 
-/// The same as one message, for output as JSON.
+/// All of it as one message, for output as JSON: exactly what is sent.
 #[must_use]
-pub fn message(all: Vec<ResourceMetrics>) -> ExportMetricsServiceRequest {
-    ExportMetricsServiceRequest { resource_metrics: all }
+pub fn message(all: &[Told]) -> ExportMetricsServiceRequest {
+    let requests = requests(all, usize::MAX).filter_map(|request| ExportMetricsServiceRequest::decode(request.bytes).ok());
+    ExportMetricsServiceRequest { resource_metrics: requests.flat_map(|request| request.resource_metrics).collect() }
 }
 
-/// Halves what is too large: scopes, then metrics, then points.
-fn split(of_target: ResourceMetrics, bytes_max: usize, pieces: &mut Vec<ResourceMetrics>) {
-    if of_target.encoded_len() + 8 <= bytes_max {
-        return pieces.push(of_target);
+/// Halves what is too large: metrics, then points.
+fn split(scope: ScopeMetrics, bytes_max: usize, pieces: &mut Vec<ScopeMetrics>) {
+    if scope.encoded_len() <= bytes_max {
+        return pieces.push(scope);
     }
-    let halves = halves(&of_target.scope_metrics, |scope| {
-        halves(&scope.metrics, |metric| split_points(metric).map(|(a, b)| (vec![a], vec![b])))
-            .map(|(a, b)| (vec![ScopeMetrics { metrics: a, ..scope.clone() }], vec![ScopeMetrics { metrics: b, ..scope.clone() }]))
-    });
-    match halves {
-        Some((a, b)) => {
-            for scope_metrics in [a, b] {
-                split(ResourceMetrics { scope_metrics, ..of_target.clone() }, bytes_max, pieces);
-            }
-        }
-        None => pieces.push(of_target),
-    }
-}
-
-type Halves<T> = Option<(Vec<T>, Vec<T>)>;
-
-fn halves<T: Clone>(items: &[T], inside: impl Fn(&T) -> Halves<T>) -> Halves<T> {
-    match items {
+    let halves = match scope.metrics.as_slice() {
         [] => None,
-        [one] => inside(one),
+        [one] => split_points(one).map(|(a, b)| (vec![a], vec![b])),
         several => {
             let (a, b) = several.split_at(several.len() / 2);
             Some((a.to_vec(), b.to_vec()))
         }
+    };
+    match halves {
+        Some((a, b)) => {
+            for metrics in [a, b] {
+                split(ScopeMetrics { metrics, ..scope.clone() }, bytes_max, pieces);
+            }
+        }
+        None => pieces.push(scope),
     }
 }
 
@@ -147,47 +227,4 @@ fn cut<T>(a: &mut Vec<T>, b: &mut Vec<T>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use opentelemetry_proto::tonic::metrics::v1::{Gauge, NumberDataPoint, number_data_point::Value};
-
-    fn of_target(name: &str, metrics: usize, points: usize) -> ResourceMetrics {
-        let point = |n| NumberDataPoint { value: Some(Value::AsInt(n)), time_unix_nano: 1, ..Default::default() };
-        let data = || Some(Data::Gauge(Gauge { data_points: (0..points as i64).map(point).collect() }));
-        let metrics = (0..metrics).map(|n| Metric { name: format!("m{n}"), data: data(), ..Default::default() }).collect();
-        let scope_metrics = vec![ScopeMetrics { metrics, ..Default::default() }];
-        ResourceMetrics { resource: Some(resource(&Identity::new(name, name))), scope_metrics, ..Default::default() }
-    }
-
-    fn points(requests: &[Request]) -> Vec<(String, String, i64)> {
-        let mut points = Vec::new();
-        for request in requests {
-            for of_target in ExportMetricsServiceRequest::decode(request.bytes.clone()).unwrap_or_default().resource_metrics {
-                let resource = format!("{:?}", of_target.resource);
-                for metric in of_target.scope_metrics.into_iter().flat_map(|s| s.metrics) {
-                    let Some(Data::Gauge(gauge)) = metric.data else { continue };
-                    for point in gauge.data_points {
-                        let Some(Value::AsInt(n)) = point.value else { continue };
-                        points.push((resource.clone(), metric.name.clone(), n));
-                    }
-                }
-            }
-        }
-        points.sort();
-        points
-    }
-
-    #[test]
-    fn any_split_holds_the_same_points_and_none_is_too_large() {
-        let all = vec![of_target("a", 3, 100), of_target("b", 1, 1000), of_target("c", 50, 1)];
-        let whole = points(&requests(all.clone(), usize::MAX));
-        assert_eq!(whole.len(), 1350);
-        for bytes_max in [200, 500, 1000, 5000, 20_000] {
-            let requests = requests(all.clone(), bytes_max);
-            assert_eq!(points(&requests), whole, "{bytes_max}");
-            assert!(requests.iter().all(|r| r.bytes.len() <= bytes_max), "{bytes_max}");
-            assert_eq!(requests.iter().map(|r| r.points).sum::<u64>(), 1350, "{bytes_max}");
-        }
-        assert_eq!(requests(all, usize::MAX).len(), 1);
-    }
-}
+mod tests;

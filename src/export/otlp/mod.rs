@@ -7,9 +7,13 @@
 //! it carries Postmeter's own telemetry.
 
 mod encode;
+mod native;
+mod page;
 mod push;
 mod send;
+mod wire;
 
-pub use encode::{REQUEST_BYTES_MAX, Request, message, requests, resource_metrics};
+pub use encode::{REQUEST_BYTES_MAX, Request, Requests, Told, message, requests, told};
+pub use native::NATIVE_SCOPE;
 pub use push::Push;
 pub use send::{Rejected, SendError, Sender};

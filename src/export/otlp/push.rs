@@ -4,7 +4,7 @@
 //!
 //! What is there after a few seconds is sent; a target that is still being polled follows in requests of its own.
 
-use super::encode::{REQUEST_BYTES_MAX, requests, resource_metrics};
+use super::encode::{REQUEST_BYTES_MAX, requests, told};
 use super::send::{SendError, Sender};
 use crate::export::series::SeriesState;
 use crate::poll::Reading;
@@ -32,6 +32,13 @@ pub struct Push {
     failing: Option<&'static str>,
 }
 
+/// Whether the ends of series are told.
+#[derive(Clone, Copy, Debug)]
+enum Ends {
+    Told,
+    Kept,
+}
+
 #[derive(Debug)]
 struct Pushed {
     monitored: Arc<Monitored>,
@@ -42,7 +49,7 @@ impl Push {
     /// The push of these targets.
     #[must_use]
     pub fn new(targets: &[Arc<Monitored>], sender: Sender, interval: Duration, own: Arc<Own>) -> Self {
-        let pushed = |monitored: &Arc<Monitored>| Pushed { monitored: monitored.clone(), series: SeriesState::default() };
+        let pushed = |monitored: &Arc<Monitored>| Pushed { monitored: monitored.clone(), series: SeriesState::new(sender.temporality()) };
         Self { targets: targets.iter().map(pushed).collect(), sender, interval, own, failing: None }
     }
 
@@ -87,31 +94,36 @@ impl Push {
                 },
                 () = &mut wait, if !waited => {
                     waited = true;
-                    self.send(std::mem::take(&mut ready)).await;
+                    self.send(std::mem::take(&mut ready), Ends::Told).await;
                 }
             }
         }
-        self.send(ready).await;
+        self.send(ready, Ends::Told).await;
     }
 
-    /// The last push. A target that is down or gone says nothing more: the end of its series, told late by an instance that
+    /// The last push. A target that is down or gone, and a series that is gone, say nothing more: the end of its series, told late by an instance that
     /// is being replaced, would end those of its successor.
     async fn flush(&mut self) {
         let latest = |(index, pushed): (usize, &Pushed)| Some((index, pushed.monitored.target.latest()?));
         let good = |(_, reading): &(usize, Arc<Reading>)| reading.outcome.is_ok();
         let ready = self.targets.iter().enumerate().filter_map(latest).filter(good).collect();
-        self.send(ready).await;
+        self.send(ready, Ends::Kept).await;
     }
 
-    async fn send(&mut self, ready: Vec<(usize, Arc<Reading>)>) {
+    async fn send(&mut self, ready: Vec<(usize, Arc<Reading>)>, ends: Ends) {
         let mut all = Vec::with_capacity(ready.len());
         for (index, reading) in ready {
             let Some(pushed) = self.targets.get_mut(index) else { continue };
             let collected = pushed.monitored.collect(&reading);
             let identity = pushed.monitored.identity(&reading);
-            all.push(resource_metrics(&collected, &reading, &identity, &mut pushed.series));
+            let system = pushed.monitored.target.config.source.name;
+            let told = told(&collected, system, &reading, &identity, &mut pushed.series);
+            all.push(match ends {
+                Ends::Told => told,
+                Ends::Kept => told.without_ends(),
+            });
         }
-        for request in requests(all, REQUEST_BYTES_MAX) {
+        for request in requests(&all, REQUEST_BYTES_MAX) {
             let began = Instant::now();
             let result = self.sender.send(request.bytes).await;
             let error = result.as_ref().err().map(SendError::error_type);

@@ -87,6 +87,12 @@ impl Sender {
         &self.config.endpoint
     }
 
+    /// What counters and histograms say.
+    #[must_use]
+    pub fn temporality(&self) -> config::Temporality {
+        self.config.temporality
+    }
+
     /// Sends one request.
     ///
     /// # Errors

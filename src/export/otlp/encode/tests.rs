@@ -1,0 +1,512 @@
+use super::super::native::NATIVE_SCOPE;
+use super::*;
+use crate::config::Temporality;
+use crate::format::prometheus;
+use crate::model::{Choice, Families, FamilyType, Histogram, Native, Snapshot, Summary, Value};
+use crate::poll::{PollError, Tally};
+use opentelemetry_proto::tonic::metrics::v1::{Gauge, HistogramDataPoint, NumberDataPoint, SummaryDataPoint, number_data_point};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Numbers that are the same in each run (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % below.max(1)
+    }
+
+    fn text(&mut self) -> String {
+        let len = if self.next(12) == 0 { self.next(400) } else { self.next(9) };
+        (0..len).map(|_| ['a', 'B', '7', '"', '\\', '\u{fc}', '\u{1f4ec}', ' ', '@'][self.next(9) as usize]).collect()
+    }
+
+    fn number(&mut self) -> f64 {
+        match self.next(8) {
+            0 => 0.0,
+            1 => f64::INFINITY,
+            2 => -1.5,
+            3 => f64::NAN,
+            _ => self.next(1 << 53) as f64,
+        }
+    }
+
+    fn families(&mut self) -> Families {
+        let body: String = (0..60).map(|_| self.text()).collect();
+        let (body_len, mut names) = (body.len(), 0);
+        let families = Families::read(body, |builder| {
+            for _ in 0..self.next(7) {
+                names += 1;
+                let name = builder.own(&format!("family_{names}"));
+                let help = if self.next(2) == 0 { builder.own("") } else { builder.own(&self.text()) };
+                let kinds = [FamilyType::Counter, FamilyType::Gauge, FamilyType::Histogram, FamilyType::Summary, FamilyType::Unknown];
+                let kind = kinds[self.next(5) as usize];
+                builder.family(name, help, kind);
+                for _ in 0..self.next(40) {
+                    for label in 0..self.next(4) {
+                        let key = builder.own(&format!("l{label}"));
+                        let body = builder.body();
+                        let at = self.next(body_len as u64 + 1) as usize;
+                        // From the body where that is possible, beside it otherwise.
+                        let value = match body.get(at..(at + 5).min(body_len)) {
+                            Some(piece) if self.next(2) == 0 => builder.text(piece),
+                            _ => builder.own(&self.text()),
+                        };
+                        builder.label(key, value);
+                    }
+                    match kind {
+                        FamilyType::Histogram => builder.histogram(self.histogram()),
+                        FamilyType::Summary => builder.summary(self.summary()),
+                        _ => builder.number(self.number()),
+                    }
+                }
+            }
+            Ok::<(), ()>(())
+        });
+        families.unwrap()
+    }
+
+    fn histogram(&mut self) -> Histogram {
+        let mut count = 0;
+        let bounds: Vec<f64> = (0..self.next(20)).map(|n| n as f64 * 0.25).collect();
+        let mut rise = || {
+            count += self.next(1000);
+            count
+        };
+        let cumulative = bounds.iter().map(|_| rise()).collect();
+        let count = rise();
+        Histogram { bounds, cumulative, count, sum: (self.next(3) > 0).then(|| self.next(1 << 40) as f64 / 8.0) }
+    }
+
+    fn summary(&mut self) -> Summary {
+        let quantiles = (0..self.next(5)).map(|n| (n as f64 / 5.0, self.next(1000) as f64)).collect();
+        Summary { quantiles, sum: Some(self.next(1000) as f64), count: Some(self.next(1000)) }
+    }
+}
+
+fn native(families: Families) -> Arc<Native> {
+    Arc::new(Native::choose(vec![families], "", usize::MAX, |_| Some(Choice::default())))
+}
+
+fn text(body: &str) -> Arc<Native> {
+    // The reader takes an empty answer for a fault.
+    if body.is_empty() { Arc::default() } else { native(prometheus::read(body.to_owned()).unwrap()) }
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A reading at this second.
+fn reading(at: u64, outcome: Result<Snapshot, PollError>, native: Arc<Native>) -> Reading {
+    let (at, now) = (SystemTime::UNIX_EPOCH + Duration::from_secs(at), Instant::now());
+    let (parts, tally) = (Vec::new(), Tally::default());
+    Reading { at, began: now, ended: now, outcome, native, parts, body_bytes: 0, tally, tally_since: at }
+}
+
+fn told_of(name: &str, reading: &Reading, state: &mut SeriesState) -> Told {
+    told(&Collected::default(), "kumomta", reading, &Identity::new("kumomta", name), state)
+}
+
+fn decoded(requests: &[Request]) -> Vec<ExportMetricsServiceRequest> {
+    requests.iter().map(|request| ExportMetricsServiceRequest::decode(request.bytes.clone()).unwrap()).collect()
+}
+
+type Series = (String, String, Vec<(String, String)>);
+
+fn labels(attributes: &[KeyValue]) -> Vec<(String, String)> {
+    let text = |attribute: &KeyValue| match attribute.value.as_ref()?.value.as_ref()? {
+        any_value::Value::StringValue(text) => Some(text.clone()),
+        _ => None,
+    };
+    attributes.iter().map(|attribute| (attribute.key.clone(), text(attribute).unwrap())).collect()
+}
+
+/// All that was sent, as text, by series.
+fn sent(requests: &[Request]) -> BTreeMap<Series, String> {
+    let mut all = BTreeMap::new();
+    for of_target in decoded(requests).into_iter().flat_map(|request| request.resource_metrics) {
+        let resource = labels(&of_target.resource.unwrap().attributes);
+        let target = resource.into_iter().find(|(key, _)| key == "service.instance.id").unwrap().1;
+        for scope in of_target.scope_metrics {
+            for metric in scope.metrics {
+                let mut add = |attributes: &[KeyValue], said: String| {
+                    let about = format!("{} {:?} {:?}", metric.description, metric.metadata, scope.scope);
+                    let series = (target.clone(), metric.name.clone(), labels(attributes));
+                    let before = all.insert(series.clone(), said + &about);
+                    assert!(before.is_none(), "twice: {series:?}");
+                };
+                match &metric.data {
+                    Some(Data::Gauge(gauge)) => {
+                        gauge.data_points.iter().for_each(|p| add(&p.attributes, format!("gauge {:?} {}", p.value, p.time_unix_nano)));
+                    }
+                    Some(Data::Sum(sum)) => {
+                        assert!(sum.is_monotonic && sum.aggregation_temporality == 2);
+                        sum.data_points.iter().for_each(|p| add(&p.attributes, format!("sum {:?} {}", p.value, p.time_unix_nano)));
+                    }
+                    Some(Data::Histogram(histogram)) => {
+                        assert_eq!(histogram.aggregation_temporality, 2);
+                        let said = |p: &HistogramDataPoint| {
+                            assert_eq!(p.bucket_counts.iter().sum::<u64>(), p.count);
+                            format!("{} {:?} {:?} {:?}", p.count, p.sum, p.explicit_bounds, p.bucket_counts)
+                        };
+                        histogram.data_points.iter().for_each(|p| add(&p.attributes, said(p)));
+                    }
+                    Some(Data::Summary(summary)) => {
+                        let quantiles =
+                            |p: &SummaryDataPoint| p.quantile_values.iter().map(|q| (q.quantile, q.value)).collect::<Vec<(f64, f64)>>();
+                        let said = |p: &SummaryDataPoint| format!("{} {:?} {:?}", p.count, p.sum, quantiles(p));
+                        summary.data_points.iter().for_each(|p| add(&p.attributes, said(p)));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+    all
+}
+
+/// What should be sent of it.
+fn expected(target: &str, native: &Native, time: u64) -> BTreeMap<Series, String> {
+    let mut all = BTreeMap::new();
+    for family in native.families() {
+        let unknown = family.kind() == FamilyType::Unknown;
+        let metadata: Vec<KeyValue> = unknown
+            .then(|| KeyValue {
+                key: "prometheus.type".into(),
+                value: Some(AnyValue { value: Some(any_value::Value::StringValue("unknown".into())) }),
+                ..Default::default()
+            })
+            .into_iter()
+            .collect();
+        let scope = opentelemetry_proto::tonic::common::v1::InstrumentationScope {
+            name: NATIVE_SCOPE.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            ..Default::default()
+        };
+        for sample in family.samples() {
+            let said = match sample.value() {
+                Value::Number(n) if n.is_nan() => continue,
+                Value::Number(n) => {
+                    let data = if family.kind() == FamilyType::Counter { "sum" } else { "gauge" };
+                    format!("{data} {:?} {time}", Some(number_data_point::Value::AsDouble(n)))
+                }
+                Value::Histogram(h) => {
+                    let mut below = 0;
+                    let each = |n: u64| n - std::mem::replace(&mut below, n);
+                    let counts: Vec<u64> = h.cumulative.iter().copied().chain([h.count]).map(each).collect();
+                    format!("{} {:?} {:?} {counts:?}", h.count, h.sum, h.bounds)
+                }
+                Value::Summary(s) => format!("{} {:?} {:?}", s.count.unwrap_or(0), s.sum.unwrap_or(0.0), s.quantiles),
+            };
+            let labels = sample.labels().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            let about = format!("{} {metadata:?} {:?}", family.help(), Some(&scope));
+            all.insert((target.to_owned(), family.name().into_owned(), labels), said + &about);
+        }
+    }
+    all
+}
+
+#[test]
+fn what_is_sent_is_what_was_read_however_it_is_split() {
+    let mut random = Random(1);
+    for round in 0..60 {
+        let mut all = Vec::new();
+        let mut right = BTreeMap::new();
+        for target in 0..1 + random.next(3) {
+            let native = native(random.families());
+            let name = format!("t{target}");
+            right.extend(expected(&name, &native, 7 * SECOND));
+            all.push(told_of(&name, &reading(7, Ok(Snapshot::default()), native), &mut SeriesState::default()));
+        }
+        for bytes_max in [1, 300, 1000, 5000, 20_000, usize::MAX] {
+            let requests: Vec<Request> = requests(&all, bytes_max).collect();
+            assert_eq!(sent(&requests), right, "round {round}, {bytes_max}");
+            assert_eq!(requests.iter().map(|r| r.points).sum::<u64>(), right.len() as u64);
+            for (request, decoded) in requests.iter().zip(decoded(&requests)) {
+                assert!(request.points == 1 || request.bytes.len() <= bytes_max, "round {round}, {bytes_max}");
+                let mut targets: Vec<_> = decoded.resource_metrics.iter().map(|of| format!("{:?}", of.resource)).collect();
+                targets.dedup();
+                assert_eq!(targets.len(), decoded.resource_metrics.len(), "one ResourceMetrics per target");
+            }
+        }
+    }
+}
+
+fn of_target(name: &str, metrics: usize, points: usize, native: &str) -> Told {
+    let point = |n: i64| NumberDataPoint { value: Some(number_data_point::Value::AsInt(n)), time_unix_nano: 1, ..Default::default() };
+    let data = || Some(Data::Gauge(Gauge { data_points: (0..points as i64).map(point).collect() }));
+    let metrics = (0..metrics).map(|n| Metric { name: format!("m{n}"), data: data(), ..Default::default() }).collect();
+    let canonical = vec![ScopeMetrics { metrics, ..Default::default() }];
+    Told { canonical, ..told_of(name, &reading(7, Ok(Snapshot::default()), text(native)), &mut SeriesState::default()) }
+}
+
+#[test]
+fn any_split_holds_the_same_points_and_none_is_too_large() {
+    let native: String = (0..200).map(|n| format!("queue{{domain=\"d{n}.example.com\"}} {n}\n")).collect();
+    let all = [of_target("a", 3, 100, ""), of_target("b", 1, 1000, &native), of_target("c", 50, 1, "x 1\n"), of_target("d", 0, 0, "")];
+    let points = |requests: &[Request]| {
+        let mut points = Vec::new();
+        for of_target in decoded(requests).into_iter().flat_map(|request| request.resource_metrics) {
+            for metric in of_target.scope_metrics.into_iter().flat_map(|s| s.metrics) {
+                let Some(Data::Gauge(gauge)) = metric.data else { panic!("{metric:?}") };
+                points.extend(gauge.data_points.iter().map(|p| format!("{:?} {} {:?}", of_target.resource, metric.name, p)));
+            }
+        }
+        points.sort();
+        points
+    };
+    let whole: Vec<Request> = requests(&all, usize::MAX).collect();
+    let right = points(&whole);
+    assert_eq!((right.len(), whole.len(), decoded(&whole)[0].resource_metrics.len()), (1551, 1, 3));
+    for bytes_max in [250, 500, 1000, 5000, 20_000] {
+        let requests: Vec<Request> = requests(&all, bytes_max).collect();
+        assert_eq!(points(&requests), right, "{bytes_max}");
+        assert!(requests.iter().all(|r| r.bytes.len() <= bytes_max), "{bytes_max}");
+        assert_eq!(requests.iter().map(|r| r.points).sum::<u64>(), 1551, "{bytes_max}");
+    }
+}
+
+/// `name{labels} value @start`, with `end` for `NoRecordedValue` and `+` before the value of a delta.
+fn lines(told: Told) -> Vec<String> {
+    let mut lines = Vec::new();
+    let start = |start: u64| if start == 0 { String::new() } else { format!(" @{}", start / SECOND) };
+    for scope in message(&[told]).resource_metrics.into_iter().flat_map(|of| of.scope_metrics) {
+        for metric in scope.metrics {
+            let series = |attributes: &[KeyValue]| {
+                let labels: Vec<String> = labels(attributes).into_iter().map(|(_, value)| value).collect();
+                format!("{}{{{}}}", metric.name, labels.join(","))
+            };
+            let number = |point: &NumberDataPoint, sign: &str| match (point.flags, &point.value) {
+                (1, None) => format!("{} end", series(&point.attributes)),
+                (0, Some(number_data_point::Value::AsDouble(n))) => {
+                    format!("{} {sign}{n}{}", series(&point.attributes), start(point.start_time_unix_nano))
+                }
+                _ => panic!("{point:?}"),
+            };
+            let sign = |temporality| if temporality == 1 { "+" } else { "" };
+            match metric.data.as_ref().unwrap() {
+                Data::Gauge(gauge) => lines.extend(gauge.data_points.iter().map(|p| number(p, ""))),
+                Data::Sum(sum) => lines.extend(sum.data_points.iter().map(|p| number(p, sign(sum.aggregation_temporality)))),
+                Data::Histogram(histogram) => lines.extend(histogram.data_points.iter().map(|p| match p.flags {
+                    1 => format!("{} end", series(&p.attributes)),
+                    _ => {
+                        let (sign, start) = (sign(histogram.aggregation_temporality), start(p.start_time_unix_nano));
+                        format!("{} {sign}{:?} sum {:?}{start}", series(&p.attributes), p.bucket_counts, p.sum.unwrap())
+                    }
+                })),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    lines
+}
+
+enum Step {
+    Good(&'static str),
+    /// Good, and the server says when its counters began.
+    Since(u64, &'static str),
+    Failed,
+    Again,
+}
+use Step::{Again, Failed, Good, Since};
+
+/// Readings ten seconds apart, and what is told of each.
+#[track_caller]
+fn steps(temporality: Temporality, steps: &[(Step, &[&str])]) {
+    let mut state = SeriesState::new(temporality);
+    let mut last = None;
+    for (index, (step, expected)) in steps.iter().enumerate() {
+        let at = 10 * (index as u64 + 1);
+        let this = match step {
+            Good(body) => reading(at, Ok(Snapshot::default()), text(body)),
+            Since(since, body) => {
+                let counters_since = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(*since));
+                reading(at, Ok(Snapshot { counters_since, ..Snapshot::default() }), text(body))
+            }
+            Failed => reading(at, Err(PollError::Timeout(Duration::ZERO)), Arc::default()),
+            Again => Option::clone(&last).unwrap(),
+        };
+        let told = told_of("t", &this, &mut state);
+        assert_eq!(lines(told), *expected, "step {index}");
+        last = Some(this);
+    }
+}
+
+const TWO: &str = "# TYPE c counter\nc{l=\"a\"} 5\nc{l=\"b\"} 6\n# TYPE g gauge\ng 1\n";
+
+#[test]
+fn starts_are_known_or_unset_and_ends_are_told_once() {
+    steps(
+        Temporality::Cumulative,
+        &[
+            (Good(TWO), &["c{a} 5", "c{b} 6", "g{} 1"]),
+            (Again, &["c{a} 5", "c{b} 6", "g{} 1"]),
+            // One more, one less, another order.
+            (Good("# TYPE c counter\nc{l=\"c\"} 1\nc{l=\"b\"} 7\nc{l=\"a\"} 8\n"), &["c{c} 1 @10", "c{b} 7", "c{a} 8", "g{} end"]),
+            // A fall.
+            (Good("# TYPE c counter\nc{l=\"c\"} 2\nc{l=\"b\"} 3\nc{l=\"a\"} 9\n"), &["c{c} 2 @10", "c{b} 3 @30", "c{a} 9"]),
+            (Failed, &["c{c} end", "c{b} end", "c{a} end"]),
+            (Failed, &[]),
+            // It went on meanwhile; what is new has no start, for nobody was looking.
+            (Good("# TYPE c counter\nc{l=\"b\"} 4\nc{l=\"d\"} 1\n"), &["c{b} 4 @30", "c{d} 1"]),
+            (Good("# TYPE c counter\nc{l=\"b\"} 4\nc{l=\"a\"} 1\n"), &["c{b} 4 @30", "c{a} 1 @70", "c{d} end"]),
+            // The same name as something else.
+            (Good("# TYPE c gauge\nc{l=\"b\"} 4\n"), &["c{b} 4", "c{b} end", "c{a} end"]),
+            (Good(""), &["c{b} end"]),
+            (Good(""), &[]),
+        ],
+    );
+}
+
+#[test]
+fn a_server_that_says_when_it_began_is_believed() {
+    steps(
+        Temporality::Cumulative,
+        &[
+            (Since(3, "# TYPE c counter\nc{l=\"a\"} 5\n"), &["c{a} 5 @3"]),
+            (Since(3, "# TYPE c counter\nc{l=\"a\"} 6\nc{l=\"b\"} 1\n"), &["c{a} 6 @3", "c{b} 1 @10"]),
+            // It restarted, and has counted beyond; a clock that is ahead is not believed.
+            (Since(25, "# TYPE c counter\nc{l=\"a\"} 7\n"), &["c{a} 7 @25", "c{b} end"]),
+            (Since(99, "# TYPE c counter\nc{l=\"a\"} 8\n"), &["c{a} 8 @25"]),
+            (Since(45, "# TYPE c counter\nc{l=\"a\"} 1\n"), &["c{a} 1 @45"]),
+        ],
+    );
+}
+
+const HISTOGRAM: &str = "# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 9\nh_count 3\n";
+
+#[test]
+fn histograms_have_starts_resets_and_ends_too() {
+    steps(
+        Temporality::Cumulative,
+        &[
+            (Good("a 1\n"), &["a{} 1"]),
+            (Good(HISTOGRAM), &["h{} [2, 1] sum 9.0 @10", "a{} end"]),
+            // The count rose, a bucket fell.
+            (Good("# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 4\nh_sum 9\nh_count 4\n"), &["h{} [1, 3] sum 9.0 @20"]),
+            (Failed, &["h{} end"]),
+        ],
+    );
+}
+
+#[test]
+fn deltas_are_of_what_was_told_before() {
+    steps(
+        Temporality::Delta,
+        &[
+            // Nothing to tell it from.
+            (Good(TWO), &["g{} 1"]),
+            (
+                Good("# TYPE c counter\nc{l=\"b\"} 8\nc{l=\"a\"} 5\nc{l=\"c\"} 2\n"),
+                &["c{b} +2 @10", "c{a} +0 @10", "c{c} +2 @10", "g{} end"],
+            ),
+            (Again, &[]),
+            (Failed, &["c{b} end", "c{a} end", "c{c} end"]),
+            // Over the gap; and what fell began anew.
+            (Good("# TYPE c counter\nc{l=\"b\"} 9\nc{l=\"a\"} 3\nc{l=\"d\"} 4\n"), &["c{b} +1 @20", "c{a} +3 @20"]),
+            (Good("# TYPE c counter\nc{l=\"d\"} 5\n"), &["c{d} +1 @50", "c{b} end", "c{a} end"]),
+        ],
+    );
+    steps(
+        Temporality::Delta,
+        &[
+            (Since(3, HISTOGRAM), &["h{} +[2, 1] sum 9.0 @3"]),
+            (
+                Since(3, "# TYPE h histogram\nh_bucket{le=\"1\"} 4\nh_bucket{le=\"+Inf\"} 6\nh_sum 10\nh_count 6\n"),
+                &["h{} +[2, 1] sum 1.0 @10"],
+            ),
+        ],
+    );
+    let both = "# TYPE c counter\nc 5\n# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 9\nh_count 3\n";
+    steps(Temporality::LowMemory, &[(Good(both), &["c{} 5"]), (Good(both), &["c{} 5", "h{} +[0, 0] sum 0.0 @10"])]);
+}
+
+#[test]
+fn starts_are_found_again_in_any_order() {
+    let mut random = Random(2);
+    for round in 0..40 {
+        let mut state = SeriesState::default();
+        let mut starts: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+        let mut order: Vec<u64> = (0..200).collect();
+        for step in 1..8 {
+            for _ in 0..random.next(8) {
+                order.remove(random.next(order.len() as u64) as usize);
+                order.insert(random.next(order.len() as u64) as usize, 1000 * round + 100 * step + random.next(50) + 1_000_000);
+            }
+            if random.next(4) == 0 {
+                (1..order.len()).rev().for_each(|at| order.swap(at, random.next(at as u64 + 1) as usize));
+            }
+            let mut seen = std::collections::BTreeSet::new();
+            order.retain(|series| seen.insert(*series));
+            let gone: Vec<u64> = starts.keys().filter(|series| !seen.contains(series)).copied().collect();
+            let mut expected = Vec::new();
+            let mut body = "# TYPE c counter\n".to_owned();
+            for series in &order {
+                let value = random.next(20);
+                let known = starts.get(series).copied();
+                let start = match known {
+                    None if step == 1 => 0,
+                    None => 10 * (step - 1),
+                    Some((before, _)) if value < before => 10 * (step - 1),
+                    Some((_, start)) => start,
+                };
+                starts.insert(*series, (value, start));
+                body += &format!("c{{n=\"{series}\"}} {value}\n");
+                expected.push(format!("c{{{series}}} {value}{}", if start == 0 { String::new() } else { format!(" @{start}") }));
+            }
+            for series in gone {
+                starts.remove(&series);
+                expected.push(format!("c{{{series}}} end"));
+            }
+            let told = told_of("t", &reading(10 * step, Ok(Snapshot::default()), text(&body)), &mut state);
+            let (mut lines, series) = (lines(told), order.len());
+            lines[series..].sort();
+            expected[series..].sort();
+            assert_eq!(lines, expected, "round {round}, step {step}");
+        }
+    }
+}
+
+#[test]
+fn canonical_histograms_go_beside_the_scalars() {
+    use crate::model::vocabulary;
+    let metric = vocabulary::ALL.iter().find(|metric| metric.kind == crate::model::Kind::Histogram).unwrap();
+    let histogram = |count| Histogram { bounds: vec![0.5], cumulative: vec![1], count, sum: Some(2.5) };
+    let mut state = SeriesState::default();
+    let mut told_at = |at, count: Option<u64>| {
+        let histograms = count.map(|count| (*metric, Vec::new(), histogram(count))).into_iter().collect();
+        let this = reading(at, Ok(Snapshot { histograms, ..Snapshot::default() }), Arc::default());
+        let mut scopes = vec![ScopeMetrics::default()];
+        let moment = Moment { reading: at, collected: at, good: true, complete: true, counters_since: None, tally_since: 0 };
+        state.read(&mut scopes, "kumomta", this.snapshot(), &this.native, moment);
+        let metrics = scopes.remove(0).metrics;
+        let points = metrics.into_iter().flat_map(|metric| match metric.data {
+            Some(Data::Histogram(histogram)) => histogram.data_points,
+            other => panic!("{other:?}"),
+        });
+        points.map(|p| (labels(&p.attributes), p.count, p.bucket_counts, p.start_time_unix_nano, p.flags)).collect::<Vec<_>>()
+    };
+    let system = || vec![("mail.system.name".to_owned(), "kumomta".to_owned())];
+    assert_eq!(told_at(1, Some(3)), [(system(), 3, vec![1, 2], 0, 0)]);
+    assert_eq!(told_at(2, Some(2)), [(system(), 2, vec![1, 1], 1, 0)]);
+    assert_eq!(told_at(3, None), [(system(), 0, vec![], 0, 1)]);
+    assert_eq!(told_at(4, None), []);
+    assert_eq!(told_at(5, Some(4)), [(system(), 4, vec![1, 3], 4, 0)]);
+}
+
+#[test]
+fn the_last_push_tells_no_ends() {
+    let mut state = SeriesState::default();
+    told_of("t", &reading(10, Ok(Snapshot::default()), text(TWO)), &mut state);
+    let last = told_of("t", &reading(20, Ok(Snapshot::default()), text("# TYPE c counter\nc{l=\"b\"} 7\n")), &mut state);
+    assert_eq!(lines(last.without_ends()), ["c{b} 7"]);
+    let end = NumberDataPoint { flags: 1, ..Default::default() };
+    let metric = Metric { data: Some(Data::Gauge(Gauge { data_points: vec![end] })), ..Default::default() };
+    let canonical = vec![ScopeMetrics { metrics: vec![metric], ..Default::default() }];
+    let last = Told { canonical, ..told_of("u", &reading(20, Ok(Snapshot::default()), text("")), &mut state) };
+    assert_eq!(requests(&[last.without_ends()], usize::MAX).count(), 0);
+}

@@ -1,0 +1,299 @@
+//! Native families as OTLP, written straight from the body that they were read from.
+//!
+//! A counter is a cumulative monotonic sum, what says nothing of its type is a gauge that says so (`prometheus.type`, as the
+//! Collector's receiver has it). A value that is not a number is left out: a point without a value would be the end of its
+//! series.
+
+use super::page::{Page, Scope};
+use super::wire::{bytes, delimited, field_len, fixed64, key_value, labels, labels_len, length, length_len, varint};
+use crate::export::series::{Base, Ends, Relayed, buckets, count, sum};
+use crate::model::{FamilyType, Histogram, NativeFamily, Place, Places, SampleRef, Summary, Value};
+use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, DataPointFlags};
+
+/// The scope of what mail servers say in their own words.
+pub const NATIVE_SCOPE: &str = "postmeter.native";
+
+/// `NumberDataPoint`, and the fields of the others that are alike.
+const START: u8 = fixed64(2);
+const TIME: u8 = fixed64(3);
+const AS_DOUBLE: u8 = fixed64(4);
+const COUNT: u8 = fixed64(4);
+const SUM: u8 = fixed64(5);
+const DATA_POINTS: u8 = delimited(1);
+/// A tag and eight bytes.
+const FIXED_LEN: usize = 9;
+
+/// Where in a target's native families the writing is.
+#[derive(Debug)]
+pub(super) struct Walk<'a> {
+    relayed: &'a Relayed,
+    family: usize,
+    places: Option<Places<'a>>,
+    /// The series that did not fit.
+    pending: Option<Place>,
+    /// Counts over the series of the families that only rise, and that are told as deltas.
+    rising: usize,
+    deltas: usize,
+    ends: Option<Ends<'a>>,
+    pending_end: Option<(usize, Place)>,
+}
+
+/// The page is full, and something is left.
+#[derive(Debug)]
+pub(super) struct Full;
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(relayed: &'a Relayed) -> Self {
+        let ends = relayed.gone();
+        Self { relayed, family: 0, places: None, pending: None, rising: 0, deltas: 0, ends, pending_end: None }
+    }
+
+    /// Writes what fits.
+    pub(super) fn write(&mut self, page: &mut Page, resource: &[u8]) -> Result<(), Full> {
+        let mut out = Out { page, scope: Scope { resource, name: NATIVE_SCOPE } };
+        while self.family < self.relayed.native.len() {
+            let family = self.relayed.native.at(self.family);
+            self.family(&mut out, &family)?;
+            out.page.end_metric();
+            (self.family, self.places) = (self.family + 1, None);
+        }
+        self.ends(&mut out)
+    }
+
+    fn family(&mut self, out: &mut Out<'_>, family: &NativeFamily<'a>) -> Result<(), Full> {
+        let (kind, relayed) = (family.kind(), self.relayed);
+        let rises = matches!(kind, FamilyType::Counter | FamilyType::Histogram);
+        let delta = relayed.is_delta(kind);
+        let header = Header { family, delta };
+        let places = self.places.get_or_insert_with(|| family.places());
+        while let Some(place) = self.pending.take().or_else(|| places.next()) {
+            let Some(sample) = relayed.native.sample(place) else { continue };
+            let mut point = Point { value: sample.value(), before: None, start: 0, time: relayed.time };
+            if rises {
+                point.start = relayed.starts.get(self.rising).copied().unwrap_or(0);
+            }
+            let base = if delta { relayed.base(self.deltas) } else { Base::Zero };
+            let told = match base {
+                Base::Zero => true,
+                Base::Unknown => false,
+                Base::Before(place) => {
+                    (point.before, point.start) = (relayed.before(place), relayed.since());
+                    true
+                }
+            };
+            if told && out.point(&header, &sample, &point).is_err() {
+                self.pending = Some(place);
+                return Err(Full);
+            }
+            self.rising += usize::from(rises);
+            self.deltas += usize::from(delta);
+        }
+        Ok(())
+    }
+
+    fn ends(&mut self, out: &mut Out<'_>) -> Result<(), Full> {
+        let Some(ends) = &mut self.ends else { return Ok(()) };
+        let native = ends.native();
+        let mut last = None;
+        while let Some((at, place)) = self.pending_end.take().or_else(|| ends.next()) {
+            if last.replace(at) != Some(at) {
+                out.page.end_metric();
+            }
+            let family = native.at(at);
+            let header = Header { family: &family, delta: self.relayed.is_delta(family.kind()) };
+            let Some(sample) = native.sample(place) else { continue };
+            if out.end(&header, &sample, self.relayed.ended).is_err() {
+                self.pending_end = Some((at, place));
+                return Err(Full);
+            }
+        }
+        out.page.end_metric();
+        Ok(())
+    }
+}
+
+/// What a family's message begins with.
+struct Header<'a> {
+    family: &'a NativeFamily<'a>,
+    delta: bool,
+}
+
+impl Header<'_> {
+    fn write(&self, to: &mut Vec<u8>) {
+        const NAME: u8 = delimited(1);
+        const DESCRIPTION: u8 = delimited(2);
+        const METADATA: u8 = delimited(12);
+        bytes(to, NAME, self.family.name().as_bytes());
+        if !self.family.help().is_empty() {
+            bytes(to, DESCRIPTION, self.family.help().as_bytes());
+        }
+        if self.family.kind() == FamilyType::Unknown {
+            key_value(to, METADATA, b"prometheus.type", b"unknown");
+        }
+    }
+
+    /// The field of the metric that holds the points.
+    fn data(&self) -> u8 {
+        match self.family.kind() {
+            FamilyType::Gauge | FamilyType::Unknown => delimited(5),
+            FamilyType::Counter => delimited(7),
+            FamilyType::Histogram => delimited(9),
+            FamilyType::Summary => delimited(11),
+        }
+    }
+
+    /// What stands beside the points; in front of them, so that a message can end behind any.
+    fn write_data(&self, to: &mut Vec<u8>) {
+        const TEMPORALITY: u8 = varint(2);
+        const IS_MONOTONIC: u8 = varint(3);
+        let temporality = if self.delta { AggregationTemporality::Delta } else { AggregationTemporality::Cumulative };
+        match self.family.kind() {
+            FamilyType::Counter => to.extend_from_slice(&[TEMPORALITY, temporality as u8, IS_MONOTONIC, 1]),
+            FamilyType::Histogram => to.extend_from_slice(&[TEMPORALITY, temporality as u8]),
+            FamilyType::Gauge | FamilyType::Unknown | FamilyType::Summary => {}
+        }
+    }
+}
+
+/// What is told of a series.
+struct Point<'a> {
+    value: Value<'a>,
+    /// What is taken away from it.
+    before: Option<Value<'a>>,
+    /// 0 is unset.
+    start: u64,
+    time: u64,
+}
+
+struct Out<'a> {
+    page: &'a mut Page,
+    scope: Scope<'a>,
+}
+
+impl Out<'_> {
+    fn point(&mut self, header: &Header<'_>, sample: &SampleRef<'_>, point: &Point<'_>) -> Result<(), Full> {
+        use FamilyType::{Counter, Gauge, Unknown};
+        match (header.family.kind(), point.value) {
+            (Counter | Gauge | Unknown, Value::Number(n)) => {
+                let n = match point.before {
+                    Some(Value::Number(before)) => n - before,
+                    _ => n,
+                };
+                if n.is_nan() { Ok(()) } else { self.number(header, sample, point, n) }
+            }
+            (FamilyType::Histogram, Value::Histogram(histogram)) => self.histogram(header, sample, point, histogram),
+            (FamilyType::Summary, Value::Summary(summary)) => self.summary(header, sample, point, summary),
+            // A value that is not what its family is.
+            _ => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn number(&mut self, header: &Header<'_>, sample: &SampleRef<'_>, point: &Point<'_>, n: f64) -> Result<(), Full> {
+        const ATTRIBUTES: u8 = delimited(7);
+        let times = if point.start == 0 { FIXED_LEN } else { 2 * FIXED_LEN };
+        let len = labels_len(sample) + times + FIXED_LEN;
+        let to = self.begin(header, len)?;
+        times_of(to, point.start, point.time);
+        let mut value = [AS_DOUBLE; FIXED_LEN];
+        value[1..].copy_from_slice(&n.to_le_bytes());
+        to.extend_from_slice(&value);
+        labels(to, ATTRIBUTES, sample);
+        Ok(())
+    }
+
+    fn histogram(&mut self, header: &Header<'_>, sample: &SampleRef<'_>, point: &Point<'_>, now: &Histogram) -> Result<(), Full> {
+        const BUCKET_COUNTS: u8 = delimited(6);
+        const EXPLICIT_BOUNDS: u8 = delimited(7);
+        const ATTRIBUTES: u8 = delimited(9);
+        let before = match point.before {
+            Some(Value::Histogram(before)) => Some(before),
+            _ => None,
+        };
+        let sum = sum(now, before);
+        let times = if point.start == 0 { FIXED_LEN } else { 2 * FIXED_LEN };
+        let (bounds, counts) = (now.bounds.len() * 8, now.cumulative.len() * 8 + 8);
+        let numbers = FIXED_LEN + if sum.is_some() { FIXED_LEN } else { 0 };
+        let len = labels_len(sample) + times + numbers + field_len(bounds) + field_len(counts);
+        let to = self.begin(header, len)?;
+        times_of(to, point.start, point.time);
+        to.push(COUNT);
+        to.extend_from_slice(&count(now, before).to_le_bytes());
+        if let Some(sum) = sum {
+            to.push(SUM);
+            to.extend_from_slice(&sum.to_le_bytes());
+        }
+        to.push(BUCKET_COUNTS);
+        length(to, counts);
+        to.extend(buckets(now, before).flat_map(u64::to_le_bytes));
+        to.push(EXPLICIT_BOUNDS);
+        length(to, bounds);
+        to.extend(now.bounds.iter().flat_map(|bound| bound.to_le_bytes()));
+        labels(to, ATTRIBUTES, sample);
+        Ok(())
+    }
+
+    fn summary(&mut self, header: &Header<'_>, sample: &SampleRef<'_>, point: &Point<'_>, summary: &Summary) -> Result<(), Full> {
+        const QUANTILE_VALUES: u8 = delimited(6);
+        const ATTRIBUTES: u8 = delimited(7);
+        const QUANTILE: u8 = fixed64(1);
+        const VALUE: u8 = fixed64(2);
+        let quantiles = summary.quantiles.len() * field_len(2 * FIXED_LEN);
+        let len = labels_len(sample) + 3 * FIXED_LEN + quantiles;
+        let to = self.begin(header, len)?;
+        times_of(to, 0, point.time);
+        to.push(COUNT);
+        to.extend_from_slice(&summary.count.unwrap_or(0).to_le_bytes());
+        to.push(SUM);
+        to.extend_from_slice(&summary.sum.unwrap_or(0.0).to_le_bytes());
+        for (quantile, value) in &summary.quantiles {
+            to.extend_from_slice(&[QUANTILE_VALUES, 2 * FIXED_LEN as u8, QUANTILE]);
+            to.extend_from_slice(&quantile.to_le_bytes());
+            to.push(VALUE);
+            to.extend_from_slice(&value.to_le_bytes());
+        }
+        labels(to, ATTRIBUTES, sample);
+        Ok(())
+    }
+
+    /// The end of a series: `NoRecordedValue`.
+    fn end(&mut self, header: &Header<'_>, sample: &SampleRef<'_>, time: u64) -> Result<(), Full> {
+        let (attributes, flags) = match header.family.kind() {
+            FamilyType::Gauge | FamilyType::Counter | FamilyType::Unknown => (delimited(7), varint(8)),
+            FamilyType::Histogram => (delimited(9), varint(10)),
+            FamilyType::Summary => (delimited(7), varint(8)),
+        };
+        let to = self.begin(header, labels_len(sample) + FIXED_LEN + 2)?;
+        times_of(to, 0, time);
+        to.extend_from_slice(&[flags, DataPointFlags::NoRecordedValueMask as u8]);
+        labels(to, attributes, sample);
+        Ok(())
+    }
+
+    /// Room for a point of this length, behind everything that has to stand before it.
+    #[inline]
+    fn begin(&mut self, header: &Header<'_>, len: usize) -> Result<&mut Vec<u8>, Full> {
+        let room = 1 + length_len(len) + len;
+        if !self.page.has_metric() {
+            self.page.begin_metric(&self.scope, header.data(), room, |to| header.write(to), |to| header.write_data(to))?;
+        } else if !self.page.fits(room) {
+            return Err(Full);
+        }
+        self.page.points += 1;
+        let to = &mut self.page.bytes;
+        to.reserve(room);
+        to.push(DATA_POINTS);
+        length(to, len);
+        Ok(to)
+    }
+}
+
+#[inline]
+fn times_of(to: &mut Vec<u8>, start: u64, time: u64) {
+    let mut times = [0; 2 * FIXED_LEN];
+    times[0] = START;
+    times[1..FIXED_LEN].copy_from_slice(&start.to_le_bytes());
+    times[FIXED_LEN] = TIME;
+    times[FIXED_LEN + 1..].copy_from_slice(&time.to_le_bytes());
+    to.extend_from_slice(if start == 0 { &times[FIXED_LEN..] } else { &times });
+}
