@@ -37,3 +37,12 @@ fn its_configuration_loads() {
         }
     }
 }
+
+#[test]
+fn its_links_lead_somewhere() {
+    let readme = std::fs::read_to_string(README).unwrap();
+    let links = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    for link in links.filter(|link| !link.starts_with("http")) {
+        assert!(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(link).exists(), "{link}");
+    }
+}
