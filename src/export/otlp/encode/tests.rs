@@ -309,10 +309,12 @@ enum Step {
     Good(&'static str),
     /// Good, and the server says when its counters began.
     Since(u64, &'static str),
+    /// The same, of which small counters are left out, and where gauges called `r` count.
+    Chosen(u64, &'static str),
     Failed,
     Again,
 }
-use Step::{Again, Failed, Good, Since};
+use Step::{Again, Chosen, Failed, Good, Since};
 
 /// Readings ten seconds apart, and what is told of each.
 #[track_caller]
@@ -326,6 +328,15 @@ fn steps(temporality: Temporality, steps: &[(Step, &[&str])]) {
             Since(since, body) => {
                 let counters_since = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(*since));
                 reading(at, Ok(Snapshot { counters_since, ..Snapshot::default() }), text(body))
+            }
+            Chosen(since, body) => {
+                let counters_since = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(*since)).filter(|_| *since > 0);
+                let families = crate::format::prometheus::read((*body).to_owned()).unwrap();
+                let native = Native::choose(vec![families], "", usize::MAX, |name| {
+                    let kind = (name == "r").then_some(FamilyType::Counter);
+                    Some(Choice { kind, min_value: (name == "c").then_some(5.0) })
+                });
+                reading(at, Ok(Snapshot { counters_since, ..Snapshot::default() }), Arc::new(native))
             }
             Failed => reading(at, Err(PollError::Timeout(Duration::ZERO)), Arc::default()),
             Again => Option::clone(&last).unwrap(),
@@ -360,6 +371,24 @@ fn starts_are_known_or_unset_and_ends_are_told_once() {
             (Good(""), &[]),
         ],
     );
+}
+
+#[test]
+fn what_was_left_out_before_began_nobody_knows_when() {
+    steps(
+        Temporality::Cumulative,
+        &[
+            (Chosen(0, "# TYPE c counter\nc{l=\"a\"} 5\nc{l=\"b\"} 4\n"), &["c{a} 5"]),
+            // It was there all the time; so may others have been.
+            (Chosen(0, "# TYPE c counter\nc{l=\"a\"} 6\nc{l=\"b\"} 5\n"), &["c{a} 6", "c{b} 5"]),
+            (Chosen(0, "# TYPE c counter\nc{l=\"a\"} 6\nc{l=\"b\"} 5\nc{l=\"d\"} 5\n"), &["c{a} 6", "c{b} 5", "c{d} 5 @20"]),
+        ],
+    );
+}
+
+#[test]
+fn what_another_program_counts_did_not_begin_with_the_server() {
+    steps(Temporality::Cumulative, &[(Chosen(3, "# TYPE c counter\nc 5\n# TYPE r gauge\nr 7\n"), &["c{} 5 @3", "r{} 7"])]);
 }
 
 #[test]
