@@ -1,0 +1,91 @@
+//! What benchmarks share: bodies as a busy KumoMTA sends them, the four loops over them, and what must come out.
+#![allow(clippy::unwrap_used, dead_code, missing_docs)]
+
+use postmeter::export::SeriesState;
+use postmeter::export::exposition::{Format, Page, Section};
+use postmeter::export::otlp::{REQUEST_BYTES_MAX, requests, told};
+use postmeter::model::{Choice, Families, Native, Snapshot};
+use postmeter::poll::{Reading, Tally};
+use postmeter::source;
+use postmeter::telemetry::Identity;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// KumoMTA's JSON of `series` series: half gauges with one label, half counters with three.
+pub fn json(series: usize) -> String {
+    let mut body = String::from("{\"message_count\":{\"help\":\"All messages.\",\"type\":\"gauge\",\"value\":1},\n");
+    body += "\"scheduled_count\":{\"help\":\"Messages in a queue.\",\"type\":\"gauge\",\"value\":{\"queue\":{";
+    for i in 0..series / 2 {
+        let _ = write!(body, "{}\"c{}:acme@d{i:06}.example.com\":{}", if i > 0 { ",\n" } else { "" }, i % 7, i % 100);
+    }
+    body += "}}},\n\"delivered_by_provider_and_source\":{\"help\":\"Deliveries.\",\"type\":\"counter\",\"value\":[";
+    for i in 0..series / 2 {
+        let comma = if i > 0 { ",\n" } else { "" };
+        let _ = write!(body, "{comma}{{\"provider\":\"mx{i:06}.example.net\",\"source\":\"ip-{}\",\"pool\":\"pool0\",\"@\":{i}}}", i % 4);
+    }
+    body + "]}}"
+}
+
+/// The same as text.
+pub fn text(series: usize) -> String {
+    let mut body = String::from("# HELP message_count All messages.\n# TYPE message_count gauge\nmessage_count 1\n");
+    body += "# HELP scheduled_count Messages in a queue.\n# TYPE scheduled_count gauge\n";
+    for i in 0..series / 2 {
+        let _ = writeln!(body, "scheduled_count{{queue=\"c{}:acme@d{i:06}.example.com\"}} {}", i % 7, i % 100);
+    }
+    body += "# HELP delivered_by_provider_and_source Deliveries.\n# TYPE delivered_by_provider_and_source counter\n";
+    for i in 0..series / 2 {
+        let name = "delivered_by_provider_and_source";
+        let _ = writeln!(body, "{name}{{provider=\"mx{i:06}.example.net\", source=\"ip-{}\", pool=\"pool0\"}} {i}", i % 4);
+    }
+    body
+}
+
+/// The sum of all values of [`json`] and [`text`].
+pub fn sum(series: usize) -> f64 {
+    1.0 + (0..series / 2).map(|i| (i % 100 + i) as f64).sum::<f64>()
+}
+
+pub fn read(format: &str, body: String) -> Families {
+    let requests = source::by_name("kumomta").unwrap().required().requests;
+    (requests.iter().find(|request| request.format == format).unwrap().read)(body).unwrap()
+}
+
+pub fn choose(families: Families) -> Native {
+    Native::choose(vec![families], "", usize::MAX, |_| Some(Choice::default()))
+}
+
+pub fn check(native: &Native, series: usize) {
+    assert_eq!(native.kept as usize, series / 2 * 2 + 1);
+    let numbers = native.families().flat_map(|family| family.samples()).filter_map(|sample| sample.number());
+    assert!((numbers.sum::<f64>() - sum(series)).abs() < 1e-3 * sum(series));
+}
+
+/// Writes the exposition to nowhere. Gives its bytes and lines.
+pub fn expose(native: &Arc<Native>) -> (usize, usize) {
+    let (mut bytes, mut lines) = (0, 0);
+    let mut out = |piece: &mut Vec<u8>| {
+        bytes += piece.len();
+        // Counting every line would be measured too; each piece's first byte is enough to keep the writing.
+        lines += usize::from(piece.first().is_some_and(|b| *b != 0));
+        piece.clear();
+        true
+    };
+    let mut page = Page::new(Format::Text, &mut out);
+    let _ = page.write(&[Section::of(native.clone(), &Identity::new("kumomta", "mta1"))], &[]);
+    page.finish();
+    (bytes, lines)
+}
+
+pub fn reading(native: Arc<Native>, second: u64) -> Reading {
+    let (at, now) = (SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + second), Instant::now());
+    let (parts, tally, outcome) = (Vec::new(), Tally::default(), Ok(Snapshot::default()));
+    Reading { at, began: now, ended: now, outcome, native, parts, body_bytes: 0, tally, tally_since: at }
+}
+
+/// Compares with the reading before and encodes all requests, one at a time. Gives points and bytes.
+pub fn push(reading: &Reading, state: &mut SeriesState) -> (u64, usize) {
+    let told = [told(&Default::default(), "kumomta", reading, &Identity::new("kumomta", "mta1"), state)];
+    requests(&told, REQUEST_BYTES_MAX).fold((0, 0), |(points, bytes), request| (points + request.points, bytes + request.bytes.len()))
+}

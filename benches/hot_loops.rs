@@ -1,0 +1,55 @@
+//! The loops that a large server goes through: read, choose, write as text, encode as OTLP. What comes out is checked.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use postmeter::export::SeriesState;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+const SIZES: [usize; 3] = [10_000, 100_000, 1_000_000];
+
+fn hot_loops(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("series");
+    group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(3));
+    for series in SIZES {
+        group.throughput(Throughput::Elements(series as u64));
+        for (format, body) in [("json", common::json(series)), ("text", common::text(series))] {
+            common::check(&common::choose(common::read(format, body.clone())), series);
+            group.bench_function(BenchmarkId::new(format!("read_{format}"), series), |bencher| {
+                bencher.iter_batched(|| body.clone(), |body| common::read(format, body), BatchSize::PerIteration);
+            });
+        }
+        let body = common::json(series);
+        group.bench_function(BenchmarkId::new("choose", series), |bencher| {
+            bencher.iter_batched(|| common::read("json", body.clone()), common::choose, BatchSize::PerIteration);
+        });
+        let native = Arc::new(common::choose(common::read("json", body.clone())));
+        let bytes = common::expose(&native).0;
+        assert!(bytes > series * 60);
+        group.bench_function(BenchmarkId::new("expose", series), |bencher| {
+            bencher.iter(|| assert_eq!(black_box(common::expose(&native)).0, bytes));
+        });
+        // Another reading of the same series, as the next poll brings it.
+        let readings = [0, 1].map(|second| {
+            let native = Arc::new(common::choose(common::read("json", body.clone())));
+            common::reading(native, second)
+        });
+        let mut state = SeriesState::default();
+        let mut turn = 0;
+        group.bench_function(BenchmarkId::new("push", series), |bencher| {
+            bencher.iter(|| {
+                turn += 1;
+                let mut reading = readings[turn % 2].clone();
+                reading.at += Duration::from_secs(turn as u64);
+                assert_eq!(common::push(&reading, &mut state).0 as usize, series / 2 * 2 + 1);
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, hot_loops);
+criterion_main!(benches);
