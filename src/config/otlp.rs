@@ -136,7 +136,7 @@ impl Otlp {
                 Some(item) => headers(decoder, &item),
                 None => from(decoder, |d| d.otlp(signal, "HEADERS"), otel::headers).unwrap_or_default(),
             },
-            tls: tls_of(decoder, map, signal),
+            tls: tls_of(decoder, map, signal, protocol),
             temporality: match signal {
                 Signal::Mail => temporality(decoder, map),
                 Signal::Own => Temporality::Cumulative,
@@ -208,8 +208,17 @@ fn endpoint_url(text: &str, insecure: bool, path: Path) -> Result<String, String
     Ok(url.to_string())
 }
 
-fn tls_of(decoder: &mut Decoder<'_>, map: &mut Map<'_>, signal: Signal) -> Tls {
-    let mut tls = map.take("tls").map(|item| Tls::decode(decoder, &item)).unwrap_or_default();
+fn tls_of(decoder: &mut Decoder<'_>, map: &mut Map<'_>, signal: Signal, protocol: Protocol) -> Tls {
+    let item = map.take("tls");
+    let mut tls = item.as_ref().map(|item| Tls::decode(decoder, item)).unwrap_or_default();
+    if let Some(item) = &item {
+        if tls.insecure_skip_verify {
+            decoder.problem(&item.place, "insecure_skip_verify is not for OTLP; name the receiver's authority with ca_file");
+        }
+        if tls.server_name.is_some() && protocol == Protocol::HttpProtobuf {
+            decoder.problem(&item.place, "server_name is for protocol grpc; let the endpoint have the certificate's name");
+        }
+    }
     if tls.ca_file.is_none() {
         tls.ca_file = from(decoder, |d| d.otlp(signal, "CERTIFICATE"), |value| otel::file(value, tls::certificates));
     }
