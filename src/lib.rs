@@ -1,6 +1,6 @@
 //! Postmeter polls mail servers' metrics APIs and reports them as OpenTelemetry: pushed by OTLP, pulled by Prometheus.
 //!
-//! The modules are the flow of the data. [`poll`] asks a mail server, [`source`] reads the answer (in a [`format`]) into the
+//! The modules are the flow of the data. [`poll`] asks a mail server, [`source`] reads the answer (in a [`mod@format`]) into the
 //! words of [`model`]; [`bridge`] puts those into the instruments of a pipeline of [`telemetry`]; [`export`] pushes
 //! and writes them, [`serve`] lets them be pulled. [`config`] is the file, [`app`] the commands, [`simulate`] the other side.
 pub mod app;

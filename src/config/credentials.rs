@@ -5,7 +5,7 @@ use super::decode::{Decoder, Map, Place};
 use crate::source::Credential;
 use http::HeaderValue;
 
-/// What proves to a mail server who asks. Which of them it wants is its [`Credential`](crate::source::Credential).
+/// What proves to a mail server who asks. Which of them it wants is its [`Credential`].
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     /// `username:`. Left out: none.

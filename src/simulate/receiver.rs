@@ -149,7 +149,7 @@ impl Receiver {
         format!("http://{}", self.addr)
     }
 
-    /// The last requests that it took, at most [`REQUESTS_KEPT_MAX`], the newest last.
+    /// The last requests that it took, at most `REQUESTS_KEPT_MAX`, the newest last.
     #[must_use]
     pub fn requests(&self) -> Vec<ExportMetricsServiceRequest> {
         self.sink.inbox().kept.iter().cloned().collect()
