@@ -3,6 +3,7 @@
 mod buckets;
 pub mod number;
 pub mod prometheus;
+mod quantiles;
 
 pub use buckets::Buckets;
 

@@ -3,7 +3,7 @@
 //! A line that cannot be read costs that line and is counted. Quotes inside a label value that the server did not escape
 //! are told by what follows: only `,` or `}` can stand behind a closing quote.
 
-use super::{Buckets, ReadError, number, quote};
+use super::{Buckets, ReadError, number, quantiles, quote};
 use crate::model::{Families, FamiliesBuilder, FamilyType, Repair};
 use memchr::{memchr, memchr2};
 use std::borrow::Cow;
@@ -53,7 +53,7 @@ impl<'a> Iterator for Lines<'a> {
 /// A label and its value; owned where an escape was resolved.
 type Label<'a> = (&'a str, Cow<'a, str>);
 
-/// Histograms of the current family, by their labels without `le`.
+/// Distributions of the current family, by their labels without `le` or `quantile`.
 #[derive(Default)]
 struct Pending<'a> {
     places: HashMap<Vec<Label<'a>>, usize>,
@@ -93,6 +93,8 @@ impl<'a> Reader<'_, 'a> {
             }
             "TYPE" => {
                 self.begin(name);
+                // Said twice: what was read so far is what was said first.
+                self.flush();
                 self.kind = family_type(said.trim_ascii());
                 self.out.describe(None, Some(self.kind));
             }
@@ -117,10 +119,10 @@ impl<'a> Reader<'_, 'a> {
         let (name, rest) = line.split_at(end);
         is_name(name, "_:").then_some(())?;
         let suffix = name.strip_prefix(self.family).filter(|_| !self.family.is_empty());
-        if self.kind == FamilyType::Histogram
-            && let Some(suffix @ ("_bucket" | "_sum" | "_count")) = suffix
-        {
-            return self.histogram(suffix, rest);
+        match (self.kind, suffix) {
+            (FamilyType::Histogram, Some(suffix @ ("_bucket" | "_sum" | "_count"))) => return self.distribution(suffix, "le", rest),
+            (FamilyType::Summary, Some(suffix @ ("" | "_sum" | "_count"))) => return self.distribution(suffix, "quantile", rest),
+            _ => {}
         }
         let rest = rest.trim_ascii_start();
         let (labels, rest) = match rest.strip_prefix('{') {
@@ -143,18 +145,19 @@ impl<'a> Reader<'_, 'a> {
         Some(())
     }
 
-    fn histogram(&mut self, suffix: &str, rest: &'a str) -> Option<()> {
+    /// A line of a histogram or a summary; `place` is the label that its buckets or quantiles have.
+    fn distribution(&mut self, suffix: &str, place: &str, rest: &'a str) -> Option<()> {
         let (mut labels, rest) = match rest.trim_ascii_start().strip_prefix('{') {
             Some(inside) => self.labels(inside)?,
             None => (Vec::new(), rest),
         };
         let value = value(rest)?;
         let bound = match suffix {
-            "_bucket" => {
-                let at = labels.iter().position(|(name, _)| *name == "le")?;
+            "_sum" | "_count" => None,
+            _ => {
+                let at = labels.iter().position(|(name, _)| *name == place)?;
                 Some(number::parse(labels.remove(at).1.as_bytes())?)
             }
-            _ => None,
         };
         let buckets = self.pending.at(labels);
         match (suffix, bound) {
@@ -166,9 +169,20 @@ impl<'a> Reader<'_, 'a> {
         Some(())
     }
 
-    /// Ends a family: its histograms are complete now.
+    /// Ends a family: its distributions are complete now.
     fn flush(&mut self) {
         for (labels, buckets) in std::mem::take(&mut self.pending).buckets {
+            if self.kind == FamilyType::Summary {
+                let (summary, repair) = quantiles::summary(buckets);
+                for (name, value) in labels {
+                    self.push_label(name, value);
+                }
+                self.out.summary(summary);
+                if let Some(repair) = repair {
+                    self.out.repair(repair);
+                }
+                continue;
+            }
             match buckets.finish() {
                 Ok((histogram, repair)) => {
                     for (name, value) in labels {

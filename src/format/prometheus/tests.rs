@@ -112,7 +112,14 @@ fn types_and_families() {
         ("# TYPE x\nx 1", "unknown x 1"),
         ("# TYPE\n#\n# \n# a comment\nx 1", "unknown x 1"),
         ("# HELP x With \\\\ and \\n.\n# TYPE x gauge\nx 1", "gauge x 1"),
-        ("# TYPE x summary\nx{quantile=\"0.5\"} 1\nx_sum 3\nx_count 2", "summary x{quantile=0.5} 1; unknown x_sum 3; unknown x_count 2"),
+        (
+            "# TYPE x summary\nx{quantile=\"0.5\"} 1\nx{quantile=\"0.9\"} NaN\nx_sum 3\nx_count 2",
+            "summary x summary { quantiles: [(0.5, 1.0), (0.9, nan)], sum: some(3.0), count: some(2) }",
+        ),
+        (
+            "# TYPE x summary\nx{l=\"a\",quantile=\"0.5\"} 1\nx{l=\"b\",quantile=\"0.5\"} 2\nx_count{l=\"a\"} 4\nx_sum{l=\"b\"} 9",
+            "summary x{l=a} summary { quantiles: [(0.5, 1.0)], sum: none, count: some(4) }; summary x{l=b} summary { quantiles: [(0.5, 2.0)], sum: some(9.0), count: none }",
+        ),
         ("# TYPE x counter\n# TYPE y gauge\ny 1", "gauge y 1"),
         ("# TYPE x_total gauge\nx_total 3", "gauge x_total 3"),
     ]);
