@@ -4,6 +4,9 @@ use crate::source::ReadError;
 use std::fmt;
 use std::time::Duration;
 
+/// Shorter secrets are not looked for in errors: they would be found in any word.
+const SECRET_BYTES_MIN: usize = 4;
+
 /// Why a part of a target could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PollError {
@@ -61,6 +64,17 @@ impl PollError {
             Self::Malformed(_) => "malformed",
             Self::Api(_) => "api",
         }
+    }
+
+    /// The same without these words: a server may repeat in its refusal what it was sent.
+    #[must_use]
+    pub fn without(mut self, secrets: &[String]) -> Self {
+        if let Self::Auth { why: said, .. } | Self::Malformed(said) | Self::Api(said) | Self::Connect(said) | Self::Tls(said) = &mut self {
+            for secret in secrets.iter().filter(|secret| secret.len() >= SECRET_BYTES_MIN) {
+                *said = said.replace(secret.as_str(), "***");
+            }
+        }
+        self
     }
 
     /// What a reader could not read.

@@ -143,7 +143,7 @@ impl Asker {
             let read = tokio::task::spawn_blocking(move || (request.read(body), room)).await.map(|(read, _)| read);
             read.map_err(|_| PollError::Malformed("reading the answer failed inside Postmeter; please report it".into()))?
         };
-        read.map_err(|error| PollError::of_read(error, self.part.on_unauthorized))
+        read.map_err(|error| PollError::of_read(error, self.part.on_unauthorized).without(&self.secrets()))
     }
 
     fn read_credential(&self) -> Result<Option<HeaderValue>, PollError> {
@@ -161,6 +161,11 @@ impl Asker {
         };
         let broken = || unusable("the credential has characters that a header cannot have".into());
         value.map(|value| secret_header(&value).ok_or_else(broken)).transpose()
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        let secrets = [&self.credentials.password, &self.credentials.token];
+        secrets.into_iter().flatten().filter_map(|secret| secret.read().ok()).collect()
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {

@@ -104,6 +104,19 @@ async fn a_token_that_no_header_can_have() {
 }
 
 #[tokio::test]
+async fn a_server_that_repeats_the_credential_in_its_answer_is_not_quoted() {
+    for (error_type, body) in [
+        ("api", format!(r#"{{"metadata":{{"result":0,"reason":"no such thing: whm root:{SECRET}"}}}}"#)),
+        ("auth", format!(r#"{{"metadata":{{"result":0,"reason":"permission denied for {SECRET}"}}}}"#)),
+        ("malformed", format!("you sent {SECRET}")),
+    ] {
+        let server = Server::always(answer("200 OK", body)).await;
+        let target = target(&format!("system: cpanel, url: '{}', username: root, token: '${{env:SECRET}}'", server.url()));
+        fails(&target, &target.reading().await, error_type, "");
+    }
+}
+
+#[tokio::test]
 async fn each_system_gets_its_kind() {
     for (system, credential, header) in [
         ("emailengine", "token: '${env:SECRET}'", format!("authorization: Bearer {SECRET}\r\n")),
