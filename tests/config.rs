@@ -5,7 +5,8 @@
 mod systems;
 
 use postmeter::config::{
-    Adhoc, Compression, Config, Environment, LogFormat, LogLevel, Problems, Protocol, Temporality, Window, adhoc_with, load, parse_with,
+    Adhoc, Compression, Config, Environment, LogFormat, LogLevel, Problems, Protocol, Spool, Temporality, Window, adhoc_with, load,
+    parse_with,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -160,8 +161,12 @@ fn the_reference_loads_for_the_real_systems() {
 
 #[test]
 fn the_defaults_in_the_reference_are_the_defaults() {
-    let (_etc, said) = reference();
+    let (_etc, mut said) = reference();
     let config = good(&format!("{MAIL}export: {{otlp: {{}}}}\ntelemetry: {{otlp: {{}}}}\n"), &[]);
+    // Two that are off when they are left out, and so are shown with a value.
+    let queue = &mut said.export.otlp.as_mut().unwrap().queue;
+    assert_eq!(queue.retry.give_up_after.take(), Some(Duration::from_secs(24 * 3600)));
+    assert_eq!(queue.spool.take(), Some(Spool { dir: "/var/lib/postmeter/spool".into(), max_bytes: 1 << 30 }));
     assert_eq!(format!("{:?}", said.export), format!("{:?}", config.export));
     assert_eq!(format!("{:?}", said.telemetry), format!("{:?}", config.telemetry));
 }

@@ -119,6 +119,15 @@ pub(super) fn show(duration: Duration) -> String {
     SignedDuration::try_from(duration).map_or_else(|_| format!("{duration:?}"), |duration| format!("{duration:#}").replace(' ', ""))
 }
 
+/// The units of bytes, largest first.
+const UNITS: &[(&str, usize)] = &[("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+/// `64MiB`
+pub(super) fn show_bytes(bytes: usize) -> String {
+    let whole = UNITS.iter().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit));
+    whole.map_or_else(|| bytes.to_string(), |(name, unit)| format!("{}{name}", bytes / unit))
+}
+
 /// `10s`, `1m30s`, `500ms`.
 pub(super) fn parse_duration(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
     if text.parse::<f64>().is_ok() {
@@ -263,6 +272,15 @@ impl Decoder<'_> {
         let number = text.parse().ok().filter(|number| range.contains(number));
         let message = || format!("{text} is not a whole number from {} to {}", range.start(), range.end());
         self.noted(&item.place, number.ok_or_else(message))
+    }
+
+    /// `1048576`, `1024KiB`, `1MiB`.
+    pub(super) fn bytes(&mut self, item: &Item<'_>, range: &RangeInclusive<usize>) -> Option<usize> {
+        let text = self.word(item)?;
+        let (number, unit) = UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit))).unwrap_or((&text, 1));
+        let bytes = number.trim().parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
+        let message = || format!("{text} is not a number of bytes from {} to {}", show_bytes(*range.start()), show_bytes(*range.end()));
+        self.noted(&item.place, bytes.filter(|bytes| range.contains(bytes)).ok_or_else(message))
     }
 
     pub(super) fn flag(&mut self, item: &Item<'_>) -> Option<bool> {

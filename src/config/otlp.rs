@@ -3,7 +3,7 @@
 use super::decode::{Decoder, Item, Map, Place};
 use super::otel::{self, Signal, from, one_of};
 use super::request::{headers, http_url};
-use super::{Secret, Tls, tls};
+use super::{Queue, Secret, Tls, tls};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ pub struct Otlp {
     /// `temporality:` `cumulative`, `delta` or `lowmemory`. Left out: `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`, or else
     /// cumulative.
     pub temporality: Temporality,
+    /// `queue:`, `retry:` and `spool:` what waits for a receiver that is away. Left out: 64 MiB in memory, sent again without end.
+    pub queue: Queue,
 }
 
 /// What counters and histograms say: all that was counted, or what came since the last reading.
@@ -98,6 +100,7 @@ impl Otlp {
             headers: Vec::new(),
             tls: Tls::default(),
             temporality: Temporality::Cumulative,
+            queue: Queue::default(),
         }
     }
 
@@ -140,6 +143,10 @@ impl Otlp {
             temporality: match signal {
                 Signal::Mail => temporality(decoder, map),
                 Signal::Own => Temporality::Cumulative,
+            },
+            queue: match signal {
+                Signal::Mail => Queue::decode_keys(decoder, map),
+                Signal::Own => Queue::default(),
             },
         }
     }

@@ -159,7 +159,7 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
     let proxy = map.take("proxy").and_then(|item| proxy(decoder, &item));
     let resource = map.take("resource").map(|item| resource(decoder, &item)).unwrap_or_default();
     let detail = map.take("detail");
-    let body_bytes_max = map.take("body_bytes_max").and_then(|item| bytes(decoder, &item));
+    let body_bytes_max = map.take("body_bytes_max").and_then(|item| decoder.bytes(&item, &BODY_BYTES_MAX_RANGE));
     let relay = map.take("relay").map(|item| Relay::decode(decoder, &item)).unwrap_or_default();
     decoder.finish(map);
 
@@ -324,16 +324,6 @@ fn resource(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<(String, String)>
 
 fn is_attribute(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b))
-}
-
-/// `1048576`, `1024KiB`, `1MiB`.
-fn bytes(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<usize> {
-    let text = decoder.word(item)?;
-    let units = [("KiB", 1024), ("MiB", 1024 * 1024), ("GiB", 1024 * 1024 * 1024)];
-    let (number, unit) = units.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit))).unwrap_or((&text, 1));
-    let bytes = number.trim().parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
-    let message = || format!("{text} is not a number of bytes from 1KiB to 1GiB");
-    decoder.noted(&item.place, bytes.filter(|bytes| BODY_BYTES_MAX_RANGE.contains(bytes)).ok_or_else(message))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ mod relayed;
 mod target;
 mod window;
 
-pub(crate) use client::{secret_header, use_ring};
+pub(crate) use client::{retry_after, secret_header, use_ring};
 pub use error::PollError;
 pub use limits::Limits;
 pub use reading::{PartReport, Reading, Tally};

@@ -6,14 +6,19 @@
 //! `opentelemetry-otlp` could send the SDK's part alone, but neither with start times of its own nor beside the relay;
 //! it carries Postmeter's own telemetry.
 
+mod answer;
+mod backoff;
 mod encode;
 mod native;
 mod page;
 mod push;
 mod send;
+mod way;
 mod wire;
 
+pub use answer::{Again, Rejected, SendError};
+pub use backoff::Backoff;
 pub use encode::{REQUEST_BYTES_MAX, Request, Requests, Told, message, requests, told};
 pub use native::NATIVE_SCOPE;
 pub use push::Push;
-pub use send::{Rejected, SendError, Sender};
+pub use send::{Sender, Signal};

@@ -4,8 +4,9 @@
 //!
 //! What is there after a few seconds is sent; a target that is still being polled follows in requests of its own.
 
+use super::answer::SendError;
 use super::encode::{REQUEST_BYTES_MAX, requests, told};
-use super::send::{SendError, Sender};
+use super::send::{Sender, Signal};
 use crate::export::series::SeriesState;
 use crate::poll::Reading;
 use crate::telemetry::{Monitored, Own};
@@ -49,7 +50,8 @@ impl Push {
     /// The push of these targets.
     #[must_use]
     pub fn new(targets: &[Arc<Monitored>], sender: Sender, interval: Duration, own: Arc<Own>) -> Self {
-        let pushed = |monitored: &Arc<Monitored>| Pushed { monitored: monitored.clone(), series: SeriesState::new(sender.temporality()) };
+        let pushed =
+            |monitored: &Arc<Monitored>| Pushed { monitored: monitored.clone(), series: SeriesState::new(sender.config().temporality) };
         Self { targets: targets.iter().map(pushed).collect(), sender, interval, own, failing: None }
     }
 
@@ -125,10 +127,10 @@ impl Push {
         }
         for request in requests(&all, REQUEST_BYTES_MAX) {
             let began = Instant::now();
-            let result = self.sender.send(request.bytes).await;
+            let result = self.sender.send(Signal::Metrics, request.bytes).await;
             let error = result.as_ref().err().map(SendError::error_type);
             self.own.exported(request.points, error, began.elapsed());
-            self.report(result.map(|rejected| (rejected.points, rejected.reason)));
+            self.report(result.map(|rejected| (rejected.count, rejected.reason)));
         }
     }
 

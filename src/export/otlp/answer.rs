@@ -1,0 +1,188 @@
+//! What a receiver's answer means: taken, taken in part, to be sent again, or never to be taken.
+//!
+//! Which codes may be sent again is the OTLP specification's word, sections "Failures" of OTLP/gRPC and OTLP/HTTP.
+
+use http::StatusCode;
+use std::time::Duration;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// Characters of a receiver's words in an error.
+const WORDS_CHARS_MAX: usize = 200;
+/// A wait that a receiver asks for is taken as this where it is longer: a slip must not silence us for a day.
+pub(super) const ASKED_WAIT_MAX: Duration = Duration::from_secs(3600);
+
+/// Why a request was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The configuration cannot be used.
+    #[error("export.otlp.{0}")]
+    Config(String),
+    /// The receiver did not answer, or not in time.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The receiver cannot take it now, and may later.
+    #[error("the receiver is busy: {said}")]
+    Busy {
+        /// Its words.
+        said: String,
+        /// How long it asked to be left alone.
+        after: Option<Duration>,
+    },
+    /// The receiver said no, and would again.
+    #[error("the receiver refused: {0}")]
+    Refused(String),
+    /// The receiver does not know who asks, or does not allow it.
+    #[error("the receiver refused the credentials: {0}; check export.otlp.headers and tls")]
+    Unauthenticated(String),
+}
+
+/// Whether and when a request may be sent once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// Never: the same request would be refused.
+    Never,
+    /// When the sender's own backoff says so.
+    Later,
+    /// Not before this long from now.
+    After(Duration),
+}
+
+impl SendError {
+    /// The value of `error.type`: a closed set.
+    #[must_use]
+    pub const fn error_type(&self) -> &'static str {
+        match self {
+            Self::Config(_) => "config",
+            Self::Unreachable(_) => "unreachable",
+            Self::Busy { .. } => "busy",
+            Self::Refused(_) => "refused",
+            Self::Unauthenticated(_) => "unauthenticated",
+        }
+    }
+
+    /// Whether the same request may be taken later. What the operator can mend in place (a file that cannot be read) counts as that.
+    #[must_use]
+    pub const fn again(&self) -> Again {
+        match self {
+            Self::Config(_) | Self::Unreachable(_) | Self::Busy { after: None, .. } => Again::Later,
+            Self::Busy { after: Some(after), .. } => Again::After(*after),
+            Self::Refused(_) | Self::Unauthenticated(_) => Again::Never,
+        }
+    }
+
+    /// What a gRPC status says.
+    pub(super) fn of_status(status: &Status) -> Self {
+        let said = format!("{:?} {}", status.code(), words(status.message())).trim_end().to_owned();
+        let transport = std::error::Error::source(status);
+        let after = status.get_details_retry_info().map(|info| info.retry_delay.unwrap_or_default().min(ASKED_WAIT_MAX));
+        match (status.code(), transport) {
+            (Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled | Code::Internal, Some(cause)) => {
+                Self::Unreachable(last_cause(cause))
+            }
+            (Code::Cancelled | Code::DeadlineExceeded | Code::Aborted | Code::OutOfRange | Code::Unavailable | Code::DataLoss, None) => {
+                Self::Busy { said, after }
+            }
+            // Recovery is possible only where the receiver says when.
+            (Code::ResourceExhausted, _) if after.is_some() => Self::Busy { said, after },
+            (Code::Unauthenticated | Code::PermissionDenied, _) => Self::Unauthenticated(said),
+            _ => Self::Refused(said),
+        }
+    }
+
+    /// What an HTTP status other than success says. `after` is its `Retry-After`.
+    pub(super) fn of_http(status: StatusCode, body: &[u8], after: Option<Duration>) -> Self {
+        let said = format!("{status} {}", words(&String::from_utf8_lossy(body))).trim_end().to_owned();
+        match status {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                Self::Busy { said, after: after.map(|after| after.min(ASKED_WAIT_MAX)) }
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::Unauthenticated(said),
+            _ => Self::Refused(said),
+        }
+    }
+}
+
+/// What a receiver did not take of a request that it took.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Rejected {
+    /// Points, or log records.
+    pub count: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// The cause behind all others: it says what happened, the rest only that something did.
+pub(super) fn last_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+/// Somebody else's words, on one line.
+pub(super) fn words(text: &str) -> String {
+    text.chars().take(WORDS_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic_types::ErrorDetails;
+
+    const SOON: Duration = Duration::from_secs(7);
+
+    #[track_caller]
+    fn grpc(code: Code, expected: Again) {
+        assert_eq!(SendError::of_status(&Status::new(code, "no")).again(), expected, "{code:?}");
+    }
+
+    #[test]
+    fn grpc_codes_are_sent_again_as_the_specification_says() {
+        for code in [Code::Cancelled, Code::DeadlineExceeded, Code::Aborted, Code::OutOfRange, Code::Unavailable, Code::DataLoss] {
+            grpc(code, Again::Later);
+        }
+        for code in [Code::Unknown, Code::InvalidArgument, Code::NotFound, Code::AlreadyExists, Code::FailedPrecondition] {
+            grpc(code, Again::Never);
+        }
+        for code in [Code::Unimplemented, Code::Internal, Code::Unauthenticated, Code::PermissionDenied, Code::ResourceExhausted] {
+            grpc(code, Again::Never);
+        }
+    }
+
+    #[test]
+    fn a_wait_that_is_asked_for_is_kept() {
+        let asks =
+            |code, wait| SendError::of_status(&Status::with_error_details(code, "", ErrorDetails::with_retry_info(Some(wait)))).again();
+        assert_eq!(asks(Code::Unavailable, SOON), Again::After(SOON));
+        assert_eq!(asks(Code::ResourceExhausted, SOON), Again::After(SOON));
+        assert_eq!(asks(Code::Unavailable, Duration::from_secs(1_000_000)), Again::After(ASKED_WAIT_MAX));
+        assert_eq!(asks(Code::InvalidArgument, SOON), Again::Never);
+    }
+
+    #[track_caller]
+    fn http(status: u16, after: Option<Duration>, expected: Again, error_type: &str) {
+        let error = SendError::of_http(StatusCode::from_u16(status).unwrap_or_default(), b"no\n", after);
+        assert_eq!((error.again(), error.error_type()), (expected, error_type), "{status}");
+    }
+
+    #[test]
+    fn http_codes_are_sent_again_as_the_specification_says() {
+        for status in [429, 502, 503, 504] {
+            http(status, None, Again::Later, "busy");
+            http(status, Some(SOON), Again::After(SOON), "busy");
+        }
+        for status in [400, 404, 413, 415, 500, 501, 302] {
+            http(status, Some(SOON), Again::Never, "refused");
+        }
+        http(401, None, Again::Never, "unauthenticated");
+        http(403, None, Again::Never, "unauthenticated");
+    }
+
+    #[test]
+    fn words_stay_on_one_line() {
+        let error = SendError::of_http(StatusCode::BAD_REQUEST, "a\nb\u{1b}c".as_bytes(), None);
+        assert_eq!(error.to_string(), "the receiver refused: 400 Bad Request a b c");
+    }
+}
