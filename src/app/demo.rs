@@ -2,7 +2,7 @@
 
 use super::AppError;
 use super::cli::DemoArgs;
-use super::run::stopped;
+use super::run::Stop;
 use super::service::Service;
 use crate::config::{self, Environment, LogLevel};
 use crate::simulate::{Options, PASSWORD, Receiver, StandIn, System, TOKEN, USERNAME};
@@ -47,14 +47,10 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
 
     let mut say = tokio::time::interval(SAY_INTERVAL);
     say.tick().await;
-    let stopped = stopped();
-    tokio::pin!(stopped);
+    let mut stop = Stop::heard()?;
     loop {
         tokio::select! {
-            signal = &mut stopped => {
-                signal?;
-                break;
-            }
+            _ = stop.wait() => break,
             _ = say.tick() => println!("{}", state(&service, receiver.as_ref())),
         }
     }

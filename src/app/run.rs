@@ -5,7 +5,7 @@ use super::cli::ConfigArgs;
 use super::service::Service;
 use crate::config::{self, Environment, LogLevel};
 use crate::telemetry::Own;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 pub(super) async fn run(args: ConfigArgs, log_level: Option<LogLevel>) -> Result<(), AppError> {
@@ -15,6 +15,8 @@ pub(super) async fn run(args: ConfigArgs, log_level: Option<LogLevel>) -> Result
     for warning in &config.warnings {
         warn!("{warning}");
     }
+    // Before anything runs: what is told to stop while it starts must end in order, too.
+    let mut stop = Stop::heard()?;
     let otlp = config.export.otlp.as_ref().map(|otlp| otlp.endpoint.clone());
     let service = Service::start(config, own, "export.prometheus.listen").await?;
     let pull = service.address.map(|address| format!("http://{address}/metrics"));
@@ -28,20 +30,33 @@ pub(super) async fn run(args: ConfigArgs, log_level: Option<LogLevel>) -> Result
     if pull.is_none() && otlp.is_none() {
         warn!("there is no way out: neither export.otlp nor export.prometheus is on, so nothing is polled after the start");
     }
-    let signal = stopped().await?;
+    let signal = stop.wait().await;
     info!(signal, "stopping");
     service.stop().await;
     info!("stopped");
     Ok(())
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub(super) async fn stopped() -> Result<&'static str, AppError> {
-    let unheard = |error: std::io::Error| AppError::Other(format!("signals cannot be heard: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(unheard)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(unheard)?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    })
+/// SIGTERM and SIGINT, heard from the moment this exists.
+pub(super) struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    pub(super) fn heard() -> Result<Self, AppError> {
+        let unheard = |error: std::io::Error| AppError::Other(format!("signals cannot be heard: {error}"));
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(unheard)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(unheard)?,
+        })
+    }
+
+    /// Waits for one of them.
+    pub(super) async fn wait(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Everything that runs together: targets, push, pull endpoint, and their end.
 
 use crate::config::Config;
-use crate::export::otlp::{Push, SendError, Sender};
+use crate::export::otlp::{Outbox, Push, PushStatus, SendError};
 use crate::poll::{self, Limits, Target};
 use crate::serve::Served;
 use crate::telemetry::{Monitored, Own, OwnError, PipelineError};
@@ -22,6 +22,8 @@ pub struct Service {
     pub targets: Arc<[Arc<Monitored>]>,
     /// Where the pull endpoint listens, if there is one.
     pub address: Option<SocketAddr>,
+    /// What waits to be pushed, if something is.
+    pub outbox: Option<Arc<Outbox>>,
 }
 
 /// Why it did not start.
@@ -76,13 +78,11 @@ impl Service {
             None => None,
         };
         let push = match config.export.otlp {
-            Some(otlp) => {
-                let interval = otlp.interval;
-                Some(Push::new(&targets, Sender::new(otlp)?, interval, own.clone()))
-            }
+            Some(otlp) => Some(Push::new(&targets, otlp, own.clone())?),
             None => None,
         };
 
+        let outbox = push.as_ref().map(Push::outbox);
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();
         let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
@@ -102,7 +102,13 @@ impl Service {
             let target = monitored.target.clone();
             tokio::spawn(async move { target.reading().await });
         }
-        Ok(Self { stop, tasks, own, targets, address })
+        Ok(Self { stop, tasks, own, targets, address, outbox })
+    }
+
+    /// How the push stands, if there is one.
+    #[must_use]
+    pub fn push_status(&self) -> Option<PushStatus> {
+        self.outbox.as_ref().map(|outbox| outbox.status())
     }
 
     /// Stops accepting, pushes once more, and ends. Each step has a deadline of its own.

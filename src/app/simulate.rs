@@ -2,7 +2,7 @@
 
 use super::AppError;
 use super::cli::SimulateArgs;
-use super::run::stopped;
+use super::run::Stop;
 use crate::simulate::{Options, PASSWORD, StandIn, System, TOKEN, USERNAME};
 use std::net::SocketAddr;
 
@@ -18,7 +18,7 @@ pub(super) async fn simulate(args: SimulateArgs) -> Result<(), AppError> {
         started.map_err(|error| AppError::Other(format!("cannot listen on {listen}: {error}; choose another address with --listen")))?;
     println!("a stand-in for {} answers at {}", system.name(), stand_in.url());
     println!("  postmeter scrape --system {} --url {}{}", system.name(), stand_in.url(), credential(system));
-    stopped().await?;
+    Stop::heard()?.wait().await;
     stand_in.shutdown().await;
     Ok(())
 }

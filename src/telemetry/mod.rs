@@ -1,5 +1,6 @@
 //! The OpenTelemetry SDK, as Postmeter uses it: a pipeline for each target, and Postmeter's own signals.
 
+mod exporting;
 mod identity;
 mod log;
 mod monitored;
@@ -7,6 +8,7 @@ mod otlp;
 mod own;
 mod pipeline;
 
+pub use exporting::Exporting;
 pub use identity::Identity;
 pub use monitored::Monitored;
 pub use own::{Own, OwnError};

@@ -3,6 +3,7 @@
 //! Its instruments are synchronous, so here a provider may have two readers: what leaks from one to the other in
 //! opentelemetry_sdk 0.33.1 are the callbacks of observable ones.
 
+use super::exporting::Exporting;
 use super::log;
 use super::otlp;
 use super::{Identity, SCOPE};
@@ -18,7 +19,7 @@ use prometheus::proto::MetricFamily;
 use std::time::Duration;
 
 /// Bounds in seconds, as the conventions for `http.server.request.duration` have them.
-const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+pub(super) const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 /// How long the last of Postmeter's own telemetry may take to leave.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(3);
 
@@ -30,8 +31,8 @@ pub struct Own {
     meters: SdkMeterProvider,
     traces: Option<SdkTracerProvider>,
     logs: Option<SdkLoggerProvider>,
-    exported: Counter<u64>,
-    export_duration: Histogram<f64>,
+    /// Of the push.
+    pub exporting: Exporting,
     request_duration: Histogram<f64>,
     not_as_said: Counter<u64>,
 }
@@ -105,16 +106,7 @@ impl Own {
         let meter = meters.meter(SCOPE);
         let build = meter.u64_gauge("postmeter.build_info").with_description("1, with the version of this Postmeter.").build();
         build.record(1, &[KeyValue::new("version", env!("CARGO_PKG_VERSION"))]);
-        // The first three names are OpenTelemetry's (semantic conventions for SDKs and for HTTP).
-        let exported = meter
-            .u64_counter("otel.sdk.exporter.metric_data_point.exported")
-            .with_unit("{data_point}")
-            .with_description("Points that were pushed; with error.type, those that were not taken.");
-        let export_duration = meter
-            .f64_histogram("otel.sdk.exporter.operation.duration")
-            .with_unit("s")
-            .with_boundaries(SECONDS.to_vec())
-            .with_description("How long sending a request took.");
+        // OpenTelemetry's name (semantic conventions for HTTP).
         let request_duration = meter
             .f64_histogram("http.server.request.duration")
             .with_unit("s")
@@ -124,16 +116,9 @@ impl Own {
             .u64_counter("postmeter.relay.changes")
             .with_unit("{change}")
             .with_description("What of mail servers' own words could not be pulled as it was said, by what was done.");
-        let (exported, export_duration) = (exported.build(), export_duration.build());
         let (request_duration, not_as_said) = (request_duration.build(), not_as_said.build());
-        Ok(Self { identity, registry, meters, traces, logs, exported, export_duration, request_duration, not_as_said })
-    }
-
-    /// A request with points was sent, or was not taken.
-    pub fn exported(&self, points: u64, error: Option<&'static str>, took: Duration) {
-        let error: Vec<KeyValue> = error.map(|error| KeyValue::new("error.type", error)).into_iter().collect();
-        self.exported.add(points, &error);
-        self.export_duration.record(took.as_secs_f64(), &error);
+        let exporting = Exporting::new(&meter);
+        Ok(Self { identity, registry, meters, traces, logs, exporting, request_duration, not_as_said })
     }
 
     /// A request to the pull endpoint was answered.

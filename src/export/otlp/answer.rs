@@ -32,6 +32,9 @@ pub enum SendError {
     /// The receiver said no, and would again.
     #[error("the receiver refused: {0}")]
     Refused(String),
+    /// What was queued cannot be read again.
+    #[error("the spool cannot be read: {0}")]
+    Spool(String),
     /// The receiver does not know who asks, or does not allow it.
     #[error("the receiver refused the credentials: {0}; check export.otlp.headers and tls")]
     Unauthenticated(String),
@@ -57,6 +60,7 @@ impl SendError {
             Self::Unreachable(_) => "unreachable",
             Self::Busy { .. } => "busy",
             Self::Refused(_) => "refused",
+            Self::Spool(_) => "spool",
             Self::Unauthenticated(_) => "unauthenticated",
         }
     }
@@ -67,7 +71,7 @@ impl SendError {
         match self {
             Self::Config(_) | Self::Unreachable(_) | Self::Busy { after: None, .. } => Again::Later,
             Self::Busy { after: Some(after), .. } => Again::After(*after),
-            Self::Refused(_) | Self::Unauthenticated(_) => Again::Never,
+            Self::Refused(_) | Self::Spool(_) | Self::Unauthenticated(_) => Again::Never,
         }
     }
 

@@ -1,0 +1,55 @@
+//! Sends what waits, one request after the other, until each is taken or will never be.
+
+use super::backoff::Backoff;
+use super::outbox::Outbox;
+use super::send::{Sender, Signal};
+use super::waiting::Waiting;
+use super::{Again, SendError};
+use crate::telemetry::Own;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::watch;
+
+/// Delivers until the outbox is closed and empty, or closed and the receiver fails. `hurry` ends a wait between two attempts.
+pub(super) async fn deliver(outbox: Arc<Outbox>, sender: Sender, own: Arc<Own>, mut hurry: watch::Receiver<bool>) {
+    let retry = sender.config().queue.retry;
+    let mut backoff = Backoff::new(retry);
+    while let Some(first) = outbox.first().await {
+        let error = match attempt(&outbox, &sender, &own, &first).await {
+            Ok(()) => {
+                backoff.reset();
+                continue;
+            }
+            Err(error) => error,
+        };
+        if retry.give_up_after.is_some_and(|limit| age(&first) >= limit) && error.again() != Again::Never {
+            outbox.given_up(&error, "expired").await;
+            continue;
+        }
+        let Some(wait) = backoff.wait(error.again()) else {
+            outbox.given_up(&error, error.error_type()).await;
+            continue;
+        };
+        let was_closed = outbox.is_closed();
+        outbox.not_taken(&error, wait);
+        if was_closed {
+            return;
+        }
+        // Closed while waiting: once more, and no more.
+        let _ = tokio::time::timeout(wait, hurry.wait_for(|hurry| *hurry)).await;
+    }
+}
+
+async fn attempt(outbox: &Outbox, sender: &Sender, own: &Own, first: &Waiting) -> Result<(), SendError> {
+    let bytes = outbox.bytes(first).await.map_err(SendError::Spool)?;
+    let began = Instant::now();
+    let result = sender.send(Signal::Metrics, bytes).await;
+    own.exporting.attempted(result.as_ref().err().map(SendError::error_type), began.elapsed());
+    let rejected = result?;
+    outbox.taken(rejected.count, &rejected.reason).await;
+    Ok(())
+}
+
+fn age(waiting: &Waiting) -> Duration {
+    SystemTime::now().duration_since(waiting.queued_at).unwrap_or_default()
+}

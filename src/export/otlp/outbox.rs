@@ -1,0 +1,311 @@
+//! Between collecting and sending: what was encoded, until it was taken.
+
+use super::answer::SendError;
+use super::encode::Request;
+use super::spool::{Key, Spool};
+use super::status::{Failing, PushStatus};
+use super::waiting::{Bounds, Held, Line, Waiting};
+use crate::config;
+use crate::telemetry::Own;
+use bytes::Bytes;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+/// While the receiver takes what it gets, no more than this waits: the next request is written when there is room.
+const PACE_BYTES: usize = 8 * 1024 * 1024;
+
+/// The queue of a push.
+#[derive(Debug)]
+pub struct Outbox {
+    endpoint: String,
+    max_bytes: usize,
+    spool: Option<Spool>,
+    line: Mutex<Line>,
+    state: Mutex<State>,
+    collection: AtomicU64,
+    own: Arc<Own>,
+    /// Something was put in, or will not be any more.
+    filled: Notify,
+    /// Something was taken out, or the receiver failed.
+    moved: Notify,
+}
+
+/// How it goes.
+#[derive(Debug, Default)]
+struct State {
+    last_taken: Option<SystemTime>,
+    failing: Option<Failing>,
+    taken_points: u64,
+    lost_points: u64,
+    /// What went wrong last: said once, until something else does.
+    said: Option<&'static str>,
+    overflowing: bool,
+    spool_failing: bool,
+    closed: bool,
+}
+
+impl Outbox {
+    /// An empty one, or with what the spool has kept.
+    ///
+    /// # Errors
+    /// When the spool cannot be used.
+    pub fn new(config: &config::Otlp, own: Arc<Own>) -> Result<Self, SendError> {
+        let queue = &config.queue;
+        let mut max_bytes = queue.max_bytes;
+        let mut bounds = Bounds { memory_bytes_max: queue.max_bytes, spool_bytes_max: 0 };
+        let (mut spool, mut kept) = (None, Vec::new());
+        if let Some(of) = &queue.spool {
+            let (opened, found) = Spool::open(of).map_err(|error| SendError::Config(format!("spool: {error}")))?;
+            (max_bytes, bounds.spool_bytes_max) = (of.max_bytes, of.max_bytes);
+            (spool, kept) = (Some(opened), found);
+        }
+        let next = kept.last().map_or(0, |last| last.key.collection.wrapping_add(1));
+        let line = Line::new(bounds, kept);
+        if line.len() > 0 {
+            info!(requests = line.len(), points = line.points(), "the spool has kept what an earlier run could not deliver");
+        }
+        own.exporting.waiting(i64::try_from(line.points()).unwrap_or(i64::MAX));
+        own.exporting.queue(line.bytes(), max_bytes);
+        Ok(Self {
+            endpoint: config.endpoint.clone(),
+            max_bytes,
+            spool,
+            line: Mutex::new(line),
+            state: Mutex::default(),
+            collection: AtomicU64::new(next),
+            own,
+            filled: Notify::new(),
+            moved: Notify::new(),
+        })
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn status(&self) -> PushStatus {
+        let (line, state) = (self.line(), self.state());
+        PushStatus {
+            endpoint: self.endpoint.clone(),
+            waiting_requests: line.len(),
+            waiting_points: line.points(),
+            waiting_bytes: line.bytes(),
+            max_bytes: self.max_bytes,
+            waiting_since: line.oldest(),
+            spool: self.spool.is_some(),
+            last_taken: state.last_taken,
+            taken_points: state.taken_points,
+            lost_points: state.lost_points,
+            failing: state.failing.clone(),
+        }
+    }
+
+    /// The number of a new collection, whose requests are kept or dropped together.
+    pub(super) fn collection(&self) -> u64 {
+        self.collection.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Waits until there is little to send, or a reason not to wait for that.
+    pub(super) async fn room(&self) {
+        loop {
+            let moved = self.moved.notified();
+            tokio::pin!(moved);
+            moved.as_mut().enable();
+            let failing = self.state().failing.is_some();
+            if failing || self.line().bytes() < PACE_BYTES {
+                return;
+            }
+            moved.await;
+        }
+    }
+
+    /// Queues a request. What the spool cannot take waits in memory.
+    pub(super) async fn put(&self, key: Key, request: Request) {
+        let queued_at = SystemTime::now();
+        let (points, bytes) = (request.points, request.bytes.clone());
+        let mut waiting = Waiting::in_memory(key, request, queued_at);
+        if let Some(spool) = &self.spool {
+            let written = spool.write(key, points, queued_at, bytes).await;
+            if written.is_ok() {
+                waiting.held = Held::Spool;
+            }
+            self.spool_said(written);
+        }
+        self.own.exporting.waiting(i64::try_from(points).unwrap_or(i64::MAX));
+        let dropped = self.line().add(waiting);
+        self.own.exporting.queue(self.line().bytes(), self.max_bytes);
+        self.filled.notify_one();
+        if !dropped.is_empty() {
+            self.overflowed(dropped).await;
+        }
+    }
+
+    async fn overflowed(&self, dropped: Vec<Waiting>) {
+        let first = !std::mem::replace(&mut self.state().overflowing, true);
+        if first {
+            let endpoint = &self.endpoint;
+            warn!(endpoint, "the queue is full: the oldest collections are dropped and counted until the receiver takes some");
+        }
+        self.lost(dropped, "queue_full").await;
+    }
+
+    /// Counts what will never arrive.
+    async fn lost(&self, requests: Vec<Waiting>, error_type: &'static str) {
+        let points = requests.iter().map(|waiting| waiting.points).sum();
+        self.own.exporting.exported(points, Some(error_type));
+        self.own.exporting.waiting(-i64::try_from(points).unwrap_or(i64::MAX));
+        self.state().lost_points += points;
+        self.forget(requests).await;
+    }
+
+    async fn forget(&self, requests: Vec<Waiting>) {
+        let keys: Vec<Key> = requests.iter().filter(|w| matches!(w.held, Held::Spool)).map(|w| w.key).collect();
+        if let Some(spool) = self.spool.as_ref().filter(|_| !keys.is_empty()) {
+            let removed = spool.remove(keys).await;
+            self.spool_said(removed);
+        }
+    }
+
+    fn spool_said(&self, result: Result<(), String>) {
+        let was_failing = std::mem::replace(&mut self.state().spool_failing, result.is_err());
+        match result {
+            Err(error) if !was_failing => warn!("the spool cannot be written, requests wait in memory: {error}"),
+            Ok(()) if was_failing => info!("the spool can be written again"),
+            _ => {}
+        }
+    }
+
+    /// The oldest request, once there is one; `None` when there will be no more.
+    pub(super) async fn first(&self) -> Option<Waiting> {
+        loop {
+            let filled = self.filled.notified();
+            tokio::pin!(filled);
+            filled.as_mut().enable();
+            if let Some(first) = self.line().send_first() {
+                return Some(first);
+            }
+            if self.is_closed() {
+                return None;
+            }
+            filled.await;
+        }
+    }
+
+    /// Its bytes.
+    pub(super) async fn bytes(&self, waiting: &Waiting) -> Result<Bytes, String> {
+        match (&waiting.held, &self.spool) {
+            (Held::Memory(bytes), _) => Ok(bytes.clone()),
+            (Held::Spool, Some(spool)) => spool.bytes(waiting.key).await,
+            (Held::Spool, None) => Err("there is no spool".to_owned()),
+        }
+    }
+
+    /// The first was taken, but for so many points.
+    pub(super) async fn taken(&self, rejected: u64, reason: &str) {
+        let Some(first) = self.line().remove_first() else { return };
+        let rejected = rejected.min(first.points);
+        let taken = first.points - rejected;
+        self.own.exporting.exported(taken, None);
+        if rejected > 0 {
+            self.own.exporting.exported(rejected, Some("rejected"));
+        }
+        self.own.exporting.waiting(-i64::try_from(first.points).unwrap_or(i64::MAX));
+        self.own.exporting.queue(self.line().bytes(), self.max_bytes);
+        let now = (rejected > 0).then_some("rejected");
+        let (was, waited) = {
+            let mut state = self.state();
+            state.last_taken = Some(SystemTime::now());
+            state.taken_points += taken;
+            state.lost_points += rejected;
+            state.overflowing = false;
+            (std::mem::replace(&mut state.said, now), state.failing.take())
+        };
+        let endpoint = &self.endpoint;
+        match (was, now) {
+            (was, Some(_)) if was != now => warn!(endpoint, points = rejected, "the receiver left points out: {reason}"),
+            (Some(_), None) => {
+                let attempts = waited.map_or(0, |failing| failing.attempts);
+                info!(endpoint, attempts, waiting_requests = self.line().len(), "the receiver takes metrics again");
+            }
+            _ => {}
+        }
+        self.forget(vec![first]).await;
+        self.moved.notify_waiters();
+    }
+
+    /// The first was not taken and will be sent again after this wait.
+    pub(super) fn not_taken(&self, error: &SendError, wait: Duration) {
+        self.line().keep_first();
+        self.own.exporting.retried(error.error_type());
+        self.say(error, "metrics were not delivered, and wait");
+        let now = SystemTime::now();
+        let mut state = self.state();
+        let before = state.failing.take();
+        state.failing = Some(Failing {
+            error_type: error.error_type(),
+            said: error.to_string(),
+            since: before.as_ref().map_or(now, |failing| failing.since),
+            attempts: before.map_or(0, |failing| failing.attempts).saturating_add(1),
+            next: Some(now + wait),
+        });
+        drop(state);
+        self.moved.notify_waiters();
+    }
+
+    /// The first will not be sent again.
+    pub(super) async fn given_up(&self, error: &SendError, error_type: &'static str) {
+        let Some(first) = self.line().remove_first() else { return };
+        let now = SystemTime::now();
+        {
+            let mut state = self.state();
+            let since = state.failing.as_ref().map_or(now, |failing| failing.since);
+            state.failing = Some(Failing { error_type, said: error.to_string(), since, attempts: 1, next: None });
+        }
+        self.say(error, "metrics were not delivered, and are lost");
+        self.lost(vec![first], error_type).await;
+        self.own.exporting.queue(self.line().bytes(), self.max_bytes);
+        self.moved.notify_waiters();
+    }
+
+    fn say(&self, error: &SendError, what: &'static str) {
+        let was = self.state().said.replace(error.error_type());
+        if was != Some(error.error_type()) {
+            warn!(endpoint = &self.endpoint, error.type = error.error_type(), "{what}: {error}");
+        }
+    }
+
+    /// Nothing is put in any more.
+    pub(super) fn close(&self) {
+        self.state().closed = true;
+        self.filled.notify_one();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
+    /// At the end: what is on disk stays there, what is in memory is lost and counted.
+    pub(super) async fn end(&self) {
+        let left = self.line().drain();
+        let (spooled, lost): (Vec<_>, Vec<_>) = left.into_iter().partition(|waiting| matches!(waiting.held, Held::Spool));
+        let endpoint = &self.endpoint;
+        if let (Some(spool), false) = (&self.spool, spooled.is_empty()) {
+            let path = spool.path().display();
+            info!(endpoint, requests = spooled.len(), "what was not delivered waits in {path} for the next start");
+        }
+        if !lost.is_empty() {
+            let points: u64 = lost.iter().map(|waiting| waiting.points).sum();
+            warn!(endpoint, requests = lost.len(), points, "what was not delivered ends with the process; export.otlp.spool would keep it");
+            self.lost(lost, "shutdown").await;
+        }
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

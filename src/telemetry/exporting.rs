@@ -1,0 +1,86 @@
+//! What Postmeter says about its own push.
+//!
+//! Names that begin with `otel.sdk` are OpenTelemetry's (semantic conventions for SDK metrics): a point counts as exported once, when
+//! its last attempt has ended.
+
+use super::own::SECONDS;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, UpDownCounter};
+use std::time::Duration;
+
+/// The instruments of the push.
+#[derive(Debug)]
+pub struct Exporting {
+    exported: Counter<u64>,
+    inflight: UpDownCounter<i64>,
+    duration: Histogram<f64>,
+    retries: Counter<u64>,
+    queue_usage: Gauge<u64>,
+    queue_limit: Gauge<u64>,
+}
+
+impl Exporting {
+    pub(super) fn new(meter: &Meter) -> Self {
+        let exported = meter
+            .u64_counter("otel.sdk.exporter.metric_data_point.exported")
+            .with_unit("{data_point}")
+            .with_description("Points that were pushed; with error.type, those that will never arrive.");
+        let inflight = meter
+            .i64_up_down_counter("otel.sdk.exporter.metric_data_point.inflight")
+            .with_unit("{data_point}")
+            .with_description("Points that wait to be pushed, those on their way included.");
+        let duration = meter
+            .f64_histogram("otel.sdk.exporter.operation.duration")
+            .with_unit("s")
+            .with_boundaries(SECONDS.to_vec())
+            .with_description("How long one attempt to send a request took.");
+        let retries = meter
+            .u64_counter("postmeter.export.retries")
+            .with_unit("{request}")
+            .with_description("Requests that were not taken and are sent again, by error.type.");
+        let queue_usage =
+            meter.u64_gauge("postmeter.export.queue.usage").with_unit("By").with_description("Bytes of requests that wait to be pushed.");
+        let queue_limit = meter
+            .u64_gauge("postmeter.export.queue.limit")
+            .with_unit("By")
+            .with_description("Bytes that may wait before the oldest collection is dropped.");
+        Self {
+            exported: exported.build(),
+            inflight: inflight.build(),
+            duration: duration.build(),
+            retries: retries.build(),
+            queue_usage: queue_usage.build(),
+            queue_limit: queue_limit.build(),
+        }
+    }
+
+    /// Points have arrived, or never will.
+    pub fn exported(&self, points: u64, error: Option<&'static str>) {
+        self.exported.add(points, &error_type(error));
+    }
+
+    /// One attempt has ended.
+    pub fn attempted(&self, error: Option<&'static str>, took: Duration) {
+        self.duration.record(took.as_secs_f64(), &error_type(error));
+    }
+
+    /// A request was not taken and waits again.
+    pub fn retried(&self, error: &'static str) {
+        self.retries.add(1, &error_type(Some(error)));
+    }
+
+    /// So many points more wait, or fewer.
+    pub fn waiting(&self, points: i64) {
+        self.inflight.add(points, &[]);
+    }
+
+    /// Bytes that wait, and that may.
+    pub fn queue(&self, bytes: usize, max_bytes: usize) {
+        self.queue_usage.record(bytes as u64, &[]);
+        self.queue_limit.record(max_bytes as u64, &[]);
+    }
+}
+
+fn error_type(error: Option<&'static str>) -> Vec<KeyValue> {
+    error.map(|error| KeyValue::new("error.type", error)).into_iter().collect()
+}

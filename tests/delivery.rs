@@ -1,0 +1,306 @@
+//! What a receiver does not take arrives later, once, with the times that it had: outages, refusals, bounds, and the end of the process.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod flat;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use common::{postmeter, stderr};
+use flat::flatten;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use postmeter::app::Service;
+use postmeter::config::{self, Environment};
+use postmeter::simulate::Receiver;
+use postmeter::telemetry::Own;
+use prost::Message;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tonic::Status;
+use tonic_types::{ErrorDetails, StatusExt};
+
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+const SOON: Duration = Duration::from_secs(60);
+/// The shortest interval that the configuration takes, and waits that fit it.
+const QUICK: &str = "interval: 1s, retry: {initial: 100ms, max: 300ms}";
+
+/// A server whose `tick` says how often it was asked: what was asked must arrive.
+#[derive(Clone)]
+struct Ticker {
+    address: SocketAddr,
+    asked: Arc<AtomicU64>,
+}
+
+impl Ticker {
+    async fn start(series: usize) -> Self {
+        let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
+        let ticker = Self { address: listener.local_addr().unwrap(), asked: Arc::default() };
+        let asked = ticker.asked.clone();
+        let answer = move || {
+            let mut page = format!("# TYPE tick gauge\ntick {}\n", asked.fetch_add(1, Ordering::SeqCst) + 1);
+            (0..series).for_each(|n| writeln!(page, "filler{{number=\"{n:08}\"}} {n}").unwrap());
+            async move { page }
+        };
+        tokio::spawn(async move { axum::serve(listener, Router::new().route("/metrics", get(answer))).await });
+        ticker
+    }
+
+    fn asked(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    async fn asked_again(&self, times: u64) {
+        let wanted = self.asked() + times;
+        until("the ticker was asked", || self.asked() >= wanted).await;
+    }
+
+    fn file(&self, otlp: &str) -> String {
+        let target = format!("{{name: t, system: prometheus, url: \"http://{}\", min_interval: 1s}}", self.address);
+        format!("targets: [{target}]\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n  otlp: {{{otlp}}}\n")
+    }
+
+    async fn polled_by(&self, otlp: &str) -> Service {
+        let config = config::parse(&self.file(otlp), "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
+        Service::start(config, Own::quiet().unwrap(), "--listen").await.unwrap()
+    }
+}
+
+async fn until(what: &str, done: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < SOON, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The times at which each tick was told.
+fn ticks(requests: &[ExportMetricsServiceRequest]) -> BTreeMap<u64, Vec<u64>> {
+    let mut ticks: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    for point in flatten(requests).iter().filter(|point| point.metric == "tick" && point.flags == 0) {
+        ticks.entry(point.value as u64).or_default().push(point.time);
+    }
+    ticks
+}
+
+/// Every tick from the first to the last once, in the order of its time.
+#[track_caller]
+fn assert_each_once(ticks: &BTreeMap<u64, Vec<u64>>) {
+    let numbers: Vec<u64> = ticks.keys().copied().collect();
+    let last = numbers.last().copied().unwrap_or_default();
+    assert_eq!(numbers, (1..=last).collect::<Vec<_>>(), "some are missing");
+    assert!(ticks.values().all(|times| times.len() == 1), "some came twice: {ticks:?}");
+    assert!(ticks.values().flatten().is_sorted(), "their times are not their own: {ticks:?}");
+}
+
+/// One of Postmeter's own metrics, as its page has it.
+async fn own(service: &Service, series: &str) -> f64 {
+    let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
+    let page = client.get(format!("http://{}/metrics", service.address.unwrap())).send().await.unwrap().text().await.unwrap();
+    let line = page.lines().find(|line| line.starts_with(series));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_restarts_gets_what_it_missed() {
+    let ticker = Ticker::start(3).await;
+    let receiver = Receiver::start(ANY).await.unwrap();
+    let address = receiver.addr();
+    let service = ticker.polled_by(&format!("endpoint: \"http://{address}\", {QUICK}")).await;
+    until("something arrived", || ticks(&receiver.requests()).len() >= 2).await;
+    // Busy first, then gone, then there again at the same address.
+    receiver.fail_with(Some(Status::unavailable("busy")));
+    let mut seen = receiver.requests();
+    ticker.asked_again(2).await;
+    receiver.shutdown().await;
+    ticker.asked_again(8).await;
+    let receiver = Receiver::start(address).await.unwrap();
+    let missed = ticker.asked();
+    until("the missed ones arrived", || ticks(&receiver.requests()).contains_key(&missed)).await;
+    let status = service.push_status().unwrap();
+    assert!(status.failing.is_none() && status.lost_points == 0 && status.last_taken.is_some(), "{status:?}");
+    assert!(own(&service, "postmeter_export_retries_total{error_type=\"unreachable\"").await > 0.0);
+    assert_eq!(own(&service, "otel_sdk_exporter_metric_data_point_exported_total{error_type").await, 0.0);
+    service.stop().await;
+    seen.extend(receiver.requests());
+    assert_each_once(&ticks(&seen));
+    receiver.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_that_the_receiver_asks_for_is_kept() {
+    const ASKED: Duration = Duration::from_secs(3);
+    let ticker = Ticker::start(0).await;
+    let receiver = Receiver::start(ANY).await.unwrap();
+    let details = ErrorDetails::with_retry_info(Some(ASKED));
+    receiver.fail_with(Some(Status::with_error_details(tonic::Code::ResourceExhausted, "slow down", details)));
+    let service = ticker.polled_by(&format!("endpoint: \"{}\", {QUICK}", receiver.url())).await;
+    until("it was asked once", || receiver.refused() == 1).await;
+    let began = Instant::now();
+    until("it was asked again", || receiver.refused() == 2).await;
+    assert!(began.elapsed() > ASKED - Duration::from_millis(100), "{:?}", began.elapsed());
+    receiver.fail_with(None);
+    let missed = ticker.asked();
+    until("all arrived", || ticks(&receiver.requests()).contains_key(&missed)).await;
+    service.stop().await;
+    assert_each_once(&ticks(&receiver.requests()));
+    receiver.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_receiver_will_never_take_is_counted_and_not_sent_again() {
+    let ticker = Ticker::start(0).await;
+    let receiver = Receiver::start(ANY).await.unwrap();
+    receiver.fail_with(Some(Status::unauthenticated("who are you")));
+    let service = ticker.polled_by(&format!("endpoint: \"{}\", {QUICK}", receiver.url())).await;
+    until("three were refused", || receiver.refused() >= 3).await;
+    let asked = ticker.asked();
+    assert!(receiver.refused() <= asked, "one request each: {} of {asked}", receiver.refused());
+    let failing = service.push_status().unwrap().failing.unwrap();
+    assert_eq!((failing.error_type, failing.next), ("unauthenticated", None));
+    assert!(own(&service, "otel_sdk_exporter_metric_data_point_exported_total{error_type=\"unauthenticated\"").await > 0.0);
+    receiver.fail_with(None);
+    let next = ticker.asked() + 1;
+    until("the next arrived", || ticks(&receiver.requests()).contains_key(&next)).await;
+    service.stop().await;
+    assert!(!ticks(&receiver.requests()).contains_key(&1));
+    receiver.shutdown().await;
+}
+
+/// What an HTTP receiver was sent, and what it says.
+#[derive(Clone, Default)]
+struct Http {
+    refusal: Arc<Mutex<Option<(u16, &'static str)>>>,
+    refused: Arc<AtomicU64>,
+    taken: Arc<Mutex<Vec<ExportMetricsServiceRequest>>>,
+}
+
+async fn receive(State(http): State<Http>, body: Bytes) -> (StatusCode, [(&'static str, &'static str); 1]) {
+    if let Some((status, after)) = *http.refusal.lock().unwrap() {
+        http.refused.fetch_add(1, Ordering::SeqCst);
+        return (StatusCode::from_u16(status).unwrap(), [("retry-after", after)]);
+    }
+    http.taken.lock().unwrap().push(ExportMetricsServiceRequest::decode(body).unwrap());
+    (StatusCode::OK, [("content-type", "application/x-protobuf")])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_by_http() {
+    let ticker = Ticker::start(0).await;
+    let http = Http::default();
+    *http.refusal.lock().unwrap() = Some((503, "2"));
+    let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
+    let endpoint = format!("endpoint: \"http://{}\", protocol: http/protobuf, {QUICK}", listener.local_addr().unwrap());
+    let router = Router::new().route("/v1/metrics", post(receive)).with_state(http.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let service = ticker.polled_by(&endpoint).await;
+    until("it was asked once", || http.refused.load(Ordering::SeqCst) == 1).await;
+    let began = Instant::now();
+    until("it was asked again", || http.refused.load(Ordering::SeqCst) == 2).await;
+    assert!(began.elapsed() > Duration::from_millis(1900), "Retry-After is kept, not {:?}", began.elapsed());
+    *http.refusal.lock().unwrap() = None;
+    let missed = ticker.asked();
+    until("all arrived", || ticks(&http.taken.lock().unwrap()).contains_key(&missed)).await;
+    *http.refusal.lock().unwrap() = Some((400, "1"));
+    let before = http.refused.load(Ordering::SeqCst);
+    until("one was refused", || http.refused.load(Ordering::SeqCst) > before).await;
+    until("it was counted", || service.push_status().unwrap().lost_points > 0).await;
+    service.stop().await;
+    assert_each_once(&ticks(&http.taken.lock().unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_the_bound_the_oldest_collections_go_whole_and_are_counted() {
+    const SERIES: usize = 12_000;
+    let ticker = Ticker::start(SERIES).await;
+    let receiver = Receiver::start(ANY).await.unwrap();
+    receiver.fail_with(Some(Status::unavailable("busy")));
+    let service = ticker.polled_by(&format!("endpoint: \"{}\", queue: {{max_bytes: 2MiB}}, {QUICK}", receiver.url())).await;
+    until("it overflowed", || service.push_status().unwrap().lost_points > 2 * SERIES as u64).await;
+    let full = service.push_status().unwrap();
+    assert!(full.waiting_bytes <= 3 * 1024 * 1024, "the bound and what is on its way: {full:?}");
+    receiver.fail_with(None);
+    let next = ticker.asked() + 1;
+    until("the next arrived", || ticks(&receiver.requests()).contains_key(&next)).await;
+    service.stop().await;
+    let requests = receiver.requests();
+    let numbers: Vec<u64> = ticks(&requests).keys().copied().collect();
+    assert!(numbers.len() < next as usize, "{numbers:?}");
+    let filler = flatten(&requests).iter().filter(|point| point.metric == "filler").count();
+    assert_eq!(filler, numbers.len() * SERIES, "each collection is whole or not there: {numbers:?}");
+    receiver.shutdown().await;
+}
+
+/// The program, with a spool or without.
+fn run(file: &std::path::Path) -> Child {
+    postmeter().args(["run", "--config"]).arg(file).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_spool_holds_outlives_kills() {
+    const KILLS: u64 = 6;
+    let ticker = Ticker::start(50).await;
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start(ANY).await.unwrap();
+    let spool = folder.path().join("spool");
+    let file = folder.path().join("postmeter.yaml");
+    let otlp = format!("endpoint: \"{}\", spool: {{dir: {}}}, {QUICK}", receiver.url(), spool.display());
+    std::fs::write(&file, ticker.file(&otlp)).unwrap();
+    let mut promised = Vec::new();
+    for kill in 0..KILLS {
+        receiver.fail_with((kill % 3 != 2).then(|| Status::unavailable("busy")));
+        let before = ticker.asked();
+        let mut process = run(&file);
+        ticker.asked_again(3).await;
+        // Anywhere between two collections.
+        tokio::time::sleep(Duration::from_millis(kill * 173 % 1000)).await;
+        // Each is queued before the next is asked for.
+        promised.extend(before + 1..ticker.asked());
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    receiver.fail_with(None);
+    let process = run(&file);
+    until("all that was queued arrived", || {
+        let arrived = ticks(&receiver.requests());
+        promised.iter().all(|tick| arrived.contains_key(tick))
+    })
+    .await;
+    terminate(&process);
+    let output = process.wait_with_output().unwrap();
+    assert!(output.status.success(), "{:?} {}", output.status, stderr(&output));
+    let arrived = ticks(&receiver.requests());
+    let twice = arrived.values().filter(|times| times.len() > 1);
+    assert!(twice.clone().all(|times| times.iter().all(|time| *time == times[0])), "the same again, or nothing: {arrived:?}");
+    assert!(twice.count() as u64 <= KILLS, "at most what was on its way: {arrived:?}");
+    receiver.shutdown().await;
+}
+
+fn terminate(process: &Child) {
+    let status = std::process::Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_with_the_process_is_said() {
+    let ticker = Ticker::start(0).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("postmeter.yaml");
+    let nobody = tokio::net::TcpListener::bind(ANY).await.unwrap().local_addr().unwrap();
+    std::fs::write(&file, ticker.file(&format!("endpoint: \"http://{nobody}\", {QUICK}"))).unwrap();
+    let process = run(&file);
+    ticker.asked_again(3).await;
+    terminate(&process);
+    let output = process.wait_with_output().unwrap();
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("what was not delivered ends with the process"), "{said}");
+    assert_eq!(said.matches("metrics were not delivered").count(), 1, "an outage is said once: {said}");
+}
