@@ -255,7 +255,7 @@ async fn what_a_spool_holds_outlives_kills() {
     std::fs::write(&file, ticker.file(&otlp)).unwrap();
     let mut promised = Vec::new();
     for kill in 0..KILLS {
-        receiver.fail_with((kill % 3 != 2).then(|| Status::unavailable("busy")));
+        receiver.fail_with((kill % 3 != 1).then(|| Status::unavailable("busy")));
         let before = ticker.asked();
         let mut process = run(&file);
         ticker.asked_again(3).await;

@@ -203,7 +203,7 @@ fn no_damage_makes_it_panic() {
     }
 }
 
-/// Documents of a hostile server, which must not take long.
+/// Documents of a hostile server. One whose reading took the square of its length would take hours.
 #[test]
 fn no_document_takes_more_than_its_length() {
     for piece in [
@@ -218,11 +218,9 @@ fn no_document_takes_more_than_its_length() {
         "\",\"a\":",
         "\"count\":1,",
     ] {
-        let start = std::time::Instant::now();
         for open in ["{", "{\"f\":{\"value\":[{\"a\":\"", "{\"f\":{\"value\":{\"a\":{\"", "{\"f\":{\"value\":{\"bucket\":[["] {
-            assert!(read(format!("{open}{}", piece.repeat(300_000 / piece.len()))).is_err());
+            assert!(read(format!("{open}{}", piece.repeat(1_000_000 / piece.len()))).is_err());
         }
-        assert!(start.elapsed().as_secs() < 5, "{piece}: {:?}", start.elapsed());
     }
 }
 
