@@ -215,16 +215,23 @@ async fn a_counter_that_restarts_begins_at_the_reading_before() {
     world.end().await;
 }
 
+/// What a pull has read and no push has told yet is told at the end; no reading is told twice.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_flushes_once_and_tells_no_ends() {
+async fn the_end_flushes_what_is_new_and_tells_no_ends() {
     let world = start(vec![stand_in(System::Ceymail).await], "").await;
+    let polls = || world.of(System::Ceymail).requests();
     world.arrives("a first reading", |points| points.iter().any(|p| p.metric == "mail.up")).await;
-    let pushed = world.receiver.count();
+    let before = polls();
+    while polls() == before {
+        world.scrape(None).await;
+    }
+    let polls = polls();
     let address = world.service.address.unwrap();
     world.service.stop().await;
-    assert!(world.receiver.count() > pushed, "the last flush");
-    let ends: Vec<Flat> = flatten(&world.receiver.requests()).into_iter().filter(stale).collect();
-    assert!(ends.is_empty(), "{ends:?}");
+    let points = flatten(&world.receiver.requests());
+    let times: Vec<u64> = points.iter().filter(|p| p.metric == "mail.up").map(|p| p.time).collect();
+    assert_eq!(times.len() as u64, polls, "each reading once: {times:?}");
+    assert!(!points.iter().any(stale), "{points:?}");
     assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
 }
 
