@@ -23,6 +23,7 @@ use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
@@ -104,43 +105,83 @@ async fn http_protobuf_with_and_without_gzip() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn grpc_by_tls_with_a_client_certificate() {
-    let authority = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let authority_cert = params.self_signed(&authority).unwrap();
-    let issuer = Issuer::new(params, authority);
-    let signed = |name: &str| {
-        let key = KeyPair::generate().unwrap();
-        let cert = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-        (cert.pem(), key.serialize_pem())
-    };
-    let (server_cert, server_key) = signed("collector.example.com");
-    let (client_cert, client_key) = signed("postmeter.example.com");
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.display().to_string()
-    };
-    let (ca, cert, key) = (file("ca.pem", &authority_cert.pem()), file("c.pem", &client_cert), file("k.pem", &client_key));
+/// An authority, and what it signs.
+struct Authority {
+    certificate: String,
+    issuer: Issuer<'static, KeyPair>,
+}
 
-    let inbox = Inbox::default();
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap().pem();
+        Self { certificate, issuer: Issuer::new(params, key) }
+    }
+
+    /// A certificate and its key.
+    fn sign(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let cert = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        (cert.pem(), key.serialize_pem())
+    }
+
+    /// A receiver that shows a certificate of this authority and wants to see one.
+    fn receive(&self, incoming: TcpIncoming, inbox: &Inbox) -> Receiving {
+        let (cert, key) = self.sign("collector.example.com");
+        let tls = ServerTlsConfig::new().identity(Identity::from_pem(cert, key)).client_ca_root(Certificate::from_pem(&self.certificate));
+        let grpc = MetricsServiceServer::new(inbox.clone()).accept_compressed(CompressionEncoding::Gzip);
+        let (stop, stopped) = oneshot::channel();
+        let until = async { drop(stopped.await) };
+        let server = Server::builder().tls_config(tls).unwrap().add_service(grpc).serve_with_incoming_shutdown(incoming, until);
+        Receiving { stop, task: tokio::spawn(async move { drop(server.await) }) }
+    }
+}
+
+/// A receiver, whose connections end with it.
+struct Receiving {
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Receiving {
+    async fn end(self) {
+        self.stop.send(()).unwrap();
+        self.task.await.unwrap();
+    }
+}
+
+/// The receiver and its authority are replaced while Postmeter runs: the files that it was told of are read anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc_by_tls_with_a_client_certificate_and_after_both_are_renewed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let issue = |authority: &Authority| {
+        let (cert, key) = authority.sign("postmeter.example.com");
+        for (name, text) in [("ca.pem", &authority.certificate), ("c.pem", &cert), ("k.pem", &key)] {
+            std::fs::write(path(name), text).unwrap();
+        }
+    };
+    let (inbox, authority) = (Inbox::default(), Authority::new());
+    issue(&authority);
     let incoming = TcpIncoming::bind(ANY).unwrap();
     let address = incoming.local_addr().unwrap();
-    let tls = ServerTlsConfig::new()
-        .identity(Identity::from_pem(server_cert, server_key))
-        .client_ca_root(Certificate::from_pem(authority_cert.pem()));
-    let grpc = MetricsServiceServer::new(inbox.clone()).accept_compressed(CompressionEncoding::Gzip);
-    let server = Server::builder().tls_config(tls).unwrap().add_service(grpc).serve_with_incoming(incoming);
-    let server = tokio::spawn(server);
+    let server = authority.receive(incoming, &inbox);
+    let (ca, cert, key) = (path("ca.pem"), path("c.pem"), path("k.pem"));
     let (stand_in, service) = service(&format!(
-        "endpoint: \"https://{address}\", compression: gzip, tls: {{ca_file: {ca}, cert_file: {cert}, key_file: {key}, server_name: collector.example.com}}"
+        "endpoint: \"https://{address}\", compression: gzip, retry: {{initial: 100ms, max: 1s}}, tls: {{ca_file: {ca}, cert_file: {cert}, key_file: {key}, server_name: collector.example.com}}"
     ))
     .await;
     inbox.has_mail_up("s3cret").await;
+
+    server.end().await;
+    let (inbox, authority) = (Inbox::default(), Authority::new());
+    let server = authority.receive(TcpIncoming::bind(address).unwrap(), &inbox);
+    issue(&authority);
+    inbox.has_mail_up("s3cret").await;
+    assert_eq!(service.push_status().unwrap().lost_points, 0);
     service.stop().await;
     stand_in.shutdown().await;
-    server.abort();
+    server.end().await;
 }
