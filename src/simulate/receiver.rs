@@ -196,6 +196,12 @@ impl Receiver {
         self.sink.inbox().refusal = refusal;
     }
 
+    /// The requests that it kept, which it then keeps no more.
+    #[must_use]
+    pub fn take(&self) -> Vec<ExportMetricsServiceRequest> {
+        self.sink.inbox().kept.drain(..).collect()
+    }
+
     /// Forgets the requests that it kept; what is counted stays.
     pub fn clear(&self) {
         self.sink.inbox().kept.clear();
