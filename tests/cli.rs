@@ -125,6 +125,7 @@ fn command_lines_that_make_no_sense() {
 fn every_command_has_help() {
     for (line, word) in [
         ("--help", "simulate"),
+        ("token new --help", "--expires"),
         ("run --help", "--config"),
         ("check --help", "--config"),
         ("scrape --help", "--file <[PART=]PATH>"),
@@ -136,6 +137,39 @@ fn every_command_has_help() {
         let output = run(Path::new(FIXTURES), line);
         assert!(output.status.success() && stdout(&output).contains(word), "{line}: {}{}", stdout(&output), stderr(&output));
     }
+}
+
+#[test]
+fn a_new_token_is_let_in_by_the_lines_that_are_printed_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = || stdout(&run(folder.path(), "token new --name ci --expires 2999-01-01"));
+    let (one, other) = (said(), said());
+    assert_ne!(one.lines().next(), other.lines().next());
+    let token = one.lines().next().unwrap();
+    assert!(token.len() == 47 && token.starts_with("pmt_") && one.matches(token).count() == 1, "{one}");
+    let lines = one.split_once("export:").unwrap().1.split("\n\n").next().unwrap();
+    let file = format!("targets: [{{name: a, system: kumomta, url: 'https://a.example.com'}}]\nexport:{lines}\n");
+    let config = postmeter::config::parse(&file, "a.yaml", &postmeter::config::Environment::default()).unwrap();
+    let tokens = config.export.prometheus.unwrap().auth.tokens;
+    assert_eq!((tokens[0].name.as_str(), tokens[0].expires.unwrap().to_string().as_str()), ("ci", "2999-01-01T00:00:00Z"));
+    assert_eq!(tokens[0].sha256.as_slice(), ring::digest::digest(&ring::digest::SHA256, token.as_bytes()).as_ref());
+    says("token new --name a/b", "postmeter: --name is no name: up to 64 letters, digits, '.', '-', '_' and '@'\n");
+    says("token new --expires 2020-01-01", "postmeter: --expires: 2020-01-01 is not in the future\n");
+}
+
+#[test]
+fn check_finds_a_key_that_is_not_the_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = || rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["a.example.com".to_owned()]).unwrap().self_signed(&key()).unwrap();
+    std::fs::write(folder.path().join("a.pem"), certificate.pem()).unwrap();
+    std::fs::write(folder.path().join("a.key"), key().serialize_pem()).unwrap();
+    let tls = "export: {prometheus: {tls: {cert_file: a.pem, key_file: a.key}}}";
+    let file = format!("targets: [{{name: a, system: kumomta, url: 'https://a.example.com'}}]\n{tls}\n");
+    std::fs::write(folder.path().join("postmeter.yaml"), file).unwrap();
+    let output = run(folder.path(), "check");
+    assert_eq!(stderr(&output), "postmeter: export.prometheus.tls: the key is not that of the certificate\n");
+    assert!(!output.status.success());
 }
 
 #[test]

@@ -5,8 +5,8 @@
 mod systems;
 
 use postmeter::config::{
-    Adhoc, Compression, Config, Environment, LogFormat, LogLevel, Problems, Protocol, Spool, Temporality, Window, adhoc_with, load,
-    parse_with,
+    Adhoc, ClientAuth, Compression, Config, Environment, LogFormat, LogLevel, Problems, Prometheus, Protocol, RateLimit, Spool,
+    Temporality, Window, adhoc_with, load, parse_with,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,7 @@ fn etc() -> TempDir {
         ("ca.pem", certificate.pem()),
         ("client.pem", certificate.pem()),
         ("client.key", key.serialize_pem()),
+        ("web.yml", "tls_server_config:\n  key_file: client.key\nbasic_auth_users: {alice: hunter2}\nrate: {}\n".to_owned()),
         ("broken.pem", "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n".to_owned()),
     ];
     for (name, content) in files {
@@ -160,8 +161,56 @@ fn the_reference_loads_for_the_real_systems() {
 }
 
 #[test]
+fn the_reference_says_who_may_read() {
+    let (_etc, config) = reference();
+    let prometheus = config.export.prometheus.unwrap();
+    let [token] = &prometheus.auth.tokens[..] else { panic!() };
+    assert_eq!((token.name.as_str(), token.expires.unwrap().to_string().as_str()), ("prometheus", "2030-01-31T00:00:00Z"));
+    assert_eq!(prometheus.auth.basic.iter().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["alice"]);
+    assert_eq!(prometheus.auth.trusted.iter().map(ToString::to_string).collect::<Vec<_>>(), ["192.0.2.7/32", "10.0.0.0/8", "fd00::/8"]);
+    assert_eq!(prometheus.auth.open, ["/-/healthy"]);
+    assert_eq!(prometheus.rate_limit, Some(RateLimit { per_minute: 12, burst: 4 }));
+    let tls = prometheus.tls.unwrap();
+    assert_eq!((tls.client_auth, tls.client_allowed_sans), (ClientAuth::RequireAndVerify, vec!["prometheus.example.com".to_owned()]));
+    assert_eq!(prometheus.web_config, None);
+}
+
+#[test]
+fn an_endpoint_that_is_open_to_a_network_says_so() {
+    const OPEN: &str = "postmeter.yaml:2: export.prometheus.listen: everybody who reaches 0.0.0.0:9464 can read it; set export.prometheus.auth, or listen on localhost";
+    const PLAIN: &str = "postmeter.yaml:2: export.prometheus.listen: tokens and passwords come over the network without encryption; set export.prometheus.tls";
+    let basic = "auth: {basic: {alice: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}}";
+    let tls = "tls: {cert_file: /etc/postmeter/client.pem, key_file: /etc/postmeter/client.key";
+    for (listen, keys, expected) in [
+        ("localhost:9464", "", vec![]),
+        ("127.3.2.1:9464", "", vec![]),
+        ("'[::1]:9464'", "", vec![]),
+        ("0.0.0.0:9464", "", vec![OPEN]),
+        ("0.0.0.0:9464", "rate_limit: {per_minute: 12}", vec![OPEN]),
+        ("0.0.0.0:9464", basic, vec![PLAIN]),
+        ("0.0.0.0:9464", "auth: {trusted: [10.0.0.0/8]}", vec![]),
+        ("0.0.0.0:9464", &format!("{tls}}}"), vec![OPEN]),
+        ("0.0.0.0:9464", &format!("{tls}}}, {basic}"), vec![]),
+        ("0.0.0.0:9464", &format!("{tls}, client_ca_file: /etc/postmeter/ca.pem, client_auth_type: RequireAndVerifyClientCert}}"), vec![]),
+        ("localhost:9464", basic, vec![]),
+    ] {
+        let config = good(&format!("{MAIL}export: {{prometheus: {{listen: {listen}, {keys}}}}}\n"), &[]);
+        assert_eq!(warnings(&config), expected, "{listen} {keys}");
+    }
+    for (listen, expected) in [("'h:1'", "h:1"), ("'[2001:db8::1]:1'", "[2001:db8::1]:1")] {
+        let config = good(&format!("{MAIL}export: {{prometheus: {{listen: {listen}}}}}\n"), &[]);
+        assert!(warnings(&config)[0].contains(&format!("everybody who reaches {expected} ")), "{:?}", warnings(&config));
+    }
+    let config = good(MAIL, &[("OTEL_EXPORTER_PROMETHEUS_HOST", "0.0.0.0")]);
+    assert!(warnings(&config)[0].starts_with("OTEL_EXPORTER_PROMETHEUS_HOST: everybody"), "{:?}", warnings(&config));
+}
+
+#[test]
 fn the_defaults_in_the_reference_are_the_defaults() {
     let (_etc, mut said) = reference();
+    // Shown in the reference, and left out by default.
+    let listen = said.export.prometheus.take().unwrap().listen;
+    said.export.prometheus = Some(Prometheus::open(listen));
     let config = good(&format!("{MAIL}export: {{otlp: {{}}}}\ntelemetry: {{otlp: {{}}}}\n"), &[]);
     // Two that are off when they are left out, and so are shown with a value.
     let queue = &mut said.export.otlp.as_mut().unwrap().queue;

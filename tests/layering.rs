@@ -33,8 +33,12 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("opentelemetry*", &["bridge/", "telemetry/", "export/", "simulate/receiver.rs", "app/scrape.rs"]),
     ("serde_json", &["source/", "app/", "simulate/", "export/"]),
     ("axum", &["serve/", "simulate/"]),
-    // config/tls.rs reads certificate files, so that a broken one is a problem of the configuration.
-    ("rustls", &["poll/", "config/tls.rs"]),
+    // These two of config read certificate files, so that a broken one is a problem of the configuration.
+    ("rustls", &["poll/", "config/tls.rs", "config/server_tls.rs", "serve/tls.rs", "serve/access.rs"]),
+    ("webpki", &["serve/tls.rs"]),
+    // In config only whether a hash is one.
+    ("bcrypt", &["serve/basic.rs", "config/access.rs"]),
+    ("hyper_util", &["serve/connection.rs"]),
 ];
 
 #[test]

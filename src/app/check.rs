@@ -1,11 +1,15 @@
 //! `postmeter check`: everything that is wrong with a configuration file.
 
-use super::AppError;
 use super::cli::ConfigArgs;
+use super::{AppError, StartError};
 use crate::config::{self, Environment};
+use crate::serve::Access;
 
 pub(super) fn check(args: &ConfigArgs) -> Result<(), AppError> {
     let config = config::load(&args.config, &Environment::of_process())?;
+    if let Some(prometheus) = &config.export.prometheus {
+        Access::check(prometheus).map_err(StartError::from)?;
+    }
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }

@@ -27,6 +27,8 @@ pub(super) enum Command {
     Simulate(SimulateArgs),
     /// Print the vocabulary: every canonical metric, its unit, its attributes, and which systems have it.
     Metrics(MetricsArgs),
+    /// Make tokens for those who may read the pull endpoint.
+    Token(TokenArgs),
     /// See it work: five stand-ins, polled, pulled and pushed, without any configuration.
     Demo(DemoArgs),
 }
@@ -148,6 +150,28 @@ pub(super) enum MetricsFormat {
     Markdown,
     /// For programs.
     Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TokenArgs {
+    #[command(subcommand)]
+    pub(super) command: TokenCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// Print a new token, once, and the lines of configuration that let it in. Postmeter keeps only its SHA-256.
+    New(NewTokenArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NewTokenArgs {
+    /// What it is called in metrics and on the page: letters, digits, '.', '-', '_' and '@'.
+    #[arg(long, default_value = "prometheus")]
+    pub(super) name: String,
+    /// When it stops working: 2027-01-31, 2027-01-31T12:00:00Z, or from now on 90d, 12mo, 1y. Left out: never.
+    #[arg(long, value_name = "WHEN")]
+    pub(super) expires: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ mod saved;
 mod scrape;
 mod service;
 mod simulate;
+mod token;
 
 pub use cli::Cli;
 pub use service::{Service, StartError};
@@ -48,6 +49,7 @@ pub fn main(cli: Cli) -> ExitCode {
             Command::Scrape(args) => scrape::scrape(*args).await,
             Command::Simulate(args) => simulate::simulate(args).await,
             Command::Metrics(args) => metrics::metrics(&args),
+            Command::Token(args) => token::token(&args),
             Command::Demo(args) => demo::demo(args, log_level).await,
         }
     });

@@ -3,7 +3,7 @@
 use super::AppError;
 use super::cli::ConfigArgs;
 use super::service::Service;
-use crate::config::{self, Environment, LogLevel};
+use crate::config::{self, Environment, LogLevel, Prometheus};
 use crate::telemetry::Own;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -18,8 +18,9 @@ pub(super) async fn run(args: ConfigArgs, log_level: Option<LogLevel>) -> Result
     // Before anything runs: what is told to stop while it starts must end in order, too.
     let mut stop = Stop::heard()?;
     let otlp = config.export.otlp.as_ref().map(|otlp| otlp.endpoint.clone());
+    let scheme = config.export.prometheus.as_ref().and_then(Prometheus::server_tls).map_or("http", |_| "https");
     let service = Service::start(config, own, "export.prometheus.listen").await?;
-    let pull = service.address.map(|address| format!("http://{address}/metrics"));
+    let pull = service.address.map(|address| format!("{scheme}://{address}/metrics"));
     info!(
         version = env!("CARGO_PKG_VERSION"),
         targets = service.targets.len(),

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::export::otlp::{Outbox, Push, PushStatus, SendError};
 use crate::poll::{self, Limits, Target};
-use crate::serve::Served;
+use crate::serve::{Access, AccessError, Served};
 use crate::telemetry::{Monitored, Own, OwnError, PipelineError};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,6 +47,9 @@ pub enum StartError {
         /// Why.
         error: poll::StartError,
     },
+    /// Who may read the pull endpoint.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The SDK.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
@@ -74,7 +77,10 @@ impl Service {
         }
         let targets: Arc<[_]> = targets.into();
         let listener = match &config.export.prometheus {
-            Some(prometheus) => Some(listen(&prometheus.listen, setting).await?),
+            Some(prometheus) => {
+                let access = Access::new(prometheus.clone(), own.clone())?;
+                Some((listen(&prometheus.listen, setting).await?, access))
+            }
             None => None,
         };
         let push = match config.export.otlp {
@@ -85,14 +91,10 @@ impl Service {
         let outbox = push.as_ref().map(Push::outbox);
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();
-        let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
-        if let Some(listener) = listener {
-            let (served, stopped) = (Served::new(targets.clone(), own.clone()), stopped.clone());
-            tasks.push(tokio::spawn(async move {
-                if let Err(broken) = served.run(listener, stopped).await {
-                    error!("the pull endpoint ended: {broken}");
-                }
-            }));
+        let address = listener.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
+        if let Some((listener, access)) = listener {
+            let served = Served::new(targets.clone(), own.clone(), access);
+            tasks.push(tokio::spawn(served.run(listener, stopped.clone())));
         }
         if let Some(push) = push {
             tasks.push(tokio::spawn(push.run(stopped)));

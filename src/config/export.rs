@@ -1,9 +1,13 @@
 //! The ways out: `export:`.
 
-use super::Otlp;
+use super::access::{Auth, RateLimit};
 use super::decode::{Decoder, Item, Place, instead};
 use super::otel::{Signal, from};
+use super::server_tls::ServerTls;
 use super::yaml::Value;
+use super::{Otlp, WebConfig};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 /// Where Prometheus finds us, unless said otherwise: OpenTelemetry's defaults.
 pub const PROMETHEUS_HOST_DEFAULT: &str = "localhost";
@@ -25,6 +29,15 @@ pub struct Export {
 pub struct Prometheus {
     /// `listen:` host and port. Left out: `OTEL_EXPORTER_PROMETHEUS_HOST` and `_PORT`, or else `localhost:9464`.
     pub listen: String,
+    /// `auth:` who may read. Left out: everybody who reaches the address, or whom `web_config_file` names.
+    pub auth: Auth,
+    /// `tls:` with the keys of the exporter-toolkit's `tls_server_config`. Left out: plain HTTP, unless `web_config_file` says more.
+    pub tls: Option<ServerTls>,
+    /// `rate_limit:` of each client, `{per_minute: 12, burst: 4}`. Left out: none.
+    pub rate_limit: Option<RateLimit>,
+    /// `web_config_file:` a file in the exporter-toolkit's format, in place of `tls` and `auth.basic`; read again when it
+    /// changes. Left out: none.
+    pub web_config: Option<WebConfig>,
 }
 
 impl Export {
@@ -88,17 +101,111 @@ fn exporters(decoder: &mut Decoder<'_>) -> Option<Exporters> {
 }
 
 impl Prometheus {
+    /// Plain HTTP for everybody on this address.
+    #[must_use]
+    pub fn open(listen: impl Into<String>) -> Self {
+        Self { listen: listen.into(), auth: Auth::default(), tls: None, rate_limit: None, web_config: None }
+    }
+
+    /// Whether anything keeps anybody out.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        let users = self.web_config.as_ref().is_some_and(|web| !web.users.is_empty());
+        users || !self.auth.is_none() || self.server_tls().is_some_and(ServerTls::keeps_out)
+    }
+
+    /// The TLS that there is, here or in `web_config_file`.
+    #[must_use]
+    pub fn server_tls(&self) -> Option<&ServerTls> {
+        self.tls.as_ref().or_else(|| self.web_config.as_ref()?.tls.as_ref())
+    }
+
+    /// The files that it is in besides its own.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let web = self.web_config.as_ref().map(|web| web.path.as_path());
+        web.into_iter().chain(self.server_tls().into_iter().flat_map(ServerTls::files)).map(Path::to_owned).collect()
+    }
+
     fn decode(decoder: &mut Decoder<'_>, item: Option<&Item<'_>>) -> Self {
         let mut map = item.and_then(|item| decoder.map(item)).unwrap_or_default();
-        let listen = map.take("listen");
+        let mut take = |key| map.take(key);
+        let (listen, auth, tls) = (take("listen"), take("auth"), take("tls"));
+        let (rate_limit, web_config) = (take("rate_limit"), take("web_config_file"));
         decoder.finish(map);
+        let mut place = listen.as_ref().map_or_else(Place::default, |item| item.place.clone());
         let listen = listen.and_then(|item| {
             let text = decoder.word(&item)?;
             let checked = check_listen(&text);
             decoder.noted(&item.place, checked).map(|()| text)
         });
-        Self { listen: listen.unwrap_or_else(|| listen_from_environment(decoder)) }
+        if listen.is_none() {
+            place = Place::variable("OTEL_EXPORTER_PROMETHEUS_HOST");
+        }
+        let web_config_is_there = web_config.is_some();
+        let config = Self {
+            listen: listen.unwrap_or_else(|| listen_from_environment(decoder)),
+            auth: auth.as_ref().map(|item| Auth::decode(decoder, item)).unwrap_or_default(),
+            tls: tls.as_ref().and_then(|item| decode_tls(decoder, item)),
+            rate_limit: rate_limit.and_then(|item| RateLimit::decode(decoder, &item)),
+            web_config: web_config.and_then(|item| load_web_config(decoder, &item)),
+        };
+        if let Some(item) = tls.filter(|_| web_config_is_there) {
+            decoder.problem(&item.place, "web_config_file has tls_server_config for this; keep one");
+        }
+        if let Some(item) = auth.filter(|_| web_config_is_there && !config.auth.basic.is_empty()) {
+            decoder.problem(&item.place, "web_config_file has basic_auth_users for basic; keep one");
+        }
+        config.warn(decoder, &place);
+        config
     }
+
+    /// What a network makes of it.
+    fn warn(&self, decoder: &mut Decoder<'_>, place: &Place) {
+        if is_loopback(&self.listen) {
+            return;
+        }
+        if !self.is_closed() {
+            let message = format!("everybody who reaches {} can read it; set export.prometheus.auth, or listen on localhost", self.listen);
+            decoder.warn(place, message);
+        }
+        let secrets = !self.auth.tokens.is_empty() || !self.auth.basic.is_empty();
+        let secrets = secrets || self.web_config.as_ref().is_some_and(|web| !web.users.is_empty());
+        if secrets && self.server_tls().is_none() {
+            decoder.warn(place, "tokens and passwords come over the network without encryption; set export.prometheus.tls");
+        }
+    }
+}
+
+/// Nothing is meant by `tls: {}`.
+fn decode_tls(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<ServerTls> {
+    let problems = decoder.problems.len();
+    let tls = ServerTls::decode(decoder, item, Path::new(""));
+    if tls.is_none() && decoder.problems.len() == problems {
+        decoder.problem(&item.place, "needs cert_file and key_file");
+    }
+    tls
+}
+
+fn load_web_config(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<WebConfig> {
+    let path = PathBuf::from(decoder.word(item)?);
+    match WebConfig::load(&path) {
+        Ok((config, warnings)) => {
+            decoder.warnings.extend(warnings);
+            Some(config)
+        }
+        Err(problems) => {
+            decoder.problem(&item.place, format!("{} has problems", path.display()));
+            decoder.problems.extend(problems.iter().cloned());
+            None
+        }
+    }
+}
+
+/// Whether only this machine can reach it.
+fn is_loopback(listen: &str) -> bool {
+    let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host).trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn listen_from_environment(decoder: &mut Decoder<'_>) -> String {

@@ -12,6 +12,7 @@
 //!
 //! A misspelled `insecure_skip_verfy` or `min_intervall` must not be a setting that silently is not there.
 
+mod access;
 mod adhoc;
 mod credentials;
 mod decode;
@@ -25,13 +26,16 @@ mod queue;
 mod relay;
 mod request;
 mod secret;
+mod server_tls;
 mod target;
 mod telemetry;
 mod template;
 mod tls;
+mod web;
 mod window;
 mod yaml;
 
+pub use access::{Auth, RateLimit, Token, User, check_token_name, moment};
 pub use adhoc::{Adhoc, adhoc, adhoc_with};
 pub use credentials::Credentials;
 pub use environment::Environment;
@@ -42,9 +46,11 @@ pub use problem::{Problem, Problems};
 pub use queue::{QUEUE_BYTES_DEFAULT, Queue, Retry, Spool};
 pub use relay::{Relay, SERIES_MAX_DEFAULT};
 pub use secret::{Secret, SecretError};
+pub use server_tls::{ClientAuth, Pem, ServerTls, TlsVersion};
 pub use target::Target;
 pub use telemetry::{LogFormat, LogLevel, SERVICE_NAME_DEFAULT, Telemetry, TelemetryOtlp};
 pub use tls::Tls;
+pub use web::{EndpointRate, WebConfig};
 pub use window::Window;
 
 use crate::source::{SOURCES, Source};

@@ -48,9 +48,10 @@ impl Problems {
     }
 }
 
-/// Sorts by line and drops repetitions.
+/// Sorts by line, other files after the first, and drops repetitions.
 pub(super) fn in_order(problems: &mut Vec<Problem>) {
-    problems.sort_by_key(|problem| problem.line);
+    let first = problems.iter().map(|problem| problem.file.clone()).find(|file| !file.is_empty()).unwrap_or_default();
+    problems.sort_by_key(|problem| (!problem.file.is_empty() && problem.file != first, problem.line));
     let mut seen = std::collections::HashSet::new();
     problems.retain(|problem| seen.insert(problem.to_string()));
 }

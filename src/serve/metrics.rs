@@ -2,13 +2,15 @@
 
 use super::Served;
 use super::body::streamed;
+use super::client::Client;
 use super::negotiate::{self, Encoding};
+use super::refusal::Refusal;
 use super::rendered::Rendered;
 use crate::export::exposition::{self, Format, Page, Section};
 use crate::poll::Reading;
 use crate::telemetry::{Identity, Monitored};
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::{Extension, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap};
 use axum::response::{IntoResponse, Response};
@@ -26,33 +28,46 @@ const WAIT_MAX: Duration = Duration::from_secs(8);
 /// A page is never so hurried that a target which answers at once is missing.
 const WAIT_MIN: Duration = Duration::from_millis(100);
 
+/// Bytes of a kept page that are sent at one time.
+const KEPT_PIECE_BYTES: usize = 64 * 1024;
+
 type Parameters = Query<HashMap<String, String>>;
 
 /// All targets, for Prometheus.
-pub(super) async fn metrics(State(served): State<Served>, headers: HeaderMap) -> Response {
+pub(super) async fn metrics(State(served): State<Served>, Extension(client): Extension<Client>, headers: HeaderMap) -> Response {
     let format = negotiate::format(&headers);
-    all(&served, &headers, "/metrics", format).await
+    all(&served, client, &headers, "/metrics", format).await
 }
 
 /// All targets, or the one that is named, in JSON.
-pub(super) async fn json(State(served): State<Served>, Query(parameters): Parameters, headers: HeaderMap) -> Response {
+pub(super) async fn json(
+    State(served): State<Served>,
+    Extension(client): Extension<Client>,
+    Query(parameters): Parameters,
+    headers: HeaderMap,
+) -> Response {
     match parameters.get("target") {
-        Some(name) => one(&served, &headers, "/metrics.json", name, Format::Json).await,
-        None => all(&served, &headers, "/metrics.json", Format::Json).await,
+        Some(name) => one(&served, client, &headers, "/metrics.json", name, Format::Json).await,
+        None => all(&served, client, &headers, "/metrics.json", Format::Json).await,
     }
 }
 
 /// One target, without `job` and `instance`: for scrape configurations that set those themselves.
-pub(super) async fn probe(State(served): State<Served>, Query(parameters): Parameters, headers: HeaderMap) -> Response {
+pub(super) async fn probe(
+    State(served): State<Served>,
+    Extension(client): Extension<Client>,
+    Query(parameters): Parameters,
+    headers: HeaderMap,
+) -> Response {
     let Some(name) = parameters.get("target") else {
         return (StatusCode::BAD_REQUEST, "which target? /probe?target=NAME, with a name from the configuration\n").into_response();
     };
-    one(&served, &headers, "/probe", name, negotiate::format(&headers)).await
+    one(&served, client, &headers, "/probe", name, negotiate::format(&headers)).await
 }
 
-async fn all(served: &Served, headers: &HeaderMap, route: &'static str, format: Format) -> Response {
+async fn all(served: &Served, client: Client, headers: &HeaderMap, route: &'static str, format: Format) -> Response {
     let began = Instant::now();
-    let Ok(_turn) = served.turns.acquire().await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    let Some(_turn) = served.turns.take(client, wait(headers)).await else { return busy(served, route, began) };
     let readings = readings(served, wait(headers).saturating_sub(began.elapsed()).max(WAIT_MIN)).await;
     let (own, own_families) = served.own.gather();
     let identities: Vec<Identity> = readings.iter().map(|(monitored, reading)| monitored.identity(reading)).collect();
@@ -72,13 +87,13 @@ async fn all(served: &Served, headers: &HeaderMap, route: &'static str, format: 
     response
 }
 
-async fn one(served: &Served, headers: &HeaderMap, route: &'static str, name: &str, format: Format) -> Response {
+async fn one(served: &Served, client: Client, headers: &HeaderMap, route: &'static str, name: &str, format: Format) -> Response {
     let began = Instant::now();
     let Some(monitored) = served.targets.iter().find(|monitored| monitored.target.name() == name) else {
         served.own.served(route, 404, began.elapsed());
         return (StatusCode::NOT_FOUND, "there is no target of this name; names are those of the configuration\n").into_response();
     };
-    let Ok(_turn) = served.turns.acquire().await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    let Some(_turn) = served.turns.take(client, wait(headers)).await else { return busy(served, route, began) };
     let reading = monitored.target.reading_within(wait(headers).saturating_sub(began.elapsed()).max(WAIT_MIN)).await;
     let mut ours = vec![exposition::gathered(&anonymous(monitored.gather(&reading)))];
     if let Some(snapshot) = reading.snapshot() {
@@ -87,6 +102,14 @@ async fn one(served: &Served, headers: &HeaderMap, route: &'static str, name: &s
     let ours = ours.into_iter().map(|native| Section::plain(Arc::new(native))).collect();
     let theirs = vec![Section::plain(reading.native.clone())];
     let response = respond(served, format, negotiate::encoding(headers), ours, theirs).await;
+    served.own.served(route, response.status().as_u16(), began.elapsed());
+    response
+}
+
+/// No turn came in time.
+fn busy(served: &Served, route: &'static str, began: Instant) -> Response {
+    served.own.pulling.refused(Refusal::Busy.reason());
+    let response = Refusal::Busy.into_response();
     served.own.served(route, response.status().as_u16(), began.elapsed());
     response
 }
@@ -134,7 +157,8 @@ async fn respond(served: &Served, format: Format, encoding: Encoding, ours: Vec<
         match kept {
             Rendered::Kept(bytes) => {
                 page.pause();
-                out(&mut bytes.to_vec());
+                // In pieces: a client that reads slowly must not hold a copy of it all.
+                let _ = bytes.chunks(KEPT_PIECE_BYTES).all(|piece| out(&mut piece.to_vec()));
             }
             Rendered::TooLarge => {
                 page.write(&theirs, &taken);

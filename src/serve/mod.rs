@@ -1,10 +1,26 @@
 //! The pull endpoint: HTTP for Prometheus and for people.
 
+mod access;
+mod activity;
+mod basic;
+mod bearer;
 mod body;
+mod client;
+mod connection;
+mod limit;
+mod limits;
 mod metrics;
 mod negotiate;
 mod page;
+mod refusal;
 mod rendered;
+mod slots;
+mod tls;
+mod turn;
+mod watch;
+
+pub use access::{Access, AccessError, TokenUse};
+pub use limits::Limits;
 
 use crate::telemetry::{Monitored, Own};
 use axum::Router;
@@ -12,23 +28,18 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use rendered::{Logged, RenderedPages};
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
-
-/// Pulls that are answered at one time; more wait for their turn.
-const SCRAPES_CONCURRENT_MAX: usize = 16;
-/// How long answers in flight may take once it is time to stop.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+use tokio::sync::watch as channel;
+use turn::Turns;
 
 /// What the routes share.
 #[derive(Clone, Debug)]
 pub struct Served {
     targets: Arc<[Arc<Monitored>]>,
     own: Arc<Own>,
-    turns: Arc<Semaphore>,
+    access: Access,
+    turns: Turns,
     rendered: RenderedPages,
     logged: Logged,
 }
@@ -36,30 +47,16 @@ pub struct Served {
 impl Served {
     /// An endpoint for these targets.
     #[must_use]
-    pub fn new(targets: Arc<[Arc<Monitored>]>, own: Arc<Own>) -> Self {
+    pub fn new(targets: Arc<[Arc<Monitored>]>, own: Arc<Own>, access: Access) -> Self {
         let logged = Logged::default();
         let rendered = RenderedPages::new(own.clone(), logged.clone());
-        Self { targets, own, turns: Arc::new(Semaphore::new(SCRAPES_CONCURRENT_MAX)), rendered, logged }
+        Self { targets, own, access, turns: Turns::default(), rendered, logged }
     }
 
     /// Answers until `stop` says so, and then finishes what is in flight.
-    ///
-    /// # Errors
-    /// When the listener breaks.
-    pub async fn run(self, listener: TcpListener, stop: watch::Receiver<bool>) -> io::Result<()> {
-        let mut stopping = stop.clone();
-        let graceful = async move {
-            let _ = stopping.wait_for(|stop| *stop).await;
-        };
-        let server = axum::serve(listener, self.router()).with_graceful_shutdown(graceful);
-        let mut stopped = stop;
-        tokio::select! {
-            result = async { server.await } => result,
-            () = async {
-                let _ = stopped.wait_for(|stop| *stop).await;
-                tokio::time::sleep(DRAIN_DEADLINE).await;
-            } => Ok(()),
-        }
+    pub async fn run(self, listener: TcpListener, stop: channel::Receiver<bool>) {
+        let access = self.access.clone();
+        connection::serve(listener, self.router(), access, stop).await;
     }
 
     fn router(self) -> Router {

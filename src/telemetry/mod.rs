@@ -7,9 +7,11 @@ mod monitored;
 mod otlp;
 mod own;
 mod pipeline;
+mod pulling;
 
 pub use exporting::Exporting;
 pub use identity::Identity;
 pub use monitored::Monitored;
 pub use own::{Own, OwnError};
 pub use pipeline::{Pipeline, PipelineError, SCOPE, metrics_of};
+pub use pulling::Pulling;

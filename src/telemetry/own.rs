@@ -6,6 +6,7 @@
 use super::exporting::Exporting;
 use super::log;
 use super::otlp;
+use super::pulling::Pulling;
 use super::{Identity, SCOPE};
 use crate::config;
 use opentelemetry::KeyValue;
@@ -33,6 +34,8 @@ pub struct Own {
     logs: Option<SdkLoggerProvider>,
     /// Of the push.
     pub exporting: Exporting,
+    /// Of those who pull.
+    pub pulling: Pulling,
     request_duration: Histogram<f64>,
     not_as_said: Counter<u64>,
 }
@@ -117,8 +120,8 @@ impl Own {
             .with_unit("{change}")
             .with_description("What of mail servers' own words could not be pulled as it was said, by what was done.");
         let (request_duration, not_as_said) = (request_duration.build(), not_as_said.build());
-        let exporting = Exporting::new(&meter);
-        Ok(Self { identity, registry, meters, traces, logs, exporting, request_duration, not_as_said })
+        let (exporting, pulling) = (Exporting::new(&meter), Pulling::new(&meter));
+        Ok(Self { identity, registry, meters, traces, logs, exporting, pulling, request_duration, not_as_said })
     }
 
     /// A request to the pull endpoint was answered.

@@ -1,0 +1,219 @@
+//! What a connection does, noted where its bytes go through, so that one that does too little is cut off.
+//!
+//! # Why not hyper's timeout
+//!
+//! `header_read_timeout` counts from the end of the last answer, so that it is either too short for a connection that is kept
+//! between scrapes or too long for a client that sends a byte now and then; and it knows nothing of clients that do not read.
+
+use super::limits::Limits;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What one connection does.
+#[derive(Debug)]
+pub(super) struct Activity(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    /// Requests whose answers are not sent.
+    requests: usize,
+    /// Since when a handshake or a request's head is awaited or half there.
+    head: Option<Instant>,
+    /// Since when there is nothing to do.
+    idle: Option<Instant>,
+    /// Since when the client does not take what is sent, and what it took since.
+    stalled: Option<Progress>,
+    /// Since when a request waits for its answer, and what was sent since.
+    answering: Option<Progress>,
+    /// Whether a byte that comes in is the beginning of a head. Not in HTTP/2, whose clients ping.
+    is_http1: bool,
+    progress_bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    since: Instant,
+    bytes: usize,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { since: Instant::now(), bytes: 0 }
+    }
+}
+
+/// Why a connection is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TooSlow {
+    /// The head did not come.
+    Head,
+    /// No request came.
+    Idle,
+    /// The answer is not read.
+    Answer,
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub(super) struct Answering(Arc<Activity>);
+
+impl Activity {
+    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+        let (head, progress_bytes) = (Some(Instant::now()), limits.progress_bytes);
+        Arc::new(Self(Mutex::new(State { requests: 0, head, idle: None, stalled: None, answering: None, is_http1: true, progress_bytes })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The head of a request is there.
+    pub(super) fn begin(self: &Arc<Self>) -> Answering {
+        let mut state = self.state();
+        state.requests += 1;
+        (state.head, state.idle) = (None, None);
+        state.answering.get_or_insert_with(Progress::new);
+        drop(state);
+        Answering(self.clone())
+    }
+
+    /// The handshake is done, and this is what is spoken.
+    pub(super) fn is_http1(&self, is_http1: bool) {
+        let mut state = self.state();
+        state.is_http1 = is_http1;
+        state.head = Some(Instant::now());
+    }
+
+    fn read(&self) {
+        let mut state = self.state();
+        if state.is_http1 && state.requests == 0 && state.head.is_none() {
+            state.head = Some(Instant::now());
+        }
+    }
+
+    fn blocked(&self) {
+        self.state().stalled.get_or_insert_with(Progress::new);
+    }
+
+    fn wrote(&self, bytes: usize) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let enough = state.progress_bytes;
+        for progress in [&mut state.stalled, &mut state.answering] {
+            if let Some(was) = progress {
+                was.bytes += bytes;
+                if was.bytes >= enough {
+                    *progress = Some(Progress::new());
+                }
+            }
+        }
+    }
+
+    fn flushed(&self) {
+        self.state().stalled = None;
+    }
+
+    fn verdict(&self, limits: &Limits) -> Option<TooSlow> {
+        let state = self.state();
+        let is_over = |since: Option<Instant>, limit| since.is_some_and(|since| since.elapsed() >= limit);
+        let since = |progress: Option<Progress>| progress.map(|progress| progress.since);
+        if is_over(state.head, limits.head_timeout) {
+            Some(TooSlow::Head)
+        } else if is_over(since(state.stalled), limits.stall_timeout) || is_over(since(state.answering), limits.answer_timeout) {
+            Some(TooSlow::Answer)
+        } else if is_over(state.idle, limits.idle_timeout) {
+            Some(TooSlow::Idle)
+        } else {
+            None
+        }
+    }
+
+    /// Waits until the connection is too slow.
+    pub(super) async fn too_slow(&self, limits: &Limits) -> TooSlow {
+        let mut tick = tokio::time::interval(limits.tick());
+        loop {
+            tick.tick().await;
+            if let Some(verdict) = self.verdict(limits) {
+                return verdict;
+            }
+        }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.requests = state.requests.saturating_sub(1);
+        if state.requests == 0 {
+            (state.idle, state.answering) = (Some(Instant::now()), None);
+        } else {
+            state.answering = Some(Progress::new());
+        }
+    }
+}
+
+/// Bytes on their way, noted.
+#[derive(Debug)]
+pub(super) struct Noted<I> {
+    inner: I,
+    activity: Arc<Activity>,
+}
+
+impl<I> Noted<I> {
+    pub(super) fn new(inner: I, activity: Arc<Activity>) -> Self {
+        Self { inner, activity }
+    }
+
+    fn note(&self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &poll {
+            Poll::Pending => self.activity.blocked(),
+            Poll::Ready(Ok(bytes)) => self.activity.wrote(*bytes),
+            Poll::Ready(Err(_)) => {}
+        }
+        poll
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Noted<I> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.activity.read();
+        }
+        read
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Noted<I> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.note(wrote)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.inner).poll_write_vectored(cx, bytes);
+        self.note(wrote)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    /// Called when everything above has been handed over.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
+        if flushed.is_ready() {
+            self.activity.flushed();
+        }
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
