@@ -149,6 +149,26 @@ fn mail(t: &Traffic) -> Vec<Family> {
             ]),
         ),
         (
+            "oauth2_token_refresh",
+            "counter",
+            "Access tokens renewed",
+            rows(&[
+                ("provider=\"gmail\",status=\"success\",statusCode=\"200\"", t.auth_success / 4),
+                ("provider=\"outlook\",status=\"success\",statusCode=\"200\"", t.auth_success / 8),
+                ("provider=\"outlook\",status=\"failure\",statusCode=\"400\"", t.auth_failed / 8),
+            ]),
+        ),
+        (
+            "oauth2_api_request",
+            "counter",
+            "Requests to the APIs of Google and Microsoft",
+            rows(&[
+                ("provider=\"gmail\",status=\"success\",statusCode=\"200\"", t.received / 4),
+                ("provider=\"outlook\",status=\"success\",statusCode=\"200\"", t.received / 8),
+                ("provider=\"outlook\",status=\"failure\",statusCode=\"429\"", t.received / 500),
+            ]),
+        ),
+        (
             "imap_connections",
             "gauge",
             "Accounts by state",
@@ -270,7 +290,12 @@ fn queues(t: &Traffic) -> Vec<Family> {
             "emailengine_config",
             "gauge",
             "Settings",
-            rows(&[("version=\"v2.79.2\"", 1), ("config=\"uvThreadpoolSize\"", 4), ("config=\"workersImap\"", 4)]),
+            rows(&[
+                ("version=\"v2.79.2\"", 1),
+                ("config=\"uvThreadpoolSize\"", 4),
+                ("config=\"workersImap\"", 4),
+                ("config=\"workersWebhooks\"", 1),
+            ]),
         ),
     ]
 }
