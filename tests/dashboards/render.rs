@@ -10,6 +10,11 @@ pub const COLUMNS: u64 = 24;
 /// Pushes come once a minute by default; with a step of a minute `$__rate_interval` is four, so that a rate has its two points.
 const STEP_MIN: &str = "1m";
 
+/// What is marked on all graphs.
+const FIRING: &str = r#"ALERTS{alertstate="firing",alertname=~"(Mail|Postmeter).+",instance=~"$instance"}"#;
+/// What an empty panel says, where its source says nothing better. In a table it would be said in each empty cell.
+const NONE: &str = "Not reported by what is selected";
+
 /// What `@` words in a query stand for.
 const SELECTORS: &[(&str, &str)] = &[
     // The mail server's own words: only the pull has the names as they were said. Without a `via` label it was pulled, too.
@@ -66,8 +71,8 @@ pub fn dashboard(source: &Source) -> Value {
         }],
         "annotations": {"list": [{
             "name": "Alerts", "enable": true, "hide": false, "iconColor": "red", "datasource": prometheus(),
-            "expr": with_selectors(r#"ALERTS{alertstate="firing",alertname=~"(Mail|Postmeter).+",instance=~"$instance"}"#),
-            "titleFormat": "{{alertname}}", "textFormat": "{{job}} {{instance}}", "step": "1m",
+            "target": {"refId": "Alerts", "interval": STEP_MIN, "expr": FIRING},
+            "titleFormat": "{{alertname}}", "textFormat": "{{job}} {{instance}}",
         }]},
         "templating": {"list": variables(source)},
         "panels": panels,
@@ -121,7 +126,7 @@ fn variables(source: &Source) -> Vec<Value> {
 }
 
 fn panel(panel: &Panel, id: u64, place: Value) -> Value {
-    let logs = panel.kind == Kind::Logs;
+    let logs = panel.queries.iter().any(|query| query.expr.contains("@logs"));
     let datasource = if logs { json!({"type": "loki", "uid": "loki"}) } else { prometheus() };
     let (kind, custom, options) = look(panel);
     let targets: Vec<Value> = panel.queries.iter().zip('A'..='Z').map(|(query, id)| target(panel, query, id, &datasource)).collect();
@@ -133,7 +138,8 @@ fn panel(panel: &Panel, id: u64, place: Value) -> Value {
         "thresholds": thresholds(&panel.steps),
     });
     let limits = [("min", panel.min.map(Value::from)), ("max", panel.max.map(Value::from)), ("decimals", panel.decimals.map(Value::from))];
-    for (key, limit) in limits.into_iter().chain([("noValue", panel.none.clone().map(Value::from))]) {
+    let none = panel.none.as_deref().or((panel.kind != Kind::Table).then_some(NONE));
+    for (key, limit) in limits.into_iter().chain([("noValue", none.map(Value::from))]) {
         if let Some(limit) = limit {
             merge(&mut defaults, json!({key: limit}));
         }
@@ -175,7 +181,8 @@ fn look(panel: &Panel) -> (&'static str, Value, Value) {
                 "colorMode": if panel.steps.len() > 1 || !panel.values.is_empty() { "background" } else { "value" },
                 "graphMode": if panel.kind == Kind::Name { "none" } else { "area" },
                 "textMode": if panel.kind == Kind::Name { "name" } else { "auto" },
-                "justifyMode": "auto", "orientation": "auto", "reduceOptions": last, "showPercentChange": false, "wideLayout": true,
+                "justifyMode": "auto", "orientation": "auto", "reduceOptions": last, "showPercentChange": false,
+                "percentChangeColorMode": "standard", "wideLayout": true,
             }),
         ),
         Kind::Bars => (
@@ -189,10 +196,11 @@ fn look(panel: &Panel) -> (&'static str, Value, Value) {
         ),
         Kind::States => (
             "state-timeline",
-            json!({"fillOpacity": 70, "lineWidth": 0, "insertNulls": false, "spanNulls": false}),
+            json!({"fillOpacity": 70, "lineWidth": 0}),
             json!({
                 "alignValue": "left", "mergeValues": true, "rowHeight": 0.8, "showValue": "auto",
-                "legend": {"displayMode": "list", "placement": "bottom", "showLegend": false}, "tooltip": {"mode": "single", "sort": "none"},
+                "legend": {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": false},
+                "tooltip": {"mode": "single", "sort": "none"},
             }),
         ),
         Kind::Heatmap => (
@@ -209,14 +217,14 @@ fn look(panel: &Panel) -> (&'static str, Value, Value) {
         Kind::Table => (
             "table",
             json!({"align": "auto", "cellOptions": {"type": "auto"}, "filterable": true, "inspect": false}),
-            json!({"cellHeight": "sm", "showHeader": true, "footer": {"show": false, "countRows": false, "fields": "", "reducer": ["sum"]}}),
+            json!({"cellHeight": "sm", "frameIndex": 0, "showHeader": true}),
         ),
         Kind::Logs => (
             "logs",
             json!({}),
             json!({
                 "dedupStrategy": "none", "enableLogDetails": true, "prettifyLogMessage": false, "showCommonLabels": false, "showLabels": false,
-                "showTime": true, "sortOrder": "Descending", "wrapLogMessage": true,
+                "showLogContextToggle": false, "showTime": true, "sortOrder": "Descending", "wrapLogMessage": true,
             }),
         ),
     }
@@ -229,6 +237,7 @@ fn target(panel: &Panel, query: &Query, id: char, datasource: &Value) -> Value {
         &mut target,
         match panel.kind {
             Kind::Logs => json!({"queryType": "range", "maxLines": 500}),
+            _ if datasource["type"] == "loki" => json!({"queryType": "range", "legendFormat": query.legend}),
             Kind::Table => json!({"instant": instant, "range": !instant, "format": "table"}),
             Kind::Heatmap => json!({"instant": false, "range": true, "format": "heatmap", "legendFormat": "{{le}}"}),
             _ => json!({"instant": instant, "range": !instant, "format": "time_series", "legendFormat": query.legend}),
@@ -244,7 +253,8 @@ fn with_selectors(expr: &str) -> String {
 }
 
 fn thresholds(steps: &[(f64, String)]) -> Value {
-    let step = |(at, (from, color)): (usize, &(f64, String))| json!({"value": if at == 0 { Value::Null } else { json!(from) }, "color": color});
+    let step =
+        |(at, (from, color)): (usize, &(f64, String))| json!({"value": if at == 0 { Value::Null } else { json!(from) }, "color": color});
     let steps: Vec<Value> = match steps {
         [] => vec![json!({"value": null, "color": "blue"})],
         steps => steps.iter().enumerate().map(step).collect(),

@@ -12,8 +12,7 @@ const CORE: &[&str] = &["row", "timeseries", "stat", "bargauge", "state-timeline
 const UNITS: &[&str] =
     &["short", "s", "d", "ns", "bytes", "Bps", "percentunit", "cps", "mps", "eps", "ops", "reqps", "mpm", "cpm", "dateTimeFromNow"];
 /// Colours that Grafana has names for.
-const COLORS: &[&str] =
-    &["green", "light-green", "yellow", "orange", "red", "blue", "purple", "dark-purple", "text"];
+const COLORS: &[&str] = &["green", "light-green", "yellow", "orange", "red", "blue", "purple", "dark-purple", "text"];
 /// What is in canonical panels and not in the vocabulary: the identity of targets, and what Prometheus says of alerts.
 const NOT_OURS: &[&str] = &["target_info", "ALERTS"];
 /// Postmeter's own metrics; the query test sees that they are there.
@@ -134,7 +133,10 @@ fn canonical_panels_read_metrics_of_the_vocabulary_one_way_at_a_time() {
                 for selection in selections {
                     let metric = selection.name;
                     if NOT_OURS.contains(&metric) || selection.selector.contains(r#"job=~"$own""#) {
-                        assert!(NOT_OURS.contains(&metric) || OWN.contains(&metric), "{name}, {title}: {metric} is none of Postmeter's own");
+                        assert!(
+                            NOT_OURS.contains(&metric) || OWN.contains(&metric),
+                            "{name}, {title}: {metric} is none of Postmeter's own"
+                        );
                     } else if selection.selector.contains(r#"via="$via""#) {
                         let labels = vocabulary.get(metric).unwrap_or_else(|| panic!("{name}, {title}: no canonical metric {metric}"));
                         for label in labels_of(selection.selector) {
@@ -161,7 +163,8 @@ fn by(expr: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn selections_are_seen_in_queries() {
-    let seen: Vec<_> = selected(r#"sum by (a) (rate(b_total{c="{}",d=~"x,y"}[1m])) / on (a) e:f{}"#).iter().map(|s| (s.name, s.selector)).collect();
+    let seen: Vec<_> =
+        selected(r#"sum by (a) (rate(b_total{c="{}",d=~"x,y"}[1m])) / on (a) e:f{}"#).iter().map(|s| (s.name, s.selector)).collect();
     assert_eq!(seen, [("b_total", r#"c="{}",d=~"x,y""#), ("e:f", "")]);
     assert_eq!(labels_of(r#"c="{}",d=~"x,y",e!="""#).collect::<Vec<_>>(), ["c", "d", "e"]);
     assert_eq!(by("sum by (a, b) (c) + max by (d) (e)").collect::<Vec<_>>(), ["a", "b", "d"]);

@@ -38,10 +38,12 @@ pub struct World {
 impl World {
     /// Starts it all; `None` where there is no Prometheus.
     pub fn start() -> Option<Self> {
-        let prometheus = std::env::var("POSTMETER_PROMETHEUS").unwrap_or_else(|_| "prometheus".to_owned());
+        let named = std::env::var("POSTMETER_PROMETHEUS").ok();
+        let prometheus = named.clone().unwrap_or_else(|| "prometheus".to_owned());
         match Command::new(&prometheus).arg("--version").output() {
-            Err(error) if error.kind() == ErrorKind::NotFound => return None,
-            said => drop(said.unwrap()),
+            Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => return None,
+            Err(error) => panic!("{prometheus}: {error}"),
+            Ok(_) => {}
         }
         let folder = tempfile::tempdir().unwrap();
         let mut demo = postmeter();
