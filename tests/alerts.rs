@@ -16,10 +16,14 @@ use std::process::Command;
 
 const ALERTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/otel-config/alerts");
 /// What the rules read and the vocabulary has not: the licence has no canonical metric, the others are Postmeter's own.
-const NOT_IN_THE_VOCABULARY: &[&str] =
-    &["license_days_remaining", "otel_sdk_exporter_metric_data_point_exported_total", "postmeter_build_info"];
+const NOT_IN_THE_VOCABULARY: &[&str] = &[
+    "license_days_remaining",
+    "otel_sdk_exporter_metric_data_point_exported_total",
+    "postmeter_build_info",
+    "postmeter_export_retries_total",
+];
 /// What an operator was promised an alert for.
-const ALERTS_MIN: usize = 20;
+const ALERTS_MIN: usize = 21;
 
 /// The rule files, without their tests.
 fn rule_files() -> Vec<PathBuf> {
@@ -113,7 +117,15 @@ fn rules_read_metrics_and_labels_that_exist() {
 fn every_alert_has_a_case_in_which_it_stays_away_comes_and_goes() {
     let mut untested: BTreeSet<String> = alerts().into_keys().collect();
     for file in case_files() {
-        for case in yaml(&file)["tests"].as_array().unwrap() {
+        let cases = yaml(&file);
+        // promtool takes groups that are not named in any order, before the others: rules would read what is not recorded yet.
+        let mut loaded = Vec::new();
+        for rules in cases["rule_files"].as_array().unwrap() {
+            let rules = yaml(&file.parent().unwrap().join(rules.as_str().unwrap()));
+            loaded.extend(rules["groups"].as_array().unwrap().iter().map(|group| group["name"].clone()));
+        }
+        assert_eq!(cases["group_eval_order"], Value::Array(loaded), "{}", file.display());
+        for case in cases["tests"].as_array().unwrap() {
             let name = text(case, "name");
             // In the order of time: how often it is there.
             let times: Vec<usize> = case["alert_rule_test"]

@@ -15,7 +15,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 const EMPTY: &str = "empty";
 
 /// Panels that are empty as long as nothing is wrong. They are asked about a Postmeter in trouble besides, and must show it.
-const ONLY_IN_TROUBLE: &[(&str, &str)] = &[("Polls that failed", "a series begins with its first error")];
+const ONLY_IN_TROUBLE: &[(&str, &str)] =
+    &[("Polls that failed", "a series begins with its first error"), ("Requests sent again", "a series begins with its first error")];
 /// Panels that the demo has nothing for. One that has an answer after all does not belong here.
 const WITHOUT_DATA: &[(&str, &str, &str)] = &[
     ("postmeter", "Changes on the way to the pull", "every family of the five stand-ins can be pulled as it is said"),
@@ -183,7 +184,7 @@ fn escaped(text: &str) -> String {
 /// Without a Loki: the labels that it makes of a Resource, the name of the event, and everything closed that was opened.
 #[track_caller]
 fn log_query(expr: &str) {
-    let stream = r#"{service_name=~"$job",service_instance_id=~"$instance"} | event_name = `mail.delivery`"#;
+    let stream = r#"{service_name=~"$job",service_instance_id=~"$instance"} | event_name = `mail.delivery` or mail_delivery_outcome != ``"#;
     assert!(expr.contains(stream), "{expr}");
     let mut open = Vec::new();
     for c in expr.chars() {

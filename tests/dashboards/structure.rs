@@ -20,7 +20,11 @@ const OWN: &[&str] = &[
     "postmeter_build_info",
     "postmeter_relay_changes_total",
     "otel_sdk_exporter_metric_data_point_exported_total",
+    "otel_sdk_exporter_metric_data_point_inflight",
     "otel_sdk_exporter_operation_duration_seconds_bucket",
+    "postmeter_export_queue_limit_bytes",
+    "postmeter_export_queue_usage_bytes",
+    "postmeter_export_retries_total",
     "http_server_request_duration_seconds_bucket",
     "http_server_request_duration_seconds_count",
 ];
