@@ -196,7 +196,7 @@ fn log_query(expr: &str) {
             _ => {}
         }
     }
-    assert!(open.is_empty() && expr.matches('`').count() % 2 == 0, "{expr}");
+    assert!(open.is_empty() && expr.matches('`').count().is_multiple_of(2), "{expr}");
 }
 
 fn table(asked: &[Asked]) -> String {
