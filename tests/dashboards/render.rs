@@ -15,6 +15,11 @@ const FIRING: &str = r#"ALERTS{alertstate="firing",alertname=~"(Mail|Postmeter).
 /// What an empty panel says, where its source says nothing better. In a table it would be said in each empty cell.
 const NONE: &str = "Not reported by what is selected";
 
+/// The label with the mail system in it, the header of its column, and where a cell of it leads.
+const SYSTEM: &str = "mail_system_name";
+const SYSTEM_HEADER: &str = "Mail system";
+const SYSTEM_DASHBOARD: &str = "/d/postmeter-${__value.raw}?var-via=${via}&var-instance=${__data.fields.Target}&${__url_time_range}";
+
 /// What `@` words in a query stand for.
 const SELECTORS: &[(&str, &str)] = &[
     // The mail server's own words: only the pull has the names as they were said. Without a `via` label it was pulled, too.
@@ -271,13 +276,19 @@ fn mappings(values: &std::collections::BTreeMap<String, (String, String)>) -> Ve
 }
 
 fn overrides(panel: &Panel) -> Vec<Value> {
+    let mut overrides = Vec::new();
+    if panel.queries.iter().any(|query| panel.kind == Kind::Table && labels_of_sum(&query.expr).iter().any(|label| label == SYSTEM)) {
+        let link = json!([{"title": "Dashboard of this mail system", "url": SYSTEM_DASHBOARD, "targetBlank": false}]);
+        let properties = json!([{"id": "links", "value": link}]);
+        overrides.push(json!({"matcher": {"id": "byName", "options": SYSTEM_HEADER}, "properties": properties}));
+    }
     let color = |(name, color): (&String, &String)| {
         json!({
             "matcher": {"id": "byName", "options": name},
             "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": color}}],
         })
     };
-    let mut overrides: Vec<Value> = panel.colors.iter().map(color).collect();
+    overrides.extend(panel.colors.iter().map(color));
     for query in panel.queries.iter().filter(|query| panel.kind == Kind::Table && !query.column.is_empty()) {
         let mut properties = vec![json!({"id": "unit", "value": query.unit})];
         if !query.values.is_empty() {
@@ -298,7 +309,7 @@ fn transformations(panel: &Panel) -> Value {
     let mut renamed = Map::new();
     for label in panel.queries.iter().flat_map(|query| labels_of_sum(&query.expr)) {
         let name = match label.as_str() {
-            "job" => "Mail system".to_owned(),
+            "job" | SYSTEM => SYSTEM_HEADER.to_owned(),
             "instance" => "Target".to_owned(),
             label => header(label),
         };
