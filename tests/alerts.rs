@@ -2,7 +2,7 @@
 //! goes as its cases in `otel-config/alerts/tests` say.
 //!
 //! The cases need `promtool`; without one they are not run, unless `POSTMETER_REQUIRE_PROMTOOL=1` demands it.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -20,7 +20,7 @@ pub fn selected(expr: &str) -> Vec<Selected<'_>> {
             b'"' => quoted = !quoted,
             b'{' if !quoted => opened = Some(at),
             b'}' if !quoted => {
-                let from = opened.take().expect("a brace that was opened");
+                let from = opened.take().unwrap_or_else(|| panic!("a brace that was not opened: {expr}"));
                 let name = &expr[..from];
                 let start = name.rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')).map_or(0, |before| before + 1);
                 found.push(Selected { name: &name[start..], selector: &expr[from + 1..at] });

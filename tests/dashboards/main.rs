@@ -3,7 +3,7 @@
 //!
 //! `POSTMETER_BLESS=1` writes `grafana/dashboards` from `grafana/source`. `POSTMETER_PROMETHEUS` names a Prometheus; otherwise the
 //! one on the path is taken. Without one the queries are not run, unless `POSTMETER_REQUIRE_PROMETHEUS=1` demands it.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used)]
 
 #[path = "../common/mod.rs"]
 mod common;
