@@ -160,6 +160,16 @@ fn canonical_panels_read_metrics_of_the_vocabulary_one_way_at_a_time() {
     }
 }
 
+#[test]
+fn every_metric_of_the_vocabulary_is_on_a_dashboard() {
+    let all: String =
+        dashboards().iter().flat_map(|(_, dashboard)| panels(dashboard).iter().map(Value::to_string).collect::<Vec<_>>()).collect();
+    // A histogram is shown by its buckets.
+    let names = vocabulary().into_keys().filter(|name| !name.ends_with("_sum") && !name.ends_with("_count"));
+    let missing: Vec<String> = names.filter(|name| !all.contains(&format!("{name}{{"))).collect();
+    assert!(missing.is_empty(), "no panel shows {missing:?}");
+}
+
 /// The labels of all `by (...)`.
 fn by(expr: &str) -> impl Iterator<Item = &str> {
     expr.split("by (").skip(1).flat_map(|rest| rest.split(')').next().unwrap_or_default().split(',').map(str::trim))
