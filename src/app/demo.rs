@@ -89,7 +89,7 @@ fn file(stand_ins: &[StandIn], args: &DemoArgs, endpoint: &str) -> String {
             ),
             System::Ceymail => format!("token: {TOKEN}"),
             System::Emailengine => format!("token: {TOKEN}"),
-            System::Kumomta => "parts: {machine-info: {}}".to_owned(),
+            System::Kumomta => "parts: {machine-info: {}}, detail: {by: domain, top: 10}".to_owned(),
             System::Stalwart => format!("username: {USERNAME}, password: {PASSWORD}, parts: {{queue: {{token: {TOKEN}}}}}"),
         };
         let name = stand_in.system().name();

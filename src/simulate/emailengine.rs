@@ -175,8 +175,26 @@ fn mail(t: &Traffic) -> Vec<Family> {
         ),
         ("imap_bytes_sent", "counter", "Bytes to IMAP servers", count(t.imap_bytes_sent)),
         ("imap_bytes_received", "counter", "Bytes from IMAP servers", count(t.imap_bytes_received)),
-        ("oauth2_token_refresh", "counter", "Renewals of tokens", Vec::new()),
-        ("oauth2_api_request", "counter", "Requests to providers' APIs", Vec::new()),
+        (
+            "oauth2_token_refresh",
+            "counter",
+            "Renewals of tokens",
+            rows(&[
+                ("provider=\"gmail\",status=\"success\",statusCode=\"200\"", t.auth_success / 4),
+                ("provider=\"outlook\",status=\"success\",statusCode=\"200\"", t.auth_success / 8),
+                ("provider=\"outlook\",status=\"failure\",statusCode=\"400\"", t.auth_failed / 8),
+            ]),
+        ),
+        (
+            "oauth2_api_request",
+            "counter",
+            "Requests to providers' APIs",
+            rows(&[
+                ("provider=\"gmail\",status=\"success\",statusCode=\"200\"", t.received / 4),
+                ("provider=\"outlook\",status=\"success\",statusCode=\"200\"", t.received / 8),
+                ("provider=\"outlook\",status=\"failure\",statusCode=\"429\"", t.received / 500),
+            ]),
+        ),
         (
             "outlook_subscriptions",
             "gauge",
@@ -270,7 +288,12 @@ fn queues(t: &Traffic) -> Vec<Family> {
             "emailengine_config",
             "gauge",
             "Settings",
-            rows(&[("version=\"v2.79.2\"", 1), ("config=\"uvThreadpoolSize\"", 4), ("config=\"workersImap\"", 4)]),
+            rows(&[
+                ("version=\"v2.79.2\"", 1),
+                ("config=\"uvThreadpoolSize\"", 4),
+                ("config=\"workersImap\"", 4),
+                ("config=\"workersWebhooks\"", 1),
+            ]),
         ),
     ]
 }

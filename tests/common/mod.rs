@@ -1,6 +1,8 @@
 //! What tests of the program share.
 #![allow(clippy::unwrap_used, dead_code)]
 
+pub mod names;
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,0 +1,78 @@
+//! Which metrics a query reads, and what the canonical ones are called in Prometheus.
+
+use super::{postmeter, stdout};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A metric that a query names, and the braces behind it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Selected<'a> {
+    pub name: &'a str,
+    pub selector: &'a str,
+}
+
+/// What a PromQL query reads. Metrics without braces are not seen, so write them.
+pub fn selected(expr: &str) -> Vec<Selected<'_>> {
+    let mut found = Vec::new();
+    let mut quoted = false;
+    let mut opened = None;
+    for (at, byte) in expr.bytes().enumerate() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'{' if !quoted => opened = Some(at),
+            b'}' if !quoted => {
+                let from = opened.take().unwrap_or_else(|| panic!("a brace that was not opened: {expr}"));
+                let name = &expr[..from];
+                let start = name.rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')).map_or(0, |before| before + 1);
+                found.push(Selected { name: &name[start..], selector: &expr[from + 1..at] });
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The vocabulary in Prometheus' names, with the labels of each.
+pub fn vocabulary() -> BTreeMap<String, BTreeSet<String>> {
+    let printed = postmeter().args(["metrics", "--format", "json"]).output().unwrap();
+    let printed: serde_json::Value = serde_json::from_str(&stdout(&printed)).unwrap();
+    let mut names = BTreeMap::new();
+    for metric in printed["metrics"].as_array().unwrap() {
+        let text = |key: &str| metric[key].as_str().unwrap();
+        let unit = match (text("unit"), text("kind")) {
+            ("s", _) => "_seconds",
+            ("By", _) => "_bytes",
+            ("1", "gauge") => "_ratio",
+            (unit, _) => {
+                assert!(unit.is_empty() || unit.starts_with('{'), "no rule for the unit {unit}");
+                ""
+            }
+        };
+        let name = text("name").replace('.', "_") + unit;
+        let attributes = metric["attributes"].as_array().unwrap().iter();
+        let mut labels: BTreeSet<String> = attributes.map(|attribute| attribute["key"].as_str().unwrap().replace('.', "_")).collect();
+        labels.extend(["job", "instance", "via", "mail_system_name"].map(str::to_owned));
+        match text("kind") {
+            "counter" => drop(names.insert(name + "_total", labels)),
+            "histogram" => {
+                for part in ["_sum", "_count"] {
+                    names.insert(name.clone() + part, labels.clone());
+                }
+                labels.insert("le".to_owned());
+                names.insert(name + "_bucket", labels);
+            }
+            _ => drop(names.insert(name, labels)),
+        }
+    }
+    assert!(names.len() > 50, "{names:?}");
+    names
+}
+
+/// Labels that a selector asks for.
+pub fn labels_of(selector: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    let matchers = selector.split(move |c: char| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    });
+    matchers.map(|matcher| matcher.split(['=', '!']).next().unwrap_or_default().trim()).filter(|label| !label.is_empty())
+}
