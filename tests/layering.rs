@@ -33,6 +33,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("opentelemetry*", &["bridge/", "telemetry/", "export/", "simulate/receiver.rs", "app/scrape.rs"]),
     ("serde_json", &["source/", "app/", "simulate/", "export/"]),
     ("axum", &["serve/", "simulate/"]),
+    ("askama", &["serve/page/"]),
+    ("clap*", &["app/", "main.rs"]),
     // config/tls.rs reads certificate files, so that a broken one is a problem of the configuration.
     ("rustls", &["poll/", "config/tls.rs"]),
 ];

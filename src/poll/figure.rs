@@ -24,7 +24,7 @@ pub struct Figure {
     pub only: &'static [(&'static Attribute, &'static str)],
     /// What tells its series apart, for a person.
     pub by: Option<&'static Attribute>,
-    /// Whether anything above zero is bad news.
+    /// Whether anything above zero wants somebody to look. Never a rate: some mail always fails.
     pub bad: bool,
 }
 
@@ -37,15 +37,15 @@ static FIGURES: &[Figure] = &[
     figure("Queue", &QUEUE_DEPTH).by(&QUEUE_STATE),
     figure("Delivered", &DELIVERY_ATTEMPTS).only(&[(&DELIVERY_OUTCOME, "delivered")]),
     figure("Deferred", &DELIVERY_ATTEMPTS).only(&[(&DELIVERY_OUTCOME, "deferred")]),
-    figure("Failed", &DELIVERY_ATTEMPTS).only(&[(&DELIVERY_OUTCOME, "failed")]).bad(),
+    figure("Failed", &DELIVERY_ATTEMPTS).only(&[(&DELIVERY_OUTCOME, "failed")]),
     figure("Services down", &SERVICE_STATUS).only(&[(&SERVICE_STATE, "down")]).by(&SERVICE_NAME).bad(),
-    figure("Login failures", &AUTHENTICATION_ATTEMPTS).only(&[(&AUTHENTICATION_OUTCOME, "failure")]).bad(),
+    figure("Login failures", &AUTHENTICATION_ATTEMPTS).only(&[(&AUTHENTICATION_OUTCOME, "failure")]),
     figure("Accounts locked out", &ACCOUNT_STATUS).only(&[(&ACCOUNT_STATE, "authentication_error")]).bad(),
     figure("Connections", &CONNECTION_ACTIVE).by(&PROTOCOL),
     figure("Received", &RECEIVED_MESSAGES),
     figure("Rejected", &REJECTED_MESSAGES).by(&REJECTION_REASON),
     figure("Bounces", &BOUNCES),
-    figure("Webhooks failed", &WEBHOOK_REQUESTS).only(&[(&WEBHOOK_OUTCOME, "failure")]).bad(),
+    figure("Webhooks failed", &WEBHOOK_REQUESTS).only(&[(&WEBHOOK_OUTCOME, "failure")]),
     figure("Oldest in queue", &QUEUE_OLDEST_AGE),
     figure("Spam", &SPAM_VERDICTS).only(&[(&SPAM_VERDICT, "spam")]),
     figure("Processor", &SYSTEM_CPU_UTILIZATION),
@@ -145,11 +145,7 @@ mod tests {
             &["fetch_mail_queue", "servicestatus"],
             &["Queue", "Delivered", "Deferred", "Failed", "Services down", "Received", "Oldest in queue"],
         );
-        has(
-            "kumomta",
-            &[],
-            &["Queue", "Delivered", "Deferred", "Failed", "Connections", "Received", "Rejected", "Processor", "Memory"],
-        );
+        has("kumomta", &[], &["Queue", "Delivered", "Deferred", "Failed", "Connections", "Received", "Rejected", "Processor", "Memory"]);
         assert_eq!(SOURCES.len(), 6, "a new system has its figures here too");
     }
 
@@ -159,6 +155,7 @@ mod tests {
             for (key, value) in figure.only {
                 assert!(figure.metric.attributes.contains(key) && key.values.contains(value), "{}: {value}", figure.title);
             }
+            assert!(!figure.bad || !figure.is_rate(), "{}", figure.title);
             assert!(figure.by.is_none_or(|by| figure.metric.attributes.contains(&by)), "{}", figure.title);
         }
     }

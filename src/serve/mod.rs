@@ -14,7 +14,7 @@ use axum::routing::get;
 use rendered::{Logged, RenderedPages};
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -31,6 +31,8 @@ pub struct Served {
     turns: Arc<Semaphore>,
     rendered: RenderedPages,
     logged: Logged,
+    /// When Postmeter began, for people.
+    began: SystemTime,
 }
 
 impl Served {
@@ -39,7 +41,7 @@ impl Served {
     pub fn new(targets: Arc<[Arc<Monitored>]>, own: Arc<Own>) -> Self {
         let logged = Logged::default();
         let rendered = RenderedPages::new(own.clone(), logged.clone());
-        Self { targets, own, turns: Arc::new(Semaphore::new(SCRAPES_CONCURRENT_MAX)), rendered, logged }
+        Self { targets, own, turns: Arc::new(Semaphore::new(SCRAPES_CONCURRENT_MAX)), rendered, logged, began: SystemTime::now() }
     }
 
     /// Answers until `stop` says so, and then finishes what is in flight.
@@ -65,6 +67,9 @@ impl Served {
     fn router(self) -> Router {
         Router::new()
             .route("/", get(page::index))
+            .route("/page.css", get(page::style))
+            .route("/page.js", get(page::script))
+            .route("/icon.svg", get(page::icon))
             .route("/metrics", get(metrics::metrics))
             .route("/metrics.json", get(metrics::json))
             .route("/probe", get(metrics::probe))
