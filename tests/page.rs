@@ -9,7 +9,7 @@ use browser::Browser;
 use common::skipped;
 use postmeter::app::Service;
 use postmeter::config::{self, Environment};
-use postmeter::simulate::{Options, PASSWORD, StandIn, System, TOKEN, USERNAME};
+use postmeter::simulate::{Options, PASSWORD, Receiver, StandIn, System, TOKEN, USERNAME};
 use postmeter::telemetry::Own;
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -42,8 +42,12 @@ impl World {
     }
 
     async fn of(stand_ins: Vec<StandIn>, targets: &str) -> Self {
+        Self::with(stand_ins, targets, "").await
+    }
+
+    async fn with(stand_ins: Vec<StandIn>, targets: &str, export: &str) -> Self {
         let file = format!(
-            "defaults: {{min_interval: 1s, timeout: 5s}}\ntargets:\n{targets}export: {{prometheus: {{listen: \"127.0.0.1:0\"}}}}\n"
+            "defaults: {{min_interval: 1s, timeout: 5s}}\ntargets:\n{targets}export: {{{export}prometheus: {{listen: \"127.0.0.1:0\"}}}}\n"
         );
         let config = config::parse(&file, "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
         let service = Service::start(config, Own::quiet().unwrap(), "--listen").await.unwrap();
@@ -154,10 +158,27 @@ async fn answers_are_guarded_and_small() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_push_is_told_with_what_waits() {
+    let receiver = Receiver::start(ANY).await.unwrap();
+    let stand_in = StandIn::start(System::Kumomta, ANY, Options { frozen: true, ..Options::default() }).await.unwrap();
+    let targets = target(&stand_in);
+    let export = format!("otlp: {{endpoint: \"{}\", interval: 1s, retry: {{initial: 100ms, max: 100ms}}}}, ", receiver.url());
+    let world = World::with(vec![stand_in], &targets, &export).await;
+    world.says("points so far").await;
+    receiver.fail_with(Some(tonic::Status::unavailable(HOSTILE)));
+    let page = world.says("tried again").await;
+    assert!(!page.contains("<img src=x") && page.contains("window.hostile"), "{page}");
+    receiver.fail_with(None);
+    world.shows("a push that works", |page| !page.contains("tried again") && page.contains("empty")).await;
+    world.end().await;
+    receiver.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_targets_are_one_page() {
     let targets: String = (0..1000).map(|i| format!("  - {{name: t{i}, system: kumomta, url: \"http://127.0.0.1:1\"}}\n")).collect();
     let world = World::of(Vec::new(), &targets).await;
-    let page = world.says("1,000</b> down").await;
+    let page = world.says("<title>1000 down").await;
     assert!(page.contains("row-t999") && page.contains("?target=t999") && !page.contains("target-t999"));
     assert!(page.len() < 2 * 1024 * 1024, "{} bytes", page.len());
     world.end().await;
@@ -203,7 +224,7 @@ async fn what_mail_servers_say_stays_words() {
     let quoted = HOSTILE.replace('\\', "\\\\").replace('"', "\\\"");
     let version = format!("# TYPE emailengine_config gauge\nemailengine_config{{version=\"{quoted}\"}} 1\n");
     world.of_system(System::Emailengine).answer_with(Some((200, version)));
-    let service = format!("# TYPE ceymail_service_up gauge\nceymail_service_up{{service=\"{quoted}\"}} 0\nceymail_queue_active 1\n");
+    let service = format!("# TYPE ceymail_service_up gauge\nceymail_service_up{{name=\"{quoted}\"}} 0\nceymail_queue_active 1\n");
     world.of_system(System::Ceymail).answer_with(Some((200, service)));
     // Told at the top, with the target and as its last error; the name of a service; a version.
     let page = world.shows("hostile words", |page| page.matches("window.hostile").count() >= 5 * 2).await;
@@ -234,7 +255,7 @@ async fn it_renews_itself_and_leaves_the_reader_alone() {
     browser.open(&world.url("/")).await;
     browser.run("document.querySelector('#live').dataset.refreshSeconds = 0.2").await;
     // A reader closes one target, scrolls, and has the focus on a link of another.
-    browser.run("document.querySelector('#target-the-cpanel').open = false; document.querySelector('#target-the-stalwart .links a').focus(); window.mark = document.activeElement; scrollTo(0, 700)").await;
+    browser.run("document.querySelector('#target-the-cpanel').open = false; document.querySelector('#target-the-stalwart .links a').focus(); window.mark = document.activeElement; scrollTo({top: 700, behavior: 'instant'})").await;
     let scrolled = browser.run("return scrollY").await;
     let before = browser.run("return document.querySelector('#row-the-kumomta td.n span').textContent").await;
     world.of_system(System::Kumomta).answer_with(Some((503, "busy".to_owned())));

@@ -87,7 +87,7 @@ impl Service {
         let mut tasks = Vec::new();
         let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         if let Some(listener) = listener {
-            let (served, stopped) = (Served::new(targets.clone(), own.clone()), stopped.clone());
+            let (served, stopped) = (Served::new(targets.clone(), own.clone()).with_push(outbox.clone()), stopped.clone());
             tasks.push(tokio::spawn(async move {
                 if let Err(broken) = served.run(listener, stopped).await {
                     error!("the pull endpoint ended: {broken}");

@@ -24,6 +24,7 @@ mod problem;
 mod queue;
 mod relay;
 mod request;
+pub mod schema;
 mod secret;
 mod target;
 mod telemetry;

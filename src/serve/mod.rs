@@ -6,6 +6,7 @@ mod negotiate;
 mod page;
 mod rendered;
 
+use crate::export::otlp::Outbox;
 use crate::telemetry::{Monitored, Own};
 use axum::Router;
 use axum::extract::State;
@@ -31,6 +32,8 @@ pub struct Served {
     turns: Arc<Semaphore>,
     rendered: RenderedPages,
     logged: Logged,
+    /// What waits to be pushed, for people.
+    outbox: Option<Arc<Outbox>>,
     /// When Postmeter began, for people.
     began: SystemTime,
 }
@@ -41,7 +44,21 @@ impl Served {
     pub fn new(targets: Arc<[Arc<Monitored>]>, own: Arc<Own>) -> Self {
         let logged = Logged::default();
         let rendered = RenderedPages::new(own.clone(), logged.clone());
-        Self { targets, own, turns: Arc::new(Semaphore::new(SCRAPES_CONCURRENT_MAX)), rendered, logged, began: SystemTime::now() }
+        Self {
+            targets,
+            own,
+            turns: Arc::new(Semaphore::new(SCRAPES_CONCURRENT_MAX)),
+            rendered,
+            logged,
+            outbox: None,
+            began: SystemTime::now(),
+        }
+    }
+
+    /// The same, with a page that tells of this push.
+    #[must_use]
+    pub fn with_push(self, outbox: Option<Arc<Outbox>>) -> Self {
+        Self { outbox, ..self }
     }
 
     /// Answers until `stop` says so, and then finishes what is in flight.

@@ -23,6 +23,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
+use push::PushView;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -47,7 +48,8 @@ const ASSET: &str = {
 pub(super) async fn index(State(served): State<Served>, Query(parameters): Query<HashMap<String, String>>, headers: HeaderMap) -> Response {
     let only = parameters.get("target").map(String::as_str);
     let now = Now { clock: SystemTime::now(), instant: Instant::now(), began: served.began };
-    let Some(view) = PageView::of(&targets(&served), only, None, ASSET, now) else {
+    let push = served.outbox.as_ref().map(|outbox| PushView::of(outbox.status(), now.clock));
+    let Some(view) = PageView::of(&targets(&served), only, push, ASSET, now) else {
         return (StatusCode::NOT_FOUND, "there is no target of this name; names are those of the configuration\n").into_response();
     };
     match view.render() {

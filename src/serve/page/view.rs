@@ -217,6 +217,12 @@ impl PageView {
     }
 }
 
+impl PageView {
+    fn push_fails(&self) -> bool {
+        self.push.as_ref().is_some_and(|push| push.failing.is_some())
+    }
+}
+
 fn summary(all: usize, up: usize) -> String {
     match (all, up) {
         (0, _) => "No targets: nothing is polled yet.".to_owned(),
