@@ -42,7 +42,7 @@ Examples:
   postmeter scrape --system kumomta --file metrics.json --only canonical
   curl -si http://a:8000/metrics.json > saved; postmeter scrape --system kumomta --file saved
 
-Exit codes: 0 when all that was asked for was read, 1 when something was not (what was read is
+Exit codes: 0 when the required part was read, 1 when it was not (of any target: the others are
 printed all the same), 2 when the command line is not understood.";
 
 pub(super) const SIMULATE: &str = "\

@@ -126,6 +126,6 @@ mod tests {
 
     #[test]
     fn zero_is_on_the_ground() {
-        assert_eq!(plot(&[(1000, Some(0.0), false), (1240, Some(0.0), false)]).line, "M0.0 44.0h0L240.0 44.0");
+        assert_eq!(plot(&[(1000, Some(0.0), false), (1060, Some(0.0), false)]).line, "M0.0 44.0h0L60.0 44.0");
     }
 }

@@ -145,6 +145,13 @@ pub(super) struct Detail {
     pub repairs: Vec<(String, String)>,
 }
 
+impl Detail {
+    /// Whether there are figures, and all of them are empty.
+    fn is_silent(&self) -> bool {
+        !self.figures.is_empty() && self.figures.iter().all(|figure| figure.value.is_none() && figure.plot.range.is_none())
+    }
+}
+
 /// A figure with its plot.
 #[derive(Debug)]
 pub(super) struct FigureView {
@@ -339,7 +346,10 @@ fn detail(target: &Target, state: State, open: bool, link: String, now: Now) -> 
         figures,
         span: plotted,
         parts: latest.iter().flat_map(|latest| &latest.parts).map(|part| part_view(target, part)).collect(),
-        last_failure: failure.map(|failure| (Moment::new(failure.at, now.clock), failure.part, Said::of(&failure.error))),
+        // The one that goes on is told above already.
+        last_failure: failure
+            .filter(|failure| latest.as_ref().is_none_or(|latest| latest.at != failure.at))
+            .map(|failure| (Moment::new(failure.at, now.clock), failure.part, Said::of(&failure.error))),
         errors: errors.into_iter().collect(),
         repairs: tally
             .into_iter()

@@ -19,7 +19,7 @@ fn what_is_not_polled_yet_says_so() {
     assert_eq!((view.summary.as_str(), view.uptime.as_str(), view.down), ("0 of 1 target answer in full.", "1 h 1 min", 0));
     assert_eq!(view.rows[0].state, State::Waiting);
     let page = view.render().unwrap();
-    assert!(page.contains("Not polled yet.") && page.contains("nothing yet"), "{page}");
+    assert!(page.contains("Not polled yet.") && page.contains("No key figure"), "{page}");
     assert!(!page.contains("secret-path"), "only host and port are shown");
 }
 
