@@ -132,11 +132,50 @@ fn every_command_has_help() {
         ("simulate --help", "--seed"),
         ("metrics --help", "--format"),
         ("demo --help", "--listen"),
+        ("completions --help", "bash, elvish, fish, powershell, zsh"),
+        ("config-schema --help", "yaml-language-server"),
         ("--version", env!("CARGO_PKG_VERSION")),
     ] {
         let output = run(Path::new(FIXTURES), line);
         assert!(output.status.success() && stdout(&output).contains(word), "{line}: {}{}", stdout(&output), stderr(&output));
     }
+}
+
+/// The examples of each help are command lines that the program understands: each is given to it with `--help` behind.
+#[test]
+fn the_examples_of_the_help_are_understood() {
+    let mut tried = 0;
+    for command in ["", "run", "check", "scrape", "simulate", "metrics", "demo", "completions", "config-schema"] {
+        let help = stdout(&run(Path::new(FIXTURES), format!("{command} --help").trim_start()));
+        assert!(help.contains("Example") || help.contains("Begin with"), "{command}: {help}");
+        let examples = help.lines().flat_map(|line| line.split("; ")).filter_map(|line| line.trim_start().strip_prefix("postmeter "));
+        for example in examples {
+            let example = example.split("   ").next().unwrap_or_default();
+            let example = example.split(['|', '>']).next().unwrap_or_default().trim();
+            let words: Vec<&str> = example.split(' ').map(|word| word.trim_matches('\'')).collect();
+            let output = postmeter().args(&words).arg("--help").output().unwrap();
+            assert!(output.status.success(), "{example}: {}", stderr(&output));
+            // clap answers --help before it looks at the rest, so each option is looked for there.
+            for option in words.iter().filter(|word| word.starts_with("--")) {
+                assert!(stdout(&output).contains(option), "{example}: {option}");
+            }
+            tried += 1;
+        }
+    }
+    assert!(tried > 15, "{tried}");
+}
+
+#[test]
+fn shells_complete_every_command() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = run(Path::new(FIXTURES), &format!("completions {shell}"));
+        let script = stdout(&output);
+        assert!(output.status.success() && stderr(&output).is_empty(), "{shell}: {}", stderr(&output));
+        for word in ["scrape", "config-schema", "insecure-skip-verify"] {
+            assert!(script.contains(word), "{shell} does not know {word}");
+        }
+    }
+    refuses("completions tcsh", "[possible values: bash, elvish, fish, powershell, zsh]");
 }
 
 #[test]

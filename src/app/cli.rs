@@ -1,12 +1,13 @@
 //! The command line.
 
+use super::help;
 use crate::config::LogLevel;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Polls mail servers' metrics APIs and reports them as OpenTelemetry: pushed by OTLP, pulled by Prometheus.
 #[derive(Debug, Parser)]
-#[command(name = "postmeter", version, max_term_width = 120)]
+#[command(name = "postmeter", version, max_term_width = 120, after_help = help::ALL)]
 pub struct Cli {
     /// Which log lines there are: off, error, warn, info, debug or trace. Goes before the file and OTEL_LOG_LEVEL.
     #[arg(long, global = true, value_parser = level)]
@@ -18,18 +19,30 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Poll the mail servers of a configuration file, until stopped.
+    #[command(after_help = help::RUN)]
     Run(ConfigArgs),
     /// Say everything that is wrong with a configuration file.
+    #[command(after_help = help::CHECK)]
     Check(ConfigArgs),
     /// Poll once, or read saved responses, and print what comes out.
+    #[command(after_help = help::SCRAPE)]
     Scrape(Box<ScrapeArgs>),
     /// Run a stand-in for a mail server, whose values move as a real one's do.
+    #[command(after_help = help::SIMULATE)]
     Simulate(SimulateArgs),
     /// Print the vocabulary: every canonical metric, its unit, its attributes, and which systems have it.
+    #[command(after_help = help::METRICS)]
     Metrics(MetricsArgs),
     /// Make tokens for those who may read the pull endpoint.
     Token(TokenArgs),
+    /// Print the configuration file as JSON Schema, for editors.
+    #[command(after_help = help::CONFIG_SCHEMA)]
+    ConfigSchema,
+    /// Print what a shell completes.
+    #[command(after_help = help::COMPLETIONS)]
+    Completions(CompletionsArgs),
     /// See it work: five stand-ins, polled, pulled and pushed, without any configuration.
+    #[command(after_help = help::DEMO)]
     Demo(DemoArgs),
 }
 
@@ -172,6 +185,13 @@ pub(super) struct NewTokenArgs {
     /// When it stops working: 2027-01-31, 2027-01-31T12:00:00Z, or from now on 90d, 12mo, 1y. Left out: never.
     #[arg(long, value_name = "WHEN")]
     pub(super) expires: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// For which shell.
+    #[arg(value_enum)]
+    pub(super) shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]

@@ -87,7 +87,8 @@ fn file(stand_ins: &[StandIn], args: &DemoArgs, endpoint: &str) -> String {
             System::Cpanel => format!(
                 "username: {USERNAME}, token: {TOKEN}, parts: {{fetch_mail_queue: {{}}, servicestatus: {{}}, systemloadavg: {{}}, getdiskusage: {{}}, version: {{}}}}"
             ),
-            System::Ceymail => format!("token: {TOKEN}"),
+            // It answers twelve requests a minute, and the demo is asked by its push and by whoever looks.
+            System::Ceymail => format!("token: {TOKEN}, min_interval: 10s"),
             System::Emailengine => format!("token: {TOKEN}"),
             System::Kumomta => "parts: {machine-info: {}}, detail: {by: domain, top: 10}".to_owned(),
             System::Stalwart => format!("username: {USERNAME}, password: {PASSWORD}, parts: {{queue: {{token: {TOKEN}}}}}"),

@@ -1,12 +1,11 @@
 //! `postmeter metrics`: the vocabulary as documentation.
 
-use super::AppError;
 use super::cli::{MetricsArgs, MetricsFormat};
+use super::{AppError, print};
 use crate::model::{Attribute, Kind, Metric, vocabulary};
 use crate::source::SOURCES;
 use serde_json::json;
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 pub(super) fn metrics(args: &MetricsArgs) -> Result<(), AppError> {
     let printed = match args.format {
@@ -14,10 +13,7 @@ pub(super) fn metrics(args: &MetricsArgs) -> Result<(), AppError> {
         MetricsFormat::Markdown => markdown(),
         MetricsFormat::Json => json(),
     };
-    match std::io::stdout().write_all(printed.as_bytes()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.map_err(|error| AppError::Other(format!("standard output: {error}"))),
-    }
+    print(&printed)
 }
 
 fn kind(metric: &Metric) -> &'static str {

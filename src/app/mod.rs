@@ -2,10 +2,13 @@
 
 mod check;
 mod cli;
+mod completions;
 mod demo;
+mod help;
 mod metrics;
 mod run;
 mod saved;
+mod schema;
 mod scrape;
 mod service;
 mod simulate;
@@ -15,6 +18,7 @@ pub use cli::Cli;
 pub use service::{Service, StartError};
 
 use cli::Command;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Why a command ended badly, in one line for the operator.
@@ -50,12 +54,22 @@ pub fn main(cli: Cli) -> ExitCode {
             Command::Simulate(args) => simulate::simulate(args).await,
             Command::Metrics(args) => metrics::metrics(&args),
             Command::Token(args) => token::token(&args),
+            Command::ConfigSchema => schema::config_schema(),
+            Command::Completions(args) => completions::completions(&args),
             Command::Demo(args) => demo::demo(args, log_level).await,
         }
     });
     // Polls of servers that hang must not hold up the end.
     runtime.shutdown_background();
     ended(result)
+}
+
+/// Prints; a reader who has seen enough is no error.
+fn print(text: &str) -> Result<(), AppError> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|error| AppError::Other(format!("standard output: {error}"))),
+    }
 }
 
 fn ended(result: Result<(), AppError>) -> ExitCode {

@@ -93,7 +93,7 @@ impl Service {
         let mut tasks = Vec::new();
         let address = listener.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
         if let Some((listener, access)) = listener {
-            let served = Served::new(targets.clone(), own.clone(), access);
+            let served = Served::new(targets.clone(), own.clone(), access).with_push(outbox.clone());
             tasks.push(tokio::spawn(served.run(listener, stopped.clone())));
         }
         if let Some(push) = push {

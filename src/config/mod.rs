@@ -25,6 +25,7 @@ mod problem;
 mod queue;
 mod relay;
 mod request;
+pub mod schema;
 mod secret;
 mod server_tls;
 mod target;

@@ -80,12 +80,12 @@ pub enum Compression {
     Gzip,
 }
 
-const PROTOCOLS: &[(&str, Protocol)] = &[("grpc", Protocol::Grpc), ("http/protobuf", Protocol::HttpProtobuf)];
+pub(super) const PROTOCOLS: &[(&str, Protocol)] = &[("grpc", Protocol::Grpc), ("http/protobuf", Protocol::HttpProtobuf)];
 
-const TEMPORALITIES: &[(&str, Temporality)] =
+pub(super) const TEMPORALITIES: &[(&str, Temporality)] =
     &[("cumulative", Temporality::Cumulative), ("delta", Temporality::Delta), ("lowmemory", Temporality::LowMemory)];
 
-const COMPRESSIONS: &[(&str, Compression)] = &[("none", Compression::None), ("gzip", Compression::Gzip)];
+pub(super) const COMPRESSIONS: &[(&str, Compression)] = &[("none", Compression::None), ("gzip", Compression::Gzip)];
 
 impl Otlp {
     /// Every default, for a receiver over gRPC there.

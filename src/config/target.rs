@@ -96,7 +96,7 @@ const ALTERNATIVES: &[&[&str]] = &[&["password", "password_file"], &["token", "t
 /// What says who a target is: Postmeter's to say.
 const IDENTITY_KEYS: &[&str] = &["service.name", "service.instance.id"];
 
-static DETAILS: &[(&str, &Attribute)] =
+pub(super) static DETAILS: &[(&str, &Attribute)] =
     &[("domain", &DESTINATION_DOMAIN), ("tenant", &TENANT_NAME), ("queue", &QUEUE_NAME), ("provider", &PROVIDER_NAME)];
 
 /// `defaults:` once, by itself.

@@ -65,8 +65,8 @@ impl LogLevel {
     }
 }
 
-const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
-const LEVELS: &[(&str, LogLevel)] = &[
+pub(super) const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+pub(super) const LEVELS: &[(&str, LogLevel)] = &[
     ("off", LogLevel::Off),
     ("error", LogLevel::Error),
     ("warn", LogLevel::Warn),

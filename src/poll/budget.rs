@@ -27,20 +27,25 @@ impl Budget {
     /// # Errors
     /// How long until there is one again.
     pub(super) fn take(&mut self, now: Instant) -> Result<(), Duration> {
-        if let Some(wait) = self.not_before.and_then(|t| t.checked_duration_since(now)).filter(|w| !w.is_zero()) {
+        let wait = self.wait(now);
+        if !wait.is_zero() {
             return Err(wait);
         }
-        let Some(max) = self.per_minute_max else { return Ok(()) };
-        while self.sent.front().is_some_and(|t| now.duration_since(*t) >= MINUTE) {
+        if self.per_minute_max.is_some() {
+            self.sent.push_back(now);
+        }
+        Ok(())
+    }
+
+    /// How long until there is a request to take.
+    pub(super) fn wait(&mut self, now: Instant) -> Duration {
+        let refused = self.not_before.map(|t| t.saturating_duration_since(now)).unwrap_or_default();
+        while self.sent.front().is_some_and(|t| now.saturating_duration_since(*t) >= MINUTE) {
             self.sent.pop_front();
         }
-        match self.sent.front() {
-            Some(first) if self.sent.len() >= max as usize => Err(MINUTE.saturating_sub(now.duration_since(*first))),
-            _ => {
-                self.sent.push_back(now);
-                Ok(())
-            }
-        }
+        let spent = self.per_minute_max.is_some_and(|max| self.sent.len() >= max as usize);
+        let first = self.sent.front().filter(|_| spent);
+        refused.max(first.map(|first| MINUTE.saturating_sub(now.saturating_duration_since(*first))).unwrap_or_default())
     }
 
     /// The server answered 429. Gives the wait that is kept.

@@ -145,6 +145,11 @@ impl Client {
         Ok(body)
     }
 
+    /// How long until the budget allows a request.
+    pub(super) fn wait(&self, now: Instant) -> Duration {
+        self.budget().wait(now)
+    }
+
     fn budget(&self) -> MutexGuard<'_, Budget> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }

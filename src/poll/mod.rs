@@ -15,6 +15,8 @@ mod budget;
 mod client;
 mod error;
 mod fault;
+mod figure;
+mod history;
 mod limits;
 mod part;
 mod published;
@@ -25,6 +27,8 @@ mod window;
 
 pub(crate) use client::{retry_after, secret_header, use_ring};
 pub use error::PollError;
+pub use figure::{FIGURES_MAX, Figure};
+pub use history::{CoursePoint, Failure, HISTORY_POINTS_MAX, HISTORY_SECONDS, History, SLOT_SECONDS};
 pub use limits::Limits;
 pub use reading::{PartReport, Reading, Tally};
 pub use relayed::relayed;

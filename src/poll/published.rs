@@ -1,5 +1,6 @@
 //! What a target has published: its latest reading, all that went wrong so far, and what the log has said of it.
 
+use super::history::History;
 use super::{PollError, Reading, Tally};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,6 +14,8 @@ pub(super) struct Published {
     required: &'static str,
     since: SystemTime,
     pub(super) latest: Option<Arc<Reading>>,
+    /// For people.
+    pub(super) history: History,
     tally: Tally,
     /// What the server last said of its version.
     pub(super) version: Option<String>,
@@ -23,9 +26,9 @@ pub(super) struct Published {
 }
 
 impl Published {
-    pub(super) fn new(target: &str, required: &'static str, since: SystemTime) -> Self {
+    pub(super) fn new(target: &str, required: &'static str, since: SystemTime, history: History) -> Self {
         let (latest, tally, version, given_up, logged) = Default::default();
-        Self { target: target.to_owned(), required, since, latest, tally, version, given_up, logged }
+        Self { target: target.to_owned(), required, since, latest, history, tally, version, given_up, logged }
     }
 
     /// The latest reading, if it ended after somebody asked.
@@ -51,6 +54,7 @@ impl Published {
         reading.tally = self.tally.clone();
         reading.tally_since = self.since;
         self.log_changes(&reading);
+        self.history.add(&reading);
         let reading = Arc::new(reading);
         self.latest = Some(reading.clone());
         reading

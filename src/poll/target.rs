@@ -2,6 +2,8 @@
 
 use super::client::Client;
 pub use super::client::StartError;
+use super::figure::figures_of;
+use super::history::History;
 use super::part::{Answer, Asker, Shared};
 use super::published::Published;
 use super::relayed::relayed;
@@ -56,7 +58,8 @@ impl Target {
     pub fn with_clock(config: config::Target, limits: Limits, clock: Clock) -> Result<Arc<Self>, StartError> {
         let shared = Shared { client: Client::new(&config)?, limits };
         let parts = config.parts.iter().map(|part| Arc::new(Asker::new(&config, part))).collect();
-        let published = Mutex::new(Published::new(&config.name, config.source.required().name, clock()));
+        let history = History::new(figures_of(&config.parts));
+        let published = Mutex::new(Published::new(&config.name, config.source.required().name, clock(), history));
         Ok(Arc::new(Self { config, shared, parts, clock, polling: tokio::sync::Mutex::default(), published }))
     }
 
@@ -76,6 +79,18 @@ impl Target {
     #[must_use]
     pub fn version(&self) -> Option<String> {
         self.published().version.clone()
+    }
+
+    /// Looks at the last hour.
+    pub fn history<R>(&self, look: impl FnOnce(&History) -> R) -> R {
+        look(&self.published().history)
+    }
+
+    /// How long until the server may be asked again: until the latest reading is due, and until its budget allows it.
+    #[must_use]
+    pub fn wait(&self, now: Instant) -> Duration {
+        let due = self.latest().map(|latest| (latest.began + self.keep()).saturating_duration_since(now));
+        due.unwrap_or_default().max(self.shared.client.wait(now))
     }
 
     /// A reading no older than `min_interval`: the latest, that of the poll that runs, or that of a new poll.
@@ -103,8 +118,12 @@ impl Target {
     }
 
     fn fresh(&self, now: Instant) -> Option<Arc<Reading>> {
-        let keep = self.config.min_interval.mul_f64(DUE_SHARE);
-        self.latest().filter(|latest| now.saturating_duration_since(latest.began) < keep)
+        self.latest().filter(|latest| now.saturating_duration_since(latest.began) < self.keep())
+    }
+
+    /// How old a reading may be.
+    fn keep(&self) -> Duration {
+        self.config.min_interval.mul_f64(DUE_SHARE)
     }
 
     async fn poll_unless_answered(&self, asked: Instant) -> Arc<Reading> {

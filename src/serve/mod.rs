@@ -22,6 +22,7 @@ mod watch;
 pub use access::{Access, AccessError, TokenUse};
 pub use limits::Limits;
 
+use crate::export::otlp::Outbox;
 use crate::telemetry::{Monitored, Own};
 use axum::Router;
 use axum::extract::State;
@@ -29,6 +30,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use rendered::{Logged, RenderedPages};
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::net::TcpListener;
 use tokio::sync::watch as channel;
 use turn::Turns;
@@ -42,6 +44,10 @@ pub struct Served {
     turns: Turns,
     rendered: RenderedPages,
     logged: Logged,
+    /// What waits to be pushed, for people.
+    outbox: Option<Arc<Outbox>>,
+    /// When Postmeter began, for people.
+    began: SystemTime,
 }
 
 impl Served {
@@ -50,7 +56,13 @@ impl Served {
     pub fn new(targets: Arc<[Arc<Monitored>]>, own: Arc<Own>, access: Access) -> Self {
         let logged = Logged::default();
         let rendered = RenderedPages::new(own.clone(), logged.clone());
-        Self { targets, own, access, turns: Turns::default(), rendered, logged }
+        Self { targets, own, access, turns: Turns::default(), rendered, logged, outbox: None, began: SystemTime::now() }
+    }
+
+    /// The same, with a page that tells of this push.
+    #[must_use]
+    pub fn with_push(self, outbox: Option<Arc<Outbox>>) -> Self {
+        Self { outbox, ..self }
     }
 
     /// Answers until `stop` says so, and then finishes what is in flight.
@@ -62,6 +74,9 @@ impl Served {
     fn router(self) -> Router {
         Router::new()
             .route("/", get(page::index))
+            .route("/page.css", get(page::style))
+            .route("/page.js", get(page::script))
+            .route("/icon.svg", get(page::icon))
             .route("/metrics", get(metrics::metrics))
             .route("/metrics.json", get(metrics::json))
             .route("/probe", get(metrics::probe))

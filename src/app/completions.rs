@@ -1,0 +1,11 @@
+//! `postmeter completions`: what a shell completes.
+
+use super::cli::{Cli, CompletionsArgs};
+use super::{AppError, print};
+use clap::CommandFactory;
+
+pub(super) fn completions(args: &CompletionsArgs) -> Result<(), AppError> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "postmeter", &mut script);
+    print(&String::from_utf8_lossy(&script))
+}

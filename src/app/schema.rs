@@ -1,0 +1,99 @@
+//! `postmeter config-schema`: the configuration file as JSON Schema, for editors.
+
+use super::AppError;
+use super::print;
+use crate::config::schema::{FILE, Key, SHARED, Shape, TARGET};
+use crate::source::{SOURCES, Source};
+use serde_json::{Map, Value, json};
+
+/// The draft that the YAML plugins of editors know best.
+const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
+/// A single value that is filled in when the file is read.
+const REFERENCE: &str = r"\$\{(env|file):[^}]+\}";
+
+pub(super) fn config_schema() -> Result<(), AppError> {
+    print(&format!("{:#}\n", schema()))
+}
+
+fn schema() -> Value {
+    let mut schema = map(FILE);
+    schema["$schema"] = json!(DRAFT);
+    schema["title"] = json!("Configuration of Postmeter");
+    schema["description"] =
+        json!("Any single value may hold ${env:NAME}, ${env:NAME:-default} or ${file:PATH}; a dollar sign is written $$.");
+    schema["definitions"] = json!({"reference": {"type": "string", "pattern": REFERENCE}});
+    schema
+}
+
+fn map(keys: &[Key]) -> Value {
+    let properties: Map<String, Value> = keys.iter().map(|key| (key.name.to_owned(), property(key))).collect();
+    let required: Vec<&str> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
+    // A map with nothing in it may be written as nothing.
+    let kinds = if required.is_empty() { json!(["object", "null"]) } else { json!("object") };
+    let mut map = json!({"type": kinds, "properties": properties, "required": required, "additionalProperties": false});
+    if std::ptr::eq(keys, TARGET) {
+        map["allOf"] = SOURCES.iter().map(|source| of_system(source)).collect();
+    }
+    if std::ptr::eq(keys, SHARED) {
+        let parts: Vec<&str> = SOURCES.iter().flat_map(|source| source.parts).map(|part| part.name).collect();
+        map["properties"]["parts"]["propertyNames"] = json!({"enum": parts});
+    }
+    map
+}
+
+fn property(key: &Key) -> Value {
+    let mut value = value(&key.shape);
+    let limits = key.shape.limits().map(|limits| format!(" {limits}")).unwrap_or_default();
+    value["description"] = json!(format!("{}{limits}", key.help));
+    value
+}
+
+fn value(shape: &Shape) -> Value {
+    match shape {
+        Shape::Text | Shape::Secret => json!({"type": ["string", "number", "boolean"], "minLength": 1}),
+        Shape::Url => json!({"type": "string", "pattern": format!("^https?://.|{REFERENCE}")}),
+        // Never a bare number: a unit belongs to it.
+        Shape::Duration(_) => json!({"type": "string", "pattern": "[A-Za-zµμ]"}),
+        Shape::Bytes(range) => number(range.start(), range.end(), "^[0-9]+ *([KMG]iB)?$"),
+        Shape::Integer(range) => number(range.start(), range.end(), "^[0-9]+$"),
+        Shape::Number => any(vec![json!({"type": "number"}), json!({"type": "string", "pattern": "^[-+0-9.eE]+$"}), reference()]),
+        Shape::Flag => any(vec![json!({"enum": [true, false, "true", "false"]}), reference()]),
+        Shape::Choice(words) => any(vec![json!({"enum": words()}), reference()]),
+        Shape::System => any(vec![json!({"enum": SOURCES.iter().map(|source| source.name).collect::<Vec<_>>()}), reference()]),
+        Shape::Map(keys) => map(keys),
+        Shape::MapOf(shape) => json!({"type": ["object", "null"], "additionalProperties": value(shape)}),
+        Shape::List(shape, size) => {
+            json!({"type": "array", "items": value(shape), "minItems": size.start(), "maxItems": size.end()})
+        }
+        Shape::Either(shapes) => any(shapes.iter().map(value).collect()),
+        Shape::Off => json!({"const": false}),
+    }
+}
+
+fn any(shapes: Vec<Value>) -> Value {
+    json!({"anyOf": shapes})
+}
+
+fn reference() -> Value {
+    json!({"$ref": "#/definitions/reference"})
+}
+
+fn number(least: &usize, most: &usize, written: &str) -> Value {
+    let number = json!({"type": "integer", "minimum": least, "maximum": most});
+    any(vec![number, json!({"type": "string", "pattern": written}), reference()])
+}
+
+/// What a target of this system may have of the keys that are not for all.
+fn of_system(source: &Source) -> Value {
+    let parts: Vec<&str> = source.parts.iter().map(|part| part.name).collect();
+    let formats: Vec<&str> = source.required().requests.iter().map(|request| request.format).collect();
+    let mut properties = json!({"parts": {"propertyNames": {"enum": parts}}});
+    properties["format"] = if formats.len() > 1 { any(vec![json!({"enum": formats}), reference()]) } else { json!(false) };
+    if !source.windowed {
+        properties["window"] = json!(false);
+    }
+    if !source.rules().any(|(_, rule)| rule.detail.is_some()) {
+        properties["detail"] = json!(false);
+    }
+    json!({"if": {"properties": {"system": {"const": source.name}}, "required": ["system"]}, "then": {"properties": properties}})
+}
