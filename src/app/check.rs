@@ -13,7 +13,13 @@ pub(super) fn check(args: &ConfigArgs) -> Result<(), AppError> {
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }
-    let targets = config.targets.len();
-    println!("{}: good, {targets} {}", args.config.display(), if targets == 1 { "target" } else { "targets" });
+    let all = config.targets.len();
+    let count = |n: usize| format!("{n} {}", if n == 1 { "target" } else { "targets" });
+    let config = config.sharded(args.shard);
+    let held = config.shard.map(|shard| {
+        let names: Vec<_> = config.targets.iter().map(|target| target.name.as_str()).collect();
+        format!("; shard {shard} polls {} of them{}{}", names.len(), if names.is_empty() { "" } else { ": " }, names.join(", "))
+    });
+    println!("{}: good, {}{}", args.config.display(), count(all), held.unwrap_or_default());
     Ok(())
 }

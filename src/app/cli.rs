@@ -1,7 +1,7 @@
 //! The command line.
 
 use super::help;
-use crate::config::LogLevel;
+use crate::config::{LogLevel, Shard};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -41,6 +41,8 @@ pub(super) enum Command {
     /// Print what a shell completes.
     #[command(after_help = help::COMPLETIONS)]
     Completions(CompletionsArgs),
+    /// Ask a running Postmeter whether it is well: for containers, whose images have nothing else to ask with.
+    Healthcheck(HealthcheckArgs),
     /// See it work: five stand-ins, polled, pulled and pushed, without any configuration.
     #[command(after_help = help::DEMO)]
     Demo(DemoArgs),
@@ -51,6 +53,9 @@ pub(super) struct ConfigArgs {
     /// The configuration file.
     #[arg(long, value_name = "FILE", default_value = "postmeter.yaml")]
     pub(super) config: PathBuf,
+    /// Only the targets of this shard, 0/3 for the first of three: each target is in exactly one. Goes before the file's.
+    #[arg(long, value_name = "I/N")]
+    pub(super) shard: Option<Shard>,
 }
 
 /// Options of a poll. clap lets `requires` rest beside what excludes the required one, so these exclude it too.
@@ -67,6 +72,9 @@ pub(super) struct ScrapeArgs {
     /// Only this target of the file.
     #[arg(long, value_name = "NAME", requires = "config", conflicts_with = "system")]
     pub(super) target: Option<String>,
+    /// Only the targets of this shard of the file, 0/3 for the first of three.
+    #[arg(long, value_name = "I/N", requires = "config", conflicts_with_all = ["system", "target"])]
+    pub(super) shard: Option<Shard>,
     /// A mail system: cpanel, ceymail, kumomta, stalwart, emailengine, or prometheus for any exposition endpoint.
     #[arg(long, value_name = "SYSTEM")]
     pub(super) system: Option<String>,
@@ -192,6 +200,13 @@ pub(super) struct CompletionsArgs {
     /// For which shell.
     #[arg(value_enum)]
     pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HealthcheckArgs {
+    /// What to ask; /-/ready is good after the first attempt at each target. Of https any certificate is taken: nothing is sent.
+    #[arg(long, value_name = "URL", default_value = "http://localhost:9464/-/healthy")]
+    pub(super) url: String,
 }
 
 #[derive(Debug, Args)]

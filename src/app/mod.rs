@@ -4,6 +4,7 @@ mod check;
 mod cli;
 mod completions;
 mod demo;
+mod healthcheck;
 mod help;
 mod metrics;
 mod run;
@@ -56,6 +57,7 @@ pub fn main(cli: Cli) -> ExitCode {
             Command::Token(args) => token::token(&args),
             Command::ConfigSchema => schema::config_schema(),
             Command::Completions(args) => completions::completions(&args),
+            Command::Healthcheck(args) => healthcheck::healthcheck(args).await,
             Command::Demo(args) => demo::demo(args, log_level).await,
         }
     });

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 pub(super) async fn run(args: ConfigArgs, log_level: Option<LogLevel>) -> Result<(), AppError> {
-    let mut config = config::load(&args.config, &Environment::of_process())?;
+    let mut config = config::load(&args.config, &Environment::of_process())?.sharded(args.shard);
     config.telemetry.log_level = log_level.unwrap_or(config.telemetry.log_level);
     let own = Own::start(&config.telemetry).map_err(super::StartError::from)?;
     for warning in &config.warnings {
@@ -17,6 +17,9 @@ pub(super) async fn run(args: ConfigArgs, log_level: Option<LogLevel>) -> Result
     }
     // Before anything runs: what is told to stop while it starts must end in order, too.
     let mut stop = Stop::heard()?;
+    if let Some(shard) = config.shard.filter(|_| config.targets.is_empty()) {
+        warn!("no target is in shard {shard}, so nothing is polled");
+    }
     let otlp = config.export.otlp.as_ref().map(|otlp| otlp.endpoint.clone());
     let scheme = config.export.prometheus.as_ref().and_then(Prometheus::server_tls).map_or("http", |_| "https");
     let service = Service::start(config, own, "export.prometheus.listen").await?;

@@ -25,6 +25,8 @@ pub(super) async fn scrape(args: ScrapeArgs) -> Result<(), AppError> {
     let good = match (&args.config, &args.system) {
         (Some(path), _) => {
             let config = config::load(path, &Environment::of_process())?;
+            // Whoever asks for one target by its name wants that one.
+            let config = if args.target.is_some() { config } else { config.sharded(args.shard) };
             let mut targets = config.targets;
             if let Some(name) = &args.target {
                 targets.retain(|target| target.name == *name);

@@ -28,6 +28,7 @@ mod request;
 pub mod schema;
 mod secret;
 mod server_tls;
+mod shard;
 mod target;
 mod telemetry;
 mod template;
@@ -48,6 +49,7 @@ pub use queue::{QUEUE_BYTES_DEFAULT, Queue, Retry, Spool};
 pub use relay::{Relay, SERIES_MAX_DEFAULT};
 pub use secret::{Secret, SecretError};
 pub use server_tls::{ClientAuth, Pem, ServerTls, TlsVersion};
+pub use shard::Shard;
 pub use target::Target;
 pub use telemetry::{LogFormat, LogLevel, SERVICE_NAME_DEFAULT, Telemetry, TelemetryOtlp};
 pub use tls::Tls;
@@ -71,6 +73,8 @@ pub const TARGETS_MAX: usize = 1000;
 pub struct Config {
     /// `targets:` required: the mail servers to poll. What several have in common may stand in `defaults:` (see [`Target`]).
     pub targets: Vec<Target>,
+    /// `shard:` which of several shards of the targets is polled here, `0/3` for the first of three. Left out: all of them.
+    pub shard: Option<Shard>,
     /// `export:` the ways out. Left out: Prometheus on `localhost:9464`, and OTLP if an OTEL_ variable asks for it.
     pub export: Export,
     /// `telemetry:` Postmeter's own logs, metrics and traces. Left out: text logs at level info, nothing by OTLP.
@@ -123,15 +127,26 @@ pub fn parse_with(systems: &[&'static Source], text: &str, file: &str, environme
     }
     let root = Item::root(&node);
     let Some(mut map) = decoder.map(&root) else { return Err(Problems::new(decoder.problems)) };
-    let (targets, defaults) = (map.take("targets"), map.take("defaults"));
+    let (targets, defaults, shard) = (map.take("targets"), map.take("defaults"), map.take("shard"));
     let (export, telemetry) = (map.take("export"), map.take("telemetry"));
     decoder.finish(map);
     let targets = decode_targets(&mut decoder, targets.as_ref(), defaults.as_ref());
-    let config = the_rest(&mut decoder, targets, export.as_ref(), telemetry.as_ref());
+    let shard = shard.and_then(|item| Shard::decode(&mut decoder, &item));
+    let config = Config { shard, ..the_rest(&mut decoder, targets, export.as_ref(), telemetry.as_ref()) };
     if decoder.problems.is_empty() { Ok(config) } else { Err(Problems::new(decoder.problems)) }
 }
 
 impl Config {
+    /// With the targets of one shard only: of the one given, or else of the file's.
+    #[must_use]
+    pub fn sharded(mut self, shard: Option<Shard>) -> Self {
+        self.shard = shard.or(self.shard);
+        if let Some(shard) = self.shard {
+            self.targets.retain(|target| shard.holds(&target.name));
+        }
+        self
+    }
+
     /// No targets, and what the environment says otherwise: for programs that bring their own targets.
     #[must_use]
     pub fn from_env(environment: &Environment) -> Self {
@@ -150,7 +165,7 @@ fn the_rest(decoder: &mut Decoder<'_>, targets: Vec<Target>, export: Option<&Ite
     }
     let mut warnings = std::mem::take(&mut decoder.warnings);
     problem::in_order(&mut warnings);
-    Config { targets, export, telemetry, warnings }
+    Config { targets, shard: None, export, telemetry, warnings }
 }
 
 fn is_disabled(decoder: &mut Decoder<'_>) -> bool {
