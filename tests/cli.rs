@@ -47,6 +47,34 @@ fn check_says_that_a_file_is_good() {
 }
 
 #[test]
+fn check_says_what_a_shard_polls() {
+    let folder = tempfile::tempdir().unwrap();
+    let two = GOOD.replace("name: a", "name: mta1").replace(']', ", {name: mta2, system: kumomta, url: 'https://b.example.com'}]");
+    std::fs::write(folder.path().join("postmeter.yaml"), two).unwrap();
+    for (line, said) in [
+        ("check --shard 0/1", "postmeter.yaml: good, 2 targets; shard 0/1 polls 2 of them: mta1, mta2\n"),
+        ("check --shard 0/3", "postmeter.yaml: good, 2 targets; shard 0/3 polls 1 of them: mta1\n"),
+        ("check --shard 1/3", "postmeter.yaml: good, 2 targets; shard 1/3 polls 1 of them: mta2\n"),
+        ("check --shard 2/3", "postmeter.yaml: good, 2 targets; shard 2/3 polls 0 of them\n"),
+    ] {
+        let output = run(folder.path(), line);
+        assert_eq!((stdout(&output).as_str(), stderr(&output).as_str(), output.status.code()), (said, "", Some(0)));
+    }
+    refuses("check --shard 2/2", "there is no shard 2/2: the last of 2 is 1/2");
+    refuses("scrape --system kumomta --url http://a --shard 0/2", "cannot be used with");
+}
+
+#[test]
+fn healthcheck_says_who_does_not_answer() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    says(
+        &format!("healthcheck --url http://{nobody}/-/healthy"),
+        &format!("postmeter: http://{nobody}/-/healthy: nothing answers there\n"),
+    );
+    says("healthcheck --url nonsense", "postmeter: nonsense: is no URL; write it as http://localhost:9464/-/healthy\n");
+}
+
+#[test]
 fn check_says_everything_that_is_wrong() {
     let expected = std::fs::read_to_string(format!("{FIXTURES}/config/bad/everything-at-once.txt")).unwrap();
     assert!(expected.lines().count() > 3);

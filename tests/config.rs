@@ -234,6 +234,40 @@ fn the_contract_of_the_issue_loads() {
 }
 
 #[test]
+fn every_target_is_in_one_shard_of_the_file() {
+    let targets: Vec<_> = (0..20).map(|n| format!("{{name: mta{n}, system: kumomta, url: 'https://mta{n}.example.com'}}")).collect();
+    let file = format!("targets: [{}]\nshard: '${{env:ORDINAL}}/3'\n", targets.join(", "));
+    let names = |config: Config| config.targets.into_iter().map(|target| target.name).collect::<Vec<_>>();
+    let mut held = Vec::new();
+    for ordinal in ["0", "1", "2"] {
+        let shard = names(good(&file, &[("ORDINAL", ordinal)]).sharded(None));
+        assert!(shard.len() < 20 && !shard.is_empty(), "{shard:?}");
+        held.extend(shard);
+    }
+    let all = names(good(&file, &[("ORDINAL", "0")]));
+    held.sort();
+    assert_eq!((held.len(), held.iter().all(|name| all.contains(name))), (20, true));
+    // The command line goes before the file.
+    let flag = names(good(&file, &[("ORDINAL", "0")]).sharded("0/1".parse().ok()));
+    assert_eq!(flag, all);
+}
+
+#[test]
+fn the_configurations_of_the_stack_load() {
+    let read = |name: &str| fs::read_to_string(format!("otel-config/{name}")).unwrap();
+    let demo = good(&read("demo.yaml"), &[]);
+    assert_eq!(demo.targets.len(), 5);
+    // The package's is for somebody to write targets into, and says so.
+    let package = read("systemd/postmeter.yaml");
+    let etc = etc();
+    let nothing = parse(&package, "postmeter.yaml", &tokens(), etc.path()).unwrap_err();
+    assert!(nothing.contains("targets: no targets: there is nothing to poll") && nothing.lines().count() == 1, "{nothing}");
+    let written = package.replace("  # - ", "  - ");
+    let variables = ["STALWART_PASSWORD", "EE_TOKEN", "CEYMAIL_TOKEN", "WHM_TOKEN"].map(|name| (name, "x"));
+    assert_eq!(good(&written, &variables).targets.len(), 5);
+}
+
+#[test]
 fn what_is_left_out_is_the_systems_own() {
     let config = good("targets: [{name: a, system: cpanel, url: 'https://a.example.com:2087', username: root, token: 012}]\n", &[]);
     let target = &config.targets[0];

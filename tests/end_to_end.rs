@@ -268,5 +268,11 @@ async fn routes_answer_what_they_are_for() {
         assert_eq!(answer.status(), status, "{method} {path}");
         assert!(answer.text().await.unwrap().contains(says), "{method} {path}");
     }
+    for (path, code, says) in [("/-/healthy", 0, ""), ("/-/ready", 0, ""), ("/nothing", 1, "answers with status 404 Not Found")] {
+        let mut healthcheck = std::process::Command::new(env!("CARGO_BIN_EXE_postmeter"));
+        let said = healthcheck.args(["healthcheck", "--url", &format!("{base}{path}")]).output().unwrap();
+        assert_eq!(said.status.code(), Some(code), "{path}");
+        assert!(String::from_utf8_lossy(&said.stderr).contains(says), "{path}");
+    }
     world.end().await;
 }
