@@ -23,26 +23,50 @@ fn its_table_of_metrics_is_the_programs() {
     assert_eq!(said, table, "POSTMETER_BLESS=1 rewrites it");
 }
 
+/// The README, and the guide behind it.
+fn guides() -> [(std::path::PathBuf, String); 2] {
+    ["README.md", "otel-config/README.md"].map(|name| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        (path, text)
+    })
+}
+
+/// The blocks of YAML that configure us, without the indentation of the list that they may stand in.
+fn configurations(text: &str) -> Vec<String> {
+    let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let flat = blocks.map(|block| {
+        let indent = block.len() - block.trim_start().len();
+        block.lines().map(|line| format!("{}\n", line.get(indent..).unwrap_or_default())).collect::<String>()
+    });
+    flat.filter(|block| block.starts_with("targets:\n") || block.contains("\ntargets:\n")).collect()
+}
+
 #[test]
 fn its_configuration_loads() {
-    let readme = std::fs::read_to_string(README).unwrap();
     let secrets = ["STALWART_PASSWORD", "STALWART_API_KEY", "EE_TOKEN", "CEYMAIL_TOKEN", "WHM_TOKEN"];
     let environment: Environment = secrets.map(|name| (name, "x")).into_iter().collect();
-    let blocks = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let ours: Vec<&str> = blocks.filter(|block| block.contains("targets:\n")).collect();
-    assert!(!ours.is_empty());
-    for block in ours {
-        if let Err(problems) = config::parse(block, "README.md", &environment) {
-            panic!("{problems}");
+    for ((path, text), of_systems) in guides().into_iter().zip([2, 5]) {
+        let ours = configurations(&text);
+        assert!(ours.len() >= of_systems, "{}: {ours:#?}", path.display());
+        for block in ours {
+            if let Err(problems) = config::parse(&block, "README.md", &environment) {
+                panic!("{}: {problems}", path.display());
+            }
         }
     }
 }
 
 #[test]
 fn its_links_lead_somewhere() {
-    let readme = std::fs::read_to_string(README).unwrap();
-    let links = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    for link in links.filter(|link| !link.starts_with("http")) {
-        assert!(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(link).exists(), "{link}");
+    for (path, text) in guides() {
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.starts_with("http")) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let at = path.parent().unwrap().join(file);
+            assert!(at.exists(), "{link}");
+            let is_there = |line: &str| line.starts_with('#') && line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-") == heading;
+            assert!(heading.is_empty() || std::fs::read_to_string(at).unwrap().lines().any(is_there), "{link}");
+        }
     }
 }
