@@ -65,7 +65,8 @@ fn its_links_lead_somewhere() {
             let (file, heading) = link.split_once('#').unwrap_or((link, ""));
             let at = path.parent().unwrap().join(file);
             assert!(at.exists(), "{link}");
-            let is_there = |line: &str| line.starts_with('#') && line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-") == heading;
+            let is_there =
+                |line: &str| line.starts_with('#') && line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-") == heading;
             assert!(heading.is_empty() || std::fs::read_to_string(at).unwrap().lines().any(is_there), "{link}");
         }
     }
