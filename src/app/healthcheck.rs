@@ -12,7 +12,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) async fn healthcheck(args: HealthcheckArgs) -> Result<(), AppError> {
     let said = |why: String| AppError::Other(format!("{}: {why}", args.url));
     match status(&args.url).await.map_err(|error| said(words(&error)))? {
-        StatusCode::OK => Ok(()),
+        // Behind authentication or a rate limit, a refusal is as good an answer: it is alive, and does what it is told to.
+        StatusCode::OK | StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS => Ok(()),
         status => Err(said(format!("answers with status {status}"))),
     }
 }
