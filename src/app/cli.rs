@@ -42,6 +42,7 @@ pub(super) enum Command {
     #[command(after_help = help::COMPLETIONS)]
     Completions(CompletionsArgs),
     /// Ask a running Postmeter whether it is well: for containers, whose images have nothing else to ask with.
+    #[command(after_help = help::HEALTHCHECK)]
     Healthcheck(HealthcheckArgs),
     /// See it work: five stand-ins, polled, pulled and pushed, without any configuration.
     #[command(after_help = help::DEMO)]

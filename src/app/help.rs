@@ -13,6 +13,7 @@ what), 2 when the command line is not understood.";
 pub(super) const RUN: &str = "\
 Example:
   postmeter run --config /etc/postmeter/postmeter.yaml --log-level debug
+  postmeter run --config postmeter.yaml --shard 0/3       one of three that share the targets
 
 The file is described in otel-config/postmeter.yaml; the smallest one that works:
   targets:
@@ -72,6 +73,16 @@ and as the first line of postmeter.yaml, for editors with a YAML language server
 
 The schema knows the keys and what they may hold; `postmeter check` knows the rest: files that
 are not there, names that are there twice, credentials that are missing.";
+
+pub(super) const HEALTHCHECK: &str = "\
+Examples:
+  postmeter healthcheck
+  postmeter healthcheck --url http://localhost:9464/-/ready
+
+Behind authentication or a rate limit a refusal is as good an answer: it is alive.
+
+Exit codes: 0 when it is well, 1 when it is not (one line on standard error says why), 2 when
+the command line is not understood.";
 
 pub(super) const COMPLETIONS: &str = "\
 Examples:

@@ -76,6 +76,7 @@ const fn required(name: &'static str, shape: Shape, help: &'static str) -> Key {
 pub static FILE: &[Key] = &[
     required("targets", Shape::List(&Shape::Map(TARGET), 1..=super::TARGETS_MAX), "The mail servers to poll."),
     key("defaults", Shape::Map(SHARED), "What several targets have in common. A key that a target has itself hides the default's."),
+    key("shard", Shape::Text, "I/N, counted from 0: only the targets of this shard are polled here. Left out: all of them."),
     key("export", Shape::Map(EXPORT), "The ways out. Left out: Prometheus on localhost:9464, and OTLP if an OTEL_ variable asks for it."),
     key("telemetry", Shape::Map(TELEMETRY), "What Postmeter says about itself."),
 ];
