@@ -102,6 +102,12 @@ mod tests {
         PollError::Connect("refused".into())
     }
 
+    fn fail(breaker: &mut Breaker, now: Instant, times: usize, error: &PollError, chance: f64) {
+        for _ in 0..times {
+            breaker.note(now, Some(error), chance);
+        }
+    }
+
     fn pause(breaker: &Breaker, now: Instant) -> u64 {
         match breaker.state() {
             Circuit::Closed => 0,
@@ -127,7 +133,7 @@ mod tests {
         let now = Instant::now();
         for (chance, seconds) in [(0.0, 30), (0.5, 27), (1.0, 24)] {
             let mut breaker = breaker();
-            (0..3).for_each(|_| drop(breaker.note(now, Some(&refused()), chance)));
+            fail(&mut breaker, now, 3, &refused(), chance);
             assert_eq!(pause(&breaker, now), seconds, "{chance}");
         }
     }
@@ -146,7 +152,7 @@ mod tests {
     #[test]
     fn one_good_poll_closes_it_and_forgets() {
         let (mut breaker, now) = (breaker(), Instant::now());
-        (0..10).for_each(|_| drop(breaker.note(now, Some(&refused()), 0.0)));
+        fail(&mut breaker, now, 10, &refused(), 0.0);
         breaker.note(now, None, 0.0);
         assert_eq!((breaker.state(), breaker.is_suspect(), breaker.is_probe()), (Circuit::Closed, false, false));
         let said: Vec<_> = (0..3).map(|_| breaker.note(now, Some(&refused()), 0.0)).collect();
@@ -157,9 +163,9 @@ mod tests {
     fn a_rate_limit_is_no_failure_and_no_answer() {
         let (mut breaker, now) = (breaker(), Instant::now());
         let limited = PollError::RateLimited(SECOND);
-        (0..10).for_each(|_| drop(breaker.note(now, Some(&limited), 0.0)));
+        fail(&mut breaker, now, 10, &limited, 0.0);
         assert_eq!(breaker.state(), Circuit::Closed);
-        (0..3).for_each(|_| drop(breaker.note(now, Some(&refused()), 0.0)));
+        fail(&mut breaker, now, 3, &refused(), 0.0);
         breaker.note(now, Some(&limited), 0.0);
         assert_eq!(breaker.state(), Circuit::Open { until: now + 30 * SECOND, failures: 3 });
     }
@@ -167,7 +173,7 @@ mod tests {
     #[test]
     fn pauses_that_are_no_longer_than_the_interval_hold_nothing_back() {
         let (mut breaker, now) = (Breaker::new(Duration::ZERO, SECOND), Instant::now());
-        (0..10).for_each(|_| drop(breaker.note(now, Some(&refused()), 0.0)));
+        fail(&mut breaker, now, 10, &refused(), 0.0);
         assert_eq!(breaker.held(now), None);
     }
 }

@@ -98,6 +98,10 @@ impl Door {
         Ok(Self { addr, port: Port::Open(listener), wanted, is_open, trust, handshakes: JoinSet::new() })
     }
 
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     /// Tells whether connections are accepted.
     pub(super) fn is_open(&self) -> watch::Receiver<bool> {
         self.is_open.subscribe()

@@ -135,9 +135,8 @@ impl AsyncWrite for Line {
         }
         ready!(self.poll_queued(context))?;
         let status_line = bytes.iter().position(|byte| *byte == b'\n').filter(|_| bytes.starts_with(ANSWER));
-        if let Some(end) = status_line
-            && let Some(leaked) = self.control.wishes().leak.take()
-        {
+        let leaked = status_line.and_then(|end| Some((end, self.control.wishes().leak.take()?)));
+        if let Some((end, leaked)) = leaked {
             self.queued = [&bytes[..=end], leaked.as_bytes(), b"\r\n"].concat();
             return Poll::Ready(Ok(end + 1));
         }
