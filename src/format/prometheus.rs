@@ -194,6 +194,9 @@ impl<'a> Reader<'_, 'a> {
         };
         let buckets = self.pending.at(labels);
         match (suffix, bound) {
+            // Of what stands twice the first is kept; a bucket that stands twice is told when all are there.
+            ("_sum", _) if buckets.sum.is_some() => self.out.repair(Repair::DuplicateSeries),
+            ("_count", _) if buckets.count.is_some() => self.out.repair(Repair::DuplicateSeries),
             ("_sum", _) => buckets.sum = Some(value),
             ("_count", _) => buckets.count = Some(value),
             (_, Some(bound)) => buckets.counts.push((bound, value)),

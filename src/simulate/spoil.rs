@@ -13,6 +13,7 @@ use hyper::body::Frame;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 use tokio::time::{Interval, interval};
@@ -245,24 +246,30 @@ pub(super) fn long_labels(sound: Sound) -> Response {
 }
 
 pub(super) fn churn(sound: Sound) -> Response {
-    let (mut lines, mut values) = (String::new(), String::new());
-    for series in 0..CHURN_SERIES {
-        // Writing to a String cannot fail.
-        let _ = if sound.is_json() {
-            write!(values, "{}\"{}.{series}\":1", if series == 0 { "" } else { "," }, sound.nth)
-        } else {
-            writeln!(lines, "fault_churn{{q=\"{}.{series}\"}} 1", sound.nth)
-        };
+    /// With `@` for what makes them new.
+    static LINES: OnceLock<String> = OnceLock::new();
+    let lines = LINES.get_or_init(|| {
+        let mut lines = String::new();
+        for series in 0..CHURN_SERIES {
+            // Writing to a String cannot fail.
+            let _ = writeln!(lines, "fault_churn{{q=\"@.{series}\"}} 1");
+        }
+        lines
+    });
+    let lines = lines.replace('@', &sound.nth.to_string());
+    if sound.is_json() {
+        let values = lines.replace("fault_churn{q=", "").replace("} 1\n", ":1,");
+        let members = format!("\"fault_churn\":{{\"help\":\"\",\"type\":\"gauge\",\"value\":{{\"q\":{{{}}}}}}}", values.trim_end_matches(','));
+        return sound.with_more(b"", members.as_bytes());
     }
-    let members = format!("\"fault_churn\":{{\"help\":\"\",\"type\":\"gauge\",\"value\":{{\"q\":{{{values}}}}}}}");
-    sound.with_more(lines.as_bytes(), members.as_bytes())
+    sound.with_more(lines.as_bytes(), b"")
 }
 
 pub(super) fn future(sound: Sound) -> Response {
     let tomorrow = SystemTime::now() + DAY;
     let since = tomorrow.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let date = jiff::Timestamp::try_from(tomorrow).map(|time| time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
-    let response = if sound.is_json() {
+    let mut response = if sound.is_json() {
         let body = sound.body.clone();
         sound.with(body)
     } else {
@@ -271,7 +278,6 @@ pub(super) fn future(sound: Sound) -> Response {
             format!("{series} {value} {}", since.as_millis())
         })
     };
-    let mut response = response;
     date.ok().and_then(|date| HeaderValue::try_from(date).ok()).into_iter().for_each(|date| drop(response.headers_mut().insert("date", date)));
     response
 }

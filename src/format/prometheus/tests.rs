@@ -171,6 +171,13 @@ fn limits() {
 }
 
 #[test]
+fn of_a_line_that_stands_twice_the_first_is_kept() {
+    let twice = |line: &str| format!("{line} 5\n{line} 9\n");
+    let page = format!("# TYPE x histogram\n{}{}x_sum 1\nx_sum 2\n{}", twice("x_bucket{le=\"1\"}"), twice("x_bucket{le=\"+Inf\"}"), twice("x_count"));
+    assert_eq!(said(&page), "histogram x [1.0] [5] of 5 sum some(1.0); !duplicate_series 2");
+}
+
+#[test]
 fn a_family_that_is_interrupted_goes_on() {
     reads(&[
         ("# TYPE x counter\nx{a=\"1\"} 1\ny 2\nx{a=\"2\"} 3\n", "counter x{a=1} 1; unknown y 2; counter x{a=2} 3"),
