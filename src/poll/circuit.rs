@@ -77,7 +77,12 @@ impl Breaker {
         }
         self.failures = self.failures.saturating_add(1);
         let doublings = self.failures.checked_sub(FAILURES_MIN)?;
-        let pause = self.pause(doublings).mul_f64(1.0 - JITTER_SHARE_MAX * chance);
+        let pause = self.pause(doublings);
+        // A reading is kept for as long anyway.
+        if pause <= self.min_interval {
+            return None;
+        }
+        let pause = pause.mul_f64(1.0 - JITTER_SHARE_MAX * chance);
         let was_closed = self.open.replace((now + pause, error.clone())).is_none();
         was_closed.then_some(pause)
     }
@@ -174,6 +179,6 @@ mod tests {
     fn pauses_that_are_no_longer_than_the_interval_hold_nothing_back() {
         let (mut breaker, now) = (Breaker::new(Duration::ZERO, SECOND), Instant::now());
         fail(&mut breaker, now, 10, &refused(), 0.0);
-        assert_eq!(breaker.held(now), None);
+        assert_eq!((breaker.held(now), breaker.state()), (None, Circuit::Closed));
     }
 }
