@@ -19,11 +19,10 @@ pub(super) async fn simulate(args: SimulateArgs) -> Result<(), AppError> {
     };
     let options = Options { size: args.size, seed: args.seed, fault: args.fault, tls, ..Options::default() };
     let started = StandIn::start(system, listen, options).await;
-    let stand_in =
-        started.map_err(|error| match error.kind() {
-            std::io::ErrorKind::InvalidInput => AppError::Other(format!("--tls-cert and --tls-key: {error}")),
-            _ => AppError::Other(format!("cannot listen on {listen}: {error}; choose another address with --listen")),
-        })?;
+    let stand_in = started.map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidInput => AppError::Other(format!("--tls-cert and --tls-key: {error}")),
+        _ => AppError::Other(format!("cannot listen on {listen}: {error}; choose another address with --listen")),
+    })?;
     println!("a stand-in for {} answers at {}", system.name(), stand_in.url());
     println!("  postmeter scrape --system {} --url {}{}", system.name(), stand_in.url(), credential(system));
     if let Some(fault) = args.fault {

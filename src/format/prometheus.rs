@@ -21,7 +21,8 @@ use std::collections::HashMap;
 pub fn read(body: String) -> Result<Families, ReadError> {
     Families::read(body, |builder| {
         let text = builder.body();
-        let mut reader = Reader { out: builder, family: "", kind: FamilyType::Unknown, pending: Pending::default(), known: HashMap::default() };
+        let mut reader =
+            Reader { out: builder, family: "", kind: FamilyType::Unknown, pending: Pending::default(), known: HashMap::default() };
         let (mut first_bad, mut last_bad) = (None, None);
         for line in Lines(text) {
             if reader.line(line).is_none() {

@@ -259,7 +259,8 @@ pub(super) fn churn(sound: Sound) -> Response {
     let lines = lines.replace('@', &sound.nth.to_string());
     if sound.is_json() {
         let values = lines.replace("fault_churn{q=", "").replace("} 1\n", ":1,");
-        let members = format!("\"fault_churn\":{{\"help\":\"\",\"type\":\"gauge\",\"value\":{{\"q\":{{{}}}}}}}", values.trim_end_matches(','));
+        let members =
+            format!("\"fault_churn\":{{\"help\":\"\",\"type\":\"gauge\",\"value\":{{\"q\":{{{}}}}}}}", values.trim_end_matches(','));
         return sound.with_more(b"", members.as_bytes());
     }
     sound.with_more(lines.as_bytes(), b"")
@@ -278,6 +279,9 @@ pub(super) fn future(sound: Sound) -> Response {
             format!("{series} {value} {}", since.as_millis())
         })
     };
-    date.ok().and_then(|date| HeaderValue::try_from(date).ok()).into_iter().for_each(|date| drop(response.headers_mut().insert("date", date)));
+    date.ok()
+        .and_then(|date| HeaderValue::try_from(date).ok())
+        .into_iter()
+        .for_each(|date| drop(response.headers_mut().insert("date", date)));
     response
 }

@@ -28,7 +28,8 @@ impl Program {
         let file = files.join("postmeter.yaml");
         std::fs::write(&file, config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_postmeter"));
-        let mut child = command.env_clear().arg("run").arg("--config").arg(&file).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.env_clear().arg("run").arg("--config").arg(&file).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (stderr, log) = (child.stderr.take().unwrap(), Arc::<Mutex<Vec<String>>>::default());
         let lines = log.clone();
         let reader = std::thread::spawn(move || {
@@ -95,7 +96,10 @@ impl Page {
     pub fn of(&self, target: &str, name: &str) -> Vec<(String, f64)> {
         let instance = format!("instance=\"{target}\",");
         let lines = self.0.lines().filter(|line| line.starts_with(name) && line.contains(&instance));
-        lines.filter_map(|line| line.rsplit_once(' ')).map(|(series, value)| (series.replace(&instance, ""), value.parse().unwrap())).collect()
+        lines
+            .filter_map(|line| line.rsplit_once(' '))
+            .map(|(series, value)| (series.replace(&instance, ""), value.parse().unwrap()))
+            .collect()
     }
 
     pub fn up(&self, target: &str) -> Option<f64> {

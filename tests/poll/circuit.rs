@@ -104,19 +104,18 @@ async fn the_first_good_poll_closes_it() {
 #[tokio::test]
 async fn a_probe_is_one_request_for_many_callers_and_parts() {
     let (server, up) = server("500 Oops").await;
-    let keys = format!(
-        "system: stalwart, url: '{}', username: u, password: p, parts: {{queue: {{token: x}}}}",
-        server.url()
-    );
+    let keys = format!("system: stalwart, url: '{}', username: u, password: p, parts: {{queue: {{token: x}}}}", server.url());
     let target = target(&keys, INTERVAL);
     let until_then = opened(&target).await;
     assert_eq!(server.count(), 6, "both parts, three times");
     tokio::time::sleep_until(until_then.into()).await;
     let mut callers = tokio::task::JoinSet::new();
-    (0..20).for_each(|_| drop(callers.spawn({
-        let target = target.clone();
-        async move { target.reading().await }
-    })));
+    (0..20).for_each(|_| {
+        drop(callers.spawn({
+            let target = target.clone();
+            async move { target.reading().await }
+        }))
+    });
     callers.join_all().await;
     let probes = server.requests()[6..].to_vec();
     assert!(probes.iter().all(|request| request.contains("/metrics/prometheus")) && probes.len() == 1, "{probes:?}");
@@ -166,7 +165,9 @@ async fn those_that_hang_hold_up_nobody_who_answers() {
         Target::new(config, limits.clone()).unwrap()
     };
     let hung: Vec<_> = (0..100).map(|_| of(&hangs, "1s")).collect();
-    let all = |hung: &[Arc<Target>]| hung.iter().cloned().map(|target| async move { target.reading().await }).collect::<tokio::task::JoinSet<_>>();
+    let all = |hung: &[Arc<Target>]| {
+        hung.iter().cloned().map(|target| async move { target.reading().await }).collect::<tokio::task::JoinSet<_>>()
+    };
     all(&hung).join_all().await;
     // They have failed now, and wait among themselves.
     let before = hangs.count();

@@ -173,7 +173,12 @@ fn limits() {
 #[test]
 fn of_a_line_that_stands_twice_the_first_is_kept() {
     let twice = |line: &str| format!("{line} 5\n{line} 9\n");
-    let page = format!("# TYPE x histogram\n{}{}x_sum 1\nx_sum 2\n{}", twice("x_bucket{le=\"1\"}"), twice("x_bucket{le=\"+Inf\"}"), twice("x_count"));
+    let page = format!(
+        "# TYPE x histogram\n{}{}x_sum 1\nx_sum 2\n{}",
+        twice("x_bucket{le=\"1\"}"),
+        twice("x_bucket{le=\"+Inf\"}"),
+        twice("x_count")
+    );
     assert_eq!(said(&page), "histogram x [1.0] [5] of 5 sum some(1.0); !duplicate_series 2");
 }
 
