@@ -158,6 +158,7 @@ fn every_command_has_help() {
         ("check --help", "--config"),
         ("scrape --help", "--file <[PART=]PATH>"),
         ("simulate --help", "--seed"),
+        ("simulate --help", "  gzip-bomb               10 MiB that become 10 GiB\n"),
         ("metrics --help", "--format"),
         ("demo --help", "--listen"),
         ("completions --help", "bash, elvish, fish, powershell, zsh"),
@@ -276,5 +277,8 @@ fn a_taken_port_names_the_flag() {
 #[test]
 fn stand_ins_that_there_are_not() {
     says("simulate exim", "postmeter: there is no stand-in for `exim`; there are cpanel, ceymail, kumomta, stalwart, emailengine\n");
+    refuses("simulate kumomta --fault slowly", "there are refuse, reset, close, ");
+    refuses("simulate kumomta --tls-cert a", "--tls-key");
+    says("simulate kumomta --tls-cert none.pem --tls-key none.pem", "postmeter: none.pem: No such file or directory (os error 2)\n");
     says("simulate kumomta --listen nowhere", "postmeter: --listen nowhere: not an address like 127.0.0.1:8000\n");
 }

@@ -143,6 +143,7 @@ fn the_reference_means_what_it_says() {
     assert_eq!(whm1.parts.len(), 3);
     assert_eq!(whm1.parts[2].credentials.username.as_deref(), Some("root"));
     assert_eq!((whm1.timeout, whm1.min_interval), (Duration::from_secs(30), Duration::from_secs(60)));
+    assert_eq!((whm1.backoff_max, cey.backoff_max), (Duration::from_secs(120), Duration::from_secs(120)));
     assert_eq!(whm1.window, Window::Today(jiff::tz::TimeZone::get("Europe/Berlin").unwrap()));
     assert!(whm1.tls.ca_file.is_some() && whm1.tls.cert_file.is_some() && whm1.tls.key_file.is_some());
     assert_eq!(whm1.tls.server_name.as_deref(), Some("host.example.com"));

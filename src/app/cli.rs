@@ -2,6 +2,7 @@
 
 use super::help;
 use crate::config::{LogLevel, Shard};
+use crate::simulate::{FAULTS, Fault};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -142,6 +143,7 @@ pub(super) enum Only {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = faults())]
 pub(super) struct SimulateArgs {
     /// A mail system: cpanel, ceymail, kumomta, stalwart or emailengine.
     #[arg(value_name = "SYSTEM")]
@@ -155,6 +157,15 @@ pub(super) struct SimulateArgs {
     /// Where its random numbers begin: the same seed, the same server.
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
+    /// What is wrong with it: one of the faults below.
+    #[arg(long, value_name = "KIND", value_parser = fault)]
+    pub(super) fault: Option<&'static Fault>,
+    /// PEM certificate chain to show: one for another name or one that has expired makes a fault of TLS.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// PEM private key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(super) tls_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -228,4 +239,13 @@ pub(super) struct DemoArgs {
 
 fn level(name: &str) -> Result<LogLevel, String> {
     LogLevel::by_name(name).ok_or_else(|| "not one of off, error, warn, info, debug, trace".to_owned())
+}
+
+fn fault(name: &str) -> Result<&'static Fault, String> {
+    Fault::by_name(name).ok_or_else(|| format!("there are {}", FAULTS.iter().map(|fault| fault.name).collect::<Vec<_>>().join(", ")))
+}
+
+fn faults() -> String {
+    let lines: Vec<String> = FAULTS.iter().map(|fault| format!("  {:<23} {}", fault.name, fault.help)).collect();
+    format!("Faults:\n{}", lines.join("\n"))
 }

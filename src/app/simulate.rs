@@ -3,7 +3,7 @@
 use super::AppError;
 use super::cli::SimulateArgs;
 use super::run::Stop;
-use crate::simulate::{Options, PASSWORD, StandIn, System, TOKEN, USERNAME};
+use crate::simulate::{Options, PASSWORD, StandIn, System, TOKEN, Tls, USERNAME};
 use std::net::SocketAddr;
 
 pub(super) async fn simulate(args: SimulateArgs) -> Result<(), AppError> {
@@ -12,12 +12,22 @@ pub(super) async fn simulate(args: SimulateArgs) -> Result<(), AppError> {
     let system = system.ok_or_else(|| AppError::Other(format!("there is no stand-in for `{}`; there are {}", args.system, known())))?;
     let listen: SocketAddr =
         args.listen.parse().map_err(|_| AppError::Other(format!("--listen {}: not an address like 127.0.0.1:8000", args.listen)))?;
-    let options = Options { size: args.size, seed: args.seed, ..Options::default() };
+    let read = |path: &std::path::Path| std::fs::read(path).map_err(|error| AppError::Other(format!("{}: {error}", path.display())));
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => Some(Tls { certificate: read(certificate)?, key: read(key)? }),
+        _ => None,
+    };
+    let options = Options { size: args.size, seed: args.seed, fault: args.fault, tls, ..Options::default() };
     let started = StandIn::start(system, listen, options).await;
-    let stand_in =
-        started.map_err(|error| AppError::Other(format!("cannot listen on {listen}: {error}; choose another address with --listen")))?;
+    let stand_in = started.map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidInput => AppError::Other(format!("--tls-cert and --tls-key: {error}")),
+        _ => AppError::Other(format!("cannot listen on {listen}: {error}; choose another address with --listen")),
+    })?;
     println!("a stand-in for {} answers at {}", system.name(), stand_in.url());
     println!("  postmeter scrape --system {} --url {}{}", system.name(), stand_in.url(), credential(system));
+    if let Some(fault) = args.fault {
+        println!("  its fault is {}: {}", fault.name, fault.help);
+    }
     Stop::heard()?.wait().await;
     stand_in.shutdown().await;
     Ok(())

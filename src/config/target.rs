@@ -20,6 +20,10 @@ pub const TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..
 pub const BODY_BYTES_MAX_RANGE: RangeInclusive<usize> = 1024..=1024 * 1024 * 1024;
 /// The path of a url that is used as it stands and has none.
 pub const PATH_DEFAULT: &str = "/metrics";
+/// `backoff_max` where it is left out: so late may it be seen at worst that a server answers again.
+pub const BACKOFF_MAX_DEFAULT: Duration = Duration::from_secs(120);
+/// The shortest and longest `backoff_max`.
+pub const BACKOFF_MAX_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// `detail: {top}` without a number.
 pub const DETAIL_TOP_DEFAULT: usize = 20;
 /// The smallest and largest `top`: a metric has up to 1000 points, and one is for all the rest.
@@ -49,6 +53,9 @@ pub struct Target {
     pub timeout: Duration,
     /// `min_interval:` how old a reading must be to be replaced. Left out: the system's own.
     pub min_interval: Duration,
+    /// `backoff_max:` the longest pause between polls of a server that keeps failing: from the third failure in a row pauses double,
+    /// beginning at twice `min_interval`. One no longer than `min_interval` is none. Left out: 2m.
+    pub backoff_max: Duration,
     /// `window:` for systems that report sums of a window of time. Left out: `{today: UTC}`.
     pub window: Window,
     /// `tls:` Left out: the system's certificate authorities, no certificate of our own.
@@ -78,6 +85,7 @@ const SHARED_KEYS: &[&str] = &[
     "format",
     "timeout",
     "min_interval",
+    "backoff_max",
     "window",
     "tls",
     "headers",
@@ -152,6 +160,7 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
     let timeout = map.take("timeout").and_then(|item| decoder.duration(&item, &TIMEOUT_RANGE));
     let interval_item = map.take("min_interval");
     let min_interval = interval_item.as_ref().and_then(|item| decoder.duration(item, &MIN_INTERVAL_RANGE));
+    let backoff_max = map.take("backoff_max").and_then(|item| decoder.duration(&item, &BACKOFF_MAX_RANGE));
     let window = map.take("window");
     let tls_item = map.take("tls");
     let tls = tls_item.as_ref().map(|item| Tls::decode(decoder, item)).unwrap_or_default();
@@ -174,6 +183,7 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
         format: format.and_then(|item| format_of(decoder, &item, source)),
         timeout: timeout.unwrap_or(source.timeout),
         min_interval: min_interval.unwrap_or(source.min_interval),
+        backoff_max: backoff_max.unwrap_or(BACKOFF_MAX_DEFAULT),
         window: window.and_then(|item| Window::decode(decoder, &item, source)).unwrap_or_default(),
         tls,
         headers,

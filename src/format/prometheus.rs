@@ -2,6 +2,11 @@
 //!
 //! A line that cannot be read costs that line and is counted. Quotes inside a label value that the server did not escape
 //! are told by what follows: only `,` or `}` can stand behind a closing quote.
+//!
+//! # An answer that is cut off
+//!
+//! The format has a line feed behind each line. Where the last one has none and cannot be read, the answer was cut off there, and
+//! sums over what is left would be too small: nothing of it is taken. Servers that only forget the last line feed are read.
 
 use super::{Buckets, ReadError, number, quantiles, quote};
 use crate::model::{Families, FamiliesBuilder, FamilyType, Repair};
@@ -16,19 +21,24 @@ use std::collections::HashMap;
 pub fn read(body: String) -> Result<Families, ReadError> {
     Families::read(body, |builder| {
         let text = builder.body();
-        let mut reader = Reader { out: builder, family: "", kind: FamilyType::Unknown, pending: Pending::default() };
-        let mut first_bad = None;
+        let mut reader =
+            Reader { out: builder, family: "", kind: FamilyType::Unknown, pending: Pending::default(), known: HashMap::default() };
+        let (mut first_bad, mut last_bad) = (None, None);
         for line in Lines(text) {
             if reader.line(line).is_none() {
                 reader.out.forget_labels();
                 reader.out.repair(Repair::Unreadable);
                 first_bad.get_or_insert(line);
+                last_bad = Some(line);
             }
         }
         reader.flush();
-        match (reader.out.series(), first_bad) {
-            (0, Some(line)) => Err(ReadError::Malformed(format!("no line of it is a sample; the first is `{}`", quote(line)))),
-            (0, None) => Err(ReadError::Empty),
+        let unended = text.rsplit('\n').next().map(str::trim_ascii);
+        match (reader.out.series(), first_bad, last_bad) {
+            (0, Some(line), _) => Err(ReadError::Malformed(format!("no line of it is a sample; the first is `{}`", quote(line)))),
+            (0, None, _) if reader.out.has_repairs() => Err(ReadError::Malformed("not one series of it can be read".to_owned())),
+            (0, None, _) => Err(ReadError::Empty),
+            (_, _, Some(line)) if unended == last_bad => Err(ReadError::Malformed(format!("it is cut off in the line `{}`", quote(line)))),
             _ => Ok(()),
         }
     })
@@ -65,6 +75,8 @@ struct Reader<'b, 'a> {
     family: &'a str,
     kind: FamilyType,
     pending: Pending<'a>,
+    /// What families said that they are: one may be interrupted by another and go on.
+    known: HashMap<&'a str, FamilyType>,
 }
 
 impl<'a> Reader<'_, 'a> {
@@ -96,6 +108,7 @@ impl<'a> Reader<'_, 'a> {
                 // Said twice: what was read so far is what was said first.
                 self.flush();
                 self.kind = family_type(said.trim_ascii());
+                self.known.insert(name, self.kind);
                 self.out.describe(None, Some(self.kind));
             }
             _ => {}
@@ -109,15 +122,36 @@ impl<'a> Reader<'_, 'a> {
         }
         self.flush();
         self.family = name;
-        self.kind = FamilyType::Unknown;
+        self.kind = self.known.get(name).copied().unwrap_or_default();
         let name = self.out.text(name);
-        self.out.family(name, Default::default(), FamilyType::Unknown);
+        self.out.family(name, Default::default(), self.kind);
+    }
+
+    /// Goes on with the distribution or the counter that a line of this name belongs to, where another family came between.
+    fn resume(&mut self, name: &'a str) {
+        let rest = name.strip_prefix(self.family).filter(|_| !self.family.is_empty());
+        if matches!(rest, Some("" | "_bucket" | "_sum" | "_count" | "_total" | "_created")) {
+            return;
+        }
+        let base = name.rfind('_').and_then(|end| Some((&name[..end], &name[end..], *self.known.get(&name[..end])?)));
+        let belongs = match base {
+            Some((_, suffix, FamilyType::Histogram)) => matches!(suffix, "_bucket" | "_sum" | "_count"),
+            Some((_, suffix, FamilyType::Summary)) => matches!(suffix, "_sum" | "_count"),
+            Some((_, suffix, FamilyType::Counter)) => suffix == "_total",
+            _ => false,
+        };
+        if let Some((base, ..)) = base.filter(|_| belongs) {
+            self.begin(base);
+        } else if self.known.contains_key(name) {
+            self.begin(name);
+        }
     }
 
     fn sample(&mut self, line: &'a str) -> Option<()> {
         let end = line.bytes().position(|b| b == b'{' || b == b' ' || b == b'\t')?;
         let (name, rest) = line.split_at(end);
         is_name(name, "_:").then_some(())?;
+        self.resume(name);
         let suffix = name.strip_prefix(self.family).filter(|_| !self.family.is_empty());
         match (self.kind, suffix) {
             (FamilyType::Histogram, Some(suffix @ ("_bucket" | "_sum" | "_count"))) => return self.distribution(suffix, "le", rest),
@@ -161,6 +195,9 @@ impl<'a> Reader<'_, 'a> {
         };
         let buckets = self.pending.at(labels);
         match (suffix, bound) {
+            // Of what stands twice the first is kept; a bucket that stands twice is told when all are there.
+            ("_sum", _) if buckets.sum.is_some() => self.out.repair(Repair::DuplicateSeries),
+            ("_count", _) if buckets.count.is_some() => self.out.repair(Repair::DuplicateSeries),
             ("_sum", _) => buckets.sum = Some(value),
             ("_count", _) => buckets.count = Some(value),
             (_, Some(bound)) => buckets.counts.push((bound, value)),

@@ -367,6 +367,12 @@ impl<'a> FamiliesBuilder<'a> {
         self.out.repairs.count(repair);
     }
 
+    /// Whether anything had to be mended or left out so far.
+    #[must_use]
+    pub fn has_repairs(&self) -> bool {
+        self.out.repairs.iter().next().is_some()
+    }
+
     /// How many series there are so far.
     #[must_use]
     pub fn series(&self) -> usize {

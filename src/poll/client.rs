@@ -1,7 +1,7 @@
 //! One HTTP exchange with a mail server: an answer within its limits, or why not.
 
 use super::PollError;
-use super::budget::Budget;
+use super::budget::{Budget, Scope};
 use super::fault::{before_answer, chain, in_answer, was_closed};
 use super::limits::Room;
 use crate::config;
@@ -32,6 +32,8 @@ pub(super) struct Client {
     /// The server has answered, so a connection may have been kept, and closed since.
     kept: Arc<AtomicBool>,
     budget: Arc<Mutex<Budget>>,
+    /// The part whose refusal is that of the target.
+    required: &'static str,
 }
 
 /// Why a target cannot even be asked: all of it is configuration.
@@ -98,8 +100,9 @@ impl Client {
             let name = HeaderName::try_from(name.as_str()).map_err(|error| unusable(error.to_string()))?;
             headers.insert(name, secret_header(&value).ok_or_else(|| unusable("a value has characters that a header cannot have".into()))?);
         }
+        let required = target.source.required().name;
         let budget = Arc::new(Mutex::new(Budget::new(target.source.requests_per_minute_max)));
-        Ok(Self { http: builder.build().map_err(unusable("the HTTP client"))?, url, headers, kept: Arc::default(), budget })
+        Ok(Self { http: builder.build().map_err(unusable("the HTTP client"))?, url, headers, kept: Arc::default(), budget, required })
     }
 
     /// Asks once. A connection that the server had closed while it was kept for reuse is opened again, once.
@@ -112,24 +115,25 @@ impl Client {
         body_bytes_max: usize,
         room: &mut Room,
     ) -> Result<Vec<u8>, PollError> {
-        self.budget().take(Instant::now()).map_err(PollError::RateLimited)?;
+        let scope = if part.name == self.required { Scope::All } else { Scope::Part(part.name) };
+        self.budget().take(Instant::now(), scope).map_err(PollError::RateLimited)?;
         let mut sent = self.send(request, path, authorization).await;
         let again = sent.as_ref().is_err_and(was_closed) && self.kept.load(Ordering::Relaxed);
-        if again && self.budget().take(Instant::now()).is_ok() {
+        if again && self.budget().take(Instant::now(), scope).is_ok() {
             sent = self.send(request, path, authorization).await;
         }
         self.kept.store(sent.is_ok(), Ordering::Relaxed);
-        let mut response = sent.map_err(|error| before_answer(&error, CONNECT_TIMEOUT))?;
+        let mut response = sent.map_err(|error| before_answer(&error, CONNECT_TIMEOUT, self.url.scheme()))?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 return Err(PollError::refused(response.status().as_u16(), part.on_unauthorized));
             }
             StatusCode::TOO_MANY_REQUESTS => {
-                let wait = self.budget().refused(Instant::now(), retry_after(response.headers()));
+                let wait = self.budget().refused(Instant::now(), scope, retry_after(response.headers()));
                 return Err(PollError::RateLimited(wait));
             }
-            status => return Err(PollError::Status { status: status.as_u16(), hint: status_hint(part, status) }),
+            status => return Err(PollError::Status { status: status.as_u16(), hint: status_hint(part, status, self.url.scheme()) }),
         }
         if response.content_length().is_some_and(|n| n > body_bytes_max as u64) {
             return Err(PollError::TooLarge(body_bytes_max));
@@ -147,7 +151,7 @@ impl Client {
 
     /// How long until the budget allows a request.
     pub(super) fn wait(&self, now: Instant) -> Duration {
-        self.budget().wait(now)
+        self.budget().wait(now, Scope::All)
     }
 
     fn budget(&self) -> MutexGuard<'_, Budget> {
@@ -212,8 +216,10 @@ fn file(path: &std::path::Path) -> Result<Vec<u8>, StartError> {
     std::fs::read(path).map_err(|error| StartError::File { path: path.display().to_string(), error })
 }
 
-fn status_hint(part: &Part, status: StatusCode) -> &'static str {
+fn status_hint(part: &Part, status: StatusCode, scheme: &str) -> &'static str {
     match status.as_u16() {
+        // What several servers say on a port where they speak TLS.
+        400 if scheme == "http" => "the server does not understand the request; if it speaks TLS on this port, write https in the url",
         404 => part.on_not_found,
         300..=399 => "redirects are not followed; set url to where the server really is",
         500..=599 => "the server or a proxy before it is in trouble; see its log",

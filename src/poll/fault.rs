@@ -18,15 +18,20 @@ pub(super) fn was_closed(error: &reqwest::Error) -> bool {
 }
 
 /// Why there was no answer.
-pub(super) fn before_answer(error: &reqwest::Error, connect_timeout: Duration) -> PollError {
+pub(super) fn before_answer(error: &reqwest::Error, connect_timeout: Duration, scheme: &str) -> PollError {
     if is_tls(error) {
+        // The other side speaks, and not TLS.
+        if causes(error).any(is_no_tls) {
+            return PollError::Tls(format!("{}; if the server does not speak TLS on this port, write http in the url", chain(error)));
+        }
         return PollError::Tls(chain(error));
     }
     if error.is_timeout() {
         return PollError::Connect(format!("no connection within {connect_timeout:?}"));
     }
     if causes(error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)) {
-        return PollError::Malformed(format!("the answer is not valid HTTP: {}", chain(error)));
+        let hint = if scheme == "http" { "; if the server speaks TLS on this port, write https in the url" } else { "" };
+        return PollError::Malformed(format!("the answer is not valid HTTP: {}{hint}", chain(error)));
     }
     PollError::Connect(chain(error))
 }
@@ -42,6 +47,11 @@ pub(super) fn in_answer(error: &reqwest::Error) -> PollError {
 /// The last cause says what happened; what stands before it says only that something did. Never a URL.
 pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     causes(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+fn is_no_tls(cause: &(dyn Error + 'static)) -> bool {
+    let error = cause.downcast_ref::<rustls::Error>();
+    matches!(error, Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)))
 }
 
 fn is_tls(error: &reqwest::Error) -> bool {

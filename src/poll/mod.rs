@@ -12,6 +12,7 @@
 //! one is kept alive.
 
 mod budget;
+mod circuit;
 mod client;
 mod error;
 mod fault;
@@ -25,6 +26,7 @@ mod relayed;
 mod target;
 mod window;
 
+pub use circuit::Circuit;
 pub(crate) use client::{retry_after, secret_header, use_ring};
 pub use error::PollError;
 pub use figure::{FIGURES_MAX, Figure};

@@ -38,6 +38,8 @@ struct Known {
 pub(super) struct Shared {
     pub(super) client: Client,
     pub(super) limits: Limits,
+    /// The target's last poll failed.
+    pub(super) suspect: bool,
 }
 
 /// A part that was read.
@@ -127,7 +129,7 @@ impl Asker {
         authorization: Option<&HeaderValue>,
         bytes: &mut usize,
     ) -> Result<Families, PollError> {
-        let mut room = shared.limits.request().await;
+        let mut room = shared.limits.request(shared.suspect).await;
         // The limit is that of all pages together.
         let left = self.body_bytes_max.saturating_sub(*bytes);
         let result = shared.client.ask(self.part, request, path, authorization, left, &mut room).await;

@@ -1,7 +1,9 @@
 //! What a target has published: its latest reading, all that went wrong so far, and what the log has said of it.
 
+use super::circuit::Breaker;
 use super::history::History;
 use super::{PollError, Reading, Tally};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
@@ -23,12 +25,13 @@ pub(super) struct Published {
     given_up: bool,
     /// What was logged last about each part, so that only a change is logged.
     logged: Vec<(&'static str, Option<&'static str>)>,
+    pub(super) breaker: Breaker,
 }
 
 impl Published {
-    pub(super) fn new(target: &str, required: &'static str, since: SystemTime, history: History) -> Self {
+    pub(super) fn new(target: &str, required: &'static str, since: SystemTime, history: History, breaker: Breaker) -> Self {
         let (latest, tally, version, given_up, logged) = Default::default();
-        Self { target: target.to_owned(), required, since, latest, history, tally, version, given_up, logged }
+        Self { target: target.to_owned(), required, since, latest, history, tally, version, given_up, logged, breaker }
     }
 
     /// The latest reading, if it ended after somebody asked.
@@ -55,9 +58,19 @@ impl Published {
         reading.tally_since = self.since;
         self.log_changes(&reading);
         self.history.add(&reading);
+        if let Some(pause) = self.breaker.note(reading.ended, reading.outcome.as_ref().err(), chance()) {
+            let target = self.target.as_str();
+            info!(target, next_in = ?pause, "keeps failing, and is asked less often from now on");
+        }
         let reading = Arc::new(reading);
         self.latest = Some(reading.clone());
         reading
+    }
+
+    /// What somebody who asks now is told without a poll: nothing of it is counted, or kept as the latest.
+    pub(super) fn held(&self, at: SystemTime, now: Instant) -> Option<Arc<Reading>> {
+        let error = self.breaker.held(now)?.clone();
+        Some(Arc::new(Reading { tally: self.tally.clone(), tally_since: self.since, ..Reading::failed(at, now, error) }))
     }
 
     /// Somebody who asked has waited for `limit`, and goes on without.
@@ -94,4 +107,10 @@ impl Published {
             }
         }
     }
+}
+
+/// From 0 to 1, and nobody needs more of it than that no two targets have the same.
+fn chance() -> f64 {
+    let bits = std::collections::hash_map::RandomState::new().hash_one(0_u8);
+    (bits >> 11) as f64 / (1_u64 << 53) as f64
 }

@@ -1,5 +1,6 @@
 //! One target: who asks it, when, and what is remembered from one poll to the next.
 
+use super::circuit::{Breaker, Circuit};
 use super::client::Client;
 pub use super::client::StartError;
 use super::figure::figures_of;
@@ -56,10 +57,11 @@ impl Target {
     /// # Errors
     /// As there.
     pub fn with_clock(config: config::Target, limits: Limits, clock: Clock) -> Result<Arc<Self>, StartError> {
-        let shared = Shared { client: Client::new(&config)?, limits };
+        let shared = Shared { client: Client::new(&config)?, limits, suspect: false };
         let parts = config.parts.iter().map(|part| Arc::new(Asker::new(&config, part))).collect();
         let history = History::new(figures_of(&config.parts));
-        let published = Mutex::new(Published::new(&config.name, config.source.required().name, clock(), history));
+        let breaker = Breaker::new(config.min_interval, config.backoff_max);
+        let published = Mutex::new(Published::new(&config.name, config.source.required().name, clock(), history, breaker));
         Ok(Arc::new(Self { config, shared, parts, clock, polling: tokio::sync::Mutex::default(), published }))
     }
 
@@ -86,14 +88,25 @@ impl Target {
         look(&self.published().history)
     }
 
-    /// How long until the server may be asked again: until the latest reading is due, and until its budget allows it.
+    /// How long until the server may be asked again: until the latest reading is due, and until its budget and its circuit allow it.
     #[must_use]
     pub fn wait(&self, now: Instant) -> Duration {
         let due = self.latest().map(|latest| (latest.began + self.keep()).saturating_duration_since(now));
-        due.unwrap_or_default().max(self.shared.client.wait(now))
+        let held = match self.circuit() {
+            Circuit::Open { until, .. } => until.saturating_duration_since(now),
+            Circuit::Closed => Duration::ZERO,
+        };
+        due.unwrap_or_default().max(self.shared.client.wait(now)).max(held)
     }
 
-    /// A reading no older than `min_interval`: the latest, that of the poll that runs, or that of a new poll.
+    /// Whether it is asked at all at present.
+    #[must_use]
+    pub fn circuit(&self) -> Circuit {
+        self.published().breaker.state()
+    }
+
+    /// A reading no older than `min_interval`: the latest, that of the poll that runs, or that of a new poll. While its circuit
+    /// is open, a failed one.
     pub async fn reading(self: &Arc<Self>) -> Arc<Reading> {
         let asked = Instant::now();
         if let Some(latest) = self.fresh(asked) {
@@ -133,6 +146,9 @@ impl Target {
         if let Some(answer) = answered.or_else(|| self.fresh(Instant::now())) {
             return answer;
         }
+        if let Some(held) = self.published().held((self.clock)(), Instant::now()) {
+            return held;
+        }
         // A span for traces; the log names the target in its own fields.
         let span = debug_span!("poll", target = self.name(), system = self.config.source.name);
         self.poll(&mut remembered).instrument(span).await
@@ -163,7 +179,7 @@ impl Target {
         let sliding = matches!(self.config.window, config::Window::Sliding(_));
         let ended = remembered.window.filter(|last| self.config.source.windowed && !sliding && last.start < now.start);
         if let (Some(last), Some(required)) = (ended, self.parts.first()) {
-            let answer = deadline(began, self.config.timeout, required.ask(&self.shared, last.until(now))).await?;
+            let answer = deadline(began, self.config.timeout, required.ask(&self.shared(), last.until(now))).await?;
             let pages: Vec<_> = answer.pages.into_iter().map(|page| (required.part, page)).collect();
             let context = self.context(at, last);
             let snapshot = apply(self.config.source, &pages, &mut remembered.memory, &context);
@@ -180,28 +196,20 @@ impl Target {
         window: Window,
         began: Instant,
     ) -> (Result<(Snapshot, Native), PollError>, Vec<PartReport>, u64) {
-        let mut asked = JoinSet::new();
-        for (index, asker) in self.parts.iter().enumerate() {
-            let (asker, shared, timeout) = (asker.clone(), self.shared.clone(), self.config.timeout);
-            asked.spawn(
-                async move {
-                    let result = deadline(began, timeout, asker.ask(&shared, window)).await;
-                    (index, began.elapsed(), result)
-                }
-                .in_current_span(),
-            );
+        let mut answers = Vec::new();
+        let probe = self.published().breaker.is_probe();
+        if probe {
+            // One request, before a server that kept failing is asked for more.
+            answers = self.ask(&self.parts[..1], window, began).await;
         }
-        let mut answers: Vec<Option<(Duration, Result<Answer, PollError>)>> = self.parts.iter().map(|_| None).collect();
-        while let Some(joined) = asked.join_next().await {
-            if let Ok((index, took, result)) = joined {
-                answers[index] = Some((took, result));
-            }
+        if answers.iter().all(|(_, result)| result.is_ok()) {
+            answers.extend(self.ask(&self.parts[answers.len()..], window, began).await);
         }
         let mut reports = Vec::with_capacity(answers.len());
         let mut read: Vec<(&'static Part, Families)> = Vec::new();
         let mut body_bytes = 0;
         for (asker, answer) in self.parts.iter().zip(answers) {
-            let (took, result) = answer.unwrap_or_else(|| (began.elapsed(), Err(broken())));
+            let (took, result) = answer;
             let error = match result {
                 Ok(answer) => {
                     body_bytes += answer.bytes as u64;
@@ -220,6 +228,33 @@ impl Target {
         let native = relayed(self.config.source, &self.config.relay, pages);
         snapshot.repairs.add_all(&native.repairs);
         (Ok((snapshot, native)), reports, body_bytes)
+    }
+
+    /// Asks for these parts at the same time; an outcome for each, in their order.
+    async fn ask(&self, parts: &[Arc<Asker>], window: Window, began: Instant) -> Vec<(Duration, Result<Answer, PollError>)> {
+        let mut asked = JoinSet::new();
+        let shared = self.shared();
+        for (index, asker) in parts.iter().enumerate() {
+            let (asker, shared, timeout) = (asker.clone(), shared.clone(), self.config.timeout);
+            asked.spawn(
+                async move {
+                    let result = deadline(began, timeout, asker.ask(&shared, window)).await;
+                    (index, began.elapsed(), result)
+                }
+                .in_current_span(),
+            );
+        }
+        let mut answers: Vec<Option<(Duration, Result<Answer, PollError>)>> = parts.iter().map(|_| None).collect();
+        while let Some(joined) = asked.join_next().await {
+            if let Ok((index, took, result)) = joined {
+                answers[index] = Some((took, result));
+            }
+        }
+        answers.into_iter().map(|answer| answer.unwrap_or_else(|| (began.elapsed(), Err(broken())))).collect()
+    }
+
+    fn shared(&self) -> Shared {
+        Shared { suspect: self.published().breaker.is_suspect(), ..self.shared.clone() }
     }
 
     fn context(&self, now: SystemTime, window: Window) -> Context {

@@ -7,11 +7,15 @@ mod account;
 mod ceymail;
 mod cpanel;
 mod distribution;
+mod door;
 mod emailengine;
+mod fault;
 mod kumomta;
+mod line;
 mod message;
 mod random;
 mod receiver;
+mod spoil;
 mod stalwart;
 mod stand_in;
 mod text;
@@ -19,6 +23,8 @@ mod traffic;
 
 pub use account::{Account, Sums};
 pub use distribution::Distribution;
+pub use door::Tls;
+pub use fault::{FAULTS, Fault};
 pub use message::{Domain, Message, Origin};
 pub use receiver::Receiver;
 pub use stand_in::{Request, StandIn};
@@ -102,6 +108,10 @@ pub struct Options {
     pub token: String,
     /// Stalwart's.
     pub generation: Generation,
+    /// What it shows to those who connect; plain HTTP if left out.
+    pub tls: Option<Tls>,
+    /// What is wrong with it from the start.
+    pub fault: Option<&'static Fault>,
 }
 
 impl Default for Options {
@@ -115,6 +125,8 @@ impl Default for Options {
             password: PASSWORD.to_string(),
             token: TOKEN.to_string(),
             generation: Generation::default(),
+            tls: None,
+            fault: None,
         }
     }
 }

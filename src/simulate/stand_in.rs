@@ -1,5 +1,9 @@
 //! One stand-in on the network: takes requests, lets time pass, and has its system answer.
 
+use super::door::{Door, Peer, Tls, Trust};
+use super::fault::{Act, Fault};
+use super::line::{Control, End};
+use super::spoil::Sound;
 use super::{Options, System, Traffic, ceymail, cpanel, emailengine, kumomta, stalwart};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -18,7 +22,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -26,6 +29,10 @@ use tokio::task::JoinHandle;
 const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 /// How long connections get to end at a shutdown.
 const SHUTDOWN_SECONDS_MAX: u64 = 2;
+/// Bytes of an answer that is spoiled.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// How long the port may take to close or to open.
+const DOOR_SECONDS_MAX: u64 = 5;
 /// Bytes of one chunk of an answer without a length.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -72,6 +79,9 @@ struct Shared {
     requests: AtomicU64,
     silent: AtomicBool,
     instead: Mutex<Option<(u16, String)>>,
+    fault: Mutex<Option<&'static Fault>>,
+    trust: Trust,
+    addr: SocketAddr,
     last: Mutex<Option<Request>>,
     stop: watch::Sender<bool>,
 }
@@ -84,6 +94,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct StandIn {
     addr: SocketAddr,
     shared: Arc<Shared>,
+    open: watch::Sender<bool>,
+    is_open: watch::Receiver<bool>,
     task: Option<JoinHandle<()>>,
 }
 
@@ -93,8 +105,11 @@ impl StandIn {
     /// # Errors
     /// When it cannot listen there.
     pub async fn start(system: System, listen: SocketAddr, options: Options) -> io::Result<Self> {
-        let listener = TcpListener::bind(listen).await?;
-        let addr = listener.local_addr()?;
+        let (trust, fault) = (Trust::default(), options.fault);
+        trust.set(options.tls.as_ref())?;
+        let (open, wanted) = watch::channel(true);
+        let door = Door::bind(listen, wanted, trust.clone()).await?;
+        let (addr, is_open) = (door.addr(), door.is_open());
         let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let traffic = Traffic::starting_at(options.seed, options.size, options.now.unwrap_or_else(clock));
         let (stop, stopped) = watch::channel(false);
@@ -107,20 +122,25 @@ impl StandIn {
             requests: AtomicU64::new(0),
             silent: AtomicBool::new(false),
             instead: Mutex::default(),
+            fault: Mutex::default(),
+            trust,
+            addr,
             last: Mutex::default(),
             stop,
         });
         let state = Arc::clone(&shared);
-        let router = Router::new().fallback(move |ConnectInfo(peer): ConnectInfo<SocketAddr>, request: axum::extract::Request| {
+        let router = Router::new().fallback(move |ConnectInfo(peer): ConnectInfo<Peer>, request: axum::extract::Request| {
             let state = Arc::clone(&state);
-            async move { state.serve(peer.ip(), request).await }
+            async move { state.serve(peer, request).await }
         });
         let task = tokio::spawn(async move {
-            let service = router.into_make_service_with_connect_info::<SocketAddr>();
+            let service = router.into_make_service_with_connect_info::<Peer>();
             // It only returns when told to stop.
-            let _ = axum::serve(listener, service).with_graceful_shutdown(wait(stopped)).await;
+            let _ = axum::serve(door, service).with_graceful_shutdown(wait(stopped)).await;
         });
-        Ok(Self { addr, shared, task: Some(task) })
+        let stand_in = Self { addr, shared, open, is_open, task: Some(task) };
+        stand_in.fault(fault).await;
+        Ok(stand_in)
     }
 
     /// Where it listens.
@@ -132,7 +152,8 @@ impl StandIn {
     /// The URL to configure for it.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.addr)
+        let scheme = if self.shared.trust.get().is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.addr)
     }
 
     /// What it stands in for.
@@ -168,6 +189,24 @@ impl StandIn {
         *lock(&self.shared.instead) = answer;
     }
 
+    /// Has this fault from now on, or none. What is under way goes on as it began.
+    pub async fn fault(&self, fault: Option<&'static Fault>) {
+        *lock(&self.shared.fault) = fault;
+        let open = !fault.is_some_and(|fault| matches!(fault.act, Act::Refuse));
+        self.open.send_replace(open);
+        let mut is_open = self.is_open.clone();
+        // A port that another program took meanwhile stays closed; then this waits in vain.
+        let _ = tokio::time::timeout(Duration::from_secs(DOOR_SECONDS_MAX), is_open.wait_for(|is_open| *is_open == open)).await;
+    }
+
+    /// Shows this certificate to those who connect from now on.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn show(&self, tls: &Tls) -> io::Result<()> {
+        self.shared.trust.set(Some(tls))
+    }
+
     /// Stops listening and closes its connections.
     pub async fn shutdown(mut self) {
         let _ = self.shared.stop.send(true);
@@ -192,7 +231,8 @@ async fn wait(mut stopped: watch::Receiver<bool>) {
 }
 
 impl Shared {
-    async fn serve(&self, peer: IpAddr, request: axum::extract::Request) -> Response {
+    async fn serve(&self, peer: Peer, request: axum::extract::Request) -> Response {
+        let (peer, line) = (peer.ip, peer.control);
         let (parts, body) = request.into_parts();
         let Ok(body) = to_bytes(body, REQUEST_BYTES_MAX).await else {
             return reply(413, "text/plain", "");
@@ -201,7 +241,8 @@ impl Shared {
         let path = parts.uri.path().to_string();
         let request = Request { method: parts.method, path, query, headers: parts.headers, body, peer };
         *lock(&self.last) = Some(request.clone());
-        self.requests.fetch_add(1, Ordering::SeqCst);
+        let nth = self.requests.fetch_add(1, Ordering::SeqCst) + 1;
+        let nth_of_line = line.request();
         if self.silent.load(Ordering::SeqCst) {
             wait(self.stop.subscribe()).await;
             return reply(503, "text/plain", "");
@@ -209,7 +250,28 @@ impl Shared {
         if let Some((status, body)) = lock(&self.instead).clone() {
             return reply(status, "text/plain", body);
         }
-        self.answer(&request)
+        let fault = *lock(&self.fault);
+        match fault.map(|fault| &fault.act) {
+            None => self.answer(&request),
+            Some(Act::Refuse) => broken(&line, End::Close).await,
+            Some(Act::End(end)) => broken(&line, *end).await,
+            Some(Act::EndWhenKept(end)) if nth_of_line > 0 => broken(&line, *end).await,
+            Some(Act::EndWhenKept(_)) => self.answer(&request),
+            Some(Act::Hang) => {
+                wait(self.stop.subscribe()).await;
+                reply(503, "text/plain", "")
+            }
+            Some(Act::Leak(leaked)) => {
+                line.leak(leaked);
+                self.answer(&request)
+            }
+            Some(Act::Answer(spoil)) => {
+                let (parts, body) = self.answer(&request).into_parts();
+                let body = to_bytes(body, ANSWER_BYTES_MAX).await.unwrap_or_default();
+                let response = Response::from_parts(parts, Body::empty());
+                spoil(Sound { response, body, nth, elsewhere: format!("localhost:{}", self.addr.port()) })
+            }
+        }
     }
 
     fn answer(&self, request: &Request) -> Response {
@@ -228,6 +290,12 @@ impl Shared {
             System::Emailengine => emailengine::answer(site, request),
         }
     }
+}
+
+/// The end of a connection instead of an answer.
+async fn broken(line: &Control, end: End) -> Response {
+    line.end(end);
+    std::future::pending().await
 }
 
 /// An answer with its length.

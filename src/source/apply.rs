@@ -1,7 +1,7 @@
 //! Walks rules over series: the only way from a server's words to ours.
 
 use super::{From, Part, Rule, Source, Step};
-use crate::model::{Attribute, Attributes, Families, Kind, Number, Point, Repair, SampleRef, Snapshot, Value};
+use crate::model::{Attribute, Attributes, Families, Kind, Metric, Number, Point, Repair, SampleRef, Snapshot, Value};
 use std::borrow::Cow;
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, HashSet};
@@ -60,7 +60,7 @@ impl Memory {
     /// Adds the final sums of a window that has ended.
     pub fn close_window(&mut self, last: &Snapshot) {
         for point in last.points.iter().filter(|p| p.metric.kind == Kind::Counter) {
-            self.closed.insert(key(point), point.value);
+            self.closed.insert(key(point.metric, &point.attributes), point.value);
         }
         self.held.clear();
     }
@@ -77,7 +77,7 @@ pub fn apply(source: &Source, read: &[(&'static Part, Families)], memory: &mut M
     snapshot.version = source.version.and_then(|said| version(read, said));
     snapshot.counters_since = source.counters_since.and_then(|family| counters_since(read, family));
 
-    let mut walk = Walk { snapshot, memory, context, duplicates: HashSet::new() };
+    let mut walk = Walk { snapshot, memory, context, duplicates: HashSet::new(), broken: HashSet::new() };
     let parts: Vec<&'static Part> = source.parts.iter().filter(|part| read.iter().any(|(p, _)| p.name == part.name)).collect();
     for part in &parts {
         let misnamed = read.iter().any(|(_, f)| f.iter().any(|family| part.misnamed_when.contains(&family.name())));
@@ -98,6 +98,8 @@ pub fn apply(source: &Source, read: &[(&'static Part, Families)], memory: &mut M
             }
         }
     }
+    let broken = std::mem::take(&mut walk.broken);
+    walk.snapshot.points.retain(|point| !broken.contains(&key(point.metric, &point.attributes)));
     walk.hold(source);
     walk.windows(source);
     walk.finish()
@@ -109,6 +111,8 @@ struct Walk<'a> {
     context: &'a Context,
     /// Series that stand twice, counted once however many rules meet them.
     duplicates: HashSet<(&'static str, u64)>,
+    /// Points that a number which is none belongs to: a sum over the others would be wrong.
+    broken: HashSet<u64>,
 }
 
 impl Walk<'_> {
@@ -164,9 +168,11 @@ impl Walk<'_> {
 
     fn number(&mut self, rule: &Rule, attributes: Attributes, n: f64) {
         if !n.is_finite() {
+            self.broken.insert(key(rule.metric, &attributes));
             return self.snapshot.repairs.count(Repair::NonFinite);
         }
         if rule.metric.kind == Kind::Counter && !(0.0..=EXACT_MAX).contains(&n) {
+            self.broken.insert(key(rule.metric, &attributes));
             return self.snapshot.repairs.count(Repair::OutOfRange);
         }
         if n > GAUGE_MAX && rule.metric.kind != Kind::Counter {
@@ -217,7 +223,13 @@ impl Walk<'_> {
         let (mut total, before) = self.memory.accumulated.remove(rule.families[0]).unwrap_or_default();
         let mut now = HashMap::with_capacity(found.len());
         for (series, _, sample) in found {
-            let Some(value) = sample.number().filter(|n| (0.0..=EXACT_MAX).contains(n)) else { continue };
+            let Some(value) = sample.number() else { continue };
+            if !(0.0..=EXACT_MAX).contains(&value) {
+                self.snapshot.repairs.count(if value.is_finite() { Repair::OutOfRange } else { Repair::NonFinite });
+                // It goes on from where it was; as a new series it would be added once more.
+                now.extend(before.get(series).map(|last| (*series, *last)));
+                continue;
+            }
             let rise = before.get(series).map_or(value, |last| if value >= *last { value - last } else { value });
             total += rise;
             now.insert(*series, value);
@@ -246,6 +258,9 @@ impl Walk<'_> {
         let points = &mut self.snapshot.points;
         let Some(at) = points.iter().position(|p| p.metric == rule.metric && p.attributes == plain) else { return };
         let total = points.swap_remove(at).value;
+        if self.broken.contains(&key(rule.metric, &plain)) {
+            return;
+        }
         let top = detail.top.min(POINTS_PER_METRIC_MAX - 1);
         let mut rest = total;
         for (name, value) in values.into_iter().take(top) {
@@ -268,7 +283,7 @@ impl Walk<'_> {
         }
         let holds = |p: &Point| source.rules().any(|(_, r)| r.step == Step::Hold && r.metric == p.metric && r.may_give(&p.attributes));
         for point in self.snapshot.points.iter_mut().filter(|p| holds(p)) {
-            let held = self.memory.held.entry(key(point)).or_insert(0.0);
+            let held = self.memory.held.entry(key(point.metric, &point.attributes)).or_insert(0.0);
             if point.value < *held {
                 point.value = *held;
                 self.snapshot.repairs.count(Repair::Held);
@@ -289,7 +304,7 @@ impl Walk<'_> {
         let first = self.memory.first_window.get_or_insert(self.context.window_start.unwrap_or(self.context.now));
         self.snapshot.counters_since = Some(*first);
         for point in self.snapshot.points.iter_mut().filter(|p| p.metric.kind == Kind::Counter) {
-            point.value += self.memory.closed.get(&key(point)).copied().unwrap_or(0.0);
+            point.value += self.memory.closed.get(&key(point.metric, &point.attributes)).copied().unwrap_or(0.0);
         }
     }
 
@@ -358,10 +373,10 @@ fn series_hash(sample: SampleRef<'_>) -> u64 {
     })
 }
 
-fn key(point: &Point) -> u64 {
+fn key(metric: &Metric, attributes: &Attributes) -> u64 {
     let mut hasher = DefaultHasher::new();
-    point.metric.name.hash(&mut hasher);
-    for (attribute, value) in &point.attributes {
+    metric.name.hash(&mut hasher);
+    for (attribute, value) in attributes {
         (attribute.key, value).hash(&mut hasher);
     }
     hasher.finish()

@@ -4,6 +4,7 @@
 mod common;
 
 mod answer;
+mod circuit;
 mod connection;
 mod credential;
 mod flight;

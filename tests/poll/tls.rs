@@ -146,10 +146,14 @@ async fn a_server_without_tls() {
         stream.write_all(&answer("400 Bad Request", "")).await.unwrap();
         stream
     });
-    fails(&target, &target.reading().await, "tls", "");
+    fails(&target, &target.reading().await, "tls", "if the server does not speak TLS on this port, write http in the url");
     plain.await.unwrap();
     let authority = Authority::new();
     let server = authority.server(named("127.0.0.1"), None).await;
     let target = emailengine(&server.url());
-    fails(&target, &target.reading().await, "malformed", "not valid HTTP");
+    fails(&target, &target.reading().await, "malformed", "if the server speaks TLS on this port, write https in the url");
+    // One that says so in HTTP.
+    let server = Server::always(answer("400 Bad Request", "The plain HTTP request was sent to HTTPS port")).await;
+    let target = emailengine(&server.url());
+    fails(&target, &target.reading().await, "status", "if it speaks TLS on this port, write https in the url");
 }

@@ -40,9 +40,9 @@ fn label_values_that_nobody_escaped() {
         (r#"x{q="ends in \"} 1"#, "unknown x{q=ends in \\} 1; !unescaped 1"),
         (r#"x{q="ends in \",r="s"} 1"#, "unknown x{q=ends in \\,r=s} 1; !unescaped 1"),
         // It cannot be told what was meant, so it is left out.
-        ("y 1\nx{q=\"a\",\"b\"} 1", "unknown y 1; !unreadable 1"),
-        ("y 1\nx{q=\"a\",\"b=\"c\"} 1", "unknown y 1; !unreadable 1"),
-        ("y 1\nx{q=\"a\"} b\"} 1", "unknown y 1; !unreadable 1"),
+        ("y 1\nx{q=\"a\",\"b\"} 1\n", "unknown y 1; !unreadable 1"),
+        ("y 1\nx{q=\"a\",\"b=\"c\"} 1\n", "unknown y 1; !unreadable 1"),
+        ("y 1\nx{q=\"a\"} b\"} 1\n", "unknown y 1; !unreadable 1"),
     ]);
 }
 
@@ -87,16 +87,16 @@ fn values_timestamps_and_exemplars() {
         ("x 1 1700000000.123", "unknown x 1"),
         ("x 1 # {trace_id=\"a b\"} 0.5 1700000000.1", "unknown x 1"),
         ("x 1 1700000000 # {trace_id=\"a\"} 0.5", "unknown x 1"),
-        ("y 1\nx 1 yesterday", "unknown y 1; !unreadable 1"),
-        ("y 1\nx one", "unknown y 1; !unreadable 1"),
-        ("y 1\nx", "unknown y 1; !unreadable 1"),
-        ("y 1\nx{a=\"1\"}", "unknown y 1; !unreadable 1"),
-        ("y 1\nx{a=\"1\" 1", "unknown y 1; !unreadable 1"),
-        ("y 1\nx{a=1} 1", "unknown y 1; !unreadable 1"),
-        ("y 1\nx{a} 1", "unknown y 1; !unreadable 1"),
-        ("y 1\nx{=\"1\"} 1", "unknown y 1; !unreadable 1"),
-        ("y 1\nx{a b=\"1\"} 1", "unknown y 1; !unreadable 1"),
-        ("y 1\n9x 1\nx-y 1\n{a=\"1\"} 1", "unknown y 1; !unreadable 3"),
+        ("y 1\nx 1 yesterday\n", "unknown y 1; !unreadable 1"),
+        ("y 1\nx one\n", "unknown y 1; !unreadable 1"),
+        ("y 1\nx\n", "unknown y 1; !unreadable 1"),
+        ("y 1\nx{a=\"1\"}\n", "unknown y 1; !unreadable 1"),
+        ("y 1\nx{a=\"1\" 1\n", "unknown y 1; !unreadable 1"),
+        ("y 1\nx{a=1} 1\n", "unknown y 1; !unreadable 1"),
+        ("y 1\nx{a} 1\n", "unknown y 1; !unreadable 1"),
+        ("y 1\nx{=\"1\"} 1\n", "unknown y 1; !unreadable 1"),
+        ("y 1\nx{a b=\"1\"} 1\n", "unknown y 1; !unreadable 1"),
+        ("y 1\n9x 1\nx-y 1\n{a=\"1\"} 1\n", "unknown y 1; !unreadable 3"),
     ]);
 }
 
@@ -171,6 +171,31 @@ fn limits() {
 }
 
 #[test]
+fn of_a_line_that_stands_twice_the_first_is_kept() {
+    let twice = |line: &str| format!("{line} 5\n{line} 9\n");
+    let page = format!(
+        "# TYPE x histogram\n{}{}x_sum 1\nx_sum 2\n{}",
+        twice("x_bucket{le=\"1\"}"),
+        twice("x_bucket{le=\"+Inf\"}"),
+        twice("x_count")
+    );
+    assert_eq!(said(&page), "histogram x [1.0] [5] of 5 sum some(1.0); !duplicate_series 2");
+}
+
+#[test]
+fn a_family_that_is_interrupted_goes_on() {
+    reads(&[
+        ("# TYPE x counter\nx{a=\"1\"} 1\ny 2\nx{a=\"2\"} 3\n", "counter x{a=1} 1; unknown y 2; counter x{a=2} 3"),
+        ("# TYPE x counter\n# TYPE y gauge\nx_total 1\ny 2\nx_total{a=\"2\"} 3\n", "counter x 1; gauge y 2; counter x{a=2} 3"),
+        (
+            "# TYPE x histogram\n# TYPE y gauge\ny 2\nx_bucket{le=\"1\"} 1\nx_bucket{le=\"+Inf\"} 2\nx_count 2\ny{a=\"b\"} 1\n",
+            "gauge y 2; histogram x [1.0] [1] of 2 sum none; gauge y{a=b} 1",
+        ),
+        ("# TYPE x summary\n# TYPE x_sum gauge\nx_sum 1\n", "gauge x_sum 1"),
+    ]);
+}
+
+#[test]
 fn what_is_no_exposition() {
     let malformed = |line: &str| Err(ReadError::Malformed(format!("no line of it is a sample; the first is `{line}`")));
     for (text, expected) in [
@@ -180,6 +205,12 @@ fn what_is_no_exposition() {
         ("{\"a\": 1}", malformed("{\"a\": 1}")),
         ("{\n  \"x\": {\"type\": \"gauge\", \"value\": 1}\n}", malformed("{")),
         ("Service Unavailable", malformed("Service Unavailable")),
+        ("# TYPE x histogram\nx_bucket{le=\"1\"} 7\nx_count 5\n", Err(ReadError::Malformed("not one series of it can be read".to_owned()))),
+        ("y 1\nx{q=\"a", Err(ReadError::Malformed("it is cut off in the line `x{q=\"a`".to_owned()))),
+        ("y 1\nx", Err(ReadError::Malformed("it is cut off in the line `x`".to_owned()))),
+        ("y 1\nx\n", Ok(1)),
+        ("y 1\nx 1", Ok(2)),
+        ("y 1\n# TYPE x cou", Ok(1)),
     ] {
         assert_eq!(read(text.to_owned()).map(|families| families.series()), expected, "{text:?}");
     }

@@ -101,6 +101,35 @@ fn numbers_that_are_none() {
 }
 
 #[test]
+fn a_sum_that_a_number_is_missing_from_is_missing() {
+    static RULES: &[Rule] = &[
+        Rule::new(&["c"], &COMPLAINTS).zero_when_absent(),
+        Rule::new(&["q"], &QUEUE_DEPTH).from(&[From::table("s", &QUEUE_STATE, &[("a", "active"), ("h", "held")])]).zero_when_absent(),
+    ];
+    gives_at_once(
+        RULES,
+        &[
+            ("c{a=\"1\"} 5;c{a=\"2\"} NaN", "mail.queue.depth active 0; mail.queue.depth held 0; !non_finite 1"),
+            ("c -1;q{s=\"a\"} 2;q{s=\"h\",x=\"1\"} Inf;q{s=\"h\",x=\"2\"} 1", "mail.queue.depth active 2; !non_finite 1; !out_of_range 1"),
+        ],
+    );
+}
+
+#[test]
+fn what_is_added_up_goes_on_behind_a_number_that_is_none() {
+    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).step(Step::Accumulate)];
+    gives(
+        RULES,
+        &[
+            ("c{a=\"1\"} 100", "mail.complaints 100"),
+            ("c{a=\"1\"} NaN", "mail.complaints 100; !non_finite 1"),
+            ("c{a=\"1\"} -1", "mail.complaints 100; !out_of_range 1"),
+            ("c{a=\"1\"} 101", "mail.complaints 101"),
+        ],
+    );
+}
+
+#[test]
 fn series_that_stand_twice_count_once() {
     static RULES: &[Rule] = &[Rule::new(&["g"], &ACCOUNT_CONFIGURED), Rule::new(&["g"], &DOMAIN_CONFIGURED)];
     gives_at_once(
@@ -186,7 +215,7 @@ fn counters_that_are_pruned_and_begin_again() {
             ("c{q=\"a\"} 6", "mail.complaints 8"),
             ("x 1", "mail.complaints 8"),
             ("c{q=\"a\"} 1", "mail.complaints 9"),
-            ("c{q=\"a\"} 1;c{q=\"a\"} 1;c{q=\"b\"} NaN", "mail.complaints 9; !duplicate_series 1"),
+            ("c{q=\"a\"} 1;c{q=\"a\"} 1;c{q=\"b\"} NaN", "mail.complaints 9; !non_finite 1; !duplicate_series 1"),
             ("c{q=\"b\"} 4;c{q=\"a\"} 3", "mail.complaints 15"),
         ],
     );

@@ -1,0 +1,81 @@
+//! What can be wrong with a mail server: one table, for `simulate --fault` and for the tests.
+
+use super::line::End;
+use super::spoil::{self, Sound};
+use axum::response::Response;
+
+/// A way in which a mail server fails its callers.
+#[derive(Debug)]
+pub struct Fault {
+    /// As in `--fault`.
+    pub name: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    pub(super) act: Act,
+}
+
+/// Where it is done.
+#[derive(Debug)]
+pub(super) enum Act {
+    /// Nobody listens.
+    Refuse,
+    /// The connection ends where an answer was due.
+    End(End),
+    /// The connection ends so at its second request.
+    EndWhenKept(End),
+    /// There is never an answer.
+    Hang,
+    /// A line of no header among the headers.
+    Leak(&'static str),
+    /// Another answer, or the sound one spoiled.
+    Answer(fn(Sound) -> Response),
+}
+
+/// One of them.
+const fn fault(name: &'static str, help: &'static str, act: Act) -> Fault {
+    Fault { name, help, act }
+}
+
+/// Every one. Certificates that are wrong or have expired come by `--tls-cert`: making them would need a library that only this
+/// stand-in has a use for, so the tests make them and the program takes them.
+pub static FAULTS: &[Fault] = &[
+    fault("refuse", "nobody listens on the port", Act::Refuse),
+    fault("reset", "the connection is reset where an answer is due", Act::End(End::Reset)),
+    fault("close", "the connection is closed where an answer is due", Act::End(End::Close)),
+    fault("close-kept", "a kept connection is closed at its second request", Act::EndWhenKept(End::Close)),
+    fault("hang", "no answer, and the connection stays open", Act::Hang),
+    fault("hang-in-body", "half of the body, and then nothing", Act::Answer(spoil::hang_in_body)),
+    fault("slow", "the body comes at one byte a second", Act::Answer(spoil::slow)),
+    fault("cut", "the connection closes within the body", Act::Answer(spoil::cut)),
+    fault("status-401", "the credential is not known", Act::Answer(spoil::status::<401>)),
+    fault("status-403", "the credential may not do that", Act::Answer(spoil::status::<403>)),
+    fault("status-404", "there is no such page", Act::Answer(spoil::status::<404>)),
+    fault("status-429", "too many requests, without Retry-After", Act::Answer(spoil::status::<429>)),
+    fault("status-429-retry-after", "too many requests, come again in two seconds", Act::Answer(spoil::retry_after)),
+    fault("status-500", "an error of the server", Act::Answer(spoil::status::<500>)),
+    fault("status-503", "not available", Act::Answer(spoil::status::<503>)),
+    fault("redirect", "302 to another host", Act::Answer(spoil::redirect)),
+    fault("html", "a login page with status 200", Act::Answer(spoil::html)),
+    fault("empty", "an empty body with status 200", Act::Answer(spoil::empty)),
+    fault("truncated", "half of the document, as if it were all of it", Act::Answer(spoil::truncated)),
+    fault("gzip-bomb", "10 MiB that become 10 GiB", Act::Answer(spoil::gzip_bomb)),
+    fault("huge", "a body of 2 GiB, announced as such", Act::Answer(spoil::huge)),
+    fault("endless", "a body without an end", Act::Answer(spoil::endless)),
+    fault("leaked-line", "a line of the program's output among the headers", Act::Leak("Use of uninitialized value in print")),
+    fault("invalid-utf8", "bytes that are no UTF-8 in a label", Act::Answer(spoil::invalid_utf8)),
+    fault("non-finite", "NaN and infinities for numbers", Act::Answer(spoil::non_finite)),
+    fault("duplicate-series", "each series twice, the second time with another value", Act::Answer(spoil::duplicate_series)),
+    fault("duplicate-families", "each family twice", Act::Answer(spoil::duplicate_families)),
+    fault("type-change", "counters become gauges, and gauges counters, at every other request", Act::Answer(spoil::type_change)),
+    fault("long-labels", "three labels of 1 MiB", Act::Answer(spoil::long_labels)),
+    fault("churn", "100,000 new series in each answer", Act::Answer(spoil::churn)),
+    fault("future", "a clock that is a day ahead: Date, timestamps and the time of start", Act::Answer(spoil::future)),
+];
+
+impl Fault {
+    /// The one of this name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        FAULTS.iter().find(|fault| fault.name == name)
+    }
+}
