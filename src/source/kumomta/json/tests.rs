@@ -227,7 +227,10 @@ fn no_document_takes_more_than_its_length() {
 /// Answers of real servers, where they are at hand.
 #[test]
 fn captures() {
-    let Some(captures) = std::env::var_os("POSTMETER_CAPTURES") else { return };
+    let Some(captures) = std::env::var_os("POSTMETER_CAPTURES") else {
+        eprintln!("skipped: POSTMETER_CAPTURES names no folder with answers of real servers");
+        return;
+    };
     let captures = std::path::Path::new(&captures).join("kumomta");
     for name in ["idle", "small", "badlabel_quote"] {
         let path = |ending: &str| captures.join(format!("{name}.metrics.{ending}"));
