@@ -256,6 +256,16 @@ impl<'a> SampleRef<'a> {
         distribution.unwrap_or(Value::Number(f64::from_bits(self.sample.bits)))
     }
 
+    /// Whether its value is what a family of this type has.
+    #[must_use]
+    pub fn fits(&self, kind: FamilyType) -> bool {
+        match kind {
+            FamilyType::Histogram => self.sample.shape == Shape::Histogram,
+            FamilyType::Summary => self.sample.shape == Shape::Summary,
+            FamilyType::Counter | FamilyType::Gauge | FamilyType::Unknown => self.sample.shape == Shape::Number,
+        }
+    }
+
     /// The value of a scalar series.
     #[must_use]
     pub fn number(&self) -> Option<f64> {
