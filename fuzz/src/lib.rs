@@ -1,6 +1,6 @@
 //! What must hold whatever a mail server answers, a file says, or a collection holds.
 //!
-//! Each check takes any bytes and panics where something does not hold. They are the fuzz targets (`fuzz_targets/`), and the
+//! The checks are the fuzz targets (`fuzz_targets/`), and the
 //! program's own tests run them over bytes of proptest's and over every input that was once found (`tests/fixtures/found`).
 
 pub mod config;
@@ -12,8 +12,11 @@ pub mod recovery;
 pub mod said;
 pub mod strict;
 
+/// Takes any bytes, and panics where something does not hold.
+pub type Check = fn(&[u8]);
+
 /// Every check, by the name of its target.
-pub const CHECKS: &[(&str, fn(&[u8]))] = &[
+pub const CHECKS: &[(&str, Check)] = &[
     ("cpanel", |bytes| reader::reads("cpanel", bytes)),
     ("ceymail", |bytes| reader::reads("ceymail", bytes)),
     ("kumomta_json", |bytes| reader::reads_as("kumomta", "metrics", "json", bytes)),
