@@ -2,6 +2,9 @@
 
 use crate::model::{Histogram, Repair};
 
+/// Buckets of one histogram, or quantiles of one summary, beyond this are a fault of the answer.
+pub const BUCKETS_MAX: usize = 1000;
+
 /// What has been read of one histogram.
 #[derive(Clone, Debug, Default)]
 pub struct Buckets {
@@ -22,7 +25,7 @@ impl Buckets {
         self.counts.sort_by(|a, b| a.0.total_cmp(&b.0));
         self.counts.dedup_by(|a, b| a.0 == b.0);
         let whole = |n: f64| (0.0..=9e15).contains(&n).then_some(n as u64).ok_or(Repair::InconsistentHistogram);
-        let infinite = self.counts.last().filter(|(bound, _)| bound.is_infinite()).map(|(_, n)| *n);
+        let infinite = self.counts.last().filter(|(bound, _)| *bound == f64::INFINITY).map(|(_, n)| *n);
         let count = self.count.or(infinite).ok_or(Repair::InconsistentHistogram)?;
         let total: f64 = self.counts.iter().map(|(_, n)| n).sum();
         let last = self.counts.last().map_or(0.0, |(_, n)| *n);
@@ -38,11 +41,14 @@ impl Buckets {
         }
         let rises = self.counts.is_sorted_by(|a, b| a.1 <= b.1);
         let fits = infinite.is_none_or(|_| self.counts.last().is_some_and(|(_, n)| *n == count));
-        if !rises || !fits || self.counts.last().is_some_and(|(_, n)| *n > count) || self.counts.iter().any(|(b, _)| b.is_nan()) {
+        if !rises || !fits || self.counts.last().is_some_and(|(_, n)| *n > count) || self.counts.len() > BUCKETS_MAX {
             return Err(Repair::InconsistentHistogram);
         }
         if infinite.is_some() {
             self.counts.pop();
+        }
+        if !self.counts.iter().all(|(bound, _)| bound.is_finite()) {
+            return Err(Repair::InconsistentHistogram);
         }
         Ok((
             Histogram {
@@ -85,5 +91,9 @@ mod tests {
         assert_eq!(finish(&[(1.0, 3.0)], None), Err(Repair::InconsistentHistogram));
         assert_eq!(finish(&[(1.0, -3.0), (INF, 5.0)], Some(5.0)), Err(Repair::InconsistentHistogram));
         assert_eq!(finish(&[(f64::NAN, 3.0), (INF, 5.0)], Some(5.0)), Err(Repair::InconsistentHistogram));
+        assert_eq!(finish(&[(-INF, 3.0), (INF, 5.0)], Some(5.0)), Err(Repair::InconsistentHistogram));
+        assert_eq!(finish(&[(-INF, 5.0)], None), Err(Repair::InconsistentHistogram));
+        let many: Vec<(f64, f64)> = (0..=BUCKETS_MAX).map(|bound| (bound as f64, 1.0)).collect();
+        assert_eq!(finish(&many, Some(1.0)), Err(Repair::InconsistentHistogram));
     }
 }

@@ -21,8 +21,14 @@ use std::collections::HashMap;
 pub fn read(body: String) -> Result<Families, ReadError> {
     Families::read(body, |builder| {
         let text = builder.body();
-        let mut reader =
-            Reader { out: builder, family: "", kind: FamilyType::Unknown, pending: Pending::default(), known: HashMap::default() };
+        let mut reader = Reader {
+            out: builder,
+            family: "",
+            kind: FamilyType::Unknown,
+            total: false,
+            pending: Pending::default(),
+            known: HashMap::default(),
+        };
         let (mut first_bad, mut last_bad) = (None, None);
         for line in Lines(text) {
             if reader.line(line).is_none() {
@@ -43,6 +49,9 @@ pub fn read(body: String) -> Result<Families, ReadError> {
         }
     })
 }
+
+/// A longer name is no name: it would stand in every line and every point of its series.
+const NAME_BYTES_MAX: usize = 1024;
 
 struct Lines<'a>(&'a str);
 
@@ -74,6 +83,8 @@ struct Reader<'b, 'a> {
     out: &'b mut FamiliesBuilder<'a>,
     family: &'a str,
     kind: FamilyType,
+    /// Whether its samples are those of a counter of OpenMetrics, whose names end in `_total`: so does the family's then.
+    total: bool,
     pending: Pending<'a>,
     /// What families said that they are: one may be interrupted by another and go on.
     known: HashMap<&'a str, FamilyType>,
@@ -117,12 +128,12 @@ impl<'a> Reader<'_, 'a> {
 
     /// Goes on with the family of this name, or begins it.
     fn begin(&mut self, name: &'a str) {
-        if self.family == name {
+        if self.family == name && !self.total {
             return;
         }
         self.flush();
         self.family = name;
-        self.kind = self.known.get(name).copied().unwrap_or_default();
+        (self.kind, self.total) = (self.known.get(name).copied().unwrap_or_default(), false);
         let name = self.out.text(name);
         self.out.family(name, Default::default(), self.kind);
     }
@@ -165,7 +176,12 @@ impl<'a> Reader<'_, 'a> {
         };
         let value = value(rest)?;
         // OpenMetrics: `x_total` belongs to the counter `x`; `x_created` is no value of it.
-        let belongs = suffix == Some("") || (suffix == Some("_total") && self.kind == FamilyType::Counter);
+        if suffix == Some("_total") && self.kind == FamilyType::Counter && !self.total && self.out.series_of_family() == 0 {
+            let name = self.out.text(name);
+            self.out.rename(name);
+            self.total = true;
+        }
+        let belongs = suffix == Some(if self.total { "_total" } else { "" });
         if suffix == Some("_created") && !matches!(self.kind, FamilyType::Unknown | FamilyType::Gauge) {
             return Some(());
         }
@@ -319,6 +335,7 @@ impl<'a> Pending<'a> {
 fn is_name(text: &str, others: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || others.as_bytes().contains(&b))
         && text.bytes().next().is_some_and(|b| !b.is_ascii_digit())
+        && text.len() <= NAME_BYTES_MAX
 }
 
 /// Whether a quote before `behind` can be the closing one.

@@ -1,14 +1,18 @@
 //! What has been read of one summary.
 
 use super::Buckets;
+use super::buckets::BUCKETS_MAX;
 use crate::model::{Repair, Summary};
 
-/// The summary: quantiles stand where a histogram has bounds. A count that is none is left out, and said.
+/// The summary: quantiles stand where a histogram has bounds. What is no count or no quantile is left out, and said.
 pub(super) fn summary(mut read: Buckets) -> (Summary, Option<Repair>) {
     // Stable, so of a quantile that stands twice the first is kept.
     read.counts.sort_by(|a, b| a.0.total_cmp(&b.0));
     read.counts.dedup_by(|a, b| a.0 == b.0);
+    let sent = read.counts.len();
+    read.counts.retain(|(quantile, _)| (0.0..=1.0).contains(quantile));
+    read.counts.truncate(BUCKETS_MAX);
     let count = read.count.filter(|n| (0.0..=9e15).contains(n)).map(|n| n as u64);
-    let repair = (read.count.is_some() && count.is_none()).then_some(Repair::OutOfRange);
+    let repair = (read.counts.len() < sent || (read.count.is_some() && count.is_none())).then_some(Repair::OutOfRange);
     (Summary { quantiles: read.counts, sum: read.sum.filter(|sum| sum.is_finite()), count }, repair)
 }

@@ -256,6 +256,16 @@ impl<'a> SampleRef<'a> {
         distribution.unwrap_or(Value::Number(f64::from_bits(self.sample.bits)))
     }
 
+    /// Whether its value is what a family of this type has.
+    #[must_use]
+    pub fn fits(&self, kind: FamilyType) -> bool {
+        match kind {
+            FamilyType::Histogram => self.sample.shape == Shape::Histogram,
+            FamilyType::Summary => self.sample.shape == Shape::Summary,
+            FamilyType::Counter | FamilyType::Gauge | FamilyType::Unknown => self.sample.shape == Shape::Number,
+        }
+    }
+
     /// The value of a scalar series.
     #[must_use]
     pub fn number(&self) -> Option<f64> {
@@ -275,6 +285,8 @@ pub struct FamiliesBuilder<'a> {
 
 /// A label value is cut behind this many bytes, as Prometheus servers with a limit commonly are set to refuse more.
 pub const LABEL_VALUE_BYTES_MAX: usize = 2048;
+/// A help text is cut behind this many bytes: it stands in every request that has a point of its family.
+pub const HELP_BYTES_MAX: usize = 2048;
 /// Labels of one series beyond this are a fault of the answer.
 pub const LABELS_PER_SERIES_MAX: usize = 64;
 
@@ -310,26 +322,44 @@ impl<'a> FamiliesBuilder<'a> {
     /// Begins a family; series added from here on belong to it.
     pub fn family(&mut self, name: Text, help: Text, kind: FamilyType) {
         let at = self.out.samples.len() as u32;
+        let help = self.cut(help, HELP_BYTES_MAX);
         self.out.families.push(Family { name, help, kind, first: at, end: at });
     }
 
     /// Says more of the family that was begun last.
     pub fn describe(&mut self, help: Option<Text>, kind: Option<FamilyType>) {
+        let help = help.map(|help| self.cut(help, HELP_BYTES_MAX));
         if let Some(family) = self.out.families.last_mut() {
             family.help = help.unwrap_or(family.help);
             family.kind = kind.unwrap_or(family.kind);
         }
     }
 
+    /// Gives the family that was begun last another name.
+    pub fn rename(&mut self, name: Text) {
+        if let Some(family) = self.out.families.last_mut() {
+            family.name = name;
+        }
+    }
+
+    /// How many series the family has that was begun last.
+    #[must_use]
+    pub fn series_of_family(&self) -> usize {
+        self.out.families.last().map_or(0, |family| (family.end - family.first) as usize)
+    }
+
     /// Adds a label to the series that is added next.
     pub fn label(&mut self, name: Text, value: Text) {
-        let mut value = value;
-        if value.len as usize > LABEL_VALUE_BYTES_MAX {
-            let cut = floor_char_boundary(self.read(value), LABEL_VALUE_BYTES_MAX);
-            value.len = cut as u32;
+        let value = self.cut(value, LABEL_VALUE_BYTES_MAX);
+        self.out.labels.push((name, value));
+    }
+
+    fn cut(&mut self, mut text: Text, bytes_max: usize) -> Text {
+        if text.len as usize > bytes_max {
+            text.len = floor_char_boundary(self.read(text), bytes_max) as u32;
             self.out.repairs.count(Repair::LabelTooLong);
         }
-        self.out.labels.push((name, value));
+        text
     }
 
     /// Forgets labels that were added for a series that turned out to be broken.
@@ -398,7 +428,7 @@ impl<'a> FamiliesBuilder<'a> {
     fn push(&mut self, shape: Shape, bits: u64) {
         let labels = self.out.samples.last().map_or(0, |s| s.labels + u32::from(s.labels_len));
         let labels_len = self.out.labels.len() - labels as usize;
-        if labels_len > LABELS_PER_SERIES_MAX {
+        if labels_len > LABELS_PER_SERIES_MAX || self.has_name_twice(labels as usize) {
             self.out.labels.truncate(labels as usize);
             self.repair(Repair::Unreadable);
             return;
@@ -407,6 +437,15 @@ impl<'a> FamiliesBuilder<'a> {
         if let Some(family) = self.out.families.last_mut() {
             family.end = self.out.samples.len() as u32;
         }
+    }
+
+    /// Whether one of the labels from here on has the name of another: Prometheus refuses a whole page for that.
+    fn has_name_twice(&self, from: usize) -> bool {
+        let labels = self.out.labels.get(from..).unwrap_or_default();
+        labels.iter().enumerate().any(|(at, (name, _))| {
+            let same = |other: &Text| other == name || (other.len == name.len && self.read(*other) == self.read(*name));
+            labels[..at].iter().any(|(other, _)| same(other))
+        })
     }
 }
 

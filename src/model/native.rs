@@ -18,7 +18,8 @@ pub struct Native {
     prefix: String,
     /// Series that are passed on.
     pub kept: u64,
-    /// Series that are not: excluded, below a smallest value or below zero where that cannot be, or over the bound.
+    /// Series that are not: excluded, below a smallest value or below zero where that cannot be, of another kind than their family,
+    /// or over the bound.
     pub dropped: u64,
     /// What was mended while choosing.
     pub repairs: Repairs,
@@ -88,6 +89,13 @@ impl Native {
             identities.reserve(piece.series);
             let mut numbers = Identities::new();
             for (index, sample) in family.samples().enumerate() {
+                if !sample.fits(kind) {
+                    // No format can say a distribution of a gauge, or a number of a histogram.
+                    self.repairs.count(Repair::Unreadable);
+                    self.dropped += 1;
+                    piece.skip(index);
+                    continue;
+                }
                 let underflown = kind == FamilyType::Gauge && sample.number().is_some_and(|n| UNDERFLOWN.contains(&n));
                 if underflown || choice.min_value.is_some_and(|min| sample.number().is_some_and(|n| n < min)) {
                     self.dropped += 1;
@@ -350,6 +358,14 @@ mod tests {
         let (lines, native) = native(&[page, page], 3, |_| Some(Choice { min_value: Some(10.0), ..Choice::default() }));
         assert_eq!(lines, ["a{l=2} 20", "a{l=1} 30", "a{l=3} 50"]);
         assert_eq!((native.kept, native.dropped, native.repairs.get(Repair::DuplicateSeries)), (3, 8, 1));
+    }
+
+    #[test]
+    fn a_value_that_is_not_what_its_family_is_is_left_out() {
+        let page = "# TYPE a histogram\na_count 1\n# TYPE b gauge\nb 2\n";
+        let (lines, native) = native(&[page], 100, |_| Some(Choice { kind: Some(FamilyType::Gauge), ..Choice::default() }));
+        assert_eq!(lines, ["b{} 2"]);
+        assert_eq!((native.kept, native.dropped, native.repairs.get(Repair::Unreadable)), (1, 1, 1));
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub enum Repair {
     Unescaped,
     /// Bytes that are not UTF-8, replaced.
     InvalidUtf8,
-    /// A label value over the limit, cut.
+    /// A label value or a help text over the limit, cut.
     LabelTooLong,
     /// NaN or infinity where a number of things belongs, left out.
     NonFinite,

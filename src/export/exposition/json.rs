@@ -2,13 +2,14 @@
 //! objects with `@` for more. Unlike KumoMTA's, it is escaped.
 
 use super::text::number;
-use super::{Format, Page, Section, type_word};
+use super::{Format, Page, Section, labels, type_word};
 use crate::model::{FamilyType, NativeFamily, SampleRef, Value};
 
 impl Page<'_> {
     pub(super) fn json(&mut self, name: &str, kind: FamilyType, of_targets: &[(&Section, NativeFamily<'_>)]) -> Option<()> {
         if !self.first {
-            self.buffer.extend_from_slice(b",\n");
+            // Not a comma before a newline: by that mark KumoMTA's documents that escape nothing are known, ours among the readers.
+            self.buffer.extend_from_slice(b"\n,");
         }
         string(&mut self.buffer, name);
         self.buffer.push(b':');
@@ -47,9 +48,10 @@ impl Page<'_> {
                         pair(out, "job", job);
                         pair(out, "instance", instance);
                     }
-                    for (label, text) in sample.labels() {
-                        let renamed = section.identity.is_some() && matches!(label, "job" | "instance");
-                        pair(out, &if renamed { format!("exported_{label}").into() } else { std::borrow::Cow::Borrowed(label) }, text);
+                    let identity = |label: &str| section.identity.is_some() && matches!(label, "job" | "instance");
+                    let names = labels::given(sample, |_| true, identity);
+                    for (at, (label, text)) in sample.labels().enumerate() {
+                        pair(out, names.as_ref().and_then(|names| names.get(at)).map_or(label, String::as_str), text);
                     }
                     out.extend_from_slice(b"\"@\":");
                     value(out, sample);

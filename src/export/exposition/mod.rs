@@ -8,6 +8,7 @@
 
 mod canonical;
 mod json;
+mod labels;
 mod text;
 
 pub use canonical::{gathered, histograms, histograms_alone, target_info, translated};
@@ -15,7 +16,7 @@ pub use canonical::{gathered, histograms, histograms_alone, target_info, transla
 use crate::model::{FamilyType, Native, NativeFamily};
 use crate::telemetry::Identity;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How a page is written.
@@ -144,6 +145,11 @@ impl<'a> Page<'a> {
                 families.entry(family.name()).or_default().push((section, family));
             }
         }
+        let names: BTreeSet<Cow<'_, str>> = match self.format {
+            Format::OpenMetrics => families.keys().cloned().collect(),
+            Format::Text | Format::Json => BTreeSet::new(),
+        };
+        let is_taken = |name: &str| names.contains(name) || taken.iter().any(|other| other == name);
         for (name, mut of_targets) in families {
             let kind = of_targets[0].1.kind();
             of_targets.retain(|(section, family)| {
@@ -162,7 +168,7 @@ impl<'a> Page<'a> {
             }
             match self.format {
                 Format::Json => self.json(&name, kind, &of_targets)?,
-                Format::Text | Format::OpenMetrics => self.text(&name, kind, &of_targets)?,
+                Format::Text | Format::OpenMetrics => self.text(&name, kind, &of_targets, is_taken)?,
             }
             self.first = false;
         }

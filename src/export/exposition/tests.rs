@@ -90,7 +90,7 @@ fn json_has_the_three_shapes() {
     writes(
         Format::Json,
         &[Section::plain(native(page))],
-        "{\"a\":{\"help\":\"With \\\"quotes\\\".\",\"type\":\"gauge\",\"value\":1},\n\"b\":{\"type\":\"counter\",\"value\":{\"l\":{\"x\":2,\"y\\\"\":3}}},\n\
+        "{\"a\":{\"help\":\"With \\\"quotes\\\".\",\"type\":\"gauge\",\"value\":1}\n,\"b\":{\"type\":\"counter\",\"value\":{\"l\":{\"x\":2,\"y\\\"\":3}}}\n,\
          \"c\":{\"type\":\"gauge\",\"value\":[{\"l\":\"x\",\"m\":\"y\",\"@\":4}]}}\n",
     );
     let both = page_of_two();

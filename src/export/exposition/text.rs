@@ -3,18 +3,26 @@
 //! In OpenMetrics a counter's samples must end in `_total`. A native counter that does not is typed `unknown` there: its
 //! name is the server's.
 
-use super::{Format, Page, Section, type_word};
+use super::{Format, Page, Section, labels, type_word};
 use crate::model::{FamilyType, Histogram, NativeFamily, SampleRef, Summary, Value};
 
 /// The suffix of counters.
 const TOTAL: &str = "_total";
 
 impl Page<'_> {
-    pub(super) fn text(&mut self, name: &str, kind: FamilyType, of_targets: &[(&Section, NativeFamily<'_>)]) -> Option<()> {
+    /// Writes a family; `is_taken` says whether another has this name.
+    pub(super) fn text(
+        &mut self,
+        name: &str,
+        kind: FamilyType,
+        of_targets: &[(&Section, NativeFamily<'_>)],
+        is_taken: impl Fn(&str) -> bool,
+    ) -> Option<()> {
         let (family, kind) = match (self.format, kind) {
             (Format::OpenMetrics, FamilyType::Counter) => match name.strip_suffix(TOTAL) {
-                Some(family) => (family, kind),
-                None => (name, FamilyType::Unknown),
+                // In OpenMetrics the gauge `x` and the counter of `x_total` would be two families of one name.
+                Some(family) if super::is_name(family) && !is_taken(family) => (family, kind),
+                _ => (name, FamilyType::Unknown),
             },
             _ => (name, kind),
         };
@@ -37,68 +45,72 @@ impl Page<'_> {
     }
 
     fn sample(&mut self, name: &str, sample: &SampleRef<'_>, suffix: &[u8]) {
+        let place = match sample.value() {
+            Value::Number(_) => "",
+            Value::Histogram(_) => "le",
+            Value::Summary(_) => "quantile",
+        };
+        let identity = |label: &str| !suffix.is_empty() && matches!(label, "job" | "instance");
+        let names = labels::given(sample, labels::is_name, |label| label == place || identity(label));
+        if names.is_some() {
+            self.told.labels_renamed += sample.labels().filter(|(label, _)| identity(label)).count() as u64;
+        }
+        let series = Series { name, sample, names, suffix, place };
         match sample.value() {
-            Value::Number(value) => {
-                self.series(name, "", sample, suffix, None);
-                number(&mut self.buffer, value);
-                self.buffer.push(b'\n');
-            }
-            Value::Histogram(histogram) => self.histogram(name, sample, suffix, histogram),
-            Value::Summary(summary) => self.summary(name, sample, suffix, summary),
+            Value::Number(value) => self.line(&series, "", None, value),
+            Value::Histogram(histogram) => self.histogram(&series, histogram),
+            Value::Summary(summary) => self.summary(&series, summary),
         }
     }
 
-    fn histogram(&mut self, name: &str, sample: &SampleRef<'_>, suffix: &[u8], histogram: &Histogram) {
+    fn histogram(&mut self, series: &Series<'_>, histogram: &Histogram) {
         for (bound, count) in histogram.bounds.iter().zip(&histogram.cumulative) {
-            self.line(name, "_bucket", sample, suffix, Some(("le", *bound)), *count as f64);
+            self.line(series, "_bucket", Some(*bound), *count as f64);
         }
-        self.line(name, "_bucket", sample, suffix, Some(("le", f64::INFINITY)), histogram.count as f64);
+        self.line(series, "_bucket", Some(f64::INFINITY), histogram.count as f64);
         if let Some(sum) = histogram.sum {
-            self.line(name, "_sum", sample, suffix, None, sum);
+            self.line(series, "_sum", None, sum);
         }
-        self.line(name, "_count", sample, suffix, None, histogram.count as f64);
+        self.line(series, "_count", None, histogram.count as f64);
     }
 
-    fn summary(&mut self, name: &str, sample: &SampleRef<'_>, suffix: &[u8], summary: &Summary) {
+    fn summary(&mut self, series: &Series<'_>, summary: &Summary) {
         for (quantile, value) in &summary.quantiles {
-            self.line(name, "", sample, suffix, Some(("quantile", *quantile)), *value);
+            self.line(series, "", Some(*quantile), *value);
         }
         if let Some(sum) = summary.sum {
-            self.line(name, "_sum", sample, suffix, None, sum);
+            self.line(series, "_sum", None, sum);
         }
         if let Some(count) = summary.count {
-            self.line(name, "_count", sample, suffix, None, count as f64);
+            self.line(series, "_count", None, count as f64);
         }
     }
 
-    fn line(&mut self, name: &str, end: &str, sample: &SampleRef<'_>, suffix: &[u8], extra: Option<(&str, f64)>, value: f64) {
-        self.series(name, end, sample, suffix, extra);
+    fn line(&mut self, series: &Series<'_>, end: &str, bound: Option<f64>, value: f64) {
+        self.series(series, end, bound);
         number(&mut self.buffer, value);
         self.buffer.push(b'\n');
     }
 
     /// Name and labels, up to the space before the value.
-    fn series(&mut self, name: &str, end: &str, sample: &SampleRef<'_>, suffix: &[u8], extra: Option<(&str, f64)>) {
-        let out = &mut self.buffer;
-        out.extend_from_slice(name.as_bytes());
+    fn series(&mut self, series: &Series<'_>, end: &str, bound: Option<f64>) {
+        let (out, suffix) = (&mut self.buffer, series.suffix);
+        out.extend_from_slice(series.name.as_bytes());
         out.extend_from_slice(end.as_bytes());
         let mut separator = b'{';
-        for (label, value) in sample.labels() {
+        for (at, (label, value)) in series.sample.labels().enumerate() {
             out.push(separator);
             separator = b',';
-            if !suffix.is_empty() && matches!(label, "job" | "instance") {
-                out.extend_from_slice(b"exported_");
-                self.told.labels_renamed += 1;
-            }
-            label_name(out, label);
+            let given = series.names.as_ref().and_then(|names| names.get(at));
+            out.extend_from_slice(given.map_or(label, String::as_str).as_bytes());
             out.extend_from_slice(b"=\"");
             escape(out, value, true);
             out.push(b'"');
         }
-        if let Some((label, bound)) = extra {
+        if let Some(bound) = bound {
             out.push(separator);
             separator = b',';
-            out.extend_from_slice(label.as_bytes());
+            out.extend_from_slice(series.place.as_bytes());
             out.extend_from_slice(b"=\"");
             number(out, bound);
             // OpenMetrics has bounds as floats: 1.0.
@@ -122,6 +134,17 @@ impl Page<'_> {
     }
 }
 
+/// What all lines of a series have in common.
+struct Series<'a> {
+    name: &'a str,
+    sample: &'a SampleRef<'a>,
+    /// The names of its labels, where they are not its own.
+    names: Option<Vec<String>>,
+    suffix: &'a [u8],
+    /// The label that says which bucket or which quantile a line is.
+    place: &'static str,
+}
+
 fn identity_labels(section: &Section) -> Vec<u8> {
     let mut labels = Vec::new();
     if let Some((job, instance)) = &section.identity {
@@ -132,16 +155,6 @@ fn identity_labels(section: &Section) -> Vec<u8> {
         labels.push(b'"');
     }
     labels
-}
-
-/// A name that every Prometheus reads; what it cannot read becomes `_`.
-fn label_name(out: &mut Vec<u8>, name: &str) {
-    let good = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    if name.bytes().all(good) && !name.starts_with(|c: char| c.is_ascii_digit()) && !name.is_empty() {
-        return out.extend_from_slice(name.as_bytes());
-    }
-    out.push(b'_');
-    out.extend(name.bytes().map(|b| if good(b) { b } else { b'_' }));
 }
 
 fn escape(out: &mut Vec<u8>, text: &str, quotes: bool) {

@@ -128,11 +128,13 @@ fn types_and_families() {
 #[test]
 fn what_openmetrics_has_besides() {
     reads(&[
-        ("# TYPE x counter\n# UNIT x bytes\nx_total 3\nx_created 1700000000\n# EOF\n", "counter x 3"),
-        ("# TYPE x counter\nx_total{a=\"1\"} 3 # {b=\"2\"} 1\nx_total{a=\"2\"} 4", "counter x{a=1} 3; counter x{a=2} 4"),
+        ("# TYPE x counter\n# UNIT x bytes\nx_total 3\nx_created 1700000000\n# EOF\n", "counter x_total 3"),
+        ("# TYPE x counter\nx_total{a=\"1\"} 3 # {b=\"2\"} 1\nx_total{a=\"2\"} 4", "counter x_total{a=1} 3; counter x_total{a=2} 4"),
+        ("# TYPE x counter\nx_total 3\nx 4\nx_total 5", "counter x_total 3; unknown x 4; unknown x_total 5"),
+        ("# TYPE x counter\nx 3\nx_total 4", "counter x 3; unknown x_total 4"),
         ("# TYPE x gauge\nx 3\nx_created 5", "gauge x 3; unknown x_created 5"),
         ("x 3\nx_created 5", "unknown x 3; unknown x_created 5"),
-        ("# TYPE x counter\nx_total 3\n# TYPE x_created gauge\nx_created 5", "counter x 3; gauge x_created 5"),
+        ("# TYPE x counter\nx_total 3\n# TYPE x_created gauge\nx_created 5", "counter x_total 3; gauge x_created 5"),
         ("# TYPE x info\nx_info{v=\"1\"} 1", "unknown x_info{v=1} 1"),
     ]);
 }

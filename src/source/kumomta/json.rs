@@ -292,7 +292,16 @@ impl<'a> Reader<'_, 'a> {
         {
             return Some((self.out.text(&self.text[start..end]), behind));
         }
-        let stop = (self.patience > 0).then(|| stop(self, start))?;
+        (self.patience > 0).then_some(())?;
+        // What a writer that escapes would mean is tried first: in its strings, all that could end a series may stand.
+        if !self.raw {
+            let sound = self.sound_end(start);
+            if let Some((end, behind)) = sound.and_then(|end| Some((end, ends(self, end)?))) {
+                return Some((self.resolved(start..end), behind));
+            }
+            self.in_vain(sound.unwrap_or_else(|| self.help_end(start)) - start);
+        }
+        let stop = stop(self, start);
         let found = self.odd_string(start, stop, ends);
         if found.is_none() {
             self.in_vain(stop - start);
@@ -316,14 +325,24 @@ impl<'a> Reader<'_, 'a> {
             Some(found) => found,
             None => closing(self, true)?,
         };
-        let text = &self.text[start..end];
         if !resolve {
             self.unescaped += 1;
-            return Some((self.out.text(text), behind));
+            return Some((self.out.text(&self.text[start..end]), behind));
         }
-        let (text, sound) = escape::resolve(text);
+        Some((self.resolved(start..end), behind))
+    }
+
+    /// The first quote without a backslash before it.
+    fn sound_end(&self, start: usize) -> Option<usize> {
+        let bytes = &self.bytes[start..self.help_end(start)];
+        Some(start + escape::Quotes { bytes, at: 0, bare: false }.next()?)
+    }
+
+    /// A text with its escapes resolved.
+    fn resolved(&mut self, range: std::ops::Range<usize>) -> Text {
+        let (text, sound) = escape::resolve(&self.text[range]);
         self.unescaped += u32::from(!sound);
-        Some((self.out.own(&text), behind))
+        self.out.own(&text)
     }
 
     /// After a series that cannot be read: the next one. `None` when that is not in this family.

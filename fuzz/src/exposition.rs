@@ -1,0 +1,230 @@
+//! Pages: what is written is well formed, and reads back as it was.
+
+use super::said::{self, Series};
+use super::{made, strict};
+use arbitrary::Unstructured;
+use postmeter::export::exposition::{Format, Section, page};
+use postmeter::format::prometheus;
+use postmeter::model::{FamilyType, Native};
+use postmeter::source;
+use postmeter::telemetry::Identity;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// Of families of any kind.
+pub fn check(bytes: &[u8]) {
+    if let Ok(native) = made::native(&mut Unstructured::new(bytes)) {
+        holds(Arc::new(native));
+    }
+}
+
+/// Of these.
+pub fn holds(native: Arc<Native>) {
+    let said = said::native(&native);
+    let identity = Identity::new("a job of \"ours\"\\", "instance");
+    for section in [Section::plain(native.clone()), Section::of(native, &identity)] {
+        let plain = section.is(&Section::plain(Arc::default())) || !section_has_identity(&section);
+        for format in [Format::Text, Format::OpenMetrics] {
+            let text = page(format, std::slice::from_ref(&section));
+            strict::check(&text, format == Format::OpenMetrics);
+            if plain {
+                comes_back(&text, &expected(&said, format));
+            }
+        }
+        let json = page(Format::Json, std::slice::from_ref(&section));
+        let parsed: Value = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}"));
+        if plain {
+            let mut found = json_series(&parsed);
+            found.sort();
+            assert_eq!(found, json_expected(&said), "{json}");
+            as_kumomta(json, &said);
+        }
+    }
+}
+
+fn section_has_identity(section: &Section) -> bool {
+    format!("{section:?}").contains("identity: Some")
+}
+
+fn comes_back(text: &str, expected: &[Series]) {
+    let read = match prometheus::read(text.to_owned()) {
+        Ok(read) => read,
+        Err(_) if expected.is_empty() => return,
+        Err(error) => panic!("{error}: {text:?}"),
+    };
+    assert_eq!(bare(said::families(&read)), bare(expected.to_vec()), "{text:?}");
+    assert_eq!(read.repairs().iter().collect::<Vec<_>>(), [], "{text:?}");
+}
+
+/// Without what goes before the names of labels that are in each other's way: that depends on their order.
+fn bare(mut all: Vec<Series>) -> Vec<Series> {
+    for series in &mut all {
+        for (label, _) in &mut series.labels {
+            while let Some(rest) = label.strip_prefix("exported_").or_else(|| label.strip_prefix('_')) {
+                *label = rest.to_owned();
+            }
+        }
+        series.labels.sort();
+    }
+    all.sort();
+    all
+}
+
+/// What a page can say of it.
+fn expected(said: &[Series], format: Format) -> Vec<Series> {
+    let mut expected: Vec<Series> =
+        said.iter().filter(|series| is_name(&series.family)).filter(|series| says_anything(series)).cloned().collect();
+    for series in &mut expected {
+        let of_total = |family: &str| {
+            family.strip_suffix("_total").is_some_and(|short| is_name(short) && said.iter().all(|other| other.family != short))
+        };
+        if format == Format::OpenMetrics && series.kind == "Counter" && !of_total(&series.family) {
+            series.kind = format!("{:?}", FamilyType::Unknown);
+        }
+        rename(&mut series.labels, &series.kind);
+    }
+    expected.sort();
+    expected
+}
+
+/// Labels that have a meaning of their own give way, and what is no name becomes one.
+fn rename(labels: &mut [(String, String)], kind: &str) {
+    let reserved = match kind {
+        "Histogram" => "le",
+        "Summary" => "quantile",
+        _ => "",
+    };
+    for (label, _) in &mut *labels {
+        *label = if *label == reserved { format!("exported_{reserved}") } else { label_name(label) };
+    }
+    labels.sort();
+}
+
+/// A summary without anything has no line.
+fn says_anything(series: &Series) -> bool {
+    series.kind != "Summary" || series.value != "[] sum none count None"
+}
+
+fn is_name(name: &str) -> bool {
+    let good = |c: char| c.is_ascii_alphabetic() || c == '_' || c == ':';
+    name.starts_with(good) && name.chars().all(|c| good(c) || c.is_ascii_digit())
+}
+
+fn label_name(name: &str) -> String {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    if !name.is_empty() && name.bytes().all(good) && !name.starts_with(|c: char| c.is_ascii_digit()) {
+        return name.to_owned();
+    }
+    std::iter::once('_').chain(name.bytes().map(|b| if good(b) { char::from(b) } else { '_' })).collect()
+}
+
+type JsonSeries = (String, String, String, Vec<(String, String)>, String);
+
+/// Every series of a page in JSON.
+fn json_series(page: &Value) -> Vec<JsonSeries> {
+    let mut all = Vec::new();
+    for (family, said) in page.as_object().expect("an object") {
+        let text = |key: &str| said.get(key).and_then(Value::as_str).unwrap_or_default().trim_ascii().to_owned();
+        let mut add =
+            |labels: Vec<(String, String)>, value: &Value| all.push((family.clone(), text("type"), text("help"), labels, value_of(value)));
+        match &said["value"] {
+            Value::Array(objects) => objects.iter().for_each(|object| {
+                let object = object.as_object().expect("a flat object");
+                let labels = object.iter().filter(|(key, _)| *key != "@");
+                add(labels.map(|(key, value)| (key.clone(), value.as_str().expect("a label").to_owned())).collect(), &object["@"]);
+            }),
+            Value::Object(object) => match one_label(object) {
+                Some((label, values)) => values.iter().for_each(|(text, value)| add(vec![(label.clone(), text.clone())], value)),
+                None => add(Vec::new(), &said["value"]),
+            },
+            bare => add(Vec::new(), bare),
+        }
+    }
+    all
+}
+
+fn one_label(object: &Map<String, Value>) -> Option<(&String, &Map<String, Value>)> {
+    let (label, values) = object.iter().next().filter(|_| object.len() == 1)?;
+    Some((label, values.as_object()?))
+}
+
+/// As [`Series::value`], with nothing for what JSON has no word for.
+fn value_of(value: &Value) -> String {
+    let number = |value: &Value| value.as_f64().map_or("nothing".to_owned(), rough);
+    match value {
+        Value::Object(distribution) => {
+            let pairs = distribution.get("bucket").or_else(|| distribution.get("quantile")).and_then(Value::as_array).expect("pairs");
+            let pairs: Vec<String> = pairs.iter().map(|pair| format!("{}:{}", number(&pair[0]), number(&pair[1]))).collect();
+            format!(
+                "{pairs:?} sum {} count {}",
+                distribution.get("sum").map_or("nothing".to_owned(), number),
+                number(&distribution["count"])
+            )
+        }
+        bare => number(bare),
+    }
+}
+
+/// serde_json reads decimals to within a bit of the last place.
+fn rough(n: f64) -> String {
+    format!("{:.12e}", if n == 0.0 { 0.0 } else { n })
+}
+
+fn json_expected(said: &[Series]) -> Vec<JsonSeries> {
+    let word = |kind: &str| kind.to_lowercase();
+    let mut all: Vec<JsonSeries> = said
+        .iter()
+        .filter(|series| is_name(&series.family))
+        .map(|series| {
+            let value = match series.kind.as_str() {
+                "Histogram" | "Summary" => distribution(&series.value),
+                _ if matches!(series.value.as_str(), "NaN" | "inf" | "-inf") => "nothing".to_owned(),
+                _ => series.value.parse().map_or("nothing".to_owned(), rough),
+            };
+            (series.family.clone(), word(&series.kind), series.help.clone(), series.labels.clone(), value)
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+/// From the words of [`said`] to those of [`value_of`].
+fn distribution(said: &str) -> String {
+    let (pairs, rest) = said.split_once(" sum ").expect("a sum");
+    let (sum, count) = rest.split_once(" count ").expect("a count");
+    let nothing =
+        |text: &str| if matches!(text, "none" | "None" | "NaN" | "inf" | "-inf") { "nothing".to_owned() } else { text.to_owned() };
+    let float = |text: &str| nothing(text).parse::<f64>().map_or("nothing".to_owned(), rough);
+    let pairs: Vec<String> = pairs
+        .trim_matches(['[', ']'])
+        .split(", ")
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| pair.trim_matches('"').split_once(':').expect("a pair"))
+        .map(|(a, b)| format!("{}:{}", float(a), float(b)))
+        .collect();
+    let count = count.trim_start_matches("Some(").trim_end_matches(')');
+    format!("{pairs:?} sum {} count {}", float(sum), float(count))
+}
+
+/// The same page by the reader of the system whose shape it has. It has no summaries and no words for what is not finite.
+fn as_kumomta(json: String, said: &[Series]) {
+    let names = |series: &Series| series.labels.iter().all(|(label, _)| is_name(label));
+    if !said.iter().filter(|series| is_name(&series.family)).all(names) {
+        return;
+    }
+    let finite = |series: &&Series| !matches!(series.value.as_str(), "NaN" | "inf" | "-inf");
+    let mut expected: Vec<Series> = said.iter().filter(|series| is_name(&series.family)).filter(finite).cloned().collect();
+    if expected.iter().any(|series| series.kind == "Summary") {
+        return;
+    }
+    expected.sort();
+    let kumomta = source::by_name("kumomta").expect("a system");
+    let request = kumomta.required().requests.iter().find(|request| request.format == "json").expect("a way of asking");
+    match request.read(json.clone().into_bytes()) {
+        Ok(families) => {
+            assert_eq!(said::families(&families), expected, "{json}");
+            assert_eq!(families.repairs().iter().collect::<Vec<_>>(), [], "{json}");
+        }
+        Err(error) => assert!(expected.is_empty(), "{error}: {json}"),
+    }
+}

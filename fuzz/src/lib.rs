@@ -1,0 +1,56 @@
+//! What must hold whatever a mail server answers, a file says, or a collection holds.
+//!
+//! The checks are the fuzz targets (`fuzz_targets/`), and the
+//! program's own tests run them over bytes of proptest's and over every input that was once found (`tests/fixtures/found`).
+
+pub mod config;
+pub mod exposition;
+pub mod made;
+pub mod otlp;
+pub mod reader;
+pub mod recovery;
+pub mod said;
+pub mod strict;
+
+/// Takes any bytes, and panics where something does not hold.
+pub type Check = fn(&[u8]);
+
+/// Every check, by the name of its target.
+pub const CHECKS: &[(&str, Check)] = &[
+    ("cpanel", |bytes| reader::reads("cpanel", bytes)),
+    ("ceymail", |bytes| reader::reads("ceymail", bytes)),
+    ("kumomta_json", |bytes| reader::reads_as("kumomta", "metrics", "json", bytes)),
+    ("kumomta_text", |bytes| reader::reads_as("kumomta", "metrics", "text", bytes)),
+    ("stalwart", |bytes| reader::reads_as("stalwart", "metrics", "text", bytes)),
+    ("stalwart_queue", |bytes| reader::reads_part("stalwart", "queue", bytes)),
+    ("emailengine", |bytes| reader::reads("emailengine", bytes)),
+    ("prometheus", |bytes| reader::reads("prometheus", bytes)),
+    ("openmetrics", reader::openmetrics),
+    ("recovery", recovery::check),
+    ("exposition", exposition::check),
+    ("otlp", otlp::check),
+    ("config", config::check),
+];
+
+/// Runs the check of this name.
+pub fn run(name: &str, bytes: &[u8]) {
+    let (_, check) = CHECKS.iter().find(|(known, _)| *known == name).expect("a check of this name");
+    check(bytes);
+}
+
+/// Where each check's seeds stand below the program's `tests/fixtures`, and the bytes that go before them, each in turn.
+pub const SEEDS: &[(&str, &str, &str)] = &[
+    ("cpanel", "cpanel", "0123456"),
+    ("ceymail", "ceymail", "0"),
+    ("kumomta_json", "kumomta", ""),
+    ("kumomta_text", "kumomta", ""),
+    ("stalwart", "stalwart", ""),
+    ("stalwart_queue", "stalwart", "01"),
+    ("emailengine", "emailengine", "0"),
+    ("prometheus", "prometheus", "0"),
+    ("openmetrics", "prometheus", ""),
+    ("openmetrics", "emailengine", ""),
+    ("recovery", "kumomta", ""),
+    ("config", "config", ""),
+    ("config", "config/bad", ""),
+];

@@ -1,0 +1,62 @@
+//! What families say, so that two ways to say it can be compared: in no order, and without what no format can tell apart.
+
+use postmeter::model::{Families, FamilyType, Native, SampleRef, Value};
+
+/// One series: of which family, its labels by name, its value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Series {
+    pub family: String,
+    pub kind: String,
+    pub help: String,
+    pub labels: Vec<(String, String)>,
+    pub value: String,
+}
+
+impl Series {
+    /// One of a family.
+    pub fn new(family: &str, kind: FamilyType, help: &str, sample: &SampleRef<'_>) -> Self {
+        let mut labels: Vec<(String, String)> = sample.labels().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        labels.sort();
+        let value = match sample.value() {
+            Value::Number(n) => number(n),
+            Value::Histogram(h) => {
+                let buckets = h.bounds.iter().zip(&h.cumulative).map(|(bound, count)| format!("{}:{count}", number(*bound)));
+                format!("{:?} sum {} count {}", buckets.collect::<Vec<_>>(), optional(h.sum), h.count)
+            }
+            Value::Summary(s) => {
+                let quantiles = s.quantiles.iter().map(|(quantile, value)| format!("{}:{}", number(*quantile), number(*value)));
+                format!("{:?} sum {} count {:?}", quantiles.collect::<Vec<_>>(), optional(s.sum), s.count)
+            }
+        };
+        Self { family: family.to_owned(), kind: format!("{kind:?}"), help: help.trim_ascii().to_owned(), labels, value }
+    }
+}
+
+/// Zero has no sign, and every NaN is one.
+pub fn number(n: f64) -> String {
+    format!("{:?}", if n == 0.0 { 0.0 } else { n })
+}
+
+fn optional(n: Option<f64>) -> String {
+    n.map_or("none".to_owned(), number)
+}
+
+/// What an answer said.
+pub fn families(families: &Families) -> Vec<Series> {
+    let mut all: Vec<Series> = families
+        .iter()
+        .flat_map(|family| family.samples().map(move |sample| Series::new(family.name(), family.kind(), family.help(), &sample)))
+        .collect();
+    all.sort();
+    all
+}
+
+/// What the relay passes on.
+pub fn native(native: &Native) -> Vec<Series> {
+    let mut all = Vec::new();
+    for family in native.families() {
+        all.extend(family.samples().map(|sample| Series::new(&family.name(), family.kind(), family.help(), &sample)));
+    }
+    all.sort();
+    all
+}
