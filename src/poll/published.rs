@@ -1,6 +1,7 @@
 //! What a target has published: its latest reading, all that went wrong so far, and what the log has said of it.
 
 use super::{PollError, Reading, Tally};
+use crate::config;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
@@ -23,9 +24,10 @@ pub(super) struct Published {
 }
 
 impl Published {
-    pub(super) fn new(target: &str, required: &'static str, since: SystemTime) -> Self {
-        let (latest, tally, version, given_up, logged) = Default::default();
-        Self { target: target.to_owned(), required, since, latest, tally, version, given_up, logged }
+    pub(super) fn new(target: &config::Target, since: SystemTime) -> Self {
+        let (latest, version, given_up, logged) = Default::default();
+        let tally = Tally { of_records: target.messages.is_some(), ..Tally::default() };
+        Self { target: target.name.clone(), required: target.source.required().name, since, latest, tally, version, given_up, logged }
     }
 
     /// The latest reading, if it ended after somebody asked.

@@ -35,6 +35,7 @@ const fn system(name: &'static str, parts: &'static [Part]) -> Source {
         mistyped_counters: &[],
         version: None,
         counters_since: None,
+        records: None,
     }
 }
 
