@@ -1,8 +1,8 @@
 //! The delivery log: `parts: {messages: {...}}`.
 
 use super::TargetPart;
-use super::decode::{Decoder, Item, Map, instead};
 use super::credentials;
+use super::decode::{Decoder, Item, Map, instead};
 use crate::model::{FIELDS, Field};
 use crate::source::Records;
 use std::ops::RangeInclusive;

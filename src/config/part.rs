@@ -1,8 +1,8 @@
 //! The parts of a target that are asked for: `parts:`.
 
-use super::{Credentials, Messages};
 use super::credentials::{self, suffices, uses};
 use super::decode::{Decoder, Item, Map, Place, instead};
+use super::{Credentials, Messages};
 use crate::source::{Part, Source};
 
 /// A part to ask for.

@@ -68,7 +68,8 @@ pub fn reply(text: &str) -> Reply {
 /// Three digits that can be a reply code, and what must stand behind them.
 fn code(bytes: &[u8]) -> Option<u16> {
     let &[class @ (b'2' | b'4' | b'5'), second @ b'0'..=b'5', third @ b'0'..=b'9', ref rest @ ..] = bytes else { return None };
-    matches!(rest.first(), None | Some(b' ' | b'-')).then(|| u16::from(class - b'0') * 100 + u16::from(second - b'0') * 10 + u16::from(third - b'0'))
+    matches!(rest.first(), None | Some(b' ' | b'-'))
+        .then(|| u16::from(class - b'0') * 100 + u16::from(second - b'0') * 10 + u16::from(third - b'0'))
 }
 
 /// An enhanced status code that the text begins with, whole.
@@ -108,7 +109,12 @@ mod tests {
     #[test]
     fn what_servers_answer() {
         for (text, code, status, stage) in [
-            ("SMTP error from remote mail server after RCPT TO:<x@example.org>: 451 4.7.1 Greylisted, try again later", 451, "4.7.1", "rcpt_to"),
+            (
+                "SMTP error from remote mail server after RCPT TO:<x@example.org>: 451 4.7.1 Greylisted, try again later",
+                451,
+                "4.7.1",
+                "rcpt_to",
+            ),
             ("SMTP error from remote mail server after end of data: 550-5.7.26 This mail is unauthenticated", 550, "5.7.26", "data"),
             ("SMTP error from remote mail server after MAIL FROM:<a@example.com> SIZE=4021: 452 Too many messages", 452, "", "mail_from"),
             ("SMTP error from remote mail server after initial connection: 421 mx1 Service not available", 421, "", "greeting"),

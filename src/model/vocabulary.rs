@@ -231,15 +231,8 @@ vocabulary! {
 pub static OF_EVERY_TARGET: &[&Metric] = &[&UP, &POLL_DURATION, &POLL_AGE, &POLL_BODY_SIZE, &POLL_SERIES, &POLL_ERRORS, &POLL_REPAIRS];
 
 /// What Postmeter counts itself where it follows a delivery log.
-pub static OF_RECORDS: &[&Metric] = &[
-    &POLL_RECORDS,
-    &RECORD_QUEUE_DEPTH,
-    &RECORD_LAG,
-    &DELIVERY_ATTEMPTS,
-    &DELIVERY_FAILURES,
-    &DELIVERY_DURATION,
-    &MESSAGE_SIZE,
-];
+pub static OF_RECORDS: &[&Metric] =
+    &[&POLL_RECORDS, &RECORD_QUEUE_DEPTH, &RECORD_LAG, &DELIVERY_ATTEMPTS, &DELIVERY_FAILURES, &DELIVERY_DURATION, &MESSAGE_SIZE];
 
 #[cfg(test)]
 mod tests {

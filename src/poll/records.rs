@@ -1,8 +1,8 @@
 //! Asking for pages of a delivery log: the same client, credential and limits as a poll, without its timer.
 
+use super::PollError;
 use super::part::{Asker, Shared};
 use super::window::Window;
-use super::PollError;
 use crate::config;
 use crate::model::RecordPage;
 use crate::source::Records;

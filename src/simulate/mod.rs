@@ -9,6 +9,7 @@ mod cpanel;
 mod distribution;
 mod emailengine;
 mod kumomta;
+mod log;
 mod message;
 mod random;
 mod receiver;
@@ -19,6 +20,7 @@ mod traffic;
 
 pub use account::{Account, Sums};
 pub use distribution::Distribution;
+pub use log::{Attempt, DeliveryLog, Ended, Fault, LOG_ATTEMPTS_MAX};
 pub use message::{Domain, Message, Origin};
 pub use receiver::Receiver;
 pub use stand_in::{Request, StandIn};

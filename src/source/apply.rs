@@ -86,8 +86,7 @@ pub fn apply(source: &Source, read: &[(&'static Part, Families)], memory: &mut M
         if misnamed {
             walk.snapshot.repairs.count(Repair::Misnamed);
         }
-        let right =
-            |rule: &&Rule| (!misnamed || rule.metric.kind != Kind::Counter) && !context.of_records.contains(&rule.metric);
+        let right = |rule: &&Rule| (!misnamed || rule.metric.kind != Kind::Counter) && !context.of_records.contains(&rule.metric);
         for rule in part.rules.iter().filter(|rule| rule.detail.is_none()).filter(right) {
             walk.rule(rule, read.iter().filter(|(p, _)| p.name == part.name).map(|(_, families)| families));
         }
