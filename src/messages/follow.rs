@@ -31,16 +31,37 @@ pub struct Follower {
     key: Key,
     shared: Arc<Shared>,
     sender: mpsc::Sender<Batch>,
+    /// Where the last poll did not get to the end.
+    left_at: Option<Place>,
     failures: u32,
     /// What went wrong last: said once, until something else does.
     failing: Option<&'static str>,
     scratch: Vec<u8>,
 }
 
+/// Where in the log a poll is, so that the next one goes on there when it fails: a window of many pages would otherwise
+/// never end on a server that fails now and then.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// The window, both ends included, in Unix seconds.
+    start: u64,
+    end: u64,
+    /// The next page's first record.
+    offset: u64,
+    /// The newest record of the pages before.
+    newest: Option<u64>,
+}
+
+impl Place {
+    const fn of(start: u64, end: u64) -> Self {
+        Self { start, end, offset: 1, newest: None }
+    }
+}
+
 /// How reading a window ended.
 enum Read {
-    /// All of it was read; the newest record in it.
-    Whole(Option<u64>),
+    /// All of it was read.
+    Whole,
     /// It has more than can be read at once.
     TooMuch,
     /// Nobody takes records any more.
@@ -58,7 +79,7 @@ impl Follower {
         shared: Arc<Shared>,
         sender: mpsc::Sender<Batch>,
     ) -> Self {
-        Self { target, reader, interval, key, shared, sender, failures: 0, failing: None, scratch: Vec::new() }
+        Self { target, reader, interval, key, shared, sender, left_at: None, failures: 0, failing: None, scratch: Vec::new() }
     }
 
     /// Reads every interval until `stop` says so.
@@ -112,73 +133,68 @@ impl Follower {
     async fn poll(&mut self) -> Result<(), PollError> {
         let began = Instant::now();
         let mut requests = POLL_REQUESTS_MAX;
-        let mut start = self.shared.cursor().begin(self.shared.overlap);
-        let mut end = NO_END;
+        let begin = self.shared.cursor().begin(self.shared.overlap);
+        let mut place = self.left_at.take().unwrap_or(Place::of(begin, NO_END));
         loop {
             let now = seconds(self.target.now());
-            match self.window(start, end, &mut requests).await? {
-                Read::Whole(newest) if end == NO_END => {
+            let read = self.window(&mut place, &mut requests).await;
+            if matches!(read, Err(_) | Ok(Read::Spent)) {
+                self.left_at = Some(place);
+            }
+            let Place { start, end, newest, .. } = place;
+            place = match read? {
+                Read::Whole if end == NO_END => {
                     // One record with a wrong date must not take the cursor into the future.
                     let at = newest.unwrap_or(0).min(now);
                     self.reached(at, Some(began)).await;
                     return Ok(());
                 }
-                Read::Whole(_) => {
+                Read::Whole => {
                     self.reached(end.min(now), None).await;
-                    let length = end - start + 1;
-                    start = end + 1;
                     // Twice as long the next time, and open when that goes beyond now.
-                    end = start.saturating_add(2 * length);
-                    if end > now {
-                        end = NO_END;
-                    }
+                    let next = end.saturating_add(1 + 2 * (end - start + 1));
+                    Place::of(end + 1, if next > now { NO_END } else { next })
                 }
                 Read::TooMuch if start >= end => {
                     // A second cannot be parted: what the server leaves out of it cannot be had.
-                    warn!(
-                        target = self.target.name(),
-                        second = start,
-                        "the server leaves records out of its answer even for a single second"
-                    );
+                    let target = self.target.name();
+                    warn!(target, second = start, "the server leaves records out of its answer even for a single second");
                     self.shared.deliveries.failed(self.reader.part(), "too_large");
-                    start += 1;
-                    end = NO_END;
+                    Place::of(start + 1, NO_END)
                 }
-                Read::TooMuch => end = start + (end.min(now.max(start + 1)) - start) / 2,
+                Read::TooMuch => Place::of(start, start + (end.min(now.max(start + 1)) - start) / 2),
                 Read::Closed | Read::Spent => return Ok(()),
-            }
+            };
         }
     }
 
-    async fn window(&mut self, start: u64, end: u64, requests: &mut usize) -> Result<Read, PollError> {
-        let (mut offset, mut newest) = (1, None);
+    async fn window(&mut self, place: &mut Place, requests: &mut usize) -> Result<Read, PollError> {
+        let Place { start, end, .. } = *place;
         loop {
             if *requests == 0 {
                 return Ok(Read::Spent);
             }
             *requests -= 1;
-            let page = match self.reader.page(start, end, offset).await {
+            let page = match self.reader.page(start, end, place.offset).await {
                 Err(PollError::TooLarge(_)) if end > start => return Ok(Read::TooMuch),
                 page => page?,
             };
-            let pages = page.pages.unwrap_or(1);
-            let (next, overflowed) = (page.next, page.overflowed);
-            let deliveries = self.shared.deliveries.clone();
-            deliveries.count(RecordState::Unreadable, page.unreadable);
+            self.shared.deliveries.count(RecordState::Unreadable, page.unreadable);
             // A server may not know the filter.
-            let asked = page.records.into_iter().filter(|record| (start..=end).contains(&record.at)).collect::<Vec<_>>();
-            newest = newest.max(asked.iter().map(|record| record.at).max());
-            let has_any = !asked.is_empty();
+            let asked: Vec<Record> = page.records.into_iter().filter(|record| (start..=end).contains(&record.at)).collect();
+            place.newest = place.newest.max(asked.iter().map(|record| record.at).max());
             if !self.queue(asked).await {
                 return Ok(Read::Closed);
             }
-            match next {
-                // All that was read is known now, and is not sent again when the halves are read.
-                _ if pages > WINDOW_PAGES_MAX && end > start => return Ok(Read::TooMuch),
-                Some(next) if next <= offset => return Err(PollError::Malformed("the pages of the answer do not advance".into())),
-                Some(next) => offset = next,
-                None if overflowed && has_any => return Ok(Read::TooMuch),
-                None => return Ok(Read::Whole(newest)),
+            // All that was read is known now, and is not sent again when the halves are read.
+            if page.pages.is_some_and(|pages| pages > WINDOW_PAGES_MAX) && end > start {
+                return Ok(Read::TooMuch);
+            }
+            match page.next {
+                Some(next) if next <= place.offset => return Err(PollError::Malformed("the pages of the answer do not advance".into())),
+                Some(next) => place.offset = next,
+                None if page.overflowed && place.newest.is_some() => return Ok(Read::TooMuch),
+                None => return Ok(Read::Whole),
             }
         }
     }

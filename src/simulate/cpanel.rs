@@ -198,25 +198,28 @@ fn search(t: &mut Traffic, request: &Request) -> Response {
     }
     let on = |name| request.parameter(name) == Some("1");
     let number = |name: &str| request.parameter(name).and_then(|n| n.parse::<usize>().ok());
-    let filters: Vec<(&str, &str, u64)> = ["a", "b", "c"]
+    type Time = fn(&Attempt) -> u64;
+    let time =
+        |field: Option<&str>| -> Time { if field == Some("actionunixtime") { |attempt| attempt.at } else { |attempt| attempt.received } };
+    let filters: Vec<(Time, std::ops::RangeInclusive<u64>)> = ["a", "b", "c"]
         .into_iter()
         .filter(|_| on("api.filter.enable"))
         .filter_map(|n| {
             let of = |what| request.parameter(&format!("api.filter.{n}.{what}"));
-            Some((of("field")?, of("type")?, of("arg0")?.parse().ok()?))
+            let to: u64 = of("arg0")?.parse().ok()?;
+            let range = match of("type")? {
+                "gt" => to + 1..=u64::MAX,
+                "gt_equal" => to..=u64::MAX,
+                "lt" => 0..=to.checked_sub(1)?,
+                "lt_equal" => 0..=to,
+                _ => to..=to,
+            };
+            Some((time(of("field")), range))
         })
         .collect();
-    let time = |attempt: &Attempt, field: &str| if field == "sendunixtime" { attempt.received } else { attempt.at };
-    let passes = |attempt: &Attempt| {
-        on(attempt.ended.name())
-            && filters.iter().all(|(field, by, to)| match *by {
-                "gt" => time(attempt, field) > *to,
-                "gt_equal" => time(attempt, field) >= *to,
-                "lt" => time(attempt, field) < *to,
-                "lt_equal" => time(attempt, field) <= *to,
-                _ => time(attempt, field) == *to,
-            })
-    };
+    let kinds = Ended::ALL.map(|kind| (kind, on(kind.name())));
+    let passes =
+        |attempt: &Attempt| kinds.contains(&(attempt.ended, true)) && filters.iter().all(|(time, range)| range.contains(&time(attempt)));
     let mut found: Vec<&Attempt> = t.log.matching(t.now() as u64, passes).collect();
     let filtered = t.log.len().saturating_sub(found.len());
     // The newest of each kind, as many as are asked for, or as the server gives at all.
@@ -238,9 +241,9 @@ fn search(t: &mut Traffic, request: &Request) -> Response {
             overflowed |= found.len() < all;
         }
     }
-    let field = request.parameter("api.sort.a.field").unwrap_or("sendunixtime");
     if on("api.sort.enable") {
-        found.sort_by_key(|attempt| time(attempt, field));
+        let time = time(request.parameter("api.sort.a.field"));
+        found.sort_by_key(|attempt| time(attempt));
     }
     if request.parameter("api.sort.a.reverse") != Some("0") {
         found.reverse();
