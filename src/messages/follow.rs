@@ -179,6 +179,8 @@ impl Follower {
                 Err(PollError::TooLarge(_)) if end > start => return Ok(Read::TooMuch),
                 page => page?,
             };
+            // A server that fails now and then is not one that is down.
+            self.failures = 0;
             self.shared.deliveries.count(RecordState::Unreadable, page.unreadable);
             // A server may not know the filter.
             let asked: Vec<Record> = page.records.into_iter().filter(|record| (start..=end).contains(&record.at)).collect();
@@ -205,9 +207,11 @@ impl Follower {
         let (read, mut new) = (records.len(), Vec::with_capacity(records.len()));
         {
             let mut cursor = self.shared.cursor();
+            // It may have moved while this page was read, and what is behind it has been forgotten because it was taken.
+            let begin = cursor.begin(self.shared.overlap);
             for record in records {
                 let uid = self.key.uid(&record, &mut self.scratch);
-                if cursor.meet(uid.short(), record.at) {
+                if record.at >= begin && cursor.meet(uid.short(), record.at) {
                     new.push((uid, record));
                 }
             }
