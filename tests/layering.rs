@@ -40,8 +40,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     // In config only whether a hash is one.
     ("bcrypt", &["serve/basic.rs", "config/access.rs"]),
     ("hyper_util", &["serve/connection.rs"]),
-    // Its digests, keys and random numbers; TLS has it through rustls.
-    ("ring", &["messages/"]),
+    // Digests, keyed hashes and random numbers; as rustls' provider it is named elsewhere too.
+    ("ring", &["messages/", "serve/", "poll/client.rs", "app/token.rs"]),
 ];
 
 #[test]
