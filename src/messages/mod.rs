@@ -44,7 +44,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// Records that wait, in batches.
-pub const QUEUE_BATCHES_MAX: usize = 4;
+pub const QUEUE_BATCHES_MAX: usize = 2;
 /// Records of one batch: what is acknowledged together, and at most sent twice.
 pub const BATCH_RECORDS_MAX: usize = 2000;
 
