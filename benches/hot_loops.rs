@@ -5,6 +5,10 @@ mod common;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use postmeter::export::SeriesState;
+use postmeter::export::otlp::{REQUEST_BYTES_MAX, Teller};
+use postmeter::telemetry::Identity;
+use postmeter::{messages, source};
+use std::collections::HashSet;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,5 +55,39 @@ fn hot_loops(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, hot_loops);
+/// Records of a page of WHM's delivery log.
+const PAGE_RECORDS: usize = 5_000;
+
+/// From the bytes of a page to the bytes of OTLP requests: read, told apart, hashed, encoded.
+fn delivery_log(criterion: &mut Criterion) {
+    let body = common::deliveries(PAGE_RECORDS).into_bytes();
+    let records = source::by_name("cpanel").unwrap().records.unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let key = messages::key(state.path()).unwrap();
+    let teller = Teller::new("cpanel", key.clone(), Vec::new());
+    let identity = Identity::new("cpanel", "whm1");
+    let mut group = criterion.benchmark_group("messages");
+    group.sample_size(20).warm_up_time(Duration::from_millis(500)).throughput(Throughput::Elements(PAGE_RECORDS as u64));
+    group.bench_function("read", |bencher| {
+        bencher.iter_batched(
+            || body.clone(),
+            |body| assert_eq!(records.read(body).unwrap().records.len(), PAGE_RECORDS),
+            BatchSize::PerIteration,
+        );
+    });
+    group.bench_function("page", |bencher| {
+        let page = |body| {
+            let (mut scratch, mut seen) = (Vec::new(), HashSet::new());
+            let page = records.read(body).unwrap().records.into_iter();
+            let page: Vec<_> = page.map(|record| (key.uid(&record, &mut scratch), record)).filter(|(uid, _)| seen.insert(*uid)).collect();
+            let requests = teller.requests(&identity, &page, 1, REQUEST_BYTES_MAX);
+            assert_eq!(requests.iter().map(|request| request.records).sum::<u64>(), PAGE_RECORDS as u64);
+            requests
+        };
+        bencher.iter_batched(|| body.clone(), page, BatchSize::PerIteration);
+    });
+    group.finish();
+}
+
+criterion_group!(benches, hot_loops, delivery_log);
 criterion_main!(benches);

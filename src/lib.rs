@@ -1,13 +1,14 @@
 //! Postmeter polls mail servers' metrics APIs and reports them as OpenTelemetry: pushed by OTLP, pulled by Prometheus.
 //!
 //! The modules are the flow of the data. [`poll`] asks a mail server, [`source`] reads the answer (in a [`mod@format`]) into the
-//! words of [`model`]; [`bridge`] puts those into the instruments of a pipeline of [`telemetry`]; [`export`] pushes
-//! and writes them, [`serve`] lets them be pulled. [`config`] is the file, [`app`] the commands, [`simulate`] the other side.
+//! words of [`model`]; [`bridge`] puts those into the instruments of a pipeline of [`telemetry`]; [`messages`] follows delivery logs; [`export`]
+//! pushes and writes it all, [`serve`] lets them be pulled. [`config`] is the file, [`app`] the commands, [`simulate`] the other side.
 pub mod app;
 pub mod bridge;
 pub mod config;
 pub mod export;
 pub mod format;
+pub mod messages;
 pub mod model;
 pub mod poll;
 pub mod serve;

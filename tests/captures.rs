@@ -214,7 +214,7 @@ fn snapshot(captures: &Path, capture: &str) -> Snapshot {
     let (source, part) = part(capture).unwrap();
     // 2026-11-20T23:44:46Z.
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_218_286);
-    let context = Context { now, window_start: Some(now), sliding: false, detail: None };
+    let context = Context { now, window_start: Some(now), sliding: false, detail: None, of_records: &[] };
     apply(source, &[(part, families(captures, capture))], &mut Memory::default(), &context)
 }
 

@@ -8,6 +8,7 @@ use postmeter::config::{
     Adhoc, ClientAuth, Compression, Config, Environment, LogFormat, LogLevel, Problems, Prometheus, Protocol, RateLimit, Spool,
     Temporality, Window, adhoc_with, load, parse_with,
 };
+use postmeter::model::Field;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -128,6 +129,13 @@ fn the_reference_means_what_it_says() {
     assert_eq!(cey.url.as_str(), "https://cey.example.com/");
     assert_eq!(cey.credentials.token.as_ref().unwrap().read().unwrap(), "cey");
     assert_eq!((cey.timeout, cey.min_interval), (Duration::from_secs(10), Duration::from_secs(15)));
+    let messages = whm1.messages.as_ref().unwrap();
+    assert_eq!((messages.interval, messages.since), (Duration::from_secs(60), Duration::from_secs(3600)));
+    assert_eq!((messages.overlap, messages.include.as_slice()), (Duration::from_secs(600), &[Field::Domain, Field::DeliveryDomain][..]));
+    assert_eq!(messages.part.credentials.username.as_deref(), Some("root"));
+    assert!(whm1.parts.iter().all(|part| part.part.name != "messages"), "it is not polled");
+    assert_eq!(config.state_dir.as_deref(), Some(Path::new("/var/lib/postmeter")));
+    assert!(cey.messages.is_none());
     assert_eq!(mta1.parts.iter().map(|part| part.part.name).collect::<Vec<_>>(), ["metrics", "machine-info"]);
     assert_eq!((mta1.format.as_deref(), mta1.body_bytes_max), (Some("text"), Some(64 * 1024 * 1024)));
     assert!(mta1.relay.passes("ready_count") && !mta1.relay.passes("scheduled_by_domain") && !mta1.relay.passes("memory_usage"));

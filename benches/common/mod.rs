@@ -42,6 +42,32 @@ pub fn text(series: usize) -> String {
     body
 }
 
+/// A page of WHM's delivery log: mostly delivered, with all fields.
+pub fn deliveries(records: usize) -> String {
+    let mut body = String::from("{\"data\":{\"records\":[");
+    for i in 0..records {
+        let (kind, message) = match i % 10 {
+            8 => ("defer", "SMTP error from remote mail server after RCPT TO:<reader@example.org>: 451 4.7.1 Greylisted, try again later"),
+            9 => (
+                "failure",
+                "SMTP error from remote mail server after RCPT TO:<reader@example.org>: 550 5.1.1 <reader@example.org>: unknown",
+            ),
+            _ => ("success", "Accepted"),
+        };
+        let comma = if i > 0 { "," } else { "" };
+        let _ = write!(
+            body,
+            r#"{comma}{{"actiontime":"2026-11-20 10:00:01","actionunixtime":{at},"deliveredto":"reader{i}@example.org","deliverydomain":"example.org","deliveryuser":null,"domain":"example.net","email":"sender{i}@example.net","host":"mx1.example.org","ip":"192.0.2.{ip}","message":"{message}","msgid":"1vM{i:06}-00000002aB1-3cDe","owner":"root","recipient":"reader{i}@example.org","router":"lookuphost","sender":"sender{i}@example.net","senderauth":"dovecot_login","senderhost":"client.example.net","senderip":"198.51.100.{ip}","sendunixtime":{sent},"size":"{size}","spamscore":0,"transport":"remote_smtp","transport_is_remote":1,"type":"{kind}","user":"user{user}"}}"#,
+            at = 1_795_168_802 + i / 10,
+            sent = 1_795_168_800 + i / 10,
+            ip = i % 250,
+            size = 1000 + i,
+            user = i % 40,
+        );
+    }
+    body + "]},\"metadata\":{\"command\":\"emailtrack_search\",\"reason\":\"OK\",\"result\":1,\"version\":1,\"overflowed\":0}}"
+}
+
 /// The sum of all values of [`json`] and [`text`].
 pub fn sum(series: usize) -> f64 {
     1.0 + (0..series / 2).map(|i| (i % 100 + i) as f64).sum::<f64>()

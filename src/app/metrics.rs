@@ -4,6 +4,7 @@ use super::cli::{MetricsArgs, MetricsFormat};
 use super::{AppError, print};
 use crate::model::{Attribute, Kind, Metric, vocabulary};
 use crate::source::SOURCES;
+use crate::telemetry::metrics_of;
 use serde_json::json;
 use std::fmt::Write as _;
 
@@ -25,10 +26,9 @@ fn kind(metric: &Metric) -> &'static str {
     }
 }
 
-/// The systems whose rules name the metric.
+/// The systems that it comes from.
 fn systems(metric: &Metric) -> Vec<&'static str> {
-    let every = vocabulary::OF_EVERY_TARGET.contains(&metric);
-    SOURCES.iter().filter(|source| every || source.rules().any(|(_, rule)| rule.metric == metric)).map(|source| source.name).collect()
+    SOURCES.iter().filter(|source| metrics_of(source).contains(&metric)).map(|source| source.name).collect()
 }
 
 fn text() -> String {

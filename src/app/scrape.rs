@@ -112,7 +112,7 @@ fn saved(system: &str, files: &[String], printed: &mut Printed) -> Result<bool, 
         return Err(AppError::Other(format!("{system}: the required part `{}` is missing; add --file PATH", source.required().name)));
     }
     let (at, began) = (SystemTime::now(), Instant::now());
-    let context = Context { now: at, window_start: None, sliding: false, detail: None };
+    let context = Context { now: at, window_start: None, sliding: false, detail: None, of_records: &[] };
     let mut snapshot = apply(source, &read, &mut Memory::default(), &context);
     let native = relayed(source, &config::Relay::default(), read.into_iter().map(|(_, families)| families).collect());
     snapshot.repairs.add_all(&native.repairs);

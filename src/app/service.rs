@@ -1,11 +1,13 @@
 //! Everything that runs together: targets, push, pull endpoint, and their end.
 
 use crate::config::Config;
-use crate::export::otlp::{Outbox, Push, PushStatus, SendError};
+use crate::export::otlp::{Delivery, Outbox, Push, PushStatus, SendError, Sender};
+use crate::messages::{self, Feed, Follower, Key, StateError};
 use crate::poll::{self, Limits, Target};
 use crate::serve::{Access, AccessError, Served};
 use crate::telemetry::{Monitored, Own, OwnError, PipelineError};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -59,6 +61,14 @@ pub enum StartError {
     /// Its own telemetry.
     #[error(transparent)]
     Own(#[from] OwnError),
+    /// What survives a restart.
+    #[error("target {name}: {error}")]
+    State {
+        /// Whose.
+        name: String,
+        /// Why it cannot be used.
+        error: StateError,
+    },
 }
 
 impl Service {
@@ -83,6 +93,11 @@ impl Service {
             }
             None => None,
         };
+        let logs = open_logs(&targets, config.state_dir.as_deref())?;
+        let log_sender = match &config.export.otlp {
+            Some(otlp) if !logs.is_empty() => Some(Arc::new(Sender::new(otlp.clone())?)),
+            _ => None,
+        };
         let push = match config.export.otlp {
             Some(otlp) => Some(Push::new(&targets, otlp, own.clone())?),
             None => None,
@@ -95,6 +110,13 @@ impl Service {
         if let Some((listener, access)) = listener {
             let served = Served::new(targets.clone(), own.clone(), access).with_push(outbox.clone());
             tasks.push(tokio::spawn(served.run(listener, stopped.clone())));
+        }
+        for (monitored, (follower, feed, key)) in logs {
+            tasks.push(tokio::spawn(follower.run(stopped.clone())));
+            tasks.push(match log_sender.clone() {
+                Some(sender) => tokio::spawn(Delivery::new(feed, key, monitored, sender).run(stopped.clone())),
+                None => tokio::spawn(feed.count(stopped.clone())),
+            });
         }
         if let Some(push) = push {
             tasks.push(tokio::spawn(push.run(stopped)));
@@ -125,6 +147,21 @@ impl Service {
         // The SDK's shutdown waits for its threads.
         let _ = tokio::task::spawn_blocking(move || own.shutdown()).await;
     }
+}
+
+type Log = (Follower, Feed, Key);
+
+/// The delivery logs that are to be followed.
+fn open_logs(targets: &[Arc<Monitored>], state_dir: Option<&Path>) -> Result<Vec<(Arc<Monitored>, Log)>, StartError> {
+    let mut logs = Vec::new();
+    for monitored in targets {
+        // The configuration demands a directory where there is anything to follow.
+        let Some(state_dir) = state_dir else { break };
+        let name = monitored.target.name().to_owned();
+        let log = messages::open(monitored, state_dir).map_err(|error| StartError::State { name, error })?;
+        logs.extend(log.map(|log| (monitored.clone(), log)));
+    }
+    Ok(logs)
 }
 
 async fn listen(address: &str, setting: &'static str) -> Result<TcpListener, StartError> {

@@ -7,7 +7,7 @@
 //! provider for good).
 
 use crate::model::{Kind, Metric, Number, Point, vocabulary};
-use opentelemetry::metrics::{AsyncInstrument, Meter};
+use opentelemetry::metrics::{AsyncInstrument, Histogram, Meter};
 use opentelemetry::{KeyValue, Value};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -50,7 +50,13 @@ impl Current {
     }
 }
 
-/// One observable instrument for each metric. Histograms have none in the SDK; the relay carries them.
+/// A distribution that Postmeter measures itself, with the upper ends of its buckets.
+#[must_use]
+pub fn measure(meter: &Meter, metric: &'static Metric, bounds: &[f64]) -> Histogram<f64> {
+    meter.f64_histogram(metric.name).with_unit(metric.unit).with_description(metric.help).with_boundaries(bounds.to_vec()).build()
+}
+
+/// One observable instrument for each metric. Histograms that servers aggregated have none in the SDK; the relay carries them.
 pub fn observe(meter: &Meter, metrics: &[&'static Metric], current: &Current) {
     for &metric in metrics {
         let current = current.clone();

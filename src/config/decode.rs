@@ -15,6 +15,8 @@ pub(super) struct Decoder<'a> {
     pub systems: &'a [&'static Source],
     pub problems: Vec<Problem>,
     pub warnings: Vec<Problem>,
+    /// The file names a directory for state.
+    pub has_state_dir: bool,
 }
 
 /// Where a value stands.

@@ -18,6 +18,7 @@ mod credentials;
 mod decode;
 mod environment;
 mod export;
+mod messages;
 mod otel;
 mod otlp;
 mod part;
@@ -42,6 +43,7 @@ pub use adhoc::{Adhoc, adhoc, adhoc_with};
 pub use credentials::Credentials;
 pub use environment::Environment;
 pub use export::{Export, Prometheus, check_listen};
+pub use messages::{MESSAGES_INTERVAL_DEFAULT, Messages, OVERLAP_DEFAULT};
 pub use otlp::{Compression, Otlp, Protocol, Temporality};
 pub use part::TargetPart;
 pub use problem::{Problem, Problems};
@@ -61,7 +63,7 @@ use decode::{Decoder, Item, Map, Place};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Bytes of a configuration file.
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;
@@ -79,6 +81,9 @@ pub struct Config {
     pub export: Export,
     /// `telemetry:` Postmeter's own logs, metrics and traces. Left out: text logs at level info, nothing by OTLP.
     pub telemetry: Telemetry,
+    /// `state_dir:` a directory for what must survive a restart: how far delivery logs were read, and the key of their hashes.
+    /// Left out: nothing is kept, and no part may need it.
+    pub state_dir: Option<PathBuf>,
     /// What works, and may not be meant.
     pub warnings: Vec<Problem>,
 }
@@ -113,7 +118,7 @@ pub fn parse(text: &str, file: &str, environment: &Environment) -> Result<Config
 /// # Errors
 /// As there.
 pub fn parse_with(systems: &[&'static Source], text: &str, file: &str, environment: &Environment) -> Result<Config, Problems> {
-    let mut decoder = Decoder { file, environment, systems, problems: Vec::new(), warnings: Vec::new() };
+    let mut decoder = Decoder { file, environment, systems, problems: Vec::new(), warnings: Vec::new(), has_state_dir: false };
     let node = match yaml::parse(text) {
         Ok(node) => node,
         Err((line, message)) => {
@@ -129,10 +134,14 @@ pub fn parse_with(systems: &[&'static Source], text: &str, file: &str, environme
     let Some(mut map) = decoder.map(&root) else { return Err(Problems::new(decoder.problems)) };
     let (targets, defaults, shard) = (map.take("targets"), map.take("defaults"), map.take("shard"));
     let (export, telemetry) = (map.take("export"), map.take("telemetry"));
+    let state_dir = map.take("state_dir");
     decoder.finish(map);
+    // A part may need it, so that its key alone counts: what is wrong with its value is said once.
+    decoder.has_state_dir = state_dir.is_some();
+    let state_dir = state_dir.and_then(|item| decoder.word(&item)).map(PathBuf::from);
     let targets = decode_targets(&mut decoder, targets.as_ref(), defaults.as_ref());
     let shard = shard.and_then(|item| Shard::decode(&mut decoder, &item));
-    let config = Config { shard, ..the_rest(&mut decoder, targets, export.as_ref(), telemetry.as_ref()) };
+    let config = Config { shard, state_dir, ..the_rest(&mut decoder, targets, export.as_ref(), telemetry.as_ref()) };
     if decoder.problems.is_empty() { Ok(config) } else { Err(Problems::new(decoder.problems)) }
 }
 
@@ -150,7 +159,7 @@ impl Config {
     /// No targets, and what the environment says otherwise: for programs that bring their own targets.
     #[must_use]
     pub fn from_env(environment: &Environment) -> Self {
-        let mut decoder = Decoder { file: "", environment, systems: &[], problems: Vec::new(), warnings: Vec::new() };
+        let mut decoder = Decoder { file: "", environment, systems: &[], problems: Vec::new(), warnings: Vec::new(), has_state_dir: false };
         the_rest(&mut decoder, Vec::new(), None, None)
     }
 }
@@ -165,7 +174,7 @@ fn the_rest(decoder: &mut Decoder<'_>, targets: Vec<Target>, export: Option<&Ite
     }
     let mut warnings = std::mem::take(&mut decoder.warnings);
     problem::in_order(&mut warnings);
-    Config { targets, shard: None, export, telemetry, warnings }
+    Config { targets, shard: None, export, telemetry, state_dir: None, warnings }
 }
 
 fn is_disabled(decoder: &mut Decoder<'_>) -> bool {

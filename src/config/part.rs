@@ -1,8 +1,8 @@
 //! The parts of a target that are asked for: `parts:`.
 
-use super::Credentials;
 use super::credentials::{self, suffices, uses};
 use super::decode::{Decoder, Item, Map, Place, instead};
+use super::{Credentials, Messages};
 use crate::source::{Part, Source};
 
 /// A part to ask for.
@@ -14,7 +14,7 @@ pub struct TargetPart {
     pub credentials: Credentials,
 }
 
-/// The required part, then the optional ones, each with its credentials.
+/// The required part, then the optional ones, each with its credentials; and the delivery log, which is followed apart from them.
 pub(super) fn decode(
     decoder: &mut Decoder<'_>,
     place: &Place,
@@ -22,10 +22,18 @@ pub(super) fn decode(
     source: &'static Source,
     target: &Credentials,
     own: &[&str],
-) -> Vec<TargetPart> {
+) -> (Vec<TargetPart>, Option<Messages>) {
     let mut found = vec![(place.clone(), TargetPart { part: source.required(), credentials: target.clone() })];
     let named = item.and_then(|item| decoder.map(item)).map(Map::rest).unwrap_or_default();
+    let mut messages = None;
     for (name, item) in named {
+        if let Some(records) = source.records.filter(|records| records.part.name == name) {
+            if let Some((log, has_own)) = Messages::decode(decoder, &item, records, target) {
+                found.push((if has_own { item.place } else { place.clone() }, log.part.clone()));
+                messages = Some(log);
+            }
+            continue;
+        }
         let Some(part) = source.part(name) else {
             if !item.inherited {
                 decoder.problem(&item.place, format!("{} has no part {name}; {}", source.name, no_part(name, source)));
@@ -54,10 +62,13 @@ pub(super) fn decode(
             decoder.warn(place, format!("{key} is not used by {}", source.name));
         }
     }
-    found.into_iter().map(|(_, part)| part).collect()
+    // It is asked for on a timer of its own.
+    let polled = |(_, part): (Place, TargetPart)| source.part(part.part.name).is_some().then_some(part);
+    (found.into_iter().filter_map(polled).collect(), messages)
 }
 
 fn no_part(name: &str, source: &Source) -> String {
-    let optional: Vec<&str> = source.parts.iter().skip(1).map(|part| part.name).collect();
+    let polled = source.parts.iter().skip(1).map(|part| part.name);
+    let optional: Vec<&str> = polled.chain(source.records.map(|records| records.part.name)).collect();
     if optional.is_empty() { "it has no optional parts".to_owned() } else { instead(name, &optional) }
 }

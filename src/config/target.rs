@@ -2,7 +2,7 @@
 
 use super::decode::{Decoder, Item, Map, Place, closest, instead, show};
 use super::request::{headers, http_url, is_loopback};
-use super::{Credentials, Relay, Secret, TargetPart, Tls, Window, credentials, part};
+use super::{Credentials, Messages, Relay, Secret, TargetPart, Tls, Window, credentials, part};
 use crate::model::Attribute;
 use crate::model::vocabulary::{DESTINATION_DOMAIN, PROVIDER_NAME, QUEUE_NAME, TENANT_NAME};
 use crate::source::{Detail, Source};
@@ -47,6 +47,8 @@ pub struct Target {
     pub credentials: Credentials,
     /// The required part first, then those named in `parts:`. Left out: the required part alone.
     pub parts: Vec<TargetPart>,
+    /// `parts: {messages: {...}}` follows the delivery log, for systems that have one. Left out: it is not.
+    pub messages: Option<Messages>,
     /// `format:` which of several formats to ask for. Left out: the system's first.
     pub format: Option<String>,
     /// `timeout:` how long a poll may take, all parts together. Left out: the system's own.
@@ -122,7 +124,12 @@ pub(super) fn check_defaults(decoder: &mut Decoder<'_>, defaults: &Map<'_>) {
 
 /// A part that one system has is passed over for the others; one that none has is a mistake.
 fn check_default_parts(decoder: &mut Decoder<'_>, item: &Item<'_>) {
-    let names: Vec<&str> = decoder.systems.iter().flat_map(|source| source.parts).map(|part| part.name).collect();
+    let names: Vec<&str> = decoder
+        .systems
+        .iter()
+        .flat_map(|source| source.parts.iter().chain(source.records.map(|records| &records.part)))
+        .map(|part| part.name)
+        .collect();
     for (name, item) in decoder.map(item).map(Map::rest).unwrap_or_default() {
         if !names.contains(&name) {
             let near = closest(name, names.iter().copied()).map(|near| format!("; did you mean {near}?"));
@@ -173,13 +180,14 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
     decoder.finish(map);
 
     let source = source?;
-    let parts = part::decode(decoder, &place, parts_item.as_ref(), source, &credentials, &own);
+    let (parts, messages) = part::decode(decoder, &place, parts_item.as_ref(), source, &credentials, &own);
     let target = Target {
         name,
         source,
         url: url?,
         credentials,
         parts,
+        messages,
         format: format.and_then(|item| format_of(decoder, &item, source)),
         timeout: timeout.unwrap_or(source.timeout),
         min_interval: min_interval.unwrap_or(source.min_interval),

@@ -4,8 +4,10 @@ mod buckets;
 pub mod number;
 pub mod prometheus;
 mod quantiles;
+mod reply;
 
 pub use buckets::Buckets;
+pub use reply::reply;
 
 /// Why an answer gave nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -11,6 +11,7 @@ mod histogram;
 mod identity;
 mod metric;
 mod native;
+mod record;
 mod repair;
 mod snapshot;
 pub mod vocabulary;
@@ -19,5 +20,6 @@ pub use families::{Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE
 pub use histogram::{Histogram, Summary};
 pub use metric::{Attribute, Kind, Metric, Number};
 pub use native::{Choice, Native, NativeFamily, Place, Places};
+pub use record::{EnhancedStatus, FIELDS, Field, FieldInfo, Outcome, Privacy, Record, RecordPage, Reply};
 pub use repair::{Repair, Repairs};
 pub use snapshot::{Attributes, Point, Snapshot};

@@ -18,6 +18,8 @@ pub static ERROR_TYPE: Attribute = Attribute::open("error.type");
 pub static REPAIR_KIND: Attribute = Attribute::open("mail.repair.kind");
 /// What became of the native series.
 pub static SERIES_STATE: Attribute = Attribute::closed("mail.series.state", &["kept", "dropped"]);
+/// What became of the entries of a delivery log.
+pub static RECORD_STATE: Attribute = Attribute::closed("mail.record.state", &["read", "repeated", "unreadable", "sent", "refused"]);
 /// Where in its life a queued message is.
 pub static QUEUE_STATE: Attribute =
     Attribute::closed("mail.queue.state", &["active", "ready", "scheduled", "deferred", "held", "bounce", "queued", "frozen"]);
@@ -156,6 +158,10 @@ vocabulary! {
         .by(&[&POLL_PART, &ERROR_TYPE]);
     POLL_REPAIRS = Metric::counter("mail.poll.repairs", "{repair}", "What had to be mended or left out of answers.")
         .by(&[&REPAIR_KIND]);
+    POLL_RECORDS = Metric::counter("mail.poll.records", "{record}", "Entries of the delivery log, by what became of them.")
+        .by(&[&RECORD_STATE]);
+    RECORD_QUEUE_DEPTH = Metric::up_down("mail.record.queue.depth", "{record}", "Entries of the delivery log that were read and wait to be taken.");
+    RECORD_LAG = Metric::gauge("mail.record.lag", "s", "Time since the delivery log was last read to its end and all of it was taken.");
 
     QUEUE_DEPTH = Metric::up_down("mail.queue.depth", "{message}", "Messages in the queue, by state.")
         .by(&[&QUEUE_STATE]).detail(&[&QUEUE_NAME, &DESTINATION_DOMAIN, &PROVIDER_NAME, &TENANT_NAME]);
@@ -223,6 +229,10 @@ vocabulary! {
 
 /// The metrics that every target has, whatever it runs.
 pub static OF_EVERY_TARGET: &[&Metric] = &[&UP, &POLL_DURATION, &POLL_AGE, &POLL_BODY_SIZE, &POLL_SERIES, &POLL_ERRORS, &POLL_REPAIRS];
+
+/// What Postmeter counts itself where it follows a delivery log.
+pub static OF_RECORDS: &[&Metric] =
+    &[&POLL_RECORDS, &RECORD_QUEUE_DEPTH, &RECORD_LAG, &DELIVERY_ATTEMPTS, &DELIVERY_FAILURES, &DELIVERY_DURATION, &MESSAGE_SIZE];
 
 #[cfg(test)]
 mod tests {

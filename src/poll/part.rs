@@ -6,7 +6,7 @@ use super::limits::Limits;
 use super::window::Window;
 use crate::config;
 use crate::model::Families;
-use crate::source::{Credential, Part, Request};
+use crate::source::{Credential, Part, ReadError, Request};
 use http::HeaderValue;
 use std::sync::{Mutex, PoisonError};
 
@@ -89,7 +89,8 @@ impl Asker {
             if answer.pages.len() == PAGES_MAX {
                 return Err(PollError::Malformed(format!("the answer has more than {PAGES_MAX} pages")));
             }
-            let page = self.page(shared, request, &window.fill(request.path, at), &mut answer.bytes).await?;
+            let path = window.fill(request.path, at);
+            let page = self.page(shared, request, &path, move |body| request.read(body), &mut answer.bytes).await?;
             offset = page.next_offset;
             if offset.is_some_and(|next| next <= at) {
                 return Err(PollError::Malformed("the pages of the answer do not advance".into()));
@@ -99,19 +100,27 @@ impl Asker {
         Ok(answer)
     }
 
-    async fn page(&self, shared: &Shared, request: &'static Request, path: &str, bytes: &mut usize) -> Result<Families, PollError> {
+    /// One page, as its reader has it.
+    pub(super) async fn page<T: Send + 'static>(
+        &self,
+        shared: &Shared,
+        request: &'static Request,
+        path: &str,
+        read: impl Fn(Vec<u8>) -> Result<T, ReadError> + Copy + Send + 'static,
+        bytes: &mut usize,
+    ) -> Result<T, PollError> {
         // Remembered again below, if the server takes it: what was refused is never the next poll's first try.
         let kept = self.known().authorization.take();
         let mut authorization = match kept {
             Some(value) => Some(value),
             None => self.read_credential()?,
         };
-        let mut result = self.exchange(shared, request, path, authorization.as_ref(), bytes).await;
+        let mut result = self.exchange(shared, request, path, authorization.as_ref(), read, bytes).await;
         if matches!(result, Err(PollError::Auth { .. })) {
             let renewed = self.read_credential()?;
             // A new token may have been written to its file; asking again with the old one would only count as an attack.
             if renewed != authorization {
-                result = self.exchange(shared, request, path, renewed.as_ref(), bytes).await;
+                result = self.exchange(shared, request, path, renewed.as_ref(), read, bytes).await;
                 authorization = renewed;
             }
         }
@@ -121,14 +130,15 @@ impl Asker {
         result
     }
 
-    async fn exchange(
+    async fn exchange<T: Send + 'static>(
         &self,
         shared: &Shared,
         request: &'static Request,
         path: &str,
         authorization: Option<&HeaderValue>,
+        read: impl Fn(Vec<u8>) -> Result<T, ReadError> + Copy + Send + 'static,
         bytes: &mut usize,
-    ) -> Result<Families, PollError> {
+    ) -> Result<T, PollError> {
         let mut room = shared.limits.request(shared.suspect).await;
         // The limit is that of all pages together.
         let left = self.body_bytes_max.saturating_sub(*bytes);
@@ -138,14 +148,14 @@ impl Asker {
             other => other?,
         };
         *bytes += body.len();
-        let read = if body.len() <= READ_INLINE_BYTES_MAX {
-            request.read(body)
+        let done = if body.len() <= READ_INLINE_BYTES_MAX {
+            read(body)
         } else {
             // It goes on reading after the deadline, and takes up its room until it has ended.
-            let read = tokio::task::spawn_blocking(move || (request.read(body), room)).await.map(|(read, _)| read);
-            read.map_err(|_| PollError::Malformed("reading the answer failed inside Postmeter; please report it".into()))?
+            let done = tokio::task::spawn_blocking(move || (read(body), room)).await.map(|(done, _)| done);
+            done.map_err(|_| PollError::Malformed("reading the answer failed inside Postmeter; please report it".into()))?
         };
-        read.map_err(|error| PollError::of_read(error, self.part.on_unauthorized).without(&self.secrets()))
+        done.map_err(|error| PollError::of_read(error, self.part.on_unauthorized).without(&self.secrets()))
     }
 
     fn read_credential(&self) -> Result<Option<HeaderValue>, PollError> {

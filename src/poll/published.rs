@@ -3,6 +3,7 @@
 use super::circuit::Breaker;
 use super::history::History;
 use super::{PollError, Reading, Tally};
+use crate::config;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -29,9 +30,11 @@ pub(super) struct Published {
 }
 
 impl Published {
-    pub(super) fn new(target: &str, required: &'static str, since: SystemTime, history: History, breaker: Breaker) -> Self {
-        let (latest, tally, version, given_up, logged) = Default::default();
-        Self { target: target.to_owned(), required, since, latest, history, tally, version, given_up, logged, breaker }
+    pub(super) fn new(target: &config::Target, since: SystemTime, history: History, breaker: Breaker) -> Self {
+        let (latest, version, given_up, logged) = Default::default();
+        let tally = Tally { of_records: target.messages.is_some(), ..Tally::default() };
+        let (name, required) = (target.name.clone(), target.source.required().name);
+        Self { target: name, required, since, latest, history, tally, version, given_up, logged, breaker }
     }
 
     /// The latest reading, if it ended after somebody asked.

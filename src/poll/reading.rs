@@ -50,6 +50,8 @@ pub struct Tally {
     pub errors: BTreeMap<(&'static str, &'static str), u64>,
     /// By kind.
     pub repairs: Repairs,
+    /// Postmeter follows the target's delivery log, and counts what is in it itself.
+    pub of_records: bool,
 }
 
 impl Reading {

@@ -9,9 +9,9 @@ use super::part::{Answer, Asker, Shared};
 use super::published::Published;
 use super::relayed::relayed;
 use super::window::{self, Window};
-use super::{Limits, PartReport, PollError, Reading, Tally};
+use super::{Limits, PartReport, PollError, Reading, RecordReader, Tally};
 use crate::config;
-use crate::model::{Families, Native, Snapshot};
+use crate::model::{Families, Native, Snapshot, vocabulary};
 use crate::source::{Context, Memory, Part, apply};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -61,7 +61,7 @@ impl Target {
         let parts = config.parts.iter().map(|part| Arc::new(Asker::new(&config, part))).collect();
         let history = History::new(figures_of(&config.parts));
         let breaker = Breaker::new(config.min_interval, config.backoff_max);
-        let published = Mutex::new(Published::new(&config.name, config.source.required().name, clock(), history, breaker));
+        let published = Mutex::new(Published::new(&config, clock(), history, breaker));
         Ok(Arc::new(Self { config, shared, parts, clock, polling: tokio::sync::Mutex::default(), published }))
     }
 
@@ -81,6 +81,19 @@ impl Target {
     #[must_use]
     pub fn version(&self) -> Option<String> {
         self.published().version.clone()
+    }
+
+    /// What follows its delivery log, if it is to be followed. It shares the target's connection, limits and budget.
+    #[must_use]
+    pub fn record_reader(&self) -> Option<RecordReader> {
+        let (messages, records) = (self.config.messages.as_ref()?, self.config.source.records?);
+        Some(RecordReader::new(&self.config, messages, records, self.shared.clone()))
+    }
+
+    /// The time that its readings go by.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        (self.clock)()
     }
 
     /// Looks at the last hour.
@@ -264,6 +277,7 @@ impl Target {
             window_start: start.filter(|_| self.config.source.windowed),
             sliding: matches!(self.config.window, config::Window::Sliding(_)),
             detail: self.config.detail.clone(),
+            of_records: if self.config.messages.is_some() { vocabulary::OF_RECORDS } else { &[] },
         }
     }
 

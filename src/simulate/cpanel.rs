@@ -2,12 +2,14 @@
 
 use super::stand_in::{Request, Site, reply};
 use super::traffic::{DISK_BYTES, MEMORY_BYTES};
-use super::{Account, Origin, Sums, Traffic};
+use super::{Account, Attempt, Ended, LogFault, Origin, Sums, Traffic};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 const JSON: &str = "application/json; charset=\"utf-8\"";
 const VERSION: &str = "11.138.0.6";
+/// Records of each kind that a search gives unless more are asked for.
+const RESULTS_BY_TYPE: usize = 250;
 /// Records of a page that names no size.
 const CHUNK_RECORDS: usize = 50;
 
@@ -26,6 +28,9 @@ pub(super) fn answer(site: Site<'_>, request: &Request) -> Response {
         return reply(404, "text/html; charset=\"utf-8\"", "<html><body>There is no such page.</body></html>");
     };
     let modern = request.parameter("api.version") == Some("1");
+    if modern && function == "emailtrack_search" {
+        return search(site.traffic, request);
+    }
     let body = match data(site.traffic, function, request) {
         Some(data) if modern => modern_body(function, data, request),
         Some(data) => legacy_body(data),
@@ -170,7 +175,7 @@ fn mail_queue(t: &Traffic) -> Vec<Value> {
         let odd = message.id.is_multiple_of(5);
         json!({
             "frozen": if odd { json!(frozen.to_string()) } else { json!(frozen) },
-            "msgid": format!("1v{:04x}-{:011x}-{:04x}", message.id >> 48 & 0xffff, message.id >> 16 & 0xffff_ffff, message.id & 0xffff),
+            "msgid": message_id(message.id),
             "recipients": recipients,
             "sender": if from_user { format!("sender@{domain}") } else { String::new() },
             "size": if odd { json!(message.bytes.to_string()) } else { json!(message.bytes) },
@@ -179,6 +184,137 @@ fn mail_queue(t: &Traffic) -> Vec<Value> {
         })
     };
     t.queue.iter().map(record).collect()
+}
+
+/// The delivery log. Filters and sorting are those by time; a page is made of what is on it alone.
+fn search(t: &mut Traffic, request: &Request) -> Response {
+    let fault = t.log.search();
+    if fault == Some(LogFault::Status) {
+        return reply(500, "text/plain", "Internal Server Error");
+    }
+    if fault == Some(LogFault::Refused) {
+        let metadata = json!({"command": "emailtrack_search", "reason": "API failure: (XID f4u1t) The database is locked.", "result": 0, "version": 1});
+        return reply(200, JSON, json!({"metadata": metadata}).to_string());
+    }
+    let on = |name| request.parameter(name) == Some("1");
+    let number = |name: &str| request.parameter(name).and_then(|n| n.parse::<usize>().ok());
+    type Time = fn(&Attempt) -> u64;
+    let time =
+        |field: Option<&str>| -> Time { if field == Some("actionunixtime") { |attempt| attempt.at } else { |attempt| attempt.received } };
+    let filters: Vec<(Time, std::ops::RangeInclusive<u64>)> = ["a", "b", "c"]
+        .into_iter()
+        .filter(|_| on("api.filter.enable"))
+        .filter_map(|n| {
+            let of = |what| request.parameter(&format!("api.filter.{n}.{what}"));
+            let to: u64 = of("arg0")?.parse().ok()?;
+            let range = match of("type")? {
+                "gt" => to + 1..=u64::MAX,
+                "gt_equal" => to..=u64::MAX,
+                "lt" => 0..=to.checked_sub(1)?,
+                "lt_equal" => 0..=to,
+                _ => to..=to,
+            };
+            Some((time(of("field")), range))
+        })
+        .collect();
+    let kinds = Ended::ALL.map(|kind| (kind, on(kind.name())));
+    let passes =
+        |attempt: &Attempt| kinds.contains(&(attempt.ended, true)) && filters.iter().all(|(time, range)| range.contains(&time(attempt)));
+    let mut found: Vec<&Attempt> = t.log.matching(t.now() as u64, passes).collect();
+    let filtered = t.log.len().saturating_sub(found.len());
+    // The newest of each kind, as many as are asked for, or as the server gives at all.
+    let asked = number("max_results_by_type").unwrap_or(RESULTS_BY_TYPE);
+    let most = [asked, t.log.results_by_type_max.unwrap_or(0)].into_iter().filter(|most| *most > 0).min();
+    let mut overflowed = false;
+    if let Some(most) = most {
+        found.sort_by_key(|attempt| std::cmp::Reverse(attempt.at));
+        for kind in Ended::ALL {
+            let mut left = most;
+            let all = found.len();
+            found.retain(|attempt| {
+                attempt.ended != kind || {
+                    let keep = left > 0;
+                    left = left.saturating_sub(1);
+                    keep
+                }
+            });
+            overflowed |= found.len() < all;
+        }
+    }
+    if on("api.sort.enable") {
+        let time = time(request.parameter("api.sort.a.field"));
+        found.sort_by_key(|attempt| time(attempt));
+    }
+    if request.parameter("api.sort.a.reverse") != Some("0") {
+        found.reverse();
+    }
+    let mut metadata = json!({"command": "emailtrack_search", "reason": "OK", "result": 1, "version": 1});
+    metadata["overflowed"] = json!(u8::from(overflowed));
+    metadata["filter"] = json!({"filtered": filtered});
+    if on("api.chunk.enable") {
+        let (size, start) = (number("api.chunk.size").unwrap_or(CHUNK_RECORDS).max(1), number("api.chunk.start").unwrap_or(1).max(1));
+        let all = found.len();
+        found = found.into_iter().skip(start - 1).take(size).collect();
+        let (chunks, current) = (all.div_ceil(size), (start - 1) / size + 1);
+        metadata["chunk"] = json!({"size": size, "start": start, "records": all, "chunks": chunks, "current": current});
+    }
+    let records: Vec<Value> = found.into_iter().map(|attempt| delivery(t, attempt)).collect();
+    let mut body = json!({"data": {"records": records}, "metadata": metadata}).to_string();
+    if fault == Some(LogFault::Truncated) {
+        let half = (0..=body.len() / 2).rev().find(|i| body.is_char_boundary(*i)).unwrap_or(0);
+        body.truncate(half);
+    }
+    reply(200, JSON, body)
+}
+
+/// A row of the delivery log. Its types change from row to row, as a server's do.
+fn delivery(t: &Traffic, attempt: &Attempt) -> Value {
+    let domain = &t.domains[attempt.domain as usize % t.domains.len()];
+    let (name, recipient, user) = (&domain.name, attempt.recipient(domain), user(attempt.domain as usize % t.domains.len()));
+    let done = matches!(attempt.ended, Ended::Success);
+    let peer = format!("192.0.2.{}", attempt.domain % 250);
+    let (sender, user, auth, host) = match attempt.origin {
+        Origin::Remote => (format!("someone@{}.example", attempt.id % 89), "-remote-".to_owned(), Value::Null, "mail.example.net"),
+        Origin::Dsn => (String::new(), "-system-".to_owned(), Value::Null, "localhost"),
+        Origin::Nobody => (format!("app@{name}"), "nobody".to_owned(), json!("localuser"), "localhost"),
+        Origin::Authenticated | Origin::Report => (format!("sender@{name}"), user, json!("dovecot_login"), "client.example.net"),
+    };
+    let mut row = json!({
+        "actiontime": format!("2026-11-20 10:{:02}:{:02}", attempt.at / 60 % 60, attempt.at % 60),
+        "actionunixtime": attempt.at,
+        "deliveredto": if done { json!(recipient) } else { Value::Null },
+        "deliverydomain": name,
+        "deliveryuser": if attempt.id % 3 == 0 { json!(user) } else { Value::Null },
+        "domain": if sender.is_empty() { "" } else { name },
+        "email": sender,
+        "host": if attempt.ended == Ended::InProgress { Value::Null } else { json!(format!("mx1.{name}")) },
+        "ip": if attempt.ended == Ended::InProgress { Value::Null } else { json!(peer) },
+        "message": attempt.message(domain),
+        "msgid": message_id(attempt.id),
+        "owner": if attempt.domain % 5 > 2 { "reseller1" } else { "root" },
+        "recipient": recipient,
+        "router": "lookuphost",
+        "sender": sender,
+        "senderauth": auth,
+        "senderhost": host,
+        "senderip": format!("198.51.100.{}", attempt.id % 250),
+        "sendunixtime": attempt.received,
+        "size": attempt.bytes,
+        "spamscore": if attempt.origin == Origin::Remote { json!(1.5) } else { json!(0) },
+        "transport": if attempt.ended == Ended::InProgress { Value::Null } else { json!("remote_smtp") },
+        "transport_is_remote": 1,
+        "type": attempt.ended.name(),
+        "user": user,
+    });
+    if attempt.id % 6 == 1 {
+        row["size"] = json!(attempt.bytes.to_string());
+        row["sendunixtime"] = json!(attempt.received.to_string());
+    }
+    row
+}
+
+fn message_id(id: u64) -> String {
+    format!("1v{:04x}-{:011x}-{:04x}", id >> 48 & 0xffff, id >> 16 & 0xffff_ffff, id & 0xffff)
 }
 
 fn services(t: &Traffic) -> Vec<Value> {

@@ -1,11 +1,13 @@
-//! A collector that is none: takes metrics by OTLP over gRPC, keeps the last requests, and counts.
+//! A collector that is none: takes metrics and logs by OTLP over gRPC, keeps the last requests, and counts.
 
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{MetricsService, MetricsServiceServer};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
-use opentelemetry_proto::tonic::common::v1::any_value;
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use prost::Message;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +26,10 @@ pub const REQUESTS_KEPT_MAX: usize = 256;
 pub const TARGETS_MAX: usize = 100_000;
 /// Above the 4 MiB that a collector takes, so that tests can see a sender that goes beyond.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Identities of log records that are kept.
+pub const UIDS_MAX: usize = 1_000_000;
+/// The attribute that tells log records apart.
+const UID: &str = "log.record.uid";
 /// How long connections get to end at a shutdown.
 const SHUTDOWN_SECONDS_MAX: u64 = 2;
 
@@ -37,6 +43,16 @@ struct Inbox {
     largest: usize,
     metadata: Option<MetadataMap>,
     refusal: Option<tonic::Status>,
+    logs: Logs,
+}
+
+/// What came of logs.
+#[derive(Default)]
+struct Logs {
+    kept: VecDeque<ExportLogsServiceRequest>,
+    records: u64,
+    /// How often each came, by `log.record.uid`.
+    uids: HashMap<String, u32>,
 }
 
 #[derive(Clone, Default)]
@@ -82,6 +98,46 @@ impl MetricsService for Sink {
     }
 }
 
+#[tonic::async_trait]
+impl LogsService for Sink {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportLogsServiceRequest>,
+    ) -> Result<tonic::Response<ExportLogsServiceResponse>, tonic::Status> {
+        let (metadata, _, request) = request.into_parts();
+        let mut inbox = self.inbox();
+        inbox.metadata = Some(metadata);
+        if let Some(refusal) = inbox.refusal.clone() {
+            inbox.refused += 1;
+            return Err(refusal);
+        }
+        inbox.count += 1;
+        inbox.largest = inbox.largest.max(request.encoded_len());
+        let logs = &mut inbox.logs;
+        for record in request.resource_logs.iter().flat_map(|of| &of.scope_logs).flat_map(|scope| &scope.log_records) {
+            logs.records += 1;
+            let uid = record.attributes.iter().find(|attribute| attribute.key == UID).and_then(text);
+            if let Some(uid) = uid.filter(|_| logs.uids.len() < UIDS_MAX) {
+                *logs.uids.entry(uid).or_default() += 1;
+            }
+        }
+        if logs.kept.len() == REQUESTS_KEPT_MAX {
+            logs.kept.pop_front();
+        }
+        logs.kept.push_back(request);
+        drop(inbox);
+        self.arrived.notify_waiters();
+        Ok(tonic::Response::new(ExportLogsServiceResponse::default()))
+    }
+}
+
+fn text(attribute: &KeyValue) -> Option<String> {
+    match attribute.value.as_ref()?.value.as_ref()? {
+        any_value::Value::StringValue(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
 /// How many data points a request holds.
 #[must_use]
 pub fn points(request: &ExportMetricsServiceRequest) -> u64 {
@@ -98,15 +154,10 @@ pub fn points(request: &ExportMetricsServiceRequest) -> u64 {
 
 fn targets(request: &ExportMetricsServiceRequest) -> impl Iterator<Item = String> {
     let attributes = request.resource_metrics.iter().filter_map(|of| of.resource.as_ref()).flat_map(|resource| &resource.attributes);
-    attributes.filter(|attribute| attribute.key == "service.instance.id").filter_map(|attribute| {
-        match attribute.value.as_ref()?.value.as_ref()? {
-            any_value::Value::StringValue(name) => Some(name.clone()),
-            _ => None,
-        }
-    })
+    attributes.filter(|attribute| attribute.key == "service.instance.id").filter_map(text)
 }
 
-/// An OpenTelemetry collector's metrics service, on the network.
+/// An OpenTelemetry collector's metrics and logs services, on the network.
 pub struct Receiver {
     addr: SocketAddr,
     sink: Sink,
@@ -126,13 +177,16 @@ impl Receiver {
         let service = MetricsServiceServer::new(sink.clone())
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let logs =
+            LogsServiceServer::new(sink.clone()).accept_compressed(CompressionEncoding::Gzip).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let (stop, mut stopped) = watch::channel(false);
         let task = tokio::spawn(async move {
             let until = async move {
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
             // It only returns when told to stop.
-            let _ = Server::builder().add_service(service).serve_with_incoming_shutdown(TcpIncoming::from(listener), until).await;
+            let server = Server::builder().add_service(service).add_service(logs);
+            let _ = server.serve_with_incoming_shutdown(TcpIncoming::from(listener), until).await;
         });
         Ok(Self { addr, sink, stop, task: Some(task) })
     }
@@ -171,6 +225,30 @@ impl Receiver {
     #[must_use]
     pub fn points(&self) -> u64 {
         self.sink.inbox().points
+    }
+
+    /// How many log records it took in all.
+    #[must_use]
+    pub fn log_records(&self) -> u64 {
+        self.sink.inbox().logs.records
+    }
+
+    /// The last requests with logs that it took, at most `REQUESTS_KEPT_MAX`, the newest last.
+    #[must_use]
+    pub fn log_requests(&self) -> Vec<ExportLogsServiceRequest> {
+        self.sink.inbox().logs.kept.iter().cloned().collect()
+    }
+
+    /// How often each log record came, by `log.record.uid`.
+    #[must_use]
+    pub fn log_uids(&self) -> HashMap<String, u32> {
+        self.sink.inbox().logs.uids.clone()
+    }
+
+    /// How many log records came, each counted once.
+    #[must_use]
+    pub fn distinct_log_records(&self) -> usize {
+        self.sink.inbox().logs.uids.len()
     }
 
     /// Every `service.instance.id` that it saw.

@@ -7,6 +7,7 @@
 
 use super::account::Minutes;
 use super::distribution::{BYTES, SECONDS};
+use super::log::{Attempt, DeliveryLog, Ended};
 use super::random::{Random, mix};
 use super::{Account, Distribution, Domain, Message, Origin, Sums};
 use std::collections::BTreeMap;
@@ -68,6 +69,8 @@ pub struct Traffic {
     outage_until: f64,
     busy: f64,
 
+    /// What became of each attempt.
+    pub log: DeliveryLog,
     pub domains: Vec<Domain>,
     /// Messages that wait for a retry.
     pub queue: Vec<Message>,
@@ -384,6 +387,7 @@ impl Traffic {
             return self.fail(message, at);
         }
         self.delivered += 1;
+        self.note(&message, at + seconds, Ended::Success);
         self.domains[message.domain].delivered += 1;
         self.account(&message, |sums| sums.delivered += 1);
         if self.random.chance(0.0008) {
@@ -396,6 +400,7 @@ impl Traffic {
         let wait = RETRY_SECONDS * f64::from(message.tries.max(1)) * (0.5 + self.random.unit());
         message.retry = at + wait;
         self.deferred += 1;
+        self.note(&message, at, Ended::Defer);
         self.domains[message.domain].deferred += 1;
         self.domains[message.domain].scheduled += 1;
         self.account(&message, |sums| sums.deferred += 1);
@@ -412,6 +417,7 @@ impl Traffic {
 
     fn fail(&mut self, message: Message, at: f64) {
         self.failed += 1;
+        self.note(&message, at, Ended::Failure);
         self.domains[message.domain].failed += 1;
         self.account(&message, |sums| sums.failed += 1);
         let hard = self.random.chance(0.8);
@@ -424,6 +430,15 @@ impl Traffic {
             dsn.tries = 1;
             self.attempt(dsn, at);
         }
+    }
+
+    /// One in a while is written late, and one in a while twice.
+    fn note(&mut self, message: &Message, at: f64, ended: Ended) {
+        let Message { id, domain, origin, bytes, received, tries, .. } = *message;
+        let (at, received, chance) = (at as u64, received as u64, mix(id + u64::from(tries)));
+        let late = if chance.is_multiple_of(50) { chance % 45 } else { 0 };
+        let (domain, shown, twice) = (domain as u32, at + late, chance % 500 == 7);
+        self.log.push(Attempt { id, domain, origin, bytes, received, at, ended, shown, twice });
     }
 
     fn webhook(&mut self) {

@@ -28,6 +28,8 @@ pub struct Context {
     pub sliding: bool,
     /// The detail that the target asks for.
     pub detail: Option<Detail>,
+    /// Metrics that are counted from the server's records: rules for them rest, so that nothing is counted twice.
+    pub of_records: &'static [&'static Metric],
 }
 
 /// A detail that a target opts in to.
@@ -84,7 +86,7 @@ pub fn apply(source: &Source, read: &[(&'static Part, Families)], memory: &mut M
         if misnamed {
             walk.snapshot.repairs.count(Repair::Misnamed);
         }
-        let right = |rule: &&Rule| !misnamed || rule.metric.kind != Kind::Counter;
+        let right = |rule: &&Rule| (!misnamed || rule.metric.kind != Kind::Counter) && !context.of_records.contains(&rule.metric);
         for rule in part.rules.iter().filter(|rule| rule.detail.is_none()).filter(right) {
             walk.rule(rule, read.iter().filter(|(p, _)| p.name == part.name).map(|(_, families)| families));
         }

@@ -30,6 +30,7 @@ pub static SOURCE: Source = Source {
     mistyped_counters: &[],
     version: None,
     counters_since: None,
+    records: None,
 };
 
 static RULES: &[Rule] = &[

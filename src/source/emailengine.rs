@@ -40,6 +40,7 @@ pub static SOURCE: Source = Source {
     ],
     version: Some(("emailengine_config", "version")),
     counters_since: Some("process_start_time_seconds"),
+    records: None,
 };
 
 /// A counter of one event; one that has not happened yet has no series.

@@ -58,6 +58,7 @@ pub static SOURCE: Source = Source {
     version: Some(("kumomta_machine_info", "version")),
     // `kumomta_online_since_seconds` is when the process began: counters that were pruned began later.
     counters_since: None,
+    records: None,
 };
 
 const ON_UNAUTHORIZED: &str = "add the address of this host to trusted_hosts of KumoMTA's http listener (kumo.start_http_listener); a credential is sent only if one is set, and a wrong one is refused even from a trusted address";

@@ -21,7 +21,7 @@ pub use apply::{Context, Detail, Memory, POINTS_PER_METRIC_MAX, apply};
 pub use rule::{From, Rule, Step};
 
 pub use crate::format::ReadError;
-use crate::model::{Families, Repair};
+use crate::model::{Families, RecordPage, Repair};
 use std::time::Duration;
 
 /// Every mail system.
@@ -60,6 +60,8 @@ pub struct Source {
     pub version: Option<(&'static str, &'static str)>,
     /// The family whose value says, in Unix seconds, when the server's counters began.
     pub counters_since: Option<&'static str>,
+    /// The log of deliveries that can be followed, where it has one.
+    pub records: Option<&'static Records>,
 }
 
 impl Source {
@@ -84,6 +86,27 @@ impl Source {
     /// All rules, with their parts.
     pub fn rules(&self) -> impl Iterator<Item = (&'static Part, &'static Rule)> {
         self.parts.iter().flat_map(|part| part.rules.iter().map(move |rule| (part, rule)))
+    }
+}
+
+/// A log of deliveries that a server can be asked for: not polled by a collection, but followed on a timer of its own.
+///
+/// The path of its request has `{start}` and `{end}`, both included, for the Unix seconds in which records happened.
+#[derive(Debug)]
+pub struct Records {
+    /// Its name in `parts:`, its request (whose own reader is not used), its limits and hints.
+    pub part: Part,
+    /// From an answer to records.
+    pub read: fn(&str) -> Result<RecordPage, ReadError>,
+}
+
+impl Records {
+    /// Reads an answer, as [`Request::read`] does.
+    ///
+    /// # Errors
+    /// Why nothing could be read.
+    pub fn read(&self, body: Vec<u8>) -> Result<RecordPage, ReadError> {
+        (self.read)(&text(body)?.0)
     }
 }
 
@@ -143,19 +166,22 @@ impl Request {
     /// # Errors
     /// Why nothing could be read.
     pub fn read(&self, body: Vec<u8>) -> Result<Families, ReadError> {
-        let (body, replaced) = match String::from_utf8(body) {
-            Ok(body) => (body, false),
-            Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), true),
-        };
-        if body.trim_ascii_start().starts_with('<') {
-            return Err(ReadError::Html);
-        }
+        let (body, replaced) = text(body)?;
         let mut families = (self.read)(body)?;
         if replaced {
             families.repair(Repair::InvalidUtf8);
         }
         Ok(families)
     }
+}
+
+/// What is not UTF-8 is replaced, and whether anything was.
+fn text(body: Vec<u8>) -> Result<(String, bool), ReadError> {
+    let (body, replaced) = match String::from_utf8(body) {
+        Ok(body) => (body, false),
+        Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), true),
+    };
+    if body.trim_ascii_start().starts_with('<') { Err(ReadError::Html) } else { Ok((body, replaced)) }
 }
 
 impl Part {

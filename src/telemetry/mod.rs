@@ -1,5 +1,6 @@
 //! The OpenTelemetry SDK, as Postmeter uses it: a pipeline for each target, and Postmeter's own signals.
 
+mod deliveries;
 mod exporting;
 mod identity;
 mod log;
@@ -9,6 +10,7 @@ mod own;
 mod pipeline;
 mod pulling;
 
+pub use deliveries::{Deliveries, FAILURES_MAX, RecordState};
 pub use exporting::Exporting;
 pub use identity::Identity;
 pub use monitored::Monitored;

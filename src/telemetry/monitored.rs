@@ -1,7 +1,8 @@
 //! A target with its pipeline: what both ways out collect from.
 
 use super::pipeline::PipelineError;
-use super::{Identity, Pipeline};
+use super::{Deliveries, Identity, Pipeline};
+use crate::model::Point;
 use crate::poll::{Reading, Target};
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use prometheus::proto::MetricFamily;
@@ -15,6 +16,8 @@ pub struct Monitored {
     pub target: Arc<Target>,
     /// Where they go through.
     pub pipeline: Pipeline,
+    /// What is counted of its delivery log, if that is followed.
+    pub deliveries: Option<Arc<Deliveries>>,
     identity: Identity,
 }
 
@@ -26,7 +29,8 @@ impl Monitored {
     pub fn new(target: Arc<Target>) -> Result<Self, PipelineError> {
         let pipeline = Pipeline::new(&target)?;
         let identity = Identity::of(&target.config);
-        Ok(Self { target, pipeline, identity })
+        let deliveries = target.config.messages.is_some().then(|| Arc::new(pipeline.deliveries()));
+        Ok(Self { target, pipeline, deliveries, identity })
     }
 
     /// Who the target is, as far as this reading knows.
@@ -37,13 +41,27 @@ impl Monitored {
         self.identity.with_version(latest.as_deref())
     }
 
+    /// Who the target is, as far as any reading has said.
+    #[must_use]
+    pub fn known_identity(&self) -> Identity {
+        self.identity.with_version(self.target.version().as_deref())
+    }
+
     /// A reading as `opentelemetry-prometheus` gathers it, for the pull.
     pub fn gather(&self, reading: &Reading) -> Vec<MetricFamily> {
-        self.pipeline.gather(reading.points(Instant::now()))
+        self.pipeline.gather(self.points(reading))
     }
 
     /// A reading as the SDK collects it, for the push.
     pub fn collect(&self, reading: &Reading) -> ResourceMetrics {
-        self.pipeline.collect(reading.points(Instant::now()))
+        self.pipeline.collect(self.points(reading))
+    }
+
+    /// The points of a reading, and those of the delivery log: what was counted of it does not depend on the poll.
+    fn points(&self, reading: &Reading) -> Vec<Point> {
+        let now = Instant::now();
+        let mut points = reading.points(now);
+        points.extend(self.deliveries.iter().flat_map(|deliveries| deliveries.points(now)));
+        points
     }
 }

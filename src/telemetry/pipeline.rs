@@ -8,9 +8,9 @@
 //! `PrometheusExporter` is itself a `MetricReader`. Held in an `Arc` behind a newtype it serves the pull (its registry
 //! gathers) and the push (it collects), from one pipeline with one run of the callbacks each time.
 
-use super::Identity;
+use super::{Deliveries, Identity};
 use crate::bridge::{self, Current};
-use crate::model::{Attribute, Kind, Metric, Point, vocabulary};
+use crate::model::{Attribute, Metric, Point, vocabulary};
 use crate::poll::Target;
 use crate::source::{POINTS_PER_METRIC_MAX, Source};
 use opentelemetry::metrics::MeterProvider;
@@ -37,7 +37,7 @@ pub struct Pipeline {
     /// One collection at a time: points are set, then collected.
     collecting: Mutex<()>,
     /// Dropping it would shut the reader down.
-    _provider: SdkMeterProvider,
+    provider: SdkMeterProvider,
 }
 
 /// Why a pipeline cannot be built.
@@ -76,7 +76,13 @@ impl Pipeline {
         let provider = SdkMeterProvider::builder().with_resource(resource).with_reader(reader.clone()).with_view(room).build();
         let current = Current::new(source.name);
         bridge::observe(&provider.meter(SCOPE), &metrics_of(source), &current);
-        Ok(Self { current, reader, registry, collecting: Mutex::default(), _provider: provider })
+        Ok(Self { current, reader, registry, collecting: Mutex::default(), provider })
+    }
+
+    /// What is counted and measured of delivery records. To be made once.
+    #[must_use]
+    pub(super) fn deliveries(&self) -> Deliveries {
+        Deliveries::new(&self.provider.meter(SCOPE), self.system())
     }
 
     /// The mail system that it is for.
@@ -107,7 +113,10 @@ impl Pipeline {
 /// The metrics that a target of this system can have: only for these are there instruments.
 #[must_use]
 pub fn metrics_of(source: &Source) -> Vec<&'static Metric> {
-    let named = |metric: &&&Metric| vocabulary::OF_EVERY_TARGET.contains(metric) || source.rules().any(|(_, rule)| rule.metric == **metric);
+    let of_records = |metric: &&&Metric| source.records.is_some() && vocabulary::OF_RECORDS.contains(metric);
+    let named = |metric: &&&Metric| {
+        vocabulary::OF_EVERY_TARGET.contains(metric) || of_records(metric) || source.rules().any(|(_, rule)| rule.metric == **metric)
+    };
     vocabulary::ALL.iter().filter(named).copied().collect()
 }
 
@@ -120,7 +129,7 @@ fn room(instrument: &Instrument) -> Option<Stream> {
 
 fn series_max(metric: &Metric) -> usize {
     let open = |attribute: &&&Attribute| attribute.values.is_empty();
-    if metric.kind == Kind::Histogram || metric.attributes.iter().chain(metric.detail).any(|a| open(&a)) {
+    if metric.attributes.iter().chain(metric.detail).any(|a| open(&a)) {
         return POINTS_PER_METRIC_MAX;
     }
     // One more for each attribute that may be missing, and one for the SDK's overflow point.

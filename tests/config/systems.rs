@@ -2,7 +2,7 @@
 
 use postmeter::format::prometheus;
 use postmeter::model::vocabulary::{DESTINATION_DOMAIN, QUEUE_DEPTH, TENANT_NAME};
-use postmeter::source::{Credential, Part, Request, Rule, Source, WHOLE_URL};
+use postmeter::source::{Credential, Part, ReadError, Records, Request, Rule, Source, WHOLE_URL};
 use std::time::Duration;
 
 pub static SYSTEMS: &[&Source] = &[&CPANEL, &CEYMAIL, &KUMOMTA, &STALWART, &EMAILENGINE, &PROMETHEUS];
@@ -35,6 +35,7 @@ const fn system(name: &'static str, parts: &'static [Part]) -> Source {
         mistyped_counters: &[],
         version: None,
         counters_since: None,
+        records: None,
     }
 }
 
@@ -44,6 +45,7 @@ const fn whm(name: &'static str) -> Part {
 
 static CPANEL: Source = Source {
     windowed: true,
+    records: Some(&MESSAGES),
     mistyped_counters: &[],
     min_interval: Duration::from_secs(60),
     timeout: Duration::from_secs(30),
@@ -57,9 +59,11 @@ static CPANEL: Source = Source {
             whm("systemloadavg"),
             whm("getdiskusage"),
             whm("version"),
+            whm("email_logs"),
         ],
     )
 };
+static MESSAGES: Records = Records { part: whm("messages"), read: |_| Err(ReadError::Empty) };
 static CEYMAIL: Source =
     Source { requests_per_minute_max: Some(12), ..system("ceymail", &[part("metrics", Credential::Bearer, ONE, &[])]) };
 static KUMOMTA: Source = system(

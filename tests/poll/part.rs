@@ -186,6 +186,7 @@ static FAULTY: Source = Source {
     mistyped_counters: &[],
     version: None,
     counters_since: None,
+    records: None,
 };
 
 fn read_or_panic(body: String) -> Result<Families, ReadError> {

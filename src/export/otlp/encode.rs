@@ -47,6 +47,7 @@ pub fn told(collected: &Collected, system: &'static str, reading: &Reading, iden
         complete: reading.is_complete(),
         counters_since: snapshot.and_then(|s| s.counters_since).map(nanos),
         tally_since: nanos(reading.tally_since),
+        of_records: reading.tally.of_records,
     };
     for scope in canonical.iter_mut().filter_map(|scope| scope.scope.as_mut()) {
         env!("CARGO_PKG_VERSION").clone_into(&mut scope.version);
@@ -78,7 +79,7 @@ fn retain<T>(points: &mut Vec<T>, keep: impl Fn(&T) -> bool) -> bool {
     !points.is_empty()
 }
 
-fn resource_field(identity: &Identity) -> Vec<u8> {
+pub(super) fn resource_field(identity: &Identity) -> Vec<u8> {
     let mut field = Vec::new();
     wire::bytes(&mut field, RESOURCE, &resource(identity).encode_to_vec());
     field

@@ -15,6 +15,7 @@ mod native;
 mod outbox;
 mod page;
 mod push;
+mod records;
 mod send;
 mod spool;
 mod status;
@@ -28,5 +29,6 @@ pub use encode::{REQUEST_BYTES_MAX, Request, Requests, Told, message, requests, 
 pub use native::NATIVE_SCOPE;
 pub use outbox::Outbox;
 pub use push::Push;
+pub use records::{Delivery, Teller};
 pub use send::{Sender, Signal};
 pub use status::{Failing, PushStatus};

@@ -13,6 +13,7 @@
 //! subtract from: the first sight of a counter whose start nobody knows is the baseline, and no point.
 
 mod histograms;
+mod measured;
 mod relay;
 mod scalars;
 
@@ -41,6 +42,8 @@ pub struct Moment {
     pub counters_since: Option<u64>,
     /// When Postmeter began to count what goes wrong.
     pub tally_since: u64,
+    /// Postmeter counts the deliveries too, from the server's records.
+    pub of_records: bool,
 }
 
 /// Unix nanoseconds.
@@ -56,6 +59,7 @@ pub struct SeriesState {
     temporality: Temporality,
     readings: Readings,
     scalars: scalars::Scalars,
+    measured: measured::Measured,
     histograms: histograms::Histograms,
     relay: relay::Relay,
 }
@@ -79,6 +83,7 @@ impl SeriesState {
     ) -> Relayed {
         let step = self.readings.step(moment);
         self.scalars.rewrite(scopes, &step, self.temporality);
+        self.measured.rewrite(scopes, self.temporality);
         let histograms: Vec<Metric> = self.histograms.metrics(snapshot, system, &step, self.temporality);
         if let Some(scope) = scopes.first_mut() {
             scope.metrics.extend(histograms);

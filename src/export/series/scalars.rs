@@ -45,7 +45,8 @@ impl Scalars {
     pub(super) fn rewrite(&mut self, scopes: &mut [ScopeMetrics], step: &Step, temporality: Temporality) {
         self.generation += 1;
         for metric in scopes.iter_mut().flat_map(|scope| &mut scope.metrics) {
-            let ours = vocabulary::OF_EVERY_TARGET.iter().any(|m| m.name == metric.name);
+            let counted = if step.moment.of_records { vocabulary::OF_RECORDS } else { &[] };
+            let ours = vocabulary::OF_EVERY_TARGET.iter().chain(counted).any(|m| m.name == metric.name);
             let monotonic = matches!(&metric.data, Some(Data::Sum(sum)) if sum.is_monotonic);
             let delta = monotonic && is_delta(temporality, FamilyType::Counter);
             if let Some(Data::Sum(sum)) = &mut metric.data

@@ -30,6 +30,7 @@ fn system(rules: &'static [Rule], more: &'static [Rule]) -> Source {
         mistyped_counters: &[],
         version: Some(("build", "version")),
         counters_since: Some("began"),
+        records: None,
     }
 }
 
@@ -42,7 +43,13 @@ struct Polled {
 
 impl Polled {
     fn new(rules: &'static [Rule], more: &'static [Rule]) -> Self {
-        let context = Context { now: SystemTime::UNIX_EPOCH + Duration::from_secs(1000), window_start: None, sliding: false, detail: None };
+        let context = Context {
+            now: SystemTime::UNIX_EPOCH + Duration::from_secs(1000),
+            window_start: None,
+            sliding: false,
+            detail: None,
+            of_records: &[],
+        };
         Self { source: system(rules, more), memory: Memory::default(), context }
     }
 

@@ -11,7 +11,44 @@ use std::fmt;
 /// # Errors
 /// What the server says, or why it cannot be read.
 pub fn read<D: DeserializeOwned>(body: &str) -> Result<(D, Option<u64>), ReadError> {
-    let malformed = |e: serde_json::Error| ReadError::Malformed(quote(&e.to_string()));
+    let metadata = metadata(body)?;
+    let next = metadata.next_page(metadata.overflowed())?;
+    Ok((data(body)?, next))
+}
+
+/// What an answer says of its pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Paging {
+    /// The first record of the next page.
+    pub next: Option<u64>,
+    /// How many pages there are.
+    pub pages: Option<u64>,
+    /// Records were left out.
+    pub overflowed: bool,
+}
+
+/// The same for an answer that may be cut short.
+///
+/// # Errors
+/// As [`read`], but for that.
+pub fn read_cut<D: DeserializeOwned>(body: &str) -> Result<(D, Paging), ReadError> {
+    let metadata = metadata(body)?;
+    let pages = metadata.chunk.as_ref().and_then(|chunk| chunk.chunks.whole());
+    let paging = Paging { next: metadata.next_page(false)?, pages, overflowed: metadata.overflowed() };
+    Ok((data(body)?, paging))
+}
+
+fn data<D: DeserializeOwned>(body: &str) -> Result<D, ReadError> {
+    let answer: Result<Answer<D>, _> = serde_json::from_str(body);
+    answer.map(|answer| answer.data).map_err(malformed)
+}
+
+fn malformed(error: serde_json::Error) -> ReadError {
+    ReadError::Malformed(quote(&error.to_string()))
+}
+
+/// The metadata of an answer that says yes.
+fn metadata(body: &str) -> Result<Metadata, ReadError> {
     if body.trim_ascii().is_empty() {
         return Err(ReadError::Empty);
     }
@@ -22,13 +59,10 @@ pub fn read<D: DeserializeOwned>(body: &str) -> Result<(D, Option<u64>), ReadErr
     let metadata =
         envelope.metadata.ok_or_else(|| ReadError::Malformed("it has no metadata, so it is no answer of WHM API 1".to_owned()))?;
     match metadata.result {
-        Num::Is(n) if n != 0.0 => {}
-        Num::Is(_) => return Err(refusal(&metadata.reason.0)),
-        Num::Absent | Num::Odd => return Err(ReadError::Malformed("metadata.result is neither 0 nor 1".to_owned())),
+        Num::Is(n) if n != 0.0 => Ok(metadata),
+        Num::Is(_) => Err(refusal(&metadata.reason.0)),
+        Num::Absent | Num::Odd => Err(ReadError::Malformed("metadata.result is neither 0 nor 1".to_owned())),
     }
-    let next = metadata.next_page()?;
-    let answer: Answer<D> = serde_json::from_str(body).map_err(malformed)?;
-    Ok((answer.data, next))
 }
 
 /// `data` of an answer to a question that has no pages.
@@ -88,8 +122,11 @@ struct Chunk {
 }
 
 impl Metadata {
-    fn next_page(&self) -> Result<Option<u64>, ReadError> {
-        let overflowed = !matches!(self.overflowed, Num::Absent | Num::Is(0.0));
+    fn overflowed(&self) -> bool {
+        !matches!(self.overflowed, Num::Absent | Num::Is(0.0))
+    }
+
+    fn next_page(&self, overflowed: bool) -> Result<Option<u64>, ReadError> {
         let Some(Chunk { size, start, chunks: Num::Is(chunks), current: Num::Is(current) }) = &self.chunk else {
             return if overflowed { Err(cut_short("overflowed, and no chunk to follow")) } else { Ok(None) };
         };

@@ -12,8 +12,9 @@
 
 mod answer;
 mod read;
+mod records;
 
-use super::{Credential, From, Part, Request, Rule, Source, Step};
+use super::{Credential, From, Part, Records, Request, Rule, Source, Step};
 use crate::format::ReadError;
 use crate::model::vocabulary::*;
 use crate::model::{Attribute, Families, Metric};
@@ -31,6 +32,7 @@ pub static SOURCE: Source = Source {
     mistyped_counters: &[],
     version: Some(("cpanel_version_info", "version")),
     counters_since: None,
+    records: Some(&RECORDS),
 };
 
 static PARTS: &[Part] = &[
@@ -58,8 +60,38 @@ static PARTS: &[Part] = &[
     },
     Part { requests: &[json("/json-api/systemloadavg?api.version=1", read::load)], ..part("systemloadavg", "load of the host") },
     Part { requests: &[json("/json-api/getdiskusage?api.version=1", read::disks)], ..part("getdiskusage", "file systems of the host") },
+    Part {
+        requests: &[json(
+            concat!(
+                "/json-api/emailtrack_search?api.version=1&success=1&defer=1&failure=1&inprogress=1&deliverytype=all&max_results_by_type=1000",
+                "&api.filter.enable=1&api.filter.a.field=sendunixtime&api.filter.a.type=gt_equal&api.filter.a.arg0={start}",
+                "&api.sort.enable=1&api.sort.a.field=sendunixtime&api.sort.a.method=numeric&api.sort.a.reverse=1",
+                "&api.chunk.enable=1&api.chunk.size=1000&api.chunk.start={offset}&api.chunk.verbose=1",
+            ),
+            records::email_logs,
+        )],
+        ..part("email_logs", "a series for each of the newest deliveries, with addresses: for dashboards made for cpanel_mail_exporter")
+    },
     Part { requests: &[json("/json-api/version?api.version=1", read::version)], ..part("version", "version of cPanel & WHM") },
 ];
+
+/// The delivery log, on a timer of its own.
+static RECORDS: Records = Records {
+    part: Part {
+        requests: &[json(
+            concat!(
+                "/json-api/emailtrack_search?api.version=1&success=1&defer=1&failure=1&inprogress=1&deliverytype=all&max_results_by_type=0",
+                "&api.filter.enable=1&api.filter.a.field=actionunixtime&api.filter.a.type=gt_equal&api.filter.a.arg0={start}",
+                "&api.filter.b.field=actionunixtime&api.filter.b.type=lt_equal&api.filter.b.arg0={end}",
+                "&api.sort.enable=1&api.sort.a.field=actionunixtime&api.sort.a.method=numeric&api.sort.a.reverse=0",
+                "&api.chunk.enable=1&api.chunk.size=5000&api.chunk.start={offset}&api.chunk.verbose=1",
+            ),
+            records::email_logs,
+        )],
+        ..part("messages", "the delivery log, record by record, by OTLP")
+    },
+    read: records::page,
+};
 
 const fn part(name: &'static str, help: &'static str) -> Part {
     Part {

@@ -14,7 +14,7 @@ fn snapshot(metrics: &str, memory: &mut Memory, detail: Option<Detail>) -> Snaps
         let families = part.requests[0].read(body.as_bytes().to_vec()).unwrap();
         (part, families)
     });
-    let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail };
+    let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail, of_records: &[] };
     apply(&SOURCE, &read.collect::<Vec<_>>(), memory, &context)
 }
 
@@ -119,7 +119,7 @@ fn captures() {
             .map(|(request, ending)| {
                 let path = std::path::Path::new(&captures).join(format!("kumomta/{name}.metrics.{ending}"));
                 let read = [(SOURCE.required(), request.read(std::fs::read(path).unwrap()).unwrap())];
-                let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None };
+                let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, of_records: &[] };
                 let mut lines = lines(&apply(&SOURCE, &read, &mut Memory::default(), &context));
                 // These moved between the two requests.
                 lines.retain(|line| !line.starts_with("process.") && !line.starts_with("system."));

@@ -51,6 +51,7 @@ pub static SOURCE: Source = Source {
     mistyped_counters: &[],
     version: None,
     counters_since: None,
+    records: None,
 };
 
 #[cfg(test)]

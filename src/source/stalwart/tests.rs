@@ -13,7 +13,7 @@ const MISNAMED: &str = include_str!("../../../tests/fixtures/stalwart/misnamed.p
 fn snapshot(page: &str) -> Snapshot {
     let part = SOURCE.required();
     let read = [(part, part.requests[0].read(page.as_bytes().to_vec()).unwrap())];
-    let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None };
+    let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, of_records: &[] };
     apply(&SOURCE, &read, &mut Memory::default(), &context)
 }
 

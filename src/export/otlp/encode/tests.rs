@@ -510,7 +510,8 @@ fn canonical_histograms_go_beside_the_scalars() {
         let histograms = count.map(|count| (*metric, Vec::new(), histogram(count))).into_iter().collect();
         let this = reading(at, Ok(Snapshot { histograms, ..Snapshot::default() }), Arc::default());
         let mut scopes = vec![ScopeMetrics::default()];
-        let moment = Moment { reading: at, collected: at, good: true, complete: true, counters_since: None, tally_since: 0 };
+        let moment =
+            Moment { reading: at, collected: at, good: true, complete: true, counters_since: None, tally_since: 0, of_records: false };
         state.read(&mut scopes, "kumomta", this.snapshot(), &this.native, moment);
         let metrics = scopes.remove(0).metrics;
         let points = metrics.into_iter().flat_map(|metric| match metric.data {

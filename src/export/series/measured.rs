@@ -1,0 +1,104 @@
+//! Distributions that Postmeter measures itself: the SDK says them with times of its own, and always cumulative.
+//!
+//! They began when their instrument did, so the SDK's start is right. Deltas are made here, where they are asked for.
+
+use super::is_delta;
+use crate::config::Temporality;
+use crate::model::FamilyType;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, HistogramDataPoint, ScopeMetrics};
+use prost::Message;
+use std::collections::HashMap;
+
+/// What was said before, by metric and attributes.
+#[derive(Debug, Default)]
+pub(super) struct Measured(HashMap<Vec<u8>, HistogramDataPoint>);
+
+impl Measured {
+    /// Makes deltas of them where that is what is told.
+    pub(super) fn rewrite(&mut self, scopes: &mut [ScopeMetrics], temporality: Temporality) {
+        let delta = is_delta(temporality, FamilyType::Histogram);
+        for metric in scopes.iter_mut().flat_map(|scope| &mut scope.metrics) {
+            let Some(Data::Histogram(histogram)) = &mut metric.data else { continue };
+            for point in &mut histogram.data_points {
+                // The SDK gives a series its attributes in any order, another one at each collection.
+                point.attributes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+            }
+            if !delta {
+                continue;
+            }
+            histogram.aggregation_temporality = AggregationTemporality::Delta as i32;
+            histogram.data_points.retain_mut(|point| self.subtract(&metric.name, point));
+        }
+        for scope in scopes.iter_mut() {
+            scope.metrics.retain(|metric| !matches!(&metric.data, Some(Data::Histogram(histogram)) if histogram.data_points.is_empty()));
+        }
+    }
+
+    /// Takes what was said before from a point; false where nothing is left.
+    fn subtract(&mut self, metric: &str, point: &mut HistogramDataPoint) -> bool {
+        let mut key = metric.as_bytes().to_vec();
+        for attribute in &point.attributes {
+            key.push(0);
+            key.extend(attribute.encode_length_delimited_to_vec());
+        }
+        let Some(before) = self.0.insert(key, point.clone()) else { return true };
+        point.start_time_unix_nano = before.time_unix_nano;
+        point.count = point.count.saturating_sub(before.count);
+        for (count, before) in point.bucket_counts.iter_mut().zip(&before.bucket_counts) {
+            *count = count.saturating_sub(*before);
+        }
+        point.sum = point.sum.map(|sum| sum - before.sum.unwrap_or_default());
+        // Those of the whole time, not of this part of it.
+        (point.min, point.max) = (None, None);
+        point.count > 0
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use opentelemetry_proto::tonic::metrics::v1::{Histogram, Metric};
+
+    fn scopes(count: u64, time: u64) -> Vec<ScopeMetrics> {
+        let point = HistogramDataPoint {
+            start_time_unix_nano: 1,
+            time_unix_nano: time,
+            count,
+            sum: Some(count as f64 * 2.0),
+            bucket_counts: vec![count, 0],
+            explicit_bounds: vec![5.0],
+            max: Some(9.0),
+            ..Default::default()
+        };
+        let cumulative = AggregationTemporality::Cumulative as i32;
+        let data = Some(Data::Histogram(Histogram { data_points: vec![point], aggregation_temporality: cumulative }));
+        vec![ScopeMetrics { metrics: vec![Metric { name: "a".into(), data, ..Default::default() }], ..Default::default() }]
+    }
+
+    fn told(measured: &mut Measured, temporality: Temporality, count: u64, time: u64) -> Option<(u64, u64, Vec<u64>, Option<f64>)> {
+        let mut scopes = scopes(count, time);
+        measured.rewrite(&mut scopes, temporality);
+        let Data::Histogram(histogram) = scopes[0].metrics.pop()?.data? else { return None };
+        let point = &histogram.data_points[0];
+        Some((point.start_time_unix_nano, point.count, point.bucket_counts.clone(), point.max))
+    }
+
+    #[test]
+    fn deltas_are_what_came_since() {
+        let mut measured = Measured::default();
+        assert_eq!(told(&mut measured, Temporality::Delta, 3, 10), Some((1, 3, vec![3, 0], Some(9.0))));
+        assert_eq!(told(&mut measured, Temporality::Delta, 5, 20), Some((10, 2, vec![2, 0], None)));
+        assert_eq!(told(&mut measured, Temporality::Delta, 5, 30), None);
+        assert_eq!(told(&mut measured, Temporality::LowMemory, 6, 40), Some((30, 1, vec![1, 0], None)));
+    }
+
+    #[test]
+    fn cumulative_ones_stay_as_the_sdk_says_them() {
+        let mut measured = Measured::default();
+        for (count, time) in [(3, 10), (5, 20)] {
+            assert_eq!(told(&mut measured, Temporality::Cumulative, count, time), Some((1, count, vec![count, 0], Some(9.0))));
+        }
+    }
+}

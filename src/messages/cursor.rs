@@ -1,0 +1,223 @@
+//! How far a log was read, and which records near that point are known. Pure: what is written of it, and read again, are bytes.
+
+use ring::digest;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Records that are told apart behind the cursor. Beyond, the overlap is cut short, from its old end.
+pub(super) const KNOWN_MAX: usize = 250_000;
+/// What a file begins with; the number is that of the format.
+const HEAD: &str = "postmeter-cursor ";
+const VERSION: u32 = 1;
+const CHECK_BYTES: usize = digest::SHA256_OUTPUT_LEN;
+
+/// How far a log was read.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Cursor {
+    /// Nothing before this is asked for, in Unix seconds: the first start, or where the overlap was cut short.
+    floor: u64,
+    /// All that the server showed up to here was taken, in Unix seconds.
+    reached: u64,
+    known: HashMap<u64, Known>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Known {
+    at: u64,
+    /// Acknowledged. Others are on their way, and forgotten with the process.
+    taken: bool,
+}
+
+/// Why a file cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unusable {
+    /// It is damaged, or no such file.
+    #[error("it is damaged")]
+    Damaged,
+    /// Written by another version.
+    #[error("it has format {0}, and this Postmeter knows {VERSION}")]
+    Version(u32),
+}
+
+impl Cursor {
+    /// A first start: from `since` before now.
+    pub(super) fn starting(now: u64, since: Duration) -> Self {
+        let floor = now.saturating_sub(since.as_secs());
+        Self { floor, reached: floor, known: HashMap::new() }
+    }
+
+    /// Where the next reading begins.
+    pub(super) fn begin(&self, overlap: Duration) -> u64 {
+        self.floor.max(self.reached.saturating_sub(overlap.as_secs()))
+    }
+
+    /// Whether a record is new; from now on it is not.
+    pub(super) fn meet(&mut self, id: u64, at: u64) -> bool {
+        match self.known.get_mut(&id) {
+            Some(known) => {
+                // One that has not ended may be told with a later time each time.
+                known.at = known.at.max(at);
+                false
+            }
+            None => {
+                self.known.insert(id, Known { at, taken: false });
+                true
+            }
+        }
+    }
+
+    /// These were taken.
+    pub(super) fn take(&mut self, ids: impl Iterator<Item = u64>) {
+        for id in ids {
+            if let Some(known) = self.known.get_mut(&id) {
+                known.taken = true;
+            }
+        }
+    }
+
+    /// All up to here was taken. Says whether that is news.
+    pub(super) fn reach(&mut self, reached: u64, overlap: Duration) -> bool {
+        if reached <= self.reached {
+            return false;
+        }
+        self.reached = reached;
+        self.forget(self.begin(overlap));
+        if self.known.len() > KNOWN_MAX {
+            let mut times: Vec<u64> = self.known.values().map(|known| known.at).collect();
+            let over = times.len() - KNOWN_MAX;
+            // Whole seconds are forgotten: what is asked for again must be known.
+            self.floor = self.floor.max(*times.select_nth_unstable(over).1 + 1).min(self.reached);
+            self.forget(self.floor);
+        }
+        true
+    }
+
+    fn forget(&mut self, before: u64) {
+        self.known.retain(|_, known| known.at >= before || !known.taken);
+    }
+
+    /// What is kept of it.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let taken = || self.known.iter().filter(|(_, known)| known.taken);
+        let mut bytes = format!("{HEAD}{VERSION}\n").into_bytes();
+        bytes.reserve(24 + 16 * self.known.len() + CHECK_BYTES);
+        for number in [self.floor, self.reached, taken().count() as u64] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        for (id, known) in taken() {
+            bytes.extend_from_slice(&id.to_le_bytes());
+            bytes.extend_from_slice(&known.at.to_le_bytes());
+        }
+        let check = digest::digest(&digest::SHA256, &bytes);
+        bytes.extend_from_slice(check.as_ref());
+        bytes
+    }
+
+    /// From what was kept.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Unusable> {
+        let line = bytes.iter().position(|b| *b == b'\n').ok_or(Unusable::Damaged)?;
+        let head = std::str::from_utf8(&bytes[..line]).ok().and_then(|head| head.strip_prefix(HEAD)).ok_or(Unusable::Damaged)?;
+        let version: u32 = head.parse().map_err(|_| Unusable::Damaged)?;
+        if version != VERSION {
+            return Err(Unusable::Version(version));
+        }
+        let said = bytes.len().checked_sub(CHECK_BYTES).filter(|end| *end > line).ok_or(Unusable::Damaged)?;
+        if digest::digest(&digest::SHA256, &bytes[..said]).as_ref() != &bytes[said..] {
+            return Err(Unusable::Damaged);
+        }
+        let (numbers, rest) = bytes[line + 1..said].as_chunks::<8>();
+        let mut numbers = numbers.iter().map(|number| u64::from_le_bytes(*number));
+        let mut next = || numbers.next().ok_or(Unusable::Damaged);
+        let (floor, reached, count) = (next()?, next()?, next()?);
+        let mut known = HashMap::new();
+        for _ in 0..count {
+            known.insert(next()?, Known { at: next()?, taken: true });
+        }
+        if !rest.is_empty() || next().is_ok() {
+            return Err(Unusable::Damaged);
+        }
+        Ok(Self { floor, reached, known })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const OVERLAP: Duration = Duration::from_secs(10);
+
+    fn reached(records: &[(u64, u64)], to: u64) -> Cursor {
+        let mut cursor = Cursor::starting(100, Duration::ZERO);
+        for (id, at) in records {
+            assert!(cursor.meet(*id, *at), "{id}");
+        }
+        cursor.take(records.iter().map(|(id, _)| *id));
+        assert!(cursor.reach(to, OVERLAP));
+        cursor
+    }
+
+    #[test]
+    fn what_was_taken_is_not_new_within_the_overlap() {
+        let mut cursor = reached(&[(1, 100), (2, 120), (3, 130)], 130);
+        assert_eq!(cursor.begin(OVERLAP), 120);
+        assert_eq!([1, 2, 3, 4].map(|id| cursor.meet(id, 130)), [true, false, false, true]);
+    }
+
+    #[test]
+    fn a_first_start_reads_nothing_before_it() {
+        assert_eq!(Cursor::starting(100, Duration::ZERO).begin(OVERLAP), 100);
+        assert_eq!(Cursor::starting(100, Duration::from_secs(60)).begin(OVERLAP), 40);
+        assert_eq!(Cursor::starting(100, Duration::from_secs(600)).begin(OVERLAP), 0);
+    }
+
+    #[test]
+    fn it_does_not_go_back_and_forgets_nothing_that_is_on_its_way() {
+        let mut cursor = reached(&[(1, 100), (2, 120)], 120);
+        assert!(!cursor.reach(110, OVERLAP));
+        assert!(cursor.meet(3, 111));
+        assert!(cursor.reach(200, OVERLAP));
+        assert!(!cursor.meet(3, 111));
+    }
+
+    #[test]
+    fn what_is_kept_comes_back_without_what_was_on_its_way() {
+        let mut cursor = reached(&[(1, 125), (2, 130)], 130);
+        let kept = cursor.clone();
+        cursor.meet(3, 130);
+        assert_eq!(Cursor::decode(&cursor.encode()).unwrap(), kept);
+    }
+
+    #[test]
+    fn every_damage_is_found() {
+        let bytes = reached(&[(1, 125), (2, 130)], 130).encode();
+        for end in 0..bytes.len() {
+            assert!(Cursor::decode(&bytes[..end]).is_err(), "cut at {end}");
+        }
+        for at in HEAD.len() + 1..bytes.len() {
+            let mut broken = bytes.clone();
+            broken[at] ^= 1;
+            assert_eq!(Cursor::decode(&broken), Err(Unusable::Damaged), "at {at}");
+        }
+        let newer = [b"postmeter-cursor 2\n", &bytes[HEAD.len() + 2..]].concat();
+        assert_eq!(Cursor::decode(&newer), Err(Unusable::Version(2)));
+    }
+
+    #[test]
+    fn too_many_cut_the_overlap_short() {
+        let records: Vec<(u64, u64)> = (0..KNOWN_MAX as u64 + 1000).map(|n| (n, 1000 + n / 100)).collect();
+        let mut cursor = Cursor::starting(0, Duration::ZERO);
+        let wide = Duration::from_secs(100_000);
+        for (id, at) in &records {
+            cursor.meet(*id, *at);
+        }
+        cursor.take(records.iter().map(|(id, _)| *id));
+        assert!(cursor.reach(4000, wide));
+        assert!(cursor.known.len() <= KNOWN_MAX);
+        assert!(cursor.known.values().all(|known| known.at >= cursor.begin(wide)));
+        assert!(cursor.begin(wide) > 1000);
+    }
+}

@@ -1,0 +1,155 @@
+//! Which record is which, and hashes that tell nothing but that.
+//!
+//! # Why they are keyed
+//!
+//! Addresses and IPs are few enough to be guessed: whoever has a plain hash tries them all. HMAC-SHA-256 with a key that
+//! never leaves the machine cannot be tried. The same key gives the same hashes after a restart.
+
+use crate::model::{Outcome, Record};
+use ring::hmac;
+use std::fmt;
+use std::sync::Arc;
+
+/// Bytes of a key.
+pub(super) const KEY_BYTES: usize = 32;
+/// Bytes of a hash that are kept: half of it, as much as a UUID.
+const HASH_BYTES: usize = 16;
+
+/// The key of all hashes. It does not print.
+#[derive(Clone)]
+pub struct Key(Arc<hmac::Key>);
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A record's identity, `log.record.uid`: the same wherever and whenever the record is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Uid([u8; HASH_BYTES]);
+
+impl Uid {
+    /// In hexadecimal.
+    #[must_use]
+    pub fn hex(&self) -> [u8; 2 * HASH_BYTES] {
+        hex(&self.0)
+    }
+
+    /// What tells it from the others of a window.
+    pub(super) fn short(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+}
+
+impl Key {
+    pub(super) fn new(bytes: &[u8; KEY_BYTES]) -> Self {
+        Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
+    }
+
+    /// The hash of a text, in hexadecimal.
+    #[must_use]
+    pub fn hash(&self, text: &str) -> [u8; 2 * HASH_BYTES] {
+        hex(&half(&hmac::sign(&self.0, text.as_bytes())))
+    }
+
+    /// The identity of a record: when it happened, how it ended, and the fields that tell one from another.
+    #[must_use]
+    pub fn uid(&self, record: &Record, scratch: &mut Vec<u8>) -> Uid {
+        scratch.clear();
+        // What has not ended is one record however often it is looked at.
+        let at = if record.outcome == Some(Outcome::InProgress) { 0 } else { record.at };
+        scratch.extend_from_slice(&at.to_le_bytes());
+        scratch.extend_from_slice(&record.received.unwrap_or(0).to_le_bytes());
+        scratch.extend_from_slice(record.outcome.map_or("", Outcome::as_str).as_bytes());
+        for (field, value) in record.fields.iter().filter(|(field, _)| field.info().identifies) {
+            scratch.push(*field as u8);
+            scratch.extend_from_slice(&(value.len() as u64).to_le_bytes());
+            scratch.extend_from_slice(value.as_bytes());
+        }
+        Uid(half(&hmac::sign(&self.0, scratch)))
+    }
+}
+
+fn half(tag: &hmac::Tag) -> [u8; HASH_BYTES] {
+    let mut half = [0; HASH_BYTES];
+    half.iter_mut().zip(tag.as_ref()).for_each(|(to, byte)| *to = *byte);
+    half
+}
+
+fn hex(bytes: &[u8; HASH_BYTES]) -> [u8; 2 * HASH_BYTES] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut hex = [0; 2 * HASH_BYTES];
+    for (pair, byte) in hex.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    hex
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Field, Reply};
+
+    fn record() -> Record {
+        let fields =
+            vec![(Field::MessageId, "1a".to_owned()), (Field::Recipient, "a@example.com".to_owned()), (Field::User, "u".to_owned())];
+        let outcome = Some(Outcome::Deferred);
+        Record {
+            at: 20,
+            received: Some(10),
+            outcome,
+            size: None,
+            source: None,
+            reply: Reply::default(),
+            remote: None,
+            spam_score: None,
+            fields,
+        }
+    }
+
+    fn uid(key: u8, change: impl FnOnce(&mut Record)) -> Uid {
+        let mut record = record();
+        change(&mut record);
+        Key::new(&[key; KEY_BYTES]).uid(&record, &mut Vec::new())
+    }
+
+    #[test]
+    fn what_tells_records_apart_is_in_their_identity_and_nothing_else() {
+        let first = uid(1, |_| {});
+        for (what, other) in [
+            ("size", uid(1, |r| r.size = Some(9))),
+            ("score", uid(1, |r| r.spam_score = Some(9.0))),
+            ("user", uid(1, |r| r.fields[2].1 = "renamed".into())),
+        ] {
+            assert_eq!(first, other, "{what}");
+        }
+        for (what, other) in [
+            ("key", uid(2, |_| {})),
+            ("time", uid(1, |r| r.at = 21)),
+            ("received", uid(1, |r| r.received = None)),
+            ("outcome", uid(1, |r| r.outcome = Some(Outcome::Failed))),
+            ("recipient", uid(1, |r| r.fields[1].1 = "b@example.com".into())),
+            ("field", uid(1, |r| r.fields[1].0 = Field::DeliveredTo)),
+            ("no recipient", uid(1, |r| drop(r.fields.remove(1)))),
+        ] {
+            assert_ne!(first, other, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_has_not_ended_is_one_record() {
+        let at = |at| uid(1, |r| (r.at, r.outcome) = (at, Some(Outcome::InProgress)));
+        assert_eq!(at(20), at(30));
+    }
+
+    #[test]
+    fn hashes_depend_on_the_key_and_do_not_print_it() {
+        let (one, two) = (Key::new(&[1; KEY_BYTES]), Key::new(&[2; KEY_BYTES]));
+        assert_eq!(one.hash("a"), one.hash("a"));
+        assert_ne!(one.hash("a"), two.hash("a"));
+        assert_eq!(format!("{one:?}"), "***");
+    }
+}

@@ -1,0 +1,102 @@
+//! Following delivery logs: each record once, from a mail server to a receiver that has acknowledged it.
+//!
+//! A [`Follower`] reads a target's log on a timer of its own and queues what it has not seen; a [`Feed`] is the other end of
+//! that queue. Which mail system it is does not matter here: what reads pages is [`crate::poll::RecordReader`].
+//!
+//! # The cursor follows the acknowledgement
+//!
+//! What survives a restart is how far the log was read and which records near that point were taken. It is written when a
+//! batch was acknowledged, and before the next one is sent. So a crash loses nothing, and sends at most one batch twice, with
+//! the same `log.record.uid` in both.
+//!
+//! # Windows, and not pages, move it
+//!
+//! A server need not sort as it is asked to, and says that it left records out only at the end. So the cursor moves when a
+//! window of time was read whole. Until then, and for `overlap` behind it, records are told apart by their identities. A
+//! window that is too large for one reading is halved.
+//!
+//! # A full queue stops the reading
+//!
+//! Nothing is dropped: the log stays where it is, on the server.
+//!
+//! # What a receiver never takes is passed over
+//!
+//! A batch that the receiver refuses for good (see [`crate::export::otlp::SendError`]) is counted and logged. Otherwise one
+//! bad batch would stop the log for ever. Refused credentials are no such refusal: an operator mends them, and until then
+//! the log waits.
+
+mod cursor;
+mod feed;
+mod follow;
+mod identity;
+mod state;
+
+pub use feed::{Batch, Feed, Taken};
+pub use follow::Follower;
+pub use identity::{Key, Uid};
+pub use state::{StateError, key};
+
+use crate::telemetry::{Deliveries, Monitored};
+use cursor::Cursor;
+use state::State;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// Records that wait, in batches.
+pub const QUEUE_BATCHES_MAX: usize = 2;
+/// Records of one batch: what is acknowledged together, and at most sent twice.
+pub const BATCH_RECORDS_MAX: usize = 2000;
+
+/// What both ends of the queue share.
+#[derive(Debug)]
+struct Shared {
+    target: String,
+    overlap: Duration,
+    cursor: Mutex<Cursor>,
+    deliveries: Arc<Deliveries>,
+    queued: std::sync::atomic::AtomicU64,
+}
+
+impl Shared {
+    fn cursor(&self) -> MutexGuard<'_, Cursor> {
+        self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Both ends for a target, and the key of its hashes; nothing where its log is not to be followed.
+///
+/// # Errors
+/// What of the state cannot be used.
+pub fn open(monitored: &Monitored, state_dir: &Path) -> Result<Option<(Follower, Feed, Key)>, StateError> {
+    let target = &monitored.target;
+    let (Some(messages), Some(reader), Some(deliveries)) = (&target.config.messages, target.record_reader(), &monitored.deliveries) else {
+        return Ok(None);
+    };
+    let key = state::key(state_dir)?;
+    let (state, known) = State::open(state_dir, target.name(), messages.overlap)?;
+    let cursor = match known {
+        Some(cursor) => cursor,
+        None => {
+            // Kept at once: "now" must stay what it was at the first start.
+            let first = Cursor::starting(seconds(target.now()), messages.since);
+            state.write(&first.encode())?;
+            first
+        }
+    };
+    let shared = Arc::new(Shared {
+        target: target.name().to_owned(),
+        overlap: messages.overlap,
+        cursor: Mutex::new(cursor),
+        deliveries: deliveries.clone(),
+        queued: Default::default(),
+    });
+    let (sender, receiver) = tokio::sync::mpsc::channel(QUEUE_BATCHES_MAX);
+    let follower = Follower::new(target.clone(), reader, messages.interval, key.clone(), shared.clone(), sender);
+    Ok(Some((follower, Feed::new(receiver, shared, state), key)))
+}
+
+/// Unix seconds.
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,47 @@
+//! Asking for pages of a delivery log: the same client, credential and limits as a poll, without its timer.
+
+use super::PollError;
+use super::part::{Asker, Shared};
+use super::window::Window;
+use crate::config;
+use crate::model::RecordPage;
+use crate::source::Records;
+use std::time::Duration;
+
+/// Reads the delivery log of one target, page by page.
+#[derive(Debug)]
+pub struct RecordReader {
+    asker: Asker,
+    shared: Shared,
+    records: &'static Records,
+    timeout: Duration,
+}
+
+impl RecordReader {
+    pub(super) fn new(target: &config::Target, messages: &config::Messages, records: &'static Records, shared: Shared) -> Self {
+        Self { asker: Asker::new(target, &messages.part), shared, records, timeout: target.timeout }
+    }
+
+    /// As in `mail.poll.part`.
+    #[must_use]
+    pub fn part(&self) -> &'static str {
+        self.records.part.name
+    }
+
+    /// The page that begins at record `offset`, counted from 1, of those from `start` to `end`, both included, in Unix seconds.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn page(&self, start: u64, end: u64, offset: u64) -> Result<RecordPage, PollError> {
+        let [request, ..] = self.records.part.requests else {
+            return Err(PollError::Malformed("there is no way to ask for this part".into()));
+        };
+        let second = |at: u64| i64::try_from(at).unwrap_or(i64::MAX);
+        let path = Window { start: second(start), end: second(end) }.fill(request.path, offset);
+        let records = self.records;
+        // The limit of bytes is that of a page: they are not kept together.
+        let mut bytes = 0;
+        let page = self.asker.page(&self.shared, request, &path, move |body| records.read(body), &mut bytes);
+        tokio::time::timeout(self.timeout, page).await.unwrap_or(Err(PollError::Timeout(self.timeout)))
+    }
+}

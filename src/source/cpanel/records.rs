@@ -1,0 +1,234 @@
+//! `emailtrack_search`: the delivery log, as records, and as the family that another exporter makes of it.
+
+use super::super::ReadError;
+use super::answer::{self, Num, Word};
+use crate::format::reply;
+use crate::model::{Families, FamilyType, Field, Outcome, Record, RecordPage, Repair};
+use serde::Deserialize;
+
+/// Series of `email_logs`: the newest ones.
+const EMAIL_LOGS_MAX: usize = 1000;
+/// Bytes of a text that is kept: Exim quotes what strangers answered.
+const TEXT_BYTES_MAX: usize = 2048;
+
+/// A page of the log.
+///
+/// # Errors
+/// See [`answer::read_cut`].
+pub fn page(body: &str) -> Result<RecordPage, ReadError> {
+    let (data, paging): (Rows, _) = answer::read_cut(body)?;
+    let rows = data.records.len();
+    let records: Vec<Record> = data.records.into_iter().filter_map(Row::record).collect();
+    let unreadable = (rows - records.len()) as u64;
+    Ok(RecordPage { records, unreadable, next: paging.next, pages: paging.pages, overflowed: paging.overflowed })
+}
+
+/// `email_logs`, as `cpanel_mail_exporter` has it: 1 for each delivery. Only the first page, which has the newest.
+///
+/// # Errors
+/// See [`answer::read_cut`].
+pub fn email_logs(body: String) -> Result<Families, ReadError> {
+    let (mut data, _): (Rows, _) = answer::read_cut(&body)?;
+    let newest = |row: &Row| std::cmp::Reverse(row.sendunixtime.whole());
+    data.records.sort_by_key(newest);
+    data.records.truncate(EMAIL_LOGS_MAX);
+    Families::read(body, |out| {
+        let (name, help) = (out.own("email_logs"), out.own("Always 1; each series is one of the newest deliveries."));
+        out.family(name, help, FamilyType::Gauge);
+        for row in &data.records {
+            for (name, value) in row.labels() {
+                let (name, value) = (out.own(name), out.own(&value));
+                out.label(name, value);
+            }
+            out.number(1.0);
+            if row.sendunixtime == Num::Odd || row.actionunixtime == Num::Odd {
+                out.repair(Repair::Unreadable);
+            }
+        }
+        Ok(())
+    })
+}
+
+#[derive(Deserialize)]
+struct Rows {
+    records: Vec<Row>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Row {
+    actiontime: Word,
+    actionunixtime: Num,
+    deliveredto: Word,
+    deliverydomain: Word,
+    deliveryuser: Word,
+    domain: Word,
+    email: Word,
+    host: Word,
+    ip: Word,
+    message: Word,
+    msgid: Word,
+    owner: Word,
+    recipient: Word,
+    router: Word,
+    sender: Word,
+    senderauth: Word,
+    senderhost: Word,
+    senderip: Word,
+    sendunixtime: Num,
+    size: Num,
+    spamscore: Num,
+    transport: Word,
+    transport_is_remote: Num,
+    #[serde(rename = "type")]
+    kind: Word,
+    user: Word,
+}
+
+impl Row {
+    /// Nothing where it does not say when it happened, or of what.
+    fn record(self) -> Option<Record> {
+        let received = self.sendunixtime.whole().filter(|at| *at > 0);
+        // What has not ended may have no time of its end.
+        let at = self.actionunixtime.whole().filter(|at| *at > 0).or(received)?;
+        if self.msgid.0.is_empty() && self.recipient.0.is_empty() {
+            return None;
+        }
+        let outcome = match self.kind.0.as_str() {
+            "inprogress" => Some(Outcome::InProgress),
+            "success" => Some(Outcome::Delivered),
+            "defer" => Some(Outcome::Deferred),
+            "failure" => Some(Outcome::Failed),
+            _ => None,
+        };
+        let source = match (self.user.0.as_str(), self.sender.0.is_empty(), self.senderauth.0.is_empty()) {
+            ("-remote-", ..) => Some("remote"),
+            (_, _, false) => Some("authenticated"),
+            (_, true, true) => Some("dsn"),
+            _ => None,
+        };
+        let remote = match self.transport_is_remote {
+            Num::Is(n) => Some(n != 0.0),
+            Num::Absent | Num::Odd => None,
+        };
+        let spam_score = match self.spamscore {
+            Num::Is(n) => Some(n),
+            Num::Absent | Num::Odd => None,
+        };
+        let (size, reply) = (self.size.whole(), reply(&self.message.0));
+        // In the order of the table.
+        let fields = [
+            (Field::MessageId, self.msgid),
+            (Field::Sender, self.sender),
+            (Field::Recipient, self.recipient),
+            (Field::DeliveredTo, self.deliveredto),
+            (Field::Account, self.email),
+            (Field::User, self.user),
+            (Field::Owner, self.owner),
+            (Field::Domain, self.domain),
+            (Field::DeliveryUser, self.deliveryuser),
+            (Field::DeliveryDomain, self.deliverydomain),
+            (Field::ClientIp, self.senderip),
+            (Field::ClientHost, self.senderhost),
+            (Field::PeerIp, self.ip),
+            (Field::PeerHost, self.host),
+            (Field::Method, self.senderauth),
+            (Field::Router, self.router),
+            (Field::Transport, self.transport),
+            (Field::Message, self.message),
+        ];
+        let said = fields.iter().filter(|(_, word)| !word.0.is_empty()).count();
+        // Thousands of these wait at a time: no room for more than there is.
+        let mut kept = Vec::with_capacity(said);
+        kept.extend(fields.into_iter().filter(|(_, word)| !word.0.is_empty()).map(|(field, word)| (field, cut(word.0))));
+        Some(Record { at, received, outcome, size, source, reply, remote, spam_score, fields: kept })
+    }
+
+    /// The labels of that exporter, in its order.
+    fn labels(&self) -> [(&'static str, String); 22] {
+        let word = |word: &Word| word.0.clone();
+        let number = |n: Num| n.whole().unwrap_or(0).to_string();
+        [
+            ("time", word(&self.actiontime)),
+            ("actionunixtime", number(self.actionunixtime)),
+            ("delivered_to", word(&self.deliveredto)),
+            ("delivery_domain", word(&self.deliverydomain)),
+            ("delivery_user", word(&self.deliveryuser)),
+            ("domain", word(&self.domain)),
+            ("host", word(&self.host)),
+            ("ip", word(&self.ip)),
+            ("message", word(&self.message)),
+            ("msg_id", word(&self.msgid)),
+            ("recipient", word(&self.recipient)),
+            ("router", word(&self.router)),
+            ("sender", word(&self.sender)),
+            ("sender_auth", word(&self.senderauth)),
+            ("sender_host", word(&self.senderhost)),
+            ("sender_ip", word(&self.senderip)),
+            ("sendunixtime", number(self.sendunixtime)),
+            ("size", number(self.size)),
+            ("transport", word(&self.transport)),
+            ("transport_is_remote", number(self.transport_is_remote)),
+            ("type", word(&self.kind)),
+            ("user", word(&self.user)),
+        ]
+    }
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        let end = (0..=TEXT_BYTES_MAX).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn body(records: &str, metadata: &str) -> String {
+        format!("{{\"data\":{{\"records\":[{records}]}},\"metadata\":{{\"result\":1,\"reason\":\"OK\"{metadata}}}}}")
+    }
+
+    #[test]
+    fn a_page_of_every_outcome() {
+        let rows = r#"
+            {"actionunixtime":1795168802,"sendunixtime":"1795168800","type":"success","msgid":"1a","recipient":"a@example.com","size":"10","message":"Accepted",
+             "user":"u","sender":"s@example.net","senderauth":"dovecot_login","spamscore":0.5,"transport_is_remote":1,"transport":"remote_smtp","host":null},
+            {"actionunixtime":5,"type":"defer","msgid":"1b","recipient":"b","message":"x: 451 4.7.1 later","user":"-remote-"},
+            {"actionunixtime":6,"type":"failure","msgid":"1c","recipient":"c","message":"550 5.1.1 none","sender":"","senderauth":null},
+            {"actionunixtime":null,"sendunixtime":7,"type":"inprogress","msgid":"1d","recipient":"d"},
+            {"actionunixtime":8,"type":"archived","msgid":"1e","recipient":"e"},
+            {"type":"success","msgid":"1f","recipient":"f"},
+            {"actionunixtime":9,"type":"success"}"#;
+        let page = page(&body(rows, r#","overflowed":1,"chunk":{"size":7,"start":1,"chunks":2,"current":1}"#)).unwrap();
+        assert_eq!((page.unreadable, page.next, page.pages, page.overflowed), (2, Some(8), Some(2), true));
+        let outcomes: Vec<_> = page.records.iter().map(|r| (r.at, r.outcome)).collect();
+        use Outcome::{Deferred, Delivered, Failed, InProgress};
+        assert_eq!(outcomes, [(1_795_168_802, Some(Delivered)), (5, Some(Deferred)), (6, Some(Failed)), (7, Some(InProgress)), (8, None)]);
+        let first = &page.records[0];
+        assert_eq!((first.received, first.size, first.source), (Some(1_795_168_800), Some(10), Some("authenticated")));
+        assert_eq!((first.remote, first.spam_score, first.field(Field::PeerHost)), (Some(true), Some(0.5), None));
+        assert_eq!(page.records[1].reply.status.unwrap().to_string(), "4.7.1");
+        assert_eq!((page.records[1].source, page.records[2].source), (Some("remote"), Some("dsn")));
+        for record in &page.records {
+            assert!(record.fields.is_sorted_by_key(|(field, _)| *field as u8));
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_short_is_read_and_says_so() {
+        let page = page(&body("", r#","overflowed":1"#)).unwrap();
+        assert_eq!((page.next, page.overflowed), (None, true));
+        assert!(matches!(super::page(&body("", "").replace("\"result\":1", "\"result\":0")), Err(ReadError::Api(_))));
+    }
+
+    #[test]
+    fn the_newest_are_series() {
+        let rows: Vec<String> = (0..1500).map(|n| format!("{{\"sendunixtime\":{n},\"actionunixtime\":{n},\"msgid\":\"{n}\"}}")).collect();
+        let families = email_logs(body(&rows.join(","), r#","chunk":{"size":1500,"start":1,"chunks":9,"current":1}"#)).unwrap();
+        assert_eq!((families.series(), families.next_offset), (EMAIL_LOGS_MAX, None));
+    }
+}

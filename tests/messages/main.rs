@@ -1,0 +1,8 @@
+//! The delivery log from end to end: a stand-in for WHM with faults, a receiver that fails, and a Postmeter that is killed.
+#![allow(clippy::unwrap_used)]
+
+mod counted;
+mod kill;
+mod once;
+mod privacy;
+mod world;
