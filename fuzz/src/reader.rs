@@ -97,7 +97,7 @@ fn check_limits(families: &Families) {
 fn check_canonical(source: &'static Source, part: &'static Part, first: Families, second: Families) {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let window_start = Some(now - Duration::from_secs(3600)).filter(|_| source.windowed);
-    let context = Context { now, window_start, sliding: false, detail: None, of_records: false };
+    let context = Context { now, window_start, sliding: false, detail: None, of_records: &[] };
     let mut memory = Memory::default();
     let before = apply(source, &[(part, first)], &mut memory, &context);
     let after = apply(source, &[(part, second)], &mut memory, &context);

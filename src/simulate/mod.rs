@@ -26,7 +26,7 @@ pub use account::{Account, Sums};
 pub use distribution::Distribution;
 pub use door::Tls;
 pub use fault::{FAULTS, Fault};
-pub use log::{Attempt, DeliveryLog, Ended, LogFault, LOG_ATTEMPTS_MAX};
+pub use log::{Attempt, DeliveryLog, Ended, LOG_ATTEMPTS_MAX, LogFault};
 pub use message::{Domain, Message, Origin};
 pub use receiver::Receiver;
 pub use stand_in::{Request, StandIn};
