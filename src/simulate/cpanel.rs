@@ -284,7 +284,7 @@ fn delivery(t: &Traffic, attempt: &Attempt) -> Value {
         "actionunixtime": attempt.at,
         "deliveredto": if done { json!(recipient) } else { Value::Null },
         "deliverydomain": name,
-        "deliveryuser": if attempt.id % 3 == 0 { json!(user) } else { Value::Null },
+        "deliveryuser": if attempt.id.is_multiple_of(3) { json!(user) } else { Value::Null },
         "domain": if sender.is_empty() { "" } else { name },
         "email": sender,
         "host": if attempt.ended == Ended::InProgress { Value::Null } else { json!(format!("mx1.{name}")) },

@@ -269,7 +269,7 @@ impl Delivery {
 
     /// Sends one request until it is taken, or refused for good. Says how many of its records were refused.
     async fn send(&mut self, request: LogRequest) -> u64 {
-        let mut backoff = Backoff::new(self.sender.config().queue.retry.clone());
+        let mut backoff = Backoff::new(self.sender.config().queue.retry);
         loop {
             let result = self.sender.send(Signal::Logs, request.bytes.clone()).await;
             let again = match &result {
