@@ -17,6 +17,8 @@ use tempfile::TempDir;
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 /// How long the stack may take to have what it waits for.
 pub const SOON: Duration = Duration::from_secs(90);
+/// Long enough to read both counts between two pushes, on a busy machine too.
+const PUSH_INTERVAL: &str = "interval: 5s";
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// Labels of a series without the way that it came in, and its value.
@@ -54,7 +56,7 @@ impl World {
         let local = |port: u16| format!("127.0.0.1:{port}");
 
         let mut stand_ins = Vec::new();
-        let mut replacements = vec![("min_interval: 5s", "min_interval: 1s".to_owned()), ("interval: 15s", "interval: 1s".to_owned())];
+        let mut replacements = vec![("min_interval: 5s", "min_interval: 1s".to_owned()), ("interval: 15s", PUSH_INTERVAL.to_owned())];
         for (system, address) in [
             (System::Cpanel, "//cpanel:2087"),
             (System::Ceymail, "//ceymail:8080"),
@@ -75,8 +77,8 @@ impl World {
                 ("postmeter:9464", local(pull)),
                 ("collector:8888", local(metrics)),
                 ("localhost:9090", local(web)),
-                ("scrape_interval: 15s", "scrape_interval: 1s".to_owned()),
-                ("scrape_timeout: 10s", "scrape_timeout: 1s".to_owned()),
+                ("scrape_interval: 15s", "scrape_interval: 2s".to_owned()),
+                ("scrape_timeout: 10s", "scrape_timeout: 2s".to_owned()),
             ],
         );
         std::fs::write(here.join("prometheus.yml"), config).unwrap();
