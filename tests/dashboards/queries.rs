@@ -15,8 +15,12 @@ const PAUSE: Duration = Duration::from_millis(500);
 const EMPTY: &str = "empty";
 
 /// Panels that are empty as long as nothing is wrong. They are asked about a Postmeter in trouble besides, and must show it.
-const ONLY_IN_TROUBLE: &[(&str, &str)] =
-    &[("Polls that failed", "a series begins with its first error"), ("Requests sent again", "a series begins with its first error")];
+const ONLY_IN_TROUBLE: &[(&str, &str)] = &[
+    ("Polls that failed", "a series begins with its first error"),
+    ("Requests sent again", "a series begins with its first error"),
+    ("Refused at the pull", "a series begins with its first refusal"),
+    ("Tokens in use", "the demo asks for no token"),
+];
 /// Panels that the demo has nothing for. One that has an answer after all does not belong here.
 const WITHOUT_DATA: &[(&str, &str, &str)] = &[
     ("postmeter", "Changes on the way to the pull", "every family of the five stand-ins can be pulled as it is said"),

@@ -25,6 +25,8 @@ const OWN: &[&str] = &[
     "postmeter_export_queue_limit_bytes",
     "postmeter_export_queue_usage_bytes",
     "postmeter_export_retries_total",
+    "postmeter_pull_refusals_total",
+    "postmeter_token_last_used_seconds",
     "http_server_request_duration_seconds_bucket",
     "http_server_request_duration_seconds_count",
 ];

@@ -57,7 +57,7 @@ impl World {
         let (run, run_address) = start(run, "pull=\"http://", "/metrics\"");
 
         let file = folder.path().join("prometheus.yml");
-        std::fs::write(&file, scrapes(&[&demo_address, &run_address])).unwrap();
+        std::fs::write(&file, scrapes(&demo_address, &run_address)).unwrap();
         let mut command = Command::new(prometheus);
         command.arg(format!("--config.file={}", file.display()));
         command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
@@ -67,24 +67,42 @@ impl World {
     }
 }
 
-/// A mail server that is not there, a receiver that is not there, and families that cannot be pulled as they are said.
+/// What the Postmeter in trouble asks of its readers, and its SHA-256.
+const TOKEN: &str = "token-of-the-dashboards-test";
+const TOKEN_SHA256: &str = "4b8b29c038c033299d7f3bbe389ae48b1e13944172ca447c1a1110bf0eb6a895";
+
+/// A mail server that is not there, a receiver that is not there, and a token that not everybody has.
 fn troubled() -> String {
     format!(
-        "defaults: {{min_interval: 1s, timeout: 1s}}\n\
-         targets:\n  - {{name: {TROUBLED}, system: kumomta, url: \"http://127.0.0.1:1\"}}\n\
-         export:\n  otlp: {{endpoint: \"http://127.0.0.1:1\", interval: 1s}}\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n"
+        r#"
+defaults: {{min_interval: 1s, timeout: 1s}}
+targets:
+  - {{name: {TROUBLED}, system: kumomta, url: "http://127.0.0.1:1"}}
+export:
+  otlp: {{endpoint: "http://127.0.0.1:1", interval: 1s}}
+  prometheus:
+    listen: "127.0.0.1:0"
+    auth:
+      tokens: [{{name: prometheus, sha256: {TOKEN_SHA256}}}]
+"#
     )
 }
 
-/// As the shipped prometheus.yml does it, in a hurry.
-fn scrapes(addresses: &[&str]) -> String {
+/// As the shipped prometheus.yml does it, in a hurry; and a stranger who has no token.
+fn scrapes(demo: &str, troubled: &str) -> String {
     assert!(Path::new(RULES).parent().is_some_and(Path::is_dir));
-    let targets: Vec<String> = addresses.iter().map(|address| format!("{address:?}")).collect();
     format!(
-        "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
-         rule_files: [{RULES:?}]\n\
-         scrape_configs:\n  - job_name: postmeter\n    honor_labels: true\n    static_configs: [{{targets: [{}], labels: {{via: pull}}}}]\n",
-        targets.join(", ")
+        r#"
+global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
+rule_files: [{RULES:?}]
+scrape_configs:
+  - {{job_name: demo, honor_labels: true, static_configs: [{{targets: ["{demo}"], labels: {{via: pull}}}}]}}
+  - job_name: troubled
+    honor_labels: true
+    authorization: {{credentials: {TOKEN}}}
+    static_configs: [{{targets: ["{troubled}"], labels: {{via: pull}}}}]
+  - {{job_name: stranger, static_configs: [{{targets: ["{troubled}"]}}]}}
+"#
     )
 }
 
@@ -103,6 +121,8 @@ fn start(mut command: Command, before: &'static str, after: &'static str) -> (Pr
             }
         });
     }
+    // So that the end of the program is noticed.
+    drop(tell);
     let program = Program(child);
     let mut said = Vec::new();
     loop {
