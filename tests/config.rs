@@ -31,7 +31,10 @@ fn etc() -> TempDir {
         ("ca.pem", certificate.pem()),
         ("client.pem", certificate.pem()),
         ("client.key", key.serialize_pem()),
-        ("web.yml", "tls_server_config:\n  key_file: client.key\nbasic_auth_users: {alice: hunter2}\nrate: {}\n".to_owned()),
+        (
+            "web.yml",
+            "tls_server_config:\n  key_file: client.key\nbasic_auth_users: {alice: hunter2}\nrate_limit: {interval: 1s}\n".to_owned(),
+        ),
         ("broken.pem", "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n".to_owned()),
     ];
     for (name, content) in files {

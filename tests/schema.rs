@@ -122,6 +122,10 @@ fn with_unknown_key(path: &[String]) -> Value {
     for name in path {
         at = match at {
             Value::Array(list) => &mut list[name.parse::<usize>().unwrap()],
+            nothing @ Value::Null if name == "0" => {
+                *nothing = json!([null]);
+                &mut nothing[0]
+            }
             other => &mut other[name.as_str()],
         };
     }

@@ -6,13 +6,15 @@
 //! may hold. Ranges and words are the decoder's own, and a test compares the keys of each map with those the decoder takes,
 //! both ways.
 
+use super::access::{OPEN, RATE_RANGE};
 use super::decode::{show, show_bytes};
 use super::queue::{GIVE_UP_RANGE, QUEUE_BYTES_RANGE, RETRY_RANGE, SPOOL_BYTES_RANGE};
 use super::relay::SERIES_MAX_RANGE;
+use super::server_tls::{CIPHER_SUITES, CLIENT_AUTH, CURVES, NAMES_MAX};
 use super::target::{BODY_BYTES_MAX_RANGE, DETAIL_TOP_RANGE, DETAILS, MIN_INTERVAL_RANGE, TIMEOUT_RANGE};
 use super::telemetry::{FORMATS, LEVELS};
 use super::window::SLIDING_RANGE;
-use super::{otlp, relay};
+use super::{access, otlp, relay};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -220,8 +222,51 @@ static SPOOL: &[Key] = &[
     key("max_bytes", Shape::Bytes(&SPOOL_BYTES_RANGE), "Of requests in it. Left out: 1GiB."),
 ];
 
-static PROMETHEUS: &[Key] =
-    &[key("listen", Shape::Text, "Host and port. Left out: OTEL_EXPORTER_PROMETHEUS_HOST and _PORT, or else localhost:9464.")];
+static PROMETHEUS: &[Key] = &[
+    key("listen", Shape::Text, "Host and port. Left out: OTEL_EXPORTER_PROMETHEUS_HOST and _PORT, or else localhost:9464."),
+    key("auth", Shape::Map(AUTH), "Who may read; one of these is enough. Left out: everybody who reaches the address."),
+    key("rate_limit", Shape::Map(RATE_LIMIT), "How often a client may ask, by its address. Left out: no limit."),
+    key("tls", Shape::Map(SERVER_TLS), "The exporter-toolkit's tls_server_config. Left out: plain HTTP."),
+    key("web_config_file", Shape::Text, "A file in the exporter-toolkit's format, in place of tls and auth.basic."),
+];
+
+static AUTH: &[Key] = &[
+    key(
+        "tokens",
+        Shape::List(&Shape::Map(READER), 0..=access::TOKENS_MAX),
+        "Sent as Authorization: Bearer; postmeter token new makes one.",
+    ),
+    key("basic", Shape::MapOf(&Shape::Text), "User names and bcrypt hashes, as htpasswd -nBC 10 USER prints them."),
+    key("trusted", Shape::List(&Shape::Text, 0..=access::NETWORKS_MAX), "Addresses and networks; no header is believed."),
+    key("open", Shape::List(&Shape::Choice(|| OPEN.to_vec()), 0..=OPEN.len()), "What needs no authentication. Left out: nothing."),
+];
+
+static READER: &[Key] = &[
+    required("name", Shape::Text, "Unique; shown with its last use."),
+    required("sha256", Shape::Text, "Of the token: 64 hexadecimal digits."),
+    key("expires", Shape::Text, "A date, its first moment in UTC, or an RFC 3339 time. Left out: never."),
+];
+
+static RATE_LIMIT: &[Key] = &[
+    required("per_minute", Shape::Integer(&RATE_RANGE), "Requests in a minute."),
+    key("burst", Shape::Integer(&RATE_RANGE), "How many of them at once. Left out: all."),
+];
+
+static SERVER_TLS: &[Key] = &[
+    key("cert_file", Shape::Text, "PEM certificate chain; read again when it changes."),
+    key("cert", Shape::Text, "The same as text."),
+    key("key_file", Shape::Text, "PEM private key of that certificate."),
+    key("key", Shape::Secret, "The same as text."),
+    key("client_ca_file", Shape::Text, "PEM certificates of the authorities of clients."),
+    key("client_ca", Shape::Text, "The same as text."),
+    key("client_auth_type", Shape::Choice(|| names(&CLIENT_AUTH)), "What is asked of clients. Left out: NoClientCert."),
+    key("client_allowed_sans", Shape::List(&Shape::Text, 0..=NAMES_MAX), "Names of which a client's certificate has one. Left out: any."),
+    key("min_version", Shape::Choice(|| vec!["TLS12", "TLS13", "TLS10", "TLS11"]), "Left out: TLS12, which is also what older ones mean."),
+    key("max_version", Shape::Choice(|| vec!["TLS12", "TLS13"]), "Left out: TLS13."),
+    key("cipher_suites", Shape::List(&Shape::Choice(|| names(&CIPHER_SUITES)), 0..=NAMES_MAX), "Of TLS 1.2. Left out: all."),
+    key("curve_preferences", Shape::List(&Shape::Choice(|| names(&CURVES)), 0..=NAMES_MAX), "Best first. Left out: all."),
+    key("prefer_server_cipher_suites", Shape::Flag, "Left out: true."),
+];
 
 static TELEMETRY: &[Key] = &[
     key("log_format", Shape::Choice(|| names(FORMATS)), "Left out: text."),

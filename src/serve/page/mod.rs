@@ -11,6 +11,7 @@
 
 mod plot;
 mod push;
+mod token;
 mod view;
 mod words;
 
@@ -27,6 +28,7 @@ use push::PushView;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
+use token::TokenView;
 use view::{Now, PageView};
 
 /// Only from here, and nothing inside the page itself.
@@ -49,9 +51,12 @@ pub(super) async fn index(State(served): State<Served>, Query(parameters): Query
     let only = parameters.get("target").map(String::as_str);
     let now = Now { clock: SystemTime::now(), instant: Instant::now(), began: served.began };
     let push = served.outbox.as_ref().map(|outbox| PushView::of(outbox.status(), now.clock));
-    let Some(view) = PageView::of(&targets(&served), only, push, ASSET, now) else {
+    let Some(mut view) = PageView::of(&targets(&served), only, push, ASSET, now) else {
         return (StatusCode::NOT_FOUND, "there is no target of this name; names are those of the configuration\n").into_response();
     };
+    if only.is_none() {
+        view.tokens = TokenView::all(served.access.tokens(), now.clock);
+    }
     match view.render() {
         Ok(page) => respond(page, negotiate::encoding(&headers)),
         Err(error) => {

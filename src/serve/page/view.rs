@@ -2,6 +2,7 @@
 
 use super::plot::{Plot, Span};
 use super::push::PushView;
+use super::token::TokenView;
 use super::words::{self, Moment, counted};
 use crate::model::{Attribute, Point};
 use crate::poll::{CoursePoint, Figure, HISTORY_SECONDS, History, PollError, Reading, Target};
@@ -50,6 +51,8 @@ pub(super) struct PageView {
     pub rows: Vec<Row>,
     pub details: Vec<Detail>,
     pub push: Option<PushView>,
+    /// Who may read, where tokens say so.
+    pub tokens: Vec<TokenView>,
 }
 
 /// How a target is. The order is that of the page.
@@ -220,6 +223,7 @@ impl PageView {
             rows,
             details,
             push,
+            tokens: Vec::new(),
         })
     }
 }
