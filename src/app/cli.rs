@@ -35,6 +35,7 @@ pub(super) enum Command {
     #[command(after_help = help::METRICS)]
     Metrics(MetricsArgs),
     /// Make tokens for those who may read the pull endpoint.
+    #[command(after_help = help::TOKEN)]
     Token(TokenArgs),
     /// Print the configuration file as JSON Schema, for editors.
     #[command(after_help = help::CONFIG_SCHEMA)]

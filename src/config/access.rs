@@ -9,17 +9,17 @@ use std::fmt;
 use std::net::IpAddr;
 
 /// Tokens of a configuration file.
-const TOKENS_MAX: usize = 100;
+pub(super) const TOKENS_MAX: usize = 100;
 /// Users of a configuration file.
 const USERS_MAX: usize = 1000;
 /// Networks of a configuration file.
-const NETWORKS_MAX: usize = 1000;
+pub(super) const NETWORKS_MAX: usize = 1000;
 /// The highest cost of a bcrypt hash; each step doubles the time, and this one takes ten seconds or more.
 const BCRYPT_COST_MAX: u32 = 18;
 /// Requests per minute of a client, and at once.
-const RATE_MAX: usize = 60_000;
+pub(super) const RATE_MAX: usize = 60_000;
 /// Paths that can be open to everybody: they say nothing about mail.
-const OPEN: [&str; 2] = ["/-/healthy", "/-/ready"];
+pub(super) const OPEN: [&str; 2] = ["/-/healthy", "/-/ready"];
 
 /// `auth:` who may read; one of these is enough. Left out: everybody who reaches the address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

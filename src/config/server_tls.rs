@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 /// Bytes of a file with certificates or a key.
 const PEM_BYTES_MAX: u64 = 1024 * 1024;
 /// Names of clients, and suites and curves.
-const NAMES_MAX: usize = 1000;
+pub(super) const NAMES_MAX: usize = 1000;
 
 /// What Go names, and whether it is here: what is not secure enough for rustls is not.
-const CIPHER_SUITES: [(&str, bool); 16] = [
+pub(super) const CIPHER_SUITES: [(&str, bool); 16] = [
     ("TLS_AES_128_GCM_SHA256", true),
     ("TLS_AES_256_GCM_SHA384", true),
     ("TLS_CHACHA20_POLY1305_SHA256", true),
@@ -35,7 +35,7 @@ const CIPHER_SUITES: [(&str, bool); 16] = [
     ("TLS_RSA_WITH_AES_256_CBC_SHA", false),
     ("TLS_RSA_WITH_AES_128_GCM_SHA256", false),
 ];
-const CURVES: [(&str, bool); 4] = [("X25519", true), ("CurveP256", true), ("CurveP384", true), ("CurveP521", false)];
+pub(super) const CURVES: [(&str, bool); 4] = [("X25519", true), ("CurveP256", true), ("CurveP384", true), ("CurveP521", false)];
 
 /// `tls:` of the pull endpoint, and `tls_server_config:` of a web configuration file. Left out: plain HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +144,7 @@ pub enum ClientAuth {
     RequireAndVerify,
 }
 
-const CLIENT_AUTH: [(&str, ClientAuth); 6] = [
+pub(super) const CLIENT_AUTH: [(&str, ClientAuth); 6] = [
     ("NoClientCert", ClientAuth::None),
     ("RequestClientCert", ClientAuth::Request),
     ("RequireAnyClientCert", ClientAuth::RequireAny),
