@@ -119,7 +119,7 @@ fn maps(schema: &Value, path: &[String], found: &mut Vec<Place>) {
 
 /// A file with an unknown key there.
 fn with_unknown_key(path: &[String]) -> Value {
-    let windowed = path.iter().any(|name| name == "window");
+    let windowed = path.iter().any(|name| name == "window" || name == "messages");
     let mut file = json!({"targets": [{"name": "a", "system": if windowed { "cpanel" } else { "kumomta" }, "url": "http://a"}]});
     let mut at = &mut file;
     for name in path {

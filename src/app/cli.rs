@@ -29,7 +29,6 @@ pub(super) enum Command {
     #[command(after_help = help::SCRAPE)]
     Scrape(Box<ScrapeArgs>),
     /// Run a stand-in for a mail server, whose values move as a real one's do.
-    #[command(after_help = help::SIMULATE)]
     Simulate(SimulateArgs),
     /// Print the vocabulary: every canonical metric, its unit, its attributes, and which systems have it.
     #[command(after_help = help::METRICS)]
@@ -248,5 +247,5 @@ fn fault(name: &str) -> Result<&'static Fault, String> {
 
 fn faults() -> String {
     let lines: Vec<String> = FAULTS.iter().map(|fault| format!("  {:<23} {}", fault.name, fault.help)).collect();
-    format!("Faults:\n{}", lines.join("\n"))
+    format!("Faults:\n{}\n\n{}", lines.join("\n"), help::SIMULATE)
 }

@@ -41,7 +41,12 @@ fn target(keys: &[Key]) -> Value {
 
 fn defaults(keys: &[Key]) -> Value {
     let mut map = map(keys);
-    let parts: Vec<&str> = SOURCES.iter().flat_map(|source| source.parts).map(|part| part.name).collect();
+    let parts: Vec<&str> = SOURCES
+        .iter()
+        .flat_map(|source| source.parts)
+        .map(|part| part.name)
+        .chain(SOURCES.iter().filter_map(|source| source.records).map(|records| records.part.name))
+        .collect();
     map["properties"]["parts"]["propertyNames"] = json!({"enum": parts});
     map
 }
@@ -69,6 +74,11 @@ fn value(shape: &Shape) -> Value {
         Shape::Target(keys) => target(keys),
         Shape::Defaults(keys) => defaults(keys),
         Shape::MapOf(shape) => json!({"type": ["object", "null"], "additionalProperties": value(shape)}),
+        Shape::MapAnd(keys, shape) => {
+            let mut map = map(keys);
+            map["additionalProperties"] = value(shape);
+            map
+        }
         Shape::List(shape, size) => {
             // One with nothing in it may be written as nothing.
             let kinds = if *size.start() == 0 { json!(["array", "null"]) } else { json!("array") };
@@ -94,7 +104,8 @@ fn number(least: &usize, most: &usize, written: &str) -> Value {
 
 /// What a target of this system may have of the keys that are not for all.
 fn of_system(source: &Source) -> Value {
-    let parts: Vec<&str> = source.parts.iter().map(|part| part.name).collect();
+    let records = source.records.map(|records| records.part.name);
+    let parts: Vec<&str> = source.parts.iter().map(|part| part.name).chain(records).collect();
     let formats: Vec<&str> = source.required().requests.iter().map(|request| request.format).collect();
     let mut properties = json!({"parts": {"propertyNames": {"enum": parts}}});
     properties["format"] = if formats.len() > 1 { any(vec![json!({"enum": formats}), reference()]) } else { json!(false) };

@@ -59,6 +59,8 @@ pub enum Shape {
     Defaults(&'static [Key]),
     /// A map whose keys are the user's.
     MapOf(&'static Shape),
+    /// A map with these keys, and others of the user's.
+    MapAnd(&'static [Key], &'static Shape),
     /// A list of so many of these.
     List(&'static Shape, RangeInclusive<usize>),
     /// Either of these.
@@ -80,6 +82,7 @@ pub static FILE: &[Key] = &[
     required("targets", Shape::List(&Shape::Target(TARGET), 1..=super::TARGETS_MAX), "The mail servers to poll."),
     key("defaults", Shape::Defaults(SHARED), "What several targets have in common. A key that a target has itself hides the default's."),
     key("shard", Shape::Text, "I/N, counted from 0: only the targets of this shard are polled here. Left out: all of them."),
+    key("state_dir", Shape::Text, "A directory for what must survive a restart. Left out: nothing is kept."),
     key("export", Shape::Map(EXPORT), "The ways out. Left out: Prometheus on localhost:9464, and OTLP if an OTEL_ variable asks for it."),
     key("telemetry", Shape::Map(TELEMETRY), "What Postmeter says about itself."),
 ];

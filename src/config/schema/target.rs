@@ -1,9 +1,11 @@
 //! `targets:` and `defaults:`.
 
 use super::{Key, Shape, key, names, required};
+use crate::config::messages;
 use crate::config::relay::{PATTERNS_MAX, SERIES_MAX_RANGE};
 use crate::config::target::{BACKOFF_MAX_RANGE, BODY_BYTES_MAX_RANGE, DETAIL_TOP_RANGE, DETAILS, MIN_INTERVAL_RANGE, TIMEOUT_RANGE};
 use crate::config::window::SLIDING_RANGE;
+use crate::model::FIELDS;
 
 /// A target: its own keys, and those that it may have from `defaults`.
 pub static TARGET: &[Key] = &[
@@ -57,7 +59,7 @@ const PASSWORD: Key = key("password", Shape::Secret, "Better as ${env:NAME} or $
 const PASSWORD_FILE: Key = key("password_file", Shape::Text, "The file that holds the password.");
 const TOKEN: Key = key("token", Shape::Secret, "Better as ${env:NAME} or ${file:PATH}.");
 const TOKEN_FILE: Key = key("token_file", Shape::Text, "The file that holds the token.");
-const PARTS: Key = key("parts", Shape::MapOf(&PART), "Optional parts by name. Left out: only the required one.");
+const PARTS: Key = key("parts", Shape::MapAnd(PARTS_OF_THEIR_OWN, &PART), "Optional parts by name. Left out: only the required one.");
 const FORMAT: Key = key("format", Shape::Text, "Which of several formats to ask for. Left out: the system's first.");
 const TIMEOUT: Key = key("timeout", Shape::Duration(&TIMEOUT_RANGE), "How long a poll may take, all parts together.");
 const MIN_INTERVAL: Key = key("min_interval", Shape::Duration(&MIN_INTERVAL_RANGE), "A reading younger than this is not replaced.");
@@ -82,6 +84,23 @@ const RELAY: Key =
 static RELAYS: &[Shape] = &[Shape::Off, Shape::Map(RELAY_KEYS)];
 
 static PART: Shape = Shape::Map(CREDENTIALS);
+
+/// Parts that have more than credentials.
+static PARTS_OF_THEIR_OWN: &[Key] = &[key("messages", Shape::Map(MESSAGES), "The delivery log, on a timer of its own. Needs state_dir.")];
+
+static FIELD: Shape = Shape::Choice(|| FIELDS.iter().map(|field| field.name).collect());
+
+static MESSAGES: &[Key] = &[
+    USERNAME,
+    PASSWORD,
+    PASSWORD_FILE,
+    TOKEN,
+    TOKEN_FILE,
+    key("interval", Shape::Duration(&messages::MESSAGES_INTERVAL_RANGE), "How often the log is read. Left out: 60s."),
+    key("since", Shape::Duration(&messages::SINCE_RANGE), "How far back the first start reads. Left out: from now on."),
+    key("overlap", Shape::Duration(&messages::OVERLAP_RANGE), "How far back each reading looks for records that were written late."),
+    key("include", Shape::List(&FIELD, 0..=FIELDS.len()), "What leaves this machine as it is."),
+];
 
 static CREDENTIALS: &[Key] = &[USERNAME, PASSWORD, PASSWORD_FILE, TOKEN, TOKEN_FILE];
 
