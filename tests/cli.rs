@@ -174,7 +174,7 @@ fn every_command_has_help() {
 #[test]
 fn the_examples_of_the_help_are_understood() {
     let mut tried = 0;
-    for command in ["", "run", "check", "scrape", "simulate", "metrics", "demo", "completions", "config-schema"] {
+    for command in ["", "run", "check", "scrape", "simulate", "metrics", "demo", "completions", "config-schema", "token"] {
         let help = stdout(&run(Path::new(FIXTURES), format!("{command} --help").trim_start()));
         assert!(help.contains("Example") || help.contains("Begin with"), "{command}: {help}");
         let examples = help.lines().flat_map(|line| line.split("; ")).filter_map(|line| line.trim_start().strip_prefix("postmeter "));

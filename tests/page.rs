@@ -42,12 +42,12 @@ impl World {
     }
 
     async fn of(stand_ins: Vec<StandIn>, targets: &str) -> Self {
-        Self::with(stand_ins, targets, "").await
+        Self::with(stand_ins, targets, "", "").await
     }
 
-    async fn with(stand_ins: Vec<StandIn>, targets: &str, export: &str) -> Self {
+    async fn with(stand_ins: Vec<StandIn>, targets: &str, export: &str, pull: &str) -> Self {
         let file = format!(
-            "defaults: {{min_interval: 1s, timeout: 5s}}\ntargets:\n{targets}export: {{{export}prometheus: {{listen: \"127.0.0.1:0\"}}}}\n"
+            "defaults: {{min_interval: 1s, timeout: 5s}}\ntargets:\n{targets}export: {{{export}prometheus: {{listen: \"127.0.0.1:0\"{pull}}}}}\n"
         );
         let config = config::parse(&file, "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
         let service = Service::start(config, Own::quiet().unwrap(), "--listen").await.unwrap();
@@ -163,7 +163,7 @@ async fn the_push_is_told_with_what_waits() {
     let stand_in = StandIn::start(System::Kumomta, ANY, Options { frozen: true, ..Options::default() }).await.unwrap();
     let targets = target(&stand_in);
     let export = format!("otlp: {{endpoint: \"{}\", interval: 1s, retry: {{initial: 100ms, max: 100ms}}}}, ", receiver.url());
-    let world = World::with(vec![stand_in], &targets, &export).await;
+    let world = World::with(vec![stand_in], &targets, &export, "").await;
     world.says("points so far").await;
     receiver.fail_with(Some(tonic::Status::unavailable(HOSTILE)));
     let page = world.says("tried again").await;
@@ -172,6 +172,23 @@ async fn the_push_is_told_with_what_waits() {
     world.shows("a push that works", |page| !page.contains("tried again") && page.contains("empty")).await;
     world.end().await;
     receiver.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_told_with_their_last_use_and_without_themselves() {
+    const TOKEN_SHA256: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    let targets = "  - {name: gone, system: kumomta, url: \"http://127.0.0.1:1\"}\n";
+    let tokens = format!(
+        "[{{name: reader, sha256: {TOKEN_SHA256}}}, {{name: former, sha256: {}, expires: 2020-01-31}}]",
+        TOKEN_SHA256.replace('9', "8")
+    );
+    let world = World::with(Vec::new(), targets, "", &format!(", auth: {{tokens: {tokens}}}")).await;
+    assert_eq!(world.get("/").await.status(), 401);
+    let request = reqwest::Client::new().get(world.url("/")).bearer_auth("test");
+    let page = request.send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("reader") && page.contains("former") && page.contains("expired") && page.contains("just now"), "{page}");
+    assert!(!page.contains(TOKEN_SHA256), "not even the hash");
+    world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -83,7 +83,10 @@ fn it_refuses_what_the_program_refuses() {
     let mut refused = 0;
     for path in common::files(&Path::new(FIXTURES).join("config/bad")) {
         let said = path.extension().filter(|extension| *extension == "txt").map(|_| std::fs::read_to_string(&path).unwrap());
-        if said.is_some_and(|said| said.contains("unknown key;")) {
+        // Not those in a file that the configuration names.
+        let name = path.with_extension("yaml").file_name().unwrap().to_str().unwrap().to_owned();
+        let unknown = |line: &str| line.starts_with(&name) && line.contains("unknown key;");
+        if said.is_some_and(|said| said.lines().any(unknown)) {
             let text = std::fs::read_to_string(path.with_extension("yaml")).unwrap();
             assert!(!validator.is_valid(&yaml(&text)), "{}", path.display());
             refused += 1;
@@ -116,10 +119,13 @@ fn maps(schema: &Value, path: &[String], found: &mut Vec<Place>) {
 
 /// A file with an unknown key there.
 fn with_unknown_key(path: &[String]) -> Value {
-    let windowed = path.iter().any(|name| name == "window");
+    let windowed = path.iter().any(|name| name == "window" || name == "messages");
     let mut file = json!({"targets": [{"name": "a", "system": if windowed { "cpanel" } else { "kumomta" }, "url": "http://a"}]});
     let mut at = &mut file;
     for name in path {
+        if at.is_null() && name == "0" {
+            *at = json!([{}]);
+        }
         at = match at {
             Value::Array(list) => &mut list[name.parse::<usize>().unwrap()],
             nothing @ Value::Null if name == "0" => {

@@ -29,12 +29,12 @@ pub(super) enum Command {
     #[command(after_help = help::SCRAPE)]
     Scrape(Box<ScrapeArgs>),
     /// Run a stand-in for a mail server, whose values move as a real one's do.
-    #[command(after_help = help::SIMULATE)]
     Simulate(SimulateArgs),
     /// Print the vocabulary: every canonical metric, its unit, its attributes, and which systems have it.
     #[command(after_help = help::METRICS)]
     Metrics(MetricsArgs),
     /// Make tokens for those who may read the pull endpoint.
+    #[command(after_help = help::TOKEN)]
     Token(TokenArgs),
     /// Print the configuration file as JSON Schema, for editors.
     #[command(after_help = help::CONFIG_SCHEMA)]
@@ -247,5 +247,5 @@ fn fault(name: &str) -> Result<&'static Fault, String> {
 
 fn faults() -> String {
     let lines: Vec<String> = FAULTS.iter().map(|fault| format!("  {:<23} {}", fault.name, fault.help)).collect();
-    format!("Faults:\n{}", lines.join("\n"))
+    format!("Faults:\n{}\n\n{}", lines.join("\n"), help::SIMULATE)
 }

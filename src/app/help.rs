@@ -64,6 +64,12 @@ Examples:
 On the pull, dots are underscores, counters end in _total, and units are spelled out:
 mail.poll.duration is mail_poll_duration_seconds.";
 
+pub(super) const TOKEN: &str = "\
+Example:
+  postmeter token new --name grafana --expires 90d
+
+The token is printed once, in the first line; what follows goes into the configuration.";
+
 pub(super) const CONFIG_SCHEMA: &str = "\
 Example:
   postmeter config-schema > postmeter.schema.json

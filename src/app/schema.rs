@@ -2,7 +2,7 @@
 
 use super::AppError;
 use super::print;
-use crate::config::schema::{FILE, Key, SHARED, Shape, TARGET};
+use crate::config::schema::{FILE, Key, Shape};
 use crate::source::{SOURCES, Source};
 use serde_json::{Map, Value, json};
 
@@ -30,14 +30,24 @@ fn map(keys: &[Key]) -> Value {
     let required: Vec<&str> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
     // A map with nothing in it may be written as nothing.
     let kinds = if required.is_empty() { json!(["object", "null"]) } else { json!("object") };
-    let mut map = json!({"type": kinds, "properties": properties, "required": required, "additionalProperties": false});
-    if std::ptr::eq(keys, TARGET) {
-        map["allOf"] = SOURCES.iter().map(|source| of_system(source)).collect();
-    }
-    if std::ptr::eq(keys, SHARED) {
-        let parts: Vec<&str> = SOURCES.iter().flat_map(|source| source.parts).map(|part| part.name).collect();
-        map["properties"]["parts"]["propertyNames"] = json!({"enum": parts});
-    }
+    json!({"type": kinds, "properties": properties, "required": required, "additionalProperties": false})
+}
+
+fn target(keys: &[Key]) -> Value {
+    let mut map = map(keys);
+    map["allOf"] = SOURCES.iter().map(|source| of_system(source)).collect();
+    map
+}
+
+fn defaults(keys: &[Key]) -> Value {
+    let mut map = map(keys);
+    let parts: Vec<&str> = SOURCES
+        .iter()
+        .flat_map(|source| source.parts)
+        .map(|part| part.name)
+        .chain(SOURCES.iter().filter_map(|source| source.records).map(|records| records.part.name))
+        .collect();
+    map["properties"]["parts"]["propertyNames"] = json!({"enum": parts});
     map
 }
 
@@ -61,9 +71,18 @@ fn value(shape: &Shape) -> Value {
         Shape::Choice(words) => any(vec![json!({"enum": words()}), reference()]),
         Shape::System => any(vec![json!({"enum": SOURCES.iter().map(|source| source.name).collect::<Vec<_>>()}), reference()]),
         Shape::Map(keys) => map(keys),
+        Shape::Target(keys) => target(keys),
+        Shape::Defaults(keys) => defaults(keys),
         Shape::MapOf(shape) => json!({"type": ["object", "null"], "additionalProperties": value(shape)}),
+        Shape::MapAnd(keys, shape) => {
+            let mut map = map(keys);
+            map["additionalProperties"] = value(shape);
+            map
+        }
         Shape::List(shape, size) => {
-            json!({"type": "array", "items": value(shape), "minItems": size.start(), "maxItems": size.end()})
+            // One with nothing in it may be written as nothing.
+            let kinds = if *size.start() == 0 { json!(["array", "null"]) } else { json!("array") };
+            json!({"type": kinds, "items": value(shape), "minItems": size.start(), "maxItems": size.end()})
         }
         Shape::Either(shapes) => any(shapes.iter().map(value).collect()),
         Shape::Off => json!({"const": false}),
@@ -85,7 +104,8 @@ fn number(least: &usize, most: &usize, written: &str) -> Value {
 
 /// What a target of this system may have of the keys that are not for all.
 fn of_system(source: &Source) -> Value {
-    let parts: Vec<&str> = source.parts.iter().map(|part| part.name).collect();
+    let records = source.records.map(|records| records.part.name);
+    let parts: Vec<&str> = source.parts.iter().map(|part| part.name).chain(records).collect();
     let formats: Vec<&str> = source.required().requests.iter().map(|request| request.format).collect();
     let mut properties = json!({"parts": {"propertyNames": {"enum": parts}}});
     properties["format"] = if formats.len() > 1 { any(vec![json!({"enum": formats}), reference()]) } else { json!(false) };

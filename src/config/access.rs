@@ -7,7 +7,6 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use std::fmt;
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
 
 /// Tokens of a configuration file.
 pub(super) const TOKENS_MAX: usize = 100;
@@ -18,7 +17,7 @@ pub(super) const NETWORKS_MAX: usize = 1000;
 /// The highest cost of a bcrypt hash; each step doubles the time, and this one takes ten seconds or more.
 const BCRYPT_COST_MAX: u32 = 18;
 /// Requests per minute of a client, and at once.
-pub(super) const RATE_RANGE: RangeInclusive<usize> = 1..=60_000;
+pub(super) const RATE_MAX: usize = 60_000;
 /// Paths that can be open to everybody: they say nothing about mail.
 pub(super) const OPEN: [&str; 2] = ["/-/healthy", "/-/ready"];
 
@@ -239,8 +238,9 @@ impl RateLimit {
         let mut map = decoder.map(item)?;
         let (per_minute, burst) = (map.take("per_minute"), map.take("burst"));
         decoder.finish(map);
-        let number =
-            |decoder: &mut Decoder<'_>, item: &Item<'_>| decoder.integer(item, &RATE_RANGE).and_then(|number| u32::try_from(number).ok());
+        let number = |decoder: &mut Decoder<'_>, item: &Item<'_>| {
+            decoder.integer(item, &(1..=RATE_MAX)).and_then(|number| u32::try_from(number).ok())
+        };
         let Some(per_minute) = per_minute else {
             decoder.problem(&item.place, "per_minute is missing: how many requests a client may make in a minute");
             return None;

@@ -11,7 +11,6 @@
 
 mod plot;
 mod push;
-mod token;
 mod view;
 mod words;
 
@@ -28,8 +27,7 @@ use push::PushView;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-use token::TokenView;
-use view::{Now, PageView};
+use view::{Now, PageView, TokenView};
 
 /// Only from here, and nothing inside the page itself.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -50,13 +48,14 @@ const ASSET: &str = {
 pub(super) async fn index(State(served): State<Served>, Query(parameters): Query<HashMap<String, String>>, headers: HeaderMap) -> Response {
     let only = parameters.get("target").map(String::as_str);
     let now = Now { clock: SystemTime::now(), instant: Instant::now(), began: served.began };
-    let push = served.outbox.as_ref().map(|outbox| PushView::of(outbox.status(), now.clock));
-    let Some(mut view) = PageView::of(&targets(&served), only, push, ASSET, now) else {
+    let Some(view) = PageView::of(&targets(&served), only, ASSET, now) else {
         return (StatusCode::NOT_FOUND, "there is no target of this name; names are those of the configuration\n").into_response();
     };
-    if only.is_none() {
-        view.tokens = TokenView::all(served.access.tokens(), now.clock);
-    }
+    let view = PageView {
+        push: served.outbox.as_ref().map(|outbox| PushView::of(outbox.status(), now.clock)),
+        tokens: served.access.tokens().into_iter().map(|token| TokenView::of(token, now.clock)).collect(),
+        ..view
+    };
     match view.render() {
         Ok(page) => respond(page, negotiate::encoding(&headers)),
         Err(error) => {

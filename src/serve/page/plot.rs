@@ -3,13 +3,13 @@
 use crate::poll::CoursePoint;
 use std::fmt::Write;
 
-/// Units of the view box; the page stretches it.
-pub(super) const WIDTH: f32 = 240.0;
+/// Units of the view box; the page stretches it. Whole ones are exact enough and half as long.
+const WIDTH: f32 = 480.0;
 /// The same, downwards.
-pub(super) const HEIGHT: f32 = 48.0;
+const HEIGHT: u16 = 96;
 /// Room for the stroke at the top, and for the ticks at the bottom.
-const TOP: f32 = 3.0;
-const BASE: f32 = 44.0;
+const TOP: f32 = 6.0;
+const BASE: f32 = 88.0;
 
 /// What is drawn of one figure.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,11 +35,30 @@ pub(super) struct Span {
     pub to: u64,
     /// A longer silence is a gap.
     pub silence: u64,
+    /// So many points are drawn at most.
+    pub points_max: u64,
+}
+
+/// The highest of the points that are drawn as one, so that no peak is lost.
+fn thinned(course: impl Iterator<Item = CoursePoint>, span: Span) -> Vec<CoursePoint> {
+    let seconds = (span.to - span.from).div_ceil(span.points_max.max(1)).max(1);
+    let mut thin: Vec<CoursePoint> = Vec::new();
+    for point in course.filter(|point| point.at >= span.from && point.at <= span.to) {
+        match thin.last_mut() {
+            // By the clock and not by number, so that what is drawn of the past stays as it is.
+            Some(last) if last.at / seconds == point.at / seconds => {
+                let value = [last.value, point.value].into_iter().flatten().reduce(f32::max);
+                *last = CoursePoint { at: point.at, value, failed: last.failed || point.failed };
+            }
+            _ => thin.push(point),
+        }
+    }
+    thin
 }
 
 impl Plot {
     pub(super) fn of(course: impl Iterator<Item = CoursePoint>, span: Span) -> Self {
-        let course: Vec<CoursePoint> = course.filter(|point| point.at >= span.from && point.at <= span.to).collect();
+        let course = thinned(course, span);
         let values = || course.iter().filter_map(|point| point.value);
         let range = values().map(|value| (value, value)).reduce(|(low, high), (value, _)| (low.min(value), high.max(value)));
         let mut plot = Self { range, ..Self::default() };
@@ -53,7 +72,7 @@ impl Plot {
             let x = x(point.at);
             if point.failed {
                 // Writing to a String cannot fail.
-                let _ = write!(plot.failed, "M{x:.1} {BASE}V{HEIGHT}");
+                let _ = write!(plot.failed, "M{x:.0} {BASE}V{HEIGHT}");
             }
             let silent = before.is_some_and(|(_, at)| point.at - at > span.silence);
             if point.value.is_none() || point.failed || silent {
@@ -62,15 +81,15 @@ impl Plot {
             let Some(value) = point.value else { continue };
             let y = y(value);
             if before.is_some() {
-                let _ = write!(plot.line, "L{x:.1} {y:.1}");
-                let _ = write!(plot.area, "L{x:.1} {y:.1}");
+                let _ = write!(plot.line, "L{x:.0} {y:.0}");
+                let _ = write!(plot.area, "L{x:.0} {y:.0}");
             } else {
                 plot.gaps += usize::from(drawn);
-                let _ = write!(plot.line, "M{x:.1} {y:.1}h0");
-                let _ = write!(plot.area, "M{x:.1} {BASE}L{x:.1} {y:.1}");
+                let _ = write!(plot.line, "M{x:.0} {y:.0}h0");
+                let _ = write!(plot.area, "M{x:.0} {BASE}L{x:.0} {y:.0}");
                 drawn = true;
             }
-            plot.dot = format!("M{x:.1} {y:.1}h0");
+            plot.dot = format!("M{x:.0} {y:.0}h0");
             before = Some((x, point.at));
         }
         plot.end(before);
@@ -80,7 +99,7 @@ impl Plot {
     /// Closes the area below a piece of the line.
     fn end(&mut self, last: Option<(f32, u64)>) {
         if let Some((x, _)) = last {
-            let _ = write!(self.area, "L{x:.1} {BASE}Z");
+            let _ = write!(self.area, "L{x:.0} {BASE}Z");
         }
     }
 }
@@ -89,7 +108,7 @@ impl Plot {
 mod tests {
     use super::*;
 
-    const SPAN: Span = Span { from: 1000, to: 1240, silence: 60 };
+    const SPAN: Span = Span { from: 1000, to: 1240, silence: 60, points_max: 240 };
 
     fn plot(points: &[(u64, Option<f32>, bool)]) -> Plot {
         Plot::of(points.iter().map(|&(at, value, failed)| CoursePoint { at, value, failed }), SPAN)
@@ -104,9 +123,9 @@ mod tests {
     #[test]
     fn a_line_from_zero_to_the_most() {
         let plot = plot(&[(1000, Some(0.0), false), (1060, Some(4.0), false), (1120, Some(2.0), false)]);
-        assert_eq!(plot.line, "M0.0 44.0h0L60.0 3.0L120.0 23.5");
-        assert_eq!(plot.area, "M0.0 44L0.0 44.0L60.0 3.0L120.0 23.5L120.0 44Z");
-        assert_eq!((plot.dot.as_str(), plot.range, plot.gaps, plot.failed.as_str()), ("M120.0 23.5h0", Some((0.0, 4.0)), 0, ""));
+        assert_eq!(plot.line, "M0 88h0L120 6L240 47");
+        assert_eq!(plot.area, "M0 88L0 88L120 6L240 47L240 88Z");
+        assert_eq!((plot.dot.as_str(), plot.range, plot.gaps, plot.failed.as_str()), ("M240 47h0", Some((0.0, 4.0)), 0, ""));
     }
 
     #[test]
@@ -117,15 +136,28 @@ mod tests {
         };
         assert_eq!(one((1030, Some(1.0), false)), (0, 1, String::new()));
         assert_eq!(one((1030, None, false)), (1, 2, String::new()));
-        assert_eq!(one((1030, None, true)), (1, 2, "M30.0 44V48".to_owned()));
+        assert_eq!(one((1030, None, true)), (1, 2, "M60 88V96".to_owned()));
         // Read once and failed once within the same point.
-        assert_eq!(one((1030, Some(1.0), true)), (1, 2, "M30.0 44V48".to_owned()));
+        assert_eq!(one((1030, Some(1.0), true)), (1, 2, "M60 88V96".to_owned()));
         let silent = plot(&[(1000, Some(1.0), false), (1100, Some(1.0), false)]);
-        assert_eq!((silent.gaps, silent.line.as_str()), (1, "M0.0 3.0h0M100.0 3.0h0"));
+        assert_eq!((silent.gaps, silent.line.as_str()), (1, "M0 6h0M200 6h0"));
     }
 
     #[test]
     fn zero_is_on_the_ground() {
-        assert_eq!(plot(&[(1000, Some(0.0), false), (1060, Some(0.0), false)]).line, "M0.0 44.0h0L60.0 44.0");
+        assert_eq!(plot(&[(1000, Some(0.0), false), (1060, Some(0.0), false)]).line, "M0 88h0L120 88");
+    }
+
+    #[test]
+    fn an_hour_is_thinned_and_keeps_its_peak() {
+        let peak = |i: u64| if i == 101 { 900.0 } else { 1.0 };
+        let course = |failed: bool| (0..240).map(move |i| CoursePoint { at: i * 15, value: Some(peak(i)), failed: failed && i == 77 });
+        let span = Span { from: 0, to: 3600, silence: 300, points_max: 30 };
+        let plot = Plot::of(course(true), span);
+        assert_eq!((plot.range, plot.gaps), (Some((1.0, 900.0)), 1));
+        assert_eq!(plot.line.matches(['M', 'L']).count(), 30);
+        let full = Plot::of(course(false), Span { points_max: 120, ..span });
+        assert_eq!(full.gaps, 0);
+        assert!(full.line.len() < 1024 && full.area.len() < 1024, "{}", full.line.len());
     }
 }

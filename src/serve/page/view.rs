@@ -2,17 +2,21 @@
 
 use super::plot::{Plot, Span};
 use super::push::PushView;
-use super::token::TokenView;
 use super::words::{self, Moment, counted};
 use crate::model::{Attribute, Point};
-use crate::poll::{CoursePoint, Figure, HISTORY_SECONDS, History, PollError, Reading, Target};
+use crate::poll::{Circuit, CoursePoint, Figure, HISTORY_SECONDS, History, PollError, Reading, Target};
+use crate::serve::TokenUse;
 use askama::Template;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Targets whose figures are drawn on one page; the others have a page each. Keeps a page of 1,000 targets below 2 MB.
+/// Targets whose figures are drawn on one page; the others have a page each. Keeps a page of 1,000 targets below 3 MB, a tenth
+/// of that compressed.
 const DETAILED_MAX: usize = 60;
+/// Points that are drawn of a figure, and of one in the table.
+const PLOT_POINTS_MAX: u64 = 120;
+const HEADLINE_POINTS_MAX: u64 = 30;
 /// Targets that are opened before anybody asks.
 const OPENED_MAX: usize = 8;
 /// Troubles that are told at the top.
@@ -51,8 +55,28 @@ pub(super) struct PageView {
     pub rows: Vec<Row>,
     pub details: Vec<Detail>,
     pub push: Option<PushView>,
-    /// Who may read, where tokens say so.
     pub tokens: Vec<TokenView>,
+}
+
+/// A token that lets somebody read.
+#[derive(Debug)]
+pub(super) struct TokenView {
+    pub name: String,
+    pub used: Option<Moment>,
+    pub expires: Option<String>,
+    pub expired: bool,
+}
+
+impl TokenView {
+    pub(super) fn of(token: TokenUse, now: SystemTime) -> Self {
+        let expired = token.expires.is_some_and(|at| SystemTime::from(at) <= now);
+        Self {
+            name: token.name,
+            used: token.last_used.map(|at| Moment::new(at.into(), now)),
+            expires: token.expires.map(|at| at.strftime("%Y-%m-%d %H:%M UTC").to_string()),
+            expired,
+        }
+    }
 }
 
 /// How a target is. The order is that of the page.
@@ -89,6 +113,7 @@ pub(super) struct Trouble {
     pub since: Option<String>,
     pub part: Option<&'static str>,
     pub said: Said,
+    pub held: Option<String>,
 }
 
 /// An error in words, with what to do.
@@ -109,6 +134,8 @@ pub(super) struct Row {
     pub delivered: Option<Headline>,
     pub poll: Option<PollView>,
     pub next: String,
+    /// Why it is asked less often, where it is.
+    pub held: Option<String>,
     pub repairs: String,
 }
 
@@ -188,7 +215,7 @@ pub(super) struct Now {
 
 impl PageView {
     /// The page of these targets, or of the one that is named; nothing if there is none of that name.
-    pub(super) fn of(targets: &[Arc<Target>], only: Option<&str>, push: Option<PushView>, asset: &'static str, now: Now) -> Option<Self> {
+    pub(super) fn of(targets: &[Arc<Target>], only: Option<&str>, asset: &'static str, now: Now) -> Option<Self> {
         let mut chosen: Vec<(State, &Arc<Target>)> =
             targets.iter().filter(|target| only.is_none_or(|name| target.name() == name)).map(|t| (state(t, now.instant), t)).collect();
         if only.is_some() && chosen.is_empty() {
@@ -222,7 +249,7 @@ impl PageView {
             troubles_more,
             rows,
             details,
-            push,
+            push: None,
             tokens: Vec::new(),
         })
     }
@@ -267,7 +294,7 @@ fn trouble(target: &Target, state: State, link: String, now: Now) -> Option<Trou
         _ => return None,
     };
     let since = target.history(|history| history.down_since).map(|since| words::span(now.clock.duration_since(since).unwrap_or_default()));
-    Some(Trouble { state, name: target.name().to_owned(), link, since, part, said })
+    Some(Trouble { state, name: target.name().to_owned(), link, since, part, said, held: held(target) })
 }
 
 impl Said {
@@ -295,7 +322,11 @@ fn row(target: &Target, state: State, link: String, now: Now) -> Row {
         let headline = |title: &str| {
             let (index, figure) = history.figures().enumerate().find(|(_, figure)| figure.title == title)?;
             let value = current(figure, points, history, index)?;
-            Some(Headline { value: written(figure, value), unit: unit(figure), plot: Plot::of(history.course(index), span) })
+            Some(Headline {
+                value: written(figure, value),
+                unit: unit(figure),
+                plot: Plot::of(history.course(index), Span { points_max: HEADLINE_POINTS_MAX, ..span }),
+            })
         };
         (headline("Queue"), headline("Delivered"))
     });
@@ -309,7 +340,16 @@ fn row(target: &Target, state: State, link: String, now: Now) -> Row {
         delivered,
         poll: latest.as_ref().map(|latest| poll(latest, now)),
         next: if wait < Duration::from_secs(1) { "now".to_owned() } else { format!("in {}", words::span(wait)) },
+        held: held(target),
         repairs: words::count(latest.iter().flat_map(|latest| latest.tally.repairs.iter()).map(|(_, n)| n).sum()),
+    }
+}
+
+/// What an open circuit means.
+fn held(target: &Target) -> Option<String> {
+    match target.circuit() {
+        Circuit::Open { failures, .. } => Some(format!("asked less often after {} in a row", counted(failures as usize, "failed poll"))),
+        Circuit::Closed => None,
     }
 }
 
@@ -455,7 +495,7 @@ fn span(history: &History, now: Now, silence: u64) -> Span {
     let to = now.clock.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let first = history.course(0).next().map_or(to, |point| point.at);
     let seconds = to.saturating_sub(first).clamp(PLOT_SECONDS_MIN, HISTORY_SECONDS.into());
-    Span { from: to.saturating_sub(seconds), to, silence }
+    Span { from: to.saturating_sub(seconds), to, silence, points_max: PLOT_POINTS_MAX }
 }
 
 #[cfg(test)]

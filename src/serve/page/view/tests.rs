@@ -15,7 +15,7 @@ fn now() -> Now {
 #[test]
 fn what_is_not_polled_yet_says_so() {
     let targets = targets("  - {name: a, system: kumomta, url: 'https://user.example.com/secret-path'}\n");
-    let view = PageView::of(&targets, None, None, "x", now()).unwrap();
+    let view = PageView::of(&targets, None, "x", now()).unwrap();
     assert_eq!((view.summary.as_str(), view.uptime.as_str(), view.down), ("0 of 1 target answer in full.", "1 h 1 min", 0));
     assert_eq!(view.rows[0].state, State::Waiting);
     let page = view.render().unwrap();
@@ -25,7 +25,7 @@ fn what_is_not_polled_yet_says_so() {
 
 #[test]
 fn no_targets_are_an_invitation() {
-    let page = PageView::of(&[], None, None, "x", now()).unwrap().render().unwrap();
+    let page = PageView::of(&[], None, "x", now()).unwrap().render().unwrap();
     assert!(page.contains("No targets") && page.contains("postmeter check") && !page.contains("<table"), "{page}");
 }
 
@@ -35,7 +35,7 @@ fn one_target_alone_or_none() {
         "  - {name: a, system: kumomta, url: 'https://a.example.com'}\n  - {name: b, system: kumomta, url: 'https://b.example.com'}\n",
     );
     let names =
-        |only| PageView::of(&targets, only, None, "x", now()).map(|view| view.rows.iter().map(|row| row.name.clone()).collect::<Vec<_>>());
+        |only| PageView::of(&targets, only, "x", now()).map(|view| view.rows.iter().map(|row| row.name.clone()).collect::<Vec<_>>());
     assert_eq!(names(None), Some(vec!["a".to_owned(), "b".to_owned()]));
     assert_eq!(names(Some("b")), Some(vec!["b".to_owned()]));
     assert_eq!(names(Some("c")), None);
