@@ -29,7 +29,7 @@ pub(super) enum Command {
     #[command(after_help = help::SCRAPE)]
     Scrape(Box<ScrapeArgs>),
     /// Run a stand-in for a mail server, whose values move as a real one's do.
-    #[command(after_help = help::SIMULATE)]
+    #[command(after_help = format!("{}\n\n{}", faults(), help::SIMULATE.trim_start()))]
     Simulate(SimulateArgs),
     /// Print the vocabulary: every canonical metric, its unit, its attributes, and which systems have it.
     #[command(after_help = help::METRICS)]
@@ -143,7 +143,6 @@ pub(super) enum Only {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = faults())]
 pub(super) struct SimulateArgs {
     /// A mail system: cpanel, ceymail, kumomta, stalwart or emailengine.
     #[arg(value_name = "SYSTEM")]
