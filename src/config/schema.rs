@@ -9,7 +9,7 @@
 use super::decode::{show, show_bytes};
 use super::queue::{GIVE_UP_RANGE, QUEUE_BYTES_RANGE, RETRY_RANGE, SPOOL_BYTES_RANGE};
 use super::relay::SERIES_MAX_RANGE;
-use super::target::{BODY_BYTES_MAX_RANGE, DETAIL_TOP_RANGE, DETAILS, MIN_INTERVAL_RANGE, TIMEOUT_RANGE};
+use super::target::{BACKOFF_MAX_RANGE, BODY_BYTES_MAX_RANGE, DETAIL_TOP_RANGE, DETAILS, MIN_INTERVAL_RANGE, TIMEOUT_RANGE};
 use super::telemetry::{FORMATS, LEVELS};
 use super::window::SLIDING_RANGE;
 use super::{otlp, relay};
@@ -95,6 +95,7 @@ pub static TARGET: &[Key] = &[
     FORMAT,
     TIMEOUT,
     MIN_INTERVAL,
+    BACKOFF_MAX,
     WINDOW,
     TLS,
     HEADERS,
@@ -116,6 +117,7 @@ pub static SHARED: &[Key] = &[
     FORMAT,
     TIMEOUT,
     MIN_INTERVAL,
+    BACKOFF_MAX,
     WINDOW,
     TLS,
     HEADERS,
@@ -135,6 +137,11 @@ const PARTS: Key = key("parts", Shape::MapOf(&PART), "Optional parts by name. Le
 const FORMAT: Key = key("format", Shape::Text, "Which of several formats to ask for. Left out: the system's first.");
 const TIMEOUT: Key = key("timeout", Shape::Duration(&TIMEOUT_RANGE), "How long a poll may take, all parts together.");
 const MIN_INTERVAL: Key = key("min_interval", Shape::Duration(&MIN_INTERVAL_RANGE), "A reading younger than this is not replaced.");
+const BACKOFF_MAX: Key = key(
+    "backoff_max",
+    Shape::Duration(&BACKOFF_MAX_RANGE),
+    "The longest pause between polls of a server that keeps failing. Left out: 2m.",
+);
 const WINDOW: Key = key("window", Shape::Map(WINDOWS), "The window of time whose sums are asked for. Left out: {today: UTC}.");
 const TLS: Key = key("tls", Shape::Map(TLS_KEYS), "How the server's certificate is checked. Left out: by the system's authorities.");
 const HEADERS: Key = key("headers", Shape::MapOf(&Shape::Secret), "Sent with each request.");
