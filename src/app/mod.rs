@@ -7,6 +7,7 @@ mod demo;
 mod healthcheck;
 mod help;
 mod metrics;
+mod reload;
 mod run;
 mod saved;
 mod schema;
@@ -16,6 +17,7 @@ mod simulate;
 mod token;
 
 pub use cli::Cli;
+pub use reload::Followed;
 pub use service::{Service, StartError};
 
 use cli::Command;

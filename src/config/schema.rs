@@ -7,6 +7,7 @@
 //! both ways.
 
 use super::decode::{show, show_bytes};
+use super::files::PATTERNS_MAX;
 use super::queue::{GIVE_UP_RANGE, QUEUE_BYTES_RANGE, RETRY_RANGE, SPOOL_BYTES_RANGE};
 use super::relay::SERIES_MAX_RANGE;
 use super::target::{BODY_BYTES_MAX_RANGE, DETAIL_TOP_RANGE, DETAILS, MIN_INTERVAL_RANGE, TIMEOUT_RANGE};
@@ -74,11 +75,18 @@ const fn required(name: &'static str, shape: Shape, help: &'static str) -> Key {
 
 /// The whole file.
 pub static FILE: &[Key] = &[
-    required("targets", Shape::List(&Shape::Map(TARGET), 1..=super::TARGETS_MAX), "The mail servers to poll."),
+    key("targets", Shape::List(&Shape::Map(TARGET), 1..=super::TARGETS_MAX), "The mail servers to poll; here, or in targets_files."),
+    key("targets_files", Shape::List(&Shape::Text, 1..=PATTERNS_MAX), "Paths of files that hold more targets; * and ? in the last part."),
     key("defaults", Shape::Map(SHARED), "What several targets have in common. A key that a target has itself hides the default's."),
     key("shard", Shape::Text, "I/N, counted from 0: only the targets of this shard are polled here. Left out: all of them."),
     key("export", Shape::Map(EXPORT), "The ways out. Left out: Prometheus on localhost:9464, and OTLP if an OTEL_ variable asks for it."),
+    key("reload", Shape::Map(RELOAD), "How else than by SIGHUP a running Postmeter is told to read the file again."),
     key("telemetry", Shape::Map(TELEMETRY), "What Postmeter says about itself."),
+];
+
+static RELOAD: &[Key] = &[
+    key("endpoint", Shape::Flag, "By POST /-/reload. Left out: false."),
+    key("watch", Shape::Flag, "By a change of the file. Left out: false."),
 ];
 
 /// A target: its own keys, and those that it may have from `defaults`.

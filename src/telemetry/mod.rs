@@ -8,6 +8,8 @@ mod otlp;
 mod own;
 mod pipeline;
 mod pulling;
+mod reloading;
+mod targets;
 
 pub use exporting::Exporting;
 pub use identity::Identity;
@@ -15,3 +17,5 @@ pub use monitored::Monitored;
 pub use own::{Own, OwnError};
 pub use pipeline::{Pipeline, PipelineError, SCOPE, metrics_of};
 pub use pulling::Pulling;
+pub use reloading::Reloading;
+pub use targets::Targets;

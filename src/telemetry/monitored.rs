@@ -37,6 +37,18 @@ impl Monitored {
         self.identity.with_version(latest.as_deref())
     }
 
+    /// Who the target is, as far as anybody knows.
+    #[must_use]
+    pub fn last_identity(&self) -> Identity {
+        self.identity.with_version(self.target.version().as_deref())
+    }
+
+    /// Whether series of the two are one another's continuation: the same system at the same place under the same name.
+    #[must_use]
+    pub fn continues(&self, other: &Self) -> bool {
+        self.identity == other.identity
+    }
+
     /// A reading as `opentelemetry-prometheus` gathers it, for the pull.
     pub fn gather(&self, reading: &Reading) -> Vec<MetricFamily> {
         self.pipeline.gather(reading.points(Instant::now()))
