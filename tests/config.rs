@@ -1,6 +1,8 @@
 //! The configuration: the reference file, one bad file for each mistake with what is said about it, and the environment.
 #![allow(clippy::unwrap_used)]
 
+#[path = "config/files.rs"]
+mod files;
 #[path = "config/systems.rs"]
 mod systems;
 
@@ -228,6 +230,8 @@ fn the_defaults_in_the_reference_are_the_defaults() {
     let queue = &mut said.export.otlp.as_mut().unwrap().queue;
     assert_eq!(queue.retry.give_up_after.take(), Some(Duration::from_secs(24 * 3600)));
     assert_eq!(queue.spool.take(), Some(Spool { dir: "/var/lib/postmeter/spool".into(), max_bytes: 1 << 30 }));
+    assert_eq!(said.reload, config.reload);
+    assert_eq!((said.targets_files.is_empty(), config.targets_files.is_empty()), (false, true));
     assert_eq!(format!("{:?}", said.export), format!("{:?}", config.export));
     assert_eq!(format!("{:?}", said.telemetry), format!("{:?}", config.telemetry));
 }

@@ -32,7 +32,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("reqwest", &["poll/", "export/otlp/send.rs", "export/otlp/way.rs", "config/", "app/healthcheck.rs"]),
     // app/scrape.rs prints the messages that are pushed elsewhere.
     ("opentelemetry*", &["bridge/", "telemetry/", "export/", "simulate/receiver.rs", "app/scrape.rs"]),
-    ("serde_json", &["source/", "app/", "simulate/", "export/"]),
+    // serve/sd.rs and serve/targets.rs answer in JSON.
+    ("serde_json", &["source/", "app/", "simulate/", "export/", "serve/sd.rs", "serve/targets.rs"]),
     ("axum", &["serve/", "simulate/"]),
     ("askama", &["serve/page/"]),
     ("clap*", &["app/", "main.rs"]),

@@ -2,7 +2,7 @@
 
 use super::cli::ConfigArgs;
 use super::{AppError, StartError};
-use crate::config::{self, Environment};
+use crate::config::{self, Discovery, Environment};
 use crate::serve::Access;
 
 pub(super) fn check(args: &ConfigArgs) -> Result<(), AppError> {
@@ -10,14 +10,19 @@ pub(super) fn check(args: &ConfigArgs) -> Result<(), AppError> {
     if let Some(prometheus) = &config.export.prometheus {
         Access::check(prometheus).map_err(StartError::from)?;
     }
-    for warning in &config.warnings {
+    let discovery = Discovery::read(&config.targets_files, &config.targets);
+    if let Some(problems) = discovery.problems() {
+        return Err(problems.into());
+    }
+    for warning in config.warnings.iter().chain(discovery.warnings()) {
         eprintln!("warning: {warning}");
     }
-    let all = config.targets.len();
+    let all = discovery.targets(&config.targets).count();
     let count = |n: usize| format!("{n} {}", if n == 1 { "target" } else { "targets" });
     let config = config.sharded(args.shard);
     let held = config.shard.map(|shard| {
-        let names: Vec<_> = config.targets.iter().map(|target| target.name.as_str()).collect();
+        let names: Vec<_> =
+            discovery.targets(&config.targets).map(|target| target.name.as_str()).filter(|name| shard.holds(name)).collect();
         format!("; shard {shard} polls {} of them{}{}", names.len(), if names.is_empty() { "" } else { ": " }, names.join(", "))
     });
     println!("{}: good, {}{}", args.config.display(), count(all), held.unwrap_or_default());

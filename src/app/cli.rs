@@ -21,7 +21,7 @@ pub struct Cli {
 pub(super) enum Command {
     /// Poll the mail servers of a configuration file, until stopped.
     #[command(after_help = help::RUN)]
-    Run(ConfigArgs),
+    Run(RunArgs),
     /// Say everything that is wrong with a configuration file.
     #[command(after_help = help::CHECK)]
     Check(ConfigArgs),
@@ -58,6 +58,15 @@ pub(super) struct ConfigArgs {
     /// Only the targets of this shard, 0/3 for the first of three: each target is in exactly one. Goes before the file's.
     #[arg(long, value_name = "I/N")]
     pub(super) shard: Option<Shard>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) of: ConfigArgs,
+    /// Read the file again when somebody sends POST /-/reload; SIGHUP does it in any case. The same as reload: {endpoint: true}.
+    #[arg(long)]
+    pub(super) enable_reload: bool,
 }
 
 /// Options of a poll. clap lets `requires` rest beside what excludes the required one, so these exclude it too.

@@ -66,9 +66,10 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
 }
 
 fn state(service: &Service, receiver: Option<&Receiver>) -> String {
-    let latest: Vec<_> = service.targets.iter().filter_map(|monitored| monitored.target.latest()).collect();
+    let targets = service.targets.now();
+    let latest: Vec<_> = targets.iter().filter_map(|monitored| monitored.target.latest()).collect();
     let snapshots = || latest.iter().filter_map(|reading| reading.snapshot());
-    let (up, all) = (snapshots().count(), service.targets.len());
+    let (up, all) = (snapshots().count(), targets.len());
     let series: u64 = snapshots().map(|snapshot| snapshot.series_read).sum();
     let points: usize = snapshots().map(|snapshot| snapshot.points.len()).sum();
     let mut said = format!("{up} of {all} up: {series} series of theirs became {points} of ours");

@@ -20,7 +20,8 @@ The file is described in otel-config/postmeter.yaml; the smallest one that works
     - {name: mta1, system: kumomta, url: \"http://192.0.2.5:8000\"}
 
 It then serves http://localhost:9464/metrics, and a page for people at http://localhost:9464/.
-SIGTERM and SIGINT end it after a last push.
+SIGTERM and SIGINT end it after a last push; SIGHUP has it read the file again: all of it is taken
+up, or nothing and the log says why.
 
 Exit codes: 0 after a signal, 1 when it could not start, 2 when the command line is not
 understood.";

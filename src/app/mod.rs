@@ -6,7 +6,9 @@ mod completions;
 mod demo;
 mod healthcheck;
 mod help;
+mod logs;
 mod metrics;
+mod reload;
 mod run;
 mod saved;
 mod schema;
@@ -16,6 +18,7 @@ mod simulate;
 mod token;
 
 pub use cli::Cli;
+pub use reload::Followed;
 pub use service::{Service, StartError};
 
 use cli::Command;

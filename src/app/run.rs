@@ -1,32 +1,34 @@
 //! `postmeter run`: the service, until a signal.
 
 use super::AppError;
-use super::cli::ConfigArgs;
+use super::cli::RunArgs;
+use super::reload::Followed;
 use super::service::Service;
-use crate::config::{self, Environment, LogLevel, Prometheus};
+use crate::config::{Environment, LogLevel, Prometheus};
 use crate::telemetry::Own;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-pub(super) async fn run(args: ConfigArgs, log_level: Option<LogLevel>) -> Result<(), AppError> {
-    let mut config = config::load(&args.config, &Environment::of_process())?.sharded(args.shard);
-    config.telemetry.log_level = log_level.unwrap_or(config.telemetry.log_level);
+pub(super) async fn run(args: RunArgs, log_level: Option<LogLevel>) -> Result<(), AppError> {
+    // Before anything runs: what is told to stop while it starts must end in order, too, and SIGHUP would end it by default.
+    let (mut stop, hangup) = (Stop::heard()?, signal(SignalKind::hangup()).map_err(unheard)?);
+    let mut followed = Followed::new(args.of.config, args.of.shard, Environment::of_process(), log_level, args.enable_reload);
+    let config = followed.load()?;
     let own = Own::start(&config.telemetry).map_err(super::StartError::from)?;
     for warning in &config.warnings {
         warn!("{warning}");
     }
-    // Before anything runs: what is told to stop while it starts must end in order, too.
-    let mut stop = Stop::heard()?;
-    if let Some(shard) = config.shard.filter(|_| config.targets.is_empty()) {
-        warn!("no target is in shard {shard}, so nothing is polled");
-    }
+    let shard = config.shard;
     let otlp = config.export.otlp.as_ref().map(|otlp| otlp.endpoint.clone());
     let scheme = config.export.prometheus.as_ref().and_then(Prometheus::server_tls).map_or("http", |_| "https");
-    let service = Service::start(config, own, "export.prometheus.listen").await?;
+    let mut service = Service::start(config, own, "export.prometheus.listen").await?;
+    if let Some(shard) = shard.filter(|_| service.targets.now().is_empty()) {
+        warn!("no target is in shard {shard}, so nothing is polled");
+    }
     let pull = service.address.map(|address| format!("{scheme}://{address}/metrics"));
     info!(
         version = env!("CARGO_PKG_VERSION"),
-        targets = service.targets.len(),
+        targets = service.targets.now().len(),
         pull = pull.as_deref().unwrap_or("off"),
         push = otlp.as_deref().unwrap_or("off"),
         "started"
@@ -34,11 +36,16 @@ pub(super) async fn run(args: ConfigArgs, log_level: Option<LogLevel>) -> Result
     if pull.is_none() && otlp.is_none() {
         warn!("there is no way out: neither export.otlp nor export.prometheus is on, so nothing is polled after the start");
     }
+    service.follow(followed, hangup);
     let signal = stop.wait().await;
     info!(signal, "stopping");
     service.stop().await;
     info!("stopped");
     Ok(())
+}
+
+fn unheard(error: std::io::Error) -> AppError {
+    AppError::Other(format!("signals cannot be heard: {error}"))
 }
 
 /// SIGTERM and SIGINT, heard from the moment this exists.
@@ -49,7 +56,6 @@ pub(super) struct Stop {
 
 impl Stop {
     pub(super) fn heard() -> Result<Self, AppError> {
-        let unheard = |error: std::io::Error| AppError::Other(format!("signals cannot be heard: {error}"));
         Ok(Self {
             terminate: signal(SignalKind::terminate()).map_err(unheard)?,
             interrupt: signal(SignalKind::interrupt()).map_err(unheard)?,

@@ -17,6 +17,9 @@ pub(super) fn config_schema() -> Result<(), AppError> {
 
 fn schema() -> Value {
     let mut schema = map(FILE);
+    // There is nothing to poll otherwise.
+    schema["type"] = json!("object");
+    schema["anyOf"] = json!([{"required": ["targets"]}, {"required": ["targets_files"]}]);
     schema["$schema"] = json!(DRAFT);
     schema["title"] = json!("Configuration of Postmeter");
     schema["description"] =

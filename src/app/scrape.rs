@@ -26,8 +26,12 @@ pub(super) async fn scrape(args: ScrapeArgs) -> Result<(), AppError> {
         (Some(path), _) => {
             let config = config::load(path, &Environment::of_process())?;
             // Whoever asks for one target by its name wants that one.
-            let config = if args.target.is_some() { config } else { config.sharded(args.shard) };
-            let mut targets = config.targets;
+            let config = if args.target.is_some() { config::Config { shard: None, ..config } } else { config.sharded(args.shard) };
+            let discovery = config::Discovery::read(&config.targets_files, &config.targets);
+            if let Some(problems) = discovery.problems() {
+                return Err(problems.into());
+            }
+            let mut targets: Vec<_> = discovery.targets(&config.targets).filter(|target| config.holds(target)).cloned().collect();
             if let Some(name) = &args.target {
                 targets.retain(|target| target.name == *name);
                 if targets.is_empty() {

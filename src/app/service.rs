@@ -1,16 +1,18 @@
-//! Everything that runs together: targets, push, pull endpoint, and their end.
+//! Everything that runs together: targets, push, pull endpoint, delivery logs, and their end.
 
+use super::logs::Logs;
+use super::reload::{self, Followed, Live, Replaced};
 use crate::config::Config;
-use crate::export::otlp::{Delivery, Outbox, Push, PushStatus, SendError, Sender};
-use crate::messages::{self, Feed, Follower, Key, StateError};
-use crate::poll::{self, Limits, Target};
-use crate::serve::{Access, AccessError, Served};
-use crate::telemetry::{Monitored, Own, OwnError, PipelineError};
+use crate::export::otlp::{Outbox, Push, PushStatus, SendError};
+use crate::messages::StateError;
+use crate::poll;
+use crate::serve::{Access, AccessError, Ask, Served};
+use crate::telemetry::{Own, OwnError, PipelineError, Targets};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::signal::unix::Signal;
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::error;
 
@@ -20,8 +22,9 @@ pub struct Service {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     own: Arc<Own>,
+    live: Option<(Live, mpsc::Receiver<Ask>)>,
     /// What is polled.
-    pub targets: Arc<[Arc<Monitored>]>,
+    pub targets: Targets,
     /// Where the pull endpoint listens, if there is one.
     pub address: Option<SocketAddr>,
     /// What waits to be pushed, if something is.
@@ -78,55 +81,50 @@ impl Service {
     /// Why not; then nothing runs.
     pub async fn start(config: Config, own: Own, setting: &'static str) -> Result<Self, StartError> {
         let own = Arc::new(own);
-        let limits = Limits::default();
-        let mut targets = Vec::with_capacity(config.targets.len());
-        for target in config.targets {
-            let name = target.name.clone();
-            let target = Target::new(target, limits.clone()).map_err(|error| StartError::Target { name, error })?;
-            targets.push(Arc::new(Monitored::new(target)?));
-        }
-        let targets: Arc<[_]> = targets.into();
-        let listener = match &config.export.prometheus {
+        let (export, targets) = (config.export.clone(), Targets::default());
+        let listener = match &export.prometheus {
             Some(prometheus) => {
                 let access = Access::new(prometheus.clone(), own.clone())?;
                 Some((listen(&prometheus.listen, setting).await?, access))
             }
             None => None,
         };
-        let logs = open_logs(&targets, config.state_dir.as_deref())?;
-        let log_sender = match &config.export.otlp {
-            Some(otlp) if !logs.is_empty() => Some(Arc::new(Sender::new(otlp.clone())?)),
-            _ => None,
-        };
-        let push = match config.export.otlp {
-            Some(otlp) => Some(Push::new(&targets, otlp, own.clone())?),
+        let push = match export.otlp {
+            Some(otlp) => Some(Push::new(targets.clone(), otlp, own.clone())?),
             None => None,
         };
 
+        let logs_changed = Arc::new(Notify::new());
+        let replaced = Replaced {
+            targets: targets.clone(),
+            access: listener.as_ref().map(|(_, access)| access.clone()),
+            interval: push.as_ref().map(Push::interval),
+            logs: logs_changed.clone(),
+        };
+        // Polls each target once, so that readiness does not wait for a scrape that waits for readiness.
+        let (live, asked) = Live::start(config.clone(), own.clone(), replaced)?;
         let outbox = push.as_ref().map(Push::outbox);
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();
         let address = listener.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
         if let Some((listener, access)) = listener {
-            let served = Served::new(targets.clone(), own.clone(), access).with_push(outbox.clone());
+            let served = Served::new(targets.clone(), own.clone(), access).with_push(outbox.clone()).with_reload(live.door.clone());
             tasks.push(tokio::spawn(served.run(listener, stopped.clone())));
         }
-        for (monitored, (follower, feed, key)) in logs {
-            tasks.push(tokio::spawn(follower.run(stopped.clone())));
-            tasks.push(match log_sender.clone() {
-                Some(sender) => tokio::spawn(Delivery::new(feed, key, monitored, sender).run(stopped.clone())),
-                None => tokio::spawn(feed.count(stopped.clone())),
-            });
-        }
+        let logs = Logs::start(&config, &targets)?;
+        tasks.push(tokio::spawn(logs.run(targets.clone(), logs_changed, stopped.clone())));
         if let Some(push) = push {
             tasks.push(tokio::spawn(push.run(stopped)));
         }
-        // Once at the start, so that readiness does not wait for a scrape that waits for readiness.
-        for monitored in targets.iter() {
-            let target = monitored.target.clone();
-            tokio::spawn(async move { target.reading().await });
+        Ok(Self { stop, tasks, own, targets, address, outbox, live: Some((live, asked)) })
+    }
+
+    /// Reads its configuration again when `hangup` is heard, when it is asked at `/-/reload`, and when files change that are
+    /// looked at.
+    pub fn follow(&mut self, followed: Followed, hangup: Signal) {
+        if let Some((live, asked)) = self.live.take() {
+            self.tasks.push(tokio::spawn(reload::follow(live, followed, asked, hangup, self.stop.subscribe())));
         }
-        Ok(Self { stop, tasks, own, targets, address, outbox })
     }
 
     /// How the push stands, if there is one.
@@ -147,21 +145,6 @@ impl Service {
         // The SDK's shutdown waits for its threads.
         let _ = tokio::task::spawn_blocking(move || own.shutdown()).await;
     }
-}
-
-type Log = (Follower, Feed, Key);
-
-/// The delivery logs that are to be followed.
-fn open_logs(targets: &[Arc<Monitored>], state_dir: Option<&Path>) -> Result<Vec<(Arc<Monitored>, Log)>, StartError> {
-    let mut logs = Vec::new();
-    for monitored in targets {
-        // The configuration demands a directory where there is anything to follow.
-        let Some(state_dir) = state_dir else { break };
-        let name = monitored.target.name().to_owned();
-        let log = messages::open(monitored, state_dir).map_err(|error| StartError::State { name, error })?;
-        logs.extend(log.map(|log| (monitored.clone(), log)));
-    }
-    Ok(logs)
 }
 
 async fn listen(address: &str, setting: &'static str) -> Result<TcpListener, StartError> {

@@ -49,7 +49,7 @@ pub fn adhoc(adhoc: Adhoc, environment: &Environment) -> Result<(Target, Vec<Pro
 pub fn adhoc_with(systems: &[&'static Source], adhoc: Adhoc, environment: &Environment) -> Result<(Target, Vec<Problem>), Problems> {
     let mut decoder = Decoder { file: "", environment, systems, problems: Vec::new(), warnings: Vec::new(), has_state_dir: false };
     let node = adhoc.into_node();
-    let item = Item { place: Place { path: COMMAND_LINE.to_owned(), line: None }, node: &node, inherited: false };
+    let item = Item { place: Place { path: COMMAND_LINE.to_owned(), line: None, file: None }, node: &node, inherited: false };
     let (_, target) = target::decode(&mut decoder, &item, None);
     match (target, decoder.problems) {
         (Some(mut target), problems) if problems.is_empty() => {

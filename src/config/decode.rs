@@ -2,10 +2,11 @@
 
 use super::template::Template;
 use super::yaml::{Key, Node, Value};
-use super::{Environment, Problem, Secret, SecretError};
+use super::{Environment, Origin, Problem, Secret, SecretError};
 use crate::source::Source;
 use jiff::SignedDuration;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What decoding depends on, and what it has found.
@@ -24,6 +25,8 @@ pub(super) struct Decoder<'a> {
 pub(super) struct Place {
     pub path: String,
     pub line: Option<usize>,
+    /// The file, where it is not the one that is decoded: defaults stand elsewhere than targets of `targets_files`.
+    pub file: Option<Arc<str>>,
 }
 
 /// What a path on the command line begins with.
@@ -37,12 +40,12 @@ impl Place {
             COMMAND_LINE => format!("{COMMAND_LINE}{}", key.replace('_', "-")),
             path => format!("{path}.{key}"),
         };
-        Self { path, line }
+        Self { path, line, file: self.file.clone() }
     }
 
     /// The place of an OTEL_ variable.
     pub(super) fn variable(name: &str) -> Self {
-        Self { path: name.to_owned(), line: None }
+        Self { path: name.to_owned(), line: None, file: None }
     }
 }
 
@@ -57,7 +60,7 @@ pub(super) struct Item<'n> {
 
 impl<'n> Item<'n> {
     pub(super) fn root(node: &'n Node) -> Self {
-        Self { place: Place { path: String::new(), line: node.line }, node, inherited: false }
+        Self { place: Place { path: String::new(), line: node.line, file: None }, node, inherited: false }
     }
 }
 
@@ -75,6 +78,11 @@ impl<'n> Map<'n> {
         self.known.push(key);
         let at = self.entries.iter().position(|(name, _)| *name == key)?;
         Some(self.entries.swap_remove(at).1)
+    }
+
+    /// All keys that are still there, with what they were given.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'n str, &'n Node)> {
+        self.entries.iter().map(|(name, item)| (*name, item.node))
     }
 
     /// Whether the key is still there and not from `defaults`.
@@ -156,10 +164,16 @@ impl Decoder<'_> {
     }
 
     fn at(&self, place: &Place, message: String) -> Problem {
+        let Origin { file, line } = self.origin(place);
+        Problem { file, line, path: place.path.clone(), message }
+    }
+
+    /// The file and line of a place.
+    pub(super) fn origin(&self, place: &Place) -> Origin {
         // Neither a flag nor a variable is in the file.
         let outside = place.path.starts_with(COMMAND_LINE) || place.path.starts_with("OTEL_");
-        let file = if outside { String::new() } else { self.file.to_owned() };
-        Problem { file, line: place.line, path: place.path.clone(), message }
+        let file = if outside { "" } else { place.file.as_deref().unwrap_or(self.file) };
+        Origin { file: file.to_owned(), line: place.line }
     }
 
     /// A map; nothing is an empty one.
@@ -183,7 +197,7 @@ impl Decoder<'_> {
             other => return self.not(&item.place, "a list", other),
         };
         let below = |(i, node): (usize, &'n Node)| {
-            let place = Place { path: format!("{}[{i}]", item.place.path), line: node.line };
+            let place = Place { path: format!("{}[{i}]", item.place.path), line: node.line, file: item.place.file.clone() };
             Item { place, node, inherited: item.inherited }
         };
         Some(nodes.iter().enumerate().map(below).collect())

@@ -16,8 +16,11 @@ mod access;
 mod adhoc;
 mod credentials;
 mod decode;
+mod discovery;
 mod environment;
 mod export;
+mod files;
+mod fingerprint;
 mod messages;
 mod otel;
 mod otlp;
@@ -25,6 +28,7 @@ mod part;
 mod problem;
 mod queue;
 mod relay;
+mod reload;
 mod request;
 pub mod schema;
 mod secret;
@@ -34,6 +38,7 @@ mod target;
 mod telemetry;
 mod template;
 mod tls;
+mod watch;
 mod web;
 mod window;
 mod yaml;
@@ -41,20 +46,24 @@ mod yaml;
 pub use access::{Auth, RateLimit, Token, User, check_token_name, moment};
 pub use adhoc::{Adhoc, adhoc, adhoc_with};
 pub use credentials::Credentials;
+pub use discovery::{Discovery, Report};
 pub use environment::Environment;
 pub use export::{Export, Prometheus, check_listen};
+pub use files::{FILES_MAX, TargetsFiles};
 pub use messages::{MESSAGES_INTERVAL_DEFAULT, Messages, OVERLAP_DEFAULT};
 pub use otlp::{Compression, Otlp, Protocol, Temporality};
 pub use part::TargetPart;
-pub use problem::{Problem, Problems};
+pub use problem::{Origin, Problem, Problems};
 pub use queue::{QUEUE_BYTES_DEFAULT, Queue, Retry, Spool};
 pub use relay::{Relay, SERIES_MAX_DEFAULT};
+pub use reload::Reload;
 pub use secret::{Secret, SecretError};
 pub use server_tls::{ClientAuth, Pem, ServerTls, TlsVersion};
 pub use shard::Shard;
 pub use target::Target;
 pub use telemetry::{LogFormat, LogLevel, SERVICE_NAME_DEFAULT, Telemetry, TelemetryOtlp};
 pub use tls::Tls;
+pub use watch::{LOOK_INTERVAL, Watch};
 pub use web::{EndpointRate, WebConfig};
 pub use window::Window;
 
@@ -73,10 +82,13 @@ pub const TARGETS_MAX: usize = 1000;
 /// A configuration file.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `targets:` required: the mail servers to poll. What several have in common may stand in `defaults:` (see [`Target`]).
+    /// `targets:` required, unless there are `targets_files`: the mail servers to poll. What several have in common may stand in
+    /// `defaults:` (see [`Target`]).
     pub targets: Vec<Target>,
     /// `shard:` which of several shards of the targets is polled here, `0/3` for the first of three. Left out: all of them.
     pub shard: Option<Shard>,
+    /// `targets_files:` where more of them stand. Left out: nowhere.
+    pub targets_files: TargetsFiles,
     /// `export:` the ways out. Left out: Prometheus on `localhost:9464`, and OTLP if an OTEL_ variable asks for it.
     pub export: Export,
     /// `telemetry:` Postmeter's own logs, metrics and traces. Left out: text logs at level info, nothing by OTLP.
@@ -84,6 +96,8 @@ pub struct Config {
     /// `state_dir:` a directory for what must survive a restart: how far delivery logs were read, and the key of their hashes.
     /// Left out: nothing is kept, and no part may need it.
     pub state_dir: Option<PathBuf>,
+    /// `reload:` how else than by SIGHUP the file is read again. Left out: not.
+    pub reload: Reload,
     /// What works, and may not be meant.
     pub warnings: Vec<Problem>,
 }
@@ -93,6 +107,11 @@ pub struct Config {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> {
+    parse(&read_text(path)?, &path.display().to_string(), environment)
+}
+
+/// The text of a file, bounded.
+fn read_text(path: &Path) -> Result<String, Problems> {
     let name = path.display().to_string();
     let whole = |message: String| Problems::new(vec![Problem { file: name.clone(), line: None, path: String::new(), message }]);
     let mut bytes = Vec::new();
@@ -101,8 +120,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> 
     if bytes.len() > FILE_BYTES_MAX {
         return Err(whole(format!("has more than {FILE_BYTES_MAX} bytes")));
     }
-    let text = String::from_utf8(bytes).map_err(|_| whole("is not UTF-8 text".to_owned()))?;
-    parse(&text, &name, environment)
+    String::from_utf8(bytes).map_err(|_| whole("is not UTF-8 text".to_owned()))
 }
 
 /// Reads the text of a configuration file; problems name it so.
@@ -122,7 +140,7 @@ pub fn parse_with(systems: &[&'static Source], text: &str, file: &str, environme
     let node = match yaml::parse(text) {
         Ok(node) => node,
         Err((line, message)) => {
-            decoder.problem(&Place { path: String::new(), line }, message);
+            decoder.problem(&Place { line, ..Place::default() }, message);
             return Err(Problems::new(decoder.problems));
         }
     };
@@ -135,13 +153,18 @@ pub fn parse_with(systems: &[&'static Source], text: &str, file: &str, environme
     let (targets, defaults, shard) = (map.take("targets"), map.take("defaults"), map.take("shard"));
     let (export, telemetry) = (map.take("export"), map.take("telemetry"));
     let state_dir = map.take("state_dir");
+    let (targets_files, reload) = (map.take("targets_files"), map.take("reload"));
     decoder.finish(map);
     // A part may need it, so that its key alone counts: what is wrong with its value is said once.
     decoder.has_state_dir = state_dir.is_some();
     let state_dir = state_dir.and_then(|item| decoder.word(&item)).map(PathBuf::from);
-    let targets = decode_targets(&mut decoder, targets.as_ref(), defaults.as_ref());
+    let elsewhere = targets_files.as_ref().is_some_and(|item| matches!(&item.node.value, yaml::Value::List(list) if !list.is_empty()));
+    let files = TargetsFiles::decode(&mut decoder, targets_files.as_ref(), defaults.as_ref());
+    let targets = decode_targets(&mut decoder, targets.as_ref(), defaults.as_ref(), elsewhere);
+    let reload = Reload::decode(&mut decoder, reload.as_ref());
     let shard = shard.and_then(|item| Shard::decode(&mut decoder, &item));
-    let config = Config { shard, state_dir, ..the_rest(&mut decoder, targets, export.as_ref(), telemetry.as_ref()) };
+    let rest = the_rest(&mut decoder, targets, export.as_ref(), telemetry.as_ref());
+    let config = Config { shard, targets_files: files, reload, state_dir, ..rest };
     if decoder.problems.is_empty() { Ok(config) } else { Err(Problems::new(decoder.problems)) }
 }
 
@@ -154,6 +177,12 @@ impl Config {
             self.targets.retain(|target| shard.holds(&target.name));
         }
         self
+    }
+
+    /// Whether the target is polled here.
+    #[must_use]
+    pub fn holds(&self, target: &Target) -> bool {
+        self.shard.is_none_or(|shard| shard.holds(&target.name))
     }
 
     /// No targets, and what the environment says otherwise: for programs that bring their own targets.
@@ -174,7 +203,8 @@ fn the_rest(decoder: &mut Decoder<'_>, targets: Vec<Target>, export: Option<&Ite
     }
     let mut warnings = std::mem::take(&mut decoder.warnings);
     problem::in_order(&mut warnings);
-    Config { targets, shard: None, export, telemetry, state_dir: None, warnings }
+    let (targets_files, reload) = Default::default();
+    Config { targets, shard: None, targets_files, export, telemetry, state_dir: None, reload, warnings }
 }
 
 fn is_disabled(decoder: &mut Decoder<'_>) -> bool {
@@ -182,7 +212,7 @@ fn is_disabled(decoder: &mut Decoder<'_>) -> bool {
     decoder.understood(&variable, otel::boolean(&variable.value)).unwrap_or(false)
 }
 
-fn decode_targets(decoder: &mut Decoder<'_>, targets: Option<&Item<'_>>, defaults: Option<&Item<'_>>) -> Vec<Target> {
+fn decode_targets(decoder: &mut Decoder<'_>, targets: Option<&Item<'_>>, defaults: Option<&Item<'_>>, elsewhere: bool) -> Vec<Target> {
     let defaults: Option<Map<'_>> = defaults.and_then(|item| decoder.map(item));
     if let Some(defaults) = &defaults {
         target::check_defaults(decoder, defaults);
@@ -193,17 +223,22 @@ fn decode_targets(decoder: &mut Decoder<'_>, targets: Option<&Item<'_>>, default
     };
     let Some(items) = items else { return Vec::new() };
     let place = targets.map(|item| item.place.clone()).unwrap_or_default();
-    if items.is_empty() {
+    if items.is_empty() && !elsewhere {
         decoder.problem(&place, "no targets: there is nothing to poll");
     }
+    decode_list(decoder, &place, items, defaults.as_ref())
+}
+
+/// A list of targets, each with a name of its own.
+fn decode_list<'n>(decoder: &mut Decoder<'_>, place: &Place, items: Vec<Item<'n>>, defaults: Option<&Map<'n>>) -> Vec<Target> {
     if items.len() > TARGETS_MAX {
-        decoder.problem(&place, format!("{} targets are more than {TARGETS_MAX}; run several instances", items.len()));
+        decoder.problem(place, format!("{} targets are more than {TARGETS_MAX}; run several instances", items.len()));
         return Vec::new();
     }
     let mut decoded = Vec::new();
     let mut names: HashMap<String, Place> = HashMap::new();
     for item in items {
-        let (name, target) = target::decode(decoder, &item, defaults.as_ref());
+        let (name, target) = target::decode(decoder, &item, defaults);
         decoded.extend(target);
         let Some((name, place)) = name else { continue };
         if let Some(first) = names.get(&name) {

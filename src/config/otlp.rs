@@ -25,7 +25,7 @@ const METRICS_PATH: &str = "/v1/metrics";
 /// `export.otlp:` where and how to push.
 ///
 /// What the file leaves out is filled by `OTEL_EXPORTER_OTLP_METRICS_*`, then `OTEL_EXPORTER_OTLP_*`, then the default.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Otlp {
     /// `endpoint:` a URL, whose scheme decides whether TLS is used; without a scheme it is https, or http if `OTEL_..._INSECURE`
     /// is true. Over http/protobuf, `/v1/metrics` is appended if there is no path. Left out: `OTEL_..._ENDPOINT`, or else

@@ -31,15 +31,42 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Where something was configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The file's name as the user gave it. Empty for the command line.
+    pub file: String,
+    /// The line in the file, from 1.
+    pub line: Option<usize>,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.file.as_str(), self.line) {
+            ("", _) => f.write_str("the command line"),
+            (file, Some(line)) => write!(f, "{file}:{line}"),
+            (file, None) => f.write_str(file),
+        }
+    }
+}
+
 /// Everything that is wrong, in the order of the file; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
     /// In the order of lines, each once: what stands in `defaults` is found wrong for each target.
-    pub(super) fn new(mut problems: Vec<Problem>) -> Self {
+    #[must_use]
+    pub fn new(mut problems: Vec<Problem>) -> Self {
         in_order(&mut problems);
         Self(problems)
+    }
+
+    /// These, and those: of several files.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
     }
 
     /// One by one.

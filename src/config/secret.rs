@@ -62,6 +62,13 @@ impl Secret {
     }
 }
 
+/// Written alike, and the same now but for what files say.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.template.same(&self.environment, &other.template, &other.environment)
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")

@@ -2,7 +2,7 @@
 
 use super::decode::{Decoder, Item, Map, Place, closest, instead, show};
 use super::request::{headers, http_url, is_loopback};
-use super::{Credentials, Messages, Relay, Secret, TargetPart, Tls, Window, credentials, part};
+use super::{Credentials, Messages, Origin, Relay, Secret, TargetPart, Tls, Window, credentials, fingerprint, part};
 use crate::model::Attribute;
 use crate::model::vocabulary::{DESTINATION_DOMAIN, PROVIDER_NAME, QUEUE_NAME, TENANT_NAME};
 use crate::source::{Detail, Source};
@@ -74,6 +74,10 @@ pub struct Target {
     pub body_bytes_max: Option<usize>,
     /// `relay:` what of the server's own families is passed on; `relay: false` is nothing. Left out: everything.
     pub relay: Relay,
+    /// Where it stands.
+    pub origin: Origin,
+    /// Tells whether two configurations of one name are the same: see the module `fingerprint`.
+    pub fingerprint: u64,
 }
 
 /// The keys that `defaults` may hold.
@@ -156,6 +160,8 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
         map.inherit(defaults, SHARED_KEYS, ALTERNATIVES);
     }
     let place = map.place.clone();
+    let origin = decoder.origin(&place);
+    let fingerprint = fingerprint::of(&map, decoder.environment);
     let source = required(decoder, &mut map, "system").and_then(|item| system(decoder, &item));
     let url_item = required(decoder, &mut map, "url");
     let url = url_item.as_ref().and_then(|item| url(decoder, item, source));
@@ -200,6 +206,8 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
         detail: detail.and_then(|item| detail_of(decoder, &item, source)),
         body_bytes_max,
         relay,
+        origin,
+        fingerprint,
     };
     target.warn(decoder, &place, url_item.as_ref(), interval_item.as_ref(), tls_item.as_ref());
     Some(target)

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub const SERVICE_NAME_DEFAULT: &str = "postmeter";
 
 /// `telemetry:` Postmeter's own logs, metrics and traces. Left out: text logs at level info, nothing by OTLP.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Telemetry {
     /// `log_format:` `text` or `json`. Left out: text.
     pub log_format: LogFormat,
@@ -77,7 +77,7 @@ pub(super) const LEVELS: &[(&str, LogLevel)] = &[
 
 /// `telemetry.otlp:` where Postmeter's own telemetry goes, by gRPC. What the file leaves out is filled by
 /// `OTEL_EXPORTER_OTLP_*` (not by the variables for metrics, which are for the mail metrics).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TelemetryOtlp {
     /// `endpoint:` as in [`Otlp`]. Left out: `OTEL_EXPORTER_OTLP_ENDPOINT`, or else `http://localhost:4317`.
     pub endpoint: String,

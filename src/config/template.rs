@@ -14,7 +14,7 @@ pub const FILE_BYTES_MAX: u64 = 64 * 1024;
 #[derive(Clone, Debug)]
 pub(super) struct Template(Vec<Piece>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Piece {
     Text(String),
     Variable { name: String, default: Option<String> },
@@ -75,6 +75,15 @@ impl Template {
             }
         }
         Ok(text)
+    }
+
+    /// Whether the two are written alike, and their variables have the same values.
+    pub(super) fn same(&self, environment: &Environment, other: &Self, others: &Environment) -> bool {
+        let value = |piece: &Piece, environment: &Environment| match piece {
+            Piece::Variable { name, .. } => environment.get(name).map(str::to_owned),
+            _ => None,
+        };
+        self.0 == other.0 && self.0.iter().zip(&other.0).all(|(a, b)| value(a, environment) == value(b, others))
     }
 
     /// Whether a later value may be another.

@@ -105,6 +105,11 @@ impl Client {
         Ok(Self { http: builder.build().map_err(unusable("the HTTP client"))?, url, headers, kept: Arc::default(), budget, required })
     }
 
+    /// Requests of either count for both: the server sees one and the same asking.
+    pub(super) fn share_budget(&mut self, other: &Self) {
+        self.budget = other.budget.clone();
+    }
+
     /// Asks once. A connection that the server had closed while it was kept for reuse is opened again, once.
     pub(super) async fn ask(
         &self,

@@ -37,6 +37,15 @@ impl Published {
         Self { target: name, required, since, latest, history, tally, version, given_up, logged, breaker }
     }
 
+    /// Takes over the counters of a target that this one takes the place of.
+    pub(super) fn go_on_from(&mut self, before: &Self) {
+        self.since = before.since;
+        self.tally = Tally { of_records: self.tally.of_records, ..before.tally.clone() };
+        self.history.go_on_from(&before.history);
+        self.version.clone_from(&before.version);
+        self.logged.clone_from(&before.logged);
+    }
+
     /// The latest reading, if it ended after somebody asked.
     pub(super) fn answer_to(&self, asked: Instant) -> Option<Arc<Reading>> {
         self.latest.clone().filter(|latest| latest.ended >= asked)

@@ -33,7 +33,7 @@ pub struct Target {
     parts: Vec<Arc<Asker>>,
     clock: Clock,
     /// Held by the one poll that runs; what only polls read and write.
-    polling: tokio::sync::Mutex<Remembered>,
+    polling: Arc<tokio::sync::Mutex<Remembered>>,
     published: Mutex<Published>,
 }
 
@@ -62,7 +62,32 @@ impl Target {
         let history = History::new(figures_of(&config.parts));
         let breaker = Breaker::new(config.min_interval, config.backoff_max);
         let published = Mutex::new(Published::new(&config, clock(), history, breaker));
-        Ok(Arc::new(Self { config, shared, parts, clock, polling: tokio::sync::Mutex::default(), published }))
+        Ok(Arc::new(Self { config, shared, parts, clock, polling: Arc::default(), published }))
+    }
+
+    /// The target that takes the place of one whose configuration was changed. If it is the same server, asked for the same,
+    /// what is known of it goes on: its budget, its sums, its last hour, and the counters of what went wrong. The last reading
+    /// does not.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn succeeding(config: config::Target, before: &Self) -> Result<Arc<Self>, StartError> {
+        let same = same_server(&config, &before.config);
+        let mut client = Client::new(&config)?;
+        let history = History::new(figures_of(&config.parts));
+        let breaker = Breaker::new(config.min_interval, config.backoff_max);
+        let mut published = Published::new(&config, (before.clock)(), history, breaker);
+        let mut polling = Arc::default();
+        if same {
+            client.share_budget(&before.shared.client);
+            published.go_on_from(&before.published());
+            if same_question(&config, &before.config) {
+                polling = before.polling.clone();
+            }
+        }
+        let shared = Shared { client, limits: before.shared.limits.clone(), suspect: false };
+        let parts = config.parts.iter().map(|part| Arc::new(Asker::new(&config, part))).collect();
+        Ok(Arc::new(Self { config, shared, parts, clock: before.clock, polling, published: Mutex::new(published) }))
     }
 
     /// The target's name.
@@ -284,6 +309,15 @@ impl Target {
     fn published(&self) -> MutexGuard<'_, Published> {
         self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn same_server(a: &config::Target, b: &config::Target) -> bool {
+    (a.source.name, &a.url, &a.credentials.username) == (b.source.name, &b.url, &b.credentials.username)
+}
+
+/// Whether sums that were kept of one are sums of the other.
+fn same_question(a: &config::Target, b: &config::Target) -> bool {
+    (&a.window, &a.format, &a.detail) == (&b.window, &b.format, &b.detail)
 }
 
 /// The deadline of a poll covers all of it: waiting for a turn, the request, the body.

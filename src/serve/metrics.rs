@@ -89,7 +89,7 @@ async fn all(served: &Served, client: Client, headers: &HeaderMap, route: &'stat
 
 async fn one(served: &Served, client: Client, headers: &HeaderMap, route: &'static str, name: &str, format: Format) -> Response {
     let began = Instant::now();
-    let Some(monitored) = served.targets.iter().find(|monitored| monitored.target.name() == name) else {
+    let Some(monitored) = served.targets.find(name) else {
         served.own.served(route, 404, began.elapsed());
         return (StatusCode::NOT_FOUND, "there is no target of this name; names are those of the configuration\n").into_response();
     };
@@ -126,14 +126,15 @@ fn anonymous(mut families: Vec<prometheus::proto::MetricFamily>) -> Vec<promethe
 
 /// A reading of each target, in the order of the configuration.
 async fn readings(served: &Served, wait: Duration) -> Vec<(Arc<Monitored>, Arc<Reading>)> {
+    let targets = served.targets.now();
     let mut reading = JoinSet::new();
-    for (index, monitored) in served.targets.iter().cloned().enumerate() {
+    for (index, monitored) in targets.iter().cloned().enumerate() {
         reading.spawn(async move {
             let read = monitored.target.reading_within(wait).await;
             (index, (monitored, read))
         });
     }
-    let mut read = Vec::with_capacity(served.targets.len());
+    let mut read = Vec::with_capacity(targets.len());
     while let Some(joined) = reading.join_next().await {
         match joined {
             Ok(one) => read.push(one),

@@ -13,23 +13,29 @@ mod metrics;
 mod negotiate;
 mod page;
 mod refusal;
+mod reload;
 mod rendered;
+mod sd;
 mod slots;
+mod targets;
 mod tls;
 mod turn;
 mod watch;
 
 pub use access::{Access, AccessError, TokenUse};
 pub use limits::Limits;
+pub use reload::{Ask, Reload};
 
 use crate::export::otlp::Outbox;
-use crate::telemetry::{Monitored, Own};
+use crate::telemetry::{Own, Targets};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, post};
 use rendered::{Logged, RenderedPages};
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 use tokio::net::TcpListener;
 use tokio::sync::watch as channel;
@@ -38,7 +44,7 @@ use turn::Turns;
 /// What the routes share.
 #[derive(Clone, Debug)]
 pub struct Served {
-    targets: Arc<[Arc<Monitored>]>,
+    targets: Targets,
     own: Arc<Own>,
     access: Access,
     turns: Turns,
@@ -48,15 +54,38 @@ pub struct Served {
     outbox: Option<Arc<Outbox>>,
     /// When Postmeter began, for people.
     began: SystemTime,
+    reload: Reload,
+    /// Where it listens, once it does.
+    address: Option<SocketAddr>,
+    /// Each target has been attempted. What a reload adds later does not take readiness back.
+    ready: Arc<AtomicBool>,
 }
 
 impl Served {
     /// An endpoint for these targets.
     #[must_use]
-    pub fn new(targets: Arc<[Arc<Monitored>]>, own: Arc<Own>, access: Access) -> Self {
+    pub fn new(targets: Targets, own: Arc<Own>, access: Access) -> Self {
         let logged = Logged::default();
         let rendered = RenderedPages::new(own.clone(), logged.clone());
-        Self { targets, own, access, turns: Turns::default(), rendered, logged, outbox: None, began: SystemTime::now() }
+        Self {
+            targets,
+            own,
+            access,
+            turns: Turns::default(),
+            rendered,
+            logged,
+            outbox: None,
+            began: SystemTime::now(),
+            reload: Reload::never(),
+            address: None,
+            ready: Arc::default(),
+        }
+    }
+
+    /// The same with a way to reload.
+    #[must_use]
+    pub fn with_reload(self, reload: Reload) -> Self {
+        Self { reload, ..self }
     }
 
     /// The same, with a page that tells of this push.
@@ -66,7 +95,8 @@ impl Served {
     }
 
     /// Answers until `stop` says so, and then finishes what is in flight.
-    pub async fn run(self, listener: TcpListener, stop: channel::Receiver<bool>) {
+    pub async fn run(mut self, listener: TcpListener, stop: channel::Receiver<bool>) {
+        self.address = listener.local_addr().ok();
         let access = self.access.clone();
         connection::serve(listener, self.router(), access, stop).await;
     }
@@ -82,15 +112,27 @@ impl Served {
             .route("/probe", get(metrics::probe))
             .route("/-/healthy", get(|| async { "healthy\n" }))
             .route("/-/ready", get(ready))
+            .route("/-/reload", post(reload::reload))
+            .route("/sd", get(sd::discover))
+            .route("/targets.json", get(targets::targets))
+            .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here; / shows what there is\n") })
+            .method_not_allowed_fallback(|| async { (StatusCode::METHOD_NOT_ALLOWED, "not by this method; see the header Allow\n") })
             .with_state(self)
     }
 }
 
 /// Ready after the first attempt at each target, good or not.
 async fn ready(State(served): State<Served>) -> (StatusCode, String) {
-    let waiting: Vec<&str> = served.targets.iter().filter(|m| m.target.latest().is_none()).map(|m| m.target.name()).collect();
+    if served.ready.load(Ordering::Relaxed) {
+        return (StatusCode::OK, "ready\n".to_owned());
+    }
+    let targets = served.targets.now();
+    let waiting: Vec<&str> = targets.iter().filter(|m| m.target.latest().is_none()).map(|m| m.target.name()).collect();
     match waiting.as_slice() {
-        [] => (StatusCode::OK, "ready\n".to_owned()),
+        [] => {
+            served.ready.store(true, Ordering::Relaxed);
+            (StatusCode::OK, "ready\n".to_owned())
+        }
         names => (StatusCode::SERVICE_UNAVAILABLE, format!("not yet polled: {}\n", names.join(", "))),
     }
 }

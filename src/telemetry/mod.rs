@@ -9,6 +9,8 @@ mod otlp;
 mod own;
 mod pipeline;
 mod pulling;
+mod reloading;
+mod targets;
 
 pub use deliveries::{Deliveries, FAILURES_MAX, RecordState};
 pub use exporting::Exporting;
@@ -17,3 +19,5 @@ pub use monitored::Monitored;
 pub use own::{Own, OwnError};
 pub use pipeline::{Pipeline, PipelineError, SCOPE, metrics_of};
 pub use pulling::Pulling;
+pub use reloading::Reloading;
+pub use targets::Targets;

@@ -41,10 +41,16 @@ impl Monitored {
         self.identity.with_version(latest.as_deref())
     }
 
-    /// Who the target is, as far as any reading has said.
+    /// Who the target is, as far as anybody knows.
     #[must_use]
-    pub fn known_identity(&self) -> Identity {
+    pub fn last_identity(&self) -> Identity {
         self.identity.with_version(self.target.version().as_deref())
+    }
+
+    /// Whether series of the two are one another's continuation: the same system at the same place under the same name.
+    #[must_use]
+    pub fn continues(&self, other: &Self) -> bool {
+        self.identity == other.identity
     }
 
     /// A reading as `opentelemetry-prometheus` gathers it, for the pull.

@@ -7,6 +7,7 @@ use super::exporting::Exporting;
 use super::log;
 use super::otlp;
 use super::pulling::Pulling;
+use super::reloading::Reloading;
 use super::{Identity, SCOPE};
 use crate::config;
 use opentelemetry::KeyValue;
@@ -36,6 +37,8 @@ pub struct Own {
     pub exporting: Exporting,
     /// Of those who pull.
     pub pulling: Pulling,
+    /// Of the configuration.
+    pub reloading: Reloading,
     request_duration: Histogram<f64>,
     not_as_said: Counter<u64>,
 }
@@ -120,8 +123,8 @@ impl Own {
             .with_unit("{change}")
             .with_description("What of mail servers' own words could not be pulled as it was said, by what was done.");
         let (request_duration, not_as_said) = (request_duration.build(), not_as_said.build());
-        let (exporting, pulling) = (Exporting::new(&meter), Pulling::new(&meter));
-        Ok(Self { identity, registry, meters, traces, logs, exporting, pulling, request_duration, not_as_said })
+        let (exporting, pulling, reloading) = (Exporting::new(&meter), Pulling::new(&meter), Reloading::new(&meter));
+        Ok(Self { identity, registry, meters, traces, logs, exporting, pulling, reloading, request_duration, not_as_said })
     }
 
     /// A request to the pull endpoint was answered.

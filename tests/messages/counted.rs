@@ -18,7 +18,7 @@ fn by_outcome(world: &World) -> HashMap<&'static str, f64> {
 async fn without_a_receiver_records_are_counted_and_the_cursor_moves() {
     let world = World::with(4_000).await;
     let service = world.service("", "false").await;
-    let deliveries = service.targets[0].deliveries.clone().unwrap();
+    let deliveries = service.targets.now()[0].deliveries.clone().unwrap();
     let counted = || deliveries.points(std::time::Instant::now()).iter().any(|point| point.metric.name == "mail.record.lag");
     until("the log is read", counted).await;
     let page_before = page(&service).await;
@@ -44,7 +44,7 @@ async fn without_a_receiver_records_are_counted_and_the_cursor_moves() {
 
     // What was counted is not counted again.
     let service = world.service("", "false").await;
-    let deliveries = service.targets[0].deliveries.clone().unwrap();
+    let deliveries = service.targets.now()[0].deliveries.clone().unwrap();
     let counted = || deliveries.points(std::time::Instant::now()).iter().any(|point| point.metric.name == "mail.record.lag");
     until("the log is read", counted).await;
     assert_eq!(sum(&page(&service).await, "mail_delivery_attempts_total{"), 0.0);

@@ -113,7 +113,7 @@ async fn what_the_receiver_never_takes_is_counted_and_passed_over() {
     let receiver = Receiver::start(ANY).await.unwrap();
     receiver.fail_with(Some(tonic::Status::invalid_argument("no")));
     let service = world.service("", &grpc(&receiver)).await;
-    let deliveries = service.targets[0].deliveries.clone().unwrap();
+    let deliveries = service.targets.now()[0].deliveries.clone().unwrap();
     let refused = || {
         let points = deliveries.points(std::time::Instant::now());
         points.iter().any(|point| point.value == 1_000.0 && point.attributes.iter().any(|(_, value)| value == "refused"))

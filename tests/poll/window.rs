@@ -1,7 +1,8 @@
 //! Sums of a window of time, over midnight.
 
-use crate::common::{Server, answer, fails, is_good, say, target_at, value};
-use postmeter::poll::Reading;
+use crate::common::{Server, answer, configured, fails, is_good, say, target_at, value};
+use postmeter::config::Environment;
+use postmeter::poll::{Reading, Target};
 use serde_json::json;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -91,6 +92,29 @@ async fn a_window_that_has_ended_is_asked_for_once_more() {
         (NEXT + 86_400, NEXT + 86_400),
     ];
     assert_eq!(windows(&server), expected);
+}
+
+/// What a reload makes of a target that is written otherwise.
+#[tokio::test]
+async fn a_target_in_the_place_of_another_goes_on_with_its_sums_if_it_asks_the_same() {
+    let (server, sums) = whm(&[(DAY, Some(10)), (NEXT, Some(1))]).await;
+    let clock: &AtomicU64;
+    let target = whm_target!(server, clock, "");
+    clock.store(DAY + 23 * HOUR, Ordering::SeqCst);
+    is_good(&target.reading().await);
+    sums.lock().unwrap()[0].1 = Some(12);
+    let place = |more: &str| {
+        let keys = format!("system: cpanel, url: '{}', username: u, token: t, timeout: 9s{more}", server.url());
+        Target::succeeding(configured(&keys, &Environment::default()), &target).unwrap()
+    };
+    let (same, other) = (place(""), place(", window: {sliding: 1h}"));
+    assert!(same.latest().is_none(), "its reading is another's");
+    clock.store(NEXT + 60, Ordering::SeqCst);
+    let reading = same.reading().await;
+    assert_eq!((delivered(&reading), since(&reading)), (Some(13.0), Some(at(DAY))));
+    assert_ne!(since(&*other.reading().await), Some(at(DAY)));
+    // The one before may still be asked by a scrape that began with it.
+    assert_eq!(delivered(&*target.reading().await), Some(13.0));
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod export;
 mod target;
 
 use super::decode::{show, show_bytes};
+use super::files::PATTERNS_MAX;
 use export::{EXPORT, TELEMETRY};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -79,12 +80,19 @@ const fn required(name: &'static str, shape: Shape, help: &'static str) -> Key {
 
 /// The whole file.
 pub static FILE: &[Key] = &[
-    required("targets", Shape::List(&Shape::Target(TARGET), 1..=super::TARGETS_MAX), "The mail servers to poll."),
+    key("targets", Shape::List(&Shape::Target(TARGET), 1..=super::TARGETS_MAX), "The mail servers to poll; here, or in targets_files."),
+    key("targets_files", Shape::List(&Shape::Text, 1..=PATTERNS_MAX), "Paths of files that hold more targets; * and ? in the last part."),
     key("defaults", Shape::Defaults(SHARED), "What several targets have in common. A key that a target has itself hides the default's."),
     key("shard", Shape::Text, "I/N, counted from 0: only the targets of this shard are polled here. Left out: all of them."),
     key("state_dir", Shape::Text, "A directory for what must survive a restart. Left out: nothing is kept."),
     key("export", Shape::Map(EXPORT), "The ways out. Left out: Prometheus on localhost:9464, and OTLP if an OTEL_ variable asks for it."),
     key("telemetry", Shape::Map(TELEMETRY), "What Postmeter says about itself."),
+    key("reload", Shape::Map(RELOAD), "How else than by SIGHUP a running Postmeter is told to read the file again."),
+];
+
+static RELOAD: &[Key] = &[
+    key("endpoint", Shape::Flag, "By POST /-/reload. Left out: false."),
+    key("watch", Shape::Flag, "When the file changes. Left out: false."),
 ];
 
 /// The words of a table of the decoder's.

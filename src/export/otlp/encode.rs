@@ -8,16 +8,18 @@ use super::native::{Full, Walk};
 use super::page::Page;
 use super::wire;
 use crate::export::series::{Moment, Relayed, SeriesState, nanos};
+use crate::model::{Native, Snapshot};
 use crate::poll::Reading;
-use crate::telemetry::Identity;
+use crate::telemetry::{Identity, SCOPE};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, Metric, ScopeMetrics};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_sdk::metrics::data::ResourceMetrics as Collected;
 use prost::Message;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Bytes of one request: a gRPC receiver takes 4 MiB by default, and the rest is room for what goes around it.
@@ -38,7 +40,7 @@ pub struct Told {
 
 /// One target's reading as it is told by OTLP: what the SDK collected of it, its histograms, and its native families.
 pub fn told(collected: &Collected, system: &'static str, reading: &Reading, identity: &Identity, series: &mut SeriesState) -> Told {
-    let mut canonical: Vec<ScopeMetrics> = collected.scope_metrics().map(Into::into).collect();
+    let canonical: Vec<ScopeMetrics> = collected.scope_metrics().map(Into::into).collect();
     let snapshot = reading.snapshot();
     let moment = Moment {
         reading: nanos(reading.at),
@@ -49,10 +51,31 @@ pub fn told(collected: &Collected, system: &'static str, reading: &Reading, iden
         tally_since: nanos(reading.tally_since),
         of_records: reading.tally.of_records,
     };
+    tell(canonical, system, snapshot, &reading.native, identity, series, moment)
+}
+
+/// The ends of all series of a target that was collected until a reload and is not any more; nothing of it is told again.
+pub fn ended(system: &'static str, at: u64, identity: &Identity, series: &mut SeriesState) -> Told {
+    let scope = InstrumentationScope { name: SCOPE.to_owned(), ..Default::default() };
+    let canonical = vec![ScopeMetrics { scope: Some(scope), ..Default::default() }];
+    let moment =
+        Moment { reading: at, collected: at, good: false, complete: false, counters_since: None, tally_since: 0, of_records: false };
+    tell(canonical, system, None, &Arc::default(), identity, series, moment)
+}
+
+fn tell(
+    mut canonical: Vec<ScopeMetrics>,
+    system: &'static str,
+    snapshot: Option<&Snapshot>,
+    native: &Arc<Native>,
+    identity: &Identity,
+    series: &mut SeriesState,
+    moment: Moment,
+) -> Told {
     for scope in canonical.iter_mut().filter_map(|scope| scope.scope.as_mut()) {
         env!("CARGO_PKG_VERSION").clone_into(&mut scope.version);
     }
-    let relayed = series.read(&mut canonical, system, snapshot, &reading.native, moment);
+    let relayed = series.read(&mut canonical, system, snapshot, native, moment);
     Told { resource: resource_field(identity), canonical, relayed }
 }
 

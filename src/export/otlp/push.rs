@@ -3,22 +3,28 @@
 //! # No one waits for a target that hangs
 //!
 //! What is there after a few seconds is sent; a target that is still being polled follows in requests of its own.
+//!
+//! # A reload is seen by the next collection
+//!
+//! A target that stays keeps its series, and so does one whose configuration changed if it is the same server under the same
+//! name. One that was taken away is gone: the ends of its series are told once, dated right after what was told last, so that
+//! another server under its name begins after them.
 
 use super::SendError;
 use super::deliver::deliver;
-use super::encode::{REQUEST_BYTES_MAX, requests, told};
+use super::encode::{REQUEST_BYTES_MAX, Told, ended, requests, told};
 use super::outbox::Outbox;
 use super::send::Sender;
 use super::spool::Key;
-use crate::config;
-use crate::export::series::SeriesState;
+use crate::config::{self, Temporality};
+use crate::export::series::{SeriesState, nanos};
 use crate::poll::Reading;
-use crate::telemetry::{Monitored, Own};
+use crate::telemetry::{Monitored, Own, Targets};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tracing::{Instrument, debug_span, warn};
 
 /// How long targets are waited for before those that are there are sent.
@@ -26,13 +32,17 @@ const STRAGGLER_WAIT: Duration = Duration::from_secs(5);
 /// How long the last flush may take, collecting and sending.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
 
+/// An end is told this long after the last point: what backends tell times apart by.
+const END_AFTER_NANOS: u64 = 1_000_000;
+
 /// The push of all targets.
 #[derive(Debug)]
 pub struct Push {
-    targets: Vec<Pushed>,
+    targets: Targets,
     sender: Sender,
     outbox: Arc<Outbox>,
     own: Arc<Own>,
+    interval: watch::Sender<Duration>,
 }
 
 /// Whether the ends of series are told.
@@ -48,6 +58,8 @@ struct Pushed {
     series: SeriesState,
     /// What was told last.
     told: Weak<Reading>,
+    /// When that was, in Unix nanoseconds; 0 is never.
+    told_at: u64,
 }
 
 impl Pushed {
@@ -62,13 +74,11 @@ impl Push {
     ///
     /// # Errors
     /// What of the configuration cannot be used.
-    pub fn new(targets: &[Arc<Monitored>], config: config::Otlp, own: Arc<Own>) -> Result<Self, SendError> {
+    pub fn new(targets: Targets, config: config::Otlp, own: Arc<Own>) -> Result<Self, SendError> {
         let outbox = Arc::new(Outbox::new(&config, own.clone())?);
         let sender = Sender::new(config)?;
-        let temporality = sender.config().temporality;
-        let pushed =
-            |monitored: &Arc<Monitored>| Pushed { monitored: monitored.clone(), series: SeriesState::new(temporality), told: Weak::new() };
-        Ok(Self { targets: targets.iter().map(pushed).collect(), sender, outbox, own })
+        let interval = watch::Sender::new(sender.config().interval);
+        Ok(Self { targets, sender, outbox, own, interval })
     }
 
     /// What waits, and how it goes.
@@ -77,18 +87,29 @@ impl Push {
         self.outbox.clone()
     }
 
+    /// How often it collects; what is sent there counts from then on.
+    #[must_use]
+    pub fn interval(&self) -> watch::Sender<Duration> {
+        self.interval.clone()
+    }
+
     /// Pushes every interval until `stop` says so, then once more within a deadline.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let Self { targets, sender, outbox, own } = self;
-        let (endpoint, interval) = (sender.endpoint().to_owned(), sender.config().interval);
-        let mut collector = Collector { targets, outbox: outbox.clone(), interval };
+        let Self { targets, sender, outbox, own, interval: intervals } = self;
+        let mut intervals = intervals.subscribe();
+        let (endpoint, interval) = (sender.endpoint().to_owned(), *intervals.borrow_and_update());
+        let temporality = sender.config().temporality;
+        let mut collector = Collector { targets, pushed: Vec::new(), left: Vec::new(), outbox: outbox.clone(), interval, temporality };
         let delivery = tokio::spawn(deliver(outbox.clone(), sender, own, stop.clone()));
-        let mut tick = tokio::time::interval(interval);
-        // After a pause the next one is a whole interval away: two collections in a row would say the same.
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = ticks(Instant::now(), interval);
         loop {
             tokio::select! {
                 () = stopped(&mut stop) => break,
+                Ok(()) = intervals.changed() => {
+                    collector.interval = *intervals.borrow_and_update();
+                    tick = ticks(Instant::now() + collector.interval, collector.interval);
+                    continue;
+                }
                 _ = tick.tick() => {}
             }
             let span = debug_span!("export", endpoint);
@@ -111,9 +132,13 @@ impl Push {
 /// Reads targets and fills the outbox.
 #[derive(Debug)]
 struct Collector {
-    targets: Vec<Pushed>,
+    targets: Targets,
+    pushed: Vec<Pushed>,
+    /// Taken away by a reload; their series have not been ended yet.
+    left: Vec<Pushed>,
     outbox: Arc<Outbox>,
     interval: Duration,
+    temporality: Temporality,
 }
 
 impl Collector {
@@ -121,10 +146,41 @@ impl Collector {
         Collection { number: self.outbox.collection(), parts: 0, due: Instant::now() + self.interval }
     }
 
+    /// Takes up what a reload changed: series stay with targets that stay.
+    fn follow(&mut self) {
+        let now = self.targets.now();
+        if now.len() == self.pushed.len() && now.iter().zip(&self.pushed).all(|(now, pushed)| Arc::ptr_eq(now, &pushed.monitored)) {
+            return;
+        }
+        let mut before = std::mem::take(&mut self.pushed);
+        for monitored in now.iter() {
+            let same = before.iter().position(|pushed| pushed.monitored.continues(monitored));
+            let pushed = match same.map(|at| before.swap_remove(at)) {
+                Some(pushed) => Pushed { monitored: monitored.clone(), ..pushed },
+                None => {
+                    let series = SeriesState::new(self.temporality);
+                    Pushed { monitored: monitored.clone(), series, told: Weak::new(), told_at: 0 }
+                }
+            };
+            self.pushed.push(pushed);
+        }
+        self.left.extend(before.into_iter().filter(|pushed| pushed.told_at > 0));
+    }
+
+    /// The ends of what was taken away, once.
+    fn ended(&mut self) -> Vec<Told> {
+        let end = |mut pushed: Pushed| {
+            let identity = pushed.monitored.last_identity();
+            ended(pushed.monitored.pipeline.system(), pushed.told_at + END_AFTER_NANOS, &identity, &mut pushed.series)
+        };
+        self.left.drain(..).map(end).collect()
+    }
+
     /// A stop ends the waiting for targets; what is read is queued in any case, for the next collection says only what came since.
     async fn collect(&mut self, stop: &mut watch::Receiver<bool>) {
+        self.follow();
         let mut polls = JoinSet::new();
-        for (index, pushed) in self.targets.iter().enumerate() {
+        for (index, pushed) in self.pushed.iter().enumerate() {
             let target = pushed.monitored.target.clone();
             let limit = self.interval.max(STRAGGLER_WAIT);
             polls.spawn(async move { (index, target.reading_within(limit).await) }.in_current_span());
@@ -154,9 +210,10 @@ impl Collector {
     /// The last push. A target that is down or gone, and a series that is gone, say nothing more: the end of its series, told late by an instance that
     /// is being replaced, would end those of its successor.
     async fn flush(&mut self, stop: &mut watch::Receiver<bool>) {
+        self.follow();
         let latest = |(index, pushed): (usize, &Pushed)| Some((index, pushed.monitored.target.latest()?));
         let good = |(_, reading): &(usize, Arc<Reading>)| reading.outcome.is_ok();
-        let ready = self.targets.iter().enumerate().filter(|(_, pushed)| pushed.has_more()).filter_map(latest).filter(good).collect();
+        let ready = self.pushed.iter().enumerate().filter(|(_, pushed)| pushed.has_more()).filter_map(latest).filter(good).collect();
         self.queue(self.begin(), ready, Ends::Kept, stop).await;
     }
 
@@ -169,14 +226,15 @@ impl Collector {
         ends: Ends,
         stop: &mut watch::Receiver<bool>,
     ) -> Collection {
-        let mut all = Vec::with_capacity(ready.len());
+        let mut all = self.ended();
         for (index, reading) in ready {
-            let Some(pushed) = self.targets.get_mut(index) else { continue };
+            let Some(pushed) = self.pushed.get_mut(index) else { continue };
             let collected = pushed.monitored.collect(&reading);
             let identity = pushed.monitored.identity(&reading);
             let system = pushed.monitored.target.config.source.name;
             pushed.told = Arc::downgrade(&reading);
             let told = told(&collected, system, &reading, &identity, &mut pushed.series);
+            pushed.told_at = nanos(SystemTime::now());
             all.push(match ends {
                 Ends::Told => told,
                 Ends::Kept => told.without_ends(),
@@ -194,6 +252,13 @@ impl Collector {
         }
         Collection { number, parts, due }
     }
+}
+
+fn ticks(first: Instant, interval: Duration) -> Interval {
+    let mut ticks = tokio::time::interval_at(first, interval);
+    // After a pause the next one is a whole interval away: two collections in a row would say the same.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {

@@ -259,7 +259,7 @@ impl Delivery {
     }
 
     async fn deliver(&mut self, batch: Batch) {
-        let identity = self.monitored.known_identity();
+        let identity = self.monitored.last_identity();
         let mut refused = 0;
         for request in self.teller.requests(&identity, &batch.records, nanos(batch.observed), REQUEST_BYTES_MAX) {
             refused += self.send(request).await;

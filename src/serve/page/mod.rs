@@ -67,7 +67,7 @@ pub(super) async fn index(State(served): State<Served>, Query(parameters): Query
 
 /// The one place where the page learns which targets there are.
 fn targets(served: &Served) -> Vec<Arc<Target>> {
-    served.targets.iter().map(|monitored| monitored.target.clone()).collect()
+    served.targets.now().iter().map(|monitored| monitored.target.clone()).collect()
 }
 
 fn respond(page: String, encoding: Encoding) -> Response {

@@ -1,0 +1,115 @@
+//! The delivery logs that are followed: one for each target with the part, begun and ended as targets come and go.
+
+use super::service::StartError;
+use crate::config::{self, Config};
+use crate::export::otlp::{Delivery, SendError, Sender};
+use crate::messages;
+use crate::telemetry::{Monitored, Targets};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tracing::error;
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Logs {
+    state_dir: Option<PathBuf>,
+    otlp: Option<config::Otlp>,
+    /// One connection for all of them, once there is one to deliver.
+    sender: Option<Arc<Sender>>,
+    running: Vec<Running>,
+}
+
+/// One that is followed.
+#[derive(Debug)]
+struct Running {
+    of: Arc<Monitored>,
+    stop: watch::Sender<bool>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Running {
+    /// Waits for its end: the state in its file is then nobody's.
+    async fn end(self) {
+        let _ = self.stop.send(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                error!("a part of Postmeter failed, please report it: {error}");
+            }
+        }
+    }
+}
+
+impl Logs {
+    /// Follows the logs of these.
+    ///
+    /// # Errors
+    /// Which state cannot be used.
+    pub(super) fn start(config: &Config, targets: &Targets) -> Result<Self, StartError> {
+        let mut logs = Self { state_dir: config.state_dir.clone(), otlp: config.export.otlp.clone(), sender: None, running: Vec::new() };
+        for monitored in targets.now().iter() {
+            logs.begin(monitored)?;
+        }
+        Ok(logs)
+    }
+
+    /// Begins to follow one, if it is to be followed.
+    fn begin(&mut self, monitored: &Arc<Monitored>) -> Result<(), StartError> {
+        // The configuration demands a directory where there is anything to follow.
+        let Some(state_dir) = &self.state_dir else { return Ok(()) };
+        let name = monitored.target.name().to_owned();
+        let opened = messages::open(monitored, state_dir).map_err(|error| StartError::State { name, error })?;
+        let Some((follower, feed, key)) = opened else { return Ok(()) };
+        let sender = self.sender()?;
+        let (stop, stopped) = watch::channel(false);
+        let following = tokio::spawn(follower.run(stopped.clone()));
+        let delivering = match sender {
+            Some(sender) => tokio::spawn(Delivery::new(feed, key, monitored.clone(), sender).run(stopped)),
+            None => tokio::spawn(feed.count(stopped)),
+        };
+        self.running.push(Running { of: monitored.clone(), stop, tasks: [following, delivering] });
+        Ok(())
+    }
+
+    fn sender(&mut self) -> Result<Option<Arc<Sender>>, SendError> {
+        if let (None, Some(otlp)) = (&self.sender, &self.otlp) {
+            self.sender = Some(Arc::new(Sender::new(otlp.clone())?));
+        }
+        Ok(self.sender.clone())
+    }
+
+    /// Follows the targets of the moment each time they were `replaced`, until `stop` says so.
+    pub(super) async fn run(mut self, targets: Targets, replaced: Arc<Notify>, mut stop: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                () = replaced.notified() => {}
+            }
+            self.follow(&targets).await;
+        }
+        for running in &self.running {
+            let _ = running.stop.send(true);
+        }
+        for running in self.running {
+            running.end().await;
+        }
+    }
+
+    async fn follow(&mut self, targets: &Targets) {
+        let now = targets.now();
+        let is_there = |running: &Running| now.iter().any(|monitored| Arc::ptr_eq(monitored, &running.of));
+        let (kept, gone) = std::mem::take(&mut self.running).into_iter().partition(is_there);
+        self.running = kept;
+        // Before their successors begin: both have the same file.
+        for running in Vec::from(gone) {
+            running.end().await;
+        }
+        for monitored in now.iter() {
+            let is_followed = self.running.iter().any(|running| Arc::ptr_eq(monitored, &running.of));
+            if !is_followed && let Err(error) = self.begin(monitored) {
+                error!("its delivery log is not followed: {error}");
+            }
+        }
+    }
+}

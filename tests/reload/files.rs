@@ -1,0 +1,57 @@
+//! `targets_files` of a running service: taken up without a reload, counted when they are wrong.
+
+use super::world::{World, stand_in, target, value};
+use super::{LISTEN, file};
+use postmeter::simulate::System;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_appears_changes_breaks_and_vanishes_without_a_reload() {
+    let kumomta = stand_in(System::Kumomta).await;
+    let of = |name: &str| target(name, &kumomta, "min_interval: 1h");
+    let world = World::start(&format!("{}targets_files: [FOLDER/targets/*.yaml]\n", file(&[of("main")])), true).await;
+    let failing = |n: f64, page: &str| {
+        let failing = value(page, "postmeter_targets_files_failing{") == Some(n);
+        failing.then(|| value(page, "postmeter_targets_files_errors_total{").unwrap_or(0.0))
+    };
+    assert_eq!(world.names().await, ["main"]);
+    std::fs::create_dir(world.at("targets")).unwrap();
+    world.write("targets/one.yaml", &of("a"));
+    world.until("/targets.json", |page| page.contains("\"a\"")).await;
+    world.write("targets/one.yaml", &[of("a"), of("b")].concat());
+    world.until("/targets.json", |page| page.contains("\"b\"")).await;
+    world.until("/metrics", |page| value(page, "mail_up{instance=\"b\"") == Some(1.0)).await;
+    assert_eq!(kumomta.requests(), 3, "each once");
+
+    world.write("targets/one.yaml", "- {name: a}\n");
+    let page = world.until("/metrics", |page| failing(1.0, page).is_some()).await;
+    assert_eq!(failing(1.0, &page), Some(1.0), "{page}");
+    assert_eq!(world.names().await, ["main", "a", "b"]);
+    // A reload of the configuration is none of its business.
+    assert_eq!(world.reload().await, (200, "reloaded: 3 targets, 0 new, 0 changed, 0 gone, 3 kept\n".to_owned()));
+    world.write("targets/one.yaml", &of("b"));
+    world.until("/metrics", |page| failing(0.0, page) == Some(1.0)).await;
+    assert_eq!(world.names().await, ["main", "b"]);
+    std::fs::remove_file(world.at("targets/one.yaml")).unwrap();
+    world.until("/targets.json", |page| !page.contains("\"b\"")).await;
+    assert_eq!(kumomta.requests(), 3);
+    world.end(vec![kumomta]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kubernetes_volume_is_swapped_and_a_bad_file_at_the_start_holds_up_nothing() {
+    let kumomta = stand_in(System::Kumomta).await;
+    let world = World::start(&format!("targets_files: [FOLDER/volume/*.yaml]\n{LISTEN}"), true).await;
+    assert_eq!((world.names().await.len(), world.get("/-/ready").await.0), (0, 200));
+    let volume = world.at("volume");
+    for (version, name) in [("..v1", "old"), ("..v2", "new")] {
+        std::fs::create_dir_all(volume.join(version)).unwrap();
+        std::fs::write(volume.join(version).join("t.yaml"), target(name, &kumomta, "")).unwrap();
+    }
+    std::os::unix::fs::symlink("..v1", volume.join("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/t.yaml", volume.join("t.yaml")).unwrap();
+    world.until("/targets.json", |page| page.contains("\"old\"")).await;
+    std::os::unix::fs::symlink("..v2", volume.join("..tmp")).unwrap();
+    std::fs::rename(volume.join("..tmp"), volume.join("..data")).unwrap();
+    world.until("/targets.json", |page| page.contains("\"new\"") && !page.contains("\"old\"")).await;
+    world.end(vec![kumomta]).await;
+}

@@ -1,0 +1,90 @@
+//! The program itself: SIGHUP, and what its log says.
+
+use super::common::postmeter;
+use super::world::{SOON, stand_in, target};
+use postmeter::simulate::System;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+struct Running {
+    child: Child,
+    log: Receiver<String>,
+}
+
+impl Running {
+    fn start(file: &std::path::Path, flags: &[&str]) -> Self {
+        let mut command = postmeter();
+        let mut child = command.args(["run", "--config"]).arg(file).args(flags).stderr(Stdio::piped()).spawn().unwrap();
+        let (line, log) = channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|said| line.send(said)));
+        Self { child, log }
+    }
+
+    /// Waits for a line with these words.
+    #[track_caller]
+    fn says(&self, words: &str) -> String {
+        loop {
+            let line = self.log.recv_timeout(SOON).unwrap_or_else(|_| panic!("the log does not say {words}"));
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_reloads_and_a_bad_file_is_said_in_the_log() {
+    let kumomta = stand_in(System::Kumomta).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("postmeter.yaml");
+    let write = |names: &[&str], rest: &str| {
+        let targets: String = names.iter().map(|name| target(name, &kumomta, "")).collect();
+        std::fs::write(&path, format!("targets:\n{targets}{rest}export: {{prometheus: {{listen: \"127.0.0.1:0\"}}}}\n")).unwrap();
+    };
+    write(&["a"], "");
+    let mut running = Running::start(&path, &["--enable-reload"]);
+    let started = running.says("started");
+    let url = started.split('"').find(|word| word.starts_with("http://")).map(|url| url.trim_end_matches("/metrics").to_owned()).unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let get = async |path: &str| client.get(format!("{url}{path}")).send().await.unwrap().text().await.unwrap();
+
+    write(&["a", "b"], "");
+    running.signal("-HUP");
+    let said = running.says("configuration reloaded");
+    assert!(said.contains("2 targets, 1 new, 0 changed, 0 gone, 1 kept") && said.contains("SIGHUP"), "{said}");
+    assert!(get("/targets.json").await.contains("\"b\""));
+
+    write(&["a", "c"], "tagrets: []\n");
+    running.signal("-HUP");
+    let said = running.says("configuration not reloaded, nothing has changed");
+    assert!(said.contains("postmeter.yaml:4: tagrets: unknown key; did you mean targets?"), "{said}");
+    let page = get("/targets.json").await;
+    assert!(page.contains("\"b\"") && !page.contains("\"c\""), "{page}");
+
+    // The flag outlives what the file says.
+    let answer = client.post(format!("{url}/-/reload")).send().await.unwrap();
+    assert_eq!(answer.status(), 500);
+    write(&["c"], "");
+    let answer = client.post(format!("{url}/-/reload")).send().await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), answer.text().await.unwrap().as_str()),
+        (200, "reloaded: 1 targets, 1 new, 0 changed, 2 gone, 0 kept\n")
+    );
+    running.signal("-TERM");
+    running.says("stopped");
+    assert!(running.child.wait().unwrap().success());
+    kumomta.shutdown().await;
+}
