@@ -32,7 +32,7 @@ impl RecordReader {
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn page(&self, start: u64, end: u64, offset: u64) -> Result<RecordPage, PollError> {
+    pub async fn page(&mut self, start: u64, end: u64, offset: u64) -> Result<RecordPage, PollError> {
         let [request, ..] = self.records.part.requests else {
             return Err(PollError::Malformed("there is no way to ask for this part".into()));
         };
@@ -42,6 +42,9 @@ impl RecordReader {
         // The limit of bytes is that of a page: they are not kept together.
         let mut bytes = 0;
         let page = self.asker.page(&self.shared, request, &path, move |body| records.read(body), &mut bytes);
-        tokio::time::timeout(self.timeout, page).await.unwrap_or(Err(PollError::Timeout(self.timeout)))
+        let result = tokio::time::timeout(self.timeout, page).await.unwrap_or(Err(PollError::Timeout(self.timeout)));
+        // A server that has just failed waits in another line, so that it holds up no others.
+        self.shared.suspect = result.is_err();
+        result
     }
 }
