@@ -102,7 +102,7 @@ impl Logs {
         let (kept, gone) = std::mem::take(&mut self.running).into_iter().partition(is_there);
         self.running = kept;
         // Before their successors begin: both have the same file.
-        for running in Vec::from(gone) {
+        for running in gone {
             running.end().await;
         }
         for monitored in now.iter() {
