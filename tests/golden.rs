@@ -26,6 +26,7 @@ const READ: &[(&str, &[&str])] = &[
             "systemloadavg=systemloadavg.json",
             "getdiskusage=getdiskusage.json",
             "version=version.json",
+            "email_logs=email_logs.json",
         ],
     ),
     ("cpanel/part-refused", &["emailtrack_user_stats.json", "fetch_mail_queue=result-0.json"]),

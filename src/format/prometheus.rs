@@ -177,6 +177,9 @@ impl<'a> Reader<'_, 'a> {
         let value = value(rest)?;
         // OpenMetrics: `x_total` belongs to the counter `x`; `x_created` is no value of it.
         if suffix == Some("_total") && self.kind == FamilyType::Counter && !self.total && self.out.series_of_family() == 0 {
+            // From here on the counter's name is this one, and the shorter one is free.
+            self.known.remove(self.family);
+            self.known.insert(name, FamilyType::Counter);
             let name = self.out.text(name);
             self.out.rename(name);
             self.total = true;

@@ -95,7 +95,11 @@ async fn the_last_use_of_a_token_is_shown_and_the_token_is_not() {
     assert_eq!(tokens.iter().map(|token| token.name.as_str()).collect::<Vec<_>>(), ["good", "old", "new"]);
     assert_eq!(tokens.iter().map(|token| token.last_used.is_some()).collect::<Vec<_>>(), [true, false, false]);
     let page = world.ask(ONE, "/", &[&line]).await.text;
-    assert!(page.contains("<dt>good</dt><dd>last used <time") && page.contains("expired</span> not used since the start"), "{page}");
+    assert!(
+        page.contains("<th scope=\"row\">good</th><td><time")
+            && page.contains("not since the start</span></td><td><span class=\"state down\">"),
+        "{page}"
+    );
     for path in ["/metrics", "/metrics.json", "/"] {
         let page = world.ask(ONE, path, &[&line]).await.text;
         assert!(!page.contains(TOKEN) && !page.contains(&sha256(TOKEN)), "{path}");

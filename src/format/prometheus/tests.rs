@@ -130,7 +130,7 @@ fn what_openmetrics_has_besides() {
     reads(&[
         ("# TYPE x counter\n# UNIT x bytes\nx_total 3\nx_created 1700000000\n# EOF\n", "counter x_total 3"),
         ("# TYPE x counter\nx_total{a=\"1\"} 3 # {b=\"2\"} 1\nx_total{a=\"2\"} 4", "counter x_total{a=1} 3; counter x_total{a=2} 4"),
-        ("# TYPE x counter\nx_total 3\nx 4\nx_total 5", "counter x_total 3; unknown x 4; unknown x_total 5"),
+        ("# TYPE x counter\nx_total 3\nx 4\nx_total 5", "counter x_total 3; unknown x 4; counter x_total 5"),
         ("# TYPE x counter\nx 3\nx_total 4", "counter x 3; unknown x_total 4"),
         ("# TYPE x gauge\nx 3\nx_created 5", "gauge x 3; unknown x_created 5"),
         ("x 3\nx_created 5", "unknown x 3; unknown x_created 5"),
@@ -188,7 +188,7 @@ fn of_a_line_that_stands_twice_the_first_is_kept() {
 fn a_family_that_is_interrupted_goes_on() {
     reads(&[
         ("# TYPE x counter\nx{a=\"1\"} 1\ny 2\nx{a=\"2\"} 3\n", "counter x{a=1} 1; unknown y 2; counter x{a=2} 3"),
-        ("# TYPE x counter\n# TYPE y gauge\nx_total 1\ny 2\nx_total{a=\"2\"} 3\n", "counter x 1; gauge y 2; counter x{a=2} 3"),
+        ("# TYPE x counter\n# TYPE y gauge\nx_total 1\ny 2\nx_total{a=\"2\"} 3\n", "counter x_total 1; gauge y 2; counter x_total{a=2} 3"),
         (
             "# TYPE x histogram\n# TYPE y gauge\ny 2\nx_bucket{le=\"1\"} 1\nx_bucket{le=\"+Inf\"} 2\nx_count 2\ny{a=\"b\"} 1\n",
             "gauge y 2; histogram x [1.0] [1] of 2 sum none; gauge y{a=b} 1",

@@ -73,6 +73,7 @@ fn the_fixtures_in_families() {
         }
     }
     assert_eq!(found.iter().filter(|line| line.starts_with("email_user_stats ")).count(), 26);
+    assert_eq!(found.iter().filter(|line| line.starts_with("email_logs ")).count(), 2);
     for line in [
         "email_user_stats ,-remote-,success_count 400",
         "email_user_stats -system-,root,send_count 24",
