@@ -47,7 +47,8 @@ impl World {
         }
         let folder = tempfile::tempdir().unwrap();
         let mut demo = postmeter();
-        demo.env("HOSTNAME", DEMO);
+        // It is killed in the end, and then what it keeps goes with this folder.
+        demo.env("HOSTNAME", DEMO).env("TMPDIR", folder.path());
         demo.args(["demo", "--listen", "127.0.0.1:0", "--interval", "1s"]);
         let (demo, demo_address) = start(demo, "http://", "/metrics ");
         let config = folder.path().join("troubled.yaml");
