@@ -37,6 +37,8 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
 
     // The same file that a user would write, so the demo shows what the program does and nothing else. Nothing is taken
     // from the environment: the demo is the same everywhere.
+    // Before there is something that must not stay behind.
+    let mut stop = Stop::heard()?;
     let directory = directory();
     let state_dir = directory.as_ref().ok().map(TempDir::path);
     let file = file(&stand_ins, &args, &endpoint, state_dir);
@@ -61,7 +63,6 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
 
     let mut say = tokio::time::interval(SAY_INTERVAL);
     say.tick().await;
-    let mut stop = Stop::heard()?;
     loop {
         tokio::select! {
             _ = stop.wait() => break,
