@@ -20,10 +20,12 @@ const NOT_IN_THE_VOCABULARY: &[&str] = &[
     "license_days_remaining",
     "otel_sdk_exporter_metric_data_point_exported_total",
     "postmeter_build_info",
+    "postmeter_config_last_reload_successful",
     "postmeter_export_retries_total",
+    "postmeter_targets_files_failing",
 ];
 /// What an operator was promised an alert for.
-const ALERTS_MIN: usize = 21;
+const ALERTS_MIN: usize = 25;
 
 /// The rule files, without their tests.
 fn rule_files() -> Vec<PathBuf> {

@@ -5,9 +5,11 @@ mod common;
 
 use common::{FIXTURES, postmeter, stderr, stdout};
 use postmeter::model::vocabulary;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::Path;
-use std::process::Output;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 const SYSTEMS: &str = "cpanel, ceymail, kumomta, stalwart, emailengine, prometheus";
 const GOOD: &str = "targets: [{name: a, system: kumomta, url: 'https://a.example.com'}]\n";
@@ -272,6 +274,58 @@ fn a_taken_port_names_the_flag() {
     assert_eq!((stderr(&output), output.status.code()), (said, Some(1)));
     let output = run(Path::new(FIXTURES), &format!("simulate kumomta --listen {address}"));
     assert!(stderr(&output).contains("--listen") && output.status.code() == Some(1), "{}", stderr(&output));
+}
+
+#[test]
+fn the_demo_follows_a_delivery_log_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = || std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let demo = |temporary: &Path| {
+        let mut command = postmeter();
+        command.args(["demo", "--listen", "127.0.0.1:0", "--interval", "1s"]).env("TMPDIR", temporary);
+        Demo(command.stdout(Stdio::piped()).spawn().unwrap())
+    };
+    let mut running = demo(folder.path());
+    let mut said = BufReader::new(running.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut says = |words: &str| said.find(|line| line.contains(words)).unwrap_or_else(|| panic!("the demo does not say {words}"));
+    says("each delivery of cpanel, told once");
+    says("Ctrl-C");
+    let [directory] = kept().try_into().unwrap();
+    assert_eq!(std::fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+    let records = |line: &str| {
+        let (_, rest) = line.split_once(" targets, and ").unwrap();
+        rest.split(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    // Ten seconds apart; the log is read every five.
+    while records(&says("records of the delivery log")) == 0 {}
+    assert!(directory.join("messages-demo-cpanel.cursor").exists());
+    assert!(running.ends("-INT").success());
+    says("records of the delivery log");
+    assert_eq!(kept(), Vec::<PathBuf>::new());
+
+    let mut running = demo(&folder.path().join("none"));
+    let mut said = BufReader::new(running.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let line = said.find(|line| line.contains("  log ")).unwrap();
+    assert!(line.contains("not followed") && line.contains("No such file") && line.contains("TMPDIR"), "{line}");
+    assert!(said.any(|line| line.contains("Ctrl-C")));
+    assert!(running.ends("-TERM").success());
+}
+
+/// A demo that does not outlive its test.
+struct Demo(Child);
+
+impl Demo {
+    fn ends(&mut self, signal: &str) -> ExitStatus {
+        assert!(Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap().success());
+        self.0.wait().unwrap()
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]

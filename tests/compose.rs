@@ -116,6 +116,23 @@ fn what_is_mounted_is_there() {
 }
 
 #[test]
+fn what_the_demo_keeps_is_on_a_volume_that_its_user_owns() {
+    let file = |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let demo: Value = serde_saphyr::from_str(&file("otel-config/demo.yaml")).unwrap();
+    let state_dir = demo["state_dir"].as_str().unwrap();
+    // A new volume has the owner of the image's directory.
+    let image = file("Dockerfile");
+    let user = image.lines().find_map(|line| line.strip_prefix("USER ")).unwrap();
+    assert!(image.contains(&format!("--chown={user} /empty {state_dir}\n")), "{state_dir} is not that of {user}");
+    each("what_the_demo_keeps_is_on_a_volume_that_its_user_owns", |profile, name, service| {
+        if name == "postmeter-demo" {
+            let volume = items(&service["volumes"]).find(|volume| volume["target"] == state_dir);
+            assert!(volume.is_some_and(|volume| volume["type"] == "volume" && volume["read_only"] != true), "{profile} {name}: {service}");
+        }
+    });
+}
+
+#[test]
 fn no_container_can_do_more_than_it_must() {
     each("no_container_can_do_more_than_it_must", |profile, name, service| {
         assert_eq!(service["cap_drop"], serde_json::json!(["ALL"]), "{profile} {name}");

@@ -151,6 +151,15 @@ async fn answers_are_guarded_and_small() {
     assert!(!policy.contains("unsafe"), "{policy}");
     let page = answer.text().await.unwrap();
     assert!(!page.contains(" style=") && !page.contains("<style") && !page.contains("http://"), "{page}");
+    // What the page names is there.
+    let (_, footer) = page.split_once("<footer>").unwrap();
+    let links: Vec<&str> = footer.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    for link in ["metrics", "metrics.json", "targets.json", "sd", "-/ready", "-/healthy"] {
+        assert!(links.contains(&link), "{link}: {links:?}");
+    }
+    for link in links {
+        assert_eq!(world.get(&format!("/{link}")).await.status(), 200, "{link}");
+    }
     let only = world.get("/?target=the-kumomta").await.text().await.unwrap();
     assert!(only.contains("target-the-kumomta") && !only.contains("target-the-cpanel"));
     assert_eq!(world.get("/?target=nobody").await.status(), 404);

@@ -1,4 +1,5 @@
-//! `postmeter demo`: five stand-ins, polled, pulled and pushed, in one process and without any configuration.
+//! `postmeter demo`: five stand-ins, polled, pulled and pushed, and a delivery log that is followed; in one process and without any
+//! configuration. What the log needs to keep is in a directory of its own, which is gone at the end.
 
 use super::AppError;
 use super::cli::DemoArgs;
@@ -7,13 +8,19 @@ use super::service::Service;
 use crate::config::{self, Environment, LogLevel};
 use crate::simulate::{Options, PASSWORD, Receiver, StandIn, System, TOKEN, USERNAME};
 use crate::telemetry::Own;
+use std::fs::Permissions;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// Any free port of this machine.
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// How often the demo says what is happening.
 const SAY_INTERVAL: Duration = Duration::from_secs(10);
+/// Only its owner sees what is in the directory of the demo.
+const DIRECTORY_MODE: u32 = 0o700;
 
 pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<(), AppError> {
     let unstarted = |what: &str, error: std::io::Error| AppError::Other(format!("{what} did not start: {error}"));
@@ -30,7 +37,11 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
 
     // The same file that a user would write, so the demo shows what the program does and nothing else. Nothing is taken
     // from the environment: the demo is the same everywhere.
-    let file = file(&stand_ins, &args, &endpoint);
+    // Before there is something that must not stay behind.
+    let mut stop = Stop::heard()?;
+    let directory = directory();
+    let state_dir = directory.as_ref().ok().map(TempDir::path);
+    let file = file(&stand_ins, &args, &endpoint, state_dir);
     let mut config = config::parse(&file, "the demo's configuration", &Environment::default())?;
     config.telemetry.log_level = log_level.unwrap_or(LogLevel::Warn);
     let own = Own::start(&config.telemetry).map_err(super::StartError::from)?;
@@ -41,13 +52,17 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
     for stand_in in &stand_ins {
         println!("  {:<12} polled at {}", stand_in.system().name(), stand_in.url());
     }
-    println!("\n  pull  http://{address}/metrics   (and http://{address}/ for people)");
+    match &directory {
+        Ok(_) => println!("\n  log   each delivery of cpanel, told once as an OTLP log record"),
+        // An image without anything else has no such directory, and all the rest of the demo can be shown there.
+        Err(error) => println!("\n  log   not followed, there is no temporary directory: {error}; TMPDIR names another"),
+    }
+    println!("  pull  http://{address}/metrics   (and http://{address}/ for people)");
     println!("  push  OTLP/gRPC to {endpoint}{} every {}", if receiver.is_some() { ", inside this demo," } else { "" }, args.interval);
     println!("\nCtrl-C ends it.\n");
 
     let mut say = tokio::time::interval(SAY_INTERVAL);
     say.tick().await;
-    let mut stop = Stop::heard()?;
     loop {
         tokio::select! {
             _ = stop.wait() => break,
@@ -56,13 +71,22 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
     }
     service.stop().await;
     if let Some(receiver) = receiver {
-        println!("the receiver got {} points in {} requests", receiver.points(), receiver.count());
+        let (points, requests, records) = (receiver.points(), receiver.count(), receiver.log_records());
+        println!("the receiver got {points} points in {requests} requests, and {records} records of the delivery log");
         receiver.shutdown().await;
     }
     for stand_in in stand_ins {
         stand_in.shutdown().await;
     }
-    Ok(())
+    match directory {
+        Ok(directory) => directory.close().map_err(|error| AppError::Other(format!("the demo's temporary directory stays: {error}"))),
+        Err(_) => Ok(()),
+    }
+}
+
+/// A new one that nobody else sees, for as long as this lives.
+fn directory() -> std::io::Result<TempDir> {
+    tempfile::Builder::new().prefix("postmeter-demo-").permissions(Permissions::from_mode(DIRECTORY_MODE)).tempdir()
 }
 
 fn state(service: &Service, receiver: Option<&Receiver>) -> String {
@@ -75,18 +99,29 @@ fn state(service: &Service, receiver: Option<&Receiver>) -> String {
     let mut said = format!("{up} of {all} up: {series} series of theirs became {points} of ours");
     if let Some(receiver) = receiver {
         let targets = receiver.targets();
-        said += &format!("; the receiver has {} points of {} targets", receiver.points(), targets.len());
+        let (points, records) = (receiver.points(), receiver.log_records());
+        said += &format!("; the receiver has {points} points of {} targets, and {records} records of the delivery log", targets.len());
     }
     said
 }
 
-/// The demo's configuration.
-fn file(stand_ins: &[StandIn], args: &DemoArgs, endpoint: &str) -> String {
-    let mut file = String::from("defaults: {timeout: 5s, min_interval: 5s}\ntargets:\n");
+/// The demo's configuration. Without a `state_dir` no delivery log is followed.
+fn file(stand_ins: &[StandIn], args: &DemoArgs, endpoint: &str, state_dir: Option<&Path>) -> String {
+    // Quoted, because what a user types or sets must not become another key.
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let mut file = String::new();
+    let mut messages = "";
+    // A path that is no text cannot stand in a file.
+    if let Some(state_dir) = state_dir.and_then(Path::to_str) {
+        // A dollar sign begins a variable, in a path as anywhere.
+        file += &format!("state_dir: {}\n", quoted(&state_dir.replace('$', "$$")));
+        messages = ", messages: {interval: 5s, include: [domain, delivery_domain]}";
+    }
+    file += "defaults: {timeout: 5s, min_interval: 5s}\ntargets:\n";
     for stand_in in stand_ins {
         let rest = match stand_in.system() {
             System::Cpanel => format!(
-                "username: {USERNAME}, token: {TOKEN}, parts: {{fetch_mail_queue: {{}}, servicestatus: {{}}, systemloadavg: {{}}, getdiskusage: {{}}, version: {{}}}}"
+                "username: {USERNAME}, token: {TOKEN}, parts: {{fetch_mail_queue: {{}}, servicestatus: {{}}, systemloadavg: {{}}, getdiskusage: {{}}, version: {{}}{messages}}}"
             ),
             // It answers twelve requests a minute, and the demo is asked by its push and by whoever looks.
             System::Ceymail => format!("token: {TOKEN}, min_interval: 10s"),
@@ -97,8 +132,6 @@ fn file(stand_ins: &[StandIn], args: &DemoArgs, endpoint: &str) -> String {
         let name = stand_in.system().name();
         file += &format!("  - {{name: demo-{name}, system: {name}, url: \"{}\", {rest}}}\n", stand_in.url());
     }
-    // Quoted, because what a user types here must not become another key.
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
     file += &format!(
         "export:\n  otlp: {{endpoint: {}, interval: {}}}\n  prometheus: {{listen: {}}}\n",
         quoted(endpoint),

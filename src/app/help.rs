@@ -102,7 +102,8 @@ Examples:
   postmeter demo
   postmeter demo --listen 127.0.0.1:0 --otlp http://localhost:4317 --interval 15s
 
-Then look at http://127.0.0.1:9464/, and scrape /metrics. Ctrl-C ends it.
+Then look at http://127.0.0.1:9464/, and scrape /metrics. Ctrl-C ends it. How far the delivery
+log was read is in a directory below TMPDIR (or /tmp), which is removed then.
 
 Exit codes: 0 after a signal, 1 when it could not start, 2 when the command line is not
 understood.";

@@ -19,5 +19,5 @@ pub use monitored::Monitored;
 pub use own::{Own, OwnError};
 pub use pipeline::{Pipeline, PipelineError, SCOPE, metrics_of};
 pub use pulling::Pulling;
-pub use reloading::Reloading;
+pub use reloading::{Reloading, Standing};
 pub use targets::Targets;

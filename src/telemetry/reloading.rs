@@ -1,6 +1,7 @@
 //! What Postmeter says of how its configuration is read again.
 
 use opentelemetry::metrics::{Counter, Gauge, Meter};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 /// Instruments of reloads and of `targets_files`.
@@ -10,6 +11,18 @@ pub struct Reloading {
     success_time: Gauge<f64>,
     files_failing: Gauge<u64>,
     files_errors: Counter<u64>,
+    standing: Mutex<Standing>,
+}
+
+/// How the configuration stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// When it was taken up last; never, where there is none yet.
+    pub taken_up: Option<SystemTime>,
+    /// When it was read last, if it was not taken up then.
+    pub refused: Option<SystemTime>,
+    /// How many files of `targets_files` are wrong now.
+    pub files_failing: usize,
 }
 
 impl Reloading {
@@ -33,15 +46,19 @@ impl Reloading {
             success_time: success_time.build(),
             files_failing: files_failing.build(),
             files_errors: files_errors.build(),
+            standing: Mutex::default(),
         }
     }
 
     /// The configuration was read, and taken up or not.
     pub fn reloaded(&self, successful: bool) {
+        let now = SystemTime::now();
         self.successful.record(u64::from(successful), &[]);
+        let mut standing = self.locked();
+        standing.refused = (!successful).then_some(now);
         if successful {
-            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            self.success_time.record(since.as_secs_f64(), &[]);
+            standing.taken_up = Some(now);
+            self.success_time.record(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64(), &[]);
         }
     }
 
@@ -49,5 +66,16 @@ impl Reloading {
     pub fn targets_files(&self, failing: usize, newly: usize) {
         self.files_failing.record(failing as u64, &[]);
         self.files_errors.add(newly as u64, &[]);
+        self.locked().files_failing = failing;
+    }
+
+    /// How the configuration stands, for people.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        *self.locked()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -47,7 +47,8 @@ impl World {
         }
         let folder = tempfile::tempdir().unwrap();
         let mut demo = postmeter();
-        demo.env("HOSTNAME", DEMO);
+        // It is killed in the end, and then what it keeps goes with this folder.
+        demo.env("HOSTNAME", DEMO).env("TMPDIR", folder.path());
         demo.args(["demo", "--listen", "127.0.0.1:0", "--interval", "1s"]);
         let (demo, demo_address) = start(demo, "http://", "/metrics ");
         let config = folder.path().join("troubled.yaml");
@@ -71,7 +72,10 @@ impl World {
 const TOKEN: &str = "token-of-the-dashboards-test";
 const TOKEN_SHA256: &str = "4b8b29c038c033299d7f3bbe389ae48b1e13944172ca447c1a1110bf0eb6a895";
 
-/// A mail server that is not there, a receiver that is not there, and a token that not everybody has.
+/// The bcrypt hash of a password that nobody here has.
+const PASSWORD_BCRYPT: &str = "$2b$04$abcdefghijklmnopqrstuuw5u4rZq31RhHOskgReyCPdaPJXIa.w2";
+
+/// A mail server that is not there, a receiver that is not there, and a token and a password that not everybody has.
 fn troubled() -> String {
     format!(
         r#"
@@ -84,11 +88,12 @@ export:
     listen: "127.0.0.1:0"
     auth:
       tokens: [{{name: prometheus, sha256: {TOKEN_SHA256}}}]
+      basic: {{alice: "{PASSWORD_BCRYPT}"}}
 "#
     )
 }
 
-/// As the shipped prometheus.yml does it, in a hurry; and a stranger who has no token.
+/// As the shipped prometheus.yml does it, in a hurry; and a stranger who has no token, and another who guesses a password.
 fn scrapes(demo: &str, troubled: &str) -> String {
     assert!(Path::new(RULES).parent().is_some_and(Path::is_dir));
     format!(
@@ -102,6 +107,7 @@ scrape_configs:
     authorization: {{credentials: {TOKEN}}}
     static_configs: [{{targets: ["{troubled}"], labels: {{via: pull}}}}]
   - {{job_name: stranger, static_configs: [{{targets: ["{troubled}"]}}]}}
+  - {{job_name: guesser, basic_auth: {{username: alice, password: guessed}}, static_configs: [{{targets: ["{troubled}"]}}]}}
 "#
     )
 }

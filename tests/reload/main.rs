@@ -141,6 +141,9 @@ async fn a_bad_file_changes_nothing_and_says_everything_that_is_wrong() {
     assert_eq!(world.reload().await, (500, expected.to_owned()));
     assert_eq!(own().await, (Some(0.0), since));
     assert_eq!(world.names().await, ["a"]);
+    let page = world.get("/").await.1;
+    assert!(page.contains("not reloaded</span> configuration") && page.contains("configured <time"), "{page}");
+    assert!(!page.contains("kumota"), "the file's own words are not for every reader");
 
     std::fs::remove_file(world.at("postmeter.yaml")).unwrap();
     let (status, said) = world.reload().await;
@@ -149,6 +152,7 @@ async fn a_bad_file_changes_nothing_and_says_everything_that_is_wrong() {
     world.reloads(&good, "1 targets, 0 new, 0 changed, 0 gone, 1 kept").await;
     let (last, time) = own().await;
     assert_eq!(last, Some(1.0));
+    assert!(!world.get("/").await.1.contains("Needs attention"));
     assert!(time > since, "{time} {since}");
     assert_eq!(kumomta.requests(), 1);
     world.end(vec![kumomta]).await;

@@ -56,7 +56,11 @@ impl World {
         let local = |port: u16| format!("127.0.0.1:{port}");
 
         let mut stand_ins = Vec::new();
-        let mut replacements = vec![("min_interval: 5s", "min_interval: 1s".to_owned()), ("interval: 15s", PUSH_INTERVAL.to_owned())];
+        let mut replacements = vec![
+            ("min_interval: 5s", "min_interval: 1s".to_owned()),
+            ("interval: 15s", PUSH_INTERVAL.to_owned()),
+            ("/var/lib/postmeter", here.join("state").display().to_string()),
+        ];
         for (system, address) in [
             (System::Cpanel, "//cpanel:2087"),
             (System::Ceymail, "//ceymail:8080"),

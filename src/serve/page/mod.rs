@@ -27,7 +27,7 @@ use push::PushView;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-use view::{Now, PageView, TokenView};
+use view::{ConfigView, Now, PageView, TokenView};
 
 /// Only from here, and nothing inside the page itself.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -53,6 +53,7 @@ pub(super) async fn index(State(served): State<Served>, Query(parameters): Query
     };
     let view = PageView {
         push: served.outbox.as_ref().map(|outbox| PushView::of(outbox.status(), now.clock)),
+        configured: ConfigView::of(served.own.reloading.standing(), now.clock),
         tokens: served.access.tokens().into_iter().map(|token| TokenView::of(token, now.clock)).collect(),
         ..view
     };

@@ -6,6 +6,7 @@ use super::words::{self, Moment, counted};
 use crate::model::{Attribute, Point};
 use crate::poll::{Circuit, CoursePoint, Figure, HISTORY_SECONDS, History, PollError, Reading, Target};
 use crate::serve::TokenUse;
+use crate::telemetry::Standing;
 use askama::Template;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,7 +56,28 @@ pub(super) struct PageView {
     pub rows: Vec<Row>,
     pub details: Vec<Detail>,
     pub push: Option<PushView>,
+    pub configured: ConfigView,
     pub tokens: Vec<TokenView>,
+}
+
+/// How the configuration stands.
+#[derive(Debug, Default)]
+pub(super) struct ConfigView {
+    pub taken_up: Option<Moment>,
+    /// When it was last read, where what was read could not be taken up.
+    pub refused: Option<Moment>,
+    /// Files of `targets_files` that are wrong, as `2 files`.
+    pub files_failing: Option<String>,
+}
+
+impl ConfigView {
+    pub(super) fn of(standing: Standing, now: SystemTime) -> Self {
+        Self {
+            taken_up: standing.taken_up.map(|at| Moment::new(at, now)),
+            refused: standing.refused.map(|at| Moment::new(at, now)),
+            files_failing: (standing.files_failing > 0).then(|| counted(standing.files_failing, "file")),
+        }
+    }
 }
 
 /// A token that lets somebody read.
@@ -250,6 +272,7 @@ impl PageView {
             rows,
             details,
             push: None,
+            configured: ConfigView::default(),
             tokens: Vec::new(),
         })
     }
@@ -258,6 +281,11 @@ impl PageView {
 impl PageView {
     fn push_fails(&self) -> bool {
         self.push.as_ref().is_some_and(|push| push.failing.is_some())
+    }
+
+    fn needs_attention(&self) -> bool {
+        let config = &self.configured;
+        self.push_fails() || !self.troubles.is_empty() || config.refused.is_some() || config.files_failing.is_some()
     }
 }
 
