@@ -26,7 +26,7 @@ const OWN: &[&str] = &[
     "postmeter_export_queue_usage_bytes",
     "postmeter_export_retries_total",
     "postmeter_pull_refusals_total",
-    "postmeter_token_last_used_seconds",
+    "postmeter_token_last_used_timestamp_seconds",
     "http_server_request_duration_seconds_bucket",
     "http_server_request_duration_seconds_count",
 ];

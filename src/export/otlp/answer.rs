@@ -19,7 +19,7 @@ pub enum SendError {
     #[error("export.otlp.{0}")]
     Config(String),
     /// The receiver did not answer, or not in time.
-    #[error("{0}")]
+    #[error("{0}; check the endpoint, and that the receiver runs")]
     Unreachable(String),
     /// The receiver cannot take it now, and may later.
     #[error("the receiver is busy: {said}")]
