@@ -33,6 +33,8 @@ fn etc() -> TempDir {
         ("ca.pem", certificate.pem()),
         ("client.pem", certificate.pem()),
         ("client.key", key.serialize_pem()),
+        ("server.pem", certificate.pem()),
+        ("server.key", key.serialize_pem()),
         (
             "web.yml",
             "tls_server_config:\n  key_file: client.key\nbasic_auth_users: {alice: hunter2}\nrate_limit: {interval: 1s}\n".to_owned(),
