@@ -49,6 +49,16 @@ fn check_says_that_a_file_is_good() {
 }
 
 #[test]
+fn check_warns_where_nothing_can_go_out() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("postmeter.yaml"), format!("{GOOD}export: {{prometheus: false}}\n")).unwrap();
+    let output = run(folder.path(), "check");
+    let said = "warning: postmeter.yaml:2: export: there is no way out: neither otlp nor prometheus is on, \
+                so nothing is polled after the start\n";
+    assert_eq!((stderr(&output).as_str(), output.status.code()), (said, Some(0)));
+}
+
+#[test]
 fn check_says_what_a_shard_polls() {
     let folder = tempfile::tempdir().unwrap();
     let two = GOOD.replace("name: a", "name: mta1").replace(']', ", {name: mta2, system: kumomta, url: 'https://b.example.com'}]");
@@ -83,7 +93,7 @@ fn check_says_everything_that_is_wrong() {
     let expected = expected.replace("everything-at-once.yaml", "config/bad/everything-at-once.yaml");
     says("check --config config/bad/everything-at-once.yaml", &format!("postmeter: {}\n", expected.trim_end()));
     says("run --config config/bad/everything-at-once.yaml", &format!("postmeter: {}\n", expected.trim_end()));
-    says("check --config nope.yaml", "postmeter: nope.yaml: No such file or directory (os error 2)\n");
+    says("check --config nope.yaml", "postmeter: nope.yaml: No such file or directory (os error 2); --config names another file\n");
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn its_links_lead_somewhere() {
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for link in links.filter(|link| !link.starts_with("http")) {
             let (file, heading) = link.split_once('#').unwrap_or((link, ""));
-            let at = path.parent().unwrap().join(file);
+            let at = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
             assert!(at.exists(), "{link}");
             let is_there =
                 |line: &str| line.starts_with('#') && line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-") == heading;

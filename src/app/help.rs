@@ -50,7 +50,7 @@ printed all the same), 2 when the command line is not understood.";
 pub(super) const SIMULATE: &str = "\
 Examples:
   postmeter simulate kumomta --listen 127.0.0.1:8000 --size 5000
-  postmeter simulate stalwart --seed 7
+  postmeter simulate stalwart --seed 7 --fault status-503
 
 It says where it listens and how to scrape it. Ctrl-C ends it.
 

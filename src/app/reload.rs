@@ -115,7 +115,8 @@ struct Changes {
 impl fmt::Display for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { new, changed, gone, kept } = self;
-        write!(f, "{} targets, {new} new, {changed} changed, {gone} gone, {kept} kept", new + changed + kept)
+        let all = new + changed + kept;
+        write!(f, "{all} {}, {new} new, {changed} changed, {gone} gone, {kept} kept", if all == 1 { "target" } else { "targets" })
     }
 }
 

@@ -33,9 +33,6 @@ pub(super) async fn run(args: RunArgs, log_level: Option<LogLevel>) -> Result<()
         push = otlp.as_deref().unwrap_or("off"),
         "started"
     );
-    if pull.is_none() && otlp.is_none() {
-        warn!("there is no way out: neither export.otlp nor export.prometheus is on, so nothing is polled after the start");
-    }
     service.follow(followed, hangup);
     let signal = stop.wait().await;
     info!(signal, "stopping");

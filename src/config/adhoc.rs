@@ -57,7 +57,13 @@ pub fn adhoc_with(systems: &[&'static Source], adhoc: Adhoc, environment: &Envir
             target.name = if target::is_name(host) { host } else { target.source.name }.to_owned();
             Ok((target, decoder.warnings))
         }
-        (_, problems) => Err(Problems::new(problems)),
+        (_, mut problems) => {
+            // Of the command line as a whole.
+            for problem in problems.iter_mut().filter(|problem| problem.path == COMMAND_LINE) {
+                problem.path.clear();
+            }
+            Err(Problems::new(problems))
+        }
     }
 }
 

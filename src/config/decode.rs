@@ -132,8 +132,9 @@ pub(super) fn show(duration: Duration) -> String {
 /// The units of bytes, largest first.
 const UNITS: &[(&str, usize)] = &[("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
-/// `64MiB`
-pub(super) fn show_bytes(bytes: usize) -> String {
+/// `64MiB`, as the file has it.
+#[must_use]
+pub fn show_bytes(bytes: usize) -> String {
     let whole = UNITS.iter().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit));
     whole.map_or_else(|| bytes.to_string(), |(name, unit)| format!("{}{name}", bytes / unit))
 }

@@ -221,7 +221,10 @@ fn listen_from_environment(decoder: &mut Decoder<'_>) -> String {
 
 /// Whether this is a host and a port; port 0 is any free one.
 pub fn check_listen(text: &str) -> Result<(), String> {
-    let (host, port) = text.rsplit_once(':').ok_or_else(|| format!("{text} has no port; write it as localhost:9464"))?;
+    // A port alone, or a host alone.
+    let is_port = text.parse::<u16>().is_ok();
+    let (host, port) = if is_port { Some(("", text)) } else { text.rsplit_once(':') }
+        .ok_or_else(|| format!("{text} has no port; write it as localhost:9464"))?;
     if host.is_empty() {
         return Err(format!("{text} has no host; write it as localhost:{port}, or 0.0.0.0:{port} for every address"));
     }

@@ -121,7 +121,7 @@ impl TargetsFiles {
     /// # Errors
     /// Everything that is wrong with it.
     pub(super) fn read(&self, path: &Path) -> Result<(Vec<Target>, Vec<Problem>), Problems> {
-        let text = read_text(path)?;
+        let text = read_text(path, "")?;
         self.parse(&text, &path.display().to_string())
     }
 

@@ -46,6 +46,7 @@ mod yaml;
 pub use access::{Auth, RateLimit, Token, User, check_token_name, moment};
 pub use adhoc::{Adhoc, adhoc, adhoc_with};
 pub use credentials::Credentials;
+pub use decode::show_bytes;
 pub use discovery::{Discovery, Report};
 pub use environment::Environment;
 pub use export::{Export, Prometheus, check_listen};
@@ -71,7 +72,7 @@ use crate::source::{SOURCES, Source};
 use decode::{Decoder, Item, Map, Place};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 /// Bytes of a configuration file.
@@ -107,16 +108,19 @@ pub struct Config {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> {
-    parse(&read_text(path)?, &path.display().to_string(), environment)
+    parse(&read_text(path, NOT_THERE)?, &path.display().to_string(), environment)
 }
 
-/// The text of a file, bounded.
-fn read_text(path: &Path) -> Result<String, Problems> {
+/// What to do about a configuration file that is not there.
+const NOT_THERE: &str = "; --config names another file";
+
+/// The text of a file, bounded; where it is not there, `hint` says what to do.
+fn read_text(path: &Path, hint: &str) -> Result<String, Problems> {
     let name = path.display().to_string();
     let whole = |message: String| Problems::new(vec![Problem { file: name.clone(), line: None, path: String::new(), message }]);
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
-    read.map_err(|error| whole(error.to_string()))?;
+    read.map_err(|error| whole(format!("{error}{}", if error.kind() == ErrorKind::NotFound { hint } else { "" })))?;
     if bytes.len() > FILE_BYTES_MAX {
         return Err(whole(format!("has more than {FILE_BYTES_MAX} bytes")));
     }
@@ -194,12 +198,15 @@ impl Config {
 }
 
 fn the_rest(decoder: &mut Decoder<'_>, targets: Vec<Target>, export: Option<&Item<'_>>, telemetry: Option<&Item<'_>>) -> Config {
+    let place = export.map_or_else(|| Place { path: "export".to_owned(), ..Place::default() }, |item| item.place.clone());
     let mut export = Export::decode(decoder, export);
     let mut telemetry = Telemetry::decode(decoder, telemetry);
     if is_disabled(decoder) {
         export = Export::off();
         telemetry.otlp = None;
         decoder.warn(&Place::variable("OTEL_SDK_DISABLED"), "nothing is exported");
+    } else if export.otlp.is_none() && export.prometheus.is_none() {
+        decoder.warn(&place, "there is no way out: neither otlp nor prometheus is on, so nothing is polled after the start");
     }
     let mut warnings = std::mem::take(&mut decoder.warnings);
     problem::in_order(&mut warnings);

@@ -1,5 +1,6 @@
 //! Why a poll failed: one variant for each thing that an operator would do differently.
 
+use crate::config::show_bytes;
 use crate::source::ReadError;
 use std::fmt;
 use std::time::Duration;
@@ -39,7 +40,7 @@ pub enum PollError {
         hint: &'static str,
     },
     /// Over a limit of ours.
-    #[error("the answer is larger than {0} bytes; raise body_bytes_max if that is right")]
+    #[error("the answer is larger than {}; raise body_bytes_max if that is right", limit(*.0))]
     TooLarge(usize),
     /// Not what was asked for.
     #[error("{0}")]
@@ -47,6 +48,12 @@ pub enum PollError {
     /// The server's own refusal in an answer that says 200.
     #[error("{0}")]
     Api(String),
+}
+
+/// `256MiB`, as the configuration has it, or `1000 bytes`.
+fn limit(bytes: usize) -> String {
+    let shown = show_bytes(bytes);
+    if shown.ends_with('B') { shown } else { format!("{shown} bytes") }
 }
 
 impl PollError {

@@ -72,7 +72,7 @@ impl Published {
         self.history.add(&reading);
         if let Some(pause) = self.breaker.note(reading.ended, reading.outcome.as_ref().err(), chance()) {
             let target = self.target.as_str();
-            info!(target, next_in = ?pause, "keeps failing, and is asked less often from now on");
+            info!(target, next_in = ?to_tenths(pause), "keeps failing, and is asked less often from now on");
         }
         let reading = Arc::new(reading);
         self.latest = Some(reading.clone());
@@ -125,4 +125,9 @@ impl Published {
 fn chance() -> f64 {
     let bits = std::collections::hash_map::RandomState::new().hash_one(0_u8);
     (bits >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// For the log: `3.3s`.
+fn to_tenths(pause: Duration) -> Duration {
+    Duration::from_secs_f64((pause.as_secs_f64() * 10.0).round() / 10.0)
 }

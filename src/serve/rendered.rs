@@ -70,6 +70,18 @@ impl RenderedPages {
     }
 }
 
+/// Families that one line names.
+const NAMED_MAX: usize = 3;
+
+/// What the log says of these, and what to do.
+fn line(new: &[String]) -> Option<String> {
+    let (named, rest) = new.split_at(new.len().min(NAMED_MAX));
+    let more = if rest.is_empty() { String::new() } else { format!("; and {} more", rest.len()) };
+    let said = named.join("; ");
+    (!new.is_empty())
+        .then(|| format!("families were left out of the pull: {said}{more}. A relay.prefix for one of the targets keeps them apart"))
+}
+
 /// What the log has said of families that were left out.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Logged(Arc<std::sync::Mutex<HashSet<String>>>);
@@ -78,15 +90,35 @@ pub(super) struct Logged(Arc<std::sync::Mutex<HashSet<String>>>);
 const LOGGED_MAX: usize = 1000;
 
 impl Logged {
-    /// Counts what could not be said as it was, and logs each family once.
+    /// Counts what could not be said as it was, and logs each family once: those of a page in one line, of which the first are named.
     pub(super) fn tell(&self, own: &Own, told: Told) {
         own.changed("family_dropped", told.families_dropped);
         own.changed("label_renamed", told.labels_renamed);
         let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for why in told.dropped {
-            if logged.len() < LOGGED_MAX && logged.insert(why.clone()) {
-                tracing::warn!("a family was left out of the pull: {why}");
-            }
+        let mut new = told.dropped;
+        new.retain(|why| logged.len() < LOGGED_MAX && logged.insert(why.clone()));
+        if let Some(line) = line(&new) {
+            tracing::warn!("{line}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_that_are_left_out_are_one_line() {
+        let families = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(line(&[]), None);
+        for (new, said) in [
+            (families(&["a"]), "families were left out of the pull: a. A relay.prefix for one of the targets keeps them apart"),
+            (
+                families(&["a", "b", "c", "d", "e"]),
+                "families were left out of the pull: a; b; c; and 2 more. A relay.prefix for one of the targets keeps them apart",
+            ),
+        ] {
+            assert_eq!(line(&new).as_deref(), Some(said));
         }
     }
 }

@@ -18,7 +18,7 @@ impl Pulling {
             .with_unit("{refusal}")
             .with_description("Requests and connections to the pull endpoint that were refused or cut off, by why.");
         let token_last_used = meter
-            .u64_gauge("postmeter.token.last_used")
+            .u64_gauge("postmeter.token.last_used_timestamp")
             .with_unit("s")
             .with_description("When a token was used last, in seconds since 1970.");
         let password_checks = meter

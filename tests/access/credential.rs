@@ -88,7 +88,7 @@ async fn the_last_use_of_a_token_is_shown_and_the_token_is_not() {
     let line = format!("Authorization: Bearer {TOKEN}");
     world.ask(ONE, "/metrics", &["Authorization: Bearer old"]).await;
     let page = world.ask(ONE, "/metrics", &[&line]).await;
-    let used = page.value("postmeter_token_last_used_seconds", "postmeter_token_name=\"good\"").unwrap();
+    let used = page.value("postmeter_token_last_used_timestamp_seconds", "postmeter_token_name=\"good\"").unwrap();
     assert!(used >= before as f64 && used <= jiff::Timestamp::now().as_second() as f64, "{used}");
     assert!(!page.text.contains("postmeter_token_name=\"old\""));
     let tokens = world.access.tokens();

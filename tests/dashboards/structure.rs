@@ -31,7 +31,7 @@ const OWN: &[&str] = &[
     "postmeter_pull_refusals_total",
     "postmeter_targets_files_errors_total",
     "postmeter_targets_files_failing",
-    "postmeter_token_last_used_seconds",
+    "postmeter_token_last_used_timestamp_seconds",
     "http_server_request_duration_seconds_bucket",
     "http_server_request_duration_seconds_count",
 ];

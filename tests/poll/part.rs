@@ -139,7 +139,7 @@ async fn the_limit_of_a_body_is_that_of_all_pages() {
     let filler = "x".repeat(600);
     let server = Server::start(move |_, request| say(page(offset(request), offset(request), 1, 3, &filler))).await;
     let target = cpanel(&server, ", body_bytes_max: 1KiB");
-    fails(&target, &target.reading().await, "too_large", "larger than 1024 bytes; raise body_bytes_max");
+    fails(&target, &target.reading().await, "too_large", "larger than 1KiB; raise body_bytes_max");
     assert_eq!(server.count(), 2);
 }
 

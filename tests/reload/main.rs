@@ -77,7 +77,7 @@ async fn under_a_scrape_loop_no_scrape_fails_and_what_is_kept_is_not_polled_agai
     }
     // The same in other words and another order.
     let said_otherwise = with(&[]).replace("1h", "\"1h\"") + "# with a comment\n";
-    world.reloads(&said_otherwise, "1 targets, 0 new, 0 changed, 1 gone, 1 kept").await;
+    world.reloads(&said_otherwise, "1 target, 0 new, 0 changed, 1 gone, 1 kept").await;
     stop.store(true, Ordering::Relaxed);
     let (scrapes, seen) = scraping.await.unwrap();
     assert!(scrapes > 50, "{scrapes}");
@@ -107,7 +107,7 @@ async fn a_scrape_in_flight_ends_with_the_targets_that_it_began_with() {
         async move { world.scrape("/metrics", "2").await }
     });
     tokio::time::sleep(Duration::from_millis(100)).await;
-    world.reloads(&file(&[otherwise]), "1 targets, 0 new, 0 changed, 1 gone, 1 kept").await;
+    world.reloads(&file(&[otherwise]), "1 target, 0 new, 0 changed, 1 gone, 1 kept").await;
     assert_eq!(world.get("/probe?target=slow").await.0, 404);
     assert!(!in_flight.is_finished());
     slow.silence(false);
@@ -149,7 +149,7 @@ async fn a_bad_file_changes_nothing_and_says_everything_that_is_wrong() {
     let (status, said) = world.reload().await;
     assert_eq!((status, said.contains("No such file")), (500, true), "{said}");
 
-    world.reloads(&good, "1 targets, 0 new, 0 changed, 0 gone, 1 kept").await;
+    world.reloads(&good, "1 target, 0 new, 0 changed, 0 gone, 1 kept").await;
     let (last, time) = own().await;
     assert_eq!(last, Some(1.0));
     assert!(!world.get("/").await.1.contains("Needs attention"));
@@ -188,9 +188,9 @@ async fn the_endpoint_is_closed_unless_it_is_opened_and_wants_post() {
     assert_eq!((answer.status().as_u16(), answer.headers()["allow"].to_str().unwrap()), (405, "POST"));
 
     let opened = World::start(&format!("{closed}reload: {{endpoint: true}}\n"), false).await;
-    assert_eq!(opened.reload().await, (200, "reloaded: 1 targets, 0 new, 0 changed, 0 gone, 1 kept\n".to_owned()));
+    assert_eq!(opened.reload().await, (200, "reloaded: 1 target, 0 new, 0 changed, 0 gone, 1 kept\n".to_owned()));
     // It may close itself.
-    opened.reloads(&closed, "1 targets, 0 new, 0 changed, 0 gone, 1 kept").await;
+    opened.reloads(&closed, "1 target, 0 new, 0 changed, 0 gone, 1 kept").await;
     assert_eq!(opened.reload().await.0, 403);
 
     let by_flag = World::start(&closed, true).await;
@@ -214,7 +214,7 @@ async fn who_may_read_is_replaced_with_the_rest_or_not_at_all() {
     // Nothing of a file that wants a restart as well.
     world.write("postmeter.yaml", &format!("{}telemetry: {{log_level: off}}\n", text(trusted, "b")));
     assert_eq!((world.reload().await.0, world.get("/sd").await.0), (500, 200));
-    world.reloads(&text(trusted, "b"), "1 targets, 1 new, 0 changed, 1 gone, 0 kept").await;
+    world.reloads(&text(trusted, "b"), "1 target, 1 new, 0 changed, 1 gone, 0 kept").await;
     assert_eq!([world.get("/sd").await.0, world.reload().await.0], [403, 403]);
     // Who locked themselves out has the file.
     world.write("postmeter.yaml", &text("", "b"));

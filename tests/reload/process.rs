@@ -81,7 +81,7 @@ async fn sighup_reloads_and_a_bad_file_is_said_in_the_log() {
     let answer = client.post(format!("{url}/-/reload")).send().await.unwrap();
     assert_eq!(
         (answer.status().as_u16(), answer.text().await.unwrap().as_str()),
-        (200, "reloaded: 1 targets, 1 new, 0 changed, 2 gone, 0 kept\n")
+        (200, "reloaded: 1 target, 1 new, 0 changed, 2 gone, 0 kept\n")
     );
     running.signal("-TERM");
     running.says("stopped");

@@ -70,12 +70,12 @@ async fn series_of_a_removed_target_end_once_and_the_others_go_on() {
 
     // The same server under other settings is the same series; another server under its name is not.
     let changed = k.replace("{name", "{timeout: 9s, name");
-    world.reloads(&file(&receiver, std::slice::from_ref(&changed)), "1 targets, 0 new, 1 changed, 1 gone, 0 kept").await;
+    world.reloads(&file(&receiver, std::slice::from_ref(&changed)), "1 target, 0 new, 1 changed, 1 gone, 0 kept").await;
     receiver.clear();
     let later = arrives(&receiver, "the changed", |points| has(points, "kept", "mail.up") > 2).await;
     assert_eq!(later.iter().filter(|point| point.target == "kept" && stale(point)).count(), 0);
     let elsewhere = target("kept", &stand_in(System::Kumomta).await, "");
-    world.reloads(&file(&receiver, &[elsewhere]), "1 targets, 0 new, 1 changed, 0 gone, 0 kept").await;
+    world.reloads(&file(&receiver, &[elsewhere]), "1 target, 0 new, 1 changed, 0 gone, 0 kept").await;
     let later = arrives(&receiver, "the end of the old", |points| points.iter().any(|point| point.target == "kept" && stale(point)));
     let later = later.await;
     assert!(later.iter().filter(|point| point.target == "kept" && point.metric == "mail.up" && stale(point)).count() == 1);
@@ -92,7 +92,7 @@ async fn the_interval_changes_while_it_runs() {
     let world = World::start(&slow, true).await;
     arrives(&receiver, "the first", |points| has(points, "a", "mail.up") == 1).await;
     let quick = file(&receiver, &[target("a", &kumomta, "")]);
-    world.reloads(&quick, "1 targets, 0 new, 0 changed, 0 gone, 1 kept").await;
+    world.reloads(&quick, "1 target, 0 new, 0 changed, 0 gone, 1 kept").await;
     arrives(&receiver, "two more", |points| has(points, "a", "mail.up") >= 3).await;
     world.end(vec![kumomta]).await;
     receiver.shutdown().await;

@@ -19,7 +19,7 @@ pub enum SendError {
     #[error("export.otlp.{0}")]
     Config(String),
     /// The receiver did not answer, or not in time.
-    #[error("{0}")]
+    #[error("{0}; check the endpoint, http or https included, and that the receiver runs")]
     Unreachable(String),
     /// The receiver cannot take it now, and may later.
     #[error("the receiver is busy: {said}")]
@@ -153,6 +153,12 @@ mod tests {
         for code in [Code::Unimplemented, Code::Internal, Code::Unauthenticated, Code::PermissionDenied, Code::ResourceExhausted] {
             grpc(code, Again::Never);
         }
+    }
+
+    #[test]
+    fn what_does_not_answer_says_what_to_look_at() {
+        let said = SendError::Unreachable("Connection refused".to_owned()).to_string();
+        assert_eq!(said, "Connection refused; check the endpoint, http or https included, and that the receiver runs");
     }
 
     #[test]
