@@ -43,7 +43,7 @@ impl Measured {
             key.extend(attribute.encode_length_delimited_to_vec());
         }
         let Some(before) = self.0.insert(key, point.clone()) else { return true };
-        point.start_time_unix_nano = before.time_unix_nano;
+        point.start_time_unix_nano = before.time_unix_nano.min(point.time_unix_nano);
         point.count = point.count.saturating_sub(before.count);
         for (count, before) in point.bucket_counts.iter_mut().zip(&before.bucket_counts) {
             *count = count.saturating_sub(*before);
