@@ -435,8 +435,14 @@ fn what_works_and_is_not_meant_is_a_warning() {
     );
     warns(
         "{name: a, system: ceymail, url: 'https://192.0.2.1', token: x, min_interval: 2s}",
-        &["postmeter.yaml:2: targets[0].min_interval: too often: ceymail allows 12 requests a minute, and a poll makes 1; use at least 5s"],
+        &["postmeter.yaml:2: targets[0].min_interval: too often: ceymail allows 12 requests a minute, and a poll makes 1; use at least 6s"],
     );
+    // A reading is due at nine tenths of its interval.
+    warns(
+        "{name: a, system: ceymail, url: 'https://192.0.2.1', token: x, min_interval: 5s}",
+        &["postmeter.yaml:2: targets[0].min_interval: too often: ceymail allows 12 requests a minute, and a poll makes 1; use at least 6s"],
+    );
+    warns("{name: a, system: ceymail, url: 'https://192.0.2.1', token: x, min_interval: 6s}", &[]);
     warns(
         "{name: a, system: cpanel, url: 'https://192.0.2.1', username: root, token: x, password: y}",
         &["postmeter.yaml:2: targets[0]: password is not used by cpanel"],

@@ -155,6 +155,29 @@ async fn a_wait_that_the_receiver_asks_for_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_up_is_no_reason_to_ask_sooner() {
+    const ASKED: Duration = Duration::from_secs(4);
+    let ticker = Ticker::start(0).await;
+    let receiver = Receiver::start(ANY).await.unwrap();
+    let details = ErrorDetails::with_retry_info(Some(ASKED));
+    receiver.fail_with(Some(Status::with_error_details(tonic::Code::ResourceExhausted, "slow down", details)));
+    let retry = "interval: 1s, retry: {initial: 100ms, max: 300ms, give_up_after: 1s}";
+    let service = ticker.polled_by(&format!("endpoint: \"{}\", {retry}", receiver.url())).await;
+    until("it was asked again", || receiver.refused() == 2).await;
+    let began = Instant::now();
+    until("those that waited are lost", || service.push_status().unwrap().lost_points > 0).await;
+    until("it was asked once more", || receiver.refused() == 3).await;
+    assert!(began.elapsed() > ASKED - Duration::from_millis(100), "{:?}", began.elapsed());
+    let expired = own(&service, "otel_sdk_exporter_metric_data_point_exported_total{error_type=\"expired\"").await;
+    assert!(expired > 0.0, "{expired}");
+    receiver.fail_with(None);
+    let next = ticker.asked() + 1;
+    until("the next arrived", || ticks(&receiver.requests()).contains_key(&next)).await;
+    service.stop().await;
+    receiver.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_receiver_will_never_take_is_counted_and_not_sent_again() {
     let ticker = Ticker::start(0).await;
     let receiver = Receiver::start(ANY).await.unwrap();

@@ -7,9 +7,13 @@ use crate::messages;
 use crate::telemetry::{Monitored, Targets};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tracing::error;
+
+/// How long to wait before one that could not be begun is begun again.
+const BEGIN_AGAIN_WAIT: Duration = Duration::from_secs(5);
 
 /// All of them.
 #[derive(Debug)]
@@ -19,6 +23,8 @@ pub(super) struct Logs {
     /// One connection for all of them, once there is one to deliver.
     sender: Option<Arc<Sender>>,
     running: Vec<Running>,
+    /// One at least could not be begun, and the log has said so.
+    behind: bool,
 }
 
 /// One that is followed.
@@ -29,14 +35,14 @@ struct Running {
     tasks: [JoinHandle<()>; 2],
 }
 
-impl Running {
-    /// Waits for its end: the state in its file is then nobody's.
-    async fn end(self) {
-        let _ = self.stop.send(true);
-        for task in self.tasks {
-            if let Err(error) = task.await {
-                error!("a part of Postmeter failed, please report it: {error}");
-            }
+/// Ends them, each at the same time, and waits for that: the state in their files is then nobody's.
+async fn end(all: Vec<Running>) {
+    for running in &all {
+        let _ = running.stop.send(true);
+    }
+    for task in all.into_iter().flat_map(|running| running.tasks) {
+        if let Err(error) = task.await {
+            error!("a part of Postmeter failed, please report it: {error}");
         }
     }
 }
@@ -47,7 +53,8 @@ impl Logs {
     /// # Errors
     /// Which state cannot be used.
     pub(super) fn start(config: &Config, targets: &Targets) -> Result<Self, StartError> {
-        let mut logs = Self { state_dir: config.state_dir.clone(), otlp: config.export.otlp.clone(), sender: None, running: Vec::new() };
+        let (state_dir, otlp) = (config.state_dir.clone(), config.export.otlp.clone());
+        let mut logs = Self { state_dir, otlp, sender: None, running: Vec::new(), behind: false };
         for monitored in targets.now().iter() {
             logs.begin(monitored)?;
         }
@@ -85,15 +92,11 @@ impl Logs {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
                 () = replaced.notified() => {}
+                () = tokio::time::sleep(BEGIN_AGAIN_WAIT), if self.behind => {}
             }
             self.follow(&targets).await;
         }
-        for running in &self.running {
-            let _ = running.stop.send(true);
-        }
-        for running in self.running {
-            running.end().await;
-        }
+        end(self.running).await;
     }
 
     async fn follow(&mut self, targets: &Targets) {
@@ -102,13 +105,16 @@ impl Logs {
         let (kept, gone) = std::mem::take(&mut self.running).into_iter().partition(is_there);
         self.running = kept;
         // Before their successors begin: both have the same file.
-        for running in gone {
-            running.end().await;
-        }
+        end(gone).await;
+        let was_behind = std::mem::take(&mut self.behind);
         for monitored in now.iter() {
             let is_followed = self.running.iter().any(|running| Arc::ptr_eq(monitored, &running.of));
             if !is_followed && let Err(error) = self.begin(monitored) {
-                error!("its delivery log is not followed: {error}");
+                // Somebody else may have its state for a moment longer, or the disk is full: said once, tried until it works.
+                self.behind = true;
+                if !was_behind {
+                    error!("its delivery log is not followed yet: {error}");
+                }
             }
         }
     }

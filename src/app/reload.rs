@@ -205,11 +205,10 @@ impl Live {
                 continue;
             }
             let unbuilt = |error| StartError::Target { name: wanted.name.clone(), error };
-            let target = match before {
-                Some(before) => Target::succeeding(wanted.clone(), &before.target),
-                None => Target::new(wanted.clone(), self.limits.clone()),
-            };
-            let monitored = Arc::new(Monitored::new(target.map_err(unbuilt)?)?);
+            let monitored = Arc::new(match before {
+                Some(before) => Monitored::succeeding(Target::succeeding(wanted.clone(), &before.target).map_err(unbuilt)?, before)?,
+                None => Monitored::new(Target::new(wanted.clone(), self.limits.clone()).map_err(unbuilt)?)?,
+            });
             targets.push(monitored.clone());
             fresh.push(monitored);
             if before.is_some() { changes.changed += 1 } else { changes.new += 1 }

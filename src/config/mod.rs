@@ -61,7 +61,7 @@ pub use reload::Reload;
 pub use secret::{Secret, SecretError};
 pub use server_tls::{ClientAuth, Pem, ServerTls, TlsVersion};
 pub use shard::Shard;
-pub use target::Target;
+pub use target::{DUE_SHARE, Target};
 pub use telemetry::{LogFormat, LogLevel, SERVICE_NAME_DEFAULT, Telemetry, TelemetryOtlp};
 pub use tls::Tls;
 pub use watch::{LOOK_INTERVAL, Watch};

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// The length of a target's name.
 pub const NAME_CHARS_MAX: usize = 100;
+/// A reading this close to `min_interval` counts as due, or a 15 s scrape of a 15 s reading would get every second one twice.
+pub const DUE_SHARE: f64 = 0.9;
 /// The shortest and longest `min_interval`.
 pub const MIN_INTERVAL_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// The shortest and longest `timeout`.
@@ -226,9 +228,9 @@ impl Target {
         }
         if let Some(budget) = self.source.requests_per_minute_max {
             let budget = f64::from(budget);
-            let per_minute = 60.0 / self.min_interval.as_secs_f64() * self.parts.len() as f64;
+            let per_minute = 60.0 / (self.min_interval.as_secs_f64() * DUE_SHARE) * self.parts.len() as f64;
             if per_minute > budget {
-                let enough = show(Duration::from_secs((60.0 * self.parts.len() as f64 / budget).ceil() as u64));
+                let enough = show(Duration::from_secs((60.0 * self.parts.len() as f64 / budget / DUE_SHARE).ceil() as u64));
                 let (title, parts) = (self.source.title, self.parts.len());
                 let message =
                     format!("too often: {title} allows {budget} requests a minute, and a poll makes {parts}; use at least {enough}");

@@ -22,6 +22,9 @@ impl Buckets {
     /// # Errors
     /// The repair that leaving it out counts as.
     pub fn finish(mut self) -> Result<(Histogram, Option<Repair>), Repair> {
+        if self.counts.len() > BUCKETS_MAX {
+            return Err(Repair::InconsistentHistogram);
+        }
         self.counts.sort_by(|a, b| a.0.total_cmp(&b.0));
         self.counts.dedup_by(|a, b| a.0 == b.0);
         let whole = |n: f64| (0.0..=9e15).contains(&n).then_some(n as u64).ok_or(Repair::InconsistentHistogram);
@@ -41,7 +44,7 @@ impl Buckets {
         }
         let rises = self.counts.is_sorted_by(|a, b| a.1 <= b.1);
         let fits = infinite.is_none_or(|_| self.counts.last().is_some_and(|(_, n)| *n == count));
-        if !rises || !fits || self.counts.last().is_some_and(|(_, n)| *n > count) || self.counts.len() > BUCKETS_MAX {
+        if !rises || !fits || self.counts.last().is_some_and(|(_, n)| *n > count) {
             return Err(Repair::InconsistentHistogram);
         }
         if infinite.is_some() {

@@ -7,18 +7,44 @@
 //!
 //! The format has a line feed behind each line. Where the last one has none and cannot be read, the answer was cut off there, and
 //! sums over what is left would be too small: nothing of it is taken. Servers that only forget the last line feed are read.
+//!
+//! # An answer that is too much
+//!
+//! A few bytes can be a series, a family or a distribution, which cost many times that. Beyond a bound on each nothing of the
+//! answer is taken, for the same reason.
 
+use super::buckets::BUCKETS_MAX;
 use super::{Buckets, ReadError, number, quantiles, quote};
-use crate::model::{Families, FamiliesBuilder, FamilyType, Repair};
+use crate::model::{Families, FamiliesBuilder, FamilyType, LABELS_PER_SERIES_MAX, Repair, Text};
 use memchr::{memchr, memchr2};
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+
+/// How much one answer may be.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// Series of any kind.
+    series_max: usize,
+    /// Histograms and summaries among them.
+    distributions_max: usize,
+    /// Families that say what they are.
+    types_max: usize,
+}
+
+/// As many series as the largest `series_max` passes on.
+const BOUNDS: Bounds = Bounds { series_max: 5_000_000, distributions_max: 500_000, types_max: 100_000 };
 
 /// Reads an exposition.
 ///
 /// # Errors
-/// When not one line of it is a sample.
+/// When not one line of it is a sample, where it is cut off, and where it is too much.
 pub fn read(body: String) -> Result<Families, ReadError> {
+    read_within(body, BOUNDS)
+}
+
+fn read_within(body: String, bounds: Bounds) -> Result<Families, ReadError> {
     Families::read(body, |builder| {
         let text = builder.body();
         let mut reader = Reader {
@@ -27,6 +53,7 @@ pub fn read(body: String) -> Result<Families, ReadError> {
             kind: FamilyType::Unknown,
             total: false,
             pending: Pending::default(),
+            distributions: 0,
             known: HashMap::default(),
         };
         let (mut first_bad, mut last_bad) = (None, None);
@@ -36,6 +63,9 @@ pub fn read(body: String) -> Result<Families, ReadError> {
                 reader.out.repair(Repair::Unreadable);
                 first_bad.get_or_insert(line);
                 last_bad = Some(line);
+            }
+            if let Some((max, what)) = reader.beyond(&bounds) {
+                return Err(ReadError::Malformed(format!("it has more than {max} {what}")));
             }
         }
         reader.flush();
@@ -72,11 +102,20 @@ impl<'a> Iterator for Lines<'a> {
 /// A label and its value; owned where an escape was resolved.
 type Label<'a> = (&'a str, Cow<'a, str>);
 
-/// Distributions of the current family, by their labels without `le` or `quantile`.
+/// Distributions of the current family.
 #[derive(Default)]
-struct Pending<'a> {
-    places: HashMap<Vec<Label<'a>>, usize>,
-    buckets: Vec<(Vec<Label<'a>>, Buckets)>,
+struct Pending {
+    /// By the hash of their labels without `le` or `quantile`, in whatever order those stand.
+    places: HashMap<u64, usize>,
+    seed: RandomState,
+    /// The labels of all of them, one after the other.
+    labels: Vec<(Text, Text)>,
+    all: Vec<Distribution>,
+}
+
+struct Distribution {
+    labels: Range<usize>,
+    buckets: Buckets,
 }
 
 struct Reader<'b, 'a> {
@@ -85,12 +124,24 @@ struct Reader<'b, 'a> {
     kind: FamilyType,
     /// Whether its samples are those of a counter of OpenMetrics, whose names end in `_total`: so does the family's then.
     total: bool,
-    pending: Pending<'a>,
+    pending: Pending,
+    /// How many were read before those.
+    distributions: usize,
     /// What families said that they are: one may be interrupted by another and go on.
     known: HashMap<&'a str, FamilyType>,
 }
 
 impl<'a> Reader<'_, 'a> {
+    /// The bound that it is beyond, and of what.
+    fn beyond(&self, bounds: &Bounds) -> Option<(usize, &'static str)> {
+        let counts = [
+            (self.out.series(), bounds.series_max, "series"),
+            (self.distributions + self.pending.all.len(), bounds.distributions_max, "histograms and summaries"),
+            (self.known.len(), bounds.types_max, "families"),
+        ];
+        counts.into_iter().find(|(count, max, _)| count > max).map(|(_, max, what)| (max, what))
+    }
+
     /// `None` when the line is neither a sample nor a comment.
     fn line(&mut self, line: &'a str) -> Option<()> {
         if line.is_empty() {
@@ -212,13 +263,15 @@ impl<'a> Reader<'_, 'a> {
                 Some(number::parse(labels.remove(at).1.as_bytes())?)
             }
         };
-        let buckets = self.pending.at(labels);
+        let buckets = self.pending.at(self.out, labels);
         match (suffix, bound) {
             // Of what stands twice the first is kept; a bucket that stands twice is told when all are there.
             ("_sum", _) if buckets.sum.is_some() => self.out.repair(Repair::DuplicateSeries),
             ("_count", _) if buckets.count.is_some() => self.out.repair(Repair::DuplicateSeries),
             ("_sum", _) => buckets.sum = Some(value),
             ("_count", _) => buckets.count = Some(value),
+            // One more than there may be: whoever finishes them tells.
+            (_, Some(_)) if buckets.counts.len() > BUCKETS_MAX => {}
             (_, Some(bound)) => buckets.counts.push((bound, value)),
             _ => return None,
         }
@@ -227,12 +280,16 @@ impl<'a> Reader<'_, 'a> {
 
     /// Ends a family: its distributions are complete now.
     fn flush(&mut self) {
-        for (labels, buckets) in std::mem::take(&mut self.pending).buckets {
+        if self.pending.all.is_empty() {
+            return;
+        }
+        let Pending { labels, all, .. } = std::mem::take(&mut self.pending);
+        self.distributions += all.len();
+        for Distribution { labels: range, buckets } in all {
+            let labels = labels.get(range).unwrap_or_default();
             if self.kind == FamilyType::Summary {
                 let (summary, repair) = quantiles::summary(buckets);
-                for (name, value) in labels {
-                    self.push_label(name, value);
-                }
+                labels.iter().for_each(|(name, value)| self.out.label(*name, *value));
                 self.out.summary(summary);
                 if let Some(repair) = repair {
                     self.out.repair(repair);
@@ -241,9 +298,7 @@ impl<'a> Reader<'_, 'a> {
             }
             match buckets.finish() {
                 Ok((histogram, repair)) => {
-                    for (name, value) in labels {
-                        self.push_label(name, value);
-                    }
+                    labels.iter().for_each(|(name, value)| self.out.label(*name, *value));
                     self.out.histogram(histogram);
                     if let Some(repair) = repair {
                         self.out.repair(repair);
@@ -255,11 +310,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn push_label(&mut self, name: &'a str, value: Cow<'a, str>) {
-        let name = self.out.text(name);
-        let value = match value {
-            Cow::Borrowed(value) => self.out.text(value),
-            Cow::Owned(value) => self.out.own(&value),
-        };
+        let (name, value) = kept(self.out, name, value);
         self.out.label(name, value);
     }
 
@@ -278,6 +329,8 @@ impl<'a> Reader<'_, 'a> {
             is_name(name, "_").then_some(())?;
             let (value, behind) = self.label_value(inside)?;
             labels.push((name, value));
+            // One of them may be `le`.
+            (labels.len() <= LABELS_PER_SERIES_MAX + 1).then_some(())?;
             rest = behind;
         }
     }
@@ -320,18 +373,55 @@ impl<'a> Reader<'_, 'a> {
     }
 }
 
-impl<'a> Pending<'a> {
-    fn at(&mut self, labels: Vec<Label<'a>>) -> &mut Buckets {
+impl Pending {
+    /// What has been read of the distribution with these labels.
+    fn at<'a>(&mut self, out: &mut FamiliesBuilder<'a>, labels: Vec<Label<'a>>) -> &mut Buckets {
         // Servers write one histogram after the other, so it is nearly always the last.
-        let place = match self.buckets.last() {
-            Some((last, _)) if *last == labels => self.buckets.len() - 1,
-            _ => *self.places.entry(labels.clone()).or_insert_with(|| {
-                self.buckets.push((labels, Buckets::default()));
-                self.buckets.len() - 1
-            }),
+        let place = match self.all.last() {
+            Some(last) if self.is_written_so(out, last, &labels) => self.all.len() - 1,
+            _ => self.find(out, labels),
         };
-        &mut self.buckets[place].1
+        &mut self.all[place].buckets
     }
+
+    fn find<'a>(&mut self, out: &mut FamiliesBuilder<'a>, labels: Vec<Label<'a>>) -> usize {
+        let mut hash = labels.iter().fold(0_u64, |sum, label| sum.wrapping_add(self.seed.hash_one(label)));
+        while let Some(place) = self.places.get(&hash) {
+            if self.has(out, &self.all[*place], &labels) {
+                return *place;
+            }
+            hash = hash.wrapping_add(1);
+        }
+        self.places.insert(hash, self.all.len());
+        let first = self.labels.len();
+        self.labels.extend(labels.into_iter().map(|(name, value)| kept(out, name, value)));
+        self.all.push(Distribution { labels: first..self.labels.len(), buckets: Buckets::default() });
+        self.all.len() - 1
+    }
+
+    /// Whether it has these labels in this order.
+    fn is_written_so(&self, out: &FamiliesBuilder<'_>, distribution: &Distribution, labels: &[Label<'_>]) -> bool {
+        let its = &self.labels[distribution.labels.clone()];
+        let mut pairs = its.iter().zip(labels);
+        its.len() == labels.len() && pairs.all(|((name, value), label)| out.read(*value) == label.1 && out.read(*name) == label.0)
+    }
+
+    /// Whether it has these labels in any order.
+    fn has(&self, out: &FamiliesBuilder<'_>, distribution: &Distribution, labels: &[Label<'_>]) -> bool {
+        let its = &self.labels[distribution.labels.clone()];
+        let is_its = |label: &Label<'_>| its.iter().any(|(name, value)| out.read(*value) == label.1 && out.read(*name) == label.0);
+        its.len() == labels.len() && labels.iter().all(is_its)
+    }
+}
+
+/// A label's positions, or those of what had to be mended of it.
+fn kept<'a>(out: &mut FamiliesBuilder<'a>, name: &'a str, value: Cow<'a, str>) -> (Text, Text) {
+    let name = out.text(name);
+    let value = match value {
+        Cow::Borrowed(value) => out.text(value),
+        Cow::Owned(value) => out.own(&value),
+    };
+    (name, value)
 }
 
 /// Whether it is a name of letters, digits and these others.

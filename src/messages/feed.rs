@@ -14,6 +14,15 @@ use tracing::{error, info};
 /// How long to wait before state that could not be written is written again.
 const WRITE_AGAIN_WAIT: Duration = Duration::from_secs(5);
 
+/// How long a batch without a receiver may still take when Postmeter ends.
+const LAST_WRITE_MAX: Duration = Duration::from_secs(5);
+
+/// Ends so long after `stop` says so.
+async fn ended(stop: &mut watch::Receiver<bool>, wait: Duration) {
+    let _ = stop.wait_for(|stop| *stop).await;
+    tokio::time::sleep(wait).await;
+}
+
 /// Records that are taken together.
 #[derive(Debug)]
 pub struct Batch {
@@ -99,7 +108,8 @@ impl Feed {
         }
     }
 
-    /// Where there is no receiver: everything is taken, and only counted.
+    /// Where there is no receiver: everything is taken, and only counted. What could not be written down when `stop` says so is
+    /// read again at the next start.
     pub async fn count(mut self, mut stop: watch::Receiver<bool>) {
         loop {
             let batch = tokio::select! {
@@ -107,7 +117,11 @@ impl Feed {
                 batch = self.next() => batch,
             };
             let Some(batch) = batch else { break };
-            self.settle(batch, Taken::Counted).await;
+            tokio::select! {
+                biased;
+                () = self.settle(batch, Taken::Counted) => {}
+                () = ended(&mut stop, LAST_WRITE_MAX) => break,
+            }
         }
     }
 

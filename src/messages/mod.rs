@@ -84,6 +84,8 @@ pub fn open(monitored: &Monitored, state_dir: &Path) -> Result<Option<(Follower,
             first
         }
     };
+    // What an earlier one has left in its queue is read again.
+    deliveries.queued(0);
     let shared = Arc::new(Shared {
         target: target.name().to_owned(),
         overlap: messages.overlap,

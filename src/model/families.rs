@@ -323,6 +323,10 @@ impl<'a> FamiliesBuilder<'a> {
     pub fn family(&mut self, name: Text, help: Text, kind: FamilyType) {
         let at = self.out.samples.len() as u32;
         let help = self.cut(help, HELP_BYTES_MAX);
+        // One without series says nothing, and an answer of nothing else would cost several times its bytes.
+        if self.out.families.last().is_some_and(|last| last.first == last.end) {
+            self.out.families.pop();
+        }
         self.out.families.push(Family { name, help, kind, first: at, end: at });
     }
 

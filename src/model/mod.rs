@@ -16,7 +16,9 @@ mod repair;
 mod snapshot;
 pub mod vocabulary;
 
-pub use families::{Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, SampleRef, Text, Value};
+pub use families::{
+    Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, SampleRef, Text, Value,
+};
 pub use histogram::{Histogram, Summary};
 pub use metric::{Attribute, Kind, Metric, Number};
 pub use native::{Choice, Native, NativeFamily, Place, Places};

@@ -18,9 +18,6 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::task::JoinSet;
 use tracing::{Instrument, debug_span};
 
-/// A reading this close to `min_interval` counts as due, or a 15 s scrape of a 15 s reading would get every second one twice.
-const DUE_SHARE: f64 = 0.9;
-
 /// Tells the time: what windows, ages and the points of a reading go by.
 pub type Clock = fn() -> SystemTime;
 
@@ -174,7 +171,7 @@ impl Target {
 
     /// How old a reading may be.
     fn keep(&self) -> Duration {
-        self.config.min_interval.mul_f64(DUE_SHARE)
+        self.config.min_interval.mul_f64(config::DUE_SHARE)
     }
 
     async fn poll_unless_answered(&self, asked: Instant) -> Arc<Reading> {

@@ -15,7 +15,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, Meter};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// Combinations of stage, kind and status that are told apart: the status is a stranger's word.
@@ -47,7 +47,7 @@ pub struct Deliveries {
     system: KeyValue,
     duration: Histogram<f64>,
     size: Histogram<f64>,
-    counts: Mutex<Counts>,
+    counts: Arc<Mutex<Counts>>,
 }
 
 /// What becomes of a record, as `mail.record.state` has it.
@@ -93,7 +93,12 @@ impl Deliveries {
     pub(super) fn new(meter: &Meter, system: &'static str) -> Self {
         let duration = bridge::measure(meter, &DELIVERY_DURATION, &DURATION_SECONDS);
         let size = bridge::measure(meter, &MESSAGE_SIZE, &SIZE_BYTES);
-        Self { system: KeyValue::new(SYSTEM_NAME.key, system), duration, size, counts: Mutex::default() }
+        Self { system: KeyValue::new(SYSTEM_NAME.key, system), duration, size, counts: Arc::default() }
+    }
+
+    /// The same, counting on where another one is, and with it while that one ends. What was measured begins anew.
+    pub(super) fn going_on_from(self, other: &Self) -> Self {
+        Self { counts: other.counts.clone(), ..self }
     }
 
     /// These were taken.

@@ -27,10 +27,26 @@ impl Monitored {
     /// # Errors
     /// The SDK's reason.
     pub fn new(target: Arc<Target>) -> Result<Self, PipelineError> {
+        Self::build(target, None)
+    }
+
+    /// The one that takes the place of `before`. What was counted of the delivery log goes on if it is the same server.
+    ///
+    /// # Errors
+    /// The SDK's reason.
+    pub fn succeeding(target: Arc<Target>, before: &Self) -> Result<Self, PipelineError> {
+        Self::build(target, Some(before))
+    }
+
+    fn build(target: Arc<Target>, before: Option<&Self>) -> Result<Self, PipelineError> {
         let pipeline = Pipeline::new(&target)?;
         let identity = Identity::of(&target.config);
-        let deliveries = target.config.messages.is_some().then(|| Arc::new(pipeline.deliveries()));
-        Ok(Self { target, pipeline, deliveries, identity })
+        let counted = before.filter(|before| before.identity == identity).and_then(|before| before.deliveries.as_ref());
+        let deliveries = target.config.messages.is_some().then(|| match counted {
+            Some(counted) => pipeline.deliveries().going_on_from(counted),
+            None => pipeline.deliveries(),
+        });
+        Ok(Self { target, pipeline, deliveries: deliveries.map(Arc::new), identity })
     }
 
     /// Who the target is, as far as this reading knows.

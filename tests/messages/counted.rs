@@ -52,6 +52,25 @@ async fn without_a_receiver_records_are_counted_and_the_cursor_moves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_end_does_not_wait_for_a_disk() {
+    let world = World::with(100).await;
+    let service = world.service("", "false").await;
+    let deliveries = service.targets.now()[0].deliveries.clone().unwrap();
+    let point = |metric: &str| {
+        deliveries.points(std::time::Instant::now()).iter().find(|point| point.metric.name == metric).map(|point| point.value)
+    };
+    until("the log is read", || point("mail.record.lag").is_some()).await;
+    // Nothing can be written there any more.
+    std::fs::create_dir(world.state.path().join("messages-whm1.new")).unwrap();
+    let (id, at, origin, ended) = (7, world.now - 5, postmeter::simulate::Origin::Remote, postmeter::simulate::Ended::Failure);
+    let attempt =
+        postmeter::simulate::Attempt { id, domain: 1, origin, bytes: 10, received: at, at, ended, shown: world.now, twice: false };
+    world.stand_in.traffic(|traffic| traffic.log.push(attempt));
+    until("a record waits", || point("mail.record.queue.depth") == Some(1.0)).await;
+    assert!(tokio::time::timeout(std::time::Duration::from_secs(60), service.stop()).await.is_ok(), "it does not end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn they_are_pushed_with_a_start_that_is_known() {
     use opentelemetry_proto::tonic::metrics::v1::metric::Data;
     for (temporality, expected_temporality) in [("cumulative", 2), ("delta", 1)] {

@@ -6,6 +6,7 @@ mod common;
 mod files;
 #[path = "../flat/mod.rs"]
 mod flat;
+mod logs;
 mod process;
 mod push;
 mod world;

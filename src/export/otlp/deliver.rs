@@ -1,14 +1,17 @@
 //! Sends what waits, one request after the other, until each is taken or will never be.
 
+use super::SendError;
 use super::backoff::Backoff;
 use super::outbox::Outbox;
 use super::send::{Sender, Signal};
 use super::waiting::Waiting;
-use super::{Again, SendError};
 use crate::telemetry::Own;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
+
+/// The longest wait between two attempts when Postmeter ends.
+const HURRIED_WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// Delivers until the outbox is closed and empty, or closed and the receiver fails. `hurry` ends a wait between two attempts.
 pub(super) async fn deliver(outbox: Arc<Outbox>, sender: Sender, own: Arc<Own>, mut hurry: watch::Receiver<bool>) {
@@ -22,20 +25,23 @@ pub(super) async fn deliver(outbox: Arc<Outbox>, sender: Sender, own: Arc<Own>, 
             }
             Err(error) => error,
         };
-        if retry.give_up_after.is_some_and(|limit| age(&first) >= limit) && error.again() != Again::Never {
-            outbox.given_up(&error, "expired").await;
-            continue;
-        }
         let Some(wait) = backoff.wait(error.again()) else {
             outbox.given_up(&error, error.error_type()).await;
             continue;
         };
         let was_closed = outbox.is_closed();
-        outbox.not_taken(&error, wait);
+        match retry.give_up_after {
+            Some(limit) if first.has_waited(limit) => outbox.expire(limit, &error).await,
+            _ => outbox.not_taken(&error, wait),
+        }
         if was_closed {
             return;
         }
-        // Closed while waiting: once more, and no more.
+        // In a hurry there is time for more attempts, but not for as many as fit into it.
+        if *hurry.borrow() {
+            tokio::time::sleep(wait.min(HURRIED_WAIT_MAX)).await;
+            continue;
+        }
         let _ = tokio::time::timeout(wait, hurry.wait_for(|hurry| *hurry)).await;
     }
 }
@@ -48,8 +54,4 @@ async fn attempt(outbox: &Outbox, sender: &Sender, own: &Own, first: &Waiting) -
     let rejected = result?;
     outbox.taken(rejected.count, &rejected.reason).await;
     Ok(())
-}
-
-fn age(waiting: &Waiting) -> Duration {
-    SystemTime::now().duration_since(waiting.queued_at).unwrap_or_default()
 }

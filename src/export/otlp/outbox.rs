@@ -253,6 +253,23 @@ impl Outbox {
         self.moved.notify_waiters();
     }
 
+    /// All that have waited this long will not be sent again: the receiver fails, and is not asked about each.
+    pub(super) async fn expire(&self, limit: Duration, error: &SendError) {
+        while self.oldest_has_waited(limit) {
+            self.given_up(error, "expired").await;
+        }
+    }
+
+    /// If so, nothing else can drop it.
+    fn oldest_has_waited(&self, limit: Duration) -> bool {
+        let mut line = self.line();
+        let has_waited = line.send_first().is_some_and(|first| first.has_waited(limit));
+        if !has_waited {
+            line.keep_first();
+        }
+        has_waited
+    }
+
     /// The first will not be sent again.
     pub(super) async fn given_up(&self, error: &SendError, error_type: &'static str) {
         let Some(first) = self.line().remove_first() else { return };

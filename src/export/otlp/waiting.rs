@@ -9,7 +9,7 @@ use super::encode::Request;
 use super::spool::Key;
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Where the bytes of a request are.
 #[derive(Clone, Debug)]
@@ -31,6 +31,11 @@ pub(super) struct Waiting {
 impl Waiting {
     pub(super) fn in_memory(key: Key, request: Request, queued_at: SystemTime) -> Self {
         Self { key, points: request.points, len: request.bytes.len(), queued_at, held: Held::Memory(request.bytes) }
+    }
+
+    /// Whether it has waited this long.
+    pub(super) fn has_waited(&self, limit: Duration) -> bool {
+        self.queued_at.elapsed().unwrap_or_default() >= limit
     }
 
     const fn is_spooled(&self) -> bool {

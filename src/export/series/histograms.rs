@@ -80,6 +80,8 @@ impl Histograms {
         series.ended = false;
         // Collected before, maybe with a failed poll in between; or a clock was set back, and the next reading tells it.
         if step.again || time <= series.time {
+            series.time = time;
+            series.start = if series.start <= time { series.start } else { 0 };
             return Seen { start: series.start, base: None };
         }
         let base = match step.reset(fell(&series.histogram, histogram), series.time) {

@@ -43,7 +43,11 @@ impl Measured {
             key.extend(attribute.encode_length_delimited_to_vec());
         }
         let Some(before) = self.0.insert(key, point.clone()) else { return true };
-        point.start_time_unix_nano = before.time_unix_nano;
+        // Another pipeline, after a reload: it began to measure when that did.
+        if before.start_time_unix_nano != point.start_time_unix_nano {
+            return true;
+        }
+        point.start_time_unix_nano = before.time_unix_nano.min(point.time_unix_nano);
         point.count = point.count.saturating_sub(before.count);
         for (count, before) in point.bucket_counts.iter_mut().zip(&before.bucket_counts) {
             *count = count.saturating_sub(*before);
@@ -61,9 +65,9 @@ mod tests {
     use super::*;
     use opentelemetry_proto::tonic::metrics::v1::{Histogram, Metric};
 
-    fn scopes(count: u64, time: u64) -> Vec<ScopeMetrics> {
+    fn scopes(start: u64, count: u64, time: u64) -> Vec<ScopeMetrics> {
         let point = HistogramDataPoint {
-            start_time_unix_nano: 1,
+            start_time_unix_nano: start,
             time_unix_nano: time,
             count,
             sum: Some(count as f64 * 2.0),
@@ -77,8 +81,14 @@ mod tests {
         vec![ScopeMetrics { metrics: vec![Metric { name: "a".into(), data, ..Default::default() }], ..Default::default() }]
     }
 
-    fn told(measured: &mut Measured, temporality: Temporality, count: u64, time: u64) -> Option<(u64, u64, Vec<u64>, Option<f64>)> {
-        let mut scopes = scopes(count, time);
+    type Told = Option<(u64, u64, Vec<u64>, Option<f64>)>;
+
+    fn told(measured: &mut Measured, temporality: Temporality, count: u64, time: u64) -> Told {
+        told_since(measured, temporality, 1, count, time)
+    }
+
+    fn told_since(measured: &mut Measured, temporality: Temporality, start: u64, count: u64, time: u64) -> Told {
+        let mut scopes = scopes(start, count, time);
         measured.rewrite(&mut scopes, temporality);
         let Data::Histogram(histogram) = scopes[0].metrics.pop()?.data? else { return None };
         let point = &histogram.data_points[0];
@@ -92,6 +102,14 @@ mod tests {
         assert_eq!(told(&mut measured, Temporality::Delta, 5, 20), Some((10, 2, vec![2, 0], None)));
         assert_eq!(told(&mut measured, Temporality::Delta, 5, 30), None);
         assert_eq!(told(&mut measured, Temporality::LowMemory, 6, 40), Some((30, 1, vec![1, 0], None)));
+    }
+
+    #[test]
+    fn another_pipeline_measures_anew_and_no_delta_spans_backwards() {
+        let mut measured = Measured::default();
+        assert_eq!(told(&mut measured, Temporality::Delta, 30, 100), Some((1, 30, vec![30, 0], Some(9.0))));
+        assert_eq!(told_since(&mut measured, Temporality::Delta, 110, 40, 120), Some((110, 40, vec![40, 0], Some(9.0))));
+        assert_eq!(told_since(&mut measured, Temporality::Delta, 110, 42, 115), Some((115, 2, vec![2, 0], None)));
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //!
 //! A counter that is there at our first poll began at a time that nobody told us, unless the server did. One that appears
 //! later began after the poll before, if that one was good and complete. A fall is a reset, after the poll before. A point's
-//! time is the time of its reading. A series that is gone leaves once, with the `NoRecordedValue` flag.
+//! time is the time of its reading, and no start is later: where the clock was set back, what began after is told without a start,
+//! and a delta by the reading that follows. A series that is gone leaves once, with the `NoRecordedValue` flag.
 //! (OTLP metrics data model, "Resets and Gaps" and "No recorded value".)
 //!
 //! # Deltas are of what was said
@@ -167,6 +168,8 @@ impl Readings {
             Some(last) if again => last.before,
             last => last.filter(|last| last.complete).map(|last| last.reading),
         };
+        // Nothing begins later than it is read: the clock was set back.
+        let previous = previous.filter(|previous| *previous < moment.reading);
         self.last = Some(Last { reading: moment.reading, complete: moment.good && moment.complete, before: previous });
         // Compared with what the server said before, not with our clock alone: theirs may be ahead.
         let restarted = moment.counters_since.filter(|since| self.since.is_some_and(|before| *since > before));

@@ -33,6 +33,18 @@ struct Known {
     starts: Arc<Vec<u64>>,
     /// The ends of its series were told; they are kept in case that they come back.
     ended: bool,
+    /// A later reading was not kept in its place, because the clock was set back.
+    behind: bool,
+}
+
+impl Known {
+    /// From now on it was read at this time, which is earlier: nothing can have begun later.
+    fn set_back(&mut self, time: u64) {
+        self.time = time;
+        if self.starts.iter().any(|start| *start > time) {
+            Arc::make_mut(&mut self.starts).iter_mut().filter(|start| **start > time).for_each(|start| *start = 0);
+        }
+    }
 }
 
 /// How the native families of a reading are told.
@@ -173,11 +185,21 @@ impl Relay {
                 Relayed { starts: known.starts.clone(), ..told(None, Gone::Some(Vec::new())) }
             }
             known => {
+                let time = step.moment.reading;
+                let behind = known.as_ref().is_some_and(|known| time <= known.time);
+                if let Some(known) = known.as_mut().filter(|_| behind) {
+                    known.set_back(time);
+                }
                 let mut comparison = Comparison::new(known.as_ref(), native, step, temporality);
                 comparison.compare();
                 let Comparison { starts, bases, gone, .. } = comparison;
                 let starts = Arc::new(starts);
-                let now = Known { native: native.clone(), time: step.moment.reading, starts: starts.clone(), ended: false };
+                if let Some(known) = known.as_mut().filter(|_| behind && temporality != Temporality::Cumulative) {
+                    // A delta cannot span no time or less: the next reading tells it.
+                    known.behind = true;
+                    return Relayed { starts, ..told(None, Gone::Some(Vec::new())) };
+                }
+                let now = Known { native: native.clone(), time, starts: starts.clone(), ended: false, behind: false };
                 let before = known.replace(now).map(|known| (known.native, known.time));
                 // Otherwise nobody needs it any more, and it may be large.
                 let before = before.filter(|_| !gone.is_empty() || !bases.is_empty());
@@ -185,6 +207,15 @@ impl Relay {
             }
         }
     }
+}
+
+/// What is no number is not told, as if the series were gone.
+fn is_nan(value: Value<'_>) -> bool {
+    matches!(value, Value::Number(n) if n.is_nan())
+}
+
+fn is_told(native: &Native, place: Place) -> bool {
+    native.sample(place).is_none_or(|sample| !is_nan(sample.value()))
 }
 
 fn rises(kind: FamilyType) -> bool {
@@ -204,6 +235,8 @@ struct Comparison<'a> {
 
 /// A family now and before.
 struct Pair {
+    /// Its place before.
+    at: usize,
     /// Places of its first start now, of its first base, and of its first start before.
     starts: usize,
     bases: usize,
@@ -239,9 +272,9 @@ impl<'a> Comparison<'a> {
                 starts_before += if rises(before.kind()) { before.series() } else { 0 };
                 at += 1;
             }
-            let pair = self.begin(&family, found.as_ref().map(|(_, before, starts)| (before, *starts)));
-            if let Some((at, before, _)) = found {
-                self.family(&pair, &family, at, &before);
+            let pair = self.begin(&family, found.as_ref().map(|(at, before, starts)| (*at, before, *starts)));
+            if let Some((_, before, _)) = found {
+                self.family(&pair, &family, &before);
             }
         }
         while let Some(before) = self.before(at) {
@@ -256,20 +289,22 @@ impl<'a> Comparison<'a> {
     }
 
     fn all_gone(&mut self, at: usize, before: &NativeFamily<'_>) {
-        if self.known.is_some_and(|known| !known.ended) {
-            self.gone.extend(before.places().map(|place| (at as u32, place)));
+        if let Some(known) = self.known.filter(|known| !known.ended) {
+            self.gone.extend(before.places().filter(|place| is_told(&known.native, *place)).map(|place| (at as u32, place)));
         }
     }
 
     /// Every series of the family as if it were new.
-    fn begin(&mut self, family: &NativeFamily<'_>, before: Option<(&NativeFamily<'_>, usize)>) -> Pair {
-        let starts_before = before.map_or(0, |(_, starts)| starts);
-        let thinned = before.map_or(self.known.is_some_and(|known| known.native.dropped > 0), |(before, _)| before.is_thinned());
+    fn begin(&mut self, family: &NativeFamily<'_>, before: Option<(usize, &NativeFamily<'_>, usize)>) -> Pair {
+        let (at, starts_before) = before.map_or((0, 0), |(at, _, starts)| (at, starts));
+        let thinned = before.map_or(self.known.is_some_and(|known| known.native.dropped > 0), |(_, before, _)| before.is_thinned());
         let (rises, delta) = (rises(family.kind()), is_delta(self.temporality, family.kind()));
-        let step = if thinned { self.step.of_thinned() } else { *self.step };
+        // One that is told as a delta was not told of the readings that were not kept, so it begins with all that it has counted.
+        let seen_since = self.known.is_some_and(|known| known.behind) && !delta;
+        let step = if thinned || seen_since { self.step.of_thinned() } else { *self.step };
         let step = if family.is_retyped() { step.of_others() } else { step };
         let new = step.start_of_new();
-        let pair = Pair { starts: self.starts.len(), bases: self.bases.len(), starts_before, rises, delta, step };
+        let pair = Pair { at, starts: self.starts.len(), bases: self.bases.len(), starts_before, rises, delta, step };
         if rises {
             self.starts.resize(pair.starts + family.series(), new);
         }
@@ -280,7 +315,7 @@ impl<'a> Comparison<'a> {
         pair
     }
 
-    fn family(&mut self, pair: &Pair, family: &NativeFamily<'a>, at: usize, before: &NativeFamily<'a>) {
+    fn family(&mut self, pair: &Pair, family: &NativeFamily<'a>, before: &NativeFamily<'a>) {
         let Some(known) = self.known else { return };
         let same = |now: Place, was: Place| match (self.native.sample(now), known.native.sample(was)) {
             (Some(now), Some(was)) => now.has_labels_of(&was),
@@ -327,11 +362,11 @@ impl<'a> Comparison<'a> {
         }
         left_now.extend(now);
         left_was.extend(was);
-        self.left_over(pair, known, left_now, left_was, at);
+        self.left_over(pair, known, left_now, left_was);
     }
 
     /// Finds together what lock-step did not.
-    fn left_over(&mut self, pair: &Pair, known: &Known, now: Vec<(usize, Place)>, mut was: Vec<(usize, Place)>, at: usize) {
+    fn left_over(&mut self, pair: &Pair, known: &Known, now: Vec<(usize, Place)>, mut was: Vec<(usize, Place)>) {
         if !now.is_empty() && !was.is_empty() {
             let identity = |native: &Native, place| native.sample(place).map(|sample| sample.identity());
             let mut by_identity = HashMap::with_capacity_and_hasher(was.len(), foldhash::fast::FixedState::default());
@@ -345,18 +380,22 @@ impl<'a> Comparison<'a> {
             was.sort_unstable();
         }
         if !known.ended {
-            self.gone.extend(was.into_iter().map(|(_, place)| (at as u32, place)));
+            let gone = was.into_iter().map(|(_, place)| place).filter(|place| is_told(&known.native, *place));
+            self.gone.extend(gone.map(|place| (pair.at as u32, place)));
         }
     }
 
     #[inline]
     fn matched(&mut self, pair: &Pair, known: &Known, now: (usize, Place), was: (usize, Place)) {
+        let (Some(now_value), Some(was_value)) = (self.native.sample(now.1), known.native.sample(was.1)) else { return };
+        if !known.ended && is_nan(now_value.value()) && !is_nan(was_value.value()) {
+            self.gone.push((pair.at as u32, was.1));
+        }
         if !pair.rises {
             return;
         }
-        let (Some(now_value), Some(was_value)) = (self.native.sample(now.1), known.native.sample(was.1)) else { return };
         let (fell, comparable) = match (was_value.value(), now_value.value()) {
-            (Value::Number(before), Value::Number(now)) => (now < before, true),
+            (Value::Number(before), Value::Number(now)) => (now < before, !before.is_nan()),
             (Value::Histogram(before), Value::Histogram(now)) => (fell(before, now), before.bounds == now.bounds),
             _ => (false, false),
         };

@@ -86,7 +86,7 @@ impl Scalars {
         let (value, time, generation) = (number(point), point.time_unix_nano, self.generation);
         let series = match self.series.entry(key(metric, point)) {
             Entry::Vacant(entry) => {
-                let start = if ours { step.moment.tally_since } else { step.start_of_new() };
+                let start = if ours { step.moment.tally_since.min(time) } else { step.start_of_new() };
                 let (metric, attributes) = (metric.clone(), point.attributes.clone());
                 entry.insert(Series { start, value, time, generation, ended: false, metric, attributes });
                 return Seen { start, base: (start != 0).then_some((0.0, start)) };
@@ -97,6 +97,8 @@ impl Scalars {
         series.ended = false;
         // Collected before, maybe with a failed poll in between; or a clock was set back, and the next reading tells it.
         if step.again || time <= series.time {
+            series.time = time;
+            series.start = if series.start <= time { series.start } else { 0 };
             return Seen { start: series.start, base: None };
         }
         let reset = if ours { (value < series.value).then_some(series.time) } else { step.reset(value < series.value, series.time) };

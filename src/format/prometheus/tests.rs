@@ -154,6 +154,11 @@ fn histograms() {
             "h_bucket{le=\"1\",k=\"a\"} 1\nh_bucket{k=\"b\",le=\"1\"} 2\nh_count{k=\"a\"} 3\nh_count{k=\"b\"} 4",
             "histogram h{k=a} [1.0] [1] of 3 sum none; histogram h{k=b} [1.0] [2] of 4 sum none",
         ),
+        // In another order they are the same labels; with another value, or one twice, they are not.
+        (
+            "h_bucket{a=\"1\",b=\"2\",le=\"1\"} 1\nh_count{b=\"2\",a=\"1\"} 3\nh_count{b=\"1\",a=\"2\"} 4\nh_count{a=\"1\",a=\"1\"} 5",
+            "histogram h{a=1,b=2} [1.0] [1] of 3 sum none; histogram h{b=1,a=2} [] [] of 4 sum none; !unreadable 1",
+        ),
         ("h_bucket{le=\"1\"} 5\nh_count 3\nx 1", "unknown x 1; !inconsistent_histogram 1"),
         ("h_bucket{le=\"wide\"} 5\nh_bucket 2\nh_count 3", "histogram h [] [] of 3 sum none; !unreadable 2"),
         ("# TYPE g gauge\ng 1", "gauge g 1"),
@@ -170,6 +175,44 @@ fn limits() {
     let labels = |n: usize| (0..n).map(|i| format!("l{i}=\"\"")).collect::<Vec<_>>().join(",");
     assert_eq!(read(format!("x{{{}}} 1", labels(64))).unwrap().series(), 1);
     assert_eq!(said(&format!("y 1\nx{{{}}} 1\nz{{a=\"b\"}} 2", labels(65))), "unknown y 1; unknown z{a=b} 2; !unreadable 1");
+}
+
+/// A page of so many lines.
+fn lines(n: usize, line: impl Fn(usize) -> String) -> String {
+    (0..n).map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_is_too_much_is_no_answer() {
+    const SMALL: Bounds = Bounds { series_max: 30, distributions_max: 20, types_max: 10 };
+    let beyond = |n: usize, what: &str| Err(ReadError::Malformed(format!("it has more than {n} {what}")));
+    let series = |text: String| read_within(text, SMALL).map(|families| families.series());
+    for kind in ["histogram", "summary"] {
+        let page = |n| format!("# TYPE h {kind}\n{}\n# TYPE g {kind}\ng_count 1", lines(n, |n| format!("h_count{{a=\"{n}\"}} 1")));
+        assert_eq!(series(page(19)), Ok(20));
+        assert_eq!(series(page(20)), beyond(20, "histograms and summaries"));
+    }
+    let types = |n| format!("{}\nx 1", lines(n, |n| format!("# TYPE a{n} gauge")));
+    assert_eq!(series(types(10)), Ok(1));
+    assert_eq!(series(types(11)), beyond(10, "families"));
+    assert_eq!(series("x 1\n".repeat(30)), Ok(30));
+    assert_eq!(series("x 1\n".repeat(31)), beyond(30, "series"));
+}
+
+#[test]
+fn families_without_series_cost_nothing() {
+    let page = format!("# TYPE a gauge\n# HELP a A.\na 1\n{}\nb 2\n", "# TYPE x gauge\n# TYPE y gauge\n".repeat(100));
+    let families = read(page).unwrap();
+    let names: Vec<_> = families.iter().map(|family| (family.name(), family.help(), family.samples().len())).collect();
+    assert_eq!(names, [("a", "A.", 1), ("b", "", 1)]);
+}
+
+#[test]
+fn buckets_beyond_the_bound_are_not_kept() {
+    let page = |kind: &str, line: &str| format!("# TYPE x {kind}\n{}\nx_count 1\ny 1", lines(5 * BUCKETS_MAX, |_| line.to_owned()));
+    assert_eq!(said(&page("histogram", "x_bucket{le=\"1\"} 1")), "unknown y 1; !inconsistent_histogram 1");
+    let summary = said(&page("summary", "x{quantile=\"0.5\"} 1"));
+    assert!(summary.ends_with("unknown y 1; !out_of_range 1"), "{summary}");
 }
 
 #[test]

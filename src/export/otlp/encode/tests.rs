@@ -311,10 +311,12 @@ enum Step {
     Since(u64, &'static str),
     /// The same, of which small counters are left out, and where gauges called `r` count.
     Chosen(u64, &'static str),
+    /// Good, at this second.
+    At(u64, &'static str),
     Failed,
     Again,
 }
-use Step::{Again, Chosen, Failed, Good, Since};
+use Step::{Again, At, Chosen, Failed, Good, Since};
 
 /// Readings ten seconds apart, and what is told of each.
 #[track_caller]
@@ -324,6 +326,7 @@ fn steps(temporality: Temporality, steps: &[(Step, &[&str])]) {
     for (index, (step, expected)) in steps.iter().enumerate() {
         let at = 10 * (index as u64 + 1);
         let this = match step {
+            At(at, body) => reading(*at, Ok(Snapshot::default()), text(body)),
             Good(body) => reading(at, Ok(Snapshot::default()), text(body)),
             Since(since, body) => {
                 let counters_since = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(*since));
@@ -404,6 +407,68 @@ fn a_server_that_says_when_it_began_is_believed() {
             (Since(45, "# TYPE c counter\nc{l=\"a\"} 1\n"), &["c{a} 1 @45"]),
         ],
     );
+}
+
+const FOUR: &str = "# TYPE c counter\nc{l=\"a\"} 3\nc{l=\"b\"} 4\nc{l=\"d\"} 3\nc{l=\"e\"} 1\n";
+
+#[test]
+fn nothing_begins_after_it_is_read_where_the_clock_is_set_back() {
+    let begin = || (At(1000, "# TYPE c counter\nc{l=\"a\"} 5\n"), At(1010, "# TYPE c counter\nc{l=\"a\"} 6\nc{l=\"b\"} 1\n"));
+    let back = || At(500, "# TYPE c counter\nc{l=\"a\"} 7\nc{l=\"b\"} 2\nc{l=\"d\"} 1\n");
+    let (first, second) = begin();
+    steps(
+        Temporality::Cumulative,
+        &[
+            (first, &["c{a} 5"]),
+            (second, &["c{a} 6", "c{b} 1 @1000"]),
+            (back(), &["c{a} 7", "c{b} 2", "c{d} 1"]),
+            (At(510, FOUR), &["c{a} 3 @500", "c{b} 4", "c{d} 3", "c{e} 1 @500"]),
+        ],
+    );
+    let (first, second) = begin();
+    steps(
+        Temporality::Delta,
+        &[
+            (first, &[]),
+            (second, &["c{a} +1 @1000", "c{b} +1 @1000"]),
+            (back(), &[]),
+            (Again, &[]),
+            (At(510, FOUR), &["c{a} +3 @500", "c{b} +3 @500", "c{d} +3 @500", "c{e} +1 @500"]),
+            (At(520, FOUR), &["c{a} +0 @510", "c{b} +0 @510", "c{d} +0 @510", "c{e} +0 @510"]),
+        ],
+    );
+    let (first, second) = begin();
+    let after = "# TYPE c counter\nc{l=\"b\"} 4\nc{l=\"d\"} 3\n# TYPE h histogram\nh_count 3\nh_sum 3\n";
+    steps(
+        Temporality::LowMemory,
+        &[
+            (first, &["c{a} 5"]),
+            (second, &["c{a} 6", "c{b} 1 @1000"]),
+            (back(), &["c{a} 7", "c{b} 2", "c{d} 1"]),
+            // It was there before, and nobody knows since when.
+            (At(510, after), &["c{b} 4", "c{d} 3", "h{} +[3] sum 3.0 @500", "c{a} end"]),
+        ],
+    );
+}
+
+#[test]
+fn what_is_no_number_any_more_has_ended() {
+    const NONE: &str = "# TYPE c counter\nc NaN\n# TYPE g gauge\ng NaN\n";
+    const SOME: &str = "# TYPE c counter\nc 5\n# TYPE g gauge\ng 1\n";
+    for (temporality, counted) in [(Temporality::Cumulative, &["c{} 5", "g{} 1"][..]), (Temporality::Delta, &["g{} 1"])] {
+        steps(
+            temporality,
+            &[
+                (Good(SOME), counted),
+                (Good(NONE), &["c{} end", "g{} end"]),
+                (Good(NONE), &[]),
+                // What was counted meanwhile cannot be told from nothing.
+                (Good(SOME), counted),
+                (Good(NONE), &["c{} end", "g{} end"]),
+                (Good("other 1\n"), &["other{} 1"]),
+            ],
+        );
+    }
 }
 
 const HISTOGRAM: &str = "# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 9\nh_count 3\n";
