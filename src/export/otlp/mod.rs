@@ -9,6 +9,7 @@
 
 mod answer;
 mod backoff;
+mod collect;
 mod deliver;
 mod encode;
 mod native;

@@ -1,0 +1,197 @@
+//! One collection: reads all targets, encodes what they say, and queues it.
+//!
+//! # No one waits for a target that hangs
+//!
+//! What is there after a few seconds is sent; a target that is still being polled follows in requests of its own.
+//!
+//! # A reload is seen by the next collection
+//!
+//! A target that stays keeps its series, and so does one whose configuration changed if it is the same server under the same
+//! name. One that was taken away is gone: the ends of its series are told once, dated right after what was told last, so that
+//! another server under its name begins after them.
+
+use super::encode::{REQUEST_BYTES_MAX, Told, ended, requests, told};
+use super::outbox::Outbox;
+use super::spool::Key;
+use crate::config::Temporality;
+use crate::export::series::{SeriesState, nanos};
+use crate::poll::Reading;
+use crate::telemetry::{Monitored, Targets};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{Instrument, warn};
+
+/// How long targets are waited for before those that are there are sent.
+const STRAGGLER_WAIT: Duration = Duration::from_secs(5);
+/// An end is told this long after the last point: what backends tell times apart by.
+const END_AFTER_NANOS: u64 = 1_000_000;
+
+/// Reads targets and fills the outbox.
+#[derive(Debug)]
+pub(super) struct Collector {
+    targets: Targets,
+    pushed: Vec<Pushed>,
+    /// Taken away by a reload; their series have not been ended yet.
+    left: Vec<Pushed>,
+    outbox: Arc<Outbox>,
+    pub(super) interval: Duration,
+    temporality: Temporality,
+}
+
+impl Collector {
+    pub(super) fn new(targets: Targets, outbox: Arc<Outbox>, interval: Duration, temporality: Temporality) -> Self {
+        Self { targets, pushed: Vec::new(), left: Vec::new(), outbox, interval, temporality }
+    }
+
+    fn begin(&self) -> Collection {
+        Collection { number: self.outbox.collection(), parts: 0, due: Instant::now() + self.interval }
+    }
+
+    /// Takes up what a reload changed: series stay with targets that stay.
+    fn follow(&mut self) {
+        let now = self.targets.now();
+        if now.len() == self.pushed.len() && now.iter().zip(&self.pushed).all(|(now, pushed)| Arc::ptr_eq(now, &pushed.monitored)) {
+            return;
+        }
+        let mut before = std::mem::take(&mut self.pushed);
+        for monitored in now.iter() {
+            let same = before.iter().position(|pushed| pushed.monitored.continues(monitored));
+            let pushed = match same.map(|at| before.swap_remove(at)) {
+                Some(pushed) => Pushed { monitored: monitored.clone(), ..pushed },
+                None => {
+                    let series = SeriesState::new(self.temporality);
+                    Pushed { monitored: monitored.clone(), series, told: Weak::new(), told_at: 0 }
+                }
+            };
+            self.pushed.push(pushed);
+        }
+        self.left.extend(before.into_iter().filter(|pushed| pushed.told_at > 0));
+    }
+
+    /// The ends of what was taken away, once.
+    fn ended(&mut self) -> Vec<Told> {
+        let end = |mut pushed: Pushed| {
+            let identity = pushed.monitored.last_identity();
+            ended(pushed.monitored.pipeline.system(), pushed.told_at + END_AFTER_NANOS, &identity, &mut pushed.series)
+        };
+        self.left.drain(..).map(end).collect()
+    }
+
+    /// A stop ends the waiting for targets; what is read is queued in any case, for the next collection says only what came since.
+    pub(super) async fn collect(&mut self, stop: &mut watch::Receiver<bool>) {
+        self.follow();
+        let mut polls = JoinSet::new();
+        for (index, pushed) in self.pushed.iter().enumerate() {
+            let target = pushed.monitored.target.clone();
+            let limit = self.interval.max(STRAGGLER_WAIT);
+            polls.spawn(async move { (index, target.reading_within(limit).await) }.in_current_span());
+        }
+        let wait = tokio::time::sleep(STRAGGLER_WAIT.min(self.interval));
+        tokio::pin!(wait);
+        let mut collection = self.begin();
+        let mut ready = Vec::new();
+        let mut waited = false;
+        loop {
+            tokio::select! {
+                joined = polls.join_next() => match joined {
+                    Some(Ok(read)) => ready.push(read),
+                    Some(Err(error)) => warn!("a collection failed inside Postmeter, please report it: {error}"),
+                    None => break,
+                },
+                () = stopped(stop) => break,
+                () = &mut wait, if !waited => {
+                    waited = true;
+                    collection = self.queue(collection, std::mem::take(&mut ready), Ends::Told, stop).await;
+                }
+            }
+        }
+        self.queue(collection, ready, Ends::Told, stop).await;
+    }
+
+    /// The last push. A target that is down or gone, and a series that is gone, say nothing more: the end of its series, told late by an
+    /// instance that is being replaced, would end those of its successor.
+    pub(super) async fn flush(&mut self, stop: &mut watch::Receiver<bool>) {
+        self.follow();
+        let latest = |(index, pushed): (usize, &Pushed)| Some((index, pushed.monitored.target.latest()?));
+        let good = |(_, reading): &(usize, Arc<Reading>)| reading.outcome.is_ok();
+        let ready = self.pushed.iter().enumerate().filter(|(_, pushed)| pushed.has_more()).filter_map(latest).filter(good).collect();
+        self.queue(self.begin(), ready, Ends::Kept, stop).await;
+    }
+
+    /// Encodes what was read and queues it. A request is written when there is room for it, but nobody waits longer than an
+    /// interval for that: the next collection is not late because the receiver is slow.
+    async fn queue(
+        &mut self,
+        collection: Collection,
+        ready: Vec<(usize, Arc<Reading>)>,
+        ends: Ends,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Collection {
+        let mut all = self.ended();
+        for (index, reading) in ready {
+            let Some(pushed) = self.pushed.get_mut(index) else { continue };
+            let collected = pushed.monitored.collect(&reading);
+            let identity = pushed.monitored.identity(&reading);
+            let system = pushed.monitored.target.config.source.name;
+            pushed.told = Arc::downgrade(&reading);
+            let told = told(&collected, system, &reading, &identity, &mut pushed.series);
+            pushed.told_at = nanos(SystemTime::now());
+            all.push(match ends {
+                Ends::Told => told,
+                Ends::Kept => told.without_ends(),
+            });
+        }
+        let Collection { number, mut parts, due } = collection;
+        for request in requests(&all, REQUEST_BYTES_MAX) {
+            tokio::select! {
+                () = self.outbox.room() => {}
+                () = tokio::time::sleep_until(due) => {}
+                () = stopped(stop) => {}
+            }
+            self.outbox.put(Key { collection: number, part: parts }, request).await;
+            parts = parts.saturating_add(1);
+        }
+        Collection { number, parts, due }
+    }
+}
+
+/// A collection that is being queued.
+#[derive(Clone, Copy, Debug)]
+struct Collection {
+    number: u64,
+    /// Requests so far.
+    parts: u32,
+    /// When the next one is.
+    due: Instant,
+}
+
+/// Whether the ends of series are told.
+#[derive(Clone, Copy, Debug)]
+enum Ends {
+    Told,
+    Kept,
+}
+
+#[derive(Debug)]
+struct Pushed {
+    monitored: Arc<Monitored>,
+    series: SeriesState,
+    /// What was told last.
+    told: Weak<Reading>,
+    /// When that was, in Unix nanoseconds; 0 is never.
+    told_at: u64,
+}
+
+impl Pushed {
+    /// Whether there is a reading that was not told: one for a pull, say.
+    fn has_more(&self) -> bool {
+        self.monitored.target.latest().is_some_and(|latest| !std::ptr::eq(self.told.as_ptr(), Arc::as_ptr(&latest)))
+    }
+}
+
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
