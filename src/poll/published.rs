@@ -85,6 +85,13 @@ impl Published {
         Some(Arc::new(Reading { tally: self.tally.clone(), tally_since: self.since, ..Reading::failed(at, now, error) }))
     }
 
+    /// The same while a server that has refused wants to be left alone for `wait`: one refusal counts once.
+    pub(super) fn left_alone(&self, at: SystemTime, now: Instant, wait: Duration) -> Option<Arc<Reading>> {
+        let refused = self.latest.as_ref().is_some_and(|latest| matches!(latest.outcome, Err(PollError::RateLimited(_))));
+        let error = (refused && !wait.is_zero()).then_some(PollError::RateLimited(wait))?;
+        Some(Arc::new(Reading { tally: self.tally.clone(), tally_since: self.since, ..Reading::failed(at, now, error) }))
+    }
+
     /// Somebody who asked has waited for `limit`, and goes on without.
     pub(super) fn give_up(&mut self, at: SystemTime, asked: Instant, limit: Duration) -> Arc<Reading> {
         // The poll may have ended in this very moment.

@@ -181,8 +181,13 @@ impl Target {
         if let Some(answer) = answered.or_else(|| self.fresh(Instant::now())) {
             return answer;
         }
-        if let Some(held) = self.published().held((self.clock)(), Instant::now()) {
+        let now = Instant::now();
+        if let Some(held) = self.published().held((self.clock)(), now) {
             return held;
+        }
+        let wait = self.shared.client.wait(now);
+        if let Some(left_alone) = self.published().left_alone((self.clock)(), now, wait) {
+            return left_alone;
         }
         // A span for traces; the log names the target in its own fields.
         let span = debug_span!("poll", target = self.name(), system = self.config.source.name);
