@@ -39,7 +39,7 @@ const MANY: usize = 100;
 
 /// The whole page.
 #[derive(Debug, Template)]
-#[template(path = "page.html")]
+#[template(config = "src/serve/page/askama.toml", path = "page.html")]
 pub(super) struct PageView {
     pub version: &'static str,
     pub asset: &'static str,
