@@ -50,7 +50,7 @@ async fn each_record_arrives_once_however_often_its_target_is_changed() {
     until("the first records", || receiver.log_records() > 0).await;
     for timeout in 5..9 {
         let changed = following("whm", &stand_in, &format!(", timeout: {timeout}s"));
-        world.reloads(&file(&receiver, &[changed]), "1 targets, 0 new, 1 changed, 0 gone, 0 kept").await;
+        world.reloads(&file(&receiver, &[changed]), "1 target, 0 new, 1 changed, 0 gone, 0 kept").await;
         late(&stand_in, 1_000_000 + timeout, now);
         until("what came since", || receiver.distinct_log_records() as u64 > (timeout - 4) * 100).await;
     }
@@ -59,10 +59,10 @@ async fn each_record_arrives_once_however_often_its_target_is_changed() {
     // Nobody follows it for a while.
     let searches = || stand_in.traffic(|traffic| traffic.log.searches());
     let without = target("whm", &stand_in, "min_interval: 1s");
-    world.reloads(&file(&receiver, &[without]), "1 targets, 0 new, 1 changed, 0 gone, 0 kept").await;
+    world.reloads(&file(&receiver, &[without]), "1 target, 0 new, 1 changed, 0 gone, 0 kept").await;
     late(&stand_in, 2_000_000, now);
     let before = searches();
-    world.reloads(&file(&receiver, &[following("whm", &stand_in, "")]), "1 targets, 0 new, 1 changed, 0 gone, 0 kept").await;
+    world.reloads(&file(&receiver, &[following("whm", &stand_in, "")]), "1 target, 0 new, 1 changed, 0 gone, 0 kept").await;
     until("what came meanwhile", || receiver.distinct_log_records() as u64 == RECORDS + 5).await;
     let enough = searches().max(before) + 3;
     until("more polls", || searches() > enough).await;
@@ -82,7 +82,7 @@ async fn what_was_counted_goes_on_with_a_changed_target() {
     let ended = || stand_in.traffic(|traffic| traffic.log.iter().filter(|attempt| attempt.ended != Ended::InProgress).count()) as f64;
     world.until("/metrics", |page| sum(page) == ended()).await;
     let changed = following("whm", &stand_in, ", timeout: 9s");
-    world.reloads(&file(&receiver, &[changed]), "1 targets, 0 new, 1 changed, 0 gone, 0 kept").await;
+    world.reloads(&file(&receiver, &[changed]), "1 target, 0 new, 1 changed, 0 gone, 0 kept").await;
     late(&stand_in, 1_000_000, now);
     world.until("/metrics", |page| sum(page) == ended()).await;
     world.end(vec![stand_in]).await;
