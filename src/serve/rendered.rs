@@ -94,6 +94,7 @@ impl Logged {
     pub(super) fn tell(&self, own: &Own, told: Told) {
         own.changed("family_dropped", told.families_dropped);
         own.changed("label_renamed", told.labels_renamed);
+        own.changed("series_dropped", told.series_dropped);
         let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut new = told.dropped;
         new.retain(|why| logged.len() < LOGGED_MAX && logged.insert(why.clone()));

@@ -92,6 +92,8 @@ pub struct Told {
     pub families_dropped: u64,
     /// Labels `job` and `instance` of mail servers that became `exported_job` and `exported_instance`.
     pub labels_renamed: u64,
+    /// Series that were left out, because another one has the same labels once theirs were renamed.
+    pub series_dropped: u64,
     /// The first of the families that were left out, each with why.
     pub dropped: Vec<String>,
 }

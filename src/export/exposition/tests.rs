@@ -57,6 +57,14 @@ fn a_mail_server_has_labels_of_the_same_names() {
 }
 
 #[test]
+fn a_label_that_was_renamed_may_meet_another_series() {
+    let section = of("a{job=\"theirs\"} 1\na{exported_job=\"theirs\"} 2\na{exported_job=\"other\"} 3\n", "x", "one");
+    let expected = "# TYPE a untyped\na{exported_job=\"theirs\",instance=\"one\",job=\"x\"} 2\n\
+                    a{exported_job=\"other\",instance=\"one\",job=\"x\"} 3\n";
+    writes(Format::Text, std::slice::from_ref(&section), expected);
+}
+
+#[test]
 fn numbers_and_escapes() {
     let page = "a{l=\"q\\\" b\\\\ n\\n e\u{e9}\"} -1e-7\nb +Inf\nc NaN\nd 1e300\ne 123456789012\nf 0.1\n";
     writes(

@@ -5,6 +5,8 @@
 
 use super::{Format, Page, Section, labels, type_word};
 use crate::model::{FamilyType, Histogram, NativeFamily, SampleRef, Summary, Value};
+use std::collections::HashSet;
+use std::hash::BuildHasher;
 
 /// The suffix of counters.
 const TOTAL: &str = "_total";
@@ -36,24 +38,24 @@ impl Page<'_> {
         self.words(&["# TYPE ", family, " ", type_word(self.format, kind), "\n"]);
         for (section, family) in of_targets {
             let suffix = identity_labels(section);
+            let mut met = None;
             for sample in family.samples() {
-                self.sample(name, &sample, &suffix);
+                self.sample(name, &sample, &suffix, || met.get_or_insert_with(|| Met::with_their_own_names(family, &suffix)));
                 self.piece()?;
             }
         }
         Some(())
     }
 
-    fn sample(&mut self, name: &str, sample: &SampleRef<'_>, suffix: &[u8]) {
-        let place = match sample.value() {
-            Value::Number(_) => "",
-            Value::Histogram(_) => "le",
-            Value::Summary(_) => "quantile",
-        };
-        let identity = |label: &str| !suffix.is_empty() && matches!(label, "job" | "instance");
-        let names = labels::given(sample, labels::is_name, |label| label == place || identity(label));
-        if names.is_some() {
-            self.told.labels_renamed += sample.labels().filter(|(label, _)| identity(label)).count() as u64;
+    fn sample<'m>(&mut self, name: &str, sample: &SampleRef<'_>, suffix: &[u8], met: impl FnOnce() -> &'m mut Met) {
+        let place = place(sample);
+        let names = given(sample, suffix);
+        if let Some(names) = &names {
+            if !met().is_first(sample, names) {
+                self.told.series_dropped += 1;
+                return;
+            }
+            self.told.labels_renamed += sample.labels().filter(|(label, _)| is_identity(label, suffix)).count() as u64;
         }
         let series = Series { name, sample, names, suffix, place };
         match sample.value() {
@@ -131,6 +133,52 @@ impl Page<'_> {
         for word in words {
             self.buffer.extend_from_slice(word.as_bytes());
         }
+    }
+}
+
+/// The label that says which bucket or which quantile a line is.
+fn place(sample: &SampleRef<'_>) -> &'static str {
+    match sample.value() {
+        Value::Number(_) => "",
+        Value::Histogram(_) => "le",
+        Value::Summary(_) => "quantile",
+    }
+}
+
+fn is_identity(label: &str, suffix: &[u8]) -> bool {
+    !suffix.is_empty() && matches!(label, "job" | "instance")
+}
+
+/// The names of its labels, where they are not its own.
+fn given(sample: &SampleRef<'_>, suffix: &[u8]) -> Option<Vec<String>> {
+    let place = place(sample);
+    labels::given(sample, labels::is_name, |label| label == place || is_identity(label, suffix))
+}
+
+/// The series of a family by what their labels are on the page: one that was renamed may meet another. Looked at only where one was.
+#[derive(Default)]
+struct Met {
+    hash: foldhash::fast::RandomState,
+    seen: HashSet<u64>,
+}
+
+impl Met {
+    fn with_their_own_names(family: &NativeFamily<'_>, suffix: &[u8]) -> Self {
+        let mut met = Self::default();
+        for sample in family.samples().filter(|sample| given(sample, suffix).is_none()) {
+            met.add(sample.labels().collect());
+        }
+        met
+    }
+
+    /// Whether no other has these labels.
+    fn is_first(&mut self, sample: &SampleRef<'_>, names: &[String]) -> bool {
+        self.add(names.iter().map(String::as_str).zip(sample.labels().map(|(_, value)| value)).collect())
+    }
+
+    fn add(&mut self, mut labels: Vec<(&str, &str)>) -> bool {
+        labels.sort_unstable();
+        self.seen.insert(self.hash.hash_one(&labels))
     }
 }
 
