@@ -39,18 +39,9 @@ fn agrees(text: &str) {
         assert!(expected.is_empty(), "nothing was read of {text:?}");
         return;
     };
-    let mut found_series = said::families(&found);
-    found_series.iter_mut().chain(&mut expected).for_each(rounded);
-    assert_eq!(found_series, expected, "{text:?}");
+    assert_eq!(said::families(&found), expected, "{text:?}");
     for repair in [Repair::Unreadable, Repair::Unescaped] {
         assert_eq!(found.repairs().get(repair), 0, "{repair:?} of {text:?}");
-    }
-}
-
-/// serde_json reads decimals to within a bit of the last place.
-fn rounded(series: &mut Series) {
-    if let Ok(n) = series.value.parse::<f64>() {
-        series.value = format!("{n:.12e}");
     }
 }
 

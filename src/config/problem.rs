@@ -1,6 +1,6 @@
 //! What is wrong with a configuration: a line each, with its place in the file.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// One thing that is wrong, or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,10 +25,16 @@ impl fmt::Display for Problem {
             f.write_str(": ")?;
         }
         if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
+            on_one_line(&self.path, f)?;
+            f.write_str(": ")?;
         }
-        f.write_str(&self.message)
+        on_one_line(&self.message, f)
     }
+}
+
+/// Keys and values of a file may have line breaks in them.
+fn on_one_line(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    text.chars().try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) })
 }
 
 /// Where something was configured.

@@ -384,8 +384,11 @@ impl<'a> FamiliesBuilder<'a> {
         self.push(Shape::Histogram, index);
     }
 
-    /// The same in quantiles.
+    /// The same in quantiles; one that says nothing is no series.
     pub fn summary(&mut self, summary: Summary) {
+        if !summary.says_anything() {
+            return self.forget_labels();
+        }
         let index = self.out.summaries.len() as u64;
         self.out.summaries.push(summary);
         self.push(Shape::Summary, index);

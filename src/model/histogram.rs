@@ -38,3 +38,11 @@ pub struct Summary {
     /// How many were observed, where the server says it.
     pub count: Option<u64>,
 }
+
+impl Summary {
+    /// Whether it says anything at all.
+    #[must_use]
+    pub fn says_anything(&self) -> bool {
+        !self.quantiles.is_empty() || self.sum.is_some() || self.count.is_some()
+    }
+}
