@@ -197,6 +197,25 @@ async fn what_the_receiver_will_never_take_is_counted_and_not_sent_again() {
     receiver.shutdown().await;
 }
 
+/// One refusal may be about one request. Behind several, nothing is right: what waits is not thrown after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_in_a_row_do_not_cost_all_that_waits() {
+    let ticker = Ticker::start(0).await;
+    let receiver = Receiver::start(ANY).await.unwrap();
+    receiver.fail_with(Some(Status::unavailable("busy")));
+    let slow = "interval: 1s, retry: {initial: 20s, max: 20s}";
+    let service = ticker.polled_by(&format!("endpoint: \"{}\", {slow}", receiver.url())).await;
+    until("several wait", || service.push_status().unwrap().waiting_requests >= 6).await;
+    receiver.fail_with(Some(Status::unauthenticated("who are you")));
+    until("some are lost", || service.push_status().unwrap().lost_points > 0).await;
+    let lost = receiver.refused();
+    ticker.asked_again(3).await;
+    let status = service.push_status().unwrap();
+    assert!(receiver.refused() <= lost + 1 && status.waiting_requests >= 6, "{status:?}");
+    service.stop().await;
+    receiver.shutdown().await;
+}
+
 /// What an HTTP receiver was sent, and what it says.
 #[derive(Clone, Default)]
 struct Http {

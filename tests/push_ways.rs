@@ -15,6 +15,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{
 };
 use postmeter::app::Service;
 use postmeter::config::{self, Environment};
+use postmeter::export::otlp::PushStatus;
 use postmeter::simulate::{Options, StandIn, System, TOKEN};
 use postmeter::telemetry::Own;
 use prost::Message;
@@ -32,27 +33,48 @@ use tonic::{Request, Response, Status};
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const SOON: Duration = Duration::from_secs(20);
 
-/// What a receiver got: a request, and the header that must come with it.
+/// What a receiver got: requests, each with the header that must come with it; and what it says of them.
 #[derive(Clone, Default)]
-struct Inbox(Arc<Mutex<Vec<(ExportMetricsServiceRequest, String)>>>);
+struct Inbox {
+    requests: Arc<Mutex<Vec<(ExportMetricsServiceRequest, String)>>>,
+    /// Certificates that were shown, each once.
+    shown: Arc<Mutex<Vec<Vec<u8>>>>,
+    says: Option<ExportMetricsPartialSuccess>,
+}
 
 impl Inbox {
+    fn that_says(rejected_data_points: i64, error_message: &str) -> Self {
+        let says = ExportMetricsPartialSuccess { rejected_data_points, error_message: error_message.to_owned() };
+        Self { says: Some(says), ..Self::default() }
+    }
+
     fn put(&self, request: ExportMetricsServiceRequest, header: Option<&str>) {
-        self.0.lock().unwrap().push((request, header.unwrap_or_default().to_owned()));
+        self.requests.lock().unwrap().push((request, header.unwrap_or_default().to_owned()));
+    }
+
+    fn answer(&self) -> ExportMetricsServiceResponse {
+        ExportMetricsServiceResponse { partial_success: self.says.clone() }
+    }
+
+    async fn was_shown(&self, certificates: usize) {
+        until("another certificate was shown", || self.shown.lock().unwrap().len() == certificates).await;
     }
 
     async fn has_mail_up(&self, header: &str) {
-        let began = Instant::now();
-        loop {
-            let requests = self.0.lock().unwrap().clone();
-            let up = |request| flatten(std::slice::from_ref(request)).iter().any(|point| point.metric == "mail.up" && point.value == 1.0);
-            if let Some((_, sent)) = requests.iter().find(|(request, _)| up(request)) {
-                assert_eq!(sent, header);
-                return;
-            }
-            assert!(began.elapsed() < SOON, "nothing arrived");
-            tokio::task::yield_now().await;
-        }
+        let up = |request: &ExportMetricsServiceRequest| {
+            flatten(std::slice::from_ref(request)).iter().any(|point| point.metric == "mail.up" && point.value == 1.0)
+        };
+        let sent = || self.requests.lock().unwrap().iter().find(|(request, _)| up(request)).map(|(_, sent)| sent.clone());
+        until("something arrived", || sent().is_some()).await;
+        assert_eq!(sent().as_deref(), Some(header));
+    }
+}
+
+async fn until(what: &str, done: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < SOON, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -60,8 +82,15 @@ impl Inbox {
 impl MetricsService for Inbox {
     async fn export(&self, request: Request<ExportMetricsServiceRequest>) -> Result<Response<ExportMetricsServiceResponse>, Status> {
         let header = request.metadata().get("x-key").and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+        let mut shown = self.shown.lock().unwrap();
+        for certificate in request.peer_certs().iter().flat_map(|chain| chain.first()) {
+            if !shown.iter().any(|known| known == certificate.as_ref()) {
+                shown.push(certificate.to_vec());
+            }
+        }
+        drop(shown);
         self.put(request.into_inner(), header.as_deref());
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(self.answer()))
     }
 }
 
@@ -76,7 +105,7 @@ async fn service(otlp: &str) -> (StandIn, Service) {
     (ceymail, Service::start(config, Own::quiet().unwrap(), "--listen").await.unwrap())
 }
 
-async fn http(State((inbox, partial)): State<(Inbox, bool)>, headers: HeaderMap, body: Bytes) -> Vec<u8> {
+async fn http(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) -> Vec<u8> {
     assert_eq!(headers["content-type"], "application/x-protobuf");
     let mut plain = body.to_vec();
     if headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip") {
@@ -84,8 +113,7 @@ async fn http(State((inbox, partial)): State<(Inbox, bool)>, headers: HeaderMap,
         flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).unwrap();
     }
     inbox.put(ExportMetricsServiceRequest::decode(plain.as_slice()).unwrap(), headers.get("x-key").and_then(|v| v.to_str().ok()));
-    let partial = partial.then(|| ExportMetricsPartialSuccess { rejected_data_points: 3, error_message: "too old".into() });
-    ExportMetricsServiceResponse { partial_success: partial }.encode_to_vec()
+    inbox.answer().encode_to_vec()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,7 +122,7 @@ async fn http_protobuf_with_and_without_gzip() {
         let inbox = Inbox::default();
         let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = Router::new().route("/v1/metrics", post(http)).with_state((inbox.clone(), compression == "gzip"));
+        let router = Router::new().route("/v1/metrics", post(http)).with_state(inbox.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await });
         let (stand_in, service) =
             service(&format!("endpoint: \"http://{address}/v1/metrics\", protocol: http/protobuf, compression: {compression}")).await;
@@ -174,6 +202,10 @@ async fn grpc_by_tls_with_a_client_certificate_and_after_both_are_renewed() {
     ))
     .await;
     inbox.has_mail_up("s3cret").await;
+    // Renewed in time: nothing fails, and the next request shows it.
+    inbox.was_shown(1).await;
+    issue(&authority);
+    inbox.was_shown(2).await;
 
     server.end().await;
     let (inbox, authority) = (Inbox::default(), Authority::new());
@@ -184,4 +216,60 @@ async fn grpc_by_tls_with_a_client_certificate_and_after_both_are_renewed() {
     service.stop().await;
     stand_in.shutdown().await;
     server.end().await;
+}
+
+/// A receiver that says this of each request, by gRPC and by HTTP: what Postmeter then counts as lost, and how many it took.
+async fn said_of(inbox: Inbox) -> [PushStatus; 2] {
+    let incoming = TcpIncoming::bind(ANY).unwrap();
+    let grpc = format!("endpoint: \"http://{}\"", incoming.local_addr().unwrap());
+    let service = MetricsServiceServer::new(inbox.clone());
+    let by_grpc = tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
+    let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
+    let http = format!("endpoint: \"http://{}/v1/metrics\", protocol: http/protobuf", listener.local_addr().unwrap());
+    let router = Router::new().route("/v1/metrics", post(self::http)).with_state(inbox);
+    let by_http = tokio::spawn(async move { axum::serve(listener, router).await });
+    let statuses = [status_after_two(&grpc).await, status_after_two(&http).await];
+    by_grpc.abort();
+    by_http.abort();
+    statuses
+}
+
+/// How the push stands when the receiver has taken some.
+async fn status_after_two(otlp: &str) -> PushStatus {
+    let (stand_in, service) = service(otlp).await;
+    let status = || service.push_status().unwrap();
+    until("some were taken", || status().last_taken.is_some() && status().taken_points + status().lost_points > 10).await;
+    let status = status();
+    service.stop().await;
+    stand_in.shutdown().await;
+    status
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_receiver_leaves_out_is_lost_and_nothing_else() {
+    for status in said_of(Inbox::that_says(3, "too old")).await {
+        assert!(status.lost_points > 0 && status.lost_points.is_multiple_of(3) && status.taken_points > 0, "{status:?}");
+        assert!(status.failing.is_none(), "it was taken: {status:?}");
+    }
+    for status in said_of(Inbox::that_says(i64::MAX, "all of it")).await {
+        assert!(status.lost_points > 0 && status.taken_points == 0, "no more than was sent: {status:?}");
+    }
+    // A word of warning, a count that is none, and an answer that is longer than is read.
+    let long = "x".repeat(100_000);
+    for inbox in [Inbox::that_says(0, "soon too old"), Inbox::that_says(-1, ""), Inbox::that_says(0, &long)] {
+        for status in said_of(inbox).await {
+            assert!(status.taken_points > 0 && status.lost_points == 0 && status.failing.is_none(), "{status:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_otlp_is_no_refusal() {
+    let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
+    let otlp = format!("endpoint: \"http://{}/v1/metrics\", protocol: http/protobuf", listener.local_addr().unwrap());
+    let router = Router::new().route("/v1/metrics", post(async || "<html>ok</html>"));
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let status = status_after_two(&otlp).await;
+    assert!(status.taken_points > 0 && status.lost_points == 0 && status.failing.is_none(), "{status:?}");
+    server.abort();
 }

@@ -81,9 +81,8 @@ impl SendError {
         let transport = std::error::Error::source(status);
         let after = status.get_details_retry_info().map(|info| info.retry_delay.unwrap_or_default().min(ASKED_WAIT_MAX));
         match (status.code(), transport) {
-            (Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled | Code::Internal, Some(cause)) => {
-                Self::Unreachable(last_cause(cause))
-            }
+            // What a receiver says has no cause: this status is tonic's own.
+            (_, Some(cause)) => Self::Unreachable(last_cause(cause)),
             (Code::Cancelled | Code::DeadlineExceeded | Code::Aborted | Code::OutOfRange | Code::Unavailable | Code::DataLoss, None) => {
                 Self::Busy { said, after }
             }

@@ -1,6 +1,6 @@
 //! Sends what waits, one request after the other, until each is taken or will never be.
 
-use super::SendError;
+use super::answer::{Again, SendError};
 use super::backoff::Backoff;
 use super::outbox::Outbox;
 use super::send::{Sender, Signal};
@@ -13,30 +13,44 @@ use tokio::sync::watch;
 /// The longest wait between two attempts when Postmeter ends.
 const HURRIED_WAIT_MAX: Duration = Duration::from_millis(100);
 
+/// Refusals in a row behind which there is a wait: one may be about a request, several are about us, and must not cost all that waits.
+const REFUSALS_FREE: u32 = 1;
+
 /// Delivers until the outbox is closed and empty, or closed and the receiver fails. `hurry` ends a wait between two attempts.
 pub(super) async fn deliver(outbox: Arc<Outbox>, sender: Sender, own: Arc<Own>, mut hurry: watch::Receiver<bool>) {
     let retry = sender.config().queue.retry;
     let mut backoff = Backoff::new(retry);
+    let mut refusals = 0;
     while let Some(first) = outbox.first().await {
         let error = match attempt(&outbox, &sender, &own, &first).await {
             Ok(()) => {
                 backoff.reset();
+                refusals = 0;
                 continue;
             }
             Err(error) => error,
         };
-        let Some(wait) = backoff.wait(error.again()) else {
-            outbox.given_up(&error, error.error_type()).await;
-            continue;
-        };
         let was_closed = outbox.is_closed();
-        match retry.give_up_after {
-            Some(limit) if first.has_waited(limit) => outbox.expire(limit, &error).await,
-            _ => outbox.not_taken(&error, wait),
-        }
-        if was_closed {
-            return;
-        }
+        let wait = match backoff.wait(error.again()) {
+            Some(wait) => {
+                match retry.give_up_after {
+                    Some(limit) if first.has_waited(limit) => outbox.expire(limit, &error, wait).await,
+                    _ => outbox.not_taken(&error, wait),
+                }
+                if was_closed {
+                    return;
+                }
+                wait
+            }
+            None => {
+                outbox.given_up(&error).await;
+                refusals += 1;
+                if refusals <= REFUSALS_FREE || was_closed {
+                    continue;
+                }
+                backoff.wait(Again::Later).unwrap_or_default()
+            }
+        };
         // In a hurry there is time for more attempts, but not for as many as fit into it.
         if *hurry.borrow() {
             tokio::time::sleep(wait.min(HURRIED_WAIT_MAX)).await;

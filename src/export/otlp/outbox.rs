@@ -14,6 +14,10 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
+/// `error.type` of points that a receiver left out.
+const REJECTED: &str = "rejected";
+/// What a receiver says of a request that it took.
+const WARNED: &str = "warned";
 /// While the receiver takes what it gets, no more than this waits: the next request is written when there is room.
 const PACE_BYTES: usize = 8 * 1024 * 1024;
 
@@ -41,10 +45,18 @@ struct State {
     taken_points: u64,
     lost_points: u64,
     /// What went wrong last: said once, until something else does.
-    said: Option<&'static str>,
+    said: Option<Said>,
     overflowing: bool,
     spool_failing: bool,
     closed: bool,
+}
+
+/// What the log has been told.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    error_type: &'static str,
+    /// In which collection that was last: behind one request that is refused, the others of its collection are no change.
+    collection: u64,
 }
 
 impl Outbox {
@@ -208,27 +220,31 @@ impl Outbox {
         let taken = first.points - rejected;
         self.own.exporting.exported(taken, None);
         if rejected > 0 {
-            self.own.exporting.exported(rejected, Some("rejected"));
+            self.own.exporting.exported(rejected, Some(REJECTED));
         }
         self.own.exporting.waiting(-i64::try_from(first.points).unwrap_or(i64::MAX));
         self.own.exporting.queue(self.line().bytes(), self.max_bytes);
-        let now = (rejected > 0).then_some("rejected");
-        let (was, waited) = {
+        let failed = {
             let mut state = self.state();
             state.last_taken = Some(SystemTime::now());
             state.taken_points += taken;
             state.lost_points += rejected;
             state.overflowing = false;
-            (std::mem::replace(&mut state.said, now), state.failing.take())
+            state.failing.take()
         };
         let endpoint = &self.endpoint;
-        match (was, now) {
-            (was, Some(_)) if was != now => warn!(endpoint, points = rejected, "the receiver left points out: {reason}"),
-            (Some(_), None) => {
-                let attempts = waited.map_or(0, |failing| failing.attempts);
-                info!(endpoint, attempts, waiting_requests = self.line().len(), "the receiver takes metrics again");
+        let collection = first.key.collection;
+        if rejected > 0 {
+            if self.is_news(REJECTED, collection) {
+                warn!(endpoint, points = rejected, "the receiver left points out: {reason}");
             }
-            _ => {}
+        } else if !reason.is_empty() {
+            if self.is_news(WARNED, collection) {
+                warn!(endpoint, "the receiver took all, and warns: {reason}");
+            }
+        } else if self.is_over(collection) {
+            let attempts = failed.map_or(0, |failing| failing.attempts);
+            info!(endpoint, attempts, waiting_requests = self.line().len(), "the receiver takes metrics again");
         }
         self.forget(vec![first]).await;
         self.moved.notify_waiters();
@@ -236,60 +252,66 @@ impl Outbox {
 
     /// The first was not taken and will be sent again after this wait.
     pub(super) fn not_taken(&self, error: &SendError, wait: Duration) {
-        self.line().keep_first();
+        let collection = self.line().keep_first();
         self.own.exporting.retried(error.error_type());
-        self.say(error, "metrics were not delivered, and wait");
-        let now = SystemTime::now();
-        let mut state = self.state();
-        let before = state.failing.take();
-        state.failing = Some(Failing {
-            error_type: error.error_type(),
-            said: error.to_string(),
-            since: before.as_ref().map_or(now, |failing| failing.since),
-            attempts: before.map_or(0, |failing| failing.attempts).saturating_add(1),
-            next: Some(now + wait),
-        });
-        drop(state);
+        self.say(error, collection, "metrics were not delivered, and wait");
+        self.fails(error, Some(wait));
         self.moved.notify_waiters();
     }
 
     /// All that have waited this long will not be sent again: the receiver fails, and is not asked about each.
-    pub(super) async fn expire(&self, limit: Duration, error: &SendError) {
-        while self.oldest_has_waited(limit) {
-            self.given_up(error, "expired").await;
+    pub(super) async fn expire(&self, limit: Duration, error: &SendError, wait: Duration) {
+        let mut expired = Vec::new();
+        while let Some(first) = self.line().remove_first_if(|first| first.has_waited(limit)) {
+            expired.push(first);
         }
-    }
-
-    /// If so, nothing else can drop it.
-    fn oldest_has_waited(&self, limit: Duration) -> bool {
-        let mut line = self.line();
-        let has_waited = line.send_first().is_some_and(|first| first.has_waited(limit));
-        if !has_waited {
-            line.keep_first();
-        }
-        has_waited
+        self.gone(expired, "expired", error, Some(wait)).await;
     }
 
     /// The first will not be sent again.
-    pub(super) async fn given_up(&self, error: &SendError, error_type: &'static str) {
-        let Some(first) = self.line().remove_first() else { return };
-        let now = SystemTime::now();
-        {
-            let mut state = self.state();
-            let since = state.failing.as_ref().map_or(now, |failing| failing.since);
-            state.failing = Some(Failing { error_type, said: error.to_string(), since, attempts: 1, next: None });
-        }
-        self.say(error, "metrics were not delivered, and are lost");
-        self.lost(vec![first], error_type).await;
+    pub(super) async fn given_up(&self, error: &SendError) {
+        let first = self.line().remove_first();
+        self.gone(first.into_iter().collect(), error.error_type(), error, None).await;
+    }
+
+    async fn gone(&self, requests: Vec<Waiting>, error_type: &'static str, error: &SendError, wait: Option<Duration>) {
+        let Some(last) = requests.last() else { return };
+        self.say(error, last.key.collection, "metrics were not delivered, and are lost");
+        self.fails(error, wait);
+        self.lost(requests, error_type).await;
         self.own.exporting.queue(self.line().bytes(), self.max_bytes);
         self.moved.notify_waiters();
     }
 
-    fn say(&self, error: &SendError, what: &'static str) {
-        let was = self.state().said.replace(error.error_type());
-        if was != Some(error.error_type()) {
+    /// `wait` is until the next attempt; without one the request is gone.
+    fn fails(&self, error: &SendError, wait: Option<Duration>) {
+        let now = SystemTime::now();
+        let mut state = self.state();
+        let (since, attempts) = state.failing.as_ref().map_or((now, 0), |failing| (failing.since, failing.attempts));
+        state.failing = Some(Failing {
+            error_type: error.error_type(),
+            said: error.to_string(),
+            since,
+            attempts: attempts.saturating_add(1),
+            next: wait.map(|wait| now + wait),
+        });
+    }
+
+    fn say(&self, error: &SendError, collection: u64, what: &'static str) {
+        if self.is_news(error.error_type(), collection) {
             warn!(endpoint = &self.endpoint, error.type = error.error_type(), "{what}: {error}");
         }
+    }
+
+    /// Whether the log has not been told this last.
+    fn is_news(&self, error_type: &'static str, collection: u64) -> bool {
+        let was = self.state().said.replace(Said { error_type, collection });
+        was.is_none_or(|was| was.error_type != error_type)
+    }
+
+    /// Whether what was said ends with this collection.
+    fn is_over(&self, collection: u64) -> bool {
+        self.state().said.take_if(|said| collection > said.collection).is_some()
     }
 
     /// Nothing is put in any more.

@@ -1,18 +1,18 @@
 //! Sends the bytes of a request, by gRPC or by HTTP.
 
 use super::answer::{Rejected, SendError, last_cause, words};
-use super::way::Way;
+use super::way::{Connection, Way};
 use crate::config::{self, Compression};
 use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
 use prost::Message;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
-use tonic::Status;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue};
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 /// Bytes of a receiver's answer.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -71,10 +71,9 @@ impl Sender {
     /// # Errors
     /// Why it was not taken.
     pub async fn send(&self, signal: Signal, request: Bytes) -> Result<Rejected, SendError> {
-        let way = self.way.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let answer = match &way {
-            Way::Grpc(channel) => self.grpc(channel.clone(), signal, request).await,
-            Way::Http(client) => self.http(client, signal, request).await,
+        let answer = match self.way()?.connection {
+            Connection::Grpc(channel) => self.grpc(channel, signal, request).await,
+            Connection::Http(client) => self.http(&client, signal, request).await,
         };
         if matches!(answer, Err(SendError::Unreachable(_))) {
             self.renew()?;
@@ -83,11 +82,17 @@ impl Sender {
         Ok(Rejected { count: u64::try_from(partial.rejected_data_points).unwrap_or(0), reason: words(&partial.error_message) })
     }
 
+    /// The connection there is, while its files are as they were.
+    fn way(&self) -> Result<Way, SendError> {
+        let way = self.way.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if way.is_current(&self.config) { Ok(way) } else { self.renew() }
+    }
+
     /// The next request goes by a new connection, with names and certificates read anew.
-    fn renew(&self) -> Result<(), SendError> {
+    fn renew(&self) -> Result<Way, SendError> {
         let way = Way::new(&self.config)?;
-        *self.way.lock().unwrap_or_else(PoisonError::into_inner) = way;
-        Ok(())
+        *self.way.lock().unwrap_or_else(PoisonError::into_inner) = way.clone();
+        Ok(way)
     }
 
     async fn grpc(&self, channel: Channel, signal: Signal, request: Bytes) -> Result<ExportMetricsServiceResponse, SendError> {
@@ -108,7 +113,10 @@ impl Sender {
         let exchange = async {
             grpc.ready().await.map_err(|error| SendError::Unreachable(last_cause(&error)))?;
             let unary = grpc.unary(request, PathAndQuery::from_static(signal.method()), RequestBytes);
-            unary.await.map(tonic::Response::into_inner).map_err(|status| SendError::of_status(&status))
+            unary.await.map(tonic::Response::into_inner).or_else(|status| match is_too_large(&status) {
+                true => Ok(unread("it is too long")),
+                false => Err(SendError::of_status(&status)),
+            })
         };
         match tokio::time::timeout(self.config.timeout, exchange).await {
             Ok(answer) => answer,
@@ -145,8 +153,7 @@ impl Sender {
         if !status.is_success() {
             return Err(SendError::of_http(status, &body, after));
         }
-        ExportMetricsServiceResponse::decode(body.as_slice())
-            .map_err(|error| SendError::Refused(format!("its answer is not OTLP: {error}")))
+        Ok(answer_of(body.as_slice()))
     }
 
     /// The configured URL is the one of metrics; the other signals' stand beside it.
@@ -160,6 +167,22 @@ impl Sender {
             },
         }
     }
+}
+
+/// What an answer says. Its status has said already that the request was taken.
+fn answer_of(bytes: impl Buf) -> ExportMetricsServiceResponse {
+    ExportMetricsServiceResponse::decode(bytes).unwrap_or_else(|error| unread(&error.to_string()))
+}
+
+/// An answer of which only the status is known.
+fn unread(why: &str) -> ExportMetricsServiceResponse {
+    let error_message = format!("its answer cannot be read: {why}");
+    ExportMetricsServiceResponse { partial_success: Some(ExportMetricsPartialSuccess { rejected_data_points: 0, error_message }) }
+}
+
+/// Whether it is our own limit that an answer goes beyond; a receiver has another.
+fn is_too_large(status: &Status) -> bool {
+    status.code() == Code::OutOfRange && status.message().ends_with(&format!("the limit is: {ANSWER_BYTES_MAX} bytes"))
 }
 
 fn gzip(bytes: &[u8]) -> std::io::Result<Bytes> {
@@ -202,7 +225,6 @@ impl Decoder for RequestBytes {
     type Error = Status;
 
     fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
-        let bytes = from.copy_to_bytes(from.remaining());
-        Self::Item::decode(bytes).map(Some).map_err(|error| Status::internal(error.to_string()))
+        Ok(Some(answer_of(from.copy_to_bytes(from.remaining()))))
     }
 }

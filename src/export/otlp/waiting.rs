@@ -107,9 +107,10 @@ impl Line {
         Some(first)
     }
 
-    /// The first request was not taken, and waits again.
-    pub(super) fn keep_first(&mut self) {
+    /// The first request was not taken, and waits again. Says of which collection it is.
+    pub(super) fn keep_first(&mut self) -> u64 {
         self.sending = false;
+        self.requests.front().map_or(0, |first| first.key.collection)
     }
 
     /// The first request is done with.
@@ -118,6 +119,11 @@ impl Line {
         let first = self.requests.pop_front()?;
         self.discount(&first);
         Some(first)
+    }
+
+    /// The same, if it is such a one.
+    pub(super) fn remove_first_if(&mut self, is_such: impl FnOnce(&Waiting) -> bool) -> Option<Waiting> {
+        self.requests.front().is_some_and(is_such).then(|| self.remove_first()).flatten()
     }
 
     /// Everything, at the end.

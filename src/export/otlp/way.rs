@@ -1,22 +1,26 @@
 //! A connection to a receiver: gRPC or HTTP, in the clear or by TLS.
 //!
-//! It is built again after it failed, so that names are looked up anew and certificates are read anew: neither a receiver that
-//! moved nor a renewed certificate needs a restart.
+//! It is built again after it failed, so that names are looked up anew, and when one of its files has changed: neither a
+//! receiver that moved nor a renewed certificate needs a restart.
 
 use super::answer::{SendError, last_cause};
 use crate::config::{self, Protocol};
-use std::time::Duration;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often an idle gRPC connection is asked whether it lives, and how long the answer may take: a receiver that vanished
-/// without a word is noticed before the next push.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection, or the readiness to open one.
 #[derive(Clone, Debug)]
-pub(super) enum Way {
+pub(super) struct Way {
+    pub connection: Connection,
+    written: Written,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Connection {
     Grpc(Channel),
     Http(reqwest::Client),
 }
@@ -24,11 +28,26 @@ pub(super) enum Way {
 impl Way {
     /// Nothing is sent yet; a connection is opened when one is needed.
     pub(super) fn new(config: &config::Otlp) -> Result<Self, SendError> {
-        match config.protocol {
-            Protocol::Grpc => channel(config).map(Self::Grpc),
-            Protocol::HttpProtobuf => client(config).map(Self::Http),
-        }
+        let written = written(&config.tls);
+        let connection = match config.protocol {
+            Protocol::Grpc => channel(config).map(Connection::Grpc),
+            Protocol::HttpProtobuf => client(config).map(Connection::Http),
+        }?;
+        Ok(Self { connection, written })
     }
+
+    /// Whether its files are those that it was built with. A certificate that ran out is not always a connection that fails:
+    /// some receivers answer.
+    pub(super) fn is_current(&self, config: &config::Otlp) -> bool {
+        self.written == written(&config.tls)
+    }
+}
+
+/// When each file was written.
+type Written = [Option<SystemTime>; 3];
+
+fn written(tls: &config::Tls) -> Written {
+    [&tls.ca_file, &tls.cert_file, &tls.key_file].map(|path| fs::metadata(path.as_ref()?).ok()?.modified().ok())
 }
 
 fn channel(config: &config::Otlp) -> Result<Channel, SendError> {
@@ -36,9 +55,7 @@ fn channel(config: &config::Otlp) -> Result<Channel, SendError> {
     let mut endpoint = Endpoint::from_shared(config.endpoint.clone())
         .map_err(wrong)?
         .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+        .tcp_nodelay(true);
     if config.endpoint.starts_with("https://") {
         let mut tls = match &config.tls.ca_file {
             Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(file(path)?)),
@@ -75,6 +92,6 @@ fn client(config: &config::Otlp) -> Result<reqwest::Client, SendError> {
     builder.build().map_err(wrong)
 }
 
-fn file(path: &std::path::Path) -> Result<Vec<u8>, SendError> {
-    std::fs::read(path).map_err(|error| SendError::Config(format!("tls: {}: {error}", path.display())))
+fn file(path: &Path) -> Result<Vec<u8>, SendError> {
+    fs::read(path).map_err(|error| SendError::Config(format!("tls: {}: {error}", path.display())))
 }
