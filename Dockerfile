@@ -16,6 +16,7 @@ COPY --from=build /usr/local/bin/postmeter /postmeter
 COPY --from=build --chown=65532:65532 /empty /var/lib/postmeter
 USER 65532:65532
 EXPOSE 9464
+# With TLS or on another port: --health-cmd "/postmeter healthcheck --url ..."; without a pull endpoint: --no-healthcheck.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["/postmeter", "healthcheck"]
 ENTRYPOINT ["/postmeter"]
 CMD ["run", "--config", "/etc/postmeter/postmeter.yaml"]

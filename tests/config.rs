@@ -7,7 +7,7 @@ mod files;
 mod systems;
 
 use postmeter::config::{
-    Adhoc, ClientAuth, Compression, Config, Environment, LogFormat, LogLevel, Problems, Prometheus, Protocol, RateLimit, Spool,
+    Adhoc, ClientAuth, Compression, Config, Environment, LogFormat, LogLevel, Otlp, Problems, Prometheus, Protocol, RateLimit, Spool,
     Temporality, Window, adhoc_with, load, parse_with,
 };
 use postmeter::model::Field;
@@ -33,6 +33,7 @@ fn etc() -> TempDir {
         ("ca.pem", certificate.pem()),
         ("client.pem", certificate.pem()),
         ("client.key", key.serialize_pem()),
+        ("other.key", rcgen::KeyPair::generate().unwrap().serialize_pem()),
         ("server.pem", certificate.pem()),
         ("server.key", key.serialize_pem()),
         (
@@ -645,4 +646,16 @@ fn a_file_is_loaded_or_its_problem_names_it() {
         (0..1001).map(|i| format!("{{name: t{i}, system: ceymail, url: 'https://a.example.com', token: x}}")).collect();
     fs::write(&path, format!("targets: [{}]", targets.join(", "))).unwrap();
     assert_eq!(said(&path), format!("{}:1: targets: 1001 targets are more than 1000; run several instances", path.display()));
+}
+
+#[test]
+fn the_place_of_logs_is_beside_that_of_metrics() {
+    for (metrics, logs) in [
+        ("https://a.example.com/v1/metrics", Some("https://a.example.com/v1/logs")),
+        ("https://a.example.com/otlp/v1/metrics?key=x", Some("https://a.example.com/otlp/v1/logs?key=x")),
+        ("https://a.example.com/", None),
+        ("https://a.example.com/?then=/v1/metrics", None),
+    ] {
+        assert_eq!(Otlp::to(metrics).logs_endpoint().as_deref(), logs, "{metrics}");
+    }
 }

@@ -37,15 +37,15 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("axum", &["serve/", "simulate/"]),
     ("askama", &["serve/page/"]),
     ("clap*", &["app/", "main.rs"]),
-    // These two of config read certificate files, so that a broken one is a problem of the configuration.
-    // simulate/door.rs is the other side of polling.
-    ("rustls", &["poll/", "config/tls.rs", "config/server_tls.rs", "serve/tls.rs", "serve/access.rs", "simulate/door.rs"]),
+    // config/pem.rs reads certificate files, so that a broken one is a problem of the configuration. The health check is refused as
+    // a client without a certificate. simulate/door.rs is the other side of polling.
+    ("rustls", &["poll/", "config/pem.rs", "config/tls.rs", "serve/tls.rs", "serve/access.rs", "simulate/door.rs", "app/healthcheck.rs"]),
     ("webpki", &["serve/tls.rs"]),
     // In config only whether a hash is one.
     ("bcrypt", &["serve/basic.rs", "config/access.rs"]),
     ("hyper_util", &["serve/connection.rs"]),
     // Digests, keyed hashes and random numbers; as rustls' provider it is named elsewhere too.
-    ("ring", &["messages/", "serve/", "poll/client.rs", "app/token.rs", "simulate/door.rs"]),
+    ("ring", &["messages/", "serve/", "config/pem.rs", "poll/client.rs", "app/token.rs", "simulate/door.rs"]),
 ];
 
 #[test]

@@ -125,8 +125,10 @@ async fn http_protobuf_with_and_without_gzip() {
         let router = Router::new().route("/v1/metrics", post(http)).with_state(inbox.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await });
         let (stand_in, service) =
-            service(&format!("endpoint: \"http://{address}/v1/metrics\", protocol: http/protobuf, compression: {compression}")).await;
+            service(&format!("endpoint: \"http://{address}/v1/metrics?key=hidden\", protocol: http/protobuf, compression: {compression}"))
+                .await;
         inbox.has_mail_up("s3cret").await;
+        assert_eq!(service.push_status().unwrap().endpoint, format!("http://{address}/v1/metrics?***"));
         service.stop().await;
         stand_in.shutdown().await;
         server.abort();

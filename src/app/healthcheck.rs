@@ -4,6 +4,9 @@ use super::AppError;
 use super::cli::HealthcheckArgs;
 use crate::poll::use_ring;
 use reqwest::{Client, StatusCode, redirect};
+use rustls::AlertDescription;
+use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 /// Shorter than supervisors wait, so that it is us who say what is wrong.
@@ -11,9 +14,13 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) async fn healthcheck(args: HealthcheckArgs) -> Result<(), AppError> {
     let said = |why: String| AppError::Other(format!("{}: {why}", args.url));
-    match status(&args.url).await.map_err(|error| said(words(&error)))? {
+    let status = match status(&args.url).await {
+        Err(error) if wants_certificate(&error) => return Ok(()),
+        asked => asked.map_err(|error| said(words(&error)))?,
+    };
+    match status {
         // Behind authentication or a rate limit, a refusal is as good an answer: it is alive, and does what it is told to.
-        StatusCode::OK | StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS => Ok(()),
+        StatusCode::OK | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => Ok(()),
         status => Err(said(format!("answers with status {status}"))),
     }
 }
@@ -29,6 +36,24 @@ async fn status(url: &str) -> Result<StatusCode, reqwest::Error> {
         .tls_danger_accept_invalid_certs(true)
         .build()?;
     Ok(client.get(url).send().await?.status())
+}
+
+/// Where clients show certificates it is alive, too, and says so before it hears what is asked.
+fn wants_certificate(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(this) = cause {
+        if let Some(rustls::Error::AlertReceived(alert)) = this.downcast_ref().and_then(of_tls) {
+            return matches!(alert, AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure);
+        }
+        cause = this.source();
+    }
+    false
+}
+
+/// An I/O error hides what it holds from `source`.
+fn of_tls(error: &io::Error) -> Option<&rustls::Error> {
+    let held = error.get_ref()?;
+    held.downcast_ref().or_else(|| held.downcast_ref().and_then(of_tls))
 }
 
 fn words(error: &reqwest::Error) -> String {

@@ -4,7 +4,7 @@ use super::AppError;
 use super::cli::RunArgs;
 use super::reload::Followed;
 use super::service::Service;
-use crate::config::{Environment, LogLevel, Prometheus};
+use crate::config::{Environment, LogLevel, Otlp, Prometheus};
 use crate::telemetry::Own;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -19,7 +19,7 @@ pub(super) async fn run(args: RunArgs, log_level: Option<LogLevel>) -> Result<()
         warn!("{warning}");
     }
     let shard = config.shard;
-    let otlp = config.export.otlp.as_ref().map(|otlp| otlp.endpoint.clone());
+    let otlp = config.export.otlp.as_ref().map(Otlp::receiver);
     let scheme = config.export.prometheus.as_ref().and_then(Prometheus::server_tls).map_or("http", |_| "https");
     let mut service = Service::start(config, own, "export.prometheus.listen").await?;
     if let Some(shard) = shard.filter(|_| service.targets.now().is_empty()) {

@@ -145,7 +145,8 @@ pub(super) fn parse_duration(text: &str, range: &RangeInclusive<Duration>) -> Re
         return Err(format!("{text} has no unit; write {text}s for seconds"));
     }
     let duration = text.parse::<SignedDuration>().map_err(|_| format!("{text:?} is no duration; write it as 10s, 1m30s or 500ms"))?;
-    in_range(Duration::try_from(duration).unwrap_or_default(), range).map_err(|limits| format!("{text} is not {limits}"))
+    // One below zero is in no range.
+    in_range(Duration::try_from(duration).unwrap_or(Duration::MAX), range).map_err(|limits| format!("{text} is not {limits}"))
 }
 
 /// The duration, or the limits that it is not within.

@@ -10,10 +10,10 @@
 //! References are filled in, and files of `tls` are read: those are looked at when a target is built, so a renewed certificate
 //! is a change. Passwords and tokens are not: their files are read again when the server refuses what was read.
 
-use super::Environment;
 use super::decode::Map;
 use super::template::Template;
 use super::yaml::{Node, Value};
+use super::{Environment, Pem};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Keys whose files are read again while the target runs.
@@ -69,7 +69,7 @@ fn scalar(key: &str, text: &str, environment: &Environment, hasher: &mut Default
     let filled = filled.as_deref().unwrap_or(text);
     filled.hash(hasher);
     if READ_ONCE.contains(&key) {
-        std::fs::read(filled).ok().hash(hasher);
+        Pem::File(filled.into()).read().ok().hash(hasher);
     }
 }
 

@@ -21,6 +21,8 @@ pub const GRPC_ENDPOINT_DEFAULT: &str = "http://localhost:4317";
 pub const HTTP_ENDPOINT_DEFAULT: &str = "http://localhost:4318/v1/metrics";
 /// The path of the metrics signal, which an endpoint for all signals does not have.
 const METRICS_PATH: &str = "/v1/metrics";
+/// That of logs.
+const LOGS_PATH: &str = "/v1/logs";
 
 /// `export.otlp:` where and how to push.
 ///
@@ -102,6 +104,22 @@ impl Otlp {
             temporality: Temporality::Cumulative,
             queue: Queue::default(),
         }
+    }
+
+    /// The endpoint for people: what is behind `?` may be a secret.
+    #[must_use]
+    pub fn receiver(&self) -> String {
+        match self.endpoint.split_once('?') {
+            Some((place, _)) => format!("{place}?***"),
+            None => self.endpoint.clone(),
+        }
+    }
+
+    /// Where `/v1/logs` is, by HTTP: beside the metrics. Nothing where their place does not say.
+    #[must_use]
+    pub fn logs_endpoint(&self) -> Option<String> {
+        let (place, query) = self.endpoint.split_at(self.endpoint.find('?').unwrap_or(self.endpoint.len()));
+        Some(format!("{}{LOGS_PATH}{query}", place.strip_suffix(METRICS_PATH)?))
     }
 
     pub(super) fn decode(decoder: &mut Decoder<'_>, item: Option<&Item<'_>>) -> Self {

@@ -3,16 +3,10 @@
 //! `export.prometheus.tls` has the same keys, so that there is one set of words to know. The facts are from
 //! docs/web-configuration.md of prometheus/exporter-toolkit and from `crypto/tls`, whose names it uses.
 
+use super::Pem;
 use super::decode::{Decoder, Item, Map, Place, instead};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// Bytes of a file with certificates or a key.
-const PEM_BYTES_MAX: u64 = 1024 * 1024;
 /// Names of clients, and suites and curves.
 pub(super) const NAMES_MAX: usize = 1000;
 
@@ -35,6 +29,10 @@ pub(super) const CIPHER_SUITES: [(&str, bool); 16] = [
     ("TLS_RSA_WITH_AES_256_CBC_SHA", false),
     ("TLS_RSA_WITH_AES_128_GCM_SHA256", false),
 ];
+/// What a file may ask for; what is older means 1.2 as the least, and cannot be the most.
+pub(super) const MIN_VERSIONS: [(&str, TlsVersion); 4] =
+    [("TLS12", TlsVersion::Tls12), ("TLS13", TlsVersion::Tls13), ("TLS10", TlsVersion::Tls12), ("TLS11", TlsVersion::Tls12)];
+pub(super) const MAX_VERSIONS: [(&str, TlsVersion); 2] = [("TLS12", TlsVersion::Tls12), ("TLS13", TlsVersion::Tls13)];
 pub(super) const CURVES: [(&str, bool); 4] = [("X25519", true), ("CurveP256", true), ("CurveP384", true), ("CurveP521", false)];
 
 /// `tls:` of the pull endpoint, and `tls_server_config:` of a web configuration file. Left out: plain HTTP.
@@ -60,72 +58,6 @@ pub struct ServerTls {
     pub curve_preferences: Vec<String>,
     /// `prefer_server_cipher_suites:` whether the server's order counts. Left out: true.
     pub prefer_server_cipher_suites: bool,
-}
-
-/// Certificates or a key.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Pem {
-    /// In this file, which is read again when it changes.
-    File(PathBuf),
-    /// In the configuration itself.
-    Inline(String),
-}
-
-impl fmt::Debug for Pem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Inline(_) => f.write_str("Inline(***)"),
-        }
-    }
-}
-
-impl Pem {
-    /// The text now.
-    ///
-    /// # Errors
-    /// Why there is none, with the file's name.
-    pub fn read(&self) -> Result<Vec<u8>, String> {
-        let path = match self {
-            Self::Inline(text) => return Ok(text.as_bytes().to_vec()),
-            Self::File(path) => path,
-        };
-        let mut bytes = Vec::new();
-        let read = File::open(path).and_then(|file| file.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes));
-        match read {
-            Err(error) => Err(format!("{}: {error}", path.display())),
-            Ok(_) if bytes.len() as u64 > PEM_BYTES_MAX => Err(format!("{} has more than {PEM_BYTES_MAX} bytes", path.display())),
-            Ok(_) => Ok(bytes),
-        }
-    }
-
-    /// The certificates in it.
-    ///
-    /// # Errors
-    /// Why there are none.
-    pub fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, String> {
-        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.read()?).collect();
-        match certificates {
-            Err(_) => Err(self.wrong("is broken PEM")),
-            Ok(found) if found.is_empty() => Err(self.wrong("no PEM certificate in it")),
-            Ok(found) => Ok(found),
-        }
-    }
-
-    /// The private key in it.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub fn private_key(&self) -> Result<PrivateKeyDer<'static>, String> {
-        PrivateKeyDer::from_pem_slice(&self.read()?).map_err(|_| self.wrong("no PEM private key in it"))
-    }
-
-    fn wrong(&self, what: &str) -> String {
-        match self {
-            Self::File(path) => format!("{}: {what}", path.display()),
-            Self::Inline(_) => what.to_owned(),
-        }
-    }
 }
 
 /// What is asked of clients, after `crypto/tls`.
@@ -190,16 +122,8 @@ impl ServerTls {
         let (client_auth, place) = client_auth.unwrap_or_else(|| (ClientAuth::None, item.place.clone()));
         check_clients(decoder, &place, client_auth, client_ca.is_some());
         let client_allowed_sans = map.take("client_allowed_sans").map(|item| sans(decoder, &item, client_auth)).unwrap_or_default();
-        let version = |decoder: &mut Decoder<'_>, item: Item<'_>, old: Option<TlsVersion>| {
-            let choices = [("TLS12", Some(TlsVersion::Tls12)), ("TLS13", Some(TlsVersion::Tls13)), ("TLS10", old), ("TLS11", old)];
-            let version = decoder.choice(&item, &choices)?;
-            if version.is_none() {
-                decoder.problem(&item.place, "there is no TLS before 1.2 here");
-            }
-            version
-        };
-        let min_version = map.take("min_version").and_then(|item| version(decoder, item, Some(TlsVersion::Tls12)));
-        let max_version = map.take("max_version").and_then(|item| version(decoder, item, None));
+        let min_version = map.take("min_version").and_then(|item| decoder.choice(&item, &MIN_VERSIONS));
+        let max_version = map.take("max_version").and_then(|item| decoder.choice(&item, &MAX_VERSIONS));
         let (min_version, max_version) = (min_version.unwrap_or(TlsVersion::Tls12), max_version.unwrap_or(TlsVersion::Tls13));
         if min_version > max_version {
             decoder.problem(&item.place, "min_version is above max_version");
@@ -216,9 +140,11 @@ impl ServerTls {
                 decoder.problem(&item.place, message);
             }
         }
+        let (certificate, key) = (certificate?, key?);
+        decoder.noted(&item.place, key.is_key_of(&certificate));
         Some(Self {
-            certificate: certificate?,
-            key: key?,
+            certificate,
+            key,
             client_ca,
             client_auth,
             client_allowed_sans,

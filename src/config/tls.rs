@@ -1,8 +1,8 @@
 //! How a server's certificate is checked, and which one is shown to it.
 
+use super::Pem;
 use super::decode::{Decoder, Item, Place};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 use std::path::{Path, PathBuf};
 
 /// `tls:`. Left out: the system's certificate authorities, no certificate of our own.
@@ -51,7 +51,10 @@ impl Tls {
         match (&self.cert_file, &self.key_file) {
             (Some(_), None) => decoder.problem(place, "cert_file needs key_file"),
             (None, Some(_)) => decoder.problem(place, "key_file needs cert_file"),
-            _ => {}
+            (Some(certificate), Some(key)) => {
+                decoder.noted(place, Pem::File(key.clone()).is_key_of(&Pem::File(certificate.clone())));
+            }
+            (None, None) => {}
         }
     }
 }
@@ -76,26 +79,10 @@ fn insecure(decoder: &mut Decoder<'_>, item: &Item<'_>) -> bool {
 
 /// Whether there are certificates in the file.
 pub(super) fn certificates(path: &Path) -> Result<(), String> {
-    let wrong = |error| format!("{}: {}", path.display(), reason(error, "no PEM certificate in it"));
-    let mut found = false;
-    for certificate in CertificateDer::pem_file_iter(path).map_err(wrong)? {
-        certificate.map_err(wrong)?;
-        found = true;
-    }
-    if found { Ok(()) } else { Err(wrong(rustls::pki_types::pem::Error::NoItemsFound)) }
+    Pem::File(path.to_owned()).certificates().map(drop)
 }
 
 /// Whether there is a private key in the file.
 pub(super) fn key(path: &Path) -> Result<(), String> {
-    let wrong = |error| format!("{}: {}", path.display(), reason(error, "no PEM private key in it"));
-    PrivateKeyDer::from_pem_file(path).map(drop).map_err(wrong)
-}
-
-fn reason(error: rustls::pki_types::pem::Error, nothing: &str) -> String {
-    use rustls::pki_types::pem::Error;
-    match error {
-        Error::Io(error) => error.to_string(),
-        Error::NoItemsFound => nothing.to_owned(),
-        _ => "is broken PEM".to_owned(),
-    }
+    Pem::File(path.to_owned()).private_key().map(drop)
 }

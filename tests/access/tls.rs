@@ -11,6 +11,7 @@ use rustls::{ClientConfig, RootCertStore};
 use std::fs;
 use std::path::Path;
 use std::pin::Pin;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -188,6 +189,22 @@ async fn only_certificates_of_the_authority_are_let_in() {
         assert_eq!(statuses, (none, of_others, of_authority), "{tls}");
         assert_eq!(world.access.is_closed(), none == 0 && of_others == 0, "{tls}");
         world.end().await;
+    }
+}
+
+/// A health check has none, and is no reader: who asks for one is alive.
+#[tokio::test]
+async fn the_health_check_needs_no_certificate() {
+    let (server, clients) = (Authority::new(), Authority::new());
+    for tls in ["", ", client_auth_type: RequireAndVerifyClientCert, client_ca_file: FILES/ca.pem"] {
+        for versions in ["", ", max_version: TLS12"] {
+            let world = world(&server, &clients, &format!("{tls}{versions}")).await;
+            let url = format!("https://{}/-/healthy", world.addr);
+            let ask = move || Command::new(env!("CARGO_BIN_EXE_postmeter")).args(["healthcheck", "--url", &url]).output();
+            let said = tokio::task::spawn_blocking(ask).await.unwrap().unwrap();
+            assert!(said.status.success(), "{tls}{versions}: {}", String::from_utf8_lossy(&said.stderr));
+            world.end().await;
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::{Key, Shape, key, names, required};
 use crate::config::access::{NETWORKS_MAX, OPEN, RATE_MAX, TOKENS_MAX};
 use crate::config::otlp;
 use crate::config::queue::{GIVE_UP_RANGE, QUEUE_BYTES_RANGE, RETRY_RANGE, SPOOL_BYTES_RANGE};
-use crate::config::server_tls::{CIPHER_SUITES, CLIENT_AUTH, CURVES, NAMES_MAX};
+use crate::config::server_tls::{CIPHER_SUITES, CLIENT_AUTH, CURVES, MAX_VERSIONS, MIN_VERSIONS, NAMES_MAX};
 use crate::config::telemetry::{FORMATS, LEVELS};
 use std::ops::RangeInclusive;
 
@@ -84,15 +84,12 @@ static SERVER_TLS: &[Key] = &[
     key("client_ca", Shape::Text, "The same, the text itself."),
     key("client_auth_type", Shape::Choice(|| names(&CLIENT_AUTH)), "What is asked of clients. Left out: NoClientCert."),
     key("client_allowed_sans", Shape::List(&Shape::Text, 0..=NAMES_MAX), "Names of which a client's certificate has one. Left out: any."),
-    key("min_version", Shape::Choice(|| TLS_VERSIONS.to_vec()), "Left out: TLS12, the oldest that there is here."),
-    key("max_version", Shape::Choice(|| TLS_VERSIONS.to_vec()), "Left out: TLS13."),
+    key("min_version", Shape::Choice(|| names(&MIN_VERSIONS)), "Left out: TLS12, the oldest that there is here."),
+    key("max_version", Shape::Choice(|| names(&MAX_VERSIONS)), "Left out: TLS13."),
     key("cipher_suites", Shape::List(&Shape::Choice(|| names(&CIPHER_SUITES)), 0..=NAMES_MAX), "Of TLS 1.2, by Go's names. Left out: all."),
     key("curve_preferences", Shape::List(&Shape::Choice(|| names(&CURVES)), 0..=NAMES_MAX), "By Go's names. Left out: all."),
     key("prefer_server_cipher_suites", Shape::Flag, "Whether the server's order counts. Left out: true."),
 ];
-
-/// What the decoder takes for a version; those before 1.2 are what older files say, and mean 1.2.
-static TLS_VERSIONS: [&str; 4] = ["TLS12", "TLS13", "TLS10", "TLS11"];
 
 pub(super) static TELEMETRY: &[Key] = &[
     key("log_format", Shape::Choice(|| names(FORMATS)), "Left out: text."),

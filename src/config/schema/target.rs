@@ -122,11 +122,13 @@ static DETAIL_KEYS: &[Key] = &[
     key("top", Shape::Integer(&DETAIL_TOP_RANGE), "How many of the largest; the rest is folded into _other. Left out: 20."),
 ];
 
+/// A list of no family would be none; that is `relay: false`.
+static INCLUDED: &[Shape] = &[Shape::Text, Shape::List(&Shape::Text, 1..=PATTERNS_MAX)];
 static PATTERNS: &[Shape] = &[Shape::Text, Shape::List(&Shape::Text, 0..=PATTERNS_MAX)];
 
 static RELAY_KEYS: &[Key] = &[
     key("enabled", Shape::Flag, "false is the same as relay: false."),
-    key("include", Shape::Either(PATTERNS), "Regular expressions over whole family names, one or a list. Left out: every family."),
+    key("include", Shape::Either(INCLUDED), "Regular expressions over whole family names, one or a list. Left out: every family."),
     key("exclude", Shape::Either(PATTERNS), "The same, taken from what is included."),
     key("series_max", Shape::Integer(&SERIES_MAX_RANGE), "Of one reading. Left out: 2000000."),
     key("min_value", Shape::MapOf(&Shape::Number), "By family, the smallest value worth keeping."),

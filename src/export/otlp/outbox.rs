@@ -82,7 +82,7 @@ impl Outbox {
         own.exporting.waiting(i64::try_from(line.points()).unwrap_or(i64::MAX));
         own.exporting.queue(line.bytes(), max_bytes);
         Ok(Self {
-            endpoint: config.endpoint.clone(),
+            endpoint: config.receiver(),
             max_bytes,
             spool,
             line: Mutex::new(line),

@@ -54,7 +54,7 @@ impl Push {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let Self { targets, sender, outbox, own, interval: intervals } = self;
         let mut intervals = intervals.subscribe();
-        let (endpoint, interval) = (sender.endpoint().to_owned(), *intervals.borrow_and_update());
+        let (endpoint, interval) = (sender.receiver().to_owned(), *intervals.borrow_and_update());
         let temporality = sender.config().temporality;
         let mut collector = Collector::new(targets, outbox.clone(), interval, temporality);
         let delivery = tokio::spawn(deliver(outbox.clone(), sender, own, stop.clone()));

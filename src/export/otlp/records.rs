@@ -288,7 +288,7 @@ impl Delivery {
     }
 
     fn report(&mut self, result: &Result<Rejected, SendError>, records: u64, again: Again) {
-        let (target, endpoint) = (self.feed.target(), self.sender.endpoint());
+        let (target, endpoint) = (self.feed.target(), self.sender.receiver());
         let now = match result {
             Ok(Rejected { count: 0, .. }) => None,
             Ok(_) => Some("rejected"),

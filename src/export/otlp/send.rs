@@ -40,6 +40,7 @@ impl Signal {
 pub struct Sender {
     config: config::Otlp,
     way: Mutex<Way>,
+    receiver: String,
 }
 
 impl Sender {
@@ -51,13 +52,14 @@ impl Sender {
     pub fn new(config: config::Otlp) -> Result<Self, SendError> {
         crate::poll::use_ring();
         let way = Mutex::new(Way::new(&config)?);
-        Ok(Self { config, way })
+        let receiver = config.receiver();
+        Ok(Self { config, way, receiver })
     }
 
-    /// Where it goes.
+    /// Where it goes, for people.
     #[must_use]
-    pub fn endpoint(&self) -> &str {
-        &self.config.endpoint
+    pub fn receiver(&self) -> &str {
+        &self.receiver
     }
 
     /// How it is configured.
@@ -158,13 +160,10 @@ impl Sender {
 
     /// The configured URL is the one of metrics; the other signals' stand beside it.
     fn url(&self, signal: Signal) -> Result<String, SendError> {
-        let metrics = &self.config.endpoint;
+        let unknown = || SendError::Config("endpoint: does not end in /v1/metrics, so the place of logs is not known".into());
         match signal {
-            Signal::Metrics => Ok(metrics.clone()),
-            Signal::Logs => match metrics.strip_suffix("/v1/metrics") {
-                Some(base) => Ok(format!("{base}/v1/logs")),
-                None => Err(SendError::Config("endpoint: does not end in /v1/metrics, so the place of logs is not known".into())),
-            },
+            Signal::Metrics => Ok(self.config.endpoint.clone()),
+            Signal::Logs => self.config.logs_endpoint().ok_or_else(unknown),
         }
     }
 }

@@ -52,10 +52,7 @@ fn written(tls: &config::Tls) -> Written {
 
 fn channel(config: &config::Otlp) -> Result<Channel, SendError> {
     let wrong = |error: tonic::transport::Error| SendError::Config(format!("endpoint: {}", last_cause(&error)));
-    let mut endpoint = Endpoint::from_shared(config.endpoint.clone())
-        .map_err(wrong)?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true);
+    let mut endpoint = Endpoint::from_shared(config.endpoint.clone()).map_err(wrong)?.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true);
     if config.endpoint.starts_with("https://") {
         let mut tls = match &config.tls.ca_file {
             Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(file(path)?)),
