@@ -162,18 +162,28 @@ impl Prometheus {
 
     /// What a network makes of it.
     fn warn(&self, decoder: &mut Decoder<'_>, place: &Place) {
+        for exposure in self.exposures() {
+            decoder.warn(place, exposure);
+        }
+    }
+
+    /// What others on the network can read, in words.
+    #[must_use]
+    pub fn exposures(&self) -> Vec<String> {
+        let mut exposures = Vec::new();
         if is_loopback(&self.listen) {
-            return;
+            return exposures;
         }
         if !self.is_closed() {
-            let message = format!("everybody who reaches {} can read it; set export.prometheus.auth, or listen on localhost", self.listen);
-            decoder.warn(place, message);
+            let listen = &self.listen;
+            exposures.push(format!("everybody who reaches {listen} can read it; set export.prometheus.auth, or listen on localhost"));
         }
         let secrets = !self.auth.tokens.is_empty() || !self.auth.basic.is_empty();
         let secrets = secrets || self.web_config.as_ref().is_some_and(|web| !web.users.is_empty());
         if secrets && self.server_tls().is_none() {
-            decoder.warn(place, "tokens and passwords come over the network without encryption; set export.prometheus.tls");
+            exposures.push("tokens and passwords come over the network without encryption; set export.prometheus.tls".to_owned());
         }
+        exposures
     }
 }
 

@@ -17,7 +17,7 @@ use super::limits::Limits;
 use super::refusal::Refusal;
 use super::slots::Slots;
 use super::tls;
-use super::watch::{self, Look};
+use super::watch::Look;
 use crate::config::{self, Prometheus, ServerTls, User};
 use crate::telemetry::Own;
 use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -27,7 +27,7 @@ use jiff::Timestamp;
 use rustls::ServerConfig;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::warn;
 
@@ -90,7 +90,7 @@ pub struct TokenUse {
 impl Rules {
     /// Reads what the configuration names. TLS of the same files is kept as it is.
     fn new(config: Prometheus, before: Option<&Self>) -> Result<Self, AccessError> {
-        let look = watch::look(&config.files());
+        let look = Look::at(&config);
         let http2 = config.web_config.as_ref().is_none_or(|web| web.http2);
         let same = |rules: &&Self| {
             rules.http2 == http2 && rules.config.server_tls() == config.server_tls() && rules.look.agrees(&look, tls_files(&config))
@@ -101,6 +101,14 @@ impl Rules {
             (Some(tls), _) => Some(tls::server_config(tls, http2).map_err(AccessError::Tls)?),
         };
         Ok(Self { config, look, tls, http2 })
+    }
+
+    /// Whether a connection under these rules has the TLS that one would have under those.
+    pub(super) fn has_tls_of(&self, other: &Self) -> bool {
+        match (&self.tls, &other.tls) {
+            (Some(own), Some(tls)) => Arc::ptr_eq(own, tls),
+            (own, tls) => own.is_none() && tls.is_none(),
+        }
     }
 
     /// The users of the file, or of the web configuration.
@@ -160,7 +168,16 @@ impl Access {
     /// # Errors
     /// What of it cannot be used; then everything is as it was.
     pub fn replace(&self, config: Prometheus) -> Result<(), AccessError> {
-        let _one = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.put(config, &self.changing())
+    }
+
+    /// Nobody else puts rules in place while this is held.
+    pub(super) fn changing(&self) -> MutexGuard<'_, ()> {
+        self.0.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// [`Self::replace`] for whoever is changing it.
+    pub(super) fn put(&self, config: Prometheus, _one: &MutexGuard<'_, ()>) -> Result<(), AccessError> {
         let rules = Rules::new(config, Some(&self.rules()))?;
         warn_of_expired(&rules.config);
         let known: Vec<[u8; 32]> = rules.config.auth.tokens.iter().map(|token| token.sha256).collect();

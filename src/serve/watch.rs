@@ -6,7 +6,7 @@
 //! web configuration is truncated for a moment is not open for that moment.
 
 use super::access::Access;
-use crate::config::WebConfig;
+use crate::config::{Prometheus, WebConfig};
 use ring::digest::{SHA256, digest};
 use std::fs::File;
 use std::io::Read as _;
@@ -46,8 +46,21 @@ impl Look {
     }
 }
 
+impl Look {
+    /// At the files of a configuration. Its web configuration is as it was when it was parsed, however long ago: one that was
+    /// edited since is another, and will be taken up.
+    pub(super) fn at(config: &Prometheus) -> Self {
+        let mut look = look(&config.files());
+        if let Some(web) = &config.web_config {
+            let parsed = Some(Seen { sha256: web.sha256, modified: None });
+            look.0.iter_mut().filter(|(path, _)| *path == web.path).for_each(|(_, seen)| *seen = parsed);
+        }
+        look
+    }
+}
+
 /// Looks at files.
-pub(super) fn look(files: &[PathBuf]) -> Look {
+fn look(files: &[PathBuf]) -> Look {
     let seen = |path: &PathBuf| {
         let file = File::open(path).ok()?;
         let modified = file.metadata().and_then(|about| about.modified()).ok();
@@ -96,9 +109,12 @@ impl Access {
         }
     }
 
-    /// The same configuration with its files as they are now.
+    /// The same configuration with its files as they are now. What it opens is said as it is at a start.
     fn take_up(&self) -> Result<(), String> {
-        let mut config = self.rules().config.clone();
+        // From before the rules are read: a reload in between would be undone.
+        let one = self.changing();
+        let before = self.rules();
+        let mut config = before.config.clone();
         if let Some(web) = &mut config.web_config {
             let (read, warnings) = WebConfig::load(&web.path).map_err(|problems| problems.to_string().replace('\n', "; "))?;
             for warning in warnings {
@@ -106,6 +122,62 @@ impl Access {
             }
             *web = read;
         }
-        self.replace(config).map_err(|error| error.to_string())
+        let (said, exposures) = (before.config.exposures(), config.exposures());
+        self.put(config, &one).map_err(|error| error.to_string())?;
+        for exposure in exposures.iter().filter(|exposure| !said.contains(exposure)) {
+            warn!("export.prometheus: {exposure}");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::config::{self, Environment};
+    use crate::telemetry::Own;
+    use std::fs::OpenOptions;
+    use std::process::Command;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    fn prometheus(keys: &str) -> Prometheus {
+        let text = format!(
+            "targets: [{{name: a, system: kumomta, url: 'https://a.example.com'}}]\nexport: {{prometheus: {{listen: 'localhost:0', {keys}}}}}"
+        );
+        config::parse(&text, "postmeter.yaml", &Environment::default()).unwrap().export.prometheus.unwrap()
+    }
+
+    /// The web configuration becomes a pipe, whose reader stands still in the middle of taking it up.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_reload_while_files_are_taken_up_is_not_undone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.yml");
+        std::fs::write(&path, "").unwrap();
+        let config = prometheus(&format!("web_config_file: {}, auth: {{trusted: [192.0.2.1]}}", path.display()));
+        let access = Access::new(config, Arc::new(Own::quiet().unwrap())).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+
+        let watching = access.clone();
+        let taking_up = tokio::task::spawn_blocking(move || watching.take_up());
+        // Open once the other side has opened it.
+        let at = path.clone();
+        let writer = tokio::task::spawn_blocking(move || OpenOptions::new().write(true).open(at)).await.unwrap().unwrap();
+        let reload = prometheus("auth: {trusted: [192.0.2.2]}");
+        let (reloading, wanted) = (access.clone(), reload.clone());
+        let reloaded = tokio::task::spawn_blocking(move || reloading.replace(wanted));
+        // One that does not wait for the other is done by then.
+        let began = Instant::now();
+        while !reloaded.is_finished() && began.elapsed() < Duration::from_millis(300) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // The look at the file after it was read must not wait for a writer.
+        std::fs::rename(&path, folder.path().join("pipe")).unwrap();
+        drop(writer);
+        taking_up.await.unwrap().unwrap();
+        reloaded.await.unwrap().unwrap();
+        assert_eq!(access.rules().config, reload);
     }
 }

@@ -75,6 +75,17 @@ async fn it_is_read_again_when_it_changes_and_a_bad_one_changes_nothing() {
     world.end().await;
 }
 
+#[tokio::test]
+async fn an_edit_between_the_reading_and_the_taking_up_of_a_reload_is_not_lost() {
+    let world = world(&users("alice", "a")).await;
+    let reloaded = prometheus(KEYS, world.files.path()).unwrap();
+    fs::write(world.files.path().join("web.yml"), users("bob", "b")).unwrap();
+    world.access.replace(reloaded).unwrap();
+    until("bob is known", || async { world.status(ONE, "/metrics", &[&basic("bob", "b")]).await == 200 }).await;
+    assert_eq!(world.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 401);
+    world.end().await;
+}
+
 /// Written in two steps, with looks in between: nobody is let in for the moment.
 #[tokio::test]
 async fn a_file_that_is_just_being_written_opens_nothing() {

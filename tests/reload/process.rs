@@ -88,3 +88,24 @@ async fn sighup_reloads_and_a_bad_file_is_said_in_the_log() {
     assert!(running.child.wait().unwrap().success());
     kumomta.shutdown().await;
 }
+
+/// An address that only this machine reaches, and that does not look like it.
+const LIKE_A_NETWORK: &str = "127.1:0";
+
+#[test]
+fn a_web_configuration_that_becomes_empty_is_said_to_open_what_it_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, web) = (folder.path().join("postmeter.yaml"), folder.path().join("web.yml"));
+    let prometheus = format!("{{listen: \"{LIKE_A_NETWORK}\", web_config_file: {}}}", web.display());
+    std::fs::write(&path, format!("targets_files: [{}/*.yaml]\nexport: {{prometheus: {prometheus}}}\n", folder.path().join("t").display()))
+        .unwrap();
+    std::fs::write(&web, "basic_auth_users: {a: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}\n").unwrap();
+    let mut running = Running::start(&path, &[]);
+    running.says("started");
+    std::fs::write(&web, "").unwrap();
+    let said = running.says("everybody who reaches");
+    assert!(said.contains("WARN") && said.contains(&format!("reaches {LIKE_A_NETWORK} can read it; set export.prometheus.auth")), "{said}");
+    running.signal("-TERM");
+    running.says("stopped");
+    assert!(running.child.wait().unwrap().success());
+}
