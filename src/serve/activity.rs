@@ -4,6 +4,11 @@
 //!
 //! `header_read_timeout` counts from the end of the last answer, so that it is either too short for a connection that is kept
 //! between scrapes or too long for a client that sends a byte now and then; and it knows nothing of clients that do not read.
+//!
+//! # Each answer by itself
+//!
+//! A connection of HTTP/2 has several, and one that moves says nothing of those beside it that the client has stopped: the
+//! oldest counts. What was written to the connection is then nobody's in particular, so what its streams take is noted instead.
 
 use super::limits::Limits;
 use std::io;
@@ -19,16 +24,16 @@ pub(super) struct Activity(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Requests whose answers are not sent.
-    requests: usize,
     /// Since when a handshake or a request's head is awaited or half there.
     head: Option<Instant>,
     /// Since when there is nothing to do.
     idle: Option<Instant>,
     /// Since when the client does not take what is sent, and what it took since.
     stalled: Option<Progress>,
-    /// Since when a request waits for its answer, and what was sent since.
-    answering: Option<Progress>,
+    /// Requests whose answers are not sent, by a number: since when each waits for its answer, and what was sent of it since.
+    answering: Vec<(u64, Progress)>,
+    /// The number of the next request.
+    next: u64,
     /// Whether a byte that comes in is the beginning of a head. Not in HTTP/2, whose clients ping.
     is_http1: bool,
     progress_bytes: usize,
@@ -43,6 +48,14 @@ struct Progress {
 impl Progress {
     fn new() -> Self {
         Self { since: Instant::now(), bytes: 0 }
+    }
+
+    /// Begins anew when it is enough.
+    fn add(&mut self, bytes: usize, enough: usize) {
+        self.bytes += bytes;
+        if self.bytes >= enough {
+            *self = Self::new();
+        }
     }
 }
 
@@ -59,12 +72,22 @@ pub(super) enum TooSlow {
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(super) struct Answering(Arc<Activity>);
+pub(super) struct Answering {
+    activity: Arc<Activity>,
+    number: u64,
+}
 
 impl Activity {
     pub(super) fn new(limits: &Limits) -> Arc<Self> {
-        let (head, progress_bytes) = (Some(Instant::now()), limits.progress_bytes);
-        Arc::new(Self(Mutex::new(State { requests: 0, head, idle: None, stalled: None, answering: None, is_http1: true, progress_bytes })))
+        Arc::new(Self(Mutex::new(State {
+            head: Some(Instant::now()),
+            idle: None,
+            stalled: None,
+            answering: Vec::new(),
+            next: 0,
+            is_http1: true,
+            progress_bytes: limits.progress_bytes,
+        })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -74,11 +97,11 @@ impl Activity {
     /// The head of a request is there.
     pub(super) fn begin(self: &Arc<Self>) -> Answering {
         let mut state = self.state();
-        state.requests += 1;
+        let number = state.next;
+        state.next += 1;
         (state.head, state.idle) = (None, None);
-        state.answering.get_or_insert_with(Progress::new);
-        drop(state);
-        Answering(self.clone())
+        state.answering.push((number, Progress::new()));
+        Answering { activity: self.clone(), number }
     }
 
     /// The handshake is done, and this is what is spoken.
@@ -90,7 +113,7 @@ impl Activity {
 
     fn read(&self) {
         let mut state = self.state();
-        if state.is_http1 && state.requests == 0 && state.head.is_none() {
+        if state.is_http1 && state.answering.is_empty() && state.head.is_none() {
             state.head = Some(Instant::now());
         }
     }
@@ -103,13 +126,12 @@ impl Activity {
         let mut guard = self.state();
         let state = &mut *guard;
         let enough = state.progress_bytes;
-        for progress in [&mut state.stalled, &mut state.answering] {
-            if let Some(was) = progress {
-                was.bytes += bytes;
-                if was.bytes >= enough {
-                    *progress = Some(Progress::new());
-                }
-            }
+        if let Some(stalled) = &mut state.stalled {
+            stalled.add(bytes, enough);
+        }
+        // Of several answers nobody knows here whose bytes these are.
+        if state.is_http1 {
+            state.answering.iter_mut().for_each(|(_, progress)| progress.add(bytes, enough));
         }
     }
 
@@ -121,9 +143,10 @@ impl Activity {
         let state = self.state();
         let is_over = |since: Option<Instant>, limit| since.is_some_and(|since| since.elapsed() >= limit);
         let since = |progress: Option<Progress>| progress.map(|progress| progress.since);
+        let oldest = state.answering.iter().map(|(_, progress)| progress.since).min();
         if is_over(state.head, limits.head_timeout) {
             Some(TooSlow::Head)
-        } else if is_over(since(state.stalled), limits.stall_timeout) || is_over(since(state.answering), limits.answer_timeout) {
+        } else if is_over(since(state.stalled), limits.stall_timeout) || is_over(oldest, limits.answer_timeout) {
             Some(TooSlow::Answer)
         } else if is_over(state.idle, limits.idle_timeout) {
             Some(TooSlow::Idle)
@@ -144,14 +167,27 @@ impl Activity {
     }
 }
 
+impl Answering {
+    /// A stream of HTTP/2 was handed this much more, which it takes when its client has taken what was before.
+    pub(super) fn handed(&self, bytes: usize) {
+        let mut guard = self.activity.state();
+        let state = &mut *guard;
+        if state.is_http1 {
+            return;
+        }
+        let own = state.answering.iter_mut().find(|(number, _)| *number == self.number);
+        if let Some((_, progress)) = own {
+            progress.add(bytes, state.progress_bytes);
+        }
+    }
+}
+
 impl Drop for Answering {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.requests = state.requests.saturating_sub(1);
-        if state.requests == 0 {
-            (state.idle, state.answering) = (Some(Instant::now()), None);
-        } else {
-            state.answering = Some(Progress::new());
+        let mut state = self.activity.state();
+        state.answering.retain(|(number, _)| *number != self.number);
+        if state.answering.is_empty() {
+            state.idle = Some(Instant::now());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Connections: accepted within limits, served by HTTP/1.1 or, over TLS, HTTP/2, and cut off when they are too slow.
 
-use super::access::Access;
+use super::access::{Access, Rules};
 use super::activity::{Activity, Answering, Noted, TooSlow};
 use super::client::Client;
 use super::refusal::Refusal;
@@ -8,6 +8,7 @@ use super::slots::{Slot, Slots};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
+use axum::http::Version;
 use axum::response::{IntoResponse, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -20,7 +21,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,6 +32,9 @@ use tracing::{debug, warn};
 
 /// How long answers in flight may take once it is time to stop.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+/// What a stream of HTTP/2 is handed at once, so that it is seen how much of a large page the client takes. A frame is no longer
+/// unless a client asks for it.
+const PIECE_BYTES_MAX: usize = 16 * 1024;
 /// Between attempts to accept when the system has no room.
 const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 
@@ -104,10 +108,10 @@ impl Connection {
 
     async fn serve(self, stream: Noted<TcpStream>, activity: Arc<Activity>) {
         let rules = self.access.rules();
-        let Some(tls) = rules.tls.clone() else { return self.http1(stream, activity).await };
+        let Some(tls) = rules.tls.clone() else { return self.http1(stream, activity, &rules).await };
         match TlsAcceptor::from(tls).accept(stream).await {
-            Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => self.http2(stream, activity).await,
-            Ok(stream) => self.http1(stream, activity).await,
+            Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => self.http2(stream, activity, &rules).await,
+            Ok(stream) => self.http1(stream, activity, &rules).await,
             Err(error) => {
                 self.access.own().pulling.refused("tls");
                 debug!(peer = %self.peer, "no TLS: {error}");
@@ -115,7 +119,7 @@ impl Connection {
         }
     }
 
-    async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send, activity: Arc<Activity>) {
+    async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send, activity: Arc<Activity>, rules: &Rules) {
         activity.is_http1(true);
         let mut builder = http1::Builder::new();
         let limits = self.access.limits();
@@ -124,7 +128,7 @@ impl Connection {
         builder.max_header_size(limits.head_bytes_max).max_buf_size(limits.head_bytes_max);
         let service = service_fn(|request| self.answer(request, activity.clone()));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let ended = self.ended();
+        let ended = self.ended(rules);
         tokio::select! {
             result = connection.as_mut() => return self.broken(result),
             () = ended => {}
@@ -134,7 +138,7 @@ impl Connection {
         self.broken(result);
     }
 
-    async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send, activity: Arc<Activity>) {
+    async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send, activity: Arc<Activity>, rules: &Rules) {
         activity.is_http1(false);
         let mut builder = http2::Builder::new(TokioExecutor::new());
         let limits = self.access.limits();
@@ -150,22 +154,21 @@ impl Connection {
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             result = connection.as_mut() => return this.broken(result),
-            () = this.ended() => {}
+            () = this.ended(rules) => {}
         }
         connection.as_mut().graceful_shutdown();
         let result = connection.await;
         this.broken(result);
     }
 
-    /// Waits until this connection should take no more requests: at the end, or when TLS is not what it was.
-    async fn ended(&self) {
+    /// Waits until this connection should take no more requests: at the end, or when TLS is not what it was when its handshake
+    /// began, however long that took.
+    async fn ended(&self, was: &Rules) {
         let mut stop = self.stop.clone();
         let mut rules = self.access.subscribe();
-        let tls = |rules: &super::access::Rules| rules.tls.as_ref().map(Arc::as_ptr);
-        let was = tls(&rules.borrow()).map(|tls| tls as usize);
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => {}
-            _ = rules.wait_for(|rules| tls(rules).map(|tls| tls as usize) != was) => {}
+            _ = rules.wait_for(|rules| !rules.has_tls_of(was)) => {}
         }
     }
 
@@ -181,29 +184,26 @@ impl Connection {
     async fn answer(&self, request: hyper::Request<Incoming>, activity: Arc<Activity>) -> Result<Response<Held>, Infallible> {
         let answering = activity.begin();
         let client = Client::from(self.peer);
-        let slot = self.access.requests().take(client);
+        let mut slot = self.access.requests().take(client);
+        let piece_bytes_max = if request.version() == Version::HTTP_2 { PIECE_BYTES_MAX } else { usize::MAX };
         let rules = self.access.rules();
         let mut response = match self.admit(&rules, client, &request, slot.is_some()).await {
             Ok(()) => self.route(request, client).await,
             Err(refusal) => {
                 self.access.own().pulling.refused(refusal.reason());
                 debug!(peer = %self.peer, reason = refusal.reason(), "refused");
+                // Nobody takes a place by not reading that there is none for them.
+                slot = None;
                 refusal.into_response()
             }
         };
         for (name, value) in rules.config.web_config.iter().flat_map(|web| &web.headers) {
             response.headers_mut().insert(*name, value.clone());
         }
-        Ok(response.map(|body| Held { body, _slot: slot, _answering: answering }))
+        Ok(response.map(|body| Held { body, rest: Bytes::new(), piece_bytes_max, _slot: slot, answering }))
     }
 
-    async fn admit(
-        &self,
-        rules: &super::access::Rules,
-        client: Client,
-        request: &hyper::Request<Incoming>,
-        has_slot: bool,
-    ) -> Result<(), Refusal> {
+    async fn admit(&self, rules: &Rules, client: Client, request: &hyper::Request<Incoming>, has_slot: bool) -> Result<(), Refusal> {
         self.access.count(client)?;
         let uri = request.uri();
         if uri.path_and_query().is_some_and(|path| path.as_str().len() > self.access.limits().path_bytes_max) {
@@ -228,8 +228,11 @@ impl Connection {
 /// An answer, which counts as being answered until its last byte is on its way.
 struct Held {
     body: Body,
+    /// Of its last frame, what is not handed over yet.
+    rest: Bytes,
+    piece_bytes_max: usize,
     _slot: Option<Slot>,
-    _answering: Answering,
+    answering: Answering,
 }
 
 impl HttpBody for Held {
@@ -237,14 +240,32 @@ impl HttpBody for Held {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        if self.rest.is_empty() {
+            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => self.rest = data,
+                Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let bytes = self.rest.len().min(self.piece_bytes_max);
+        let piece = self.rest.split_to(bytes);
+        self.answering.handed(bytes);
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (of_body, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut all = SizeHint::new();
+        all.set_lower(of_body.lower() + rest);
+        if let Some(upper) = of_body.upper() {
+            all.set_upper(upper + rest);
+        }
+        all
     }
 }

@@ -1,7 +1,8 @@
 //! TLS: certificates of both sides, and their renewal.
 
-use crate::common::{Answer, ONE, SOON, World, ask, limits, request, until};
+use crate::common::{Answer, ONE, SOON, World, ask, limits, request, sha256, until};
 use http_body::Body as _;
+use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use postmeter::serve::Limits;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
@@ -13,9 +14,10 @@ use std::path::Path;
 use std::pin::Pin;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -68,6 +70,11 @@ impl Authority {
 
     /// A connection that trusts this authority, shows this certificate, and speaks one of these protocols.
     async fn connect(&self, world: &World, shown: Option<&Shown>, protocols: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
+        self.handshake(world.connect(ONE).await, shown, protocols).await
+    }
+
+    /// The same over one that there is.
+    async fn handshake(&self, stream: TcpStream, shown: Option<&Shown>, protocols: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.der().clone()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions().unwrap();
@@ -78,7 +85,7 @@ impl Authority {
         };
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         let name = ServerName::try_from("127.0.0.1").unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, world.connect(ONE).await).await
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 
     /// The status of `/metrics`; 0 where the handshake or what follows it fails.
@@ -168,6 +175,94 @@ async fn a_client_that_stops_reading_or_greeting_is_cut_off() {
     assert_eq!((page.refusals("slow_request"), page.refusals("slow_reader")), (Some(1.0), Some(1.0)));
     world.end().await;
     stand_in.shutdown().await;
+}
+
+/// A client of HTTP/2 that takes so much of a stream before it reads, and its connection.
+async fn http2(server: &Authority, world: &World, window_bytes: u32) -> (SendRequest<String>, JoinHandle<hyper::Result<()>>) {
+    let stream = server.connect(world, None, &["h2"]).await.unwrap();
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let (sender, connection) = builder.initial_stream_window_size(window_bytes).handshake(TokioIo::new(stream)).await.unwrap();
+    (sender, tokio::spawn(connection))
+}
+
+fn get(path: &str) -> http::Request<String> {
+    http::Request::get(format!("https://127.0.0.1{path}")).body(String::new()).unwrap()
+}
+
+#[tokio::test]
+async fn streams_that_stand_still_are_cut_off_beside_one_that_moves() {
+    let server = Authority::new();
+    let files = tempfile::tempdir().unwrap();
+    server.server_files(files.path(), "127.0.0.1");
+    let limits = Limits { answer_timeout: Duration::from_secs(1), ..Limits::default() };
+    let (world, stand_in) = World::large(&format!("    tls: {{{TLS}}}\n"), limits, files).await;
+    let (mut sender, mut connection) = http2(&server, &world, 10_000).await;
+    let mut stuck = Vec::new();
+    for _ in 0..15 {
+        stuck.push(sender.send_request(get("/metrics")).await.unwrap());
+    }
+    let (began, mut moved) = (Instant::now(), 0);
+    while !connection.is_finished() {
+        assert!(began.elapsed() < SOON, "not cut off, with {moved} requests beside them");
+        if let Ok(answer) = sender.send_request(get("/-/healthy")).await {
+            moved += usize::from(answer.status() == 200);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(moved > 5, "{moved}");
+    let _ended = (&mut connection).await.unwrap();
+
+    // Slowly is not standing still: it takes longer than a second, and each part of it less.
+    let (mut sender, _connection) = http2(&server, &world, 32 * 1024).await;
+    let (began, mut bytes) = (Instant::now(), 0);
+    let mut body = sender.send_request(get("/metrics")).await.unwrap().into_body();
+    while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        bytes += frame.unwrap().into_data().map(|data| data.len()).unwrap_or(0);
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    assert!(bytes > 500_000 && began.elapsed() > Duration::from_secs(1), "{bytes} in {:?}", began.elapsed());
+    let page = ask(server.connect(&world, None, &["http/1.1"]).await.unwrap(), "/metrics", &[]).await;
+    assert_eq!(page.refusals("slow_reader"), Some(1.0));
+    drop(stuck);
+    world.end().await;
+    stand_in.shutdown().await;
+}
+
+#[tokio::test]
+async fn refusals_that_nobody_reads_take_no_place_from_others() {
+    let server = Authority::new();
+    let files = tempfile::tempdir().unwrap();
+    server.server_files(files.path(), "127.0.0.1");
+    let limits = Limits { requests_max: 2, requests_client_max: 2, ..limits() };
+    let auth = format!("    auth: {{tokens: [{{name: a, sha256: {}}}]}}\n", sha256("a"));
+    let world = World::with(&format!("    tls: {{{TLS}}}\n{auth}"), limits, files).await;
+    let (mut sender, _connection) = http2(&server, &world, 0).await;
+    let mut unread = Vec::new();
+    for _ in 0..10 {
+        unread.push(sender.send_request(get("/metrics")).await.unwrap());
+        assert_eq!(unread.last().unwrap().status(), 401);
+    }
+    let stream = server.connect(&world, None, &["http/1.1"]).await.unwrap();
+    assert_eq!(ask(stream, "/metrics", &["Authorization: Bearer a"]).await.status, 200);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_handshake_that_began_before_a_change_ends_with_what_was_before() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let files = tempfile::tempdir().unwrap();
+    old.server_files(files.path(), "127.0.0.1");
+    // Longer than it is waited for below.
+    let limits = Limits { head_timeout: SOON * 3, ..limits() };
+    let world = World::with(&format!("    tls: {{{TLS}}}\n"), limits, files).await;
+    let slow = world.connect(ONE).await;
+    // Connections are accepted in their order.
+    assert_eq!(old.status(&world, None).await, 200);
+    new.server_files(world.files.path(), "127.0.0.1");
+    until("the new certificate", || async { new.status(&world, None).await == 200 }).await;
+    let slow = old.handshake(slow, None, &["http/1.1"]).await.unwrap();
+    assert!(crate::common::rest(slow).await.is_empty());
+    world.end().await;
 }
 
 #[tokio::test]
