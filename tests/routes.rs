@@ -19,7 +19,7 @@ async fn start() -> (World, Vec<postmeter::simulate::StandIn>) {
     kumomta.traffic(|traffic| traffic.advance(600.0));
     ceymail.answer_with(Some((503, "busy".to_owned())));
     let text = format!(
-        "targets:\n{}{}  - {{name: any, system: prometheus, url: \"{}/metrics?token=hunter2&x=y\", min_interval: 1h}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n",
+        "targets:\n{}{}  - {{name: any, system: prometheus, url: \"{}/metrics?token=hunter2&hunter2\", min_interval: 1h}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n",
         target("mta1", &kumomta, "min_interval: 1h, resource: {deployment.environment.name: test}, parts: {machine-info: {}}"),
         target("cey", &ceymail, "min_interval: 30s"),
         kumomta.url()
@@ -83,7 +83,8 @@ async fn targets_json_says_how_each_target_is() {
     assert!(message.contains("503"), "{message}");
     assert_eq!(cey["errors_total"], json!([{"part": "metrics", "type": kind, "count": 1}]));
     assert_eq!((&cey["last_poll"]["canonical_points"], &cey["last_poll"]["native_series"]), (&Value::Null, &Value::Null));
-    assert!(any["url"].as_str().unwrap().ends_with("/metrics?token=***&x=***"), "{any}");
+    // A path or a query may be secret.
+    assert_eq!(any["url"], stand_ins[0].url());
     world.end(stand_ins).await;
 }
 

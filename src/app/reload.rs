@@ -14,7 +14,7 @@
 //! take up half a file and to say so in the log would leave an operator with a file that is not what runs.
 
 use super::service::StartError;
-use crate::config::{self, Config, Discovery, Environment, LogLevel, Otlp, Problem, Problems, Shard, Watch};
+use crate::config::{self, Config, Discovery, Environment, LogLevel, Origin, Otlp, Problem, Problems, Shard, Watch};
 use crate::poll::{Limits, Target};
 use crate::serve::{self, Access};
 use crate::telemetry::{Monitored, Own, Targets};
@@ -25,8 +25,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
+
+/// Reading the configuration again is said to take long when it takes longer.
+const SLOW_SECONDS: u64 = 10;
 
 /// The file that a service runs by, and how it is read.
 #[derive(Debug)]
@@ -100,6 +104,8 @@ struct Next {
     discovery: Discovery,
     targets: Vec<Arc<Monitored>>,
     fresh: Vec<Arc<Monitored>>,
+    /// Where targets that are kept stand now.
+    kept: Vec<(Arc<Monitored>, Origin)>,
     changes: Changes,
 }
 
@@ -196,11 +202,12 @@ impl Live {
     fn prepare(&self, config: Config, discovery: Discovery) -> Result<Next, StartError> {
         let now = self.replaced.targets.now();
         let before: HashMap<&str, &Arc<Monitored>> = now.iter().map(|monitored| (monitored.target.name(), monitored)).collect();
-        let (mut targets, mut fresh, mut changes) = (Vec::new(), Vec::new(), Changes::default());
+        let (mut targets, mut fresh, mut kept, mut changes) = (Vec::new(), Vec::new(), Vec::new(), Changes::default());
         for wanted in discovery.targets(&config.targets).filter(|target| config.holds(target)) {
             let before = before.get(wanted.name.as_str());
             if let Some(same) = before.filter(|before| before.target.config.fingerprint == wanted.fingerprint) {
                 targets.push(Arc::clone(same));
+                kept.push((Arc::clone(same), wanted.origin.clone()));
                 changes.kept += 1;
                 continue;
             }
@@ -214,15 +221,18 @@ impl Live {
             if before.is_some() { changes.changed += 1 } else { changes.new += 1 }
         }
         changes.gone = now.len() - changes.kept - changes.changed;
-        Ok(Next { config, discovery, targets, fresh, changes })
+        Ok(Next { config, discovery, targets, fresh, kept, changes })
     }
 
     /// From here on it counts. Everything that a reload replaces is replaced here, and nothing can fail.
     fn commit(&mut self, next: Next) -> Changes {
-        let Next { config, discovery, targets, fresh, changes } = next;
+        let Next { config, discovery, targets, fresh, kept, changes } = next;
         self.door.set_open(config.reload.endpoint);
         if let (Some(interval), Some(otlp)) = (&self.replaced.interval, &config.export.otlp) {
             interval.send_if_modified(|interval| std::mem::replace(interval, otlp.interval) != otlp.interval);
+        }
+        for (monitored, origin) in kept {
+            monitored.stands_at(origin);
         }
         self.replaced.targets.replace(targets);
         self.replaced.logs.notify_one();
@@ -291,8 +301,9 @@ pub(super) async fn follow(
             Some(ask) = asked.recv() => (Some("/-/reload"), Some(ask)),
             _ = look.tick() => (None, None),
         };
+        let (own, asked_for) = (live.own.clone(), by.is_some());
         // Files are read and clients are built beside the event loop.
-        let worked = tokio::task::spawn_blocking(move || {
+        let working = tokio::task::spawn_blocking(move || {
             let by = by.or_else(|| (live.config.reload.watch && followed.watch.look(&followed.file)).then_some("watch"));
             let result = match by {
                 Some(by) => Some(live.reload(&mut followed, by)),
@@ -303,7 +314,9 @@ pub(super) async fn follow(
             };
             (live, followed, result)
         });
-        let Ok((still, again, result)) = worked.await else {
+        let Some(worked) = finished(working, &mut stop, asked_for.then_some(&own)).await else { return };
+        let Ok((still, again, result)) = worked else {
+            own.reloading.reloaded(false);
             error!("reloading failed inside Postmeter, please report it; there is no reload until a restart");
             return;
         };
@@ -312,5 +325,27 @@ pub(super) async fn follow(
             // Whoever asked may have gone.
             let _ = ask.send(result);
         }
+    }
+}
+
+/// Waits for work that may stand still on a file for ever; nothing when it is time to stop. Of a reload that is slow, `own` says
+/// that it has not been done until it is.
+async fn finished<T>(mut working: JoinHandle<T>, stop: &mut watch::Receiver<bool>, own: Option<&Arc<Own>>) -> Option<Result<T, JoinError>> {
+    let finish = async {
+        if let Ok(worked) = tokio::time::timeout(Duration::from_secs(SLOW_SECONDS), &mut working).await {
+            return worked;
+        }
+        if let Some(own) = own {
+            own.reloading.reloaded(false);
+        }
+        warn!(
+            "reading the configuration again takes longer than {SLOW_SECONDS} s, and nothing is reloaded meanwhile: look for a file that it \
+             names and that stands still, as a pipe or a lost network mount does"
+        );
+        working.await
+    };
+    tokio::select! {
+        _ = stop.wait_for(|stop| *stop) => None,
+        worked = finish => Some(worked),
     }
 }

@@ -34,7 +34,7 @@ fn target(monitored: &Monitored, now: Instant) -> Value {
         "system": config.source.name,
         "url": url(monitored),
         "resource": resource,
-        "configured_in": config.origin.to_string(),
+        "configured_in": monitored.origin().to_string(),
         "state": latest.map_or("unknown", |reading| state(reading.outcome.is_ok())),
         "error": latest.and_then(|reading| reading.outcome.as_ref().err()).map(error),
         "parts": parts.collect::<Vec<_>>(),
@@ -88,14 +88,9 @@ const fn state(good: bool) -> &'static str {
     if good { "up" } else { "down" }
 }
 
-/// Where the server is. Values of a query may be secret, and are not said.
+/// Where the server is. A path and a query may be secret, and are not said; `configured_in` says where they stand.
 fn url(monitored: &Monitored) -> String {
-    let mut url = monitored.target.config.url.clone();
-    if url.query().is_some() {
-        let keys: Vec<String> = url.query_pairs().map(|(key, _)| key.into_owned()).collect();
-        url.query_pairs_mut().clear().extend_pairs(keys.iter().map(|key| (key, "***")));
-    }
-    url.into()
+    monitored.target.config.url.origin().ascii_serialization()
 }
 
 fn time(at: SystemTime) -> Option<String> {

@@ -2,11 +2,12 @@
 
 use super::pipeline::PipelineError;
 use super::{Deliveries, Identity, Pipeline};
+use crate::config::Origin;
 use crate::model::Point;
 use crate::poll::{Reading, Target};
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use prometheus::proto::MetricFamily;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// A target that is collected.
@@ -19,6 +20,7 @@ pub struct Monitored {
     /// What is counted of its delivery log, if that is followed.
     pub deliveries: Option<Arc<Deliveries>>,
     identity: Identity,
+    origin: Mutex<Origin>,
 }
 
 impl Monitored {
@@ -46,7 +48,8 @@ impl Monitored {
             Some(counted) => pipeline.deliveries().going_on_from(counted),
             None => pipeline.deliveries(),
         });
-        Ok(Self { target, pipeline, deliveries: deliveries.map(Arc::new), identity })
+        let origin = Mutex::new(target.config.origin.clone());
+        Ok(Self { target, pipeline, deliveries: deliveries.map(Arc::new), identity, origin })
     }
 
     /// Who the target is, as far as this reading knows.
@@ -67,6 +70,17 @@ impl Monitored {
     #[must_use]
     pub fn continues(&self, other: &Self) -> bool {
         self.identity == other.identity
+    }
+
+    /// Where it is configured now: lines move while what they say stays.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        self.origin.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It is configured here from now on.
+    pub fn stands_at(&self, origin: Origin) {
+        *self.origin.lock().unwrap_or_else(PoisonError::into_inner) = origin;
     }
 
     /// A reading as `opentelemetry-prometheus` gathers it, for the pull.

@@ -224,6 +224,22 @@ async fn who_may_read_is_replaced_with_the_rest_or_not_at_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_is_kept_is_found_where_it_stands_now() {
+    let kumomta = stand_in(System::Kumomta).await;
+    let text = file(&[target("a", &kumomta, "")]);
+    let world = World::start(&text, true).await;
+    let stands_at = async |line: usize| {
+        let page: serde_json::Value = serde_json::from_str(&world.get("/targets.json").await.1).unwrap();
+        let said = page["targets"][0]["configured_in"].as_str().unwrap().to_owned();
+        assert!(said.ends_with(&format!("postmeter.yaml:{line}")), "{said}");
+    };
+    stands_at(2).await;
+    world.reloads(&format!("# one\n# two\n{text}"), "1 target, 0 new, 0 changed, 0 gone, 1 kept").await;
+    stands_at(4).await;
+    world.end(vec![kumomta]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_watched_file_is_taken_up_when_it_changes() {
     let kumomta = stand_in(System::Kumomta).await;
     let text = |names: &[&str]| {

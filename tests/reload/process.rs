@@ -1,7 +1,7 @@
 //! The program itself: SIGHUP, and what its log says.
 
 use super::common::postmeter;
-use super::world::{SOON, stand_in, target};
+use super::world::{SOON, stand_in, target, value};
 use postmeter::simulate::System;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -33,6 +33,14 @@ impl Running {
         }
     }
 
+    /// Where it listens, once it does.
+    #[track_caller]
+    fn url(&self) -> String {
+        let started = self.says("started");
+        let url = started.split('"').find(|word| word.starts_with("http://"));
+        url.unwrap_or_else(|| panic!("{started}")).trim_end_matches("/metrics").to_owned()
+    }
+
     fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
     }
@@ -56,8 +64,8 @@ async fn sighup_reloads_and_a_bad_file_is_said_in_the_log() {
     };
     write(&["a"], "");
     let mut running = Running::start(&path, &["--enable-reload"]);
-    let started = running.says("started");
-    let url = started.split('"').find(|word| word.starts_with("http://")).map(|url| url.trim_end_matches("/metrics").to_owned()).unwrap();
+    let url = running.url();
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let get = async |path: &str| client.get(format!("{url}{path}")).send().await.unwrap().text().await.unwrap();
 
@@ -105,6 +113,32 @@ fn a_web_configuration_that_becomes_empty_is_said_to_open_what_it_opens() {
     std::fs::write(&web, "").unwrap();
     let said = running.says("everybody who reaches");
     assert!(said.contains("WARN") && said.contains(&format!("reaches {LIKE_A_NETWORK} can read it; set export.prometheus.auth")), "{said}");
+    running.signal("-TERM");
+    running.says("stopped");
+    assert!(running.child.wait().unwrap().success());
+}
+
+/// A pipe that nobody writes stands for a network mount that is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_stands_still_is_said_and_does_not_hold_up_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, pipe) = (folder.path().join("postmeter.yaml"), folder.path().join("pipe"));
+    let write = |rest: &str| {
+        let targets = folder.path().join("t").display().to_string();
+        let prometheus = format!("{{listen: \"127.0.0.1:0\"{rest}}}");
+        std::fs::write(&path, format!("targets_files: [{targets}/*.yaml]\nexport: {{prometheus: {prometheus}}}\n")).unwrap();
+    };
+    write("");
+    let mut running = Running::start(&path, &[]);
+    let url = running.url();
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    write(&format!(", web_config_file: {}", pipe.display()));
+    running.signal("-HUP");
+    running.says("reading the configuration again takes longer than 10 s");
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let page = client.get(format!("{url}/metrics")).send().await.unwrap().text().await.unwrap();
+    assert_eq!(value(&page, "postmeter_config_last_reload_successful{"), Some(0.0), "{page}");
     running.signal("-TERM");
     running.says("stopped");
     assert!(running.child.wait().unwrap().success());
