@@ -248,7 +248,7 @@ fn check_finds_a_key_that_is_not_the_certificates() {
     let file = format!("targets: [{{name: a, system: kumomta, url: 'https://a.example.com'}}]\n{tls}\n");
     std::fs::write(folder.path().join("postmeter.yaml"), file).unwrap();
     let output = run(folder.path(), "check");
-    assert_eq!(stderr(&output), "postmeter: export.prometheus.tls: the key is not that of the certificate\n");
+    assert_eq!(stderr(&output), "postmeter: postmeter.yaml:2: export.prometheus.tls: key_file a.key is not the key of cert_file a.pem\n");
     assert!(!output.status.success());
 }
 

@@ -4,6 +4,7 @@ use super::help;
 use crate::config::{LogLevel, Shard};
 use crate::simulate::{FAULTS, Fault};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use std::fmt;
 use std::path::PathBuf;
 
 /// Polls mail servers' metrics APIs and reports them as OpenTelemetry: pushed by OTLP, pulled by Prometheus.
@@ -101,13 +102,13 @@ pub(super) struct ScrapeArgs {
     pub(super) username: Option<String>,
     /// Password, better as '${env:NAME}': a command line can be read by others.
     #[arg(long, requires = "url")]
-    pub(super) password: Option<String>,
+    pub(super) password: Option<Hidden>,
     /// File with the password.
     #[arg(long, value_name = "FILE", requires = "url")]
     pub(super) password_file: Option<String>,
     /// Token, better as '${env:NAME}'.
     #[arg(long, requires = "url")]
-    pub(super) token: Option<String>,
+    pub(super) token: Option<Hidden>,
     /// File with the token.
     #[arg(long, value_name = "FILE", requires = "url")]
     pub(super) token_file: Option<String>,
@@ -129,6 +130,22 @@ pub(super) struct ScrapeArgs {
     /// Only one kind of families.
     #[arg(long, value_enum)]
     pub(super) only: Option<Only>,
+}
+
+/// A secret of the command line, which does not print.
+#[derive(Clone)]
+pub(super) struct Hidden(pub(super) String);
+
+impl From<String> for Hidden {
+    fn from(secret: String) -> Self {
+        Self(secret)
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -257,4 +274,19 @@ fn fault(name: &str) -> Result<&'static Fault, String> {
 fn faults() -> String {
     let lines: Vec<String> = FAULTS.iter().map(|fault| format!("  {:<23} {}", fault.name, fault.help)).collect();
     format!("Faults:\n{}\n\n{}", lines.join("\n"), help::SIMULATE)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn no_secret_of_the_command_line_is_printed() {
+        for secret in ["--password", "--token"] {
+            let line = ["postmeter", "scrape", "--system", "kumomta", "--url", "http://192.0.2.1", secret, "hunter2"];
+            let said = format!("{:?}", Cli::try_parse_from(line).unwrap());
+            assert!(said.contains("Some(***)") && !said.contains("hunter2"), "{said}");
+        }
+    }
 }

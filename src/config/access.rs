@@ -88,16 +88,12 @@ impl Auth {
         let mut take = |key| map.take(key);
         let (tokens, basic, trusted, open) = (take("tokens"), take("basic"), take("trusted"), take("open"));
         decoder.finish(map);
-        let auth = Self {
+        Self {
             tokens: tokens.map(|item| decode_tokens(decoder, &item)).unwrap_or_default(),
             basic: basic.map(|item| users(decoder, &item)).unwrap_or_default(),
             trusted: trusted.map(|item| networks(decoder, &item)).unwrap_or_default(),
             open: open.map(|item| paths(decoder, &item)).unwrap_or_default(),
-        };
-        if auth.is_none() && decoder.problems.is_empty() {
-            decoder.problem(&item.place, "names nobody; it needs tokens, basic or trusted, or leave it out for everybody");
         }
-        auth
     }
 }
 

@@ -143,15 +143,23 @@ impl Prometheus {
             place = Place::variable("OTEL_EXPORTER_PROMETHEUS_HOST");
         }
         let web_config_is_there = web_config.is_some();
+        let problems = decoder.problems.len();
+        let who = auth.as_ref().map(|item| Auth::decode(decoder, item)).unwrap_or_default();
+        let who_is_sound = decoder.problems.len() == problems;
         let config = Self {
             listen: listen.unwrap_or_else(|| listen_from_environment(decoder)),
-            auth: auth.as_ref().map(|item| Auth::decode(decoder, item)).unwrap_or_default(),
+            auth: who,
             tls: tls.as_ref().and_then(|item| decode_tls(decoder, item)),
             rate_limit: rate_limit.and_then(|item| RateLimit::decode(decoder, &item)),
             web_config: web_config.and_then(|item| load_web_config(decoder, &item)),
         };
         if let Some(item) = tls.filter(|_| web_config_is_there) {
             decoder.problem(&item.place, "web_config_file has tls_server_config for this; keep one");
+        }
+        // Users of web_config_file are asked for who they are as well, and it may have them later.
+        let is_of_others = web_config_is_there && !config.auth.open.is_empty();
+        if let Some(item) = auth.as_ref().filter(|_| who_is_sound && config.auth.is_none() && !is_of_others) {
+            decoder.problem(&item.place, "names nobody; it needs tokens, basic or trusted, or leave it out for everybody");
         }
         if let Some(item) = auth.filter(|_| web_config_is_there && !config.auth.basic.is_empty()) {
             decoder.problem(&item.place, "web_config_file has basic_auth_users for basic; keep one");

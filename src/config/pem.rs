@@ -78,8 +78,23 @@ impl Pem {
     pub fn is_key_of(&self, certificate: &Self) -> Result<(), String> {
         let (Ok(chain), Ok(key)) = (certificate.certificates(), self.private_key()) else { return Ok(()) };
         match CertifiedKey::from_der(chain, key, &ring::default_provider()) {
-            Err(Error::InconsistentKeys(_)) => Err(self.wrong("the key is not that of the certificate")),
+            Err(Error::InconsistentKeys(_)) => Err(self.is_not_of(certificate)),
             _ => Ok(()),
+        }
+    }
+
+    /// That this is not the private key of that certificate, in words.
+    #[must_use]
+    pub fn is_not_of(&self, certificate: &Self) -> String {
+        format!("{} is not the key of {}", self.called("key"), certificate.called("cert"))
+    }
+
+    /// What to call it in a message: `cert_file server.pem`, or `cert` where the text itself stands in the configuration.
+    #[must_use]
+    pub fn called(&self, key: &str) -> String {
+        match self {
+            Self::File(path) => format!("{key}_file {}", path.display()),
+            Self::Inline(_) => key.to_owned(),
         }
     }
 

@@ -69,8 +69,13 @@ pub(super) struct Rules {
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
     /// Certificates and keys.
-    #[error("export.prometheus.tls: {0}")]
-    Tls(String),
+    #[error("{place}: {why}")]
+    Tls {
+        /// `export.prometheus.tls`, or where the web configuration has it.
+        place: String,
+        /// What is wrong, and in which file.
+        why: String,
+    },
     /// The system has no randomness.
     #[error("the system gives no random numbers")]
     Random,
@@ -98,7 +103,11 @@ impl Rules {
         let tls = match (config.server_tls(), before.filter(same)) {
             (None, _) => None,
             (Some(_), Some(Self { tls: Some(tls), .. })) => Some(tls.clone()),
-            (Some(tls), _) => Some(tls::server_config(tls, http2).map_err(AccessError::Tls)?),
+            (Some(tls), _) => Some(tls::server_config(tls, http2).map_err(|why| {
+                let web = config.web_config.as_ref().filter(|_| config.tls.is_none());
+                let place = web.map(|web| format!("{}: tls_server_config", web.path.display()));
+                AccessError::Tls { place: place.unwrap_or_else(|| "export.prometheus.tls".to_owned()), why }
+            })?),
         };
         Ok(Self { config, look, tls, http2 })
     }

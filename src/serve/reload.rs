@@ -42,7 +42,8 @@ impl Reload {
     async fn ask(&self) -> Option<Result<String, String>> {
         let asks = self.asks.as_ref().filter(|_| self.open.load(Ordering::Relaxed))?;
         let (tell, told) = oneshot::channel();
-        let ended = || Some(Err("Postmeter is stopping".to_owned()));
+        let ended =
+            || Some(Err("Postmeter is stopping, or its reloading has failed: its log says which; a restart reads the file".to_owned()));
         if asks.send(tell).await.is_err() {
             return ended();
         }
@@ -59,5 +60,20 @@ pub(super) async fn reload(State(served): State<Served>) -> (StatusCode, String)
             let how = "reload by HTTP is off; allow it with reload: {endpoint: true} or --enable-reload, or send SIGHUP\n";
             (StatusCode::FORBIDDEN, how.to_owned())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_asks_when_nobody_reloads_is_told_so() {
+        let (door, asked) = Reload::new();
+        assert!(door.ask().await.is_none());
+        door.set_open(true);
+        drop(asked);
+        assert!(door.ask().await.unwrap().unwrap_err().contains("or its reloading has failed"));
     }
 }

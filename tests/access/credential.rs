@@ -192,7 +192,8 @@ async fn rules_are_replaced_as_a_whole_or_not_at_all() {
     crate::tls::Authority::new().server_files(world.files.path(), "127.0.0.1");
     authority.certificate_file(world.files.path(), "127.0.0.1");
     let error = world.access.replace(broken).unwrap_err().to_string();
-    assert_eq!(error, "export.prometheus.tls: the key is not that of the certificate");
+    let [key, certificate] = ["server.key", "server.pem"].map(|name| world.files.path().join(name).display().to_string());
+    assert_eq!(error, format!("export.prometheus.tls: key_file {key} is not the key of cert_file {certificate}"));
     assert_eq!(world.status(ONE, "/metrics", &[&bearer("other")]).await, 200);
     assert_eq!(world.status(ONE, "/metrics", &[]).await, 401);
     world.end().await;

@@ -107,6 +107,31 @@ async fn a_file_that_is_just_being_written_opens_nothing() {
 }
 
 #[tokio::test]
+async fn a_path_is_open_beside_its_users() {
+    let files = tempfile::tempdir().unwrap();
+    fs::write(files.path().join("web.yml"), users("alice", "a")).unwrap();
+    let world = World::with(&format!("{KEYS}    auth: {{open: [/-/healthy]}}\n"), limits(), files).await;
+    assert_eq!((world.status(ONE, "/-/healthy", &[]).await, world.status(ONE, "/-/ready", &[]).await), (200, 401));
+    assert_eq!(world.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 200);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_its_certificate_is_said_of_it() {
+    let world = world("").await;
+    let at = |name: &str| world.files.path().join(name).display().to_string();
+    let authority = Authority::new();
+    authority.server_files(world.files.path(), "127.0.0.1");
+    fs::write(at("web.yml"), "tls_server_config: {cert_file: server.pem, key_file: server.key}\n").unwrap();
+    let config = prometheus(KEYS, world.files.path()).unwrap();
+    authority.certificate_file(world.files.path(), "127.0.0.1");
+    let said = world.access.replace(config).unwrap_err().to_string();
+    let [web, key, certificate] = [at("web.yml"), at("server.key"), at("server.pem")];
+    assert_eq!(said, format!("{web}: tls_server_config: key_file {key} is not the key of cert_file {certificate}"));
+    world.end().await;
+}
+
+#[tokio::test]
 async fn its_rate_is_of_all_clients_together() {
     let world = world("rate_limit: {interval: 1m, burst: 2}\n").await;
     assert_eq!((world.status(ONE, "/metrics", &[]).await, world.status(TWO, "/metrics", &[]).await), (200, 200));
@@ -125,6 +150,11 @@ fn what_stands_beside_it_is_told_from_what_is_in_it() {
     fs::write(files.path().join("web.yml"), users("alice", "a")).unwrap();
     let with = |keys: &str| prometheus(&format!("{KEYS}{keys}"), files.path());
     assert!(with("    auth: {trusted: [::1]}\n    rate_limit: {per_minute: 12}\n").is_ok());
+    assert!(with("    auth: {open: [/-/healthy]}\n").is_ok());
+    for nobody in ["{}", "{open: []}"] {
+        let said = with(&format!("    auth: {nobody}\n")).unwrap_err();
+        assert!(said.starts_with("postmeter.yaml:6: export.prometheus.auth: names nobody; it needs tokens, basic or trusted"), "{said}");
+    }
     let said = with("    auth: {basic: {bob: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}}\n").unwrap_err();
     assert_eq!(said, "postmeter.yaml:6: export.prometheus.auth: web_config_file has basic_auth_users for basic; keep one");
 }
