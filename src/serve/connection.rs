@@ -8,7 +8,7 @@ use super::slots::{Slot, Slots};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::Version;
+use axum::http::{Method, Version};
 use axum::response::{IntoResponse, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -185,7 +185,10 @@ impl Connection {
         let answering = activity.begin();
         let client = Client::from(self.peer);
         let mut slot = self.access.requests().take(client);
-        let piece_bytes_max = if request.version() == Version::HTTP_2 { PIECE_BYTES_MAX } else { usize::MAX };
+        let is_http2 = request.version() == Version::HTTP_2;
+        let piece_bytes_max = if is_http2 { PIECE_BYTES_MAX } else { usize::MAX };
+        // The router does this for what it answers, and hyper in HTTP/1.1.
+        let is_bare = is_http2 && request.method() == Method::HEAD;
         let rules = self.access.rules();
         let mut response = match self.admit(&rules, client, &request, slot.is_some()).await {
             Ok(()) => self.route(request, client).await,
@@ -194,7 +197,8 @@ impl Connection {
                 debug!(peer = %self.peer, reason = refusal.reason(), "refused");
                 // Nobody takes a place by not reading that there is none for them.
                 slot = None;
-                refusal.into_response()
+                let refused = refusal.into_response();
+                if is_bare { refused.map(|_| Body::empty()) } else { refused }
             }
         };
         for (name, value) in rules.config.web_config.iter().flat_map(|web| &web.headers) {

@@ -248,6 +248,23 @@ async fn refusals_that_nobody_reads_take_no_place_from_others() {
 }
 
 #[tokio::test]
+async fn a_refused_head_has_no_body_in_http2_either() {
+    let server = Authority::new();
+    let files = tempfile::tempdir().unwrap();
+    server.server_files(files.path(), "127.0.0.1");
+    let auth = format!("    auth: {{tokens: [{{name: a, sha256: {}}}]}}\n", sha256("a"));
+    let world = World::with(&format!("    tls: {{{TLS}}}\n{auth}"), limits(), files).await;
+    let (mut sender, _connection) = http2(&server, &world, 10_000).await;
+    let request = http::Request::head("https://127.0.0.1/metrics").body(String::new()).unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    assert_eq!(answer.status(), 401);
+    let mut body = answer.into_body();
+    let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+    assert!(frame.is_none(), "{frame:?}");
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_handshake_that_began_before_a_change_ends_with_what_was_before() {
     let (old, new) = (Authority::new(), Authority::new());
     let files = tempfile::tempdir().unwrap();
