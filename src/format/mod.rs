@@ -35,9 +35,9 @@ const QUOTE_BYTES_MAX: usize = 200;
 /// A server's own words, fit for one line of a log.
 #[must_use]
 pub fn quote(text: &str) -> String {
-    let cut = (0..=QUOTE_BYTES_MAX.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
-    let mut line: String = text[..cut].chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if cut < text.len() {
+    let quoted = crate::model::cut(text, QUOTE_BYTES_MAX);
+    let mut line: String = quoted.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if quoted.len() < text.len() {
         line.push('…');
     }
     line

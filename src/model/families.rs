@@ -6,7 +6,7 @@
 //! repaired stands in a second text behind it. So a reading costs 16 bytes a label and 16 a sample beyond its body,
 //! and it can be kept, shared and sent without a lifetime.
 
-use super::{Histogram, Repair, Repairs, Summary};
+use super::{Histogram, Repair, Repairs, Summary, cut};
 use std::ops::Range;
 
 /// A piece of text of a reading.
@@ -225,9 +225,7 @@ impl<'a> SampleRef<'a> {
     /// The same as bytes, which is faster: for what only copies or compares.
     pub fn label_bytes(&self) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let of = self.of;
-        let first = self.sample.labels as usize;
-        let labels = of.labels.get(first..first + usize::from(self.sample.labels_len)).unwrap_or_default();
-        labels.iter().map(move |(name, value)| (of.bytes(*name), of.bytes(*value)))
+        self.places().iter().map(move |(name, value)| (of.bytes(*name), of.bytes(*value)))
     }
 
     /// Whether both have the same labels in the same order.
@@ -360,7 +358,7 @@ impl<'a> FamiliesBuilder<'a> {
 
     fn cut(&mut self, mut text: Text, bytes_max: usize) -> Text {
         if text.len as usize > bytes_max {
-            text.len = floor_char_boundary(self.read(text), bytes_max) as u32;
+            text.len = cut(self.read(text), bytes_max).len() as u32;
             self.out.repairs.count(Repair::LabelTooLong);
         }
         text
@@ -468,8 +466,4 @@ impl Families {
         families.body = body;
         Ok(families)
     }
-}
-
-fn floor_char_boundary(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0)
 }

@@ -177,8 +177,7 @@ impl Row {
 
 fn cut(mut text: String) -> String {
     if text.len() > TEXT_BYTES_MAX {
-        let end = (0..=TEXT_BYTES_MAX).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
-        text.truncate(end);
+        text.truncate(crate::model::cut(&text, TEXT_BYTES_MAX).len());
     }
     text
 }
