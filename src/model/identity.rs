@@ -23,6 +23,7 @@ pub(super) struct Identities {
 }
 
 impl Identities {
+    /// As Prometheus tells them apart: to it a label of nothing is none.
     pub fn new() -> Self {
         Self { seed: &SEED, names: Vec::new() }
     }
@@ -40,17 +41,22 @@ impl Identities {
                     number
                 }
             };
-            sum = sum.wrapping_add(mix(name, hash(self.seed, sample.bytes(*value))));
+            let value = sample.bytes(*value);
+            if !value.is_empty() {
+                sum = sum.wrapping_add(mix(name, hash(self.seed, value)));
+            }
         }
         sum
     }
 }
 
 impl SampleRef<'_> {
-    /// A number that is the same for the same labels, in whatever order they stand, while the process lives.
+    /// A number that is the same for the same labels, in whatever order they stand, while the process lives. To OTLP, an attribute of
+    /// nothing is one.
     #[must_use]
     pub fn identity(&self) -> u64 {
-        Identities::new().of(self)
+        let numbers = self.places().iter().map(|(name, value)| mix(hash(&SEED, self.bytes(*name)), hash(&SEED, self.bytes(*value))));
+        numbers.fold(0, u64::wrapping_add)
     }
 }
 
@@ -104,6 +110,17 @@ mod tests {
             families.iter().next().unwrap().samples().next().unwrap().identity()
         };
         of(a) == of(b)
+    }
+
+    #[test]
+    fn to_prometheus_a_label_of_nothing_is_none() {
+        let of = |labels: &str| {
+            let families = prometheus::read(format!("x{{{labels}}} 1\n")).unwrap();
+            Identities::new().of(&families.iter().next().unwrap().samples().next().unwrap())
+        };
+        assert_eq!(of(r#"a="1",b="",c="2""#), of(r#"c="2",a="1""#));
+        assert_eq!(of(r#"a="""#), of(""));
+        assert_ne!(of(r#"a="",b="1""#), of(r#"a="1",b="""#));
     }
 
     #[test]
