@@ -100,7 +100,7 @@ fn gauge(n: f64) -> postmeter::export::exposition::Section {
         Ok::<(), ()>(())
     });
     let native =
-        Native::choose(vec![families.unwrap()], "", usize::MAX, |_| Some(Choice { min_value: None, kind: Some(FamilyType::Unknown) }));
+        Native::choose(vec![families.unwrap()], "", usize::MAX, |_| Some(Choice { kind: Some(FamilyType::Unknown), ..Choice::default() }));
     postmeter::export::exposition::Section::plain(std::sync::Arc::new(native))
 }
 

@@ -7,8 +7,10 @@ use super::identity::{Identities, repeated};
 use super::{Families, FamilyRef, FamilyType, Repair, Repairs, SampleRef};
 use std::borrow::Cow;
 
-/// An unsigned gauge that went below zero: 2^64 less a little.
-const UNDERFLOWN: std::ops::RangeInclusive<f64> = 18_446_744_072_709_551_616.0..=18_446_744_073_709_551_616.0;
+/// An unsigned gauge that went below zero: with a sign it would be negative. 2^63 to 2^64.
+const UNDERFLOWN: std::ops::RangeInclusive<f64> = 9_223_372_036_854_775_808.0..=18_446_744_073_709_551_616.0;
+/// Limits that Prometheus' client libraries report of their process: where there is none, it is 2^64 less one.
+const LIMITS: [&str; 2] = ["process_max_fds", "process_virtual_memory_max_bytes"];
 
 /// Families of a reading, chosen and sorted.
 #[derive(Debug, Default)]
@@ -50,6 +52,8 @@ pub struct Choice {
     pub kind: Option<FamilyType>,
     /// The smallest value that is worth keeping.
     pub min_value: Option<f64>,
+    /// Whether a rule reads it too, and counts what went below zero.
+    pub ruled: bool,
 }
 
 impl Native {
@@ -88,6 +92,7 @@ impl Native {
             let before = identities.len();
             identities.reserve(piece.series);
             let mut numbers = Identities::new();
+            let may_underflow = kind == FamilyType::Gauge && !LIMITS.contains(&family.name());
             for (index, sample) in family.samples().enumerate() {
                 if !sample.fits(kind) {
                     // No format can say a distribution of a gauge, or a number of a histogram.
@@ -96,7 +101,10 @@ impl Native {
                     piece.skip(index);
                     continue;
                 }
-                let underflown = kind == FamilyType::Gauge && sample.number().is_some_and(|n| UNDERFLOWN.contains(&n));
+                let underflown = may_underflow && sample.number().is_some_and(|n| UNDERFLOWN.contains(&n));
+                if underflown && !choice.ruled {
+                    self.repairs.count(Repair::Underflow);
+                }
                 if underflown || choice.min_value.is_some_and(|min| sample.number().is_some_and(|n| n < min)) {
                     self.dropped += 1;
                     piece.skip(index);
@@ -358,6 +366,37 @@ mod tests {
         let (lines, native) = native(&[page, page], 3, |_| Some(Choice { min_value: Some(10.0), ..Choice::default() }));
         assert_eq!(lines, ["a{l=2} 20", "a{l=1} 30", "a{l=3} 50"]);
         assert_eq!((native.kept, native.dropped, native.repairs.get(Repair::DuplicateSeries)), (3, 8, 1));
+    }
+
+    #[test]
+    fn a_gauge_below_zero_is_left_out_and_counted_once() {
+        // -1, -4096, -2^62, -2^63, and what is only large.
+        let page = "# TYPE a gauge\na{l=\"1\"} 18446744073709551615\na{l=\"2\"} 18446744073709547520\na{l=\"3\"} 13835058055282163712\n\
+                    a{l=\"4\"} 9223372036854775808\na{l=\"5\"} 9223372036854771712\na{l=\"6\"} 36893488147419103232\n";
+        for (ruled, counted) in [(false, 4), (true, 0)] {
+            let (lines, native) = native(&[page], 100, |_| Some(Choice { ruled, ..Choice::default() }));
+            assert_eq!(lines, ["a{l=5} 9223372036854772000", "a{l=6} 36893488147419103000"]);
+            assert_eq!((native.dropped, native.repairs.get(Repair::Underflow)), (4, counted), "{ruled}");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_is_none_and_what_is_no_gauge_did_not_go_below_zero() {
+        let page = "# TYPE c counter\nc 18446744073709551615\n# TYPE process_virtual_memory_max_bytes gauge\n\
+                    process_virtual_memory_max_bytes 1.8446744073709552e+19\n# TYPE u untyped\nu 18446744073709551615\n";
+        let (lines, native) = native(&[page], 100, all);
+        assert_eq!(
+            lines,
+            ["c{} 18446744073709552000", "process_virtual_memory_max_bytes{} 18446744073709552000", "u{} 18446744073709552000"]
+        );
+        assert_eq!((native.dropped, native.repairs.get(Repair::Underflow)), (0, 0));
+    }
+
+    #[test]
+    fn series_that_differ_in_labels_of_nothing_are_one() {
+        let (lines, native) = native(&["a{l=\"\"} 1\na 2\na{m=\"\",k=\"x\"} 3\na{k=\"x\",l=\"\"} 4\na{k=\"\",m=\"x\"} 5\n"], 100, all);
+        assert_eq!(lines, ["a{l=} 1", "a{m=,k=x} 3", "a{k=,m=x} 5"]);
+        assert_eq!(native.repairs.get(Repair::DuplicateSeries), 2);
     }
 
     #[test]

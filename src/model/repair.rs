@@ -14,7 +14,7 @@ pub enum Repair {
     LabelTooLong,
     /// NaN or infinity where a number of things belongs, left out.
     NonFinite,
-    /// An unsigned gauge that went below zero and came out near 2^64, left out.
+    /// An unsigned gauge that went below zero and came out as a number up to 2^64, left out.
     Underflow,
     /// A counter below zero, or too large to be counted exactly, left out.
     OutOfRange,

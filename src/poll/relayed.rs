@@ -9,6 +9,38 @@ use crate::source::Source;
 pub fn relayed(source: &Source, relay: &config::Relay, pages: Vec<Families>) -> Native {
     Native::choose(pages, &relay.prefix, relay.series_max, |family| {
         let kind = source.mistyped_counters.contains(&family).then_some(FamilyType::Counter);
-        relay.passes(family).then(|| Choice { kind, min_value: relay.min_value(family) })
+        // A detail has its total from another rule, which is what counts.
+        let ruled = || source.rules().any(|(_, rule)| rule.detail.is_none() && rule.families.contains(&family));
+        relay.passes(family).then(|| Choice { kind, min_value: relay.min_value(family), ruled: ruled() })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::prometheus;
+    use crate::model::Repair;
+    use crate::source::{Context, Memory, apply, by_name};
+    use std::time::SystemTime;
+
+    #[test]
+    fn a_gauge_below_zero_is_counted_once_whoever_reads_it() {
+        let page = "# TYPE smtp_active_connections gauge\nsmtp_active_connections 18446744073709551615\n# TYPE other gauge\nother 18446744073709551614\n";
+        let none = config::Relay { enabled: false, ..config::Relay::default() };
+        for (system, relay, counted) in [
+            ("stalwart", config::Relay::default(), (1, 1)),
+            ("stalwart", none.clone(), (1, 0)),
+            ("prometheus", config::Relay::default(), (0, 2)),
+            ("prometheus", none.clone(), (0, 0)),
+        ] {
+            let (source, read) = (by_name(system).unwrap(), prometheus::read(page.to_owned()).unwrap());
+            let read = [(source.required(), read)];
+            let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, of_records: &[] };
+            let snapshot = apply(source, &read, &mut Memory::default(), &context);
+            let native = relayed(source, &relay, read.into_iter().map(|(_, families)| families).collect());
+            let underflows = (snapshot.repairs.get(Repair::Underflow), native.repairs.get(Repair::Underflow));
+            assert_eq!(underflows, counted, "{system} {relay:?}");
+            assert_eq!((native.kept, native.dropped), (0, 2));
+        }
+    }
 }

@@ -337,7 +337,7 @@ fn steps(temporality: Temporality, steps: &[(Step, &[&str])]) {
                 let families = crate::format::prometheus::read((*body).to_owned()).unwrap();
                 let native = Native::choose(vec![families], "", usize::MAX, |name| {
                     let kind = (name == "r").then_some(FamilyType::Counter);
-                    Some(Choice { kind, min_value: (name == "c").then_some(5.0) })
+                    Some(Choice { kind, min_value: (name == "c").then_some(5.0), ..Choice::default() })
                 });
                 reading(at, Ok(Snapshot { counters_since, ..Snapshot::default() }), Arc::new(native))
             }
