@@ -48,6 +48,34 @@ fn promtool_has_nothing_to_say() {
     assert!(said.contains("bad_total"), "{said}");
 }
 
+#[test]
+fn odd_names_of_a_server_make_no_page_that_is_refused() {
+    const LINES: &str =
+        "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3\nh_count 3\n# TYPE h_count gauge\nh_count 7\n# TYPE h_sum gauge\nh_sum 8\n";
+    const NAME: &str = "# TYPE n gauge\nn{__name__=\"x\"} 1\nn 2\n";
+    let (lines, name) = (format!("{LINES}a 1\n"), format!("{NAME}a 1\n"));
+    for (theirs, kept, refused) in [
+        (&lines, ["h_count{instance=\"file\",job=\"prometheus\"} 3", "a{"], "second TYPE line"),
+        (&name, ["n{exported___name__=\"x\",instance=\"file\",job=\"prometheus\"} 1", "n{instance"], "is reserved"),
+    ] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), theirs).unwrap();
+        let page = postmeter().args(["scrape", "--system", "prometheus", "--file"]).arg(file.path()).output().unwrap();
+        assert!(page.status.success(), "{}", stderr(&page));
+        let text = String::from_utf8_lossy(&page.stdout);
+        assert!(kept.iter().all(|kept| text.lines().any(|line| line.starts_with(kept))), "{text}");
+        let Some(said) = promtool(&page.stdout) else {
+            skipped("odd_names_of_a_server_make_no_page_that_is_refused", "promtool is not installed");
+            return;
+        };
+        // It finds fault with names and with help that is missing, as it would at the server.
+        assert!(!said.contains("error while"), "{said}");
+        // So that silence means something.
+        let said = promtool(theirs.as_bytes()).unwrap();
+        assert!(said.contains(refused), "{said}");
+    }
+}
+
 /// What it says of a page; `None` where it is not installed.
 fn promtool(page: &[u8]) -> Option<String> {
     let mut command = Command::new("promtool");

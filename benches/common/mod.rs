@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, dead_code, missing_docs)]
 
 use postmeter::export::SeriesState;
-use postmeter::export::exposition::{Format, Page, Section};
+use postmeter::export::exposition::{Format, Page, Section, Taken};
 use postmeter::export::otlp::{REQUEST_BYTES_MAX, requests, told};
 use postmeter::model::{Choice, Families, Native, Snapshot};
 use postmeter::poll::{Reading, Tally};
@@ -99,7 +99,7 @@ pub fn expose(native: &Arc<Native>) -> (usize, usize) {
         true
     };
     let mut page = Page::new(Format::Text, &mut out);
-    let _ = page.write(&[Section::of(native.clone(), &Identity::new("kumomta", "mta1"))], &[]);
+    let _ = page.write(&[Section::of(native.clone(), &Identity::new("kumomta", "mta1"))], &Taken::default());
     page.finish();
     (bytes, lines)
 }

@@ -3,18 +3,57 @@
 use super::said::{self, Series};
 use super::{made, strict};
 use arbitrary::Unstructured;
-use postmeter::export::exposition::{Format, Section, page};
+use postmeter::export::exposition::{Format, Page, Section, Taken, page, target_info};
 use postmeter::format::prometheus;
 use postmeter::model::{FamilyType, Native};
 use postmeter::source;
 use postmeter::telemetry::Identity;
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Of families of any kind.
+const FORMATS: [Format; 3] = [Format::Text, Format::OpenMetrics, Format::Json];
+
+/// Of families of any kind: alone, beside those of another target, and on the rest of a page.
 pub fn check(bytes: &[u8]) {
-    if let Ok(native) = made::native(&mut Unstructured::new(bytes)) {
-        holds(Arc::new(native));
+    let mut u = Unstructured::new(bytes);
+    let Ok(one) = made::native(&mut u).map(Arc::new) else { return };
+    holds(one.clone());
+    // Where there are no bytes left, families of nothing.
+    let two = Arc::new(made::native(&mut u).unwrap_or_default());
+    let identities = ["one", "two"].map(|instance| Identity::new("a job", instance));
+    let targets = [Section::of(one.clone(), &identities[0]), Section::of(two.clone(), &identities[1])];
+    for format in FORMATS {
+        well_formed(format, &page(format, &targets));
+    }
+    let ours = [Section::plain(Arc::new(target_info(&identities))), Section::plain(two)];
+    for format in FORMATS {
+        well_formed(format, &in_two_calls(format, &ours, &targets[..1]));
+        well_formed(format, &in_two_calls(format, &ours, &[Section::plain(one.clone())]));
+    }
+}
+
+/// As the pull does it: what is new each time, and then what may have been written before.
+fn in_two_calls(format: Format, ours: &[Section], theirs: &[Section]) -> String {
+    let mut bytes = Vec::new();
+    let mut out = |piece: &mut Vec<u8>| {
+        bytes.append(piece);
+        true
+    };
+    let mut first = Page::new(format, &mut out);
+    first.write(ours, &Taken::default()).expect("all is wanted");
+    first.pause();
+    let mut second = Page::resume(format, &mut out);
+    second.write(theirs, &Taken::by(format, ours)).expect("all is wanted");
+    second.finish();
+    String::from_utf8(bytes).expect("text")
+}
+
+fn well_formed(format: Format, page: &str) {
+    if format == Format::Json {
+        serde_json::from_str::<Value>(page).unwrap_or_else(|error| panic!("{error}: {page}"));
+    } else {
+        strict::check(page, format == Format::OpenMetrics);
     }
 }
 
@@ -22,8 +61,7 @@ pub fn check(bytes: &[u8]) {
 pub fn holds(native: Arc<Native>) {
     let said = said::native(&native);
     let identity = Identity::new("a job of \"ours\"\\", "instance");
-    for section in [Section::plain(native.clone()), Section::of(native, &identity)] {
-        let plain = section.is(&Section::plain(Arc::default())) || !section_has_identity(&section);
+    for (section, plain) in [(Section::plain(native.clone()), true), (Section::of(native, &identity), false)] {
         for format in [Format::Text, Format::OpenMetrics] {
             let text = page(format, std::slice::from_ref(&section));
             strict::check(&text, format == Format::OpenMetrics);
@@ -40,10 +78,6 @@ pub fn holds(native: Arc<Native>) {
             as_kumomta(json, &said);
         }
     }
-}
-
-fn section_has_identity(section: &Section) -> bool {
-    format!("{section:?}").contains("identity: Some")
 }
 
 fn comes_back(text: &str, expected: &[Series]) {
@@ -72,6 +106,8 @@ fn bare(mut all: Vec<Series>) -> Vec<Series> {
                 *label = rest.to_owned();
             }
         }
+        // One of nothing is none.
+        series.labels.retain(|(_, value)| !value.is_empty());
         series.labels.sort();
     }
     all.sort();
@@ -80,11 +116,12 @@ fn bare(mut all: Vec<Series>) -> Vec<Series> {
 
 /// What a page can say of it.
 fn expected(said: &[Series], format: Format) -> Vec<Series> {
-    let mut expected: Vec<Series> = said.iter().filter(|series| is_name(&series.family)).cloned().collect();
+    let lines = lines(said);
+    let mut expected: Vec<Series> =
+        said.iter().filter(|series| is_name(&series.family) && !lines.contains(&series.family)).cloned().collect();
     for series in &mut expected {
-        let of_total = |family: &str| {
-            family.strip_suffix("_total").is_some_and(|short| is_name(short) && said.iter().all(|other| other.family != short))
-        };
+        let is_free = |name: &str| is_name(name) && !lines.contains(name) && said.iter().all(|other| other.family != name);
+        let of_total = |family: &str| family.strip_suffix("_total").is_some_and(is_free);
         if format == Format::OpenMetrics && series.kind == "Counter" && !of_total(&series.family) {
             series.kind = format!("{:?}", FamilyType::Unknown);
         }
@@ -92,6 +129,21 @@ fn expected(said: &[Series], format: Format) -> Vec<Series> {
     }
     expected.sort();
     expected
+}
+
+/// The names of the lines of distributions, which no other family may have. What is said is sorted.
+fn lines(said: &[Series]) -> HashSet<String> {
+    let mut lines = HashSet::new();
+    for series in said.iter().filter(|series| is_name(&series.family)) {
+        let ends: &[&str] = match series.kind.as_str() {
+            _ if lines.contains(&series.family) => &[],
+            "Histogram" => &["_bucket", "_sum", "_count"],
+            "Summary" => &["_sum", "_count"],
+            _ => &[],
+        };
+        lines.extend(ends.iter().map(|end| format!("{}{end}", series.family)));
+    }
+    lines
 }
 
 /// Labels that have a meaning of their own give way, and what is no name becomes one.
@@ -102,7 +154,7 @@ fn rename(labels: &mut [(String, String)], kind: &str) {
         _ => "",
     };
     for (label, _) in &mut *labels {
-        *label = if *label == reserved { format!("exported_{reserved}") } else { label_name(label) };
+        *label = if *label == reserved || label == "__name__" { format!("exported_{label}") } else { label_name(label) };
     }
     labels.sort();
 }

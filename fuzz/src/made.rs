@@ -5,7 +5,20 @@ use postmeter::model::{Choice, Families, FamiliesBuilder, FamilyType, Histogram,
 
 /// Names that may be mistaken for each other, and some that are none.
 const FAMILIES: &[&str] = &["a", "a_total", "a_bucket", "a_sum", "a_count", "a_created", "b", "mail:c", "d_total", "x-y", "9z", ""];
-const LABELS: &[&str] = &["l", "m", "le", "quantile", "job", "instance", "exported_job", "exported_exported_job", "_x", "_a_b", "a:b", "é"];
+const LABELS: &[&str] = &[
+    "l",
+    "__name__",
+    "le",
+    "quantile",
+    "job",
+    "instance",
+    "exported_job",
+    "exported_exported_job",
+    "exported___name__",
+    "_a_b",
+    "a:b",
+    "é",
+];
 const KINDS: [FamilyType; 5] = [FamilyType::Counter, FamilyType::Gauge, FamilyType::Histogram, FamilyType::Summary, FamilyType::Unknown];
 /// What formats have a meaning for.
 const PIECES: &[&str] =

@@ -1,6 +1,6 @@
 //! A reader of expositions that forgives nothing: what Prometheus would refuse a whole page for.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Whether a page is as its format demands; panics where it is not.
 pub fn check(page: &str, openmetrics: bool) {
@@ -10,8 +10,8 @@ pub fn check(page: &str, openmetrics: bool) {
         (false, _) => page,
     };
     assert!(lines.is_empty() || lines.ends_with('\n'), "a page ends with a line: {page:?}");
-    let mut types: HashSet<&str> = HashSet::new();
-    let mut series: HashSet<(String, Vec<(&str, &str)>)> = HashSet::new();
+    let mut types: HashMap<&str, &str> = HashMap::new();
+    let mut series: HashSet<(&str, Vec<(&str, &str)>)> = HashSet::new();
     let mut family = ("", "");
     for line in lines.split_terminator('\n') {
         if let Some(help) = line.strip_prefix("# HELP ") {
@@ -21,12 +21,32 @@ pub fn check(page: &str, openmetrics: bool) {
         } else if let Some(said) = line.strip_prefix("# TYPE ") {
             family = said.split_once(' ').expect("a type");
             check_name(family.0, ":");
-            assert!(types.insert(said), "TYPE twice: {line:?}");
+            assert!(types.insert(family.0, family.1).is_none(), "TYPE twice: {line:?}");
         } else {
-            let (name, labels) = sample(line);
+            let (name, mut labels) = sample(line);
             check_suffix(name, family, openmetrics, line);
-            assert!(series.insert((format!("{} {name}", family.0), labels)), "a series twice: {line:?}");
+            // A label of nothing is none.
+            labels.retain(|(_, value)| !value.is_empty());
+            assert!(series.insert((name, labels)), "a series twice: {line:?}");
         }
+    }
+    for (family, kind) in &types {
+        for end in ends(kind, openmetrics) {
+            assert!(
+                end.is_empty() || !types.contains_key(&*format!("{family}{end}")),
+                "{family}{end} is a line of the {kind} {family}: {page:?}"
+            );
+        }
+    }
+}
+
+/// What the names of lines have behind their family's.
+fn ends(kind: &str, openmetrics: bool) -> &'static [&'static str] {
+    match kind {
+        "histogram" => &["_bucket", "_sum", "_count"],
+        "summary" => &["", "_sum", "_count"],
+        "counter" if openmetrics => &["_total"],
+        _ => &[""],
     }
 }
 
@@ -57,6 +77,7 @@ fn sample(line: &str) -> (&str, Vec<(&str, &str)>) {
         loop {
             let (label, behind) = rest.split_once("=\"").expect("a label");
             check_name(label, "");
+            assert_ne!(label, "__name__", "{line:?}");
             assert!(labels.iter().all(|(known, _)| *known != label), "{label} twice: {line:?}");
             let (value, behind) = behind.split_at(closing(behind).expect("a closing quote"));
             check_escapes(value, true);
@@ -90,11 +111,5 @@ fn closing(text: &str) -> Option<usize> {
 
 fn check_suffix(name: &str, (family, kind): (&str, &str), openmetrics: bool, line: &str) {
     let suffix = name.strip_prefix(family).unwrap_or_else(|| panic!("not of the family {family}: {line:?}"));
-    let fits = match kind {
-        "histogram" => matches!(suffix, "_bucket" | "_sum" | "_count"),
-        "summary" => matches!(suffix, "" | "_sum" | "_count"),
-        "counter" if openmetrics => suffix == "_total",
-        _ => suffix.is_empty(),
-    };
-    assert!(fits, "not of a {kind}: {line:?}");
+    assert!(ends(kind, openmetrics).contains(&suffix), "not of a {kind}: {line:?}");
 }

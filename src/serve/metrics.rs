@@ -6,7 +6,7 @@ use super::client::Client;
 use super::negotiate::{self, Encoding};
 use super::refusal::Refusal;
 use super::rendered::Rendered;
-use crate::export::exposition::{self, Format, Page, Section};
+use crate::export::exposition::{self, Format, Page, Section, Taken};
 use crate::poll::Reading;
 use crate::telemetry::{Identity, Monitored};
 use axum::body::Body;
@@ -147,12 +147,12 @@ async fn readings(served: &Served, wait: Duration) -> Vec<(Arc<Monitored>, Arc<R
 
 /// Ours first, which is new each time; then theirs, which is written once for each reading where it is of a size to keep.
 async fn respond(served: &Served, format: Format, encoding: Encoding, ours: Vec<Section>, theirs: Vec<Section>) -> Response {
-    let taken: Vec<String> = ours.iter().flat_map(Section::names).collect();
+    let taken = Taken::by(format, &ours);
     let kept = served.rendered.get(format, &theirs, &taken).await;
     let (own, logged) = (served.own.clone(), served.logged.clone());
     let write = move |out: &mut dyn FnMut(&mut Vec<u8>) -> bool| {
         let mut page = Page::new(format, out);
-        if page.write(&ours, &[]).is_none() {
+        if page.write(&ours, &Taken::default()).is_none() {
             return;
         }
         match kept {

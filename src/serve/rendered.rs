@@ -1,6 +1,6 @@
 //! What mail servers said, written out, kept while it is what they said last: two scrapes of one reading render once.
 
-use crate::export::exposition::{Format, Page, Section, Told};
+use crate::export::exposition::{Format, Page, Section, Taken, Told};
 use crate::telemetry::Own;
 use axum::body::Bytes;
 use std::collections::{HashMap, HashSet};
@@ -21,6 +21,8 @@ pub(super) struct RenderedPages {
 #[derive(Debug)]
 struct Kept {
     sections: Vec<Section>,
+    /// What the rest of the page had in use: a family of ours may begin while the reading is the same.
+    taken: Taken,
     bytes: Bytes,
 }
 
@@ -37,8 +39,8 @@ impl RenderedPages {
         Self { pages: Arc::default(), own, logged }
     }
 
-    /// The page of these sections without the families that are `taken`.
-    pub(super) async fn get(&self, format: Format, sections: &[Section], taken: &[String]) -> Rendered {
+    /// The page of these sections without the families whose names are `taken`.
+    pub(super) async fn get(&self, format: Format, sections: &[Section], taken: &Taken) -> Rendered {
         if sections.iter().map(Section::series).sum::<u64>() > KEPT_SERIES_MAX {
             // What was kept before is of a time when the page was smaller.
             self.pages.lock().await.clear();
@@ -46,11 +48,14 @@ impl RenderedPages {
         }
         // Held while it is written: whoever asks at the same time gets the same bytes.
         let mut pages = self.pages.lock().await;
-        let same = |kept: &&Kept| kept.sections.len() == sections.len() && kept.sections.iter().zip(sections).all(|(a, b)| a.is(b));
+        let same = |kept: &&Kept| {
+            let of_same = kept.sections.len() == sections.len() && kept.sections.iter().zip(sections).all(|(a, b)| a.is(b));
+            of_same && kept.taken == *taken
+        };
         if let Some(kept) = pages.get(&format).filter(same) {
             return Rendered::Kept(kept.bytes.clone());
         }
-        let (sections, taken) = (sections.to_vec(), taken.to_vec());
+        let (sections, taken) = (sections.to_vec(), taken.clone());
         let (own, logged) = (self.own.clone(), self.logged.clone());
         let written = tokio::task::spawn_blocking(move || {
             let mut bytes = Vec::new();
@@ -61,7 +66,7 @@ impl RenderedPages {
             let mut page = Page::resume(format, &mut out);
             page.write(&sections, &taken);
             logged.tell(&own, page.finish());
-            Kept { sections, bytes: bytes.into() }
+            Kept { sections, taken, bytes: bytes.into() }
         });
         let Ok(kept) = written.await else { return Rendered::TooLarge };
         let bytes = kept.bytes.clone();
@@ -107,6 +112,35 @@ impl Logged {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::prometheus;
+    use crate::model::{Choice, Native};
+
+    fn section(page: &str) -> Section {
+        let families = prometheus::read(page.to_owned()).unwrap();
+        Section::plain(Arc::new(Native::choose(vec![families], "", usize::MAX, |_| Some(Choice::default()))))
+    }
+
+    #[tokio::test]
+    async fn a_page_is_kept_until_its_reading_or_what_the_others_have_in_use_is_another() {
+        let own = Arc::new(Own::quiet().unwrap());
+        let pages = RenderedPages::new(own, Logged::default());
+        let text = async |theirs: &[Section], ours: &[Section]| match pages.get(Format::Text, theirs, &Taken::by(Format::Text, ours)).await
+        {
+            Rendered::Kept(bytes) => bytes,
+            Rendered::TooLarge => panic!("too large"),
+        };
+        let theirs = [section("a 1\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3\nh_count 3\n")];
+        let histogram = "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3\nh_count 3\n";
+        let both = format!("# TYPE a untyped\na 1\n{histogram}");
+        let first = text(&theirs, &[section("z 1\n")]).await;
+        assert_eq!(first, both);
+        let again = text(&theirs, &[section("z 2\n")]).await;
+        assert_eq!(again.as_ptr(), first.as_ptr(), "written once");
+        // A family of ours that begins between two scrapes of one reading.
+        assert_eq!(text(&theirs, &[section("z 2\n"), section("a 5\n")]).await, histogram);
+        assert_eq!(text(&theirs, &[section("h_count 5\n")]).await, "# TYPE a untyped\na 1\n");
+        assert_eq!(text(&[section("b 1\n")], &[]).await, "# TYPE b untyped\nb 1\n");
+    }
 
     #[test]
     fn families_that_are_left_out_are_one_line() {

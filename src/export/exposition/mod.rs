@@ -9,9 +9,11 @@
 mod canonical;
 mod json;
 mod labels;
+mod taken;
 mod text;
 
 pub use canonical::{gathered, histograms, histograms_alone, target_info, translated};
+pub use taken::Taken;
 
 use crate::model::{FamilyType, Native, NativeFamily};
 use crate::telemetry::Identity;
@@ -73,11 +75,6 @@ impl Section {
         self.identity.as_ref().map_or("this target", |(_, instance)| instance)
     }
 
-    /// The names of its families.
-    pub fn names(&self) -> impl Iterator<Item = String> {
-        self.native.families().map(|family| family.name().into_owned())
-    }
-
     /// Whether these are the very same families of the very same target.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
@@ -88,9 +85,9 @@ impl Section {
 /// What could not be said as it was.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
-    /// Families that were left out, because another target says another type, or their name is none.
+    /// Families that were left out, because another target says another type, their name is none, or lines of another have it.
     pub families_dropped: u64,
-    /// Labels `job` and `instance` of mail servers that became `exported_job` and `exported_instance`.
+    /// Labels `job`, `instance` and `__name__` of mail servers that became `exported_job`, `exported_instance` and `exported___name__`.
     pub labels_renamed: u64,
     /// Series that were left out, because another one has the same labels once theirs were renamed.
     pub series_dropped: u64,
@@ -139,8 +136,8 @@ impl<'a> Page<'a> {
         Self { format, buffer: Vec::with_capacity(PIECE_BYTES + 4096), out, told: Told::default(), first: false }
     }
 
-    /// Writes sections, families by name; not those in `taken`, which an earlier call has written.
-    pub fn write(&mut self, sections: &[Section], taken: &[String]) -> Option<()> {
+    /// Writes sections, families by name; not those whose names are `taken` by what an earlier call has written.
+    pub fn write(&mut self, sections: &[Section], taken: &Taken) -> Option<()> {
         let mut families: BTreeMap<Cow<'_, str>, Vec<(&Section, NativeFamily<'_>)>> = BTreeMap::new();
         for section in sections {
             for family in section.native.families() {
@@ -151,7 +148,8 @@ impl<'a> Page<'a> {
             Format::OpenMetrics => families.keys().cloned().collect(),
             Format::Text | Format::Json => BTreeSet::new(),
         };
-        let is_taken = |name: &str| names.contains(name) || taken.iter().any(|other| other == name);
+        // A family stands before every other whose name begins with its own.
+        let mut lines = Taken::default();
         for (name, mut of_targets) in families {
             let kind = of_targets[0].1.kind();
             of_targets.retain(|(section, family)| {
@@ -162,7 +160,13 @@ impl<'a> Page<'a> {
                 }
                 same
             });
-            if !is_name(&name) || taken.iter().any(|t| *t == *name) {
+            if lines.has(&name) {
+                for (section, _) in &of_targets {
+                    self.told.drop(|| format!("{name} of {} is named as a line of a histogram or summary", section.target()));
+                }
+                continue;
+            }
+            if !is_name(&name) || taken.meets(self.format, &name, kind) {
                 for (section, _) in &of_targets {
                     self.told.drop(|| format!("{name:?} of {} is no name of its own", section.target()));
                 }
@@ -170,8 +174,12 @@ impl<'a> Page<'a> {
             }
             match self.format {
                 Format::Json => self.json(&name, kind, &of_targets)?,
-                Format::Text | Format::OpenMetrics => self.text(&name, kind, &of_targets, is_taken)?,
+                Format::Text | Format::OpenMetrics => {
+                    let is_taken = |name: &str| names.contains(name) || taken.has(name) || lines.has(name);
+                    self.text(&name, kind, &of_targets, is_taken)?;
+                }
             }
+            lines.add_lines(self.format, &name, kind);
             self.first = false;
         }
         Some(())
@@ -213,10 +221,13 @@ pub fn page(format: Format, sections: &[Section]) -> String {
         true
     };
     let mut page = Page::new(format, &mut out);
-    let _ = page.write(sections, &[]);
+    let _ = page.write(sections, &Taken::default());
     page.finish();
     String::from_utf8_lossy(&bytes).into_owned()
 }
+
+/// The suffix of counters.
+const TOTAL: &str = "_total";
 
 /// A metric name that every Prometheus reads.
 fn is_name(name: &str) -> bool {

@@ -13,6 +13,18 @@ fn of(page: &str, job: &str, instance: &str) -> Section {
     Section::of(native(page), &Identity::new(job, instance))
 }
 
+fn told(format: Format, sections: &[Section], taken: &Taken) -> (String, Told) {
+    let mut bytes = Vec::new();
+    let mut out = |piece: &mut Vec<u8>| {
+        bytes.append(piece);
+        true
+    };
+    let mut page = Page::new(format, &mut out);
+    page.write(sections, taken);
+    let told = page.finish();
+    (String::from_utf8(bytes).unwrap(), told)
+}
+
 #[track_caller]
 fn writes(format: Format, sections: &[Section], expected: &str) {
     assert_eq!(page(format, sections), expected);
@@ -35,17 +47,10 @@ fn families_of_two_targets_are_one_family() {
 #[test]
 fn a_family_of_another_type_is_left_out_and_counted() {
     let sections = [of("# TYPE a gauge\na 1\n", "x", "one"), of("# TYPE a counter\na 2\n", "y", "two")];
-    let mut bytes = Vec::new();
-    let mut out = |piece: &mut Vec<u8>| {
-        bytes.append(piece);
-        true
-    };
-    let mut page = Page::new(Format::Text, &mut out);
-    page.write(&sections, &[]);
-    let told = page.finish();
+    let (page, told) = told(Format::Text, &sections, &Taken::default());
     assert_eq!((told.families_dropped, told.labels_renamed), (1, 0));
     assert_eq!(told.dropped, ["a of two is a counter, and another target's is a gauge"]);
-    assert_eq!(String::from_utf8(bytes).unwrap(), "# TYPE a gauge\na{instance=\"one\",job=\"x\"} 1\n");
+    assert_eq!(page, "# TYPE a gauge\na{instance=\"one\",job=\"x\"} 1\n");
 }
 
 #[test]
@@ -62,6 +67,67 @@ fn a_label_that_was_renamed_may_meet_another_series() {
     let expected = "# TYPE a untyped\na{exported_job=\"theirs\",instance=\"one\",job=\"x\"} 2\n\
                     a{exported_job=\"other\",instance=\"one\",job=\"x\"} 3\n";
     writes(Format::Text, std::slice::from_ref(&section), expected);
+}
+
+#[test]
+fn a_label_that_is_the_name_is_another() {
+    let page = "a{__name__=\"b\"} 1\na{exported___name__=\"c\"} 2\na{exported___name__=\"b\"} 3\n";
+    let lines = "a{exported___name__=\"c\"} 2\na{exported___name__=\"b\"} 3\n";
+    writes(Format::Text, &[Section::plain(native(page))], &format!("# TYPE a untyped\n{lines}"));
+    writes(Format::OpenMetrics, &[Section::plain(native(page))], &format!("# TYPE a unknown\n{lines}# EOF\n"));
+    let section = of("a{__name__=\"b\"} 1\n", "x", "one");
+    let (page, told) = told(Format::Text, &[section], &Taken::default());
+    assert_eq!(page, "# TYPE a untyped\na{exported___name__=\"b\",instance=\"one\",job=\"x\"} 1\n");
+    assert_eq!((told.labels_renamed, told.series_dropped), (1, 0));
+}
+
+#[test]
+fn a_label_that_was_renamed_may_be_of_nothing() {
+    let section = of("a{job=\"\",l=\"1\"} 1\na{exported_job=\"x\"} 2\na{job=\"x\",exported_job=\"\"} 3\n", "x", "one");
+    let (page, told) = told(Format::Text, &[section], &Taken::default());
+    let expected = "# TYPE a untyped\na{exported_job=\"\",l=\"1\",instance=\"one\",job=\"x\"} 1\na{exported_job=\"x\",instance=\"one\",job=\"x\"} 2\n\
+                    a{exported_exported_job=\"x\",exported_job=\"\",instance=\"one\",job=\"x\"} 3\n";
+    assert_eq!((page.as_str(), told.series_dropped), (expected, 0));
+    let section = of("a{exported_exported_job=\"x\"} 1\na{job=\"x\",exported_job=\"\"} 2\n", "x", "one");
+    let (page, told) = self::told(Format::Text, &[section], &Taken::default());
+    let expected = "# TYPE a untyped\na{exported_exported_job=\"x\",instance=\"one\",job=\"x\"} 1\n";
+    assert_eq!((page.as_str(), told.series_dropped), (expected, 1));
+}
+
+#[test]
+fn the_lines_of_a_histogram_or_summary_are_no_others() {
+    const A: &str = "# TYPE a histogram\na_bucket{le=\"+Inf\"} 3\na_count 3\n";
+    const B: &str = "# TYPE b summary\nb_sum 4\nb_count 3\n";
+    const OTHERS: &str = "# TYPE a_bucket gauge\na_bucket 5\n# TYPE a_count gauge\na_count 7\n# TYPE b_bucket gauge\nb_bucket 6\n# TYPE b_sum gauge\nb_sum 8\n";
+    let all = Section::plain(native(&format!("{A}{OTHERS}{B}")));
+    let (page, said) = told(Format::Text, std::slice::from_ref(&all), &Taken::default());
+    assert_eq!(page, format!("{A}{B}# TYPE b_bucket gauge\nb_bucket 6\n"));
+    assert_eq!(said.families_dropped, 3);
+    assert_eq!(said.dropped[1], "a_count of this target is named as a line of a histogram or summary");
+    // Those of other targets too, and by whichever call.
+    let (_, said) = told(Format::Text, &[of(OTHERS, "x", "one"), of(A, "x", "two"), of(B, "x", "three")], &Taken::default());
+    assert_eq!(said.families_dropped, 3);
+    let ours = [Section::plain(native(&format!("{A}{B}")))];
+    let (page, said) = told(Format::Text, &[of(OTHERS, "x", "one")], &Taken::by(Format::Text, &ours));
+    assert_eq!((page.as_str(), said.families_dropped), ("# TYPE b_bucket gauge\nb_bucket{instance=\"one\",job=\"x\"} 6\n", 3));
+    let ours = [Section::plain(native(OTHERS))];
+    let (page, said) = told(Format::Text, &[of(&format!("{A}{B}"), "x", "one")], &Taken::by(Format::Text, &ours));
+    assert_eq!((page.as_str(), said.families_dropped), ("", 2));
+    // In JSON they are no lines.
+    let (_, said) = told(Format::Json, &[all], &Taken::default());
+    assert_eq!(said.families_dropped, 0);
+}
+
+#[test]
+fn a_counter_in_openmetrics_has_no_name_that_is_taken() {
+    let page = "# TYPE a histogram\na_bucket{le=\"+Inf\"} 3\na_count 3\n# TYPE a_sum_total counter\na_sum_total 1\n";
+    let expected = "# TYPE a histogram\na_bucket{le=\"+Inf\"} 3\na_count 3\n# TYPE a_sum_total unknown\na_sum_total 1\n# EOF\n";
+    writes(Format::OpenMetrics, &[Section::plain(native(page))], expected);
+    let ours = [Section::plain(native("# TYPE c_total counter\nc_total 1\n"))];
+    for (format, dropped) in [(Format::OpenMetrics, 1), (Format::Text, 0)] {
+        let (_, told) = told(format, &[Section::plain(native("# TYPE c gauge\nc 1\n"))], &Taken::by(format, &ours));
+        assert_eq!(told.families_dropped, dropped, "{format:?}");
+    }
 }
 
 #[test]

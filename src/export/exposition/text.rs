@@ -3,13 +3,13 @@
 //! In OpenMetrics a counter's samples must end in `_total`. A native counter that does not is typed `unknown` there: its
 //! name is the server's.
 
-use super::{Format, Page, Section, labels, type_word};
+use super::{Format, Page, Section, TOTAL, labels, type_word};
 use crate::model::{FamilyType, Histogram, NativeFamily, SampleRef, Summary, Value};
 use std::collections::HashSet;
 use std::hash::BuildHasher;
 
-/// The suffix of counters.
-const TOTAL: &str = "_total";
+/// The label that the name of a series is, where labels are all there is: a page that has it is refused as a whole.
+const NAME: &str = "__name__";
 
 impl Page<'_> {
     /// Writes a family; `is_taken` says whether another has this name.
@@ -55,7 +55,7 @@ impl Page<'_> {
                 self.told.series_dropped += 1;
                 return;
             }
-            self.told.labels_renamed += sample.labels().filter(|(label, _)| is_identity(label, suffix)).count() as u64;
+            self.told.labels_renamed += sample.labels().filter(|(label, _)| is_ours(label, suffix)).count() as u64;
         }
         let series = Series { name, sample, names, suffix, place };
         match sample.value() {
@@ -145,14 +145,14 @@ fn place(sample: &SampleRef<'_>) -> &'static str {
     }
 }
 
-fn is_identity(label: &str, suffix: &[u8]) -> bool {
-    !suffix.is_empty() && matches!(label, "job" | "instance")
+fn is_ours(label: &str, suffix: &[u8]) -> bool {
+    label == NAME || (!suffix.is_empty() && matches!(label, "job" | "instance"))
 }
 
 /// The names of its labels, where they are not its own.
 fn given(sample: &SampleRef<'_>, suffix: &[u8]) -> Option<Vec<String>> {
     let place = place(sample);
-    labels::given(sample, labels::is_name, |label| label == place || is_identity(label, suffix))
+    labels::given(sample, labels::is_name, |label| label == place || is_ours(label, suffix))
 }
 
 /// The series of a family by what their labels are on the page: one that was renamed may meet another. Looked at only where one was.
@@ -177,6 +177,8 @@ impl Met {
     }
 
     fn add(&mut self, mut labels: Vec<(&str, &str)>) -> bool {
+        // To Prometheus a label of nothing is none.
+        labels.retain(|(_, value)| !value.is_empty());
         labels.sort_unstable();
         self.seen.insert(self.hash.hash_one(&labels))
     }

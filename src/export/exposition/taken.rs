@@ -1,0 +1,50 @@
+//! Names that a page has a use for already: a scraper knows lines by them, so no other family may have one.
+
+use super::{Format, Section};
+use crate::model::FamilyType;
+use std::collections::HashSet;
+
+/// Names of families, and those that their lines have besides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken(HashSet<String>);
+
+impl Taken {
+    /// By these sections, on a page in this format.
+    #[must_use]
+    pub fn by(format: Format, sections: &[Section]) -> Self {
+        let mut taken = Self::default();
+        for family in sections.iter().flat_map(|section| section.native.families()) {
+            let name = family.name();
+            taken.add_lines(format, &name, family.kind());
+            // OpenMetrics calls the family of a counter `x_total` by the name `x`.
+            if format == Format::OpenMetrics && family.kind() == FamilyType::Counter {
+                taken.0.extend(name.strip_suffix(super::TOTAL).map(str::to_owned));
+            }
+            taken.0.insert(name.into_owned());
+        }
+        taken
+    }
+
+    /// Adds the names of a family's lines that are not its own.
+    pub(super) fn add_lines(&mut self, format: Format, name: &str, kind: FamilyType) {
+        self.0.extend(of_lines(format, name, kind));
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+
+    /// Whether the family or a line of it would have one of these names.
+    pub(super) fn meets(&self, format: Format, name: &str, kind: FamilyType) -> bool {
+        self.has(name) || of_lines(format, name, kind).any(|line| self.has(&line))
+    }
+}
+
+fn of_lines(format: Format, name: &str, kind: FamilyType) -> impl Iterator<Item = String> {
+    let ends: &[&str] = match (format, kind) {
+        (Format::Text | Format::OpenMetrics, FamilyType::Histogram) => &["_bucket", "_sum", "_count"],
+        (Format::Text | Format::OpenMetrics, FamilyType::Summary) => &["_sum", "_count"],
+        _ => &[],
+    };
+    ends.iter().map(move |end| format!("{name}{end}"))
+}
