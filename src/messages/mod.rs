@@ -13,7 +13,7 @@
 //!
 //! A server need not sort as it is asked to, and says that it left records out only at the end. So the cursor moves when a
 //! window of time was read whole. Until then, and for `overlap` behind it, records are told apart by their identities. A
-//! window that is too large for one reading is halved.
+//! window that is too large for one reading is halved, and one that takes the server too long becomes a quarter.
 //!
 //! # A full queue stops the reading
 //!
@@ -29,6 +29,8 @@ mod cursor;
 mod feed;
 mod follow;
 mod identity;
+mod odd;
+mod place;
 mod state;
 
 pub use feed::{Batch, Feed, Taken};
