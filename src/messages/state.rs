@@ -202,6 +202,17 @@ mod tests {
     }
 
     #[test]
+    fn one_that_does_not_say_whose_it_is_is_taken_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut bytes = b"postmeter-cursor 1\n".to_vec();
+        [100u64, 100, 0].iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+        bytes.extend_from_slice(ring::digest::digest(&ring::digest::SHA256, &bytes.clone()).as_ref());
+        std::fs::write(directory.path().join("messages-a.cursor"), bytes).unwrap();
+        let (_, cursor) = State::open(directory.path(), "a", OF, OVERLAP).unwrap();
+        assert_eq!(cursor, Some(Cursor::starting(OF, 100, Duration::ZERO)));
+    }
+
+    #[test]
     fn that_of_another_server_is_set_aside() {
         let directory = tempfile::tempdir().unwrap();
         let (state, _) = State::open(directory.path(), "a", OF, OVERLAP).unwrap();
