@@ -167,7 +167,8 @@ pub fn parse_with(systems: &[&'static Source], text: &str, file: &str, environme
     let state_dir = state_dir.and_then(|item| decoder.word(&item)).map(PathBuf::from);
     let disabled = is_disabled(&mut decoder);
     let export = ways_out(&mut decoder, export.as_ref(), disabled);
-    decoder.logs_have_no_url = export.otlp.as_ref().is_some_and(|otlp| otlp.protocol == Protocol::HttpProtobuf && otlp.logs_endpoint().is_none());
+    decoder.logs_have_no_url =
+        export.otlp.as_ref().is_some_and(|otlp| otlp.protocol == Protocol::HttpProtobuf && otlp.logs_endpoint().is_none());
     let elsewhere = targets_files.as_ref().is_some_and(|item| matches!(&item.node.value, yaml::Value::List(list) if !list.is_empty()));
     let files = TargetsFiles::decode(&mut decoder, targets_files.as_ref(), defaults.as_ref());
     let targets = decode_targets(&mut decoder, targets.as_ref(), defaults.as_ref(), elsewhere);
