@@ -32,6 +32,11 @@ fn what_is_sent_is_what_was_read_in_any_split_and_deltas_add_up() {
 }
 
 #[test]
+fn delivery_records_arrive_as_they_were_read_and_a_cursor_as_it_was_kept() {
+    holds("cpanel_records");
+}
+
+#[test]
 fn sound_json_is_read_as_serde_json_reads_it() {
     holds("recovery");
 }

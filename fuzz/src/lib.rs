@@ -8,6 +8,7 @@ pub mod exposition;
 pub mod made;
 pub mod otlp;
 pub mod reader;
+pub mod records;
 pub mod recovery;
 pub mod said;
 pub mod strict;
@@ -18,6 +19,7 @@ pub type Check = fn(&[u8]);
 /// Every check, by the name of its target.
 pub const CHECKS: &[(&str, Check)] = &[
     ("cpanel", |bytes| reader::reads("cpanel", bytes)),
+    ("cpanel_records", records::check),
     ("ceymail", |bytes| reader::reads("ceymail", bytes)),
     ("kumomta_json", |bytes| reader::reads_as("kumomta", "metrics", "json", bytes)),
     ("kumomta_text", |bytes| reader::reads_as("kumomta", "metrics", "text", bytes)),
@@ -41,6 +43,7 @@ pub fn run(name: &str, bytes: &[u8]) {
 /// Where each check's seeds stand below the program's `tests/fixtures`, and the bytes that go before them, each in turn.
 pub const SEEDS: &[(&str, &str, &str)] = &[
     ("cpanel", "cpanel", "0123456"),
+    ("cpanel_records", "cpanel", ""),
     ("ceymail", "ceymail", "0"),
     ("kumomta_json", "kumomta", ""),
     ("kumomta_text", "kumomta", ""),

@@ -18,6 +18,8 @@ pub(super) struct Decoder<'a> {
     pub warnings: Vec<Problem>,
     /// The file names a directory for state.
     pub has_state_dir: bool,
+    /// The file says where metrics are pushed, and not where logs belong.
+    pub logs_have_no_url: bool,
 }
 
 /// Where a value stands.

@@ -45,6 +45,7 @@ struct Decoding {
     environment: Environment,
     systems: Vec<&'static Source>,
     has_state_dir: bool,
+    logs_have_no_url: bool,
 }
 
 /// Defaults may be secret.
@@ -73,6 +74,7 @@ impl TargetsFiles {
             environment: decoder.environment.clone(),
             systems: decoder.systems.to_vec(),
             has_state_dir: decoder.has_state_dir,
+            logs_have_no_url: decoder.logs_have_no_url,
         };
         Self { patterns, decoding: Some(Arc::new(decoding)) }
     }
@@ -128,8 +130,9 @@ impl TargetsFiles {
     fn parse(&self, text: &str, file: &str) -> Result<(Vec<Target>, Vec<Problem>), Problems> {
         let Some(decoding) = &self.decoding else { return Ok(Default::default()) };
         let (environment, systems) = (&decoding.environment, decoding.systems.as_slice());
-        let mut decoder =
-            Decoder { file, environment, systems, problems: Vec::new(), warnings: Vec::new(), has_state_dir: decoding.has_state_dir };
+        let (problems, warnings) = Default::default();
+        let Decoding { has_state_dir, logs_have_no_url, .. } = **decoding;
+        let mut decoder = Decoder { file, environment, systems, problems, warnings, has_state_dir, logs_have_no_url };
         let targets = self.targets(&mut decoder, decoding, text);
         match targets {
             Some(targets) if decoder.problems.is_empty() => Ok((targets, decoder.warnings)),

@@ -54,6 +54,10 @@ impl Messages {
             let message = "needs state_dir (at the top of the file): a directory to remember in which records were delivered";
             decoder.problem(&item.place, message);
         }
+        if decoder.logs_have_no_url {
+            let message = "needs an export.otlp.endpoint that ends in /v1/metrics: its records are sent to /v1/logs beside it";
+            decoder.problem(&item.place, message);
+        }
         let has_own = !its.is_empty();
         let credentials = if has_own { its } else { target.clone() };
         let part = TargetPart { part: &records.part, credentials };

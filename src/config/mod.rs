@@ -142,7 +142,8 @@ pub fn parse(text: &str, file: &str, environment: &Environment) -> Result<Config
 /// # Errors
 /// As there.
 pub fn parse_with(systems: &[&'static Source], text: &str, file: &str, environment: &Environment) -> Result<Config, Problems> {
-    let mut decoder = Decoder { file, environment, systems, problems: Vec::new(), warnings: Vec::new(), has_state_dir: false };
+    let mut decoder =
+        Decoder { file, environment, systems, problems: Vec::new(), warnings: Vec::new(), has_state_dir: false, logs_have_no_url: false };
     let node = match yaml::parse(text) {
         Ok(node) => node,
         Err((line, message)) => {
@@ -164,12 +165,16 @@ pub fn parse_with(systems: &[&'static Source], text: &str, file: &str, environme
     // A part may need it, so that its key alone counts: what is wrong with its value is said once.
     decoder.has_state_dir = state_dir.is_some();
     let state_dir = state_dir.and_then(|item| decoder.word(&item)).map(PathBuf::from);
+    let disabled = is_disabled(&mut decoder);
+    let export = ways_out(&mut decoder, export.as_ref(), disabled);
+    decoder.logs_have_no_url =
+        export.otlp.as_ref().is_some_and(|otlp| otlp.protocol == Protocol::HttpProtobuf && otlp.logs_endpoint().is_none());
     let elsewhere = targets_files.as_ref().is_some_and(|item| matches!(&item.node.value, yaml::Value::List(list) if !list.is_empty()));
     let files = TargetsFiles::decode(&mut decoder, targets_files.as_ref(), defaults.as_ref());
     let targets = decode_targets(&mut decoder, targets.as_ref(), defaults.as_ref(), elsewhere);
     let reload = Reload::decode(&mut decoder, reload.as_ref());
     let shard = shard.and_then(|item| Shard::decode(&mut decoder, &item));
-    let rest = the_rest(&mut decoder, targets, export.as_ref(), telemetry.as_ref());
+    let rest = the_rest(&mut decoder, targets, export, telemetry.as_ref(), disabled);
     let config = Config { shard, targets_files: files, reload, state_dir, ..rest };
     if decoder.problems.is_empty() { Ok(config) } else { Err(Problems::new(decoder.problems)) }
 }
@@ -194,21 +199,39 @@ impl Config {
     /// No targets, and what the environment says otherwise: for programs that bring their own targets.
     #[must_use]
     pub fn from_env(environment: &Environment) -> Self {
-        let mut decoder = Decoder { file: "", environment, systems: &[], problems: Vec::new(), warnings: Vec::new(), has_state_dir: false };
-        the_rest(&mut decoder, Vec::new(), None, None)
+        let mut decoder = Decoder {
+            file: "",
+            environment,
+            systems: &[],
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            has_state_dir: false,
+            logs_have_no_url: false,
+        };
+        let disabled = is_disabled(&mut decoder);
+        let export = ways_out(&mut decoder, None, disabled);
+        the_rest(&mut decoder, Vec::new(), export, None, disabled)
     }
 }
 
-fn the_rest(decoder: &mut Decoder<'_>, targets: Vec<Target>, export: Option<&Item<'_>>, telemetry: Option<&Item<'_>>) -> Config {
+/// The ways out that there are.
+fn ways_out(decoder: &mut Decoder<'_>, export: Option<&Item<'_>>, disabled: bool) -> Export {
     let place = export.map_or_else(|| Place { path: "export".to_owned(), ..Place::default() }, |item| item.place.clone());
-    let mut export = Export::decode(decoder, export);
-    let mut telemetry = Telemetry::decode(decoder, telemetry);
-    if is_disabled(decoder) {
-        export = Export::off();
-        telemetry.otlp = None;
+    let export = Export::decode(decoder, export);
+    if disabled {
         decoder.warn(&Place::variable("OTEL_SDK_DISABLED"), "nothing is exported");
-    } else if export.otlp.is_none() && export.prometheus.is_none() {
+        return Export::off();
+    }
+    if export.otlp.is_none() && export.prometheus.is_none() {
         decoder.warn(&place, "there is no way out: neither otlp nor prometheus is on, so nothing is polled after the start");
+    }
+    export
+}
+
+fn the_rest(decoder: &mut Decoder<'_>, targets: Vec<Target>, export: Export, telemetry: Option<&Item<'_>>, disabled: bool) -> Config {
+    let mut telemetry = Telemetry::decode(decoder, telemetry);
+    if disabled {
+        telemetry.otlp = None;
     }
     let mut warnings = std::mem::take(&mut decoder.warnings);
     problem::in_order(&mut warnings);

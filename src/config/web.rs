@@ -85,6 +85,7 @@ impl WebConfig {
             problems: Vec::new(),
             warnings: Vec::new(),
             has_state_dir: false,
+            logs_have_no_url: false,
         };
         let config = Self::decode(&mut decoder, &Item::root(&node), path, sha256);
         if decoder.problems.is_empty() { Ok((config, decoder.warnings)) } else { Err(Problems::new(decoder.problems)) }

@@ -5,15 +5,19 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 /// Records that are told apart behind the cursor. Beyond, the overlap is cut short, from its old end.
-pub(super) const KNOWN_MAX: usize = 250_000;
+const KNOWN_MAX: usize = 250_000;
 /// What a file begins with; the number is that of the format.
 const HEAD: &str = "postmeter-cursor ";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// The format that does not say whose log it is.
+const VERSION_OF_NOBODY: u32 = 1;
 const CHECK_BYTES: usize = digest::SHA256_OUTPUT_LEN;
 
 /// How far a log was read.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Cursor {
+pub struct Cursor {
+    /// Whose log it is, on one line. Empty where it was written without.
+    of: String,
     /// Nothing before this is asked for, in Unix seconds: the first start, or where the overlap was cut short.
     floor: u64,
     /// All that the server showed up to here was taken, in Unix seconds.
@@ -30,7 +34,7 @@ struct Known {
 
 /// Why a file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unusable {
+pub enum Unusable {
     /// It is damaged, or no such file.
     #[error("it is damaged")]
     Damaged,
@@ -40,19 +44,33 @@ pub(super) enum Unusable {
 }
 
 impl Cursor {
-    /// A first start: from `since` before now.
-    pub(super) fn starting(now: u64, since: Duration) -> Self {
+    /// A first start: from `since` before now, in Unix seconds.
+    #[must_use]
+    pub fn starting(of: &str, now: u64, since: Duration) -> Self {
         let floor = now.saturating_sub(since.as_secs());
-        Self { floor, reached: floor, known: HashMap::new() }
+        Self { of: one_line(of), floor, reached: floor, known: HashMap::new() }
     }
 
-    /// Where the next reading begins.
-    pub(super) fn begin(&self, overlap: Duration) -> u64 {
+    /// Whose log it is; nothing where a Postmeter wrote it that did not say so.
+    #[must_use]
+    pub fn of(&self) -> Option<&str> {
+        Some(self.of.as_str()).filter(|of| !of.is_empty())
+    }
+
+    /// The same as that of this log.
+    #[must_use]
+    pub fn owned(self, of: &str) -> Self {
+        Self { of: one_line(of), ..self }
+    }
+
+    /// Where the next reading begins, in Unix seconds.
+    #[must_use]
+    pub fn begin(&self, overlap: Duration) -> u64 {
         self.floor.max(self.reached.saturating_sub(overlap.as_secs()))
     }
 
     /// Whether a record is new; from now on it is not.
-    pub(super) fn meet(&mut self, id: u64, at: u64) -> bool {
+    pub fn meet(&mut self, id: u64, at: u64) -> bool {
         match self.known.get_mut(&id) {
             Some(known) => {
                 // One that has not ended may be told with a later time each time.
@@ -67,7 +85,7 @@ impl Cursor {
     }
 
     /// These were taken.
-    pub(super) fn take(&mut self, ids: impl Iterator<Item = u64>) {
+    pub fn take(&mut self, ids: impl Iterator<Item = u64>) {
         for id in ids {
             if let Some(known) = self.known.get_mut(&id) {
                 known.taken = true;
@@ -76,7 +94,7 @@ impl Cursor {
     }
 
     /// All up to here was taken. Says whether that is news.
-    pub(super) fn reach(&mut self, reached: u64, overlap: Duration) -> bool {
+    pub fn reach(&mut self, reached: u64, overlap: Duration) -> bool {
         if reached <= self.reached {
             return false;
         }
@@ -97,9 +115,10 @@ impl Cursor {
     }
 
     /// What is kept of it.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
         let taken = || self.known.iter().filter(|(_, known)| known.taken);
-        let mut bytes = format!("{HEAD}{VERSION}\n").into_bytes();
+        let mut bytes = format!("{HEAD}{VERSION}\n{}\n", self.of).into_bytes();
         bytes.reserve(24 + 16 * self.known.len() + CHECK_BYTES);
         for number in [self.floor, self.reached, taken().count() as u64] {
             bytes.extend_from_slice(&number.to_le_bytes());
@@ -117,18 +136,19 @@ impl Cursor {
     ///
     /// # Errors
     /// Why it cannot be used.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Unusable> {
-        let line = bytes.iter().position(|b| *b == b'\n').ok_or(Unusable::Damaged)?;
-        let head = std::str::from_utf8(&bytes[..line]).ok().and_then(|head| head.strip_prefix(HEAD)).ok_or(Unusable::Damaged)?;
-        let version: u32 = head.parse().map_err(|_| Unusable::Damaged)?;
-        if version != VERSION {
+    pub fn decode(bytes: &[u8]) -> Result<Self, Unusable> {
+        let (head, _) = line(bytes)?;
+        let version: u32 = head.strip_prefix(HEAD).and_then(|version| version.parse().ok()).ok_or(Unusable::Damaged)?;
+        if ![VERSION, VERSION_OF_NOBODY].contains(&version) {
             return Err(Unusable::Version(version));
         }
-        let said = bytes.len().checked_sub(CHECK_BYTES).filter(|end| *end > line).ok_or(Unusable::Damaged)?;
-        if digest::digest(&digest::SHA256, &bytes[..said]).as_ref() != &bytes[said..] {
+        let (said, check) = bytes.split_last_chunk::<CHECK_BYTES>().ok_or(Unusable::Damaged)?;
+        if digest::digest(&digest::SHA256, said).as_ref() != check {
             return Err(Unusable::Damaged);
         }
-        let (numbers, rest) = bytes[line + 1..said].as_chunks::<8>();
+        let (_, rest) = line(said)?;
+        let (of, rest) = if version == VERSION_OF_NOBODY { ("", rest) } else { line(rest)? };
+        let (numbers, rest) = rest.as_chunks::<8>();
         let mut numbers = numbers.iter().map(|number| u64::from_le_bytes(*number));
         let mut next = || numbers.next().ok_or(Unusable::Damaged);
         let (floor, reached, count) = (next()?, next()?, next()?);
@@ -139,8 +159,19 @@ impl Cursor {
         if !rest.is_empty() || next().is_ok() {
             return Err(Unusable::Damaged);
         }
-        Ok(Self { floor, reached, known })
+        Ok(Self { of: of.to_owned(), floor, reached, known })
     }
+}
+
+/// The first line, and what comes behind it.
+fn line(bytes: &[u8]) -> Result<(&str, &[u8]), Unusable> {
+    let end = bytes.iter().position(|b| *b == b'\n').ok_or(Unusable::Damaged)?;
+    let line = std::str::from_utf8(&bytes[..end]).map_err(|_| Unusable::Damaged)?;
+    Ok((line, &bytes[end + 1..]))
+}
+
+fn one_line(text: &str) -> String {
+    text.replace('\n', " ")
 }
 
 #[cfg(test)]
@@ -149,9 +180,10 @@ mod tests {
     use super::*;
 
     const OVERLAP: Duration = Duration::from_secs(10);
+    const OF: &str = "cpanel at whm.example.com";
 
     fn reached(records: &[(u64, u64)], to: u64) -> Cursor {
-        let mut cursor = Cursor::starting(100, Duration::ZERO);
+        let mut cursor = Cursor::starting(OF, 100, Duration::ZERO);
         for (id, at) in records {
             assert!(cursor.meet(*id, *at), "{id}");
         }
@@ -169,9 +201,9 @@ mod tests {
 
     #[test]
     fn a_first_start_reads_nothing_before_it() {
-        assert_eq!(Cursor::starting(100, Duration::ZERO).begin(OVERLAP), 100);
-        assert_eq!(Cursor::starting(100, Duration::from_secs(60)).begin(OVERLAP), 40);
-        assert_eq!(Cursor::starting(100, Duration::from_secs(600)).begin(OVERLAP), 0);
+        assert_eq!(Cursor::starting(OF, 100, Duration::ZERO).begin(OVERLAP), 100);
+        assert_eq!(Cursor::starting(OF, 100, Duration::from_secs(60)).begin(OVERLAP), 40);
+        assert_eq!(Cursor::starting(OF, 100, Duration::from_secs(600)).begin(OVERLAP), 0);
     }
 
     #[test]
@@ -202,14 +234,27 @@ mod tests {
             broken[at] ^= 1;
             assert_eq!(Cursor::decode(&broken), Err(Unusable::Damaged), "at {at}");
         }
-        let newer = [b"postmeter-cursor 2\n", &bytes[HEAD.len() + 2..]].concat();
-        assert_eq!(Cursor::decode(&newer), Err(Unusable::Version(2)));
+        let newer = [b"postmeter-cursor 3\n", &bytes[HEAD.len() + 2..]].concat();
+        assert_eq!(Cursor::decode(&newer), Err(Unusable::Version(3)));
+    }
+
+    #[test]
+    fn one_of_the_first_format_is_nobodys_and_can_be_taken_over() {
+        let cursor = reached(&[(1, 125), (2, 130)], 130);
+        assert_eq!(cursor.of(), Some(OF));
+        let head = HEAD.len() + 2;
+        let bytes = cursor.encode();
+        let mut first = [b"postmeter-cursor 1\n", &bytes[head + OF.len() + 1..bytes.len() - CHECK_BYTES]].concat();
+        first.extend_from_slice(digest::digest(&digest::SHA256, &first).as_ref());
+        let read = Cursor::decode(&first).unwrap();
+        assert_eq!(read.of(), None);
+        assert_eq!(read.owned(OF), cursor);
     }
 
     #[test]
     fn too_many_cut_the_overlap_short() {
         let records: Vec<(u64, u64)> = (0..KNOWN_MAX as u64 + 1000).map(|n| (n, 1000 + n / 100)).collect();
-        let mut cursor = Cursor::starting(0, Duration::ZERO);
+        let mut cursor = Cursor::starting(OF, 0, Duration::ZERO);
         let wide = Duration::from_secs(100_000);
         for (id, at) in &records {
             cursor.meet(*id, *at);

@@ -2,6 +2,8 @@
 
 use super::feed::{Batch, Reached};
 use super::identity::Key;
+use super::odd::Odd;
+use super::place::Place;
 use super::{BATCH_RECORDS_MAX, Shared, seconds};
 use crate::model::Record;
 use crate::poll::{PollError, RecordReader, Target};
@@ -17,8 +19,6 @@ use tracing::{Instrument, debug_span, info, warn};
 const WINDOW_PAGES_MAX: u64 = 10;
 /// Requests of one poll. What is left is read by the next.
 const POLL_REQUESTS_MAX: usize = 200;
-/// The end of a window that has none: a clock that is ahead must not hide records.
-const NO_END: u64 = 9_999_999_999;
 /// The longest wait after failures in a row, each of which doubles it.
 const WAIT_MAX: Duration = Duration::from_secs(900);
 
@@ -33,29 +33,11 @@ pub struct Follower {
     sender: mpsc::Sender<Batch>,
     /// Where the last poll did not get to the end.
     left_at: Option<Place>,
+    odd: Odd,
     failures: u32,
     /// What went wrong last: said once, until something else does.
     failing: Option<&'static str>,
     scratch: Vec<u8>,
-}
-
-/// Where in the log a poll is, so that the next one goes on there when it fails: a window of many pages would otherwise
-/// never end on a server that fails now and then.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    /// The window, both ends included, in Unix seconds.
-    start: u64,
-    end: u64,
-    /// The next page's first record.
-    offset: u64,
-    /// The newest record of the pages before.
-    newest: Option<u64>,
-}
-
-impl Place {
-    const fn of(start: u64, end: u64) -> Self {
-        Self { start, end, offset: 1, newest: None }
-    }
 }
 
 /// How reading a window ended.
@@ -79,7 +61,8 @@ impl Follower {
         shared: Arc<Shared>,
         sender: mpsc::Sender<Batch>,
     ) -> Self {
-        Self { target, reader, interval, key, shared, sender, left_at: None, failures: 0, failing: None, scratch: Vec::new() }
+        let (left_at, odd, scratch) = Default::default();
+        Self { target, reader, interval, key, shared, sender, left_at, odd, failures: 0, failing: None, scratch }
     }
 
     /// Reads every interval until `stop` says so.
@@ -133,37 +116,39 @@ impl Follower {
     async fn poll(&mut self) -> Result<(), PollError> {
         let began = Instant::now();
         let mut requests = POLL_REQUESTS_MAX;
-        let begin = self.shared.cursor().begin(self.shared.overlap);
-        let mut place = self.left_at.take().unwrap_or(Place::of(begin, NO_END));
+        let overlap = self.shared.overlap;
+        let begin = self.shared.cursor().begin(overlap);
+        let mut place = self.left_at.take().unwrap_or(Place::from(begin));
         loop {
             let now = seconds(self.target.now());
-            let read = self.window(&mut place, &mut requests).await;
-            if matches!(read, Err(_) | Ok(Read::Spent)) {
-                self.left_at = Some(place);
-            }
-            let Place { start, end, newest, .. } = place;
-            place = match read? {
-                Read::Whole if end == NO_END => {
-                    // One record with a wrong date must not take the cursor into the future.
-                    let at = newest.unwrap_or(0).min(now);
-                    self.reached(at, Some(began)).await;
-                    return Ok(());
+            place = match self.window(&mut place, &mut requests).await {
+                Ok(Read::Whole) => {
+                    let end = place.is_open().then_some(began);
+                    self.reached(place.reached(), end).await;
+                    if end.is_some() {
+                        self.odd.end();
+                        return Ok(());
+                    }
+                    place.after(now, overlap.as_secs())
                 }
-                Read::Whole => {
-                    self.reached(end.min(now), None).await;
-                    // Twice as long the next time, and open when that goes beyond now.
-                    let next = end.saturating_add(1 + 2 * (end - start + 1));
-                    Place::of(end + 1, if next > now { NO_END } else { next })
-                }
-                Read::TooMuch if start >= end => {
+                Ok(Read::TooMuch) if place.has_parts() => place.smaller(now),
+                Ok(Read::TooMuch) => {
                     // A second cannot be parted: what the server leaves out of it cannot be had.
                     let target = self.target.name();
-                    warn!(target, second = start, "the server leaves records out of its answer even for a single second");
+                    warn!(target, second = place.start, "the server leaves records out of its answer even for a single second");
                     self.shared.deliveries.failed(self.reader.part(), "too_large");
-                    Place::of(start + 1, NO_END)
+                    place.after(now, overlap.as_secs())
                 }
-                Read::TooMuch => Place::of(start, start + (end.min(now.max(start + 1)) - start) / 2),
-                Read::Closed | Read::Spent => return Ok(()),
+                Ok(Read::Closed) => return Ok(()),
+                Ok(Read::Spent) => {
+                    self.left_at = Some(place);
+                    return Ok(());
+                }
+                Err(error) => {
+                    let slow = matches!(error, PollError::Timeout(_)) && place.has_parts();
+                    self.left_at = Some(if slow { place.quicker(now) } else { place });
+                    return Err(error);
+                }
             };
         }
     }
@@ -175,16 +160,17 @@ impl Follower {
                 return Ok(Read::Spent);
             }
             *requests -= 1;
+            let asked_at = seconds(self.target.now());
             let page = match self.reader.page(start, end, place.offset).await {
                 Err(PollError::TooLarge(_)) if end > start => return Ok(Read::TooMuch),
                 page => page?,
             };
             // A server that fails now and then is not one that is down.
             self.failures = 0;
-            self.shared.deliveries.count(RecordState::Unreadable, page.unreadable);
+            self.shared.deliveries.count(RecordState::Unreadable, self.odd.meet(&page.unreadable));
             // A server may not know the filter.
             let asked: Vec<Record> = page.records.into_iter().filter(|record| (start..=end).contains(&record.at)).collect();
-            place.newest = place.newest.max(asked.iter().map(|record| record.at).max());
+            place.page(asked_at, asked.iter().map(|record| record.at).max());
             if !self.queue(asked).await {
                 return Ok(Read::Closed);
             }

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Bytes of a key.
-pub(super) const KEY_BYTES: usize = 32;
+pub const KEY_BYTES: usize = 32;
 /// Bytes of a hash that are kept: half of it, as much as a UUID.
 const HASH_BYTES: usize = 16;
 
@@ -44,7 +44,9 @@ impl Uid {
 }
 
 impl Key {
-    pub(super) fn new(bytes: &[u8; KEY_BYTES]) -> Self {
+    /// Of these bytes; [`super::key`] has those of a directory.
+    #[must_use]
+    pub fn new(bytes: &[u8; KEY_BYTES]) -> Self {
         Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
     }
 

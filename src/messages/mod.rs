@@ -13,7 +13,7 @@
 //!
 //! A server need not sort as it is asked to, and says that it left records out only at the end. So the cursor moves when a
 //! window of time was read whole. Until then, and for `overlap` behind it, records are told apart by their identities. A
-//! window that is too large for one reading is halved.
+//! window that is too large for one reading is halved, and one that takes the server too long becomes a quarter.
 //!
 //! # A full queue stops the reading
 //!
@@ -29,15 +29,17 @@ mod cursor;
 mod feed;
 mod follow;
 mod identity;
+mod odd;
+mod place;
 mod state;
 
+pub use cursor::{Cursor, Unusable};
 pub use feed::{Batch, Feed, Taken};
 pub use follow::Follower;
-pub use identity::{Key, Uid};
+pub use identity::{KEY_BYTES, Key, Uid};
 pub use state::{StateError, key};
 
 use crate::telemetry::{Deliveries, Monitored};
-use cursor::Cursor;
 use state::State;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -74,12 +76,14 @@ pub fn open(monitored: &Monitored, state_dir: &Path) -> Result<Option<(Follower,
         return Ok(None);
     };
     let key = state::key(state_dir)?;
-    let (state, known) = State::open(state_dir, target.name(), messages.overlap)?;
+    // Not the port nor the path: a way to the server may change, and a cursor that is not used costs the records since.
+    let of = format!("{} at {}", target.config.source.name, target.config.url.host_str().unwrap_or_default());
+    let (state, known) = State::open(state_dir, target.name(), &of, messages.overlap)?;
     let cursor = match known {
         Some(cursor) => cursor,
         None => {
             // Kept at once: "now" must stay what it was at the first start.
-            let first = Cursor::starting(seconds(target.now()), messages.since);
+            let first = Cursor::starting(&of, seconds(target.now()), messages.since);
             state.write(&first.encode())?;
             first
         }

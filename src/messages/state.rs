@@ -16,6 +16,9 @@ use tracing::warn;
 
 /// Bytes of a cursor's file that are read: above what is ever written.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// What the name of a file ends in that is damaged, and of one that is another server's.
+const BROKEN: &str = ".broken";
+const OTHER: &str = ".other";
 /// Only its owner reads what was read from a mail server.
 const FILE_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
@@ -52,8 +55,13 @@ pub(super) struct State {
 }
 
 impl State {
-    /// The place and what is there. What is damaged is set aside, and the log is read again from when it was written.
-    pub(super) fn open(directory: &Path, target: &str, overlap: Duration) -> Result<(Self, Option<Cursor>), StateError> {
+    /// The place and what is there of this log. What is damaged is set aside, and the log is read again from when it was written.
+    ///
+    /// # Whose log it is
+    ///
+    /// A target may be pointed at another server under its old name: how far the other's log was read says nothing of this one.
+    /// A file of the format that does not say whose it is, is taken as it is.
+    pub(super) fn open(directory: &Path, target: &str, of: &str, overlap: Duration) -> Result<(Self, Option<Cursor>), StateError> {
         make(directory)?;
         let path = directory.join(format!("messages-{target}.cursor"));
         let state = Self { _lock: lock(&path.with_extension("lock"))?, path };
@@ -69,13 +77,21 @@ impl State {
             Err(error) => return Err(failed(path)(error)),
         };
         match Cursor::decode(&bytes) {
-            Ok(cursor) => Ok((state, Some(cursor))),
+            Ok(cursor) => match cursor.of().filter(|its| *its != of) {
+                None => Ok((state, Some(cursor.owned(of)))),
+                Some(its) => {
+                    let aside = set_aside(path, OTHER)?;
+                    let (path, aside) = (path.display(), aside.display());
+                    warn!(target, "{path} is of {its}, and the target is now {of}: its log is followed anew, and that file is now {aside}");
+                    Ok((state, None))
+                }
+            },
             Err(why @ Unusable::Version(_)) => Err(StateError::Version { path: path.clone(), why: why.to_string() }),
             Err(why @ Unusable::Damaged) => {
-                let aside = set_aside(path)?;
+                let aside = set_aside(path, BROKEN)?;
                 let aside = aside.display();
                 warn!(target, "{} cannot be used: {why}; it is now {aside}, and records since then are sent again", path.display());
-                Ok((state, Some(Cursor::starting(written, overlap))))
+                Ok((state, Some(Cursor::starting(of, written, overlap))))
             }
         }
     }
@@ -97,7 +113,7 @@ pub fn key(directory: &Path) -> Result<Key, StateError> {
         Ok(bytes) => match <&[u8; KEY_BYTES]>::try_from(bytes.as_slice()) {
             Ok(bytes) => return Ok(Key::new(bytes)),
             Err(_) => {
-                let aside = set_aside(&path)?;
+                let aside = set_aside(&path, BROKEN)?;
                 let (path, aside) = (path.display(), aside.display());
                 warn!("{path} is damaged; it is now {aside}, and hashes are made with a new key: they fit none of those before");
             }
@@ -124,9 +140,9 @@ fn lock(path: &Path) -> Result<File, StateError> {
     }
 }
 
-fn set_aside(path: &Path) -> Result<PathBuf, StateError> {
+fn set_aside(path: &Path, ending: &str) -> Result<PathBuf, StateError> {
     let mut aside = path.as_os_str().to_owned();
-    aside.push(".broken");
+    aside.push(ending);
     let aside = PathBuf::from(aside);
     std::fs::rename(path, &aside).map_err(failed(path))?;
     Ok(aside)
@@ -152,19 +168,20 @@ mod tests {
     use super::*;
 
     const OVERLAP: Duration = Duration::from_secs(10);
+    const OF: &str = "cpanel at a.example.com";
 
     #[test]
     fn what_was_written_is_there_again_and_belongs_to_one() {
         let directory = tempfile::tempdir().unwrap();
         let inside = directory.path().join("made/anew");
-        let (state, none) = State::open(&inside, "a", OVERLAP).unwrap();
+        let (state, none) = State::open(&inside, "a", OF, OVERLAP).unwrap();
         assert_eq!(none, None);
-        assert!(matches!(State::open(&inside, "a", OVERLAP), Err(StateError::InUse(_))));
-        let cursor = Cursor::starting(100, Duration::ZERO);
+        assert!(matches!(State::open(&inside, "a", OF, OVERLAP), Err(StateError::InUse(_))));
+        let cursor = Cursor::starting(OF, 100, Duration::ZERO);
         state.write(&cursor.encode()).unwrap();
         drop(state);
-        assert_eq!(State::open(&inside, "a", OVERLAP).unwrap().1, Some(cursor));
-        assert_eq!(State::open(&inside, "b", OVERLAP).unwrap().1, None);
+        assert_eq!(State::open(&inside, "a", OF, OVERLAP).unwrap().1, Some(cursor));
+        assert_eq!(State::open(&inside, "b", OF, OVERLAP).unwrap().1, None);
     }
 
     #[test]
@@ -172,16 +189,39 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("messages-a.cursor");
         std::fs::write(&path, "postmeter-cursor 1\nnonsense").unwrap();
-        let (state, cursor) = State::open(directory.path(), "a", OVERLAP).unwrap();
+        let (state, cursor) = State::open(directory.path(), "a", OF, OVERLAP).unwrap();
         let now = seconds(std::time::SystemTime::now());
         let begins = cursor.unwrap().begin(OVERLAP);
         assert!((now - 60..=now - 9).contains(&begins), "{begins} at {now}");
         assert!(!path.exists() && directory.path().join("messages-a.cursor.broken").exists());
         drop(state);
         std::fs::write(&path, "postmeter-cursor 7\n").unwrap();
-        let error = State::open(directory.path(), "a", OVERLAP).unwrap_err().to_string();
+        let error = State::open(directory.path(), "a", OF, OVERLAP).unwrap_err().to_string();
         assert!(error.contains("has format 7"), "{error}");
         assert!(path.exists());
+    }
+
+    #[test]
+    fn one_that_does_not_say_whose_it_is_is_taken_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut bytes = b"postmeter-cursor 1\n".to_vec();
+        [100u64, 100, 0].iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+        bytes.extend_from_slice(ring::digest::digest(&ring::digest::SHA256, &bytes.clone()).as_ref());
+        std::fs::write(directory.path().join("messages-a.cursor"), bytes).unwrap();
+        let (_, cursor) = State::open(directory.path(), "a", OF, OVERLAP).unwrap();
+        assert_eq!(cursor, Some(Cursor::starting(OF, 100, Duration::ZERO)));
+    }
+
+    #[test]
+    fn that_of_another_server_is_set_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        let (state, _) = State::open(directory.path(), "a", OF, OVERLAP).unwrap();
+        let cursor = Cursor::starting(OF, 100, Duration::ZERO);
+        state.write(&cursor.encode()).unwrap();
+        drop(state);
+        assert_eq!(State::open(directory.path(), "a", OF, OVERLAP).unwrap().1, Some(cursor));
+        assert_eq!(State::open(directory.path(), "a", "cpanel at b.example.com", OVERLAP).unwrap().1, None);
+        assert!(directory.path().join("messages-a.cursor.other").exists());
     }
 
     #[test]
@@ -201,7 +241,7 @@ mod tests {
     #[test]
     fn a_directory_that_cannot_be_written_to_is_said() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = State::open(file.path(), "a", OVERLAP).unwrap_err().to_string();
+        let error = State::open(file.path(), "a", OF, OVERLAP).unwrap_err().to_string();
         assert!(error.starts_with("state_dir: ") && error.contains("must be a directory"), "{error}");
     }
 }

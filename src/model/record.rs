@@ -32,8 +32,8 @@ pub struct Record {
 pub struct RecordPage {
     /// What could be read.
     pub records: Vec<Record>,
-    /// Entries that could not be.
-    pub unreadable: u64,
+    /// Entries that could not be: a hash of each, by which it is known when it comes again.
+    pub unreadable: Vec<u64>,
     /// The first record of the next page, counted from 1.
     pub next: Option<u64>,
     /// Pages that the whole answer has, where the server says so.

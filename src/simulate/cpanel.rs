@@ -1,6 +1,6 @@
 //! cPanel and WHM, API 1: window sums of mail by user, the queue, and the health of the machine, in JSON of changing types.
 
-use super::stand_in::{Request, Site, reply};
+use super::stand_in::{Request, Site, reply, unending};
 use super::traffic::{DISK_BYTES, MEMORY_BYTES};
 use super::{Account, Attempt, Ended, LogFault, Origin, Sums, Traffic};
 use axum::response::Response;
@@ -217,6 +217,11 @@ fn search(t: &mut Traffic, request: &Request) -> Response {
             Some((time(of("field")), range))
         })
         .collect();
+    let from = filters.iter().map(|(_, range)| *range.start()).max().unwrap_or(0);
+    let to = filters.iter().map(|(_, range)| *range.end()).min().unwrap_or(u64::MAX).min(t.now() as u64);
+    if t.log.search_seconds_max.is_some_and(|most| to.saturating_sub(from) > most) {
+        return unending(200, JSON);
+    }
     let kinds = Ended::ALL.map(|kind| (kind, on(kind.name())));
     let passes =
         |attempt: &Attempt| kinds.contains(&(attempt.ended, true)) && filters.iter().all(|(time, range)| range.contains(&time(attempt)));
@@ -258,7 +263,8 @@ fn search(t: &mut Traffic, request: &Request) -> Response {
         let (chunks, current) = (all.div_ceil(size), (start - 1) / size + 1);
         metadata["chunk"] = json!({"size": size, "start": start, "records": all, "chunks": chunks, "current": current});
     }
-    let records: Vec<Value> = found.into_iter().map(|attempt| delivery(t, attempt)).collect();
+    let odd = (0..t.log.odd).map(|n| json!({"type": "success", "actionunixtime": null, "msgid": format!("odd-{n}")}));
+    let records: Vec<Value> = found.into_iter().map(|attempt| delivery(t, attempt)).chain(odd).collect();
     let mut body = json!({"data": {"records": records}, "metadata": metadata}).to_string();
     if fault == Some(LogFault::Truncated) {
         let half = (0..=body.len() / 2).rev().find(|i| body.is_char_boundary(*i)).unwrap_or(0);

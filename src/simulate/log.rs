@@ -67,6 +67,10 @@ pub struct DeliveryLog {
     pub results_by_type_max: Option<usize>,
     /// Each so-manieth search fails, in turns as [`LogFault`] has them.
     pub fault_every: Option<u64>,
+    /// A search in more seconds than these never ends.
+    pub search_seconds_max: Option<u64>,
+    /// So many entries of each answer say neither when nor of what.
+    pub odd: u64,
     searches: u64,
 }
 

@@ -319,6 +319,22 @@ pub(super) fn chunked(status: u16, content_type: &'static str, body: String) -> 
     reply(status, content_type, Body::new(Chunks(Bytes::from(body))))
 }
 
+/// An answer that begins and never ends.
+pub(super) fn unending(status: u16, content_type: &'static str) -> Response {
+    reply(status, content_type, Body::new(Unending))
+}
+
+struct Unending;
+
+impl hyper::body::Body for Unending {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}
+
 struct Chunks(Bytes);
 
 impl hyper::body::Body for Chunks {

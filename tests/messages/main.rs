@@ -5,4 +5,5 @@ mod counted;
 mod kill;
 mod once;
 mod privacy;
+mod windows;
 mod world;

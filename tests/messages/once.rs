@@ -94,6 +94,21 @@ async fn what_was_delivered_is_not_delivered_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_server_under_the_same_name_is_followed_anew() {
+    let world = World::with(1_000).await;
+    let receiver = Receiver::start(ANY).await.unwrap();
+    let service = world.service("", &grpc(&receiver)).await;
+    until("all records", || receiver.log_records() == 1_000).await;
+    service.stop().await;
+    // To the cursor it is another one. Its log begins two hours ago, as at a first start.
+    let file = world.file("", &grpc(&receiver)).replace(&world.stand_in.url(), &world.stand_in.url().replace("127.0.0.1", "localhost"));
+    let config = postmeter::config::parse(&file, "test.yaml", &Default::default()).unwrap();
+    let service = postmeter::app::Service::start(config, postmeter::telemetry::Own::quiet().unwrap(), "--listen").await.unwrap();
+    until("all records again", || receiver.log_records() == 2_000).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_first_start_is_from_now_on() {
     let world = World::with(1_000).await;
     let receiver = Receiver::start(ANY).await.unwrap();

@@ -5,6 +5,7 @@ use super::answer::{self, Num, Word};
 use crate::format::reply;
 use crate::model::{Families, FamilyType, Field, Outcome, Record, RecordPage, Repair};
 use serde::Deserialize;
+use std::hash::{DefaultHasher, Hasher};
 
 /// Series of `email_logs`: the newest ones.
 const EMAIL_LOGS_MAX: usize = 1000;
@@ -17,9 +18,13 @@ const TEXT_BYTES_MAX: usize = 2048;
 /// See [`answer::read_cut`].
 pub fn page(body: &str) -> Result<RecordPage, ReadError> {
     let (data, paging): (Rows, _) = answer::read_cut(body)?;
-    let rows = data.records.len();
-    let records: Vec<Record> = data.records.into_iter().filter_map(Row::record).collect();
-    let unreadable = (rows - records.len()) as u64;
+    let (mut records, mut unreadable) = (Vec::with_capacity(data.records.len()), Vec::new());
+    for row in data.records {
+        match row.record() {
+            Ok(record) => records.push(record),
+            Err(row) => unreadable.push(row.hash()),
+        }
+    }
     Ok(RecordPage { records, unreadable, next: paging.next, pages: paging.pages, overflowed: paging.overflowed })
 }
 
@@ -54,7 +59,7 @@ struct Rows {
     records: Vec<Row>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Row {
     actiontime: Word,
@@ -86,14 +91,14 @@ struct Row {
 }
 
 impl Row {
-    /// Nothing where it does not say when it happened, or of what.
-    fn record(self) -> Option<Record> {
+    /// The row itself where it does not say when it happened, or of what.
+    fn record(self) -> Result<Record, Box<Self>> {
         let received = self.sendunixtime.whole().filter(|at| *at > 0);
         // What has not ended may have no time of its end.
-        let at = self.actionunixtime.whole().filter(|at| *at > 0).or(received)?;
-        if self.msgid.0.is_empty() && self.recipient.0.is_empty() {
-            return None;
-        }
+        let at = self.actionunixtime.whole().filter(|at| *at > 0).or(received);
+        let Some(at) = at.filter(|_| !(self.msgid.0.is_empty() && self.recipient.0.is_empty())) else {
+            return Err(Box::new(self));
+        };
         let outcome = match self.kind.0.as_str() {
             "inprogress" => Some(Outcome::InProgress),
             "success" => Some(Outcome::Delivered),
@@ -141,7 +146,14 @@ impl Row {
         // Thousands of these wait at a time: no room for more than there is.
         let mut kept = Vec::with_capacity(said);
         kept.extend(fields.into_iter().filter(|(_, word)| !word.0.is_empty()).map(|(field, word)| (field, cut(word.0))));
-        Some(Record { at, received, outcome, size, source, reply, remote, spam_score, fields: kept })
+        Ok(Record { at, received, outcome, size, source, reply, remote, spam_score, fields: kept })
+    }
+
+    /// Equal for equal rows, as long as this process lives.
+    fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(format!("{self:?}").as_bytes());
+        hasher.finish()
     }
 
     /// The labels of that exporter, in its order.
@@ -203,7 +215,8 @@ mod tests {
             {"type":"success","msgid":"1f","recipient":"f"},
             {"actionunixtime":9,"type":"success"}"#;
         let page = page(&body(rows, r#","overflowed":1,"chunk":{"size":7,"start":1,"chunks":2,"current":1}"#)).unwrap();
-        assert_eq!((page.unreadable, page.next, page.pages, page.overflowed), (2, Some(8), Some(2), true));
+        assert!(page.unreadable.len() == 2 && page.unreadable[0] != page.unreadable[1], "{:?}", page.unreadable);
+        assert_eq!((page.next, page.pages, page.overflowed), (Some(8), Some(2), true));
         let outcomes: Vec<_> = page.records.iter().map(|r| (r.at, r.outcome)).collect();
         use Outcome::{Deferred, Delivered, Failed, InProgress};
         assert_eq!(outcomes, [(1_795_168_802, Some(Delivered)), (5, Some(Deferred)), (6, Some(Failed)), (7, Some(InProgress)), (8, None)]);
