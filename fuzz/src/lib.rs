@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod exposition;
+pub mod history;
 pub mod made;
 pub mod otlp;
 pub mod reader;

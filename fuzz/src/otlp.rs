@@ -1,5 +1,6 @@
 //! The push: what is sent is what was read, however it is split, and no request is larger than a receiver takes.
 
+use super::history::{self, History, Turn};
 use super::made;
 use super::said::{self, Series};
 use arbitrary::{Result, Unstructured};
@@ -11,11 +12,10 @@ use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, NumberData
 use postmeter::config::Temporality;
 use postmeter::export::SeriesState;
 use postmeter::export::otlp::{REQUEST_BYTES_MAX, Request, Told, requests, told};
-use postmeter::model::{Native, Snapshot};
-use postmeter::poll::{Reading, Tally};
+use postmeter::model::{Native, Repair, Repairs, Snapshot};
+use postmeter::poll::{PollError, Reading, Tally};
 use postmeter::telemetry::Identity;
 use prost::Message;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -30,51 +30,62 @@ pub fn check(bytes: &[u8]) {
     let made = |u: &mut Unstructured<'_>| -> Result<Vec<Arc<Native>>> {
         (0..u.int_in_range(1..=3)?).map(|_| Ok(Arc::new(made::native(u)?))).collect()
     };
-    if let Ok(natives) = made(&mut u) {
-        holds(&natives);
+    let Ok(natives) = made(&mut u) else { return };
+    if let Ok(turns) = history::turns(&mut u, &natives) {
+        holds(&natives, &turns);
     }
 }
 
-/// Of these, read one after the other from one target, and beside each other from several.
-pub fn holds(natives: &[Arc<Native>]) {
+/// Of these, in turns of one target, and beside each other from several.
+fn holds(natives: &[Arc<Native>], turns: &[Turn]) {
     for temporality in [Temporality::Cumulative, Temporality::Delta, Temporality::LowMemory] {
         let mut state = SeriesState::new(temporality);
-        let mut totals = BTreeMap::new();
-        for (at, native) in natives.iter().enumerate() {
-            let told = told_of("one", at, native, &mut state);
+        let mut history = History::default();
+        for turn in turns {
+            let told = told_of("one", turn, &mut state);
             let points = splits_agree(std::slice::from_ref(&told));
-            if temporality == Temporality::Cumulative {
+            if let Some(native) = turn.native.as_ref().filter(|_| temporality == Temporality::Cumulative) {
                 is_what_was_read(&points, native);
             }
-            deltas_add_up(&mut totals, &points, at.checked_sub(1).map(|before| &*natives[before]), native);
+            history.take(turn, &points);
         }
     }
-    let beside = natives.iter().enumerate().map(|(at, native)| told_of(&format!("target {at}"), 0, native, &mut SeriesState::default()));
+    let beside =
+        natives.iter().enumerate().map(|(at, native)| told_of(&format!("target {at}"), &Turn::first(native), &mut SeriesState::default()));
     splits_agree(&beside.collect::<Vec<_>>());
 }
 
 /// Of one reading, as it is sent by default: for checks that have more to do.
 pub fn is_sent(native: &Arc<Native>) {
-    let told = told_of("one", 0, native, &mut SeriesState::default());
+    let told = told_of("one", &Turn::first(native), &mut SeriesState::default());
     is_what_was_read(&splits_agree(&[told]), native);
 }
 
-/// A good reading, a minute after the one before it.
-fn told_of(name: &str, at: usize, native: &Arc<Native>, state: &mut SeriesState) -> Told {
-    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + 60 * at as u64);
-    let (began, ended) = (Instant::now(), Instant::now());
-    let (native, outcome, tally) = (native.clone(), Ok(Snapshot::default()), Tally::default());
+fn told_of(name: &str, turn: &Turn, state: &mut SeriesState) -> Told {
+    let (at, began, ended) = (time(turn.at), Instant::now(), Instant::now());
+    let mut repairs = Repairs::default();
+    repairs.add(Repair::Unreadable, u64::from(!turn.complete));
+    let snapshot = Snapshot { repairs, counters_since: turn.since.map(time), ..Snapshot::default() };
+    let outcome = turn.native.as_ref().map(|_| snapshot).ok_or(PollError::Timeout(Duration::ZERO));
+    let (native, tally) = (turn.native.clone().unwrap_or_default(), Tally::default());
     let reading = Reading { at, began, ended, outcome, native, parts: Vec::new(), body_bytes: 0, tally, tally_since: at };
     told(&Default::default(), "kumomta", &reading, &Identity::new("kumomta", name), state)
 }
 
+fn time(nanos: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos)
+}
+
 /// A point as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Point {
-    target: String,
-    delta: bool,
-    ends: bool,
-    series: Series,
+pub struct Point {
+    pub target: String,
+    pub delta: bool,
+    pub ends: bool,
+    pub series: Series,
+    /// 0 is unset.
+    pub start: u64,
+    pub time: u64,
 }
 
 /// All points, which are the same in any split.
@@ -124,16 +135,21 @@ fn points(bytes: &Bytes, all: &mut Vec<Point>) {
                 Data::Summary(_) => ("Summary", 2),
                 Data::ExponentialHistogram(_) => panic!("nobody sends these"),
             };
-            let mut add = |attributes: &[KeyValue], flags: u32, value: String| {
+            let mut add = |attributes: &[KeyValue], flags: u32, (start, time): (u64, u64), value: String| {
                 let labels = labels(attributes);
                 let series =
                     Series { family: metric.name.clone(), kind: kind.into(), help: metric.description.trim_ascii().into(), labels, value };
                 let delta = temporality == AggregationTemporality::Delta as i32;
-                all.push(Point { target: target.clone(), delta, ends: flags == ENDS, series });
+                all.push(Point { target: target.clone(), delta, ends: flags == ENDS, series, start, time });
             };
             match metric.data.as_ref().expect("data") {
-                Data::Gauge(gauge) => gauge.data_points.iter().for_each(|p| add(&p.attributes, p.flags, number(p))),
-                Data::Sum(sum) => sum.data_points.iter().for_each(|p| add(&p.attributes, p.flags, number(p))),
+                Data::Gauge(gauge) => gauge
+                    .data_points
+                    .iter()
+                    .for_each(|p| add(&p.attributes, p.flags, (p.start_time_unix_nano, p.time_unix_nano), number(p))),
+                Data::Sum(sum) => {
+                    sum.data_points.iter().for_each(|p| add(&p.attributes, p.flags, (p.start_time_unix_nano, p.time_unix_nano), number(p)))
+                }
                 Data::Histogram(histogram) => {
                     for p in &histogram.data_points {
                         if p.flags == 0 {
@@ -148,14 +164,24 @@ fn points(bytes: &Bytes, all: &mut Vec<Point>) {
                         });
                         let buckets: Vec<String> = buckets.collect();
                         let sum = p.sum.map_or("none".to_owned(), said::number);
-                        add(&p.attributes, p.flags, format!("{buckets:?} sum {sum} count {}", p.count));
+                        add(
+                            &p.attributes,
+                            p.flags,
+                            (p.start_time_unix_nano, p.time_unix_nano),
+                            format!("{buckets:?} sum {sum} count {}", p.count),
+                        );
                     }
                 }
                 Data::Summary(summary) => {
                     for p in &summary.data_points {
                         let quantiles = p.quantile_values.iter().map(|q| format!("{}:{}", said::number(q.quantile), said::number(q.value)));
                         let quantiles: Vec<String> = quantiles.collect();
-                        add(&p.attributes, p.flags, format!("{quantiles:?} sum {} count {}", said::number(p.sum), p.count));
+                        add(
+                            &p.attributes,
+                            p.flags,
+                            (p.start_time_unix_nano, p.time_unix_nano),
+                            format!("{quantiles:?} sum {} count {}", said::number(p.sum), p.count),
+                        );
                     }
                 }
                 Data::ExponentialHistogram(_) => {}
@@ -202,57 +228,4 @@ fn is_what_was_read(points: &[Point], native: &Native) {
     let mut found = found;
     found.sort();
     assert_eq!(found, read);
-}
-
-/// By series: the sum of its deltas since it began, where that is known.
-type Totals = BTreeMap<(String, Vec<(String, String)>), f64>;
-
-/// What is left of a counter when its deltas are added up is its value; whole numbers only, for which sums are exact.
-fn deltas_add_up(totals: &mut Totals, points: &[Point], before: Option<&Native>, now: &Native) {
-    let counters = |native: &Native| -> BTreeMap<(String, Vec<(String, String)>), f64> {
-        let counters = said::native(native).into_iter().filter(|series| series.kind == "Counter");
-        counters.filter_map(|series| Some(((series.family, series.labels), series.value.parse().ok()?))).collect()
-    };
-    let deltas: BTreeMap<_, f64> = points
-        .iter()
-        .filter(|point| point.delta && !point.ends && point.series.kind == "Counter")
-        .filter_map(|point| Some(((point.series.family.clone(), point.series.labels.clone()), point.series.value.parse().ok()?)))
-        .collect();
-    if points.iter().any(|point| !point.delta && !point.ends && point.series.kind == "Counter") {
-        return;
-    }
-    let (earlier, now) = (before.map(counters).unwrap_or_default(), counters(now));
-    let exact = |n: f64| n.fract() == 0.0 && n.abs() < 1e15;
-    for (series, value) in now.iter().filter(|(_, value)| exact(**value)) {
-        let Some(before) = before else {
-            assert_eq!(deltas.get(series), None, "{series:?}: there is nothing to tell it from");
-            totals.insert(series.clone(), *value);
-            continue;
-        };
-        let delta = deltas.get(series).copied();
-        match earlier.get(series) {
-            Some(old) if exact(*old) && value >= old => {
-                assert_eq!(delta, Some(value - old), "{series:?} of {points:?}");
-                let total = totals.entry(series.clone()).or_insert(*old);
-                *total += value - old;
-                assert_eq!(total, value, "{series:?}");
-            }
-            // New, or begun anew.
-            Some(old) if exact(*old) => {
-                assert_eq!(delta, Some(*value), "{series:?}");
-                totals.insert(series.clone(), *value);
-            }
-            // It may have been there, and left out.
-            None if before.dropped > 0 || before.families().any(|family| family.is_thinned()) => {
-                totals.insert(series.clone(), *value);
-            }
-            None => {
-                assert_eq!(delta, Some(*value), "{series:?}");
-                totals.insert(series.clone(), *value);
-            }
-            Some(_) => {
-                totals.remove(series);
-            }
-        }
-    }
 }

@@ -31,6 +31,8 @@ pub struct Native {
 struct Chosen {
     kind: FamilyType,
     retyped: bool,
+    /// Pieces of another kind were left out.
+    split: bool,
     pieces: Vec<Piece>,
     kept: usize,
 }
@@ -78,7 +80,7 @@ impl Native {
             self.dropped += series.sum::<usize>() as u64;
             return;
         };
-        let mut chosen = Chosen { kind: FamilyType::Unknown, retyped: false, pieces: Vec::new(), kept: 0 };
+        let mut chosen = Chosen { kind: FamilyType::Unknown, retyped: false, split: false, pieces: Vec::new(), kept: 0 };
         // The same series may stand in several pieces, or twice in one.
         let mut identities = Vec::new();
         for (_, page, at) in group {
@@ -86,6 +88,7 @@ impl Native {
             let kind = choice.kind.unwrap_or(family.kind());
             if !chosen.pieces.is_empty() && kind != chosen.kind {
                 self.dropped += family.samples().len() as u64;
+                chosen.split = true;
                 continue;
             }
             let mut piece = Piece { page: *page, family: *at, series: family.samples().len(), skipped: Vec::new() };
@@ -165,6 +168,19 @@ impl Native {
     #[must_use]
     pub fn len(&self) -> usize {
         self.families.len()
+    }
+
+    /// What stands before all their names.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Whether there is a family of this name, as the server sent it.
+    #[must_use]
+    pub fn has(&self, own_name: &str) -> bool {
+        let at = self.families.partition_point(|chosen| NativeFamily { native: self, chosen }.own_name() < own_name);
+        self.families.get(at).is_some_and(|chosen| NativeFamily { native: self, chosen }.own_name() == own_name)
     }
 
     /// Whether there is none.
@@ -271,7 +287,7 @@ impl<'a> NativeFamily<'a> {
     /// Whether series of it were left out.
     #[must_use]
     pub fn is_thinned(&self) -> bool {
-        self.chosen.pieces.iter().any(|piece| !piece.skipped.is_empty())
+        self.chosen.split || self.chosen.pieces.iter().any(|piece| !piece.skipped.is_empty())
     }
 
     /// How many series it has.

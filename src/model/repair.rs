@@ -50,6 +50,19 @@ impl Repair {
         Self::Misnamed,
     ];
 
+    /// Whether a series may be missing for it that the server still counts: where it stands in the next answer again, it is not new.
+    #[must_use]
+    pub const fn leaves_out(self) -> bool {
+        match self {
+            Self::Unreadable | Self::NonFinite | Self::OutOfRange | Self::InconsistentHistogram | Self::Misnamed => true,
+            // Of a gauge, which has no beginning.
+            Self::Underflow => false,
+            // The series is there.
+            Self::Unescaped | Self::InvalidUtf8 | Self::LabelTooLong | Self::DuplicateSeries | Self::NotCumulative => false,
+            Self::MistypedCounter | Self::Held => false,
+        }
+    }
+
     /// The value of `mail.repair.kind`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -69,8 +69,15 @@ impl Reading {
 
     /// Whether every part that was asked was read.
     #[must_use]
-    pub fn is_complete(&self) -> bool {
+    pub fn has_all_parts(&self) -> bool {
         self.outcome.is_ok() && self.parts.iter().all(|part| part.error.is_none())
+    }
+
+    /// Whether all that the server counts was read: what is not in it was not there.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let leaves_out = |snapshot: &Snapshot| snapshot.repairs.iter().any(|(repair, _)| repair.leaves_out());
+        self.has_all_parts() && !self.snapshot().is_some_and(leaves_out)
     }
 
     /// All canonical points as of `now`: what was read, and what is known about the poll.

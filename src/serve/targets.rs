@@ -63,7 +63,7 @@ fn last_poll(reading: &Reading, now: Instant) -> Value {
         "age_seconds": now.saturating_duration_since(reading.began).as_secs_f64(),
         "duration_seconds": reading.ended.saturating_duration_since(reading.began).as_secs_f64(),
         "body_bytes": reading.body_bytes,
-        "complete": reading.is_complete(),
+        "complete": reading.has_all_parts(),
         "canonical_points": snapshot.map(|snapshot| snapshot.points.len()),
         "native_series": snapshot.map(|_| json!({"kept": reading.native.kept, "dropped": reading.native.dropped})),
         "repairs": snapshot.map(|snapshot| {

@@ -14,11 +14,11 @@ use super::encode::{REQUEST_BYTES_MAX, Told, ended, requests, told};
 use super::outbox::Outbox;
 use super::spool::Key;
 use crate::config::Temporality;
-use crate::export::series::{SeriesState, nanos};
+use crate::export::series::SeriesState;
 use crate::poll::Reading;
 use crate::telemetry::{Monitored, Targets};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -26,8 +26,6 @@ use tracing::{Instrument, warn};
 
 /// How long targets are waited for before those that are there are sent.
 const STRAGGLER_WAIT: Duration = Duration::from_secs(5);
-/// An end is told this long after the last point: what backends tell times apart by.
-const END_AFTER_NANOS: u64 = 1_000_000;
 
 /// Reads targets and fills the outbox.
 #[derive(Debug)]
@@ -63,19 +61,19 @@ impl Collector {
                 Some(pushed) => Pushed { monitored: monitored.clone(), ..pushed },
                 None => {
                     let series = SeriesState::new(self.temporality);
-                    Pushed { monitored: monitored.clone(), series, told: Weak::new(), told_at: 0 }
+                    Pushed { monitored: monitored.clone(), series, told: None }
                 }
             };
             self.pushed.push(pushed);
         }
-        self.left.extend(before.into_iter().filter(|pushed| pushed.told_at > 0));
+        self.left.extend(before.into_iter().filter(|pushed| pushed.told.is_some()));
     }
 
     /// The ends of what was taken away, once.
     fn ended(&mut self) -> Vec<Told> {
         let end = |mut pushed: Pushed| {
             let identity = pushed.monitored.last_identity();
-            ended(pushed.monitored.pipeline.system(), pushed.told_at + END_AFTER_NANOS, &identity, &mut pushed.series)
+            ended(pushed.monitored.pipeline.system(), &identity, &mut pushed.series)
         };
         self.left.drain(..).map(end).collect()
     }
@@ -136,9 +134,8 @@ impl Collector {
             let collected = pushed.monitored.collect(&reading);
             let identity = pushed.monitored.identity(&reading);
             let system = pushed.monitored.target.config.source.name;
-            pushed.told = Arc::downgrade(&reading);
+            pushed.told = Some(Arc::downgrade(&reading));
             let told = told(&collected, system, &reading, &identity, &mut pushed.series);
-            pushed.told_at = nanos(SystemTime::now());
             all.push(match ends {
                 Ends::Told => told,
                 Ends::Kept => told.without_ends(),
@@ -179,16 +176,15 @@ enum Ends {
 struct Pushed {
     monitored: Arc<Monitored>,
     series: SeriesState,
-    /// What was told last.
-    told: Weak<Reading>,
-    /// When that was, in Unix nanoseconds; 0 is never.
-    told_at: u64,
+    /// What was told last, if anything was.
+    told: Option<Weak<Reading>>,
 }
 
 impl Pushed {
     /// Whether there is a reading that was not told: one for a pull, say.
     fn has_more(&self) -> bool {
-        self.monitored.target.latest().is_some_and(|latest| !std::ptr::eq(self.told.as_ptr(), Arc::as_ptr(&latest)))
+        let told = |latest: &Arc<Reading>| self.told.as_ref().is_some_and(|told| std::ptr::eq(told.as_ptr(), Arc::as_ptr(latest)));
+        self.monitored.target.latest().is_some_and(|latest| !told(&latest))
     }
 }
 

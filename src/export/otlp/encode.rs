@@ -55,12 +55,10 @@ pub fn told(collected: &Collected, system: &'static str, reading: &Reading, iden
 }
 
 /// The ends of all series of a target that was collected until a reload and is not any more; nothing of it is told again.
-pub fn ended(system: &'static str, at: u64, identity: &Identity, series: &mut SeriesState) -> Told {
+pub fn ended(system: &'static str, identity: &Identity, series: &mut SeriesState) -> Told {
     let scope = InstrumentationScope { name: SCOPE.to_owned(), ..Default::default() };
     let canonical = vec![ScopeMetrics { scope: Some(scope), ..Default::default() }];
-    let moment =
-        Moment { reading: at, collected: at, good: false, complete: false, counters_since: None, tally_since: 0, of_records: false };
-    tell(canonical, system, None, &Arc::default(), identity, series, moment)
+    tell(canonical, system, None, &Arc::default(), identity, series, Moment::default())
 }
 
 fn tell(

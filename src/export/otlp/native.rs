@@ -51,13 +51,15 @@ impl<'a> Walk<'a> {
     /// Writes what fits.
     pub(super) fn write(&mut self, page: &mut Page, resource: &[u8]) -> Result<(), Full> {
         let mut out = Out { page, scope: Scope { resource, name: NATIVE_SCOPE } };
+        // First, for what is told next may have the name of what ended, and be something else.
+        self.ends(&mut out)?;
         while self.family < self.relayed.native.len() {
             let family = self.relayed.native.at(self.family);
             self.family(&mut out, &family)?;
             out.page.end_metric();
             (self.family, self.places) = (self.family + 1, None);
         }
-        self.ends(&mut out)
+        Ok(())
     }
 
     fn family(&mut self, out: &mut Out<'_>, family: &NativeFamily<'a>) -> Result<(), Full> {

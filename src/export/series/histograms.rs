@@ -1,6 +1,6 @@
 //! The state of canonical histograms, which have no instrument: from a snapshot to OTLP metrics.
 
-use super::{Step, is_delta};
+use super::{Step, end_after, is_delta};
 use crate::config::Temporality;
 use crate::model::vocabulary::SYSTEM_NAME;
 use crate::model::{Attributes, FamilyType, Histogram, Metric, Snapshot};
@@ -57,7 +57,7 @@ impl Histograms {
                 return true;
             }
             if !std::mem::replace(&mut series.ended, true) {
-                let (attributes, time_unix_nano) = (key_values(&series.attributes, system), step.moment.collected);
+                let (attributes, time_unix_nano) = (key_values(&series.attributes, system), end_after(series.time));
                 let flags = DataPointFlags::NoRecordedValueMask as u32;
                 let end = HistogramDataPoint { attributes, time_unix_nano, flags, ..Default::default() };
                 add(&mut metrics, series.metric, temporality, end);
@@ -74,7 +74,7 @@ impl Histograms {
             let start = step.start_of_new();
             let (attributes, histogram) = (attributes.clone(), histogram.clone());
             self.series.push(Series { metric, attributes, histogram, start, time, generation, ended: false });
-            return Seen { start, base: (start != 0).then_some(Since { histogram: None, time: start }) };
+            return Seen { start, base: step.is_untold(start).then_some(Since { histogram: None, time: start }) };
         };
         series.generation = generation;
         series.ended = false;

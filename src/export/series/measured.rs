@@ -1,69 +1,109 @@
 //! Distributions that Postmeter measures itself: the SDK says them with times of its own, and always cumulative.
 //!
-//! They began when their instrument did, so the SDK's start is right. Deltas are made here, where they are asked for.
+//! They began when their instrument did, so the SDK's start is right. Deltas are made here, where they are asked for, and so are
+//! the ends of those that nobody measures any more.
 
-use super::is_delta;
+use super::{end_after, is_delta, key};
 use crate::config::Temporality;
 use crate::model::FamilyType;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, HistogramDataPoint, ScopeMetrics};
-use prost::Message;
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, DataPointFlags, Histogram, HistogramDataPoint, Metric, ScopeMetrics,
+};
 use std::collections::HashMap;
 
-/// What was said before, by metric and attributes.
+/// What is remembered of them.
 #[derive(Debug, Default)]
-pub(super) struct Measured(HashMap<Vec<u8>, HistogramDataPoint>);
+pub(super) struct Measured {
+    series: HashMap<Vec<u8>, Series>,
+    generation: u64,
+}
+
+#[derive(Debug)]
+struct Series {
+    /// What was said before.
+    point: HistogramDataPoint,
+    generation: u64,
+    /// How to tell its end: its metric without points.
+    metric: Metric,
+}
 
 impl Measured {
-    /// Makes deltas of them where that is what is told.
+    /// Makes deltas of them where that is what is told, and adds the ends of those that are gone.
     pub(super) fn rewrite(&mut self, scopes: &mut [ScopeMetrics], temporality: Temporality) {
+        self.generation += 1;
         let delta = is_delta(temporality, FamilyType::Histogram);
         for metric in scopes.iter_mut().flat_map(|scope| &mut scope.metrics) {
             let Some(Data::Histogram(histogram)) = &mut metric.data else { continue };
-            for point in &mut histogram.data_points {
+            if delta {
+                histogram.aggregation_temporality = AggregationTemporality::Delta as i32;
+            }
+            let shell = Histogram { data_points: Vec::new(), ..*histogram };
+            let mut points = std::mem::take(&mut histogram.data_points);
+            let shell = Metric { data: Some(Data::Histogram(shell)), ..metric.clone() };
+            points.retain_mut(|point| {
                 // The SDK gives a series its attributes in any order, another one at each collection.
                 point.attributes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+                match self.see(&shell, point) {
+                    Some(before) if delta => subtract(point, &before),
+                    _ => true,
+                }
+            });
+            if let Some(Data::Histogram(histogram)) = &mut metric.data {
+                histogram.data_points = points;
             }
-            if !delta {
-                continue;
-            }
-            histogram.aggregation_temporality = AggregationTemporality::Delta as i32;
-            histogram.data_points.retain_mut(|point| self.subtract(&metric.name, point));
         }
         for scope in scopes.iter_mut() {
             scope.metrics.retain(|metric| !matches!(&metric.data, Some(Data::Histogram(histogram)) if histogram.data_points.is_empty()));
         }
+        let ends = self.ends();
+        if let Some(scope) = scopes.first_mut() {
+            scope.metrics.extend(ends);
+        }
     }
 
-    /// Takes what was said before from a point; false where nothing is left.
-    fn subtract(&mut self, metric: &str, point: &mut HistogramDataPoint) -> bool {
-        let mut key = metric.as_bytes().to_vec();
-        for attribute in &point.attributes {
-            key.push(0);
-            key.extend(attribute.encode_length_delimited_to_vec());
-        }
-        let Some(before) = self.0.insert(key, point.clone()) else { return true };
-        // Another pipeline, after a reload: it began to measure when that did.
-        if before.start_time_unix_nano != point.start_time_unix_nano {
-            return true;
-        }
-        point.start_time_unix_nano = before.time_unix_nano.min(point.time_unix_nano);
-        point.count = point.count.saturating_sub(before.count);
-        for (count, before) in point.bucket_counts.iter_mut().zip(&before.bucket_counts) {
-            *count = count.saturating_sub(*before);
-        }
-        point.sum = point.sum.map(|sum| sum - before.sum.unwrap_or_default());
-        // Those of the whole time, not of this part of it.
-        (point.min, point.max) = (None, None);
-        point.count > 0
+    /// Remembers a point, and says what was said before.
+    fn see(&mut self, shell: &Metric, point: &HistogramDataPoint) -> Option<HistogramDataPoint> {
+        let series = Series { point: point.clone(), generation: self.generation, metric: shell.clone() };
+        let before = self.series.insert(key(&shell.name, &point.attributes), series)?.point;
+        // Otherwise it is another pipeline, after a reload: it began to measure when that did.
+        (before.start_time_unix_nano == point.start_time_unix_nano).then_some(before)
     }
+
+    /// The ends of those that are gone: an instrument says all that it ever measured.
+    fn ends(&mut self) -> Vec<Metric> {
+        let generation = self.generation;
+        let gone = self.series.extract_if(|_, series| series.generation != generation);
+        let end = |(_, Series { point, mut metric, .. }): (_, Series)| {
+            let (attributes, time_unix_nano) = (point.attributes, end_after(point.time_unix_nano));
+            let end =
+                HistogramDataPoint { attributes, time_unix_nano, flags: DataPointFlags::NoRecordedValueMask as u32, ..Default::default() };
+            if let Some(Data::Histogram(histogram)) = &mut metric.data {
+                histogram.data_points.push(end);
+            }
+            metric
+        };
+        gone.map(end).collect()
+    }
+}
+
+/// Takes what was said before from a point; false where nothing is left.
+fn subtract(point: &mut HistogramDataPoint, before: &HistogramDataPoint) -> bool {
+    point.start_time_unix_nano = before.time_unix_nano.min(point.time_unix_nano);
+    point.count = point.count.saturating_sub(before.count);
+    for (count, before) in point.bucket_counts.iter_mut().zip(&before.bucket_counts) {
+        *count = count.saturating_sub(*before);
+    }
+    point.sum = point.sum.map(|sum| sum - before.sum.unwrap_or_default());
+    // Those of the whole time, not of this part of it.
+    (point.min, point.max) = (None, None);
+    point.count > 0
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use opentelemetry_proto::tonic::metrics::v1::{Histogram, Metric};
 
     fn scopes(start: u64, count: u64, time: u64) -> Vec<ScopeMetrics> {
         let point = HistogramDataPoint {

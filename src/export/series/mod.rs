@@ -5,31 +5,44 @@
 //! A counter that is there at our first poll began at a time that nobody told us, unless the server did. One that appears
 //! later began after the poll before, if that one was good and complete. A fall is a reset, after the poll before. A point's
 //! time is the time of its reading, and no start is later: where the clock was set back, what began after is told without a start,
-//! and a delta by the reading that follows. A series that is gone leaves once, with the `NoRecordedValue` flag.
-//! (OTLP metrics data model, "Resets and Gaps" and "No recorded value".)
+//! and a delta by the reading that follows. (OTLP metrics data model, "Resets and Gaps".)
+//!
+//! # An end is right after the last point
+//!
+//! A series that is gone leaves once, with the `NoRecordedValue` flag ("No recorded value"), dated right after what was told of it
+//! last: the poll that it was missed in may have been given up on, and come to a reading that is older than that.
 //!
 //! # Deltas are of what was said
 //!
 //! A delta spans the time since the last good reading, however many failed in between. Without a start there is nothing to
-//! subtract from: the first sight of a counter whose start nobody knows is the baseline, and no point.
+//! subtract from: the first sight of a counter whose start nobody knows is the baseline, and no point. Nor is there a point where
+//! it may have been told before, by this instance or the one that ran before it: a beginning counts from nothing only if nothing
+//! was read since then.
 
 mod histograms;
 mod measured;
 mod relay;
 mod scalars;
+#[cfg(test)]
+mod tests;
 
 pub use relay::{Base, Ends, Relayed};
 
 use crate::config::Temporality;
 use crate::model::{FamilyType, Native, Snapshot};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ScopeMetrics};
+use prost::Message;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use histograms::{buckets, count, sum};
 
+/// An end is told this long after the last point: what backends tell times apart by.
+const END_AFTER_NANOS: u64 = 1_000_000;
+
 /// The times of a reading, in Unix nanoseconds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Moment {
     /// When the poll began.
     pub reading: u64,
@@ -37,7 +50,7 @@ pub struct Moment {
     pub collected: u64,
     /// Whether the required part was read.
     pub good: bool,
-    /// Whether all parts were.
+    /// Whether all that the server counts was.
     pub complete: bool,
     /// When the server's counters began, where it says so.
     pub counters_since: Option<u64>,
@@ -52,6 +65,21 @@ pub struct Moment {
 pub fn nanos(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// When a series ended that was told last at this time.
+fn end_after(time: u64) -> u64 {
+    time.saturating_add(END_AFTER_NANOS)
+}
+
+/// The identity of a series: its metric and its attributes, sorted.
+fn key(metric: &str, attributes: &[KeyValue]) -> Vec<u8> {
+    let mut key = metric.as_bytes().to_vec();
+    for attribute in attributes {
+        key.push(0);
+        key.extend(attribute.encode_length_delimited_to_vec());
+    }
+    key
 }
 
 /// What is remembered of a target's series.
@@ -110,6 +138,8 @@ struct Step {
     again: bool,
     /// The reading before, if it was good and complete: what is new now began after it.
     previous: Option<u64>,
+    /// The last good reading before; the first of all where none was good; none if this is the first.
+    told: Option<u64>,
     /// When the server's counters began anew, if it says that they did.
     restarted: Option<u64>,
 }
@@ -133,6 +163,11 @@ impl Step {
         self.moment.counters_since.max(self.previous).unwrap_or(0)
     }
 
+    /// Whether nothing was told yet of a counter that is new and began at `start`.
+    fn is_untold(&self, start: u64) -> bool {
+        start != 0 && self.told.is_some_and(|told| told <= start)
+    }
+
     /// When a counter began anew that was read at `before`, if it did.
     fn reset(&self, fell: bool, before: u64) -> Option<u64> {
         // It may have counted beyond the old value already.
@@ -147,6 +182,7 @@ impl Step {
 #[derive(Debug, Default)]
 struct Readings {
     last: Option<Last>,
+    told: Option<u64>,
     /// What the server last said of its counters' beginning.
     since: Option<u64>,
 }
@@ -171,9 +207,13 @@ impl Readings {
         // Nothing begins later than it is read: the clock was set back.
         let previous = previous.filter(|previous| *previous < moment.reading);
         self.last = Some(Last { reading: moment.reading, complete: moment.good && moment.complete, before: previous });
+        let told = self.told;
+        if moment.good || told.is_none() {
+            self.told = Some(moment.reading);
+        }
         // Compared with what the server said before, not with our clock alone: theirs may be ahead.
         let restarted = moment.counters_since.filter(|since| self.since.is_some_and(|before| *since > before));
         self.since = moment.counters_since.or(self.since);
-        Step { moment, again, previous, restarted }
+        Step { moment, again, previous, told, restarted }
     }
 }

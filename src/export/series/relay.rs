@@ -7,7 +7,7 @@
 //! went the two are found together again by looking a few series ahead, and only what is left over is told apart by hash.
 
 use super::histograms::fell;
-use super::{Step, is_delta};
+use super::{Step, end_after, is_delta};
 use crate::config::Temporality;
 use crate::model::{FamilyType, Native, NativeFamily, Place, Places, Value};
 use std::collections::HashMap;
@@ -17,6 +17,8 @@ use std::sync::Arc;
 const AHEAD_MAX: usize = 8;
 /// How often in a row it may be looked for in vain, before the rest of a family is taken to be in another order.
 const MISSES_MAX: usize = 32;
+/// What the families of a histogram are called whose type was not said.
+const PIECES: [&str; 3] = ["_bucket", "_count", "_sum"];
 
 /// What is remembered of a target's native series.
 #[derive(Debug, Default)]
@@ -63,7 +65,7 @@ pub struct Relayed {
     /// The reading before, where something is told from it, and its time.
     before: Option<(Arc<Native>, u64)>,
     gone: Gone,
-    /// When series that are gone ended.
+    /// When series that are gone ended; where there are any.
     pub ended: u64,
 }
 
@@ -84,6 +86,12 @@ enum Gone {
     Some(Vec<(u32, Place)>),
     /// All of the reading before.
     All,
+}
+
+impl Gone {
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Some(gone) if gone.is_empty())
+    }
 }
 
 impl Relayed {
@@ -151,7 +159,7 @@ impl Iterator for Ends<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while let Some(places) = &mut self.places {
-            if let Some(place) = places.next() {
+            if let Some(place) = places.find(|place| is_told(self.native, *place)) {
                 return Some((self.family, place));
             }
             self.family += 1;
@@ -170,9 +178,9 @@ impl Relay {
             temporality,
             starts: Arc::default(),
             bases: None,
+            ended: end_after(before.as_ref().map_or(0, |(_, time)| *time)),
             before,
             gone,
-            ended: step.moment.collected,
         };
         match &mut self.known {
             Some(known) if !step.moment.good => {
@@ -200,10 +208,14 @@ impl Relay {
                     return Relayed { starts, ..told(None, Gone::Some(Vec::new())) };
                 }
                 let now = Known { native: native.clone(), time, starts: starts.clone(), ended: false, behind: false };
-                let before = known.replace(now).map(|known| (known.native, known.time));
+                let known = known.replace(now);
+                // Another name is another series, of the same counter.
+                let renamed = known.as_ref().is_some_and(|known| !known.ended && known.native.prefix() != native.prefix());
+                let gone = if renamed { Gone::All } else { Gone::Some(gone) };
                 // Otherwise nobody needs it any more, and it may be large.
-                let before = before.filter(|_| !gone.is_empty() || !bases.is_empty());
-                Relayed { starts, bases: Some(bases), ..told(before, Gone::Some(gone)) }
+                let needed = !gone.is_empty() || !bases.is_empty();
+                let before = known.filter(|_| needed).map(|known| (known.native, known.time));
+                Relayed { starts, bases: Some(bases), ..told(before, gone) }
             }
         }
     }
@@ -262,17 +274,19 @@ impl<'a> Comparison<'a> {
         // Both are sorted by name.
         let (mut at, mut starts_before) = (0, 0);
         for family in self.native.families() {
-            let mut found = None;
+            let (mut found, mut retyped) = (None, false);
             while let Some(before) = self.before(at).filter(|before| before.own_name() <= family.own_name()) {
-                if before.own_name() == family.own_name() && before.kind() == family.kind() {
+                let same = before.own_name() == family.own_name();
+                if same && before.kind() == family.kind() {
                     found = Some((at, before, starts_before));
                 } else {
+                    retyped |= same;
                     self.all_gone(at, &before);
                 }
                 starts_before += if rises(before.kind()) { before.series() } else { 0 };
                 at += 1;
             }
-            let pair = self.begin(&family, found.as_ref().map(|(at, before, starts)| (*at, before, *starts)));
+            let pair = self.begin(&family, retyped, found.as_ref().map(|(at, before, starts)| (*at, before, *starts)));
             if let Some((_, before, _)) = found {
                 self.family(&pair, &family, &before);
             }
@@ -294,10 +308,16 @@ impl<'a> Comparison<'a> {
         }
     }
 
+    /// Whether a family that was not there before may have been left out, or may have stood there as something else.
+    fn was_hidden(&self, family: &NativeFamily<'_>) -> bool {
+        let in_pieces = |known: &Known| PIECES.iter().any(|piece| known.native.has(&format!("{}{piece}", family.own_name())));
+        self.known.is_some_and(|known| known.native.dropped > 0 || family.kind() == FamilyType::Histogram && in_pieces(known))
+    }
+
     /// Every series of the family as if it were new.
-    fn begin(&mut self, family: &NativeFamily<'_>, before: Option<(usize, &NativeFamily<'_>, usize)>) -> Pair {
+    fn begin(&mut self, family: &NativeFamily<'_>, retyped: bool, before: Option<(usize, &NativeFamily<'_>, usize)>) -> Pair {
         let (at, starts_before) = before.map_or((0, 0), |(at, _, starts)| (at, starts));
-        let thinned = before.map_or(self.known.is_some_and(|known| known.native.dropped > 0), |(_, before, _)| before.is_thinned());
+        let thinned = before.map_or_else(|| retyped || self.was_hidden(family), |(_, before, _)| before.is_thinned());
         let (rises, delta) = (rises(family.kind()), is_delta(self.temporality, family.kind()));
         // One that is told as a delta was not told of the readings that were not kept, so it begins with all that it has counted.
         let seen_since = self.known.is_some_and(|known| known.behind) && !delta;
@@ -309,7 +329,7 @@ impl<'a> Comparison<'a> {
             self.starts.resize(pair.starts + family.series(), new);
         }
         if delta {
-            let base = if new == 0 { Base::Unknown } else { Base::Zero };
+            let base = if step.is_untold(new) { Base::Zero } else { Base::Unknown };
             self.bases.resize(pair.bases + family.series(), base);
         }
         pair

@@ -1,13 +1,12 @@
 //! The state of canonical scalars: as the SDK collects them, rewritten in place.
 
-use super::{Step, is_delta};
+use super::{Moment, Step, end_after, is_delta, key};
 use crate::config::Temporality;
 use crate::model::{FamilyType, vocabulary};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, DataPointFlags, Metric, NumberDataPoint, ScopeMetrics};
-use prost::Message;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -16,6 +15,10 @@ use std::collections::hash_map::Entry;
 pub(super) struct Scalars {
     series: HashMap<Vec<u8>, Series>,
     generation: u64,
+    /// Whether Postmeter counted the deliveries, and when it was asked last.
+    of_records: Option<(bool, u64)>,
+    /// When it began to count them, where it did not from the start.
+    records_since: u64,
 }
 
 #[derive(Debug)]
@@ -25,11 +28,22 @@ struct Series {
     value: f64,
     time: u64,
     generation: u64,
+    /// Whether Postmeter counted it.
+    ours: bool,
     /// Its end was told; its value is kept in case that it comes back.
     ended: bool,
     /// How to tell its end: its metric without points.
     metric: Metric,
     attributes: Vec<KeyValue>,
+}
+
+/// Who counts a metric.
+#[derive(Clone, Copy, Debug)]
+struct By {
+    /// Postmeter does, since then.
+    ours: Option<u64>,
+    /// It has only now begun to, or ceased.
+    changed: bool,
 }
 
 /// What a point is told from.
@@ -44,9 +58,9 @@ impl Scalars {
     /// Sets the times of all points, and adds the ends of the series that are gone.
     pub(super) fn rewrite(&mut self, scopes: &mut [ScopeMetrics], step: &Step, temporality: Temporality) {
         self.generation += 1;
+        let changed = self.count(step);
         for metric in scopes.iter_mut().flat_map(|scope| &mut scope.metrics) {
-            let counted = if step.moment.of_records { vocabulary::OF_RECORDS } else { &[] };
-            let ours = vocabulary::OF_EVERY_TARGET.iter().chain(counted).any(|m| m.name == metric.name);
+            let by = self.by(&metric.name, step, changed);
             let monotonic = matches!(&metric.data, Some(Data::Sum(sum)) if sum.is_monotonic);
             let delta = monotonic && is_delta(temporality, FamilyType::Counter);
             if let Some(Data::Sum(sum)) = &mut metric.data
@@ -59,8 +73,8 @@ impl Scalars {
             points.retain_mut(|point| {
                 // The SDK gives a series its attributes in any order, another one at each collection.
                 point.attributes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-                point.time_unix_nano = if ours { step.moment.collected } else { step.moment.reading };
-                let seen = self.see(&shell, point, step, ours);
+                point.time_unix_nano = if by.ours.is_some() { step.moment.collected } else { step.moment.reading };
+                let seen = self.see(&shell, point, step, by);
                 point.start_time_unix_nano = if monotonic { seen.start } else { 0 };
                 if !delta {
                     return true;
@@ -82,21 +96,49 @@ impl Scalars {
         }
     }
 
-    fn see(&mut self, metric: &Metric, point: &NumberDataPoint, step: &Step, ours: bool) -> Seen {
+    /// Whether Postmeter has begun or ceased to count the deliveries.
+    fn count(&mut self, step: &Step) -> bool {
+        let Moment { of_records, collected, .. } = step.moment;
+        let before = self.of_records.replace((of_records, collected)).filter(|(before, _)| *before != of_records);
+        self.records_since = before.map_or(self.records_since, |(_, at)| at);
+        before.is_some()
+    }
+
+    fn by(&self, metric: &str, step: &Step, changed: bool) -> By {
+        let is_of = |all: &[&crate::model::Metric]| all.iter().any(|m| m.name == metric);
+        if is_of(vocabulary::OF_EVERY_TARGET) {
+            return By { ours: Some(step.moment.tally_since), changed: false };
+        }
+        let of_records = is_of(vocabulary::OF_RECORDS);
+        let ours = (of_records && step.moment.of_records).then_some(step.moment.tally_since.max(self.records_since));
+        By { ours, changed: changed && of_records }
+    }
+
+    fn see(&mut self, metric: &Metric, point: &NumberDataPoint, step: &Step, by: By) -> Seen {
         let (value, time, generation) = (number(point), point.time_unix_nano, self.generation);
-        let series = match self.series.entry(key(metric, point)) {
+        let ours = by.ours.is_some();
+        let series = match self.series.entry(key(&metric.name, &point.attributes)) {
             Entry::Vacant(entry) => {
-                let start = if ours { step.moment.tally_since.min(time) } else { step.start_of_new() };
+                // What Postmeter left to the server to count may have been there all the time.
+                let theirs = if by.changed { step.of_thinned() } else { *step };
+                let start = by.ours.map_or(theirs.start_of_new(), |since| since.min(time));
                 let (metric, attributes) = (metric.clone(), point.attributes.clone());
-                entry.insert(Series { start, value, time, generation, ended: false, metric, attributes });
-                return Seen { start, base: (start != 0).then_some((0.0, start)) };
+                entry.insert(Series { start, value, time, generation, ours, ended: false, metric, attributes });
+                let untold = if ours { start != 0 } else { theirs.is_untold(start) };
+                return Seen { start, base: untold.then_some((0.0, start)) };
             }
             Entry::Occupied(entry) => entry.into_mut(),
         };
         series.generation = generation;
         series.ended = false;
+        // Somebody else counts on, from a beginning of his own.
+        if std::mem::replace(&mut series.ours, ours) != ours {
+            series.start = if series.time < time { series.time } else { 0 };
+            (series.value, series.time) = (value, time);
+            return Seen { start: series.start, base: None };
+        }
         // Collected before, maybe with a failed poll in between; or a clock was set back, and the next reading tells it.
-        if step.again || time <= series.time {
+        if (step.again && !ours) || time <= series.time {
             series.time = time;
             series.start = if series.start <= time { series.start } else { 0 };
             return Seen { start: series.start, base: None };
@@ -123,7 +165,7 @@ impl Scalars {
             if !series.ended {
                 series.ended = true;
                 let flags = DataPointFlags::NoRecordedValueMask as u32;
-                let (attributes, time_unix_nano) = (series.attributes.clone(), step.moment.collected);
+                let (attributes, time_unix_nano) = (series.attributes.clone(), end_after(series.time));
                 ends.push((series.metric.clone(), NumberDataPoint { attributes, time_unix_nano, flags, ..Default::default() }));
             }
             // After a failed poll the series may come back; after a good one it is gone.
@@ -180,14 +222,4 @@ fn subtract(point: &mut NumberDataPoint, before: f64) {
         Some(Value::AsDouble(n)) => *n -= before,
         None => {}
     }
-}
-
-/// The identity of a series: its metric and its attributes, sorted.
-fn key(metric: &Metric, point: &NumberDataPoint) -> Vec<u8> {
-    let mut key = metric.name.clone().into_bytes();
-    for attribute in &point.attributes {
-        key.push(0);
-        key.extend(attribute.encode_length_delimited_to_vec());
-    }
-    key
 }

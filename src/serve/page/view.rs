@@ -304,7 +304,7 @@ fn state(target: &Target, now: Instant) -> State {
     match &latest.outcome {
         Err(_) => State::Down,
         Ok(_) if now.saturating_duration_since(latest.began) > idle => State::Idle,
-        Ok(_) if !latest.is_complete() => State::Partly,
+        Ok(_) if !latest.has_all_parts() => State::Partly,
         Ok(_) => State::Up,
     }
 }

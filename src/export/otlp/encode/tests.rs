@@ -98,6 +98,12 @@ fn text(body: &str) -> Arc<Native> {
     if body.is_empty() { Arc::default() } else { native(prometheus::read(body.to_owned()).unwrap()) }
 }
 
+/// What is known besides of an answer.
+fn snapshot(body: &str) -> Snapshot {
+    let repairs = prometheus::read(body.to_owned()).map(|families| *families.repairs()).unwrap_or_default();
+    Snapshot { repairs, ..Snapshot::default() }
+}
+
 const SECOND: u64 = 1_000_000_000;
 
 /// A reading at this second.
@@ -270,7 +276,7 @@ fn any_split_holds_the_same_points_and_none_is_too_large() {
     }
 }
 
-/// `name{labels} value @start`, with `end` for `NoRecordedValue` and `+` before the value of a delta.
+/// `name{labels} value @start`, with `end` for `NoRecordedValue` and `+` before the value of a delta; the ends last.
 fn lines(told: Told) -> Vec<String> {
     let mut lines = Vec::new();
     let start = |start: u64| if start == 0 { String::new() } else { format!(" @{}", start / SECOND) };
@@ -302,6 +308,7 @@ fn lines(told: Told) -> Vec<String> {
             }
         }
     }
+    lines.sort_by_key(|line| line.ends_with(" end"));
     lines
 }
 
@@ -313,10 +320,12 @@ enum Step {
     Chosen(u64, &'static str),
     /// Good, at this second.
     At(u64, &'static str),
+    /// Good, under names that begin with this.
+    Prefixed(&'static str, &'static str),
     Failed,
     Again,
 }
-use Step::{Again, At, Chosen, Failed, Good, Since};
+use Step::{Again, At, Chosen, Failed, Good, Prefixed, Since};
 
 /// Readings ten seconds apart, and what is told of each.
 #[track_caller]
@@ -326,11 +335,16 @@ fn steps(temporality: Temporality, steps: &[(Step, &[&str])]) {
     for (index, (step, expected)) in steps.iter().enumerate() {
         let at = 10 * (index as u64 + 1);
         let this = match step {
-            At(at, body) => reading(*at, Ok(Snapshot::default()), text(body)),
-            Good(body) => reading(at, Ok(Snapshot::default()), text(body)),
+            At(at, body) => reading(*at, Ok(snapshot(body)), text(body)),
+            Good(body) => reading(at, Ok(snapshot(body)), text(body)),
+            Prefixed(prefix, body) => {
+                let families = prometheus::read((*body).to_owned()).unwrap();
+                let native = Native::choose(vec![families], prefix, usize::MAX, |_| Some(Choice::default()));
+                reading(at, Ok(snapshot(body)), Arc::new(native))
+            }
             Since(since, body) => {
                 let counters_since = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(*since));
-                reading(at, Ok(Snapshot { counters_since, ..Snapshot::default() }), text(body))
+                reading(at, Ok(Snapshot { counters_since, ..snapshot(body) }), text(body))
             }
             Chosen(since, body) => {
                 let counters_since = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(*since)).filter(|_| *since > 0);
@@ -387,6 +401,128 @@ fn what_was_left_out_before_began_nobody_knows_when() {
             (Chosen(0, "# TYPE c counter\nc{l=\"a\"} 6\nc{l=\"b\"} 5\nc{l=\"d\"} 5\n"), &["c{a} 6", "c{b} 5", "c{d} 5 @20"]),
         ],
     );
+}
+
+/// All that counts; what of it one answer leaves out; and all of it again, a little later.
+const WHOLE: &str = concat!(
+    "# TYPE c counter\nc{l=\"a\"} 5\nc{l=\"b\"} 1000\n",
+    "# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 9\nh_count 3\n"
+);
+const LINE_UNREADABLE: &str = concat!(
+    "# TYPE c counter\nc{l=\"a\"} 5\nc{l=\"b\"} what\n",
+    "# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 9\nh_count 3\n"
+);
+const HISTOGRAM_CONTRADICTS_ITSELF: &str = concat!(
+    "# TYPE c counter\nc{l=\"a\"} 5\nc{l=\"b\"} 1000\n",
+    "# TYPE h histogram\nh_bucket{le=\"1\"} 4\nh_bucket{le=\"+Inf\"} 3\nh_sum 9\nh_count 3\n"
+);
+const TYPES_MISSING: &str = "c{l=\"a\"} 5\nc{l=\"b\"} 1000\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 9\nh_count 3\n";
+const WHOLE_LATER: &str = concat!(
+    "# TYPE c counter\nc{l=\"a\"} 5\nc{l=\"b\"} 1001\nc{l=\"d\"} 1\n",
+    "# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 4\nh_sum 10\nh_count 4\n"
+);
+
+#[test]
+fn what_one_answer_left_out_is_not_new_in_the_next() {
+    use Temporality::{Cumulative, Delta};
+    let same = || (Good(WHOLE), &["c{a} 5", "c{b} 1000", "h{} [2, 1] sum 9.0"][..]);
+    steps(
+        Cumulative,
+        &[
+            same(),
+            (Good(LINE_UNREADABLE), &["c{a} 5", "h{} [2, 1] sum 9.0", "c{b} end"]),
+            (Good(WHOLE_LATER), &["c{a} 5", "c{b} 1001", "c{d} 1", "h{} [2, 2] sum 10.0"]),
+        ],
+    );
+    steps(
+        Cumulative,
+        &[
+            same(),
+            (Good(HISTOGRAM_CONTRADICTS_ITSELF), &["c{a} 5", "c{b} 1000", "h{} end"]),
+            (Good(WHOLE_LATER), &["c{a} 5", "c{b} 1001", "c{d} 1", "h{} [2, 2] sum 10.0"]),
+        ],
+    );
+    let untyped =
+        &["c{a} 5", "c{b} 1000", "h_bucket{1} 2", "h_bucket{+Inf} 3", "h_count{} 3", "h_sum{} 9", "c{a} end", "c{b} end", "h{} end"];
+    let ends = ["h_bucket{1} end", "h_bucket{+Inf} end", "h_count{} end", "h_sum{} end", "c{a} end", "c{b} end"];
+    let again = ["c{a} 5", "c{b} 1001", "c{d} 1", "h{} [2, 2] sum 10.0"];
+    let mut ends_of_untyped: Vec<&str> = again.iter().chain(&["c{a} end", "c{b} end"]).chain(&ends[..4]).copied().collect();
+    steps(Cumulative, &[same(), (Good(TYPES_MISSING), untyped), (Good(WHOLE_LATER), &ends_of_untyped)]);
+    // As deltas, it is the baseline once more.
+    steps(
+        Delta,
+        &[
+            (Good(WHOLE), &[]),
+            (Good(LINE_UNREADABLE), &["c{a} +0 @10", "h{} +[0, 0] sum 0.0 @10", "c{b} end"]),
+            (Good(WHOLE_LATER), &["c{a} +0 @20", "h{} +[0, 1] sum 1.0 @20"]),
+            (Good(HISTOGRAM_CONTRADICTS_ITSELF), &["c{a} +0 @30", "c{b} +1000 @30", "c{d} end", "h{} end"]),
+            (Good(WHOLE_LATER), &["c{a} +0 @40", "c{b} +1 @40"]),
+        ],
+    );
+    ends_of_untyped.drain(..4);
+    steps(Delta, &[(Good(WHOLE), &[]), (Good(TYPES_MISSING), untyped), (Good(WHOLE_LATER), &ends_of_untyped)]);
+}
+
+#[test]
+fn what_was_told_since_the_server_began_is_not_told_again() {
+    steps(
+        Temporality::Delta,
+        &[
+            (Since(3, "# TYPE c counter\nc{l=\"a\"} 7\n"), &[]),
+            (Since(15, "# TYPE c counter\nc{l=\"a\"} 2\n"), &["c{a} +2 @15"]),
+            (Since(15, "# TYPE c counter\nc{l=\"a\"} 2\nc{l=\"b\"} 1\n"), &["c{a} +0 @20", "c{b} +1 @20"]),
+            (Since(15, "# TYPE c counter\nc{l=\"a\"} 2\nc{l=\"b\"}\nd 1\n"), &["c{a} +0 @30", "d{} 1", "c{b} end"]),
+            // It was counted at 30 already.
+            (Since(15, "# TYPE c counter\nc{l=\"a\"} 2\nc{l=\"b\"} 3\n"), &["c{a} +0 @40", "d{} end"]),
+            (Since(15, "# TYPE c counter\nc{l=\"a\"} 2\nc{l=\"b\"} 4\n"), &["c{a} +0 @50", "c{b} +1 @50"]),
+            (Failed, &["c{a} end", "c{b} end"]),
+            // Started while nobody looked, and seen for the first time.
+            (Since(75, "# TYPE c counter\nc{l=\"a\"} 2\nc{l=\"e\"} 4\n"), &["c{a} +2 @75", "c{e} +4 @75"]),
+        ],
+    );
+}
+
+#[test]
+fn under_another_prefix_all_series_are_others_of_the_same_counters() {
+    for (temporality, first, second) in [
+        (Temporality::Cumulative, &["c{a} 5", "c{b} 6", "g{} 1"][..], &["x_c{a} 5", "x_c{b} 7", "c{a} end", "c{b} end", "g{} end"][..]),
+        (Temporality::Delta, &["g{} 1"], &["x_c{a} +0 @10", "x_c{b} +1 @10", "c{a} end", "c{b} end", "g{} end"]),
+    ] {
+        let last: &[&str] = if temporality == Temporality::Delta { &["x_c{b} +0 @20"] } else { &["x_c{b} 7"] };
+        let last: Vec<&str> = last.iter().copied().chain(["x_c{a} end"]).collect();
+        steps(
+            temporality,
+            &[
+                (Good(TWO), first),
+                (Prefixed("x_", "# TYPE c counter\nc{l=\"a\"} 5\nc{l=\"b\"} 7\n# TYPE g gauge\ng NaN\n"), second),
+                (Prefixed("x_", "# TYPE c counter\nc{l=\"b\"} 7\n"), &last),
+                (Failed, &["x_c{b} end"]),
+                (Prefixed("y_", "# TYPE g gauge\ng 1\n"), &["y_g{} 1"]),
+            ],
+        );
+    }
+}
+
+#[test]
+fn the_end_of_what_is_no_number_is_told_once() {
+    steps(Temporality::Cumulative, &[(Good("a 1\nb NaN\n"), &["a{} 1"]), (Failed, &["a{} end"]), (Failed, &[])]);
+}
+
+#[test]
+fn an_end_stands_before_the_point_that_has_its_name() {
+    let mut state = SeriesState::default();
+    told_of("t", &reading(10, Ok(Snapshot::default()), text("# TYPE c counter\nc 5\n")), &mut state);
+    let told = told_of("t", &reading(20, Ok(Snapshot::default()), text("# TYPE c gauge\nc 4\n")), &mut state);
+    let mut points = Vec::new();
+    for metric in message(&[told]).resource_metrics.into_iter().flat_map(|of| of.scope_metrics).flat_map(|scope| scope.metrics) {
+        let of_metric = match metric.data.unwrap() {
+            Data::Gauge(gauge) => gauge.data_points,
+            Data::Sum(sum) => sum.data_points,
+            other => panic!("{other:?}"),
+        };
+        points.extend(of_metric.iter().map(|point| (point.flags, point.time_unix_nano)));
+    }
+    assert_eq!(points, [(1, 10 * SECOND + 1_000_000), (0, 20 * SECOND)]);
 }
 
 #[test]
@@ -508,11 +644,14 @@ fn deltas_are_of_what_was_told_before() {
     steps(
         Temporality::Delta,
         &[
-            (Since(3, HISTOGRAM), &["h{} +[2, 1] sum 9.0 @3"]),
+            // It has begun long ago, and whoever looked before may have told it.
+            (Since(3, HISTOGRAM), &[]),
             (
                 Since(3, "# TYPE h histogram\nh_bucket{le=\"1\"} 4\nh_bucket{le=\"+Inf\"} 6\nh_sum 10\nh_count 6\n"),
                 &["h{} +[2, 1] sum 1.0 @10"],
             ),
+            // It was started anew.
+            (Since(25, HISTOGRAM), &["h{} +[2, 1] sum 9.0 @25"]),
         ],
     );
     let both = "# TYPE c counter\nc 5\n# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 9\nh_count 3\n";
@@ -575,8 +714,7 @@ fn canonical_histograms_go_beside_the_scalars() {
         let histograms = count.map(|count| (*metric, Vec::new(), histogram(count))).into_iter().collect();
         let this = reading(at, Ok(Snapshot { histograms, ..Snapshot::default() }), Arc::default());
         let mut scopes = vec![ScopeMetrics::default()];
-        let moment =
-            Moment { reading: at, collected: at, good: true, complete: true, counters_since: None, tally_since: 0, of_records: false };
+        let moment = Moment { reading: at, collected: at, good: true, complete: true, ..Moment::default() };
         state.read(&mut scopes, "kumomta", this.snapshot(), &this.native, moment);
         let metrics = scopes.remove(0).metrics;
         let points = metrics.into_iter().flat_map(|metric| match metric.data {
