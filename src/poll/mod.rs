@@ -24,6 +24,7 @@ mod published;
 mod reading;
 mod records;
 mod relayed;
+mod sent;
 mod target;
 mod window;
 

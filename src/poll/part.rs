@@ -143,9 +143,10 @@ impl Asker {
         // The limit is that of all pages together.
         let left = self.body_bytes_max.saturating_sub(*bytes);
         let result = shared.client.ask(self.part, request, path, authorization, left, &mut room).await;
+        let hidden = |error: PollError| error.without(&shared.client.sent(authorization));
         let body = match result {
             Err(PollError::TooLarge(_)) => return Err(PollError::TooLarge(self.body_bytes_max)),
-            other => other?,
+            other => other.map_err(hidden)?,
         };
         *bytes += body.len();
         let done = if body.len() <= READ_INLINE_BYTES_MAX {
@@ -155,7 +156,7 @@ impl Asker {
             let done = tokio::task::spawn_blocking(move || (read(body), room)).await.map(|(done, _)| done);
             done.map_err(|_| PollError::Malformed("reading the answer failed inside Postmeter; please report it".into()))?
         };
-        done.map_err(|error| PollError::of_read(error, self.part.on_unauthorized).without(&self.secrets()))
+        done.map_err(|error| hidden(PollError::of_read(error, self.part.on_unauthorized)))
     }
 
     fn read_credential(&self) -> Result<Option<HeaderValue>, PollError> {
@@ -173,11 +174,6 @@ impl Asker {
         };
         let broken = || unusable("the credential has characters that a header cannot have".into());
         value.map(|value| secret_header(&value).ok_or_else(broken)).transpose()
-    }
-
-    fn secrets(&self) -> Vec<String> {
-        let secrets = [&self.credentials.password, &self.credentials.token];
-        secrets.into_iter().flatten().filter_map(|secret| secret.read().ok()).collect()
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
