@@ -160,6 +160,11 @@ impl Client {
         self.budget().wait(now, Scope::All)
     }
 
+    /// The same of an optional part.
+    pub(super) fn wait_of(&self, part: &Part, now: Instant) -> Duration {
+        self.budget().wait(now, Scope::Part(part.name))
+    }
+
     /// What a request with this carries that nobody may see.
     pub(super) fn sent(&self, authorization: Option<&HeaderValue>) -> Sent {
         Sent::of(self.headers.values().chain(authorization))

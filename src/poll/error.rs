@@ -12,6 +12,11 @@ pub enum PollError {
     /// No answer, or not all of it, in time.
     #[error("no complete answer within {0:?}; raise timeout if the server is only slow")]
     Timeout(Duration),
+    /// Not all of it before those who collect had to go on without.
+    #[error(
+        "no complete answer within {0:?}, and who collects waits no longer (a scrape 8 s at most), whatever timeout says; find out why the server is slow"
+    )]
+    Late(Duration),
     /// No connection, or it was lost.
     #[error("{0}; check the url, and that the server runs")]
     Connect(String),
@@ -59,7 +64,7 @@ impl PollError {
     #[must_use]
     pub const fn error_type(&self) -> &'static str {
         match self {
-            Self::Timeout(_) => "timeout",
+            Self::Timeout(_) | Self::Late(_) => "timeout",
             Self::Connect(_) => "connect",
             Self::Tls(_) => "tls",
             Self::Auth { .. } => "auth",
