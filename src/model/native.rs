@@ -71,7 +71,15 @@ impl Native {
             native.family(&pages, group, choose(group[0].0), series_max);
         }
         native.pages = pages;
+        native.let_go();
         native
+    }
+
+    /// Answers are kept for what is passed on of them; where that is nothing, not until the next reading.
+    fn let_go(&mut self) {
+        let mut needed = vec![false; self.pages.len()];
+        self.families.iter().flat_map(|family| &family.pieces).for_each(|piece| needed[piece.page] = true);
+        self.pages.iter_mut().zip(needed).filter(|(_, needed)| !needed).for_each(|(page, _)| *page = Families::default());
     }
 
     fn family(&mut self, pages: &[Families], group: &[(&str, usize, usize)], choice: Option<Choice>, series_max: usize) {
@@ -421,6 +429,19 @@ mod tests {
         let (lines, native) = native(&[page], 100, |_| Some(Choice { kind: Some(FamilyType::Gauge), ..Choice::default() }));
         assert_eq!(lines, ["b{} 2"]);
         assert_eq!((native.kept, native.dropped, native.repairs.get(Repair::Unreadable)), (1, 1, 1));
+    }
+
+    #[test]
+    fn an_answer_of_which_nothing_is_passed_on_is_not_kept() {
+        let (pages, held) =
+            (["a 1\n", "b 2\n", "a{l=\"1\"} 3\n"], |native: &Native| native.pages.iter().map(Families::body_len).collect::<Vec<_>>());
+        let (lines, of_a) = native(&pages, 100, |name| (name == "a").then(Choice::default));
+        assert_eq!(lines, ["a{} 1", "a{l=1} 3"]);
+        assert_eq!(held(&of_a), [4, 0, 11]);
+        let (lines, of_none) = native(&pages, 100, |_| None);
+        assert_eq!((lines.len(), of_none.dropped, held(&of_none)), (0, 3, vec![0; 3]));
+        let (_, of_one) = native(&pages, 1, all);
+        assert_eq!(held(&of_one), [4, 0, 11], "nor one of a family that is over the bound");
     }
 
     #[test]

@@ -6,11 +6,17 @@
 //! alerts on it. Nothing is counted in `mail.poll.errors`, because nothing was tried. A refusal for asking too often neither
 //! opens the circuit nor closes it: the server says itself when to come again, and that is kept elsewhere.
 //!
+//! # Parts
+//!
+//! An optional part has a circuit of its own, which counts only while the required part answers: a wrong token of one part is not tried
+//! at every poll, and a server that was away is asked for everything as soon as it is back.
+//!
 //! # How late a recovery is seen
 //!
 //! By one pause at most, so the longest pause is short (`backoff_max`), and no pause begins before the third failure in a row.
 
 use super::PollError;
+use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
 
 /// Failed polls in a row that open the circuit.
@@ -32,7 +38,7 @@ pub enum Circuit {
     },
 }
 
-/// The circuit of one target.
+/// The circuit of one target, or of an optional part.
 #[derive(Debug)]
 pub(super) struct Breaker {
     /// The first pause is twice this.
@@ -91,6 +97,17 @@ impl Breaker {
         let factor = 2_u32.checked_pow(doublings.saturating_add(1)).unwrap_or(u32::MAX);
         self.min_interval.saturating_mul(factor).min(self.pause_max)
     }
+}
+
+/// From 0 to 1, and nobody needs more of it than that no two targets have the same.
+pub(super) fn chance() -> f64 {
+    let bits = std::collections::hash_map::RandomState::new().hash_one(0_u8);
+    (bits >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// For the log: `3.3s`.
+pub(super) fn to_tenths(pause: Duration) -> Duration {
+    Duration::from_secs_f64((pause.as_secs_f64() * 10.0).round() / 10.0)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::PollError;
 use super::budget::{Budget, Scope};
 use super::fault::{before_answer, chain, in_answer, was_closed};
 use super::limits::Room;
+use super::sent::Sent;
 use crate::config;
 use crate::source::{Part, Request, WHOLE_URL};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -157,6 +158,16 @@ impl Client {
     /// How long until the budget allows a request.
     pub(super) fn wait(&self, now: Instant) -> Duration {
         self.budget().wait(now, Scope::All)
+    }
+
+    /// The same of an optional part.
+    pub(super) fn wait_of(&self, part: &Part, now: Instant) -> Duration {
+        self.budget().wait(now, Scope::Part(part.name))
+    }
+
+    /// What a request with this carries that nobody may see.
+    pub(super) fn sent(&self, authorization: Option<&HeaderValue>) -> Sent {
+        Sent::of(self.headers.values().chain(authorization))
     }
 
     fn budget(&self) -> MutexGuard<'_, Budget> {

@@ -1,12 +1,10 @@
 //! Why a poll failed: one variant for each thing that an operator would do differently.
 
+use super::sent::Sent;
 use crate::config::show_bytes;
 use crate::source::ReadError;
 use std::fmt;
 use std::time::Duration;
-
-/// Shorter secrets are not looked for in errors: they would be found in any word.
-const SECRET_BYTES_MIN: usize = 4;
 
 /// Why a part of a target could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +12,11 @@ pub enum PollError {
     /// No answer, or not all of it, in time.
     #[error("no complete answer within {0:?}; raise timeout if the server is only slow")]
     Timeout(Duration),
+    /// Not all of it before those who collect had to go on without.
+    #[error(
+        "no complete answer within {0:?}, and who collects waits no longer (a scrape 8 s at most), whatever timeout says; find out why the server is slow"
+    )]
+    Late(Duration),
     /// No connection, or it was lost.
     #[error("{0}; check the url, and that the server runs")]
     Connect(String),
@@ -61,7 +64,7 @@ impl PollError {
     #[must_use]
     pub const fn error_type(&self) -> &'static str {
         match self {
-            Self::Timeout(_) => "timeout",
+            Self::Timeout(_) | Self::Late(_) => "timeout",
             Self::Connect(_) => "connect",
             Self::Tls(_) => "tls",
             Self::Auth { .. } => "auth",
@@ -73,13 +76,10 @@ impl PollError {
         }
     }
 
-    /// The same without these words: a server may repeat in its refusal what it was sent.
-    #[must_use]
-    pub fn without(mut self, secrets: &[String]) -> Self {
+    /// The same without what was sent: a server may repeat it in its refusal.
+    pub(super) fn without(mut self, sent: &Sent) -> Self {
         if let Self::Auth { why: said, .. } | Self::Malformed(said) | Self::Api(said) | Self::Connect(said) | Self::Tls(said) = &mut self {
-            for secret in secrets.iter().filter(|secret| secret.len() >= SECRET_BYTES_MIN) {
-                *said = said.replace(secret.as_str(), "***");
-            }
+            sent.hide_in(said);
         }
         self
     }

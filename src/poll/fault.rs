@@ -1,6 +1,7 @@
 //! From the HTTP client's errors to ours, in a few words and without a URL.
 
 use super::PollError;
+use crate::source::quote;
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -44,9 +45,10 @@ pub(super) fn in_answer(error: &reqwest::Error) -> PollError {
     PollError::Connect(format!("the connection broke inside the answer: {}", chain(error)))
 }
 
-/// The last cause says what happened; what stands before it says only that something did. Never a URL.
+/// The last cause says what happened; what stands before it says only that something did. Never a URL, and cut where it is long:
+/// one of TLS names every name of a certificate, which may be hundreds.
 pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    causes(error).last().map(ToString::to_string).unwrap_or_default()
+    causes(error).last().map(|cause| quote(&cause.to_string())).unwrap_or_default()
 }
 
 fn is_no_tls(cause: &(dyn Error + 'static)) -> bool {

@@ -96,7 +96,8 @@ impl History {
 
     /// Takes a reading. Each is given once.
     pub(super) fn add(&mut self, reading: &Reading) {
-        let failed = reading.parts.iter().find_map(|part| part.error.as_ref().map(|error| (part.part, error)));
+        let failed =
+            reading.parts.iter().filter(|part| part.took.is_some()).find_map(|part| part.error.as_ref().map(|error| (part.part, error)));
         if let Some((part, error)) = failed {
             self.failure = Some(Failure { at: reading.at, part, error: error.clone() });
         }

@@ -12,6 +12,7 @@
 //! one is kept alive.
 
 mod budget;
+mod callers;
 mod circuit;
 mod client;
 mod error;
@@ -20,10 +21,12 @@ mod figure;
 mod history;
 mod limits;
 mod part;
+mod parts;
 mod published;
 mod reading;
 mod records;
 mod relayed;
+mod sent;
 mod target;
 mod window;
 

@@ -1,6 +1,7 @@
 //! Asking for one part: its credential, its ways of being asked, its pages.
 
 use super::PollError;
+use super::circuit::{Breaker, chance};
 use super::client::{Client, secret_header};
 use super::limits::Limits;
 use super::window::Window;
@@ -9,6 +10,7 @@ use crate::model::Families;
 use crate::source::{Credential, Part, ReadError, Request};
 use http::HeaderValue;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Pages of one answer. 200 of 5,000 users each are a million.
 const PAGES_MAX: usize = 200;
@@ -22,15 +24,20 @@ pub(super) struct Asker {
     requests: Vec<&'static Request>,
     credentials: config::Credentials,
     body_bytes_max: usize,
+    pub(super) required: bool,
     known: Mutex<Known>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
     /// The way of asking that was found last.
     request: usize,
     /// The credential that the server took last.
     authorization: Option<HeaderValue>,
+    /// Of an optional part; the required one has that of its target.
+    breaker: Breaker,
+    /// The server has refused it for asking too often.
+    limited: bool,
 }
 
 /// What the parts of a target share.
@@ -60,7 +67,30 @@ impl Asker {
             None => part.part.requests.iter().collect(),
         };
         let body_bytes_max = target.body_bytes_max.unwrap_or(part.part.body_bytes_max);
-        Self { part: part.part, requests, credentials: part.credentials.clone(), body_bytes_max, known: Mutex::default() }
+        let breaker = Breaker::new(target.min_interval, target.backoff_max);
+        let known = Mutex::new(Known { request: 0, authorization: None, breaker, limited: false });
+        Self { part: part.part, requests, credentials: part.credentials.clone(), body_bytes_max, required, known }
+    }
+
+    /// Why it is not asked now: an optional part that keeps failing, or that has asked to be left alone.
+    pub(super) fn left_alone(&self, client: &Client, now: Instant) -> Option<PollError> {
+        if self.required {
+            return None;
+        }
+        let known = self.known();
+        let limited = || Some(client.wait_of(self.part, now)).filter(|wait| known.limited && !wait.is_zero()).map(PollError::RateLimited);
+        known.breaker.held(now).cloned().or_else(limited)
+    }
+
+    /// An optional part was asked, in a poll whose required part was read. Gives the pause, if it is asked less often from now on.
+    pub(super) fn note(&self, now: Instant, error: Option<&PollError>) -> Option<Duration> {
+        let mut known = self.known();
+        known.limited = matches!(error, Some(PollError::RateLimited(_)));
+        known.breaker.note(now, error, chance())
+    }
+
+    fn is_suspect(&self) -> bool {
+        self.known().breaker.is_suspect()
     }
 
     /// All pages of the part.
@@ -139,13 +169,14 @@ impl Asker {
         read: impl Fn(Vec<u8>) -> Result<T, ReadError> + Copy + Send + 'static,
         bytes: &mut usize,
     ) -> Result<T, PollError> {
-        let mut room = shared.limits.request(shared.suspect).await;
+        let mut room = shared.limits.request(shared.suspect || self.is_suspect()).await;
         // The limit is that of all pages together.
         let left = self.body_bytes_max.saturating_sub(*bytes);
         let result = shared.client.ask(self.part, request, path, authorization, left, &mut room).await;
+        let hidden = |error: PollError| error.without(&shared.client.sent(authorization));
         let body = match result {
             Err(PollError::TooLarge(_)) => return Err(PollError::TooLarge(self.body_bytes_max)),
-            other => other?,
+            other => other.map_err(hidden)?,
         };
         *bytes += body.len();
         let done = if body.len() <= READ_INLINE_BYTES_MAX {
@@ -155,7 +186,7 @@ impl Asker {
             let done = tokio::task::spawn_blocking(move || (read(body), room)).await.map(|(done, _)| done);
             done.map_err(|_| PollError::Malformed("reading the answer failed inside Postmeter; please report it".into()))?
         };
-        done.map_err(|error| PollError::of_read(error, self.part.on_unauthorized).without(&self.secrets()))
+        done.map_err(|error| hidden(PollError::of_read(error, self.part.on_unauthorized)))
     }
 
     fn read_credential(&self) -> Result<Option<HeaderValue>, PollError> {
@@ -173,11 +204,6 @@ impl Asker {
         };
         let broken = || unusable("the credential has characters that a header cannot have".into());
         value.map(|value| secret_header(&value).ok_or_else(broken)).transpose()
-    }
-
-    fn secrets(&self) -> Vec<String> {
-        let secrets = [&self.credentials.password, &self.credentials.token];
-        secrets.into_iter().flatten().filter_map(|secret| secret.read().ok()).collect()
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {

@@ -1,10 +1,9 @@
 //! What a target has published: its latest reading, all that went wrong so far, and what the log has said of it.
 
-use super::circuit::Breaker;
+use super::circuit::{Breaker, chance, to_tenths};
 use super::history::History;
 use super::{PollError, Reading, Tally};
 use crate::config;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
@@ -22,8 +21,10 @@ pub(super) struct Published {
     tally: Tally,
     /// What the server last said of its version.
     pub(super) version: Option<String>,
-    /// The poll that runs was given up on by somebody, and is counted as a timeout already.
-    given_up: bool,
+    /// The poll that runs was given up on by somebody after so long, and is counted as a timeout already.
+    given_up: Option<Duration>,
+    /// Polls end well and take longer than this, which is all that who collects waits. So it was logged.
+    late: Option<Duration>,
     /// What was logged last about each part, so that only a change is logged.
     logged: Vec<(&'static str, Option<&'static str>)>,
     pub(super) breaker: Breaker,
@@ -31,10 +32,10 @@ pub(super) struct Published {
 
 impl Published {
     pub(super) fn new(target: &config::Target, since: SystemTime, history: History, breaker: Breaker) -> Self {
-        let (latest, version, given_up, logged) = Default::default();
+        let (latest, version, given_up, late, logged) = Default::default();
         let tally = Tally { of_records: target.messages.is_some(), ..Tally::default() };
         let (name, required) = (target.name.clone(), target.source.required().name);
-        Self { target: name, required, since, latest, history, tally, version, given_up, logged, breaker }
+        Self { target: name, required, since, latest, history, tally, version, given_up, late, logged, breaker }
     }
 
     /// Takes over the counters of a target that this one takes the place of.
@@ -44,6 +45,7 @@ impl Published {
         self.history.go_on_from(&before.history);
         self.version.clone_from(&before.version);
         self.logged.clone_from(&before.logged);
+        self.late = before.late;
     }
 
     /// The latest reading, if it ended after somebody asked.
@@ -53,10 +55,10 @@ impl Published {
 
     /// A poll has ended.
     pub(super) fn publish(&mut self, mut reading: Reading) -> Arc<Reading> {
-        let already_counted = std::mem::take(&mut self.given_up);
-        for report in &reading.parts {
+        let given_up = self.given_up.take();
+        for report in reading.parts.iter().filter(|report| report.took.is_some()) {
             if let Some(error) = &report.error {
-                let counted = already_counted && report.part == self.required && error.error_type() == "timeout";
+                let counted = given_up.is_some() && report.part == self.required && error.error_type() == "timeout";
                 *self.tally.errors.entry((report.part, error.error_type())).or_default() += u64::from(!counted);
             }
         }
@@ -69,6 +71,7 @@ impl Published {
         reading.tally = self.tally.clone();
         reading.tally_since = self.since;
         self.log_changes(&reading);
+        self.log_lateness(&reading, given_up);
         self.history.add(&reading);
         if let Some(pause) = self.breaker.note(reading.ended, reading.outcome.as_ref().err(), chance()) {
             let target = self.target.as_str();
@@ -98,8 +101,8 @@ impl Published {
         if let Some(answer) = self.answer_to(asked) {
             return answer;
         }
-        let error = PollError::Timeout(limit);
-        if !std::mem::replace(&mut self.given_up, true) {
+        let error = PollError::Late(limit);
+        if self.given_up.replace(limit).is_none() {
             *self.tally.errors.entry((self.required, error.error_type())).or_default() += 1;
         }
         Arc::new(Reading { tally: self.tally.clone(), tally_since: self.since, ..Reading::failed(at, Instant::now(), error) })
@@ -107,7 +110,7 @@ impl Published {
 
     fn log_changes(&mut self, reading: &Reading) {
         let target = self.target.as_str();
-        for report in &reading.parts {
+        for report in reading.parts.iter().filter(|report| report.took.is_some()) {
             let now = report.error.as_ref().map(PollError::error_type);
             let before = self.logged.iter_mut().find(|(part, _)| *part == report.part);
             let (known, changed) = match before {
@@ -126,15 +129,25 @@ impl Published {
             }
         }
     }
-}
 
-/// From 0 to 1, and nobody needs more of it than that no two targets have the same.
-fn chance() -> f64 {
-    let bits = std::collections::hash_map::RandomState::new().hash_one(0_u8);
-    (bits >> 11) as f64 / (1_u64 << 53) as f64
-}
-
-/// For the log: `3.3s`.
-fn to_tenths(pause: Duration) -> Duration {
-    Duration::from_secs_f64((pause.as_secs_f64() * 10.0).round() / 10.0)
+    /// A poll that ends well, and too late for somebody, is no failed part; whoever gave up has `mail.up` 0 all the same.
+    fn log_lateness(&mut self, reading: &Reading, given_up: Option<Duration>) {
+        let (target, part) = (self.target.as_str(), self.required);
+        let took = reading.ended.saturating_duration_since(reading.began);
+        match (self.late, given_up) {
+            _ if reading.outcome.is_err() => self.late = None,
+            (before, Some(limit)) => {
+                if before.is_none() {
+                    let error = PollError::Late(limit);
+                    warn!(target, part, error.type = error.error_type(), took = ?to_tenths(took), "{error}");
+                }
+                self.late = Some(limit);
+            }
+            (Some(limit), None) if took < limit => {
+                info!(target, part, "answers in time again");
+                self.late = None;
+            }
+            (_, None) => {}
+        }
+    }
 }

@@ -22,7 +22,7 @@ pub struct Reading {
     pub outcome: Result<Snapshot, PollError>,
     /// What was read, in the server's own words, for the relay.
     pub native: Arc<Native>,
-    /// Each part that was asked.
+    /// Each part that was to be asked.
     pub parts: Vec<PartReport>,
     /// Bytes of all answers, decompressed.
     pub body_bytes: u64,
@@ -37,9 +37,9 @@ pub struct Reading {
 pub struct PartReport {
     /// Which part.
     pub part: &'static str,
-    /// How long it took, body included.
-    pub took: Duration,
-    /// Why it failed, where it did.
+    /// How long it took, body included; nothing where it was not asked, because it keeps failing or wants to be left alone.
+    pub took: Option<Duration>,
+    /// Why it failed, where it did; or why it last did, where it was not asked.
     pub error: Option<PollError>,
 }
 
@@ -67,7 +67,7 @@ impl Reading {
         self.outcome.as_ref().ok()
     }
 
-    /// Whether every part that was asked was read.
+    /// Whether every part was read.
     #[must_use]
     pub fn has_all_parts(&self) -> bool {
         self.outcome.is_ok() && self.parts.iter().all(|part| part.error.is_none())
@@ -90,8 +90,8 @@ impl Reading {
 
     fn poll_points(&self, now: Instant) -> Vec<Point> {
         let mut points = vec![Point::new(&UP, &[], f64::from(self.outcome.is_ok()))];
-        for part in &self.parts {
-            points.push(Point::new(&POLL_DURATION, &[(&POLL_PART, part.part)], part.took.as_secs_f64()));
+        for (part, took) in self.parts.iter().filter_map(|part| Some((part.part, part.took?))) {
+            points.push(Point::new(&POLL_DURATION, &[(&POLL_PART, part)], took.as_secs_f64()));
         }
         if self.outcome.is_ok() {
             points.push(Point::new(&POLL_AGE, &[], now.saturating_duration_since(self.began).as_secs_f64()));

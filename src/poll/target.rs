@@ -1,11 +1,13 @@
 //! One target: who asks it, when, and what is remembered from one poll to the next.
 
-use super::circuit::{Breaker, Circuit};
+use super::callers::Callers;
+use super::circuit::{Breaker, Circuit, to_tenths};
 use super::client::Client;
 pub use super::client::StartError;
 use super::figure::figures_of;
 use super::history::History;
-use super::part::{Answer, Asker, Shared};
+use super::part::{Asker, Shared};
+use super::parts::{Asked, Question, broken, deadline};
 use super::published::Published;
 use super::relayed::relayed;
 use super::window::{self, Window};
@@ -15,8 +17,7 @@ use crate::model::{Families, Native, Snapshot, vocabulary};
 use crate::source::{Context, Memory, Part, apply};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
-use tokio::task::JoinSet;
-use tracing::{Instrument, debug_span};
+use tracing::{Instrument, debug_span, info};
 
 /// Tells the time: what windows, ages and the points of a reading go by.
 pub type Clock = fn() -> SystemTime;
@@ -31,6 +32,7 @@ pub struct Target {
     clock: Clock,
     /// Held by the one poll that runs; what only polls read and write.
     polling: Arc<tokio::sync::Mutex<Remembered>>,
+    callers: Callers,
     published: Mutex<Published>,
 }
 
@@ -59,7 +61,7 @@ impl Target {
         let history = History::new(figures_of(&config.parts));
         let breaker = Breaker::new(config.min_interval, config.backoff_max);
         let published = Mutex::new(Published::new(&config, clock(), history, breaker));
-        Ok(Arc::new(Self { config, shared, parts, clock, polling: Arc::default(), published }))
+        Ok(Arc::new(Self { config, shared, parts, clock, polling: Arc::default(), callers: Callers::default(), published }))
     }
 
     /// The target that takes the place of one whose configuration was changed. If it is the same server, asked for the same,
@@ -84,7 +86,8 @@ impl Target {
         }
         let shared = Shared { client, limits: before.shared.limits.clone(), suspect: false };
         let parts = config.parts.iter().map(|part| Arc::new(Asker::new(&config, part))).collect();
-        Ok(Arc::new(Self { config, shared, parts, clock: before.clock, polling, published: Mutex::new(published) }))
+        let (callers, published) = (Callers::default(), Mutex::new(published));
+        Ok(Arc::new(Self { config, shared, parts, clock: before.clock, polling, callers, published }))
     }
 
     /// The target's name.
@@ -156,9 +159,11 @@ impl Target {
         }
     }
 
-    /// The same, waiting for at most `limit`: after that the target is down for this caller.
+    /// The same, waiting for at most `limit`: after that the target is down for this caller. Optional parts that would take most of it
+    /// are cut short, so that they do not bring that about.
     pub async fn reading_within(self: &Arc<Self>, limit: Duration) -> Arc<Reading> {
         let asked = Instant::now();
+        let _caller = self.callers.join(limit);
         match tokio::time::timeout(limit, self.reading()).await {
             Ok(reading) => reading,
             Err(_) => self.published().give_up((self.clock)(), asked, limit),
@@ -210,7 +215,7 @@ impl Target {
     }
 
     fn publish_failure(&self, at: SystemTime, began: Instant, error: PollError) -> Arc<Reading> {
-        let parts = vec![PartReport { part: self.config.source.required().name, took: began.elapsed(), error: Some(error.clone()) }];
+        let parts = vec![PartReport { part: self.config.source.required().name, took: Some(began.elapsed()), error: Some(error.clone()) }];
         self.published().publish(Reading { parts, ..Reading::failed(at, began, error) })
     }
 
@@ -236,20 +241,24 @@ impl Target {
         window: Window,
         began: Instant,
     ) -> (Result<(Snapshot, Native), PollError>, Vec<PartReport>, u64) {
+        let question = Question { shared: self.shared(), callers: &self.callers, window, began, timeout: self.config.timeout };
         let mut answers = Vec::new();
         let probe = self.published().breaker.is_probe();
         if probe {
             // One request, before a server that kept failing is asked for more.
-            answers = self.ask(&self.parts[..1], window, began).await;
+            answers = question.ask(&self.parts[..1]).await;
         }
-        if answers.iter().all(|(_, result)| result.is_ok()) {
-            answers.extend(self.ask(&self.parts[answers.len()..], window, began).await);
+        if answers.iter().all(|asked| asked.result.is_ok()) {
+            answers.extend(question.ask(&self.parts[answers.len()..]).await);
+        }
+        if answers.first().is_some_and(|required| required.result.is_ok()) {
+            self.note_optional(&answers);
         }
         let mut reports = Vec::with_capacity(answers.len());
         let mut read: Vec<(&'static Part, Families)> = Vec::new();
         let mut body_bytes = 0;
         for (asker, answer) in self.parts.iter().zip(answers) {
-            let (took, result) = answer;
+            let Asked { took, result } = answer;
             let error = match result {
                 Ok(answer) => {
                     body_bytes += answer.bytes as u64;
@@ -270,27 +279,14 @@ impl Target {
         (Ok((snapshot, native)), reports, body_bytes)
     }
 
-    /// Asks for these parts at the same time; an outcome for each, in their order.
-    async fn ask(&self, parts: &[Arc<Asker>], window: Window, began: Instant) -> Vec<(Duration, Result<Answer, PollError>)> {
-        let mut asked = JoinSet::new();
-        let shared = self.shared();
-        for (index, asker) in parts.iter().enumerate() {
-            let (asker, shared, timeout) = (asker.clone(), shared.clone(), self.config.timeout);
-            asked.spawn(
-                async move {
-                    let result = deadline(began, timeout, asker.ask(&shared, window)).await;
-                    (index, began.elapsed(), result)
-                }
-                .in_current_span(),
-            );
-        }
-        let mut answers: Vec<Option<(Duration, Result<Answer, PollError>)>> = parts.iter().map(|_| None).collect();
-        while let Some(joined) = asked.join_next().await {
-            if let Ok((index, took, result)) = joined {
-                answers[index] = Some((took, result));
+    /// What becomes of the circuits of optional parts; that of the target is the required one's.
+    fn note_optional(&self, answers: &[Asked]) {
+        for (asker, asked) in self.parts.iter().zip(answers).skip(1).filter(|(_, asked)| asked.took.is_some()) {
+            if let Some(pause) = asker.note(Instant::now(), asked.result.as_ref().err()) {
+                let (target, part) = (self.name(), asker.part.name);
+                info!(target, part, next_in = ?to_tenths(pause), "keeps failing, and is asked less often from now on");
             }
         }
-        answers.into_iter().map(|answer| answer.unwrap_or_else(|| (began.elapsed(), Err(broken())))).collect()
     }
 
     fn shared(&self) -> Shared {
@@ -320,14 +316,4 @@ fn same_server(a: &config::Target, b: &config::Target) -> bool {
 /// Whether sums that were kept of one are sums of the other.
 fn same_question(a: &config::Target, b: &config::Target) -> bool {
     (&a.window, &a.format, &a.detail) == (&b.window, &b.format, &b.detail)
-}
-
-/// The deadline of a poll covers all of it: waiting for a turn, the request, the body.
-async fn deadline<T>(began: Instant, timeout: Duration, work: impl Future<Output = Result<T, PollError>>) -> Result<T, PollError> {
-    let left = timeout.saturating_sub(began.elapsed());
-    tokio::time::timeout(left, work).await.unwrap_or(Err(PollError::Timeout(timeout)))
-}
-
-fn broken() -> PollError {
-    PollError::Malformed("reading the answer failed inside Postmeter; please report it".into())
 }

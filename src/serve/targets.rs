@@ -51,7 +51,7 @@ fn part(name: &str, required: bool, report: Option<&PartReport>) -> Value {
         "name": name,
         "required": required,
         "state": report.map_or("unknown", |report| state(report.error.is_none())),
-        "duration_seconds": report.map(|report| report.took.as_secs_f64()),
+        "duration_seconds": report.and_then(|report| report.took).map(|took| took.as_secs_f64()),
         "error": report.and_then(|report| report.error.as_ref()).map(error),
     })
 }

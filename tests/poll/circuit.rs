@@ -1,6 +1,6 @@
 //! A server that keeps failing is asked less often, and at once again when it answers.
 
-use crate::common::{GOOD, Server, answer, configured, environment, fails, is_good, say, until, value};
+use crate::common::{self, GOOD, Log, Server, answer, configured, environment, fails, is_good, say, until, value};
 use postmeter::config;
 use postmeter::poll::{Circuit, Limits, Target};
 use std::sync::Arc;
@@ -151,8 +151,54 @@ async fn an_optional_part_that_is_limited_costs_only_itself() {
         is_good(&reading);
         let failed: Vec<_> = reading.parts.iter().filter_map(|part| Some((part.part, part.error.as_ref()?.error_type()))).collect();
         assert_eq!(failed, [("queue", "rate_limited")]);
+        // Refused once, however often it was not asked since.
+        assert_eq!(value(&reading, "mail.poll.errors", &["queue", "rate_limited"]), Some(1.0));
     }
     assert_eq!(server.requests().iter().filter(|request| !request.contains("/metrics/prometheus")).count(), 1);
+}
+
+#[tokio::test]
+async fn an_optional_part_that_keeps_failing_is_asked_less_often_and_counted_when_it_is_asked() {
+    let log = Log::begin();
+    let right = Arc::new(AtomicBool::new(false));
+    let is_right = right.clone();
+    let server = Server::start(move |_, request| {
+        let queue =
+            if is_right.load(Ordering::SeqCst) { answer("200 OK", r#"{"data":{"items":[],"total":2}}"#) } else { answer("401 No", "") };
+        say(if request.contains("/metrics/prometheus") { answer("200 OK", GOOD) } else { queue })
+    })
+    .await;
+    let keys = format!("system: stalwart, url: '{}', username: u, password: p, parts: {{queue: {{token: x}}}}", server.url());
+    let target = target(&keys, INTERVAL);
+    let logins = || server.requests().iter().filter(|request| !request.contains("/metrics/prometheus")).count();
+    let (mut left_alone, began) = (0, Instant::now());
+    while logins() < 6 {
+        let reading = target.reading().await;
+        is_good(&reading);
+        let part = &reading.parts[1];
+        assert_eq!(part.error.as_ref().map(postmeter::poll::PollError::error_type), Some("auth"), "it is said as long as it lasts");
+        assert_eq!(value(&reading, "mail.poll.errors", &["queue", "auth"]), Some(logins() as f64));
+        assert_eq!(value(&reading, "mail.poll.duration", &["queue"]).is_some(), part.took.is_some());
+        left_alone += usize::from(part.took.is_none());
+        tokio::time::sleep(INTERVAL).await;
+    }
+    // 40, 80 and 160 ms less a fifth at most.
+    assert!(left_alone > 0 && began.elapsed() >= Duration::from_millis((40 + 80 + 160) * 4 / 5), "{left_alone} {:?}", began.elapsed());
+    assert_eq!(target.circuit(), Circuit::Closed);
+    let lines = log.lines();
+    assert!(lines.len() == 2 && lines[1].contains("keeps failing") && lines[1].contains("queue"), "{lines:?}");
+    // The first good answer ends it.
+    right.store(true, Ordering::SeqCst);
+    let began = Instant::now();
+    while !target.reading().await.is_complete() {
+        assert!(began.elapsed() < common::PATIENCE);
+        tokio::time::sleep(INTERVAL).await;
+    }
+    let before = logins();
+    while logins() < before + 3 {
+        assert!(target.reading().await.is_complete());
+        tokio::time::sleep(INTERVAL).await;
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Credentials: sent as each system wants them, read again when refused, seen by nobody else.
 
-use crate::common::{GOOD, SECRET, Server, answer, configured, emailengine, environment, fails, is_good, say, target, tells_nothing};
+use crate::common::{GOOD, Log, SECRET, Server, answer, configured, emailengine, environment, fails, is_good, say, target, tells_nothing};
 use postmeter::poll::{Limits, Target};
 use std::sync::{Arc, Mutex};
 use std::{fs, path::PathBuf};
@@ -116,6 +116,60 @@ async fn a_server_that_repeats_the_credential_in_its_answer_is_not_quoted() {
     }
 }
 
+/// A server that answers all with the headers it was sent, as a JSON document that is none; so long that a quote of it ends inside `what`.
+async fn echo(what: &'static str) -> Server {
+    Server::start(move |_, request| {
+        let line = request.lines().find(|line| line.contains(what)).unwrap_or_default();
+        let ahead = 190_usize.saturating_sub(line.find(what).unwrap_or(0));
+        say(answer("200 OK", format!("{}{line}, {line}", "-".repeat(ahead))))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_was_sent_is_not_quoted_in_whatever_form_it_comes_back() {
+    const BASIC: &str = "dXNlcjpzM2NyM3QtYzBmZmVl";
+    for (what, keys) in [
+        (BASIC, "system: kumomta, username: user, password: '${env:SECRET}'"),
+        (SECRET, "system: kumomta, headers: {X-Key: '${env:SECRET}'}"),
+        (SECRET, "system: kumomta, headers: {X-Key: 'Key ${env:SECRET}'}"),
+        (SECRET, "system: kumomta, token: '${env:SECRET}'"),
+        (SECRET, "system: cpanel, username: root, token: '${env:SECRET}'"),
+    ] {
+        // All of it, cut in it, and in front of the cut.
+        let whole = Server::start(|_, request| say(answer("200 OK", request))).await;
+        let lone =
+            Server::start(move |_, request| say(answer("200 OK", request.lines().find(|line| line.contains(what)).unwrap_or_default())))
+                .await;
+        for (server, says) in [(whole, "cannot be read"), (echo(what).await, "cannot be read"), (lone, "***")] {
+            let target = target(&format!("{keys}, url: '{}'", server.url()));
+            let log = Log::begin();
+            let reading = target.reading().await;
+            let says = if keys.contains("cpanel") { "" } else { says };
+            fails(&target, &reading, "malformed", says);
+            assert!(server.requests()[0].contains(what), "it was not sent: {keys}");
+            let (line, secret) = (reading.outcome.as_ref().unwrap_err().to_string(), &what[..5]);
+            assert!(!line.contains(secret) && !log.lines().concat().contains(secret), "{line}");
+            tells_nothing(&log.lines().concat());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_was_sent_before_its_file_was_changed_is_not_quoted() {
+    let it = Rotated::new(SECRET).await;
+    is_good(&it.target.reading().await);
+    let echo = Server::start(|nth, request| {
+        say(if nth == 0 { answer("200 OK", GOOD) } else { answer("200 OK", request.lines().last().unwrap_or_default()) })
+    })
+    .await;
+    let target = target(&format!("system: emailengine, url: '{}', token_file: '{}'", echo.url(), it.file.display()));
+    is_good(&target.reading().await);
+    it.file_says("another-token");
+    fails(&target, &target.reading().await, "malformed", "");
+    assert!(echo.requests()[1].contains(SECRET), "{:?}", echo.requests());
+}
+
 #[tokio::test]
 async fn each_system_gets_its_kind() {
     for (system, credential, header) in [
@@ -163,35 +217,15 @@ async fn headers() {
 
 #[tokio::test]
 async fn the_log_says_what_changed_and_no_secret() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(move || writer.clone()).finish();
-    // Polls run on this thread, as the test's runtime has no other.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = Log::begin();
     let server = Server::start(|nth, _| say(if (1..4).contains(&nth) { answer("401 No", SECRET) } else { answer("200 OK", GOOD) })).await;
     let target = emailengine(&server.url());
     for _ in 0..6 {
         target.reading().await;
     }
-    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    let ours: Vec<&str> = log.lines().filter(|line| line.contains("WARN") || line.contains("INFO")).collect();
+    let (ours, log) = (log.lines(), log.text());
     assert_eq!(ours.len(), 2, "{log}");
     assert!(ours[0].contains(r#"refused the credential (401)"#) && ours[0].contains(r#"error.type="auth""#), "{log}");
     assert!(ours[1].contains("answers again"), "{log}");
     tells_nothing(&log);
-}
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

@@ -1,6 +1,6 @@
 //! Who asks, how often, and how long they wait.
 
-use crate::common::{Act, GOOD, Server, answer, configured, environment, fails, hasty, is_good, say, target, until, value};
+use crate::common::{Act, GOOD, Log, Server, answer, configured, environment, fails, hasty, is_good, say, target, until, value};
 use postmeter::config;
 use postmeter::poll::{Limits, Reading, Target};
 use postmeter::simulate::{Options, StandIn, System, TOKEN};
@@ -134,6 +134,105 @@ async fn who_gives_up_does_not_end_the_poll() {
     is_good(&reading);
     assert_eq!(server.count(), 1);
     assert_eq!(value(&reading, "mail.poll.errors", &["metrics", "timeout"]), Some(1.0));
+}
+
+#[tokio::test]
+async fn a_server_that_is_too_slow_for_who_asks_is_logged_once_and_when_it_is_over() {
+    let log = Log::begin();
+    let (server, gate) = gated().await;
+    let target = with_interval(&server, Duration::ZERO);
+    for polls in 1..4 {
+        fails(&target, &target.reading_within(Duration::from_millis(60)).await, "timeout", "who collects waits no longer");
+        gate.add_permits(1);
+        until("the poll's end", || {
+            target.latest().is_some_and(|latest| value(&latest, "mail.poll.errors", &["metrics", "timeout"]) == Some(f64::from(polls)))
+        })
+        .await;
+    }
+    let lines = log.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].contains("WARN") && lines[0].contains("no complete answer within 60ms, and who collects waits no longer"),
+        "{lines:?}"
+    );
+    // As late as before, and nobody gave up: that is not the end of it.
+    let poll = tokio::spawn({
+        let target = target.clone();
+        async move { target.reading().await }
+    });
+    until("the request", || server.count() == 4).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    gate.add_permits(1);
+    is_good(&poll.await.unwrap());
+    assert_eq!(log.lines().len(), 1, "{:?}", log.lines());
+    while log.lines().len() == 1 {
+        gate.add_permits(1);
+        is_good(&target.reading().await);
+    }
+    assert!(log.lines()[1].contains("INFO") && log.lines()[1].contains("answers in time again"), "{:?}", log.lines());
+}
+
+/// Stalwart, whose queue answers when the gate lets it.
+async fn with_slow_queue() -> (Server, Arc<Semaphore>, Arc<Target>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let key = gate.clone();
+    let server = Server::start(move |_, request| match request.contains("/metrics/prometheus") {
+        true => say(answer("200 OK", GOOD)),
+        false => vec![Act::Wait(key.clone()), Act::Say(answer("200 OK", r#"{"data":{"items":[],"total":2}}"#))],
+    })
+    .await;
+    let keys = format!("system: stalwart, url: '{}', username: u, password: p, parts: {{queue: {{token: x}}}}, timeout: 20s", server.url());
+    (server, gate, target(&keys))
+}
+
+#[tokio::test]
+async fn a_part_that_hangs_costs_only_itself_whoever_asks() {
+    let (_server, _gate, target) = with_slow_queue().await;
+    let (limit, began) = (Duration::from_secs(2), Instant::now());
+    let reading = target.reading_within(limit).await;
+    is_good(&reading);
+    assert!(began.elapsed() < limit && value(&reading, "mail.delivery.attempts", &["delivered"]).is_some(), "{reading:?}");
+    let late = reading.parts[1].error.as_ref().unwrap();
+    assert!(late.to_string().contains("no complete answer within 1.5s, and who collects waits no longer"), "{late}");
+    for (part, errors) in [("queue", Some(1.0)), ("metrics", None)] {
+        assert_eq!(value(&reading, "mail.poll.errors", &[part, "timeout"]), errors);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_part_is_waited_for_where_nobody_is_in_a_hurry() {
+    let (server, gate, target) = with_slow_queue().await;
+    let patient = callers(&target, 1).await;
+    until("both requests", || server.count() == 2).await;
+    // One who is in a great hurry does not cost the others the part.
+    assert!(target.reading_within(Duration::from_millis(50)).await.outcome.is_err());
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    gate.add_permits(1);
+    let reading = patient.join_all().await.remove(0);
+    is_good(&reading);
+    assert_eq!(value(&reading, "mail.queue.depth", &["queued"]), Some(2.0), "{:?}", reading.parts);
+}
+
+#[tokio::test]
+async fn a_required_part_that_is_slow_is_waited_for_and_then_the_others_no_longer() {
+    let gate = Arc::new(Semaphore::new(0));
+    let key = gate.clone();
+    let server = Server::start(move |_, request| match request.contains("/metrics/prometheus") {
+        true => vec![Act::Wait(key.clone()), Act::Say(answer("200 OK", GOOD))],
+        false => vec![Act::Hang],
+    })
+    .await;
+    let keys = format!("system: stalwart, url: '{}', username: u, password: p, parts: {{queue: {{token: x}}}}, timeout: 20s", server.url());
+    let target = target(&keys);
+    let asks = tokio::spawn({
+        let target = target.clone();
+        async move { target.reading_within(Duration::from_secs(3)).await }
+    });
+    tokio::time::sleep(Duration::from_millis(2400)).await;
+    gate.add_permits(1);
+    let reading = asks.await.unwrap();
+    is_good(&reading);
+    assert!(!reading.is_complete());
 }
 
 #[tokio::test]

@@ -101,6 +101,17 @@ async fn a_certificate_for_another_name() {
 }
 
 #[tokio::test]
+async fn a_certificate_with_the_names_of_all_customers_is_not_told_whole() {
+    let names: Vec<String> = (0..500).map(|n| format!("customer-{n}.example.com")).collect();
+    let authority = Authority::new();
+    let server = authority.server(CertificateParams::new(names).unwrap(), None).await;
+    let target = authority.target(&server, "ca_file: FILES/ca.pem");
+    let reading = target.reading().await;
+    fails(&target, &reading, "tls", "127.0.0.1");
+    assert!(!reading.outcome.as_ref().unwrap_err().to_string().contains("customer-10."), "{:?}", reading.outcome);
+}
+
+#[tokio::test]
 async fn a_certificate_that_has_expired() {
     let authority = Authority::new();
     let mut params = named("127.0.0.1");

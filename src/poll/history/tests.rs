@@ -22,7 +22,7 @@ impl World {
 
     fn read(&mut self, second: u64, outcome: Result<Vec<Point>, PollError>, part_failed: bool) {
         let (at, began) = (SystemTime::UNIX_EPOCH + Duration::from_secs(DAY + second), self.zero + Duration::from_secs(second));
-        let report = |part, error| PartReport { part, took: Duration::ZERO, error };
+        let report = |part, error| PartReport { part, took: Some(Duration::ZERO), error };
         let required = report("metrics", outcome.as_ref().err().cloned());
         let optional = report("more", part_failed.then(|| PollError::Api("no".into())));
         self.history.add(&Reading {

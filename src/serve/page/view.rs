@@ -433,7 +433,12 @@ fn detail(target: &Target, state: State, open: bool, link: String, now: Now) -> 
 
 fn part_view(target: &Target, report: &crate::poll::PartReport) -> PartView {
     let help = target.config.source.part(report.part).map_or("", |part| part.help);
-    PartView { name: report.part, help, took: words::took(report.took), said: report.error.as_ref().map(Said::of) }
+    PartView {
+        name: report.part,
+        help,
+        took: report.took.map_or_else(|| "not asked".to_owned(), words::took),
+        said: report.error.as_ref().map(Said::of),
+    }
 }
 
 fn figure_view(history: &History, index: usize, figure: &'static Figure, points: &[Point], span: Span) -> FigureView {

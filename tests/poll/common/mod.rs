@@ -7,7 +7,8 @@ pub use server::{Act, Server, answer, chunked, gzip, say};
 
 use postmeter::config::{self, Environment};
 use postmeter::poll::{Clock, Limits, Reading, Target};
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant, SystemTime};
 
 /// A credential that must not be seen anywhere.
@@ -100,5 +101,54 @@ pub async fn until(what: &str, mut so: impl FnMut() -> bool) {
     while !so() {
         assert!(began.elapsed() < PATIENCE, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// What is logged on this thread while it is kept. Polls run there, as a test's runtime has no other.
+pub struct Log;
+
+thread_local! {
+    static LOGGED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+impl Log {
+    pub fn begin() -> Self {
+        // One for all threads: subscribers that come and go hide each other's lines.
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let to_thread = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(|| ToThread);
+            tracing::subscriber::set_global_default(to_thread.finish()).unwrap();
+        });
+        LOGGED.set(Some(Vec::new()));
+        Self
+    }
+
+    /// All of it.
+    pub fn text(&self) -> String {
+        LOGGED.with_borrow(|logged| String::from_utf8(logged.clone().unwrap_or_default()).unwrap())
+    }
+
+    /// The lines that an operator sees.
+    pub fn lines(&self) -> Vec<String> {
+        self.text().lines().filter(|line| line.contains("WARN") || line.contains("INFO")).map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        LOGGED.set(None);
+    }
+}
+
+struct ToThread;
+
+impl std::io::Write for ToThread {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOGGED.with_borrow_mut(|logged| logged.iter_mut().for_each(|logged| logged.extend_from_slice(bytes)));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
