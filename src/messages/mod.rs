@@ -25,12 +25,14 @@
 //! bad batch would stop the log for ever. Refused credentials are no such refusal: an operator mends them, and until then
 //! the log waits.
 
+mod aside;
 mod cursor;
 mod feed;
 mod follow;
 mod identity;
 mod state;
 
+pub(crate) use aside::set_aside;
 pub use feed::{Batch, Feed, Taken};
 pub use follow::Follower;
 pub use identity::{Key, Uid};

@@ -3,6 +3,7 @@
 //! A file is written beside its place, flushed, renamed into it, and the directory flushed: whoever reads finds the old one or
 //! the new one, whatever happens in between. One process at a time holds a target's lock.
 
+use super::aside::set_aside;
 use super::cursor::{Cursor, Unusable};
 use super::identity::{KEY_BYTES, Key};
 use super::seconds;
@@ -72,7 +73,7 @@ impl State {
             Ok(cursor) => Ok((state, Some(cursor))),
             Err(why @ Unusable::Version(_)) => Err(StateError::Version { path: path.clone(), why: why.to_string() }),
             Err(why @ Unusable::Damaged) => {
-                let aside = set_aside(path)?;
+                let aside = set_aside(path).map_err(failed(path))?;
                 let aside = aside.display();
                 warn!(target, "{} cannot be used: {why}; it is now {aside}, and records since then are sent again", path.display());
                 Ok((state, Some(Cursor::starting(written, overlap))))
@@ -97,7 +98,7 @@ pub fn key(directory: &Path) -> Result<Key, StateError> {
         Ok(bytes) => match <&[u8; KEY_BYTES]>::try_from(bytes.as_slice()) {
             Ok(bytes) => return Ok(Key::new(bytes)),
             Err(_) => {
-                let aside = set_aside(&path)?;
+                let aside = set_aside(&path).map_err(failed(&path))?;
                 let (path, aside) = (path.display(), aside.display());
                 warn!("{path} is damaged; it is now {aside}, and hashes are made with a new key: they fit none of those before");
             }
@@ -122,14 +123,6 @@ fn lock(path: &Path) -> Result<File, StateError> {
         Err(TryLockError::WouldBlock) => Err(StateError::InUse(path.to_owned())),
         Err(TryLockError::Error(error)) => Err(failed(path)(error)),
     }
-}
-
-fn set_aside(path: &Path) -> Result<PathBuf, StateError> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".broken");
-    let aside = PathBuf::from(aside);
-    std::fs::rename(path, &aside).map_err(failed(path))?;
-    Ok(aside)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
