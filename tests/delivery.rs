@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use common::{postmeter, stderr};
+use common::{postmeter, skipped, stderr};
 use flat::flatten;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use postmeter::app::Service;
@@ -19,6 +19,7 @@ use postmeter::telemetry::Own;
 use prost::Message;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -267,7 +268,7 @@ async fn beyond_the_bound_the_oldest_collections_go_whole_and_are_counted() {
     let service = ticker.polled_by(&format!("endpoint: \"{}\", queue: {{max_bytes: 2MiB}}, {QUICK}", receiver.url())).await;
     until("it overflowed", || service.push_status().unwrap().lost_points > 2 * SERIES as u64).await;
     let full = service.push_status().unwrap();
-    assert!(full.waiting_bytes <= 3 * 1024 * 1024, "the bound and what is on its way: {full:?}");
+    assert!(full.memory.bytes <= 3 * 1024 * 1024, "the bound and what is on its way: {full:?}");
     receiver.fail_with(None);
     let next = ticker.asked() + 1;
     until("the next arrived", || ticks(&receiver.requests()).contains_key(&next)).await;
@@ -287,8 +288,17 @@ fn run(file: &std::path::Path) -> Child {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_spool_holds_outlives_kills() {
-    const KILLS: u64 = 6;
-    let ticker = Ticker::start(50).await;
+    outlives_kills(50, 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_makes_the_file_grow_outlives_them_too() {
+    outlives_kills(20_000, 3).await;
+}
+
+/// Kills while it runs, and after each while the next one starts: that one finds a file that has to be mended.
+async fn outlives_kills(series: usize, kills: u64) {
+    let ticker = Ticker::start(series).await;
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::start(ANY).await.unwrap();
     let spool = folder.path().join("spool");
@@ -296,7 +306,7 @@ async fn what_a_spool_holds_outlives_kills() {
     let otlp = format!("endpoint: \"{}\", spool: {{dir: {}}}, {QUICK}", receiver.url(), spool.display());
     std::fs::write(&file, ticker.file(&otlp)).unwrap();
     let mut promised = Vec::new();
-    for kill in 0..KILLS {
+    for kill in 0..kills {
         receiver.fail_with((kill % 3 != 1).then(|| Status::unavailable("busy")));
         let before = ticker.asked();
         let mut process = run(&file);
@@ -307,6 +317,10 @@ async fn what_a_spool_holds_outlives_kills() {
         promised.extend(before + 1..ticker.asked());
         process.kill().unwrap();
         process.wait().unwrap();
+        let mut next = run(&file);
+        tokio::time::sleep(Duration::from_millis(20 + kill * 37 % 150)).await;
+        next.kill().unwrap();
+        next.wait().unwrap();
     }
     receiver.fail_with(None);
     let process = run(&file);
@@ -318,11 +332,85 @@ async fn what_a_spool_holds_outlives_kills() {
     terminate(&process);
     let output = process.wait_with_output().unwrap();
     assert!(output.status.success(), "{:?} {}", output.status, stderr(&output));
-    let arrived = ticks(&receiver.requests());
+    assert!(!spool.join("otlp-metrics.redb.broken").exists(), "{}", stderr(&output));
+    let requests = receiver.requests();
+    let arrived = ticks(&requests);
     let twice = arrived.values().filter(|times| times.len() > 1);
     assert!(twice.clone().all(|times| times.iter().all(|time| *time == times[0])), "the same again, or nothing: {arrived:?}");
-    assert!(twice.count() as u64 <= KILLS, "at most what was on its way: {arrived:?}");
+    assert!(twice.count() as u64 <= 2 * kills, "at most what was on its way: {arrived:?}");
     receiver.shutdown().await;
+}
+
+/// The same, where no file may grow beyond so many bytes: what a full disk does, without one.
+fn run_on_a_full_disk(file: &std::path::Path, file_bytes_max: u64) -> Child {
+    let mut limited = std::process::Command::new("env");
+    limited.args(["-i", "--ignore-signal=XFSZ", "prlimit", &format!("--fsize={file_bytes_max}:unlimited")]);
+    limited.arg(postmeter().get_program()).args(["run", "--config"]).arg(file).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Files may grow again; whether that could be done.
+fn free_the_disk(process: &Child) -> bool {
+    std::process::Command::new("prlimit")
+        .args(["--pid", &process.id().to_string(), "--fsize=unlimited"])
+        .status()
+        .is_ok_and(|s| s.success())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_loses_nothing_that_is_on_it() {
+    let tools = std::process::Command::new("env").args(["--ignore-signal=XFSZ", "prlimit", "--version"]).output();
+    if !tools.is_ok_and(|tried| tried.status.success()) {
+        return skipped("a_disk_that_is_full_loses_nothing_that_is_on_it", "env and prlimit are not here to fill a disk with");
+    }
+    let ticker = Ticker::start(3000).await;
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start(ANY).await.unwrap();
+    let file = folder.path().join("postmeter.yaml");
+    let otlp = format!("endpoint: \"{}\", spool: {{dir: {}}}, {QUICK}", receiver.url(), folder.path().join("spool").display());
+    std::fs::write(&file, ticker.file(&otlp)).unwrap();
+    receiver.fail_with(Some(Status::unavailable("busy")));
+    let mut process = run_on_a_full_disk(&file, 3 << 20);
+    let said = Said::of(&mut process);
+    until("the disk was full", || said.has("the spool cannot be used")).await;
+    ticker.asked_again(3).await;
+    receiver.fail_with(None);
+    let missed = ticker.asked();
+    until("all arrived", || ticks(&receiver.requests()).contains_key(&missed)).await;
+    receiver.fail_with(Some(Status::unavailable("busy")));
+    assert!(free_the_disk(&process));
+    until("there is room again", || said.has("the spool can be used again")).await;
+    receiver.fail_with(None);
+    let missed = ticker.asked();
+    until("all arrived", || ticks(&receiver.requests()).contains_key(&missed)).await;
+    terminate(&process);
+    assert!(process.wait().unwrap().success(), "{}", said.text());
+    assert_eq!(said.text().matches("the spool cannot be used").count(), 1, "said once: {}", said.text());
+    assert!(!said.has("lost"), "{}", said.text());
+    let all = ticks(&receiver.requests());
+    assert_eq!(all.keys().copied().collect::<Vec<_>>(), (1..=*all.keys().last().unwrap()).collect::<Vec<_>>(), "some are missing");
+    assert!(all.values().all(|times| times.len() == 1), "some came twice: {all:?}");
+    receiver.shutdown().await;
+}
+
+/// What a process has written to standard error so far.
+#[derive(Clone)]
+struct Said(Arc<Mutex<String>>);
+
+impl Said {
+    fn of(process: &mut Child) -> Self {
+        let (said, lines) = (Self(Arc::default()), BufReader::new(process.stderr.take().unwrap()).lines());
+        let written = said.0.clone();
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| writeln!(written.lock().unwrap(), "{line}").unwrap()));
+        said
+    }
+
+    fn has(&self, words: &str) -> bool {
+        self.text().contains(words)
+    }
+
+    fn text(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
 }
 
 fn terminate(process: &Child) {

@@ -25,6 +25,7 @@
 //! bad batch would stop the log for ever. Refused credentials are no such refusal: an operator mends them, and until then
 //! the log waits.
 
+mod aside;
 mod cursor;
 mod feed;
 mod follow;
@@ -33,6 +34,7 @@ mod odd;
 mod place;
 mod state;
 
+pub(crate) use aside::{BROKEN, set_aside};
 pub use cursor::{Cursor, Unusable};
 pub use feed::{Batch, Feed, Taken};
 pub use follow::Follower;

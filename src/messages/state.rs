@@ -3,6 +3,7 @@
 //! A file is written beside its place, flushed, renamed into it, and the directory flushed: whoever reads finds the old one or
 //! the new one, whatever happens in between. One process at a time holds a target's lock.
 
+use super::aside::{BROKEN, OTHER, set_aside};
 use super::cursor::{Cursor, Unusable};
 use super::identity::{KEY_BYTES, Key};
 use super::seconds;
@@ -16,9 +17,6 @@ use tracing::warn;
 
 /// Bytes of a cursor's file that are read: above what is ever written.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// What the name of a file ends in that is damaged, and of one that is another server's.
-const BROKEN: &str = ".broken";
-const OTHER: &str = ".other";
 /// Only its owner reads what was read from a mail server.
 const FILE_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
@@ -80,7 +78,7 @@ impl State {
             Ok(cursor) => match cursor.of().filter(|its| *its != of) {
                 None => Ok((state, Some(cursor.owned(of)))),
                 Some(its) => {
-                    let aside = set_aside(path, OTHER)?;
+                    let aside = set_aside(path, OTHER).map_err(failed(path))?;
                     let (path, aside) = (path.display(), aside.display());
                     warn!(target, "{path} is of {its}, and the target is now {of}: its log is followed anew, and that file is now {aside}");
                     Ok((state, None))
@@ -88,7 +86,7 @@ impl State {
             },
             Err(why @ Unusable::Version(_)) => Err(StateError::Version { path: path.clone(), why: why.to_string() }),
             Err(why @ Unusable::Damaged) => {
-                let aside = set_aside(path, BROKEN)?;
+                let aside = set_aside(path, BROKEN).map_err(failed(path))?;
                 let aside = aside.display();
                 warn!(target, "{} cannot be used: {why}; it is now {aside}, and records since then are sent again", path.display());
                 Ok((state, Some(Cursor::starting(of, written, overlap))))
@@ -113,7 +111,7 @@ pub fn key(directory: &Path) -> Result<Key, StateError> {
         Ok(bytes) => match <&[u8; KEY_BYTES]>::try_from(bytes.as_slice()) {
             Ok(bytes) => return Ok(Key::new(bytes)),
             Err(_) => {
-                let aside = set_aside(&path, BROKEN)?;
+                let aside = set_aside(&path, BROKEN).map_err(failed(&path))?;
                 let (path, aside) = (path.display(), aside.display());
                 warn!("{path} is damaged; it is now {aside}, and hashes are made with a new key: they fit none of those before");
             }
@@ -138,14 +136,6 @@ fn lock(path: &Path) -> Result<File, StateError> {
         Err(TryLockError::WouldBlock) => Err(StateError::InUse(path.to_owned())),
         Err(TryLockError::Error(error)) => Err(failed(path)(error)),
     }
-}
-
-fn set_aside(path: &Path, ending: &str) -> Result<PathBuf, StateError> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(ending);
-    let aside = PathBuf::from(aside);
-    std::fs::rename(path, &aside).map_err(failed(path))?;
-    Ok(aside)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), StateError> {

@@ -17,6 +17,7 @@ pub struct Exporting {
     retries: Counter<u64>,
     queue_usage: Gauge<u64>,
     queue_limit: Gauge<u64>,
+    spool_failing: Gauge<u64>,
 }
 
 impl Exporting {
@@ -44,6 +45,9 @@ impl Exporting {
             .u64_gauge("postmeter.export.queue.limit")
             .with_unit("By")
             .with_description("Bytes that may wait before the oldest collection is dropped.");
+        let spool_failing = meter
+            .u64_gauge("postmeter.export.spool.failing")
+            .with_description("Whether the disk of the spool does not do what it is asked: 1, and requests wait in memory; or 0.");
         Self {
             exported: exported.build(),
             inflight: inflight.build(),
@@ -51,6 +55,7 @@ impl Exporting {
             retries: retries.build(),
             queue_usage: queue_usage.build(),
             queue_limit: queue_limit.build(),
+            spool_failing: spool_failing.build(),
         }
     }
 
@@ -74,10 +79,16 @@ impl Exporting {
         self.inflight.add(points, &[]);
     }
 
-    /// Bytes that wait, and that may.
-    pub fn queue(&self, bytes: usize, max_bytes: usize) {
-        self.queue_usage.record(bytes as u64, &[]);
-        self.queue_limit.record(max_bytes as u64, &[]);
+    /// Bytes that wait in a place (`memory` or `disk`), and that may.
+    pub fn queue(&self, place: &'static str, bytes: usize, max_bytes: usize) {
+        let place = [KeyValue::new("postmeter.queue.place", place)];
+        self.queue_usage.record(bytes as u64, &place);
+        self.queue_limit.record(max_bytes as u64, &place);
+    }
+
+    /// Whether the spool fails.
+    pub fn spool(&self, failing: bool) {
+        self.spool_failing.record(u64::from(failing), &[]);
     }
 }
 

@@ -44,7 +44,7 @@ static RETRY: &[Key] = &[
 
 static SPOOL: &[Key] = &[
     required("dir", Shape::Text, "The directory of the spool; one process has it."),
-    key("max_bytes", Shape::Bytes(&SPOOL_BYTES_RANGE), "Of requests in it. Left out: 1GiB."),
+    key("max_bytes", Shape::Bytes(&SPOOL_BYTES_RANGE), "Of requests in it; on the disk they take up to twice that. Left out: 1GiB."),
 ];
 
 static PROMETHEUS: &[Key] = &[

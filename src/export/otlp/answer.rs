@@ -32,9 +32,12 @@ pub enum SendError {
     /// The receiver said no, and would again.
     #[error("the receiver refused: {0}")]
     Refused(String),
-    /// What was queued cannot be read again.
-    #[error("the spool cannot be read: {0}")]
+    /// What was queued cannot be read now.
+    #[error("the spool cannot be read: {0}; check the disk")]
     Spool(String),
+    /// What was queued cannot be read ever again.
+    #[error("the spool does not have it any more: {0}")]
+    Damaged(String),
     /// The receiver does not know who asks, or does not allow it.
     #[error("the receiver refused the credentials: {0}; check export.otlp.headers and tls")]
     Unauthenticated(String),
@@ -60,7 +63,7 @@ impl SendError {
             Self::Unreachable(_) => "unreachable",
             Self::Busy { .. } => "busy",
             Self::Refused(_) => "refused",
-            Self::Spool(_) => "spool",
+            Self::Spool(_) | Self::Damaged(_) => "spool",
             Self::Unauthenticated(_) => "unauthenticated",
         }
     }
@@ -69,9 +72,9 @@ impl SendError {
     #[must_use]
     pub const fn again(&self) -> Again {
         match self {
-            Self::Config(_) | Self::Unreachable(_) | Self::Busy { after: None, .. } => Again::Later,
+            Self::Config(_) | Self::Unreachable(_) | Self::Spool(_) | Self::Busy { after: None, .. } => Again::Later,
             Self::Busy { after: Some(after), .. } => Again::After(*after),
-            Self::Refused(_) | Self::Spool(_) | Self::Unauthenticated(_) => Again::Never,
+            Self::Refused(_) | Self::Damaged(_) | Self::Unauthenticated(_) => Again::Never,
         }
     }
 

@@ -10,13 +10,14 @@
 //! name. One that was taken away is gone: the ends of its series are told once, dated right after what was told last, so that
 //! another server under its name begins after them.
 
-use super::encode::{REQUEST_BYTES_MAX, Told, ended, requests, told};
+use super::encode::{REQUEST_BYTES_MAX, Request, Told, ended, requests, told};
 use super::outbox::Outbox;
-use super::spool::Key;
+use super::waiting::Key;
 use crate::config::Temporality;
 use crate::export::series::SeriesState;
 use crate::poll::Reading;
 use crate::telemetry::{Monitored, Targets};
+use std::iter::Peekable;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -142,13 +143,15 @@ impl Collector {
             });
         }
         let Collection { number, mut parts, due } = collection;
-        for request in requests(&all, REQUEST_BYTES_MAX) {
+        let mut unput = Unput { outbox: &self.outbox, requests: requests(&all, REQUEST_BYTES_MAX).peekable() };
+        while let Some(request) = unput.requests.peek().cloned() {
             tokio::select! {
                 () = self.outbox.room() => {}
                 () = tokio::time::sleep_until(due) => {}
                 () = stopped(stop) => {}
             }
             self.outbox.put(Key { collection: number, part: parts }, request).await;
+            unput.requests.next();
             parts = parts.saturating_add(1);
         }
         Collection { number, parts, due }
@@ -163,6 +166,21 @@ struct Collection {
     parts: u32,
     /// When the next one is.
     due: Instant,
+}
+
+/// What of a collection has not been put. Where the last push ends before that, it is counted as lost.
+struct Unput<'a, I: Iterator<Item = Request>> {
+    outbox: &'a Outbox,
+    requests: Peekable<I>,
+}
+
+impl<I: Iterator<Item = Request>> Drop for Unput<'_, I> {
+    fn drop(&mut self) {
+        let points = self.requests.by_ref().map(|request| request.points).sum();
+        if points > 0 {
+            self.outbox.not_put(points);
+        }
+    }
 }
 
 /// Whether the ends of series are told.
@@ -190,4 +208,24 @@ impl Pushed {
 
 pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::telemetry::Own;
+
+    #[test]
+    fn what_the_end_finds_unput_is_counted() {
+        let outbox = Outbox::new(&config::Otlp::to("http://localhost:4317"), Arc::new(Own::quiet().unwrap())).unwrap();
+        let requests = [3, 4, 5].map(|points| Request { points, ..Request::default() });
+        let mut unput = Unput { outbox: &outbox, requests: requests.into_iter().peekable() };
+        unput.requests.next();
+        unput.requests.peek();
+        drop(unput);
+        assert_eq!(outbox.status().lost_points, 9);
+        assert_eq!(outbox.status().waiting_points, 0);
+    }
 }

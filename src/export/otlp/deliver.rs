@@ -44,6 +44,10 @@ pub(super) async fn deliver(outbox: Arc<Outbox>, sender: Sender, own: Arc<Own>, 
             }
             None => {
                 outbox.given_up(&error).await;
+                // What the disk has lost is no refusal.
+                if matches!(error, SendError::Damaged(_)) {
+                    continue;
+                }
                 refusals += 1;
                 if refusals <= REFUSALS_FREE || was_closed {
                     continue;
@@ -61,7 +65,7 @@ pub(super) async fn deliver(outbox: Arc<Outbox>, sender: Sender, own: Arc<Own>, 
 }
 
 async fn attempt(outbox: &Outbox, sender: &Sender, own: &Own, first: &Waiting) -> Result<(), SendError> {
-    let bytes = outbox.bytes(first).await.map_err(SendError::Spool)?;
+    let bytes = outbox.bytes(first).await?;
     let began = Instant::now();
     let result = sender.send(Signal::Metrics, bytes).await;
     own.exporting.attempted(result.as_ref().err().map(SendError::error_type), began.elapsed());

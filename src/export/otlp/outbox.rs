@@ -2,9 +2,10 @@
 
 use super::answer::SendError;
 use super::encode::Request;
-use super::spool::{Key, Spool};
+use super::spool::Spool;
 use super::status::{Failing, PushStatus};
-use super::waiting::{Bounds, Held, Line, Waiting};
+use super::store::Row;
+use super::waiting::{Bounds, Held, Key, Line, Waiting};
 use crate::config;
 use crate::telemetry::Own;
 use bytes::Bytes;
@@ -25,7 +26,6 @@ const PACE_BYTES: usize = 8 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Outbox {
     endpoint: String,
-    max_bytes: usize,
     spool: Option<Spool>,
     line: Mutex<Line>,
     state: Mutex<State>,
@@ -47,7 +47,6 @@ struct State {
     /// What went wrong last: said once, until something else does.
     said: Option<Said>,
     overflowing: bool,
-    spool_failing: bool,
     closed: bool,
 }
 
@@ -66,12 +65,11 @@ impl Outbox {
     /// When the spool cannot be used.
     pub fn new(config: &config::Otlp, own: Arc<Own>) -> Result<Self, SendError> {
         let queue = &config.queue;
-        let mut max_bytes = queue.max_bytes;
         let mut bounds = Bounds { memory_bytes_max: queue.max_bytes, spool_bytes_max: 0 };
         let (mut spool, mut kept) = (None, Vec::new());
         if let Some(of) = &queue.spool {
-            let (opened, found) = Spool::open(of).map_err(|error| SendError::Config(format!("spool: {error}")))?;
-            (max_bytes, bounds.spool_bytes_max) = (of.max_bytes, of.max_bytes);
+            let (opened, found) = Spool::open(of, own.clone()).map_err(|error| SendError::Config(format!("spool: {error}")))?;
+            bounds.spool_bytes_max = of.max_bytes;
             (spool, kept) = (Some(opened), found);
         }
         let next = kept.last().map_or(0, |last| last.key.collection.wrapping_add(1));
@@ -80,10 +78,8 @@ impl Outbox {
             info!(requests = line.len(), points = line.points(), "the spool has kept what an earlier run could not deliver");
         }
         own.exporting.waiting(i64::try_from(line.points()).unwrap_or(i64::MAX));
-        own.exporting.queue(line.bytes(), max_bytes);
-        Ok(Self {
+        let outbox = Self {
             endpoint: config.receiver(),
-            max_bytes,
             spool,
             line: Mutex::new(line),
             state: Mutex::default(),
@@ -91,7 +87,20 @@ impl Outbox {
             own,
             filled: Notify::new(),
             moved: Notify::new(),
-        })
+        };
+        outbox.measure();
+        Ok(outbox)
+    }
+
+    /// How much waits where.
+    fn measure(&self) {
+        let line = self.line();
+        let (memory, spool) = (line.memory(), line.spool());
+        drop(line);
+        self.own.exporting.queue("memory", memory.bytes, memory.max_bytes);
+        if self.spool.is_some() {
+            self.own.exporting.queue("disk", spool.bytes, spool.max_bytes);
+        }
     }
 
     /// How it stands.
@@ -102,10 +111,9 @@ impl Outbox {
             endpoint: self.endpoint.clone(),
             waiting_requests: line.len(),
             waiting_points: line.points(),
-            waiting_bytes: line.bytes(),
-            max_bytes: self.max_bytes,
-            waiting_since: line.oldest(),
-            spool: self.spool.is_some(),
+            memory: line.memory(),
+            waiting_since: line.oldest().map(|oldest| oldest.queued_at),
+            spool: self.spool.as_ref().map(|spool| spool.status(line.spool())),
             last_taken: state.last_taken,
             taken_points: state.taken_points,
             lost_points: state.lost_points,
@@ -132,59 +140,61 @@ impl Outbox {
         }
     }
 
-    /// Queues a request. What the spool cannot take waits in memory.
+    /// Queues a request. What the spool cannot take waits in memory. Given up halfway, it is not queued.
     pub(super) async fn put(&self, key: Key, request: Request) {
         let queued_at = SystemTime::now();
         let (points, bytes) = (request.points, request.bytes.clone());
         let mut waiting = Waiting::in_memory(key, request, queued_at);
-        if let Some(spool) = &self.spool {
-            let written = spool.write(key, points, queued_at, bytes).await;
-            if written.is_ok() {
-                waiting.held = Held::Spool;
-            }
-            self.spool_said(written);
+        if let Some(spool) = &self.spool
+            && spool.write(Row { key, points, queued_at, bytes }).await
+        {
+            waiting.held = Held::Spool;
+            self.line().spool_is_readable(true);
         }
         self.own.exporting.waiting(i64::try_from(points).unwrap_or(i64::MAX));
         let dropped = self.line().add(waiting);
-        self.own.exporting.queue(self.line().bytes(), self.max_bytes);
+        self.measure();
         self.filled.notify_one();
         if !dropped.is_empty() {
-            self.overflowed(dropped).await;
+            self.overflowed(&dropped);
         }
     }
 
-    async fn overflowed(&self, dropped: Vec<Waiting>) {
+    /// So many points of a collection were not put, and never will be.
+    pub(super) fn not_put(&self, points: u64) {
+        self.own.exporting.exported(points, Some("shutdown"));
+        self.state().lost_points += points;
+    }
+
+    fn overflowed(&self, dropped: &[Waiting]) {
         let first = !std::mem::replace(&mut self.state().overflowing, true);
         if first {
             let endpoint = &self.endpoint;
             warn!(endpoint, "the queue is full: the oldest collections are dropped and counted until the receiver takes some");
         }
-        self.lost(dropped, "queue_full").await;
+        self.count_lost(dropped, "queue_full");
+        if let Some(spool) = &self.spool {
+            spool.leave(spooled(dropped));
+        }
     }
 
     /// Counts what will never arrive.
     async fn lost(&self, requests: Vec<Waiting>, error_type: &'static str) {
+        self.count_lost(&requests, error_type);
+        self.forget(requests).await;
+    }
+
+    fn count_lost(&self, requests: &[Waiting], error_type: &'static str) {
         let points = requests.iter().map(|waiting| waiting.points).sum();
         self.own.exporting.exported(points, Some(error_type));
         self.own.exporting.waiting(-i64::try_from(points).unwrap_or(i64::MAX));
         self.state().lost_points += points;
-        self.forget(requests).await;
     }
 
     async fn forget(&self, requests: Vec<Waiting>) {
-        let keys: Vec<Key> = requests.iter().filter(|w| matches!(w.held, Held::Spool)).map(|w| w.key).collect();
-        if let Some(spool) = self.spool.as_ref().filter(|_| !keys.is_empty()) {
-            let removed = spool.remove(keys).await;
-            self.spool_said(removed);
-        }
-    }
-
-    fn spool_said(&self, result: Result<(), String>) {
-        let was_failing = std::mem::replace(&mut self.state().spool_failing, result.is_err());
-        match result {
-            Err(error) if !was_failing => warn!("the spool cannot be written, requests wait in memory: {error}"),
-            Ok(()) if was_failing => info!("the spool can be written again"),
-            _ => {}
+        let mut keys = spooled(&requests).peekable();
+        if let (Some(spool), Some(_)) = (&self.spool, keys.peek()) {
+            spool.remove(keys).await;
         }
     }
 
@@ -205,11 +215,15 @@ impl Outbox {
     }
 
     /// Its bytes.
-    pub(super) async fn bytes(&self, waiting: &Waiting) -> Result<Bytes, String> {
+    pub(super) async fn bytes(&self, waiting: &Waiting) -> Result<Bytes, SendError> {
         match (&waiting.held, &self.spool) {
             (Held::Memory(bytes), _) => Ok(bytes.clone()),
-            (Held::Spool, Some(spool)) => spool.bytes(waiting.key).await,
-            (Held::Spool, None) => Err("there is no spool".to_owned()),
+            (Held::Spool, Some(spool)) => {
+                let bytes = spool.bytes(waiting.key).await;
+                self.line().spool_is_readable(!matches!(bytes, Err(SendError::Spool(_))));
+                bytes
+            }
+            (Held::Spool, None) => Err(SendError::Damaged("there is no spool".to_owned())),
         }
     }
 
@@ -223,7 +237,7 @@ impl Outbox {
             self.own.exporting.exported(rejected, Some(REJECTED));
         }
         self.own.exporting.waiting(-i64::try_from(first.points).unwrap_or(i64::MAX));
-        self.own.exporting.queue(self.line().bytes(), self.max_bytes);
+        self.measure();
         let failed = {
             let mut state = self.state();
             state.last_taken = Some(SystemTime::now());
@@ -262,7 +276,7 @@ impl Outbox {
     /// All that have waited this long will not be sent again: the receiver fails, and is not asked about each.
     pub(super) async fn expire(&self, limit: Duration, error: &SendError, wait: Duration) {
         let mut expired = Vec::new();
-        while let Some(first) = self.line().remove_first_if(|first| first.has_waited(limit)) {
+        while let Some(first) = self.line().remove_oldest_if(|first| first.has_waited(limit)) {
             expired.push(first);
         }
         self.gone(expired, "expired", error, Some(wait)).await;
@@ -279,7 +293,7 @@ impl Outbox {
         self.say(error, last.key.collection, "metrics were not delivered, and are lost");
         self.fails(error, wait);
         self.lost(requests, error_type).await;
-        self.own.exporting.queue(self.line().bytes(), self.max_bytes);
+        self.measure();
         self.moved.notify_waiters();
     }
 
@@ -298,7 +312,8 @@ impl Outbox {
     }
 
     fn say(&self, error: &SendError, collection: u64, what: &'static str) {
-        if self.is_news(error.error_type(), collection) {
+        // The spool has said what is wrong with it.
+        if !matches!(error, SendError::Spool(_)) && self.is_news(error.error_type(), collection) {
             warn!(endpoint = &self.endpoint, error.type = error.error_type(), "{what}: {error}");
         }
     }
@@ -327,7 +342,7 @@ impl Outbox {
     /// At the end: what is on disk stays there, what is in memory is lost and counted.
     pub(super) async fn end(&self) {
         let left = self.line().drain();
-        let (spooled, lost): (Vec<_>, Vec<_>) = left.into_iter().partition(|waiting| matches!(waiting.held, Held::Spool));
+        let (spooled, lost): (Vec<_>, Vec<_>) = left.into_iter().partition(Waiting::is_spooled);
         let endpoint = &self.endpoint;
         if let (Some(spool), false) = (&self.spool, spooled.is_empty()) {
             let path = spool.path().display();
@@ -335,8 +350,12 @@ impl Outbox {
         }
         if !lost.is_empty() {
             let points: u64 = lost.iter().map(|waiting| waiting.points).sum();
-            warn!(endpoint, requests = lost.len(), points, "what was not delivered ends with the process; export.otlp.spool would keep it");
+            let advice = if self.spool.is_some() { "the spool could not take it" } else { "export.otlp.spool would keep it" };
+            warn!(endpoint, requests = lost.len(), points, "what was not delivered ends with the process; {advice}");
             self.lost(lost, "shutdown").await;
+        }
+        if let Some(spool) = &self.spool {
+            spool.close().await;
         }
     }
 
@@ -347,4 +366,8 @@ impl Outbox {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn spooled(requests: &[Waiting]) -> impl Iterator<Item = Key> {
+    requests.iter().filter(|waiting| waiting.is_spooled()).map(|waiting| waiting.key)
 }

@@ -58,32 +58,42 @@ impl Push {
         let temporality = sender.config().temporality;
         let mut collector = Collector::new(targets, outbox.clone(), interval, temporality);
         let delivery = tokio::spawn(deliver(outbox.clone(), sender, own, stop.clone()));
-        let mut tick = ticks(Instant::now(), interval);
-        loop {
-            tokio::select! {
-                () = stopped(&mut stop) => break,
-                Ok(()) = intervals.changed() => {
-                    collector.interval = *intervals.borrow_and_update();
-                    tick = ticks(Instant::now() + collector.interval, collector.interval);
-                    continue;
-                }
-                _ = tick.tick() => {}
-            }
-            let span = debug_span!("export", endpoint);
-            collector.collect(&mut stop).instrument(span).await;
-        }
         let abort = delivery.abort_handle();
-        let flush = async {
+        let deadline = deadline(stop.clone());
+        let work = async {
+            let mut tick = ticks(Instant::now(), interval);
+            loop {
+                tokio::select! {
+                    () = stopped(&mut stop) => break,
+                    Ok(()) = intervals.changed() => {
+                        collector.interval = *intervals.borrow_and_update();
+                        tick = ticks(Instant::now() + collector.interval, collector.interval);
+                        continue;
+                    }
+                    _ = tick.tick() => {}
+                }
+                let span = debug_span!("export", endpoint);
+                collector.collect(&mut stop).instrument(span).await;
+            }
             collector.flush(&mut stop).await;
             outbox.close();
             let _ = delivery.await;
         };
-        if tokio::time::timeout(FLUSH_DEADLINE, flush).await.is_err() {
-            warn!(endpoint, "the last push did not end within {FLUSH_DEADLINE:?} and was given up");
-            abort.abort();
+        tokio::select! {
+            () = work => {}
+            () = deadline => {
+                warn!(endpoint, "the last push did not end within {FLUSH_DEADLINE:?} and was given up");
+                abort.abort();
+            }
         }
         outbox.end().await;
     }
+}
+
+/// When the last push has to be over, with the collection that the end found under way.
+async fn deadline(mut stop: watch::Receiver<bool>) {
+    stopped(&mut stop).await;
+    tokio::time::sleep(FLUSH_DEADLINE).await;
 }
 
 fn ticks(first: Instant, interval: Duration) -> Interval {

@@ -1,98 +1,72 @@
 //! Requests on disk: what was queued before the process ended, however it ended, is sent by the next one.
 //!
-//! A store with transactions (redb) in one file. What is put in is synced to the disk before it counts as queued, and what was
-//! taken by the receiver is removed before the next request is sent; a crash in between sends one request twice, with the
-//! same times. The file keeps its largest size until a start finds it empty.
+//! What is put in is synced to the disk before it counts as queued, and what was taken by the receiver is removed before the
+//! next request is sent; a crash in between sends one request twice, with the same times.
+//!
+//! # How large the file is
+//!
+//! `max_bytes` counts bytes of requests. Each lies in a page of a power of two, and what is changed is written beside what was
+//! there: up to twice as much is on the disk, and the length of the file (with holes in it) is up to four times as much. What
+//! is removed makes room in the file; the file itself gets small again when a start finds it empty.
+//!
+//! # A disk that hangs
+//!
+//! Disks wait in a thread of their own, one at a time. Who asks waits for [`DISK_WAIT_MAX`], and while one operation hangs the
+//! next ones fail at once. What may or may not have been written then is removed with the next transaction.
 
-use super::waiting::{Held, Waiting};
+use super::answer::SendError;
+use super::status::SpoolStatus;
+use super::store::{Row, SpoolError, Store};
+use super::waiting::{Key, Room, Waiting};
 use crate::config;
+use crate::telemetry::Own;
 use bytes::Bytes;
-use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError, TableDefinition};
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tracing::warn;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::timeout;
+use tracing::{info, warn};
 
-/// The file, in the configured directory.
-const FILE: &str = "otlp-metrics.redb";
-/// What a file that cannot be read is renamed to.
-const BROKEN: &str = "otlp-metrics.redb.broken";
-/// Bytes of the store's cache: requests are written once and read once.
-const CACHE_BYTES: usize = 8 * 1024 * 1024;
-/// Only its owner may look: names of domains and users are in there.
-const DIR_MODE: u32 = 0o700;
-
-/// Collection and part; the version of the layout is in the names.
-const REQUESTS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("requests.v1");
-/// Points, bytes, and when it was queued, in nanoseconds since 1970: read at the start without the requests.
-const INDEX: TableDefinition<(u64, u32), (u64, u64, u64)> = TableDefinition::new("index.v1");
-
-/// Which request: its collection, and its place in that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key {
-    pub collection: u64,
-    pub part: u32,
-}
-
-/// Why the spool cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SpoolError {
-    #[error("{0} is in use by another process")]
-    InUse(PathBuf),
-    #[error("{0}: {1}")]
-    Unusable(PathBuf, String),
-}
+/// How long an operation on the disk is waited for: shorter than the last push may take.
+const DISK_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// An open spool.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Spool {
-    store: Arc<Database>,
     path: PathBuf,
+    store: Arc<tokio::sync::Mutex<Store>>,
+    /// Requests that the next transaction removes.
+    leaving: Arc<Mutex<Vec<Key>>>,
+    /// An operation was waited for in vain.
+    hangs: AtomicBool,
+    failing: Mutex<Option<Failing>>,
+    own: Arc<Own>,
+}
+
+/// What the disk did not do.
+#[derive(Debug)]
+struct Failing {
+    what: Use,
+    said: String,
+}
+
+/// What is asked of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Write,
+    Read,
+    Remove,
 }
 
 impl Spool {
     /// Opens it, and says what is in it, oldest first. A file that cannot be read is set aside.
-    pub(super) fn open(config: &config::Spool) -> Result<(Self, Vec<Waiting>), SpoolError> {
-        let unusable = |error: io::Error| SpoolError::Unusable(config.dir.clone(), error.to_string());
-        DirBuilder::new().recursive(true).mode(DIR_MODE).create(&config.dir).map_err(unusable)?;
-        let path = config.dir.join(FILE);
-        match Self::read(&path) {
-            Ok(opened) => Ok(opened),
-            Err(redb::Error::DatabaseAlreadyOpen) => Err(SpoolError::InUse(path)),
-            Err(redb::Error::Io(error)) if error.kind() != io::ErrorKind::InvalidData => Err(unusable(error)),
-            Err(broken) => {
-                let aside = config.dir.join(BROKEN);
-                fs::rename(&path, &aside).map_err(unusable)?;
-                warn!("the spool {} cannot be read ({broken}); it is now {}, and a new one begins", path.display(), aside.display());
-                Self::read(&path).map_err(|error| SpoolError::Unusable(path, error.to_string()))
-            }
-        }
-    }
-
-    fn read(path: &Path) -> Result<(Self, Vec<Waiting>), redb::Error> {
-        let mut store = Builder::new().set_cache_size(CACHE_BYTES).create(path)?;
-        let transaction = store.begin_write()?;
-        let is_empty = {
-            transaction.open_table(REQUESTS)?;
-            transaction.open_table(INDEX)?.is_empty()?
-        };
-        transaction.commit()?;
-        if is_empty {
-            store.compact()?;
-        }
-        let spool = Self { store: Arc::new(store), path: path.to_owned() };
-        let mut kept = Vec::new();
-        for row in spool.store.begin_read()?.open_table(INDEX)?.iter()? {
-            let (key, value) = row?;
-            let ((collection, part), (points, len, nanos)) = (key.value(), value.value());
-            let queued_at = UNIX_EPOCH + Duration::from_nanos(nanos);
-            let len = usize::try_from(len).unwrap_or(usize::MAX);
-            kept.push(Waiting { key: Key { collection, part }, points, len, queued_at, held: Held::Spool });
-        }
-        Ok((spool, kept))
+    pub(super) fn open(config: &config::Spool, own: Arc<Own>) -> Result<(Self, Vec<Waiting>), SpoolError> {
+        let (store, kept) = Store::open(&config.dir)?;
+        own.exporting.spool(false);
+        let path = store.path().to_owned();
+        let store = Arc::new(tokio::sync::Mutex::new(store));
+        Ok((Self { path, store, leaving: Arc::default(), hangs: AtomicBool::new(false), failing: Mutex::default(), own }, kept))
     }
 
     /// Where it is.
@@ -100,111 +74,126 @@ impl Spool {
         &self.path
     }
 
-    /// Writes a request; when this returns it is on the disk.
-    pub(super) async fn write(&self, key: Key, points: u64, queued_at: SystemTime, bytes: Bytes) -> Result<(), String> {
-        let nanos = queued_at.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
-        self.blocking(move |store| {
-            let transaction = store.begin_write()?;
-            transaction.open_table(REQUESTS)?.insert(key.tuple(), &bytes[..])?;
-            transaction.open_table(INDEX)?.insert(key.tuple(), (points, bytes.len() as u64, nanos))?;
-            Ok(transaction.commit()?)
-        })
-        .await
+    /// How it stands, with so much in it.
+    pub(super) fn status(&self, room: Room) -> SpoolStatus {
+        SpoolStatus { path: self.path.clone(), room, failing: self.failing().as_ref().map(|failing| failing.said.clone()) }
+    }
+
+    /// Writes a request. Whether it is on the disk when this returns.
+    pub(super) async fn write(&self, row: Row) -> bool {
+        let key = row.key;
+        let written = self.change(Some(row)).await;
+        if written.is_err() {
+            // Even so it may be there, and would be sent once more after the next start.
+            self.leave([key]);
+        }
+        self.said(Use::Write, &written);
+        written.is_ok()
     }
 
     /// The bytes of a request.
-    pub(super) async fn bytes(&self, key: Key) -> Result<Bytes, String> {
-        self.blocking(move |store| {
-            let found = store.begin_read()?.open_table(REQUESTS)?.get(key.tuple())?;
-            found
-                .map(|value| Bytes::copy_from_slice(value.value()))
-                .ok_or_else(|| StorageError::Corrupted("a request is gone".into()).into())
+    pub(super) async fn bytes(&self, key: Key) -> Result<Bytes, SendError> {
+        let bytes = self.on_disk(move |store| store.bytes(key)).await;
+        match bytes {
+            Err(SpoolError::Damaged(..)) => {}
+            _ => self.said(Use::Read, &bytes),
+        }
+        bytes.map_err(|error| match error {
+            SpoolError::Damaged(..) => SendError::Damaged(error.to_string()),
+            _ => SendError::Spool(error.to_string()),
         })
-        .await
     }
 
     /// Removes requests.
-    pub(super) async fn remove(&self, keys: Vec<Key>) -> Result<(), String> {
-        self.blocking(move |store| {
-            let transaction = store.begin_write()?;
-            {
-                let (mut requests, mut index) = (transaction.open_table(REQUESTS)?, transaction.open_table(INDEX)?);
-                for key in keys {
-                    requests.remove(key.tuple())?;
-                    index.remove(key.tuple())?;
-                }
+    pub(super) async fn remove(&self, keys: impl IntoIterator<Item = Key>) {
+        self.leave(keys);
+        let removed = self.change(None).await;
+        self.said(Use::Remove, &removed);
+    }
+
+    /// Removes requests with the next transaction.
+    pub(super) fn leave(&self, keys: impl IntoIterator<Item = Key>) {
+        locked(&self.leaving).extend(keys);
+    }
+
+    /// At the end: removes what is to leave, and closes the file, which a disk that hangs does not hold up.
+    pub(super) async fn close(&self) {
+        if !locked(&self.leaving).is_empty() {
+            self.remove([]).await;
+        }
+        let closed = self.on_disk(|store| {
+            store.close();
+            Ok(())
+        });
+        if let Err(error) = closed.await {
+            warn!("the spool is left as it is: {error}");
+        }
+    }
+
+    async fn change(&self, row: Option<Row>) -> Result<(), SpoolError> {
+        let leaving = self.leaving.clone();
+        self.on_disk(move |store| {
+            let removed = std::mem::take(&mut *locked(&leaving));
+            let changed = store.change(row.as_ref(), &removed);
+            if changed.is_err() {
+                locked(&leaving).extend(removed);
             }
-            Ok(transaction.commit()?)
+            changed
         })
         .await
     }
 
-    /// Disks wait: never in a task.
-    async fn blocking<T: Send + 'static>(
+    async fn on_disk<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Database) -> Result<T, redb::Error> + Send + 'static,
-    ) -> Result<T, String> {
-        let store = self.store.clone();
-        let done = tokio::task::spawn_blocking(move || work(&store)).await;
-        done.map_err(|error| error.to_string())?.map_err(|error| format!("{}: {error}", self.path.display()))
+        work: impl FnOnce(&mut Store) -> Result<T, SpoolError> + Send + 'static,
+    ) -> Result<T, SpoolError> {
+        let late = || SpoolError::Unusable(self.path.clone(), format!("the disk has not answered within {DISK_WAIT_MAX:?}"));
+        let free = self.store.clone().try_lock_owned();
+        if free.is_err() && self.hangs.load(Ordering::Relaxed) {
+            return Err(late());
+        }
+        let done = timeout(DISK_WAIT_MAX, async {
+            let mut store = match free {
+                Ok(store) => store,
+                Err(_) => self.store.clone().lock_owned().await,
+            };
+            tokio::task::spawn_blocking(move || work(&mut store)).await
+        });
+        let done = done.await;
+        self.hangs.store(done.is_err(), Ordering::Relaxed);
+        let done = done.map_err(|_| late())?;
+        done.map_err(|panicked| SpoolError::Damaged(self.path.clone(), panicked.to_string()))?
+    }
+
+    /// Says it once. What can be written is well again; what can be read or removed says nothing of writing.
+    fn said<T>(&self, what: Use, done: &Result<T, SpoolError>) {
+        let mut failing = self.failing();
+        match done {
+            Err(error) => {
+                if failing.is_none() {
+                    warn!("the spool cannot be used: {error}; what is in it stays there, and what is new waits in memory");
+                }
+                if failing.as_ref().is_none_or(|failing| failing.what != Use::Write) {
+                    *failing = Some(Failing { what, said: error.to_string() });
+                }
+            }
+            Ok(_) if failing.as_ref().is_some_and(|failing| what == Use::Write || what == failing.what) => {
+                info!("the spool can be used again");
+                *failing = None;
+            }
+            Ok(_) => {}
+        }
+        self.own.exporting.spool(failing.is_some());
+    }
+
+    fn failing(&self) -> MutexGuard<'_, Option<Failing>> {
+        locked(&self.failing)
     }
 }
 
-impl Key {
-    const fn tuple(self) -> (u64, u32) {
-        (self.collection, self.part)
-    }
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const AT: SystemTime = UNIX_EPOCH;
-
-    fn key(collection: u64, part: u32) -> Key {
-        Key { collection, part }
-    }
-
-    fn open(dir: &Path) -> (Spool, Vec<(Key, u64, usize)>) {
-        let config = config::Spool { dir: dir.to_owned(), max_bytes: 1 << 20 };
-        let (spool, kept) = Spool::open(&config).unwrap_or_else(|error| panic!("{error}"));
-        (spool, kept.iter().map(|waiting| (waiting.key, waiting.points, waiting.len)).collect())
-    }
-
-    #[tokio::test]
-    async fn what_was_written_is_there_again_oldest_first() -> Result<(), String> {
-        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let (spool, kept) = open(dir.path());
-        assert_eq!(kept, []);
-        spool.write(key(2, 0), 7, AT, Bytes::from_static(b"later")).await?;
-        spool.write(key(1, 1), 5, AT, Bytes::from_static(b"b")).await?;
-        spool.write(key(1, 0), 3, AT, Bytes::from_static(b"a")).await?;
-        spool.remove(vec![key(1, 1)]).await?;
-        drop(spool);
-        let (spool, kept) = open(dir.path());
-        assert_eq!(kept, [(key(1, 0), 3, 1), (key(2, 0), 7, 5)]);
-        assert_eq!(spool.bytes(key(2, 0)).await?, "later");
-        assert!(spool.bytes(key(9, 9)).await.is_err());
-        Ok(())
-    }
-
-    #[tokio::test]
-    async fn one_process_has_it() -> Result<(), String> {
-        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let (_spool, _) = open(dir.path());
-        let second = Spool::open(&config::Spool { dir: dir.path().to_owned(), max_bytes: 1 });
-        assert!(matches!(second, Err(SpoolError::InUse(_))));
-        Ok(())
-    }
-
-    #[tokio::test]
-    async fn a_file_that_cannot_be_read_is_set_aside() -> io::Result<()> {
-        let dir = tempfile::tempdir()?;
-        fs::write(dir.path().join(FILE), "no store at all, but long enough to be looked at\n".repeat(200))?;
-        let (_spool, kept) = open(dir.path());
-        assert_eq!(kept, []);
-        assert!(dir.path().join(BROKEN).exists());
-        Ok(())
-    }
-}
+mod tests;

@@ -1,5 +1,8 @@
 //! How a push stands, for people.
 
+pub use super::waiting::Room;
+
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 /// How a push stands.
@@ -11,14 +14,12 @@ pub struct PushStatus {
     pub waiting_requests: usize,
     /// Points in them.
     pub waiting_points: u64,
-    /// Bytes of them.
-    pub waiting_bytes: usize,
-    /// How many bytes may wait: of the spool where there is one, or else in memory.
-    pub max_bytes: usize,
+    /// How full the memory is: all of them without a spool, and with one what it could not take.
+    pub memory: Room,
     /// Since when the oldest waits.
     pub waiting_since: Option<SystemTime>,
-    /// Whether they outlive the process.
-    pub spool: bool,
+    /// Where they outlive the process, if anywhere.
+    pub spool: Option<SpoolStatus>,
     /// When the receiver last took something.
     pub last_taken: Option<SystemTime>,
     /// Points that it took, since the start of the process.
@@ -27,6 +28,17 @@ pub struct PushStatus {
     pub lost_points: u64,
     /// What is wrong now.
     pub failing: Option<Failing>,
+}
+
+/// How a spool stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolStatus {
+    /// Its file.
+    pub path: PathBuf,
+    /// How full it is.
+    pub room: Room,
+    /// What the disk says, when it does not do what it is asked.
+    pub failing: Option<String>,
 }
 
 /// Why nothing is taken.

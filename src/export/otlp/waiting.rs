@@ -4,12 +4,23 @@
 //!
 //! Where there is no room, the oldest collection goes, not the oldest request: half a collection is a picture of a server that
 //! never was. The newest is kept even where it alone is larger than the bound, or a large target would never be sent whole.
+//!
+//! # Memory and disk have bounds of their own
+//!
+//! What goes is the oldest collection with a part where the room is short: dropping what is on disk frees no memory. With that
+//! part go its others, wherever they are.
 
 use super::encode::Request;
-use super::spool::Key;
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
+
+/// Which request: its collection, and its place in that. A later one is larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub collection: u64,
+    pub part: u32,
+}
 
 /// Where the bytes of a request are.
 #[derive(Clone, Debug)]
@@ -38,7 +49,7 @@ impl Waiting {
         self.queued_at.elapsed().unwrap_or_default() >= limit
     }
 
-    const fn is_spooled(&self) -> bool {
+    pub(super) const fn is_spooled(&self) -> bool {
         matches!(self.held, Held::Spool)
     }
 }
@@ -50,91 +61,118 @@ pub(super) struct Bounds {
     pub spool_bytes_max: usize,
 }
 
+/// How full it is where requests wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes of requests that wait there.
+    pub bytes: usize,
+    /// How many may.
+    pub max_bytes: usize,
+}
+
+/// What waits in one place.
+#[derive(Debug)]
+struct Place {
+    requests: BTreeMap<Key, Waiting>,
+    room: Room,
+}
+
 /// Everything that waits.
 #[derive(Debug)]
 pub(super) struct Line {
-    bounds: Bounds,
-    requests: VecDeque<Waiting>,
-    memory_bytes: usize,
-    spool_bytes: usize,
+    memory: Place,
+    spool: Place,
     points: u64,
-    /// The first one is on its way: it is not dropped, for it may be arriving.
-    sending: bool,
+    /// This one is on its way: it is not dropped, for it may be arriving.
+    sending: Option<Key>,
+    /// What is in memory need not wait for a disk.
+    spool_is_readable: bool,
+}
+
+impl Place {
+    fn new(max_bytes: usize) -> Self {
+        Self { requests: BTreeMap::new(), room: Room { bytes: 0, max_bytes } }
+    }
+
+    const fn is_too_full(&self) -> bool {
+        self.room.bytes > self.room.max_bytes
+    }
+
+    fn first(&self) -> Option<&Waiting> {
+        self.requests.first_key_value().map(|(_, first)| first)
+    }
 }
 
 impl Line {
     /// What a spool kept from an earlier run stands first.
     pub(super) fn new(bounds: Bounds, kept: Vec<Waiting>) -> Self {
-        let mut line = Self { bounds, requests: VecDeque::new(), memory_bytes: 0, spool_bytes: 0, points: 0, sending: false };
-        for waiting in kept {
-            line.count(&waiting);
-            line.requests.push_back(waiting);
-        }
+        let (memory, spool) = (Place::new(bounds.memory_bytes_max), Place::new(bounds.spool_bytes_max));
+        let mut line = Self { memory, spool, points: 0, sending: None, spool_is_readable: true };
+        kept.into_iter().for_each(|waiting| line.insert(waiting));
         line
     }
 
     /// Puts a request at the end. What had to go for it is returned.
     #[must_use]
     pub(super) fn add(&mut self, waiting: Waiting) -> Vec<Waiting> {
-        self.count(&waiting);
-        self.requests.push_back(waiting);
+        let newest = waiting.key.collection;
+        self.insert(waiting);
         let mut dropped = Vec::new();
-        while self.memory_bytes > self.bounds.memory_bytes_max || self.spool_bytes > self.bounds.spool_bytes_max {
-            let before = dropped.len();
-            self.drop_oldest_collection(&mut dropped);
-            if dropped.len() == before {
-                break;
-            }
+        while let Some(oldest) = self.oldest_that_takes_room(newest) {
+            let parts = Key { collection: oldest, part: 0 }..=Key { collection: oldest, part: u32::MAX };
+            let keys = [&self.memory, &self.spool].into_iter().flat_map(|place| place.requests.range(parts.clone()));
+            let keys: Vec<Key> = keys.map(|(key, _)| *key).filter(|key| Some(*key) != self.sending).collect();
+            dropped.extend(keys.into_iter().filter_map(|key| self.remove(key)));
         }
         dropped
     }
 
-    fn drop_oldest_collection(&mut self, dropped: &mut Vec<Waiting>) {
-        let at = usize::from(self.sending);
-        let (Some(oldest), Some(newest)) = (self.requests.get(at), self.requests.back()) else { return };
-        let (oldest, newest) = (oldest.key.collection, newest.key.collection);
-        while oldest != newest && self.requests.get(at).is_some_and(|waiting| waiting.key.collection == oldest) {
-            let Some(waiting) = self.requests.remove(at) else { return };
-            self.discount(&waiting);
-            dropped.push(waiting);
-        }
+    /// The oldest collection with a part that may go where there is too little room; not the newest.
+    fn oldest_that_takes_room(&self, newest: u64) -> Option<u64> {
+        let short = [&self.memory, &self.spool].into_iter().filter(|place| place.is_too_full());
+        let oldest = short.filter_map(|place| place.requests.keys().find(|key| Some(**key) != self.sending));
+        oldest.map(|key| key.collection).filter(|collection| *collection != newest).min()
     }
 
-    /// The first request, which is being sent from now on.
+    /// The first request, which is being sent from now on: the oldest that can be read.
     pub(super) fn send_first(&mut self) -> Option<Waiting> {
-        let first = self.requests.front()?.clone();
-        self.sending = true;
+        let in_memory = self.memory.first().filter(|_| !self.spool_is_readable);
+        let first = in_memory.or_else(|| self.oldest())?.clone();
+        self.sending = Some(first.key);
         Some(first)
+    }
+
+    /// Whether the disk gives back what is there.
+    pub(super) fn spool_is_readable(&mut self, is: bool) {
+        self.spool_is_readable = is;
     }
 
     /// The first request was not taken, and waits again. Says of which collection it is.
     pub(super) fn keep_first(&mut self) -> u64 {
-        self.sending = false;
-        self.requests.front().map_or(0, |first| first.key.collection)
+        self.sending.take().map_or(0, |first| first.collection)
     }
 
     /// The first request is done with.
     pub(super) fn remove_first(&mut self) -> Option<Waiting> {
-        self.sending = false;
-        let first = self.requests.pop_front()?;
-        self.discount(&first);
-        Some(first)
+        let first = self.sending.take()?;
+        self.remove(first)
     }
 
-    /// The same, if it is such a one.
-    pub(super) fn remove_first_if(&mut self, is_such: impl FnOnce(&Waiting) -> bool) -> Option<Waiting> {
-        self.requests.front().is_some_and(is_such).then(|| self.remove_first()).flatten()
+    /// The oldest request is done with, if it is such a one. None is on its way.
+    pub(super) fn remove_oldest_if(&mut self, is_such: impl FnOnce(&Waiting) -> bool) -> Option<Waiting> {
+        self.sending = None;
+        let oldest = self.oldest().filter(|oldest| is_such(oldest))?.key;
+        self.remove(oldest)
     }
 
     /// Everything, at the end.
     pub(super) fn drain(&mut self) -> Vec<Waiting> {
-        let all: Vec<Waiting> = self.requests.drain(..).collect();
-        all.iter().for_each(|waiting| self.discount(waiting));
-        all
+        let keys: Vec<Key> = self.memory.requests.keys().chain(self.spool.requests.keys()).copied().collect();
+        keys.into_iter().filter_map(|key| self.remove(key)).collect()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.requests.len()
+        self.memory.requests.len() + self.spool.requests.len()
     }
 
     pub(super) fn points(&self) -> u64 {
@@ -142,107 +180,36 @@ impl Line {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.memory_bytes + self.spool_bytes
+        self.memory.room.bytes + self.spool.room.bytes
     }
 
-    pub(super) fn oldest(&self) -> Option<SystemTime> {
-        self.requests.front().map(|first| first.queued_at)
+    pub(super) fn memory(&self) -> Room {
+        self.memory.room
     }
 
-    fn count(&mut self, waiting: &Waiting) {
-        let bytes = if waiting.is_spooled() { &mut self.spool_bytes } else { &mut self.memory_bytes };
-        *bytes += waiting.len;
+    pub(super) fn spool(&self) -> Room {
+        self.spool.room
+    }
+
+    pub(super) fn oldest(&self) -> Option<&Waiting> {
+        [&self.memory, &self.spool].into_iter().filter_map(Place::first).min_by_key(|first| first.key)
+    }
+
+    fn insert(&mut self, waiting: Waiting) {
+        let place = if waiting.is_spooled() { &mut self.spool } else { &mut self.memory };
+        place.room.bytes += waiting.len;
         self.points += waiting.points;
+        place.requests.insert(waiting.key, waiting);
     }
 
-    fn discount(&mut self, waiting: &Waiting) {
-        let bytes = if waiting.is_spooled() { &mut self.spool_bytes } else { &mut self.memory_bytes };
-        *bytes -= waiting.len;
+    fn remove(&mut self, key: Key) -> Option<Waiting> {
+        let place = if self.memory.requests.contains_key(&key) { &mut self.memory } else { &mut self.spool };
+        let waiting = place.requests.remove(&key)?;
+        place.room.bytes -= waiting.len;
         self.points -= waiting.points;
+        Some(waiting)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line() -> Line {
-        Line::new(Bounds { memory_bytes_max: 10, spool_bytes_max: 10 }, Vec::new())
-    }
-
-    fn memory(collection: u64, part: u32, len: usize) -> Waiting {
-        let request = Request { bytes: vec![0; len].into(), points: 1 };
-        Waiting::in_memory(Key { collection, part }, request, SystemTime::UNIX_EPOCH)
-    }
-
-    fn spooled(collection: u64, part: u32, len: usize) -> Waiting {
-        Waiting { held: Held::Spool, ..memory(collection, part, len) }
-    }
-
-    #[track_caller]
-    fn add(line: &mut Line, waiting: Waiting, dropped: &[(u64, u32)]) {
-        let keys: Vec<_> = line.add(waiting).iter().map(|waiting| (waiting.key.collection, waiting.key.part)).collect();
-        assert_eq!(keys, dropped);
-        assert_eq!(line.points, line.requests.len() as u64);
-        assert_eq!(line.bytes(), line.requests.iter().map(|waiting| waiting.len).sum::<usize>());
-    }
-
-    #[test]
-    fn the_oldest_collection_goes_whole() {
-        let mut line = line();
-        add(&mut line, memory(1, 0, 4), &[]);
-        add(&mut line, memory(1, 1, 1), &[]);
-        add(&mut line, memory(2, 0, 5), &[]);
-        add(&mut line, memory(3, 0, 1), &[(1, 0), (1, 1)]);
-    }
-
-    #[test]
-    fn a_collection_larger_than_the_bound_stays_whole() {
-        let mut line = line();
-        add(&mut line, memory(1, 0, 8), &[]);
-        add(&mut line, memory(2, 0, 8), &[(1, 0)]);
-        add(&mut line, memory(2, 1, 8), &[]);
-        add(&mut line, memory(2, 2, 8), &[]);
-        add(&mut line, memory(3, 0, 1), &[(2, 0), (2, 1), (2, 2)]);
-    }
-
-    #[test]
-    fn what_is_on_its_way_is_not_dropped() {
-        let mut line = line();
-        add(&mut line, memory(1, 0, 4), &[]);
-        add(&mut line, memory(1, 1, 4), &[]);
-        let first = line.send_first().unwrap_or_else(|| memory(0, 0, 0));
-        assert_eq!(first.key, Key { collection: 1, part: 0 });
-        add(&mut line, memory(2, 0, 4), &[(1, 1)]);
-        add(&mut line, memory(3, 0, 4), &[(2, 0)]);
-        assert_eq!(line.remove_first().map(|waiting| waiting.key), Some(first.key));
-        assert_eq!(line.len(), 1);
-    }
-
-    #[test]
-    fn what_was_not_taken_may_be_dropped_again() {
-        let mut line = line();
-        add(&mut line, memory(1, 0, 6), &[]);
-        assert!(line.send_first().is_some());
-        line.keep_first();
-        add(&mut line, memory(2, 0, 6), &[(1, 0)]);
-    }
-
-    #[test]
-    fn disk_and_memory_have_bounds_of_their_own() {
-        let mut line = line();
-        add(&mut line, spooled(1, 0, 9), &[]);
-        add(&mut line, memory(2, 0, 9), &[]);
-        add(&mut line, spooled(3, 0, 2), &[(1, 0)]);
-        assert_eq!(line.bytes(), 11);
-    }
-
-    #[test]
-    fn what_is_drained_is_gone() {
-        let mut line = line();
-        add(&mut line, memory(1, 0, 4), &[]);
-        add(&mut line, memory(2, 0, 4), &[]);
-        assert_eq!(line.drain().len(), 2);
-        assert_eq!((line.len(), line.bytes(), line.points()), (0, 0, 0));
-    }
-}
+mod tests;

@@ -1,17 +1,17 @@
 //! What the page says of the push: its queue, and how it goes.
 
 use super::words::{self, Moment, counted};
-use crate::export::otlp::PushStatus;
+use crate::export::otlp::{PushStatus, Room, SpoolStatus};
 use std::time::SystemTime;
 
 /// The push, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PushView {
     pub endpoint: String,
-    /// Waiting requests, and how much of the room they take.
+    /// Waiting requests.
     pub queue: String,
-    /// Where they wait.
-    pub place: &'static str,
+    /// Where they wait, and how much of the room they take.
+    pub place: String,
     /// Since when the oldest waits.
     pub oldest: Option<Moment>,
     /// When the receiver last took something.
@@ -19,6 +19,8 @@ pub(super) struct PushView {
     pub taken_points: String,
     pub lost_points: Option<String>,
     pub failing: Option<FailingView>,
+    /// What is wrong with the disk.
+    pub spool_failing: Option<String>,
 }
 
 /// What is wrong with it.
@@ -38,8 +40,7 @@ impl PushView {
             0 => "empty".to_owned(),
             requests => {
                 let points = counted(usize::try_from(status.waiting_points).unwrap_or(usize::MAX), "point");
-                let (bytes, max) = (words::bytes(status.waiting_bytes as f64), words::bytes(status.max_bytes as f64));
-                format!("{} with {points}, {bytes} of at most {max}", counted(requests, "request"))
+                format!("{} with {points}", counted(requests, "request"))
             }
         };
         let failing = status.failing.map(|failing| FailingView {
@@ -55,13 +56,25 @@ impl PushView {
         Self {
             endpoint: status.endpoint,
             queue,
-            place: if status.spool { "on disk" } else { "in memory" },
+            place: place(status.memory, status.spool.as_ref()),
             oldest: status.waiting_since.map(at),
             taken: status.last_taken.map(at),
             taken_points: words::count(status.taken_points),
             lost_points: (status.lost_points > 0).then(|| words::count(status.lost_points)),
             failing,
+            spool_failing: status.spool.and_then(|spool| spool.failing),
         }
+    }
+}
+
+/// The memory is a place beside a spool only while there is something in it.
+fn place(memory: Room, spool: Option<&SpoolStatus>) -> String {
+    let used =
+        |room: Room, place: &str| format!("{} of at most {} {place}", words::bytes(room.bytes as f64), words::bytes(room.max_bytes as f64));
+    match spool {
+        None => used(memory, "in memory"),
+        Some(spool) if memory.bytes == 0 => used(spool.room, "on disk"),
+        Some(spool) => format!("{}, {}", used(spool.room, "on disk"), used(memory, "in memory")),
     }
 }
 
@@ -81,18 +94,17 @@ mod tests {
             endpoint: "http://localhost:4317".into(),
             waiting_requests: 2,
             waiting_points: 1500,
-            waiting_bytes: 2048,
-            max_bytes: 64 << 20,
+            memory: Room { bytes: 2048, max_bytes: 64 << 20 },
             waiting_since: Some(ago(70)),
-            spool: false,
+            spool: None,
             last_taken: Some(ago(75)),
             taken_points: 12_345,
             lost_points: 0,
             failing: Some(failing),
         };
         let view = PushView::of(status.clone(), now);
-        assert_eq!(view.queue, "2 requests with 1,500 points, 2 KiB of at most 64 MiB");
-        assert_eq!((view.place, view.taken_points.as_str(), view.lost_points.as_deref()), ("in memory", "12,345", None));
+        assert_eq!((view.queue.as_str(), view.place.as_str()), ("2 requests with 1,500 points", "2 KiB of at most 64 MiB in memory"));
+        assert_eq!((view.spool_failing, view.taken_points.as_str(), view.lost_points.as_deref()), (None, "12,345", None));
         let failing = view.failing.unwrap();
         assert_eq!(
             (failing.next.as_str(), failing.attempts.as_str(), failing.since.ago.as_str()),
@@ -102,5 +114,30 @@ mod tests {
         status = PushStatus { failing: None, waiting_requests: 0, lost_points: 7, ..status };
         let view = PushView::of(status, now);
         assert_eq!((view.queue.as_str(), view.lost_points.as_deref(), view.failing), ("empty", Some("7"), None));
+    }
+
+    #[test]
+    fn a_spool_that_fails_is_said_with_what_waits_where() {
+        let failing = |failing: Option<&str>, memory| PushStatus {
+            endpoint: "http://localhost:4317".into(),
+            waiting_requests: 3,
+            waiting_points: 3,
+            memory: Room { bytes: memory, max_bytes: 64 << 20 },
+            waiting_since: None,
+            spool: Some(SpoolStatus {
+                path: "/spool".into(),
+                room: Room { bytes: 4096, max_bytes: 1 << 30 },
+                failing: failing.map(str::to_owned),
+            }),
+            last_taken: None,
+            taken_points: 0,
+            lost_points: 0,
+            failing: None,
+        };
+        let view = PushView::of(failing(None, 0), SystemTime::UNIX_EPOCH);
+        assert_eq!((view.place.as_str(), view.spool_failing), ("4 KiB of at most 1 GiB on disk", None));
+        let view = PushView::of(failing(Some("no space left"), 2048), SystemTime::UNIX_EPOCH);
+        assert_eq!(view.place, "4 KiB of at most 1 GiB on disk, 2 KiB of at most 64 MiB in memory");
+        assert_eq!(view.spool_failing.as_deref(), Some("no space left"));
     }
 }
