@@ -45,7 +45,7 @@ pub struct Context {
 pub struct Detail {
     /// By what.
     pub by: &'static Attribute,
-    /// How many of the largest are told apart; the rest is `_other`.
+    /// How many of the largest are told apart, as far as the metric has room beside its other points; the rest is `_other`.
     pub top: usize,
 }
 
