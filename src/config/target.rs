@@ -28,7 +28,7 @@ pub const BACKOFF_MAX_DEFAULT: Duration = Duration::from_secs(120);
 pub const BACKOFF_MAX_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// `detail: {top}` without a number.
 pub const DETAIL_TOP_DEFAULT: usize = 20;
-/// The smallest and largest `top`: a metric has up to 1000 points, and one is for all the rest.
+/// The smallest and largest `top`: a metric has up to 1000 points, and one is for all the rest. Its other points take their room first.
 pub const DETAIL_TOP_RANGE: RangeInclusive<usize> = 1..=999;
 
 /// A mail server to poll.

@@ -89,6 +89,8 @@ pub struct Families {
     histograms: Vec<Histogram>,
     summaries: Vec<Summary>,
     repairs: Repairs,
+    /// Families that lack a histogram which contradicts itself.
+    contradicted: Vec<Text>,
     /// Where the next page begins, where the server says that there is one.
     pub next_offset: Option<u64>,
 }
@@ -120,6 +122,11 @@ impl Families {
     #[must_use]
     pub fn repairs(&self) -> &Repairs {
         &self.repairs
+    }
+
+    /// The names of families that lack a histogram because it contradicted itself. A server may send such a one for good.
+    pub fn contradicted(&self) -> impl Iterator<Item = &str> {
+        self.contradicted.iter().map(|name| self.text(*name))
     }
 
     /// Counts a repair that was made before reading.
@@ -397,9 +404,11 @@ impl<'a> FamiliesBuilder<'a> {
         self.out.next_offset = Some(offset);
     }
 
-    /// Counts a repair.
+    /// Counts a repair, of the family that was begun last.
     pub fn repair(&mut self, repair: Repair) {
         self.out.repairs.count(repair);
+        let family = self.out.families.last().filter(|_| repair == Repair::InconsistentHistogram).map(|family| family.name);
+        self.out.contradicted.extend(family.filter(|name| self.out.contradicted.last() != Some(name)));
     }
 
     /// Whether anything had to be mended or left out so far.

@@ -1,13 +1,13 @@
-//! Numbers that tell series apart by their labels, and those that stand twice.
+//! Numbers that tell series apart by their labels or attributes, and those that stand twice.
 //!
 //! # Why a seed
 //!
 //! Label values are often the words of strangers (queues are named after recipients). Whoever knew the numbers could make
 //! two series one. So the seed is random, the same while the process lives, and never leaves it.
 
-use super::{SampleRef, Text};
+use super::{Point, SampleRef, Text};
 use foldhash::quality::RandomState;
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::LazyLock;
 
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
@@ -57,6 +57,19 @@ impl SampleRef<'_> {
     pub fn identity(&self) -> u64 {
         let numbers = self.places().iter().map(|(name, value)| mix(hash(&SEED, self.bytes(*name)), hash(&SEED, self.bytes(*value))));
         numbers.fold(0, u64::wrapping_add)
+    }
+}
+
+impl Point {
+    /// A number that is the same for the same metric and attributes, while the process lives.
+    #[must_use]
+    pub fn identity(&self) -> u64 {
+        let mut hasher = SEED.build_hasher();
+        self.metric.name.hash(&mut hasher);
+        for (attribute, value) in &self.attributes {
+            (attribute.key, value).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 }
 

@@ -16,7 +16,7 @@ pub enum Repair {
     NonFinite,
     /// An unsigned gauge that went below zero and came out as a number up to 2^64, left out.
     Underflow,
-    /// A counter below zero, or too large to be counted exactly, left out.
+    /// A number below zero of what has none, or a counter too large to be counted exactly, left out.
     OutOfRange,
     /// The same series twice in one answer; the first is kept.
     DuplicateSeries,

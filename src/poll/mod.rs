@@ -11,6 +11,7 @@
 //! A failed poll is a [`Reading`] without a snapshot: `mail.up` 0 and what is known about the poll. No value of an earlier
 //! one is kept alive.
 
+mod beside;
 mod budget;
 mod callers;
 mod circuit;

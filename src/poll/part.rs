@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Pages of one answer. 200 of 5,000 users each are a million.
 const PAGES_MAX: usize = 200;
 /// Bodies above this are read beside the event loop, so that a large target does not hold up the others.
-const READ_INLINE_BYTES_MAX: usize = 128 * 1024;
+pub(super) const READ_INLINE_BYTES_MAX: usize = 128 * 1024;
 
 /// One part of one target, and what is remembered of asking for it.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use super::circuit::{Breaker, chance, to_tenths};
 use super::history::History;
 use super::{PollError, Reading, Tally};
 use crate::config;
+use crate::model::Repairs;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
@@ -51,6 +52,11 @@ impl Published {
     /// The latest reading, if it ended after somebody asked.
     pub(super) fn answer_to(&self, asked: Instant) -> Option<Arc<Reading>> {
         self.latest.clone().filter(|latest| latest.ended >= asked)
+    }
+
+    /// Repairs of an answer that is no reading of its own: they count with the next one.
+    pub(super) fn count(&mut self, repairs: &Repairs) {
+        self.tally.repairs.add_all(repairs);
     }
 
     /// A poll has ended.

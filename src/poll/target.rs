@@ -1,5 +1,6 @@
 //! One target: who asks it, when, and what is remembered from one poll to the next.
 
+use super::beside::beside;
 use super::callers::Callers;
 use super::circuit::{Breaker, Circuit, to_tenths};
 use super::client::Client;
@@ -41,6 +42,9 @@ struct Remembered {
     memory: Memory,
     window: Option<Window>,
 }
+
+/// The pages of each part that was read.
+type Read = Vec<(&'static Part, Families)>;
 
 impl Target {
     /// A target as configured; nothing is asked yet.
@@ -202,10 +206,12 @@ impl Target {
     async fn poll(&self, remembered: &mut Remembered) -> Arc<Reading> {
         let (at, began) = ((self.clock)(), Instant::now());
         let window = window::at(&self.config.window, at);
-        if let Err(error) = self.close_window(remembered, at, window, began).await {
-            return self.publish_failure(at, began, error);
-        }
+        let closing_bytes = match self.close_window(remembered, at, window, began).await {
+            Ok(bytes) => bytes,
+            Err(error) => return self.publish_failure(at, began, error),
+        };
         let (outcome, parts, body_bytes) = self.poll_parts(remembered, at, window, began).await;
+        let body_bytes = closing_bytes + body_bytes;
         let (outcome, native) = match outcome {
             Ok((snapshot, native)) => (Ok(snapshot), Arc::new(native)),
             Err(error) => (Err(error), Arc::default()),
@@ -219,19 +225,21 @@ impl Target {
         self.published().publish(Reading { parts, ..Reading::failed(at, began, error) })
     }
 
-    /// A day that has ended is asked for once more, so that its last minutes are not lost.
-    async fn close_window(&self, remembered: &mut Remembered, at: SystemTime, now: Window, began: Instant) -> Result<(), PollError> {
+    /// A day that has ended is asked for once more, so that its last minutes are not lost. Gives the bytes of the answer.
+    async fn close_window(&self, remembered: &mut Remembered, at: SystemTime, now: Window, began: Instant) -> Result<u64, PollError> {
+        let mut bytes = 0;
         let sliding = matches!(self.config.window, config::Window::Sliding(_));
         let ended = remembered.window.filter(|last| self.config.source.windowed && !sliding && last.start < now.start);
         if let (Some(last), Some(required)) = (ended, self.parts.first()) {
             let answer = deadline(began, self.config.timeout, required.ask(&self.shared(), last.until(now))).await?;
+            bytes = answer.bytes as u64;
             let pages: Vec<_> = answer.pages.into_iter().map(|page| (required.part, page)).collect();
-            let context = self.context(at, last);
-            let snapshot = apply(self.config.source, &pages, &mut remembered.memory, &context);
+            let (snapshot, _) = self.apply(remembered, pages, bytes, self.context(at, last)).await?;
             remembered.memory.close_window(&snapshot);
+            self.published().count(&snapshot.repairs);
         }
         remembered.window = Some(now);
-        Ok(())
+        Ok(bytes)
     }
 
     async fn poll_parts(
@@ -255,7 +263,7 @@ impl Target {
             self.note_optional(&answers);
         }
         let mut reports = Vec::with_capacity(answers.len());
-        let mut read: Vec<(&'static Part, Families)> = Vec::new();
+        let mut read: Read = Vec::new();
         let mut body_bytes = 0;
         for (asker, answer) in self.parts.iter().zip(answers) {
             let Asked { took, result } = answer;
@@ -272,11 +280,30 @@ impl Target {
         if let Some(error) = reports.first().and_then(|required| required.error.clone()) {
             return (Err(error), reports, body_bytes);
         }
-        let mut snapshot = apply(self.config.source, &read, &mut remembered.memory, &self.context(at, window));
-        let pages = read.into_iter().map(|(_, families)| families).collect();
-        let native = relayed(self.config.source, &self.config.relay, pages);
-        snapshot.repairs.add_all(&native.repairs);
-        (Ok((snapshot, native)), reports, body_bytes)
+        let applied = self.apply(remembered, read, body_bytes, self.context(at, window)).await;
+        let (source, relay) = (self.config.source, self.config.relay.clone());
+        let outcome = match applied {
+            Ok((mut snapshot, read)) => {
+                let pages = read.into_iter().map(|(_, families)| families).collect();
+                let native = beside(body_bytes, move || relayed(source, &relay, pages)).await;
+                native.map(|native| {
+                    snapshot.repairs.add_all(&native.repairs);
+                    (snapshot, native)
+                })
+            }
+            Err(error) => Err(error),
+        };
+        (outcome, reports, body_bytes)
+    }
+
+    /// What was read in canonical words, and as it was.
+    async fn apply(&self, remembered: &mut Remembered, read: Read, bytes: u64, context: Context) -> Result<(Snapshot, Read), PollError> {
+        let source = self.config.source;
+        let mut memory = std::mem::take(&mut remembered.memory);
+        let work = move || (apply(source, &read, &mut memory, &context), read, memory);
+        let (snapshot, read, memory) = beside(bytes, work).await?;
+        remembered.memory = memory;
+        Ok((snapshot, read))
     }
 
     /// What becomes of the circuits of optional parts; that of the target is the required one's.

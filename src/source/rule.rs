@@ -19,7 +19,7 @@ pub struct Rule {
     pub from: &'static [From],
     /// What the value is multiplied by: 0.001 for milliseconds, -1 for what is counted elsewhere too.
     pub scale: f64,
-    /// Whether a good answer without the series means 0.
+    /// Whether a good answer without the series means 0: one of which nothing was unreadable.
     pub zero_when_absent: bool,
     /// Whether it rests where a rule before it gave the same: for what a server says in two places.
     pub fallback: bool,
@@ -73,7 +73,7 @@ pub enum Step {
     Accumulate,
     /// The sum may not fall while the server's counters are the same ones: a fall is held, and counted as a repair.
     Hold,
-    /// 1 becomes 0 and anything else 1.
+    /// 0 becomes 1 and anything else 0.
     Not,
     /// Anything but 0 becomes 1.
     Is,

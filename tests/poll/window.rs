@@ -141,6 +141,27 @@ async fn a_window_that_could_not_be_closed_is_closed_by_the_next_poll() {
 }
 
 #[tokio::test]
+async fn what_had_to_be_mended_of_the_day_that_ended_counts() {
+    let row = |start: u64| json!({"USER": "u", "DOMAIN": "d", "SUCCESSCOUNT": 5, "FAILCOUNT": if start == DAY { "many" } else { "2" }});
+    let body = move |start| json!({"data": {"records": [row(start)]}, "metadata": {"result": 1}}).to_string();
+    let server = Server::start(move |_, request| say(answer("200 OK", body(asked(request).0)))).await;
+    let clock: &AtomicU64;
+    let target = whm_target!(server, clock, "");
+    for (now, unreadable, bytes) in [
+        (DAY + HOUR, 1.0, body(DAY).len()),
+        // The day before, for the last time, and this one.
+        (NEXT + 60, 2.0, body(DAY).len() + body(NEXT).len()),
+        (NEXT + 120, 2.0, body(NEXT).len()),
+    ] {
+        clock.store(now, Ordering::SeqCst);
+        let reading = target.reading().await;
+        is_good(&reading);
+        assert_eq!(value(&reading, "mail.poll.repairs", &["unreadable"]), Some(unreadable), "{now}");
+        assert_eq!(value(&reading, "mail.poll.body_size", &[]), Some(bytes as f64), "{now}");
+    }
+}
+
+#[tokio::test]
 async fn the_counter_never_falls() {
     let (server, sums) = whm(&[(DAY, Some(10)), (NEXT, Some(0))]).await;
     let clock: &AtomicU64;

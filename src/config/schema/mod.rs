@@ -80,7 +80,7 @@ const fn required(name: &'static str, shape: Shape, help: &'static str) -> Key {
 
 /// The whole file.
 pub static FILE: &[Key] = &[
-    key("targets", Shape::List(&Shape::Target(TARGET), 0..=super::TARGETS_MAX), "The mail servers to poll; here, or in targets_files."),
+    key("targets", Shape::List(&Shape::Target(TARGET), 1..=super::TARGETS_MAX), "The mail servers to poll; here, or in targets_files."),
     key("targets_files", Shape::List(&Shape::Text, 1..=PATTERNS_MAX), "Paths of files that hold more targets; * and ? in the last part."),
     key("defaults", Shape::Defaults(SHARED), "What several targets have in common. A key that a target has itself hides the default's."),
     key("shard", Shape::Text, "I/N, counted from 0: only the targets of this shard are polled here. Left out: all of them."),

@@ -4,7 +4,7 @@
 use super::*;
 use crate::format::prometheus;
 use crate::model::vocabulary::*;
-use crate::source::{Credential, Request};
+use crate::source::{Credential, From, Request};
 
 /// A mail system of one part with these rules, and a second part where there are more.
 fn system(rules: &'static [Rule], more: &'static [Rule]) -> Source {
@@ -100,9 +100,13 @@ fn numbers_that_are_none() {
             ("c 4294967295", "mail.complaints 4294967295"),
             ("g 18446744073709551615", "!underflow 1"),
             ("a 18446744073709551615", "!underflow 1"),
+            ("g{of=\"1\"} 5;g{of=\"2\"} 18446744073709551615", "!underflow 1"),
+            ("g -1e300;a -1", "!out_of_range 2"),
+            ("g{of=\"1\"} 5;g{of=\"2\"} -1", "!out_of_range 1"),
+            ("a{q=\"1\"} NaN;a{q=\"2\"} 7;a{q=\"3\"} NaN", "!non_finite 2"),
             ("g 999999999999999", "mail.account.configured 999999999999999"),
             ("g 1.5", "mail.account.configured 2"),
-            ("# TYPE c histogram;c_bucket{le=\"+Inf\"} 3;c_count 3;g 1", "mail.account.configured 1"),
+            ("# TYPE c histogram;c_bucket{le=\"+Inf\"} 3;c_count 3;g 1", "mail.account.configured 1; !unreadable 1"),
         ],
     );
 }
@@ -118,6 +122,60 @@ fn a_sum_that_a_number_is_missing_from_is_missing() {
         &[
             ("c{a=\"1\"} 5;c{a=\"2\"} NaN", "mail.queue.depth active 0; mail.queue.depth held 0; !non_finite 1"),
             ("c -1;q{s=\"a\"} 2;q{s=\"h\",x=\"1\"} Inf;q{s=\"h\",x=\"2\"} 1", "mail.queue.depth active 2; !non_finite 1; !out_of_range 1"),
+        ],
+    );
+}
+
+#[test]
+fn absent_is_not_zero_where_it_may_be_what_was_unreadable() {
+    static RULES: &[Rule] = &[
+        Rule::new(&["c"], &COMPLAINTS).when(&[("e", "c")]).zero_when_absent(),
+        Rule::new(&["tries"], &DELIVERY_ATTEMPTS).zero_when_absent(),
+        Rule::new(&["c"], &DELIVERY_ATTEMPTS).when(&[("e", "final")]).scale(-1.0).zero_when_absent(),
+    ];
+    gives_at_once(
+        RULES,
+        &[
+            ("tries 5", "mail.complaints 0; mail.delivery.attempts 5"),
+            ("c{e=\"c\" 7;tries 5", "!unreadable 1"),
+            ("tries 5;c{e=\"c\" 7;c{e=\"final\"} 2", "mail.delivery.attempts 3; !unreadable 1"),
+            ("tries 5;c{e=\"final\" 2;c{e=\"c\"} 7", "mail.complaints 7; !unreadable 1"),
+            ("tries 5;# TYPE c histogram;c_bucket{e=\"c\",le=\"1\"} 3;c_count{e=\"c\"} 2", "!inconsistent_histogram 1"),
+            (
+                "tries 5;# TYPE h histogram;h_bucket{le=\"1\"} 3;h_count 2;# TYPE z gauge",
+                "mail.complaints 0; mail.delivery.attempts 5; !inconsistent_histogram 1",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_counter_that_became_something_else_is_not_zero() {
+    static RULES: &[Rule] = &[Rule::new(&["c", "d"], &COMPLAINTS).zero_when_absent(), Rule::new(&["h"], &DELIVERY_DURATION)];
+    gives_at_once(
+        RULES,
+        &[
+            ("# TYPE c histogram;c_bucket{le=\"+Inf\"} 3;c_count 3", "!unreadable 1"),
+            ("# TYPE c summary;c{quantile=\"0.5\"} 3;c_count 3;d 4", "!unreadable 1"),
+            ("c 3;h 4", "mail.complaints 3; !unreadable 1"),
+        ],
+    );
+}
+
+#[test]
+fn what_is_added_up_goes_on_behind_a_series_that_could_not_be_read() {
+    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).step(Step::Accumulate)];
+    gives(
+        RULES,
+        &[
+            ("c{q=\"a\"} 1000;c{q=\"b\"} 1", "mail.complaints 1001"),
+            ("c{q=\"a\" 1000;c{q=\"b\"} 2", "mail.complaints 1002; !unreadable 1"),
+            ("c{q=\"a\" 1001;c{q=\"b\"} 2", "mail.complaints 1002; !unreadable 1"),
+            ("c{q=\"a\"} 1001;c{q=\"b\"} 2", "mail.complaints 1003"),
+            ("# TYPE c histogram;c_bucket{q=\"a\",le=\"+Inf\"} 3;c_count{q=\"a\"} 3", "mail.complaints 1003; !unreadable 1"),
+            ("c{q=\"a\"} 1002", "mail.complaints 1004"),
+            ("c{q=\"b\"} 1", "mail.complaints 1005"),
+            ("x;c{q=\"a\"} 4", "mail.complaints 1009; !unreadable 1"),
         ],
     );
 }
@@ -282,9 +340,10 @@ fn a_detail_adds_up_to_its_total() {
         (0, PAGE, "_other 10"),
         (2, "all 10", "_other 10"),
         (2, "all 4;of{d=\"a\"} 5", "a 5; _other 0"),
-        (2, "all 4;of{d=\"a\"} 3;of{d=\"a\"} 3", "a 3; _other 1"),
+        (2, "all 4;of{d=\"a\"} 3;of{d=\"a\"} 3", "a 3; _other 1; !duplicate_series 1"),
         (2, "all 4;of{d=\"_other\"} 3", "_other 4"),
         (2, "of{d=\"a\"} 3", ""),
+        (2, "all -4;of{d=\"a\"} 3", "!out_of_range 1"),
     ] {
         let said = by(&DESTINATION_DOMAIN, top).said(&[page]).replace("mail.queue.depth scheduled ", "");
         assert_eq!(said, expected, "{top} of {page}");
@@ -294,11 +353,36 @@ fn a_detail_adds_up_to_its_total() {
 }
 
 #[test]
+fn the_rest_of_a_detail_has_room_beside_the_other_points_of_its_metric() {
+    static RULES: &[Rule] = &[
+        Rule::new(&["ready"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "ready")]),
+        Rule::new(&["all"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "scheduled")]),
+        Rule::new(&["of"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "scheduled")]).detail("d", &DESTINATION_DOMAIN),
+    ];
+    let page: String = (0..1500).map(|i| format!("of{{d=\"{i}\"}} 2\n")).collect();
+    for (page, top, points) in [
+        (format!("ready 7\nall 3000\n{page}"), 999, 1000),
+        (format!("all 3000\n{page}"), 999, 1000),
+        (format!("ready 7\nall 3000\n{page}"), 997, 999),
+    ] {
+        let mut polled = Polled::new(RULES, &[]);
+        polled.context.detail = Some(Detail { by: &DESTINATION_DOMAIN, top });
+        let snapshot = polled.snapshot(&[&page]);
+        let scheduled = snapshot.points.iter().filter(|point| point.attributes[0].1 == "scheduled");
+        assert_eq!(scheduled.map(|point| point.value).sum::<f64>(), 3000.0, "{top}");
+        assert_eq!((snapshot.points.len(), snapshot.repairs.iter().count()), (points, 0), "{top}");
+    }
+}
+
+#[test]
 fn a_name_that_the_server_chooses_has_room_for_a_thousand() {
     static RULES: &[Rule] = &[Rule::new(&["s"], &JOB_DEPTH).from(&[From::same("n", &JOB_QUEUE)])];
     let page: String = (0..POINTS_PER_METRIC_MAX + 2).map(|i| format!("s{{n=\"{i}\"}} 1\n")).collect();
     let snapshot = Polled::new(RULES, &[]).snapshot(&[&page]);
     assert_eq!((snapshot.points.len(), snapshot.repairs.get(Repair::Unreadable)), (POINTS_PER_METRIC_MAX, 2));
+    let again = format!("{page}s{{n=\"0\",and=\"again\"}} 1\n");
+    let snapshot = Polled::new(RULES, &[]).snapshot(&[&again]);
+    assert_eq!((snapshot.points[0].value, snapshot.points[1].value), (2.0, 1.0), "there is always room for what is known");
 }
 
 #[test]

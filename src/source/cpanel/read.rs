@@ -77,6 +77,7 @@ pub fn queue(body: String) -> Result<Families, ReadError> {
     Families::read(body, |out| {
         let mut states = [("queued", 0.0, f64::INFINITY), ("frozen", 0.0, f64::INFINITY)];
         for message in &data.records {
+            count_odd(out, &[message.frozen, message.time]);
             let (_, count, oldest) = &mut states[usize::from(message.frozen.is_true())];
             *count += 1.0;
             if let Num::Is(time) = message.time
@@ -105,10 +106,11 @@ pub fn services(body: String) -> Result<Families, ReadError> {
     let data: Services = answer::whole(&body)?;
     Families::read(body, |out| {
         family(out, "service_running", "Whether a service that is enabled and monitored runs: 1 or 0.");
-        for service in data.service.iter().filter(|service| service.enabled.is_true()) {
+        for service in &data.service {
+            count_odd(out, &[service.enabled]);
             // Not said of a service that is not monitored.
-            if let Num::Is(running) = service.running {
-                series(out, &[("name", &service.name.0)], running);
+            if service.enabled.is_true() {
+                scaled(out, &[("name", &service.name.0)], service.running, 1.0);
             }
         }
         Ok(())
@@ -263,20 +265,27 @@ struct Version {
     version: Word,
 }
 
-/// Sums over rows, in the order of [`STATS`]; none where no row has the number.
+/// Sums over rows, in the order of [`STATS`]; none where no row has the number, NaN where one of them cannot be read.
 #[derive(Default)]
 struct Sums([Option<f64>; STATS.len()]);
 
 impl Sums {
     fn add(&mut self, out: &mut FamiliesBuilder<'_>, numbers: [Num; STATS.len()]) {
+        count_odd(out, &numbers);
         for (sum, n) in self.0.iter_mut().zip(numbers) {
-            match n {
-                Num::Is(n) => *sum = Some(sum.unwrap_or(0.0) + n),
-                Num::Odd => out.repair(Repair::Unreadable),
-                Num::Absent => {}
-            }
+            let n = match n {
+                Num::Is(n) => n,
+                // Left out, it would make this sum too small, and every sum that this one is part of.
+                Num::Odd => f64::NAN,
+                Num::Absent => continue,
+            };
+            *sum = Some(sum.unwrap_or(0.0) + n);
         }
     }
+}
+
+fn count_odd(out: &mut FamiliesBuilder<'_>, numbers: &[Num]) {
+    numbers.iter().filter(|n| **n == Num::Odd).for_each(|_| out.repair(Repair::Unreadable));
 }
 
 fn family(out: &mut FamiliesBuilder<'_>, name: &str, help: &str) {
@@ -293,9 +302,8 @@ fn series(out: &mut FamiliesBuilder<'_>, labels: &[(&str, &str)], value: f64) {
 }
 
 fn scaled(out: &mut FamiliesBuilder<'_>, labels: &[(&str, &str)], n: Num, scale: f64) {
-    match n {
-        Num::Is(n) => series(out, labels, n * scale),
-        Num::Odd => out.repair(Repair::Unreadable),
-        Num::Absent => {}
+    count_odd(out, &[n]);
+    if let Num::Is(n) = n {
+        series(out, labels, n * scale);
     }
 }

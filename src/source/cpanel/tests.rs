@@ -43,7 +43,6 @@ fn the_fixtures_in_canonical_words() {
     let expected = [
         "mail.delivery.attempts delivered 468",
         "mail.delivery.attempts deferred 309",
-        "mail.delivery.attempts failed 62",
         "mail.received.messages authenticated 42",
         "mail.message.io transmit 1234",
         "mail.queue.depth queued 3",
@@ -58,7 +57,8 @@ fn the_fixtures_in_canonical_words() {
     assert_eq!(lines(&snapshot), expected);
     assert_eq!(snapshot.version.as_deref(), Some("11.138.0.6"));
     assert_eq!(snapshot.counters_since, Some(at(1_699_920_000)));
-    assert_eq!(snapshot.repairs.iter().collect::<Vec<_>>(), [(Repair::Unreadable, 1)], "FAILCOUNT: many");
+    let repairs: Vec<_> = snapshot.repairs.iter().collect();
+    assert_eq!(repairs, [(Repair::Unreadable, 1), (Repair::NonFinite, 1)], "FAILCOUNT: many, and so no sum of failures");
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn the_fixtures_in_families() {
             }
         }
     }
-    assert_eq!(found.iter().filter(|line| line.starts_with("email_user_stats ")).count(), 26);
+    assert_eq!(found.iter().filter(|line| line.starts_with("email_user_stats ")).count(), 27);
     assert_eq!(found.iter().filter(|line| line.starts_with("email_logs ")).count(), 2);
     for line in [
         "email_user_stats ,-remote-,success_count 400",
@@ -81,6 +81,7 @@ fn the_fixtures_in_families() {
         "email_user_stats example.com,alice,defer_count 9",
         "email_user_stats example.com,alice,total_size 1030",
         "email_user_stats shop.example.com,alice,send_count 3",
+        "email_user_stats ,nobody,fail_count NaN",
         "email_stats success_count 8",
         "email_stats in_progress_count 3",
         "email_queue_messages queued 3",
@@ -147,6 +148,38 @@ fn sums_go_on_over_windows_and_never_fall() {
     assert_eq!((sum(&last), last.repairs.get(Repair::Held)), (Some(25.0), 1));
     memory.close_window(&last);
     assert_eq!(sum(&poll(&mut memory, 3, &[("alice", 1)])), Some(26.0));
+}
+
+#[test]
+fn a_number_that_is_none_takes_its_sum_with_it() {
+    let poll = |memory: &mut Memory, day: u64, rows: &str| {
+        let body = format!("{{\"data\":{{\"records\":[{rows}]}},\"metadata\":{{\"result\":1}}}}");
+        apply(&SOURCE, &[families("emailtrack_user_stats", &body)], memory, &context(day * DAY + 100, Some(day * DAY), false))
+    };
+    let alice = "{\"USER\":\"alice\",\"SUCCESSCOUNT\":5}";
+    for odd in ["\"12/50\"", "\"NaN\"", "[]", "-1"] {
+        let mut memory = Memory::default();
+        assert_eq!(sum(&poll(&mut memory, 1, alice)), Some(5.0));
+        let snapshot = poll(&mut memory, 1, &format!("{alice},{{\"USER\":\"bob\",\"SUCCESSCOUNT\":{odd},\"DEFERCOUNT\":2}}"));
+        assert_eq!(sum(&snapshot), None, "{odd}");
+        assert!(lines(&snapshot).contains(&"mail.delivery.attempts deferred 2".to_owned()), "{odd}");
+        assert_ne!(snapshot.repairs, Default::default(), "{odd}");
+        // The day ends, and what is known of it counts.
+        memory.close_window(&snapshot);
+        assert_eq!(sum(&poll(&mut memory, 2, alice)), Some(10.0), "{odd}");
+    }
+}
+
+#[test]
+fn what_is_odd_is_counted() {
+    for (part, records, n) in [
+        ("fetch_mail_queue", "\"records\":[{\"frozen\":\"perhaps\",\"time\":\"noon\"},{\"frozen\":0}]", 2),
+        ("servicestatus", "\"service\":[{\"name\":\"a\",\"enabled\":1,\"running\":\"so-so\"},{\"name\":\"b\",\"enabled\":{}}]", 2),
+        ("servicestatus", "\"service\":[{\"name\":\"a\",\"enabled\":0},{\"name\":\"b\",\"enabled\":1,\"running\":null}]", 0),
+    ] {
+        let (_, families) = families(part, &format!("{{\"data\":{{{records}}},\"metadata\":{{\"result\":1}}}}"));
+        assert_eq!(families.repairs().get(Repair::Unreadable), n, "{part}: {records}");
+    }
 }
 
 #[test]
