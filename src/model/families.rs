@@ -42,6 +42,17 @@ pub enum FamilyType {
     Unknown,
 }
 
+impl FamilyType {
+    /// Whether its series are numbers, and not distributions.
+    #[must_use]
+    pub fn is_number(self) -> bool {
+        match self {
+            Self::Counter | Self::Gauge | Self::Unknown => true,
+            Self::Histogram | Self::Summary => false,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Family {
     name: Text,
