@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::format::prometheus;
-use crate::model::{Choice, Families};
+use crate::model::{Choice, Families, TooMuch};
 
 fn native(page: &str) -> Arc<Native> {
     let families = prometheus::read(page.to_owned()).unwrap();
@@ -157,7 +157,7 @@ fn a_name_that_is_none_does_not_break_the_page() {
             out.label(label, value);
             out.number(2.0);
         }
-        Ok::<_, ()>(())
+        Ok::<_, TooMuch>(())
     });
     let native = Native::choose(vec![families.unwrap()], "", usize::MAX, |_| Some(Choice::default()));
     writes(Format::Text, &[Section::plain(Arc::new(native))], "# TYPE c gauge\nc{_l_l=\"v\"} 2\n");
