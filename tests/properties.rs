@@ -97,12 +97,12 @@ fn numbers_are_read_as_they_were_written() {
 }
 
 fn gauge(n: f64) -> postmeter::export::exposition::Section {
-    use postmeter::model::{Choice, Families, FamilyType, Native};
+    use postmeter::model::{Choice, Families, FamilyType, Native, TooMuch};
     let families = Families::read(String::new(), |out| {
         let name = out.own("x");
         out.family(name, Default::default(), FamilyType::Gauge);
         out.number(n);
-        Ok::<(), ()>(())
+        Ok::<(), TooMuch>(())
     });
     let native =
         Native::choose(vec![families.unwrap()], "", usize::MAX, |_| Some(Choice { kind: Some(FamilyType::Unknown), ..Choice::default() }));

@@ -1,7 +1,7 @@
 //! Families of any kind, made from any bytes: also such as no reader gives today.
 
 use arbitrary::{Result, Unstructured};
-use postmeter::model::{Choice, Families, FamiliesBuilder, FamilyType, Histogram, Native, Summary};
+use postmeter::model::{Choice, Families, FamiliesBuilder, FamilyType, Histogram, Native, Summary, TooMuch};
 
 /// Names that may be mistaken for each other, and some that are none.
 const FAMILIES: &[&str] = &["a", "a_total", "a_bucket", "a_sum", "a_count", "a_created", "b", "mail:c", "d_total", "x-y", "9z", ""];
@@ -29,7 +29,7 @@ pub fn families(u: &mut Unstructured<'_>) -> Result<Families> {
     let mut failed = Ok(());
     let families = Families::read(String::new(), |out| {
         failed = fill(u, out);
-        Ok::<(), ()>(())
+        Ok::<(), TooMuch>(())
     });
     failed?;
     Ok(families.unwrap_or_default())

@@ -9,6 +9,8 @@ mod reply;
 pub use buckets::Buckets;
 pub use reply::reply;
 
+use crate::model::TooMuch;
+
 /// Why an answer gave nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
@@ -27,6 +29,12 @@ pub enum ReadError {
     /// The server's own refusal for want of a right, in an answer that says 200.
     #[error("the server denied access: {0}")]
     Denied(String),
+}
+
+impl From<TooMuch> for ReadError {
+    fn from(too_much: TooMuch) -> Self {
+        Self::Malformed(too_much.to_string())
+    }
 }
 
 /// Bytes of a server's own words in an error.

@@ -5,47 +5,46 @@
 //!
 //! # An answer that is cut off
 //!
-//! The format has a line feed behind each line. Where the last one has none and cannot be read, the answer was cut off there, and
-//! sums over what is left would be too small: nothing of it is taken. Servers that only forget the last line feed are read.
-//!
-//! # An answer that is too much
-//!
-//! A few bytes can be a series, a family or a distribution, which cost many times that. Beyond a bound on each nothing of the
-//! answer is taken, for the same reason.
+//! The format has a line feed behind each line. Where the last one has none, the answer was cut off there: what is missing would read as
+//! 0, and `12345` may have become `12`. Nothing of it is taken. Of endpoints that nobody knows, a last line that is a sample is taken all
+//! the same, as Prometheus takes it; a comment is not, for behind it samples were to come.
 
 use super::buckets::BUCKETS_MAX;
 use super::{Buckets, ReadError, number, quantiles, quote};
-use crate::model::{Families, FamiliesBuilder, FamilyType, LABELS_PER_SERIES_MAX, Repair, Text};
+use crate::model::{BOUNDS, Bounds, Families, FamiliesBuilder, FamilyType, LABELS_PER_SERIES_MAX, Repair, Text};
 use memchr::{memchr, memchr2};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
-/// How much one answer may be.
-#[derive(Clone, Copy, Debug)]
-struct Bounds {
-    /// Series of any kind.
-    series_max: usize,
-    /// Histograms and summaries among them.
-    distributions_max: usize,
-    /// Families that say what they are.
-    types_max: usize,
+/// The last line of an answer may lack its line feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LastLine {
+    /// Then the answer is cut off.
+    Ends,
+    /// Then it is taken, if it is a sample.
+    MayNotEnd,
 }
 
-/// As many series as the largest `series_max` passes on.
-const BOUNDS: Bounds = Bounds { series_max: 5_000_000, distributions_max: 500_000, types_max: 100_000 };
-
-/// Reads an exposition.
+/// Reads an exposition of a server that ends each line.
 ///
 /// # Errors
 /// When not one line of it is a sample, where it is cut off, and where it is too much.
 pub fn read(body: String) -> Result<Families, ReadError> {
-    read_within(body, BOUNDS)
+    read_within(BOUNDS, body, LastLine::Ends)
 }
 
-fn read_within(body: String, bounds: Bounds) -> Result<Families, ReadError> {
-    Families::read(body, |builder| {
+/// Reads an exposition of a server that may not end its last line.
+///
+/// # Errors
+/// As those of [`read`].
+pub fn read_unended(body: String) -> Result<Families, ReadError> {
+    read_within(BOUNDS, body, LastLine::MayNotEnd)
+}
+
+fn read_within(bounds: Bounds, body: String, last_line: LastLine) -> Result<Families, ReadError> {
+    Families::read_within(bounds, body, |builder| {
         let text = builder.body();
         let mut reader = Reader {
             out: builder,
@@ -53,7 +52,6 @@ fn read_within(body: String, bounds: Bounds) -> Result<Families, ReadError> {
             kind: FamilyType::Unknown,
             total: false,
             pending: Pending::default(),
-            distributions: 0,
             known: HashMap::default(),
         };
         let (mut first_bad, mut last_bad) = (None, None);
@@ -64,20 +62,31 @@ fn read_within(body: String, bounds: Bounds) -> Result<Families, ReadError> {
                 first_bad.get_or_insert(line);
                 last_bad = Some(line);
             }
-            if let Some((max, what)) = reader.beyond(&bounds) {
-                return Err(ReadError::Malformed(format!("it has more than {max} {what}")));
+            if reader.is_too_much() {
+                return Ok(());
             }
         }
         reader.flush();
-        let unended = text.rsplit('\n').next().map(str::trim_ascii);
-        match (reader.out.series(), first_bad, last_bad) {
-            (0, Some(line), _) => Err(ReadError::Malformed(format!("no line of it is a sample; the first is `{}`", quote(line)))),
-            (0, None, _) if reader.out.has_repairs() => Err(ReadError::Malformed("not one series of it can be read".to_owned())),
-            (0, None, _) => Err(ReadError::Empty),
-            (_, _, Some(line)) if unended == last_bad => Err(ReadError::Malformed(format!("it is cut off in the line `{}`", quote(line)))),
-            _ => Ok(()),
+        match (reader.out.series(), first_bad) {
+            (0, Some(line)) => Err(ReadError::Malformed(format!("no line of it is a sample; the first is `{}`", quote(line)))),
+            (0, None) if reader.out.has_repairs() => Err(ReadError::Malformed("not one series of it can be read".to_owned())),
+            (0, None) => Err(ReadError::Empty),
+            _ => match cut_off(text, last_bad, last_line) {
+                Some(line) => Err(ReadError::Malformed(format!("it is cut off: its last line `{}` does not end", quote(line)))),
+                None => Ok(()),
+            },
         }
     })
+}
+
+/// The last line, where the text is cut off in it.
+fn cut_off<'a>(text: &'a str, last_bad: Option<&str>, last_line: LastLine) -> Option<&'a str> {
+    let unended = text.rsplit('\n').next().map(str::trim_ascii).filter(|line| !line.is_empty())?;
+    let whole = match unended.strip_prefix('#') {
+        Some(comment) => comment.trim_ascii() == "EOF",
+        None => last_line == LastLine::MayNotEnd && last_bad != Some(unended),
+    };
+    (!whole).then_some(unended)
 }
 
 /// A longer name is no name: it would stand in every line and every point of its series.
@@ -125,21 +134,21 @@ struct Reader<'b, 'a> {
     /// Whether its samples are those of a counter of OpenMetrics, whose names end in `_total`: so does the family's then.
     total: bool,
     pending: Pending,
-    /// How many were read before those.
-    distributions: usize,
     /// What families said that they are: one may be interrupted by another and go on.
     known: HashMap<&'a str, FamilyType>,
 }
 
 impl<'a> Reader<'_, 'a> {
-    /// The bound that it is beyond, and of what.
-    fn beyond(&self, bounds: &Bounds) -> Option<(usize, &'static str)> {
-        let counts = [
-            (self.out.series(), bounds.series_max, "series"),
-            (self.distributions + self.pending.all.len(), bounds.distributions_max, "histograms and summaries"),
-            (self.known.len(), bounds.types_max, "families"),
-        ];
-        counts.into_iter().find(|(count, max, _)| count > max).map(|(_, max, what)| (max, what))
+    /// Whether it is beyond a bound: the builder's, or what of them is held here.
+    fn is_too_much(&mut self) -> bool {
+        let bounds = *self.out.bounds();
+        if self.out.distributions() + self.pending.all.len() > bounds.distributions_max {
+            self.out.refuse(bounds.distributions());
+        }
+        if self.known.len() > bounds.types_max {
+            self.out.refuse(bounds.types());
+        }
+        self.out.too_much().is_some()
     }
 
     /// `None` when the line is neither a sample nor a comment.
@@ -284,25 +293,20 @@ impl<'a> Reader<'_, 'a> {
             return;
         }
         let Pending { labels, all, .. } = std::mem::take(&mut self.pending);
-        self.distributions += all.len();
         for Distribution { labels: range, buckets } in all {
             let labels = labels.get(range).unwrap_or_default();
             if self.kind == FamilyType::Summary {
-                let (summary, repair) = quantiles::summary(buckets);
+                let (summary, repairs) = quantiles::summary(buckets);
                 labels.iter().for_each(|(name, value)| self.out.label(*name, *value));
                 self.out.summary(summary);
-                if let Some(repair) = repair {
-                    self.out.repair(repair);
-                }
+                self.out.repairs(&repairs);
                 continue;
             }
             match buckets.finish() {
-                Ok((histogram, repair)) => {
+                Ok((histogram, repairs)) => {
                     labels.iter().for_each(|(name, value)| self.out.label(*name, *value));
                     self.out.histogram(histogram);
-                    if let Some(repair) = repair {
-                        self.out.repair(repair);
-                    }
+                    self.out.repairs(&repairs);
                 }
                 Err(repair) => self.out.repair(repair),
             }

@@ -5,8 +5,12 @@
 //! A poll can bring a million series. Names, labels and help texts are positions in the body, kept once; what had to be
 //! repaired stands in a second text behind it. So a reading costs 16 bytes a label and 16 a sample beyond its body,
 //! and it can be kept, shared and sent without a lifetime.
+//!
+//! # Bounds that every reader has
+//!
+//! The builder holds them, not the readers: beyond one it keeps nothing more, and [`Families::read`] refuses the answer.
 
-use super::{Histogram, Repair, Repairs, Summary, cut};
+use super::{BOUNDS, Bounds, Histogram, Repair, Repairs, Summary, TooMuch, cut};
 use std::ops::Range;
 
 /// A piece of text of a reading.
@@ -40,6 +44,17 @@ pub enum FamilyType {
     /// Not said, or a word that no format knows.
     #[default]
     Unknown,
+}
+
+impl FamilyType {
+    /// Whether its series are numbers, and not distributions.
+    #[must_use]
+    pub fn is_number(self) -> bool {
+        match self {
+            Self::Counter | Self::Gauge | Self::Unknown => true,
+            Self::Histogram | Self::Summary => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -286,6 +301,8 @@ impl<'a> SampleRef<'a> {
 pub struct FamiliesBuilder<'a> {
     body: &'a str,
     out: Families,
+    bounds: Bounds,
+    too_much: Option<TooMuch>,
 }
 
 /// A label value is cut behind this many bytes, as Prometheus servers with a limit commonly are set to refuse more.
@@ -298,8 +315,25 @@ pub const LABELS_PER_SERIES_MAX: usize = 64;
 impl<'a> FamiliesBuilder<'a> {
     /// Starts over a body. Its length must fit into 32 bits; body limits see to that.
     #[must_use]
-    pub fn new(body: &'a str) -> Self {
-        Self { body, out: Families::default() }
+    pub fn new(body: &'a str, bounds: Bounds) -> Self {
+        Self { body, out: Families::default(), bounds, too_much: None }
+    }
+
+    /// How much the answer may be.
+    #[must_use]
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// Says that the answer is beyond a bound: what is added from here on is not kept, and reading it fails.
+    pub fn refuse(&mut self, too_much: TooMuch) {
+        self.too_much.get_or_insert(too_much);
+    }
+
+    /// The bound that the answer is beyond: a reader may stop there.
+    #[must_use]
+    pub fn too_much(&self) -> Option<TooMuch> {
+        self.too_much
     }
 
     /// The body that is read.
@@ -384,6 +418,9 @@ impl<'a> FamiliesBuilder<'a> {
 
     /// Adds a distribution with the labels since the last series.
     pub fn histogram(&mut self, histogram: Histogram) {
+        if !self.has_room_for_a_distribution() {
+            return self.forget_labels();
+        }
         let index = self.out.histograms.len() as u64;
         self.out.histograms.push(histogram);
         self.push(Shape::Histogram, index);
@@ -391,7 +428,7 @@ impl<'a> FamiliesBuilder<'a> {
 
     /// The same in quantiles; one that says nothing is no series.
     pub fn summary(&mut self, summary: Summary) {
-        if !summary.says_anything() {
+        if !summary.says_anything() || !self.has_room_for_a_distribution() {
             return self.forget_labels();
         }
         let index = self.out.summaries.len() as u64;
@@ -411,6 +448,11 @@ impl<'a> FamiliesBuilder<'a> {
         self.out.contradicted.extend(family.filter(|name| self.out.contradicted.last() != Some(name)));
     }
 
+    /// Counts all of these.
+    pub fn repairs(&mut self, repairs: &Repairs) {
+        self.out.repairs.add_all(repairs);
+    }
+
     /// Whether anything had to be mended or left out so far.
     #[must_use]
     pub fn has_repairs(&self) -> bool {
@@ -421,6 +463,31 @@ impl<'a> FamiliesBuilder<'a> {
     #[must_use]
     pub fn series(&self) -> usize {
         self.out.samples.len()
+    }
+
+    /// How many histograms and summaries there are so far.
+    #[must_use]
+    pub fn distributions(&self) -> usize {
+        self.out.histograms.len() + self.out.summaries.len()
+    }
+
+    fn has_room_for_a_distribution(&mut self) -> bool {
+        let room = self.distributions() < self.bounds.distributions_max;
+        if !room {
+            self.refuse(self.bounds.distributions());
+        }
+        room
+    }
+
+    /// Whether one more series can be kept, in the family that was begun last.
+    fn has_room(&mut self) -> bool {
+        let (series, families) = (self.out.samples.len() < self.bounds.series_max, self.out.families.len() <= self.bounds.families_max);
+        if !series {
+            self.refuse(self.bounds.series());
+        } else if !families {
+            self.refuse(self.bounds.families());
+        }
+        series && families
     }
 
     /// A piece of text that was added before.
@@ -447,6 +514,10 @@ impl<'a> FamiliesBuilder<'a> {
             self.repair(Repair::Unreadable);
             return;
         }
+        if !self.has_room() {
+            self.out.labels.truncate(labels as usize);
+            return;
+        }
         self.out.samples.push(Sample { labels, labels_len: labels_len as u16, shape, bits });
         if let Some(family) = self.out.families.last_mut() {
             family.end = self.out.samples.len() as u32;
@@ -467,10 +538,27 @@ impl Families {
     /// Reads a body: `reader` walks over it, and the result keeps it.
     ///
     /// # Errors
-    /// What the reader says.
-    pub fn read<E>(body: String, reader: impl FnOnce(&mut FamiliesBuilder<'_>) -> Result<(), E>) -> Result<Self, E> {
-        let mut builder = FamiliesBuilder::new(&body);
-        reader(&mut builder)?;
+    /// What the reader says, or that it is beyond a bound.
+    pub fn read<E: From<TooMuch>>(body: String, reader: impl FnOnce(&mut FamiliesBuilder<'_>) -> Result<(), E>) -> Result<Self, E> {
+        Self::read_within(BOUNDS, body, reader)
+    }
+
+    /// The same with bounds of one's own.
+    ///
+    /// # Errors
+    /// As those of [`read`](Self::read).
+    pub fn read_within<E: From<TooMuch>>(
+        bounds: Bounds,
+        body: String,
+        reader: impl FnOnce(&mut FamiliesBuilder<'_>) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let mut builder = FamiliesBuilder::new(&body, bounds);
+        let read = reader(&mut builder);
+        // Before what the reader says: it may have stopped there.
+        if let Some(too_much) = builder.too_much {
+            return Err(too_much.into());
+        }
+        read?;
         let mut families = builder.finish();
         families.body = body;
         Ok(families)

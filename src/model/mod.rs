@@ -6,6 +6,7 @@
 //! [`Metric`]s that are declared in [`vocabulary`]: closed names, closed attribute values, tens of series. A rule
 //! in `source` is the only way from one to the other, so a server's text cannot end up in a canonical attribute.
 
+mod bounds;
 mod cut;
 mod families;
 mod histogram;
@@ -17,6 +18,7 @@ mod repair;
 mod snapshot;
 pub mod vocabulary;
 
+pub use bounds::{BOUNDS, Bounds, TooMuch};
 pub use cut::cut;
 pub use families::{
     Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, SampleRef, Text, Value,

@@ -338,7 +338,7 @@ mod tests {
     use crate::format::prometheus;
 
     fn native(pages: &[&str], series_max: usize, choose: impl Fn(&str) -> Option<Choice>) -> (Vec<String>, Native) {
-        let pages = pages.iter().map(|page| prometheus::read((*page).to_owned()).unwrap()).collect();
+        let pages = pages.iter().map(|page| prometheus::read_unended((*page).to_owned()).unwrap()).collect();
         let native = Native::choose(pages, "", series_max, choose);
         let lines = native.families().flat_map(|family| {
             let line = move |sample: SampleRef<'_>| {

@@ -8,7 +8,7 @@ pub enum Repair {
     Unreadable,
     /// A quote or backslash in a label or a help text that the server did not escape; read as meant.
     Unescaped,
-    /// Bytes that are not UTF-8, replaced.
+    /// Bytes that are not UTF-8, each read as `?`.
     InvalidUtf8,
     /// A label value or a help text over the limit, cut.
     LabelTooLong,

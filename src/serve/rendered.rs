@@ -98,6 +98,7 @@ impl Logged {
     /// Counts what could not be said as it was, and logs each family once: those of a page in one line, of which the first are named.
     pub(super) fn tell(&self, own: &Own, told: Told) {
         own.changed("family_dropped", told.families_dropped);
+        own.changed("family_untyped", told.families_untyped);
         own.changed("label_renamed", told.labels_renamed);
         own.changed("series_dropped", told.series_dropped);
         let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);

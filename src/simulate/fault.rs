@@ -58,6 +58,8 @@ pub static FAULTS: &[Fault] = &[
     fault("html", "a login page with status 200", Act::Answer(spoil::html)),
     fault("empty", "an empty body with status 200", Act::Answer(spoil::empty)),
     fault("truncated", "half of the document, as if it were all of it", Act::Answer(spoil::truncated)),
+    fault("truncated-help", "the same, cut in a help text", Act::Answer(spoil::truncated_help)),
+    fault("truncated-number", "the same, cut in a number, so that it is another one", Act::Answer(spoil::truncated_number)),
     fault("gzip-bomb", "10 MiB that become 10 GiB", Act::Answer(spoil::gzip_bomb)),
     fault("huge", "a body of 2 GiB, announced as such", Act::Answer(spoil::huge)),
     fault("endless", "a body without an end", Act::Answer(spoil::endless)),

@@ -165,14 +165,33 @@ pub(super) fn empty(sound: Sound) -> Response {
     sound.with("")
 }
 
-/// Within the name of a series, where it is a text.
-pub(super) fn truncated(sound: Sound) -> Response {
-    let half = sound.body.len() / 2;
-    let line = |line: &[u8]| line.first().is_some_and(u8::is_ascii_alphabetic) && line.len() > 2;
-    let starts = (half..sound.body.len()).filter(|at| sound.body[at - 1] == b'\n' && line(&sound.body[*at..]));
-    let end = if sound.is_json() { half } else { starts.map(|at| at + 2).next().unwrap_or(half) };
+/// Half of a JSON object; of a text, up to the first place behind its half that this finds in a line.
+fn truncated_in(sound: Sound, place: impl Fn(&str) -> Option<usize>) -> Response {
+    let (text, half, mut start) = (sound.text(), sound.body.len() / 2, 0);
+    let places = text.split_inclusive('\n').filter_map(|line| {
+        let place = place(line).map(|place| start + place);
+        start += line.len();
+        place
+    });
+    let end = if sound.is_json() { half } else { places.into_iter().find(|place| *place > half).unwrap_or(half) };
     let body = sound.body.slice(..end);
     sound.with(body)
+}
+
+pub(super) fn truncated(sound: Sound) -> Response {
+    truncated_in(sound, |line| line.starts_with(|first: char| first.is_ascii_alphabetic()).then_some(2))
+}
+
+pub(super) fn truncated_help(sound: Sound) -> Response {
+    truncated_in(sound, |line| line.starts_with("# HELP ").then(|| line.trim_ascii_end().len() - 1))
+}
+
+pub(super) fn truncated_number(sound: Sound) -> Response {
+    truncated_in(sound, |line| {
+        let (series, value) = line.trim_ascii_end().rsplit_once(' ')?;
+        let is_long = value.len() > 1 && value.bytes().all(|byte| byte.is_ascii_digit());
+        (is_long && !series.starts_with('#')).then_some(series.len() + 2)
+    })
 }
 
 pub(super) fn gzip_bomb(sound: Sound) -> Response {

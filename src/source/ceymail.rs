@@ -1,7 +1,8 @@
 //! CeyMail: `GET /api/stats/metrics`, Prometheus text, Bearer token.
 //!
 //! Facts from its API documentation (statistics, Business plan): one live token, shown once; 12 requests a minute and
-//! address, counted before authentication; `*_total` names are gauges; units that are not loaded have no series.
+//! address, counted before authentication; `*_total` names are gauges; units that are not loaded have no series. Nothing says that
+//! its last line ends, and no rule of it takes what is absent for 0.
 
 use super::{Credential, From, Part, Request, Rule, Source, Step};
 use crate::format::prometheus;
@@ -15,7 +16,7 @@ pub static SOURCE: Source = Source {
     parts: &[Part {
         name: "metrics",
         help: "everything the server says",
-        requests: &[Request { format: "text", path: "/api/stats/metrics", post: None, read: prometheus::read }],
+        requests: &[Request { format: "text", path: "/api/stats/metrics", post: None, read: prometheus::read_unended }],
         body_bytes_max: 1024 * 1024,
         credential: Credential::Bearer,
         rules: RULES,

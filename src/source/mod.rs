@@ -161,7 +161,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Reads an answer: what is not UTF-8 is replaced and counted, and an HTML page is told apart.
+    /// Reads an answer: what is not UTF-8 becomes `?` and is counted, and an HTML page is told apart.
     ///
     /// # Errors
     /// Why nothing could be read.
@@ -175,13 +175,24 @@ impl Request {
     }
 }
 
-/// What is not UTF-8 is replaced, and whether anything was.
+/// The text of an answer, and whether anything of it had to be replaced.
 fn text(body: Vec<u8>) -> Result<(String, bool), ReadError> {
     let (body, replaced) = match String::from_utf8(body) {
         Ok(body) => (body, false),
-        Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), true),
+        Err(error) => (mended(error.into_bytes())?, true),
     };
     if body.trim_ascii_start().starts_with('<') { Err(ReadError::Html) } else { Ok((body, replaced)) }
+}
+
+/// Each byte that is not UTF-8 becomes a `?`, in place: U+FFFD would take three bytes, and an answer four times its room.
+fn mended(mut body: Vec<u8>) -> Result<String, ReadError> {
+    let mut at = 0;
+    while let Err(error) = std::str::from_utf8(&body[at..]) {
+        let bad = at + error.valid_up_to();
+        at = error.error_len().map_or(body.len(), |len| bad + len);
+        body[bad..at].fill(b'?');
+    }
+    String::from_utf8(body).map_err(|error| ReadError::Malformed(error.to_string()))
 }
 
 impl Part {

@@ -16,7 +16,7 @@ pub static SOURCE: Source = Source {
     parts: &[Part {
         name: "metrics",
         help: "everything the endpoint says",
-        requests: &[Request { format: "text", path: WHOLE_URL, post: None, read: prometheus::read }],
+        requests: &[Request { format: "text", path: WHOLE_URL, post: None, read: prometheus::read_unended }],
         body_bytes_max: 256 * 1024 * 1024,
         credential: Credential::TrustedAddress,
         rules: &[],

@@ -74,6 +74,38 @@ fn an_html_page_is_told_apart_whatever_the_reader() {
 }
 
 #[test]
+fn what_is_not_utf_8_is_replaced_in_its_place() {
+    for (body, expected) in [
+        (&b"x{q=\"\xff\xfe\"} 1\n"[..], "x{q=\"??\"} 1\n"),
+        (b"\xffx\xc3", "?x?"),
+        (b"\xe2\x82\"", "??\""),
+        (b"\xe2\x82\xac\xf0\x9f\x93", "\u{20ac}???"),
+    ] {
+        assert_eq!(text(body.to_vec()), Ok((expected.to_owned(), true)), "{body:?}");
+    }
+    assert_eq!(text("\u{20ac}".into()), Ok(("\u{20ac}".to_owned(), false)));
+    let request = &by_name("emailengine").unwrap().required().requests[0];
+    let families = request.read(b"x{q=\"\xff\"} 1\n".to_vec()).unwrap();
+    assert_eq!(families.repairs().iter().collect::<Vec<_>>(), [(Repair::InvalidUtf8, 1)]);
+}
+
+#[test]
+fn a_last_line_that_does_not_end_is_a_cut_where_the_server_ends_its_lines() {
+    for (system, format, taken) in [
+        ("kumomta", "text", false),
+        ("stalwart", "text", false),
+        ("emailengine", "text", false),
+        ("ceymail", "text", true),
+        ("prometheus", "text", true),
+    ] {
+        let request = by_name(system).unwrap().required().requests.iter().find(|request| request.format == format).unwrap();
+        assert!(request.read(b"x 1\ny 12\n".to_vec()).is_ok(), "{system}");
+        assert_eq!(request.read(b"x 1\ny 1".to_vec()).is_ok(), taken, "{system}");
+        assert!(matches!(request.read(b"x 1\n# HELP y Ab".to_vec()), Err(ReadError::Malformed(_))), "{system}");
+    }
+}
+
+#[test]
 fn no_reader_panics_on_what_is_not_its_own() {
     let bodies: &[&[u8]] = &[b"", b"\0", b"{", b"{}", b"[]", b"null", b"\"", b"x", b"x 1", b"{\"a\":", b"\xff\xfe{\"x\":1}", b"# TYPE"];
     for request in SOURCES.iter().flat_map(|source| source.parts).flat_map(|part| part.requests) {

@@ -76,6 +76,8 @@ pub fn cases() -> Vec<Case> {
         fails("truncated", "malformed"),
         case("truncated", Kumomta, Fails("malformed")),
         case("truncated", Cpanel, Fails("malformed")),
+        fails("truncated-help", "malformed"),
+        fails("truncated-number", "malformed"),
         fails("gzip-bomb", "too_large"),
         fails("huge", "too_large"),
         fails("endless", "too_large"),

@@ -1,6 +1,7 @@
 //! The program as a child, its page and its log.
 
 use crate::PATIENCE;
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -60,6 +61,12 @@ impl Program {
         }
     }
 
+    /// The native series of a target that is scraped by itself.
+    pub async fn alone(&self, target: &str) -> BTreeSet<String> {
+        let url = self.url.replace("/metrics", &format!("/probe?target={target}"));
+        natives(&self.http.get(&url).send().await.unwrap().text().await.unwrap(), |line| Some(line.to_owned()))
+    }
+
     /// The most memory that it ever had, in KiB.
     pub fn peak_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
@@ -91,7 +98,25 @@ impl Drop for Program {
 /// `/metrics`.
 pub struct Page(String);
 
+/// The lines of series that are not ours.
+fn natives(page: &str, of: impl Fn(&str) -> Option<String>) -> BTreeSet<String> {
+    let theirs = |line: &&str| !line.starts_with('#') && !line.contains("mail_system_name=\"") && !line.starts_with("target_info{");
+    page.lines().filter(theirs).filter_map(of).collect()
+}
+
 impl Page {
+    /// The native series of a target, as they are where it is scraped by itself.
+    pub fn natives(&self, target: &str, system: &str) -> BTreeSet<String> {
+        let identity = format!("instance=\"{target}\",job=\"{system}\"}}");
+        natives(&self.0, |line| {
+            let (series, value) = line.split_once(&identity)?;
+            Some(match series.strip_suffix('{') {
+                Some(name) => format!("{name}{value}"),
+                None => format!("{}}}{value}", series.strip_suffix(',')?),
+            })
+        })
+    }
+
     /// The series of a target whose names begin so, without the target's name, and their values.
     pub fn of(&self, target: &str, name: &str) -> Vec<(String, f64)> {
         let instance = format!("instance=\"{target}\",");

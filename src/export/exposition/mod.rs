@@ -5,6 +5,12 @@
 //! What the SDK's registry gathers becomes [`Native`] too, with `job` and `instance` as labels; the families of mail servers
 //! get those two while they are written. So every format is written once, and a page of a million series needs no copy of
 //! them.
+//!
+//! # A family that targets say different types of
+//!
+//! What one target says must not take away what another does. Numbers of several types are one family of unknown type, with the series
+//! of all. A number and a distribution, or distributions of two types, cannot be one family: there the first target's type stands, and
+//! the others are left out and told.
 
 mod canonical;
 mod json;
@@ -85,8 +91,11 @@ impl Section {
 /// What could not be said as it was.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
-    /// Families that were left out, because another target says another type, their name is none, or lines of another have it.
+    /// Families that were left out, because another target says a type that does not go with theirs, their name is none, or lines of
+    /// another have it.
     pub families_dropped: u64,
+    /// Families whose type is not said, because targets say different ones.
+    pub families_untyped: u64,
     /// Labels `job`, `instance` and `__name__` of mail servers that became `exported_job`, `exported_instance` and `exported___name__`.
     pub labels_renamed: u64,
     /// Series that were left out, because another one has the same labels once theirs were renamed.
@@ -151,15 +160,16 @@ impl<'a> Page<'a> {
         // A family stands before every other whose name begins with its own.
         let mut lines = Taken::default();
         for (name, mut of_targets) in families {
-            let kind = of_targets[0].1.kind();
+            let first = of_targets[0].1.kind();
             of_targets.retain(|(section, family)| {
-                let same = family.kind() == kind;
-                if !same {
-                    let (this, first) = (type_word(Format::Text, family.kind()), type_word(Format::Text, kind));
+                let fits = family.kind() == first || (family.kind().is_number() && first.is_number());
+                if !fits {
+                    let (this, first) = (type_word(Format::Text, family.kind()), type_word(Format::Text, first));
                     self.told.drop(|| format!("{name} of {} is a {this}, and another target's is a {first}", section.target()));
                 }
-                same
+                fits
             });
+            let kind = if of_targets.iter().all(|(_, family)| family.kind() == first) { first } else { FamilyType::Unknown };
             if lines.has(&name) {
                 for (section, _) in &of_targets {
                     self.told.drop(|| format!("{name} of {} is named as a line of a histogram or summary", section.target()));
@@ -172,6 +182,7 @@ impl<'a> Page<'a> {
                 }
                 continue;
             }
+            self.told.families_untyped += u64::from(kind != first);
             match self.format {
                 Format::Json => self.json(&name, kind, &of_targets)?,
                 Format::Text | Format::OpenMetrics => {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::format::prometheus;
-use crate::model::{Choice, Families};
+use crate::model::{Choice, Families, TooMuch};
 
 fn native(page: &str) -> Arc<Native> {
     let families = prometheus::read(page.to_owned()).unwrap();
@@ -45,12 +45,45 @@ fn families_of_two_targets_are_one_family() {
 }
 
 #[test]
-fn a_family_of_another_type_is_left_out_and_counted() {
-    let sections = [of("# TYPE a gauge\na 1\n", "x", "one"), of("# TYPE a counter\na 2\n", "y", "two")];
-    let (page, told) = told(Format::Text, &sections, &Taken::default());
-    assert_eq!((told.families_dropped, told.labels_renamed), (1, 0));
-    assert_eq!(told.dropped, ["a of two is a counter, and another target's is a gauge"]);
-    assert_eq!(page, "# TYPE a gauge\na{instance=\"one\",job=\"x\"} 1\n");
+fn numbers_of_several_types_are_one_family_of_all_targets() {
+    let sections = [
+        of("# TYPE a_total gauge\na_total 1\n", "x", "one"),
+        of("# HELP a_total A.\n# TYPE a_total counter\na_total{l=\"1\"} 2\n# TYPE b_total counter\nb_total 4\n", "y", "two"),
+        of("a_total 3\n", "z", "three"),
+        of("# TYPE a_total histogram\na_total_count 5\n", "z", "four"),
+        of("# TYPE b_total counter\nb_total 5\n", "z", "five"),
+    ];
+    let (one, three, five) = ("{instance=\"one\",job=\"x\"} 1", "{instance=\"three\",job=\"z\"} 3", "{instance=\"five\",job=\"z\"} 5");
+    let two = "instance=\"two\",job=\"y\"";
+    let all = format!("a_total{one}\na_total{{l=\"1\",{two}}} 2\na_total{three}\n");
+    let counter = format!("b_total{{{two}}} 4\nb_total{five}\n");
+    let text = format!("# HELP a_total A.\n# TYPE a_total untyped\n{all}# TYPE b_total counter\n{counter}");
+    writes(Format::Text, &sections, &text);
+    // A counter of OpenMetrics is named without the suffix, and what is unknown with it.
+    let open_metrics = format!("# HELP a_total A.\n# TYPE a_total unknown\n{all}# TYPE b counter\n{counter}# EOF\n");
+    writes(Format::OpenMetrics, &sections, &open_metrics);
+    let json: serde_json::Value = serde_json::from_str(&page(Format::Json, &sections)).unwrap();
+    assert_eq!(json["a_total"]["type"], "unknown");
+    let values: Vec<_> = json["a_total"]["value"].as_array().unwrap().iter().map(|series| series["@"].as_f64().unwrap()).collect();
+    assert_eq!(values, [1.0, 2.0, 3.0]);
+    assert_eq!(json["b_total"]["type"], "counter");
+    let (_, told) = told(Format::Text, &sections, &Taken::default());
+    assert_eq!((told.families_untyped, told.families_dropped), (1, 1));
+    assert_eq!(told.dropped, ["a_total of four is a histogram, and another target's is a gauge"]);
+}
+
+#[test]
+fn a_family_that_cannot_be_another_targets_is_left_out_and_counted() {
+    let summary = "# TYPE a summary\na_count 2\n";
+    let sections = [of("# TYPE a gauge\na 1\n", "x", "one"), of(summary, "y", "two")];
+    let (written, told_of) = told(Format::Text, &sections, &Taken::default());
+    assert_eq!((told_of.families_dropped, told_of.families_untyped, told_of.labels_renamed), (1, 0, 0));
+    assert_eq!(told_of.dropped, ["a of two is a summary, and another target's is a gauge"]);
+    assert_eq!(written, "# TYPE a gauge\na{instance=\"one\",job=\"x\"} 1\n");
+    let sections = [of(summary, "y", "two"), of("# TYPE a histogram\na_count 3\n", "x", "one"), of("a 1\n", "x", "three")];
+    let (written, told_of) = told(Format::Text, &sections, &Taken::default());
+    assert_eq!((told_of.families_dropped, told_of.families_untyped), (2, 0));
+    assert_eq!(written, "# TYPE a summary\na_count{instance=\"two\",job=\"y\"} 2\n");
 }
 
 #[test]
@@ -185,7 +218,7 @@ fn a_name_that_is_none_does_not_break_the_page() {
             out.label(label, value);
             out.number(2.0);
         }
-        Ok::<_, ()>(())
+        Ok::<_, TooMuch>(())
     });
     let native = Native::choose(vec![families.unwrap()], "", usize::MAX, |_| Some(Choice::default()));
     writes(Format::Text, &[Section::plain(Arc::new(native))], "# TYPE c gauge\nc{_l_l=\"v\"} 2\n");

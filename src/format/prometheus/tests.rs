@@ -6,7 +6,7 @@ use crate::model::{LABEL_VALUE_BYTES_MAX, SampleRef, Value};
 
 /// Each series as `type name{label=value} value`, then each repair as `!kind n`, all divided by `; `.
 fn said(text: &str) -> String {
-    let families = read(text.to_owned()).unwrap();
+    let families = read_unended(text.to_owned()).unwrap();
     let series = families.iter().flat_map(|family| family.samples().map(move |sample| (family.kind(), family.name(), sample)));
     let series = series.map(|(kind, name, sample)| format!("{kind:?} {name}{}", rest(sample)).to_lowercase());
     let repairs = families.repairs().iter().map(|(repair, n)| format!("!{} {n}", repair.as_str()));
@@ -105,7 +105,7 @@ fn types_and_families() {
     reads(&[
         ("# TYPE x counter\n# TYPE x counter\nx 1", "counter x 1"),
         ("# TYPE x counter\nx 1\n# TYPE x counter\nx{a=\"1\"} 2", "counter x 1; counter x{a=1} 2"),
-        ("x 1\n# TYPE x gauge", "gauge x 1"),
+        ("x 1\n# TYPE x gauge\n", "gauge x 1"),
         ("# TYPE y counter\nx 1", "unknown x 1"),
         ("# TYPE x flower\nx 1", "unknown x 1"),
         ("# TYPE x untyped\nx 1", "unknown x 1"),
@@ -169,11 +169,11 @@ fn histograms() {
 #[test]
 fn limits() {
     let long = "é".repeat(LABEL_VALUE_BYTES_MAX);
-    let families = read(format!("x{{q=\"{long}\"}} 1")).unwrap();
+    let families = read_unended(format!("x{{q=\"{long}\"}} 1")).unwrap();
     let value = families.iter().flat_map(|f| f.samples()).next().unwrap().label("q").unwrap();
     assert_eq!((value.len(), families.repairs().get(Repair::LabelTooLong)), (LABEL_VALUE_BYTES_MAX, 1));
     let labels = |n: usize| (0..n).map(|i| format!("l{i}=\"\"")).collect::<Vec<_>>().join(",");
-    assert_eq!(read(format!("x{{{}}} 1", labels(64))).unwrap().series(), 1);
+    assert_eq!(read_unended(format!("x{{{}}} 1", labels(64))).unwrap().series(), 1);
     assert_eq!(said(&format!("y 1\nx{{{}}} 1\nz{{a=\"b\"}} 2", labels(65))), "unknown y 1; unknown z{a=b} 2; !unreadable 1");
 }
 
@@ -184,9 +184,9 @@ fn lines(n: usize, line: impl Fn(usize) -> String) -> String {
 
 #[test]
 fn what_is_too_much_is_no_answer() {
-    const SMALL: Bounds = Bounds { series_max: 30, distributions_max: 20, types_max: 10 };
+    const SMALL: Bounds = Bounds { series_max: 30, distributions_max: 20, families_max: 15, types_max: 10 };
     let beyond = |n: usize, what: &str| Err(ReadError::Malformed(format!("it has more than {n} {what}")));
-    let series = |text: String| read_within(text, SMALL).map(|families| families.series());
+    let series = |text: String| read_within(SMALL, text, LastLine::MayNotEnd).map(|families| families.series());
     for kind in ["histogram", "summary"] {
         let page = |n| format!("# TYPE h {kind}\n{}\n# TYPE g {kind}\ng_count 1", lines(n, |n| format!("h_count{{a=\"{n}\"}} 1")));
         assert_eq!(series(page(19)), Ok(20));
@@ -197,12 +197,19 @@ fn what_is_too_much_is_no_answer() {
     assert_eq!(series(types(11)), beyond(10, "families"));
     assert_eq!(series("x 1\n".repeat(30)), Ok(30));
     assert_eq!(series("x 1\n".repeat(31)), beyond(30, "series"));
+    assert_eq!(series("x 1\n".repeat(31) + "y"), beyond(30, "series"), "whatever else is wrong with it");
+    let names = |n: usize| lines(n, |n| format!("x{n} 1"));
+    assert_eq!(series(names(15)), Ok(15));
+    assert_eq!(series(names(16)), beyond(15, "families"));
+    let summaries = |n: usize| format!("# TYPE s summary\n{}", lines(n, |n| format!("s_sum{{a=\"{n}\"}} 1\n# TYPE s summary")) + "\n");
+    assert_eq!(series(summaries(20)), Ok(20));
+    assert_eq!(series(summaries(21)), beyond(20, "histograms and summaries"));
 }
 
 #[test]
 fn families_without_series_cost_nothing() {
     let page = format!("# TYPE a gauge\n# HELP a A.\na 1\n{}\nb 2\n", "# TYPE x gauge\n# TYPE y gauge\n".repeat(100));
-    let families = read(page).unwrap();
+    let families = read_unended(page).unwrap();
     let names: Vec<_> = families.iter().map(|family| (family.name(), family.help(), family.samples().len())).collect();
     assert_eq!(names, [("a", "A.", 1), ("b", "", 1)]);
 }
@@ -212,7 +219,7 @@ fn buckets_beyond_the_bound_are_not_kept() {
     let page = |kind: &str, line: &str| format!("# TYPE x {kind}\n{}\nx_count 1\ny 1", lines(5 * BUCKETS_MAX, |_| line.to_owned()));
     assert_eq!(said(&page("histogram", "x_bucket{le=\"1\"} 1")), "unknown y 1; !inconsistent_histogram 1");
     let summary = said(&page("summary", "x{quantile=\"0.5\"} 1"));
-    assert!(summary.ends_with("unknown y 1; !out_of_range 1"), "{summary}");
+    assert!(summary.ends_with("unknown y 1; !out_of_range 1; !duplicate_series 1000"), "{summary}");
 }
 
 #[test]
@@ -224,7 +231,14 @@ fn of_a_line_that_stands_twice_the_first_is_kept() {
         twice("x_bucket{le=\"+Inf\"}"),
         twice("x_count")
     );
-    assert_eq!(said(&page), "histogram x [1.0] [5] of 5 sum some(1.0); !duplicate_series 2");
+    let quantiles = format!("# TYPE x summary\n{}x_sum 1\n", twice("x{quantile=\"0.5\"}"));
+    let summary = "summary x summary { quantiles: [(0.5, 5.0)], sum: some(1.0), count: none }; !duplicate_series 1";
+    assert_eq!(said(&quantiles), summary);
+    assert_eq!(
+        said("# TYPE x histogram\nx_bucket{le=\"1\"} 5\nx_bucket{le=\"1\"} 9\nx_count 9"),
+        "histogram x [1.0] [5] of 9 sum none; !duplicate_series 1"
+    );
+    assert_eq!(said(&page), "histogram x [1.0] [5] of 5 sum some(1.0); !duplicate_series 4");
 }
 
 #[test]
@@ -251,13 +265,36 @@ fn what_is_no_exposition() {
         ("{\n  \"x\": {\"type\": \"gauge\", \"value\": 1}\n}", malformed("{")),
         ("Service Unavailable", malformed("Service Unavailable")),
         ("# TYPE x histogram\nx_bucket{le=\"1\"} 7\nx_count 5\n", Err(ReadError::Malformed("not one series of it can be read".to_owned()))),
-        ("y 1\nx{q=\"a", Err(ReadError::Malformed("it is cut off in the line `x{q=\"a`".to_owned()))),
-        ("y 1\nx", Err(ReadError::Malformed("it is cut off in the line `x`".to_owned()))),
-        ("y 1\nx\n", Ok(1)),
-        ("y 1\nx 1", Ok(2)),
-        ("y 1\n# TYPE x cou", Ok(1)),
+    ] {
+        for read in [read, read_unended] {
+            assert_eq!(read(text.to_owned()).map(|families| families.series()), expected, "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn a_last_line_without_an_end_is_a_cut() {
+    let cut = |line: &str| Err(ReadError::Malformed(format!("it is cut off: its last line `{line}` does not end")));
+    for (text, expected, of_any_endpoint) in [
+        ("y 1\nx{q=\"a", cut("x{q=\"a"), cut("x{q=\"a")),
+        ("y 1\nx", cut("x"), cut("x")),
+        ("y 1\n# TYPE x cou", cut("# TYPE x cou"), cut("# TYPE x cou")),
+        ("y 1\n# HELP x With", cut("# HELP x With"), cut("# HELP x With")),
+        ("y 1\n#", cut("#"), cut("#")),
+        ("y 1\n# EO", cut("# EO"), cut("# EO")),
+        ("y 1\nx 12", cut("x 12"), Ok(2)),
+        ("y 1\nx 12 17000", cut("x 12 17000"), Ok(2)),
+        ("y 1\nx 12\r", cut("x 12"), Ok(2)),
+        // Whole, or not to be told from it.
+        ("y 1\nx\n", Ok(1), Ok(1)),
+        ("y 1\nx 12\n", Ok(2), Ok(2)),
+        ("y 1\nx 12\n  ", Ok(2), Ok(2)),
+        ("y 1\n# TYPE x cou\n", Ok(1), Ok(1)),
+        ("y 1\n# EOF", Ok(1), Ok(1)),
+        ("y 1\n#EOF\r", Ok(1), Ok(1)),
     ] {
         assert_eq!(read(text.to_owned()).map(|families| families.series()), expected, "{text:?}");
+        assert_eq!(read_unended(text.to_owned()).map(|families| families.series()), of_any_endpoint, "{text:?}");
     }
 }
 
@@ -268,7 +305,7 @@ fn no_prefix_of_a_page_panics() {
         "# TYPE y counter\ny_total{b=\"back\\slash\\\\\", c=\"\\\"\"} 1e3 17\ny_created 5\n{\"x\":\"\"} z\n# EOF"
     );
     for end in (0..page.len()).filter(|end| page.is_char_boundary(*end)) {
-        let _ = read(page[..end].to_owned());
-        let _ = read(page[end..].to_owned());
+        let _ = read_unended(page[..end].to_owned());
+        let _ = read_unended(page[end..].to_owned());
     }
 }

@@ -5,6 +5,7 @@ use crate::format::{number, quote};
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 use std::fmt;
+use std::marker::PhantomData;
 
 /// `data` of an answer that says yes, and the first record of the next page where there is one.
 ///
@@ -140,6 +141,37 @@ impl Metadata {
     }
 }
 
+/// Rows of an answer. One of two bytes takes hundreds when it is read: beyond `MAX` it is no answer.
+#[derive(Debug)]
+pub struct Rows<R, const MAX: usize>(pub Vec<R>);
+
+impl<'de, R: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Rows<R, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Bounded(PhantomData))
+    }
+}
+
+struct Bounded<R, const MAX: usize>(PhantomData<R>);
+
+impl<'de, R: Deserialize<'de>, const MAX: usize> Visitor<'de> for Bounded<R, MAX> {
+    type Value = Rows<R, MAX>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of rows")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut rows = Vec::new();
+        while let Some(row) = seq.next_element()? {
+            if rows.len() == MAX {
+                return Err(de::Error::custom(format_args!("it has more than {MAX} rows")));
+            }
+            rows.push(row);
+        }
+        Ok(Rows(rows))
+    }
+}
+
 /// A number: an integer, a decimal, either of them in quotes, or nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Num {
@@ -253,6 +285,15 @@ mod tests {
     #[track_caller]
     fn next_page(metadata: &str) -> Result<Option<u64>, ReadError> {
         read::<Anything>(&format!("{{\"data\":{{}},\"metadata\":{{{metadata}}}}}")).map(|(_, next)| next)
+    }
+
+    #[test]
+    fn rows_beyond_the_bound_are_no_answer() {
+        let rows = |n: usize| format!("[{}]", vec!["{}"; n].join(","));
+        let read = |n| serde_json::from_str::<Rows<Anything, 3>>(&rows(n)).map(|rows| rows.0.len()).map_err(|e| e.to_string());
+        assert_eq!(read(0), Ok(0));
+        assert_eq!(read(3), Ok(3));
+        assert_eq!(read(4), Err("it has more than 3 rows at line 1 column 13".to_owned()));
     }
 
     #[test]

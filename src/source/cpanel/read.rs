@@ -1,10 +1,13 @@
 //! Answers of WHM API 1 functions, as families of our making: the API has records, not metrics.
 
 use super::super::ReadError;
-use super::answer::{self, Num, Word};
+use super::answer::{self, Num, Rows, Word};
 use crate::model::{Families, FamiliesBuilder, FamilyType, Repair};
 use serde::Deserialize;
 use std::collections::HashMap;
+
+/// Rows of an answer: more users, or messages in a queue, than 64 MiB of real rows can be.
+const ROWS_MAX: usize = 500_000;
 
 /// `emailtrack_user_stats`: a row for each user and domain, and sometimes more than one, which are added up.
 ///
@@ -15,7 +18,7 @@ pub fn user_stats(body: String) -> Result<Families, ReadError> {
     Families::read(body, |out| {
         let mut places = HashMap::new();
         let mut rows: Vec<(&Word, &Word, Sums)> = Vec::new();
-        for row in &data.records {
+        for row in &data.records.0 {
             let place = *places.entry((&row.domain.0, &row.user.0)).or_insert(rows.len());
             if place == rows.len() {
                 rows.push((&row.domain, &row.user, Sums::default()));
@@ -53,7 +56,7 @@ pub fn stats(body: String) -> Result<Families, ReadError> {
     let data: Records<Stats> = answer::whole(&body)?;
     Families::read(body, |out| {
         let mut sums = Sums::default();
-        for row in &data.records {
+        for row in &data.records.0 {
             sums.add(out, row.numbers());
         }
         family(
@@ -76,7 +79,7 @@ pub fn queue(body: String) -> Result<Families, ReadError> {
     let data: Records<Queued> = answer::whole(&body)?;
     Families::read(body, |out| {
         let mut states = [("queued", 0.0, f64::INFINITY), ("frozen", 0.0, f64::INFINITY)];
-        for message in &data.records {
+        for message in &data.records.0 {
             count_odd(out, &[message.frozen, message.time]);
             let (_, count, oldest) = &mut states[usize::from(message.frozen.is_true())];
             *count += 1.0;
@@ -106,7 +109,7 @@ pub fn services(body: String) -> Result<Families, ReadError> {
     let data: Services = answer::whole(&body)?;
     Families::read(body, |out| {
         family(out, "service_running", "Whether a service that is enabled and monitored runs: 1 or 0.");
-        for service in &data.service {
+        for service in &data.service.0 {
             count_odd(out, &[service.enabled]);
             // Not said of a service that is not monitored.
             if service.enabled.is_true() {
@@ -149,7 +152,7 @@ pub fn disks(body: String) -> Result<Families, ReadError> {
             ("system_disk_inodes_used", "Inodes in use on a file system.", |p| p.inodes_used, 1.0),
         ] {
             family(out, name, help);
-            for partition in &data.partition {
+            for partition in &data.partition.0 {
                 scaled(out, &[("mount", &partition.mount.0), ("device", &partition.device.0)], of(partition), scale);
             }
         }
@@ -178,7 +181,7 @@ const STATS: [&str; 7] =
 
 #[derive(Deserialize)]
 struct Records<R> {
-    records: Vec<R>,
+    records: Rows<R, ROWS_MAX>,
 }
 
 #[derive(Default, Deserialize)]
@@ -213,7 +216,7 @@ struct Queued {
 
 #[derive(Deserialize)]
 struct Services {
-    service: Vec<Service>,
+    service: Rows<Service, ROWS_MAX>,
 }
 
 #[derive(Deserialize)]
@@ -238,7 +241,7 @@ struct Load {
 
 #[derive(Deserialize)]
 struct Disks {
-    partition: Vec<Partition>,
+    partition: Rows<Partition, ROWS_MAX>,
 }
 
 #[derive(Deserialize)]

@@ -1,7 +1,7 @@
 //! `emailtrack_search`: the delivery log, as records, and as the family that another exporter makes of it.
 
 use super::super::ReadError;
-use super::answer::{self, Num, Word};
+use super::answer::{self, Num, Rows, Word};
 use crate::format::reply;
 use crate::model::{Families, FamilyType, Field, Outcome, Record, RecordPage, Repair};
 use serde::Deserialize;
@@ -9,6 +9,8 @@ use std::hash::{DefaultHasher, Hasher};
 
 /// Series of `email_logs`: the newest ones.
 const EMAIL_LOGS_MAX: usize = 1000;
+/// Rows of an answer: twenty times what a page is asked to have, for a server that knows no pages.
+const ROWS_MAX: usize = 100_000;
 /// Bytes of a text that is kept: Exim quotes what strangers answered.
 const TEXT_BYTES_MAX: usize = 2048;
 
@@ -17,9 +19,9 @@ const TEXT_BYTES_MAX: usize = 2048;
 /// # Errors
 /// See [`answer::read_cut`].
 pub fn page(body: &str) -> Result<RecordPage, ReadError> {
-    let (data, paging): (Rows, _) = answer::read_cut(body)?;
-    let (mut records, mut unreadable) = (Vec::with_capacity(data.records.len()), Vec::new());
-    for row in data.records {
+    let (data, paging): (Log, _) = answer::read_cut(body)?;
+    let (mut records, mut unreadable) = (Vec::with_capacity(data.records.0.len()), Vec::new());
+    for row in data.records.0 {
         match row.record() {
             Ok(record) => records.push(record),
             Err(row) => unreadable.push(row.hash()),
@@ -33,14 +35,14 @@ pub fn page(body: &str) -> Result<RecordPage, ReadError> {
 /// # Errors
 /// See [`answer::read_cut`].
 pub fn email_logs(body: String) -> Result<Families, ReadError> {
-    let (mut data, _): (Rows, _) = answer::read_cut(&body)?;
-    let newest = |row: &Row| std::cmp::Reverse(row.sendunixtime.whole());
-    data.records.sort_by_key(newest);
-    data.records.truncate(EMAIL_LOGS_MAX);
+    let (data, _): (Log, _) = answer::read_cut(&body)?;
+    let mut rows = data.records.0;
+    rows.sort_by_key(|row| std::cmp::Reverse(row.sendunixtime.whole()));
+    rows.truncate(EMAIL_LOGS_MAX);
     Families::read(body, |out| {
         let (name, help) = (out.own("email_logs"), out.own("Always 1; each series is one of the newest deliveries."));
         out.family(name, help, FamilyType::Gauge);
-        for row in &data.records {
+        for row in &rows {
             for (name, value) in row.labels() {
                 let (name, value) = (out.own(name), out.own(&value));
                 out.label(name, value);
@@ -55,8 +57,8 @@ pub fn email_logs(body: String) -> Result<Families, ReadError> {
 }
 
 #[derive(Deserialize)]
-struct Rows {
-    records: Vec<Row>,
+struct Log {
+    records: Rows<Row, ROWS_MAX>,
 }
 
 #[derive(Debug, Default, Deserialize)]

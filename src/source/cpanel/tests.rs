@@ -209,6 +209,29 @@ fn pages_add_up() {
 }
 
 #[test]
+fn an_answer_of_rows_without_end_is_refused() {
+    for (part, list, rows_max) in [
+        ("emailtrack_user_stats", "records", 500_000),
+        ("emailtrack_stats", "records", 500_000),
+        ("fetch_mail_queue", "records", 500_000),
+        ("servicestatus", "service", 500_000),
+        ("getdiskusage", "partition", 500_000),
+        ("email_logs", "records", 100_000),
+        ("messages", "records", 100_000),
+    ] {
+        let body = |rows: usize| {
+            format!("{{\"metadata\":{{\"result\":1}},\"data\":{{\"{list}\":[{}{{}}]}}}}", "{},".repeat(rows - 1)).into_bytes()
+        };
+        let read = match SOURCE.part(part) {
+            Some(part) => part.requests[0].read(body(rows_max + 1)).map(|_| ()),
+            None => RECORDS.read(body(rows_max + 1)).map(|_| ()),
+        };
+        let beyond = format!("it has more than {rows_max} rows at line 1");
+        assert!(matches!(read, Err(ReadError::Malformed(why)) if why.starts_with(&beyond)), "{part}");
+    }
+}
+
+#[test]
 fn every_part_refuses_what_is_no_answer_of_it() {
     for part in SOURCE.parts {
         for body in ["", "{}", "[]", "{\"data\":{},\"metadata\":{\"result\":0}}", "<html>", "{\"cpanelresult\":{}}"] {

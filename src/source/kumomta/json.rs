@@ -14,7 +14,7 @@ mod ahead;
 use super::super::ReadError;
 use super::escape;
 use crate::format::quote;
-use crate::model::{Families, FamiliesBuilder, FamilyType, Repair, Text};
+use crate::model::{BOUNDS, Bounds, Families, FamiliesBuilder, FamilyType, Repair, Text};
 use ahead::{Value, is_whole};
 use memchr::{memchr2, memmem};
 
@@ -24,9 +24,13 @@ const STRING_BYTES_MAX: usize = 16 * 1024;
 /// Reads `/metrics.json`.
 ///
 /// # Errors
-/// When it is no such document, when it is cut short, or when no series of it can be read.
+/// When it is no such document, when it is cut short, when it is too much, or when no series of it can be read.
 pub fn read(body: String) -> Result<Families, ReadError> {
-    Families::read(body, |out| {
+    read_within(BOUNDS, body)
+}
+
+fn read_within(bounds: Bounds, body: String) -> Result<Families, ReadError> {
+    Families::read_within(bounds, body, |out| {
         let text = out.body();
         let raw = [&b",\n\""[..], b",\n{"].iter().any(|mark| memmem::find(text.as_bytes(), mark).is_some());
         Reader {
@@ -75,7 +79,11 @@ impl<'a> Reader<'_, 'a> {
         self.at += 1;
         while self.next().ok_or_else(cut_short)? != b'}' || self.skip(self.at + 1) < self.bytes.len() {
             let start = self.at;
-            if self.family().is_some() {
+            let read = self.family();
+            if self.out.too_much().is_some() {
+                return Ok(());
+            }
+            if read.is_some() {
                 match self.next().ok_or_else(cut_short)? {
                     b',' => {
                         self.at += 1;
@@ -183,6 +191,7 @@ impl<'a> Reader<'_, 'a> {
         loop {
             let start = self.at;
             match self.one_label_series(label) {
+                Some(()) if self.out.too_much().is_some() => return None,
                 Some(()) if self.list_ends(b'}')? => return Some(()),
                 Some(()) => {}
                 None => self.next_series(start)?,
@@ -213,6 +222,7 @@ impl<'a> Reader<'_, 'a> {
                 self.object(Self::ends_label)
             });
             match read {
+                Some(()) if self.out.too_much().is_some() => return None,
                 Some(()) if self.list_ends(b']')? => return Some(()),
                 Some(()) => {}
                 None => self.next_series(start)?,
@@ -269,9 +279,9 @@ impl<'a> Reader<'_, 'a> {
             Value::Number(n) => self.out.number(n),
             Value::Null => self.out.forget_labels(),
             Value::Histogram(buckets) => match buckets.finish() {
-                Ok((histogram, repair)) => {
+                Ok((histogram, repairs)) => {
                     self.out.histogram(histogram);
-                    repair.into_iter().for_each(|repair| self.out.repair(repair));
+                    self.out.repairs(&repairs);
                 }
                 Err(repair) => {
                     self.out.forget_labels();

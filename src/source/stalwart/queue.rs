@@ -35,7 +35,13 @@ pub(super) fn read_jmap(body: String) -> Result<Families, ReadError> {
     families(total(result)?, None)
 }
 
+/// Values of an answer: two bytes of JSON can be one, which takes dozens, and the answer to a query for one message has hundreds.
+const VALUES_MAX: usize = 200_000;
+
 fn parse(body: &str) -> Result<Value, ReadError> {
+    if body.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() > VALUES_MAX {
+        return Err(ReadError::Malformed(format!("it has more than {VALUES_MAX} values")));
+    }
     serde_json::from_str(body).map_err(|error| ReadError::Malformed(quote(&error.to_string())))
 }
 
@@ -102,6 +108,9 @@ mod tests {
             ],
         );
         assert!(matches!(read_management("{\"data\":{\"total\":2".into()), Err(ReadError::Malformed(_))), "cut off");
+        let many = |n: usize| read_management(format!("{{\"data\":{{\"items\":[{}0],\"total\":2}}}}", "0,".repeat(n)));
+        assert!(many(VALUES_MAX - 4).is_ok());
+        assert_eq!(many(VALUES_MAX - 3).err(), Some(malformed("it has more than 200000 values")));
     }
 
     #[test]

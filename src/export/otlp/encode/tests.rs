@@ -2,7 +2,7 @@ use super::super::native::NATIVE_SCOPE;
 use super::*;
 use crate::config::Temporality;
 use crate::format::prometheus;
-use crate::model::{Choice, Families, FamilyType, Histogram, Native, Snapshot, Summary, Value};
+use crate::model::{Choice, Families, FamilyType, Histogram, Native, Snapshot, Summary, TooMuch, Value};
 use crate::poll::{PollError, Tally};
 use opentelemetry_proto::tonic::metrics::v1::{Gauge, HistogramDataPoint, NumberDataPoint, SummaryDataPoint, number_data_point};
 use std::collections::BTreeMap;
@@ -66,7 +66,7 @@ impl Random {
                     }
                 }
             }
-            Ok::<(), ()>(())
+            Ok::<(), TooMuch>(())
         });
         families.unwrap()
     }

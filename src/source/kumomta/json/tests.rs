@@ -224,6 +224,37 @@ fn no_document_takes_more_than_its_length() {
     }
 }
 
+#[test]
+fn what_is_too_much_is_no_answer() {
+    const SMALL: Bounds = Bounds { series_max: 30, distributions_max: 20, families_max: 10, types_max: 10 };
+    let joined = |n: usize, item: &dyn Fn(usize) -> String| (0..n).map(item).collect::<Vec<_>>().join(",");
+    let one_label = |n| format!("{{\"f\":{{\"value\":{{\"q\":{{{}}}}}}}}}", joined(n, &|_| "\"\":1".to_owned()));
+    let objects = |n| format!("{{\"f\":{{\"value\":[{}]}}}}", joined(n, &|n| format!("{{\"a\":\"{n}\",\"b\":\"\",\"@\":1}}")));
+    let families = |n| format!("{{{}}}", joined(n, &|n| format!("\"f{n}\":{{\"value\":1}}")));
+    let histogram = "{\"count\":1,\"sum\":1,\"avg\":1,\"bucket\":[[1,1]]}";
+    let histograms = |n| {
+        let each = joined(n, &|n| format!("\"{n}\":{histogram}"));
+        format!("{{\"f\":{{\"type\":\"histogram\",\"value\":{{\"q\":{{{each}}}}}}}}}")
+    };
+    type Page<'a> = &'a dyn Fn(usize) -> String;
+    let pages: [(Page<'_>, usize, &str); 4] =
+        [(&one_label, 30, "series"), (&objects, 30, "series"), (&families, 10, "families"), (&histograms, 20, "histograms and summaries")];
+    for (page, max, what) in pages {
+        let read = |page: String| read_within(SMALL, page).map(|families| families.series());
+        let beyond = Err(ReadError::Malformed(format!("it has more than {max} {what}")));
+        assert_eq!(read(page(max)), Ok(max), "{what}");
+        assert_eq!(read(page(max + 1)), beyond, "{what}");
+        // What stands behind it is not looked at.
+        assert_eq!(read(page(2 * max) + "x"), beyond, "{what}");
+    }
+}
+
+#[test]
+fn a_bound_that_stands_twice_is_counted() {
+    let families = read("{\"h\":{\"type\":\"histogram\",\"value\":{\"count\":9,\"sum\":1,\"bucket\":[[1,5],[1,9]]}}}".to_owned()).unwrap();
+    assert_eq!((families.series(), families.repairs().get(Repair::DuplicateSeries)), (1, 1));
+}
+
 /// Answers of real servers, where they are at hand.
 #[test]
 fn captures() {
