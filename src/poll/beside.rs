@@ -3,6 +3,7 @@
 
 use super::PollError;
 use super::part::READ_INLINE_BYTES_MAX;
+use super::parts::broken;
 
 /// Does this work on an answer of so many bytes.
 ///
@@ -12,8 +13,7 @@ pub(super) async fn beside<T: Send + 'static>(bytes: u64, work: impl FnOnce() ->
     if bytes <= READ_INLINE_BYTES_MAX as u64 {
         return Ok(work());
     }
-    let failed = |_| PollError::Malformed("working on the answer failed inside Postmeter; please report it".into());
-    tokio::task::spawn_blocking(work).await.map_err(failed)
+    tokio::task::spawn_blocking(work).await.map_err(|_| broken())
 }
 
 #[cfg(test)]
