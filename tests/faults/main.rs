@@ -217,7 +217,9 @@ fn logged_once(case: &Case, log: &[String]) {
         let of = |line: &&String| {
             line.split(' ').any(|word| word.trim_matches('"') == format!("target={target}") || word == format!("target=\"{target}\""))
         };
-        let lines: Vec<_> = log.iter().filter(of).collect();
+        // As above: what takes longer than a page waits is told as that.
+        let late = |line: &&String| line.contains("who collects waits no longer") || line.contains("answers in time again");
+        let lines: Vec<_> = log.iter().filter(of).filter(|line| !(case.is_heavy() && late(line))).collect();
         let (warnings, rest): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.contains(" WARN "));
         let said = |what: &str| rest.iter().filter(|line| line.contains(what)).count();
         let (over, opened) = (said(" answers again "), said(" keeps failing, "));
