@@ -40,4 +40,5 @@ pub use limits::Limits;
 pub use reading::{PartReport, Reading, Tally};
 pub use records::RecordReader;
 pub use relayed::relayed;
+pub(crate) use sent::Sent;
 pub use target::{Clock, StartError, Target};

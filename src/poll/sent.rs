@@ -15,11 +15,11 @@ const HIDDEN: &str = "***";
 const ENDS: [char; 2] = ['…', '`'];
 
 /// Words that must not be seen, the longest first.
-pub(super) struct Sent(Vec<String>);
+pub(crate) struct Sent(Vec<String>);
 
 impl Sent {
     /// The values of these headers: whole, without a scheme, the password of a name and password, in the ways in which a quote has them.
-    pub(super) fn of<'a>(headers: impl Iterator<Item = &'a HeaderValue>) -> Self {
+    pub(crate) fn of<'a>(headers: impl Iterator<Item = &'a HeaderValue>) -> Self {
         let mut words = Vec::new();
         for value in headers.filter_map(|value| value.to_str().ok()) {
             let bare = value.split_once(' ').map_or(value, |(_, bare)| bare.trim());
@@ -35,7 +35,7 @@ impl Sent {
     }
 
     /// The text without them.
-    pub(super) fn hide_in(&self, said: &mut String) {
+    pub(crate) fn hide_in(&self, said: &mut String) {
         for word in self.0.iter().filter(|word| said.contains(word.as_str())).collect::<Vec<_>>() {
             *said = said.replace(word.as_str(), HIDDEN);
         }

@@ -2,6 +2,7 @@
 //!
 //! Which codes may be sent again is the OTLP specification's word, sections "Failures" of OTLP/gRPC and OTLP/HTTP.
 
+use crate::poll::Sent;
 use http::StatusCode;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -76,6 +77,19 @@ impl SendError {
             Self::Busy { after: Some(after), .. } => Again::After(*after),
             Self::Refused(_) | Self::Damaged(_) | Self::Unauthenticated(_) => Again::Never,
         }
+    }
+
+    /// Without what the request carried: a receiver may repeat it.
+    pub(super) fn without(mut self, sent: &Sent) -> Self {
+        let (Self::Config(said)
+        | Self::Unreachable(said)
+        | Self::Busy { said, .. }
+        | Self::Refused(said)
+        | Self::Spool(said)
+        | Self::Damaged(said)
+        | Self::Unauthenticated(said)) = &mut self;
+        sent.hide_in(said);
+        self
     }
 
     /// What a gRPC status says.

@@ -13,6 +13,7 @@ mod collect;
 mod deliver;
 mod encode;
 mod native;
+mod news;
 mod outbox;
 mod page;
 mod push;

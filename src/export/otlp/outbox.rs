@@ -2,6 +2,7 @@
 
 use super::answer::SendError;
 use super::encode::Request;
+use super::news::News;
 use super::spool::Spool;
 use super::status::{Failing, PushStatus};
 use super::store::Row;
@@ -44,18 +45,9 @@ struct State {
     failing: Option<Failing>,
     taken_points: u64,
     lost_points: u64,
-    /// What went wrong last: said once, until something else does.
-    said: Option<Said>,
+    news: News,
     overflowing: bool,
     closed: bool,
-}
-
-/// What the log has been told.
-#[derive(Clone, Copy, Debug)]
-struct Said {
-    error_type: &'static str,
-    /// In which collection that was last: behind one request that is refused, the others of its collection are no change.
-    collection: u64,
 }
 
 impl Outbox {
@@ -238,30 +230,38 @@ impl Outbox {
         }
         self.own.exporting.waiting(-i64::try_from(first.points).unwrap_or(i64::MAX));
         self.measure();
-        let failed = {
+        {
             let mut state = self.state();
             state.last_taken = Some(SystemTime::now());
             state.taken_points += taken;
             state.lost_points += rejected;
             state.overflowing = false;
-            state.failing.take()
-        };
-        let endpoint = &self.endpoint;
-        let collection = first.key.collection;
-        if rejected > 0 {
-            if self.is_news(REJECTED, collection) {
-                warn!(endpoint, points = rejected, "the receiver left points out: {reason}");
-            }
-        } else if !reason.is_empty() {
-            if self.is_news(WARNED, collection) {
-                warn!(endpoint, "the receiver took all, and warns: {reason}");
-            }
-        } else if self.is_over(collection) {
-            let attempts = failed.map_or(0, |failing| failing.attempts);
-            info!(endpoint, attempts, waiting_requests = self.line().len(), "the receiver takes metrics again");
+            state.failing = None;
         }
+        self.say_of_taken(&first, rejected, reason);
         self.forget(vec![first]).await;
         self.moved.notify_waiters();
+    }
+
+    fn say_of_taken(&self, first: &Waiting, rejected: u64, reason: &str) {
+        let (endpoint, collection) = (&self.endpoint, first.key.collection);
+        let news = match (rejected, reason) {
+            (0, "") => {
+                let over = self.state().news.is_over(collection);
+                if let Some(attempts) = over {
+                    info!(endpoint, attempts, waiting_requests = self.line().len(), "the receiver takes metrics again");
+                }
+                return;
+            }
+            (0, _) => WARNED,
+            _ => REJECTED,
+        };
+        let is_new = self.state().news.is_new(news, collection);
+        match rejected {
+            _ if !is_new => {}
+            0 => warn!(endpoint, "the receiver took all, and warns: {reason}"),
+            points => warn!(endpoint, points, "the receiver left points out: {reason}"),
+        }
     }
 
     /// The first was not taken and will be sent again after this wait.
@@ -313,20 +313,9 @@ impl Outbox {
 
     fn say(&self, error: &SendError, collection: u64, what: &'static str) {
         // The spool has said what is wrong with it.
-        if !matches!(error, SendError::Spool(_)) && self.is_news(error.error_type(), collection) {
+        if !matches!(error, SendError::Spool(_)) && self.state().news.is_new(error.error_type(), collection) {
             warn!(endpoint = &self.endpoint, error.type = error.error_type(), "{what}: {error}");
         }
-    }
-
-    /// Whether the log has not been told this last.
-    fn is_news(&self, error_type: &'static str, collection: u64) -> bool {
-        let was = self.state().said.replace(Said { error_type, collection });
-        was.is_none_or(|was| was.error_type != error_type)
-    }
-
-    /// Whether what was said ends with this collection.
-    fn is_over(&self, collection: u64) -> bool {
-        self.state().said.take_if(|said| collection > said.collection).is_some()
     }
 
     /// Nothing is put in any more.

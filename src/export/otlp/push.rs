@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
-use tracing::{Instrument, debug_span, warn};
+use tracing::{Instrument, debug_span, error, warn};
 
 /// How long the last flush may take, collecting and sending.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
@@ -77,7 +77,9 @@ impl Push {
             }
             collector.flush(&mut stop).await;
             outbox.close();
-            let _ = delivery.await;
+            if let Err(error) = delivery.await {
+                error!(endpoint, "delivering failed inside Postmeter, please report it: {error}");
+            }
         };
         tokio::select! {
             () = work => {}

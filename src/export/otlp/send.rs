@@ -3,16 +3,18 @@
 use super::answer::{Rejected, SendError, last_cause, words};
 use super::way::{Connection, Way};
 use crate::config::{self, Compression};
+use crate::poll::{Sent, retry_after, secret_header, use_ring};
 use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
 use prost::Message;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue};
+use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Extensions, Status};
 
 /// Bytes of a receiver's answer.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -50,7 +52,7 @@ impl Sender {
     /// # Errors
     /// What of the configuration cannot be used.
     pub fn new(config: config::Otlp) -> Result<Self, SendError> {
-        crate::poll::use_ring();
+        use_ring();
         let way = Mutex::new(Way::new(&config)?);
         let receiver = config.receiver();
         Ok(Self { config, way, receiver })
@@ -73,15 +75,31 @@ impl Sender {
     /// # Errors
     /// Why it was not taken.
     pub async fn send(&self, signal: Signal, request: Bytes) -> Result<Rejected, SendError> {
+        let headers = self.headers()?;
+        let sent = Sent::of(headers.values());
         let answer = match self.way()?.connection {
-            Connection::Grpc(channel) => self.grpc(channel, signal, request).await,
-            Connection::Http(client) => self.http(&client, signal, request).await,
+            Connection::Grpc(channel) => self.grpc(channel, signal, headers, request).await,
+            Connection::Http(client) => self.http(&client, signal, headers, request).await,
         };
         if matches!(answer, Err(SendError::Unreachable(_))) {
             self.renew()?;
         }
-        let partial = answer?.partial_success.unwrap_or_default();
-        Ok(Rejected { count: u64::try_from(partial.rejected_data_points).unwrap_or(0), reason: words(&partial.error_message) })
+        let partial = answer.map_err(|error| error.without(&sent))?.partial_success.unwrap_or_default();
+        let mut reason = words(&partial.error_message);
+        sent.hide_in(&mut reason);
+        Ok(Rejected { count: u64::try_from(partial.rejected_data_points).unwrap_or(0), reason })
+    }
+
+    /// The configured headers, with their secrets read anew.
+    fn headers(&self) -> Result<HeaderMap, SendError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.config.headers {
+            let wrong = |what: &str| SendError::Config(format!("headers: {name}: {what}"));
+            let key = HeaderName::try_from(name.as_str()).map_err(|_| wrong("not a header name"))?;
+            let value = value.read().map_err(|error| wrong(&error.to_string()))?;
+            headers.insert(key, secret_header(&value).ok_or_else(|| wrong("not a header value"))?);
+        }
+        Ok(headers)
     }
 
     /// The connection there is, while its files are as they were.
@@ -97,20 +115,18 @@ impl Sender {
         Ok(way)
     }
 
-    async fn grpc(&self, channel: Channel, signal: Signal, request: Bytes) -> Result<ExportMetricsServiceResponse, SendError> {
+    async fn grpc(
+        &self,
+        channel: Channel,
+        signal: Signal,
+        headers: HeaderMap,
+        request: Bytes,
+    ) -> Result<ExportMetricsServiceResponse, SendError> {
         let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
         if self.config.compression == Compression::Gzip {
             grpc = grpc.send_compressed(CompressionEncoding::Gzip);
         }
-        let mut request = tonic::Request::new(request);
-        for (name, value) in &self.config.headers {
-            let wrong = |what: &str| SendError::Config(format!("headers: {name}: {what}"));
-            let key: AsciiMetadataKey = name.to_ascii_lowercase().parse().map_err(|_| wrong("not a header name"))?;
-            let value = value.read().map_err(|error| wrong(&error.to_string()))?;
-            let mut value: AsciiMetadataValue = value.parse().map_err(|_| wrong("not a header value"))?;
-            value.set_sensitive(true);
-            request.metadata_mut().insert(key, value);
-        }
+        let mut request = tonic::Request::from_parts(MetadataMap::from_headers(headers), Extensions::default(), request);
         request.set_timeout(self.config.timeout);
         let exchange = async {
             grpc.ready().await.map_err(|error| SendError::Unreachable(last_cause(&error)))?;
@@ -126,14 +142,14 @@ impl Sender {
         }
     }
 
-    async fn http(&self, client: &reqwest::Client, signal: Signal, request: Bytes) -> Result<ExportMetricsServiceResponse, SendError> {
-        let mut post = client.post(self.url(signal)?).header("content-type", "application/x-protobuf");
-        for (name, value) in &self.config.headers {
-            let value = value.read().map_err(|error| SendError::Config(format!("headers: {name}: {error}")))?;
-            let value =
-                crate::poll::secret_header(&value).ok_or_else(|| SendError::Config(format!("headers: {name}: not a header value")))?;
-            post = post.header(name, value);
-        }
+    async fn http(
+        &self,
+        client: &reqwest::Client,
+        signal: Signal,
+        headers: HeaderMap,
+        request: Bytes,
+    ) -> Result<ExportMetricsServiceResponse, SendError> {
+        let mut post = client.post(self.url(signal)?).header("content-type", "application/x-protobuf").headers(headers);
         let body = match self.config.compression {
             Compression::None => request,
             Compression::Gzip => {
@@ -144,7 +160,7 @@ impl Sender {
         let unreachable = |error: reqwest::Error| SendError::Unreachable(last_cause(&error.without_url()));
         let mut answer = post.body(body).send().await.map_err(unreachable)?;
         let status = answer.status();
-        let after = crate::poll::retry_after(answer.headers());
+        let after = retry_after(answer.headers());
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {

@@ -55,7 +55,7 @@ impl Polled {
 
     /// The snapshot of these parts' pages, by `;` where a line ends.
     fn snapshot(&mut self, pages: &[&str]) -> Snapshot {
-        let page = |(part, page): (&'static Part, &&str)| (part, prometheus::read_unended(page.replace(';', "\n")).unwrap());
+        let page = |(part, page): (&'static Part, &&str)| (part, prometheus::read(page.replace(';', "\n") + "\n").unwrap());
         let read: Vec<_> = self.source.parts.iter().zip(pages).map(page).collect();
         apply(&self.source, &read, &mut self.memory, &self.context)
     }
