@@ -112,16 +112,19 @@ impl Walk<'_> {
 
     /// The series that a rule takes, each once, with their identities.
     fn series<'f>(&mut self, rule: &'static Rule, said: &Said<'f>) -> Vec<(u64, SampleRef<'f>)> {
-        let (mut seen, mut found) = (HashSet::new(), Vec::new());
-        for (family, sample) in said.taken_by(rule) {
-            let series = sample.identity();
-            if seen.insert((family, series)) {
-                found.push((series, sample));
-            } else if self.duplicates.insert((family, series)) {
-                self.snapshot.repairs.count(Repair::DuplicateSeries);
-            }
+        let mut found: Vec<_> = said.taken_by(rule).map(|(family, sample)| (family, sample.identity(), sample)).collect();
+        // Most rules take one series.
+        if found.len() > 1 {
+            let mut seen = HashSet::with_capacity(found.len());
+            found.retain(|&(family, series, _)| {
+                let is_new = seen.insert((family, series));
+                if !is_new && self.duplicates.insert((family, series)) {
+                    self.snapshot.repairs.count(Repair::DuplicateSeries);
+                }
+                is_new
+            });
         }
-        found
+        found.into_iter().map(|(_, series, sample)| (series, sample)).collect()
     }
 
     fn each(&mut self, rule: &'static Rule, said: &Said<'_>) {
