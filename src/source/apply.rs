@@ -11,6 +11,7 @@ mod series;
 
 use super::{Part, Rule, Source, Step};
 use crate::model::{Attribute, Attributes, Families, Kind, Metric, Number, Point, Repair, SampleRef, Snapshot, Value};
+use foldhash::fast::RandomState;
 pub use memory::Memory;
 pub use points::POINTS_PER_METRIC_MAX;
 use points::Points;
@@ -115,7 +116,7 @@ impl Walk<'_> {
         let mut found: Vec<_> = said.taken_by(rule).map(|(family, sample)| (family, sample.identity(), sample)).collect();
         // Most rules take one series.
         if found.len() > 1 {
-            let mut seen = HashSet::with_capacity(found.len());
+            let mut seen = HashSet::with_capacity_and_hasher(found.len(), RandomState::default());
             found.retain(|&(family, series, _)| {
                 let is_new = seen.insert((family, series));
                 if !is_new && self.duplicates.insert((family, series)) {

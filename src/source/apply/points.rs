@@ -1,6 +1,7 @@
 //! The points of a reading while it is walked: each found by its attributes, and no more of a metric than there is room for.
 
 use crate::model::{Attributes, Kind, Metric, Point};
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -12,9 +13,9 @@ pub const POINTS_PER_METRIC_MAX: usize = 1000;
 pub(super) struct Points {
     all: Vec<Point>,
     /// Where the point of an identity stands.
-    places: HashMap<u64, usize>,
+    places: HashMap<u64, usize, RandomState>,
     /// How many each metric has, by name.
-    counts: HashMap<&'static str, usize>,
+    counts: HashMap<&'static str, usize, RandomState>,
 }
 
 impl Points {

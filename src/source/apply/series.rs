@@ -2,12 +2,13 @@
 
 use super::super::{From, Part, Rule, Step};
 use crate::model::{Attribute, Attributes, Families, FamilyRef, Point, Repair, SampleRef};
+use foldhash::fast::RandomState;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 /// The families of a part that its rules look for.
 pub(super) struct Said<'a> {
-    families: HashMap<&'static str, Vec<FamilyRef<'a>>>,
+    families: HashMap<&'static str, Vec<FamilyRef<'a>>, RandomState>,
     /// Families that lack a histogram which could not be read.
     contradicted: HashSet<&'a str>,
     /// Something could not be read, and of which family is not known.
@@ -18,7 +19,7 @@ impl<'a> Said<'a> {
     pub(super) fn of(part: &Part, read: &'a [(&'static Part, Families)]) -> Self {
         // A server may have millions of families, so they are gone through once, and not for each rule.
         let names = part.rules.iter().flat_map(Rule::looks_for);
-        let mut families: HashMap<&'static str, Vec<FamilyRef<'a>>> = names.map(|name| (name, Vec::new())).collect();
+        let mut families: HashMap<_, Vec<FamilyRef<'a>>, _> = names.map(|name| (name, Vec::new())).collect();
         let (mut contradicted, mut unreadable) = (HashSet::new(), false);
         for (_, page) in read.iter().filter(|(of, _)| of.name == part.name) {
             unreadable |= page.repairs().get(Repair::Unreadable) > 0;
