@@ -6,7 +6,7 @@ use crate::model::SampleRef;
 const EXPORTED: &str = "exported_";
 
 /// The names, where they are not those that the server gave: `good` names stand, unless they are `reserved`.
-pub(super) fn given(sample: &SampleRef<'_>, good: fn(&str) -> bool, reserved: impl Fn(&str) -> bool) -> Option<Vec<String>> {
+pub(super) fn given(sample: &SampleRef<'_>, good: impl Fn(&str) -> bool, reserved: impl Fn(&str) -> bool) -> Option<Vec<String>> {
     let stands = |label: &str| good(label) && !reserved(label);
     if sample.labels().all(|(label, _)| stands(label)) {
         return None;
@@ -38,5 +38,16 @@ fn mended(name: &str) -> String {
 }
 
 fn is_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
+    NAME_BYTES[usize::from(byte)]
 }
+
+/// Looked up, as every label of every series is looked at.
+const NAME_BYTES: [bool; 256] = {
+    let mut good = [false; 256];
+    let mut byte = 0;
+    while byte < good.len() {
+        good[byte] = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_';
+        byte += 1;
+    }
+    good
+};
