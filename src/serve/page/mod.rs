@@ -9,8 +9,10 @@
 //! Errors, versions and names of services quote mail servers, and those say what they like. The templates escape by type; and
 //! the policy lets nothing run or load but two files of this endpoint, so a mistake there would still be words on a page.
 
+mod figure;
 mod plot;
 mod push;
+mod target;
 mod view;
 mod words;
 

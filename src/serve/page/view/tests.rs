@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::{Environment, parse};
 use crate::poll::Limits;
+use std::time::Duration;
 
 fn targets(lines: &str) -> Vec<Arc<Target>> {
     let config = parse(&format!("targets:\n{lines}"), "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
