@@ -16,7 +16,8 @@ struct Running(Child);
 impl Running {
     fn start(file: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_postmeter"));
-        command.env_clear().args(["run", "--config"]).arg(file).stdout(Stdio::null()).stderr(Stdio::null());
+        // What glibc keeps in one arena for each thread is no growth, and goes up and down with the machine's load.
+        command.env_clear().env("MALLOC_ARENA_MAX", "1").args(["run", "--config"]).arg(file).stdout(Stdio::null()).stderr(Stdio::null());
         Self(command.spawn().unwrap())
     }
 
@@ -109,5 +110,5 @@ async fn memory_does_not_grow_with_the_log() {
         peaks.push(running.peak_mib());
     }
     let [small, large] = peaks[..] else { panic!() };
-    assert!(large <= small + 24 && large < 128, "{small} MiB with 40,000 records and {large} MiB with 100,000");
+    assert!(large <= small + 12 && large < 100, "{small} MiB with 40,000 records and {large} MiB with 100,000");
 }
