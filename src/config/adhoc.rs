@@ -47,15 +47,7 @@ pub fn adhoc(adhoc: Adhoc, environment: &Environment) -> Result<(Target, Vec<Pro
 /// # Errors
 /// As there.
 pub fn adhoc_with(systems: &[&'static Source], adhoc: Adhoc, environment: &Environment) -> Result<(Target, Vec<Problem>), Problems> {
-    let mut decoder = Decoder {
-        file: "",
-        environment,
-        systems,
-        problems: Vec::new(),
-        warnings: Vec::new(),
-        has_state_dir: false,
-        logs_have_no_url: false,
-    };
+    let mut decoder = Decoder::new("", environment, systems);
     let node = adhoc.into_node();
     let item = Item { place: Place { path: COMMAND_LINE.to_owned(), line: None, file: None }, node: &node, inherited: false };
     let (_, target) = target::decode(&mut decoder, &item, None);

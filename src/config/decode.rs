@@ -156,6 +156,13 @@ pub(super) fn in_range(duration: Duration, range: &RangeInclusive<Duration>) -> 
     if range.contains(&duration) { Ok(duration) } else { Err(format!("from {} to {}", show(*range.start()), show(*range.end()))) }
 }
 
+impl<'a> Decoder<'a> {
+    /// Of a file in which nothing has been found yet.
+    pub(super) const fn new(file: &'a str, environment: &'a Environment, systems: &'a [&'static Source]) -> Self {
+        Self { file, environment, systems, problems: Vec::new(), warnings: Vec::new(), has_state_dir: false, logs_have_no_url: false }
+    }
+}
+
 impl Decoder<'_> {
     pub(super) fn problem(&mut self, place: &Place, message: impl Into<String>) {
         let problem = self.at(place, message.into());

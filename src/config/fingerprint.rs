@@ -84,15 +84,7 @@ mod tests {
     fn fingerprint(text: &str) -> u64 {
         let node = yaml::parse(text).unwrap();
         let environment = [("A", "x")].into_iter().collect();
-        let mut decoder = Decoder {
-            file: "",
-            environment: &environment,
-            systems: &[],
-            problems: Vec::new(),
-            warnings: Vec::new(),
-            has_state_dir: false,
-            logs_have_no_url: false,
-        };
+        let mut decoder = Decoder::new("", &environment, &[]);
         of(&decoder.map(&Item::root(&node)).unwrap(), &environment)
     }
 

@@ -142,8 +142,7 @@ pub fn parse(text: &str, file: &str, environment: &Environment) -> Result<Config
 /// # Errors
 /// As there.
 pub fn parse_with(systems: &[&'static Source], text: &str, file: &str, environment: &Environment) -> Result<Config, Problems> {
-    let mut decoder =
-        Decoder { file, environment, systems, problems: Vec::new(), warnings: Vec::new(), has_state_dir: false, logs_have_no_url: false };
+    let mut decoder = Decoder::new(file, environment, systems);
     let node = match yaml::parse(text) {
         Ok(node) => node,
         Err((line, message)) => {
@@ -199,15 +198,7 @@ impl Config {
     /// No targets, and what the environment says otherwise: for programs that bring their own targets.
     #[must_use]
     pub fn from_env(environment: &Environment) -> Self {
-        let mut decoder = Decoder {
-            file: "",
-            environment,
-            systems: &[],
-            problems: Vec::new(),
-            warnings: Vec::new(),
-            has_state_dir: false,
-            logs_have_no_url: false,
-        };
+        let mut decoder = Decoder::new("", environment, &[]);
         let disabled = is_disabled(&mut decoder);
         let export = ways_out(&mut decoder, None, disabled);
         the_rest(&mut decoder, Vec::new(), export, None, disabled)

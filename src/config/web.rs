@@ -78,15 +78,7 @@ impl WebConfig {
         let text = String::from_utf8(bytes).map_err(|_| whole(None, "is not UTF-8 text".to_owned()))?;
         let node = literal(yaml::parse(&text).map_err(|(line, message)| whole(line, message))?);
         let environment = Environment::default();
-        let mut decoder = Decoder {
-            file: &file,
-            environment: &environment,
-            systems: &[],
-            problems: Vec::new(),
-            warnings: Vec::new(),
-            has_state_dir: false,
-            logs_have_no_url: false,
-        };
+        let mut decoder = Decoder::new(&file, &environment, &[]);
         let config = Self::decode(&mut decoder, &Item::root(&node), path, sha256);
         if decoder.problems.is_empty() { Ok((config, decoder.warnings)) } else { Err(Problems::new(decoder.problems)) }
     }
