@@ -217,9 +217,11 @@ fn logged_once(case: &Case, log: &[String]) {
         let of = |line: &&String| {
             line.split(' ').any(|word| word.trim_matches('"') == format!("target={target}") || word == format!("target=\"{target}\""))
         };
-        // As above: what takes longer than a page waits is told as that.
-        let late = |line: &&String| line.contains("who collects waits no longer") || line.contains("answers in time again");
-        let lines: Vec<_> = log.iter().filter(of).filter(|line| !(case.is_heavy() && late(line))).collect();
+        // As above: what takes longer than a page waits is told as that, and once until it is over.
+        let begins = |line: &String| line.contains("who collects waits no longer");
+        let is_late = |line: &&String| case.is_heavy() && (begins(line) || line.contains("answers in time again"));
+        let (late, lines): (Vec<_>, Vec<_>) = log.iter().filter(of).partition(is_late);
+        assert!(late.windows(2).all(|pair| begins(pair[0]) != begins(pair[1])), "{late:#?}");
         let (warnings, rest): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.contains(" WARN "));
         let said = |what: &str| rest.iter().filter(|line| line.contains(what)).count();
         let (over, opened) = (said(" answers again "), said(" keeps failing, "));
