@@ -14,6 +14,9 @@ pub struct Identity {
 /// What of a Resource is in `job` and `instance` already, and so not in `target_info`, as the Collector's exporter has it.
 const IN_LABELS: [&str; 3] = ["service.name", "service.instance.id", "service.namespace"];
 
+/// The attribute that is an integer in OTLP.
+pub const SERVER_PORT: &str = "server.port";
+
 impl Identity {
     /// A system and a name, and nothing else: for readings from files.
     #[must_use]
@@ -29,7 +32,7 @@ impl Identity {
         let url = &target.url;
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         identity.set("server.address", host);
-        identity.set("server.port", &url.port_or_known_default().unwrap_or_default().to_string());
+        identity.set(SERVER_PORT, &url.port_or_known_default().unwrap_or_default().to_string());
         identity.set("url.scheme", url.scheme());
         for (key, value) in &target.resource {
             identity.set(key, value);
