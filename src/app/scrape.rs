@@ -122,7 +122,7 @@ fn saved(system: &str, files: &[String], printed: &mut Printed) -> Result<bool, 
     snapshot.repairs.add_all(&native.repairs);
     let native = Arc::new(native);
     let tally = Tally { repairs: snapshot.repairs, ..Tally::default() };
-    let identity = Identity::new(source.name, "file").with_version(snapshot.version.as_deref());
+    let identity = Identity::new(source.name, "file").with_version(snapshot.version.as_deref()).with_target_info(native.resource_attributes());
     let reading =
         Reading { at, began, ended: began, outcome: Ok(snapshot), native, parts: Vec::new(), body_bytes: bytes, tally, tally_since: at };
     let pipeline = Pipeline::of(source, &identity).map_err(super::StartError::from)?;

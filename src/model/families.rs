@@ -10,6 +10,7 @@
 //!
 //! The builder holds them, not the readers: beyond one it keeps nothing more, and [`Families::read`] refuses the answer.
 
+use super::scope::{SCOPE_LABEL, is_scope_label};
 use super::{BOUNDS, Bounds, Histogram, Repair, Repairs, Summary, TooMuch, cut};
 use std::ops::Range;
 
@@ -21,6 +22,12 @@ pub struct Text {
 }
 
 impl Text {
+    /// Its length in bytes.
+    #[must_use]
+    pub(super) const fn len(self) -> usize {
+        self.len as usize
+    }
+
     /// A part of it.
     #[must_use]
     pub fn part(self, range: Range<usize>) -> Self {
@@ -58,12 +65,12 @@ impl FamilyType {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Family {
-    name: Text,
+pub(super) struct Family {
+    pub(super) name: Text,
     help: Text,
-    kind: FamilyType,
-    first: u32,
-    end: u32,
+    pub(super) kind: FamilyType,
+    pub(super) first: u32,
+    pub(super) end: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,9 +105,9 @@ pub enum Value<'a> {
 pub struct Families {
     body: String,
     mended: String,
-    families: Vec<Family>,
+    pub(super) families: Vec<Family>,
     samples: Vec<Sample>,
-    labels: Vec<(Text, Text)>,
+    pub(super) labels: Vec<(Text, Text)>,
     histograms: Vec<Histogram>,
     summaries: Vec<Summary>,
     repairs: Repairs,
@@ -160,8 +167,28 @@ impl Families {
         self.samples.get(at as usize).map(|sample| SampleRef { of: self, sample })
     }
 
+    /// Whether a label of any series describes its instrumentation scope.
+    pub(super) fn has_scope_labels(&self) -> bool {
+        self.labels.iter().any(|(name, _)| name.len() > SCOPE_LABEL.len() && is_scope_label(self.bytes(*name)))
+    }
+
+    /// The places of a series' labels among all labels.
+    pub(super) fn labels_of(&self, sample: u32) -> Range<usize> {
+        self.samples.get(sample as usize).map_or(0..0, |sample| {
+            let first = sample.labels as usize;
+            first..first + usize::from(sample.labels_len)
+        })
+    }
+
+    /// Keeps a piece of text that does not stand in the body, once it has been read.
+    pub(super) fn keep(&mut self, piece: &str) -> Text {
+        let start = self.body.len() + self.mended.len();
+        self.mended.push_str(piece);
+        Text { start: start as u32, len: piece.len() as u32 }
+    }
+
     /// The same bytes as [`text`](Self::text), without a look for characters that are cut.
-    fn bytes(&self, text: Text) -> &[u8] {
+    pub(super) fn bytes(&self, text: Text) -> &[u8] {
         let (start, len) = (text.start as usize, text.len as usize);
         let whole = match start.checked_sub(self.body.len()) {
             Some(behind) => self.mended.as_bytes().get(behind..behind + len),
@@ -170,7 +197,7 @@ impl Families {
         whole.unwrap_or_default()
     }
 
-    fn text(&self, text: Text) -> &str {
+    pub(super) fn text(&self, text: Text) -> &str {
         let (start, len) = (text.start as usize, text.len as usize);
         let whole = match start.checked_sub(self.body.len()) {
             Some(behind) => self.mended.get(behind..behind + len),

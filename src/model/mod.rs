@@ -15,7 +15,10 @@ mod metric;
 mod native;
 mod record;
 mod repair;
+mod reserved;
+mod scope;
 mod snapshot;
+mod target_info;
 pub mod vocabulary;
 
 pub use bounds::{BOUNDS, Bounds, TooMuch};
@@ -28,4 +31,6 @@ pub use metric::{Attribute, Kind, Metric, Number};
 pub use native::{Choice, Native, NativeFamily, Place, Places};
 pub use record::{EnhancedStatus, FIELDS, Field, FieldInfo, Outcome, Privacy, Record, RecordPage, Reply};
 pub use repair::{Repair, Repairs};
+pub use scope::{Scope, is_scope_info, is_scope_label};
 pub use snapshot::{Attributes, Point, Snapshot};
+pub use target_info::TARGET_INFO;

@@ -30,11 +30,13 @@ pub enum Repair {
     Held,
     /// An answer whose counters stand under each other's names, left out.
     Misnamed,
+    /// Several `target_info` with different labels, of which none is taken.
+    AmbiguousTargetInfo,
 }
 
 impl Repair {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Unreadable,
         Self::Unescaped,
         Self::InvalidUtf8,
@@ -48,6 +50,7 @@ impl Repair {
         Self::MistypedCounter,
         Self::Held,
         Self::Misnamed,
+        Self::AmbiguousTargetInfo,
     ];
 
     /// Whether a series may be missing for it that the server still counts: where it stands in the next answer again, it is not new.
@@ -59,7 +62,7 @@ impl Repair {
             Self::Underflow => false,
             // The series is there.
             Self::Unescaped | Self::InvalidUtf8 | Self::LabelTooLong | Self::DuplicateSeries | Self::NotCumulative => false,
-            Self::MistypedCounter | Self::Held => false,
+            Self::MistypedCounter | Self::Held | Self::AmbiguousTargetInfo => false,
         }
     }
 
@@ -80,6 +83,7 @@ impl Repair {
             Self::MistypedCounter => "mistyped_counter",
             Self::Held => "held",
             Self::Misnamed => "misnamed",
+            Self::AmbiguousTargetInfo => "ambiguous_target_info",
         }
     }
 }

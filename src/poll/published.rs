@@ -22,6 +22,8 @@ pub(super) struct Published {
     tally: Tally,
     /// What the server last said of its version.
     pub(super) version: Option<String>,
+    /// The attributes of the resource that the server last gave by `target_info`.
+    pub(super) target_info: Vec<(String, String)>,
     /// The poll that runs was given up on by somebody after so long, and is counted as a timeout already.
     given_up: Option<Duration>,
     /// Polls end well and take longer than this, which is all that who collects waits. So it was logged.
@@ -33,10 +35,10 @@ pub(super) struct Published {
 
 impl Published {
     pub(super) fn new(target: &config::Target, since: SystemTime, history: History, breaker: Breaker) -> Self {
-        let (latest, version, given_up, late, logged) = Default::default();
+        let (latest, version, target_info, given_up, late, logged) = Default::default();
         let tally = Tally { of_records: target.messages.is_some(), ..Tally::default() };
         let (name, required) = (target.name.clone(), target.source.required().name);
-        Self { target: name, required, since, latest, history, tally, version, given_up, late, logged, breaker }
+        Self { target: name, required, since, latest, history, tally, version, target_info, given_up, late, logged, breaker }
     }
 
     /// Takes over the counters of a target that this one takes the place of.
@@ -45,6 +47,7 @@ impl Published {
         self.tally = Tally { of_records: self.tally.of_records, ..before.tally.clone() };
         self.history.go_on_from(&before.history);
         self.version.clone_from(&before.version);
+        self.target_info.clone_from(&before.target_info);
         self.logged.clone_from(&before.logged);
         self.late = before.late;
     }
@@ -72,6 +75,9 @@ impl Published {
             self.tally.repairs.add_all(&snapshot.repairs);
             if snapshot.version.is_some() {
                 self.version.clone_from(&snapshot.version);
+            }
+            if self.target_info != reading.native.resource_attributes() {
+                self.target_info = reading.native.resource_attributes().to_vec();
             }
         }
         reading.tally = self.tally.clone();

@@ -50,6 +50,19 @@ impl Identity {
         identity
     }
 
+    /// The same, with attributes that the server's `target_info` gives. One is left out where the target has an attribute that a
+    /// Prometheus would call the same: it would join the two values.
+    #[must_use]
+    pub fn with_target_info(mut self, attributes: &[(String, String)]) -> Self {
+        for (key, value) in attributes {
+            let name = label_name(key);
+            if !self.info().any(|(known, _)| known == name) {
+                self.attributes.push((key.clone(), value.clone()));
+            }
+        }
+        self
+    }
+
     pub(super) fn set(&mut self, key: &str, value: &str) {
         self.attributes.retain(|(k, _)| k != key);
         self.attributes.push((key.to_owned(), value.to_owned()));

@@ -7,7 +7,7 @@
 use super::page::{Page, Scope};
 use super::wire::{bytes, delimited, field_len, fixed64, key_value, labels, labels_len, length, length_len, varint};
 use crate::export::series::{Base, Ends, Relayed, buckets, count, sum};
-use crate::model::{FamilyType, Histogram, NativeFamily, Place, Places, SampleRef, Summary, Value};
+use crate::model::{FamilyType, Histogram, NativeFamily, Place, Places, SampleRef, Scope as InstrumentationScope, Summary, Value, is_scope_info};
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, DataPointFlags};
 
 /// The scope of what mail servers say in their own words.
@@ -50,23 +50,26 @@ impl<'a> Walk<'a> {
 
     /// Writes what fits.
     pub(super) fn write(&mut self, page: &mut Page, resource: &[u8]) -> Result<(), Full> {
-        let mut out = Out { page, scope: Scope { resource, name: NATIVE_SCOPE } };
+        let mut out = Out { page, resource, scope: encoded_scope(None), of: None };
         // First, for what is told next may have the name of what ended, and be something else.
         self.ends(&mut out)?;
         while self.family < self.relayed.native.len() {
             let family = self.relayed.native.at(self.family);
-            self.family(&mut out, &family)?;
+            if !is_scope_info(family.own_name()) {
+                out.enter(family.scope());
+                self.family(&mut out, &family)?;
+            }
             out.page.end_metric();
             (self.family, self.places) = (self.family + 1, None);
         }
         Ok(())
     }
 
-    fn family(&mut self, out: &mut Out<'_>, family: &NativeFamily<'a>) -> Result<(), Full> {
+    fn family(&mut self, out: &mut Out<'_, 'a>, family: &NativeFamily<'a>) -> Result<(), Full> {
         let (kind, relayed) = (family.kind(), self.relayed);
         let rises = matches!(kind, FamilyType::Counter | FamilyType::Histogram);
         let delta = relayed.is_delta(kind);
-        let header = Header { family, delta };
+        let header = Header::new(family, delta);
         let places = self.places.get_or_insert_with(|| family.places());
         while let Some(place) = self.pending.take().or_else(|| places.next()) {
             let Some(sample) = relayed.native.sample(place) else { continue };
@@ -93,7 +96,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn ends(&mut self, out: &mut Out<'_>) -> Result<(), Full> {
+    fn ends(&mut self, out: &mut Out<'_, 'a>) -> Result<(), Full> {
         let Some(ends) = &mut self.ends else { return Ok(()) };
         let native = ends.native();
         let mut last = None;
@@ -102,7 +105,11 @@ impl<'a> Walk<'a> {
                 out.page.end_metric();
             }
             let family = native.at(at);
-            let header = Header { family: &family, delta: self.relayed.is_delta(family.kind()) };
+            if is_scope_info(family.own_name()) {
+                continue;
+            }
+            out.enter(family.scope());
+            let header = Header::new(&family, self.relayed.is_delta(family.kind()));
             let Some(sample) = native.sample(place) else { continue };
             if out.end(&header, &sample, self.relayed.ended).is_err() {
                 self.pending_end = Some((at, place));
@@ -118,9 +125,15 @@ impl<'a> Walk<'a> {
 struct Header<'a> {
     family: &'a NativeFamily<'a>,
     delta: bool,
+    /// Whether labels of its series describe their scope.
+    scoped: bool,
 }
 
-impl Header<'_> {
+impl<'a> Header<'a> {
+    fn new(family: &'a NativeFamily<'a>, delta: bool) -> Self {
+        Self { family, delta, scoped: family.scope().is_some() }
+    }
+
     fn write(&self, to: &mut Vec<u8>) {
         const NAME: u8 = delimited(1);
         const DESCRIPTION: u8 = delimited(2);
@@ -167,12 +180,45 @@ struct Point<'a> {
     time: u64,
 }
 
-struct Out<'a> {
-    page: &'a mut Page,
-    scope: Scope<'a>,
+struct Out<'p, 'a> {
+    page: &'p mut Page,
+    /// The Resource as a field, encoded.
+    resource: &'p [u8],
+    /// The scope whose metrics are written, and its fields, encoded.
+    of: Option<&'a InstrumentationScope>,
+    scope: Vec<u8>,
 }
 
-impl Out<'_> {
+/// The fields of a `ScopeMetrics` beside its metrics. Series whose labels name no scope are in Postmeter's.
+fn encoded_scope(of: Option<&InstrumentationScope>) -> Vec<u8> {
+    const SCOPE: u8 = delimited(1);
+    const SCHEMA_URL: u8 = delimited(3);
+    const NAME: u8 = delimited(1);
+    const VERSION: u8 = delimited(2);
+    const ATTRIBUTES: u8 = delimited(3);
+    let (mut scope, mut fields) = (Vec::new(), Vec::new());
+    let (name, version) = of.map_or((NATIVE_SCOPE, env!("CARGO_PKG_VERSION")), |of| (of.name(), of.version()));
+    bytes(&mut scope, NAME, name.as_bytes());
+    bytes(&mut scope, VERSION, version.as_bytes());
+    for (key, value) in of.into_iter().flat_map(InstrumentationScope::attributes) {
+        key_value(&mut scope, ATTRIBUTES, key.as_bytes(), value.as_bytes());
+    }
+    bytes(&mut fields, SCOPE, &scope);
+    if let Some(url) = of.map(InstrumentationScope::schema_url).filter(|url| !url.is_empty()) {
+        bytes(&mut fields, SCHEMA_URL, url.as_bytes());
+    }
+    fields
+}
+
+impl<'a> Out<'_, 'a> {
+    /// Continues with the metrics of this scope.
+    fn enter(&mut self, scope: Option<&'a InstrumentationScope>) {
+        if scope != self.of {
+            self.page.end_scope();
+            (self.of, self.scope) = (scope, encoded_scope(scope));
+        }
+    }
+
     fn point(&mut self, header: &Header<'_>, sample: &SampleRef<'_>, point: &Point<'_>) -> Result<(), Full> {
         use FamilyType::{Counter, Gauge, Unknown};
         match (header.family.kind(), point.value) {
@@ -194,13 +240,13 @@ impl Out<'_> {
     fn number(&mut self, header: &Header<'_>, sample: &SampleRef<'_>, point: &Point<'_>, n: f64) -> Result<(), Full> {
         const ATTRIBUTES: u8 = delimited(7);
         let times = if point.start == 0 { FIXED_LEN } else { 2 * FIXED_LEN };
-        let len = labels_len(sample) + times + FIXED_LEN;
+        let len = labels_len(sample, header.scoped) + times + FIXED_LEN;
         let to = self.begin(header, len)?;
         times_of(to, point.start, point.time);
         let mut value = [AS_DOUBLE; FIXED_LEN];
         value[1..].copy_from_slice(&n.to_le_bytes());
         to.extend_from_slice(&value);
-        labels(to, ATTRIBUTES, sample);
+        labels(to, ATTRIBUTES, sample, header.scoped);
         Ok(())
     }
 
@@ -216,7 +262,7 @@ impl Out<'_> {
         let times = if point.start == 0 { FIXED_LEN } else { 2 * FIXED_LEN };
         let (bounds, counts) = (now.bounds.len() * 8, now.cumulative.len() * 8 + 8);
         let numbers = FIXED_LEN + if sum.is_some() { FIXED_LEN } else { 0 };
-        let len = labels_len(sample) + times + numbers + field_len(bounds) + field_len(counts);
+        let len = labels_len(sample, header.scoped) + times + numbers + field_len(bounds) + field_len(counts);
         let to = self.begin(header, len)?;
         times_of(to, point.start, point.time);
         to.push(COUNT);
@@ -231,7 +277,7 @@ impl Out<'_> {
         to.push(EXPLICIT_BOUNDS);
         length(to, bounds);
         to.extend(now.bounds.iter().flat_map(|bound| bound.to_le_bytes()));
-        labels(to, ATTRIBUTES, sample);
+        labels(to, ATTRIBUTES, sample, header.scoped);
         Ok(())
     }
 
@@ -241,7 +287,7 @@ impl Out<'_> {
         const QUANTILE: u8 = fixed64(1);
         const VALUE: u8 = fixed64(2);
         let quantiles = summary.quantiles.len() * field_len(2 * FIXED_LEN);
-        let len = labels_len(sample) + 3 * FIXED_LEN + quantiles;
+        let len = labels_len(sample, header.scoped) + 3 * FIXED_LEN + quantiles;
         let to = self.begin(header, len)?;
         times_of(to, 0, point.time);
         to.push(COUNT);
@@ -254,7 +300,7 @@ impl Out<'_> {
             to.push(VALUE);
             to.extend_from_slice(&value.to_le_bytes());
         }
-        labels(to, ATTRIBUTES, sample);
+        labels(to, ATTRIBUTES, sample, header.scoped);
         Ok(())
     }
 
@@ -265,10 +311,10 @@ impl Out<'_> {
             FamilyType::Histogram => (delimited(9), varint(10)),
             FamilyType::Summary => (delimited(7), varint(8)),
         };
-        let to = self.begin(header, labels_len(sample) + FIXED_LEN + 2)?;
+        let to = self.begin(header, labels_len(sample, header.scoped) + FIXED_LEN + 2)?;
         times_of(to, 0, time);
         to.extend_from_slice(&[flags, DataPointFlags::NoRecordedValueMask as u8]);
-        labels(to, attributes, sample);
+        labels(to, attributes, sample, header.scoped);
         Ok(())
     }
 
@@ -277,7 +323,8 @@ impl Out<'_> {
     fn begin(&mut self, header: &Header<'_>, len: usize) -> Result<&mut Vec<u8>, Full> {
         let room = 1 + length_len(len) + len;
         if !self.page.has_metric() {
-            self.page.begin_metric(&self.scope, header.data(), room, |to| header.write(to), |to| header.write_data(to))?;
+            let scope = Scope { resource: self.resource, scope: &self.scope };
+            self.page.begin_metric(&scope, header.data(), room, |to| header.write(to), |to| header.write_data(to))?;
         } else if !self.page.fits(room) {
             return Err(Full);
         }

@@ -271,12 +271,12 @@ impl<'a> Comparison<'a> {
     }
 
     fn compare(&mut self) {
-        // Both are sorted by name.
+        // Both are sorted by scope and name.
         let (mut at, mut starts_before) = (0, 0);
         for family in self.native.families() {
             let (mut found, mut retyped) = (None, false);
-            while let Some(before) = self.before(at).filter(|before| before.own_name() <= family.own_name()) {
-                let same = before.own_name() == family.own_name();
+            while let Some(before) = self.before(at).filter(|before| before.key() <= family.key()) {
+                let same = before.key() == family.key();
                 if same && before.kind() == family.kind() {
                     found = Some((at, before, starts_before));
                 } else {
@@ -310,7 +310,7 @@ impl<'a> Comparison<'a> {
 
     /// Whether a family that was not there before may have been left out, or may have stood there as something else.
     fn was_hidden(&self, family: &NativeFamily<'_>) -> bool {
-        let in_pieces = |known: &Known| PIECES.iter().any(|piece| known.native.has(&format!("{}{piece}", family.own_name())));
+        let in_pieces = |known: &Known| PIECES.iter().any(|piece| known.native.has(family.scope(), &format!("{}{piece}", family.own_name())));
         self.known.is_some_and(|known| known.native.dropped > 0 || family.kind() == FamilyType::Histogram && in_pieces(known))
     }
 
