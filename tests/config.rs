@@ -486,7 +486,8 @@ fn the_environment_decides_on_ways_out_that_the_file_leaves_out() {
 fn a_delivery_log_needs_a_url_for_logs() {
     let file = "state_dir: /var/lib/postmeter\ntargets:\n  - {name: b, system: cpanel, url: \"https://b.example.com:2087\", username: root, \
                 token: x, parts: {messages: {}}}\nexport: {otlp: {protocol: http/protobuf}}\n";
-    let parsed = |endpoint| parse(file, "postmeter.yaml", &environment(&[("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", endpoint)]), Path::new(ETC));
+    let parsed =
+        |endpoint| parse(file, "postmeter.yaml", &environment(&[("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", endpoint)]), Path::new(ETC));
     let problem = parsed("https://collector.example.com/ingest").unwrap_err();
     let expected = "postmeter.yaml:3: targets[0].parts.messages: needs an OTLP endpoint that ends in /v1/metrics: its records are sent \
                     to /v1/logs beside it";

@@ -19,6 +19,7 @@ mod reserved;
 mod scope;
 mod snapshot;
 mod target_info;
+mod translation;
 pub mod vocabulary;
 
 pub use bounds::{BOUNDS, Bounds, TooMuch};
@@ -34,3 +35,4 @@ pub use repair::{Repair, Repairs};
 pub use scope::{Scope, is_scope_info, is_scope_label};
 pub use snapshot::{Attributes, Point, Snapshot};
 pub use target_info::TARGET_INFO;
+pub use translation::NameCollision;

@@ -7,6 +7,7 @@ use super::identity::{Identities, repeated};
 use super::reserved::rename_reserved_labels;
 use super::scope::{Scope, is_scope_info, is_scope_label};
 use super::target_info::{TARGET_INFO, TargetInfo};
+use super::translation::{NameCollision, NameCollisions};
 use super::{Families, FamilyRef, FamilyType, Repair, Repairs, SampleRef};
 use std::borrow::Cow;
 
@@ -35,6 +36,7 @@ pub struct Native {
     /// Instrumentation scopes that labels name, each once.
     scopes: Vec<Scope>,
     target_info: TargetInfo,
+    name_collisions: Vec<NameCollision>,
 }
 
 #[derive(Clone, Debug)]
@@ -82,6 +84,9 @@ impl Native {
         // Its series are exported, as attributes.
         native.dropped -= native.target_info.taken();
         native.assign_scopes();
+        let collisions = NameCollisions::among((0..native.len()).map(|at| native.at(at)));
+        native.repairs.add(Repair::NameCollision, collisions.count);
+        native.name_collisions = collisions.named;
         native
     }
 
@@ -286,6 +291,12 @@ impl Native {
         self.families.get(at).is_some_and(|chosen| self.sort_key(chosen) == key)
     }
 
+    /// The first of the families that are one metric with another in Prometheus after OTLP.
+    #[must_use]
+    pub fn name_collisions(&self) -> &[NameCollision] {
+        &self.name_collisions
+    }
+
     /// The attributes that `target_info` gives the resource, under the names that its labels have.
     pub fn resource_attributes(&self) -> &[(String, String)] {
         self.target_info.attributes()
@@ -400,6 +411,12 @@ impl<'a> NativeFamily<'a> {
     #[must_use]
     pub fn help(&self) -> &'a str {
         self.first().map_or("", |family| family.help())
+    }
+
+    /// Its unit in the terms of OTLP; empty when the server reports none.
+    #[must_use]
+    pub fn unit(&self) -> &'a str {
+        ""
     }
 
     /// What it is.

@@ -32,11 +32,13 @@ pub enum Repair {
     Misnamed,
     /// Several `target_info` with different labels, of which none is taken.
     AmbiguousTargetInfo,
+    /// A family whose name a Prometheus OTLP receiver makes that of another metric; it is exported all the same.
+    NameCollision,
 }
 
 impl Repair {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Unreadable,
         Self::Unescaped,
         Self::InvalidUtf8,
@@ -51,6 +53,7 @@ impl Repair {
         Self::Held,
         Self::Misnamed,
         Self::AmbiguousTargetInfo,
+        Self::NameCollision,
     ];
 
     /// Whether a series may be missing for it that the server still counts: where it stands in the next answer again, it is not new.
@@ -62,7 +65,7 @@ impl Repair {
             Self::Underflow => false,
             // The series is there.
             Self::Unescaped | Self::InvalidUtf8 | Self::LabelTooLong | Self::DuplicateSeries | Self::NotCumulative => false,
-            Self::MistypedCounter | Self::Held | Self::AmbiguousTargetInfo => false,
+            Self::MistypedCounter | Self::Held | Self::AmbiguousTargetInfo | Self::NameCollision => false,
         }
     }
 
@@ -84,6 +87,7 @@ impl Repair {
             Self::Held => "held",
             Self::Misnamed => "misnamed",
             Self::AmbiguousTargetInfo => "ambiguous_target_info",
+            Self::NameCollision => "name_collision",
         }
     }
 }

@@ -92,7 +92,11 @@ mod tests {
     fn reserved_labels_are_renamed_as_prometheus_does_it() {
         renames("a{job=\"x\",instance=\"y\",l=\"z\"} 1\n", &["a{exported_job=x,exported_instance=y,l=z}"], 2);
         renames("a{exported_job=\"x\",job=\"y\"} 1\n", &["a{exported_job=x,exported_exported_job=y}"], 1);
-        renames("a{job=\"y\",exported_exported_job=\"w\",exported_job=\"x\"} 1\n", &["a{exported_exported_exported_job=y,exported_exported_job=w,exported_job=x}"], 1);
+        renames(
+            "a{job=\"y\",exported_exported_job=\"w\",exported_job=\"x\"} 1\n",
+            &["a{exported_exported_exported_job=y,exported_exported_job=w,exported_job=x}"],
+            1,
+        );
         renames("a{__name__=\"b\"} 1\na{jobs=\"b\",Job=\"c\"} 1\n", &["a{exported___name__=b}", "a{jobs=b,Job=c}"], 1);
         renames("a{l=\"job\"} 1\n", &["a{l=job}"], 0);
         // A bound is a label of the lines of a distribution alone.

@@ -7,7 +7,9 @@
 use super::page::{Page, Scope};
 use super::wire::{bytes, delimited, field_len, fixed64, key_value, labels, labels_len, length, length_len, varint};
 use crate::export::series::{Base, Ends, Relayed, buckets, count, sum};
-use crate::model::{FamilyType, Histogram, NativeFamily, Place, Places, SampleRef, Scope as InstrumentationScope, Summary, Value, is_scope_info};
+use crate::model::{
+    FamilyType, Histogram, NativeFamily, Place, Places, SampleRef, Scope as InstrumentationScope, Summary, Value, is_scope_info,
+};
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, DataPointFlags};
 
 /// The scope of what mail servers say in their own words.

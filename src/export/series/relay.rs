@@ -310,7 +310,8 @@ impl<'a> Comparison<'a> {
 
     /// Whether a family that was not there before may have been left out, or may have stood there as something else.
     fn was_hidden(&self, family: &NativeFamily<'_>) -> bool {
-        let in_pieces = |known: &Known| PIECES.iter().any(|piece| known.native.has(family.scope(), &format!("{}{piece}", family.own_name())));
+        let in_pieces =
+            |known: &Known| PIECES.iter().any(|piece| known.native.has(family.scope(), &format!("{}{piece}", family.own_name())));
         self.known.is_some_and(|known| known.native.dropped > 0 || family.kind() == FamilyType::Histogram && in_pieces(known))
     }
 
