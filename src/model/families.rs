@@ -113,6 +113,10 @@ pub struct Families {
     repairs: Repairs,
     /// Families that lack a histogram which contradicts itself.
     contradicted: Vec<Text>,
+    /// Distributions that could not be read, each with the name of its family.
+    lost: Vec<(Text, Sample)>,
+    /// The labels of those, while the response is read.
+    lost_labels: Vec<(Text, Text)>,
     /// Where the next page begins, where the server says that there is one.
     pub next_offset: Option<u64>,
 }
@@ -149,6 +153,11 @@ impl Families {
     /// The names of families that lack a histogram because it contradicted itself. A server may send such a one for good.
     pub fn contradicted(&self) -> impl Iterator<Item = &str> {
         self.contradicted.iter().map(|name| self.text(*name))
+    }
+
+    /// Distributions that could not be read, each with the name of its family.
+    pub fn lost(&self) -> impl Iterator<Item = (&str, SampleRef<'_>)> {
+        self.lost.iter().map(|(family, sample)| (self.text(*family), SampleRef { of: self, sample }))
     }
 
     /// Counts a repair that was made before reading.
@@ -434,8 +443,13 @@ impl<'a> FamiliesBuilder<'a> {
 
     /// Forgets labels that were added for a series that turned out to be broken.
     pub fn forget_labels(&mut self) {
-        let kept = self.out.samples.last().map_or(0, |s| s.labels as usize + usize::from(s.labels_len));
+        let kept = self.end_of_labels();
         self.out.labels.truncate(kept);
+    }
+
+    /// Where the labels of the last series end.
+    fn end_of_labels(&self) -> usize {
+        self.out.samples.last().map_or(0, |s| s.labels as usize + usize::from(s.labels_len))
     }
 
     /// Adds a scalar series with the labels since the last one.
@@ -473,6 +487,25 @@ impl<'a> FamiliesBuilder<'a> {
         self.out.repairs.count(repair);
         let family = self.out.families.last().filter(|_| repair == Repair::InconsistentHistogram).map(|family| family.name);
         self.out.contradicted.extend(family.filter(|name| self.out.contradicted.last() != Some(name)));
+    }
+
+    /// Counts a repair that was made so often.
+    pub fn count(&mut self, repair: Repair, times: u64) {
+        self.out.repairs.add(repair, times);
+    }
+
+    /// Counts a distribution, with the labels since the last series, that cannot be read: sums that it belongs to are not known.
+    pub fn lose_distribution(&mut self, repair: Repair) {
+        let from = self.end_of_labels();
+        let labels = self.out.labels.get(from..).unwrap_or_default();
+        if let Some(family) = self.out.families.last().filter(|_| labels.len() <= LABELS_PER_SERIES_MAX) {
+            let first = self.out.lost_labels.len() as u32;
+            self.out.lost_labels.extend_from_slice(labels);
+            let sample = Sample { labels: first, labels_len: labels.len() as u16, shape: Shape::Histogram, bits: u64::MAX };
+            self.out.lost.push((family.name, sample));
+        }
+        self.out.labels.truncate(from);
+        self.repair(repair);
     }
 
     /// Counts all of these.
@@ -529,7 +562,13 @@ impl<'a> FamiliesBuilder<'a> {
 
     /// What was built, still without the body.
     #[must_use]
-    pub fn finish(self) -> Families {
+    pub fn finish(mut self) -> Families {
+        // Behind the labels of all series, so that both are read in the same way.
+        self.forget_labels();
+        let behind = self.out.labels.len() as u32;
+        self.out.lost.iter_mut().for_each(|(_, sample)| sample.labels += behind);
+        let mut lost = std::mem::take(&mut self.out.lost_labels);
+        self.out.labels.append(&mut lost);
         self.out
     }
 

@@ -26,8 +26,7 @@ pub struct Native {
     prefix: String,
     /// Series that are passed on.
     pub kept: u64,
-    /// Series that are not: excluded, below a smallest value or below zero where that cannot be, of another kind than their family,
-    /// or over the bound.
+    /// Series that are not: excluded, below a smallest value, of a value or kind that their family cannot have, or over the bound.
     pub dropped: u64,
     /// What was mended while choosing.
     pub repairs: Repairs,
@@ -68,8 +67,10 @@ pub struct Choice {
     pub kind: Option<FamilyType>,
     /// The smallest value that is worth keeping.
     pub min_value: Option<f64>,
-    /// Whether a rule reads it too, and counts what went below zero.
+    /// Whether a rule reads it too, and counts what is no value of it.
     pub ruled: bool,
+    /// Whether the system has unsigned gauges that go below zero.
+    pub may_underflow: bool,
 }
 
 impl Native {
@@ -139,7 +140,7 @@ impl Native {
             let before = identities.len();
             identities.reserve(piece.series);
             let mut numbers = Identities::new();
-            let may_underflow = kind == FamilyType::Gauge && !LIMITS.contains(&family.name());
+            let may_underflow = choice.may_underflow && kind == FamilyType::Gauge && !LIMITS.contains(&family.name());
             for (index, sample) in family.samples().enumerate() {
                 if !sample.fits(kind) {
                     // No format can say a distribution of a gauge, or a number of a histogram.
@@ -148,11 +149,11 @@ impl Native {
                     piece.skip(index);
                     continue;
                 }
-                let underflown = may_underflow && sample.number().is_some_and(|n| UNDERFLOWN.contains(&n));
-                if underflown && !choice.ruled {
-                    self.repairs.count(Repair::Underflow);
+                let wrong = sample.number().and_then(|n| wrong_value(kind, n, may_underflow));
+                if let Some(repair) = wrong.filter(|_| !choice.ruled) {
+                    self.repairs.count(repair);
                 }
-                if underflown || choice.min_value.is_some_and(|min| sample.number().is_some_and(|n| n < min)) {
+                if wrong.is_some() || choice.min_value.is_some_and(|min| sample.number().is_some_and(|n| n < min)) {
                     self.dropped += 1;
                     piece.skip(index);
                 } else {
@@ -330,6 +331,16 @@ fn number_of(scopes: &mut Vec<Scope>, scope: Scope) -> Option<usize> {
             scopes.len() - 1
         })
     })
+}
+
+/// Why a number cannot be a value of a family of this type.
+fn wrong_value(kind: FamilyType, n: f64, may_underflow: bool) -> Option<Repair> {
+    match kind {
+        FamilyType::Counter if !n.is_finite() => Some(Repair::NonFinite),
+        FamilyType::Counter if n < 0.0 => Some(Repair::OutOfRange),
+        FamilyType::Gauge if may_underflow && UNDERFLOWN.contains(&n) => Some(Repair::Underflow),
+        _ => None,
+    }
 }
 
 impl Piece {
@@ -549,7 +560,7 @@ mod tests {
         let page = "# TYPE a gauge\na{l=\"1\"} 18446744073709551615\na{l=\"2\"} 18446744073709547520\na{l=\"3\"} 13835058055282163712\n\
                     a{l=\"4\"} 9223372036854775808\na{l=\"5\"} 9223372036854771712\na{l=\"6\"} 36893488147419103232\n";
         for (ruled, counted) in [(false, 4), (true, 0)] {
-            let (lines, native) = native(&[page], 100, |_| Some(Choice { ruled, ..Choice::default() }));
+            let (lines, native) = native(&[page], 100, |_| Some(Choice { ruled, may_underflow: true, ..Choice::default() }));
             assert_eq!(lines, ["a{l=5} 9223372036854772000", "a{l=6} 36893488147419103000"]);
             assert_eq!((native.dropped, native.repairs.get(Repair::Underflow)), (4, counted), "{ruled}");
         }
@@ -559,12 +570,32 @@ mod tests {
     fn a_limit_that_is_none_and_what_is_no_gauge_did_not_go_below_zero() {
         let page = "# TYPE c counter\nc 18446744073709551615\n# TYPE process_virtual_memory_max_bytes gauge\n\
                     process_virtual_memory_max_bytes 1.8446744073709552e+19\n# TYPE u untyped\nu 18446744073709551615\n";
-        let (lines, native) = native(&[page], 100, all);
+        let (lines, native) = native(&[page], 100, |_| Some(Choice { may_underflow: true, ..Choice::default() }));
         assert_eq!(
             lines,
             ["c{} 18446744073709552000", "process_virtual_memory_max_bytes{} 18446744073709552000", "u{} 18446744073709552000"]
         );
         assert_eq!((native.dropped, native.repairs.get(Repair::Underflow)), (0, 0));
+    }
+
+    #[test]
+    fn gauges_near_2_to_the_64_are_readings_of_a_system_that_is_not_known_to_underflow() {
+        let page = "# TYPE limit gauge\nlimit{l=\"1\"} 18446744073709551615\nlimit{l=\"2\"} 18446744073709550616\nlimit{l=\"3\"} 9223372036854775808\n";
+        let (lines, native) = native(&[page], 100, all);
+        assert_eq!((lines.len(), native.dropped, native.repairs.iter().count()), (3, 0, 0));
+    }
+
+    #[test]
+    fn a_counter_is_a_number_from_zero_on() {
+        let values = "{l=\"1\"} -3\nx{l=\"2\"} NaN\nx{l=\"3\"} +Inf\nx{l=\"4\"} 0\nx{l=\"5\"} -0\nx{l=\"6\"} 1e300\n";
+        for (kind, ruled, kept, counted) in
+            [("counter", false, 3, (1, 2)), ("counter", true, 3, (0, 0)), ("gauge", false, 6, (0, 0)), ("untyped", false, 6, (0, 0))]
+        {
+            let page = format!("# TYPE x {kind}\nx{values}");
+            let (lines, native) = native(&[&page], 100, |_| Some(Choice { ruled, ..Choice::default() }));
+            let repairs = (native.repairs.get(Repair::OutOfRange), native.repairs.get(Repair::NonFinite));
+            assert_eq!((lines.len(), native.dropped, repairs), (kept, 6 - kept as u64, counted), "{kind}");
+        }
     }
 
     #[test]

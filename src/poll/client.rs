@@ -6,6 +6,7 @@ use super::fault::{before_answer, chain, in_answer, was_closed};
 use super::limits::Room;
 use super::sent::Sent;
 use crate::config;
+use crate::format::prometheus;
 use crate::source::{Part, Request, WHOLE_URL};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -144,6 +145,7 @@ impl Client {
         if response.content_length().is_some_and(|n| n > body_bytes_max as u64) {
             return Err(PollError::TooLarge(body_bytes_max));
         }
+        let is_openmetrics = is_openmetrics(response.headers());
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| in_answer(&error))? {
             if body.len() + chunk.len() > body_bytes_max {
@@ -151,6 +153,9 @@ impl Client {
             }
             room.grow_to(body.len() + chunk.len()).await;
             body.extend_from_slice(&chunk);
+        }
+        if is_openmetrics && !prometheus::ends_with_eof(&body) {
+            return Err(PollError::Malformed("the response is incomplete: it is OpenMetrics and does not end with # EOF".into()));
         }
         Ok(body)
     }
@@ -192,6 +197,12 @@ impl Client {
         }
         builder.headers(headers).send().await
     }
+}
+
+/// Whether a response is in OpenMetrics, by its content type.
+fn is_openmetrics(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/openmetrics-text")
 }
 
 /// A header value that no debug print shows.
