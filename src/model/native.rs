@@ -184,11 +184,11 @@ impl Native {
         &self.prefix
     }
 
-    /// Whether there is a family of this name, as the server sent it.
+    /// The family of this name, as the server sent it.
     #[must_use]
-    pub fn has(&self, own_name: &str) -> bool {
+    pub fn find(&self, own_name: &str) -> Option<NativeFamily<'_>> {
         let at = self.families.partition_point(|chosen| NativeFamily { native: self, chosen }.own_name() < own_name);
-        self.families.get(at).is_some_and(|chosen| NativeFamily { native: self, chosen }.own_name() == own_name)
+        (at < self.families.len()).then(|| self.at(at)).filter(|family| family.own_name() == own_name)
     }
 
     /// Whether there is none.
