@@ -5,7 +5,7 @@
 //! Label values are often the words of strangers (queues are named after recipients). Whoever knew the numbers could make
 //! two series one. So the seed is random, the same while the process lives, and never leaves it.
 
-use super::{Point, SampleRef, Text};
+use super::{NativeFamily, Point, SampleRef, Text};
 use foldhash::quality::RandomState;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::LazyLock;
@@ -57,6 +57,14 @@ impl SampleRef<'_> {
     pub fn identity(&self) -> u64 {
         let numbers = self.places().iter().map(|(name, value)| mix(hash(&SEED, self.bytes(*name)), hash(&SEED, self.bytes(*value))));
         numbers.fold(0, u64::wrapping_add)
+    }
+}
+
+impl NativeFamily<'_> {
+    /// A number that is the same for the same name, without the prefix, while the process lives.
+    #[must_use]
+    pub fn name_identity(&self) -> u64 {
+        hash(&SEED, self.own_name().as_bytes())
     }
 }
 

@@ -284,12 +284,12 @@ impl Native {
         &self.prefix
     }
 
-    /// Whether there is a family of this name, as the server sent it, in this scope.
+    /// The family of this name, as the server sent it, in this scope.
     #[must_use]
-    pub fn has(&self, scope: Option<&Scope>, own_name: &str) -> bool {
+    pub fn find(&self, scope: Option<&Scope>, own_name: &str) -> Option<NativeFamily<'_>> {
         let key = (scope, own_name);
         let at = self.families.partition_point(|chosen| self.sort_key(chosen) < key);
-        self.families.get(at).is_some_and(|chosen| self.sort_key(chosen) == key)
+        (at < self.families.len()).then(|| self.at(at)).filter(|family| family.key() == key)
     }
 
     /// The first of the families that are one metric with another in Prometheus after OTLP.

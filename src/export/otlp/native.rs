@@ -80,15 +80,10 @@ impl<'a> Walk<'a> {
                 point.start = relayed.starts.get(self.rising).copied().unwrap_or(0);
             }
             let base = if delta { relayed.base(self.deltas) } else { Base::Zero };
-            let told = match base {
-                Base::Zero => true,
-                Base::Unknown => false,
-                Base::Before(place) => {
-                    (point.before, point.start) = (relayed.before(place), relayed.since());
-                    true
-                }
-            };
-            if told && out.point(&header, &sample, &point).is_err() {
+            if let Some((before, since)) = relayed.before(base) {
+                (point.before, point.start) = (Some(before), since);
+            }
+            if base != Base::Unknown && out.point(&header, &sample, &point).is_err() {
                 self.pending = Some(place);
                 return Err(Full);
             }
@@ -113,7 +108,7 @@ impl<'a> Walk<'a> {
             out.enter(family.scope());
             let header = Header::new(&family, self.relayed.is_delta(family.kind()));
             let Some(sample) = native.sample(place) else { continue };
-            if out.end(&header, &sample, self.relayed.ended).is_err() {
+            if out.end(&header, &sample, self.relayed.time).is_err() {
                 self.pending_end = Some((at, place));
                 return Err(Full);
             }
