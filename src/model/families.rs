@@ -10,6 +10,7 @@
 //!
 //! The builder holds them, not the readers: beyond one it keeps nothing more, and [`Families::read`] refuses the answer.
 
+use super::exemplar::Extras;
 use super::scope::{SCOPE_LABEL, is_scope_label};
 use super::{BOUNDS, Bounds, Histogram, Repair, Repairs, Summary, TooMuch, cut};
 use std::ops::Range;
@@ -48,6 +49,10 @@ pub enum FamilyType {
     Histogram,
     /// Quantiles.
     Summary,
+    /// 1, with labels that describe something.
+    Info,
+    /// 1 for the states that something is in, 0 for the others.
+    StateSet,
     /// Not said, or a word that no format knows.
     #[default]
     Unknown,
@@ -58,7 +63,7 @@ impl FamilyType {
     #[must_use]
     pub fn is_number(self) -> bool {
         match self {
-            Self::Counter | Self::Gauge | Self::Unknown => true,
+            Self::Counter | Self::Gauge | Self::Info | Self::StateSet | Self::Unknown => true,
             Self::Histogram | Self::Summary => false,
         }
     }
@@ -68,6 +73,7 @@ impl FamilyType {
 pub(super) struct Family {
     pub(super) name: Text,
     help: Text,
+    unit: Text,
     pub(super) kind: FamilyType,
     pub(super) first: u32,
     pub(super) end: u32,
@@ -117,6 +123,8 @@ pub struct Families {
     lost: Vec<(Text, Sample)>,
     /// The labels of those, while the response is read.
     lost_labels: Vec<(Text, Text)>,
+    /// Exemplars and start times, which few series have.
+    pub(super) extras: Extras,
     /// Where the next page begins, where the server says that there is one.
     pub next_offset: Option<u64>,
 }
@@ -236,6 +244,12 @@ impl<'a> FamilyRef<'a> {
         self.of.text(self.family.help)
     }
 
+    /// Its unit in the terms of Prometheus; empty when there was none.
+    #[must_use]
+    pub fn unit(&self) -> &'a str {
+        self.of.text(self.family.unit)
+    }
+
     /// What it says that it is.
     #[must_use]
     pub fn kind(&self) -> FamilyType {
@@ -263,6 +277,17 @@ pub struct SampleRef<'a> {
 }
 
 impl<'a> SampleRef<'a> {
+    /// The response that it stands in.
+    pub(super) const fn families(&self) -> &'a Families {
+        self.of
+    }
+
+    /// Its position among all series of the response.
+    pub(super) fn position(&self) -> u32 {
+        let offset = std::ptr::from_ref(self.sample).addr().wrapping_sub(self.of.samples.as_ptr().addr());
+        (offset / size_of::<Sample>()) as u32
+    }
+
     /// Label names and values, in the server's order.
     pub fn labels(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + use<'a> {
         let of = self.of;
@@ -318,7 +343,7 @@ impl<'a> SampleRef<'a> {
         match kind {
             FamilyType::Histogram => self.sample.shape == Shape::Histogram,
             FamilyType::Summary => self.sample.shape == Shape::Summary,
-            FamilyType::Counter | FamilyType::Gauge | FamilyType::Unknown => self.sample.shape == Shape::Number,
+            _ => self.sample.shape == Shape::Number,
         }
     }
 
@@ -336,7 +361,7 @@ impl<'a> SampleRef<'a> {
 #[derive(Debug)]
 pub struct FamiliesBuilder<'a> {
     body: &'a str,
-    out: Families,
+    pub(super) out: Families,
     bounds: Bounds,
     too_much: Option<TooMuch>,
 }
@@ -345,6 +370,8 @@ pub struct FamiliesBuilder<'a> {
 pub const LABEL_VALUE_BYTES_MAX: usize = 2048;
 /// A help text is cut behind this many bytes: it stands in every request that has a point of its family.
 pub const HELP_BYTES_MAX: usize = 2048;
+/// A unit is cut behind this many bytes.
+const UNIT_BYTES_MAX: usize = 64;
 /// Labels of one series beyond this are a fault of the answer.
 pub const LABELS_PER_SERIES_MAX: usize = 64;
 
@@ -402,7 +429,7 @@ impl<'a> FamiliesBuilder<'a> {
         if self.out.families.last().is_some_and(|last| last.first == last.end) {
             self.out.families.pop();
         }
-        self.out.families.push(Family { name, help, kind, first: at, end: at });
+        self.out.families.push(Family { name, help, unit: Text::default(), kind, first: at, end: at });
     }
 
     /// Says more of the family that was begun last.
@@ -411,6 +438,13 @@ impl<'a> FamiliesBuilder<'a> {
         if let Some(family) = self.out.families.last_mut() {
             family.help = help.unwrap_or(family.help);
             family.kind = kind.unwrap_or(family.kind);
+        }
+    }
+
+    /// Sets the unit of the family that was begun last.
+    pub fn unit(&mut self, unit: Text) {
+        if let Some(family) = self.out.families.last_mut() {
+            family.unit = unit.part(0..UNIT_BYTES_MAX);
         }
     }
 
@@ -485,7 +519,12 @@ impl<'a> FamiliesBuilder<'a> {
     /// Counts a repair, of the family that was begun last.
     pub fn repair(&mut self, repair: Repair) {
         self.out.repairs.count(repair);
-        let family = self.out.families.last().filter(|_| repair == Repair::InconsistentHistogram).map(|family| family.name);
+        let family = self
+            .out
+            .families
+            .last()
+            .filter(|_| matches!(repair, Repair::InconsistentHistogram | Repair::MissingCount))
+            .map(|family| family.name);
         self.out.contradicted.extend(family.filter(|name| self.out.contradicted.last() != Some(name)));
     }
 
@@ -537,6 +576,28 @@ impl<'a> FamiliesBuilder<'a> {
             self.refuse(self.bounds.distributions());
         }
         room
+    }
+
+    /// The name of the family that was begun last.
+    pub(super) fn family_name(&self) -> Option<Text> {
+        self.out.families.last().map(|family| family.name)
+    }
+
+    /// Whether the series that was added last, of the family that was begun last, has these labels in this order.
+    pub(super) fn last_has_labels<'l>(&self, labels: impl Iterator<Item = (&'l str, &'l str)>) -> bool {
+        let (Some(last), true) = (self.out.samples.len().checked_sub(1), self.series_of_family() > 0) else { return false };
+        let its = self.out.labels.get(self.out.labels_of(last as u32)).unwrap_or_default();
+        let mut its = its.iter();
+        let mut same = |(name, value)| its.next().is_some_and(|its| self.read(its.1) == value && self.read(its.0) == name);
+        let mut labels = labels;
+        labels.all(&mut same) && its.next().is_none()
+    }
+
+    /// A part of the body, by its position.
+    #[must_use]
+    pub fn read_body(&self, text: Text) -> &'a str {
+        let start = text.start as usize;
+        self.body.get(start..start + text.len as usize).unwrap_or_default()
     }
 
     /// Whether one more series can be kept, in the family that was begun last.
@@ -627,6 +688,7 @@ impl Families {
         read?;
         let mut families = builder.finish();
         families.body = body;
+        families.place_created();
         Ok(families)
     }
 }

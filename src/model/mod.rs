@@ -8,6 +8,7 @@
 
 mod bounds;
 mod cut;
+mod exemplar;
 mod families;
 mod histogram;
 mod identity;
@@ -20,10 +21,12 @@ mod scope;
 mod snapshot;
 mod target_info;
 mod translation;
+mod unit;
 pub mod vocabulary;
 
 pub use bounds::{BOUNDS, Bounds, TooMuch};
 pub use cut::cut;
+pub use exemplar::Exemplar;
 pub use families::{
     Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, SampleRef, Text, Value,
 };

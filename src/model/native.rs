@@ -8,6 +8,7 @@ use super::reserved::rename_reserved_labels;
 use super::scope::{Scope, is_scope_info, is_scope_label};
 use super::target_info::{TARGET_INFO, TargetInfo};
 use super::translation::{NameCollision, NameCollisions};
+use super::unit::otlp_unit;
 use super::{Families, FamilyRef, FamilyType, Repair, Repairs, SampleRef};
 use std::borrow::Cow;
 
@@ -298,6 +299,18 @@ impl Native {
         &self.name_collisions
     }
 
+    /// Whether the server reports when series began.
+    #[must_use]
+    pub fn has_created(&self) -> bool {
+        self.pages.iter().any(Families::has_created)
+    }
+
+    /// Whether any series has an exemplar.
+    #[must_use]
+    pub fn has_exemplars(&self) -> bool {
+        self.pages.iter().any(Families::has_exemplars)
+    }
+
     /// The attributes that `target_info` gives the resource, under the names that its labels have.
     pub fn resource_attributes(&self) -> &[(String, String)] {
         self.target_info.attributes()
@@ -426,8 +439,8 @@ impl<'a> NativeFamily<'a> {
 
     /// Its unit in the terms of OTLP; empty when the server reports none.
     #[must_use]
-    pub fn unit(&self) -> &'a str {
-        ""
+    pub fn unit(&self) -> Cow<'a, str> {
+        otlp_unit(self.first().map_or("", |family| family.unit()))
     }
 
     /// What it is.

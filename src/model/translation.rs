@@ -4,6 +4,7 @@
 //! and `total` unless they are there. So `requests` and `requests_total`, or `a.b` and `a_b`, become one metric, whose series may be one
 //! series. Nothing is left out for that, as other receivers keep the names; it is counted and logged.
 
+use super::unit::unit_words;
 use super::{FamilyType, Kind, NativeFamily, vocabulary};
 use foldhash::fast::RandomState;
 use std::collections::HashSet;
@@ -67,7 +68,7 @@ impl NameCollisions {
         let mut seen: Vec<(u64, u32)> = Vec::new();
         let mut found = Self::default();
         for (at, family) in families.clone().enumerate() {
-            translate(&family.name(), family.unit(), family.kind(), &mut buffer);
+            translate(&family.name(), &family.unit(), family.kind(), &mut buffer);
             let base = buffer.len();
             for line in lines(family.kind()) {
                 buffer.truncate(base);
@@ -90,7 +91,7 @@ impl NameCollisions {
         for (first, second) in pairs {
             let (Some(first), Some(second)) = (families.get(first as usize), families.get(second as usize)) else { continue };
             if first.own_name() != second.own_name() {
-                translate(&second.name(), second.unit(), second.kind(), &mut buffer);
+                translate(&second.name(), &second.unit(), second.kind(), &mut buffer);
                 found.add(second, || first.name().into_owned(), &buffer);
             }
         }
@@ -131,49 +132,16 @@ fn translate(name: &str, unit: &str, kind: FamilyType, to: &mut String) {
         to.push_str(word);
     };
     words().filter(|word| !left_out(word)).for_each(&mut add);
-    let unit = unit_word(unit);
-    if !unit.is_empty() && !words().any(|word| word == unit) {
-        add(unit);
+    for unit in unit_words(unit) {
+        if !words().any(|word| word == unit) {
+            add(unit);
+        }
     }
     if counter {
         add("total");
     }
     if ratio {
         add("ratio");
-    }
-}
-
-/// A unit of OTLP as a word of Prometheus; only those that are not one already.
-fn unit_word(unit: &str) -> &str {
-    match unit {
-        "d" => "days",
-        "h" => "hours",
-        "min" => "minutes",
-        "s" => "seconds",
-        "ms" => "milliseconds",
-        "us" => "microseconds",
-        "ns" => "nanoseconds",
-        "By" => "bytes",
-        "KiBy" => "kibibytes",
-        "MiBy" => "mebibytes",
-        "GiBy" => "gibibytes",
-        "TiBy" => "tibibytes",
-        "KBy" => "kilobytes",
-        "MBy" => "megabytes",
-        "GBy" => "gigabytes",
-        "TBy" => "terabytes",
-        "m" => "meters",
-        "V" => "volts",
-        "A" => "amperes",
-        "J" => "joules",
-        "W" => "watts",
-        "g" => "grams",
-        "Cel" => "celsius",
-        "Hz" => "hertz",
-        "%" => "percent",
-        "1" => "",
-        other if other.starts_with('{') => "",
-        other => other,
     }
 }
 

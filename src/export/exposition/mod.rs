@@ -301,8 +301,19 @@ pub fn page(format: Format, sections: &[Section]) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The suffix of counters.
+/// What the samples of a counter end in.
 const TOTAL: &str = "_total";
+/// What the samples of an info end in.
+const INFO: &str = "_info";
+
+/// What OpenMetrics leaves out of the name of such a family, though its samples end in it.
+const fn open_metrics_end(kind: FamilyType) -> Option<&'static str> {
+    match kind {
+        FamilyType::Counter => Some(TOTAL),
+        FamilyType::Info => Some(INFO),
+        _ => None,
+    }
+}
 
 /// The word for a type.
 fn type_word(format: Format, kind: FamilyType) -> &'static str {
@@ -311,6 +322,10 @@ fn type_word(format: Format, kind: FamilyType) -> &'static str {
         FamilyType::Gauge => "gauge",
         FamilyType::Histogram => "histogram",
         FamilyType::Summary => "summary",
+        // Only OpenMetrics has these.
+        FamilyType::Info if format.is_open_metrics() => "info",
+        FamilyType::StateSet if format.is_open_metrics() => "stateset",
+        FamilyType::Info | FamilyType::StateSet => "gauge",
         FamilyType::Unknown if matches!(format, Format::Text | Format::TextV1(_)) => "untyped",
         FamilyType::Unknown => "unknown",
     }

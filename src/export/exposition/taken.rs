@@ -23,8 +23,8 @@ impl Taken {
     pub(super) fn add(&mut self, format: Format, name: String, kind: FamilyType) {
         self.add_lines(format, &name, kind);
         // OpenMetrics calls the family of a counter `x_total` by the name `x`.
-        if format.is_open_metrics() && kind == FamilyType::Counter {
-            self.0.extend(name.strip_suffix(super::TOTAL).map(str::to_owned));
+        if let Some(end) = super::open_metrics_end(kind).filter(|_| format.is_open_metrics()) {
+            self.0.extend(name.strip_suffix(end).map(str::to_owned));
         }
         self.0.insert(name);
     }

@@ -4,7 +4,7 @@
 //! name is the server's.
 
 use super::names::{Escaping, is_label_name, is_metric_name, label_names};
-use super::{Format, Page, Section, TOTAL, type_word};
+use super::{Page, Section, open_metrics_end, type_word};
 use crate::model::{FamilyType, Histogram, NativeFamily, SampleRef, Summary, Value};
 use std::collections::HashSet;
 use std::hash::BuildHasher;
@@ -18,13 +18,13 @@ impl Page<'_> {
         of_targets: &[(&Section, NativeFamily<'_>)],
         is_taken: impl Fn(&str) -> bool,
     ) -> Option<()> {
-        let (family, kind) = match (self.format, kind) {
-            (Format::OpenMetrics(_), FamilyType::Counter) => match name.strip_suffix(TOTAL) {
+        let (family, kind) = match open_metrics_end(kind).filter(|_| self.format.is_open_metrics()) {
+            Some(end) => match name.strip_suffix(end) {
                 // In OpenMetrics the gauge `x` and the counter of `x_total` would be two families of one name.
                 Some(family) if !family.is_empty() && !is_taken(family) => (family, kind),
                 _ => (name, FamilyType::Unknown),
             },
-            _ => (name, kind),
+            None => (name, kind),
         };
         let help = of_targets.iter().map(|(_, family)| family.help()).find(|help| !help.is_empty()).unwrap_or_default();
         if !help.is_empty() {

@@ -1,14 +1,14 @@
 //! Native families as OTLP, written straight from the body that they were read from.
 //!
-//! A counter is a cumulative monotonic sum, what says nothing of its type is a gauge that says so (`prometheus.type`, as the
-//! Collector's receiver has it). A value that is not a number is left out: a point without a value would be the end of its
-//! series.
+//! As the Prometheus compatibility specification has it: a counter is a cumulative monotonic sum, an info and a stateset are sums that are
+//! not monotonic, a family without a type is a gauge, and `prometheus.type` keeps the type. A value that is not a number is left out: a point
+//! without a value would be the end of its series.
 
 use super::page::{Page, Scope};
 use super::wire::{bytes, delimited, field_len, fixed64, key_value, labels, labels_len, length, length_len, varint};
 use crate::export::series::{Base, Ends, Relayed, buckets, count, sum};
 use crate::model::{
-    FamilyType, Histogram, NativeFamily, Place, Places, SampleRef, Scope as InstrumentationScope, Summary, Value, is_scope_info,
+    Exemplar, FamilyType, Histogram, NativeFamily, Place, Places, SampleRef, Scope as InstrumentationScope, Summary, Value, is_scope_info,
 };
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, DataPointFlags};
 
@@ -71,7 +71,7 @@ impl<'a> Walk<'a> {
         let (kind, relayed) = (family.kind(), self.relayed);
         let rises = matches!(kind, FamilyType::Counter | FamilyType::Histogram);
         let delta = relayed.is_delta(kind);
-        let header = Header::new(family, delta);
+        let header = Header::new(family, delta, relayed.native.has_exemplars());
         let places = self.places.get_or_insert_with(|| family.places());
         while let Some(place) = self.pending.take().or_else(|| places.next()) {
             let Some(sample) = relayed.native.sample(place) else { continue };
@@ -106,7 +106,7 @@ impl<'a> Walk<'a> {
                 continue;
             }
             out.enter(family.scope());
-            let header = Header::new(&family, self.relayed.is_delta(family.kind()));
+            let header = Header::new(&family, self.relayed.is_delta(family.kind()), false);
             let Some(sample) = native.sample(place) else { continue };
             if out.end(&header, &sample, self.relayed.time).is_err() {
                 self.pending_end = Some((at, place));
@@ -124,31 +124,47 @@ struct Header<'a> {
     delta: bool,
     /// Whether labels of its series describe their scope.
     scoped: bool,
+    /// Whether any series of the reading has an exemplar.
+    has_exemplars: bool,
 }
 
 impl<'a> Header<'a> {
-    fn new(family: &'a NativeFamily<'a>, delta: bool) -> Self {
-        Self { family, delta, scoped: family.scope().is_some() }
+    fn new(family: &'a NativeFamily<'a>, delta: bool, has_exemplars: bool) -> Self {
+        Self { family, delta, scoped: family.scope().is_some(), has_exemplars }
+    }
+
+    /// The exemplars of a series, encoded as this field of its point; of a delta those that came since.
+    #[inline]
+    fn exemplars(&self, field: u8, sample: &SampleRef<'_>, point: &Point<'_>) -> Vec<u8> {
+        let mut to = Vec::new();
+        if self.has_exemplars {
+            let is_new = |exemplar: &Exemplar<'_>| !self.delta || exemplar.time() == 0 || exemplar.time() > point.start;
+            sample.exemplars().filter(is_new).for_each(|exemplar| write_exemplar(&mut to, field, &exemplar, point.time));
+        }
+        to
     }
 
     fn write(&self, to: &mut Vec<u8>) {
         const NAME: u8 = delimited(1);
         const DESCRIPTION: u8 = delimited(2);
+        const UNIT: u8 = delimited(3);
         const METADATA: u8 = delimited(12);
         bytes(to, NAME, self.family.name().as_bytes());
         if !self.family.help().is_empty() {
             bytes(to, DESCRIPTION, self.family.help().as_bytes());
         }
-        if self.family.kind() == FamilyType::Unknown {
-            key_value(to, METADATA, b"prometheus.type", b"unknown");
+        let unit = self.family.unit();
+        if !unit.is_empty() {
+            bytes(to, UNIT, unit.as_bytes());
         }
+        key_value(to, METADATA, b"prometheus.type", prometheus_type(self.family.kind()).as_bytes());
     }
 
     /// The field of the metric that holds the points.
     fn data(&self) -> u8 {
         match self.family.kind() {
             FamilyType::Gauge | FamilyType::Unknown => delimited(5),
-            FamilyType::Counter => delimited(7),
+            FamilyType::Counter | FamilyType::Info | FamilyType::StateSet => delimited(7),
             FamilyType::Histogram => delimited(9),
             FamilyType::Summary => delimited(11),
         }
@@ -162,8 +178,23 @@ impl<'a> Header<'a> {
         match self.family.kind() {
             FamilyType::Counter => to.extend_from_slice(&[TEMPORALITY, temporality as u8, IS_MONOTONIC, 1]),
             FamilyType::Histogram => to.extend_from_slice(&[TEMPORALITY, temporality as u8]),
+            // Not monotonic.
+            FamilyType::Info | FamilyType::StateSet => to.extend_from_slice(&[TEMPORALITY, AggregationTemporality::Cumulative as u8]),
             FamilyType::Gauge | FamilyType::Unknown | FamilyType::Summary => {}
         }
+    }
+}
+
+/// The value of `prometheus.type`.
+const fn prometheus_type(kind: FamilyType) -> &'static str {
+    match kind {
+        FamilyType::Counter => "counter",
+        FamilyType::Gauge => "gauge",
+        FamilyType::Histogram => "histogram",
+        FamilyType::Summary => "summary",
+        FamilyType::Info => "info",
+        FamilyType::StateSet => "stateset",
+        FamilyType::Unknown => "unknown",
     }
 }
 
@@ -217,9 +248,9 @@ impl<'a> Out<'_, 'a> {
     }
 
     fn point(&mut self, header: &Header<'_>, sample: &SampleRef<'_>, point: &Point<'_>) -> Result<(), Full> {
-        use FamilyType::{Counter, Gauge, Unknown};
+        use FamilyType::{Counter, Gauge, Info, StateSet, Unknown};
         match (header.family.kind(), point.value) {
-            (Counter | Gauge | Unknown, Value::Number(n)) => {
+            (Counter | Gauge | Info | StateSet | Unknown, Value::Number(n)) => {
                 let n = match point.before {
                     Some(Value::Number(before)) => n - before,
                     _ => n,
@@ -235,14 +266,17 @@ impl<'a> Out<'_, 'a> {
 
     #[inline]
     fn number(&mut self, header: &Header<'_>, sample: &SampleRef<'_>, point: &Point<'_>, n: f64) -> Result<(), Full> {
+        const EXEMPLARS: u8 = delimited(5);
         const ATTRIBUTES: u8 = delimited(7);
         let times = if point.start == 0 { FIXED_LEN } else { 2 * FIXED_LEN };
-        let len = labels_len(sample, header.scoped) + times + FIXED_LEN;
+        let exemplars = header.exemplars(EXEMPLARS, sample, point);
+        let len = labels_len(sample, header.scoped) + times + FIXED_LEN + exemplars.len();
         let to = self.begin(header, len)?;
         times_of(to, point.start, point.time);
         let mut value = [AS_DOUBLE; FIXED_LEN];
         value[1..].copy_from_slice(&n.to_le_bytes());
         to.extend_from_slice(&value);
+        to.extend_from_slice(&exemplars);
         labels(to, ATTRIBUTES, sample, header.scoped);
         Ok(())
     }
@@ -250,6 +284,7 @@ impl<'a> Out<'_, 'a> {
     fn histogram(&mut self, header: &Header<'_>, sample: &SampleRef<'_>, point: &Point<'_>, now: &Histogram) -> Result<(), Full> {
         const BUCKET_COUNTS: u8 = delimited(6);
         const EXPLICIT_BOUNDS: u8 = delimited(7);
+        const EXEMPLARS: u8 = delimited(8);
         const ATTRIBUTES: u8 = delimited(9);
         let before = match point.before {
             Some(Value::Histogram(before)) => Some(before),
@@ -259,7 +294,8 @@ impl<'a> Out<'_, 'a> {
         let times = if point.start == 0 { FIXED_LEN } else { 2 * FIXED_LEN };
         let (bounds, counts) = (now.bounds.len() * 8, now.cumulative.len() * 8 + 8);
         let numbers = FIXED_LEN + if sum.is_some() { FIXED_LEN } else { 0 };
-        let len = labels_len(sample, header.scoped) + times + numbers + field_len(bounds) + field_len(counts);
+        let exemplars = header.exemplars(EXEMPLARS, sample, point);
+        let len = labels_len(sample, header.scoped) + times + numbers + field_len(bounds) + field_len(counts) + exemplars.len();
         let to = self.begin(header, len)?;
         times_of(to, point.start, point.time);
         to.push(COUNT);
@@ -274,6 +310,7 @@ impl<'a> Out<'_, 'a> {
         to.push(EXPLICIT_BOUNDS);
         length(to, bounds);
         to.extend(now.bounds.iter().flat_map(|bound| bound.to_le_bytes()));
+        to.extend_from_slice(&exemplars);
         labels(to, ATTRIBUTES, sample, header.scoped);
         Ok(())
     }
@@ -304,9 +341,8 @@ impl<'a> Out<'_, 'a> {
     /// The end of a series: `NoRecordedValue`.
     fn end(&mut self, header: &Header<'_>, sample: &SampleRef<'_>, time: u64) -> Result<(), Full> {
         let (attributes, flags) = match header.family.kind() {
-            FamilyType::Gauge | FamilyType::Counter | FamilyType::Unknown => (delimited(7), varint(8)),
             FamilyType::Histogram => (delimited(9), varint(10)),
-            FamilyType::Summary => (delimited(7), varint(8)),
+            _ => (delimited(7), varint(8)),
         };
         let to = self.begin(header, labels_len(sample, header.scoped) + FIXED_LEN + 2)?;
         times_of(to, 0, time);
@@ -334,6 +370,46 @@ impl<'a> Out<'_, 'a> {
     }
 }
 
+/// Writes an exemplar. One without a time of its own has that of the reading, as in Prometheus.
+fn write_exemplar(to: &mut Vec<u8>, field: u8, exemplar: &Exemplar<'_>, time: u64) {
+    const TIME: u8 = fixed64(2);
+    const VALUE: u8 = fixed64(3);
+    const SPAN_ID: u8 = delimited(4);
+    const TRACE_ID: u8 = delimited(5);
+    const ATTRIBUTES: u8 = delimited(7);
+    let mut message = vec![TIME];
+    let time = if exemplar.time() == 0 { time } else { exemplar.time() };
+    message.extend_from_slice(&time.to_le_bytes());
+    message.push(VALUE);
+    message.extend_from_slice(&exemplar.value().to_le_bytes());
+    for (name, value) in exemplar.labels() {
+        let id = match name {
+            "trace_id" => from_hex::<16>(value).map(|id| (TRACE_ID, id.to_vec())),
+            "span_id" => from_hex::<8>(value).map(|id| (SPAN_ID, id.to_vec())),
+            _ => None,
+        };
+        match id {
+            Some((field, id)) => bytes(&mut message, field, &id),
+            None => key_value(&mut message, ATTRIBUTES, name.as_bytes(), value.as_bytes()),
+        }
+    }
+    bytes(to, field, &message);
+}
+
+/// An id of so many bytes in hexadecimal digits.
+fn from_hex<const BYTES: usize>(text: &str) -> Option<[u8; BYTES]> {
+    let mut id = [0; BYTES];
+    let digits = text.as_bytes();
+    if digits.len() != 2 * BYTES {
+        return None;
+    }
+    for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |digit: u8| char::from(digit).to_digit(16);
+        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
+    }
+    Some(id)
+}
+
 #[inline]
 fn times_of(to: &mut Vec<u8>, start: u64, time: u64) {
     let mut times = [0; 2 * FIXED_LEN];
@@ -343,3 +419,6 @@ fn times_of(to: &mut Vec<u8>, start: u64, time: u64) {
     times[FIXED_LEN + 1..].copy_from_slice(&time.to_le_bytes());
     to.extend_from_slice(if start == 0 { &times[FIXED_LEN..] } else { &times });
 }
+
+#[cfg(test)]
+mod tests;

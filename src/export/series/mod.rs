@@ -30,6 +30,7 @@
 //! it may have been sent before, by this instance or the one that ran before it: a beginning counts from nothing only if nothing
 //! was read since then.
 
+mod created;
 mod histograms;
 mod measured;
 mod omitted;

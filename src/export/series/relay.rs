@@ -6,6 +6,7 @@
 //! compared with it in lock-step, because servers mostly say the same series in the same order; around a series that came or
 //! went the two are found together again by looking a few series ahead, and only what is left over is told apart by hash.
 
+use super::created::apply_created;
 use super::histograms::fell;
 use super::omitted::{OMITTED_SECONDS_MAX, OMITTED_SERIES_MAX, Retention};
 use super::{Step, is_delta, rewind};
@@ -57,7 +58,7 @@ struct Omitted {
 }
 
 #[derive(Debug)]
-enum OmittedValue {
+pub(super) enum OmittedValue {
     Number(f64),
     Histogram(Box<Histogram>),
 }
@@ -248,7 +249,9 @@ impl Relay {
         }
         let mut comparison = Comparison::new(self.known.as_ref(), &mut self.omitted, native, step, temporality);
         comparison.compare();
-        let Comparison { starts, bases, resumed, gone, .. } = comparison;
+        let Comparison { mut starts, mut bases, resumed, gone, .. } = comparison;
+        let before = self.known.as_ref().map(|known| known.time);
+        apply_created(native, step, temporality, before, &resumed, (&mut starts, &mut bases));
         self.omitted.forget(time);
         let starts = Arc::new(starts);
         let known = self.known.replace(Known { native: native.clone(), time, starts: starts.clone(), ended: false });
