@@ -21,7 +21,7 @@ mod pending;
 use super::buckets::BUCKETS_MAX;
 use super::{ReadError, number, quote};
 use crate::model::{BOUNDS, Bounds, Families, FamiliesBuilder, FamilyType, Repair, Text};
-use ending::{Ending, ending};
+use ending::{Ending, ending, unix_nanos};
 use labels::{Fault, Label, LabelSet, is_name, is_utf8_name, unescape};
 use memchr::memchr;
 use pending::Pending;
@@ -124,9 +124,12 @@ struct Reader<'b, 'a> {
     at: usize,
     family: Cow<'a, str>,
     help: Text,
+    unit: Text,
     kind: FamilyType,
-    /// Whether its samples are those of a counter of OpenMetrics, whose names end in `_total`: so does the family's then.
-    total: bool,
+    /// Whether it has a type that OTLP does not have, so that its lines are left out.
+    unsupported: bool,
+    /// Whether its samples are those of OpenMetrics, whose names end in `_total` or `_info`: so does the family's then.
+    suffixed: bool,
     /// Its number among the families of distributions, once it has one.
     pending_family: Option<usize>,
     pending: Pending,
@@ -146,7 +149,9 @@ struct Reader<'b, 'a> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
     kind: FamilyType,
+    unsupported: bool,
     help: Text,
+    unit: Text,
     pending_family: Option<usize>,
 }
 
@@ -159,7 +164,9 @@ impl<'b, 'a> Reader<'b, 'a> {
             family: Cow::Borrowed(""),
             help: Text::default(),
             kind: FamilyType::Unknown,
-            total: false,
+            unit: Text::default(),
+            unsupported: false,
+            suffixed: false,
             pending_family: None,
             pending: Pending::default(),
             known: HashMap::default(),
@@ -204,7 +211,7 @@ impl<'b, 'a> Reader<'b, 'a> {
     fn comment(&mut self, comment: &'a str) {
         let comment = comment.trim_ascii_start();
         let Some((word, rest)) = comment.split_once([' ', '\t']) else { return };
-        if !matches!(word, "HELP" | "TYPE") {
+        if !matches!(word, "HELP" | "TYPE" | "UNIT") {
             return;
         }
         let Some((name, text)) = described(rest.trim_ascii_start()) else { return };
@@ -213,14 +220,29 @@ impl<'b, 'a> Reader<'b, 'a> {
                 self.begin(name);
                 self.help = if text.contains('\\') { self.out.own(&unescape(text)) } else { self.out.text(text) };
                 self.out.describe(Some(self.help), None);
-                if let Some(family) = self.pending_family {
-                    self.pending.describe(family, self.help);
+                self.describe_pending();
+            }
+            "UNIT" => {
+                self.begin(name);
+                self.unit = self.out.text(text.trim_ascii());
+                self.out.unit(self.unit);
+                if let Some(known) = self.known.get_mut(&self.family) {
+                    known.unit = self.unit;
                 }
+                self.describe_pending();
             }
             _ => {
+                let word = text.trim_ascii();
                 self.begin(name.clone());
-                self.set_type(name, family_type(text.trim_ascii()));
+                self.unsupported = word == "gaugehistogram";
+                self.set_type(name, family_type(word));
             }
+        }
+    }
+
+    fn describe_pending(&mut self) {
+        if let Some(family) = self.pending_family {
+            self.pending.describe(family, self.help, self.unit);
         }
     }
 
@@ -232,37 +254,44 @@ impl<'b, 'a> Reader<'b, 'a> {
             if kind.is_number() != self.kind.is_number() && self.out.series_of_family() > 0 {
                 let name = self.out.text(&name);
                 self.out.family(name, self.help, kind);
+                self.out.unit(self.unit);
             }
         }
         self.kind = kind;
-        self.known.insert(name, Known { kind, help: self.help, pending_family: self.pending_family });
+        let Self { unsupported, help, unit, pending_family, .. } = *self;
+        self.known.insert(name, Known { kind, unsupported, help, unit, pending_family });
         self.out.describe(None, Some(kind));
     }
 
     /// Goes on with the family of this name, or begins it.
     fn begin(&mut self, name: Cow<'a, str>) {
-        if self.family == name && !self.total {
+        if self.family == name && !self.suffixed {
             return;
         }
         let known = self.known.get(&name).copied().unwrap_or_default();
-        (self.kind, self.help, self.pending_family, self.total) = (known.kind, known.help, known.pending_family, false);
+        (self.kind, self.help, self.unit, self.pending_family) = (known.kind, known.help, known.unit, known.pending_family);
+        (self.unsupported, self.suffixed) = (known.unsupported, false);
         let at = self.out.text(&name);
         self.family = name;
         self.out.family(at, self.help, self.kind);
+        self.out.unit(self.unit);
     }
 
     /// Goes on with the distribution or the counter that a line of this name belongs to, where another family came between.
     fn resume(&mut self, name: &Cow<'a, str>) {
         let rest = name.strip_prefix(&*self.family).filter(|_| !self.family.is_empty());
-        if matches!(rest, Some("" | "_bucket" | "_sum" | "_count" | "_total" | "_created")) {
+        if matches!(rest, Some("" | "_bucket" | "_sum" | "_count" | "_total" | "_created" | "_info" | "_gcount" | "_gsum")) {
             return;
         }
-        let base = name.rfind('_').and_then(|end| Some((&name[..end], &name[end..], self.known.get(&name[..end])?.kind)));
+        let base = name.rfind('_').and_then(|end| Some((&name[..end], &name[end..], self.known.get(&name[..end])?)));
         let belongs = match base {
-            Some((_, suffix, FamilyType::Histogram)) => matches!(suffix, "_bucket" | "_sum" | "_count"),
-            Some((_, suffix, FamilyType::Summary)) => matches!(suffix, "_sum" | "_count"),
-            Some((_, suffix, FamilyType::Counter)) => suffix == "_total",
-            _ => false,
+            Some((_, suffix, Known { unsupported: true, .. })) => UNSUPPORTED_LINES.contains(&suffix),
+            Some((_, suffix, known)) => match known.kind {
+                FamilyType::Histogram => matches!(suffix, "_bucket" | "_sum" | "_count" | "_created"),
+                FamilyType::Summary => matches!(suffix, "_sum" | "_count" | "_created"),
+                kind => !suffix.is_empty() && suffix == samples_end(kind),
+            },
+            None => false,
         };
         if let Some((base, ..)) = base.filter(|_| belongs) {
             let end = base.len();
@@ -402,27 +431,32 @@ impl<'b, 'a> Reader<'b, 'a> {
     fn add(&mut self, name: Cow<'a, str>, labels: &mut Vec<Label<'a>>, ending: &Ending<'_>) -> Option<()> {
         self.resume(&name);
         let suffix = name.strip_prefix(&*self.family).filter(|_| !self.family.is_empty());
+        if self.unsupported && suffix.is_some_and(|suffix| UNSUPPORTED_LINES.contains(&suffix)) {
+            self.out.repair(Repair::Unsupported);
+            return Some(());
+        }
         match (self.kind, suffix) {
             (FamilyType::Histogram, Some(suffix @ ("_bucket" | "_sum" | "_count"))) => {
-                return self.distribution(suffix, "le", labels, ending.value);
+                return self.distribution(suffix, "le", labels, ending);
             }
             (FamilyType::Summary, Some(suffix @ ("" | "_sum" | "_count"))) => {
-                return self.distribution(suffix, "quantile", labels, ending.value);
+                return self.distribution(suffix, "quantile", labels, ending);
             }
             _ => {}
         }
-        // OpenMetrics: `x_total` belongs to the counter `x`; `x_created` is no value of it.
-        if suffix == Some("_total") && self.kind == FamilyType::Counter && !self.total && self.out.series_of_family() == 0 {
-            // From here on the counter's name is this one, and the shorter one is free.
+        // OpenMetrics: `x_total` belongs to the counter `x`, and `x_info` to the info `x`; `x_created` is no value of it.
+        let end = samples_end(self.kind);
+        if !end.is_empty() && suffix == Some(end) && !self.suffixed && self.out.series_of_family() == 0 {
+            // From here on the family's name is this one, and the shorter one is free.
             let known = self.known.remove(&self.family).unwrap_or_default();
-            self.known.insert(name.clone(), Known { kind: FamilyType::Counter, ..known });
+            self.known.insert(name.clone(), Known { kind: self.kind, ..known });
             let name = self.out.text(&name);
             self.out.rename(name);
-            self.total = true;
+            self.suffixed = true;
         }
-        let belongs = suffix == Some(if self.total { "_total" } else { "" });
-        if suffix == Some("_created") && !matches!(self.kind, FamilyType::Unknown | FamilyType::Gauge) {
-            return Some(());
+        let belongs = suffix == Some(if self.suffixed { end } else { "" });
+        if suffix == Some("_created") && matches!(self.kind, FamilyType::Counter | FamilyType::Histogram | FamilyType::Summary) {
+            return self.created(labels, ending.value);
         }
         if !belongs {
             self.begin(name);
@@ -431,12 +465,31 @@ impl<'b, 'a> Reader<'b, 'a> {
             let (name, value) = (self.out.text(name), self.out.text(value));
             self.out.label(name, value);
         }
+        let before = self.out.series();
         self.out.number(ending.value);
+        match ending.exemplar {
+            Some(exemplar) if self.kind == FamilyType::Counter && self.out.series() > before => pending::add_exemplar(self.out, exemplar),
+            Some(_) => self.out.repair(Repair::ExemplarDropped),
+            None => {}
+        }
+        Some(())
+    }
+
+    /// The time when a series began, on a line of its own.
+    fn created(&mut self, labels: &[Label<'a>], seconds: f64) -> Option<()> {
+        let nanos = unix_nanos(seconds)?;
+        if self.kind == FamilyType::Counter {
+            self.out.created(labels.iter().map(|(name, value)| (&**name, &**value)), nanos);
+        } else {
+            let family = self.pending_family.unwrap_or_else(|| self.begin_distributions());
+            self.pending.at(self.out, family, labels).created.get_or_insert(nanos);
+        }
         Some(())
     }
 
     /// A line of a histogram or a summary; `place` is the label that its buckets or quantiles have.
-    fn distribution(&mut self, suffix: &str, place: &str, labels: &mut Vec<Label<'a>>, value: f64) -> Option<()> {
+    fn distribution(&mut self, suffix: &str, place: &str, labels: &mut Vec<Label<'a>>, ending: &Ending<'_>) -> Option<()> {
+        let value = ending.value;
         let bound = match suffix {
             "_sum" | "_count" => None,
             _ => {
@@ -448,7 +501,15 @@ impl<'b, 'a> Reader<'b, 'a> {
             Some(family) => family,
             None => self.begin_distributions(),
         };
-        let buckets = self.pending.at(self.out, family, labels);
+        let exemplar = ending.exemplar.map(|text| self.out.text(text));
+        if exemplar.is_some() && suffix != "_bucket" {
+            self.out.repair(Repair::ExemplarDropped);
+        }
+        let distribution = self.pending.at(self.out, family, labels);
+        if let Some(exemplar) = exemplar.filter(|_| suffix == "_bucket" && distribution.exemplars.len() < BUCKETS_MAX) {
+            distribution.exemplars.push(exemplar);
+        }
+        let buckets = &mut distribution.buckets;
         match (suffix, bound) {
             // The first of several is kept; buckets that stand twice are counted when all are there.
             ("_sum", _) if buckets.sum.is_some() => self.out.repair(Repair::DuplicateSeries),
@@ -465,7 +526,7 @@ impl<'b, 'a> Reader<'b, 'a> {
 
     fn begin_distributions(&mut self) -> usize {
         let name = self.out.text(&self.family);
-        let family = self.pending.begin(name, self.help, self.kind);
+        let family = self.pending.begin(name, self.help, self.unit, self.kind);
         self.pending_family = Some(family);
         if let Some(known) = self.known.get_mut(&self.family) {
             known.pending_family = Some(family);
@@ -509,9 +570,23 @@ fn family_type(word: &str) -> FamilyType {
         "gauge" => FamilyType::Gauge,
         "histogram" => FamilyType::Histogram,
         "summary" => FamilyType::Summary,
+        "info" => FamilyType::Info,
+        "stateset" => FamilyType::StateSet,
         _ => FamilyType::Unknown,
     }
 }
+
+/// What OpenMetrics appends to the name of such a family in its samples.
+fn samples_end(kind: FamilyType) -> &'static str {
+    match kind {
+        FamilyType::Counter => "_total",
+        FamilyType::Info => "_info",
+        _ => "",
+    }
+}
+
+/// What OpenMetrics appends to the name of a gauge histogram, which OTLP does not have.
+const UNSUPPORTED_LINES: [&str; 6] = ["_bucket", "_gcount", "_gsum", "_count", "_sum", "_created"];
 
 #[cfg(test)]
 mod tests;

@@ -61,6 +61,7 @@ pub fn apply(source: &Source, read: &[(&'static Part, Families)], memory: &mut M
         snapshot.repairs.add_all(families.repairs());
     }
     snapshot.version = source.version.and_then(|said| version(read, said));
+    snapshot.drops_idle_series = source.rules().any(|(_, rule)| rule.step == Step::Accumulate);
     snapshot.counters_since = source.counters_since.and_then(|family| counters_since(read, family));
 
     let gauge_max = if source.gauges_underflow { GAUGE_MAX } else { INTEGER_MAX };

@@ -119,6 +119,7 @@ static RULES: &[Rule] = &[
         .from(&[From::table("status", &WEBHOOK_OUTCOME, &[("success", "success"), ("fail", "failure")])])
         .zero_when_absent(),
     Rule::new(&["webhook_req"], &WEBHOOK_REQUEST_DURATION).scale(0.001),
-    Rule::new(&["process_cpu_seconds_total"], &PROCESS_CPU_TIME),
+    Rule::new(&["process_cpu_user_seconds_total"], &PROCESS_CPU_TIME).with(&[(&CPU_MODE, "user")]),
+    Rule::new(&["process_cpu_system_seconds_total"], &PROCESS_CPU_TIME).with(&[(&CPU_MODE, "system")]),
     Rule::new(&["process_resident_memory_bytes"], &PROCESS_MEMORY_USAGE),
 ];

@@ -116,7 +116,7 @@ static RULES: &[Rule] = &[
     Rule::new(&["total_connections_denied"], &CONNECTION_DENIED).when(ESMTP_LISTENER).with(INBOUND),
     // The process and its host.
     Rule::new(&["memory_usage"], &PROCESS_MEMORY_USAGE),
-    Rule::new(&["process_cpu_usage_normalized"], &PROCESS_CPU_UTILIZATION).scale(PERCENT),
+    // `process_cpu_usage_*` stays native: the conventions require `cpu.mode`, which it does not have.
     Rule::new(&["system_cpu_usage_normalized"], &SYSTEM_CPU_UTILIZATION).scale(PERCENT),
 ];
 

@@ -1,5 +1,6 @@
 //! Histograms and summaries while their lines are read. Other families may stand between those lines, so all wait for the end.
 
+use super::ending::{Exemplar, exemplar, unix_nanos};
 use super::labels::Label;
 use crate::format::{Buckets, quantiles};
 use crate::model::{FamiliesBuilder, FamilyType, Text};
@@ -22,13 +23,18 @@ pub(super) struct Pending {
 struct PendingFamily {
     name: Text,
     help: Text,
+    unit: Text,
     kind: FamilyType,
 }
 
-struct Distribution {
+pub(super) struct Distribution {
     family: usize,
     labels: Range<usize>,
-    buckets: Buckets,
+    pub(super) buckets: Buckets,
+    /// When it began, in Unix nanoseconds.
+    pub(super) created: Option<u64>,
+    /// The exemplars of its buckets, as they stand in the body.
+    pub(super) exemplars: Vec<Text>,
 }
 
 impl Pending {
@@ -38,26 +44,26 @@ impl Pending {
     }
 
     /// Adds a family; its number.
-    pub(super) fn begin(&mut self, name: Text, help: Text, kind: FamilyType) -> usize {
-        self.families.push(PendingFamily { name, help, kind });
+    pub(super) fn begin(&mut self, name: Text, help: Text, unit: Text, kind: FamilyType) -> usize {
+        self.families.push(PendingFamily { name, help, unit, kind });
         self.families.len() - 1
     }
 
-    /// Sets the help text of a family.
-    pub(super) fn describe(&mut self, family: usize, help: Text) {
+    /// Sets the help text and the unit of a family.
+    pub(super) fn describe(&mut self, family: usize, help: Text, unit: Text) {
         if let Some(family) = self.families.get_mut(family) {
-            family.help = help;
+            (family.help, family.unit) = (help, unit);
         }
     }
 
     /// What has been read of the distribution of this family with these labels.
-    pub(super) fn at<'a>(&mut self, out: &mut FamiliesBuilder<'a>, family: usize, labels: &[Label<'a>]) -> &mut Buckets {
+    pub(super) fn at<'a>(&mut self, out: &mut FamiliesBuilder<'a>, family: usize, labels: &[Label<'a>]) -> &mut Distribution {
         // Servers write one distribution after the other, so it is nearly always the last.
         let place = match self.all.last() {
             Some(last) if last.family == family && self.is_written_so(out, last, labels) => self.all.len() - 1,
             _ => self.find(out, family, labels),
         };
-        &mut self.all[place].buckets
+        &mut self.all[place]
     }
 
     fn find<'a>(&mut self, out: &mut FamiliesBuilder<'a>, family: usize, labels: &[Label<'a>]) -> usize {
@@ -73,7 +79,13 @@ impl Pending {
         self.places.insert(hash, self.all.len());
         let first = self.labels.len();
         self.labels.extend(labels.iter().map(|(name, value)| (out.text(name), out.text(value))));
-        self.all.push(Distribution { family, labels: first..self.labels.len(), buckets: Buckets::default() });
+        self.all.push(Distribution {
+            family,
+            labels: first..self.labels.len(),
+            buckets: Buckets::default(),
+            created: None,
+            exemplars: Vec::new(),
+        });
         self.all.len() - 1
     }
 
@@ -96,16 +108,25 @@ impl Pending {
         // Stable: within a family they stay in the server's order.
         self.all.sort_by_key(|distribution| distribution.family);
         let mut begun = None;
-        for Distribution { family, labels, buckets } in self.all {
-            let PendingFamily { name, help, kind } = self.families[family];
+        for Distribution { family, labels, buckets, created, exemplars } in self.all {
+            let PendingFamily { name, help, unit, kind } = self.families[family];
             if begun.replace(family) != Some(family) {
                 out.family(name, help, kind);
+                out.unit(unit);
             }
             self.labels[labels].iter().for_each(|(name, value)| out.label(*name, *value));
+            let before = out.series();
             if kind == FamilyType::Summary {
-                let (summary, repairs) = quantiles::summary(buckets);
-                out.summary(summary);
-                out.repairs(&repairs);
+                match quantiles::summary(buckets) {
+                    Ok((summary, repairs)) => {
+                        out.summary(summary);
+                        out.repairs(&repairs);
+                    }
+                    Err(repair) => {
+                        out.forget_labels();
+                        out.repair(repair);
+                    }
+                }
                 continue;
             }
             match buckets.finish() {
@@ -115,6 +136,17 @@ impl Pending {
                 }
                 Err(repair) => out.lose_distribution(repair),
             }
+            if out.series() > before {
+                created.into_iter().for_each(|nanos| out.created_of_last(nanos));
+                exemplars.into_iter().for_each(|exemplar| add_exemplar(out, out.read_body(exemplar)));
+            }
         }
     }
+}
+
+/// Adds an exemplar to the series that was added last.
+pub(super) fn add_exemplar(out: &mut FamiliesBuilder<'_>, text: &str) {
+    let Some(Exemplar { labels, value, time }) = exemplar(text) else { return };
+    let nanos = time.and_then(unix_nanos).unwrap_or(0);
+    out.exemplar(labels.iter().map(|(name, value)| (&**name, &**value)), value, nanos);
 }
