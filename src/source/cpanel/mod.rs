@@ -13,6 +13,7 @@
 mod answer;
 mod read;
 mod records;
+mod rows;
 
 use super::{Credential, From, Part, Records, Request, Rule, Source, Step};
 use crate::format::ReadError;
@@ -75,7 +76,7 @@ static PARTS: &[Part] = &[
     Part { requests: &[json("/json-api/version?api.version=1", read::version)], ..part("version", "version of cPanel & WHM") },
 ];
 
-/// The delivery log, on a timer of its own.
+/// The delivery log, on a timer of its own. Rows of the same second are in a defined order, so that a page ends where the next begins.
 static RECORDS: Records = Records {
     part: Part {
         requests: &[json(
@@ -84,12 +85,21 @@ static RECORDS: Records = Records {
                 "&api.filter.enable=1&api.filter.a.field=actionunixtime&api.filter.a.type=gt_equal&api.filter.a.arg0={start}",
                 "&api.filter.b.field=actionunixtime&api.filter.b.type=lt_equal&api.filter.b.arg0={end}",
                 "&api.sort.enable=1&api.sort.a.field=actionunixtime&api.sort.a.method=numeric&api.sort.a.reverse=0",
-                "&api.chunk.enable=1&api.chunk.size=5000&api.chunk.start={offset}&api.chunk.verbose=1",
+                "&api.sort.b.field=msgid&api.sort.b.method=lexicographic&api.sort.b.reverse=0",
+                "&api.sort.c.field=recipient&api.sort.c.method=lexicographic&api.sort.c.reverse=0",
+                "&api.sort.d.field=type&api.sort.d.method=lexicographic&api.sort.d.reverse=0",
+                "&api.chunk.enable=1&api.chunk.size={rows}&api.chunk.start={offset}&api.chunk.verbose=1",
             ),
             records::email_logs,
         )],
         ..part("messages", "the delivery log, record by record, by OTLP")
     },
+    newest_path: concat!(
+        "/json-api/emailtrack_search?api.version=1&success=1&defer=1&failure=1&inprogress=1&deliverytype=all&max_results_by_type=0",
+        "&api.filter.enable=1&api.filter.a.field=actionunixtime&api.filter.a.type=gt_equal&api.filter.a.arg0={start}",
+        "&api.sort.enable=1&api.sort.a.field=actionunixtime&api.sort.a.method=numeric&api.sort.a.reverse=1",
+        "&api.chunk.enable=1&api.chunk.size=5000&api.chunk.start=1&api.chunk.verbose=1",
+    ),
     read: records::page,
 };
 
