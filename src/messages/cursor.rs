@@ -98,6 +98,12 @@ impl Cursor {
         }
     }
 
+    /// How many known records are of this time, both ends included.
+    #[must_use]
+    pub fn known_between(&self, start: u64, end: u64) -> u64 {
+        self.known.values().filter(|known| (start..=end).contains(&known.at)).count() as u64
+    }
+
     /// These were taken.
     pub fn take(&mut self, ids: impl Iterator<Item = u64>) {
         for id in ids {

@@ -7,7 +7,7 @@ use super::odd::Odd;
 use super::overflow::OverflowMarks;
 use super::page_shape::PageShape;
 use super::place::{Next, Place};
-use super::rounds::{RoundEnd, Rounds};
+use super::rounds::RoundEnd;
 use super::{BATCH_RECORDS_MAX, Shared, seconds};
 use crate::model::Record;
 use crate::poll::{PollError, RecordReader, Target};
@@ -255,7 +255,7 @@ impl Follower {
             // A server that fails now and then is not one that is down.
             self.failures = 0;
             self.shared.deliveries.count(RecordState::Unreadable, self.odd.meet(&page.unreadable));
-            let (shape, pages) = (PageShape::of(&page, from, end), page.pages);
+            let (shape, pages, total) = (PageShape::of(&page, from, end), page.pages, page.total);
             // A server may not know the filter.
             let records: Vec<Record> = page.records.into_iter().filter(|record| (from..=end).contains(&record.at)).collect();
             place.note_page(asked_at, records.iter().map(|record| record.at));
@@ -275,7 +275,9 @@ impl Follower {
             }
             self.report_marks();
             let Some(next) = shape.next else {
-                match place.rounds.as_mut().map_or(RoundEnd::Complete, Rounds::end_round) {
+                let Some(rounds) = &mut place.rounds else { return Ok(Read::Whole) };
+                let known = self.shared.cursor().known_between(from, end);
+                match rounds.end_round(total.is_some_and(|total| known >= total)) {
                     RoundEnd::Again => continue,
                     RoundEnd::Complete => return Ok(Read::Whole),
                     RoundEnd::Incomplete => return Ok(Read::Incomplete),
@@ -284,7 +286,9 @@ impl Follower {
             if next <= offset {
                 return Err(PollError::Malformed("the pages of the answer do not advance".into()));
             }
-            if place.advance(&shape) == Next::Divide || place.rounds.is_none() && pages.is_some_and(|pages| pages > WINDOW_PAGES_MAX) && place.has_parts() {
+            if place.advance(&shape) == Next::Divide
+                || place.rounds.is_none() && pages.is_some_and(|pages| pages > WINDOW_PAGES_MAX) && place.has_parts()
+            {
                 return Ok(Read::TooMuch);
             }
         }
@@ -295,7 +299,12 @@ impl Follower {
         self.shared.deliveries.failed(self.reader.part(), "too_large");
         if !std::mem::replace(&mut self.reported_incomplete, true) {
             let (target, part) = (self.target.name(), self.reader.part());
-            warn!(target, part, from = place.from, "the server leaves records out of its response even for a single second: they cannot be read");
+            warn!(
+                target,
+                part,
+                from = place.from,
+                "the server leaves records out of its response even for a single second: they cannot be read"
+            );
         }
     }
 

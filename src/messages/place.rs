@@ -9,7 +9,7 @@
 //! # A second with more rows than a page
 //!
 //! A larger page is requested, so that one response still holds all of it. A server that does not serve larger pages, or that
-//! does not filter by time, is read page by page, again and again until one round finds nothing new ([`Rounds`]).
+//! does not filter by time, is read page by page, again and again until nothing new is found ([`Rounds`]).
 //!
 //! # A window that is too slow is a shorter one the next time
 //!
@@ -273,8 +273,14 @@ mod tests {
         assert_eq!(next.reached(), NOW - 4000);
     }
 
-    const PAGE: PageShape =
-        PageShape { rows: PAGE_ROWS, next: Some(PAGE_ROWS + 1), is_filtered: true, last_time: Some(NOW), most_of_one_outcome: 9, overflowed: false };
+    const PAGE: PageShape = PageShape {
+        rows: PAGE_ROWS,
+        next: Some(PAGE_ROWS + 1),
+        is_filtered: true,
+        last_time: Some(NOW),
+        most_of_one_outcome: 9,
+        overflowed: false,
+    };
 
     #[test]
     fn the_next_page_begins_at_the_last_record() {

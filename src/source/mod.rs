@@ -17,7 +17,7 @@ mod prometheus;
 mod rule;
 mod stalwart;
 
-pub use apply::{Context, Detail, Memory, POINTS_PER_METRIC_MAX, apply};
+pub use apply::{Context, Detail, Memory, POINTS_PER_METRIC_MAX, WINDOWS_KEPT_MAX, apply};
 pub use rule::{From, Rule, Step};
 
 pub use crate::format::{ReadError, quote};

@@ -73,6 +73,22 @@ pub fn whole<D: DeserializeOwned>(body: &str) -> Result<D, ReadError> {
     }
 }
 
+/// The same of an answer that quotes what strangers wrote, where a raw control character makes the document invalid: it counts as a
+/// space. Returns whether there was one.
+///
+/// # Errors
+/// As [`whole`].
+pub fn whole_with_raw_text<D: DeserializeOwned>(body: &str) -> Result<(D, bool), ReadError> {
+    match whole(body) {
+        Err(ReadError::Malformed(_)) if body.contains(is_control) => Ok((whole(&body.replace(is_control, " "))?, true)),
+        result => Ok((result?, false)),
+    }
+}
+
+const fn is_control(c: char) -> bool {
+    c < ' '
+}
+
 fn cut_short(what: &str) -> ReadError {
     ReadError::Malformed(format!("the answer is cut short ({what})"))
 }

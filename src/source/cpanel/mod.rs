@@ -3,17 +3,14 @@
 //! # Sums of a window
 //!
 //! Mail statistics are sums over a window that the request names. They make counters only together with the windows
-//! before, and a sum that falls within a window (an account was deleted) is held: see `apply`.
-//!
-//! # Rows in parts
-//!
-//! Rows of the same user and domain are added up within a page. On two pages they would count as the same series twice, and the
-//! first is kept: a row that moved to the next page between two requests looks just the same.
+//! before, and a sum that falls within a window (an account was deleted) is held: see `apply::windows`.
 
 mod answer;
+mod reached;
 mod read;
 mod records;
 mod rows;
+mod user_stats;
 
 use super::{Credential, From, Part, Records, Request, Rule, Source, Step};
 use crate::format::ReadError;
@@ -40,8 +37,8 @@ static PARTS: &[Part] = &[
     Part {
         rules: USER_STATS,
         requests: &[json(
-            "/json-api/emailtrack_user_stats?api.version=1&starttime={start}&endtime={end}&api.chunk.enable=1&api.chunk.size=5000&api.chunk.start={offset}&api.chunk.verbose=1",
-            read::user_stats,
+            "/json-api/emailtrack_user_stats?api.version=1&starttime={start}&endtime={end}&api.sort.enable=1&api.sort.a.field=USER&api.sort.a.method=lexicographic&api.sort.b.field=DOMAIN&api.sort.b.method=lexicographic&api.chunk.enable=1&api.chunk.size=100000&api.chunk.start={offset}&api.chunk.verbose=1",
+            user_stats::user_stats,
         )],
         ..part("emailtrack_user_stats", "mail of each user in the window")
     },

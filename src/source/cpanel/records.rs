@@ -28,7 +28,7 @@ pub fn page(body: &str) -> Result<RecordPage, ReadError> {
             Err(row) => unreadable.push(numbered_hash(&mut seen, &format!("{row:?}"))),
         }
     }
-    Ok(RecordPage { records, unreadable, next: paging.next, pages: paging.pages, overflowed: paging.overflowed })
+    Ok(RecordPage { records, unreadable, next: paging.next, pages: paging.pages, total: paging.rows, overflowed: paging.overflowed })
 }
 
 /// `email_logs`, as `cpanel_mail_exporter` has it: 1 for each delivery. Only the first page, which has the newest.
@@ -232,6 +232,6 @@ mod tests {
     fn the_newest_are_series() {
         let rows: Vec<String> = (0..1500).map(|n| format!("{{\"sendunixtime\":{n},\"actionunixtime\":{n},\"msgid\":\"{n}\"}}")).collect();
         let families = email_logs(body(&rows.join(","), r#","chunk":{"size":1500,"start":1,"chunks":9,"current":1}"#)).unwrap();
-        assert_eq!((families.series(), families.next_offset), (EMAIL_LOGS_MAX, None));
+        assert_eq!((families.series(), families.edge), (EMAIL_LOGS_MAX, None));
     }
 }

@@ -161,7 +161,9 @@ mod tests {
     }
 
     fn body(rows: &str) -> String {
-        format!(r#"{{"data":{{"records":[{rows}]}},"metadata":{{"result":1,"overflowed":1,"chunk":{{"size":2,"start":1,"chunks":2,"current":1}}}}}}"#)
+        format!(
+            r#"{{"data":{{"records":[{rows}]}},"metadata":{{"result":1,"overflowed":1,"chunk":{{"size":2,"start":1,"chunks":2,"current":1}}}}}}"#
+        )
     }
 
     #[track_caller]
