@@ -16,6 +16,7 @@ mod budget;
 mod callers;
 mod circuit;
 mod client;
+mod counted_windows;
 mod error;
 mod fault;
 mod figure;

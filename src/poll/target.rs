@@ -5,6 +5,7 @@ use super::callers::Callers;
 use super::circuit::{Breaker, Circuit, to_tenths};
 use super::client::Client;
 pub use super::client::StartError;
+use super::counted_windows::CountedWindows;
 use super::figure::figures_of;
 use super::history::History;
 use super::part::{Asker, Shared};
@@ -40,7 +41,7 @@ pub struct Target {
 #[derive(Debug, Default)]
 struct Remembered {
     memory: Memory,
-    window: Option<Window>,
+    windows: CountedWindows,
 }
 
 /// The pages of each part that was read.
@@ -211,9 +212,9 @@ impl Target {
 
     async fn poll(&self, remembered: &mut Remembered) -> Arc<Reading> {
         let (at, began) = ((self.clock)(), Instant::now());
-        let window = window::at(&self.config.window, at);
-        let closing_bytes = match self.close_window(remembered, at, window, began).await {
-            Ok(bytes) => bytes,
+        let today = window::at(&self.config.window, at);
+        let (window, closing_bytes) = match self.count_windows(remembered, at, today, began).await {
+            Ok(counted) => counted,
             Err(error) => return self.publish_failure(at, began, error),
         };
         let (outcome, parts, body_bytes) = self.poll_parts(remembered, at, window, began).await;
@@ -231,21 +232,37 @@ impl Target {
         self.published().publish(Reading { parts, ..Reading::failed(at, began, error) })
     }
 
-    /// A day that has ended is asked for once more, so that its last minutes are not lost. Gives the bytes of the answer.
-    async fn close_window(&self, remembered: &mut Remembered, at: SystemTime, now: Window, began: Instant) -> Result<u64, PollError> {
+    /// The window to count, of a source that has windows; those that have ended are read before it. Returns it with the bytes of
+    /// what was read.
+    async fn count_windows(
+        &self,
+        remembered: &mut Remembered,
+        at: SystemTime,
+        today: Window,
+        began: Instant,
+    ) -> Result<(Window, u64), PollError> {
+        let required = match self.parts.first() {
+            Some(required) if self.config.source.windowed && !matches!(self.config.window, config::Window::Sliding(_)) => required,
+            _ => return Ok((today, 0)),
+        };
+        let window = remembered.windows.at(today);
         let mut bytes = 0;
-        let sliding = matches!(self.config.window, config::Window::Sliding(_));
-        let ended = remembered.window.filter(|last| self.config.source.windowed && !sliding && last.start < now.start);
-        if let (Some(last), Some(required)) = (ended, self.parts.first()) {
-            let answer = deadline(began, self.config.timeout, required.ask(&self.shared(), last.until(now))).await?;
-            bytes = answer.bytes as u64;
+        for ended in remembered.windows.ended() {
+            let answer = match deadline(began, self.config.timeout, required.ask(&self.shared(), ended.window)).await {
+                Ok(answer) => answer,
+                // What was recorded late is found by the next poll.
+                Err(_) if ended.is_again => continue,
+                Err(error) => return Err(error),
+            };
+            bytes += answer.bytes as u64;
             let pages: Vec<_> = answer.pages.into_iter().map(|page| (required.part, page)).collect();
-            let (snapshot, _) = self.apply(remembered, pages, bytes, self.context(at, last)).await?;
-            remembered.memory.close_window(&snapshot);
-            self.published().count(&snapshot.repairs);
+            let (snapshot, _) = self.apply(remembered, pages, answer.bytes as u64, self.context(at, ended.window)).await?;
+            remembered.windows.note_read(ended, today.end);
+            if !ended.is_again {
+                self.published().count(&snapshot.repairs);
+            }
         }
-        remembered.window = Some(now);
-        Ok(bytes)
+        Ok((window, bytes))
     }
 
     async fn poll_parts(
@@ -348,5 +365,8 @@ fn same_server(a: &config::Target, b: &config::Target) -> bool {
 
 /// Whether sums that were kept of one are sums of the other.
 fn same_question(a: &config::Target, b: &config::Target) -> bool {
-    (&a.window, &a.format, &a.detail) == (&b.window, &b.format, &b.detail)
+    // Another time zone takes effect at its next midnight, and the sums go on.
+    let today = |window: &config::Window| matches!(window, config::Window::Today(_));
+    let same_window = a.window == b.window || today(&a.window) && today(&b.window);
+    same_window && (&a.format, &a.detail) == (&b.format, &b.detail)
 }

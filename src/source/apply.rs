@@ -8,9 +8,10 @@
 mod memory;
 mod points;
 mod series;
+mod windows;
 
 use super::{Part, Rule, Source, Step};
-use crate::model::{Attribute, Attributes, Families, Histogram, Kind, Metric, Number, Point, Repair, SampleRef, Snapshot, Value};
+use crate::model::{Attribute, Attributes, Families, Histogram, Kind, Metric, Number, Repair, SampleRef, Snapshot, Value};
 use foldhash::fast::RandomState;
 pub use memory::Memory;
 pub use points::POINTS_PER_METRIC_MAX;
@@ -18,6 +19,7 @@ use points::Points;
 use series::{Said, with};
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
+pub use windows::WINDOWS_KEPT_MAX;
 
 /// Of a system whose unsigned gauges go below zero, a gauge above this is such a number (2^64 - n): no queue holds 10^15 messages.
 const GAUGE_MAX: f64 = 1e15;
@@ -257,20 +259,17 @@ impl Walk<'_> {
     fn finish(self, source: &Source) -> Snapshot {
         let Self { mut snapshot, points, memory, context, .. } = self;
         snapshot.points = points.into_sound();
-        let counters = |point: &&mut Point| point.metric.kind == Kind::Counter;
-        if !context.sliding {
-            let since = context.window_start.or(snapshot.counters_since);
-            let holding: Vec<&Rule> = source.rules().map(|(_, rule)| rule).filter(|rule| rule.step == Step::Hold).collect();
-            let held = snapshot.points.iter_mut().filter(|point| holding.iter().any(|rule| rule.may_give(point)));
-            memory.hold(since, held, &mut snapshot.repairs);
-        }
-        // The sums of a sliding window fall as mail leaves it, and are no counters.
         if source.windowed && context.sliding {
+            // The sums of a sliding window fall as mail leaves it, and are no counters.
             snapshot.points.retain(|point| point.metric.kind != Kind::Counter);
         } else if source.windowed {
             let began = context.window_start.unwrap_or(context.now);
-            let first = memory.add_closed(began, snapshot.points.iter_mut().filter(counters));
-            snapshot.counters_since = Some(first);
+            let counters = snapshot.points.iter_mut().filter(|point| point.metric.kind == Kind::Counter);
+            snapshot.counters_since = Some(memory.windows.count(began, counters, &mut snapshot.repairs));
+        } else {
+            let holding: Vec<&Rule> = source.rules().map(|(_, rule)| rule).filter(|rule| rule.step == Step::Hold).collect();
+            let held = snapshot.points.iter_mut().filter(|point| holding.iter().any(|rule| rule.may_give(point)));
+            memory.hold(snapshot.counters_since, held, &mut snapshot.repairs);
         }
         for point in &mut snapshot.points {
             if point.metric.number == Number::Int {

@@ -17,7 +17,7 @@ mod prometheus;
 mod rule;
 mod stalwart;
 
-pub use apply::{Context, Detail, Memory, POINTS_PER_METRIC_MAX, apply};
+pub use apply::{Context, Detail, Memory, POINTS_PER_METRIC_MAX, WINDOWS_KEPT_MAX, apply};
 pub use rule::{From, Rule, Step};
 
 pub use crate::format::prometheus::check_complete;
@@ -94,11 +94,14 @@ impl Source {
 
 /// A log of deliveries that a server can be asked for: not polled by a collection, but followed on a timer of its own.
 ///
-/// The path of its request has `{start}` and `{end}`, both included, for the Unix seconds in which records happened.
+/// The path of its request has `{start}` and `{end}`, both included, for the Unix seconds in which records happened, and `{rows}` for
+/// the rows of a page.
 #[derive(Debug)]
 pub struct Records {
     /// Its name in `parts:`, its request (whose own reader is not used), its limits and hints.
     pub part: Part,
+    /// The path of one page of the newest records from `{start}` on.
+    pub newest_path: &'static str,
     /// From an answer to records.
     pub read: fn(&str) -> Result<RecordPage, ReadError>,
 }

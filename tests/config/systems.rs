@@ -75,7 +75,7 @@ static CPANEL: Source = Source {
         ],
     )
 };
-static MESSAGES: Records = Records { part: whm("messages"), read: |_| Err(ReadError::Empty) };
+static MESSAGES: Records = Records { part: whm("messages"), newest_path: "", read: |_| Err(ReadError::Empty) };
 static CEYMAIL: Source =
     Source { requests_per_minute_max: Some(12), ..system("ceymail", &[part("metrics", Credential::Bearer, ONE, &[])]) };
 static KUMOMTA: Source = system(

@@ -14,6 +14,7 @@ use super::backoff::Backoff;
 use super::encode::{REQUEST_BYTES_MAX, resource_field};
 use super::send::{Sender, Signal};
 use super::wire::{self, bytes, close, delimited, fixed64, key_value, length, open, varint};
+use crate::config::{Otlp, Protocol};
 use crate::export::series::nanos;
 use crate::messages::{Batch, Feed, Key, Taken, Uid};
 use crate::model::vocabulary::{DELIVERY_OUTCOME, DELIVERY_STAGE, ERROR_TYPE, MESSAGE_SOURCE, SYSTEM_NAME};
@@ -224,6 +225,8 @@ pub struct Delivery {
     teller: Teller,
     monitored: Arc<Monitored>,
     sender: Arc<Sender>,
+    /// Where logs go, for people.
+    endpoint: String,
     /// What went wrong last: said once, until something else does.
     failing: Option<&'static str>,
 }
@@ -235,7 +238,8 @@ impl Delivery {
         let config = &monitored.target.config;
         let include = config.messages.as_ref().map(|messages| messages.include.clone()).unwrap_or_default();
         let teller = Teller::new(config.source.name, key, include);
-        Self { feed, teller, monitored, sender, failing: None }
+        let endpoint = logs_receiver(sender.config());
+        Self { feed, teller, monitored, sender, endpoint, failing: None }
     }
 
     /// Delivers until `stop` says so. What was not taken by then is read again at the next start.
@@ -288,7 +292,7 @@ impl Delivery {
     }
 
     fn report(&mut self, result: &Result<Rejected, SendError>, records: u64, again: Again) {
-        let (target, endpoint) = (self.feed.target(), self.sender.receiver());
+        let (target, endpoint) = (self.feed.target(), self.endpoint.as_str());
         let now = match result {
             Ok(Rejected { count: 0, .. }) => None,
             Ok(_) => Some("rejected"),
@@ -309,6 +313,13 @@ impl Delivery {
         }
         self.failing = now;
     }
+}
+
+/// The endpoint of logs for people: over HTTP it has a path of its own. What is behind `?` may be a secret.
+fn logs_receiver(config: &Otlp) -> String {
+    let of_logs = config.logs_endpoint().filter(|_| config.protocol == Protocol::HttpProtobuf);
+    let hidden = |url: String| url.split_once('?').map(|(place, _)| format!("{place}?***")).unwrap_or(url);
+    of_logs.map_or_else(|| config.receiver(), hidden)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What is remembered of a target from one good reading to the next, and the sums that need it.
 
-use crate::model::{Kind, Point, Repair, Repairs, Snapshot};
+use super::windows::WindowSums;
+use crate::model::{Point, Repair, Repairs};
 use std::collections::HashMap;
 use std::time::SystemTime;
 
@@ -19,10 +20,8 @@ pub struct Memory {
     held: HashMap<u64, f64>,
     /// Of which life of the server's counters that is.
     held_since: Option<SystemTime>,
-    /// For windowed sources: the final sums of closed windows, by the identity of their points.
-    closed: HashMap<u64, f64>,
-    /// When the first window began.
-    first_window: Option<SystemTime>,
+    /// For windowed sources: the sums of each window.
+    pub(super) windows: WindowSums,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -34,17 +33,6 @@ struct Accumulated {
 }
 
 impl Memory {
-    /// Adds the final sums of a window that has ended.
-    pub fn close_window(&mut self, last: &Snapshot) {
-        let counters = last.points.iter().filter(|p| p.metric.kind == Kind::Counter);
-        let sums: HashMap<u64, f64> = counters.map(|point| (point.identity(), point.value)).collect();
-        // A sum that could not be read to the end is at least what it was before.
-        for (identity, held) in self.held.drain().filter(|(identity, _)| !sums.contains_key(identity)) {
-            *self.closed.entry(identity).or_default() += held;
-        }
-        self.closed.extend(sums);
-    }
-
     /// The share of `part` in the rise of `whole` since the last reading.
     pub(super) fn share(&mut self, family: &'static str, part: f64, whole: f64) -> Option<f64> {
         let (part_before, whole_before) = self.shares.insert(family, (part, whole))?;
@@ -101,13 +89,5 @@ impl Memory {
             }
             *held = point.value;
         }
-    }
-
-    /// Sums of a window are counters only together with those of the windows before it: adds them, and says when the first began.
-    pub(super) fn add_closed<'p>(&mut self, began: SystemTime, points: impl Iterator<Item = &'p mut Point>) -> SystemTime {
-        for point in points {
-            point.value += self.closed.get(&point.identity()).copied().unwrap_or(0.0);
-        }
-        *self.first_window.get_or_insert(began)
     }
 }

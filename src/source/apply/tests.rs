@@ -65,7 +65,7 @@ impl Polled {
     /// Points as `metric values number`, then repairs as `!kind n`.
     fn said(&mut self, pages: &[&str]) -> String {
         let snapshot = self.snapshot(pages);
-        let point = |p: &Point| {
+        let point = |p: &crate::model::Point| {
             let values: Vec<_> = p.attributes.iter().map(|(_, value)| format!(" {value}")).collect();
             format!("{}{} {}", p.metric.name, values.concat(), p.value)
         };
