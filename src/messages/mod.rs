@@ -34,7 +34,7 @@ mod odd;
 mod place;
 mod state;
 
-pub(crate) use aside::{BROKEN, set_aside};
+pub(crate) use aside::set_aside;
 pub use cursor::{Cursor, Unusable};
 pub use feed::{Batch, Feed, Taken};
 pub use follow::Follower;
