@@ -98,9 +98,12 @@ fn a_directory_that_has_gone_may_come_back() {
     store.change(Some(&row(key(2, 0), 1, "b")), &[]).unwrap();
 }
 
+/// Makes a damaged file of a whole one.
+type Damage = fn(Vec<u8>) -> Vec<u8>;
+
 #[test]
 fn any_damage_costs_the_request_that_it_hits_and_no_other() {
-    let damages: [(&str, fn(Vec<u8>) -> Vec<u8>); 6] = [
+    let damages: [(&str, Damage); 6] = [
         ("a flipped bit", |mut file| {
             *file.last_mut().unwrap() ^= 4;
             file
