@@ -44,8 +44,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     // In config only whether a hash is one.
     ("bcrypt", &["serve/basic.rs", "config/access.rs"]),
     ("hyper_util", &["serve/connection.rs"]),
-    // One file knows what the disk does.
-    ("redb", &["export/otlp/store.rs"]),
+    // One file knows the format of requests on disk.
+    ("crc32fast", &["export/otlp/request_file.rs"]),
     // Digests, keyed hashes and random numbers; config/web.rs says which bytes it parsed. As rustls' provider it is named elsewhere too.
     ("ring", &["messages/", "serve/", "config/pem.rs", "config/web.rs", "poll/client.rs", "app/token.rs", "simulate/door.rs"]),
 ];

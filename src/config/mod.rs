@@ -53,7 +53,7 @@ pub use environment::Environment;
 pub use export::{Export, Prometheus, check_listen};
 pub use files::{FILES_MAX, TargetsFiles};
 pub use messages::{MESSAGES_INTERVAL_DEFAULT, Messages, OVERLAP_DEFAULT};
-pub use otlp::{Compression, Otlp, Protocol, Temporality};
+pub use otlp::{Compression, Otlp, Protocol, REQUEST_BYTES_DEFAULT, Temporality};
 pub use part::TargetPart;
 pub use pem::Pem;
 pub use problem::{Origin, Problem, Problems};

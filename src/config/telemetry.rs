@@ -129,7 +129,7 @@ impl TelemetryOtlp {
             let message = "does not apply to telemetry.otlp, which is always gRPC: set its endpoint in the file";
             decoder.warn(&Place::variable(&variable.name), message);
         }
-        let Otlp { endpoint, protocol: _, interval, timeout, compression, headers, tls, temporality: _, queue: _ } =
+        let Otlp { endpoint, protocol: _, interval, timeout, compression, max_request_bytes: _, headers, tls, temporality: _, queue: _ } =
             Otlp::decode_keys(decoder, &mut map, Signal::Own);
         let mut flag = |key| map.take(key).and_then(|item| decoder.flag(&item)).unwrap_or(true);
         let (traces, metrics, logs) = (flag("traces"), flag("metrics"), flag("logs"));

@@ -44,7 +44,7 @@ mod place;
 mod rounds;
 mod state;
 
-pub(crate) use aside::{BROKEN, set_aside};
+pub(crate) use aside::set_aside;
 pub use cursor::{Cursor, Unusable};
 pub use feed::{Batch, Feed, Taken};
 pub use follow::Follower;

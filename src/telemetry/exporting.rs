@@ -18,6 +18,7 @@ pub struct Exporting {
     queue_usage: Gauge<u64>,
     queue_limit: Gauge<u64>,
     spool_failing: Gauge<u64>,
+    spool_damaged: Counter<u64>,
 }
 
 impl Exporting {
@@ -48,6 +49,10 @@ impl Exporting {
         let spool_failing = meter
             .u64_gauge("postmeter.export.spool.failing")
             .with_description("Whether the disk of the spool does not do what it is asked: 1, and requests wait in memory; or 0.");
+        let spool_damaged = meter
+            .u64_counter("postmeter.export.spool.damaged_requests")
+            .with_unit("{request}")
+            .with_description("Requests in the spool that were damaged, or of an older format: they are set aside and not sent.");
         Self {
             exported: exported.build(),
             inflight: inflight.build(),
@@ -56,6 +61,7 @@ impl Exporting {
             queue_usage: queue_usage.build(),
             queue_limit: queue_limit.build(),
             spool_failing: spool_failing.build(),
+            spool_damaged: spool_damaged.build(),
         }
     }
 
@@ -89,6 +95,11 @@ impl Exporting {
     /// Whether the spool fails.
     pub fn spool(&self, failing: bool) {
         self.spool_failing.record(u64::from(failing), &[]);
+    }
+
+    /// Requests in the spool are damaged; none at the start, so that the counter is there before the first.
+    pub fn spool_damaged(&self, requests: u64) {
+        self.spool_damaged.add(requests, &[]);
     }
 }
 

@@ -6,5 +6,6 @@ mod counted;
 mod kill;
 mod once;
 mod privacy;
+mod sizes;
 mod windows;
 mod world;

@@ -18,14 +18,14 @@ const ENDPOINT: Key =
     key("endpoint", Shape::Text, "A URL; its scheme decides whether TLS is used. Over HTTP, /v1/metrics is appended unless it is there.");
 const INTERVAL: Key = key("interval", Shape::Duration(&otlp::INTERVAL_RANGE), "How often. Left out: 60s.");
 const OTLP_TIMEOUT: Key = key("timeout", Shape::Duration(&otlp::OTLP_TIMEOUT_RANGE), "How long a request may take. Left out: 10s.");
-const COMPRESSION: Key = key("compression", Shape::Choice(|| names(otlp::COMPRESSIONS)), "Left out: none.");
 
 static OTLP: &[Key] = &[
     ENDPOINT,
     key("protocol", Shape::Choice(|| names(otlp::PROTOCOLS)), "Left out: grpc."),
     INTERVAL,
     OTLP_TIMEOUT,
-    COMPRESSION,
+    key("compression", Shape::Choice(|| names(otlp::COMPRESSIONS)), "Left out: gzip."),
+    key("max_request_bytes", Shape::Bytes(&otlp::REQUEST_BYTES_RANGE), "Of a request before compression. Left out: 4 MiB less 64 KiB."),
     HEADERS,
     TLS,
     key("temporality", Shape::Choice(|| names(otlp::TEMPORALITIES)), "What counters and histograms say. Left out: cumulative."),
@@ -45,7 +45,7 @@ static RETRY: &[Key] = &[
 
 static SPOOL: &[Key] = &[
     required("dir", Shape::Text, "The directory of the spool; one process has it."),
-    key("max_bytes", Shape::Bytes(&SPOOL_BYTES_RANGE), "Of requests in it; on the disk they take up to twice that. Left out: 1GiB."),
+    key("max_bytes", Shape::Bytes(&SPOOL_BYTES_RANGE), "What its files take of the disk at most. Left out: 1GiB."),
 ];
 
 static PROMETHEUS: &[Key] = &[
@@ -102,7 +102,7 @@ static TELEMETRY_OTLP: &[Key] = &[
     ENDPOINT,
     INTERVAL,
     OTLP_TIMEOUT,
-    COMPRESSION,
+    key("compression", Shape::Choice(|| names(otlp::COMPRESSIONS)), "Left out: none."),
     HEADERS,
     TLS,
     key("traces", Shape::Flag, "Of polls and exports. Left out: true."),
