@@ -3,7 +3,8 @@
 use super::answer::{Rejected, SendError, last_cause, words};
 use super::way::{Connection, Way};
 use crate::config::{self, Compression};
-use crate::poll::{Sent, retry_after, secret_header, use_ring};
+use crate::net::Redactor;
+use crate::poll::{retry_after, secret_header, use_ring};
 use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName};
@@ -76,7 +77,7 @@ impl Sender {
     /// Why it was not taken.
     pub async fn send(&self, signal: Signal, request: Bytes) -> Result<Rejected, SendError> {
         let headers = self.headers()?;
-        let sent = Sent::of(headers.values());
+        let secrets = Redactor::new(headers.values(), [self.config.endpoint.as_str()]);
         let answer = match self.way()?.connection {
             Connection::Grpc(channel) => self.grpc(channel, signal, headers, request).await,
             Connection::Http(client) => self.http(&client, signal, headers, request).await,
@@ -84,9 +85,9 @@ impl Sender {
         if matches!(answer, Err(SendError::Unreachable(_))) {
             self.renew()?;
         }
-        let partial = answer.map_err(|error| error.without(&sent))?.partial_success.unwrap_or_default();
+        let partial = answer.map_err(|error| error.without(&secrets))?.partial_success.unwrap_or_default();
         let mut reason = words(&partial.error_message);
-        sent.hide_in(&mut reason);
+        secrets.redact(&mut reason);
         Ok(Rejected { count: u64::try_from(partial.rejected_data_points).unwrap_or(0), reason })
     }
 
