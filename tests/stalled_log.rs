@@ -103,7 +103,7 @@ impl Running {
                 break status;
             }
             assert!(began.elapsed() < SOON, "SIGTERM does not end it");
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::park_timeout(Duration::from_millis(10));
         };
         assert!(status.success(), "{status}");
     }
@@ -178,7 +178,7 @@ fn a_limit_of_file_size_ends_nothing() {
     let began = Instant::now();
     while running.address.is_empty() {
         assert!(began.elapsed() < SOON && running.child.try_wait().unwrap().is_none(), "it does not start");
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::park_timeout(Duration::from_millis(10));
         running.address = std::fs::read_to_string(&log).ok().as_deref().and_then(address_in).unwrap_or_default();
     }
     running.flood();

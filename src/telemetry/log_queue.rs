@@ -137,7 +137,7 @@ fn write_all(out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(n) => bytes = &bytes[n..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(FULL_PIPE_RETRY),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::park_timeout(FULL_PIPE_RETRY),
             Err(error) => return Err(error),
         }
     }
