@@ -12,18 +12,19 @@ const SRC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 
 /// Modules, and what each may import besides itself.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("net", &[]),
     ("model", &[]),
-    ("format", &["model"]),
+    ("format", &["model", "net"]),
     ("source", &["format", "model"]),
-    ("config", &["source", "model"]),
-    ("poll", &["source", "config", "model"]),
+    ("config", &["source", "model", "net"]),
+    ("poll", &["source", "config", "model", "net"]),
     ("bridge", &["model"]),
-    ("telemetry", &["bridge", "poll", "model", "config", "source"]),
+    ("telemetry", &["bridge", "poll", "model", "config", "source", "net"]),
     ("messages", &["telemetry", "poll", "model"]),
-    ("export", &["messages", "telemetry", "poll", "model", "config"]),
-    ("serve", &["export", "telemetry", "poll", "config", "model"]),
+    ("export", &["messages", "telemetry", "poll", "model", "config", "net"]),
+    ("serve", &["export", "telemetry", "poll", "config", "model", "net"]),
     ("simulate", &[]),
-    ("app", &["model", "format", "source", "config", "poll", "bridge", "telemetry", "messages", "export", "serve", "simulate"]),
+    ("app", &["model", "format", "source", "config", "poll", "bridge", "telemetry", "messages", "export", "serve", "simulate", "net"]),
 ];
 
 /// Outside crates (`*` for all that begin so), and the files that may name them.

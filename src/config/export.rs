@@ -36,8 +36,11 @@ pub struct Prometheus {
     /// `rate_limit:` of each client, `{per_minute: 12, burst: 4}`. Left out: none.
     pub rate_limit: Option<RateLimit>,
     /// `web_config_file:` a file in the exporter-toolkit's format, in place of `tls` and `auth.basic`; read again when it
-    /// changes. Left out: none.
+    /// changes. Left out: none. A file that keeps nobody out is refused, unless `auth` or client certificates do.
     pub web_config: Option<WebConfig>,
+    /// `allow_unprotected:` whether `web_config_file` may keep nobody out, and whether a change may take away users, tokens, TLS,
+    /// client certificates or rate limits without a restart. Left out: false.
+    pub allow_unprotected: bool,
 }
 
 impl Export {
@@ -104,14 +107,13 @@ impl Prometheus {
     /// Plain HTTP for everybody on this address.
     #[must_use]
     pub fn open(listen: impl Into<String>) -> Self {
-        Self { listen: listen.into(), auth: Auth::default(), tls: None, rate_limit: None, web_config: None }
+        Self { listen: listen.into(), auth: Auth::default(), tls: None, rate_limit: None, web_config: None, allow_unprotected: false }
     }
 
     /// Whether anything keeps anybody out.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        let users = self.web_config.as_ref().is_some_and(|web| !web.users.is_empty());
-        users || !self.auth.is_none() || self.server_tls().is_some_and(ServerTls::keeps_out)
+        self.authenticates() || self.server_tls().is_some_and(ServerTls::keeps_out)
     }
 
     /// The TLS that there is, here or in `web_config_file`.
@@ -131,7 +133,7 @@ impl Prometheus {
         let mut map = item.and_then(|item| decoder.map(item)).unwrap_or_default();
         let mut take = |key| map.take(key);
         let (listen, auth, tls) = (take("listen"), take("auth"), take("tls"));
-        let (rate_limit, web_config) = (take("rate_limit"), take("web_config_file"));
+        let (rate_limit, web_config, allow) = (take("rate_limit"), take("web_config_file"), take("allow_unprotected"));
         decoder.finish(map);
         let mut place = listen.as_ref().map_or_else(Place::default, |item| item.place.clone());
         let listen = listen.and_then(|item| {
@@ -143,6 +145,7 @@ impl Prometheus {
             place = Place::variable("OTEL_EXPORTER_PROMETHEUS_HOST");
         }
         let web_config_is_there = web_config.is_some();
+        let web_config_place = web_config.as_ref().map(|item| item.place.clone());
         let problems = decoder.problems.len();
         let who = auth.as_ref().map(|item| Auth::decode(decoder, item)).unwrap_or_default();
         let who_is_sound = decoder.problems.len() == problems;
@@ -152,7 +155,15 @@ impl Prometheus {
             tls: tls.as_ref().and_then(|item| decode_tls(decoder, item)),
             rate_limit: rate_limit.and_then(|item| RateLimit::decode(decoder, &item)),
             web_config: web_config.and_then(|item| load_web_config(decoder, &item)),
+            allow_unprotected: allow.and_then(|item| decoder.flag(&item)).unwrap_or(false),
         };
+        let is_open = config.web_config.is_some() && who_is_sound && !config.is_closed() && !config.allow_unprotected;
+        if let Some(place) = web_config_place.filter(|_| is_open) {
+            decoder.problem(
+                &place,
+                "the file has no basic_auth_users, so everybody could read; name users in it or in auth, or write allow_unprotected: true",
+            );
+        }
         if let Some(item) = tls.filter(|_| web_config_is_there) {
             decoder.problem(&item.place, "web_config_file has tls_server_config for this; keep one");
         }

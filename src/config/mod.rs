@@ -27,6 +27,7 @@ mod otlp;
 mod part;
 mod pem;
 mod problem;
+mod protection;
 mod queue;
 mod relay;
 mod reload;

@@ -28,7 +28,6 @@ mod published;
 mod reading;
 mod records;
 mod relayed;
-mod sent;
 mod target;
 mod window;
 
@@ -41,5 +40,4 @@ pub use limits::Limits;
 pub use reading::{PartReport, Reading, Tally};
 pub use records::RecordReader;
 pub use relayed::relayed;
-pub(crate) use sent::Sent;
 pub use target::{Clock, StartError, Target};

@@ -192,7 +192,7 @@ impl Asker {
         // The limit is that of all pages together.
         let left = self.body_bytes_max.saturating_sub(*bytes);
         let result = shared.client.ask(self.part, request, path, authorization, left, &mut room).await;
-        let hidden = |error: PollError| error.without(&shared.client.sent(authorization));
+        let hidden = |error: PollError| error.without(&shared.client.redactor(authorization));
         let body = match result {
             Err(PollError::TooLarge(_)) => return Err(PollError::TooLarge(self.body_bytes_max)),
             other => other.map_err(hidden)?,

@@ -6,7 +6,7 @@ use crate::config::access::{NETWORKS_MAX, OPEN, RATE_MAX, TOKENS_MAX};
 use crate::config::otlp;
 use crate::config::queue::{GIVE_UP_RANGE, QUEUE_BYTES_RANGE, RETRY_RANGE, SPOOL_BYTES_RANGE};
 use crate::config::server_tls::{CIPHER_SUITES, CLIENT_AUTH, CURVES, MAX_VERSIONS, MIN_VERSIONS, NAMES_MAX};
-use crate::config::telemetry::{FORMATS, LEVELS};
+use crate::config::telemetry::{FORMATS, IDLE_AFTER_RANGE, LEVELS};
 use std::ops::RangeInclusive;
 
 pub(super) static EXPORT: &[Key] = &[
@@ -54,6 +54,7 @@ static PROMETHEUS: &[Key] = &[
     key("rate_limit", Shape::Map(RATE_LIMIT), "How often a client may ask, by its address. Left out: no limit."),
     key("tls", Shape::Map(SERVER_TLS), "The keys of the exporter-toolkit's tls_server_config. Left out: plain HTTP."),
     key("web_config_file", Shape::Text, "All of that in the exporter-toolkit's own format; in place of tls and auth.basic."),
+    key("allow_unprotected", Shape::Flag, "Whether a change may take away protection without a restart. Left out: false."),
 ];
 
 static AUTH: &[Key] = &[
@@ -95,6 +96,7 @@ static SERVER_TLS: &[Key] = &[
 pub(super) static TELEMETRY: &[Key] = &[
     key("log_format", Shape::Choice(|| names(FORMATS)), "Left out: text."),
     key("log_level", Shape::Choice(|| names(LEVELS)), "Left out: OTEL_LOG_LEVEL, or else info."),
+    key("idle_after", Shape::Duration(&IDLE_AFTER_RANGE), "How long without a scrape or an accepted push is reported. Left out: 5m."),
     key("otlp", Shape::Either(&[Shape::Off, Shape::Map(TELEMETRY_OTLP)]), "Sends its own telemetry by gRPC. Left out: it is not sent."),
 ];
 

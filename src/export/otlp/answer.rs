@@ -2,7 +2,7 @@
 //!
 //! Which codes may be sent again is the OTLP specification's word, sections "Failures" of OTLP/gRPC and OTLP/HTTP.
 
-use crate::poll::Sent;
+use crate::net::{Redactor, on_one_line};
 use http::StatusCode;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -86,8 +86,8 @@ impl SendError {
         }
     }
 
-    /// Without what the request carried: a receiver may repeat it.
-    pub(super) fn without(mut self, sent: &Sent) -> Self {
+    /// Without the secrets of the request: a receiver may repeat them.
+    pub(super) fn without(mut self, secrets: &Redactor) -> Self {
         let (Self::Config(said)
         | Self::Unreachable(said)
         | Self::Busy { said, .. }
@@ -97,7 +97,7 @@ impl SendError {
         | Self::Spool(said)
         | Self::Damaged(said)
         | Self::Unauthenticated(said)) = &mut self;
-        sent.hide_in(said);
+        secrets.redact(said);
         self
     }
 
@@ -185,7 +185,8 @@ pub(super) fn last_cause(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// Somebody else's words, on one line.
 pub(super) fn words(text: &str) -> String {
-    text.chars().take(WORDS_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let end = text.char_indices().nth(WORDS_CHARS_MAX).map_or(text.len(), |(end, _)| end);
+    on_one_line(&text[..end])
 }
 
 #[cfg(test)]

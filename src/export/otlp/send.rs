@@ -4,7 +4,8 @@ use super::answer::{Rejected, SendError, last_cause, words};
 use super::request_size::RequestSize;
 use super::way::{Connection, Way};
 use crate::config::{self, Compression};
-use crate::poll::{Sent, retry_after, secret_header, use_ring};
+use crate::net::Redactor;
+use crate::poll::{retry_after, secret_header, use_ring};
 use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName};
@@ -88,7 +89,7 @@ impl Sender {
     /// Why it was not taken.
     pub async fn send(&self, signal: Signal, request: Bytes) -> Result<Rejected, SendError> {
         let headers = self.headers()?;
-        let sent = Sent::of(headers.values());
+        let secrets = Redactor::new(headers.values(), [self.config.endpoint.as_str()]);
         let compression = if self.is_uncompressed.load(Ordering::Relaxed) { Compression::None } else { self.config.compression };
         let mut answer = self.attempt(signal, headers.clone(), request.clone(), compression).await;
         if matches!(answer, Err(SendError::Encoding(_))) && compression == Compression::Gzip {
@@ -100,9 +101,9 @@ impl Sender {
         if matches!(answer, Err(SendError::Unreachable(_))) {
             self.renew()?;
         }
-        let partial = answer.map_err(|error| error.without(&sent))?.partial_success.unwrap_or_default();
+        let partial = answer.map_err(|error| error.without(&secrets))?.partial_success.unwrap_or_default();
         let mut reason = words(&partial.error_message);
-        sent.hide_in(&mut reason);
+        secrets.redact(&mut reason);
         Ok(Rejected { count: u64::try_from(partial.rejected_data_points).unwrap_or(0), reason })
     }
 
