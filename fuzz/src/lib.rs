@@ -6,6 +6,7 @@
 pub mod config;
 pub mod exposition;
 pub mod history;
+pub mod hostile;
 pub mod made;
 pub mod otlp;
 pub mod reader;
@@ -30,6 +31,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("prometheus", |bytes| reader::reads("prometheus", bytes)),
     ("openmetrics", reader::openmetrics),
     ("recovery", recovery::check),
+    ("kumomta_names", hostile::check),
     ("exposition", exposition::check),
     ("otlp", otlp::check),
     ("config", config::check),

@@ -10,6 +10,8 @@
 //!
 //! The builder holds them, not the readers: beyond one it keeps nothing more, and [`Families::read`] refuses the answer.
 
+mod repeated;
+
 use super::{BOUNDS, Bounds, Histogram, Repair, Repairs, Summary, TooMuch, cut};
 use std::ops::Range;
 
@@ -94,7 +96,7 @@ pub enum Value<'a> {
 }
 
 /// Families of series, as one answer gave them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Families {
     body: String,
     mended: String,
@@ -147,6 +149,11 @@ impl Families {
     /// Counts a repair that was made before reading.
     pub fn repair(&mut self, repair: Repair) {
         self.repairs.count(repair);
+    }
+
+    /// Counts repairs that were made before reading.
+    pub fn add_repairs(&mut self, repairs: &Repairs) {
+        self.repairs.add_all(repairs);
     }
 
     /// How long the body is.

@@ -30,11 +30,14 @@ pub enum Repair {
     Held,
     /// An answer whose counters stand under each other's names, left out.
     Misnamed,
+    /// A family or series that stands more than once in a response of a server that writes each once and escapes nothing, or text in
+    /// a label that would be one: which copy is genuine is not known, so none is kept.
+    Forged,
 }
 
 impl Repair {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Unreadable,
         Self::Unescaped,
         Self::InvalidUtf8,
@@ -48,13 +51,14 @@ impl Repair {
         Self::MistypedCounter,
         Self::Held,
         Self::Misnamed,
+        Self::Forged,
     ];
 
     /// Whether a series may be missing for it that the server still counts: where it stands in the next answer again, it is not new.
     #[must_use]
     pub const fn leaves_out(self) -> bool {
         match self {
-            Self::Unreadable | Self::NonFinite | Self::OutOfRange | Self::InconsistentHistogram | Self::Misnamed => true,
+            Self::Unreadable | Self::NonFinite | Self::OutOfRange | Self::InconsistentHistogram | Self::Misnamed | Self::Forged => true,
             // Of a gauge, which has no beginning.
             Self::Underflow => false,
             // The series is there.
@@ -80,6 +84,7 @@ impl Repair {
             Self::MistypedCounter => "mistyped_counter",
             Self::Held => "held",
             Self::Misnamed => "misnamed",
+            Self::Forged => "forged",
         }
     }
 }

@@ -27,6 +27,7 @@ mod published;
 mod reading;
 mod records;
 mod relayed;
+mod seldom;
 mod sent;
 mod target;
 mod window;

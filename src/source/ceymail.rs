@@ -21,6 +21,7 @@ pub static SOURCE: Source = Source {
         credential: Credential::Bearer,
         rules: RULES,
         misnamed_when: &[],
+        interval: None,
         on_unauthorized: "set token (or token_file) to the API token of the statistics page; making a new one there revokes the old, and the Business plan is needed",
         on_not_found: "this server has no statistics API at /api/stats/metrics; check the url and the plan",
     }],
@@ -31,6 +32,7 @@ pub static SOURCE: Source = Source {
     mistyped_counters: &[],
     version: None,
     counters_since: None,
+    process_since: None,
     records: None,
 };
 

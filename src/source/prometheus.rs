@@ -21,6 +21,7 @@ pub static SOURCE: Source = Source {
         credential: Credential::TrustedAddress,
         rules: &[],
         misnamed_when: &[],
+        interval: None,
         on_unauthorized: "set token (or token_file), or username and password, to what the endpoint wants; if one is set, it is refused",
         on_not_found: "the url is asked for as it is, and with /metrics where it has no path; set url to where the metrics are",
     }],
@@ -31,5 +32,6 @@ pub static SOURCE: Source = Source {
     mistyped_counters: &[],
     version: None,
     counters_since: None,
+    process_since: None,
     records: None,
 };

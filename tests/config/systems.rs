@@ -20,7 +20,18 @@ static DETAILED: &[Rule] = &[
 ];
 
 const fn part(name: &'static str, credential: Credential, requests: &'static [Request], rules: &'static [Rule]) -> Part {
-    Part { name, help: "", requests, body_bytes_max: 1024, credential, rules, misnamed_when: &[], on_unauthorized: "", on_not_found: "" }
+    Part {
+        name,
+        help: "",
+        requests,
+        body_bytes_max: 1024,
+        credential,
+        rules,
+        misnamed_when: &[],
+        interval: None,
+        on_unauthorized: "",
+        on_not_found: "",
+    }
 }
 
 const fn system(name: &'static str, parts: &'static [Part]) -> Source {
@@ -35,6 +46,7 @@ const fn system(name: &'static str, parts: &'static [Part]) -> Source {
         mistyped_counters: &[],
         version: None,
         counters_since: None,
+        process_since: None,
         records: None,
     }
 }

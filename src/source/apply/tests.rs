@@ -16,6 +16,7 @@ fn system(rules: &'static [Rule], more: &'static [Rule]) -> Source {
         credential: Credential::TrustedAddress,
         rules,
         misnamed_when: &["wrong"],
+        interval: None,
         on_unauthorized: "",
         on_not_found: "",
     };
@@ -30,6 +31,7 @@ fn system(rules: &'static [Rule], more: &'static [Rule]) -> Source {
         mistyped_counters: &[],
         version: Some(("build", "version")),
         counters_since: Some("began"),
+        process_since: None,
         records: None,
     }
 }
