@@ -52,6 +52,11 @@ fn a_hostile_name_changes_no_other_series_of_kumomta() {
     holds_for("kumomta_names", NAMES);
 }
 
+#[test]
+fn a_hostile_label_changes_no_other_series() {
+    holds("hostile_labels");
+}
+
 /// Texts of what formats have a meaning for.
 fn lines() -> impl Strategy<Value = String> {
     let piece = prop_oneof![

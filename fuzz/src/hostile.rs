@@ -1,144 +1,117 @@
-//! A hostile name in what KumoMTA reports changes no other series, in JSON and in text.
-//!
-//! The server writes a page twice: once with a harmless name, once with a hostile one in the same places (a queue, and a campaign beside
-//! a tenant, as messages bring them). Numbers that a name holds are 999, which no genuine series is.
+//! Labels of an attacker among those of a mail server: whatever stands in them, every other series is read as without them.
 
 use super::said::{self, Series};
 use arbitrary::{Result, Unstructured};
-use postmeter::source;
-use std::collections::BTreeMap;
+use postmeter::format::prometheus;
 
-/// Pieces of names: what the two formats have a meaning for.
+/// The lines of a server that nobody attacks. Samples with a label of strangers go between them.
+const LINES: &[&str] = &[
+    "# HELP total_delivered Deliveries.\n# TYPE total_delivered counter\n",
+    "total_delivered{service=\"smtp\"} 10\n",
+    "total_delivered{service=\"http\"} 4\n",
+    "# TYPE depth gauge\ndepth 7\n",
+    "# TYPE latency histogram\nlatency_bucket{service=\"smtp\",le=\"1\"} 2\n",
+    "latency_bucket{service=\"smtp\",le=\"+Inf\"} 5\nlatency_sum{service=\"smtp\"} 9\n",
+    "latency_count{service=\"smtp\"} 5\n",
+    "# TYPE age summary\nage{quantile=\"0.5\"} 1\n",
+    "age_sum 3\nage_count 2\n",
+    "untyped 1\n",
+];
+/// The family that an attacker has a label in, and that label.
+const FAMILY: &str = "queue_size";
+const LABEL: &str = "queue";
+/// What may end a label value, and what may be believed behind it.
 const PIECES: &[&str] = &[
-    "a",
-    "b",
-    "z",
-    "x@y",
+    "\n",
+    "\n",
     "\"",
     "\\",
-    "{",
+    "\\n",
+    "\r",
     "}",
-    "[",
-    "]",
-    ",",
-    ":",
+    "\"} 1",
+    "\"} 5 17",
+    "\",",
+    ",b=\"",
     "=",
     " ",
-    "\n",
-    "\n",
-    "\":999",
-    "\":999,\"",
-    "\":999,\n\"",
-    "}}",
-    "}}},\n",
-    "]},\n",
-    "\",\"@\":999}",
-    "\",\"@\":999},{\"t\":\"a\",\"c\":\"",
-    "\",\"@\":999},\n{\"t\":\"a\",\"c\":\"",
-    "\"} 999",
-    "\"} 999\n",
-    "\",\"fresh\":{\"type\":\"gauge\",\"value\":999}",
-    "\"fresh\":{\"type\":\"counter\",\"value\":{\"service\":{\"smtp_client\":999}}}",
-    "\"ready\":{\"help\":\"\",\"type\":\"gauge\",\"value\":{\"service\":{\"smtp_client\":999}}}",
-    "\"total\":{\"type\":\"gauge\",\"value\":999}",
-    "\"queues\":{\"type\":\"gauge\",\"value\":{\"queue\":{\"",
-    "\"zzz\":{\"type\":\"gauge\",\"value\":{\"queue\":{\"",
-    "\"zzz\":{\"type\":\"gauge\",\"value\":[{\"t\":\"",
-    "\n# TYPE fresh counter\n",
-    "fresh{service=\"smtp_client\"} 999\n",
-    "total 999\n",
-    "\n# TYPE total gauge\n",
-    "\n# HELP total t\n",
-    "\n# TYPE queues gauge\n",
-    "queues{queue=\"",
-    "queues{queue=\"z\"} 999\n",
-    "ready{service=\"smtp_client\"} 999\n",
-    "\", c=\"",
+    "a",
+    "9",
     "# ",
+    "\u{e9}",
+    "total_delivered{service=\"smtp\"} 999\n",
+    "total_delivered 999\n",
+    "\ndepth 999\n",
+    "\n# TYPE depth counter\ndepth 999\n",
+    "\n# HELP depth Forged.\n",
+    "\nlatency_bucket{service=\"smtp\",le=\"3\"} 4\n",
+    "\nlatency_count{service=\"smtp\"} 999\n",
+    "\nage{quantile=\"0.9\"} 999\n",
+    "\n# EOF\n",
+    "\nqueue_size{queue=\"b\"} 999\n",
 ];
-/// The families that hold the name.
-const OWN: [&str; 2] = ["campaigns", "queues"];
 
-/// Of a name made from these bytes.
+/// How a server writes a label value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    /// As the format has it.
+    Escapes,
+    /// With raw line breaks.
+    BreaksLines,
+    /// As it is, on one line.
+    EscapesNothing,
+}
+
+/// Reads a response with and without an attacker's labels.
 pub fn check(bytes: &[u8]) {
-    let mut u = Unstructured::new(bytes);
-    let Ok(name) = name(&mut u) else { return };
-    let last = u.arbitrary().unwrap_or(false);
-    for (format, page) in [("json", json as fn(&str, bool) -> String), ("text", text)] {
-        compare(format, &name, &page("harmless", last), &page(&name, last));
-    }
+    let _ = attack(&mut Unstructured::new(bytes));
 }
 
-fn name(u: &mut Unstructured<'_>) -> Result<String> {
-    let mut name = String::new();
-    for _ in 0..u.int_in_range(0..=9)? {
-        name.push_str(u.choose(PIECES)?);
-    }
-    Ok(name)
-}
-
-fn json(name: &str, last: bool) -> String {
-    let (campaign, queue) = if last { ("", "") } else { (",\n{\"t\":\"z\",\"c\":\"y\",\"@\":3}", ",\n\"z\":3") };
-    format!(
-        "{{\"disk\":{{\"help\":\"d\",\"type\":\"gauge\",\"value\":1}},\"memory\":{{\"type\":\"gauge\",\"value\":2}},\n\
-         \"ready\":{{\"help\":\"r\",\"type\":\"gauge\",\"value\":{{\"service\":{{\"smtp_client\":2,\n\"smtp_client:a->b\":4}}}}}},\n\
-         \"campaigns\":{{\"help\":\"c\",\"type\":\"gauge\",\"value\":[{{\"t\":\"a\",\"c\":\"b\",\"@\":1}},\n{{\"t\":\"t1\",\"c\":\"{name}\",\"@\":5}}{campaign}]}},\n\
-         \"queues\":{{\"help\":\"q\",\"type\":\"gauge\",\"value\":{{\"queue\":{{\"a\":1,\n\"{name}:t1@example.org\":5{queue}}}}}}},\n\
-         \"delivered\":{{\"help\":\"d\",\"type\":\"counter\",\"value\":{{\"service\":{{\"smtp_client\":10,\n\"smtp_client:a->b\":11}}}}}},\n\
-         \"total\":{{\"help\":\"t\",\"type\":\"gauge\",\"value\":9}}}}"
-    )
-}
-
-fn text(name: &str, last: bool) -> String {
-    let (campaign, queue) = if last { ("", "") } else { ("campaigns{t=\"z\", c=\"y\"} 3\n", "queues{queue=\"z\"} 3\n") };
-    format!(
-        "# TYPE disk gauge\ndisk 1\n# TYPE memory gauge\nmemory 2\n\
-         # HELP ready r\n# TYPE ready gauge\nready{{service=\"smtp_client\"}} 2\nready{{service=\"smtp_client:a->b\"}} 4\n\
-         # HELP campaigns c\n# TYPE campaigns gauge\ncampaigns{{t=\"a\", c=\"b\"}} 1\ncampaigns{{t=\"t1\", c=\"{name}\"}} 5\n{campaign}\
-         # HELP queues q\n# TYPE queues gauge\nqueues{{queue=\"a\"}} 1\nqueues{{queue=\"{name}:t1@example.org\"}} 5\n{queue}\
-         # HELP delivered d\n# TYPE delivered counter\ndelivered{{service=\"smtp_client\"}} 10\ndelivered{{service=\"smtp_client:a->b\"}} 11\n\
-         # HELP total t\n# TYPE total gauge\ntotal 9\n"
-    )
-}
-
-/// A family and labels.
-type Identity = (String, Vec<(String, String)>);
-
-/// The value of each series, or none where the page is refused.
-fn read(format: &str, page: &str) -> Option<BTreeMap<Identity, String>> {
-    let kumomta = source::by_name("kumomta").expect("a system");
-    let request = kumomta.required().requests.iter().find(|request| request.format == format).expect("a format");
-    let families = request.read(page.as_bytes().to_vec()).ok()?;
-    let series = said::families(&families);
-    let count = series.len();
-    let all: BTreeMap<_, _> = series.into_iter().map(|Series { family, labels, value, .. }| ((family, labels), value)).collect();
-    assert_eq!(all.len(), count, "a series stands twice in {page:?}");
-    Some(all)
-}
-
-fn compare(format: &str, name: &str, harmless: &str, hostile: &str) {
-    let expected = read(format, harmless).expect("a sound page");
-    // A name may cost the page where it ends the document, but it changes nothing.
-    let Some(found) = read(format, hostile) else {
-        assert!(name.contains('\n'), "{format}: nothing is read of {hostile:?}");
-        return;
-    };
-    let has_newline = name.contains('\n');
-    let is_own =
-        |(family, labels): &Identity| OWN.contains(&family.as_str()) && labels.iter().any(|(_, value)| value.starts_with("harmless"));
-    for (series, value) in expected.iter().filter(|(series, _)| !is_own(series)) {
-        match found.get(series) {
-            Some(still) => assert_eq!(still, value, "{format}: {series:?} with {name:?} in {hostile:?}"),
-            // A family whose head or whose line the name holds may be missing, never changed. One line of a name is just a name.
-            None => assert!(
-                has_newline || name.contains(&format!("\"{}\":{{", series.0)),
-                "{format}: {series:?} is missing with {name:?} in {hostile:?}"
-            ),
+fn attack(u: &mut Unstructured<'_>) -> Result<()> {
+    let writer = *u.choose(&[Writer::Escapes, Writer::BreaksLines, Writer::EscapesNothing])?;
+    let (mut page, mut values) = (String::new(), Vec::new());
+    for line in LINES {
+        page.push_str(line);
+        for _ in 0..u.int_in_range(0..=2)? {
+            let value = value(u, writer)?;
+            page.push_str(&format!("{FAMILY}{{{LABEL}=\"{}\"}} 1\n", written(&value, writer)));
+            values.push(value);
         }
     }
-    for (series, value) in found.iter().filter(|(series, _)| !expected.contains_key(series)) {
-        let own = OWN.contains(&series.0.as_str());
-        assert!(own, "{format}: {series:?} {value} is new with {name:?} in {hostile:?}");
-        assert!(has_newline || value == "5.0", "{format}: {series:?} {value} with {name:?} in {hostile:?}");
+    let families = prometheus::read(page.clone()).unwrap_or_else(|error| panic!("{error}: {page:?}"));
+    let (theirs, others): (Vec<Series>, Vec<Series>) = said::families(&families).into_iter().partition(|series| series.family == FAMILY);
+    let sound = prometheus::read(LINES.concat()).expect("a sound page");
+    assert_eq!(others, said::families(&sound), "{page:?}");
+    if writer != Writer::EscapesNothing {
+        let mut read: Vec<&str> = theirs.iter().flat_map(|series| &series.labels).map(|(_, value)| value.as_str()).collect();
+        let mut sent: Vec<&str> = values.iter().map(String::as_str).collect();
+        (read.sort_unstable(), sent.sort_unstable());
+        assert_eq!(read, sent, "{page:?}");
+    }
+    Ok(())
+}
+
+fn value(u: &mut Unstructured<'_>, writer: Writer) -> Result<String> {
+    let mut value = String::new();
+    for _ in 0..u.int_in_range(0..=8)? {
+        let piece = *u.choose(PIECES)?;
+        // On one line, and without labels of its own: those cannot be distinguished from the server's.
+        if writer != Writer::EscapesNothing || !piece.contains(['\n', '{', '=']) {
+            value.push_str(piece);
+        }
+    }
+    // A server that escapes would have gone on behind this quote.
+    if writer == Writer::EscapesNothing && value.ends_with('\\') {
+        value.push('a');
+    }
+    Ok(value)
+}
+
+fn written(value: &str, writer: Writer) -> String {
+    let quoted = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"");
+    match writer {
+        Writer::Escapes => quoted(value).replace('\n', "\\n"),
+        Writer::BreaksLines => quoted(value),
+        Writer::EscapesNothing => value.to_owned(),
     }
 }

@@ -41,6 +41,7 @@ pub static SOURCE: Source = Source {
             body_bytes_max: 256 * 1024 * 1024,
             credential: Credential::TrustedAddress,
             rules: RULES,
+            known_by: KNOWN_BY,
             misnamed_when: &[],
             interval: None,
             on_unauthorized: ON_UNAUTHORIZED,
@@ -53,6 +54,7 @@ pub static SOURCE: Source = Source {
             body_bytes_max: 1024 * 1024,
             credential: Credential::TrustedAddress,
             rules: &[],
+            known_by: &[],
             misnamed_when: &[],
             interval: Some(Duration::from_secs(60)),
             on_unauthorized: ON_UNAUTHORIZED,
@@ -63,6 +65,7 @@ pub static SOURCE: Source = Source {
     timeout: Duration::from_secs(10),
     requests_per_minute_max: None,
     windowed: false,
+    gauges_underflow: true,
     mistyped_counters: &[],
     version: Some(("kumomta_machine_info", "version")),
     // `kumomta_online_since_seconds` is when the process began: counters that were pruned began later.
@@ -72,6 +75,22 @@ pub static SOURCE: Source = Source {
 };
 
 const ON_UNAUTHORIZED: &str = "set username and password of a user that may read metrics (otel-config/kumomta.lua shows its ACL), or, on the same machine, have trusted_hosts of KumoMTA's http listener hold the loopback address; a wrong credential is refused even from a trusted address";
+
+/// An idle server has no metric of mail: these it has from its start, or whatever its use.
+const KNOWN_BY: &[&str] = &[
+    "deliver_message_*",
+    "disk_free_inodes_percent",
+    "log_submit_latency",
+    "lruttl_*",
+    "lua_event_*",
+    "lua_spare_count",
+    "memory_low_thresh",
+    "memory_usage_rust",
+    "rocks_spool_*",
+    "scheduled_*",
+    "thread_pool_parked",
+    "total_messages_*",
+];
 
 static RULES: &[Rule] = &[
     // Queues.
@@ -112,7 +131,7 @@ static RULES: &[Rule] = &[
     Rule::new(&["total_connections_denied"], &CONNECTION_DENIED).when(ESMTP_LISTENER).with(INBOUND),
     // The process and its host.
     Rule::new(&["memory_usage"], &PROCESS_MEMORY_USAGE),
-    Rule::new(&["process_cpu_usage_normalized"], &PROCESS_CPU_UTILIZATION).scale(PERCENT),
+    // `process_cpu_usage_*` stays native: the conventions require `cpu.mode`, which it does not have.
     Rule::new(&["system_cpu_usage_normalized"], &SYSTEM_CPU_UTILIZATION).scale(PERCENT),
 ];
 

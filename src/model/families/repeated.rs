@@ -48,6 +48,8 @@ impl Families {
             (family.first, family.end) = (first, kept.len() as u32);
         }
         self.samples = kept;
+        // They stand by positions of series, and no server that needs this writes any.
+        self.extras = Default::default();
         self.families.retain(|family| family.first < family.end);
     }
 }
