@@ -32,7 +32,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     // In config only `Url`: a test below. The health check asks ourselves, not a mail server.
     ("reqwest", &["poll/", "export/otlp/send.rs", "export/otlp/way.rs", "config/", "app/healthcheck.rs"]),
     // app/scrape.rs prints the messages that are pushed elsewhere.
-    ("opentelemetry*", &["bridge/", "telemetry/", "export/", "simulate/receiver.rs", "app/scrape.rs"]),
+    ("opentelemetry*", &["bridge/", "telemetry/", "export/", "simulate/receiver.rs", "app/scrape.rs", "app/otlp_json.rs"]),
     // serve/sd.rs and serve/targets.rs answer in JSON.
     ("serde_json", &["source/", "app/", "simulate/", "export/", "serve/sd.rs", "serve/targets.rs"]),
     ("axum", &["serve/", "simulate/"]),

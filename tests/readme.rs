@@ -56,7 +56,7 @@ fn it_names_every_attribute_of_a_log_record() {
 
 #[test]
 fn its_configuration_loads() {
-    let secrets = ["STALWART_PASSWORD", "STALWART_API_KEY", "EE_TOKEN", "CEYMAIL_TOKEN", "WHM_TOKEN"];
+    let secrets = ["KUMOMTA_PASSWORD", "STALWART_PASSWORD", "STALWART_API_KEY", "EE_TOKEN", "CEYMAIL_TOKEN", "WHM_TOKEN"];
     let environment: Environment = secrets.map(|name| (name, "x")).into_iter().collect();
     for ((path, text), of_systems) in guides().into_iter().zip([2, 5]) {
         let ours = configurations(&text);

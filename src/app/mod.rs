@@ -8,6 +8,7 @@ mod healthcheck;
 mod help;
 mod logs;
 mod metrics;
+mod otlp_json;
 mod reload;
 mod run;
 mod saved;

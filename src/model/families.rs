@@ -10,6 +10,8 @@
 //!
 //! The builder holds them, not the readers: beyond one it keeps nothing more, and [`Families::read`] refuses the answer.
 
+mod repeated;
+
 use super::exemplar::Extras;
 use super::scope::{SCOPE_LABEL, is_scope_label};
 use super::{BOUNDS, Bounds, Histogram, Repair, Repairs, Summary, TooMuch, cut};
@@ -128,7 +130,7 @@ impl PageEdge {
 }
 
 /// Families of series, as one answer gave them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Families {
     body: String,
     mended: String,
@@ -192,6 +194,11 @@ impl Families {
     /// Counts a repair that was made before reading.
     pub fn repair(&mut self, repair: Repair) {
         self.repairs.count(repair);
+    }
+
+    /// Counts repairs that were made before reading.
+    pub fn add_repairs(&mut self, repairs: &Repairs) {
+        self.repairs.add_all(repairs);
     }
 
     /// How long the body is.

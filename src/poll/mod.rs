@@ -28,6 +28,7 @@ mod published;
 mod reading;
 mod records;
 mod relayed;
+mod seldom;
 mod target;
 mod window;
 

@@ -12,6 +12,7 @@ use super::part::{Asker, Shared};
 use super::parts::{Asked, Question, broken, deadline};
 use super::published::Published;
 use super::relayed::relayed;
+use super::seldom::SeldomParts;
 use super::window::{self, Window};
 use super::{Limits, PartReport, PollError, Reading, RecordReader, Tally};
 use crate::config;
@@ -42,6 +43,7 @@ pub struct Target {
 struct Remembered {
     memory: Memory,
     windows: CountedWindows,
+    seldom: SeldomParts,
 }
 
 /// The pages of each part that was read.
@@ -273,22 +275,40 @@ impl Target {
         began: Instant,
     ) -> (Result<(Snapshot, Native), PollError>, Vec<PartReport>, u64) {
         let question = Question { shared: self.shared(), callers: &self.callers, window, began, timeout: self.config.timeout };
-        let mut answers = Vec::new();
         let probe = self.published().breaker.is_probe();
+        let (mut due, mut kept) = (Vec::new(), Vec::new());
+        for asker in &self.parts {
+            match remembered.seldom.recent(asker, began) {
+                Some(answer) => kept.push((asker.clone(), answer)),
+                None => due.push(asker.clone()),
+            }
+        }
+        let mut answers = Vec::new();
         if probe {
             // One request, before a server that kept failing is asked for more.
-            answers = question.ask(&self.parts[..1]).await;
+            answers = question.ask(&due[..1]).await;
         }
         if answers.iter().all(|asked| asked.result.is_ok()) {
-            answers.extend(question.ask(&self.parts[answers.len()..]).await);
+            answers.extend(question.ask(&due[answers.len()..]).await);
         }
-        if answers.first().is_some_and(|required| required.result.is_ok()) {
+        let mut answers: Vec<(Arc<Asker>, Asked)> = due.into_iter().zip(answers).collect();
+        if answers.first().is_some_and(|(_, required)| required.result.is_ok()) {
+            // A counter that fell may mean a restart, which these parts report.
+            let watched = self.parts.iter().any(|asker| asker.part.interval.is_some());
+            if watched && self.has_fallen(remembered, &mut answers[0].1).await && !kept.is_empty() {
+                let parts: Vec<_> = kept.drain(..).map(|(asker, _)| asker).collect();
+                let renewed = question.ask(&parts).await;
+                answers.extend(parts.into_iter().zip(renewed));
+            }
+            remembered.seldom.keep(began, &answers);
             self.note_optional(&answers);
         }
+        remembered.memory.repeats_process_start(!kept.is_empty());
+        answers.extend(kept);
         let mut reports = Vec::with_capacity(answers.len());
         let mut read: Read = Vec::new();
         let mut body_bytes = 0;
-        for (asker, answer) in self.parts.iter().zip(answers) {
+        for (asker, answer) in answers {
             let Asked { took, result } = answer;
             let error = match result {
                 Ok(answer) => {
@@ -329,9 +349,29 @@ impl Target {
         Ok((snapshot, read))
     }
 
+    /// Whether a counter of the required part fell since the last poll.
+    async fn has_fallen(&self, remembered: &mut Remembered, required: &mut Asked) -> bool {
+        let Ok(answer) = &mut required.result else { return false };
+        let (part, bytes) = (self.config.source.required(), answer.bytes as u64);
+        let pages: Read = std::mem::take(&mut answer.pages).into_iter().map(|page| (part, page)).collect();
+        let mut memory = std::mem::take(&mut remembered.memory);
+        let looked = beside(bytes, move || (memory.has_fallen(part, &pages), pages, memory)).await;
+        match looked {
+            Ok((fell, pages, memory)) => {
+                answer.pages = pages.into_iter().map(|(_, page)| page).collect();
+                remembered.memory = memory;
+                fell
+            }
+            Err(error) => {
+                required.result = Err(error);
+                false
+            }
+        }
+    }
+
     /// What becomes of the circuits of optional parts; that of the target is the required one's.
-    fn note_optional(&self, answers: &[Asked]) {
-        for (asker, asked) in self.parts.iter().zip(answers).skip(1).filter(|(_, asked)| asked.took.is_some()) {
+    fn note_optional(&self, answers: &[(Arc<Asker>, Asked)]) {
+        for (asker, asked) in answers.iter().skip(1).filter(|(_, asked)| asked.took.is_some()) {
             if let Some(pause) = asker.note(Instant::now(), asked.result.as_ref().err()) {
                 let (target, part) = (self.name(), asker.part.name);
                 info!(target, part, next_in = ?to_tenths(pause), "keeps failing, and is asked less often from now on");

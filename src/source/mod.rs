@@ -63,6 +63,9 @@ pub struct Source {
     pub version: Option<(&'static str, &'static str)>,
     /// The family whose value says, in Unix seconds, when the server's counters began.
     pub counters_since: Option<&'static str>,
+    /// The family whose value is the time, in Unix seconds, when the server's process began: a later one resets every counter that is
+    /// accumulated.
+    pub process_since: Option<&'static str>,
     /// The log of deliveries that can be followed, where it has one.
     pub records: Option<&'static Records>,
 }
@@ -150,6 +153,9 @@ pub struct Part {
     pub known_by: &'static [&'static str],
     /// Families that only a server with a known fault has, whose counters then stand under wrong names: its counters are left out.
     pub misnamed_when: &'static [&'static str],
+    /// How often it is requested at most while no counter falls, for an optional part that changes only when the server restarts; none
+    /// where it is requested at each poll.
+    pub interval: Option<Duration>,
     /// What an operator does about 401 and 403.
     pub on_unauthorized: &'static str,
     /// What an operator does about 404.

@@ -29,6 +29,7 @@ const fn part(name: &'static str, credential: Credential, requests: &'static [Re
         rules,
         known_by: &[],
         misnamed_when: &[],
+        interval: None,
         on_unauthorized: "",
         on_not_found: "",
     }
@@ -47,6 +48,7 @@ const fn system(name: &'static str, parts: &'static [Part]) -> Source {
         mistyped_counters: &[],
         version: None,
         counters_since: None,
+        process_since: None,
         records: None,
     }
 }

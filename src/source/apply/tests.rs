@@ -17,6 +17,7 @@ fn system(rules: &'static [Rule], more: &'static [Rule]) -> Source {
         rules,
         known_by: &[],
         misnamed_when: &["wrong"],
+        interval: None,
         on_unauthorized: "",
         on_not_found: "",
     };
@@ -32,6 +33,7 @@ fn system(rules: &'static [Rule], more: &'static [Rule]) -> Source {
         mistyped_counters: &[],
         version: Some(("build", "version")),
         counters_since: Some("began"),
+        process_since: None,
         records: None,
     }
 }

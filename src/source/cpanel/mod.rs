@@ -31,6 +31,7 @@ pub static SOURCE: Source = Source {
     mistyped_counters: &[],
     version: Some(("cpanel_version_info", "version")),
     counters_since: None,
+    process_since: None,
     records: Some(&RECORDS),
 };
 
@@ -111,6 +112,7 @@ const fn part(name: &'static str, help: &'static str) -> Part {
         rules: &[],
         known_by: &[],
         misnamed_when: &[],
+        interval: None,
         on_unauthorized: "set username, and token (or token_file) to a token from WHM » Development » Manage API Tokens, made by that user, with the ACLs that the parts need: All, or for a reseller those that list mail statistics, the mail queue and the server's status",
         on_not_found: "this is no WHM, or a version without this function; check the url (https, port 2087), or leave the part out of parts",
     }
