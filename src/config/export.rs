@@ -7,12 +7,19 @@ use super::server_tls::ServerTls;
 use super::yaml::Value;
 use super::{Otlp, WebConfig};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where Prometheus finds us, unless said otherwise: OpenTelemetry's defaults.
 pub const PROMETHEUS_HOST_DEFAULT: &str = "localhost";
 /// The port besides.
 pub const PROMETHEUS_PORT_DEFAULT: u16 = 9464;
+
+/// `scrape_wait_max` where it is left out: less than Prometheus' default timeout of 10 s.
+pub const SCRAPE_WAIT_MAX_DEFAULT: Duration = Duration::from_secs(8);
+/// The shortest and longest `scrape_wait_max`.
+pub const SCRAPE_WAIT_MAX_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
 
 /// `export:` the ways out. Left out: Prometheus on `localhost:9464`, and OTLP if an OTEL_ variable asks for it.
 #[derive(Clone, Debug)]
@@ -38,6 +45,9 @@ pub struct Prometheus {
     /// `web_config_file:` a file in the exporter-toolkit's format, in place of `tls` and `auth.basic`; read again when it
     /// changes. Left out: none.
     pub web_config: Option<WebConfig>,
+    /// `scrape_wait_max:` how long a scrape waits for targets, and never longer than its own timeout. Telegraf gives up after 5 s, Zabbix
+    /// after 3 s: set it below that. Left out: 8s.
+    pub scrape_wait_max: Duration,
 }
 
 impl Export {
@@ -104,7 +114,14 @@ impl Prometheus {
     /// Plain HTTP for everybody on this address.
     #[must_use]
     pub fn open(listen: impl Into<String>) -> Self {
-        Self { listen: listen.into(), auth: Auth::default(), tls: None, rate_limit: None, web_config: None }
+        Self {
+            listen: listen.into(),
+            auth: Auth::default(),
+            tls: None,
+            rate_limit: None,
+            web_config: None,
+            scrape_wait_max: SCRAPE_WAIT_MAX_DEFAULT,
+        }
     }
 
     /// Whether anything keeps anybody out.
@@ -131,7 +148,7 @@ impl Prometheus {
         let mut map = item.and_then(|item| decoder.map(item)).unwrap_or_default();
         let mut take = |key| map.take(key);
         let (listen, auth, tls) = (take("listen"), take("auth"), take("tls"));
-        let (rate_limit, web_config) = (take("rate_limit"), take("web_config_file"));
+        let (rate_limit, web_config, scrape_wait) = (take("rate_limit"), take("web_config_file"), take("scrape_wait_max"));
         decoder.finish(map);
         let mut place = listen.as_ref().map_or_else(Place::default, |item| item.place.clone());
         let listen = listen.and_then(|item| {
@@ -152,6 +169,9 @@ impl Prometheus {
             tls: tls.as_ref().and_then(|item| decode_tls(decoder, item)),
             rate_limit: rate_limit.and_then(|item| RateLimit::decode(decoder, &item)),
             web_config: web_config.and_then(|item| load_web_config(decoder, &item)),
+            scrape_wait_max: scrape_wait
+                .and_then(|item| decoder.duration(&item, &SCRAPE_WAIT_MAX_RANGE))
+                .unwrap_or(SCRAPE_WAIT_MAX_DEFAULT),
         };
         if let Some(item) = tls.filter(|_| web_config_is_there) {
             decoder.problem(&item.place, "web_config_file has tls_server_config for this; keep one");

@@ -10,6 +10,10 @@
 //!
 //! The builder holds them, not the readers: beyond one it keeps nothing more, and [`Families::read`] refuses the answer.
 
+mod compact;
+
+pub(super) use compact::CompactCopy;
+
 use super::{BOUNDS, Bounds, Histogram, Repair, Repairs, Summary, TooMuch, cut};
 use std::ops::Range;
 

@@ -11,6 +11,7 @@ mod cut;
 mod families;
 mod histogram;
 mod identity;
+mod memory;
 mod metric;
 mod native;
 mod record;
@@ -24,6 +25,7 @@ pub use families::{
     Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, SampleRef, Text, Value,
 };
 pub use histogram::{Histogram, Summary};
+pub use memory::{MemoryBudget, MemoryReservation};
 pub use metric::{Attribute, Kind, Metric, Number};
 pub use native::{Choice, Native, NativeFamily, Place, Places};
 pub use record::{EnhancedStatus, FIELDS, Field, FieldInfo, Outcome, Privacy, Record, RecordPage, Reply};

@@ -1,9 +1,11 @@
 //! One HTTP exchange with a mail server: an answer within its limits, or why not.
 
 use super::PollError;
+use super::admission::IdleConnections;
+use super::body_memory::BodyMemory;
 use super::budget::{Budget, Scope};
 use super::fault::{before_answer, chain, in_answer, was_closed};
-use super::limits::Room;
+use super::limits::Limits;
 use super::sent::Sent;
 use crate::config;
 use crate::source::{Part, Request, WHOLE_URL};
@@ -33,6 +35,7 @@ pub(super) struct Client {
     /// The server has answered, so a connection may have been kept, and closed since.
     kept: Arc<AtomicBool>,
     budget: Arc<Mutex<Budget>>,
+    _idle_connections: Arc<IdleConnections>,
     /// The part whose refusal is that of the target.
     required: &'static str,
 }
@@ -59,15 +62,16 @@ pub enum StartError {
 }
 
 impl Client {
-    pub(super) fn new(target: &config::Target) -> Result<Self, StartError> {
+    pub(super) fn new(target: &config::Target, limits: &Limits) -> Result<Self, StartError> {
         use_ring();
+        let idle_connections = limits.admission.keep_connections();
         let unusable = |what| move |error: reqwest::Error| StartError::Unusable { what, why: chain(&error.without_url()) };
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("postmeter/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .http1_max_headers(RESPONSE_HEADERS_MAX)
-            .pool_max_idle_per_host(2)
+            .pool_max_idle_per_host(idle_connections.max())
             .tcp_nodelay(true);
         builder = match &target.proxy {
             Some(proxy) => builder.proxy(Proxy::all(proxy.as_str()).map_err(unusable("proxy"))?),
@@ -103,7 +107,15 @@ impl Client {
         }
         let required = target.source.required().name;
         let budget = Arc::new(Mutex::new(Budget::new(target.source.requests_per_minute_max)));
-        Ok(Self { http: builder.build().map_err(unusable("the HTTP client"))?, url, headers, kept: Arc::default(), budget, required })
+        Ok(Self {
+            http: builder.build().map_err(unusable("the HTTP client"))?,
+            url,
+            headers,
+            kept: Arc::default(),
+            budget,
+            _idle_connections: Arc::new(idle_connections),
+            required,
+        })
     }
 
     /// Requests of either count for both: the server sees one and the same asking.
@@ -119,7 +131,7 @@ impl Client {
         path: &str,
         authorization: Option<&HeaderValue>,
         body_bytes_max: usize,
-        room: &mut Room,
+        memory: &mut BodyMemory,
     ) -> Result<Vec<u8>, PollError> {
         let scope = if part.name == self.required { Scope::All } else { Scope::Part(part.name) };
         self.budget().take(Instant::now(), scope).map_err(PollError::RateLimited)?;
@@ -149,7 +161,7 @@ impl Client {
             if body.len() + chunk.len() > body_bytes_max {
                 return Err(PollError::TooLarge(body_bytes_max));
             }
-            room.grow_to(body.len() + chunk.len()).await;
+            memory.grow_to(body.len() + chunk.len()).await;
             body.extend_from_slice(&chunk);
         }
         Ok(body)

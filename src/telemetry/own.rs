@@ -6,6 +6,7 @@
 use super::exporting::Exporting;
 use super::log;
 use super::otlp;
+use super::polling::Polling;
 use super::pulling::Pulling;
 use super::reloading::Reloading;
 use super::{Identity, SCOPE};
@@ -39,6 +40,8 @@ pub struct Own {
     pub pulling: Pulling,
     /// Of the configuration.
     pub reloading: Reloading,
+    /// Of the limits of polling.
+    pub polling: Polling,
     request_duration: Histogram<f64>,
     not_as_said: Counter<u64>,
 }
@@ -124,7 +127,8 @@ impl Own {
             .with_description("What of mail servers' own words could not be pulled as it was said, by what was done.");
         let (request_duration, not_as_said) = (request_duration.build(), not_as_said.build());
         let (exporting, pulling, reloading) = (Exporting::new(&meter), Pulling::new(&meter), Reloading::new(&meter));
-        Ok(Self { identity, registry, meters, traces, logs, exporting, pulling, reloading, request_duration, not_as_said })
+        let polling = Polling::new(&meter);
+        Ok(Self { identity, registry, meters, traces, logs, exporting, pulling, reloading, polling, request_duration, not_as_said })
     }
 
     /// A request to the pull endpoint was answered.

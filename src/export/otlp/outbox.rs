@@ -51,6 +51,11 @@ struct State {
 }
 
 impl Outbox {
+    /// Where what becomes of it is counted.
+    pub(super) fn own(&self) -> &Own {
+        &self.own
+    }
+
     /// An empty one, or with what the spool has kept.
     ///
     /// # Errors
