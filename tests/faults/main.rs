@@ -220,7 +220,7 @@ fn logged_once(case: &Case, log: &[String]) {
         };
         // As above: what takes longer than a push waits is logged as that, and once until it is over.
         let begins = |line: &String| line.contains("who collects waits no longer");
-        let is_late = |line: &&String| (begins(line) || line.contains("answers in time again"));
+        let is_late = |line: &&String| begins(line) || line.contains("answers in time again");
         let (late, lines): (Vec<_>, Vec<_>) = log.iter().filter(of).partition(is_late);
         assert!(late.windows(2).all(|pair| begins(pair[0]) != begins(pair[1])), "{late:#?}");
         let (warnings, rest): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.contains(" WARN "));
