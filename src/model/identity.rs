@@ -5,7 +5,7 @@
 //! Label values are often the words of strangers (queues are named after recipients). Whoever knew the numbers could make
 //! two series one. So the seed is random, the same while the process lives, and never leaves it.
 
-use super::{Point, SampleRef, Text};
+use super::{NativeFamily, Point, SampleRef, Text};
 use foldhash::quality::RandomState;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::LazyLock;
@@ -50,6 +50,12 @@ impl Identities {
     }
 }
 
+/// The number of these labels, as [`SampleRef::identity`] has it.
+pub(super) fn of_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
+    let numbers = labels.map(|(name, value)| mix(hash(&SEED, name.as_bytes()), hash(&SEED, value.as_bytes())));
+    numbers.fold(0, u64::wrapping_add)
+}
+
 impl SampleRef<'_> {
     /// A number that is the same for the same labels, in whatever order they stand, while the process lives. To OTLP, an attribute of
     /// nothing is one.
@@ -57,6 +63,14 @@ impl SampleRef<'_> {
     pub fn identity(&self) -> u64 {
         let numbers = self.places().iter().map(|(name, value)| mix(hash(&SEED, self.bytes(*name)), hash(&SEED, self.bytes(*value))));
         numbers.fold(0, u64::wrapping_add)
+    }
+}
+
+impl NativeFamily<'_> {
+    /// A number that is the same for the same name, without the prefix, while the process lives.
+    #[must_use]
+    pub fn name_identity(&self) -> u64 {
+        hash(&SEED, self.own_name().as_bytes())
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub series_read: u64,
     /// When the server's counters began, where it says so.
     pub counters_since: Option<SystemTime>,
+    /// The server drops idle series from its page, which begin at zero when they come back.
+    pub drops_idle_series: bool,
     /// `service.version`, where the server says it.
     pub version: Option<String>,
 }

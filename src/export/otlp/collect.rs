@@ -5,6 +5,11 @@
 //! What is there after a few seconds is sent; targets that are still being polled follow in requests of their own, every few seconds what
 //! has come in. A target that is known to fail is waited for only briefly.
 //!
+//! # A reading is sent once
+//!
+//! Where the push interval is shorter than a target's `min_interval`, nothing is sent of the target until it has been polled again:
+//! a point has the time of its reading, and a receiver may reject a point that it has already.
+//!
 //! # A reload is seen by the next collection
 //!
 //! A target that stays keeps its series, and so does one whose configuration changed if it is the same server under the same
@@ -63,12 +68,12 @@ impl Collector {
                 Some(pushed) => Pushed { monitored: monitored.clone(), ..pushed },
                 None => {
                     let series = SeriesState::new(self.temporality);
-                    Pushed { monitored: monitored.clone(), series, told: None }
+                    Pushed { monitored: monitored.clone(), series, sent: SentReadings::default() }
                 }
             };
             self.pushed.push(pushed);
         }
-        self.left.extend(before.into_iter().filter(|pushed| pushed.told.is_some()));
+        self.left.extend(before.into_iter().filter(|pushed| pushed.sent.last.is_some()));
     }
 
     /// The ends of what was taken away, once.
@@ -134,11 +139,11 @@ impl Collector {
     ) -> Collection {
         let mut all = self.ended();
         for (index, reading) in ready {
-            let Some(pushed) = self.pushed.get_mut(index) else { continue };
+            let Some(pushed) = self.pushed.get_mut(index).filter(|pushed| !pushed.sent.contains(&reading)) else { continue };
+            pushed.sent.add(&reading);
             let collected = pushed.monitored.collect(&reading);
             let identity = pushed.monitored.identity(&reading);
             let system = pushed.monitored.target.config.source.name;
-            pushed.told = Some(Arc::downgrade(&reading));
             let told = told(&collected, system, &reading, &identity, &mut pushed.series);
             all.push(match ends {
                 Ends::Told => told,
@@ -197,15 +202,35 @@ enum Ends {
 struct Pushed {
     monitored: Arc<Monitored>,
     series: SeriesState,
-    /// What was told last, if anything was.
-    told: Option<Weak<Reading>>,
+    sent: SentReadings,
 }
 
 impl Pushed {
-    /// Whether there is a reading that was not told: one for a pull, say.
+    /// Whether there is a reading that was not sent: one for a pull, say.
     fn has_more(&self) -> bool {
-        let told = |latest: &Arc<Reading>| self.told.as_ref().is_some_and(|told| std::ptr::eq(told.as_ptr(), Arc::as_ptr(latest)));
-        self.monitored.target.latest().is_some_and(|latest| !told(&latest))
+        self.monitored.target.latest().is_some_and(|latest| !self.sent.contains(&latest))
+    }
+}
+
+/// The readings of a target that were encoded and queued: the last of all, and the last good one, which a target keeps as its latest
+/// while a poll that somebody gave up on goes on.
+#[derive(Debug, Default)]
+struct SentReadings {
+    last: Option<Weak<Reading>>,
+    last_good: Option<Weak<Reading>>,
+}
+
+impl SentReadings {
+    fn contains(&self, reading: &Arc<Reading>) -> bool {
+        let is_this = |sent: &Weak<Reading>| std::ptr::eq(sent.as_ptr(), Arc::as_ptr(reading));
+        self.last.iter().chain(&self.last_good).any(is_this)
+    }
+
+    fn add(&mut self, reading: &Arc<Reading>) {
+        self.last = Some(Arc::downgrade(reading));
+        if reading.outcome.is_ok() {
+            self.last_good.clone_from(&self.last);
+        }
     }
 }
 

@@ -8,9 +8,8 @@ use super::native::{Full, Walk};
 use super::page::Page;
 use super::wire;
 use crate::export::series::{Moment, Relayed, SeriesState, nanos};
-use crate::model::{Native, Snapshot};
 use crate::poll::Reading;
-use crate::telemetry::{Identity, SCOPE};
+use crate::telemetry::{Identity, SCOPE, SERVER_PORT};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
@@ -19,8 +18,6 @@ use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, Metric, ScopeMetri
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_sdk::metrics::data::ResourceMetrics as Collected;
 use prost::Message;
-use std::sync::Arc;
-use std::time::SystemTime;
 
 /// Bytes of one request: a gRPC receiver takes 4 MiB by default, and the rest is room for what goes around it.
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024 - 64 * 1024;
@@ -40,41 +37,35 @@ pub struct Told {
 
 /// One target's reading as it is told by OTLP: what the SDK collected of it, its histograms, and its native families.
 pub fn told(collected: &Collected, system: &'static str, reading: &Reading, identity: &Identity, series: &mut SeriesState) -> Told {
-    let canonical: Vec<ScopeMetrics> = collected.scope_metrics().map(Into::into).collect();
+    let mut canonical: Vec<ScopeMetrics> = collected.scope_metrics().map(Into::into).collect();
     let snapshot = reading.snapshot();
     let moment = Moment {
         reading: nanos(reading.at),
-        collected: nanos(SystemTime::now()),
         good: snapshot.is_some(),
         complete: reading.is_complete(),
         counters_since: snapshot.and_then(|s| s.counters_since).map(nanos),
         tally_since: nanos(reading.tally_since),
         of_records: reading.tally.of_records,
+        drops_idle_series: snapshot.is_some_and(|s| s.drops_idle_series),
     };
-    tell(canonical, system, snapshot, &reading.native, identity, series, moment)
+    let relayed = series.read(with_version(&mut canonical), system, snapshot, &reading.native, moment);
+    Told { resource: resource_field(identity), canonical, relayed }
 }
 
 /// The ends of all series of a target that was collected until a reload and is not any more; nothing of it is told again.
 pub fn ended(system: &'static str, identity: &Identity, series: &mut SeriesState) -> Told {
     let scope = InstrumentationScope { name: SCOPE.to_owned(), ..Default::default() };
-    let canonical = vec![ScopeMetrics { scope: Some(scope), ..Default::default() }];
-    tell(canonical, system, None, &Arc::default(), identity, series, Moment::default())
+    let mut canonical = vec![ScopeMetrics { scope: Some(scope), ..Default::default() }];
+    let relayed = series.end(with_version(&mut canonical), system);
+    Told { resource: resource_field(identity), canonical, relayed }
 }
 
-fn tell(
-    mut canonical: Vec<ScopeMetrics>,
-    system: &'static str,
-    snapshot: Option<&Snapshot>,
-    native: &Arc<Native>,
-    identity: &Identity,
-    series: &mut SeriesState,
-    moment: Moment,
-) -> Told {
-    for scope in canonical.iter_mut().filter_map(|scope| scope.scope.as_mut()) {
+/// The same scopes with the version of this Postmeter.
+fn with_version(scopes: &mut [ScopeMetrics]) -> &mut [ScopeMetrics] {
+    for scope in scopes.iter_mut().filter_map(|scope| scope.scope.as_mut()) {
         env!("CARGO_PKG_VERSION").clone_into(&mut scope.version);
     }
-    let relayed = series.read(&mut canonical, system, snapshot, native, moment);
-    Told { resource: resource_field(identity), canonical, relayed }
+    scopes
 }
 
 impl Told {
@@ -107,8 +98,12 @@ pub(super) fn resource_field(identity: &Identity) -> Vec<u8> {
 }
 
 fn resource(identity: &Identity) -> Resource {
-    let value = |text: &str| Some(AnyValue { value: Some(any_value::Value::StringValue(text.to_owned())) });
-    let attributes = identity.attributes().map(|(key, text)| KeyValue { key: key.to_owned(), value: value(text), ..Default::default() });
+    let attributes = identity.attributes().map(|(key, text)| {
+        // The semantic conventions have one attribute of a Resource that is a number.
+        let port = (key == SERVER_PORT).then(|| text.parse().ok()).flatten();
+        let value = port.map_or_else(|| any_value::Value::StringValue(text.to_owned()), any_value::Value::IntValue);
+        KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..Default::default() }
+    });
     Resource { attributes: attributes.collect(), ..Default::default() }
 }
 

@@ -1,6 +1,7 @@
 //! The state of canonical histograms, which have no instrument: from a snapshot to OTLP metrics.
 
-use super::{Step, end_after, is_delta};
+use super::omitted::{OMITTED_CANONICAL_SERIES_MAX, Retention};
+use super::{Step, is_delta, rewind};
 use crate::config::Temporality;
 use crate::model::vocabulary::SYSTEM_NAME;
 use crate::model::{Attributes, FamilyType, Histogram, Metric, Snapshot};
@@ -49,26 +50,28 @@ impl Histograms {
                 (true, None) => continue,
             };
             let attributes = key_values(attributes, system);
-            add(&mut metrics, metric, temporality, HistogramDataPoint { attributes, time_unix_nano: step.moment.reading, ..point });
+            add(&mut metrics, metric, temporality, HistogramDataPoint { attributes, time_unix_nano: step.time, ..point });
         }
         let generation = self.generation;
+        let omitted = self.series.iter().filter(|series| series.generation != generation);
+        let mut retention = Retention::of(omitted.map(|series| series.time), step.time, OMITTED_CANONICAL_SERIES_MAX);
         self.series.retain_mut(|series| {
             if series.generation == generation {
                 return true;
             }
             if !std::mem::replace(&mut series.ended, true) {
-                let (attributes, time_unix_nano) = (key_values(&series.attributes, system), end_after(series.time));
+                let (attributes, time_unix_nano) = (key_values(&series.attributes, system), step.time);
                 let flags = DataPointFlags::NoRecordedValueMask as u32;
                 let end = HistogramDataPoint { attributes, time_unix_nano, flags, ..Default::default() };
                 add(&mut metrics, series.metric, temporality, end);
             }
-            !step.moment.good
+            !step.moment.good || retention.keeps(series.time)
         });
         metrics
     }
 
     fn see(&mut self, metric: &'static Metric, attributes: &Attributes, histogram: &Histogram, step: &Step) -> Seen {
-        let (time, generation) = (step.moment.reading, self.generation);
+        let (time, generation) = (step.time, self.generation);
         let known = self.series.iter_mut().find(|series| series.metric == metric && series.attributes == *attributes);
         let Some(series) = known else {
             let start = step.start_of_new();
@@ -78,12 +81,6 @@ impl Histograms {
         };
         series.generation = generation;
         series.ended = false;
-        // Collected before, maybe with a failed poll in between; or a clock was set back, and the next reading tells it.
-        if step.again || time <= series.time {
-            series.time = time;
-            series.start = if series.start <= time { series.start } else { 0 };
-            return Seen { start: series.start, base: None };
-        }
         let base = match step.reset(fell(&series.histogram, histogram), series.time) {
             Some(start) => {
                 series.start = start;
@@ -95,6 +92,11 @@ impl Histograms {
         series.histogram.clone_from(histogram);
         series.time = time;
         Seen { start: series.start, base }
+    }
+
+    /// Dates what is remembered no later than this.
+    pub(super) fn rewind(&mut self, latest: u64) {
+        self.series.iter_mut().for_each(|series| rewind(&mut series.start, &mut series.time, latest));
     }
 }
 

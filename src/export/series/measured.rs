@@ -3,7 +3,7 @@
 //! They began when their instrument did, so the SDK's start is right. Deltas are made here, where they are asked for, and so are
 //! the ends of those that nobody measures any more.
 
-use super::{end_after, is_delta, key};
+use super::{Step, is_delta, key};
 use crate::config::Temporality;
 use crate::model::FamilyType;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -30,7 +30,7 @@ struct Series {
 
 impl Measured {
     /// Makes deltas of them where that is what is told, and adds the ends of those that are gone.
-    pub(super) fn rewrite(&mut self, scopes: &mut [ScopeMetrics], temporality: Temporality) {
+    pub(super) fn rewrite(&mut self, scopes: &mut [ScopeMetrics], step: &Step, temporality: Temporality) {
         self.generation += 1;
         let delta = is_delta(temporality, FamilyType::Histogram);
         for metric in scopes.iter_mut().flat_map(|scope| &mut scope.metrics) {
@@ -44,7 +44,11 @@ impl Measured {
             points.retain_mut(|point| {
                 // The SDK gives a series its attributes in any order, another one at each collection.
                 point.attributes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-                match self.see(&shell, point) {
+                point.time_unix_nano = step.time;
+                let before = self.see(&shell, point);
+                // What was measured before the clock was set back began after this.
+                point.start_time_unix_nano = point.start_time_unix_nano.min(step.time);
+                match before {
                     Some(before) if delta => subtract(point, &before),
                     _ => true,
                 }
@@ -56,7 +60,7 @@ impl Measured {
         for scope in scopes.iter_mut() {
             scope.metrics.retain(|metric| !matches!(&metric.data, Some(Data::Histogram(histogram)) if histogram.data_points.is_empty()));
         }
-        let ends = self.ends();
+        let ends = self.ends(step);
         if let Some(scope) = scopes.first_mut() {
             scope.metrics.extend(ends);
         }
@@ -71,11 +75,11 @@ impl Measured {
     }
 
     /// The ends of those that are gone: an instrument says all that it ever measured.
-    fn ends(&mut self) -> Vec<Metric> {
+    fn ends(&mut self, step: &Step) -> Vec<Metric> {
         let generation = self.generation;
         let gone = self.series.extract_if(|_, series| series.generation != generation);
         let end = |(_, Series { point, mut metric, .. }): (_, Series)| {
-            let (attributes, time_unix_nano) = (point.attributes, end_after(point.time_unix_nano));
+            let (attributes, time_unix_nano) = (point.attributes, step.time);
             let end =
                 HistogramDataPoint { attributes, time_unix_nano, flags: DataPointFlags::NoRecordedValueMask as u32, ..Default::default() };
             if let Some(Data::Histogram(histogram)) = &mut metric.data {
@@ -85,11 +89,16 @@ impl Measured {
         };
         gone.map(end).collect()
     }
+
+    /// Dates what is remembered no later than this.
+    pub(super) fn rewind(&mut self, latest: u64) {
+        self.series.values_mut().for_each(|series| series.point.time_unix_nano = latest.min(series.point.time_unix_nano));
+    }
 }
 
 /// Takes what was said before from a point; false where nothing is left.
 fn subtract(point: &mut HistogramDataPoint, before: &HistogramDataPoint) -> bool {
-    point.start_time_unix_nano = before.time_unix_nano.min(point.time_unix_nano);
+    point.start_time_unix_nano = before.time_unix_nano;
     point.count = point.count.saturating_sub(before.count);
     for (count, before) in point.bucket_counts.iter_mut().zip(&before.bucket_counts) {
         *count = count.saturating_sub(*before);
@@ -103,6 +112,7 @@ fn subtract(point: &mut HistogramDataPoint, before: &HistogramDataPoint) -> bool
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::Moment;
     use super::*;
 
     fn scopes(start: u64, count: u64, time: u64) -> Vec<ScopeMetrics> {
@@ -129,7 +139,8 @@ mod tests {
 
     fn told_since(measured: &mut Measured, temporality: Temporality, start: u64, count: u64, time: u64) -> Told {
         let mut scopes = scopes(start, count, time);
-        measured.rewrite(&mut scopes, temporality);
+        let step = Step { moment: Moment::default(), time, previous: None, told: None, restarted: None };
+        measured.rewrite(&mut scopes, &step, temporality);
         let Data::Histogram(histogram) = scopes[0].metrics.pop()?.data? else { return None };
         let point = &histogram.data_points[0];
         Some((point.start_time_unix_nano, point.count, point.bucket_counts.clone(), point.max))
@@ -145,11 +156,11 @@ mod tests {
     }
 
     #[test]
-    fn another_pipeline_measures_anew_and_no_delta_spans_backwards() {
+    fn another_pipeline_measures_anew() {
         let mut measured = Measured::default();
         assert_eq!(told(&mut measured, Temporality::Delta, 30, 100), Some((1, 30, vec![30, 0], Some(9.0))));
         assert_eq!(told_since(&mut measured, Temporality::Delta, 110, 40, 120), Some((110, 40, vec![40, 0], Some(9.0))));
-        assert_eq!(told_since(&mut measured, Temporality::Delta, 110, 42, 115), Some((115, 2, vec![2, 0], None)));
+        assert_eq!(told_since(&mut measured, Temporality::Delta, 110, 42, 130), Some((120, 2, vec![2, 0], None)));
     }
 
     #[test]

@@ -2,25 +2,38 @@
 //!
 //! # Start times are known or unset
 //!
-//! A counter that is there at our first poll began at a time that nobody told us, unless the server did. One that appears
-//! later began after the poll before, if that one was good and complete. A fall is a reset, after the poll before. A point's
-//! time is the time of its reading, and no start is later: where the clock was set back, what began after is told without a start,
-//! and a delta by the reading that follows. (OTLP metrics data model, "Resets and Gaps".)
+//! A counter that is present at the first poll began at an unknown time, unless the server reports it. One that appears
+//! later began after the poll before, if that one was good and complete. A fall is a reset, after the poll before.
+//! (OTLP metrics data model, "Resets and Gaps".)
 //!
-//! # An end is right after the last point
+//! # One time for all points of a reading
 //!
-//! A series that is gone leaves once, with the `NoRecordedValue` flag ("No recorded value"), dated right after what was told of it
-//! last: the poll that it was missed in may have been given up on, and come to a reading that is older than that.
+//! All points of a reading, those about the poll and the ends of series included, have one time: that of the poll. The time of a target
+//! rises with each reading. Prometheus' OTLP receiver derives samples of `target_info` from the earliest and the latest point of a
+//! resource, and rejects a whole request, of all targets, where one sample is older than the one before it.
 //!
-//! # Deltas are of what was said
+//! # A clock that is set back
 //!
-//! A delta spans the time since the last good reading, however many failed in between. Without a start there is nothing to
-//! subtract from: the first sight of a counter whose start nobody knows is the baseline, and no point. Nor is there a point where
-//! it may have been told before, by this instance or the one that ran before it: a beginning counts from nothing only if nothing
+//! Up to [`CLOCK_BEHIND_SECONDS_MAX`], the last time is held: each reading is [`READING_AFTER_NANOS`] after the one before, until the clock
+//! has caught up. Beyond that, the clock was wrong before, and Prometheus had rejected what was dated so far ahead: the times follow the
+//! clock, and what is remembered is dated right before the reading. Counted values are kept in both cases.
+//!
+//! # A series that a response omits has not begun anew
+//!
+//! Exporters omit the families of a collector that failed, with status 200. The end of such a series is sent at once. Its start time
+//! and its last value are remembered for a while ([`omitted`]): when it comes back, it resumes, or it is a reset if it fell.
+//!
+//! # A delta spans what was not sent
+//!
+//! A delta spans the time since the last good reading of the series, however many failed in between. Without a start there is nothing to
+//! subtract from: the first sight of a counter whose start is unknown is the baseline, and no point. Nor is there a point where
+//! it may have been sent before, by this instance or the one that ran before it: a beginning counts from nothing only if nothing
 //! was read since then.
 
+mod created;
 mod histograms;
 mod measured;
+mod omitted;
 mod relay;
 mod scalars;
 #[cfg(test)]
@@ -38,16 +51,16 @@ use std::time::SystemTime;
 
 pub use histograms::{buckets, count, sum};
 
-/// An end is told this long after the last point: what backends tell times apart by.
-const END_AFTER_NANOS: u64 = 1_000_000;
+/// A reading is at least this long after the one before it: the resolution of Prometheus.
+const READING_AFTER_NANOS: u64 = 1_000_000;
+/// How far the clock may be behind the last reading for its time to be held. Prometheus rejects what is further ahead of its own clock.
+const CLOCK_BEHIND_SECONDS_MAX: u64 = 600;
 
 /// The times of a reading, in Unix nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Moment {
     /// When the poll began.
     pub reading: u64,
-    /// When it is collected: the time of what is said about the poll itself.
-    pub collected: u64,
     /// Whether the required part was read.
     pub good: bool,
     /// Whether all that the server counts was.
@@ -58,6 +71,8 @@ pub struct Moment {
     pub tally_since: u64,
     /// Postmeter counts the deliveries too, from the server's records.
     pub of_records: bool,
+    /// The server drops idle series, which begin at zero again: one that a complete reading lacks does not resume.
+    pub drops_idle_series: bool,
 }
 
 /// Unix nanoseconds.
@@ -65,11 +80,6 @@ pub struct Moment {
 pub fn nanos(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// When a series ended that was told last at this time.
-fn end_after(time: u64) -> u64 {
-    time.saturating_add(END_AFTER_NANOS)
 }
 
 /// The identity of a series: its metric and its attributes, sorted.
@@ -100,8 +110,8 @@ impl SeriesState {
         Self { temporality, ..Self::default() }
     }
 
-    /// Takes a reading: sets the times of all points, adds the canonical histograms and the ends of the series that are gone,
-    /// and says how the native families are told.
+    /// Takes a reading, which must be another than the last: sets the times of all points, adds the canonical histograms and the ends of
+    /// the series that are gone, and says how the native families are told.
     pub fn read(
         &mut self,
         scopes: &mut [ScopeMetrics],
@@ -110,14 +120,41 @@ impl SeriesState {
         native: &Arc<Native>,
         moment: Moment,
     ) -> Relayed {
+        if self.readings.is_ahead_of(moment.reading) {
+            self.rewind(moment.reading);
+        }
         let step = self.readings.step(moment);
         self.scalars.rewrite(scopes, &step, self.temporality);
-        self.measured.rewrite(scopes, self.temporality);
+        self.measured.rewrite(scopes, &step, self.temporality);
         let histograms: Vec<Metric> = self.histograms.metrics(snapshot, system, &step, self.temporality);
         if let Some(scope) = scopes.first_mut() {
             scope.metrics.extend(histograms);
         }
         self.relay.read(native, &step, self.temporality)
+    }
+
+    /// Ends all series, right after the last reading: their target is gone.
+    pub fn end(&mut self, scopes: &mut [ScopeMetrics], system: &'static str) -> Relayed {
+        let reading = self.readings.last.map_or(0, |last| last.time);
+        self.read(scopes, system, None, &Arc::default(), Moment { reading, ..Moment::default() })
+    }
+
+    /// Dates what is remembered right before a reading at this time, because the clock was far ahead.
+    fn rewind(&mut self, reading: u64) {
+        let latest = reading.saturating_sub(READING_AFTER_NANOS);
+        self.readings.rewind(latest);
+        self.scalars.rewind(latest);
+        self.measured.rewind(latest);
+        self.histograms.rewind(latest);
+        self.relay.rewind(latest);
+    }
+}
+
+/// Dates a remembered point no later than `latest`; a start behind that is not known any more.
+fn rewind(start: &mut u64, time: &mut u64, latest: u64) {
+    *time = latest.min(*time);
+    if *start > *time {
+        *start = 0;
     }
 }
 
@@ -134,8 +171,8 @@ fn is_delta(temporality: Temporality, kind: FamilyType) -> bool {
 #[derive(Clone, Copy, Debug)]
 struct Step {
     moment: Moment,
-    /// This reading was collected before.
-    again: bool,
+    /// The time of all its points.
+    time: u64,
     /// The reading before, if it was good and complete: what is new now began after it.
     previous: Option<u64>,
     /// The last good reading before; the first of all where none was good; none if this is the first.
@@ -189,31 +226,35 @@ struct Readings {
 
 #[derive(Clone, Copy, Debug)]
 struct Last {
-    reading: u64,
+    time: u64,
     complete: bool,
-    /// The complete reading before it.
-    before: Option<u64>,
 }
 
 impl Readings {
+    /// Whether the last reading is so far ahead of this time that the clock was wrong then.
+    fn is_ahead_of(&self, reading: u64) -> bool {
+        self.last.is_some_and(|last| last.time.saturating_sub(reading) > CLOCK_BEHIND_SECONDS_MAX * 1_000_000_000)
+    }
+
+    fn rewind(&mut self, latest: u64) {
+        let times = self.last.iter_mut().map(|last| &mut last.time).chain(&mut self.told);
+        times.for_each(|time| *time = latest.min(*time));
+    }
+
     fn step(&mut self, mut moment: Moment) -> Step {
+        let after_last = self.last.map_or(0, |last| last.time.saturating_add(READING_AFTER_NANOS));
+        let time = moment.reading.max(after_last);
         // A beginning after the reading is a clock that is wrong.
-        moment.counters_since = moment.counters_since.filter(|since| *since <= moment.reading);
-        let again = self.last.is_some_and(|last| last.reading == moment.reading);
-        let previous = match self.last {
-            Some(last) if again => last.before,
-            last => last.filter(|last| last.complete).map(|last| last.reading),
-        };
-        // Nothing begins later than it is read: the clock was set back.
-        let previous = previous.filter(|previous| *previous < moment.reading);
-        self.last = Some(Last { reading: moment.reading, complete: moment.good && moment.complete, before: previous });
+        moment.counters_since = moment.counters_since.filter(|since| *since <= time);
+        let previous = self.last.filter(|last| last.complete).map(|last| last.time);
+        self.last = Some(Last { time, complete: moment.good && moment.complete });
         let told = self.told;
         if moment.good || told.is_none() {
-            self.told = Some(moment.reading);
+            self.told = Some(time);
         }
         // Compared with what the server said before, not with our clock alone: theirs may be ahead.
         let restarted = moment.counters_since.filter(|since| self.since.is_some_and(|before| *since > before));
         self.since = moment.counters_since.or(self.since);
-        Step { moment, again, previous, told, restarted }
+        Step { moment, time, previous, told, restarted }
     }
 }

@@ -6,11 +6,13 @@
 //! compared with it in lock-step, because servers mostly say the same series in the same order; around a series that came or
 //! went the two are found together again by looking a few series ahead, and only what is left over is told apart by hash.
 
+use super::created::apply_created;
 use super::histograms::fell;
-use super::{Step, end_after, is_delta};
+use super::omitted::{OMITTED_SECONDS_MAX, OMITTED_SERIES_MAX, Retention};
+use super::{Step, is_delta, rewind};
 use crate::config::Temporality;
-use crate::model::{FamilyType, Native, NativeFamily, Place, Places, Value};
-use std::collections::HashMap;
+use crate::model::{FamilyType, Histogram, Native, NativeFamily, Place, Places, SampleRef, Value};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// How far ahead a series is looked for where lock-step breaks.
@@ -24,6 +26,7 @@ const PIECES: [&str; 3] = ["_bucket", "_count", "_sum"];
 #[derive(Debug, Default)]
 pub(super) struct Relay {
     known: Option<Known>,
+    omitted: OmittedSeries,
 }
 
 /// The last good reading.
@@ -35,17 +38,70 @@ struct Known {
     starts: Arc<Vec<u64>>,
     /// The ends of its series were told; they are kept in case that they come back.
     ended: bool,
-    /// A later reading was not kept in its place, because the clock was set back.
-    behind: bool,
 }
 
-impl Known {
-    /// From now on it was read at this time, which is earlier: nothing can have begun later.
-    fn set_back(&mut self, time: u64) {
-        self.time = time;
-        if self.starts.iter().any(|start| *start > time) {
-            Arc::make_mut(&mut self.starts).iter_mut().filter(|start| **start > time).for_each(|start| *start = 0);
+/// Counters and histograms that good readings omitted, by their identity.
+#[derive(Debug, Default)]
+struct OmittedSeries {
+    series: HashMap<(u64, u64), Omitted, foldhash::fast::FixedState>,
+    /// When the last one was forgotten because there were too many: what is new for a while may have been there before.
+    forgotten_at: Option<u64>,
+}
+
+/// A series that was omitted, as it was last seen.
+#[derive(Debug)]
+struct Omitted {
+    /// 0 is unset.
+    start: u64,
+    time: u64,
+    value: OmittedValue,
+}
+
+#[derive(Debug)]
+pub(super) enum OmittedValue {
+    Number(f64),
+    Histogram(Box<Histogram>),
+}
+
+impl OmittedValue {
+    /// A copy of a value that rises; NaN has no place here.
+    fn of(value: Value<'_>) -> Option<Self> {
+        match value {
+            Value::Number(n) => (!n.is_nan()).then_some(Self::Number(n)),
+            Value::Histogram(histogram) => Some(Self::Histogram(Box::new(histogram.clone()))),
+            Value::Summary(_) => None,
         }
+    }
+
+    fn as_value(&self) -> Value<'_> {
+        match self {
+            Self::Number(n) => Value::Number(*n),
+            Self::Histogram(histogram) => Value::Histogram(histogram),
+        }
+    }
+}
+
+impl OmittedSeries {
+    /// The identity of a series over all readings: counters and histograms of one name are different series.
+    fn key(family: &NativeFamily<'_>, sample: &SampleRef<'_>) -> (u64, u64) {
+        (family.name_identity() ^ u64::from(family.kind() == FamilyType::Histogram), sample.identity())
+    }
+
+    /// Forgets what has not been seen for too long, or is too much.
+    fn forget(&mut self, now: u64) {
+        if self.series.is_empty() {
+            return;
+        }
+        let mut retention = Retention::of(self.series.values().map(|omitted| omitted.time), now, OMITTED_SERIES_MAX);
+        if retention.is_full {
+            self.forgotten_at = Some(now);
+        }
+        self.series.retain(|_, omitted| retention.keeps(omitted.time));
+    }
+
+    /// Whether a series that appears now may have been forgotten.
+    fn may_have_forgotten(&self, now: u64) -> bool {
+        self.forgotten_at.is_some_and(|at| now.saturating_sub(at) <= OMITTED_SECONDS_MAX * 1_000_000_000)
     }
 }
 
@@ -64,9 +120,9 @@ pub struct Relayed {
     bases: Option<Vec<Base>>,
     /// The reading before, where something is told from it, and its time.
     before: Option<(Arc<Native>, u64)>,
+    /// Series that came back, as they were before they were omitted.
+    resumed: Vec<(OmittedValue, u64)>,
     gone: Gone,
-    /// When series that are gone ended; where there are any.
-    pub ended: u64,
 }
 
 /// What a delta is told from.
@@ -76,6 +132,8 @@ pub enum Base {
     Zero,
     /// From the reading before.
     Before(Place),
+    /// From what it was before it was omitted; its number among those that came back.
+    Resumed(u32),
     /// There is nothing to tell it from.
     Unknown,
 }
@@ -107,16 +165,17 @@ impl Relayed {
         self.bases.as_ref().and_then(|bases| bases.get(at)).copied().unwrap_or(Base::Unknown)
     }
 
-    /// The value of a series in the reading before.
+    /// The value that a delta is told from, and its time; nothing where it is told from zero or not at all.
     #[must_use]
-    pub fn before(&self, place: Place) -> Option<Value<'_>> {
-        Some(self.before.as_ref()?.0.sample(place)?.value())
-    }
-
-    /// When the reading before was read.
-    #[must_use]
-    pub fn since(&self) -> u64 {
-        self.before.as_ref().map_or(0, |(_, time)| *time)
+    pub fn before(&self, base: Base) -> Option<(Value<'_>, u64)> {
+        match base {
+            Base::Before(place) => {
+                let (native, time) = self.before.as_ref()?;
+                Some((native.sample(place)?.value(), *time))
+            }
+            Base::Resumed(number) => self.resumed.get(number as usize).map(|(value, time)| (value.as_value(), *time)),
+            Base::Zero | Base::Unknown => None,
+        }
     }
 
     /// The same without the ends of series.
@@ -172,58 +231,60 @@ impl Iterator for Ends<'_> {
 impl Relay {
     /// Takes a reading, and says how it is told.
     pub(super) fn read(&mut self, native: &Arc<Native>, step: &Step, temporality: Temporality) -> Relayed {
+        let time = step.time;
         let told = |before: Option<(Arc<Native>, u64)>, gone| Relayed {
             native: native.clone(),
-            time: step.moment.reading,
+            time,
             temporality,
             starts: Arc::default(),
             bases: None,
-            ended: end_after(before.as_ref().map_or(0, |(_, time)| *time)),
             before,
+            resumed: Vec::new(),
             gone,
         };
-        match &mut self.known {
-            Some(known) if !step.moment.good => {
-                let first = !std::mem::replace(&mut known.ended, true);
-                told(first.then(|| (known.native.clone(), known.time)), Gone::All)
-            }
-            None if !step.moment.good => told(None, Gone::All),
-            Some(known) if Arc::ptr_eq(&known.native, native) => {
-                known.ended = false;
-                Relayed { starts: known.starts.clone(), ..told(None, Gone::Some(Vec::new())) }
-            }
-            known => {
-                let time = step.moment.reading;
-                let behind = known.as_ref().is_some_and(|known| time <= known.time);
-                if let Some(known) = known.as_mut().filter(|_| behind) {
-                    known.set_back(time);
-                }
-                let mut comparison = Comparison::new(known.as_ref(), native, step, temporality);
-                comparison.compare();
-                let Comparison { starts, bases, gone, .. } = comparison;
-                let starts = Arc::new(starts);
-                if let Some(known) = known.as_mut().filter(|_| behind && temporality != Temporality::Cumulative) {
-                    // A delta cannot span no time or less: the next reading tells it.
-                    known.behind = true;
-                    return Relayed { starts, ..told(None, Gone::Some(Vec::new())) };
-                }
-                let now = Known { native: native.clone(), time, starts: starts.clone(), ended: false, behind: false };
-                let known = known.replace(now);
-                // Another name is another series, of the same counter.
-                let renamed = known.as_ref().is_some_and(|known| !known.ended && known.native.prefix() != native.prefix());
-                let gone = if renamed { Gone::All } else { Gone::Some(gone) };
-                // Otherwise nobody needs it any more, and it may be large.
-                let needed = !gone.is_empty() || !bases.is_empty();
-                let before = known.filter(|_| needed).map(|known| (known.native, known.time));
-                Relayed { starts, bases: Some(bases), ..told(before, gone) }
+        if !step.moment.good {
+            let ended = self.known.as_mut().is_none_or(|known| std::mem::replace(&mut known.ended, true));
+            let known = self.known.as_ref().filter(|_| !ended);
+            return told(known.map(|known| (known.native.clone(), known.time)), Gone::All);
+        }
+        let mut comparison = Comparison::new(self.known.as_ref(), &mut self.omitted, native, step, temporality);
+        comparison.compare();
+        let Comparison { mut starts, mut bases, resumed, gone, .. } = comparison;
+        let before = self.known.as_ref().map(|known| known.time);
+        apply_created(native, step, temporality, before, &resumed, (&mut starts, &mut bases));
+        self.omitted.forget(time);
+        let starts = Arc::new(starts);
+        let known = self.known.replace(Known { native: native.clone(), time, starts: starts.clone(), ended: false });
+        // Another name is another series, of the same counter.
+        let renamed = known.as_ref().is_some_and(|known| !known.ended && known.native.prefix() != native.prefix());
+        let gone = if renamed { Gone::All } else { Gone::Some(gone) };
+        // Otherwise nobody needs it any more, and it may be large.
+        let needed = !gone.is_empty() || !bases.is_empty();
+        let before = known.filter(|_| needed).map(|known| (known.native, known.time));
+        Relayed { starts, bases: Some(bases), resumed, ..told(before, gone) }
+    }
+
+    /// Dates what is remembered no later than this.
+    pub(super) fn rewind(&mut self, latest: u64) {
+        if let Some(known) = &mut self.known {
+            known.time = latest.min(known.time);
+            if known.starts.iter().any(|start| *start > known.time) {
+                Arc::make_mut(&mut known.starts).iter_mut().filter(|start| **start > known.time).for_each(|start| *start = 0);
             }
         }
+        self.omitted.series.values_mut().for_each(|omitted| rewind(&mut omitted.start, &mut omitted.time, latest));
+        self.omitted.forgotten_at.iter_mut().for_each(|time| *time = latest.min(*time));
     }
 }
 
 /// What is no number is not told, as if the series were gone.
 fn is_nan(value: Value<'_>) -> bool {
     matches!(value, Value::Number(n) if n.is_nan())
+}
+
+/// The identities of the series of a family that are told.
+fn told_identities(family: &NativeFamily<'_>) -> HashSet<u64> {
+    family.samples().filter(|sample| !is_nan(sample.value())).map(|sample| sample.identity()).collect()
 }
 
 fn is_told(native: &Native, place: Place) -> bool {
@@ -237,11 +298,13 @@ fn rises(kind: FamilyType) -> bool {
 /// A reading against the one before.
 struct Comparison<'a> {
     known: Option<&'a Known>,
+    omitted: &'a mut OmittedSeries,
     native: &'a Native,
     step: &'a Step,
     temporality: Temporality,
     starts: Vec<u64>,
     bases: Vec<Base>,
+    resumed: Vec<(OmittedValue, u64)>,
     gone: Vec<(u32, Place)>,
 }
 
@@ -261,38 +324,40 @@ struct Pair {
 }
 
 impl<'a> Comparison<'a> {
-    fn new(known: Option<&'a Known>, native: &'a Native, step: &'a Step, temporality: Temporality) -> Self {
+    fn new(known: Option<&'a Known>, omitted: &'a mut OmittedSeries, native: &'a Native, step: &'a Step, temporality: Temporality) -> Self {
         let rising = |delta: bool| {
             let counts = |family: &NativeFamily<'_>| rises(family.kind()) && (!delta || is_delta(temporality, family.kind()));
             native.families().filter(counts).map(|family| family.series()).sum()
         };
         let (starts, bases) = (Vec::with_capacity(rising(false)), Vec::with_capacity(rising(true)));
-        Self { known, native, step, temporality, starts, bases, gone: Vec::new() }
+        Self { known, omitted, native, step, temporality, starts, bases, resumed: Vec::new(), gone: Vec::new() }
     }
 
     fn compare(&mut self) {
-        // Both are sorted by name.
+        // Both are sorted by scope and name.
         let (mut at, mut starts_before) = (0, 0);
         for family in self.native.families() {
             let (mut found, mut retyped) = (None, false);
-            while let Some(before) = self.before(at).filter(|before| before.own_name() <= family.own_name()) {
-                let same = before.own_name() == family.own_name();
+            while let Some(before) = self.before(at).filter(|before| before.key() <= family.key()) {
+                let same = before.key() == family.key();
                 if same && before.kind() == family.kind() {
                     found = Some((at, before, starts_before));
                 } else {
                     retyped |= same;
-                    self.all_gone(at, &before);
+                    self.all_gone(at, &before, starts_before, same.then_some(&family));
                 }
                 starts_before += if rises(before.kind()) { before.series() } else { 0 };
                 at += 1;
             }
             let pair = self.begin(&family, retyped, found.as_ref().map(|(at, before, starts)| (*at, before, *starts)));
-            if let Some((_, before, _)) = found {
-                self.family(&pair, &family, &before);
+            match found {
+                Some((_, before, _)) => self.family(&pair, &family, &before),
+                None => self.resume_all(&pair, &family),
             }
         }
         while let Some(before) = self.before(at) {
-            self.all_gone(at, &before);
+            self.all_gone(at, &before, starts_before, None);
+            starts_before += if rises(before.kind()) { before.series() } else { 0 };
             at += 1;
         }
     }
@@ -302,15 +367,86 @@ impl<'a> Comparison<'a> {
         (at < native.len()).then(|| native.at(at))
     }
 
-    fn all_gone(&mut self, at: usize, before: &NativeFamily<'_>) {
-        if let Some(known) = self.known.filter(|known| !known.ended) {
-            self.gone.extend(before.places().filter(|place| is_told(&known.native, *place)).map(|place| (at as u32, place)));
+    /// A family that is gone, or that became one of another type.
+    fn all_gone(&mut self, at: usize, before: &NativeFamily<'a>, starts_before: usize, retyped: Option<&NativeFamily<'a>>) {
+        let Some(known) = self.known else { return };
+        if !known.ended && !self.is_in_other_pieces(before) {
+            let names: HashSet<u64> = retyped.map(told_identities).unwrap_or_default();
+            let is_gone = |place: &Place| {
+                let sample = known.native.sample(*place).filter(|sample| !is_nan(sample.value()));
+                sample.is_some_and(|sample| !names.contains(&sample.identity()))
+            };
+            self.gone.extend(before.places().filter(is_gone).map(|place| (at as u32, place)));
+        }
+        self.remember(known, before, starts_before, before.places().enumerate());
+    }
+
+    /// Whether the lines of a family have become families of their own, or one of their own has become a line of a distribution: its end
+    /// would be one of the points that have its name now.
+    fn is_in_other_pieces(&self, before: &NativeFamily<'_>) -> bool {
+        let name = before.own_name();
+        if before.kind().is_number() {
+            let of = |piece: &&str| name.strip_suffix(piece).and_then(|base| self.native.find(before.scope(), base));
+            PIECES.iter().filter_map(|piece| of(&piece)).any(|family| !family.kind().is_number())
+        } else {
+            PIECES.iter().any(|piece| self.native.find(before.scope(), &format!("{name}{piece}")).is_some())
+        }
+    }
+
+    /// Remembers counters and histograms of the reading before that this one omits.
+    fn remember(&mut self, known: &Known, before: &NativeFamily<'_>, starts: usize, omitted: impl Iterator<Item = (usize, Place)>) {
+        let dropped = self.step.moment.drops_idle_series && self.step.moment.complete;
+        if dropped || !rises(before.kind()) {
+            return;
+        }
+        for (index, place) in omitted {
+            let Some(sample) = known.native.sample(place) else { continue };
+            let Some(value) = OmittedValue::of(sample.value()) else { continue };
+            let start = known.starts.get(starts + index).copied().unwrap_or(0);
+            self.omitted.series.insert(OmittedSeries::key(before, &sample), Omitted { start, time: known.time, value });
+        }
+    }
+
+    /// Resumes those series of a family that were omitted for a while.
+    fn resume_all(&mut self, pair: &Pair, family: &NativeFamily<'a>) {
+        if pair.rises && !self.omitted.series.is_empty() {
+            family.places().enumerate().for_each(|now| self.resume(pair, family, now));
+        }
+    }
+
+    fn resume(&mut self, pair: &Pair, family: &NativeFamily<'a>, (index, place): (usize, Place)) {
+        let Some(sample) = self.native.sample(place).filter(|sample| !is_nan(sample.value())) else { return };
+        let Some(omitted) = self.omitted.series.remove(&OmittedSeries::key(family, &sample)) else { return };
+        let change = Change::between(omitted.value.as_value(), sample.value());
+        let (start, base) = match pair.step.reset(change.fell, omitted.time) {
+            Some(start) => (start, Base::Zero),
+            None if change.comparable && pair.delta => (omitted.start, Base::Resumed(self.resumed.len() as u32)),
+            None => (omitted.start, Base::Unknown),
+        };
+        if matches!(base, Base::Resumed(_)) {
+            self.resumed.push((omitted.value, omitted.time));
+        }
+        self.set(pair, index, start, base);
+    }
+
+    /// Sets the start time and the base of a series of this reading.
+    #[inline]
+    fn set(&mut self, pair: &Pair, index: usize, start: u64, base: Base) {
+        if let Some(slot) = self.starts.get_mut(pair.starts + index) {
+            *slot = start;
+        }
+        if pair.delta
+            && let Some(slot) = self.bases.get_mut(pair.bases + index)
+        {
+            *slot = base;
         }
     }
 
     /// Whether a family that was not there before may have been left out, or may have stood there as something else.
     fn was_hidden(&self, family: &NativeFamily<'_>) -> bool {
-        let in_pieces = |known: &Known| PIECES.iter().any(|piece| known.native.has(&format!("{}{piece}", family.own_name())));
+        let in_pieces = |known: &Known| {
+            PIECES.iter().any(|piece| known.native.find(family.scope(), &format!("{}{piece}", family.own_name())).is_some())
+        };
         self.known.is_some_and(|known| known.native.dropped > 0 || family.kind() == FamilyType::Histogram && in_pieces(known))
     }
 
@@ -319,9 +455,8 @@ impl<'a> Comparison<'a> {
         let (at, starts_before) = before.map_or((0, 0), |(at, _, starts)| (at, starts));
         let thinned = before.map_or_else(|| retyped || self.was_hidden(family), |(_, before, _)| before.is_thinned());
         let (rises, delta) = (rises(family.kind()), is_delta(self.temporality, family.kind()));
-        // One that is told as a delta was not told of the readings that were not kept, so it begins with all that it has counted.
-        let seen_since = self.known.is_some_and(|known| known.behind) && !delta;
-        let step = if thinned || seen_since { self.step.of_thinned() } else { *self.step };
+        let forgotten = self.omitted.may_have_forgotten(self.step.time);
+        let step = if thinned || forgotten { self.step.of_thinned() } else { *self.step };
         let step = if family.is_retyped() { step.of_others() } else { step };
         let new = step.start_of_new();
         let pair = Pair { at, starts: self.starts.len(), bases: self.bases.len(), starts_before, rises, delta, step };
@@ -355,7 +490,7 @@ impl<'a> Comparison<'a> {
             };
             if same(a.1, b.1) {
                 misses = 0;
-                self.matched(pair, known, a, b);
+                self.matched(pair, known, family, a, b);
                 continue;
             }
             if misses < MISSES_MAX {
@@ -364,7 +499,7 @@ impl<'a> Comparison<'a> {
                     left_was.push(b);
                     left_was.extend(was.by_ref().take(skip));
                     if let Some(b) = was.next() {
-                        self.matched(pair, known, a, b);
+                        self.matched(pair, known, family, a, b);
                     }
                     continue;
                 }
@@ -372,7 +507,7 @@ impl<'a> Comparison<'a> {
                     left_now.push(a);
                     left_now.extend(now.by_ref().take(skip));
                     if let Some(a) = now.next() {
-                        self.matched(pair, known, a, b);
+                        self.matched(pair, known, family, a, b);
                     }
                     continue;
                 }
@@ -382,57 +517,86 @@ impl<'a> Comparison<'a> {
         }
         left_now.extend(now);
         left_was.extend(was);
-        self.left_over(pair, known, left_now, left_was);
+        self.left_over(pair, known, (family, left_now), (before, left_was));
     }
 
-    /// Finds together what lock-step did not.
-    fn left_over(&mut self, pair: &Pair, known: &Known, now: Vec<(usize, Place)>, mut was: Vec<(usize, Place)>) {
-        if !now.is_empty() && !was.is_empty() {
+    /// Finds together what lock-step did not. What is left after that has come back, is new, or is omitted.
+    fn left_over(
+        &mut self,
+        pair: &Pair,
+        known: &Known,
+        (family, now): (&NativeFamily<'a>, Vec<(usize, Place)>),
+        (before, mut was): (&NativeFamily<'a>, Vec<(usize, Place)>),
+    ) {
+        let mut appeared = now;
+        if !appeared.is_empty() && !was.is_empty() {
             let identity = |native: &Native, place| native.sample(place).map(|sample| sample.identity());
             let mut by_identity = HashMap::with_capacity_and_hasher(was.len(), foldhash::fast::FixedState::default());
             by_identity.extend(was.drain(..).filter_map(|b| Some((identity(&known.native, b.1)?, b))));
-            for a in now {
-                if let Some(b) = identity(self.native, a.1).and_then(|identity| by_identity.remove(&identity)) {
-                    self.matched(pair, known, a, b);
+            appeared.retain(|a| match identity(self.native, a.1).and_then(|identity| by_identity.remove(&identity)) {
+                Some(b) => {
+                    self.matched(pair, known, family, *a, b);
+                    false
                 }
-            }
+                None => true,
+            });
             was.extend(by_identity.into_values());
             was.sort_unstable();
         }
+        if pair.rises && !self.omitted.series.is_empty() {
+            appeared.into_iter().for_each(|a| self.resume(pair, family, a));
+        }
         if !known.ended {
-            let gone = was.into_iter().map(|(_, place)| place).filter(|place| is_told(&known.native, *place));
+            let gone = was.iter().map(|(_, place)| *place).filter(|place| is_told(&known.native, *place));
             self.gone.extend(gone.map(|place| (pair.at as u32, place)));
         }
+        self.remember(known, before, pair.starts_before, was.into_iter());
     }
 
     #[inline]
-    fn matched(&mut self, pair: &Pair, known: &Known, now: (usize, Place), was: (usize, Place)) {
+    fn matched(&mut self, pair: &Pair, known: &Known, family: &NativeFamily<'a>, now: (usize, Place), was: (usize, Place)) {
         let (Some(now_value), Some(was_value)) = (self.native.sample(now.1), known.native.sample(was.1)) else { return };
-        if !known.ended && is_nan(now_value.value()) && !is_nan(was_value.value()) {
+        let (now_value, was_value) = (now_value.value(), was_value.value());
+        if !known.ended && is_nan(now_value) && !is_nan(was_value) {
             self.gone.push((pair.at as u32, was.1));
         }
         if !pair.rises {
             return;
         }
-        let (fell, comparable) = match (was_value.value(), now_value.value()) {
+        let change = Change::between(was_value, now_value);
+        let (start, base) = match pair.step.reset(change.fell, known.time) {
+            Some(start) => (start, Base::Zero),
+            None => {
+                let start = known.starts.get(pair.starts_before + was.0).copied().unwrap_or(0);
+                (start, if change.comparable { Base::Before(was.1) } else { Base::Unknown })
+            }
+        };
+        self.set(pair, now.0, start, base);
+        // A counter that is not a number is not exported, as if it were omitted.
+        if is_nan(now_value) && !is_nan(was_value) {
+            self.remember(known, family, pair.starts_before, std::iter::once(was));
+        } else if is_nan(was_value) && !self.omitted.series.is_empty() {
+            self.resume(pair, family, now);
+        }
+    }
+}
+
+/// How a counter or a histogram changed.
+struct Change {
+    /// It counts less than before.
+    fell: bool,
+    /// The difference of the two is what was counted in between.
+    comparable: bool,
+}
+
+impl Change {
+    #[inline]
+    fn between(before: Value<'_>, now: Value<'_>) -> Self {
+        let (fell, comparable) = match (before, now) {
             (Value::Number(before), Value::Number(now)) => (now < before, !before.is_nan()),
             (Value::Histogram(before), Value::Histogram(now)) => (fell(before, now), before.bounds == now.bounds),
             _ => (false, false),
         };
-        let (start, base) = match pair.step.reset(fell, known.time) {
-            Some(start) => (start, Base::Zero),
-            None => {
-                let start = known.starts.get(pair.starts_before + was.0).copied().unwrap_or(0);
-                (start, if comparable { Base::Before(was.1) } else { Base::Unknown })
-            }
-        };
-        if let Some(slot) = self.starts.get_mut(pair.starts + now.0) {
-            *slot = start;
-        }
-        if pair.delta
-            && let Some(slot) = self.bases.get_mut(pair.bases + now.0)
-        {
-            *slot = base;
-        }
+        Self { fell, comparable }
     }
 }

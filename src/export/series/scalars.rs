@@ -1,6 +1,7 @@
 //! The state of canonical scalars: as the SDK collects them, rewritten in place.
 
-use super::{Moment, Step, end_after, is_delta, key};
+use super::omitted::{OMITTED_CANONICAL_SERIES_MAX, Retention};
+use super::{Step, is_delta, key, rewind};
 use crate::config::Temporality;
 use crate::model::{FamilyType, vocabulary};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -30,7 +31,9 @@ struct Series {
     generation: u64,
     /// Whether Postmeter counted it.
     ours: bool,
-    /// Its end was told; its value is kept in case that it comes back.
+    /// Whether it only rises.
+    monotonic: bool,
+    /// Its end was told; its value is remembered in case that it comes back.
     ended: bool,
     /// How to tell its end: its metric without points.
     metric: Metric,
@@ -73,8 +76,8 @@ impl Scalars {
             points.retain_mut(|point| {
                 // The SDK gives a series its attributes in any order, another one at each collection.
                 point.attributes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-                point.time_unix_nano = if by.ours.is_some() { step.moment.collected } else { step.moment.reading };
-                let seen = self.see(&shell, point, step, by);
+                point.time_unix_nano = step.time;
+                let seen = self.see(&shell, point, step, by, monotonic);
                 point.start_time_unix_nano = if monotonic { seen.start } else { 0 };
                 if !delta {
                     return true;
@@ -98,8 +101,8 @@ impl Scalars {
 
     /// Whether Postmeter has begun or ceased to count the deliveries.
     fn count(&mut self, step: &Step) -> bool {
-        let Moment { of_records, collected, .. } = step.moment;
-        let before = self.of_records.replace((of_records, collected)).filter(|(before, _)| *before != of_records);
+        let of_records = step.moment.of_records;
+        let before = self.of_records.replace((of_records, step.time)).filter(|(before, _)| *before != of_records);
         self.records_since = before.map_or(self.records_since, |(_, at)| at);
         before.is_some()
     }
@@ -114,7 +117,7 @@ impl Scalars {
         By { ours, changed: changed && of_records }
     }
 
-    fn see(&mut self, metric: &Metric, point: &NumberDataPoint, step: &Step, by: By) -> Seen {
+    fn see(&mut self, metric: &Metric, point: &NumberDataPoint, step: &Step, by: By, monotonic: bool) -> Seen {
         let (value, time, generation) = (number(point), point.time_unix_nano, self.generation);
         let ours = by.ours.is_some();
         let series = match self.series.entry(key(&metric.name, &point.attributes)) {
@@ -123,7 +126,7 @@ impl Scalars {
                 let theirs = if by.changed { step.of_thinned() } else { *step };
                 let start = by.ours.map_or(theirs.start_of_new(), |since| since.min(time));
                 let (metric, attributes) = (metric.clone(), point.attributes.clone());
-                entry.insert(Series { start, value, time, generation, ours, ended: false, metric, attributes });
+                entry.insert(Series { start, value, time, generation, ours, monotonic, ended: false, metric, attributes });
                 let untold = if ours { start != 0 } else { theirs.is_untold(start) };
                 return Seen { start, base: untold.then_some((0.0, start)) };
             }
@@ -133,14 +136,8 @@ impl Scalars {
         series.ended = false;
         // Somebody else counts on, from a beginning of his own.
         if std::mem::replace(&mut series.ours, ours) != ours {
-            series.start = if series.time < time { series.time } else { 0 };
+            series.start = series.time;
             (series.value, series.time) = (value, time);
-            return Seen { start: series.start, base: None };
-        }
-        // Collected before, maybe with a failed poll in between; or a clock was set back, and the next reading tells it.
-        if (step.again && !ours) || time <= series.time {
-            series.time = time;
-            series.start = if series.start <= time { series.start } else { 0 };
             return Seen { start: series.start, base: None };
         }
         let reset = if ours { (value < series.value).then_some(series.time) } else { step.reset(value < series.value, series.time) };
@@ -158,6 +155,8 @@ impl Scalars {
     fn ends(&mut self, step: &Step) -> Vec<(Metric, NumberDataPoint)> {
         let mut ends = Vec::new();
         let generation = self.generation;
+        let omitted = self.series.values().filter(|series| series.generation != generation && series.monotonic);
+        let mut retention = Retention::of(omitted.map(|series| series.time), step.time, OMITTED_CANONICAL_SERIES_MAX);
         self.series.retain(|_, series| {
             if series.generation == generation {
                 return true;
@@ -165,13 +164,20 @@ impl Scalars {
             if !series.ended {
                 series.ended = true;
                 let flags = DataPointFlags::NoRecordedValueMask as u32;
-                let (attributes, time_unix_nano) = (series.attributes.clone(), end_after(series.time));
+                let (attributes, time_unix_nano) = (series.attributes.clone(), step.time);
                 ends.push((series.metric.clone(), NumberDataPoint { attributes, time_unix_nano, flags, ..Default::default() }));
             }
-            // After a failed poll the series may come back; after a good one it is gone.
-            !step.moment.good
+            // After a failed poll all may come back.
+            !step.moment.good || series.monotonic && retention.keeps(series.time)
         });
         ends
+    }
+
+    /// Dates what is remembered no later than this.
+    pub(super) fn rewind(&mut self, latest: u64) {
+        self.series.values_mut().for_each(|series| rewind(&mut series.start, &mut series.time, latest));
+        self.records_since = latest.min(self.records_since);
+        self.of_records.iter_mut().for_each(|(_, time)| *time = latest.min(*time));
     }
 }
 

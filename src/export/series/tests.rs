@@ -8,14 +8,14 @@ use opentelemetry_proto::tonic::metrics::v1::{
 
 const SECOND: u64 = 1_000_000_000;
 
-/// A good reading at this second, collected at that one.
-fn at(reading: u64, collected: u64) -> Moment {
-    let (reading, collected, tally_since) = (reading * SECOND, collected * SECOND, 5 * SECOND);
-    Moment { reading, collected, good: true, complete: true, tally_since, ..Moment::default() }
+/// A good reading at this second.
+fn at(reading: u64) -> Moment {
+    let (reading, tally_since) = (reading * SECOND, 5 * SECOND);
+    Moment { reading, good: true, complete: true, tally_since, ..Moment::default() }
 }
 
 fn failed(reading: u64) -> Moment {
-    Moment { good: false, complete: false, ..at(reading, reading) }
+    Moment { good: false, complete: false, ..at(reading) }
 }
 
 fn by_records(moment: Moment) -> Moment {
@@ -99,32 +99,31 @@ const BOUNCES: &str = "mail.bounces";
 const ATTEMPTS: &str = "mail.delivery.attempts";
 
 #[test]
-fn what_postmeter_counts_itself_is_told_of_a_repeated_reading_too() {
+fn what_postmeter_counts_itself_has_the_time_of_the_reading() {
     let mut state = SeriesState::new(Temporality::Delta);
-    assert_eq!(scalars(&mut state, at(10, 10), &[(ERRORS, "x", 3), (BOUNCES, "x", 7)]), ["mail.poll.errors{x} +3 @5 10"]);
-    assert_eq!(scalars(&mut state, at(10, 20), &[(ERRORS, "x", 5), (BOUNCES, "x", 7)]), ["mail.poll.errors{x} +2 @10 20"]);
-    let both = ["mail.bounces{x} +2 @10 30", "mail.poll.errors{x} +1 @20 31"];
-    assert_eq!(scalars(&mut state, at(30, 31), &[(ERRORS, "x", 6), (BOUNCES, "x", 9)]), both);
+    assert_eq!(scalars(&mut state, at(10), &[(ERRORS, "x", 3), (BOUNCES, "x", 7)]), ["mail.poll.errors{x} +3 @5 10"]);
+    let both = ["mail.bounces{x} +2 @10 30", "mail.poll.errors{x} +3 @10 30"];
+    assert_eq!(scalars(&mut state, at(30), &[(ERRORS, "x", 6), (BOUNCES, "x", 9)]), both);
     let mut state = SeriesState::default();
-    assert_eq!(scalars(&mut state, at(10, 10), &[(ERRORS, "x", 3)]), ["mail.poll.errors{x} 3 @5 10"]);
-    assert_eq!(scalars(&mut state, at(10, 20), &[(ERRORS, "x", 5)]), ["mail.poll.errors{x} 5 @5 20"]);
+    assert_eq!(scalars(&mut state, at(10), &[(ERRORS, "x", 3)]), ["mail.poll.errors{x} 3 @5 10"]);
+    assert_eq!(scalars(&mut state, at(20), &[(ERRORS, "x", 5)]), ["mail.poll.errors{x} 5 @5 20"]);
 }
 
 #[test]
-fn ends_are_right_after_the_last_point_so_that_a_late_answer_comes_behind() {
+fn ends_have_the_time_of_the_poll_and_a_late_response_comes_after_them() {
     for temporality in [Temporality::Cumulative, Temporality::Delta] {
         let metric = *vocabulary::ALL.iter().find(|metric| metric.name == "mail.connection.duration").unwrap();
         let histogram = Histogram { bounds: vec![1.0], cumulative: vec![1], count: 2, sum: None };
         let snapshot = Snapshot { histograms: vec![(metric, Vec::new(), histogram)], ..Snapshot::default() };
         let mut state = SeriesState::new(temporality);
         let series = [("mail.queue.oldest_age", "x", 4), ("mail.delivery.duration", "x", 3)];
-        told(&mut state, at(10, 11), &series, &snapshot);
+        told(&mut state, at(10), &series, &snapshot);
         // Somebody gave up on the poll that began at 20.
-        let ends = ["mail.connection.duration{} end 10.001", "mail.delivery.duration{x} end 10.001", "mail.queue.oldest_age{x} end 10.001"];
+        let ends = ["mail.connection.duration{} end 30", "mail.delivery.duration{x} end 30", "mail.queue.oldest_age{x} end 30"];
         assert_eq!(told(&mut state, failed(30), &[], &snapshot), ends);
         assert_eq!(told(&mut state, failed(31), &[], &snapshot), [""; 0]);
-        let late = told(&mut state, at(20, 40), &[("mail.queue.oldest_age", "x", 5)], &snapshot);
-        assert!(late.iter().all(|line| line.ends_with(" 20")), "{late:?}");
+        let late = told(&mut state, at(20), &[("mail.queue.oldest_age", "x", 5)], &snapshot);
+        assert!(late.iter().all(|line| line.ends_with(" 31.001")), "{late:?}");
     }
 }
 
@@ -132,31 +131,54 @@ fn ends_are_right_after_the_last_point_so_that_a_late_answer_comes_behind() {
 fn who_counts_the_deliveries_may_change() {
     let of_server = [(ATTEMPTS, "x", 5000), ("mail.delivery.failures", "y", 4), (BOUNCES, "z", 8)];
     let mut state = SeriesState::default();
-    assert_eq!(scalars(&mut state, by_records(at(10, 11)), &[(ATTEMPTS, "x", 300)]), ["mail.delivery.attempts{x} 300 @5 11"]);
+    assert_eq!(scalars(&mut state, by_records(at(10)), &[(ATTEMPTS, "x", 300)]), ["mail.delivery.attempts{x} 300 @5 10"]);
     // What the server says is of another beginning; what is new of it may be older than the reading before.
-    let theirs = ["mail.bounces{z} 8 @10 20", "mail.delivery.attempts{x} 5000 @11 20", "mail.delivery.failures{y} 4 20"];
-    assert_eq!(scalars(&mut state, at(20, 21), &of_server), theirs);
-    let ours = scalars(&mut state, by_records(at(30, 31)), &[(ATTEMPTS, "x", 12), ("mail.delivery.failures", "w", 2)]);
-    let told = ["mail.bounces{z} end 20.001", "mail.delivery.attempts{x} 12 @20 31", "mail.delivery.failures{w} 2 @21 31"];
-    assert_eq!(ours, [&told[..], &["mail.delivery.failures{y} end 20.001"]].concat());
+    let theirs = ["mail.bounces{z} 8 @10 20", "mail.delivery.attempts{x} 5000 @10 20", "mail.delivery.failures{y} 4 20"];
+    assert_eq!(scalars(&mut state, at(20), &of_server), theirs);
+    let ours = scalars(&mut state, by_records(at(30)), &[(ATTEMPTS, "x", 12), ("mail.delivery.failures", "w", 2)]);
+    let told = ["mail.bounces{z} end 30", "mail.delivery.attempts{x} 12 @20 30", "mail.delivery.failures{w} 2 @20 30"];
+    assert_eq!(ours, [&told[..], &["mail.delivery.failures{y} end 30"]].concat());
 
     let mut state = SeriesState::new(Temporality::Delta);
-    scalars(&mut state, by_records(at(10, 11)), &[(ATTEMPTS, "x", 300)]);
-    assert_eq!(scalars(&mut state, failed(15), &[]), ["mail.delivery.attempts{x} end 11.001"]);
-    assert_eq!(scalars(&mut state, at(20, 21), &of_server), [""; 0]);
+    scalars(&mut state, by_records(at(10)), &[(ATTEMPTS, "x", 300)]);
+    assert_eq!(scalars(&mut state, failed(15), &[]), ["mail.delivery.attempts{x} end 15"]);
+    assert_eq!(scalars(&mut state, at(20), &of_server), [""; 0]);
     let rises = ["mail.bounces{z} +1 @20 30", "mail.delivery.attempts{x} +2 @20 30", "mail.delivery.failures{y} +0 @20 30"];
-    assert_eq!(scalars(&mut state, at(30, 31), &[(ATTEMPTS, "x", 5002), of_server[1], (BOUNCES, "z", 9)]), rises);
+    assert_eq!(scalars(&mut state, at(30), &[(ATTEMPTS, "x", 5002), of_server[1], (BOUNCES, "z", 9)]), rises);
+}
+
+#[test]
+fn a_counter_that_a_response_omits_resumes_or_is_a_reset() {
+    for (temporality, resumed, reset) in [
+        (Temporality::Cumulative, "mail.bounces{x} 1060 @10 40", "mail.bounces{x} 7 @40 60"),
+        (Temporality::Delta, "mail.bounces{x} +60 @20 40", "mail.bounces{x} +7 @40 60"),
+    ] {
+        let mut state = SeriesState::new(temporality);
+        scalars(&mut state, at(10), &[]);
+        scalars(&mut state, at(20), &[(BOUNCES, "x", 1000)]);
+        assert_eq!(scalars(&mut state, at(30), &[]), ["mail.bounces{x} end 30"]);
+        assert_eq!(scalars(&mut state, at(40), &[(BOUNCES, "x", 1060)]), [resumed]);
+        assert_eq!(scalars(&mut state, at(50), &[]), ["mail.bounces{x} end 50"]);
+        assert_eq!(scalars(&mut state, at(60), &[(BOUNCES, "x", 7)]), [reset]);
+        // Failed polls beside the good one that omits it change nothing.
+        assert_eq!(scalars(&mut state, failed(70), &[]), ["mail.bounces{x} end 70"]);
+        assert_eq!(scalars(&mut state, at(80), &[]), [""; 0]);
+        assert_eq!(scalars(&mut state, failed(90), &[]), [""; 0]);
+        let resumed = scalars(&mut state, at(3660), &[(BOUNCES, "x", 9)]);
+        let expected = if temporality == Temporality::Delta { "mail.bounces{x} +2 @60 3660" } else { "mail.bounces{x} 9 @40 3660" };
+        assert_eq!(resumed, [expected]);
+    }
 }
 
 #[test]
 fn what_was_told_by_an_instance_before_is_no_delta() {
-    let since = |reading, since: u64| Moment { counters_since: Some(since * SECOND), ..at(reading, reading) };
+    let since = |reading, since: u64| Moment { counters_since: Some(since * SECOND), ..at(reading) };
     let mut state = SeriesState::new(Temporality::Delta);
     assert_eq!(scalars(&mut state, since(100, 3), &[(BOUNCES, "x", 1_000_000)]), [""; 0]);
     let rises = ["mail.bounces{x} +1 @100 110", "mail.bounces{y} +2 @100 110"];
     assert_eq!(scalars(&mut state, since(110, 3), &[(BOUNCES, "x", 1_000_001), (BOUNCES, "y", 2)]), rises);
     // A new process.
-    assert_eq!(scalars(&mut state, since(120, 115), &[(BOUNCES, "x", 4)]), ["mail.bounces{x} +4 @115 120", "mail.bounces{y} end 110.001"]);
+    assert_eq!(scalars(&mut state, since(120, 115), &[(BOUNCES, "x", 4)]), ["mail.bounces{x} +4 @115 120", "mail.bounces{y} end 120"]);
     let mut state = SeriesState::default();
     assert_eq!(scalars(&mut state, since(100, 3), &[(BOUNCES, "x", 1_000_000)]), ["mail.bounces{x} 1000000 @3 100"]);
 }

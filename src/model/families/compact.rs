@@ -5,6 +5,9 @@ use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::mem::size_of;
 
+/// An exemplar beside its labels.
+const EXEMPLAR_BYTES: usize = 48;
+
 /// Builds families from series of other families, over a body that has only their texts.
 #[derive(Debug, Default)]
 pub(in crate::model) struct CompactCopy {
@@ -16,12 +19,12 @@ impl CompactCopy {
     /// Adds a family with the series for which `keep` is true at their places. Returns the place of the new family.
     pub(in crate::model) fn add(&mut self, family: FamilyRef<'_>, mut keep: impl FnMut(usize) -> bool) -> usize {
         let first = self.out.samples.len() as u32;
-        let (name, help) = (self.text(family.name()), self.text(family.help()));
+        let (name, help, unit) = (self.text(family.name()), self.text(family.help()), self.text(family.unit()));
         for (_, sample) in family.samples().enumerate().filter(|(index, _)| keep(*index)) {
             self.sample(&sample);
         }
         let end = self.out.samples.len() as u32;
-        self.out.families.push(Family { name, help, kind: family.kind(), first, end });
+        self.out.families.push(Family { name, help, unit, kind: family.kind(), first, end });
         self.out.families.len() - 1
     }
 
@@ -31,6 +34,14 @@ impl CompactCopy {
     }
 
     fn sample(&mut self, sample: &SampleRef<'_>) {
+        let position = self.out.samples.len() as u32;
+        if let Some(nanos) = sample.created() {
+            self.out.extras.add_created(position, nanos);
+        }
+        for exemplar in sample.exemplars() {
+            let labels: Vec<(Text, Text)> = exemplar.labels().map(|(name, value)| (self.text(name), self.text(value))).collect();
+            self.out.extras.add_exemplar(position, &labels, exemplar.value(), exemplar.time());
+        }
         let labels = self.out.labels.len() as u32;
         for (name, value) in sample.labels() {
             let pair = (self.text(name), self.text(value));
@@ -70,7 +81,10 @@ impl Families {
         let tables = self.families.capacity() * size_of::<Family>()
             + self.samples.capacity() * size_of::<Sample>()
             + self.labels.capacity() * size_of::<(Text, Text)>()
-            + self.contradicted.capacity() * size_of::<Text>();
+            + self.contradicted.capacity() * size_of::<Text>()
+            + self.lost.capacity() * size_of::<(Text, Sample)>()
+            + self.lost_labels.capacity() * size_of::<(Text, Text)>()
+            + self.extras.memory_bytes();
         let histograms: usize = self.histograms.iter().map(|h| (h.bounds.capacity() + h.cumulative.capacity()) * 8).sum();
         let summaries: usize = self.summaries.iter().map(|s| s.quantiles.capacity() * 16).sum();
         let places = self.histograms.capacity() * size_of::<super::Histogram>() + self.summaries.capacity() * size_of::<super::Summary>();
@@ -87,6 +101,9 @@ impl Families {
         self.histograms.shrink_to_fit();
         self.summaries.shrink_to_fit();
         self.contradicted.shrink_to_fit();
+        self.lost.shrink_to_fit();
+        self.lost_labels.shrink_to_fit();
+        self.extras.shrink();
     }
 }
 
@@ -103,6 +120,8 @@ impl SampleRef<'_> {
             }
             Shape::Summary => self.of.summaries.get(place).map_or(0, |s| s.quantiles.len() * 16) + size_of::<super::Summary>(),
         };
-        size_of::<Sample>() + labels + value
+        let text = |(name, value): (&str, &str)| name.len() + value.len() + size_of::<(Text, Text)>();
+        let exemplars: usize = self.exemplars().map(|exemplar| EXEMPLAR_BYTES + exemplar.labels().map(text).sum::<usize>()).sum();
+        size_of::<Sample>() + labels + value + exemplars + self.created().map_or(0, |_| size_of::<(u32, u64)>())
     }
 }

@@ -179,15 +179,9 @@ fn sent(requests: &[Request]) -> BTreeMap<Series, String> {
 fn expected(target: &str, native: &Native, time: u64) -> BTreeMap<Series, String> {
     let mut all = BTreeMap::new();
     for family in native.families() {
-        let unknown = family.kind() == FamilyType::Unknown;
-        let metadata: Vec<KeyValue> = unknown
-            .then(|| KeyValue {
-                key: "prometheus.type".into(),
-                value: Some(AnyValue { value: Some(any_value::Value::StringValue("unknown".into())) }),
-                ..Default::default()
-            })
-            .into_iter()
-            .collect();
+        let kind = format!("{:?}", family.kind()).to_lowercase();
+        let value = Some(AnyValue { value: Some(any_value::Value::StringValue(kind)) });
+        let metadata = vec![KeyValue { key: "prometheus.type".into(), value, ..Default::default() }];
         let scope = opentelemetry_proto::tonic::common::v1::InstrumentationScope {
             name: NATIVE_SCOPE.into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -323,15 +317,13 @@ enum Step {
     /// Good, under names that begin with this.
     Prefixed(&'static str, &'static str),
     Failed,
-    Again,
 }
-use Step::{Again, At, Chosen, Failed, Good, Prefixed, Since};
+use Step::{At, Chosen, Failed, Good, Prefixed, Since};
 
 /// Readings ten seconds apart, and what is told of each.
 #[track_caller]
 fn steps(temporality: Temporality, steps: &[(Step, &[&str])]) {
     let mut state = SeriesState::new(temporality);
-    let mut last = None;
     for (index, (step, expected)) in steps.iter().enumerate() {
         let at = 10 * (index as u64 + 1);
         let this = match step {
@@ -356,11 +348,9 @@ fn steps(temporality: Temporality, steps: &[(Step, &[&str])]) {
                 reading(at, Ok(Snapshot { counters_since, ..Snapshot::default() }), Arc::new(native))
             }
             Failed => reading(at, Err(PollError::Timeout(Duration::ZERO)), Arc::default()),
-            Again => Option::clone(&last).unwrap(),
         };
         let told = told_of("t", &this, &mut state);
         assert_eq!(lines(told), *expected, "step {index}");
-        last = Some(this);
     }
 }
 
@@ -372,18 +362,18 @@ fn starts_are_known_or_unset_and_ends_are_told_once() {
         Temporality::Cumulative,
         &[
             (Good(TWO), &["c{a} 5", "c{b} 6", "g{} 1"]),
-            (Again, &["c{a} 5", "c{b} 6", "g{} 1"]),
             // One more, one less, another order.
             (Good("# TYPE c counter\nc{l=\"c\"} 1\nc{l=\"b\"} 7\nc{l=\"a\"} 8\n"), &["c{c} 1 @10", "c{b} 7", "c{a} 8", "g{} end"]),
             // A fall.
-            (Good("# TYPE c counter\nc{l=\"c\"} 2\nc{l=\"b\"} 3\nc{l=\"a\"} 9\n"), &["c{c} 2 @10", "c{b} 3 @30", "c{a} 9"]),
+            (Good("# TYPE c counter\nc{l=\"c\"} 2\nc{l=\"b\"} 3\nc{l=\"a\"} 9\n"), &["c{c} 2 @10", "c{b} 3 @20", "c{a} 9"]),
             (Failed, &["c{c} end", "c{b} end", "c{a} end"]),
             (Failed, &[]),
             // It went on meanwhile; what is new has no start, for nobody was looking.
-            (Good("# TYPE c counter\nc{l=\"b\"} 4\nc{l=\"d\"} 1\n"), &["c{b} 4 @30", "c{d} 1"]),
-            (Good("# TYPE c counter\nc{l=\"b\"} 4\nc{l=\"a\"} 1\n"), &["c{b} 4 @30", "c{a} 1 @70", "c{d} end"]),
-            // The same name as something else.
-            (Good("# TYPE c gauge\nc{l=\"b\"} 4\n"), &["c{b} 4", "c{b} end", "c{a} end"]),
+            (Good("# TYPE c counter\nc{l=\"b\"} 4\nc{l=\"d\"} 1\n"), &["c{b} 4 @20", "c{d} 1"]),
+            // It was 9 before it was omitted: a reset since then.
+            (Good("# TYPE c counter\nc{l=\"b\"} 4\nc{l=\"a\"} 1\n"), &["c{b} 4 @20", "c{a} 1 @30", "c{d} end"]),
+            // The same name as something else: the point takes the place of the end.
+            (Good("# TYPE c gauge\nc{l=\"b\"} 4\n"), &["c{b} 4", "c{a} end"]),
             (Good(""), &["c{b} end"]),
             (Good(""), &[]),
         ],
@@ -442,25 +432,22 @@ fn what_one_answer_left_out_is_not_new_in_the_next() {
             (Good(WHOLE_LATER), &["c{a} 5", "c{b} 1001", "c{d} 1", "h{} [2, 2] sum 10.0"]),
         ],
     );
-    let untyped =
-        &["c{a} 5", "c{b} 1000", "h_bucket{1} 2", "h_bucket{+Inf} 3", "h_count{} 3", "h_sum{} 9", "c{a} end", "c{b} end", "h{} end"];
-    let ends = ["h_bucket{1} end", "h_bucket{+Inf} end", "h_count{} end", "h_sum{} end", "c{a} end", "c{b} end"];
-    let again = ["c{a} 5", "c{b} 1001", "c{d} 1", "h{} [2, 2] sum 10.0"];
-    let mut ends_of_untyped: Vec<&str> = again.iter().chain(&["c{a} end", "c{b} end"]).chain(&ends[..4]).copied().collect();
-    steps(Cumulative, &[same(), (Good(TYPES_MISSING), untyped), (Good(WHOLE_LATER), &ends_of_untyped)]);
-    // As deltas, it is the baseline once more.
+    // No end has the name and the time of a point.
+    let untyped = &["c{a} 5", "c{b} 1000", "h_bucket{1} 2", "h_bucket{+Inf} 3", "h_count{} 3", "h_sum{} 9"];
+    let again = &["c{a} 5", "c{b} 1001", "c{d} 1", "h{} [2, 2] sum 10.0"];
+    steps(Cumulative, &[same(), (Good(TYPES_MISSING), untyped), (Good(WHOLE_LATER), again)]);
     steps(
         Delta,
         &[
             (Good(WHOLE), &[]),
             (Good(LINE_UNREADABLE), &["c{a} +0 @10", "h{} +[0, 0] sum 0.0 @10", "c{b} end"]),
-            (Good(WHOLE_LATER), &["c{a} +0 @20", "h{} +[0, 1] sum 1.0 @20"]),
+            (Good(WHOLE_LATER), &["c{a} +0 @20", "c{b} +1 @10", "h{} +[0, 1] sum 1.0 @20"]),
             (Good(HISTOGRAM_CONTRADICTS_ITSELF), &["c{a} +0 @30", "c{b} +1000 @30", "c{d} end", "h{} end"]),
-            (Good(WHOLE_LATER), &["c{a} +0 @40", "c{b} +1 @40"]),
+            (Good(WHOLE_LATER), &["c{a} +0 @40", "c{b} +1 @40", "c{d} +0 @30", "h{} +[0, 0] sum 0.0 @30"]),
         ],
     );
-    ends_of_untyped.drain(..4);
-    steps(Delta, &[(Good(WHOLE), &[]), (Good(TYPES_MISSING), untyped), (Good(WHOLE_LATER), &ends_of_untyped)]);
+    let rises = &["c{a} +0 @10", "c{b} +1 @10", "h{} +[0, 1] sum 1.0 @10"];
+    steps(Delta, &[(Good(WHOLE), &[]), (Good(TYPES_MISSING), untyped), (Good(WHOLE_LATER), rises)]);
 }
 
 #[test]
@@ -473,7 +460,7 @@ fn what_was_told_since_the_server_began_is_not_told_again() {
             (Since(15, "# TYPE c counter\nc{l=\"a\"} 2\nc{l=\"b\"} 1\n"), &["c{a} +0 @20", "c{b} +1 @20"]),
             (Since(15, "# TYPE c counter\nc{l=\"a\"} 2\nc{l=\"b\"}\nd 1\n"), &["c{a} +0 @30", "d{} 1", "c{b} end"]),
             // It was counted at 30 already.
-            (Since(15, "# TYPE c counter\nc{l=\"a\"} 2\nc{l=\"b\"} 3\n"), &["c{a} +0 @40", "d{} end"]),
+            (Since(15, "# TYPE c counter\nc{l=\"a\"} 2\nc{l=\"b\"} 3\n"), &["c{a} +0 @40", "c{b} +2 @30", "d{} end"]),
             (Since(15, "# TYPE c counter\nc{l=\"a\"} 2\nc{l=\"b\"} 4\n"), &["c{a} +0 @50", "c{b} +1 @50"]),
             (Failed, &["c{a} end", "c{b} end"]),
             // Started while nobody looked, and seen for the first time.
@@ -509,7 +496,7 @@ fn the_end_of_what_is_no_number_is_told_once() {
 }
 
 #[test]
-fn an_end_stands_before_the_point_that_has_its_name() {
+fn a_point_takes_the_place_of_an_end_that_has_its_name() {
     let mut state = SeriesState::default();
     told_of("t", &reading(10, Ok(Snapshot::default()), text("# TYPE c counter\nc 5\n")), &mut state);
     let told = told_of("t", &reading(20, Ok(Snapshot::default()), text("# TYPE c gauge\nc 4\n")), &mut state);
@@ -522,7 +509,8 @@ fn an_end_stands_before_the_point_that_has_its_name() {
         };
         points.extend(of_metric.iter().map(|point| (point.flags, point.time_unix_nano)));
     }
-    assert_eq!(points, [(1, 10 * SECOND + 1_000_000), (0, 20 * SECOND)]);
+    // Prometheus would keep the first of the two.
+    assert_eq!(points, [(0, 20 * SECOND)]);
 }
 
 #[test]
@@ -545,61 +533,86 @@ fn a_server_that_says_when_it_began_is_believed() {
     );
 }
 
-const FOUR: &str = "# TYPE c counter\nc{l=\"a\"} 3\nc{l=\"b\"} 4\nc{l=\"d\"} 3\nc{l=\"e\"} 1\n";
+/// The times of all points of a reading, in milliseconds.
+fn times(told: Told) -> Vec<u64> {
+    let mut times = Vec::new();
+    for metric in message(&[told]).resource_metrics.into_iter().flat_map(|of| of.scope_metrics).flat_map(|scope| scope.metrics) {
+        match metric.data.unwrap() {
+            Data::Gauge(gauge) => times.extend(gauge.data_points.iter().map(|point| point.time_unix_nano / 1_000_000)),
+            Data::Sum(sum) => times.extend(sum.data_points.iter().map(|point| point.time_unix_nano / 1_000_000)),
+            Data::Histogram(histogram) => times.extend(histogram.data_points.iter().map(|point| point.time_unix_nano / 1_000_000)),
+            other => panic!("{other:?}"),
+        }
+    }
+    times.dedup();
+    times
+}
 
 #[test]
-fn nothing_begins_after_it_is_read_where_the_clock_is_set_back() {
-    let begin = || (At(1000, "# TYPE c counter\nc{l=\"a\"} 5\n"), At(1010, "# TYPE c counter\nc{l=\"a\"} 6\nc{l=\"b\"} 1\n"));
-    let back = || At(500, "# TYPE c counter\nc{l=\"a\"} 7\nc{l=\"b\"} 2\nc{l=\"d\"} 1\n");
-    let (first, second) = begin();
-    steps(
-        Temporality::Cumulative,
-        &[
-            (first, &["c{a} 5"]),
-            (second, &["c{a} 6", "c{b} 1 @1000"]),
-            (back(), &["c{a} 7", "c{b} 2", "c{d} 1"]),
-            (At(510, FOUR), &["c{a} 3 @500", "c{b} 4", "c{d} 3", "c{e} 1 @500"]),
-        ],
-    );
-    let (first, second) = begin();
-    steps(
-        Temporality::Delta,
-        &[
-            (first, &[]),
-            (second, &["c{a} +1 @1000", "c{b} +1 @1000"]),
-            (back(), &[]),
-            (Again, &[]),
-            (At(510, FOUR), &["c{a} +3 @500", "c{b} +3 @500", "c{d} +3 @500", "c{e} +1 @500"]),
-            (At(520, FOUR), &["c{a} +0 @510", "c{b} +0 @510", "c{d} +0 @510", "c{e} +0 @510"]),
-        ],
-    );
-    let (first, second) = begin();
-    let after = "# TYPE c counter\nc{l=\"b\"} 4\nc{l=\"d\"} 3\n# TYPE h histogram\nh_count 3\nh_sum 3\n";
-    steps(
-        Temporality::LowMemory,
-        &[
-            (first, &["c{a} 5"]),
-            (second, &["c{a} 6", "c{b} 1 @1000"]),
-            (back(), &["c{a} 7", "c{b} 2", "c{d} 1"]),
-            // It was there before, and nobody knows since when.
-            (At(510, after), &["c{b} 4", "c{d} 3", "h{} +[3] sum 3.0 @500", "c{a} end"]),
-        ],
-    );
+fn times_rise_where_the_clock_is_set_back_and_follow_it_where_it_was_far_ahead() {
+    let mut state = SeriesState::default();
+    let mut at = |second, body: &str| times(told_of("t", &reading(second, Ok(snapshot(body)), text(body)), &mut state));
+    assert_eq!(at(1000, TWO), [1_000_000]);
+    // The end of a series too.
+    assert_eq!(at(1010, "# TYPE c counter\nc{l=\"a\"} 5\n"), [1_010_000]);
+    assert_eq!(at(500, TWO), [1_010_001]);
+    assert_eq!(at(1009, TWO), [1_010_002]);
+    assert_eq!(at(1020, TWO), [1_020_000]);
+    assert_eq!(at(420, TWO), [1_020_001]);
+    assert_eq!(at(419, TWO), [419_000]);
+    assert_eq!(at(419, TWO), [419_001]);
 }
+
+#[test]
+fn nothing_is_lost_or_counted_twice_where_the_clock_is_set_back() {
+    let (first, second) = ("# TYPE c counter\nc{l=\"a\"} 5\n", "# TYPE c counter\nc{l=\"a\"} 6\nc{l=\"b\"} 1\n");
+    let third = "# TYPE c counter\nc{l=\"a\"} 7\nc{l=\"b\"} 2\nc{l=\"d\"} 1\n";
+    // A little, so that times are held, and so far that they follow the clock.
+    for (back, since, since_back, new) in [(1000, "@1010", "@1010", " @1010"), (300, "@299", "@300", " @299")] {
+        let starts = if back == 300 { "" } else { " @1000" };
+        let (b, d) = (format!("c{{b}} 2{starts}"), format!("c{{d}} 1{new}"));
+        let (later_b, later_d) = (format!("c{{b}} 4{starts}"), format!("c{{d}} 3{new}"));
+        let (later_a, later_e) = (format!("c{{a}} 3 {since_back}"), format!("c{{e}} 1 {since_back}"));
+        steps(
+            Temporality::Cumulative,
+            &[
+                (At(1000, first), &["c{a} 5"]),
+                (At(1010, second), &["c{a} 6", "c{b} 1 @1000"]),
+                (At(back, third), &["c{a} 7", &b, &d]),
+                (At(back + 10, FOUR), &[&later_a, &later_b, &later_d, &later_e]),
+            ],
+        );
+        let (a, b, d) = (format!("c{{a}} +1 {since}"), format!("c{{b}} +1 {since}"), format!("c{{d}} +1 {since}"));
+        let later = ["c{a} +3", "c{b} +2", "c{d} +2", "c{e} +1"].map(|line| format!("{line} {since_back}"));
+        steps(
+            Temporality::Delta,
+            &[
+                (At(1000, first), &[]),
+                (At(1010, second), &["c{a} +1 @1000", "c{b} +1 @1000"]),
+                (At(back, third), &[&a, &b, &d]),
+                (At(back + 10, FOUR), &later.each_ref().map(String::as_str)),
+            ],
+        );
+    }
+}
+
+const FOUR: &str = "# TYPE c counter\nc{l=\"a\"} 3\nc{l=\"b\"} 4\nc{l=\"d\"} 3\nc{l=\"e\"} 1\n";
 
 #[test]
 fn what_is_no_number_any_more_has_ended() {
     const NONE: &str = "# TYPE c counter\nc NaN\n# TYPE g gauge\ng NaN\n";
     const SOME: &str = "# TYPE c counter\nc 5\n# TYPE g gauge\ng 1\n";
-    for (temporality, counted) in [(Temporality::Cumulative, &["c{} 5", "g{} 1"][..]), (Temporality::Delta, &["g{} 1"])] {
+    for (temporality, counted, counted_on) in [
+        (Temporality::Cumulative, &["c{} 5", "g{} 1"][..], &["c{} 5", "g{} 1"][..]),
+        (Temporality::Delta, &["g{} 1"], &["c{} +0 @10", "g{} 1"]),
+    ] {
         steps(
             temporality,
             &[
                 (Good(SOME), counted),
                 (Good(NONE), &["c{} end", "g{} end"]),
                 (Good(NONE), &[]),
-                // What was counted meanwhile cannot be told from nothing.
-                (Good(SOME), counted),
+                (Good(SOME), counted_on),
                 (Good(NONE), &["c{} end", "g{} end"]),
                 (Good("other 1\n"), &["other{} 1"]),
             ],
@@ -634,11 +647,10 @@ fn deltas_are_of_what_was_told_before() {
                 Good("# TYPE c counter\nc{l=\"b\"} 8\nc{l=\"a\"} 5\nc{l=\"c\"} 2\n"),
                 &["c{b} +2 @10", "c{a} +0 @10", "c{c} +2 @10", "g{} end"],
             ),
-            (Again, &[]),
             (Failed, &["c{b} end", "c{a} end", "c{c} end"]),
             // Over the gap; and what fell began anew.
             (Good("# TYPE c counter\nc{l=\"b\"} 9\nc{l=\"a\"} 3\nc{l=\"d\"} 4\n"), &["c{b} +1 @20", "c{a} +3 @20"]),
-            (Good("# TYPE c counter\nc{l=\"d\"} 5\n"), &["c{d} +1 @50", "c{b} end", "c{a} end"]),
+            (Good("# TYPE c counter\nc{l=\"d\"} 5\n"), &["c{d} +1 @40", "c{b} end", "c{a} end"]),
         ],
     );
     steps(
@@ -714,21 +726,26 @@ fn canonical_histograms_go_beside_the_scalars() {
         let histograms = count.map(|count| (*metric, Vec::new(), histogram(count))).into_iter().collect();
         let this = reading(at, Ok(Snapshot { histograms, ..Snapshot::default() }), Arc::default());
         let mut scopes = vec![ScopeMetrics::default()];
-        let moment = Moment { reading: at, collected: at, good: true, complete: true, ..Moment::default() };
+        let moment = Moment { reading: at * SECOND, good: true, complete: true, ..Moment::default() };
         state.read(&mut scopes, "kumomta", this.snapshot(), &this.native, moment);
         let metrics = scopes.remove(0).metrics;
         let points = metrics.into_iter().flat_map(|metric| match metric.data {
             Some(Data::Histogram(histogram)) => histogram.data_points,
             other => panic!("{other:?}"),
         });
-        points.map(|p| (labels(&p.attributes), p.count, p.bucket_counts, p.start_time_unix_nano, p.flags)).collect::<Vec<_>>()
+        points.map(|p| (labels(&p.attributes), p.count, p.bucket_counts, p.start_time_unix_nano / SECOND, p.flags)).collect::<Vec<_>>()
     };
     let system = || vec![("mail.system.name".to_owned(), "kumomta".to_owned())];
     assert_eq!(told_at(1, Some(3)), [(system(), 3, vec![1, 2], 0, 0)]);
     assert_eq!(told_at(2, Some(2)), [(system(), 2, vec![1, 1], 1, 0)]);
     assert_eq!(told_at(3, None), [(system(), 0, vec![], 0, 1)]);
     assert_eq!(told_at(4, None), []);
-    assert_eq!(told_at(5, Some(4)), [(system(), 4, vec![1, 3], 4, 0)]);
+    // It resumes.
+    assert_eq!(told_at(5, Some(4)), [(system(), 4, vec![1, 3], 1, 0)]);
+    assert_eq!(told_at(6, None), [(system(), 0, vec![], 0, 1)]);
+    assert_eq!(told_at(7, Some(1)), [(system(), 1, vec![1, 0], 5, 0)]);
+    assert_eq!(told_at(8, None), [(system(), 0, vec![], 0, 1)]);
+    assert_eq!(told_at(4000, Some(2)), [(system(), 2, vec![1, 1], 5, 0)]);
 }
 
 #[test]
