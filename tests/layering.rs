@@ -47,6 +47,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("hyper_util", &["serve/connection.rs"]),
     // One file knows the format of requests on disk.
     ("crc32fast", &["export/otlp/request_file.rs"]),
+    // The limit of open files.
+    ("rustix", &["poll/open_files.rs"]),
     // Digests, keyed hashes and random numbers; config/web.rs says which bytes it parsed. As rustls' provider it is named elsewhere too.
     ("ring", &["messages/", "serve/", "config/pem.rs", "config/web.rs", "poll/client.rs", "app/token.rs", "simulate/door.rs"]),
 ];

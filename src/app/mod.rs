@@ -48,6 +48,8 @@ pub enum AppError {
 /// Runs a command line to its end.
 #[must_use]
 pub fn main(cli: Cli) -> ExitCode {
+    // Each connection needs one. Where the system refuses, fewer requests are made at one time.
+    let _ = crate::poll::raise_open_files_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return ended(Err(AppError::Other(format!("the runtime did not start: {error}")))),

@@ -7,12 +7,19 @@ use super::server_tls::ServerTls;
 use super::yaml::Value;
 use super::{Otlp, WebConfig};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where Prometheus finds us, unless said otherwise: OpenTelemetry's defaults.
 pub const PROMETHEUS_HOST_DEFAULT: &str = "localhost";
 /// The port besides.
 pub const PROMETHEUS_PORT_DEFAULT: u16 = 9464;
+
+/// `scrape_wait_max` where it is left out: less than Prometheus' default timeout of 10 s.
+pub const SCRAPE_WAIT_MAX_DEFAULT: Duration = Duration::from_secs(8);
+/// The shortest and longest `scrape_wait_max`.
+pub const SCRAPE_WAIT_MAX_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
 
 /// `export:` the ways out. Left out: Prometheus on `localhost:9464`, and OTLP if an OTEL_ variable asks for it.
 #[derive(Clone, Debug)]
@@ -41,6 +48,9 @@ pub struct Prometheus {
     /// `allow_unprotected:` whether `web_config_file` may keep nobody out, and whether a change may take away users, tokens, TLS,
     /// client certificates or rate limits without a restart. Left out: false.
     pub allow_unprotected: bool,
+    /// `scrape_wait_max:` how long a scrape waits for targets, and never longer than its own timeout. Telegraf gives up after 5 s, Zabbix
+    /// after 3 s: set it below that. Left out: 8s.
+    pub scrape_wait_max: Duration,
 }
 
 impl Export {
@@ -107,7 +117,15 @@ impl Prometheus {
     /// Plain HTTP for everybody on this address.
     #[must_use]
     pub fn open(listen: impl Into<String>) -> Self {
-        Self { listen: listen.into(), auth: Auth::default(), tls: None, rate_limit: None, web_config: None, allow_unprotected: false }
+        Self {
+            listen: listen.into(),
+            auth: Auth::default(),
+            tls: None,
+            rate_limit: None,
+            web_config: None,
+            allow_unprotected: false,
+            scrape_wait_max: SCRAPE_WAIT_MAX_DEFAULT,
+        }
     }
 
     /// Whether anything keeps anybody out.
@@ -134,6 +152,7 @@ impl Prometheus {
         let mut take = |key| map.take(key);
         let (listen, auth, tls) = (take("listen"), take("auth"), take("tls"));
         let (rate_limit, web_config, allow) = (take("rate_limit"), take("web_config_file"), take("allow_unprotected"));
+        let scrape_wait = take("scrape_wait_max");
         decoder.finish(map);
         let mut place = listen.as_ref().map_or_else(Place::default, |item| item.place.clone());
         let listen = listen.and_then(|item| {
@@ -156,6 +175,9 @@ impl Prometheus {
             rate_limit: rate_limit.and_then(|item| RateLimit::decode(decoder, &item)),
             web_config: web_config.and_then(|item| load_web_config(decoder, &item)),
             allow_unprotected: allow.and_then(|item| decoder.flag(&item)).unwrap_or(false),
+            scrape_wait_max: scrape_wait
+                .and_then(|item| decoder.duration(&item, &SCRAPE_WAIT_MAX_RANGE))
+                .unwrap_or(SCRAPE_WAIT_MAX_DEFAULT),
         };
         let is_open = config.web_config.is_some() && who_is_sound && !config.is_closed() && !config.allow_unprotected;
         if let Some(place) = web_config_place.filter(|_| is_open) {

@@ -109,6 +109,36 @@ impl Families {
     }
 }
 
+impl Extras {
+    /// Adds when a series was created. Positions rise.
+    pub(super) fn add_created(&mut self, sample: u32, nanos: u64) {
+        self.created.push((sample, nanos));
+    }
+
+    /// Adds an exemplar of a series. Positions rise.
+    pub(super) fn add_exemplar(&mut self, sample: u32, labels: &[(Text, Text)], value: f64, time: u64) {
+        let first = self.labels.len() as u32;
+        self.labels.extend_from_slice(labels);
+        self.exemplars.push(Kept { sample, labels: first..self.labels.len() as u32, value, time });
+    }
+
+    /// The memory that they keep.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.exemplars.capacity() * size_of::<Kept>()
+            + self.labels.capacity() * size_of::<(Text, Text)>()
+            + self.created.capacity() * size_of::<(u32, u64)>()
+            + self.unplaced.capacity() * size_of::<(Text, u64, u64)>()
+    }
+
+    /// Returns memory that was allocated and is not used.
+    pub(super) fn shrink(&mut self) {
+        self.exemplars.shrink_to_fit();
+        self.labels.shrink_to_fit();
+        self.created.shrink_to_fit();
+        self.unplaced.shrink_to_fit();
+    }
+}
+
 impl FamiliesBuilder<'_> {
     /// Sets when the series with these labels began, of the family that was begun last.
     pub fn created<'l>(&mut self, labels: impl Iterator<Item = (&'l str, &'l str)> + Clone, nanos: u64) {

@@ -10,7 +10,10 @@
 //!
 //! The builder holds them, not the readers: beyond one it keeps nothing more, and [`Families::read`] refuses the answer.
 
+mod compact;
 mod repeated;
+
+pub(super) use compact::CompactCopy;
 
 use super::exemplar::Extras;
 use super::scope::{SCOPE_LABEL, is_scope_label};

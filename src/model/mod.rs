@@ -12,6 +12,7 @@ mod exemplar;
 mod families;
 mod histogram;
 mod identity;
+mod memory;
 mod metric;
 mod native;
 mod record;
@@ -31,6 +32,7 @@ pub use families::{
     Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, PageEdge, SampleRef, Text, Value,
 };
 pub use histogram::{Histogram, Summary};
+pub use memory::{MemoryBudget, MemoryReservation};
 pub use metric::{Attribute, Kind, Metric, Number};
 pub use native::{Choice, Native, NativeFamily, Place, Places};
 pub use record::{EnhancedStatus, FIELDS, Field, FieldInfo, Outcome, Privacy, Record, RecordPage, Reply};

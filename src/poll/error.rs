@@ -14,7 +14,7 @@ pub enum PollError {
     Timeout(Duration),
     /// Not all of it before those who collect had to go on without.
     #[error(
-        "no complete answer within {0:?}, and who collects waits no longer (a scrape 8 s at most), whatever timeout says; find out why the server is slow"
+        "no complete answer within {0:?}, and who collects waits no longer (a scrape as long as export.prometheus.scrape_wait_max says), whatever timeout says; find out why the server is slow"
     )]
     Late(Duration),
     /// No connection, or it was lost.

@@ -1,8 +1,10 @@
 //! Asking for one part: its credential, its ways of being asked, its pages.
 
 use super::PollError;
+use super::admission::Lane;
 use super::circuit::{Breaker, chance};
 use super::client::{Client, secret_header};
+use super::deadline::Deadline;
 use super::limits::Limits;
 use super::window::Window;
 use crate::config;
@@ -49,6 +51,8 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     /// The target's last poll failed.
     pub(super) suspect: bool,
+    /// The deadline of the request that is made with this.
+    pub(super) deadline: Deadline,
 }
 
 /// A part that was read.
@@ -188,10 +192,11 @@ impl Asker {
         read: impl Fn(Vec<u8>) -> Result<T, ReadError> + Copy + Send + 'static,
         bytes: &mut usize,
     ) -> Result<T, PollError> {
-        let mut room = shared.limits.request(shared.suspect || self.is_suspect()).await;
+        let lane = Lane::of(shared.suspect || self.is_suspect());
+        let mut memory = shared.limits.bodies.body(lane, shared.deadline.clone());
         // The limit is that of all pages together.
         let left = self.body_bytes_max.saturating_sub(*bytes);
-        let result = shared.client.ask(self.part, request, path, authorization, left, &mut room).await;
+        let result = shared.client.ask(self.part, request, path, authorization, left, &mut memory).await;
         let hidden = |error: PollError| error.without(&shared.client.redactor(authorization));
         let body = match result {
             Err(PollError::TooLarge(_)) => return Err(PollError::TooLarge(self.body_bytes_max)),
@@ -201,8 +206,8 @@ impl Asker {
         let done = if body.len() <= READ_INLINE_BYTES_MAX {
             read(body)
         } else {
-            // It goes on reading after the deadline, and takes up its room until it has ended.
-            let done = tokio::task::spawn_blocking(move || (read(body), room)).await.map(|(done, _)| done);
+            // It goes on reading after the deadline, and keeps its memory until it has ended.
+            let done = tokio::task::spawn_blocking(move || (read(body), memory)).await.map(|(done, _)| done);
             done.map_err(|_| PollError::Malformed("reading the answer failed inside Postmeter; please report it".into()))?
         };
         done.map_err(|error| hidden(PollError::of_read(error, self.part.on_unauthorized)))

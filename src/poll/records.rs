@@ -1,12 +1,13 @@
 //! Asking for pages of a delivery log: the same client, credential and limits as a poll, without its timer.
 
 use super::PollError;
+use super::deadline::Deadline;
 use super::part::{Asker, Shared};
 use super::window::Window;
 use crate::config;
 use crate::model::RecordPage;
 use crate::source::{Records, Request};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Reads the delivery log of one target, page by page.
 #[derive(Debug)]
@@ -53,10 +54,14 @@ impl RecordReader {
 
     async fn read(&mut self, path: &str) -> Result<RecordPage, PollError> {
         let (records, request) = (self.records, self.request()?);
+        // Its time begins when it is admitted.
+        let _admitted = self.shared.limits.admit_request(self.shared.suspect).await;
+        let deadline = Deadline::new(Instant::now(), self.timeout);
+        self.shared.deadline = deadline.clone();
         // The limit of bytes is that of a page: they are not kept together.
         let mut bytes = 0;
         let page = self.asker.page(&self.shared, request, path, move |body| records.read(body), &mut bytes);
-        let result = tokio::time::timeout(self.timeout, page).await.unwrap_or(Err(PollError::Timeout(self.timeout)));
+        let result = deadline.run(page).await;
         // A server that has just failed waits in another line, so that it holds up no others.
         self.shared.suspect = result.is_err();
         result

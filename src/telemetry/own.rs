@@ -6,6 +6,7 @@
 use super::exporting::Exporting;
 use super::log;
 use super::otlp;
+use super::polling::Polling;
 use super::pulling::Pulling;
 use super::reloading::Reloading;
 use super::self_watch::SelfMetrics;
@@ -51,6 +52,8 @@ pub struct Own {
     pub reloading: Reloading,
     /// Of what Postmeter notices about itself.
     pub watched: SelfMetrics,
+    /// Of the limits of polling.
+    pub polling: Polling,
     request_duration: Histogram<f64>,
     not_as_said: Counter<u64>,
 }
@@ -137,8 +140,8 @@ impl Own {
             .with_description("What of mail servers' own words could not be pulled as it was said, by what was done.");
         let (request_duration, not_as_said) = (request_duration.build(), not_as_said.build());
         let (exporting, pulling, reloading) = (Exporting::new(&meter), Pulling::new(&meter), Reloading::new(&meter));
-        let watched = SelfMetrics::new(&meter);
-        Ok(Self { identity, registry, meters, traces, logs, exporting, pulling, reloading, watched, request_duration, not_as_said })
+        let (watched, polling) = (SelfMetrics::new(&meter), Polling::new(&meter));
+        Ok(Self { identity, registry, meters, traces, logs, exporting, pulling, reloading, watched, polling, request_duration, not_as_said })
     }
 
     /// A request to the pull endpoint was answered.

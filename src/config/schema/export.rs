@@ -3,6 +3,7 @@
 use super::target::{HEADERS, TLS};
 use super::{Key, Shape, key, names, required};
 use crate::config::access::{NETWORKS_MAX, OPEN, RATE_MAX, TOKENS_MAX};
+use crate::config::export::SCRAPE_WAIT_MAX_RANGE;
 use crate::config::otlp;
 use crate::config::queue::{GIVE_UP_RANGE, QUEUE_BYTES_RANGE, RETRY_RANGE, SPOOL_BYTES_RANGE};
 use crate::config::server_tls::{CIPHER_SUITES, CLIENT_AUTH, CURVES, MAX_VERSIONS, MIN_VERSIONS, NAMES_MAX};
@@ -55,6 +56,11 @@ static PROMETHEUS: &[Key] = &[
     key("tls", Shape::Map(SERVER_TLS), "The keys of the exporter-toolkit's tls_server_config. Left out: plain HTTP."),
     key("web_config_file", Shape::Text, "All of that in the exporter-toolkit's own format; in place of tls and auth.basic."),
     key("allow_unprotected", Shape::Flag, "Whether a change may take away protection without a restart. Left out: false."),
+    key(
+        "scrape_wait_max",
+        Shape::Duration(&SCRAPE_WAIT_MAX_RANGE),
+        "How long a scrape waits for targets, within its own timeout; Telegraf gives up after 5 s, Zabbix after 3 s. Left out: 8s.",
+    ),
 ];
 
 static AUTH: &[Key] = &[

@@ -2,7 +2,8 @@
 //!
 //! # No one waits for a target that hangs
 //!
-//! What is there after a few seconds is sent; a target that is still being polled follows in requests of its own.
+//! What is there after a few seconds is sent; targets that are still being polled follow in requests of their own, every few seconds what
+//! has come in. A target that is known to fail is waited for only briefly.
 //!
 //! # A reading is sent once
 //!
@@ -27,10 +28,10 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{Instrument, warn};
 
-/// How long targets are waited for before those that are there are sent.
+/// How long targets are waited for before those that are there are sent; and again, as long as there are others.
 const STRAGGLER_WAIT: Duration = Duration::from_secs(5);
 
 /// Reads targets and fills the outbox.
@@ -93,11 +94,11 @@ impl Collector {
             let limit = self.interval.max(STRAGGLER_WAIT);
             polls.spawn(async move { (index, target.reading_within(limit).await) }.in_current_span());
         }
-        let wait = tokio::time::sleep(STRAGGLER_WAIT.min(self.interval));
-        tokio::pin!(wait);
+        let wait = STRAGGLER_WAIT.min(self.interval);
+        let mut send = tokio::time::interval_at(Instant::now() + wait, wait);
+        send.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut collection = self.begin();
         let mut ready = Vec::new();
-        let mut waited = false;
         loop {
             tokio::select! {
                 joined = polls.join_next() => match joined {
@@ -106,13 +107,15 @@ impl Collector {
                     None => break,
                 },
                 () = stopped(stop) => break,
-                () = &mut wait, if !waited => {
-                    waited = true;
+                _ = send.tick(), if !ready.is_empty() => {
                     collection = self.queue(collection, std::mem::take(&mut ready), Ends::Told, stop).await;
                 }
             }
         }
         self.queue(collection, ready, Ends::Told, stop).await;
+        if let Some(pushed) = self.pushed.first() {
+            self.outbox.own().polling.observe(&pushed.monitored.target.usage());
+        }
     }
 
     /// The last push. A target that is down or gone, and a series that is gone, say nothing more: the end of its series, told late by an

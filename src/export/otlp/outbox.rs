@@ -53,6 +53,11 @@ struct State {
 }
 
 impl Outbox {
+    /// Where what becomes of it is counted.
+    pub(super) fn own(&self) -> &Own {
+        &self.own
+    }
+
     /// An empty one, or with what the spool has kept.
     #[must_use]
     pub fn new(config: &config::Otlp, own: Arc<Own>) -> Self {
