@@ -95,10 +95,14 @@ fn value(u: &mut Unstructured<'_>, writer: Writer) -> Result<String> {
     let mut value = String::new();
     for _ in 0..u.int_in_range(0..=8)? {
         let piece = *u.choose(PIECES)?;
-        // On one line, with what cannot be told from labels that the server has.
-        if writer != Writer::EscapesNothing || !piece.contains(['\n', '{']) {
+        // On one line, and without labels of its own: those cannot be distinguished from the server's.
+        if writer != Writer::EscapesNothing || !piece.contains(['\n', '{', '=']) {
             value.push_str(piece);
         }
+    }
+    // A server that escapes would have gone on behind this quote.
+    if writer == Writer::EscapesNothing && value.ends_with('\\') {
+        value.push('a');
     }
     Ok(value)
 }

@@ -53,11 +53,17 @@ pub fn read_unended(body: String) -> Result<Families, ReadError> {
     read_within(BOUNDS, body, LastLine::MayNotEnd)
 }
 
-/// Whether the last line of a response is `# EOF`, without which a response in OpenMetrics is incomplete.
-#[must_use]
-pub fn ends_with_eof(body: &[u8]) -> bool {
+/// Checks that a response in OpenMetrics, by its content type, is complete: its last line is `# EOF`.
+///
+/// # Errors
+/// When it is not.
+pub fn check_complete(content_type: &str, body: &[u8]) -> Result<(), ReadError> {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
     let last = body.trim_ascii_end().rsplit(|byte| *byte == b'\n').next();
-    last == Some(b"# EOF")
+    if media_type.eq_ignore_ascii_case("application/openmetrics-text") && last != Some(b"# EOF") {
+        return Err(ReadError::Malformed("it is incomplete: OpenMetrics that does not end with # EOF".to_owned()));
+    }
+    Ok(())
 }
 
 fn read_within(bounds: Bounds, body: String, last_line: LastLine) -> Result<Families, ReadError> {
@@ -389,7 +395,7 @@ impl<'b, 'a> Reader<'b, 'a> {
         self.at = self.position(part) + part.len() + 1;
     }
 
-    /// The line that a position stands in, from the next line on.
+    /// The line that a position stands in.
     fn line_at(&self, position: usize) -> &'a str {
         let start = memchr::memrchr(b'\n', &self.text.as_bytes()[..position]).map_or(0, |before| before + 1);
         first_line(&self.text[start..])
@@ -409,10 +415,13 @@ impl<'b, 'a> Reader<'b, 'a> {
         let mut at = self.at.min(self.text.len());
         let found = loop {
             let Some(quote) = memchr(b'"', &self.text.as_bytes()[at..]) else { break None };
-            at += quote + 1;
-            if labels::closes(&self.text[at..]) {
-                break Some(at - 1);
+            // All of the line, as another label may follow the quote.
+            let line = self.line_at(at + quote);
+            let start = self.position(line);
+            if let Some(closing) = labels::Quotes::of(line).first_closing() {
+                break Some(start + closing);
             }
+            at = (start + line.len() + 1).min(self.text.len());
         };
         self.next_closing = Some(found);
         found

@@ -6,8 +6,7 @@ use super::fault::{before_answer, chain, in_answer, was_closed};
 use super::limits::Room;
 use super::sent::Sent;
 use crate::config;
-use crate::format::prometheus;
-use crate::source::{Part, Request, WHOLE_URL};
+use crate::source::{Part, Request, WHOLE_URL, check_complete};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Identity, Proxy, StatusCode, Url, redirect};
@@ -145,7 +144,7 @@ impl Client {
         if response.content_length().is_some_and(|n| n > body_bytes_max as u64) {
             return Err(PollError::TooLarge(body_bytes_max));
         }
-        let is_openmetrics = is_openmetrics(response.headers());
+        let content_type = response.headers().get(CONTENT_TYPE).cloned();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| in_answer(&error))? {
             if body.len() + chunk.len() > body_bytes_max {
@@ -154,9 +153,8 @@ impl Client {
             room.grow_to(body.len() + chunk.len()).await;
             body.extend_from_slice(&chunk);
         }
-        if is_openmetrics && !prometheus::ends_with_eof(&body) {
-            return Err(PollError::Malformed("the response is incomplete: it is OpenMetrics and does not end with # EOF".into()));
-        }
+        let content_type = content_type.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
+        check_complete(content_type, &body).map_err(|error| PollError::of_read(error, part.on_unauthorized))?;
         Ok(body)
     }
 
@@ -197,12 +195,6 @@ impl Client {
         }
         builder.headers(headers).send().await
     }
-}
-
-/// Whether a response is in OpenMetrics, by its content type.
-fn is_openmetrics(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/openmetrics-text")
 }
 
 /// A header value that no debug print shows.

@@ -20,6 +20,7 @@ mod stalwart;
 pub use apply::{Context, Detail, Memory, POINTS_PER_METRIC_MAX, apply};
 pub use rule::{From, Rule, Step};
 
+pub use crate::format::prometheus::check_complete;
 pub use crate::format::{ReadError, quote};
 use crate::model::{Families, RecordPage, Repair};
 use std::time::Duration;

@@ -112,6 +112,7 @@ pub(super) fn quoted<'a>(text: &'a str, start: usize, unescaped: &mut u64) -> Re
 /// Reads labels behind an opening brace as a server means them that does not escape its values. `text` ends with a line.
 pub(super) fn lenient<'a>(text: &'a str, labels: &mut Vec<Label<'a>>) -> Result<LabelSet<'a>, Fault> {
     let (mut rest, mut unescaped) = (text, 0);
+    let quotes = Quotes::of(text);
     labels.clear();
     loop {
         rest = rest.trim_start_matches([' ', '\t', ',']);
@@ -119,7 +120,7 @@ pub(super) fn lenient<'a>(text: &'a str, labels: &mut Vec<Label<'a>>) -> Result<
             return Ok(LabelSet { name: None, behind, unescaped });
         }
         let (name, inside) = label_start(rest).ok_or(Fault::Invalid)?;
-        let (value, behind) = lenient_value(inside, &mut unescaped)?;
+        let (value, behind) = lenient_value(inside, &quotes, &mut unescaped)?;
         labels.push((Cow::Borrowed(name), value));
         if labels.len() > LABELS_PER_SERIES_MAX + 1 {
             return Err(Fault::Invalid);
@@ -137,7 +138,7 @@ fn label_start(text: &str) -> Option<(&str, &str)> {
 }
 
 /// A label value up to its closing quote, and what stands behind it.
-fn lenient_value<'a>(inside: &'a str, unescaped: &mut u64) -> Result<(Cow<'a, str>, &'a str), Fault> {
+fn lenient_value<'a>(inside: &'a str, all: &Quotes<'_>, unescaped: &mut u64) -> Result<(Cow<'a, str>, &'a str), Fault> {
     let bytes = inside.as_bytes();
     let (mut at, mut quotes, mut escapes, mut next_closes) = (0, 0, false, None);
     loop {
@@ -145,8 +146,8 @@ fn lenient_value<'a>(inside: &'a str, unescaped: &mut u64) -> Result<(Cow<'a, st
         if bytes[at] == b'\\' && matches!(bytes.get(at + 1), Some(b'"' | b'\\' | b'n')) {
             // `\"` closes the value where the next bare quote could not: a server that escapes nothing wrote it.
             if bytes[at + 1] == b'"'
-                && closes(&inside[at + 2..])
-                && !*next_closes.get_or_insert_with(|| next_bare_quote_closes(&inside[at + 2..]))
+                && all.closes(&inside[at + 2..])
+                && !*next_closes.get_or_insert_with(|| all.next_bare_closes(&inside[at + 2..]))
             {
                 *unescaped += 1;
                 at += 1;
@@ -162,7 +163,7 @@ fn lenient_value<'a>(inside: &'a str, unescaped: &mut u64) -> Result<(Cow<'a, st
             at += 1;
             continue;
         }
-        if closes(&inside[at + 1..]) {
+        if all.closes(&inside[at + 1..]) {
             break;
         }
         (quotes, next_closes) = (quotes + 1, None);
@@ -174,31 +175,65 @@ fn lenient_value<'a>(inside: &'a str, unescaped: &mut u64) -> Result<(Cow<'a, st
     Ok((value, &inside[at + 1..]))
 }
 
-/// Whether a quote before `behind` can be the closing one: another label, or the end of a sample, follows it.
-pub(super) fn closes(behind: &str) -> bool {
-    let rest = behind.trim_start_matches([' ', '\t']);
-    let end = |rest: &str| ending(line(rest)).is_some();
-    match rest.as_bytes().first() {
-        Some(b'}') => end(&rest[1..]),
-        Some(b',') => {
-            let rest = rest.trim_start_matches([' ', '\t', ',']);
-            rest.strip_prefix('}').map_or_else(|| label_start(line(rest)).is_some(), end)
+/// The quotes of a text, judged by what follows them.
+pub(super) struct Quotes<'a> {
+    text: &'a str,
+    /// The last quote that the end of a sample follows. One that another label follows stands before it.
+    last: Option<usize>,
+}
+
+impl<'a> Quotes<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        let mut end = text.len();
+        let last = loop {
+            let Some(quote) = memchr::memrchr(b'"', &text.as_bytes()[..end]) else { break None };
+            if ends_sample(&text[quote + 1..]) {
+                break Some(quote);
+            }
+            end = quote;
+        };
+        Self { text, last }
+    }
+
+    /// The first quote that can be a closing one.
+    pub(super) fn first_closing(&self) -> Option<usize> {
+        let mut quotes = memchr::memchr_iter(b'"', self.text.as_bytes());
+        self.last.and_then(|_| quotes.find(|quote| self.closes(&self.text[quote + 1..])))
+    }
+
+    /// Whether a quote before `behind` can be the closing one: another label, or the end of a sample, follows it.
+    fn closes(&self, behind: &str) -> bool {
+        let Some(last) = self.last else { return false };
+        let rest = behind.trim_start_matches([' ', '\t']);
+        if !rest.starts_with(',') {
+            return ends_sample(behind);
         }
-        _ => false,
+        let rest = rest.trim_start_matches([' ', '\t', ',']);
+        match label_start(line(rest)) {
+            _ if rest.starts_with('}') => ends_sample(rest),
+            // The value of that label must end, too.
+            Some((_, inside)) => (inside.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize) <= last,
+            None => false,
+        }
+    }
+
+    /// Whether the next quote without a backslash can be a closing one.
+    fn next_bare_closes(&self, text: &str) -> bool {
+        let (bytes, mut at) = (text.as_bytes(), 0);
+        while let Some(found) = memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) {
+            at += found;
+            if bytes[at] == b'"' {
+                return self.closes(&text[at + 1..]);
+            }
+            at += 2;
+        }
+        false
     }
 }
 
-/// Whether the next quote without a backslash can be a closing one.
-fn next_bare_quote_closes(text: &str) -> bool {
-    let (bytes, mut at) = (text.as_bytes(), 0);
-    while let Some(found) = memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) {
-        at += found;
-        if bytes[at] == b'"' {
-            return closes(&text[at + 1..]);
-        }
-        at += 2;
-    }
-    false
+/// Whether the closing brace and the end of a sample stand here.
+fn ends_sample(text: &str) -> bool {
+    text.trim_start_matches([' ', '\t']).strip_prefix('}').is_some_and(|behind| ending(line(behind)).is_some())
 }
 
 /// The text up to the end of its line.
@@ -235,9 +270,9 @@ pub(super) fn is_name(text: &str, others: &str) -> bool {
         && text.len() <= NAME_BYTES_MAX
 }
 
-/// Whether it can be a name in quotes.
+/// Whether it can be a name in quotes. One with a line break in it is what a server without escapes wrote between two quotes.
 pub(super) fn is_utf8_name(text: &str) -> bool {
-    (1..=NAME_BYTES_MAX).contains(&text.len())
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.contains('\n')
 }
 
 fn is_label_byte(byte: u8) -> bool {

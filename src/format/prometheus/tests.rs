@@ -46,6 +46,11 @@ fn label_values_that_nobody_escaped() {
         ("x{q=\"a\"} 5\"} 1", "unknown x{q=a\"} 5} 1; !unescaped 1"),
         ("x{q=\"a\"} 5 17\"} 1", "unknown x{q=a\"} 5 17} 1; !unescaped 1"),
         ("x{q=\"a\"} 5 # {\"} 1", "unknown x{q=a\"} 5 # {} 1; !unescaped 1"),
+        ("x{q=\"\",c=\"} 1\ny{a=\"b\"} 2\n", "unknown x{q=\",c=} 1; unknown y{a=b} 2; !unescaped 1"),
+        (
+            "x{q=\"\"\"} 1\nx{q=\"=\"} 1\nx{q=\"=\"} 1\ny 2\n",
+            "unknown x{q=\"} 1; unknown x{q==} 1; unknown x{q==} 1; unknown y 2; !unescaped 1",
+        ),
         ("x{q=\"a\",\"} 1", "unknown x{q=a\",} 1; !unescaped 1"),
     ]);
 }
