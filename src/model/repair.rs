@@ -41,7 +41,7 @@ pub enum Repair {
     MissingCount,
     /// A line of a type that OTLP does not have (gaugehistogram), left out.
     Unsupported,
-    /// An exemplar that is too long, of a type that has none, or beyond the limit, left out.
+    /// An exemplar that is too long, on the sum or count of a distribution, or beyond the limit, left out.
     ExemplarDropped,
 }
 
