@@ -141,7 +141,20 @@ impl Own {
         let (request_duration, not_as_said) = (request_duration.build(), not_as_said.build());
         let (exporting, pulling, reloading) = (Exporting::new(&meter), Pulling::new(&meter), Reloading::new(&meter));
         let (watched, polling) = (SelfMetrics::new(&meter), Polling::new(&meter));
-        Ok(Self { identity, registry, meters, traces, logs, exporting, pulling, reloading, watched, polling, request_duration, not_as_said })
+        Ok(Self {
+            identity,
+            registry,
+            meters,
+            traces,
+            logs,
+            exporting,
+            pulling,
+            reloading,
+            watched,
+            polling,
+            request_duration,
+            not_as_said,
+        })
     }
 
     /// A request to the pull endpoint was answered.
