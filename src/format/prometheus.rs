@@ -467,10 +467,8 @@ impl<'b, 'a> Reader<'b, 'a> {
         }
         let before = self.out.series();
         self.out.number(ending.value);
-        match ending.exemplar {
-            Some(exemplar) if self.kind == FamilyType::Counter && self.out.series() > before => pending::add_exemplar(self.out, exemplar),
-            Some(_) => self.out.repair(Repair::ExemplarDropped),
-            None => {}
+        if let Some(exemplar) = ending.exemplar.filter(|_| self.out.series() > before) {
+            pending::add_exemplar(self.out, exemplar);
         }
         Some(())
     }

@@ -13,7 +13,7 @@ const EXEMPLARS_MAX: usize = 100_000;
 const EXEMPLAR_CHARS_MAX: usize = 128;
 
 /// The lists of one response.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Extras {
     exemplars: Vec<Kept>,
     /// Label names and values of all exemplars.
@@ -24,7 +24,7 @@ pub(super) struct Extras {
     unplaced: Vec<(Text, u64, u64)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Kept {
     sample: u32,
     labels: Range<u32>,

@@ -29,7 +29,7 @@ pub use bounds::{BOUNDS, Bounds, TooMuch};
 pub use cut::cut;
 pub use exemplar::Exemplar;
 pub use families::{
-    Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, SampleRef, Text, Value,
+    Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, PageEdge, SampleRef, Text, Value,
 };
 pub use histogram::{Histogram, Summary};
 pub use memory::{MemoryBudget, MemoryReservation};

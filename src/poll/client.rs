@@ -6,8 +6,8 @@ use super::body_memory::BodyMemory;
 use super::budget::{Budget, Scope};
 use super::fault::{before_answer, chain, in_answer, was_closed};
 use super::limits::Limits;
-use super::sent::Sent;
 use crate::config;
+use crate::net::Redactor;
 use crate::source::{Part, Request, WHOLE_URL, check_complete};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -31,6 +31,7 @@ const RESPONSE_HEADERS_MAX: usize = 64;
 pub(super) struct Client {
     http: reqwest::Client,
     url: Url,
+    proxy: Option<String>,
     headers: HeaderMap,
     /// The server has answered, so a connection may have been kept, and closed since.
     kept: Arc<AtomicBool>,
@@ -107,9 +108,11 @@ impl Client {
         }
         let required = target.source.required().name;
         let budget = Arc::new(Mutex::new(Budget::new(target.source.requests_per_minute_max)));
+        let proxy = target.proxy.as_ref().map(|proxy| proxy.as_str().to_owned());
         Ok(Self {
             http: builder.build().map_err(unusable("the HTTP client"))?,
             url,
+            proxy,
             headers,
             kept: Arc::default(),
             budget,
@@ -180,9 +183,10 @@ impl Client {
         self.budget().wait(now, Scope::Part(part.name))
     }
 
-    /// What a request with this carries that nobody may see.
-    pub(super) fn sent(&self, authorization: Option<&HeaderValue>) -> Sent {
-        Sent::of(self.headers.values().chain(authorization))
+    /// Hides what a request with this credential carries.
+    pub(super) fn redactor(&self, authorization: Option<&HeaderValue>) -> Redactor {
+        let urls = [Some(self.url.as_str()), self.proxy.as_deref()];
+        Redactor::new(self.headers.values().chain(authorization), urls.into_iter().flatten())
     }
 
     fn budget(&self) -> MutexGuard<'_, Budget> {

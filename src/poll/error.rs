@@ -1,7 +1,7 @@
 //! Why a poll failed: one variant for each thing that an operator would do differently.
 
-use super::sent::Sent;
 use crate::config::show_bytes;
+use crate::net::Redactor;
 use crate::source::ReadError;
 use std::fmt;
 use std::time::Duration;
@@ -76,10 +76,10 @@ impl PollError {
         }
     }
 
-    /// The same without what was sent: a server may repeat it in its refusal.
-    pub(super) fn without(mut self, sent: &Sent) -> Self {
+    /// The same without the secrets of the request: a server may repeat them in its response.
+    pub(super) fn without(mut self, secrets: &Redactor) -> Self {
         if let Self::Auth { why: said, .. } | Self::Malformed(said) | Self::Api(said) | Self::Connect(said) | Self::Tls(said) = &mut self {
-            sent.hide_in(said);
+            secrets.redact(said);
         }
         self
     }

@@ -8,14 +8,16 @@ use super::deadline::Deadline;
 use super::limits::Limits;
 use super::window::Window;
 use crate::config;
-use crate::model::Families;
+use crate::model::{Families, PageEdge};
 use crate::source::{Credential, Part, ReadError, Request};
 use http::HeaderValue;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Pages of one answer. 200 of 5,000 users each are a million.
+/// Pages of one answer. 200 are a million rows even where a server gives 5,000 at most.
 const PAGES_MAX: usize = 200;
+/// How often a list is read that changes between two of its pages.
+const LIST_READS_MAX: usize = 4;
 /// Bodies above this are read beside the event loop, so that a large target does not hold up the others.
 pub(super) const READ_INLINE_BYTES_MAX: usize = 128 * 1024;
 
@@ -116,8 +118,20 @@ impl Asker {
         result
     }
 
+    /// All pages of one list: read again where it changed between two of them, because rows would be missing or count twice.
     async fn pages(&self, shared: &Shared, request: &'static Request, window: Window) -> Result<Answer, PollError> {
+        for _ in 0..LIST_READS_MAX {
+            if let Some(answer) = self.pages_once(shared, request, window).await? {
+                return Ok(answer);
+            }
+        }
+        Err(PollError::Malformed(format!("the list changed each of the {LIST_READS_MAX} times that its pages were read")))
+    }
+
+    /// The pages; nothing where they are not of the same list.
+    async fn pages_once(&self, shared: &Shared, request: &'static Request, window: Window) -> Result<Option<Answer>, PollError> {
         let mut answer = Answer::default();
+        let mut before: Option<PageEdge> = None;
         let mut offset = Some(1);
         while let Some(at) = offset {
             if answer.pages.len() == PAGES_MAX {
@@ -126,13 +140,17 @@ impl Asker {
             let path = window.fill(request.path, at);
             let part = self.part;
             let page = self.page(shared, request, &path, move |body| part.read(request, body), &mut answer.bytes).await?;
-            offset = page.next_offset;
+            let edge = page.edge.unwrap_or_default();
+            if before.is_some_and(|before| !before.joins(&edge)) {
+                return Ok(None);
+            }
+            (before, offset) = (Some(edge), edge.next);
             if offset.is_some_and(|next| next <= at) {
                 return Err(PollError::Malformed("the pages of the answer do not advance".into()));
             }
             answer.pages.push(page);
         }
-        Ok(answer)
+        Ok(Some(answer))
     }
 
     /// One page, as its reader has it.
@@ -179,7 +197,7 @@ impl Asker {
         // The limit is that of all pages together.
         let left = self.body_bytes_max.saturating_sub(*bytes);
         let result = shared.client.ask(self.part, request, path, authorization, left, &mut memory).await;
-        let hidden = |error: PollError| error.without(&shared.client.sent(authorization));
+        let hidden = |error: PollError| error.without(&shared.client.redactor(authorization));
         let body = match result {
             Err(PollError::TooLarge(_)) => return Err(PollError::TooLarge(self.body_bytes_max)),
             other => other.map_err(hidden)?,

@@ -13,6 +13,7 @@ use super::callers::Callers;
 use super::circuit::{Breaker, Circuit, to_tenths};
 use super::client::Client;
 pub use super::client::StartError;
+use super::counted_windows::CountedWindows;
 use super::deadline::Deadline;
 use super::figure::figures_of;
 use super::history::History;
@@ -21,6 +22,7 @@ use super::parts::{Asked, Question, broken};
 use super::published::Published;
 use super::refresh::Refresh;
 use super::relayed::relayed;
+use super::seldom::SeldomParts;
 use super::window::{self, Window};
 use super::{Limits, PartReport, PollError, Reading, RecordReader, Tally, Usage};
 use crate::config;
@@ -54,7 +56,8 @@ pub struct Target {
 #[derive(Debug, Default)]
 struct Remembered {
     memory: Memory,
-    window: Option<Window>,
+    windows: CountedWindows,
+    seldom: SeldomParts,
 }
 
 /// The pages of each part that was read.
@@ -262,9 +265,9 @@ impl Target {
 
     async fn poll(&self, remembered: &mut Remembered) -> Arc<Reading> {
         let (at, began) = ((self.clock)(), Instant::now());
-        let window = window::at(&self.config.window, at);
-        let closing_bytes = match self.close_window(remembered, at, window, began).await {
-            Ok(bytes) => bytes,
+        let today = window::at(&self.config.window, at);
+        let (window, closing_bytes) = match self.count_windows(remembered, at, today, began).await {
+            Ok(counted) => counted,
             Err(error) => return self.publish_failure(at, began, error),
         };
         let (outcome, parts, body_bytes) = self.poll_parts(remembered, at, window, began).await;
@@ -282,23 +285,39 @@ impl Target {
         self.published().publish(Reading { parts, ..Reading::failed(at, began, error) })
     }
 
-    /// A day that has ended is asked for once more, so that its last minutes are not lost. Gives the bytes of the answer.
-    async fn close_window(&self, remembered: &mut Remembered, at: SystemTime, now: Window, began: Instant) -> Result<u64, PollError> {
+    /// The window to count, of a source that has windows; those that have ended are read before it. Returns it with the bytes of
+    /// what was read.
+    async fn count_windows(
+        &self,
+        remembered: &mut Remembered,
+        at: SystemTime,
+        today: Window,
+        began: Instant,
+    ) -> Result<(Window, u64), PollError> {
+        let required = match self.parts.first() {
+            Some(required) if self.config.source.windowed && !matches!(self.config.window, config::Window::Sliding(_)) => required,
+            _ => return Ok((today, 0)),
+        };
+        let window = remembered.windows.at(today);
         let mut bytes = 0;
-        let sliding = matches!(self.config.window, config::Window::Sliding(_));
-        let ended = remembered.window.filter(|last| self.config.source.windowed && !sliding && last.start < now.start);
-        if let (Some(last), Some(required)) = (ended, self.parts.first()) {
+        for ended in remembered.windows.ended() {
             let deadline = Deadline::new(began, self.config.timeout);
             let shared = Shared { deadline: deadline.clone(), ..self.shared() };
-            let answer = deadline.run(required.ask(&shared, last.until(now))).await?;
-            bytes = answer.bytes as u64;
+            let answer = match deadline.run(required.ask(&shared, ended.window)).await {
+                Ok(answer) => answer,
+                // What was recorded late is found by the next poll.
+                Err(_) if ended.is_again => continue,
+                Err(error) => return Err(error),
+            };
+            bytes += answer.bytes as u64;
             let pages: Vec<_> = answer.pages.into_iter().map(|page| (required.part, page)).collect();
-            let (snapshot, _) = self.apply(remembered, pages, bytes, self.context(at, last)).await?;
-            remembered.memory.close_window(&snapshot);
-            self.published().count(&snapshot.repairs);
+            let (snapshot, _) = self.apply(remembered, pages, answer.bytes as u64, self.context(at, ended.window)).await?;
+            remembered.windows.note_read(ended, today.end);
+            if !ended.is_again {
+                self.published().count(&snapshot.repairs);
+            }
         }
-        remembered.window = Some(now);
-        Ok(bytes)
+        Ok((window, bytes))
     }
 
     async fn poll_parts(
@@ -309,22 +328,40 @@ impl Target {
         began: Instant,
     ) -> (Result<(Snapshot, Native), PollError>, Vec<PartReport>, u64) {
         let question = Question { shared: self.shared(), callers: &self.callers, window, began, timeout: self.config.timeout };
-        let mut answers = Vec::new();
         let probe = self.published().breaker.is_probe();
+        let (mut due, mut kept) = (Vec::new(), Vec::new());
+        for asker in &self.parts {
+            match remembered.seldom.recent(asker, began) {
+                Some(answer) => kept.push((asker.clone(), answer)),
+                None => due.push(asker.clone()),
+            }
+        }
+        let mut answers = Vec::new();
         if probe {
             // One request, before a server that kept failing is asked for more.
-            answers = question.ask(&self.parts[..1]).await;
+            answers = question.ask(&due[..1]).await;
         }
         if answers.iter().all(|asked| asked.result.is_ok()) {
-            answers.extend(question.ask(&self.parts[answers.len()..]).await);
+            answers.extend(question.ask(&due[answers.len()..]).await);
         }
-        if answers.first().is_some_and(|required| required.result.is_ok()) {
+        let mut answers: Vec<(Arc<Asker>, Asked)> = due.into_iter().zip(answers).collect();
+        if answers.first().is_some_and(|(_, required)| required.result.is_ok()) {
+            // A counter that fell may mean a restart, which these parts report.
+            let watched = self.parts.iter().any(|asker| asker.part.interval.is_some());
+            if watched && self.has_fallen(remembered, &mut answers[0].1).await && !kept.is_empty() {
+                let parts: Vec<_> = kept.drain(..).map(|(asker, _)| asker).collect();
+                let renewed = question.ask(&parts).await;
+                answers.extend(parts.into_iter().zip(renewed));
+            }
+            remembered.seldom.keep(began, &answers);
             self.note_optional(&answers);
         }
+        remembered.memory.repeats_process_start(!kept.is_empty());
+        answers.extend(kept);
         let mut reports = Vec::with_capacity(answers.len());
         let mut read: Read = Vec::new();
         let mut body_bytes = 0;
-        for (asker, answer) in self.parts.iter().zip(answers) {
+        for (asker, answer) in answers {
             let Asked { took, result } = answer;
             let error = match result {
                 Ok(answer) => {
@@ -366,9 +403,29 @@ impl Target {
         Ok((snapshot, read))
     }
 
+    /// Whether a counter of the required part fell since the last poll.
+    async fn has_fallen(&self, remembered: &mut Remembered, required: &mut Asked) -> bool {
+        let Ok(answer) = &mut required.result else { return false };
+        let (part, bytes) = (self.config.source.required(), answer.bytes as u64);
+        let pages: Read = std::mem::take(&mut answer.pages).into_iter().map(|page| (part, page)).collect();
+        let mut memory = std::mem::take(&mut remembered.memory);
+        let looked = beside(bytes, move || (memory.has_fallen(part, &pages), pages, memory)).await;
+        match looked {
+            Ok((fell, pages, memory)) => {
+                answer.pages = pages.into_iter().map(|(_, page)| page).collect();
+                remembered.memory = memory;
+                fell
+            }
+            Err(error) => {
+                required.result = Err(error);
+                false
+            }
+        }
+    }
+
     /// What becomes of the circuits of optional parts; that of the target is the required one's.
-    fn note_optional(&self, answers: &[Asked]) {
-        for (asker, asked) in self.parts.iter().zip(answers).skip(1).filter(|(_, asked)| asked.took.is_some()) {
+    fn note_optional(&self, answers: &[(Arc<Asker>, Asked)]) {
+        for (asker, asked) in answers.iter().skip(1).filter(|(_, asked)| asked.took.is_some()) {
             if let Some(pause) = asker.note(Instant::now(), asked.result.as_ref().err()) {
                 let (target, part) = (self.name(), asker.part.name);
                 info!(target, part, next_in = ?to_tenths(pause), "keeps failing, and is asked less often from now on");
@@ -402,5 +459,8 @@ fn same_server(a: &config::Target, b: &config::Target) -> bool {
 
 /// Whether sums that were kept of one are sums of the other.
 fn same_question(a: &config::Target, b: &config::Target) -> bool {
-    (&a.window, &a.format, &a.detail) == (&b.window, &b.format, &b.detail)
+    // Another time zone takes effect at its next midnight, and the sums go on.
+    let today = |window: &config::Window| matches!(window, config::Window::Today(_));
+    let same_window = a.window == b.window || today(&a.window) && today(&b.window);
+    same_window && (&a.format, &a.detail) == (&b.format, &b.detail)
 }

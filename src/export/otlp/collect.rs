@@ -16,7 +16,7 @@
 //! name. One that was taken away is gone: the ends of its series are told once, dated right after what was told last, so that
 //! another server under its name begins after them.
 
-use super::encode::{REQUEST_BYTES_MAX, Request, Told, ended, requests, told};
+use super::encode::{Request, Told, ended, requests, told};
 use super::outbox::Outbox;
 use super::waiting::Key;
 use crate::config::Temporality;
@@ -151,7 +151,7 @@ impl Collector {
             });
         }
         let Collection { number, mut parts, due } = collection;
-        let mut unput = Unput { outbox: &self.outbox, requests: requests(&all, REQUEST_BYTES_MAX).peekable() };
+        let mut unput = Unput { outbox: &self.outbox, requests: requests(&all, self.outbox.request_size().limit()).peekable() };
         while let Some(request) = unput.requests.peek().cloned() {
             tokio::select! {
                 () = self.outbox.room() => {}
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn what_the_end_finds_unput_is_counted() {
-        let outbox = Outbox::new(&config::Otlp::to("http://localhost:4317"), Arc::new(Own::quiet().unwrap())).unwrap();
+        let outbox = Outbox::new(&config::Otlp::to("http://localhost:4317"), Arc::new(Own::quiet().unwrap()));
         let requests = [3, 4, 5].map(|points| Request { points, ..Request::default() });
         let mut unput = Unput { outbox: &outbox, requests: requests.into_iter().peekable() };
         unput.requests.next();
