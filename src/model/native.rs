@@ -785,6 +785,27 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_has_units_exemplars_start_times_and_scopes() {
+        let wanted = "# TYPE a_seconds counter\n# UNIT a_seconds seconds\na_seconds_total{otel_scope_name=\"s\",job=\"j\"} 7 # {trace_id=\"t\"} 5 1.5\n\
+                      a_seconds_created{otel_scope_name=\"s\",job=\"j\"} 3\n";
+        let others: String = (0..10_000).map(|n| format!("# TYPE other{n} gauge\nother{n} {n}\n")).collect();
+        let read = |page: String| {
+            let families = prometheus::read(page + "# EOF\n").unwrap();
+            Native::choose(vec![families], "", 100, |name| (!name.starts_with("other")).then(Choice::default))
+        };
+        let describe = |native: &Native| {
+            let family = native.at(0);
+            let sample = family.samples().next().unwrap();
+            let exemplar = sample.exemplars().next().unwrap();
+            let exemplar = (exemplar.value(), exemplar.time(), exemplar.labels().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>());
+            format!("{:?} {:?} {:?} {:?} {exemplar:?}", lines(native), family.unit(), family.scope(), sample.created())
+        };
+        let (kept, copied) = (read(wanted.to_owned()), read(format!("{others}{wanted}")));
+        assert_eq!(describe(&copied), describe(&kept));
+        assert!(copied.memory_bytes() < 4096, "{}", copied.memory_bytes());
+    }
+
+    #[test]
     fn a_series_left_out_of_a_copy_still_counts_as_left_out() {
         let page: String = (0..10_000).map(|n| format!("a{{l=\"{n}\"}} {n}\n")).collect();
         let (lines, native) = native(&[&page], 100_000, |_| Some(Choice { min_value: Some(9_999.0), ..Choice::default() }));
