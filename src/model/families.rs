@@ -10,6 +10,11 @@
 //!
 //! The builder holds them, not the readers: beyond one it keeps nothing more, and [`Families::read`] refuses the answer.
 
+mod compact;
+mod repeated;
+
+pub(super) use compact::CompactCopy;
+
 use super::exemplar::Extras;
 use super::scope::{SCOPE_LABEL, is_scope_label};
 use super::{BOUNDS, Bounds, Histogram, Repair, Repairs, Summary, TooMuch, cut};
@@ -106,8 +111,29 @@ pub enum Value<'a> {
     Summary(&'a Summary),
 }
 
+/// How a page of a list joins the next, so that a list that changed between two requests is found out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PageEdge {
+    /// The first row of the next page, counted from 1, where there is one.
+    pub next: Option<u64>,
+    /// Rows of the whole list, where the server reports them.
+    pub rows: Option<u64>,
+    /// A hash of what the page begins with; never 0.
+    pub first: u64,
+    /// A hash of what the next page must begin with; 0 where that is not known.
+    pub last: u64,
+}
+
+impl PageEdge {
+    /// Whether the page behind this one is of the same list.
+    #[must_use]
+    pub fn joins(&self, next: &Self) -> bool {
+        self.rows == next.rows && (self.last == 0 || self.last == next.first)
+    }
+}
+
 /// Families of series, as one answer gave them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Families {
     body: String,
     mended: String,
@@ -125,8 +151,8 @@ pub struct Families {
     lost_labels: Vec<(Text, Text)>,
     /// Exemplars and start times, which few series have.
     pub(super) extras: Extras,
-    /// Where the next page begins, where the server says that there is one.
-    pub next_offset: Option<u64>,
+    /// What these families are of, where the response is a page of a longer list.
+    pub edge: Option<PageEdge>,
 }
 
 impl Families {
@@ -171,6 +197,11 @@ impl Families {
     /// Counts a repair that was made before reading.
     pub fn repair(&mut self, repair: Repair) {
         self.repairs.count(repair);
+    }
+
+    /// Counts repairs that were made before reading.
+    pub fn add_repairs(&mut self, repairs: &Repairs) {
+        self.repairs.add_all(repairs);
     }
 
     /// How long the body is.
@@ -511,9 +542,9 @@ impl<'a> FamiliesBuilder<'a> {
         self.push(Shape::Summary, index);
     }
 
-    /// Says that the next page begins at this record.
-    pub fn next_page(&mut self, offset: u64) {
-        self.out.next_offset = Some(offset);
+    /// Sets where the page begins and ends.
+    pub fn page_edge(&mut self, edge: PageEdge) {
+        self.out.edge = Some(edge);
     }
 
     /// Counts a repair, of the family that was begun last.

@@ -169,7 +169,12 @@ fn a_response_of_another_exporter_is_refused_and_named() {
         let part = by_name(system).unwrap().required();
         let request = part.requests.iter().find(|request| request.format == format).unwrap();
         let error = part.read(request, go.into()).err().map(|error| error.to_string());
-        let names = "go_goroutines, process_cpu_seconds_total, up, x, y";
+        // KumoMTA has no sample outside of the block of its type.
+        let names = if system == "kumomta" {
+            "go_goroutines, process_cpu_seconds_total, go_gc"
+        } else {
+            "go_goroutines, process_cpu_seconds_total, up, x, y"
+        };
         assert_eq!(error, Some(format!("this looks like another exporter: {names}; check url and system")), "{system}");
         assert_eq!(part.read(request, Vec::new()).err(), Some(ReadError::Empty), "{system}: an empty body");
         assert_eq!(part.read(request, b"# TYPE x gauge\n".to_vec()).err(), Some(ReadError::Empty), "{system}: no sample");
