@@ -14,6 +14,7 @@ use super::{Buckets, ReadError, number, quantiles, quote};
 use crate::model::{BOUNDS, Bounds, Families, FamiliesBuilder, FamilyType, LABELS_PER_SERIES_MAX, Repair, Text};
 use memchr::{memchr, memchr2};
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
@@ -53,6 +54,7 @@ fn read_within(bounds: Bounds, body: String, last_line: LastLine) -> Result<Fami
             total: false,
             pending: Pending::default(),
             known: HashMap::default(),
+            timestamps: if text.trim_ascii_end().ends_with("# EOF") { TimestampUnit::Seconds } else { TimestampUnit::Milliseconds },
         };
         let (mut first_bad, mut last_bad) = (None, None);
         for line in Lines(text) {
@@ -125,6 +127,17 @@ struct Pending {
 struct Distribution {
     labels: Range<usize>,
     buckets: Buckets,
+    /// The newest explicit timestamp of its lines, in Unix milliseconds.
+    timestamp: Option<i64>,
+}
+
+/// What an explicit timestamp counts since the beginning of 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TimestampUnit {
+    /// In OpenMetrics, which ends with `# EOF`.
+    Seconds,
+    /// In the text format.
+    Milliseconds,
 }
 
 struct Reader<'b, 'a> {
@@ -136,6 +149,7 @@ struct Reader<'b, 'a> {
     pending: Pending,
     /// What families said that they are: one may be interrupted by another and go on.
     known: HashMap<&'a str, FamilyType>,
+    timestamps: TimestampUnit,
 }
 
 impl<'a> Reader<'_, 'a> {
@@ -234,7 +248,7 @@ impl<'a> Reader<'_, 'a> {
             Some(inside) => self.labels(inside)?,
             None => (Vec::new(), rest),
         };
-        let value = value(rest)?;
+        let (value, timestamp) = value(rest, self.timestamps)?;
         // OpenMetrics: `x_total` belongs to the counter `x`; `x_created` is no value of it.
         if suffix == Some("_total") && self.kind == FamilyType::Counter && !self.total && self.out.series_of_family() == 0 {
             // From here on the counter's name is this one, and the shorter one is free.
@@ -254,6 +268,7 @@ impl<'a> Reader<'_, 'a> {
         for (name, value) in labels {
             self.push_label(name, value);
         }
+        self.out.timestamp(timestamp);
         self.out.number(value);
         Some(())
     }
@@ -264,7 +279,7 @@ impl<'a> Reader<'_, 'a> {
             Some(inside) => self.labels(inside)?,
             None => (Vec::new(), rest),
         };
-        let value = value(rest)?;
+        let (value, timestamp) = value(rest, self.timestamps)?;
         let bound = match suffix {
             "_sum" | "_count" => None,
             _ => {
@@ -272,7 +287,20 @@ impl<'a> Reader<'_, 'a> {
                 Some(number::parse(labels.remove(at).1.as_bytes())?)
             }
         };
-        let buckets = self.pending.at(self.out, labels);
+        let distribution = self.pending.at(self.out, labels);
+        match distribution.timestamp.cmp(&timestamp) {
+            Ordering::Equal => {}
+            // The lines of an older sample of the same series.
+            Ordering::Greater => return Some(self.out.repair(Repair::DuplicateSeries)),
+            Ordering::Less => {
+                let older = std::mem::take(&mut distribution.buckets);
+                distribution.timestamp = timestamp;
+                if !older.is_empty() {
+                    self.out.repair(Repair::DuplicateSeries);
+                }
+            }
+        }
+        let buckets = &mut distribution.buckets;
         match (suffix, bound) {
             // Of what stands twice the first is kept; a bucket that stands twice is told when all are there.
             ("_sum", _) if buckets.sum.is_some() => self.out.repair(Repair::DuplicateSeries),
@@ -293,8 +321,9 @@ impl<'a> Reader<'_, 'a> {
             return;
         }
         let Pending { labels, all, .. } = std::mem::take(&mut self.pending);
-        for Distribution { labels: range, buckets } in all {
+        for Distribution { labels: range, buckets, timestamp } in all {
             let labels = labels.get(range).unwrap_or_default();
+            self.out.timestamp(timestamp);
             if self.kind == FamilyType::Summary {
                 let (summary, repairs) = quantiles::summary(buckets);
                 labels.iter().for_each(|(name, value)| self.out.label(*name, *value));
@@ -311,6 +340,7 @@ impl<'a> Reader<'_, 'a> {
                 Err(repair) => self.out.repair(repair),
             }
         }
+        self.out.timestamp(None);
     }
 
     fn push_label(&mut self, name: &'a str, value: Cow<'a, str>) {
@@ -379,13 +409,13 @@ impl<'a> Reader<'_, 'a> {
 
 impl Pending {
     /// What has been read of the distribution with these labels.
-    fn at<'a>(&mut self, out: &mut FamiliesBuilder<'a>, labels: Vec<Label<'a>>) -> &mut Buckets {
+    fn at<'a>(&mut self, out: &mut FamiliesBuilder<'a>, labels: Vec<Label<'a>>) -> &mut Distribution {
         // Servers write one histogram after the other, so it is nearly always the last.
         let place = match self.all.last() {
             Some(last) if self.is_written_so(out, last, &labels) => self.all.len() - 1,
             _ => self.find(out, labels),
         };
-        &mut self.all[place].buckets
+        &mut self.all[place]
     }
 
     fn find<'a>(&mut self, out: &mut FamiliesBuilder<'a>, labels: Vec<Label<'a>>) -> usize {
@@ -399,7 +429,7 @@ impl Pending {
         self.places.insert(hash, self.all.len());
         let first = self.labels.len();
         self.labels.extend(labels.into_iter().map(|(name, value)| kept(out, name, value)));
-        self.all.push(Distribution { labels: first..self.labels.len(), buckets: Buckets::default() });
+        self.all.push(Distribution { labels: first..self.labels.len(), buckets: Buckets::default(), timestamp: None });
         self.all.len() - 1
     }
 
@@ -473,14 +503,27 @@ fn unescape(text: &str) -> String {
     out
 }
 
-/// The value of a sample; a timestamp or an exemplar behind it is not ours to pass on.
-fn value(rest: &str) -> Option<f64> {
+/// The value of a sample and its explicit timestamp in Unix milliseconds; an exemplar behind them is not read.
+fn value(rest: &str, unit: TimestampUnit) -> Option<(f64, Option<i64>)> {
     let rest = rest.trim_ascii_start();
     let (value, rest) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
     let rest = rest.trim_ascii();
-    let timestamp = rest.split(['#', ' ']).next().unwrap_or_default();
-    (timestamp.is_empty() || number::parse(timestamp.as_bytes()).is_some()).then_some(())?;
-    number::parse(value.as_bytes())
+    let timestamp = match rest.split(['#', ' ']).next().unwrap_or_default() {
+        "" => None,
+        timestamp => Some(milliseconds(number::parse(timestamp.as_bytes())?, unit)?),
+    };
+    Some((number::parse(value.as_bytes())?, timestamp))
+}
+
+/// The largest timestamp in milliseconds whose nanoseconds fit into 64 bits.
+const MILLISECONDS_MAX: f64 = (i64::MAX / 1_000_000) as f64;
+
+fn milliseconds(timestamp: f64, unit: TimestampUnit) -> Option<i64> {
+    let milliseconds = match unit {
+        TimestampUnit::Seconds => timestamp * 1000.0,
+        TimestampUnit::Milliseconds => timestamp,
+    };
+    (milliseconds.abs() <= MILLISECONDS_MAX).then(|| milliseconds.round() as i64)
 }
 
 fn family_type(word: &str) -> FamilyType {

@@ -6,6 +6,7 @@
 //! could not be read of its part: a sum over the rest would be too small now, and its next rise too large.
 
 mod memory;
+mod omitted;
 mod points;
 mod series;
 
@@ -13,6 +14,7 @@ use super::{Part, Rule, Source, Step};
 use crate::model::{Attribute, Attributes, Families, Kind, Metric, Number, Point, Repair, SampleRef, Snapshot, Value};
 use foldhash::fast::RandomState;
 pub use memory::Memory;
+use omitted::Found;
 pub use points::POINTS_PER_METRIC_MAX;
 use points::Points;
 use series::{Said, with};
@@ -62,7 +64,7 @@ pub fn apply(source: &Source, read: &[(&'static Part, Families)], memory: &mut M
     snapshot.drops_idle_series = source.rules().any(|(_, rule)| rule.step == Step::Accumulate);
     snapshot.counters_since = source.counters_since.and_then(|family| counters_since(read, family));
 
-    let mut walk = Walk { snapshot, points: Points::default(), memory, context, duplicates: HashSet::new() };
+    let mut walk = Walk { snapshot, points: Points::default(), memory, context, duplicates: HashSet::new(), found: Found::default() };
     let parts = source.parts.iter().filter(|part| read.iter().any(|(p, _)| p.name == part.name));
     let parts: Vec<(&'static Part, Said<'_>)> = parts.map(|part| (part, Said::of(part, read))).collect();
     for (part, said) in &parts {
@@ -95,6 +97,8 @@ struct Walk<'a> {
     context: &'a Context,
     /// Series that stand twice, counted once however many rules meet them.
     duplicates: HashSet<(&'static str, u64)>,
+    /// What canonical counters and histograms are the sums of.
+    found: Found,
 }
 
 impl Walk<'_> {
@@ -131,9 +135,12 @@ impl Walk<'_> {
 
     fn each(&mut self, rule: &'static Rule, said: &Said<'_>) {
         let mut absent = if rule.zero_when_absent { rule.closed_attributes() } else { Vec::new() };
-        for (_, sample) in self.series(rule, said) {
+        for (series, sample) in self.series(rule, said) {
             let Some(attributes) = rule.attributes_of(&sample) else { continue };
             absent.retain(|a| *a != attributes);
+            if matches!(rule.metric.kind, Kind::Counter | Kind::Histogram) && !rule.fallback {
+                self.found.add(rule, series, sample.value(), identity(rule.metric, &attributes));
+            }
             match (sample.value(), rule.metric.kind) {
                 (Value::Histogram(h), Kind::Histogram) => {
                     if !self.snapshot.histograms.iter().any(|(m, a, _)| *m == rule.metric && *a == attributes) {
@@ -211,8 +218,14 @@ impl Walk<'_> {
     }
 
     fn finish(self, source: &Source) -> Snapshot {
-        let Self { mut snapshot, points, memory, context, .. } = self;
+        let Self { mut snapshot, points, memory, context, found, .. } = self;
         snapshot.points = points.into_sound();
+        // The sums of a window begin anew with it, and a server that drops idle series omits nothing.
+        if !source.windowed && !snapshot.drops_idle_series {
+            let lacking = memory.summands.lacking(found, context.now, snapshot.counters_since);
+            snapshot.points.retain(|point| !lacking.contains(&point.identity()));
+            snapshot.histograms.retain(|(metric, attributes, _)| !lacking.contains(&identity(metric, attributes)));
+        }
         let counters = |point: &&mut Point| point.metric.kind == Kind::Counter;
         if !context.sliding {
             let since = context.window_start.or(snapshot.counters_since);
@@ -238,6 +251,10 @@ impl Walk<'_> {
         }
         snapshot
     }
+}
+
+fn identity(metric: &'static Metric, attributes: &Attributes) -> u64 {
+    Point { metric, attributes: attributes.clone(), value: 0.0 }.identity()
 }
 
 /// The number for a metric that is none in buckets, or why there is none: nothing that we measure is ever below zero.

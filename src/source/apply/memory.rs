@@ -1,5 +1,6 @@
 //! What is remembered of a target from one good reading to the next, and the sums that need it.
 
+use super::omitted::Summands;
 use crate::model::{Kind, Point, Repair, Repairs, Snapshot};
 use std::collections::HashMap;
 use std::time::SystemTime;
@@ -21,6 +22,8 @@ pub struct Memory {
     held_since: Option<SystemTime>,
     /// For windowed sources: the final sums of closed windows, by the identity of their points.
     closed: HashMap<u64, f64>,
+    /// What canonical counters and histograms were the sums of.
+    pub(super) summands: Summands,
     /// When the first window began.
     first_window: Option<SystemTime>,
 }
