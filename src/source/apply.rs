@@ -138,7 +138,8 @@ impl Walk<'_> {
         for (series, sample) in self.series(rule, said) {
             let Some(attributes) = rule.attributes_of(&sample) else { continue };
             absent.retain(|a| *a != attributes);
-            if matches!(rule.metric.kind, Kind::Counter | Kind::Histogram) && !rule.fallback {
+            // A sum that is held does not fall.
+            if matches!(rule.metric.kind, Kind::Counter | Kind::Histogram) && !rule.fallback && rule.step != Step::Hold {
                 self.found.add(rule, series, sample.value(), identity(rule.metric, &attributes));
             }
             match (sample.value(), rule.metric.kind) {
