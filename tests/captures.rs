@@ -145,7 +145,8 @@ const VALUES: &[(&str, &[(&str, f64)])] = &[
             ("mail.authentication.attempts success outbound", 2.0),
             ("mail.job.processed notify failed", 7.0),
             ("mail.delivery.attempts delivered", 0.0),
-            ("process.cpu.time", 13.279_676),
+            ("process.cpu.time user", 10.574_271),
+            ("process.cpu.time system", 2.705_405),
         ],
     ),
     (

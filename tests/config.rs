@@ -482,6 +482,20 @@ fn the_environment_decides_on_ways_out_that_the_file_leaves_out() {
     ways_out("export: {otlp: {}, prometheus: {}}", &[("OTEL_SDK_DISABLED", "TRUE")], None, None);
 }
 
+#[test]
+fn a_delivery_log_needs_a_url_for_logs() {
+    let file = "state_dir: /var/lib/postmeter\ntargets:\n  - {name: b, system: cpanel, url: \"https://b.example.com:2087\", username: root, \
+                token: x, parts: {messages: {}}}\nexport: {otlp: {protocol: http/protobuf}}\n";
+    let parsed =
+        |endpoint| parse(file, "postmeter.yaml", &environment(&[("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", endpoint)]), Path::new(ETC));
+    let problem = parsed("https://collector.example.com/ingest").unwrap_err();
+    let expected = "postmeter.yaml:3: targets[0].parts.messages: needs an OTLP endpoint that ends in /v1/metrics: its records are sent \
+                    to /v1/logs beside it";
+    assert_eq!(problem, expected);
+    let otlp = parsed("https://collector.example.com/v1/metrics").unwrap().export.otlp.unwrap();
+    assert_eq!(otlp.logs_receiver().as_deref(), Some("https://collector.example.com/v1/logs"));
+}
+
 #[track_caller]
 fn endpoint(file: &str, variables: &[(&str, &str)], expected: &str) {
     let config = good(&format!("{MAIL}export: {{otlp: {{{file}}}}}"), variables);
@@ -499,7 +513,23 @@ fn an_endpoint_follows_the_specification() {
     endpoint("", &[HTTP, (METRICS, "http://c:4318/otlp")], "http://c:4318/otlp");
     endpoint("", &[HTTP, (METRICS, "http://c:4318")], "http://c:4318");
     endpoint("protocol: http/protobuf, endpoint: 'http://c:4318'", &[], "http://c:4318/v1/metrics");
-    endpoint("protocol: http/protobuf, endpoint: 'http://c:4318/x'", &[], "http://c:4318/x");
+    // The file's endpoint is of all signals, as OTEL_EXPORTER_OTLP_ENDPOINT is.
+    for (written, used) in [
+        ("http://c:4318/", "http://c:4318/v1/metrics"),
+        ("http://c:4318/x", "http://c:4318/x/v1/metrics"),
+        ("https://c/otlp", "https://c/otlp/v1/metrics"),
+        ("https://c/otlp/", "https://c/otlp/v1/metrics"),
+        ("https://c/otlp?key=x", "https://c/otlp/v1/metrics?key=x"),
+        ("https://c/otlp/v1/metrics", "https://c/otlp/v1/metrics"),
+        ("https://c/otlp/v1/metrics/", "https://c/otlp/v1/metrics"),
+        ("https://c/v1/metrics?key=x", "https://c/v1/metrics?key=x"),
+        ("https://c/av1/metrics", "https://c/av1/metrics/v1/metrics"),
+    ] {
+        endpoint(&format!("protocol: http/protobuf, endpoint: '{written}'"), &[], used);
+        endpoint("", &[HTTP, (ENDPOINT, written)], used);
+        endpoint("", &[HTTP, (METRICS, written)], written);
+    }
+    endpoint("endpoint: 'https://c/otlp'", &[], "https://c/otlp");
     endpoint("endpoint: 'c:4317'", &[], "https://c:4317");
     endpoint("endpoint: 'c:4317'", &[("OTEL_EXPORTER_OTLP_INSECURE", "true")], "http://c:4317");
     endpoint(

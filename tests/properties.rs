@@ -41,6 +41,11 @@ fn sound_json_is_read_as_serde_json_reads_it() {
     holds("recovery");
 }
 
+#[test]
+fn a_hostile_label_changes_no_other_series() {
+    holds("hostile_labels");
+}
+
 /// Texts of what formats have a meaning for.
 fn lines() -> impl Strategy<Value = String> {
     let piece = prop_oneof![

@@ -3,7 +3,7 @@
 use super::said::{self, Series};
 use super::{made, strict};
 use arbitrary::Unstructured;
-use postmeter::export::exposition::{Format, Page, Section, Taken, page, target_info};
+use postmeter::export::exposition::{Escaping, Format, Page, Section, Taken, page, target_info};
 use postmeter::format::prometheus;
 use postmeter::model::{FamilyType, Native};
 use postmeter::source;
@@ -12,7 +12,9 @@ use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-const FORMATS: [Format; 3] = [Format::Text, Format::OpenMetrics, Format::Json];
+/// OpenMetrics for a client that reads no quoted names, as the checker here.
+const OPEN_METRICS: Format = Format::OpenMetrics(Escaping::Underscores);
+const FORMATS: [Format; 3] = [Format::Text, OPEN_METRICS, Format::Json];
 
 /// Of families of any kind: alone, beside those of another target, and on the rest of a page.
 pub fn check(bytes: &[u8]) {
@@ -53,7 +55,7 @@ fn well_formed(format: Format, page: &str) {
     if format == Format::Json {
         serde_json::from_str::<Value>(page).unwrap_or_else(|error| panic!("{error}: {page}"));
     } else {
-        strict::check(page, format == Format::OpenMetrics);
+        strict::check(page, format == OPEN_METRICS);
     }
 }
 
@@ -62,9 +64,9 @@ pub fn holds(native: Arc<Native>) {
     let said = said::native(&native);
     let identity = Identity::new("a job of \"ours\"\\", "instance");
     for (section, plain) in [(Section::plain(native.clone()), true), (Section::of(native, &identity), false)] {
-        for format in [Format::Text, Format::OpenMetrics] {
+        for format in [Format::Text, OPEN_METRICS] {
             let text = page(format, std::slice::from_ref(&section));
-            strict::check(&text, format == Format::OpenMetrics);
+            strict::check(&text, format == OPEN_METRICS);
             if plain {
                 comes_back(&text, &expected(&said, format));
             }
@@ -116,19 +118,41 @@ fn bare(mut all: Vec<Series>) -> Vec<Series> {
 
 /// What a page can say of it.
 fn expected(said: &[Series], format: Format) -> Vec<Series> {
+    let said = &written(said);
     let lines = lines(said);
-    let mut expected: Vec<Series> =
-        said.iter().filter(|series| is_name(&series.family) && !lines.contains(&series.family)).cloned().collect();
+    let mut expected: Vec<Series> = said.iter().filter(|series| !lines.contains(&series.family)).cloned().collect();
     for series in &mut expected {
         let is_free = |name: &str| is_name(name) && !lines.contains(name) && said.iter().all(|other| other.family != name);
         let of_total = |family: &str| family.strip_suffix("_total").is_some_and(is_free);
-        if format == Format::OpenMetrics && series.kind == "Counter" && !of_total(&series.family) {
+        if format == OPEN_METRICS && series.kind == "Counter" && !of_total(&series.family) {
             series.kind = format!("{:?}", FamilyType::Unknown);
         }
         rename(&mut series.labels, &series.kind);
     }
     expected.sort();
     expected
+}
+
+/// Families under the names that they are written with: of several with one name, that which has it, or the first.
+fn written(said: &[Series]) -> Vec<Series> {
+    let stands = |name: &str| {
+        let mut namesakes = said.iter().map(|series| series.family.as_str()).filter(|family| family_name(family) == name);
+        if said.iter().any(|series| series.family == name) { Some(name.to_owned()) } else { namesakes.next().map(str::to_owned) }
+    };
+    let mut written: Vec<Series> = Vec::new();
+    for series in said {
+        let family = family_name(&series.family);
+        if !series.family.is_empty() && stands(&family).as_deref() == Some(series.family.as_str()) {
+            written.push(Series { family, ..series.clone() });
+        }
+    }
+    written.sort();
+    written
+}
+
+fn family_name(name: &str) -> String {
+    let legacy = |at: usize, c: char| c.is_ascii_alphabetic() || c == '_' || c == ':' || (at > 0 && c.is_ascii_digit());
+    name.chars().enumerate().map(|(at, c)| if legacy(at, c) { c } else { '_' }).collect()
 }
 
 /// The names of the lines of distributions, which no other family may have. What is said is sorted.
@@ -165,11 +189,7 @@ fn is_name(name: &str) -> bool {
 }
 
 fn label_name(name: &str) -> String {
-    let good = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    if !name.is_empty() && name.bytes().all(good) && !name.starts_with(|c: char| c.is_ascii_digit()) {
-        return name.to_owned();
-    }
-    std::iter::once('_').chain(name.bytes().map(|b| if good(b) { char::from(b) } else { '_' })).collect()
+    if name.is_empty() { "_".to_owned() } else { family_name(name).replace(':', "_") }
 }
 
 type JsonSeries = (String, String, String, Vec<(String, String)>, String);
@@ -223,7 +243,7 @@ fn json_expected(said: &[Series]) -> Vec<JsonSeries> {
     let word = |kind: &str| kind.to_lowercase();
     let mut all: Vec<JsonSeries> = said
         .iter()
-        .filter(|series| is_name(&series.family))
+        .filter(|series| !series.family.is_empty())
         .map(|series| {
             let value = match series.kind.as_str() {
                 "Histogram" | "Summary" => distribution(&series.value),
@@ -257,8 +277,8 @@ fn distribution(said: &str) -> String {
 
 /// The same page by the reader of the system whose shape it has. It has no summaries and no words for what is not finite.
 fn as_kumomta(json: String, said: &[Series]) {
-    let names = |series: &Series| series.labels.iter().all(|(label, _)| is_name(label));
-    if !said.iter().filter(|series| is_name(&series.family)).all(names) {
+    let names = |series: &Series| is_name(&series.family) && series.labels.iter().all(|(label, _)| is_name(label));
+    if !said.iter().all(names) {
         return;
     }
     let finite = |series: &&Series| !matches!(series.value.as_str(), "NaN" | "inf" | "-inf");

@@ -6,6 +6,7 @@
 pub mod config;
 pub mod exposition;
 pub mod history;
+pub mod hostile;
 pub mod made;
 pub mod otlp;
 pub mod reader;
@@ -29,6 +30,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("emailengine", |bytes| reader::reads("emailengine", bytes)),
     ("prometheus", |bytes| reader::reads("prometheus", bytes)),
     ("openmetrics", reader::openmetrics),
+    ("hostile_labels", hostile::check),
     ("recovery", recovery::check),
     ("exposition", exposition::check),
     ("otlp", otlp::check),

@@ -26,5 +26,12 @@ pub(super) fn check(args: &ConfigArgs) -> Result<(), AppError> {
         format!("; shard {shard} polls {} of them{}{}", names.len(), if names.is_empty() { "" } else { ": " }, names.join(", "))
     });
     println!("{}: good, {}{}", args.config.display(), count(all), held.unwrap_or_default());
+    if let Some(otlp) = &config.export.otlp {
+        println!("metrics are pushed to {}", otlp.receiver());
+        let follows_a_log = discovery.targets(&config.targets).any(|target| target.messages.is_some());
+        if let Some(receiver) = otlp.logs_receiver().filter(|_| follows_a_log) {
+            println!("delivery records are pushed to {receiver}");
+        }
+    }
     Ok(())
 }

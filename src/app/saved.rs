@@ -1,7 +1,7 @@
 //! Saved responses: bodies, gzipped bodies, and what `curl -i` wrote.
 
 use crate::model::Families;
-use crate::source::{Part, ReadError, Source};
+use crate::source::{Part, ReadError, Source, check_complete};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::Read;
@@ -47,7 +47,7 @@ impl Saved {
         let file = |error| SavedError::File { path: path(), error };
         let max = self.part.body_bytes_max;
         let saved = limited(File::open(&self.path).map_err(file)?, max).map_err(file)?;
-        let (status, body) = response(&saved);
+        let Response { status, content_type, body } = response(&saved);
         if let Some(status) = status.filter(|status| !status.starts_with("200")) {
             let hint = match status.get(..3) {
                 Some("401" | "403") => self.part.on_unauthorized,
@@ -64,7 +64,7 @@ impl Saved {
         if saved.len() > max || body.len() > max {
             return Err(SavedError::TooLarge { path: path(), max });
         }
-        let families = self.part.read_any(&body).map_err(|error| match error {
+        let families = check_complete(&content_type, &body).and_then(|()| self.part.read_any(&body)).map_err(|error| match error {
             ReadError::Denied(said) => SavedError::Denied { path: path(), said, hint: self.part.on_unauthorized },
             error => SavedError::Read { path: path(), error },
         })?;
@@ -79,18 +79,28 @@ fn limited(from: impl Read, max: usize) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The status of a response that was saved with its head, and the body.
-fn response(saved: &[u8]) -> (Option<String>, &[u8]) {
-    let mut rest = saved;
-    let mut status = None;
+/// A response, with what of its head is used.
+struct Response<'a> {
+    /// Where it was saved with its head.
+    status: Option<String>,
+    /// Empty where it is not known.
+    content_type: String,
+    body: &'a [u8],
+}
+
+/// The response that was saved.
+fn response(saved: &[u8]) -> Response<'_> {
+    let mut response = Response { status: None, content_type: String::new(), body: saved };
     // `curl -i` writes an interim response (100 Continue) before the one that counts.
-    while rest.starts_with(b"HTTP/") {
-        let Some((head, body)) = split_head(rest) else { break };
-        let line = String::from_utf8_lossy(head.split(|b| *b == b'\n').next().unwrap_or_default()).trim().to_owned();
-        status = line.split_once(' ').map(|(_, status)| status.to_owned());
-        rest = body;
+    while response.body.starts_with(b"HTTP/") {
+        let Some((head, body)) = split_head(response.body) else { break };
+        let head = String::from_utf8_lossy(head);
+        let status = head.lines().next().and_then(|line| line.trim().split_once(' ')).map(|(_, status)| status.to_owned());
+        let headers = || head.lines().filter_map(|line| line.split_once(':'));
+        let content_type = headers().find(|(name, _)| name.eq_ignore_ascii_case("content-type")).map(|(_, value)| value.trim().to_owned());
+        response = Response { status, content_type: content_type.unwrap_or_default(), body };
     }
-    (status, rest)
+    response
 }
 
 fn split_head(bytes: &[u8]) -> Option<(&[u8], &[u8])> {

@@ -5,7 +5,7 @@ use super::cli::{Only, ScrapeArgs, ScrapeFormat};
 use super::saved::Saved;
 use crate::config::{self, Adhoc, Environment, LogLevel};
 use crate::export::SeriesState;
-use crate::export::exposition::{self, Format, Section};
+use crate::export::exposition::{self, Escaping, Format, Section};
 use crate::export::otlp;
 use crate::model::Native;
 use crate::poll::{Limits, Reading, Tally, Target, relayed};
@@ -122,7 +122,8 @@ fn saved(system: &str, files: &[String], printed: &mut Printed) -> Result<bool, 
     snapshot.repairs.add_all(&native.repairs);
     let native = Arc::new(native);
     let tally = Tally { repairs: snapshot.repairs, ..Tally::default() };
-    let identity = Identity::new(source.name, "file").with_version(snapshot.version.as_deref());
+    let identity =
+        Identity::new(source.name, "file").with_version(snapshot.version.as_deref()).with_target_info(native.resource_attributes());
     let reading =
         Reading { at, began, ended: began, outcome: Ok(snapshot), native, parts: Vec::new(), body_bytes: bytes, tally, tally_since: at };
     let pipeline = Pipeline::of(source, &identity).map_err(super::StartError::from)?;
@@ -145,7 +146,7 @@ impl Printed {
     fn new(format: ScrapeFormat, only: Option<Only>) -> Self {
         let format = match format {
             ScrapeFormat::Text => Format::Text,
-            ScrapeFormat::Openmetrics => Format::OpenMetrics,
+            ScrapeFormat::Openmetrics => Format::OpenMetrics(Escaping::Underscores),
             ScrapeFormat::Json => Format::Json,
             ScrapeFormat::OtlpJson => return Self::Otlp(Vec::new()),
         };
@@ -174,7 +175,7 @@ impl Printed {
             Self::Page { format, only, identities, ours, theirs } => {
                 let info = exposition::target_info(&identities);
                 let canonical =
-                    ours.into_iter().chain([info]).map(|native| Section::plain(Arc::new(native))).filter(|_| only != Some(Only::Native));
+                    ours.into_iter().chain([info]).map(|native| Section::own(Arc::new(native))).filter(|_| only != Some(Only::Native));
                 let native = theirs.into_iter().filter(|_| only != Some(Only::Canonical));
                 exposition::page(format, &canonical.chain(native).collect::<Vec<_>>())
             }

@@ -55,7 +55,7 @@ impl Messages {
             decoder.problem(&item.place, message);
         }
         if decoder.logs_have_no_url {
-            let message = "needs an export.otlp.endpoint that ends in /v1/metrics: its records are sent to /v1/logs beside it";
+            let message = "needs an OTLP endpoint that ends in /v1/metrics: its records are sent to /v1/logs beside it";
             decoder.problem(&item.place, message);
         }
         let has_own = !its.is_empty();

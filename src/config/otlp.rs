@@ -30,8 +30,9 @@ const LOGS_PATH: &str = "/v1/logs";
 #[derive(Clone, Debug, PartialEq)]
 pub struct Otlp {
     /// `endpoint:` a URL, whose scheme decides whether TLS is used; without a scheme it is https, or http if `OTEL_..._INSECURE`
-    /// is true. Over http/protobuf, `/v1/metrics` is appended if there is no path. Left out: `OTEL_..._ENDPOINT`, or else
-    /// `http://localhost:4317` (gRPC), `http://localhost:4318/v1/metrics` (HTTP).
+    /// is true. Over http/protobuf, `/v1/metrics` is appended unless the path ends in it; `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` is
+    /// used as it is. Left out: `OTEL_..._ENDPOINT`, or else `http://localhost:4317` (gRPC),
+    /// `http://localhost:4318/v1/metrics` (HTTP).
     pub endpoint: String,
     /// `protocol:` `grpc` or `http/protobuf`. Left out: `OTEL_..._PROTOCOL`, or else grpc.
     pub protocol: Protocol,
@@ -109,9 +110,15 @@ impl Otlp {
     /// The endpoint for people: what is behind `?` may be a secret.
     #[must_use]
     pub fn receiver(&self) -> String {
-        match self.endpoint.split_once('?') {
-            Some((place, _)) => format!("{place}?***"),
-            None => self.endpoint.clone(),
+        without_query(&self.endpoint)
+    }
+
+    /// The same for logs: by gRPC they have the endpoint of the metrics. `None` where the URL of logs is not known.
+    #[must_use]
+    pub fn logs_receiver(&self) -> Option<String> {
+        match self.protocol {
+            Protocol::Grpc => Some(self.receiver()),
+            Protocol::HttpProtobuf => self.logs_endpoint().map(|endpoint| without_query(&endpoint)),
         }
     }
 
@@ -170,6 +177,14 @@ impl Otlp {
     }
 }
 
+/// A URL for people: its query may be a secret.
+fn without_query(url: &str) -> String {
+    match url.split_once('?') {
+        Some((place, _)) => format!("{place}?***"),
+        None => url.to_owned(),
+    }
+}
+
 fn protocol(decoder: &mut Decoder<'_>, map: &mut Map<'_>) -> Protocol {
     let found = match map.take("protocol") {
         Some(item) => decoder.choice(&item, PROTOCOLS),
@@ -195,11 +210,11 @@ fn endpoint(decoder: &mut Decoder<'_>, map: &mut Map<'_>, protocol: Protocol, si
     let http = protocol == Protocol::HttpProtobuf;
     let given = match map.take("endpoint") {
         Some(item) => decoder.word(&item).and_then(|text| {
-            let path = if http { Path::IfNone } else { Path::AsIs };
+            let path = if http { Path::OfAllSignals } else { Path::AsIs };
             decoder.noted(&item.place, endpoint_url(&text, insecure, path))
         }),
         None => decoder.otlp(signal, "ENDPOINT").and_then(|variable| {
-            let path = if http && !variable.specific { Path::Append } else { Path::AsIs };
+            let path = if http && !variable.specific { Path::OfAllSignals } else { Path::AsIs };
             decoder.understood(&variable, endpoint_url(&variable.value, insecure, path))
         }),
     };
@@ -208,11 +223,10 @@ fn endpoint(decoder: &mut Decoder<'_>, map: &mut Map<'_>, protocol: Protocol, si
 
 /// What happens to the path of an endpoint.
 enum Path {
+    /// It stays as it is written: the endpoint of one signal, or gRPC.
     AsIs,
-    /// `/v1/metrics` in place of none.
-    IfNone,
-    /// `/v1/metrics` behind it: the specification's rule for an endpoint of all signals.
-    Append,
+    /// `/v1/metrics` is appended unless the path ends in it: the specification's rule for an endpoint of all signals.
+    OfAllSignals,
 }
 
 fn endpoint_url(text: &str, insecure: bool, path: Path) -> Result<String, String> {
@@ -225,10 +239,10 @@ fn endpoint_url(text: &str, insecure: bool, path: Path) -> Result<String, String
     let mut url = http_url(&text, "send them by headers")?;
     let base = url.path().trim_end_matches('/').to_owned();
     match path {
-        Path::Append => url.set_path(&format!("{base}{METRICS_PATH}")),
-        Path::IfNone if base.is_empty() => url.set_path(METRICS_PATH),
+        Path::OfAllSignals if !base.ends_with(METRICS_PATH) => url.set_path(&format!("{base}{METRICS_PATH}")),
+        Path::OfAllSignals => url.set_path(&base),
         // As it is written: a URL without a path would get a slash.
-        Path::AsIs | Path::IfNone => return Ok(text),
+        Path::AsIs => return Ok(text),
     }
     Ok(url.to_string())
 }

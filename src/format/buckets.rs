@@ -34,7 +34,7 @@ impl Buckets {
         let mut repairs = self.sort();
         let whole = |n: f64| (0.0..=9e15).contains(&n).then_some(n as u64).ok_or(Repair::InconsistentHistogram);
         let infinite = self.counts.last().filter(|(bound, _)| *bound == f64::INFINITY).map(|(_, n)| *n);
-        let count = self.count.or(infinite).ok_or(Repair::InconsistentHistogram)?;
+        let count = self.count.ok_or(Repair::MissingCount)?;
         let total: f64 = self.counts.iter().map(|(_, n)| n).sum();
         let last = self.counts.last().map_or(0.0, |(_, n)| *n);
         // Stalwart sends each bucket's own count. With all in the last bucket the two readings agree.
@@ -100,25 +100,27 @@ mod tests {
         assert_eq!(finish(&[(1.0, 5.0), (2.0, 0.0), (INF, 0.0)], Some(5.0)), Ok((vec![5, 5], 5, vec![(Repair::NotCumulative, 1)])));
         assert_eq!(finish(&[(1.0, 0.0), (INF, 5.0)], Some(5.0)), Ok((vec![0], 5, vec![])));
         assert_eq!(finish(&[(1.0, 2.0), (2.0, 3.0)], Some(5.0)), Ok((vec![2, 3], 5, vec![])), "without +Inf");
-        assert_eq!(finish(&[(INF, 5.0), (1.0, 2.0)], None), Ok((vec![2], 5, vec![])), "without count, out of order");
+        assert_eq!(finish(&[(INF, 5.0), (1.0, 2.0)], Some(5.0)), Ok((vec![2], 5, vec![])), "out of order");
     }
 
     #[test]
     fn of_a_bound_that_stands_twice_the_first_is_kept_and_the_others_are_counted() {
         let duplicates = |n| vec![(Repair::DuplicateSeries, n)];
         assert_eq!(finish(&[(1.0, 2.0), (1.0, 4.0), (INF, 5.0), (1.0, 3.0)], Some(5.0)), Ok((vec![2], 5, duplicates(2))));
-        assert_eq!(finish(&[(1.0, 2.0), (INF, 5.0), (INF, 6.0)], None), Ok((vec![2], 5, duplicates(1))));
+        assert_eq!(finish(&[(1.0, 2.0), (INF, 5.0), (INF, 6.0)], Some(5.0)), Ok((vec![2], 5, duplicates(1))));
     }
 
     #[test]
     fn contradictions_are_left_out() {
         assert_eq!(finish(&[(1.0, 7.0), (INF, 5.0)], Some(5.0)), Err(Repair::InconsistentHistogram));
         assert_eq!(finish(&[(1.0, 3.0), (2.0, 2.0), (INF, 5.0)], Some(9.0)), Err(Repair::InconsistentHistogram));
-        assert_eq!(finish(&[(1.0, 3.0)], None), Err(Repair::InconsistentHistogram));
+        assert_eq!(finish(&[(1.0, 3.0)], None), Err(Repair::MissingCount));
+        // The specification of OpenTelemetry drops it, whatever the last bucket holds.
+        assert_eq!(finish(&[(1.0, 3.0), (INF, 5.0)], None), Err(Repair::MissingCount));
         assert_eq!(finish(&[(1.0, -3.0), (INF, 5.0)], Some(5.0)), Err(Repair::InconsistentHistogram));
         assert_eq!(finish(&[(f64::NAN, 3.0), (INF, 5.0)], Some(5.0)), Err(Repair::InconsistentHistogram));
         assert_eq!(finish(&[(-INF, 3.0), (INF, 5.0)], Some(5.0)), Err(Repair::InconsistentHistogram));
-        assert_eq!(finish(&[(-INF, 5.0)], None), Err(Repair::InconsistentHistogram));
+        assert_eq!(finish(&[(-INF, 5.0)], Some(5.0)), Err(Repair::InconsistentHistogram));
         let many: Vec<(f64, f64)> = (0..=BUCKETS_MAX).map(|bound| (bound as f64, 1.0)).collect();
         assert_eq!(finish(&many, Some(1.0)), Err(Repair::InconsistentHistogram));
     }

@@ -23,6 +23,9 @@ pub enum ReadError {
     /// Not of the format.
     #[error("the answer cannot be read: {0}")]
     Malformed(String),
+    /// Metrics, but not one that the mail system is known for; the names of the first.
+    #[error("this looks like another exporter: {0}; check url and system")]
+    Foreign(String),
     /// The server's own refusal, in an answer that says 200.
     #[error("the server refused: {0}")]
     Api(String),

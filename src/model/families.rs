@@ -10,6 +10,8 @@
 //!
 //! The builder holds them, not the readers: beyond one it keeps nothing more, and [`Families::read`] refuses the answer.
 
+use super::exemplar::Extras;
+use super::scope::{SCOPE_LABEL, is_scope_label};
 use super::{BOUNDS, Bounds, Histogram, Repair, Repairs, Summary, TooMuch, cut};
 use std::ops::Range;
 
@@ -21,6 +23,12 @@ pub struct Text {
 }
 
 impl Text {
+    /// Its length in bytes.
+    #[must_use]
+    pub(super) const fn len(self) -> usize {
+        self.len as usize
+    }
+
     /// A part of it.
     #[must_use]
     pub fn part(self, range: Range<usize>) -> Self {
@@ -41,6 +49,10 @@ pub enum FamilyType {
     Histogram,
     /// Quantiles.
     Summary,
+    /// 1, with labels that describe something.
+    Info,
+    /// 1 for the states that something is in, 0 for the others.
+    StateSet,
     /// Not said, or a word that no format knows.
     #[default]
     Unknown,
@@ -51,19 +63,20 @@ impl FamilyType {
     #[must_use]
     pub fn is_number(self) -> bool {
         match self {
-            Self::Counter | Self::Gauge | Self::Unknown => true,
+            Self::Counter | Self::Gauge | Self::Info | Self::StateSet | Self::Unknown => true,
             Self::Histogram | Self::Summary => false,
         }
     }
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Family {
-    name: Text,
+pub(super) struct Family {
+    pub(super) name: Text,
     help: Text,
-    kind: FamilyType,
-    first: u32,
-    end: u32,
+    unit: Text,
+    pub(super) kind: FamilyType,
+    pub(super) first: u32,
+    pub(super) end: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,9 +111,9 @@ pub enum Value<'a> {
 pub struct Families {
     body: String,
     mended: String,
-    families: Vec<Family>,
+    pub(super) families: Vec<Family>,
     samples: Vec<Sample>,
-    labels: Vec<(Text, Text)>,
+    pub(super) labels: Vec<(Text, Text)>,
     histograms: Vec<Histogram>,
     summaries: Vec<Summary>,
     repairs: Repairs,
@@ -108,6 +121,12 @@ pub struct Families {
     timestamps: Vec<(u32, i64)>,
     /// Families that lack a histogram which contradicts itself.
     contradicted: Vec<Text>,
+    /// Distributions that could not be read, each with the name of its family.
+    lost: Vec<(Text, Sample)>,
+    /// The labels of those, while the response is read.
+    lost_labels: Vec<(Text, Text)>,
+    /// Exemplars and start times, which few series have.
+    pub(super) extras: Extras,
     /// Where the next page begins, where the server says that there is one.
     pub next_offset: Option<u64>,
 }
@@ -146,6 +165,11 @@ impl Families {
         self.contradicted.iter().map(|name| self.text(*name))
     }
 
+    /// Distributions that could not be read, each with the name of its family.
+    pub fn lost(&self) -> impl Iterator<Item = (&str, SampleRef<'_>)> {
+        self.lost.iter().map(|(family, sample)| (self.text(*family), SampleRef { of: self, sample, at: u32::MAX }))
+    }
+
     /// Counts a repair that was made before reading.
     pub fn repair(&mut self, repair: Repair) {
         self.repairs.count(repair);
@@ -172,8 +196,28 @@ impl Families {
         self.timestamps.get(found).map(|(_, timestamp)| *timestamp)
     }
 
+    /// Whether a label of any series describes its instrumentation scope.
+    pub(super) fn has_scope_labels(&self) -> bool {
+        self.labels.iter().any(|(name, _)| name.len() > SCOPE_LABEL.len() && is_scope_label(self.bytes(*name)))
+    }
+
+    /// The places of a series' labels among all labels.
+    pub(super) fn labels_of(&self, sample: u32) -> Range<usize> {
+        self.samples.get(sample as usize).map_or(0..0, |sample| {
+            let first = sample.labels as usize;
+            first..first + usize::from(sample.labels_len)
+        })
+    }
+
+    /// Keeps a piece of text that does not stand in the body, once it has been read.
+    pub(super) fn keep(&mut self, piece: &str) -> Text {
+        let start = self.body.len() + self.mended.len();
+        self.mended.push_str(piece);
+        Text { start: start as u32, len: piece.len() as u32 }
+    }
+
     /// The same bytes as [`text`](Self::text), without a look for characters that are cut.
-    fn bytes(&self, text: Text) -> &[u8] {
+    pub(super) fn bytes(&self, text: Text) -> &[u8] {
         let (start, len) = (text.start as usize, text.len as usize);
         let whole = match start.checked_sub(self.body.len()) {
             Some(behind) => self.mended.as_bytes().get(behind..behind + len),
@@ -182,7 +226,7 @@ impl Families {
         whole.unwrap_or_default()
     }
 
-    fn text(&self, text: Text) -> &str {
+    pub(super) fn text(&self, text: Text) -> &str {
         let (start, len) = (text.start as usize, text.len as usize);
         let whole = match start.checked_sub(self.body.len()) {
             Some(behind) => self.mended.get(behind..behind + len),
@@ -210,6 +254,12 @@ impl<'a> FamilyRef<'a> {
     #[must_use]
     pub fn help(&self) -> &'a str {
         self.of.text(self.family.help)
+    }
+
+    /// Its unit in the terms of Prometheus; empty when there was none.
+    #[must_use]
+    pub fn unit(&self) -> &'a str {
+        self.of.text(self.family.unit)
     }
 
     /// What it says that it is.
@@ -242,6 +292,17 @@ pub struct SampleRef<'a> {
 }
 
 impl<'a> SampleRef<'a> {
+    /// The response that it stands in.
+    pub(super) const fn families(&self) -> &'a Families {
+        self.of
+    }
+
+    /// Its position among all series of the response.
+    pub(super) fn position(&self) -> u32 {
+        let offset = std::ptr::from_ref(self.sample).addr().wrapping_sub(self.of.samples.as_ptr().addr());
+        (offset / size_of::<Sample>()) as u32
+    }
+
     /// Label names and values, in the server's order.
     pub fn labels(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + use<'a> {
         let of = self.of;
@@ -297,7 +358,7 @@ impl<'a> SampleRef<'a> {
         match kind {
             FamilyType::Histogram => self.sample.shape == Shape::Histogram,
             FamilyType::Summary => self.sample.shape == Shape::Summary,
-            FamilyType::Counter | FamilyType::Gauge | FamilyType::Unknown => self.sample.shape == Shape::Number,
+            _ => self.sample.shape == Shape::Number,
         }
     }
 
@@ -322,7 +383,7 @@ impl<'a> SampleRef<'a> {
 #[derive(Debug)]
 pub struct FamiliesBuilder<'a> {
     body: &'a str,
-    out: Families,
+    pub(super) out: Families,
     bounds: Bounds,
     too_much: Option<TooMuch>,
     /// The explicit timestamp of the series that is added next.
@@ -333,6 +394,8 @@ pub struct FamiliesBuilder<'a> {
 pub const LABEL_VALUE_BYTES_MAX: usize = 2048;
 /// A help text is cut behind this many bytes: it stands in every request that has a point of its family.
 pub const HELP_BYTES_MAX: usize = 2048;
+/// A unit is cut behind this many bytes.
+const UNIT_BYTES_MAX: usize = 64;
 /// Labels of one series beyond this are a fault of the answer.
 pub const LABELS_PER_SERIES_MAX: usize = 64;
 
@@ -390,7 +453,7 @@ impl<'a> FamiliesBuilder<'a> {
         if self.out.families.last().is_some_and(|last| last.first == last.end) {
             self.out.families.pop();
         }
-        self.out.families.push(Family { name, help, kind, first: at, end: at });
+        self.out.families.push(Family { name, help, unit: Text::default(), kind, first: at, end: at });
     }
 
     /// Says more of the family that was begun last.
@@ -399,6 +462,13 @@ impl<'a> FamiliesBuilder<'a> {
         if let Some(family) = self.out.families.last_mut() {
             family.help = help.unwrap_or(family.help);
             family.kind = kind.unwrap_or(family.kind);
+        }
+    }
+
+    /// Sets the unit of the family that was begun last.
+    pub fn unit(&mut self, unit: Text) {
+        if let Some(family) = self.out.families.last_mut() {
+            family.unit = unit.part(0..UNIT_BYTES_MAX);
         }
     }
 
@@ -436,9 +506,14 @@ impl<'a> FamiliesBuilder<'a> {
 
     /// Forgets labels that were added for a series that turned out to be broken.
     pub fn forget_labels(&mut self) {
-        let kept = self.out.samples.last().map_or(0, |s| s.labels as usize + usize::from(s.labels_len));
+        let kept = self.end_of_labels();
         self.out.labels.truncate(kept);
         self.timestamp = None;
+    }
+
+    /// Where the labels of the last series end.
+    fn end_of_labels(&self) -> usize {
+        self.out.samples.last().map_or(0, |s| s.labels as usize + usize::from(s.labels_len))
     }
 
     /// Adds a scalar series with the labels since the last one.
@@ -474,8 +549,33 @@ impl<'a> FamiliesBuilder<'a> {
     /// Counts a repair, of the family that was begun last.
     pub fn repair(&mut self, repair: Repair) {
         self.out.repairs.count(repair);
-        let family = self.out.families.last().filter(|_| repair == Repair::InconsistentHistogram).map(|family| family.name);
+        let family = self
+            .out
+            .families
+            .last()
+            .filter(|_| matches!(repair, Repair::InconsistentHistogram | Repair::MissingCount))
+            .map(|family| family.name);
         self.out.contradicted.extend(family.filter(|name| self.out.contradicted.last() != Some(name)));
+    }
+
+    /// Counts a repair that was made so often.
+    pub fn count(&mut self, repair: Repair, times: u64) {
+        self.out.repairs.add(repair, times);
+    }
+
+    /// Counts a distribution, with the labels since the last series, that cannot be read: sums that it belongs to are not known.
+    pub fn lose_distribution(&mut self, repair: Repair) {
+        let from = self.end_of_labels();
+        let labels = self.out.labels.get(from..).unwrap_or_default();
+        if let Some(family) = self.out.families.last().filter(|_| labels.len() <= LABELS_PER_SERIES_MAX) {
+            let first = self.out.lost_labels.len() as u32;
+            self.out.lost_labels.extend_from_slice(labels);
+            let sample = Sample { labels: first, labels_len: labels.len() as u16, shape: Shape::Histogram, bits: u64::MAX };
+            self.out.lost.push((family.name, sample));
+        }
+        self.out.labels.truncate(from);
+        self.timestamp = None;
+        self.repair(repair);
     }
 
     /// Counts all of these.
@@ -509,6 +609,28 @@ impl<'a> FamiliesBuilder<'a> {
         room
     }
 
+    /// The name of the family that was begun last.
+    pub(super) fn family_name(&self) -> Option<Text> {
+        self.out.families.last().map(|family| family.name)
+    }
+
+    /// Whether the series that was added last, of the family that was begun last, has these labels in this order.
+    pub(super) fn last_has_labels<'l>(&self, labels: impl Iterator<Item = (&'l str, &'l str)>) -> bool {
+        let (Some(last), true) = (self.out.samples.len().checked_sub(1), self.series_of_family() > 0) else { return false };
+        let its = self.out.labels.get(self.out.labels_of(last as u32)).unwrap_or_default();
+        let mut its = its.iter();
+        let mut same = |(name, value)| its.next().is_some_and(|its| self.read(its.1) == value && self.read(its.0) == name);
+        let mut labels = labels;
+        labels.all(&mut same) && its.next().is_none()
+    }
+
+    /// A part of the body, by its position.
+    #[must_use]
+    pub fn read_body(&self, text: Text) -> &'a str {
+        let start = text.start as usize;
+        self.body.get(start..start + text.len as usize).unwrap_or_default()
+    }
+
     /// Whether one more series can be kept, in the family that was begun last.
     fn has_room(&mut self) -> bool {
         let (series, families) = (self.out.samples.len() < self.bounds.series_max, self.out.families.len() <= self.bounds.families_max);
@@ -532,7 +654,13 @@ impl<'a> FamiliesBuilder<'a> {
 
     /// What was built, still without the body.
     #[must_use]
-    pub fn finish(self) -> Families {
+    pub fn finish(mut self) -> Families {
+        // Behind the labels of all series, so that both are read in the same way.
+        self.forget_labels();
+        let behind = self.out.labels.len() as u32;
+        self.out.lost.iter_mut().for_each(|(_, sample)| sample.labels += behind);
+        let mut lost = std::mem::take(&mut self.out.lost_labels);
+        self.out.labels.append(&mut lost);
         self.out
     }
 
@@ -593,6 +721,7 @@ impl Families {
         read?;
         let mut families = builder.finish();
         families.body = body;
+        families.place_created();
         Ok(families)
     }
 }

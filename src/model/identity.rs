@@ -50,6 +50,12 @@ impl Identities {
     }
 }
 
+/// The number of these labels, as [`SampleRef::identity`] has it.
+pub(super) fn of_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
+    let numbers = labels.map(|(name, value)| mix(hash(&SEED, name.as_bytes()), hash(&SEED, value.as_bytes())));
+    numbers.fold(0, u64::wrapping_add)
+}
+
 impl SampleRef<'_> {
     /// A number that is the same for the same labels, in whatever order they stand, while the process lives. To OTLP, an attribute of
     /// nothing is one.

@@ -8,6 +8,7 @@
 
 mod bounds;
 mod cut;
+mod exemplar;
 mod families;
 mod histogram;
 mod identity;
@@ -15,11 +16,17 @@ mod metric;
 mod native;
 mod record;
 mod repair;
+mod reserved;
+mod scope;
 mod snapshot;
+mod target_info;
+mod translation;
+mod unit;
 pub mod vocabulary;
 
 pub use bounds::{BOUNDS, Bounds, TooMuch};
 pub use cut::cut;
+pub use exemplar::Exemplar;
 pub use families::{
     Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, SampleRef, Text, Value,
 };
@@ -28,4 +35,7 @@ pub use metric::{Attribute, Kind, Metric, Number};
 pub use native::{Choice, Native, NativeFamily, Place, Places};
 pub use record::{EnhancedStatus, FIELDS, Field, FieldInfo, Outcome, Privacy, Record, RecordPage, Reply};
 pub use repair::{Repair, Repairs};
+pub use scope::{Scope, is_scope_info, is_scope_label};
 pub use snapshot::{Attributes, Point, Snapshot};
+pub use target_info::TARGET_INFO;
+pub use translation::NameCollision;

@@ -4,6 +4,11 @@
 //! not passed on is a bit.
 
 use super::identity::{Identities, repeated};
+use super::reserved::rename_reserved_labels;
+use super::scope::{Scope, is_scope_info, is_scope_label};
+use super::target_info::{TARGET_INFO, TargetInfo};
+use super::translation::{NameCollision, NameCollisions};
+use super::unit::otlp_unit;
 use super::{Families, FamilyRef, FamilyType, Repair, Repairs, SampleRef};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,6 +16,8 @@ use std::collections::hash_map::Entry;
 
 /// An unsigned gauge that went below zero: with a sign it would be negative. 2^63 to 2^64.
 const UNDERFLOWN: std::ops::RangeInclusive<f64> = 9_223_372_036_854_775_808.0..=18_446_744_073_709_551_616.0;
+/// Instrumentation scopes of one reading; the labels of a series whose scope is beyond that stay labels.
+const SCOPES_MAX: usize = 100;
 /// Limits that Prometheus' client libraries report of their process: where there is none, it is 2^64 less one.
 const LIMITS: [&str; 2] = ["process_max_fds", "process_virtual_memory_max_bytes"];
 
@@ -22,25 +29,32 @@ pub struct Native {
     prefix: String,
     /// Series that are passed on.
     pub kept: u64,
-    /// Series that are not: excluded, below a smallest value or below zero where that cannot be, of another kind than their family,
-    /// or over the bound.
+    /// Series that are not: excluded, below a smallest value, of a value or kind that their family cannot have, or over the bound.
     pub dropped: u64,
     /// What was mended while choosing.
     pub repairs: Repairs,
+    /// Labels that were renamed because a Prometheus needs their names for itself.
+    pub labels_renamed: u64,
+    /// Instrumentation scopes that labels name, each once.
+    scopes: Vec<Scope>,
+    target_info: TargetInfo,
+    name_collisions: Vec<NameCollision>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Chosen {
     kind: FamilyType,
     retyped: bool,
-    /// Pieces of another kind were left out.
-    split: bool,
+    /// Series of it were left out.
+    thinned: bool,
+    /// Its instrumentation scope among those of the reading, where labels name one.
+    scope: Option<usize>,
     pieces: Vec<Piece>,
     kept: usize,
 }
 
 /// A family as it stands in one page.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Piece {
     page: usize,
     family: usize,
@@ -56,13 +70,37 @@ pub struct Choice {
     pub kind: Option<FamilyType>,
     /// The smallest value that is worth keeping.
     pub min_value: Option<f64>,
-    /// Whether a rule reads it too, and counts what went below zero.
+    /// Whether a rule reads it too, and counts what is no value of it.
     pub ruled: bool,
+    /// Whether the system has unsigned gauges that go below zero.
+    pub may_underflow: bool,
 }
 
 impl Native {
-    /// The families for which `choose` gives a choice, up to `series_max` series, under names with `prefix`.
-    pub fn choose(pages: Vec<Families>, prefix: &str, series_max: usize, choose: impl Fn(&str) -> Option<Choice>) -> Self {
+    /// A mail server's families for which `choose` gives a choice, up to `series_max` series, under names with `prefix`. Labels whose
+    /// names a Prometheus needs for itself are renamed, and `target_info` becomes attributes of the resource.
+    pub fn choose(mut pages: Vec<Families>, prefix: &str, series_max: usize, choose: impl Fn(&str) -> Option<Choice>) -> Self {
+        let labels_renamed = pages.iter_mut().map(rename_reserved_labels).sum();
+        let target_info = TargetInfo::of(&pages, |name| choose(name).is_some());
+        let mut native = Self::select(pages, prefix, series_max, |name| (name != TARGET_INFO).then(|| choose(name)).flatten());
+        (native.labels_renamed, native.target_info) = (labels_renamed, target_info);
+        native.repairs.add(Repair::AmbiguousTargetInfo, u64::from(native.target_info.is_ambiguous()));
+        // Its series are exported, as attributes.
+        native.dropped -= native.target_info.taken();
+        native.assign_scopes();
+        let collisions = NameCollisions::among((0..native.len()).map(|at| native.at(at)));
+        native.repairs.add(Repair::NameCollision, collisions.count);
+        native.name_collisions = collisions.named;
+        native
+    }
+
+    /// All of these families as they are: Postmeter's own, whose labels `job` and `instance` are its own, too.
+    #[must_use]
+    pub fn own(families: Families) -> Self {
+        Self::select(vec![families], "", usize::MAX, |_| Some(Choice::default()))
+    }
+
+    fn select(pages: Vec<Families>, prefix: &str, series_max: usize, choose: impl Fn(&str) -> Option<Choice>) -> Self {
         let mut native = Self { prefix: prefix.to_owned(), ..Self::default() };
         let mut places: Vec<(&str, usize, usize)> = Vec::new();
         for (page, families) in pages.iter().enumerate() {
@@ -90,7 +128,7 @@ impl Native {
             self.dropped += series.sum::<usize>() as u64;
             return;
         };
-        let mut chosen = Chosen { kind: FamilyType::Unknown, retyped: false, split: false, pieces: Vec::new(), kept: 0 };
+        let mut chosen = Chosen { kind: FamilyType::Unknown, retyped: false, thinned: false, scope: None, pieces: Vec::new(), kept: 0 };
         // The same series may stand in several pieces, or twice in one.
         let mut identities = Vec::new();
         for (_, page, at) in group {
@@ -98,14 +136,14 @@ impl Native {
             let kind = choice.kind.unwrap_or(family.kind());
             if !chosen.pieces.is_empty() && kind != chosen.kind {
                 self.dropped += family.samples().len() as u64;
-                chosen.split = true;
+                chosen.thinned = true;
                 continue;
             }
             let mut piece = Piece { page: *page, family: *at, series: family.samples().len(), skipped: Vec::new() };
             let before = identities.len();
             identities.reserve(piece.series);
             let mut numbers = Identities::new();
-            let may_underflow = kind == FamilyType::Gauge && !LIMITS.contains(&family.name());
+            let may_underflow = choice.may_underflow && kind == FamilyType::Gauge && !LIMITS.contains(&family.name());
             for (index, sample) in family.samples().enumerate() {
                 if !sample.fits(kind) {
                     // No format can say a distribution of a gauge, or a number of a histogram.
@@ -114,11 +152,11 @@ impl Native {
                     piece.skip(index);
                     continue;
                 }
-                let underflown = may_underflow && sample.number().is_some_and(|n| UNDERFLOWN.contains(&n));
-                if underflown && !choice.ruled {
-                    self.repairs.count(Repair::Underflow);
+                let wrong = sample.number().and_then(|n| wrong_value(kind, n, may_underflow));
+                if let Some(repair) = wrong.filter(|_| !choice.ruled) {
+                    self.repairs.count(repair);
                 }
-                if underflown || choice.min_value.is_some_and(|min| sample.number().is_some_and(|n| n < min)) {
+                if wrong.is_some() || choice.min_value.is_some_and(|min| sample.number().is_some_and(|n| n < min)) {
                     self.dropped += 1;
                     piece.skip(index);
                 } else {
@@ -140,6 +178,7 @@ impl Native {
         if !repeated.is_empty() || chosen.kept > room {
             self.thin(&mut chosen, &repeated, room);
         }
+        chosen.thinned |= chosen.pieces.iter().any(|piece| !piece.skipped.is_empty());
         if chosen.kept > 0 {
             self.kept += chosen.kept as u64;
             self.families.push(chosen);
@@ -167,6 +206,68 @@ impl Native {
         }
         outdated.sort_unstable();
         outdated
+    }
+
+    /// Parts each family by the scopes that the labels of its series name, and sorts families by scope, then by name.
+    fn assign_scopes(&mut self) {
+        if !self.pages.iter().any(Families::has_scope_labels) {
+            return;
+        }
+        let families = std::mem::take(&mut self.families);
+        for family in families {
+            self.part_by_scope(family);
+        }
+        self.describe_scopes();
+        // By what tells scopes apart, so that the order is the same at each reading; without one first.
+        let mut families = std::mem::take(&mut self.families);
+        families.sort_by(|a, b| self.sort_key(a).cmp(&self.sort_key(b)));
+        self.families = families;
+    }
+
+    fn part_by_scope(&mut self, family: Chosen) {
+        let mut parts: Vec<Chosen> = Vec::new();
+        // The scope labels of the series before, which the next one nearly always repeats, and the part that it is in.
+        let mut last: Option<(Vec<(&str, &str)>, usize)> = None;
+        for (at, piece) in family.pieces.iter().enumerate() {
+            let Some(of_page) = self.pages[piece.page].nth(piece.family) else { continue };
+            let describes = is_scope_info(of_page.name());
+            for (index, sample) in of_page.samples().enumerate().filter(|(index, _)| !piece.skips(*index)) {
+                let labels = || sample.labels().filter(|(name, _)| !describes && is_scope_label(name.as_bytes()));
+                let part = match last.as_ref().filter(|(last, _)| labels().eq(last.iter().copied())) {
+                    Some((_, part)) => *part,
+                    None => {
+                        let scope = Scope::of_labels(labels()).and_then(|scope| number_of(&mut self.scopes, scope));
+                        let part = parts.iter().position(|part| part.scope == scope).unwrap_or_else(|| {
+                            let pieces = family.pieces.iter().map(Piece::without_series).collect();
+                            parts.push(Chosen { scope, kept: 0, pieces, ..family.clone() });
+                            parts.len() - 1
+                        });
+                        last = Some((labels().collect(), part));
+                        part
+                    }
+                };
+                parts[part].kept += 1;
+                parts[part].pieces[at].unskip(index);
+            }
+        }
+        self.families.extend(parts);
+    }
+
+    /// Adds the attributes of `otel_scope_info` to the scopes that it describes.
+    fn describe_scopes(&mut self) {
+        for page in &self.pages {
+            for sample in page.iter().filter(|family| is_scope_info(family.name())).flat_map(|family| family.samples()) {
+                let described = Scope::of_labels(sample.labels()).unwrap_or_default();
+                for scope in self.scopes.iter_mut().filter(|scope| scope.has_name_of(&described)) {
+                    scope.add_info(sample.labels());
+                }
+            }
+        }
+    }
+
+    fn sort_key<'a>(&'a self, chosen: &'a Chosen) -> (Option<&'a Scope>, &'a str) {
+        let family = NativeFamily { native: self, chosen };
+        (family.scope(), family.own_name())
     }
 
     /// Leaves out what stands twice, and what there is no room for.
@@ -216,11 +317,35 @@ impl Native {
         &self.prefix
     }
 
-    /// The family of this name, as the server sent it.
+    /// The family of this name, as the server sent it, in this scope.
     #[must_use]
-    pub fn find(&self, own_name: &str) -> Option<NativeFamily<'_>> {
-        let at = self.families.partition_point(|chosen| NativeFamily { native: self, chosen }.own_name() < own_name);
-        (at < self.families.len()).then(|| self.at(at)).filter(|family| family.own_name() == own_name)
+    pub fn find(&self, scope: Option<&Scope>, own_name: &str) -> Option<NativeFamily<'_>> {
+        let key = (scope, own_name);
+        let at = self.families.partition_point(|chosen| self.sort_key(chosen) < key);
+        (at < self.families.len()).then(|| self.at(at)).filter(|family| family.key() == key)
+    }
+
+    /// The first of the families that are one metric with another in Prometheus after OTLP.
+    #[must_use]
+    pub fn name_collisions(&self) -> &[NameCollision] {
+        &self.name_collisions
+    }
+
+    /// Whether the server reports when series began.
+    #[must_use]
+    pub fn has_created(&self) -> bool {
+        self.pages.iter().any(Families::has_created)
+    }
+
+    /// Whether any series has an exemplar.
+    #[must_use]
+    pub fn has_exemplars(&self) -> bool {
+        self.pages.iter().any(Families::has_exemplars)
+    }
+
+    /// The attributes that `target_info` gives the resource, under the names that its labels have.
+    pub fn resource_attributes(&self) -> &[(String, String)] {
+        self.target_info.attributes()
     }
 
     /// Whether there is none.
@@ -242,12 +367,44 @@ impl Native {
     }
 }
 
+/// The place of a scope among these, where it is added unless there are too many.
+fn number_of(scopes: &mut Vec<Scope>, scope: Scope) -> Option<usize> {
+    let known = scopes.iter().position(|known| *known == scope);
+    known.or_else(|| {
+        (scopes.len() < SCOPES_MAX).then(|| {
+            scopes.push(scope);
+            scopes.len() - 1
+        })
+    })
+}
+
+/// Why a number cannot be a value of a family of this type.
+fn wrong_value(kind: FamilyType, n: f64, may_underflow: bool) -> Option<Repair> {
+    match kind {
+        FamilyType::Counter if !n.is_finite() => Some(Repair::NonFinite),
+        FamilyType::Counter if n < 0.0 => Some(Repair::OutOfRange),
+        FamilyType::Gauge if may_underflow && UNDERFLOWN.contains(&n) => Some(Repair::Underflow),
+        _ => None,
+    }
+}
+
 impl Piece {
     fn skip(&mut self, index: usize) {
         if self.skipped.is_empty() {
             self.skipped = vec![0; self.series.div_ceil(64)];
         }
         self.skipped[index / 64] |= 1 << (index % 64);
+    }
+
+    /// The same with every series left out.
+    fn without_series(&self) -> Self {
+        Self { skipped: vec![u64::MAX; self.series.div_ceil(64)], ..*self }
+    }
+
+    fn unskip(&mut self, index: usize) {
+        if let Some(bits) = self.skipped.get_mut(index / 64) {
+            *bits &= !(1 << (index % 64));
+        }
     }
 
     fn skips(&self, index: usize) -> bool {
@@ -312,6 +469,12 @@ impl<'a> NativeFamily<'a> {
         self.first().map_or("", |family| family.help())
     }
 
+    /// Its unit in the terms of OTLP; empty when the server reports none.
+    #[must_use]
+    pub fn unit(&self) -> Cow<'a, str> {
+        otlp_unit(self.first().map_or("", |family| family.unit()))
+    }
+
     /// What it is.
     #[must_use]
     pub fn kind(&self) -> FamilyType {
@@ -327,7 +490,19 @@ impl<'a> NativeFamily<'a> {
     /// Whether series of it were left out.
     #[must_use]
     pub fn is_thinned(&self) -> bool {
-        self.chosen.split || self.chosen.pieces.iter().any(|piece| !piece.skipped.is_empty())
+        self.chosen.thinned
+    }
+
+    /// The instrumentation scope that its labels name.
+    #[must_use]
+    pub fn scope(&self) -> Option<&'a Scope> {
+        self.native.scopes.get(self.chosen.scope?)
+    }
+
+    /// What families are sorted by: their scope, then their name as the server sent it.
+    #[must_use]
+    pub fn key(&self) -> (Option<&'a Scope>, &'a str) {
+        self.native.sort_key(self.chosen)
     }
 
     /// How many series it has.
@@ -352,7 +527,7 @@ impl<'a> NativeFamily<'a> {
         Places { native: self.native, pieces: self.chosen.pieces.iter(), page: 0, left: 0..0, first: 0, piece: None }
     }
 
-    /// Its name as the server sent it: what families are sorted by.
+    /// Its name as the server sent it.
     #[must_use]
     pub fn own_name(&self) -> &'a str {
         self.first().map_or("", |family| family.name())
@@ -440,7 +615,7 @@ mod tests {
         let page = "# TYPE a gauge\na{l=\"1\"} 18446744073709551615\na{l=\"2\"} 18446744073709547520\na{l=\"3\"} 13835058055282163712\n\
                     a{l=\"4\"} 9223372036854775808\na{l=\"5\"} 9223372036854771712\na{l=\"6\"} 36893488147419103232\n";
         for (ruled, counted) in [(false, 4), (true, 0)] {
-            let (lines, native) = native(&[page], 100, |_| Some(Choice { ruled, ..Choice::default() }));
+            let (lines, native) = native(&[page], 100, |_| Some(Choice { ruled, may_underflow: true, ..Choice::default() }));
             assert_eq!(lines, ["a{l=5} 9223372036854772000", "a{l=6} 36893488147419103000"]);
             assert_eq!((native.dropped, native.repairs.get(Repair::Underflow)), (4, counted), "{ruled}");
         }
@@ -450,12 +625,32 @@ mod tests {
     fn a_limit_that_is_none_and_what_is_no_gauge_did_not_go_below_zero() {
         let page = "# TYPE c counter\nc 18446744073709551615\n# TYPE process_virtual_memory_max_bytes gauge\n\
                     process_virtual_memory_max_bytes 1.8446744073709552e+19\n# TYPE u untyped\nu 18446744073709551615\n";
-        let (lines, native) = native(&[page], 100, all);
+        let (lines, native) = native(&[page], 100, |_| Some(Choice { may_underflow: true, ..Choice::default() }));
         assert_eq!(
             lines,
             ["c{} 18446744073709552000", "process_virtual_memory_max_bytes{} 18446744073709552000", "u{} 18446744073709552000"]
         );
         assert_eq!((native.dropped, native.repairs.get(Repair::Underflow)), (0, 0));
+    }
+
+    #[test]
+    fn gauges_near_2_to_the_64_are_readings_of_a_system_that_is_not_known_to_underflow() {
+        let page = "# TYPE limit gauge\nlimit{l=\"1\"} 18446744073709551615\nlimit{l=\"2\"} 18446744073709550616\nlimit{l=\"3\"} 9223372036854775808\n";
+        let (lines, native) = native(&[page], 100, all);
+        assert_eq!((lines.len(), native.dropped, native.repairs.iter().count()), (3, 0, 0));
+    }
+
+    #[test]
+    fn a_counter_is_a_number_from_zero_on() {
+        let values = "{l=\"1\"} -3\nx{l=\"2\"} NaN\nx{l=\"3\"} +Inf\nx{l=\"4\"} 0\nx{l=\"5\"} -0\nx{l=\"6\"} 1e300\n";
+        for (kind, ruled, kept, counted) in
+            [("counter", false, 3, (1, 2)), ("counter", true, 3, (0, 0)), ("gauge", false, 6, (0, 0)), ("untyped", false, 6, (0, 0))]
+        {
+            let page = format!("# TYPE x {kind}\nx{values}");
+            let (lines, native) = native(&[&page], 100, |_| Some(Choice { ruled, ..Choice::default() }));
+            let repairs = (native.repairs.get(Repair::OutOfRange), native.repairs.get(Repair::NonFinite));
+            assert_eq!((lines.len(), native.dropped, repairs), (kept, 6 - kept as u64, counted), "{kind}");
+        }
     }
 
     #[test]

@@ -30,11 +30,21 @@ pub enum Repair {
     Held,
     /// An answer whose counters stand under each other's names, left out.
     Misnamed,
+    /// Several `target_info` with different labels, of which none is taken.
+    AmbiguousTargetInfo,
+    /// A family whose name a Prometheus OTLP receiver makes that of another metric; it is exported all the same.
+    NameCollision,
+    /// A histogram or summary without its count, left out.
+    MissingCount,
+    /// A line of a type that OTLP does not have (gaugehistogram), left out.
+    Unsupported,
+    /// An exemplar that is too long, of a type that has none, or beyond the limit, left out.
+    ExemplarDropped,
 }
 
 impl Repair {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::Unreadable,
         Self::Unescaped,
         Self::InvalidUtf8,
@@ -48,18 +58,26 @@ impl Repair {
         Self::MistypedCounter,
         Self::Held,
         Self::Misnamed,
+        Self::AmbiguousTargetInfo,
+        Self::NameCollision,
+        Self::MissingCount,
+        Self::Unsupported,
+        Self::ExemplarDropped,
     ];
 
     /// Whether a series may be missing for it that the server still counts: where it stands in the next answer again, it is not new.
     #[must_use]
     pub const fn leaves_out(self) -> bool {
         match self {
-            Self::Unreadable | Self::NonFinite | Self::OutOfRange | Self::InconsistentHistogram | Self::Misnamed => true,
+            Self::Unreadable | Self::NonFinite | Self::OutOfRange | Self::InconsistentHistogram | Self::MissingCount | Self::Misnamed => {
+                true
+            }
             // Of a gauge, which has no beginning.
             Self::Underflow => false,
             // The series is there.
             Self::Unescaped | Self::InvalidUtf8 | Self::LabelTooLong | Self::DuplicateSeries | Self::NotCumulative => false,
-            Self::MistypedCounter | Self::Held => false,
+            Self::MistypedCounter | Self::Held | Self::AmbiguousTargetInfo | Self::NameCollision => false,
+            Self::Unsupported | Self::ExemplarDropped => false,
         }
     }
 
@@ -80,6 +98,11 @@ impl Repair {
             Self::MistypedCounter => "mistyped_counter",
             Self::Held => "held",
             Self::Misnamed => "misnamed",
+            Self::AmbiguousTargetInfo => "ambiguous_target_info",
+            Self::NameCollision => "name_collision",
+            Self::MissingCount => "missing_count",
+            Self::Unsupported => "unsupported",
+            Self::ExemplarDropped => "exemplar_dropped",
         }
     }
 }

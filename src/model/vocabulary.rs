@@ -128,6 +128,8 @@ pub static JOB_QUEUE: Attribute = Attribute::open("mail.job.queue");
 pub static JOB_OUTCOME: Attribute = Attribute::closed("mail.job.outcome", &["completed", "failed"]);
 /// Where a job stands.
 pub static JOB_STATE: Attribute = Attribute::closed("mail.job.state", &["waiting", "active", "delayed", "paused"]);
+/// As in the conventions for `process.cpu.time`, which require it.
+pub static CPU_MODE: Attribute = Attribute::closed("cpu.mode", &["user", "system"]);
 /// As in the conventions for `system.memory.usage`.
 pub static MEMORY_STATE: Attribute = Attribute::closed("system.memory.state", &["used"]);
 /// As in the conventions for `system.filesystem.usage`.
@@ -222,8 +224,8 @@ vocabulary! {
         .by(&[&FILESYSTEM_STATE, &FILESYSTEM_MOUNTPOINT]);
     SYSTEM_FILESYSTEM_LIMIT = Metric::up_down("system.filesystem.limit", "By", "Size of a file system.")
         .by(&[&FILESYSTEM_MOUNTPOINT]);
-    PROCESS_CPU_UTILIZATION = Metric::gauge("process.cpu.utilization", "1", "Share of the host's processor time that the mail server uses.");
-    PROCESS_CPU_TIME = Metric { number: super::Number::Float, ..Metric::counter("process.cpu.time", "s", "Processor time that the mail server used.") };
+    PROCESS_CPU_TIME = Metric { number: super::Number::Float, ..Metric::counter("process.cpu.time", "s", "Processor time that the mail server used, by mode.") }
+        .by(&[&CPU_MODE]);
     PROCESS_MEMORY_USAGE = Metric::up_down("process.memory.usage", "By", "Memory that the mail server uses.");
 }
 

@@ -6,7 +6,7 @@ use super::fault::{before_answer, chain, in_answer, was_closed};
 use super::limits::Room;
 use super::sent::Sent;
 use crate::config;
-use crate::source::{Part, Request, WHOLE_URL};
+use crate::source::{Part, Request, WHOLE_URL, check_complete};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Identity, Proxy, StatusCode, Url, redirect};
@@ -144,6 +144,7 @@ impl Client {
         if response.content_length().is_some_and(|n| n > body_bytes_max as u64) {
             return Err(PollError::TooLarge(body_bytes_max));
         }
+        let content_type = response.headers().get(CONTENT_TYPE).cloned();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| in_answer(&error))? {
             if body.len() + chunk.len() > body_bytes_max {
@@ -152,6 +153,8 @@ impl Client {
             room.grow_to(body.len() + chunk.len()).await;
             body.extend_from_slice(&chunk);
         }
+        let content_type = content_type.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
+        check_complete(content_type, &body).map_err(|error| PollError::of_read(error, part.on_unauthorized))?;
         Ok(body)
     }
 

@@ -120,7 +120,8 @@ impl Asker {
                 return Err(PollError::Malformed(format!("the answer has more than {PAGES_MAX} pages")));
             }
             let path = window.fill(request.path, at);
-            let page = self.page(shared, request, &path, move |body| request.read(body), &mut answer.bytes).await?;
+            let part = self.part;
+            let page = self.page(shared, request, &path, move |body| part.read(request, body), &mut answer.bytes).await?;
             offset = page.next_offset;
             if offset.is_some_and(|next| next <= at) {
                 return Err(PollError::Malformed("the pages of the answer do not advance".into()));

@@ -4,7 +4,8 @@ use super::circuit::{Breaker, chance, to_tenths};
 use super::history::History;
 use super::{PollError, Reading, Tally};
 use crate::config;
-use crate::model::Repairs;
+use crate::model::{NameCollision, Repairs};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
@@ -22,21 +23,28 @@ pub(super) struct Published {
     tally: Tally,
     /// What the server last said of its version.
     pub(super) version: Option<String>,
+    /// The attributes of the resource that the server last gave by `target_info`.
+    pub(super) target_info: Vec<(String, String)>,
     /// The poll that runs was given up on by somebody after so long, and is counted as a timeout already.
     given_up: Option<Duration>,
     /// Polls end well and take longer than this, which is all that who collects waits. So it was logged.
     late: Option<Duration>,
     /// What was logged last about each part, so that only a change is logged.
     logged: Vec<(&'static str, Option<&'static str>)>,
+    /// Families with one name in Prometheus that were logged.
+    collisions: HashSet<NameCollision>,
     pub(super) breaker: Breaker,
 }
 
+/// Name collisions of a target that are logged; the metric counts on.
+const COLLISIONS_LOGGED_MAX: usize = 1000;
+
 impl Published {
     pub(super) fn new(target: &config::Target, since: SystemTime, history: History, breaker: Breaker) -> Self {
-        let (latest, version, given_up, late, logged) = Default::default();
+        let (latest, version, target_info, given_up, late, logged, collisions) = Default::default();
         let tally = Tally { of_records: target.messages.is_some(), ..Tally::default() };
         let (name, required) = (target.name.clone(), target.source.required().name);
-        Self { target: name, required, since, latest, history, tally, version, given_up, late, logged, breaker }
+        Self { target: name, required, since, latest, history, tally, version, target_info, given_up, late, logged, collisions, breaker }
     }
 
     /// Takes over the counters of a target that this one takes the place of.
@@ -45,7 +53,9 @@ impl Published {
         self.tally = Tally { of_records: self.tally.of_records, ..before.tally.clone() };
         self.history.go_on_from(&before.history);
         self.version.clone_from(&before.version);
+        self.target_info.clone_from(&before.target_info);
         self.logged.clone_from(&before.logged);
+        self.collisions.clone_from(&before.collisions);
         self.late = before.late;
     }
 
@@ -73,11 +83,15 @@ impl Published {
             if snapshot.version.is_some() {
                 self.version.clone_from(&snapshot.version);
             }
+            if self.target_info != reading.native.resource_attributes() {
+                self.target_info = reading.native.resource_attributes().to_vec();
+            }
         }
         reading.tally = self.tally.clone();
         reading.tally_since = self.since;
         self.log_changes(&reading);
         self.log_lateness(&reading, given_up);
+        self.log_name_collisions(&reading);
         self.history.add(&reading);
         if let Some(pause) = self.breaker.note(reading.ended, reading.outcome.as_ref().err(), chance()) {
             let target = self.target.as_str();
@@ -132,6 +146,17 @@ impl Published {
                 }
                 None if changed && known => info!(target, part = report.part, "answers again"),
                 _ => {}
+            }
+        }
+    }
+
+    /// Each collision once: the families of a server rarely change.
+    fn log_name_collisions(&mut self, reading: &Reading) {
+        let target = self.target.as_str();
+        for collision in reading.native.name_collisions() {
+            if self.collisions.len() < COLLISIONS_LOGGED_MAX && !self.collisions.contains(collision) {
+                self.collisions.insert(collision.clone());
+                warn!(target, "{collision}");
             }
         }
     }

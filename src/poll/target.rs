@@ -112,6 +112,12 @@ impl Target {
         self.published().version.clone()
     }
 
+    /// The attributes of the resource that the server last gave by `target_info`.
+    #[must_use]
+    pub fn target_info(&self) -> Vec<(String, String)> {
+        self.published().target_info.clone()
+    }
+
     /// What follows its delivery log, if it is to be followed. It shares the target's connection, limits and budget.
     #[must_use]
     pub fn record_reader(&self) -> Option<RecordReader> {

@@ -81,7 +81,7 @@ async fn all(served: &Served, client: Client, headers: &HeaderMap, route: &'stat
         }
         theirs.push(Section::of(reading.native.clone(), identity));
     }
-    let ours = ours.into_iter().map(|native| Section::plain(Arc::new(native))).collect();
+    let ours = ours.into_iter().map(|native| Section::own(Arc::new(native))).collect();
     let response = respond(served, format, negotiate::encoding(headers), ours, theirs).await;
     served.own.served(route, response.status().as_u16(), began.elapsed());
     response
@@ -99,7 +99,7 @@ async fn one(served: &Served, client: Client, headers: &HeaderMap, route: &'stat
     if let Some(snapshot) = reading.snapshot() {
         ours.push(exposition::histograms_alone(monitored.target.config.source.name, &snapshot.histograms));
     }
-    let ours = ours.into_iter().map(|native| Section::plain(Arc::new(native))).collect();
+    let ours = ours.into_iter().map(|native| Section::own(Arc::new(native))).collect();
     let theirs = vec![Section::plain(reading.native.clone())];
     let response = respond(served, format, negotiate::encoding(headers), ours, theirs).await;
     served.own.served(route, response.status().as_u16(), began.elapsed());

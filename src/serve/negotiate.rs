@@ -1,6 +1,6 @@
 //! What a client can read: the best of its `Accept` and `Accept-Encoding`, with q-values (RFC 9110, section 12.5).
 
-use crate::export::exposition::Format;
+use crate::export::exposition::{Escaping, Format};
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName};
 
 /// How a page is compressed.
@@ -26,10 +26,13 @@ impl Encoding {
 pub(super) fn format(headers: &HeaderMap) -> Format {
     let mut best = (0.0, Format::Text);
     for item in items(headers, &ACCEPT) {
-        let format = match item.name.as_str() {
-            "application/openmetrics-text" if matches!(item.parameter("version"), None | Some("1.0.0" | "0.0.1")) => Format::OpenMetrics,
-            "text/plain" if matches!(item.parameter("version"), None | Some("0.0.4")) => Format::Text,
-            "text/*" | "*/*" => Format::Text,
+        // What is not known is as if it were not there.
+        let escaping = || item.parameter("escaping").and_then(Escaping::by_name).unwrap_or_default();
+        let format = match (item.name.as_str(), item.parameter("version")) {
+            ("application/openmetrics-text", None | Some("1.0.0" | "0.0.1")) => Format::OpenMetrics(escaping()),
+            ("text/plain", None | Some("0.0.4")) => Format::Text,
+            ("text/plain", Some("1.0.0")) => Format::TextV1(escaping()),
+            ("text/*" | "*/*", _) => Format::Text,
             _ => continue,
         };
         if item.q > best.0 {
@@ -89,6 +92,8 @@ fn item(text: &str) -> Option<Item> {
 mod tests {
     use super::*;
 
+    const OPEN_METRICS: Format = Format::OpenMetrics(Escaping::Underscores);
+
     #[track_caller]
     fn accepts(accept: &str, expected: Format) {
         let mut headers = HeaderMap::new();
@@ -101,15 +106,21 @@ mod tests {
         assert_eq!(format(&HeaderMap::new()), Format::Text);
         accepts("*/*", Format::Text);
         accepts("text/html,application/xhtml+xml", Format::Text);
-        accepts("application/openmetrics-text;version=1.0.0", Format::OpenMetrics);
-        accepts("application/openmetrics-text; version=\"1.0.0\"; charset=utf-8", Format::OpenMetrics);
+        accepts("application/openmetrics-text;version=1.0.0", OPEN_METRICS);
+        accepts("application/openmetrics-text; version=\"1.0.0\"; charset=utf-8", OPEN_METRICS);
         accepts("application/openmetrics-text;version=2.0.0,text/plain;q=0.1", Format::Text);
         accepts("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.9", Format::Text);
         accepts("application/openmetrics-text;version=1.0.0;q=0,text/plain;version=0.0.4;q=0.1", Format::Text);
         accepts(
             "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
-            Format::OpenMetrics,
+            Format::OpenMetrics(Escaping::AllowUtf8),
         );
+        accepts("text/plain;version=1.0.0", Format::TextV1(Escaping::Underscores));
+        accepts("text/plain;version=1.0.0;escaping=values", Format::TextV1(Escaping::Values));
+        accepts("text/plain;version=\"1.0.0\";escaping=\"dots\";q=0.4,text/plain;version=0.0.4;q=0.3", Format::TextV1(Escaping::Dots));
+        accepts("text/plain;version=1.0.0;escaping=magic", Format::TextV1(Escaping::Underscores));
+        accepts("text/plain;version=0.0.4;escaping=allow-utf-8", Format::Text);
+        accepts("application/openmetrics-text;version=1.0.0;escaping=underscores", OPEN_METRICS);
         accepts("application/openmetrics-text;q=nonsense,*/*;q=0.2", Format::Text);
     }
 

@@ -11,7 +11,7 @@ mod points;
 mod series;
 
 use super::{Part, Rule, Source, Step};
-use crate::model::{Attribute, Attributes, Families, Kind, Metric, Number, Point, Repair, SampleRef, Snapshot, Value};
+use crate::model::{Attribute, Attributes, Families, Histogram, Kind, Metric, Number, Point, Repair, SampleRef, Snapshot, Value};
 use foldhash::fast::RandomState;
 pub use memory::Memory;
 use omitted::Found;
@@ -21,8 +21,10 @@ use series::{Said, with};
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
-/// A gauge above this is an unsigned number that went below zero (2^64 - n), not a reading: no queue holds 10^15 messages.
+/// Of a system whose unsigned gauges go below zero, a gauge above this is such a number (2^64 - n): no queue holds 10^15 messages.
 const GAUGE_MAX: f64 = 1e15;
+/// A gauge above this does not fit into the integer that it is exported as.
+const INTEGER_MAX: f64 = 9_223_372_036_854_774_784.0;
 /// Whole numbers are exact up to here.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 /// The value of a detail attribute that stands for all values outside the largest.
@@ -64,7 +66,17 @@ pub fn apply(source: &Source, read: &[(&'static Part, Families)], memory: &mut M
     snapshot.drops_idle_series = source.rules().any(|(_, rule)| rule.step == Step::Accumulate);
     snapshot.counters_since = source.counters_since.and_then(|family| counters_since(read, family));
 
-    let mut walk = Walk { snapshot, points: Points::default(), memory, context, duplicates: HashSet::new(), found: Found::default() };
+    let gauge_max = if source.gauges_underflow { GAUGE_MAX } else { INTEGER_MAX };
+    let mut walk = Walk {
+        snapshot,
+        points: Points::default(),
+        memory,
+        context,
+        duplicates: HashSet::new(),
+        gauge_max,
+        partial_histograms: Vec::new(),
+        found: Found::default(),
+    };
     let parts = source.parts.iter().filter(|part| read.iter().any(|(p, _)| p.name == part.name));
     let parts: Vec<(&'static Part, Said<'_>)> = parts.map(|part| (part, Said::of(part, read))).collect();
     for (part, said) in &parts {
@@ -99,6 +111,10 @@ struct Walk<'a> {
     duplicates: HashSet<(&'static str, u64)>,
     /// What canonical counters and histograms are the sums of.
     found: Found,
+    /// The largest gauge that is a reading.
+    gauge_max: f64,
+    /// Histograms that a series is missing from.
+    partial_histograms: Vec<(&'static Metric, Attributes)>,
 }
 
 impl Walk<'_> {
@@ -143,22 +159,51 @@ impl Walk<'_> {
                 self.found.add(rule, series, sample.value(), identity(rule.metric, &attributes));
             }
             match (sample.value(), rule.metric.kind) {
-                (Value::Histogram(h), Kind::Histogram) => {
-                    if !self.snapshot.histograms.iter().any(|(m, a, _)| *m == rule.metric && *a == attributes) {
-                        self.snapshot.histograms.push((rule.metric, attributes, h.scaled(rule.scale)));
-                    }
-                }
+                (Value::Histogram(h), Kind::Histogram) => self.add_histogram(rule, attributes, h.scaled(rule.scale)),
                 (_, Kind::Histogram) => self.snapshot.repairs.count(Repair::Unreadable),
                 (value, _) => {
-                    let value = number(rule.metric, value).map(|n| self.step(rule, n));
+                    let value = self.number(rule.metric, value).map(|n| self.step(rule, n));
                     self.add(rule, attributes, value);
                 }
             }
+        }
+        if rule.metric.kind == Kind::Histogram {
+            self.leave_out_partial_histograms(rule, said);
         }
         let zero = if said.may_lack(rule) { f64::NAN } else { 0.0 };
         for attributes in absent {
             self.points.add(rule.metric, attributes, zero);
         }
+    }
+
+    /// Adds to the histogram of these attributes. Where that is not possible the sum is not known, so there is none.
+    fn add_histogram(&mut self, rule: &'static Rule, attributes: Attributes, histogram: Histogram) {
+        let is_its = |(metric, its): &(&'static Metric, Attributes)| *metric == rule.metric && *its == attributes;
+        if self.partial_histograms.iter().any(is_its) {
+            return;
+        }
+        let found = self.snapshot.histograms.iter_mut().position(|(metric, its, _)| *metric == rule.metric && *its == attributes);
+        match found {
+            None => self.snapshot.histograms.push((rule.metric, attributes, histogram)),
+            Some(at) if self.snapshot.histograms[at].2.add(&histogram) => {}
+            Some(at) => {
+                self.snapshot.repairs.count(Repair::InconsistentHistogram);
+                self.snapshot.histograms.swap_remove(at);
+                self.partial_histograms.push((rule.metric, attributes));
+            }
+        }
+    }
+
+    /// Leaves out histograms that lack a series which could not be read: they would fall now, and rise too much when it is back.
+    fn leave_out_partial_histograms(&mut self, rule: &'static Rule, said: &Said<'_>) {
+        for attributes in said.lost_of(rule).filter_map(|sample| rule.attributes_of(&sample)) {
+            self.snapshot.histograms.retain(|(metric, its, _)| *metric != rule.metric || *its != attributes);
+            self.partial_histograms.push((rule.metric, attributes));
+        }
+    }
+
+    fn number(&self, metric: &Metric, value: Value<'_>) -> Result<f64, Repair> {
+        number(metric, value, self.gauge_max)
     }
 
     fn step(&self, rule: &Rule, n: f64) -> f64 {
@@ -190,7 +235,7 @@ impl Walk<'_> {
     }
 
     fn accumulate(&mut self, rule: &'static Rule, said: &Said<'_>) {
-        let found: Vec<_> = self.series(rule, said).iter().map(|(series, s)| (*series, number(rule.metric, s.value()))).collect();
+        let found: Vec<_> = self.series(rule, said).iter().map(|(series, s)| (*series, self.number(rule.metric, s.value()))).collect();
         found.iter().filter_map(|(_, n)| n.err()).for_each(|repair| self.snapshot.repairs.count(repair));
         let lost = said.may_lack(rule);
         let total = self.memory.accumulate(rule.families[0], &found, lost);
@@ -205,7 +250,7 @@ impl Walk<'_> {
         let plain = rule.fixed_attributes();
         let total = self.points.take(|point| point.metric == rule.metric && point.attributes == plain);
         let Some(total) = total.map(|point| point.value).filter(|total| !total.is_nan()) else { return };
-        let values = series.into_iter().filter_map(|(_, s)| Some((s.label(label)?, number(rule.metric, s.value()).ok()?)));
+        let values = series.into_iter().filter_map(|(_, s)| Some((s.label(label)?, self.number(rule.metric, s.value()).ok()?)));
         let mut values: Vec<(&str, f64)> = values.collect();
         values.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
         // One is for the rest: without it the sum would fall short.
@@ -259,13 +304,13 @@ fn identity(metric: &'static Metric, attributes: &Attributes) -> u64 {
 }
 
 /// The number for a metric that is none in buckets, or why there is none: nothing that we measure is ever below zero.
-fn number(metric: &Metric, value: Value<'_>) -> Result<f64, Repair> {
-    let most = if metric.kind == Kind::Counter { EXACT_MAX } else { GAUGE_MAX };
+fn number(metric: &Metric, value: Value<'_>, gauge_max: f64) -> Result<f64, Repair> {
+    let most = if metric.kind == Kind::Counter { EXACT_MAX } else { gauge_max };
     match value {
         // A family that changed its type says something else than the rule knows.
         Value::Histogram(_) | Value::Summary(_) => Err(Repair::Unreadable),
         Value::Number(n) if !n.is_finite() => Err(Repair::NonFinite),
-        Value::Number(n) if n > most && metric.kind != Kind::Counter => Err(Repair::Underflow),
+        Value::Number(n) if n > GAUGE_MAX && metric.kind != Kind::Counter && gauge_max == GAUGE_MAX => Err(Repair::Underflow),
         Value::Number(n) if !(0.0..=most).contains(&n) => Err(Repair::OutOfRange),
         Value::Number(n) => Ok(n),
     }

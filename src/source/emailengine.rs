@@ -22,6 +22,14 @@ pub static SOURCE: Source = Source {
         body_bytes_max: 16 * 1024 * 1024,
         credential: Credential::Bearer,
         rules: RULES,
+        known_by: &[
+            "emailengine_*",
+            "license_days_remaining",
+            "outlook_subscriptions",
+            "thread_starts",
+            "thread_stops",
+            "unresponsive_workers",
+        ],
         misnamed_when: &[],
         on_unauthorized: "set token (or token_file) to an access token with the scope metrics (Configuration > Access Tokens); after a loss of its Redis data EmailEngine knows no tokens",
         on_not_found: "this is not EmailEngine's address; its metrics are at /metrics",
@@ -30,6 +38,7 @@ pub static SOURCE: Source = Source {
     timeout: Duration::from_secs(10),
     requests_per_minute_max: None,
     windowed: false,
+    gauges_underflow: false,
     mistyped_counters: &[
         "redis_rejected_connections_total",
         "redis_commands_duration_seconds_total",
@@ -110,6 +119,7 @@ static RULES: &[Rule] = &[
         .from(&[From::table("status", &WEBHOOK_OUTCOME, &[("success", "success"), ("fail", "failure")])])
         .zero_when_absent(),
     Rule::new(&["webhook_req"], &WEBHOOK_REQUEST_DURATION).scale(0.001),
-    Rule::new(&["process_cpu_seconds_total"], &PROCESS_CPU_TIME),
+    Rule::new(&["process_cpu_user_seconds_total"], &PROCESS_CPU_TIME).with(&[(&CPU_MODE, "user")]),
+    Rule::new(&["process_cpu_system_seconds_total"], &PROCESS_CPU_TIME).with(&[(&CPU_MODE, "system")]),
     Rule::new(&["process_resident_memory_bytes"], &PROCESS_MEMORY_USAGE),
 ];

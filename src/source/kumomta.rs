@@ -34,6 +34,7 @@ pub static SOURCE: Source = Source {
             body_bytes_max: 256 * 1024 * 1024,
             credential: Credential::TrustedAddress,
             rules: RULES,
+            known_by: KNOWN_BY,
             misnamed_when: &[],
             on_unauthorized: ON_UNAUTHORIZED,
             on_not_found: "this is no http listener of KumoMTA, or a proxy before it does not pass /metrics.json on; check the url",
@@ -45,6 +46,7 @@ pub static SOURCE: Source = Source {
             body_bytes_max: 1024 * 1024,
             credential: Credential::TrustedAddress,
             rules: &[],
+            known_by: &[],
             misnamed_when: &[],
             on_unauthorized: ON_UNAUTHORIZED,
             on_not_found: "KumoMTA has /api/machine-info since 2026.03.04; leave the part out of parts for an older one",
@@ -54,6 +56,7 @@ pub static SOURCE: Source = Source {
     timeout: Duration::from_secs(10),
     requests_per_minute_max: None,
     windowed: false,
+    gauges_underflow: true,
     mistyped_counters: &[],
     version: Some(("kumomta_machine_info", "version")),
     // `kumomta_online_since_seconds` is when the process began: counters that were pruned began later.
@@ -62,6 +65,22 @@ pub static SOURCE: Source = Source {
 };
 
 const ON_UNAUTHORIZED: &str = "add the address of this host to trusted_hosts of KumoMTA's http listener (kumo.start_http_listener); a credential is sent only if one is set, and a wrong one is refused even from a trusted address";
+
+/// An idle server has no metric of mail: these it has from its start, or whatever its use.
+const KNOWN_BY: &[&str] = &[
+    "deliver_message_*",
+    "disk_free_inodes_percent",
+    "log_submit_latency",
+    "lruttl_*",
+    "lua_event_*",
+    "lua_spare_count",
+    "memory_low_thresh",
+    "memory_usage_rust",
+    "rocks_spool_*",
+    "scheduled_*",
+    "thread_pool_parked",
+    "total_messages_*",
+];
 
 static RULES: &[Rule] = &[
     // Queues.
@@ -97,7 +116,7 @@ static RULES: &[Rule] = &[
     Rule::new(&["total_connections_denied"], &CONNECTION_DENIED).when(ESMTP_LISTENER).with(INBOUND),
     // The process and its host.
     Rule::new(&["memory_usage"], &PROCESS_MEMORY_USAGE),
-    Rule::new(&["process_cpu_usage_normalized"], &PROCESS_CPU_UTILIZATION).scale(PERCENT),
+    // `process_cpu_usage_*` stays native: the conventions require `cpu.mode`, which it does not have.
     Rule::new(&["system_cpu_usage_normalized"], &SYSTEM_CPU_UTILIZATION).scale(PERCENT),
 ];
 

@@ -20,6 +20,7 @@ mod stalwart;
 pub use apply::{Context, Detail, Memory, POINTS_PER_METRIC_MAX, apply};
 pub use rule::{From, Rule, Step};
 
+pub use crate::format::prometheus::check_complete;
 pub use crate::format::{ReadError, quote};
 use crate::model::{Families, RecordPage, Repair};
 use std::time::Duration;
@@ -54,6 +55,8 @@ pub struct Source {
     pub requests_per_minute_max: Option<u32>,
     /// Whether its sums are those of a window of time, so that `window:` applies.
     pub windowed: bool,
+    /// Whether it is known to export unsigned gauges that went below zero, as numbers up to 2^64.
+    pub gauges_underflow: bool,
     /// Families that count although they say that they are gauges.
     pub mistyped_counters: &'static [&'static str],
     /// The family and label that say `service.version`.
@@ -139,6 +142,9 @@ pub struct Part {
     pub credential: Credential,
     /// From the server's families to canonical metrics.
     pub rules: &'static [Rule],
+    /// Families that no other exporter has, beside those of the rules, by name or up to a `*`: a response without any of them is of
+    /// something else. Empty where any response can be right.
+    pub known_by: &'static [&'static str],
     /// Families that only a server with a known fault has, whose counters then stand under wrong names: its counters are left out.
     pub misnamed_when: &'static [&'static str],
     /// What an operator does about 401 and 403.
@@ -195,7 +201,46 @@ fn mended(mut body: Vec<u8>) -> Result<String, ReadError> {
     String::from_utf8(body).map_err(|error| ReadError::Malformed(error.to_string()))
 }
 
+/// Families that many exporters have, whatever they watch: those of Prometheus' client libraries.
+const CLIENT_LIBRARY_FAMILIES: &[&str] = &[
+    "process_cpu_seconds_total",
+    "process_max_fds",
+    "process_open_fds",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+    "process_virtual_memory_bytes",
+    "process_virtual_memory_max_bytes",
+];
+/// Families of another exporter that an error names.
+const FOREIGN_NAMED_MAX: usize = 5;
+
 impl Part {
+    /// Reads a response of one of its requests, and checks that it is of this mail system.
+    ///
+    /// # Errors
+    /// As those of [`Request::read`], and where it is of another exporter.
+    pub fn read(&self, request: &Request, body: Vec<u8>) -> Result<Families, ReadError> {
+        let families = request.read(body)?;
+        let names = || families.iter().filter(|family| family.samples().len() > 0).map(|family| family.name());
+        if self.known_by.is_empty() || families.series() == 0 || names().any(|name| self.knows(name)) {
+            return Ok(families);
+        }
+        let mut first: Vec<&str> = Vec::new();
+        for name in names() {
+            if first.len() < FOREIGN_NAMED_MAX && !first.contains(&name) {
+                first.push(name);
+            }
+        }
+        Err(ReadError::Foreign(quote(&first.join(", "))))
+    }
+
+    /// Whether the mail system is known for a family of this name.
+    fn knows(&self, name: &str) -> bool {
+        let is_pattern_of = |pattern: &&str| pattern.strip_suffix('*').map_or(*pattern == name, |start| name.starts_with(start));
+        let by_rule = || self.rules.iter().any(|rule| rule.families.contains(&name)) && !CLIENT_LIBRARY_FAMILIES.contains(&name);
+        self.known_by.iter().any(is_pattern_of) || by_rule()
+    }
+
     /// Reads a saved answer, of whichever way of asking it came from.
     ///
     /// # Errors
@@ -203,7 +248,7 @@ impl Part {
     pub fn read_any(&self, body: &[u8]) -> Result<Families, ReadError> {
         let mut error = ReadError::Empty;
         for request in self.requests {
-            match request.read(body.to_vec()) {
+            match self.read(request, body.to_vec()) {
                 Ok(families) => return Ok(families),
                 Err(refusal @ (ReadError::Api(_) | ReadError::Denied(_))) => return Err(refusal),
                 Err(e) => error = e,

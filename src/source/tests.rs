@@ -134,3 +134,49 @@ fn no_reader_panics_on_a_part_of_an_answer_or_on_a_broken_one() {
         }
     }
 }
+
+/// The saved responses of this mail system's required part.
+fn fixtures(source: &Source) -> Vec<(String, Vec<u8>)> {
+    let folder = format!("{}/tests/fixtures/{}", env!("CARGO_MANIFEST_DIR"), source.name);
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let is_response = |path: &std::path::PathBuf| {
+        path.extension().is_some_and(|end| end == "prom")
+            || path.file_name().is_some_and(|name| name == "metrics.json" || name == "metrics.txt")
+    };
+    files.filter(is_response).map(|path| (path.display().to_string(), std::fs::read(path).unwrap())).collect()
+}
+
+#[test]
+fn a_response_is_of_the_mail_system_that_it_is_read_as() {
+    for (source, (name, body)) in SOURCES.iter().flat_map(|source| fixtures(source).into_iter().map(move |fixture| (source, fixture))) {
+        for request in source.required().requests {
+            let Ok(families) = request.read(body.clone()) else { continue };
+            if families.series() > 0 {
+                assert!(source.required().read(request, body.clone()).is_ok(), "{name} as {}", source.name);
+            }
+            for other in SOURCES.iter().filter(|other| !other.required().known_by.is_empty() && other.name != source.name) {
+                let read = other.required().read(request, body.clone());
+                assert!(matches!(read, Err(ReadError::Foreign(_))), "{name} as {}: {:?}", other.name, read.map(|f| f.series()));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_response_of_another_exporter_is_refused_and_named() {
+    let go = "go_goroutines 7\nprocess_cpu_seconds_total 3\n# TYPE go_gc histogram\ngo_gc_count 3\nup 1\nup{a=\"1\"} 1\nx 1\ny 1\n";
+    for (system, format) in [("ceymail", "text"), ("kumomta", "text"), ("stalwart", "text"), ("emailengine", "text")] {
+        let part = by_name(system).unwrap().required();
+        let request = part.requests.iter().find(|request| request.format == format).unwrap();
+        let error = part.read(request, go.into()).err().map(|error| error.to_string());
+        let names = "go_goroutines, process_cpu_seconds_total, up, x, y";
+        assert_eq!(error, Some(format!("this looks like another exporter: {names}; check url and system")), "{system}");
+        assert_eq!(part.read(request, Vec::new()).err(), Some(ReadError::Empty), "{system}: an empty body");
+        assert_eq!(part.read(request, b"# TYPE x gauge\n".to_vec()).err(), Some(ReadError::Empty), "{system}: no sample");
+    }
+    let kumomta = by_name("kumomta").unwrap().required();
+    let json = br#"{"go_goroutines":{"type":"gauge","value":7}}"#.to_vec();
+    assert_eq!(kumomta.read(&kumomta.requests[0], json).err(), Some(ReadError::Foreign("go_goroutines".to_owned())));
+    let prometheus = by_name("prometheus").unwrap().required();
+    assert!(prometheus.read(&prometheus.requests[0], go.into()).is_ok(), "a generic endpoint is known by nothing");
+}

@@ -14,6 +14,9 @@ pub struct Identity {
 /// What of a Resource is in `job` and `instance` already, and so not in `target_info`, as the Collector's exporter has it.
 const IN_LABELS: [&str; 3] = ["service.name", "service.instance.id", "service.namespace"];
 
+/// The attribute that is an integer in OTLP.
+pub const SERVER_PORT: &str = "server.port";
+
 impl Identity {
     /// The attributes that Prometheus makes `job` and `instance` of.
     pub const IN_LABELS: [&'static str; 3] = IN_LABELS;
@@ -32,7 +35,7 @@ impl Identity {
         let url = &target.url;
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         identity.set("server.address", host);
-        identity.set("server.port", &url.port_or_known_default().unwrap_or_default().to_string());
+        identity.set(SERVER_PORT, &url.port_or_known_default().unwrap_or_default().to_string());
         identity.set("url.scheme", url.scheme());
         for (key, value) in &target.resource {
             identity.set(key, value);
@@ -48,6 +51,19 @@ impl Identity {
             identity.set("service.version", version);
         }
         identity
+    }
+
+    /// The same, with attributes that the server's `target_info` gives. One is left out where the target has an attribute that a
+    /// Prometheus would call the same: it would join the two values.
+    #[must_use]
+    pub fn with_target_info(mut self, attributes: &[(String, String)]) -> Self {
+        for (key, value) in attributes {
+            let name = label_name(key);
+            if !self.info().any(|(known, _)| known == name) {
+                self.attributes.push((key.clone(), value.clone()));
+            }
+        }
+        self
     }
 
     pub(super) fn set(&mut self, key: &str, value: &str) {

@@ -14,9 +14,9 @@ mod targets;
 
 pub use deliveries::{Deliveries, FAILURES_MAX, RecordState};
 pub use exporting::Exporting;
-pub use identity::Identity;
+pub use identity::{Identity, SERVER_PORT};
 pub use monitored::Monitored;
-pub use own::{Own, OwnError};
+pub use own::{Own, OwnError, SELF_METRICS};
 pub use pipeline::{Pipeline, PipelineError, SCOPE, metrics_of};
 pub use pulling::Pulling;
 pub use reloading::{Reloading, Standing};

@@ -57,13 +57,18 @@ impl Monitored {
     pub fn identity(&self, reading: &Reading) -> Identity {
         // The version outlives a poll that failed: it is said of the server, not of the poll.
         let latest = reading.snapshot().and_then(|s| s.version.clone()).or_else(|| self.target.version());
-        self.identity.with_version(latest.as_deref())
+        let identity = self.identity.with_version(latest.as_deref());
+        // So does what the server says of itself.
+        match reading.snapshot() {
+            Some(_) => identity.with_target_info(reading.native.resource_attributes()),
+            None => identity.with_target_info(&self.target.target_info()),
+        }
     }
 
     /// Who the target is, as far as anybody knows.
     #[must_use]
     pub fn last_identity(&self) -> Identity {
-        self.identity.with_version(self.target.version().as_deref())
+        self.identity.with_version(self.target.version().as_deref()).with_target_info(&self.target.target_info())
     }
 
     /// Whether series of the two are one another's continuation: the same system at the same place under the same name.

@@ -10,6 +10,7 @@ use super::pulling::Pulling;
 use super::reloading::Reloading;
 use super::{Identity, SCOPE};
 use crate::config;
+use crate::model::FamilyType;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, MeterProvider};
 use opentelemetry_sdk::Resource;
@@ -24,6 +25,14 @@ use std::time::Duration;
 pub(super) const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 /// How long the last of Postmeter's own telemetry may take to leave.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(3);
+
+/// Self-metrics whose names, in Prometheus, do not begin with `postmeter_`: the conventions of OpenTelemetry have them.
+pub const SELF_METRICS: &[(&str, FamilyType)] = &[
+    ("http_server_request_duration_seconds", FamilyType::Histogram),
+    ("otel_sdk_exporter_metric_data_point_exported_total", FamilyType::Counter),
+    ("otel_sdk_exporter_metric_data_point_inflight", FamilyType::Gauge),
+    ("otel_sdk_exporter_operation_duration_seconds", FamilyType::Histogram),
+];
 
 /// Postmeter's own signals.
 #[derive(Debug)]

@@ -20,7 +20,18 @@ static DETAILED: &[Rule] = &[
 ];
 
 const fn part(name: &'static str, credential: Credential, requests: &'static [Request], rules: &'static [Rule]) -> Part {
-    Part { name, help: "", requests, body_bytes_max: 1024, credential, rules, misnamed_when: &[], on_unauthorized: "", on_not_found: "" }
+    Part {
+        name,
+        help: "",
+        requests,
+        body_bytes_max: 1024,
+        credential,
+        rules,
+        known_by: &[],
+        misnamed_when: &[],
+        on_unauthorized: "",
+        on_not_found: "",
+    }
 }
 
 const fn system(name: &'static str, parts: &'static [Part]) -> Source {
@@ -32,6 +43,7 @@ const fn system(name: &'static str, parts: &'static [Part]) -> Source {
         timeout: Duration::from_secs(10),
         requests_per_minute_max: None,
         windowed: false,
+        gauges_underflow: false,
         mistyped_counters: &[],
         version: None,
         counters_since: None,

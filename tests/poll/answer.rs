@@ -49,6 +49,32 @@ async fn the_content_type_does_not_matter() {
     }
 }
 
+#[tokio::test]
+async fn openmetrics_that_does_not_end_is_incomplete() {
+    for (content_type, end, is_complete) in [
+        ("application/openmetrics-text; version=1.0.0; charset=utf-8", "", false),
+        ("application/openmetrics-text;version=0.0.1", "# EO\n", false),
+        ("Application/OpenMetrics-Text", "# EOF\nx 1\n", false),
+        ("application/openmetrics-text; version=1.0.0", "# EOF\n", true),
+        ("application/openmetrics-text", "# EOF", true),
+        ("text/plain; version=0.0.4", "", true),
+    ] {
+        let response = answer(&format!("200 OK\r\nContent-Type: {content_type}"), format!("{GOOD}{end}"));
+        if is_complete {
+            is_good(&emailengine(&Server::always(response).await.url()).reading().await);
+        } else {
+            fails_with(response, "malformed", "it is incomplete: OpenMetrics that does not end with # EOF").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_response_of_another_exporter_is_named() {
+    let node = "go_goroutines 7\nnode_load1 0.5\n";
+    fails_with(answer("200 OK", node), "malformed", "this looks like another exporter: go_goroutines, node_load1; check url and system")
+        .await;
+}
+
 /// `limit` is 1 MiB; `bytes` after that are read.
 async fn too_large(bytes: Vec<u8>, limit: &str) {
     let server = Server::always(bytes).await;

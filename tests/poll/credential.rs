@@ -188,7 +188,7 @@ async fn each_system_gets_its_kind() {
 
 #[tokio::test]
 async fn nothing_is_sent_where_nothing_is_configured() {
-    let server = Server::always(answer("200 OK", r#"{"x":{"type":"counter","value":1}}"#)).await;
+    let server = Server::always(answer("200 OK", r#"{"memory_usage":{"type":"gauge","value":1}}"#)).await;
     is_good(&target(&format!("system: kumomta, url: '{}'", server.url())).reading().await);
     assert!(!server.requests()[0].to_ascii_lowercase().contains("authorization"), "{:?}", server.requests());
 }

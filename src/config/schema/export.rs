@@ -14,7 +14,8 @@ pub(super) static EXPORT: &[Key] = &[
     key("prometheus", Shape::Either(&[Shape::Off, Shape::Map(PROMETHEUS)]), "Is there to be scraped."),
 ];
 
-const ENDPOINT: Key = key("endpoint", Shape::Text, "A URL; its scheme decides whether TLS is used.");
+const ENDPOINT: Key =
+    key("endpoint", Shape::Text, "A URL; its scheme decides whether TLS is used. Over HTTP, /v1/metrics is appended unless it is there.");
 const INTERVAL: Key = key("interval", Shape::Duration(&otlp::INTERVAL_RANGE), "How often. Left out: 60s.");
 const OTLP_TIMEOUT: Key = key("timeout", Shape::Duration(&otlp::OTLP_TIMEOUT_RANGE), "How long a request may take. Left out: 10s.");
 const COMPRESSION: Key = key("compression", Shape::Choice(|| names(otlp::COMPRESSIONS)), "Left out: none.");

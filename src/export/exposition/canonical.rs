@@ -1,6 +1,6 @@
 //! Our own words as families: what the SDK's registry gathers, the histograms that it cannot have, and `target_info`.
 
-use crate::model::{Attributes, Bounds, Choice, FamiliesBuilder, FamilyType, Histogram, Kind, Metric, Native, vocabulary};
+use crate::model::{Attributes, Bounds, FamiliesBuilder, FamilyType, Histogram, Kind, Metric, Native, vocabulary};
 use crate::telemetry::Identity;
 use prometheus::proto::{Metric as Gathered, MetricFamily, MetricType};
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ fn build(fill: impl FnOnce(&mut FamiliesBuilder<'_>)) -> Native {
     // Of our own making, and bounded where it is made.
     let mut out = FamiliesBuilder::new("", Bounds::NONE);
     fill(&mut out);
-    Native::choose(vec![out.finish()], "", usize::MAX, |_| Some(Choice::default()))
+    Native::own(out.finish())
 }
 
 fn begin(out: &mut FamiliesBuilder<'_>, name: &str, help: &str, kind: FamilyType) {

@@ -2,7 +2,7 @@
 //! objects with `@` for more. Unlike KumoMTA's, it is escaped.
 
 use super::text::number;
-use super::{Format, Page, Section, labels, type_word};
+use super::{Format, Page, Section, type_word};
 use crate::model::{FamilyType, NativeFamily, SampleRef, Value};
 
 impl Page<'_> {
@@ -48,10 +48,8 @@ impl Page<'_> {
                         pair(out, "job", job);
                         pair(out, "instance", instance);
                     }
-                    let identity = |label: &str| section.identity.is_some() && matches!(label, "job" | "instance");
-                    let names = labels::given(sample, |_| true, identity);
-                    for (at, (label, text)) in sample.labels().enumerate() {
-                        pair(out, names.as_ref().and_then(|names| names.get(at)).map_or(label, String::as_str), text);
+                    for (label, text) in sample.labels() {
+                        pair(out, label, text);
                     }
                     out.extend_from_slice(b"\"@\":");
                     value(out, sample);

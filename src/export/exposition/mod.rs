@@ -14,11 +14,13 @@
 
 mod canonical;
 mod json;
-mod labels;
+mod names;
+mod reserved;
 mod taken;
 mod text;
 
 pub use canonical::{gathered, histograms, histograms_alone, target_info, translated};
+pub use names::Escaping;
 pub use taken::Taken;
 
 use crate::model::{FamilyType, Native, NativeFamily};
@@ -30,10 +32,12 @@ use std::sync::Arc;
 /// How a page is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// Prometheus text 0.0.4.
+    /// Prometheus text 0.0.4, which has underscores in place of other characters of names.
     Text,
-    /// OpenMetrics 1.0.0.
-    OpenMetrics,
+    /// Prometheus text 1.0.0, which may quote names.
+    TextV1(Escaping),
+    /// OpenMetrics 1.0.0, the same.
+    OpenMetrics(Escaping),
     /// JSON in the shape of KumoMTA's `/metrics.json`.
     Json,
 }
@@ -44,9 +48,29 @@ impl Format {
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::TextV1(Escaping::Underscores) => "text/plain; version=1.0.0; charset=utf-8; escaping=underscores",
+            Self::TextV1(Escaping::Dots) => "text/plain; version=1.0.0; charset=utf-8; escaping=dots",
+            Self::TextV1(Escaping::Values) => "text/plain; version=1.0.0; charset=utf-8; escaping=values",
+            Self::TextV1(Escaping::AllowUtf8) => "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+            Self::OpenMetrics(Escaping::Underscores) => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::OpenMetrics(Escaping::Dots) => "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=dots",
+            Self::OpenMetrics(Escaping::Values) => "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=values",
+            Self::OpenMetrics(Escaping::AllowUtf8) => "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
             Self::Json => "application/json",
         }
+    }
+
+    /// How names are written. JSON has them as they are.
+    const fn escaping(self) -> Escaping {
+        match self {
+            Self::Text => Escaping::Underscores,
+            Self::TextV1(escaping) | Self::OpenMetrics(escaping) => escaping,
+            Self::Json => Escaping::AllowUtf8,
+        }
+    }
+
+    const fn is_open_metrics(self) -> bool {
+        matches!(self, Self::OpenMetrics(_))
     }
 }
 
@@ -56,19 +80,27 @@ pub struct Section {
     native: Arc<Native>,
     /// `job` and `instance`, for families that do not say them.
     identity: Option<(String, String)>,
+    /// Postmeter's own families.
+    own: bool,
 }
 
 impl Section {
-    /// Families that say themselves who they are of, or need not.
+    /// Postmeter's own families: canonical metrics and self-metrics.
+    #[must_use]
+    pub fn own(native: Arc<Native>) -> Self {
+        Self { native, identity: None, own: true }
+    }
+
+    /// Families of a mail server without `job` and `instance`.
     #[must_use]
     pub fn plain(native: Arc<Native>) -> Self {
-        Self { native, identity: None }
+        Self { native, identity: None, own: false }
     }
 
     /// Families of a mail server.
     #[must_use]
     pub fn of(native: Arc<Native>, identity: &Identity) -> Self {
-        Self { native, identity: Some((identity.job().to_owned(), identity.instance().to_owned())) }
+        Self { native, identity: Some((identity.job().to_owned(), identity.instance().to_owned())), own: false }
     }
 
     /// How many series there are.
@@ -96,7 +128,7 @@ pub struct Told {
     pub families_dropped: u64,
     /// Families whose type is not said, because targets say different ones.
     pub families_untyped: u64,
-    /// Labels `job`, `instance` and `__name__` of mail servers that became `exported_job`, `exported_instance` and `exported___name__`.
+    /// Labels of mail servers that were renamed because a Prometheus needs their names: `job` became `exported_job`.
     pub labels_renamed: u64,
     /// Series that were left out, because another one has the same labels once theirs were renamed.
     pub series_dropped: u64,
@@ -149,17 +181,24 @@ impl<'a> Page<'a> {
     pub fn write(&mut self, sections: &[Section], taken: &Taken) -> Option<()> {
         let mut families: BTreeMap<Cow<'_, str>, Vec<(&Section, NativeFamily<'_>)>> = BTreeMap::new();
         for section in sections {
+            self.told.labels_renamed += section.native.labels_renamed;
             for family in section.native.families() {
-                families.entry(family.name()).or_default().push((section, family));
+                let name = family.name();
+                if !section.own && reserved::is_reserved(self.format, &name, family.kind()) {
+                    self.told.drop(|| format!("{name} of {} has the name of a metric of Postmeter or of Prometheus", section.target()));
+                    continue;
+                }
+                families.entry(names::metric_name(name, self.format.escaping())).or_default().push((section, family));
             }
         }
-        let names: BTreeSet<Cow<'_, str>> = match self.format {
-            Format::OpenMetrics => families.keys().cloned().collect(),
-            Format::Text | Format::Json => BTreeSet::new(),
+        let names: BTreeSet<Cow<'_, str>> = match self.format.is_open_metrics() {
+            true => families.keys().cloned().collect(),
+            false => BTreeSet::new(),
         };
         // A family stands before every other whose name begins with its own.
         let mut lines = Taken::default();
         for (name, mut of_targets) in families {
+            self.drop_namesakes(&name, &mut of_targets);
             let first = of_targets[0].1.kind();
             of_targets.retain(|(section, family)| {
                 let fits = family.kind() == first || (family.kind().is_number() && first.is_number());
@@ -176,7 +215,7 @@ impl<'a> Page<'a> {
                 }
                 continue;
             }
-            if !is_name(&name) || taken.meets(self.format, &name, kind) {
+            if name.is_empty() || taken.meets(self.format, &name, kind) {
                 for (section, _) in &of_targets {
                     self.told.drop(|| format!("{name:?} of {} is no name of its own", section.target()));
                 }
@@ -185,7 +224,7 @@ impl<'a> Page<'a> {
             self.told.families_untyped += u64::from(kind != first);
             match self.format {
                 Format::Json => self.json(&name, kind, &of_targets)?,
-                Format::Text | Format::OpenMetrics => {
+                Format::Text | Format::TextV1(_) | Format::OpenMetrics(_) => {
                     let is_taken = |name: &str| names.contains(name) || taken.has(name) || lines.has(name);
                     self.text(&name, kind, &of_targets, is_taken)?;
                 }
@@ -196,11 +235,36 @@ impl<'a> Page<'a> {
         Some(())
     }
 
+    /// Leaves out families of a target that are written with the name of another one of it: their series might be the same.
+    fn drop_namesakes(&mut self, name: &str, of_targets: &mut Vec<(&Section, NativeFamily<'_>)>) {
+        if of_targets.iter().all(|(_, family)| family.name() == name) {
+            return;
+        }
+        // The name that stands as it is; or else the first.
+        let mut stands: Vec<(*const Section, Cow<'_, str>)> = Vec::new();
+        for (section, family) in of_targets.iter() {
+            match stands.iter_mut().find(|(of, _)| std::ptr::eq(*of, *section)) {
+                Some((_, stands)) if family.name() == name => *stands = family.name(),
+                Some(_) => {}
+                None => stands.push((std::ptr::from_ref(*section), family.name())),
+            }
+        }
+        of_targets.retain(|(section, family)| {
+            let Some((_, stands)) = stands.iter().find(|(of, _)| std::ptr::eq(*of, *section)) else { return true };
+            let is_it = family.name() == *stands;
+            if !is_it {
+                let own = family.name();
+                self.told.drop(|| format!("{own:?} of {} is written {name}, as {stands:?} is", section.target()));
+            }
+            is_it
+        });
+    }
+
     /// Writes the end.
     pub fn finish(mut self) -> Told {
         match self.format {
-            Format::Text => {}
-            Format::OpenMetrics => self.buffer.extend_from_slice(b"# EOF\n"),
+            Format::Text | Format::TextV1(_) => {}
+            Format::OpenMetrics(_) => self.buffer.extend_from_slice(b"# EOF\n"),
             Format::Json => self.buffer.extend_from_slice(b"}\n"),
         }
         (self.out)(&mut self.buffer);
@@ -237,13 +301,18 @@ pub fn page(format: Format, sections: &[Section]) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The suffix of counters.
+/// What the samples of a counter end in.
 const TOTAL: &str = "_total";
+/// What the samples of an info end in.
+const INFO: &str = "_info";
 
-/// A metric name that every Prometheus reads.
-fn is_name(name: &str) -> bool {
-    let first = |b: u8| b.is_ascii_alphabetic() || b == b'_' || b == b':';
-    name.bytes().next().is_some_and(first) && name.bytes().all(|b| first(b) || b.is_ascii_digit())
+/// What OpenMetrics leaves out of the name of such a family, though its samples end in it.
+const fn open_metrics_end(kind: FamilyType) -> Option<&'static str> {
+    match kind {
+        FamilyType::Counter => Some(TOTAL),
+        FamilyType::Info => Some(INFO),
+        _ => None,
+    }
 }
 
 /// The word for a type.
@@ -253,7 +322,11 @@ fn type_word(format: Format, kind: FamilyType) -> &'static str {
         FamilyType::Gauge => "gauge",
         FamilyType::Histogram => "histogram",
         FamilyType::Summary => "summary",
-        FamilyType::Unknown if format == Format::Text => "untyped",
+        // Only OpenMetrics has these.
+        FamilyType::Info if format.is_open_metrics() => "info",
+        FamilyType::StateSet if format.is_open_metrics() => "stateset",
+        FamilyType::Info | FamilyType::StateSet => "gauge",
+        FamilyType::Unknown if matches!(format, Format::Text | Format::TextV1(_)) => "untyped",
         FamilyType::Unknown => "unknown",
     }
 }

@@ -14,15 +14,19 @@ impl Taken {
     pub fn by(format: Format, sections: &[Section]) -> Self {
         let mut taken = Self::default();
         for family in sections.iter().flat_map(|section| section.native.families()) {
-            let name = family.name();
-            taken.add_lines(format, &name, family.kind());
-            // OpenMetrics calls the family of a counter `x_total` by the name `x`.
-            if format == Format::OpenMetrics && family.kind() == FamilyType::Counter {
-                taken.0.extend(name.strip_suffix(super::TOTAL).map(str::to_owned));
-            }
-            taken.0.insert(name.into_owned());
+            taken.add(format, family.name().into_owned(), family.kind());
         }
         taken
+    }
+
+    /// Adds the names that a family has on a page.
+    pub(super) fn add(&mut self, format: Format, name: String, kind: FamilyType) {
+        self.add_lines(format, &name, kind);
+        // OpenMetrics calls the family of a counter `x_total` by the name `x`.
+        if let Some(end) = super::open_metrics_end(kind).filter(|_| format.is_open_metrics()) {
+            self.0.extend(name.strip_suffix(end).map(str::to_owned));
+        }
+        self.0.insert(name);
     }
 
     /// Adds the names of a family's lines that are not its own.
@@ -42,8 +46,9 @@ impl Taken {
 
 fn of_lines(format: Format, name: &str, kind: FamilyType) -> impl Iterator<Item = String> {
     let ends: &[&str] = match (format, kind) {
-        (Format::Text | Format::OpenMetrics, FamilyType::Histogram) => &["_bucket", "_sum", "_count"],
-        (Format::Text | Format::OpenMetrics, FamilyType::Summary) => &["_sum", "_count"],
+        (Format::Json, _) => &[],
+        (_, FamilyType::Histogram) => &["_bucket", "_sum", "_count"],
+        (_, FamilyType::Summary) => &["_sum", "_count"],
         _ => &[],
     };
     ends.iter().map(move |end| format!("{name}{end}"))

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::format::prometheus;
-use crate::model::{Choice, Families, TooMuch};
+use crate::model::{Choice, Families, Repair, TooMuch};
+
+const OPEN_METRICS: Format = Format::OpenMetrics(Escaping::Underscores);
 
 fn native(page: &str) -> Arc<Native> {
     let families = prometheus::read(page.to_owned()).unwrap();
@@ -61,7 +63,7 @@ fn numbers_of_several_types_are_one_family_of_all_targets() {
     writes(Format::Text, &sections, &text);
     // A counter of OpenMetrics is named without the suffix, and what is unknown with it.
     let open_metrics = format!("# HELP a_total A.\n# TYPE a_total unknown\n{all}# TYPE b counter\n{counter}# EOF\n");
-    writes(Format::OpenMetrics, &sections, &open_metrics);
+    writes(OPEN_METRICS, &sections, &open_metrics);
     let json: serde_json::Value = serde_json::from_str(&page(Format::Json, &sections)).unwrap();
     assert_eq!(json["a_total"]["type"], "unknown");
     let values: Vec<_> = json["a_total"]["value"].as_array().unwrap().iter().map(|series| series["@"].as_f64().unwrap()).collect();
@@ -91,13 +93,17 @@ fn a_mail_server_has_labels_of_the_same_names() {
     let section = of("a{job=\"theirs\",instance=\"i\"} 1\n", "x", "one");
     let expected = "# TYPE a untyped\na{exported_job=\"theirs\",exported_instance=\"i\",instance=\"one\",job=\"x\"} 1\n";
     writes(Format::Text, std::slice::from_ref(&section), expected);
-    writes(Format::Text, &[Section::plain(native("a{job=\"theirs\"} 1\n"))], "# TYPE a untyped\na{job=\"theirs\"} 1\n");
+    // A page without ours has them renamed, too: Prometheus adds its own.
+    writes(Format::Text, &[Section::plain(native("a{job=\"theirs\"} 1\n"))], "# TYPE a untyped\na{exported_job=\"theirs\"} 1\n");
+    let ours = prometheus::read("a{job=\"ours\"} 1\n".to_owned()).unwrap();
+    writes(Format::Text, &[Section::own(Arc::new(Native::own(ours)))], "# TYPE a untyped\na{job=\"ours\"} 1\n");
 }
 
 #[test]
 fn a_label_that_was_renamed_may_meet_another_series() {
     let section = of("a{job=\"theirs\"} 1\na{exported_job=\"theirs\"} 2\na{exported_job=\"other\"} 3\n", "x", "one");
-    let expected = "# TYPE a untyped\na{exported_job=\"theirs\",instance=\"one\",job=\"x\"} 2\n\
+    // The first stands, as in Prometheus.
+    let expected = "# TYPE a untyped\na{exported_job=\"theirs\",instance=\"one\",job=\"x\"} 1\n\
                     a{exported_job=\"other\",instance=\"one\",job=\"x\"} 3\n";
     writes(Format::Text, std::slice::from_ref(&section), expected);
 }
@@ -105,9 +111,9 @@ fn a_label_that_was_renamed_may_meet_another_series() {
 #[test]
 fn a_label_that_is_the_name_is_another() {
     let page = "a{__name__=\"b\"} 1\na{exported___name__=\"c\"} 2\na{exported___name__=\"b\"} 3\n";
-    let lines = "a{exported___name__=\"c\"} 2\na{exported___name__=\"b\"} 3\n";
+    let lines = "a{exported___name__=\"b\"} 1\na{exported___name__=\"c\"} 2\n";
     writes(Format::Text, &[Section::plain(native(page))], &format!("# TYPE a untyped\n{lines}"));
-    writes(Format::OpenMetrics, &[Section::plain(native(page))], &format!("# TYPE a unknown\n{lines}# EOF\n"));
+    writes(OPEN_METRICS, &[Section::plain(native(page))], &format!("# TYPE a unknown\n{lines}# EOF\n"));
     let section = of("a{__name__=\"b\"} 1\n", "x", "one");
     let (page, told) = told(Format::Text, &[section], &Taken::default());
     assert_eq!(page, "# TYPE a untyped\na{exported___name__=\"b\",instance=\"one\",job=\"x\"} 1\n");
@@ -122,9 +128,9 @@ fn a_label_that_was_renamed_may_be_of_nothing() {
                     a{exported_exported_job=\"x\",exported_job=\"\",instance=\"one\",job=\"x\"} 3\n";
     assert_eq!((page.as_str(), told.series_dropped), (expected, 0));
     let section = of("a{exported_exported_job=\"x\"} 1\na{job=\"x\",exported_job=\"\"} 2\n", "x", "one");
-    let (page, told) = self::told(Format::Text, &[section], &Taken::default());
+    let (page, told) = self::told(Format::Text, std::slice::from_ref(&section), &Taken::default());
     let expected = "# TYPE a untyped\na{exported_exported_job=\"x\",instance=\"one\",job=\"x\"} 1\n";
-    assert_eq!((page.as_str(), told.series_dropped), (expected, 1));
+    assert_eq!((page.as_str(), told.series_dropped, section.native.repairs.get(Repair::DuplicateSeries)), (expected, 0, 1));
 }
 
 #[test]
@@ -155,9 +161,9 @@ fn the_lines_of_a_histogram_or_summary_are_no_others() {
 fn a_counter_in_openmetrics_has_no_name_that_is_taken() {
     let page = "# TYPE a histogram\na_bucket{le=\"+Inf\"} 3\na_count 3\n# TYPE a_sum_total counter\na_sum_total 1\n";
     let expected = "# TYPE a histogram\na_bucket{le=\"+Inf\"} 3\na_count 3\n# TYPE a_sum_total unknown\na_sum_total 1\n# EOF\n";
-    writes(Format::OpenMetrics, &[Section::plain(native(page))], expected);
+    writes(OPEN_METRICS, &[Section::plain(native(page))], expected);
     let ours = [Section::plain(native("# TYPE c_total counter\nc_total 1\n"))];
-    for (format, dropped) in [(Format::OpenMetrics, 1), (Format::Text, 0)] {
+    for (format, dropped) in [(OPEN_METRICS, 1), (Format::Text, 0)] {
         let (_, told) = told(format, &[Section::plain(native("# TYPE c gauge\nc 1\n"))], &Taken::by(format, &ours));
         assert_eq!(told.families_dropped, dropped, "{format:?}");
     }
@@ -184,7 +190,7 @@ fn a_histogram_in_text_is_as_it_was() {
 #[test]
 fn openmetrics_has_its_own_counters_bounds_quotes_and_end() {
     writes(
-        Format::OpenMetrics,
+        OPEN_METRICS,
         &[Section::plain(native(&format!("# TYPE c counter\nc 1\n# TYPE d_total counter\nd_total 2\n{HISTOGRAM}")))],
         "# TYPE c unknown\nc 1\n# TYPE d counter\nd_total 2\n# HELP h Of a \\\"thing\\\".\n# TYPE h histogram\nh_bucket{le=\"1.0\"} 2\n\
          h_bucket{le=\"2.5\"} 3\nh_bucket{le=\"+Inf\"} 4\nh_sum 7.5\nh_count 4\n# EOF\n",
@@ -221,7 +227,116 @@ fn a_name_that_is_none_does_not_break_the_page() {
         Ok::<_, TooMuch>(())
     });
     let native = Native::choose(vec![families.unwrap()], "", usize::MAX, |_| Some(Choice::default()));
-    writes(Format::Text, &[Section::plain(Arc::new(native))], "# TYPE c gauge\nc{_l_l=\"v\"} 2\n");
+    let expected = "# TYPE a_b_1 gauge\na_b_1{l_l=\"v\"} 2\n# TYPE c gauge\nc{l_l=\"v\"} 2\n";
+    writes(Format::Text, &[Section::plain(Arc::new(native))], expected);
+}
+
+/// Families of these names and types, each with series of these labels; values count up.
+fn named(families: &[(&str, FamilyType, &[&[(&str, &str)]])]) -> Arc<Native> {
+    let built = Families::read(String::new(), |out| {
+        let mut value = 0.0;
+        for (name, kind, series) in families {
+            let (name, help) = (out.own(name), out.own("About it."));
+            out.family(name, help, *kind);
+            for labels in *series {
+                for (name, value) in *labels {
+                    let (name, value) = (out.own(name), out.own(value));
+                    out.label(name, value);
+                }
+                value += 1.0;
+                out.number(value);
+            }
+        }
+        Ok::<_, TooMuch>(())
+    });
+    Arc::new(Native::choose(vec![built.unwrap()], "", usize::MAX, |_| Some(Choice::default())))
+}
+
+#[test]
+fn names_beyond_the_old_ones_are_quoted_or_escaped_as_the_client_asks() {
+    let native = named(&[
+        ("legacy", FamilyType::Gauge, &[&[("queue.name", "a"), ("b", "c")]]),
+        ("mail.queue.size", FamilyType::Gauge, &[&[("queue.name", "a"), ("b", "c")], &[]]),
+        ("my \"odd\" name_total", FamilyType::Counter, &[&[("b", "d")]]),
+    ]);
+    let section = [Section::of(native, &Identity::new("x", "one"))];
+    let us = "instance=\"one\",job=\"x\"";
+    let page = |name: &str, label: &str, odd: &str| {
+        format!(
+            "# HELP legacy About it.\n# TYPE legacy gauge\nlegacy{{{label}=\"a\",b=\"c\",{us}}} 1\n# HELP {name} About it.\n# TYPE {name} gauge\n\
+             {name}{{{label}=\"a\",b=\"c\",{us}}} 2\n{name}{{{us}}} 3\n# HELP {odd} About it.\n# TYPE {odd} counter\n{odd}{{b=\"d\",{us}}} 4\n"
+        )
+    };
+    let underscores = page("mail_queue_size", "queue_name", "my__odd__name_total");
+    writes(Format::Text, &section, &underscores);
+    writes(Format::TextV1(Escaping::Underscores), &section, &underscores);
+    writes(Format::TextV1(Escaping::Dots), &section, &page("mail_dot_queue_dot_size", "queue_dot_name", "my____odd____name__total"));
+    let quoted = format!(
+        "# HELP legacy About it.\n# TYPE legacy gauge\nlegacy{{\"queue.name\"=\"a\",b=\"c\",{us}}} 1\n\
+         # HELP \"mail.queue.size\" About it.\n# TYPE \"mail.queue.size\" gauge\n\
+         {{\"mail.queue.size\",\"queue.name\"=\"a\",b=\"c\",{us}}} 2\n{{\"mail.queue.size\",{us}}} 3\n\
+         # HELP \"my \\\"odd\\\" name_total\" About it.\n# TYPE \"my \\\"odd\\\" name_total\" counter\n\
+         {{\"my \\\"odd\\\" name_total\",b=\"d\",{us}}} 4\n"
+    );
+    writes(Format::TextV1(Escaping::AllowUtf8), &section, &quoted);
+    let open_metrics = quoted
+        .replace("# HELP \"my \\\"odd\\\" name_total\"", "# HELP \"my \\\"odd\\\" name\"")
+        .replace("# TYPE \"my \\\"odd\\\" name_total\"", "# TYPE \"my \\\"odd\\\" name\"");
+    writes(Format::OpenMetrics(Escaping::AllowUtf8), &section, &format!("{open_metrics}# EOF\n"));
+    let values = self::page(Format::OpenMetrics(Escaping::Values), &section);
+    let line = format!("\nU__mail_2e_queue_2e_size{{U__queue_2e_name=\"a\",b=\"c\",{us}}} 2\n");
+    assert!(values.contains(&line), "{values}");
+    // A series without labels has no comma behind its name.
+    let alone = named(&[("a.b", FamilyType::Gauge, &[&[]])]);
+    let expected = "# HELP \"a.b\" About it.\n# TYPE \"a.b\" gauge\n{\"a.b\"} 1\n";
+    writes(Format::TextV1(Escaping::AllowUtf8), &[Section::plain(alone)], expected);
+}
+
+#[test]
+fn families_and_series_that_are_written_alike_stand_once_and_are_counted() {
+    let native = named(&[
+        ("a.b", FamilyType::Gauge, &[&[("l.m", "1")], &[("l_m", "1")], &[("l-m", "2")], &[("l.m", "3"), ("l_m", "4")]]),
+        ("a-b", FamilyType::Gauge, &[&[("l", "1")]]),
+        ("a_c", FamilyType::Gauge, &[&[("l", "1")]]),
+        ("a.c", FamilyType::Gauge, &[&[("l", "1")]]),
+    ]);
+    let of_one = Section::of(native, &Identity::new("x", "one"));
+    let two = named(&[("a.c", FamilyType::Gauge, &[&[("l", "1")]])]);
+    let of_two = Section::of(two, &Identity::new("x", "two"));
+    let (page, said) = told(Format::Text, &[of_one.clone(), of_two.clone()], &Taken::default());
+    let expected = "# HELP a_b About it.\n# TYPE a_b gauge\na_b{l=\"1\",instance=\"one\",job=\"x\"} 5\n\
+                    # HELP a_c About it.\n# TYPE a_c gauge\na_c{l=\"1\",instance=\"one\",job=\"x\"} 6\na_c{l=\"1\",instance=\"two\",job=\"x\"} 1\n";
+    assert_eq!(page, expected);
+    assert_eq!((said.families_dropped, said.series_dropped), (2, 0));
+    assert_eq!(said.dropped, ["\"a.b\" of one is written a_b, as \"a-b\" is", "\"a.c\" of one is written a_c, as \"a_c\" is"]);
+    // In quotes they are all different.
+    let (_, said) = told(Format::TextV1(Escaping::AllowUtf8), &[of_one, of_two], &Taken::default());
+    assert_eq!((said.families_dropped, said.series_dropped), (0, 0));
+    let labels = named(&[("a", FamilyType::Gauge, &[&[("l.m", "1")], &[("l_m", "1")], &[("l-m", "2")], &[("l.m", "3"), ("l_m", "4")]])]);
+    let (page, said) = told(Format::Text, &[Section::plain(labels)], &Taken::default());
+    let expected = "# HELP a About it.\n# TYPE a gauge\na{l_m=\"1\"} 2\na{l_m=\"2\"} 3\na{_l_m=\"3\",l_m=\"4\"} 4\n";
+    assert_eq!((page.as_str(), said.series_dropped), (expected, 1));
+}
+
+#[test]
+fn a_mail_servers_family_is_never_taken_for_ours() {
+    let body = "# TYPE up gauge\nup 1\n# TYPE mail_up gauge\nmail_up{job=\"x\"} 1\n# TYPE mail_queue_length gauge\nmail_queue_length 2\n\
+                # TYPE postmeter_export_retries counter\npostmeter_export_retries_total 5\n";
+    let theirs = of(body, "kumomta", "one");
+    for format in [Format::Text, OPEN_METRICS, Format::Json] {
+        let (page, said) = told(format, std::slice::from_ref(&theirs), &Taken::default());
+        assert_eq!(said.families_dropped, 3, "{page}");
+        assert!(page.contains("mail_queue_length") && !page.contains("up{") && !page.contains("retries"), "{page}");
+        assert_eq!(said.dropped[0], "mail_up of one has the name of a metric of Postmeter or of Prometheus");
+    }
+    let families = prometheus::read(body.to_owned()).unwrap();
+    let renamed = Native::choose(vec![families], "their_", usize::MAX, |_| Some(Choice::default()));
+    let (page, said) = told(Format::Text, &[Section::plain(Arc::new(renamed))], &Taken::default());
+    assert!(said.families_dropped == 0 && page.contains("\ntheir_mail_up{exported_job=\"x\"} 1\n"), "{page}");
+    // Ours stay beside theirs of the same name.
+    let ours = Section::own(native("# TYPE mail_up gauge\nmail_up 0\n"));
+    let (page, _) = told(Format::Text, &[theirs, ours], &Taken::default());
+    assert!(page.starts_with("# TYPE mail_queue_length gauge") && page.contains("# TYPE mail_up gauge\nmail_up 0\n"), "{page}");
 }
 
 #[test]
@@ -255,7 +370,7 @@ fn explicit_timestamps_are_written_as_they_came() {
         "# TYPE a gauge\na{l=\"1\"} 1 1795872000123\na{l=\"2\"} 2\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3 1795872000000\nh_count 3 1795872000000\n",
     );
     writes(
-        Format::OpenMetrics,
+        Format::OpenMetrics(Escaping::Underscores),
         &sections(),
         "# TYPE a gauge\na{l=\"1\"} 1 1795872000.123\na{l=\"2\"} 2\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3 1795872000\nh_count 3 1795872000\n# EOF\n",
     );

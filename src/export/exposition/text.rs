@@ -3,13 +3,11 @@
 //! In OpenMetrics a counter's samples must end in `_total`. A native counter that does not is typed `unknown` there: its
 //! name is the server's.
 
-use super::{Format, Page, Section, TOTAL, labels, type_word};
+use super::names::{Escaping, is_label_name, is_metric_name, label_names};
+use super::{Page, Section, open_metrics_end, type_word};
 use crate::model::{FamilyType, Histogram, NativeFamily, SampleRef, Summary, Value};
 use std::collections::HashSet;
 use std::hash::BuildHasher;
-
-/// The label that the name of a series is, where labels are all there is: a page that has it is refused as a whole.
-const NAME: &str = "__name__";
 
 impl Page<'_> {
     /// Writes a family; `is_taken` says whether another has this name.
@@ -20,44 +18,45 @@ impl Page<'_> {
         of_targets: &[(&Section, NativeFamily<'_>)],
         is_taken: impl Fn(&str) -> bool,
     ) -> Option<()> {
-        let (family, kind) = match (self.format, kind) {
-            (Format::OpenMetrics, FamilyType::Counter) => match name.strip_suffix(TOTAL) {
+        let (family, kind) = match open_metrics_end(kind).filter(|_| self.format.is_open_metrics()) {
+            Some(end) => match name.strip_suffix(end) {
                 // In OpenMetrics the gauge `x` and the counter of `x_total` would be two families of one name.
-                Some(family) if super::is_name(family) && !is_taken(family) => (family, kind),
+                Some(family) if !family.is_empty() && !is_taken(family) => (family, kind),
                 _ => (name, FamilyType::Unknown),
             },
-            _ => (name, kind),
+            None => (name, kind),
         };
         let help = of_targets.iter().map(|(_, family)| family.help()).find(|help| !help.is_empty()).unwrap_or_default();
         if !help.is_empty() {
-            self.words(&["# HELP ", family, " "]);
-            let quotes = self.format == Format::OpenMetrics;
-            escape(&mut self.buffer, help, quotes);
+            self.comment("# HELP ", family);
+            escape(&mut self.buffer, help, self.format.is_open_metrics());
             self.buffer.push(b'\n');
         }
-        self.words(&["# TYPE ", family, " ", type_word(self.format, kind), "\n"]);
+        self.comment("# TYPE ", family);
+        self.words(&[type_word(self.format, kind), "\n"]);
+        let quoted = !is_metric_name(name);
         for (section, family) in of_targets {
             let suffix = identity_labels(section);
             let mut met = None;
             for sample in family.samples() {
-                self.sample(name, &sample, &suffix, || met.get_or_insert_with(|| Met::with_their_own_names(family, &suffix)));
+                let escaping = self.format.escaping();
+                self.sample((name, quoted), &sample, &suffix, || met.get_or_insert_with(|| Met::with_their_own_names(family, escaping)));
                 self.piece()?;
             }
         }
         Some(())
     }
 
-    fn sample<'m>(&mut self, name: &str, sample: &SampleRef<'_>, suffix: &[u8], met: impl FnOnce() -> &'m mut Met) {
+    fn sample<'m>(&mut self, name: (&str, bool), sample: &SampleRef<'_>, suffix: &[u8], met: impl FnOnce() -> &'m mut Met) {
         let place = place(sample);
-        let names = given(sample, suffix);
-        if let Some(names) = &names {
-            if !met().is_first(sample, names) {
-                self.told.series_dropped += 1;
-                return;
-            }
-            self.told.labels_renamed += sample.labels().filter(|(label, _)| is_ours(label, suffix)).count() as u64;
+        let names = label_names(sample, self.format.escaping());
+        if let Some(names) = &names
+            && !met().is_first(sample, names)
+        {
+            self.told.series_dropped += 1;
+            return;
         }
-        let series = Series { name, sample, names, suffix, place };
+        let series = Series { name: name.0, quoted: name.1, sample, names, suffix, place };
         match sample.value() {
             Value::Number(value) => self.line(&series, "", None, value),
             Value::Histogram(histogram) => self.histogram(&series, histogram),
@@ -100,23 +99,38 @@ impl Page<'_> {
     /// The explicit timestamp of a sample, as the server sent it.
     fn timestamp(&mut self, milliseconds: i64) {
         self.buffer.push(b' ');
-        match self.format {
-            Format::OpenMetrics => number(&mut self.buffer, milliseconds as f64 / 1000.0),
-            Format::Text | Format::Json => self.buffer.extend_from_slice(itoa::Buffer::new().format(milliseconds).as_bytes()),
+        if self.format.is_open_metrics() {
+            number(&mut self.buffer, milliseconds as f64 / 1000.0);
+        } else {
+            self.buffer.extend_from_slice(itoa::Buffer::new().format(milliseconds).as_bytes());
         }
     }
 
     /// Name and labels, up to the space before the value.
     fn series(&mut self, series: &Series<'_>, end: &str, bound: Option<f64>) {
-        let (out, suffix) = (&mut self.buffer, series.suffix);
-        out.extend_from_slice(series.name.as_bytes());
-        out.extend_from_slice(end.as_bytes());
+        let (out, suffix, quotes) = (&mut self.buffer, series.suffix, self.format.escaping() == Escaping::AllowUtf8);
         let mut separator = b'{';
+        if series.quoted {
+            out.extend_from_slice(b"{\"");
+            escape(out, series.name, true);
+            out.extend_from_slice(end.as_bytes());
+            out.push(b'"');
+            separator = b',';
+        } else {
+            out.extend_from_slice(series.name.as_bytes());
+            out.extend_from_slice(end.as_bytes());
+        }
         for (at, (label, value)) in series.sample.labels().enumerate() {
             out.push(separator);
             separator = b',';
             let given = series.names.as_ref().and_then(|names| names.get(at));
-            out.extend_from_slice(given.map_or(label, String::as_str).as_bytes());
+            if quotes && !is_label_name(label) {
+                out.push(b'"');
+                escape(out, label, true);
+                out.push(b'"');
+            } else {
+                out.extend_from_slice(given.map_or(label, String::as_str).as_bytes());
+            }
             out.extend_from_slice(b"=\"");
             escape(out, value, true);
             out.push(b'"');
@@ -128,7 +142,7 @@ impl Page<'_> {
             out.extend_from_slice(b"=\"");
             number(out, bound);
             // OpenMetrics has bounds as floats: 1.0.
-            if self.format == Format::OpenMetrics && bound.fract() == 0.0 && bound.abs() < 1e15 {
+            if self.format.is_open_metrics() && bound.fract() == 0.0 && bound.abs() < 1e15 {
                 out.extend_from_slice(b".0");
             }
             out.push(b'"');
@@ -139,6 +153,18 @@ impl Page<'_> {
             out.extend_from_slice(suffix);
         }
         out.extend_from_slice(if separator == b',' { b"} " } else { b" " });
+    }
+
+    /// The beginning of a comment about a family, up to the space behind its name.
+    fn comment(&mut self, begin: &str, family: &str) {
+        self.words(&[begin]);
+        if is_metric_name(family) {
+            self.words(&[family, " "]);
+        } else {
+            self.buffer.push(b'"');
+            escape(&mut self.buffer, family, true);
+            self.buffer.extend_from_slice(b"\" ");
+        }
     }
 
     fn words(&mut self, words: &[&str]) {
@@ -157,17 +183,7 @@ fn place(sample: &SampleRef<'_>) -> &'static str {
     }
 }
 
-fn is_ours(label: &str, suffix: &[u8]) -> bool {
-    label == NAME || (!suffix.is_empty() && matches!(label, "job" | "instance"))
-}
-
-/// The names of its labels, where they are not its own.
-fn given(sample: &SampleRef<'_>, suffix: &[u8]) -> Option<Vec<String>> {
-    let place = place(sample);
-    labels::given(sample, labels::is_name, |label| label == place || is_ours(label, suffix))
-}
-
-/// The series of a family by what their labels are on the page: one that was renamed may meet another. Looked at only where one was.
+/// The series of a family by what their labels are on the page: one with escaped names may meet another. Looked at only where one is.
 #[derive(Default)]
 struct Met {
     hash: foldhash::fast::RandomState,
@@ -175,9 +191,9 @@ struct Met {
 }
 
 impl Met {
-    fn with_their_own_names(family: &NativeFamily<'_>, suffix: &[u8]) -> Self {
+    fn with_their_own_names(family: &NativeFamily<'_>, escaping: Escaping) -> Self {
         let mut met = Self::default();
-        for sample in family.samples().filter(|sample| given(sample, suffix).is_none()) {
+        for sample in family.samples().filter(|sample| label_names(sample, escaping).is_none()) {
             met.add(sample.labels().collect());
         }
         met
@@ -199,6 +215,8 @@ impl Met {
 /// What all lines of a series have in common.
 struct Series<'a> {
     name: &'a str,
+    /// Whether the name stands in quotes, between the labels.
+    quoted: bool,
     sample: &'a SampleRef<'a>,
     /// The names of its labels, where they are not its own.
     names: Option<Vec<String>>,

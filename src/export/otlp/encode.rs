@@ -9,7 +9,7 @@ use super::page::Page;
 use super::wire;
 use crate::export::series::{Moment, Relayed, SeriesState, TimestampedSamples, nanos};
 use crate::poll::Reading;
-use crate::telemetry::{Identity, SCOPE};
+use crate::telemetry::{Identity, SCOPE, SERVER_PORT};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
@@ -115,8 +115,12 @@ fn identity_field(identity: &Identity) -> Vec<u8> {
 }
 
 fn resource(identity: &Identity) -> Resource {
-    let value = |text: &str| Some(AnyValue { value: Some(any_value::Value::StringValue(text.to_owned())) });
-    let attributes = identity.attributes().map(|(key, text)| KeyValue { key: key.to_owned(), value: value(text), ..Default::default() });
+    let attributes = identity.attributes().map(|(key, text)| {
+        // The semantic conventions have one attribute of a Resource that is a number.
+        let port = (key == SERVER_PORT).then(|| text.parse().ok()).flatten();
+        let value = port.map_or_else(|| any_value::Value::StringValue(text.to_owned()), any_value::Value::IntValue);
+        KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..Default::default() }
+    });
     Resource { attributes: attributes.collect(), ..Default::default() }
 }
 

@@ -7,8 +7,6 @@ use super::wire::{LENGTH_BYTES, OPEN_BYTES_MAX, bytes, close, delimited, field_l
 const RESOURCE_METRICS: u8 = delimited(1);
 /// `repeated ScopeMetrics scope_metrics = 2`
 const SCOPE_METRICS: u8 = delimited(2);
-/// `InstrumentationScope scope = 1`
-const SCOPE: u8 = delimited(1);
 /// `repeated Metric metrics = 2`
 const METRICS: u8 = delimited(2);
 /// What it takes to begin a message.
@@ -30,7 +28,8 @@ pub(super) struct Page {
 pub(super) struct Scope<'a> {
     /// The Resource as a field, encoded.
     pub resource: &'a [u8],
-    pub name: &'static str,
+    /// The fields of a `ScopeMetrics` beside its metrics, encoded.
+    pub scope: &'a [u8],
 }
 
 impl Page {
@@ -75,13 +74,7 @@ impl Page {
         self.begin_resource(scope.resource);
         if self.scope.is_none() {
             self.scope = Some(open(&mut self.bytes, SCOPE_METRICS));
-            let version = env!("CARGO_PKG_VERSION");
-            let fields = [(delimited(1), scope.name), (delimited(2), version)];
-            self.bytes.push(SCOPE);
-            self.bytes.push(fields.iter().map(|(_, text)| field_len(text.len())).sum::<usize>() as u8);
-            for (tag, text) in fields {
-                bytes(&mut self.bytes, tag, text.as_bytes());
-            }
+            self.bytes.extend_from_slice(scope.scope);
         }
         let metric = open(&mut self.bytes, METRICS);
         head(&mut self.bytes);
@@ -104,7 +97,8 @@ impl Page {
         }
     }
 
-    fn end_scope(&mut self) {
+    /// Ends what belongs to a scope.
+    pub(super) fn end_scope(&mut self) {
         self.end_metric();
         if let Some(scope) = self.scope.take() {
             close(&mut self.bytes, scope);

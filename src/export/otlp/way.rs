@@ -10,6 +10,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
+/// How Postmeter introduces itself to receivers; gRPC's library adds its own name behind it.
+const USER_AGENT: &str = concat!("postmeter/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection, or the readiness to open one.
@@ -53,6 +55,7 @@ fn written(tls: &config::Tls) -> Written {
 fn channel(config: &config::Otlp) -> Result<Channel, SendError> {
     let wrong = |error: tonic::transport::Error| SendError::Config(format!("endpoint: {}", last_cause(&error)));
     let mut endpoint = Endpoint::from_shared(config.endpoint.clone()).map_err(wrong)?.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true);
+    endpoint = endpoint.user_agent(USER_AGENT).map_err(wrong)?;
     if config.endpoint.starts_with("https://") {
         let mut tls = match &config.tls.ca_file {
             Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(file(path)?)),
@@ -72,7 +75,7 @@ fn channel(config: &config::Otlp) -> Result<Channel, SendError> {
 fn client(config: &config::Otlp) -> Result<reqwest::Client, SendError> {
     let wrong = |error: reqwest::Error| SendError::Config(format!("tls: {}", last_cause(&error.without_url())));
     let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("postmeter/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)

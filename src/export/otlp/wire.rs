@@ -3,7 +3,7 @@
 //! Messages whose length is known only behind them get four bytes for it in front, more than most need: a length may have
 //! leading zeros, and so nothing has to be moved or measured twice.
 
-use crate::model::SampleRef;
+use crate::model::{SampleRef, is_scope_label};
 
 /// Bytes of a length that is filled in later.
 pub(super) const LENGTH_BYTES: usize = 4;
@@ -66,19 +66,24 @@ pub(super) fn bytes(to: &mut Vec<u8>, tag: u8, value: &[u8]) {
     to.extend_from_slice(value);
 }
 
-/// How many bytes the labels of a series take, as attributes of its point.
-pub(super) fn labels_len(sample: &SampleRef<'_>) -> usize {
-    sample.label_bytes().map(|(name, value)| field_len(key_value_len(name, value))).sum()
+/// How many bytes the labels of a series take, as attributes of its point; where it is `scoped`, without those that describe its scope.
+#[inline]
+pub(super) fn labels_len(sample: &SampleRef<'_>, scoped: bool) -> usize {
+    let of_point = |name: &[u8]| !scoped || !is_scope_label(name);
+    sample.label_bytes().filter(|(name, _)| of_point(name)).map(|(name, value)| field_len(key_value_len(name, value))).sum()
 }
 
 const fn key_value_len(name: &[u8], value: &[u8]) -> usize {
     field_len(name.len()) + field_len(field_len(value.len()))
 }
 
-/// Writes the labels of a series as `repeated KeyValue`.
-pub(super) fn labels(to: &mut Vec<u8>, tag: u8, sample: &SampleRef<'_>) {
+/// Writes the labels of a series as `repeated KeyValue`; where it is `scoped`, without those that describe its scope.
+#[inline]
+pub(super) fn labels(to: &mut Vec<u8>, tag: u8, sample: &SampleRef<'_>, scoped: bool) {
     for (name, value) in sample.label_bytes() {
-        key_value(to, tag, name, value);
+        if !scoped || !is_scope_label(name) {
+            key_value(to, tag, name, value);
+        }
     }
 }
 

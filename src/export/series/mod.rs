@@ -31,6 +31,7 @@
 //! was read since then.
 
 mod counted;
+mod created;
 mod histograms;
 mod measured;
 mod omitted;

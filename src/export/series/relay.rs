@@ -7,6 +7,7 @@
 //! went the two are found together again by looking a few series ahead, and only what is left over is told apart by hash.
 
 use super::counted::{Change, CountedValue};
+use super::created::apply_created;
 use super::omitted::{OMITTED_SECONDS_MAX, OMITTED_SERIES_MAX, Retention};
 use super::timestamped::{Timestamped, TimestampedSamples};
 use super::{Step, is_delta, rewind};
@@ -230,8 +231,10 @@ impl Relay {
         }
         let mut comparison = Comparison::new(self.known.as_ref(), &mut self.omitted, native, step, temporality);
         comparison.compare();
-        let Comparison { starts, bases, resumed, gone, appeared, .. } = comparison;
+        let Comparison { mut starts, mut bases, resumed, gone, appeared, .. } = comparison;
         let timestamped = self.timestamped.read(native, &appeared, step, temporality);
+        let before = self.known.as_ref().map(|known| known.time);
+        apply_created(native, step, temporality, before, &resumed, (&mut starts, &mut bases));
         self.omitted.forget(time);
         let starts = Arc::new(starts);
         let known = self.known.replace(Known { native: native.clone(), time, starts: starts.clone(), ended: false });
@@ -322,12 +325,12 @@ impl<'a> Comparison<'a> {
     }
 
     fn compare(&mut self) {
-        // Both are sorted by name.
+        // Both are sorted by scope and name.
         let (mut at, mut starts_before) = (0, 0);
         for (place, family) in self.native.families().enumerate() {
             let (mut found, mut retyped) = (None, false);
-            while let Some(before) = self.before(at).filter(|before| before.own_name() <= family.own_name()) {
-                let same = before.own_name() == family.own_name();
+            while let Some(before) = self.before(at).filter(|before| before.key() <= family.key()) {
+                let same = before.key() == family.key();
                 if same && before.kind() == family.kind() {
                     found = Some((at, before, starts_before));
                 } else {
@@ -377,10 +380,10 @@ impl<'a> Comparison<'a> {
     fn is_in_other_pieces(&self, before: &NativeFamily<'_>) -> bool {
         let name = before.own_name();
         if before.kind().is_number() {
-            let of = |piece: &&str| name.strip_suffix(piece).and_then(|base| self.native.find(base));
-            PIECES.iter().filter_map(|piece| of(&piece)).any(|family| !family.kind().is_number())
+            let of = |piece: &&str| name.strip_suffix(piece).and_then(|base| self.native.find(before.scope(), base));
+            PIECES.iter().filter_map(of).any(|family| !family.kind().is_number())
         } else {
-            PIECES.iter().any(|piece| self.native.find(&format!("{name}{piece}")).is_some())
+            PIECES.iter().any(|piece| self.native.find(before.scope(), &format!("{name}{piece}")).is_some())
         }
     }
 
@@ -435,7 +438,9 @@ impl<'a> Comparison<'a> {
 
     /// Whether a family that was not there before may have been left out, or may have stood there as something else.
     fn was_hidden(&self, family: &NativeFamily<'_>) -> bool {
-        let in_pieces = |known: &Known| PIECES.iter().any(|piece| known.native.find(&format!("{}{piece}", family.own_name())).is_some());
+        let in_pieces = |known: &Known| {
+            PIECES.iter().any(|piece| known.native.find(family.scope(), &format!("{}{piece}", family.own_name())).is_some())
+        };
         self.known.is_some_and(|known| known.native.dropped > 0 || family.kind() == FamilyType::Histogram && in_pieces(known))
     }
 

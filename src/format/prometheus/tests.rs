@@ -39,10 +39,19 @@ fn label_values_that_nobody_escaped() {
         (r#"x{q="back\slash"} 1"#, "unknown x{q=back\\slash} 1; !unescaped 1"),
         (r#"x{q="ends in \"} 1"#, "unknown x{q=ends in \\} 1; !unescaped 1"),
         (r#"x{q="ends in \",r="s"} 1"#, "unknown x{q=ends in \\,r=s} 1; !unescaped 1"),
-        // It cannot be told what was meant, so it is left out.
-        ("y 1\nx{q=\"a\",\"b\"} 1\n", "unknown y 1; !unreadable 1"),
-        ("y 1\nx{q=\"a\",\"b=\"c\"} 1\n", "unknown y 1; !unreadable 1"),
-        ("y 1\nx{q=\"a\"} b\"} 1\n", "unknown y 1; !unreadable 1"),
+        // Neither a label nor the end of a sample follows the first quotes.
+        ("y 1\nx{q=\"a\",\"b\"} 1\n", "unknown y 1; unknown x{q=a\",\"b} 1; !unescaped 1"),
+        ("y 1\nx{q=\"a\",\"b=\"c\"} 1\n", "unknown y 1; unknown x{q=a\",\"b=\"c} 1; !unescaped 1"),
+        ("y 1\nx{q=\"a\"} b\"} 1\n", "unknown y 1; unknown x{q=a\"} b} 1; !unescaped 1"),
+        ("x{q=\"a\"} 5\"} 1", "unknown x{q=a\"} 5} 1; !unescaped 1"),
+        ("x{q=\"a\"} 5 17\"} 1", "unknown x{q=a\"} 5 17} 1; !unescaped 1"),
+        ("x{q=\"a\"} 5 # {\"} 1", "unknown x{q=a\"} 5 # {} 1; !unescaped 1"),
+        ("x{q=\"\",c=\"} 1\ny{a=\"b\"} 2\n", "unknown x{q=\",c=} 1; unknown y{a=b} 2; !unescaped 1"),
+        (
+            "x{q=\"\"\"} 1\nx{q=\"=\"} 1\nx{q=\"=\"} 1\ny 2\n",
+            "unknown x{q=\"} 1; unknown x{q==} 1; unknown x{q==} 1; unknown y 2; !unescaped 1",
+        ),
+        ("x{q=\"a\",\"} 1", "unknown x{q=a\",} 1; !unescaped 1"),
     ]);
 }
 
@@ -59,6 +68,95 @@ fn label_values_that_are_sound() {
         ("x{q=\"\"} 1", "unknown x{q=} 1"),
         ("x{q=\"é→\"} 1", "unknown x{q=é→} 1"),
         ("x{} 1", "unknown x 1"),
+        // Prometheus needs no comma between labels.
+        ("x{a=\"1\"b=\"2\"} 1", "unknown x{a=1,b=2} 1"),
+        ("x{a=\"1\" b=\"2\"\tc=\"3\"} 1", "unknown x{a=1,b=2,c=3} 1"),
+        ("x{a=\"\"b=\"\\\"\"} 1", "unknown x{a=,b=\"} 1"),
+    ]);
+}
+
+#[test]
+fn text_in_a_label_is_never_a_sample() {
+    reads(&[
+        // A server that escapes quotes and backslashes, but no line breaks.
+        ("x{q=\"a\nb\"} 1\ny 2\n", "unknown x{q=a\nb} 1; unknown y 2"),
+        ("x{q=\"a\n\",le=\"1\"} 1\nx{q=\"b\n\",le=\"2\"} 2\n", "unknown x{q=a\n,le=1} 1; unknown x{q=b\n,le=2} 2"),
+        ("x{q=\"550 no\nx 99\nend\"} 1\nx{q=\"ok\"} 2\n", "unknown x{q=550 no\nx 99\nend} 1; unknown x{q=ok} 2"),
+        ("x{q=\"a\n# TYPE y counter\ny 9\n\n\"} 1\ny 2\n", "unknown x{q=a\n# type y counter\ny 9\n\n} 1; unknown y 2"),
+        ("x{q=\"a\r\ny 9\r\nb\",r=\"c\nd\"} 1\r\n", "unknown x{q=a\r\ny 9\r\nb,r=c\nd} 1"),
+        (
+            r#"x{q="a\"} 1
+y 9
+z"} 3
+y 2
+"#,
+            "unknown x{q=a\"} 1\ny 9\nz} 3; unknown y 2",
+        ),
+        (
+            r#"x{q="a
+y{service=\"s\"} 9
+b"} 1
+y{service="s"} 2
+"#,
+            "unknown x{q=a\ny{service=\"s\"} 9\nb} 1; unknown y{service=s} 2",
+        ),
+        // A server that escapes nothing.
+        ("x{q=\"a\ny{s=\"v\"} 9\nb\"} 1\nz 2\n", "unknown x{q=a\ny{s=\"v} 9; unknown z 2; !unreadable 1; !unescaped 1"),
+        ("x{q=\"a \"b\ny 9\nc\"} 1\nz 2\n", "unknown x{q=a \"b\ny 9\nc} 1; unknown z 2; !unescaped 1"),
+        ("x{q=\"a \"b\" c\ny 9\nd\"} 1\nz 2\n", "unknown x{q=a \"b\" c\ny 9\nd} 1; unknown z 2; !unescaped 1"),
+    ]);
+}
+
+#[test]
+fn a_line_that_is_broken_costs_no_other_line() {
+    reads(&[
+        ("x{a=\"1\" 7\ny 2\nx{a=\"2\"} 3\n", "unknown y 2; unknown x{a=2} 3; !unreadable 1"),
+        ("x{a=\"1\"} seven\ny 2\nx{a=\"2\"} 3\n", "unknown y 2; unknown x{a=2} 3; !unreadable 1"),
+        ("x{a=\"1\"\ny 2\nx{a=\"2\"} 3\n", "unknown y 2; unknown x{a=2} 3; !unreadable 1"),
+        ("x{a\ny 2\nx{a=\"2\"} 3\n", "unknown y 2; unknown x{a=2} 3; !unreadable 1"),
+    ]);
+    let unclosed = Err(ReadError::Malformed("it is cut off inside a label value: `q=\"a`".to_owned()));
+    for text in ["y 1\nx{q=\"a\ny 5\n", "y 1\nx{q=\"a\nz 5", "y 1\nx{q=\"a\n", "y 1\nx{q=\"a"] {
+        assert_eq!(read_unended(text.to_owned()).map(|families| families.series()), unclosed, "{text:?}");
+    }
+}
+
+#[test]
+fn a_body_of_open_quotes_is_searched_in_proportion_to_its_size() {
+    for line in ["x{q=\"\n", "x{q=\"a\n", "x{q=\"a\"b\n", "x{a=\"\",q=\"\n", "x{q=\"\\\n", "x{q=\"a\"} b\n", "x{q=\"a\"} b\nx{q=\"a\"} 1\n"]
+    {
+        let _ = read_unended(line.repeat(20_000));
+    }
+}
+
+#[test]
+fn names_in_quotes() {
+    reads(&[
+        (
+            "# HELP \"mail.queue.size\" messages\n# TYPE \"mail.queue.size\" gauge\n{\"mail.queue.size\",\"queue.name\"=\"a\",b=\"c\"} 5\n{\"mail.queue.size\",b=\"d\"} 6\n",
+            "gauge mail.queue.size{queue.name=a,b=c} 5; gauge mail.queue.size{b=d} 6",
+        ),
+        ("# TYPE \"S\u{fc}d\" counter\n{\"S\u{fc}d\"} 7\n", "counter s\u{fc}d 7"),
+        ("{legacy,b=\"x\"} 3\n{\"plain\",b=\"x\"} 3\n", "unknown plain{b=x} 3; !unreadable 1"),
+        (r#"{"my \"odd\" name"} 9"#, "unknown my \"odd\" name 9"),
+        (r#"{b="c","behind"} 9"#, "unknown behind{b=c} 9"),
+        ("# TYPE \"h.x\" histogram\n{\"h.x_bucket\",\"le\"=\"1\"} 2\n{\"h.x_count\"} 3\n", "histogram h.x [1.0] [2] of 3 sum none"),
+        ("# TYPE \"c.x\" counter\n{\"c.x_total\"} 3\n{\"c.x_created\"} 3\n", "counter c.x_total 3"),
+        ("x{\"y\"} 1\n{\"y\",\"z\"} 1\n{\"\"} 1\n{\"y\",\"\"=\"1\"} 1\ny 1\n", "unknown y 1; !unreadable 4"),
+    ]);
+}
+
+#[test]
+fn a_type_that_stands_twice() {
+    const HISTOGRAM: &str = "# TYPE x histogram\nx_bucket{le=\"1\"} 1\nx_bucket{le=\"+Inf\"} 2\nx_sum 3\nx_count 2\n";
+    let after = |text: &str| said(&format!("{HISTOGRAM}{text}"));
+    const READ: &str = "histogram x [1.0] [1] of 2 sum some(3.0)";
+    assert_eq!(after("# TYPE x counter\nx_total 9\n"), format!("counter x_total 9; {READ}"));
+    assert_eq!(after("# TYPE x gauge\nx 9\n"), format!("gauge x 9; {READ}"));
+    assert_eq!(after("# TYPE x histogram\nx_count{a=\"1\"} 9\n"), format!("{READ}; histogram x{{a=1}} [] [] of 9 sum none"));
+    reads(&[
+        ("# TYPE x gauge\nx 9\n# TYPE x summary\nx_sum 3\n", "gauge x 9; summary x summary { quantiles: [], sum: some(3.0), count: none }"),
+        ("# TYPE x counter\nx 1\n# TYPE x gauge\nx{a=\"1\"} 2\n", "gauge x 1; gauge x{a=1} 2"),
     ]);
 }
 
@@ -87,7 +185,10 @@ fn values_timestamps_and_exemplars() {
         ("x 1 1700000000.123", "unknown x 1"),
         ("x 1 # {trace_id=\"a b\"} 0.5 1700000000.1", "unknown x 1"),
         ("x 1 1700000000 # {trace_id=\"a\"} 0.5", "unknown x 1"),
-        ("y 1\nx 1 yesterday\n", "unknown y 1; !unreadable 1"),
+        ("x 1 # {a=\"b\"} 1e3", "unknown x 1"),
+        ("y 1\nx 1 yesterday\nx 1 NaN\nx 1 inf\nx 1 1e999\n", "unknown y 1; !unreadable 4"),
+        ("y 1\nx 1 17 18\nx 1 17 garbage\nx 1 garbage\nx 1 }\n", "unknown y 1; !unreadable 4"),
+        ("y 1\nx 1 # a comment\nx 1 17 # {}\nx 1 # {a=\"b\"} one\nx 1 # {a=\"b\"} 1 17 18\n", "unknown y 1; !unreadable 4"),
         ("y 1\nx one\n", "unknown y 1; !unreadable 1"),
         ("y 1\nx\n", "unknown y 1; !unreadable 1"),
         ("y 1\nx{a=\"1\"}\n", "unknown y 1; !unreadable 1"),
@@ -219,7 +320,7 @@ fn buckets_beyond_the_bound_are_not_kept() {
     let page = |kind: &str, line: &str| format!("# TYPE x {kind}\n{}\nx_count 1\ny 1", lines(5 * BUCKETS_MAX, |_| line.to_owned()));
     assert_eq!(said(&page("histogram", "x_bucket{le=\"1\"} 1")), "unknown y 1; !inconsistent_histogram 1");
     let summary = said(&page("summary", "x{quantile=\"0.5\"} 1"));
-    assert!(summary.ends_with("unknown y 1; !out_of_range 1; !duplicate_series 1000"), "{summary}");
+    assert!(summary.starts_with("unknown y 1; summary x ") && summary.ends_with("; !out_of_range 1; !duplicate_series 1000"), "{summary}");
 }
 
 #[test]
@@ -248,7 +349,19 @@ fn a_family_that_is_interrupted_goes_on() {
         ("# TYPE x counter\n# TYPE y gauge\nx_total 1\ny 2\nx_total{a=\"2\"} 3\n", "counter x_total 1; gauge y 2; counter x_total{a=2} 3"),
         (
             "# TYPE x histogram\n# TYPE y gauge\ny 2\nx_bucket{le=\"1\"} 1\nx_bucket{le=\"+Inf\"} 2\nx_count 2\ny{a=\"b\"} 1\n",
-            "gauge y 2; histogram x [1.0] [1] of 2 sum none; gauge y{a=b} 1",
+            "gauge y 2; gauge y{a=b} 1; histogram x [1.0] [1] of 2 sum none",
+        ),
+        (
+            "# TYPE s summary\ns{quantile=\"0.5\"} 1\nother 3\ns_count 9\ns_sum 4\n",
+            "unknown other 3; summary s summary { quantiles: [(0.5, 1.0)], sum: some(4.0), count: some(9) }",
+        ),
+        (
+            "# TYPE h histogram\nh_bucket{le=\"1\"} 2\nother 1\nh_bucket{le=\"+Inf\"} 5\n# TYPE g gauge\ng 1\nh_count 5\nother{a=\"b\"} 1\nh_sum 7\n",
+            "unknown other 1; gauge g 1; unknown other{a=b} 1; histogram h [1.0] [2] of 5 sum some(7.0)",
+        ),
+        (
+            "# TYPE h histogram\n# TYPE s summary\nh_count{a=\"1\"} 2\ns_count{a=\"1\"} 3\nh_sum{a=\"1\"} 4\ns_sum{a=\"1\"} 5\n",
+            "histogram h{a=1} [] [] of 2 sum some(4.0); summary s{a=1} summary { quantiles: [], sum: some(5.0), count: some(3) }",
         ),
         ("# TYPE x summary\n# TYPE x_sum gauge\nx_sum 1\n", "gauge x_sum 1"),
     ]);
@@ -276,7 +389,6 @@ fn what_is_no_exposition() {
 fn a_last_line_without_an_end_is_a_cut() {
     let cut = |line: &str| Err(ReadError::Malformed(format!("it is cut off: its last line `{line}` does not end")));
     for (text, expected, of_any_endpoint) in [
-        ("y 1\nx{q=\"a", cut("x{q=\"a"), cut("x{q=\"a")),
         ("y 1\nx", cut("x"), cut("x")),
         ("y 1\n# TYPE x cou", cut("# TYPE x cou"), cut("# TYPE x cou")),
         ("y 1\n# HELP x With", cut("# HELP x With"), cut("# HELP x With")),

@@ -11,6 +11,8 @@ pub(super) struct Said<'a> {
     families: HashMap<&'static str, Vec<FamilyRef<'a>>, RandomState>,
     /// Families that lack a histogram which could not be read.
     contradicted: HashSet<&'a str>,
+    /// The series of those, where their labels are known.
+    lost: Vec<(&'a str, SampleRef<'a>)>,
     /// Something could not be read, and of which family is not known.
     unreadable: bool,
 }
@@ -20,22 +22,28 @@ impl<'a> Said<'a> {
         // A server may have millions of families, so they are gone through once, and not for each rule.
         let names = part.rules.iter().flat_map(Rule::looks_for);
         let mut families: HashMap<_, Vec<FamilyRef<'a>>, _> = names.map(|name| (name, Vec::new())).collect();
-        let (mut contradicted, mut unreadable) = (HashSet::new(), false);
+        let (mut contradicted, mut lost, mut unreadable) = (HashSet::new(), Vec::new(), false);
         for (_, page) in read.iter().filter(|(of, _)| of.name == part.name) {
             unreadable |= page.repairs().get(Repair::Unreadable) > 0;
             contradicted.extend(page.contradicted());
+            lost.extend(page.lost().filter(|(family, _)| families.contains_key(family)));
             for family in page.iter() {
                 if let Some(of_name) = families.get_mut(family.name()) {
                     of_name.push(family);
                 }
             }
         }
-        Self { families, contradicted, unreadable }
+        Self { families, contradicted, lost, unreadable }
     }
 
     /// Whether a series that is absent may be what could not be read.
     pub(super) fn may_lack(&self, rule: &Rule) -> bool {
         self.unreadable || rule.families.iter().any(|name| self.contradicted.contains(name))
+    }
+
+    /// The series that a rule would take, had they been readable.
+    pub(super) fn lost_of(&self, rule: &'static Rule) -> impl Iterator<Item = SampleRef<'a>> {
+        self.lost.iter().filter(|(family, sample)| rule.families.contains(family) && rule.takes(sample)).map(|(_, sample)| *sample)
     }
 
     /// All series of this name.

@@ -15,6 +15,7 @@ fn system(rules: &'static [Rule], more: &'static [Rule]) -> Source {
         body_bytes_max: 0,
         credential: Credential::TrustedAddress,
         rules,
+        known_by: &[],
         misnamed_when: &["wrong"],
         on_unauthorized: "",
         on_not_found: "",
@@ -27,6 +28,7 @@ fn system(rules: &'static [Rule], more: &'static [Rule]) -> Source {
         timeout: Duration::ZERO,
         requests_per_minute_max: None,
         windowed: false,
+        gauges_underflow: true,
         mistyped_counters: &[],
         version: Some(("build", "version")),
         counters_since: Some("began"),
@@ -435,4 +437,74 @@ fn a_sum_that_lacks_a_series_is_left_out_until_that_is_back_or_the_server_has_be
     assert_eq!(polled.said(&["b 1"]), "mail.bounces 0");
     polled.context.now += Duration::from_secs(1);
     assert_eq!(polled.said(&["b 1"]), "mail.complaints 1; mail.bounces 0", "an hour later");
+}
+
+/// The canonical histograms of a page: attribute values, bounds, counts, count and sum; then repairs.
+fn distributions(polled: &mut Polled, page: &str) -> String {
+    let snapshot = polled.snapshot(&[page]);
+    let histogram = |(_, attributes, h): &(&'static Metric, Attributes, Histogram)| {
+        let values: Vec<_> = attributes.iter().map(|(_, value)| format!("{value} ")).collect();
+        format!("{}{:?} {:?} of {} sum {:?}", values.concat(), h.bounds, h.cumulative, h.count, h.sum)
+    };
+    let repairs = snapshot.repairs.iter().map(|(repair, n)| format!("!{} {n}", repair.as_str()));
+    snapshot.histograms.iter().map(histogram).chain(repairs).collect::<Vec<_>>().join("; ")
+}
+
+/// The lines of a histogram `h` with these labels before `le`.
+fn histogram(labels: &str, buckets: &[(&str, u64)], sum: u64, count: u64) -> String {
+    let bucket = |(le, n): &(&str, u64)| format!("h_bucket{{{labels},le=\"{le}\"}} {n};");
+    let buckets: String = buckets.iter().map(bucket).collect();
+    format!("{buckets}h_sum{{{labels}}} {sum};h_count{{{labels}}} {count};")
+}
+
+#[test]
+fn histograms_of_several_series_add_up() {
+    static RULES: &[Rule] = &[Rule::new(&["h"], &DELIVERY_ATTEMPT_DURATION).unless(&[("s", "total")])];
+    let four = histogram("s=\"a\"", &[("1", 1), ("5", 3)], 7, 4);
+    let forty = histogram("s=\"b\"", &[("1", 10), ("5", 20)], 100, 40);
+    let wider = histogram("s=\"c\"", &[("0.5", 1), ("5", 2), ("9", 3)], 10, 5);
+    let apart = histogram("s=\"d\"", &[("2", 1)], 10, 5);
+    let total = histogram("s=\"total\"", &[("1", 11), ("5", 23)], 107, 44);
+    for (lines, expected) in [
+        (vec![&four, &forty, &total], "[1.0, 5.0] [11, 23] of 44 sum Some(107.0)"),
+        (vec![&four, &wider], "[5.0] [5] of 9 sum Some(17.0)"),
+        (vec![&wider, &forty, &four], "[5.0] [25] of 49 sum Some(117.0)"),
+        // What the sum is cannot be known.
+        (vec![&four, &apart], "!inconsistent_histogram 1"),
+        (vec![&four, &apart, &forty], "!inconsistent_histogram 1"),
+        // A series that stands twice counts once.
+        (vec![&four, &four], "[1.0, 5.0] [1, 3] of 4 sum Some(7.0); !duplicate_series 4"),
+    ] {
+        let page = format!("# TYPE h histogram;{}", lines.into_iter().map(String::as_str).collect::<String>());
+        assert_eq!(distributions(&mut Polled::new(RULES, &[]), &page), expected, "{page}");
+    }
+}
+
+#[test]
+fn a_histogram_that_a_series_is_missing_from_is_missing() {
+    static RULES: &[Rule] = &[
+        Rule::new(&["h"], &DELIVERY_ATTEMPT_DURATION).unless(&[("s", "total")]),
+        Rule::new(&["h"], &WEBHOOK_REQUEST_DURATION).when(&[("s", "total")]),
+    ];
+    let good = histogram("s=\"a\"", &[("1", 1)], 7, 4);
+    let total = histogram("s=\"total\"", &[("1", 11)], 107, 44);
+    let bad = |series: &str| histogram(&format!("s=\"{series}\""), &[("1", 9)], 7, 4);
+    for (page, expected) in [
+        (good.clone() + &total, "[1.0] [1] of 4 sum Some(7.0); [1.0] [11] of 44 sum Some(107.0)"),
+        (bad("b") + &good + &total, "[1.0] [11] of 44 sum Some(107.0); !inconsistent_histogram 1"),
+        (good.clone() + &bad("b") + &total, "[1.0] [11] of 44 sum Some(107.0); !inconsistent_histogram 1"),
+        (good + &bad("total"), "[1.0] [1] of 4 sum Some(7.0); !inconsistent_histogram 1"),
+    ] {
+        let page = format!("# TYPE h histogram;{page}");
+        assert_eq!(distributions(&mut Polled::new(RULES, &[]), &page), expected, "{page}");
+    }
+}
+
+#[test]
+fn a_gauge_near_2_to_the_64_is_a_reading_of_a_system_that_is_not_known_to_underflow() {
+    static RULES: &[Rule] = &[Rule::new(&["g"], &SYSTEM_MEMORY_LIMIT)];
+    let mut polled = Polled::new(RULES, &[]);
+    polled.source.gauges_underflow = false;
+    assert_eq!(polled.said(&["g 9007199254740992000"]), "system.memory.limit 9007199254740992000");
+    assert_eq!(polled.said(&["g 18446744073709551615"]), "!out_of_range 1");
 }

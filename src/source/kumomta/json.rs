@@ -283,10 +283,7 @@ impl<'a> Reader<'_, 'a> {
                     self.out.histogram(histogram);
                     self.out.repairs(&repairs);
                 }
-                Err(repair) => {
-                    self.out.forget_labels();
-                    self.out.repair(repair);
-                }
+                Err(repair) => self.out.lose_distribution(repair),
             },
         }
     }

@@ -24,6 +24,10 @@ const fn millis(family: &'static [&'static str], metric: &'static Metric, with: 
 pub(super) const MISNAMED: &[&str] =
     &["spf_temp_error", "spf_perm_error", "spf_pass", "imap_my_rights", "auth_warning", "delivery_connect"];
 
+/// Beside the families of the rules, of which a fresh server has the gauges.
+pub(super) const KNOWN_BY: &[&str] =
+    &["delivery_*", "dkim_*", "message_ingest_*", "pop3_*", "sieve_*", "spf_*", "store_blob_*", "store_data_*"];
+
 pub(super) static QUEUE: &[Rule] = &[
     // The Enterprise edition says it as `queue_count` too.
     gauge(&["stalwart_queue_messages"], &QUEUE_DEPTH, &[(&QUEUE_STATE, "queued")]).fallback(),

@@ -16,7 +16,7 @@ pub const SECRET: &str = "s3cr3t-c0ffee";
 /// The same as Basic authentication of `user` has it.
 const SECRET_IN_BASE64: &str = "dXNlcjpzM2NyM3QtYzBmZmVl";
 /// A good answer of EmailEngine.
-pub const GOOD: &str = "events{event=\"messageSent\"} 7\n";
+pub const GOOD: &str = "events{event=\"messageSent\"} 7\nserver_memory 1\n";
 /// How long a test waits for anything.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -179,15 +179,9 @@ fn sent(requests: &[Request]) -> BTreeMap<Series, String> {
 fn expected(target: &str, native: &Native, time: u64) -> BTreeMap<Series, String> {
     let mut all = BTreeMap::new();
     for family in native.families() {
-        let unknown = family.kind() == FamilyType::Unknown;
-        let metadata: Vec<KeyValue> = unknown
-            .then(|| KeyValue {
-                key: "prometheus.type".into(),
-                value: Some(AnyValue { value: Some(any_value::Value::StringValue("unknown".into())) }),
-                ..Default::default()
-            })
-            .into_iter()
-            .collect();
+        let kind = format!("{:?}", family.kind()).to_lowercase();
+        let value = Some(AnyValue { value: Some(any_value::Value::StringValue(kind)) });
+        let metadata = vec![KeyValue { key: "prometheus.type".into(), value, ..Default::default() }];
         let scope = opentelemetry_proto::tonic::common::v1::InstrumentationScope {
             name: NATIVE_SCOPE.into(),
             version: env!("CARGO_PKG_VERSION").into(),
