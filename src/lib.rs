@@ -2,7 +2,8 @@
 //!
 //! The modules are the flow of the data. [`poll`] asks a mail server, [`source`] reads the answer (in a [`mod@format`]) into the
 //! words of [`model`]; [`bridge`] puts those into the instruments of a pipeline of [`telemetry`]; [`messages`] follows delivery logs; [`export`]
-//! pushes and writes it all, [`serve`] lets them be pulled. [`config`] is the file, [`app`] the commands, [`simulate`] the other side.
+//! pushes and writes it all, [`serve`] lets them be pulled. [`config`] is the file, [`app`] the commands, [`simulate`] the other side; [`net`]
+//! is what several of them need of the network.
 pub mod app;
 pub mod bridge;
 pub mod config;
@@ -10,6 +11,7 @@ pub mod export;
 pub mod format;
 pub mod messages;
 pub mod model;
+pub mod net;
 pub mod poll;
 pub mod serve;
 pub mod simulate;

@@ -33,6 +33,15 @@ const PARTS: &[(&str, &str, &str)] = &[
 const OTHER: &[&str] = &[
     "README.md",
     "emailengine/families.tsv",
+    // Of the administration API, and a policy.
+    "kumomta/admin-bounce-v1.json",
+    "kumomta/admin-ready-q-states-v1.json",
+    "kumomta/admin-suspend-ready-q-v1.json",
+    "kumomta/admin-suspend-v1.json",
+    "kumomta/kumo-check-liveness-v1.json",
+    "kumomta/kumo-inspect-ready-q.json",
+    "kumomta/kumo-inspect-sched-q.json",
+    "kumomta/least-privilege.lua",
     "stalwart/0.15.5/otlp_push_at_09.json",
     // Records, which no part asks for yet.
     "cpanel/06a-emailtrack_search.page1.json",
@@ -131,10 +140,22 @@ const VALUES: &[(&str, &[(&str, f64)])] = &[
     ),
     ("stalwart/0.16.18/10_queue_query_total.txt", &[("mail.queue.depth queued", 3.0)]),
     ("stalwart/0.16.18/12_queue_query_plus_get.txt", &[("mail.queue.depth queued", 3.0)]),
+    // Somebody's campaign forged three families.
+    (
+        "kumomta/forged-family.metrics.json",
+        &[
+            ("mail.rejected.messages unspecified", 5.0),
+            ("mail.delivery.attempts deferred", 226.0),
+            ("mail.delivery.attempts failed", 3.0),
+            ("mail.delivery.attempts delivered", f64::NAN),
+            ("mail.queue.depth scheduled", f64::NAN),
+            ("mail.received.messages http", 190.0),
+        ],
+    ),
     (
         "emailengine/20-active.prom",
         &[
-            ("mail.received.messages", 12.0),
+            ("mail.received.messages", f64::NAN),
             ("mail.account.status connected", 2.0),
             ("mail.account.status connect_error", 1.0),
             ("mail.account.status syncing", f64::NAN),
@@ -348,7 +369,9 @@ fn every_series_of_every_capture_comes_out_in_the_servers_own_words() {
             continue;
         }
         let Some((source, part)) = part(capture).filter(|(source, part)| part.name == source.required().name) else { continue };
-        if REFUSED.iter().any(|(refused, _)| *refused == capture) || source.name == "cpanel" {
+        // Names make these two documents unreadable for others; families of one of them are left out.
+        let is_no_json = ["kumomta/forged-family.metrics.json", "kumomta/oddnames.metrics.json"].contains(&capture);
+        if REFUSED.iter().any(|(refused, _)| *refused == capture) || source.name == "cpanel" || is_no_json {
             continue;
         }
         let body = String::from_utf8(body(&captures, capture)).unwrap();

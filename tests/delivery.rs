@@ -7,7 +7,7 @@ mod flat;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use common::{postmeter, skipped, stderr};
 use flat::flatten;
@@ -19,7 +19,7 @@ use postmeter::telemetry::Own;
 use prost::Message;
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -221,16 +221,25 @@ async fn refusals_in_a_row_do_not_cost_all_that_waits() {
 #[derive(Clone, Default)]
 struct Http {
     refusal: Arc<Mutex<Option<(u16, &'static str)>>>,
+    /// What it accepts of a request, before compression.
+    bytes_max: Arc<Mutex<Option<usize>>>,
     refused: Arc<AtomicU64>,
     taken: Arc<Mutex<Vec<ExportMetricsServiceRequest>>>,
 }
 
-async fn receive(State(http): State<Http>, body: Bytes) -> (StatusCode, [(&'static str, &'static str); 1]) {
+async fn receive(State(http): State<Http>, headers: HeaderMap, body: Bytes) -> (StatusCode, [(&'static str, &'static str); 1]) {
     if let Some((status, after)) = *http.refusal.lock().unwrap() {
         http.refused.fetch_add(1, Ordering::SeqCst);
         return (StatusCode::from_u16(status).unwrap(), [("retry-after", after)]);
     }
-    http.taken.lock().unwrap().push(ExportMetricsServiceRequest::decode(body).unwrap());
+    assert_eq!(headers["content-encoding"], "gzip", "by default, on loopback too");
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).unwrap();
+    if http.bytes_max.lock().unwrap().is_some_and(|max| plain.len() > max) {
+        http.refused.fetch_add(1, Ordering::SeqCst);
+        return (StatusCode::PAYLOAD_TOO_LARGE, [("retry-after", "1")]);
+    }
+    http.taken.lock().unwrap().push(ExportMetricsServiceRequest::decode(&plain[..]).unwrap());
     (StatusCode::OK, [("content-type", "application/x-protobuf")])
 }
 
@@ -275,7 +284,7 @@ async fn beyond_the_bound_the_oldest_collections_go_whole_and_are_counted() {
     service.stop().await;
     let requests = receiver.requests();
     let numbers: Vec<u64> = ticks(&requests).keys().copied().collect();
-    assert!(numbers.len() < next as usize, "{numbers:?}");
+    assert!(!numbers.contains(&1) && numbers.contains(&next), "the oldest are missing: {numbers:?}");
     let filler = flatten(&requests).iter().filter(|point| point.metric == "filler").count();
     assert_eq!(filler, numbers.len() * SERIES, "each collection is whole or not there: {numbers:?}");
     receiver.shutdown().await;
@@ -332,7 +341,7 @@ async fn outlives_kills(series: usize, kills: u64) {
     terminate(&process);
     let output = process.wait_with_output().unwrap();
     assert!(output.status.success(), "{:?} {}", output.status, stderr(&output));
-    assert!(!spool.join("otlp-metrics.redb.broken").exists(), "{}", stderr(&output));
+    assert!(!spool.join("otlp-metrics/damaged").exists(), "{}", stderr(&output));
     let requests = receiver.requests();
     let arrived = ticks(&requests);
     let twice = arrived.values().filter(|times| times.len() > 1);
@@ -341,17 +350,17 @@ async fn outlives_kills(series: usize, kills: u64) {
     receiver.shutdown().await;
 }
 
-/// The same, where no file may grow beyond so many bytes: what a full disk does, without one.
-fn run_on_a_full_disk(file: &std::path::Path, file_bytes_max: u64) -> Child {
+/// The same, where the size of files can be limited later.
+fn run_on_a_disk(file: &std::path::Path) -> Child {
     let mut limited = std::process::Command::new("env");
-    limited.args(["-i", "--ignore-signal=XFSZ", "prlimit", &format!("--fsize={file_bytes_max}:unlimited")]);
-    limited.arg(postmeter().get_program()).args(["run", "--config"]).arg(file).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    limited.args(["-i", "--ignore-signal=XFSZ"]).arg(postmeter().get_program());
+    limited.args(["run", "--config"]).arg(file).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Files may grow again; whether that could be done.
-fn free_the_disk(process: &Child) -> bool {
+/// No file may grow beyond so many bytes: what a full disk does, without one. Whether that could be done.
+fn limit_files(process: &Child, bytes_max: &str) -> bool {
     std::process::Command::new("prlimit")
-        .args(["--pid", &process.id().to_string(), "--fsize=unlimited"])
+        .args(["--pid", &process.id().to_string(), &format!("--fsize={bytes_max}:unlimited")])
         .status()
         .is_ok_and(|s| s.success())
 }
@@ -369,15 +378,17 @@ async fn a_disk_that_is_full_loses_nothing_that_is_on_it() {
     let otlp = format!("endpoint: \"{}\", spool: {{dir: {}}}, {QUICK}", receiver.url(), folder.path().join("spool").display());
     std::fs::write(&file, ticker.file(&otlp)).unwrap();
     receiver.fail_with(Some(Status::unavailable("busy")));
-    let mut process = run_on_a_full_disk(&file, 3 << 20);
+    let mut process = run_on_a_disk(&file);
     let said = Said::of(&mut process);
+    until("something is on the disk", || requests_on_disk(&folder.path().join("spool")).len() >= 2).await;
+    assert!(limit_files(&process, "50000"));
     until("the disk was full", || said.has("the spool cannot be used")).await;
     ticker.asked_again(3).await;
     receiver.fail_with(None);
     let missed = ticker.asked();
     until("all arrived", || ticks(&receiver.requests()).contains_key(&missed)).await;
     receiver.fail_with(Some(Status::unavailable("busy")));
-    assert!(free_the_disk(&process));
+    assert!(limit_files(&process, "unlimited"));
     until("there is room again", || said.has("the spool can be used again")).await;
     receiver.fail_with(None);
     let missed = ticker.asked();
@@ -389,6 +400,146 @@ async fn a_disk_that_is_full_loses_nothing_that_is_on_it() {
     let all = ticks(&receiver.requests());
     assert_eq!(all.keys().copied().collect::<Vec<_>>(), (1..=*all.keys().last().unwrap()).collect::<Vec<_>>(), "some are missing");
     assert!(all.values().all(|times| times.len() == 1), "some came twice: {all:?}");
+    receiver.shutdown().await;
+}
+
+/// The files of requests in a spool, oldest first.
+fn requests_on_disk(spool: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let files = std::fs::read_dir(spool.join("otlp-metrics")).into_iter().flatten().map(|file| file.unwrap().path());
+    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|extension| extension == "request")).collect();
+    files.sort();
+    files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_damaged_on_disk_is_counted_and_the_rest_arrives() {
+    const SERIES: usize = 200;
+    let ticker = Ticker::start(SERIES).await;
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start(ANY).await.unwrap();
+    receiver.fail_with(Some(Status::unavailable("busy")));
+    let spool = folder.path().join("spool");
+    let otlp = format!("endpoint: \"{}\", spool: {{dir: {}}}, {QUICK}", receiver.url(), spool.display());
+    let service = ticker.polled_by(&otlp).await;
+    until("several are on the disk", || requests_on_disk(&spool).len() >= 8).await;
+    service.stop().await;
+    // A bit in a value, a bit in the header, a page of zeros, a file that was cut off, and the file of an older version.
+    let files = requests_on_disk(&spool);
+    for (file, damage) in files[1..].iter().zip(0..4) {
+        let mut content = std::fs::read(file).unwrap();
+        let middle = content.len() / 2;
+        match damage {
+            0 => content[middle] ^= 1,
+            1 => content[17] ^= 128,
+            2 => content[1000..5096].fill(0),
+            _ => content.truncate(middle),
+        }
+        std::fs::write(file, content).unwrap();
+    }
+    std::fs::write(spool.join("otlp-metrics.redb"), "of an older version").unwrap();
+    receiver.fail_with(None);
+    let service = ticker.polled_by(&otlp).await;
+    let next = ticker.asked() + 1;
+    until("all others arrived", || ticks(&receiver.requests()).contains_key(&next)).await;
+    assert_eq!(own(&service, "postmeter_export_spool_damaged_requests_total").await, 5.0);
+    let status = service.push_status().unwrap();
+    let damaged = status.spool.unwrap().damaged_requests;
+    assert!(damaged == 5 && status.lost_points > 4 * SERIES as u64, "{damaged}, {}", status.lost_points);
+    service.stop().await;
+    assert_eq!(std::fs::read_dir(spool.join("otlp-metrics/damaged")).unwrap().count(), 4);
+    assert!(spool.join("otlp-metrics.redb.old").exists() && requests_on_disk(&spool).is_empty());
+    let arrived = ticks(&receiver.requests());
+    assert!(arrived.values().all(|times| times.len() == 1), "{arrived:?}");
+    let queued = 1..=files.len() as u64;
+    let missing: Vec<u64> = queued.filter(|tick| !arrived.contains_key(tick)).collect();
+    assert_eq!(missing, [2, 3, 4, 5]);
+    for point in flatten(&receiver.requests()).iter().filter(|point| point.metric == "filler" && point.flags == 0) {
+        assert!(point.attributes.iter().any(|(key, value)| key == "number" && value.parse() == Ok(point.value)), "{point:?}");
+    }
+    receiver.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_files_of_a_spool_never_take_more_than_their_bound() {
+    let ticker = Ticker::start(6000).await;
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start(ANY).await.unwrap();
+    receiver.fail_with(Some(Status::unavailable("busy")));
+    let spool = folder.path().join("spool");
+    let otlp = format!("endpoint: \"{}\", spool: {{dir: {}, max_bytes: 1MiB}}, {QUICK}", receiver.url(), spool.display());
+    let service = ticker.polled_by(&otlp).await;
+    let on_disk = || requests_on_disk(&spool).iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum::<u64>();
+    let largest = std::cell::Cell::new(0);
+    until("the oldest were dropped", || {
+        largest.set(on_disk().max(largest.get()));
+        service.push_status().unwrap().lost_points > 12_000
+    })
+    .await;
+    assert!(largest.get() <= 1 << 20 && largest.get() > 1 << 19, "{}", largest.get());
+    let status = service.push_status().unwrap();
+    assert!(status.memory.bytes == 0 && status.spool.unwrap().failing.is_none());
+    service.stop().await;
+    receiver.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_arrives_in_parts_by_grpc() {
+    const SERIES: usize = 3000;
+    for spool in [false, true] {
+        let ticker = Ticker::start(SERIES).await;
+        let folder = tempfile::tempdir().unwrap();
+        let receiver = Receiver::start(ANY).await.unwrap();
+        receiver.accept_bytes(Some(30_000));
+        let spool = if spool { format!("spool: {{dir: {}}}, ", folder.path().display()) } else { String::new() };
+        let service = ticker.polled_by(&format!("endpoint: \"{}\", {spool}{QUICK}", receiver.url())).await;
+        until("three arrived", || ticks(&receiver.requests()).len() >= 3).await;
+        let rejected = receiver.refused();
+        let until_tick = ticker.asked() + 3;
+        until("more arrived", || ticks(&receiver.requests()).contains_key(&until_tick)).await;
+        assert!(receiver.refused() <= rejected + 1, "the accepted size is remembered: {rejected}, then {}", receiver.refused());
+        let status = service.push_status().unwrap();
+        assert_eq!(status.lost_points, 0);
+        service.stop().await;
+        let requests = receiver.requests();
+        let arrived = ticks(&requests);
+        assert_each_once(&arrived);
+        let filler = flatten(&requests).iter().filter(|point| point.metric == "filler").count();
+        assert_eq!(filler, arrived.len() * SERIES, "each collection is whole");
+        receiver.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_arrives_in_parts_by_http() {
+    const SERIES: usize = 1000;
+    let ticker = Ticker::start(SERIES).await;
+    let http = Http::default();
+    *http.bytes_max.lock().unwrap() = Some(20_000);
+    let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
+    let endpoint = format!("endpoint: \"http://{}\", protocol: http/protobuf, {QUICK}", listener.local_addr().unwrap());
+    let router = Router::new().route("/v1/metrics", post(receive)).with_state(http.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let service = ticker.polled_by(&endpoint).await;
+    until("three arrived", || ticks(&http.taken.lock().unwrap()).len() >= 3).await;
+    assert!(http.refused.load(Ordering::SeqCst) > 0);
+    service.stop().await;
+    let taken = http.taken.lock().unwrap();
+    let arrived = ticks(&taken);
+    assert_each_once(&arrived);
+    let filler = flatten(&taken).iter().filter(|point| point.metric == "filler").count();
+    assert_eq!(filler, arrived.len() * SERIES, "each collection is whole");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_as_large_as_configured() {
+    const SERIES: usize = 3000;
+    let ticker = Ticker::start(SERIES).await;
+    let receiver = Receiver::start(ANY).await.unwrap();
+    let service = ticker.polled_by(&format!("endpoint: \"{}\", max_request_bytes: 20KiB, {QUICK}", receiver.url())).await;
+    until("two arrived", || ticks(&receiver.requests()).len() >= 2).await;
+    assert!(receiver.largest() <= 20 * 1024 && receiver.largest() > 15 * 1024, "{}", receiver.largest());
+    assert_eq!(receiver.refused(), 0);
+    service.stop().await;
     receiver.shutdown().await;
 }
 

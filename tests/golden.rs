@@ -158,6 +158,49 @@ fn otlp_json_is_what_would_be_pushed() {
     }
 }
 
+#[test]
+fn otlp_json_is_proto_json_and_honours_only() {
+    use serde_json::Value;
+    fn walk(value: &Value, place: &str) {
+        match value {
+            Value::Null => panic!("{place} is null"),
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    let place = format!("{place}.{key}");
+                    if ["timeUnixNano", "startTimeUnixNano", "asInt", "count", "intValue"].contains(&key.as_str()) {
+                        assert!(
+                            value.as_str().is_some_and(|n| n.parse::<i128>().is_ok_and(|n| n != 0 || key == "asInt")),
+                            "{place}: {value}"
+                        );
+                    }
+                    if key == "aggregationTemporality" {
+                        assert!(value.is_number(), "{place}: {value}");
+                    }
+                    walk(value, &place);
+                }
+            }
+            Value::Array(items) => {
+                assert!(!items.is_empty(), "{place} is empty");
+                items.iter().for_each(|item| walk(item, place));
+            }
+            _ => {}
+        }
+    }
+    let names = |only: &[&str]| {
+        let output = scrape("kumomta/json", &["metrics.json"], &[&["--format", "otlp-json"], only].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        let message: Value = serde_json::from_slice(&output.stdout).unwrap();
+        walk(&message, "");
+        let scopes = message["resourceMetrics"][0]["scopeMetrics"].as_array().unwrap().clone();
+        let metrics = scopes.iter().flat_map(|scope| scope["metrics"].as_array().unwrap().clone());
+        metrics.map(|metric| metric["name"].as_str().unwrap().to_owned()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let (all, canonical, native) = (names(&[]), names(&["--only", "canonical"]), names(&["--only", "native"]));
+    assert!(canonical.contains("mail.delivery.attempts") && canonical.contains("mail.delivery.attempt.duration"), "{canonical:?}");
+    assert!(native.contains("scheduled_count") && !canonical.contains("scheduled_count") && !native.contains("mail.up"), "{native:?}");
+    assert_eq!(all, canonical.union(&native).cloned().collect());
+}
+
 fn numbers(data: Option<&Data>) -> &[NumberDataPoint] {
     match data {
         Some(Data::Gauge(gauge)) => &gauge.data_points,

@@ -12,18 +12,19 @@ const SRC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 
 /// Modules, and what each may import besides itself.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("net", &[]),
     ("model", &[]),
-    ("format", &["model"]),
+    ("format", &["model", "net"]),
     ("source", &["format", "model"]),
-    ("config", &["source", "model"]),
-    ("poll", &["source", "config", "model"]),
+    ("config", &["source", "model", "net"]),
+    ("poll", &["source", "config", "model", "net"]),
     ("bridge", &["model"]),
-    ("telemetry", &["bridge", "poll", "model", "config", "source"]),
+    ("telemetry", &["bridge", "poll", "model", "config", "source", "net"]),
     ("messages", &["telemetry", "poll", "model"]),
-    ("export", &["messages", "telemetry", "poll", "model", "config"]),
-    ("serve", &["export", "telemetry", "poll", "config", "model"]),
+    ("export", &["messages", "telemetry", "poll", "model", "config", "net"]),
+    ("serve", &["export", "telemetry", "poll", "config", "model", "net"]),
     ("simulate", &[]),
-    ("app", &["model", "format", "source", "config", "poll", "bridge", "telemetry", "messages", "export", "serve", "simulate"]),
+    ("app", &["model", "format", "source", "config", "poll", "bridge", "telemetry", "messages", "export", "serve", "simulate", "net"]),
 ];
 
 /// Outside crates (`*` for all that begin so), and the files that may name them.
@@ -31,7 +32,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     // In config only `Url`: a test below. The health check asks ourselves, not a mail server.
     ("reqwest", &["poll/", "export/otlp/send.rs", "export/otlp/way.rs", "config/", "app/healthcheck.rs"]),
     // app/scrape.rs prints the messages that are pushed elsewhere.
-    ("opentelemetry*", &["bridge/", "telemetry/", "export/", "simulate/receiver.rs", "app/scrape.rs"]),
+    ("opentelemetry*", &["bridge/", "telemetry/", "export/", "simulate/receiver.rs", "app/scrape.rs", "app/otlp_json.rs"]),
     // serve/sd.rs and serve/targets.rs answer in JSON.
     ("serde_json", &["source/", "app/", "simulate/", "export/", "serve/sd.rs", "serve/targets.rs"]),
     ("axum", &["serve/", "simulate/"]),
@@ -44,8 +45,10 @@ const OWNERS: &[(&str, &[&str])] = &[
     // In config only whether a hash is one.
     ("bcrypt", &["serve/basic.rs", "config/access.rs"]),
     ("hyper_util", &["serve/connection.rs"]),
-    // One file knows what the disk does.
-    ("redb", &["export/otlp/store.rs"]),
+    // One file knows the format of requests on disk.
+    ("crc32fast", &["export/otlp/request_file.rs"]),
+    // The limit of open files.
+    ("rustix", &["poll/open_files.rs"]),
     // Digests, keyed hashes and random numbers; config/web.rs says which bytes it parsed. As rustls' provider it is named elsewhere too.
     ("ring", &["messages/", "serve/", "config/pem.rs", "config/web.rs", "poll/client.rs", "app/token.rs", "simulate/door.rs"]),
 ];

@@ -48,6 +48,54 @@ fn promtool_has_nothing_to_say() {
     assert!(said.contains("bad_total"), "{said}");
 }
 
+/// Queries over the names and labels of cpanel_mail_exporter, and what they give for the fixtures. Samples that are NaN are not compared.
+const OTHER_EXPORTER: &[(&str, u32)] = &[
+    ("count(email_user_stats{instance=\"file\"})", 30),
+    ("count(count by (domain, primary_domain, user, owner, stat_type) (email_user_stats))", 30),
+    ("sum(email_user_stats{stat_type=\"send_count\", owner=\"root\"})", 559),
+    ("sum(email_user_stats{stat_type=\"send_count\", owner=\"reseller\", user=\"alice\"})", 7),
+    ("max(topk(1, sum by (user) (email_user_stats{stat_type=\"fail_count\", domain!=\"\"})))", 2),
+    ("count(email_flag_stats{flag=\"reached_maxemails\"})", 3),
+    ("sum(email_flag_stats{flag=\"reached_maxemails\", domain=\"example.com\", user=\"alice\"})", 1),
+    ("count(email_flag_stats == 1)", 2),
+    ("sum(email_logs{type=\"success\", sender=~\".+@.+\"})", 1),
+    ("count(sum by (sender) (email_logs{type=\"success\"}))", 1),
+    ("sum(email_logs{type=\"failure\", delivery_user=\"\", msg_id!=\"\"})", 1),
+];
+
+#[test]
+fn queries_for_another_exporter_have_answers() {
+    let page = postmeter()
+        .current_dir(format!("{FIXTURES}/cpanel"))
+        .args(["scrape", "--system", "cpanel", "--file", "emailtrack_user_stats.json", "email_logs=email_logs.json"])
+        .output()
+        .unwrap();
+    assert!(page.status.success(), "{}", stderr(&page));
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let mut file = "tests:\n- interval: 1m\n  input_series:\n".to_owned();
+    for line in String::from_utf8(page.stdout).unwrap().lines().filter(|line| line.starts_with("email_") && !line.ends_with("NaN")) {
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        file += &format!("  - {{series: {}, values: {}}}\n", quoted(series), quoted(value));
+    }
+    file += "  promql_expr_test:\n";
+    for (query, expected) in OTHER_EXPORTER {
+        file += &format!("  - {{expr: {}, eval_time: 0m, exp_samples: [{{labels: '{{}}', value: {expected}}}]}}\n", quoted(query));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queries.yml");
+    std::fs::write(&path, &file).unwrap();
+    match Command::new("promtool").args(["test", "rules"]).arg(&path).output() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            assert!(std::env::var_os("POSTMETER_REQUIRE_PROMTOOL").is_none_or(|v| v != "1"), "promtool is not installed");
+            skipped("queries_for_another_exporter_have_answers", "promtool is not installed");
+        }
+        output => {
+            let output = output.unwrap();
+            assert!(output.status.success(), "{}{}\n{file}", stderr(&output), String::from_utf8_lossy(&output.stdout));
+        }
+    }
+}
+
 #[test]
 fn odd_names_of_a_server_make_no_page_that_is_refused() {
     const LINES: &str =

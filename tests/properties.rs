@@ -13,11 +13,17 @@ use std::path::Path;
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 /// Cases of each check that makes something of any bytes.
 const CASES: u32 = 400;
+/// Names that are tried: each is a short page.
+const NAMES: u32 = 2000;
 /// Bytes of a case: enough for a few readings of a few families.
 const BYTES_MAX: usize = 600;
 
 fn holds(check: &str) {
-    let config = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
+    holds_for(check, CASES);
+}
+
+fn holds_for(check: &str, cases: u32) {
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(bytes in proptest::collection::vec(any::<u8>(), 0..BYTES_MAX))| fuzz::run(check, &bytes));
 }
 
@@ -39,6 +45,11 @@ fn delivery_records_arrive_as_they_were_read_and_a_cursor_as_it_was_kept() {
 #[test]
 fn sound_json_is_read_as_serde_json_reads_it() {
     holds("recovery");
+}
+
+#[test]
+fn a_hostile_name_changes_no_other_series_of_kumomta() {
+    holds_for("kumomta_names", NAMES);
 }
 
 #[test]

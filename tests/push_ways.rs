@@ -13,6 +13,8 @@ use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };
+use opentelemetry_proto::tonic::common::v1::AnyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use postmeter::app::Service;
 use postmeter::config::{self, Environment};
 use postmeter::export::otlp::PushStatus;
@@ -67,6 +69,11 @@ impl Inbox {
         let sent = || self.requests.lock().unwrap().iter().find(|(request, _)| up(request)).map(|(_, sent)| sent.clone());
         until("something arrived", || sent().is_some()).await;
         assert_eq!(sent().as_deref(), Some(header));
+        let requests = self.requests.lock().unwrap();
+        let resources = requests.iter().flat_map(|(request, _)| &request.resource_metrics).filter_map(|of| of.resource.as_ref());
+        let ports = resources.flat_map(|resource| &resource.attributes).filter(|attribute| attribute.key == "server.port");
+        let numbers: Vec<bool> = ports.map(|port| matches!(&port.value, Some(AnyValue { value: Some(Value::IntValue(_)) }))).collect();
+        assert!(!numbers.is_empty() && numbers.iter().all(|is_number| *is_number), "server.port is an integer");
     }
 }
 
@@ -82,6 +89,8 @@ async fn until(what: &str, done: impl Fn() -> bool) {
 impl MetricsService for Inbox {
     async fn export(&self, request: Request<ExportMetricsServiceRequest>) -> Result<Response<ExportMetricsServiceResponse>, Status> {
         let header = request.metadata().get("x-key").and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+        let agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        assert!(agent.starts_with(concat!("postmeter/", env!("CARGO_PKG_VERSION"))), "{agent}");
         let mut shown = self.shown.lock().unwrap();
         for certificate in request.peer_certs().iter().flat_map(|chain| chain.first()) {
             if !shown.iter().any(|known| known == certificate.as_ref()) {

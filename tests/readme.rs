@@ -43,8 +43,20 @@ fn configurations(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn it_names_every_attribute_of_a_log_record() {
+    let readme = std::fs::read_to_string(README).unwrap();
+    let (_, rest) = readme.split_once("Attributes of a log record").unwrap();
+    let (table, _) = rest.split_once("\n\nWith it, always").unwrap();
+    for info in postmeter::model::FIELDS {
+        for name in [info.attribute.key, info.name].into_iter().filter(|name| !name.is_empty()) {
+            assert!(table.contains(&format!("`{name}`")), "{name} is not documented");
+        }
+    }
+}
+
+#[test]
 fn its_configuration_loads() {
-    let secrets = ["STALWART_PASSWORD", "STALWART_API_KEY", "EE_TOKEN", "CEYMAIL_TOKEN", "WHM_TOKEN"];
+    let secrets = ["KUMOMTA_PASSWORD", "STALWART_PASSWORD", "STALWART_API_KEY", "EE_TOKEN", "CEYMAIL_TOKEN", "WHM_TOKEN"];
     let environment: Environment = secrets.map(|name| (name, "x")).into_iter().collect();
     for ((path, text), of_systems) in guides().into_iter().zip([2, 5]) {
         let ours = configurations(&text);

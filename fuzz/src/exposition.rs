@@ -28,7 +28,7 @@ pub fn check(bytes: &[u8]) {
     for format in FORMATS {
         well_formed(format, &page(format, &targets));
     }
-    let ours = [Section::plain(Arc::new(target_info(&identities))), Section::plain(two)];
+    let ours = [Section::own(Arc::new(target_info(&identities))), Section::own(two)];
     for format in FORMATS {
         well_formed(format, &in_two_calls(format, &ours, &targets[..1]));
         well_formed(format, &in_two_calls(format, &ours, &[Section::plain(one.clone())]));

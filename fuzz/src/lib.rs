@@ -7,6 +7,7 @@ pub mod config;
 pub mod exposition;
 pub mod history;
 pub mod hostile;
+pub mod kumomta_names;
 pub mod made;
 pub mod otlp;
 pub mod reader;
@@ -32,6 +33,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("openmetrics", reader::openmetrics),
     ("hostile_labels", hostile::check),
     ("recovery", recovery::check),
+    ("kumomta_names", kumomta_names::check),
     ("exposition", exposition::check),
     ("otlp", otlp::check),
     ("config", config::check),

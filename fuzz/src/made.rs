@@ -115,6 +115,7 @@ fn summary(u: &mut Unstructured<'_>) -> Result<Summary> {
             quantiles.push((quantile, number(u)?));
         }
     }
-    let count = if u.arbitrary()? { Some(u64::from(u.arbitrary::<u32>()?)) } else { None };
+    // One without a count is not read.
+    let count = Some(u64::from(u.arbitrary::<u32>()?));
     Ok(Summary { quantiles, sum: Some(number(u)?).filter(|sum| sum.is_finite()), count })
 }

@@ -123,17 +123,16 @@ fn points(bytes: &Bytes, all: &mut Vec<Point>) {
         let resource = labels(&of_target.resource.expect("a resource").attributes);
         let target = resource.into_iter().find(|(key, _)| key == "service.instance.id").expect("an instance").1;
         for metric in of_target.scope_metrics.into_iter().flat_map(|scope| scope.metrics) {
-            let unknown = metric.metadata.iter().any(|said| said.key == "prometheus.type");
-            let (kind, temporality) = match metric.data.as_ref().expect("data") {
-                Data::Gauge(_) if unknown => ("Unknown", 2),
-                Data::Gauge(_) => ("Gauge", 2),
-                Data::Sum(sum) => {
-                    assert!(sum.is_monotonic);
-                    ("Counter", sum.aggregation_temporality)
-                }
-                Data::Histogram(histogram) => ("Histogram", histogram.aggregation_temporality),
-                Data::Summary(_) => ("Summary", 2),
-                Data::ExponentialHistogram(_) => panic!("nobody sends these"),
+            let of = labels(&metric.metadata).into_iter().find(|(key, _)| key == "prometheus.type").map(|(_, of)| of);
+            let (kind, temporality) = match (metric.data.as_ref().expect("data"), of.as_deref().expect("a type")) {
+                (Data::Gauge(_), "unknown") => ("Unknown", 2),
+                (Data::Gauge(_), "gauge") => ("Gauge", 2),
+                (Data::Sum(sum), "counter") if sum.is_monotonic => ("Counter", sum.aggregation_temporality),
+                (Data::Sum(sum), "info") if !sum.is_monotonic => ("Info", sum.aggregation_temporality),
+                (Data::Sum(sum), "stateset") if !sum.is_monotonic => ("StateSet", sum.aggregation_temporality),
+                (Data::Histogram(histogram), "histogram") => ("Histogram", histogram.aggregation_temporality),
+                (Data::Summary(_), "summary") => ("Summary", 2),
+                (data, of) => panic!("{of} as {data:?}"),
             };
             let mut add = |attributes: &[KeyValue], flags: u32, (start, time): (u64, u64), value: String| {
                 let labels = labels(attributes);

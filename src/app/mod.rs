@@ -8,6 +8,7 @@ mod healthcheck;
 mod help;
 mod logs;
 mod metrics;
+mod otlp_json;
 mod reload;
 mod run;
 mod saved;
@@ -21,8 +22,10 @@ pub use cli::Cli;
 pub use reload::Followed;
 pub use service::{Service, StartError};
 
+use crate::net::Escaped;
+use crate::telemetry::finish_log;
 use cli::Command;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 /// Why a command ended badly, in one line for the operator.
@@ -45,6 +48,8 @@ pub enum AppError {
 /// Runs a command line to its end.
 #[must_use]
 pub fn main(cli: Cli) -> ExitCode {
+    // Each connection needs one. Where the system refuses, fewer requests are made at one time.
+    let _ = crate::poll::raise_open_files_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return ended(Err(AppError::Other(format!("the runtime did not start: {error}")))),
@@ -71,19 +76,20 @@ pub fn main(cli: Cli) -> ExitCode {
 
 /// Prints; a reader who has seen enough is no error.
 fn print(text: &str) -> Result<(), AppError> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    let mut out = std::io::stdout();
+    // A file or a pipe gets what there is; a terminal only what it shows.
+    let text = if out.is_terminal() { Escaped::lines(text).text() } else { text.into() };
+    match out.write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => result.map_err(|error| AppError::Other(format!("standard output: {error}"))),
     }
 }
 
 fn ended(result: Result<(), AppError>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(AppError::Said) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("postmeter: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let message = match &result {
+        Ok(()) | Err(AppError::Said) => None,
+        Err(error) => Some(format!("postmeter: {error}")),
+    };
+    finish_log(message.as_deref());
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -9,9 +9,14 @@ use crate::telemetry::Own;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
+/// "File size limit exceeded", the number of it on Linux (but MIPS) and on the BSDs.
+const SIGXFSZ: i32 = 25;
+
 pub(super) async fn run(args: RunArgs, log_level: Option<LogLevel>) -> Result<(), AppError> {
     // Before anything runs: what is told to stop while it starts must end in order, too, and SIGHUP would end it by default.
     let (mut stop, hangup) = (Stop::heard()?, signal(SignalKind::hangup()).map_err(unheard)?);
+    // A limit of file size (`ulimit -f`) would end the process by default; so it is an error of the write.
+    let _file_size_limit = signal(SignalKind::from_raw(SIGXFSZ)).map_err(unheard)?;
     let mut followed = Followed::new(args.of.config, args.of.shard, Environment::of_process(), log_level, args.enable_reload);
     let config = followed.load()?;
     let own = Own::start(&config.telemetry).map_err(super::StartError::from)?;

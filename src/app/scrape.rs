@@ -2,6 +2,7 @@
 
 use super::AppError;
 use super::cli::{Only, ScrapeArgs, ScrapeFormat};
+use super::otlp_json;
 use super::saved::Saved;
 use crate::config::{self, Adhoc, Environment, LogLevel};
 use crate::export::SeriesState;
@@ -139,7 +140,7 @@ pub(super) fn by_name(system: &str) -> Result<&'static Source, AppError> {
 /// What is printed at the end.
 enum Printed {
     Page { format: Format, only: Option<Only>, identities: Vec<Identity>, ours: Vec<Native>, theirs: Vec<Section> },
-    Otlp(Vec<otlp::Told>),
+    Otlp { only: Option<Only>, targets: Vec<otlp::Told> },
 }
 
 impl Printed {
@@ -148,7 +149,7 @@ impl Printed {
             ScrapeFormat::Text => Format::Text,
             ScrapeFormat::Openmetrics => Format::OpenMetrics(Escaping::Underscores),
             ScrapeFormat::Json => Format::Json,
-            ScrapeFormat::OtlpJson => return Self::Otlp(Vec::new()),
+            ScrapeFormat::OtlpJson => return Self::Otlp { only, targets: Vec::new() },
         };
         let (identities, ours, theirs) = Default::default();
         Self::Page { format, only, identities, ours, theirs }
@@ -164,8 +165,8 @@ impl Printed {
                 ours.push(exposition::histograms(source.name, identity, histograms));
                 theirs.push(Section::of(reading.native.clone(), identity));
             }
-            Self::Otlp(all) => {
-                all.push(otlp::told(&pipeline.collect(points), pipeline.system(), reading, identity, &mut SeriesState::default()));
+            Self::Otlp { targets, .. } => {
+                targets.push(otlp::told(&pipeline.collect(points), pipeline.system(), reading, identity, &mut SeriesState::default()));
             }
         }
     }
@@ -179,9 +180,16 @@ impl Printed {
                 let native = theirs.into_iter().filter(|_| only != Some(Only::Canonical));
                 exposition::page(format, &canonical.chain(native).collect::<Vec<_>>())
             }
-            Self::Otlp(all) => {
-                let json = serde_json::to_string_pretty(&otlp::message(&all)).map_err(|error| AppError::Other(error.to_string()))?;
-                json + "\n"
+            Self::Otlp { only, targets } => {
+                let mut request = otlp::message(&targets);
+                for of_target in &mut request.resource_metrics {
+                    of_target.scope_metrics.retain(|scope| {
+                        let is_native = scope.scope.as_ref().is_some_and(|scope| scope.name == otlp::NATIVE_SCOPE);
+                        only.is_none_or(|only| is_native == (only == Only::Native))
+                    });
+                }
+                request.resource_metrics.retain(|of_target| !of_target.scope_metrics.is_empty());
+                format!("{:#}\n", otlp_json::proto_json(&request))
             }
         };
         match std::io::stdout().write_all(text.as_bytes()) {

@@ -7,7 +7,7 @@ use crate::export::otlp::{Outbox, Push, PushStatus, SendError};
 use crate::messages::StateError;
 use crate::poll;
 use crate::serve::{Access, AccessError, Ask, Served};
-use crate::telemetry::{Own, OwnError, PipelineError, Targets};
+use crate::telemetry::{Own, OwnError, PipelineError, SelfWatch, Targets};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -104,13 +104,19 @@ impl Service {
         // Polls each target once, so that readiness does not wait for a scrape that waits for readiness.
         let (live, asked) = Live::start(config.clone(), own.clone(), replaced)?;
         let outbox = push.as_ref().map(Push::outbox);
+        let push_interval = push.as_ref().map(|push| push.interval().subscribe());
+        let watch = SelfWatch::new(targets.clone(), own.clone(), config.telemetry.idle_after, push_interval);
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();
         let address = listener.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
         if let Some((listener, access)) = listener {
-            let served = Served::new(targets.clone(), own.clone(), access).with_push(outbox.clone()).with_reload(live.door.clone());
+            let served = Served::new(targets.clone(), own.clone(), access)
+                .with_self_watch(watch.clone())
+                .with_push(outbox.clone())
+                .with_reload(live.door.clone());
             tasks.push(tokio::spawn(served.run(listener, stopped.clone())));
         }
+        tasks.push(tokio::spawn(watch.run(stopped.clone())));
         let logs = Logs::start(&config, &targets)?;
         tasks.push(tokio::spawn(logs.run(targets.clone(), logs_changed, stopped.clone())));
         if let Some(push) = push {

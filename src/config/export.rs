@@ -7,12 +7,19 @@ use super::server_tls::ServerTls;
 use super::yaml::Value;
 use super::{Otlp, WebConfig};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where Prometheus finds us, unless said otherwise: OpenTelemetry's defaults.
 pub const PROMETHEUS_HOST_DEFAULT: &str = "localhost";
 /// The port besides.
 pub const PROMETHEUS_PORT_DEFAULT: u16 = 9464;
+
+/// `scrape_wait_max` where it is left out: less than Prometheus' default timeout of 10 s.
+pub const SCRAPE_WAIT_MAX_DEFAULT: Duration = Duration::from_secs(8);
+/// The shortest and longest `scrape_wait_max`.
+pub const SCRAPE_WAIT_MAX_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
 
 /// `export:` the ways out. Left out: Prometheus on `localhost:9464`, and OTLP if an OTEL_ variable asks for it.
 #[derive(Clone, Debug)]
@@ -36,8 +43,14 @@ pub struct Prometheus {
     /// `rate_limit:` of each client, `{per_minute: 12, burst: 4}`. Left out: none.
     pub rate_limit: Option<RateLimit>,
     /// `web_config_file:` a file in the exporter-toolkit's format, in place of `tls` and `auth.basic`; read again when it
-    /// changes. Left out: none.
+    /// changes. Left out: none. A file that keeps nobody out is refused, unless `auth` or client certificates do.
     pub web_config: Option<WebConfig>,
+    /// `allow_unprotected:` whether `web_config_file` may keep nobody out, and whether a change may take away users, tokens, TLS,
+    /// client certificates or rate limits without a restart. Left out: false.
+    pub allow_unprotected: bool,
+    /// `scrape_wait_max:` how long a scrape waits for targets, and never longer than its own timeout. Telegraf gives up after 5 s, Zabbix
+    /// after 3 s: set it below that. Left out: 8s.
+    pub scrape_wait_max: Duration,
 }
 
 impl Export {
@@ -104,14 +117,21 @@ impl Prometheus {
     /// Plain HTTP for everybody on this address.
     #[must_use]
     pub fn open(listen: impl Into<String>) -> Self {
-        Self { listen: listen.into(), auth: Auth::default(), tls: None, rate_limit: None, web_config: None }
+        Self {
+            listen: listen.into(),
+            auth: Auth::default(),
+            tls: None,
+            rate_limit: None,
+            web_config: None,
+            allow_unprotected: false,
+            scrape_wait_max: SCRAPE_WAIT_MAX_DEFAULT,
+        }
     }
 
     /// Whether anything keeps anybody out.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        let users = self.web_config.as_ref().is_some_and(|web| !web.users.is_empty());
-        users || !self.auth.is_none() || self.server_tls().is_some_and(ServerTls::keeps_out)
+        self.authenticates() || self.server_tls().is_some_and(ServerTls::keeps_out)
     }
 
     /// The TLS that there is, here or in `web_config_file`.
@@ -131,7 +151,8 @@ impl Prometheus {
         let mut map = item.and_then(|item| decoder.map(item)).unwrap_or_default();
         let mut take = |key| map.take(key);
         let (listen, auth, tls) = (take("listen"), take("auth"), take("tls"));
-        let (rate_limit, web_config) = (take("rate_limit"), take("web_config_file"));
+        let (rate_limit, web_config, allow) = (take("rate_limit"), take("web_config_file"), take("allow_unprotected"));
+        let scrape_wait = take("scrape_wait_max");
         decoder.finish(map);
         let mut place = listen.as_ref().map_or_else(Place::default, |item| item.place.clone());
         let listen = listen.and_then(|item| {
@@ -143,6 +164,7 @@ impl Prometheus {
             place = Place::variable("OTEL_EXPORTER_PROMETHEUS_HOST");
         }
         let web_config_is_there = web_config.is_some();
+        let web_config_place = web_config.as_ref().map(|item| item.place.clone());
         let problems = decoder.problems.len();
         let who = auth.as_ref().map(|item| Auth::decode(decoder, item)).unwrap_or_default();
         let who_is_sound = decoder.problems.len() == problems;
@@ -152,7 +174,18 @@ impl Prometheus {
             tls: tls.as_ref().and_then(|item| decode_tls(decoder, item)),
             rate_limit: rate_limit.and_then(|item| RateLimit::decode(decoder, &item)),
             web_config: web_config.and_then(|item| load_web_config(decoder, &item)),
+            allow_unprotected: allow.and_then(|item| decoder.flag(&item)).unwrap_or(false),
+            scrape_wait_max: scrape_wait
+                .and_then(|item| decoder.duration(&item, &SCRAPE_WAIT_MAX_RANGE))
+                .unwrap_or(SCRAPE_WAIT_MAX_DEFAULT),
         };
+        let is_open = config.web_config.is_some() && who_is_sound && !config.is_closed() && !config.allow_unprotected;
+        if let Some(place) = web_config_place.filter(|_| is_open) {
+            decoder.problem(
+                &place,
+                "the file has no basic_auth_users, so everybody could read; name users in it or in auth, or write allow_unprotected: true",
+            );
+        }
         if let Some(item) = tls.filter(|_| web_config_is_there) {
             decoder.problem(&item.place, "web_config_file has tls_server_config for this; keep one");
         }

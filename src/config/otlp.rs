@@ -15,6 +15,10 @@ pub const INTERVAL_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Du
 pub const OTLP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// The shortest and longest timeout of a push.
 pub const OTLP_TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
+/// Bytes of a request, unless said otherwise: a gRPC receiver accepts 4 MiB by default, and the rest is room for the frame.
+pub const REQUEST_BYTES_DEFAULT: usize = 4 * 1024 * 1024 - 64 * 1024;
+/// The smallest and largest limit of a request.
+pub const REQUEST_BYTES_RANGE: RangeInclusive<usize> = 4 * 1024..=64 * 1024 * 1024;
 /// Where an OTLP receiver is, unless said otherwise.
 pub const GRPC_ENDPOINT_DEFAULT: &str = "http://localhost:4317";
 /// The same over HTTP.
@@ -40,8 +44,11 @@ pub struct Otlp {
     pub interval: Duration,
     /// `timeout:` how long a request may take. Left out: `OTEL_..._TIMEOUT`, or else 10s.
     pub timeout: Duration,
-    /// `compression:` `none` or `gzip`. Left out: `OTEL_..._COMPRESSION`, or else none.
+    /// `compression:` `none` or `gzip`. Left out: `OTEL_..._COMPRESSION`, or else gzip.
     pub compression: Compression,
+    /// `max_request_bytes:` bytes of a request before compression, also as `200KiB`; a single point that is larger is sent as it
+    /// is. Left out: 4 MiB less 64 KiB.
+    pub max_request_bytes: usize,
     /// `headers:` sent with each request. Left out: `OTEL_..._HEADERS`, or else none.
     pub headers: Vec<(String, Secret)>,
     /// `tls:` Left out: `OTEL_..._CERTIFICATE`, `_CLIENT_CERTIFICATE` and `_CLIENT_KEY`, or else the system's authorities.
@@ -99,7 +106,8 @@ impl Otlp {
             protocol: Protocol::Grpc,
             interval: INTERVAL_DEFAULT,
             timeout: OTLP_TIMEOUT_DEFAULT,
-            compression: Compression::None,
+            compression: Compression::Gzip,
+            max_request_bytes: REQUEST_BYTES_DEFAULT,
             headers: Vec::new(),
             tls: Tls::default(),
             temporality: Temporality::Cumulative,
@@ -159,7 +167,15 @@ impl Otlp {
                 Some(item) => decoder.choice(&item, COMPRESSIONS),
                 None => from(decoder, |d| d.otlp(signal, "COMPRESSION"), |value| one_of(value, COMPRESSIONS)),
             }
-            .unwrap_or(Compression::None),
+            .unwrap_or(match signal {
+                Signal::Mail => Compression::Gzip,
+                Signal::Own => Compression::None,
+            }),
+            max_request_bytes: match signal {
+                Signal::Mail => map.take("max_request_bytes").and_then(|item| decoder.bytes(&item, &REQUEST_BYTES_RANGE)),
+                Signal::Own => None,
+            }
+            .unwrap_or(REQUEST_BYTES_DEFAULT),
             headers: match map.take("headers") {
                 Some(item) => headers(decoder, &item),
                 None => from(decoder, |d| d.otlp(signal, "HEADERS"), otel::headers).unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! What is wrong with a configuration: a line each, with its place in the file.
 
-use std::fmt::{self, Write};
+use crate::net::Escaped;
+use std::fmt;
 
 /// One thing that is wrong, or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,16 +26,11 @@ impl fmt::Display for Problem {
             f.write_str(": ")?;
         }
         if !self.path.is_empty() {
-            on_one_line(&self.path, f)?;
+            Escaped::line(&self.path).fmt(f)?;
             f.write_str(": ")?;
         }
-        on_one_line(&self.message, f)
+        Escaped::line(&self.message).fmt(f)
     }
-}
-
-/// Keys and values of a file may have line breaks in them.
-fn on_one_line(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    text.chars().try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) })
 }
 
 /// Where something was configured.

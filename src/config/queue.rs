@@ -44,7 +44,7 @@ impl Default for Retry {
 pub struct Spool {
     /// `dir:` required: the directory of the spool; it is made if it is not there, and one process has it.
     pub dir: PathBuf,
-    /// `max_bytes:` of requests in it; on the disk they take up to twice that. Left out: 1GiB.
+    /// `max_bytes:` what its files take of the disk at most, in whole blocks of 4 KiB. Left out: 1GiB.
     pub max_bytes: usize,
 }
 

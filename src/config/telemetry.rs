@@ -4,10 +4,15 @@ use super::decode::{Decoder, Item, Place};
 use super::export::is_on;
 use super::otel::{self, Signal};
 use super::{Compression, Otlp, Secret, Tls};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// What Postmeter calls itself, unless `OTEL_SERVICE_NAME` says otherwise.
 pub const SERVICE_NAME_DEFAULT: &str = "postmeter";
+/// How long nothing scrapes or pushes before that is a condition to report, by default.
+pub const IDLE_AFTER_DEFAULT: Duration = Duration::from_secs(300);
+/// What it can be set to.
+pub(super) const IDLE_AFTER_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600);
 
 /// `telemetry:` Postmeter's own logs, metrics and traces. Left out: text logs at level info, nothing by OTLP.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +21,8 @@ pub struct Telemetry {
     pub log_format: LogFormat,
     /// `log_level:` `off`, `error`, `warn`, `info`, `debug` or `trace`. Left out: `OTEL_LOG_LEVEL`, or else info.
     pub log_level: LogLevel,
+    /// `idle_after:` how long nothing may scrape, and no push be accepted, before Postmeter reports that it is idle. Left out: 5m.
+    pub idle_after: Duration,
     /// `otlp:` sends its own telemetry; `otlp: {}` with every default. Left out: it is not sent.
     pub otlp: Option<TelemetryOtlp>,
     /// Attributes of Postmeter's own resource, never of a target: `OTEL_RESOURCE_ATTRIBUTES`, and `service.name` by
@@ -110,11 +117,13 @@ impl Telemetry {
                 decoder.understood(&variable, level.ok_or_else(|| format!("unknown level {:?}", variable.value)))
             }),
         };
+        let idle_after = map.take("idle_after").and_then(|item| decoder.duration(&item, &IDLE_AFTER_RANGE));
         let otlp = map.take("otlp");
         decoder.finish(map);
         Self {
             log_format: log_format.unwrap_or(LogFormat::Text),
             log_level: log_level.unwrap_or(LogLevel::Info),
+            idle_after: idle_after.unwrap_or(IDLE_AFTER_DEFAULT),
             otlp: is_on(decoder, otlp.as_ref(), false).then(|| TelemetryOtlp::decode(decoder, otlp.as_ref())),
             resource: resource(decoder),
         }
@@ -129,7 +138,7 @@ impl TelemetryOtlp {
             let message = "does not apply to telemetry.otlp, which is always gRPC: set its endpoint in the file";
             decoder.warn(&Place::variable(&variable.name), message);
         }
-        let Otlp { endpoint, protocol: _, interval, timeout, compression, headers, tls, temporality: _, queue: _ } =
+        let Otlp { endpoint, protocol: _, interval, timeout, compression, max_request_bytes: _, headers, tls, temporality: _, queue: _ } =
             Otlp::decode_keys(decoder, &mut map, Signal::Own);
         let mut flag = |key| map.take(key).and_then(|item| decoder.flag(&item)).unwrap_or(true);
         let (traces, metrics, logs) = (flag("traces"), flag("metrics"), flag("logs"));

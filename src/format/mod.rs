@@ -47,7 +47,7 @@ const QUOTE_BYTES_MAX: usize = 200;
 #[must_use]
 pub fn quote(text: &str) -> String {
     let quoted = crate::model::cut(text, QUOTE_BYTES_MAX);
-    let mut line: String = quoted.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut line: String = crate::net::on_one_line(quoted);
     if quoted.len() < text.len() {
         line.push('…');
     }

@@ -471,10 +471,8 @@ impl<'b, 'a> Reader<'b, 'a> {
         let before = self.out.series();
         self.out.timestamp(ending.timestamp.map(|timestamp| self.timestamps.milliseconds(timestamp)));
         self.out.number(ending.value);
-        match ending.exemplar {
-            Some(exemplar) if self.kind == FamilyType::Counter && self.out.series() > before => pending::add_exemplar(self.out, exemplar),
-            Some(_) => self.out.repair(Repair::ExemplarDropped),
-            None => {}
+        if let Some(exemplar) = ending.exemplar.filter(|_| self.out.series() > before) {
+            pending::add_exemplar(self.out, exemplar);
         }
         Some(())
     }

@@ -69,6 +69,20 @@ impl Cursor {
         self.floor.max(self.reached.saturating_sub(overlap.as_secs()))
     }
 
+    /// Nothing was read yet: what the log has already is still unknown.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        self.reached == self.floor && self.known.is_empty()
+    }
+
+    /// Begins at `floor`, which is not after the present beginning. The records, by identity and time, are those that the log has already
+    /// and that are not wanted.
+    pub fn rebase(&mut self, floor: u64, unwanted: impl Iterator<Item = (u64, u64)>) {
+        self.floor = self.floor.min(floor);
+        self.reached = self.floor;
+        self.known.extend(unwanted.map(|(id, at)| (id, Known { at, taken: true })));
+    }
+
     /// Whether a record is new; from now on it is not.
     pub fn meet(&mut self, id: u64, at: u64) -> bool {
         match self.known.get_mut(&id) {
@@ -82,6 +96,12 @@ impl Cursor {
                 true
             }
         }
+    }
+
+    /// How many known records are of this time, both ends included.
+    #[must_use]
+    pub fn known_between(&self, start: u64, end: u64) -> u64 {
+        self.known.values().filter(|known| (start..=end).contains(&known.at)).count() as u64
     }
 
     /// These were taken.
@@ -204,6 +224,19 @@ mod tests {
         assert_eq!(Cursor::starting(OF, 100, Duration::ZERO).begin(OVERLAP), 100);
         assert_eq!(Cursor::starting(OF, 100, Duration::from_secs(60)).begin(OVERLAP), 40);
         assert_eq!(Cursor::starting(OF, 100, Duration::from_secs(600)).begin(OVERLAP), 0);
+    }
+
+    #[test]
+    fn a_first_start_can_be_moved_back_without_what_was_there() {
+        let mut cursor = Cursor::starting(OF, 100, Duration::ZERO);
+        assert!(cursor.is_unread());
+        cursor.rebase(70, [(1, 75), (2, 99)].into_iter());
+        assert_eq!((cursor.begin(OVERLAP), cursor.is_unread()), (70, false));
+        assert_eq!([1, 2, 3].map(|id| cursor.meet(id, 80)), [false, false, true]);
+        let kept = Cursor::decode(&cursor.encode()).unwrap();
+        assert_eq!((kept.begin(OVERLAP), kept.known.len()), (70, 2));
+        cursor.rebase(90, [].into_iter());
+        assert_eq!(cursor.begin(OVERLAP), 70, "never forward");
     }
 
     #[test]

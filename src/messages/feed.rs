@@ -32,6 +32,8 @@ pub struct Batch {
     pub observed: SystemTime,
     /// What is reached when it was taken.
     pub(super) reached: Option<Reached>,
+    /// The cursor was moved in memory and has to be written down.
+    pub(super) is_rebased: bool,
 }
 
 /// The end of a window that was read whole.
@@ -83,7 +85,7 @@ impl Feed {
             let mut cursor = shared.cursor();
             cursor.take(batch.records.iter().map(|(uid, _)| uid.short()));
             let moved = batch.reached.is_some_and(|reached| cursor.reach(reached.at, shared.overlap));
-            (moved || !batch.records.is_empty()).then(|| cursor.encode())
+            (moved || batch.is_rebased || !batch.records.is_empty()).then(|| cursor.encode())
         };
         if let Some(bytes) = changed {
             let bytes: Arc<[u8]> = bytes.into();
@@ -106,6 +108,7 @@ impl Feed {
         if let Some(end) = batch.reached.and_then(|reached| reached.end) {
             deliveries.covered(end);
         }
+        shared.settled.send_modify(|settled| *settled += 1);
     }
 
     /// Where there is no receiver: everything is taken, and only counted. What could not be written down when `stop` says so is

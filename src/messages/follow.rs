@@ -1,9 +1,13 @@
 //! Reading a log on a timer: window by window, page by page, into the queue.
 
 use super::feed::{Batch, Reached};
+use super::first::first_records;
 use super::identity::Key;
 use super::odd::Odd;
-use super::place::Place;
+use super::overflow::OverflowMarks;
+use super::page_shape::PageShape;
+use super::place::{Next, Place};
+use super::rounds::RoundEnd;
 use super::{BATCH_RECORDS_MAX, Shared, seconds};
 use crate::model::Record;
 use crate::poll::{PollError, RecordReader, Target};
@@ -17,10 +21,12 @@ use tracing::{Instrument, debug_span, info, warn};
 
 /// Pages of one window; one that has more is halved.
 const WINDOW_PAGES_MAX: u64 = 10;
+/// How far back the first look at a log goes, and where nothing is found, the second.
+const FIRST_LOOK_SECONDS: [u64; 2] = [3600, 86_400];
+/// The shortest first look, on a server that takes long to search.
+const FIRST_LOOK_SECONDS_MIN: u64 = 60;
 /// Requests of one poll. What is left is read by the next.
 const POLL_REQUESTS_MAX: usize = 200;
-/// The longest wait after failures in a row, each of which doubles it.
-const WAIT_MAX: Duration = Duration::from_secs(900);
 
 /// What reads one target's log.
 #[derive(Debug)]
@@ -34,9 +40,20 @@ pub struct Follower {
     /// Where the last poll did not get to the end.
     left_at: Option<Place>,
     odd: Odd,
+    overflow: OverflowMarks,
+    /// The log has never been read.
+    is_first: bool,
+    /// How far back the first look goes, in seconds.
+    first_look: u64,
+    /// How many batches were queued.
+    sent: u64,
     failures: u32,
     /// What went wrong last: said once, until something else does.
     failing: Option<&'static str>,
+    /// The log says that some seconds cannot be read completely.
+    reported_incomplete: bool,
+    /// The log says that marks of the server are ignored.
+    reported_marks: bool,
     scratch: Vec<u8>,
 }
 
@@ -46,6 +63,8 @@ enum Read {
     Whole,
     /// It has more than can be read at once.
     TooMuch,
+    /// All of it was read that the server gives: records are missing, and the window cannot be divided.
+    Incomplete,
     /// Nobody takes records any more.
     Closed,
     /// The poll has made all its requests.
@@ -61,8 +80,26 @@ impl Follower {
         shared: Arc<Shared>,
         sender: mpsc::Sender<Batch>,
     ) -> Self {
-        let (left_at, odd, scratch) = Default::default();
-        Self { target, reader, interval, key, shared, sender, left_at, odd, failures: 0, failing: None, scratch }
+        let is_first = shared.cursor().is_unread();
+        Self {
+            target,
+            reader,
+            interval,
+            key,
+            shared,
+            sender,
+            left_at: None,
+            odd: Odd::default(),
+            overflow: OverflowMarks::default(),
+            is_first,
+            first_look: FIRST_LOOK_SECONDS[0],
+            sent: 0,
+            failures: 0,
+            failing: None,
+            reported_incomplete: false,
+            reported_marks: false,
+            scratch: Vec::new(),
+        }
     }
 
     /// Reads every interval until `stop` says so.
@@ -85,6 +122,19 @@ impl Follower {
                     () = tokio::time::sleep(wait) => {}
                 }
             }
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = self.settled() => {}
+            }
+        }
+    }
+
+    /// Waits until all that was queued is taken and the cursor is where it belongs. The next poll would read the same again.
+    async fn settled(&self) {
+        let mut settled = self.shared.settled.subscribe();
+        tokio::select! {
+            _ = settled.wait_for(|settled| *settled >= self.sent) => {}
+            () = self.sender.closed() => {}
         }
     }
 
@@ -104,7 +154,7 @@ impl Follower {
             warn!(target, part, error.type = error.error_type(), "{error}");
         }
         self.shared.deliveries.failed(part, error.error_type());
-        let wait = self.interval.saturating_mul((1 << self.failures.min(16)) - 1).min(WAIT_MAX);
+        let wait = self.interval.saturating_mul((1 << self.failures.min(16)) - 1).min(self.target.config.backoff_max);
         self.failures += 1;
         match error {
             PollError::RateLimited(asked) => Some(wait.max(asked)),
@@ -115,30 +165,33 @@ impl Follower {
     /// Reads from the cursor to the end of the log, or as far as one poll goes.
     async fn poll(&mut self) -> Result<(), PollError> {
         let began = Instant::now();
+        if self.is_first {
+            self.begin_with_what_is_there().await?;
+        }
         let mut requests = POLL_REQUESTS_MAX;
         let overlap = self.shared.overlap;
         let begin = self.shared.cursor().begin(overlap);
         let mut place = self.left_at.take().unwrap_or(Place::from(begin));
+        let mut is_complete = true;
+        self.overflow.begin_poll();
         loop {
             let now = seconds(self.target.now());
             place = match self.window(&mut place, &mut requests).await {
-                Ok(Read::Whole) => {
+                Ok(read @ (Read::Whole | Read::Incomplete)) => {
+                    if matches!(read, Read::Incomplete) {
+                        is_complete = false;
+                        self.report_incomplete(&place);
+                    }
                     let end = place.is_open().then_some(began);
                     self.reached(place.reached(), end).await;
                     if end.is_some() {
                         self.odd.end();
+                        self.reported_incomplete &= !is_complete;
                         return Ok(());
                     }
                     place.after(now, overlap.as_secs())
                 }
-                Ok(Read::TooMuch) if place.has_parts() => place.smaller(now),
-                Ok(Read::TooMuch) => {
-                    // A second cannot be parted: what the server leaves out of it cannot be had.
-                    let target = self.target.name();
-                    warn!(target, second = place.start, "the server leaves records out of its answer even for a single second");
-                    self.shared.deliveries.failed(self.reader.part(), "too_large");
-                    place.after(now, overlap.as_secs())
-                }
+                Ok(Read::TooMuch) => place.smaller(now),
                 Ok(Read::Closed) => return Ok(()),
                 Ok(Read::Spent) => {
                     self.left_at = Some(place);
@@ -153,42 +206,118 @@ impl Follower {
         }
     }
 
+    /// Before the first poll: what the log has already is known from now on, and where new records begin is read off its newest.
+    async fn begin_with_what_is_there(&mut self) -> Result<(), PollError> {
+        let now = seconds(self.target.now());
+        let mut look = self.first_look;
+        let mut page = match self.reader.newest_page(now.saturating_sub(look)).await {
+            Err(error @ PollError::Timeout(_)) => {
+                self.first_look = (look / 4).max(FIRST_LOOK_SECONDS_MIN);
+                return Err(error);
+            }
+            page => page?,
+        };
+        let [first_look, second_look] = FIRST_LOOK_SECONDS;
+        if page.records.is_empty() && look == first_look {
+            match self.reader.newest_page(now.saturating_sub(second_look)).await {
+                Ok(older) => (page, look) = (older, second_look),
+                Err(PollError::Timeout(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let floor = self.shared.cursor().begin(self.shared.overlap);
+        let first = first_records(page, now.saturating_sub(look), floor, now, self.shared.overlap.as_secs());
+        let unwanted: Vec<(u64, u64)> =
+            first.unwanted.iter().map(|record| (self.key.uid(record, &mut self.scratch).short(), record.at)).collect();
+        self.shared.cursor().rebase(first.floor, unwanted.into_iter());
+        self.is_first = false;
+        let batch = Batch { records: Vec::new(), observed: SystemTime::now(), reached: None, is_rebased: true };
+        self.send(batch).await;
+        Ok(())
+    }
+
     async fn window(&mut self, place: &mut Place, requests: &mut usize) -> Result<Read, PollError> {
-        let Place { start, end, .. } = *place;
         loop {
             if *requests == 0 {
                 return Ok(Read::Spent);
             }
             *requests -= 1;
             let asked_at = seconds(self.target.now());
-            let page = match self.reader.page(start, end, place.offset).await {
-                Err(PollError::TooLarge(_)) if end > start => return Ok(Read::TooMuch),
+            let (from, end, offset) = (place.from, place.end, place.rounds.map_or(1, |rounds| rounds.offset));
+            let page = match self.reader.page(from, end, offset, place.page_rows).await {
+                Err(PollError::TooLarge(_)) if place.has_large_page() => {
+                    place.read_in_rounds();
+                    continue;
+                }
+                Err(PollError::TooLarge(_)) if place.has_parts() => return Ok(Read::TooMuch),
                 page => page?,
             };
             // A server that fails now and then is not one that is down.
             self.failures = 0;
             self.shared.deliveries.count(RecordState::Unreadable, self.odd.meet(&page.unreadable));
+            let (shape, pages, total) = (PageShape::of(&page, from, end), page.pages, page.total);
             // A server may not know the filter.
-            let asked: Vec<Record> = page.records.into_iter().filter(|record| (start..=end).contains(&record.at)).collect();
-            place.page(asked_at, asked.iter().map(|record| record.at).max());
-            if !self.queue(asked).await {
-                return Ok(Read::Closed);
+            let records: Vec<Record> = page.records.into_iter().filter(|record| (from..=end).contains(&record.at)).collect();
+            place.note_page(asked_at, records.iter().map(|record| record.at));
+            // All that was read is known now, and is not sent again when it is read again.
+            let Some(new) = self.queue(records).await else { return Ok(Read::Closed) };
+            if let Some(rounds) = &mut place.rounds {
+                rounds.found |= new > 0;
             }
-            // All that was read is known now, and is not sent again when the halves are read.
-            if page.pages.is_some_and(|pages| pages > WINDOW_PAGES_MAX) && end > start {
+            if self.overflow.are_left_out(&shape, place.is_part_of_overflowed, new) {
+                if place.has_parts() {
+                    place.is_part_of_overflowed = true;
+                    return Ok(Read::TooMuch);
+                }
+                if shape.next.is_none() {
+                    return Ok(Read::Incomplete);
+                }
+            }
+            self.report_marks();
+            let Some(next) = shape.next else {
+                let Some(rounds) = &mut place.rounds else { return Ok(Read::Whole) };
+                let known = self.shared.cursor().known_between(from, end);
+                match rounds.end_round(total.is_some_and(|total| known >= total)) {
+                    RoundEnd::Again => continue,
+                    RoundEnd::Complete => return Ok(Read::Whole),
+                    RoundEnd::Incomplete => return Ok(Read::Incomplete),
+                }
+            };
+            if next <= offset {
+                return Err(PollError::Malformed("the pages of the answer do not advance".into()));
+            }
+            if place.advance(&shape) == Next::Divide
+                || place.rounds.is_none() && pages.is_some_and(|pages| pages > WINDOW_PAGES_MAX) && place.has_parts()
+            {
                 return Ok(Read::TooMuch);
-            }
-            match page.next {
-                Some(next) if next <= place.offset => return Err(PollError::Malformed("the pages of the answer do not advance".into())),
-                Some(next) => place.offset = next,
-                None if page.overflowed && place.newest.is_some() => return Ok(Read::TooMuch),
-                None => return Ok(Read::Whole),
             }
         }
     }
 
-    /// Queues what is new, and waits where the queue is full. False when nobody takes it.
-    async fn queue(&mut self, records: Vec<Record>) -> bool {
+    /// Logs once that a window is read as far as the server lets it be read, until a poll gets everything again.
+    fn report_incomplete(&mut self, place: &Place) {
+        self.shared.deliveries.failed(self.reader.part(), "too_large");
+        if !std::mem::replace(&mut self.reported_incomplete, true) {
+            let (target, part) = (self.target.name(), self.reader.part());
+            warn!(
+                target,
+                part,
+                from = place.from,
+                "the server leaves records out of its response even for a single second: they cannot be read"
+            );
+        }
+    }
+
+    /// Logs once that the server reports omissions that are none.
+    fn report_marks(&mut self) {
+        if self.overflow.are_unfounded() && !std::mem::replace(&mut self.reported_marks, true) {
+            let (target, part) = (self.target.name(), self.reader.part());
+            warn!(target, part, "the server marks complete responses as overflowed: the mark is ignored where nothing is missing");
+        }
+    }
+
+    /// Queues what is new, and waits where the queue is full. Returns how many records were new; nothing when nobody takes them.
+    async fn queue(&mut self, records: Vec<Record>) -> Option<u64> {
         let deliveries = &self.shared.deliveries;
         let (read, mut new) = (records.len(), Vec::with_capacity(records.len()));
         {
@@ -202,25 +331,31 @@ impl Follower {
                 }
             }
         }
-        deliveries.count(RecordState::Read, new.len() as u64);
+        let found = new.len() as u64;
+        deliveries.count(RecordState::Read, found);
         deliveries.count(RecordState::Repeated, (read - new.len()) as u64);
         let observed = SystemTime::now();
         while !new.is_empty() {
             let rest = new.split_off(new.len().min(BATCH_RECORDS_MAX));
             let n = new.len() as u64;
-            let batch = Batch { records: std::mem::replace(&mut new, rest), observed, reached: None };
-            deliveries.queued(self.shared.queued.fetch_add(n, Ordering::Relaxed) + n);
-            if self.sender.send(batch).await.is_err() {
-                return false;
+            let batch = Batch { records: std::mem::replace(&mut new, rest), observed, reached: None, is_rebased: false };
+            self.shared.deliveries.queued(self.shared.queued.fetch_add(n, Ordering::Relaxed) + n);
+            if !self.send(batch).await {
+                return None;
             }
         }
-        true
+        Some(found)
+    }
+
+    /// Queues a batch. Returns whether anybody takes it: nobody does when Postmeter ends.
+    async fn send(&mut self, batch: Batch) -> bool {
+        self.sent += 1;
+        self.sender.send(batch).await.is_ok()
     }
 
     /// A window was read whole: the cursor moves when all before it was taken.
-    async fn reached(&self, at: u64, end: Option<Instant>) {
-        let batch = Batch { records: Vec::new(), observed: SystemTime::now(), reached: Some(Reached { at, end }) };
-        // Nobody takes it when Postmeter ends.
-        let _ = self.sender.send(batch).await;
+    async fn reached(&mut self, at: u64, end: Option<Instant>) {
+        let reached = Some(Reached { at, end });
+        self.send(Batch { records: Vec::new(), observed: SystemTime::now(), reached, is_rebased: false }).await;
     }
 }

@@ -11,9 +11,15 @@
 //!
 //! # Windows, and not pages, move it
 //!
-//! A server need not sort as it is asked to, and says that it left records out only at the end. So the cursor moves when a
-//! window of time was read whole. Until then, and for `overlap` behind it, records are told apart by their identities. A
-//! window that is too large for one reading is halved, and one that takes the server too long becomes a quarter.
+//! A server need not sort as it is asked to, and rows come and go between two pages. So a page begins at the time of the last record
+//! before it, and the cursor moves when a window of time was read whole. Until then, and for `overlap` behind it, records are
+//! told apart by their identities. A window that is too large for one reading is halved, and one that takes the server too long
+//! becomes a quarter.
+//!
+//! # Where a first start begins
+//!
+//! By the server's clock, which may be behind: what its log has at the first poll is known from then on, and what it has not is new,
+//! whatever its time is.
 //!
 //! # A full queue stops the reading
 //!
@@ -28,13 +34,17 @@
 mod aside;
 mod cursor;
 mod feed;
+mod first;
 mod follow;
 mod identity;
 mod odd;
+mod overflow;
+mod page_shape;
 mod place;
+mod rounds;
 mod state;
 
-pub(crate) use aside::{BROKEN, set_aside};
+pub(crate) use aside::set_aside;
 pub use cursor::{Cursor, Unusable};
 pub use feed::{Batch, Feed, Taken};
 pub use follow::Follower;
@@ -60,6 +70,8 @@ struct Shared {
     cursor: Mutex<Cursor>,
     deliveries: Arc<Deliveries>,
     queued: std::sync::atomic::AtomicU64,
+    /// How many batches were taken and written down, so that the next poll begins behind them.
+    settled: tokio::sync::watch::Sender<u64>,
 }
 
 impl Shared {
@@ -98,6 +110,7 @@ pub fn open(monitored: &Monitored, state_dir: &Path) -> Result<Option<(Follower,
         cursor: Mutex::new(cursor),
         deliveries: deliveries.clone(),
         queued: Default::default(),
+        settled: Default::default(),
     });
     let (sender, receiver) = tokio::sync::mpsc::channel(QUEUE_BATCHES_MAX);
     let follower = Follower::new(target.clone(), reader, messages.interval, key.clone(), shared.clone(), sender);

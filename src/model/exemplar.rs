@@ -13,7 +13,7 @@ const EXEMPLARS_MAX: usize = 100_000;
 const EXEMPLAR_CHARS_MAX: usize = 128;
 
 /// The lists of one response.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Extras {
     exemplars: Vec<Kept>,
     /// Label names and values of all exemplars.
@@ -24,7 +24,7 @@ pub(super) struct Extras {
     unplaced: Vec<(Text, u64, u64)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Kept {
     sample: u32,
     labels: Range<u32>,
@@ -106,6 +106,36 @@ impl Families {
         self.extras.created.extend(found);
         self.extras.created.sort_unstable();
         self.extras.created.dedup_by_key(|(sample, _)| *sample);
+    }
+}
+
+impl Extras {
+    /// Adds when a series was created. Positions rise.
+    pub(super) fn add_created(&mut self, sample: u32, nanos: u64) {
+        self.created.push((sample, nanos));
+    }
+
+    /// Adds an exemplar of a series. Positions rise.
+    pub(super) fn add_exemplar(&mut self, sample: u32, labels: &[(Text, Text)], value: f64, time: u64) {
+        let first = self.labels.len() as u32;
+        self.labels.extend_from_slice(labels);
+        self.exemplars.push(Kept { sample, labels: first..self.labels.len() as u32, value, time });
+    }
+
+    /// The memory that they keep.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.exemplars.capacity() * size_of::<Kept>()
+            + self.labels.capacity() * size_of::<(Text, Text)>()
+            + self.created.capacity() * size_of::<(u32, u64)>()
+            + self.unplaced.capacity() * size_of::<(Text, u64, u64)>()
+    }
+
+    /// Returns memory that was allocated and is not used.
+    pub(super) fn shrink(&mut self) {
+        self.exemplars.shrink_to_fit();
+        self.labels.shrink_to_fit();
+        self.created.shrink_to_fit();
+        self.unplaced.shrink_to_fit();
     }
 }
 

@@ -10,6 +10,11 @@
 //!
 //! The builder holds them, not the readers: beyond one it keeps nothing more, and [`Families::read`] refuses the answer.
 
+mod compact;
+mod repeated;
+
+pub(super) use compact::CompactCopy;
+
 use super::exemplar::Extras;
 use super::scope::{SCOPE_LABEL, is_scope_label};
 use super::{BOUNDS, Bounds, Histogram, Repair, Repairs, Summary, TooMuch, cut};
@@ -106,8 +111,29 @@ pub enum Value<'a> {
     Summary(&'a Summary),
 }
 
+/// How a page of a list joins the next, so that a list that changed between two requests is found out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PageEdge {
+    /// The first row of the next page, counted from 1, where there is one.
+    pub next: Option<u64>,
+    /// Rows of the whole list, where the server reports them.
+    pub rows: Option<u64>,
+    /// A hash of what the page begins with; never 0.
+    pub first: u64,
+    /// A hash of what the next page must begin with; 0 where that is not known.
+    pub last: u64,
+}
+
+impl PageEdge {
+    /// Whether the page behind this one is of the same list.
+    #[must_use]
+    pub fn joins(&self, next: &Self) -> bool {
+        self.rows == next.rows && (self.last == 0 || self.last == next.first)
+    }
+}
+
 /// Families of series, as one answer gave them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Families {
     body: String,
     mended: String,
@@ -127,8 +153,8 @@ pub struct Families {
     lost_labels: Vec<(Text, Text)>,
     /// Exemplars and start times, which few series have.
     pub(super) extras: Extras,
-    /// Where the next page begins, where the server says that there is one.
-    pub next_offset: Option<u64>,
+    /// What these families are of, where the response is a page of a longer list.
+    pub edge: Option<PageEdge>,
 }
 
 impl Families {
@@ -167,12 +193,17 @@ impl Families {
 
     /// Distributions that could not be read, each with the name of its family.
     pub fn lost(&self) -> impl Iterator<Item = (&str, SampleRef<'_>)> {
-        self.lost.iter().map(|(family, sample)| (self.text(*family), SampleRef { of: self, sample, at: u32::MAX }))
+        self.lost.iter().map(|(family, sample)| (self.text(*family), SampleRef { of: self, sample }))
     }
 
     /// Counts a repair that was made before reading.
     pub fn repair(&mut self, repair: Repair) {
         self.repairs.count(repair);
+    }
+
+    /// Counts repairs that were made before reading.
+    pub fn add_repairs(&mut self, repairs: &Repairs) {
+        self.repairs.add_all(repairs);
     }
 
     /// How long the body is.
@@ -183,7 +214,7 @@ impl Families {
 
     /// The series at this place, counted over all families.
     pub(super) fn sample(&self, at: u32) -> Option<SampleRef<'_>> {
-        self.samples.get(at as usize).map(|sample| SampleRef { of: self, sample, at })
+        self.samples.get(at as usize).map(|sample| SampleRef { of: self, sample })
     }
 
     /// Whether any series has an explicit timestamp.
@@ -277,8 +308,7 @@ impl<'a> FamilyRef<'a> {
     pub fn samples(&self) -> impl ExactSizeIterator<Item = SampleRef<'a>> + use<'a> {
         let of = self.of;
         let range = self.family.first as usize..self.family.end as usize;
-        let places = self.range();
-        of.samples.get(range).unwrap_or_default().iter().zip(places).map(move |(sample, at)| SampleRef { of, sample, at })
+        of.samples.get(range).unwrap_or_default().iter().map(move |sample| SampleRef { of, sample })
     }
 }
 
@@ -287,8 +317,6 @@ impl<'a> FamilyRef<'a> {
 pub struct SampleRef<'a> {
     of: &'a Families,
     sample: &'a Sample,
-    /// Its place among all series of the answer.
-    at: u32,
 }
 
 impl<'a> SampleRef<'a> {
@@ -366,7 +394,7 @@ impl<'a> SampleRef<'a> {
     #[must_use]
     #[inline]
     pub fn timestamp(&self) -> Option<i64> {
-        if self.of.has_timestamps() { self.of.timestamp(self.at) } else { None }
+        if self.of.has_timestamps() { self.of.timestamp(self.position()) } else { None }
     }
 
     /// The value of a scalar series.
@@ -541,9 +569,9 @@ impl<'a> FamiliesBuilder<'a> {
         self.push(Shape::Summary, index);
     }
 
-    /// Says that the next page begins at this record.
-    pub fn next_page(&mut self, offset: u64) {
-        self.out.next_offset = Some(offset);
+    /// Sets where the page begins and ends.
+    pub fn page_edge(&mut self, edge: PageEdge) {
+        self.out.edge = Some(edge);
     }
 
     /// Counts a repair, of the family that was begun last.

@@ -12,6 +12,7 @@ mod exemplar;
 mod families;
 mod histogram;
 mod identity;
+mod memory;
 mod metric;
 mod native;
 mod record;
@@ -28,9 +29,10 @@ pub use bounds::{BOUNDS, Bounds, TooMuch};
 pub use cut::cut;
 pub use exemplar::Exemplar;
 pub use families::{
-    Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, SampleRef, Text, Value,
+    Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, PageEdge, SampleRef, Text, Value,
 };
 pub use histogram::{Histogram, Summary};
+pub use memory::{MemoryBudget, MemoryReservation};
 pub use metric::{Attribute, Kind, Metric, Number};
 pub use native::{Choice, Native, NativeFamily, Place, Places};
 pub use record::{EnhancedStatus, FIELDS, Field, FieldInfo, Outcome, Privacy, Record, RecordPage, Reply};

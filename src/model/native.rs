@@ -1,18 +1,25 @@
 //! What of a reading is passed on in the server's own words: the relay's view of its [`Families`].
 //!
-//! Nothing is copied. Families stand sorted by name, each once however many pages or parts it came in, and a series that is
-//! not passed on is a bit.
+//! Families stand sorted by name, each once however many pages or parts it came in, and a series that is not passed on is a bit.
+//!
+//! # What is copied
+//!
+//! Usually nothing: the response body is kept, and series are positions in it. A body of which only a small share is used is
+//! replaced by a copy of that share, so that the memory of a reading follows the series that are passed on, and not the size of the
+//! responses.
 
+use super::families::CompactCopy;
 use super::identity::{Identities, repeated};
 use super::reserved::rename_reserved_labels;
 use super::scope::{Scope, is_scope_info, is_scope_label};
 use super::target_info::{TARGET_INFO, TargetInfo};
 use super::translation::{NameCollision, NameCollisions};
 use super::unit::otlp_unit;
-use super::{Families, FamilyRef, FamilyType, Repair, Repairs, SampleRef};
+use super::{Families, FamilyRef, FamilyType, MemoryBudget, MemoryReservation, Repair, Repairs, SampleRef};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::mem::size_of;
 
 /// An unsigned gauge that went below zero: with a sign it would be negative. 2^63 to 2^64.
 const UNDERFLOWN: std::ops::RangeInclusive<f64> = 9_223_372_036_854_775_808.0..=18_446_744_073_709_551_616.0;
@@ -20,6 +27,13 @@ const UNDERFLOWN: std::ops::RangeInclusive<f64> = 9_223_372_036_854_775_808.0..=
 const SCOPES_MAX: usize = 100;
 /// Limits that Prometheus' client libraries report of their process: where there is none, it is 2^64 less one.
 const LIMITS: [&str; 2] = ["process_max_fds", "process_virtual_memory_max_bytes"];
+
+/// A response that keeps less memory than this is never copied.
+const COPIED_BYTES_MIN: usize = 16 * 1024;
+/// A response that keeps less memory than this for each series that is passed on is never copied: most of it is used.
+const COPIED_BYTES_PER_SERIES_MIN: usize = 256;
+/// A response is replaced by a copy that needs at most one of so many parts of its memory.
+const COPY_SHARE: usize = 2;
 
 /// Families of a reading, chosen and sorted.
 #[derive(Debug, Default)]
@@ -33,6 +47,10 @@ pub struct Native {
     pub dropped: u64,
     /// What was mended while choosing.
     pub repairs: Repairs,
+    /// Families are missing that there was no memory for.
+    pub memory_exceeded: bool,
+    /// Bytes of the budget that all readings share.
+    _memory: Option<MemoryReservation>,
     /// Labels that were renamed because a Prometheus needs their names for itself.
     pub labels_renamed: u64,
     /// Instrumentation scopes that labels name, each once.
@@ -52,6 +70,9 @@ struct Chosen {
     pieces: Vec<Piece>,
     kept: usize,
 }
+
+/// The pieces of one page: the places of their families, and their own places in these.
+type PiecesOfPage = Vec<(usize, usize)>;
 
 /// A family as it stands in one page.
 #[derive(Clone, Debug)]
@@ -91,13 +112,17 @@ impl Native {
         let collisions = NameCollisions::among((0..native.len()).map(|at| native.at(at)));
         native.repairs.add(Repair::NameCollision, collisions.count);
         native.name_collisions = collisions.named;
+        // Last: scopes are described by families that are not passed on.
+        native.release_unused_memory();
         native
     }
 
     /// All of these families as they are: Postmeter's own, whose labels `job` and `instance` are its own, too.
     #[must_use]
     pub fn own(families: Families) -> Self {
-        Self::select(vec![families], "", usize::MAX, |_| Some(Choice::default()))
+        let mut native = Self::select(vec![families], "", usize::MAX, |_| Some(Choice::default()));
+        native.release_unused_memory();
+        native
     }
 
     fn select(pages: Vec<Families>, prefix: &str, series_max: usize, choose: impl Fn(&str) -> Option<Choice>) -> Self {
@@ -111,15 +136,95 @@ impl Native {
             native.family(&pages, group, choose(group[0].0), series_max);
         }
         native.pages = pages;
-        native.let_go();
         native
     }
 
-    /// Answers are kept for what is passed on of them; where that is nothing, not until the next reading.
-    fn let_go(&mut self) {
-        let mut needed = vec![false; self.pages.len()];
-        self.families.iter().flat_map(|family| &family.pieces).for_each(|piece| needed[piece.page] = true);
-        self.pages.iter_mut().zip(needed).filter(|(_, needed)| !needed).for_each(|(page, _)| *page = Families::default());
+    /// Responses are kept until the next reading for the series of them that are passed on. One without such series is released, one
+    /// of which little is used is replaced by a copy of that, and the rest is kept without unused capacity.
+    fn release_unused_memory(&mut self) {
+        for family in self.families.iter_mut().filter(|family| family.pieces.iter().any(|piece| piece.kept() == 0)) {
+            family.pieces.retain(|piece| piece.kept() > 0);
+        }
+        let mut kept = vec![0; self.pages.len()];
+        self.families.iter().flat_map(|family| &family.pieces).for_each(|piece| kept[piece.page] += piece.kept());
+        let may_be_copied =
+            |page: usize, memory: usize| memory >= COPIED_BYTES_MIN && memory / kept[page].max(1) >= COPIED_BYTES_PER_SERIES_MIN;
+        let mut copied: Vec<Option<PiecesOfPage>> = Vec::with_capacity(self.pages.len());
+        for (page, families) in self.pages.iter_mut().enumerate() {
+            if kept[page] == 0 {
+                *families = Families::default();
+            }
+            families.shrink();
+            copied.push(may_be_copied(page, families.memory_bytes()).then(Vec::new));
+        }
+        for (at, family) in self.families.iter().enumerate() {
+            for (nth, piece) in family.pieces.iter().enumerate() {
+                copied[piece.page].iter_mut().for_each(|pieces| pieces.push((at, nth)));
+            }
+        }
+        for (page, pieces) in copied.into_iter().enumerate() {
+            if let Some(pieces) = pieces.filter(|pieces| self.is_mostly_unused(page, pieces)) {
+                self.copy_used(page, &pieces);
+            }
+        }
+    }
+
+    fn is_mostly_unused(&self, page: usize, pieces: &[(usize, usize)]) -> bool {
+        let families = &self.pages[page];
+        let (limit, mut copy) = (families.memory_bytes() / COPY_SHARE, 0);
+        for (at, nth) in pieces {
+            let piece = &self.families[*at].pieces[*nth];
+            let Some(family) = families.nth(piece.family) else { continue };
+            copy += family.name().len() + family.help().len() + family.unit().len();
+            for (_, sample) in family.samples().enumerate().filter(|(index, _)| !piece.skips(*index)) {
+                copy += sample.copy_bytes();
+                if copy > limit {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn copy_used(&mut self, page: usize, pieces: &[(usize, usize)]) {
+        let (mut copy, from) = (CompactCopy::default(), std::mem::take(&mut self.pages[page]));
+        for (at, nth) in pieces {
+            let family = &mut self.families[*at];
+            let piece = &mut family.pieces[*nth];
+            let Some(of) = from.nth(piece.family) else { continue };
+            let series = piece.kept();
+            piece.family = copy.add(of, |index| !piece.skips(index));
+            (piece.series, piece.skipped) = (series, Vec::new());
+        }
+        self.pages[page] = copy.finish();
+    }
+
+    /// The memory that is kept, without that of allocations themselves.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let pages: usize = self.pages.iter().map(Families::memory_bytes).sum();
+        let piece = |piece: &Piece| size_of::<Piece>() + piece.skipped.capacity() * 8;
+        let family = |family: &Chosen| size_of::<Chosen>() + family.pieces.iter().map(piece).sum::<usize>();
+        pages + self.families.iter().map(family).sum::<usize>()
+    }
+
+    /// Takes the memory that is kept from this budget, until this is dropped. Where there is not so much, all families are left out
+    /// and counted as dropped.
+    #[must_use]
+    pub fn within(self, budget: &MemoryBudget) -> Self {
+        match budget.reserve(self.memory_bytes()) {
+            Some(memory) => Self { _memory: Some(memory), ..self },
+            None => Self {
+                pages: Vec::new(),
+                families: Vec::new(),
+                scopes: Vec::new(),
+                name_collisions: Vec::new(),
+                dropped: self.dropped + self.kept,
+                kept: 0,
+                memory_exceeded: true,
+                ..self
+            },
+        }
     }
 
     fn family(&mut self, pages: &[Families], group: &[(&str, usize, usize)], choice: Option<Choice>, series_max: usize) {
@@ -396,6 +501,11 @@ impl Piece {
         self.skipped[index / 64] |= 1 << (index % 64);
     }
 
+    /// How many series are passed on.
+    fn kept(&self) -> usize {
+        if self.skipped.is_empty() { self.series } else { (0..self.series).filter(|index| !self.skips(*index)).count() }
+    }
+
     /// The same with every series left out.
     fn without_series(&self) -> Self {
         Self { skipped: vec![u64::MAX; self.series.div_ceil(64)], ..*self }
@@ -580,6 +690,7 @@ mod tests {
         let page = "a{r=\"eu\"} 5 1000\na{r=\"eu\"} 9 2000\na{r=\"us\"} 9 2000\na{r=\"us\"} 5 1000\na{r=\"x\"} 1\na{r=\"x\"} 2 3000\na{r=\"y\"} 1 7\na{r=\"y\"} 2 7\n";
         let (lines, native) = native(&[page], 100, all);
         assert_eq!(lines, ["a{r=eu} 9", "a{r=us} 9", "a{r=x} 1", "a{r=y} 1"]);
+        assert!(native.has_timestamps());
         let timestamps: Vec<_> = native.at(0).samples().map(|sample| sample.timestamp()).collect();
         assert_eq!(timestamps, [Some(2000), Some(2000), None, Some(7)]);
         assert_eq!(native.repairs.get(Repair::DuplicateSeries), 4);
@@ -678,7 +789,7 @@ mod tests {
         let (lines, of_none) = native(&pages, 100, |_| None);
         assert_eq!((lines.len(), of_none.dropped, held(&of_none)), (0, 3, vec![0; 3]));
         let (_, of_one) = native(&pages, 1, all);
-        assert_eq!(held(&of_one), [4, 0, 11], "nor one of a family that is over the bound");
+        assert_eq!(held(&of_one), [4, 0, 0], "nor one of series that are over the bound");
     }
 
     #[test]
@@ -686,5 +797,61 @@ mod tests {
         let (lines, native) = native(&["# TYPE a counter\na{l=\"1\"} 1\n", "# TYPE a gauge\na{l=\"2\"} 2\n"], 100, all);
         assert_eq!(lines, ["a{l=1} 1"]);
         assert_eq!((native.kept, native.dropped), (1, 1));
+    }
+
+    /// What of these pages is passed on, as text.
+    fn lines(native: &Native) -> Vec<String> {
+        let line = |family: NativeFamily<'_>, sample: SampleRef<'_>| {
+            let labels: Vec<String> = sample.labels().map(|(name, value)| format!("{name}={value}")).collect();
+            format!("{} {:?} {} {{{}}} {:?}", family.name(), family.kind(), family.help(), labels.join(","), sample.value())
+        };
+        native.families().flat_map(|family| family.samples().map(|sample| line(family, sample)).collect::<Vec<_>>()).collect()
+    }
+
+    #[test]
+    fn a_body_of_which_little_is_used_is_not_kept() {
+        let series = "# HELP a Help\\nof a.\n# TYPE a counter\na{l=\"x\",m=\"\\\"y\"} 1\na{l=\"x\",m=\"z\"} 2\n";
+        let histogram = "# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 4\nh_count 3\n";
+        let summary = "# TYPE s summary\ns{quantile=\"0.5\"} 2\ns_sum 4\ns_count 3\n";
+        let small = format!("{series}{histogram}{summary}");
+        let (_, expected) = native(&[&small], 100, all);
+        let comments = series.to_owned() + &"# nothing but a comment of some length\n".repeat(10_000) + histogram + summary;
+        let others: String = (0..10_000).map(|n| format!("other{{l=\"{n}\"}} {n}\n")).collect();
+        for (what, page, expected_dropped) in [("comments", comments, 0), ("other series", format!("{others}{small}"), 10_000)] {
+            let (_, kept) = native(&[&page], 100, |name| (name != "other").then(Choice::default));
+            assert_eq!(lines(&kept), lines(&expected), "{what}");
+            assert_eq!((kept.kept, kept.dropped), (expected.kept, expected_dropped), "{what}");
+            assert!(kept.memory_bytes() < 4096, "{what}: {} bytes of a body of {}", kept.memory_bytes(), page.len());
+            let places = |native: &Native| native.families().flat_map(|family| family.places().collect::<Vec<_>>()).collect::<Vec<_>>();
+            assert!(places(&kept).iter().all(|place| kept.sample(*place).is_some()) && places(&kept).len() == 4, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_series_left_out_of_a_copy_still_counts_as_left_out() {
+        let page: String = (0..10_000).map(|n| format!("a{{l=\"{n}\"}} {n}\n")).collect();
+        let (lines, native) = native(&[&page], 100_000, |_| Some(Choice { min_value: Some(9_999.0), ..Choice::default() }));
+        assert_eq!((lines.as_slice(), native.kept, native.dropped), (&["a{l=9999} 9999".to_owned()][..], 1, 9_999));
+        assert!(native.at(0).is_thinned() && native.memory_bytes() < 4096, "{}", native.memory_bytes());
+    }
+
+    #[test]
+    fn a_body_that_is_used_is_kept_as_it_is() {
+        let page: String = (0..1_000).map(|n| format!("a{{label=\"value-{n}\",other=\"value\"}} {n}\n")).collect();
+        let (_, native) = native(&[&page], 10_000, all);
+        assert_eq!(native.pages[0].body_len(), page.len());
+    }
+
+    #[test]
+    fn families_that_exceed_the_memory_of_all_readings_are_left_out_and_counted() {
+        let page: String = (0..1_000).map(|n| format!("a{{l=\"{n}\"}} {n}\n")).collect();
+        let read = || native(&[&page], 10_000, all).1;
+        let budget = MemoryBudget::new(read().memory_bytes() * 2);
+        let (first, second) = (read().within(&budget), read().within(&budget));
+        assert!(!first.memory_exceeded && !second.memory_exceeded && budget.used_bytes() == budget.bytes_max());
+        let third = read().within(&budget);
+        assert_eq!((third.memory_exceeded, third.len(), third.kept, third.dropped, budget.refusals()), (true, 0, 0, 1_000, 1));
+        drop(first);
+        assert_eq!(read().within(&budget).kept, 1_000, "memory comes back with the reading");
     }
 }

@@ -38,6 +38,8 @@ pub struct RecordPage {
     pub next: Option<u64>,
     /// Pages that the whole answer has, where the server says so.
     pub pages: Option<u64>,
+    /// Entries that the whole answer has, where the server says so.
+    pub total: Option<u64>,
     /// The server says that it left records out: a limit of its own was reached.
     pub overflowed: bool,
 }

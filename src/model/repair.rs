@@ -30,6 +30,9 @@ pub enum Repair {
     Held,
     /// An answer whose counters stand under each other's names, left out.
     Misnamed,
+    /// A family or series that stands more than once in a response of a server that writes each once and escapes nothing, or text in
+    /// a label that would be one: which copy is genuine is not known, so none is kept.
+    Forged,
     /// Several `target_info` with different labels, of which none is taken.
     AmbiguousTargetInfo,
     /// A family whose name a Prometheus OTLP receiver makes that of another metric; it is exported all the same.
@@ -38,13 +41,13 @@ pub enum Repair {
     MissingCount,
     /// A line of a type that OTLP does not have (gaugehistogram), left out.
     Unsupported,
-    /// An exemplar that is too long, of a type that has none, or beyond the limit, left out.
+    /// An exemplar that is too long, on the sum or count of a distribution, or beyond the limit, left out.
     ExemplarDropped,
 }
 
 impl Repair {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Unreadable,
         Self::Unescaped,
         Self::InvalidUtf8,
@@ -58,6 +61,7 @@ impl Repair {
         Self::MistypedCounter,
         Self::Held,
         Self::Misnamed,
+        Self::Forged,
         Self::AmbiguousTargetInfo,
         Self::NameCollision,
         Self::MissingCount,
@@ -69,9 +73,8 @@ impl Repair {
     #[must_use]
     pub const fn leaves_out(self) -> bool {
         match self {
-            Self::Unreadable | Self::NonFinite | Self::OutOfRange | Self::InconsistentHistogram | Self::MissingCount | Self::Misnamed => {
-                true
-            }
+            Self::Unreadable | Self::NonFinite | Self::OutOfRange | Self::InconsistentHistogram => true,
+            Self::MissingCount | Self::Misnamed | Self::Forged => true,
             // Of a gauge, which has no beginning.
             Self::Underflow => false,
             // The series is there.
@@ -98,6 +101,7 @@ impl Repair {
             Self::MistypedCounter => "mistyped_counter",
             Self::Held => "held",
             Self::Misnamed => "misnamed",
+            Self::Forged => "forged",
             Self::AmbiguousTargetInfo => "ambiguous_target_info",
             Self::NameCollision => "name_collision",
             Self::MissingCount => "missing_count",

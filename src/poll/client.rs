@@ -1,11 +1,13 @@
 //! One HTTP exchange with a mail server: an answer within its limits, or why not.
 
 use super::PollError;
+use super::admission::IdleConnections;
+use super::body_memory::BodyMemory;
 use super::budget::{Budget, Scope};
 use super::fault::{before_answer, chain, in_answer, was_closed};
-use super::limits::Room;
-use super::sent::Sent;
+use super::limits::Limits;
 use crate::config;
+use crate::net::Redactor;
 use crate::source::{Part, Request, WHOLE_URL, check_complete};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -29,10 +31,12 @@ const RESPONSE_HEADERS_MAX: usize = 64;
 pub(super) struct Client {
     http: reqwest::Client,
     url: Url,
+    proxy: Option<String>,
     headers: HeaderMap,
     /// The server has answered, so a connection may have been kept, and closed since.
     kept: Arc<AtomicBool>,
     budget: Arc<Mutex<Budget>>,
+    _idle_connections: Arc<IdleConnections>,
     /// The part whose refusal is that of the target.
     required: &'static str,
 }
@@ -59,15 +63,16 @@ pub enum StartError {
 }
 
 impl Client {
-    pub(super) fn new(target: &config::Target) -> Result<Self, StartError> {
+    pub(super) fn new(target: &config::Target, limits: &Limits) -> Result<Self, StartError> {
         use_ring();
+        let idle_connections = limits.admission.keep_connections();
         let unusable = |what| move |error: reqwest::Error| StartError::Unusable { what, why: chain(&error.without_url()) };
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("postmeter/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .http1_max_headers(RESPONSE_HEADERS_MAX)
-            .pool_max_idle_per_host(2)
+            .pool_max_idle_per_host(idle_connections.max())
             .tcp_nodelay(true);
         builder = match &target.proxy {
             Some(proxy) => builder.proxy(Proxy::all(proxy.as_str()).map_err(unusable("proxy"))?),
@@ -103,7 +108,17 @@ impl Client {
         }
         let required = target.source.required().name;
         let budget = Arc::new(Mutex::new(Budget::new(target.source.requests_per_minute_max)));
-        Ok(Self { http: builder.build().map_err(unusable("the HTTP client"))?, url, headers, kept: Arc::default(), budget, required })
+        let proxy = target.proxy.as_ref().map(|proxy| proxy.as_str().to_owned());
+        Ok(Self {
+            http: builder.build().map_err(unusable("the HTTP client"))?,
+            url,
+            proxy,
+            headers,
+            kept: Arc::default(),
+            budget,
+            _idle_connections: Arc::new(idle_connections),
+            required,
+        })
     }
 
     /// Requests of either count for both: the server sees one and the same asking.
@@ -119,7 +134,7 @@ impl Client {
         path: &str,
         authorization: Option<&HeaderValue>,
         body_bytes_max: usize,
-        room: &mut Room,
+        memory: &mut BodyMemory,
     ) -> Result<Vec<u8>, PollError> {
         let scope = if part.name == self.required { Scope::All } else { Scope::Part(part.name) };
         self.budget().take(Instant::now(), scope).map_err(PollError::RateLimited)?;
@@ -150,7 +165,7 @@ impl Client {
             if body.len() + chunk.len() > body_bytes_max {
                 return Err(PollError::TooLarge(body_bytes_max));
             }
-            room.grow_to(body.len() + chunk.len()).await;
+            memory.grow_to(body.len() + chunk.len()).await;
             body.extend_from_slice(&chunk);
         }
         let content_type = content_type.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -168,9 +183,10 @@ impl Client {
         self.budget().wait(now, Scope::Part(part.name))
     }
 
-    /// What a request with this carries that nobody may see.
-    pub(super) fn sent(&self, authorization: Option<&HeaderValue>) -> Sent {
-        Sent::of(self.headers.values().chain(authorization))
+    /// Hides what a request with this credential carries.
+    pub(super) fn redactor(&self, authorization: Option<&HeaderValue>) -> Redactor {
+        let urls = [Some(self.url.as_str()), self.proxy.as_deref()];
+        Redactor::new(self.headers.values().chain(authorization), urls.into_iter().flatten())
     }
 
     fn budget(&self) -> MutexGuard<'_, Budget> {

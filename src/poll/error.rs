@@ -1,7 +1,7 @@
 //! Why a poll failed: one variant for each thing that an operator would do differently.
 
-use super::sent::Sent;
 use crate::config::show_bytes;
+use crate::net::Redactor;
 use crate::source::ReadError;
 use std::fmt;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub enum PollError {
     Timeout(Duration),
     /// Not all of it before those who collect had to go on without.
     #[error(
-        "no complete answer within {0:?}, and who collects waits no longer (a scrape 8 s at most), whatever timeout says; find out why the server is slow"
+        "no complete answer within {0:?}, and who collects waits no longer (a scrape as long as export.prometheus.scrape_wait_max says), whatever timeout says; find out why the server is slow"
     )]
     Late(Duration),
     /// No connection, or it was lost.
@@ -76,10 +76,10 @@ impl PollError {
         }
     }
 
-    /// The same without what was sent: a server may repeat it in its refusal.
-    pub(super) fn without(mut self, sent: &Sent) -> Self {
+    /// The same without the secrets of the request: a server may repeat them in its response.
+    pub(super) fn without(mut self, secrets: &Redactor) -> Self {
         if let Self::Auth { why: said, .. } | Self::Malformed(said) | Self::Api(said) | Self::Connect(said) | Self::Tls(said) = &mut self {
-            sent.hide_in(said);
+            secrets.redact(said);
         }
         self
     }

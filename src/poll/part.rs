@@ -1,19 +1,23 @@
 //! Asking for one part: its credential, its ways of being asked, its pages.
 
 use super::PollError;
+use super::admission::Lane;
 use super::circuit::{Breaker, chance};
 use super::client::{Client, secret_header};
+use super::deadline::Deadline;
 use super::limits::Limits;
 use super::window::Window;
 use crate::config;
-use crate::model::Families;
+use crate::model::{Families, PageEdge};
 use crate::source::{Credential, Part, ReadError, Request};
 use http::HeaderValue;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Pages of one answer. 200 of 5,000 users each are a million.
+/// Pages of one answer. 200 are a million rows even where a server gives 5,000 at most.
 const PAGES_MAX: usize = 200;
+/// How often a list is read that changes between two of its pages.
+const LIST_READS_MAX: usize = 4;
 /// Bodies above this are read beside the event loop, so that a large target does not hold up the others.
 pub(super) const READ_INLINE_BYTES_MAX: usize = 128 * 1024;
 
@@ -47,6 +51,8 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     /// The target's last poll failed.
     pub(super) suspect: bool,
+    /// The deadline of the request that is made with this.
+    pub(super) deadline: Deadline,
 }
 
 /// A part that was read.
@@ -112,8 +118,20 @@ impl Asker {
         result
     }
 
+    /// All pages of one list: read again where it changed between two of them, because rows would be missing or count twice.
     async fn pages(&self, shared: &Shared, request: &'static Request, window: Window) -> Result<Answer, PollError> {
+        for _ in 0..LIST_READS_MAX {
+            if let Some(answer) = self.pages_once(shared, request, window).await? {
+                return Ok(answer);
+            }
+        }
+        Err(PollError::Malformed(format!("the list changed each of the {LIST_READS_MAX} times that its pages were read")))
+    }
+
+    /// The pages; nothing where they are not of the same list.
+    async fn pages_once(&self, shared: &Shared, request: &'static Request, window: Window) -> Result<Option<Answer>, PollError> {
         let mut answer = Answer::default();
+        let mut before: Option<PageEdge> = None;
         let mut offset = Some(1);
         while let Some(at) = offset {
             if answer.pages.len() == PAGES_MAX {
@@ -122,13 +140,17 @@ impl Asker {
             let path = window.fill(request.path, at);
             let part = self.part;
             let page = self.page(shared, request, &path, move |body| part.read(request, body), &mut answer.bytes).await?;
-            offset = page.next_offset;
+            let edge = page.edge.unwrap_or_default();
+            if before.is_some_and(|before| !before.joins(&edge)) {
+                return Ok(None);
+            }
+            (before, offset) = (Some(edge), edge.next);
             if offset.is_some_and(|next| next <= at) {
                 return Err(PollError::Malformed("the pages of the answer do not advance".into()));
             }
             answer.pages.push(page);
         }
-        Ok(answer)
+        Ok(Some(answer))
     }
 
     /// One page, as its reader has it.
@@ -170,11 +192,12 @@ impl Asker {
         read: impl Fn(Vec<u8>) -> Result<T, ReadError> + Copy + Send + 'static,
         bytes: &mut usize,
     ) -> Result<T, PollError> {
-        let mut room = shared.limits.request(shared.suspect || self.is_suspect()).await;
+        let lane = Lane::of(shared.suspect || self.is_suspect());
+        let mut memory = shared.limits.bodies.body(lane, shared.deadline.clone());
         // The limit is that of all pages together.
         let left = self.body_bytes_max.saturating_sub(*bytes);
-        let result = shared.client.ask(self.part, request, path, authorization, left, &mut room).await;
-        let hidden = |error: PollError| error.without(&shared.client.sent(authorization));
+        let result = shared.client.ask(self.part, request, path, authorization, left, &mut memory).await;
+        let hidden = |error: PollError| error.without(&shared.client.redactor(authorization));
         let body = match result {
             Err(PollError::TooLarge(_)) => return Err(PollError::TooLarge(self.body_bytes_max)),
             other => other.map_err(hidden)?,
@@ -183,8 +206,8 @@ impl Asker {
         let done = if body.len() <= READ_INLINE_BYTES_MAX {
             read(body)
         } else {
-            // It goes on reading after the deadline, and takes up its room until it has ended.
-            let done = tokio::task::spawn_blocking(move || (read(body), room)).await.map(|(done, _)| done);
+            // It goes on reading after the deadline, and keeps its memory until it has ended.
+            let done = tokio::task::spawn_blocking(move || (read(body), memory)).await.map(|(done, _)| done);
             done.map_err(|_| PollError::Malformed("reading the answer failed inside Postmeter; please report it".into()))?
         };
         done.map_err(|error| hidden(PollError::of_read(error, self.part.on_unauthorized)))

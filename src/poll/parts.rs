@@ -3,6 +3,7 @@
 use super::PollError;
 use super::callers::Callers;
 use super::circuit::to_tenths;
+use super::deadline::Deadline;
 use super::part::{Answer, Asker, Shared};
 use super::window::Window;
 use std::sync::Arc;
@@ -39,10 +40,12 @@ impl Question<'_> {
                 asked[index] = Some(Asked { took: None, result: Err(error) });
                 continue;
             }
-            let (asker, shared, window, began, timeout) = (asker.clone(), self.shared.clone(), self.window, self.began, self.timeout);
+            let deadline = Deadline::new(self.began, self.timeout);
+            let shared = Shared { deadline: deadline.clone(), ..self.shared.clone() };
+            let (asker, window, began) = (asker.clone(), self.window, self.began);
             running.spawn(
                 async move {
-                    let result = deadline(began, timeout, asker.ask(&shared, window)).await;
+                    let result = deadline.run(asker.ask(&shared, window)).await;
                     (index, Asked { took: Some(began.elapsed()), result })
                 }
                 .in_current_span(),
@@ -75,16 +78,6 @@ impl Question<'_> {
             .map(|one| one.unwrap_or_else(|| Asked { took: Some(self.began.elapsed()), result: Err(missing.clone()) }))
             .collect()
     }
-}
-
-/// The deadline of a poll covers all of it: waiting for a turn, the request, the body.
-pub(super) async fn deadline<T>(
-    began: Instant,
-    timeout: Duration,
-    work: impl Future<Output = Result<T, PollError>>,
-) -> Result<T, PollError> {
-    let left = timeout.saturating_sub(began.elapsed());
-    tokio::time::timeout(left, work).await.unwrap_or(Err(PollError::Timeout(timeout)))
 }
 
 /// What is said of a fault of ours.

@@ -77,7 +77,7 @@ impl Reading {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let leaves_out = |snapshot: &Snapshot| snapshot.repairs.iter().any(|(repair, _)| repair.leaves_out());
-        self.has_all_parts() && !self.snapshot().is_some_and(leaves_out)
+        self.has_all_parts() && !self.native.memory_exceeded && !self.snapshot().is_some_and(leaves_out)
     }
 
     /// All canonical points as of `now`: what was read, and what is known about the poll.

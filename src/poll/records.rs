@@ -1,12 +1,13 @@
 //! Asking for pages of a delivery log: the same client, credential and limits as a poll, without its timer.
 
 use super::PollError;
+use super::deadline::Deadline;
 use super::part::{Asker, Shared};
 use super::window::Window;
 use crate::config;
 use crate::model::RecordPage;
-use crate::source::Records;
-use std::time::Duration;
+use crate::source::{Records, Request};
+use std::time::{Duration, Instant};
 
 /// Reads the delivery log of one target, page by page.
 #[derive(Debug)]
@@ -28,23 +29,46 @@ impl RecordReader {
         self.records.part.name
     }
 
-    /// The page that begins at record `offset`, counted from 1, of those from `start` to `end`, both included, in Unix seconds.
+    /// The page of at most `rows` rows that begins at row `offset`, counted from 1, of those from `start` to `end`, both included, in
+    /// Unix seconds.
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn page(&mut self, start: u64, end: u64, offset: u64) -> Result<RecordPage, PollError> {
-        let [request, ..] = self.records.part.requests else {
-            return Err(PollError::Malformed("there is no way to ask for this part".into()));
-        };
-        let second = |at: u64| i64::try_from(at).unwrap_or(i64::MAX);
-        let path = Window { start: second(start), end: second(end) }.fill(request.path, offset);
-        let records = self.records;
+    pub async fn page(&mut self, start: u64, end: u64, offset: u64, rows: u64) -> Result<RecordPage, PollError> {
+        let path = window(start, end).fill(self.request()?.path, offset).replace("{rows}", &rows.to_string());
+        self.read(&path).await
+    }
+
+    /// One page of the newest records from `start` on, in Unix seconds.
+    ///
+    /// # Errors
+    /// As [`Self::page`].
+    pub async fn newest_page(&mut self, start: u64) -> Result<RecordPage, PollError> {
+        let path = window(start, start).fill(self.records.newest_path, 1);
+        self.read(&path).await
+    }
+
+    fn request(&self) -> Result<&'static Request, PollError> {
+        self.records.part.requests.first().ok_or_else(|| PollError::Malformed("there is no way to ask for this part".into()))
+    }
+
+    async fn read(&mut self, path: &str) -> Result<RecordPage, PollError> {
+        let (records, request) = (self.records, self.request()?);
+        // Its time begins when it is admitted.
+        let _admitted = self.shared.limits.admit_request(self.shared.suspect).await;
+        let deadline = Deadline::new(Instant::now(), self.timeout);
+        self.shared.deadline = deadline.clone();
         // The limit of bytes is that of a page: they are not kept together.
         let mut bytes = 0;
-        let page = self.asker.page(&self.shared, request, &path, move |body| records.read(body), &mut bytes);
-        let result = tokio::time::timeout(self.timeout, page).await.unwrap_or(Err(PollError::Timeout(self.timeout)));
+        let page = self.asker.page(&self.shared, request, path, move |body| records.read(body), &mut bytes);
+        let result = deadline.run(page).await;
         // A server that has just failed waits in another line, so that it holds up no others.
         self.shared.suspect = result.is_err();
         result
     }
+}
+
+fn window(start: u64, end: u64) -> Window {
+    let second = |at: u64| i64::try_from(at).unwrap_or(i64::MAX);
+    Window { start: second(start), end: second(end) }
 }

@@ -1,18 +1,30 @@
 //! One target: who asks it, when, and what is remembered from one poll to the next.
+//!
+//! # A target that fails is waited for only briefly
+//!
+//! While a target's last poll is a failure, or a caller that waited as long has given up on the poll that runs, a caller waits
+//! for [`FAILING_WAIT_MAX`], and gets the failure that is known. The poll goes on; when it ends well, the next caller gets its reading. So
+//! servers that accept a connection and never respond do not slow down each scrape and each push of all others, and a server that is
+//! back is seen at once, because it responds at once.
 
+use super::admission::{Admitted, Lane};
 use super::beside::beside;
 use super::callers::Callers;
 use super::circuit::{Breaker, Circuit, to_tenths};
 use super::client::Client;
 pub use super::client::StartError;
+use super::counted_windows::CountedWindows;
+use super::deadline::Deadline;
 use super::figure::figures_of;
 use super::history::History;
 use super::part::{Asker, Shared};
-use super::parts::{Asked, Question, broken, deadline};
+use super::parts::{Asked, Question, broken};
 use super::published::Published;
+use super::refresh::Refresh;
 use super::relayed::relayed;
+use super::seldom::SeldomParts;
 use super::window::{self, Window};
-use super::{Limits, PartReport, PollError, Reading, RecordReader, Tally};
+use super::{Limits, PartReport, PollError, Reading, RecordReader, Tally, Usage};
 use crate::config;
 use crate::model::{Families, Native, Snapshot, vocabulary};
 use crate::source::{Context, Memory, Part, apply};
@@ -22,6 +34,9 @@ use tracing::{Instrument, debug_span, info};
 
 /// Tells the time: what windows, ages and the points of a reading go by.
 pub type Clock = fn() -> SystemTime;
+
+/// How long a caller waits for a target that is known to fail.
+const FAILING_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// A mail server that is polled.
 #[derive(Debug)]
@@ -35,12 +50,14 @@ pub struct Target {
     polling: Arc<tokio::sync::Mutex<Remembered>>,
     callers: Callers,
     published: Mutex<Published>,
+    pub(super) refresh: Refresh,
 }
 
 #[derive(Debug, Default)]
 struct Remembered {
     memory: Memory,
-    window: Option<Window>,
+    windows: CountedWindows,
+    seldom: SeldomParts,
 }
 
 /// The pages of each part that was read.
@@ -60,12 +77,14 @@ impl Target {
     /// # Errors
     /// As there.
     pub fn with_clock(config: config::Target, limits: Limits, clock: Clock) -> Result<Arc<Self>, StartError> {
-        let shared = Shared { client: Client::new(&config)?, limits, suspect: false };
+        let client = Client::new(&config, &limits)?;
+        let shared = Shared { client, limits, suspect: false, deadline: Deadline::new(Instant::now(), config.timeout) };
         let parts = config.parts.iter().map(|part| Arc::new(Asker::new(&config, part))).collect();
         let history = History::new(figures_of(&config.parts));
         let breaker = Breaker::new(config.min_interval, config.backoff_max);
         let published = Mutex::new(Published::new(&config, clock(), history, breaker));
-        Ok(Arc::new(Self { config, shared, parts, clock, polling: Arc::default(), callers: Callers::default(), published }))
+        let (polling, callers, refresh) = (Arc::default(), Callers::default(), Refresh::default());
+        Ok(Arc::new(Self { config, shared, parts, clock, polling, callers, published, refresh }))
     }
 
     /// The target that takes the place of one whose configuration was changed. If it is the same server, asked for the same,
@@ -76,7 +95,7 @@ impl Target {
     /// As [`Self::new`].
     pub fn succeeding(config: config::Target, before: &Self) -> Result<Arc<Self>, StartError> {
         let same = same_server(&config, &before.config);
-        let mut client = Client::new(&config)?;
+        let mut client = Client::new(&config, &before.shared.limits)?;
         let history = History::new(figures_of(&config.parts));
         let breaker = Breaker::new(config.min_interval, config.backoff_max);
         let mut published = Published::new(&config, (before.clock)(), history, breaker);
@@ -88,10 +107,11 @@ impl Target {
                 polling = before.polling.clone();
             }
         }
-        let shared = Shared { client, limits: before.shared.limits.clone(), suspect: false };
+        let deadline = Deadline::new(Instant::now(), config.timeout);
+        let shared = Shared { client, limits: before.shared.limits.clone(), suspect: false, deadline };
         let parts = config.parts.iter().map(|part| Arc::new(Asker::new(&config, part))).collect();
-        let (callers, published) = (Callers::default(), Mutex::new(published));
-        Ok(Arc::new(Self { config, shared, parts, clock: before.clock, polling, callers, published }))
+        let (callers, published, refresh) = (Callers::default(), Mutex::new(published), Refresh::default());
+        Ok(Arc::new(Self { config, shared, parts, clock: before.clock, polling, callers, published, refresh }))
     }
 
     /// The target's name.
@@ -123,6 +143,12 @@ impl Target {
     pub fn record_reader(&self) -> Option<RecordReader> {
         let (messages, records) = (self.config.messages.as_ref()?, self.config.source.records?);
         Some(RecordReader::new(&self.config, messages, records, self.shared.clone()))
+    }
+
+    /// How far the limits are used that it shares with all other targets.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.shared.limits.usage()
     }
 
     /// The time that its readings go by.
@@ -162,7 +188,12 @@ impl Target {
         }
         let target = self.clone();
         // A task of its own: a caller that goes away must not cut off a poll that others wait for, or that the server counted.
-        let poll = tokio::spawn(async move { target.poll_unless_answered(asked).await }.in_current_span());
+        let poll = async move {
+            let reading = target.poll_unless_answered(asked).await;
+            target.plan_refresh();
+            reading
+        };
+        let poll = tokio::spawn(poll.in_current_span());
         match poll.await {
             Ok(reading) => reading,
             Err(_) => self.publish_failure((self.clock)(), asked, broken()),
@@ -171,21 +202,31 @@ impl Target {
 
     /// The same, waiting for at most `limit`: after that the target is down for this caller. Optional parts that would take most of it
     /// are cut short, so that they do not bring that about.
+    ///
+    /// A target that is known to fail is waited for only briefly. One that waits for a free slot is not down for that: the caller
+    /// gets the latest reading.
     pub async fn reading_within(self: &Arc<Self>, limit: Duration) -> Arc<Reading> {
         let asked = Instant::now();
+        if let Some(latest) = self.fresh(asked) {
+            return latest;
+        }
+        let is_failing = self.published().is_known_to_fail(limit);
+        let patience = if is_failing { limit.min(FAILING_WAIT_MAX) } else { limit };
         let _caller = self.callers.join(limit);
-        match tokio::time::timeout(limit, self.reading()).await {
+        match tokio::time::timeout(patience, self.reading()).await {
             Ok(reading) => reading,
+            Err(_) if patience < limit => self.published().known_failure((self.clock)(), asked, limit),
             Err(_) => self.published().give_up((self.clock)(), asked, limit),
         }
     }
 
-    fn fresh(&self, now: Instant) -> Option<Arc<Reading>> {
+    /// The latest reading, while it is young enough.
+    pub(super) fn fresh(&self, now: Instant) -> Option<Arc<Reading>> {
         self.latest().filter(|latest| now.saturating_duration_since(latest.began) < self.keep())
     }
 
     /// How old a reading may be.
-    fn keep(&self) -> Duration {
+    pub(super) fn keep(&self) -> Duration {
         self.config.min_interval.mul_f64(config::DUE_SHARE)
     }
 
@@ -201,19 +242,32 @@ impl Target {
             return held;
         }
         let wait = self.shared.client.wait(now);
-        if let Some(left_alone) = self.published().left_alone((self.clock)(), now, wait) {
+        if let Some(left_alone) = self.published().left_alone((self.clock)(), wait) {
             return left_alone;
         }
+        let _admitted = self.admitted().await;
         // A span for traces; the log names the target in its own fields.
         let span = debug_span!("poll", target = self.name(), system = self.config.source.name);
         self.poll(&mut remembered).instrument(span).await
     }
 
+    /// Slots for a poll. The poll and its deadline begin afterwards.
+    async fn admitted(&self) -> Admitted {
+        let (admission, lane) = (&self.shared.limits.admission, Lane::of(self.published().breaker.is_suspect()));
+        if let Some(admitted) = admission.try_admit(lane, self.parts.len()) {
+            return admitted;
+        }
+        self.published().waits_for_slot = true;
+        let admitted = admission.admit(lane, self.parts.len()).await;
+        self.published().waits_for_slot = false;
+        admitted
+    }
+
     async fn poll(&self, remembered: &mut Remembered) -> Arc<Reading> {
         let (at, began) = ((self.clock)(), Instant::now());
-        let window = window::at(&self.config.window, at);
-        let closing_bytes = match self.close_window(remembered, at, window, began).await {
-            Ok(bytes) => bytes,
+        let today = window::at(&self.config.window, at);
+        let (window, closing_bytes) = match self.count_windows(remembered, at, today, began).await {
+            Ok(counted) => counted,
             Err(error) => return self.publish_failure(at, began, error),
         };
         let (outcome, parts, body_bytes) = self.poll_parts(remembered, at, window, began).await;
@@ -231,21 +285,39 @@ impl Target {
         self.published().publish(Reading { parts, ..Reading::failed(at, began, error) })
     }
 
-    /// A day that has ended is asked for once more, so that its last minutes are not lost. Gives the bytes of the answer.
-    async fn close_window(&self, remembered: &mut Remembered, at: SystemTime, now: Window, began: Instant) -> Result<u64, PollError> {
+    /// The window to count, of a source that has windows; those that have ended are read before it. Returns it with the bytes of
+    /// what was read.
+    async fn count_windows(
+        &self,
+        remembered: &mut Remembered,
+        at: SystemTime,
+        today: Window,
+        began: Instant,
+    ) -> Result<(Window, u64), PollError> {
+        let required = match self.parts.first() {
+            Some(required) if self.config.source.windowed && !matches!(self.config.window, config::Window::Sliding(_)) => required,
+            _ => return Ok((today, 0)),
+        };
+        let window = remembered.windows.at(today);
         let mut bytes = 0;
-        let sliding = matches!(self.config.window, config::Window::Sliding(_));
-        let ended = remembered.window.filter(|last| self.config.source.windowed && !sliding && last.start < now.start);
-        if let (Some(last), Some(required)) = (ended, self.parts.first()) {
-            let answer = deadline(began, self.config.timeout, required.ask(&self.shared(), last.until(now))).await?;
-            bytes = answer.bytes as u64;
+        for ended in remembered.windows.ended() {
+            let deadline = Deadline::new(began, self.config.timeout);
+            let shared = Shared { deadline: deadline.clone(), ..self.shared() };
+            let answer = match deadline.run(required.ask(&shared, ended.window)).await {
+                Ok(answer) => answer,
+                // What was recorded late is found by the next poll.
+                Err(_) if ended.is_again => continue,
+                Err(error) => return Err(error),
+            };
+            bytes += answer.bytes as u64;
             let pages: Vec<_> = answer.pages.into_iter().map(|page| (required.part, page)).collect();
-            let (snapshot, _) = self.apply(remembered, pages, bytes, self.context(at, last)).await?;
-            remembered.memory.close_window(&snapshot);
-            self.published().count(&snapshot.repairs);
+            let (snapshot, _) = self.apply(remembered, pages, answer.bytes as u64, self.context(at, ended.window)).await?;
+            remembered.windows.note_read(ended, today.end);
+            if !ended.is_again {
+                self.published().count(&snapshot.repairs);
+            }
         }
-        remembered.window = Some(now);
-        Ok(bytes)
+        Ok((window, bytes))
     }
 
     async fn poll_parts(
@@ -256,22 +328,40 @@ impl Target {
         began: Instant,
     ) -> (Result<(Snapshot, Native), PollError>, Vec<PartReport>, u64) {
         let question = Question { shared: self.shared(), callers: &self.callers, window, began, timeout: self.config.timeout };
-        let mut answers = Vec::new();
         let probe = self.published().breaker.is_probe();
+        let (mut due, mut kept) = (Vec::new(), Vec::new());
+        for asker in &self.parts {
+            match remembered.seldom.recent(asker, began) {
+                Some(answer) => kept.push((asker.clone(), answer)),
+                None => due.push(asker.clone()),
+            }
+        }
+        let mut answers = Vec::new();
         if probe {
             // One request, before a server that kept failing is asked for more.
-            answers = question.ask(&self.parts[..1]).await;
+            answers = question.ask(&due[..1]).await;
         }
         if answers.iter().all(|asked| asked.result.is_ok()) {
-            answers.extend(question.ask(&self.parts[answers.len()..]).await);
+            answers.extend(question.ask(&due[answers.len()..]).await);
         }
-        if answers.first().is_some_and(|required| required.result.is_ok()) {
+        let mut answers: Vec<(Arc<Asker>, Asked)> = due.into_iter().zip(answers).collect();
+        if answers.first().is_some_and(|(_, required)| required.result.is_ok()) {
+            // A counter that fell may mean a restart, which these parts report.
+            let watched = self.parts.iter().any(|asker| asker.part.interval.is_some());
+            if watched && self.has_fallen(remembered, &mut answers[0].1).await && !kept.is_empty() {
+                let parts: Vec<_> = kept.drain(..).map(|(asker, _)| asker).collect();
+                let renewed = question.ask(&parts).await;
+                answers.extend(parts.into_iter().zip(renewed));
+            }
+            remembered.seldom.keep(began, &answers);
             self.note_optional(&answers);
         }
+        remembered.memory.repeats_process_start(!kept.is_empty());
+        answers.extend(kept);
         let mut reports = Vec::with_capacity(answers.len());
         let mut read: Read = Vec::new();
         let mut body_bytes = 0;
-        for (asker, answer) in self.parts.iter().zip(answers) {
+        for (asker, answer) in answers {
             let Asked { took, result } = answer;
             let error = match result {
                 Ok(answer) => {
@@ -291,7 +381,8 @@ impl Target {
         let outcome = match applied {
             Ok((mut snapshot, read)) => {
                 let pages = read.into_iter().map(|(_, families)| families).collect();
-                let native = beside(body_bytes, move || relayed(source, &relay, pages)).await;
+                let readings = self.shared.limits.readings.clone();
+                let native = beside(body_bytes, move || relayed(source, &relay, pages).within(&readings)).await;
                 native.map(|native| {
                     snapshot.repairs.add_all(&native.repairs);
                     (snapshot, native)
@@ -312,9 +403,29 @@ impl Target {
         Ok((snapshot, read))
     }
 
+    /// Whether a counter of the required part fell since the last poll.
+    async fn has_fallen(&self, remembered: &mut Remembered, required: &mut Asked) -> bool {
+        let Ok(answer) = &mut required.result else { return false };
+        let (part, bytes) = (self.config.source.required(), answer.bytes as u64);
+        let pages: Read = std::mem::take(&mut answer.pages).into_iter().map(|page| (part, page)).collect();
+        let mut memory = std::mem::take(&mut remembered.memory);
+        let looked = beside(bytes, move || (memory.has_fallen(part, &pages), pages, memory)).await;
+        match looked {
+            Ok((fell, pages, memory)) => {
+                answer.pages = pages.into_iter().map(|(_, page)| page).collect();
+                remembered.memory = memory;
+                fell
+            }
+            Err(error) => {
+                required.result = Err(error);
+                false
+            }
+        }
+    }
+
     /// What becomes of the circuits of optional parts; that of the target is the required one's.
-    fn note_optional(&self, answers: &[Asked]) {
-        for (asker, asked) in self.parts.iter().zip(answers).skip(1).filter(|(_, asked)| asked.took.is_some()) {
+    fn note_optional(&self, answers: &[(Arc<Asker>, Asked)]) {
+        for (asker, asked) in answers.iter().skip(1).filter(|(_, asked)| asked.took.is_some()) {
             if let Some(pause) = asker.note(Instant::now(), asked.result.as_ref().err()) {
                 let (target, part) = (self.name(), asker.part.name);
                 info!(target, part, next_in = ?to_tenths(pause), "keeps failing, and is asked less often from now on");
@@ -337,7 +448,7 @@ impl Target {
         }
     }
 
-    fn published(&self) -> MutexGuard<'_, Published> {
+    pub(super) fn published(&self) -> MutexGuard<'_, Published> {
         self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -348,5 +459,8 @@ fn same_server(a: &config::Target, b: &config::Target) -> bool {
 
 /// Whether sums that were kept of one are sums of the other.
 fn same_question(a: &config::Target, b: &config::Target) -> bool {
-    (&a.window, &a.format, &a.detail) == (&b.window, &b.format, &b.detail)
+    // Another time zone takes effect at its next midnight, and the sums go on.
+    let today = |window: &config::Window| matches!(window, config::Window::Today(_));
+    let same_window = a.window == b.window || today(&a.window) && today(&b.window);
+    same_window && (&a.format, &a.detail) == (&b.format, &b.detail)
 }

@@ -28,12 +28,6 @@ fn start_of_day(now: Timestamp, zone: &TimeZone) -> i64 {
 }
 
 impl Window {
-    /// All of the time from this window's start to the start of `next`: what a window that has ended is asked for once more.
-    /// It ends a second before `next` starts, because WHM does not say whether `endtime` is included.
-    pub(super) fn until(self, next: Self) -> Self {
-        Self { start: self.start, end: next.start - 1 }
-    }
-
     /// A path with the window and the page in it.
     pub(super) fn fill(self, path: &str, offset: u64) -> String {
         path.replace("{start}", &self.start.to_string()).replace("{end}", &self.end.to_string()).replace("{offset}", &offset.to_string())
@@ -62,9 +56,8 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_window_ends_before_the_next() {
+    fn a_path_is_filled_in() {
         let window = Window { start: 100, end: 150 };
-        assert_eq!(window.until(Window { start: 200, end: 210 }), Window { start: 100, end: 199 });
         assert_eq!(window.fill("/x?s={start}&e={end}&o={offset}", 1), "/x?s=100&e=150&o=1");
         let sliding = config::Window::Sliding(Duration::from_secs(3600));
         assert_eq!(at(&sliding, SystemTime::UNIX_EPOCH + Duration::from_secs(5000)), Window { start: 1400, end: 5000 });

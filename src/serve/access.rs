@@ -9,13 +9,14 @@
 //!   strangers tells them that something is here, and that is for the operator to say.
 //! - Rules are replaced all or nothing. What is known of clients outlives them: buckets of the same rate, passwords, last uses.
 
-use super::basic::Passwords;
+use super::basic::{PASSWORD_BYTES_MAX, Passwords};
 use super::bearer::{self, Bearer};
 use super::client::{Client, address};
 use super::limit::{Clients, Everybody, Rate};
 use super::limits::Limits;
 use super::refusal::Refusal;
 use super::slots::Slots;
+use super::strangers::{Acquaintances, Strangers};
 use super::tls;
 use super::watch::Look;
 use crate::config::{self, Prometheus, ServerTls, User};
@@ -46,6 +47,22 @@ struct Inner {
     own: Arc<Own>,
     limits: Limits,
     requests: Arc<Slots>,
+    strangers: Arc<Strangers>,
+    acquaintances: Acquaintances,
+    /// When a password was refused because it is too long, for the log.
+    too_long_logged: Mutex<Option<Instant>>,
+}
+
+/// Before the log names a password that is too long once more.
+const TOO_LONG_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Whether a request was authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admitted {
+    /// It needed nothing, because the path is open to everybody.
+    Anonymous,
+    /// It was, or nobody needs to be.
+    Authenticated,
 }
 
 /// Requests, counted.
@@ -76,6 +93,11 @@ pub enum AccessError {
         /// What is wrong, and in which file.
         why: String,
     },
+    /// A running endpoint does not lose its protection.
+    #[error(
+        "export.prometheus would lose protection: {}; restart Postmeter if that is meant, or write allow_unprotected: true", .0.join("; ")
+    )]
+    Unprotected(Vec<&'static str>),
     /// The system has no randomness.
     #[error("the system gives no random numbers")]
     Random,
@@ -156,6 +178,9 @@ impl Access {
             used: Mutex::default(),
             own,
             requests: Slots::new(limits.requests_max, limits.requests_client_max),
+            strangers: Strangers::new(limits.strangers_max, limits.strangers_client_max),
+            acquaintances: Acquaintances::default(),
+            too_long_logged: Mutex::default(),
             limits,
             rules: tokio::sync::watch::Sender::new(Arc::new(rules)),
         }));
@@ -187,10 +212,19 @@ impl Access {
 
     /// [`Self::replace`] for whoever is changing it.
     pub(super) fn put(&self, config: Prometheus, _one: &MutexGuard<'_, ()>) -> Result<(), AccessError> {
-        let rules = Rules::new(config, Some(&self.rules()))?;
+        let before = self.rules();
+        let rules = Rules::new(config, Some(&before))?;
+        let lost = before.config.lost_protections(&rules.config);
+        if !lost.is_empty() {
+            return Err(AccessError::Unprotected(lost));
+        }
         warn_of_expired(&rules.config);
         let known: Vec<[u8; 32]> = rules.config.auth.tokens.iter().map(|token| token.sha256).collect();
         self.0.used.lock().unwrap_or_else(PoisonError::into_inner).retain(|sha256, _| known.contains(sha256));
+        // A token that was taken away has no acquaintances.
+        if before.config.auth != rules.config.auth || before.users() != rules.users() {
+            self.0.acquaintances.forget();
+        }
         self.0.rules.send_replace(Arc::new(rules));
         self.count_anew();
         Ok(())
@@ -234,6 +268,21 @@ impl Access {
         &self.0.requests
     }
 
+    pub(super) fn strangers(&self) -> &Arc<Strangers> {
+        &self.0.strangers
+    }
+
+    /// Whether a connection from there begins as a stranger's: clients have to authenticate, this address is not trusted, and no client
+    /// of it has authenticated before.
+    pub(super) fn is_stranger(&self, rules: &Rules, peer: SocketAddr) -> bool {
+        rules.config.is_closed() && !is_trusted(rules, peer) && !self.0.acquaintances.has(peer.into())
+    }
+
+    /// Whether a connection from there may be kept without a request: clients need not authenticate, or this address is trusted.
+    pub(super) fn is_known(&self, rules: &Rules, peer: SocketAddr) -> bool {
+        !rules.config.is_closed() || is_trusted(rules, peer)
+    }
+
     /// Buckets of rates that are still the same are kept.
     fn count_anew(&self) {
         let rules = self.rules();
@@ -260,13 +309,21 @@ impl Access {
     }
 
     /// Whether this may be read by whoever asks.
-    pub(super) async fn authenticate(&self, rules: &Rules, peer: SocketAddr, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
-        let (auth, users) = (&rules.config.auth, rules.users());
-        if auth.is_none() && users.is_empty() || auth.open.contains(&path) {
-            return Ok(());
+    pub(super) async fn authenticate(&self, rules: &Rules, peer: SocketAddr, path: &str, headers: &HeaderMap) -> Result<Admitted, Refusal> {
+        let admitted = self.credential_of(rules, peer, path, headers).await?;
+        if admitted == Admitted::Authenticated && rules.config.is_closed() {
+            self.0.acquaintances.add(peer.into());
         }
-        if auth.trusted.iter().any(|network| network.contains(&address(peer))) {
-            return Ok(());
+        Ok(admitted)
+    }
+
+    async fn credential_of(&self, rules: &Rules, peer: SocketAddr, path: &str, headers: &HeaderMap) -> Result<Admitted, Refusal> {
+        let (auth, users) = (&rules.config.auth, rules.users());
+        if auth.is_none() && users.is_empty() || is_trusted(rules, peer) {
+            return Ok(Admitted::Authenticated);
+        }
+        if auth.open.contains(&path) {
+            return Ok(Admitted::Anonymous);
         }
         if auth.tokens.is_empty() && users.is_empty() {
             return Err(Refusal::Forbidden);
@@ -278,14 +335,19 @@ impl Access {
             Some(Credential::Bearer(token)) => match bearer::check(&auth.tokens, token, Timestamp::now()) {
                 Bearer::Good(token) => {
                     self.used(token);
-                    Ok(())
+                    Ok(Admitted::Authenticated)
                 }
                 Bearer::Expired => Err(Refusal::Expired),
                 Bearer::Unknown => Err(refused(true)),
             },
+            Some(Credential::Basic(_, password)) if !users.is_empty() && password.len() > PASSWORD_BYTES_MAX => {
+                self.log_too_long(peer);
+                Err(Refusal::PasswordTooLong { bearer: !auth.tokens.is_empty() })
+            }
             Some(Credential::Basic(name, password)) if !users.is_empty() => {
-                match self.0.passwords.check(users, peer.into(), &name, &password).await {
-                    Some(true) => Ok(()),
+                let client = peer.into();
+                match self.0.passwords.check(users, client, !self.0.acquaintances.has(client), &name, &password).await {
+                    Some(true) => Ok(Admitted::Authenticated),
                     Some(false) => Err(refused(true)),
                     None => Err(Refusal::Busy),
                 }
@@ -294,11 +356,25 @@ impl Access {
         }
     }
 
+    /// Not at each request: whoever has no password could fill the log with it.
+    fn log_too_long(&self, peer: SocketAddr) {
+        let now = Instant::now();
+        let mut logged = self.0.too_long_logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.is_none_or(|logged| now.saturating_duration_since(logged) >= TOO_LONG_LOG_INTERVAL) {
+            *logged = Some(now);
+            warn!(client = %address(peer), "a password with more than {PASSWORD_BYTES_MAX} bytes was refused: bcrypt ignores the rest, choose a shorter one");
+        }
+    }
+
     fn used(&self, token: &config::Token) {
         let now = Timestamp::now();
         self.0.used.lock().unwrap_or_else(PoisonError::into_inner).insert(token.sha256, now);
         self.0.own.pulling.token_used(&token.name, u64::try_from(now.as_second()).unwrap_or(0));
     }
+}
+
+fn is_trusted(rules: &Rules, peer: SocketAddr) -> bool {
+    rules.config.auth.trusted.iter().any(|network| network.contains(&address(peer)))
 }
 
 /// Said once for each configuration: whoever uses one of these is refused.

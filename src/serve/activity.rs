@@ -36,6 +36,8 @@ struct State {
     next: u64,
     /// Whether a byte that comes in is the beginning of a head. Not in HTTP/2, whose clients ping.
     is_http1: bool,
+    /// Whether the client has authenticated, or need not.
+    is_known: bool,
     progress_bytes: usize,
 }
 
@@ -86,6 +88,7 @@ impl Activity {
             answering: Vec::new(),
             next: 0,
             is_http1: true,
+            is_known: false,
             progress_bytes: limits.progress_bytes,
         })))
     }
@@ -109,6 +112,16 @@ impl Activity {
         let mut state = self.state();
         state.is_http1 = is_http1;
         state.head = Some(Instant::now());
+    }
+
+    /// The client has authenticated, or need not.
+    pub(super) fn become_known(&self) {
+        self.state().is_known = true;
+    }
+
+    /// Whether a request is being answered.
+    pub(super) fn is_answering(&self) -> bool {
+        !self.state().answering.is_empty()
     }
 
     fn read(&self) {
@@ -148,7 +161,7 @@ impl Activity {
             Some(TooSlow::Head)
         } else if is_over(since(state.stalled), limits.stall_timeout) || is_over(oldest, limits.answer_timeout) {
             Some(TooSlow::Answer)
-        } else if is_over(state.idle, limits.idle_timeout) {
+        } else if is_over(state.idle, if state.is_known { limits.idle_timeout } else { limits.stranger_idle_timeout }) {
             Some(TooSlow::Idle)
         } else {
             None

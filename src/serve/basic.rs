@@ -3,29 +3,25 @@
 //! # What a wrong password costs
 //!
 //! bcrypt is slow on purpose, and whoever guesses must not buy all of the processor with it. One password is checked at one
-//! time; few wait, and of one client fewer; what waits for the same password shares its result. Right and wrong ones are
+//! time; few wait, those who guess behind the others ([`CheckQueue`]); what waits for the same password shares its result. Right and wrong ones are
 //! remembered apart, so that guesses do not push out what scrapers need. An unknown user is checked against the hash of one
 //! who is known, so that the time tells nothing.
 //!
 //! The memory is keyed by a random key of this process over name, hash and password: it holds no password, and a changed
 //! hash is another entry.
 
+use super::check_queue::CheckQueue;
 use super::client::Client;
-use super::slots::Slots;
 use crate::config::User;
 use crate::telemetry::Own;
 use ring::hmac;
 use ring::rand::SystemRandom;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-/// Passwords that are checked at one time.
-const CHECKS_CONCURRENT_MAX: usize = 1;
-/// Passwords that wait or are checked.
-const CHECKS_WAITING_MAX: usize = 16;
-/// Those of one client.
-const CHECKS_WAITING_CLIENT_MAX: usize = 2;
+/// What bcrypt reads of a password: it ignores the rest, so that a longer one would be right with any other ending.
+pub(super) const PASSWORD_BYTES_MAX: usize = 72;
 /// Right credentials that are remembered.
 const RIGHT_MAX: usize = 1000;
 /// Wrong ones.
@@ -44,8 +40,7 @@ pub(super) struct Passwords(Arc<Inner>);
 struct Inner {
     key: hmac::Key,
     known: Mutex<Known>,
-    turns: Arc<Semaphore>,
-    waiting: Arc<Slots>,
+    queue: Arc<CheckQueue>,
     own: Arc<Own>,
 }
 
@@ -61,13 +56,11 @@ impl Passwords {
     pub(super) fn new(own: Arc<Own>) -> Option<Self> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok()?;
         let known = Known { right: Remembered::new(RIGHT_MAX), wrong: Remembered::new(WRONG_MAX), checking: HashMap::new() };
-        let waiting = Slots::new(CHECKS_WAITING_MAX, CHECKS_WAITING_CLIENT_MAX);
-        let turns = Arc::new(Semaphore::new(CHECKS_CONCURRENT_MAX));
-        Some(Self(Arc::new(Inner { key, known: Mutex::new(known), turns, waiting, own })))
+        Some(Self(Arc::new(Inner { key, known: Mutex::new(known), queue: Arc::default(), own })))
     }
 
-    /// Whether the credential is right; nothing where too many are being checked.
-    pub(super) async fn check(&self, users: &[User], client: Client, name: &str, password: &[u8]) -> Option<bool> {
+    /// Whether the credential is right; nothing where too many are being checked. A stranger is a client that has not authenticated yet.
+    pub(super) async fn check(&self, users: &[User], client: Client, is_stranger: bool, name: &str, password: &[u8]) -> Option<bool> {
         let (user, is_known) = self.0.user(users, name)?;
         let tag = self.0.tag(&[name.as_bytes(), user.hash.as_bytes(), password]);
         let mut awaited = {
@@ -78,22 +71,26 @@ impl Passwords {
             match known.checking.get(&tag) {
                 Some(awaited) => awaited.clone(),
                 None => {
-                    let slot = self.0.waiting.take(client)?;
                     let (tell, awaited) = watch::channel(None);
                     known.checking.insert(tag, awaited.clone());
                     let (inner, hash, password) = (self.0.clone(), user.hash.clone(), password.to_vec());
                     // On its own, to its end: a client that goes away does not get another turn by that.
                     tokio::spawn(async move {
-                        let right = inner.bcrypt(hash, password).await && is_known;
+                        let checked = inner.bcrypt(hash, password, client, is_stranger).await;
+                        let right = checked.map(|right| right && is_known);
                         let mut known = inner.known.lock().unwrap_or_else(PoisonError::into_inner);
                         known.checking.remove(&tag);
-                        if right {
-                            known.right.insert(tag)
-                        } else {
-                            known.wrong.insert(tag)
+                        match right {
+                            Some(true) => known.right.insert(tag),
+                            Some(false) => known.wrong.insert(tag),
+                            None => {}
                         }
-                        let _ = tell.send(Some(right));
-                        drop(slot);
+                        drop(known);
+                        if let Some(right) = right {
+                            inner.queue.note(client, right);
+                        }
+                        // Where it was not checked, those who wait learn it from the end of the channel.
+                        let _ = right.map(|right| tell.send(Some(right)));
                     });
                     awaited
                 }
@@ -125,15 +122,15 @@ impl Inner {
         tag
     }
 
-    async fn bcrypt(&self, hash: String, password: Vec<u8>) -> bool {
-        let Ok(turn) = self.turns.clone().acquire_owned().await else { return false };
+    async fn bcrypt(&self, hash: String, password: Vec<u8>, client: Client, is_stranger: bool) -> Option<bool> {
+        let turn = self.queue.turn(client, is_stranger).await?;
         self.own.pulling.password_checked();
         let checked = tokio::task::spawn_blocking(move || {
             let right = bcrypt::verify(password, &hash).unwrap_or(false);
             drop(turn);
             right
         });
-        checked.await.unwrap_or(false)
+        Some(checked.await.unwrap_or(false))
     }
 }
 
@@ -195,33 +192,32 @@ mod tests {
             [("alice", "a", true), ("alice", "b", false), ("bob", "b", true), ("carol", "a", false), ("carol", "b", false), ("", "", false)]
         {
             for _ in 0..2 {
-                assert_eq!(passwords.check(&users, client, name, password.as_bytes()).await, Some(expected), "{name} {password}");
+                assert_eq!(passwords.check(&users, client, true, name, password.as_bytes()).await, Some(expected), "{name} {password}");
             }
         }
         // A changed hash is another credential.
         let users = [user("alice", "new")];
-        assert_eq!(passwords.check(&users, client, "alice", b"a").await, Some(false));
-        assert_eq!(passwords.check(&users, client, "alice", b"new").await, Some(true));
-        assert_eq!(passwords.check(&[], client, "alice", b"a").await, None);
+        assert_eq!(passwords.check(&users, client, true, "alice", b"a").await, Some(false));
+        assert_eq!(passwords.check(&users, client, true, "alice", b"new").await, Some(true));
+        assert_eq!(passwords.check(&[], client, true, "alice", b"a").await, None);
     }
 
     #[tokio::test]
     async fn whoever_asks_with_the_same_password_shares_one_check_and_others_wait_within_bounds() {
         let (passwords, client) = passwords();
         let users = [User { name: "alice".to_owned(), hash: bcrypt::hash("a", 8).unwrap() }];
-        let same = (0..20).map(|_| passwords.check(&users, client, "alice", b"a"));
+        let same = (0..20).map(|_| passwords.check(&users, client, true, "alice", b"a"));
         let mut all: Vec<_> = same.map(Box::pin).collect();
         // Polled once each, so that all of them wait.
         for check in &mut all {
             assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(check.as_mut().poll(cx).is_pending())).await);
         }
         assert_eq!(passwords.0.known.lock().unwrap().checking.len(), 1);
-        let wrong = passwords.check(&users, client, "alice", b"wrong");
+        let wrong = passwords.check(&users, client, true, "alice", b"wrong");
         let mut wrong = Box::pin(wrong);
         assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(wrong.as_mut().poll(cx).is_pending())).await);
-        assert_eq!(passwords.check(&users, client, "alice", b"third").await, None);
         let other = SocketAddr::from(([192, 0, 2, 2], 1)).into();
-        assert_eq!(passwords.check(&users, other, "alice", b"other").await, Some(false));
+        assert_eq!(passwords.check(&users, other, true, "alice", b"other").await, Some(false));
         for check in all {
             assert_eq!(check.await, Some(true));
         }

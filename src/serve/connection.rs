@@ -1,13 +1,15 @@
 //! Connections: accepted within limits, served by HTTP/1.1 or, over TLS, HTTP/2, and cut off when they are too slow.
 
-use super::access::{Access, Rules};
+use super::access::{Access, Admitted, Rules};
 use super::activity::{Activity, Answering, Noted, TooSlow};
 use super::client::Client;
 use super::refusal::Refusal;
 use super::slots::{Slot, Slots};
+use super::strangers::Stranger;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
+use axum::http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{Method, Version};
 use axum::response::{IntoResponse, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -20,7 +22,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -54,12 +56,21 @@ pub(super) async fn serve(listener: TcpListener, router: Router, access: Access,
         match accepted {
             Ok((stream, peer)) => {
                 is_full = false;
-                let Some(slot) = slots.take(peer.into()) else {
+                let (rules, activity) = (access.rules(), Activity::new(access.limits()));
+                let stranger = match access.is_stranger(&rules, peer) {
+                    true => access.strangers().admit(peer.into(), activity.clone()).map(Some),
+                    false => Some(None),
+                };
+                let (Some(stranger), Some(slot)) = (stranger, slots.take(peer.into())) else {
                     access.own().pulling.refused("connections");
                     continue;
                 };
-                let connection = Connection { peer, router: router.clone(), access: access.clone(), stop: stop.clone() };
-                connections.spawn(connection.run(stream, slot));
+                if access.is_known(&rules, peer) {
+                    activity.become_known();
+                }
+                let stranger = Mutex::new(stranger);
+                let connection = Connection { peer, router: router.clone(), access: access.clone(), stop: stop.clone(), stranger };
+                connections.spawn(connection.run(stream, activity, slot));
             }
             // The client was gone before it was accepted.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
@@ -86,17 +97,26 @@ struct Connection {
     router: Router,
     access: Access,
     stop: watch::Receiver<bool>,
+    /// Until its client has authenticated.
+    stranger: Mutex<Option<Stranger>>,
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream, _slot: Slot) {
+    async fn run(self, stream: TcpStream, activity: Arc<Activity>, _slot: Slot) {
         // Answers are written in large pieces, and the last one should not wait.
         let _ = stream.set_nodelay(true);
         let access = self.access.clone();
-        let activity = Activity::new(access.limits());
+        let displaced = self.stranger.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Stranger::displaced);
+        let displaced = async move {
+            match displaced {
+                Some(displaced) => displaced.await,
+                None => std::future::pending().await,
+            }
+        };
         let served = pin!(self.serve(Noted::new(stream, activity.clone()), activity.clone()));
         tokio::select! {
             () = served => {}
+            () = displaced => access.own().pulling.refused("displaced"),
             slow = activity.too_slow(access.limits()) => {
                 // Nobody has done wrong who keeps a connection for a while.
                 if slow != TooSlow::Idle {
@@ -117,6 +137,12 @@ impl Connection {
                 debug!(peer = %self.peer, "no TLS: {error}");
             }
         }
+    }
+
+    /// The client has authenticated: its connection is kept as those of others are, and displaced by nobody.
+    fn become_known(&self, activity: &Activity) {
+        activity.become_known();
+        self.stranger.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send, activity: Arc<Activity>, rules: &Rules) {
@@ -191,7 +217,12 @@ impl Connection {
         let is_bare = is_http2 && request.method() == Method::HEAD;
         let rules = self.access.rules();
         let mut response = match self.admit(&rules, client, &request, slot.is_some()).await {
-            Ok(()) => self.route(request, client).await,
+            Ok(admitted) => {
+                if admitted == Admitted::Authenticated {
+                    self.become_known(&activity);
+                }
+                self.route(request, client).await
+            }
             Err(refusal) => {
                 self.access.own().pulling.refused(refusal.reason());
                 debug!(peer = %self.peer, reason = refusal.reason(), "refused");
@@ -201,13 +232,14 @@ impl Connection {
                 if is_bare { refused.map(|_| Body::empty()) } else { refused }
             }
         };
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         for (name, value) in rules.config.web_config.iter().flat_map(|web| &web.headers) {
             response.headers_mut().insert(*name, value.clone());
         }
         Ok(response.map(|body| Held { body, rest: Bytes::new(), piece_bytes_max, _slot: slot, answering }))
     }
 
-    async fn admit(&self, rules: &Rules, client: Client, request: &hyper::Request<Incoming>, has_slot: bool) -> Result<(), Refusal> {
+    async fn admit(&self, rules: &Rules, client: Client, request: &hyper::Request<Incoming>, has_slot: bool) -> Result<Admitted, Refusal> {
         self.access.count(client)?;
         let uri = request.uri();
         if uri.path_and_query().is_some_and(|path| path.as_str().len() > self.access.limits().path_bytes_max) {

@@ -13,6 +13,11 @@ pub struct Limits {
     pub connections_max: usize,
     /// Those of one client.
     pub connections_client_max: usize,
+    /// Connections of clients that have not authenticated, where that is needed. More displace the oldest without a request. Far
+    /// below [`Self::connections_max`]: the rest is for those who have.
+    pub strangers_max: usize,
+    /// Those of one client.
+    pub strangers_client_max: usize,
     /// Requests that are answered at one time, until their answers are sent. More: 503. Below the blocking threads of the
     /// runtime, since each answer is written by one of them.
     pub requests_max: usize,
@@ -26,6 +31,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long a connection may be kept without a request. Longer than scrapes are apart.
     pub idle_timeout: Duration,
+    /// How long such a connection may be kept by a client that has not authenticated, where that is needed.
+    pub stranger_idle_timeout: Duration,
     /// How long a client may leave what is sent to it unread. The system tells of reading late, where it keeps much for the client.
     pub stall_timeout: Duration,
     /// How long a request may be without [`Self::progress_bytes`] being sent, waiting for mail servers and for a turn included.
@@ -43,12 +50,15 @@ impl Default for Limits {
             path_bytes_max: 4 * 1024,
             connections_max: 512,
             connections_client_max: 64,
+            strangers_max: 128,
+            strangers_client_max: 16,
             requests_max: 256,
             requests_client_max: 64,
             streams_max: 16,
             stream_bytes_max: 64 * 1024,
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(300),
+            stranger_idle_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(60),
             progress_bytes: 64 * 1024,
@@ -60,7 +70,8 @@ impl Default for Limits {
 impl Limits {
     /// How often a connection is looked at.
     pub(super) fn tick(&self) -> Duration {
-        let shortest = self.head_timeout.min(self.idle_timeout).min(self.stall_timeout).min(self.answer_timeout);
+        let shortest =
+            self.head_timeout.min(self.idle_timeout).min(self.stranger_idle_timeout).min(self.stall_timeout).min(self.answer_timeout);
         (shortest / 4).max(Duration::from_millis(1))
     }
 }

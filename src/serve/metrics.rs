@@ -1,4 +1,9 @@
 //! `/metrics`, `/metrics.json` and `/probe`: readings on a page.
+//!
+//! # How long a page waits
+//!
+//! At most `export.prometheus.scrape_wait_max`, and at most what the scraper's own timeout allows. A target that has no reading by then is
+//! down on this page; all others are on it.
 
 use super::Served;
 use super::body::streamed;
@@ -7,7 +12,7 @@ use super::negotiate::{self, Encoding};
 use super::refusal::Refusal;
 use super::rendered::Rendered;
 use crate::export::exposition::{self, Format, Page, Section, Taken};
-use crate::poll::Reading;
+use crate::poll::{Reading, ScraperId};
 use crate::telemetry::{Identity, Monitored};
 use axum::body::Body;
 use axum::extract::{Extension, Query, State};
@@ -23,8 +28,6 @@ use tokio::task::JoinSet;
 const SCRAPE_TIMEOUT: &str = "X-Prometheus-Scrape-Timeout-Seconds";
 /// What of the scrape timeout is kept for writing and sending the page.
 const SCRAPE_MARGIN: Duration = Duration::from_millis(500);
-/// How long the page waits for targets when nobody says: less than Prometheus' default timeout of 10 s.
-const WAIT_MAX: Duration = Duration::from_secs(8);
 /// A page is never so hurried that a target which answers at once is missing.
 const WAIT_MIN: Duration = Duration::from_millis(100);
 
@@ -67,8 +70,10 @@ pub(super) async fn probe(
 
 async fn all(served: &Served, client: Client, headers: &HeaderMap, route: &'static str, format: Format) -> Response {
     let began = Instant::now();
-    let Some(_turn) = served.turns.take(client, wait(headers)).await else { return busy(served, route, began) };
-    let readings = readings(served, wait(headers).saturating_sub(began.elapsed()).max(WAIT_MIN)).await;
+    let wait = wait(headers, served.access.rules().config.scrape_wait_max);
+    let Some(_turn) = served.turns.take(client, wait).await else { return busy(served, route, began) };
+    let readings = readings(served, ScraperId::of(&client), wait.saturating_sub(began.elapsed()).max(WAIT_MIN)).await;
+    observe_usage(served);
     let (own, own_families) = served.own.gather();
     let identities: Vec<Identity> = readings.iter().map(|(monitored, reading)| monitored.identity(reading)).collect();
     let mut ours = vec![exposition::target_info(std::iter::once(own).chain(&identities)), exposition::gathered(&own_families)];
@@ -93,8 +98,10 @@ async fn one(served: &Served, client: Client, headers: &HeaderMap, route: &'stat
         served.own.served(route, 404, began.elapsed());
         return (StatusCode::NOT_FOUND, "there is no target of this name; names are those of the configuration\n").into_response();
     };
-    let Some(_turn) = served.turns.take(client, wait(headers)).await else { return busy(served, route, began) };
-    let reading = monitored.target.reading_within(wait(headers).saturating_sub(began.elapsed()).max(WAIT_MIN)).await;
+    let wait = wait(headers, served.access.rules().config.scrape_wait_max);
+    let Some(_turn) = served.turns.take(client, wait).await else { return busy(served, route, began) };
+    let left = wait.saturating_sub(began.elapsed()).max(WAIT_MIN);
+    let reading = monitored.target.reading_for_scrape(ScraperId::of(&client), left).await;
     let mut ours = vec![exposition::gathered(&anonymous(monitored.gather(&reading)))];
     if let Some(snapshot) = reading.snapshot() {
         ours.push(exposition::histograms_alone(monitored.target.config.source.name, &snapshot.histograms));
@@ -124,13 +131,20 @@ fn anonymous(mut families: Vec<prometheus::proto::MetricFamily>) -> Vec<promethe
     families
 }
 
+/// How far the limits of polling are used, for Postmeter's own metrics on this page.
+fn observe_usage(served: &Served) {
+    if let Some(monitored) = served.targets.now().first() {
+        served.own.polling.observe(&monitored.target.usage());
+    }
+}
+
 /// A reading of each target, in the order of the configuration.
-async fn readings(served: &Served, wait: Duration) -> Vec<(Arc<Monitored>, Arc<Reading>)> {
+async fn readings(served: &Served, scraper: ScraperId, wait: Duration) -> Vec<(Arc<Monitored>, Arc<Reading>)> {
     let targets = served.targets.now();
     let mut reading = JoinSet::new();
     for (index, monitored) in targets.iter().cloned().enumerate() {
         reading.spawn(async move {
-            let read = monitored.target.reading_within(wait).await;
+            let read = monitored.target.reading_for_scrape(scraper, wait).await;
             (index, (monitored, read))
         });
     }
@@ -175,10 +189,10 @@ async fn respond(served: &Served, format: Format, encoding: Encoding, ours: Vec<
     response
 }
 
-fn wait(headers: &HeaderMap) -> Duration {
+fn wait(headers: &HeaderMap, wait_max: Duration) -> Duration {
     let said = headers.get(SCRAPE_TIMEOUT).and_then(|value| value.to_str().ok()).and_then(|text| text.trim().parse::<f64>().ok());
     let timeout = said.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    timeout.map_or(WAIT_MAX, |timeout| timeout.saturating_sub(SCRAPE_MARGIN).clamp(WAIT_MIN, WAIT_MAX))
+    timeout.map_or(wait_max, |timeout| timeout.saturating_sub(SCRAPE_MARGIN).clamp(WAIT_MIN, wait_max.max(WAIT_MIN)))
 }
 
 #[cfg(test)]
@@ -186,23 +200,26 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn waits(header: Option<&str>, milliseconds: u64) {
+    fn waits(header: Option<&str>, wait_max_seconds: u64, milliseconds: u64) {
         let mut headers = HeaderMap::new();
         if let Some(Ok(value)) = header.map(str::parse) {
             headers.insert(SCRAPE_TIMEOUT, value);
         }
-        assert_eq!(wait(&headers), Duration::from_millis(milliseconds), "{header:?}");
+        assert_eq!(wait(&headers, Duration::from_secs(wait_max_seconds)), Duration::from_millis(milliseconds), "{header:?}");
     }
 
     #[test]
-    fn the_scraper_says_how_long_it_waits() {
-        waits(None, 8000);
-        waits(Some("5"), 4500);
-        waits(Some("2.5"), 2000);
-        waits(Some("60"), 8000);
-        waits(Some("0.2"), 100);
-        waits(Some("NaN"), 8000);
-        waits(Some("-1"), 8000);
-        waits(Some("soon"), 8000);
+    fn the_scraper_and_the_configuration_limit_how_long_a_page_waits() {
+        waits(None, 8, 8000);
+        waits(None, 3, 3000);
+        waits(Some("5"), 8, 4500);
+        waits(Some("5"), 3, 3000);
+        waits(Some("2.5"), 8, 2000);
+        waits(Some("60"), 8, 8000);
+        waits(Some("60"), 300, 59_500);
+        waits(Some("0.2"), 8, 100);
+        waits(Some("NaN"), 8, 8000);
+        waits(Some("-1"), 8, 8000);
+        waits(Some("soon"), 8, 8000);
     }
 }

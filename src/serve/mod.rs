@@ -5,6 +5,7 @@ mod activity;
 mod basic;
 mod bearer;
 mod body;
+mod check_queue;
 mod client;
 mod connection;
 mod limit;
@@ -17,6 +18,7 @@ mod reload;
 mod rendered;
 mod sd;
 mod slots;
+mod strangers;
 mod targets;
 mod tls;
 mod turn;
@@ -27,7 +29,7 @@ pub use limits::Limits;
 pub use reload::{Ask, Reload};
 
 use crate::export::otlp::Outbox;
-use crate::telemetry::{Own, Targets};
+use crate::telemetry::{Own, SelfWatch, Targets};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -36,7 +38,7 @@ use rendered::{Logged, RenderedPages};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 use tokio::net::TcpListener;
 use tokio::sync::watch as channel;
 use turn::Turns;
@@ -55,6 +57,8 @@ pub struct Served {
     /// When Postmeter began, for people.
     began: SystemTime,
     reload: Reload,
+    /// What Postmeter notices about itself.
+    watch: Option<SelfWatch>,
     /// Where it listens, once it does.
     address: Option<SocketAddr>,
     /// Each target has been attempted. What a reload adds later does not take readiness back.
@@ -77,6 +81,7 @@ impl Served {
             outbox: None,
             began: SystemTime::now(),
             reload: Reload::never(),
+            watch: None,
             address: None,
             ready: Arc::default(),
         }
@@ -92,6 +97,12 @@ impl Served {
     #[must_use]
     pub fn with_push(self, outbox: Option<Arc<Outbox>>) -> Self {
         Self { outbox, ..self }
+    }
+
+    /// The same, with these conditions in the response to `/-/ready`.
+    #[must_use]
+    pub fn with_self_watch(self, watch: SelfWatch) -> Self {
+        Self { watch: Some(watch), ..self }
     }
 
     /// Answers until `stop` says so, and then finishes what is in flight.
@@ -121,17 +132,25 @@ impl Served {
     }
 }
 
+impl Served {
+    /// `ready`, and a line for each condition that an operator should know of.
+    fn ready_text(&self) -> String {
+        let conditions = self.watch.iter().flat_map(|watch| watch.conditions(Instant::now()));
+        conditions.fold("ready\n".to_owned(), |text, condition| format!("{text}{condition}\n"))
+    }
+}
+
 /// Ready after the first attempt at each target, good or not.
 async fn ready(State(served): State<Served>) -> (StatusCode, String) {
     if served.ready.load(Ordering::Relaxed) {
-        return (StatusCode::OK, "ready\n".to_owned());
+        return (StatusCode::OK, served.ready_text());
     }
     let targets = served.targets.now();
     let waiting: Vec<&str> = targets.iter().filter(|m| m.target.latest().is_none()).map(|m| m.target.name()).collect();
     match waiting.as_slice() {
         [] => {
             served.ready.store(true, Ordering::Relaxed);
-            (StatusCode::OK, "ready\n".to_owned())
+            (StatusCode::OK, served.ready_text())
         }
         names => (StatusCode::SERVICE_UNAVAILABLE, format!("not yet polled: {}\n", names.join(", "))),
     }

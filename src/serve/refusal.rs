@@ -1,7 +1,7 @@
 //! Why a request is not answered as it was asked, and what the client is told.
 
 use axum::http::StatusCode;
-use axum::http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ pub(super) enum Refusal {
     PathTooLong,
     /// It does not say who it is, or says something wrong. Which of both ways there are.
     Unauthenticated { bearer: bool, basic: bool, presented: bool },
+    /// Its password is longer than bcrypt reads. Whether tokens are accepted too.
+    PasswordTooLong { bearer: bool },
     /// It has a token that was good once.
     Expired,
     /// Only addresses are trusted, and this one is not.
@@ -33,6 +35,7 @@ impl Refusal {
             Self::Busy => "busy",
             Self::PathTooLong => "path_too_long",
             Self::Unauthenticated { .. } => "unauthenticated",
+            Self::PasswordTooLong { .. } => "password_too_long",
             Self::Expired => "token_expired",
             Self::Forbidden => "forbidden",
         }
@@ -43,7 +46,7 @@ impl Refusal {
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::PathTooLong => StatusCode::URI_TOO_LONG,
-            Self::Unauthenticated { .. } | Self::Expired => StatusCode::UNAUTHORIZED,
+            Self::Unauthenticated { .. } | Self::PasswordTooLong { .. } | Self::Expired => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
         }
     }
@@ -55,9 +58,21 @@ impl Refusal {
             Self::PathTooLong => "the path is too long\n",
             Self::Unauthenticated { presented: false, .. } => "who are you? This needs a token or a password\n",
             Self::Unauthenticated { .. } => "this token or password is not good\n",
+            Self::PasswordTooLong { .. } => "this password has more than 72 bytes, and bcrypt ignores the rest\n",
             Self::Expired => "this token has expired\n",
             Self::Forbidden => "this address may not read this\n",
         }
+    }
+}
+
+/// Names the ways to authenticate.
+fn challenge(headers: &mut HeaderMap, bearer: bool, basic: bool, presented: bool) {
+    if bearer {
+        let challenge = if presented { "Bearer realm=\"postmeter\", error=\"invalid_token\"" } else { "Bearer realm=\"postmeter\"" };
+        headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    if basic {
+        headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"postmeter\", charset=\"UTF-8\""));
     }
 }
 
@@ -69,16 +84,8 @@ impl IntoResponse for Refusal {
         match self {
             Self::RateLimited(wait) => drop(headers.insert(RETRY_AFTER, seconds(wait))),
             Self::Busy => drop(headers.insert(RETRY_AFTER, seconds(BUSY_RETRY))),
-            Self::Unauthenticated { bearer, basic, presented } => {
-                if bearer {
-                    let challenge =
-                        if presented { "Bearer realm=\"postmeter\", error=\"invalid_token\"" } else { "Bearer realm=\"postmeter\"" };
-                    headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-                }
-                if basic {
-                    headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"postmeter\", charset=\"UTF-8\""));
-                }
-            }
+            Self::Unauthenticated { bearer, basic, presented } => challenge(headers, bearer, basic, presented),
+            Self::PasswordTooLong { bearer } => challenge(headers, bearer, true, true),
             Self::Expired => {
                 let challenge = "Bearer realm=\"postmeter\", error=\"invalid_token\", error_description=\"expired\"";
                 headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

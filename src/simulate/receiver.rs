@@ -43,6 +43,7 @@ struct Inbox {
     largest: usize,
     metadata: Option<MetadataMap>,
     refusal: Option<tonic::Status>,
+    bytes_max: Option<usize>,
     logs: Logs,
 }
 
@@ -67,6 +68,14 @@ impl Sink {
     }
 }
 
+impl Inbox {
+    /// The status for a request of this length, if it is not accepted.
+    fn refuses(&self, len: usize) -> Option<tonic::Status> {
+        let too_large = |max| tonic::Status::resource_exhausted(format!("grpc: received message larger than max ({len} vs. {max})"));
+        self.refusal.clone().or_else(|| self.bytes_max.filter(|max| len > *max).map(too_large))
+    }
+}
+
 #[tonic::async_trait]
 impl MetricsService for Sink {
     async fn export(
@@ -76,7 +85,7 @@ impl MetricsService for Sink {
         let (metadata, _, request) = request.into_parts();
         let mut inbox = self.inbox();
         inbox.metadata = Some(metadata);
-        if let Some(refusal) = inbox.refusal.clone() {
+        if let Some(refusal) = inbox.refuses(request.encoded_len()) {
             inbox.refused += 1;
             return Err(refusal);
         }
@@ -107,7 +116,7 @@ impl LogsService for Sink {
         let (metadata, _, request) = request.into_parts();
         let mut inbox = self.inbox();
         inbox.metadata = Some(metadata);
-        if let Some(refusal) = inbox.refusal.clone() {
+        if let Some(refusal) = inbox.refuses(request.encoded_len()) {
             inbox.refused += 1;
             return Err(refusal);
         }
@@ -189,6 +198,11 @@ impl Receiver {
             let _ = server.serve_with_incoming_shutdown(TcpIncoming::from(listener), until).await;
         });
         Ok(Self { addr, sink, stop, task: Some(task) })
+    }
+
+    /// Accepts only requests of at most so many bytes from now on, or any.
+    pub fn accept_bytes(&self, bytes_max: Option<usize>) {
+        self.sink.inbox().bytes_max = bytes_max;
     }
 
     /// Where it listens.

@@ -5,21 +5,25 @@
 //! A number that is none breaks the point that it belongs to, and so does a series that should be 0 when it is absent but may be what
 //! could not be read of its part: a sum over the rest would be too small now, and its next rise too large.
 
+mod falls;
 mod memory;
 mod omitted;
 mod points;
 mod series;
+mod windows;
 
 use super::{Part, Rule, Source, Step};
-use crate::model::{Attribute, Attributes, Families, Histogram, Kind, Metric, Number, Point, Repair, SampleRef, Snapshot, Value};
+use crate::model::{Attribute, Attributes, Families, Histogram, Kind, Metric, Number, Repair, SampleRef, Snapshot, Value};
 use foldhash::fast::RandomState;
 pub use memory::Memory;
 use omitted::Found;
 pub use points::POINTS_PER_METRIC_MAX;
 use points::Points;
 use series::{Said, with};
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
+pub use windows::WINDOWS_KEPT_MAX;
 
 /// Of a system whose unsigned gauges go below zero, a gauge above this is such a number (2^64 - n): no queue holds 10^15 messages.
 const GAUGE_MAX: f64 = 1e15;
@@ -65,6 +69,8 @@ pub fn apply(source: &Source, read: &[(&'static Part, Families)], memory: &mut M
     snapshot.version = source.version.and_then(|said| version(read, said));
     snapshot.drops_idle_series = source.rules().any(|(_, rule)| rule.step == Step::Accumulate);
     snapshot.counters_since = source.counters_since.and_then(|family| counters_since(read, family));
+
+    memory.process_began(source.process_since.and_then(|family| counters_since(read, family)));
 
     let gauge_max = if source.gauges_underflow { GAUGE_MAX } else { INTEGER_MAX };
     let mut walk = Walk {
@@ -248,8 +254,19 @@ impl Walk<'_> {
     fn detail(&mut self, rule: &'static Rule, label: &str, detail: &Detail, said: &Said<'_>) {
         let series = self.series(rule, said);
         let plain = rule.fixed_attributes();
-        let total = self.points.take(|point| point.metric == rule.metric && point.attributes == plain);
-        let Some(total) = total.map(|point| point.value).filter(|total| !total.is_nan()) else { return };
+        // A server without the family keeps its totals apart.
+        if !rule.replaces.is_empty() && series.is_empty() {
+            return;
+        }
+        let mut replaced: Vec<Attributes> =
+            rule.replaces.iter().map(|with| with.iter().map(|(k, v)| (*k, Cow::Borrowed(*v))).collect()).collect();
+        if replaced.is_empty() {
+            replaced.push(plain.clone());
+        }
+        let totals = replaced.iter().filter_map(|attributes| {
+            self.points.take(|point| point.metric == rule.metric && point.attributes == *attributes).map(|point| point.value)
+        });
+        let Some(total) = totals.reduce(|sum, total| sum + total).filter(|total| !total.is_nan()) else { return };
         let values = series.into_iter().filter_map(|(_, s)| Some((s.label(label)?, self.number(rule.metric, s.value()).ok()?)));
         let mut values: Vec<(&str, f64)> = values.collect();
         values.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
@@ -272,20 +289,17 @@ impl Walk<'_> {
             snapshot.points.retain(|point| !lacking.contains(&point.identity()));
             snapshot.histograms.retain(|(metric, attributes, _)| !lacking.contains(&identity(metric, attributes)));
         }
-        let counters = |point: &&mut Point| point.metric.kind == Kind::Counter;
-        if !context.sliding {
-            let since = context.window_start.or(snapshot.counters_since);
-            let holding: Vec<&Rule> = source.rules().map(|(_, rule)| rule).filter(|rule| rule.step == Step::Hold).collect();
-            let held = snapshot.points.iter_mut().filter(|point| holding.iter().any(|rule| rule.may_give(point)));
-            memory.hold(since, held, &mut snapshot.repairs);
-        }
-        // The sums of a sliding window fall as mail leaves it, and are no counters.
         if source.windowed && context.sliding {
+            // The sums of a sliding window fall as mail leaves it, and are no counters.
             snapshot.points.retain(|point| point.metric.kind != Kind::Counter);
         } else if source.windowed {
             let began = context.window_start.unwrap_or(context.now);
-            let first = memory.add_closed(began, snapshot.points.iter_mut().filter(counters));
-            snapshot.counters_since = Some(first);
+            let counters = snapshot.points.iter_mut().filter(|point| point.metric.kind == Kind::Counter);
+            snapshot.counters_since = Some(memory.windows.count(began, counters, &mut snapshot.repairs));
+        } else {
+            let holding: Vec<&Rule> = source.rules().map(|(_, rule)| rule).filter(|rule| rule.step == Step::Hold).collect();
+            let held = snapshot.points.iter_mut().filter(|point| holding.iter().any(|rule| rule.may_give(point)));
+            memory.hold(snapshot.counters_since, held, &mut snapshot.repairs);
         }
         for point in &mut snapshot.points {
             if point.metric.number == Number::Int {
@@ -300,7 +314,7 @@ impl Walk<'_> {
 }
 
 fn identity(metric: &'static Metric, attributes: &Attributes) -> u64 {
-    Point { metric, attributes: attributes.clone(), value: 0.0 }.identity()
+    crate::model::Point { metric, attributes: attributes.clone(), value: 0.0 }.identity()
 }
 
 /// The number for a metric that is none in buckets, or why there is none: nothing that we measure is ever below zero.

@@ -22,6 +22,7 @@ pub static SOURCE: Source = Source {
         rules: RULES,
         known_by: &["ceymail_*"],
         misnamed_when: &[],
+        interval: None,
         on_unauthorized: "set token (or token_file) to the API token of the statistics page; making a new one there revokes the old, and the Business plan is needed",
         on_not_found: "this server has no statistics API at /api/stats/metrics; check the url and the plan",
     }],
@@ -33,6 +34,7 @@ pub static SOURCE: Source = Source {
     mistyped_counters: &[],
     version: None,
     counters_since: None,
+    process_since: None,
     records: None,
 };
 

@@ -3,7 +3,14 @@
 //! Facts from 2.79.2, its source and a run of it. `messageDeliveryError` is not raised on every transport and
 //! `messageFailed` only at the end, so what was put off is what the submit queue counts as failed tries less the final
 //! ones; the two are counted a moment apart, hence `Hold`. `authenticationSuccess` and `-Error` count changes of an account's
-//! state, not each login. `messageNew` is any new message in a watched folder.
+//! state, not each login.
+//!
+//! # What is not mapped
+//!
+//! `messageNew` counts every new message in a watched folder, the account's own sent copies included (40 for 10 received), so nothing
+//! reports what was received. The state `paused` of the submit queue is always 0, also while the queue is paused, so nothing reports
+//! what is held. Both stay native. `delayed` holds messages that are retried and messages that are scheduled with `sendAt`; the
+//! server reports one number for both, so deferred includes both.
 
 use super::{Credential, From, Part, Request, Rule, Source, Step};
 use crate::format::prometheus;
@@ -31,7 +38,8 @@ pub static SOURCE: Source = Source {
             "unresponsive_workers",
         ],
         misnamed_when: &[],
-        on_unauthorized: "set token (or token_file) to an access token with the scope metrics (Configuration > Access Tokens); after a loss of its Redis data EmailEngine knows no tokens",
+        interval: None,
+        on_unauthorized: "set token (or token_file) to an access token with the scope metrics (Integrations > Access Tokens > Create access token); after a loss of its Redis data EmailEngine knows no tokens",
         on_not_found: "this is not EmailEngine's address; its metrics are at /metrics",
     }],
     min_interval: Duration::from_secs(15),
@@ -49,6 +57,7 @@ pub static SOURCE: Source = Source {
     ],
     version: Some(("emailengine_config", "version")),
     counters_since: Some("process_start_time_seconds"),
+    process_since: None,
     records: None,
 };
 
@@ -70,7 +79,6 @@ static RULES: &[Rule] = &[
         .zero_when_absent()
         .step(Step::Hold),
     event(&[("event", "messageFailed")], &DELIVERY_ATTEMPTS, &[(&DELIVERY_OUTCOME, "deferred")]).scale(-1.0),
-    event(&[("event", "messageNew")], &RECEIVED_MESSAGES, &[]),
     event(&[("event", "messageBounce")], &BOUNCES, &[(&BOUNCE_TYPE, "unknown")]),
     event(&[("event", "messageComplaint")], &COMPLAINTS, &[]),
     event(
@@ -87,7 +95,7 @@ static RULES: &[Rule] = &[
     Rule::new(&["queue_size"], &QUEUE_DEPTH).when(&[("queue", "submit")]).from(&[From::table(
         "state",
         &QUEUE_STATE,
-        &[("waiting", "queued"), ("active", "active"), ("delayed", "deferred"), ("paused", "held")],
+        &[("waiting", "queued"), ("active", "active"), ("delayed", "deferred")],
     )]),
     Rule::new(&["queue_size"], &JOB_DEPTH).unless(&[("queue", "submit")]).from(&[
         From::same("queue", &JOB_QUEUE),

@@ -1,4 +1,4 @@
-//! KumoMTA: `GET /metrics.json` or `/metrics`, access by trusted address.
+//! KumoMTA: `GET /metrics.json` or `/metrics`, access with Basic credentials or by trusted address.
 //!
 //! # Roll-ups only
 //!
@@ -9,13 +9,20 @@
 //!
 //! Families are absent before their first use and series are pruned when idle, so no rule says `zero_when_absent`. Counters by
 //! queue begin at 1 after that while the process lives: they are accumulated here, and `online_since` is not when they began.
+//! A later `online_since` is a restart: every counter began at 0 again, also one that has overtaken its last value since.
+//!
+//! # What the counters leave out
+//!
+//! `total_messages_received` counts once per DATA, deliveries count once per recipient, so the two need not agree. Messages that
+//! expire, bounces by an administrator and failures of suspended domains are in none of the server's counters.
 
 mod escape;
+mod forged;
 mod json;
 mod machine_info;
+mod text;
 
 use super::{Credential, From, Part, Request, Rule, Source, Step};
-use crate::format::prometheus;
 use crate::model::vocabulary::*;
 use std::time::Duration;
 
@@ -29,13 +36,14 @@ pub static SOURCE: Source = Source {
             help: "everything the server counts",
             requests: &[
                 Request { format: "json", path: "/metrics.json", post: None, read: json::read },
-                Request { format: "text", path: "/metrics", post: None, read: prometheus::read },
+                Request { format: "text", path: "/metrics", post: None, read: text::read },
             ],
             body_bytes_max: 256 * 1024 * 1024,
             credential: Credential::TrustedAddress,
             rules: RULES,
             known_by: KNOWN_BY,
             misnamed_when: &[],
+            interval: None,
             on_unauthorized: ON_UNAUTHORIZED,
             on_not_found: "this is no http listener of KumoMTA, or a proxy before it does not pass /metrics.json on; check the url",
         },
@@ -48,6 +56,7 @@ pub static SOURCE: Source = Source {
             rules: &[],
             known_by: &[],
             misnamed_when: &[],
+            interval: Some(Duration::from_secs(60)),
             on_unauthorized: ON_UNAUTHORIZED,
             on_not_found: "KumoMTA has /api/machine-info since 2026.03.04; leave the part out of parts for an older one",
         },
@@ -61,10 +70,11 @@ pub static SOURCE: Source = Source {
     version: Some(("kumomta_machine_info", "version")),
     // `kumomta_online_since_seconds` is when the process began: counters that were pruned began later.
     counters_since: None,
+    process_since: Some("kumomta_online_since_seconds"),
     records: None,
 };
 
-const ON_UNAUTHORIZED: &str = "add the address of this host to trusted_hosts of KumoMTA's http listener (kumo.start_http_listener); a credential is sent only if one is set, and a wrong one is refused even from a trusted address";
+const ON_UNAUTHORIZED: &str = "set username and password of a user that may read metrics (otel-config/kumomta.lua shows its ACL), or, on the same machine, have trusted_hosts of KumoMTA's http listener hold the loopback address; a wrong credential is refused even from a trusted address";
 
 /// An idle server has no metric of mail: these it has from its start, or whatever its use.
 const KNOWN_BY: &[&str] = &[
@@ -89,6 +99,11 @@ static RULES: &[Rule] = &[
     Rule::new(&["scheduled_by_domain"], &QUEUE_DEPTH).with(SCHEDULED).detail("domain", &DESTINATION_DOMAIN),
     Rule::new(&["scheduled_by_tenant"], &QUEUE_DEPTH).with(SCHEDULED).detail("tenant", &TENANT_NAME),
     Rule::new(&["scheduled_count"], &QUEUE_DEPTH).with(SCHEDULED).detail("queue", &QUEUE_NAME),
+    // Counts ready and scheduled messages together.
+    Rule::new(&["queued_count_by_provider"], &QUEUE_DEPTH)
+        .with(&[(&QUEUE_STATE, "queued")])
+        .detail("provider", &PROVIDER_NAME)
+        .in_place_of(&[&[(&QUEUE_STATE, "ready")], SCHEDULED]),
     // ready_full counts what the first of these does once more.
     Rule::new(&["delayed_due_to_ready_queue_full"], &QUEUE_DELAYS).with(&[(&DELAY_REASON, "ready_queue_full")]).step(Step::Accumulate),
     Rule::new(&["delayed_due_to_message_rate_throttle"], &QUEUE_DELAYS).with(&[(&DELAY_REASON, "message_rate")]).step(Step::Accumulate),

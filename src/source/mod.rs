@@ -17,7 +17,7 @@ mod prometheus;
 mod rule;
 mod stalwart;
 
-pub use apply::{Context, Detail, Memory, POINTS_PER_METRIC_MAX, apply};
+pub use apply::{Context, Detail, Memory, POINTS_PER_METRIC_MAX, WINDOWS_KEPT_MAX, apply};
 pub use rule::{From, Rule, Step};
 
 pub use crate::format::prometheus::check_complete;
@@ -63,6 +63,9 @@ pub struct Source {
     pub version: Option<(&'static str, &'static str)>,
     /// The family whose value says, in Unix seconds, when the server's counters began.
     pub counters_since: Option<&'static str>,
+    /// The family whose value is the time, in Unix seconds, when the server's process began: a later one resets every counter that is
+    /// accumulated.
+    pub process_since: Option<&'static str>,
     /// The log of deliveries that can be followed, where it has one.
     pub records: Option<&'static Records>,
 }
@@ -94,11 +97,14 @@ impl Source {
 
 /// A log of deliveries that a server can be asked for: not polled by a collection, but followed on a timer of its own.
 ///
-/// The path of its request has `{start}` and `{end}`, both included, for the Unix seconds in which records happened.
+/// The path of its request has `{start}` and `{end}`, both included, for the Unix seconds in which records happened, and `{rows}` for
+/// the rows of a page.
 #[derive(Debug)]
 pub struct Records {
     /// Its name in `parts:`, its request (whose own reader is not used), its limits and hints.
     pub part: Part,
+    /// The path of one page of the newest records from `{start}` on.
+    pub newest_path: &'static str,
     /// From an answer to records.
     pub read: fn(&str) -> Result<RecordPage, ReadError>,
 }
@@ -147,6 +153,9 @@ pub struct Part {
     pub known_by: &'static [&'static str],
     /// Families that only a server with a known fault has, whose counters then stand under wrong names: its counters are left out.
     pub misnamed_when: &'static [&'static str],
+    /// How often it is requested at most while no counter falls, for an optional part that changes only when the server restarts; none
+    /// where it is requested at each poll.
+    pub interval: Option<Duration>,
     /// What an operator does about 401 and 403.
     pub on_unauthorized: &'static str,
     /// What an operator does about 404.

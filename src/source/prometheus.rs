@@ -22,6 +22,7 @@ pub static SOURCE: Source = Source {
         rules: &[],
         known_by: &[],
         misnamed_when: &[],
+        interval: None,
         on_unauthorized: "set token (or token_file), or username and password, to what the endpoint wants; if one is set, it is refused",
         on_not_found: "the url is asked for as it is, and with /metrics where it has no path; set url to where the metrics are",
     }],
@@ -33,5 +34,6 @@ pub static SOURCE: Source = Source {
     mistyped_counters: &[],
     version: None,
     counters_since: None,
+    process_since: None,
     records: None,
 };

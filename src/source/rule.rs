@@ -27,6 +27,8 @@ pub struct Rule {
     pub step: Step,
     /// The label and attribute of a detail that a target may opt in to; without that, the rule rests.
     pub detail: Option<(&'static str, &'static Attribute)>,
+    /// The attributes of the totals that a detail takes the place of; empty: those of the rule itself.
+    pub replaces: &'static [&'static [(&'static Attribute, &'static str)]],
 }
 
 /// An attribute whose value comes from a label.
@@ -99,6 +101,7 @@ impl Rule {
             fallback: false,
             step: Step::AsIs,
             detail: None,
+            replaces: &[],
         }
     }
 
@@ -162,6 +165,13 @@ impl Rule {
     #[must_use]
     pub const fn detail(mut self, label: &'static str, attribute: &'static Attribute) -> Self {
         self.detail = Some((label, attribute));
+        self
+    }
+
+    /// A detail in place of the sum of these totals, for a family that counts them together.
+    #[must_use]
+    pub const fn in_place_of(mut self, totals: &'static [&'static [(&'static Attribute, &'static str)]]) -> Self {
+        self.replaces = totals;
         self
     }
 }

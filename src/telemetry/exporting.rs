@@ -6,7 +6,9 @@
 use super::own::SECONDS;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, UpDownCounter};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The instruments of the push.
 #[derive(Debug)]
@@ -18,6 +20,9 @@ pub struct Exporting {
     queue_usage: Gauge<u64>,
     queue_limit: Gauge<u64>,
     spool_failing: Gauge<u64>,
+    spool_damaged: Counter<u64>,
+    damaged_requests: AtomicU64,
+    last_accepted: Mutex<Option<Instant>>,
 }
 
 impl Exporting {
@@ -48,6 +53,10 @@ impl Exporting {
         let spool_failing = meter
             .u64_gauge("postmeter.export.spool.failing")
             .with_description("Whether the disk of the spool does not do what it is asked: 1, and requests wait in memory; or 0.");
+        let spool_damaged = meter
+            .u64_counter("postmeter.export.spool.damaged_requests")
+            .with_unit("{request}")
+            .with_description("Requests in the spool that were damaged, or of an older format: they are set aside and not sent.");
         Self {
             exported: exported.build(),
             inflight: inflight.build(),
@@ -56,12 +65,24 @@ impl Exporting {
             queue_usage: queue_usage.build(),
             queue_limit: queue_limit.build(),
             spool_failing: spool_failing.build(),
+            spool_damaged: spool_damaged.build(),
+            damaged_requests: AtomicU64::new(0),
+            last_accepted: Mutex::default(),
         }
     }
 
     /// Points have arrived, or never will.
     pub fn exported(&self, points: u64, error: Option<&'static str>) {
+        if error.is_none() {
+            *self.last_accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
         self.exported.add(points, &error_type(error));
+    }
+
+    /// When a receiver accepted points last.
+    #[must_use]
+    pub fn last_accepted(&self) -> Option<Instant> {
+        *self.last_accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One attempt has ended.
@@ -89,6 +110,18 @@ impl Exporting {
     /// Whether the spool fails.
     pub fn spool(&self, failing: bool) {
         self.spool_failing.record(u64::from(failing), &[]);
+    }
+
+    /// Requests in the spool are damaged; none at the start, so that the counter is there before the first.
+    pub fn spool_damaged(&self, requests: u64) {
+        self.spool_damaged.add(requests, &[]);
+        self.damaged_requests.fetch_add(requests, Ordering::Relaxed);
+    }
+
+    /// Requests in the spool that were damaged, since the start.
+    #[must_use]
+    pub fn damaged_requests(&self) -> u64 {
+        self.damaged_requests.load(Ordering::Relaxed)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use super::own::OwnError;
 use crate::config::{Compression, TelemetryOtlp};
+use crate::net::Redactor;
+use http::HeaderValue;
 use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter, WithExportConfig, WithTonicConfig};
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
@@ -16,6 +18,12 @@ pub(super) fn logs(way: &TelemetryOtlp) -> Result<LogExporter, OwnError> {
 
 pub(super) fn metrics(way: &TelemetryOtlp) -> Result<MetricExporter, OwnError> {
     configured(MetricExporter::builder().with_tonic(), way)?.build().map_err(OwnError::new)
+}
+
+/// Hides what requests to this receiver carry: it may repeat that in errors, which the exporter logs.
+pub(super) fn secrets(way: &TelemetryOtlp) -> Redactor {
+    let values = way.headers.iter().filter_map(|(_, value)| HeaderValue::from_str(&value.read().ok()?).ok());
+    Redactor::new(&values.collect::<Vec<_>>(), [way.endpoint.as_str()])
 }
 
 fn configured<B: WithExportConfig + WithTonicConfig>(builder: B, way: &TelemetryOtlp) -> Result<B, OwnError> {

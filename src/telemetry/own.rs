@@ -6,8 +6,10 @@
 use super::exporting::Exporting;
 use super::log;
 use super::otlp;
+use super::polling::Polling;
 use super::pulling::Pulling;
 use super::reloading::Reloading;
+use super::self_watch::SelfMetrics;
 use super::{Identity, SCOPE};
 use crate::config;
 use crate::model::FamilyType;
@@ -48,6 +50,10 @@ pub struct Own {
     pub pulling: Pulling,
     /// Of the configuration.
     pub reloading: Reloading,
+    /// Of what Postmeter notices about itself.
+    pub watched: SelfMetrics,
+    /// Of the limits of polling.
+    pub polling: Polling,
     request_duration: Histogram<f64>,
     not_as_said: Counter<u64>,
 }
@@ -86,7 +92,8 @@ impl Own {
                 periodic = Some(PeriodicReader::builder(otlp::metrics(way)?).with_interval(way.interval).build());
             }
         }
-        log::init(config, traces.as_ref(), logs.as_ref());
+        let secrets = config.otlp.as_ref().map(otlp::secrets).unwrap_or_default();
+        log::init(config, secrets, traces.as_ref(), logs.as_ref()).map_err(|error| OwnError::new(format!("standard error: {error}")))?;
         Self::with(identity, resource, periodic, traces, logs)
     }
 
@@ -133,13 +140,30 @@ impl Own {
             .with_description("Native metrics that could not be exported as the mail server sent them, by what was done.");
         let (request_duration, not_as_said) = (request_duration.build(), not_as_said.build());
         let (exporting, pulling, reloading) = (Exporting::new(&meter), Pulling::new(&meter), Reloading::new(&meter));
-        Ok(Self { identity, registry, meters, traces, logs, exporting, pulling, reloading, request_duration, not_as_said })
+        let (watched, polling) = (SelfMetrics::new(&meter), Polling::new(&meter));
+        Ok(Self {
+            identity,
+            registry,
+            meters,
+            traces,
+            logs,
+            exporting,
+            pulling,
+            reloading,
+            watched,
+            polling,
+            request_duration,
+            not_as_said,
+        })
     }
 
     /// A request to the pull endpoint was answered.
     pub fn served(&self, route: &'static str, status: u16, took: Duration) {
         let attributes = [KeyValue::new("http.route", route), KeyValue::new("http.response.status_code", i64::from(status))];
         self.request_duration.record(took.as_secs_f64(), &attributes);
+        if status == 200 {
+            self.watched.note_scrape();
+        }
     }
 
     /// Native metrics could not be exported as the mail server sent them.
@@ -152,6 +176,7 @@ impl Own {
     /// Its metrics for the pull, and who they are of.
     #[must_use]
     pub fn gather(&self) -> (&Identity, Vec<MetricFamily>) {
+        self.watched.count_dropped_log_lines();
         (&self.identity, self.registry.gather())
     }
 

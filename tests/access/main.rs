@@ -5,5 +5,6 @@ mod common;
 mod credential;
 mod flood;
 mod limit;
+mod strangers;
 mod tls;
 mod web;

@@ -9,11 +9,17 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 const KEYS: &str = "    web_config_file: FILES/web.yml\n";
+/// The file may name nobody.
+const OPEN_KEYS: &str = "    web_config_file: FILES/web.yml\n    allow_unprotected: true\n";
 
 async fn world(text: &str) -> World {
+    world_of(KEYS, text).await
+}
+
+async fn world_of(keys: &str, text: &str) -> World {
     let files = tempfile::tempdir().unwrap();
     fs::write(files.path().join("web.yml"), text).unwrap();
-    World::with(KEYS, limits(), files).await
+    World::with(keys, limits(), files).await
 }
 
 fn users(name: &str, password: &str) -> String {
@@ -65,14 +71,53 @@ async fn it_is_read_again_when_it_changes_and_a_bad_one_changes_nothing() {
     tokio::time::sleep(looks).await;
     assert_eq!(world.status(ONE, "/metrics", &[]).await, 401);
 
-    // TLS comes and goes without a restart; its files are named from where the web configuration is.
+    // TLS comes without a restart, and does not go; its files are named from where the web configuration is.
     let authority = Authority::new();
     authority.server_files(world.files.path(), "127.0.0.1");
-    fs::write(&path, "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n").unwrap();
+    fs::write(&path, format!("tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n{}", users("bob", "b"))).unwrap();
     until("TLS", || async { world.status(ONE, "/metrics", &[]).await == 0 }).await;
-    fs::write(&path, "").unwrap();
-    until("no TLS and no users", || async { world.status(ONE, "/metrics", &[]).await == 200 }).await;
+    fs::write(&path, users("bob", "b")).unwrap();
+    tokio::time::sleep(looks).await;
+    assert_eq!(world.status(ONE, "/metrics", &[&basic("bob", "b")]).await, 0);
     world.end().await;
+}
+
+#[tokio::test]
+async fn a_file_that_loses_its_users_opens_nothing() {
+    let world = world(&users("alice", "a")).await;
+    let path = world.files.path().join("web.yml");
+    let looks = limits().watch_interval * 10;
+    for unprotected in
+        ["", "# later\n", "basic_auth_users: {}\n", "basic_auth_users:\n", "{}\n", "---\n", "http_server_config: {http2: true}\n"]
+    {
+        fs::write(&path, unprotected).unwrap();
+        tokio::time::sleep(looks).await;
+        assert_eq!(world.status(ONE, "/metrics", &[]).await, 401, "{unprotected:?}");
+        assert_eq!(world.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 200, "{unprotected:?}");
+    }
+    // And what names users again is taken.
+    fs::write(&path, users("bob", "b")).unwrap();
+    until("bob is known", || async { world.status(ONE, "/metrics", &[&basic("bob", "b")]).await == 200 }).await;
+    world.end().await;
+
+    let world = world_of(OPEN_KEYS, &users("alice", "a")).await;
+    fs::write(world.files.path().join("web.yml"), "").unwrap();
+    until("it is open", || async { world.status(ONE, "/metrics", &[]).await == 200 }).await;
+    world.end().await;
+}
+
+#[test]
+fn a_file_without_users_is_refused_at_a_start() {
+    let files = tempfile::tempdir().unwrap();
+    Authority::new().server_files(files.path(), "127.0.0.1");
+    for text in ["", "# nothing\n", "tls_server_config: {cert_file: server.pem, key_file: server.key}\n"] {
+        fs::write(files.path().join("web.yml"), text).unwrap();
+        let error = prometheus(KEYS, files.path()).unwrap_err();
+        assert!(error.starts_with("postmeter.yaml:5: export.prometheus.web_config_file: the file has no basic_auth_users"), "{error}");
+        assert!(prometheus(OPEN_KEYS, files.path()).is_ok(), "{text}");
+        assert!(prometheus(&format!("{KEYS}    auth: {{trusted: [192.0.2.1]}}\n"), files.path()).is_ok(), "{text}");
+        assert!(prometheus(&format!("{KEYS}    auth: {{trusted: [0.0.0.0/0]}}\n"), files.path()).is_err(), "{text}");
+    }
 }
 
 #[tokio::test]
@@ -118,12 +163,12 @@ async fn a_path_is_open_beside_its_users() {
 
 #[tokio::test]
 async fn what_is_wrong_with_its_certificate_is_said_of_it() {
-    let world = world("").await;
+    let world = world_of(OPEN_KEYS, "").await;
     let at = |name: &str| world.files.path().join(name).display().to_string();
     let authority = Authority::new();
     authority.server_files(world.files.path(), "127.0.0.1");
     fs::write(at("web.yml"), "tls_server_config: {cert_file: server.pem, key_file: server.key}\n").unwrap();
-    let config = prometheus(KEYS, world.files.path()).unwrap();
+    let config = prometheus(OPEN_KEYS, world.files.path()).unwrap();
     authority.certificate_file(world.files.path(), "127.0.0.1");
     let said = world.access.replace(config).unwrap_err().to_string();
     let [web, key, certificate] = [at("web.yml"), at("server.key"), at("server.pem")];
@@ -133,7 +178,7 @@ async fn what_is_wrong_with_its_certificate_is_said_of_it() {
 
 #[tokio::test]
 async fn its_rate_is_of_all_clients_together() {
-    let world = world("rate_limit: {interval: 1m, burst: 2}\n").await;
+    let world = world_of(OPEN_KEYS, "rate_limit: {interval: 1m, burst: 2}\n").await;
     assert_eq!((world.status(ONE, "/metrics", &[]).await, world.status(TWO, "/metrics", &[]).await), (200, 200));
     for client in [ONE, TWO] {
         let refused = world.ask(client, "/metrics", &[]).await;

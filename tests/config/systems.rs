@@ -29,6 +29,7 @@ const fn part(name: &'static str, credential: Credential, requests: &'static [Re
         rules,
         known_by: &[],
         misnamed_when: &[],
+        interval: None,
         on_unauthorized: "",
         on_not_found: "",
     }
@@ -47,6 +48,7 @@ const fn system(name: &'static str, parts: &'static [Part]) -> Source {
         mistyped_counters: &[],
         version: None,
         counters_since: None,
+        process_since: None,
         records: None,
     }
 }
@@ -75,7 +77,7 @@ static CPANEL: Source = Source {
         ],
     )
 };
-static MESSAGES: Records = Records { part: whm("messages"), read: |_| Err(ReadError::Empty) };
+static MESSAGES: Records = Records { part: whm("messages"), newest_path: "", read: |_| Err(ReadError::Empty) };
 static CEYMAIL: Source =
     Source { requests_per_minute_max: Some(12), ..system("ceymail", &[part("metrics", Credential::Bearer, ONE, &[])]) };
 static KUMOMTA: Source = system(

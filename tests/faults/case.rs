@@ -88,7 +88,7 @@ pub fn cases() -> Vec<Case> {
         case("non-finite", Kumomta, Mends("")),
         case("duplicate-series", Emailengine, Mends("duplicate_series")),
         case("duplicate-families", Emailengine, Mends("duplicate_series")),
-        case("duplicate-families", Kumomta, Mends("duplicate_series")),
+        case("duplicate-families", Kumomta, Fails("malformed")),
         case("type-change", Emailengine, Mends("")),
         case("type-change", Kumomta, Mends("")),
         heavy("long-labels", Emailengine, "label_too_long"),

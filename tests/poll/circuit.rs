@@ -200,27 +200,3 @@ async fn an_optional_part_that_keeps_failing_is_asked_less_often_and_counted_whe
         tokio::time::sleep(INTERVAL).await;
     }
 }
-
-#[tokio::test]
-async fn those_that_hang_hold_up_nobody_who_answers() {
-    let hangs = Server::start(|_, _| vec![crate::common::Act::Hang]).await;
-    let good = Server::always(answer("200 OK", GOOD)).await;
-    let limits = Limits::default();
-    let of = |server: &Server, timeout: &str| {
-        let config = configured(&format!("system: emailengine, url: '{}', token: x, timeout: {timeout}", server.url()), &environment(&[]));
-        Target::new(config, limits.clone()).unwrap()
-    };
-    let hung: Vec<_> = (0..100).map(|_| of(&hangs, "1s")).collect();
-    let all = |hung: &[Arc<Target>]| {
-        hung.iter().cloned().map(|target| async move { target.reading().await }).collect::<tokio::task::JoinSet<_>>()
-    };
-    all(&hung).join_all().await;
-    // They have failed now, and wait among themselves.
-    let before = hangs.count();
-    let again = all(&hung);
-    until("they hang again", || hangs.count() >= before + 64).await;
-    let began = Instant::now();
-    is_good(&of(&good, "10s").reading().await);
-    assert!(began.elapsed() < Duration::from_millis(900), "it waited: {:?}", began.elapsed());
-    again.join_all().await;
-}

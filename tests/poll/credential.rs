@@ -229,3 +229,25 @@ async fn the_log_says_what_changed_and_no_secret() {
     assert!(ours[1].contains("answers again"), "{log}");
     tells_nothing(&log);
 }
+
+/// KumoMTA trusts addresses or lets in users of its own: both parts send the credential.
+#[tokio::test]
+async fn kumomta_is_sent_basic_credentials() {
+    let server = Server::start(|_, request| {
+        let good = request.contains("authorization: Basic dXNlcjpzM2NyM3QtYzBmZmVl\r\n");
+        let body = if request.contains("machine-info") { r#"{"version":"1"}"# } else { r#"{"memory_usage":{"type":"gauge","value":1}}"# };
+        say(if good { answer("200 OK", body) } else { answer("401 Unauthorized", "") })
+    })
+    .await;
+    let url = server.url();
+    let right =
+        target(&format!("system: kumomta, url: '{url}', username: user, password: '${{env:SECRET}}', parts: {{machine-info: {{}}}}"));
+    let reading = right.reading().await;
+    is_good(&reading);
+    assert!(reading.is_complete());
+    tells_nothing(&format!("{right:?}{reading:?}"));
+    for wrong in ["", ", username: user, password: other"] {
+        let target = target(&format!("system: kumomta, url: '{url}'{wrong}"));
+        fails(&target, &target.reading().await, "auth", "set username and password of a user");
+    }
+}

@@ -177,6 +177,7 @@ static FAULTY: Source = Source {
         rules: &[],
         known_by: &[],
         misnamed_when: &[],
+        interval: None,
         on_unauthorized: "",
         on_not_found: "",
     }],
@@ -188,6 +189,7 @@ static FAULTY: Source = Source {
     mistyped_counters: &[],
     version: None,
     counters_since: None,
+    process_since: None,
     records: None,
 };
 
@@ -207,5 +209,31 @@ async fn a_reader_with_a_fault_fails_its_poll_only() {
         let target = Target::new(config.targets.remove(0), Limits::default()).unwrap();
         fails(&target, &target.reading().await, "malformed", "please report it");
         is_good(&target.reading().await);
+    }
+}
+
+/// The start of the process changes at a restart only, which a fall of a counter gives away.
+#[tokio::test]
+async fn machine_info_is_requested_once_a_minute_and_after_a_fall() {
+    let info = r#"{"version":"2026.08.01","online_since":"2026-08-01T10:00:00Z"}"#;
+    let delivered = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(10));
+    let now = delivered.clone();
+    let server = Server::start(move |_, request| {
+        let value = now.load(std::sync::atomic::Ordering::SeqCst);
+        let metrics =
+            format!("{{\"total_messages_delivered\":{{\"type\":\"counter\",\"value\":{{\"service\":{{\"smtp_client\":{value}}}}}}}}}");
+        say(answer("200 OK", if request.starts_with("GET /api/machine-info ") { info.to_owned() } else { metrics }))
+    })
+    .await;
+    let target = target(&format!("system: kumomta, url: '{}', parts: {{machine-info: {{}}}}", server.url()));
+    let requests = || server.requests().iter().filter(|request| request.starts_with("GET /api/machine-info ")).count();
+    for (value, expected) in [(10, 1), (10, 1), (12, 1), (3, 2), (4, 2), (4, 2), (0, 3)] {
+        delivered.store(value, std::sync::atomic::Ordering::SeqCst);
+        let reading = target.reading().await;
+        is_good(&reading);
+        assert!(reading.is_complete(), "{:?}", failed(&reading));
+        assert_eq!(requests(), expected, "at {value}");
+        assert!(reading.native.families().any(|family| family.name() == "kumomta_machine_info"), "at {value}");
+        assert_eq!(reading.snapshot().and_then(|snapshot| snapshot.version.as_deref()), Some("2026.08.01"));
     }
 }

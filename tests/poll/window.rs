@@ -87,7 +87,10 @@ async fn a_window_that_has_ended_is_asked_for_once_more() {
         (DAY, DAY + 23 * HOUR),
         (DAY, NEXT - 1),
         (NEXT, NEXT + 60),
+        // For a while after its end, for what the server records late.
+        (DAY, NEXT - 1),
         (NEXT, NEXT + 120),
+        (DAY, NEXT - 1),
         (NEXT, NEXT + 86_399),
         (NEXT + 86_400, NEXT + 86_400),
     ];
@@ -132,11 +135,11 @@ async fn a_window_that_could_not_be_closed_is_closed_by_the_next_poll() {
     sums.lock().unwrap()[0].1 = Some(11);
     clock.store(NEXT + 2, Ordering::SeqCst);
     assert_eq!(delivered(&*target.reading().await), Some(12.0));
-    // Closed, and then today failed: not closed again.
+    // Closed, and then today failed: the day counts once.
     sums.lock().unwrap()[1].1 = None;
     clock.store(NEXT + 3, Ordering::SeqCst);
     fails(&target, &target.reading().await, "status", "500");
-    let expected = [(DAY, DAY + HOUR), (DAY, NEXT - 1), (DAY, NEXT - 1), (NEXT, NEXT + 2), (NEXT, NEXT + 3)];
+    let expected = [(DAY, DAY + HOUR), (DAY, NEXT - 1), (DAY, NEXT - 1), (NEXT, NEXT + 2), (DAY, NEXT - 1), (NEXT, NEXT + 3)];
     assert_eq!(windows(&server), expected);
 }
 
@@ -151,7 +154,10 @@ async fn what_had_to_be_mended_of_the_day_that_ended_counts() {
         (DAY + HOUR, 1.0, body(DAY).len()),
         // The day before, for the last time, and this one.
         (NEXT + 60, 2.0, body(DAY).len() + body(NEXT).len()),
-        (NEXT + 120, 2.0, body(NEXT).len()),
+        // And once more, for what the server records late: what is unreadable there has been counted.
+        (NEXT + 120, 2.0, body(DAY).len() + body(NEXT).len()),
+        (NEXT + 700, 2.0, body(DAY).len() + body(NEXT).len()),
+        (NEXT + 760, 2.0, body(NEXT).len()),
     ] {
         clock.store(now, Ordering::SeqCst);
         let reading = target.reading().await;
@@ -174,11 +180,62 @@ async fn the_counter_never_falls() {
     assert_eq!(delivered(&*target.reading().await), Some(10.0));
     clock.store(NEXT + 1, Ordering::SeqCst);
     assert_eq!(delivered(&*target.reading().await), Some(10.0), "held over midnight");
-    // The clock was set back over midnight and came forward again.
-    clock.store(NEXT - 1, Ordering::SeqCst);
-    assert!(delivered(&*target.reading().await) >= Some(10.0));
-    clock.store(NEXT + 2, Ordering::SeqCst);
-    assert!(delivered(&*target.reading().await) >= Some(10.0));
+}
+
+#[tokio::test]
+async fn a_window_counts_once_whatever_the_clock_does() {
+    let (server, sums) = whm(&[(DAY, Some(13_847)), (NEXT, Some(3)), (NEXT + 3 * 86_400, Some(0))]).await;
+    let clock: &AtomicU64;
+    let target = whm_target!(server, clock, "");
+    for (now, expected, what) in [
+        (NEXT - 60, 13_847.0, "the first day"),
+        (NEXT + 5, 13_850.0, "the next day"),
+        (NEXT - 5, 13_850.0, "set back over midnight"),
+        (NEXT + 10, 13_850.0, "forward again"),
+        (DAY - 86_400, 13_850.0, "set back to before the first start"),
+        (NEXT + 20, 13_850.0, "forward again"),
+        (NEXT + 3 * 86_400 + 7, 13_850.0, "three days ahead"),
+        (NEXT + 30, 13_850.0, "right again"),
+        (NEXT + HOUR, 13_850.0, "and it goes on"),
+    ] {
+        clock.store(now, Ordering::SeqCst);
+        let reading = target.reading().await;
+        assert_eq!((delivered(&reading), since(&reading)), (Some(expected), Some(at(DAY))), "{what}");
+    }
+    sums.lock().unwrap()[1].1 = Some(8);
+    clock.store(NEXT + 2 * HOUR, Ordering::SeqCst);
+    assert_eq!(delivered(&*target.reading().await), Some(13_855.0));
+}
+
+#[tokio::test]
+async fn what_is_recorded_late_is_in_the_sum_of_its_day() {
+    let (server, sums) = whm(&[(DAY, Some(10)), (NEXT, Some(1))]).await;
+    let clock: &AtomicU64;
+    let target = whm_target!(server, clock, "");
+    for (now, of_the_day, expected) in
+        [(NEXT - 1, 10, 10.0), (NEXT + 1, 11, 12.0), (NEXT + 60, 13, 14.0), (NEXT + 900, 14, 15.0), (NEXT + 960, 99, 15.0)]
+    {
+        sums.lock().unwrap()[0].1 = Some(of_the_day);
+        clock.store(now, Ordering::SeqCst);
+        assert_eq!(delivered(&*target.reading().await), Some(expected), "{}", now - NEXT);
+    }
+}
+
+#[tokio::test]
+async fn another_time_zone_after_a_reload_counts_nothing_twice() {
+    let (server, sums) = whm(&[(DAY, Some(10)), (NEXT - HOUR, Some(2))]).await;
+    let clock: &AtomicU64;
+    let target = whm_target!(server, clock, "");
+    clock.store(DAY + 12 * HOUR, Ordering::SeqCst);
+    assert_eq!(delivered(&*target.reading().await), Some(10.0));
+    let keys = format!("system: cpanel, url: '{}', username: u, token: t, window: {{today: Europe/Berlin}}", server.url());
+    let target = Target::succeeding(configured(&keys, &Environment::default()), &target).unwrap();
+    sums.lock().unwrap()[0].1 = Some(11);
+    for (now, expected) in [(DAY + 13 * HOUR, 11.0), (NEXT - HOUR + 60, 13.0), (NEXT + 60, 13.0)] {
+        clock.store(now, Ordering::SeqCst);
+        let reading = target.reading().await;
+        assert_eq!((delivered(&reading), since(&reading)), (Some(expected), Some(at(DAY))), "{now}");
+    }
 }
 
 #[tokio::test]

@@ -196,6 +196,19 @@ async fn the_endpoint_is_closed_unless_it_is_opened_and_wants_post() {
 
     let by_flag = World::start(&closed, true).await;
     assert_eq!([by_flag.reload().await.0, by_flag.reload().await.0], [200, 200]);
+    // A page of another site cannot have it done by a browser that reaches it.
+    let own = by_flag.url("");
+    for (name, value, expected) in [
+        ("Sec-Fetch-Site", "cross-site", 403),
+        ("Sec-Fetch-Site", "same-site", 403),
+        ("Sec-Fetch-Site", "same-origin", 200),
+        ("Origin", "https://evil.example.com", 403),
+        ("Origin", "null", 403),
+        ("Origin", own.as_str(), 200),
+    ] {
+        let answer = by_flag.client.post(by_flag.url("/-/reload")).header(name, value).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), expected, "{name}: {value}");
+    }
     for world in [world, opened, by_flag] {
         world.end(Vec::new()).await;
     }
@@ -215,10 +228,18 @@ async fn who_may_read_is_replaced_with_the_rest_or_not_at_all() {
     // Nothing of a file that wants a restart as well.
     world.write("postmeter.yaml", &format!("{}telemetry: {{log_level: off}}\n", text(trusted, "b")));
     assert_eq!((world.reload().await.0, world.get("/sd").await.0), (500, 200));
-    world.reloads(&text(trusted, "b"), "1 target, 1 new, 0 changed, 1 gone, 0 kept").await;
+    world.reloads(&text(", auth: {trusted: [127.0.0.1]}", "b"), "1 target, 1 new, 0 changed, 1 gone, 0 kept").await;
+    // No protection goes by accident: the section is not there, or trusts everybody.
+    for open in ["", ", auth: {trusted: [0.0.0.0/0]}", ", auth: {trusted: [0.0.0.0/1, 128.0.0.0/1]}"] {
+        world.write("postmeter.yaml", &text(open, "c"));
+        let (status, said) = world.reload().await;
+        assert!(status == 500 && said.contains("would lose protection: everybody could read it; restart Postmeter"), "{said}");
+        assert_eq!(world.names().await, ["b"]);
+    }
+    world.reloads(&text(trusted, "b"), "1 target, 0 new, 0 changed, 0 gone, 1 kept").await;
     assert_eq!([world.get("/sd").await.0, world.reload().await.0], [403, 403]);
     // Who locked themselves out has the file.
-    world.write("postmeter.yaml", &text("", "b"));
+    world.write("postmeter.yaml", &text(", allow_unprotected: true", "b"));
     world.until("/targets.json", |page| page.contains("\"b\"")).await;
     world.end(vec![kumomta]).await;
 }

@@ -17,7 +17,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 pub struct World {
     pub folder: TempDir,
     pub service: Service,
-    client: reqwest::Client,
+    pub client: reqwest::Client,
 }
 
 impl World {

@@ -3,10 +3,11 @@
 use super::target::{HEADERS, TLS};
 use super::{Key, Shape, key, names, required};
 use crate::config::access::{NETWORKS_MAX, OPEN, RATE_MAX, TOKENS_MAX};
+use crate::config::export::SCRAPE_WAIT_MAX_RANGE;
 use crate::config::otlp;
 use crate::config::queue::{GIVE_UP_RANGE, QUEUE_BYTES_RANGE, RETRY_RANGE, SPOOL_BYTES_RANGE};
 use crate::config::server_tls::{CIPHER_SUITES, CLIENT_AUTH, CURVES, MAX_VERSIONS, MIN_VERSIONS, NAMES_MAX};
-use crate::config::telemetry::{FORMATS, LEVELS};
+use crate::config::telemetry::{FORMATS, IDLE_AFTER_RANGE, LEVELS};
 use std::ops::RangeInclusive;
 
 pub(super) static EXPORT: &[Key] = &[
@@ -18,14 +19,14 @@ const ENDPOINT: Key =
     key("endpoint", Shape::Text, "A URL; its scheme decides whether TLS is used. Over HTTP, /v1/metrics is appended unless it is there.");
 const INTERVAL: Key = key("interval", Shape::Duration(&otlp::INTERVAL_RANGE), "How often. Left out: 60s.");
 const OTLP_TIMEOUT: Key = key("timeout", Shape::Duration(&otlp::OTLP_TIMEOUT_RANGE), "How long a request may take. Left out: 10s.");
-const COMPRESSION: Key = key("compression", Shape::Choice(|| names(otlp::COMPRESSIONS)), "Left out: none.");
 
 static OTLP: &[Key] = &[
     ENDPOINT,
     key("protocol", Shape::Choice(|| names(otlp::PROTOCOLS)), "Left out: grpc."),
     INTERVAL,
     OTLP_TIMEOUT,
-    COMPRESSION,
+    key("compression", Shape::Choice(|| names(otlp::COMPRESSIONS)), "Left out: gzip."),
+    key("max_request_bytes", Shape::Bytes(&otlp::REQUEST_BYTES_RANGE), "Of a request before compression. Left out: 4 MiB less 64 KiB."),
     HEADERS,
     TLS,
     key("temporality", Shape::Choice(|| names(otlp::TEMPORALITIES)), "What counters and histograms say. Left out: cumulative."),
@@ -45,7 +46,7 @@ static RETRY: &[Key] = &[
 
 static SPOOL: &[Key] = &[
     required("dir", Shape::Text, "The directory of the spool; one process has it."),
-    key("max_bytes", Shape::Bytes(&SPOOL_BYTES_RANGE), "Of requests in it; on the disk they take up to twice that. Left out: 1GiB."),
+    key("max_bytes", Shape::Bytes(&SPOOL_BYTES_RANGE), "What its files take of the disk at most. Left out: 1GiB."),
 ];
 
 static PROMETHEUS: &[Key] = &[
@@ -54,6 +55,12 @@ static PROMETHEUS: &[Key] = &[
     key("rate_limit", Shape::Map(RATE_LIMIT), "How often a client may ask, by its address. Left out: no limit."),
     key("tls", Shape::Map(SERVER_TLS), "The keys of the exporter-toolkit's tls_server_config. Left out: plain HTTP."),
     key("web_config_file", Shape::Text, "All of that in the exporter-toolkit's own format; in place of tls and auth.basic."),
+    key("allow_unprotected", Shape::Flag, "Whether a change may take away protection without a restart. Left out: false."),
+    key(
+        "scrape_wait_max",
+        Shape::Duration(&SCRAPE_WAIT_MAX_RANGE),
+        "How long a scrape waits for targets, within its own timeout; Telegraf gives up after 5 s, Zabbix after 3 s. Left out: 8s.",
+    ),
 ];
 
 static AUTH: &[Key] = &[
@@ -95,6 +102,7 @@ static SERVER_TLS: &[Key] = &[
 pub(super) static TELEMETRY: &[Key] = &[
     key("log_format", Shape::Choice(|| names(FORMATS)), "Left out: text."),
     key("log_level", Shape::Choice(|| names(LEVELS)), "Left out: OTEL_LOG_LEVEL, or else info."),
+    key("idle_after", Shape::Duration(&IDLE_AFTER_RANGE), "How long without a scrape or an accepted push is reported. Left out: 5m."),
     key("otlp", Shape::Either(&[Shape::Off, Shape::Map(TELEMETRY_OTLP)]), "Sends its own telemetry by gRPC. Left out: it is not sent."),
 ];
 
@@ -102,7 +110,7 @@ static TELEMETRY_OTLP: &[Key] = &[
     ENDPOINT,
     INTERVAL,
     OTLP_TIMEOUT,
-    COMPRESSION,
+    key("compression", Shape::Choice(|| names(otlp::COMPRESSIONS)), "Left out: none."),
     HEADERS,
     TLS,
     key("traces", Shape::Flag, "Of polls and exports. Left out: true."),

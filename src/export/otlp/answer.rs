@@ -2,7 +2,7 @@
 //!
 //! Which codes may be sent again is the OTLP specification's word, sections "Failures" of OTLP/gRPC and OTLP/HTTP.
 
-use crate::poll::Sent;
+use crate::net::{Redactor, on_one_line};
 use http::StatusCode;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -33,11 +33,17 @@ pub enum SendError {
     /// The receiver said no, and would again.
     #[error("the receiver refused: {0}")]
     Refused(String),
+    /// The request is larger than the receiver accepts; parts of it may be accepted.
+    #[error("the receiver accepts only smaller requests: {0}; check its limit")]
+    TooLarge(String),
+    /// The receiver does not read compressed requests.
+    #[error("the receiver does not accept this encoding: {0}; check export.otlp.compression and protocol")]
+    Encoding(String),
     /// What was queued cannot be read now.
     #[error("the spool cannot be read: {0}; check the disk")]
     Spool(String),
     /// What was queued cannot be read ever again.
-    #[error("the spool does not have it any more: {0}")]
+    #[error("a request in the spool is damaged or gone, and is not sent: {0}")]
     Damaged(String),
     /// The receiver does not know who asks, or does not allow it.
     #[error("the receiver refused the credentials: {0}; check export.otlp.headers and tls")]
@@ -63,7 +69,8 @@ impl SendError {
             Self::Config(_) => "config",
             Self::Unreachable(_) => "unreachable",
             Self::Busy { .. } => "busy",
-            Self::Refused(_) => "refused",
+            Self::Refused(_) | Self::Encoding(_) => "refused",
+            Self::TooLarge(_) => "too_large",
             Self::Spool(_) | Self::Damaged(_) => "spool",
             Self::Unauthenticated(_) => "unauthenticated",
         }
@@ -75,20 +82,22 @@ impl SendError {
         match self {
             Self::Config(_) | Self::Unreachable(_) | Self::Spool(_) | Self::Busy { after: None, .. } => Again::Later,
             Self::Busy { after: Some(after), .. } => Again::After(*after),
-            Self::Refused(_) | Self::Damaged(_) | Self::Unauthenticated(_) => Again::Never,
+            Self::Refused(_) | Self::TooLarge(_) | Self::Encoding(_) | Self::Damaged(_) | Self::Unauthenticated(_) => Again::Never,
         }
     }
 
-    /// Without what the request carried: a receiver may repeat it.
-    pub(super) fn without(mut self, sent: &Sent) -> Self {
+    /// Without the secrets of the request: a receiver may repeat them.
+    pub(super) fn without(mut self, secrets: &Redactor) -> Self {
         let (Self::Config(said)
         | Self::Unreachable(said)
         | Self::Busy { said, .. }
         | Self::Refused(said)
+        | Self::TooLarge(said)
+        | Self::Encoding(said)
         | Self::Spool(said)
         | Self::Damaged(said)
         | Self::Unauthenticated(said)) = &mut self;
-        sent.hide_in(said);
+        secrets.redact(said);
         self
     }
 
@@ -100,11 +109,19 @@ impl SendError {
         match (status.code(), transport) {
             // What a receiver says has no cause: this status is tonic's own.
             (_, Some(cause)) => Self::Unreachable(last_cause(cause)),
+            // OUT_OF_RANGE is what tonic's servers respond; the others come from proxies, for a status of HTTP.
+            (Code::ResourceExhausted | Code::OutOfRange | Code::InvalidArgument | Code::Internal | Code::Unknown, None)
+                if is_about_size(status.message()) =>
+            {
+                Self::TooLarge(said)
+            }
             (Code::Cancelled | Code::DeadlineExceeded | Code::Aborted | Code::OutOfRange | Code::Unavailable | Code::DataLoss, None) => {
                 Self::Busy { said, after }
             }
             // Recovery is possible only where the receiver says when.
             (Code::ResourceExhausted, _) if after.is_some() => Self::Busy { said, after },
+            // The gRPC libraries of Go, Rust, Java and C++ all name the compression.
+            (Code::Unimplemented, None) if status.message().to_ascii_lowercase().contains("compress") => Self::Encoding(said),
             (Code::Unauthenticated | Code::PermissionDenied, _) => Self::Unauthenticated(said),
             _ => Self::Refused(said),
         }
@@ -118,9 +135,34 @@ impl SendError {
                 Self::Busy { said, after: after.map(|after| after.min(ASKED_WAIT_MAX)) }
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::Unauthenticated(said),
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge(said),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::Encoding(said),
+            StatusCode::BAD_REQUEST if is_about_size(&said) => Self::TooLarge(said),
             _ => Self::Refused(said),
         }
     }
+}
+
+/// Parts of messages by which receivers reject a request for its size: gRPC's libraries (Go, Rust, Java, C++, .NET), proxies, and
+/// receivers with limits of their own. Messages about rates and quotas have none of them.
+const SIZE_PHRASES: [&str; 11] = [
+    "larger than max",
+    "length too large",
+    "too large",
+    "too big",
+    "exceeds maximum size",
+    "exceeds the maximum configured message size",
+    "message size",
+    "request size",
+    "body size",
+    "size limit",
+    "status code 413",
+];
+
+/// Whether a rejection is about the size of the request, so that parts of it may be accepted.
+fn is_about_size(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    SIZE_PHRASES.iter().any(|phrase| message.contains(phrase))
 }
 
 /// What a receiver did not take of a request that it took.
@@ -143,7 +185,8 @@ pub(super) fn last_cause(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// Somebody else's words, on one line.
 pub(super) fn words(text: &str) -> String {
-    text.chars().take(WORDS_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let end = text.char_indices().nth(WORDS_CHARS_MAX).map_or(text.len(), |(end, _)| end);
+    on_one_line(&text[..end])
 }
 
 #[cfg(test)]
@@ -199,11 +242,67 @@ mod tests {
             http(status, None, Again::Later, "busy");
             http(status, Some(SOON), Again::After(SOON), "busy");
         }
-        for status in [400, 404, 413, 415, 500, 501, 302] {
+        for status in [400, 404, 415, 500, 501, 302] {
             http(status, Some(SOON), Again::Never, "refused");
         }
+        http(413, Some(SOON), Again::Never, "too_large");
         http(401, None, Again::Never, "unauthenticated");
         http(403, None, Again::Never, "unauthenticated");
+    }
+
+    #[track_caller]
+    fn too_large(code: Code, message: &str, expected: bool) {
+        let error = SendError::of_status(&Status::new(code, message));
+        assert_eq!(error.error_type() == "too_large", expected, "{code:?} {message}");
+    }
+
+    #[test]
+    fn a_request_that_is_too_large_is_recognized() {
+        for message in [
+            "grpc: received message larger than max (5000000 vs. 4194304)",
+            "grpc: received message after decompression larger than max 4194304",
+            "Received message larger than max (5000000 vs. 4194304)",
+            "gRPC message exceeds maximum size 4194304: 5000000",
+            "Received message exceeds the maximum configured message size.",
+            "the request is too big",
+            "Request Entity Too Large",
+        ] {
+            too_large(Code::ResourceExhausted, message, true);
+        }
+        too_large(Code::OutOfRange, "Error, decoded message length too large: found 5 bytes, the limit is: 4 bytes", true);
+        too_large(Code::Unknown, "grpc-status header missing, mapped from HTTP status code 413", true);
+        too_large(Code::InvalidArgument, "request size 5000000 exceeds 4194304", true);
+        too_large(Code::Unavailable, "too large", false);
+        for message in [
+            "the request has been rejected because the tenant exceeded the ingestion rate limit, set to 10000 items/s",
+            "ingestion rate limit exceeded (limit: 4194304 bytes/sec) while attempting to ingest 5 lines totaling 9 bytes",
+            "data dropped due to high memory usage",
+            "quota exceeded",
+            "",
+        ] {
+            too_large(Code::ResourceExhausted, message, false);
+        }
+        let error = SendError::of_http(StatusCode::BAD_REQUEST, b"too big data size exceeding -maxInsertRequestSize", None);
+        assert_eq!(error.error_type(), "too_large");
+    }
+
+    #[test]
+    fn a_compression_that_is_not_supported_is_recognized() {
+        for message in [
+            "Content is compressed with `gzip` which isn't supported",
+            "grpc: Decompressor is not installed for grpc-encoding \"gzip\"",
+            "Can't find decompressor for gzip",
+        ] {
+            assert!(matches!(SendError::of_status(&Status::unimplemented(message)), SendError::Encoding(_)), "{message}");
+        }
+        assert!(matches!(SendError::of_status(&Status::unimplemented("unknown service")), SendError::Refused(_)));
+    }
+
+    #[test]
+    fn a_size_that_comes_with_a_wait_is_a_size() {
+        let details = ErrorDetails::with_retry_info(Some(SOON));
+        let status = Status::with_error_details(Code::ResourceExhausted, "message larger than max", details);
+        assert_eq!(SendError::of_status(&status).error_type(), "too_large");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! # No one waits for a target that hangs
 //!
-//! What is there after a few seconds is sent; a target that is still being polled follows in requests of its own.
+//! What is there after a few seconds is sent; targets that are still being polled follow in requests of their own, every few seconds what
+//! has come in. A target that is known to fail is waited for only briefly.
 //!
 //! # A reading is sent once
 //!
@@ -15,7 +16,7 @@
 //! name. One that was taken away is gone: the ends of its series are told once, dated right after what was told last, so that
 //! another server under its name begins after them.
 
-use super::encode::{REQUEST_BYTES_MAX, Request, Told, ended, requests, told};
+use super::encode::{Request, Told, ended, requests, told};
 use super::outbox::Outbox;
 use super::waiting::Key;
 use crate::config::Temporality;
@@ -27,10 +28,10 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{Instrument, warn};
 
-/// How long targets are waited for before those that are there are sent.
+/// How long targets are waited for before those that are there are sent; and again, as long as there are others.
 const STRAGGLER_WAIT: Duration = Duration::from_secs(5);
 
 /// Reads targets and fills the outbox.
@@ -93,11 +94,11 @@ impl Collector {
             let limit = self.interval.max(STRAGGLER_WAIT);
             polls.spawn(async move { (index, target.reading_within(limit).await) }.in_current_span());
         }
-        let wait = tokio::time::sleep(STRAGGLER_WAIT.min(self.interval));
-        tokio::pin!(wait);
+        let wait = STRAGGLER_WAIT.min(self.interval);
+        let mut send = tokio::time::interval_at(Instant::now() + wait, wait);
+        send.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut collection = self.begin();
         let mut ready = Vec::new();
-        let mut waited = false;
         loop {
             tokio::select! {
                 joined = polls.join_next() => match joined {
@@ -106,13 +107,15 @@ impl Collector {
                     None => break,
                 },
                 () = stopped(stop) => break,
-                () = &mut wait, if !waited => {
-                    waited = true;
+                _ = send.tick(), if !ready.is_empty() => {
                     collection = self.queue(collection, std::mem::take(&mut ready), Ends::Told, stop).await;
                 }
             }
         }
         self.queue(collection, ready, Ends::Told, stop).await;
+        if let Some(pushed) = self.pushed.first() {
+            self.outbox.own().polling.observe(&pushed.monitored.target.usage());
+        }
     }
 
     /// The last push. A target that is down or gone, and a series that is gone, say nothing more: the end of its series, told late by an
@@ -149,7 +152,7 @@ impl Collector {
             });
         }
         let Collection { number, mut parts, due } = collection;
-        let mut unput = Unput { outbox: &self.outbox, requests: requests(&all, REQUEST_BYTES_MAX).peekable() };
+        let mut unput = Unput { outbox: &self.outbox, requests: requests(&all, self.outbox.request_size().limit()).peekable() };
         while let Some(request) = unput.requests.peek().cloned() {
             tokio::select! {
                 () = self.outbox.room() => {}
@@ -245,7 +248,7 @@ mod tests {
 
     #[test]
     fn what_the_end_finds_unput_is_counted() {
-        let outbox = Outbox::new(&config::Otlp::to("http://localhost:4317"), Arc::new(Own::quiet().unwrap())).unwrap();
+        let outbox = Outbox::new(&config::Otlp::to("http://localhost:4317"), Arc::new(Own::quiet().unwrap()));
         let requests = [3, 4, 5].map(|points| Request { points, ..Request::default() });
         let mut unput = Unput { outbox: &outbox, requests: requests.into_iter().peekable() };
         unput.requests.next();

@@ -4,11 +4,13 @@ use super::answer::{Again, SendError};
 use super::backoff::Backoff;
 use super::outbox::Outbox;
 use super::send::{Sender, Signal};
+use super::split::split;
 use super::waiting::Waiting;
 use crate::telemetry::Own;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tracing::info;
 
 /// The longest wait between two attempts when Postmeter ends.
 const HURRIED_WAIT_MAX: Duration = Duration::from_millis(100);
@@ -65,11 +67,33 @@ pub(super) async fn deliver(outbox: Arc<Outbox>, sender: Sender, own: Arc<Own>, 
 }
 
 async fn attempt(outbox: &Outbox, sender: &Sender, own: &Own, first: &Waiting) -> Result<(), SendError> {
-    let bytes = outbox.bytes(first).await?;
+    let (bytes, size) = (outbox.bytes(first).await?, outbox.request_size());
+    if bytes.len() > size.limit() && split_first(outbox, &bytes, size.limit()) {
+        return Ok(());
+    }
     let began = Instant::now();
-    let result = sender.send(Signal::Metrics, bytes).await;
+    let result = sender.send(Signal::Metrics, bytes.clone()).await;
     own.exporting.attempted(result.as_ref().err().map(SendError::error_type), began.elapsed());
+    if matches!(result, Err(SendError::TooLarge(_))) {
+        size.too_large(bytes.len());
+        if split_first(outbox, &bytes, bytes.len() / 2) {
+            return Ok(());
+        }
+    }
     let rejected = result?;
+    if let Some(limit) = size.accepted(bytes.len()) {
+        info!(endpoint = sender.receiver(), "the receiver accepts metrics in requests of at most {limit} bytes");
+    }
     outbox.taken(rejected.count, &rejected.reason).await;
     Ok(())
+}
+
+/// Has the first request sent in parts. Whether it has parts.
+fn split_first(outbox: &Outbox, bytes: &[u8], bytes_max: usize) -> bool {
+    let parts = split(Signal::Metrics, bytes, bytes_max);
+    let has_parts = parts.len() > 1;
+    if has_parts {
+        outbox.split_first(parts);
+    }
+    has_parts
 }

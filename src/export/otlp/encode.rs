@@ -19,8 +19,8 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_sdk::metrics::data::ResourceMetrics as Collected;
 use prost::Message;
 
-/// Bytes of one request: a gRPC receiver takes 4 MiB by default, and the rest is room for what goes around it.
-pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024 - 64 * 1024;
+/// Bytes of one request, unless configured otherwise.
+pub const REQUEST_BYTES_MAX: usize = crate::config::REQUEST_BYTES_DEFAULT;
 /// `Resource resource = 1` of `ResourceMetrics`.
 const RESOURCE: u8 = wire::delimited(1);
 /// Tags and lengths around a `ScopeMetrics` in a request, at most.

@@ -3,16 +3,17 @@
 use super::answer::SendError;
 use super::encode::Request;
 use super::news::News;
+use super::request_file::Row;
+use super::request_size::RequestSize;
 use super::spool::Spool;
 use super::status::{Failing, PushStatus};
-use super::store::Row;
 use super::waiting::{Bounds, Held, Key, Line, Waiting};
 use crate::config;
 use crate::telemetry::Own;
 use bytes::Bytes;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
@@ -31,6 +32,7 @@ pub struct Outbox {
     line: Mutex<Line>,
     state: Mutex<State>,
     collection: AtomicU64,
+    request_size: Arc<RequestSize>,
     own: Arc<Own>,
     /// Something was put in, or will not be any more.
     filled: Notify,
@@ -51,37 +53,58 @@ struct State {
 }
 
 impl Outbox {
+    /// Where what becomes of it is counted.
+    pub(super) fn own(&self) -> &Own {
+        &self.own
+    }
+
     /// An empty one, or with what the spool has kept.
-    ///
-    /// # Errors
-    /// When the spool cannot be used.
-    pub fn new(config: &config::Otlp, own: Arc<Own>) -> Result<Self, SendError> {
+    #[must_use]
+    pub fn new(config: &config::Otlp, own: Arc<Own>) -> Self {
         let queue = &config.queue;
         let mut bounds = Bounds { memory_bytes_max: queue.max_bytes, spool_bytes_max: 0 };
         let (mut spool, mut kept) = (None, Vec::new());
         if let Some(of) = &queue.spool {
-            let (opened, found) = Spool::open(of, own.clone()).map_err(|error| SendError::Config(format!("spool: {error}")))?;
+            let (opened, found) = Spool::open(of, own.clone());
             bounds.spool_bytes_max = of.max_bytes;
             (spool, kept) = (Some(opened), found);
         }
-        let next = kept.last().map_or(0, |last| last.key.collection.wrapping_add(1));
-        let line = Line::new(bounds, kept);
-        if line.len() > 0 {
-            info!(requests = line.len(), points = line.points(), "the spool has kept what an earlier run could not deliver");
-        }
-        own.exporting.waiting(i64::try_from(line.points()).unwrap_or(i64::MAX));
+        // A time, so that it differs from those of an earlier run that are found later.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let after_kept = kept.last().map_or(0, |last| last.key.collection.saturating_add(1));
+        let next = u64::try_from(now).unwrap_or_default().max(after_kept);
+        let line = Line::new(bounds);
+        own.exporting.spool_damaged(0);
         let outbox = Self {
             endpoint: config.receiver(),
             spool,
             line: Mutex::new(line),
             state: Mutex::default(),
             collection: AtomicU64::new(next),
+            request_size: Arc::new(RequestSize::new(config.max_request_bytes)),
             own,
             filled: Notify::new(),
             moved: Notify::new(),
         };
+        outbox.add_found(kept);
         outbox.measure();
-        Ok(outbox)
+        outbox
+    }
+
+    /// Queues what an earlier run has left in the spool.
+    fn add_found(&self, found: Vec<Waiting>) {
+        if found.is_empty() {
+            return;
+        }
+        let points = found.iter().map(|waiting| waiting.points).sum::<u64>();
+        info!(requests = found.len(), points, "the spool has kept what an earlier run could not deliver");
+        self.own.exporting.waiting(i64::try_from(points).unwrap_or(i64::MAX));
+        self.line().add_found(found);
+    }
+
+    /// How large requests may be.
+    pub(super) fn request_size(&self) -> Arc<RequestSize> {
+        self.request_size.clone()
     }
 
     /// Counts samples that were left out of a collection, by why.
@@ -142,19 +165,23 @@ impl Outbox {
         let queued_at = SystemTime::now();
         let (points, bytes) = (request.points, request.bytes.clone());
         let mut waiting = Waiting::in_memory(key, request, queued_at);
-        if let Some(spool) = &self.spool
-            && spool.write(Row { key, points, queued_at, bytes }).await
-        {
-            waiting.held = Held::Spool;
-            self.line().spool_is_readable(true);
+        if let Some(spool) = &self.spool {
+            let dropped = self.line().make_room_on_disk(bytes.len(), key.collection);
+            // Where it cannot fit, it waits in memory.
+            if let Some(dropped) = dropped {
+                self.overflowed(&dropped);
+                if spool.write(Row { key, points, queued_at, bytes }).await {
+                    waiting.held = Held::Spool;
+                    self.line().spool_is_readable(true);
+                }
+            }
+            self.add_found(spool.take_found());
         }
         self.own.exporting.waiting(i64::try_from(points).unwrap_or(i64::MAX));
         let dropped = self.line().add(waiting);
         self.measure();
         self.filled.notify_one();
-        if !dropped.is_empty() {
-            self.overflowed(&dropped);
-        }
+        self.overflowed(&dropped);
     }
 
     /// So many points of a collection were not put, and never will be.
@@ -164,6 +191,9 @@ impl Outbox {
     }
 
     fn overflowed(&self, dropped: &[Waiting]) {
+        if dropped.is_empty() {
+            return;
+        }
         let first = !std::mem::replace(&mut self.state().overflowing, true);
         if first {
             let endpoint = &self.endpoint;
@@ -211,8 +241,11 @@ impl Outbox {
         }
     }
 
-    /// Its bytes.
+    /// Its bytes, or those of its first part.
     pub(super) async fn bytes(&self, waiting: &Waiting) -> Result<Bytes, SendError> {
+        if let Some(part) = waiting.next_part() {
+            return Ok(part.bytes.clone());
+        }
         match (&waiting.held, &self.spool) {
             (Held::Memory(bytes), _) => Ok(bytes.clone()),
             (Held::Spool, Some(spool)) => {
@@ -224,7 +257,12 @@ impl Outbox {
         }
     }
 
-    /// The first was taken, but for so many points.
+    /// The first is sent in these parts instead.
+    pub(super) fn split_first(&self, parts: Vec<Request>) {
+        self.line().split_first(parts);
+    }
+
+    /// The first, or its first part, was taken, but for so many points.
     pub(super) async fn taken(&self, rejected: u64, reason: &str) {
         let Some(first) = self.line().remove_first() else { return };
         let rejected = rejected.min(first.points);

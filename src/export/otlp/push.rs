@@ -32,7 +32,7 @@ impl Push {
     /// # Errors
     /// What of the configuration cannot be used.
     pub fn new(targets: Targets, config: config::Otlp, own: Arc<Own>) -> Result<Self, SendError> {
-        let outbox = Arc::new(Outbox::new(&config, own.clone())?);
+        let outbox = Arc::new(Outbox::new(&config, own.clone()));
         let sender = Sender::new(config)?;
         let interval = watch::Sender::new(sender.config().interval);
         Ok(Self { targets, sender, outbox, own, interval })

@@ -11,9 +11,11 @@
 
 use super::answer::{Again, Rejected, SendError};
 use super::backoff::Backoff;
-use super::encode::{REQUEST_BYTES_MAX, resource_field};
+use super::encode::{Request, resource_field};
 use super::send::{Sender, Signal};
+use super::split::split;
 use super::wire::{self, bytes, close, delimited, fixed64, key_value, length, open, varint};
+use crate::config::{Otlp, Protocol};
 use crate::export::series::nanos;
 use crate::messages::{Batch, Feed, Key, Taken, Uid};
 use crate::model::vocabulary::{DELIVERY_OUTCOME, DELIVERY_STAGE, ERROR_TYPE, MESSAGE_SOURCE, SYSTEM_NAME};
@@ -21,6 +23,7 @@ use crate::model::{Field, Outcome, Privacy, Record};
 use crate::telemetry::{Identity, Monitored, SCOPE};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -67,6 +70,23 @@ pub struct LogRequest {
     pub bytes: Bytes,
     /// How many records are in it.
     pub records: u64,
+}
+
+impl LogRequest {
+    /// The same in requests of at most so many bytes; `None` where it is one record.
+    fn parts(&self, bytes_max: usize) -> Option<Vec<Self>> {
+        let parts = split(Signal::Logs, &self.bytes, bytes_max);
+        let parts: Vec<_> = parts.into_iter().map(|Request { bytes, points: records }| Self { bytes, records }).collect();
+        (parts.len() > 1).then_some(parts)
+    }
+}
+
+/// What became of a request.
+enum Sent {
+    /// It was accepted, but for so many records.
+    Done { refused: u64 },
+    /// It is too large, and these are to be sent instead.
+    InParts(Vec<LogRequest>),
 }
 
 impl Teller {
@@ -224,6 +244,8 @@ pub struct Delivery {
     teller: Teller,
     monitored: Arc<Monitored>,
     sender: Arc<Sender>,
+    /// Where logs go, for people.
+    endpoint: String,
     /// What went wrong last: said once, until something else does.
     failing: Option<&'static str>,
 }
@@ -235,7 +257,8 @@ impl Delivery {
         let config = &monitored.target.config;
         let include = config.messages.as_ref().map(|messages| messages.include.clone()).unwrap_or_default();
         let teller = Teller::new(config.source.name, key, include);
-        Self { feed, teller, monitored, sender, failing: None }
+        let endpoint = logs_receiver(sender.config());
+        Self { feed, teller, monitored, sender, endpoint, failing: None }
     }
 
     /// Delivers until `stop` says so. What was not taken by then is read again at the next start.
@@ -260,15 +283,36 @@ impl Delivery {
 
     async fn deliver(&mut self, batch: Batch) {
         let identity = self.monitored.last_identity();
+        let limit = self.sender.logs_size().limit();
         let mut refused = 0;
-        for request in self.teller.requests(&identity, &batch.records, nanos(batch.observed), REQUEST_BYTES_MAX) {
+        for request in self.teller.requests(&identity, &batch.records, nanos(batch.observed), limit) {
             refused += self.send(request).await;
         }
         self.feed.settle(batch, Taken::Sent { refused }).await;
     }
 
-    /// Sends one request until it is taken, or refused for good. Says how many of its records were refused.
+    /// Sends one request, in parts where it is too large, until each is accepted, or refused for good. Returns how many of its
+    /// records were refused.
     async fn send(&mut self, request: LogRequest) -> u64 {
+        let mut refused = 0;
+        let mut parts = VecDeque::from([request]);
+        while let Some(part) = parts.pop_front() {
+            let limit = self.sender.logs_size().limit();
+            match self.send_part(&part, limit).await {
+                Sent::Done { refused: of_part } => refused += of_part,
+                Sent::InParts(smaller) => smaller.into_iter().rev().for_each(|part| parts.push_front(part)),
+            }
+        }
+        refused
+    }
+
+    async fn send_part(&mut self, request: &LogRequest, limit: usize) -> Sent {
+        let len = request.bytes.len();
+        if len > limit
+            && let Some(parts) = request.parts(limit)
+        {
+            return Sent::InParts(parts);
+        }
         let mut backoff = Backoff::new(self.sender.config().queue.retry);
         loop {
             let result = self.sender.send(Signal::Logs, request.bytes.clone()).await;
@@ -278,17 +322,28 @@ impl Delivery {
                 Err(error) => error.again(),
                 Ok(_) => Again::Never,
             };
+            if matches!(result, Err(SendError::TooLarge(_))) {
+                self.sender.logs_size().too_large(len);
+                if let Some(parts) = request.parts(len / 2) {
+                    return Sent::InParts(parts);
+                }
+            }
             self.report(&result, request.records, again);
             match (result, backoff.wait(again)) {
-                (Ok(rejected), _) => return rejected.count,
+                (Ok(rejected), _) => {
+                    if let Some(limit) = self.sender.logs_size().accepted(len) {
+                        info!(endpoint = self.sender.receiver(), "the receiver accepts logs in requests of at most {limit} bytes");
+                    }
+                    return Sent::Done { refused: rejected.count };
+                }
                 (Err(_), Some(wait)) => tokio::time::sleep(wait).await,
-                (Err(_), None) => return request.records,
+                (Err(_), None) => return Sent::Done { refused: request.records },
             }
         }
     }
 
     fn report(&mut self, result: &Result<Rejected, SendError>, records: u64, again: Again) {
-        let (target, endpoint) = (self.feed.target(), self.sender.receiver());
+        let (target, endpoint) = (self.feed.target(), self.endpoint.as_str());
         let now = match result {
             Ok(Rejected { count: 0, .. }) => None,
             Ok(_) => Some("rejected"),
@@ -309,6 +364,13 @@ impl Delivery {
         }
         self.failing = now;
     }
+}
+
+/// The endpoint of logs for people: over HTTP it has a path of its own. What is behind `?` may be a secret.
+fn logs_receiver(config: &Otlp) -> String {
+    let of_logs = config.logs_endpoint().filter(|_| config.protocol == Protocol::HttpProtobuf);
+    let hidden = |url: String| url.split_once('?').map(|(place, _)| format!("{place}?***")).unwrap_or(url);
+    of_logs.map_or_else(|| config.receiver(), hidden)
 }
 
 #[cfg(test)]

@@ -1,20 +1,24 @@
 //! Sends the bytes of a request, by gRPC or by HTTP.
 
 use super::answer::{Rejected, SendError, last_cause, words};
+use super::request_size::RequestSize;
 use super::way::{Connection, Way};
 use crate::config::{self, Compression};
-use crate::poll::{Sent, retry_after, secret_header, use_ring};
+use crate::net::Redactor;
+use crate::poll::{retry_after, secret_header, use_ring};
 use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
 use prost::Message;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Code, Extensions, Status};
+use tracing::info;
 
 /// Bytes of a receiver's answer.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -43,6 +47,9 @@ pub struct Sender {
     config: config::Otlp,
     way: Mutex<Way>,
     receiver: String,
+    logs_size: RequestSize,
+    /// The receiver has rejected a compressed request as such.
+    is_uncompressed: AtomicBool,
 }
 
 impl Sender {
@@ -55,13 +62,19 @@ impl Sender {
         use_ring();
         let way = Mutex::new(Way::new(&config)?);
         let receiver = config.receiver();
-        Ok(Self { config, way, receiver })
+        let logs_size = RequestSize::new(config.max_request_bytes);
+        Ok(Self { config, way, receiver, logs_size, is_uncompressed: AtomicBool::new(false) })
     }
 
     /// Where it goes, for people.
     #[must_use]
     pub fn receiver(&self) -> &str {
         &self.receiver
+    }
+
+    /// How large requests with logs may be: the same for all targets.
+    pub(super) const fn logs_size(&self) -> &RequestSize {
+        &self.logs_size
     }
 
     /// How it is configured.
@@ -76,18 +89,35 @@ impl Sender {
     /// Why it was not taken.
     pub async fn send(&self, signal: Signal, request: Bytes) -> Result<Rejected, SendError> {
         let headers = self.headers()?;
-        let sent = Sent::of(headers.values());
-        let answer = match self.way()?.connection {
-            Connection::Grpc(channel) => self.grpc(channel, signal, headers, request).await,
-            Connection::Http(client) => self.http(&client, signal, headers, request).await,
-        };
+        let secrets = Redactor::new(headers.values(), [self.config.endpoint.as_str()]);
+        let compression = if self.is_uncompressed.load(Ordering::Relaxed) { Compression::None } else { self.config.compression };
+        let mut answer = self.attempt(signal, headers.clone(), request.clone(), compression).await;
+        if matches!(answer, Err(SendError::Encoding(_))) && compression == Compression::Gzip {
+            answer = self.attempt(signal, headers, request, Compression::None).await;
+            if answer.is_ok() && !self.is_uncompressed.swap(true, Ordering::Relaxed) {
+                info!(endpoint = self.receiver, "the receiver does not accept gzip: requests are sent uncompressed");
+            }
+        }
         if matches!(answer, Err(SendError::Unreachable(_))) {
             self.renew()?;
         }
-        let partial = answer.map_err(|error| error.without(&sent))?.partial_success.unwrap_or_default();
+        let partial = answer.map_err(|error| error.without(&secrets))?.partial_success.unwrap_or_default();
         let mut reason = words(&partial.error_message);
-        sent.hide_in(&mut reason);
+        secrets.redact(&mut reason);
         Ok(Rejected { count: u64::try_from(partial.rejected_data_points).unwrap_or(0), reason })
+    }
+
+    async fn attempt(
+        &self,
+        signal: Signal,
+        headers: HeaderMap,
+        request: Bytes,
+        compression: Compression,
+    ) -> Result<ExportMetricsServiceResponse, SendError> {
+        match self.way()?.connection {
+            Connection::Grpc(channel) => self.grpc(channel, signal, headers, request, compression).await,
+            Connection::Http(client) => self.http(&client, signal, headers, request, compression).await,
+        }
     }
 
     /// The configured headers, with their secrets read anew.
@@ -121,9 +151,10 @@ impl Sender {
         signal: Signal,
         headers: HeaderMap,
         request: Bytes,
+        compression: Compression,
     ) -> Result<ExportMetricsServiceResponse, SendError> {
         let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
-        if self.config.compression == Compression::Gzip {
+        if compression == Compression::Gzip {
             grpc = grpc.send_compressed(CompressionEncoding::Gzip);
         }
         let mut request = tonic::Request::from_parts(MetadataMap::from_headers(headers), Extensions::default(), request);
@@ -148,9 +179,10 @@ impl Sender {
         signal: Signal,
         headers: HeaderMap,
         request: Bytes,
+        compression: Compression,
     ) -> Result<ExportMetricsServiceResponse, SendError> {
         let mut post = client.post(self.url(signal)?).header("content-type", "application/x-protobuf").headers(headers);
-        let body = match self.config.compression {
+        let body = match compression {
             Compression::None => request,
             Compression::Gzip => {
                 post = post.header("content-encoding", "gzip");

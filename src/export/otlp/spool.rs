@@ -1,28 +1,33 @@
 //! Requests on disk: what was queued before the process ended, however it ended, is sent by the next one.
 //!
-//! What is put in is synced to the disk before it counts as queued, and what was taken by the receiver is removed before the
-//! next request is sent; a crash in between sends one request twice, with the same times.
+//! A request is synced to the disk before it counts as queued, and one that the receiver accepted is deleted before the next
+//! one is sent; a crash in between sends one request twice, with the same times.
 //!
-//! # How large the file is
+//! # `max_bytes` is exact
 //!
-//! `max_bytes` counts bytes of requests. Each lies in a page of a power of two, and what is changed is written beside what was
-//! there: up to twice as much is on the disk, and the length of the file (with holes in it) is up to four times as much. What
-//! is removed makes room in the file; the file itself gets small again when a start finds it empty.
+//! The files of requests, what is being written, and damaged files together never take more than `max_bytes` of the disk,
+//! counted in whole blocks. Where a request does not fit, the oldest collections are dropped first, and only then is it written.
+//!
+//! # Nothing damaged is sent
+//!
+//! Each request has a checksum. A damaged one is set aside and counted, and the others are sent. A directory that cannot be
+//! opened does not end the process: requests wait in memory, and each one tries to open it again.
 //!
 //! # A disk that hangs
 //!
 //! Disks wait in a thread of their own, one at a time. Who asks waits for [`DISK_WAIT_MAX`], and while one operation hangs the
-//! next ones fail at once. What may or may not have been written then is removed with the next transaction.
+//! next ones fail at once. What may or may not have been written then is removed with the next operation.
 
 use super::answer::SendError;
+use super::request_file::Row;
 use super::status::SpoolStatus;
-use super::store::{Row, SpoolError, Store};
+use super::store::{Found, SpoolError, Store};
 use super::waiting::{Key, Room, Waiting};
 use crate::config;
 use crate::telemetry::Own;
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -31,16 +36,19 @@ use tracing::{info, warn};
 /// How long an operation on the disk is waited for: shorter than the last push may take.
 const DISK_WAIT_MAX: Duration = Duration::from_secs(3);
 
-/// An open spool.
+/// An open spool, or one that is tried to be opened with each request.
 #[derive(Debug)]
 pub(super) struct Spool {
     path: PathBuf,
     store: Arc<tokio::sync::Mutex<Store>>,
-    /// Requests that the next transaction removes.
+    /// Requests that the next operation removes.
     leaving: Arc<Mutex<Vec<Key>>>,
+    /// Requests of an earlier run that are not in the queue yet.
+    found: Arc<Mutex<Vec<Waiting>>>,
     /// An operation was waited for in vain.
     hangs: AtomicBool,
     failing: Mutex<Option<Failing>>,
+    damaged: Arc<DamagedRequests>,
     own: Arc<Own>,
 }
 
@@ -51,7 +59,7 @@ struct Failing {
     said: String,
 }
 
-/// What is asked of the disk.
+/// What is requested of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
     Write,
@@ -59,44 +67,92 @@ enum Use {
     Remove,
 }
 
+/// Counts requests that were set aside.
+#[derive(Debug)]
+struct DamagedRequests {
+    count: AtomicU64,
+    own: Arc<Own>,
+}
+
+impl DamagedRequests {
+    /// The first is logged; a spool may hold many.
+    fn add(&self, requests: u64, path: &Path, damage: &str) {
+        if requests == 0 {
+            return;
+        }
+        self.own.exporting.spool_damaged(requests);
+        if self.count.fetch_add(requests, Ordering::Relaxed) == 0 {
+            let path = path.display();
+            warn!(
+                "a request in the spool is damaged and not sent: {path}: {damage}; damaged ones are counted in postmeter_export_spool_damaged_requests_total and kept beside the others"
+            );
+        }
+    }
+}
+
 impl Spool {
-    /// Opens it, and says what is in it, oldest first. A file that cannot be read is set aside.
-    pub(super) fn open(config: &config::Spool, own: Arc<Own>) -> Result<(Self, Vec<Waiting>), SpoolError> {
-        let (store, kept) = Store::open(&config.dir)?;
-        own.exporting.spool(false);
-        let path = store.path().to_owned();
-        let store = Arc::new(tokio::sync::Mutex::new(store));
-        Ok((Self { path, store, leaving: Arc::default(), hangs: AtomicBool::new(false), failing: Mutex::default(), own }, kept))
+    /// Opens it, and returns the requests in it, oldest first. One that cannot be opened is opened later.
+    pub(super) fn open(config: &config::Spool, own: Arc<Own>) -> (Self, Vec<Waiting>) {
+        let mut store = Store::new(&config.dir, config.max_bytes);
+        let found = store.open();
+        let damaged = Arc::new(DamagedRequests { count: AtomicU64::new(0), own: own.clone() });
+        let spool = Self {
+            path: store.path().to_owned(),
+            store: Arc::new(tokio::sync::Mutex::new(store)),
+            leaving: Arc::default(),
+            found: Arc::default(),
+            hangs: AtomicBool::new(false),
+            failing: Mutex::default(),
+            damaged,
+            own,
+        };
+        spool.report(Use::Write, &found);
+        let found = found.unwrap_or_default();
+        spool.damaged.add(found.damaged, &spool.path, "its name or its length is wrong, or it is of an older version");
+        (spool, found.requests)
     }
 
-    /// Where it is.
+    /// Its directory.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// How it stands, with so much in it.
     pub(super) fn status(&self, room: Room) -> SpoolStatus {
-        SpoolStatus { path: self.path.clone(), room, failing: self.failing().as_ref().map(|failing| failing.said.clone()) }
+        SpoolStatus {
+            path: self.path.clone(),
+            room,
+            failing: self.failing().as_ref().map(|failing| failing.said.clone()),
+            damaged_requests: self.damaged.count.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Requests of an earlier run that were found when it was opened late.
+    pub(super) fn take_found(&self) -> Vec<Waiting> {
+        std::mem::take(&mut *locked(&self.found))
     }
 
     /// Writes a request. Whether it is on the disk when this returns.
     pub(super) async fn write(&self, row: Row) -> bool {
         let key = row.key;
         let written = self.change(Some(row)).await;
-        if written.is_err() {
+        match &written {
+            // There is no room for it, which is not the disk's fault.
+            Err(SpoolError::Full(_)) => return false,
             // Even so it may be there, and would be sent once more after the next start.
-            self.leave([key]);
+            Err(_) => self.leave([key]),
+            Ok(()) => {}
         }
-        self.said(Use::Write, &written);
+        self.report(Use::Write, &written);
         written.is_ok()
     }
 
     /// The bytes of a request.
     pub(super) async fn bytes(&self, key: Key) -> Result<Bytes, SendError> {
         let bytes = self.on_disk(move |store| store.bytes(key)).await;
-        match bytes {
-            Err(SpoolError::Damaged(..)) => {}
-            _ => self.said(Use::Read, &bytes),
+        match &bytes {
+            Err(SpoolError::Damaged(path, damage)) => self.damaged.add(1, path, damage),
+            _ => self.report(Use::Read, &bytes),
         }
         bytes.map_err(|error| match error {
             SpoolError::Damaged(..) => SendError::Damaged(error.to_string()),
@@ -108,15 +164,15 @@ impl Spool {
     pub(super) async fn remove(&self, keys: impl IntoIterator<Item = Key>) {
         self.leave(keys);
         let removed = self.change(None).await;
-        self.said(Use::Remove, &removed);
+        self.report(Use::Remove, &removed);
     }
 
-    /// Removes requests with the next transaction.
+    /// Removes requests with the next operation.
     pub(super) fn leave(&self, keys: impl IntoIterator<Item = Key>) {
         locked(&self.leaving).extend(keys);
     }
 
-    /// At the end: removes what is to leave, and closes the file, which a disk that hangs does not hold up.
+    /// At the end: removes what is to leave, and releases the directory, which a disk that hangs does not hold up.
     pub(super) async fn close(&self) {
         if !locked(&self.leaving).is_empty() {
             self.remove([]).await;
@@ -132,10 +188,14 @@ impl Spool {
 
     async fn change(&self, row: Option<Row>) -> Result<(), SpoolError> {
         let leaving = self.leaving.clone();
+        let (found, damaged) = (self.found.clone(), self.damaged.clone());
         self.on_disk(move |store| {
+            let Found { requests, damaged: count } = store.open()?;
+            damaged.add(count, store.path(), "its name or its length is wrong, or it is of an older version");
+            locked(&found).extend(requests);
             let removed = std::mem::take(&mut *locked(&leaving));
             let changed = store.change(row.as_ref(), &removed);
-            if changed.is_err() {
+            if matches!(&changed, Err(error) if !matches!(error, SpoolError::Full(_))) {
                 locked(&leaving).extend(removed);
             }
             changed
@@ -162,11 +222,11 @@ impl Spool {
         let done = done.await;
         self.hangs.store(done.is_err(), Ordering::Relaxed);
         let done = done.map_err(|_| late())?;
-        done.map_err(|panicked| SpoolError::Damaged(self.path.clone(), panicked.to_string()))?
+        done.map_err(|panicked| SpoolError::Unusable(self.path.clone(), panicked.to_string()))?
     }
 
-    /// Says it once. What can be written is well again; what can be read or removed says nothing of writing.
-    fn said<T>(&self, what: Use, done: &Result<T, SpoolError>) {
+    /// Logs a failure once. What can be written is well again; what can be read or removed proves nothing about writing.
+    fn report<T>(&self, what: Use, done: &Result<T, SpoolError>) {
         let mut failing = self.failing();
         match done {
             Err(error) => {

@@ -39,6 +39,8 @@ pub struct SpoolStatus {
     pub room: Room,
     /// What the disk says, when it does not do what it is asked.
     pub failing: Option<String>,
+    /// Requests that were damaged and set aside, since the start of the process.
+    pub damaged_requests: u64,
 }
 
 /// Why nothing is taken.

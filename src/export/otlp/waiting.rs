@@ -8,12 +8,21 @@
 //! # Memory and disk have bounds of their own
 //!
 //! What goes is the oldest collection with a part where the room is short: dropping what is on disk frees no memory. With that
-//! part go its others, wherever they are.
+//! part go its others, wherever they are. The memory makes room after a request was put in, the disk before: its bound is exact,
+//! and what does not fit there waits in memory.
+//!
+//! # A request in parts stays one request
+//!
+//! What a receiver accepts only in parts keeps its place, its room and its file until the last part is done with.
 
 use super::encode::Request;
+use super::request_file::disk_bytes;
 use bytes::Bytes;
-use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant, SystemTime};
+
+/// How many requests may wait on disk: each is a file.
+pub(super) const SPOOLED_REQUESTS_MAX: usize = 250_000;
 
 /// Which request: its collection, and its place in that. A later one is larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,16 +46,50 @@ pub(super) struct Waiting {
     pub len: usize,
     pub queued_at: SystemTime,
     pub held: Held,
+    /// What is left of it, once it was split.
+    parts: VecDeque<Request>,
+    age: Age,
+}
+
+/// How long a request has waited, whatever the clock does meanwhile.
+#[derive(Clone, Copy, Debug)]
+struct Age {
+    /// Before this process found it on disk.
+    before: Duration,
+    since: Instant,
 }
 
 impl Waiting {
     pub(super) fn in_memory(key: Key, request: Request, queued_at: SystemTime) -> Self {
-        Self { key, points: request.points, len: request.bytes.len(), queued_at, held: Held::Memory(request.bytes) }
+        let age = Age { before: Duration::ZERO, since: Instant::now() };
+        let (points, len) = (request.points, request.bytes.len());
+        Self { key, points, len, queued_at, held: Held::Memory(request.bytes), parts: VecDeque::new(), age }
+    }
+
+    /// One that an earlier run has left.
+    pub(super) fn in_spool(key: Key, points: u64, len: usize, queued_at: SystemTime) -> Self {
+        let age = Age { before: queued_at.elapsed().unwrap_or_default(), since: Instant::now() };
+        Self { key, points, len, queued_at, held: Held::Spool, parts: VecDeque::new(), age }
     }
 
     /// Whether it has waited this long.
     pub(super) fn has_waited(&self, limit: Duration) -> bool {
-        self.queued_at.elapsed().unwrap_or_default() >= limit
+        self.age.before.saturating_add(self.age.since.elapsed()) >= limit
+    }
+
+    /// What is sent of it next, where it was split.
+    pub(super) fn next_part(&self) -> Option<&Request> {
+        self.parts.front()
+    }
+
+    /// The room that it takes where it is.
+    const fn room(&self) -> usize {
+        if self.is_spooled() { disk_bytes(self.len) } else { self.len }
+    }
+
+    /// Whether its bytes can be had while the disk does not give back what is there.
+    fn is_in_memory(&self) -> bool {
+        !self.is_spooled() || !self.parts.is_empty()
     }
 
     pub(super) const fn is_spooled(&self) -> bool {
@@ -64,7 +107,7 @@ pub(super) struct Bounds {
 /// How full it is where requests wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// Bytes of requests that wait there.
+    /// Bytes of requests that wait there; on disk those of the blocks that they take.
     pub bytes: usize,
     /// How many may.
     pub max_bytes: usize,
@@ -98,45 +141,77 @@ impl Place {
         self.room.bytes > self.room.max_bytes
     }
 
+    /// Whether one more file, of so many bytes, may be here.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.room.bytes.saturating_add(bytes) <= self.room.max_bytes && self.requests.len() < SPOOLED_REQUESTS_MAX
+    }
+
     fn first(&self) -> Option<&Waiting> {
         self.requests.first_key_value().map(|(_, first)| first)
     }
 }
 
 impl Line {
-    /// What a spool kept from an earlier run stands first.
-    pub(super) fn new(bounds: Bounds, kept: Vec<Waiting>) -> Self {
+    /// An empty one.
+    pub(super) fn new(bounds: Bounds) -> Self {
         let (memory, spool) = (Place::new(bounds.memory_bytes_max), Place::new(bounds.spool_bytes_max));
-        let mut line = Self { memory, spool, points: 0, sending: None, spool_is_readable: true };
-        kept.into_iter().for_each(|waiting| line.insert(waiting));
-        line
+        Self { memory, spool, points: 0, sending: None, spool_is_readable: true }
     }
 
-    /// Puts a request at the end. What had to go for it is returned.
+    /// Makes room on disk for a request of the newest collection. Returns what had to go for it; `None` where it does not fit
+    /// even so, and nothing goes.
+    #[must_use]
+    pub(super) fn make_room_on_disk(&mut self, len: usize, newest: u64) -> Option<Vec<Waiting>> {
+        let bytes = disk_bytes(len);
+        let of_newest = self.spool.requests.range(Key { collection: newest, part: 0 }..).map(|(_, waiting)| waiting.room());
+        let sending = self.sending.filter(|key| key.collection < newest).and_then(|key| self.spool.requests.get(&key));
+        let stays = of_newest.sum::<usize>() + sending.map_or(0, Waiting::room);
+        if stays.saturating_add(bytes) > self.spool.room.max_bytes {
+            return None;
+        }
+        let mut dropped = Vec::new();
+        while !self.spool.has_room(bytes) {
+            let Some(oldest) = self.oldest_of(&self.spool, newest) else { break };
+            self.drop_collection(oldest, &mut dropped);
+        }
+        Some(dropped)
+    }
+
+    /// Puts a request at the end. What had to go for it in memory is returned.
     #[must_use]
     pub(super) fn add(&mut self, waiting: Waiting) -> Vec<Waiting> {
         let newest = waiting.key.collection;
         self.insert(waiting);
         let mut dropped = Vec::new();
-        while let Some(oldest) = self.oldest_that_takes_room(newest) {
-            let parts = Key { collection: oldest, part: 0 }..=Key { collection: oldest, part: u32::MAX };
-            let keys = [&self.memory, &self.spool].into_iter().flat_map(|place| place.requests.range(parts.clone()));
-            let keys: Vec<Key> = keys.map(|(key, _)| *key).filter(|key| Some(*key) != self.sending).collect();
-            dropped.extend(keys.into_iter().filter_map(|key| self.remove(key)));
+        while self.memory.is_too_full() {
+            let Some(oldest) = self.oldest_of(&self.memory, newest) else { break };
+            self.drop_collection(oldest, &mut dropped);
         }
         dropped
     }
 
-    /// The oldest collection with a part that may go where there is too little room; not the newest.
-    fn oldest_that_takes_room(&self, newest: u64) -> Option<u64> {
-        let short = [&self.memory, &self.spool].into_iter().filter(|place| place.is_too_full());
-        let oldest = short.filter_map(|place| place.requests.keys().find(|key| Some(**key) != self.sending));
-        oldest.map(|key| key.collection).filter(|collection| *collection != newest).min()
+    /// Adds requests that an earlier run has left.
+    pub(super) fn add_found(&mut self, found: Vec<Waiting>) {
+        found.into_iter().for_each(|waiting| self.insert(waiting));
+    }
+
+    /// The oldest collection with a request there that may go; not the newest.
+    fn oldest_of(&self, place: &Place, newest: u64) -> Option<u64> {
+        let oldest = place.requests.keys().find(|key| Some(**key) != self.sending)?.collection;
+        (oldest != newest).then_some(oldest)
+    }
+
+    fn drop_collection(&mut self, collection: u64, dropped: &mut Vec<Waiting>) {
+        let parts = Key { collection, part: 0 }..=Key { collection, part: u32::MAX };
+        let keys = [&self.memory, &self.spool].into_iter().flat_map(|place| place.requests.range(parts.clone()));
+        let keys: Vec<Key> = keys.map(|(key, _)| *key).filter(|key| Some(*key) != self.sending).collect();
+        dropped.extend(keys.into_iter().filter_map(|key| self.remove(key)));
     }
 
     /// The first request, which is being sent from now on: the oldest that can be read.
     pub(super) fn send_first(&mut self) -> Option<Waiting> {
-        let in_memory = self.memory.first().filter(|_| !self.spool_is_readable);
+        let in_memory = [&self.memory, &self.spool].into_iter().filter_map(Place::first).filter(|first| first.is_in_memory());
+        let in_memory = in_memory.min_by_key(|first| first.key).filter(|_| !self.spool_is_readable);
         let first = in_memory.or_else(|| self.oldest())?.clone();
         self.sending = Some(first.key);
         Some(first)
@@ -152,10 +227,33 @@ impl Line {
         self.sending.take().map_or(0, |first| first.collection)
     }
 
-    /// The first request is done with.
+    /// The first request, or the first part of one that was split, is done with. Of a part, what is returned has its points and
+    /// no place: the request stays until its last one.
     pub(super) fn remove_first(&mut self) -> Option<Waiting> {
-        let first = self.sending.take()?;
-        self.remove(first)
+        let key = self.sending.take()?;
+        let place = if self.memory.requests.contains_key(&key) { &mut self.memory } else { &mut self.spool };
+        let first = place.requests.get_mut(&key)?;
+        if first.parts.len() <= 1 {
+            return self.remove(key);
+        }
+        let part = first.parts.pop_front()?;
+        let points = part.points.min(first.points);
+        first.points -= points;
+        self.points -= points;
+        Some(Waiting { points, held: Held::Memory(Bytes::new()), parts: VecDeque::new(), ..first.clone() })
+    }
+
+    /// The first request, or its first part, is sent in these parts instead.
+    pub(super) fn split_first(&mut self, parts: Vec<Request>) {
+        let Some(key) = self.sending.take() else { return };
+        let place = if self.memory.requests.contains_key(&key) { &mut self.memory } else { &mut self.spool };
+        let Some(first) = place.requests.get_mut(&key) else { return };
+        first.parts.pop_front();
+        parts.into_iter().rev().for_each(|part| first.parts.push_front(part));
+        if let Held::Memory(bytes) = &mut first.held {
+            // The parts have them.
+            *bytes = Bytes::new();
+        }
     }
 
     /// The oldest request is done with, if it is such a one. None is on its way.
@@ -197,7 +295,7 @@ impl Line {
 
     fn insert(&mut self, waiting: Waiting) {
         let place = if waiting.is_spooled() { &mut self.spool } else { &mut self.memory };
-        place.room.bytes += waiting.len;
+        place.room.bytes += waiting.room();
         self.points += waiting.points;
         place.requests.insert(waiting.key, waiting);
     }
@@ -205,7 +303,7 @@ impl Line {
     fn remove(&mut self, key: Key) -> Option<Waiting> {
         let place = if self.memory.requests.contains_key(&key) { &mut self.memory } else { &mut self.spool };
         let waiting = place.requests.remove(&key)?;
-        place.room.bytes -= waiting.len;
+        place.room.bytes -= waiting.room();
         self.points -= waiting.points;
         Some(waiting)
     }

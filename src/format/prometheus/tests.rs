@@ -155,7 +155,7 @@ fn a_type_that_stands_twice() {
     assert_eq!(after("# TYPE x gauge\nx 9\n"), format!("gauge x 9; {READ}"));
     assert_eq!(after("# TYPE x histogram\nx_count{a=\"1\"} 9\n"), format!("{READ}; histogram x{{a=1}} [] [] of 9 sum none"));
     reads(&[
-        ("# TYPE x gauge\nx 9\n# TYPE x summary\nx_sum 3\n", "gauge x 9; summary x summary { quantiles: [], sum: some(3.0), count: none }"),
+        ("# TYPE x gauge\nx 9\n# TYPE x summary\nx_count 3\n", "gauge x 9; summary x summary { quantiles: [], sum: none, count: some(3) }"),
         ("# TYPE x counter\nx 1\n# TYPE x gauge\nx{a=\"1\"} 2\n", "gauge x 1; gauge x{a=1} 2"),
     ]);
 }
@@ -219,7 +219,7 @@ fn types_and_families() {
         ),
         (
             "# TYPE x summary\nx{l=\"a\",quantile=\"0.5\"} 1\nx{l=\"b\",quantile=\"0.5\"} 2\nx_count{l=\"a\"} 4\nx_sum{l=\"b\"} 9",
-            "summary x{l=a} summary { quantiles: [(0.5, 1.0)], sum: none, count: some(4) }; summary x{l=b} summary { quantiles: [(0.5, 2.0)], sum: some(9.0), count: none }",
+            "summary x{l=a} summary { quantiles: [(0.5, 1.0)], sum: none, count: some(4) }; !missing_count 1",
         ),
         ("# TYPE x counter\n# TYPE y gauge\ny 1", "gauge y 1"),
         ("# TYPE x_total gauge\nx_total 3", "gauge x_total 3"),
@@ -236,7 +236,10 @@ fn what_openmetrics_has_besides() {
         ("# TYPE x gauge\nx 3\nx_created 5", "gauge x 3; unknown x_created 5"),
         ("x 3\nx_created 5", "unknown x 3; unknown x_created 5"),
         ("# TYPE x counter\nx_total 3\n# TYPE x_created gauge\nx_created 5", "counter x_total 3; gauge x_created 5"),
-        ("# TYPE x info\nx_info{v=\"1\"} 1", "unknown x_info{v=1} 1"),
+        ("# TYPE x info\nx_info{v=\"1\"} 1", "info x_info{v=1} 1"),
+        ("# TYPE x stateset\nx{x=\"on\"} 1", "stateset x{x=on} 1"),
+        ("# TYPE x gaugehistogram\nx_bucket{le=\"1\"} 1\nx_gcount 1\ny 1", "unknown y 1; !unsupported 2"),
+        ("# TYPE x gaugehistogram\nx_gcount 1\ny 1\nx_gsum 1\nx_gsum_rate 2", "unknown y 1; unknown x_gsum_rate 2; !unsupported 2"),
     ]);
 }
 
@@ -302,7 +305,7 @@ fn what_is_too_much_is_no_answer() {
     let names = |n: usize| lines(n, |n| format!("x{n} 1"));
     assert_eq!(series(names(15)), Ok(15));
     assert_eq!(series(names(16)), beyond(15, "families"));
-    let summaries = |n: usize| format!("# TYPE s summary\n{}", lines(n, |n| format!("s_sum{{a=\"{n}\"}} 1\n# TYPE s summary")) + "\n");
+    let summaries = |n: usize| format!("# TYPE s summary\n{}", lines(n, |n| format!("s_count{{a=\"{n}\"}} 1\n# TYPE s summary")) + "\n");
     assert_eq!(series(summaries(20)), Ok(20));
     assert_eq!(series(summaries(21)), beyond(20, "histograms and summaries"));
 }
@@ -332,8 +335,8 @@ fn of_a_line_that_stands_twice_the_first_is_kept() {
         twice("x_bucket{le=\"+Inf\"}"),
         twice("x_count")
     );
-    let quantiles = format!("# TYPE x summary\n{}x_sum 1\n", twice("x{quantile=\"0.5\"}"));
-    let summary = "summary x summary { quantiles: [(0.5, 5.0)], sum: some(1.0), count: none }; !duplicate_series 1";
+    let quantiles = format!("# TYPE x summary\n{}x_sum 1\nx_count 4\n", twice("x{quantile=\"0.5\"}"));
+    let summary = "summary x summary { quantiles: [(0.5, 5.0)], sum: some(1.0), count: some(4) }; !duplicate_series 1";
     assert_eq!(said(&quantiles), summary);
     assert_eq!(
         said("# TYPE x histogram\nx_bucket{le=\"1\"} 5\nx_bucket{le=\"1\"} 9\nx_count 9"),

@@ -128,6 +128,7 @@ mod tests {
                 path: "/spool".into(),
                 room: Room { bytes: 4096, max_bytes: 1 << 30 },
                 failing: failing.map(str::to_owned),
+                damaged_requests: 0,
             }),
             last_taken: None,
             taken_points: 0,

@@ -1,7 +1,8 @@
 //! What is remembered of a target from one good reading to the next, and the sums that need it.
 
 use super::omitted::Summands;
-use crate::model::{Kind, Point, Repair, Repairs, Snapshot};
+use super::windows::WindowSums;
+use crate::model::{Point, Repair, Repairs};
 use std::collections::HashMap;
 use std::time::SystemTime;
 
@@ -16,16 +17,18 @@ pub struct Memory {
     shares: HashMap<&'static str, (f64, f64)>,
     /// For `Step::Accumulate`.
     accumulated: HashMap<&'static str, Accumulated>,
+    /// When the server's process began, as far as it reports it.
+    pub(super) process: Process,
+    /// For each counter rule of the required part, the last sum that it took, so that a fall is seen.
+    pub(super) sums: HashMap<usize, f64>,
     /// For `Step::Hold`: the largest sum so far, by the identity of its point.
     held: HashMap<u64, f64>,
     /// Of which life of the server's counters that is.
     held_since: Option<SystemTime>,
-    /// For windowed sources: the final sums of closed windows, by the identity of their points.
-    closed: HashMap<u64, f64>,
     /// What canonical counters and histograms were the sums of.
     pub(super) summands: Summands,
-    /// When the first window began.
-    first_window: Option<SystemTime>,
+    /// For windowed sources: the sums of each window.
+    pub(super) windows: WindowSums,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -34,18 +37,41 @@ struct Accumulated {
     total: Option<f64>,
     /// The last value of each series, by its identity.
     last: HashMap<u64, f64>,
+    /// The total when the start of the process was last checked: all that is certain to have been counted before a later restart.
+    checked: f64,
+}
+
+/// When the server's process began, and what the current reading reports about it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Process {
+    since: Option<SystemTime>,
+    /// It began later than it had when it was last checked.
+    restarted: bool,
+    /// The current reading reports it.
+    reported: bool,
+    /// What the current reading reports comes from an earlier poll.
+    repeated: bool,
+    /// A counter of the current reading fell, so that a restart happened since the reading before.
+    pub(super) fell: bool,
 }
 
 impl Memory {
-    /// Adds the final sums of a window that has ended.
-    pub fn close_window(&mut self, last: &Snapshot) {
-        let counters = last.points.iter().filter(|p| p.metric.kind == Kind::Counter);
-        let sums: HashMap<u64, f64> = counters.map(|point| (point.identity(), point.value)).collect();
-        // A sum that could not be read to the end is at least what it was before.
-        for (identity, held) in self.held.drain().filter(|(identity, _)| !sums.contains_key(identity)) {
-            *self.closed.entry(identity).or_default() += held;
-        }
-        self.closed.extend(sums);
+    /// Whether what the next reading reports about the start of the process comes from an earlier poll.
+    pub fn repeats_process_start(&mut self, repeated: bool) {
+        self.process.repeated = repeated;
+    }
+
+    /// The start of the process, as the current reading reports it.
+    pub(super) fn process_began(&mut self, since: Option<SystemTime>) {
+        let before = self.process.since;
+        self.process.restarted = matches!((before, since), (Some(before), Some(since)) if since > before);
+        self.process.reported = since.is_some();
+        self.process.since = since.or(before);
+    }
+
+    /// The last value of a series of an accumulated family.
+    pub(super) fn last_of(&self, family: &str, series: u64) -> Option<f64> {
+        self.accumulated.get(family)?.last.get(&series).copied()
     }
 
     /// The share of `part` in the rise of `whole` since the last reading.
@@ -61,7 +87,9 @@ impl Memory {
     /// Where something of the reading was `lost`, a series that it lacks goes on from where it was: as a new one its whole value
     /// would be added once more.
     pub(super) fn accumulate(&mut self, family: &'static str, found: &[(u64, Result<f64, Repair>)], lost: bool) -> Option<f64> {
-        let Accumulated { total, last } = self.accumulated.entry(family).or_default();
+        let Process { restarted, reported, repeated, fell, .. } = self.process;
+        let Accumulated { total, last, checked } = self.accumulated.entry(family).or_default();
+        let before_restart = if fell { total.unwrap_or(0.0) } else { *checked };
         let mut now = HashMap::with_capacity(found.len());
         let mut absent = last.len();
         for (series, value) in found {
@@ -81,6 +109,14 @@ impl Memory {
                 (Err(_), None) => continue,
             };
             now.insert(*series, value);
+        }
+        // Everything that the new process has counted is new, also of a series that has overtaken its last value.
+        if let Some(total) = total.as_mut().filter(|_| restarted) {
+            let since_restart: f64 = found.iter().filter_map(|(_, value)| value.as_ref().ok()).sum();
+            *total = total.max(before_restart + since_restart);
+        }
+        if reported && !repeated {
+            *checked = total.unwrap_or(0.0);
         }
         if lost && absent <= ABSENT_SERIES_MAX {
             last.extend(now);
@@ -104,13 +140,5 @@ impl Memory {
             }
             *held = point.value;
         }
-    }
-
-    /// Sums of a window are counters only together with those of the windows before it: adds them, and says when the first began.
-    pub(super) fn add_closed<'p>(&mut self, began: SystemTime, points: impl Iterator<Item = &'p mut Point>) -> SystemTime {
-        for point in points {
-            point.value += self.closed.get(&point.identity()).copied().unwrap_or(0.0);
-        }
-        *self.first_window.get_or_insert(began)
     }
 }

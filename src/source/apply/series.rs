@@ -24,7 +24,7 @@ impl<'a> Said<'a> {
         let mut families: HashMap<_, Vec<FamilyRef<'a>>, _> = names.map(|name| (name, Vec::new())).collect();
         let (mut contradicted, mut lost, mut unreadable) = (HashSet::new(), Vec::new(), false);
         for (_, page) in read.iter().filter(|(of, _)| of.name == part.name) {
-            unreadable |= page.repairs().get(Repair::Unreadable) > 0;
+            unreadable |= [Repair::Unreadable, Repair::Forged].iter().any(|repair| page.repairs().get(*repair) > 0);
             contradicted.extend(page.contradicted());
             lost.extend(page.lost().filter(|(family, _)| families.contains_key(family)));
             for family in page.iter() {

@@ -17,6 +17,7 @@ fn system(rules: &'static [Rule], more: &'static [Rule]) -> Source {
         rules,
         known_by: &[],
         misnamed_when: &["wrong"],
+        interval: None,
         on_unauthorized: "",
         on_not_found: "",
     };
@@ -32,6 +33,7 @@ fn system(rules: &'static [Rule], more: &'static [Rule]) -> Source {
         mistyped_counters: &[],
         version: Some(("build", "version")),
         counters_since: Some("began"),
+        process_since: None,
         records: None,
     }
 }
@@ -65,7 +67,7 @@ impl Polled {
     /// Points as `metric values number`, then repairs as `!kind n`.
     fn said(&mut self, pages: &[&str]) -> String {
         let snapshot = self.snapshot(pages);
-        let point = |p: &Point| {
+        let point = |p: &crate::model::Point| {
             let values: Vec<_> = p.attributes.iter().map(|(_, value)| format!(" {value}")).collect();
             format!("{}{} {}", p.metric.name, values.concat(), p.value)
         };

@@ -26,6 +26,10 @@ pub struct Paging {
     pub pages: Option<u64>,
     /// Records were left out.
     pub overflowed: bool,
+    /// The number of the first row of this page, counted from 1.
+    pub start: Option<u64>,
+    /// Rows of all pages.
+    pub rows: Option<u64>,
 }
 
 /// The same for an answer that may be cut short.
@@ -33,9 +37,7 @@ pub struct Paging {
 /// # Errors
 /// As [`read`], but for that.
 pub fn read_cut<D: DeserializeOwned>(body: &str) -> Result<(D, Paging), ReadError> {
-    let metadata = metadata(body)?;
-    let pages = metadata.chunk.as_ref().and_then(|chunk| chunk.chunks.whole());
-    let paging = Paging { next: metadata.next_page(false)?, pages, overflowed: metadata.overflowed() };
+    let paging = metadata(body)?.paging()?;
     Ok((data(body)?, paging))
 }
 
@@ -57,13 +59,7 @@ fn metadata(body: &str) -> Result<Metadata, ReadError> {
     if envelope.cpanelresult.is_some() {
         return Err(ReadError::Denied("an answer of API 0 in place of API 1".to_owned()));
     }
-    let metadata =
-        envelope.metadata.ok_or_else(|| ReadError::Malformed("it has no metadata, so it is no answer of WHM API 1".to_owned()))?;
-    match metadata.result {
-        Num::Is(n) if n != 0.0 => Ok(metadata),
-        Num::Is(_) => Err(refusal(&metadata.reason.0)),
-        Num::Absent | Num::Odd => Err(ReadError::Malformed("metadata.result is neither 0 nor 1".to_owned())),
-    }
+    envelope.metadata.ok_or_else(|| ReadError::Malformed("it has no metadata, so it is no answer of WHM API 1".to_owned()))?.accepted()
 }
 
 /// `data` of an answer to a question that has no pages.
@@ -75,6 +71,22 @@ pub fn whole<D: DeserializeOwned>(body: &str) -> Result<D, ReadError> {
         (data, None) => Ok(data),
         (_, Some(_)) => Err(cut_short("in chunks that were not asked for")),
     }
+}
+
+/// The same of an answer that quotes what strangers wrote, where a raw control character makes the document invalid: it counts as a
+/// space. Returns whether there was one.
+///
+/// # Errors
+/// As [`whole`].
+pub fn whole_with_raw_text<D: DeserializeOwned>(body: &str) -> Result<(D, bool), ReadError> {
+    match whole(body) {
+        Err(ReadError::Malformed(_)) if body.contains(is_control) => Ok((whole(&body.replace(is_control, " "))?, true)),
+        result => Ok((result?, false)),
+    }
+}
+
+const fn is_control(c: char) -> bool {
+    c < ' '
 }
 
 fn cut_short(what: &str) -> ReadError {
@@ -99,8 +111,9 @@ struct Answer<D> {
     data: D,
 }
 
+/// `metadata` of an answer.
 #[derive(Deserialize)]
-struct Metadata {
+pub(super) struct Metadata {
     #[serde(default)]
     result: Num,
     #[serde(default)]
@@ -120,15 +133,39 @@ struct Chunk {
     chunks: Num,
     #[serde(default)]
     current: Num,
+    #[serde(default)]
+    records: Num,
 }
 
 impl Metadata {
+    /// The same, if the answer is not a refusal.
+    ///
+    /// # Errors
+    /// What the server reports.
+    pub(super) fn accepted(self) -> Result<Self, ReadError> {
+        match self.result {
+            Num::Is(n) if n != 0.0 => Ok(self),
+            Num::Is(_) => Err(refusal(&self.reason.0)),
+            Num::Absent | Num::Odd => Err(ReadError::Malformed("metadata.result is neither 0 nor 1".to_owned())),
+        }
+    }
+
+    /// What it reports of its pages, where the answer may be cut short.
+    ///
+    /// # Errors
+    /// When there is a next page, and not where.
+    pub(super) fn paging(&self) -> Result<Paging, ReadError> {
+        let chunk = |of: fn(&Chunk) -> Num| self.chunk.as_ref().and_then(|chunk| of(chunk).whole());
+        let (pages, start, rows) = (chunk(|c| c.chunks), chunk(|c| c.start), chunk(|c| c.records));
+        Ok(Paging { next: self.next_page(false)?, pages, overflowed: self.overflowed(), start, rows })
+    }
+
     fn overflowed(&self) -> bool {
         !matches!(self.overflowed, Num::Absent | Num::Is(0.0))
     }
 
     fn next_page(&self, overflowed: bool) -> Result<Option<u64>, ReadError> {
-        let Some(Chunk { size, start, chunks: Num::Is(chunks), current: Num::Is(current) }) = &self.chunk else {
+        let Some(Chunk { size, start, chunks: Num::Is(chunks), current: Num::Is(current), .. }) = &self.chunk else {
             return if overflowed { Err(cut_short("overflowed, and no chunk to follow")) } else { Ok(None) };
         };
         if current >= chunks {

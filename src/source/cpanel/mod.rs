@@ -3,16 +3,14 @@
 //! # Sums of a window
 //!
 //! Mail statistics are sums over a window that the request names. They make counters only together with the windows
-//! before, and a sum that falls within a window (an account was deleted) is held: see `apply`.
-//!
-//! # Rows in parts
-//!
-//! Rows of the same user and domain are added up within a page. On two pages they would count as the same series twice, and the
-//! first is kept: a row that moved to the next page between two requests looks just the same.
+//! before, and a sum that falls within a window (an account was deleted) is held: see `apply::windows`.
 
 mod answer;
+mod reached;
 mod read;
 mod records;
+mod rows;
+mod user_stats;
 
 use super::{Credential, From, Part, Records, Request, Rule, Source, Step};
 use crate::format::ReadError;
@@ -33,6 +31,7 @@ pub static SOURCE: Source = Source {
     mistyped_counters: &[],
     version: Some(("cpanel_version_info", "version")),
     counters_since: None,
+    process_since: None,
     records: Some(&RECORDS),
 };
 
@@ -40,8 +39,8 @@ static PARTS: &[Part] = &[
     Part {
         rules: USER_STATS,
         requests: &[json(
-            "/json-api/emailtrack_user_stats?api.version=1&starttime={start}&endtime={end}&api.chunk.enable=1&api.chunk.size=5000&api.chunk.start={offset}&api.chunk.verbose=1",
-            read::user_stats,
+            "/json-api/emailtrack_user_stats?api.version=1&starttime={start}&endtime={end}&api.sort.enable=1&api.sort.a.field=USER&api.sort.a.method=lexicographic&api.sort.b.field=DOMAIN&api.sort.b.method=lexicographic&api.chunk.enable=1&api.chunk.size=100000&api.chunk.start={offset}&api.chunk.verbose=1",
+            user_stats::user_stats,
         )],
         ..part("emailtrack_user_stats", "mail of each user in the window")
     },
@@ -76,7 +75,7 @@ static PARTS: &[Part] = &[
     Part { requests: &[json("/json-api/version?api.version=1", read::version)], ..part("version", "version of cPanel & WHM") },
 ];
 
-/// The delivery log, on a timer of its own.
+/// The delivery log, on a timer of its own. Rows of the same second are in a defined order, so that a page ends where the next begins.
 static RECORDS: Records = Records {
     part: Part {
         requests: &[json(
@@ -85,12 +84,21 @@ static RECORDS: Records = Records {
                 "&api.filter.enable=1&api.filter.a.field=actionunixtime&api.filter.a.type=gt_equal&api.filter.a.arg0={start}",
                 "&api.filter.b.field=actionunixtime&api.filter.b.type=lt_equal&api.filter.b.arg0={end}",
                 "&api.sort.enable=1&api.sort.a.field=actionunixtime&api.sort.a.method=numeric&api.sort.a.reverse=0",
-                "&api.chunk.enable=1&api.chunk.size=5000&api.chunk.start={offset}&api.chunk.verbose=1",
+                "&api.sort.b.field=msgid&api.sort.b.method=lexicographic&api.sort.b.reverse=0",
+                "&api.sort.c.field=recipient&api.sort.c.method=lexicographic&api.sort.c.reverse=0",
+                "&api.sort.d.field=type&api.sort.d.method=lexicographic&api.sort.d.reverse=0",
+                "&api.chunk.enable=1&api.chunk.size={rows}&api.chunk.start={offset}&api.chunk.verbose=1",
             ),
             records::email_logs,
         )],
         ..part("messages", "the delivery log, record by record, by OTLP")
     },
+    newest_path: concat!(
+        "/json-api/emailtrack_search?api.version=1&success=1&defer=1&failure=1&inprogress=1&deliverytype=all&max_results_by_type=0",
+        "&api.filter.enable=1&api.filter.a.field=actionunixtime&api.filter.a.type=gt_equal&api.filter.a.arg0={start}",
+        "&api.sort.enable=1&api.sort.a.field=actionunixtime&api.sort.a.method=numeric&api.sort.a.reverse=1",
+        "&api.chunk.enable=1&api.chunk.size=5000&api.chunk.start=1&api.chunk.verbose=1",
+    ),
     read: records::page,
 };
 
@@ -104,6 +112,7 @@ const fn part(name: &'static str, help: &'static str) -> Part {
         rules: &[],
         known_by: &[],
         misnamed_when: &[],
+        interval: None,
         on_unauthorized: "set username, and token (or token_file) to a token from WHM » Development » Manage API Tokens, made by that user, with the ACLs that the parts need: All, or for a reseller those that list mail statistics, the mail queue and the server's status",
         on_not_found: "this is no WHM, or a version without this function; check the url (https, port 2087), or leave the part out of parts",
     }

@@ -2,51 +2,12 @@
 
 use super::super::ReadError;
 use super::answer::{self, Num, Rows, Word};
+use super::reached::Reached;
 use crate::model::{Families, FamiliesBuilder, FamilyType, Repair};
 use serde::Deserialize;
-use std::collections::HashMap;
 
 /// Rows of an answer: more users, or messages in a queue, than 64 MiB of real rows can be.
 const ROWS_MAX: usize = 500_000;
-
-/// `emailtrack_user_stats`: a row for each user and domain, and sometimes more than one, which are added up.
-///
-/// # Errors
-/// See [`answer::read`].
-pub fn user_stats(body: String) -> Result<Families, ReadError> {
-    let (data, next): (Records<Stats>, _) = answer::read(&body)?;
-    Families::read(body, |out| {
-        let mut places = HashMap::new();
-        let mut rows: Vec<(&Word, &Word, Sums)> = Vec::new();
-        for row in &data.records.0 {
-            let place = *places.entry((&row.domain.0, &row.user.0)).or_insert(rows.len());
-            if place == rows.len() {
-                rows.push((&row.domain, &row.user, Sums::default()));
-            }
-            rows[place].2.add(out, row.numbers());
-        }
-        family(
-            out,
-            "email_user_stats",
-            "Mail of each domain and user in the window: messages by what became of them, and their total size in bytes.",
-        );
-        // Kept once, not for each series.
-        let [domain_key, user_key, stat_key] = ["domain", "user", "stat_type"].map(|key| out.own(key));
-        let stats = STATS.map(|stat| out.own(stat));
-        for (domain, user, sums) in rows {
-            let (domain, user) = (out.own(&domain.0), out.own(&user.0));
-            for (stat, n) in stats.into_iter().zip(sums.0) {
-                let Some(n) = n else { continue };
-                out.label(domain_key, domain);
-                out.label(user_key, user);
-                out.label(stat_key, stat);
-                out.number(n);
-            }
-        }
-        next.into_iter().for_each(|next| out.next_page(next));
-        Ok(())
-    })
-}
 
 /// `emailtrack_stats`: totals.
 ///
@@ -76,8 +37,11 @@ pub fn stats(body: String) -> Result<Families, ReadError> {
 /// # Errors
 /// See [`answer::whole`].
 pub fn queue(body: String) -> Result<Families, ReadError> {
-    let data: Records<Queued> = answer::whole(&body)?;
+    let (data, has_raw_text): (Records<Queued>, bool) = answer::whole_with_raw_text(&body)?;
     Families::read(body, |out| {
+        if has_raw_text {
+            out.repair(Repair::Unescaped);
+        }
         let mut states = [("queued", 0.0, f64::INFINITY), ("frozen", 0.0, f64::INFINITY)];
         for message in &data.records.0 {
             count_odd(out, &[message.frozen, message.time]);
@@ -176,19 +140,26 @@ pub fn version(body: String) -> Result<Families, ReadError> {
     })
 }
 
-const STATS: [&str; 7] =
+pub(super) const STATS: [&str; 7] =
     ["send_count", "success_count", "fail_count", "defer_count", "defer_fail_count", "total_size", "in_progress_count"];
 
 #[derive(Deserialize)]
-struct Records<R> {
-    records: Rows<R, ROWS_MAX>,
+pub(super) struct Records<R> {
+    pub(super) records: Rows<R, ROWS_MAX>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "UPPERCASE", default)]
-struct Stats {
-    user: Word,
-    domain: Word,
+pub(super) struct Stats {
+    pub(super) user: Word,
+    pub(super) owner: Word,
+    pub(super) domain: Word,
+    #[serde(rename = "PRIMARY_DOMAIN")]
+    pub(super) primary_domain: Word,
+    #[serde(rename = "REACHED_MAXEMAILS")]
+    pub(super) reached_maxemails: Reached,
+    #[serde(rename = "REACHED_MAXDEFERFAIL")]
+    pub(super) reached_maxdeferfail: Reached,
     sendcount: Num,
     successcount: Num,
     failcount: Num,
@@ -200,7 +171,7 @@ struct Stats {
 
 impl Stats {
     /// In the order of [`STATS`].
-    fn numbers(&self) -> [Num; STATS.len()] {
+    pub(super) fn numbers(&self) -> [Num; STATS.len()] {
         let Self { sendcount, successcount, failcount, defercount, deferfailcount, totalsize, inprogresscount, .. } = *self;
         [sendcount, successcount, failcount, defercount, deferfailcount, totalsize, inprogresscount]
     }
@@ -270,10 +241,10 @@ struct Version {
 
 /// Sums over rows, in the order of [`STATS`]; none where no row has the number, NaN where one of them cannot be read.
 #[derive(Default)]
-struct Sums([Option<f64>; STATS.len()]);
+pub(super) struct Sums(pub(super) [Option<f64>; STATS.len()]);
 
 impl Sums {
-    fn add(&mut self, out: &mut FamiliesBuilder<'_>, numbers: [Num; STATS.len()]) {
+    pub(super) fn add(&mut self, out: &mut FamiliesBuilder<'_>, numbers: [Num; STATS.len()]) {
         count_odd(out, &numbers);
         for (sum, n) in self.0.iter_mut().zip(numbers) {
             let n = match n {
@@ -291,7 +262,7 @@ fn count_odd(out: &mut FamiliesBuilder<'_>, numbers: &[Num]) {
     numbers.iter().filter(|n| **n == Num::Odd).for_each(|_| out.repair(Repair::Unreadable));
 }
 
-fn family(out: &mut FamiliesBuilder<'_>, name: &str, help: &str) {
+pub(super) fn family(out: &mut FamiliesBuilder<'_>, name: &str, help: &str) {
     let (name, help) = (out.own(name), out.own(help));
     out.family(name, help, FamilyType::Gauge);
 }

@@ -1,11 +1,12 @@
 //! `emailtrack_search`: the delivery log, as records, and as the family that another exporter makes of it.
 
 use super::super::ReadError;
-use super::answer::{self, Num, Rows, Word};
+use super::answer::{Num, Word};
+use super::rows::{ReadRows, numbered_hash, read_rows};
 use crate::format::reply;
 use crate::model::{Families, FamilyType, Field, Outcome, Record, RecordPage, Repair};
 use serde::Deserialize;
-use std::hash::{DefaultHasher, Hasher};
+use std::collections::HashMap;
 
 /// Series of `email_logs`: the newest ones.
 const EMAIL_LOGS_MAX: usize = 1000;
@@ -17,26 +18,25 @@ const TEXT_BYTES_MAX: usize = 2048;
 /// A page of the log.
 ///
 /// # Errors
-/// See [`answer::read_cut`].
+/// See [`read_rows`].
 pub fn page(body: &str) -> Result<RecordPage, ReadError> {
-    let (data, paging): (Log, _) = answer::read_cut(body)?;
-    let (mut records, mut unreadable) = (Vec::with_capacity(data.records.0.len()), Vec::new());
-    for row in data.records.0 {
+    let ReadRows { rows, mut unreadable, paging } = read_rows::<Row, ROWS_MAX>(body)?;
+    let (mut records, mut seen) = (Vec::with_capacity(rows.len()), HashMap::new());
+    for row in rows {
         match row.record() {
             Ok(record) => records.push(record),
-            Err(row) => unreadable.push(row.hash()),
+            Err(row) => unreadable.push(numbered_hash(&mut seen, &format!("{row:?}"))),
         }
     }
-    Ok(RecordPage { records, unreadable, next: paging.next, pages: paging.pages, overflowed: paging.overflowed })
+    Ok(RecordPage { records, unreadable, next: paging.next, pages: paging.pages, total: paging.rows, overflowed: paging.overflowed })
 }
 
 /// `email_logs`, as `cpanel_mail_exporter` has it: 1 for each delivery. Only the first page, which has the newest.
 ///
 /// # Errors
-/// See [`answer::read_cut`].
+/// See [`read_rows`].
 pub fn email_logs(body: String) -> Result<Families, ReadError> {
-    let (data, _): (Log, _) = answer::read_cut(&body)?;
-    let mut rows = data.records.0;
+    let ReadRows { mut rows, unreadable, .. } = read_rows::<Row, ROWS_MAX>(&body)?;
     rows.sort_by_key(|row| std::cmp::Reverse(row.sendunixtime.whole()));
     rows.truncate(EMAIL_LOGS_MAX);
     Families::read(body, |out| {
@@ -52,13 +52,9 @@ pub fn email_logs(body: String) -> Result<Families, ReadError> {
                 out.repair(Repair::Unreadable);
             }
         }
+        unreadable.iter().for_each(|_| out.repair(Repair::Unreadable));
         Ok(())
     })
-}
-
-#[derive(Deserialize)]
-struct Log {
-    records: Rows<Row, ROWS_MAX>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -151,13 +147,6 @@ impl Row {
         Ok(Record { at, received, outcome, size, source, reply, remote, spam_score, fields: kept })
     }
 
-    /// Equal for equal rows, as long as this process lives.
-    fn hash(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(format!("{self:?}").as_bytes());
-        hasher.finish()
-    }
-
     /// The labels of that exporter, in its order.
     fn labels(&self) -> [(&'static str, String); 22] {
         let word = |word: &Word| word.0.clone();
@@ -243,6 +232,6 @@ mod tests {
     fn the_newest_are_series() {
         let rows: Vec<String> = (0..1500).map(|n| format!("{{\"sendunixtime\":{n},\"actionunixtime\":{n},\"msgid\":\"{n}\"}}")).collect();
         let families = email_logs(body(&rows.join(","), r#","chunk":{"size":1500,"start":1,"chunks":9,"current":1}"#)).unwrap();
-        assert_eq!((families.series(), families.next_offset), (EMAIL_LOGS_MAX, None));
+        assert_eq!((families.series(), families.edge), (EMAIL_LOGS_MAX, None));
     }
 }

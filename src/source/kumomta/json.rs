@@ -8,15 +8,25 @@
 //!
 //! Up to 2024.09 serde wrote the document, with escapes. The two are told apart by the newline behind a comma, which only
 //! the later writer has.
+//!
+//! # A line is a series
+//!
+//! The later writer ends each series with a comma and a newline. In a family that is written so, a label value reaches to the last
+//! quote of its line that a number follows: text inside a value can then look like series and families as much as it likes.
+//! What a value with newlines of its own forges stands at the head of lines, and is found because it stands more than once
+//! (see [`super::forged`]).
 
 mod ahead;
+mod lines;
 
 use super::super::ReadError;
 use super::escape;
+use super::forged::{self, Heads};
 use crate::format::quote;
 use crate::model::{BOUNDS, Bounds, Families, FamiliesBuilder, FamilyType, Repair, Text};
 use ahead::{Value, is_whole};
 use memchr::{memchr2, memmem};
+use std::collections::HashSet;
 
 /// How far the end of a string with quotes in it is looked for.
 const STRING_BYTES_MAX: usize = 16 * 1024;
@@ -30,7 +40,8 @@ pub fn read(body: String) -> Result<Families, ReadError> {
 }
 
 fn read_within(bounds: Bounds, body: String) -> Result<Families, ReadError> {
-    Families::read_within(bounds, body, |out| {
+    let mut forged = HashSet::new();
+    let families = Families::read_within(bounds, body, |out| {
         let text = out.body();
         let raw = [&b",\n\""[..], b",\n{"].iter().any(|mark| memmem::find(text.as_bytes(), mark).is_some());
         Reader {
@@ -40,13 +51,17 @@ fn read_within(bounds: Bounds, body: String) -> Result<Families, ReadError> {
             at: 0,
             raw,
             lines: false,
+            strict: false,
+            line_end: None,
             unescaped: 0,
             lost: false,
             names: Vec::new(),
             patience: text.len() + 16 * STRING_BYTES_MAX,
+            heads: Heads::default(),
         }
-        .document()
-    })
+        .document(&mut forged)
+    })?;
+    forged::leave_out(families, &forged)
 }
 
 struct Reader<'b, 'a> {
@@ -58,6 +73,10 @@ struct Reader<'b, 'a> {
     raw: bool,
     /// Whether each series of this family begins a line.
     lines: bool,
+    /// Whether a series of this family must end its line.
+    strict: bool,
+    /// Where the first line ends that was last looked for, so that no line is searched twice.
+    line_end: Option<usize>,
     /// Strings of this series that were not escaped.
     unescaped: u32,
     /// Whether anything could not be read.
@@ -66,10 +85,18 @@ struct Reader<'b, 'a> {
     names: Vec<(&'a str, Text)>,
     /// Bytes that may still be searched in vain, or a hostile document would be searched over and over.
     patience: usize,
+    /// The heads of families.
+    heads: Heads<'a>,
 }
 
 impl<'a> Reader<'_, 'a> {
-    fn document(mut self) -> Result<(), ReadError> {
+    fn document(mut self, forged: &mut HashSet<String>) -> Result<(), ReadError> {
+        let read = self.families();
+        *forged = self.heads.into_forged();
+        read
+    }
+
+    fn families(&mut self) -> Result<(), ReadError> {
         if self.next() != Some(b'{') {
             return Err(match self.bytes.get(self.at) {
                 None => ReadError::Empty,
@@ -96,8 +123,14 @@ impl<'a> Reader<'_, 'a> {
             }
             self.next().ok_or_else(cut_short)?;
             self.unreadable();
-            match self.next_family(self.at.max(start + 1)) {
-                Some(at) => self.at = at,
+            let from = self.at.max(start + 1);
+            // One that does not begin a line is read, so that a document is not taken for cut short, but not believed.
+            match self.next_family(from).or_else(|| self.family_within(from, self.bytes.len())) {
+                Some(at) => {
+                    let believed = !self.strict || self.bytes[..at].ends_with(b",\n");
+                    self.suspect_heads(from, if believed { at } else { self.bytes.len() });
+                    self.at = at;
+                }
                 None if is_whole(&self.text[start..]) => break,
                 None => return Err(cut_short()),
             }
@@ -111,10 +144,13 @@ impl<'a> Reader<'_, 'a> {
 
     /// One family with its series; `None` where it cannot be read on.
     fn family(&mut self) -> Option<()> {
+        let start = self.at;
         let name = self.name()?;
-        let name = self.out.text(name);
         self.expect(b':')?;
         self.expect(b'{')?;
+        self.heads.family(name);
+        self.set_strict(start);
+        let name = self.out.text(name);
         self.out.family(name, Text::default(), FamilyType::Unknown);
         loop {
             let member = self.at;
@@ -225,7 +261,7 @@ impl<'a> Reader<'_, 'a> {
                 Some(()) if self.out.too_much().is_some() => return None,
                 Some(()) if self.list_ends(b']')? => return Some(()),
                 Some(()) => {}
-                None => self.next_series(start)?,
+                None => self.next_object(start)?,
             }
         }
     }
@@ -251,7 +287,7 @@ impl<'a> Reader<'_, 'a> {
                 break;
             }
         }
-        if !matches!(self.next()?, b',' | b']') {
+        if !matches!(self.next()?, b',' | b']') || (self.strict && !self.ends_line(self.at, b"]}")) {
             return None;
         }
         self.push(value?);
@@ -332,6 +368,7 @@ impl<'a> Reader<'_, 'a> {
             Some(found) => found,
             None => closing(self, true)?,
         };
+        self.suspect_heads(start, end);
         if !resolve {
             self.unescaped += 1;
             return Some((self.out.text(&self.text[start..end]), behind));
@@ -361,6 +398,7 @@ impl<'a> Reader<'_, 'a> {
             self.in_vain(end - from);
             return None;
         }
+        self.suspect_heads(from, end);
         self.at = self.skip(end + 2);
         (!self.is_family(self.at)).then(|| self.unreadable())
     }

@@ -80,6 +80,61 @@ fn a_detail_adds_up_to_the_total() {
     }
 }
 
+/// Providers have ready and scheduled messages in one number.
+#[test]
+fn a_detail_by_provider_takes_the_place_of_both_states() {
+    let detail = || Some(Detail { by: &PROVIDER_NAME, top: 2 });
+    let metrics = METRICS.trim_end().strip_suffix('}').unwrap().to_owned();
+    let by_provider = ",\n\"queued_count_by_provider\":{\"help\":\"Both.\",\"type\":\"gauge\",\"value\":{\"provider\":{\"big\":12,\n\"small\":4,\n\"tiny\":3}}}}";
+    let depth = |metrics: &str| {
+        let mut lines = lines(&snapshot(metrics, &mut Memory::default(), detail()));
+        lines.retain(|line| line.starts_with("mail.queue.depth"));
+        lines
+    };
+    let expected = ["mail.queue.depth queued,big 12", "mail.queue.depth queued,small 4", "mail.queue.depth queued,_other 9"];
+    assert_eq!(depth(&(metrics + by_provider)), expected);
+    assert_eq!(depth(METRICS), ["mail.queue.depth ready 5", "mail.queue.depth scheduled 20"], "a server without the family");
+}
+
+/// After a restart every counter began at 0, also one that is higher than before.
+#[test]
+fn a_later_start_of_the_process_resets_every_accumulated_counter() {
+    let info = include_str!("../../../tests/fixtures/kumomta/machine-info.json");
+    let mut memory = Memory::default();
+    let mut delays = |queues: &str, since: Option<&str>, repeated: bool| {
+        memory.repeats_process_start(repeated);
+        let metrics = METRICS.replace("\"example.com\":3,\n\"acme@example.org\":4", queues);
+        let metrics = SOURCE.parts[0].requests[0].read(metrics.into_bytes()).unwrap();
+        let mut read = vec![(&SOURCE.parts[0], metrics)];
+        if let Some(since) = since {
+            let info = info.replace("2026-08-01", since);
+            read.push((&SOURCE.parts[1], SOURCE.parts[1].requests[0].read(info.into_bytes()).unwrap()));
+        }
+        let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, of_records: &[] };
+        memory.has_fallen(&SOURCE.parts[0], &read[..1]);
+        let snapshot = apply(&SOURCE, &read, &mut memory, &context);
+        snapshot.points.iter().find(|point| point.metric == &QUEUE_DELAYS).map(|point| point.value)
+    };
+    let (before, after) = (Some("2026-08-01"), Some("2026-08-02"));
+    for (queues, since, repeated, expected) in [
+        ("\"a\":3,\n\"b\":4", before, false, 7.0),
+        ("\"a\":5,\n\"b\":4", before, true, 9.0),
+        // One fell, so the restart is asked for at once: both began again.
+        ("\"a\":6,\n\"b\":1", after, false, 16.0),
+        ("\"a\":7,\n\"b\":1", after, true, 17.0),
+        ("\"a\":7,\n\"b\":2", None, false, 18.0),
+        ("\"a\":8,\n\"b\":2", after, false, 19.0),
+        // No counter is lower, and the restart is known one poll late.
+        ("\"a\":9,\n\"b\":3", after, true, 21.0),
+        ("\"a\":9,\n\"b\":4", Some("2026-08-03"), false, 32.0),
+        ("\"a\":10,\n\"b\":4", Some("2026-08-03"), false, 33.0),
+        // A clock that was set back is no restart.
+        ("\"a\":11,\n\"b\":4", before, false, 34.0),
+    ] {
+        assert_eq!(delays(queues, since, repeated), Some(expected), "{queues} {since:?}");
+    }
+}
+
 /// Pruned, a counter is gone, and begins again at 1.
 #[test]
 fn counters_by_queue_survive_pruning() {

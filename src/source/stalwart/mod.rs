@@ -27,6 +27,7 @@ pub static SOURCE: Source = Source {
             rules: rules::METRICS,
             known_by: rules::KNOWN_BY,
             misnamed_when: rules::MISNAMED,
+            interval: None,
             on_unauthorized: "set username and password to those of the Prometheus endpoint (Settings > Telemetry > Metrics), which are not an account's; each refused scrape counts as a failed login there",
             on_not_found: "enable the Prometheus endpoint in Stalwart (Settings > Telemetry > Metrics > Prometheus)",
         },
@@ -42,6 +43,7 @@ pub static SOURCE: Source = Source {
             rules: rules::QUEUE,
             known_by: &[],
             misnamed_when: &[],
+            interval: None,
             on_unauthorized: "set parts.queue.token to an API key, or username and password to an account, with the permission message-queue-list (0.15) or sysQueuedMessageQuery (0.16)",
             on_not_found: "this server has neither the management API of 0.15 nor JMAP of 0.16; check the url",
         },
@@ -54,6 +56,7 @@ pub static SOURCE: Source = Source {
     mistyped_counters: &[],
     version: None,
     counters_since: None,
+    process_since: None,
     records: None,
 };
 

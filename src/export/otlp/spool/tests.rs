@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::super::answer::Again;
-use super::super::store::FILE;
+use super::super::store::DIR;
 use super::*;
 use std::fs::rename;
 use std::time::{Instant, SystemTime};
@@ -16,7 +16,7 @@ fn row(collection: u64) -> Row {
 
 fn open(dir: &TempDir) -> (Spool, Vec<u64>) {
     let config = config::Spool { dir: dir.path().to_owned(), max_bytes: 1 << 20 };
-    let (spool, kept) = Spool::open(&config, Arc::new(Own::quiet().unwrap())).unwrap_or_else(|error| panic!("{error}"));
+    let (spool, kept) = Spool::open(&config, Arc::new(Own::quiet().unwrap()));
     (spool, kept.iter().map(|waiting| waiting.key.collection).collect())
 }
 
@@ -24,14 +24,13 @@ fn is_failing(spool: &Spool) -> bool {
     spool.status(Room { bytes: 0, max_bytes: 0 }).failing.is_some()
 }
 
-/// The disk goes away: the file with it.
-async fn unplug(dir: &TempDir, spool: &Spool) {
-    spool.store.lock().await.close();
-    rename(dir.path().join(FILE), dir.path().join("unplugged")).unwrap();
+/// The disk goes away: the files with it.
+fn unplug(dir: &TempDir) {
+    rename(dir.path().join(DIR), dir.path().join("unplugged")).unwrap();
 }
 
 fn plug(dir: &TempDir) {
-    rename(dir.path().join("unplugged"), dir.path().join(FILE)).unwrap();
+    rename(dir.path().join("unplugged"), dir.path().join(DIR)).unwrap();
 }
 
 #[tokio::test]
@@ -40,7 +39,7 @@ async fn what_a_disk_does_not_do_now_it_may_do_later() {
     let (spool, _) = open(&dir);
     assert!(spool.write(row(1)).await);
     assert!(spool.write(row(2)).await);
-    unplug(&dir, &spool).await;
+    unplug(&dir);
     assert!(!spool.write(row(3)).await);
     assert_eq!(spool.bytes(key(1)).await.unwrap_err().again(), Again::Later);
     spool.remove([key(1)]).await;
@@ -100,4 +99,59 @@ async fn what_was_written_after_all_does_not_stay() {
     assert!(spool.write(row(2)).await);
     spool.close().await;
     assert_eq!(open(&dir).1, [2]);
+}
+
+#[tokio::test]
+async fn a_spool_that_cannot_be_opened_is_opened_later() {
+    let dir = tempdir().unwrap();
+    let (first, _) = open(&dir);
+    assert!(first.write(row(1)).await);
+    let (second, kept) = open(&dir);
+    assert_eq!((kept, is_failing(&second)), (vec![], true), "another one uses it");
+    assert!(!second.write(row(2)).await);
+    first.close().await;
+    assert!(second.write(row(3)).await);
+    assert!(!is_failing(&second));
+    let found: Vec<u64> = second.take_found().iter().map(|waiting| waiting.key.collection).collect();
+    assert_eq!(found, [1]);
+    assert!(second.take_found().is_empty());
+    assert_eq!(second.bytes(key(1)).await.unwrap(), "bytes");
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_made_does_not_end_the_process() {
+    let dir = tempdir().unwrap();
+    let blocked = dir.path().join("file");
+    std::fs::write(&blocked, "").unwrap();
+    let config = config::Spool { dir: blocked.clone(), max_bytes: 1 << 20 };
+    let (spool, kept) = Spool::open(&config, Arc::new(Own::quiet().unwrap()));
+    assert!(kept.is_empty() && is_failing(&spool));
+    assert!(!spool.write(row(1)).await);
+    std::fs::remove_file(&blocked).unwrap();
+    assert!(spool.write(row(2)).await);
+    assert!(!is_failing(&spool));
+}
+
+#[tokio::test]
+async fn damaged_requests_are_counted_and_no_failure_of_the_disk() {
+    let dir = tempdir().unwrap();
+    let (spool, _) = open(&dir);
+    assert!(spool.write(row(1)).await);
+    assert!(spool.write(row(2)).await);
+    let file = std::fs::read_dir(dir.path().join(DIR)).unwrap().map(|file| file.unwrap().path());
+    let file = file.filter(|path| path.to_string_lossy().ends_with(".request")).min().unwrap();
+    std::fs::write(&file, "no request").unwrap();
+    assert_eq!(spool.bytes(key(1)).await.unwrap_err().again(), Again::Never);
+    assert_eq!(spool.bytes(key(2)).await.unwrap(), "bytes");
+    let status = spool.status(Room { bytes: 0, max_bytes: 0 });
+    assert_eq!((status.damaged_requests, status.failing), (1, None));
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_no_failure_of_the_disk() {
+    let dir = tempdir().unwrap();
+    let (spool, _) = open(&dir);
+    assert!(!spool.write(Row { bytes: vec![0; 1 << 20].into(), ..row(1) }).await);
+    assert!(!is_failing(&spool));
+    assert!(spool.write(row(2)).await);
 }

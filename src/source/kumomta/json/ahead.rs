@@ -26,8 +26,17 @@ impl<'a> Reader<'_, 'a> {
         let (value, end) = self.measure(self.skip(at))?;
         let behind = self.skip(end + 1);
         match (self.bytes.get(end)?, self.bytes.get(behind)?) {
-            (b',', b'"') | (b'}', b'}') => Some((value, end)),
+            (b',', b'"') | (b'}', b'}') if !self.strict || self.ends_line(end, b"}}}") => Some((value, end)),
             _ => None,
+        }
+    }
+
+    /// Whether this is the end of a series that ends its line: a comma and a newline, or the end of its family, which `closing` writes.
+    pub(super) fn ends_line(&self, at: usize, closing: &[u8]) -> bool {
+        let rest = self.bytes.get(at..).unwrap_or_default();
+        match rest.strip_prefix(closing) {
+            Some(behind) => behind.starts_with(b",\n") || behind.strip_prefix(b"}").is_some_and(|end| end.trim_ascii().is_empty()),
+            None => rest.starts_with(b",\n"),
         }
     }
 
@@ -41,7 +50,7 @@ impl<'a> Reader<'_, 'a> {
         let at = self.skip(quote + 1);
         let next = self.skip(at + 1);
         let ends = match self.bytes.get(at)? {
-            b',' if self.bytes.get(next..next + 3) == Some(b"\"@\"") => self.is(self.skip(next + 3), b':').is_some(),
+            b',' if self.bytes.get(next..next + 3) == Some(b"\"@\"") => self.ends_object(next + 3),
             b',' => {
                 let (_, end) = self.name_at(next)?;
                 self.is(self.skip(end), b':').and_then(|at| self.is(self.skip(at), b'"')).is_some()
@@ -49,6 +58,16 @@ impl<'a> Reader<'_, 'a> {
             _ => false,
         };
         ends.then_some(quote + 1)
+    }
+
+    /// `:N}` behind the `"@"` of an object.
+    fn ends_object(&self, at: usize) -> bool {
+        let Some(at) = self.is(self.skip(at), b':') else { return false };
+        if !self.strict {
+            return true;
+        }
+        let end = self.measure(self.skip(at)).and_then(|(_, end)| self.is(end, b'}'));
+        end.is_some_and(|end| self.ends_line(self.skip(end), b"]}"))
     }
 
     /// `","name":` or `"}`: the end of a family's help.
@@ -152,9 +171,21 @@ impl<'a> Reader<'_, 'a> {
         at.saturating_add(STRING_BYTES_MAX).min(self.bytes.len())
     }
 
-    /// Where the next family begins.
+    /// Where the next family begins: at the head of a line, where lines are series.
     pub(super) fn next_family(&self, from: usize) -> Option<usize> {
-        memmem::find_iter(self.bytes.get(from..)?, b"\":{\"").find_map(|i| {
+        let mut at = from;
+        loop {
+            let head = self.family_within(at, self.bytes.len())?;
+            if !self.strict || self.bytes[..head].ends_with(b",\n") {
+                return Some(head);
+            }
+            at = head + 1;
+        }
+    }
+
+    /// Where a family begins, or seems to, in this range.
+    pub(super) fn family_within(&self, from: usize, to: usize) -> Option<usize> {
+        memmem::find_iter(self.bytes.get(from..to)?, b"\":{\"").find_map(|i| {
             let name = self.bytes[from..from + i].iter().rev().take_while(|b| is_name(**b)).count();
             let quote = (from + i).checked_sub(name + 1).filter(|quote| *quote >= from)?;
             self.is_family(quote).then_some(quote)

@@ -228,7 +228,7 @@ fn no_document_takes_more_than_its_length() {
 fn what_is_too_much_is_no_answer() {
     const SMALL: Bounds = Bounds { series_max: 30, distributions_max: 20, families_max: 10, types_max: 10 };
     let joined = |n: usize, item: &dyn Fn(usize) -> String| (0..n).map(item).collect::<Vec<_>>().join(",");
-    let one_label = |n| format!("{{\"f\":{{\"value\":{{\"q\":{{{}}}}}}}}}", joined(n, &|_| "\"\":1".to_owned()));
+    let one_label = |n| format!("{{\"f\":{{\"value\":{{\"q\":{{{}}}}}}}}}", joined(n, &|n| format!("\"{n}\":1")));
     let objects = |n| format!("{{\"f\":{{\"value\":[{}]}}}}", joined(n, &|n| format!("{{\"a\":\"{n}\",\"b\":\"\",\"@\":1}}")));
     let families = |n| format!("{{{}}}", joined(n, &|n| format!("\"f{n}\":{{\"value\":1}}")));
     let histogram = "{\"count\":1,\"sum\":1,\"avg\":1,\"bucket\":[[1,1]]}";
@@ -255,6 +255,126 @@ fn a_bound_that_stands_twice_is_counted() {
     assert_eq!((families.series(), families.repairs().get(Repair::DuplicateSeries)), (1, 1));
 }
 
+/// A document as the server writes it: a queue or tenant with this name in the middle of two families, others around them.
+fn with_name(name: &str, end: bool) -> Families {
+    let (z, list_z) =
+        if end { (String::new(), String::new()) } else { (",\n\"z\":3".to_owned(), ",\n{\"t\":\"z\",\"c\":\"y\",\"@\":3}".to_owned()) };
+    read(format!(
+        "{{\"disk\":{{\"type\":\"gauge\",\"value\":1}},\"memory_usage\":{{\"help\":\"m\",\"type\":\"gauge\",\"value\":2}},\n\
+         \"ready_count\":{{\"help\":\"r\",\"type\":\"gauge\",\"value\":{{\"service\":{{\"smtp_client\":2,\n\"smtp_client:a->b\":2}}}}}},\n\
+         \"by_campaign\":{{\"help\":\"c\",\"type\":\"gauge\",\"value\":[{{\"t\":\"a\",\"c\":\"b\",\"@\":1}},\n{{\"t\":\"t1\",\"c\":\"{name}\",\"@\":5}}{list_z}]}},\n\
+         \"scheduled_count\":{{\"help\":\"s\",\"type\":\"gauge\",\"value\":{{\"queue\":{{\"a\":1,\n\"{name}:t@example.org\":5{z}}}}}}},\n\
+         \"total_messages_delivered\":{{\"help\":\"d\",\"type\":\"counter\",\"value\":{{\"service\":{{\"smtp_client\":10,\n\"smtp_client:a->b\":10}}}}}},\n\
+         \"total\":{{\"help\":\"t\",\"type\":\"gauge\",\"value\":4}}}}"
+    ))
+    .unwrap()
+}
+
+const OTHERS: [&str; 9] = [
+    "disk{} 1",
+    "memory_usage{} 2",
+    "ready_count{service=smtp_client} 2",
+    "ready_count{service=smtp_client:a->b} 2",
+    "by_campaign{t=a|c=b} 1",
+    "scheduled_count{queue=a} 1",
+    "total_messages_delivered{service=smtp_client} 10",
+    "total_messages_delivered{service=smtp_client:a->b} 10",
+    "total{} 4",
+];
+const BEHIND: [&str; 2] = ["by_campaign{t=z|c=y} 3", "scheduled_count{queue=z} 3"];
+
+/// Checks that a name changes no other series; families that it forges and that the server has too may be missing.
+#[track_caller]
+fn check_name(name: &str, lost: &[&str]) {
+    for end in [false, true] {
+        let families = with_name(name, end);
+        let found = series(&families);
+        assert!(!found.iter().any(|series| series.ends_with(" 999")), "{name:?}: {found:?}");
+        for expected in OTHERS.into_iter().chain(BEHIND.into_iter().filter(|_| !end)) {
+            let is_lost = lost.iter().any(|lost| expected.starts_with(lost));
+            assert_eq!(found.iter().any(|series| series == expected), !is_lost, "{expected} with {name:?}: {found:#?}");
+        }
+        let expected = OTHERS.len() + if end { 2 } else { 4 };
+        assert!(found.len() <= expected, "{name:?}: {found:#?}");
+    }
+}
+
+#[test]
+fn text_in_a_name_is_no_series_and_no_family() {
+    for name in [
+        "plain",
+        "a\"}b",
+        "a\"@\"b",
+        "a\":999,\"victim",
+        "a\":999}},\"x",
+        "a\",\"@\":999},{\"t\":\"q\",\"c\":\"r",
+        "a\",\"c\":\"b\",\"@\":999},{\"t\":\"q\",\"c\":\"r",
+        "1}},\"fresh\":{\"help\":\"\",\"type\":\"gauge\",\"value\":999},\"zzz\":{\"type\":\"gauge\",\"value\":{\"queue\":{\"b",
+        "a\":1}},\"fresh\":{\"type\":\"counter\",\"value\":{\"service\":{\"smtp_client\":999}}},\"zzz\":{\"type\":\"gauge\",\"value\":{\"queue\":{\"b",
+        "a\",\"@\":1}]},\"fresh\":{\"type\":\"gauge\",\"value\":999},\"zzz\":{\"type\":\"gauge\",\"value\":[{\"t\":\"x\",\"c\":\"b",
+    ] {
+        check_name(name, &[]);
+    }
+}
+
+#[test]
+fn a_family_that_a_name_forges_is_not_believed() {
+    let forged = "a\":1}},\"total_messages_delivered\":{\"type\":\"counter\",\"value\":{\"service\":{\"smtp_client\":999}}},\"zzz\":{\"type\":\"gauge\",\"value\":{\"queue\":{\"b";
+    check_name(forged, &["total_messages_delivered"]);
+    check_name(&forged.replace("999", "10"), &["total_messages_delivered"]);
+    // Its lines look like lines of the server, for it holds newlines. Series behind it may be lost, none is changed.
+    for (name, lost) in [
+        (forged.replace(",\"", ",\n\""), &["total_messages_delivered", "scheduled_count{", "by_campaign{t=z"][..]),
+        (
+            forged.replace(",\"", ",\n\"").replace("zzz", "scheduled_count"),
+            &["total_messages_delivered", "scheduled_count{", "by_campaign{t=z"],
+        ),
+        (forged.replace(",\"", ",\n\"").replace("total_messages_delivered", "fresh"), &["scheduled_count{", "by_campaign{t=z"]),
+    ] {
+        for end in [false, true] {
+            let found = series(&with_name(&name, end));
+            assert!(!found.iter().any(|series| series.ends_with(" 999")), "{name:?}: {found:#?}");
+            for expected in OTHERS {
+                let may_be_lost = lost.iter().any(|lost| expected.starts_with(lost));
+                assert!(may_be_lost || found.iter().any(|series| series == expected), "{expected} with {name:?}: {found:#?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_stands_twice_is_believed_neither_time() {
+    let page = |inside: &str| {
+        read(format!("{{\"a\":{{\"type\":\"gauge\",\"value\":1}},{inside},\"z\":{{\"type\":\"gauge\",\"value\":2}}}}")).unwrap()
+    };
+    for (inside, expected, count) in [
+        ("\"f\":{\"type\":\"gauge\",\"value\":1},\"f\":{\"type\":\"gauge\",\"value\":1}", &[][..], 2),
+        (
+            "\"f\":{\"type\":\"gauge\",\"value\":1},\"g\":{\"value\":3},\"f\":{\"type\":\"counter\",\"value\":{\"q\":{\"a\":1}}}",
+            &["g{} 3"],
+            2,
+        ),
+        // The genuine one has no series now.
+        ("\"f\":{\"type\":\"gauge\",\"value\":1},\"g\":{\"value\":3},\"f\":{\"type\":\"gauge\",\"value\":null}", &["g{} 3"], 1),
+        ("\"f\":{\"type\":\"gauge\",\"value\":{\"q\":{\"a\":1,\"b\":2,\"a\":1}}}", &["f{q=b} 2"], 2),
+        (
+            "\"f\":{\"type\":\"gauge\",\"value\":[{\"q\":\"a\",\"r\":\"b\",\"@\":1},{\"q\":\"a\",\"r\":\"b\",\"@\":2},{\"q\":\"a\",\"r\":\"c\",\"@\":2}]}",
+            &["f{q=a|r=c} 2"],
+            2,
+        ),
+    ] {
+        let families = page(inside);
+        let mut found = series(&families);
+        found.retain(|series| series != "a{} 1" && series != "z{} 2");
+        assert_eq!(
+            (found.iter().map(String::as_str).collect::<Vec<_>>(), families.repairs().get(Repair::Forged)),
+            (expected.to_vec(), count),
+            "{inside}"
+        );
+        assert!(families.named("a").next().is_some() && families.named("z").next().is_some(), "{inside}");
+    }
+}
+
 /// Answers of real servers, where they are at hand.
 #[test]
 fn captures() {
@@ -276,4 +396,28 @@ fn captures() {
             assert!(series(&json).contains(&"scheduled_count{queue=say \"hi\":acme@down.example.test} 1".to_owned()));
         }
     }
+}
+
+#[test]
+fn a_capture_with_a_forged_family() {
+    let Some(captures) = std::env::var_os("POSTMETER_CAPTURES") else {
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"skipped: captures of KumoMTA: POSTMETER_CAPTURES is not set\n");
+        return;
+    };
+    let path = std::path::Path::new(&captures).join("kumomta/forged-family.metrics.json");
+    let families = read(std::fs::read_to_string(path).unwrap()).unwrap();
+    let found = series(&families);
+    assert!(!found.iter().any(|series| series.ends_with(" 777777") || series.ends_with(" 999999")));
+    for name in ["total_messages_delivered", "scheduled_count_total", "zzz"] {
+        assert!(families.named(name).next().is_none(), "{name}");
+    }
+    for expected in [
+        "smtp_server_rejections{service=total} 5",
+        "total_messages_transfail{service=smtp_client} 226",
+        "scheduled_count{queue=spring:t,3@d29.example} 2",
+        "scheduled_by_tenant{tenant=a} 13",
+    ] {
+        assert!(found.iter().any(|series| series == expected), "{expected}");
+    }
+    assert_eq!(families.named("scheduled_count").flat_map(|family| family.samples()).count(), 41);
 }

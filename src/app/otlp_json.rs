@@ -1,0 +1,286 @@
+//! OTLP metrics in the JSON encoding of protobuf (ProtoJSON), as the OpenTelemetry protocol specifies it.
+//!
+//! # Why not serde
+//!
+//! The serde implementation of `opentelemetry-proto` writes unset fields as `null` and non-finite numbers as `null`. ProtoJSON leaves
+//! unset fields out, writes 64-bit integers as strings, enumerations as numbers, and non-finite numbers as strings.
+
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::{
+    Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, SummaryDataPoint,
+    exemplar, exponential_histogram_data_point::Buckets, metric::Data, number_data_point,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use serde_json::{Map, Value};
+
+/// The request as ProtoJSON.
+pub(super) fn proto_json(request: &ExportMetricsServiceRequest) -> Value {
+    Message::default().list("resourceMetrics", &request.resource_metrics, resource_metrics).into()
+}
+
+/// A message in progress: fields with the default value of their type are left out.
+#[derive(Default)]
+struct Message(Map<String, Value>);
+
+impl From<Message> for Value {
+    fn from(message: Message) -> Self {
+        Self::Object(message.0)
+    }
+}
+
+impl Message {
+    fn set(mut self, name: &str, value: Value) -> Self {
+        self.0.insert(name.to_owned(), value);
+        self
+    }
+
+    fn set_if(self, is_set: bool, name: &str, value: impl FnOnce() -> Value) -> Self {
+        if is_set { self.set(name, value()) } else { self }
+    }
+
+    fn text(self, name: &str, text: &str) -> Self {
+        self.set_if(!text.is_empty(), name, || text.into())
+    }
+
+    fn number(self, name: &str, number: impl Into<i64>) -> Self {
+        let number = number.into();
+        self.set_if(number != 0, name, || number.into())
+    }
+
+    fn integer(self, name: &str, integer: u64) -> Self {
+        self.set_if(integer != 0, name, || integer.to_string().into())
+    }
+
+    fn double(self, name: &str, double: Option<f64>) -> Self {
+        self.set_if(double.is_some(), name, || double.map_or(Value::Null, self::double))
+    }
+
+    fn list<T>(self, name: &str, items: &[T], write: impl Fn(&T) -> Value) -> Self {
+        self.set_if(!items.is_empty(), name, || items.iter().map(write).collect())
+    }
+
+    fn attributes(self, name: &str, attributes: &[KeyValue]) -> Self {
+        self.list(name, attributes, key_value)
+    }
+
+    fn times(self, start: u64, time: u64) -> Self {
+        self.integer("startTimeUnixNano", start).integer("timeUnixNano", time)
+    }
+}
+
+/// A double: JSON has no number for those that are not finite.
+fn double(n: f64) -> Value {
+    if n.is_nan() {
+        return "NaN".into();
+    }
+    if n.is_infinite() {
+        return if n > 0.0 { "Infinity" } else { "-Infinity" }.into();
+    }
+    n.into()
+}
+
+fn integer(n: &u64) -> Value {
+    n.to_string().into()
+}
+
+fn resource_metrics(of: &ResourceMetrics) -> Value {
+    let message = match &of.resource {
+        Some(set) => Message::default().set("resource", resource(set)),
+        None => Message::default(),
+    };
+    message.list("scopeMetrics", &of.scope_metrics, scope_metrics).text("schemaUrl", &of.schema_url).into()
+}
+
+fn resource(of: &Resource) -> Value {
+    Message::default().attributes("attributes", &of.attributes).number("droppedAttributesCount", of.dropped_attributes_count).into()
+}
+
+fn scope_metrics(of: &ScopeMetrics) -> Value {
+    let message = match &of.scope {
+        Some(set) => Message::default().set("scope", scope(set)),
+        None => Message::default(),
+    };
+    message.list("metrics", &of.metrics, metric).text("schemaUrl", &of.schema_url).into()
+}
+
+fn scope(of: &InstrumentationScope) -> Value {
+    let message = Message::default().text("name", &of.name).text("version", &of.version).attributes("attributes", &of.attributes);
+    message.number("droppedAttributesCount", of.dropped_attributes_count).into()
+}
+
+fn metric(of: &Metric) -> Value {
+    let message = Message::default().text("name", &of.name).text("description", &of.description).text("unit", &of.unit);
+    let message = message.attributes("metadata", &of.metadata);
+    let points = Message::default();
+    match &of.data {
+        None => message,
+        Some(Data::Gauge(gauge)) => message.set("gauge", points.list("dataPoints", &gauge.data_points, number_point).into()),
+        Some(Data::Sum(sum)) => {
+            let points = points.list("dataPoints", &sum.data_points, number_point);
+            let points = points.number("aggregationTemporality", sum.aggregation_temporality);
+            message.set("sum", points.set_if(sum.is_monotonic, "isMonotonic", || true.into()).into())
+        }
+        Some(Data::Histogram(histogram)) => {
+            let points = points.list("dataPoints", &histogram.data_points, histogram_point);
+            message.set("histogram", points.number("aggregationTemporality", histogram.aggregation_temporality).into())
+        }
+        Some(Data::ExponentialHistogram(histogram)) => {
+            let points = points.list("dataPoints", &histogram.data_points, exponential_point);
+            message.set("exponentialHistogram", points.number("aggregationTemporality", histogram.aggregation_temporality).into())
+        }
+        Some(Data::Summary(summary)) => message.set("summary", points.list("dataPoints", &summary.data_points, summary_point).into()),
+    }
+    .into()
+}
+
+fn number_point(of: &NumberDataPoint) -> Value {
+    let message = Message::default().attributes("attributes", &of.attributes).times(of.start_time_unix_nano, of.time_unix_nano);
+    let message = match of.value {
+        Some(number_data_point::Value::AsDouble(n)) => message.set("asDouble", double(n)),
+        Some(number_data_point::Value::AsInt(n)) => message.set("asInt", n.to_string().into()),
+        None => message,
+    };
+    message.list("exemplars", &of.exemplars, exemplar).number("flags", of.flags).into()
+}
+
+fn histogram_point(of: &HistogramDataPoint) -> Value {
+    let message = Message::default().attributes("attributes", &of.attributes).times(of.start_time_unix_nano, of.time_unix_nano);
+    let message = message.integer("count", of.count).double("sum", of.sum);
+    let message = message.list("bucketCounts", &of.bucket_counts, integer).list("explicitBounds", &of.explicit_bounds, |n| double(*n));
+    let message = message.list("exemplars", &of.exemplars, exemplar).number("flags", of.flags);
+    message.double("min", of.min).double("max", of.max).into()
+}
+
+fn exponential_point(of: &ExponentialHistogramDataPoint) -> Value {
+    let message = Message::default().attributes("attributes", &of.attributes).times(of.start_time_unix_nano, of.time_unix_nano);
+    let mut message = message.integer("count", of.count).double("sum", of.sum).number("scale", of.scale);
+    message = message.integer("zeroCount", of.zero_count);
+    for (name, buckets) in [("positive", &of.positive), ("negative", &of.negative)] {
+        if let Some(set) = buckets {
+            message = message.set(name, exponential_buckets(set));
+        }
+    }
+    let message = message.number("flags", of.flags).list("exemplars", &of.exemplars, exemplar);
+    let message = message.double("min", of.min).double("max", of.max);
+    message.double("zeroThreshold", Some(of.zero_threshold).filter(|n| *n != 0.0)).into()
+}
+
+fn exponential_buckets(of: &Buckets) -> Value {
+    Message::default().number("offset", of.offset).list("bucketCounts", &of.bucket_counts, integer).into()
+}
+
+fn summary_point(of: &SummaryDataPoint) -> Value {
+    let message = Message::default().attributes("attributes", &of.attributes).times(of.start_time_unix_nano, of.time_unix_nano);
+    let some = |n: f64| Some(n).filter(|n| *n != 0.0);
+    let message = message.integer("count", of.count).double("sum", some(of.sum));
+    let message = message.list("quantileValues", &of.quantile_values, |at| {
+        Message::default().double("quantile", some(at.quantile)).double("value", some(at.value)).into()
+    });
+    message.number("flags", of.flags).into()
+}
+
+fn exemplar(of: &Exemplar) -> Value {
+    let message = Message::default().attributes("filteredAttributes", &of.filtered_attributes).integer("timeUnixNano", of.time_unix_nano);
+    let message = match of.value {
+        Some(exemplar::Value::AsDouble(n)) => message.set("asDouble", double(n)),
+        Some(exemplar::Value::AsInt(n)) => message.set("asInt", n.to_string().into()),
+        None => message,
+    };
+    // OTLP has these in hexadecimal digits, unlike other bytes.
+    message.text("spanId", &hex(&of.span_id)).text("traceId", &hex(&of.trace_id)).into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn key_value(of: &KeyValue) -> Value {
+    let message = Message::default().text("key", &of.key);
+    match &of.value {
+        Some(set) => message.set("value", any_value(set)),
+        None => message,
+    }
+    .into()
+}
+
+fn any_value(of: &AnyValue) -> Value {
+    let message = Message::default();
+    match &of.value {
+        Some(any_value::Value::StringValue(text)) => message.set("stringValue", text.as_str().into()),
+        Some(any_value::Value::BoolValue(truth)) => message.set("boolValue", (*truth).into()),
+        Some(any_value::Value::IntValue(n)) => message.set("intValue", n.to_string().into()),
+        Some(any_value::Value::DoubleValue(n)) => message.set("doubleValue", double(*n)),
+        Some(any_value::Value::ArrayValue(array)) => {
+            message.set("arrayValue", Message::default().list("values", &array.values, any_value).into())
+        }
+        Some(any_value::Value::KvlistValue(list)) => {
+            message.set("kvlistValue", Message::default().attributes("values", &list.values).into())
+        }
+        Some(any_value::Value::BytesValue(bytes)) => message.set("bytesValue", base64(bytes).into()),
+        // A reference into a table that this signal does not have.
+        Some(_) | None => message,
+    }
+    .into()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use ::base64::Engine;
+    ::base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_proto::tonic::metrics::v1::{Histogram, Sum};
+    use serde_json::json;
+
+    fn number(value: number_data_point::Value) -> Metric {
+        let point = NumberDataPoint { time_unix_nano: 1_785_578_400_000_000_001, value: Some(value), ..Default::default() };
+        let sum = Sum { data_points: vec![point], aggregation_temporality: 2, is_monotonic: true };
+        Metric { name: "n".to_owned(), data: Some(Data::Sum(sum)), ..Default::default() }
+    }
+
+    #[test]
+    fn numbers_are_written_as_proto_json_has_them() {
+        for (value, name, expected) in [
+            (number_data_point::Value::AsInt(0), "asInt", json!("0")),
+            (number_data_point::Value::AsInt(i64::MIN), "asInt", json!("-9223372036854775808")),
+            (number_data_point::Value::AsDouble(0.0), "asDouble", json!(0.0)),
+            (number_data_point::Value::AsDouble(0.25), "asDouble", json!(0.25)),
+            (number_data_point::Value::AsDouble(f64::NAN), "asDouble", json!("NaN")),
+            (number_data_point::Value::AsDouble(f64::INFINITY), "asDouble", json!("Infinity")),
+            (number_data_point::Value::AsDouble(f64::NEG_INFINITY), "asDouble", json!("-Infinity")),
+        ] {
+            let point = json!({"timeUnixNano": "1785578400000000001", name: expected});
+            let sum = json!({"dataPoints": [point], "aggregationTemporality": 2, "isMonotonic": true});
+            assert_eq!(metric(&number(value)), json!({"name": "n", "sum": sum}));
+        }
+    }
+
+    #[test]
+    fn what_is_not_set_is_left_out() {
+        assert_eq!(proto_json(&ExportMetricsServiceRequest::default()), json!({}));
+        let request = ExportMetricsServiceRequest { resource_metrics: vec![ResourceMetrics::default()] };
+        assert_eq!(proto_json(&request), json!({"resourceMetrics": [{}]}));
+        let point =
+            HistogramDataPoint { bucket_counts: vec![0, 3], explicit_bounds: vec![0.0], count: 3, sum: Some(0.0), ..Default::default() };
+        let histogram = Histogram { data_points: vec![point], aggregation_temporality: 2 };
+        let written = metric(&Metric { data: Some(Data::Histogram(histogram)), ..Default::default() });
+        let point = json!({"count": "3", "sum": 0.0, "bucketCounts": ["0", "3"], "explicitBounds": [0.0]});
+        assert_eq!(written, json!({"histogram": {"dataPoints": [point], "aggregationTemporality": 2}}));
+    }
+
+    #[test]
+    fn attributes_have_the_type_of_their_value() {
+        for (value, expected) in [
+            (any_value::Value::StringValue(String::new()), json!({"stringValue": ""})),
+            (any_value::Value::BoolValue(false), json!({"boolValue": false})),
+            (any_value::Value::IntValue(443), json!({"intValue": "443"})),
+            (any_value::Value::DoubleValue(f64::NAN), json!({"doubleValue": "NaN"})),
+            (any_value::Value::BytesValue(vec![0xff]), json!({"bytesValue": "/w=="})),
+        ] {
+            assert_eq!(any_value(&AnyValue { value: Some(value) }), expected);
+        }
+    }
+}

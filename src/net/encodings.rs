@@ -1,0 +1,208 @@
+//! Text read through the encodings in which one program repeats what another sent: URLs, HTML, JSON and source code.
+//!
+//! A decoded character remembers which bytes of the original it came from, so that what is found in the decoded text can be
+//! replaced in the original one.
+
+use super::html_entities::{NAME_CHARS_MAX, by_name};
+use std::collections::HashSet;
+
+/// Digits of a numeric character reference, leading zeros included.
+const REFERENCE_DIGITS_MAX: usize = 12;
+
+/// A character, and the bytes of the original text that it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unit {
+    pub ch: char,
+    pub start: usize,
+    pub end: usize,
+}
+
+/// The characters of a text as they are.
+fn units(text: &str) -> Vec<Unit> {
+    text.char_indices().map(|(start, ch)| Unit { ch, start, end: start + ch.len_utf8() }).collect()
+}
+
+/// Encodings inside one another that are decoded.
+const LEVELS_MAX: usize = 4;
+/// Readings of one text: an escape may be read in several ways, or be none.
+const READINGS_MAX: usize = 64;
+
+/// The text as it is, and each way to read it with its escapes decoded, one inside the other: percent, HTML and backslash escapes, each
+/// alone and all together, because what is an escape in one of them is plain text in another.
+pub(super) fn readings(text: &str) -> Vec<Vec<Unit>> {
+    const MARKS: [&[char]; 4] = [&['%', '&', '\\'], &['%'], &['&'], &['\\']];
+    let mut readings = vec![units(text)];
+    let mut seen: HashSet<String> = HashSet::from([text.to_owned()]);
+    let mut begin = 0;
+    for _ in 0..LEVELS_MAX {
+        let end = readings.len();
+        for at in begin..end {
+            for marks in MARKS {
+                let Some(decoded) = decode(&readings[at], marks) else { continue };
+                if readings.len() < READINGS_MAX && seen.insert(decoded.iter().map(|unit| unit.ch).collect()) {
+                    readings.push(decoded);
+                }
+            }
+        }
+        begin = end;
+    }
+    readings
+}
+
+/// The same text with its escapes that begin with one of `marks` decoded once; `None` if there are none.
+fn decode(units: &[Unit], marks: &[char]) -> Option<Vec<Unit>> {
+    let mut decoded = Vec::with_capacity(units.len());
+    let mut at = 0;
+    while let Some(first) = units.get(at) {
+        let escape = if marks.contains(&first.ch) { escape(&units[at..]) } else { None };
+        let (ch, len) = escape.unwrap_or((first.ch, 1));
+        decoded.push(Unit { ch, start: first.start, end: units[at + len - 1].end });
+        at += len;
+    }
+    (decoded.len() < units.len()).then_some(decoded)
+}
+
+/// How many units at the end of these could be an escape that was cut off.
+pub(super) fn cut_escape(units: &[Unit]) -> usize {
+    let longest = units.len().min(NAME_CHARS_MAX);
+    let is_cut = |len: &usize| {
+        let mut chars = units[units.len() - len..].iter().map(|unit| unit.ch);
+        match chars.next() {
+            Some('%') => *len <= 6 && chars.all(|c| c.is_ascii_hexdigit() || matches!(c, 'u' | 'U')),
+            Some('&') => chars.all(|c| c.is_ascii_alphanumeric() || c == '#'),
+            Some('\\') => *len <= 10 && chars.all(|c| c.is_ascii_hexdigit() || matches!(c, 'u' | 'U' | 'x' | 'X' | '{')),
+            _ => false,
+        }
+    };
+    (1..=longest).find(is_cut).unwrap_or(0)
+}
+
+/// The escape with which these begin: what it means, and how many units it is long.
+fn escape(units: &[Unit]) -> Option<(char, usize)> {
+    let ch = |at: usize| units.get(at).map(|unit| unit.ch);
+    match ch(0)? {
+        '%' if matches!(ch(1), Some('u' | 'U')) => utf16(units, 2, 4),
+        '%' => byte_sequence(units, |units| if units.first()?.ch == '%' { Some((hex(units, 1, 2)?, 3)) } else { None }),
+        '&' => reference(units),
+        '\\' => match ch(1)? {
+            'u' | 'U' if ch(2) == Some('{') => {
+                let close = (3..10).find(|at| ch(*at) == Some('}'))?;
+                Some((char::from_u32(hex(units, 3, close - 3)?)?, close + 1))
+            }
+            'U' if hex(units, 2, 8).is_some() => Some((char::from_u32(hex(units, 2, 8)?)?, 10)),
+            'u' | 'U' => utf16(units, 2, 4),
+            'x' | 'X' => byte_sequence(units, |units| match (units.first()?.ch, units.get(1)?.ch) {
+                ('\\', 'x' | 'X') => Some((hex(units, 2, 2)?, 4)),
+                _ => None,
+            }),
+            '0'..='3' if number(units, 1, 3, 8).is_some() => byte_sequence(units, |units| {
+                let is_octal = units.first()?.ch == '\\' && matches!(units.get(1)?.ch, '0'..='3');
+                if is_octal { Some((number(units, 1, 3, 8)?, 4)) } else { None }
+            }),
+            'n' | 'N' => Some(('\n', 2)),
+            'r' | 'R' => Some(('\r', 2)),
+            't' | 'T' => Some(('\t', 2)),
+            'b' | 'B' => Some(('\u{8}', 2)),
+            'f' | 'F' => Some(('\u{c}', 2)),
+            '0' => Some(('\0', 2)),
+            c if c.is_ascii_punctuation() => Some((c, 2)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Bytes that are written one by one: those of a character in UTF-8, or a single one as Latin-1 has it.
+fn byte_sequence(units: &[Unit], byte: impl Fn(&[Unit]) -> Option<(u32, usize)>) -> Option<(char, usize)> {
+    let (mut bytes, mut lengths, mut at) = (Vec::with_capacity(4), Vec::with_capacity(4), 0);
+    while bytes.len() < 4
+        && let Some((value, len)) = units.get(at..).and_then(&byte)
+    {
+        bytes.push(u8::try_from(value).ok()?);
+        at += len;
+        lengths.push(at);
+    }
+    for n in 1..=bytes.len() {
+        if let Some(ch) = std::str::from_utf8(&bytes[..n]).ok().and_then(|text| text.chars().next()) {
+            return Some((ch, lengths[n - 1]));
+        }
+    }
+    Some((char::from(*bytes.first()?), *lengths.first()?))
+}
+
+/// `XXXX` at this place, or a pair of surrogates, of which the second is introduced as the first is.
+fn utf16(units: &[Unit], at: usize, digits: usize) -> Option<(char, usize)> {
+    let high = u16::try_from(hex(units, at, digits)?).ok()?;
+    let end = at + digits;
+    let is_alike = |i: usize| units.get(end + i).is_some_and(|unit| unit.ch.eq_ignore_ascii_case(&units[i].ch));
+    let low = if is_alike(0) && is_alike(1) { hex(units, end + at, digits).and_then(|low| u16::try_from(low).ok()) } else { None };
+    match char::decode_utf16([high]).next()? {
+        Ok(ch) => Some((ch, end)),
+        Err(_) => Some((char::decode_utf16([high, low?]).next()?.ok()?, end + at + digits)),
+    }
+}
+
+/// A character reference of HTML: numeric or named, with its semicolon.
+fn reference(units: &[Unit]) -> Option<(char, usize)> {
+    let close = units.iter().take(NAME_CHARS_MAX.max(REFERENCE_DIGITS_MAX + 2) + 2).position(|unit| unit.ch == ';')?;
+    let name: String = units[1..close].iter().map(|unit| unit.ch).collect();
+    let ch = match name.strip_prefix('#') {
+        Some(digits) => {
+            let code = match digits.strip_prefix(['x', 'X']) {
+                Some(digits) => u32::from_str_radix(digits, 16),
+                None => digits.parse(),
+            };
+            code.ok().and_then(char::from_u32)?
+        }
+        None => by_name(&name)?,
+    };
+    Some((ch, close + 1))
+}
+
+fn hex(units: &[Unit], at: usize, digits: usize) -> Option<u32> {
+    number(units, at, digits, 16)
+}
+
+fn number(units: &[Unit], at: usize, digits: usize, radix: u32) -> Option<u32> {
+    let digits = units.get(at..at + digits).filter(|digits| !digits.is_empty())?;
+    digits.iter().try_fold(0_u32, |n, unit| n.checked_mul(radix)?.checked_add(unit.ch.to_digit(radix)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(text: &str) -> String {
+        decode(&units(text), &['%', '&', '\\']).unwrap_or_else(|| units(text)).iter().map(|unit| unit.ch).collect()
+    }
+
+    #[test]
+    fn escapes_are_decoded_once() {
+        for (text, expected) in [
+            ("plain & 100% \\", "plain & 100% \\"),
+            ("%41%2f%C3%BC%e4%", "A/üä%"),
+            ("%2541", "%41"),
+            ("%u00fc", "ü"),
+            ("&amp;lt; &#65;&#x42;&#0000067; &uuml; &nosuch; &", "&lt; ABC ü &nosuch; &"),
+            (r#"\"\\\/\u0041\u00FC\ud83d\ude00\u{1f600}\U0001F600"#, "\"\\/Aü😀😀😀"),
+            (r"\x41\xc3\xbc\xfc\303\274", "Aüüü"),
+            (r"\ud83d alone", r"\ud83d alone"),
+        ] {
+            assert_eq!(decoded(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_decoded_character_knows_its_bytes() {
+        let units = units("ü%41&amp;");
+        let spans: Vec<_> = decode(&units, &['%', '&']).unwrap_or_default().iter().map(|unit| (unit.ch, unit.start, unit.end)).collect();
+        assert_eq!(spans, [('ü', 0, 2), ('A', 2, 5), ('&', 5, 10)]);
+    }
+
+    #[test]
+    fn an_escape_that_is_cut_off_is_seen() {
+        for (text, expected) in [("abc%", 1), ("abc%4", 2), ("abc&quo", 4), ("abc&#x4", 4), (r"abc\u00", 4), (r"abc\", 1), ("abc", 0)] {
+            assert_eq!(cut_escape(&units(text)), expected, "{text}");
+        }
+    }
+}

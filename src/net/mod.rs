@@ -1,0 +1,9 @@
+//! What every side of the network needs, and that knows nothing of mail: redaction, and text that is safe to print.
+
+mod encodings;
+mod html_entities;
+mod printable;
+mod redact;
+
+pub use printable::{Escaped, is_unprintable, on_one_line};
+pub use redact::Redactor;

@@ -1,0 +1,91 @@
+//! Characters that must not reach a terminal: they move the cursor, break the line, or show text in another order than it has.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+
+/// Whether a character could do something else on a terminal than be shown: control characters, line and paragraph separators,
+/// marks that change the direction of text (bidi), and characters that are invisible.
+#[must_use]
+pub fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The text on one line: a space in place of each character that could not be shown.
+#[must_use]
+pub fn on_one_line(text: &str) -> String {
+    text.chars().map(|c| if is_unprintable(c) { ' ' } else { c }).collect()
+}
+
+/// A text in which characters that are not safe are written as escapes (`\u202e`), except for those that `keep` holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<'t> {
+    text: &'t str,
+    keep: fn(char) -> bool,
+}
+
+impl<'t> Escaped<'t> {
+    /// On one line.
+    #[must_use]
+    pub const fn line(text: &'t str) -> Self {
+        Self { text, keep: |_| false }
+    }
+
+    /// With its line breaks and tabs.
+    #[must_use]
+    pub const fn lines(text: &'t str) -> Self {
+        Self { text, keep: |c| matches!(c, '\n' | '\t') }
+    }
+
+    /// Of a log formatter, which escapes control characters itself where they are not its own (colors, the end of the line).
+    #[must_use]
+    pub const fn formatted(text: &'t str) -> Self {
+        Self { text, keep: char::is_control }
+    }
+
+    /// The escaped text; borrowed where there is nothing to escape.
+    #[must_use]
+    pub fn text(self) -> Cow<'t, str> {
+        let is_safe = self.text.chars().all(|c| !is_unprintable(c) || (self.keep)(c));
+        if is_safe { Cow::Borrowed(self.text) } else { Cow::Owned(self.to_string()) }
+    }
+}
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.text.chars() {
+            match c {
+                c if !is_unprintable(c) || (self.keep)(c) => f.write_char(c)?,
+                '\n' | '\r' | '\t' => write!(f, "{}", c.escape_default())?,
+                // As JSON has it, so that a line of JSON stays one.
+                c => c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(f, "\\u{unit:04x}"))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_act_on_is_escaped() {
+        for (text, line) in [
+            ("plain, ünïcode, 漢字", "plain, ünïcode, 漢字"),
+            ("a\nb\r\tc\u{1b}[2J", "a\\nb\\r\\tc\\u001b[2J"),
+            ("user\u{202e}gpj.exe", "user\\u202egpj.exe"),
+            ("a\u{2028}b\u{2029}c\u{85}d", "a\\u2028b\\u2029c\\u0085d"),
+            ("\u{2066}x\u{2069}\u{200f}\u{feff}", "\\u2066x\\u2069\\u200f\\ufeff"),
+            ("\u{e0041}", "\\udb40\\udc41"),
+        ] {
+            assert_eq!(Escaped::line(text).to_string(), line);
+            assert_eq!(Escaped::line(text).text(), line);
+        }
+        assert_eq!(Escaped::lines("a\n\tb\u{2028}\r").text(), "a\n\tb\\u2028\\r");
+        assert_eq!(Escaped::formatted("\u{1b}[1m\u{202d}x\n").text(), "\u{1b}[1m\\u202dx\n");
+        assert_eq!(on_one_line("a\nb\u{202e}c\u{2028}d"), "a b c d");
+    }
+}

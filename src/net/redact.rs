@@ -1,0 +1,248 @@
+//! Secrets that one side of a connection sent are hidden in what the other side sends back.
+//!
+//! A server may repeat a credential in its error, and errors are logged and shown on the page. Hidden is what was sent, not what the
+//! configuration has by now: a file may hold another token since.
+//!
+//! # Decoded, not guessed
+//!
+//! A secret comes back as it was, or percent-encoded, as HTML, as a string of JSON, in Base64, in other case, and any of these inside
+//! another. So the text is decoded, step by step, and searched after each step; what is found is replaced where it stands in the
+//! original. Base64 and hexadecimal digits are also looked for in their encoded form, because they may begin anywhere in a word and come
+//! back in other case.
+//!
+//! # Cut text
+//!
+//! A response is cut before it is quoted, so the beginning of a secret in front of a cut is hidden as well.
+
+use super::encodings::{Unit, cut_escape, readings};
+use super::is_unprintable;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::{DecodePaddingMode, Engine};
+use http::HeaderValue;
+
+/// Shorter secrets are not searched for: they would be found in any other word.
+const SECRET_CHARS_MIN: usize = 4;
+/// Values of a URL's query that are no secrets, and stand in messages.
+const PLAIN_VALUES: [&str; 8] = ["true", "false", "text", "json", "html", "metrics", "prometheus", "openmetrics"];
+/// What replaces a secret.
+const HIDDEN: &str = "***";
+/// What follows a text that was cut: the mark of the cut, or the end of the quote.
+const CUT_MARKS: [char; 2] = ['…', '`'];
+/// Base64 inside Base64 that is decoded.
+const BASE64_DEPTH_MAX: usize = 2;
+/// Shorter words are not decoded as Base64.
+const BASE64_CHARS_MIN: usize = 6;
+/// Base64 that may be cut off anywhere.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true).with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
+/// A path segment of a URL that has a digit, a letter and at least this many characters may be a secret.
+const PATH_SECRET_CHARS_MIN: usize = 12;
+
+/// Hides secrets in text.
+#[derive(Clone, Debug, Default)]
+pub struct Redactor(Vec<Needle>);
+
+/// A form of a secret that is searched for: lower case, character by character.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Needle(Vec<char>);
+
+impl std::fmt::Debug for Needle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+impl Redactor {
+    /// Hides what a request with these headers, sent to these URLs, carries: values of headers whole and without their scheme, the
+    /// password of a name and a password; of URLs the password, the query and what looks random in the path.
+    #[must_use]
+    pub fn new<'a, 'u>(headers: impl IntoIterator<Item = &'a HeaderValue>, urls: impl IntoIterator<Item = &'u str>) -> Self {
+        let mut secrets = Vec::new();
+        for value in headers {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            let bare = value.split_once(' ').map_or(&*value, |(_, bare)| bare.trim());
+            let decoded = STANDARD.decode(bare).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            for whole in [&*value, bare, bare.trim_end_matches('=')].into_iter().chain(decoded.as_deref()) {
+                secrets.extend(whole.split_once(':').map(|(_, password)| password.to_owned()));
+                secrets.push(whole.to_owned());
+            }
+        }
+        urls.into_iter().for_each(|url| of_url(url, &mut secrets));
+        Self::of(secrets.iter().map(String::as_str))
+    }
+
+    /// Hides these secrets.
+    #[must_use]
+    pub fn of<'s>(secrets: impl IntoIterator<Item = &'s str>) -> Self {
+        let mut needles: Vec<Needle> = secrets.into_iter().flat_map(forms).map(|form| Needle(form.chars().map(fold).collect())).collect();
+        needles.retain(|needle| needle.0.len() >= SECRET_CHARS_MIN);
+        needles.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
+        needles.dedup();
+        Self(needles)
+    }
+
+    /// Replaces the secrets in a text.
+    pub fn redact(&self, text: &mut String) {
+        if self.0.is_empty() {
+            return;
+        }
+        let mut spans = self.spans(text, 0);
+        spans.sort_unstable();
+        // From the end, so that places before it stay; what overlaps is replaced once.
+        let mut merged: Vec<(usize, usize)> = Vec::new();
+        for (start, end) in spans {
+            match merged.last_mut() {
+                Some(last) if start < last.1 => last.1 = last.1.max(end),
+                _ => merged.push((start, end)),
+            }
+        }
+        for (start, end) in merged.into_iter().rev() {
+            text.replace_range(start..end, HIDDEN);
+        }
+    }
+
+    /// The text without the secrets.
+    #[must_use]
+    pub fn redacted(&self, mut text: String) -> String {
+        self.redact(&mut text);
+        text
+    }
+
+    /// The places of the text that have a secret, however it is encoded.
+    fn spans(&self, text: &str, base64_depth: usize) -> Vec<(usize, usize)> {
+        let mut spans = Vec::new();
+        for units in readings(text) {
+            self.find(&units, &mut spans);
+            if base64_depth < BASE64_DEPTH_MAX {
+                self.find_in_base64(&units, base64_depth, &mut spans);
+            }
+        }
+        spans
+    }
+
+    /// Adds words that are Base64 of a text with a secret.
+    fn find_in_base64(&self, units: &[Unit], depth: usize, spans: &mut Vec<(usize, usize)>) {
+        let sextet = |c: char| match c {
+            '-' => Some('+'),
+            '_' => Some('/'),
+            c => Some(c).filter(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/')),
+        };
+        for word in units.split(|unit| sextet(unit.ch).is_none()).filter(|word| word.len() >= BASE64_CHARS_MIN) {
+            let chars: String = word.iter().filter_map(|unit| sextet(unit.ch)).collect();
+            // It may begin anywhere in the word, and end anywhere in a group of four.
+            let hides = |begin: usize| {
+                let encoded = &chars[begin..chars.len() - usize::from((chars.len() - begin) % 4 == 1)];
+                let decoded = LENIENT.decode(encoded).unwrap_or_default();
+                !self.spans(&String::from_utf8_lossy(&decoded), depth + 1).is_empty()
+            };
+            if let (true, Some(first), Some(last)) = ((0..4).any(hides), word.first(), word.last()) {
+                spans.push((first.start, last.end));
+            }
+        }
+    }
+
+    /// Adds the places of the original text where these units have a secret, or its beginning in front of a cut.
+    fn find(&self, units: &[Unit], spans: &mut Vec<(usize, usize)>) {
+        let folded: Vec<char> = units.iter().map(|unit| fold(unit.ch)).collect();
+        let mut add = |start: usize, end: usize| spans.push((units[start].start, units[end - 1].end));
+        for start in 0..folded.len() {
+            if let Some(needle) = self.0.iter().find(|needle| starts_with(&folded[start..], &needle.0)) {
+                add(start, start + needle.0.len());
+            }
+        }
+        let cuts = units.iter().enumerate().filter(|(_, unit)| CUT_MARKS.contains(&unit.ch)).map(|(at, _)| at);
+        for cut in cuts.chain([units.len()]) {
+            for end in [cut, cut - cut_escape(&units[..cut])] {
+                let beginning = |needle: &Needle| {
+                    let longest = needle.0.len().saturating_sub(1).min(end);
+                    (SECRET_CHARS_MIN..=longest).rev().find(|len| starts_with(&folded[end - len..end], &needle.0[..*len]))
+                };
+                if let Some(len) = self.0.iter().filter_map(beginning).max() {
+                    add(end - len, cut);
+                }
+            }
+        }
+    }
+}
+
+/// Whether the text begins with the needle. Characters that programs replace where they cannot show them match their replacements.
+fn starts_with(text: &[char], needle: &[char]) -> bool {
+    let is_same = |(needle, text): (&char, &char)| {
+        needle == text
+            || match text {
+                '?' | '\u{fffd}' => !needle.is_ascii(),
+                ' ' => is_unprintable(*needle),
+                '+' => *needle == ' ',
+                _ => false,
+            }
+    };
+    text.len() >= needle.len() && needle.iter().zip(text).all(is_same)
+}
+
+/// Lower case, one character for one.
+fn fold(c: char) -> char {
+    c.to_lowercase().next().unwrap_or(c)
+}
+
+/// The secrets of a URL: the password, each value of the query, and path segments that look random.
+fn of_url(url: &str, secrets: &mut Vec<String>) {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = rest.split('#').next().unwrap_or_default();
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, path) = place.split_once('/').unwrap_or((place, ""));
+    let userinfo = authority.rsplit_once('@').map(|(userinfo, _)| userinfo);
+    let password = userinfo.map(|userinfo| userinfo.split_once(':').map_or(userinfo, |(_, password)| password));
+    let is_random = |segment: &&str| {
+        segment.chars().count() >= PATH_SECRET_CHARS_MIN
+            && segment.chars().any(|c| c.is_ascii_digit())
+            && segment.chars().any(|c| c.is_ascii_alphabetic())
+    };
+    secrets.extend(password.into_iter().chain(path.split('/').filter(is_random)).map(str::to_owned));
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let value = pair.split_once('=').map_or(pair, |(_, value)| value);
+        if PLAIN_VALUES.contains(&value) {
+            continue;
+        }
+        // A form has a plus sign for a space.
+        secrets.extend([value.to_owned(), value.replace('+', " ")]);
+    }
+}
+
+/// The forms in which a secret is searched for.
+fn forms(secret: &str) -> Vec<String> {
+    // A secret that looks encoded is decoded where it comes back, as everything is.
+    let mut forms: Vec<String> = readings(secret).iter().map(|units| units.iter().map(|unit| unit.ch).collect()).collect();
+    for plain in forms.clone() {
+        forms.extend([plain.to_uppercase(), plain.to_lowercase()]);
+        if !plain.is_ascii() {
+            // UTF-8 that was read as Latin-1.
+            forms.push(plain.bytes().map(char::from).collect());
+        }
+        forms.extend(base64_forms(plain.as_bytes()));
+        forms.push(plain.bytes().map(|byte| format!("{byte:02x}")).collect());
+        if let Some(latin1) =
+            plain.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect::<Option<Vec<u8>>>().filter(|_| !plain.is_ascii())
+        {
+            forms.extend(base64_forms(&latin1));
+        }
+    }
+    forms
+}
+
+/// What Base64 makes of a secret that stands anywhere in a longer text: only characters that do not depend on its neighbours.
+fn base64_forms(secret: &[u8]) -> Vec<String> {
+    let mut forms = Vec::new();
+    for before in 0..3_usize {
+        let padded = [&[0; 3][..before], secret].concat();
+        let (first, end) = ((before * 8).div_ceil(6), padded.len() * 8 / 6);
+        for encoded in [STANDARD_NO_PAD.encode(&padded), URL_SAFE_NO_PAD.encode(&padded)] {
+            forms.extend(encoded.get(first..end).map(str::to_owned));
+        }
+    }
+    forms
+}
+
+#[cfg(test)]
+mod tests;

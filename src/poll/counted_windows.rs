@@ -1,0 +1,194 @@
+//! Which windows of time are counted, in order, so that no event counts twice, whatever the clock does.
+//!
+//! # The rules
+//!
+//! - A window ends at a later midnight, and only where that is behind all that was read of it. So a time zone that changes takes effect at
+//!   the next midnight.
+//! - A clock that is set back into a window that has ended is in that window again: its sums are replaced.
+//! - A window that has ended is read until [`LATE_SECONDS`] after its end, because servers record late.
+//!
+//! The sums are kept by [`crate::source::Memory`], by the start of their window.
+
+use super::window::Window;
+use crate::source::WINDOWS_KEPT_MAX;
+
+/// How late a server may record an event of a window that has ended.
+const LATE_SECONDS: i64 = 600;
+
+/// All windows that may be read again, by their start.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CountedWindows {
+    kept: Vec<Counted>,
+    /// The start of the window that the clock is in.
+    current: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    start: i64,
+    /// The last second, of a window that has ended.
+    until: Option<i64>,
+    /// How far it was read.
+    read_to: i64,
+    /// It was read to its end.
+    is_closed: bool,
+    /// Nothing is recorded late in it any more.
+    is_settled: bool,
+}
+
+/// A window that has ended and has to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// All of it.
+    pub(super) window: Window,
+    /// It was read to its end before.
+    pub(super) is_again: bool,
+}
+
+impl CountedWindows {
+    /// The clock is at the end of `today`. Returns the window to read and to count.
+    pub(super) fn at(&mut self, today: Window) -> Window {
+        let now = today.end;
+        let Some(first) = self.kept.first().copied() else {
+            self.kept.push(Counted { start: today.start, until: None, read_to: now, is_closed: false, is_settled: false });
+            self.current = today.start;
+            return today;
+        };
+        if now < self.current {
+            // Set back, at most to the first window: what was before was never counted.
+            self.current = self.kept.iter().rfind(|window| window.start <= now).unwrap_or(&first).start;
+        }
+        loop {
+            let later = self.kept.iter().map(|window| window.start).find(|start| (self.current + 1..=now).contains(start));
+            let Some(current) = self.kept.iter_mut().find(|window| window.start == self.current) else { break };
+            let next = later.or(Some(today.start).filter(|start| *start > current.read_to && *start > current.start));
+            let Some(next) = next else {
+                current.read_to = current.read_to.max(now);
+                break;
+            };
+            (current.until, current.is_settled) = (Some(next - 1), false);
+            self.current = next;
+            if later.is_none() {
+                let at = self.kept.partition_point(|window| window.start < next);
+                self.kept.insert(at, Counted { start: next, until: None, read_to: now, is_closed: false, is_settled: false });
+            }
+        }
+        while self.kept.len() > WINDOWS_KEPT_MAX && self.kept.first().is_some_and(|oldest| oldest.start != self.current) {
+            self.kept.remove(0);
+        }
+        Window { start: self.current, end: now.max(self.current) }
+    }
+
+    /// Windows that have ended and that have to be read, the oldest first.
+    pub(super) fn ended(&self) -> Vec<Ended> {
+        let before = self.kept.iter().filter(|window| window.start < self.current && !window.is_settled);
+        let ended = |window: &Counted| {
+            let end = window.until?;
+            Some(Ended { window: Window { start: window.start, end }, is_again: window.is_closed })
+        };
+        before.filter_map(ended).collect()
+    }
+
+    /// A window that has ended was read at `now`.
+    pub(super) fn note_read(&mut self, ended: Ended, now: i64) {
+        let end = ended.window.end;
+        if let Some(window) = self.kept.iter_mut().find(|window| window.start == ended.window.start) {
+            window.is_closed = true;
+            window.is_settled = now >= end.saturating_add(LATE_SECONDS);
+            window.read_to = window.read_to.max(end);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400;
+    const HOUR: i64 = 3600;
+
+    /// What is read at these times, by a calendar of days from midnight: windows in hours.
+    fn reads(windows: &mut CountedWindows, day_starts_at: i64, now: i64) -> Vec<(i64, i64)> {
+        let start = (now - day_starts_at).div_euclid(DAY) * DAY + day_starts_at;
+        let window = windows.at(Window { start, end: now });
+        let mut read = Vec::new();
+        for ended in windows.ended() {
+            windows.note_read(ended, now);
+            read.push((ended.window.start, ended.window.end));
+        }
+        read.push((window.start, window.end));
+        read
+    }
+
+    #[track_caller]
+    fn expect(steps: &[(i64, i64, &[(i64, i64)])]) {
+        let mut windows = CountedWindows::default();
+        for (day_starts_at, now, expected) in steps {
+            assert_eq!(reads(&mut windows, *day_starts_at, *now), *expected, "at {now}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_read_to_its_end_and_for_a_while_after_it() {
+        expect(&[
+            (0, DAY - 60, &[(0, DAY - 60)]),
+            (0, DAY + 5, &[(0, DAY - 1), (DAY, DAY + 5)]),
+            (0, DAY + 500, &[(0, DAY - 1), (DAY, DAY + 500)]),
+            (0, DAY + 700, &[(0, DAY - 1), (DAY, DAY + 700)]),
+            (0, DAY + 760, &[(DAY, DAY + 760)]),
+            (0, 4 * DAY, &[(DAY, 4 * DAY - 1), (4 * DAY, 4 * DAY)]),
+        ]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_is_in_its_window_again() {
+        expect(&[
+            (0, DAY - 60, &[(0, DAY - 60)]),
+            (0, DAY + 5, &[(0, DAY - 1), (DAY, DAY + 5)]),
+            (0, DAY - 30, &[(0, DAY - 30)]),
+            (0, DAY + 1, &[(0, DAY - 1), (DAY, DAY + 1)]),
+            (0, -DAY, &[(0, 0)]),
+            (0, 2 * DAY, &[(0, DAY - 1), (DAY, 2 * DAY - 1), (2 * DAY, 2 * DAY)]),
+        ]);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_reads_on_in_the_window_that_it_had_ended() {
+        expect(&[
+            (0, HOUR, &[(0, HOUR)]),
+            (0, 3 * DAY + 9, &[(0, 3 * DAY - 1), (3 * DAY, 3 * DAY + 9)]),
+            (0, 2 * HOUR, &[(0, 2 * HOUR)]),
+            (0, DAY + HOUR, &[(0, DAY + HOUR)]),
+            (0, 3 * DAY + 900, &[(0, 3 * DAY - 1), (3 * DAY, 3 * DAY + 900)]),
+        ]);
+    }
+
+    #[test]
+    fn another_time_zone_takes_effect_at_its_next_midnight() {
+        expect(&[
+            (0, 12 * HOUR, &[(0, 12 * HOUR)]),
+            (-2 * HOUR, 13 * HOUR, &[(0, 13 * HOUR)]),
+            (-2 * HOUR, 23 * HOUR, &[(0, 22 * HOUR - 1), (22 * HOUR, 23 * HOUR)]),
+            // And back: today's midnight there is within what was read.
+            (5 * HOUR, 30 * HOUR, &[(0, 22 * HOUR - 1), (22 * HOUR, 30 * HOUR)]),
+            (5 * HOUR, 54 * HOUR, &[(22 * HOUR, 53 * HOUR - 1), (53 * HOUR, 54 * HOUR)]),
+        ]);
+    }
+
+    #[test]
+    fn windows_do_not_overlap_and_are_bounded() {
+        let (mut windows, mut random) = (CountedWindows::default(), 7_u64);
+        for _ in 0..5000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let now = 100 * DAY + (random >> 33) as i64 % (40 * DAY);
+            let day_starts_at = ((random >> 20) % 7) as i64 * HOUR;
+            reads(&mut windows, day_starts_at, now);
+            assert!(windows.kept.len() <= WINDOWS_KEPT_MAX + 1);
+            for pair in windows.kept.windows(2) {
+                assert!(pair[0].start < pair[1].start);
+                assert!(pair[0].until.is_none_or(|until| until < pair[1].start), "{pair:?}");
+                assert!(pair[0].read_to < pair[1].start || pair[0].until.is_none(), "{pair:?}");
+            }
+        }
+    }
+}

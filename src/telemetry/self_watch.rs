@@ -1,0 +1,277 @@
+//! What Postmeter notices about itself: conditions that an operator should know of, as metrics, and in words at `/-/ready`.
+//!
+//! None of them takes readiness away: a restart by an orchestrator would heal none of them.
+
+use super::log::dropped_lines;
+use super::{Own, Targets};
+use crate::poll::Circuit;
+use opentelemetry::metrics::{Counter, Gauge, Meter};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// How often the conditions are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// The least age at which a reading is stale.
+const STALE_AFTER_MIN: Duration = Duration::from_secs(300);
+/// A reading is stale when so many of its intervals have passed.
+const STALE_INTERVALS: u32 = 3;
+/// How long dropped log lines are a condition.
+const LOG_DROP_RECENT: Duration = Duration::from_secs(15 * 60);
+/// Targets that a condition names; further ones are counted.
+const NAMES_MAX: usize = 20;
+
+/// The instruments.
+#[derive(Debug)]
+pub struct SelfMetrics {
+    log_lines_dropped: Counter<u64>,
+    idle: Gauge<u64>,
+    stale: Gauge<u64>,
+    circuits_open: Gauge<u64>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Dropped log lines that are in the counter.
+    log_lines_counted: u64,
+    /// When something was scraped last.
+    last_scrape: Option<Instant>,
+}
+
+impl SelfMetrics {
+    pub(super) fn new(meter: &Meter) -> Self {
+        let log_lines_dropped = meter
+            .u64_counter("postmeter.log.lines.dropped")
+            .with_unit("{line}")
+            .with_description("Log lines that were dropped because standard error was not read, or could not be written.");
+        let idle = meter
+            .u64_gauge("postmeter.collection.idle")
+            .with_description("1 if nothing has scraped, and no push was accepted, for telemetry.idle_after; or 0.");
+        let stale = meter.u64_gauge("postmeter.targets.stale").with_unit("{target}").with_description(
+            "Targets whose latest reading is older than the longest of 5 minutes, three times min_interval and three push intervals.",
+        );
+        let circuits_open = meter
+            .u64_gauge("postmeter.targets.circuit_open")
+            .with_unit("{target}")
+            .with_description("Targets that keep failing and are polled less often until they respond.");
+        let metrics = Self {
+            log_lines_dropped: log_lines_dropped.build(),
+            idle: idle.build(),
+            stale: stale.build(),
+            circuits_open: circuits_open.build(),
+            state: Mutex::default(),
+        };
+        metrics.log_lines_dropped.add(0, &[]);
+        metrics
+    }
+
+    /// Metrics were scraped.
+    pub(super) fn note_scrape(&self) {
+        self.state().last_scrape = Some(Instant::now());
+    }
+
+    /// Adds the log lines that were dropped since. The queue does not: where there is no room for a line, nothing else is done.
+    pub(super) fn count_dropped_log_lines(&self) {
+        let (dropped, _) = dropped_lines();
+        let mut state = self.state();
+        self.log_lines_dropped.add(dropped.saturating_sub(state.log_lines_counted), &[]);
+        state.log_lines_counted = dropped;
+    }
+
+    fn last_scrape(&self) -> Option<Instant> {
+        self.state().last_scrape
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A condition that an operator should know of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing was scraped, and no push was accepted, for this long.
+    Idle(Duration),
+    /// The latest readings of these targets are old.
+    Stale(Vec<String>),
+    /// These targets keep failing, and are polled less often.
+    CircuitsOpen(Vec<String>),
+    /// So many log lines were dropped, the last of them a short time ago.
+    LogLinesDropped(u64),
+    /// So many requests in the spool were damaged since the start.
+    SpoolDamaged(u64),
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |names: &[String]| {
+            let shown = names.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+            match names.len().saturating_sub(NAMES_MAX) {
+                0 => shown,
+                more => format!("{shown} and {more} more"),
+            }
+        };
+        match self {
+            Self::Idle(time) => write!(f, "idle: nothing was scraped, and no push was accepted, for {} s", time.as_secs()),
+            Self::Stale(targets) => write!(f, "stale: old readings of {}", names(targets)),
+            Self::CircuitsOpen(targets) => write!(f, "circuit open: polled less often after repeated failures: {}", names(targets)),
+            Self::LogLinesDropped(lines) => write!(f, "log lines dropped: {lines} since the start; standard error is not read fast enough"),
+            Self::SpoolDamaged(requests) => write!(f, "spool damaged: {requests} requests were set aside since the start"),
+        }
+    }
+}
+
+/// Looks at the conditions. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SelfWatch {
+    targets: Targets,
+    own: Arc<Own>,
+    idle_after: Duration,
+    push_interval: Option<watch::Receiver<Duration>>,
+    began: Instant,
+}
+
+impl SelfWatch {
+    /// A watch over these targets. `push_interval` is how often the push collects, if there is one.
+    #[must_use]
+    pub fn new(targets: Targets, own: Arc<Own>, idle_after: Duration, push_interval: Option<watch::Receiver<Duration>>) -> Self {
+        Self { targets, own, idle_after, push_interval, began: Instant::now() }
+    }
+
+    /// The conditions at this moment.
+    #[must_use]
+    pub fn conditions(&self, now: Instant) -> Vec<Condition> {
+        let mut conditions = Vec::new();
+        let last = [self.own.watched.last_scrape(), self.own.exporting.last_accepted()].into_iter().flatten().max();
+        let idle = now.saturating_duration_since(last.unwrap_or(self.began));
+        if idle >= self.idle_after {
+            conditions.push(Condition::Idle(idle));
+        }
+        let (mut stale, mut open) = (Vec::new(), Vec::new());
+        let push_interval = self.push_interval.as_ref().map(|interval| *interval.borrow());
+        for monitored in self.targets.now().iter() {
+            let target = &monitored.target;
+            let age = target.latest().map(|latest| now.saturating_duration_since(latest.began));
+            if age.is_some_and(|age| age > stale_after(target.config.min_interval, push_interval)) {
+                stale.push(target.name().to_owned());
+            }
+            if matches!(target.circuit(), Circuit::Open { .. }) {
+                open.push(target.name().to_owned());
+            }
+        }
+        let (dropped, last_drop) = dropped_lines();
+        let is_recent = last_drop.is_some_and(|last| now.saturating_duration_since(last) < LOG_DROP_RECENT);
+        conditions.extend(Some(stale).filter(|stale| !stale.is_empty()).map(Condition::Stale));
+        conditions.extend(Some(open).filter(|open| !open.is_empty()).map(Condition::CircuitsOpen));
+        let damaged = self.own.exporting.damaged_requests();
+        conditions.extend((damaged > 0).then_some(Condition::SpoolDamaged(damaged)));
+        conditions.extend(is_recent.then_some(Condition::LogLinesDropped(dropped)));
+        conditions
+    }
+
+    /// Records the conditions as metrics.
+    pub fn record(&self, now: Instant) {
+        let (mut idle, mut stale, mut open) = (0, 0, 0);
+        for condition in self.conditions(now) {
+            match condition {
+                Condition::Idle(_) => idle = 1,
+                Condition::Stale(targets) => stale = targets.len(),
+                Condition::CircuitsOpen(targets) => open = targets.len(),
+                Condition::LogLinesDropped(_) | Condition::SpoolDamaged(_) => {}
+            }
+        }
+        let metrics = &self.own.watched;
+        metrics.idle.record(idle, &[]);
+        metrics.stale.record(stale as u64, &[]);
+        metrics.circuits_open.record(open as u64, &[]);
+        metrics.count_dropped_log_lines();
+    }
+
+    /// Records the conditions every few seconds, until `stop` is true.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut tick = tokio::time::interval(LOOK_INTERVAL);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                _ = tick.tick() => self.record(Instant::now()),
+            }
+        }
+    }
+}
+
+/// The age at which a reading is stale.
+fn stale_after(min_interval: Duration, push_interval: Option<Duration>) -> Duration {
+    STALE_AFTER_MIN.max(min_interval * STALE_INTERVALS).max(push_interval.unwrap_or_default() * STALE_INTERVALS)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::config::{self, Environment};
+    use crate::poll::{Limits, Target};
+    use crate::telemetry::Monitored;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_reading_is_stale_after_the_longest_of_three_times() {
+        for (min_interval, push_interval, minutes) in [(15, None, 5), (15, Some(60), 5), (15, Some(600), 30), (1200, Some(600), 60)] {
+            let seconds = Duration::from_secs;
+            assert_eq!(stale_after(seconds(min_interval), push_interval.map(seconds)), MINUTE * minutes);
+        }
+    }
+
+    #[tokio::test]
+    async fn conditions_come_and_go() {
+        // Nothing listens there: a reading that fails at once.
+        let text = "targets: [{name: a, system: kumomta, url: 'http://127.0.0.1:1', min_interval: 2s}]";
+        let config = config::parse(text, "postmeter.yaml", &Environment::default()).unwrap();
+        let target = Target::new(config.targets[0].clone(), Limits::default()).unwrap();
+        let own = Arc::new(Own::quiet().unwrap());
+        let targets = Targets::new(vec![Arc::new(Monitored::new(target.clone()).unwrap())]);
+        let watch = SelfWatch::new(targets, own.clone(), MINUTE, None);
+        let now = Instant::now();
+        assert_eq!(watch.conditions(now), []);
+        let idle = watch.conditions(now + MINUTE * 2);
+        assert!(matches!(idle[..], [Condition::Idle(time)] if time >= MINUTE), "{idle:?}");
+        own.served("/metrics", 503, MINUTE);
+        assert!(matches!(watch.conditions(now + MINUTE * 2)[..], [Condition::Idle(_)]));
+        own.served("/metrics", 200, MINUTE);
+        assert_eq!(watch.conditions(Instant::now() + MINUTE / 2), []);
+        own.exporting.spool_damaged(2);
+        assert_eq!(watch.conditions(Instant::now()), [Condition::SpoolDamaged(2)]);
+        let own = Arc::new(Own::quiet().unwrap());
+        let watch = SelfWatch { own: own.clone(), ..watch };
+        own.exporting.exported(1, Some("refused"));
+        assert_eq!(own.exporting.last_accepted(), None);
+        own.exporting.exported(1, None);
+        assert!(own.exporting.last_accepted().is_some());
+
+        target.reading().await;
+        let old = watch.conditions(Instant::now() + MINUTE * 6);
+        assert!(matches!(&old[..], [Condition::Idle(_), Condition::Stale(names)] if names == &["a"]), "{old:?}");
+        assert_eq!(old[1].to_string(), "stale: old readings of a");
+        watch.record(Instant::now() + MINUTE * 6);
+        let value = |name: &str| {
+            let (_, families) = own.gather();
+            families.iter().find(|family| family.name() == name).unwrap().get_metric()[0].get_gauge().get_value()
+        };
+        assert_eq!(
+            [value("postmeter_collection_idle"), value("postmeter_targets_stale"), value("postmeter_targets_circuit_open")],
+            [1.0, 1.0, 0.0]
+        );
+        watch.record(Instant::now());
+        assert_eq!([value("postmeter_collection_idle"), value("postmeter_targets_stale")], [0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_condition_names_few_targets() {
+        let names = (0..25).map(|n| format!("t{n}")).collect();
+        let text = Condition::CircuitsOpen(names).to_string();
+        assert!(text.ends_with("t18, t19 and 5 more") && !text.contains("t20"), "{text}");
+    }
+}
