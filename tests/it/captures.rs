@@ -19,6 +19,14 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("cpanel/2", "cpanel", "emailtrack_user_stats"),
     ("emailengine/", "emailengine", "metrics"),
     ("kumomta/", "kumomta", "metrics"),
+    ("dovecot/", "prometheus", "metrics"),
+    ("exim/", "prometheus", "metrics"),
+    ("haraka/", "prometheus", "metrics"),
+    ("maddy/", "prometheus", "metrics"),
+    ("mox/", "prometheus", "metrics"),
+    ("postal/", "prometheus", "metrics"),
+    ("postfix/", "prometheus", "metrics"),
+    ("rspamd/", "prometheus", "metrics"),
     ("stalwart/0.15.5/1", "stalwart", "queue"),
     ("stalwart/0.15.5/2", "stalwart", "queue"),
     ("stalwart/0.15.5/0", "stalwart", "metrics"),
@@ -45,6 +53,17 @@ const OTHER: &[&str] = &[
     "cpanel/06a-emailtrack_search.page1.json",
     "cpanel/06b-emailtrack_search.page2.json",
 ];
+
+/// Folders of systems whose APIs no reader covers yet.
+const UNCOVERED: &[&str] = &["mailcow/", "mailgun/", "pmg/", "postmark/", "powermta/", "sendgrid/"];
+
+/// Whether a file is not a response of a part.
+fn is_other(capture: &str) -> bool {
+    OTHER.contains(&capture)
+        || UNCOVERED.iter().any(|folder| capture.starts_with(folder))
+        || [".md", ".conf", ".lua"].iter().any(|ending| capture.ends_with(ending))
+        || capture.starts_with("postal/") && capture.ends_with(".http")
+}
 
 /// Captures that give nothing, and what is said of them behind the path, up to the hint.
 const REFUSED: &[(&str, &str)] = &[
@@ -246,7 +265,7 @@ fn every_capture_reads_or_is_refused_as_it_should() {
         let capture = path.strip_prefix(&captures).unwrap().to_str().unwrap();
         let refused = REFUSED.iter().find(|(name, _)| *name == capture);
         match (part(capture), refused) {
-            _ if OTHER.contains(&capture) => {}
+            _ if is_other(capture) => {}
             (Some((source, part)), Some((_, said))) => is_refused(&captures, capture, source, part, said),
             (Some(_), None) => assert!(families(&captures, capture).series() > 0, "{capture}"),
             (None, _) => unknown.push(capture.to_owned()),
@@ -363,7 +382,7 @@ fn every_series_of_every_capture_comes_out_in_the_servers_own_words() {
     let mut checked = 0;
     for path in files(&captures) {
         let capture = path.strip_prefix(&captures).unwrap().to_str().unwrap();
-        if OTHER.contains(&capture) {
+        if is_other(capture) {
             continue;
         }
         let Some((source, part)) = part(capture).filter(|(source, part)| part.name == source.required().name) else { continue };

@@ -16,39 +16,42 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("source", &["format", "model"]),
     ("config", &["source", "model", "net"]),
     ("poll", &["source", "config", "model", "net"]),
-    ("bridge", &["model"]),
-    ("telemetry", &["bridge", "poll", "model", "config", "source", "net"]),
-    ("messages", &["telemetry", "poll", "model"]),
-    ("export", &["messages", "telemetry", "poll", "model", "config", "net"]),
+    ("telemetry", &["poll", "model", "config", "source", "net"]),
+    ("delivery_log", &["telemetry", "poll", "model", "config", "net"]),
+    ("report", &["telemetry", "poll", "model", "config"]),
+    ("export", &["report", "delivery_log", "telemetry", "poll", "model", "config", "net"]),
     ("serve", &["export", "telemetry", "poll", "config", "model", "net"]),
     ("simulate", &[]),
-    ("app", &["model", "format", "source", "config", "poll", "bridge", "telemetry", "messages", "export", "serve", "simulate", "net"]),
+    (
+        "app",
+        &["model", "format", "source", "config", "poll", "telemetry", "delivery_log", "report", "export", "serve", "simulate", "net"],
+    ),
 ];
 
 /// Outside crates (`*` for all that begin so), and the files that may name them.
 const OWNERS: &[(&str, &[&str])] = &[
     // In config only `Url`: a test below. The health check asks ourselves, not a mail server.
-    ("reqwest", &["poll/", "export/otlp/send.rs", "export/otlp/way.rs", "config/", "app/healthcheck.rs"]),
+    ("reqwest", &["poll/", "export/otlp/exporter.rs", "export/otlp/connection.rs", "config/", "app/healthcheck.rs"]),
     // app/scrape.rs prints the messages that are pushed elsewhere.
-    ("opentelemetry*", &["bridge/", "telemetry/", "export/", "simulate/receiver.rs", "app/scrape.rs", "app/otlp_json.rs"]),
-    // serve/sd.rs and serve/targets.rs answer in JSON.
-    ("serde_json", &["source/", "app/", "simulate/", "export/", "serve/sd.rs", "serve/targets.rs"]),
+    ("opentelemetry*", &["telemetry/", "report/", "export/", "simulate/receiver.rs", "app/scrape.rs", "app/otlp_json.rs"]),
+    // Two routes respond in JSON.
+    ("serde_json", &["source/", "app/", "simulate/", "export/", "serve/routes/"]),
     ("axum", &["serve/", "simulate/"]),
     ("askama", &["serve/page/"]),
     ("clap*", &["app/", "main.rs"]),
     // config/pem.rs reads certificate files, so that a broken one is a problem of the configuration. The health check is refused as
-    // a client without a certificate. simulate/door.rs is the other side of polling.
-    ("rustls", &["poll/", "config/pem.rs", "config/tls.rs", "serve/tls.rs", "serve/access.rs", "simulate/door.rs", "app/healthcheck.rs"]),
-    ("webpki", &["serve/tls.rs"]),
+    // a client without a certificate. simulate/listener.rs is the other side of polling.
+    ("rustls", &["poll/", "config/pem.rs", "config/tls.rs", "serve/access/", "simulate/listener.rs", "app/healthcheck.rs"]),
+    ("webpki", &["serve/access/tls.rs"]),
     // In config only whether a hash is one.
-    ("bcrypt", &["serve/basic.rs", "config/access.rs"]),
-    ("hyper_util", &["serve/connection.rs"]),
+    ("bcrypt", &["serve/access/basic.rs", "config/access.rs"]),
+    ("hyper_util", &["serve/http/connection.rs"]),
     // One file knows the format of requests on disk.
-    ("crc32fast", &["export/otlp/request_file.rs"]),
+    ("crc32fast", &["export/queue/request_file.rs"]),
     // The limit of open files.
     ("rustix", &["poll/open_files.rs"]),
     // Digests, keyed hashes and random numbers; config/web.rs says which bytes it parsed. As rustls' provider it is named elsewhere too.
-    ("ring", &["messages/", "serve/", "config/pem.rs", "config/web.rs", "poll/client.rs", "app/token.rs", "simulate/door.rs"]),
+    ("ring", &["delivery_log/", "serve/", "config/pem.rs", "config/web.rs", "poll/http_client.rs", "app/token.rs", "simulate/listener.rs"]),
 ];
 
 #[test]

@@ -1,33 +1,35 @@
-//! The README says what is so.
+//! Claims of the documentation that can be tested.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::{postmeter, stdout};
 use postmeter::config::{self, Environment};
 
-const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const METRICS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+const DELIVERY_LOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/delivery-log.md");
 const BEGIN: &str = "<!-- metrics -->\n";
 const END: &str = "<!-- /metrics -->";
 
 /// `POSTMETER_BLESS=1` rewrites the table.
 #[test]
 fn its_table_of_metrics_is_the_programs() {
-    let readme = std::fs::read_to_string(README).unwrap();
+    let page = std::fs::read_to_string(METRICS).unwrap();
     let table = stdout(&postmeter().args(["metrics", "--format", "markdown"]).output().unwrap());
-    let (head, rest) = readme.split_once(BEGIN).unwrap();
-    let (said, tail) = rest.split_once(END).unwrap();
+    let (head, rest) = page.split_once(BEGIN).unwrap();
+    let (documented, tail) = rest.split_once(END).unwrap();
     if std::env::var_os("POSTMETER_BLESS").is_some() {
-        return std::fs::write(README, format!("{head}{BEGIN}{table}{END}{tail}")).unwrap();
+        return std::fs::write(METRICS, format!("{head}{BEGIN}{table}{END}{tail}")).unwrap();
     }
-    assert_eq!(said, table, "POSTMETER_BLESS=1 rewrites it");
+    assert_eq!(documented, table, "POSTMETER_BLESS=1 rewrites it");
 }
 
-/// The README, and the guide behind it.
-fn guides() -> [(std::path::PathBuf, String); 2] {
-    ["README.md", "otel-config/README.md"].map(|name| {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-        let text = std::fs::read_to_string(&path).unwrap();
-        (path, text)
-    })
+/// The README and all pages behind it.
+fn guides() -> Vec<(std::path::PathBuf, String)> {
+    let root = std::path::Path::new(ROOT);
+    let mut paths = crate::support::files(&root.join("docs"));
+    paths.extend(["README.md", "CONTRIBUTING.md", "SECURITY.md", "otel-config/README.md", "grafana/README.md"].map(|name| root.join(name)));
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    paths.into_iter().map(|path| (path.clone(), std::fs::read_to_string(&path).unwrap())).collect()
 }
 
 /// The blocks of YAML that configure us, without the indentation of the list that they may stand in.
@@ -42,9 +44,9 @@ fn configurations(text: &str) -> Vec<String> {
 
 #[test]
 fn it_names_every_attribute_of_a_log_record() {
-    let readme = std::fs::read_to_string(README).unwrap();
-    let (_, rest) = readme.split_once("Attributes of a log record").unwrap();
-    let (table, _) = rest.split_once("\n\nWith it, always").unwrap();
+    let page = std::fs::read_to_string(DELIVERY_LOG).unwrap();
+    let (_, rest) = page.split_once("## Attributes of a log record").unwrap();
+    let (table, _) = rest.split_once("\n## ").unwrap();
     for info in postmeter::model::FIELDS {
         for name in [info.attribute.key, info.name].into_iter().filter(|name| !name.is_empty()) {
             assert!(table.contains(&format!("`{name}`")), "{name} is not documented");
@@ -56,15 +58,16 @@ fn it_names_every_attribute_of_a_log_record() {
 fn its_configuration_loads() {
     let secrets = ["KUMOMTA_PASSWORD", "STALWART_PASSWORD", "STALWART_API_KEY", "EE_TOKEN", "CEYMAIL_TOKEN", "WHM_TOKEN"];
     let environment: Environment = secrets.map(|name| (name, "x")).into_iter().collect();
-    for ((path, text), of_systems) in guides().into_iter().zip([2, 5]) {
-        let ours = configurations(&text);
-        assert!(ours.len() >= of_systems, "{}: {ours:#?}", path.display());
-        for block in ours {
+    let mut checked = 0;
+    for (path, text) in guides() {
+        for block in configurations(&text) {
+            checked += 1;
             if let Err(problems) = config::parse(&block, "README.md", &environment) {
                 panic!("{}: {problems}", path.display());
             }
         }
     }
+    assert!(checked >= 9, "{checked} configurations");
 }
 
 #[test]
@@ -75,8 +78,8 @@ fn its_links_lead_somewhere() {
             let (file, heading) = link.split_once('#').unwrap_or((link, ""));
             let at = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
             assert!(at.exists(), "{link}");
-            let is_there =
-                |line: &str| line.starts_with('#') && line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-") == heading;
+            let anchor = |line: &str| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-").replace(['/', ',', '\'', '.'], "");
+            let is_there = |line: &str| line.starts_with('#') && anchor(line) == heading;
             assert!(heading.is_empty() || std::fs::read_to_string(at).unwrap().lines().any(is_there), "{link}");
         }
     }
