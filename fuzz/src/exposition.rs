@@ -3,7 +3,7 @@
 use super::said::{self, Series};
 use super::{made, strict};
 use arbitrary::Unstructured;
-use postmeter::export::exposition::{Escaping, Format, Page, Section, Taken, page, target_info};
+use postmeter::export::exposition::{Escaping, Format, Page, Section, Taken, is_reserved, page, target_info};
 use postmeter::format::prometheus;
 use postmeter::model::{FamilyType, Native};
 use postmeter::source;
@@ -121,6 +121,7 @@ fn expected(said: &[Series], format: Format) -> Vec<Series> {
     let said = &written(said);
     let lines = lines(said);
     let mut expected: Vec<Series> = said.iter().filter(|series| !lines.contains(&series.family)).cloned().collect();
+    expected.retain(|series| !is_reserved(format, &series.family, kind_of(series)));
     for series in &mut expected {
         let is_free = |name: &str| is_name(name) && !lines.contains(name) && said.iter().all(|other| other.family != name);
         let of_total = |family: &str| family.strip_suffix("_total").is_some_and(is_free);
@@ -148,6 +149,16 @@ fn written(said: &[Series]) -> Vec<Series> {
     }
     written.sort();
     written
+}
+
+fn kind_of(series: &Series) -> FamilyType {
+    match series.kind.as_str() {
+        "Counter" => FamilyType::Counter,
+        "Gauge" => FamilyType::Gauge,
+        "Histogram" => FamilyType::Histogram,
+        "Summary" => FamilyType::Summary,
+        _ => FamilyType::Unknown,
+    }
 }
 
 fn family_name(name: &str) -> String {
@@ -243,7 +254,7 @@ fn json_expected(said: &[Series]) -> Vec<JsonSeries> {
     let word = |kind: &str| kind.to_lowercase();
     let mut all: Vec<JsonSeries> = said
         .iter()
-        .filter(|series| !series.family.is_empty())
+        .filter(|series| !series.family.is_empty() && !is_reserved(Format::Json, &series.family, kind_of(series)))
         .map(|series| {
             let value = match series.kind.as_str() {
                 "Histogram" | "Summary" => distribution(&series.value),
@@ -277,7 +288,7 @@ fn distribution(said: &str) -> String {
 
 /// The same page by the reader of the system whose shape it has. It has no summaries and no words for what is not finite.
 fn as_kumomta(json: String, said: &[Series]) {
-    let names = |series: &Series| is_name(&series.family) && series.labels.iter().all(|(label, _)| is_name(label));
+    let names = |series: &Series| is_name(&series.family) && !is_reserved(Format::Json, &series.family, kind_of(series)) && series.labels.iter().all(|(label, _)| is_name(label));
     if !said.iter().all(names) {
         return;
     }

@@ -212,6 +212,10 @@ fn labels(attributes: &[KeyValue]) -> Vec<(String, String)> {
 }
 
 fn is_what_was_read(points: &[Point], native: &Native) {
+    // Of those with explicit timestamps, only recent ones are sent.
+    if native.has_timestamps() {
+        return;
+    }
     let found: Vec<Series> = points.iter().filter(|point| !point.ends).map(|point| point.series.clone()).collect();
     let mut read = said::native(native);
     // OTLP has no point without a value, and no summary without sum and count.

@@ -21,11 +21,12 @@ mod pending;
 use super::buckets::BUCKETS_MAX;
 use super::{ReadError, number, quote};
 use crate::model::{BOUNDS, Bounds, Families, FamiliesBuilder, FamilyType, Repair, Text};
-use ending::{Ending, ending, unix_nanos};
+use ending::{Ending, TimestampUnit, ending, unix_nanos};
 use labels::{Fault, Label, LabelSet, is_name, is_utf8_name, unescape};
 use memchr::memchr;
 use pending::Pending;
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 /// The last line of a response may lack its line feed.
@@ -120,6 +121,7 @@ const PATIENCE_BYTES_MIN: usize = 64 * 1024;
 struct Reader<'b, 'a> {
     out: &'b mut FamiliesBuilder<'a>,
     text: &'a str,
+    timestamps: TimestampUnit,
     /// The position of the next line.
     at: usize,
     family: Cow<'a, str>,
@@ -160,6 +162,7 @@ impl<'b, 'a> Reader<'b, 'a> {
         Self {
             out,
             text,
+            timestamps: TimestampUnit::of(text),
             at: 0,
             family: Cow::Borrowed(""),
             help: Text::default(),
@@ -467,6 +470,7 @@ impl<'b, 'a> Reader<'b, 'a> {
             self.out.label(name, value);
         }
         let before = self.out.series();
+        self.out.timestamp(ending.timestamp.map(|timestamp| self.timestamps.milliseconds(timestamp)));
         self.out.number(ending.value);
         if let Some(exemplar) = ending.exemplar.filter(|_| self.out.series() > before) {
             pending::add_exemplar(self.out, exemplar);
@@ -504,7 +508,24 @@ impl<'b, 'a> Reader<'b, 'a> {
         if exemplar.is_some() && suffix != "_bucket" {
             self.out.repair(Repair::ExemplarDropped);
         }
+        let timestamp = ending.timestamp.map(|timestamp| self.timestamps.milliseconds(timestamp));
         let distribution = self.pending.at(self.out, family, labels);
+        match distribution.timestamp.cmp(&timestamp) {
+            Ordering::Equal => {}
+            // The lines of an older sample of the same series.
+            Ordering::Greater => {
+                self.out.repair(Repair::DuplicateSeries);
+                return Some(());
+            }
+            Ordering::Less => {
+                let older = std::mem::take(&mut distribution.buckets);
+                distribution.timestamp = timestamp;
+                distribution.exemplars.clear();
+                if !older.is_empty() {
+                    self.out.repair(Repair::DuplicateSeries);
+                }
+            }
+        }
         if let Some(exemplar) = exemplar.filter(|_| suffix == "_bucket" && distribution.exemplars.len() < BUCKETS_MAX) {
             distribution.exemplars.push(exemplar);
         }

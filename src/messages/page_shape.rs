@@ -29,7 +29,7 @@ impl PageShape {
             rows: (page.records.len() + page.unreadable.len()) as u64,
             next: page.next,
             is_filtered: times().all(|at| (from..=end).contains(&at)),
-            last_time: times().last().filter(|_| times().is_sorted()),
+            last_time: times().next_back().filter(|_| times().is_sorted()),
             most_of_one_outcome: outcomes.into_iter().map(records_of).max().unwrap_or(0),
             overflowed: page.overflowed,
         }
@@ -45,7 +45,7 @@ mod tests {
         let record = |at: &u64| Record {
             at: *at,
             received: None,
-            outcome: [Some(Outcome::Delivered), Some(Outcome::Failed)][usize::from(at % 10 == 0)],
+            outcome: [Some(Outcome::Delivered), Some(Outcome::Failed)][usize::from(at.is_multiple_of(10))],
             size: None,
             source: None,
             reply: Reply::default(),

@@ -17,6 +17,8 @@ use super::translation::{NameCollision, NameCollisions};
 use super::unit::otlp_unit;
 use super::{Families, FamilyRef, FamilyType, MemoryBudget, MemoryReservation, Repair, Repairs, SampleRef};
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::mem::size_of;
 
 /// An unsigned gauge that went below zero: with a sign it would be negative. 2^63 to 2^64.
@@ -276,7 +278,8 @@ impl Native {
             }
         }
         chosen.kept = identities.len();
-        let (repeated, room) = (repeated(&identities), series_max.saturating_sub(self.kept as usize));
+        let repeated = Self::outdated(pages, &chosen, &identities, repeated(&identities));
+        let room = series_max.saturating_sub(self.kept as usize);
         if !repeated.is_empty() || chosen.kept > room {
             self.thin(&mut chosen, &repeated, room);
         }
@@ -285,6 +288,29 @@ impl Native {
             self.kept += chosen.kept as u64;
             self.families.push(chosen);
         }
+    }
+
+    /// The places of samples, among those that are kept so far, that are not the newest of their series; of the same time all but the first.
+    /// One without an explicit timestamp is of now.
+    fn outdated(pages: &[Families], chosen: &Chosen, identities: &[u64], repeated: Vec<usize>) -> Vec<usize> {
+        if repeated.is_empty() || !pages.iter().any(Families::has_timestamps) {
+            return repeated;
+        }
+        let samples = chosen.pieces.iter().flat_map(|piece| {
+            let family = pages[piece.page].nth(piece.family);
+            let kept = family.into_iter().flat_map(|family| family.samples()).enumerate().filter(|(index, _)| !piece.skips(*index));
+            kept.map(|(_, sample)| sample.timestamp().unwrap_or(i64::MAX))
+        });
+        let (timestamps, mut newest, mut outdated) = (samples.collect::<Vec<_>>(), HashMap::new(), Vec::with_capacity(repeated.len()));
+        for (place, (identity, timestamp)) in identities.iter().zip(&timestamps).enumerate() {
+            match newest.entry(identity) {
+                Entry::Vacant(entry) => drop(entry.insert(place)),
+                Entry::Occupied(mut entry) if timestamps[*entry.get()] < *timestamp => outdated.push(entry.insert(place)),
+                Entry::Occupied(_) => outdated.push(place),
+            }
+        }
+        outdated.sort_unstable();
+        outdated
     }
 
     /// Parts each family by the scopes that the labels of its series name, and sorts families by scope, then by name.
@@ -376,6 +402,12 @@ impl Native {
     /// The families that are passed on, by name.
     pub fn families(&self) -> impl ExactSizeIterator<Item = NativeFamily<'_>> {
         (0..self.families.len()).map(|at| self.at(at))
+    }
+
+    /// Whether any series of the pages has an explicit timestamp.
+    #[must_use]
+    pub fn has_timestamps(&self) -> bool {
+        self.pages.iter().any(Families::has_timestamps)
     }
 
     /// How many families there are.
@@ -651,6 +683,17 @@ mod tests {
         let (lines, native) = native(&["a{x=\"1\",y=\"2\"} 1\na{y=\"2\",x=\"1\"} 2\na{x=\"2\",y=\"1\"} 3\n"], 100, all);
         assert_eq!(lines, ["a{x=1,y=2} 1", "a{x=2,y=1} 3"]);
         assert_eq!(native.repairs.get(Repair::DuplicateSeries), 1);
+    }
+
+    #[test]
+    fn of_two_samples_of_one_series_the_newest_is_kept() {
+        let page = "a{r=\"eu\"} 5 1000\na{r=\"eu\"} 9 2000\na{r=\"us\"} 9 2000\na{r=\"us\"} 5 1000\na{r=\"x\"} 1\na{r=\"x\"} 2 3000\na{r=\"y\"} 1 7\na{r=\"y\"} 2 7\n";
+        let (lines, native) = native(&[page], 100, all);
+        assert_eq!(lines, ["a{r=eu} 9", "a{r=us} 9", "a{r=x} 1", "a{r=y} 1"]);
+        assert!(native.has_timestamps());
+        let timestamps: Vec<_> = native.at(0).samples().map(|sample| sample.timestamp()).collect();
+        assert_eq!(timestamps, [Some(2000), Some(2000), None, Some(7)]);
+        assert_eq!(native.repairs.get(Repair::DuplicateSeries), 4);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod falls;
 mod memory;
+mod omitted;
 mod points;
 mod series;
 mod windows;
@@ -15,6 +16,7 @@ use super::{Part, Rule, Source, Step};
 use crate::model::{Attribute, Attributes, Families, Histogram, Kind, Metric, Number, Repair, SampleRef, Snapshot, Value};
 use foldhash::fast::RandomState;
 pub use memory::Memory;
+use omitted::Found;
 pub use points::POINTS_PER_METRIC_MAX;
 use points::Points;
 use series::{Said, with};
@@ -79,6 +81,7 @@ pub fn apply(source: &Source, read: &[(&'static Part, Families)], memory: &mut M
         duplicates: HashSet::new(),
         gauge_max,
         partial_histograms: Vec::new(),
+        found: Found::default(),
     };
     let parts = source.parts.iter().filter(|part| read.iter().any(|(p, _)| p.name == part.name));
     let parts: Vec<(&'static Part, Said<'_>)> = parts.map(|part| (part, Said::of(part, read))).collect();
@@ -112,6 +115,8 @@ struct Walk<'a> {
     context: &'a Context,
     /// Series that stand twice, counted once however many rules meet them.
     duplicates: HashSet<(&'static str, u64)>,
+    /// What canonical counters and histograms are the sums of.
+    found: Found,
     /// The largest gauge that is a reading.
     gauge_max: f64,
     /// Histograms that a series is missing from.
@@ -152,9 +157,13 @@ impl Walk<'_> {
 
     fn each(&mut self, rule: &'static Rule, said: &Said<'_>) {
         let mut absent = if rule.zero_when_absent { rule.closed_attributes() } else { Vec::new() };
-        for (_, sample) in self.series(rule, said) {
+        for (series, sample) in self.series(rule, said) {
             let Some(attributes) = rule.attributes_of(&sample) else { continue };
             absent.retain(|a| *a != attributes);
+            // A sum that is held does not fall.
+            if matches!(rule.metric.kind, Kind::Counter | Kind::Histogram) && !rule.fallback && rule.step != Step::Hold {
+                self.found.add(rule, series, sample.value(), identity(rule.metric, &attributes));
+            }
             match (sample.value(), rule.metric.kind) {
                 (Value::Histogram(h), Kind::Histogram) => self.add_histogram(rule, attributes, h.scaled(rule.scale)),
                 (_, Kind::Histogram) => self.snapshot.repairs.count(Repair::Unreadable),
@@ -272,8 +281,14 @@ impl Walk<'_> {
     }
 
     fn finish(self, source: &Source) -> Snapshot {
-        let Self { mut snapshot, points, memory, context, .. } = self;
+        let Self { mut snapshot, points, memory, context, found, .. } = self;
         snapshot.points = points.into_sound();
+        // The sums of a window begin anew with it, and a server that drops idle series omits nothing.
+        if !source.windowed && !snapshot.drops_idle_series {
+            let lacking = memory.summands.lacking(found, context.now, snapshot.counters_since);
+            snapshot.points.retain(|point| !lacking.contains(&point.identity()));
+            snapshot.histograms.retain(|(metric, attributes, _)| !lacking.contains(&identity(metric, attributes)));
+        }
         if source.windowed && context.sliding {
             // The sums of a sliding window fall as mail leaves it, and are no counters.
             snapshot.points.retain(|point| point.metric.kind != Kind::Counter);
@@ -296,6 +311,10 @@ impl Walk<'_> {
         }
         snapshot
     }
+}
+
+fn identity(metric: &'static Metric, attributes: &Attributes) -> u64 {
+    crate::model::Point { metric, attributes: attributes.clone(), value: 0.0 }.identity()
 }
 
 /// The number for a metric that is none in buckets, or why there is none: nothing that we measure is ever below zero.

@@ -137,7 +137,7 @@ impl Own {
         let not_as_said = meter
             .u64_counter("postmeter.relay.changes")
             .with_unit("{change}")
-            .with_description("What of mail servers' own words could not be pulled as it was said, by what was done.");
+            .with_description("Native metrics that could not be exported as the mail server sent them, by what was done.");
         let (request_duration, not_as_said) = (request_duration.build(), not_as_said.build());
         let (exporting, pulling, reloading) = (Exporting::new(&meter), Pulling::new(&meter), Reloading::new(&meter));
         let (watched, polling) = (SelfMetrics::new(&meter), Polling::new(&meter));
@@ -166,7 +166,7 @@ impl Own {
         }
     }
 
-    /// Something of what a mail server said could not be pulled as it was said.
+    /// Native metrics could not be exported as the mail server sent them.
     pub fn changed(&self, change: &'static str, n: u64) {
         if n > 0 {
             self.not_as_said.add(n, &[KeyValue::new("postmeter.change", change)]);

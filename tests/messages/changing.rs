@@ -41,6 +41,10 @@ struct Log {
     /// Rows of the same second are in an order of their own each time.
     ties_are_mixed: bool,
     requests: u32,
+    /// After so many requests it stays as it is.
+    changes_max: u32,
+    /// The server reports with each response that it left records out.
+    overflowed: u8,
     next_id: u64,
 }
 
@@ -48,7 +52,16 @@ impl Log {
     fn new(seed: u64) -> Self {
         let is_large = seed % 10 == 3;
         let (rows, page_rows_max) = if is_large { (7_000, usize::MAX) } else { (1_500, 60 + seed as usize * 3) };
-        let mut log = Self { random: seed + 1, rows: Vec::new(), page_rows_max, ties_are_mixed: seed % 2 == 0, requests: 0, next_id: 0 };
+        let mut log = Self {
+            random: seed + 1,
+            rows: Vec::new(),
+            page_rows_max,
+            ties_are_mixed: seed % 2 == 0,
+            requests: 0,
+            changes_max: CHANGES_MAX,
+            overflowed: 0,
+            next_id: 0,
+        };
         for n in 0..rows {
             log.push(NOW - SPAN + n * SPAN / rows);
         }
@@ -74,7 +87,7 @@ impl Log {
     /// What happens between two requests.
     fn change(&mut self) {
         self.requests += 1;
-        if self.requests > CHANGES_MAX {
+        if self.requests > self.changes_max {
             return;
         }
         // Deliveries in progress end, and old rows are purged.
@@ -114,7 +127,7 @@ impl Log {
         let size = (number("api.chunk.size").unwrap() as usize).min(self.page_rows_max);
         let page: Vec<Value> = rows.iter().skip(start - 1).take(size).map(row).collect();
         let chunk = json!({"size": size, "start": start, "records": all, "chunks": all.div_ceil(size), "current": (start - 1) / size + 1});
-        json!({"data": {"records": page}, "metadata": {"result": 1, "reason": "OK", "overflowed": 0, "chunk": chunk}})
+        json!({"data": {"records": page}, "metadata": {"result": 1, "reason": "OK", "overflowed": self.overflowed, "chunk": chunk}})
     }
 }
 
@@ -129,50 +142,88 @@ async fn answer(State(log): State<Arc<Mutex<Log>>>, RawQuery(query): RawQuery) -
     log.lock().unwrap().answer(&query.unwrap_or_default()).to_string()
 }
 
+/// What reads a log, and what has arrived of it: how often each message.
+struct Reading {
+    log: Arc<Mutex<Log>>,
+    arrived: Arc<Mutex<HashMap<String, u32>>>,
+    stop: tokio::sync::watch::Sender<bool>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    _state: tempfile::TempDir,
+}
+
+impl Reading {
+    async fn start(log: Log) -> Self {
+        let log = Arc::new(Mutex::new(log));
+        let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().route("/json-api/emailtrack_search", get(answer)).with_state(log.clone());
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let mut server_stop = stopped.clone();
+        let stopping = async move { drop(server_stop.wait_for(|stop| *stop).await) };
+        let server = tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopping).await.unwrap() });
+        let state = tempfile::tempdir().unwrap();
+        let file = format!(
+            "state_dir: {}\ntargets:\n  - {{name: whm1, system: cpanel, url: \"{url}\", username: u, token: t, min_interval: 1s, parts: {{messages: {{interval: 1s, since: 1h, overlap: 1m, include: [message_id]}}}}}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n  otlp: false\n",
+            state.path().display()
+        );
+        let config = postmeter::config::parse(&file, "test.yaml", &Default::default()).unwrap_or_else(|problems| panic!("{problems}"));
+        let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
+        let target = Target::with_clock(config.targets[0].clone(), Limits::default(), clock).unwrap();
+        let (follower, mut feed, _) = messages::open(&Monitored::new(target).unwrap(), state.path()).unwrap().unwrap();
+        let arrived: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
+        let (collected, follower) = (arrived.clone(), tokio::spawn(follower.run(stopped)));
+        let collector = tokio::spawn(async move {
+            while let Some(batch) = feed.next().await {
+                for (_, record) in &batch.records {
+                    *collected.lock().unwrap().entry(record.field(Field::MessageId).unwrap().to_owned()).or_default() += 1;
+                }
+                feed.settle(batch, Taken::Counted).await;
+            }
+        });
+        Self { log, arrived, stop, tasks: vec![follower, collector, server], _state: state }
+    }
+
+    fn requests(&self) -> u32 {
+        self.log.lock().unwrap().requests
+    }
+
+    /// The age in seconds of the first few rows that have not arrived.
+    fn missing(&self) -> Vec<u64> {
+        let (log, arrived) = (self.log.lock().unwrap(), self.arrived.lock().unwrap());
+        let missing = log.rows.iter().filter(|row| !arrived.contains_key(&format!("m{}", row.id)));
+        missing.map(|row| NOW - row.at).take(20).collect()
+    }
+
+    /// Ends it. No record has arrived twice.
+    async fn end(self) {
+        self.stop.send(true).unwrap();
+        for task in self.tasks {
+            task.await.unwrap();
+        }
+        assert!(self.arrived.lock().unwrap().values().all(|n| *n == 1), "records came twice");
+    }
+}
+
 /// Reads the log of one seed until all has arrived that is in it.
 async fn nothing_is_missing(seed: u64) {
-    let log = Arc::new(Mutex::new(Log::new(seed)));
-    let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().route("/json-api/emailtrack_search", get(answer)).with_state(log.clone());
-    let server = tokio::spawn(async move { axum::serve(listener, router).await });
-    let state = tempfile::tempdir().unwrap();
-    let file = format!(
-        "state_dir: {}\ntargets:\n  - {{name: whm1, system: cpanel, url: \"{url}\", username: u, token: t, min_interval: 1s, parts: {{messages: {{interval: 1s, since: 1h, overlap: 1m, include: [message_id]}}}}}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n  otlp: false\n",
-        state.path().display()
-    );
-    let config = postmeter::config::parse(&file, "test.yaml", &Default::default()).unwrap_or_else(|problems| panic!("{problems}"));
-    let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
-    let target = Target::with_clock(config.targets[0].clone(), Limits::default(), clock).unwrap();
-    let (follower, mut feed, _) = messages::open(&Monitored::new(target).unwrap(), state.path()).unwrap().unwrap();
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let arrived: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
-    let (collected, follower) = (arrived.clone(), tokio::spawn(follower.run(stopped)));
-    let collector = tokio::spawn(async move {
-        while let Some(batch) = feed.next().await {
-            for (_, record) in &batch.records {
-                *collected.lock().unwrap().entry(record.field(Field::MessageId).unwrap().to_owned()).or_default() += 1;
-            }
-            feed.settle(batch, Taken::Counted).await;
-        }
-    });
-    // By age in seconds, the first few.
-    let missing = || {
-        let (log, arrived) = (log.lock().unwrap(), arrived.lock().unwrap());
-        let missing = log.rows.iter().filter(|row| !arrived.contains_key(&format!("m{}", row.id)));
-        missing.map(|row| NOW - row.at).take(20).collect::<Vec<_>>()
-    };
-    until(&format!("seed {seed}: the last change"), || log.lock().unwrap().requests > CHANGES_MAX).await;
-    // The poll that is running may have read its page before; the next two have not.
-    let requests = log.lock().unwrap().requests;
-    until(&format!("seed {seed}: two more polls"), || missing().is_empty() || log.lock().unwrap().requests > requests + 300).await;
-    assert_eq!(missing(), [0; 0], "seed {seed}");
-    stop.send(true).unwrap();
-    follower.await.unwrap();
-    collector.await.unwrap();
-    server.abort();
-    let twice = arrived.lock().unwrap().values().filter(|n| **n != 1).count();
-    assert_eq!(twice, 0, "seed {seed}: records came twice");
+    let reading = Reading::start(Log::new(seed)).await;
+    until(&format!("seed {seed}: the last change"), || reading.requests() > CHANGES_MAX).await;
+    let requests = reading.requests();
+    until(&format!("seed {seed}: everything"), || reading.missing().is_empty() || reading.requests() > requests + 300).await;
+    assert_eq!(reading.missing(), [0; 0], "seed {seed}");
+    reading.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_always_reports_omissions_is_not_read_second_by_second() {
+    let mut log = Log { changes_max: 0, overflowed: 1, page_rows_max: usize::MAX, rows: Vec::new(), ..Log::new(0) };
+    (0..500).for_each(|n| log.push(NOW - SPAN + n * 5));
+    let reading = Reading::start(log).await;
+    until("everything", || reading.missing().is_empty()).await;
+    let first_poll = reading.requests();
+    until("more polls", || reading.requests() > first_poll + 20).await;
+    assert!(first_poll < 30, "{first_poll} requests");
+    reading.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod direct;
 mod otlp_json;
 mod programs;
 mod world;

@@ -21,6 +21,7 @@ mod text;
 
 pub use canonical::{gathered, histograms, histograms_alone, target_info, translated};
 pub use names::Escaping;
+pub use reserved::is_reserved;
 pub use taken::Taken;
 
 use crate::model::{FamilyType, Native, NativeFamily};
@@ -188,6 +189,10 @@ impl<'a> Page<'a> {
                     self.told.drop(|| format!("{name} of {} has the name of a metric of Postmeter or of Prometheus", section.target()));
                     continue;
                 }
+                if name.is_empty() {
+                    self.told.drop(|| format!("a family of {} has no name", section.target()));
+                    continue;
+                }
                 families.entry(names::metric_name(name, self.format.escaping())).or_default().push((section, family));
             }
         }
@@ -215,7 +220,7 @@ impl<'a> Page<'a> {
                 }
                 continue;
             }
-            if name.is_empty() || taken.meets(self.format, &name, kind) {
+            if taken.meets(self.format, &name, kind) {
                 for (section, _) in &of_targets {
                     self.told.drop(|| format!("{name:?} of {} is no name of its own", section.target()));
                 }

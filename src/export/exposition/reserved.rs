@@ -22,7 +22,8 @@ static IN_OPEN_METRICS: LazyLock<Taken> = LazyLock::new(|| of(Format::OpenMetric
 static IN_JSON: LazyLock<Taken> = LazyLock::new(|| of(Format::Json));
 
 /// Whether a mail server's family cannot have this name. In whatever way it is written, it is the name with underscores that counts.
-pub(super) fn is_reserved(format: Format, name: &str, kind: FamilyType) -> bool {
+#[must_use]
+pub fn is_reserved(format: Format, name: &str, kind: FamilyType) -> bool {
     let name = metric_name(Cow::Borrowed(name), Escaping::Underscores);
     let taken = match format {
         Format::Text | Format::TextV1(_) => &IN_TEXT,

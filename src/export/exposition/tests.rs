@@ -359,3 +359,19 @@ fn our_translation_of_names_is_the_exporters() {
     }
     assert_eq!(translated(&vocabulary::DELIVERY_DURATION), "mail_delivery_duration_seconds");
 }
+
+#[test]
+fn explicit_timestamps_are_written_as_they_came() {
+    let page = "# TYPE a gauge\na{l=\"1\"} 1 1795872000123\na{l=\"2\"} 2\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3 1795872000000\nh_count 3 1795872000000\n";
+    let sections = || [Section::plain(native(page))];
+    writes(
+        Format::Text,
+        &sections(),
+        "# TYPE a gauge\na{l=\"1\"} 1 1795872000123\na{l=\"2\"} 2\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3 1795872000000\nh_count 3 1795872000000\n",
+    );
+    writes(
+        Format::OpenMetrics(Escaping::Underscores),
+        &sections(),
+        "# TYPE a gauge\na{l=\"1\"} 1 1795872000.123\na{l=\"2\"} 2\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3 1795872000\nh_count 3 1795872000\n# EOF\n",
+    );
+}

@@ -90,7 +90,20 @@ impl Page<'_> {
     fn line(&mut self, series: &Series<'_>, end: &str, bound: Option<f64>, value: f64) {
         self.series(series, end, bound);
         number(&mut self.buffer, value);
+        if let Some(milliseconds) = series.sample.timestamp() {
+            self.timestamp(milliseconds);
+        }
         self.buffer.push(b'\n');
+    }
+
+    /// The explicit timestamp of a sample, as the server sent it.
+    fn timestamp(&mut self, milliseconds: i64) {
+        self.buffer.push(b' ');
+        if self.format.is_open_metrics() {
+            number(&mut self.buffer, milliseconds as f64 / 1000.0);
+        } else {
+            self.buffer.extend_from_slice(itoa::Buffer::new().format(milliseconds).as_bytes());
+        }
     }
 
     /// Name and labels, up to the space before the value.

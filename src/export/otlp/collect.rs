@@ -145,6 +145,7 @@ impl Collector {
             let identity = pushed.monitored.identity(&reading);
             let system = pushed.monitored.target.config.source.name;
             let told = told(&collected, system, &reading, &identity, &mut pushed.series);
+            self.outbox.left_out(told.left_out());
             all.push(match ends {
                 Ends::Told => told,
                 Ends::Kept => told.without_ends(),

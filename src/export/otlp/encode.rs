@@ -7,7 +7,7 @@
 use super::native::{Full, Walk};
 use super::page::Page;
 use super::wire;
-use crate::export::series::{Moment, Relayed, SeriesState, nanos};
+use crate::export::series::{Moment, Relayed, SeriesState, TimestampedSamples, nanos};
 use crate::poll::Reading;
 use crate::telemetry::{Identity, SCOPE, SERVER_PORT};
 use bytes::Bytes;
@@ -31,6 +31,8 @@ const AROUND_BYTES: usize = 16;
 pub struct Told {
     /// The Resource as a field, encoded.
     resource: Vec<u8>,
+    /// The same with nothing but what identifies the target, for samples that have a time of their own.
+    identity: Vec<u8>,
     canonical: Vec<ScopeMetrics>,
     relayed: Relayed,
 }
@@ -49,7 +51,7 @@ pub fn told(collected: &Collected, system: &'static str, reading: &Reading, iden
         drops_idle_series: snapshot.is_some_and(|s| s.drops_idle_series),
     };
     let relayed = series.read(with_version(&mut canonical), system, snapshot, &reading.native, moment);
-    Told { resource: resource_field(identity), canonical, relayed }
+    Told { resource: resource_field(identity), identity: identity_field(identity), canonical, relayed }
 }
 
 /// The ends of all series of a target that was collected until a reload and is not any more; nothing of it is told again.
@@ -57,7 +59,7 @@ pub fn ended(system: &'static str, identity: &Identity, series: &mut SeriesState
     let scope = InstrumentationScope { name: SCOPE.to_owned(), ..Default::default() };
     let mut canonical = vec![ScopeMetrics { scope: Some(scope), ..Default::default() }];
     let relayed = series.end(with_version(&mut canonical), system);
-    Told { resource: resource_field(identity), canonical, relayed }
+    Told { resource: resource_field(identity), identity: identity_field(identity), canonical, relayed }
 }
 
 /// The same scopes with the version of this Postmeter.
@@ -69,6 +71,13 @@ fn with_version(scopes: &mut [ScopeMetrics]) -> &mut [ScopeMetrics] {
 }
 
 impl Told {
+    /// Samples that were left out for their explicit timestamps, by why.
+    #[must_use]
+    pub fn left_out(&self) -> [(&'static str, u64); 3] {
+        let TimestampedSamples { too_old, too_new, out_of_order, .. } = self.relayed.timestamped;
+        [("sample_too_old", too_old), ("sample_too_new", too_new), ("sample_out_of_order", out_of_order)]
+    }
+
     /// The same without the ends of series: for the last push of an instance, whose successor may be telling them already.
     #[must_use]
     pub fn without_ends(mut self) -> Self {
@@ -94,6 +103,14 @@ fn retain<T>(points: &mut Vec<T>, keep: impl Fn(&T) -> bool) -> bool {
 pub(super) fn resource_field(identity: &Identity) -> Vec<u8> {
     let mut field = Vec::new();
     wire::bytes(&mut field, RESOURCE, &resource(identity).encode_to_vec());
+    field
+}
+
+fn identity_field(identity: &Identity) -> Vec<u8> {
+    let mut resource = resource(identity);
+    resource.attributes.retain(|attribute| Identity::IN_LABELS.contains(&attribute.key.as_str()));
+    let mut field = Vec::new();
+    wire::bytes(&mut field, RESOURCE, &resource.encode_to_vec());
     field
 }
 
@@ -135,6 +152,7 @@ pub struct Requests<'a> {
 #[derive(Debug)]
 struct OfTarget<'a> {
     resource: &'a [u8],
+    identity: &'a [u8],
     /// What is left of the canonical metrics, last first.
     canonical: Vec<ScopeMetrics>,
     native: Walk<'a>,
@@ -171,7 +189,7 @@ impl<'a> OfTarget<'a> {
             split(scope.clone(), room, &mut canonical);
         }
         canonical.reverse();
-        Self { resource: &told.resource, canonical, native: Walk::new(&told.relayed) }
+        Self { resource: &told.resource, identity: &told.identity, canonical, native: Walk::new(&told.relayed) }
     }
 
     fn write(&mut self, page: &mut Page) -> Result<(), Full> {
@@ -179,7 +197,7 @@ impl<'a> OfTarget<'a> {
             page.add_scope(self.resource, &scope.encode_to_vec(), points_of(scope))?;
             self.canonical.pop();
         }
-        self.native.write(page, self.resource)
+        self.native.write(page, self.resource, self.identity)
     }
 }
 

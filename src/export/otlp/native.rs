@@ -38,6 +38,8 @@ pub(super) struct Walk<'a> {
     deltas: usize,
     ends: Option<Ends<'a>>,
     pending_end: Option<(usize, Place)>,
+    /// How many of the samples with a time of their own were written.
+    timestamped: usize,
 }
 
 /// The page is full, and something is left.
@@ -47,11 +49,12 @@ pub(super) struct Full;
 impl<'a> Walk<'a> {
     pub(super) fn new(relayed: &'a Relayed) -> Self {
         let ends = relayed.gone();
-        Self { relayed, family: 0, places: None, pending: None, rising: 0, deltas: 0, ends, pending_end: None }
+        Self { relayed, family: 0, places: None, pending: None, rising: 0, deltas: 0, ends, pending_end: None, timestamped: 0 }
     }
 
-    /// Writes what fits.
-    pub(super) fn write(&mut self, page: &mut Page, resource: &[u8]) -> Result<(), Full> {
+    /// Writes what fits. Samples with a time of their own are written under the `identity`: a resource without other attributes, for
+    /// which Prometheus derives no `target_info` from their times.
+    pub(super) fn write(&mut self, page: &mut Page, resource: &[u8], identity: &[u8]) -> Result<(), Full> {
         let mut out = Out { page, resource, scope: encoded_scope(None), of: None };
         // First, for what is told next may have the name of what ended, and be something else.
         self.ends(&mut out)?;
@@ -64,6 +67,32 @@ impl<'a> Walk<'a> {
             out.page.end_metric();
             (self.family, self.places) = (self.family + 1, None);
         }
+        self.timestamped(page, identity)
+    }
+
+    fn timestamped(&mut self, page: &mut Page, identity: &[u8]) -> Result<(), Full> {
+        let samples = &self.relayed.timestamped.samples;
+        if self.timestamped == samples.len() {
+            return Ok(());
+        }
+        page.end_resource();
+        let mut out = Out { page, resource: identity, scope: encoded_scope(None), of: None };
+        let mut last = None;
+        while let Some(found) = samples.get(self.timestamped) {
+            if last.replace(found.family) != Some(found.family) {
+                out.page.end_metric();
+            }
+            let family = self.relayed.native.at(found.family);
+            out.enter(family.scope());
+            let header = Header::new(&family, self.relayed.is_delta(family.kind()), self.relayed.native.has_exemplars());
+            let sample = self.relayed.native.sample(found.place).filter(|_| !is_scope_info(family.own_name()));
+            if let Some(sample) = sample {
+                let point = Point { value: sample.value(), before: found.before(), start: found.start, time: found.time };
+                out.point(&header, &sample, &point)?;
+            }
+            self.timestamped += 1;
+        }
+        out.page.end_metric();
         Ok(())
     }
 
@@ -83,7 +112,9 @@ impl<'a> Walk<'a> {
             if let Some((before, since)) = relayed.before(base) {
                 (point.before, point.start) = (Some(before), since);
             }
-            if base != Base::Unknown && out.point(&header, &sample, &point).is_err() {
+            // One with a time of its own is written behind all others.
+            let has_own_time = sample.timestamp().is_some() || relayed.timestamped.is_ahead(family, &sample);
+            if base != Base::Unknown && !has_own_time && out.point(&header, &sample, &point).is_err() {
                 self.pending = Some(place);
                 return Err(Full);
             }
@@ -107,7 +138,8 @@ impl<'a> Walk<'a> {
             }
             out.enter(family.scope());
             let header = Header::new(&family, self.relayed.is_delta(family.kind()), false);
-            let Some(sample) = native.sample(place) else { continue };
+            let sample = native.sample(place).filter(|sample| !self.relayed.timestamped.is_ahead(&family, sample));
+            let Some(sample) = sample else { continue };
             if out.end(&header, &sample, self.relayed.time).is_err() {
                 self.pending_end = Some((at, place));
                 return Err(Full);

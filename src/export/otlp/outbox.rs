@@ -107,6 +107,11 @@ impl Outbox {
         self.request_size.clone()
     }
 
+    /// Counts samples that were left out of a collection, by why.
+    pub(super) fn left_out(&self, samples: impl IntoIterator<Item = (&'static str, u64)>) {
+        samples.into_iter().for_each(|(why, n)| self.own.changed(why, n));
+    }
+
     /// How much waits where.
     fn measure(&self) {
         let line = self.line();

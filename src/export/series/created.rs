@@ -1,6 +1,7 @@
 //! Start times that the server reports of its series: `_created` of OpenMetrics. They override what follows from the readings.
 
-use super::relay::{Base, OmittedValue};
+use super::counted::CountedValue;
+use super::relay::Base;
 use super::{Step, is_delta};
 use crate::config::Temporality;
 use crate::model::{FamilyType, Native};
@@ -12,7 +13,7 @@ pub(super) fn apply_created(
     step: &Step,
     temporality: Temporality,
     before: Option<u64>,
-    resumed: &[(OmittedValue, u64)],
+    resumed: &[(CountedValue, u64)],
     (starts, bases): (&mut [u64], &mut [Base]),
 ) {
     if !native.has_created() {

@@ -139,7 +139,7 @@ mod tests {
 
     fn told_since(measured: &mut Measured, temporality: Temporality, start: u64, count: u64, time: u64) -> Told {
         let mut scopes = scopes(start, count, time);
-        let step = Step { moment: Moment::default(), time, previous: None, told: None, restarted: None };
+        let step = Step { moment: Moment::default(), time, last: None, previous: None, told: None, restarted: None };
         measured.rewrite(&mut scopes, &step, temporality);
         let Data::Histogram(histogram) = scopes[0].metrics.pop()?.data? else { return None };
         let point = &histogram.data_points[0];

@@ -30,6 +30,7 @@
 //! it may have been sent before, by this instance or the one that ran before it: a beginning counts from nothing only if nothing
 //! was read since then.
 
+mod counted;
 mod created;
 mod histograms;
 mod measured;
@@ -38,8 +39,10 @@ mod relay;
 mod scalars;
 #[cfg(test)]
 mod tests;
+mod timestamped;
 
 pub use relay::{Base, Ends, Relayed};
+pub use timestamped::TimestampedSamples;
 
 use crate::config::Temporality;
 use crate::model::{FamilyType, Native, Snapshot};
@@ -173,6 +176,8 @@ struct Step {
     moment: Moment,
     /// The time of all its points.
     time: u64,
+    /// The time of the reading before, good or not.
+    last: Option<u64>,
     /// The reading before, if it was good and complete: what is new now began after it.
     previous: Option<u64>,
     /// The last good reading before; the first of all where none was good; none if this is the first.
@@ -246,6 +251,7 @@ impl Readings {
         let time = moment.reading.max(after_last);
         // A beginning after the reading is a clock that is wrong.
         moment.counters_since = moment.counters_since.filter(|since| *since <= time);
+        let last = self.last.map(|last| last.time);
         let previous = self.last.filter(|last| last.complete).map(|last| last.time);
         self.last = Some(Last { time, complete: moment.good && moment.complete });
         let told = self.told;
@@ -255,6 +261,6 @@ impl Readings {
         // Compared with what the server said before, not with our clock alone: theirs may be ahead.
         let restarted = moment.counters_since.filter(|since| self.since.is_some_and(|before| *since > before));
         self.since = moment.counters_since.or(self.since);
-        Step { moment, time, previous, told, restarted }
+        Step { moment, time, last, previous, told, restarted }
     }
 }

@@ -6,12 +6,13 @@
 //! compared with it in lock-step, because servers mostly say the same series in the same order; around a series that came or
 //! went the two are found together again by looking a few series ahead, and only what is left over is told apart by hash.
 
+use super::counted::{Change, CountedValue};
 use super::created::apply_created;
-use super::histograms::fell;
 use super::omitted::{OMITTED_SECONDS_MAX, OMITTED_SERIES_MAX, Retention};
+use super::timestamped::{Timestamped, TimestampedSamples};
 use super::{Step, is_delta, rewind};
 use crate::config::Temporality;
-use crate::model::{FamilyType, Histogram, Native, NativeFamily, Place, Places, SampleRef, Value};
+use crate::model::{FamilyType, Native, NativeFamily, Place, Places, SampleRef, Value};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ const PIECES: [&str; 3] = ["_bucket", "_count", "_sum"];
 pub(super) struct Relay {
     known: Option<Known>,
     omitted: OmittedSeries,
+    timestamped: Timestamped,
 }
 
 /// The last good reading.
@@ -54,31 +56,7 @@ struct Omitted {
     /// 0 is unset.
     start: u64,
     time: u64,
-    value: OmittedValue,
-}
-
-#[derive(Debug)]
-pub(super) enum OmittedValue {
-    Number(f64),
-    Histogram(Box<Histogram>),
-}
-
-impl OmittedValue {
-    /// A copy of a value that rises; NaN has no place here.
-    fn of(value: Value<'_>) -> Option<Self> {
-        match value {
-            Value::Number(n) => (!n.is_nan()).then_some(Self::Number(n)),
-            Value::Histogram(histogram) => Some(Self::Histogram(Box::new(histogram.clone()))),
-            Value::Summary(_) => None,
-        }
-    }
-
-    fn as_value(&self) -> Value<'_> {
-        match self {
-            Self::Number(n) => Value::Number(*n),
-            Self::Histogram(histogram) => Value::Histogram(histogram),
-        }
-    }
+    value: CountedValue,
 }
 
 impl OmittedSeries {
@@ -121,8 +99,10 @@ pub struct Relayed {
     /// The reading before, where something is told from it, and its time.
     before: Option<(Arc<Native>, u64)>,
     /// Series that came back, as they were before they were omitted.
-    resumed: Vec<(OmittedValue, u64)>,
+    resumed: Vec<(CountedValue, u64)>,
     gone: Gone,
+    /// Samples that have a time of their own.
+    pub timestamped: TimestampedSamples,
 }
 
 /// What a delta is told from.
@@ -241,15 +221,18 @@ impl Relay {
             before,
             resumed: Vec::new(),
             gone,
+            timestamped: TimestampedSamples::default(),
         };
         if !step.moment.good {
             let ended = self.known.as_mut().is_none_or(|known| std::mem::replace(&mut known.ended, true));
             let known = self.known.as_ref().filter(|_| !ended);
-            return told(known.map(|known| (known.native.clone(), known.time)), Gone::All);
+            let timestamped = self.timestamped.between(step);
+            return Relayed { timestamped, ..told(known.map(|known| (known.native.clone(), known.time)), Gone::All) };
         }
         let mut comparison = Comparison::new(self.known.as_ref(), &mut self.omitted, native, step, temporality);
         comparison.compare();
-        let Comparison { mut starts, mut bases, resumed, gone, .. } = comparison;
+        let Comparison { mut starts, mut bases, resumed, gone, appeared, .. } = comparison;
+        let timestamped = self.timestamped.read(native, &appeared, step, temporality);
         let before = self.known.as_ref().map(|known| known.time);
         apply_created(native, step, temporality, before, &resumed, (&mut starts, &mut bases));
         self.omitted.forget(time);
@@ -261,7 +244,7 @@ impl Relay {
         // Otherwise nobody needs it any more, and it may be large.
         let needed = !gone.is_empty() || !bases.is_empty();
         let before = known.filter(|_| needed).map(|known| (known.native, known.time));
-        Relayed { starts, bases: Some(bases), resumed, ..told(before, gone) }
+        Relayed { starts, bases: Some(bases), resumed, timestamped, ..told(before, gone) }
     }
 
     /// Dates what is remembered no later than this.
@@ -273,13 +256,19 @@ impl Relay {
             }
         }
         self.omitted.series.values_mut().for_each(|omitted| rewind(&mut omitted.start, &mut omitted.time, latest));
+        self.timestamped.rewind(latest);
         self.omitted.forgotten_at.iter_mut().for_each(|time| *time = latest.min(*time));
     }
 }
 
-/// What is no number is not told, as if the series were gone.
-fn is_nan(value: Value<'_>) -> bool {
+/// A value that is not a number is not exported, as if the series were gone.
+pub(super) fn is_nan(value: Value<'_>) -> bool {
     matches!(value, Value::Number(n) if n.is_nan())
+}
+
+/// Whether a sample is exported with the time of the reading.
+fn is_plain(sample: &SampleRef<'_>) -> bool {
+    !is_nan(sample.value()) && sample.timestamp().is_none()
 }
 
 /// The identities of the series of a family that are told.
@@ -288,10 +277,10 @@ fn told_identities(family: &NativeFamily<'_>) -> HashSet<u64> {
 }
 
 fn is_told(native: &Native, place: Place) -> bool {
-    native.sample(place).is_none_or(|sample| !is_nan(sample.value()))
+    native.sample(place).is_none_or(|sample| is_plain(&sample))
 }
 
-fn rises(kind: FamilyType) -> bool {
+pub(super) fn rises(kind: FamilyType) -> bool {
     matches!(kind, FamilyType::Counter | FamilyType::Histogram)
 }
 
@@ -304,8 +293,10 @@ struct Comparison<'a> {
     temporality: Temporality,
     starts: Vec<u64>,
     bases: Vec<Base>,
-    resumed: Vec<(OmittedValue, u64)>,
+    resumed: Vec<(CountedValue, u64)>,
     gone: Vec<(u32, Place)>,
+    /// Places of families that were not there before, or as another type.
+    appeared: Vec<usize>,
 }
 
 /// A family now and before.
@@ -330,13 +321,13 @@ impl<'a> Comparison<'a> {
             native.families().filter(counts).map(|family| family.series()).sum()
         };
         let (starts, bases) = (Vec::with_capacity(rising(false)), Vec::with_capacity(rising(true)));
-        Self { known, omitted, native, step, temporality, starts, bases, resumed: Vec::new(), gone: Vec::new() }
+        Self { known, omitted, native, step, temporality, starts, bases, resumed: Vec::new(), gone: Vec::new(), appeared: Vec::new() }
     }
 
     fn compare(&mut self) {
         // Both are sorted by scope and name.
         let (mut at, mut starts_before) = (0, 0);
-        for family in self.native.families() {
+        for (place, family) in self.native.families().enumerate() {
             let (mut found, mut retyped) = (None, false);
             while let Some(before) = self.before(at).filter(|before| before.key() <= family.key()) {
                 let same = before.key() == family.key();
@@ -352,7 +343,10 @@ impl<'a> Comparison<'a> {
             let pair = self.begin(&family, retyped, found.as_ref().map(|(at, before, starts)| (*at, before, *starts)));
             match found {
                 Some((_, before, _)) => self.family(&pair, &family, &before),
-                None => self.resume_all(&pair, &family),
+                None => {
+                    self.appeared.push(place);
+                    self.resume_all(&pair, &family);
+                }
             }
         }
         while let Some(before) = self.before(at) {
@@ -373,7 +367,7 @@ impl<'a> Comparison<'a> {
         if !known.ended && !self.is_in_other_pieces(before) {
             let names: HashSet<u64> = retyped.map(told_identities).unwrap_or_default();
             let is_gone = |place: &Place| {
-                let sample = known.native.sample(*place).filter(|sample| !is_nan(sample.value()));
+                let sample = known.native.sample(*place).filter(is_plain);
                 sample.is_some_and(|sample| !names.contains(&sample.identity()))
             };
             self.gone.extend(before.places().filter(is_gone).map(|place| (at as u32, place)));
@@ -387,7 +381,7 @@ impl<'a> Comparison<'a> {
         let name = before.own_name();
         if before.kind().is_number() {
             let of = |piece: &&str| name.strip_suffix(piece).and_then(|base| self.native.find(before.scope(), base));
-            PIECES.iter().filter_map(|piece| of(&piece)).any(|family| !family.kind().is_number())
+            PIECES.iter().filter_map(of).any(|family| !family.kind().is_number())
         } else {
             PIECES.iter().any(|piece| self.native.find(before.scope(), &format!("{name}{piece}")).is_some())
         }
@@ -400,8 +394,8 @@ impl<'a> Comparison<'a> {
             return;
         }
         for (index, place) in omitted {
-            let Some(sample) = known.native.sample(place) else { continue };
-            let Some(value) = OmittedValue::of(sample.value()) else { continue };
+            let Some(sample) = known.native.sample(place).filter(is_plain) else { continue };
+            let Some(value) = CountedValue::of(sample.value()) else { continue };
             let start = known.starts.get(starts + index).copied().unwrap_or(0);
             self.omitted.series.insert(OmittedSeries::key(before, &sample), Omitted { start, time: known.time, value });
         }
@@ -555,9 +549,10 @@ impl<'a> Comparison<'a> {
 
     #[inline]
     fn matched(&mut self, pair: &Pair, known: &Known, family: &NativeFamily<'a>, now: (usize, Place), was: (usize, Place)) {
-        let (Some(now_value), Some(was_value)) = (self.native.sample(now.1), known.native.sample(was.1)) else { return };
-        let (now_value, was_value) = (now_value.value(), was_value.value());
-        if !known.ended && is_nan(now_value) && !is_nan(was_value) {
+        let (Some(now_sample), Some(was_sample)) = (self.native.sample(now.1), known.native.sample(was.1)) else { return };
+        let (now_value, was_value) = (now_sample.value(), was_sample.value());
+        // One that has an explicit timestamp now goes on with that, and an end could be after it.
+        if !known.ended && is_nan(now_value) && now_sample.timestamp().is_none() && is_plain(&was_sample) {
             self.gone.push((pair.at as u32, was.1));
         }
         if !pair.rises {
@@ -578,25 +573,5 @@ impl<'a> Comparison<'a> {
         } else if is_nan(was_value) && !self.omitted.series.is_empty() {
             self.resume(pair, family, now);
         }
-    }
-}
-
-/// How a counter or a histogram changed.
-struct Change {
-    /// It counts less than before.
-    fell: bool,
-    /// The difference of the two is what was counted in between.
-    comparable: bool,
-}
-
-impl Change {
-    #[inline]
-    fn between(before: Value<'_>, now: Value<'_>) -> Self {
-        let (fell, comparable) = match (before, now) {
-            (Value::Number(before), Value::Number(now)) => (now < before, !before.is_nan()),
-            (Value::Histogram(before), Value::Histogram(now)) => (fell(before, now), before.bounds == now.bounds),
-            _ => (false, false),
-        };
-        Self { fell, comparable }
     }
 }

@@ -1,5 +1,6 @@
 //! What is remembered of a target from one good reading to the next, and the sums that need it.
 
+use super::omitted::Summands;
 use super::windows::WindowSums;
 use crate::model::{Point, Repair, Repairs};
 use std::collections::HashMap;
@@ -24,6 +25,8 @@ pub struct Memory {
     held: HashMap<u64, f64>,
     /// Of which life of the server's counters that is.
     held_since: Option<SystemTime>,
+    /// What canonical counters and histograms were the sums of.
+    pub(super) summands: Summands,
     /// For windowed sources: the sums of each window.
     pub(super) windows: WindowSums,
 }

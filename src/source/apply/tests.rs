@@ -413,6 +413,34 @@ fn what_the_server_says_of_itself() {
     }
 }
 
+#[test]
+fn a_sum_that_lacks_a_series_is_left_out_until_that_is_back_or_the_server_has_begun_anew() {
+    static RULES: &[Rule] = &[
+        Rule::new(&["a"], &COMPLAINTS).zero_when_absent(),
+        Rule::new(&["b"], &COMPLAINTS),
+        Rule::new(&["c"], &BOUNCES).zero_when_absent(),
+        Rule::new(&["g"], &ACCOUNT_CONFIGURED),
+    ];
+    let cases = [
+        ("a 1000;b 5;g 2", "mail.complaints 1005; mail.bounces 0; mail.account.configured 2"),
+        // Neither 5 nor 0; gauges have no memory.
+        ("b 6", "mail.bounces 0"),
+        ("g 2", "mail.bounces 0; mail.account.configured 2"),
+        ("a 1060;b 7;c 3", "mail.complaints 1067; mail.bounces 3"),
+        // Something fell: the server has begun anew, and what is absent is zero.
+        ("b 1", "mail.complaints 1; mail.bounces 0"),
+        ("began 500;c 2", "mail.bounces 2"),
+        ("began 900;g 1", "mail.complaints 0; mail.bounces 0; mail.account.configured 1"),
+    ];
+    gives(RULES, &cases);
+    let mut polled = Polled::new(RULES, &[]);
+    assert_eq!(polled.said(&["a 5;b 1"]), "mail.complaints 6; mail.bounces 0");
+    polled.context.now += Duration::from_secs(3600);
+    assert_eq!(polled.said(&["b 1"]), "mail.bounces 0");
+    polled.context.now += Duration::from_secs(1);
+    assert_eq!(polled.said(&["b 1"]), "mail.complaints 1; mail.bounces 0", "an hour later");
+}
+
 /// The canonical histograms of a page: attribute values, bounds, counts, count and sum; then repairs.
 fn distributions(polled: &mut Polled, page: &str) -> String {
     let snapshot = polled.snapshot(&[page]);

@@ -2,7 +2,7 @@ use super::super::native::NATIVE_SCOPE;
 use super::*;
 use crate::config::Temporality;
 use crate::format::prometheus;
-use crate::model::{Choice, Families, FamilyType, Histogram, Native, Snapshot, Summary, TooMuch, Value};
+use crate::model::{Choice, Families, FamilyType, Histogram, Native, Repair, Repairs, Snapshot, Summary, TooMuch, Value};
 use crate::poll::{PollError, Tally};
 use opentelemetry_proto::tonic::metrics::v1::{Gauge, HistogramDataPoint, NumberDataPoint, SummaryDataPoint, number_data_point};
 use std::collections::BTreeMap;
@@ -759,4 +759,117 @@ fn the_last_push_tells_no_ends() {
     let canonical = vec![ScopeMetrics { metrics: vec![metric], ..Default::default() }];
     let last = Told { canonical, ..told_of("u", &reading(20, Ok(Snapshot::default()), text("")), &mut state) };
     assert_eq!(requests(&[last.without_ends()], usize::MAX).count(), 0);
+}
+
+/// What is sent of samples that have a time of their own: `name{labels} value @start time`, in milliseconds; what else is sent; and what
+/// was left out.
+fn timestamped(state: &mut SeriesState, at: u64, body: &str) -> (Vec<String>, usize, [u64; 3]) {
+    let families = prometheus::read_unended(body.to_owned()).unwrap();
+    let told = told_of("t", &reading(at, Ok(Snapshot::default()), native(families)), state);
+    let left_out = told.left_out().map(|(_, n)| n);
+    let (mut lines, mut others) = (Vec::new(), 0);
+    for of in message(&[told]).resource_metrics {
+        let resource: Vec<String> = labels(&of.resource.unwrap().attributes).into_iter().map(|(key, _)| key).collect();
+        for metric in of.scope_metrics.into_iter().flat_map(|scope| scope.metrics) {
+            let points: Vec<NumberDataPoint> = match metric.data.unwrap() {
+                Data::Gauge(gauge) => gauge.data_points,
+                Data::Sum(sum) => sum.data_points,
+                other => panic!("{other:?}"),
+            };
+            for point in points {
+                if point.time_unix_nano % SECOND == 0 {
+                    others += 1;
+                    continue;
+                }
+                assert!(resource == ["service.name", "service.instance.id"], "{resource:?}");
+                let value = match point.value {
+                    Some(number_data_point::Value::AsDouble(n)) => n.to_string(),
+                    _ => "end".to_owned(),
+                };
+                let milliseconds = |nanos: u64| nanos / 1_000_000;
+                let start =
+                    if point.start_time_unix_nano == 0 { String::new() } else { format!(" @{}", milliseconds(point.start_time_unix_nano)) };
+                let labels: Vec<String> = labels(&point.attributes).into_iter().map(|(_, value)| value).collect();
+                lines.push(format!("{}{{{}}} {value}{start} {}", metric.name, labels.join(","), milliseconds(point.time_unix_nano)));
+            }
+        }
+    }
+    (lines, others, left_out)
+}
+
+#[test]
+fn a_sample_with_a_timestamp_is_sent_once_with_its_own_time() {
+    let mut state = SeriesState::default();
+    let mut at = |second, body: &str| timestamped(&mut state, second, body);
+    let none = [0, 0, 0];
+    let body = "# TYPE c counter\nc 5 9990001\n# TYPE g gauge\ng{l=\"eu\"} 5 9000001\ng{l=\"eu\"} 9 9500001\nplain 1\n";
+    assert_eq!(at(10_000, body), (vec!["c{} 5 9990001".to_owned(), "g{eu} 9 9500001".to_owned()], 1, none));
+    assert_eq!(at(10_010, body), (vec![], 1, none));
+    // One goes on, one is older than what was sent.
+    let body = "# TYPE c counter\nc 6 10010001\n# TYPE g gauge\ng{l=\"eu\"} 5 9000001\nplain 1\n";
+    assert_eq!(at(10_020, body), (vec!["c{} 6 10010001".to_owned()], 1, [0, 0, 1]));
+    // A reset, after the last sample; no end of what is gone.
+    assert_eq!(at(10_030, "# TYPE c counter\nc 2 10020001\nplain 1\n"), (vec!["c{} 2 @10010001 10020001".to_owned()], 1, none));
+    // An hour old, and minutes ahead.
+    assert_eq!(
+        at(20_000, "# TYPE c counter\nc 2 16399001\nx 1 20300001\ny 1 20299001\nplain 1\n"),
+        (vec!["y{} 1 20299001".to_owned()], 1, [1, 1, 0])
+    );
+    // One that is ahead is not sent without a timestamp until the reading is later.
+    assert_eq!(at(20_010, "y 2\nplain 1\n"), (vec![], 1, none));
+    assert_eq!(at(20_020, "plain 1\n"), (vec![], 1, none));
+    assert_eq!(at(20_300, "y 2\nplain 1\n"), (vec![], 2, none));
+    // One that was sent without a timestamp is sent with one that is later than the reading was.
+    assert_eq!(at(20_310, "y 3 20299501\nplain 1\n"), (vec![], 1, [0, 0, 1]));
+    assert_eq!(
+        at(20_320, "y 3 20315001\nplain 1 20319001\n"),
+        (vec!["plain{} 1 20319001".to_owned(), "y{} 3 20315001".to_owned()], 0, none)
+    );
+}
+
+#[test]
+fn deltas_with_timestamps_add_up() {
+    let mut state = SeriesState::new(Temporality::Delta);
+    let mut at = |second, body: &str| timestamped(&mut state, second, body).0;
+    assert_eq!(at(1000, "# TYPE c counter\nc 5 990001\n"), [""; 0]);
+    assert_eq!(at(1010, "# TYPE c counter\nc 7 1000001\n"), ["c{} 2 @990001 1000001"]);
+    assert_eq!(at(1020, "# TYPE c counter\nc 7 1000001\n"), [""; 0]);
+    assert_eq!(at(1030, "other 1\n"), [""; 0]);
+    assert_eq!(at(1040, "# TYPE c counter\nc 8 1039001\n"), ["c{} 1 @1000001 1039001"]);
+    assert_eq!(at(1050, "# TYPE c counter\nc 3 1049001\n"), ["c{} 3 @1039001 1049001"]);
+}
+
+#[test]
+fn as_many_omitted_series_as_are_remembered_resume_and_no_start_is_invented_for_the_rest() {
+    let page = |series: usize, rise: usize| {
+        let lines = (0..series).map(|n| format!("c{{n=\"{n}\"}} {}\n", n + rise));
+        format!("# TYPE c counter\n{}", lines.collect::<String>())
+    };
+    for (series, starts) in [(100_000, 100_000), (100_001, 100_000)] {
+        let mut state = SeriesState::default();
+        let mut at = |second, body: &str| told_of("t", &reading(second, Ok(snapshot(body)), text(body)), &mut state);
+        at(10, "x 1\n");
+        at(20, &page(series, 0));
+        at(30, "x 1\n");
+        let resumed = lines(at(40, &page(series, 1)));
+        assert_eq!(resumed.iter().filter(|line| line.starts_with("c{") && line.ends_with(" @10")).count(), starts);
+        assert_eq!(resumed.iter().filter(|line| line.starts_with("c{") && !line.contains('@')).count(), series - starts);
+    }
+}
+
+#[test]
+fn a_series_that_a_server_drops_when_it_is_idle_begins_anew() {
+    let mut state = SeriesState::new(Temporality::Delta);
+    let mut at = |second, body: &str, repairs: Repairs| {
+        let snapshot = Snapshot { drops_idle_series: true, repairs, ..Snapshot::default() };
+        lines(told_of("t", &reading(second, Ok(snapshot), text(body)), &mut state))
+    };
+    let mut unreadable = Repairs::default();
+    unreadable.count(Repair::Unreadable);
+    at(10, "# TYPE c counter\nc{l=\"a\"} 1\n", Repairs::default());
+    at(20, "x 1\n", Repairs::default());
+    assert_eq!(at(30, "# TYPE c counter\nc{l=\"a\"} 1\n", Repairs::default()), ["c{a} +1 @20", "x{} end"]);
+    // It may be what could not be read.
+    at(40, "x 1\n", unreadable);
+    assert_eq!(at(50, "# TYPE c counter\nc{l=\"a\"} 3\n", Repairs::default()), ["c{a} +2 @30", "x{} end"]);
 }
