@@ -281,6 +281,7 @@ impl<'b, 'a> Reader<'b, 'a> {
     }
 
     /// Goes on with the distribution or the counter that a line of this name belongs to, where another family came between.
+    #[expect(clippy::ptr_arg, reason = "a part of a borrowed name stays borrowed")]
     fn resume(&mut self, name: &Cow<'a, str>) {
         let rest = name.strip_prefix(&*self.family).filter(|_| !self.family.is_empty());
         if matches!(rest, Some("" | "_bucket" | "_sum" | "_count" | "_total" | "_created" | "_info" | "_gcount" | "_gsum")) {

@@ -137,7 +137,7 @@ fn names_in_quotes() {
             "gauge mail.queue.size{queue.name=a,b=c} 5; gauge mail.queue.size{b=d} 6",
         ),
         ("# TYPE \"S\u{fc}d\" counter\n{\"S\u{fc}d\"} 7\n", "counter s\u{fc}d 7"),
-        ("{legacy,b=\"x\"} 3\n{\"plain\",b=\"x\"} 3\n", "unknown plain{b=x} 3; !unreadable 1"),
+        ("{legacy,b=\"x\"} 3\n{\"plain\",b=\"x\"} 3\n", "unknown legacy{b=x} 3; unknown plain{b=x} 3"),
         (r#"{"my \"odd\" name"} 9"#, "unknown my \"odd\" name 9"),
         (r#"{b="c","behind"} 9"#, "unknown behind{b=c} 9"),
         ("# TYPE \"h.x\" histogram\n{\"h.x_bucket\",\"le\"=\"1\"} 2\n{\"h.x_count\"} 3\n", "histogram h.x [1.0] [2] of 3 sum none"),
