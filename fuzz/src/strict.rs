@@ -92,7 +92,9 @@ fn sample(line: &str) -> (&str, Vec<(&str, &str)>) {
             }
         }
     }
-    let value = rest.strip_prefix(' ').expect("a space before the value");
+    let rest = rest.strip_prefix(' ').expect("a space before the value");
+    let (value, timestamp) = rest.split_once(' ').unwrap_or((rest, "0"));
+    assert!(timestamp.parse::<f64>().is_ok(), "{timestamp:?} is no timestamp: {line:?}");
     let number = matches!(value, "NaN" | "+Inf" | "-Inf")
         || (value.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) && value.parse::<f64>().is_ok());
     assert!(number, "{value:?} is no number: {line:?}");

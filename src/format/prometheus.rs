@@ -20,12 +20,13 @@ mod pending;
 
 use super::buckets::BUCKETS_MAX;
 use super::{ReadError, number, quote};
-use crate::model::{BOUNDS, Bounds, Families, FamiliesBuilder, FamilyType, Repair, Text};
-use ending::{Ending, ending, unix_nanos};
+use crate::model::{BOUNDS, Families, FamiliesBuilder, FamilyType, ReadingLimits, Repair, Text};
+use ending::{Ending, TimestampUnit, ending, unix_nanos};
 use labels::{Fault, Label, LabelSet, is_name, is_utf8_name, unescape};
 use memchr::memchr;
 use pending::Pending;
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 /// The last line of a response may lack its line feed.
@@ -66,7 +67,7 @@ pub fn check_complete(content_type: &str, body: &[u8]) -> Result<(), ReadError> 
     Ok(())
 }
 
-fn read_within(bounds: Bounds, body: String, last_line: LastLine) -> Result<Families, ReadError> {
+fn read_within(bounds: ReadingLimits, body: String, last_line: LastLine) -> Result<Families, ReadError> {
     Families::read_within(bounds, body, |builder| {
         let text = builder.body();
         let mut reader = Reader::new(builder, text);
@@ -120,6 +121,7 @@ const PATIENCE_BYTES_MIN: usize = 64 * 1024;
 struct Reader<'b, 'a> {
     out: &'b mut FamiliesBuilder<'a>,
     text: &'a str,
+    timestamps: TimestampUnit,
     /// The position of the next line.
     at: usize,
     family: Cow<'a, str>,
@@ -160,6 +162,7 @@ impl<'b, 'a> Reader<'b, 'a> {
         Self {
             out,
             text,
+            timestamps: TimestampUnit::of(text),
             at: 0,
             family: Cow::Borrowed(""),
             help: Text::default(),
@@ -278,6 +281,7 @@ impl<'b, 'a> Reader<'b, 'a> {
     }
 
     /// Goes on with the distribution or the counter that a line of this name belongs to, where another family came between.
+    #[expect(clippy::ptr_arg, reason = "a part of a borrowed name stays borrowed")]
     fn resume(&mut self, name: &Cow<'a, str>) {
         let rest = name.strip_prefix(&*self.family).filter(|_| !self.family.is_empty());
         if matches!(rest, Some("" | "_bucket" | "_sum" | "_count" | "_total" | "_created" | "_info" | "_gcount" | "_gsum")) {
@@ -466,6 +470,7 @@ impl<'b, 'a> Reader<'b, 'a> {
             self.out.label(name, value);
         }
         let before = self.out.series();
+        self.out.timestamp(ending.timestamp.map(|timestamp| self.timestamps.milliseconds(timestamp)));
         self.out.number(ending.value);
         if let Some(exemplar) = ending.exemplar.filter(|_| self.out.series() > before) {
             pending::add_exemplar(self.out, exemplar);
@@ -503,7 +508,24 @@ impl<'b, 'a> Reader<'b, 'a> {
         if exemplar.is_some() && suffix != "_bucket" {
             self.out.repair(Repair::ExemplarDropped);
         }
+        let timestamp = ending.timestamp.map(|timestamp| self.timestamps.milliseconds(timestamp));
         let distribution = self.pending.at(self.out, family, labels);
+        match distribution.timestamp.cmp(&timestamp) {
+            Ordering::Equal => {}
+            // The lines of an older sample of the same series.
+            Ordering::Greater => {
+                self.out.repair(Repair::DuplicateSeries);
+                return Some(());
+            }
+            Ordering::Less => {
+                let older = std::mem::take(&mut distribution.buckets);
+                distribution.timestamp = timestamp;
+                distribution.exemplars.clear();
+                if !older.is_empty() {
+                    self.out.repair(Repair::DuplicateSeries);
+                }
+            }
+        }
         if let Some(exemplar) = exemplar.filter(|_| suffix == "_bucket" && distribution.exemplars.len() < BUCKETS_MAX) {
             distribution.exemplars.push(exemplar);
         }

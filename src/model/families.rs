@@ -17,7 +17,7 @@ pub(super) use compact::CompactCopy;
 
 use super::exemplar::Extras;
 use super::scope::{SCOPE_LABEL, is_scope_label};
-use super::{BOUNDS, Bounds, Histogram, Repair, Repairs, Summary, TooMuch, cut};
+use super::{BOUNDS, Histogram, LimitExceeded, ReadingLimits, Repair, Repairs, Summary, cut};
 use std::ops::Range;
 
 /// A piece of text of a reading.
@@ -143,6 +143,8 @@ pub struct Families {
     histograms: Vec<Histogram>,
     summaries: Vec<Summary>,
     repairs: Repairs,
+    /// Explicit timestamps in Unix milliseconds by the place of their series, rising; few series have one.
+    timestamps: Vec<(u32, i64)>,
     /// Families that lack a histogram which contradicts itself.
     contradicted: Vec<Text>,
     /// Distributions that could not be read, each with the name of its family.
@@ -213,6 +215,16 @@ impl Families {
     /// The series at this place, counted over all families.
     pub(super) fn sample(&self, at: u32) -> Option<SampleRef<'_>> {
         self.samples.get(at as usize).map(|sample| SampleRef { of: self, sample })
+    }
+
+    /// Whether any series has an explicit timestamp.
+    pub(super) fn has_timestamps(&self) -> bool {
+        !self.timestamps.is_empty()
+    }
+
+    fn timestamp(&self, at: u32) -> Option<i64> {
+        let found = self.timestamps.binary_search_by_key(&at, |(at, _)| *at).ok()?;
+        self.timestamps.get(found).map(|(_, timestamp)| *timestamp)
     }
 
     /// Whether a label of any series describes its instrumentation scope.
@@ -378,6 +390,13 @@ impl<'a> SampleRef<'a> {
         }
     }
 
+    /// The explicit timestamp of the sample, in Unix milliseconds.
+    #[must_use]
+    #[inline]
+    pub fn timestamp(&self) -> Option<i64> {
+        if self.of.has_timestamps() { self.of.timestamp(self.position()) } else { None }
+    }
+
     /// The value of a scalar series.
     #[must_use]
     pub fn number(&self) -> Option<f64> {
@@ -393,8 +412,10 @@ impl<'a> SampleRef<'a> {
 pub struct FamiliesBuilder<'a> {
     body: &'a str,
     pub(super) out: Families,
-    bounds: Bounds,
-    too_much: Option<TooMuch>,
+    bounds: ReadingLimits,
+    too_much: Option<LimitExceeded>,
+    /// The explicit timestamp of the series that is added next.
+    timestamp: Option<i64>,
 }
 
 /// A label value is cut behind this many bytes, as Prometheus servers with a limit commonly are set to refuse more.
@@ -409,24 +430,24 @@ pub const LABELS_PER_SERIES_MAX: usize = 64;
 impl<'a> FamiliesBuilder<'a> {
     /// Starts over a body. Its length must fit into 32 bits; body limits see to that.
     #[must_use]
-    pub fn new(body: &'a str, bounds: Bounds) -> Self {
-        Self { body, out: Families::default(), bounds, too_much: None }
+    pub fn new(body: &'a str, bounds: ReadingLimits) -> Self {
+        Self { body, out: Families::default(), bounds, too_much: None, timestamp: None }
     }
 
     /// How much the answer may be.
     #[must_use]
-    pub fn bounds(&self) -> &Bounds {
+    pub fn bounds(&self) -> &ReadingLimits {
         &self.bounds
     }
 
     /// Says that the answer is beyond a bound: what is added from here on is not kept, and reading it fails.
-    pub fn refuse(&mut self, too_much: TooMuch) {
+    pub fn refuse(&mut self, too_much: LimitExceeded) {
         self.too_much.get_or_insert(too_much);
     }
 
     /// The bound that the answer is beyond: a reader may stop there.
     #[must_use]
-    pub fn too_much(&self) -> Option<TooMuch> {
+    pub fn too_much(&self) -> Option<LimitExceeded> {
         self.too_much
     }
 
@@ -498,6 +519,11 @@ impl<'a> FamiliesBuilder<'a> {
         self.out.labels.push((name, value));
     }
 
+    /// Sets the explicit timestamp of the series that is added next, in Unix milliseconds.
+    pub fn timestamp(&mut self, milliseconds: Option<i64>) {
+        self.timestamp = milliseconds;
+    }
+
     fn cut(&mut self, mut text: Text, bytes_max: usize) -> Text {
         if text.len as usize > bytes_max {
             text.len = cut(self.read(text), bytes_max).len() as u32;
@@ -510,6 +536,7 @@ impl<'a> FamiliesBuilder<'a> {
     pub fn forget_labels(&mut self) {
         let kept = self.end_of_labels();
         self.out.labels.truncate(kept);
+        self.timestamp = None;
     }
 
     /// Where the labels of the last series end.
@@ -575,6 +602,7 @@ impl<'a> FamiliesBuilder<'a> {
             self.out.lost.push((family.name, sample));
         }
         self.out.labels.truncate(from);
+        self.timestamp = None;
         self.repair(repair);
     }
 
@@ -665,6 +693,7 @@ impl<'a> FamiliesBuilder<'a> {
     }
 
     fn push(&mut self, shape: Shape, bits: u64) {
+        let timestamp = self.timestamp.take();
         let labels = self.out.samples.last().map_or(0, |s| s.labels + u32::from(s.labels_len));
         let labels_len = self.out.labels.len() - labels as usize;
         if labels_len > LABELS_PER_SERIES_MAX || self.has_name_twice(labels as usize) {
@@ -676,6 +705,7 @@ impl<'a> FamiliesBuilder<'a> {
             self.out.labels.truncate(labels as usize);
             return;
         }
+        self.out.timestamps.extend(timestamp.map(|timestamp| (self.out.samples.len() as u32, timestamp)));
         self.out.samples.push(Sample { labels, labels_len: labels_len as u16, shape, bits });
         if let Some(family) = self.out.families.last_mut() {
             family.end = self.out.samples.len() as u32;
@@ -697,7 +727,7 @@ impl Families {
     ///
     /// # Errors
     /// What the reader says, or that it is beyond a bound.
-    pub fn read<E: From<TooMuch>>(body: String, reader: impl FnOnce(&mut FamiliesBuilder<'_>) -> Result<(), E>) -> Result<Self, E> {
+    pub fn read<E: From<LimitExceeded>>(body: String, reader: impl FnOnce(&mut FamiliesBuilder<'_>) -> Result<(), E>) -> Result<Self, E> {
         Self::read_within(BOUNDS, body, reader)
     }
 
@@ -705,8 +735,8 @@ impl Families {
     ///
     /// # Errors
     /// As those of [`read`](Self::read).
-    pub fn read_within<E: From<TooMuch>>(
-        bounds: Bounds,
+    pub fn read_within<E: From<LimitExceeded>>(
+        bounds: ReadingLimits,
         body: String,
         reader: impl FnOnce(&mut FamiliesBuilder<'_>) -> Result<(), E>,
     ) -> Result<Self, E> {

@@ -7,7 +7,7 @@
 //! - A clock that is set back into a window that has ended is in that window again: its sums are replaced.
 //! - A window that has ended is read until [`LATE_SECONDS`] after its end, because servers record late.
 //!
-//! The sums are kept by [`crate::source::Memory`], by the start of their window.
+//! The sums are kept by [`crate::source::CounterMemory`], by the start of their window.
 
 use super::window::Window;
 use crate::source::WINDOWS_KEPT_MAX;
@@ -169,9 +169,10 @@ mod tests {
             (0, 12 * HOUR, &[(0, 12 * HOUR)]),
             (-2 * HOUR, 13 * HOUR, &[(0, 13 * HOUR)]),
             (-2 * HOUR, 23 * HOUR, &[(0, 22 * HOUR - 1), (22 * HOUR, 23 * HOUR)]),
-            // And back: today's midnight there is within what was read.
-            (5 * HOUR, 30 * HOUR, &[(0, 22 * HOUR - 1), (22 * HOUR, 30 * HOUR)]),
-            (5 * HOUR, 54 * HOUR, &[(22 * HOUR, 53 * HOUR - 1), (53 * HOUR, 54 * HOUR)]),
+            (5 * HOUR, 30 * HOUR, &[(22 * HOUR, 29 * HOUR - 1), (29 * HOUR, 30 * HOUR)]),
+            // Today's midnight there is within what was read already.
+            (5 * HOUR + 1800, 31 * HOUR, &[(29 * HOUR, 31 * HOUR)]),
+            (5 * HOUR + 1800, 54 * HOUR, &[(29 * HOUR, 53 * HOUR + 1799), (53 * HOUR + 1800, 54 * HOUR)]),
         ]);
     }
 

@@ -18,6 +18,9 @@ const IN_LABELS: [&str; 3] = ["service.name", "service.instance.id", "service.na
 pub const SERVER_PORT: &str = "server.port";
 
 impl Identity {
+    /// The attributes that Prometheus makes `job` and `instance` of.
+    pub const IN_LABELS: [&'static str; 3] = IN_LABELS;
+
     /// A system and a name, and nothing else: for readings from files.
     #[must_use]
     pub fn new(job: &str, instance: &str) -> Self {

@@ -8,7 +8,6 @@ use crate::format::number;
 pub(super) struct Ending<'a> {
     pub(super) value: f64,
     /// A finite number, in the unit of the format: milliseconds in text, seconds in OpenMetrics.
-    #[allow(dead_code, reason = "honoured by the exports next")]
     pub(super) timestamp: Option<f64>,
     /// The exemplar, from its `#` on; [`exemplar`] reads it.
     pub(super) exemplar: Option<&'a str>,
@@ -32,6 +31,30 @@ fn timestamp(text: &str) -> Option<(f64, &str)> {
     let (timestamp, rest) = word(text);
     let timestamp = number::parse(timestamp.as_bytes()).filter(|at| at.is_finite())?;
     Some((timestamp, rest))
+}
+
+/// What an explicit timestamp counts since the beginning of 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TimestampUnit {
+    /// In OpenMetrics, which ends with `# EOF`.
+    Seconds,
+    /// In the text format.
+    Milliseconds,
+}
+
+impl TimestampUnit {
+    /// The unit in a body.
+    pub(super) fn of(text: &str) -> Self {
+        if text.trim_ascii_end().ends_with("# EOF") { Self::Seconds } else { Self::Milliseconds }
+    }
+
+    /// Unix milliseconds; a timestamp that is no time of this world is that of its end.
+    pub(super) fn milliseconds(self, timestamp: f64) -> i64 {
+        match self {
+            Self::Seconds => (timestamp * 1000.0).round() as i64,
+            Self::Milliseconds => timestamp.round() as i64,
+        }
+    }
 }
 
 /// Unix nanoseconds of a time in seconds, where it is one.

@@ -31,6 +31,8 @@ pub(super) struct Distribution {
     family: usize,
     labels: Range<usize>,
     pub(super) buckets: Buckets,
+    /// The newest explicit timestamp of its lines, in Unix milliseconds.
+    pub(super) timestamp: Option<i64>,
     /// When it began, in Unix nanoseconds.
     pub(super) created: Option<u64>,
     /// The exemplars of its buckets, as they stand in the body.
@@ -83,6 +85,7 @@ impl Pending {
             family,
             labels: first..self.labels.len(),
             buckets: Buckets::default(),
+            timestamp: None,
             created: None,
             exemplars: Vec::new(),
         });
@@ -108,13 +111,14 @@ impl Pending {
         // Stable: within a family they stay in the server's order.
         self.all.sort_by_key(|distribution| distribution.family);
         let mut begun = None;
-        for Distribution { family, labels, buckets, created, exemplars } in self.all {
+        for Distribution { family, labels, buckets, timestamp, created, exemplars } in self.all {
             let PendingFamily { name, help, unit, kind } = self.families[family];
             if begun.replace(family) != Some(family) {
                 out.family(name, help, kind);
                 out.unit(unit);
             }
             self.labels[labels].iter().for_each(|(name, value)| out.label(*name, *value));
+            out.timestamp(timestamp);
             let before = out.series();
             if kind == FamilyType::Summary {
                 match quantiles::summary(buckets) {

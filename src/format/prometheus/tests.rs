@@ -137,7 +137,7 @@ fn names_in_quotes() {
             "gauge mail.queue.size{queue.name=a,b=c} 5; gauge mail.queue.size{b=d} 6",
         ),
         ("# TYPE \"S\u{fc}d\" counter\n{\"S\u{fc}d\"} 7\n", "counter s\u{fc}d 7"),
-        ("{legacy,b=\"x\"} 3\n{\"plain\",b=\"x\"} 3\n", "unknown plain{b=x} 3; !unreadable 1"),
+        ("{legacy,b=\"x\"} 3\n{\"plain\",b=\"x\"} 3\n", "unknown legacy{b=x} 3; unknown plain{b=x} 3"),
         (r#"{"my \"odd\" name"} 9"#, "unknown my \"odd\" name 9"),
         (r#"{b="c","behind"} 9"#, "unknown behind{b=c} 9"),
         ("# TYPE \"h.x\" histogram\n{\"h.x_bucket\",\"le\"=\"1\"} 2\n{\"h.x_count\"} 3\n", "histogram h.x [1.0] [2] of 3 sum none"),
@@ -288,7 +288,7 @@ fn lines(n: usize, line: impl Fn(usize) -> String) -> String {
 
 #[test]
 fn what_is_too_much_is_no_answer() {
-    const SMALL: Bounds = Bounds { series_max: 30, distributions_max: 20, families_max: 15, types_max: 10 };
+    const SMALL: ReadingLimits = ReadingLimits { series_max: 30, distributions_max: 20, families_max: 15, types_max: 10 };
     let beyond = |n: usize, what: &str| Err(ReadError::Malformed(format!("it has more than {n} {what}")));
     let series = |text: String| read_within(SMALL, text, LastLine::MayNotEnd).map(|families| families.series());
     for kind in ["histogram", "summary"] {
@@ -423,4 +423,38 @@ fn no_prefix_of_a_page_panics() {
         let _ = read_unended(page[..end].to_owned());
         let _ = read_unended(page[end..].to_owned());
     }
+}
+
+/// The explicit timestamps of all series, in order.
+#[track_caller]
+fn timestamps(page: &str, expected: &[Option<i64>]) {
+    let families = read(page.to_owned()).unwrap();
+    let found: Vec<Option<i64>> = families.iter().flat_map(|family| family.samples()).map(|sample| sample.timestamp()).collect();
+    assert_eq!(found, expected, "{page}");
+}
+
+#[test]
+fn explicit_timestamps_are_milliseconds_or_in_openmetrics_seconds() {
+    timestamps("a 1 1795872000123\nb 2\na{l=\"1\"} 3 -5\n", &[Some(1_795_872_000_123), None, Some(-5)]);
+    timestamps("a 1 1795872000.1234\nb 2\n# EOF\n", &[Some(1_795_872_000_123), None]);
+    timestamps("a 1 1795872000 # {trace_id=\"a\"} 0.5 1795871000\n# EOF\n", &[Some(1_795_872_000_000)]);
+    // What fits into no time is unreadable.
+    timestamps("a 1\nb 1 1e300\nc 1 NaN\n", &[None]);
+    // A series that is not kept takes its timestamp with it.
+    timestamps("a{l=\"1\",l=\"2\"} 1 5\nb 1\nc{ 1 7\nd 1\n", &[None, None]);
+}
+
+#[test]
+fn of_two_samples_of_a_distribution_the_newest_is_kept() {
+    let old = "h_bucket{le=\"1\"} 1 1000\nh_bucket{le=\"+Inf\"} 2 1000\nh_sum 3 1000\nh_count 2 1000\n";
+    let new = "h_bucket{le=\"1\"} 4 2000\nh_bucket{le=\"+Inf\"} 5 2000\nh_sum 6 2000\nh_count 5 2000\n";
+    for page in [format!("# TYPE h histogram\n{old}{new}"), format!("# TYPE h histogram\n{new}{old}")] {
+        timestamps(&page, &[Some(2000)]);
+        let families = read(page).unwrap();
+        let family = families.named("h").next().unwrap();
+        let Value::Histogram(histogram) = family.samples().next().unwrap().value() else { panic!() };
+        assert_eq!((histogram.count, histogram.sum, histogram.cumulative.as_slice()), (5, Some(6.0), &[4][..]));
+        assert!(families.repairs().get(Repair::DuplicateSeries) > 0);
+    }
+    timestamps("# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2 1000\n# TYPE s summary\ns_count 1\ns_sum 2\n", &[Some(1000), None]);
 }

@@ -38,6 +38,7 @@ impl CompactCopy {
         if let Some(nanos) = sample.created() {
             self.out.extras.add_created(position, nanos);
         }
+        self.out.timestamps.extend(sample.timestamp().map(|timestamp| (position, timestamp)));
         for exemplar in sample.exemplars() {
             let labels: Vec<(Text, Text)> = exemplar.labels().map(|(name, value)| (self.text(name), self.text(value))).collect();
             self.out.extras.add_exemplar(position, &labels, exemplar.value(), exemplar.time());
@@ -84,6 +85,7 @@ impl Families {
             + self.contradicted.capacity() * size_of::<Text>()
             + self.lost.capacity() * size_of::<(Text, Sample)>()
             + self.lost_labels.capacity() * size_of::<(Text, Text)>()
+            + self.timestamps.capacity() * size_of::<(u32, i64)>()
             + self.extras.memory_bytes();
         let histograms: usize = self.histograms.iter().map(|h| (h.bounds.capacity() + h.cumulative.capacity()) * 8).sum();
         let summaries: usize = self.summaries.iter().map(|s| s.quantiles.capacity() * 16).sum();
@@ -103,6 +105,7 @@ impl Families {
         self.contradicted.shrink_to_fit();
         self.lost.shrink_to_fit();
         self.lost_labels.shrink_to_fit();
+        self.timestamps.shrink_to_fit();
         self.extras.shrink();
     }
 }
@@ -122,6 +125,7 @@ impl SampleRef<'_> {
         };
         let text = |(name, value): (&str, &str)| name.len() + value.len() + size_of::<(Text, Text)>();
         let exemplars: usize = self.exemplars().map(|exemplar| EXEMPLAR_BYTES + exemplar.labels().map(text).sum::<usize>()).sum();
-        size_of::<Sample>() + labels + value + exemplars + self.created().map_or(0, |_| size_of::<(u32, u64)>())
+        let times = self.created().map_or(0, |_| size_of::<(u32, u64)>()) + self.timestamp().map_or(0, |_| size_of::<(u32, i64)>());
+        size_of::<Sample>() + labels + value + exemplars + times
     }
 }
