@@ -20,7 +20,7 @@ mod pending;
 
 use super::buckets::BUCKETS_MAX;
 use super::{ReadError, number, quote};
-use crate::model::{BOUNDS, Bounds, Families, FamiliesBuilder, FamilyType, Repair, Text};
+use crate::model::{BOUNDS, Families, FamiliesBuilder, FamilyType, ReadingLimits, Repair, Text};
 use ending::{Ending, TimestampUnit, ending, unix_nanos};
 use labels::{Fault, Label, LabelSet, is_name, is_utf8_name, unescape};
 use memchr::memchr;
@@ -67,7 +67,7 @@ pub fn check_complete(content_type: &str, body: &[u8]) -> Result<(), ReadError> 
     Ok(())
 }
 
-fn read_within(bounds: Bounds, body: String, last_line: LastLine) -> Result<Families, ReadError> {
+fn read_within(bounds: ReadingLimits, body: String, last_line: LastLine) -> Result<Families, ReadError> {
     Families::read_within(bounds, body, |builder| {
         let text = builder.body();
         let mut reader = Reader::new(builder, text);

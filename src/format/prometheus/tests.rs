@@ -288,7 +288,7 @@ fn lines(n: usize, line: impl Fn(usize) -> String) -> String {
 
 #[test]
 fn what_is_too_much_is_no_answer() {
-    const SMALL: Bounds = Bounds { series_max: 30, distributions_max: 20, families_max: 15, types_max: 10 };
+    const SMALL: ReadingLimits = ReadingLimits { series_max: 30, distributions_max: 20, families_max: 15, types_max: 10 };
     let beyond = |n: usize, what: &str| Err(ReadError::Malformed(format!("it has more than {n} {what}")));
     let series = |text: String| read_within(SMALL, text, LastLine::MayNotEnd).map(|families| families.series());
     for kind in ["histogram", "summary"] {
