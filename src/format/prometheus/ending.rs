@@ -26,10 +26,13 @@ pub(super) fn ending(rest: &str) -> Option<Ending<'_>> {
     exemplar.is_none_or(|text| self::exemplar(text).is_some()).then_some(Ending { value, timestamp, exemplar })
 }
 
+/// The largest timestamp, in seconds or milliseconds: either fits into 64 bits of milliseconds.
+const TIMESTAMP_MAX: f64 = 9e15;
+
 /// A timestamp, and what stands behind it.
 fn timestamp(text: &str) -> Option<(f64, &str)> {
     let (timestamp, rest) = word(text);
-    let timestamp = number::parse(timestamp.as_bytes()).filter(|at| at.is_finite())?;
+    let timestamp = number::parse(timestamp.as_bytes()).filter(|at| at.abs() <= TIMESTAMP_MAX)?;
     Some((timestamp, rest))
 }
 
