@@ -111,7 +111,7 @@ mod tests {
     fn a_stranger_writes_no_lines() {
         for level in [LevelFilter::INFO, LevelFilter::TRACE] {
             let filter = filter(level);
-            assert!(filter.would_enable("crate::serve", &Level::INFO) && filter.would_enable("hyper", &Level::WARN));
+            assert!(filter.would_enable("postmeter::serve", &Level::INFO) && filter.would_enable("hyper", &Level::WARN));
             assert!(filter.would_enable("h2::proto", &Level::ERROR) && !filter.would_enable("h2::proto::streams::recv", &Level::WARN));
         }
         assert!(!filter(LevelFilter::OFF).would_enable("h2", &Level::ERROR));

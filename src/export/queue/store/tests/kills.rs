@@ -94,7 +94,7 @@ fn what_was_acknowledged_outlives_kills_and_flipped_bits() {
     for _ in 0..kills {
         let from = acknowledged.highest + REQUESTS_MAX + 1;
         let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", "export::otlp::store::tests::kills::child", "--nocapture", "--test-threads=1"]);
+        child.args(["--exact", "export::queue::store::tests::kills::child", "--nocapture", "--test-threads=1"]);
         let mut child = child.env(CHILD_DIR, dir.path()).env(CHILD_FROM, from.to_string()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         // It goes on while it is being killed: that is the moment that matters. About one in four ends of itself before that.
