@@ -288,7 +288,11 @@ fn distribution(said: &str) -> String {
 
 /// The same page by the reader of the system whose shape it has. It has no summaries and no words for what is not finite.
 fn as_kumomta(json: String, said: &[Series]) {
-    let names = |series: &Series| is_name(&series.family) && !is_reserved(Format::Json, &series.family, kind_of(series)) && series.labels.iter().all(|(label, _)| is_name(label));
+    let names = |series: &Series| {
+        is_name(&series.family)
+            && !is_reserved(Format::Json, &series.family, kind_of(series))
+            && series.labels.iter().all(|(label, _)| is_name(label))
+    };
     if !said.iter().all(names) {
         return;
     }

@@ -48,14 +48,18 @@ impl TimestampUnit {
         if text.trim_ascii_end().ends_with("# EOF") { Self::Seconds } else { Self::Milliseconds }
     }
 
-    /// Unix milliseconds; a timestamp that is no time of this world is that of its end.
-    pub(super) fn milliseconds(self, timestamp: f64) -> i64 {
-        match self {
-            Self::Seconds => (timestamp * 1000.0).round() as i64,
-            Self::Milliseconds => timestamp.round() as i64,
-        }
+    /// Unix milliseconds, where they fit.
+    pub(super) fn milliseconds(self, timestamp: f64) -> Option<i64> {
+        let milliseconds = match self {
+            Self::Seconds => timestamp * 1000.0,
+            Self::Milliseconds => timestamp,
+        };
+        (milliseconds.abs() <= UNIX_MILLISECONDS_MAX).then(|| milliseconds.round() as i64)
     }
 }
+
+/// Nanoseconds of what is later do not fit into 64 bits.
+const UNIX_MILLISECONDS_MAX: f64 = (i64::MAX / 1_000_000) as f64;
 
 /// Unix nanoseconds of a time in seconds, where it is one.
 pub(super) fn unix_nanos(seconds: f64) -> Option<u64> {
