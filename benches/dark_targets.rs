@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use postmeter::poll::raise_open_files_limit;
-use postmeter::simulate::{Fault, Options, StandIn, System, TOKEN};
+use postmeter::simulate::{Fault, Options, SimulatedServer, System, TOKEN};
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
@@ -36,7 +36,7 @@ async fn main() {
 }
 
 async fn run(dark: usize, percent: usize) -> serde_json::Value {
-    let start = |fault| StandIn::start(System::Emailengine, ANY, Options { size: 2, frozen: true, fault, ..Options::default() });
+    let start = |fault| SimulatedServer::start(System::Emailengine, ANY, Options { size: 2, frozen: true, fault, ..Options::default() });
     let (good, hang) = (start(None).await.unwrap(), start(Fault::by_name("hang")).await.unwrap());
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("postmeter.yaml");

@@ -5,7 +5,7 @@
 //! round asks for a page once the reading is due again.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use postmeter::simulate::{Options, Receiver, StandIn, System};
+use postmeter::simulate::{Options, Receiver, SimulatedServer, System};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ async fn main() {
 }
 
 async fn run(size: usize) -> serde_json::Value {
-    let kumomta = StandIn::start(System::Kumomta, ANY, Options { size, frozen: true, ..Options::default() }).await.unwrap();
+    let kumomta = SimulatedServer::start(System::Kumomta, ANY, Options { size, frozen: true, ..Options::default() }).await.unwrap();
     let receiver = Receiver::start(ANY).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("postmeter.yaml");

@@ -5,9 +5,9 @@ mod common;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use postmeter::export::SeriesState;
-use postmeter::export::otlp::{REQUEST_BYTES_MAX, Teller};
+use postmeter::export::otlp::{LogsEncoder, REQUEST_BYTES_MAX};
 use postmeter::telemetry::Identity;
-use postmeter::{messages, source};
+use postmeter::{delivery_log, source};
 use std::collections::HashSet;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -63,8 +63,8 @@ fn delivery_log(criterion: &mut Criterion) {
     let body = common::deliveries(PAGE_RECORDS).into_bytes();
     let records = source::by_name("cpanel").unwrap().records.unwrap();
     let state = tempfile::tempdir().unwrap();
-    let key = messages::key(state.path()).unwrap();
-    let teller = Teller::new("cpanel", key.clone(), Vec::new());
+    let key = delivery_log::key(state.path()).unwrap();
+    let teller = LogsEncoder::new("cpanel", key.clone(), Vec::new());
     let identity = Identity::new("cpanel", "whm1");
     let mut group = criterion.benchmark_group("messages");
     group.sample_size(20).warm_up_time(Duration::from_millis(500)).throughput(Throughput::Elements(PAGE_RECORDS as u64));

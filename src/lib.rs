@@ -5,14 +5,14 @@
 //! pushes and writes it all, [`serve`] lets them be pulled. [`config`] is the file, [`app`] the commands, [`simulate`] the other side; [`net`]
 //! is what several of them need of the network.
 pub mod app;
-pub mod bridge;
 pub mod config;
+pub mod delivery_log;
 pub mod export;
 pub mod format;
-pub mod messages;
 pub mod model;
 pub mod net;
 pub mod poll;
+pub(crate) mod report;
 pub mod serve;
 pub mod simulate;
 pub mod source;

@@ -4,20 +4,20 @@
 //! `POSTMETER_SOAK_SECONDS=1800 cargo test --release --test soak -- --nocapture` is the long form; benches/README.md has a result.
 #![allow(clippy::unwrap_used)]
 
-mod common;
-mod flat;
+#[path = "support/mod.rs"]
+mod support;
 
 use axum::Router;
 use axum::routing::get;
-use common::postmeter;
-use flat::flatten;
-use postmeter::simulate::{Options, PASSWORD, Receiver, StandIn, System, TOKEN, USERNAME};
+use postmeter::simulate::{Options, PASSWORD, Receiver, SimulatedServer, System, TOKEN, USERNAME};
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use support::flat::flatten;
+use support::postmeter;
 use tonic::Status;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -73,7 +73,7 @@ impl Producer {
 
 struct World {
     producer: SocketAddr,
-    servers: Vec<StandIn>,
+    servers: Vec<SimulatedServer>,
     receiver: Receiver,
 }
 
@@ -124,7 +124,7 @@ async fn memory_is_flat_and_all_that_was_produced_arrives() {
     tokio::spawn(async move { axum::serve(listener, router).await });
     let mut servers = Vec::new();
     for system in [System::Kumomta, System::Ceymail, System::Stalwart, System::Emailengine] {
-        servers.push(StandIn::start(system, ANY, Options::default()).await.unwrap());
+        servers.push(SimulatedServer::start(system, ANY, Options::default()).await.unwrap());
     }
     let mut world = World { producer: address, servers, receiver: Receiver::start(ANY).await.unwrap() };
     let folder = tempfile::tempdir().unwrap();
@@ -155,7 +155,7 @@ async fn memory_is_flat_and_all_that_was_produced_arrives() {
                 let old = world.servers.remove(1);
                 let (system, at) = (old.system(), old.addr());
                 old.shutdown().await;
-                world.servers.insert(1, StandIn::start(system, at, Options::default()).await.unwrap());
+                world.servers.insert(1, SimulatedServer::start(system, at, Options::default()).await.unwrap());
             }
             _ => {}
         }

@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, dead_code, missing_docs)]
 
 use postmeter::export::SeriesState;
-use postmeter::export::exposition::{Format, Page, Section, Taken};
+use postmeter::export::exposition::{ExpositionWriter, Format, ReservedNames, Section};
 use postmeter::export::otlp::{REQUEST_BYTES_MAX, requests, told};
-use postmeter::model::{Choice, Families, Native, Snapshot};
+use postmeter::model::{Families, FamilySelection, SelectedFamilies, Snapshot};
 use postmeter::poll::{Reading, Tally};
 use postmeter::source;
 use postmeter::telemetry::Identity;
@@ -78,18 +78,18 @@ pub fn read(format: &str, body: String) -> Families {
     (requests.iter().find(|request| request.format == format).unwrap().read)(body).unwrap()
 }
 
-pub fn choose(families: Families) -> Native {
-    Native::choose(vec![families], "", usize::MAX, |_| Some(Choice::default()))
+pub fn choose(families: Families) -> SelectedFamilies {
+    SelectedFamilies::choose(vec![families], "", usize::MAX, |_| Some(FamilySelection::default()))
 }
 
-pub fn check(native: &Native, series: usize) {
+pub fn check(native: &SelectedFamilies, series: usize) {
     assert_eq!(native.kept as usize, series / 2 * 2 + 1);
     let numbers = native.families().flat_map(|family| family.samples()).filter_map(|sample| sample.number());
     assert!((numbers.sum::<f64>() - sum(series)).abs() < 1e-3 * sum(series));
 }
 
 /// Writes the exposition to nowhere. Gives its bytes and lines.
-pub fn expose(native: &Arc<Native>) -> (usize, usize) {
+pub fn expose(native: &Arc<SelectedFamilies>) -> (usize, usize) {
     let (mut bytes, mut lines) = (0, 0);
     let mut out = |piece: &mut Vec<u8>| {
         bytes += piece.len();
@@ -98,13 +98,13 @@ pub fn expose(native: &Arc<Native>) -> (usize, usize) {
         piece.clear();
         true
     };
-    let mut page = Page::new(Format::Text, &mut out);
-    let _ = page.write(&[Section::of(native.clone(), &Identity::new("kumomta", "mta1"))], &Taken::default());
+    let mut page = ExpositionWriter::new(Format::Text, &mut out);
+    let _ = page.write(&[Section::of(native.clone(), &Identity::new("kumomta", "mta1"))], &ReservedNames::default());
     page.finish();
     (bytes, lines)
 }
 
-pub fn reading(native: Arc<Native>, second: u64) -> Reading {
+pub fn reading(native: Arc<SelectedFamilies>, second: u64) -> Reading {
     let (at, now) = (SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + second), Instant::now());
     let (parts, tally, outcome) = (Vec::new(), Tally::default(), Ok(Snapshot::default()));
     Reading { at, began: now, ended: now, outcome, native, parts, body_bytes: 0, tally, tally_since: at }

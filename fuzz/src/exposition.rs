@@ -3,9 +3,9 @@
 use super::said::{self, Series};
 use super::{made, strict};
 use arbitrary::Unstructured;
-use postmeter::export::exposition::{Escaping, Format, Page, Section, Taken, is_reserved, page, target_info};
+use postmeter::export::exposition::{Escaping, ExpositionWriter, Format, ReservedNames, Section, is_reserved, page, target_info};
 use postmeter::format::prometheus;
-use postmeter::model::{FamilyType, Native};
+use postmeter::model::{FamilyType, SelectedFamilies};
 use postmeter::source;
 use postmeter::telemetry::Identity;
 use serde_json::{Map, Value};
@@ -42,11 +42,11 @@ fn in_two_calls(format: Format, ours: &[Section], theirs: &[Section]) -> String 
         bytes.append(piece);
         true
     };
-    let mut first = Page::new(format, &mut out);
-    first.write(ours, &Taken::default()).expect("all is wanted");
+    let mut first = ExpositionWriter::new(format, &mut out);
+    first.write(ours, &ReservedNames::default()).expect("all is wanted");
     first.pause();
-    let mut second = Page::resume(format, &mut out);
-    second.write(theirs, &Taken::by(format, ours)).expect("all is wanted");
+    let mut second = ExpositionWriter::resume(format, &mut out);
+    second.write(theirs, &ReservedNames::by(format, ours)).expect("all is wanted");
     second.finish();
     String::from_utf8(bytes).expect("text")
 }
@@ -60,7 +60,7 @@ fn well_formed(format: Format, page: &str) {
 }
 
 /// Of these.
-pub fn holds(native: Arc<Native>) {
+pub fn holds(native: Arc<SelectedFamilies>) {
     let said = said::native(&native);
     let identity = Identity::new("a job of \"ours\"\\", "instance");
     for (section, plain) in [(Section::plain(native.clone()), true), (Section::of(native, &identity), false)] {

@@ -3,7 +3,7 @@
 use super::otlp::Point;
 use super::said;
 use arbitrary::{Result, Unstructured};
-use postmeter::model::{FamilyType, Native};
+use postmeter::model::{FamilyType, SelectedFamilies};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub struct Turn {
     /// When it was read.
     pub at: u64,
     /// What was read; none where the poll failed.
-    pub native: Option<Arc<Native>>,
+    pub native: Option<Arc<SelectedFamilies>>,
     /// Whether nothing was left out.
     pub complete: bool,
     /// When the server says that its counters began.
@@ -28,13 +28,13 @@ pub struct Turn {
 
 impl Turn {
     /// A good one.
-    pub fn first(native: &Arc<Native>) -> Self {
+    pub fn first(native: &Arc<SelectedFamilies>) -> Self {
         Self { at: FIRST, native: Some(native.clone()), complete: true, since: None }
     }
 }
 
 /// These readings a minute after each other, with failed ones between them, of a server that may say when it began.
-pub fn turns(u: &mut Unstructured<'_>, natives: &[Arc<Native>]) -> Result<Vec<Turn>> {
+pub fn turns(u: &mut Unstructured<'_>, natives: &[Arc<SelectedFamilies>]) -> Result<Vec<Turn>> {
     let (mut turns, mut since): (Vec<Turn>, Option<u64>) = (Vec::new(), None);
     for (index, native) in natives.iter().enumerate() {
         let at = FIRST + 60 * SECOND * index as u64;
@@ -130,7 +130,7 @@ impl History {
     }
 
     /// What is left of a counter when its deltas are added up is its value; whole numbers only, for which sums are exact.
-    fn deltas(&self, turn: &Turn, native: &Native, points: &[Point]) {
+    fn deltas(&self, turn: &Turn, native: &SelectedFamilies, points: &[Point]) {
         let counts = |point: &&Point| point.series.kind == "Counter" && !point.ends;
         if points.iter().filter(counts).any(|point| !point.delta) {
             return;
@@ -156,9 +156,10 @@ impl History {
                 (Some(_), _) => {}
                 // New, or left out before.
                 (None, _) => {
-                    let whole = |native: &Native| native.dropped == 0 && !native.families().any(|family| family.is_thinned());
-                    let named =
-                        |native: &Native| native.families().any(|family| family.name() == series.0 && family.kind() != FamilyType::Counter);
+                    let whole = |native: &SelectedFamilies| native.dropped == 0 && !native.families().any(|family| family.is_thinned());
+                    let named = |native: &SelectedFamilies| {
+                        native.families().any(|family| family.name() == series.0 && family.kind() != FamilyType::Counter)
+                    };
                     let last = self.turns.last().filter(|last| last.complete);
                     let seen = last.and_then(|last| last.native.as_deref()).is_some_and(|native| whole(native) && !named(native));
                     assert!(!seen || delta.is_some(), "{series:?} is new, and was not told");
@@ -176,7 +177,7 @@ impl History {
 const LINES: [&str; 3] = ["_bucket", "_count", "_sum"];
 
 /// Whether a point has the name of a series that is gone: the same series of another type, or lines of a distribution.
-fn is_replaced(native: &Native, series: &Key, kind: &str, read: &BTreeSet<(Key, String)>) -> bool {
+fn is_replaced(native: &SelectedFamilies, series: &Key, kind: &str, read: &BTreeSet<(Key, String)>) -> bool {
     let named = |name: &str| native.families().find(|family| family.name() == name).map(|family| family.kind());
     if named(&series.0).is_some_and(|now| format!("{now:?}") == *kind) {
         return false;
@@ -193,7 +194,7 @@ fn key(point: &Point) -> Key {
     (point.series.family.clone(), point.series.labels.clone())
 }
 
-fn counters(native: &Native) -> BTreeMap<Key, f64> {
+fn counters(native: &SelectedFamilies) -> BTreeMap<Key, f64> {
     let counters = said::native(native).into_iter().filter(|series| series.kind == "Counter");
     counters.filter_map(|series| Some(((series.family, series.labels), series.value.parse().ok()?))).collect()
 }

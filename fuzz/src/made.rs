@@ -1,7 +1,7 @@
 //! Families of any kind, made from any bytes: also such as no reader gives today.
 
 use arbitrary::{Result, Unstructured};
-use postmeter::model::{Choice, Families, FamiliesBuilder, FamilyType, Histogram, Native, Summary, TooMuch};
+use postmeter::model::{Families, FamiliesBuilder, FamilySelection, FamilyType, Histogram, LimitExceeded, SelectedFamilies, Summary};
 
 /// Names that may be mistaken for each other, and some that are none.
 const FAMILIES: &[&str] = &["a", "a_total", "a_bucket", "a_sum", "a_count", "a_created", "b", "mail:c", "d_total", "x-y", "9z", ""];
@@ -29,15 +29,15 @@ pub fn families(u: &mut Unstructured<'_>) -> Result<Families> {
     let mut failed = Ok(());
     let families = Families::read(String::new(), |out| {
         failed = fill(u, out);
-        Ok::<(), TooMuch>(())
+        Ok::<(), LimitExceeded>(())
     });
     failed?;
     Ok(families.unwrap_or_default())
 }
 
 /// The same as the relay has them.
-pub fn native(u: &mut Unstructured<'_>) -> Result<Native> {
-    Ok(Native::choose(vec![families(u)?], "", usize::MAX, |_| Some(Choice::default())))
+pub fn native(u: &mut Unstructured<'_>) -> Result<SelectedFamilies> {
+    Ok(SelectedFamilies::choose(vec![families(u)?], "", usize::MAX, |_| Some(FamilySelection::default())))
 }
 
 fn fill(u: &mut Unstructured<'_>, out: &mut FamiliesBuilder<'_>) -> Result<()> {

@@ -11,8 +11,8 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, NumberDataPoint, number_data_point};
 use postmeter::config::Temporality;
 use postmeter::export::SeriesState;
-use postmeter::export::otlp::{REQUEST_BYTES_MAX, Request, Told, requests, told};
-use postmeter::model::{Native, Repair, Repairs, Snapshot};
+use postmeter::export::otlp::{REQUEST_BYTES_MAX, Request, TargetMetrics, requests, told};
+use postmeter::model::{Repair, Repairs, SelectedFamilies, Snapshot};
 use postmeter::poll::{PollError, Reading, Tally};
 use postmeter::telemetry::Identity;
 use prost::Message;
@@ -27,7 +27,7 @@ const ENDS: u32 = 1;
 /// Of families of any kind: several readings of each of several targets.
 pub fn check(bytes: &[u8]) {
     let mut u = Unstructured::new(bytes);
-    let made = |u: &mut Unstructured<'_>| -> Result<Vec<Arc<Native>>> {
+    let made = |u: &mut Unstructured<'_>| -> Result<Vec<Arc<SelectedFamilies>>> {
         (0..u.int_in_range(1..=3)?).map(|_| Ok(Arc::new(made::native(u)?))).collect()
     };
     let Ok(natives) = made(&mut u) else { return };
@@ -37,7 +37,7 @@ pub fn check(bytes: &[u8]) {
 }
 
 /// Of these, in turns of one target, and beside each other from several.
-fn holds(natives: &[Arc<Native>], turns: &[Turn]) {
+fn holds(natives: &[Arc<SelectedFamilies>], turns: &[Turn]) {
     for temporality in [Temporality::Cumulative, Temporality::Delta, Temporality::LowMemory] {
         let mut state = SeriesState::new(temporality);
         let mut history = History::default();
@@ -56,12 +56,12 @@ fn holds(natives: &[Arc<Native>], turns: &[Turn]) {
 }
 
 /// Of one reading, as it is sent by default: for checks that have more to do.
-pub fn is_sent(native: &Arc<Native>) {
+pub fn is_sent(native: &Arc<SelectedFamilies>) {
     let told = told_of("one", &Turn::first(native), &mut SeriesState::default());
     is_what_was_read(&splits_agree(&[told]), native);
 }
 
-fn told_of(name: &str, turn: &Turn, state: &mut SeriesState) -> Told {
+fn told_of(name: &str, turn: &Turn, state: &mut SeriesState) -> TargetMetrics {
     let (at, began, ended) = (time(turn.at), Instant::now(), Instant::now());
     let mut repairs = Repairs::default();
     repairs.add(Repair::Unreadable, u64::from(!turn.complete));
@@ -89,7 +89,7 @@ pub struct Point {
 }
 
 /// All points, which are the same in any split.
-fn splits_agree(all: &[Told]) -> Vec<Point> {
+fn splits_agree(all: &[TargetMetrics]) -> Vec<Point> {
     let whole = sent(&requests(all, usize::MAX).collect::<Vec<_>>());
     let usual: Vec<Request> = requests(all, REQUEST_BYTES_MAX).collect();
     assert!(usual.iter().all(|request| request.bytes.len() <= REQUEST_BYTES_MAX), "a request is too large");
@@ -211,7 +211,7 @@ fn labels(attributes: &[KeyValue]) -> Vec<(String, String)> {
     labels
 }
 
-fn is_what_was_read(points: &[Point], native: &Native) {
+fn is_what_was_read(points: &[Point], native: &SelectedFamilies) {
     // Of those with explicit timestamps, only recent ones are sent.
     if native.has_timestamps() {
         return;

@@ -1,8 +1,8 @@
 //! Answers of mail servers: what is read keeps within the limits, goes by the rules, and can be written and sent.
 
 use super::{exposition, otlp, said};
-use postmeter::model::{Choice, Families, Kind, LABEL_VALUE_BYTES_MAX, Native, Snapshot, Value};
-use postmeter::source::{self, Context, Memory, POINTS_PER_METRIC_MAX, Part, Request, Source, apply};
+use postmeter::model::{Families, FamilySelection, Kind, LABEL_VALUE_BYTES_MAX, SelectedFamilies, Snapshot, Value};
+use postmeter::source::{self, Context, CounterMemory, POINTS_PER_METRIC_MAX, Part, Request, Source, apply};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -59,7 +59,7 @@ fn read(source: &'static Source, part: &'static Part, request: &Request, body: &
     check_limits(&families);
     check_canonical(source, part, families, again);
     if let Ok(families) = request.read(body.to_vec()) {
-        let native = Arc::new(Native::choose(vec![families], "", usize::MAX, |_| Some(Choice::default())));
+        let native = Arc::new(SelectedFamilies::choose(vec![families], "", usize::MAX, |_| Some(FamilySelection::default())));
         exposition::holds(native.clone());
         otlp::is_sent(&native);
     }
@@ -98,7 +98,7 @@ fn check_canonical(source: &'static Source, part: &'static Part, first: Families
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let window_start = Some(now - Duration::from_secs(3600)).filter(|_| source.windowed);
     let context = Context { now, window_start, sliding: false, detail: None, of_records: &[] };
-    let mut memory = Memory::default();
+    let mut memory = CounterMemory::default();
     let before = apply(source, &[(part, first)], &mut memory, &context);
     let after = apply(source, &[(part, second)], &mut memory, &context);
     check_snapshot(&before);

@@ -5,8 +5,8 @@ use arbitrary::{Result, Unstructured};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Said;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use postmeter::export::otlp::{REQUEST_BYTES_MAX, Teller};
-use postmeter::messages::{Cursor, KEY_BYTES, Key, Uid};
+use postmeter::delivery_log::{Cursor, KEY_BYTES, Key, Uid};
+use postmeter::export::otlp::{LogsEncoder, REQUEST_BYTES_MAX};
 use postmeter::model::{FIELDS, Field, Privacy, Record, RecordPage};
 use postmeter::source;
 use postmeter::telemetry::Identity;
@@ -93,7 +93,7 @@ fn keeps_limits(record: &Record) {
 fn arrives(records: &[Record], include: &[Field]) {
     let key = Key::new(&[7; KEY_BYTES]);
     let records: Vec<(Uid, Record)> = records.iter().map(|record| (key.uid(record, &mut Vec::new()), record.clone())).collect();
-    let teller = Teller::new("cpanel", key, include.to_vec());
+    let teller = LogsEncoder::new("cpanel", key, include.to_vec());
     let identity = Identity::new("cpanel", "whm1");
     for bytes_max in SPLITS.into_iter().chain([REQUEST_BYTES_MAX, usize::MAX]) {
         let mut told = Vec::new();

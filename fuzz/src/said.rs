@@ -1,6 +1,6 @@
 //! What families say, so that two ways to say it can be compared: in no order, and without what no format can tell apart.
 
-use postmeter::model::{Families, FamilyType, Native, SampleRef, Value};
+use postmeter::model::{Families, FamilyType, SampleRef, SelectedFamilies, Value};
 
 /// One series: of which family, its labels by name, its value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,7 +52,7 @@ pub fn families(families: &Families) -> Vec<Series> {
 }
 
 /// What the relay passes on.
-pub fn native(native: &Native) -> Vec<Series> {
+pub fn native(native: &SelectedFamilies) -> Vec<Series> {
     let mut all = Vec::new();
     for family in native.families() {
         all.extend(family.samples().map(|sample| Series::new(&family.name(), family.kind(), family.help(), &sample)));

@@ -102,13 +102,13 @@ pub(super) struct ScrapeArgs {
     pub(super) username: Option<String>,
     /// Password, better as '${env:NAME}': a command line can be read by others.
     #[arg(long, requires = "url")]
-    pub(super) password: Option<Hidden>,
+    pub(super) password: Option<RedactedArgument>,
     /// File with the password.
     #[arg(long, value_name = "FILE", requires = "url")]
     pub(super) password_file: Option<String>,
     /// Token, better as '${env:NAME}'.
     #[arg(long, requires = "url")]
-    pub(super) token: Option<Hidden>,
+    pub(super) token: Option<RedactedArgument>,
     /// File with the token.
     #[arg(long, value_name = "FILE", requires = "url")]
     pub(super) token_file: Option<String>,
@@ -134,15 +134,15 @@ pub(super) struct ScrapeArgs {
 
 /// A secret of the command line, which does not print.
 #[derive(Clone)]
-pub(super) struct Hidden(pub(super) String);
+pub(super) struct RedactedArgument(pub(super) String);
 
-impl From<String> for Hidden {
+impl From<String> for RedactedArgument {
     fn from(secret: String) -> Self {
         Self(secret)
     }
 }
 
-impl fmt::Debug for Hidden {
+impl fmt::Debug for RedactedArgument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
@@ -165,7 +165,7 @@ pub(super) enum Only {
     /// What is said in the common vocabulary.
     Canonical,
     /// What the server said itself.
-    Native,
+    SelectedFamilies,
 }
 
 #[derive(Debug, Args)]

@@ -6,8 +6,8 @@ use super::cli::DemoArgs;
 use super::run::Stop;
 use super::service::Service;
 use crate::config::{self, Environment, LogLevel};
-use crate::simulate::{Options, PASSWORD, Receiver, StandIn, System, TOKEN, USERNAME};
-use crate::telemetry::Own;
+use crate::simulate::{Options, PASSWORD, Receiver, SimulatedServer, System, TOKEN, USERNAME};
+use crate::telemetry::SelfTelemetry;
 use std::fs::Permissions;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
@@ -27,7 +27,7 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
     let mut stand_ins = Vec::with_capacity(System::ALL.len());
     for system in System::ALL {
         let options = Options { seed: args.seed, ..Options::default() };
-        stand_ins.push(StandIn::start(system, ANY, options).await.map_err(|error| unstarted("a stand-in", error))?);
+        stand_ins.push(SimulatedServer::start(system, ANY, options).await.map_err(|error| unstarted("a stand-in", error))?);
     }
     let receiver = match &args.otlp {
         Some(_) => None,
@@ -44,7 +44,7 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
     let file = file(&stand_ins, &args, &endpoint, state_dir);
     let mut config = config::parse(&file, "the demo's configuration", &Environment::default())?;
     config.telemetry.log_level = log_level.unwrap_or(LogLevel::Warn);
-    let own = Own::start(&config.telemetry).map_err(super::StartError::from)?;
+    let own = SelfTelemetry::start(&config.telemetry).map_err(super::StartError::from)?;
     let service = Service::start(config, own, "--listen").await?;
 
     let address = service.address.map(|address| address.to_string()).unwrap_or_default();
@@ -106,7 +106,7 @@ fn state(service: &Service, receiver: Option<&Receiver>) -> String {
 }
 
 /// The demo's configuration. Without a `state_dir` no delivery log is followed.
-fn file(stand_ins: &[StandIn], args: &DemoArgs, endpoint: &str, state_dir: Option<&Path>) -> String {
+fn file(stand_ins: &[SimulatedServer], args: &DemoArgs, endpoint: &str, state_dir: Option<&Path>) -> String {
     // Quoted, because what a user types or sets must not become another key.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let mut file = String::new();

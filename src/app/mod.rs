@@ -3,10 +3,10 @@
 mod check;
 mod cli;
 mod completions;
+mod delivery_logs;
 mod demo;
 mod healthcheck;
 mod help;
-mod logs;
 mod metrics;
 mod otlp_json;
 mod reload;
@@ -19,7 +19,7 @@ mod simulate;
 mod token;
 
 pub use cli::Cli;
-pub use reload::Followed;
+pub use reload::ConfigFile;
 pub use service::{Service, StartError};
 
 use crate::net::Escaped;

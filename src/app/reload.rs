@@ -3,7 +3,7 @@
 //! # What a reload replaces
 //!
 //! Targets, with `defaults` and `targets_files`, who may read the pull endpoint and by which TLS, the interval of the push, and
-//! the section `reload` itself: everything in [`Next`] and [`Replaced`], which is built whole before the first thing of it counts.
+//! the section `reload` itself: everything in [`PreparedReload`] and [`ReplacedParts`], which is built whole before the first thing of it counts.
 //! A target that is configured as it was keeps its connections, its reading and its sums, and is not polled because of a reload;
 //! a scrape in flight ends with the targets that it began with.
 //!
@@ -14,10 +14,10 @@
 //! take up half a file and to say so in the log would leave an operator with a file that is not what runs.
 
 use super::service::StartError;
-use crate::config::{self, Config, Discovery, Environment, LogLevel, Origin, Otlp, Problem, Problems, Shard, Watch};
+use crate::config::{self, Config, Discovery, Environment, FileWatch, LogLevel, Origin, Otlp, Problem, Problems, Shard};
 use crate::poll::{Limits, Target};
 use crate::serve::{self, Access};
-use crate::telemetry::{Monitored, Own, Targets};
+use crate::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ const SLOW_SECONDS: u64 = 10;
 
 /// The file that a service runs by, and how it is read.
 #[derive(Debug)]
-pub struct Followed {
+pub struct ConfigFile {
     file: PathBuf,
     /// From the command line.
     shard: Option<Shard>,
@@ -43,14 +43,14 @@ pub struct Followed {
     log_level: Option<LogLevel>,
     endpoint: bool,
     look_interval: Duration,
-    watch: Watch,
+    watch: FileWatch,
 }
 
-impl Followed {
+impl ConfigFile {
     /// This file; the endpoint is open whatever the file says if `endpoint` is true.
     #[must_use]
     pub fn new(file: PathBuf, shard: Option<Shard>, environment: Environment, log_level: Option<LogLevel>, endpoint: bool) -> Self {
-        Self { file, shard, environment, log_level, endpoint, look_interval: config::LOOK_INTERVAL, watch: Watch::default() }
+        Self { file, shard, environment, log_level, endpoint, look_interval: config::LOOK_INTERVAL, watch: FileWatch::default() }
     }
 
     /// The same, looking at files this often.
@@ -74,22 +74,22 @@ impl Followed {
 
 /// What a reload replaces, and what it is compared with.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct RunningConfig {
     config: Config,
     discovery: Discovery,
     limits: Limits,
-    own: Arc<Own>,
+    own: Arc<SelfTelemetry>,
     pub(super) door: serve::Reload,
-    replaced: Replaced,
+    replaced: ReplacedParts,
     /// A file of `targets_files` said something that could not be taken up.
     behind: bool,
 }
 
 /// Handles on what runs, through which a reload replaces it.
 #[derive(Debug)]
-pub(super) struct Replaced {
+pub(super) struct ReplacedParts {
     /// What is polled.
-    pub targets: Targets,
+    pub targets: TargetSet,
     /// Who may read the pull endpoint, if there is one.
     pub access: Option<Access>,
     /// How often the push collects, if there is one.
@@ -99,13 +99,13 @@ pub(super) struct Replaced {
 }
 
 /// All that will count, built and not yet counting.
-struct Next {
+struct PreparedReload {
     config: Config,
     discovery: Discovery,
-    targets: Vec<Arc<Monitored>>,
-    fresh: Vec<Arc<Monitored>>,
+    targets: Vec<Arc<CollectedTarget>>,
+    fresh: Vec<Arc<CollectedTarget>>,
     /// Where targets that are kept stand now.
-    kept: Vec<(Arc<Monitored>, Origin)>,
+    kept: Vec<(Arc<CollectedTarget>, Origin)>,
     changes: Changes,
 }
 
@@ -126,12 +126,16 @@ impl fmt::Display for Changes {
     }
 }
 
-impl Live {
+impl RunningConfig {
     /// Everything as configured; the targets are put where there are none yet.
     ///
     /// # Errors
     /// Which target cannot be built.
-    pub(super) fn start(config: Config, own: Arc<Own>, replaced: Replaced) -> Result<(Self, mpsc::Receiver<serve::Ask>), StartError> {
+    pub(super) fn start(
+        config: Config,
+        own: Arc<SelfTelemetry>,
+        replaced: ReplacedParts,
+    ) -> Result<(Self, mpsc::Receiver<serve::ReloadRequest>), StartError> {
         let discovery = Discovery::read(&config.targets_files, &config.targets);
         let (door, asked) = serve::Reload::new();
         let limits = Limits::default();
@@ -144,7 +148,7 @@ impl Live {
     }
 
     /// Reads the file again and takes up what it says. `by` is who asked.
-    fn reload(&mut self, followed: &mut Followed, by: &'static str) -> Result<String, String> {
+    fn reload(&mut self, followed: &mut ConfigFile, by: &'static str) -> Result<String, String> {
         let result = self.read_again(followed);
         self.own.reloading.reloaded(result.is_ok());
         match &result {
@@ -164,7 +168,7 @@ impl Live {
         result.map(|changes| changes.to_string())
     }
 
-    fn read_again(&mut self, followed: &mut Followed) -> Result<Changes, String> {
+    fn read_again(&mut self, followed: &mut ConfigFile) -> Result<Changes, String> {
         let config = followed.load().map_err(|problems| problems.to_string())?;
         if let Some(fixed) = fixed(&self.config, &config, &followed.file) {
             return Err(fixed.to_string());
@@ -199,9 +203,9 @@ impl Live {
     }
 
     /// Builds what is to count; until [`Self::commit`] nothing has changed.
-    fn prepare(&self, config: Config, discovery: Discovery) -> Result<Next, StartError> {
+    fn prepare(&self, config: Config, discovery: Discovery) -> Result<PreparedReload, StartError> {
         let now = self.replaced.targets.now();
-        let before: HashMap<&str, &Arc<Monitored>> = now.iter().map(|monitored| (monitored.target.name(), monitored)).collect();
+        let before: HashMap<&str, &Arc<CollectedTarget>> = now.iter().map(|monitored| (monitored.target.name(), monitored)).collect();
         let (mut targets, mut fresh, mut kept, mut changes) = (Vec::new(), Vec::new(), Vec::new(), Changes::default());
         for wanted in discovery.targets(&config.targets).filter(|target| config.holds(target)) {
             let before = before.get(wanted.name.as_str());
@@ -213,20 +217,20 @@ impl Live {
             }
             let unbuilt = |error| StartError::Target { name: wanted.name.clone(), error };
             let monitored = Arc::new(match before {
-                Some(before) => Monitored::succeeding(Target::succeeding(wanted.clone(), &before.target).map_err(unbuilt)?, before)?,
-                None => Monitored::new(Target::new(wanted.clone(), self.limits.clone()).map_err(unbuilt)?)?,
+                Some(before) => CollectedTarget::succeeding(Target::succeeding(wanted.clone(), &before.target).map_err(unbuilt)?, before)?,
+                None => CollectedTarget::new(Target::new(wanted.clone(), self.limits.clone()).map_err(unbuilt)?)?,
             });
             targets.push(monitored.clone());
             fresh.push(monitored);
             if before.is_some() { changes.changed += 1 } else { changes.new += 1 }
         }
         changes.gone = now.len() - changes.kept - changes.changed;
-        Ok(Next { config, discovery, targets, fresh, kept, changes })
+        Ok(PreparedReload { config, discovery, targets, fresh, kept, changes })
     }
 
     /// From here on it counts. Everything that a reload replaces is replaced here, and nothing can fail.
-    fn commit(&mut self, next: Next) -> Changes {
-        let Next { config, discovery, targets, fresh, kept, changes } = next;
+    fn commit(&mut self, next: PreparedReload) -> Changes {
+        let PreparedReload { config, discovery, targets, fresh, kept, changes } = next;
         self.door.set_open(config.reload.endpoint);
         if let (Some(interval), Some(otlp)) = (&self.replaced.interval, &config.export.otlp) {
             interval.send_if_modified(|interval| std::mem::replace(interval, otlp.interval) != otlp.interval);
@@ -286,9 +290,9 @@ fn fixed(now: &Config, wanted: &Config, file: &std::path::Path) -> Option<Proble
 
 /// Waits for whoever wants a reload, until `stop` says so.
 pub(super) async fn follow(
-    mut live: Live,
-    mut followed: Followed,
-    mut asked: mpsc::Receiver<serve::Ask>,
+    mut live: RunningConfig,
+    mut followed: ConfigFile,
+    mut asked: mpsc::Receiver<serve::ReloadRequest>,
     mut hangup: Signal,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -330,7 +334,11 @@ pub(super) async fn follow(
 
 /// Waits for work that may stand still on a file for ever; nothing when it is time to stop. Of a reload that is slow, `own` says
 /// that it has not been done until it is.
-async fn finished<T>(mut working: JoinHandle<T>, stop: &mut watch::Receiver<bool>, own: Option<&Arc<Own>>) -> Option<Result<T, JoinError>> {
+async fn finished<T>(
+    mut working: JoinHandle<T>,
+    stop: &mut watch::Receiver<bool>,
+    own: Option<&Arc<SelfTelemetry>>,
+) -> Option<Result<T, JoinError>> {
     let finish = async {
         if let Ok(worked) = tokio::time::timeout(Duration::from_secs(SLOW_SECONDS), &mut working).await {
             return worked;

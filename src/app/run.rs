@@ -2,10 +2,10 @@
 
 use super::AppError;
 use super::cli::RunArgs;
-use super::reload::Followed;
+use super::reload::ConfigFile;
 use super::service::Service;
 use crate::config::{Environment, LogLevel, Otlp, Prometheus};
-use crate::telemetry::Own;
+use crate::telemetry::SelfTelemetry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
@@ -17,9 +17,9 @@ pub(super) async fn run(args: RunArgs, log_level: Option<LogLevel>) -> Result<()
     let (mut stop, hangup) = (Stop::heard()?, signal(SignalKind::hangup()).map_err(unheard)?);
     // A limit of file size (`ulimit -f`) would end the process by default; so it is an error of the write.
     let _file_size_limit = signal(SignalKind::from_raw(SIGXFSZ)).map_err(unheard)?;
-    let mut followed = Followed::new(args.of.config, args.of.shard, Environment::of_process(), log_level, args.enable_reload);
+    let mut followed = ConfigFile::new(args.of.config, args.of.shard, Environment::of_process(), log_level, args.enable_reload);
     let config = followed.load()?;
-    let own = Own::start(&config.telemetry).map_err(super::StartError::from)?;
+    let own = SelfTelemetry::start(&config.telemetry).map_err(super::StartError::from)?;
     for warning in &config.warnings {
         warn!("{warning}");
     }

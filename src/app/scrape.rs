@@ -4,14 +4,14 @@ use super::AppError;
 use super::cli::{Only, ScrapeArgs, ScrapeFormat};
 use super::otlp_json;
 use super::saved::Saved;
-use crate::config::{self, Adhoc, Environment, LogLevel};
+use crate::config::{self, CommandLineTarget, Environment, LogLevel};
 use crate::export::SeriesState;
 use crate::export::exposition::{self, Escaping, Format, Section};
 use crate::export::otlp;
-use crate::model::Native;
+use crate::model::SelectedFamilies;
 use crate::poll::{Limits, Reading, Tally, Target, relayed};
-use crate::source::{self, Context, Memory, SOURCES, Source, apply};
-use crate::telemetry::{Identity, Monitored, Own, Pipeline};
+use crate::source::{self, Context, CounterMemory, SOURCES, Source, apply};
+use crate::telemetry::{CollectedTarget, Identity, Pipeline, SelfTelemetry};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -21,7 +21,7 @@ pub(super) async fn scrape(args: ScrapeArgs) -> Result<(), AppError> {
     let mut telemetry = config::Config::from_env(&Environment::default()).telemetry;
     // What goes wrong is said here, once for each target; a log would say it twice.
     telemetry.log_level = LogLevel::Off;
-    Own::start(&telemetry).map_err(super::StartError::from)?;
+    SelfTelemetry::start(&telemetry).map_err(super::StartError::from)?;
     let mut printed = Printed::new(args.format, args.only);
     let good = match (&args.config, &args.system) {
         (Some(path), _) => {
@@ -54,8 +54,8 @@ pub(super) async fn scrape(args: ScrapeArgs) -> Result<(), AppError> {
     if good { Ok(()) } else { Err(AppError::Said) }
 }
 
-fn adhoc(args: &ScrapeArgs) -> Adhoc {
-    Adhoc {
+fn adhoc(args: &ScrapeArgs) -> CommandLineTarget {
+    CommandLineTarget {
         system: args.system.clone().unwrap_or_default(),
         url: args.url.clone().unwrap_or_default(),
         username: args.username.clone(),
@@ -67,7 +67,7 @@ fn adhoc(args: &ScrapeArgs) -> Adhoc {
         timeout: args.timeout.clone(),
         ca_file: args.ca_file.clone(),
         insecure_skip_verify: args.insecure_skip_verify,
-        ..Adhoc::default()
+        ..CommandLineTarget::default()
     }
 }
 
@@ -78,7 +78,7 @@ async fn poll(targets: Vec<config::Target>, printed: &mut Printed) -> Result<boo
     for (index, target) in targets.into_iter().enumerate() {
         let name = target.name.clone();
         let target = Target::new(target, limits.clone()).map_err(|error| super::StartError::Target { name, error })?;
-        let one = Arc::new(Monitored::new(target.clone()).map_err(super::StartError::from)?);
+        let one = Arc::new(CollectedTarget::new(target.clone()).map_err(super::StartError::from)?);
         monitored.push(one);
         polls.spawn(async move { (index, target.reading().await) });
     }
@@ -118,7 +118,7 @@ fn saved(system: &str, files: &[String], printed: &mut Printed) -> Result<bool, 
     }
     let (at, began) = (SystemTime::now(), Instant::now());
     let context = Context { now: at, window_start: None, sliding: false, detail: None, of_records: &[] };
-    let mut snapshot = apply(source, &read, &mut Memory::default(), &context);
+    let mut snapshot = apply(source, &read, &mut CounterMemory::default(), &context);
     let native = relayed(source, &config::Relay::default(), read.into_iter().map(|(_, families)| families).collect());
     snapshot.repairs.add_all(&native.repairs);
     let native = Arc::new(native);
@@ -139,8 +139,8 @@ pub(super) fn by_name(system: &str) -> Result<&'static Source, AppError> {
 
 /// What is printed at the end.
 enum Printed {
-    Page { format: Format, only: Option<Only>, identities: Vec<Identity>, ours: Vec<Native>, theirs: Vec<Section> },
-    Otlp { only: Option<Only>, targets: Vec<otlp::Told> },
+    ExpositionWriter { format: Format, only: Option<Only>, identities: Vec<Identity>, ours: Vec<SelectedFamilies>, theirs: Vec<Section> },
+    Otlp { only: Option<Only>, targets: Vec<otlp::TargetMetrics> },
 }
 
 impl Printed {
@@ -152,13 +152,13 @@ impl Printed {
             ScrapeFormat::OtlpJson => return Self::Otlp { only, targets: Vec::new() },
         };
         let (identities, ours, theirs) = Default::default();
-        Self::Page { format, only, identities, ours, theirs }
+        Self::ExpositionWriter { format, only, identities, ours, theirs }
     }
 
     fn add(&mut self, pipeline: &Pipeline, source: &Source, identity: &Identity, reading: &Reading) {
         let points = reading.points(Instant::now());
         match self {
-            Self::Page { identities, ours, theirs, .. } => {
+            Self::ExpositionWriter { identities, ours, theirs, .. } => {
                 identities.push(identity.clone());
                 ours.push(exposition::gathered(&pipeline.gather(points)));
                 let histograms = reading.snapshot().map(|snapshot| snapshot.histograms.as_slice()).unwrap_or_default();
@@ -173,10 +173,13 @@ impl Printed {
 
     fn print(self) -> Result<(), AppError> {
         let text = match self {
-            Self::Page { format, only, identities, ours, theirs } => {
+            Self::ExpositionWriter { format, only, identities, ours, theirs } => {
                 let info = exposition::target_info(&identities);
-                let canonical =
-                    ours.into_iter().chain([info]).map(|native| Section::own(Arc::new(native))).filter(|_| only != Some(Only::Native));
+                let canonical = ours
+                    .into_iter()
+                    .chain([info])
+                    .map(|native| Section::own(Arc::new(native)))
+                    .filter(|_| only != Some(Only::SelectedFamilies));
                 let native = theirs.into_iter().filter(|_| only != Some(Only::Canonical));
                 exposition::page(format, &canonical.chain(native).collect::<Vec<_>>())
             }
@@ -185,7 +188,7 @@ impl Printed {
                 for of_target in &mut request.resource_metrics {
                     of_target.scope_metrics.retain(|scope| {
                         let is_native = scope.scope.as_ref().is_some_and(|scope| scope.name == otlp::NATIVE_SCOPE);
-                        only.is_none_or(|only| is_native == (only == Only::Native))
+                        only.is_none_or(|only| is_native == (only == Only::SelectedFamilies))
                     });
                 }
                 request.resource_metrics.retain(|of_target| !of_target.scope_metrics.is_empty());

@@ -1,13 +1,13 @@
 //! Everything that runs together: targets, push, pull endpoint, delivery logs, and their end.
 
-use super::logs::Logs;
-use super::reload::{self, Followed, Live, Replaced};
+use super::delivery_logs::Logs;
+use super::reload::{self, ConfigFile, ReplacedParts, RunningConfig};
 use crate::config::Config;
-use crate::export::otlp::{Outbox, Push, PushStatus, SendError};
-use crate::messages::StateError;
+use crate::delivery_log::StateError;
+use crate::export::otlp::{ExportQueue, Push, PushStatus, SendError};
 use crate::poll;
-use crate::serve::{Access, AccessError, Ask, Served};
-use crate::telemetry::{Own, OwnError, PipelineError, SelfWatch, Targets};
+use crate::serve::{Access, AccessError, AppState, ReloadRequest};
+use crate::telemetry::{MeterProviderError, SelfTelemetry, SelfTelemetryError, SelfWatch, TargetSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -21,14 +21,14 @@ use tracing::error;
 pub struct Service {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
-    own: Arc<Own>,
-    live: Option<(Live, mpsc::Receiver<Ask>)>,
+    own: Arc<SelfTelemetry>,
+    live: Option<(RunningConfig, mpsc::Receiver<ReloadRequest>)>,
     /// What is polled.
-    pub targets: Targets,
+    pub targets: TargetSet,
     /// Where the pull endpoint listens, if there is one.
     pub address: Option<SocketAddr>,
     /// What waits to be pushed, if something is.
-    pub outbox: Option<Arc<Outbox>>,
+    pub outbox: Option<Arc<ExportQueue>>,
 }
 
 /// Why it did not start.
@@ -57,13 +57,13 @@ pub enum StartError {
     Access(#[from] AccessError),
     /// The SDK.
     #[error(transparent)]
-    Pipeline(#[from] PipelineError),
+    Pipeline(#[from] MeterProviderError),
     /// The push.
     #[error(transparent)]
     Send(#[from] SendError),
     /// Its own telemetry.
     #[error(transparent)]
-    Own(#[from] OwnError),
+    SelfTelemetry(#[from] SelfTelemetryError),
     /// What survives a restart.
     #[error("target {name}: {error}")]
     State {
@@ -79,9 +79,9 @@ impl Service {
     ///
     /// # Errors
     /// Why not; then nothing runs.
-    pub async fn start(config: Config, own: Own, setting: &'static str) -> Result<Self, StartError> {
+    pub async fn start(config: Config, own: SelfTelemetry, setting: &'static str) -> Result<Self, StartError> {
         let own = Arc::new(own);
-        let (export, targets) = (config.export.clone(), Targets::default());
+        let (export, targets) = (config.export.clone(), TargetSet::default());
         let listener = match &export.prometheus {
             Some(prometheus) => {
                 let access = Access::new(prometheus.clone(), own.clone())?;
@@ -95,14 +95,14 @@ impl Service {
         };
 
         let logs_changed = Arc::new(Notify::new());
-        let replaced = Replaced {
+        let replaced = ReplacedParts {
             targets: targets.clone(),
             access: listener.as_ref().map(|(_, access)| access.clone()),
             interval: push.as_ref().map(Push::interval),
             logs: logs_changed.clone(),
         };
         // Polls each target once, so that readiness does not wait for a scrape that waits for readiness.
-        let (live, asked) = Live::start(config.clone(), own.clone(), replaced)?;
+        let (live, asked) = RunningConfig::start(config.clone(), own.clone(), replaced)?;
         let outbox = push.as_ref().map(Push::outbox);
         let push_interval = push.as_ref().map(|push| push.interval().subscribe());
         let watch = SelfWatch::new(targets.clone(), own.clone(), config.telemetry.idle_after, push_interval);
@@ -110,7 +110,7 @@ impl Service {
         let mut tasks = Vec::new();
         let address = listener.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
         if let Some((listener, access)) = listener {
-            let served = Served::new(targets.clone(), own.clone(), access)
+            let served = AppState::new(targets.clone(), own.clone(), access)
                 .with_self_watch(watch.clone())
                 .with_push(outbox.clone())
                 .with_reload(live.door.clone());
@@ -127,7 +127,7 @@ impl Service {
 
     /// Reads its configuration again when `hangup` is heard, when it is asked at `/-/reload`, and when files change that are
     /// looked at.
-    pub fn follow(&mut self, followed: Followed, hangup: Signal) {
+    pub fn follow(&mut self, followed: ConfigFile, hangup: Signal) {
         if let Some((live, asked)) = self.live.take() {
             self.tasks.push(tokio::spawn(reload::follow(live, followed, asked, hangup, self.stop.subscribe())));
         }

@@ -3,7 +3,7 @@
 use super::AppError;
 use super::cli::SimulateArgs;
 use super::run::Stop;
-use crate::simulate::{Options, PASSWORD, StandIn, System, TOKEN, Tls, USERNAME};
+use crate::simulate::{Options, PASSWORD, SimulatedServer, System, TOKEN, Tls, USERNAME};
 use std::net::SocketAddr;
 
 pub(super) async fn simulate(args: SimulateArgs) -> Result<(), AppError> {
@@ -18,7 +18,7 @@ pub(super) async fn simulate(args: SimulateArgs) -> Result<(), AppError> {
         _ => None,
     };
     let options = Options { size: args.size, seed: args.seed, fault: args.fault, tls, ..Options::default() };
-    let started = StandIn::start(system, listen, options).await;
+    let started = SimulatedServer::start(system, listen, options).await;
     let stand_in = started.map_err(|error| match error.kind() {
         std::io::ErrorKind::InvalidInput => AppError::Other(format!("--tls-cert and --tls-key: {error}")),
         _ => AppError::Other(format!("cannot listen on {listen}: {error}; choose another address with --listen")),

@@ -1,13 +1,13 @@
 //! One target from the command line, for `scrape --system SYSTEM --url URL`: the same keys as in the file, the same checks.
 
-use super::decode::{COMMAND_LINE, Decoder, Item, Place};
+use super::decode::{COMMAND_LINE, Decoder, Item, KeyPath};
 use super::yaml::{Key, Node, Value};
 use super::{Environment, Problem, Problems, Target, target};
 use crate::source::{SOURCES, Source};
 
 /// What the command line says of a target; each as the key of that name in [`Target`].
 #[derive(Clone, Default)]
-pub struct Adhoc {
+pub struct CommandLineTarget {
     /// `--system`
     pub system: String,
     /// `--url`
@@ -38,7 +38,7 @@ pub struct Adhoc {
 ///
 /// # Errors
 /// Everything that is wrong with it, named by flag.
-pub fn adhoc(adhoc: Adhoc, environment: &Environment) -> Result<(Target, Vec<Problem>), Problems> {
+pub fn adhoc(adhoc: CommandLineTarget, environment: &Environment) -> Result<(Target, Vec<Problem>), Problems> {
     adhoc_with(SOURCES, adhoc, environment)
 }
 
@@ -46,10 +46,14 @@ pub fn adhoc(adhoc: Adhoc, environment: &Environment) -> Result<(Target, Vec<Pro
 ///
 /// # Errors
 /// As there.
-pub fn adhoc_with(systems: &[&'static Source], adhoc: Adhoc, environment: &Environment) -> Result<(Target, Vec<Problem>), Problems> {
+pub fn adhoc_with(
+    systems: &[&'static Source],
+    adhoc: CommandLineTarget,
+    environment: &Environment,
+) -> Result<(Target, Vec<Problem>), Problems> {
     let mut decoder = Decoder::new("", environment, systems);
     let node = adhoc.into_node();
-    let item = Item { place: Place { path: COMMAND_LINE.to_owned(), line: None, file: None }, node: &node, inherited: false };
+    let item = Item { place: KeyPath { path: COMMAND_LINE.to_owned(), line: None, file: None }, node: &node, inherited: false };
     let (_, target) = target::decode(&mut decoder, &item, None);
     match (target, decoder.problems) {
         (Some(mut target), problems) if problems.is_empty() => {
@@ -67,7 +71,7 @@ pub fn adhoc_with(systems: &[&'static Source], adhoc: Adhoc, environment: &Envir
     }
 }
 
-impl Adhoc {
+impl CommandLineTarget {
     fn into_node(self) -> Node {
         let scalar = |text| Some(node(Value::Scalar(text)));
         let parts = self.parts.into_iter().map(|part| entry(part, node(Value::Nothing))).collect::<Vec<_>>();

@@ -1,7 +1,7 @@
 //! What proves to a mail server who asks, and whether it is enough.
 
 use super::Secret;
-use super::decode::{Decoder, Map, Place};
+use super::decode::{Decoder, KeyPath, Map};
 use crate::source::Credential;
 use http::HeaderValue;
 
@@ -48,7 +48,7 @@ fn secret_or_file(
     map: &mut Map<'_>,
     key: &'static str,
     file_key: &'static str,
-) -> Option<(Secret, Place, Option<String>)> {
+) -> Option<(Secret, KeyPath, Option<String>)> {
     let plain = map.take(key);
     let file = map.take(file_key);
     if let (Some(_), Some(file)) = (&plain, &file) {

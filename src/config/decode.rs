@@ -24,7 +24,7 @@ pub(super) struct Decoder<'a> {
 
 /// Where a value stands.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Place {
+pub(super) struct KeyPath {
     pub path: String,
     pub line: Option<usize>,
     /// The file, where it is not the one that is decoded: defaults stand elsewhere than targets of `targets_files`.
@@ -34,7 +34,7 @@ pub(super) struct Place {
 /// What a path on the command line begins with.
 pub(super) const COMMAND_LINE: &str = "--";
 
-impl Place {
+impl KeyPath {
     /// The place of a key below this one: `targets[1].url`, or `--url` on the command line.
     fn key(&self, key: &str, line: Option<usize>) -> Self {
         let path = match self.path.as_str() {
@@ -54,7 +54,7 @@ impl Place {
 /// A value, and where it stands.
 #[derive(Clone, Debug)]
 pub(super) struct Item<'n> {
-    pub place: Place,
+    pub place: KeyPath,
     pub node: &'n Node,
     /// Whether it comes from `defaults`, and so may not apply here.
     pub inherited: bool,
@@ -62,14 +62,14 @@ pub(super) struct Item<'n> {
 
 impl<'n> Item<'n> {
     pub(super) fn root(node: &'n Node) -> Self {
-        Self { place: Place { path: String::new(), line: node.line, file: None }, node, inherited: false }
+        Self { place: KeyPath { path: String::new(), line: node.line, file: None }, node, inherited: false }
     }
 }
 
 /// A map whose keys are taken one by one; those that nobody takes are unknown.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Map<'n> {
-    pub place: Place,
+    pub place: KeyPath,
     entries: Vec<(&'n str, Item<'n>)>,
     known: Vec<&'static str>,
 }
@@ -164,23 +164,23 @@ impl<'a> Decoder<'a> {
 }
 
 impl Decoder<'_> {
-    pub(super) fn problem(&mut self, place: &Place, message: impl Into<String>) {
+    pub(super) fn problem(&mut self, place: &KeyPath, message: impl Into<String>) {
         let problem = self.at(place, message.into());
         self.problems.push(problem);
     }
 
-    pub(super) fn warn(&mut self, place: &Place, message: impl Into<String>) {
+    pub(super) fn warn(&mut self, place: &KeyPath, message: impl Into<String>) {
         let warning = self.at(place, message.into());
         self.warnings.push(warning);
     }
 
-    fn at(&self, place: &Place, message: String) -> Problem {
+    fn at(&self, place: &KeyPath, message: String) -> Problem {
         let Origin { file, line } = self.origin(place);
         Problem { file, line, path: place.path.clone(), message }
     }
 
     /// The file and line of a place.
-    pub(super) fn origin(&self, place: &Place) -> Origin {
+    pub(super) fn origin(&self, place: &KeyPath) -> Origin {
         // Neither a flag nor a variable is in the file.
         let outside = place.path.starts_with(COMMAND_LINE) || place.path.starts_with("OTEL_");
         let file = if outside { "" } else { place.file.as_deref().unwrap_or(self.file) };
@@ -208,7 +208,7 @@ impl Decoder<'_> {
             other => return self.not(&item.place, "a list", other),
         };
         let below = |(i, node): (usize, &'n Node)| {
-            let place = Place { path: format!("{}[{i}]", item.place.path), line: node.line, file: item.place.file.clone() };
+            let place = KeyPath { path: format!("{}[{i}]", item.place.path), line: node.line, file: item.place.file.clone() };
             Item { place, node, inherited: item.inherited }
         };
         Some(nodes.iter().enumerate().map(below).collect())
@@ -223,11 +223,11 @@ impl Decoder<'_> {
     }
 
     /// Reports a key that is not one of these.
-    pub(super) fn unknown_key(&mut self, name: &str, place: &Place, known: &[&str]) {
+    pub(super) fn unknown_key(&mut self, name: &str, place: &KeyPath, known: &[&str]) {
         self.problem(place, format!("unknown key; {}", instead(name, known)));
     }
 
-    fn not<T>(&mut self, place: &Place, expected: &str, found: &Value) -> Option<T> {
+    fn not<T>(&mut self, place: &KeyPath, expected: &str, found: &Value) -> Option<T> {
         let found = match found {
             Value::Nothing => "nothing",
             Value::Scalar(_) => "a single value",
@@ -290,7 +290,7 @@ impl Decoder<'_> {
     }
 
     /// The value, or its problem noted.
-    pub(super) fn noted<T>(&mut self, place: &Place, result: Result<T, String>) -> Option<T> {
+    pub(super) fn noted<T>(&mut self, place: &KeyPath, result: Result<T, String>) -> Option<T> {
         result.map_err(|message| self.problem(place, message)).ok()
     }
 

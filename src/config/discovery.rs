@@ -7,22 +7,22 @@
 //! of the two is seen first.
 
 use super::problem::in_order;
-use super::{Problem, Problems, TARGETS_MAX, Target, TargetsFiles, Watch};
+use super::{FileWatch, Problem, Problems, TARGETS_MAX, Target, TargetsFiles};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 /// The files, and what is known of each.
 #[derive(Clone, Debug, Default)]
 pub struct Discovery {
-    files: BTreeMap<PathBuf, Known>,
+    files: BTreeMap<PathBuf, KnownFile>,
     /// Why the files cannot be listed; those that were there before are looked at all the same.
     unlisted: Option<Problem>,
     unlisted_told: Option<Problem>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Known {
-    watch: Watch,
+struct KnownFile {
+    watch: FileWatch,
     /// What counts.
     accepted: Vec<Target>,
     /// What the file says, as long as that does not count.
@@ -234,7 +234,7 @@ impl Discovery {
     }
 }
 
-impl Known {
+impl KnownFile {
     fn read(&mut self, files: &TargetsFiles, path: &Path) {
         self.watch.mark(path);
         match files.read(path) {

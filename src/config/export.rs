@@ -1,7 +1,7 @@
 //! The ways out: `export:`.
 
 use super::access::{Auth, RateLimit};
-use super::decode::{Decoder, Item, Place, instead};
+use super::decode::{Decoder, Item, KeyPath, instead};
 use super::otel::{Signal, from};
 use super::server_tls::ServerTls;
 use super::yaml::Value;
@@ -104,7 +104,7 @@ fn exporters(decoder: &mut Decoder<'_>) -> Option<Exporters> {
             "none" => {}
             _ => {
                 let message = format!("unknown exporter {name:?}; {}", instead(name, &["otlp", "prometheus", "none"]));
-                decoder.warn(&Place::variable(&variable.name), message);
+                decoder.warn(&KeyPath::variable(&variable.name), message);
                 continue;
             }
         }
@@ -154,14 +154,14 @@ impl Prometheus {
         let (rate_limit, web_config, allow) = (take("rate_limit"), take("web_config_file"), take("allow_unprotected"));
         let scrape_wait = take("scrape_wait_max");
         decoder.finish(map);
-        let mut place = listen.as_ref().map_or_else(Place::default, |item| item.place.clone());
+        let mut place = listen.as_ref().map_or_else(KeyPath::default, |item| item.place.clone());
         let listen = listen.and_then(|item| {
             let text = decoder.word(&item)?;
             let checked = check_listen(&text);
             decoder.noted(&item.place, checked).map(|()| text)
         });
         if listen.is_none() {
-            place = Place::variable("OTEL_EXPORTER_PROMETHEUS_HOST");
+            place = KeyPath::variable("OTEL_EXPORTER_PROMETHEUS_HOST");
         }
         let web_config_is_there = web_config.is_some();
         let web_config_place = web_config.as_ref().map(|item| item.place.clone());
@@ -202,7 +202,7 @@ impl Prometheus {
     }
 
     /// What a network makes of it.
-    fn warn(&self, decoder: &mut Decoder<'_>, place: &Place) {
+    fn warn(&self, decoder: &mut Decoder<'_>, place: &KeyPath) {
         for exposure in self.exposures() {
             decoder.warn(place, exposure);
         }

@@ -1,6 +1,6 @@
 //! Files that hold more targets: `targets_files:`.
 
-use super::decode::{Decoder, Item, Map, Place};
+use super::decode::{Decoder, Item, KeyPath, Map};
 use super::yaml::Node;
 use super::{Environment, Problem, Problems, Target, decode_list, read_text, yaml};
 use crate::source::Source;
@@ -141,7 +141,7 @@ impl TargetsFiles {
     }
 
     fn targets(&self, decoder: &mut Decoder<'_>, decoding: &Decoding, text: &str) -> Option<Vec<Target>> {
-        let node = yaml::parse(text).map_err(|(line, message)| decoder.problem(&Place { line, ..Place::default() }, message)).ok()?;
+        let node = yaml::parse(text).map_err(|(line, message)| decoder.problem(&KeyPath { line, ..KeyPath::default() }, message)).ok()?;
         let root = Item::root(&node);
         if matches!(node.value, yaml::Value::Nothing) {
             // As a file is for a moment when it is written anew.
@@ -150,7 +150,7 @@ impl TargetsFiles {
         }
         let items = decoder.list(&root)?;
         let defaults = decoding.defaults.as_ref().and_then(|node| {
-            let place = Place { path: "defaults".to_owned(), line: decoding.defaults_line, file: Some(decoding.file.clone()) };
+            let place = KeyPath { path: "defaults".to_owned(), line: decoding.defaults_line, file: Some(decoding.file.clone()) };
             decoder.map(&Item { place, node, inherited: false })
         });
         Some(decode_list(decoder, &root.place, items, defaults.as_ref() as Option<&Map<'_>>))

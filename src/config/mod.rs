@@ -16,20 +16,20 @@ mod access;
 mod adhoc;
 mod credentials;
 mod decode;
+mod delivery_log;
 mod discovery;
 mod environment;
 mod export;
 mod files;
 mod fingerprint;
-mod messages;
 mod otel;
 mod otlp;
 mod part;
+mod passthrough;
 mod pem;
 mod problem;
 mod protection;
 mod queue;
-mod relay;
 mod reload;
 mod request;
 pub mod schema;
@@ -46,20 +46,20 @@ mod window;
 mod yaml;
 
 pub use access::{Auth, RateLimit, Token, User, check_token_name, moment};
-pub use adhoc::{Adhoc, adhoc, adhoc_with};
+pub use adhoc::{CommandLineTarget, adhoc, adhoc_with};
 pub use credentials::Credentials;
 pub use decode::show_bytes;
+pub use delivery_log::{MESSAGES_INTERVAL_DEFAULT, Messages, OVERLAP_DEFAULT};
 pub use discovery::{Discovery, Report};
 pub use environment::Environment;
 pub use export::{Export, Prometheus, check_listen};
 pub use files::{FILES_MAX, TargetsFiles};
-pub use messages::{MESSAGES_INTERVAL_DEFAULT, Messages, OVERLAP_DEFAULT};
 pub use otlp::{Compression, Otlp, Protocol, REQUEST_BYTES_DEFAULT, Temporality};
 pub use part::TargetPart;
+pub use passthrough::{Relay, SERIES_MAX_DEFAULT};
 pub use pem::Pem;
 pub use problem::{Origin, Problem, Problems};
 pub use queue::{QUEUE_BYTES_DEFAULT, Queue, Retry, Spool};
-pub use relay::{Relay, SERIES_MAX_DEFAULT};
 pub use reload::Reload;
 pub use secret::{Secret, SecretError};
 pub use server_tls::{ClientAuth, ServerTls, TlsVersion};
@@ -67,12 +67,12 @@ pub use shard::Shard;
 pub use target::{DUE_SHARE, Target};
 pub use telemetry::{LogFormat, LogLevel, SERVICE_NAME_DEFAULT, Telemetry, TelemetryOtlp};
 pub use tls::Tls;
-pub use watch::{LOOK_INTERVAL, Watch};
+pub use watch::{FileWatch, LOOK_INTERVAL};
 pub use web::{EndpointRate, WebConfig};
 pub use window::Window;
 
 use crate::source::{SOURCES, Source};
-use decode::{Decoder, Item, Map, Place};
+use decode::{Decoder, Item, KeyPath, Map};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -147,12 +147,12 @@ pub fn parse_with(systems: &[&'static Source], text: &str, file: &str, environme
     let node = match yaml::parse(text) {
         Ok(node) => node,
         Err((line, message)) => {
-            decoder.problem(&Place { line, ..Place::default() }, message);
+            decoder.problem(&KeyPath { line, ..KeyPath::default() }, message);
             return Err(Problems::new(decoder.problems));
         }
     };
     if matches!(node.value, yaml::Value::Nothing) {
-        decoder.problem(&Place::default(), "is empty; it needs targets");
+        decoder.problem(&KeyPath::default(), "is empty; it needs targets");
         return Err(Problems::new(decoder.problems));
     }
     let root = Item::root(&node);
@@ -208,10 +208,10 @@ impl Config {
 
 /// The ways out that there are.
 fn ways_out(decoder: &mut Decoder<'_>, export: Option<&Item<'_>>, disabled: bool) -> Export {
-    let place = export.map_or_else(|| Place { path: "export".to_owned(), ..Place::default() }, |item| item.place.clone());
+    let place = export.map_or_else(|| KeyPath { path: "export".to_owned(), ..KeyPath::default() }, |item| item.place.clone());
     let export = Export::decode(decoder, export);
     if disabled {
-        decoder.warn(&Place::variable("OTEL_SDK_DISABLED"), "nothing is exported");
+        decoder.warn(&KeyPath::variable("OTEL_SDK_DISABLED"), "nothing is exported");
         return Export::off();
     }
     if export.otlp.is_none() && export.prometheus.is_none() {
@@ -254,13 +254,13 @@ fn decode_targets(decoder: &mut Decoder<'_>, targets: Option<&Item<'_>>, default
 }
 
 /// A list of targets, each with a name of its own.
-fn decode_list<'n>(decoder: &mut Decoder<'_>, place: &Place, items: Vec<Item<'n>>, defaults: Option<&Map<'n>>) -> Vec<Target> {
+fn decode_list<'n>(decoder: &mut Decoder<'_>, place: &KeyPath, items: Vec<Item<'n>>, defaults: Option<&Map<'n>>) -> Vec<Target> {
     if items.len() > TARGETS_MAX {
         decoder.problem(place, format!("{} targets are more than {TARGETS_MAX}; run several instances", items.len()));
         return Vec::new();
     }
     let mut decoded = Vec::new();
-    let mut names: HashMap<String, Place> = HashMap::new();
+    let mut names: HashMap<String, KeyPath> = HashMap::new();
     for item in items {
         let (name, target) = target::decode(decoder, &item, defaults);
         decoded.extend(target);

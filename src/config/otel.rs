@@ -4,7 +4,7 @@
 //! and a variable for metrics goes before the one for all signals.
 
 use super::Secret;
-use super::decode::{Decoder, Place, in_range, instead};
+use super::decode::{Decoder, KeyPath, in_range, instead};
 use super::request::header_name;
 use super::template::Template;
 use http::HeaderValue;
@@ -18,7 +18,7 @@ pub(super) enum Signal {
     /// What mail servers say: `OTEL_EXPORTER_OTLP_METRICS_*`, then `OTEL_EXPORTER_OTLP_*`.
     Mail,
     /// Postmeter's own telemetry: `OTEL_EXPORTER_OTLP_*` only.
-    Own,
+    SelfTelemetry,
 }
 
 /// A variable that is set.
@@ -41,7 +41,7 @@ impl Decoder<'_> {
     pub(super) fn otlp(&self, signal: Signal, name: &str) -> Option<Variable> {
         let specific = match signal {
             Signal::Mail => self.otel(&format!("OTEL_EXPORTER_OTLP_METRICS_{name}")),
-            Signal::Own => None,
+            Signal::SelfTelemetry => None,
         };
         let specific = specific.map(|variable| Variable { specific: true, ..variable });
         specific.or_else(|| self.otel(&format!("OTEL_EXPORTER_OTLP_{name}")))
@@ -49,7 +49,7 @@ impl Decoder<'_> {
 
     /// What a variable says, or a warning.
     pub(super) fn understood<T>(&mut self, variable: &Variable, result: Result<T, String>) -> Option<T> {
-        let warn = |message| self.warn(&Place::variable(&variable.name), format!("{message}; the variable is ignored"));
+        let warn = |message| self.warn(&KeyPath::variable(&variable.name), format!("{message}; the variable is ignored"));
         result.map_err(warn).ok()
     }
 }

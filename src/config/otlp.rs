@@ -1,6 +1,6 @@
 //! Where and how OTLP is pushed: `export.otlp:`, and most of `telemetry.otlp:`.
 
-use super::decode::{Decoder, Item, Map, Place};
+use super::decode::{Decoder, Item, KeyPath, Map};
 use super::otel::{self, Signal, from, one_of};
 use super::request::{headers, http_url};
 use super::{Queue, Secret, Tls, tls};
@@ -148,7 +148,7 @@ impl Otlp {
     pub(super) fn decode_keys(decoder: &mut Decoder<'_>, map: &mut Map<'_>, signal: Signal) -> Self {
         let protocol = match signal {
             Signal::Mail => protocol(decoder, map),
-            Signal::Own => Protocol::Grpc,
+            Signal::SelfTelemetry => Protocol::Grpc,
         };
         Self {
             endpoint: endpoint(decoder, map, protocol, signal),
@@ -169,11 +169,11 @@ impl Otlp {
             }
             .unwrap_or(match signal {
                 Signal::Mail => Compression::Gzip,
-                Signal::Own => Compression::None,
+                Signal::SelfTelemetry => Compression::None,
             }),
             max_request_bytes: match signal {
                 Signal::Mail => map.take("max_request_bytes").and_then(|item| decoder.bytes(&item, &REQUEST_BYTES_RANGE)),
-                Signal::Own => None,
+                Signal::SelfTelemetry => None,
             }
             .unwrap_or(REQUEST_BYTES_DEFAULT),
             headers: match map.take("headers") {
@@ -183,11 +183,11 @@ impl Otlp {
             tls: tls_of(decoder, map, signal, protocol),
             temporality: match signal {
                 Signal::Mail => temporality(decoder, map),
-                Signal::Own => Temporality::Cumulative,
+                Signal::SelfTelemetry => Temporality::Cumulative,
             },
             queue: match signal {
                 Signal::Mail => Queue::decode_keys(decoder, map),
-                Signal::Own => Queue::default(),
+                Signal::SelfTelemetry => Queue::default(),
             },
         }
     }
@@ -284,7 +284,7 @@ fn tls_of(decoder: &mut Decoder<'_>, map: &mut Map<'_>, signal: Signal, protocol
             (Some(certificate), Some(key)) => (tls.cert_file, tls.key_file) = (Some(certificate), Some(key)),
             (None, None) => {}
             _ => {
-                let place = Place::variable("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE");
+                let place = KeyPath::variable("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE");
                 decoder.warn(&place, "is of use only together with OTEL_EXPORTER_OTLP_CLIENT_KEY; both are ignored");
             }
         }

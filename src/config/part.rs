@@ -1,7 +1,7 @@
 //! The parts of a target that are asked for: `parts:`.
 
 use super::credentials::{self, suffices, uses};
-use super::decode::{Decoder, Item, Map, Place, instead};
+use super::decode::{Decoder, Item, KeyPath, Map, instead};
 use super::{Credentials, Messages};
 use crate::source::{Part, Source};
 
@@ -17,7 +17,7 @@ pub struct TargetPart {
 /// The required part, then the optional ones, each with its credentials; and the delivery log, which is followed apart from them.
 pub(super) fn decode(
     decoder: &mut Decoder<'_>,
-    place: &Place,
+    place: &KeyPath,
     item: Option<&Item<'_>>,
     source: &'static Source,
     target: &Credentials,
@@ -57,13 +57,13 @@ pub(super) fn decode(
     }
     for key in own {
         let used =
-            |(i, (_, part)): (usize, &(Place, TargetPart))| uses(part.part.credential, i > 0).contains(&key.trim_end_matches("_file"));
+            |(i, (_, part)): (usize, &(KeyPath, TargetPart))| uses(part.part.credential, i > 0).contains(&key.trim_end_matches("_file"));
         if !found.iter().enumerate().any(used) {
             decoder.warn(place, format!("{key} is not used by {}", source.name));
         }
     }
     // It is asked for on a timer of its own.
-    let polled = |(_, part): (Place, TargetPart)| source.part(part.part.name).is_some().then_some(part);
+    let polled = |(_, part): (KeyPath, TargetPart)| source.part(part.part.name).is_some().then_some(part);
     (found.into_iter().filter_map(polled).collect(), messages)
 }
 

@@ -4,7 +4,7 @@
 //! docs/web-configuration.md of prometheus/exporter-toolkit and from `crypto/tls`, whose names it uses.
 
 use super::Pem;
-use super::decode::{Decoder, Item, Map, Place, instead};
+use super::decode::{Decoder, Item, KeyPath, Map, instead};
 use std::path::Path;
 
 /// Names of clients, and suites and curves.
@@ -157,7 +157,7 @@ impl ServerTls {
     }
 }
 
-fn check_clients(decoder: &mut Decoder<'_>, place: &Place, auth: ClientAuth, ca: bool) {
+fn check_clients(decoder: &mut Decoder<'_>, place: &KeyPath, auth: ClientAuth, ca: bool) {
     match auth {
         ClientAuth::None if ca => {
             decoder.problem(place, "client_ca_file needs client_auth_type; RequireAndVerifyClientCert is the one that keeps others out");

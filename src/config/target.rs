@@ -1,6 +1,6 @@
 //! A mail server to poll: `targets:` and `defaults:`.
 
-use super::decode::{Decoder, Item, Map, Place, closest, instead, show};
+use super::decode::{Decoder, Item, KeyPath, Map, closest, instead, show};
 use super::request::{headers, http_url, is_loopback};
 use super::{Credentials, Messages, Origin, Relay, Secret, TargetPart, Tls, Window, credentials, fingerprint, part};
 use crate::model::Attribute;
@@ -149,7 +149,7 @@ pub(super) fn decode<'n>(
     decoder: &mut Decoder<'_>,
     item: &Item<'n>,
     defaults: Option<&Map<'n>>,
-) -> (Option<(String, Place)>, Option<Target>) {
+) -> (Option<(String, KeyPath)>, Option<Target>) {
     let Some(mut map) = decoder.map(item) else { return (None, None) };
     let name = required(decoder, &mut map, "name").and_then(|item| Some((name(decoder, &item)?, item.place)));
     let target = name.as_ref().map_or_else(String::new, |(name, _)| name.clone());
@@ -217,7 +217,14 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
 
 impl Target {
     /// What works, and is not meant.
-    fn warn(&self, decoder: &mut Decoder<'_>, place: &Place, url: Option<&Item<'_>>, interval: Option<&Item<'_>>, tls: Option<&Item<'_>>) {
+    fn warn(
+        &self,
+        decoder: &mut Decoder<'_>,
+        place: &KeyPath,
+        url: Option<&Item<'_>>,
+        interval: Option<&Item<'_>>,
+        tls: Option<&Item<'_>>,
+    ) {
         let secret = self.parts.iter().any(|part| !part.credentials.is_empty());
         if self.url.scheme() == "http" && secret && !is_loopback(&self.url) {
             let place = url.map_or(place, |item| &item.place);
@@ -360,7 +367,7 @@ mod tests {
 
     #[test]
     fn the_reference_shows_every_key_of_a_target() {
-        let reference = include_str!("../../otel-config/postmeter.yaml");
+        let reference = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/otel-config/postmeter.yaml"));
         for key in SHARED_KEYS.iter().chain(OWN_KEYS) {
             assert!(reference.contains(key), "{key}");
         }

@@ -1,6 +1,6 @@
 //! What Postmeter says about itself: `telemetry:`.
 
-use super::decode::{Decoder, Item, Place};
+use super::decode::{Decoder, Item, KeyPath};
 use super::export::is_on;
 use super::otel::{self, Signal};
 use super::{Compression, Otlp, Secret, Tls};
@@ -136,10 +136,10 @@ impl TelemetryOtlp {
         let said = decoder.otel("OTEL_EXPORTER_OTLP_PROTOCOL").filter(|variable| variable.value != "grpc");
         if let Some(variable) = said.filter(|_| !map.has_own("endpoint")) {
             let message = "does not apply to telemetry.otlp, which is always gRPC: set its endpoint in the file";
-            decoder.warn(&Place::variable(&variable.name), message);
+            decoder.warn(&KeyPath::variable(&variable.name), message);
         }
         let Otlp { endpoint, protocol: _, interval, timeout, compression, max_request_bytes: _, headers, tls, temporality: _, queue: _ } =
-            Otlp::decode_keys(decoder, &mut map, Signal::Own);
+            Otlp::decode_keys(decoder, &mut map, Signal::SelfTelemetry);
         let mut flag = |key| map.take(key).and_then(|item| decoder.flag(&item)).unwrap_or(true);
         let (traces, metrics, logs) = (flag("traces"), flag("metrics"), flag("logs"));
         decoder.finish(map);

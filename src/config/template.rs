@@ -12,10 +12,10 @@ pub const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Text with references.
 #[derive(Clone, Debug)]
-pub(super) struct Template(Vec<Piece>);
+pub(super) struct Template(Vec<TemplatePart>);
 
 #[derive(Clone, Debug, PartialEq)]
-enum Piece {
+enum TemplatePart {
     Text(String),
     Variable { name: String, default: Option<String> },
     File(PathBuf),
@@ -24,12 +24,12 @@ enum Piece {
 impl Template {
     /// Text without references.
     pub(super) fn plain(text: impl Into<String>) -> Self {
-        Self(vec![Piece::Text(text.into())])
+        Self(vec![TemplatePart::Text(text.into())])
     }
 
     /// The content of a file.
     pub(super) fn file(path: impl Into<PathBuf>) -> Self {
-        Self(vec![Piece::File(path.into())])
+        Self(vec![TemplatePart::File(path.into())])
     }
 
     /// Finds the references. An error quotes nothing, since the text may be secret.
@@ -47,15 +47,15 @@ impl Template {
                 let Some((reference, after)) = after.split_once('}') else {
                     return Err("a reference that begins with ${ has no end; a dollar sign is written $$".to_owned());
                 };
-                pieces.push(Piece::Text(std::mem::take(&mut plain)));
-                pieces.push(Piece::reference(reference)?);
+                pieces.push(TemplatePart::Text(std::mem::take(&mut plain)));
+                pieces.push(TemplatePart::reference(reference)?);
                 rest = after;
             } else {
                 plain.push('$');
             }
         }
         plain.push_str(rest);
-        pieces.push(Piece::Text(plain));
+        pieces.push(TemplatePart::Text(plain));
         Ok(Self(pieces))
     }
 
@@ -64,9 +64,9 @@ impl Template {
         let mut text = String::new();
         for piece in &self.0 {
             match piece {
-                Piece::Text(piece) => text.push_str(piece),
-                Piece::File(path) => text.push_str(&read(path)?),
-                Piece::Variable { name, default } => match (environment.get(name).filter(|v| !v.is_empty()), default) {
+                TemplatePart::Text(piece) => text.push_str(piece),
+                TemplatePart::File(path) => text.push_str(&read(path)?),
+                TemplatePart::Variable { name, default } => match (environment.get(name).filter(|v| !v.is_empty()), default) {
                     (Some(value), _) => text.push_str(value),
                     (None, Some(default)) => text.push_str(default),
                     (None, None) if environment.get(name).is_some() => {}
@@ -79,8 +79,8 @@ impl Template {
 
     /// Whether the two are written alike, and their variables have the same values.
     pub(super) fn same(&self, environment: &Environment, other: &Self, others: &Environment) -> bool {
-        let value = |piece: &Piece, environment: &Environment| match piece {
-            Piece::Variable { name, .. } => environment.get(name).map(str::to_owned),
+        let value = |piece: &TemplatePart, environment: &Environment| match piece {
+            TemplatePart::Variable { name, .. } => environment.get(name).map(str::to_owned),
             _ => None,
         };
         self.0 == other.0 && self.0.iter().zip(&other.0).all(|(a, b)| value(a, environment) == value(b, others))
@@ -88,11 +88,11 @@ impl Template {
 
     /// Whether a later value may be another.
     pub(super) fn reads_files(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece, Piece::File(_)))
+        self.0.iter().any(|piece| matches!(piece, TemplatePart::File(_)))
     }
 }
 
-impl Piece {
+impl TemplatePart {
     fn reference(text: &str) -> Result<Self, String> {
         let unknown = || "unknown reference; write ${env:NAME} or ${file:PATH}, and $$ for a dollar sign".to_owned();
         let (scheme, rest) = text.split_once(':').ok_or_else(unknown)?;

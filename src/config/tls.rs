@@ -1,7 +1,7 @@
 //! How a server's certificate is checked, and which one is shown to it.
 
 use super::Pem;
-use super::decode::{Decoder, Item, Place};
+use super::decode::{Decoder, Item, KeyPath};
 use rustls::pki_types::ServerName;
 use std::path::{Path, PathBuf};
 
@@ -47,7 +47,7 @@ impl Tls {
         tls
     }
 
-    fn check_pair(&self, decoder: &mut Decoder<'_>, place: &Place) {
+    fn check_pair(&self, decoder: &mut Decoder<'_>, place: &KeyPath) {
         match (&self.cert_file, &self.key_file) {
             (Some(_), None) => decoder.problem(place, "cert_file needs key_file"),
             (None, Some(_)) => decoder.problem(place, "key_file needs cert_file"),

@@ -43,12 +43,12 @@ impl Stamp {
 
 /// A file that is looked at again and again.
 #[derive(Clone, Debug, Default)]
-pub struct Watch {
+pub struct FileWatch {
     read: Option<Stamp>,
     seen: Option<Stamp>,
 }
 
-impl Watch {
+impl FileWatch {
     /// The file as it is now is about to be read.
     pub fn mark(&mut self, path: &Path) {
         self.read = Stamp::of(path).ok();
@@ -75,7 +75,7 @@ mod tests {
     fn a_change_counts_at_the_second_look_and_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let mut watch = Watch::default();
+        let mut watch = FileWatch::default();
         let mut looks = |expected: [bool; 3]| {
             for expected in expected {
                 let changed = watch.look(&path);
@@ -108,7 +108,7 @@ mod tests {
         }
         symlink("..1", at("..data")).unwrap();
         symlink("..data/file", at("file")).unwrap();
-        let mut watch = Watch::default();
+        let mut watch = FileWatch::default();
         watch.mark(&at("file"));
         assert!(!watch.look(&at("file")));
         symlink("..2", at("..tmp")).unwrap();
@@ -120,7 +120,7 @@ mod tests {
     fn a_file_that_is_still_being_written_waits() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let mut watch = Watch::default();
+        let mut watch = FileWatch::default();
         for length in 1..5 {
             fs::write(&path, "x".repeat(length)).unwrap();
             assert!(!watch.look(&path));

@@ -2,6 +2,6 @@
 
 pub mod exposition;
 pub mod otlp;
-mod series;
+pub(crate) mod queue;
 
-pub use series::SeriesState;
+pub use crate::report::SeriesState;

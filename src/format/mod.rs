@@ -9,7 +9,7 @@ mod reply;
 pub use buckets::Buckets;
 pub use reply::reply;
 
-use crate::model::TooMuch;
+use crate::model::LimitExceeded;
 
 /// Why an answer gave nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,8 +34,8 @@ pub enum ReadError {
     Denied(String),
 }
 
-impl From<TooMuch> for ReadError {
-    fn from(too_much: TooMuch) -> Self {
+impl From<LimitExceeded> for ReadError {
+    fn from(too_much: LimitExceeded) -> Self {
         Self::Malformed(too_much.to_string())
     }
 }

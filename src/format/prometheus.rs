@@ -20,7 +20,7 @@ mod pending;
 
 use super::buckets::BUCKETS_MAX;
 use super::{Buckets, ReadError, number, quote};
-use crate::model::{BOUNDS, Bounds, Families, FamiliesBuilder, FamilyType, Repair, Text};
+use crate::model::{BOUNDS, Families, FamiliesBuilder, FamilyType, ReadingLimits, Repair, Text};
 use ending::{Ending, TimestampUnit, ending, unix_nanos};
 use labels::{Fault, Label, LabelSet, is_name, is_utf8_name, unescape};
 use memchr::memchr;
@@ -66,7 +66,7 @@ pub fn check_complete(content_type: &str, body: &[u8]) -> Result<(), ReadError> 
     Ok(())
 }
 
-fn read_within(bounds: Bounds, body: String, last_line: LastLine) -> Result<Families, ReadError> {
+fn read_within(bounds: ReadingLimits, body: String, last_line: LastLine) -> Result<Families, ReadError> {
     Families::read_within(bounds, body, |builder| {
         let text = builder.body();
         let mut reader = Reader::new(builder, text);
@@ -280,6 +280,7 @@ impl<'b, 'a> Reader<'b, 'a> {
     }
 
     /// Goes on with the distribution or the counter that a line of this name belongs to, where another family came between.
+    #[expect(clippy::ptr_arg, reason = "a part of a borrowed name stays borrowed")]
     fn resume(&mut self, name: &Cow<'a, str>) {
         let rest = name.strip_prefix(&*self.family).filter(|_| !self.family.is_empty());
         if matches!(rest, Some("" | "_bucket" | "_sum" | "_count" | "_total" | "_created" | "_info" | "_gcount" | "_gsum")) {

@@ -17,7 +17,7 @@ pub(super) use compact::CompactCopy;
 
 use super::exemplar::Extras;
 use super::scope::{SCOPE_LABEL, is_scope_label};
-use super::{BOUNDS, Bounds, Histogram, Repair, Repairs, Summary, TooMuch, cut};
+use super::{BOUNDS, Histogram, LimitExceeded, ReadingLimits, Repair, Repairs, Summary, cut};
 use std::ops::Range;
 
 /// A piece of text of a reading.
@@ -412,8 +412,8 @@ impl<'a> SampleRef<'a> {
 pub struct FamiliesBuilder<'a> {
     body: &'a str,
     pub(super) out: Families,
-    bounds: Bounds,
-    too_much: Option<TooMuch>,
+    bounds: ReadingLimits,
+    too_much: Option<LimitExceeded>,
     /// The explicit timestamp of the series that is added next.
     timestamp: Option<i64>,
 }
@@ -430,24 +430,24 @@ pub const LABELS_PER_SERIES_MAX: usize = 64;
 impl<'a> FamiliesBuilder<'a> {
     /// Starts over a body. Its length must fit into 32 bits; body limits see to that.
     #[must_use]
-    pub fn new(body: &'a str, bounds: Bounds) -> Self {
+    pub fn new(body: &'a str, bounds: ReadingLimits) -> Self {
         Self { body, out: Families::default(), bounds, too_much: None, timestamp: None }
     }
 
     /// How much the answer may be.
     #[must_use]
-    pub fn bounds(&self) -> &Bounds {
+    pub fn bounds(&self) -> &ReadingLimits {
         &self.bounds
     }
 
     /// Says that the answer is beyond a bound: what is added from here on is not kept, and reading it fails.
-    pub fn refuse(&mut self, too_much: TooMuch) {
+    pub fn refuse(&mut self, too_much: LimitExceeded) {
         self.too_much.get_or_insert(too_much);
     }
 
     /// The bound that the answer is beyond: a reader may stop there.
     #[must_use]
-    pub fn too_much(&self) -> Option<TooMuch> {
+    pub fn too_much(&self) -> Option<LimitExceeded> {
         self.too_much
     }
 
@@ -727,7 +727,7 @@ impl Families {
     ///
     /// # Errors
     /// What the reader says, or that it is beyond a bound.
-    pub fn read<E: From<TooMuch>>(body: String, reader: impl FnOnce(&mut FamiliesBuilder<'_>) -> Result<(), E>) -> Result<Self, E> {
+    pub fn read<E: From<LimitExceeded>>(body: String, reader: impl FnOnce(&mut FamiliesBuilder<'_>) -> Result<(), E>) -> Result<Self, E> {
         Self::read_within(BOUNDS, body, reader)
     }
 
@@ -735,8 +735,8 @@ impl Families {
     ///
     /// # Errors
     /// As those of [`read`](Self::read).
-    pub fn read_within<E: From<TooMuch>>(
-        bounds: Bounds,
+    pub fn read_within<E: From<LimitExceeded>>(
+        bounds: ReadingLimits,
         body: String,
         reader: impl FnOnce(&mut FamiliesBuilder<'_>) -> Result<(), E>,
     ) -> Result<Self, E> {

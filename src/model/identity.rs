@@ -5,7 +5,7 @@
 //! Label values are often the words of strangers (queues are named after recipients). Whoever knew the numbers could make
 //! two series one. So the seed is random, the same while the process lives, and never leaves it.
 
-use super::{NativeFamily, Point, SampleRef, Text};
+use super::{Point, SampleRef, SelectedFamily, Text};
 use foldhash::quality::RandomState;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::LazyLock;
@@ -66,7 +66,7 @@ impl SampleRef<'_> {
     }
 }
 
-impl NativeFamily<'_> {
+impl SelectedFamily<'_> {
     /// A number that is the same for the same name, without the prefix, while the process lives.
     #[must_use]
     pub fn name_identity(&self) -> u64 {

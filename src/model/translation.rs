@@ -5,7 +5,7 @@
 //! series. Nothing is left out for that, as other receivers keep the names; it is counted and logged.
 
 use super::unit::unit_words;
-use super::{FamilyType, Kind, NativeFamily, vocabulary};
+use super::{FamilyType, Kind, SelectedFamily, vocabulary};
 use foldhash::fast::RandomState;
 use std::collections::HashSet;
 use std::fmt;
@@ -62,7 +62,7 @@ static CANONICAL: LazyLock<HashSet<String>> = LazyLock::new(|| {
 
 impl NameCollisions {
     /// The collisions among these families, and with canonical metrics.
-    pub(super) fn among<'a>(families: impl Iterator<Item = NativeFamily<'a>> + Clone) -> Self {
+    pub(super) fn among<'a>(families: impl Iterator<Item = SelectedFamily<'a>> + Clone) -> Self {
         let hasher = RandomState::default();
         let mut buffer = String::new();
         let mut seen: Vec<(u64, u32)> = Vec::new();
@@ -87,7 +87,7 @@ impl NameCollisions {
         if pairs.is_empty() {
             return found;
         }
-        let families: Vec<NativeFamily<'_>> = families.collect();
+        let families: Vec<SelectedFamily<'_>> = families.collect();
         for (first, second) in pairs {
             let (Some(first), Some(second)) = (families.get(first as usize), families.get(second as usize)) else { continue };
             if first.own_name() != second.own_name() {
@@ -98,7 +98,7 @@ impl NameCollisions {
         found
     }
 
-    fn add(&mut self, family: &NativeFamily<'_>, other: impl FnOnce() -> String, translated: &str) {
+    fn add(&mut self, family: &SelectedFamily<'_>, other: impl FnOnce() -> String, translated: &str) {
         self.count += 1;
         if self.named.len() < NAMED_MAX {
             let translated = translated.to_owned();
@@ -149,12 +149,12 @@ fn translate(name: &str, unit: &str, kind: FamilyType, to: &mut String) {
 mod tests {
     use super::*;
     use crate::format::prometheus;
-    use crate::model::{Choice, Native, Repair};
+    use crate::model::{FamilySelection, Repair, SelectedFamilies};
 
     #[track_caller]
     fn collides(body: &str, expected: &[(&str, &str, &str)]) {
         let families = prometheus::read(body.to_owned()).unwrap();
-        let native = Native::choose(vec![families], "", usize::MAX, |_| Some(Choice::default()));
+        let native = SelectedFamilies::choose(vec![families], "", usize::MAX, |_| Some(FamilySelection::default()));
         let found: Vec<_> = native.name_collisions().iter().map(|c| (c.other.as_str(), c.family.as_str(), c.translated.as_str())).collect();
         assert_eq!(found, expected, "{body}");
         assert_eq!(native.repairs.get(Repair::NameCollision), expected.len() as u64, "{body}");

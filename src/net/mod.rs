@@ -3,6 +3,7 @@
 mod encodings;
 mod html_entities;
 mod printable;
+pub(crate) mod quarantine;
 mod redact;
 
 pub use printable::{Escaped, is_unprintable, on_one_line};

@@ -7,7 +7,7 @@
 //! - A clock that is set back into a window that has ended is in that window again: its sums are replaced.
 //! - A window that has ended is read until [`LATE_SECONDS`] after its end, because servers record late.
 //!
-//! The sums are kept by [`crate::source::Memory`], by the start of their window.
+//! The sums are kept by [`crate::source::CounterMemory`], by the start of their window.
 
 use super::window::Window;
 use crate::source::WINDOWS_KEPT_MAX;

@@ -4,7 +4,7 @@ use super::PollError;
 use crate::model::vocabulary::{
     ERROR_TYPE, POLL_AGE, POLL_BODY_SIZE, POLL_DURATION, POLL_ERRORS, POLL_PART, POLL_REPAIRS, POLL_SERIES, REPAIR_KIND, SERIES_STATE, UP,
 };
-use crate::model::{Native, Point, Repairs, Snapshot};
+use crate::model::{Point, Repairs, SelectedFamilies, Snapshot};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -21,7 +21,7 @@ pub struct Reading {
     /// What was read, or why the required part was not.
     pub outcome: Result<Snapshot, PollError>,
     /// What was read, in the server's own words, for the relay.
-    pub native: Arc<Native>,
+    pub native: Arc<SelectedFamilies>,
     /// Each part that was to be asked.
     pub parts: Vec<PartReport>,
     /// Bytes of all answers, decompressed.

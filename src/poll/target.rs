@@ -8,26 +8,26 @@
 //! back is seen at once, because it responds at once.
 
 use super::admission::{Admitted, Lane};
-use super::beside::beside;
-use super::callers::Callers;
-use super::circuit::{Breaker, Circuit, to_tenths};
-use super::client::Client;
-pub use super::client::StartError;
+use super::circuit_breaker::{Circuit, CircuitBreaker, to_tenths};
 use super::counted_windows::CountedWindows;
+use super::cpu::beside;
 use super::deadline::Deadline;
-use super::figure::figures_of;
-use super::history::History;
-use super::part::{Asker, Shared};
-use super::parts::{Asked, Question, broken};
-use super::published::Published;
+use super::http_client::Client;
+pub use super::http_client::StartError;
+use super::part_client::{PartClient, TargetShared};
+use super::part_requests::{PartOutcome, PollRequest, broken};
+use super::passthrough::relayed;
+use super::recent::history::History;
+use super::recent::key_figures::figures_of;
 use super::refresh::Refresh;
-use super::relayed::relayed;
-use super::seldom::SeldomParts;
+use super::seldom_parts::SeldomParts;
+use super::state::TargetState;
+use super::waiters::Waiters;
 use super::window::{self, Window};
 use super::{Limits, PartReport, PollError, Reading, RecordReader, Tally, Usage};
 use crate::config;
-use crate::model::{Families, Native, Snapshot, vocabulary};
-use crate::source::{Context, Memory, Part, apply};
+use crate::model::{Families, SelectedFamilies, Snapshot, vocabulary};
+use crate::source::{Context, CounterMemory, Part, apply};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tracing::{Instrument, debug_span, info};
@@ -43,25 +43,25 @@ const FAILING_WAIT_MAX: Duration = Duration::from_secs(1);
 pub struct Target {
     /// As configured.
     pub config: config::Target,
-    shared: Shared,
-    parts: Vec<Arc<Asker>>,
+    shared: TargetShared,
+    parts: Vec<Arc<PartClient>>,
     clock: Clock,
     /// Held by the one poll that runs; what only polls read and write.
-    polling: Arc<tokio::sync::Mutex<Remembered>>,
-    callers: Callers,
-    published: Mutex<Published>,
+    polling: Arc<tokio::sync::Mutex<PollState>>,
+    callers: Waiters,
+    published: Mutex<TargetState>,
     pub(super) refresh: Refresh,
 }
 
 #[derive(Debug, Default)]
-struct Remembered {
-    memory: Memory,
+struct PollState {
+    memory: CounterMemory,
     windows: CountedWindows,
     seldom: SeldomParts,
 }
 
 /// The pages of each part that was read.
-type Read = Vec<(&'static Part, Families)>;
+type PagesByPart = Vec<(&'static Part, Families)>;
 
 impl Target {
     /// A target as configured; nothing is asked yet.
@@ -78,12 +78,12 @@ impl Target {
     /// As there.
     pub fn with_clock(config: config::Target, limits: Limits, clock: Clock) -> Result<Arc<Self>, StartError> {
         let client = Client::new(&config, &limits)?;
-        let shared = Shared { client, limits, suspect: false, deadline: Deadline::new(Instant::now(), config.timeout) };
-        let parts = config.parts.iter().map(|part| Arc::new(Asker::new(&config, part))).collect();
+        let shared = TargetShared { client, limits, suspect: false, deadline: Deadline::new(Instant::now(), config.timeout) };
+        let parts = config.parts.iter().map(|part| Arc::new(PartClient::new(&config, part))).collect();
         let history = History::new(figures_of(&config.parts));
-        let breaker = Breaker::new(config.min_interval, config.backoff_max);
-        let published = Mutex::new(Published::new(&config, clock(), history, breaker));
-        let (polling, callers, refresh) = (Arc::default(), Callers::default(), Refresh::default());
+        let breaker = CircuitBreaker::new(config.min_interval, config.backoff_max);
+        let published = Mutex::new(TargetState::new(&config, clock(), history, breaker));
+        let (polling, callers, refresh) = (Arc::default(), Waiters::default(), Refresh::default());
         Ok(Arc::new(Self { config, shared, parts, clock, polling, callers, published, refresh }))
     }
 
@@ -97,8 +97,8 @@ impl Target {
         let same = same_server(&config, &before.config);
         let mut client = Client::new(&config, &before.shared.limits)?;
         let history = History::new(figures_of(&config.parts));
-        let breaker = Breaker::new(config.min_interval, config.backoff_max);
-        let mut published = Published::new(&config, (before.clock)(), history, breaker);
+        let breaker = CircuitBreaker::new(config.min_interval, config.backoff_max);
+        let mut published = TargetState::new(&config, (before.clock)(), history, breaker);
         let mut polling = Arc::default();
         if same {
             client.share_budget(&before.shared.client);
@@ -108,9 +108,9 @@ impl Target {
             }
         }
         let deadline = Deadline::new(Instant::now(), config.timeout);
-        let shared = Shared { client, limits: before.shared.limits.clone(), suspect: false, deadline };
-        let parts = config.parts.iter().map(|part| Arc::new(Asker::new(&config, part))).collect();
-        let (callers, published, refresh) = (Callers::default(), Mutex::new(published), Refresh::default());
+        let shared = TargetShared { client, limits: before.shared.limits.clone(), suspect: false, deadline };
+        let parts = config.parts.iter().map(|part| Arc::new(PartClient::new(&config, part))).collect();
+        let (callers, published, refresh) = (Waiters::default(), Mutex::new(published), Refresh::default());
         Ok(Arc::new(Self { config, shared, parts, clock: before.clock, polling, callers, published, refresh }))
     }
 
@@ -263,7 +263,7 @@ impl Target {
         admitted
     }
 
-    async fn poll(&self, remembered: &mut Remembered) -> Arc<Reading> {
+    async fn poll(&self, remembered: &mut PollState) -> Arc<Reading> {
         let (at, began) = ((self.clock)(), Instant::now());
         let today = window::at(&self.config.window, at);
         let (window, closing_bytes) = match self.count_windows(remembered, at, today, began).await {
@@ -289,7 +289,7 @@ impl Target {
     /// what was read.
     async fn count_windows(
         &self,
-        remembered: &mut Remembered,
+        remembered: &mut PollState,
         at: SystemTime,
         today: Window,
         began: Instant,
@@ -302,7 +302,7 @@ impl Target {
         let mut bytes = 0;
         for ended in remembered.windows.ended() {
             let deadline = Deadline::new(began, self.config.timeout);
-            let shared = Shared { deadline: deadline.clone(), ..self.shared() };
+            let shared = TargetShared { deadline: deadline.clone(), ..self.shared() };
             let answer = match deadline.run(required.ask(&shared, ended.window)).await {
                 Ok(answer) => answer,
                 // What was recorded late is found by the next poll.
@@ -322,12 +322,12 @@ impl Target {
 
     async fn poll_parts(
         &self,
-        remembered: &mut Remembered,
+        remembered: &mut PollState,
         at: SystemTime,
         window: Window,
         began: Instant,
-    ) -> (Result<(Snapshot, Native), PollError>, Vec<PartReport>, u64) {
-        let question = Question { shared: self.shared(), callers: &self.callers, window, began, timeout: self.config.timeout };
+    ) -> (Result<(Snapshot, SelectedFamilies), PollError>, Vec<PartReport>, u64) {
+        let question = PollRequest { shared: self.shared(), callers: &self.callers, window, began, timeout: self.config.timeout };
         let probe = self.published().breaker.is_probe();
         let (mut due, mut kept) = (Vec::new(), Vec::new());
         for asker in &self.parts {
@@ -344,7 +344,7 @@ impl Target {
         if answers.iter().all(|asked| asked.result.is_ok()) {
             answers.extend(question.ask(&due[answers.len()..]).await);
         }
-        let mut answers: Vec<(Arc<Asker>, Asked)> = due.into_iter().zip(answers).collect();
+        let mut answers: Vec<(Arc<PartClient>, PartOutcome)> = due.into_iter().zip(answers).collect();
         if answers.first().is_some_and(|(_, required)| required.result.is_ok()) {
             // A counter that fell may mean a restart, which these parts report.
             let watched = self.parts.iter().any(|asker| asker.part.interval.is_some());
@@ -359,10 +359,10 @@ impl Target {
         remembered.memory.repeats_process_start(!kept.is_empty());
         answers.extend(kept);
         let mut reports = Vec::with_capacity(answers.len());
-        let mut read: Read = Vec::new();
+        let mut read: PagesByPart = Vec::new();
         let mut body_bytes = 0;
         for (asker, answer) in answers {
-            let Asked { took, result } = answer;
+            let PartOutcome { took, result } = answer;
             let error = match result {
                 Ok(answer) => {
                     body_bytes += answer.bytes as u64;
@@ -394,7 +394,13 @@ impl Target {
     }
 
     /// What was read in canonical words, and as it was.
-    async fn apply(&self, remembered: &mut Remembered, read: Read, bytes: u64, context: Context) -> Result<(Snapshot, Read), PollError> {
+    async fn apply(
+        &self,
+        remembered: &mut PollState,
+        read: PagesByPart,
+        bytes: u64,
+        context: Context,
+    ) -> Result<(Snapshot, PagesByPart), PollError> {
         let source = self.config.source;
         let mut memory = std::mem::take(&mut remembered.memory);
         let work = move || (apply(source, &read, &mut memory, &context), read, memory);
@@ -404,10 +410,10 @@ impl Target {
     }
 
     /// Whether a counter of the required part fell since the last poll.
-    async fn has_fallen(&self, remembered: &mut Remembered, required: &mut Asked) -> bool {
+    async fn has_fallen(&self, remembered: &mut PollState, required: &mut PartOutcome) -> bool {
         let Ok(answer) = &mut required.result else { return false };
         let (part, bytes) = (self.config.source.required(), answer.bytes as u64);
-        let pages: Read = std::mem::take(&mut answer.pages).into_iter().map(|page| (part, page)).collect();
+        let pages: PagesByPart = std::mem::take(&mut answer.pages).into_iter().map(|page| (part, page)).collect();
         let mut memory = std::mem::take(&mut remembered.memory);
         let looked = beside(bytes, move || (memory.has_fallen(part, &pages), pages, memory)).await;
         match looked {
@@ -424,7 +430,7 @@ impl Target {
     }
 
     /// What becomes of the circuits of optional parts; that of the target is the required one's.
-    fn note_optional(&self, answers: &[(Arc<Asker>, Asked)]) {
+    fn note_optional(&self, answers: &[(Arc<PartClient>, PartOutcome)]) {
         for (asker, asked) in answers.iter().skip(1).filter(|(_, asked)| asked.took.is_some()) {
             if let Some(pause) = asker.note(Instant::now(), asked.result.as_ref().err()) {
                 let (target, part) = (self.name(), asker.part.name);
@@ -433,8 +439,8 @@ impl Target {
         }
     }
 
-    fn shared(&self) -> Shared {
-        Shared { suspect: self.published().breaker.is_suspect(), ..self.shared.clone() }
+    fn shared(&self) -> TargetShared {
+        TargetShared { suspect: self.published().breaker.is_suspect(), ..self.shared.clone() }
     }
 
     fn context(&self, now: SystemTime, window: Window) -> Context {
@@ -448,7 +454,7 @@ impl Target {
         }
     }
 
-    pub(super) fn published(&self) -> MutexGuard<'_, Published> {
+    pub(super) fn published(&self) -> MutexGuard<'_, TargetState> {
         self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,59 +1,41 @@
 //! The pull endpoint: HTTP for Prometheus and for people.
 
-mod access;
-mod activity;
-mod basic;
-mod bearer;
-mod body;
-mod check_queue;
-mod client;
-mod connection;
-mod limit;
-mod limits;
-mod metrics;
-mod negotiate;
+pub(crate) mod access;
+pub(crate) mod http;
+pub(crate) mod limits;
 mod page;
-mod refusal;
-mod reload;
-mod rendered;
-mod sd;
-mod slots;
-mod strangers;
-mod targets;
-mod tls;
-mod turn;
-mod watch;
+pub(crate) mod routes;
 
-pub use access::{Access, AccessError, TokenUse};
-pub use limits::Limits;
-pub use reload::{Ask, Reload};
+pub use access::rules::{Access, AccessError, TokenUse};
+pub use limits::server_limits::Limits;
+pub use routes::reload::{Reload, ReloadRequest};
 
-use crate::export::otlp::Outbox;
-use crate::telemetry::{Own, SelfWatch, Targets};
+use crate::export::otlp::ExportQueue;
+use crate::telemetry::{SelfTelemetry, SelfWatch, TargetSet};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use rendered::{Logged, RenderedPages};
+use limits::scrape_queue::ScrapeQueue;
+use routes::rendered::{LoggedConflicts, RenderedPages};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 use tokio::net::TcpListener;
 use tokio::sync::watch as channel;
-use turn::Turns;
 
 /// What the routes share.
 #[derive(Clone, Debug)]
-pub struct Served {
-    targets: Targets,
-    own: Arc<Own>,
+pub struct AppState {
+    targets: TargetSet,
+    own: Arc<SelfTelemetry>,
     access: Access,
-    turns: Turns,
+    turns: ScrapeQueue,
     rendered: RenderedPages,
-    logged: Logged,
+    logged: LoggedConflicts,
     /// What waits to be pushed, for people.
-    outbox: Option<Arc<Outbox>>,
+    outbox: Option<Arc<ExportQueue>>,
     /// When Postmeter began, for people.
     began: SystemTime,
     reload: Reload,
@@ -65,17 +47,17 @@ pub struct Served {
     ready: Arc<AtomicBool>,
 }
 
-impl Served {
+impl AppState {
     /// An endpoint for these targets.
     #[must_use]
-    pub fn new(targets: Targets, own: Arc<Own>, access: Access) -> Self {
-        let logged = Logged::default();
+    pub fn new(targets: TargetSet, own: Arc<SelfTelemetry>, access: Access) -> Self {
+        let logged = LoggedConflicts::default();
         let rendered = RenderedPages::new(own.clone(), logged.clone());
         Self {
             targets,
             own,
             access,
-            turns: Turns::default(),
+            turns: ScrapeQueue::default(),
             rendered,
             logged,
             outbox: None,
@@ -95,7 +77,7 @@ impl Served {
 
     /// The same, with a page that tells of this push.
     #[must_use]
-    pub fn with_push(self, outbox: Option<Arc<Outbox>>) -> Self {
+    pub fn with_push(self, outbox: Option<Arc<ExportQueue>>) -> Self {
         Self { outbox, ..self }
     }
 
@@ -109,7 +91,7 @@ impl Served {
     pub async fn run(mut self, listener: TcpListener, stop: channel::Receiver<bool>) {
         self.address = listener.local_addr().ok();
         let access = self.access.clone();
-        connection::serve(listener, self.router(), access, stop).await;
+        crate::serve::http::connection::serve(listener, self.router(), access, stop).await;
     }
 
     fn router(self) -> Router {
@@ -118,21 +100,21 @@ impl Served {
             .route("/page.css", get(page::style))
             .route("/page.js", get(page::script))
             .route("/icon.svg", get(page::icon))
-            .route("/metrics", get(metrics::metrics))
-            .route("/metrics.json", get(metrics::json))
-            .route("/probe", get(metrics::probe))
+            .route("/metrics", get(crate::serve::routes::metrics::metrics))
+            .route("/metrics.json", get(crate::serve::routes::metrics::json))
+            .route("/probe", get(crate::serve::routes::metrics::probe))
             .route("/-/healthy", get(|| async { "healthy\n" }))
             .route("/-/ready", get(ready))
-            .route("/-/reload", post(reload::reload))
-            .route("/sd", get(sd::discover))
-            .route("/targets.json", get(targets::targets))
+            .route("/-/reload", post(crate::serve::routes::reload::reload))
+            .route("/sd", get(crate::serve::routes::service_discovery::discover))
+            .route("/targets.json", get(crate::serve::routes::targets::targets))
             .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here; / shows what there is\n") })
             .method_not_allowed_fallback(|| async { (StatusCode::METHOD_NOT_ALLOWED, "not by this method; see the header Allow\n") })
             .with_state(self)
     }
 }
 
-impl Served {
+impl AppState {
     /// `ready`, and a line for each condition that an operator should know of.
     fn ready_text(&self) -> String {
         let conditions = self.watch.iter().flat_map(|watch| watch.conditions(Instant::now()));
@@ -141,7 +123,7 @@ impl Served {
 }
 
 /// Ready after the first attempt at each target, good or not.
-async fn ready(State(served): State<Served>) -> (StatusCode, String) {
+async fn ready(State(served): State<AppState>) -> (StatusCode, String) {
     if served.ready.load(Ordering::Relaxed) {
         return (StatusCode::OK, served.ready_text());
     }

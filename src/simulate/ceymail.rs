@@ -1,7 +1,7 @@
 //! CeyMail: Prometheus text for a Bearer token, twelve times a minute.
 
 use super::Traffic;
-use super::stand_in::{Request, Site, reply, with_headers};
+use super::server::{Request, ServerState, reply, with_headers};
 use super::text::Text;
 use super::traffic::{DISK_BYTES, MEMORY_BYTES};
 use axum::response::Response;
@@ -17,11 +17,11 @@ const HEADERS: &[(&str, &str)] = &[
     ("cache-control", "no-store, no-cache, must-revalidate, proxy-revalidate"),
 ];
 
-pub(super) fn answer(site: Site<'_>, request: &Request) -> Response {
+pub(super) fn answer(site: ServerState<'_>, request: &Request) -> Response {
     with_headers(route(site, request), HEADERS)
 }
 
-fn route(site: Site<'_>, request: &Request) -> Response {
+fn route(site: ServerState<'_>, request: &Request) -> Response {
     if request.path != "/api/stats/metrics" {
         return reply(404, "application/json", r#"{"error":"Not found"}"#);
     }

@@ -1,6 +1,6 @@
 //! cPanel and WHM, API 1: window sums of mail by user, the queue, and the health of the machine, in JSON of changing types.
 
-use super::stand_in::{Request, Site, reply, unending};
+use super::server::{Request, ServerState, reply, unending};
 use super::traffic::{DISK_BYTES, MEMORY_BYTES};
 use super::{Account, Attempt, Ended, LogFault, Origin, Sums, Traffic};
 use axum::response::Response;
@@ -13,7 +13,7 @@ const RESULTS_BY_TYPE: usize = 250;
 /// Records of a page that names no size.
 const CHUNK_RECORDS: usize = 50;
 
-pub(super) fn answer(site: Site<'_>, request: &Request) -> Response {
+pub(super) fn answer(site: ServerState<'_>, request: &Request) -> Response {
     let credential = format!("{}:{}", site.options.username, site.options.token);
     if request.credential("whm") != Some(&credential) {
         let body = json!({"cpanelresult": {

@@ -1,6 +1,6 @@
 //! EmailEngine: seventy families, blank lines between them, types and suffixes that do not fit.
 
-use super::stand_in::{Request, Site, reply, with_headers};
+use super::server::{Request, ServerState, reply, with_headers};
 use super::text::{Text, apart};
 use super::{Distribution, TOKEN_WITHOUT_SCOPE, Traffic};
 use axum::response::Response;
@@ -12,12 +12,12 @@ const GC_SECONDS: &[f64] = &[0.001, 0.01, 0.1, 1.0, 2.0, 5.0];
 const FORBIDDEN: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n    <title>EmailEngine</title>\n</head>\n<body>\n    \
     <h1>Forbidden</h1>\n    <p>This token may not do that.</p>\n</body>\n</html>\n";
 
-pub(super) fn answer(site: Site<'_>, request: &Request) -> Response {
+pub(super) fn answer(site: ServerState<'_>, request: &Request) -> Response {
     let response = if request.path == "/metrics" { route(site, request) } else { refusal(404, "Not Found", "Not Found", "") };
     with_headers(response, &[("cache-control", "no-cache"), ("vary", "accept-encoding"), ("keep-alive", "timeout=5")])
 }
 
-fn route(site: Site<'_>, request: &Request) -> Response {
+fn route(site: ServerState<'_>, request: &Request) -> Response {
     match request.credential("Bearer") {
         Some(token) if token == site.options.token => reply(200, "text/plain; charset=utf-8", metrics(site.traffic)),
         Some(TOKEN_WITHOUT_SCOPE) => reply(403, "text/html; charset=utf-8", FORBIDDEN),

@@ -1,7 +1,7 @@
 //! What can be wrong with a mail server: one table, for `simulate --fault` and for the tests.
 
-use super::line::End;
-use super::spoil::{self, Sound};
+use super::connection::End;
+use super::corruption::{self, HealthyResponse};
 use axum::response::Response;
 
 /// A way in which a mail server fails its callers.
@@ -28,7 +28,7 @@ pub(super) enum Act {
     /// A line of no header among the headers.
     Leak(&'static str),
     /// Another answer, or the sound one spoiled.
-    Answer(fn(Sound) -> Response),
+    Answer(fn(HealthyResponse) -> Response),
 }
 
 /// One of them.
@@ -44,34 +44,34 @@ pub static FAULTS: &[Fault] = &[
     fault("close", "the connection is closed where an answer is due", Act::End(End::Close)),
     fault("close-kept", "a kept connection is closed at its second request", Act::EndWhenKept(End::Close)),
     fault("hang", "no answer, and the connection stays open", Act::Hang),
-    fault("hang-in-body", "half of the body, and then nothing", Act::Answer(spoil::hang_in_body)),
-    fault("slow", "the body comes at one byte a second", Act::Answer(spoil::slow)),
-    fault("cut", "the connection closes within the body", Act::Answer(spoil::cut)),
-    fault("status-401", "the credential is not known", Act::Answer(spoil::status::<401>)),
-    fault("status-403", "the credential may not do that", Act::Answer(spoil::status::<403>)),
-    fault("status-404", "there is no such page", Act::Answer(spoil::status::<404>)),
-    fault("status-429", "too many requests, without Retry-After", Act::Answer(spoil::status::<429>)),
-    fault("status-429-retry-after", "too many requests, come again in two seconds", Act::Answer(spoil::retry_after)),
-    fault("status-500", "an error of the server", Act::Answer(spoil::status::<500>)),
-    fault("status-503", "not available", Act::Answer(spoil::status::<503>)),
-    fault("redirect", "302 to another host", Act::Answer(spoil::redirect)),
-    fault("html", "a login page with status 200", Act::Answer(spoil::html)),
-    fault("empty", "an empty body with status 200", Act::Answer(spoil::empty)),
-    fault("truncated", "half of the document, as if it were all of it", Act::Answer(spoil::truncated)),
-    fault("truncated-help", "the same, cut in a help text", Act::Answer(spoil::truncated_help)),
-    fault("truncated-number", "the same, cut in a number, so that it is another one", Act::Answer(spoil::truncated_number)),
-    fault("gzip-bomb", "10 MiB that become 10 GiB", Act::Answer(spoil::gzip_bomb)),
-    fault("huge", "a body of 2 GiB, announced as such", Act::Answer(spoil::huge)),
-    fault("endless", "a body without an end", Act::Answer(spoil::endless)),
+    fault("hang-in-body", "half of the body, and then nothing", Act::Answer(corruption::hang_in_body)),
+    fault("slow", "the body comes at one byte a second", Act::Answer(corruption::slow)),
+    fault("cut", "the connection closes within the body", Act::Answer(corruption::cut)),
+    fault("status-401", "the credential is not known", Act::Answer(corruption::status::<401>)),
+    fault("status-403", "the credential may not do that", Act::Answer(corruption::status::<403>)),
+    fault("status-404", "there is no such page", Act::Answer(corruption::status::<404>)),
+    fault("status-429", "too many requests, without Retry-After", Act::Answer(corruption::status::<429>)),
+    fault("status-429-retry-after", "too many requests, come again in two seconds", Act::Answer(corruption::retry_after)),
+    fault("status-500", "an error of the server", Act::Answer(corruption::status::<500>)),
+    fault("status-503", "not available", Act::Answer(corruption::status::<503>)),
+    fault("redirect", "302 to another host", Act::Answer(corruption::redirect)),
+    fault("html", "a login page with status 200", Act::Answer(corruption::html)),
+    fault("empty", "an empty body with status 200", Act::Answer(corruption::empty)),
+    fault("truncated", "half of the document, as if it were all of it", Act::Answer(corruption::truncated)),
+    fault("truncated-help", "the same, cut in a help text", Act::Answer(corruption::truncated_help)),
+    fault("truncated-number", "the same, cut in a number, so that it is another one", Act::Answer(corruption::truncated_number)),
+    fault("gzip-bomb", "10 MiB that become 10 GiB", Act::Answer(corruption::gzip_bomb)),
+    fault("huge", "a body of 2 GiB, announced as such", Act::Answer(corruption::huge)),
+    fault("endless", "a body without an end", Act::Answer(corruption::endless)),
     fault("leaked-line", "a line of the program's output among the headers", Act::Leak("Use of uninitialized value in print")),
-    fault("invalid-utf8", "bytes that are no UTF-8 in a label", Act::Answer(spoil::invalid_utf8)),
-    fault("non-finite", "NaN and infinities for numbers", Act::Answer(spoil::non_finite)),
-    fault("duplicate-series", "each series twice, the second time with another value", Act::Answer(spoil::duplicate_series)),
-    fault("duplicate-families", "each family twice", Act::Answer(spoil::duplicate_families)),
-    fault("type-change", "counters become gauges, and gauges counters, at every other request", Act::Answer(spoil::type_change)),
-    fault("long-labels", "three labels of 1 MiB", Act::Answer(spoil::long_labels)),
-    fault("churn", "100,000 new series in each answer", Act::Answer(spoil::churn)),
-    fault("future", "a clock that is a day ahead: Date, timestamps and the time of start", Act::Answer(spoil::future)),
+    fault("invalid-utf8", "bytes that are no UTF-8 in a label", Act::Answer(corruption::invalid_utf8)),
+    fault("non-finite", "NaN and infinities for numbers", Act::Answer(corruption::non_finite)),
+    fault("duplicate-series", "each series twice, the second time with another value", Act::Answer(corruption::duplicate_series)),
+    fault("duplicate-families", "each family twice", Act::Answer(corruption::duplicate_families)),
+    fault("type-change", "counters become gauges, and gauges counters, at every other request", Act::Answer(corruption::type_change)),
+    fault("long-labels", "three labels of 1 MiB", Act::Answer(corruption::long_labels)),
+    fault("churn", "100,000 new series in each answer", Act::Answer(corruption::churn)),
+    fault("future", "a clock that is a day ahead: Date, timestamps and the time of start", Act::Answer(corruption::future)),
 ];
 
 impl Fault {

@@ -1,6 +1,6 @@
 //! KumoMTA: its metrics as JSON and as text, both written without escapes, roll-ups beside their details.
 
-use super::stand_in::{Request, Site, chunked, reply};
+use super::server::{Request, ServerState, chunked, reply};
 use super::{Distribution, Traffic};
 use axum::http::Method;
 use axum::response::Response;
@@ -18,7 +18,7 @@ const BOUNDS_SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 /// The roll-up over all that goes out.
 const CLIENT: &str = "smtp_client";
 
-pub(super) fn answer(site: Site<'_>, request: &Request) -> Response {
+pub(super) fn answer(site: ServerState<'_>, request: &Request) -> Response {
     match (&request.method, request.path.as_str()) {
         (&Method::HEAD, _) => reply(401, PLAIN, "Unauthorized"),
         (&Method::GET, "/metrics.json") => chunked(200, "application/json; charset=utf-8", metrics_json(site.traffic)),

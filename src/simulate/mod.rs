@@ -5,31 +5,31 @@
 
 mod account;
 mod ceymail;
+mod connection;
+mod corruption;
 mod cpanel;
+mod delivery_log;
 mod distribution;
-mod door;
 mod emailengine;
 mod fault;
 mod kumomta;
-mod line;
-mod log;
+mod listener;
 mod message;
 mod random;
 mod receiver;
-mod spoil;
+mod server;
 mod stalwart;
-mod stand_in;
 mod text;
 mod traffic;
 
 pub use account::{Account, Sums};
+pub use delivery_log::{Attempt, DeliveryLog, Ended, LOG_ATTEMPTS_MAX, LogFault};
 pub use distribution::Distribution;
-pub use door::Tls;
 pub use fault::{FAULTS, Fault};
-pub use log::{Attempt, DeliveryLog, Ended, LOG_ATTEMPTS_MAX, LogFault};
+pub use listener::Tls;
 pub use message::{Domain, Message, Origin};
 pub use receiver::Receiver;
-pub use stand_in::{Request, StandIn};
+pub use server::{Request, SimulatedServer};
 pub use traffic::{EPOCH_UNIX_SECONDS, Service, Traffic, WARM_UP_SECONDS};
 
 /// The user that a stand-in lets in, unless told otherwise.
@@ -98,7 +98,7 @@ pub struct Options {
     pub size: usize,
     /// What decides its values.
     pub seed: u64,
-    /// Time passes only by [`StandIn::traffic`] and [`Traffic::advance`], not by the clock.
+    /// Time passes only by [`SimulatedServer::traffic`] and [`Traffic::advance`], not by the clock.
     pub frozen: bool,
     /// The time that its traffic has come to, in Unix seconds; by the clock if left out.
     pub now: Option<u64>,

@@ -1,6 +1,6 @@
 //! Stalwart, in two generations: text with buckets that are not cumulative, and the queue by its management API.
 
-use super::stand_in::{Request, Site, reply, with_headers};
+use super::server::{Request, ServerState, reply, with_headers};
 use super::text::{Text, apart};
 use super::{Distribution, Generation, Message, Traffic};
 use axum::http::Method;
@@ -17,7 +17,7 @@ const LISTED_MAX: usize = 1000;
 /// Counters and buckets are of 32 bits.
 const WRAP: u64 = 1 << 32;
 
-pub(super) fn answer(site: Site<'_>, request: &Request) -> Response {
+pub(super) fn answer(site: ServerState<'_>, request: &Request) -> Response {
     let generation = site.options.generation;
     match (&request.method, request.path.as_str(), generation) {
         (&Method::GET, "/metrics/prometheus", _) => match basic(request) {
@@ -56,7 +56,7 @@ fn unauthorized(generation: Generation) -> Response {
     with_headers(refusal, &[("www-authenticate", bearer), ("www-authenticate", r#"Basic realm="Stalwart Server""#)])
 }
 
-fn manages(site: &Site<'_>, request: &Request) -> bool {
+fn manages(site: &ServerState<'_>, request: &Request) -> bool {
     request.credential("Bearer") == Some(&site.options.token)
         || basic(request).is_some_and(|said| said == format!("{}:{}", site.options.username, site.options.password))
 }

@@ -17,8 +17,8 @@ use tonic::codec::CompressionEncoding;
 
 const ANY: &str = "127.0.0.1:0";
 
-async fn start(system: System, options: Options) -> StandIn {
-    StandIn::start(system, ANY.parse::<SocketAddr>().unwrap(), options).await.unwrap()
+async fn start(system: System, options: Options) -> SimulatedServer {
+    SimulatedServer::start(system, ANY.parse::<SocketAddr>().unwrap(), options).await.unwrap()
 }
 
 fn frozen() -> Options {
@@ -30,7 +30,7 @@ fn client() -> Client {
     Client::builder().no_proxy().build().unwrap()
 }
 
-async fn get(stand_in: &StandIn, path: &str, authorization: &str) -> Response {
+async fn get(stand_in: &SimulatedServer, path: &str, authorization: &str) -> Response {
     let mut request = client().get(stand_in.url() + path);
     if !authorization.is_empty() {
         request = request.header("authorization", authorization);
@@ -209,7 +209,7 @@ async fn stalwarts_queue_has_an_api_for_each_generation() {
 
     let query = r#"{"using":["urn:ietf:params:jmap:core","urn:stalwart:jmap"],
         "methodCalls":[["x:QueuedMessage/query",{"calculateTotal":true,"limit":1},"q"],["x:Nothing/get",{},"n"]]}"#;
-    let post = |to: &StandIn| client().post(to.url() + "/jmap/").header("authorization", &bearer).body(query).send();
+    let post = |to: &SimulatedServer| client().post(to.url() + "/jmap/").header("authorization", &bearer).body(query).send();
     let answer: serde_json::Value = serde_json::from_str(&post(&new).await.unwrap().text().await.unwrap()).unwrap();
     assert_eq!(answer["methodResponses"][0][1]["total"], total);
     assert_eq!(answer["methodResponses"][1][0], "error");
@@ -261,7 +261,7 @@ async fn ceymail_counts_requests_before_it_looks_at_tokens() {
     assert_eq!(refused.text().await.unwrap(), r#"{"error":"Too many requests. Please try again later."}"#);
 }
 
-async fn whm(stand_in: &StandIn, function: &str) -> serde_json::Value {
+async fn whm(stand_in: &SimulatedServer, function: &str) -> serde_json::Value {
     let answer = get(stand_in, &format!("/json-api/{function}"), &format!("whm {USERNAME}:{TOKEN}")).await;
     assert_eq!(answer.status(), 200);
     serde_json::from_str(&answer.text().await.unwrap()).unwrap()

@@ -6,8 +6,8 @@
 //! and `failed` and what waits. An advance costs its messages and what waits, whatever the number of domains.
 
 use super::account::Minutes;
+use super::delivery_log::{Attempt, DeliveryLog, Ended};
 use super::distribution::{BYTES, SECONDS};
-use super::log::{Attempt, DeliveryLog, Ended};
 use super::random::{Random, mix};
 use super::{Account, Distribution, Domain, Message, Origin, Sums};
 use std::collections::BTreeMap;

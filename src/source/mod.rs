@@ -8,17 +8,12 @@
 //! A target is polled in parts. The first is required: without it there is no reading. Each other one costs only its own
 //! points when it fails, so rules belong to parts: an absent series is 0 only if the part that would have it was read.
 
-mod apply;
-mod ceymail;
-mod cpanel;
-mod emailengine;
-mod kumomta;
-mod prometheus;
+mod map;
 mod rule;
-mod stalwart;
+pub(crate) mod systems;
 
-pub use apply::{Context, Detail, Memory, POINTS_PER_METRIC_MAX, WINDOWS_KEPT_MAX, apply};
-pub use rule::{From, Rule, Step};
+pub use map::{Context, CounterMemory, Detail, POINTS_PER_METRIC_MAX, WINDOWS_KEPT_MAX, apply};
+pub use rule::{AttributeSource, Rule, Transform};
 
 pub use crate::format::prometheus::check_complete;
 pub use crate::format::{ReadError, quote};
@@ -26,8 +21,14 @@ use crate::model::{Families, RecordPage, Repair};
 use std::time::Duration;
 
 /// Every mail system.
-pub static SOURCES: &[&Source] =
-    &[&cpanel::SOURCE, &ceymail::SOURCE, &kumomta::SOURCE, &stalwart::SOURCE, &emailengine::SOURCE, &prometheus::SOURCE];
+pub static SOURCES: &[&Source] = &[
+    &crate::source::systems::cpanel::SOURCE,
+    &crate::source::systems::ceymail::SOURCE,
+    &crate::source::systems::kumomta::SOURCE,
+    &crate::source::systems::stalwart::SOURCE,
+    &crate::source::systems::emailengine::SOURCE,
+    &crate::source::systems::prometheus::SOURCE,
+];
 
 /// The path of a request that is made to the target's url as it stands: nothing is appended, and it may have a query.
 pub const WHOLE_URL: &str = "";

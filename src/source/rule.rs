@@ -16,7 +16,7 @@ pub struct Rule {
     /// Attributes with fixed values.
     pub with: &'static [(&'static Attribute, &'static str)],
     /// Attributes that come from labels.
-    pub from: &'static [From],
+    pub from: &'static [AttributeSource],
     /// What the value is multiplied by: 0.001 for milliseconds, -1 for what is counted elsewhere too.
     pub scale: f64,
     /// Whether a good answer without the series means 0: one of which nothing was unreadable.
@@ -24,7 +24,7 @@ pub struct Rule {
     /// Whether it rests where a rule before it gave the same: for what a server says in two places.
     pub fallback: bool,
     /// What happens to the values.
-    pub step: Step,
+    pub step: Transform,
     /// The label and attribute of a detail that a target may opt in to; without that, the rule rests.
     pub detail: Option<(&'static str, &'static Attribute)>,
     /// The attributes of the totals that a detail takes the place of; empty: those of the rule itself.
@@ -33,7 +33,7 @@ pub struct Rule {
 
 /// An attribute whose value comes from a label.
 #[derive(Debug)]
-pub struct From {
+pub struct AttributeSource {
     /// The server's label.
     pub label: &'static str,
     /// Our attribute.
@@ -44,7 +44,7 @@ pub struct From {
     pub other: Option<&'static str>,
 }
 
-impl From {
+impl AttributeSource {
     /// The label's value as it is.
     #[must_use]
     pub const fn same(label: &'static str, attribute: &'static Attribute) -> Self {
@@ -68,7 +68,7 @@ impl From {
 /// What happens to the values of a rule's series. Counters and up-down counters of the same attributes are added up;
 /// of gauges the largest is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Transform {
     /// Nothing.
     AsIs,
     /// The rise since the last reading is added, series by series: for counters that the server forgets when they are idle.
@@ -99,7 +99,7 @@ impl Rule {
             scale: 1.0,
             zero_when_absent: false,
             fallback: false,
-            step: Step::AsIs,
+            step: Transform::AsIs,
             detail: None,
             replaces: &[],
         }
@@ -128,7 +128,7 @@ impl Rule {
 
     /// With attributes from these labels.
     #[must_use]
-    pub const fn from(mut self, labels: &'static [From]) -> Self {
+    pub const fn from(mut self, labels: &'static [AttributeSource]) -> Self {
         self.from = labels;
         self
     }
@@ -156,7 +156,7 @@ impl Rule {
 
     /// With this step.
     #[must_use]
-    pub const fn step(mut self, step: Step) -> Self {
+    pub const fn step(mut self, step: Transform) -> Self {
         self.step = step;
         self
     }

@@ -2,8 +2,8 @@
 //!
 //! None of them takes readiness away: a restart by an orchestrator would heal none of them.
 
-use super::log::dropped_lines;
-use super::{Own, Targets};
+use super::logging::dropped_lines;
+use super::{SelfTelemetry, TargetSet};
 use crate::poll::Circuit;
 use opentelemetry::metrics::{Counter, Gauge, Meter};
 use std::fmt;
@@ -126,8 +126,8 @@ impl fmt::Display for Condition {
 /// Looks at the conditions. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct SelfWatch {
-    targets: Targets,
-    own: Arc<Own>,
+    targets: TargetSet,
+    own: Arc<SelfTelemetry>,
     idle_after: Duration,
     push_interval: Option<watch::Receiver<Duration>>,
     began: Instant,
@@ -136,7 +136,12 @@ pub struct SelfWatch {
 impl SelfWatch {
     /// A watch over these targets. `push_interval` is how often the push collects, if there is one.
     #[must_use]
-    pub fn new(targets: Targets, own: Arc<Own>, idle_after: Duration, push_interval: Option<watch::Receiver<Duration>>) -> Self {
+    pub fn new(
+        targets: TargetSet,
+        own: Arc<SelfTelemetry>,
+        idle_after: Duration,
+        push_interval: Option<watch::Receiver<Duration>>,
+    ) -> Self {
         Self { targets, own, idle_after, push_interval, began: Instant::now() }
     }
 
@@ -213,7 +218,7 @@ mod tests {
     use super::*;
     use crate::config::{self, Environment};
     use crate::poll::{Limits, Target};
-    use crate::telemetry::Monitored;
+    use crate::telemetry::CollectedTarget;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -231,8 +236,8 @@ mod tests {
         let text = "targets: [{name: a, system: kumomta, url: 'http://127.0.0.1:1', min_interval: 2s}]";
         let config = config::parse(text, "postmeter.yaml", &Environment::default()).unwrap();
         let target = Target::new(config.targets[0].clone(), Limits::default()).unwrap();
-        let own = Arc::new(Own::quiet().unwrap());
-        let targets = Targets::new(vec![Arc::new(Monitored::new(target.clone()).unwrap())]);
+        let own = Arc::new(SelfTelemetry::quiet().unwrap());
+        let targets = TargetSet::new(vec![Arc::new(CollectedTarget::new(target.clone()).unwrap())]);
         let watch = SelfWatch::new(targets, own.clone(), MINUTE, None);
         let now = Instant::now();
         assert_eq!(watch.conditions(now), []);
@@ -244,7 +249,7 @@ mod tests {
         assert_eq!(watch.conditions(Instant::now() + MINUTE / 2), []);
         own.exporting.spool_damaged(2);
         assert_eq!(watch.conditions(Instant::now()), [Condition::SpoolDamaged(2)]);
-        let own = Arc::new(Own::quiet().unwrap());
+        let own = Arc::new(SelfTelemetry::quiet().unwrap());
         let watch = SelfWatch { own: own.clone(), ..watch };
         own.exporting.exported(1, Some("refused"));
         assert_eq!(own.exporting.last_accepted(), None);

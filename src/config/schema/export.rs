@@ -22,14 +22,14 @@ const OTLP_TIMEOUT: Key = key("timeout", Shape::Duration(&otlp::OTLP_TIMEOUT_RAN
 
 static OTLP: &[Key] = &[
     ENDPOINT,
-    key("protocol", Shape::Choice(|| names(otlp::PROTOCOLS)), "Left out: grpc."),
+    key("protocol", Shape::FamilySelection(|| names(otlp::PROTOCOLS)), "Left out: grpc."),
     INTERVAL,
     OTLP_TIMEOUT,
-    key("compression", Shape::Choice(|| names(otlp::COMPRESSIONS)), "Left out: gzip."),
+    key("compression", Shape::FamilySelection(|| names(otlp::COMPRESSIONS)), "Left out: gzip."),
     key("max_request_bytes", Shape::Bytes(&otlp::REQUEST_BYTES_RANGE), "Of a request before compression. Left out: 4 MiB less 64 KiB."),
     HEADERS,
     TLS,
-    key("temporality", Shape::Choice(|| names(otlp::TEMPORALITIES)), "What counters and histograms say. Left out: cumulative."),
+    key("temporality", Shape::FamilySelection(|| names(otlp::TEMPORALITIES)), "What counters and histograms say. Left out: cumulative."),
     key("queue", Shape::Map(QUEUE), "What waits in memory for a receiver that is away."),
     key("retry", Shape::Map(RETRY), "When a request that was not taken is sent again."),
     key("spool", Shape::Map(SPOOL), "What waits on disk, and outlives the process. Left out: memory only."),
@@ -67,7 +67,7 @@ static AUTH: &[Key] = &[
     key("tokens", Shape::List(&TOKEN, 0..=TOKENS_MAX), "Sent as Authorization: Bearer; postmeter token new makes one."),
     key("basic", Shape::MapOf(&Shape::Secret), "User names and bcrypt hashes of their passwords."),
     key("trusted", Shape::List(&Shape::Text, 0..=NETWORKS_MAX), "Addresses and networks of the other end that need neither."),
-    key("open", Shape::List(&Shape::Choice(|| OPEN.to_vec()), 0..=OPEN.len()), "Paths that everybody may read. Left out: none."),
+    key("open", Shape::List(&Shape::FamilySelection(|| OPEN.to_vec()), 0..=OPEN.len()), "Paths that everybody may read. Left out: none."),
 ];
 
 static TOKEN: Shape = Shape::Map(&[
@@ -90,18 +90,22 @@ static SERVER_TLS: &[Key] = &[
     key("key", Shape::Secret, "The private key itself."),
     key("client_ca_file", Shape::Text, "PEM certificates of the authorities of clients."),
     key("client_ca", Shape::Text, "The same, the text itself."),
-    key("client_auth_type", Shape::Choice(|| names(&CLIENT_AUTH)), "What is asked of clients. Left out: NoClientCert."),
+    key("client_auth_type", Shape::FamilySelection(|| names(&CLIENT_AUTH)), "What is asked of clients. Left out: NoClientCert."),
     key("client_allowed_sans", Shape::List(&Shape::Text, 0..=NAMES_MAX), "Names of which a client's certificate has one. Left out: any."),
-    key("min_version", Shape::Choice(|| names(&MIN_VERSIONS)), "Left out: TLS12, the oldest that there is here."),
-    key("max_version", Shape::Choice(|| names(&MAX_VERSIONS)), "Left out: TLS13."),
-    key("cipher_suites", Shape::List(&Shape::Choice(|| names(&CIPHER_SUITES)), 0..=NAMES_MAX), "Of TLS 1.2, by Go's names. Left out: all."),
-    key("curve_preferences", Shape::List(&Shape::Choice(|| names(&CURVES)), 0..=NAMES_MAX), "By Go's names. Left out: all."),
+    key("min_version", Shape::FamilySelection(|| names(&MIN_VERSIONS)), "Left out: TLS12, the oldest that there is here."),
+    key("max_version", Shape::FamilySelection(|| names(&MAX_VERSIONS)), "Left out: TLS13."),
+    key(
+        "cipher_suites",
+        Shape::List(&Shape::FamilySelection(|| names(&CIPHER_SUITES)), 0..=NAMES_MAX),
+        "Of TLS 1.2, by Go's names. Left out: all.",
+    ),
+    key("curve_preferences", Shape::List(&Shape::FamilySelection(|| names(&CURVES)), 0..=NAMES_MAX), "By Go's names. Left out: all."),
     key("prefer_server_cipher_suites", Shape::Flag, "Whether the server's order counts. Left out: true."),
 ];
 
 pub(super) static TELEMETRY: &[Key] = &[
-    key("log_format", Shape::Choice(|| names(FORMATS)), "Left out: text."),
-    key("log_level", Shape::Choice(|| names(LEVELS)), "Left out: OTEL_LOG_LEVEL, or else info."),
+    key("log_format", Shape::FamilySelection(|| names(FORMATS)), "Left out: text."),
+    key("log_level", Shape::FamilySelection(|| names(LEVELS)), "Left out: OTEL_LOG_LEVEL, or else info."),
     key("idle_after", Shape::Duration(&IDLE_AFTER_RANGE), "How long without a scrape or an accepted push is reported. Left out: 5m."),
     key("otlp", Shape::Either(&[Shape::Off, Shape::Map(TELEMETRY_OTLP)]), "Sends its own telemetry by gRPC. Left out: it is not sent."),
 ];
@@ -110,7 +114,7 @@ static TELEMETRY_OTLP: &[Key] = &[
     ENDPOINT,
     INTERVAL,
     OTLP_TIMEOUT,
-    key("compression", Shape::Choice(|| names(otlp::COMPRESSIONS)), "Left out: none."),
+    key("compression", Shape::FamilySelection(|| names(otlp::COMPRESSIONS)), "Left out: none."),
     HEADERS,
     TLS,
     key("traces", Shape::Flag, "Of polls and exports. Left out: true."),

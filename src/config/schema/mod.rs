@@ -49,7 +49,7 @@ pub enum Shape {
     /// `true` or `false`.
     Flag,
     /// One of these words.
-    Choice(fn() -> Vec<&'static str>),
+    FamilySelection(fn() -> Vec<&'static str>),
     /// The name of a mail system.
     System,
     /// A map with these keys and no others.

@@ -1,8 +1,8 @@
 //! `targets:` and `defaults:`.
 
 use super::{Key, Shape, key, names, required};
-use crate::config::messages;
-use crate::config::relay::{PATTERNS_MAX, SERIES_MAX_RANGE};
+use crate::config::delivery_log;
+use crate::config::passthrough::{PATTERNS_MAX, SERIES_MAX_RANGE};
 use crate::config::target::{BACKOFF_MAX_RANGE, BODY_BYTES_MAX_RANGE, DETAIL_TOP_RANGE, DETAILS, MIN_INTERVAL_RANGE, TIMEOUT_RANGE};
 use crate::config::window::SLIDING_RANGE;
 use crate::model::FIELDS;
@@ -88,7 +88,7 @@ static PART: Shape = Shape::Map(CREDENTIALS);
 /// Parts that have more than credentials.
 static PARTS_OF_THEIR_OWN: &[Key] = &[key("messages", Shape::Map(MESSAGES), "The delivery log, on a timer of its own. Needs state_dir.")];
 
-static FIELD: Shape = Shape::Choice(|| FIELDS.iter().map(|field| field.name).collect());
+static FIELD: Shape = Shape::FamilySelection(|| FIELDS.iter().map(|field| field.name).collect());
 
 static MESSAGES: &[Key] = &[
     USERNAME,
@@ -96,9 +96,9 @@ static MESSAGES: &[Key] = &[
     PASSWORD_FILE,
     TOKEN,
     TOKEN_FILE,
-    key("interval", Shape::Duration(&messages::MESSAGES_INTERVAL_RANGE), "How often the log is read. Left out: 60s."),
-    key("since", Shape::Duration(&messages::SINCE_RANGE), "How far back the first start reads. Left out: from now on."),
-    key("overlap", Shape::Duration(&messages::OVERLAP_RANGE), "How far back each reading looks for records that were written late."),
+    key("interval", Shape::Duration(&delivery_log::MESSAGES_INTERVAL_RANGE), "How often the log is read. Left out: 60s."),
+    key("since", Shape::Duration(&delivery_log::SINCE_RANGE), "How far back the first start reads. Left out: from now on."),
+    key("overlap", Shape::Duration(&delivery_log::OVERLAP_RANGE), "How far back each reading looks for records that were written late."),
     key("include", Shape::List(&FIELD, 0..=FIELDS.len()), "What leaves this machine as it is."),
 ];
 
@@ -118,7 +118,7 @@ static TLS_KEYS: &[Key] = &[
 ];
 
 static DETAIL_KEYS: &[Key] = &[
-    required("by", Shape::Choice(|| names(DETAILS)), "What totals are split by."),
+    required("by", Shape::FamilySelection(|| names(DETAILS)), "What totals are split by."),
     key("top", Shape::Integer(&DETAIL_TOP_RANGE), "How many of the largest; the rest is folded into _other. Left out: 20."),
 ];
 

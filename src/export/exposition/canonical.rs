@@ -1,15 +1,15 @@
 //! Our own words as families: what the SDK's registry gathers, the histograms that it cannot have, and `target_info`.
 
-use crate::model::{Attributes, Bounds, FamiliesBuilder, FamilyType, Histogram, Kind, Metric, Native, vocabulary};
+use crate::model::{Attributes, FamiliesBuilder, FamilyType, Histogram, Kind, Metric, ReadingLimits, SelectedFamilies, vocabulary};
 use crate::telemetry::Identity;
 use prometheus::proto::{Metric as Gathered, MetricFamily, MetricType};
 use std::collections::BTreeMap;
 
-fn build(fill: impl FnOnce(&mut FamiliesBuilder<'_>)) -> Native {
+fn build(fill: impl FnOnce(&mut FamiliesBuilder<'_>)) -> SelectedFamilies {
     // Of our own making, and bounded where it is made.
-    let mut out = FamiliesBuilder::new("", Bounds::NONE);
+    let mut out = FamiliesBuilder::new("", ReadingLimits::NONE);
     fill(&mut out);
-    Native::own(out.finish())
+    SelectedFamilies::own(out.finish())
 }
 
 fn begin(out: &mut FamiliesBuilder<'_>, name: &str, help: &str, kind: FamilyType) {
@@ -24,7 +24,7 @@ fn label(out: &mut FamiliesBuilder<'_>, name: &str, value: &str) {
 
 /// What a registry gathered.
 #[must_use]
-pub fn gathered(families: &[MetricFamily]) -> Native {
+pub fn gathered(families: &[MetricFamily]) -> SelectedFamilies {
     build(|out| {
         for family in families {
             let kind = match family.get_field_type() {
@@ -64,17 +64,17 @@ fn histogram(metric: &Gathered) -> Histogram {
 
 /// The distributions of a reading, which the SDK has no instrument for.
 #[must_use]
-pub fn histograms(system: &str, identity: &Identity, histograms: &[(&'static Metric, Attributes, Histogram)]) -> Native {
+pub fn histograms(system: &str, identity: &Identity, histograms: &[(&'static Metric, Attributes, Histogram)]) -> SelectedFamilies {
     labelled(system, &[("instance", identity.instance()), ("job", identity.job())], histograms)
 }
 
 /// The same without `job` and `instance`.
 #[must_use]
-pub fn histograms_alone(system: &str, histograms: &[(&'static Metric, Attributes, Histogram)]) -> Native {
+pub fn histograms_alone(system: &str, histograms: &[(&'static Metric, Attributes, Histogram)]) -> SelectedFamilies {
     labelled(system, &[], histograms)
 }
 
-fn labelled(system: &str, extra: &[(&str, &str)], histograms: &[(&'static Metric, Attributes, Histogram)]) -> Native {
+fn labelled(system: &str, extra: &[(&str, &str)], histograms: &[(&'static Metric, Attributes, Histogram)]) -> SelectedFamilies {
     let mut sorted: Vec<_> = histograms.iter().collect();
     sorted.sort_by_key(|(metric, ..)| metric.name);
     build(|out| {
@@ -96,7 +96,7 @@ fn labelled(system: &str, extra: &[(&str, &str)], histograms: &[(&'static Metric
 
 /// The `target_info` of targets.
 #[must_use]
-pub fn target_info<'a>(identities: impl IntoIterator<Item = &'a Identity>) -> Native {
+pub fn target_info<'a>(identities: impl IntoIterator<Item = &'a Identity>) -> SelectedFamilies {
     build(|out| {
         begin(out, "target_info", "Attributes of the target's resource.", FamilyType::Gauge);
         for identity in identities {

@@ -2,11 +2,11 @@
 //! objects with `@` for more. Unlike KumoMTA's, it is escaped.
 
 use super::text::number;
-use super::{Format, Page, Section, type_word};
-use crate::model::{FamilyType, NativeFamily, SampleRef, Value};
+use super::{ExpositionWriter, Format, Section, type_word};
+use crate::model::{FamilyType, SampleRef, SelectedFamily, Value};
 
-impl Page<'_> {
-    pub(super) fn json(&mut self, name: &str, kind: FamilyType, of_targets: &[(&Section, NativeFamily<'_>)]) -> Option<()> {
+impl ExpositionWriter<'_> {
+    pub(super) fn json(&mut self, name: &str, kind: FamilyType, of_targets: &[(&Section, SelectedFamily<'_>)]) -> Option<()> {
         if !self.first {
             // Not a comma before a newline: by that mark KumoMTA's documents that escape nothing are known, ours among the readers.
             self.buffer.extend_from_slice(b"\n,");
@@ -64,7 +64,7 @@ impl Page<'_> {
 
     fn values(
         &mut self,
-        of_targets: &[(&Section, NativeFamily<'_>)],
+        of_targets: &[(&Section, SelectedFamily<'_>)],
         write: impl Fn(&mut Vec<u8>, &SampleRef<'_>, &Section),
     ) -> Option<()> {
         let mut first = true;
@@ -88,7 +88,7 @@ enum Shape<'a> {
     Objects,
 }
 
-fn shape<'a>(of_targets: &[(&Section, NativeFamily<'a>)]) -> Shape<'a> {
+fn shape<'a>(of_targets: &[(&Section, SelectedFamily<'a>)]) -> Shape<'a> {
     let [(section, family)] = of_targets else { return Shape::Objects };
     let mut samples = family.samples();
     let Some(first) = samples.next().filter(|_| section.identity.is_none()) else { return Shape::Objects };

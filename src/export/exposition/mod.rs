@@ -2,7 +2,7 @@
 //!
 //! # One writer for our words and theirs
 //!
-//! What the SDK's registry gathers becomes [`Native`] too, with `job` and `instance` as labels; the families of mail servers
+//! What the SDK's registry gathers becomes [`SelectedFamilies`] too, with `job` and `instance` as labels; the families of mail servers
 //! get those two while they are written. So every format is written once, and a page of a million series needs no copy of
 //! them.
 //!
@@ -15,16 +15,16 @@
 mod canonical;
 mod json;
 mod names;
-mod reserved;
-mod taken;
+mod reserved_families;
+mod reserved_names;
 mod text;
 
 pub use canonical::{gathered, histograms, histograms_alone, target_info, translated};
 pub use names::Escaping;
-pub use reserved::is_reserved;
-pub use taken::Taken;
+pub use reserved_families::is_reserved;
+pub use reserved_names::ReservedNames;
 
-use crate::model::{FamilyType, Native, NativeFamily};
+use crate::model::{FamilyType, SelectedFamilies, SelectedFamily};
 use crate::telemetry::Identity;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,7 +78,7 @@ impl Format {
 /// Families and who they are of.
 #[derive(Clone, Debug)]
 pub struct Section {
-    native: Arc<Native>,
+    native: Arc<SelectedFamilies>,
     /// `job` and `instance`, for families that do not say them.
     identity: Option<(String, String)>,
     /// Postmeter's own families.
@@ -88,19 +88,19 @@ pub struct Section {
 impl Section {
     /// Postmeter's own families: canonical metrics and self-metrics.
     #[must_use]
-    pub fn own(native: Arc<Native>) -> Self {
+    pub fn own(native: Arc<SelectedFamilies>) -> Self {
         Self { native, identity: None, own: true }
     }
 
     /// Families of a mail server without `job` and `instance`.
     #[must_use]
-    pub fn plain(native: Arc<Native>) -> Self {
+    pub fn plain(native: Arc<SelectedFamilies>) -> Self {
         Self { native, identity: None, own: false }
     }
 
     /// Families of a mail server.
     #[must_use]
-    pub fn of(native: Arc<Native>, identity: &Identity) -> Self {
+    pub fn of(native: Arc<SelectedFamilies>, identity: &Identity) -> Self {
         Self { native, identity: Some((identity.job().to_owned(), identity.instance().to_owned())), own: false }
     }
 
@@ -123,7 +123,7 @@ impl Section {
 
 /// What could not be said as it was.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct OmittedFamilies {
     /// Families that were left out, because another target says a type that does not go with theirs, their name is none, or lines of
     /// another have it.
     pub families_dropped: u64,
@@ -140,7 +140,7 @@ pub struct Told {
 /// Families that are named when they are left out; the count has them all.
 const DROPPED_NAMED_MAX: usize = 16;
 
-impl Told {
+impl OmittedFamilies {
     fn drop(&mut self, why: impl FnOnce() -> String) {
         self.families_dropped += 1;
         if self.dropped.len() < DROPPED_NAMED_MAX {
@@ -150,19 +150,19 @@ impl Told {
 }
 
 /// A page that is written piece by piece: pieces go out while the rest is written.
-pub struct Page<'a> {
+pub struct ExpositionWriter<'a> {
     format: Format,
     buffer: Vec<u8>,
     /// Takes what is in the buffer; false when nobody wants more.
     out: &'a mut dyn FnMut(&mut Vec<u8>) -> bool,
-    told: Told,
+    told: OmittedFamilies,
     first: bool,
 }
 
 /// Bytes that are collected before they go out.
 const PIECE_BYTES: usize = 128 * 1024;
 
-impl<'a> Page<'a> {
+impl<'a> ExpositionWriter<'a> {
     /// A page that goes to `out`.
     pub fn new(format: Format, out: &'a mut dyn FnMut(&mut Vec<u8>) -> bool) -> Self {
         let mut page = Self::resume(format, out);
@@ -175,17 +175,17 @@ impl<'a> Page<'a> {
 
     /// The rest of a page that has families already.
     pub fn resume(format: Format, out: &'a mut dyn FnMut(&mut Vec<u8>) -> bool) -> Self {
-        Self { format, buffer: Vec::with_capacity(PIECE_BYTES + 4096), out, told: Told::default(), first: false }
+        Self { format, buffer: Vec::with_capacity(PIECE_BYTES + 4096), out, told: OmittedFamilies::default(), first: false }
     }
 
     /// Writes sections, families by name; not those whose names are `taken` by what an earlier call has written.
-    pub fn write(&mut self, sections: &[Section], taken: &Taken) -> Option<()> {
-        let mut families: BTreeMap<Cow<'_, str>, Vec<(&Section, NativeFamily<'_>)>> = BTreeMap::new();
+    pub fn write(&mut self, sections: &[Section], taken: &ReservedNames) -> Option<()> {
+        let mut families: BTreeMap<Cow<'_, str>, Vec<(&Section, SelectedFamily<'_>)>> = BTreeMap::new();
         for section in sections {
             self.told.labels_renamed += section.native.labels_renamed;
             for family in section.native.families() {
                 let name = family.name();
-                if !section.own && reserved::is_reserved(self.format, &name, family.kind()) {
+                if !section.own && reserved_families::is_reserved(self.format, &name, family.kind()) {
                     self.told.drop(|| format!("{name} of {} has the name of a metric of Postmeter or of Prometheus", section.target()));
                     continue;
                 }
@@ -201,7 +201,7 @@ impl<'a> Page<'a> {
             false => BTreeSet::new(),
         };
         // A family stands before every other whose name begins with its own.
-        let mut lines = Taken::default();
+        let mut lines = ReservedNames::default();
         for (name, mut of_targets) in families {
             self.drop_namesakes(&name, &mut of_targets);
             let first = of_targets[0].1.kind();
@@ -241,7 +241,7 @@ impl<'a> Page<'a> {
     }
 
     /// Leaves out families of a target that are written with the name of another one of it: their series might be the same.
-    fn drop_namesakes(&mut self, name: &str, of_targets: &mut Vec<(&Section, NativeFamily<'_>)>) {
+    fn drop_namesakes(&mut self, name: &str, of_targets: &mut Vec<(&Section, SelectedFamily<'_>)>) {
         if of_targets.iter().all(|(_, family)| family.name() == name) {
             return;
         }
@@ -266,7 +266,7 @@ impl<'a> Page<'a> {
     }
 
     /// Writes the end.
-    pub fn finish(mut self) -> Told {
+    pub fn finish(mut self) -> OmittedFamilies {
         match self.format {
             Format::Text | Format::TextV1(_) => {}
             Format::OpenMetrics(_) => self.buffer.extend_from_slice(b"# EOF\n"),
@@ -277,7 +277,7 @@ impl<'a> Page<'a> {
     }
 
     /// Ends a part of a page that is joined with others.
-    pub fn pause(mut self) -> Told {
+    pub fn pause(mut self) -> OmittedFamilies {
         (self.out)(&mut self.buffer);
         self.told
     }
@@ -300,8 +300,8 @@ pub fn page(format: Format, sections: &[Section]) -> String {
         bytes.append(piece);
         true
     };
-    let mut page = Page::new(format, &mut out);
-    let _ = page.write(sections, &Taken::default());
+    let mut page = ExpositionWriter::new(format, &mut out);
+    let _ = page.write(sections, &ReservedNames::default());
     page.finish();
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -2,26 +2,26 @@
 
 use super::*;
 use crate::format::prometheus;
-use crate::model::{Choice, Families, Repair, TooMuch};
+use crate::model::{Families, FamilySelection, LimitExceeded, Repair};
 
 const OPEN_METRICS: Format = Format::OpenMetrics(Escaping::Underscores);
 
-fn native(page: &str) -> Arc<Native> {
+fn native(page: &str) -> Arc<SelectedFamilies> {
     let families = prometheus::read(page.to_owned()).unwrap();
-    Arc::new(Native::choose(vec![families], "", usize::MAX, |_| Some(Choice::default())))
+    Arc::new(SelectedFamilies::choose(vec![families], "", usize::MAX, |_| Some(FamilySelection::default())))
 }
 
 fn of(page: &str, job: &str, instance: &str) -> Section {
     Section::of(native(page), &Identity::new(job, instance))
 }
 
-fn told(format: Format, sections: &[Section], taken: &Taken) -> (String, Told) {
+fn told(format: Format, sections: &[Section], taken: &ReservedNames) -> (String, OmittedFamilies) {
     let mut bytes = Vec::new();
     let mut out = |piece: &mut Vec<u8>| {
         bytes.append(piece);
         true
     };
-    let mut page = Page::new(format, &mut out);
+    let mut page = ExpositionWriter::new(format, &mut out);
     page.write(sections, taken);
     let told = page.finish();
     (String::from_utf8(bytes).unwrap(), told)
@@ -69,7 +69,7 @@ fn numbers_of_several_types_are_one_family_of_all_targets() {
     let values: Vec<_> = json["a_total"]["value"].as_array().unwrap().iter().map(|series| series["@"].as_f64().unwrap()).collect();
     assert_eq!(values, [1.0, 2.0, 3.0]);
     assert_eq!(json["b_total"]["type"], "counter");
-    let (_, told) = told(Format::Text, &sections, &Taken::default());
+    let (_, told) = told(Format::Text, &sections, &ReservedNames::default());
     assert_eq!((told.families_untyped, told.families_dropped), (1, 1));
     assert_eq!(told.dropped, ["a_total of four is a histogram, and another target's is a gauge"]);
 }
@@ -78,12 +78,12 @@ fn numbers_of_several_types_are_one_family_of_all_targets() {
 fn a_family_that_cannot_be_another_targets_is_left_out_and_counted() {
     let summary = "# TYPE a summary\na_count 2\n";
     let sections = [of("# TYPE a gauge\na 1\n", "x", "one"), of(summary, "y", "two")];
-    let (written, told_of) = told(Format::Text, &sections, &Taken::default());
+    let (written, told_of) = told(Format::Text, &sections, &ReservedNames::default());
     assert_eq!((told_of.families_dropped, told_of.families_untyped, told_of.labels_renamed), (1, 0, 0));
     assert_eq!(told_of.dropped, ["a of two is a summary, and another target's is a gauge"]);
     assert_eq!(written, "# TYPE a gauge\na{instance=\"one\",job=\"x\"} 1\n");
     let sections = [of(summary, "y", "two"), of("# TYPE a histogram\na_count 3\n", "x", "one"), of("a 1\n", "x", "three")];
-    let (written, told_of) = told(Format::Text, &sections, &Taken::default());
+    let (written, told_of) = told(Format::Text, &sections, &ReservedNames::default());
     assert_eq!((told_of.families_dropped, told_of.families_untyped), (2, 0));
     assert_eq!(written, "# TYPE a summary\na_count{instance=\"two\",job=\"y\"} 2\n");
 }
@@ -96,7 +96,7 @@ fn a_mail_server_has_labels_of_the_same_names() {
     // A page without ours has them renamed, too: Prometheus adds its own.
     writes(Format::Text, &[Section::plain(native("a{job=\"theirs\"} 1\n"))], "# TYPE a untyped\na{exported_job=\"theirs\"} 1\n");
     let ours = prometheus::read("a{job=\"ours\"} 1\n".to_owned()).unwrap();
-    writes(Format::Text, &[Section::own(Arc::new(Native::own(ours)))], "# TYPE a untyped\na{job=\"ours\"} 1\n");
+    writes(Format::Text, &[Section::own(Arc::new(SelectedFamilies::own(ours)))], "# TYPE a untyped\na{job=\"ours\"} 1\n");
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_label_that_is_the_name_is_another() {
     writes(Format::Text, &[Section::plain(native(page))], &format!("# TYPE a untyped\n{lines}"));
     writes(OPEN_METRICS, &[Section::plain(native(page))], &format!("# TYPE a unknown\n{lines}# EOF\n"));
     let section = of("a{__name__=\"b\"} 1\n", "x", "one");
-    let (page, told) = told(Format::Text, &[section], &Taken::default());
+    let (page, told) = told(Format::Text, &[section], &ReservedNames::default());
     assert_eq!(page, "# TYPE a untyped\na{exported___name__=\"b\",instance=\"one\",job=\"x\"} 1\n");
     assert_eq!((told.labels_renamed, told.series_dropped), (1, 0));
 }
@@ -123,12 +123,12 @@ fn a_label_that_is_the_name_is_another() {
 #[test]
 fn a_label_that_was_renamed_may_be_of_nothing() {
     let section = of("a{job=\"\",l=\"1\"} 1\na{exported_job=\"x\"} 2\na{job=\"x\",exported_job=\"\"} 3\n", "x", "one");
-    let (page, told) = told(Format::Text, &[section], &Taken::default());
+    let (page, told) = told(Format::Text, &[section], &ReservedNames::default());
     let expected = "# TYPE a untyped\na{exported_job=\"\",l=\"1\",instance=\"one\",job=\"x\"} 1\na{exported_job=\"x\",instance=\"one\",job=\"x\"} 2\n\
                     a{exported_exported_job=\"x\",exported_job=\"\",instance=\"one\",job=\"x\"} 3\n";
     assert_eq!((page.as_str(), told.series_dropped), (expected, 0));
     let section = of("a{exported_exported_job=\"x\"} 1\na{job=\"x\",exported_job=\"\"} 2\n", "x", "one");
-    let (page, told) = self::told(Format::Text, std::slice::from_ref(&section), &Taken::default());
+    let (page, told) = self::told(Format::Text, std::slice::from_ref(&section), &ReservedNames::default());
     let expected = "# TYPE a untyped\na{exported_exported_job=\"x\",instance=\"one\",job=\"x\"} 1\n";
     assert_eq!((page.as_str(), told.series_dropped, section.native.repairs.get(Repair::DuplicateSeries)), (expected, 0, 1));
 }
@@ -139,21 +139,21 @@ fn the_lines_of_a_histogram_or_summary_are_no_others() {
     const B: &str = "# TYPE b summary\nb_sum 4\nb_count 3\n";
     const OTHERS: &str = "# TYPE a_bucket gauge\na_bucket 5\n# TYPE a_count gauge\na_count 7\n# TYPE b_bucket gauge\nb_bucket 6\n# TYPE b_sum gauge\nb_sum 8\n";
     let all = Section::plain(native(&format!("{A}{OTHERS}{B}")));
-    let (page, said) = told(Format::Text, std::slice::from_ref(&all), &Taken::default());
+    let (page, said) = told(Format::Text, std::slice::from_ref(&all), &ReservedNames::default());
     assert_eq!(page, format!("{A}{B}# TYPE b_bucket gauge\nb_bucket 6\n"));
     assert_eq!(said.families_dropped, 3);
     assert_eq!(said.dropped[1], "a_count of this target is named as a line of a histogram or summary");
     // Those of other targets too, and by whichever call.
-    let (_, said) = told(Format::Text, &[of(OTHERS, "x", "one"), of(A, "x", "two"), of(B, "x", "three")], &Taken::default());
+    let (_, said) = told(Format::Text, &[of(OTHERS, "x", "one"), of(A, "x", "two"), of(B, "x", "three")], &ReservedNames::default());
     assert_eq!(said.families_dropped, 3);
     let ours = [Section::plain(native(&format!("{A}{B}")))];
-    let (page, said) = told(Format::Text, &[of(OTHERS, "x", "one")], &Taken::by(Format::Text, &ours));
+    let (page, said) = told(Format::Text, &[of(OTHERS, "x", "one")], &ReservedNames::by(Format::Text, &ours));
     assert_eq!((page.as_str(), said.families_dropped), ("# TYPE b_bucket gauge\nb_bucket{instance=\"one\",job=\"x\"} 6\n", 3));
     let ours = [Section::plain(native(OTHERS))];
-    let (page, said) = told(Format::Text, &[of(&format!("{A}{B}"), "x", "one")], &Taken::by(Format::Text, &ours));
+    let (page, said) = told(Format::Text, &[of(&format!("{A}{B}"), "x", "one")], &ReservedNames::by(Format::Text, &ours));
     assert_eq!((page.as_str(), said.families_dropped), ("", 2));
     // In JSON they are no lines.
-    let (_, said) = told(Format::Json, &[all], &Taken::default());
+    let (_, said) = told(Format::Json, &[all], &ReservedNames::default());
     assert_eq!(said.families_dropped, 0);
 }
 
@@ -164,7 +164,7 @@ fn a_counter_in_openmetrics_has_no_name_that_is_taken() {
     writes(OPEN_METRICS, &[Section::plain(native(page))], expected);
     let ours = [Section::plain(native("# TYPE c_total counter\nc_total 1\n"))];
     for (format, dropped) in [(OPEN_METRICS, 1), (Format::Text, 0)] {
-        let (_, told) = told(format, &[Section::plain(native("# TYPE c gauge\nc 1\n"))], &Taken::by(format, &ours));
+        let (_, told) = told(format, &[Section::plain(native("# TYPE c gauge\nc 1\n"))], &ReservedNames::by(format, &ours));
         assert_eq!(told.families_dropped, dropped, "{format:?}");
     }
 }
@@ -224,15 +224,15 @@ fn a_name_that_is_none_does_not_break_the_page() {
             out.label(label, value);
             out.number(2.0);
         }
-        Ok::<_, TooMuch>(())
+        Ok::<_, LimitExceeded>(())
     });
-    let native = Native::choose(vec![families.unwrap()], "", usize::MAX, |_| Some(Choice::default()));
+    let native = SelectedFamilies::choose(vec![families.unwrap()], "", usize::MAX, |_| Some(FamilySelection::default()));
     let expected = "# TYPE a_b_1 gauge\na_b_1{l_l=\"v\"} 2\n# TYPE c gauge\nc{l_l=\"v\"} 2\n";
     writes(Format::Text, &[Section::plain(Arc::new(native))], expected);
 }
 
 /// Families of these names and types, each with series of these labels; values count up.
-fn named(families: &[(&str, FamilyType, &[&[(&str, &str)]])]) -> Arc<Native> {
+fn named(families: &[(&str, FamilyType, &[&[(&str, &str)]])]) -> Arc<SelectedFamilies> {
     let built = Families::read(String::new(), |out| {
         let mut value = 0.0;
         for (name, kind, series) in families {
@@ -247,9 +247,9 @@ fn named(families: &[(&str, FamilyType, &[&[(&str, &str)]])]) -> Arc<Native> {
                 out.number(value);
             }
         }
-        Ok::<_, TooMuch>(())
+        Ok::<_, LimitExceeded>(())
     });
-    Arc::new(Native::choose(vec![built.unwrap()], "", usize::MAX, |_| Some(Choice::default())))
+    Arc::new(SelectedFamilies::choose(vec![built.unwrap()], "", usize::MAX, |_| Some(FamilySelection::default())))
 }
 
 #[test]
@@ -303,17 +303,17 @@ fn families_and_series_that_are_written_alike_stand_once_and_are_counted() {
     let of_one = Section::of(native, &Identity::new("x", "one"));
     let two = named(&[("a.c", FamilyType::Gauge, &[&[("l", "1")]])]);
     let of_two = Section::of(two, &Identity::new("x", "two"));
-    let (page, said) = told(Format::Text, &[of_one.clone(), of_two.clone()], &Taken::default());
+    let (page, said) = told(Format::Text, &[of_one.clone(), of_two.clone()], &ReservedNames::default());
     let expected = "# HELP a_b About it.\n# TYPE a_b gauge\na_b{l=\"1\",instance=\"one\",job=\"x\"} 5\n\
                     # HELP a_c About it.\n# TYPE a_c gauge\na_c{l=\"1\",instance=\"one\",job=\"x\"} 6\na_c{l=\"1\",instance=\"two\",job=\"x\"} 1\n";
     assert_eq!(page, expected);
     assert_eq!((said.families_dropped, said.series_dropped), (2, 0));
     assert_eq!(said.dropped, ["\"a.b\" of one is written a_b, as \"a-b\" is", "\"a.c\" of one is written a_c, as \"a_c\" is"]);
     // In quotes they are all different.
-    let (_, said) = told(Format::TextV1(Escaping::AllowUtf8), &[of_one, of_two], &Taken::default());
+    let (_, said) = told(Format::TextV1(Escaping::AllowUtf8), &[of_one, of_two], &ReservedNames::default());
     assert_eq!((said.families_dropped, said.series_dropped), (0, 0));
     let labels = named(&[("a", FamilyType::Gauge, &[&[("l.m", "1")], &[("l_m", "1")], &[("l-m", "2")], &[("l.m", "3"), ("l_m", "4")]])]);
-    let (page, said) = told(Format::Text, &[Section::plain(labels)], &Taken::default());
+    let (page, said) = told(Format::Text, &[Section::plain(labels)], &ReservedNames::default());
     let expected = "# HELP a About it.\n# TYPE a gauge\na{l_m=\"1\"} 2\na{l_m=\"2\"} 3\na{_l_m=\"3\",l_m=\"4\"} 4\n";
     assert_eq!((page.as_str(), said.series_dropped), (expected, 1));
 }
@@ -324,18 +324,18 @@ fn a_mail_servers_family_is_never_taken_for_ours() {
                 # TYPE postmeter_export_retries counter\npostmeter_export_retries_total 5\n";
     let theirs = of(body, "kumomta", "one");
     for format in [Format::Text, OPEN_METRICS, Format::Json] {
-        let (page, said) = told(format, std::slice::from_ref(&theirs), &Taken::default());
+        let (page, said) = told(format, std::slice::from_ref(&theirs), &ReservedNames::default());
         assert_eq!(said.families_dropped, 3, "{page}");
         assert!(page.contains("mail_queue_length") && !page.contains("up{") && !page.contains("retries"), "{page}");
         assert_eq!(said.dropped[0], "mail_up of one has the name of a metric of Postmeter or of Prometheus");
     }
     let families = prometheus::read(body.to_owned()).unwrap();
-    let renamed = Native::choose(vec![families], "their_", usize::MAX, |_| Some(Choice::default()));
-    let (page, said) = told(Format::Text, &[Section::plain(Arc::new(renamed))], &Taken::default());
+    let renamed = SelectedFamilies::choose(vec![families], "their_", usize::MAX, |_| Some(FamilySelection::default()));
+    let (page, said) = told(Format::Text, &[Section::plain(Arc::new(renamed))], &ReservedNames::default());
     assert!(said.families_dropped == 0 && page.contains("\ntheir_mail_up{exported_job=\"x\"} 1\n"), "{page}");
     // Ours stay beside theirs of the same name.
     let ours = Section::own(native("# TYPE mail_up gauge\nmail_up 0\n"));
-    let (page, _) = told(Format::Text, &[theirs, ours], &Taken::default());
+    let (page, _) = told(Format::Text, &[theirs, ours], &ReservedNames::default());
     assert!(page.starts_with("# TYPE mail_queue_length gauge") && page.contains("# TYPE mail_up gauge\nmail_up 0\n"), "{page}");
 }
 

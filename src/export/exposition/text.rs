@@ -4,18 +4,18 @@
 //! name is the server's.
 
 use super::names::{Escaping, is_label_name, is_metric_name, label_names};
-use super::{Page, Section, open_metrics_end, type_word};
-use crate::model::{FamilyType, Histogram, NativeFamily, SampleRef, Summary, Value};
+use super::{ExpositionWriter, Section, open_metrics_end, type_word};
+use crate::model::{FamilyType, Histogram, SampleRef, SelectedFamily, Summary, Value};
 use std::collections::HashSet;
 use std::hash::BuildHasher;
 
-impl Page<'_> {
+impl ExpositionWriter<'_> {
     /// Writes a family; `is_taken` says whether another has this name.
     pub(super) fn text(
         &mut self,
         name: &str,
         kind: FamilyType,
-        of_targets: &[(&Section, NativeFamily<'_>)],
+        of_targets: &[(&Section, SelectedFamily<'_>)],
         is_taken: impl Fn(&str) -> bool,
     ) -> Option<()> {
         let (family, kind) = match open_metrics_end(kind).filter(|_| self.format.is_open_metrics()) {
@@ -40,14 +40,16 @@ impl Page<'_> {
             let mut met = None;
             for sample in family.samples() {
                 let escaping = self.format.escaping();
-                self.sample((name, quoted), &sample, &suffix, || met.get_or_insert_with(|| Met::with_their_own_names(family, escaping)));
+                self.sample((name, quoted), &sample, &suffix, || {
+                    met.get_or_insert_with(|| MetNames::with_their_own_names(family, escaping))
+                });
                 self.piece()?;
             }
         }
         Some(())
     }
 
-    fn sample<'m>(&mut self, name: (&str, bool), sample: &SampleRef<'_>, suffix: &[u8], met: impl FnOnce() -> &'m mut Met) {
+    fn sample<'m>(&mut self, name: (&str, bool), sample: &SampleRef<'_>, suffix: &[u8], met: impl FnOnce() -> &'m mut MetNames) {
         let place = place(sample);
         let names = label_names(sample, self.format.escaping());
         if let Some(names) = &names
@@ -185,13 +187,13 @@ fn place(sample: &SampleRef<'_>) -> &'static str {
 
 /// The series of a family by what their labels are on the page: one with escaped names may meet another. Looked at only where one is.
 #[derive(Default)]
-struct Met {
+struct MetNames {
     hash: foldhash::fast::RandomState,
     seen: HashSet<u64>,
 }
 
-impl Met {
-    fn with_their_own_names(family: &NativeFamily<'_>, escaping: Escaping) -> Self {
+impl MetNames {
+    fn with_their_own_names(family: &SelectedFamily<'_>, escaping: Escaping) -> Self {
         let mut met = Self::default();
         for sample in family.samples().filter(|sample| label_names(sample, escaping).is_none()) {
             met.add(sample.labels().collect());

@@ -16,13 +16,13 @@
 //! name. One that was taken away is gone: the ends of its series are told once, dated right after what was told last, so that
 //! another server under its name begins after them.
 
-use super::encode::{Request, Told, ended, requests, told};
-use super::outbox::Outbox;
-use super::waiting::Key;
+use super::metrics::{Request, TargetMetrics, ended, requests, told};
 use crate::config::Temporality;
-use crate::export::series::SeriesState;
+use crate::export::queue::queue::ExportQueue;
+use crate::export::queue::request_list::Key;
 use crate::poll::Reading;
-use crate::telemetry::{Monitored, Targets};
+use crate::report::SeriesState;
+use crate::telemetry::{CollectedTarget, TargetSet};
 use std::iter::Peekable;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -36,18 +36,18 @@ const STRAGGLER_WAIT: Duration = Duration::from_secs(5);
 
 /// Reads targets and fills the outbox.
 #[derive(Debug)]
-pub(super) struct Collector {
-    targets: Targets,
+pub(crate) struct Collector {
+    targets: TargetSet,
     pushed: Vec<Pushed>,
     /// Taken away by a reload; their series have not been ended yet.
     left: Vec<Pushed>,
-    outbox: Arc<Outbox>,
-    pub(super) interval: Duration,
+    outbox: Arc<ExportQueue>,
+    pub(crate) interval: Duration,
     temporality: Temporality,
 }
 
 impl Collector {
-    pub(super) fn new(targets: Targets, outbox: Arc<Outbox>, interval: Duration, temporality: Temporality) -> Self {
+    pub(crate) fn new(targets: TargetSet, outbox: Arc<ExportQueue>, interval: Duration, temporality: Temporality) -> Self {
         Self { targets, pushed: Vec::new(), left: Vec::new(), outbox, interval, temporality }
     }
 
@@ -77,7 +77,7 @@ impl Collector {
     }
 
     /// The ends of what was taken away, once.
-    fn ended(&mut self) -> Vec<Told> {
+    fn ended(&mut self) -> Vec<TargetMetrics> {
         let end = |mut pushed: Pushed| {
             let identity = pushed.monitored.last_identity();
             ended(pushed.monitored.pipeline.system(), &identity, &mut pushed.series)
@@ -86,7 +86,7 @@ impl Collector {
     }
 
     /// A stop ends the waiting for targets; what is read is queued in any case, for the next collection says only what came since.
-    pub(super) async fn collect(&mut self, stop: &mut watch::Receiver<bool>) {
+    pub(crate) async fn collect(&mut self, stop: &mut watch::Receiver<bool>) {
         self.follow();
         let mut polls = JoinSet::new();
         for (index, pushed) in self.pushed.iter().enumerate() {
@@ -108,11 +108,11 @@ impl Collector {
                 },
                 () = stopped(stop) => break,
                 _ = send.tick(), if !ready.is_empty() => {
-                    collection = self.queue(collection, std::mem::take(&mut ready), Ends::Told, stop).await;
+                    collection = self.queue(collection, std::mem::take(&mut ready), Ends::TargetMetrics, stop).await;
                 }
             }
         }
-        self.queue(collection, ready, Ends::Told, stop).await;
+        self.queue(collection, ready, Ends::TargetMetrics, stop).await;
         if let Some(pushed) = self.pushed.first() {
             self.outbox.own().polling.observe(&pushed.monitored.target.usage());
         }
@@ -120,7 +120,7 @@ impl Collector {
 
     /// The last push. A target that is down or gone, and a series that is gone, say nothing more: the end of its series, told late by an
     /// instance that is being replaced, would end those of its successor.
-    pub(super) async fn flush(&mut self, stop: &mut watch::Receiver<bool>) {
+    pub(crate) async fn flush(&mut self, stop: &mut watch::Receiver<bool>) {
         self.follow();
         let latest = |(index, pushed): (usize, &Pushed)| Some((index, pushed.monitored.target.latest()?));
         let good = |(_, reading): &(usize, Arc<Reading>)| reading.outcome.is_ok();
@@ -147,12 +147,12 @@ impl Collector {
             let told = told(&collected, system, &reading, &identity, &mut pushed.series);
             self.outbox.left_out(told.left_out());
             all.push(match ends {
-                Ends::Told => told,
+                Ends::TargetMetrics => told,
                 Ends::Kept => told.without_ends(),
             });
         }
         let Collection { number, mut parts, due } = collection;
-        let mut unput = Unput { outbox: &self.outbox, requests: requests(&all, self.outbox.request_size().limit()).peekable() };
+        let mut unput = Unqueued { outbox: &self.outbox, requests: requests(&all, self.outbox.request_size().limit()).peekable() };
         while let Some(request) = unput.requests.peek().cloned() {
             tokio::select! {
                 () = self.outbox.room() => {}
@@ -178,12 +178,12 @@ struct Collection {
 }
 
 /// What of a collection has not been put. Where the last push ends before that, it is counted as lost.
-struct Unput<'a, I: Iterator<Item = Request>> {
-    outbox: &'a Outbox,
+struct Unqueued<'a, I: Iterator<Item = Request>> {
+    outbox: &'a ExportQueue,
     requests: Peekable<I>,
 }
 
-impl<I: Iterator<Item = Request>> Drop for Unput<'_, I> {
+impl<I: Iterator<Item = Request>> Drop for Unqueued<'_, I> {
     fn drop(&mut self) {
         let points = self.requests.by_ref().map(|request| request.points).sum();
         if points > 0 {
@@ -195,13 +195,13 @@ impl<I: Iterator<Item = Request>> Drop for Unput<'_, I> {
 /// Whether the ends of series are told.
 #[derive(Clone, Copy, Debug)]
 enum Ends {
-    Told,
+    TargetMetrics,
     Kept,
 }
 
 #[derive(Debug)]
 struct Pushed {
-    monitored: Arc<Monitored>,
+    monitored: Arc<CollectedTarget>,
     series: SeriesState,
     sent: SentReadings,
 }
@@ -235,7 +235,7 @@ impl SentReadings {
     }
 }
 
-pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
@@ -244,13 +244,13 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
 mod tests {
     use super::*;
     use crate::config;
-    use crate::telemetry::Own;
+    use crate::telemetry::SelfTelemetry;
 
     #[test]
     fn what_the_end_finds_unput_is_counted() {
-        let outbox = Outbox::new(&config::Otlp::to("http://localhost:4317"), Arc::new(Own::quiet().unwrap()));
+        let outbox = ExportQueue::new(&config::Otlp::to("http://localhost:4317"), Arc::new(SelfTelemetry::quiet().unwrap()));
         let requests = [3, 4, 5].map(|points| Request { points, ..Request::default() });
-        let mut unput = Unput { outbox: &outbox, requests: requests.into_iter().peekable() };
+        let mut unput = Unqueued { outbox: &outbox, requests: requests.into_iter().peekable() };
         unput.requests.next();
         unput.requests.peek();
         drop(unput);

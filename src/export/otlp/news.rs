@@ -2,10 +2,10 @@
 
 /// What was said last: once, until something else happens.
 #[derive(Debug, Default)]
-pub(super) struct News(Option<Said>);
+pub(crate) struct ProblemLog(Option<LoggedProblem>);
 
 #[derive(Debug)]
-struct Said {
+struct LoggedProblem {
     error_type: &'static str,
     /// In which collection that was last: behind one request that is refused, the others of its collection are no change.
     collection: u64,
@@ -13,16 +13,16 @@ struct Said {
     times: u64,
 }
 
-impl News {
+impl ProblemLog {
     /// Whether this was not said last; from now on it was.
-    pub(super) fn is_new(&mut self, error_type: &'static str, collection: u64) -> bool {
+    pub(crate) fn is_new(&mut self, error_type: &'static str, collection: u64) -> bool {
         let before = self.0.take().filter(|said| said.error_type == error_type).map_or(0, |said| said.times);
-        self.0 = Some(Said { error_type, collection, times: before.saturating_add(1) });
+        self.0 = Some(LoggedProblem { error_type, collection, times: before.saturating_add(1) });
         before == 0
     }
 
     /// Whether what was said ends with this collection, and how often it happened.
-    pub(super) fn is_over(&mut self, collection: u64) -> Option<u64> {
+    pub(crate) fn is_over(&mut self, collection: u64) -> Option<u64> {
         self.0.take_if(|said| collection > said.collection).map(|said| said.times)
     }
 }
@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn trouble_is_said_once_and_ends_with_another_collection() {
-        let mut news = News::default();
+        let mut news = ProblemLog::default();
         assert_eq!(news.is_over(1), None);
         assert!(news.is_new("busy", 1));
         assert!(!news.is_new("busy", 1));

@@ -2,11 +2,11 @@
 
 use super::SendError;
 use super::collect::{Collector, stopped};
-use super::deliver::deliver;
-use super::outbox::Outbox;
-use super::send::Sender;
+use super::exporter::OtlpExporter;
 use crate::config;
-use crate::telemetry::{Own, Targets};
+use crate::export::queue::queue::ExportQueue;
+use crate::export::queue::worker::deliver;
+use crate::telemetry::{SelfTelemetry, TargetSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -19,10 +19,10 @@ const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
 /// The push of all targets.
 #[derive(Debug)]
 pub struct Push {
-    targets: Targets,
-    sender: Sender,
-    outbox: Arc<Outbox>,
-    own: Arc<Own>,
+    targets: TargetSet,
+    sender: OtlpExporter,
+    outbox: Arc<ExportQueue>,
+    own: Arc<SelfTelemetry>,
     interval: watch::Sender<Duration>,
 }
 
@@ -31,16 +31,16 @@ impl Push {
     ///
     /// # Errors
     /// What of the configuration cannot be used.
-    pub fn new(targets: Targets, config: config::Otlp, own: Arc<Own>) -> Result<Self, SendError> {
-        let outbox = Arc::new(Outbox::new(&config, own.clone()));
-        let sender = Sender::new(config)?;
+    pub fn new(targets: TargetSet, config: config::Otlp, own: Arc<SelfTelemetry>) -> Result<Self, SendError> {
+        let outbox = Arc::new(ExportQueue::new(&config, own.clone()));
+        let sender = OtlpExporter::new(config)?;
         let interval = watch::Sender::new(sender.config().interval);
         Ok(Self { targets, sender, outbox, own, interval })
     }
 
     /// What waits, and how it goes.
     #[must_use]
-    pub fn outbox(&self) -> Arc<Outbox> {
+    pub fn outbox(&self) -> Arc<ExportQueue> {
         self.outbox.clone()
     }
 

@@ -1,7 +1,7 @@
 //! Halves requests that are too large: by their points or records, in their order, each with its resource and scope.
 
-use super::encode::Request;
-use super::send::Signal;
+use super::exporter::Signal;
+use super::metrics::Request;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{ResourceLogs, ScopeLogs};
@@ -21,7 +21,7 @@ trait Halve: Message + Default {
 
 /// The same in requests of at most so many bytes each, or of one point. Of a single point, or of what cannot be read, there is
 /// one part at most.
-pub(super) fn split(signal: Signal, request: &[u8], bytes_max: usize) -> Vec<Request> {
+pub(crate) fn split(signal: Signal, request: &[u8], bytes_max: usize) -> Vec<Request> {
     match signal {
         Signal::Metrics => split_message::<ExportMetricsServiceRequest>(request, bytes_max),
         Signal::Logs => split_message::<ExportLogsServiceRequest>(request, bytes_max),

@@ -6,34 +6,34 @@
 use crate::model::{SampleRef, is_scope_label};
 
 /// Bytes of a length that is filled in later.
-pub(super) const LENGTH_BYTES: usize = 4;
+pub(crate) const LENGTH_BYTES: usize = 4;
 /// What fits into it.
-pub(super) const OPEN_BYTES_MAX: usize = (1 << (7 * LENGTH_BYTES)) - 1;
+pub(crate) const OPEN_BYTES_MAX: usize = (1 << (7 * LENGTH_BYTES)) - 1;
 
 /// A field of wire type 0.
-pub(super) const fn varint(field: u8) -> u8 {
+pub(crate) const fn varint(field: u8) -> u8 {
     field << 3
 }
 
 /// A field of wire type 1.
-pub(super) const fn fixed64(field: u8) -> u8 {
+pub(crate) const fn fixed64(field: u8) -> u8 {
     field << 3 | 1
 }
 
 /// A field of wire type 2.
-pub(super) const fn delimited(field: u8) -> u8 {
+pub(crate) const fn delimited(field: u8) -> u8 {
     field << 3 | 2
 }
 
 /// Begins a message, and says where.
-pub(super) fn open(to: &mut Vec<u8>, tag: u8) -> usize {
+pub(crate) fn open(to: &mut Vec<u8>, tag: u8) -> usize {
     to.push(tag);
     to.extend_from_slice(&[0; LENGTH_BYTES]);
     to.len()
 }
 
 /// Ends a message that began here.
-pub(super) fn close(to: &mut [u8], began: usize) {
+pub(crate) fn close(to: &mut [u8], began: usize) {
     let len = to.len() - began;
     debug_assert!(len <= OPEN_BYTES_MAX);
     for at in 0..LENGTH_BYTES {
@@ -43,16 +43,16 @@ pub(super) fn close(to: &mut [u8], began: usize) {
 }
 
 /// How many bytes a length takes.
-pub(super) const fn length_len(n: usize) -> usize {
+pub(crate) const fn length_len(n: usize) -> usize {
     if n < 0x80 { 1 } else { (n.ilog2() as usize / 7) + 1 }
 }
 
 /// How many bytes a field of this many takes.
-pub(super) const fn field_len(n: usize) -> usize {
+pub(crate) const fn field_len(n: usize) -> usize {
     1 + length_len(n) + n
 }
 
-pub(super) fn length(to: &mut Vec<u8>, mut n: usize) {
+pub(crate) fn length(to: &mut Vec<u8>, mut n: usize) {
     while n >= 0x80 {
         to.push(n as u8 | 0x80);
         n >>= 7;
@@ -60,7 +60,7 @@ pub(super) fn length(to: &mut Vec<u8>, mut n: usize) {
     to.push(n as u8);
 }
 
-pub(super) fn bytes(to: &mut Vec<u8>, tag: u8, value: &[u8]) {
+pub(crate) fn bytes(to: &mut Vec<u8>, tag: u8, value: &[u8]) {
     to.push(tag);
     length(to, value.len());
     to.extend_from_slice(value);
@@ -68,7 +68,7 @@ pub(super) fn bytes(to: &mut Vec<u8>, tag: u8, value: &[u8]) {
 
 /// How many bytes the labels of a series take, as attributes of its point; where it is `scoped`, without those that describe its scope.
 #[inline]
-pub(super) fn labels_len(sample: &SampleRef<'_>, scoped: bool) -> usize {
+pub(crate) fn labels_len(sample: &SampleRef<'_>, scoped: bool) -> usize {
     let of_point = |name: &[u8]| !scoped || !is_scope_label(name);
     sample.label_bytes().filter(|(name, _)| of_point(name)).map(|(name, value)| field_len(key_value_len(name, value))).sum()
 }
@@ -79,7 +79,7 @@ const fn key_value_len(name: &[u8], value: &[u8]) -> usize {
 
 /// Writes the labels of a series as `repeated KeyValue`; where it is `scoped`, without those that describe its scope.
 #[inline]
-pub(super) fn labels(to: &mut Vec<u8>, tag: u8, sample: &SampleRef<'_>, scoped: bool) {
+pub(crate) fn labels(to: &mut Vec<u8>, tag: u8, sample: &SampleRef<'_>, scoped: bool) {
     for (name, value) in sample.label_bytes() {
         if !scoped || !is_scope_label(name) {
             key_value(to, tag, name, value);
@@ -87,7 +87,7 @@ pub(super) fn labels(to: &mut Vec<u8>, tag: u8, sample: &SampleRef<'_>, scoped: 
     }
 }
 
-pub(super) fn key_value(to: &mut Vec<u8>, tag: u8, name: &[u8], value: &[u8]) {
+pub(crate) fn key_value(to: &mut Vec<u8>, tag: u8, name: &[u8], value: &[u8]) {
     const KEY: u8 = delimited(1);
     const VALUE: u8 = delimited(2);
     const STRING: u8 = delimited(1);

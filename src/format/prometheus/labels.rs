@@ -49,28 +49,29 @@ pub(super) fn strict<'a>(text: &'a str, named: bool, labels: &mut Vec<Label<'a>>
             Some(b'"') => {
                 let (name, end) = quoted(text, at + 1, &mut unescaped)?;
                 at = skip(bytes, end, b" \t");
-                if matches!(bytes.get(at), Some(b',' | b'}')) {
-                    // The name of the metric, which stands once.
-                    if named || metric.is_some() || !is_utf8_name(&name) {
-                        return Err(Fault::Invalid);
-                    }
-                    metric = Some(name);
-                    continue;
-                }
                 name
             }
             _ => {
                 let end = at + bytes[at..].iter().position(|b| !is_label_byte(*b)).unwrap_or(bytes.len() - at);
                 let name = &text[at..end];
                 at = skip(bytes, end, b" \t");
-                if !name.bytes().next().is_some_and(|first| !first.is_ascii_digit()) {
+                if name.bytes().next().is_none_or(|first| first.is_ascii_digit()) {
                     return Err(Fault::Invalid);
                 }
                 Cow::Borrowed(name)
             }
         };
-        if bytes.get(at) != Some(&b'=') || !is_utf8_name(&name) {
+        if !is_utf8_name(&name) {
             return Err(Fault::Invalid);
+        }
+        match bytes.get(at) {
+            Some(b'=') => {}
+            // The name of the metric, which stands once.
+            Some(b',' | b'}') if !named && metric.is_none() => {
+                metric = Some(name);
+                continue;
+            }
+            _ => return Err(Fault::Invalid),
         }
         at = skip(bytes, at + 1, b" \t");
         if bytes.get(at) != Some(&b'"') {

@@ -137,7 +137,7 @@ fn names_in_quotes() {
             "gauge mail.queue.size{queue.name=a,b=c} 5; gauge mail.queue.size{b=d} 6",
         ),
         ("# TYPE \"S\u{fc}d\" counter\n{\"S\u{fc}d\"} 7\n", "counter s\u{fc}d 7"),
-        ("{legacy,b=\"x\"} 3\n{\"plain\",b=\"x\"} 3\n", "unknown plain{b=x} 3; !unreadable 1"),
+        ("{legacy,b=\"x\"} 3\n{\"plain\",b=\"x\"} 3\n", "unknown legacy{b=x} 3; unknown plain{b=x} 3"),
         (r#"{"my \"odd\" name"} 9"#, "unknown my \"odd\" name 9"),
         (r#"{b="c","behind"} 9"#, "unknown behind{b=c} 9"),
         ("# TYPE \"h.x\" histogram\n{\"h.x_bucket\",\"le\"=\"1\"} 2\n{\"h.x_count\"} 3\n", "histogram h.x [1.0] [2] of 3 sum none"),
@@ -288,7 +288,7 @@ fn lines(n: usize, line: impl Fn(usize) -> String) -> String {
 
 #[test]
 fn what_is_too_much_is_no_answer() {
-    const SMALL: Bounds = Bounds { series_max: 30, distributions_max: 20, families_max: 15, types_max: 10 };
+    const SMALL: ReadingLimits = ReadingLimits { series_max: 30, distributions_max: 20, families_max: 15, types_max: 10 };
     let beyond = |n: usize, what: &str| Err(ReadError::Malformed(format!("it has more than {n} {what}")));
     let series = |text: String| read_within(SMALL, text, LastLine::MayNotEnd).map(|families| families.series());
     for kind in ["histogram", "summary"] {

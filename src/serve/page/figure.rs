@@ -1,10 +1,10 @@
 //! Key figures on the page: what each is now, and its course.
 
+use super::format::{self, counted};
 use super::plot::{Plot, Span};
-use super::view::Now;
-use super::words::{self, counted};
+use super::view::PageTime;
 use crate::model::{Attribute, Point};
-use crate::poll::{CoursePoint, Figure, HISTORY_SECONDS, History, Target};
+use crate::poll::{HISTORY_SECONDS, History, HistoryPoint, KeyFigure, Target};
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
@@ -54,7 +54,7 @@ pub(super) struct FigureView {
 
 impl FigureView {
     /// A figure of this course and these points.
-    pub(super) fn of(history: &History, index: usize, figure: &'static Figure, points: &[Point], span: Span) -> Self {
+    pub(super) fn of(history: &History, index: usize, figure: &'static KeyFigure, points: &[Point], span: Span) -> Self {
         let plot = Plot::of(history.course(index), span);
         let value = current(figure, points, history, index);
         let (low, high) =
@@ -69,7 +69,7 @@ impl FigureView {
             Some(value) => format!(
                 "{}, the last {}: from {low} to {high}{}{unit}, now {}; {}",
                 figure.title,
-                words::span(Duration::from_secs(span.to - span.from)),
+                format::span(Duration::from_secs(span.to - span.from)),
                 if unit.is_empty() { "" } else { " " },
                 written(figure, *value),
                 counted(plot.gaps, "gap"),
@@ -91,17 +91,17 @@ impl FigureView {
 }
 
 /// What a figure is now: of a level the exact value, of a rate that of the last readings.
-fn current(figure: &Figure, points: &[Point], history: &History, index: usize) -> Option<f64> {
+fn current(figure: &KeyFigure, points: &[Point], history: &History, index: usize) -> Option<f64> {
     let series = points.iter().filter(|point| figure.has(point));
     if !figure.is_rate() {
         return figure.fold(series.map(|point| point.value));
     }
-    let last: Option<CoursePoint> = history.course(index).next_back();
+    let last: Option<HistoryPoint> = history.course(index).next_back();
     last.and_then(|last| last.value).map(f64::from).filter(|_| !points.is_empty())
 }
 
 /// `scheduled 12, ready 3`
-fn named(figure: &Figure, by: &Attribute, points: &[Point]) -> String {
+fn named(figure: &KeyFigure, by: &Attribute, points: &[Point]) -> String {
     let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
     for point in points.iter().filter(|point| figure.has(point) && point.value != 0.0) {
         if let Some((_, value)) = point.attributes.iter().find(|(key, _)| *key == by) {
@@ -117,16 +117,16 @@ fn named(figure: &Figure, by: &Attribute, points: &[Point]) -> String {
     sums.iter().take(NAMED_MAX).map(one).collect::<Vec<_>>().join(", ")
 }
 
-fn written(figure: &Figure, value: f64) -> String {
+fn written(figure: &KeyFigure, value: f64) -> String {
     match figure.metric.unit {
-        "By" => words::bytes(value),
-        "s" => words::took(Duration::try_from_secs_f64(value.max(0.0)).unwrap_or_default()),
-        "1" => words::number((value * 1000.0).round() / 10.0),
-        _ => words::number(value),
+        "By" => format::bytes(value),
+        "s" => format::took(Duration::try_from_secs_f64(value.max(0.0)).unwrap_or_default()),
+        "1" => format::number((value * 1000.0).round() / 10.0),
+        _ => format::number(value),
     }
 }
 
-fn unit(figure: &Figure) -> &'static str {
+fn unit(figure: &KeyFigure) -> &'static str {
     match figure.metric.unit {
         _ if figure.is_rate() => "/min",
         "1" => "%",
@@ -140,7 +140,7 @@ pub(super) fn silence(target: &Target) -> Duration {
 }
 
 /// From the first point on, or the last hour.
-pub(super) fn span(history: &History, now: Now, silence: Duration) -> Span {
+pub(super) fn span(history: &History, now: PageTime, silence: Duration) -> Span {
     let to = now.clock.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let first = history.course(0).next().map_or(to, |point| point.at);
     let seconds = to.saturating_sub(first).clamp(PLOT_SECONDS_MIN, HISTORY_SECONDS.into());

@@ -10,15 +10,15 @@
 //! the policy lets nothing run or load but two files of this endpoint, so a mistake there would still be words on a page.
 
 mod figure;
+mod format;
 mod plot;
 mod push;
 mod target;
 mod view;
-mod words;
 
-use super::Served;
-use super::body::streamed;
-use super::negotiate::{self, Encoding};
+use super::AppState;
+use super::http::body::streamed;
+use super::http::negotiate::{self, Encoding};
 use crate::poll::Target;
 use askama::Template;
 use axum::extract::{Query, State};
@@ -29,7 +29,7 @@ use push::PushView;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-use view::{ConfigView, Now, PageView, TokenView};
+use view::{ConfigView, PageTime, PageView, TokenView};
 
 /// Only from here, and nothing inside the page itself.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -47,9 +47,13 @@ const ASSET: &str = {
 };
 
 /// The page, or that of one target.
-pub(super) async fn index(State(served): State<Served>, Query(parameters): Query<HashMap<String, String>>, headers: HeaderMap) -> Response {
+pub(super) async fn index(
+    State(served): State<AppState>,
+    Query(parameters): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
     let only = parameters.get("target").map(String::as_str);
-    let now = Now { clock: SystemTime::now(), instant: Instant::now(), began: served.began };
+    let now = PageTime { clock: SystemTime::now(), instant: Instant::now(), began: served.began };
     let Some(view) = PageView::of(&targets(&served), only, ASSET, now) else {
         return (StatusCode::NOT_FOUND, "there is no target of this name; names are those of the configuration\n").into_response();
     };
@@ -69,7 +73,7 @@ pub(super) async fn index(State(served): State<Served>, Query(parameters): Query
 }
 
 /// The one place where the page learns which targets there are.
-fn targets(served: &Served) -> Vec<Arc<Target>> {
+fn targets(served: &AppState) -> Vec<Arc<Target>> {
     served.targets.now().iter().map(|monitored| monitored.target.clone()).collect()
 }
 

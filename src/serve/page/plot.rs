@@ -1,6 +1,6 @@
 //! A course as SVG path data: a line with an area below it, gaps where nothing was said, ticks where polls failed.
 
-use crate::poll::CoursePoint;
+use crate::poll::HistoryPoint;
 use std::fmt::Write;
 
 /// Units of the view box; the page stretches it. Whole ones are exact enough and half as long.
@@ -40,15 +40,15 @@ pub(super) struct Span {
 }
 
 /// The highest of the points that are drawn as one, so that no peak is lost.
-fn thinned(course: impl Iterator<Item = CoursePoint>, span: Span) -> Vec<CoursePoint> {
+fn thinned(course: impl Iterator<Item = HistoryPoint>, span: Span) -> Vec<HistoryPoint> {
     let seconds = (span.to - span.from).div_ceil(span.points_max.max(1)).max(1);
-    let mut thin: Vec<CoursePoint> = Vec::new();
+    let mut thin: Vec<HistoryPoint> = Vec::new();
     for point in course.filter(|point| point.at >= span.from && point.at <= span.to) {
         match thin.last_mut() {
             // By the clock and not by number, so that what is drawn of the past stays as it is.
             Some(last) if last.at / seconds == point.at / seconds => {
                 let value = [last.value, point.value].into_iter().flatten().reduce(f32::max);
-                *last = CoursePoint { at: point.at, value, failed: last.failed || point.failed };
+                *last = HistoryPoint { at: point.at, value, failed: last.failed || point.failed };
             }
             _ => thin.push(point),
         }
@@ -57,7 +57,7 @@ fn thinned(course: impl Iterator<Item = CoursePoint>, span: Span) -> Vec<CourseP
 }
 
 impl Plot {
-    pub(super) fn of(course: impl Iterator<Item = CoursePoint>, span: Span) -> Self {
+    pub(super) fn of(course: impl Iterator<Item = HistoryPoint>, span: Span) -> Self {
         let course = thinned(course, span);
         let values = || course.iter().filter_map(|point| point.value);
         let range = values().map(|value| (value, value)).reduce(|(low, high), (value, _)| (low.min(value), high.max(value)));
@@ -111,7 +111,7 @@ mod tests {
     const SPAN: Span = Span { from: 1000, to: 1240, silence: 60, points_max: 240 };
 
     fn plot(points: &[(u64, Option<f32>, bool)]) -> Plot {
-        Plot::of(points.iter().map(|&(at, value, failed)| CoursePoint { at, value, failed }), SPAN)
+        Plot::of(points.iter().map(|&(at, value, failed)| HistoryPoint { at, value, failed }), SPAN)
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn an_hour_is_thinned_and_keeps_its_peak() {
         let peak = |i: u64| if i == 101 { 900.0 } else { 1.0 };
-        let course = |failed: bool| (0..240).map(move |i| CoursePoint { at: i * 15, value: Some(peak(i)), failed: failed && i == 77 });
+        let course = |failed: bool| (0..240).map(move |i| HistoryPoint { at: i * 15, value: Some(peak(i)), failed: failed && i == 77 });
         let span = Span { from: 0, to: 3600, silence: 300, points_max: 30 };
         let plot = Plot::of(course(true), span);
         assert_eq!((plot.range, plot.gaps), (Some((1.0, 900.0)), 1));

@@ -1,7 +1,7 @@
 //! What the page says of the push: its queue, and how it goes.
 
-use super::words::{self, Moment, counted};
-use crate::export::otlp::{PushStatus, Room, SpoolStatus};
+use super::format::{self, TimeView, counted};
+use crate::export::otlp::{PushStatus, SpoolStatus, Usage};
 use std::time::SystemTime;
 
 /// The push, in words.
@@ -13,9 +13,9 @@ pub(super) struct PushView {
     /// Where they wait, and how much of the room they take.
     pub place: String,
     /// Since when the oldest waits.
-    pub oldest: Option<Moment>,
+    pub oldest: Option<TimeView>,
     /// When the receiver last took something.
-    pub taken: Option<Moment>,
+    pub taken: Option<TimeView>,
     pub taken_points: String,
     pub lost_points: Option<String>,
     pub failing: Option<FailingView>,
@@ -27,7 +27,7 @@ pub(super) struct PushView {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FailingView {
     pub said: String,
-    pub since: Moment,
+    pub since: TimeView,
     pub attempts: String,
     /// When it is tried again.
     pub next: String,
@@ -35,7 +35,7 @@ pub(super) struct FailingView {
 
 impl PushView {
     pub(super) fn of(status: PushStatus, now: SystemTime) -> Self {
-        let at = |time| Moment::new(time, now);
+        let at = |time| TimeView::new(time, now);
         let queue = match status.waiting_requests {
             0 => "empty".to_owned(),
             requests => {
@@ -50,7 +50,7 @@ impl PushView {
             next: match failing.next.map(|next| next.duration_since(now).unwrap_or_default()) {
                 None => "not sent again".to_owned(),
                 Some(wait) if wait.as_secs() == 0 => "tried again now".to_owned(),
-                Some(wait) => format!("tried again in {}", words::span(wait)),
+                Some(wait) => format!("tried again in {}", format::span(wait)),
             },
         });
         Self {
@@ -59,8 +59,8 @@ impl PushView {
             place: place(status.memory, status.spool.as_ref()),
             oldest: status.waiting_since.map(at),
             taken: status.last_taken.map(at),
-            taken_points: words::count(status.taken_points),
-            lost_points: (status.lost_points > 0).then(|| words::count(status.lost_points)),
+            taken_points: format::count(status.taken_points),
+            lost_points: (status.lost_points > 0).then(|| format::count(status.lost_points)),
             failing,
             spool_failing: status.spool.and_then(|spool| spool.failing),
         }
@@ -68,9 +68,10 @@ impl PushView {
 }
 
 /// The memory is a place beside a spool only while there is something in it.
-fn place(memory: Room, spool: Option<&SpoolStatus>) -> String {
-    let used =
-        |room: Room, place: &str| format!("{} of at most {} {place}", words::bytes(room.bytes as f64), words::bytes(room.max_bytes as f64));
+fn place(memory: Usage, spool: Option<&SpoolStatus>) -> String {
+    let used = |room: Usage, place: &str| {
+        format!("{} of at most {} {place}", format::bytes(room.bytes as f64), format::bytes(room.max_bytes as f64))
+    };
     match spool {
         None => used(memory, "in memory"),
         Some(spool) if memory.bytes == 0 => used(spool.room, "on disk"),
@@ -94,7 +95,7 @@ mod tests {
             endpoint: "http://localhost:4317".into(),
             waiting_requests: 2,
             waiting_points: 1500,
-            memory: Room { bytes: 2048, max_bytes: 64 << 20 },
+            memory: Usage { bytes: 2048, max_bytes: 64 << 20 },
             waiting_since: Some(ago(70)),
             spool: None,
             last_taken: Some(ago(75)),
@@ -122,11 +123,11 @@ mod tests {
             endpoint: "http://localhost:4317".into(),
             waiting_requests: 3,
             waiting_points: 3,
-            memory: Room { bytes: memory, max_bytes: 64 << 20 },
+            memory: Usage { bytes: memory, max_bytes: 64 << 20 },
             waiting_since: None,
             spool: Some(SpoolStatus {
                 path: "/spool".into(),
-                room: Room { bytes: 4096, max_bytes: 1 << 30 },
+                room: Usage { bytes: 4096, max_bytes: 1 << 30 },
                 failing: failing.map(str::to_owned),
                 damaged_requests: 0,
             }),

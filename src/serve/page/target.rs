@@ -1,8 +1,8 @@
 //! What the page shows of one target: its line in the table, and all about it.
 
 use super::figure::{FigureView, Headline, silence, span};
-use super::view::{Now, Said, State};
-use super::words::{self, Moment, counted};
+use super::format::{self, TimeView, counted};
+use super::view::{LastError, PageTime, State};
 use crate::poll::{Circuit, PartReport, Reading, Target};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(super) struct Row {
 /// The last poll.
 #[derive(Clone, Debug)]
 pub(super) struct PollView {
-    pub at: Moment,
+    pub at: TimeView,
     pub took: String,
     pub size: Option<String>,
     pub series: Option<String>,
@@ -46,7 +46,7 @@ pub(super) struct Detail {
     pub figures: Vec<FigureView>,
     pub span: String,
     pub parts: Vec<PartView>,
-    pub last_failure: Option<(Moment, &'static str, Said)>,
+    pub last_failure: Option<(TimeView, &'static str, LastError)>,
     pub errors: Vec<(String, String)>,
     pub repairs: Vec<(String, String)>,
 }
@@ -64,10 +64,10 @@ pub(super) struct PartView {
     pub name: &'static str,
     pub help: &'static str,
     pub took: String,
-    pub said: Option<Said>,
+    pub said: Option<LastError>,
 }
 
-pub(super) fn row(target: &Target, state: State, link: String, now: Now) -> Row {
+pub(super) fn row(target: &Target, state: State, link: String, now: PageTime) -> Row {
     let latest = target.latest();
     let snapshot = latest.as_ref().and_then(|latest| latest.snapshot());
     let points = snapshot.map_or(&[][..], |snapshot| &snapshot.points);
@@ -85,9 +85,9 @@ pub(super) fn row(target: &Target, state: State, link: String, now: Now) -> Row 
         queue,
         delivered,
         poll: latest.as_ref().map(|latest| poll(latest, now)),
-        next: if wait < Duration::from_secs(1) { "now".to_owned() } else { format!("in {}", words::span(wait)) },
+        next: if wait < Duration::from_secs(1) { "now".to_owned() } else { format!("in {}", format::span(wait)) },
         held: held(target),
-        repairs: words::count(latest.iter().flat_map(|latest| latest.tally.repairs.iter()).map(|(_, n)| n).sum()),
+        repairs: format::count(latest.iter().flat_map(|latest| latest.tally.repairs.iter()).map(|(_, n)| n).sum()),
     }
 }
 
@@ -99,52 +99,52 @@ pub(super) fn held(target: &Target) -> Option<String> {
     }
 }
 
-fn poll(reading: &Reading, now: Now) -> PollView {
+fn poll(reading: &Reading, now: PageTime) -> PollView {
     let good = reading.outcome.is_ok();
     PollView {
-        at: Moment::new(reading.at, now.clock),
-        took: words::took(reading.ended.saturating_duration_since(reading.began)),
-        size: good.then(|| words::bytes(reading.body_bytes as f64)),
-        series: good.then(|| words::count(reading.native.kept + reading.native.dropped)),
-        dropped: Some(reading.native.dropped).filter(|n| good && *n > 0).map(words::count),
+        at: TimeView::new(reading.at, now.clock),
+        took: format::took(reading.ended.saturating_duration_since(reading.began)),
+        size: good.then(|| format::bytes(reading.body_bytes as f64)),
+        series: good.then(|| format::count(reading.native.kept + reading.native.dropped)),
+        dropped: Some(reading.native.dropped).filter(|n| good && *n > 0).map(format::count),
     }
 }
 
-pub(super) fn detail(target: &Target, state: State, open: bool, link: String, now: Now) -> Detail {
+pub(super) fn detail(target: &Target, state: State, open: bool, link: String, now: PageTime) -> Detail {
     let latest = target.latest();
     let points = latest.as_ref().and_then(|latest| latest.snapshot()).map_or(&[][..], |snapshot| &snapshot.points);
     let url = &target.config.url;
     let (figures, plotted, failure) = target.history(|history| {
         let span = span(history, now, silence(target));
         let figures = history.figures().enumerate().map(|(index, figure)| FigureView::of(history, index, figure, points, span)).collect();
-        (figures, words::span(Duration::from_secs(span.to - span.from)), history.failure.clone())
+        (figures, format::span(Duration::from_secs(span.to - span.from)), history.failure.clone())
     });
     let tally = latest.as_ref().map(|latest| &latest.tally);
     let mut errors: BTreeMap<String, String> = BTreeMap::new();
     for ((part, error), n) in tally.into_iter().flat_map(|tally| &tally.errors).filter(|(_, n)| **n > 0) {
         let name = if target.config.parts.len() > 1 { format!("{error} ({part})") } else { (*error).to_owned() };
-        errors.insert(name, words::count(*n));
+        errors.insert(name, format::count(*n));
     }
     Detail {
         open,
         row: row(target, state, link, now),
         host: url.port_or_known_default().map_or_else(String::new, |port| format!("{}:{port}", url.host_str().unwrap_or_default())),
         server_version: target.version(),
-        interval: words::took(target.config.min_interval),
-        timeout: words::took(target.config.timeout),
-        points: (!points.is_empty()).then(|| words::count(points.len() as u64)),
+        interval: format::took(target.config.min_interval),
+        timeout: format::took(target.config.timeout),
+        points: (!points.is_empty()).then(|| format::count(points.len() as u64)),
         figures,
         span: plotted,
         parts: latest.iter().flat_map(|latest| &latest.parts).map(|part| part_view(target, part)).collect(),
         // The one that goes on is told above already.
         last_failure: failure
             .filter(|failure| latest.as_ref().is_none_or(|latest| latest.at != failure.at))
-            .map(|failure| (Moment::new(failure.at, now.clock), failure.part, Said::of(&failure.error))),
+            .map(|failure| (TimeView::new(failure.at, now.clock), failure.part, LastError::of(&failure.error))),
         errors: errors.into_iter().collect(),
         repairs: tally
             .into_iter()
             .flat_map(|tally| tally.repairs.iter())
-            .map(|(repair, n)| (repair.as_str().replace('_', " "), words::count(n)))
+            .map(|(repair, n)| (repair.as_str().replace('_', " "), format::count(n)))
             .collect(),
     }
 }
@@ -154,7 +154,7 @@ fn part_view(target: &Target, report: &PartReport) -> PartView {
     PartView {
         name: report.part,
         help,
-        took: report.took.map_or_else(|| "not asked".to_owned(), words::took),
-        said: report.error.as_ref().map(Said::of),
+        took: report.took.map_or_else(|| "not asked".to_owned(), format::took),
+        said: report.error.as_ref().map(LastError::of),
     }
 }

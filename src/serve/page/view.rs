@@ -1,12 +1,12 @@
 //! What the page shows of the targets, in words: filled once for each request, from what is known already. Nothing is polled.
 
 use super::figure::silence;
+use super::format::{self, TimeView, counted};
 use super::push::PushView;
 use super::target::{Detail, Row, detail, held, row};
-use super::words::{self, Moment, counted};
 use crate::poll::{PollError, Target};
 use crate::serve::TokenUse;
-use crate::telemetry::Standing;
+use crate::telemetry::ReloadStatus;
 use askama::Template;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -32,14 +32,14 @@ pub(super) struct PageView {
     pub version: &'static str,
     pub asset: &'static str,
     pub uptime: String,
-    pub now: Moment,
+    pub now: TimeView,
     pub refresh_seconds: u32,
     /// The one target that was asked for.
     pub only: Option<String>,
     pub summary: String,
     pub tally: Vec<(State, String)>,
     pub down: usize,
-    pub troubles: Vec<Trouble>,
+    pub troubles: Vec<Problem>,
     pub troubles_more: usize,
     pub rows: Vec<Row>,
     pub details: Vec<Detail>,
@@ -51,18 +51,18 @@ pub(super) struct PageView {
 /// How the configuration stands.
 #[derive(Debug, Default)]
 pub(super) struct ConfigView {
-    pub taken_up: Option<Moment>,
+    pub taken_up: Option<TimeView>,
     /// When it was last read, where what was read could not be taken up.
-    pub refused: Option<Moment>,
+    pub refused: Option<TimeView>,
     /// Files of `targets_files` that are wrong, as `2 files`.
     pub files_failing: Option<String>,
 }
 
 impl ConfigView {
-    pub(super) fn of(standing: Standing, now: SystemTime) -> Self {
+    pub(super) fn of(standing: ReloadStatus, now: SystemTime) -> Self {
         Self {
-            taken_up: standing.taken_up.map(|at| Moment::new(at, now)),
-            refused: standing.refused.map(|at| Moment::new(at, now)),
+            taken_up: standing.taken_up.map(|at| TimeView::new(at, now)),
+            refused: standing.refused.map(|at| TimeView::new(at, now)),
             files_failing: (standing.files_failing > 0).then(|| counted(standing.files_failing, "file")),
         }
     }
@@ -72,7 +72,7 @@ impl ConfigView {
 #[derive(Debug)]
 pub(super) struct TokenView {
     pub name: String,
-    pub used: Option<Moment>,
+    pub used: Option<TimeView>,
     pub expires: Option<String>,
     pub expired: bool,
 }
@@ -82,7 +82,7 @@ impl TokenView {
         let expired = token.expires.is_some_and(|at| SystemTime::from(at) <= now);
         Self {
             name: token.name,
-            used: token.last_used.map(|at| Moment::new(at.into(), now)),
+            used: token.last_used.map(|at| TimeView::new(at.into(), now)),
             expires: token.expires.map(|at| at.strftime("%Y-%m-%d %H:%M UTC").to_string()),
             expired,
         }
@@ -116,26 +116,26 @@ impl State {
 
 /// Something to do.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(super) struct Problem {
     pub state: State,
     pub name: String,
     pub link: String,
     pub since: Option<String>,
     pub part: Option<&'static str>,
-    pub said: Said,
+    pub said: LastError,
     pub held: Option<String>,
 }
 
 /// An error in words, with what to do.
 #[derive(Clone, Debug)]
-pub(super) struct Said {
+pub(super) struct LastError {
     pub what: String,
     pub advice: Option<&'static str>,
 }
 
 /// When the page is asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Now {
+pub(super) struct PageTime {
     pub clock: SystemTime,
     pub instant: Instant,
     pub began: SystemTime,
@@ -143,7 +143,7 @@ pub(super) struct Now {
 
 impl PageView {
     /// The page of these targets, or of the one that is named; nothing if there is none of that name.
-    pub(super) fn of(targets: &[Arc<Target>], only: Option<&str>, asset: &'static str, now: Now) -> Option<Self> {
+    pub(super) fn of(targets: &[Arc<Target>], only: Option<&str>, asset: &'static str, now: PageTime) -> Option<Self> {
         let mut chosen: Vec<(State, &Arc<Target>)> =
             targets.iter().filter(|target| only.is_none_or(|name| target.name() == name)).map(|t| (state(t, now.instant), t)).collect();
         if only.is_some() && chosen.is_empty() {
@@ -153,9 +153,9 @@ impl PageView {
         chosen.sort_by_key(|(state, _)| *state);
         let number = |state: State| chosen.iter().filter(|(s, _)| *s == state).count();
         let tally: Vec<(State, String)> =
-            State::ALL.into_iter().map(|s| (s, number(s))).filter(|(_, n)| *n > 0).map(|(s, n)| (s, words::count(n as u64))).collect();
+            State::ALL.into_iter().map(|s| (s, number(s))).filter(|(_, n)| *n > 0).map(|(s, n)| (s, format::count(n as u64))).collect();
         let link = |at: usize, name: &str| if at < DETAILED_MAX { format!("#target-{name}") } else { format!("?target={name}") };
-        let mut troubles: Vec<Trouble> =
+        let mut troubles: Vec<Problem> =
             chosen.iter().enumerate().filter_map(|(at, (state, target))| trouble(target, *state, link(at, target.name()), now)).collect();
         let troubles_more = troubles.len().saturating_sub(TROUBLES_MAX);
         troubles.truncate(TROUBLES_MAX);
@@ -166,8 +166,8 @@ impl PageView {
         Some(Self {
             version: env!("CARGO_PKG_VERSION"),
             asset,
-            uptime: words::span(now.clock.duration_since(now.began).unwrap_or_default()),
-            now: Moment::new(now.clock, now.clock),
+            uptime: format::span(now.clock.duration_since(now.began).unwrap_or_default()),
+            now: TimeView::new(now.clock, now.clock),
             refresh_seconds: if chosen.len() > MANY { REFRESH_SECONDS_MANY } else { REFRESH_SECONDS },
             only: only.map(str::to_owned),
             summary: summary(chosen.len(), number(State::Up)),
@@ -200,7 +200,7 @@ fn summary(all: usize, up: usize) -> String {
         (0, _) => "No targets: nothing is polled yet.".to_owned(),
         (1, 1) => "The target answers.".to_owned(),
         (all, up) if all == up => format!("All {} answer.", counted(all, "target")),
-        (all, up) => format!("{} of {} answer in full.", words::count(up as u64), counted(all, "target")),
+        (all, up) => format!("{} of {} answer in full.", format::count(up as u64), counted(all, "target")),
     }
 }
 
@@ -215,23 +215,23 @@ fn state(target: &Target, now: Instant) -> State {
     }
 }
 
-fn trouble(target: &Target, state: State, link: String, now: Now) -> Option<Trouble> {
+fn trouble(target: &Target, state: State, link: String, now: PageTime) -> Option<Problem> {
     let latest = target.latest();
     let failed = latest.iter().flat_map(|latest| &latest.parts).find_map(|part| part.error.as_ref().map(|error| (part.part, error)));
     let (part, said) = match (state, failed) {
-        (State::Down | State::Partly, Some((part, error))) => ((target.config.parts.len() > 1).then_some(part), Said::of(error)),
-        (State::Down, None) => (None, latest?.outcome.as_ref().err().map(Said::of)?),
+        (State::Down | State::Partly, Some((part, error))) => ((target.config.parts.len() > 1).then_some(part), LastError::of(error)),
+        (State::Down, None) => (None, latest?.outcome.as_ref().err().map(LastError::of)?),
         (State::Idle, _) => {
             let advice = "Postmeter polls only for who collects: is Prometheus scraping, or is export.otlp on?";
-            (None, Said { what: "nobody has collected for a while, so nothing was polled".to_owned(), advice: Some(advice) })
+            (None, LastError { what: "nobody has collected for a while, so nothing was polled".to_owned(), advice: Some(advice) })
         }
         _ => return None,
     };
-    let since = target.history(|history| history.down_since).map(|since| words::span(now.clock.duration_since(since).unwrap_or_default()));
-    Some(Trouble { state, name: target.name().to_owned(), link, since, part, said, held: held(target) })
+    let since = target.history(|history| history.down_since).map(|since| format::span(now.clock.duration_since(since).unwrap_or_default()));
+    Some(Problem { state, name: target.name().to_owned(), link, since, part, said, held: held(target) })
 }
 
-impl Said {
+impl LastError {
     pub(super) fn of(error: &PollError) -> Self {
         let mut what: String = error.to_string().chars().take(SAID_CHARS_MAX).collect();
         if what.len() < error.to_string().len() {

@@ -8,9 +8,9 @@ fn targets(lines: &str) -> Vec<Arc<Target>> {
     config.targets.into_iter().map(|target| Target::new(target, Limits::default()).unwrap()).collect()
 }
 
-fn now() -> Now {
+fn now() -> PageTime {
     let clock = SystemTime::now();
-    Now { clock, instant: Instant::now(), began: clock - Duration::from_secs(3700) }
+    PageTime { clock, instant: Instant::now(), began: clock - Duration::from_secs(3700) }
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn one_target_alone_or_none() {
 
 #[test]
 fn long_words_are_cut() {
-    let said = Said::of(&PollError::Api("ü".repeat(5000)));
+    let said = LastError::of(&PollError::Api("ü".repeat(5000)));
     assert_eq!(said.what.chars().count(), SAID_CHARS_MAX + 1);
     assert!(said.what.ends_with('…') && said.advice.is_some());
 }

@@ -1,0 +1,121 @@
+//! The delivery logs that are followed: one for each target with the part, begun and ended as targets come and go.
+
+use super::service::StartError;
+use crate::config::{self, Config};
+use crate::delivery_log;
+use crate::export::otlp::{LogsExport, OtlpExporter, SendError};
+use crate::telemetry::{CollectedTarget, TargetSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tracing::error;
+
+/// How long to wait before one that could not be begun is begun again.
+const BEGIN_AGAIN_WAIT: Duration = Duration::from_secs(5);
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Logs {
+    state_dir: Option<PathBuf>,
+    otlp: Option<config::Otlp>,
+    /// One connection for all of them, once there is one to deliver.
+    sender: Option<Arc<OtlpExporter>>,
+    running: Vec<Running>,
+    /// One at least could not be begun, and the log has said so.
+    behind: bool,
+}
+
+/// One that is followed.
+#[derive(Debug)]
+struct Running {
+    of: Arc<CollectedTarget>,
+    stop: watch::Sender<bool>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+/// Ends them, each at the same time, and waits for that: the state in their files is then nobody's.
+async fn end(all: Vec<Running>) {
+    for running in &all {
+        let _ = running.stop.send(true);
+    }
+    for task in all.into_iter().flat_map(|running| running.tasks) {
+        if let Err(error) = task.await {
+            error!("a part of Postmeter failed, please report it: {error}");
+        }
+    }
+}
+
+impl Logs {
+    /// Follows the logs of these.
+    ///
+    /// # Errors
+    /// Which state cannot be used.
+    pub(super) fn start(config: &Config, targets: &TargetSet) -> Result<Self, StartError> {
+        let (state_dir, otlp) = (config.state_dir.clone(), config.export.otlp.clone());
+        let mut logs = Self { state_dir, otlp, sender: None, running: Vec::new(), behind: false };
+        for monitored in targets.now().iter() {
+            logs.begin(monitored)?;
+        }
+        Ok(logs)
+    }
+
+    /// Begins to follow one, if it is to be followed.
+    fn begin(&mut self, monitored: &Arc<CollectedTarget>) -> Result<(), StartError> {
+        // The configuration demands a directory where there is anything to follow.
+        let Some(state_dir) = &self.state_dir else { return Ok(()) };
+        let name = monitored.target.name().to_owned();
+        let opened = delivery_log::open(monitored, state_dir).map_err(|error| StartError::State { name, error })?;
+        let Some((follower, feed, key)) = opened else { return Ok(()) };
+        let sender = self.sender()?;
+        let (stop, stopped) = watch::channel(false);
+        let following = tokio::spawn(follower.run(stopped.clone()));
+        let delivering = match sender {
+            Some(sender) => tokio::spawn(LogsExport::new(feed, key, monitored.clone(), sender).run(stopped)),
+            None => tokio::spawn(feed.count(stopped)),
+        };
+        self.running.push(Running { of: monitored.clone(), stop, tasks: [following, delivering] });
+        Ok(())
+    }
+
+    fn sender(&mut self) -> Result<Option<Arc<OtlpExporter>>, SendError> {
+        if let (None, Some(otlp)) = (&self.sender, &self.otlp) {
+            self.sender = Some(Arc::new(OtlpExporter::new(otlp.clone())?));
+        }
+        Ok(self.sender.clone())
+    }
+
+    /// Follows the targets of the moment each time they were `replaced`, until `stop` says so.
+    pub(super) async fn run(mut self, targets: TargetSet, replaced: Arc<Notify>, mut stop: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                () = replaced.notified() => {}
+                () = tokio::time::sleep(BEGIN_AGAIN_WAIT), if self.behind => {}
+            }
+            self.follow(&targets).await;
+        }
+        end(self.running).await;
+    }
+
+    async fn follow(&mut self, targets: &TargetSet) {
+        let now = targets.now();
+        let is_there = |running: &Running| now.iter().any(|monitored| Arc::ptr_eq(monitored, &running.of));
+        let (kept, gone) = std::mem::take(&mut self.running).into_iter().partition(is_there);
+        self.running = kept;
+        // Before their successors begin: both have the same file.
+        end(gone).await;
+        let was_behind = std::mem::take(&mut self.behind);
+        for monitored in now.iter() {
+            let is_followed = self.running.iter().any(|running| Arc::ptr_eq(monitored, &running.of));
+            if !is_followed && let Err(error) = self.begin(monitored) {
+                // Somebody else may have its state for a moment longer, or the disk is full: said once, tried until it works.
+                self.behind = true;
+                if !was_behind {
+                    error!("its delivery log is not followed yet: {error}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The export queue: encoded requests in memory or on disk, kept until the receiver acknowledges them.
+
+pub(crate) mod backoff;
+pub(crate) mod damaged_requests;
+pub(crate) mod queue;
+pub(crate) mod request_file;
+pub(crate) mod request_list;
+pub(crate) mod spool;
+pub(crate) mod status;
+pub(crate) mod store;
+pub(crate) mod worker;

@@ -1,0 +1,184 @@
+use super::*;
+use crate::model::{Histogram, vocabulary};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{
+    self as otlp, AggregationTemporality, Gauge, HistogramDataPoint, NumberDataPoint, Sum, number_data_point,
+};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A good reading at this second.
+fn at(reading: u64) -> CollectionTimes {
+    let (reading, tally_since) = (reading * SECOND, 5 * SECOND);
+    CollectionTimes { reading, good: true, complete: true, tally_since, ..CollectionTimes::default() }
+}
+
+fn failed(reading: u64) -> CollectionTimes {
+    CollectionTimes { good: false, complete: false, ..at(reading) }
+}
+
+fn by_records(moment: CollectionTimes) -> CollectionTimes {
+    CollectionTimes { of_records: true, ..moment }
+}
+
+fn attributes(value: &str) -> Vec<KeyValue> {
+    let value = Some(AnyValue { value: Some(any_value::Value::StringValue(value.to_owned())) });
+    vec![KeyValue { key: "a".to_owned(), value, ..Default::default() }]
+}
+
+/// As the SDK collects it: a counter if its name is a counter's, a distribution of so many fives if it is a histogram's.
+fn collected((name, attribute, value): (&str, &str, i64)) -> Metric {
+    let kind = vocabulary::ALL.iter().find(|metric| metric.name == name).map_or(crate::model::Kind::Gauge, |metric| metric.kind);
+    let aggregation_temporality = AggregationTemporality::Cumulative as i32;
+    let attributes = attributes(attribute);
+    let data = match kind {
+        crate::model::Kind::Histogram => {
+            let (count, sum) = (value as u64, Some(5.0 * value as f64));
+            let (start_time_unix_nano, time_unix_nano) = (SECOND, 10 * SECOND);
+            let point = HistogramDataPoint { attributes, count, sum, start_time_unix_nano, time_unix_nano, ..Default::default() };
+            Data::Histogram(otlp::Histogram { data_points: vec![point], aggregation_temporality })
+        }
+        kind => {
+            let value = Some(number_data_point::Value::AsInt(value));
+            let data_points = vec![NumberDataPoint { attributes, value, ..Default::default() }];
+            match kind {
+                crate::model::Kind::Gauge => Data::Gauge(Gauge { data_points }),
+                kind => Data::Sum(Sum { data_points, aggregation_temporality, is_monotonic: kind == crate::model::Kind::Counter }),
+            }
+        }
+    };
+    Metric { name: name.to_owned(), data: Some(data), ..Default::default() }
+}
+
+/// What is told of these: `name{attribute} value @start time`, `end` for `NoRecordedValue`; in order.
+fn told(state: &mut SeriesState, moment: CollectionTimes, scalars: &[(&str, &str, i64)], snapshot: &Snapshot) -> Vec<String> {
+    let mut scopes = vec![ScopeMetrics { metrics: scalars.iter().copied().map(collected).collect(), ..Default::default() }];
+    state.read(&mut scopes, "cpanel", moment.good.then_some(snapshot), &Arc::default(), moment);
+    let seconds = |nanos: u64| nanos as f64 / SECOND as f64;
+    let mut lines = Vec::new();
+    for metric in scopes.remove(0).metrics {
+        let mut add = |attributes: &[KeyValue], value: String, start: u64, time: u64, flags: u32| {
+            let text = |a: &KeyValue| match a.value.clone().unwrap().value {
+                Some(any_value::Value::StringValue(text)) if a.key == "a" => text,
+                _ => String::new(),
+            };
+            let name = format!("{}{{{}}}", metric.name, attributes.iter().map(text).collect::<String>());
+            let start = if start == 0 { String::new() } else { format!(" @{}", seconds(start)) };
+            let value = if flags == 1 { "end" } else { &value };
+            lines.push(format!("{name} {value}{start} {}", seconds(time)));
+        };
+        let mut number = |point: &NumberDataPoint, sign: &str| {
+            let value = match point.value {
+                Some(number_data_point::Value::AsInt(n)) => format!("{sign}{n}"),
+                _ => String::new(),
+            };
+            add(&point.attributes, value, point.start_time_unix_nano, point.time_unix_nano, point.flags);
+        };
+        let sign = |temporality: i32| if temporality == AggregationTemporality::Delta as i32 { "+" } else { "" };
+        match metric.data.as_ref().unwrap() {
+            Data::Gauge(gauge) => gauge.data_points.iter().for_each(|point| number(point, "")),
+            Data::Sum(sum) => sum.data_points.iter().for_each(|point| number(point, sign(sum.aggregation_temporality))),
+            Data::Histogram(histogram) => histogram.data_points.iter().for_each(|p| {
+                let value = format!("{}{}", sign(histogram.aggregation_temporality), p.count);
+                add(&p.attributes, value, p.start_time_unix_nano, p.time_unix_nano, p.flags);
+            }),
+            other => panic!("{other:?}"),
+        }
+    }
+    lines.sort();
+    lines
+}
+
+fn scalars(state: &mut SeriesState, moment: CollectionTimes, scalars: &[(&str, &str, i64)]) -> Vec<String> {
+    told(state, moment, scalars, &Snapshot::default())
+}
+
+const ERRORS: &str = "mail.poll.errors";
+const BOUNCES: &str = "mail.bounces";
+const ATTEMPTS: &str = "mail.delivery.attempts";
+
+#[test]
+fn what_postmeter_counts_itself_has_the_time_of_the_reading() {
+    let mut state = SeriesState::new(Temporality::Delta);
+    assert_eq!(scalars(&mut state, at(10), &[(ERRORS, "x", 3), (BOUNCES, "x", 7)]), ["mail.poll.errors{x} +3 @5 10"]);
+    let both = ["mail.bounces{x} +2 @10 30", "mail.poll.errors{x} +3 @10 30"];
+    assert_eq!(scalars(&mut state, at(30), &[(ERRORS, "x", 6), (BOUNCES, "x", 9)]), both);
+    let mut state = SeriesState::default();
+    assert_eq!(scalars(&mut state, at(10), &[(ERRORS, "x", 3)]), ["mail.poll.errors{x} 3 @5 10"]);
+    assert_eq!(scalars(&mut state, at(20), &[(ERRORS, "x", 5)]), ["mail.poll.errors{x} 5 @5 20"]);
+}
+
+#[test]
+fn ends_have_the_time_of_the_poll_and_a_late_response_comes_after_them() {
+    for temporality in [Temporality::Cumulative, Temporality::Delta] {
+        let metric = *vocabulary::ALL.iter().find(|metric| metric.name == "mail.connection.duration").unwrap();
+        let histogram = Histogram { bounds: vec![1.0], cumulative: vec![1], count: 2, sum: None };
+        let snapshot = Snapshot { histograms: vec![(metric, Vec::new(), histogram)], ..Snapshot::default() };
+        let mut state = SeriesState::new(temporality);
+        let series = [("mail.queue.oldest_age", "x", 4), ("mail.delivery.duration", "x", 3)];
+        told(&mut state, at(10), &series, &snapshot);
+        // Somebody gave up on the poll that began at 20.
+        let ends = ["mail.connection.duration{} end 30", "mail.delivery.duration{x} end 30", "mail.queue.oldest_age{x} end 30"];
+        assert_eq!(told(&mut state, failed(30), &[], &snapshot), ends);
+        assert_eq!(told(&mut state, failed(31), &[], &snapshot), [""; 0]);
+        let late = told(&mut state, at(20), &[("mail.queue.oldest_age", "x", 5)], &snapshot);
+        assert!(late.iter().all(|line| line.ends_with(" 31.001")), "{late:?}");
+    }
+}
+
+#[test]
+fn who_counts_the_deliveries_may_change() {
+    let of_server = [(ATTEMPTS, "x", 5000), ("mail.delivery.failures", "y", 4), (BOUNCES, "z", 8)];
+    let mut state = SeriesState::default();
+    assert_eq!(scalars(&mut state, by_records(at(10)), &[(ATTEMPTS, "x", 300)]), ["mail.delivery.attempts{x} 300 @5 10"]);
+    // What the server says is of another beginning; what is new of it may be older than the reading before.
+    let theirs = ["mail.bounces{z} 8 @10 20", "mail.delivery.attempts{x} 5000 @10 20", "mail.delivery.failures{y} 4 20"];
+    assert_eq!(scalars(&mut state, at(20), &of_server), theirs);
+    let ours = scalars(&mut state, by_records(at(30)), &[(ATTEMPTS, "x", 12), ("mail.delivery.failures", "w", 2)]);
+    let told = ["mail.bounces{z} end 30", "mail.delivery.attempts{x} 12 @20 30", "mail.delivery.failures{w} 2 @20 30"];
+    assert_eq!(ours, [&told[..], &["mail.delivery.failures{y} end 30"]].concat());
+
+    let mut state = SeriesState::new(Temporality::Delta);
+    scalars(&mut state, by_records(at(10)), &[(ATTEMPTS, "x", 300)]);
+    assert_eq!(scalars(&mut state, failed(15), &[]), ["mail.delivery.attempts{x} end 15"]);
+    assert_eq!(scalars(&mut state, at(20), &of_server), [""; 0]);
+    let rises = ["mail.bounces{z} +1 @20 30", "mail.delivery.attempts{x} +2 @20 30", "mail.delivery.failures{y} +0 @20 30"];
+    assert_eq!(scalars(&mut state, at(30), &[(ATTEMPTS, "x", 5002), of_server[1], (BOUNCES, "z", 9)]), rises);
+}
+
+#[test]
+fn a_counter_that_a_response_omits_resumes_or_is_a_reset() {
+    for (temporality, resumed, reset) in [
+        (Temporality::Cumulative, "mail.bounces{x} 1060 @10 40", "mail.bounces{x} 7 @40 60"),
+        (Temporality::Delta, "mail.bounces{x} +60 @20 40", "mail.bounces{x} +7 @40 60"),
+    ] {
+        let mut state = SeriesState::new(temporality);
+        scalars(&mut state, at(10), &[]);
+        scalars(&mut state, at(20), &[(BOUNCES, "x", 1000)]);
+        assert_eq!(scalars(&mut state, at(30), &[]), ["mail.bounces{x} end 30"]);
+        assert_eq!(scalars(&mut state, at(40), &[(BOUNCES, "x", 1060)]), [resumed]);
+        assert_eq!(scalars(&mut state, at(50), &[]), ["mail.bounces{x} end 50"]);
+        assert_eq!(scalars(&mut state, at(60), &[(BOUNCES, "x", 7)]), [reset]);
+        // Failed polls beside the good one that omits it change nothing.
+        assert_eq!(scalars(&mut state, failed(70), &[]), ["mail.bounces{x} end 70"]);
+        assert_eq!(scalars(&mut state, at(80), &[]), [""; 0]);
+        assert_eq!(scalars(&mut state, failed(90), &[]), [""; 0]);
+        let resumed = scalars(&mut state, at(3660), &[(BOUNCES, "x", 9)]);
+        let expected = if temporality == Temporality::Delta { "mail.bounces{x} +2 @60 3660" } else { "mail.bounces{x} 9 @40 3660" };
+        assert_eq!(resumed, [expected]);
+    }
+}
+
+#[test]
+fn what_was_told_by_an_instance_before_is_no_delta() {
+    let since = |reading, since: u64| CollectionTimes { counters_since: Some(since * SECOND), ..at(reading) };
+    let mut state = SeriesState::new(Temporality::Delta);
+    assert_eq!(scalars(&mut state, since(100, 3), &[(BOUNCES, "x", 1_000_000)]), [""; 0]);
+    let rises = ["mail.bounces{x} +1 @100 110", "mail.bounces{y} +2 @100 110"];
+    assert_eq!(scalars(&mut state, since(110, 3), &[(BOUNCES, "x", 1_000_001), (BOUNCES, "y", 2)]), rises);
+    // A new process.
+    assert_eq!(scalars(&mut state, since(120, 115), &[(BOUNCES, "x", 4)]), ["mail.bounces{x} +4 @115 120", "mail.bounces{y} end 120"]);
+    let mut state = SeriesState::default();
+    assert_eq!(scalars(&mut state, since(100, 3), &[(BOUNCES, "x", 1_000_000)]), ["mail.bounces{x} 1000000 @3 100"]);
+}

@@ -1,0 +1,7 @@
+//! HTTP connections of the pull endpoint.
+
+pub(crate) mod activity;
+pub(crate) mod body;
+pub(crate) mod client;
+pub(crate) mod connection;
+pub(crate) mod negotiate;

@@ -1,0 +1,7 @@
+//! Limits of the pull endpoint: connections, requests, clients.
+
+pub(crate) mod client_quota;
+pub(crate) mod rate_limit;
+pub(crate) mod scrape_queue;
+pub(crate) mod server_limits;
+pub(crate) mod unauthenticated;

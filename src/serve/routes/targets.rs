@@ -1,0 +1,98 @@
+//! `/targets.json`: how each target is, for programs.
+
+use crate::poll::{PartReport, PollError, Reading};
+use crate::serve::AppState;
+use crate::telemetry::CollectedTarget;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use serde_json::{Map, Value, json};
+use std::time::{Instant, SystemTime};
+
+/// What the answers of this module and of `/sd` are.
+pub(crate) const JSON: &str = "application/json";
+
+pub(crate) async fn targets(State(served): State<AppState>) -> impl IntoResponse {
+    let now = Instant::now();
+    let targets: Vec<Value> = served.targets.now().iter().map(|monitored| target(monitored, now)).collect();
+    ([(CONTENT_TYPE, JSON)], json!({"targets": targets}).to_string())
+}
+
+fn target(monitored: &CollectedTarget, now: Instant) -> Value {
+    let target = &monitored.target;
+    let config = &target.config;
+    let latest = target.latest();
+    let latest = latest.as_deref();
+    let resource: Map<String, Value> = monitored.last_identity().attributes().map(|(key, value)| (key.to_owned(), value.into())).collect();
+    let reports = latest.map(|reading| reading.parts.as_slice()).unwrap_or_default();
+    let parts = config.parts.iter().enumerate().map(|(i, asked)| {
+        let report = reports.iter().find(|report| report.part == asked.part.name);
+        part(asked.part.name, i == 0, report)
+    });
+    json!({
+        "name": config.name,
+        "system": config.source.name,
+        "url": url(monitored),
+        "resource": resource,
+        "configured_in": monitored.origin().to_string(),
+        "state": latest.map_or("unknown", |reading| state(reading.outcome.is_ok())),
+        "error": latest.and_then(|reading| reading.outcome.as_ref().err()).map(error),
+        "parts": parts.collect::<Vec<_>>(),
+        "last_poll": latest.map(|reading| last_poll(reading, now)),
+        "min_interval_seconds": config.min_interval.as_secs_f64(),
+        "next_poll_allowed": latest.map(|_| time(SystemTime::now() + target.wait(now))),
+        "errors_total": latest.map(errors_total).unwrap_or_default(),
+        "repairs_total": latest.map(repairs_total).unwrap_or_default(),
+    })
+}
+
+fn part(name: &str, required: bool, report: Option<&PartReport>) -> Value {
+    json!({
+        "name": name,
+        "required": required,
+        "state": report.map_or("unknown", |report| state(report.error.is_none())),
+        "duration_seconds": report.and_then(|report| report.took).map(|took| took.as_secs_f64()),
+        "error": report.and_then(|report| report.error.as_ref()).map(error),
+    })
+}
+
+fn last_poll(reading: &Reading, now: Instant) -> Value {
+    let snapshot = reading.snapshot();
+    json!({
+        "time": time(reading.at),
+        "age_seconds": now.saturating_duration_since(reading.began).as_secs_f64(),
+        "duration_seconds": reading.ended.saturating_duration_since(reading.began).as_secs_f64(),
+        "body_bytes": reading.body_bytes,
+        "complete": reading.has_all_parts(),
+        "canonical_points": snapshot.map(|snapshot| snapshot.points.len()),
+        "native_series": snapshot.map(|_| json!({"kept": reading.native.kept, "dropped": reading.native.dropped})),
+        "repairs": snapshot.map(|snapshot| {
+            snapshot.repairs.iter().map(|(repair, n)| (repair.as_str().to_owned(), n.into())).collect::<Map<String, Value>>()
+        }),
+    })
+}
+
+fn errors_total(reading: &Reading) -> Vec<Value> {
+    reading.tally.errors.iter().map(|((part, error), n)| json!({"part": part, "type": error, "count": n})).collect()
+}
+
+fn repairs_total(reading: &Reading) -> Map<String, Value> {
+    reading.tally.repairs.iter().map(|(repair, n)| (repair.as_str().to_owned(), n.into())).collect()
+}
+
+fn error(error: &PollError) -> Value {
+    json!({"type": error.error_type(), "message": error.to_string()})
+}
+
+const fn state(good: bool) -> &'static str {
+    if good { "up" } else { "down" }
+}
+
+/// Where the server is. A path and a query may be secret, and are not said; `configured_in` says where they stand.
+fn url(monitored: &CollectedTarget) -> String {
+    monitored.target.config.url.origin().ascii_serialization()
+}
+
+fn time(at: SystemTime) -> Option<String> {
+    jiff::Timestamp::try_from(at).ok().map(|at| at.to_string())
+}

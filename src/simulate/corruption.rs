@@ -1,0 +1,306 @@
+//! Answers that are not what they should be, made from one that is.
+//!
+//! What is about families and series is done to both formats in which systems say them: to the lines of a text, and to a JSON
+//! object by its text, because what comes out is often none.
+
+use super::server::{reply, with_headers};
+use axum::body::Body;
+use axum::http::header::{CONTENT_LENGTH, HeaderValue};
+use axum::response::Response;
+use bytes::Bytes;
+use flate2::{Compression, write::DeflateEncoder};
+use hyper::body::Frame;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::pin::Pin;
+use std::sync::OnceLock;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime};
+use tokio::time::{Interval, interval};
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+/// The pause between two bytes of a slow body.
+const SLOW_PAUSE: Duration = Duration::from_secs(1);
+/// Bytes of a body that is far too large.
+const HUGE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// Bytes of a gzip bomb, unpacked.
+const BOMB_BYTES: u64 = 10 * 1024 * 1024 * 1024;
+/// Bytes of one piece of a body that is made while it is sent.
+const PIECE_BYTES: usize = 64 * 1024;
+/// Unpacked bytes of a piece of a gzip bomb.
+const BOMB_PIECE_BYTES: usize = 1024 * 1024;
+/// A gzip member without a name or a time begins so.
+const GZIP_HEAD: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+const LONG_LABEL_BYTES: usize = 1024 * 1024;
+const CHURN_SERIES: u64 = 100_000;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const LOGIN: &str = "<!DOCTYPE html>\n<html><head><title>Log in</title></head><body><form><input name=\"user\"></form></body></html>\n";
+
+/// A sound answer, on its way to be spoiled.
+pub(super) struct HealthyResponse {
+    pub(super) response: Response,
+    pub(super) body: Bytes,
+    /// Which request it answers, counted from 1.
+    pub(super) nth: u64,
+    /// `localhost` and the port: another host to who asked for an address.
+    pub(super) elsewhere: String,
+}
+
+impl HealthyResponse {
+    fn with(self, body: impl Into<Body>) -> Response {
+        let mut response = self.response;
+        response.headers_mut().remove(CONTENT_LENGTH);
+        *response.body_mut() = body.into();
+        response
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    fn is_json(&self) -> bool {
+        self.body.trim_ascii_start().starts_with(b"{")
+    }
+
+    /// More lines behind a text, or members at the start of a JSON object.
+    fn with_more(self, lines: &[u8], members: &[u8]) -> Response {
+        let body = if self.is_json() {
+            let inside = self.body.iter().position(|byte| *byte == b'{').map_or(0, |at| at + 1);
+            [&self.body[..inside], members, b",", &self.body[inside..]].concat()
+        } else {
+            [&self.body[..], lines].concat()
+        };
+        self.with(body)
+    }
+
+    /// The sample lines of a text, each as it becomes: from its name with labels, and its value.
+    fn with_samples(self, mut becomes: impl FnMut(&str, &str) -> String) -> Response {
+        let mut spoiled = String::with_capacity(2 * self.body.len());
+        for line in self.text().lines() {
+            match line.rsplit_once(' ') {
+                Some((series, value)) if !line.starts_with('#') => spoiled += &becomes(series, value),
+                _ => spoiled += line,
+            }
+            spoiled.push('\n');
+        }
+        self.with(spoiled)
+    }
+}
+
+/// A body that is made while it is sent.
+struct Made<F>(F);
+
+impl<F: FnMut(&mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> + Unpin> hyper::body::Body for Made<F> {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Poll::Ready(ready!((self.0)(context)).map(|piece| piece.map(Frame::data)))
+    }
+}
+
+fn made(next: impl FnMut(&mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> + Unpin + Send + 'static) -> Body {
+    Body::new(Made(next))
+}
+
+/// The same piece until there are so many bytes.
+fn repeated(first: Bytes, piece: Bytes, pieces: u64) -> Body {
+    let (mut first, mut left) = (Some(first).filter(|first| !first.is_empty()), pieces);
+    made(move |_| {
+        if let Some(first) = first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        let more = left > 0;
+        left = left.saturating_sub(1);
+        Poll::Ready(more.then(|| Ok(piece.clone())))
+    })
+}
+
+pub(super) fn hang_in_body(sound: HealthyResponse) -> Response {
+    let mut half = Some(sound.body.slice(..sound.body.len() / 2));
+    let body = made(move |_| half.take().map_or(Poll::Pending, |half| Poll::Ready(Some(Ok(half)))));
+    sound.with(body)
+}
+
+pub(super) fn slow(sound: HealthyResponse) -> Response {
+    let mut left = sound.body.clone();
+    let mut clock: Interval = interval(SLOW_PAUSE);
+    let body = made(move |context| {
+        ready!(clock.poll_tick(context));
+        Poll::Ready((!left.is_empty()).then(|| Ok(left.split_to(1))))
+    });
+    sound.with(body)
+}
+
+pub(super) fn cut(sound: HealthyResponse) -> Response {
+    let mut half = Some(sound.body.slice(..sound.body.len() / 2));
+    let length = sound.body.len();
+    let broken = || io::Error::from(io::ErrorKind::ConnectionAborted);
+    let body = made(move |_| Poll::Ready(Some(half.take().ok_or_else(broken))));
+    let mut response = sound.with(body);
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    response
+}
+
+pub(super) fn status<const STATUS: u16>(_: HealthyResponse) -> Response {
+    reply(STATUS, PLAIN, "this is a fault that was asked for\n")
+}
+
+pub(super) fn retry_after(sound: HealthyResponse) -> Response {
+    with_headers(status::<429>(sound), &[("retry-after", "2")])
+}
+
+pub(super) fn redirect(sound: HealthyResponse) -> Response {
+    let mut response = reply(302, PLAIN, "");
+    let location = HeaderValue::try_from(format!("http://{}/", sound.elsewhere));
+    location.into_iter().for_each(|value| drop(response.headers_mut().insert("location", value)));
+    response
+}
+
+pub(super) fn html(_: HealthyResponse) -> Response {
+    reply(200, "text/html; charset=utf-8", LOGIN)
+}
+
+pub(super) fn empty(sound: HealthyResponse) -> Response {
+    sound.with("")
+}
+
+/// Half of a JSON object; of a text, up to the first place behind its half that this finds in a line.
+fn truncated_in(sound: HealthyResponse, place: impl Fn(&str) -> Option<usize>) -> Response {
+    let (text, half, mut start) = (sound.text(), sound.body.len() / 2, 0);
+    let places = text.split_inclusive('\n').filter_map(|line| {
+        let place = place(line).map(|place| start + place);
+        start += line.len();
+        place
+    });
+    let end = if sound.is_json() { half } else { places.into_iter().find(|place| *place > half).unwrap_or(half) };
+    let body = sound.body.slice(..end);
+    sound.with(body)
+}
+
+pub(super) fn truncated(sound: HealthyResponse) -> Response {
+    truncated_in(sound, |line| line.starts_with(|first: char| first.is_ascii_alphabetic()).then_some(2))
+}
+
+pub(super) fn truncated_help(sound: HealthyResponse) -> Response {
+    truncated_in(sound, |line| line.starts_with("# HELP ").then(|| line.trim_ascii_end().len() - 1))
+}
+
+pub(super) fn truncated_number(sound: HealthyResponse) -> Response {
+    truncated_in(sound, |line| {
+        let (series, value) = line.trim_ascii_end().rsplit_once(' ')?;
+        let is_long = value.len() > 1 && value.bytes().all(|byte| byte.is_ascii_digit());
+        (is_long && !series.starts_with('#')).then_some(series.len() + 2)
+    })
+}
+
+pub(super) fn gzip_bomb(sound: HealthyResponse) -> Response {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    // Flushed, a piece begins and ends at a byte, and so may stand behind itself.
+    let packed = encoder.write_all(&[b'#'; BOMB_PIECE_BYTES]).and_then(|()| encoder.flush()).map(|()| encoder.get_ref().clone());
+    let piece = Bytes::from(packed.unwrap_or_default());
+    let bomb = repeated(Bytes::from_static(GZIP_HEAD), piece, BOMB_BYTES / BOMB_PIECE_BYTES as u64);
+    with_headers(sound.with(bomb), &[("content-encoding", "gzip")])
+}
+
+pub(super) fn huge(sound: HealthyResponse) -> Response {
+    let piece = Bytes::from(vec![b'#'; PIECE_BYTES]);
+    let mut response = sound.with(repeated(Bytes::new(), piece, HUGE_BYTES / PIECE_BYTES as u64));
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(HUGE_BYTES));
+    response
+}
+
+pub(super) fn endless(sound: HealthyResponse) -> Response {
+    let piece = Bytes::from("# and so on\n".repeat(PIECE_BYTES / 12));
+    let first = sound.body.clone();
+    sound.with(repeated(first, piece, u64::MAX))
+}
+
+pub(super) fn invalid_utf8(sound: HealthyResponse) -> Response {
+    let members = b"\"fault_utf8\":{\"help\":\"\",\"type\":\"gauge\",\"value\":{\"q\":{\"\xff\xfe\":1}}}";
+    sound.with_more(b"fault_utf8{q=\"\xff\xfe\"} 1\n", members)
+}
+
+pub(super) fn non_finite(sound: HealthyResponse) -> Response {
+    if sound.is_json() {
+        let members = "\"fault_nan\":{\"help\":\"\",\"type\":\"gauge\",\"value\":NaN},\"fault_inf\":{\"help\":\"\",\"type\":\"gauge\",\"value\":-inf}";
+        return sound.with_more(b"", members.as_bytes());
+    }
+    let mut values = ["NaN", "+Inf", "-Inf"].into_iter().cycle();
+    sound.with_samples(|series, _| format!("{series} {}", values.next().unwrap_or_default()))
+}
+
+pub(super) fn duplicate_series(sound: HealthyResponse) -> Response {
+    if sound.is_json() {
+        return duplicate_families(sound);
+    }
+    sound.with_samples(|series, value| format!("{series} {value}\n{series} 987654321"))
+}
+
+pub(super) fn duplicate_families(sound: HealthyResponse) -> Response {
+    let inside = sound.body.trim_ascii().strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}")).map(Bytes::copy_from_slice);
+    let body = sound.body.clone();
+    sound.with_more(&body, &inside.unwrap_or_default())
+}
+
+pub(super) fn type_change(sound: HealthyResponse) -> Response {
+    if sound.nth % 2 == 1 {
+        let body = sound.body.clone();
+        return sound.with(body);
+    }
+    // By way of a word that is none of them.
+    let swapped = |text: String, counter: &str, gauge: &str| text.replace(counter, "\0").replace(gauge, counter).replace('\0', gauge);
+    let text = swapped(sound.text(), " counter\n", " gauge\n");
+    let text = swapped(text, "\"type\":\"counter\"", "\"type\":\"gauge\"");
+    let text = swapped(text, "\"type\": \"counter\"", "\"type\": \"gauge\"");
+    sound.with(text)
+}
+
+pub(super) fn long_labels(sound: HealthyResponse) -> Response {
+    let long = "x".repeat(LONG_LABEL_BYTES);
+    let lines: String = (0..3).map(|n| format!("fault_long{{n=\"{n}\",q=\"{long}\"}} 1\n")).collect();
+    let values: Vec<String> = (0..3).map(|n| format!("\"{n}{long}\":1")).collect();
+    let members = format!("\"fault_long\":{{\"help\":\"\",\"type\":\"gauge\",\"value\":{{\"q\":{{{}}}}}}}", values.join(","));
+    sound.with_more(lines.as_bytes(), members.as_bytes())
+}
+
+pub(super) fn churn(sound: HealthyResponse) -> Response {
+    /// With `@` for what makes them new.
+    static LINES: OnceLock<String> = OnceLock::new();
+    let lines = LINES.get_or_init(|| {
+        let mut lines = String::new();
+        for series in 0..CHURN_SERIES {
+            // Writing to a String cannot fail.
+            let _ = writeln!(lines, "fault_churn{{q=\"@.{series}\"}} 1");
+        }
+        lines
+    });
+    let lines = lines.replace('@', &sound.nth.to_string());
+    if sound.is_json() {
+        let values = lines.replace("fault_churn{q=", "").replace("} 1\n", ":1,");
+        let members =
+            format!("\"fault_churn\":{{\"help\":\"\",\"type\":\"gauge\",\"value\":{{\"q\":{{{}}}}}}}", values.trim_end_matches(','));
+        return sound.with_more(b"", members.as_bytes());
+    }
+    sound.with_more(lines.as_bytes(), b"")
+}
+
+pub(super) fn future(sound: HealthyResponse) -> Response {
+    let tomorrow = SystemTime::now() + DAY;
+    let since = tomorrow.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let date = jiff::Timestamp::try_from(tomorrow).map(|time| time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+    let mut response = if sound.is_json() {
+        let body = sound.body.clone();
+        sound.with(body)
+    } else {
+        sound.with_samples(|series, value| {
+            let value = if series == "process_start_time_seconds" { since.as_secs().to_string() } else { value.to_owned() };
+            format!("{series} {value} {}", since.as_millis())
+        })
+    };
+    date.ok()
+        .and_then(|date| HeaderValue::try_from(date).ok())
+        .into_iter()
+        .for_each(|date| drop(response.headers_mut().insert("date", date)));
+    response
+}

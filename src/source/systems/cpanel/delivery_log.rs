@@ -1,0 +1,237 @@
+//! `emailtrack_search`: the delivery log, as records, and as the family that another exporter makes of it.
+
+use super::response::{LenientNumber, LenientText};
+use super::rows::{ReadRows, numbered_hash, read_rows};
+use crate::format::reply;
+use crate::model::{Families, FamilyType, Field, Outcome, Record, RecordPage, Repair};
+use crate::source::ReadError;
+use serde::Deserialize;
+use std::collections::HashMap;
+
+/// Series of `email_logs`: the newest ones.
+const EMAIL_LOGS_MAX: usize = 1000;
+/// Rows of an answer: twenty times what a page is asked to have, for a server that knows no pages.
+const ROWS_MAX: usize = 100_000;
+/// Bytes of a text that is kept: Exim quotes what strangers answered.
+const TEXT_BYTES_MAX: usize = 2048;
+
+/// A page of the log.
+///
+/// # Errors
+/// See [`read_rows`].
+pub fn page(body: &str) -> Result<RecordPage, ReadError> {
+    let ReadRows { rows, mut unreadable, paging } = read_rows::<Row, ROWS_MAX>(body)?;
+    let (mut records, mut seen) = (Vec::with_capacity(rows.len()), HashMap::new());
+    for row in rows {
+        match row.record() {
+            Ok(record) => records.push(record),
+            Err(row) => unreadable.push(numbered_hash(&mut seen, &format!("{row:?}"))),
+        }
+    }
+    Ok(RecordPage { records, unreadable, next: paging.next, pages: paging.pages, total: paging.rows, overflowed: paging.overflowed })
+}
+
+/// `email_logs`, as `cpanel_mail_exporter` has it: 1 for each delivery. Only the first page, which has the newest.
+///
+/// # Errors
+/// See [`read_rows`].
+pub fn email_logs(body: String) -> Result<Families, ReadError> {
+    let ReadRows { mut rows, unreadable, .. } = read_rows::<Row, ROWS_MAX>(&body)?;
+    rows.sort_by_key(|row| std::cmp::Reverse(row.sendunixtime.whole()));
+    rows.truncate(EMAIL_LOGS_MAX);
+    Families::read(body, |out| {
+        let (name, help) = (out.own("email_logs"), out.own("Always 1; each series is one of the newest deliveries."));
+        out.family(name, help, FamilyType::Gauge);
+        for row in &rows {
+            for (name, value) in row.labels() {
+                let (name, value) = (out.own(name), out.own(&value));
+                out.label(name, value);
+            }
+            out.number(1.0);
+            if row.sendunixtime == LenientNumber::Odd || row.actionunixtime == LenientNumber::Odd {
+                out.repair(Repair::Unreadable);
+            }
+        }
+        unreadable.iter().for_each(|_| out.repair(Repair::Unreadable));
+        Ok(())
+    })
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Row {
+    actiontime: LenientText,
+    actionunixtime: LenientNumber,
+    deliveredto: LenientText,
+    deliverydomain: LenientText,
+    deliveryuser: LenientText,
+    domain: LenientText,
+    email: LenientText,
+    host: LenientText,
+    ip: LenientText,
+    message: LenientText,
+    msgid: LenientText,
+    owner: LenientText,
+    recipient: LenientText,
+    router: LenientText,
+    sender: LenientText,
+    senderauth: LenientText,
+    senderhost: LenientText,
+    senderip: LenientText,
+    sendunixtime: LenientNumber,
+    size: LenientNumber,
+    spamscore: LenientNumber,
+    transport: LenientText,
+    transport_is_remote: LenientNumber,
+    #[serde(rename = "type")]
+    kind: LenientText,
+    user: LenientText,
+}
+
+impl Row {
+    /// The row itself where it does not say when it happened, or of what.
+    fn record(self) -> Result<Record, Box<Self>> {
+        let received = self.sendunixtime.whole().filter(|at| *at > 0);
+        // What has not ended may have no time of its end.
+        let at = self.actionunixtime.whole().filter(|at| *at > 0).or(received);
+        let Some(at) = at.filter(|_| !(self.msgid.0.is_empty() && self.recipient.0.is_empty())) else {
+            return Err(Box::new(self));
+        };
+        let outcome = match self.kind.0.as_str() {
+            "inprogress" => Some(Outcome::InProgress),
+            "success" => Some(Outcome::Delivered),
+            "defer" => Some(Outcome::Deferred),
+            "failure" => Some(Outcome::Failed),
+            _ => None,
+        };
+        let source = match (self.user.0.as_str(), self.sender.0.is_empty(), self.senderauth.0.is_empty()) {
+            ("-remote-", ..) => Some("remote"),
+            (_, _, false) => Some("authenticated"),
+            (_, true, true) => Some("dsn"),
+            _ => None,
+        };
+        let remote = match self.transport_is_remote {
+            LenientNumber::Is(n) => Some(n != 0.0),
+            LenientNumber::Absent | LenientNumber::Odd => None,
+        };
+        let spam_score = match self.spamscore {
+            LenientNumber::Is(n) => Some(n),
+            LenientNumber::Absent | LenientNumber::Odd => None,
+        };
+        let (size, reply) = (self.size.whole(), reply(&self.message.0));
+        // In the order of the table.
+        let fields = [
+            (Field::MessageId, self.msgid),
+            (Field::Sender, self.sender),
+            (Field::Recipient, self.recipient),
+            (Field::DeliveredTo, self.deliveredto),
+            (Field::Account, self.email),
+            (Field::User, self.user),
+            (Field::Owner, self.owner),
+            (Field::Domain, self.domain),
+            (Field::DeliveryUser, self.deliveryuser),
+            (Field::DeliveryDomain, self.deliverydomain),
+            (Field::ClientIp, self.senderip),
+            (Field::ClientHost, self.senderhost),
+            (Field::PeerIp, self.ip),
+            (Field::PeerHost, self.host),
+            (Field::Method, self.senderauth),
+            (Field::Router, self.router),
+            (Field::Transport, self.transport),
+            (Field::Message, self.message),
+        ];
+        let said = fields.iter().filter(|(_, word)| !word.0.is_empty()).count();
+        // Thousands of these wait at a time: no room for more than there is.
+        let mut kept = Vec::with_capacity(said);
+        kept.extend(fields.into_iter().filter(|(_, word)| !word.0.is_empty()).map(|(field, word)| (field, cut(word.0))));
+        Ok(Record { at, received, outcome, size, source, reply, remote, spam_score, fields: kept })
+    }
+
+    /// The labels of that exporter, in its order.
+    fn labels(&self) -> [(&'static str, String); 22] {
+        let word = |word: &LenientText| word.0.clone();
+        let number = |n: LenientNumber| n.whole().unwrap_or(0).to_string();
+        [
+            ("time", word(&self.actiontime)),
+            ("actionunixtime", number(self.actionunixtime)),
+            ("delivered_to", word(&self.deliveredto)),
+            ("delivery_domain", word(&self.deliverydomain)),
+            ("delivery_user", word(&self.deliveryuser)),
+            ("domain", word(&self.domain)),
+            ("host", word(&self.host)),
+            ("ip", word(&self.ip)),
+            ("message", word(&self.message)),
+            ("msg_id", word(&self.msgid)),
+            ("recipient", word(&self.recipient)),
+            ("router", word(&self.router)),
+            ("sender", word(&self.sender)),
+            ("sender_auth", word(&self.senderauth)),
+            ("sender_host", word(&self.senderhost)),
+            ("sender_ip", word(&self.senderip)),
+            ("sendunixtime", number(self.sendunixtime)),
+            ("size", number(self.size)),
+            ("transport", word(&self.transport)),
+            ("transport_is_remote", number(self.transport_is_remote)),
+            ("type", word(&self.kind)),
+            ("user", word(&self.user)),
+        ]
+    }
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(crate::model::cut(&text, TEXT_BYTES_MAX).len());
+    }
+    text
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn body(records: &str, metadata: &str) -> String {
+        format!("{{\"data\":{{\"records\":[{records}]}},\"metadata\":{{\"result\":1,\"reason\":\"OK\"{metadata}}}}}")
+    }
+
+    #[test]
+    fn a_page_of_every_outcome() {
+        let rows = r#"
+            {"actionunixtime":1795168802,"sendunixtime":"1795168800","type":"success","msgid":"1a","recipient":"a@example.com","size":"10","message":"Accepted",
+             "user":"u","sender":"s@example.net","senderauth":"dovecot_login","spamscore":0.5,"transport_is_remote":1,"transport":"remote_smtp","host":null},
+            {"actionunixtime":5,"type":"defer","msgid":"1b","recipient":"b","message":"x: 451 4.7.1 later","user":"-remote-"},
+            {"actionunixtime":6,"type":"failure","msgid":"1c","recipient":"c","message":"550 5.1.1 none","sender":"","senderauth":null},
+            {"actionunixtime":null,"sendunixtime":7,"type":"inprogress","msgid":"1d","recipient":"d"},
+            {"actionunixtime":8,"type":"archived","msgid":"1e","recipient":"e"},
+            {"type":"success","msgid":"1f","recipient":"f"},
+            {"actionunixtime":9,"type":"success"}"#;
+        let page = page(&body(rows, r#","overflowed":1,"chunk":{"size":7,"start":1,"chunks":2,"current":1}"#)).unwrap();
+        assert!(page.unreadable.len() == 2 && page.unreadable[0] != page.unreadable[1], "{:?}", page.unreadable);
+        assert_eq!((page.next, page.pages, page.overflowed), (Some(8), Some(2), true));
+        let outcomes: Vec<_> = page.records.iter().map(|r| (r.at, r.outcome)).collect();
+        use Outcome::{Deferred, Delivered, Failed, InProgress};
+        assert_eq!(outcomes, [(1_795_168_802, Some(Delivered)), (5, Some(Deferred)), (6, Some(Failed)), (7, Some(InProgress)), (8, None)]);
+        let first = &page.records[0];
+        assert_eq!((first.received, first.size, first.source), (Some(1_795_168_800), Some(10), Some("authenticated")));
+        assert_eq!((first.remote, first.spam_score, first.field(Field::PeerHost)), (Some(true), Some(0.5), None));
+        assert_eq!(page.records[1].reply.status.unwrap().to_string(), "4.7.1");
+        assert_eq!((page.records[1].source, page.records[2].source), (Some("remote"), Some("dsn")));
+        for record in &page.records {
+            assert!(record.fields.is_sorted_by_key(|(field, _)| *field as u8));
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_short_is_read_and_says_so() {
+        let page = page(&body("", r#","overflowed":1"#)).unwrap();
+        assert_eq!((page.next, page.overflowed), (None, true));
+        assert!(matches!(super::page(&body("", "").replace("\"result\":1", "\"result\":0")), Err(ReadError::Api(_))));
+    }
+
+    #[test]
+    fn the_newest_are_series() {
+        let rows: Vec<String> = (0..1500).map(|n| format!("{{\"sendunixtime\":{n},\"actionunixtime\":{n},\"msgid\":\"{n}\"}}")).collect();
+        let families = email_logs(body(&rows.join(","), r#","chunk":{"size":1500,"start":1,"chunks":9,"current":1}"#)).unwrap();
+        assert_eq!((families.series(), families.edge), (EMAIL_LOGS_MAX, None));
+    }
+}

@@ -1,0 +1,262 @@
+//! From fixtures to every canonical value, and sums over windows.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::model::{Repair, Snapshot};
+use crate::source::{Context, CounterMemory, apply};
+use std::time::{Duration, SystemTime};
+
+const DAY: u64 = 86_400;
+
+fn families(part: &str, body: &str) -> (&'static Part, Families) {
+    let part = SOURCE.part(part).unwrap();
+    (part, part.requests[0].read(body.as_bytes().to_vec()).unwrap())
+}
+
+fn fixtures() -> Vec<(&'static Part, Families)> {
+    let read = |part: &Part| {
+        let path = format!("{}/tests/fixtures/cpanel/{}.json", env!("CARGO_MANIFEST_DIR"), part.name);
+        families(part.name, &std::fs::read_to_string(path).unwrap())
+    };
+    SOURCE.parts.iter().map(read).collect()
+}
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn context(now: u64, window_start: Option<u64>, sliding: bool) -> Context {
+    Context { now: at(now), window_start: window_start.map(at), sliding, detail: None, of_records: &[] }
+}
+
+fn lines(snapshot: &Snapshot) -> Vec<String> {
+    let line = |p: &crate::model::Point| {
+        let attributes: Vec<_> = p.attributes.iter().map(|(_, value)| value.as_ref()).collect();
+        format!("{} {} {}", p.metric.name, attributes.join(","), p.value)
+    };
+    snapshot.points.iter().map(line).collect()
+}
+
+#[test]
+fn the_fixtures_in_canonical_words() {
+    let snapshot = apply(&SOURCE, &fixtures(), &mut CounterMemory::default(), &context(1_700_000_100, Some(1_699_920_000), false));
+    let expected = [
+        "mail.delivery.attempts delivered 468",
+        "mail.delivery.attempts deferred 309",
+        "mail.received.messages authenticated 42",
+        "mail.message.io transmit 1234",
+        "mail.queue.depth queued 3",
+        "mail.queue.depth frozen 1",
+        "mail.queue.oldest_age queued 60",
+        "mail.queue.oldest_age frozen 100",
+        "mail.service.status up,exim 1",
+        "mail.service.status up,imap 0",
+        "mail.service.status down,exim 0",
+        "mail.service.status down,imap 1",
+    ];
+    assert_eq!(lines(&snapshot), expected);
+    assert_eq!(snapshot.version.as_deref(), Some("11.138.0.6"));
+    assert_eq!(snapshot.counters_since, Some(at(1_699_920_000)));
+    let repairs: Vec<_> = snapshot.repairs.iter().collect();
+    assert_eq!(repairs, [(Repair::Unreadable, 1), (Repair::NonFinite, 1)], "FAILCOUNT: many, and so no sum of failures");
+}
+
+#[test]
+fn the_fixtures_in_families() {
+    let mut found = Vec::new();
+    for (_, families) in fixtures() {
+        for family in families.iter() {
+            for sample in family.samples() {
+                let labels: Vec<_> = sample.labels().map(|(_, value)| value).collect();
+                found.push(format!("{} {} {}", family.name(), labels.join(","), sample.number().unwrap()));
+            }
+        }
+    }
+    assert_eq!(found.iter().filter(|line| line.starts_with("email_user_stats ")).count(), 31);
+    assert_eq!(found.iter().filter(|line| line.starts_with("email_logs ")).count(), 2);
+    for line in [
+        "email_user_stats ,,-remote-,root,success_count 400",
+        "email_user_stats -system-,,root,root,send_count 24",
+        "email_user_stats example.com,,alice,root,send_count 30",
+        "email_user_stats example.com,,alice,reseller,send_count 7",
+        "email_user_stats example.com,,alice,reseller,defer_count 9",
+        "email_user_stats shop.example.com,,alice,root,send_count 3",
+        "email_user_stats ,,nobody,root,fail_count NaN",
+        "email_flag_stats example.com,alice,reached_maxemails 1",
+        "email_flag_stats example.com,alice,reached_maxdeferfail 1",
+        "email_flag_stats ,-remote-,reached_maxemails 0",
+        "email_stats success_count 8",
+        "email_stats in_progress_count 3",
+        "email_queue_messages queued 3",
+        "email_queue_oldest_time_seconds frozen 1700000000",
+        "service_running exim 1",
+        "service_running imap 0",
+        "system_load_average 1m 0.5",
+        "system_load_average 15m 2",
+        "system_disk_total_bytes /,/dev/vda1 102400",
+        "system_disk_available_bytes /boot/efi,/dev/vda2 9216",
+        "system_disk_inodes_used /,/dev/vda1 10",
+        "cpanel_version_info 11.138.0.6 1",
+    ] {
+        assert!(found.iter().any(|f| f == line), "{line} in {found:#?}");
+    }
+    for absent in ["email_stats total_size", "service_running spamd", "service_running ftpd", "system_disk_inodes_total /boot"] {
+        assert!(!found.iter().any(|f| f.starts_with(absent)), "{absent}");
+    }
+}
+
+#[test]
+fn an_empty_queue_is_zero() {
+    let read = [families("fetch_mail_queue", "{\"data\":{\"records\":[]},\"metadata\":{\"result\":1}}")];
+    let snapshot = apply(&SOURCE, &read, &mut CounterMemory::default(), &context(0, Some(0), false));
+    assert_eq!(lines(&snapshot), ["mail.queue.depth queued 0", "mail.queue.depth frozen 0"]);
+}
+
+#[test]
+fn a_sender_with_control_characters_does_not_hide_the_queue() {
+    let body =
+        "{\"data\":{\"records\":[{\"sender\":\"a\u{1}\nb@example.com\",\"frozen\":0},\n{\"frozen\":1}]},\"metadata\":{\"result\":1}}";
+    let read = [families("fetch_mail_queue", body)];
+    let snapshot = apply(&SOURCE, &read, &mut CounterMemory::default(), &context(0, Some(0), false));
+    assert_eq!(lines(&snapshot), ["mail.queue.depth queued 1", "mail.queue.depth frozen 1"]);
+    assert_eq!(snapshot.repairs.get(Repair::Unescaped), 1);
+}
+
+fn delivered(rows: &[(&str, u32)]) -> Vec<(&'static Part, Families)> {
+    let row = |(user, n): &(&str, u32)| format!("{{\"USER\":\"{user}\",\"DOMAIN\":\"example.com\",\"SUCCESSCOUNT\":{n}}}");
+    let rows: Vec<_> = rows.iter().map(row).collect();
+    vec![families("emailtrack_user_stats", &format!("{{\"data\":{{\"records\":[{}]}},\"metadata\":{{\"result\":1}}}}", rows.join(",")))]
+}
+
+fn sum(snapshot: &Snapshot) -> Option<f64> {
+    let delivered = |p: &&crate::model::Point| p.metric == &DELIVERY_ATTEMPTS && p.attributes[0].1 == "delivered";
+    snapshot.points.iter().find(delivered).map(|p| p.value)
+}
+
+#[test]
+fn sums_go_on_over_windows_and_never_fall() {
+    let mut memory = CounterMemory::default();
+    let poll = |memory: &mut CounterMemory, day: u64, rows: &[(&str, u32)]| {
+        apply(&SOURCE, &delivered(rows), memory, &context(day * DAY + 100, Some(day * DAY), false))
+    };
+    for (rows, expected, held) in [
+        (&[("alice", 5), ("bob", 10)][..], 15.0, 0),
+        (&[("alice", 6)], 15.0, 1),
+        (&[("alice", 14)], 15.0, 1),
+        (&[("alice", 16)], 16.0, 0),
+        (&[], 16.0, 1),
+    ] {
+        let snapshot = poll(&mut memory, 1, rows);
+        assert_eq!((sum(&snapshot), snapshot.repairs.get(Repair::Held)), (Some(expected), held), "{rows:?}");
+        assert_eq!(snapshot.counters_since, Some(at(DAY)));
+    }
+    poll(&mut memory, 1, &[("alice", 18)]);
+    for (rows, expected) in [(&[][..], 18.0), (&[("alice", 2)], 20.0), (&[("alice", 3), ("carol", 4)], 25.0)] {
+        let snapshot = poll(&mut memory, 2, rows);
+        assert_eq!((sum(&snapshot), snapshot.repairs.get(Repair::Held)), (Some(expected), 0), "{rows:?}");
+        assert_eq!(snapshot.counters_since, Some(at(DAY)), "the first window's start");
+    }
+    let last = poll(&mut memory, 2, &[("alice", 3)]);
+    assert_eq!((sum(&last), last.repairs.get(Repair::Held)), (Some(25.0), 1));
+    assert_eq!(sum(&poll(&mut memory, 3, &[("alice", 1)])), Some(26.0));
+    // A window that is read again replaces what it had: late events count, and nothing counts twice.
+    for (day, delivered, expected) in [(1, 18, 26.0), (2, 7, 26.0), (2, 9, 28.0), (1, 19, 29.0), (3, 1, 29.0)] {
+        assert_eq!(sum(&poll(&mut memory, day, &[("alice", delivered)])), Some(expected), "{delivered} on day {day}");
+    }
+    // What is too old to be read again stays as it is.
+    for day in 4..=20 {
+        assert_eq!(sum(&poll(&mut memory, day, &[("alice", 1)])), Some(29.0 + day as f64 - 3.0));
+    }
+    assert_eq!(sum(&poll(&mut memory, 1, &[("alice", 1000)])), Some(46.0));
+}
+
+#[test]
+fn a_number_that_is_none_takes_its_sum_with_it() {
+    let poll = |memory: &mut CounterMemory, day: u64, rows: &str| {
+        let body = format!("{{\"data\":{{\"records\":[{rows}]}},\"metadata\":{{\"result\":1}}}}");
+        apply(&SOURCE, &[families("emailtrack_user_stats", &body)], memory, &context(day * DAY + 100, Some(day * DAY), false))
+    };
+    let alice = "{\"USER\":\"alice\",\"SUCCESSCOUNT\":5}";
+    for odd in ["\"12/50\"", "\"NaN\"", "[]", "-1"] {
+        let mut memory = CounterMemory::default();
+        assert_eq!(sum(&poll(&mut memory, 1, alice)), Some(5.0));
+        let snapshot = poll(&mut memory, 1, &format!("{alice},{{\"USER\":\"bob\",\"SUCCESSCOUNT\":{odd},\"DEFERCOUNT\":2}}"));
+        assert_eq!(sum(&snapshot), None, "{odd}");
+        assert!(lines(&snapshot).contains(&"mail.delivery.attempts deferred 2".to_owned()), "{odd}");
+        assert_ne!(snapshot.repairs, Default::default(), "{odd}");
+        // The day ends, and what is known of it counts.
+        assert_eq!(sum(&poll(&mut memory, 2, alice)), Some(10.0), "{odd}");
+    }
+}
+
+#[test]
+fn what_is_odd_is_counted() {
+    for (part, records, n) in [
+        ("fetch_mail_queue", "\"records\":[{\"frozen\":\"perhaps\",\"time\":\"noon\"},{\"frozen\":0}]", 2),
+        ("servicestatus", "\"service\":[{\"name\":\"a\",\"enabled\":1,\"running\":\"so-so\"},{\"name\":\"b\",\"enabled\":{}}]", 2),
+        ("servicestatus", "\"service\":[{\"name\":\"a\",\"enabled\":0},{\"name\":\"b\",\"enabled\":1,\"running\":null}]", 0),
+    ] {
+        let (_, families) = families(part, &format!("{{\"data\":{{{records}}},\"metadata\":{{\"result\":1}}}}"));
+        assert_eq!(families.repairs().get(Repair::Unreadable), n, "{part}: {records}");
+    }
+}
+
+#[test]
+fn a_sliding_window_has_no_counters() {
+    let mut memory = CounterMemory::default();
+    for n in [20, 10] {
+        let mut read = fixtures();
+        read[0] = delivered(&[("alice", n)]).remove(0);
+        let snapshot = apply(&SOURCE, &read, &mut memory, &context(1_700_000_100, None, true));
+        assert_eq!(sum(&snapshot), None);
+        assert!(snapshot.points.iter().all(|p| p.metric.kind != crate::model::Kind::Counter));
+        assert_eq!(snapshot.points.len(), 8, "queue and services are there");
+        assert_eq!((snapshot.counters_since, snapshot.repairs.get(Repair::Held)), (None, 0));
+    }
+}
+
+#[test]
+fn pages_add_up() {
+    let chunk = |current: u32| format!("\"chunk\":{{\"size\":1,\"start\":{current},\"chunks\":2,\"current\":{current}}}");
+    let page = |current: u32, user: &str| {
+        let row = format!("{{\"USER\":\"{user}\",\"DOMAIN\":\"example.com\",\"SUCCESSCOUNT\":{current}}}");
+        families("emailtrack_user_stats", &format!("{{\"data\":{{\"records\":[{row}]}},\"metadata\":{{\"result\":1,{}}}}}", chunk(current)))
+    };
+    let read = [page(1, "alice"), page(2, "bob")];
+    assert_eq!([0, 1].map(|page| read[page].1.edge.and_then(|edge| edge.next)), [Some(2), None]);
+    assert_eq!(sum(&apply(&SOURCE, &read, &mut CounterMemory::default(), &context(100, Some(0), false))), Some(3.0));
+}
+
+#[test]
+fn an_answer_of_rows_without_end_is_refused() {
+    for (part, list, rows_max) in [
+        ("emailtrack_user_stats", "records", 500_000),
+        ("emailtrack_stats", "records", 500_000),
+        ("fetch_mail_queue", "records", 500_000),
+        ("servicestatus", "service", 500_000),
+        ("getdiskusage", "partition", 500_000),
+        ("email_logs", "records", 100_000),
+        ("messages", "records", 100_000),
+    ] {
+        let body = |rows: usize| {
+            format!("{{\"metadata\":{{\"result\":1}},\"data\":{{\"{list}\":[{}{{}}]}}}}", "{},".repeat(rows - 1)).into_bytes()
+        };
+        let read = match SOURCE.part(part) {
+            Some(part) => part.requests[0].read(body(rows_max + 1)).map(|_| ()),
+            None => RECORDS.read(body(rows_max + 1)).map(|_| ()),
+        };
+        let beyond = format!("it has more than {rows_max} rows at line 1");
+        assert!(matches!(read, Err(ReadError::Malformed(why)) if why.starts_with(&beyond)), "{part}");
+    }
+}
+
+#[test]
+fn every_part_refuses_what_is_no_answer_of_it() {
+    for part in SOURCE.parts {
+        for body in ["", "{}", "[]", "{\"data\":{},\"metadata\":{\"result\":0}}", "<html>", "{\"cpanelresult\":{}}"] {
+            assert!(part.requests[0].read(body.as_bytes().to_vec()).is_err(), "{}: {body}", part.name);
+        }
+    }
+    let records = "{\"data\":{},\"metadata\":{\"result\":1}}";
+    assert!(SOURCE.required().requests[0].read(records.as_bytes().to_vec()).is_err(), "no records is not 0 records");
+}

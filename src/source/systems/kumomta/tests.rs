@@ -1,0 +1,185 @@
+//! From a fixture to every canonical value.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::model::{Attribute, Repair, Snapshot};
+use crate::source::{Context, CounterMemory, Detail, apply};
+use std::time::SystemTime;
+
+const METRICS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kumomta/metrics.json"));
+
+fn snapshot(metrics: &str, memory: &mut CounterMemory, detail: Option<Detail>) -> Snapshot {
+    let info = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kumomta/machine-info.json"));
+    let read = [metrics, info].into_iter().zip(SOURCE.parts).map(|(body, part)| {
+        let families = part.requests[0].read(body.as_bytes().to_vec()).unwrap();
+        (part, families)
+    });
+    let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail, of_records: &[] };
+    apply(&SOURCE, &read.collect::<Vec<_>>(), memory, &context)
+}
+
+fn lines(snapshot: &Snapshot) -> Vec<String> {
+    let line = |p: &crate::model::Point| {
+        let attributes: Vec<_> = p.attributes.iter().map(|(_, value)| value.as_ref()).collect();
+        format!("{} {} {}", p.metric.name, attributes.join(","), p.value)
+    };
+    snapshot.points.iter().map(line).collect()
+}
+
+#[test]
+fn the_fixture_in_canonical_words() {
+    let snapshot = snapshot(METRICS, &mut CounterMemory::default(), None);
+    let expected = [
+        "mail.queue.depth ready 5",
+        "mail.queue.depth scheduled 20",
+        "mail.queue.delays ready_queue_full 7",
+        "mail.queue.delays message_rate 2",
+        "mail.queue.delays ready_queue_insert_rate 1",
+        "mail.received.messages smtp 94",
+        "mail.received.messages http 23",
+        "mail.rejected.messages unspecified 4",
+        "mail.delivery.attempts delivered 92",
+        "mail.delivery.attempts deferred 17",
+        "mail.delivery.attempts failed 5",
+        "mail.verifications dane,pass 6",
+        "mail.verifications dane,unusable 1",
+        "mail.verifications dane,not_applicable 9",
+        "mail.verifications dane,insecure 2",
+        "mail.verifications dane,temperror 3",
+        "mail.connection.active smtp,inbound 2",
+        "mail.connection.active smtp,outbound 3",
+        "mail.connection.opened smtp,outbound 40",
+        "mail.connection.denied smtp,inbound 1",
+        "process.memory.usage  104857600",
+        "system.cpu.utilization  0.13",
+    ];
+    assert_eq!(lines(&snapshot), expected);
+    let (metric, attributes, histogram) = &snapshot.histograms[0];
+    assert_eq!((snapshot.histograms.len(), metric.name, attributes.len()), (1, "mail.delivery.attempt.duration", 0));
+    assert_eq!((&*histogram.bounds, &*histogram.cumulative), (&[0.1, 0.5, 1.0][..], &[1, 3, 4][..]));
+    assert_eq!((histogram.sum, histogram.count), (Some(1.4), 4));
+    assert_eq!(snapshot.version.as_deref(), Some("2026.08.01-0123abcd"));
+    assert_eq!(snapshot.counters_since, None);
+    let repairs: Vec<_> = snapshot.repairs.iter().collect();
+    assert_eq!(repairs, [(Repair::Unescaped, 4)], "help, two queues, a campaign");
+}
+
+#[test]
+fn a_detail_adds_up_to_the_total() {
+    for (by, expected) in [
+        (&DESTINATION_DOMAIN, vec!["example.com 12", "example.org 6", "_other 2"]),
+        (&TENANT_NAME, vec!["acme 8", "_other 12"]),
+        (&QUEUE_NAME, vec!["say \"hi\":acme@example.com 8", "back\\slash@example.org 6", "_other 6"]),
+    ] as [(&'static Attribute, _); 3]
+    {
+        let snapshot = snapshot(METRICS, &mut CounterMemory::default(), Some(Detail { by, top: 2 }));
+        let depth: Vec<_> = lines(&snapshot).into_iter().filter_map(|l| Some(l.split_once(" scheduled,")?.1.to_owned())).collect();
+        let depth: Vec<_> = depth.iter().map(String::as_str).collect();
+        assert_eq!(depth, expected, "{}", by.key);
+        assert!(lines(&snapshot).contains(&"mail.queue.depth ready 5".to_owned()));
+    }
+}
+
+/// Providers have ready and scheduled messages in one number.
+#[test]
+fn a_detail_by_provider_takes_the_place_of_both_states() {
+    let detail = || Some(Detail { by: &PROVIDER_NAME, top: 2 });
+    let metrics = METRICS.trim_end().strip_suffix('}').unwrap().to_owned();
+    let by_provider = ",\n\"queued_count_by_provider\":{\"help\":\"Both.\",\"type\":\"gauge\",\"value\":{\"provider\":{\"big\":12,\n\"small\":4,\n\"tiny\":3}}}}";
+    let depth = |metrics: &str| {
+        let mut lines = lines(&snapshot(metrics, &mut CounterMemory::default(), detail()));
+        lines.retain(|line| line.starts_with("mail.queue.depth"));
+        lines
+    };
+    let expected = ["mail.queue.depth queued,big 12", "mail.queue.depth queued,small 4", "mail.queue.depth queued,_other 9"];
+    assert_eq!(depth(&(metrics + by_provider)), expected);
+    assert_eq!(depth(METRICS), ["mail.queue.depth ready 5", "mail.queue.depth scheduled 20"], "a server without the family");
+}
+
+/// After a restart every counter began at 0, also one that is higher than before.
+#[test]
+fn a_later_start_of_the_process_resets_every_accumulated_counter() {
+    let info = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kumomta/machine-info.json"));
+    let mut memory = CounterMemory::default();
+    let mut delays = |queues: &str, since: Option<&str>, repeated: bool| {
+        memory.repeats_process_start(repeated);
+        let metrics = METRICS.replace("\"example.com\":3,\n\"acme@example.org\":4", queues);
+        let metrics = SOURCE.parts[0].requests[0].read(metrics.into_bytes()).unwrap();
+        let mut read = vec![(&SOURCE.parts[0], metrics)];
+        if let Some(since) = since {
+            let info = info.replace("2026-08-01", since);
+            read.push((&SOURCE.parts[1], SOURCE.parts[1].requests[0].read(info.into_bytes()).unwrap()));
+        }
+        let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, of_records: &[] };
+        memory.has_fallen(&SOURCE.parts[0], &read[..1]);
+        let snapshot = apply(&SOURCE, &read, &mut memory, &context);
+        snapshot.points.iter().find(|point| point.metric == &QUEUE_DELAYS).map(|point| point.value)
+    };
+    let (before, after) = (Some("2026-08-01"), Some("2026-08-02"));
+    for (queues, since, repeated, expected) in [
+        ("\"a\":3,\n\"b\":4", before, false, 7.0),
+        ("\"a\":5,\n\"b\":4", before, true, 9.0),
+        // One fell, so the restart is asked for at once: both began again.
+        ("\"a\":6,\n\"b\":1", after, false, 16.0),
+        ("\"a\":7,\n\"b\":1", after, true, 17.0),
+        ("\"a\":7,\n\"b\":2", None, false, 18.0),
+        ("\"a\":8,\n\"b\":2", after, false, 19.0),
+        // No counter is lower, and the restart is known one poll late.
+        ("\"a\":9,\n\"b\":3", after, true, 21.0),
+        ("\"a\":9,\n\"b\":4", Some("2026-08-03"), false, 32.0),
+        ("\"a\":10,\n\"b\":4", Some("2026-08-03"), false, 33.0),
+        // A clock that was set back is no restart.
+        ("\"a\":11,\n\"b\":4", before, false, 34.0),
+    ] {
+        assert_eq!(delays(queues, since, repeated), Some(expected), "{queues} {since:?}");
+    }
+}
+
+/// Pruned, a counter is gone, and begins again at 1.
+#[test]
+fn counters_by_queue_survive_pruning() {
+    let mut memory = CounterMemory::default();
+    let full = |queues: &str| METRICS.replace("\"example.com\":3,\n\"acme@example.org\":4", queues);
+    for (queues, expected) in [
+        ("\"example.com\":3,\n\"acme@example.org\":4", 7.0),
+        ("\"example.com\":5,\n\"acme@example.org\":4", 9.0),
+        ("\"example.com\":6", 10.0),
+        ("", 10.0),
+        ("\"acme@example.org\":1", 11.0),
+        ("\"example.com\":2,\n\"acme@example.org\":1", 13.0),
+    ] {
+        let snapshot = snapshot(&full(queues), &mut memory, None);
+        let delays = snapshot.points.iter().find(|p| p.metric == &QUEUE_DELAYS).map(|p| p.value);
+        assert_eq!(delays, Some(expected), "{queues}");
+    }
+}
+
+#[test]
+fn nothing_is_zero_before_its_first_use() {
+    let snapshot = snapshot(r#"{"memory_usage":{"type":"gauge","value":1}}"#, &mut CounterMemory::default(), None);
+    assert_eq!(lines(&snapshot), ["process.memory.usage  1"]);
+}
+
+/// Both formats of a real server say the same, where its answers are at hand.
+#[test]
+fn captures() {
+    let Some(captures) = std::env::var_os("POSTMETER_CAPTURES") else { return };
+    for name in ["idle", "small", "badlabel_quote"] {
+        let said: Vec<_> = SOURCE
+            .required()
+            .requests
+            .iter()
+            .zip(["json", "txt"])
+            .map(|(request, ending)| {
+                let path = std::path::Path::new(&captures).join(format!("kumomta/{name}.metrics.{ending}"));
+                let read = [(SOURCE.required(), request.read(std::fs::read(path).unwrap()).unwrap())];
+                let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, of_records: &[] };
+                let mut lines = lines(&apply(&SOURCE, &read, &mut CounterMemory::default(), &context));
+                // These moved between the two requests.
+                lines.retain(|line| !line.starts_with("process.") && !line.starts_with("system."));
+                lines
+            })
+            .collect();
+        assert_eq!(said[0], said[1], "{name}");
+    }
+}

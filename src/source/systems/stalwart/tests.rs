@@ -1,0 +1,101 @@
+//! From a page of each generation to canonical values; the whole of what is printed is in `tests/it/golden.rs`.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::model::{Kind, Repair, Snapshot};
+use crate::source::{Context, CounterMemory, apply};
+use std::time::SystemTime;
+
+const V0_15: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/stalwart/v0.15.prom"));
+const V0_16: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/stalwart/v0.16.prom"));
+const MISNAMED: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/stalwart/misnamed.prom"));
+
+fn snapshot(page: &str) -> Snapshot {
+    let part = SOURCE.required();
+    let read = [(part, part.requests[0].read(page.as_bytes().to_vec()).unwrap())];
+    let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, of_records: &[] };
+    apply(&SOURCE, &read, &mut CounterMemory::default(), &context)
+}
+
+/// Points of one metric as `values number`, without those that are 0.
+fn points(page: &str, metric: &str) -> Vec<String> {
+    let point = |p: &crate::model::Point| {
+        let values: Vec<_> = p.attributes.iter().map(|(_, value)| value.as_ref()).collect();
+        format!("{} {}", values.join(","), p.value)
+    };
+    snapshot(page).points.iter().filter(|p| p.metric.name == metric && p.value != 0.0).map(point).collect()
+}
+
+#[test]
+fn both_generations_say_the_same() {
+    for page in [V0_15, V0_16] {
+        assert_eq!(points(page, "mail.received.messages")[..4], ["remote 25", "authenticated 18", "dsn 3", "report 1"]);
+        assert_eq!(points(page, "mail.delivery.attempts"), ["delivered 22", "deferred 8", "failed 4"]);
+        assert_eq!(
+            points(page, "mail.delivery.failures"),
+            ["dns,unknown 3", "tls,transient 1", "tls,unknown 2", "rcpt_to,unknown 5"],
+            "mx and ip lookups are one stage"
+        );
+        assert_eq!(points(page, "mail.tls.failures"), ["outbound 3"]);
+        assert_eq!(points(page, "mail.verifications"), ["dkim,pass 20", "dkim,fail 5", "dane,temperror 4"]);
+        assert_eq!(points(page, "mail.queue.delays"), ["rate_limit 2"], "told twice, counted once");
+        assert_eq!(points(page, "mail.reports"), ["dmarc,inbound 3"]);
+    }
+}
+
+#[test]
+fn a_gauge_below_zero_is_left_out() {
+    assert_eq!(points(V0_15, "mail.connection.active"), ["smtp,outbound 1"]);
+    assert_eq!(snapshot(V0_15).repairs.iter().collect::<Vec<_>>(), [(Repair::Underflow, 1), (Repair::NotCumulative, 3)]);
+}
+
+#[test]
+fn buckets_add_up_and_milliseconds_become_seconds() {
+    let said = |page: &str| {
+        let snapshot = snapshot(page);
+        let histogram = |(metric, attributes, h): &(&crate::model::Metric, crate::model::Attributes, crate::model::Histogram)| {
+            let values: Vec<_> = attributes.iter().map(|(_, value)| format!(" {value}")).collect();
+            format!("{}{} {:?} {:?} of {} sum {:?}", metric.name, values.concat(), h.bounds, h.cumulative, h.count, h.sum.unwrap())
+        };
+        snapshot.histograms.iter().map(histogram).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        said(V0_15),
+        [
+            "mail.delivery.duration [1.0, 30.0, 300.0] [16, 16, 17] of 17 sum 301.2",
+            "mail.delivery.attempt.duration [0.25, 0.5, 1.0] [30, 30, 30] of 30 sum 4.1",
+            "mail.message.size remote [500.0, 1000.0, 10000.0] [0, 1, 25] of 25 sum 90000.0",
+        ]
+    );
+    assert_eq!(
+        said(V0_16),
+        [
+            "mail.delivery.duration [1.0, 30.0, 300.0] [0, 0, 0] of 5 sum 3000.0",
+            "mail.message.size authenticated [500.0, 1000.0, 10000.0] [3, 5, 6] of 6 sum 8000.0",
+        ],
+        "one contradicts its count"
+    );
+    assert_eq!(snapshot(V0_16).repairs.get(Repair::InconsistentHistogram), 1);
+}
+
+#[test]
+fn a_misnamed_page_has_no_counters() {
+    let snapshot = snapshot(MISNAMED);
+    assert!(snapshot.points.iter().all(|p| p.metric.kind != Kind::Counter));
+    assert_eq!((snapshot.points.len(), snapshot.histograms.len(), snapshot.repairs.get(Repair::Misnamed)), (6, 1, 1));
+}
+
+#[test]
+fn counters_that_have_not_counted_are_zero_and_gauges_are_missing() {
+    let snapshot = snapshot("server_memory 1\n");
+    let counters = SOURCE.required().rules.iter().filter(|rule| rule.metric.kind == Kind::Counter);
+    assert!(counters.clone().all(|rule| rule.zero_when_absent));
+    for rule in counters {
+        let zero = |p: &&crate::model::Point| {
+            p.metric == rule.metric && rule.with.iter().all(|w| p.attributes.iter().any(|(k, v)| *k == w.0 && v == w.1))
+        };
+        assert_eq!(snapshot.points.iter().find(zero).map(|p| p.value), Some(0.0), "{:?}", rule.families);
+    }
+    let others: Vec<_> = snapshot.points.iter().filter(|p| p.metric.kind != Kind::Counter).map(|p| (p.metric.name, p.value)).collect();
+    assert_eq!(others, [("process.memory.usage", 1.0)]);
+}

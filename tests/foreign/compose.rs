@@ -1,0 +1,157 @@
+//! `docker-compose.yml`, as the library of `docker compose` itself reads it: what runs, what is open, what is pinned.
+#![allow(clippy::unwrap_used)]
+
+use crate::support::skipped;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docker-compose.yml");
+const PASSWORD: (&str, &str) = ("GRAFANA_ADMIN_PASSWORD", "not-the-default");
+
+/// The file as JSON: by the program of `POSTMETER_COMPOSE`, or else by docker; `None` where there is neither.
+fn read(profile: &str, variables: &[(&str, &str)]) -> Option<Output> {
+    let mut command = match std::env::var_os("POSTMETER_COMPOSE") {
+        Some(program) => {
+            let mut command = Command::new(program);
+            command.args([FILE, profile]);
+            command
+        }
+        None => {
+            let found = Command::new("docker").args(["compose", "version"]).output();
+            if !found.is_ok_and(|output| output.status.success()) {
+                return None;
+            }
+            let mut command = Command::new("docker");
+            command.args(["compose", "--file", FILE, "--profile", profile, "config", "--format", "json"]);
+            command
+        }
+    };
+    command.env_remove(PASSWORD.0).env_remove("POSTMETER_CONFIG").envs(variables.iter().copied());
+    Some(command.output().unwrap())
+}
+
+fn services(profile: &str) -> Option<serde_json::Map<String, Value>> {
+    let output = read(profile, &[PASSWORD])?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read: Value = serde_json::from_slice(&output.stdout).unwrap();
+    Some(read["services"].as_object().unwrap().clone())
+}
+
+/// Runs `check` over the services of each profile, or says that it cannot.
+#[track_caller]
+fn each(test: &str, check: impl Fn(&str, &str, &Value)) {
+    for profile in ["demo", "plain"] {
+        let Some(services) = services(profile) else {
+            assert!(std::env::var_os("POSTMETER_REQUIRE_STACK").is_none_or(|v| v != "1"), "nothing here reads compose files");
+            return skipped(test, "docker compose is not installed, and POSTMETER_COMPOSE names nothing else");
+        };
+        for (name, service) in &services {
+            check(profile, name, service);
+        }
+    }
+}
+
+fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+#[test]
+fn a_profile_has_all_that_it_needs() {
+    let (Some(demo), Some(plain)) = (services("demo"), services("plain")) else {
+        return skipped("a_profile_has_all_that_it_needs", "docker compose is not installed");
+    };
+    let names = |services: &serde_json::Map<String, Value>| services.keys().cloned().collect::<BTreeSet<_>>();
+    let with = |more: &[&str]| {
+        let stack = ["collector", "collector-volume", "grafana", "loki", "prometheus"];
+        stack.iter().chain(more).map(|name| (*name).to_owned()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(names(&plain), with(&["postmeter"]));
+    assert_eq!(names(&demo), with(&["postmeter-demo", "ceymail", "cpanel", "emailengine", "kumomta", "stalwart"]));
+}
+
+#[test]
+fn nothing_starts_without_a_password_for_grafana() {
+    for variables in [&[][..], &[(PASSWORD.0, "")]] {
+        let Some(output) = read("demo", variables) else {
+            return skipped("nothing_starts_without_a_password_for_grafana", "docker compose is not installed");
+        };
+        assert!(!output.status.success());
+        assert!(String::from_utf8_lossy(&output.stderr).contains(PASSWORD.0));
+    }
+}
+
+#[test]
+fn ports_are_on_loopback() {
+    each("ports_are_on_loopback", |profile, name, service| {
+        for port in items(&service["ports"]) {
+            assert_eq!(port["host_ip"], "127.0.0.1", "{profile} {name} {port}");
+        }
+    });
+}
+
+#[test]
+fn images_are_pinned() {
+    each("images_are_pinned", |profile, name, service| {
+        let image = service["image"].as_str().unwrap();
+        let tag = image.rsplit_once(':').map(|(_, tag)| tag.trim_start_matches('v')).unwrap_or_default();
+        assert!(tag.split('.').count() == 3 && tag.split('.').all(|n| n.parse::<u32>().is_ok()), "{profile} {name} {image}");
+    });
+}
+
+#[test]
+fn what_is_mounted_is_there() {
+    each("what_is_mounted_is_there", |profile, name, service| {
+        for volume in items(&service["volumes"]).filter(|volume| volume["type"] == "bind") {
+            let source = volume["source"].as_str().unwrap();
+            assert_eq!(volume["read_only"], true, "{profile} {name} {source}");
+            // The one file that is the user's.
+            let is_users = Path::new(source).file_name().is_some_and(|name| name == "postmeter.yaml");
+            assert!(is_users || Path::new(source).exists(), "{profile} {name} mounts {source}, which is not there");
+        }
+    });
+}
+
+#[test]
+fn what_the_demo_keeps_is_on_a_volume_that_its_user_owns() {
+    let file = |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let demo: Value = serde_saphyr::from_str(&file("otel-config/demo.yaml")).unwrap();
+    let state_dir = demo["state_dir"].as_str().unwrap();
+    // A new volume has the owner of the image's directory.
+    let image = file("Dockerfile");
+    let user = image.lines().find_map(|line| line.strip_prefix("USER ")).unwrap();
+    assert!(image.contains(&format!("--chown={user} /empty {state_dir}\n")), "{state_dir} is not that of {user}");
+    each("what_the_demo_keeps_is_on_a_volume_that_its_user_owns", |profile, name, service| {
+        if name == "postmeter-demo" {
+            let volume = items(&service["volumes"]).find(|volume| volume["target"] == state_dir);
+            assert!(volume.is_some_and(|volume| volume["type"] == "volume" && volume["read_only"] != true), "{profile} {name}: {service}");
+        }
+    });
+}
+
+#[test]
+fn no_container_can_do_more_than_it_must() {
+    each("no_container_can_do_more_than_it_must", |profile, name, service| {
+        assert_eq!(service["cap_drop"], serde_json::json!(["ALL"]), "{profile} {name}");
+        // Grafana writes where it is installed; the other one only changes an owner.
+        let writes = ["grafana", "collector-volume"].contains(&name);
+        assert!(writes || service["read_only"] == true, "{profile} {name} can write to its image");
+    });
+}
+
+#[test]
+fn what_is_tested_is_what_runs() {
+    let read = |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let (compose, collector, programs) = (read("docker-compose.yml"), read(".ci/collector-build.yaml"), read(".ci/programs"));
+    let after = |text: &str, start: &str| -> String {
+        let (_, rest) = text.split_once(start).unwrap_or_else(|| panic!("no {start}"));
+        rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect()
+    };
+    assert_eq!(after(&compose, "opentelemetry-collector-contrib:"), after(&collector, "\n  version: "));
+    assert_eq!(after(&compose, "opentelemetry-collector-contrib:"), after(&programs, "BUILDER=v"));
+    // Prometheus 3.15.0 is v0.315.0 as a Go module.
+    let module = after(&programs, "PROMETHEUS=v0.3");
+    assert_eq!(after(&compose, "prom/prometheus:v"), format!("3.{}", module.trim_start_matches('0')));
+    assert_eq!(after(&compose, "image: postmeter:"), env!("CARGO_PKG_VERSION"));
+}

@@ -1,0 +1,94 @@
+//! What `scrape --format otlp-json` prints, read by the real Collector and a real Prometheus.
+
+use super::needed;
+use super::programs::{COLLECTOR, PROMETHEUS, Running, free_ports};
+use super::world::SOON;
+use crate::support::postmeter;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Systems and saved responses; the last one has values that are not finite.
+const SAVED: [(&str, &str); 5] = [
+    ("emailengine", "emailengine/active.prom"),
+    ("kumomta", "kumomta/metrics.json"),
+    ("stalwart", "stalwart/v0.16.prom"),
+    ("prometheus", "prometheus/postfix.prom"),
+    ("prometheus", ""),
+];
+const NOT_FINITE: &str =
+    "# TYPE above gauge\nabove +Inf\n# TYPE below gauge\nbelow -Inf\n# TYPE s summary\ns{quantile=\"0.5\"} NaN\ns_sum 1\ns_count 2\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn otlp_json_is_accepted_by_the_collector_and_by_prometheus() {
+    let test = "otlp_json_is_accepted_by_the_collector_and_by_prometheus";
+    let Some([collector, prometheus]) = needed(test, [&COLLECTOR, &PROMETHEUS]) else { return };
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let [grpc, http, health, metrics, web] = free_ports();
+    let local = |port: u16| format!("127.0.0.1:{port}");
+    std::fs::write(here.join("prometheus.yml"), "global: {scrape_interval: 1m}\n").unwrap();
+    let mut prometheus = Running::start(
+        "prometheus",
+        here,
+        Command::new(prometheus)
+            .arg(format!("--config.file={}", here.join("prometheus.yml").display()))
+            .arg(format!("--storage.tsdb.path={}", here.join("data").display()))
+            .arg(format!("--web.listen-address={}", local(web)))
+            .arg("--web.enable-otlp-receiver"),
+    );
+    let mut collector = Running::start(
+        "collector",
+        here,
+        Command::new(collector)
+            .arg(format!("--config={}/otel-config/collector.yaml", env!("CARGO_MANIFEST_DIR")))
+            .env("COLLECTOR_GRPC", local(grpc))
+            .env("COLLECTOR_HTTP", local(http))
+            .env("COLLECTOR_HEALTH", local(health))
+            .env("COLLECTOR_METRICS_HOST", "127.0.0.1")
+            .env("COLLECTOR_METRICS_PORT", metrics.to_string())
+            .env("COLLECTOR_QUEUE_DIR", here.join("queue"))
+            .env("PROMETHEUS_OTLP", format!("http://{}/api/v1/otlp", local(web))),
+    );
+    std::fs::write(here.join("not-finite.prom"), NOT_FINITE).unwrap();
+    for (system, file) in SAVED {
+        let path = match file {
+            "" => here.join("not-finite.prom"),
+            file => std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(file),
+        };
+        for only in [&[][..], &["--only", "native"]] {
+            let mut scrape = postmeter();
+            scrape.args(["scrape", "--system", system, "--format", "otlp-json", "--file"]).arg(&path).args(only);
+            let output = scrape.output().unwrap();
+            assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
+            let body = String::from_utf8(output.stdout).unwrap();
+            assert!(file != "" || body.contains("\"Infinity\""), "{body}");
+            for (program, url) in [
+                (&mut collector, format!("http://{}/v1/metrics", local(http))),
+                (&mut prometheus, format!("http://{}/api/v1/otlp/v1/metrics", local(web))),
+            ] {
+                let (status, response) = post(program, &url, &body).await;
+                assert!(
+                    status == 200 && !response.contains("rejected"),
+                    "{url} responded {status} to {system} {only:?}: {response}\n{body}"
+                );
+            }
+        }
+    }
+}
+
+/// Sends a request until the program listens.
+async fn post(program: &mut Running, url: &str, body: &str) -> (u16, String) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let deadline = Instant::now() + SOON;
+    loop {
+        program.check();
+        let request = client.post(url).header("content-type", "application/json").body(body.to_owned());
+        match request.send().await {
+            // It listens before it is ready.
+            Ok(response) if response.status() != 503 => return (response.status().as_u16(), response.text().await.unwrap()),
+            _ => assert!(Instant::now() < deadline, "{url}\n{}", program.log()),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

@@ -1,0 +1,268 @@
+//! `web_config_file`: the exporter-toolkit's format, read as it is and again when it changes.
+
+use crate::access::common::{ONE, TWO, World, basic, bcrypt_hash, limits, prometheus, until};
+use crate::access::tls::Authority;
+use postmeter::config::WebConfig;
+use postmeter::serve::Limits;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const KEYS: &str = "    web_config_file: FILES/web.yml\n";
+/// The file may name nobody.
+const OPEN_KEYS: &str = "    web_config_file: FILES/web.yml\n    allow_unprotected: true\n";
+
+async fn world(text: &str) -> World {
+    world_of(KEYS, text).await
+}
+
+async fn world_of(keys: &str, text: &str) -> World {
+    let files = tempfile::tempdir().unwrap();
+    fs::write(files.path().join("web.yml"), text).unwrap();
+    World::with(keys, limits(), files).await
+}
+
+fn users(name: &str, password: &str) -> String {
+    format!("basic_auth_users:\n  {name}: {}\n", bcrypt_hash(password))
+}
+
+#[tokio::test]
+async fn its_users_and_headers_are_in_force() {
+    let text = users("alice", "a")
+        + "http_server_config:\n  http2: false\n  headers:\n    Strict-Transport-Security: max-age=31536000\n    X-Frame-Options: deny\n    Content-Security-Policy: default-src 'none'\n    X-XSS-Protection: ''\n";
+    let world = world(&text).await;
+    assert!(world.access.is_closed());
+    let refused = world.ask(ONE, "/metrics", &[]).await;
+    assert_eq!((refused.status, refused.header("WWW-Authenticate")), (401, vec!["Basic realm=\"postmeter\", charset=\"UTF-8\""]));
+    let page = world.ask(ONE, "/", &[&basic("alice", "a")]).await;
+    for answer in [&refused, &page] {
+        assert_eq!(answer.header("Strict-Transport-Security"), ["max-age=31536000"]);
+        assert_eq!(answer.header("X-Frame-Options"), ["deny"]);
+        // In place of the page's own, and once.
+        assert_eq!(answer.header("Content-Security-Policy"), ["default-src 'none'"]);
+        assert!(answer.header("X-XSS-Protection").is_empty());
+    }
+    assert_eq!((page.status, world.status(ONE, "/", &[&basic("alice", "b")]).await), (200, 401));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn it_is_read_again_when_it_changes_and_a_bad_one_changes_nothing() {
+    let world = world(&users("alice", "a")).await;
+    let path = world.files.path().join("web.yml");
+    assert_eq!(world.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 200);
+    fs::write(&path, users("bob", "b")).unwrap();
+    until("bob is known", || async { world.status(ONE, "/metrics", &[&basic("bob", "b")]).await == 200 }).await;
+    assert_eq!(world.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 401);
+
+    let looks = limits().watch_interval * 10;
+    for bad in [
+        "basic_auth_users: {bob: hunter2}\n",
+        "basic_auth_user: {}\n",
+        "[",
+        "tls_server_config: {cert_file: none.pem, key_file: none.key}\n",
+    ] {
+        fs::write(&path, bad).unwrap();
+        tokio::time::sleep(looks).await;
+        assert_eq!(world.status(ONE, "/metrics", &[&basic("bob", "b")]).await, 200, "{bad}");
+        assert_eq!(world.status(ONE, "/metrics", &[]).await, 401, "{bad}");
+    }
+    fs::remove_file(&path).unwrap();
+    tokio::time::sleep(looks).await;
+    assert_eq!(world.status(ONE, "/metrics", &[]).await, 401);
+
+    // TLS comes without a restart, and does not go; its files are named from where the web configuration is.
+    let authority = Authority::new();
+    authority.server_files(world.files.path(), "127.0.0.1");
+    fs::write(&path, format!("tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n{}", users("bob", "b"))).unwrap();
+    until("TLS", || async { world.status(ONE, "/metrics", &[]).await == 0 }).await;
+    fs::write(&path, users("bob", "b")).unwrap();
+    tokio::time::sleep(looks).await;
+    assert_eq!(world.status(ONE, "/metrics", &[&basic("bob", "b")]).await, 0);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_file_that_loses_its_users_opens_nothing() {
+    let world = world(&users("alice", "a")).await;
+    let path = world.files.path().join("web.yml");
+    let looks = limits().watch_interval * 10;
+    for unprotected in
+        ["", "# later\n", "basic_auth_users: {}\n", "basic_auth_users:\n", "{}\n", "---\n", "http_server_config: {http2: true}\n"]
+    {
+        fs::write(&path, unprotected).unwrap();
+        tokio::time::sleep(looks).await;
+        assert_eq!(world.status(ONE, "/metrics", &[]).await, 401, "{unprotected:?}");
+        assert_eq!(world.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 200, "{unprotected:?}");
+    }
+    // And what names users again is taken.
+    fs::write(&path, users("bob", "b")).unwrap();
+    until("bob is known", || async { world.status(ONE, "/metrics", &[&basic("bob", "b")]).await == 200 }).await;
+    world.end().await;
+
+    let world = world_of(OPEN_KEYS, &users("alice", "a")).await;
+    fs::write(world.files.path().join("web.yml"), "").unwrap();
+    until("it is open", || async { world.status(ONE, "/metrics", &[]).await == 200 }).await;
+    world.end().await;
+}
+
+#[test]
+fn a_file_without_users_is_refused_at_a_start() {
+    let files = tempfile::tempdir().unwrap();
+    Authority::new().server_files(files.path(), "127.0.0.1");
+    for text in ["", "# nothing\n", "tls_server_config: {cert_file: server.pem, key_file: server.key}\n"] {
+        fs::write(files.path().join("web.yml"), text).unwrap();
+        let error = prometheus(KEYS, files.path()).unwrap_err();
+        assert!(error.starts_with("postmeter.yaml:5: export.prometheus.web_config_file: the file has no basic_auth_users"), "{error}");
+        assert!(prometheus(OPEN_KEYS, files.path()).is_ok(), "{text}");
+        assert!(prometheus(&format!("{KEYS}    auth: {{trusted: [192.0.2.1]}}\n"), files.path()).is_ok(), "{text}");
+        assert!(prometheus(&format!("{KEYS}    auth: {{trusted: [0.0.0.0/0]}}\n"), files.path()).is_err(), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_edit_between_the_reading_and_the_taking_up_of_a_reload_is_not_lost() {
+    let world = world(&users("alice", "a")).await;
+    let reloaded = prometheus(KEYS, world.files.path()).unwrap();
+    fs::write(world.files.path().join("web.yml"), users("bob", "b")).unwrap();
+    world.access.replace(reloaded).unwrap();
+    until("bob is known", || async { world.status(ONE, "/metrics", &[&basic("bob", "b")]).await == 200 }).await;
+    assert_eq!(world.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 401);
+    world.end().await;
+}
+
+/// Written in two steps, with looks in between: nobody is let in for the moment.
+#[tokio::test]
+async fn a_file_that_is_just_being_written_opens_nothing() {
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("web.yml");
+    let whole = users("alice", "a");
+    fs::write(&path, &whole).unwrap();
+    let limits = Limits { watch_interval: Duration::from_millis(300), ..Limits::default() };
+    let world = World::with(KEYS, limits, files).await;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(2) {
+        // Empty, as it is between truncation and the first byte.
+        fs::write(&path, "").unwrap();
+        assert_eq!(world.status(ONE, "/metrics", &[]).await, 401);
+        fs::write(&path, &whole).unwrap();
+        assert_eq!(world.status(ONE, "/metrics", &[]).await, 401);
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_path_is_open_beside_its_users() {
+    let files = tempfile::tempdir().unwrap();
+    fs::write(files.path().join("web.yml"), users("alice", "a")).unwrap();
+    let world = World::with(&format!("{KEYS}    auth: {{open: [/-/healthy]}}\n"), limits(), files).await;
+    assert_eq!((world.status(ONE, "/-/healthy", &[]).await, world.status(ONE, "/-/ready", &[]).await), (200, 401));
+    assert_eq!(world.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 200);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_its_certificate_is_said_of_it() {
+    let world = world_of(OPEN_KEYS, "").await;
+    let at = |name: &str| world.files.path().join(name).display().to_string();
+    let authority = Authority::new();
+    authority.server_files(world.files.path(), "127.0.0.1");
+    fs::write(at("web.yml"), "tls_server_config: {cert_file: server.pem, key_file: server.key}\n").unwrap();
+    let config = prometheus(OPEN_KEYS, world.files.path()).unwrap();
+    authority.certificate_file(world.files.path(), "127.0.0.1");
+    let said = world.access.replace(config).unwrap_err().to_string();
+    let [web, key, certificate] = [at("web.yml"), at("server.key"), at("server.pem")];
+    assert_eq!(said, format!("{web}: tls_server_config: key_file {key} is not the key of cert_file {certificate}"));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn its_rate_is_of_all_clients_together() {
+    let world = world_of(OPEN_KEYS, "rate_limit: {interval: 1m, burst: 2}\n").await;
+    assert_eq!((world.status(ONE, "/metrics", &[]).await, world.status(TWO, "/metrics", &[]).await), (200, 200));
+    for client in [ONE, TWO] {
+        let refused = world.ask(client, "/metrics", &[]).await;
+        assert_eq!(refused.status, 429);
+        let wait: u64 = refused.header("Retry-After")[0].parse().unwrap();
+        assert!((50..=60).contains(&wait), "{wait}");
+    }
+    world.end().await;
+}
+
+#[test]
+fn what_stands_beside_it_is_told_from_what_is_in_it() {
+    let files = tempfile::tempdir().unwrap();
+    fs::write(files.path().join("web.yml"), users("alice", "a")).unwrap();
+    let with = |keys: &str| prometheus(&format!("{KEYS}{keys}"), files.path());
+    assert!(with("    auth: {trusted: [::1]}\n    rate_limit: {per_minute: 12}\n").is_ok());
+    assert!(with("    auth: {open: [/-/healthy]}\n").is_ok());
+    for nobody in ["{}", "{open: []}"] {
+        let said = with(&format!("    auth: {nobody}\n")).unwrap_err();
+        assert!(said.starts_with("postmeter.yaml:6: export.prometheus.auth: names nobody; it needs tokens, basic or trusted"), "{said}");
+    }
+    let said = with("    auth: {basic: {bob: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}}\n").unwrap_err();
+    assert_eq!(said, "postmeter.yaml:6: export.prometheus.auth: web_config_file has basic_auth_users for basic; keep one");
+}
+
+/// Forms that the toolkit takes, and what it refuses.
+#[test]
+fn the_format_is_the_toolkits() {
+    let files = tempfile::tempdir().unwrap();
+    Authority::new().server_files(files.path(), "127.0.0.1");
+    Authority::new().ca_file(files.path());
+    let path = files.path().join("web.yml");
+    let load = |text: &str| {
+        fs::write(&path, text).unwrap();
+        WebConfig::load(Path::new(&path)).map_err(|problems| problems.to_string().replace(&path.display().to_string(), "web.yml"))
+    };
+    let pair = "cert_file: server.pem, key_file: server.key";
+    let inline = |name: &str| fs::read_to_string(files.path().join(name)).unwrap().replace('\n', "\n    ");
+    let pasted = format!("tls_server_config:\n  cert: |\n    {}\n  key: |\n    {}\n", inline("server.pem"), inline("server.key"));
+    for good in [
+        "",
+        "tls_server_config: {}\n",
+        "tls_server_config: {min_version: TLS12}\n",
+        "http_server_config: {http2: true}\n",
+        "rate_limit: {interval: 0}\n",
+        "rate_limit: {interval: 0s, burst: 0}\n",
+        "rate_limit: {interval: \"1s\", burst: 20}\n",
+        "basic_auth_users: {a: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG, '${env}': $2b$04$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}\n",
+        &pasted,
+        &format!(
+            "tls_server_config: {{{pair}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem, client_allowed_sans: [a]}}\n"
+        ),
+        &format!(
+            "tls_server_config: {{{pair}, min_version: TLS10, max_version: TLS13, prefer_server_cipher_suites: true, cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_RSA_WITH_AES_128_CBC_SHA], curve_preferences: [CurveP256, CurveP521]}}\n"
+        ),
+    ] {
+        assert!(load(good).is_ok(), "{good} {:?}", load(good).err());
+    }
+    let (config, warnings) = load(&pasted).unwrap();
+    assert!(config.tls.is_some() && warnings.is_empty());
+    assert!(!format!("{config:?}").contains("PRIVATE KEY"));
+    for (bad, expected) in [
+        (
+            "basic_auth_users: {a: hunter2}\n",
+            "web.yml:1: basic_auth_users.a: is no bcrypt hash; htpasswd -nBC 10 USER prints one, beginning with $2y$",
+        ),
+        (
+            "http_server_config: {headers: {X-Other: a}}\n",
+            "web.yml:1: http_server_config.headers.X-Other: unknown key; there are Strict-Transport-Security, X-Content-Type-Options, X-Frame-Options, X-XSS-Protection, Content-Security-Policy",
+        ),
+        (
+            "http_server_config: {headers: {X-Frame-Options: DENY}}\n",
+            "web.yml:1: http_server_config.headers.X-Frame-Options: unknown value DENY; there are deny, sameorigin",
+        ),
+        ("rate_limit: {interval: 1s}\n", "web.yml:1: rate_limit: burst is missing, and so 0: every request would be refused"),
+        ("tls_server_config: {cert_file: server.pem}\n", "web.yml:1: tls_server_config: key_file is missing"),
+        (
+            "tls_server_config: {client_auth_type: Yes}\n",
+            "web.yml:1: tls_server_config.client_auth_type: unknown value Yes; there are NoClientCert, RequestClientCert, RequireAnyClientCert, RequireClientCert, VerifyClientCertIfGiven, RequireAndVerifyClientCert",
+        ),
+        ("junk\n", "web.yml:1: expected a map, found a single value"),
+        ("a: b\n", "web.yml:1: a: unknown key; there are tls_server_config, http_server_config, basic_auth_users, rate_limit"),
+    ] {
+        let said = load(bad).unwrap_err();
+        assert!(said.starts_with(expected), "{said}");
+    }
+}

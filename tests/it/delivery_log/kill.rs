@@ -1,0 +1,114 @@
+//! The program itself, killed at any moment: nothing is lost, the cursor is never ahead, and memory stays where it is.
+
+use super::world::{ANY, World, grpc, until};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use postmeter::delivery_log::BATCH_RECORDS_MAX;
+use postmeter::simulate::Receiver;
+use std::collections::HashSet;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// The program with this configuration. It ends with its test.
+struct Running(Child);
+
+impl Running {
+    fn start(file: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_postmeter"));
+        // What glibc keeps in one arena for each thread is no growth, and goes up and down with the machine's load.
+        command.env_clear().env("MALLOC_ARENA_MAX", "1").args(["run", "--config"]).arg(file).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().unwrap())
+    }
+
+    /// The largest resident memory so far, in MiB.
+    fn peak_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    }
+}
+
+impl Drop for Running {
+    /// SIGKILL: nothing of it runs any more.
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `log.record.uid` and the time in seconds of each record.
+fn told(requests: &[ExportLogsServiceRequest]) -> Vec<(String, u64)> {
+    let records = requests.iter().flat_map(|r| &r.resource_logs).flat_map(|of| &of.scope_logs).flat_map(|scope| &scope.log_records);
+    let uid = |record: &opentelemetry_proto::tonic::logs::v1::LogRecord| {
+        let attribute = record.attributes.iter().find(|attribute| attribute.key == "log.record.uid").unwrap();
+        match attribute.value.as_ref().unwrap().value.as_ref().unwrap() {
+            Value::StringValue(uid) => uid.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    records.map(|record| (uid(record), record.time_unix_nano / 1_000_000_000)).collect()
+}
+
+/// What the cursor's file says: how far, and the identities that it holds, in hexadecimal.
+fn cursor(state: &Path) -> Option<(u64, Vec<String>)> {
+    let bytes = std::fs::read(state.join("messages-whm1.cursor")).ok()?;
+    let numbers = bytes.strip_prefix(b"postmeter-cursor 2\ncpanel at 127.0.0.1\n").unwrap();
+    let number = |at: usize| u64::from_le_bytes(numbers[8 * at..8 * at + 8].try_into().unwrap());
+    let count = number(2) as usize;
+    let id = |n: usize| numbers[8 * (3 + 2 * n)..][..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    Some((number(1), (0..count).map(id).collect()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_again_and_again_it_loses_nothing_and_is_never_ahead() {
+    const RECORDS: u64 = 30_000;
+    const KILLS: u64 = 12;
+    let world = World::with(RECORDS).await;
+    world.stand_in.traffic(|traffic| traffic.log.fault_every = Some(5));
+    let receiver = Receiver::start(ANY).await.unwrap();
+    let file = world.state.path().join("postmeter.yaml");
+    std::fs::write(&file, world.file("", &grpc(&receiver))).unwrap();
+    let mut kills = 0;
+    while kills < KILLS {
+        let running = Running::start(&file);
+        // At no moment in particular: after so much more has arrived, and a little later.
+        let (before, more) = (receiver.log_records(), kills * 977 % 4_000);
+        let done = || receiver.log_records() >= before + more || receiver.distinct_log_records() as u64 == RECORDS;
+        until("more records", || done() && cursor(world.state.path()).is_some()).await;
+        tokio::time::sleep(Duration::from_millis(kills * 37 % 90)).await;
+        drop(running);
+        kills += 1;
+
+        let arrived = told(&receiver.log_requests());
+        let short: HashSet<&str> = arrived.iter().map(|(uid, _)| &uid[..16]).collect();
+        let (reached, held) = cursor(world.state.path()).unwrap();
+        for id in &held {
+            assert!(short.contains(id.as_str()), "{id} was never acknowledged");
+        }
+        let distinct: HashSet<&(String, u64)> = arrived.iter().collect();
+        let up_to = |at: u64| distinct.iter().filter(|(_, time)| *time <= at).count();
+        let truth = world.stand_in.traffic(|traffic| traffic.log.iter().filter(|attempt| attempt.at <= reached).count());
+        assert_eq!(up_to(reached), truth, "all up to the cursor has arrived");
+    }
+    let _running = Running::start(&file);
+    until("all records", || receiver.distinct_log_records() as u64 == RECORDS).await;
+    let twice = receiver.log_records() - RECORDS;
+    assert!(twice <= KILLS * BATCH_RECORDS_MAX as u64, "{twice} came twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_does_not_grow_with_the_log() {
+    let mut peaks = Vec::new();
+    for records in [40_000, 100_000] {
+        let world = World::with(records).await;
+        let receiver = Receiver::start(ANY).await.unwrap();
+        let file = world.state.path().join("postmeter.yaml");
+        std::fs::write(&file, world.file("", &grpc(&receiver))).unwrap();
+        let running = Running::start(&file);
+        until("all records", || receiver.distinct_log_records() as u64 == records).await;
+        peaks.push(running.peak_mib());
+    }
+    let [small, large] = peaks[..] else { panic!() };
+    assert!(large <= small + 12 && large < 100, "{small} MiB with 40,000 records and {large} MiB with 100,000");
+}

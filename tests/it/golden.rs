@@ -1,0 +1,216 @@
+//! Saved responses through the real program: what it prints, and what it says when it cannot read one.
+//!
+//! The fixtures are of our making; each has the oddities that `source` names. `POSTMETER_BLESS=1` rewrites what is expected.
+#![allow(clippy::unwrap_used)]
+
+use crate::support::{FIXTURES, expect_file, fixture_files, postmeter, stderr, stdout};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, NumberDataPoint};
+
+/// What is expected, and the files that it comes from, `PART=` before those of optional parts. The folder is the system.
+const READ: &[(&str, &[&str])] = &[
+    ("ceymail/full", &["full.prom"]),
+    ("ceymail/full", &["full.http"]),
+    ("ceymail/bare", &["bare.prom"]),
+    ("cpanel/required", &["emailtrack_user_stats.json"]),
+    (
+        "cpanel/all",
+        &[
+            "emailtrack_user_stats.json",
+            "emailtrack_stats=emailtrack_stats.json",
+            "fetch_mail_queue=fetch_mail_queue.json",
+            "servicestatus=servicestatus.json",
+            "systemloadavg=systemloadavg.json",
+            "getdiskusage=getdiskusage.json",
+            "version=version.json",
+            "email_logs=email_logs.json",
+        ],
+    ),
+    ("cpanel/part-refused", &["emailtrack_user_stats.json", "fetch_mail_queue=result-0.json"]),
+    ("kumomta/json", &["metrics.json", "machine-info=machine-info.json"]),
+    ("kumomta/gzip", &["metrics.json.gz"]),
+    ("kumomta/text", &["metrics.txt"]),
+    ("stalwart/v0.15", &["v0.15.prom", "queue=queue-0.15.json"]),
+    ("stalwart/v0.16", &["v0.16.prom", "queue=queue-0.16.http"]),
+    ("stalwart/misnamed", &["misnamed.prom"]),
+    ("stalwart/queue-forbidden-0.15", &["misnamed.prom", "queue=queue-forbidden-0.15.json"]),
+    ("stalwart/queue-forbidden-0.16", &["misnamed.prom", "queue=queue-forbidden-0.16.json"]),
+    ("stalwart/queue-unsupported", &["misnamed.prom", "queue=queue-unsupported-0.15.http"]),
+    ("stalwart/queue-429", &["misnamed.prom", "queue=queue-429.http"]),
+    ("emailengine/active", &["active.prom"]),
+    ("emailengine/active", &["active.prom.gz"]),
+    ("emailengine/fresh", &["fresh.prom"]),
+    ("prometheus/postfix", &["postfix.prom"]),
+];
+
+/// Saved responses that give nothing.
+const REFUSED: &[(&str, &[&str])] = &[
+    ("ceymail/401", &["401.http"]),
+    ("ceymail/404", &["404.http"]),
+    ("ceymail/429", &["429.http"]),
+    ("ceymail/302", &["302.http"]),
+    ("ceymail/login-page", &["login.html"]),
+    ("ceymail/login-page-with-head", &["login.http"]),
+    ("ceymail/only-comments", &["only-comments.prom"]),
+    ("ceymail/no-metrics", &["no-metrics.txt"]),
+    ("stalwart/401", &["401.http"]),
+    ("stalwart/404", &["404.http"]),
+    ("stalwart/503", &["503.http"]),
+    ("stalwart/json-for-text", &["queue-0.15.json"]),
+    ("stalwart/required-missing", &["queue=queue-0.15.json"]),
+    ("emailengine/401", &["401.http"]),
+    ("emailengine/403", &["403.http"]),
+    ("kumomta/401", &["401.http"]),
+    ("cpanel/403", &["403.http"]),
+    ("cpanel/result-0", &["result-0.json"]),
+    ("cpanel/api-0", &["api-0.json"]),
+    ("prometheus/404", &["404.http"]),
+    ("prometheus/landing-page", &["landing-page.html"]),
+];
+
+/// Runs `scrape --file` beside the fixtures of the system, so that messages have no absolute path.
+fn scrape(expected: &str, files: &[&str], more: &[&str]) -> std::process::Output {
+    let (system, _) = expected.split_once('/').unwrap();
+    let args: Vec<&str> = ["scrape", "--system", system, "--file"].iter().chain(files).chain(more).copied().collect();
+    postmeter().current_dir(format!("{FIXTURES}/{system}")).args(args).output().unwrap()
+}
+
+#[test]
+fn saved_responses_in_canonical_words() {
+    for (expected, files) in READ {
+        let output = scrape(expected, files, &[]);
+        assert!(output.status.success(), "{expected}: {}", stderr(&output));
+        expect_file(&format!("{expected}.metrics"), &timeless(&stdout(&output)));
+        expect_file(&format!("{expected}.stderr"), &stderr(&output));
+    }
+}
+
+#[test]
+fn saved_responses_that_give_nothing() {
+    for (expected, files) in REFUSED {
+        let output = scrape(expected, files, &[]);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()), "{expected}");
+        expect_file(&format!("{expected}.stderr"), &stderr(&output));
+    }
+}
+
+#[test]
+fn every_fixture_is_used_and_everything_expected_is_tested() {
+    let cases = || READ.iter().chain(REFUSED);
+    // Those of other tests: config.rs and properties.rs.
+    for path in fixture_files().filter(|path| !path.starts_with("config/") && !path.starts_with("found/")) {
+        let (system, file) = path.split_once('/').unwrap();
+        let stem = path.strip_suffix(".metrics").or(path.strip_suffix(".stderr"));
+        let used = match stem {
+            Some(stem) => cases().any(|(expected, _)| *expected == stem),
+            None => cases().any(|(expected, files)| {
+                expected.starts_with(&format!("{system}/")) && files.iter().any(|f| f.rsplit('=').next() == Some(file))
+            }),
+        };
+        assert!(used, "{path} is not used");
+    }
+}
+
+/// The values that depend on the clock, masked.
+fn timeless(page: &str) -> String {
+    const AGES: [&str; 2] = ["mail_poll_age_seconds{", "mail_queue_oldest_age_seconds{"];
+    let line = |line: &str| match line.rsplit_once(' ') {
+        Some((series, _)) if AGES.iter().any(|age| line.starts_with(age)) => format!("{series} *\n"),
+        _ => format!("{line}\n"),
+    };
+    page.lines().map(line).collect()
+}
+
+#[test]
+fn otlp_json_is_what_would_be_pushed() {
+    let output = scrape("emailengine/active", &["active.prom"], &["--format", "otlp-json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let message: ExportMetricsServiceRequest = serde_json::from_slice(&output.stdout).unwrap();
+    let [resource_metrics] = &message.resource_metrics[..] else { panic!("one target, one resource") };
+    let identity: Vec<_> =
+        resource_metrics.resource.as_ref().unwrap().attributes.iter().map(|a| format!("{}={}", a.key, text(a))).collect();
+    assert_eq!(identity, ["service.name=emailengine", "service.instance.id=file", "service.version=2.79.2"]);
+    let metrics: Vec<_> = resource_metrics.scope_metrics.iter().flat_map(|scope| &scope.metrics).collect();
+    let mut points = 0;
+    for metric in &metrics {
+        for point in numbers(metric.data.as_ref()) {
+            let place = || format!("{}: {point:?}", metric.name);
+            assert_eq!(point.flags & DataPointFlags::NoRecordedValueMask as u32, 0, "{}", place());
+            assert!(point.time_unix_nano > 0 && point.value.is_some(), "{}", place());
+            points += 1;
+        }
+    }
+    assert!(points > 40, "{points}");
+    let started = |name: &str| {
+        let metric = metrics.iter().find(|metric| metric.name == name).unwrap();
+        numbers(metric.data.as_ref()).iter().map(|point| point.start_time_unix_nano).collect::<Vec<_>>()
+    };
+    assert!(started("mail.queue.depth").iter().all(|at| *at == 0));
+    assert!(started("mail.webhook.requests").iter().all(|at| *at == 1_700_000_000_000_000_000), "process_start_time_seconds");
+    let output = scrape("kumomta/json", &["metrics.json"], &["--format", "otlp-json"]);
+    let message: ExportMetricsServiceRequest = serde_json::from_slice(&output.stdout).unwrap();
+    let theirs = message.resource_metrics.iter().flat_map(|r| &r.scope_metrics).flat_map(|scope| &scope.metrics);
+    for metric in theirs.filter(|metric| !metric.name.starts_with("mail.poll.")) {
+        assert!(numbers(metric.data.as_ref()).iter().all(|point| point.start_time_unix_nano == 0), "{}: nobody said when", metric.name);
+    }
+}
+
+#[test]
+fn otlp_json_is_proto_json_and_honours_only() {
+    use serde_json::Value;
+    fn walk(value: &Value, place: &str) {
+        match value {
+            Value::Null => panic!("{place} is null"),
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    let place = format!("{place}.{key}");
+                    if ["timeUnixNano", "startTimeUnixNano", "asInt", "count", "intValue"].contains(&key.as_str()) {
+                        assert!(
+                            value.as_str().is_some_and(|n| n.parse::<i128>().is_ok_and(|n| n != 0 || key == "asInt")),
+                            "{place}: {value}"
+                        );
+                    }
+                    if key == "aggregationTemporality" {
+                        assert!(value.is_number(), "{place}: {value}");
+                    }
+                    walk(value, &place);
+                }
+            }
+            Value::Array(items) => {
+                assert!(!items.is_empty(), "{place} is empty");
+                items.iter().for_each(|item| walk(item, place));
+            }
+            _ => {}
+        }
+    }
+    let names = |only: &[&str]| {
+        let output = scrape("kumomta/json", &["metrics.json"], &[&["--format", "otlp-json"], only].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        let message: Value = serde_json::from_slice(&output.stdout).unwrap();
+        walk(&message, "");
+        let scopes = message["resourceMetrics"][0]["scopeMetrics"].as_array().unwrap().clone();
+        let metrics = scopes.iter().flat_map(|scope| scope["metrics"].as_array().unwrap().clone());
+        metrics.map(|metric| metric["name"].as_str().unwrap().to_owned()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let (all, canonical, native) = (names(&[]), names(&["--only", "canonical"]), names(&["--only", "native"]));
+    assert!(canonical.contains("mail.delivery.attempts") && canonical.contains("mail.delivery.attempt.duration"), "{canonical:?}");
+    assert!(native.contains("scheduled_count") && !canonical.contains("scheduled_count") && !native.contains("mail.up"), "{native:?}");
+    assert_eq!(all, canonical.union(&native).cloned().collect());
+}
+
+fn numbers(data: Option<&Data>) -> &[NumberDataPoint] {
+    match data {
+        Some(Data::Gauge(gauge)) => &gauge.data_points,
+        Some(Data::Sum(sum)) => &sum.data_points,
+        _ => &[],
+    }
+}
+
+fn text(attribute: &opentelemetry_proto::tonic::common::v1::KeyValue) -> String {
+    use opentelemetry_proto::tonic::common::v1::any_value::Value;
+    match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
+        Some(Value::StringValue(text)) => text.clone(),
+        other => panic!("{}: {other:?}", attribute.key),
+    }
+}

@@ -1,0 +1,367 @@
+//! Who may import whom, and which outside crate belongs to which module: read from the source files.
+//!
+//! Tests may import what they like. Everything that cannot be told counts as forbidden.
+#![allow(clippy::unwrap_used)]
+
+use crate::support::files;
+use std::path::Path;
+
+const SRC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+
+/// Modules, and what each may import besides itself.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("net", &[]),
+    ("model", &[]),
+    ("format", &["model", "net"]),
+    ("source", &["format", "model"]),
+    ("config", &["source", "model", "net"]),
+    ("poll", &["source", "config", "model", "net"]),
+    ("telemetry", &["poll", "model", "config", "source", "net"]),
+    ("delivery_log", &["telemetry", "poll", "model", "config", "net"]),
+    ("report", &["telemetry", "poll", "model", "config"]),
+    ("export", &["report", "delivery_log", "telemetry", "poll", "model", "config", "net"]),
+    ("serve", &["export", "telemetry", "poll", "config", "model", "net"]),
+    ("simulate", &[]),
+    ("app", &["model", "format", "source", "config", "poll", "telemetry", "delivery_log", "report", "export", "serve", "simulate", "net"]),
+];
+
+/// Outside crates (`*` for all that begin so), and the files that may name them.
+const OWNERS: &[(&str, &[&str])] = &[
+    // In config only `Url`: a test below. The health check asks ourselves, not a mail server.
+    ("reqwest", &["poll/", "export/otlp/exporter.rs", "export/otlp/connection.rs", "config/", "app/healthcheck.rs"]),
+    // app/scrape.rs prints the messages that are pushed elsewhere.
+    ("opentelemetry*", &["telemetry/", "report/", "export/", "simulate/receiver.rs", "app/scrape.rs", "app/otlp_json.rs"]),
+    // Two routes respond in JSON.
+    ("serde_json", &["source/", "app/", "simulate/", "export/", "serve/routes/"]),
+    ("axum", &["serve/", "simulate/"]),
+    ("askama", &["serve/page/"]),
+    ("clap*", &["app/", "main.rs"]),
+    // config/pem.rs reads certificate files, so that a broken one is a problem of the configuration. The health check is refused as
+    // a client without a certificate. simulate/listener.rs is the other side of polling.
+    ("rustls", &["poll/", "config/pem.rs", "config/tls.rs", "serve/access/", "simulate/listener.rs", "app/healthcheck.rs"]),
+    ("webpki", &["serve/access/tls.rs"]),
+    // In config only whether a hash is one.
+    ("bcrypt", &["serve/access/basic.rs", "config/access.rs"]),
+    ("hyper_util", &["serve/http/connection.rs"]),
+    // One file knows the format of requests on disk.
+    ("crc32fast", &["export/queue/request_file.rs"]),
+    // The limit of open files.
+    ("rustix", &["poll/open_files.rs"]),
+    // Digests, keyed hashes and random numbers; config/web.rs says which bytes it parsed. As rustls' provider it is named elsewhere too.
+    ("ring", &["delivery_log/", "serve/", "config/pem.rs", "config/web.rs", "poll/http_client.rs", "app/token.rs", "simulate/listener.rs"]),
+];
+
+#[test]
+fn modules_import_only_what_is_below_them() {
+    check(forbidden_imports);
+}
+
+#[test]
+fn outside_crates_stay_with_their_owners() {
+    check(forbidden_crates);
+}
+
+fn check(forbidden: fn(&str, &str) -> Vec<String>) {
+    let mut found = Vec::new();
+    let mut checked = 0;
+    for path in files(Path::new(SRC)) {
+        let file = path.strip_prefix(SRC).unwrap().to_str().unwrap().to_owned();
+        // Templates and what browsers get are no Rust.
+        if path.extension().is_some_and(|extension| extension == "rs") && path.file_name().is_none_or(|name| name != "tests.rs") {
+            found.extend(forbidden(&file, &std::fs::read_to_string(&path).unwrap()));
+            checked += 1;
+        }
+    }
+    assert!(checked > 80, "{checked} files");
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn every_module_has_a_layer() {
+    let mut modules: Vec<_> = std::fs::read_dir(SRC).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
+    modules.sort();
+    let mut known: Vec<_> = LAYERS.iter().map(|(name, _)| Path::new(SRC).join(name)).collect();
+    known.sort();
+    assert_eq!(modules, known);
+}
+
+/// What a file of `src` imports and may not.
+fn forbidden_imports(file: &str, text: &str) -> Vec<String> {
+    let tokens = tokens(text);
+    let mut found = Vec::new();
+    for (at, path) in paths(&tokens, &["crate", "super", "self", "postmeter"]) {
+        // `pub(crate)` and the like, and a value's `self`.
+        let visibility = at > 0 && tokens[at - 1] == "(" && tokens.get(at + 1).is_some_and(|t| t == ")");
+        if visibility || path == ["self"] {
+            continue;
+        }
+        let to = resolve(file, &path);
+        let own = file.split('/').next().unwrap_or_default();
+        let allowed = LAYERS.iter().find(|(name, _)| *name == own).map_or(&["app"][..], |(_, below)| below);
+        let may = to.as_deref().is_some_and(|to| to == own || allowed.contains(&to));
+        if !may {
+            found.push(format!("{file} imports {}", path.join("::")));
+        }
+    }
+    found
+}
+
+/// The module of the library that a path leads to.
+fn resolve(file: &str, path: &[String]) -> Option<String> {
+    let mut place: Vec<String> = file.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
+    if matches!(place.last().map(String::as_str), Some("mod" | "lib" | "main")) {
+        place.pop();
+    }
+    for segment in path {
+        match segment.as_str() {
+            "crate" | "postmeter" => place.clear(),
+            "self" => {}
+            "super" => drop(place.pop()?),
+            _ => place.push(segment.clone()),
+        }
+    }
+    place.into_iter().next()
+}
+
+/// What outside crates a file of `src` names and may not.
+fn forbidden_crates(file: &str, text: &str) -> Vec<String> {
+    let tokens = tokens(text);
+    let mut found = Vec::new();
+    for (name, owners) in OWNERS {
+        let named = |token: &String| name.strip_suffix('*').map_or(token == name, |start| token.starts_with(start));
+        let owned = owners.iter().any(|owner| file.starts_with(owner));
+        if let Some(token) = tokens.iter().find(|token| named(token)).filter(|_| !owned) {
+            found.push(format!("{file} names {token}"));
+        }
+    }
+    if file.starts_with("config/") {
+        for (_, path) in paths(&tokens, &["reqwest"]).into_iter().filter(|(_, path)| path.get(1).is_none_or(|item| item != "Url")) {
+            found.push(format!("{file} names {}", path.join("::")));
+        }
+    }
+    found
+}
+
+/// Paths that begin with one of these words, braces resolved, and where each begins.
+fn paths(tokens: &[String], starts: &[&str]) -> Vec<(usize, Vec<String>)> {
+    let mut found = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        if starts.contains(&token.as_str()) && (at == 0 || tokens[at - 1] != "::") && !in_braces_of_a_path(tokens, at) {
+            let mut leaves = Vec::new();
+            tree(tokens, at, &mut Vec::new(), &mut leaves);
+            found.extend(leaves.into_iter().map(|leaf| (at, leaf)));
+        }
+    }
+    found
+}
+
+/// Whether `at` continues a path of which it stands in the braces.
+fn in_braces_of_a_path(tokens: &[String], at: usize) -> bool {
+    let mut depth = 0;
+    for i in (0..at).rev() {
+        match tokens[i].as_str() {
+            "}" => depth += 1,
+            "{" if depth > 0 => depth -= 1,
+            "{" => return i > 0 && tokens[i - 1] == "::",
+            ";" => return false,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// The leaves of the use tree that begins at `at`; returns where it ends.
+fn tree(tokens: &[String], mut at: usize, prefix: &mut Vec<String>, leaves: &mut Vec<Vec<String>>) -> usize {
+    let kept = prefix.len();
+    loop {
+        match tokens.get(at).map(String::as_str) {
+            Some("{") => {
+                at += 1;
+                while tokens.get(at).is_some_and(|t| t != "}") {
+                    at = if tokens[at] == "," { at + 1 } else { tree(tokens, at, prefix, leaves).max(at + 1) };
+                }
+                at += 1;
+                break;
+            }
+            Some(word) => {
+                prefix.push(word.to_owned());
+                at += 1;
+                if tokens.get(at).is_none_or(|t| t != "::") {
+                    leaves.push(prefix.clone());
+                    break;
+                }
+                at += 1;
+            }
+            None => break,
+        }
+    }
+    // `a as b`
+    while tokens.get(at).is_some_and(|t| t == "as") {
+        at += 2;
+    }
+    prefix.truncate(kept);
+    at
+}
+
+/// Words, `::` and single signs, without comments, literals and test modules.
+fn tokens(text: &str) -> Vec<String> {
+    let chars: Vec<char> = text.chars().collect();
+    let (mut tokens, mut i) = (Vec::<String>::new(), 0);
+    let until = |mut i: usize, end: &[char]| {
+        while i < chars.len() && !chars[i..].starts_with(end) {
+            i += 1;
+        }
+        i + end.len()
+    };
+    while i < chars.len() {
+        let next = |n: usize| chars.get(i + n).copied().unwrap_or(' ');
+        match chars[i] {
+            '/' if next(1) == '/' => i = until(i, &['\n']),
+            '/' if next(1) == '*' => i = until(i + 2, &['*', '/']),
+            '"' => i = string(&chars, i + 1),
+            'r' | 'b' if raw_string(&chars, i).is_some() => i = raw_string(&chars, i).unwrap_or(i),
+            'b' if next(1) == '"' => i = string(&chars, i + 2),
+            '\'' if next(1) == '\\' => i = until(i + 3, &['\'']),
+            '\'' if next(2) == '\'' => i += 3,
+            ':' if next(1) == ':' => {
+                tokens.push("::".into());
+                i += 2;
+            }
+            c if c.is_alphanumeric() || c == '_' => {
+                let word: String = chars[i..].iter().take_while(|c| c.is_alphanumeric() || **c == '_').collect();
+                i += word.chars().count();
+                tokens.push(word);
+            }
+            c => {
+                if !c.is_whitespace() {
+                    tokens.push(c.to_string());
+                }
+                i += 1;
+            }
+        }
+    }
+    without_tests(tokens)
+}
+
+fn string(chars: &[char], mut i: usize) -> usize {
+    while i < chars.len() && chars[i] != '"' {
+        i += if chars[i] == '\\' { 2 } else { 1 };
+    }
+    i + 1
+}
+
+/// Behind the raw string that begins here.
+fn raw_string(chars: &[char], i: usize) -> Option<usize> {
+    let start = if chars[i] == 'b' { i + 1 } else { i };
+    let word_before = i > 0 && (chars[i - 1].is_alphanumeric() || chars[i - 1] == '_');
+    if word_before || chars.get(start) != Some(&'r') {
+        return None;
+    }
+    let hashes = chars[start + 1..].iter().take_while(|c| **c == '#').count();
+    let inside = start + 1 + hashes + 1;
+    if chars.get(inside - 1) != Some(&'"') {
+        return None;
+    }
+    let end: Vec<char> = std::iter::once('"').chain(std::iter::repeat_n('#', hashes)).collect();
+    let length = (inside..chars.len()).find(|at| chars[*at..].starts_with(&end))?;
+    Some(length + end.len())
+}
+
+fn without_tests(tokens: Vec<String>) -> Vec<String> {
+    const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
+    let (mut kept, mut i) = (Vec::with_capacity(tokens.len()), 0);
+    while i < tokens.len() {
+        if !tokens[i..].iter().take(MARK.len()).eq(MARK) {
+            kept.push(tokens[i].clone());
+            i += 1;
+            continue;
+        }
+        let mut depth = 0;
+        loop {
+            match tokens.get(i).map(String::as_str) {
+                None => break,
+                Some("{") => depth += 1,
+                Some("}") => depth -= 1,
+                _ => {}
+            }
+            i += 1;
+            if depth == 0 && matches!(tokens[i - 1].as_str(), "}" | ";") {
+                break;
+            }
+        }
+    }
+    kept
+}
+
+#[track_caller]
+fn finds(forbidden: fn(&str, &str) -> Vec<String>, cases: &[(&str, &str, &[&str])]) {
+    for (file, text, expected) in cases {
+        let expected: Vec<String> = expected.iter().map(|what| format!("{file} {what}")).collect();
+        assert_eq!(forbidden(file, text), expected, "{text}");
+    }
+}
+
+#[test]
+fn the_checker_finds_forbidden_imports() {
+    finds(
+        forbidden_imports,
+        &[
+            ("model/a.rs", "use crate::source::Rule;", &["imports crate::source::Rule"]),
+            ("model/a.rs", "use crate::{model::A, poll::{B, C}};", &["imports crate::poll::B", "imports crate::poll::C"]),
+            ("model/a.rs", "use crate::*;", &["imports crate::*"]),
+            ("model/a.rs", "use crate as all;", &["imports crate"]),
+            ("model/a.rs", "use super::super::poll;", &["imports super::super::poll"]),
+            ("model/a.rs", "use super::{A, super::poll};", &["imports super::super::poll"]),
+            ("model/mod.rs", "use super::poll;", &["imports super::poll"]),
+            ("model/a.rs", "fn a() { crate::poll::b(); }", &["imports crate::poll::b"]),
+            ("model/a.rs", "fn a() -> Vec<crate::poll::B> {}", &["imports crate::poll::B"]),
+            ("model/a.rs", "fn a<'a>(b: &'a str) { let c = '\"'; crate::poll::b(); }", &["imports crate::poll::b"]),
+            ("model/a.rs", "const A: &str = r#\"\"\"#; use crate::poll::B;", &["imports crate::poll::B"]),
+            ("model/a.rs", "#[cfg(test)] mod tests { fn a() {} } use crate::poll::B;", &["imports crate::poll::B"]),
+            ("model/a.rs", "#[cfg(test)] mod tests; use crate::poll::B;", &["imports crate::poll::B"]),
+            ("model/a.rs", "#[cfg(unix)] mod b { use crate::poll::B; }", &["imports crate::poll::B"]),
+            ("format/a.rs", "macro_rules! a { () => { $crate::config::b() } }", &["imports crate::config::b"]),
+            ("poll/a/b.rs", "use super::super::super::export::C;", &["imports super::super::super::export::C"]),
+            ("simulate/a.rs", "use crate::model::A;", &["imports crate::model::A"]),
+            ("serve/a.rs", "use crate::source::A;", &["imports crate::source::A"]),
+            ("main.rs", "fn main() { postmeter::poll::a() }", &["imports postmeter::poll::a"]),
+            ("app/a.rs", "use crate::nowhere::A;", &["imports crate::nowhere::A"]),
+        ],
+    );
+}
+
+#[test]
+fn the_checker_lets_the_rest_be() {
+    finds(
+        forbidden_imports,
+        &[
+            ("model/a.rs", "use super::B; use crate::model::{C, d::*}; use self::e::F; pub(crate) fn g(&self) { self.h }", &[]),
+            ("model/a.rs", "// use crate::poll::A;\n/* crate::poll */ const A: &str = \"crate::poll::b\"; // \"\n", &[]),
+            ("model/a.rs", "#[cfg(test)]\nmod tests { use crate::poll::A; fn a() { { } } }", &[]),
+            ("source/a/b.rs", "use super::super::ReadError; use crate::format::quote;", &[]),
+            ("export/otlp/a.rs", "use super::super::series::{self, Moment};", &[]),
+            ("main.rs", "fn main() { postmeter::app::main(postmeter::app::Cli::parse()) }", &[]),
+            ("app/a.rs", "use crate::simulate::{Options as O, System};", &[]),
+        ],
+    );
+}
+
+#[test]
+fn the_checker_finds_crates_that_are_elsewhere() {
+    finds(
+        forbidden_crates,
+        &[
+            ("source/a.rs", "use reqwest::Url;", &["names reqwest"]),
+            ("export/otlp/push.rs", "fn a(b: reqwest::Client) {}", &["names reqwest"]),
+            ("config/a.rs", "use reqwest::Url;", &[]),
+            ("config/a.rs", "use reqwest::{Url, Client};", &["names reqwest::Client"]),
+            ("config/a.rs", "use reqwest as r;", &["names reqwest"]),
+            ("poll/a.rs", "use reqwest::Client; // opentelemetry", &[]),
+            ("poll/a.rs", "use opentelemetry_sdk::Resource;", &["names opentelemetry_sdk"]),
+            ("serve/a.rs", "use {serde_json as j};", &["names serde_json"]),
+            ("model/a.rs", "extern crate axum;", &["names axum"]),
+            ("export/a.rs", "use rustls;", &["names rustls"]),
+            ("config/tls.rs", "use rustls::pki_types;", &[]),
+        ],
+    );
+}

@@ -1,0 +1,28 @@
+//! Tests of the library and of the program, at its borders: bytes, HTTP, gRPC, files.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod any_endpoint;
+mod captures;
+mod cli;
+mod config;
+mod delivery;
+mod delivery_log;
+mod end_to_end;
+mod faults;
+mod golden;
+mod layering;
+mod own_telemetry;
+mod passthrough_pull;
+mod passthrough_push;
+mod poll;
+mod properties;
+mod push_protocols;
+mod readme;
+mod reload;
+mod routes;
+mod schema;
+mod stalled_log;

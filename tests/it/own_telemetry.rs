@@ -1,0 +1,109 @@
+//! What Postmeter says about itself: its traces, its log and its metrics at a real receiver, when `telemetry.otlp` asks for them.
+#![allow(clippy::unwrap_used)]
+
+use crate::support::postmeter;
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{MetricsService, MetricsServiceServer};
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use postmeter::simulate::{Options, SimulatedServer, System};
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+const SOON: Duration = Duration::from_secs(20);
+
+/// All that arrives, as `kind name`.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<BTreeSet<String>>>);
+
+impl Seen {
+    fn add(&self, kind: &str, name: &str) {
+        self.0.lock().unwrap().insert(format!("{kind} {name}"));
+    }
+
+    fn has(&self, what: &str) -> bool {
+        self.0.lock().unwrap().iter().any(|seen| seen.contains(what))
+    }
+}
+
+#[tonic::async_trait]
+impl TraceService for Seen {
+    async fn export(&self, request: Request<ExportTraceServiceRequest>) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        for of in request.into_inner().resource_spans {
+            self.add("resource", &format!("{:?}", of.resource));
+            of.scope_spans.iter().flat_map(|scope| &scope.spans).for_each(|span| self.add("span", &span.name));
+        }
+        Ok(Response::new(Default::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl LogsService for Seen {
+    async fn export(&self, request: Request<ExportLogsServiceRequest>) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        let resources = request.into_inner().resource_logs;
+        let records = resources.iter().flat_map(|of| &of.scope_logs).flat_map(|scope| &scope.log_records);
+        records.for_each(|record| self.add("log", &format!("{:?}", record.body)));
+        Ok(Response::new(Default::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Seen {
+    async fn export(&self, request: Request<ExportMetricsServiceRequest>) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        let resources = request.into_inner().resource_metrics;
+        let metrics = resources.iter().flat_map(|of| &of.scope_metrics).flat_map(|scope| &scope.metrics);
+        metrics.for_each(|metric| self.add("metric", &metric.name));
+        Ok(Response::new(Default::default()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn traces_logs_and_metrics_arrive_and_the_end_sends_the_rest() {
+    let seen = Seen::default();
+    let incoming = TcpIncoming::bind(ANY).unwrap();
+    let receiver = format!("http://{}", incoming.local_addr().unwrap());
+    let server = Server::builder()
+        .add_service(TraceServiceServer::new(seen.clone()))
+        .add_service(LogsServiceServer::new(seen.clone()))
+        .add_service(MetricsServiceServer::new(seen.clone()))
+        .serve_with_incoming(incoming);
+    let server = tokio::spawn(server);
+    let ceymail = SimulatedServer::start(System::Ceymail, ANY, Options::default()).await.unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("postmeter.yaml");
+    let config = format!(
+        "targets:\n  - {{name: cey, system: ceymail, url: \"{}\", token: {}}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n  otlp: {{endpoint: \"{receiver}\", interval: 1s}}\ntelemetry:\n  otlp: {{endpoint: \"{receiver}\", interval: 1s}}\n",
+        ceymail.url(),
+        postmeter::simulate::TOKEN
+    );
+    std::fs::write(&file, config).unwrap();
+    let mut command = postmeter();
+    command.args(["run", "--config"]).arg(&file).env("OTEL_SERVICE_NAME", "our-postmeter").stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+
+    let began = Instant::now();
+    while !(seen.has("metric mail.up") && seen.has("metric postmeter.build_info")) {
+        assert!(began.elapsed() < SOON, "{:?}", seen.0.lock().unwrap());
+        tokio::task::yield_now().await;
+    }
+    let stopped = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(stopped.success());
+    let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+    assert_eq!(status.code(), Some(0));
+    for what in ["span poll", "span export", "our-postmeter", "started", "stopping", "metric otel.sdk.exporter.metric_data_point.exported"]
+    {
+        assert!(seen.has(what), "{what}: {:?}", seen.0.lock().unwrap());
+    }
+    server.abort();
+    ceymail.shutdown().await;
+}

@@ -1,0 +1,278 @@
+//! Who asks, how often, and how long they wait.
+
+use crate::poll::common::{Act, GOOD, Log, Server, answer, configured, environment, fails, hasty, is_good, say, target, until, value};
+use postmeter::config;
+use postmeter::poll::{Limits, Reading, Target};
+use postmeter::simulate::{Options, SimulatedServer, System, TOKEN};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Answers well, each time the gate lets it.
+async fn gated() -> (Server, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let key = gate.clone();
+    let server = Server::start(move |_, _| vec![Act::Wait(key.clone()), Act::Say(answer("200 OK", GOOD))]).await;
+    (server, gate)
+}
+
+fn config(server: &Server) -> config::Target {
+    configured(&format!("system: emailengine, url: '{}', token: x", server.url()), &environment(&[]))
+}
+
+fn with_interval(server: &Server, min_interval: Duration) -> Arc<Target> {
+    Target::new(config::Target { min_interval, ..config(server) }, Limits::default()).unwrap()
+}
+
+/// Callers that have all asked.
+async fn callers(target: &Arc<Target>, n: usize) -> JoinSet<Arc<Reading>> {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut callers = JoinSet::new();
+    for _ in 0..n {
+        let (target, asked) = (target.clone(), asked.clone());
+        callers.spawn(async move {
+            asked.fetch_add(1, Ordering::SeqCst);
+            target.reading().await
+        });
+    }
+    until("all have asked", || asked.load(Ordering::SeqCst) == n).await;
+    callers
+}
+
+#[tokio::test]
+async fn callers_at_the_same_time_share_one_request() {
+    let (server, gate) = gated().await;
+    // Not even a poll that takes longer than the interval is repeated for those who waited for it.
+    for min_interval in [Duration::from_secs(15), Duration::ZERO] {
+        let target = with_interval(&server, min_interval);
+        let before = server.count();
+        let callers = callers(&target, 20).await;
+        until("the request", || server.count() == before + 1).await;
+        gate.add_permits(1);
+        let readings = callers.join_all().await;
+        assert!(readings.iter().all(|reading| Arc::ptr_eq(reading, &readings[0])));
+        is_good(&readings[0]);
+        assert_eq!((server.count(), gate.available_permits()), (before + 1, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_failed_poll_answers_all_who_waited() {
+    let server = Server::start(|_, _| vec![Act::Hang]).await;
+    let target = hasty(&server.url());
+    let readings = callers(&target, 20).await.join_all().await;
+    readings.iter().for_each(|reading| fails(&target, reading, "timeout", "within 400ms"));
+    assert_eq!(server.count(), 1);
+    assert_eq!(value(&readings[0], "mail.poll.errors", &["metrics", "timeout"]), Some(1.0));
+}
+
+#[tokio::test]
+async fn a_reading_is_kept_for_nine_tenths_of_the_interval() {
+    let server = Server::always(answer("200 OK", GOOD)).await;
+    let interval = Duration::from_secs(1);
+    let target = with_interval(&server, interval);
+    let first = target.reading().await;
+    let again = target.reading().await;
+    if first.began.elapsed() < interval.mul_f64(0.9) {
+        assert!(Arc::ptr_eq(&first, &again));
+        assert_eq!(server.count(), 1);
+    }
+    tokio::time::sleep_until((first.began + interval.mul_f64(0.91)).into()).await;
+    let next = target.reading().await;
+    assert!(!Arc::ptr_eq(&first, &next));
+    assert_eq!(server.count(), 2);
+}
+
+#[tokio::test]
+async fn a_failed_reading_is_kept_as_long() {
+    let server = Server::always(answer("500 Oops", "")).await;
+    let target = with_interval(&server, Duration::from_secs(15));
+    for _ in 0..3 {
+        fails(&target, &target.reading().await, "status", "500");
+    }
+    assert_eq!(server.count(), 1);
+}
+
+#[tokio::test]
+async fn those_who_give_up_count_as_one_timeout() {
+    let server = Server::start(|_, _| vec![Act::Hang]).await;
+    let target = hasty(&server.url());
+    let mut callers = JoinSet::new();
+    for _ in 0..5 {
+        let target = target.clone();
+        callers.spawn(async move { target.reading_within(Duration::from_millis(50)).await });
+    }
+    for reading in callers.join_all().await {
+        fails(&target, &reading, "timeout", "within 50ms");
+        assert_eq!(value(&reading, "mail.poll.errors", &["metrics", "timeout"]), Some(1.0));
+    }
+    until("the poll's own deadline", || target.latest().is_some()).await;
+    let latest = target.latest().unwrap();
+    fails(&target, &latest, "timeout", "within 400ms");
+    assert_eq!(value(&latest, "mail.poll.errors", &["metrics", "timeout"]), Some(1.0));
+    let next = target.reading().await;
+    assert_eq!(value(&next, "mail.poll.errors", &["metrics", "timeout"]), Some(2.0), "the next poll counts again");
+    assert_eq!(server.count(), 2);
+}
+
+#[tokio::test]
+async fn who_gives_up_does_not_end_the_poll() {
+    let (server, gate) = gated().await;
+    let target = with_interval(&server, Duration::from_secs(15));
+    let began = Instant::now();
+    fails(&target, &target.reading_within(Duration::from_millis(50)).await, "timeout", "within 50ms");
+    assert!(began.elapsed() < Duration::from_secs(3));
+    until("the request", || server.count() == 1).await;
+    // Neither does one that is dropped.
+    let mut dropped = callers(&target, 3).await;
+    dropped.abort_all();
+    while dropped.join_next().await.is_some() {}
+    gate.add_permits(1);
+    let reading = target.reading().await;
+    is_good(&reading);
+    assert_eq!(server.count(), 1);
+    assert_eq!(value(&reading, "mail.poll.errors", &["metrics", "timeout"]), Some(1.0));
+}
+
+#[tokio::test]
+async fn a_server_that_is_too_slow_for_who_asks_is_logged_once_and_when_it_is_over() {
+    let log = Log::begin();
+    let (server, gate) = gated().await;
+    let target = with_interval(&server, Duration::ZERO);
+    for polls in 1..4 {
+        fails(&target, &target.reading_within(Duration::from_millis(60)).await, "timeout", "who collects waits no longer");
+        gate.add_permits(1);
+        until("the poll's end", || {
+            target.latest().is_some_and(|latest| value(&latest, "mail.poll.errors", &["metrics", "timeout"]) == Some(f64::from(polls)))
+        })
+        .await;
+    }
+    let lines = log.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].contains("WARN") && lines[0].contains("no complete answer within 60ms, and who collects waits no longer"),
+        "{lines:?}"
+    );
+    // As late as before, and nobody gave up: that is not the end of it.
+    let poll = tokio::spawn({
+        let target = target.clone();
+        async move { target.reading().await }
+    });
+    until("the request", || server.count() == 4).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    gate.add_permits(1);
+    is_good(&poll.await.unwrap());
+    assert_eq!(log.lines().len(), 1, "{:?}", log.lines());
+    while log.lines().len() == 1 {
+        gate.add_permits(1);
+        is_good(&target.reading().await);
+    }
+    assert!(log.lines()[1].contains("INFO") && log.lines()[1].contains("answers in time again"), "{:?}", log.lines());
+}
+
+/// Stalwart, whose queue answers when the gate lets it.
+async fn with_slow_queue() -> (Server, Arc<Semaphore>, Arc<Target>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let key = gate.clone();
+    let server = Server::start(move |_, request| match request.contains("/metrics/prometheus") {
+        true => say(answer("200 OK", GOOD)),
+        false => vec![Act::Wait(key.clone()), Act::Say(answer("200 OK", r#"{"data":{"items":[],"total":2}}"#))],
+    })
+    .await;
+    let keys = format!("system: stalwart, url: '{}', username: u, password: p, parts: {{queue: {{token: x}}}}, timeout: 20s", server.url());
+    (server, gate, target(&keys))
+}
+
+#[tokio::test]
+async fn a_part_that_hangs_costs_only_itself_whoever_asks() {
+    let (_server, _gate, target) = with_slow_queue().await;
+    let (limit, began) = (Duration::from_secs(2), Instant::now());
+    let reading = target.reading_within(limit).await;
+    is_good(&reading);
+    assert!(began.elapsed() < limit && value(&reading, "mail.delivery.attempts", &["delivered"]).is_some(), "{reading:?}");
+    let late = reading.parts[1].error.as_ref().unwrap();
+    assert!(late.to_string().contains("no complete answer within 1.5s, and who collects waits no longer"), "{late}");
+    for (part, errors) in [("queue", Some(1.0)), ("metrics", None)] {
+        assert_eq!(value(&reading, "mail.poll.errors", &[part, "timeout"]), errors);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_part_is_waited_for_where_nobody_is_in_a_hurry() {
+    let (server, gate, target) = with_slow_queue().await;
+    let patient = callers(&target, 1).await;
+    until("both requests", || server.count() == 2).await;
+    // One who is in a great hurry does not cost the others the part.
+    assert!(target.reading_within(Duration::from_millis(50)).await.outcome.is_err());
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    gate.add_permits(1);
+    let reading = patient.join_all().await.remove(0);
+    is_good(&reading);
+    assert_eq!(value(&reading, "mail.queue.depth", &["queued"]), Some(2.0), "{:?}", reading.parts);
+}
+
+#[tokio::test]
+async fn a_required_part_that_is_slow_is_waited_for_and_then_the_others_no_longer() {
+    let gate = Arc::new(Semaphore::new(0));
+    let key = gate.clone();
+    let server = Server::start(move |_, request| match request.contains("/metrics/prometheus") {
+        true => vec![Act::Wait(key.clone()), Act::Say(answer("200 OK", GOOD))],
+        false => vec![Act::Hang],
+    })
+    .await;
+    let keys = format!("system: stalwart, url: '{}', username: u, password: p, parts: {{queue: {{token: x}}}}, timeout: 20s", server.url());
+    let target = target(&keys);
+    let asks = tokio::spawn({
+        let target = target.clone();
+        async move { target.reading_within(Duration::from_secs(3)).await }
+    });
+    tokio::time::sleep(Duration::from_millis(2400)).await;
+    gate.add_permits(1);
+    let reading = asks.await.unwrap();
+    is_good(&reading);
+    assert!(!reading.is_complete());
+}
+
+#[tokio::test]
+async fn a_budget_is_never_exceeded() {
+    let stand_in = SimulatedServer::start(System::Ceymail, "127.0.0.1:0".parse().unwrap(), Options::default()).await.unwrap();
+    let config = configured(&format!("system: ceymail, url: '{}', token: {TOKEN}", stand_in.url()), &environment(&[]));
+    let target = Target::new(config, Limits::default()).unwrap();
+    for _ in 0..12 {
+        is_good(&target.reading().await);
+    }
+    for _ in 0..3 {
+        let reading = target.reading().await;
+        fails(&target, &reading, "rate_limited", "to be asked again in ");
+        // However many ask while the server is left alone, the limit was reached once.
+        assert_eq!(value(&reading, "mail.poll.errors", &["metrics", "rate_limited"]), Some(1.0));
+    }
+    assert_eq!(stand_in.requests(), 12);
+}
+
+#[tokio::test]
+async fn refused_requests_spend_the_budget_too() {
+    let server = Server::always(answer("401 Unauthorized", "{}")).await;
+    let config = configured(&format!("system: ceymail, url: '{}', token: x", server.url()), &environment(&[]));
+    let target = Target::new(config, Limits::default()).unwrap();
+    for _ in 0..12 {
+        fails(&target, &target.reading().await, "auth", "(401): set token (or token_file) to the API token of the statistics page");
+    }
+    fails(&target, &target.reading().await, "rate_limited", "");
+    assert_eq!(server.count(), 12);
+}
+
+#[tokio::test]
+async fn asking_again_spends_the_budget_too() {
+    // The last request of the budget finds its connection closed.
+    let server = Server::start(|nth, _| if nth == 11 { vec![Act::Close] } else { say(answer("200 OK", "ceymail_queue_active 1\n")) }).await;
+    let target = target(&format!("system: ceymail, url: '{}', token: x", server.url()));
+    for _ in 0..11 {
+        is_good(&target.reading().await);
+    }
+    fails(&target, &target.reading().await, "connect", "");
+    fails(&target, &target.reading().await, "rate_limited", "");
+    assert_eq!(server.count(), 12);
+}

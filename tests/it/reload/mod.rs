@@ -1,0 +1,317 @@
+//! Reading the configuration again: what stays, what changes, and what is refused, over real HTTP.
+#![allow(clippy::unwrap_used)]
+
+mod files;
+mod logs;
+mod process;
+mod push;
+pub mod world;
+
+use postmeter::simulate::{SimulatedServer, System};
+use reqwest::Method;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use world::{World, stand_in, target, value};
+
+const LISTEN: &str = "export: {prometheus: {listen: \"127.0.0.1:0\"}}\n";
+
+fn file(targets: &[String]) -> String {
+    format!("targets:\n{}{LISTEN}", targets.concat())
+}
+
+/// Scrapes without a pause from several sides, and says what was seen of one target.
+async fn scraping(world: &Arc<World>, series: &'static str, stop: &Arc<AtomicBool>) -> (u64, BTreeSet<u64>) {
+    let scrapes = Arc::new(AtomicU64::new(0));
+    let mut loops = tokio::task::JoinSet::new();
+    for path in ["/metrics", "/metrics", "/probe?target=kept", "/metrics.json?target=kept", "/sd", "/targets.json"] {
+        let (world, scrapes, stop) = (world.clone(), scrapes.clone(), stop.clone());
+        loops.spawn(async move {
+            let mut seen = BTreeSet::new();
+            while !stop.load(Ordering::Relaxed) {
+                let (status, page) = world.get(path).await;
+                assert_eq!(status, 200, "{path}: {page}");
+                if path == "/metrics" {
+                    seen.insert(value(&page, series).unwrap_or_else(|| panic!("no {series} in\n{page}")).to_bits());
+                }
+                scrapes.fetch_add(1, Ordering::Relaxed);
+            }
+            seen
+        });
+    }
+    let mut seen = BTreeSet::new();
+    while let Some(one) = loops.join_next().await {
+        seen.extend(one.unwrap());
+    }
+    (scrapes.load(Ordering::Relaxed), seen)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_a_scrape_loop_no_scrape_fails_and_what_is_kept_is_not_polled_again() {
+    let [kept, changing, coming] = [stand_in(System::Kumomta).await, stand_in(System::Kumomta).await, stand_in(System::Ceymail).await];
+    kept.traffic(|traffic| traffic.advance(600.0));
+    let stays = target("kept", &kept, "min_interval: 1h");
+    let with = |rest: &[String]| file(&[std::slice::from_ref(&stays), rest].concat());
+    let world = Arc::new(World::start(&with(&[target("other", &changing, "min_interval: 1h")]), true).await);
+    world.ready().await;
+    assert_eq!(kept.requests(), 1);
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let series = "mail_delivery_attempts_total{instance=\"kept\",job=\"kumomta\",mail_delivery_outcome=\"delivered\"";
+    let scraping = tokio::spawn({
+        let (world, stop) = (world.clone(), stop.clone());
+        async move { scraping(&world, series, &stop).await }
+    });
+    for round in 1..=10 {
+        // Would be seen if anybody asked.
+        kept.traffic(|traffic| traffic.advance(60.0));
+        let other = target("other", &changing, &format!("min_interval: 1h, timeout: {round}s"));
+        world.reloads(&with(&[other.clone(), target("new", &coming, "")]), "3 targets, 1 new, 1 changed, 0 gone, 1 kept").await;
+        assert_eq!(world.names().await, ["kept", "other", "new"]);
+        world.reloads(&with(&[other]), "2 targets, 0 new, 0 changed, 1 gone, 2 kept").await;
+        assert_eq!(world.names().await, ["kept", "other"]);
+    }
+    // The same in other words and another order.
+    let said_otherwise = with(&[]).replace("1h", "\"1h\"") + "# with a comment\n";
+    world.reloads(&said_otherwise, "1 target, 0 new, 0 changed, 1 gone, 1 kept").await;
+    stop.store(true, Ordering::Relaxed);
+    let (scrapes, seen) = scraping.await.unwrap();
+    assert!(scrapes > 50, "{scrapes}");
+    assert_eq!(seen.len(), 1, "the reading stays: {:?}", seen.into_iter().map(f64::from_bits).collect::<Vec<_>>());
+    assert_eq!((kept.requests(), changing.requests()), (1, 11));
+    Arc::into_inner(world).unwrap().end(vec![kept, changing, coming]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrape_in_flight_ends_with_the_targets_that_it_began_with() {
+    let [slow, other] = [stand_in(System::Kumomta).await, stand_in(System::Kumomta).await];
+    let (slowly, otherwise) = (target("slow", &slow, "min_interval: 1s, timeout: 30s"), target("other", &other, ""));
+    let world = Arc::new(World::start(&file(&[slowly, otherwise.clone()]), true).await);
+    world.ready().await;
+    slow.silence(true);
+    let asked = slow.requests();
+    let (began, mut probes) = (std::time::Instant::now(), tokio::task::JoinSet::new());
+    // Until its reading is due again, and the poll hangs.
+    while slow.requests() == asked {
+        assert!(began.elapsed() < world::SOON);
+        let world = world.clone();
+        probes.spawn(async move { world.scrape("/probe?target=slow", "1").await });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let in_flight = tokio::spawn({
+        let world = world.clone();
+        async move { world.scrape("/metrics", "2").await }
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    world.reloads(&file(&[otherwise]), "1 target, 0 new, 0 changed, 1 gone, 1 kept").await;
+    assert_eq!(world.get("/probe?target=slow").await.0, 404);
+    assert!(!in_flight.is_finished());
+    slow.silence(false);
+    let (status, page) = in_flight.await.unwrap();
+    assert_eq!((status, value(&page, "mail_up{instance=\"other\"")), (200, Some(1.0)));
+    assert!(value(&page, "mail_up{instance=\"slow\"").is_some(), "{page}");
+    assert!(!world.get("/metrics").await.1.contains("instance=\"slow\""));
+    probes.join_all().await;
+    Arc::into_inner(world).unwrap().end(vec![slow, other]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_file_changes_nothing_and_says_everything_that_is_wrong() {
+    let kumomta = stand_in(System::Kumomta).await;
+    let good = file(&[target("a", &kumomta, "")]);
+    let world = World::start(&good, true).await;
+    world.ready().await;
+    let own = || async {
+        let page = world.get("/metrics").await.1;
+        let (last, time) = ("postmeter_config_last_reload_successful{", "postmeter_config_last_reload_success_timestamp_seconds{");
+        (value(&page, last), value(&page, time).unwrap())
+    };
+    let (at_start, since) = own().await;
+    assert_eq!(at_start, Some(1.0));
+
+    world.write("postmeter.yaml", "targets:\n  - {name: b, system: kumota}\nexprot: {}\n");
+    let expected = "not reloaded, nothing has changed:\n\
+        postmeter.yaml:2: targets[0].system: unknown system \"kumota\"; did you mean kumomta?\n\
+        postmeter.yaml:2: targets[0]: url is missing\n\
+        postmeter.yaml:3: exprot: unknown key; did you mean export?\n";
+    assert_eq!(world.reload().await, (500, expected.to_owned()));
+    assert_eq!(own().await, (Some(0.0), since));
+    assert_eq!(world.names().await, ["a"]);
+    let page = world.get("/").await.1;
+    assert!(page.contains("not reloaded</span> configuration") && page.contains("configured <time"), "{page}");
+    assert!(!page.contains("kumota"), "the file's own words are not for every reader");
+
+    std::fs::remove_file(world.at("postmeter.yaml")).unwrap();
+    let (status, said) = world.reload().await;
+    assert_eq!((status, said.contains("No such file")), (500, true), "{said}");
+
+    world.reloads(&good, "1 target, 0 new, 0 changed, 0 gone, 1 kept").await;
+    let (last, time) = own().await;
+    assert_eq!(last, Some(1.0));
+    assert!(!world.get("/").await.1.contains("Needs attention"));
+    assert!(time > since, "{time} {since}");
+    assert_eq!(kumomta.requests(), 1);
+    world.end(vec![kumomta]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_restart_is_for_is_refused_by_name() {
+    let kumomta = stand_in(System::Kumomta).await;
+    let targets = format!("targets:\n{}", target("a", &kumomta, ""));
+    let world = World::start(&format!("{targets}{LISTEN}"), true).await;
+    let refused = |rest: &'static str| {
+        world.write("postmeter.yaml", &format!("{targets}{}{rest}", target("b", &kumomta, "")));
+        async {
+            let (status, said) = world.reload().await;
+            assert_eq!((status, world.names().await.len()), (500, 1), "{said}");
+            said.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+        }
+    };
+    let said = |path: &str| format!("postmeter.yaml: {path}: cannot change while Postmeter runs: restart it, or undo the change");
+    assert_eq!(refused("export: {prometheus: {listen: \"127.0.0.1:1\"}}\n").await, [said("export.prometheus.listen")]);
+    assert_eq!(refused("export: {prometheus: false, otlp: {}}\n").await, [said("export.prometheus.listen"), said("export.otlp")]);
+    assert_eq!(refused("export: {prometheus: {listen: \"127.0.0.1:0\"}}\ntelemetry: {log_level: debug}\n").await, [said("telemetry")]);
+    world.end(vec![kumomta]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_endpoint_is_closed_unless_it_is_opened_and_wants_post() {
+    let kumomta = stand_in(System::Kumomta).await;
+    let closed = file(&[target("a", &kumomta, "")]);
+    let world = World::start(&closed, false).await;
+    assert_eq!(world.reload().await.0, 403);
+    let answer = world.request(Method::GET, "/-/reload").await;
+    assert_eq!((answer.status().as_u16(), answer.headers()["allow"].to_str().unwrap()), (405, "POST"));
+
+    let opened = World::start(&format!("{closed}reload: {{endpoint: true}}\n"), false).await;
+    assert_eq!(opened.reload().await, (200, "reloaded: 1 target, 0 new, 0 changed, 0 gone, 1 kept\n".to_owned()));
+    // It may close itself.
+    opened.reloads(&closed, "1 target, 0 new, 0 changed, 0 gone, 1 kept").await;
+    assert_eq!(opened.reload().await.0, 403);
+
+    let by_flag = World::start(&closed, true).await;
+    assert_eq!([by_flag.reload().await.0, by_flag.reload().await.0], [200, 200]);
+    // A page of another site cannot have it done by a browser that reaches it.
+    let own = by_flag.url("");
+    for (name, value, expected) in [
+        ("Sec-Fetch-Site", "cross-site", 403),
+        ("Sec-Fetch-Site", "same-site", 403),
+        ("Sec-Fetch-Site", "same-origin", 200),
+        ("Origin", "https://evil.example.com", 403),
+        ("Origin", "null", 403),
+        ("Origin", own.as_str(), 200),
+    ] {
+        let answer = by_flag.client.post(by_flag.url("/-/reload")).header(name, value).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), expected, "{name}: {value}");
+    }
+    for world in [world, opened, by_flag] {
+        world.end(Vec::new()).await;
+    }
+    kumomta.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_read_is_replaced_with_the_rest_or_not_at_all() {
+    let kumomta = stand_in(System::Kumomta).await;
+    let text = |auth: &str, name: &str| {
+        let export = format!("export: {{prometheus: {{listen: \"127.0.0.1:0\"{auth}}}}}\n");
+        format!("targets:\n{}{export}reload: {{watch: true}}\n", target(name, &kumomta, ""))
+    };
+    let world = World::start(&text("", "a"), true).await;
+    assert_eq!(world.get("/sd").await.0, 200);
+    let trusted = ", auth: {trusted: [192.0.2.1]}";
+    // Nothing of a file that wants a restart as well.
+    world.write("postmeter.yaml", &format!("{}telemetry: {{log_level: off}}\n", text(trusted, "b")));
+    assert_eq!((world.reload().await.0, world.get("/sd").await.0), (500, 200));
+    world.reloads(&text(", auth: {trusted: [127.0.0.1]}", "b"), "1 target, 1 new, 0 changed, 1 gone, 0 kept").await;
+    // No protection goes by accident: the section is not there, or trusts everybody.
+    for open in ["", ", auth: {trusted: [0.0.0.0/0]}", ", auth: {trusted: [0.0.0.0/1, 128.0.0.0/1]}"] {
+        world.write("postmeter.yaml", &text(open, "c"));
+        let (status, said) = world.reload().await;
+        assert!(status == 500 && said.contains("would lose protection: everybody could read it; restart Postmeter"), "{said}");
+        assert_eq!(world.names().await, ["b"]);
+    }
+    world.reloads(&text(trusted, "b"), "1 target, 0 new, 0 changed, 0 gone, 1 kept").await;
+    assert_eq!([world.get("/sd").await.0, world.reload().await.0], [403, 403]);
+    // Who locked themselves out has the file.
+    world.write("postmeter.yaml", &text(", allow_unprotected: true", "b"));
+    world.until("/targets.json", |page| page.contains("\"b\"")).await;
+    world.end(vec![kumomta]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_is_kept_is_found_where_it_stands_now() {
+    let kumomta = stand_in(System::Kumomta).await;
+    let text = file(&[target("a", &kumomta, "")]);
+    let world = World::start(&text, true).await;
+    let stands_at = async |line: usize| {
+        let page: serde_json::Value = serde_json::from_str(&world.get("/targets.json").await.1).unwrap();
+        let said = page["targets"][0]["configured_in"].as_str().unwrap().to_owned();
+        assert!(said.ends_with(&format!("postmeter.yaml:{line}")), "{said}");
+    };
+    stands_at(2).await;
+    world.reloads(&format!("# one\n# two\n{text}"), "1 target, 0 new, 0 changed, 0 gone, 1 kept").await;
+    stands_at(4).await;
+    world.end(vec![kumomta]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watched_file_is_taken_up_when_it_changes() {
+    let kumomta = stand_in(System::Kumomta).await;
+    let text = |names: &[&str]| {
+        let targets: Vec<String> = names.iter().map(|name| target(name, &kumomta, "")).collect();
+        format!("{}reload: {{watch: true}}\n", file(&targets))
+    };
+    let world = World::start(&text(&["a"]), false).await;
+    world.write("postmeter.yaml", &text(&["a", "b"]));
+    world.until("/targets.json", |page| page.contains("\"b\"")).await;
+    world.write("postmeter.yaml", "targets: []\n");
+    world.until("/metrics", |page| value(page, "postmeter_config_last_reload_successful{") == Some(0.0)).await;
+    assert_eq!(world.names().await, ["a", "b"]);
+    world.write("postmeter.yaml", &text(&["b"]));
+    world.until("/targets.json", |page| !page.contains("\"a\"")).await;
+    world.end(vec![kumomta]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_target_goes_on_with_its_sums_its_errors_and_its_budget() {
+    let [cpanel, ceymail] = [stand_in(System::Cpanel).await, stand_in(System::Ceymail).await];
+    let of = |rest: &str| {
+        let interval = |system| if system == System::Cpanel { "1s" } else { "1h" };
+        let both = [("c", &cpanel), ("m", &ceymail)];
+        file(&both.map(|(name, at): (_, &SimulatedServer)| target(name, at, &format!("min_interval: {}{rest}", interval(at.system())))))
+    };
+    cpanel.answer_with(Some((500, String::new())));
+    let world = World::start(&of(""), true).await;
+    world.ready().await;
+    let errors = "mail_poll_errors_total{error_type=\"server_error\",instance=\"c\"";
+    let before = world.until("/metrics", |page| page.contains("mail_poll_errors_total{")).await;
+    let errors = before.lines().find(|line| line.starts_with("mail_poll_errors_total{") && line.contains("\"c\"")).unwrap_or(errors);
+    let errors = errors.rsplit_once(' ').unwrap().0.to_owned();
+    cpanel.answer_with(None);
+    world.until("/metrics", |page| value(page, "mail_up{instance=\"c\"") == Some(1.0)).await;
+    let counted = value(&world.get("/metrics").await.1, &errors).unwrap();
+    for round in 1..=12 {
+        world.reloads(&of(&format!(", timeout: {round}s")), "2 targets, 0 new, 2 changed, 0 gone, 0 kept").await;
+        world.until("/targets.json", |page| !page.contains("\"state\":\"unknown\"")).await;
+    }
+    let page = world.get("/metrics").await.1;
+    assert_eq!(value(&page, &errors), Some(counted), "{page}");
+    // It allows 12 requests a minute: ours were spent by reloading, and it was spared the thirteenth.
+    assert_eq!((ceymail.requests(), value(&page, "mail_up{instance=\"m\"")), (12, Some(0.0)));
+    assert!(page.contains("rate_limited"), "{page}");
+    world.end(vec![cpanel, ceymail]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_is_not_taken_back_by_a_target_that_comes_later() {
+    let [first, hanging] = [stand_in(System::Kumomta).await, stand_in(System::Kumomta).await];
+    let a = target("a", &first, "");
+    let world = World::start(&file(std::slice::from_ref(&a)), true).await;
+    world.ready().await;
+    hanging.silence(true);
+    world.reloads(&file(&[a, target("b", &hanging, "timeout: 30s")]), "2 targets, 1 new, 0 changed, 0 gone, 1 kept").await;
+    assert_eq!(world.get("/-/ready").await.0, 200);
+    world.end(vec![first, hanging]).await;
+}

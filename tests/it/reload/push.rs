@@ -1,0 +1,101 @@
+//! What a reload means for the push: series of targets that stay go on, those of targets that are gone end once.
+
+use super::world::{ANY, SOON, World, stand_in, target};
+use crate::support::flat::{Flat, flatten, stale};
+use postmeter::simulate::{Receiver, SimulatedServer, System};
+
+fn file(receiver: &Receiver, targets: &[String]) -> String {
+    let interval = "min_interval: 1s";
+    format!(
+        "defaults: {{{interval}}}\ntargets:\n{}export:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n  otlp: {{endpoint: \"{}\", interval: 1s}}\n",
+        targets.concat(),
+        receiver.url()
+    )
+}
+
+async fn arrives(receiver: &Receiver, what: &str, wanted: impl Fn(&[Flat]) -> bool) -> Vec<Flat> {
+    assert!(receiver.wait_for(|requests| wanted(&flatten(requests)), SOON).await, "did not arrive: {what}");
+    flatten(&receiver.requests())
+}
+
+fn has(points: &[Flat], target: &str, metric: &str) -> usize {
+    points.iter().filter(|point| point.target == target && point.metric == metric && !stale(point)).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn series_of_a_removed_target_end_once_and_the_others_go_on() {
+    let [kept, gone, coming]: [SimulatedServer; 3] =
+        [stand_in(System::Kumomta).await, stand_in(System::Ceymail).await, stand_in(System::Emailengine).await];
+    let receiver = Receiver::start(ANY).await.unwrap();
+    let [k, g, c] = [target("kept", &kept, ""), target("gone", &gone, "min_interval: 1h"), target("coming", &coming, "")];
+    let world = World::start(&file(&receiver, &[k.clone(), g]), true).await;
+    let before = arrives(&receiver, "both", |points| has(points, "kept", "mail.up") > 1 && has(points, "gone", "mail.up") > 1).await;
+    let series = |points: &[Flat], target: &str, ended: bool| {
+        let of = points.iter().filter(|point| point.target == target && stale(point) == ended);
+        let mut series: Vec<_> = of.map(|point| format!("{} {:?}", point.metric, point.attributes)).collect();
+        series.sort();
+        series
+    };
+    let mut told = series(&before, "gone", false);
+    told.dedup();
+    let native = |target: &str| {
+        let requests = receiver.requests();
+        let of = requests.iter().flat_map(|request| &request.resource_metrics).filter(|of| format!("{:?}", of.resource).contains(target));
+        of.flat_map(|of| &of.scope_metrics)
+            .filter(|scope| scope.scope.as_ref().is_some_and(|scope| scope.name == "postmeter.native"))
+            .count()
+    };
+    assert!(native("\"gone\"") > 0);
+
+    world.reloads(&file(&receiver, &[k.clone(), c]), "2 targets, 1 new, 0 changed, 1 gone, 1 kept").await;
+    let after = arrives(&receiver, "the ends, and what is new", |points| {
+        points.iter().any(|point| point.target == "gone" && stale(point)) && has(points, "coming", "mail.up") > 0
+    });
+    let after = after.await;
+    assert_eq!(series(&after, "gone", true), told, "each series ends once");
+    for end in after.iter().filter(|point| point.target == "gone" && stale(point)) {
+        let same = |point: &&Flat| point.target == "gone" && (&point.metric, &point.attributes) == (&end.metric, &end.attributes);
+        let last = after.iter().filter(same).filter(|point| !stale(point)).map(|point| point.time).max();
+        assert_eq!(Some(end.time), last.map(|last| last + 1_000_000), "right after what was told last of {}", end.metric);
+    }
+
+    receiver.clear();
+    kept.traffic(|traffic| traffic.advance(60.0));
+    let later = arrives(&receiver, "two more", |points| has(points, "kept", "mail.up") > 2).await;
+    assert_eq!(later.iter().filter(|point| point.target == "gone").count(), 0);
+    assert_eq!(later.iter().filter(|point| point.target == "kept" && stale(point)).count(), 0);
+    // A counter of the target that stayed began when it began.
+    let attempts = |points: &[Flat]| {
+        points.iter().find(|point| point.target == "kept" && point.metric == "mail.delivery.attempts").map(|point| point.start)
+    };
+    assert_eq!(attempts(&later), attempts(&before));
+
+    // The same server under other settings is the same series; another server under its name is not.
+    let changed = k.replace("{name", "{timeout: 9s, name");
+    world.reloads(&file(&receiver, std::slice::from_ref(&changed)), "1 target, 0 new, 1 changed, 1 gone, 0 kept").await;
+    receiver.clear();
+    let later = arrives(&receiver, "the changed", |points| has(points, "kept", "mail.up") > 2).await;
+    assert_eq!(later.iter().filter(|point| point.target == "kept" && stale(point)).count(), 0);
+    let elsewhere = target("kept", &stand_in(System::Kumomta).await, "");
+    world.reloads(&file(&receiver, &[elsewhere]), "1 target, 0 new, 1 changed, 0 gone, 0 kept").await;
+    let later = arrives(&receiver, "the end of the old", |points| points.iter().any(|point| point.target == "kept" && stale(point)));
+    let later = later.await;
+    assert!(later.iter().filter(|point| point.target == "kept" && point.metric == "mail.up" && stale(point)).count() == 1);
+    world.end(vec![kept, gone, coming]).await;
+    receiver.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_interval_changes_while_it_runs() {
+    let kumomta = stand_in(System::Kumomta).await;
+    let receiver = Receiver::start(ANY).await.unwrap();
+    let slow = file(&receiver, &[target("a", &kumomta, "")]).replace("interval: 1s}", "interval: 1h}");
+    let slow = slow.replace("min_interval: 1h", "min_interval: 1s");
+    let world = World::start(&slow, true).await;
+    arrives(&receiver, "the first", |points| has(points, "a", "mail.up") == 1).await;
+    let quick = file(&receiver, &[target("a", &kumomta, "")]);
+    world.reloads(&quick, "1 target, 0 new, 0 changed, 0 gone, 1 kept").await;
+    arrives(&receiver, "two more", |points| has(points, "a", "mail.up") >= 3).await;
+    world.end(vec![kumomta]).await;
+    receiver.shutdown().await;
+}
