@@ -1,5 +1,6 @@
 //! Names that a page has a use for already: a scraper knows lines by them, so no other family may have one.
 
+use super::names::metric_name;
 use super::{Format, Section};
 use crate::model::FamilyType;
 use std::collections::HashSet;
@@ -14,7 +15,8 @@ impl ReservedNames {
     pub fn by(format: Format, sections: &[Section]) -> Self {
         let mut taken = Self::default();
         for family in sections.iter().flat_map(|section| section.native.families()) {
-            taken.add(format, family.name().into_owned(), family.kind());
+            let name = metric_name(family.name(), format.escaping());
+            taken.add(format, name.into_owned(), family.kind());
         }
         taken
     }

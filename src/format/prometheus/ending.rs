@@ -26,10 +26,13 @@ pub(super) fn ending(rest: &str) -> Option<Ending<'_>> {
     exemplar.is_none_or(|text| self::exemplar(text).is_some()).then_some(Ending { value, timestamp, exemplar })
 }
 
+/// The largest timestamp, in seconds or milliseconds: either fits into 64 bits of milliseconds.
+const TIMESTAMP_MAX: f64 = 9e15;
+
 /// A timestamp, and what stands behind it.
 fn timestamp(text: &str) -> Option<(f64, &str)> {
     let (timestamp, rest) = word(text);
-    let timestamp = number::parse(timestamp.as_bytes()).filter(|at| at.is_finite())?;
+    let timestamp = number::parse(timestamp.as_bytes()).filter(|at| at.abs() <= TIMESTAMP_MAX)?;
     Some((timestamp, rest))
 }
 
@@ -48,18 +51,14 @@ impl TimestampUnit {
         if text.trim_ascii_end().ends_with("# EOF") { Self::Seconds } else { Self::Milliseconds }
     }
 
-    /// Unix milliseconds, where they fit.
-    pub(super) fn milliseconds(self, timestamp: f64) -> Option<i64> {
-        let milliseconds = match self {
-            Self::Seconds => timestamp * 1000.0,
-            Self::Milliseconds => timestamp,
-        };
-        (milliseconds.abs() <= UNIX_MILLISECONDS_MAX).then(|| milliseconds.round() as i64)
+    /// Unix milliseconds.
+    pub(super) fn milliseconds(self, timestamp: f64) -> i64 {
+        match self {
+            Self::Seconds => (timestamp * 1000.0).round() as i64,
+            Self::Milliseconds => timestamp.round() as i64,
+        }
     }
 }
-
-/// Nanoseconds of what is later do not fit into 64 bits.
-const UNIX_MILLISECONDS_MAX: f64 = (i64::MAX / 1_000_000) as f64;
 
 /// Unix nanoseconds of a time in seconds, where it is one.
 pub(super) fn unix_nanos(seconds: f64) -> Option<u64> {

@@ -5,7 +5,7 @@ use super::world::{ANY, until};
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::routing::get;
-use postmeter::delivery_log::{self, Taken};
+use postmeter::delivery_log::{self, Acceptance};
 use postmeter::model::Field;
 use postmeter::poll::{Limits, Target};
 use postmeter::telemetry::CollectedTarget;
@@ -177,7 +177,7 @@ impl Reading {
                 for (_, record) in &batch.records {
                     *collected.lock().unwrap().entry(record.field(Field::MessageId).unwrap().to_owned()).or_default() += 1;
                 }
-                feed.settle(batch, Taken::Counted).await;
+                feed.settle(batch, Acceptance::Counted).await;
             }
         });
         Self { log, arrived, stop, tasks: vec![follower, collector, server], _state: state }

@@ -310,7 +310,7 @@ fn the_shared_cases_lose_no_series() {
         ("70-federate.prom", 5, "postmeter.native postfix_queue_length{queue=deferred,exported_job=postfix,exported_instance=mx2:9154} 20"),
         ("40-target-info.prom", 7, "postmeter.native requests_total{} 4"),
         ("job-instance.prom", 4, "postmeter.native n{exported___name__=other} 4"),
-        ("21-utf8-names.prom", 4, "postmeter.native mail.queue.size{queue.name=a,b=c} 5"),
+        ("21-utf8-names.prom", 5, "postmeter.native mail.queue.size{queue.name=a,b=c} 5"),
     ] {
         let Some(body) = case(name) else { continue };
         let (resources, reading) = push(&body);
