@@ -17,12 +17,6 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    /// Whether nothing has been read of it.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.counts.is_empty() && self.sum.is_none() && self.count.is_none()
-    }
-
     /// The histogram, mended where that can be told for sure; what was mended; or why there is none.
     ///
     /// # Errors

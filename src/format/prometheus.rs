@@ -19,14 +19,13 @@ mod labels;
 mod pending;
 
 use super::buckets::BUCKETS_MAX;
-use super::{ReadError, number, quote};
+use super::{Buckets, ReadError, number, quote};
 use crate::model::{BOUNDS, Families, FamiliesBuilder, FamilyType, ReadingLimits, Repair, Text};
 use ending::{Ending, TimestampUnit, ending, unix_nanos};
 use labels::{Fault, Label, LabelSet, is_name, is_utf8_name, unescape};
 use memchr::memchr;
 use pending::Pending;
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::collections::HashMap;
 
 /// The last line of a response may lack its line feed.
@@ -433,6 +432,7 @@ impl<'b, 'a> Reader<'b, 'a> {
 
     /// Adds a sample to the family that it belongs to.
     fn add(&mut self, name: Cow<'a, str>, labels: &mut Vec<Label<'a>>, ending: &Ending<'_>) -> Option<()> {
+        let timestamp = ending.timestamp.map(|timestamp| self.timestamps.milliseconds(timestamp));
         self.resume(&name);
         let suffix = name.strip_prefix(&*self.family).filter(|_| !self.family.is_empty());
         if self.unsupported && suffix.is_some_and(|suffix| UNSUPPORTED_LINES.contains(&suffix)) {
@@ -441,10 +441,10 @@ impl<'b, 'a> Reader<'b, 'a> {
         }
         match (self.kind, suffix) {
             (FamilyType::Histogram, Some(suffix @ ("_bucket" | "_sum" | "_count"))) => {
-                return self.distribution(suffix, "le", labels, ending);
+                return self.distribution(suffix, "le", labels, (ending, timestamp));
             }
             (FamilyType::Summary, Some(suffix @ ("" | "_sum" | "_count"))) => {
-                return self.distribution(suffix, "quantile", labels, ending);
+                return self.distribution(suffix, "quantile", labels, (ending, timestamp));
             }
             _ => {}
         }
@@ -470,7 +470,7 @@ impl<'b, 'a> Reader<'b, 'a> {
             self.out.label(name, value);
         }
         let before = self.out.series();
-        self.out.timestamp(ending.timestamp.map(|timestamp| self.timestamps.milliseconds(timestamp)));
+        self.out.timestamp(timestamp);
         self.out.number(ending.value);
         if let Some(exemplar) = ending.exemplar.filter(|_| self.out.series() > before) {
             pending::add_exemplar(self.out, exemplar);
@@ -491,7 +491,13 @@ impl<'b, 'a> Reader<'b, 'a> {
     }
 
     /// A line of a histogram or a summary; `place` is the label that its buckets or quantiles have.
-    fn distribution(&mut self, suffix: &str, place: &str, labels: &mut Vec<Label<'a>>, ending: &Ending<'_>) -> Option<()> {
+    fn distribution(
+        &mut self,
+        suffix: &str,
+        place: &str,
+        labels: &mut Vec<Label<'a>>,
+        (ending, timestamp): (&Ending<'_>, Option<i64>),
+    ) -> Option<()> {
         let value = ending.value;
         let bound = match suffix {
             "_sum" | "_count" => None,
@@ -508,23 +514,20 @@ impl<'b, 'a> Reader<'b, 'a> {
         if exemplar.is_some() && suffix != "_bucket" {
             self.out.repair(Repair::ExemplarDropped);
         }
-        let timestamp = ending.timestamp.map(|timestamp| self.timestamps.milliseconds(timestamp));
         let distribution = self.pending.at(self.out, family, labels);
-        match distribution.timestamp.cmp(&timestamp) {
-            Ordering::Equal => {}
-            // The lines of an older sample of the same series.
-            Ordering::Greater => {
+        // A line without a timestamp is of whichever sample stands there.
+        match (distribution.timestamp, timestamp) {
+            (Some(newest), Some(timestamp)) if timestamp < newest => {
                 self.out.repair(Repair::DuplicateSeries);
                 return Some(());
             }
-            Ordering::Less => {
-                let older = std::mem::take(&mut distribution.buckets);
-                distribution.timestamp = timestamp;
+            (Some(newest), Some(timestamp)) if timestamp > newest => {
+                (distribution.buckets, distribution.timestamp) = (Buckets::default(), Some(timestamp));
                 distribution.exemplars.clear();
-                if !older.is_empty() {
-                    self.out.repair(Repair::DuplicateSeries);
-                }
+                self.out.repair(Repair::DuplicateSeries);
             }
+            (None, Some(_)) => distribution.timestamp = timestamp,
+            _ => {}
         }
         if let Some(exemplar) = exemplar.filter(|_| suffix == "_bucket" && distribution.exemplars.len() < BUCKETS_MAX) {
             distribution.exemplars.push(exemplar);

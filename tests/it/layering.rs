@@ -22,10 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("export", &["report", "delivery_log", "telemetry", "poll", "model", "config", "net"]),
     ("serve", &["export", "telemetry", "poll", "config", "model", "net"]),
     ("simulate", &[]),
-    (
-        "app",
-        &["model", "format", "source", "config", "poll", "telemetry", "delivery_log", "report", "export", "serve", "simulate", "net"],
-    ),
+    ("app", &["model", "format", "source", "config", "poll", "telemetry", "delivery_log", "report", "export", "serve", "simulate", "net"]),
 ];
 
 /// Outside crates (`*` for all that begin so), and the files that may name them.

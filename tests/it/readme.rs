@@ -78,7 +78,8 @@ fn its_links_lead_somewhere() {
             let (file, heading) = link.split_once('#').unwrap_or((link, ""));
             let at = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
             assert!(at.exists(), "{link}");
-            let anchor = |line: &str| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-").replace(['/', ',', '\'', '.'], "");
+            let anchor =
+                |line: &str| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-").replace(['/', ',', '\'', '.'], "");
             let is_there = |line: &str| line.starts_with('#') && anchor(line) == heading;
             assert!(heading.is_empty() || std::fs::read_to_string(at).unwrap().lines().any(is_there), "{link}");
         }

@@ -51,7 +51,7 @@ impl TimestampUnit {
         if text.trim_ascii_end().ends_with("# EOF") { Self::Seconds } else { Self::Milliseconds }
     }
 
-    /// Unix milliseconds; a timestamp that is no time of this world is that of its end.
+    /// Unix milliseconds.
     pub(super) fn milliseconds(self, timestamp: f64) -> i64 {
         match self {
             Self::Seconds => (timestamp * 1000.0).round() as i64,

@@ -456,5 +456,8 @@ fn of_two_samples_of_a_distribution_the_newest_is_kept() {
         assert_eq!((histogram.count, histogram.sum, histogram.cumulative.as_slice()), (5, Some(6.0), &[4][..]));
         assert!(families.repairs().get(Repair::DuplicateSeries) > 0);
     }
-    timestamps("# TYPE h histogram\nh_count 2 1000\n# TYPE s summary\ns_count 1\ns_sum 2\n", &[Some(1000), None]);
+    timestamps(
+        "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2 1000\nh_count 2 1000\n# TYPE s summary\ns_count 1\ns_sum 2\n",
+        &[Some(1000), None],
+    );
 }

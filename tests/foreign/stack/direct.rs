@@ -21,8 +21,8 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Mutex;
 
@@ -86,11 +86,14 @@ async fn changing(State(polls): State<Arc<AtomicU64>>) -> Result<String, StatusC
     }
 }
 
+/// When a job ran, once.
+static NIGHTLY: LazyLock<u64> = LazyLock::new(|| milliseconds_now() - 600_000);
+
 /// A page with explicit timestamps: one that moves, one that stands still, one that is ahead, and one that lost it.
 async fn timestamped(State(polls): State<Arc<AtomicU64>>) -> String {
     let (poll, now) = (polls.fetch_add(1, Relaxed), milliseconds_now());
     let moving = format!("# TYPE sent_total counter\nsent_total {} {}\n", 100 + poll, now - 700);
-    let still = format!("# TYPE nightly gauge\nnightly 7 {}\n", now / 1000 * 1000 / 60_000 * 60_000 - 600_000);
+    let still = format!("# TYPE nightly gauge\nnightly 7 {}\n", *NIGHTLY);
     let ahead = format!("# TYPE ahead gauge\nahead {poll} {}\n", now + 1500);
     let lost = if poll.is_multiple_of(2) { format!("# TYPE lost gauge\nlost {poll} {}\n", now - 300) } else { format!("lost {poll}\n") };
     let old = format!("# TYPE old gauge\nold 1 {}\n", now - 4_000_000);

@@ -264,7 +264,7 @@ fn exemplars_are_forwarded() {
     let trace = "0123456789abcdef0123456789ABCDEF";
     let body = format!(
         "# TYPE c counter\nc_total 3 # {{trace_id=\"{trace}\",span_id=\"00f067aa0ba902b7\",user=\"x\"}} 1 1600000000.25\n\
-         # TYPE h histogram\nh_bucket{{le=\"1\"}} 1 # {{trace_id=\"short\"}} 0.5\nh_bucket{{le=\"+Inf\"}} 2 1600000000 # {{}} 7 1600000001\nh_count 2\n\
+         # TYPE h histogram\nh_bucket{{le=\"1\"}} 1 # {{trace_id=\"short\"}} 0.5\nh_bucket{{le=\"+Inf\"}} 2 1699999999000 # {{}} 7 1600000001\nh_count 2\n\
          # TYPE g gauge\ng 1 # {{a=\"b\"}} 1\n# TYPE l counter\nl_total 1 # {{a=\"{}\"}} 1\n",
         "x".repeat(128)
     );
@@ -283,7 +283,7 @@ fn exemplars_are_forwarded() {
     assert_eq!(points(metric(&resources, "g"))[0].exemplars.len(), 1);
     let Data::Histogram(histogram) = metric(&resources, "h").data.as_ref().unwrap() else { panic!("not a histogram") };
     let expected =
-        [("trace_id=short".to_owned(), 0.5, 1_700_000_000 * SECOND, 0, vec![]), (String::new(), 7.0, 1_600_000_001 * SECOND, 0, vec![])];
+        [("trace_id=short".to_owned(), 0.5, 1_699_999_999 * SECOND, 0, vec![]), (String::new(), 7.0, 1_600_000_001 * SECOND, 0, vec![])];
     assert_eq!(histogram.data_points[0].exemplars.iter().map(exemplar).collect::<Vec<_>>(), expected);
     assert_eq!(reading.snapshot().unwrap().repairs.get(Repair::ExemplarDropped), 1);
 }
