@@ -85,7 +85,8 @@ fn attack(u: &mut Unstructured<'_>) -> Result<()> {
     if writer != Writer::EscapesNothing {
         let mut read: Vec<&str> = theirs.iter().flat_map(|series| &series.labels).map(|(_, value)| value.as_str()).collect();
         let mut sent: Vec<&str> = values.iter().map(String::as_str).collect();
-        (read.sort_unstable(), sent.sort_unstable());
+        read.sort_unstable();
+        sent.sort_unstable();
         assert_eq!(read, sent, "{page:?}");
     }
     Ok(())

@@ -165,7 +165,7 @@ pub(super) enum Only {
     /// What is said in the common vocabulary.
     Canonical,
     /// What the server said itself.
-    SelectedFamilies,
+    Native,
 }
 
 #[derive(Debug, Args)]

@@ -175,11 +175,8 @@ impl Printed {
         let text = match self {
             Self::ExpositionWriter { format, only, identities, ours, theirs } => {
                 let info = exposition::target_info(&identities);
-                let canonical = ours
-                    .into_iter()
-                    .chain([info])
-                    .map(|native| Section::own(Arc::new(native)))
-                    .filter(|_| only != Some(Only::SelectedFamilies));
+                let canonical =
+                    ours.into_iter().chain([info]).map(|native| Section::own(Arc::new(native))).filter(|_| only != Some(Only::Native));
                 let native = theirs.into_iter().filter(|_| only != Some(Only::Canonical));
                 exposition::page(format, &canonical.chain(native).collect::<Vec<_>>())
             }
@@ -188,7 +185,7 @@ impl Printed {
                 for of_target in &mut request.resource_metrics {
                     of_target.scope_metrics.retain(|scope| {
                         let is_native = scope.scope.as_ref().is_some_and(|scope| scope.name == otlp::NATIVE_SCOPE);
-                        only.is_none_or(|only| is_native == (only == Only::SelectedFamilies))
+                        only.is_none_or(|only| is_native == (only == Only::Native))
                     });
                 }
                 request.resource_metrics.retain(|of_target| !of_target.scope_metrics.is_empty());

@@ -124,9 +124,7 @@ fn translate(name: &str, unit: &str, kind: FamilyType, to: &mut String) {
     let left_out = |word: &str| (counter && word == "total") || (ratio && word == "ratio");
     let words = || name.split(|c: char| !c.is_ascii_alphanumeric() && c != ':').filter(|word| !word.is_empty());
     let mut add = |word: &str| {
-        if !to.is_empty() {
-            to.push('_');
-        } else if word.starts_with(|c: char| c.is_ascii_digit()) {
+        if !to.is_empty() || word.starts_with(|c: char| c.is_ascii_digit()) {
             to.push('_');
         }
         to.push_str(word);

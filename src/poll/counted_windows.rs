@@ -120,8 +120,11 @@ mod tests {
         read
     }
 
+    /// The start of the day, the time of the poll, and the windows that it reads.
+    type Step<'a> = (i64, i64, &'a [(i64, i64)]);
+
     #[track_caller]
-    fn expect(steps: &[(i64, i64, &[(i64, i64)])]) {
+    fn expect(steps: &[Step<'_>]) {
         let mut windows = CountedWindows::default();
         for (day_starts_at, now, expected) in steps {
             assert_eq!(reads(&mut windows, *day_starts_at, *now), *expected, "at {now}");

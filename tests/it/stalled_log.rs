@@ -77,7 +77,7 @@ impl Running {
         let (mut writing, mut reading) = (stream.try_clone().unwrap(), stream);
         let writer = std::thread::spawn(move || writing.write_all(request.as_bytes()));
         let mut answer = Vec::new();
-        reading.read_to_end(&mut answer).expect("it answers");
+        reading.read_to_end(&mut answer).unwrap();
         writer.join().unwrap().unwrap();
         String::from_utf8_lossy(&answer).into_owned()
     }

@@ -231,8 +231,11 @@ fn a_name_that_is_none_does_not_break_the_page() {
     writes(Format::Text, &[Section::plain(Arc::new(native))], expected);
 }
 
+/// The labels of each series of a family.
+type SeriesLabels<'a> = &'a [&'a [(&'a str, &'a str)]];
+
 /// Families of these names and types, each with series of these labels; values count up.
-fn named(families: &[(&str, FamilyType, &[&[(&str, &str)]])]) -> Arc<SelectedFamilies> {
+fn named(families: &[(&str, FamilyType, SeriesLabels<'_>)]) -> Arc<SelectedFamilies> {
     let built = Families::read(String::new(), |out| {
         let mut value = 0.0;
         for (name, kind, series) in families {

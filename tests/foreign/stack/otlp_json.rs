@@ -62,7 +62,7 @@ async fn otlp_json_is_accepted_by_the_collector_and_by_prometheus() {
             let output = scrape.output().unwrap();
             assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
             let body = String::from_utf8(output.stdout).unwrap();
-            assert!(file != "" || body.contains("\"Infinity\""), "{body}");
+            assert!(!file.is_empty() || body.contains("\"Infinity\""), "{body}");
             for (program, url) in [
                 (&mut collector, format!("http://{}/v1/metrics", local(http))),
                 (&mut prometheus, format!("http://{}/api/v1/otlp/v1/metrics", local(web))),

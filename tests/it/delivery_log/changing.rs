@@ -56,7 +56,7 @@ impl Log {
             random: seed + 1,
             rows: Vec::new(),
             page_rows_max,
-            ties_are_mixed: seed % 2 == 0,
+            ties_are_mixed: seed.is_multiple_of(2),
             requests: 0,
             changes_max: CHANGES_MAX,
             overflowed: 0,

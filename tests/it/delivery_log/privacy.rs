@@ -61,7 +61,8 @@ async fn by_http_the_logs_stand_beside_the_metrics() {
     let router = Router::new().route("/v1/logs", post(logs)).with_state(inbox.clone());
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
     let world = World::with(1_000).await;
-    let service = world.service("", &format!("{{endpoint: \"{endpoint}\", protocol: http/protobuf, interval: 1s}}")).await;
+    let service =
+        world.service("", &format!("{{endpoint: \"{endpoint}\", protocol: http/protobuf, interval: 1s, compression: none}}")).await;
     let records = || {
         let requests = inbox.lock().unwrap();
         requests.iter().flat_map(|r| &r.resource_logs).flat_map(|of| &of.scope_logs).map(|scope| scope.log_records.len()).sum::<usize>()
