@@ -397,10 +397,13 @@ fn every_series_of_every_capture_comes_out_in_the_servers_own_words() {
             Some(folder) => std::fs::read_to_string(captures.join(format!("{folder}badlabel_quote.metrics.txt"))).unwrap(),
             None => body,
         };
-        let expected = match serde_json::from_str::<serde_json::Value>(&body) {
+        let expected: usize = match serde_json::from_str::<serde_json::Value>(&body) {
             Ok(document) => document.as_object().unwrap().values().map(|family| in_json(&family["value"])).sum(),
             Err(_) => body.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).count(),
         };
+        // Before its first delivery Dovecot writes a histogram without a count, which is dropped.
+        let dropped = if ["dovecot/01-fresh.http", "dovecot/dovecot-2.3.19.http"].contains(&capture) { 6 } else { 0 };
+        let expected = expected - dropped;
         let page = postmeter().args(["scrape", "--only", "native", "--system", source.name, "--file"]).arg(&path).output().unwrap();
         let page = String::from_utf8(page.stdout).unwrap();
         let lines = page.lines().filter(|line| !line.starts_with('#')).count();

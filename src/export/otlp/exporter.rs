@@ -155,7 +155,8 @@ impl OtlpExporter {
     ) -> Result<ExportMetricsServiceResponse, SendError> {
         let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
         if compression == Compression::Gzip {
-            grpc = grpc.send_compressed(CompressionEncoding::Gzip);
+            // Servers of gRPC for Go compress their responses as the request was, whatever it accepts.
+            grpc = grpc.send_compressed(CompressionEncoding::Gzip).accept_compressed(CompressionEncoding::Gzip);
         }
         let mut request = tonic::Request::from_parts(MetadataMap::from_headers(headers), Extensions::default(), request);
         request.set_timeout(self.config.timeout);
