@@ -25,7 +25,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -39,6 +39,25 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 const PIECE_BYTES_MAX: usize = 16 * 1024;
 /// Between attempts to accept when the system has no room.
 const ACCEPT_RETRY: Duration = Duration::from_secs(1);
+/// The time that a client has to read why its handshake failed.
+const LINGER_MAX: Duration = Duration::from_secs(1);
+/// The bytes that such a client may still send.
+const LINGER_BYTES_MAX: usize = 16 * 1024;
+
+/// Reads what a client has sent already: closing a socket with unread bytes resets it, and the alert would be lost.
+async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    // A client that is gone needs no alert.
+    let _ = stream.shutdown().await;
+    let mut left = [0; 1024];
+    let drained = async {
+        for _ in 0..LINGER_BYTES_MAX / left.len() {
+            if !matches!(stream.read(&mut left).await, Ok(1..)) {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER_MAX, drained).await;
+}
 
 /// Answers until `stop` says so, and then finishes what is in flight.
 pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access, mut stop: watch::Receiver<bool>) {
@@ -129,12 +148,13 @@ impl Connection {
     async fn serve(self, stream: ObservedStream<TcpStream>, activity: Arc<Activity>) {
         let rules = self.access.rules();
         let Some(tls) = rules.tls.clone() else { return self.http1(stream, activity, &rules).await };
-        match TlsAcceptor::from(tls).accept(stream).await {
+        match TlsAcceptor::from(tls).accept(stream).into_fallible().await {
             Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => self.http2(stream, activity, &rules).await,
             Ok(stream) => self.http1(stream, activity, &rules).await,
-            Err(error) => {
+            Err((error, stream)) => {
                 self.access.own().pulling.refused("tls");
                 debug!(peer = %self.peer, "no TLS: {error}");
+                linger(stream).await;
             }
         }
     }
