@@ -1,9 +1,9 @@
-//! Postmeter polls mail servers' metrics APIs and reports them as OpenTelemetry: pushed by OTLP, pulled by Prometheus.
+//! Postmeter polls mail servers' metrics APIs and exports the result as OpenTelemetry: pushed over OTLP, and scraped by Prometheus.
 //!
-//! The modules are the flow of the data. [`poll`] asks a mail server, [`source`] reads the answer (in a [`mod@format`]) into the
-//! words of [`model`]; [`bridge`] puts those into the instruments of a pipeline of [`telemetry`]; [`messages`] follows delivery logs; [`export`]
-//! pushes and writes it all, [`serve`] lets them be pulled. [`config`] is the file, [`app`] the commands, [`simulate`] the other side; [`net`]
-//! is what several of them need of the network.
+//! The modules follow the data. [`poll`] requests a mail server's metrics, [`source`] parses the response (in a [`mod@format`]) and maps it
+//! to the vocabulary of [`model`]; [`telemetry`] puts that into the instruments of the target's `MeterProvider`, [`report`] adds start times
+//! and ends; [`delivery_log`] follows delivery logs; [`export`] pushes and writes all of it, [`serve`] exposes it. [`config`] is the
+//! configuration file, [`app`] the commands, [`net`] handles text and files from outside, [`simulate`] simulates the other side.
 pub mod app;
 pub mod config;
 pub mod delivery_log;
@@ -12,7 +12,7 @@ pub mod format;
 pub mod model;
 pub mod net;
 pub mod poll;
-pub(crate) mod report;
+pub mod report;
 pub mod serve;
 pub mod simulate;
 pub mod source;

@@ -5,7 +5,7 @@
 //! # Text in a label is never a sample
 //!
 //! A label value may hold raw line breaks, and what follows them may look like a sample. So the line of a sample ends where its value is
-//! known, not at the next line break (see [`labels`]). Where it cannot be known whether a quote was ever closed, the lines up to the
+//! known, not at the next line break (see `labels`). Where it cannot be known whether a quote was ever closed, the lines up to the
 //! next closing quote are left out with it, or the response is refused if there is none.
 //!
 //! # A response that is cut off

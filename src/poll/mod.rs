@@ -7,12 +7,12 @@
 //! server's rate limit, and nothing is polled that nobody collects.
 //!
 //! One exception makes polls early: a target that is slow is polled before the scrape that is expected next, so that the reading is there
-//! when the scrape comes ([`refresh`]). It stops when scrapes do not come.
+//! when the scrape comes (`refresh`). It stops when scrapes do not come.
 //!
 //! # No target waits for another
 //!
-//! A poll is admitted before its deadline starts ([`admission`]), targets that fail have slots and memory of their own, and a collection
-//! waits for a target that is known to fail for a moment only ([`target`]). So a fleet that is mostly dark costs the rest nothing.
+//! A poll is admitted before its deadline starts (`admission`), targets that fail have slots and memory of their own, and a collection
+//! waits for a target that is known to fail for a moment only (`target`). So a fleet that is mostly dark costs the rest nothing.
 //!
 //! # Missing beats wrong
 //!

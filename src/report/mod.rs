@@ -14,14 +14,14 @@
 //!
 //! # A clock that is set back
 //!
-//! Up to [`CLOCK_BEHIND_SECONDS_MAX`], the last time is held: each reading is [`READING_AFTER_NANOS`] after the one before, until the clock
+//! Up to `CLOCK_BEHIND_SECONDS_MAX`, the last time is held: each reading is `READING_AFTER_NANOS` after the one before, until the clock
 //! has caught up. Beyond that, the clock was wrong before, and Prometheus had rejected what was dated so far ahead: the times follow the
 //! clock, and what is remembered is dated right before the reading. Counted values are kept in both cases.
 //!
 //! # A series that a response omits has not begun anew
 //!
 //! Exporters omit the families of a collector that failed, with status 200. The end of such a series is sent at once. Its start time
-//! and its last value are remembered for a while ([`omitted`]): when it comes back, it resumes, or it is a reset if it fell.
+//! and its last value are remembered for a while (`omitted`): when it comes back, it resumes, or it is a reset if it fell.
 //!
 //! # A delta spans what was not sent
 //!
