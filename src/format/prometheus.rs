@@ -432,7 +432,10 @@ impl<'b, 'a> Reader<'b, 'a> {
 
     /// Adds a sample to the family that it belongs to.
     fn add(&mut self, name: Cow<'a, str>, labels: &mut Vec<Label<'a>>, ending: &Ending<'_>) -> Option<()> {
-        let timestamp = ending.timestamp.map(|timestamp| self.timestamps.milliseconds(timestamp));
+        let timestamp = match ending.timestamp {
+            Some(timestamp) => Some(self.timestamps.milliseconds(timestamp)?),
+            None => None,
+        };
         self.resume(&name);
         let suffix = name.strip_prefix(&*self.family).filter(|_| !self.family.is_empty());
         if self.unsupported && suffix.is_some_and(|suffix| UNSUPPORTED_LINES.contains(&suffix)) {

@@ -26,13 +26,13 @@ pub(super) fn ending(rest: &str) -> Option<Ending<'_>> {
     exemplar.is_none_or(|text| self::exemplar(text).is_some()).then_some(Ending { value, timestamp, exemplar })
 }
 
-/// The largest timestamp, in seconds or milliseconds: either fits into 64 bits of milliseconds.
-const TIMESTAMP_MAX: f64 = 9e15;
+/// The largest timestamp, in milliseconds: every whole number up to it is exact.
+const TIMESTAMP_MILLIS_MAX: f64 = 9e15;
 
 /// A timestamp, and what stands behind it.
 fn timestamp(text: &str) -> Option<(f64, &str)> {
     let (timestamp, rest) = word(text);
-    let timestamp = number::parse(timestamp.as_bytes()).filter(|at| at.abs() <= TIMESTAMP_MAX)?;
+    let timestamp = number::parse(timestamp.as_bytes()).filter(|at| at.abs() <= TIMESTAMP_MILLIS_MAX)?;
     Some((timestamp, rest))
 }
 
@@ -51,12 +51,13 @@ impl TimestampUnit {
         if text.trim_ascii_end().ends_with("# EOF") { Self::Seconds } else { Self::Milliseconds }
     }
 
-    /// Unix milliseconds.
-    pub(super) fn milliseconds(self, timestamp: f64) -> i64 {
-        match self {
-            Self::Seconds => (timestamp * 1000.0).round() as i64,
-            Self::Milliseconds => timestamp.round() as i64,
-        }
+    /// Unix milliseconds, where the timestamp is not beyond what they can be.
+    pub(super) fn milliseconds(self, timestamp: f64) -> Option<i64> {
+        let milliseconds = match self {
+            Self::Seconds => timestamp * 1000.0,
+            Self::Milliseconds => timestamp,
+        };
+        (milliseconds.abs() <= TIMESTAMP_MILLIS_MAX).then_some(milliseconds.round() as i64)
     }
 }
 

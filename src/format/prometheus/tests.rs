@@ -440,6 +440,7 @@ fn explicit_timestamps_are_milliseconds_or_in_openmetrics_seconds() {
     timestamps("a 1 1795872000 # {trace_id=\"a\"} 0.5 1795871000\n# EOF\n", &[Some(1_795_872_000_000)]);
     // What fits into no time is unreadable.
     timestamps("a 1\nb 1 1e300\nc 1 NaN\n", &[None]);
+    timestamps("a 1\nb 1 21700000000000\n# EOF\n", &[None]);
     // A series that is not kept takes its timestamp with it.
     timestamps("a{l=\"1\",l=\"2\"} 1 5\nb 1\nc{ 1 7\nd 1\n", &[None, None]);
 }
