@@ -130,7 +130,7 @@ fn byte_sequence(units: &[Unit], byte: impl Fn(&[Unit]) -> Option<(u32, usize)>)
     Some((char::from(*bytes.first()?), *lengths.first()?))
 }
 
-/// `XXXX` at this place, or a pair of surrogates, of which the second is introduced as the first is.
+/// Four hexadecimal digits at this position, or a pair of surrogates, of which the second is introduced as the first is.
 fn utf16(units: &[Unit], at: usize, digits: usize) -> Option<(char, usize)> {
     let high = u16::try_from(hex(units, at, digits)?).ok()?;
     let end = at + digits;

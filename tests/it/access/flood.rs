@@ -112,6 +112,9 @@ async fn wrong_passwords_do_not_hold_up_those_who_are_known() {
     }
     // How many guesses are checked before their connection is displaced depends on the machine.
     assert!(refused + busy == 100 && busy > 0 && scrapes > 1, "{refused} {busy} {scrapes}");
+    // The address that guessed is neither let in nor locked out.
+    assert_eq!(world.status(ONE, "/metrics", &[&basic("alice", "wrong again")]).await, 401);
+    assert_eq!(world.status(ONE, "/metrics", &[&right]).await, 200);
     // A known user who is new here gets through as well, from another address.
     assert_eq!(world.status(TWO, "/metrics", &[&basic("alice", "also wrong")]).await, 401);
     Arc::into_inner(world).unwrap().end().await;
