@@ -8,8 +8,9 @@ use crate::telemetry::{CollectedTarget, TargetSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::error;
 
 /// How long to wait before one that could not be begun is begun again.
@@ -31,16 +32,14 @@ pub(super) struct Logs {
 #[derive(Debug)]
 struct Running {
     of: Arc<CollectedTarget>,
-    stop: watch::Sender<bool>,
+    stop: DropGuard,
     tasks: [JoinHandle<()>; 2],
 }
 
 /// Ends them, each at the same time, and waits for that: the state in their files is then nobody's.
 async fn end(all: Vec<Running>) {
-    for running in &all {
-        let _ = running.stop.send(true);
-    }
-    for task in all.into_iter().flat_map(|running| running.tasks) {
+    let tasks: Vec<_> = all.into_iter().flat_map(|Running { stop, tasks, .. }| (drop(stop), tasks).1).collect();
+    for task in tasks {
         if let Err(error) = task.await {
             error!("a part of Postmeter failed, please report it: {error}");
         }
@@ -69,13 +68,13 @@ impl Logs {
         let opened = delivery_log::open(monitored, state_dir).map_err(|error| StartError::State { name, error })?;
         let Some((follower, feed, key)) = opened else { return Ok(()) };
         let sender = self.sender()?;
-        let (stop, stopped) = watch::channel(false);
+        let stopped = CancellationToken::new();
         let following = tokio::spawn(follower.run(stopped.clone()));
         let delivering = match sender {
-            Some(sender) => tokio::spawn(LogsExport::new(feed, key, monitored.clone(), sender).run(stopped)),
-            None => tokio::spawn(feed.count(stopped)),
+            Some(sender) => tokio::spawn(LogsExport::new(feed, key, monitored.clone(), sender).run(stopped.clone())),
+            None => tokio::spawn(feed.count(stopped.clone())),
         };
-        self.running.push(Running { of: monitored.clone(), stop, tasks: [following, delivering] });
+        self.running.push(Running { of: monitored.clone(), stop: stopped.drop_guard(), tasks: [following, delivering] });
         Ok(())
     }
 
@@ -87,10 +86,10 @@ impl Logs {
     }
 
     /// Follows the targets of the moment each time they were `replaced`, until `stop` says so.
-    pub(super) async fn run(mut self, targets: TargetSet, replaced: Arc<Notify>, mut stop: watch::Receiver<bool>) {
+    pub(super) async fn run(mut self, targets: TargetSet, replaced: Arc<Notify>, stop: CancellationToken) {
         loop {
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = stop.cancelled() => break,
                 () = replaced.notified() => {}
                 () = tokio::time::sleep(BEGIN_AGAIN_WAIT), if self.behind => {}
             }

@@ -27,6 +27,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 /// Reading the configuration again is said to take long when it takes longer.
@@ -294,13 +295,13 @@ pub(super) async fn follow(
     mut followed: ConfigFile,
     mut asked: mpsc::Receiver<serve::ReloadRequest>,
     mut hangup: Signal,
-    mut stop: watch::Receiver<bool>,
+    stop: CancellationToken,
 ) {
     let mut look = tokio::time::interval(followed.look_interval);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let (by, ask) = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = stop.cancelled() => return,
             Some(()) = hangup.recv() => (Some("SIGHUP"), None),
             Some(ask) = asked.recv() => (Some("/-/reload"), Some(ask)),
             _ = look.tick() => (None, None),
@@ -318,7 +319,7 @@ pub(super) async fn follow(
             };
             (live, followed, result)
         });
-        let Some(worked) = finished(working, &mut stop, asked_for.then_some(&own)).await else { return };
+        let Some(worked) = finished(working, &stop, asked_for.then_some(&own)).await else { return };
         let Ok((still, again, result)) = worked else {
             own.reloading.reloaded(false);
             error!("reloading failed inside Postmeter, please report it; there is no reload until a restart");
@@ -336,7 +337,7 @@ pub(super) async fn follow(
 /// that it has not been done until it is.
 async fn finished<T>(
     mut working: JoinHandle<T>,
-    stop: &mut watch::Receiver<bool>,
+    stop: &CancellationToken,
     own: Option<&Arc<SelfTelemetry>>,
 ) -> Option<Result<T, JoinError>> {
     let finish = async {
@@ -353,7 +354,7 @@ async fn finished<T>(
         working.await
     };
     tokio::select! {
-        _ = stop.wait_for(|stop| *stop) => None,
+        () = stop.cancelled() => None,
         worked = finish => Some(worked),
     }
 }

@@ -12,14 +12,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::error;
 
 /// A running Postmeter.
 #[derive(Debug)]
 pub struct Service {
-    stop: watch::Sender<bool>,
+    /// Ends the tasks, also when the service is dropped.
+    stop: DropGuard,
     tasks: Vec<JoinHandle<()>>,
     own: Arc<SelfTelemetry>,
     live: Option<(RunningConfig, mpsc::Receiver<ReloadRequest>)>,
@@ -106,7 +108,7 @@ impl Service {
         let outbox = push.as_ref().map(Push::outbox);
         let push_interval = push.as_ref().map(|push| push.interval().subscribe());
         let watch = SelfWatch::new(targets.clone(), own.clone(), config.telemetry.idle_after, push_interval);
-        let (stop, stopped) = watch::channel(false);
+        let stopped = CancellationToken::new();
         let mut tasks = Vec::new();
         let address = listener.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
         if let Some((listener, access)) = listener {
@@ -120,16 +122,16 @@ impl Service {
         let logs = Logs::start(&config, &targets)?;
         tasks.push(tokio::spawn(logs.run(targets.clone(), logs_changed, stopped.clone())));
         if let Some(push) = push {
-            tasks.push(tokio::spawn(push.run(stopped)));
+            tasks.push(tokio::spawn(push.run(stopped.clone())));
         }
-        Ok(Self { stop, tasks, own, targets, address, outbox, live: Some((live, asked)) })
+        Ok(Self { stop: stopped.drop_guard(), tasks, own, targets, address, outbox, live: Some((live, asked)) })
     }
 
     /// Reads its configuration again when `hangup` is heard, when it is asked at `/-/reload`, and when files change that are
     /// looked at.
     pub fn follow(&mut self, followed: ConfigFile, hangup: Signal) {
         if let Some((live, asked)) = self.live.take() {
-            self.tasks.push(tokio::spawn(reload::follow(live, followed, asked, hangup, self.stop.subscribe())));
+            self.tasks.push(tokio::spawn(reload::follow(live, followed, asked, hangup, self.stop.token().clone())));
         }
     }
 
@@ -141,7 +143,7 @@ impl Service {
 
     /// Stops accepting, pushes once more, and ends. Each step has a deadline of its own.
     pub async fn stop(self) {
-        let _ = self.stop.send(true);
+        drop(self.stop);
         for task in self.tasks {
             if let Err(error) = task.await {
                 error!("a part of Postmeter failed, please report it: {error}");

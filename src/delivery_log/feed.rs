@@ -8,7 +8,8 @@ use crate::telemetry::RecordState;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 /// How long to wait before state that could not be written is written again.
@@ -18,8 +19,8 @@ const WRITE_AGAIN_WAIT: Duration = Duration::from_secs(5);
 const LAST_WRITE_MAX: Duration = Duration::from_secs(5);
 
 /// Ends so long after `stop` says so.
-async fn ended(stop: &mut watch::Receiver<bool>, wait: Duration) {
-    let _ = stop.wait_for(|stop| *stop).await;
+async fn ended(stop: &CancellationToken, wait: Duration) {
+    stop.cancelled().await;
     tokio::time::sleep(wait).await;
 }
 
@@ -113,17 +114,17 @@ impl Feed {
 
     /// Where there is no receiver: everything is taken, and only counted. What could not be written down when `stop` says so is
     /// read again at the next start.
-    pub async fn count(mut self, mut stop: watch::Receiver<bool>) {
+    pub async fn count(mut self, stop: CancellationToken) {
         loop {
             let batch = tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = stop.cancelled() => break,
                 batch = self.next() => batch,
             };
             let Some(batch) = batch else { break };
             tokio::select! {
                 biased;
                 () = self.settle(batch, Acceptance::Counted) => {}
-                () = ended(&mut stop, LAST_WRITE_MAX) => break,
+                () = ended(&stop, LAST_WRITE_MAX) => break,
             }
         }
     }

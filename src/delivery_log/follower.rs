@@ -15,8 +15,9 @@ use crate::telemetry::RecordState;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span, info, warn};
 
 /// Pages of one window; one that has more is halved.
@@ -103,27 +104,27 @@ impl Follower {
     }
 
     /// Reads every interval until `stop` says so.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(mut self, stop: CancellationToken) {
         let mut tick = tokio::time::interval(self.interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = stop.cancelled() => return,
                 _ = tick.tick() => {}
             }
             let span = debug_span!("messages", target = self.target.name());
             let result = tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = stop.cancelled() => return,
                 result = self.poll().instrument(span) => result,
             };
             if let Some(wait) = self.report(result) {
                 tokio::select! {
-                    _ = stop.wait_for(|stop| *stop) => return,
+                    () = stop.cancelled() => return,
                     () = tokio::time::sleep(wait) => {}
                 }
             }
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = stop.cancelled() => return,
                 () = self.settled() => {}
             }
         }

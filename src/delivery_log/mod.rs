@@ -51,9 +51,10 @@ pub use record_id::{KEY_BYTES, Key, Uid};
 pub use state::{StateError, key};
 
 use crate::telemetry::{CollectedTarget, DeliveryMetrics};
+use parking_lot::{Mutex, MutexGuard};
 use state::State;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// Records that wait, in batches.
@@ -75,7 +76,7 @@ struct Shared {
 
 impl Shared {
     fn cursor(&self) -> MutexGuard<'_, Cursor> {
-        self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cursor.lock()
     }
 }
 

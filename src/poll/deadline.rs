@@ -1,7 +1,8 @@
 //! The deadline of a request or of a poll: it starts when the request does, and stands still while nothing is asked of the server.
 
 use super::PollError;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How late an end that was put off is noticed.
@@ -65,7 +66,7 @@ impl Deadline {
     }
 
     fn paused(&self) -> MutexGuard<'_, Paused> {
-        self.paused.lock().unwrap_or_else(PoisonError::into_inner)
+        self.paused.lock()
     }
 }
 

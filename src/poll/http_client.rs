@@ -10,11 +10,12 @@ use crate::config;
 use crate::net::Redactor;
 use crate::source::{Part, Request, WHOLE_URL, check_complete};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use parking_lot::{Mutex, MutexGuard};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Identity, Proxy, StatusCode, Url, redirect};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 const ACCEPT_JSON: HeaderValue = HeaderValue::from_static("application/json, text/plain;version=0.0.4;q=0.9, */*;q=0.1");
@@ -190,7 +191,7 @@ impl Client {
     }
 
     fn budget(&self) -> MutexGuard<'_, RateBudget> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+        self.budget.lock()
     }
 
     async fn send(&self, request: &Request, path: &str, authorization: Option<&HeaderValue>) -> reqwest::Result<reqwest::Response> {

@@ -11,7 +11,7 @@ use crate::config;
 use crate::model::{Families, PageEdge};
 use crate::source::{Credential, Part, ReadError, Request};
 use http::HeaderValue;
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
 /// Pages of one answer. 200 are a million rows even where a server gives 5,000 at most.
@@ -230,8 +230,8 @@ impl PartClient {
         value.map(|value| secret_header(&value).ok_or_else(broken)).transpose()
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, PartState> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> parking_lot::MutexGuard<'_, PartState> {
+        self.known.lock()
     }
 }
 

@@ -14,7 +14,8 @@
 
 use super::scrape_schedule::{ExpectedScrape, ScrapeSchedule, ScraperId};
 use super::{Reading, Target};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 use tracing::Instrument;
@@ -112,6 +113,6 @@ impl Target {
 
 impl Refresh {
     fn locked(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

@@ -28,7 +28,8 @@ use super::{Limits, PartReport, PollError, Reading, RecordReader, Tally, Usage};
 use crate::config;
 use crate::model::{Families, SelectedFamilies, Snapshot, vocabulary};
 use crate::source::{Context, CounterMemory, Part, apply};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tracing::{Instrument, debug_span, info};
 
@@ -455,7 +456,7 @@ impl Target {
     }
 
     pub(super) fn published(&self) -> MutexGuard<'_, TargetState> {
-        self.published.lock().unwrap_or_else(PoisonError::into_inner)
+        self.published.lock()
     }
 }
 

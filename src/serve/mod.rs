@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 use tokio::net::TcpListener;
-use tokio::sync::watch as channel;
+use tokio_util::sync::CancellationToken;
 
 /// What the routes share.
 #[derive(Clone, Debug)]
@@ -88,7 +88,7 @@ impl AppState {
     }
 
     /// Answers until `stop` says so, and then finishes what is in flight.
-    pub async fn run(mut self, listener: TcpListener, stop: channel::Receiver<bool>) {
+    pub async fn run(mut self, listener: TcpListener, stop: CancellationToken) {
         self.address = listener.local_addr().ok();
         let access = self.access.clone();
         crate::serve::http::connection::serve(listener, self.router(), access, stop).await;

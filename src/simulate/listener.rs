@@ -3,13 +3,14 @@
 use super::connection::{Control, FaultyConnection};
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
@@ -55,12 +56,12 @@ pub(super) struct TlsSwitch(Arc<Mutex<Option<TlsAcceptor>>>);
 impl TlsSwitch {
     pub(super) fn set(&self, tls: Option<&Tls>) -> io::Result<()> {
         let acceptor = tls.map(acceptor).transpose()?;
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = acceptor;
+        *self.0.lock() = acceptor;
         Ok(())
     }
 
     pub(super) fn get(&self) -> Option<TlsAcceptor> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 }
 

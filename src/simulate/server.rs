@@ -13,17 +13,19 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::Frame;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// Bytes of a request's body that are read.
 const REQUEST_BYTES_MAX: usize = 1024 * 1024;
@@ -83,11 +85,11 @@ struct Shared {
     trust: TlsSwitch,
     addr: SocketAddr,
     last: Mutex<Option<Request>>,
-    stop: watch::Sender<bool>,
+    stop: CancellationToken,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 /// A mail server that is none.
@@ -112,7 +114,8 @@ impl SimulatedServer {
         let (addr, is_open) = (door.addr(), door.is_open());
         let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let traffic = Traffic::starting_at(options.seed, options.size, options.now.unwrap_or_else(clock));
-        let (stop, stopped) = watch::channel(false);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
         let shared = Arc::new(Shared {
             system,
             options,
@@ -136,7 +139,7 @@ impl SimulatedServer {
         let task = tokio::spawn(async move {
             let service = router.into_make_service_with_connect_info::<Peer>();
             // It only returns when told to stop.
-            let _ = axum::serve(door, service).with_graceful_shutdown(wait(stopped)).await;
+            let _ = axum::serve(door, service).with_graceful_shutdown(stopped.cancelled_owned()).await;
         });
         let stand_in = Self { addr, shared, open, is_open, task: Some(task) };
         stand_in.fault(fault).await;
@@ -209,7 +212,7 @@ impl SimulatedServer {
 
     /// Stops listening and closes its connections.
     pub async fn shutdown(mut self) {
-        let _ = self.shared.stop.send(true);
+        self.shared.stop.cancel();
         if let Some(task) = self.task.take() {
             let abort = task.abort_handle();
             if tokio::time::timeout(Duration::from_secs(SHUTDOWN_SECONDS_MAX), task).await.is_err() {
@@ -221,13 +224,8 @@ impl SimulatedServer {
 
 impl Drop for SimulatedServer {
     fn drop(&mut self) {
-        let _ = self.shared.stop.send(true);
+        self.shared.stop.cancel();
     }
-}
-
-/// Until told to stop, or until nobody can tell any more.
-async fn wait(mut stopped: watch::Receiver<bool>) {
-    let _ = stopped.wait_for(|stop| *stop).await;
 }
 
 impl Shared {
@@ -244,7 +242,7 @@ impl Shared {
         let nth = self.requests.fetch_add(1, Ordering::SeqCst) + 1;
         let nth_of_line = line.request();
         if self.silent.load(Ordering::SeqCst) {
-            wait(self.stop.subscribe()).await;
+            self.stop.cancelled().await;
             return reply(503, "text/plain", "");
         }
         if let Some((status, body)) = lock(&self.instead).clone() {
@@ -258,7 +256,7 @@ impl Shared {
             Some(Act::EndWhenKept(end)) if nth_of_line > 0 => broken(&line, *end).await,
             Some(Act::EndWhenKept(_)) => self.answer(&request),
             Some(Act::Hang) => {
-                wait(self.stop.subscribe()).await;
+                self.stop.cancelled().await;
                 reply(503, "text/plain", "")
             }
             Some(Act::Leak(leaked)) => {

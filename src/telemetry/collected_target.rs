@@ -6,8 +6,9 @@ use crate::config::Origin;
 use crate::model::Point;
 use crate::poll::{Reading, Target};
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
+use parking_lot::Mutex;
 use prometheus::proto::MetricFamily;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A target that is collected.
@@ -80,12 +81,12 @@ impl CollectedTarget {
     /// Where it is configured now: lines move while what they say stays.
     #[must_use]
     pub fn origin(&self) -> Origin {
-        self.origin.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.origin.lock().clone()
     }
 
     /// It is configured here from now on.
     pub fn stands_at(&self, origin: Origin) {
-        *self.origin.lock().unwrap_or_else(PoisonError::into_inner) = origin;
+        *self.origin.lock() = origin;
     }
 
     /// A reading as `opentelemetry-prometheus` gathers it, for the pull.

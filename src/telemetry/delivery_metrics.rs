@@ -13,9 +13,10 @@ use crate::model::{Attributes, EnhancedStatus, Outcome, Point, Record};
 use crate::telemetry::instruments;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, Meter};
+use parking_lot::{Mutex, MutexGuard};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Combinations of stage, kind and status that are told apart: the status is a stranger's word.
@@ -173,7 +174,7 @@ impl DeliveryMetrics {
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock()
     }
 }
 

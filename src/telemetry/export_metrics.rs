@@ -6,8 +6,8 @@
 use super::self_telemetry::SECONDS;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, UpDownCounter};
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The instruments of the push.
@@ -74,7 +74,7 @@ impl ExportMetrics {
     /// Points have arrived, or never will.
     pub fn exported(&self, points: u64, error: Option<&'static str>) {
         if error.is_none() {
-            *self.last_accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            *self.last_accepted.lock() = Some(Instant::now());
         }
         self.exported.add(points, &error_type(error));
     }
@@ -82,7 +82,7 @@ impl ExportMetrics {
     /// When a receiver accepted points last.
     #[must_use]
     pub fn last_accepted(&self) -> Option<Instant> {
-        *self.last_accepted.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.last_accepted.lock()
     }
 
     /// One attempt has ended.

@@ -6,10 +6,11 @@
 //! written again.
 
 use crate::net::{Escaped, Redactor};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::warn;
 use tracing_subscriber::fmt::MakeWriter;
@@ -90,8 +91,7 @@ impl LogQueue {
     /// Waits until every line is written, for at most `limit`. Whether they are.
     pub(super) fn flush(&self, limit: Duration) -> bool {
         let is_pending = |state: &mut State| state.is_writing || !state.lines.is_empty();
-        let waited = self.0.changed.wait_timeout_while(self.state(), limit, is_pending);
-        waited.is_ok_and(|(_, timeout)| !timeout.timed_out())
+        !self.0.changed.wait_while_for(&mut self.state(), is_pending, limit).timed_out()
     }
 
     fn write_to(&self, mut out: impl Write, secrets: &Redactor) {
@@ -119,14 +119,14 @@ impl LogQueue {
     }
 
     fn next(&self) -> Vec<u8> {
-        let waited = self.0.changed.wait_while(self.state(), |state| state.lines.is_empty());
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        self.0.changed.wait_while(&mut state, |state| state.lines.is_empty());
         state.is_writing = true;
         state.lines.pop_front().unwrap_or_default()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 }
 
@@ -182,7 +182,7 @@ mod tests {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             match self.open.recv() {
                 Ok(true) => {
-                    self.written.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
+                    self.written.lock().push_str(&String::from_utf8_lossy(bytes));
                     Ok(bytes.len())
                 }
                 Ok(false) => Err(ErrorKind::BrokenPipe.into()),
@@ -215,11 +215,11 @@ mod tests {
         assert!(!queue.flush(Duration::from_millis(1)));
         (0..3).for_each(|_| opener.send(true).unwrap());
         assert!(queue.flush(SOON));
-        assert_eq!(*written.lock().unwrap(), "one\ntwo\n4\n");
+        assert_eq!(*written.lock(), "one\ntwo\n4\n");
         queue.write_all(b"five\n").unwrap();
         opener.send(true).unwrap();
         assert!(queue.flush(SOON));
-        assert_eq!((queue.dropped(), written.lock().unwrap().lines().count()), (1, 4));
+        assert_eq!((queue.dropped(), written.lock().lines().count()), (1, 4));
     }
 
     #[test]
@@ -230,7 +230,7 @@ mod tests {
             opener.send(is_open).unwrap();
             assert!(queue.flush(SOON));
         }
-        assert_eq!((queue.dropped(), written.lock().unwrap().as_str()), (1, "line\n"));
+        assert_eq!((queue.dropped(), written.lock().as_str()), (1, "line\n"));
     }
 
     #[test]
@@ -239,6 +239,6 @@ mod tests {
         queue.write_all("\u{1b}[33mWARN\u{1b}[0m a\u{202e}b hunter22 \\u0068unter22\n".as_bytes()).unwrap();
         opener.send(true).unwrap();
         assert!(queue.flush(SOON));
-        assert_eq!(*written.lock().unwrap(), "\u{1b}[33mWARN\u{1b}[0m a\\u202eb *** ***\n");
+        assert_eq!(*written.lock(), "\u{1b}[33mWARN\u{1b}[0m a\\u202eb *** ***\n");
     }
 }

@@ -20,9 +20,10 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::reader::MetricReader;
 use opentelemetry_sdk::metrics::{Instrument, InstrumentKind, Pipeline as SdkPipeline, SdkMeterProvider, Stream, Temporality};
+use parking_lot::Mutex;
 use prometheus::Registry;
 use prometheus::proto::MetricFamily;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// The scope of the canonical metrics.
@@ -93,7 +94,7 @@ impl Pipeline {
 
     /// These points as the SDK collects them, for the push.
     pub fn collect(&self, points: Vec<Point>) -> ResourceMetrics {
-        let _one = self.collecting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = self.collecting.lock();
         self.current.set(points);
         let mut collected = ResourceMetrics::default();
         if let Err(error) = self.reader.collect(&mut collected) {
@@ -104,7 +105,7 @@ impl Pipeline {
 
     /// These points as `opentelemetry-prometheus` gathers them, for the pull.
     pub fn gather(&self, points: Vec<Point>) -> Vec<MetricFamily> {
-        let _one = self.collecting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = self.collecting.lock();
         self.current.set(points);
         self.registry.gather()
     }

@@ -1,7 +1,7 @@
 //! What Postmeter says of how its configuration is read again.
 
 use opentelemetry::metrics::{Counter, Gauge, Meter};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 use std::time::SystemTime;
 
 /// Instruments of reloads and of `targets_files`.
@@ -76,6 +76,6 @@ impl ReloadMetrics {
     }
 
     fn locked(&self) -> MutexGuard<'_, ReloadStatus> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.standing.lock()
     }
 }

@@ -6,10 +6,12 @@ use super::logging::dropped_lines;
 use super::{SelfTelemetry, TargetSet};
 use crate::poll::Circuit;
 use opentelemetry::metrics::{Counter, Gauge, Meter};
+use parking_lot::Mutex;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// How often the conditions are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
@@ -84,8 +86,8 @@ impl SelfMetrics {
         self.state().last_scrape
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> parking_lot::MutexGuard<'_, State> {
+        self.state.lock()
     }
 }
 
@@ -195,12 +197,12 @@ impl SelfWatch {
     }
 
     /// Records the conditions every few seconds, until `stop` is true.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(self, stop: CancellationToken) {
         let mut tick = tokio::time::interval(LOOK_INTERVAL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = stop.cancelled() => return,
                 _ = tick.tick() => self.record(Instant::now()),
             }
         }

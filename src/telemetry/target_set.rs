@@ -1,7 +1,8 @@
 //! The targets that are collected now: read by both ways out at each collection, replaced as a whole by a reload.
 
 use super::CollectedTarget;
-use std::sync::{Arc, PoisonError, RwLock};
+use parking_lot::RwLock;
+use std::sync::Arc;
 
 /// A handle on the set of targets; every clone sees the same set.
 ///
@@ -26,7 +27,7 @@ impl TargetSet {
     /// The targets of this moment, in the order of the configuration.
     #[must_use]
     pub fn now(&self) -> Arc<[Arc<CollectedTarget>]> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().clone()
     }
 
     /// The target of this name.
@@ -37,6 +38,6 @@ impl TargetSet {
 
     /// From now on it is these.
     pub fn replace(&self, targets: impl Into<Arc<[Arc<CollectedTarget>]>>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = targets.into();
+        *self.0.write() = targets.into();
     }
 }

@@ -26,9 +26,9 @@ use crate::telemetry::{CollectedTarget, TargetSet};
 use std::iter::Peekable;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, warn};
 
 /// How long targets are waited for before those that are there are sent; and again, as long as there are others.
@@ -86,7 +86,7 @@ impl Collector {
     }
 
     /// A stop ends the waiting for targets; what is read is queued in any case, for the next collection says only what came since.
-    pub(crate) async fn collect(&mut self, stop: &mut watch::Receiver<bool>) {
+    pub(crate) async fn collect(&mut self, stop: &CancellationToken) {
         self.follow();
         let mut polls = JoinSet::new();
         for (index, pushed) in self.pushed.iter().enumerate() {
@@ -106,7 +106,7 @@ impl Collector {
                     Some(Err(error)) => warn!("a collection failed inside Postmeter, please report it: {error}"),
                     None => break,
                 },
-                () = stopped(stop) => break,
+                () = stop.cancelled() => break,
                 _ = send.tick(), if !ready.is_empty() => {
                     collection = self.queue(collection, std::mem::take(&mut ready), Ends::TargetMetrics, stop).await;
                 }
@@ -120,7 +120,7 @@ impl Collector {
 
     /// The last push. A target that is down or gone, and a series that is gone, say nothing more: the end of its series, told late by an
     /// instance that is being replaced, would end those of its successor.
-    pub(crate) async fn flush(&mut self, stop: &mut watch::Receiver<bool>) {
+    pub(crate) async fn flush(&mut self, stop: &CancellationToken) {
         self.follow();
         let latest = |(index, pushed): (usize, &Pushed)| Some((index, pushed.monitored.target.latest()?));
         let good = |(_, reading): &(usize, Arc<Reading>)| reading.outcome.is_ok();
@@ -135,7 +135,7 @@ impl Collector {
         collection: Collection,
         ready: Vec<(usize, Arc<Reading>)>,
         ends: Ends,
-        stop: &mut watch::Receiver<bool>,
+        stop: &CancellationToken,
     ) -> Collection {
         let mut all = self.ended();
         for (index, reading) in ready {
@@ -157,7 +157,7 @@ impl Collector {
             tokio::select! {
                 () = self.outbox.room() => {}
                 () = tokio::time::sleep_until(due) => {}
-                () = stopped(stop) => {}
+                () = stop.cancelled() => {}
             }
             self.outbox.put(Key { collection: number, part: parts }, request).await;
             unput.requests.next();
@@ -233,10 +233,6 @@ impl SentReadings {
             self.last_good.clone_from(&self.last);
         }
     }
-}
-
-pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 #[cfg(test)]

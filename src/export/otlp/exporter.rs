@@ -10,10 +10,10 @@ use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
+use parking_lot::Mutex;
 use prost::Message;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
@@ -134,14 +134,14 @@ impl OtlpExporter {
 
     /// The connection there is, while its files are as they were.
     fn way(&self) -> Result<ReceiverConnection, SendError> {
-        let way = self.way.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let way = self.way.lock().clone();
         if way.is_current(&self.config) { Ok(way) } else { self.renew() }
     }
 
     /// The next request goes by a new connection, with names and certificates read anew.
     fn renew(&self) -> Result<ReceiverConnection, SendError> {
         let way = ReceiverConnection::new(&self.config)?;
-        *self.way.lock().unwrap_or_else(PoisonError::into_inner) = way.clone();
+        *self.way.lock() = way.clone();
         Ok(way)
     }
 

@@ -26,7 +26,7 @@ use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span, info, warn};
 
 /// `event_name` of each record.
@@ -262,15 +262,15 @@ impl LogsExport {
     }
 
     /// Delivers until `stop` says so. What was not taken by then is read again at the next start.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(mut self, stop: CancellationToken) {
         loop {
             let batch = tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = stop.cancelled() => return,
                 batch = self.feed.next() => batch,
             };
             let Some(batch) = batch else { return };
             let ended = async {
-                let _ = stop.wait_for(|stop| *stop).await;
+                stop.cancelled().await;
                 tokio::time::sleep(LAST_SEND_MAX).await;
             };
             let span = debug_span!("deliver", target = self.feed.target(), records = batch.records.len());

@@ -1,7 +1,7 @@
 //! The push: collects every interval, queues what was collected, and has it delivered, until it is told to stop.
 
 use super::SendError;
-use super::collect::{Collector, stopped};
+use super::collect::Collector;
 use super::exporter::OtlpExporter;
 use crate::config;
 use crate::export::queue::queue::ExportQueue;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span, error, warn};
 
 /// How long the last flush may take, collecting and sending.
@@ -51,7 +52,7 @@ impl Push {
     }
 
     /// Pushes every interval until `stop` says so, then once more within a deadline.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(self, stop: CancellationToken) {
         let Self { targets, sender, outbox, own, interval: intervals } = self;
         let mut intervals = intervals.subscribe();
         let (endpoint, interval) = (sender.receiver().to_owned(), *intervals.borrow_and_update());
@@ -64,7 +65,7 @@ impl Push {
             let mut tick = ticks(Instant::now(), interval);
             loop {
                 tokio::select! {
-                    () = stopped(&mut stop) => break,
+                    () = stop.cancelled() => break,
                     Ok(()) = intervals.changed() => {
                         collector.interval = *intervals.borrow_and_update();
                         tick = ticks(Instant::now() + collector.interval, collector.interval);
@@ -73,9 +74,9 @@ impl Push {
                     _ = tick.tick() => {}
                 }
                 let span = debug_span!("export", endpoint);
-                collector.collect(&mut stop).instrument(span).await;
+                collector.collect(&stop).instrument(span).await;
             }
-            collector.flush(&mut stop).await;
+            collector.flush(&stop).await;
             outbox.close();
             if let Err(error) = delivery.await {
                 error!(endpoint, "delivering failed inside Postmeter, please report it: {error}");
@@ -93,8 +94,8 @@ impl Push {
 }
 
 /// When the last push has to be over, with the collection that the end found under way.
-async fn deadline(mut stop: watch::Receiver<bool>) {
-    stopped(&mut stop).await;
+async fn deadline(stop: CancellationToken) {
+    stop.cancelled().await;
     tokio::time::sleep(FLUSH_DEADLINE).await;
 }
 

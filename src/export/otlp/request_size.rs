@@ -1,6 +1,6 @@
 //! How large a request may be: as configured, or what the receiver was seen to accept, and a larger one now and then.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 
 /// Requests are not split below this for a receiver that rejects all of them.
 const LIMIT_BYTES_MIN: usize = 1024;
@@ -71,7 +71,7 @@ impl RequestSize {
     }
 
     fn learned(&self) -> MutexGuard<'_, Learned> {
-        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+        self.learned.lock()
     }
 }
 

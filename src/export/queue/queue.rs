@@ -11,8 +11,9 @@ use crate::export::otlp::request_size::RequestSize;
 use crate::export::otlp::response::SendError;
 use crate::telemetry::SelfTelemetry;
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -392,11 +393,11 @@ impl ExportQueue {
     }
 
     fn line(&self) -> MutexGuard<'_, RequestList> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+        self.line.lock()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::export::otlp::split::split;
 use crate::telemetry::SelfTelemetry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 /// The longest wait between two attempts when Postmeter ends.
@@ -19,7 +19,7 @@ const HURRIED_WAIT_MAX: Duration = Duration::from_millis(100);
 const REFUSALS_FREE: u32 = 1;
 
 /// Delivers until the outbox is closed and empty, or closed and the receiver fails. `hurry` ends a wait between two attempts.
-pub(crate) async fn deliver(outbox: Arc<ExportQueue>, sender: OtlpExporter, own: Arc<SelfTelemetry>, mut hurry: watch::Receiver<bool>) {
+pub(crate) async fn deliver(outbox: Arc<ExportQueue>, sender: OtlpExporter, own: Arc<SelfTelemetry>, hurry: CancellationToken) {
     let retry = sender.config().queue.retry;
     let mut backoff = Backoff::new(retry);
     let mut refusals = 0;
@@ -58,11 +58,11 @@ pub(crate) async fn deliver(outbox: Arc<ExportQueue>, sender: OtlpExporter, own:
             }
         };
         // In a hurry there is time for more attempts, but not for as many as fit into it.
-        if *hurry.borrow() {
+        if hurry.is_cancelled() {
             tokio::time::sleep(wait.min(HURRIED_WAIT_MAX)).await;
             continue;
         }
-        let _ = tokio::time::timeout(wait, hurry.wait_for(|hurry| *hurry)).await;
+        let _ = tokio::time::timeout(wait, hurry.cancelled()).await;
     }
 }
 

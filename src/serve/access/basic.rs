@@ -14,10 +14,11 @@ use super::check_queue::CheckQueue;
 use crate::config::User;
 use crate::serve::http::client::Client;
 use crate::telemetry::SelfTelemetry;
+use parking_lot::Mutex;
 use ring::hmac;
 use ring::rand::SystemRandom;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// What bcrypt reads of a password: it ignores the rest, so that a longer one would be right with any other ending.
@@ -64,7 +65,7 @@ impl Passwords {
         let (user, is_known) = self.0.user(users, name)?;
         let tag = self.0.tag(&[name.as_bytes(), user.hash.as_bytes(), password]);
         let mut awaited = {
-            let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = self.0.known.lock();
             if let Some(right) = known.look(&tag) {
                 return Some(right);
             }
@@ -78,7 +79,7 @@ impl Passwords {
                     tokio::spawn(async move {
                         let checked = inner.bcrypt(hash, password, client, is_stranger).await;
                         let right = checked.map(|right| right && is_known);
-                        let mut known = inner.known.lock().unwrap_or_else(PoisonError::into_inner);
+                        let mut known = inner.known.lock();
                         known.checking.remove(&tag);
                         match right {
                             Some(true) => known.right.insert(tag),
@@ -212,7 +213,7 @@ mod tests {
         for check in &mut all {
             assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(check.as_mut().poll(cx).is_pending())).await);
         }
-        assert_eq!(passwords.0.known.lock().unwrap().checking.len(), 1);
+        assert_eq!(passwords.0.known.lock().checking.len(), 1);
         let wrong = passwords.check(&users, client, true, "alice", b"wrong");
         let mut wrong = Box::pin(wrong);
         assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(wrong.as_mut().poll(cx).is_pending())).await);
@@ -222,7 +223,7 @@ mod tests {
             assert_eq!(check.await, Some(true));
         }
         assert_eq!(wrong.await, Some(false));
-        assert!(passwords.0.known.lock().unwrap().checking.is_empty());
+        assert!(passwords.0.known.lock().checking.is_empty());
     }
 
     #[test]

@@ -6,8 +6,9 @@
 //! first, then clients by how often they were wrong. Where the queue is full, a newcomer displaces the last of those behind it.
 
 use crate::serve::http::client::Client;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// Checks that wait.
@@ -93,7 +94,7 @@ impl CheckQueue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

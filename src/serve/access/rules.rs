@@ -25,10 +25,11 @@ use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use rustls::ServerConfig;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::warn;
 
@@ -207,7 +208,7 @@ impl Access {
 
     /// Nobody else puts rules in place while this is held.
     pub(crate) fn changing(&self) -> MutexGuard<'_, ()> {
-        self.0.changing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.changing.lock()
     }
 
     /// [`Self::replace`] for whoever is changing it.
@@ -220,7 +221,7 @@ impl Access {
         }
         warn_of_expired(&rules.config);
         let known: Vec<[u8; 32]> = rules.config.auth.tokens.iter().map(|token| token.sha256).collect();
-        self.0.used.lock().unwrap_or_else(PoisonError::into_inner).retain(|sha256, _| known.contains(sha256));
+        self.0.used.lock().retain(|sha256, _| known.contains(sha256));
         // A token that was taken away has no acquaintances.
         if before.config.auth != rules.config.auth || before.users() != rules.users() {
             self.0.acquaintances.forget();
@@ -233,7 +234,7 @@ impl Access {
     /// The tokens and their last use, in the order of the configuration.
     #[must_use]
     pub fn tokens(&self) -> Vec<TokenUse> {
-        let (rules, used) = (self.rules(), self.0.used.lock().unwrap_or_else(PoisonError::into_inner));
+        let (rules, used) = (self.rules(), self.0.used.lock());
         let token = |token: &config::Token| TokenUse {
             name: token.name.clone(),
             expires: token.expires,
@@ -292,7 +293,7 @@ impl Access {
             .map(|limit| RateLimit { interval: Duration::from_secs(60) / limit.per_minute.max(1), burst: limit.burst });
         let of_all = rules.config.web_config.as_ref().and_then(|web| web.rate_limit);
         let of_all = of_all.map(|rate| RateLimit { interval: rate.interval, burst: rate.burst });
-        let mut counted = self.0.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = self.0.counted.lock();
         if counted.clients.as_ref().map(|clients| clients.rate) != of_client {
             counted.clients = of_client.map(ClientRateLimits::new);
         }
@@ -304,7 +305,7 @@ impl Access {
     /// Counts a request.
     pub(crate) fn count(&self, client: Client) -> Result<(), Refusal> {
         let now = Instant::now();
-        let mut counted = self.0.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = self.0.counted.lock();
         let clients = counted.clients.as_mut().map_or(Ok(()), |clients| clients.take(client, now));
         let taken = clients.and_then(|()| counted.everybody.as_mut().map_or(Ok(()), |everybody| everybody.take(now)));
         taken.map_err(Refusal::RateLimited)
@@ -361,7 +362,7 @@ impl Access {
     /// Not at each request: whoever has no password could fill the log with it.
     fn log_too_long(&self, peer: SocketAddr) {
         let now = Instant::now();
-        let mut logged = self.0.too_long_logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = self.0.too_long_logged.lock();
         if logged.is_none_or(|logged| now.saturating_duration_since(logged) >= TOO_LONG_LOG_INTERVAL) {
             *logged = Some(now);
             warn!(client = %address(peer), "a password with more than {PASSWORD_BYTES_MAX} bytes was refused: bcrypt ignores the rest, choose a shorter one");
@@ -370,7 +371,7 @@ impl Access {
 
     fn used(&self, token: &config::Token) {
         let now = Timestamp::now();
-        self.0.used.lock().unwrap_or_else(PoisonError::into_inner).insert(token.sha256, now);
+        self.0.used.lock().insert(token.sha256, now);
         self.0.own.pulling.token_used(&token.name, u64::try_from(now.as_second()).unwrap_or(0));
     }
 }

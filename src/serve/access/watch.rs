@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 /// Bytes of a file that are looked at; longer ones are refused by whoever reads them.
@@ -73,14 +73,14 @@ fn look(files: &[PathBuf]) -> FileStamps {
 
 impl Access {
     /// Takes up changed files, until `stop` says so.
-    pub async fn watch(self, mut stop: watch::Receiver<bool>) {
+    pub async fn watch(self, stop: CancellationToken) {
         let mut tick = tokio::time::interval(self.limits().watch_interval);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut last = FileStamps::default();
         let mut refused: Option<FileStamps> = None;
         loop {
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = stop.cancelled() => return,
                 _ = tick.tick() => {}
             }
             let rules = self.rules();

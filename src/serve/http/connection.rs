@@ -18,18 +18,19 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 /// How long answers in flight may take once it is time to stop.
@@ -60,7 +61,7 @@ async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
 }
 
 /// Answers until `stop` says so, and then finishes what is in flight.
-pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access, stop: CancellationToken) {
     let limits = access.limits();
     let slots = ClientQuota::new(limits.connections_max, limits.connections_client_max);
     let watching = tokio::spawn(access.clone().watch(stop.clone()));
@@ -68,7 +69,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access,
     let mut is_full = false;
     loop {
         let accepted = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stop.cancelled() => break,
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
@@ -115,7 +116,7 @@ struct Connection {
     peer: SocketAddr,
     router: Router,
     access: Access,
-    stop: watch::Receiver<bool>,
+    stop: CancellationToken,
     /// Until its client has authenticated.
     stranger: Mutex<Option<Stranger>>,
 }
@@ -125,7 +126,7 @@ impl Connection {
         // Answers are written in large pieces, and the last one should not wait.
         let _ = stream.set_nodelay(true);
         let access = self.access.clone();
-        let displaced = self.stranger.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Stranger::displaced);
+        let displaced = self.stranger.lock().as_ref().map(Stranger::displaced);
         let displaced = async move {
             match displaced {
                 Some(displaced) => displaced.await,
@@ -162,7 +163,7 @@ impl Connection {
     /// The client has authenticated: its connection is kept as those of others are, and displaced by nobody.
     fn become_known(&self, activity: &Activity) {
         activity.become_known();
-        self.stranger.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.stranger.lock().take();
     }
 
     async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send, activity: Arc<Activity>, rules: &Rules) {
@@ -210,10 +211,10 @@ impl Connection {
     /// Waits until this connection should take no more requests: at the end, or when TLS is not what it was when its handshake
     /// began, however long that took.
     async fn ended(&self, was: &Rules) {
-        let mut stop = self.stop.clone();
+        let stop = self.stop.clone();
         let mut rules = self.access.subscribe();
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => {}
+            () = stop.cancelled() => {}
             _ = rules.wait_for(|rules| !rules.has_tls_of(was)) => {}
         }
     }

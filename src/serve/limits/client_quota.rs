@@ -1,8 +1,9 @@
 //! Places of which there are so many, and for one client fewer: so that no client takes what others need.
 
 use crate::serve::http::client::Client;
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Places.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ impl ClientQuota {
 
     /// A place, if there is one for this client.
     pub(crate) fn take(self: &Arc<Self>, client: Client) -> Option<QuotaPermit> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         let own = taken.clients.get(&client).copied().unwrap_or(0);
         if taken.all >= self.max || own >= self.client_max {
             return None;
@@ -46,7 +47,7 @@ impl ClientQuota {
 
 impl Drop for QuotaPermit {
     fn drop(&mut self) {
-        let mut taken = self.slots.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.slots.taken.lock();
         taken.all = taken.all.saturating_sub(1);
         let own = taken.clients.get(&self.client).copied().unwrap_or(0);
         if own > 1 {
@@ -74,6 +75,6 @@ mod tests {
         held[0].take();
         assert!(slots.take(client(1)).is_some());
         drop(held);
-        assert!(slots.taken.lock().unwrap().clients.is_empty());
+        assert!(slots.taken.lock().clients.is_empty());
     }
 }

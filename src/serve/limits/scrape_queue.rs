@@ -1,8 +1,9 @@
 //! Turns: few pulls are collected at one time, the others wait, and one client leaves some turns to the rest.
 
 use crate::serve::http::client::Client;
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -45,7 +46,7 @@ impl ScrapeQueue {
     }
 
     fn of(&self, client: Client) -> Arc<Semaphore> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.clients.lock();
         if let Some(own) = clients.get(&client).and_then(Weak::upgrade) {
             return own;
         }
@@ -76,6 +77,6 @@ mod tests {
         assert!(turns.take(client(1), short).await.is_some());
         drop(other);
         let _ = turns.take(client(3), short).await;
-        assert_eq!(turns.clients.lock().unwrap().len(), 1);
+        assert_eq!(turns.clients.lock().len(), 1);
     }
 }

@@ -8,8 +8,9 @@
 
 use crate::serve::http::activity::Activity;
 use crate::serve::http::client::Client;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::sync::Notify;
 
 /// Addresses that have authenticated, of which so many are remembered.
@@ -68,7 +69,7 @@ impl Strangers {
     }
 
     fn connections(&self) -> MutexGuard<'_, VecDeque<Arc<Entry>>> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connections.lock()
     }
 }
 
@@ -92,7 +93,7 @@ pub(crate) struct Acquaintances(Mutex<VecDeque<Client>>);
 
 impl Acquaintances {
     pub(crate) fn add(&self, client: Client) {
-        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.0.lock();
         if clients.back() == Some(&client) {
             return;
         }
@@ -104,12 +105,12 @@ impl Acquaintances {
     }
 
     pub(crate) fn has(&self, client: Client) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&client)
+        self.0.lock().contains(&client)
     }
 
     /// What was known under other rules counts no longer.
     pub(crate) fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0.lock().clear();
     }
 }
 

@@ -4,7 +4,7 @@ use crate::export::exposition::{ExpositionWriter, Format, OmittedFamilies, Reser
 use crate::telemetry::SelfTelemetry;
 use axum::body::Bytes;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use tokio::sync::Mutex;
 
 /// Series whose text is kept; about 15 MB. A larger page is written while it is sent, and not held.
@@ -89,7 +89,7 @@ fn line(new: &[String]) -> Option<String> {
 
 /// What the log has said of families that were left out.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LoggedConflicts(Arc<std::sync::Mutex<HashSet<String>>>);
+pub(crate) struct LoggedConflicts(Arc<parking_lot::Mutex<HashSet<String>>>);
 
 /// Families that are named in the log, in all; the metric counts on.
 const LOGGED_MAX: usize = 1000;
@@ -101,7 +101,7 @@ impl LoggedConflicts {
         own.changed("family_untyped", told.families_untyped);
         own.changed("label_renamed", told.labels_renamed);
         own.changed("series_dropped", told.series_dropped);
-        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = self.0.lock();
         let mut new = told.dropped;
         new.retain(|why| logged.len() < LOGGED_MAX && logged.insert(why.clone()));
         if let Some(line) = line(&new) {

@@ -9,7 +9,8 @@
 use crate::model::{Kind, Metric, Number, Point, vocabulary};
 use opentelemetry::metrics::{AsyncInstrument, Histogram, Meter};
 use opentelemetry::{KeyValue, Value};
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// The points that the callbacks report: set before each collection.
 #[derive(Clone, Debug)]
@@ -33,11 +34,11 @@ impl CurrentPoints {
 
     /// What the next collection reports.
     pub fn set(&self, points: Vec<Point>) {
-        *self.points.lock().unwrap_or_else(PoisonError::into_inner) = points.into();
+        *self.points.lock() = points.into();
     }
 
     fn observe<T>(&self, metric: &'static Metric, instrument: &dyn AsyncInstrument<T>, number: impl Fn(f64) -> T) {
-        let points = self.points.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let points = self.points.lock().clone();
         for point in points.iter().filter(|point| *point.metric == *metric) {
             instrument.observe(number(point.value), &self.attributes(point));
         }

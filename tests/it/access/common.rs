@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// How long anything may take that should be soon.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -25,7 +25,7 @@ pub struct World {
     pub addr: SocketAddr,
     pub access: Access,
     pub files: TempDir,
-    stop: watch::Sender<bool>,
+    stop: CancellationToken,
     served: tokio::task::JoinHandle<()>,
 }
 
@@ -69,7 +69,8 @@ impl World {
         let access = Access::with_limits(config, own.clone(), limits).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let (stop, stopped) = watch::channel(false);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
         let served = AppState::new(targets.into(), own, access.clone());
         let served = tokio::spawn(served.run(listener, stopped));
         Self { addr, access, files, stop, served }
@@ -92,7 +93,7 @@ impl World {
     }
 
     pub async fn end(self) {
-        self.stop.send(true).unwrap();
+        self.stop.cancel();
         tokio::time::timeout(SOON, self.served).await.unwrap().unwrap();
     }
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
+use tokio_util::sync::CancellationToken;
 
 const SEEDS: u64 = 50;
 /// Seeds that run at the same time.
@@ -146,7 +147,7 @@ async fn answer(State(log): State<Arc<Mutex<Log>>>, RawQuery(query): RawQuery) -
 struct Reading {
     log: Arc<Mutex<Log>>,
     arrived: Arc<Mutex<HashMap<String, u32>>>,
-    stop: tokio::sync::watch::Sender<bool>,
+    stop: CancellationToken,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     _state: tempfile::TempDir,
 }
@@ -157,9 +158,10 @@ impl Reading {
         let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().route("/json-api/emailtrack_search", get(answer)).with_state(log.clone());
-        let (stop, stopped) = tokio::sync::watch::channel(false);
-        let mut server_stop = stopped.clone();
-        let stopping = async move { drop(server_stop.wait_for(|stop| *stop).await) };
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let server_stop = stopped.clone();
+        let stopping = async move { server_stop.cancelled().await };
         let server = tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopping).await.unwrap() });
         let state = tempfile::tempdir().unwrap();
         let file = format!(
@@ -196,7 +198,7 @@ impl Reading {
 
     /// Ends it. No record has arrived twice.
     async fn end(self) {
-        self.stop.send(true).unwrap();
+        self.stop.cancel();
         for task in self.tasks {
             task.await.unwrap();
         }

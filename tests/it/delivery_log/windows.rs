@@ -8,6 +8,7 @@ use postmeter::telemetry::{CollectedTarget, DeliveryMetrics};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
+use tokio_util::sync::CancellationToken;
 
 fn attempt(id: u64, at: u64, shown: u64) -> Attempt {
     let (origin, ended) = (Origin::Remote, Ended::Failure);
@@ -67,7 +68,8 @@ async fn a_record_that_is_written_late_is_found_although_the_server_was_away() {
     let target = Target::with_clock(config.targets[0].clone(), Limits::default(), clock).unwrap();
     let monitored = CollectedTarget::new(target).unwrap();
     let (follower, feed, _) = delivery_log::open(&monitored, world.state.path()).unwrap().unwrap();
-    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
     let tasks = [tokio::spawn(follower.run(stopped.clone())), tokio::spawn(feed.count(stopped))];
     let searches = || world.stand_in.traffic(|traffic| traffic.log.searches());
     until("the second page fails", || searches() >= 3).await;
@@ -81,7 +83,7 @@ async fn a_record_that_is_written_late_is_found_although_the_server_was_away() {
     NOW.store(now + 900, Ordering::SeqCst);
     let deliveries: Arc<DeliveryMetrics> = monitored.deliveries.clone().unwrap();
     until("all records", || records(&deliveries, "read") == 6_002.0).await;
-    stop.send(true).unwrap();
+    stop.cancel();
     for task in tasks {
         task.await.unwrap();
     }
