@@ -1,4 +1,4 @@
-//! What Postmeter says about itself: its traces, its log and its metrics at a real receiver, when `telemetry.otlp` asks for them.
+//! Postmeter's own traces, log records and metrics, pushed to an OTLP receiver as `telemetry.otlp` configures it.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::postmeter;
@@ -19,62 +19,62 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-const SOON: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// All that arrives, as `kind name`.
+/// A receiver that remembers the names of everything that arrives, as `kind name`.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<BTreeSet<String>>>);
+struct Receiver(Arc<Mutex<BTreeSet<String>>>);
 
-impl Seen {
+impl Receiver {
     fn add(&self, kind: &str, name: &str) {
         self.0.lock().unwrap().insert(format!("{kind} {name}"));
     }
 
-    fn has(&self, what: &str) -> bool {
-        self.0.lock().unwrap().iter().any(|seen| seen.contains(what))
+    fn has(&self, name: &str) -> bool {
+        self.0.lock().unwrap().iter().any(|received| received.contains(name))
     }
 }
 
 #[tonic::async_trait]
-impl TraceService for Seen {
+impl TraceService for Receiver {
     async fn export(&self, request: Request<ExportTraceServiceRequest>) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        for of in request.into_inner().resource_spans {
-            self.add("resource", &format!("{:?}", of.resource));
-            of.scope_spans.iter().flat_map(|scope| &scope.spans).for_each(|span| self.add("span", &span.name));
+        for resource in request.into_inner().resource_spans {
+            self.add("resource", &format!("{:?}", resource.resource));
+            resource.scope_spans.iter().flat_map(|scope| &scope.spans).for_each(|span| self.add("span", &span.name));
         }
         Ok(Response::new(Default::default()))
     }
 }
 
 #[tonic::async_trait]
-impl LogsService for Seen {
+impl LogsService for Receiver {
     async fn export(&self, request: Request<ExportLogsServiceRequest>) -> Result<Response<ExportLogsServiceResponse>, Status> {
         let resources = request.into_inner().resource_logs;
-        let records = resources.iter().flat_map(|of| &of.scope_logs).flat_map(|scope| &scope.log_records);
+        let records = resources.iter().flat_map(|resource| &resource.scope_logs).flat_map(|scope| &scope.log_records);
         records.for_each(|record| self.add("log", &format!("{:?}", record.body)));
         Ok(Response::new(Default::default()))
     }
 }
 
 #[tonic::async_trait]
-impl MetricsService for Seen {
+impl MetricsService for Receiver {
     async fn export(&self, request: Request<ExportMetricsServiceRequest>) -> Result<Response<ExportMetricsServiceResponse>, Status> {
         let resources = request.into_inner().resource_metrics;
-        let metrics = resources.iter().flat_map(|of| &of.scope_metrics).flat_map(|scope| &scope.metrics);
+        let metrics = resources.iter().flat_map(|resource| &resource.scope_metrics).flat_map(|scope| &scope.metrics);
         metrics.for_each(|metric| self.add("metric", &metric.name));
         Ok(Response::new(Default::default()))
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn traces_logs_and_metrics_arrive_and_the_end_sends_the_rest() {
-    let seen = Seen::default();
+async fn traces_logs_and_metrics_are_pushed_and_flushed_at_shutdown() {
+    let receiver = Receiver::default();
     let incoming = TcpIncoming::bind(ANY).unwrap();
-    let receiver = format!("http://{}", incoming.local_addr().unwrap());
+    let url = format!("http://{}", incoming.local_addr().unwrap());
     let server = Server::builder()
-        .add_service(TraceServiceServer::new(seen.clone()))
-        .add_service(LogsServiceServer::new(seen.clone()))
-        .add_service(MetricsServiceServer::new(seen.clone()))
+        .add_service(TraceServiceServer::new(receiver.clone()))
+        .add_service(LogsServiceServer::new(receiver.clone()))
+        .add_service(MetricsServiceServer::new(receiver.clone()))
         .serve_with_incoming(incoming);
     let server = tokio::spawn(server);
     let ceymail = SimulatedServer::start(System::Ceymail, ANY, Options::default()).await.unwrap();
@@ -82,7 +82,7 @@ async fn traces_logs_and_metrics_arrive_and_the_end_sends_the_rest() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("postmeter.yaml");
     let config = format!(
-        "targets:\n  - {{name: cey, system: ceymail, url: \"{}\", token: {}}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n  otlp: {{endpoint: \"{receiver}\", interval: 1s}}\ntelemetry:\n  otlp: {{endpoint: \"{receiver}\", interval: 1s}}\n",
+        "targets:\n  - {{name: cey, system: ceymail, url: \"{}\", token: {}}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n  otlp: {{endpoint: \"{url}\", interval: 1s}}\ntelemetry:\n  otlp: {{endpoint: \"{url}\", interval: 1s}}\n",
         ceymail.url(),
         postmeter::simulate::TOKEN
     );
@@ -91,18 +91,18 @@ async fn traces_logs_and_metrics_arrive_and_the_end_sends_the_rest() {
     command.args(["run", "--config"]).arg(&file).env("OTEL_SERVICE_NAME", "our-postmeter").stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
 
-    let began = Instant::now();
-    while !(seen.has("metric mail.up") && seen.has("metric postmeter.build_info")) {
-        assert!(began.elapsed() < SOON, "{:?}", seen.0.lock().unwrap());
+    let started = Instant::now();
+    while !(receiver.has("metric mail.up") && receiver.has("metric postmeter.build_info")) {
+        assert!(started.elapsed() < TIMEOUT, "{:?}", receiver.0.lock().unwrap());
         tokio::task::yield_now().await;
     }
     let stopped = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(stopped.success());
     let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
     assert_eq!(status.code(), Some(0));
-    for what in ["span poll", "span export", "our-postmeter", "started", "stopping", "metric otel.sdk.exporter.metric_data_point.exported"]
+    for name in ["span poll", "span export", "our-postmeter", "started", "stopping", "metric otel.sdk.exporter.metric_data_point.exported"]
     {
-        assert!(seen.has(what), "{what}: {:?}", seen.0.lock().unwrap());
+        assert!(receiver.has(name), "{name}: {:?}", receiver.0.lock().unwrap());
     }
     server.abort();
     ceymail.shutdown().await;
