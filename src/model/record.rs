@@ -9,17 +9,17 @@ use std::fmt;
 pub struct Record {
     /// The time of the entry, in Unix seconds by the server's clock.
     pub at: u64,
-    /// When the server received the message, in Unix seconds by its clock.
+    /// The time at which the server received the message, in Unix seconds by its clock.
     pub received: Option<u64>,
     /// The outcome of the delivery attempt. `None` if the server reports an unknown one.
     pub outcome: Option<Outcome>,
     /// The size of the message in bytes.
     pub size: Option<u64>,
-    /// How the message was submitted: a value of `mail.message.source`.
+    /// The source of the message: a value of `mail.message.source`.
     pub source: Option<&'static str>,
     /// The response of the receiving server.
     pub reply: Reply,
-    /// Whether the message was delivered to another host.
+    /// `true` for a delivery to another host, `false` for a local one. `None` if the server does not report it.
     pub remote: Option<bool>,
     /// The score of the spam filter.
     pub spam_score: Option<f64>,
@@ -98,7 +98,7 @@ impl fmt::Display for EnhancedStatus {
     }
 }
 
-/// How a field is exported unless the target's configuration includes it.
+/// The export of a field that the target's configuration does not include.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Privacy {
     /// Unchanged: names of the server's components.
@@ -145,9 +145,9 @@ pub struct FieldInfo {
     pub attribute: Attribute,
     /// The attribute for its hash.
     pub hash: Attribute,
-    /// How it is exported unless it is included.
+    /// Its export, unless the configuration includes it.
     pub privacy: Privacy,
-    /// Whether it is part of the identity of a record.
+    /// The field is part of the identity of a record.
     pub identifies: bool,
 }
 

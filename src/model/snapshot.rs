@@ -38,7 +38,7 @@ pub struct Snapshot {
     pub repairs: Repairs,
     /// The number of native series that were read.
     pub series_read: u64,
-    /// When the server's counters began, if the server reports it.
+    /// The start time of the server's counters, if the server reports it.
     pub counters_since: Option<SystemTime>,
     /// The server drops idle series from its responses. They start again at zero when they return.
     pub drops_idle_series: bool,

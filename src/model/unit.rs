@@ -38,12 +38,12 @@ const PER: [(&str, &str); 7] =
 
 /// The UCUM unit of a Prometheus unit. An unknown unit is returned unchanged.
 pub(super) fn otlp_unit(unit: &str) -> Cow<'_, str> {
-    let abbreviated = |word: &str| UNITS.iter().find(|(known, _)| *known == word).map(|(_, short)| *short);
+    let ucum = |name: &str| UNITS.iter().find(|(known, _)| *known == name).map(|(_, ucum)| *ucum);
     if let Some((unit, per)) = unit.split_once("_per_") {
-        let per_one = PER.iter().find(|(known, _)| *known == per).map(|(_, short)| *short);
-        return format!("{}/{}", abbreviated(unit).unwrap_or(unit), per_one.or_else(|| abbreviated(per)).unwrap_or(per)).into();
+        let ucum_per = PER.iter().find(|(known, _)| *known == per).map(|(_, ucum)| *ucum);
+        return format!("{}/{}", ucum(unit).unwrap_or(unit), ucum_per.or_else(|| ucum(per)).unwrap_or(per)).into();
     }
-    abbreviated(unit).map_or(Cow::Borrowed(unit), Cow::Borrowed)
+    ucum(unit).map_or(Cow::Borrowed(unit), Cow::Borrowed)
 }
 
 /// The parts that a Prometheus OTLP receiver appends to a metric name for a UCUM unit.
@@ -52,10 +52,10 @@ pub(super) fn unit_names(unit: &str) -> impl Iterator<Item = &str> {
         // `1` becomes `ratio`, but only of gauges. An annotation such as `{message}` is not a unit.
         "1" | "" => None,
         annotation if annotation.starts_with('{') => None,
-        unit => Some(UNITS.iter().find(|(_, short)| *short == unit).map_or(unit, |(name, _)| *name)),
+        unit => Some(UNITS.iter().find(|(_, ucum)| *ucum == unit).map_or(unit, |(name, _)| *name)),
     };
     let (unit, per) = unit.split_once('/').map_or((unit, None), |(unit, per)| (unit, Some(per)));
-    let per = per.map(|per| PER.iter().find(|(_, short)| *short == per).map_or(per, |(name, _)| *name)).filter(|per| !per.is_empty());
+    let per = per.map(|per| PER.iter().find(|(_, ucum)| *ucum == per).map_or(per, |(name, _)| *name)).filter(|per| !per.is_empty());
     name(unit).into_iter().chain(per.map(|_| "per")).chain(per)
 }
 

@@ -10,11 +10,11 @@ use opentelemetry_proto::tonic::metrics::v1 as otlp;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, DataPointFlags, HistogramDataPoint};
 
-/// What is remembered of a target's canonical histograms. A target has few, so a linear search is fast enough.
+/// The state of a target's canonical histograms. A target has few, so a linear search is fast enough.
 #[derive(Debug, Default)]
 pub(super) struct HistogramSeries {
     series: Vec<Series>,
-    /// The number of the current reading: tells the series that it has from the others.
+    /// The number of the current reading. Series with an older number are missing from it.
     generation: u64,
 }
 
@@ -71,7 +71,7 @@ impl HistogramSeries {
         metrics
     }
 
-    /// Remembers a histogram and returns what follows for it from the ones before.
+    /// Remembers a histogram. Returns its start time and the base of its delta, which depend on the histograms before.
     fn remember(&mut self, metric: &'static Metric, attributes: &Attributes, histogram: &Histogram, transition: &Transition) -> Baseline {
         let (time, generation) = (transition.time, self.generation);
         let known = self.series.iter_mut().find(|series| series.metric == metric && series.attributes == *attributes);
@@ -102,10 +102,10 @@ impl HistogramSeries {
     }
 }
 
-/// What a histogram is exported with.
+/// The start time of a histogram, and the base of its delta.
 struct Baseline {
     start: Option<UnixNanos>,
-    /// The histogram and time that a delta is relative to; no histogram stands for zero. `None` if no delta can be exported.
+    /// The histogram to subtract (`None` for zero) and its time. `None` if no delta can be exported.
     delta_from: Option<(Option<Histogram>, UnixNanos)>,
 }
 

@@ -12,11 +12,11 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use std::collections::HashMap;
 
-/// What is remembered of a target's measured histograms.
+/// The state of a target's measured histograms.
 #[derive(Debug, Default)]
 pub(super) struct MeasuredSeries {
     series: HashMap<Vec<u8>, Series>,
-    /// The number of the current reading: tells the series that it has from the others.
+    /// The number of the current reading. Series with an older number are missing from it.
     generation: u64,
 }
 

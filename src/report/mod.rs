@@ -16,8 +16,8 @@
 //!
 //! # A clock that is set back
 //!
-//! If the clock is set back by up to 10 minutes, the times stand still: each reading is one millisecond after the one before, until the
-//! clock has caught up. If it is set back further, the old times were wrong and Prometheus has rejected them: the new readings follow the
+//! If the clock is set back by up to 10 minutes, each reading is dated one millisecond after the one before, until the clock has caught
+//! up. If it is set back further, the old times were wrong and Prometheus has rejected them: the new readings follow the
 //! clock, and all remembered times are moved to right before the reading. Counted values are kept in both cases.
 //!
 //! # A series that one response omits is not new in the next
@@ -69,7 +69,7 @@ pub struct Report {
     pub native: NativeReport,
 }
 
-/// What is remembered of a target's series from one reading to the next.
+/// The state of a target's series, which is kept from one reading to the next.
 #[derive(Debug, Default)]
 pub struct SeriesState {
     temporality: Temporality,

@@ -1,8 +1,8 @@
-//! How long, and how many, series are remembered that a response omitted.
+//! The limits, in time and number, for remembering series that a response omitted.
 
 use super::times::UnixNanos;
 
-/// How long a series is remembered after it was last seen.
+/// The time for which a series is remembered after it was last seen.
 pub(super) const OMITTED_NANOS_MAX: u64 = 3600 * 1_000_000_000;
 /// Omitted native series that are remembered per target; beyond this, only those that were seen last.
 pub(super) const OMITTED_SERIES_MAX: usize = 100_000;
@@ -14,7 +14,7 @@ pub(super) const OMITTED_CANONICAL_SERIES_MAX: usize = 10_000;
 pub(super) struct Retention {
     /// Series that were seen later than this stay.
     after: u64,
-    /// How many series stay that were seen at exactly this time.
+    /// The number of series to keep that were seen at exactly this time.
     at_boundary: usize,
     /// Series are forgotten because there are too many.
     pub(super) is_full: bool,

@@ -11,15 +11,15 @@ use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, DataPointF
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-/// What is remembered of a target's scalar series.
+/// The state of a target's scalar series.
 #[derive(Debug, Default)]
 pub(super) struct ScalarSeries {
     series: HashMap<Vec<u8>, Series>,
-    /// The number of the current reading: tells the series that it has from the others.
+    /// The number of the current reading. Series with an older number are missing from it.
     generation: u64,
-    /// Whether Postmeter counted the deliveries in the last reading, and the time of that reading.
+    /// `true` if Postmeter counted the deliveries in the last reading, and the time of that reading.
     followed_delivery_log: Option<(bool, UnixNanos)>,
-    /// When Postmeter began to count the deliveries, if the server counted them before.
+    /// The time at which Postmeter began to count the deliveries, if the server counted them before.
     delivery_counts_since: Option<UnixNanos>,
 }
 
@@ -48,7 +48,7 @@ enum Source {
     Postmeter { since: Option<UnixNanos> },
 }
 
-/// What a point is exported with.
+/// The start time of a point, and the base of its delta.
 struct Baseline {
     start: Option<UnixNanos>,
     /// The value and time that a delta is relative to. `None` if there is no such value, so that no delta can be exported.
@@ -116,7 +116,7 @@ impl ScalarSeries {
         }
     }
 
-    /// Remembers a point and returns what follows for it from the points before.
+    /// Remembers a point. Returns its start time and the base of its delta, which depend on the points before.
     fn remember(
         &mut self,
         metric: &Metric,

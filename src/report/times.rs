@@ -1,4 +1,4 @@
-//! Points in time, and what is known about a reading beside its values.
+//! Points in time, and the status of a reading.
 
 use crate::poll::Reading;
 use std::num::NonZeroU64;
@@ -54,18 +54,18 @@ pub fn nanos(time: SystemTime) -> u64 {
     u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// What is known about a reading beside its values.
+/// The time of a reading, how complete it is, and when its counters began.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadingStatus {
-    /// When the poll began.
+    /// The time at which the poll began.
     pub time: UnixNanos,
     /// The required part was read.
     pub is_good: bool,
     /// Everything that the server counts was read: a missing series does not exist.
     pub is_complete: bool,
-    /// When the server's counters began, if the server reports it.
+    /// The start time of the server's counters, if the server reports it.
     pub counters_since: Option<UnixNanos>,
-    /// When Postmeter began to count the polls and errors of the target.
+    /// The time at which Postmeter began to count the errors and repairs of the target.
     pub tally_since: Option<UnixNanos>,
     /// Postmeter counts the deliveries itself, from the server's delivery log.
     pub follows_delivery_log: bool,

@@ -4,13 +4,14 @@ use super::times::{ReadingStatus, UnixNanos};
 
 /// A reading is at least this much later than the one before it: the time resolution of Prometheus.
 pub(super) const READING_STEP_NANOS: u64 = 1_000_000;
-/// How far the clock may be behind the last reading before the last reading is considered wrong. Prometheus rejects samples that are
-/// further ahead of its own clock.
+/// If the clock is further behind the last reading than this, the time of the last reading is considered wrong. Prometheus rejects samples
+/// that are further ahead of its own clock.
 const CLOCK_BEHIND_NANOS_MAX: u64 = 600 * 1_000_000_000;
 
-/// A reading, and what follows from the readings before it.
+/// The status of a reading, and the times that follow from the readings before it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Transition {
+    /// The status of the reading.
     pub status: ReadingStatus,
     /// The time of all points of the reading.
     pub time: UnixNanos,
@@ -20,7 +21,7 @@ pub(super) struct Transition {
     pub last_complete_time: Option<UnixNanos>,
     /// The time of the last good reading before, or of the first reading if none was good. `None` for the first reading.
     pub exported_until: Option<UnixNanos>,
-    /// When the server restarted its counters, if it reports that they restarted since the reading before.
+    /// The new start time of the server's counters, if it reports that they restarted since the reading before.
     pub restarted_at: Option<UnixNanos>,
 }
 

@@ -81,13 +81,13 @@ impl CollectedTarget {
         self.meter_provider.system()
     }
 
-    /// Where the target is configured. Its line can change while its configuration does not.
+    /// The place of the target in the configuration, which can change while the target does not.
     #[must_use]
     pub fn origin(&self) -> Origin {
         self.origin.lock().clone()
     }
 
-    /// Sets where the target is configured.
+    /// Sets the place of the target in the configuration.
     pub fn set_origin(&self, origin: Origin) {
         *self.origin.lock() = origin;
     }

@@ -51,7 +51,7 @@ pub struct DeliveryMetrics {
     counts: Arc<Mutex<Counts>>,
 }
 
-/// How a record was processed: a value of `mail.record.state`.
+/// The processing state of a record: a value of `mail.record.state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 #[allow(missing_docs, reason = "the values of the attribute")]
@@ -73,7 +73,7 @@ struct Counts {
     /// Failed requests for records, by part and `error.type`.
     errors: BTreeMap<(&'static str, &'static str), u64>,
     queued: u64,
-    /// When the log was last completely read and accepted.
+    /// The last time at which the log was completely read and accepted.
     complete_at: Option<Instant>,
 }
 

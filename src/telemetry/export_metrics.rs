@@ -49,7 +49,7 @@ impl ExportMetrics {
         self.exported.add(points, &error_type(error));
     }
 
-    /// When a receiver last accepted points.
+    /// The last time at which a receiver accepted points.
     #[must_use]
     pub fn last_accepted(&self) -> Option<Instant> {
         *self.last_accepted.lock()

@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// The limit of the queue in bytes. Further lines are dropped.
 const LOG_QUEUE_BYTES_MAX: usize = 1024 * 1024;
-/// How long to wait before a full non-blocking pipe is tried again.
+/// The wait before a full non-blocking pipe is tried again.
 const FULL_PIPE_RETRY: Duration = Duration::from_millis(50);
 
 /// The queue of log lines. Clones share it.
@@ -81,7 +81,7 @@ impl LogQueue {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
-    /// When a line was last dropped.
+    /// The time at which a line was last dropped.
     pub(super) fn last_drop(&self) -> Option<Instant> {
         self.state().last_drop
     }

@@ -22,7 +22,7 @@ use tracing_subscriber::{Layer, Registry};
 
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// How long the process waits for a reader of standard error when it ends.
+/// The time limit for writing the remaining log lines when the process ends.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 
 static QUEUE: OnceLock<LogQueue> = OnceLock::new();

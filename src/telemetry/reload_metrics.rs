@@ -20,9 +20,9 @@ pub struct ReloadMetrics {
 /// The state of the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReloadStatus {
-    /// When the configuration was last applied.
+    /// The time at which the configuration was last applied.
     pub applied: Option<SystemTime>,
-    /// When the configuration was last read, if it was rejected then.
+    /// The time at which the configuration was last read, if it was rejected.
     pub rejected: Option<SystemTime>,
     /// The number of files of `targets_files` that are invalid now.
     pub files_failing: usize,

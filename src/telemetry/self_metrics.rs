@@ -15,15 +15,15 @@ pub(super) static VERSION: Attribute = Attribute::open("version");
 pub(super) static HTTP_ROUTE: Attribute = Attribute::open("http.route");
 /// The status code of a response of the pull endpoint.
 pub(super) static HTTP_STATUS_CODE: Attribute = Attribute::open("http.response.status_code");
-/// Why a push failed.
+/// The reason for a failed push.
 pub(super) static ERROR_TYPE: Attribute = Attribute::open("error.type");
-/// Why a request or connection was rejected.
+/// The reason for a rejected request or connection.
 pub(super) static REFUSAL_REASON: Attribute = Attribute::open("postmeter.refusal.reason");
 /// The configured name of a token.
 pub(super) static TOKEN_NAME: Attribute = Attribute::open("postmeter.token.name");
-/// Where the export queue keeps requests.
+/// The storage of the export queue.
 pub(super) static QUEUE_PLACE: Attribute = Attribute::closed("postmeter.queue.place", &["memory", "disk"]);
-/// How a native metric was changed.
+/// The kind of a change to a native metric.
 pub(super) static CHANGE: Attribute = Attribute::open("postmeter.change");
 /// The lane of a poll: separate slots for targets that respond and for failing ones.
 pub(super) static POLL_LANE: Attribute = Attribute::closed("postmeter.poll.lane", &["answering", "failing"]);

@@ -26,7 +26,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use prometheus::Registry;
 use std::time::Duration;
 
-/// How long the last export of Postmeter's own telemetry may take at shutdown, per signal.
+/// The time limit of the last export at shutdown, per signal.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(3);
 
 /// Postmeter's own telemetry.
@@ -159,7 +159,7 @@ impl SelfTelemetry {
         (&self.identity, families_from(&self.registry.gather(), |_| true))
     }
 
-    /// Exports what is left, within a few seconds.
+    /// Exports the remaining data, within a few seconds.
     pub fn shutdown(&self) {
         // Errors are ignored: an unreachable receiver was logged while Postmeter was running.
         let _ = self.meters.shutdown_with_timeout(SHUTDOWN_MAX);

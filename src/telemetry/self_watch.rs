@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// How often the conditions are checked.
+/// The interval at which the conditions are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The minimum age of a stale reading.
 const STALE_AFTER_MIN: Duration = Duration::from_secs(300);
 /// A reading is stale after this many of its intervals.
 const STALE_INTERVALS: u32 = 3;
-/// How long dropped log lines are reported as a condition.
+/// The time for which dropped log lines are reported as a condition.
 const LOG_DROP_RECENT: Duration = Duration::from_secs(15 * 60);
 /// Targets that a condition names. Further ones are only counted.
 const NAMES_MAX: usize = 20;
@@ -39,7 +39,7 @@ pub struct ConditionMetrics {
 struct State {
     /// The number of dropped log lines that the counter contains.
     log_lines_counted: u64,
-    /// When metrics were last scraped.
+    /// The time of the last scrape.
     last_scrape: Option<Instant>,
 }
 

@@ -1,6 +1,6 @@
 //! The position of a page in a list that a server splits into several responses.
 
-/// How a page of a list joins the next one: detects that the list changed between two requests.
+/// The edges of a page, with which two pages of the same list can be joined, and a change of the list between two requests is detected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PageEdge {
     /// The first row of the next page, counted from 1, if there is one.

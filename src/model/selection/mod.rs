@@ -50,7 +50,7 @@ pub struct SelectedFamilies {
     name_collisions: Vec<NameCollision>,
 }
 
-/// How the series of a family are selected.
+/// The rules by which the series of a family are selected.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FamilySelection {
     /// The type to use instead of the one that the server reports.

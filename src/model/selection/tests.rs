@@ -166,14 +166,14 @@ fn a_body_of_which_little_is_used_is_replaced_by_a_copy() {
     let (_, expected) = selected(&[&small], 100, all);
     let comments = series.to_owned() + &"# nothing but a comment of some length\n".repeat(10_000) + histogram + summary;
     let others: String = (0..10_000).map(|n| format!("other{{l=\"{n}\"}} {n}\n")).collect();
-    for (what, page, expected_dropped) in [("comments", comments, 0), ("other series", format!("{others}{small}"), 10_000)] {
+    for (case, page, expected_dropped) in [("comments", comments, 0), ("other series", format!("{others}{small}"), 10_000)] {
         let (_, kept) = selected(&[&page], 100, |name| (name != "other").then(FamilySelection::default));
-        assert_eq!(lines(&kept), lines(&expected), "{what}");
-        assert_eq!((kept.kept, kept.dropped), (expected.kept, expected_dropped), "{what}");
-        assert!(kept.memory_bytes() < 4096, "{what}: {} bytes of a body of {}", kept.memory_bytes(), page.len());
+        assert_eq!(lines(&kept), lines(&expected), "{case}");
+        assert_eq!((kept.kept, kept.dropped), (expected.kept, expected_dropped), "{case}");
+        assert!(kept.memory_bytes() < 4096, "{case}: {} bytes of a body of {}", kept.memory_bytes(), page.len());
         let positions =
             |native: &SelectedFamilies| native.families().flat_map(|family| family.positions().collect::<Vec<_>>()).collect::<Vec<_>>();
-        assert!(positions(&kept).iter().all(|position| kept.sample(*position).is_some()) && positions(&kept).len() == 4, "{what}");
+        assert!(positions(&kept).iter().all(|position| kept.sample(*position).is_some()) && positions(&kept).len() == 4, "{case}");
     }
 }
 

@@ -9,7 +9,7 @@ use crate::report::counted_value::{Change, CountedValue};
 use crate::report::{Transition, UnixNanos, is_delta};
 use std::collections::{HashMap, HashSet};
 
-/// How far ahead a series is searched for where the two readings differ.
+/// The number of series that are searched ahead where the two readings differ.
 const LOOKAHEAD_MAX: usize = 8;
 /// After this many failed searches in a row, the rest of a family is matched by hash: its order has changed.
 const FAILED_SEARCHES_MAX: usize = 32;

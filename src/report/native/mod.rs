@@ -26,7 +26,7 @@ use omitted::OmittedSeries;
 use std::sync::Arc;
 use timestamped::TimestampedSeries;
 
-/// The native families of a reading, with everything that is needed to export them.
+/// The native families of a reading, with start times, delta bases and ended series.
 #[derive(Debug)]
 pub struct NativeReport {
     /// The families of the reading.
@@ -39,7 +39,7 @@ pub struct NativeReport {
     pub starts: Arc<Vec<Option<UnixNanos>>>,
     /// Samples that are exported with their explicit timestamp.
     pub timestamped: TimestampedSamples,
-    /// What each series that is exported as a delta is relative to, in their order. `None` after a failed poll.
+    /// The base of each series that is exported as a delta, in their order. `None` after a failed poll.
     delta_bases: Option<Vec<DeltaBase>>,
     /// The reading before and its time, if deltas or end markers refer to it.
     previous: Option<(Arc<SelectedFamilies>, UnixNanos)>,
@@ -48,7 +48,7 @@ pub struct NativeReport {
     ended: EndedSeries,
 }
 
-/// What the delta of a series is relative to.
+/// The value to which the delta of a series is relative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeltaBase {
     /// Zero: the series began anew, at its start time.
@@ -102,7 +102,7 @@ impl NativeReport {
     }
 }
 
-/// What is remembered of a target's native series.
+/// The state of a target's native series.
 #[derive(Debug, Default)]
 pub(super) struct NativeSeries {
     last_good: Option<LastGoodReading>,

@@ -13,7 +13,7 @@ type SeriesKey = (u64, u64);
 #[derive(Debug, Default)]
 pub(super) struct OmittedSeries {
     series: HashMap<SeriesKey, OmittedValue, foldhash::fast::FixedState>,
-    /// When a series was last forgotten because there were too many. For a while after that, a new series may not be new.
+    /// The last time at which a series was forgotten because there were too many. A series that appears within an hour of it may not be new.
     forgotten_at: Option<UnixNanos>,
 }
 

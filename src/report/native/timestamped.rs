@@ -33,7 +33,7 @@ fn key(family: &SelectedFamily<'_>, sample: &SampleRef<'_>) -> SeriesKey {
     (family.name_identity(), sample.identity())
 }
 
-/// What is remembered of a target's samples with explicit timestamps.
+/// The last exported samples of a target's series with explicit timestamps.
 #[derive(Debug, Default)]
 pub(super) struct TimestampedSeries {
     exported: HashMap<SeriesKey, ExportedSample, foldhash::fast::FixedState>,
@@ -61,7 +61,7 @@ pub struct TimestampedSamples {
     pub too_old: u64,
     /// The number of samples that are more than 5 minutes ahead of the reading.
     pub too_new: u64,
-    /// The number of samples that are older than what was exported of their series.
+    /// The number of samples that are older than an exported sample of their series.
     pub out_of_order: u64,
     /// Series of which a sample was exported that is ahead of the reading.
     ahead: HashSet<SeriesKey>,

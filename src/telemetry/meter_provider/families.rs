@@ -1,4 +1,4 @@
-//! Conversion of what a Prometheus registry gathers into families.
+//! Conversion of the metrics that a Prometheus registry gathers into families.
 
 use crate::model::{FamiliesBuilder, FamilyType, Histogram, ReadingLimits, SelectedFamilies};
 use prometheus::proto::{Metric, MetricFamily, MetricType};

@@ -1,6 +1,6 @@
 //! The adapter to the OpenTelemetry SDK: canonical points in, metrics in the two forms of the exports out.
 //!
-//! Only this module knows how the SDK carries canonical metrics, and what has to be corrected:
+//! Only this module knows the SDK's metrics API for canonical metrics, and works around its problems:
 //!
 //! # One provider and one reader per target
 //!
