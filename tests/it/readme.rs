@@ -112,3 +112,16 @@ fn every_command_line_is_valid() {
     }
     assert!(checked >= 10, "{checked} command lines");
 }
+
+#[test]
+fn every_named_source_file_exists() {
+    let mut checked = 0;
+    for (path, text) in guides() {
+        for name in text.split('`').skip(1).step_by(2).filter(|name| ["src/", "tests/"].iter().any(|folder| name.starts_with(folder))) {
+            let is_pattern = name.contains(['*', ' ']) || name.contains("NAME");
+            assert!(is_pattern || std::path::Path::new(ROOT).join(name).exists(), "{}: {name} does not exist", path.display());
+            checked += 1;
+        }
+    }
+    assert!(checked >= 10, "{checked} files");
+}
