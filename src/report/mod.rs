@@ -1,6 +1,8 @@
-//! The one form in which every export receives a target's reading: start times, point times, deltas and ended series are decided here.
+//! The report of a target's reading: canonical and native metrics in the form that is pushed, with start times, point times, deltas and the
+//! ends of series.
 //!
-//! The SDK cannot decide them: its counters all begin when Postmeter's instruments were created.
+//! The SDK cannot provide these: its counters all begin when Postmeter's instruments were created. The exposition formats of the pull do not
+//! have them and are written from the families directly.
 //!
 //! # Start times are known or unset
 //!

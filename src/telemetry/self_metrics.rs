@@ -53,7 +53,7 @@ self_metrics! {
     QUEUE_USAGE = Metric::int_gauge("postmeter.export.queue.usage", "By", "Size of the requests in the export queue.").by(&[&QUEUE_PLACE]);
     QUEUE_LIMIT = Metric::int_gauge("postmeter.export.queue.limit", "By", "Size at which the export queue drops the oldest collection.").by(&[&QUEUE_PLACE]);
     SPOOL_FAILING = Metric::int_gauge("postmeter.export.spool.failing", "", "1 if the spool cannot be read or written and requests are queued in memory instead, 0 otherwise.");
-    SPOOL_DAMAGED = Metric::counter("postmeter.export.spool.damaged_requests", "{request}", "Requests in the spool that are damaged or have an older format; they are set aside and not sent.");
+    SPOOL_DAMAGED = Metric::counter("postmeter.export.spool.damaged_requests", "{request}", "Requests in the spool that are damaged or have an older format; they are quarantined and not sent.");
     PASSTHROUGH_CHANGES = Metric::counter("postmeter.relay.changes", "{change}", "Native metrics that could not be exported unchanged, by change.").by(&[&CHANGE]);
 
     POLL_REQUESTS = Metric::int_gauge("postmeter.poll.requests", "{request}", "Request slots in use by polls, by lane.").by(&[&POLL_LANE]);

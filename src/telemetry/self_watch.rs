@@ -108,7 +108,7 @@ impl fmt::Display for Condition {
             Self::Stale(targets) => write!(f, "stale: old readings of {}", names(targets)),
             Self::CircuitsOpen(targets) => write!(f, "circuit open: polled less often after repeated failures: {}", names(targets)),
             Self::LogLinesDropped(lines) => write!(f, "log lines dropped: {lines} since startup; standard error is not read fast enough"),
-            Self::SpoolDamaged(requests) => write!(f, "spool damaged: {requests} requests set aside since startup"),
+            Self::SpoolDamaged(requests) => write!(f, "spool damaged: {requests} requests quarantined since startup"),
         }
     }
 }
