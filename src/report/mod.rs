@@ -12,7 +12,7 @@
 //!
 //! # One time for all points of a reading
 //!
-//! All points of a reading have the time of its poll, including self-observed points and end markers, and each reading is later than the
+//! All points of a reading have the time of its poll, including the points about the poll itself and the end markers, and each reading is later than the
 //! one before. Prometheus' OTLP receiver derives samples of `target_info` from the earliest and the latest point of a resource, and
 //! rejects a whole request, with all its targets, if one sample is older than the one before it.
 //!
