@@ -175,7 +175,8 @@ fn declared_names(tokens: &[String]) -> Vec<&str> {
         if token == "enum" {
             names.extend(variants(&tokens[at..]));
         }
-        if next == ":" && token.starts_with(|c: char| c.is_alphabetic() || c == '_') {
+        let is_named_above = at > 0 && KEYWORDS.contains(&tokens[at - 1].as_str());
+        if next == ":" && !is_named_above && token.starts_with(|c: char| c.is_alphabetic() || c == '_') {
             names.push(token);
         }
     }
@@ -285,6 +286,8 @@ fn forbidden_crates(file: &str, text: &str) -> Vec<String> {
             found.push(format!("{file} names {token}"));
         }
     }
+    // One token can match several rules.
+    found.dedup();
     if file.starts_with("config/") {
         for (_, path) in paths(&tokens, &["reqwest"]).into_iter().filter(|(_, path)| path.get(1).is_none_or(|item| item != "Url")) {
             found.push(format!("{file} names {}", path.join("::")));
