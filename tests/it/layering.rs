@@ -1,4 +1,4 @@
-//! Rules for the source files: which module may import which, which module may use which crate, and which words are not used in names.
+//! Rules for the source files: which module may import which, which module may use which crate, and which terms are not used in names.
 //!
 //! Test modules may import everything. A path that cannot be resolved counts as forbidden.
 #![allow(clippy::unwrap_used)]
@@ -11,7 +11,7 @@ const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 
 /// Words that do not describe programs and data, and are not used in the names of files and items: a server *reports*, Postmeter *exports*, a
 /// client *sends a request*, a series *ends*. Each stands for one or more parts of a name in snake case.
-const PRIVATE_WORDS: &[&str] = &[
+const PRIVATE_TERMS: &[&str] = &[
     "told",
     "untold",
     "tell",
@@ -128,15 +128,15 @@ fn check(forbidden: fn(&str, &str) -> Vec<String>) {
 }
 
 #[test]
-fn names_contain_no_private_words() {
+fn names_contain_no_private_terms() {
     let mut found = Vec::new();
     for path in files(Path::new(SRC)).into_iter().chain(files(Path::new(TESTS))).filter(|path| is_rust(path)) {
         let file = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_str().unwrap().to_owned();
-        let parts = file.trim_end_matches(".rs").split('/').filter(|part| has_private_word(part));
+        let parts = file.trim_end_matches(".rs").split('/').filter(|part| has_private_term(part));
         found.extend(parts.map(|part| format!("{file} is named {part}")));
         let tokens = all_tokens(&std::fs::read_to_string(&path).unwrap());
         found.extend(
-            declared_names(&tokens).into_iter().filter(|name| has_private_word(name)).map(|name| format!("{file} declares {name}")),
+            declared_names(&tokens).into_iter().filter(|name| has_private_term(name)).map(|name| format!("{file} declares {name}")),
         );
     }
     found.sort();
@@ -148,8 +148,8 @@ fn is_rust(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "rs")
 }
 
-/// Returns true if one of the parts of a name, in snake case or camel case, is a private word.
-fn has_private_word(name: &str) -> bool {
+/// Returns true if one of the parts of a name, in snake case or camel case, is a private term.
+fn has_private_term(name: &str) -> bool {
     let mut snake = String::from("_");
     let mut after_lower_case = false;
     for c in name.chars() {
@@ -160,7 +160,7 @@ fn has_private_word(name: &str) -> bool {
         snake.extend(c.to_lowercase());
     }
     snake.push('_');
-    PRIVATE_WORDS.iter().any(|word| snake.contains(&format!("_{word}_")))
+    PRIVATE_TERMS.iter().any(|word| snake.contains(&format!("_{word}_")))
 }
 
 /// The names of functions, types, constants, modules, variants, fields and parameters that a file declares.
@@ -211,7 +211,7 @@ fn variants(tokens: &[String]) -> Vec<&str> {
 }
 
 #[test]
-fn the_checker_finds_private_words() {
+fn the_checker_finds_private_terms() {
     for (text, expected) in [
         ("fn what_it_says() {}", &["what_it_says"][..]),
         ("struct Told { pub said: u8, other: String }", &["Told", "said"]),
@@ -220,7 +220,7 @@ fn the_checker_finds_private_words() {
         ("fn essays(passwords: u8) -> Tellurium { \"fn said() {}\" } // fn told()", &[]),
     ] {
         let tokens = all_tokens(text);
-        let mut found: Vec<&str> = declared_names(&tokens).into_iter().filter(|name| has_private_word(name)).collect();
+        let mut found: Vec<&str> = declared_names(&tokens).into_iter().filter(|name| has_private_term(name)).collect();
         let mut expected = expected.to_vec();
         found.sort_unstable();
         expected.sort_unstable();
