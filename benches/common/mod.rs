@@ -3,7 +3,7 @@
 
 use postmeter::export::SeriesState;
 use postmeter::export::exposition::{ExpositionWriter, Format, ReservedNames, Section};
-use postmeter::export::otlp::{REQUEST_BYTES_MAX, requests, told};
+use postmeter::export::otlp::{REQUEST_BYTES_MAX, TargetMetrics, requests};
 use postmeter::model::{Families, FamilySelection, SelectedFamilies, Snapshot};
 use postmeter::poll::{Reading, Tally};
 use postmeter::source;
@@ -112,6 +112,6 @@ pub fn reading(native: Arc<SelectedFamilies>, second: u64) -> Reading {
 
 /// Compares with the reading before and encodes all requests, one at a time. Gives points and bytes.
 pub fn push(reading: &Reading, state: &mut SeriesState) -> (u64, usize) {
-    let told = [told(&Default::default(), "kumomta", reading, &Identity::new("kumomta", "mta1"), state)];
-    requests(&told, REQUEST_BYTES_MAX).fold((0, 0), |(points, bytes), request| (points + request.points, bytes + request.bytes.len()))
+    let metrics = [TargetMetrics::new(&Default::default(), "kumomta", reading, &Identity::new("kumomta", "mta1"), state)];
+    requests(&metrics, REQUEST_BYTES_MAX).fold((0, 0), |(points, bytes), request| (points + request.points, bytes + request.bytes.len()))
 }

@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, NumberDataPoint, number_data_point};
 use postmeter::config::Temporality;
 use postmeter::export::SeriesState;
-use postmeter::export::otlp::{REQUEST_BYTES_MAX, Request, TargetMetrics, requests, told};
+use postmeter::export::otlp::{EncodedRequest, REQUEST_BYTES_MAX, TargetMetrics, requests};
 use postmeter::model::{Repair, Repairs, SelectedFamilies, Snapshot};
 use postmeter::poll::{PollError, Reading, Tally};
 use postmeter::telemetry::Identity;
@@ -69,7 +69,7 @@ fn told_of(name: &str, turn: &Turn, state: &mut SeriesState) -> TargetMetrics {
     let outcome = turn.native.as_ref().map(|_| snapshot).ok_or(PollError::Timeout(Duration::ZERO));
     let (native, tally) = (turn.native.clone().unwrap_or_default(), Tally::default());
     let reading = Reading { at, began, ended, outcome, native, parts: Vec::new(), body_bytes: 0, tally, tally_since: at };
-    told(&Default::default(), "kumomta", &reading, &Identity::new("kumomta", name), state)
+    TargetMetrics::new(&Default::default(), "kumomta", &reading, &Identity::new("kumomta", name), state)
 }
 
 fn time(nanos: u64) -> SystemTime {
@@ -91,11 +91,11 @@ pub struct Point {
 /// All points, which are the same in any split.
 fn splits_agree(all: &[TargetMetrics]) -> Vec<Point> {
     let whole = sent(&requests(all, usize::MAX).collect::<Vec<_>>());
-    let usual: Vec<Request> = requests(all, REQUEST_BYTES_MAX).collect();
+    let usual: Vec<EncodedRequest> = requests(all, REQUEST_BYTES_MAX).collect();
     assert!(usual.iter().all(|request| request.bytes.len() <= REQUEST_BYTES_MAX), "a request is too large");
     assert_eq!(sent(&usual), whole);
     for bytes_max in SPLITS {
-        let split: Vec<Request> = requests(all, bytes_max).collect();
+        let split: Vec<EncodedRequest> = requests(all, bytes_max).collect();
         for request in &split {
             assert!(request.points == 1 || request.bytes.len() <= bytes_max, "{} points in {} bytes", request.points, request.bytes.len());
         }
@@ -105,7 +105,7 @@ fn splits_agree(all: &[TargetMetrics]) -> Vec<Point> {
     whole
 }
 
-fn sent(requests: &[Request]) -> Vec<Point> {
+fn sent(requests: &[EncodedRequest]) -> Vec<Point> {
     let mut all = Vec::new();
     for request in requests {
         let before = all.len();

@@ -25,6 +25,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("app", &["model", "format", "source", "config", "poll", "telemetry", "delivery_log", "report", "export", "serve", "simulate", "net"]),
 ];
 
+/// Arrows inside a module that are forbidden: the first path may not import the second.
+const FORBIDDEN_INSIDE: &[(&str, &str)] = &[
+    // The export queue knows no protocol.
+    ("export::queue", "export::otlp"),
+];
+
 /// Outside crates (`*` for all that begin so), and the files that may name them.
 const OWNERS: &[(&str, &[&str])] = &[
     // In config only `Url`: a test below. The health check asks ourselves, not a mail server.
@@ -95,23 +101,34 @@ fn forbidden_imports(file: &str, text: &str) -> Vec<String> {
         if visibility || path == ["self"] {
             continue;
         }
-        let to = resolve(file, &path);
+        let target = resolve(file, &path);
+        let to = target.as_ref().and_then(|target| target.first());
         let own = file.split('/').next().unwrap_or_default();
         let allowed = LAYERS.iter().find(|(name, _)| *name == own).map_or(&["app"][..], |(_, below)| below);
-        let may = to.as_deref().is_some_and(|to| to == own || allowed.contains(&to));
-        if !may {
+        let may = to.is_some_and(|to| to == own || allowed.contains(&to.as_str()));
+        let inside = |path: &[String], module: &str| path.iter().map(String::as_str).take(2).eq(module.split("::"));
+        let is_forbidden_inside = FORBIDDEN_INSIDE.iter().any(|(from, to)| {
+            inside(&module_of(file), from) && target.as_ref().is_some_and(|target| inside(target, to))
+        });
+        if !may || is_forbidden_inside {
             found.push(format!("{file} imports {}", path.join("::")));
         }
     }
     found
 }
 
-/// The module of the library that a path leads to.
-fn resolve(file: &str, path: &[String]) -> Option<String> {
-    let mut place: Vec<String> = file.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
-    if matches!(place.last().map(String::as_str), Some("mod" | "lib" | "main")) {
-        place.pop();
+/// The path of the module in a file.
+fn module_of(file: &str) -> Vec<String> {
+    let mut module: Vec<String> = file.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
+    if matches!(module.last().map(String::as_str), Some("mod" | "lib" | "main")) {
+        module.pop();
     }
+    module
+}
+
+/// The absolute path of an import; `None` if it leads outside of the library.
+fn resolve(file: &str, path: &[String]) -> Option<Vec<String>> {
+    let mut place = module_of(file);
     for segment in path {
         match segment.as_str() {
             "crate" | "postmeter" => place.clear(),
@@ -120,7 +137,7 @@ fn resolve(file: &str, path: &[String]) -> Option<String> {
             _ => place.push(segment.clone()),
         }
     }
-    place.into_iter().next()
+    Some(place)
 }
 
 /// What outside crates a file of `src` names and may not.
@@ -326,6 +343,9 @@ fn the_checker_finds_forbidden_imports() {
             ("serve/a.rs", "use crate::source::A;", &["imports crate::source::A"]),
             ("main.rs", "fn main() { postmeter::poll::a() }", &["imports postmeter::poll::a"]),
             ("app/a.rs", "use crate::nowhere::A;", &["imports crate::nowhere::A"]),
+            ("export/queue/a.rs", "use crate::export::otlp::A;", &["imports crate::export::otlp::A"]),
+            ("export/queue/a.rs", "use super::super::otlp::b::C;", &["imports super::super::otlp::b::C"]),
+            ("export/queue/mod.rs", "use super::otlp;", &["imports super::otlp"]),
         ],
     );
 }
@@ -340,6 +360,8 @@ fn the_checker_lets_the_rest_be() {
             ("model/a.rs", "#[cfg(test)]\nmod tests { use crate::poll::A; fn a() { { } } }", &[]),
             ("source/a/b.rs", "use super::super::ReadError; use crate::format::quote;", &[]),
             ("export/otlp/a.rs", "use super::super::series::{self, Moment};", &[]),
+            ("export/otlp/a.rs", "use crate::export::queue::A;", &[]),
+            ("export/queue/a.rs", "use super::b::C; use crate::export::D;", &[]),
             ("main.rs", "fn main() { postmeter::app::main(postmeter::app::Cli::parse()) }", &[]),
             ("app/a.rs", "use crate::simulate::{Options as O, System};", &[]),
         ],

@@ -1,7 +1,7 @@
 //! How long to wait before a request is sent once more.
 
 use crate::config::Retry;
-use crate::export::otlp::response::RetryDecision;
+use super::request_exporter::RetryDecision;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 

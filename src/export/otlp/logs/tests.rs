@@ -31,21 +31,6 @@ fn record(outcome: Option<Outcome>) -> Record {
     }
 }
 
-#[test]
-fn the_log_names_where_logs_go() {
-    for (protocol, endpoint, expected) in [
-        ("http/protobuf", "http://localhost:4318/v1/metrics", "http://localhost:4318/v1/logs"),
-        ("http/protobuf", "http://localhost/otlp/v1/metrics?key=secret", "http://localhost/otlp/v1/logs?***"),
-        ("grpc", "http://localhost:4317", "http://localhost:4317"),
-    ] {
-        let file = format!(
-            "targets: [{{name: a, system: ceymail, url: 'http://localhost', token: t}}]\nexport: {{otlp: {{endpoint: '{endpoint}', protocol: {protocol}}}}}\n"
-        );
-        let config = crate::config::parse(&file, "test.yaml", &Default::default()).unwrap();
-        assert_eq!(logs_receiver(config.export.otlp.as_ref().unwrap()), expected);
-    }
-}
-
 fn decoded(include: &[Field], records: &[Record], bytes_max: usize) -> Vec<ExportLogsServiceRequest> {
     let key = key();
     let records: Vec<(Uid, Record)> = records.iter().map(|record| (key.uid(record, &mut Vec::new()), record.clone())).collect();

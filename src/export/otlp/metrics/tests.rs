@@ -116,10 +116,10 @@ fn reading(at: u64, outcome: Result<Snapshot, PollError>, native: Arc<SelectedFa
 }
 
 fn told_of(name: &str, reading: &Reading, state: &mut SeriesState) -> TargetMetrics {
-    told(&Collected::default(), "kumomta", reading, &Identity::new("kumomta", name), state)
+    TargetMetrics::new(&CollectedMetrics::default(), "kumomta", reading, &Identity::new("kumomta", name), state)
 }
 
-fn decoded(requests: &[Request]) -> Vec<ExportMetricsServiceRequest> {
+fn decoded(requests: &[EncodedRequest]) -> Vec<ExportMetricsServiceRequest> {
     requests.iter().map(|request| ExportMetricsServiceRequest::decode(request.bytes.clone()).unwrap()).collect()
 }
 
@@ -134,7 +134,7 @@ fn labels(attributes: &[KeyValue]) -> Vec<(String, String)> {
 }
 
 /// All that was sent, as text, by series.
-fn sent(requests: &[Request]) -> BTreeMap<Series, String> {
+fn sent(requests: &[EncodedRequest]) -> BTreeMap<Series, String> {
     let mut all = BTreeMap::new();
     for of_target in decoded(requests).into_iter().flat_map(|request| request.resource_metrics) {
         let resource = labels(&of_target.resource.unwrap().attributes);
@@ -225,7 +225,7 @@ fn what_is_sent_is_what_was_read_however_it_is_split() {
             all.push(told_of(&name, &reading(7, Ok(Snapshot::default()), native), &mut SeriesState::default()));
         }
         for bytes_max in [1, 300, 1000, 5000, 20_000, usize::MAX] {
-            let requests: Vec<Request> = requests(&all, bytes_max).collect();
+            let requests: Vec<EncodedRequest> = requests(&all, bytes_max).collect();
             assert_eq!(sent(&requests), right, "round {round}, {bytes_max}");
             assert_eq!(requests.iter().map(|r| r.points).sum::<u64>(), right.len() as u64);
             for (request, decoded) in requests.iter().zip(decoded(&requests)) {
@@ -250,7 +250,7 @@ fn of_target(name: &str, metrics: usize, points: usize, native: &str) -> TargetM
 fn any_split_holds_the_same_points_and_none_is_too_large() {
     let native: String = (0..200).map(|n| format!("queue{{domain=\"d{n}.example.com\"}} {n}\n")).collect();
     let all = [of_target("a", 3, 100, ""), of_target("b", 1, 1000, &native), of_target("c", 50, 1, "x 1\n"), of_target("d", 0, 0, "")];
-    let points = |requests: &[Request]| {
+    let points = |requests: &[EncodedRequest]| {
         let mut points = Vec::new();
         for of_target in decoded(requests).into_iter().flat_map(|request| request.resource_metrics) {
             for metric in of_target.scope_metrics.into_iter().flat_map(|s| s.metrics) {
@@ -261,11 +261,11 @@ fn any_split_holds_the_same_points_and_none_is_too_large() {
         points.sort();
         points
     };
-    let whole: Vec<Request> = requests(&all, usize::MAX).collect();
+    let whole: Vec<EncodedRequest> = requests(&all, usize::MAX).collect();
     let right = points(&whole);
     assert_eq!((right.len(), whole.len(), decoded(&whole)[0].resource_metrics.len()), (1551, 1, 3));
     for bytes_max in [250, 500, 1000, 5000, 20_000] {
-        let requests: Vec<Request> = requests(&all, bytes_max).collect();
+        let requests: Vec<EncodedRequest> = requests(&all, bytes_max).collect();
         assert_eq!(points(&requests), right, "{bytes_max}");
         assert!(requests.iter().all(|r| r.bytes.len() <= bytes_max), "{bytes_max}");
         assert_eq!(requests.iter().map(|r| r.points).sum::<u64>(), 1551, "{bytes_max}");

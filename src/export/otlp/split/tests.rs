@@ -48,7 +48,7 @@ fn flat(request: &ExportMetricsServiceRequest) -> Vec<String> {
     for resource in &request.resource_metrics {
         for scope in &resource.scope_metrics {
             for metric in &scope.metrics {
-                for at in 0..points(metric) {
+                for at in 0..metric_points(metric) {
                     let (_, tail) = split_points(metric.clone(), at);
                     let (one, _) = split_points(tail, 1);
                     all.push(format!("{:?} {} {:?} {} {one:?}", resource.resource, resource.schema_url, scope.scope, scope.schema_url));
