@@ -15,6 +15,7 @@
 
 use super::service::StartError;
 use crate::config::{self, Config, Discovery, Environment, FileWatch, LogLevel, Origin, Otlp, Problem, Problems, Shard};
+use crate::net::ProblemLog;
 use crate::poll::{Limits, Target};
 use crate::serve::{self, Access};
 use crate::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
@@ -82,8 +83,8 @@ pub(super) struct RunningConfig {
     own: Arc<SelfTelemetry>,
     pub(super) door: serve::Reload,
     replaced: ReplacedParts,
-    /// A file of `targets_files` said something that could not be taken up.
-    behind: bool,
+    /// Targets of `targets_files` could not be built, and are built again at the next look.
+    build_problem: ProblemLog<()>,
 }
 
 /// Handles on what runs, through which a reload replaces it.
@@ -140,7 +141,15 @@ impl RunningConfig {
         let discovery = Discovery::read(&config.targets_files, &config.targets);
         let (door, asked) = serve::Reload::new();
         let limits = Limits::default();
-        let mut live = Self { config: config.clone(), discovery: Discovery::default(), limits, own, door, replaced, behind: false };
+        let mut live = Self {
+            config: config.clone(),
+            discovery: Discovery::default(),
+            limits,
+            own,
+            door,
+            replaced,
+            build_problem: ProblemLog::default(),
+        };
         let next = live.prepare(config, discovery)?;
         live.commit(next);
         live.report();
@@ -187,7 +196,7 @@ impl RunningConfig {
     fn look(&mut self) {
         let changed = self.discovery.look(&self.config.targets_files, &self.config.targets);
         self.report();
-        if !changed && !self.behind {
+        if !changed && !self.build_problem.is_ongoing() {
             return;
         }
         match self.prepare(self.config.clone(), self.discovery.clone()) {
@@ -198,7 +207,7 @@ impl RunningConfig {
                 }
             }
             // Tried again at each look, and said once.
-            Err(error) if !std::mem::replace(&mut self.behind, true) => error!(by = "targets_files", "no target was changed: {error}"),
+            Err(error) if self.build_problem.start(()) => error!(by = "targets_files", "no target was changed: {error}"),
             Err(_) => {}
         }
     }
@@ -243,7 +252,7 @@ impl RunningConfig {
         self.replaced.logs.notify_one();
         self.config = config;
         self.discovery = discovery;
-        self.behind = false;
+        self.build_problem.end();
         // Each once, so that nobody waits for a scrape that waits for them.
         for monitored in fresh {
             let target = monitored.target.clone();

@@ -2,9 +2,11 @@
 
 mod encodings;
 mod html_entities;
+mod log_once;
 mod printable;
 pub(crate) mod quarantine;
 mod redact;
 
+pub(crate) use log_once::{LoggedSet, ProblemLog};
 pub use printable::{Escaped, is_unprintable, on_one_line};
 pub use redact::Redactor;

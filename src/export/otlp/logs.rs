@@ -19,6 +19,7 @@ use crate::delivery_log::{Acceptance, Batch, Feed, Key, Uid};
 use crate::export::queue::backoff::Backoff;
 use crate::model::vocabulary::{DELIVERY_OUTCOME, DELIVERY_STAGE, ERROR_TYPE, MESSAGE_SOURCE, SYSTEM_NAME};
 use crate::model::{Field, Outcome, Privacy, Record};
+use crate::net::ProblemLog;
 use crate::report::nanos;
 use crate::telemetry::{CollectedTarget, Identity, SCOPE};
 use bytes::Bytes;
@@ -246,8 +247,7 @@ pub struct LogsExport {
     sender: Arc<OtlpExporter>,
     /// Where logs go, for people.
     endpoint: String,
-    /// What went wrong last: said once, until something else does.
-    failing: Option<&'static str>,
+    problems: ProblemLog,
 }
 
 impl LogsExport {
@@ -258,7 +258,7 @@ impl LogsExport {
         let include = config.messages.as_ref().map(|messages| messages.include.clone()).unwrap_or_default();
         let teller = LogsEncoder::new(config.source.name, key, include);
         let endpoint = logs_receiver(sender.config());
-        Self { feed, teller, monitored, sender, endpoint, failing: None }
+        Self { feed, teller, monitored, sender, endpoint, problems: ProblemLog::default() }
     }
 
     /// Delivers until `stop` says so. What was not taken by then is read again at the next start.
@@ -344,14 +344,14 @@ impl LogsExport {
 
     fn report(&mut self, result: &Result<PartialSuccess, SendError>, records: u64, again: RetryDecision) {
         let (target, endpoint) = (self.feed.target(), self.endpoint.as_str());
-        let now = match result {
-            Ok(PartialSuccess { count: 0, .. }) => None,
-            Ok(_) => Some("rejected"),
-            Err(error) => Some(error.error_type()),
+        let is_change = match result {
+            Ok(PartialSuccess { count: 0, .. }) => self.problems.end().is_some(),
+            Ok(_) => self.problems.start("rejected"),
+            Err(error) => self.problems.start(error.error_type()),
         };
         // Each batch that is passed over is lost to the receiver, and so said each time.
         let passed_over = matches!((result, again), (Err(_), RetryDecision::Never));
-        if self.failing == now && !passed_over {
+        if !is_change && !passed_over {
             return;
         }
         match result {
@@ -364,7 +364,6 @@ impl LogsExport {
             }
             Err(error) => warn!(target, endpoint, error.type = error.error_type(), "delivery records wait: {error}"),
         }
-        self.failing = now;
     }
 }
 

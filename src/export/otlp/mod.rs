@@ -13,7 +13,6 @@ pub(crate) mod exporter;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 mod native_metrics;
-pub(crate) mod news;
 pub(crate) mod push;
 pub(crate) mod request_size;
 mod request_writer;

@@ -4,6 +4,7 @@ pub(crate) mod backoff;
 pub(crate) mod damaged_requests;
 #[expect(clippy::module_inception, reason = "the queue itself, beside what stores and sends its requests")]
 pub(crate) mod queue;
+pub(crate) mod receiver_problems;
 pub(crate) mod request_file;
 pub(crate) mod request_list;
 pub(crate) mod spool;

@@ -1,12 +1,12 @@
 //! Between collecting and sending: what was encoded, until it was taken.
 
+use super::receiver_problems::ReceiverProblems;
 use super::request_file::Row;
 use super::request_list::{Bounds, Key, QueuedRequest, RequestList, Storage};
 use super::spool::Spool;
 use super::status::{Failing, PushStatus};
 use crate::config;
 use crate::export::otlp::metrics::Request;
-use crate::export::otlp::news::ProblemLog;
 use crate::export::otlp::request_size::RequestSize;
 use crate::export::otlp::response::SendError;
 use crate::telemetry::SelfTelemetry;
@@ -48,7 +48,7 @@ struct State {
     failing: Option<Failing>,
     taken_points: u64,
     lost_points: u64,
-    news: ProblemLog,
+    problems: ReceiverProblems,
     overflowing: bool,
     closed: bool,
 }
@@ -289,9 +289,9 @@ impl ExportQueue {
 
     fn say_of_taken(&self, first: &QueuedRequest, rejected: u64, reason: &str) {
         let (endpoint, collection) = (&self.endpoint, first.key.collection);
-        let news = match (rejected, reason) {
+        let problem = match (rejected, reason) {
             (0, "") => {
-                let over = self.state().news.is_over(collection);
+                let over = self.state().problems.end(collection);
                 if let Some(attempts) = over {
                     info!(endpoint, attempts, waiting_requests = self.line().len(), "the receiver takes metrics again");
                 }
@@ -300,7 +300,7 @@ impl ExportQueue {
             (0, _) => WARNED,
             _ => REJECTED,
         };
-        let is_new = self.state().news.is_new(news, collection);
+        let is_new = self.state().problems.start(problem, collection);
         match rejected {
             _ if !is_new => {}
             0 => warn!(endpoint, "the receiver took all, and warns: {reason}"),
@@ -357,7 +357,7 @@ impl ExportQueue {
 
     fn say(&self, error: &SendError, collection: u64, what: &'static str) {
         // The spool has said what is wrong with it.
-        if !matches!(error, SendError::Spool(_)) && self.state().news.is_new(error.error_type(), collection) {
+        if !matches!(error, SendError::Spool(_)) && self.state().problems.start(error.error_type(), collection) {
             warn!(endpoint = &self.endpoint, error.type = error.error_type(), "{what}: {error}");
         }
     }
