@@ -10,7 +10,7 @@ use super::search_window::{Next, SearchWindow};
 use super::unreadable::UnreadableRecords;
 use super::{BATCH_RECORDS_MAX, Shared, seconds};
 use crate::model::Record;
-use crate::net::ProblemLog;
+use crate::net::{Backoff, ProblemLog};
 use crate::poll::{PollError, RecordReader, Target};
 use crate::telemetry::RecordState;
 use std::sync::Arc;
@@ -49,7 +49,8 @@ pub struct Follower {
     first_look: u64,
     /// How many batches were queued.
     sent: u64,
-    failures: u32,
+    /// Its first pause is the interval itself, so a single failure delays nothing.
+    backoff: Backoff,
     /// The error of the last poll.
     poll_problem: ProblemLog,
     /// Some seconds cannot be read completely.
@@ -83,6 +84,7 @@ impl Follower {
         sender: mpsc::Sender<Batch>,
     ) -> Self {
         let is_first = shared.cursor().is_unread();
+        let backoff = Backoff::new(interval, interval.saturating_add(target.config.backoff_max), 0.0);
         Self {
             target,
             reader,
@@ -96,7 +98,7 @@ impl Follower {
             is_first,
             first_look: FIRST_LOOK_SECONDS[0],
             sent: 0,
-            failures: 0,
+            backoff,
             poll_problem: ProblemLog::default(),
             incomplete: ProblemLog::default(),
             unfounded_marks: ProblemLog::default(),
@@ -144,7 +146,7 @@ impl Follower {
     fn report(&mut self, result: Result<(), PollError>) -> Option<Duration> {
         let (target, part) = (self.target.name(), self.reader.part());
         let Err(error) = result else {
-            self.failures = 0;
+            self.backoff.reset();
             if self.poll_problem.end().is_some() {
                 info!(target, part, "answers again");
             }
@@ -154,8 +156,7 @@ impl Follower {
             warn!(target, part, error.type = error.error_type(), "{error}");
         }
         self.shared.deliveries.failed(part, error.error_type());
-        let wait = self.interval.saturating_mul((1 << self.failures.min(16)) - 1).min(self.target.config.backoff_max);
-        self.failures += 1;
+        let wait = self.backoff.next(0.0).saturating_sub(self.interval);
         match error {
             PollError::RateLimited(asked) => Some(wait.max(asked)),
             _ => Some(wait),
@@ -255,7 +256,7 @@ impl Follower {
                 page => page?,
             };
             // A server that fails now and then is not one that is down.
-            self.failures = 0;
+            self.backoff.reset();
             self.shared.deliveries.count(RecordState::Unreadable, self.odd.meet(&page.unreadable));
             let (shape, pages, total) = (PageShape::of(&page, from, end), page.pages, page.total);
             // A server may not know the filter.

@@ -1,5 +1,6 @@
 //! What every side of the network needs, and that knows nothing of mail: redaction, and text that is safe to print.
 
+mod backoff;
 mod encodings;
 mod html_entities;
 mod log_once;
@@ -7,6 +8,7 @@ mod printable;
 pub(crate) mod quarantine;
 mod redact;
 
+pub(crate) use backoff::{Backoff, random_share};
 pub(crate) use log_once::{LoggedSet, ProblemLog};
 pub use printable::{Escaped, is_unprintable, on_one_line};
 pub use redact::Redactor;

@@ -1,11 +1,11 @@
 //! What a target has published: its latest reading, all that went wrong so far, and what the log has said of it.
 
-use super::circuit_breaker::{CircuitBreaker, chance, to_tenths};
+use super::circuit_breaker::{CircuitBreaker, to_tenths};
 use super::recent::history::History;
 use super::{PollError, READINGS_BYTES_MAX, Reading, Tally};
 use crate::config::{self, show_bytes};
 use crate::model::{NameCollision, Repairs};
-use crate::net::{LoggedSet, ProblemLog};
+use crate::net::{LoggedSet, ProblemLog, random_share};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
@@ -141,7 +141,7 @@ impl TargetState {
         self.log_memory(&reading);
         self.log_name_collisions(&reading);
         self.history.add(&reading);
-        if let Some(pause) = self.breaker.note(reading.ended, reading.outcome.as_ref().err(), chance()) {
+        if let Some(pause) = self.breaker.note(reading.ended, reading.outcome.as_ref().err(), random_share()) {
             let target = self.target.as_str();
             info!(target, next_in = ?to_tenths(pause), "keeps failing, and is asked less often from now on");
         }

@@ -16,7 +16,7 @@ use super::split::split;
 use super::wire::{self, bytes, close, delimited, fixed64, key_value, length, open, varint};
 use crate::config::{Otlp, Protocol};
 use crate::delivery_log::{Acceptance, Batch, Feed, Key, Uid};
-use crate::export::queue::backoff::Backoff;
+use crate::export::queue::retry_backoff::RetryBackoff;
 use crate::model::vocabulary::{DELIVERY_OUTCOME, DELIVERY_STAGE, ERROR_TYPE, MESSAGE_SOURCE, SYSTEM_NAME};
 use crate::model::{Field, Outcome, Privacy, Record};
 use crate::net::ProblemLog;
@@ -313,7 +313,7 @@ impl LogsExport {
         {
             return Sent::InParts(parts);
         }
-        let mut backoff = Backoff::new(self.sender.config().queue.retry);
+        let mut backoff = RetryBackoff::new(self.sender.config().queue.retry);
         loop {
             let result = self.sender.send(Signal::Logs, request.bytes.clone()).await;
             let again = match &result {
@@ -329,7 +329,7 @@ impl LogsExport {
                 }
             }
             self.report(&result, request.records, again);
-            match (result, backoff.wait(again)) {
+            match (result, backoff.next(again)) {
                 (Ok(rejected), _) => {
                     if let Some(limit) = self.sender.logs_size().accepted(len) {
                         info!(endpoint = self.sender.receiver(), "the receiver accepts logs in requests of at most {limit} bytes");

@@ -20,7 +20,6 @@ pub(crate) mod response;
 pub(crate) mod split;
 mod wire;
 
-pub use super::queue::backoff::Backoff;
 pub use super::queue::queue::ExportQueue;
 pub use super::queue::status::{Failing, PushStatus, SpoolStatus, Usage};
 pub use exporter::{OtlpExporter, Signal};

@@ -1,8 +1,8 @@
 //! Sends what waits, one request after the other, until each is taken or will never be.
 
-use super::backoff::Backoff;
 use super::queue::ExportQueue;
 use super::request_list::QueuedRequest;
+use super::retry_backoff::RetryBackoff;
 use crate::export::otlp::exporter::{OtlpExporter, Signal};
 use crate::export::otlp::response::{RetryDecision, SendError};
 use crate::export::otlp::split::split;
@@ -21,7 +21,7 @@ const REFUSALS_FREE: u32 = 1;
 /// Delivers until the outbox is closed and empty, or closed and the receiver fails. `hurry` ends a wait between two attempts.
 pub(crate) async fn deliver(outbox: Arc<ExportQueue>, sender: OtlpExporter, own: Arc<SelfTelemetry>, hurry: CancellationToken) {
     let retry = sender.config().queue.retry;
-    let mut backoff = Backoff::new(retry);
+    let mut backoff = RetryBackoff::new(retry);
     let mut refusals = 0;
     while let Some(first) = outbox.first().await {
         let error = match attempt(&outbox, &sender, &own, &first).await {
@@ -33,7 +33,7 @@ pub(crate) async fn deliver(outbox: Arc<ExportQueue>, sender: OtlpExporter, own:
             Err(error) => error,
         };
         let was_closed = outbox.is_closed();
-        let wait = match backoff.wait(error.again()) {
+        let wait = match backoff.next(error.again()) {
             Some(wait) => {
                 match retry.give_up_after {
                     Some(limit) if first.has_waited(limit) => outbox.expire(limit, &error, wait).await,
@@ -54,7 +54,7 @@ pub(crate) async fn deliver(outbox: Arc<ExportQueue>, sender: OtlpExporter, own:
                 if refusals <= REFUSALS_FREE || was_closed {
                     continue;
                 }
-                backoff.wait(RetryDecision::Later).unwrap_or_default()
+                backoff.next(RetryDecision::Later).unwrap_or_default()
             }
         };
         // In a hurry there is time for more attempts, but not for as many as fit into it.
