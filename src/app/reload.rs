@@ -14,8 +14,8 @@
 //! take up half a file and to say so in the log would leave an operator with a file that is not what runs.
 
 use super::service::StartError;
-use crate::config::{self, Config, Discovery, Environment, FileWatch, LogLevel, Origin, Otlp, Problem, Problems, Shard};
-use crate::net::ProblemLog;
+use crate::config::{self, Config, Discovery, Environment, LogLevel, Origin, Otlp, Problem, Problems, Shard};
+use crate::net::{FileWatch, LOOK_INTERVAL, ProblemLog};
 use crate::poll::{Limits, Target};
 use crate::serve::{self, Access};
 use crate::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
@@ -52,7 +52,7 @@ impl ConfigFile {
     /// This file; the endpoint is open whatever the file says if `endpoint` is true.
     #[must_use]
     pub fn new(file: PathBuf, shard: Option<Shard>, environment: Environment, log_level: Option<LogLevel>, endpoint: bool) -> Self {
-        Self { file, shard, environment, log_level, endpoint, look_interval: config::LOOK_INTERVAL, watch: FileWatch::default() }
+        Self { file, shard, environment, log_level, endpoint, look_interval: LOOK_INTERVAL, watch: FileWatch::default() }
     }
 
     /// The same, looking at files this often.
@@ -66,7 +66,7 @@ impl ConfigFile {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn load(&mut self) -> Result<Config, Problems> {
-        self.watch.mark(&self.file);
+        self.watch.mark([self.file.as_path()]);
         let mut config = config::load(&self.file, &self.environment)?.sharded(self.shard);
         config.telemetry.log_level = self.log_level.unwrap_or(config.telemetry.log_level);
         config.reload.endpoint |= self.endpoint;
@@ -318,7 +318,7 @@ pub(super) async fn follow(
         let (own, asked_for) = (live.own.clone(), by.is_some());
         // Files are read and clients are built beside the event loop.
         let working = tokio::task::spawn_blocking(move || {
-            let by = by.or_else(|| (live.config.reload.watch && followed.watch.look(&followed.file)).then_some("watch"));
+            let by = by.or_else(|| (live.config.reload.watch && followed.watch.has_changed([followed.file.as_path()])).then_some("watch"));
             let result = match by {
                 Some(by) => Some(live.reload(&mut followed, by)),
                 None => {

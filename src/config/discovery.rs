@@ -7,8 +7,8 @@
 //! of the two is seen first.
 
 use super::problem::in_order;
-use super::{FileWatch, Problem, Problems, TARGETS_MAX, Target, TargetsFiles};
-use crate::net::ProblemLog;
+use super::{Problem, Problems, TARGETS_MAX, Target, TargetsFiles};
+use crate::net::{FileWatch, ProblemLog};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -106,7 +106,7 @@ impl Discovery {
             Err(problem) => self.unlisted = Some(problem),
         }
         for (path, known) in self.files.iter_mut().filter(|(_, known)| !known.missed) {
-            if known.watch.look(path) {
+            if known.watch.has_changed([path.as_path()]) {
                 known.read(files, path);
                 read = true;
             }
@@ -237,7 +237,7 @@ impl Discovery {
 
 impl KnownFile {
     fn read(&mut self, files: &TargetsFiles, path: &Path) {
-        self.watch.mark(path);
+        self.watch.mark([path]);
         match files.read(path) {
             Ok((targets, warnings)) => {
                 (self.offered, self.warnings) = (Some(targets), warnings);

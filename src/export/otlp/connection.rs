@@ -5,20 +5,24 @@
 
 use super::response::{SendError, last_cause};
 use crate::config::{self, Protocol};
+use crate::net::FileWatch;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 /// How Postmeter introduces itself to receivers; gRPC's library adds its own name behind it.
 const USER_AGENT: &str = concat!("postmeter/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The shortest time between two looks at the TLS files.
+const FILE_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A connection, or the readiness to open one.
 #[derive(Clone, Debug)]
 pub(crate) struct ReceiverConnection {
     pub connection: Connection,
-    written: Written,
+    files: FileWatch,
+    looked_at: Instant,
 }
 
 #[derive(Clone, Debug)]
@@ -30,26 +34,28 @@ pub(crate) enum Connection {
 impl ReceiverConnection {
     /// Nothing is sent yet; a connection is opened when one is needed.
     pub(crate) fn new(config: &config::Otlp) -> Result<Self, SendError> {
-        let written = written(&config.tls);
+        let mut files = FileWatch::default();
+        files.mark(tls_files(&config.tls));
         let connection = match config.protocol {
             Protocol::Grpc => channel(config).map(Connection::Grpc),
             Protocol::HttpProtobuf => client(config).map(Connection::Http),
         }?;
-        Ok(Self { connection, written })
+        Ok(Self { connection, files, looked_at: Instant::now() })
     }
 
-    /// Whether its files are those that it was built with. A certificate that ran out is not always a connection that fails:
-    /// some receivers answer.
-    pub(crate) fn is_current(&self, config: &config::Otlp) -> bool {
-        self.written == written(&config.tls)
+    /// Returns true if a TLS file has changed since the connection was built, and has settled. An expired certificate does not always
+    /// make a connection fail: some receivers respond. So the files are looked at even while requests succeed.
+    pub(crate) fn is_outdated(&mut self, config: &config::Otlp) -> bool {
+        if self.looked_at.elapsed() < FILE_LOOK_INTERVAL {
+            return false;
+        }
+        self.looked_at = Instant::now();
+        self.files.has_changed(tls_files(&config.tls))
     }
 }
 
-/// When each file was written.
-type Written = [Option<SystemTime>; 3];
-
-fn written(tls: &config::Tls) -> Written {
-    [&tls.ca_file, &tls.cert_file, &tls.key_file].map(|path| fs::metadata(path.as_ref()?).ok()?.modified().ok())
+fn tls_files(tls: &config::Tls) -> impl Iterator<Item = &Path> {
+    [&tls.ca_file, &tls.cert_file, &tls.key_file].into_iter().filter_map(|path| path.as_deref())
 }
 
 fn channel(config: &config::Otlp) -> Result<Channel, SendError> {

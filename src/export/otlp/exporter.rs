@@ -114,7 +114,7 @@ impl OtlpExporter {
         request: Bytes,
         compression: Compression,
     ) -> Result<ExportMetricsServiceResponse, SendError> {
-        match self.way()?.connection {
+        match self.way()? {
             Connection::Grpc(channel) => self.grpc(channel, signal, headers, request, compression).await,
             Connection::Http(client) => self.http(&client, signal, headers, request, compression).await,
         }
@@ -133,16 +133,21 @@ impl OtlpExporter {
     }
 
     /// The connection there is, while its files are as they were.
-    fn way(&self) -> Result<ReceiverConnection, SendError> {
-        let way = self.way.lock().clone();
-        if way.is_current(&self.config) { Ok(way) } else { self.renew() }
+    fn way(&self) -> Result<Connection, SendError> {
+        let mut way = self.way.lock();
+        if !way.is_outdated(&self.config) {
+            return Ok(way.connection.clone());
+        }
+        drop(way);
+        self.renew()
     }
 
     /// The next request goes by a new connection, with names and certificates read anew.
-    fn renew(&self) -> Result<ReceiverConnection, SendError> {
+    fn renew(&self) -> Result<Connection, SendError> {
         let way = ReceiverConnection::new(&self.config)?;
-        *self.way.lock() = way.clone();
-        Ok(way)
+        let connection = way.connection.clone();
+        *self.way.lock() = way;
+        Ok(connection)
     }
 
     async fn grpc(
