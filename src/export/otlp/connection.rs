@@ -5,11 +5,9 @@
 
 use super::response::{SendError, last_cause};
 use crate::config::{self, Protocol};
-use crate::net::FileWatch;
-use std::fs;
-use std::path::Path;
+use crate::net::{ClientTls, FileWatch};
 use std::time::{Duration, Instant};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Channel, Endpoint};
 
 /// How Postmeter introduces itself to receivers; gRPC's library adds its own name behind it.
 const USER_AGENT: &str = concat!("postmeter/", env!("CARGO_PKG_VERSION"));
@@ -35,7 +33,7 @@ impl ReceiverConnection {
     /// Nothing is sent yet; a connection is opened when one is needed.
     pub(crate) fn new(config: &config::Otlp) -> Result<Self, SendError> {
         let mut files = FileWatch::default();
-        files.mark(tls_files(&config.tls));
+        files.mark(config.tls.files().paths());
         let connection = match config.protocol {
             Protocol::Grpc => channel(config).map(Connection::Grpc),
             Protocol::HttpProtobuf => client(config).map(Connection::Http),
@@ -50,12 +48,8 @@ impl ReceiverConnection {
             return false;
         }
         self.looked_at = Instant::now();
-        self.files.has_changed(tls_files(&config.tls))
+        self.files.has_changed(config.tls.files().paths())
     }
-}
-
-fn tls_files(tls: &config::Tls) -> impl Iterator<Item = &Path> {
-    [&tls.ca_file, &tls.cert_file, &tls.key_file].into_iter().filter_map(|path| path.as_deref())
 }
 
 fn channel(config: &config::Otlp) -> Result<Channel, SendError> {
@@ -63,16 +57,7 @@ fn channel(config: &config::Otlp) -> Result<Channel, SendError> {
     let mut endpoint = Endpoint::from_shared(config.endpoint.clone()).map_err(wrong)?.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true);
     endpoint = endpoint.user_agent(USER_AGENT).map_err(wrong)?;
     if config.endpoint.starts_with("https://") {
-        let mut tls = match &config.tls.ca_file {
-            Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(file(path)?)),
-            None => ClientTlsConfig::new().with_native_roots(),
-        };
-        if let (Some(cert), Some(key)) = (&config.tls.cert_file, &config.tls.key_file) {
-            tls = tls.identity(Identity::from_pem(file(cert)?, file(key)?));
-        }
-        if let Some(name) = &config.tls.server_name {
-            tls = tls.domain_name(name);
-        }
+        let tls = read(&config.tls)?.for_grpc(config.tls.server_name.as_deref());
         endpoint = endpoint.tls_config(tls).map_err(|error| SendError::Config(format!("tls: {}", last_cause(&error))))?;
     }
     Ok(endpoint.connect_lazy())
@@ -80,24 +65,16 @@ fn channel(config: &config::Otlp) -> Result<Channel, SendError> {
 
 fn client(config: &config::Otlp) -> Result<reqwest::Client, SendError> {
     let wrong = |error: reqwest::Error| SendError::Config(format!("tls: {}", last_cause(&error.without_url())));
-    let mut builder = reqwest::Client::builder()
+    let builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(config.timeout);
-    if let Some(path) = &config.tls.ca_file {
-        builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(&file(path)?).map_err(wrong)?);
-    } else if config.endpoint.starts_with("http://") {
-        builder = builder.tls_certs_only([]);
-    }
-    if let (Some(cert), Some(key)) = (&config.tls.cert_file, &config.tls.key_file) {
-        let pem = [file(cert)?, file(key)?].join(&b'\n');
-        builder = builder.identity(reqwest::Identity::from_pem(&pem).map_err(wrong)?);
-    }
-    builder.build().map_err(wrong)
+    let builder = read(&config.tls)?.configure(builder, !config.endpoint.starts_with("http://"));
+    builder.map_err(|unusable| wrong(unusable.error))?.build().map_err(wrong)
 }
 
-fn file(path: &Path) -> Result<Vec<u8>, SendError> {
-    fs::read(path).map_err(|error| SendError::Config(format!("tls: {}: {error}", path.display())))
+fn read(tls: &config::Tls) -> Result<ClientTls, SendError> {
+    tls.files().read().map_err(|error| SendError::Config(format!("tls: {error}")))
 }

@@ -4,8 +4,7 @@ use super::connection::{Connection, ReceiverConnection};
 use super::request_size::RequestSize;
 use super::response::{PartialSuccess, SendError, last_cause, words};
 use crate::config::{self, Compression};
-use crate::net::Redactor;
-use crate::poll::{retry_after, secret_header, use_ring};
+use crate::net::{Redactor, install_crypto_provider, retry_after, secret_header};
 use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName};
@@ -59,7 +58,7 @@ impl OtlpExporter {
     /// # Errors
     /// What of the configuration cannot be used.
     pub fn new(config: config::Otlp) -> Result<Self, SendError> {
-        use_ring();
+        install_crypto_provider();
         let way = Mutex::new(ReceiverConnection::new(&config)?);
         let receiver = config.receiver();
         let logs_size = RequestSize::new(config.max_request_bytes);
