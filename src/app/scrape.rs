@@ -166,7 +166,13 @@ impl Printed {
                 theirs.push(Section::of(reading.native.clone(), identity));
             }
             Self::Otlp { targets, .. } => {
-                targets.push(otlp::TargetMetrics::new(&pipeline.collect(points), pipeline.system(), reading, identity, &mut SeriesState::default()));
+                targets.push(otlp::TargetMetrics::new(
+                    &pipeline.collect(points),
+                    pipeline.system(),
+                    reading,
+                    identity,
+                    &mut SeriesState::default(),
+                ));
             }
         }
     }

@@ -5,20 +5,22 @@
 
 use super::response::{SendError, root_cause};
 use crate::config::{self, Protocol};
-use std::fs;
-use std::path::Path;
-use std::time::{Duration, SystemTime};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use crate::net::{ClientTls, FileWatch};
+use std::time::{Duration, Instant};
+use tonic::transport::{Channel, Endpoint};
 
 /// The user agent; the gRPC library appends its own name.
 const USER_AGENT: &str = concat!("postmeter/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The shortest time between two checks of the TLS files.
+const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A connection that is opened when the first request is sent.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct ReceiverConnection {
     pub transport: Transport,
-    tls_files: FileTimes,
+    tls_files: FileWatch,
+    checked_at: Instant,
 }
 
 /// The client of the configured protocol.
@@ -30,26 +32,24 @@ pub(crate) enum Transport {
 
 impl ReceiverConnection {
     pub(crate) fn new(config: &config::Otlp) -> Result<Self, SendError> {
-        let tls_files = file_times(&config.tls);
+        let mut tls_files = FileWatch::default();
+        tls_files.mark(config.tls.files().paths());
         let transport = match config.protocol {
             Protocol::Grpc => grpc_channel(config).map(Transport::Grpc),
             Protocol::HttpProtobuf => http_client(config).map(Transport::Http),
         }?;
-        Ok(Self { transport, tls_files })
+        Ok(Self { transport, tls_files, checked_at: Instant::now() })
     }
 
-    /// Returns true if the TLS files have not changed since the connection was built. A failed request is not enough to detect an expired
-    /// certificate: some receivers respond all the same.
-    pub(crate) fn is_current(&self, config: &config::Otlp) -> bool {
-        self.tls_files == file_times(&config.tls)
+    /// Returns true if a TLS file has changed since the connection was built. The files are checked even while requests succeed, because
+    /// some receivers accept a connection with an expired certificate.
+    pub(crate) fn is_outdated(&mut self, config: &config::Otlp) -> bool {
+        if self.checked_at.elapsed() < FILE_CHECK_INTERVAL {
+            return false;
+        }
+        self.checked_at = Instant::now();
+        self.tls_files.has_changed(config.tls.files().paths())
     }
-}
-
-/// The modification times of the CA file, the certificate and the key.
-type FileTimes = [Option<SystemTime>; 3];
-
-fn file_times(tls: &config::Tls) -> FileTimes {
-    [&tls.ca_file, &tls.cert_file, &tls.key_file].map(|path| fs::metadata(path.as_ref()?).ok()?.modified().ok())
 }
 
 fn grpc_channel(config: &config::Otlp) -> Result<Channel, SendError> {
@@ -57,16 +57,7 @@ fn grpc_channel(config: &config::Otlp) -> Result<Channel, SendError> {
     let endpoint = Endpoint::from_shared(config.endpoint.clone()).map_err(invalid)?;
     let mut endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).user_agent(USER_AGENT).map_err(invalid)?;
     if config.endpoint.starts_with("https://") {
-        let mut tls = match &config.tls.ca_file {
-            Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(path)?)),
-            None => ClientTlsConfig::new().with_native_roots(),
-        };
-        if let (Some(cert), Some(key)) = (&config.tls.cert_file, &config.tls.key_file) {
-            tls = tls.identity(Identity::from_pem(read(cert)?, read(key)?));
-        }
-        if let Some(name) = &config.tls.server_name {
-            tls = tls.domain_name(name);
-        }
+        let tls = read_tls_files(&config.tls)?.for_grpc(config.tls.server_name.as_deref());
         endpoint = endpoint.tls_config(tls).map_err(|error| SendError::Config(format!("tls: {}", root_cause(&error))))?;
     }
     Ok(endpoint.connect_lazy())
@@ -74,24 +65,17 @@ fn grpc_channel(config: &config::Otlp) -> Result<Channel, SendError> {
 
 fn http_client(config: &config::Otlp) -> Result<reqwest::Client, SendError> {
     let invalid = |error: reqwest::Error| SendError::Config(format!("tls: {}", root_cause(&error.without_url())));
-    let mut builder = reqwest::Client::builder()
+    let builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(config.timeout);
-    if let Some(path) = &config.tls.ca_file {
-        builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(&read(path)?).map_err(invalid)?);
-    } else if config.endpoint.starts_with("http://") {
-        builder = builder.tls_certs_only([]);
-    }
-    if let (Some(cert), Some(key)) = (&config.tls.cert_file, &config.tls.key_file) {
-        let pem = [read(cert)?, read(key)?].join(&b'\n');
-        builder = builder.identity(reqwest::Identity::from_pem(&pem).map_err(invalid)?);
-    }
-    builder.build().map_err(invalid)
+    let is_https = !config.endpoint.starts_with("http://");
+    let builder = read_tls_files(&config.tls)?.configure(builder, is_https);
+    builder.map_err(|unusable| invalid(unusable.error))?.build().map_err(invalid)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, SendError> {
-    fs::read(path).map_err(|error| SendError::Config(format!("tls: {}: {error}", path.display())))
+fn read_tls_files(tls: &config::Tls) -> Result<ClientTls, SendError> {
+    tls.files().read().map_err(|error| SendError::Config(format!("tls: {error}")))
 }

@@ -7,8 +7,7 @@ use super::split::split;
 use crate::config::{self, Compression};
 use crate::export::queue::request_exporter::{EncodedRequest, ExportFailure, PartialSuccess, RequestExporter};
 use crate::export::queue::request_size::RequestSize;
-use crate::net::Redactor;
-use crate::poll::{retry_after, secret_header, use_ring};
+use crate::net::{Redactor, install_crypto_provider, retry_after, secret_header};
 use bytes::{Buf, Bytes};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName};
@@ -62,7 +61,7 @@ impl OtlpExporter {
     /// # Errors
     /// Fails if the endpoint or a TLS file cannot be used.
     pub fn new(config: config::Otlp) -> Result<Self, SendError> {
-        use_ring();
+        install_crypto_provider();
         Ok(Self {
             connection: Mutex::new(ReceiverConnection::new(&config)?),
             endpoint: config.receiver(),
@@ -124,7 +123,7 @@ impl OtlpExporter {
         request: Bytes,
         compression: Compression,
     ) -> Result<ExportMetricsServiceResponse, SendError> {
-        match self.connection()?.transport {
+        match self.transport()? {
             Transport::Grpc(channel) => self.send_by_grpc(channel, signal, headers, request, compression).await,
             Transport::Http(client) => self.send_by_http(&client, signal, headers, request, compression).await,
         }
@@ -142,17 +141,22 @@ impl OtlpExporter {
         Ok(headers)
     }
 
-    /// Returns the connection, or a new one if its files have changed.
-    fn connection(&self) -> Result<ReceiverConnection, SendError> {
-        let connection = self.connection.lock().clone();
-        if connection.is_current(&self.config) { Ok(connection) } else { self.reconnect() }
+    /// Returns the connected client, or a new one if the TLS files have changed.
+    fn transport(&self) -> Result<Transport, SendError> {
+        let mut connection = self.connection.lock();
+        if !connection.is_outdated(&self.config) {
+            return Ok(connection.transport.clone());
+        }
+        drop(connection);
+        self.reconnect()
     }
 
     /// Replaces the connection by a new one, which resolves names and reads certificates again.
-    fn reconnect(&self) -> Result<ReceiverConnection, SendError> {
+    fn reconnect(&self) -> Result<Transport, SendError> {
         let connection = ReceiverConnection::new(&self.config)?;
-        *self.connection.lock() = connection.clone();
-        Ok(connection)
+        let transport = connection.transport.clone();
+        *self.connection.lock() = connection;
+        Ok(transport)
     }
 
     async fn send_by_grpc(

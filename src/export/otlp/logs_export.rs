@@ -8,8 +8,9 @@ use super::logs::LogsEncoder;
 use super::response::SendError;
 use super::split::split;
 use crate::delivery_log::{Acceptance, Batch, Feed, Key};
-use crate::export::queue::backoff::Backoff;
 use crate::export::queue::request_exporter::{EncodedRequest, PartialSuccess, RetryDecision};
+use crate::export::queue::retry_backoff::RetryBackoff;
+use crate::net::ProblemLog;
 use crate::report::nanos;
 use crate::telemetry::CollectedTarget;
 use std::collections::VecDeque;
@@ -30,8 +31,7 @@ pub struct LogsExport {
     exporter: Arc<OtlpExporter>,
     /// The URL of the receiver for logs, without secrets.
     endpoint: String,
-    /// The problem that was logged last; it is logged again only after it has changed.
-    problem: Option<&'static str>,
+    problems: ProblemLog,
 }
 
 /// The result of sending a request.
@@ -50,7 +50,7 @@ impl LogsExport {
         let include = config.messages.as_ref().map(|messages| messages.include.clone()).unwrap_or_default();
         let encoder = LogsEncoder::new(config.source.name, key, include);
         let endpoint = exporter.config().logs_receiver().unwrap_or_else(|| exporter.endpoint().to_owned());
-        Self { feed, encoder, target, exporter, endpoint, problem: None }
+        Self { feed, encoder, target, exporter, endpoint, problems: ProblemLog::default() }
     }
 
     /// Runs until `stop` is cancelled. Records that are not accepted by then are read again after the next start.
@@ -106,7 +106,7 @@ impl LogsExport {
         {
             return SendResult::Split(parts);
         }
-        let mut backoff = Backoff::new(exporter.config().queue.retry);
+        let mut backoff = RetryBackoff::new(exporter.config().queue.retry);
         loop {
             let result = exporter.send(Signal::Logs, request.bytes.clone()).await;
             let retry = match &result {
@@ -122,7 +122,7 @@ impl LogsExport {
                 }
             }
             self.log_result(&result, request.points, retry);
-            match (result, backoff.wait(retry)) {
+            match (result, backoff.next(retry)) {
                 (Ok(response), _) => {
                     if let Some(limit_bytes) = size.accepted(len) {
                         info!(endpoint = self.endpoint, limit_bytes, "the receiver accepts logs only in smaller requests");
@@ -138,13 +138,13 @@ impl LogsExport {
     /// Logs a problem when it starts or changes, and when it ends. Skipped records are logged each time, because they are lost.
     fn log_result(&mut self, result: &Result<PartialSuccess, SendError>, records: u64, retry: RetryDecision) {
         let (target, endpoint) = (self.feed.target(), self.endpoint.as_str());
-        let problem = match result {
-            Ok(PartialSuccess { rejected: 0, .. }) => None,
-            Ok(_) => Some("rejected"),
-            Err(error) => Some(error.error_type()),
+        let is_change = match result {
+            Ok(PartialSuccess { rejected: 0, .. }) => self.problems.end().is_some(),
+            Ok(_) => self.problems.start("rejected"),
+            Err(error) => self.problems.start(error.error_type()),
         };
         let is_skipped = matches!((result, retry), (Err(_), RetryDecision::Never));
-        if self.problem == problem && !is_skipped {
+        if !is_change && !is_skipped {
             return;
         }
         match result {
@@ -159,7 +159,6 @@ impl LogsExport {
                 warn!(target, endpoint, error.type = error.error_type(), "export of delivery records failed and is retried: {error}");
             }
         }
-        self.problem = problem;
     }
 }
 

@@ -16,14 +16,12 @@ pub(crate) mod logs;
 mod logs_export;
 pub(crate) mod metrics;
 mod native_metrics;
-pub(crate) mod news;
 pub(crate) mod push;
 mod request_writer;
 pub(crate) mod response;
 mod split;
 mod wire;
 
-pub use super::queue::backoff::Backoff;
 pub use super::queue::queue::ExportQueue;
 pub use super::queue::request_exporter::{EncodedRequest, PartialSuccess, RetryDecision};
 pub use super::queue::status::{PushFailure, PushStatus, SpoolStatus, Usage};

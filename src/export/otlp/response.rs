@@ -204,8 +204,9 @@ mod tests {
 
     #[test]
     fn a_requested_wait_is_respected_up_to_a_limit() {
-        let decision =
-            |code, wait| SendError::from_grpc(&Status::with_error_details(code, "", ErrorDetails::with_retry_info(Some(wait)))).retry_decision();
+        let decision = |code, wait| {
+            SendError::from_grpc(&Status::with_error_details(code, "", ErrorDetails::with_retry_info(Some(wait)))).retry_decision()
+        };
         assert_eq!(decision(Code::Unavailable, SOON), RetryDecision::After(SOON));
         assert_eq!(decision(Code::ResourceExhausted, SOON), RetryDecision::After(SOON));
         assert_eq!(decision(Code::Unavailable, Duration::from_secs(1_000_000)), RetryDecision::After(RETRY_AFTER_MAX));

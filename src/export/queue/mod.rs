@@ -2,15 +2,16 @@
 //!
 //! The queue knows no protocol: it keeps bytes, and sends them through a [`request_exporter::RequestExporter`].
 
-pub(crate) mod backoff;
 mod damaged_requests;
 #[expect(clippy::module_inception, reason = "the queue itself; the other files store and send its requests")]
 pub(crate) mod queue;
+mod receiver_problems;
 mod receiver_state;
 pub(crate) mod request_exporter;
 mod request_file;
 pub(crate) mod request_list;
 pub(crate) mod request_size;
+pub(crate) mod retry_backoff;
 mod spool;
 pub(crate) mod status;
 mod store;

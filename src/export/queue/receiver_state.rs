@@ -1,8 +1,8 @@
 //! The state of the receiver as the export queue sees it: totals, the current failure, and the log lines about both.
 
+use super::receiver_problems::ReceiverProblems;
 use super::request_exporter::ExportFailure;
 use super::status::PushFailure;
-use crate::export::otlp::news::ProblemLog;
 use std::time::{Duration, SystemTime};
 use tracing::{info, warn};
 
@@ -19,7 +19,7 @@ pub(super) struct ReceiverState {
     pub failure: Option<PushFailure>,
     /// The queue has dropped requests since the receiver last accepted one.
     is_overflowing: bool,
-    problems: ProblemLog,
+    problems: ReceiverProblems,
 }
 
 impl ReceiverState {
@@ -46,17 +46,10 @@ impl ReceiverState {
     }
 
     /// Logs rejected points and warnings once, and the end of a problem.
-    pub(super) fn log_accepted(
-        &mut self,
-        endpoint: &str,
-        collection: u64,
-        rejected_points: u64,
-        message: &str,
-        queued_requests: usize,
-    ) {
+    pub(super) fn log_accepted(&mut self, endpoint: &str, collection: u64, rejected_points: u64, message: &str, queued_requests: usize) {
         let problem = match (rejected_points, message) {
             (0, "") => {
-                if let Some(attempts) = self.problems.is_over(collection) {
+                if let Some(attempts) = self.problems.end(collection) {
                     info!(endpoint, attempts, queued_requests, "the receiver accepts metrics again");
                 }
                 return;
@@ -64,7 +57,7 @@ impl ReceiverState {
             (0, _) => WARNING,
             _ => REJECTED,
         };
-        if !self.problems.is_new(problem, collection) {
+        if !self.problems.start(problem, collection) {
             return;
         }
         match rejected_points {
@@ -89,7 +82,7 @@ impl ReceiverState {
 
     /// A spool that cannot be read has been logged by the spool.
     fn is_new_failure(&mut self, failure: &ExportFailure, collection: u64) -> bool {
-        !matches!(failure, ExportFailure::SpoolUnreadable(_)) && self.problems.is_new(failure.error_type(), collection)
+        !matches!(failure, ExportFailure::SpoolUnreadable(_)) && self.problems.start(failure.error_type(), collection)
     }
 
     /// Logs once that the queue is full, until the receiver accepts a request.

@@ -112,7 +112,8 @@ mod tests {
 
     fn example() -> (RequestFileName, Vec<u8>) {
         let key = RequestKey { collection: 1_764_000_000_000_000_000, part: 7 };
-        let entry = SpoolEntry { key, points: 3, queued_at: UNIX_EPOCH + Duration::from_nanos(1_764_000_000_000_000_123), bytes: "request".into() };
+        let entry =
+            SpoolEntry { key, points: 3, queued_at: UNIX_EPOCH + Duration::from_nanos(1_764_000_000_000_000_123), bytes: "request".into() };
         let name = RequestFileName::of(&entry);
         let content = [&name.header(&entry.bytes), &entry.bytes[..]].concat();
         (name, content)

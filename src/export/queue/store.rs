@@ -180,8 +180,12 @@ impl Store {
             return 0;
         }
         match set_aside(&old, OLD_FILE_ENDING) {
-            Ok(renamed) => warn!(path = %renamed.display(), "the spool of an older version cannot be read; the file was renamed and may be deleted"),
-            Err(error) => warn!(path = %old.display(), "the spool of an older version cannot be read, and renaming the file failed: {error}"),
+            Ok(renamed) => {
+                warn!(path = %renamed.display(), "the spool of an older version cannot be read; the file was renamed and may be deleted")
+            }
+            Err(error) => {
+                warn!(path = %old.display(), "the spool of an older version cannot be read, and renaming the file failed: {error}")
+            }
         }
         1
     }
@@ -286,8 +290,8 @@ impl OpenedDir {
 
     fn write(&mut self, dir: &Path, entry: &SpoolEntry) -> io::Result<()> {
         let (name, writing) = (RequestFileName::of(entry), dir.join(WRITING));
-        let written =
-            write_synced(&writing, &name.header(&entry.bytes), &entry.bytes).and_then(|()| fs::rename(&writing, dir.join(name.to_string())));
+        let written = write_synced(&writing, &name.header(&entry.bytes), &entry.bytes)
+            .and_then(|()| fs::rename(&writing, dir.join(name.to_string())));
         if let Err(error) = written {
             // On a full disk, even an incomplete file uses space that other requests need.
             let _ = fs::remove_file(&writing);

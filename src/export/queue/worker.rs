@@ -1,10 +1,10 @@
 //! The worker of the export queue: sends one request after the other, until each is accepted or lost.
 
-use super::backoff::Backoff;
 use super::queue::ExportQueue;
 use super::request_exporter::{ExportFailure, RequestExporter, RetryDecision};
 use super::request_list::QueuedRequest;
 use super::request_size::RequestSize;
+use super::retry_backoff::RetryBackoff;
 use crate::config::Retry;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ pub(crate) struct Worker<'a, E> {
 impl<E: RequestExporter> Worker<'_, E> {
     /// Runs until the queue is closed and either empty or the receiver fails. `shutdown` shortens the waits between two attempts.
     pub(crate) async fn run(&self, shutdown: CancellationToken) {
-        let mut backoff = Backoff::new(self.retry);
+        let mut backoff = RetryBackoff::new(self.retry);
         let mut rejections = 0;
         while let Some(request) = self.queue.next_request().await {
             let failure = match self.send(&request).await {
@@ -42,7 +42,7 @@ impl<E: RequestExporter> Worker<'_, E> {
                 Err(failure) => failure,
             };
             let was_closed = self.queue.is_closed();
-            let wait = match backoff.wait(failure.retry_decision()) {
+            let wait = match backoff.next(failure.retry_decision()) {
                 Some(wait) => {
                     match self.retry.give_up_after {
                         Some(limit) if request.has_waited(limit) => self.queue.expire(limit, &failure, wait).await,
@@ -63,7 +63,7 @@ impl<E: RequestExporter> Worker<'_, E> {
                     if rejections <= REJECTIONS_MAX || was_closed {
                         continue;
                     }
-                    backoff.wait(RetryDecision::Later).unwrap_or_default()
+                    backoff.next(RetryDecision::Later).unwrap_or_default()
                 }
             };
             if shutdown.is_cancelled() {

@@ -89,8 +89,13 @@ mod tests {
     fn a_push_that_fails_says_what_waits_and_when_it_is_tried_again() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let ago = |seconds| now - Duration::from_secs(seconds);
-        let failing =
-            PushFailure { error_type: "x", message: "<gone>".into(), since: ago(60), attempts: 3, retry_at: Some(now + Duration::from_secs(12)) };
+        let failing = PushFailure {
+            error_type: "x",
+            message: "<gone>".into(),
+            since: ago(60),
+            attempts: 3,
+            retry_at: Some(now + Duration::from_secs(12)),
+        };
         let mut status = PushStatus {
             endpoint: "http://localhost:4317".into(),
             queued_requests: 2,
