@@ -10,12 +10,14 @@
 
 pub(crate) mod collector;
 pub(crate) mod connection;
+mod exemplar;
 pub(crate) mod exporter;
 mod grpc_codec;
 pub(crate) mod logs;
 mod logs_export;
 pub(crate) mod metrics;
 mod native_metrics;
+mod point_writer;
 pub(crate) mod push;
 mod request_writer;
 pub(crate) mod response;

@@ -1,77 +1,78 @@
-//! How large a request may be: as configured, or what the receiver was seen to accept, and a larger one now and then.
+//! The size limit of requests: the configured one, or a smaller one if the receiver rejects larger requests. A larger limit is tried now
+//! and then.
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// Requests are not split below this for a receiver that rejects all of them.
+/// The smallest limit: requests are not split further for a receiver that rejects all of them.
 const LIMIT_BYTES_MIN: usize = 1024;
-/// So many requests near the limit are accepted before a larger one is tried.
+/// The number of accepted requests near the limit before a larger limit is tried.
 const TRIAL_AFTER_REQUESTS: u32 = 100;
-/// The same, after larger ones were rejected again and again.
+/// The largest number of such requests, after several larger limits have failed.
 const TRIAL_AFTER_REQUESTS_MAX: u32 = 1000;
 
-/// The limit of one signal's requests, in bytes before compression.
+/// The size limit of one signal's requests, in bytes before compression.
 #[derive(Debug)]
 pub struct RequestSize {
     bytes_max: usize,
-    learned: Mutex<Learned>,
+    state: Mutex<LimitState>,
 }
 
 #[derive(Debug)]
-struct Learned {
+struct LimitState {
     limit: usize,
-    /// Requests near the limit that were accepted since it changed.
+    /// The number of accepted requests near the limit since the limit changed.
     accepted: u32,
     trial_after: u32,
-    /// A larger limit is being tried, which nothing has confirmed.
+    /// The limit was raised, and no accepted request has confirmed it yet.
     is_trial: bool,
-    /// It has become smaller, and that is not known to suffice.
+    /// The limit was lowered, and no accepted request has confirmed it yet.
     is_falling: bool,
 }
 
 impl RequestSize {
-    /// Never above this.
+    /// Creates a limit of `bytes_max` bytes, which is never exceeded.
     #[must_use]
     pub const fn new(bytes_max: usize) -> Self {
-        let learned = Learned { limit: bytes_max, accepted: 0, trial_after: TRIAL_AFTER_REQUESTS, is_trial: false, is_falling: false };
-        Self { bytes_max, learned: Mutex::new(learned) }
+        let state = LimitState { limit: bytes_max, accepted: 0, trial_after: TRIAL_AFTER_REQUESTS, is_trial: false, is_falling: false };
+        Self { bytes_max, state: Mutex::new(state) }
     }
 
-    /// The limit for the next request.
+    /// The size limit of the next request, in bytes.
     pub fn limit(&self) -> usize {
-        self.learned().limit
+        self.state().limit
     }
 
-    /// The receiver accepted a request of this length. Returns a limit that is confirmed now, after others were too large.
+    /// Records that the receiver accepted a request of this length. Returns the limit if this confirms it after larger requests were rejected.
     pub fn accepted(&self, len: usize) -> Option<usize> {
-        let mut learned = self.learned();
-        let confirmed = std::mem::take(&mut learned.is_falling).then_some(learned.limit);
-        if learned.limit < self.bytes_max && len > learned.limit / 2 {
-            if std::mem::take(&mut learned.is_trial) {
-                learned.trial_after = TRIAL_AFTER_REQUESTS;
+        let mut state = self.state();
+        let confirmed = std::mem::take(&mut state.is_falling).then_some(state.limit);
+        if state.limit < self.bytes_max && len > state.limit / 2 {
+            if std::mem::take(&mut state.is_trial) {
+                state.trial_after = TRIAL_AFTER_REQUESTS;
             }
-            learned.accepted += 1;
-            if learned.accepted >= learned.trial_after {
-                learned.limit = learned.limit.saturating_mul(2).min(self.bytes_max);
-                (learned.accepted, learned.is_trial) = (0, true);
+            state.accepted += 1;
+            if state.accepted >= state.trial_after {
+                state.limit = state.limit.saturating_mul(2).min(self.bytes_max);
+                (state.accepted, state.is_trial) = (0, true);
             }
         }
         confirmed
     }
 
-    /// The receiver rejected a request of this length as too large: the next ones are half as large at most.
+    /// Records that the receiver rejected a request of this length as too large. The next requests are at most half as large.
     pub fn too_large(&self, len: usize) {
-        let mut learned = self.learned();
-        learned.limit = learned.limit.min(len / 2).max(LIMIT_BYTES_MIN);
-        learned.accepted = 0;
-        if std::mem::take(&mut learned.is_trial) {
-            learned.trial_after = learned.trial_after.saturating_mul(2).min(TRIAL_AFTER_REQUESTS_MAX);
+        let mut state = self.state();
+        state.limit = state.limit.min(len / 2).max(LIMIT_BYTES_MIN);
+        state.accepted = 0;
+        if std::mem::take(&mut state.is_trial) {
+            state.trial_after = state.trial_after.saturating_mul(2).min(TRIAL_AFTER_REQUESTS_MAX);
         } else {
-            learned.is_falling = true;
+            state.is_falling = true;
         }
     }
 
-    fn learned(&self) -> MutexGuard<'_, Learned> {
-        self.learned.lock()
+    fn state(&self) -> MutexGuard<'_, LimitState> {
+        self.state.lock()
     }
 }
 
@@ -95,14 +96,14 @@ mod tests {
     }
 
     #[test]
-    fn the_accepted_size_is_remembered() {
+    fn the_accepted_size_becomes_the_limit() {
         let size = RequestSize::new(4_000_000);
         assert_eq!(send(&size, 10, 300_000), 4);
         assert_eq!(size.limit(), 250_000);
     }
 
     #[test]
-    fn it_is_announced_once_when_it_is_confirmed() {
+    fn a_lower_limit_is_returned_once_when_it_is_confirmed() {
         let size = RequestSize::new(4_000_000);
         assert_eq!(size.accepted(4_000_000), None);
         size.too_large(4_000_000);
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_larger_one_is_tried_now_and_then_and_ever_more_rarely() {
+    fn a_larger_limit_is_tried_now_and_then_and_less_often_after_failures() {
         let size = RequestSize::new(4_000_000);
         send(&size, 10, 300_000);
         let rejected = send(&size, 10_000, 300_000);
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn it_grows_again_with_the_receiver_up_to_what_is_configured() {
+    fn the_limit_grows_with_the_receiver_up_to_the_configured_one() {
         let size = RequestSize::new(4_000_000);
         send(&size, 10, 300_000);
         assert_eq!(send(&size, 500, usize::MAX), 0);
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn small_requests_prove_nothing_about_a_larger_limit() {
+    fn small_requests_do_not_raise_the_limit() {
         let size = RequestSize::new(4_000_000);
         send(&size, 10, 300_000);
         (0..1000).for_each(|_| assert!(size.accepted(10_000).is_none_or(|limit| limit == 250_000)));
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn it_has_a_smallest_size() {
+    fn the_limit_has_a_minimum() {
         let size = RequestSize::new(4_000_000);
         send(&size, 100, 0);
         assert_eq!(size.limit(), LIMIT_BYTES_MIN);
