@@ -88,7 +88,7 @@ impl Collector {
     fn end_removed_targets(&mut self) -> Vec<TargetMetrics> {
         let end = |mut pushed: PushedTarget| {
             let identity = pushed.collected.last_identity();
-            TargetMetrics::ended(pushed.collected.pipeline.system(), &identity, &mut pushed.series)
+            TargetMetrics::new(&identity, pushed.series.end(pushed.collected.system()))
         };
         self.removed.drain(..).map(end).collect()
     }
@@ -123,7 +123,7 @@ impl Collector {
         }
         self.queue(collection, readings, Ends::Export, stop).await;
         if let Some(pushed) = self.pushed.first() {
-            self.telemetry.polling.observe(&pushed.collected.target.usage());
+            self.telemetry.poll.observe(&pushed.collected.target.usage());
         }
     }
 
@@ -151,10 +151,9 @@ impl Collector {
         for (index, reading) in readings {
             let Some(pushed) = self.pushed.get_mut(index).filter(|pushed| !pushed.exported.contains(&reading)) else { continue };
             pushed.exported.add(&reading);
-            let resource_metrics = pushed.collected.collect(&reading);
-            let identity = pushed.collected.identity(&reading);
-            let system = pushed.collected.target.config.source.name;
-            let metrics = TargetMetrics::new(&resource_metrics, system, &reading, &identity, &mut pushed.series);
+            let canonical = pushed.collected.collect(&reading);
+            let report = pushed.series.report(canonical, pushed.collected.system(), &reading);
+            let metrics = TargetMetrics::new(&pushed.collected.identity(&reading), report);
             metrics.omitted_samples().into_iter().for_each(|(reason, samples)| self.telemetry.changed(reason, samples));
             all.push(match ends {
                 Ends::Export => metrics,

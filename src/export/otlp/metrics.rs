@@ -10,15 +10,13 @@ use super::request_writer::MetricsRequestWriter;
 use super::split::{metric_points, split_points};
 use super::wire;
 use crate::export::queue::request_exporter::EncodedRequest;
-use crate::poll::Reading;
-use crate::report::{CollectionTimes, NativeReport, SeriesState, TimestampedSamples, nanos};
-use crate::telemetry::{Identity, SCOPE, SERVER_PORT};
+use crate::report::{NativeReport, Report, TimestampedSamples};
+use crate::telemetry::{Identity, SERVER_PORT};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, ScopeMetrics};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_sdk::metrics::data::ResourceMetrics as CollectedMetrics;
 use prost::Message;
 
 /// The default size limit of a request.
@@ -28,7 +26,7 @@ const RESOURCE: u8 = wire::delimited(1);
 /// The largest size of the tags and lengths around a `ScopeMetrics` in a request.
 const ENVELOPE_BYTES_MAX: usize = 16;
 
-/// The metrics of one target in one collection, with their times.
+/// The report of one target, with its encoded resource.
 #[derive(Debug)]
 pub struct TargetMetrics {
     /// The encoded field with the resource.
@@ -40,36 +38,10 @@ pub struct TargetMetrics {
 }
 
 impl TargetMetrics {
-    /// Combines the metrics that the SDK collected with the histograms and native families of the reading.
+    /// The report of a target with this identity.
     #[must_use]
-    pub fn new(
-        collected: &CollectedMetrics,
-        system: &'static str,
-        reading: &Reading,
-        identity: &Identity,
-        series: &mut SeriesState,
-    ) -> Self {
-        let mut canonical: Vec<ScopeMetrics> = collected.scope_metrics().map(Into::into).collect();
-        let snapshot = reading.snapshot();
-        let times = CollectionTimes {
-            reading: nanos(reading.at),
-            good: snapshot.is_some(),
-            complete: reading.is_complete(),
-            counters_since: snapshot.and_then(|s| s.counters_since).map(nanos),
-            tally_since: nanos(reading.tally_since),
-            of_records: reading.tally.of_records,
-            drops_idle_series: snapshot.is_some_and(|s| s.drops_idle_series),
-        };
-        let native = series.read(with_version(&mut canonical), system, snapshot, &reading.native, times);
-        Self { resource: resource_field(identity), identity: identity_field(identity), canonical, native }
-    }
-
-    /// The ends of all series of a target that a reload removed.
-    #[must_use]
-    pub fn ended(system: &'static str, identity: &Identity, series: &mut SeriesState) -> Self {
-        let scope = InstrumentationScope { name: SCOPE.to_owned(), ..Default::default() };
-        let mut canonical = vec![ScopeMetrics { scope: Some(scope), ..Default::default() }];
-        let native = series.end(with_version(&mut canonical), system);
+    pub fn new(identity: &Identity, report: Report) -> Self {
+        let Report { canonical, native } = report;
         Self { resource: resource_field(identity), identity: identity_field(identity), canonical, native }
     }
 
@@ -94,14 +66,6 @@ impl TargetMetrics {
         }
         Self { native: self.native.without_ends(), ..self }
     }
-}
-
-/// Sets the version of the scopes to that of Postmeter.
-fn with_version(scopes: &mut [ScopeMetrics]) -> &mut [ScopeMetrics] {
-    for scope in scopes.iter_mut().filter_map(|scope| scope.scope.as_mut()) {
-        env!("CARGO_PKG_VERSION").clone_into(&mut scope.version);
-    }
-    scopes
 }
 
 /// Returns true if points are left.

@@ -8,7 +8,6 @@ use super::point_writer::{MetricHeader, Point, PointWriter};
 use super::request_writer::MetricsRequestWriter;
 use crate::model::{FamilyType, SamplePosition, SamplePositions, SelectedFamily, is_scope_info};
 use crate::report::{DeltaBase, EndedSamples, NativeReport};
-use std::num::NonZeroU64;
 
 /// The scope of native metrics whose labels name no scope.
 pub const NATIVE_SCOPE: &str = "postmeter.native";
@@ -38,7 +37,7 @@ pub(crate) struct NativeCursor<'a> {
 
 impl<'a> NativeCursor<'a> {
     pub(crate) fn new(report: &'a NativeReport) -> Self {
-        let ends = report.gone();
+        let ends = report.ended_samples();
         Self { report, family: 0, positions: None, pending: None, rising: 0, delta: 0, ends, pending_end: None, timestamped: 0 }
     }
 
@@ -49,8 +48,8 @@ impl<'a> NativeCursor<'a> {
         // Ends are written first: a series of this reading may have the name of an ended one and another type.
         self.write_ends(&mut writer)?;
         while self.family < self.report.native.len() {
-            let family = self.report.native.at(self.family);
-            if !is_scope_info(family.own_name()) {
+            let family = self.report.native.family(self.family);
+            if !is_scope_info(family.native_name()) {
                 writer.set_scope(family.scope());
                 self.write_family(&mut writer, &family)?;
             }
@@ -72,13 +71,13 @@ impl<'a> NativeCursor<'a> {
             if previous_family.replace(timestamped.family) != Some(timestamped.family) {
                 writer.end_metric();
             }
-            let family = self.report.native.at(timestamped.family);
+            let family = self.report.native.family(timestamped.family);
             writer.set_scope(family.scope());
             let header = MetricHeader::new(&family, self.report.is_delta(family.kind()), self.report.native.has_exemplars());
-            let sample = self.report.native.sample(timestamped.place).filter(|_| !is_scope_info(family.own_name()));
+            let sample = self.report.native.sample(timestamped.position).filter(|_| !is_scope_info(family.native_name()));
             if let Some(sample) = sample {
-                let start = NonZeroU64::new(timestamped.start);
-                let point = Point { value: sample.value(), base: timestamped.before(), start, time: timestamped.time };
+                let (start, time) = (timestamped.start, timestamped.time);
+                let point = Point { value: sample.value(), base: timestamped.base_value(), start, time };
                 writer.write_point(&header, &sample, &point)?;
             }
             self.timestamped += 1;
@@ -92,16 +91,16 @@ impl<'a> NativeCursor<'a> {
         let is_rising = matches!(kind, FamilyType::Counter | FamilyType::Histogram);
         let is_delta = report.is_delta(kind);
         let header = MetricHeader::new(family, is_delta, report.native.has_exemplars());
-        let positions = self.positions.get_or_insert_with(|| family.places());
+        let positions = self.positions.get_or_insert_with(|| family.positions());
         while let Some(position) = self.pending.take().or_else(|| positions.next()) {
             let Some(sample) = report.native.sample(position) else { continue };
             let mut point = Point { value: sample.value(), base: None, start: None, time: report.time };
             if is_rising {
-                point.start = report.starts.get(self.rising).copied().and_then(NonZeroU64::new);
+                point.start = report.starts.get(self.rising).copied().flatten();
             }
-            let base = if is_delta { report.base(self.delta) } else { DeltaBase::Zero };
-            if let Some((value, time)) = report.before(base) {
-                (point.base, point.start) = (Some(value), NonZeroU64::new(time));
+            let base = if is_delta { report.delta_base(self.delta) } else { DeltaBase::Zero };
+            if let Some((value, time)) = report.base_value(base) {
+                (point.base, point.start) = (Some(value), Some(time));
             }
             // Samples with explicit timestamps are written after all families.
             let is_timestamped = sample.timestamp().is_some() || report.timestamped.is_ahead(family, &sample);
@@ -123,8 +122,8 @@ impl<'a> NativeCursor<'a> {
             if previous_family.replace(index) != Some(index) {
                 writer.end_metric();
             }
-            let family = native.at(index);
-            if is_scope_info(family.own_name()) {
+            let family = native.family(index);
+            if is_scope_info(family.native_name()) {
                 continue;
             }
             writer.set_scope(family.scope());

@@ -5,9 +5,8 @@ use super::native_metrics::{NATIVE_SCOPE, RequestFull};
 use super::request_writer::{EncodedScope, MetricsRequestWriter};
 use super::wire::{bytes, delimited, field_len, fixed64, key_value, labels, labels_len, length, length_len, varint};
 use crate::model::{Exemplar, FamilyType, Histogram, SampleRef, Scope, SelectedFamily, Summary, Value};
-use crate::report::{buckets, count, sum};
+use crate::report::{UnixNanos, buckets, count, sum};
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, DataPointFlags};
-use std::num::NonZeroU64;
 
 // Fields of `NumberDataPoint`; the other data points have START, TIME, COUNT and SUM in common.
 const START: u8 = fixed64(2);
@@ -25,9 +24,8 @@ pub(crate) struct Point<'a> {
     pub value: Value<'a>,
     /// The earlier value that is subtracted, for a delta.
     pub base: Option<Value<'a>>,
-    /// The start time in Unix nanoseconds.
-    pub start: Option<NonZeroU64>,
-    pub time: u64,
+    pub start: Option<UnixNanos>,
+    pub time: UnixNanos,
 }
 
 /// The fields of a metric before its points.
@@ -50,9 +48,9 @@ impl<'a> MetricHeader<'a> {
     fn exemplars(&self, field: u8, sample: &SampleRef<'_>, point: &Point<'_>) -> Vec<u8> {
         let mut to = Vec::new();
         if self.has_exemplars {
-            let start = point.start.map_or(0, NonZeroU64::get);
+            let start = point.start.map_or(0, UnixNanos::get);
             let is_new = |exemplar: &Exemplar<'_>| !self.is_delta || exemplar.time() == 0 || exemplar.time() > start;
-            sample.exemplars().filter(is_new).for_each(|exemplar| write_exemplar(&mut to, field, &exemplar, point.time));
+            sample.exemplars().filter(is_new).for_each(|exemplar| write_exemplar(&mut to, field, &exemplar, point.time.get()));
         }
         to
     }
@@ -267,7 +265,7 @@ impl<'p, 'a> PointWriter<'p, 'a> {
     }
 
     /// Writes the end of a series: a point with the flag `NoRecordedValue`.
-    pub(crate) fn write_end(&mut self, header: &MetricHeader<'_>, sample: &SampleRef<'_>, time: u64) -> Result<(), RequestFull> {
+    pub(crate) fn write_end(&mut self, header: &MetricHeader<'_>, sample: &SampleRef<'_>, time: UnixNanos) -> Result<(), RequestFull> {
         let (attributes, flags) = match header.family.kind() {
             FamilyType::Histogram => (delimited(9), varint(10)),
             _ => (delimited(7), varint(8)),
@@ -298,15 +296,15 @@ impl<'p, 'a> PointWriter<'p, 'a> {
     }
 }
 
-const fn times_len(start: Option<NonZeroU64>) -> usize {
+const fn times_len(start: Option<UnixNanos>) -> usize {
     if start.is_some() { 2 * FIXED_LEN } else { FIXED_LEN }
 }
 
 #[inline]
-fn write_times(to: &mut Vec<u8>, start: Option<NonZeroU64>, time: u64) {
+fn write_times(to: &mut Vec<u8>, start: Option<UnixNanos>, time: UnixNanos) {
     let mut times = [0; 2 * FIXED_LEN];
     times[FIXED_LEN] = TIME;
-    times[FIXED_LEN + 1..].copy_from_slice(&time.to_le_bytes());
+    times[FIXED_LEN + 1..].copy_from_slice(&time.get().to_le_bytes());
     let Some(start) = start else { return to.extend_from_slice(&times[FIXED_LEN..]) };
     times[0] = START;
     times[1..FIXED_LEN].copy_from_slice(&start.get().to_le_bytes());

@@ -51,7 +51,7 @@ impl ExportQueue {
             limits.spool_bytes_max = config.max_bytes;
             (spool, found) = (Some(opened), found_in_spool);
         }
-        telemetry.exporting.spool_damaged(0);
+        telemetry.export.spool_damaged(0);
         let queue = Self {
             endpoint,
             requests: Mutex::new(RequestList::new(limits)),
@@ -73,7 +73,7 @@ impl ExportQueue {
     }
 
     pub(crate) fn metrics(&self) -> &ExportMetrics {
-        &self.telemetry.exporting
+        &self.telemetry.export
     }
 
     /// Returns the state of the queue and of its receiver.

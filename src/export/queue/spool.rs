@@ -84,7 +84,7 @@ impl DamageCounter {
         if requests == 0 {
             return;
         }
-        self.telemetry.exporting.spool_damaged(requests);
+        self.telemetry.export.spool_damaged(requests);
         if self.count.fetch_add(requests, Ordering::Relaxed) == 0 {
             warn!(
                 path = %path.display(),
@@ -251,7 +251,7 @@ impl Spool {
                 }
             }
         }
-        self.telemetry.exporting.spool(failure.is_some());
+        self.telemetry.export.spool(failure.is_some());
     }
 
     fn failure(&self) -> MutexGuard<'_, Option<SpoolFailure>> {

@@ -23,7 +23,7 @@ use start_times::TWO;
 use steps::lines;
 
 fn native(families: Families) -> Arc<SelectedFamilies> {
-    Arc::new(SelectedFamilies::choose(vec![families], "", usize::MAX, |_| Some(FamilySelection::default())))
+    Arc::new(SelectedFamilies::select(vec![families], "", usize::MAX, |_| Some(FamilySelection::default())))
 }
 
 fn text(body: &str) -> Arc<SelectedFamilies> {
@@ -47,7 +47,7 @@ fn reading(at: u64, outcome: Result<Snapshot, PollError>, native: Arc<SelectedFa
 }
 
 fn target_metrics(name: &str, reading: &Reading, state: &mut SeriesState) -> TargetMetrics {
-    TargetMetrics::new(&CollectedMetrics::default(), "kumomta", reading, &Identity::new("kumomta", name), state)
+    TargetMetrics::new(&Identity::new("kumomta", name), state.report(Vec::new(), "kumomta", reading))
 }
 
 fn decoded(requests: &[EncodedRequest]) -> Vec<ExportMetricsServiceRequest> {
@@ -213,10 +213,8 @@ fn canonical_histograms_are_exported_with_the_scalars() {
     let mut points_at = |at, count: Option<u64>| {
         let histograms = count.map(|count| (*metric, Vec::new(), histogram(count))).into_iter().collect();
         let this = reading(at, Ok(Snapshot { histograms, ..Snapshot::default() }), Arc::default());
-        let mut scopes = vec![ScopeMetrics::default()];
-        let times = CollectionTimes { reading: at * SECOND, good: true, complete: true, ..CollectionTimes::default() };
-        state.read(&mut scopes, "kumomta", this.snapshot(), &this.native, times);
-        let metrics = scopes.remove(0).metrics;
+        let mut report = state.report(vec![ScopeMetrics::default()], "kumomta", &this);
+        let metrics = report.canonical.remove(0).metrics;
         let points = metrics.into_iter().flat_map(|metric| match metric.data {
             Some(Data::Histogram(histogram)) => histogram.data_points,
             other => panic!("{other:?}"),

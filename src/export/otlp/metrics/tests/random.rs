@@ -35,20 +35,20 @@ impl Random {
         let families = Families::read(body, |builder| {
             for _ in 0..self.next(7) {
                 names += 1;
-                let name = builder.own(&format!("family_{names}"));
-                let help = if self.next(2) == 0 { builder.own("") } else { builder.own(&self.text()) };
+                let name = builder.add_text(&format!("family_{names}"));
+                let help = if self.next(2) == 0 { builder.add_text("") } else { builder.add_text(&self.text()) };
                 let kinds = [FamilyType::Counter, FamilyType::Gauge, FamilyType::Histogram, FamilyType::Summary, FamilyType::Unknown];
                 let kind = kinds[self.next(5) as usize];
                 builder.family(name, help, kind);
                 for _ in 0..self.next(40) {
                     for label in 0..self.next(4) {
-                        let key = builder.own(&format!("l{label}"));
+                        let key = builder.add_text(&format!("l{label}"));
                         let body = builder.body();
                         let at = self.next(body_len as u64 + 1) as usize;
                         // Some values are slices of the body, others are owned.
                         let value = match body.get(at..(at + 5).min(body_len)) {
                             Some(slice) if self.next(2) == 0 => builder.text(slice),
-                            _ => builder.own(&self.text()),
+                            _ => builder.add_text(&self.text()),
                         };
                         builder.label(key, value);
                     }

@@ -67,7 +67,7 @@ pub(super) fn steps(temporality: Temporality, steps: &[(Step, &[&str])]) {
             Good(body) => reading(at, Ok(snapshot(body)), text(body)),
             Prefixed(prefix, body) => {
                 let families = prometheus::read((*body).to_owned()).unwrap();
-                let native = SelectedFamilies::choose(vec![families], prefix, usize::MAX, |_| Some(FamilySelection::default()));
+                let native = SelectedFamilies::select(vec![families], prefix, usize::MAX, |_| Some(FamilySelection::default()));
                 reading(at, Ok(snapshot(body)), Arc::new(native))
             }
             Since(since, body) => {
@@ -77,7 +77,7 @@ pub(super) fn steps(temporality: Temporality, steps: &[(Step, &[&str])]) {
             Chosen(since, body) => {
                 let counters_since = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(*since)).filter(|_| *since > 0);
                 let families = prometheus::read((*body).to_owned()).unwrap();
-                let native = SelectedFamilies::choose(vec![families], "", usize::MAX, |name| {
+                let native = SelectedFamilies::select(vec![families], "", usize::MAX, |name| {
                     let kind = (name == "r").then_some(FamilyType::Counter);
                     Some(FamilySelection { kind, min_value: (name == "c").then_some(5.0), ..FamilySelection::default() })
                 });
