@@ -12,7 +12,7 @@ use std::time::Instant;
 async fn start() -> (World, Vec<postmeter::simulate::SimulatedServer>) {
     let [kumomta, ceymail] = [stand_in(System::Kumomta).await, stand_in(System::Ceymail).await];
     kumomta.traffic(|traffic| traffic.advance(600.0));
-    ceymail.answer_with(Some((503, "busy".to_owned())));
+    ceymail.respond_with(Some((503, "busy".to_owned())));
     let text = format!(
         "targets:\n{}{}  - {{name: any, system: prometheus, url: \"{}/metrics?token=hunter2&hunter2\", min_interval: 1h}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n",
         target("mta1", &kumomta, "min_interval: 1h, resource: {deployment.environment.name: test}, parts: {machine-info: {}}"),
