@@ -8,7 +8,7 @@ pub mod spool;
 mod wait;
 
 #[allow(unused_imports, reason = "each test binary uses some of them")]
-pub use wait::{wait_until, wait_until_async, wait_until_blocking};
+pub use wait::{Described, wait_until, wait_until_async, wait_until_blocking};
 
 use std::io::Write;
 use std::path::Path;

@@ -134,3 +134,13 @@ impl Drop for Program {
         self.stop();
     }
 }
+
+/// A foreign process that is killed when this is dropped, also by a failed assertion.
+pub struct KilledOnDrop(pub Child);
+
+impl Drop for KilledOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -74,3 +74,12 @@ pub fn wait_until_blocking(mut condition: impl FnMut() -> bool, limit: Duration,
         std::thread::park_timeout(wait.next_pause());
     }
 }
+
+/// A condition whose description is computed when the wait fails, such as one with a log.
+pub struct Described<F>(pub F);
+
+impl<F: Fn() -> String> Display for Described<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0())
+    }
+}

@@ -2,10 +2,9 @@
 
 use crate::faults::PATIENCE;
 use crate::support::program::Program;
-use crate::support::wait_until_async;
+use crate::support::{Described, wait_until_async};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::Path;
 
 /// A program and a client for its pull endpoint.
@@ -13,19 +12,6 @@ pub struct Scraper {
     program: Program,
     http: reqwest::Client,
     url: String,
-}
-
-/// The condition that was not met, with what is known about the program.
-struct Unmet<'a> {
-    what: &'a str,
-    page: &'a Mutex<MetricsPage>,
-    program: &'a Program,
-}
-
-impl fmt::Display for Unmet<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {:?} {:#?}", self.what, self.page.lock().of("bad-0", "mail_"), self.program.log())
-    }
 }
 
 impl Scraper {
@@ -63,14 +49,14 @@ impl Scraper {
     /// Scrapes until a condition holds, and returns that page.
     pub async fn wait_for(&self, what: &str, condition: impl Fn(&MetricsPage) -> bool) -> MetricsPage {
         let (page, condition) = (Mutex::new(MetricsPage::default()), &condition);
-        let unmet = Unmet { what, page: &page, program: &self.program };
+        let what = Described(|| format!("{what}; {:?} {:#?}", page.lock().of("bad-0", "mail_"), self.program.log()));
         let scrape = || async {
             let scraped = MetricsPage(self.get("/metrics").await);
             let is_met = condition(&scraped);
             *page.lock() = scraped;
             is_met
         };
-        wait_until_async(scrape, PATIENCE, unmet).await;
+        wait_until_async(scrape, PATIENCE, what).await;
         page.into_inner()
     }
 

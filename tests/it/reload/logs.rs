@@ -1,9 +1,10 @@
 //! What a reload means for delivery logs: who follows one is replaced with its target, and no record is lost or told twice.
 
 use super::world::{ANY, SOON, World, target};
+use crate::support::wait_until;
 use postmeter::simulate::{Attempt, AttemptOutcome, DeliveryLog, Options, Origin, Receiver, SimulatedServer, System};
 use std::fs::{File, create_dir_all};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 const RECORDS: u64 = 6_000;
 
@@ -36,12 +37,9 @@ fn following(name: &str, stand_in: &SimulatedServer, rest: &str) -> String {
     target(name, stand_in, &format!("min_interval: 1s, parts: {{messages: {{interval: 1s, since: 2h}}}}{rest}"))
 }
 
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < 3 * SOON, "not in time: {what}");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+#[track_caller]
+fn until(what: &str, is_so: impl Fn() -> bool) -> impl Future<Output = ()> {
+    wait_until(is_so, 3 * SOON, what)
 }
 
 #[tokio::test(flavor = "multi_thread")]
