@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::support::flat::flatten;
-use crate::support::{postmeter, skipped, stderr};
+use crate::support::{postmeter, skipped, stderr, wait_until};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -71,12 +71,9 @@ impl Ticker {
     }
 }
 
-async fn until(what: &str, done: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !done() {
-        assert!(began.elapsed() < SOON, "waited in vain until {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+#[track_caller]
+fn until(what: &str, done: impl Fn() -> bool) -> impl Future<Output = ()> {
+    wait_until(done, SOON, what)
 }
 
 /// The times at which each tick was told.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::support::flat::flatten;
+use crate::support::wait_until;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -23,7 +24,7 @@ use rcgen::{CertificateParams, Issuer, KeyPair};
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::server::TcpIncoming;
@@ -75,12 +76,9 @@ impl Inbox {
     }
 }
 
-async fn until(what: &str, done: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !done() {
-        assert!(began.elapsed() < SOON, "waited in vain until {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+#[track_caller]
+fn until(what: &str, done: impl Fn() -> bool) -> impl Future<Output = ()> {
+    wait_until(done, SOON, what)
 }
 
 #[tonic::async_trait]
