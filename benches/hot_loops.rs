@@ -81,7 +81,7 @@ fn delivery_log(criterion: &mut Criterion) {
             let page = records.read(body).unwrap().records.into_iter();
             let page: Vec<_> = page.map(|record| (key.uid(&record, &mut scratch), record)).filter(|(uid, _)| seen.insert(*uid)).collect();
             let requests = encoder.requests(&identity, &page, 1, REQUEST_BYTES_MAX);
-            assert_eq!(requests.iter().map(|request| request.records).sum::<u64>(), PAGE_RECORDS as u64);
+            assert_eq!(requests.iter().map(|request| request.points).sum::<u64>(), PAGE_RECORDS as u64);
             requests
         };
         bencher.iter_batched(|| body.clone(), page, BatchSize::PerIteration);

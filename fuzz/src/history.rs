@@ -157,7 +157,8 @@ impl History {
                 (Some(_), _) => {}
                 // The series is new, or was left out before.
                 (None, _) => {
-                    let is_whole = |native: &SelectedFamilies| native.dropped == 0 && !native.families().any(|family| family.is_incomplete());
+                    let is_whole =
+                        |native: &SelectedFamilies| native.dropped == 0 && !native.families().any(|family| family.is_incomplete());
                     let has_other_type = |native: &SelectedFamilies| {
                         native.families().any(|family| family.name() == series.0 && family.kind() != FamilyType::Counter)
                     };

@@ -98,17 +98,12 @@ fn check_arrival(records: &[Record], include: &[Field]) {
     for bytes_max in SPLITS.into_iter().chain([REQUEST_BYTES_MAX, usize::MAX]) {
         let mut sent = Vec::new();
         for request in encoder.requests(&identity, &records, OBSERVED_NANOS, bytes_max) {
-            assert!(
-                request.records == 1 || request.bytes.len() <= bytes_max,
-                "{} records in {} bytes",
-                request.records,
-                request.bytes.len()
-            );
+            assert!(request.points == 1 || request.bytes.len() <= bytes_max, "{} records in {} bytes", request.points, request.bytes.len());
             let before = sent.len();
             let decoded = ExportLogsServiceRequest::decode(request.bytes).expect("protobuf");
             let scopes = decoded.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
             sent.extend(scopes.flat_map(|scope| scope.log_records));
-            assert_eq!((sent.len() - before) as u64, request.records, "the number of records differs");
+            assert_eq!((sent.len() - before) as u64, request.points, "the number of records differs");
         }
         assert_eq!(sent.len(), records.len(), "in requests of {bytes_max} bytes");
         for ((uid, record), sent) in records.iter().zip(&sent) {

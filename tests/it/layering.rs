@@ -140,7 +140,8 @@ fn names_contain_no_private_words() {
         let file = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_str().unwrap().to_owned();
         let parts = file.trim_end_matches(".rs").split('/').filter(|part| has_private_word(part));
         found.extend(parts.map(|part| format!("{file} is named {part}")));
-        let names = declared_names(&all_tokens(&std::fs::read_to_string(&path).unwrap()));
+        let tokens = all_tokens(&std::fs::read_to_string(&path).unwrap());
+        let names = declared_names(&tokens);
         found.extend(names.iter().filter(|name| has_private_word(name)).map(|name| format!("{file} declares {name}")));
     }
     found.sort();

@@ -5,7 +5,8 @@ use crate::format::prometheus;
 use crate::model::{
     Families, FamilySelection, FamilyType, Histogram, LimitExceeded, Repair, Repairs, SelectedFamilies, Snapshot, Summary, Value,
 };
-use crate::poll::{PollError, Tally};
+use crate::poll::{PollError, Reading, Tally};
+use crate::report::SeriesState;
 use opentelemetry_proto::tonic::metrics::v1::{Gauge, HistogramDataPoint, Metric, NumberDataPoint, SummaryDataPoint, number_data_point};
 use std::collections::BTreeMap;
 use std::sync::Arc;
