@@ -1,5 +1,5 @@
-//! How long a scrape of a thousand targets takes when a share of them is dark: they accept connections and never respond. One line of
-//! JSON for each share. `run` and the simulated servers are processes of their own.
+//! The duration of a scrape of a thousand targets when a share of them is dark: they accept connections and never respond. Prints one
+//! line of JSON for each share. `run` is a separate process.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use postmeter::poll::raise_open_files_limit;
@@ -13,13 +13,13 @@ const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST
 const TARGETS: usize = 1000;
 const DARK_PERCENT: [usize; 3] = [0, 50, 90];
 const SCRAPES: usize = 20;
-/// Prometheus' usual interval is 15 s; readings are as old then.
+/// Longer than `min_interval`, so that every scrape needs a new reading.
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Stops the program whatever happens.
-struct Stopped(Child);
+/// The program. It is killed when this is dropped.
+struct Program(Child);
 
-impl Drop for Stopped {
+impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -49,7 +49,7 @@ async fn run(dark: usize, percent: usize) -> serde_json::Value {
     std::fs::write(&file, config).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_postmeter"));
     let child = command.args(["run", "--log-level", "error", "--config"]).arg(&file).stderr(Stdio::inherit()).spawn().unwrap();
-    let child = Stopped(child);
+    let child = Program(child);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let scrape = || async {
         let get = client.get(format!("http://{listen}/metrics")).header("X-Prometheus-Scrape-Timeout-Seconds", "10");
@@ -58,7 +58,7 @@ async fn run(dark: usize, percent: usize) -> serde_json::Value {
     };
     let began = Instant::now();
     while scrape().await.is_none() {
-        assert!(began.elapsed() < Duration::from_secs(60), "it did not start");
+        assert!(began.elapsed() < Duration::from_secs(60), "the program did not start");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let mut ticks = tokio::time::interval(SCRAPE_INTERVAL);

@@ -1,8 +1,8 @@
-//! The whole program over a KumoMTA stand-in: HTTP in, the page and OTLP out. One line of JSON for each size: processor time
-//! of the `run` process for each series of a poll, and its peak memory. Sizes are arguments; by default they are small.
+//! The whole program with a simulated KumoMTA server, a scraper and a receiver. Prints one line of JSON for each size: processor
+//! time of the `run` process for each series and poll, and peak memory. Sizes are arguments; the default ones are small.
 //!
-//! A round is one poll, one push and one page: `min_interval` and the push interval are longer than a round takes, and each
-//! round asks for a page once the reading is due again.
+//! A round is one poll, one push and one scrape: `min_interval` and the push interval are longer than a round takes, and each
+//! round scrapes after the reading has expired.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use postmeter::simulate::{Options, Receiver, SimulatedServer, System};
@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const ROUNDS: u32 = 5;
 const SIZES: [usize; 2] = [5_000, 50_000];
-/// The clock of `/proc/PID/stat` on Linux.
+/// The unit of processor time in `/proc/PID/stat` on Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Stops the program whatever happens.
-struct Stopped(Child);
+/// The program. It is killed when this is dropped.
+struct Program(Child);
 
-impl Drop for Stopped {
+impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -29,8 +29,8 @@ impl Drop for Stopped {
 #[tokio::main(flavor = "multi_thread")]
 async fn main() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let named: Vec<usize> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
-    for size in if named.is_empty() { SIZES.to_vec() } else { named } {
+    let sizes: Vec<usize> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
+    for size in if sizes.is_empty() { SIZES.to_vec() } else { sizes } {
         println!("{}", run(size).await);
     }
 }
@@ -49,13 +49,13 @@ async fn run(size: usize) -> serde_json::Value {
     std::fs::write(&file, config).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_postmeter"));
     let child = command.args(["run", "--log-level", "warn", "--config"]).arg(&file).stderr(Stdio::inherit()).spawn().unwrap();
-    let child = Stopped(child);
+    let child = Program(child);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let page = || async {
         let get = client.get(format!("http://{listen}/metrics")).header("X-Prometheus-Scrape-Timeout-Seconds", "60");
-        let mut answer = get.send().await.ok()?;
+        let mut response = get.send().await.ok()?;
         let (mut bytes, mut lines) = (0, 0);
-        while let Some(chunk) = answer.chunk().await.unwrap() {
+        while let Some(chunk) = response.chunk().await.unwrap() {
             bytes += chunk.len();
             lines += chunk.iter().filter(|b| **b == b'\n').count();
         }
@@ -63,7 +63,7 @@ async fn run(size: usize) -> serde_json::Value {
     };
     let began = Instant::now();
     while page().await.is_none_or(|(_, lines)| lines < size) {
-        assert!(began.elapsed() < Duration::from_secs(60), "it did not start");
+        assert!(began.elapsed() < Duration::from_secs(60), "the program did not start");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     receiver.clear();
@@ -76,8 +76,8 @@ async fn run(size: usize) -> serde_json::Value {
     }
     let polls = kumomta.requests() - polls;
     let cpu = (self::ticks(child.0.id()) - ticks) as f64 / TICKS_PER_SECOND;
-    let answer = client.get(format!("{}/metrics", kumomta.url())).send().await.unwrap().text().await.unwrap();
-    let series = answer.lines().filter(|line| !line.starts_with('#')).count();
+    let body = client.get(format!("{}/metrics", kumomta.url())).send().await.unwrap().text().await.unwrap();
+    let series = body.lines().filter(|line| !line.starts_with('#')).count();
     let pushed = receiver.points() - pushed;
     assert!(pushed as usize > series, "{pushed} points of {series} series");
     serde_json::json!({

@@ -1,4 +1,4 @@
-//! The loops that a large server goes through: read, choose, write as text, encode as OTLP. What comes out is checked.
+//! The hot loops for a large server: read a body, select families, write the exposition, encode OTLP. Their results are checked.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -36,18 +36,18 @@ fn hot_loops(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("expose", series), |bencher| {
             bencher.iter(|| assert_eq!(black_box(common::expose(&native)).0, bytes));
         });
-        // Another reading of the same series, as the next poll brings it.
+        // Two readings of the same series, as of consecutive polls.
         let readings = [0, 1].map(|second| {
             let native = Arc::new(common::choose(common::read("json", body.clone())));
             common::reading(native, second)
         });
         let mut state = SeriesState::default();
-        let mut turn = 0;
+        let mut iteration = 0;
         group.bench_function(BenchmarkId::new("push", series), |bencher| {
             bencher.iter(|| {
-                turn += 1;
-                let mut reading = readings[turn % 2].clone();
-                reading.at += Duration::from_secs(turn as u64);
+                iteration += 1;
+                let mut reading = readings[iteration % 2].clone();
+                reading.at += Duration::from_secs(iteration as u64);
                 assert_eq!(common::push(&reading, &mut state).0 as usize, series / 2 * 2 + 1);
             });
         });
@@ -58,15 +58,15 @@ fn hot_loops(criterion: &mut Criterion) {
 /// Records of a page of WHM's delivery log.
 const PAGE_RECORDS: usize = 5_000;
 
-/// From the bytes of a page to the bytes of OTLP requests: read, told apart, hashed, encoded.
+/// From the bytes of a page to the bytes of OTLP requests: read, deduplicate, hash, encode.
 fn delivery_log(criterion: &mut Criterion) {
     let body = common::deliveries(PAGE_RECORDS).into_bytes();
     let records = source::by_name("cpanel").unwrap().records.unwrap();
     let state = tempfile::tempdir().unwrap();
     let key = delivery_log::key(state.path()).unwrap();
-    let teller = LogsEncoder::new("cpanel", key.clone(), Vec::new());
+    let encoder = LogsEncoder::new("cpanel", key.clone(), Vec::new());
     let identity = Identity::new("cpanel", "whm1");
-    let mut group = criterion.benchmark_group("messages");
+    let mut group = criterion.benchmark_group("delivery_log");
     group.sample_size(20).warm_up_time(Duration::from_millis(500)).throughput(Throughput::Elements(PAGE_RECORDS as u64));
     group.bench_function("read", |bencher| {
         bencher.iter_batched(
@@ -80,8 +80,8 @@ fn delivery_log(criterion: &mut Criterion) {
             let (mut scratch, mut seen) = (Vec::new(), HashSet::new());
             let page = records.read(body).unwrap().records.into_iter();
             let page: Vec<_> = page.map(|record| (key.uid(&record, &mut scratch), record)).filter(|(uid, _)| seen.insert(*uid)).collect();
-            let requests = teller.requests(&identity, &page, 1, REQUEST_BYTES_MAX);
-            assert_eq!(requests.iter().map(|request| request.records).sum::<u64>(), PAGE_RECORDS as u64);
+            let requests = encoder.requests(&identity, &page, 1, REQUEST_BYTES_MAX);
+            assert_eq!(requests.iter().map(|request| request.points).sum::<u64>(), PAGE_RECORDS as u64);
             requests
         };
         bencher.iter_batched(|| body.clone(), page, BatchSize::PerIteration);

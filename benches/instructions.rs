@@ -1,5 +1,5 @@
-//! Each hot loop once, for counting instructions: `valgrind --tool=callgrind` gives the same total twice on a noisy machine.
-//! The argument names the loop (`json`, `text`, `choose`, `expose`, `push`); `none` is what all of them have in common.
+//! Each hot loop once, to count its instructions: `valgrind --tool=callgrind` is reproducible even on a noisy machine.
+//! The argument selects the loop (`json`, `text`, `choose`, `expose`, `push`); `none` runs only the set-up that all of them share.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -10,20 +10,20 @@ use std::sync::Arc;
 const SERIES: usize = 20_000;
 
 fn main() {
-    let wanted = std::env::args().find(|arg| ["json", "text", "choose", "expose", "push", "none"].contains(&arg.as_str()));
-    let Some(wanted) = wanted else { return println!("name a loop: json, text, choose, expose, push or none") };
+    let selected = std::env::args().find(|arg| ["json", "text", "choose", "expose", "push", "none"].contains(&arg.as_str()));
+    let Some(selected) = selected else { return println!("select a loop: json, text, choose, expose, push or none") };
     let (json, text) = (common::json(SERIES), common::text(SERIES));
     let families = common::read("json", json.clone());
     let native = Arc::new(common::choose(common::read("json", json.clone())));
     let mut state = SeriesState::default();
     common::push(&common::reading(native.clone(), 0), &mut state);
-    let again = common::reading(Arc::new(common::choose(common::read("json", json.clone()))), 1);
-    match wanted.as_str() {
+    let next = common::reading(Arc::new(common::choose(common::read("json", json.clone()))), 1);
+    match selected.as_str() {
         "json" => assert!(common::read("json", json).series() > SERIES),
         "text" => assert!(common::read("text", text).series() > SERIES),
         "choose" => common::check(&common::choose(families), SERIES),
         "expose" => assert!(common::expose(&native).0 > SERIES),
-        "push" => assert!(common::push(&again, &mut state).0 as usize > SERIES),
+        "push" => assert!(common::push(&next, &mut state).0 as usize > SERIES),
         _ => {}
     }
 }

@@ -1,7 +1,7 @@
-//! A long life in a short time: queues that come and go, servers that restart, a receiver that flaps, and reloads. Memory stays
-//! flat after the warm-up, and what arrives adds up to what was produced.
+//! A soak test: changing series, restarts of servers, outages of the receiver, and reloads. Memory must not grow after the warm-up, and the
+//! pushed deltas must add up to the counted events.
 //!
-//! `POSTMETER_SOAK_SECONDS=1800 cargo test --release --test soak -- --nocapture` is the long form; benches/README.md has a result.
+//! `POSTMETER_SOAK_SECONDS=1800 cargo test --release --test soak -- --nocapture` runs the long form; benches/README.md has a result.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/mod.rs"]
@@ -21,56 +21,57 @@ use support::postmeter;
 use tonic::Status;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-const SOON: Duration = Duration::from_secs(60);
-/// The short form: long enough for each thing to happen several times.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(60);
+/// The default duration, in which each event happens several times.
 const SECONDS_DEFAULT: u64 = 24;
-/// What resident memory may grow by after the warm-up: what an allocator keeps, and far below what one leaked reading a second would be.
+/// The largest growth of resident memory after the warm-up. Allocators keep some memory; one leaked reading per second would be far more.
 const GROWTH_BYTES_MAX: u64 = 12 * 1024 * 1024;
-/// Series of the producer that live for one answer only.
-const CHURN: usize = 500;
+/// The number of series of the producer that appear in one response only.
+const CHURNING_SERIES: usize = 500;
 
-/// A server that counts what it produces while it is asked, and starts again from nothing.
+/// A server whose counter grows with each response and is reset now and then.
 #[derive(Clone, Default)]
 struct Producer(Arc<Mutex<Produced>>);
 
 #[derive(Default)]
 struct Produced {
-    /// What the counter says; less than before after a restart.
+    /// The value of the counter, which a simulated restart resets.
     counter: u64,
-    /// All that was ever added, less what the first answer had: a delta begins with the second.
+    /// The sum of all increments but the first, which is the baseline of the deltas.
     total: u64,
-    /// What the last answer added.
+    /// The increment of the last response.
     last: u64,
-    answers: u64,
+    responses: u64,
     restarts: u64,
 }
 
 impl Producer {
-    fn answer(&self) -> String {
+    fn respond(&self) -> String {
         let mut produced = self.0.lock().unwrap();
-        let more = 5 + produced.answers % 7;
-        if produced.answers % 9 == 8 {
+        let increment = 5 + produced.responses % 7;
+        if produced.responses % 9 == 8 {
             produced.counter = 0;
             produced.restarts += 1;
         }
-        produced.counter += more;
-        if produced.answers > 0 {
-            produced.total += more;
+        produced.counter += increment;
+        if produced.responses > 0 {
+            produced.total += increment;
         }
-        produced.last = more;
-        produced.answers += 1;
-        let mut page = format!("# TYPE made counter\nmade {}\n# TYPE waiting gauge\n", produced.counter);
-        let churn = |n| format!("waiting{{queue=\"{}-{n}.example.com\"}} 1", produced.answers);
-        (0..CHURN).for_each(|n| writeln!(page, "{}", churn(n)).unwrap());
+        produced.last = increment;
+        produced.responses += 1;
+        let mut page = format!("# TYPE produced counter\nproduced {}\n# TYPE waiting gauge\n", produced.counter);
+        let churning = |n| format!("waiting{{queue=\"{}-{n}.example.com\"}} 1", produced.responses);
+        (0..CHURNING_SERIES).for_each(|n| writeln!(page, "{}", churning(n)).unwrap());
         page
     }
 
     fn totals(&self) -> (u64, u64, u64, u64) {
         let produced = self.0.lock().unwrap();
-        (produced.total, produced.last, produced.answers, produced.restarts)
+        (produced.total, produced.last, produced.responses, produced.restarts)
     }
 }
 
+/// The servers and the receiver around Postmeter.
 struct World {
     producer: SocketAddr,
     servers: Vec<SimulatedServer>,
@@ -114,13 +115,13 @@ fn run(file: &Path) -> Child {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn memory_is_flat_and_all_that_was_produced_arrives() {
+async fn memory_does_not_grow_and_all_events_are_pushed() {
     let seconds = std::env::var("POSTMETER_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SECONDS_DEFAULT);
     let producer = Producer::default();
     let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let answering = producer.clone();
-    let router = Router::new().route("/metrics", get(move || async move { answering.answer() }));
+    let responding = producer.clone();
+    let router = Router::new().route("/metrics", get(move || async move { responding.respond() }));
     tokio::spawn(async move { axum::serve(listener, router).await });
     let mut servers = Vec::new();
     for system in [System::Kumomta, System::Ceymail, System::Stalwart, System::Emailengine] {
@@ -133,13 +134,13 @@ async fn memory_is_flat_and_all_that_was_produced_arrives() {
     let mut process = run(&file);
 
     let began = Instant::now();
-    let (mut made, mut warm, mut most) = (0.0, 0, 0);
+    let (mut received, mut warm_up_max, mut later_max) = (0.0, 0, 0);
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     let (mut reloads, mut outages) = (0, 0);
     for second in 0.. {
         tick.tick().await;
-        made += take(&world.receiver);
-        assert!(process.try_wait().unwrap().is_none(), "it ended");
+        received += received_since_last_call(&world.receiver);
+        assert!(process.try_wait().unwrap().is_none(), "the process has ended");
         match second % 8 {
             2 => {
                 outages += 1;
@@ -153,18 +154,18 @@ async fn memory_is_flat_and_all_that_was_produced_arrives() {
             6 => {
                 world.receiver.fail_with(None);
                 let old = world.servers.remove(1);
-                let (system, at) = (old.system(), old.addr());
+                let (system, address) = (old.system(), old.addr());
                 old.shutdown().await;
-                world.servers.insert(1, SimulatedServer::start(system, at, Options::default()).await.unwrap());
+                world.servers.insert(1, SimulatedServer::start(system, address, Options::default()).await.unwrap());
             }
             _ => {}
         }
         let resident = resident_bytes(&process);
-        // The first third warms up.
+        // The first third is the warm-up.
         if began.elapsed().as_secs() < seconds / 3 {
-            warm = warm.max(resident);
+            warm_up_max = warm_up_max.max(resident);
         } else {
-            most = most.max(resident);
+            later_max = later_max.max(resident);
         }
         if began.elapsed().as_secs() >= seconds {
             break;
@@ -173,23 +174,23 @@ async fn memory_is_flat_and_all_that_was_produced_arrives() {
     world.receiver.fail_with(None);
     signal(&process, "-TERM");
     assert!(process.wait().unwrap().success());
-    made += take(&world.receiver);
-    let (produced, last, answers, restarts) = producer.totals();
+    received += received_since_last_call(&world.receiver);
+    let (produced, last, responses, restarts) = producer.totals();
     println!(
-        "{seconds} s: {answers} polls, {restarts} restarts, {outages} outages, {reloads} reloads; made {produced}, arrived {made}; \
-         resident {} KiB at most while warming up, {} KiB after",
-        warm / 1024,
-        most / 1024
+        "{seconds} s: {responses} polls, {restarts} restarts, {outages} outages, {reloads} reloads; produced {produced}, received {received}; \
+         resident memory at most {} KiB during the warm-up, {} KiB later",
+        warm_up_max / 1024,
+        later_max / 1024
     );
     assert!(reloads >= 2 && outages >= 2 && restarts >= 2, "{reloads} {outages} {restarts}");
-    // An answer may be on its way when the end comes.
-    assert!([produced, produced - last].contains(&(made as u64)), "what arrived, {made}, is what was produced, {produced}");
-    assert!(most < warm + GROWTH_BYTES_MAX, "memory grew from {warm} to {most}");
-    assert!(began.elapsed() < Duration::from_secs(seconds) + SOON);
+    // The last response may not have been processed when the process stops.
+    assert!([produced, produced - last].contains(&(received as u64)), "received {received} of {produced}");
+    assert!(later_max < warm_up_max + GROWTH_BYTES_MAX, "memory grew from {warm_up_max} to {later_max} bytes");
+    assert!(began.elapsed() < Duration::from_secs(seconds) + SHUTDOWN_MAX);
 }
 
-/// What arrived since the last time.
-fn take(receiver: &Receiver) -> f64 {
+/// The sum of the deltas that were received since the last call.
+fn received_since_last_call(receiver: &Receiver) -> f64 {
     let requests = receiver.take();
-    flatten(&requests).iter().filter(|point| point.metric == "made" && point.flags == 0).map(|point| point.value).sum()
+    flatten(&requests).iter().filter(|point| point.metric == "produced" && point.flags == 0).map(|point| point.value).sum()
 }

@@ -1,9 +1,9 @@
-//! What benchmarks share: bodies as a busy KumoMTA sends them, the four loops over them, and what must come out.
+//! Helpers of the benchmarks: bodies of a busy KumoMTA server, the loops over them, and checks of the results.
 #![allow(clippy::unwrap_used, dead_code, missing_docs)]
 
 use postmeter::export::SeriesState;
 use postmeter::export::exposition::{ExpositionWriter, Format, ReservedNames, Section};
-use postmeter::export::otlp::{REQUEST_BYTES_MAX, requests, told};
+use postmeter::export::otlp::{REQUEST_BYTES_MAX, TargetMetrics, requests};
 use postmeter::model::{Families, FamilySelection, SelectedFamilies, Snapshot};
 use postmeter::poll::{Reading, Tally};
 use postmeter::source;
@@ -12,7 +12,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// KumoMTA's JSON of `series` series: half gauges with one label, half counters with three.
+/// KumoMTA's JSON with this number of series: half are gauges with one label, half counters with three.
 pub fn json(series: usize) -> String {
     let mut body = String::from("{\"message_count\":{\"help\":\"All messages.\",\"type\":\"gauge\",\"value\":1},\n");
     body += "\"scheduled_count\":{\"help\":\"Messages in a queue.\",\"type\":\"gauge\",\"value\":{\"queue\":{";
@@ -27,7 +27,7 @@ pub fn json(series: usize) -> String {
     body + "]}}"
 }
 
-/// The same as text.
+/// The same series as text.
 pub fn text(series: usize) -> String {
     let mut body = String::from("# HELP message_count All messages.\n# TYPE message_count gauge\nmessage_count 1\n");
     body += "# HELP scheduled_count Messages in a queue.\n# TYPE scheduled_count gauge\n";
@@ -42,7 +42,7 @@ pub fn text(series: usize) -> String {
     body
 }
 
-/// A page of WHM's delivery log: mostly delivered, with all fields.
+/// A page of WHM's delivery log with all fields; most records are successful deliveries.
 pub fn deliveries(records: usize) -> String {
     let mut body = String::from("{\"data\":{\"records\":[");
     for i in 0..records {
@@ -68,7 +68,7 @@ pub fn deliveries(records: usize) -> String {
     body + "]},\"metadata\":{\"command\":\"emailtrack_search\",\"reason\":\"OK\",\"result\":1,\"version\":1,\"overflowed\":0}}"
 }
 
-/// The sum of all values of [`json`] and [`text`].
+/// The sum of all values in [`json`] and [`text`].
 pub fn sum(series: usize) -> f64 {
     1.0 + (0..series / 2).map(|i| (i % 100 + i) as f64).sum::<f64>()
 }
@@ -88,12 +88,12 @@ pub fn check(native: &SelectedFamilies, series: usize) {
     assert!((numbers.sum::<f64>() - sum(series)).abs() < 1e-3 * sum(series));
 }
 
-/// Writes the exposition to nowhere. Gives its bytes and lines.
+/// Writes the exposition and discards it. Returns the number of bytes and of pieces.
 pub fn expose(native: &Arc<SelectedFamilies>) -> (usize, usize) {
     let (mut bytes, mut lines) = (0, 0);
     let mut out = |piece: &mut Vec<u8>| {
         bytes += piece.len();
-        // Counting every line would be measured too; each piece's first byte is enough to keep the writing.
+        // Counting lines would distort the measurement; the first byte of each piece keeps the compiler from removing the loop.
         lines += usize::from(piece.first().is_some_and(|b| *b != 0));
         piece.clear();
         true
@@ -110,8 +110,8 @@ pub fn reading(native: Arc<SelectedFamilies>, second: u64) -> Reading {
     Reading { at, began: now, ended: now, outcome, native, parts, body_bytes: 0, tally, tally_since: at }
 }
 
-/// Compares with the reading before and encodes all requests, one at a time. Gives points and bytes.
+/// Compares a reading with the previous one and encodes all requests. Returns the number of points and of bytes.
 pub fn push(reading: &Reading, state: &mut SeriesState) -> (u64, usize) {
-    let told = [told(Vec::new(), "kumomta", reading, &Identity::new("kumomta", "mta1"), state)];
-    requests(&told, REQUEST_BYTES_MAX).fold((0, 0), |(points, bytes), request| (points + request.points, bytes + request.bytes.len()))
+    let metrics = [TargetMetrics::new(&Identity::new("kumomta", "mta1"), state.report(Vec::new(), "kumomta", reading))];
+    requests(&metrics, REQUEST_BYTES_MAX).fold((0, 0), |(points, bytes), request| (points + request.points, bytes + request.bytes.len()))
 }

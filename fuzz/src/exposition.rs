@@ -1,7 +1,7 @@
-//! Pages: what is written is well formed, and reads back as it was.
+//! Expositions: a page is valid, and is read back as it was written.
 
-use super::said::{self, Series};
-use super::{made, strict};
+use super::grammar::{self, Series};
+use super::{generators, validator};
 use arbitrary::Unstructured;
 use postmeter::export::exposition::{Escaping, ExpositionWriter, Format, ReservedNames, Section, is_reserved, page, target_info};
 use postmeter::format::prometheus;
@@ -12,63 +12,63 @@ use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// OpenMetrics for a client that reads no quoted names, as the checker here.
+/// OpenMetrics without quoted names, which the validator does not support.
 const OPEN_METRICS: Format = Format::OpenMetrics(Escaping::Underscores);
 const FORMATS: [Format; 3] = [Format::Text, OPEN_METRICS, Format::Json];
 
-/// Of families of any kind: alone, beside those of another target, and on the rest of a page.
+/// Checks arbitrary families: alone, together with those of another target, and in the second part of a page.
 pub fn check(bytes: &[u8]) {
     let mut u = Unstructured::new(bytes);
-    let Ok(one) = made::native(&mut u).map(Arc::new) else { return };
-    holds(one.clone());
-    // Where there are no bytes left, families of nothing.
-    let two = Arc::new(made::native(&mut u).unwrap_or_default());
+    let Ok(one) = generators::native(&mut u).map(Arc::new) else { return };
+    check_page(one.clone());
+    // Without remaining bytes the second target has no families.
+    let two = Arc::new(generators::native(&mut u).unwrap_or_default());
     let identities = ["one", "two"].map(|instance| Identity::new("a job", instance));
     let targets = [Section::of(one.clone(), &identities[0]), Section::of(two.clone(), &identities[1])];
     for format in FORMATS {
-        well_formed(format, &page(format, &targets));
+        check_valid(format, &page(format, &targets));
     }
-    let ours = [Section::own(Arc::new(target_info(&identities))), Section::own(two)];
+    let own = [Section::own(Arc::new(target_info(&identities))), Section::own(two)];
     for format in FORMATS {
-        well_formed(format, &in_two_calls(format, &ours, &targets[..1]));
-        well_formed(format, &in_two_calls(format, &ours, &[Section::plain(one.clone())]));
+        check_valid(format, &in_two_calls(format, &own, &targets[..1]));
+        check_valid(format, &in_two_calls(format, &own, &[Section::plain(one.clone())]));
     }
 }
 
-/// As the pull does it: what is new each time, and then what may have been written before.
-fn in_two_calls(format: Format, ours: &[Section], theirs: &[Section]) -> String {
+/// Writes a page as the pull does: first the changing sections, then those that may be cached.
+fn in_two_calls(format: Format, own: &[Section], native: &[Section]) -> String {
     let mut bytes = Vec::new();
     let mut out = |piece: &mut Vec<u8>| {
         bytes.append(piece);
         true
     };
     let mut first = ExpositionWriter::new(format, &mut out);
-    first.write(ours, &ReservedNames::default()).expect("all is wanted");
+    first.write(own, &ReservedNames::default()).expect("the page is complete");
     first.pause();
     let mut second = ExpositionWriter::resume(format, &mut out);
-    second.write(theirs, &ReservedNames::by(format, ours)).expect("all is wanted");
+    second.write(native, &ReservedNames::by(format, own)).expect("the page is complete");
     second.finish();
     String::from_utf8(bytes).expect("text")
 }
 
-fn well_formed(format: Format, page: &str) {
+fn check_valid(format: Format, page: &str) {
     if format == Format::Json {
         serde_json::from_str::<Value>(page).unwrap_or_else(|error| panic!("{error}: {page}"));
     } else {
-        strict::check(page, format == OPEN_METRICS);
+        validator::check(page, format == OPEN_METRICS);
     }
 }
 
-/// Of these.
-pub fn holds(native: Arc<SelectedFamilies>) {
-    let said = said::native(&native);
+/// Checks the pages of these families.
+pub fn check_page(native: Arc<SelectedFamilies>) {
+    let series = grammar::native(&native);
     let identity = Identity::new("a job of \"ours\"\\", "instance");
     for (section, plain) in [(Section::plain(native.clone()), true), (Section::of(native, &identity), false)] {
         for format in [Format::Text, OPEN_METRICS] {
             let text = page(format, std::slice::from_ref(&section));
-            strict::check(&text, format == OPEN_METRICS);
+            validator::check(&text, format == OPEN_METRICS);
             if plain {
-                comes_back(&text, &expected(&said, format));
+                check_read_back(&text, &expected(&series, format));
             }
         }
         let json = page(Format::Json, std::slice::from_ref(&section));
@@ -76,31 +76,31 @@ pub fn holds(native: Arc<SelectedFamilies>) {
         if plain {
             let mut found = json_series(&parsed);
             found.sort();
-            assert_eq!(found, json_expected(&said), "{json}");
-            as_kumomta(json, &said);
+            assert_eq!(found, json_expected(&series), "{json}");
+            check_as_kumomta(json, &series);
         }
     }
 }
 
-fn comes_back(text: &str, expected: &[Series]) {
+fn check_read_back(text: &str, expected: &[Series]) {
     let read = match prometheus::read(text.to_owned()) {
         Ok(read) => read,
         Err(_) if expected.is_empty() => return,
         Err(error) => panic!("{error}: {text:?}"),
     };
-    let (found, wanted) = (bare(said::families(&read)), bare(expected.to_vec()));
+    let (found, wanted) = (bare(grammar::families(&read)), bare(expected.to_vec()));
     let is_one = |series: &Series, other: &Series| series.family == other.family && series.labels == other.labels;
     for series in &wanted {
-        // Of series whose labels are the same once they are names, one is told.
-        let told = found.iter().any(|other| series == other);
-        let met = wanted.iter().filter(|other| is_one(series, other)).count() > 1 && found.iter().any(|other| is_one(series, other));
-        assert!(told || met, "{series:?} of {wanted:?} is missing: {text:?}");
+        // Of series whose labels are equal after the translation of names, one is written.
+        let is_found = found.iter().any(|other| series == other);
+        let collides = wanted.iter().filter(|other| is_one(series, other)).count() > 1 && found.iter().any(|other| is_one(series, other));
+        assert!(is_found || collides, "{series:?} of {wanted:?} is missing: {text:?}");
     }
     assert!(found.iter().all(|series| wanted.contains(series)) && found.len() <= wanted.len(), "{found:?} of {wanted:?}: {text:?}");
     assert_eq!(read.repairs().iter().collect::<Vec<_>>(), [], "{text:?}");
 }
 
-/// Without what goes before the names of labels that are in each other's way: that depends on their order.
+/// The series without the prefixes of renamed labels, which depend on the order of labels.
 fn bare(mut all: Vec<Series>) -> Vec<Series> {
     for series in &mut all {
         for (label, _) in &mut series.labels {
@@ -108,7 +108,7 @@ fn bare(mut all: Vec<Series>) -> Vec<Series> {
                 *label = rest.to_owned();
             }
         }
-        // One of nothing is none.
+        // An empty label is the same as a missing one.
         series.labels.retain(|(_, value)| !value.is_empty());
         series.labels.sort();
     }
@@ -116,14 +116,14 @@ fn bare(mut all: Vec<Series>) -> Vec<Series> {
     all
 }
 
-/// What a page can say of it.
-fn expected(said: &[Series], format: Format) -> Vec<Series> {
-    let said = &written(said);
-    let lines = lines(said);
-    let mut expected: Vec<Series> = said.iter().filter(|series| !lines.contains(&series.family)).cloned().collect();
+/// The series that a page can represent.
+fn expected(originals: &[Series], format: Format) -> Vec<Series> {
+    let originals = &written(originals);
+    let lines = lines(originals);
+    let mut expected: Vec<Series> = originals.iter().filter(|series| !lines.contains(&series.family)).cloned().collect();
     expected.retain(|series| !is_reserved(format, &series.family, kind_of(series)));
     for series in &mut expected {
-        let is_free = |name: &str| is_name(name) && !lines.contains(name) && said.iter().all(|other| other.family != name);
+        let is_free = |name: &str| is_name(name) && !lines.contains(name) && originals.iter().all(|other| other.family != name);
         let of_total = |family: &str| family.strip_suffix("_total").is_some_and(is_free);
         if format == OPEN_METRICS && series.kind == "Counter" && !of_total(&series.family) {
             series.kind = format!("{:?}", FamilyType::Unknown);
@@ -134,14 +134,14 @@ fn expected(said: &[Series], format: Format) -> Vec<Series> {
     expected
 }
 
-/// Families under the names that they are written with: of several with one name, that which has it, or the first.
-fn written(said: &[Series]) -> Vec<Series> {
+/// The series with the written names of their families: of several families with one name, the one that is named so, or the first.
+fn written(originals: &[Series]) -> Vec<Series> {
     let stands = |name: &str| {
-        let mut namesakes = said.iter().map(|series| series.family.as_str()).filter(|family| family_name(family) == name);
-        if said.iter().any(|series| series.family == name) { Some(name.to_owned()) } else { namesakes.next().map(str::to_owned) }
+        let mut namesakes = originals.iter().map(|series| series.family.as_str()).filter(|family| family_name(family) == name);
+        if originals.iter().any(|series| series.family == name) { Some(name.to_owned()) } else { namesakes.next().map(str::to_owned) }
     };
     let mut written: Vec<Series> = Vec::new();
-    for series in said {
+    for series in originals {
         let family = family_name(&series.family);
         if !series.family.is_empty() && stands(&family).as_deref() == Some(series.family.as_str()) {
             written.push(Series { family, ..series.clone() });
@@ -166,22 +166,22 @@ fn family_name(name: &str) -> String {
     name.chars().enumerate().map(|(at, c)| if legacy(at, c) { c } else { '_' }).collect()
 }
 
-/// The names of the lines of distributions, which no other family may have. What is said is sorted.
-fn lines(said: &[Series]) -> HashSet<String> {
+/// The names of the samples of distributions, which no other family may have. The series are sorted.
+fn lines(originals: &[Series]) -> HashSet<String> {
     let mut lines = HashSet::new();
-    for series in said.iter().filter(|series| is_name(&series.family)) {
-        let ends: &[&str] = match series.kind.as_str() {
+    for series in originals.iter().filter(|series| is_name(&series.family)) {
+        let suffixes: &[&str] = match series.kind.as_str() {
             _ if lines.contains(&series.family) => &[],
             "Histogram" => &["_bucket", "_sum", "_count"],
             "Summary" => &["_sum", "_count"],
             _ => &[],
         };
-        lines.extend(ends.iter().map(|end| format!("{}{end}", series.family)));
+        lines.extend(suffixes.iter().map(|suffix| format!("{}{suffix}", series.family)));
     }
     lines
 }
 
-/// Labels that have a meaning of their own give way, and what is no name becomes one.
+/// Renames reserved labels, and translates invalid names.
 fn rename(labels: &mut [(String, String)], kind: &str) {
     let reserved = match kind {
         "Histogram" => "le",
@@ -205,14 +205,14 @@ fn label_name(name: &str) -> String {
 
 type JsonSeries = (String, String, String, Vec<(String, String)>, String);
 
-/// Every series of a page in JSON.
+/// The series of a JSON page.
 fn json_series(page: &Value) -> Vec<JsonSeries> {
     let mut all = Vec::new();
-    for (family, said) in page.as_object().expect("an object") {
-        let text = |key: &str| said.get(key).and_then(Value::as_str).unwrap_or_default().trim_ascii().to_owned();
+    for (family, content) in page.as_object().expect("an object") {
+        let text = |key: &str| content.get(key).and_then(Value::as_str).unwrap_or_default().trim_ascii().to_owned();
         let mut add =
             |labels: Vec<(String, String)>, value: &Value| all.push((family.clone(), text("type"), text("help"), labels, value_of(value)));
-        match &said["value"] {
+        match &content["value"] {
             Value::Array(objects) => objects.iter().for_each(|object| {
                 let object = object.as_object().expect("a flat object");
                 let labels = object.iter().filter(|(key, _)| *key != "@");
@@ -220,7 +220,7 @@ fn json_series(page: &Value) -> Vec<JsonSeries> {
             }),
             Value::Object(object) => match one_label(object) {
                 Some((label, values)) => values.iter().for_each(|(text, value)| add(vec![(label.clone(), text.clone())], value)),
-                None => add(Vec::new(), &said["value"]),
+                None => add(Vec::new(), &content["value"]),
             },
             bare => add(Vec::new(), bare),
         }
@@ -233,9 +233,9 @@ fn one_label(object: &Map<String, Value>) -> Option<(&String, &Map<String, Value
     Some((label, values.as_object()?))
 }
 
-/// As [`Series::value`], with nothing for what JSON has no word for.
+/// Formats a value as [`Series::value`], with `nothing` for values that JSON cannot represent.
 fn value_of(value: &Value) -> String {
-    let number = |value: &Value| value.as_f64().map_or("nothing".to_owned(), said::number);
+    let number = |value: &Value| value.as_f64().map_or("nothing".to_owned(), grammar::number);
     match value {
         Value::Object(distribution) => {
             let pairs = distribution.get("bucket").or_else(|| distribution.get("quantile")).and_then(Value::as_array).expect("pairs");
@@ -250,31 +250,31 @@ fn value_of(value: &Value) -> String {
     }
 }
 
-fn json_expected(said: &[Series]) -> Vec<JsonSeries> {
-    let word = |kind: &str| kind.to_lowercase();
-    let mut all: Vec<JsonSeries> = said
+fn json_expected(originals: &[Series]) -> Vec<JsonSeries> {
+    let type_name = |kind: &str| kind.to_lowercase();
+    let mut all: Vec<JsonSeries> = originals
         .iter()
         .filter(|series| !series.family.is_empty() && !is_reserved(Format::Json, &series.family, kind_of(series)))
         .map(|series| {
             let value = match series.kind.as_str() {
                 "Histogram" | "Summary" => distribution(&series.value),
                 _ if matches!(series.value.as_str(), "NaN" | "inf" | "-inf") => "nothing".to_owned(),
-                _ => series.value.parse().map_or("nothing".to_owned(), said::number),
+                _ => series.value.parse().map_or("nothing".to_owned(), grammar::number),
             };
-            (series.family.clone(), word(&series.kind), series.help.clone(), series.labels.clone(), value)
+            (series.family.clone(), type_name(&series.kind), series.help.clone(), series.labels.clone(), value)
         })
         .collect();
     all.sort();
     all
 }
 
-/// From the words of [`said`] to those of [`value_of`].
-fn distribution(said: &str) -> String {
-    let (pairs, rest) = said.split_once(" sum ").expect("a sum");
+/// Converts a distribution from the format of [`grammar`] to that of [`value_of`].
+fn distribution(text: &str) -> String {
+    let (pairs, rest) = text.split_once(" sum ").expect("a sum");
     let (sum, count) = rest.split_once(" count ").expect("a count");
     let nothing =
         |text: &str| if matches!(text, "none" | "None" | "NaN" | "inf" | "-inf") { "nothing".to_owned() } else { text.to_owned() };
-    let float = |text: &str| nothing(text).parse::<f64>().map_or("nothing".to_owned(), said::number);
+    let float = |text: &str| nothing(text).parse::<f64>().map_or("nothing".to_owned(), grammar::number);
     let pairs: Vec<String> = pairs
         .trim_matches(['[', ']'])
         .split(", ")
@@ -286,27 +286,27 @@ fn distribution(said: &str) -> String {
     format!("{pairs:?} sum {} count {}", float(sum), float(count))
 }
 
-/// The same page by the reader of the system whose shape it has. It has no summaries and no words for what is not finite.
-fn as_kumomta(json: String, said: &[Series]) {
+/// Checks the page with the reader of KumoMTA, whose format it has, for families without summaries and non-finite values.
+fn check_as_kumomta(json: String, originals: &[Series]) {
     let names = |series: &Series| {
         is_name(&series.family)
             && !is_reserved(Format::Json, &series.family, kind_of(series))
             && series.labels.iter().all(|(label, _)| is_name(label))
     };
-    if !said.iter().all(names) {
+    if !originals.iter().all(names) {
         return;
     }
     let finite = |series: &&Series| !matches!(series.value.as_str(), "NaN" | "inf" | "-inf");
-    let mut expected: Vec<Series> = said.iter().filter(|series| is_name(&series.family)).filter(finite).cloned().collect();
+    let mut expected: Vec<Series> = originals.iter().filter(|series| is_name(&series.family)).filter(finite).cloned().collect();
     if expected.iter().any(|series| series.kind == "Summary") {
         return;
     }
     expected.sort();
     let kumomta = source::by_name("kumomta").expect("a system");
-    let request = kumomta.required().requests.iter().find(|request| request.format == "json").expect("a way of asking");
+    let request = kumomta.required().requests.iter().find(|request| request.format == "json").expect("a JSON request");
     match request.read(json.clone().into_bytes()) {
         Ok(families) => {
-            assert_eq!(said::families(&families), expected, "{json}");
+            assert_eq!(grammar::families(&families), expected, "{json}");
             assert_eq!(families.repairs().iter().collect::<Vec<_>>(), [], "{json}");
         }
         Err(error) => assert!(expected.is_empty(), "{error}: {json}"),

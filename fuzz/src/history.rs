@@ -1,49 +1,49 @@
-//! What is told of one target over time: each point has its time, each series one end, and no delta is told twice.
+//! The points of one target over time: their times are correct, each series ends once, and deltas do not overlap.
 
+use super::grammar;
 use super::otlp::Point;
-use super::said;
 use arbitrary::{Result, Unstructured};
 use postmeter::model::{FamilyType, SelectedFamilies};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 const SECOND: u64 = 1_000_000_000;
-/// When the first reading is.
+/// The time of the first reading.
 const FIRST: u64 = 1_800_000_000 * SECOND;
-/// Failed polls in a row.
+/// The maximum number of failed polls in a row.
 const BETWEEN_MAX: usize = 3;
 
-/// A reading that is told.
+/// A poll of the target.
 #[derive(Clone, Debug)]
-pub struct Turn {
-    /// When it was read.
+pub struct TestPoll {
+    /// The time of the reading.
     pub at: u64,
-    /// What was read; none where the poll failed.
+    /// The native families; `None` if the poll failed.
     pub native: Option<Arc<SelectedFamilies>>,
-    /// Whether nothing was left out.
+    /// `true` if no series was left out.
     pub complete: bool,
-    /// When the server says that its counters began.
+    /// The start time of the counters that the server reports.
     pub since: Option<u64>,
 }
 
-impl Turn {
-    /// A good one.
+impl TestPoll {
+    /// A successful first poll.
     pub fn first(native: &Arc<SelectedFamilies>) -> Self {
         Self { at: FIRST, native: Some(native.clone()), complete: true, since: None }
     }
 }
 
-/// These readings a minute after each other, with failed ones between them, of a server that may say when it began.
-pub fn turns(u: &mut Unstructured<'_>, natives: &[Arc<SelectedFamilies>]) -> Result<Vec<Turn>> {
-    let (mut turns, mut since): (Vec<Turn>, Option<u64>) = (Vec::new(), None);
+/// Generates polls with these readings one minute apart, failed polls between them, and a start time that the server may report.
+pub fn polls(u: &mut Unstructured<'_>, natives: &[Arc<SelectedFamilies>]) -> Result<Vec<TestPoll>> {
+    let (mut polls, mut since): (Vec<TestPoll>, Option<u64>) = (Vec::new(), None);
     for (index, native) in natives.iter().enumerate() {
         let at = FIRST + 60 * SECOND * index as u64;
         for _ in 0..BETWEEN_MAX {
             match u.int_in_range(0..=7)? {
                 // Before this reading, or while it is read.
                 late @ (4 | 5) => {
-                    let at = at - 30 * SECOND + 60 * SECOND * (late - 4) + turns.len() as u64;
-                    turns.push(Turn { at, native: None, complete: false, since: None });
+                    let at = at - 30 * SECOND + 60 * SECOND * (late - 4) + polls.len() as u64;
+                    polls.push(TestPoll { at, native: None, complete: false, since: None });
                 }
                 _ => break,
             }
@@ -55,117 +55,120 @@ pub fn turns(u: &mut Unstructured<'_>, natives: &[Arc<SelectedFamilies>]) -> Res
             _ => since,
         };
         let complete = u.int_in_range(0..=3)? < 3;
-        turns.push(Turn { at, native: Some(native.clone()), complete, since });
+        polls.push(TestPoll { at, native: Some(native.clone()), complete, since });
     }
-    Ok(turns)
+    Ok(polls)
 }
 
-/// A family and labels: what backends that know no kinds tell series apart by.
+/// A family and labels: the identity of a series for backends without types.
 type Key = (String, Vec<(String, String)>);
 
-/// What was told so far.
+/// The points so far.
 #[derive(Default)]
 pub struct History {
-    /// The time of the last turn: each is after the one before, even where it was read earlier.
+    /// The time of the last poll. Times increase, even if a reading is older.
     last: Option<u64>,
-    /// When each series was told last, its end included.
+    /// The time of the last point of each series, including its end.
     times: BTreeMap<Key, u64>,
-    /// Series that were read, and have not ended, with their kind.
+    /// Series that have not ended, with their type.
     live: BTreeSet<(Key, String)>,
-    /// The last value of each counter, and its time: one that is omitted resumes.
+    /// The last value of each counter and its time. A counter that was omitted resumes.
     counted: BTreeMap<Key, (f64, u64)>,
-    turns: Vec<Turn>,
+    polls: Vec<TestPoll>,
 }
 
 impl History {
-    /// Takes what was told of a turn.
-    pub fn take(&mut self, turn: &Turn, points: &[Point]) {
-        let at = self.last.map_or(turn.at, |last| turn.at.max(last + SECOND / 1000));
+    /// Adds and checks the points of a poll.
+    pub fn add(&mut self, poll: &TestPoll, points: &[Point]) {
+        let at = self.last.map_or(poll.at, |last| poll.at.max(last + SECOND / 1000));
         self.last = Some(at);
-        let turn = &Turn { at, ..turn.clone() };
-        self.ends(turn, points);
-        self.times(turn, points);
+        let poll = &TestPoll { at, ..poll.clone() };
+        self.check_ends(poll, points);
+        self.check_times(poll, points);
         for point in points.iter().filter(|point| point.series.kind == "Counter" && !point.ends && !point.delta) {
-            self.start_is_known(turn, point);
+            self.check_start(poll, point);
         }
-        if let Some(native) = &turn.native {
-            self.deltas(turn, native, points);
+        if let Some(native) = &poll.native {
+            self.check_deltas(poll, native, points);
             let numbers = counters(native).into_iter().filter(|(_, value)| !value.is_nan());
             self.counted.extend(numbers.map(|(series, value)| (series, (value, at))));
         }
-        self.turns.push(turn.clone());
+        self.polls.push(poll.clone());
     }
 
-    /// What was there and is not any more ends, once, unless a point has its name now.
-    fn ends(&mut self, turn: &Turn, points: &[Point]) {
-        let read = turn.native.iter().flat_map(|native| said::native(native)).filter(|series| series.value != "NaN");
+    /// Checks that every missing series ends once, unless another point has its name now.
+    fn check_ends(&mut self, poll: &TestPoll, points: &[Point]) {
+        let read = poll.native.iter().flat_map(|native| grammar::native(native)).filter(|series| series.value != "NaN");
         let read: BTreeSet<(Key, String)> = read.map(|series| ((series.family, series.labels), series.kind)).collect();
         let mut ended: Vec<(Key, String)> = points.iter().filter(|p| p.ends).map(|p| (key(p), p.series.kind.clone())).collect();
         ended.sort();
         let is_replaced =
-            |(series, kind): &(Key, String)| turn.native.as_ref().is_some_and(|native| is_replaced(native, series, kind, &read));
-        let gone: Vec<(Key, String)> = self.live.difference(&read).filter(|gone| !is_replaced(gone)).cloned().collect();
-        assert_eq!(ended, gone, "of {turn:?}");
+            |(series, kind): &(Key, String)| poll.native.as_ref().is_some_and(|native| is_replaced(native, series, kind, &read));
+        let missing: Vec<(Key, String)> = self.live.difference(&read).filter(|series| !is_replaced(series)).cloned().collect();
+        assert_eq!(ended, missing, "of {poll:?}");
         self.live = read;
     }
 
-    fn times(&mut self, turn: &Turn, points: &[Point]) {
+    fn check_times(&mut self, poll: &TestPoll, points: &[Point]) {
         for point in points {
-            assert!(point.start < point.time, "{point:?} begins when it is read, or later");
-            assert!(point.time == turn.at, "{point:?} is not of {}", turn.at);
+            assert!(point.start < point.time, "the start of {point:?} is not before its time");
+            assert!(point.time == poll.at, "{point:?} is not of {}", poll.at);
             let Some(last) = self.times.insert(key(point), point.time) else { continue };
             assert!(last < point.time, "{point:?} is not after {last}");
         }
     }
 
-    /// A start is what the server said, or the time of a good reading: one where nothing was left out, if the series was not there.
-    fn start_is_known(&self, turn: &Turn, point: &Point) {
-        if point.start == 0 || self.turns.iter().chain([turn]).any(|turn| turn.since == Some(point.start)) {
+    /// Checks that a start time was reported by the server or is the time of a successful poll, which must be complete if it did not
+    /// have the series.
+    fn check_start(&self, poll: &TestPoll, point: &Point) {
+        if point.start == 0 || self.polls.iter().chain([poll]).any(|poll| poll.since == Some(point.start)) {
             return;
         }
-        let began = self.turns.iter().find(|turn| turn.at == point.start && turn.native.is_some());
-        let began = began.unwrap_or_else(|| panic!("{point:?} began at no reading"));
+        let began = self.polls.iter().find(|poll| poll.at == point.start && poll.native.is_some());
+        let began = began.unwrap_or_else(|| panic!("{point:?} starts at a time without a reading"));
         let was_there = began.native.iter().flat_map(|native| counters(native)).any(|(series, _)| series == key(point));
         assert!(began.complete || was_there, "{point:?} may have been left out of {began:?}");
     }
 
-    /// What is left of a counter when its deltas are added up is its value; whole numbers only, for which sums are exact.
-    fn deltas(&self, turn: &Turn, native: &SelectedFamilies, points: &[Point]) {
+    /// Checks that the deltas of a counter add up to its value. Only for integers, whose sums are exact.
+    fn check_deltas(&self, poll: &TestPoll, native: &SelectedFamilies, points: &[Point]) {
         let counts = |point: &&Point| point.series.kind == "Counter" && !point.ends;
         if points.iter().filter(counts).any(|point| !point.delta) {
             return;
         }
-        let told: BTreeMap<Key, (f64, u64)> =
+        let sent: BTreeMap<Key, (f64, u64)> =
             points.iter().filter(counts).filter_map(|point| Some((key(point), (point.series.value.parse().ok()?, point.start)))).collect();
-        let good = self.turns.iter().rfind(|turn| turn.native.is_some());
-        // Until when everything that was there was told.
-        let until = good.or(self.turns.first()).map_or(u64::MAX, |turn| turn.at);
-        let said = self.turns.iter().rev().find_map(|turn| turn.since);
-        let restarted = turn.since.filter(|since| said.is_some_and(|said| *since > said));
+        let good = self.polls.iter().rfind(|poll| poll.native.is_some());
+        // All series were exported until this time.
+        let until = good.or(self.polls.first()).map_or(u64::MAX, |poll| poll.at);
+        let reported = self.polls.iter().rev().find_map(|poll| poll.since);
+        let restarted = poll.since.filter(|since| reported.is_some_and(|reported| *since > reported));
         let exact = |n: f64| n.fract() == 0.0 && n.abs() < 1e15;
         for (series, value) in counters(native).into_iter().filter(|(_, value)| exact(*value)) {
-            let delta = told.get(&series).copied();
+            let delta = sent.get(&series).copied();
             let old = self.counted.get(&series).copied();
             match (old, restarted.filter(|since| old.is_some_and(|(_, at)| *since > at))) {
                 (Some((old, at)), None) if exact(old) && value >= old => assert_eq!(delta, Some((value - old, at)), "{series:?}"),
-                // Begun anew.
+                // The counter restarted.
                 (Some((old, at)), _) if exact(old) => {
-                    let since = turn.since.filter(|since| *since > at).unwrap_or(at);
+                    let since = poll.since.filter(|since| *since > at).unwrap_or(at);
                     assert_eq!(delta, Some((value, since)), "{series:?}");
                 }
                 (Some(_), _) => {}
-                // New, or left out before.
+                // The series is new, or was left out before.
                 (None, _) => {
-                    let whole = |native: &SelectedFamilies| native.dropped == 0 && !native.families().any(|family| family.is_incomplete());
-                    let named = |native: &SelectedFamilies| {
+                    let is_whole =
+                        |native: &SelectedFamilies| native.dropped == 0 && !native.families().any(|family| family.is_incomplete());
+                    let has_other_type = |native: &SelectedFamilies| {
                         native.families().any(|family| family.name() == series.0 && family.kind() != FamilyType::Counter)
                     };
-                    let last = self.turns.last().filter(|last| last.complete);
-                    let seen = last.and_then(|last| last.native.as_deref()).is_some_and(|native| whole(native) && !named(native));
-                    assert!(!seen || delta.is_some(), "{series:?} is new, and was not told");
+                    let last = self.polls.last().filter(|last| last.complete);
+                    let seen =
+                        last.and_then(|last| last.native.as_deref()).is_some_and(|native| is_whole(native) && !has_other_type(native));
+                    assert!(!seen || delta.is_some(), "{series:?} is new, and was not exported");
                     if let Some((delta, start)) = delta {
                         assert_eq!(delta, value, "{series:?}");
-                        assert!(start >= until, "{series:?} since {start} may have been told until {until} already");
+                        assert!(start >= until, "{series:?} since {start} overlaps points until {until}");
                     }
                 }
             }
@@ -173,10 +176,10 @@ impl History {
     }
 }
 
-/// What a distribution's lines are named, beside its own name.
+/// The suffixes of a distribution's samples.
 const LINES: [&str; 3] = ["_bucket", "_count", "_sum"];
 
-/// Whether a point has the name of a series that is gone: the same series of another type, or lines of a distribution.
+/// Returns true if another point has the name of an ended series: the same series with another type, or samples of a distribution.
 fn is_replaced(native: &SelectedFamilies, series: &Key, kind: &str, read: &BTreeSet<(Key, String)>) -> bool {
     let named = |name: &str| native.families().find(|family| family.name() == name).map(|family| family.kind());
     if named(&series.0).is_some_and(|now| format!("{now:?}") == *kind) {
@@ -195,6 +198,6 @@ fn key(point: &Point) -> Key {
 }
 
 fn counters(native: &SelectedFamilies) -> BTreeMap<Key, f64> {
-    let counters = said::native(native).into_iter().filter(|series| series.kind == "Counter");
+    let counters = grammar::native(native).into_iter().filter(|series| series.kind == "Counter");
     counters.filter_map(|series| Some(((series.family, series.labels), series.value.parse().ok()?))).collect()
 }

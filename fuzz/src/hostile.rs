@@ -1,10 +1,10 @@
-//! Labels of an attacker among those of a mail server: whatever stands in them, every other series is read as without them.
+//! Label values of an attacker on the page of a mail server: whatever they contain, every other series is read as without them.
 
-use super::said::{self, Series};
+use super::grammar::{self, Series};
 use arbitrary::{Result, Unstructured};
 use postmeter::format::prometheus;
 
-/// The lines of a server that nobody attacks. Samples with a label of strangers go between them.
+/// The lines of the server. Samples with hostile labels are inserted between them.
 const LINES: &[&str] = &[
     "# HELP total_delivered Deliveries.\n# TYPE total_delivered counter\n",
     "total_delivered{service=\"smtp\"} 10\n",
@@ -17,10 +17,10 @@ const LINES: &[&str] = &[
     "age_sum 3\nage_count 2\n",
     "untyped 1\n",
 ];
-/// The family that an attacker has a label in, and that label.
+/// The family with the hostile label, and the name of the label.
 const FAMILY: &str = "queue_size";
 const LABEL: &str = "queue";
-/// What may end a label value, and what may be believed behind it.
+/// Text that may end a label value, and text that may be read as part of the page after it.
 const PIECES: &[&str] = &[
     "\n",
     "\n",
@@ -51,18 +51,18 @@ const PIECES: &[&str] = &[
     "\nqueue_size{queue=\"b\"} 999\n",
 ];
 
-/// How a server writes a label value.
+/// The way in which a server writes label values.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Writer {
-    /// As the format has it.
+    /// With escapes, as the format requires.
     Escapes,
     /// With raw line breaks.
     BreaksLines,
-    /// As it is, on one line.
+    /// Without escapes, on one line.
     EscapesNothing,
 }
 
-/// Reads a response with and without an attacker's labels.
+/// Compares a page with hostile labels with the page without them.
 pub fn check(bytes: &[u8]) {
     let _ = attack(&mut Unstructured::new(bytes));
 }
@@ -79,11 +79,12 @@ fn attack(u: &mut Unstructured<'_>) -> Result<()> {
         }
     }
     let families = prometheus::read(page.clone()).unwrap_or_else(|error| panic!("{error}: {page:?}"));
-    let (theirs, others): (Vec<Series>, Vec<Series>) = said::families(&families).into_iter().partition(|series| series.family == FAMILY);
-    let sound = prometheus::read(LINES.concat()).expect("a sound page");
-    assert_eq!(others, said::families(&sound), "{page:?}");
+    let (hostile, others): (Vec<Series>, Vec<Series>) =
+        grammar::families(&families).into_iter().partition(|series| series.family == FAMILY);
+    let healthy = prometheus::read(LINES.concat()).expect("a healthy page");
+    assert_eq!(others, grammar::families(&healthy), "{page:?}");
     if writer != Writer::EscapesNothing {
-        let mut read: Vec<&str> = theirs.iter().flat_map(|series| &series.labels).map(|(_, value)| value.as_str()).collect();
+        let mut read: Vec<&str> = hostile.iter().flat_map(|series| &series.labels).map(|(_, value)| value.as_str()).collect();
         let mut sent: Vec<&str> = values.iter().map(String::as_str).collect();
         read.sort_unstable();
         sent.sort_unstable();
@@ -96,12 +97,12 @@ fn value(u: &mut Unstructured<'_>, writer: Writer) -> Result<String> {
     let mut value = String::new();
     for _ in 0..u.int_in_range(0..=8)? {
         let piece = *u.choose(PIECES)?;
-        // On one line, and without labels of its own: those cannot be distinguished from the server's.
+        // Without line breaks and labels, which cannot be distinguished from those of the server.
         if writer != Writer::EscapesNothing || !piece.contains(['\n', '{', '=']) {
             value.push_str(piece);
         }
     }
-    // A server that escapes would have gone on behind this quote.
+    // A backslash at the end would escape the closing quote.
     if writer == Writer::EscapesNothing && value.ends_with('\\') {
         value.push('a');
     }

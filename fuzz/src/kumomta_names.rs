@@ -1,14 +1,14 @@
-//! A hostile name in what KumoMTA reports changes no other series, in JSON and in text.
+//! A hostile name in a response of KumoMTA changes no other series, in JSON and in text.
 //!
-//! The server writes a page twice: once with a harmless name, once with a hostile one in the same places (a queue, and a campaign beside
-//! a tenant, as messages bring them). Numbers that a name holds are 999, which no genuine series is.
+//! Two responses differ only in a name: of a queue, and of a campaign of a tenant, as messages determine them. Hostile names contain
+//! the value 999, which no genuine series has.
 
-use super::said::{self, Series};
+use super::grammar::{self, Series};
 use arbitrary::{Result, Unstructured};
 use postmeter::source;
 use std::collections::BTreeMap;
 
-/// Pieces of names: what the two formats have a meaning for.
+/// Pieces of names with a meaning in one of the two formats.
 const PIECES: &[&str] = &[
     "a",
     "b",
@@ -56,10 +56,10 @@ const PIECES: &[&str] = &[
     "\", c=\"",
     "# ",
 ];
-/// The families that hold the name.
+/// The families with the name.
 const OWN: [&str; 2] = ["campaigns", "queues"];
 
-/// Of a name made from these bytes.
+/// Checks a name that is generated from these bytes.
 pub fn check(bytes: &[u8]) {
     let mut u = Unstructured::new(bytes);
     let Ok(name) = name(&mut u) else { return };
@@ -104,23 +104,23 @@ fn text(name: &str, last: bool) -> String {
 /// A family and labels.
 type Identity = (String, Vec<(String, String)>);
 
-/// The value of each series, or none where the page is refused.
+/// The value of each series; `None` if the page is rejected.
 fn read(format: &str, page: &str) -> Option<BTreeMap<Identity, String>> {
     let kumomta = source::by_name("kumomta").expect("a system");
     let request = kumomta.required().requests.iter().find(|request| request.format == format).expect("a format");
     let families = request.read(page.as_bytes().to_vec()).ok()?;
-    let series = said::families(&families);
+    let series = grammar::families(&families);
     let count = series.len();
     let all: BTreeMap<_, _> = series.into_iter().map(|Series { family, labels, value, .. }| ((family, labels), value)).collect();
-    assert_eq!(all.len(), count, "a series stands twice in {page:?}");
+    assert_eq!(all.len(), count, "duplicate series in {page:?}");
     Some(all)
 }
 
 fn compare(format: &str, name: &str, harmless: &str, hostile: &str) {
-    let expected = read(format, harmless).expect("a sound page");
-    // A name may cost the page where it ends the document, but it changes nothing.
+    let expected = read(format, harmless).expect("a healthy page");
+    // A name that ends the document may make the page unreadable, but must not change a series.
     let Some(found) = read(format, hostile) else {
-        assert!(name.contains('\n'), "{format}: nothing is read of {hostile:?}");
+        assert!(name.contains('\n'), "{format}: {hostile:?} is rejected");
         return;
     };
     let has_newline = name.contains('\n');
@@ -129,7 +129,7 @@ fn compare(format: &str, name: &str, harmless: &str, hostile: &str) {
     for (series, value) in expected.iter().filter(|(series, _)| !is_own(series)) {
         match found.get(series) {
             Some(still) => assert_eq!(still, value, "{format}: {series:?} with {name:?} in {hostile:?}"),
-            // A family whose head or whose line the name holds may be missing, never changed. One line of a name is just a name.
+            // A family whose header or line is part of the name may be missing, but must not change. A name of one line changes nothing.
             None => assert!(
                 has_newline || name.contains(&format!("\"{}\":{{", series.0)),
                 "{format}: {series:?} is missing with {name:?} in {hostile:?}"

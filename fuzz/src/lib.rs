@@ -1,25 +1,25 @@
-//! What must hold whatever a mail server answers, a file says, or a collection holds.
+//! Properties that hold for every response of a mail server, every configuration file and every collection.
 //!
-//! The checks are the fuzz targets (`fuzz_targets/`), and the
-//! program's own tests run them over bytes of proptest's and over every input that was once found (`tests/fixtures/found`).
+//! The checks are the fuzz targets (`fuzz_targets/`). The tests of the program also run them, on random bytes of proptest and on
+//! every input that once failed (`tests/fixtures/found`).
 
 pub mod config;
 pub mod exposition;
+pub mod generators;
+pub mod grammar;
 pub mod history;
 pub mod hostile;
 pub mod kumomta_names;
-pub mod made;
 pub mod otlp;
 pub mod reader;
 pub mod records;
 pub mod recovery;
-pub mod said;
-pub mod strict;
+pub mod validator;
 
-/// Takes any bytes, and panics where something does not hold.
+/// A check of any bytes. It panics if a property does not hold.
 pub type Check = fn(&[u8]);
 
-/// Every check, by the name of its target.
+/// All checks, by the names of the fuzz targets.
 pub const CHECKS: &[(&str, Check)] = &[
     ("cpanel", |bytes| reader::reads("cpanel", bytes)),
     ("cpanel_records", records::check),
@@ -39,13 +39,13 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("config", config::check),
 ];
 
-/// Runs the check of this name.
+/// Runs the check with this name.
 pub fn run(name: &str, bytes: &[u8]) {
-    let (_, check) = CHECKS.iter().find(|(known, _)| *known == name).expect("a check of this name");
+    let (_, check) = CHECKS.iter().find(|(known, _)| *known == name).expect("a check with this name");
     check(bytes);
 }
 
-/// Where each check's seeds stand below the program's `tests/fixtures`, and the bytes that go before them, each in turn.
+/// The seeds of the checks: a directory in `tests/fixtures`, and bytes of which each in turn is prepended to the files.
 pub const SEEDS: &[(&str, &str, &str)] = &[
     ("cpanel", "cpanel", "0123456"),
     ("cpanel_records", "cpanel", ""),

@@ -1,8 +1,8 @@
-//! The push: what is sent is what was read, however it is split, and no request is larger than a receiver takes.
+//! The push: the points are those that were read, for any split of requests, and no request exceeds its limit.
 
-use super::history::{self, History, Turn};
-use super::made;
-use super::said::{self, Series};
+use super::generators;
+use super::grammar::{self, Series};
+use super::history::{self, History, TestPoll};
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, NumberDataPoint, number_data_point};
 use postmeter::config::Temporality;
 use postmeter::export::SeriesState;
-use postmeter::export::otlp::{REQUEST_BYTES_MAX, Request, TargetMetrics, requests, told};
+use postmeter::export::otlp::{EncodedRequest, REQUEST_BYTES_MAX, TargetMetrics, requests};
 use postmeter::model::{Repair, Repairs, SelectedFamilies, Snapshot};
 use postmeter::poll::{PollError, Reading, Tally};
 use postmeter::telemetry::Identity;
@@ -19,83 +19,86 @@ use prost::Message;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Bytes of requests that are split smaller than any receiver asks for.
+/// Limits of requests in bytes, smaller than those of any receiver.
 const SPLITS: [usize; 2] = [300, 2000];
-/// The flag of a point that is the end of its series.
+/// The flag of a point that ends its series.
 const ENDS: u32 = 1;
 
-/// Of families of any kind: several readings of each of several targets.
+/// Checks arbitrary families: several polls of one target, and several targets in one request.
 pub fn check(bytes: &[u8]) {
     let mut u = Unstructured::new(bytes);
-    let made = |u: &mut Unstructured<'_>| -> Result<Vec<Arc<SelectedFamilies>>> {
-        (0..u.int_in_range(1..=3)?).map(|_| Ok(Arc::new(made::native(u)?))).collect()
+    let generate = |u: &mut Unstructured<'_>| -> Result<Vec<Arc<SelectedFamilies>>> {
+        (0..u.int_in_range(1..=3)?).map(|_| Ok(Arc::new(generators::native(u)?))).collect()
     };
-    let Ok(natives) = made(&mut u) else { return };
-    if let Ok(turns) = history::turns(&mut u, &natives) {
-        holds(&natives, &turns);
+    let Ok(natives) = generate(&mut u) else { return };
+    if let Ok(polls) = history::polls(&mut u, &natives) {
+        check_polls(&natives, &polls);
     }
 }
 
-/// Of these, in turns of one target, and beside each other from several.
-fn holds(natives: &[Arc<SelectedFamilies>], turns: &[Turn]) {
+/// Checks the polls of one target, and the readings as those of several targets.
+fn check_polls(natives: &[Arc<SelectedFamilies>], polls: &[TestPoll]) {
     for temporality in [Temporality::Cumulative, Temporality::Delta, Temporality::LowMemory] {
         let mut state = SeriesState::new(temporality);
         let mut history = History::default();
-        for turn in turns {
-            let told = told_of("one", turn, &mut state);
-            let points = splits_agree(std::slice::from_ref(&told));
-            if let Some(native) = turn.native.as_ref().filter(|_| temporality == Temporality::Cumulative) {
-                is_what_was_read(&points, native);
+        for poll in polls {
+            let metrics = encode_poll("one", poll, &mut state);
+            let points = check_splits(std::slice::from_ref(&metrics));
+            if let Some(native) = poll.native.as_ref().filter(|_| temporality == Temporality::Cumulative) {
+                check_against_reading(&points, native);
             }
-            history.take(turn, &points);
+            history.add(poll, &points);
         }
     }
-    let beside =
-        natives.iter().enumerate().map(|(at, native)| told_of(&format!("target {at}"), &Turn::first(native), &mut SeriesState::default()));
-    splits_agree(&beside.collect::<Vec<_>>());
+    let targets = natives
+        .iter()
+        .enumerate()
+        .map(|(at, native)| encode_poll(&format!("target {at}"), &TestPoll::first(native), &mut SeriesState::default()));
+    check_splits(&targets.collect::<Vec<_>>());
 }
 
-/// Of one reading, as it is sent by default: for checks that have more to do.
-pub fn is_sent(native: &Arc<SelectedFamilies>) {
-    let told = told_of("one", &Turn::first(native), &mut SeriesState::default());
-    is_what_was_read(&splits_agree(&[told]), native);
+/// Checks one reading with the default configuration.
+pub fn check_sent(native: &Arc<SelectedFamilies>) {
+    let metrics = encode_poll("one", &TestPoll::first(native), &mut SeriesState::default());
+    check_against_reading(&check_splits(&[metrics]), native);
 }
 
-fn told_of(name: &str, turn: &Turn, state: &mut SeriesState) -> TargetMetrics {
-    let (at, began, ended) = (time(turn.at), Instant::now(), Instant::now());
+/// Encodes a poll of a target.
+fn encode_poll(name: &str, poll: &TestPoll, state: &mut SeriesState) -> TargetMetrics {
+    let (at, began, ended) = (time(poll.at), Instant::now(), Instant::now());
     let mut repairs = Repairs::default();
-    repairs.add(Repair::Unreadable, u64::from(!turn.complete));
-    let snapshot = Snapshot { repairs, counters_since: turn.since.map(time), ..Snapshot::default() };
-    let outcome = turn.native.as_ref().map(|_| snapshot).ok_or(PollError::Timeout(Duration::ZERO));
-    let (native, tally) = (turn.native.clone().unwrap_or_default(), Tally::default());
+    repairs.add(Repair::Unreadable, u64::from(!poll.complete));
+    let snapshot = Snapshot { repairs, counters_since: poll.since.map(time), ..Snapshot::default() };
+    let outcome = poll.native.as_ref().map(|_| snapshot).ok_or(PollError::Timeout(Duration::ZERO));
+    let (native, tally) = (poll.native.clone().unwrap_or_default(), Tally::default());
     let reading = Reading { at, began, ended, outcome, native, parts: Vec::new(), body_bytes: 0, tally, tally_since: at };
-    told(Vec::new(), "kumomta", &reading, &Identity::new("kumomta", name), state)
+    TargetMetrics::new(&Identity::new("kumomta", name), state.report(Vec::new(), "kumomta", &reading))
 }
 
 fn time(nanos: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos)
 }
 
-/// A point as it was sent.
+/// A decoded point.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Point {
     pub target: String,
     pub delta: bool,
     pub ends: bool,
     pub series: Series,
-    /// 0 is unset.
+    /// 0 if unset.
     pub start: u64,
     pub time: u64,
 }
 
-/// All points, which are the same in any split.
-fn splits_agree(all: &[TargetMetrics]) -> Vec<Point> {
+/// Checks that all splits have the same points, and returns them.
+fn check_splits(all: &[TargetMetrics]) -> Vec<Point> {
     let whole = sent(&requests(all, usize::MAX).collect::<Vec<_>>());
-    let usual: Vec<Request> = requests(all, REQUEST_BYTES_MAX).collect();
+    let usual: Vec<EncodedRequest> = requests(all, REQUEST_BYTES_MAX).collect();
     assert!(usual.iter().all(|request| request.bytes.len() <= REQUEST_BYTES_MAX), "a request is too large");
     assert_eq!(sent(&usual), whole);
     for bytes_max in SPLITS {
-        let split: Vec<Request> = requests(all, bytes_max).collect();
+        let split: Vec<EncodedRequest> = requests(all, bytes_max).collect();
         for request in &split {
             assert!(request.points == 1 || request.bytes.len() <= bytes_max, "{} points in {} bytes", request.points, request.bytes.len());
         }
@@ -105,12 +108,12 @@ fn splits_agree(all: &[TargetMetrics]) -> Vec<Point> {
     whole
 }
 
-fn sent(requests: &[Request]) -> Vec<Point> {
+fn sent(requests: &[EncodedRequest]) -> Vec<Point> {
     let mut all = Vec::new();
     for request in requests {
         let before = all.len();
         points(&request.bytes, &mut all);
-        assert_eq!((all.len() - before) as u64, request.points, "points are counted");
+        assert_eq!((all.len() - before) as u64, request.points, "the number of points differs");
     }
     all.sort();
     all
@@ -118,7 +121,7 @@ fn sent(requests: &[Request]) -> Vec<Point> {
 
 fn points(bytes: &Bytes, all: &mut Vec<Point>) {
     let request = ExportMetricsServiceRequest::decode(bytes.clone()).expect("protobuf");
-    assert!(!request.resource_metrics.is_empty(), "a request without anything");
+    assert!(!request.resource_metrics.is_empty(), "an empty request");
     for of_target in request.resource_metrics {
         let resource = labels(&of_target.resource.expect("a resource").attributes);
         let target = resource.into_iter().find(|(key, _)| key == "service.instance.id").expect("an instance").1;
@@ -159,10 +162,10 @@ fn points(bytes: &Bytes, all: &mut Vec<Point>) {
                         let mut below = 0;
                         let buckets = p.explicit_bounds.iter().zip(&p.bucket_counts).map(|(bound, count)| {
                             below += count;
-                            format!("{}:{below}", said::number(*bound))
+                            format!("{}:{below}", grammar::number(*bound))
                         });
                         let buckets: Vec<String> = buckets.collect();
-                        let sum = p.sum.map_or("none".to_owned(), said::number);
+                        let sum = p.sum.map_or("none".to_owned(), grammar::number);
                         add(
                             &p.attributes,
                             p.flags,
@@ -173,13 +176,14 @@ fn points(bytes: &Bytes, all: &mut Vec<Point>) {
                 }
                 Data::Summary(summary) => {
                     for p in &summary.data_points {
-                        let quantiles = p.quantile_values.iter().map(|q| format!("{}:{}", said::number(q.quantile), said::number(q.value)));
+                        let quantiles =
+                            p.quantile_values.iter().map(|q| format!("{}:{}", grammar::number(q.quantile), grammar::number(q.value)));
                         let quantiles: Vec<String> = quantiles.collect();
                         add(
                             &p.attributes,
                             p.flags,
                             (p.start_time_unix_nano, p.time_unix_nano),
-                            format!("{quantiles:?} sum {} count {}", said::number(p.sum), p.count),
+                            format!("{quantiles:?} sum {} count {}", grammar::number(p.sum), p.count),
                         );
                     }
                 }
@@ -194,7 +198,7 @@ fn number(point: &NumberDataPoint) -> String {
         (ENDS, None) => String::new(),
         (0, Some(number_data_point::Value::AsDouble(n))) => {
             assert!(!n.is_nan(), "a point without a value");
-            said::number(*n)
+            grammar::number(*n)
         }
         other => panic!("{other:?}"),
     }
@@ -207,17 +211,17 @@ fn labels(attributes: &[KeyValue]) -> Vec<(String, String)> {
     };
     let mut labels: Vec<(String, String)> = attributes.iter().map(|attribute| (attribute.key.clone(), text(attribute))).collect();
     labels.sort();
-    assert!(labels.windows(2).all(|pair| pair[0].0 != pair[1].0), "an attribute twice: {labels:?}");
+    assert!(labels.windows(2).all(|pair| pair[0].0 != pair[1].0), "duplicate attribute: {labels:?}");
     labels
 }
 
-fn is_what_was_read(points: &[Point], native: &SelectedFamilies) {
-    // Of those with explicit timestamps, only recent ones are sent.
+fn check_against_reading(points: &[Point], native: &SelectedFamilies) {
+    // Of points with explicit timestamps only recent ones are sent.
     if native.has_timestamps() {
         return;
     }
     let found: Vec<Series> = points.iter().filter(|point| !point.ends).map(|point| point.series.clone()).collect();
-    let mut read = said::native(native);
+    let mut read = grammar::native(native);
     // OTLP has no point without a value, and no summary without sum and count.
     read.retain(|series| series.value != "NaN");
     for series in read.iter_mut().filter(|series| series.kind == "Summary") {

@@ -1,6 +1,6 @@
 //! Answers of mail servers: what is read keeps within the limits, goes by the rules, and can be written and sent.
 
-use super::{exposition, otlp, said};
+use super::{exposition, grammar, otlp};
 use postmeter::model::{Families, FamilySelection, Kind, LABEL_VALUE_BYTES_MAX, SelectedFamilies, Snapshot, Value};
 use postmeter::source::{self, Context, CounterMemory, POINTS_PER_METRIC_MAX, Part, Request, Source, apply};
 use std::collections::HashSet;
@@ -54,14 +54,14 @@ fn read(source: &'static Source, part: &'static Part, request: &Request, body: &
         }
     };
     let again = request.read(body.to_vec()).expect("what was read once is read again");
-    assert_eq!(said::families(&families), said::families(&again), "read twice");
+    assert_eq!(grammar::families(&families), grammar::families(&again), "read twice");
     assert!(families.series() <= body.len() + 16, "{} series of {} bytes", families.series(), body.len());
     check_limits(&families);
     check_canonical(source, part, families, again);
     if let Ok(families) = request.read(body.to_vec()) {
         let native = Arc::new(SelectedFamilies::select(vec![families], "", usize::MAX, |_| Some(FamilySelection::default())));
-        exposition::holds(native.clone());
-        otlp::is_sent(&native);
+        exposition::check_page(native.clone());
+        otlp::check_sent(&native);
     }
 }
 

@@ -1,9 +1,9 @@
-//! Delivery logs: what is read of a page keeps within the limits and arrives as it was read, and a cursor comes back as it was kept.
+//! Delivery logs: records keep within their limits and arrive as they were read, and a cursor is restored as it was saved.
 
-use super::made;
+use super::generators;
 use arbitrary::{Result, Unstructured};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Said;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as AttributeValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use postmeter::delivery_log::{Cursor, KEY_BYTES, Key, Uid};
 use postmeter::export::otlp::{LogsEncoder, REQUEST_BYTES_MAX};
@@ -16,13 +16,13 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-/// Bytes of a text of a record.
+/// Limit of a text field of a record, in bytes.
 const TEXT_BYTES_MAX: usize = 2048;
-/// Bytes of an error for one line of a log.
+/// Limit of an error text, in bytes.
 const ERROR_BYTES_MAX: usize = 700;
-/// Bytes of requests that are split smaller than any receiver asks for.
+/// Limits of requests in bytes: smaller than those of any receiver, and one that no record fits.
 const SPLITS: [usize; 3] = [1, 700, 3000];
-/// What a row may have.
+/// Keys of a generated row.
 const KEYS: &[&str] = &[
     "actionunixtime",
     "sendunixtime",
@@ -42,15 +42,15 @@ const KEYS: &[&str] = &[
 const OBSERVED_NANOS: u64 = 1_800_000_000_000_000_007;
 const OF: &str = "cpanel at whm.example.com";
 
-/// Of any bytes as an answer and as a cursor's file, and of an answer and a cursor made from them.
+/// Checks the bytes as a response and as a cursor file, and a response and a cursor that are generated from them.
 pub fn check(bytes: &[u8]) {
-    answer(bytes);
+    check_response(bytes);
     cursor_file(bytes);
     let mut u = Unstructured::new(bytes);
-    if let Ok(made) = page(&mut u) {
-        answer(made.as_bytes());
+    if let Ok(generated) = page(&mut u) {
+        check_response(generated.as_bytes());
     }
-    // Too few bytes for more are no fault.
+    // Not enough bytes for a cursor is not an error.
     let _ = cursor(&mut u);
 }
 
@@ -66,19 +66,19 @@ fn read(body: &[u8]) -> Option<RecordPage> {
     }
 }
 
-fn answer(body: &[u8]) {
+fn check_response(body: &[u8]) {
     let Some(page) = read(body) else { return };
-    assert_eq!(read(body).as_ref(), Some(&page), "read twice");
-    assert!(page.records.len() + page.unreadable.len() <= body.len(), "more rows than there is room for");
+    assert_eq!(read(body).as_ref(), Some(&page), "a second reading differs");
+    assert!(page.records.len() + page.unreadable.len() <= body.len(), "more rows than bytes");
     assert!(page.next.is_none_or(|next| next > 0), "{:?}", page.next);
-    page.records.iter().for_each(keeps_limits);
+    page.records.iter().for_each(check_limits);
     let fields: Vec<Field> = FIELDS.iter().map(|info| info.field).collect();
     for include in [&[][..], &fields] {
-        arrives(&page.records, include);
+        check_arrival(&page.records, include);
     }
 }
 
-fn keeps_limits(record: &Record) {
+fn check_limits(record: &Record) {
     assert!(record.at > 0 && record.received != Some(0), "{record:?}");
     assert!(record.field(Field::MessageId).or(record.field(Field::Recipient)).is_some(), "{record:?}");
     assert!(record.spam_score.is_none_or(f64::is_finite), "{record:?}");
@@ -89,58 +89,53 @@ fn keeps_limits(record: &Record) {
     assert!(reply.status.is_none_or(|status| [2, 4, 5].contains(&status.class) && status.subject.max(status.detail) < 1000), "{reply:?}");
 }
 
-/// Every record is told once and in order, however the requests are split, and nothing of it that is to stay here.
-fn arrives(records: &[Record], include: &[Field]) {
+/// Checks that every record is sent once and in order for any split of requests, without its private fields.
+fn check_arrival(records: &[Record], include: &[Field]) {
     let key = Key::new(&[7; KEY_BYTES]);
     let records: Vec<(Uid, Record)> = records.iter().map(|record| (key.uid(record, &mut Vec::new()), record.clone())).collect();
-    let teller = LogsEncoder::new("cpanel", key, include.to_vec());
+    let encoder = LogsEncoder::new("cpanel", key, include.to_vec());
     let identity = Identity::new("cpanel", "whm1");
     for bytes_max in SPLITS.into_iter().chain([REQUEST_BYTES_MAX, usize::MAX]) {
-        let mut told = Vec::new();
-        for request in teller.requests(&identity, &records, OBSERVED_NANOS, bytes_max) {
-            assert!(
-                request.records == 1 || request.bytes.len() <= bytes_max,
-                "{} records in {} bytes",
-                request.records,
-                request.bytes.len()
-            );
-            let before = told.len();
+        let mut sent = Vec::new();
+        for request in encoder.requests(&identity, &records, OBSERVED_NANOS, bytes_max) {
+            assert!(request.points == 1 || request.bytes.len() <= bytes_max, "{} records in {} bytes", request.points, request.bytes.len());
+            let before = sent.len();
             let decoded = ExportLogsServiceRequest::decode(request.bytes).expect("protobuf");
             let scopes = decoded.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
-            told.extend(scopes.flat_map(|scope| scope.log_records));
-            assert_eq!((told.len() - before) as u64, request.records, "records are counted");
+            sent.extend(scopes.flat_map(|scope| scope.log_records));
+            assert_eq!((sent.len() - before) as u64, request.points, "the number of records differs");
         }
-        assert_eq!(told.len(), records.len(), "in requests of {bytes_max} bytes");
-        for ((uid, record), told) in records.iter().zip(&told) {
-            says(uid, record, told, include);
+        assert_eq!(sent.len(), records.len(), "in requests of {bytes_max} bytes");
+        for ((uid, record), sent) in records.iter().zip(&sent) {
+            check_record(uid, record, sent, include);
         }
     }
 }
 
-fn says(uid: &Uid, record: &Record, told: &LogRecord, include: &[Field]) {
-    let mut said = BTreeMap::new();
-    for attribute in &told.attributes {
+fn check_record(uid: &Uid, record: &Record, sent: &LogRecord, include: &[Field]) {
+    let mut attributes = BTreeMap::new();
+    for attribute in &sent.attributes {
         let value = attribute.value.as_ref().and_then(|value| value.value.as_ref()).expect("a value");
-        assert!(said.insert(attribute.key.as_str(), value).is_none(), "{} twice", attribute.key);
+        assert!(attributes.insert(attribute.key.as_str(), value).is_none(), "duplicate attribute {}", attribute.key);
     }
-    let text = |text: &str| Said::StringValue(text.to_owned());
-    assert_eq!((told.time_unix_nano, told.observed_time_unix_nano), (record.at.saturating_mul(1_000_000_000), OBSERVED_NANOS));
-    assert_eq!(said["log.record.uid"], &text(std::str::from_utf8(&uid.hex()).expect("hexadecimal")));
-    assert_eq!(said.get("mail.message.size"), record.size.map(|size| Said::IntValue(size as i64)).as_ref().as_ref());
+    let text = |text: &str| AttributeValue::StringValue(text.to_owned());
+    assert_eq!((sent.time_unix_nano, sent.observed_time_unix_nano), (record.at.saturating_mul(1_000_000_000), OBSERVED_NANOS));
+    assert_eq!(attributes["log.record.uid"], &text(std::str::from_utf8(&uid.hex()).expect("hexadecimal")));
+    assert_eq!(attributes.get("mail.message.size"), record.size.map(|size| AttributeValue::IntValue(size as i64)).as_ref().as_ref());
     for (field, value) in &record.fields {
         let info = field.info();
         let open = include.contains(field) || info.privacy == Privacy::Open;
         let found = match field {
-            Field::Message => told.body.as_ref().and_then(|body| body.value.as_ref()),
-            _ => said.get(info.attribute.key).copied(),
+            Field::Message => sent.body.as_ref().and_then(|body| body.value.as_ref()),
+            _ => attributes.get(info.attribute.key).copied(),
         };
         assert_eq!(found, open.then(|| text(value)).as_ref(), "{}", info.name);
         let hashed = !open && info.privacy == Privacy::Hashed;
-        assert_eq!(said.contains_key(info.hash.key), hashed, "{}", info.name);
+        assert_eq!(attributes.contains_key(info.hash.key), hashed, "{}", info.name);
     }
 }
 
-/// A page whose rows are odd in any way.
+/// Generates a page with arbitrary rows.
 fn page(u: &mut Unstructured<'_>) -> Result<String> {
     let mut rows = Vec::new();
     for _ in 0..u.int_in_range(0..=8)? {
@@ -158,18 +153,18 @@ fn page(u: &mut Unstructured<'_>) -> Result<String> {
 fn value(u: &mut Unstructured<'_>) -> Result<Value> {
     Ok(match u.int_in_range(0..=9)? {
         0 => Value::Null,
-        1 => json!([made::text(u)?]),
-        2 => json!(made::number(u)?),
-        3 => json!(made::number(u)?.to_string()),
+        1 => json!([generators::text(u)?]),
+        2 => json!(generators::number(u)?),
+        3 => json!(generators::number(u)?.to_string()),
         4 => json!(u.arbitrary::<u64>()?),
-        5 => json!(made::text(u)?.repeat(600)),
+        5 => json!(generators::text(u)?.repeat(600)),
         6 => json!(*u.choose(&["success", "defer", "failure", "inprogress", "-remote-", "550 5.1.1 no", "after DATA: 451 4.7.1 ü"])?),
-        7 => json!(made::text(u)?),
+        7 => json!(generators::text(u)?),
         _ => json!(1_795_168_800 + u.int_in_range(0..=100_000)?),
     })
 }
 
-/// A file of these bytes, as they are and behind a head and before a check that are right: it is read as it is written again.
+/// Checks a cursor file of these bytes, without and with a valid header and checksum: a readable file is restored as it was saved.
 fn cursor_file(bytes: &[u8]) {
     for head in ["", "postmeter-cursor 1\n", "postmeter-cursor 2\n", "postmeter-cursor 2\na\n"] {
         let file = [head.as_bytes(), bytes].concat();
@@ -182,43 +177,43 @@ fn cursor_file(bytes: &[u8]) {
     }
 }
 
-/// A cursor that went any way: it comes back with what was taken, asks for nothing twice, and no damage goes unseen.
+/// Checks a cursor after arbitrary operations: it is restored, no record is requested twice, and all damage is recognized.
 fn cursor(u: &mut Unstructured<'_>) -> Result<()> {
     let overlap = Duration::from_secs(u.int_in_range(0..=100)?);
     let mut cursor = Cursor::starting(OF, u.int_in_range(0..=1000)?, Duration::from_secs(u.int_in_range(0..=2000)?));
-    let (mut met, mut taken) = (HashSet::new(), HashSet::new());
+    let (mut seen, mut accepted) = (HashSet::new(), HashSet::new());
     for _ in 0..u.int_in_range(0..=30)? {
         let before = cursor.begin(overlap);
         match u.int_in_range(0..=2)? {
             0 => {
                 let (id, at) = (u.int_in_range(0..=20)?, before + u.int_in_range(0..=50)?);
                 if !cursor.meet(id, at) {
-                    assert!(met.contains(&id), "{id} was never met");
+                    assert!(seen.contains(&id), "{id} was never seen");
                 }
-                met.insert(id);
+                seen.insert(id);
             }
             1 => {
                 let id = u.int_in_range(0..=20)?;
                 cursor.take(std::iter::once(id));
-                taken.insert(id);
+                accepted.insert(id);
             }
             _ => {
                 cursor.reach(before + u.int_in_range(0..=60)?, overlap);
             }
         }
-        assert!(cursor.begin(overlap) >= before, "it went back");
+        assert!(cursor.begin(overlap) >= before, "the cursor moved back");
     }
     let bytes = cursor.encode();
-    let mut kept = Cursor::decode(&bytes).expect("what was kept can be used");
-    assert_eq!((kept.of(), kept.begin(overlap)), (Some(OF), cursor.begin(overlap)));
-    assert_eq!(kept.encode().len(), bytes.len());
+    let mut restored = Cursor::decode(&bytes).expect("a saved cursor is readable");
+    assert_eq!((restored.of(), restored.begin(overlap)), (Some(OF), cursor.begin(overlap)));
+    assert_eq!(restored.encode().len(), bytes.len());
     let mut damaged = bytes.clone();
     let at = u.choose_index(damaged.len())?;
     damaged[at] ^= 1 << u.int_in_range(0..=7)?;
-    assert!(Cursor::decode(&damaged).is_err(), "damaged at {at}");
+    assert!(Cursor::decode(&damaged).is_err(), "damage at {at} is not recognized");
     for id in 0..=20 {
-        let known = !kept.meet(id, 0);
-        assert!(!known || met.contains(&id) && taken.contains(&id), "{id} was not taken");
+        let known = !restored.meet(id, 0);
+        assert!(!known || seen.contains(&id) && accepted.contains(&id), "{id} was not accepted");
     }
     Ok(())
 }

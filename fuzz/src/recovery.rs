@@ -1,66 +1,66 @@
-//! KumoMTA's JSON: sound documents are read as serde_json reads them, and of broken ones nothing is read that is not there.
+//! KumoMTA's JSON: valid documents are read as serde_json reads them, and from broken ones nothing is read that they do not contain.
 
-use super::made;
-use super::said::{self, Series};
+use super::generators;
+use super::grammar::{self, Series};
 use arbitrary::{Result, Unstructured};
 use postmeter::model::{Families, LABEL_VALUE_BYTES_MAX, Repair, Value};
 use postmeter::source;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// Of any bytes, and of a document made from them.
+/// Checks the bytes as a document, and a document that is generated from them.
 pub fn check(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes).into_owned();
-    invents_nothing(&text);
-    agrees(&text, false);
+    check_origins(&text);
+    check_agreement(&text, false);
     if let Ok(document) = document(&mut Unstructured::new(bytes)) {
-        agrees(&document, true);
-        invents_nothing(&document);
+        check_agreement(&document, true);
+        check_origins(&document);
     }
 }
 
 fn read(text: &str) -> Option<Families> {
     let kumomta = source::by_name("kumomta").expect("a system");
-    let request = kumomta.required().requests.iter().find(|request| request.format == "json").expect("a way of asking");
+    let request = kumomta.required().requests.iter().find(|request| request.format == "json").expect("a JSON request");
     request.read(text.as_bytes().to_vec()).ok()
 }
 
-/// A sound document in the server's grammar: both readers say the same.
-fn agrees(text: &str, is_written: bool) {
-    // The later writer escapes nothing, so there a backslash is a backslash and JSON has another meaning. It writes a line for each
-    // series, so what else stands on a line is text.
-    let later = [",\n\"", ",\n{"].iter().any(|mark| text.contains(mark));
-    if later && (text.contains('\\') || !is_written) {
+/// Checks that both readers agree on a valid document in the grammar of the server.
+fn check_agreement(text: &str, is_generated: bool) {
+    // The newer writer escapes nothing, so its backslashes are literal and JSON reads them differently. It writes one line for each
+    // series, so everything else on a line is text.
+    let is_newer = [",\n\"", ",\n{"].iter().any(|mark| text.contains(mark));
+    if is_newer && (text.contains('\\') || !is_generated) {
         return;
     }
     let Some(Json::Object(families)) = serde_json::from_str(text).ok() else { return };
     let Some(expected) = series(&families) else { return };
-    let mut expected = once(&families, expected);
+    let mut expected = without_duplicates(&families, expected);
     expected.sort();
     let Some(found) = read(text) else {
-        assert!(expected.is_empty(), "nothing was read of {text:?}");
+        assert!(expected.is_empty(), "{text:?} is rejected");
         return;
     };
-    assert_eq!(said::families(&found), expected, "{text:?}");
+    assert_eq!(grammar::families(&found), expected, "{text:?}");
     for repair in [Repair::Unreadable, Repair::Unescaped] {
         assert_eq!(found.repairs().get(repair), 0, "{repair:?} of {text:?}");
     }
 }
 
-/// What stands twice is believed neither time.
-fn once(families: &[(String, Json)], all: Vec<Series>) -> Vec<Series> {
-    let is_one = |name: &str| families.iter().filter(|(other, _)| other == name).count() == 1;
-    // A label of nothing is none.
+/// The series without duplicates: neither of two equal series is accepted.
+fn without_duplicates(families: &[(String, Json)], all: Vec<Series>) -> Vec<Series> {
+    let is_unique_family = |name: &str| families.iter().filter(|(other, _)| other == name).count() == 1;
+    // An empty label is the same as a missing one.
     let identity = |series: &Series| {
         let labels: Vec<_> = series.labels.iter().filter(|(_, value)| !value.is_empty()).cloned().collect();
         (series.family.clone(), labels)
     };
-    let stands_once = |series: &Series| all.iter().filter(|other| identity(other) == identity(series)).count() == 1;
-    all.iter().filter(|series| is_one(&series.family) && stands_once(series)).cloned().collect()
+    let is_unique = |series: &Series| all.iter().filter(|other| identity(other) == identity(series)).count() == 1;
+    all.iter().filter(|series| is_unique_family(&series.family) && is_unique(series)).cloned().collect()
 }
 
-/// Every word and every number that is read stands in the document.
-fn invents_nothing(text: &str) {
+/// Checks that the document contains every name, text and number that is read.
+fn check_origins(text: &str) {
     let Some(families) = read(text) else { return };
     let escaped = text.contains('\\');
     let numbers: std::collections::HashSet<u64> = text
@@ -68,12 +68,12 @@ fn invents_nothing(text: &str) {
         .filter_map(|word| word.parse::<f64>().ok())
         .map(|n| if n.is_nan() { f64::NAN.to_bits() } else { n.to_bits() })
         .collect();
-    let stands = |word: &str| escaped || text.contains(word) || text.contains(char::REPLACEMENT_CHARACTER);
+    let occurs = |word: &str| escaped || text.contains(word) || text.contains(char::REPLACEMENT_CHARACTER);
     for family in families.iter() {
-        assert!(stands(family.name()) && stands(family.help()), "{} of {text:?}", family.name());
+        assert!(occurs(family.name()) && occurs(family.help()), "{} of {text:?}", family.name());
         for sample in family.samples() {
             for (name, value) in sample.labels() {
-                assert!(stands(name) && (stands(value) || value.len() == LABEL_VALUE_BYTES_MAX), "{name}={value:?} of {text:?}");
+                assert!(occurs(name) && (occurs(value) || value.len() == LABEL_VALUE_BYTES_MAX), "{name}={value:?} of {text:?}");
             }
             if let Value::Number(n) = sample.value() {
                 let bits = if n.is_nan() { f64::NAN.to_bits() } else { n.to_bits() };
@@ -83,7 +83,7 @@ fn invents_nothing(text: &str) {
     }
 }
 
-/// JSON with its keys in order, each as often as it stands there.
+/// JSON with its keys in order, including duplicates.
 enum Json {
     Null,
     Number(f64),
@@ -93,7 +93,7 @@ enum Json {
     Other,
 }
 
-/// The series of a document in the server's grammar; `None` where it is in another.
+/// The series of a document; `None` if it is not in the grammar of the server.
 fn series(families: &[(String, Json)]) -> Option<Vec<Series>> {
     let mut all = Vec::new();
     for (family, members) in families {
@@ -111,7 +111,7 @@ fn series(families: &[(String, Json)]) -> Option<Vec<Series>> {
                         _ => "Unknown",
                     }
                 }
-                // What is odd in a long help is looked for in vain.
+                // Long help texts are not searched for embedded documents.
                 ("help", Json::Text(text)) if text.len() <= 1000 => help = text,
                 ("value", member) if value.is_none() => value = Some(member),
                 _ => return None,
@@ -119,11 +119,11 @@ fn series(families: &[(String, Json)]) -> Option<Vec<Series>> {
         }
         let mut add = |mut labels: Vec<(String, String)>, value: &Json| {
             labels.sort();
-            let sound = labels.windows(2).all(|pair| pair[0].0 != pair[1].0) && labels.len() <= 64;
-            let sound = sound && labels.iter().all(|(name, text)| is_name(name) && text.len() <= 1000);
-            sound.then_some(())?;
+            let is_valid = labels.windows(2).all(|pair| pair[0].0 != pair[1].0) && labels.len() <= 64;
+            let is_valid = is_valid && labels.iter().all(|(name, text)| is_name(name) && text.len() <= 1000);
+            is_valid.then_some(())?;
             let number = match value {
-                Json::Number(n) => said::number(*n),
+                Json::Number(n) => grammar::number(*n),
                 Json::Null => return Some(()),
                 _ => return None,
             };
@@ -135,7 +135,7 @@ fn series(families: &[(String, Json)]) -> Option<Vec<Series>> {
             Json::List(objects) => {
                 for object in objects {
                     let Json::Object(object) = object else { return None };
-                    // The server writes the number last.
+                    // The server writes the value last.
                     let ((at, value), labels) = object.split_last()?;
                     (at == "@").then_some(())?;
                     let label = |(name, value): &(String, Json)| match value {
@@ -163,17 +163,18 @@ fn is_name(name: &str) -> bool {
     (1..=200).contains(&name.len()) && name.bytes().all(good) && !name.starts_with(|c: char| c.is_ascii_digit())
 }
 
-/// A document as the older writer (escaped, on one line) or the later one (a line each, nothing that needs an escape) has it.
+/// Generates a document as the older writer (with escapes, on one line) or the newer one (one line for each series, without text
+/// that needs escapes) writes it.
 fn document(u: &mut Unstructured<'_>) -> Result<String> {
-    let later = u.arbitrary()?;
-    let between = if later { ",\n" } else { "," };
+    let is_newer = u.arbitrary()?;
+    let separator = if is_newer { ",\n" } else { "," };
     let word = |u: &mut Unstructured<'_>| {
-        let text = made::text(u)?;
-        let kept: String = text.chars().filter(|c| !later || !matches!(c, '"' | '\\') && !c.is_control()).collect();
+        let text = generators::text(u)?;
+        let kept: String = text.chars().filter(|c| !is_newer || !matches!(c, '"' | '\\') && !c.is_control()).collect();
         Ok::<String, arbitrary::Error>(serde_json::to_string(&kept).unwrap_or_default())
     };
     let number = |u: &mut Unstructured<'_>| {
-        let n = made::number(u)?;
+        let n = generators::number(u)?;
         Ok::<String, arbitrary::Error>(if n.is_finite() { serde_json::to_string(&n).unwrap_or_default() } else { "null".to_owned() })
     };
     let mut families = Vec::new();
@@ -184,17 +185,17 @@ fn document(u: &mut Unstructured<'_>) -> Result<String> {
             0 => value += &number(u)?,
             1 => {
                 let each: Vec<String> = (0..series).map(|_| Ok(format!("{}:{}", word(u)?, number(u)?))).collect::<Result<_>>()?;
-                value += &format!("{{\"l\":{{{}}}}}", each.join(between));
+                value += &format!("{{\"l\":{{{}}}}}", each.join(separator));
             }
             _ => {
                 let each = (0..series).map(|_| Ok(format!("{{\"l\":{},\"m\":{},\"@\":{}}}", word(u)?, word(u)?, number(u)?)));
-                value += &format!("[{}]", each.collect::<Result<Vec<_>>>()?.join(between));
+                value += &format!("[{}]", each.collect::<Result<Vec<_>>>()?.join(separator));
             }
         }
         let kind = u.choose(&["counter", "gauge"])?;
         families.push(format!("\"f{family}\":{{\"help\":{},\"type\":\"{kind}\",\"value\":{value}}}", word(u)?));
     }
-    Ok(format!("{{{}}}", families.join(between)))
+    Ok(format!("{{{}}}", families.join(separator)))
 }
 
 impl<'de> Deserialize<'de> for Json {

@@ -4,6 +4,7 @@ use super::service::StartError;
 use crate::config::{self, Config};
 use crate::delivery_log;
 use crate::export::otlp::{LogsExport, OtlpExporter, SendError};
+use crate::net::ProblemLog;
 use crate::telemetry::{CollectedTarget, TargetSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,8 +25,8 @@ pub(super) struct Logs {
     /// One connection for all of them, once there is one to deliver.
     sender: Option<Arc<OtlpExporter>>,
     running: Vec<Running>,
-    /// One at least could not be begun, and the log has said so.
-    behind: bool,
+    /// At least one delivery log could not be opened, and is opened again later.
+    open_problem: ProblemLog<()>,
 }
 
 /// One that is followed.
@@ -53,7 +54,7 @@ impl Logs {
     /// Which state cannot be used.
     pub(super) fn start(config: &Config, targets: &TargetSet) -> Result<Self, StartError> {
         let (state_dir, otlp) = (config.state_dir.clone(), config.export.otlp.clone());
-        let mut logs = Self { state_dir, otlp, sender: None, running: Vec::new(), behind: false };
+        let mut logs = Self { state_dir, otlp, sender: None, running: Vec::new(), open_problem: ProblemLog::default() };
         for monitored in targets.now().iter() {
             logs.begin(monitored)?;
         }
@@ -91,7 +92,7 @@ impl Logs {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = replaced.notified() => {}
-                () = tokio::time::sleep(BEGIN_AGAIN_WAIT), if self.behind => {}
+                () = tokio::time::sleep(BEGIN_AGAIN_WAIT), if self.open_problem.is_ongoing() => {}
             }
             self.follow(&targets).await;
         }
@@ -105,15 +106,19 @@ impl Logs {
         self.running = kept;
         // Before their successors begin: both have the same file.
         end(gone).await;
-        let was_behind = std::mem::take(&mut self.behind);
+        let mut errors = Vec::new();
         for monitored in now.iter() {
             let is_followed = self.running.iter().any(|running| Arc::ptr_eq(monitored, &running.of));
             if !is_followed && let Err(error) = self.begin(monitored) {
-                // Somebody else may have its state for a moment longer, or the disk is full: said once, tried until it works.
-                self.behind = true;
-                if !was_behind {
-                    error!("its delivery log is not followed yet: {error}");
-                }
+                // Another process may hold the state for a moment longer, or the disk is full.
+                errors.push(error);
+            }
+        }
+        if errors.is_empty() {
+            self.open_problem.end();
+        } else if self.open_problem.start(()) {
+            for error in errors {
+                error!("its delivery log is not followed yet: {error}");
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::AppError;
 use super::cli::HealthcheckArgs;
-use crate::poll::use_ring;
+use crate::net::install_crypto_provider;
 use reqwest::{Client, StatusCode, redirect};
 use rustls::AlertDescription;
 use std::error::Error;
@@ -26,7 +26,7 @@ pub(super) async fn healthcheck(args: HealthcheckArgs) -> Result<(), AppError> {
 }
 
 async fn status(url: &str) -> Result<StatusCode, reqwest::Error> {
-    use_ring();
+    install_crypto_provider();
     let client = Client::builder()
         .no_proxy()
         .redirect(redirect::Policy::none())

@@ -14,7 +14,8 @@
 //! take up half a file and to say so in the log would leave an operator with a file that is not what runs.
 
 use super::service::StartError;
-use crate::config::{self, Config, Discovery, Environment, FileWatch, LogLevel, Origin, Otlp, Problem, Problems, Shard};
+use crate::config::{self, Config, Discovery, Environment, LogLevel, Origin, Otlp, Problem, Problems, Shard};
+use crate::net::{FileWatch, LOOK_INTERVAL, ProblemLog};
 use crate::poll::{Limits, Target};
 use crate::serve::{self, Access};
 use crate::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
@@ -51,7 +52,7 @@ impl ConfigFile {
     /// This file; the endpoint is open whatever the file says if `endpoint` is true.
     #[must_use]
     pub fn new(file: PathBuf, shard: Option<Shard>, environment: Environment, log_level: Option<LogLevel>, endpoint: bool) -> Self {
-        Self { file, shard, environment, log_level, endpoint, look_interval: config::LOOK_INTERVAL, watch: FileWatch::default() }
+        Self { file, shard, environment, log_level, endpoint, look_interval: LOOK_INTERVAL, watch: FileWatch::default() }
     }
 
     /// The same, looking at files this often.
@@ -65,7 +66,7 @@ impl ConfigFile {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn load(&mut self) -> Result<Config, Problems> {
-        self.watch.mark(&self.file);
+        self.watch.mark([self.file.as_path()]);
         let mut config = config::load(&self.file, &self.environment)?.sharded(self.shard);
         config.telemetry.log_level = self.log_level.unwrap_or(config.telemetry.log_level);
         config.reload.endpoint |= self.endpoint;
@@ -82,8 +83,8 @@ pub(super) struct RunningConfig {
     own: Arc<SelfTelemetry>,
     pub(super) door: serve::Reload,
     replaced: ReplacedParts,
-    /// A file of `targets_files` said something that could not be taken up.
-    behind: bool,
+    /// Targets of `targets_files` could not be built, and are built again at the next look.
+    build_problem: ProblemLog<()>,
 }
 
 /// Handles on what runs, through which a reload replaces it.
@@ -140,7 +141,15 @@ impl RunningConfig {
         let discovery = Discovery::read(&config.targets_files, &config.targets);
         let (door, asked) = serve::Reload::new();
         let limits = Limits::default();
-        let mut live = Self { config: config.clone(), discovery: Discovery::default(), limits, own, door, replaced, behind: false };
+        let mut live = Self {
+            config: config.clone(),
+            discovery: Discovery::default(),
+            limits,
+            own,
+            door,
+            replaced,
+            build_problem: ProblemLog::default(),
+        };
         let next = live.prepare(config, discovery)?;
         live.commit(next);
         live.report();
@@ -187,7 +196,7 @@ impl RunningConfig {
     fn look(&mut self) {
         let changed = self.discovery.look(&self.config.targets_files, &self.config.targets);
         self.report();
-        if !changed && !self.behind {
+        if !changed && !self.build_problem.is_ongoing() {
             return;
         }
         match self.prepare(self.config.clone(), self.discovery.clone()) {
@@ -198,7 +207,7 @@ impl RunningConfig {
                 }
             }
             // Tried again at each look, and said once.
-            Err(error) if !std::mem::replace(&mut self.behind, true) => error!(by = "targets_files", "no target was changed: {error}"),
+            Err(error) if self.build_problem.start(()) => error!(by = "targets_files", "no target was changed: {error}"),
             Err(_) => {}
         }
     }
@@ -243,7 +252,7 @@ impl RunningConfig {
         self.replaced.logs.notify_one();
         self.config = config;
         self.discovery = discovery;
-        self.behind = false;
+        self.build_problem.end();
         // Each once, so that nobody waits for a scrape that waits for them.
         for monitored in fresh {
             let target = monitored.target.clone();
@@ -309,7 +318,7 @@ pub(super) async fn follow(
         let (own, asked_for) = (live.own.clone(), by.is_some());
         // Files are read and clients are built beside the event loop.
         let working = tokio::task::spawn_blocking(move || {
-            let by = by.or_else(|| (live.config.reload.watch && followed.watch.look(&followed.file)).then_some("watch"));
+            let by = by.or_else(|| (live.config.reload.watch && followed.watch.has_changed([followed.file.as_path()])).then_some("watch"));
             let result = match by {
                 Some(by) => Some(live.reload(&mut followed, by)),
                 None => {

@@ -166,7 +166,8 @@ impl Printed {
                 theirs.push(Section::of(reading.native.clone(), identity));
             }
             Self::Otlp { targets, .. } => {
-                targets.push(otlp::told(meter_provider.collect(points), source.name, reading, identity, &mut SeriesState::default()));
+                let report = SeriesState::default().report(meter_provider.collect(points), source.name, reading);
+                targets.push(otlp::TargetMetrics::new(identity, report));
             }
         }
     }

@@ -105,7 +105,7 @@ impl Service {
         };
         // Polls each target once, so that readiness does not wait for a scrape that waits for readiness.
         let (live, asked) = RunningConfig::start(config.clone(), own.clone(), replaced)?;
-        let outbox = push.as_ref().map(Push::outbox);
+        let outbox = push.as_ref().map(Push::queue);
         let push_interval = push.as_ref().map(|push| push.interval().subscribe());
         let watch = SelfWatch::new(targets.clone(), own.clone(), config.telemetry.idle_after, push_interval);
         let stopped = CancellationToken::new();

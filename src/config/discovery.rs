@@ -7,7 +7,8 @@
 //! of the two is seen first.
 
 use super::problem::in_order;
-use super::{FileWatch, Problem, Problems, TARGETS_MAX, Target, TargetsFiles};
+use super::{Problem, Problems, TARGETS_MAX, Target, TargetsFiles};
+use crate::net::{FileWatch, ProblemLog};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,7 @@ pub struct Discovery {
     files: BTreeMap<PathBuf, KnownFile>,
     /// Why the files cannot be listed; those that were there before are looked at all the same.
     unlisted: Option<Problem>,
-    unlisted_told: Option<Problem>,
+    logged_unlisted: ProblemLog<Problem>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -29,8 +30,8 @@ struct KnownFile {
     offered: Option<Vec<Target>>,
     problems: Option<Problems>,
     warnings: Vec<Problem>,
-    told: Option<Problems>,
-    warnings_told: Vec<Problem>,
+    logged_problems: ProblemLog<Problems>,
+    logged_warnings: ProblemLog<Vec<Problem>>,
     /// It was not there at the last look.
     missed: bool,
 }
@@ -105,7 +106,7 @@ impl Discovery {
             Err(problem) => self.unlisted = Some(problem),
         }
         for (path, known) in self.files.iter_mut().filter(|(_, known)| !known.missed) {
-            if known.watch.look(path) {
+            if known.watch.has_changed([path.as_path()]) {
                 known.read(files, path);
                 read = true;
             }
@@ -136,23 +137,23 @@ impl Discovery {
     /// What is to be said; each is said once.
     pub fn report(&mut self) -> Report {
         let mut report = Report::default();
-        if self.unlisted != self.unlisted_told {
-            report.failed.extend(self.unlisted.iter().map(|problem| Problems::new(vec![problem.clone()])));
-            self.unlisted_told.clone_from(&self.unlisted);
+        match &self.unlisted {
+            Some(problem) if self.logged_unlisted.start(problem.clone()) => report.failed.push(Problems::new(vec![problem.clone()])),
+            Some(_) => {}
+            None => drop(self.logged_unlisted.end()),
         }
         report.failing = usize::from(self.unlisted.is_some());
         for (path, known) in &mut self.files {
             report.failing += usize::from(known.problems.is_some());
-            if known.warnings != known.warnings_told {
+            if known.warnings.is_empty() {
+                known.logged_warnings.end();
+            } else if known.logged_warnings.start(known.warnings.clone()) {
                 report.warnings.extend(known.warnings.iter().cloned());
-                known.warnings_told.clone_from(&known.warnings);
             }
-            if known.problems != known.told {
-                match &known.problems {
-                    Some(problems) => report.failed.push(problems.clone()),
-                    None => report.recovered.push(path.clone()),
-                }
-                known.told.clone_from(&known.problems);
+            match &known.problems {
+                Some(problems) if known.logged_problems.start(problems.clone()) => report.failed.push(problems.clone()),
+                None if known.logged_problems.end().is_some() => report.recovered.push(path.clone()),
+                _ => {}
             }
         }
         report
@@ -236,7 +237,7 @@ impl Discovery {
 
 impl KnownFile {
     fn read(&mut self, files: &TargetsFiles, path: &Path) {
-        self.watch.mark(path);
+        self.watch.mark([path]);
         match files.read(path) {
             Ok((targets, warnings)) => {
                 (self.offered, self.warnings) = (Some(targets), warnings);

@@ -40,7 +40,6 @@ mod target;
 mod telemetry;
 mod template;
 mod tls;
-mod watch;
 mod web;
 mod window;
 mod yaml;
@@ -67,7 +66,6 @@ pub use shard::Shard;
 pub use target::{DUE_SHARE, Target};
 pub use telemetry::{LogFormat, LogLevel, SERVICE_NAME_DEFAULT, Telemetry, TelemetryOtlp};
 pub use tls::Tls;
-pub use watch::{FileWatch, LOOK_INTERVAL};
 pub use web::{EndpointRate, WebConfig};
 pub use window::Window;
 

@@ -2,6 +2,7 @@
 
 use super::Pem;
 use super::decode::{Decoder, Item, KeyPath};
+use crate::net::TlsFiles;
 use rustls::pki_types::ServerName;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,11 @@ impl Tls {
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The files of the certificates and the key.
+    pub(crate) fn files(&self) -> TlsFiles<'_> {
+        TlsFiles { ca_file: self.ca_file.as_deref(), cert_file: self.cert_file.as_deref(), key_file: self.key_file.as_deref() }
     }
 
     pub(super) fn decode(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Self {

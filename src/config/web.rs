@@ -11,8 +11,8 @@ use super::decode::{Decoder, Item};
 use super::server_tls::ServerTls;
 use super::yaml::{self, Node, Value};
 use super::{Environment, FILE_BYTES_MAX, Problem, Problems};
+use crate::net::FileStamp;
 use http::HeaderValue;
-use ring::digest::{SHA256, digest};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -36,8 +36,8 @@ const INTERVAL_MAX: Duration = Duration::from_secs(3600);
 pub struct WebConfig {
     /// Where it is.
     pub path: PathBuf,
-    /// SHA-256 of the bytes that this was read from: the file may have others by now.
-    pub sha256: [u8; 32],
+    /// The stamp of the file before it was read. The file may have changed since.
+    pub stamp: Option<FileStamp>,
     /// `tls_server_config:` Left out: plain HTTP.
     pub tls: Option<ServerTls>,
     /// `http_server_config.http2:` whether HTTP/2 is offered where there is TLS. Left out: true.
@@ -67,23 +67,22 @@ impl WebConfig {
     pub fn load(path: &Path) -> Result<(Self, Vec<Problem>), Problems> {
         let file = path.display().to_string();
         let whole = |line, message: String| Problems::new(vec![Problem { file: file.clone(), line, path: String::new(), message }]);
+        let stamp = FileStamp::of(path);
         let mut bytes = Vec::new();
         let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
         read.map_err(|error| whole(None, error.to_string()))?;
         if bytes.len() > FILE_BYTES_MAX {
             return Err(whole(None, format!("has more than {FILE_BYTES_MAX} bytes")));
         }
-        let mut sha256 = [0; 32];
-        sha256.copy_from_slice(digest(&SHA256, &bytes).as_ref());
         let text = String::from_utf8(bytes).map_err(|_| whole(None, "is not UTF-8 text".to_owned()))?;
         let node = literal(yaml::parse(&text).map_err(|(line, message)| whole(line, message))?);
         let environment = Environment::default();
         let mut decoder = Decoder::new(&file, &environment, &[]);
-        let config = Self::decode(&mut decoder, &Item::root(&node), path, sha256);
+        let config = Self::decode(&mut decoder, &Item::root(&node), path, stamp);
         if decoder.problems.is_empty() { Ok((config, decoder.warnings)) } else { Err(Problems::new(decoder.problems)) }
     }
 
-    fn decode(decoder: &mut Decoder<'_>, item: &Item<'_>, path: &Path, sha256: [u8; 32]) -> Self {
+    fn decode(decoder: &mut Decoder<'_>, item: &Item<'_>, path: &Path, stamp: Option<FileStamp>) -> Self {
         let mut map = decoder.map(item).unwrap_or_default();
         let base = path.parent().unwrap_or(Path::new(""));
         let tls = map.take("tls_server_config").and_then(|item| ServerTls::decode(decoder, &item, base));
@@ -97,7 +96,7 @@ impl WebConfig {
         let users = map.take("basic_auth_users").map(|item| users(decoder, &item)).unwrap_or_default();
         let rate_limit = map.take("rate_limit").and_then(|item| EndpointRate::decode(decoder, &item));
         decoder.finish(map);
-        Self { path: path.to_owned(), sha256, tls, http2: http2.unwrap_or(true), headers, users, rate_limit }
+        Self { path: path.to_owned(), stamp, tls, http2: http2.unwrap_or(true), headers, users, rate_limit }
     }
 }
 

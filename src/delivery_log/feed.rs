@@ -4,6 +4,7 @@ use super::Shared;
 use super::record_id::Uid;
 use super::state::State;
 use crate::model::Record;
+use crate::net::ProblemLog;
 use crate::telemetry::RecordState;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -64,13 +65,12 @@ pub struct Feed {
     receiver: mpsc::Receiver<Batch>,
     shared: Arc<Shared>,
     state: Arc<State>,
-    /// The state could not be written, and the log has said so.
-    failing: bool,
+    write_problem: ProblemLog<()>,
 }
 
 impl Feed {
     pub(super) fn new(receiver: mpsc::Receiver<Batch>, shared: Arc<Shared>, state: State) -> Self {
-        Self { receiver, shared, state: Arc::new(state), failing: false }
+        Self { receiver, shared, state: Arc::new(state), write_problem: ProblemLog::default() }
     }
 
     /// The next batch; nothing when there are no more.
@@ -94,7 +94,7 @@ impl Feed {
                 self.say(&error);
                 tokio::time::sleep(WRITE_AGAIN_WAIT).await;
             }
-            if std::mem::take(&mut self.failing) {
+            if self.write_problem.end().is_some() {
                 info!(target = shared.target, "state_dir can be written to again");
             }
         }
@@ -145,7 +145,7 @@ impl Feed {
     }
 
     fn say(&mut self, why: &str) {
-        if !std::mem::replace(&mut self.failing, true) {
+        if self.write_problem.start(()) {
             error!(target = self.shared.target, "the delivery log waits: {why}");
         }
     }

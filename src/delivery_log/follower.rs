@@ -10,6 +10,7 @@ use super::search_window::{Next, SearchWindow};
 use super::unreadable::UnreadableRecords;
 use super::{BATCH_RECORDS_MAX, Shared, seconds};
 use crate::model::Record;
+use crate::net::{Backoff, ProblemLog};
 use crate::poll::{PollError, RecordReader, Target};
 use crate::telemetry::RecordState;
 use std::sync::Arc;
@@ -48,13 +49,14 @@ pub struct Follower {
     first_look: u64,
     /// How many batches were queued.
     sent: u64,
-    failures: u32,
-    /// What went wrong last: said once, until something else does.
-    failing: Option<&'static str>,
-    /// The log says that some seconds cannot be read completely.
-    reported_incomplete: bool,
-    /// The log says that marks of the server are ignored.
-    reported_marks: bool,
+    /// Its first pause is the interval itself, so a single failure delays nothing.
+    backoff: Backoff,
+    /// The error of the last poll.
+    poll_problem: ProblemLog,
+    /// Some seconds cannot be read completely.
+    incomplete: ProblemLog<()>,
+    /// Unfounded overflow marks of the server are ignored.
+    unfounded_marks: ProblemLog<()>,
     scratch: Vec<u8>,
 }
 
@@ -82,6 +84,7 @@ impl Follower {
         sender: mpsc::Sender<Batch>,
     ) -> Self {
         let is_first = shared.cursor().is_unread();
+        let backoff = Backoff::new(interval, interval.saturating_add(target.config.backoff_max), 0.0);
         Self {
             target,
             reader,
@@ -95,10 +98,10 @@ impl Follower {
             is_first,
             first_look: FIRST_LOOK_SECONDS[0],
             sent: 0,
-            failures: 0,
-            failing: None,
-            reported_incomplete: false,
-            reported_marks: false,
+            backoff,
+            poll_problem: ProblemLog::default(),
+            incomplete: ProblemLog::default(),
+            unfounded_marks: ProblemLog::default(),
             scratch: Vec::new(),
         }
     }
@@ -142,21 +145,18 @@ impl Follower {
     /// Says what is new, and how long to wait besides the interval.
     fn report(&mut self, result: Result<(), PollError>) -> Option<Duration> {
         let (target, part) = (self.target.name(), self.reader.part());
-        let now = result.as_ref().err().map(PollError::error_type);
-        let changed = std::mem::replace(&mut self.failing, now) != now;
         let Err(error) = result else {
-            self.failures = 0;
-            if changed {
+            self.backoff.reset();
+            if self.poll_problem.end().is_some() {
                 info!(target, part, "answers again");
             }
             return None;
         };
-        if changed {
+        if self.poll_problem.start(error.error_type()) {
             warn!(target, part, error.type = error.error_type(), "{error}");
         }
         self.shared.deliveries.failed(part, error.error_type());
-        let wait = self.interval.saturating_mul((1 << self.failures.min(16)) - 1).min(self.target.config.backoff_max);
-        self.failures += 1;
+        let wait = self.backoff.next(0.0).saturating_sub(self.interval);
         match error {
             PollError::RateLimited(asked) => Some(wait.max(asked)),
             _ => Some(wait),
@@ -187,7 +187,9 @@ impl Follower {
                     self.reached(place.reached(), end).await;
                     if end.is_some() {
                         self.odd.end();
-                        self.reported_incomplete &= !is_complete;
+                        if is_complete {
+                            self.incomplete.end();
+                        }
                         return Ok(());
                     }
                     place.after(now, overlap.as_secs())
@@ -254,7 +256,7 @@ impl Follower {
                 page => page?,
             };
             // A server that fails now and then is not one that is down.
-            self.failures = 0;
+            self.backoff.reset();
             self.shared.deliveries.count(RecordState::Unreadable, self.odd.meet(&page.unreadable));
             let (shape, pages, total) = (PageShape::of(&page, from, end), page.pages, page.total);
             // A server may not know the filter.
@@ -298,7 +300,7 @@ impl Follower {
     /// Logs once that a window is read as far as the server lets it be read, until a poll gets everything again.
     fn report_incomplete(&mut self, place: &SearchWindow) {
         self.shared.deliveries.failed(self.reader.part(), "too_large");
-        if !std::mem::replace(&mut self.reported_incomplete, true) {
+        if self.incomplete.start(()) {
             let (target, part) = (self.target.name(), self.reader.part());
             warn!(
                 target,
@@ -311,7 +313,7 @@ impl Follower {
 
     /// Logs once that the server reports omissions that are none.
     fn report_marks(&mut self) {
-        if self.overflow.are_unfounded() && !std::mem::replace(&mut self.reported_marks, true) {
+        if self.overflow.are_unfounded() && self.unfounded_marks.start(()) {
             let (target, part) = (self.target.name(), self.reader.part());
             warn!(target, part, "the server marks complete responses as overflowed: the mark is ignored where nothing is missing");
         }

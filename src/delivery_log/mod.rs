@@ -43,7 +43,6 @@ mod search_window;
 mod state;
 mod unreadable;
 
-pub(crate) use crate::net::quarantine::set_aside;
 pub use cursor::{Cursor, CursorError};
 pub use feed::{Acceptance, Batch, Feed};
 pub use follower::Follower;

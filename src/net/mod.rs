@@ -1,10 +1,21 @@
 //! What every side of the network needs, and that knows nothing of mail: redaction, and text that is safe to print.
 
+mod backoff;
 mod encodings;
+mod file_stamp;
+mod headers;
 mod html_entities;
+mod log_once;
 mod printable;
 pub(crate) mod quarantine;
 mod redact;
+mod tls;
 
+pub(crate) use backoff::{Backoff, random_share};
+pub(crate) use file_stamp::FileStamps;
+pub use file_stamp::{FileStamp, FileWatch, LOOK_INTERVAL};
+pub(crate) use headers::{retry_after, secret_header};
+pub(crate) use log_once::{LoggedSet, ProblemLog};
 pub use printable::{Escaped, is_unprintable, on_one_line};
 pub use redact::Redactor;
+pub(crate) use tls::{ClientTls, TlsFileError, TlsFiles, UnusableTls, install_crypto_provider};

@@ -16,7 +16,7 @@
 //! By one pause at most, so the longest pause is short (`backoff_max`), and no pause begins before the third failure in a row.
 
 use super::PollError;
-use std::hash::BuildHasher;
+use crate::net::Backoff;
 use std::time::{Duration, Instant};
 
 /// Failed polls in a row that open the circuit.
@@ -41,16 +41,18 @@ pub enum Circuit {
 /// The circuit of one target, or of an optional part.
 #[derive(Debug)]
 pub(super) struct CircuitBreaker {
-    /// The first pause is twice this.
-    min_interval: Duration,
-    pause_max: Duration,
+    /// Pauses are longer than the shortest interval between two polls. Otherwise they would have no effect.
+    is_enabled: bool,
+    backoff: Backoff,
     failures: u32,
     open: Option<(Instant, PollError)>,
 }
 
 impl CircuitBreaker {
     pub(super) fn new(min_interval: Duration, pause_max: Duration) -> Self {
-        Self { min_interval, pause_max, failures: 0, open: None }
+        let is_enabled = !min_interval.is_zero() && pause_max > min_interval;
+        let backoff = Backoff::new(min_interval.saturating_mul(2), pause_max, JITTER_SHARE_MAX);
+        Self { is_enabled, backoff, failures: 0, open: None }
     }
 
     /// Why nothing is asked now.
@@ -76,33 +78,20 @@ impl CircuitBreaker {
     pub(super) fn note(&mut self, now: Instant, error: Option<&PollError>, chance: f64) -> Option<Duration> {
         let Some(error) = error else {
             (self.failures, self.open) = (0, None);
+            self.backoff.reset();
             return None;
         };
         if matches!(error, PollError::RateLimited(_)) {
             return None;
         }
         self.failures = self.failures.saturating_add(1);
-        let doublings = self.failures.checked_sub(FAILURES_MIN)?;
-        let pause = self.pause(doublings);
-        // A reading is kept for as long anyway.
-        if pause <= self.min_interval {
+        if !self.is_enabled || self.failures < FAILURES_MIN {
             return None;
         }
-        let pause = pause.mul_f64(1.0 - JITTER_SHARE_MAX * chance);
+        let pause = self.backoff.next(chance);
         let was_closed = self.open.replace((now + pause, error.clone())).is_none();
         was_closed.then_some(pause)
     }
-
-    fn pause(&self, doublings: u32) -> Duration {
-        let factor = 2_u32.checked_pow(doublings.saturating_add(1)).unwrap_or(u32::MAX);
-        self.min_interval.saturating_mul(factor).min(self.pause_max)
-    }
-}
-
-/// From 0 to 1, and nobody needs more of it than that no two targets have the same.
-pub(super) fn chance() -> f64 {
-    let bits = std::collections::hash_map::RandomState::new().hash_one(0_u8);
-    (bits >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// For the log: `3.3s`.

@@ -7,15 +7,15 @@ use super::http_error::{before_answer, chain, in_answer, was_closed};
 use super::poll_limits::Limits;
 use super::rate_budget::{RateBudget, Scope};
 use crate::config;
-use crate::net::Redactor;
+use crate::net::{Redactor, TlsFileError, UnusableTls, install_crypto_provider, retry_after, secret_header};
 use crate::source::{Part, Request, WHOLE_URL, check_complete};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use parking_lot::{Mutex, MutexGuard};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Certificate, Identity, Proxy, StatusCode, Url, redirect};
+use reqwest::{Proxy, StatusCode, Url, redirect};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 const ACCEPT_JSON: HeaderValue = HeaderValue::from_static("application/json, text/plain;version=0.0.4;q=0.9, */*;q=0.1");
@@ -63,9 +63,21 @@ pub enum StartError {
     },
 }
 
+impl From<TlsFileError> for StartError {
+    fn from(TlsFileError { path, error }: TlsFileError) -> Self {
+        Self::File { path: path.display().to_string(), error }
+    }
+}
+
+impl From<UnusableTls> for StartError {
+    fn from(UnusableTls { setting, error }: UnusableTls) -> Self {
+        Self::Unusable { what: setting, why: chain(&error.without_url()) }
+    }
+}
+
 impl Client {
     pub(super) fn new(target: &config::Target, limits: &Limits) -> Result<Self, StartError> {
-        use_ring();
+        install_crypto_provider();
         let idle_connections = limits.admission.keep_connections();
         let unusable = |what| move |error: reqwest::Error| StartError::Unusable { what, why: chain(&error.without_url()) };
         let mut builder = reqwest::Client::builder()
@@ -81,16 +93,7 @@ impl Client {
             None => builder.no_proxy(),
         };
         let tls = &target.tls;
-        if let Some(path) = &tls.ca_file {
-            builder = builder.tls_certs_only(Certificate::from_pem_bundle(&file(path)?).map_err(unusable("tls.ca_file"))?);
-        } else if target.url.scheme() == "http" {
-            // No trust is needed, and a container may have no certificates to load.
-            builder = builder.tls_certs_only([]);
-        }
-        if let (Some(cert), Some(key)) = (&tls.cert_file, &tls.key_file) {
-            let pem = [file(cert)?, file(key)?].join(&b'\n');
-            builder = builder.identity(Identity::from_pem(&pem).map_err(unusable("tls.cert_file and tls.key_file"))?);
-        }
+        builder = tls.files().read()?.configure(builder, target.url.scheme() == "https")?;
         if tls.insecure_skip_verify {
             builder = builder.tls_danger_accept_invalid_certs(true);
         }
@@ -214,13 +217,6 @@ impl Client {
     }
 }
 
-/// A header value that no debug print shows.
-pub(crate) fn secret_header(value: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(value).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
 /// The certificate names one host and the url another: connect to the url's, and let TLS see the certificate's.
 #[derive(Debug)]
 struct Pinned {
@@ -239,19 +235,6 @@ impl Resolve for Pinned {
     }
 }
 
-/// rustls is asked for its provider when the first client is made; there is one in this program.
-pub(crate) fn use_ring() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // Only an embedding program could have installed another, and then that one serves.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
-}
-
-fn file(path: &std::path::Path) -> Result<Vec<u8>, StartError> {
-    std::fs::read(path).map_err(|error| StartError::File { path: path.display().to_string(), error })
-}
-
 fn status_hint(part: &Part, status: StatusCode, scheme: &str) -> &'static str {
     match status.as_u16() {
         // What several servers say on a port where they speak TLS.
@@ -261,13 +244,4 @@ fn status_hint(part: &Part, status: StatusCode, scheme: &str) -> &'static str {
         500..=599 => "the server or a proxy before it is in trouble; see its log",
         _ => "this is not an answer of this API; check the url",
     }
-}
-
-pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
-    Duration::try_from(date.duration_since(jiff::Timestamp::now())).ok()
 }

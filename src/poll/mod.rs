@@ -48,7 +48,6 @@ mod window;
 pub use admission::LaneUsage;
 pub use circuit_breaker::Circuit;
 pub use error::PollError;
-pub(crate) use http_client::{retry_after, secret_header, use_ring};
 pub use open_files::raise_open_files_limit;
 pub use passthrough::relayed;
 pub use poll_limits::{Limits, READINGS_BYTES_MAX, Usage};

@@ -2,13 +2,14 @@
 
 use super::PollError;
 use super::admission::Lane;
-use super::circuit_breaker::{CircuitBreaker, chance};
+use super::circuit_breaker::CircuitBreaker;
 use super::deadline::Deadline;
-use super::http_client::{Client, secret_header};
+use super::http_client::Client;
 use super::poll_limits::Limits;
 use super::window::Window;
 use crate::config;
 use crate::model::{Families, PageEdge};
+use crate::net::{random_share, secret_header};
 use crate::source::{Credential, Part, ReadError, Request};
 use http::HeaderValue;
 use parking_lot::Mutex;
@@ -92,7 +93,7 @@ impl PartClient {
     pub(super) fn note(&self, now: Instant, error: Option<&PollError>) -> Option<Duration> {
         let mut known = self.known();
         known.limited = matches!(error, Some(PollError::RateLimited(_)));
-        known.breaker.note(now, error, chance())
+        known.breaker.note(now, error, random_share())
     }
 
     fn is_suspect(&self) -> bool {

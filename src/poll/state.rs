@@ -1,11 +1,11 @@
 //! What a target has published: its latest reading, all that went wrong so far, and what the log has said of it.
 
-use super::circuit_breaker::{CircuitBreaker, chance, to_tenths};
+use super::circuit_breaker::{CircuitBreaker, to_tenths};
 use super::recent::history::History;
 use super::{PollError, READINGS_BYTES_MAX, Reading, Tally};
 use crate::config::{self, show_bytes};
 use crate::model::{NameCollision, Repairs};
-use std::collections::HashSet;
+use crate::net::{LoggedSet, ProblemLog, random_share};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
@@ -29,10 +29,10 @@ pub(super) struct TargetState {
     given_up: Option<Duration>,
     /// Polls end well and take longer than this, which is all that who collects waits. So it was logged.
     late: Option<Duration>,
-    /// What was logged last about each part, so that only a change is logged.
-    logged: Vec<(&'static str, Option<&'static str>)>,
-    /// Families with one name in Prometheus that were logged.
-    collisions: HashSet<NameCollision>,
+    /// The error of the last poll of each part.
+    part_problems: Vec<(&'static str, ProblemLog)>,
+    /// Families with one name in Prometheus.
+    collisions: LoggedSet<NameCollision>,
     pub(super) breaker: CircuitBreaker,
     /// The poll that is to begin has no slot yet.
     pub(super) waits_for_slot: bool,
@@ -42,8 +42,8 @@ pub(super) struct TargetState {
     early_until: Option<Instant>,
     /// How long a reading is kept.
     keep: Duration,
-    /// The native families of the last reading did not fit into memory, and that was logged.
-    memory_logged: bool,
+    /// The native families of the last reading did not fit into memory.
+    memory_problem: ProblemLog<()>,
 }
 
 /// The age up to which a reading stands for a poll that has no slot yet.
@@ -53,11 +53,11 @@ const COLLISIONS_LOGGED_MAX: usize = 1000;
 
 impl TargetState {
     pub(super) fn new(target: &config::Target, since: SystemTime, history: History, breaker: CircuitBreaker) -> Self {
-        let (latest, version, target_info, given_up, late, logged, collisions) = Default::default();
+        let (latest, version, target_info, given_up, late, part_problems) = Default::default();
         let tally = Tally { of_records: target.messages.is_some(), ..Tally::default() };
         let (name, required) = (target.name.clone(), target.source.required().name);
         let keep = target.min_interval.mul_f64(config::DUE_SHARE);
-        let (waits_for_slot, early_for, early_until, memory_logged) = Default::default();
+        let (waits_for_slot, early_for, early_until, memory_problem) = Default::default();
         Self {
             target: name,
             required,
@@ -69,14 +69,14 @@ impl TargetState {
             target_info,
             given_up,
             late,
-            logged,
-            collisions,
+            part_problems,
+            collisions: LoggedSet::new(COLLISIONS_LOGGED_MAX),
             breaker,
             waits_for_slot,
             early_for,
             early_until,
             keep,
-            memory_logged,
+            memory_problem,
         }
     }
 
@@ -87,7 +87,7 @@ impl TargetState {
         self.history.go_on_from(&before.history);
         self.version.clone_from(&before.version);
         self.target_info.clone_from(&before.target_info);
-        self.logged.clone_from(&before.logged);
+        self.part_problems.clone_from(&before.part_problems);
         self.collisions.clone_from(&before.collisions);
         self.late = before.late;
     }
@@ -141,7 +141,7 @@ impl TargetState {
         self.log_memory(&reading);
         self.log_name_collisions(&reading);
         self.history.add(&reading);
-        if let Some(pause) = self.breaker.note(reading.ended, reading.outcome.as_ref().err(), chance()) {
+        if let Some(pause) = self.breaker.note(reading.ended, reading.outcome.as_ref().err(), random_share()) {
             let target = self.target.as_str();
             info!(target, next_in = ?to_tenths(pause), "keeps failing, and is asked less often from now on");
         }
@@ -201,13 +201,13 @@ impl TargetState {
 
     fn log_memory(&mut self, reading: &Reading) {
         let (target, exceeded) = (self.target.as_str(), reading.native.memory_exceeded);
-        if reading.outcome.is_err() || std::mem::replace(&mut self.memory_logged, exceeded) == exceeded {
+        if reading.outcome.is_err() {
             return;
         }
-        if exceeded {
+        if exceeded && self.memory_problem.start(()) {
             let limit = show_bytes(READINGS_BYTES_MAX);
             warn!(target, "its native metrics are left out: readings of all targets keep {limit} already; exclude families with relay");
-        } else {
+        } else if !exceeded && self.memory_problem.end().is_some() {
             info!(target, "its native metrics are complete again");
         }
     }
@@ -215,20 +215,17 @@ impl TargetState {
     fn log_changes(&mut self, reading: &Reading) {
         let target = self.target.as_str();
         for report in reading.parts.iter().filter(|report| report.took.is_some()) {
-            let now = report.error.as_ref().map(PollError::error_type);
-            let before = self.logged.iter_mut().find(|(part, _)| *part == report.part);
-            let (known, changed) = match before {
-                Some((_, before)) => (true, std::mem::replace(before, now) != now),
-                None => {
-                    self.logged.push((report.part, now));
-                    (false, true)
-                }
-            };
+            let known = self.part_problems.iter().position(|(part, _)| *part == report.part);
+            let at = known.unwrap_or_else(|| {
+                self.part_problems.push((report.part, ProblemLog::default()));
+                self.part_problems.len() - 1
+            });
+            let problem = &mut self.part_problems[at].1;
             match &report.error {
-                Some(error) if changed => {
+                Some(error) if problem.start(error.error_type()) => {
                     warn!(target, part = report.part, error.type = error.error_type(), "{error}");
                 }
-                None if changed && known => info!(target, part = report.part, "answers again"),
+                None if problem.end().is_some() => info!(target, part = report.part, "answers again"),
                 _ => {}
             }
         }
@@ -238,8 +235,7 @@ impl TargetState {
     fn log_name_collisions(&mut self, reading: &Reading) {
         let target = self.target.as_str();
         for collision in reading.native.name_collisions() {
-            if self.collisions.len() < COLLISIONS_LOGGED_MAX && !self.collisions.contains(collision) {
-                self.collisions.insert(collision.clone());
+            if self.collisions.insert(collision) {
                 warn!(target, "{collision}");
             }
         }

@@ -1,13 +1,13 @@
-//! Who sent how much in which minute: cPanel's statistics ask for any window.
+//! Sums by account and minute, from which cPanel's statistics of any window are computed.
 
 use super::{Message, Origin};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Minutes that are kept apart for window sums; what is older adds up in the oldest.
+/// Minutes that are kept separately; older ones are merged into the oldest.
 pub const MINUTES_MAX: usize = 3 * 24 * 60;
 const MINUTE_SECONDS: u64 = 60;
 
-/// Who a message counts for in cPanel's statistics.
+/// The account that a message belongs to in cPanel's statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Account {
     /// The pseudo user `-remote-`.
@@ -31,18 +31,18 @@ impl Account {
     }
 }
 
-/// What an account did in some time.
+/// The sums of an account over some time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
-    /// Messages handed in.
+    /// Messages submitted.
     pub sent: u64,
-    /// Deliveries.
+    /// Successful deliveries.
     pub delivered: u64,
-    /// Attempts that are tried again.
+    /// Deferred attempts.
     pub deferred: u64,
-    /// Attempts that are not.
+    /// Attempts that failed permanently.
     pub failed: u64,
-    /// Size of the messages handed in.
+    /// Total size of the submitted messages.
     pub bytes: u64,
 }
 
@@ -62,12 +62,12 @@ struct Minute {
     accounts: BTreeMap<Account, Sums>,
 }
 
-/// Minutes and what each account did in them.
+/// The sums of each account by minute.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Minutes(VecDeque<Minute>);
 
 impl Minutes {
-    /// Counts for an account, at a time that is never before an earlier one.
+    /// Adds to the sums of an account. Times must not decrease between calls.
     pub(super) fn count(&mut self, now: f64, account: Account, count: impl FnOnce(&mut Sums)) {
         let starts = now as u64 / MINUTE_SECONDS * MINUTE_SECONDS;
         if self.0.back().is_none_or(|minute| minute.starts != starts) {
@@ -87,7 +87,7 @@ impl Minutes {
         }
     }
 
-    /// The sums of the minutes that begin from `start` to `end`, both included.
+    /// The sums over the minutes that start between `start` and `end` inclusive.
     pub(super) fn window(&self, start: u64, end: u64) -> BTreeMap<Account, Sums> {
         let mut accounts = BTreeMap::new();
         for minute in self.0.iter().filter(|minute| (start..=end).contains(&minute.starts)) {
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_too_old_adds_up_in_the_oldest_minute() {
+    fn old_minutes_are_merged_into_the_oldest() {
         let mut minutes = Minutes::default();
         for nth in 0..MINUTES_MAX + 10 {
             minutes.count(nth as f64 * 60.0 + 7.0, Account::Remote, |sums| sums.sent += 1);

@@ -1,4 +1,4 @@
-//! A connection to a stand-in that can break, or say what no HTTP library would.
+//! A connection to a simulated server that can be broken, or made to send invalid HTTP.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::io;
@@ -10,21 +10,21 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// What every answer begins with.
-const ANSWER: &[u8] = b"HTTP/1.1 ";
+/// The start of every response.
+const RESPONSE_START: &[u8] = b"HTTP/1.1 ";
 
-/// How a connection ends before its time.
+/// A way to end a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Close,
     Reset,
 }
 
-/// What the handler of a request may do to its connection.
+/// Control over a connection for the handler of its requests.
 #[derive(Debug, Default)]
 pub(super) struct Control {
     requests: AtomicU64,
-    wishes: Mutex<PlannedFaults>,
+    planned: Mutex<PlannedFaults>,
 }
 
 #[derive(Debug, Default)]
@@ -35,34 +35,34 @@ struct PlannedFaults {
 }
 
 impl Control {
-    /// Which request of this connection this is, from 0.
+    /// Counts a request, and returns its index on this connection, from 0.
     pub(super) fn request(&self) -> u64 {
         self.requests.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// Ends the connection, whatever is under way.
+    /// Ends the connection immediately.
     pub(super) fn end(&self, end: End) {
-        let mut wishes = self.wishes();
-        wishes.end = Some(end);
-        wishes.reader.take().into_iter().for_each(Waker::wake);
+        let mut planned = self.planned();
+        planned.end = Some(end);
+        planned.reader.take().into_iter().for_each(Waker::wake);
     }
 
-    /// Puts a line behind the status line of the next answer.
+    /// Inserts a line after the status line of the next response.
     pub(super) fn leak(&self, line: &'static str) {
-        self.wishes().leak = Some(line);
+        self.planned().leak = Some(line);
     }
 
-    fn wishes(&self) -> MutexGuard<'_, PlannedFaults> {
-        self.wishes.lock()
+    fn planned(&self) -> MutexGuard<'_, PlannedFaults> {
+        self.planned.lock()
     }
 }
 
-/// A connection, with TLS or without.
+/// A connection, with or without TLS.
 #[derive(Debug)]
 pub(super) struct FaultyConnection {
     stream: Stream,
     pub(super) control: Arc<Control>,
-    /// What stands before the rest of what is written.
+    /// Bytes that are written before any others.
     queued: Vec<u8>,
 }
 
@@ -85,14 +85,15 @@ impl From<TlsStream<TcpStream>> for FaultyConnection {
 }
 
 impl FaultyConnection {
+    /// The error of a connection that was ended.
     fn ended(&self) -> Option<io::Error> {
-        let end = self.control.wishes().end?;
+        let end = self.control.planned().end?;
         if end == End::Reset {
             let tcp = match &self.stream {
                 Stream::Plain(tcp) => tcp,
                 Stream::Tls(tls) => tls.get_ref().0,
             };
-            // Without it the connection is closed in good order, which is another fault.
+            // Without it the connection is closed in order, which is another fault.
             let _ = tcp.set_zero_linger();
         }
         Some(io::ErrorKind::ConnectionAborted.into())
@@ -118,7 +119,7 @@ impl Stream {
 
 impl AsyncRead for FaultyConnection {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.control.wishes().reader = Some(context.waker().clone());
+        self.control.planned().reader = Some(context.waker().clone());
         if let Some(ended) = self.ended() {
             return Poll::Ready(Err(ended));
         }
@@ -135,8 +136,8 @@ impl AsyncWrite for FaultyConnection {
             return Poll::Ready(Err(ended));
         }
         ready!(self.poll_queued(context))?;
-        let status_line = bytes.iter().position(|byte| *byte == b'\n').filter(|_| bytes.starts_with(ANSWER));
-        let leaked = status_line.and_then(|end| Some((end, self.control.wishes().leak.take()?)));
+        let status_line = bytes.iter().position(|byte| *byte == b'\n').filter(|_| bytes.starts_with(RESPONSE_START));
+        let leaked = status_line.and_then(|end| Some((end, self.control.planned().leak.take()?)));
         if let Some((end, leaked)) = leaked {
             self.queued = [&bytes[..=end], leaked.as_bytes(), b"\r\n"].concat();
             return Poll::Ready(Ok(end + 1));

@@ -1,7 +1,7 @@
-//! Answers that are not what they should be, made from one that is.
+//! Corrupted responses, derived from healthy ones.
 //!
-//! What is about families and series is done to both formats in which systems say them: to the lines of a text, and to a JSON
-//! object by its text, because what comes out is often none.
+//! Corruptions of families and series work for both formats of the systems: on the lines of a text body, and on the text of a JSON
+//! object, because the result is often not valid JSON.
 
 use super::server::{reply, with_headers};
 use axum::body::Body;
@@ -21,32 +21,33 @@ use tokio::time::{Interval, interval};
 const PLAIN: &str = "text/plain; charset=utf-8";
 /// The pause between two bytes of a slow body.
 const SLOW_PAUSE: Duration = Duration::from_secs(1);
-/// Bytes of a body that is far too large.
+/// Size of a body that is far too large, in bytes.
 const HUGE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
-/// Bytes of a gzip bomb, unpacked.
+/// Size of a gzip bomb after decompression, in bytes.
 const BOMB_BYTES: u64 = 10 * 1024 * 1024 * 1024;
-/// Bytes of one piece of a body that is made while it is sent.
+/// Size of a piece of a generated body, in bytes.
 const PIECE_BYTES: usize = 64 * 1024;
-/// Unpacked bytes of a piece of a gzip bomb.
+/// Size of a piece of a gzip bomb after decompression, in bytes.
 const BOMB_PIECE_BYTES: usize = 1024 * 1024;
-/// A gzip member without a name or a time begins so.
+/// The header of a gzip member without a name or a time.
 const GZIP_HEAD: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 const LONG_LABEL_BYTES: usize = 1024 * 1024;
 const CHURN_SERIES: u64 = 100_000;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const LOGIN: &str = "<!DOCTYPE html>\n<html><head><title>Log in</title></head><body><form><input name=\"user\"></form></body></html>\n";
 
-/// A sound answer, on its way to be spoiled.
+/// A healthy response, to be corrupted.
 pub(super) struct HealthyResponse {
     pub(super) response: Response,
     pub(super) body: Bytes,
-    /// Which request it answers, counted from 1.
+    /// The number of the request, from 1.
     pub(super) nth: u64,
-    /// `localhost` and the port: another host to who asked for an address.
-    pub(super) elsewhere: String,
+    /// `localhost` and the port: another host name than the address that clients use.
+    pub(super) other_host: String,
 }
 
 impl HealthyResponse {
+    /// The response with another body.
     fn with(self, body: impl Into<Body>) -> Response {
         let mut response = self.response;
         response.headers_mut().remove(CONTENT_LENGTH);
@@ -62,7 +63,7 @@ impl HealthyResponse {
         self.body.trim_ascii_start().starts_with(b"{")
     }
 
-    /// More lines behind a text, or members at the start of a JSON object.
+    /// The response with lines added at the end of a text, or members at the start of a JSON object.
     fn with_more(self, lines: &[u8], members: &[u8]) -> Response {
         let body = if self.is_json() {
             let inside = self.body.iter().position(|byte| *byte == b'{').map_or(0, |at| at + 1);
@@ -73,24 +74,24 @@ impl HealthyResponse {
         self.with(body)
     }
 
-    /// The sample lines of a text, each as it becomes: from its name with labels, and its value.
-    fn with_samples(self, mut becomes: impl FnMut(&str, &str) -> String) -> Response {
-        let mut spoiled = String::with_capacity(2 * self.body.len());
+    /// The response with the sample lines of a text replaced. `replace` gets the series and the value.
+    fn with_samples(self, mut replace: impl FnMut(&str, &str) -> String) -> Response {
+        let mut corrupted = String::with_capacity(2 * self.body.len());
         for line in self.text().lines() {
             match line.rsplit_once(' ') {
-                Some((series, value)) if !line.starts_with('#') => spoiled += &becomes(series, value),
-                _ => spoiled += line,
+                Some((series, value)) if !line.starts_with('#') => corrupted += &replace(series, value),
+                _ => corrupted += line,
             }
-            spoiled.push('\n');
+            corrupted.push('\n');
         }
-        self.with(spoiled)
+        self.with(corrupted)
     }
 }
 
-/// A body that is made while it is sent.
-struct Made<F>(F);
+/// A body that is generated while it is sent.
+struct GeneratedBody<F>(F);
 
-impl<F: FnMut(&mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> + Unpin> hyper::body::Body for Made<F> {
+impl<F: FnMut(&mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> + Unpin> hyper::body::Body for GeneratedBody<F> {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -99,14 +100,14 @@ impl<F: FnMut(&mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> + Unpin> hype
     }
 }
 
-fn made(next: impl FnMut(&mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> + Unpin + Send + 'static) -> Body {
-    Body::new(Made(next))
+fn generated(next: impl FnMut(&mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> + Unpin + Send + 'static) -> Body {
+    Body::new(GeneratedBody(next))
 }
 
-/// The same piece until there are so many bytes.
+/// A body of `first`, followed by this number of equal pieces.
 fn repeated(first: Bytes, piece: Bytes, pieces: u64) -> Body {
     let (mut first, mut left) = (Some(first).filter(|first| !first.is_empty()), pieces);
-    made(move |_| {
+    generated(move |_| {
         if let Some(first) = first.take() {
             return Poll::Ready(Some(Ok(first)));
         }
@@ -116,43 +117,43 @@ fn repeated(first: Bytes, piece: Bytes, pieces: u64) -> Body {
     })
 }
 
-pub(super) fn hang_in_body(sound: HealthyResponse) -> Response {
-    let mut half = Some(sound.body.slice(..sound.body.len() / 2));
-    let body = made(move |_| half.take().map_or(Poll::Pending, |half| Poll::Ready(Some(Ok(half)))));
-    sound.with(body)
+pub(super) fn hang_in_body(healthy: HealthyResponse) -> Response {
+    let mut half = Some(healthy.body.slice(..healthy.body.len() / 2));
+    let body = generated(move |_| half.take().map_or(Poll::Pending, |half| Poll::Ready(Some(Ok(half)))));
+    healthy.with(body)
 }
 
-pub(super) fn slow(sound: HealthyResponse) -> Response {
-    let mut left = sound.body.clone();
+pub(super) fn slow(healthy: HealthyResponse) -> Response {
+    let mut left = healthy.body.clone();
     let mut clock: Interval = interval(SLOW_PAUSE);
-    let body = made(move |context| {
+    let body = generated(move |context| {
         ready!(clock.poll_tick(context));
         Poll::Ready((!left.is_empty()).then(|| Ok(left.split_to(1))))
     });
-    sound.with(body)
+    healthy.with(body)
 }
 
-pub(super) fn cut(sound: HealthyResponse) -> Response {
-    let mut half = Some(sound.body.slice(..sound.body.len() / 2));
-    let length = sound.body.len();
+pub(super) fn cut(healthy: HealthyResponse) -> Response {
+    let mut half = Some(healthy.body.slice(..healthy.body.len() / 2));
+    let length = healthy.body.len();
     let broken = || io::Error::from(io::ErrorKind::ConnectionAborted);
-    let body = made(move |_| Poll::Ready(Some(half.take().ok_or_else(broken))));
-    let mut response = sound.with(body);
+    let body = generated(move |_| Poll::Ready(Some(half.take().ok_or_else(broken))));
+    let mut response = healthy.with(body);
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     response
 }
 
 pub(super) fn status<const STATUS: u16>(_: HealthyResponse) -> Response {
-    reply(STATUS, PLAIN, "this is a fault that was asked for\n")
+    reply(STATUS, PLAIN, "this fault was requested\n")
 }
 
-pub(super) fn retry_after(sound: HealthyResponse) -> Response {
-    with_headers(status::<429>(sound), &[("retry-after", "2")])
+pub(super) fn retry_after(healthy: HealthyResponse) -> Response {
+    with_headers(status::<429>(healthy), &[("retry-after", "2")])
 }
 
-pub(super) fn redirect(sound: HealthyResponse) -> Response {
+pub(super) fn redirect(healthy: HealthyResponse) -> Response {
     let mut response = reply(302, PLAIN, "");
-    let location = HeaderValue::try_from(format!("http://{}/", sound.elsewhere));
+    let location = HeaderValue::try_from(format!("http://{}/", healthy.other_host));
     location.into_iter().for_each(|value| drop(response.headers_mut().insert("location", value)));
     response
 }
@@ -161,111 +162,111 @@ pub(super) fn html(_: HealthyResponse) -> Response {
     reply(200, "text/html; charset=utf-8", LOGIN)
 }
 
-pub(super) fn empty(sound: HealthyResponse) -> Response {
-    sound.with("")
+pub(super) fn empty(healthy: HealthyResponse) -> Response {
+    healthy.with("")
 }
 
-/// Half of a JSON object; of a text, up to the first place behind its half that this finds in a line.
-fn truncated_in(sound: HealthyResponse, place: impl Fn(&str) -> Option<usize>) -> Response {
-    let (text, half, mut start) = (sound.text(), sound.body.len() / 2, 0);
-    let places = text.split_inclusive('\n').filter_map(|line| {
-        let place = place(line).map(|place| start + place);
+/// Truncates a JSON object at its half; a text at the first position in its second half that `position` finds in a line.
+fn truncated_in(healthy: HealthyResponse, position: impl Fn(&str) -> Option<usize>) -> Response {
+    let (text, half, mut start) = (healthy.text(), healthy.body.len() / 2, 0);
+    let positions = text.split_inclusive('\n').filter_map(|line| {
+        let position = position(line).map(|position| start + position);
         start += line.len();
-        place
+        position
     });
-    let end = if sound.is_json() { half } else { places.into_iter().find(|place| *place > half).unwrap_or(half) };
-    let body = sound.body.slice(..end);
-    sound.with(body)
+    let end = if healthy.is_json() { half } else { positions.into_iter().find(|position| *position > half).unwrap_or(half) };
+    let body = healthy.body.slice(..end);
+    healthy.with(body)
 }
 
-pub(super) fn truncated(sound: HealthyResponse) -> Response {
-    truncated_in(sound, |line| line.starts_with(|first: char| first.is_ascii_alphabetic()).then_some(2))
+pub(super) fn truncated(healthy: HealthyResponse) -> Response {
+    truncated_in(healthy, |line| line.starts_with(|first: char| first.is_ascii_alphabetic()).then_some(2))
 }
 
-pub(super) fn truncated_help(sound: HealthyResponse) -> Response {
-    truncated_in(sound, |line| line.starts_with("# HELP ").then(|| line.trim_ascii_end().len() - 1))
+pub(super) fn truncated_help(healthy: HealthyResponse) -> Response {
+    truncated_in(healthy, |line| line.starts_with("# HELP ").then(|| line.trim_ascii_end().len() - 1))
 }
 
-pub(super) fn truncated_number(sound: HealthyResponse) -> Response {
-    truncated_in(sound, |line| {
+pub(super) fn truncated_number(healthy: HealthyResponse) -> Response {
+    truncated_in(healthy, |line| {
         let (series, value) = line.trim_ascii_end().rsplit_once(' ')?;
         let is_long = value.len() > 1 && value.bytes().all(|byte| byte.is_ascii_digit());
         (is_long && !series.starts_with('#')).then_some(series.len() + 2)
     })
 }
 
-pub(super) fn gzip_bomb(sound: HealthyResponse) -> Response {
+pub(super) fn gzip_bomb(healthy: HealthyResponse) -> Response {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
-    // Flushed, a piece begins and ends at a byte, and so may stand behind itself.
-    let packed = encoder.write_all(&[b'#'; BOMB_PIECE_BYTES]).and_then(|()| encoder.flush()).map(|()| encoder.get_ref().clone());
-    let piece = Bytes::from(packed.unwrap_or_default());
+    // A flushed piece is byte-aligned, so it can be repeated.
+    let compressed = encoder.write_all(&[b'#'; BOMB_PIECE_BYTES]).and_then(|()| encoder.flush()).map(|()| encoder.get_ref().clone());
+    let piece = Bytes::from(compressed.unwrap_or_default());
     let bomb = repeated(Bytes::from_static(GZIP_HEAD), piece, BOMB_BYTES / BOMB_PIECE_BYTES as u64);
-    with_headers(sound.with(bomb), &[("content-encoding", "gzip")])
+    with_headers(healthy.with(bomb), &[("content-encoding", "gzip")])
 }
 
-pub(super) fn huge(sound: HealthyResponse) -> Response {
+pub(super) fn huge(healthy: HealthyResponse) -> Response {
     let piece = Bytes::from(vec![b'#'; PIECE_BYTES]);
-    let mut response = sound.with(repeated(Bytes::new(), piece, HUGE_BYTES / PIECE_BYTES as u64));
+    let mut response = healthy.with(repeated(Bytes::new(), piece, HUGE_BYTES / PIECE_BYTES as u64));
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(HUGE_BYTES));
     response
 }
 
-pub(super) fn endless(sound: HealthyResponse) -> Response {
+pub(super) fn endless(healthy: HealthyResponse) -> Response {
     let piece = Bytes::from("# and so on\n".repeat(PIECE_BYTES / 12));
-    let first = sound.body.clone();
-    sound.with(repeated(first, piece, u64::MAX))
+    let first = healthy.body.clone();
+    healthy.with(repeated(first, piece, u64::MAX))
 }
 
-pub(super) fn invalid_utf8(sound: HealthyResponse) -> Response {
+pub(super) fn invalid_utf8(healthy: HealthyResponse) -> Response {
     let members = b"\"fault_utf8\":{\"help\":\"\",\"type\":\"gauge\",\"value\":{\"q\":{\"\xff\xfe\":1}}}";
-    sound.with_more(b"fault_utf8{q=\"\xff\xfe\"} 1\n", members)
+    healthy.with_more(b"fault_utf8{q=\"\xff\xfe\"} 1\n", members)
 }
 
-pub(super) fn non_finite(sound: HealthyResponse) -> Response {
-    if sound.is_json() {
+pub(super) fn non_finite(healthy: HealthyResponse) -> Response {
+    if healthy.is_json() {
         let members = "\"fault_nan\":{\"help\":\"\",\"type\":\"gauge\",\"value\":NaN},\"fault_inf\":{\"help\":\"\",\"type\":\"gauge\",\"value\":-inf}";
-        return sound.with_more(b"", members.as_bytes());
+        return healthy.with_more(b"", members.as_bytes());
     }
     let mut values = ["NaN", "+Inf", "-Inf"].into_iter().cycle();
-    sound.with_samples(|series, _| format!("{series} {}", values.next().unwrap_or_default()))
+    healthy.with_samples(|series, _| format!("{series} {}", values.next().unwrap_or_default()))
 }
 
-pub(super) fn duplicate_series(sound: HealthyResponse) -> Response {
-    if sound.is_json() {
-        return duplicate_families(sound);
+pub(super) fn duplicate_series(healthy: HealthyResponse) -> Response {
+    if healthy.is_json() {
+        return duplicate_families(healthy);
     }
-    sound.with_samples(|series, value| format!("{series} {value}\n{series} 987654321"))
+    healthy.with_samples(|series, value| format!("{series} {value}\n{series} 987654321"))
 }
 
-pub(super) fn duplicate_families(sound: HealthyResponse) -> Response {
-    let inside = sound.body.trim_ascii().strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}")).map(Bytes::copy_from_slice);
-    let body = sound.body.clone();
-    sound.with_more(&body, &inside.unwrap_or_default())
+pub(super) fn duplicate_families(healthy: HealthyResponse) -> Response {
+    let inside = healthy.body.trim_ascii().strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}")).map(Bytes::copy_from_slice);
+    let body = healthy.body.clone();
+    healthy.with_more(&body, &inside.unwrap_or_default())
 }
 
-pub(super) fn type_change(sound: HealthyResponse) -> Response {
-    if sound.nth % 2 == 1 {
-        let body = sound.body.clone();
-        return sound.with(body);
+pub(super) fn type_change(healthy: HealthyResponse) -> Response {
+    if healthy.nth % 2 == 1 {
+        let body = healthy.body.clone();
+        return healthy.with(body);
     }
-    // By way of a word that is none of them.
+    // By an intermediate text that occurs in no body.
     let swapped = |text: String, counter: &str, gauge: &str| text.replace(counter, "\0").replace(gauge, counter).replace('\0', gauge);
-    let text = swapped(sound.text(), " counter\n", " gauge\n");
+    let text = swapped(healthy.text(), " counter\n", " gauge\n");
     let text = swapped(text, "\"type\":\"counter\"", "\"type\":\"gauge\"");
     let text = swapped(text, "\"type\": \"counter\"", "\"type\": \"gauge\"");
-    sound.with(text)
+    healthy.with(text)
 }
 
-pub(super) fn long_labels(sound: HealthyResponse) -> Response {
+pub(super) fn long_labels(healthy: HealthyResponse) -> Response {
     let long = "x".repeat(LONG_LABEL_BYTES);
     let lines: String = (0..3).map(|n| format!("fault_long{{n=\"{n}\",q=\"{long}\"}} 1\n")).collect();
     let values: Vec<String> = (0..3).map(|n| format!("\"{n}{long}\":1")).collect();
     let members = format!("\"fault_long\":{{\"help\":\"\",\"type\":\"gauge\",\"value\":{{\"q\":{{{}}}}}}}", values.join(","));
-    sound.with_more(lines.as_bytes(), members.as_bytes())
+    healthy.with_more(lines.as_bytes(), members.as_bytes())
 }
 
-pub(super) fn churn(sound: HealthyResponse) -> Response {
-    /// With `@` for what makes them new.
+pub(super) fn churn(healthy: HealthyResponse) -> Response {
+    /// The lines, with `@` for the number that makes the series new.
     static LINES: OnceLock<String> = OnceLock::new();
     let lines = LINES.get_or_init(|| {
         let mut lines = String::new();
@@ -275,25 +276,25 @@ pub(super) fn churn(sound: HealthyResponse) -> Response {
         }
         lines
     });
-    let lines = lines.replace('@', &sound.nth.to_string());
-    if sound.is_json() {
+    let lines = lines.replace('@', &healthy.nth.to_string());
+    if healthy.is_json() {
         let values = lines.replace("fault_churn{q=", "").replace("} 1\n", ":1,");
         let members =
             format!("\"fault_churn\":{{\"help\":\"\",\"type\":\"gauge\",\"value\":{{\"q\":{{{}}}}}}}", values.trim_end_matches(','));
-        return sound.with_more(b"", members.as_bytes());
+        return healthy.with_more(b"", members.as_bytes());
     }
-    sound.with_more(lines.as_bytes(), b"")
+    healthy.with_more(lines.as_bytes(), b"")
 }
 
-pub(super) fn future(sound: HealthyResponse) -> Response {
+pub(super) fn future(healthy: HealthyResponse) -> Response {
     let tomorrow = SystemTime::now() + DAY;
     let since = tomorrow.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let date = jiff::Timestamp::try_from(tomorrow).map(|time| time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
-    let mut response = if sound.is_json() {
-        let body = sound.body.clone();
-        sound.with(body)
+    let mut response = if healthy.is_json() {
+        let body = healthy.body.clone();
+        healthy.with(body)
     } else {
-        sound.with_samples(|series, value| {
+        healthy.with_samples(|series, value| {
             let value = if series == "process_start_time_seconds" { since.as_secs().to_string() } else { value.to_owned() };
             format!("{series} {value} {}", since.as_millis())
         })

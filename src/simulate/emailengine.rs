@@ -1,7 +1,7 @@
-//! EmailEngine: seventy families, blank lines between them, types and suffixes that do not fit.
+//! EmailEngine: seventy families, separated by blank lines, with types that contradict the suffixes of names.
 
 use super::server::{Request, ServerState, reply, with_headers};
-use super::text::{Text, apart};
+use super::text::{Text, bucket_counts};
 use super::{Distribution, TOKEN_WITHOUT_SCOPE, Traffic};
 use axum::response::Response;
 use serde_json::json;
@@ -10,16 +10,17 @@ const JSON: &str = "application/json; charset=utf-8";
 const WEBHOOK_MILLISECONDS: &[f64] = &[100.0, 250.0, 500.0, 750.0, 1e3, 2.5e3, 5e3, 7.5e3, 1e4, 6e4];
 const GC_SECONDS: &[f64] = &[0.001, 0.01, 0.1, 1.0, 2.0, 5.0];
 const FORBIDDEN: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n    <title>EmailEngine</title>\n</head>\n<body>\n    \
-    <h1>Forbidden</h1>\n    <p>This token may not do that.</p>\n</body>\n</html>\n";
+    <h1>Forbidden</h1>\n    <p>This token has no permission for this request.</p>\n</body>\n</html>\n";
 
-pub(super) fn answer(site: ServerState<'_>, request: &Request) -> Response {
-    let response = if request.path == "/metrics" { route(site, request) } else { refusal(404, "Not Found", "Not Found", "") };
+/// Responds to a request.
+pub(super) fn respond(state: ServerState<'_>, request: &Request) -> Response {
+    let response = if request.path == "/metrics" { route(state, request) } else { refusal(404, "Not Found", "Not Found", "") };
     with_headers(response, &[("cache-control", "no-cache"), ("vary", "accept-encoding"), ("keep-alive", "timeout=5")])
 }
 
-fn route(site: ServerState<'_>, request: &Request) -> Response {
+fn route(state: ServerState<'_>, request: &Request) -> Response {
     match request.credential("Bearer") {
-        Some(token) if token == site.options.token => reply(200, "text/plain; charset=utf-8", metrics(site.traffic)),
+        Some(token) if token == state.options.token => reply(200, "text/plain; charset=utf-8", metrics(state.traffic)),
         Some(TOKEN_WITHOUT_SCOPE) => reply(403, "text/html; charset=utf-8", FORBIDDEN),
         Some(_) => refusal(401, "Unauthorized", "Bad token", r#"Bearer error="Bad token""#),
         None => refusal(401, "Unauthorized", "Missing authentication", "Bearer"),
@@ -31,11 +32,12 @@ fn refusal(status: u16, error: &str, message: &str, challenge: &'static str) -> 
     if challenge.is_empty() { response } else { with_headers(response, &[("www-authenticate", challenge)]) }
 }
 
-/// Labels and value of each series.
+/// Series: formatted labels and value.
 type Rows = Vec<(&'static str, f64)>;
-/// Name, type, help and series.
+/// A family: name, type, help and series.
 type Family = (&'static str, &'static str, &'static str, Rows);
 
+/// One series without labels.
 fn one(value: impl Into<f64>) -> Rows {
     vec![("", value.into())]
 }
@@ -56,14 +58,14 @@ pub(super) fn metrics(t: &Traffic) -> String {
     histogram(
         &mut text,
         "nodejs_gc_duration_seconds",
-        "Time spent on collecting garbage",
+        "Duration of garbage collections",
         &t.http_seconds,
         GC_SECONDS,
         1.0,
         "kind=\"minor\"",
     );
     table(&mut text, mail(t));
-    histogram(&mut text, "webhook_req", "How long webhooks took", &t.webhook_seconds, WEBHOOK_MILLISECONDS, 1e3, "");
+    histogram(&mut text, "webhook_req", "Duration of webhook calls", &t.webhook_seconds, WEBHOOK_MILLISECONDS, 1e3, "");
     table(&mut text, queues(t));
     table(&mut text, redis(t));
     text.finish()
@@ -76,18 +78,18 @@ fn table(text: &mut Text, families: Vec<Family>) {
     }
 }
 
-fn histogram(text: &mut Text, name: &str, help: &str, of: &Distribution, bounds: &[f64], scale: f64, labels: &str) {
+fn histogram(text: &mut Text, name: &str, help: &str, distribution: &Distribution, bounds: &[f64], scale: f64, labels: &str) {
     text.family(name, "histogram", help);
     let comma = if labels.is_empty() { "" } else { "," };
     let les = bounds.iter().map(ToString::to_string).chain(["+Inf".to_string()]);
     let mut cumulative = 0;
-    for (le, count) in les.zip(apart(of, bounds, scale)) {
+    for (le, count) in les.zip(bucket_counts(distribution, bounds, scale)) {
         cumulative += count;
         text.line(format_args!("{name}_bucket{{le=\"{le}\"{comma}{labels}}} {cumulative}"));
     }
     let braced = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
-    text.line(format_args!("{name}_sum{braced} {}", of.sum * scale));
-    text.line(format_args!("{name}_count{braced} {}", of.count));
+    text.line(format_args!("{name}_sum{braced} {}", distribution.sum * scale));
+    text.line(format_args!("{name}_count{braced} {}", distribution.count));
 }
 
 fn process(t: &Traffic) -> Vec<Family> {
@@ -96,38 +98,38 @@ fn process(t: &Traffic) -> Vec<Family> {
         ("process_cpu_user_seconds_total", "counter", "Processor time in the program", one(worked * 0.75)),
         ("process_cpu_system_seconds_total", "counter", "Processor time in the kernel", one(worked * 0.25)),
         ("process_cpu_seconds_total", "counter", "Processor time", one(worked)),
-        ("process_start_time_seconds", "gauge", "When it started", one(t.started().floor())),
-        ("process_resident_memory_bytes", "gauge", "Memory in use", count(t.memory_used_bytes / 4)),
-        ("process_virtual_memory_bytes", "gauge", "Memory asked for", count(200 << 30)),
+        ("process_start_time_seconds", "gauge", "Start time", one(t.started().floor())),
+        ("process_resident_memory_bytes", "gauge", "Resident memory", count(t.memory_used_bytes / 4)),
+        ("process_virtual_memory_bytes", "gauge", "Virtual memory", count(200 << 30)),
         ("process_heap_bytes", "gauge", "Heap in use", count(t.memory_used_bytes / 5)),
         ("process_open_fds", "gauge", "Open files", count(70 + t.imap_active)),
-        ("process_max_fds", "gauge", "Files that may be open", count(20_000)),
+        ("process_max_fds", "gauge", "Limit of open files", count(20_000)),
     ]
 }
 
 fn node() -> Vec<Family> {
     let spaces = |new: u64, old: u64| rows(&[("space=\"new\"", new), ("space=\"old\"", old)]);
     vec![
-        ("nodejs_eventloop_lag_seconds", "gauge", "Delay of the event loop", one(0.003)),
-        ("nodejs_eventloop_lag_min_seconds", "gauge", "Its least", one(0.009)),
-        ("nodejs_eventloop_lag_max_seconds", "gauge", "Its most", one(0.08)),
-        ("nodejs_eventloop_lag_mean_seconds", "gauge", "Its mean", one(0.0105)),
-        ("nodejs_eventloop_lag_stddev_seconds", "gauge", "Its spread", one(0.002)),
-        ("nodejs_eventloop_lag_p50_seconds", "gauge", "Its median", one(0.0101)),
-        ("nodejs_eventloop_lag_p90_seconds", "gauge", "Nine tenths are below", one(0.0108)),
-        ("nodejs_eventloop_lag_p99_seconds", "gauge", "All but one in a hundred are below", one(0.018)),
-        ("nodejs_active_resources", "gauge", "What keeps the loop going", rows(&[("type=\"TCPSocketWrap\"", 7), ("type=\"Timeout\"", 6)])),
-        ("nodejs_active_resources_total", "gauge", "How much keeps the loop going", count(13)),
-        ("nodejs_active_handles", "gauge", "Handles", rows(&[("type=\"Socket\"", 7), ("type=\"MessagePort\"", 6)])),
-        ("nodejs_active_handles_total", "gauge", "How many handles", count(13)),
-        ("nodejs_active_requests", "gauge", "Requests to the system", Vec::new()),
-        ("nodejs_active_requests_total", "gauge", "How many requests to the system", count(0)),
-        ("nodejs_heap_size_total_bytes", "gauge", "Heap", count(129 << 20)),
+        ("nodejs_eventloop_lag_seconds", "gauge", "Event loop lag", one(0.003)),
+        ("nodejs_eventloop_lag_min_seconds", "gauge", "Minimum event loop lag", one(0.009)),
+        ("nodejs_eventloop_lag_max_seconds", "gauge", "Maximum event loop lag", one(0.08)),
+        ("nodejs_eventloop_lag_mean_seconds", "gauge", "Mean event loop lag", one(0.0105)),
+        ("nodejs_eventloop_lag_stddev_seconds", "gauge", "Standard deviation of the event loop lag", one(0.002)),
+        ("nodejs_eventloop_lag_p50_seconds", "gauge", "Median of the event loop lag", one(0.0101)),
+        ("nodejs_eventloop_lag_p90_seconds", "gauge", "90th percentile of the event loop lag", one(0.0108)),
+        ("nodejs_eventloop_lag_p99_seconds", "gauge", "99th percentile of the event loop lag", one(0.018)),
+        ("nodejs_active_resources", "gauge", "Active resources by type", rows(&[("type=\"TCPSocketWrap\"", 7), ("type=\"Timeout\"", 6)])),
+        ("nodejs_active_resources_total", "gauge", "Active resources", count(13)),
+        ("nodejs_active_handles", "gauge", "Active handles by type", rows(&[("type=\"Socket\"", 7), ("type=\"MessagePort\"", 6)])),
+        ("nodejs_active_handles_total", "gauge", "Active handles", count(13)),
+        ("nodejs_active_requests", "gauge", "Active requests by type", Vec::new()),
+        ("nodejs_active_requests_total", "gauge", "Active requests", count(0)),
+        ("nodejs_heap_size_total_bytes", "gauge", "Heap size", count(129 << 20)),
         ("nodejs_heap_size_used_bytes", "gauge", "Heap in use", count(120 << 20)),
-        ("nodejs_external_memory_bytes", "gauge", "Memory outside of the heap", count(4 << 20)),
-        ("nodejs_heap_space_size_total_bytes", "gauge", "Heap by space", spaces(1 << 20, 110 << 20)),
+        ("nodejs_external_memory_bytes", "gauge", "Memory outside the heap", count(4 << 20)),
+        ("nodejs_heap_space_size_total_bytes", "gauge", "Heap size by space", spaces(1 << 20, 110 << 20)),
         ("nodejs_heap_space_size_used_bytes", "gauge", "Heap in use by space", spaces(600 << 10, 105 << 20)),
-        ("nodejs_heap_space_size_available_bytes", "gauge", "Heap left by space", spaces(400 << 10, 5 << 20)),
+        ("nodejs_heap_space_size_available_bytes", "gauge", "Available heap by space", spaces(400 << 10, 5 << 20)),
         ("nodejs_version_info", "gauge", "Version", rows(&[("version=\"v20.20.2\",major=\"20\",minor=\"20\",patch=\"2\"", 1)])),
     ]
 }
@@ -141,7 +143,7 @@ fn mail(t: &Traffic) -> Vec<Family> {
         (
             "api_call",
             "counter",
-            "Calls of the API",
+            "API calls",
             rows(&[
                 ("method=\"post\",route=\"/v1/account/{account}/submit\",statusCode=\"200\"", t.received_http),
                 ("method=\"get\",route=\"/v1/account/{account}/messages\",statusCode=\"200\"", t.http_opened),
@@ -165,7 +167,7 @@ fn mail(t: &Traffic) -> Vec<Family> {
         (
             "imap_responses",
             "counter",
-            "Answers of IMAP servers",
+            "Responses of IMAP servers",
             rows(&[
                 ("response=\"OK\"", t.imap_bytes_received / 4000),
                 ("response=\"OK\",code=\"CAPABILITY\"", t.imap_opened),
@@ -173,12 +175,12 @@ fn mail(t: &Traffic) -> Vec<Family> {
                 ("response=\"NO\",code=\"AUTHENTICATIONFAILED\"", t.auth_failed),
             ]),
         ),
-        ("imap_bytes_sent", "counter", "Bytes to IMAP servers", count(t.imap_bytes_sent)),
-        ("imap_bytes_received", "counter", "Bytes from IMAP servers", count(t.imap_bytes_received)),
+        ("imap_bytes_sent", "counter", "Bytes sent to IMAP servers", count(t.imap_bytes_sent)),
+        ("imap_bytes_received", "counter", "Bytes received from IMAP servers", count(t.imap_bytes_received)),
         (
             "oauth2_token_refresh",
             "counter",
-            "Renewals of tokens",
+            "Token refreshes",
             rows(&[
                 ("provider=\"gmail\",status=\"success\",statusCode=\"200\"", t.auth_success / 4),
                 ("provider=\"outlook\",status=\"success\",statusCode=\"200\"", t.auth_success / 8),
@@ -188,7 +190,7 @@ fn mail(t: &Traffic) -> Vec<Family> {
         (
             "oauth2_api_request",
             "counter",
-            "Requests to providers' APIs",
+            "Requests to provider APIs",
             rows(&[
                 ("provider=\"gmail\",status=\"success\",statusCode=\"200\"", t.received / 4),
                 ("provider=\"outlook\",status=\"success\",statusCode=\"200\"", t.received / 8),
@@ -219,7 +221,7 @@ fn mail(t: &Traffic) -> Vec<Family> {
         (
             "events",
             "counter",
-            "What happened",
+            "Events",
             rows(&[
                 ("event=\"authenticationSuccess\"", t.imap_opened),
                 ("event=\"authenticationError\"", t.auth_failed),
@@ -261,7 +263,7 @@ fn queues(t: &Traffic) -> Vec<Family> {
         (
             "queues_processed",
             "counter",
-            "Jobs done",
+            "Processed jobs",
             rows(&[
                 ("queue=\"notify\",status=\"completed\"", t.webhooks_succeeded),
                 ("queue=\"notify\",status=\"failed\"", t.webhooks_failed),
@@ -282,8 +284,8 @@ fn queues(t: &Traffic) -> Vec<Family> {
                 ("type=\"submit\",recent=\"yes\"", 1),
             ]),
         ),
-        ("unresponsive_workers", "gauge", "Threads that do not answer", count(0)),
-        ("license_days_remaining", "gauge", "Days until the license ends", one(-1)),
+        ("unresponsive_workers", "gauge", "Unresponsive worker threads", count(0)),
+        ("license_days_remaining", "gauge", "Days until the license expires", one(-1)),
         (
             "emailengine_config",
             "gauge",
@@ -303,29 +305,29 @@ fn redis(t: &Traffic) -> Vec<Family> {
     let total = hget + evalsha + xadd;
     vec![
         ("redis_version", "gauge", "Version of Redis", rows(&[("version=\"v7.0.15\"", 1)])),
-        ("redis_uptime_in_seconds", "gauge", "How long Redis runs", one((t.now() - t.started()).floor())),
-        ("redis_latency", "gauge", "Nanoseconds until Redis answers", count(60_000 + (80_000.0 * t.cpu_busy()) as u64)),
-        ("redis_rejected_connections_total", "gauge", "Connections that Redis refused", count(0)),
-        ("redis_config_maxclients", "gauge", "Connections that Redis takes", count(10_000)),
+        ("redis_uptime_in_seconds", "gauge", "Uptime of Redis", one((t.now() - t.started()).floor())),
+        ("redis_latency", "gauge", "Latency of Redis in nanoseconds", count(60_000 + (80_000.0 * t.cpu_busy()) as u64)),
+        ("redis_rejected_connections_total", "gauge", "Connections rejected by Redis", count(0)),
+        ("redis_config_maxclients", "gauge", "Limit of connections to Redis", count(10_000)),
         ("redis_connected_clients", "gauge", "Connections to Redis", count(34)),
-        ("redis_slowlog_length", "gauge", "Slow commands noted", count(t.received / 10_000)),
-        ("redis_commands_duration_seconds_total", "gauge", "Seconds that commands took", count(total / 50_000)),
-        ("redis_commands_processed_total", "gauge", "Commands done", count(total)),
+        ("redis_slowlog_length", "gauge", "Length of the slow log", count(t.received / 10_000)),
+        ("redis_commands_duration_seconds_total", "gauge", "Total duration of commands", count(total / 50_000)),
+        ("redis_commands_processed_total", "gauge", "Commands processed", count(total)),
         ("redis_keyspace_hits_total", "gauge", "Keys found", count(total / 3)),
         ("redis_keyspace_misses_total", "gauge", "Keys not found", count(total / 8)),
-        ("redis_evicted_keys_total", "gauge", "Keys thrown out", count(0)),
-        ("redis_memory_used_bytes", "gauge", "Memory of Redis", count(2_400_000 + t.scheduled() * 4096)),
-        ("redis_memory_max_bytes", "gauge", "Memory that Redis may take", count(4 << 30)),
-        ("redis_mem_fragmentation_ratio", "gauge", "Memory taken for each byte used", one(1.37)),
+        ("redis_evicted_keys_total", "gauge", "Keys evicted", count(0)),
+        ("redis_memory_used_bytes", "gauge", "Memory used by Redis", count(2_400_000 + t.scheduled() * 4096)),
+        ("redis_memory_max_bytes", "gauge", "Memory limit of Redis", count(4 << 30)),
+        ("redis_mem_fragmentation_ratio", "gauge", "Memory fragmentation ratio", one(1.37)),
         ("redis_key_count", "gauge", "Keys", rows(&[("db=\"db8\"", 30 + t.domains.len() as u64 * 40)])),
-        ("redis_last_save_time", "gauge", "When Redis last saved", one((t.now() / 300.0).floor() * 300.0)),
-        ("redis_instantaneous_ops_per_sec", "gauge", "Commands a second", count(20 + t.outbound_active * 7)),
+        ("redis_last_save_time", "gauge", "Time of the last save", one((t.now() / 300.0).floor() * 300.0)),
+        ("redis_instantaneous_ops_per_sec", "gauge", "Commands per second", count(20 + t.outbound_active * 7)),
         (
             "redis_command_runs",
             "gauge",
             "Commands by name",
             rows(&[("command=\"hget\"", hget), ("command=\"evalsha\"", evalsha), ("command=\"total\"", total), ("command=\"xadd\"", xadd)]),
         ),
-        ("redis_command_runs_fail", "gauge", "Commands that failed", rows(&[("command=\"total\",status=\"rejected\"", 15)])),
+        ("redis_command_runs_fail", "gauge", "Failed commands by name", rows(&[("command=\"total\",status=\"rejected\"", 15)])),
     ]
 }

@@ -1,81 +1,84 @@
-//! What can be wrong with a mail server: one table, for `simulate --fault` and for the tests.
+//! The faults of a mail server in one table, for `simulate --fault` and for the tests.
 
 use super::connection::End;
 use super::corruption::{self, HealthyResponse};
 use axum::response::Response;
 
-/// A way in which a mail server fails its callers.
+/// A fault of a mail server.
 #[derive(Debug)]
 pub struct Fault {
-    /// As in `--fault`.
+    /// The name, as in `--fault`.
     pub name: &'static str,
-    /// What it does.
+    /// The description.
     pub help: &'static str,
     pub(super) act: Act,
 }
 
-/// Where it is done.
+/// The effect of a fault.
 #[derive(Debug)]
 pub(super) enum Act {
-    /// Nobody listens.
+    /// The port is closed.
     Refuse,
-    /// The connection ends where an answer was due.
+    /// The connection ends instead of a response.
     End(End),
-    /// The connection ends so at its second request.
+    /// The connection ends at its second request.
     EndWhenKept(End),
-    /// There is never an answer.
+    /// There is never a response.
     Hang,
-    /// A line of no header among the headers.
+    /// A line that is not a header appears among the headers.
     Leak(&'static str),
-    /// Another answer, or the sound one spoiled.
-    Answer(fn(HealthyResponse) -> Response),
+    /// The healthy response is replaced or corrupted.
+    Respond(fn(HealthyResponse) -> Response),
 }
 
-/// One of them.
 const fn fault(name: &'static str, help: &'static str, act: Act) -> Fault {
     Fault { name, help, act }
 }
 
-/// Every one. Certificates that are wrong or have expired come by `--tls-cert`: making them would need a library that only this
-/// stand-in has a use for, so the tests make them and the program takes them.
+/// All faults. Invalid and expired certificates are passed with `--tls-cert` instead: generating them here would add a dependency
+/// to the program that only the simulator uses.
 pub static FAULTS: &[Fault] = &[
-    fault("refuse", "nobody listens on the port", Act::Refuse),
-    fault("reset", "the connection is reset where an answer is due", Act::End(End::Reset)),
-    fault("close", "the connection is closed where an answer is due", Act::End(End::Close)),
-    fault("close-kept", "a kept connection is closed at its second request", Act::EndWhenKept(End::Close)),
-    fault("hang", "no answer, and the connection stays open", Act::Hang),
-    fault("hang-in-body", "half of the body, and then nothing", Act::Answer(corruption::hang_in_body)),
-    fault("slow", "the body comes at one byte a second", Act::Answer(corruption::slow)),
-    fault("cut", "the connection closes within the body", Act::Answer(corruption::cut)),
-    fault("status-401", "the credential is not known", Act::Answer(corruption::status::<401>)),
-    fault("status-403", "the credential may not do that", Act::Answer(corruption::status::<403>)),
-    fault("status-404", "there is no such page", Act::Answer(corruption::status::<404>)),
-    fault("status-429", "too many requests, without Retry-After", Act::Answer(corruption::status::<429>)),
-    fault("status-429-retry-after", "too many requests, come again in two seconds", Act::Answer(corruption::retry_after)),
-    fault("status-500", "an error of the server", Act::Answer(corruption::status::<500>)),
-    fault("status-503", "not available", Act::Answer(corruption::status::<503>)),
-    fault("redirect", "302 to another host", Act::Answer(corruption::redirect)),
-    fault("html", "a login page with status 200", Act::Answer(corruption::html)),
-    fault("empty", "an empty body with status 200", Act::Answer(corruption::empty)),
-    fault("truncated", "half of the document, as if it were all of it", Act::Answer(corruption::truncated)),
-    fault("truncated-help", "the same, cut in a help text", Act::Answer(corruption::truncated_help)),
-    fault("truncated-number", "the same, cut in a number, so that it is another one", Act::Answer(corruption::truncated_number)),
-    fault("gzip-bomb", "10 MiB that become 10 GiB", Act::Answer(corruption::gzip_bomb)),
-    fault("huge", "a body of 2 GiB, announced as such", Act::Answer(corruption::huge)),
-    fault("endless", "a body without an end", Act::Answer(corruption::endless)),
-    fault("leaked-line", "a line of the program's output among the headers", Act::Leak("Use of uninitialized value in print")),
-    fault("invalid-utf8", "bytes that are no UTF-8 in a label", Act::Answer(corruption::invalid_utf8)),
-    fault("non-finite", "NaN and infinities for numbers", Act::Answer(corruption::non_finite)),
-    fault("duplicate-series", "each series twice, the second time with another value", Act::Answer(corruption::duplicate_series)),
-    fault("duplicate-families", "each family twice", Act::Answer(corruption::duplicate_families)),
-    fault("type-change", "counters become gauges, and gauges counters, at every other request", Act::Answer(corruption::type_change)),
-    fault("long-labels", "three labels of 1 MiB", Act::Answer(corruption::long_labels)),
-    fault("churn", "100,000 new series in each answer", Act::Answer(corruption::churn)),
-    fault("future", "a clock that is a day ahead: Date, timestamps and the time of start", Act::Answer(corruption::future)),
+    fault("refuse", "the port is closed", Act::Refuse),
+    fault("reset", "the connection is reset instead of a response", Act::End(End::Reset)),
+    fault("close", "the connection is closed instead of a response", Act::End(End::Close)),
+    fault("close-kept", "a keep-alive connection is closed at its second request", Act::EndWhenKept(End::Close)),
+    fault("hang", "no response, and the connection stays open", Act::Hang),
+    fault("hang-in-body", "half of the body, and no end", Act::Respond(corruption::hang_in_body)),
+    fault("slow", "the body is sent at one byte per second", Act::Respond(corruption::slow)),
+    fault("cut", "the connection is closed in the middle of the body", Act::Respond(corruption::cut)),
+    fault("status-401", "status 401: the credential is not valid", Act::Respond(corruption::status::<401>)),
+    fault("status-403", "status 403: the credential has no permission", Act::Respond(corruption::status::<403>)),
+    fault("status-404", "status 404: not found", Act::Respond(corruption::status::<404>)),
+    fault("status-429", "status 429: too many requests, without Retry-After", Act::Respond(corruption::status::<429>)),
+    fault(
+        "status-429-retry-after",
+        "status 429: too many requests, with a Retry-After of two seconds",
+        Act::Respond(corruption::retry_after),
+    ),
+    fault("status-500", "status 500: internal error", Act::Respond(corruption::status::<500>)),
+    fault("status-503", "status 503: unavailable", Act::Respond(corruption::status::<503>)),
+    fault("redirect", "status 302: a redirect to another host", Act::Respond(corruption::redirect)),
+    fault("html", "a login page with status 200", Act::Respond(corruption::html)),
+    fault("empty", "an empty body with status 200", Act::Respond(corruption::empty)),
+    fault("truncated", "half of the document, with a matching length", Act::Respond(corruption::truncated)),
+    fault("truncated-help", "the document ends within a help text, with a matching length", Act::Respond(corruption::truncated_help)),
+    fault("truncated-number", "the document ends within a number, with a matching length", Act::Respond(corruption::truncated_number)),
+    fault("gzip-bomb", "10 MiB that decompress to 10 GiB", Act::Respond(corruption::gzip_bomb)),
+    fault("huge", "a body of 2 GiB with its Content-Length", Act::Respond(corruption::huge)),
+    fault("endless", "a body that never ends", Act::Respond(corruption::endless)),
+    fault("leaked-line", "a line of program output among the headers", Act::Leak("Use of uninitialized value in print")),
+    fault("invalid-utf8", "a label with bytes that are not valid UTF-8", Act::Respond(corruption::invalid_utf8)),
+    fault("non-finite", "NaN and infinities as values", Act::Respond(corruption::non_finite)),
+    fault("duplicate-series", "each series twice, with different values", Act::Respond(corruption::duplicate_series)),
+    fault("duplicate-families", "each family twice", Act::Respond(corruption::duplicate_families)),
+    fault("type-change", "counters and gauges swap their types at every other request", Act::Respond(corruption::type_change)),
+    fault("long-labels", "three labels of 1 MiB", Act::Respond(corruption::long_labels)),
+    fault("churn", "100,000 new series in each response", Act::Respond(corruption::churn)),
+    fault("future", "a clock that is a day ahead: Date, timestamps and start time", Act::Respond(corruption::future)),
 ];
 
 impl Fault {
-    /// The one of this name.
+    /// The fault with this name.
     #[must_use]
     pub fn by_name(name: &str) -> Option<&'static Self> {
         FAULTS.iter().find(|fault| fault.name == name)

@@ -1,4 +1,4 @@
-//! KumoMTA: its metrics as JSON and as text, both written without escapes, roll-ups beside their details.
+//! KumoMTA: metrics as JSON and as text, without escapes, and with roll-ups among the series that they add up.
 
 use super::server::{Request, ServerState, chunked, reply};
 use super::{Distribution, Traffic};
@@ -6,24 +6,27 @@ use axum::http::Method;
 use axum::response::Response;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
-/// Mail servers of others that have series of their own; the rest of the domains share the last.
-const SITES_MAX: usize = 40;
+mod render;
+
+pub(super) use render::{metrics, metrics_json};
+
+/// Remote mail servers with series of their own; all further domains share the last one.
+const PEERS_MAX: usize = 40;
 const SOURCES: [&str; 2] = ["ip-1", "ip-2"];
 const POOL: &str = "pool0";
 const LISTENER: &str = "192.0.2.25:25";
 const PLAIN: &str = "text/plain; charset=utf-8";
-const BOUNDS_SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-/// The roll-up over all that goes out.
+/// The service that outgoing connections are rolled up to.
 const CLIENT: &str = "smtp_client";
 
-pub(super) fn answer(site: ServerState<'_>, request: &Request) -> Response {
+/// Responds to a request.
+pub(super) fn respond(state: ServerState<'_>, request: &Request) -> Response {
     match (&request.method, request.path.as_str()) {
         (&Method::HEAD, _) => reply(401, PLAIN, "Unauthorized"),
-        (&Method::GET, "/metrics.json") => chunked(200, "application/json; charset=utf-8", metrics_json(site.traffic)),
-        (&Method::GET, "/metrics") => chunked(200, PLAIN, metrics(site.traffic, request.parameter("prefix").unwrap_or_default())),
-        (&Method::GET, "/api/machine-info") => reply(200, "application/json", machine_info(site.traffic)),
+        (&Method::GET, "/metrics.json") => chunked(200, "application/json; charset=utf-8", metrics_json(state.traffic)),
+        (&Method::GET, "/metrics") => chunked(200, PLAIN, metrics(state.traffic, request.parameter("prefix").unwrap_or_default())),
+        (&Method::GET, "/api/machine-info") => reply(200, "application/json", machine_info(state.traffic)),
         _ => reply(404, PLAIN, "not found"),
     }
 }
@@ -41,24 +44,29 @@ fn machine_info(t: &Traffic) -> String {
     .to_string()
 }
 
+/// The value of a family.
 enum Value {
+    /// One series without labels.
     Number(u64),
-    /// By one label.
-    By(&'static str, Vec<(String, u64)>),
-    /// By several.
-    List(&'static [&'static str], Vec<(Vec<String>, u64)>),
+    /// Series by one label.
+    ByLabel(&'static str, Vec<(String, u64)>),
+    /// Series by several labels.
+    ByLabels(&'static [&'static str], Vec<(Vec<String>, u64)>),
+    /// A histogram, with a label or without.
     Histogram(Option<(&'static str, &'static str)>, Distribution),
 }
 
+/// A metric family.
 struct Family {
     name: &'static str,
     kind: &'static str,
     help: &'static str,
     value: Value,
-    /// Of the second registry, which writes a line for each series.
-    pruned: bool,
+    /// `true` if the family is of the second registry, whose JSON has a line for each series.
+    has_line_per_series: bool,
 }
 
+/// Sums of a remote mail server over its domains.
 #[derive(Default, Clone)]
 struct Totals {
     ready: u64,
@@ -69,7 +77,7 @@ struct Totals {
     opened: u64,
 }
 
-/// One of others' mail servers.
+/// A remote mail server.
 struct Peer {
     host: String,
     provider: String,
@@ -79,9 +87,9 @@ struct Peer {
 fn peers(t: &Traffic) -> Vec<Peer> {
     let mut peers: Vec<Peer> = Vec::new();
     for (index, domain) in t.domains.iter().enumerate() {
-        let index = index.min(SITES_MAX - 1);
+        let index = index.min(PEERS_MAX - 1);
         if index == peers.len() {
-            let host = if index == SITES_MAX - 1 { "mx.shared.example.net".to_string() } else { format!("mx.{}", domain.name) };
+            let host = if index == PEERS_MAX - 1 { "mx.shared.example.net".to_string() } else { format!("mx.{}", domain.name) };
             let provider = ["Provider One", "Provider Two"].get(index).map_or_else(|| host.clone(), ToString::to_string);
             peers.push(Peer { host, provider, totals: Totals::default() });
         }
@@ -96,8 +104,8 @@ fn peers(t: &Traffic) -> Vec<Peer> {
     peers
 }
 
-/// A number shared out over the sources; the parts add up and never fall while the number does not.
-fn part(n: u64, source: usize) -> u64 {
+/// The share of a source in a number. The shares add up to the number, and do not decrease unless it does.
+fn share(n: u64, source: usize) -> u64 {
     let of = SOURCES.len() as u64;
     (n + of - 1 - source as u64) / of
 }
@@ -111,69 +119,70 @@ fn families(t: &Traffic) -> Vec<Family> {
     out
 }
 
-/// The first registry.
+/// The families of the first registry.
 fn machine(t: &Traffic) -> Vec<Family> {
     let percent = |share: f64, of: f64| (share * of).round() as u64;
     let busy = t.cpu_busy();
-    let number = |name, kind, help, value| Family { name, kind, help, value: Value::Number(value), pruned: false };
+    let number = |name, kind, help, value| Family { name, kind, help, value: Value::Number(value), has_line_per_series: false };
     let latency = Value::Histogram(Some(("service", CLIENT)), t.attempt_seconds.clone());
     vec![
         Family {
             name: "deliver_message_latency_rollup",
             kind: "histogram",
-            help: "seconds that an attempt takes, by protocol",
+            help: "duration of a delivery attempt, by protocol",
             value: latency,
-            pruned: false,
+            has_line_per_series: false,
         },
         Family {
             name: "disk_free_bytes",
             kind: "gauge",
-            help: "bytes that are left",
-            value: Value::By("name", vec![("data spool".into(), 50 << 30), ("log dir /var/log/kumomta".into(), 50 << 30)]),
-            pruned: false,
+            help: "free bytes",
+            value: Value::ByLabel("name", vec![("data spool".into(), 50 << 30), ("log dir /var/log/kumomta".into(), 50 << 30)]),
+            has_line_per_series: false,
         },
-        number("dns_mx_resolve_status_fail", "counter", "domains whose mail servers were not found", t.failed_lookup),
-        number("dns_mx_resolve_status_ok", "counter", "domains whose mail servers were found", t.attempts() - t.failed_lookup),
-        number("memory_limit", "gauge", "bytes of memory that it keeps to", 6 << 30),
-        number("memory_low_thresh", "gauge", "bytes of memory from which it saves", 5 << 30),
-        number("memory_usage", "gauge", "bytes of memory that it uses", t.memory_used_bytes / 4),
+        number("dns_mx_resolve_status_fail", "counter", "failed MX lookups", t.failed_lookup),
+        number("dns_mx_resolve_status_ok", "counter", "successful MX lookups", t.attempts() - t.failed_lookup),
+        number("memory_limit", "gauge", "memory limit in bytes", 6 << 30),
+        number("memory_low_thresh", "gauge", "memory use from which it is reduced, in bytes", 5 << 30),
+        number("memory_usage", "gauge", "memory use in bytes", t.memory_used_bytes / 4),
         number("message_count", "gauge", "messages in memory", t.scheduled() + t.ready()),
-        number("process_cpu_usage_normalized", "gauge", "percent of all processors that it uses", percent(busy, 60.0)),
-        number("process_cpu_usage_sum", "gauge", "percent of one processor that it uses", percent(busy, 240.0)),
+        number("process_cpu_usage_normalized", "gauge", "processor use of the process, in percent of all processors", percent(busy, 60.0)),
+        number("process_cpu_usage_sum", "gauge", "processor use of the process, in percent of one processor", percent(busy, 240.0)),
         number("scheduled_count_total", "gauge", "messages in all scheduled queues", t.scheduled()),
         number("scheduled_queue_count", "gauge", "scheduled queues", t.domains.len() as u64),
         Family {
             name: "smtpsrv_transaction_duration",
             kind: "histogram",
-            help: "seconds that an incoming transaction takes",
+            help: "duration of an incoming transaction",
             value: Value::Histogram(None, t.smtp_seconds.clone()),
-            pruned: false,
+            has_line_per_series: false,
         },
-        number("system_cpu_usage_normalized", "gauge", "percent of all processors in use", percent(busy, 100.0)),
-        number("system_cpu_usage_sum", "gauge", "percent of one processor in use", percent(busy, 400.0)),
-        number("total_readyq_runs", "counter", "times that ready queues were looked after", t.now() as u64 - t.started() as u64),
+        number("system_cpu_usage_normalized", "gauge", "processor use of the machine, in percent of all processors", percent(busy, 100.0)),
+        number("system_cpu_usage_sum", "gauge", "processor use of the machine, in percent of one processor", percent(busy, 400.0)),
+        number("total_readyq_runs", "counter", "runs of ready queue maintenance", t.now() as u64 - t.started() as u64),
     ]
 }
 
-fn pruned(name: &'static str, kind: &'static str, help: &'static str, value: Value) -> Family {
-    Family { name, kind, help, value, pruned: true }
+/// A family of the second registry.
+fn by_series(name: &'static str, kind: &'static str, help: &'static str, value: Value) -> Family {
+    Family { name, kind, help, value, has_line_per_series: true }
 }
 
-/// By service: the roll-up stands among its details.
+/// Families by service, with roll-ups among the series that they add up.
 fn services(t: &Traffic, peers: &[Peer], out: &mut Vec<Family>) {
     let by = |of: fn(&Totals) -> u64| -> Vec<(String, u64)> {
         let each = |peer: &Peer, source: usize| {
             let name = format!("{CLIENT}:{}->{}@{CLIENT}", SOURCES[source], peer.host);
-            (name, part(of(&peer.totals), source))
+            (name, share(of(&peer.totals), source))
         };
         peers.iter().flat_map(|peer| (0..SOURCES.len()).map(move |source| each(peer, source))).collect()
     };
-    let with = |mut details: Vec<(String, u64)>, roll_ups: &[(&str, u64)]| {
+    let with_roll_ups = |mut details: Vec<(String, u64)>, roll_ups: &[(&str, u64)]| {
         for (name, value) in roll_ups {
-            // Anywhere but first: the order is nobody's promise.
+            // Not first: readers must not rely on the order.
             details.insert(details.len().min(2), ((*name).to_string(), *value));
         }
-        Value::By("service", details)
+        Value::ByLabel("service", details)
     };
     let mut active = by(|_| 0);
     let services = active.len() as u64;
@@ -182,79 +191,93 @@ fn services(t: &Traffic, peers: &[Peer], out: &mut Vec<Family>) {
         *connections = t.outbound_active / services + rest;
     }
     out.extend([
-        pruned(
+        by_series(
             "connection_count",
             "gauge",
-            "connections now, by service",
-            with(active, &[(CLIENT, t.outbound_active), ("esmtp_listener", t.smtp_active)]),
+            "open connections, by service",
+            with_roll_ups(active, &[(CLIENT, t.outbound_active), ("esmtp_listener", t.smtp_active)]),
         ),
-        pruned("total_connections_denied", "counter", "connections turned away", with(Vec::new(), &[("esmtp_listener", t.smtp_denied)])),
-        pruned(
+        by_series(
+            "total_connections_denied",
+            "counter",
+            "connections denied",
+            with_roll_ups(Vec::new(), &[("esmtp_listener", t.smtp_denied)]),
+        ),
+        by_series(
             "total_messages_received",
             "counter",
-            "messages taken",
-            with(
+            "messages received",
+            with_roll_ups(
                 vec![(format!("esmtp_listener:{LISTENER}"), t.received_smtp)],
                 &[("esmtp_listener", t.received_smtp), ("http_listener", t.received_http)],
             ),
         ),
-        pruned(
+        by_series(
             "total_connection_count",
             "counter",
-            "connections ever made",
-            with(by(|totals| totals.opened), &[(CLIENT, t.outbound_opened)]),
+            "connections opened",
+            with_roll_ups(by(|totals| totals.opened), &[(CLIENT, t.outbound_opened)]),
         ),
-        pruned("ready_count", "gauge", "messages in ready queues", with(by(|totals| totals.ready), &[(CLIENT, t.ready())])),
-        pruned("total_messages_delivered", "counter", "messages delivered", with(by(|totals| totals.delivered), &[(CLIENT, t.delivered)])),
-        pruned(
+        by_series("ready_count", "gauge", "messages in ready queues", with_roll_ups(by(|totals| totals.ready), &[(CLIENT, t.ready())])),
+        by_series(
+            "total_messages_delivered",
+            "counter",
+            "messages delivered",
+            with_roll_ups(by(|totals| totals.delivered), &[(CLIENT, t.delivered)]),
+        ),
+        by_series(
             "total_messages_transfail",
             "counter",
-            "attempts that are tried again",
-            with(by(|totals| totals.deferred), &[(CLIENT, t.deferred)]),
+            "delivery attempts with a transient failure",
+            with_roll_ups(by(|totals| totals.deferred), &[(CLIENT, t.deferred)]),
         ),
-        pruned(
+        by_series(
             "total_messages_fail",
             "counter",
-            "attempts that are not tried again",
-            with(by(|totals| totals.failed), &[(CLIENT, t.failed)]),
+            "delivery attempts with a permanent failure",
+            with_roll_ups(by(|totals| totals.failed), &[(CLIENT, t.failed)]),
         ),
-        pruned("ready_full", "counter", "times that a ready queue was full", with(by(|_| 0), &[])),
-        pruned(
+        by_series("ready_full", "counter", "times that a ready queue was full", with_roll_ups(by(|_| 0), &[])),
+        by_series(
             "smtp_server_rejections",
             "counter",
-            "messages and recipients turned away",
-            with(vec![(LISTENER.to_string(), t.rejected)], &[("total", t.rejected)]),
+            "messages and recipients rejected",
+            with_roll_ups(vec![(LISTENER.to_string(), t.rejected)], &[("total", t.rejected)]),
         ),
     ]);
 }
 
+/// Families by provider, source and pool.
 fn providers(peers: &[Peer], out: &mut Vec<Family>) {
-    let by = |of: fn(&Totals) -> u64| Value::By("provider", peers.iter().map(|peer| (peer.provider.clone(), of(&peer.totals))).collect());
+    let by =
+        |of: fn(&Totals) -> u64| Value::ByLabel("provider", peers.iter().map(|peer| (peer.provider.clone(), of(&peer.totals))).collect());
     let by_pool = |of: fn(&Totals) -> u64| {
         let row = |peer: &Peer| (vec![peer.provider.clone(), POOL.to_string()], of(&peer.totals));
-        Value::List(&["provider", "pool"], peers.iter().map(row).collect())
+        Value::ByLabels(&["provider", "pool"], peers.iter().map(row).collect())
     };
     let by_source = |of: fn(&Totals) -> u64| {
         let row = |peer: &Peer, source: usize| {
-            (vec![peer.provider.clone(), SOURCES[source].to_string(), POOL.to_string()], part(of(&peer.totals), source))
+            (vec![peer.provider.clone(), SOURCES[source].to_string(), POOL.to_string()], share(of(&peer.totals), source))
         };
         let rows = peers.iter().flat_map(|peer| (0..SOURCES.len()).map(move |source| row(peer, source)));
-        Value::List(&["provider", "source", "pool"], rows.collect())
+        Value::ByLabels(&["provider", "source", "pool"], rows.collect())
     };
-    let (delivered, deferred, failed) = ("messages delivered", "attempts that are tried again", "attempts that are not tried again");
-    let waiting = "messages in scheduled and ready queues";
+    let (delivered, deferred, failed) =
+        ("messages delivered", "delivery attempts with a transient failure", "delivery attempts with a permanent failure");
+    let queued = "messages in scheduled and ready queues";
     out.extend([
-        pruned("total_messages_fail_by_provider_and_source", "counter", failed, by_source(|totals| totals.failed)),
-        pruned("total_messages_delivered_by_provider_and_source", "counter", delivered, by_source(|totals| totals.delivered)),
-        pruned("total_messages_transfail_by_provider_and_source", "counter", deferred, by_source(|totals| totals.deferred)),
-        pruned("total_messages_fail_by_provider", "counter", failed, by(|totals| totals.failed)),
-        pruned("total_messages_delivered_by_provider", "counter", delivered, by(|totals| totals.delivered)),
-        pruned("total_messages_transfail_by_provider", "counter", deferred, by(|totals| totals.deferred)),
-        pruned("queued_count_by_provider", "gauge", waiting, by(|totals| totals.scheduled + totals.ready)),
-        pruned("queued_count_by_provider_and_pool", "gauge", waiting, by_pool(|totals| totals.scheduled + totals.ready)),
+        by_series("total_messages_fail_by_provider_and_source", "counter", failed, by_source(|totals| totals.failed)),
+        by_series("total_messages_delivered_by_provider_and_source", "counter", delivered, by_source(|totals| totals.delivered)),
+        by_series("total_messages_transfail_by_provider_and_source", "counter", deferred, by_source(|totals| totals.deferred)),
+        by_series("total_messages_fail_by_provider", "counter", failed, by(|totals| totals.failed)),
+        by_series("total_messages_delivered_by_provider", "counter", delivered, by(|totals| totals.delivered)),
+        by_series("total_messages_transfail_by_provider", "counter", deferred, by(|totals| totals.deferred)),
+        by_series("queued_count_by_provider", "gauge", queued, by(|totals| totals.scheduled + totals.ready)),
+        by_series("queued_count_by_provider_and_pool", "gauge", queued, by_pool(|totals| totals.scheduled + totals.ready)),
     ]);
 }
 
+/// Families by queue, domain, tenant and campaign.
 fn queues(t: &Traffic, out: &mut Vec<Family>) {
     let (mut tenants, mut campaigns) = (BTreeMap::<&str, u64>::new(), BTreeMap::<(&str, &str), u64>::new());
     let mut by_domain = Vec::with_capacity(t.domains.len());
@@ -278,128 +301,24 @@ fn queues(t: &Traffic, out: &mut Vec<Family>) {
         by_domain.push((domain.name.clone(), domain.scheduled));
         by_queue.push((name, domain.scheduled));
     }
-    out.push(pruned("scheduled_by_domain", "gauge", "messages that wait, by domain", Value::By("domain", by_domain)));
-    out.push(pruned("scheduled_count", "gauge", "messages that wait, by queue", Value::By("queue", by_queue)));
-    // What never was is not there.
+    out.push(by_series("scheduled_by_domain", "gauge", "scheduled messages, by domain", Value::ByLabel("domain", by_domain)));
+    out.push(by_series("scheduled_count", "gauge", "scheduled messages, by queue", Value::ByLabel("queue", by_queue)));
+    // KumoMTA omits families without series.
     if !tenants.is_empty() {
         let rows = tenants.into_iter().map(|(tenant, n)| (tenant.to_string(), n)).collect();
-        out.push(pruned("scheduled_by_tenant", "gauge", "messages that wait, by tenant", Value::By("tenant", rows)));
+        out.push(by_series("scheduled_by_tenant", "gauge", "scheduled messages, by tenant", Value::ByLabel("tenant", rows)));
     }
     if !campaigns.is_empty() {
         let rows = campaigns.into_iter().map(|((tenant, campaign), n)| (vec![tenant.to_string(), campaign.to_string()], n)).collect();
-        let value = Value::List(&["tenant", "campaign"], rows);
-        out.push(pruned("scheduled_by_tenant_campaign", "gauge", "messages that wait, by tenant and campaign", value));
+        let value = Value::ByLabels(&["tenant", "campaign"], rows);
+        out.push(by_series("scheduled_by_tenant_campaign", "gauge", "scheduled messages, by tenant and campaign", value));
     }
     if !throttled.is_empty() {
-        let value = Value::By("queue", throttled);
-        out.push(pruned("delayed_due_to_message_rate_throttle", "counter", "times that a rate held a message back", value));
+        let value = Value::ByLabel("queue", throttled);
+        out.push(by_series("delayed_due_to_message_rate_throttle", "counter", "messages delayed by a message rate limit", value));
     }
     if t.dane_ok + t.dane_none > 0 {
-        let value = Value::By("result", vec![("ok".into(), t.dane_ok), ("not_applicable".into(), t.dane_none)]);
-        out.push(pruned("dane_result_count", "counter", "what came of asking for DANE", value));
+        let value = Value::ByLabel("result", vec![("ok".into(), t.dane_ok), ("not_applicable".into(), t.dane_none)]);
+        out.push(by_series("dane_result_count", "counter", "DANE lookups, by result", value));
     }
-}
-
-/// Joins rows, and says how each is written. Nothing is escaped, as the server does not.
-fn join<T>(out: &mut String, between: &str, rows: impl IntoIterator<Item = T>, mut each: impl FnMut(&mut String, T)) {
-    for (index, row) in rows.into_iter().enumerate() {
-        if index > 0 {
-            out.push_str(between);
-        }
-        each(out, row);
-    }
-}
-
-/// The body of `/metrics.json`.
-pub(super) fn metrics_json(t: &Traffic) -> String {
-    let mut out = String::from("{");
-    let mut first = true;
-    for family in families(t) {
-        if !std::mem::take(&mut first) {
-            out.push_str(if family.pruned { ",\n" } else { "," });
-        }
-        let _ = write!(out, r#""{}":{{"help":"{}","type":"{}","value":"#, family.name, family.help, family.kind);
-        let between = if family.pruned { ",\n" } else { "," };
-        match family.value {
-            Value::Number(n) => {
-                let _ = write!(out, "{n}");
-            }
-            Value::By(label, rows) => {
-                let _ = write!(out, "{{\"{label}\":{{");
-                join(&mut out, between, rows, |out, (value, n)| {
-                    let _ = write!(out, "\"{value}\":{n}");
-                });
-                out.push_str("}}");
-            }
-            Value::List(labels, rows) => {
-                out.push('[');
-                join(&mut out, between, rows, |out, (values, n)| {
-                    out.push('{');
-                    for (label, value) in labels.iter().zip(values) {
-                        let _ = write!(out, "\"{label}\":\"{value}\",");
-                    }
-                    let _ = write!(out, "\"@\":{n}}}");
-                });
-                out.push(']');
-            }
-            Value::Histogram(None, of) => histogram_json(&mut out, &of),
-            Value::Histogram(Some((label, value)), of) => {
-                let _ = write!(out, "{{\"{label}\":{{\"{value}\":");
-                histogram_json(&mut out, &of);
-                out.push_str("}}");
-            }
-        }
-        out.push('}');
-    }
-    out.push('}');
-    out
-}
-
-/// Cumulative, without `+Inf`.
-fn histogram_json(out: &mut String, of: &Distribution) {
-    let average = if of.count == 0 { 0.0 } else { of.sum / of.count as f64 };
-    let _ = write!(out, "{{\"avg\":{average:?},\"bucket\":[");
-    join(out, ",", BOUNDS_SECONDS, |out, le| {
-        let _ = write!(out, "[{le:?},{:?}]", of.at_most(*le) as f64);
-    });
-    let _ = write!(out, "],\"count\":{},\"sum\":{:?}}}", of.count, of.sum);
-}
-
-/// The body of `/metrics`.
-pub(super) fn metrics(t: &Traffic, prefix: &str) -> String {
-    let mut out = String::new();
-    for family in families(t) {
-        let name = format!("{prefix}{}", family.name);
-        let _ = writeln!(out, "# HELP {name} {}\n# TYPE {name} {}", family.help, family.kind);
-        match family.value {
-            Value::Number(n) => {
-                let _ = writeln!(out, "{name} {n}");
-            }
-            Value::By(label, rows) => {
-                rows.iter().for_each(|(value, n)| {
-                    let _ = writeln!(out, "{name}{{{label}=\"{value}\"}} {n}");
-                });
-            }
-            Value::List(labels, rows) => {
-                for (values, n) in rows {
-                    let _ = write!(out, "{name}{{");
-                    join(&mut out, ", ", labels.iter().zip(values), |out, (label, value)| {
-                        let _ = write!(out, "{label}=\"{value}\"");
-                    });
-                    let _ = writeln!(out, "}} {n}");
-                }
-            }
-            Value::Histogram(labels, of) => {
-                let label = labels.map_or_else(String::new, |(label, value)| format!("{label}=\"{value}\""));
-                let comma = if label.is_empty() { "" } else { "," };
-                for le in BOUNDS_SECONDS {
-                    let _ = writeln!(out, "{name}_bucket{{{label}{comma}le=\"{le}\"}} {}", of.at_most(*le));
-                }
-                let _ = writeln!(out, "{name}_bucket{{{label}{comma}le=\"+Inf\"}} {}", of.count);
-                let braced = if label.is_empty() { label } else { format!("{{{label}}}") };
-                let _ = writeln!(out, "{name}_sum{braced} {}\n{name}_count{braced} {}", of.sum, of.count);
-            }
-        }
-    }
-    out
 }

@@ -1,4 +1,4 @@
-//! Where connections to a stand-in come in: a port that can be closed and opened again, with TLS or without.
+//! The listener of a simulated server: a port that can be closed and opened again, with or without TLS.
 
 use super::connection::{Control, FaultyConnection};
 use axum::extract::connect_info::Connected;
@@ -17,14 +17,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-/// Connections that wait to be accepted.
+/// Length of the queue of connections that are not accepted yet.
 const BACKLOG: u32 = 1024;
-/// The pause after an accept that failed, as for want of file descriptors.
+/// The pause after a failed accept, for example without free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A certificate chain and its key, in PEM.
 #[derive(Clone)]
-#[allow(missing_docs, reason = "see above")]
+#[allow(missing_docs, reason = "PEM text")]
 pub struct Tls {
     pub certificate: Vec<u8>,
     pub key: Vec<u8>,
@@ -36,7 +36,7 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// Who is on the other side, and the connection.
+/// The client's address, and control over its connection.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) ip: IpAddr,
@@ -49,7 +49,7 @@ impl Connected<IncomingStream<'_, ServerListener>> for Peer {
     }
 }
 
-/// What the next connection is shown; none is plain HTTP.
+/// The certificate for new connections; plain HTTP without one.
 #[derive(Clone, Default)]
 pub(super) struct TlsSwitch(Arc<Mutex<Option<TlsAcceptor>>>);
 
@@ -76,39 +76,41 @@ fn acceptor(tls: &Tls) -> io::Result<TlsAcceptor> {
 
 enum Port {
     Open(TcpListener),
-    /// Kept from others, and connections to it are refused.
+    /// The port is bound but not listening, so that connections are refused and no other program gets it.
     Closed(Option<TcpSocket>),
 }
 
+/// The listening socket of a simulated server.
 pub(super) struct ServerListener {
     addr: SocketAddr,
     port: Port,
-    /// Whether it is to be open.
+    /// `true` if the port should be open.
     wanted: watch::Receiver<bool>,
-    /// Whether it is.
+    /// `true` if the port is open.
     is_open: watch::Sender<bool>,
-    trust: TlsSwitch,
+    tls: TlsSwitch,
     handshakes: JoinSet<Option<(FaultyConnection, IpAddr)>>,
 }
 
 impl ServerListener {
-    pub(super) async fn bind(listen: SocketAddr, wanted: watch::Receiver<bool>, trust: TlsSwitch) -> io::Result<Self> {
+    pub(super) async fn bind(listen: SocketAddr, wanted: watch::Receiver<bool>, tls: TlsSwitch) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let addr = listener.local_addr()?;
         let (is_open, _) = watch::channel(true);
-        Ok(Self { addr, port: Port::Open(listener), wanted, is_open, trust, handshakes: JoinSet::new() })
+        Ok(Self { addr, port: Port::Open(listener), wanted, is_open, tls, handshakes: JoinSet::new() })
     }
 
     pub(super) fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Tells whether connections are accepted.
+    /// The state of the port: `true` while connections are accepted.
     pub(super) fn is_open(&self) -> watch::Receiver<bool> {
         self.is_open.subscribe()
     }
 
-    fn turn(&mut self, open: bool) {
+    /// Opens or closes the port.
+    fn set_open(&mut self, open: bool) {
         let port = std::mem::replace(&mut self.port, Port::Closed(None));
         self.port = match port {
             Port::Open(listener) if !open => {
@@ -119,12 +121,12 @@ impl ServerListener {
                 let listener = socket.map_or_else(|| self.socket(), Ok).and_then(|socket| socket.listen(BACKLOG));
                 listener.map_or(Port::Closed(None), Port::Open)
             }
-            as_wanted => as_wanted,
+            unchanged => unchanged,
         };
         self.is_open.send_replace(matches!(self.port, Port::Open(_)));
     }
 
-    /// A socket that has the port and does not listen.
+    /// A socket that is bound to the port and does not listen.
     fn socket(&self) -> io::Result<TcpSocket> {
         let socket = if self.addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
@@ -145,18 +147,18 @@ impl Listener for ServerListener {
                     Port::Closed(_) => std::future::pending().await,
                 }
             };
-            let (line, ip): (FaultyConnection, IpAddr) = tokio::select! {
+            let (connection, ip): (FaultyConnection, IpAddr) = tokio::select! {
                 Ok(()) = self.wanted.changed() => {
                     let open = *self.wanted.borrow_and_update();
-                    self.turn(open);
+                    self.set_open(open);
                     continue;
                 }
-                // What fails in it is the client's affair.
-                Some(shaken) = self.handshakes.join_next() => match shaken {
-                    Ok(Some(shaken)) => shaken,
+                // A failed handshake concerns only its client.
+                Some(handshake) = self.handshakes.join_next() => match handshake {
+                    Ok(Some(handshake)) => handshake,
                     _ => continue,
                 },
-                accepted = accepted => match (accepted, self.trust.get()) {
+                accepted = accepted => match (accepted, self.tls.get()) {
                     (Ok((stream, peer)), None) => (stream.into(), peer.ip()),
                     (Ok((stream, peer)), Some(acceptor)) => {
                         self.handshakes.spawn(async move { Some((acceptor.accept(stream).await.ok()?.into(), peer.ip())) });
@@ -168,8 +170,8 @@ impl Listener for ServerListener {
                     }
                 },
             };
-            let control = line.control.clone();
-            return (line, Peer { ip, control });
+            let control = connection.control.clone();
+            return (connection, Peer { ip, control });
         }
     }
 

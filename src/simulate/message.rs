@@ -1,36 +1,36 @@
-//! A message on its way, and the domain that it goes to.
+//! A simulated message and its recipient's domain.
 
 const FIRST_DOMAINS: &[&str] = &["example.com", "example.net", "example.org", "shop.example.com", "news.example.net", "lists.example.org"];
 const TENANTS: &[&str] = &["northwind", "contoso", "fabrikam"];
 const CAMPAIGNS: &[&str] = &["autumn-letter", "receipts"];
 
-/// One of the server's domains.
+/// A mail domain of the server.
 #[derive(Clone, Debug)]
 pub struct Domain {
-    /// `example.com` and so on.
+    /// The domain name.
     pub name: String,
-    /// Messages that wait for a retry.
+    /// Messages that are queued for a retry.
     pub scheduled: u64,
     /// Messages before their first attempt.
     pub ready: u64,
-    /// Attempts that succeeded.
+    /// Successful delivery attempts.
     pub delivered: u64,
-    /// Attempts that are tried again.
+    /// Deferred delivery attempts.
     pub deferred: u64,
-    /// Attempts that are not.
+    /// Delivery attempts that failed permanently.
     pub failed: u64,
-    /// Messages held back by a rate.
+    /// Messages delayed by a rate limit.
     pub throttled: u64,
-    /// Connections to its mail server.
+    /// Connections opened to the domain's mail server.
     pub opened: u64,
-    /// The customer whose it is; some are nobody's.
+    /// The tenant that owns the domain, if any.
     pub tenant: Option<&'static str>,
-    /// A mailing of that customer.
+    /// A campaign of that tenant.
     pub campaign: Option<&'static str>,
 }
 
 impl Domain {
-    /// The one at this place of a server's list.
+    /// The domain with this index.
     pub(super) fn nth(index: usize) -> Self {
         let name = FIRST_DOMAINS.get(index).map_or_else(
             || format!("d{index:05}.{}", ["example.com", "example.net", "example.org"][index % 3]),
@@ -41,20 +41,20 @@ impl Domain {
         Self { name, scheduled: 0, ready: 0, delivered: 0, deferred: 0, failed: 0, throttled: 0, opened: 0, tenant, campaign }
     }
 
-    /// Whether the mail server there takes its time.
+    /// Returns true if the mail server of this domain is slow.
     pub(super) fn slow(index: usize) -> bool {
         index % 7 == 5
     }
 }
 
-/// Where a message came from.
+/// The origin of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Another mail server.
     Remote,
-    /// A client that logged in.
+    /// An authenticated client.
     Authenticated,
-    /// A script on the machine, under no user's name.
+    /// A local script that runs as `nobody`.
     Nobody,
     /// The server itself: a bounce.
     Dsn,
@@ -62,27 +62,27 @@ pub enum Origin {
     Report,
 }
 
-/// A message on its way.
+/// A message that was received.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// Never used twice, and above what a double can hold.
+    /// A unique number, larger than a double represents exactly.
     pub id: u64,
-    /// Which domain it goes to, and whose user sent it.
+    /// The index of the recipient's domain.
     pub domain: usize,
-    /// Who sent it.
+    /// The origin.
     pub origin: Origin,
-    /// Its size.
+    /// The size in bytes.
     pub bytes: u64,
-    /// When it came, in Unix seconds.
+    /// The time it was received, in Unix seconds.
     pub received: f64,
-    /// When it is tried again.
+    /// The time of the next attempt, in Unix seconds.
     pub retry: f64,
-    /// Attempts so far.
+    /// The number of attempts so far.
     pub tries: u8,
 }
 
 impl Message {
-    /// Whether the server has given up retrying for the time being.
+    /// Returns true if the server has suspended retries of the message.
     #[must_use]
     pub fn frozen(&self) -> bool {
         self.tries >= 4 && self.id.is_multiple_of(3)

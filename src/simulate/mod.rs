@@ -1,7 +1,8 @@
-//! Stand-ins for the five mail systems and for an OpenTelemetry collector: for the demo, the tests, the benchmarks and a
-//! user's first look. They are the other side: nothing in here knows how Postmeter reads what they answer.
+//! Simulated mail servers for five mail systems, and a simulated OpenTelemetry collector: for the demo, the tests and the
+//! benchmarks. This module imports nothing from the rest of Postmeter, so that both sides cannot share a mistake.
 //!
-//! One [`Traffic`] per stand-in; each system's file renders it in that system's words, with that system's mistakes.
+//! Each server has its own [`Traffic`]. Each system has a file that renders it in that system's formats, including the known
+//! defects of its responses.
 
 mod account;
 mod ceymail;
@@ -23,7 +24,7 @@ mod text;
 mod traffic;
 
 pub use account::{Account, Sums};
-pub use delivery_log::{Attempt, DeliveryLog, Ended, LOG_ATTEMPTS_MAX, LogFault};
+pub use delivery_log::{Attempt, AttemptOutcome, DeliveryLog, LOG_ATTEMPTS_MAX, LogFault};
 pub use distribution::Distribution;
 pub use fault::{FAULTS, Fault};
 pub use listener::Tls;
@@ -32,18 +33,18 @@ pub use receiver::Receiver;
 pub use server::{Request, SimulatedServer};
 pub use traffic::{EPOCH_UNIX_SECONDS, Service, Traffic, WARM_UP_SECONDS};
 
-/// The user that a stand-in lets in, unless told otherwise.
+/// The default user name of a simulated server.
 pub const USERNAME: &str = "postmeter";
-/// The password that a stand-in lets in, unless told otherwise.
-pub const PASSWORD: &str = "stand-in-password";
-/// The token that a stand-in lets in, unless told otherwise.
-pub const TOKEN: &str = "stand-in-token";
-/// A token that EmailEngine's stand-in knows, but not for metrics.
+/// The default password of a simulated server.
+pub const PASSWORD: &str = "simulated-password";
+/// The default token of a simulated server.
+pub const TOKEN: &str = "simulated-token";
+/// A token that the simulated EmailEngine accepts, but without the permission to read metrics.
 pub const TOKEN_WITHOUT_SCOPE: &str = "no-metrics-scope";
-/// Domains, unless told otherwise.
+/// The default number of domains.
 pub const SIZE: usize = 20;
 
-/// A mail system that can be stood in for.
+/// A mail system that can be simulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum System {
     /// cPanel and WHM.
@@ -59,10 +60,10 @@ pub enum System {
 }
 
 impl System {
-    /// Every one.
+    /// All systems.
     pub const ALL: [Self; 5] = [Self::Cpanel, Self::Ceymail, Self::Kumomta, Self::Stalwart, Self::Emailengine];
 
-    /// Its name in configuration files.
+    /// The name in configuration files.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -74,14 +75,14 @@ impl System {
         }
     }
 
-    /// The one of this name.
+    /// The system with this name in configuration files.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|system| system.name() == name)
     }
 }
 
-/// Which of Stalwart's two vocabularies and management APIs.
+/// A generation of Stalwart: metric names and management API differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Generation {
     /// 0.15: `/api/queue/messages`.
@@ -91,28 +92,28 @@ pub enum Generation {
     V016,
 }
 
-/// What can be chosen about a stand-in.
+/// Options of a simulated server.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Domains of the server; for KumoMTA also its queues.
+    /// The number of domains; for KumoMTA also of queues.
     pub size: usize,
-    /// What decides its values.
+    /// The seed of the random traffic.
     pub seed: u64,
-    /// Time passes only by [`SimulatedServer::traffic`] and [`Traffic::advance`], not by the clock.
+    /// `true` if only [`Traffic::advance`] advances the simulated time; otherwise it follows the clock.
     pub frozen: bool,
-    /// The time that its traffic has come to, in Unix seconds; by the clock if left out.
+    /// The simulated time at the start, in Unix seconds; `None` is the time of the clock.
     pub now: Option<u64>,
-    /// Who is let in: cPanel, Stalwart.
+    /// The accepted user name: cPanel, Stalwart.
     pub username: String,
-    /// With which password: Stalwart.
+    /// The accepted password: Stalwart.
     pub password: String,
-    /// With which token: cPanel, CeyMail, EmailEngine, Stalwart's management API.
+    /// The accepted token: cPanel, CeyMail, EmailEngine, Stalwart's management API.
     pub token: String,
-    /// Stalwart's.
+    /// The generation of Stalwart.
     pub generation: Generation,
-    /// What it shows to those who connect; plain HTTP if left out.
+    /// The certificate; `None` is plain HTTP.
     pub tls: Option<Tls>,
-    /// What is wrong with it from the start.
+    /// The fault that the server has from the start.
     pub fault: Option<&'static Fault>,
 }
 

@@ -1,50 +1,50 @@
-//! Chance that comes out the same for the same seed (splitmix64).
+//! Reproducible random numbers (splitmix64).
 
 use std::f64::consts::TAU;
 
-/// A sequence of numbers that its seed decides.
+/// A random sequence that is determined by its seed.
 #[derive(Clone, Debug, Default)]
 pub struct Random(u64);
 
 impl Random {
-    /// The sequence of this seed.
+    /// Creates the sequence of this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// Any number of 64 bits.
+    /// A uniform 64-bit number.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
-    /// From 0 up to 1, without 1.
+    /// A uniform number from 0 to 1, excluding 1.
     pub fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// True so often out of 1.
-    pub fn chance(&mut self, of_one: f64) -> bool {
-        self.unit() < of_one
+    /// Returns true with this probability.
+    pub fn chance(&mut self, probability: f64) -> bool {
+        self.unit() < probability
     }
 
-    /// One below the limit.
+    /// A number from 0 to the limit, excluding the limit.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.bits() % limit.max(1)
     }
 
-    /// About 0, about 1 apart.
+    /// A number of the standard normal distribution.
     pub fn normal(&mut self) -> f64 {
         (-2.0 * (1.0 - self.unit()).ln()).sqrt() * (TAU * self.unit()).cos()
     }
 
-    /// Many small ones, few large ones: sizes and durations.
+    /// A number of a log-normal distribution, as sizes and durations have.
     pub fn lognormal(&mut self, median: f64, spread: f64) -> f64 {
         median * (spread * self.normal()).exp()
     }
 
-    /// How many of what happens so often on average.
+    /// A number of the Poisson distribution with this mean.
     pub fn poisson(&mut self, mean: f64) -> u64 {
         if mean > 30.0 {
             return (mean + mean.sqrt() * self.normal()).round().max(0.0) as u64;
@@ -58,7 +58,7 @@ impl Random {
     }
 }
 
-/// A number that looks nothing like the one it is made of, and is always the same.
+/// Hashes a number.
 #[must_use]
 pub fn mix(n: u64) -> u64 {
     let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,4 +1,4 @@
-//! A collector that is none: takes metrics and logs by OTLP over gRPC, keeps the last requests, and counts.
+//! A simulated OpenTelemetry collector: accepts metrics and logs by OTLP over gRPC, keeps the last requests, and counts.
 
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
@@ -22,39 +22,39 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-/// Requests that are kept; older ones are only counted.
+/// The number of requests that are kept; older ones are only counted.
 pub const REQUESTS_KEPT_MAX: usize = 256;
-/// Names of targets that are kept.
+/// The number of target names that are kept.
 pub const TARGETS_MAX: usize = 100_000;
-/// Above the 4 MiB that a collector takes, so that tests can see a sender that goes beyond.
+/// Limit of a message in bytes: above the 4 MiB of a collector, so that tests recognize a sender that exceeds it.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Identities of log records that are kept.
+/// The number of log record identifiers that are kept.
 pub const UIDS_MAX: usize = 1_000_000;
-/// The attribute that tells log records apart.
+/// The attribute that identifies a log record.
 const UID: &str = "log.record.uid";
-/// How long connections get to end at a shutdown.
+/// The time that connections have to finish at a shutdown.
 const SHUTDOWN_SECONDS_MAX: u64 = 2;
 
 #[derive(Default)]
 struct Inbox {
     kept: VecDeque<ExportMetricsServiceRequest>,
     count: u64,
-    refused: u64,
+    rejected: u64,
     points: u64,
     targets: BTreeSet<String>,
     largest: usize,
     metadata: Option<MetadataMap>,
-    refusal: Option<tonic::Status>,
+    rejection: Option<tonic::Status>,
     bytes_max: Option<usize>,
     logs: Logs,
 }
 
-/// What came of logs.
+/// The log records that arrived.
 #[derive(Default)]
 struct Logs {
     kept: VecDeque<ExportLogsServiceRequest>,
     records: u64,
-    /// How often each came, by `log.record.uid`.
+    /// The number of arrivals of each record, by `log.record.uid`.
     uids: HashMap<String, u32>,
 }
 
@@ -71,10 +71,10 @@ impl Sink {
 }
 
 impl Inbox {
-    /// The status for a request of this length, if it is not accepted.
-    fn refuses(&self, len: usize) -> Option<tonic::Status> {
+    /// The status of a request of this length that is rejected; `None` if it is accepted.
+    fn rejection(&self, len: usize) -> Option<tonic::Status> {
         let too_large = |max| tonic::Status::resource_exhausted(format!("grpc: received message larger than max ({len} vs. {max})"));
-        self.refusal.clone().or_else(|| self.bytes_max.filter(|max| len > *max).map(too_large))
+        self.rejection.clone().or_else(|| self.bytes_max.filter(|max| len > *max).map(too_large))
     }
 }
 
@@ -87,9 +87,9 @@ impl MetricsService for Sink {
         let (metadata, _, request) = request.into_parts();
         let mut inbox = self.inbox();
         inbox.metadata = Some(metadata);
-        if let Some(refusal) = inbox.refuses(request.encoded_len()) {
-            inbox.refused += 1;
-            return Err(refusal);
+        if let Some(status) = inbox.rejection(request.encoded_len()) {
+            inbox.rejected += 1;
+            return Err(status);
         }
         inbox.count += 1;
         inbox.points += points(&request);
@@ -118,9 +118,9 @@ impl LogsService for Sink {
         let (metadata, _, request) = request.into_parts();
         let mut inbox = self.inbox();
         inbox.metadata = Some(metadata);
-        if let Some(refusal) = inbox.refuses(request.encoded_len()) {
-            inbox.refused += 1;
-            return Err(refusal);
+        if let Some(status) = inbox.rejection(request.encoded_len()) {
+            inbox.rejected += 1;
+            return Err(status);
         }
         inbox.count += 1;
         inbox.largest = inbox.largest.max(request.encoded_len());
@@ -149,7 +149,7 @@ fn text(attribute: &KeyValue) -> Option<String> {
     }
 }
 
-/// How many data points a request holds.
+/// The number of data points in a request.
 #[must_use]
 pub fn points(request: &ExportMetricsServiceRequest) -> u64 {
     let scopes = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
@@ -168,7 +168,7 @@ fn targets(request: &ExportMetricsServiceRequest) -> impl Iterator<Item = String
     attributes.filter(|attribute| attribute.key == "service.instance.id").filter_map(text)
 }
 
-/// An OpenTelemetry collector's metrics and logs services, on the network.
+/// A simulated OpenTelemetry collector with the metrics and logs services. It stops when it is dropped.
 pub struct Receiver {
     addr: SocketAddr,
     sink: Sink,
@@ -177,10 +177,10 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Starts one; port 0 takes a free one.
+    /// Starts a receiver. Port 0 selects a free port.
     ///
     /// # Errors
-    /// When it cannot listen there.
+    /// The address cannot be bound.
     pub async fn start(listen: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let addr = listener.local_addr()?;
@@ -196,130 +196,130 @@ impl Receiver {
             let until = async move {
                 stopped.cancelled().await;
             };
-            // It only returns when told to stop.
+            // It returns only after a shutdown, and then without an error.
             let server = Server::builder().add_service(service).add_service(logs);
             let _ = server.serve_with_incoming_shutdown(TcpIncoming::from(listener), until).await;
         });
         Ok(Self { addr, sink, stop, task: Some(task) })
     }
 
-    /// Accepts only requests of at most so many bytes from now on, or any.
+    /// Sets the limit of requests in bytes; `None` is no limit.
     pub fn accept_bytes(&self, bytes_max: Option<usize>) {
         self.sink.inbox().bytes_max = bytes_max;
     }
 
-    /// Where it listens.
+    /// The address that the receiver listens on.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The endpoint to configure for it.
+    /// The endpoint to configure.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// The last requests that it took, at most `REQUESTS_KEPT_MAX`, the newest last.
+    /// The last accepted requests, at most [`REQUESTS_KEPT_MAX`], the newest last.
     #[must_use]
     pub fn requests(&self) -> Vec<ExportMetricsServiceRequest> {
         self.sink.inbox().kept.iter().cloned().collect()
     }
 
-    /// How many requests it took in all.
+    /// The number of accepted requests.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.sink.inbox().count
     }
 
-    /// How many requests it refused.
+    /// The number of rejected requests.
     #[must_use]
     pub fn refused(&self) -> u64 {
-        self.sink.inbox().refused
+        self.sink.inbox().rejected
     }
 
-    /// How many data points it took in all.
+    /// The number of accepted data points.
     #[must_use]
     pub fn points(&self) -> u64 {
         self.sink.inbox().points
     }
 
-    /// How many log records it took in all.
+    /// The number of accepted log records.
     #[must_use]
     pub fn log_records(&self) -> u64 {
         self.sink.inbox().logs.records
     }
 
-    /// The last requests with logs that it took, at most `REQUESTS_KEPT_MAX`, the newest last.
+    /// The last accepted requests with logs, at most [`REQUESTS_KEPT_MAX`], the newest last.
     #[must_use]
     pub fn log_requests(&self) -> Vec<ExportLogsServiceRequest> {
         self.sink.inbox().logs.kept.iter().cloned().collect()
     }
 
-    /// How often each log record came, by `log.record.uid`.
+    /// The number of arrivals of each log record, by `log.record.uid`.
     #[must_use]
     pub fn log_uids(&self) -> HashMap<String, u32> {
         self.sink.inbox().logs.uids.clone()
     }
 
-    /// How many log records came, each counted once.
+    /// The number of different log records that arrived.
     #[must_use]
     pub fn distinct_log_records(&self) -> usize {
         self.sink.inbox().logs.uids.len()
     }
 
-    /// Every `service.instance.id` that it saw.
+    /// Every `service.instance.id` that arrived.
     #[must_use]
     pub fn targets(&self) -> BTreeSet<String> {
         self.sink.inbox().targets.clone()
     }
 
-    /// Bytes of the largest request that it took, uncompressed.
+    /// The size of the largest accepted request before compression, in bytes.
     #[must_use]
     pub fn largest(&self) -> usize {
         self.sink.inbox().largest
     }
 
-    /// The headers of the last request, refused ones included.
+    /// The headers of the last request, including rejected ones.
     #[must_use]
     pub fn last_metadata(&self) -> Option<MetadataMap> {
         self.sink.inbox().metadata.clone()
     }
 
-    /// Refuses everything with this instead.
-    pub fn fail_with(&self, refusal: Option<tonic::Status>) {
-        self.sink.inbox().refusal = refusal;
+    /// Rejects every request with this status, or accepts again if `None`.
+    pub fn fail_with(&self, status: Option<tonic::Status>) {
+        self.sink.inbox().rejection = status;
     }
 
-    /// The requests that it kept, which it then keeps no more.
+    /// Removes and returns the kept requests.
     #[must_use]
     pub fn take(&self) -> Vec<ExportMetricsServiceRequest> {
         self.sink.inbox().kept.drain(..).collect()
     }
 
-    /// Forgets the requests that it kept; what is counted stays.
+    /// Removes the kept requests. Counts stay.
     pub fn clear(&self) {
         self.sink.inbox().kept.clear();
     }
 
-    /// Waits until the kept requests are as wanted; `false` when they were not in time.
-    pub async fn wait_for(&self, wanted: impl Fn(&[ExportMetricsServiceRequest]) -> bool, limit: Duration) -> bool {
-        let until_wanted = async {
+    /// Waits until the kept requests satisfy a condition. Returns `false` after `limit`.
+    pub async fn wait_for(&self, condition: impl Fn(&[ExportMetricsServiceRequest]) -> bool, limit: Duration) -> bool {
+        let is_satisfied = async {
             loop {
-                // Asked for before looking, or what arrives in between would go unnoticed.
+                // Registered before the check, so that no arrival in between is missed.
                 let arrived = self.sink.arrived.notified();
                 tokio::pin!(arrived);
                 arrived.as_mut().enable();
-                if wanted(self.sink.inbox().kept.make_contiguous()) {
+                if condition(self.sink.inbox().kept.make_contiguous()) {
                     return;
                 }
                 arrived.await;
             }
         };
-        tokio::time::timeout(limit, until_wanted).await.is_ok()
+        tokio::time::timeout(limit, is_satisfied).await.is_ok()
     }
 
-    /// Stops listening and closes its connections.
+    /// Stops listening and closes the connections.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
         if let Some(task) = self.task.take() {

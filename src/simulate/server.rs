@@ -1,4 +1,4 @@
-//! One stand-in on the network: takes requests, lets time pass, and has its system answer.
+//! A simulated mail server on the network: accepts requests, advances the traffic and lets the system respond.
 
 use super::connection::{Control, End};
 use super::corruption::HealthyResponse;
@@ -27,18 +27,18 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Bytes of a request's body that are read.
+/// Limit of a request body, in bytes.
 const REQUEST_BYTES_MAX: usize = 1024 * 1024;
-/// How long connections get to end at a shutdown.
+/// The time that connections have to finish at a shutdown.
 const SHUTDOWN_SECONDS_MAX: u64 = 2;
-/// Bytes of an answer that is spoiled.
-const ANSWER_BYTES_MAX: usize = 1024 * 1024 * 1024;
-/// How long the port may take to close or to open.
-const DOOR_SECONDS_MAX: u64 = 5;
-/// Bytes of one chunk of an answer without a length.
+/// Limit of a healthy response that is buffered to be corrupted, in bytes.
+const RESPONSE_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// The time that the port may take to close or to open.
+const PORT_SECONDS_MAX: u64 = 5;
+/// Size of a chunk of a response without a length, in bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// A request as it came.
+/// A request that the server received.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the parts of an HTTP request")]
 pub struct Request {
@@ -51,40 +51,41 @@ pub struct Request {
 }
 
 impl Request {
-    /// What stands behind this scheme in the `Authorization` header.
+    /// The credential of this scheme in the `Authorization` header.
     pub(super) fn credential(&self, scheme: &str) -> Option<&str> {
-        let (said, credential) = self.headers.get("authorization")?.to_str().ok()?.split_once(' ')?;
-        said.eq_ignore_ascii_case(scheme).then_some(credential.trim())
+        let (name, credential) = self.headers.get("authorization")?.to_str().ok()?.split_once(' ')?;
+        name.eq_ignore_ascii_case(scheme).then_some(credential.trim())
     }
 
+    /// A parameter of the query string.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         self.query.get(name).map(String::as_str)
     }
 }
 
-/// Times of the requests of the last minute, by who asked.
+/// Times of the requests of the last minute, by client.
 pub(super) type RecentRequests = HashMap<IpAddr, VecDeque<Instant>>;
 
-/// What a system's `answer` works with.
+/// The state from which a system's `respond` renders its response.
 pub(super) struct ServerState<'a> {
     pub(super) options: &'a Options,
     pub(super) traffic: &'a mut Traffic,
-    pub(super) asked: &'a mut RecentRequests,
+    pub(super) recent_requests: &'a mut RecentRequests,
 }
 
 struct Shared {
     system: System,
     options: Options,
     traffic: Mutex<Traffic>,
-    moved: Mutex<Instant>,
-    asked: Mutex<RecentRequests>,
+    advanced_at: Mutex<Instant>,
+    recent_requests: Mutex<RecentRequests>,
     requests: AtomicU64,
-    silent: AtomicBool,
-    instead: Mutex<Option<(u16, String)>>,
+    is_silent: AtomicBool,
+    fixed_response: Mutex<Option<(u16, String)>>,
     fault: Mutex<Option<&'static Fault>>,
-    trust: TlsSwitch,
+    tls: TlsSwitch,
     addr: SocketAddr,
-    last: Mutex<Option<Request>>,
+    last_request: Mutex<Option<Request>>,
     stop: CancellationToken,
 }
 
@@ -92,7 +93,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock()
 }
 
-/// A mail server that is none.
+/// A simulated mail server. It stops when it is dropped.
 pub struct SimulatedServer {
     addr: SocketAddr,
     shared: Arc<Shared>,
@@ -102,16 +103,16 @@ pub struct SimulatedServer {
 }
 
 impl SimulatedServer {
-    /// Starts one; port 0 takes a free one.
+    /// Starts a server. Port 0 selects a free port.
     ///
     /// # Errors
-    /// When it cannot listen there.
+    /// The address cannot be bound, or the certificate is not usable.
     pub async fn start(system: System, listen: SocketAddr, options: Options) -> io::Result<Self> {
-        let (trust, fault) = (TlsSwitch::default(), options.fault);
-        trust.set(options.tls.as_ref())?;
+        let (tls, fault) = (TlsSwitch::default(), options.fault);
+        tls.set(options.tls.as_ref())?;
         let (open, wanted) = watch::channel(true);
-        let door = ServerListener::bind(listen, wanted, trust.clone()).await?;
-        let (addr, is_open) = (door.addr(), door.is_open());
+        let listener = ServerListener::bind(listen, wanted, tls.clone()).await?;
+        let (addr, is_open) = (listener.addr(), listener.is_open());
         let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let traffic = Traffic::starting_at(options.seed, options.size, options.now.unwrap_or_else(clock));
         let stop = CancellationToken::new();
@@ -120,15 +121,15 @@ impl SimulatedServer {
             system,
             options,
             traffic: Mutex::new(traffic),
-            moved: Mutex::new(Instant::now()),
-            asked: Mutex::default(),
+            advanced_at: Mutex::new(Instant::now()),
+            recent_requests: Mutex::default(),
             requests: AtomicU64::new(0),
-            silent: AtomicBool::new(false),
-            instead: Mutex::default(),
+            is_silent: AtomicBool::new(false),
+            fixed_response: Mutex::default(),
             fault: Mutex::default(),
-            trust,
+            tls,
             addr,
-            last: Mutex::default(),
+            last_request: Mutex::default(),
             stop,
         });
         let state = Arc::clone(&shared);
@@ -138,79 +139,79 @@ impl SimulatedServer {
         });
         let task = tokio::spawn(async move {
             let service = router.into_make_service_with_connect_info::<Peer>();
-            // It only returns when told to stop.
-            let _ = axum::serve(door, service).with_graceful_shutdown(stopped.cancelled_owned()).await;
+            // It returns only after a shutdown, and then without an error.
+            let _ = axum::serve(listener, service).with_graceful_shutdown(stopped.cancelled_owned()).await;
         });
-        let stand_in = Self { addr, shared, open, is_open, task: Some(task) };
-        stand_in.fault(fault).await;
-        Ok(stand_in)
+        let server = Self { addr, shared, open, is_open, task: Some(task) };
+        server.fault(fault).await;
+        Ok(server)
     }
 
-    /// Where it listens.
+    /// The address that the server listens on.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The URL to configure for it.
+    /// The URL of the server, without a path.
     #[must_use]
     pub fn url(&self) -> String {
-        let scheme = if self.shared.trust.get().is_some() { "https" } else { "http" };
+        let scheme = if self.shared.tls.get().is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.addr)
     }
 
-    /// What it stands in for.
+    /// The simulated system.
     #[must_use]
     pub fn system(&self) -> System {
         self.shared.system
     }
 
-    /// Looks at its traffic, or moves it.
+    /// Calls a function with the traffic, which it may read or change.
     pub fn traffic<R>(&self, with: impl FnOnce(&mut Traffic) -> R) -> R {
         with(&mut lock(&self.shared.traffic))
     }
 
-    /// How many requests it got.
+    /// The number of requests so far.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::SeqCst)
     }
 
-    /// The last request it got.
+    /// The last request.
     #[must_use]
     pub fn last_request(&self) -> Option<Request> {
-        lock(&self.shared.last).clone()
+        lock(&self.shared.last_request).clone()
     }
 
-    /// Takes requests without ever answering them. One that was not answered stays so.
-    pub fn silence(&self, silent: bool) {
-        self.shared.silent.store(silent, Ordering::SeqCst);
+    /// Stops responding to requests, or responds again. A request that was received meanwhile never gets a response.
+    pub fn silence(&self, is_silent: bool) {
+        self.shared.is_silent.store(is_silent, Ordering::SeqCst);
     }
 
-    /// Answers everything with this status and body instead.
-    pub fn answer_with(&self, answer: Option<(u16, String)>) {
-        *lock(&self.shared.instead) = answer;
+    /// Responds to every request with this status and body, or as the system does if `None`.
+    pub fn respond_with(&self, response: Option<(u16, String)>) {
+        *lock(&self.shared.fixed_response) = response;
     }
 
-    /// Has this fault from now on, or none. What is under way goes on as it began.
+    /// Sets the fault of the server. Requests in flight are not affected.
     pub async fn fault(&self, fault: Option<&'static Fault>) {
         *lock(&self.shared.fault) = fault;
         let open = !fault.is_some_and(|fault| matches!(fault.act, Act::Refuse));
         self.open.send_replace(open);
         let mut is_open = self.is_open.clone();
-        // A port that another program took meanwhile stays closed; then this waits in vain.
-        let _ = tokio::time::timeout(Duration::from_secs(DOOR_SECONDS_MAX), is_open.wait_for(|is_open| *is_open == open)).await;
+        // A port that another program has bound meanwhile stays closed; then this times out.
+        let _ = tokio::time::timeout(Duration::from_secs(PORT_SECONDS_MAX), is_open.wait_for(|is_open| *is_open == open)).await;
     }
 
-    /// Shows this certificate to those who connect from now on.
+    /// Sets the certificate for new connections.
     ///
     /// # Errors
-    /// When it cannot be used.
-    pub fn show(&self, tls: &Tls) -> io::Result<()> {
-        self.shared.trust.set(Some(tls))
+    /// The certificate or its key is not usable.
+    pub fn set_tls(&self, tls: &Tls) -> io::Result<()> {
+        self.shared.tls.set(Some(tls))
     }
 
-    /// Stops listening and closes its connections.
+    /// Stops listening and closes the connections.
     pub async fn shutdown(mut self) {
         self.shared.stop.cancel();
         if let Some(task) = self.task.take() {
@@ -230,7 +231,7 @@ impl Drop for SimulatedServer {
 
 impl Shared {
     async fn serve(&self, peer: Peer, request: axum::extract::Request) -> Response {
-        let (peer, line) = (peer.ip, peer.control);
+        let (peer, connection) = (peer.ip, peer.control);
         let (parts, body) = request.into_parts();
         let Ok(body) = to_bytes(body, REQUEST_BYTES_MAX).await else {
             return reply(413, "text/plain", "");
@@ -238,65 +239,66 @@ impl Shared {
         let query = axum::extract::Query::try_from_uri(&parts.uri).map(|query| query.0).unwrap_or_default();
         let path = parts.uri.path().to_string();
         let request = Request { method: parts.method, path, query, headers: parts.headers, body, peer };
-        *lock(&self.last) = Some(request.clone());
+        *lock(&self.last_request) = Some(request.clone());
         let nth = self.requests.fetch_add(1, Ordering::SeqCst) + 1;
-        let nth_of_line = line.request();
-        if self.silent.load(Ordering::SeqCst) {
+        let nth_of_connection = connection.request();
+        if self.is_silent.load(Ordering::SeqCst) {
             self.stop.cancelled().await;
             return reply(503, "text/plain", "");
         }
-        if let Some((status, body)) = lock(&self.instead).clone() {
+        if let Some((status, body)) = lock(&self.fixed_response).clone() {
             return reply(status, "text/plain", body);
         }
         let fault = *lock(&self.fault);
         match fault.map(|fault| &fault.act) {
-            None => self.answer(&request),
-            Some(Act::Refuse) => broken(&line, End::Close).await,
-            Some(Act::End(end)) => broken(&line, *end).await,
-            Some(Act::EndWhenKept(end)) if nth_of_line > 0 => broken(&line, *end).await,
-            Some(Act::EndWhenKept(_)) => self.answer(&request),
+            None => self.respond(&request),
+            Some(Act::Refuse) => broken(&connection, End::Close).await,
+            Some(Act::End(end)) => broken(&connection, *end).await,
+            Some(Act::EndWhenKept(end)) if nth_of_connection > 0 => broken(&connection, *end).await,
+            Some(Act::EndWhenKept(_)) => self.respond(&request),
             Some(Act::Hang) => {
                 self.stop.cancelled().await;
                 reply(503, "text/plain", "")
             }
             Some(Act::Leak(leaked)) => {
-                line.leak(leaked);
-                self.answer(&request)
+                connection.leak(leaked);
+                self.respond(&request)
             }
-            Some(Act::Answer(spoil)) => {
-                let (parts, body) = self.answer(&request).into_parts();
-                let body = to_bytes(body, ANSWER_BYTES_MAX).await.unwrap_or_default();
+            Some(Act::Respond(corrupt)) => {
+                let (parts, body) = self.respond(&request).into_parts();
+                let body = to_bytes(body, RESPONSE_BYTES_MAX).await.unwrap_or_default();
                 let response = Response::from_parts(parts, Body::empty());
-                spoil(HealthyResponse { response, body, nth, elsewhere: format!("localhost:{}", self.addr.port()) })
+                corrupt(HealthyResponse { response, body, nth, other_host: format!("localhost:{}", self.addr.port()) })
             }
         }
     }
 
-    fn answer(&self, request: &Request) -> Response {
+    /// The response of the system without a fault.
+    fn respond(&self, request: &Request) -> Response {
         let mut traffic = lock(&self.traffic);
         if !self.options.frozen {
             let now = Instant::now();
-            let before = std::mem::replace(&mut *lock(&self.moved), now);
+            let before = std::mem::replace(&mut *lock(&self.advanced_at), now);
             traffic.advance(now.saturating_duration_since(before).as_secs_f64());
         }
-        let site = ServerState { options: &self.options, traffic: &mut traffic, asked: &mut lock(&self.asked) };
+        let state = ServerState { options: &self.options, traffic: &mut traffic, recent_requests: &mut lock(&self.recent_requests) };
         match self.system {
-            System::Cpanel => cpanel::answer(site, request),
-            System::Ceymail => ceymail::answer(site, request),
-            System::Kumomta => kumomta::answer(site, request),
-            System::Stalwart => stalwart::answer(site, request),
-            System::Emailengine => emailengine::answer(site, request),
+            System::Cpanel => cpanel::respond(state, request),
+            System::Ceymail => ceymail::respond(state, request),
+            System::Kumomta => kumomta::respond(state, request),
+            System::Stalwart => stalwart::respond(state, request),
+            System::Emailengine => emailengine::respond(state, request),
         }
     }
 }
 
-/// The end of a connection instead of an answer.
-async fn broken(line: &Control, end: End) -> Response {
-    line.end(end);
+/// Ends the connection instead of responding.
+async fn broken(connection: &Control, end: End) -> Response {
+    connection.end(end);
     std::future::pending().await
 }
 
-/// An answer with its length.
+/// A response with a length.
 pub(super) fn reply(status: u16, content_type: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -304,7 +306,7 @@ pub(super) fn reply(status: u16, content_type: &'static str, body: impl Into<Bod
     response
 }
 
-/// With headers besides.
+/// Adds headers to a response.
 pub(super) fn with_headers(mut response: Response, headers: &[(&'static str, &'static str)]) -> Response {
     for (name, value) in headers {
         response.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_static(value));
@@ -312,12 +314,12 @@ pub(super) fn with_headers(mut response: Response, headers: &[(&'static str, &'s
     response
 }
 
-/// An answer in chunks, without its length.
+/// A response in chunks, without a length.
 pub(super) fn chunked(status: u16, content_type: &'static str, body: String) -> Response {
     reply(status, content_type, Body::new(Chunks(Bytes::from(body))))
 }
 
-/// An answer that begins and never ends.
+/// A response whose body never ends.
 pub(super) fn unending(status: u16, content_type: &'static str) -> Response {
     reply(status, content_type, Body::new(Unending))
 }

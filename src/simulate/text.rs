@@ -1,30 +1,31 @@
-//! The Prometheus text format, as most of the systems write it: a table of rows becomes an exposition.
+//! A writer for the Prometheus text format.
 
 use super::Distribution;
 use std::fmt::{Display, Write};
 
-/// A text under construction. Writing to a string cannot fail, so what `write!` gives is dropped in this file only.
+/// A body in the Prometheus text format. Writing to a string cannot fail, so the results of `write!` are ignored.
 #[derive(Default)]
 pub(super) struct Text {
     out: String,
-    /// What stands between two families.
-    between: &'static str,
+    /// The separator between two families.
+    separator: &'static str,
 }
 
 impl Text {
-    /// With this between two families.
-    pub(super) fn new(between: &'static str) -> Self {
-        Self { out: String::new(), between }
+    /// Creates a body with this separator between two families.
+    pub(super) fn new(separator: &'static str) -> Self {
+        Self { out: String::new(), separator }
     }
 
+    /// Starts a family.
     pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
         if !self.out.is_empty() {
-            self.out.push_str(self.between);
+            self.out.push_str(self.separator);
         }
         let _ = writeln!(self.out, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    /// Labels come written: `a="b",c="d"`, or nothing.
+    /// Adds a sample. The labels are already formatted, as `a="b",c="d"`, or empty.
     pub(super) fn sample(&mut self, name: &str, labels: impl Display, value: impl Display) {
         let start = self.out.len();
         let _ = write!(self.out, "{name}{{{labels}");
@@ -36,12 +37,13 @@ impl Text {
         }
     }
 
-    /// A family with one series without labels.
+    /// Adds a family with one series that has no labels.
     pub(super) fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
         self.family(name, kind, help);
         self.sample(name, "", value);
     }
 
+    /// Adds a line as it is.
     pub(super) fn line(&mut self, line: impl Display) {
         let _ = writeln!(self.out, "{line}");
     }
@@ -51,8 +53,9 @@ impl Text {
     }
 }
 
-/// What is in each bucket of a distribution alone, with the rest at the end; bounds divided by `scale` are the distribution's.
-pub(super) fn apart(of: &Distribution, bounds: &[f64], scale: f64) -> Vec<u64> {
+/// The count of each bucket, not cumulative, and of values above all bounds at the end. `bounds` are those of the distribution
+/// multiplied by `scale`.
+pub(super) fn bucket_counts(of: &Distribution, bounds: &[f64], scale: f64) -> Vec<u64> {
     let mut below = 0;
     let mut counts: Vec<u64> = Vec::with_capacity(bounds.len() + 1);
     for bound in bounds {

@@ -2,11 +2,11 @@
 
 use super::self_telemetry::SelfTelemetryError;
 use crate::config::{Compression, TelemetryOtlp};
-use crate::net::Redactor;
+use crate::net::{Redactor, install_crypto_provider};
 use http::HeaderValue;
 use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter, WithExportConfig, WithTonicConfig};
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
-use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+use tonic::transport::ClientTlsConfig;
 
 pub(super) fn span_exporter(config: &TelemetryOtlp) -> Result<SpanExporter, SelfTelemetryError> {
     configured(SpanExporter::builder().with_tonic(), config)?.build().map_err(SelfTelemetryError::new)
@@ -49,18 +49,6 @@ fn headers(config: &TelemetryOtlp) -> Result<MetadataMap, SelfTelemetryError> {
 }
 
 fn tls(config: &TelemetryOtlp) -> Result<ClientTlsConfig, SelfTelemetryError> {
-    crate::poll::use_ring();
-    let file =
-        |path: &std::path::Path| std::fs::read(path).map_err(|error| SelfTelemetryError::new(format!("{}: {error}", path.display())));
-    let mut tls = match &config.tls.ca_file {
-        Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(file(path)?)),
-        None => ClientTlsConfig::new().with_native_roots(),
-    };
-    if let (Some(cert), Some(key)) = (&config.tls.cert_file, &config.tls.key_file) {
-        tls = tls.identity(Identity::from_pem(file(cert)?, file(key)?));
-    }
-    if let Some(name) = &config.tls.server_name {
-        tls = tls.domain_name(name);
-    }
-    Ok(tls)
+    install_crypto_provider();
+    Ok(config.tls.files().read().map_err(SelfTelemetryError::new)?.for_grpc(config.tls.server_name.as_deref()))
 }

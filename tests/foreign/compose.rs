@@ -1,4 +1,4 @@
-//! `docker-compose.yml`, as the library of `docker compose` itself reads it: what runs, what is open, what is pinned.
+//! `docker-compose.yml`, as read by the library of `docker compose`: services, ports, images and privileges.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::skipped;
@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docker-compose.yml");
 const PASSWORD: (&str, &str) = ("GRAFANA_ADMIN_PASSWORD", "not-the-default");
 
-/// The file as JSON: by the program of `POSTMETER_COMPOSE`, or else by docker; `None` where there is neither.
+/// The file as JSON, by the program in `POSTMETER_COMPOSE` or by docker; `None` without both.
 fn read(profile: &str, variables: &[(&str, &str)]) -> Option<Output> {
     let mut command = match std::env::var_os("POSTMETER_COMPOSE") {
         Some(program) => {
@@ -39,13 +39,13 @@ fn services(profile: &str) -> Option<serde_json::Map<String, Value>> {
     Some(read["services"].as_object().unwrap().clone())
 }
 
-/// Runs `check` over the services of each profile, or says that it cannot.
+/// Runs `check` for the services of each profile, or skips the test.
 #[track_caller]
 fn each(test: &str, check: impl Fn(&str, &str, &Value)) {
     for profile in ["demo", "plain"] {
         let Some(services) = services(profile) else {
-            assert!(std::env::var_os("POSTMETER_REQUIRE_STACK").is_none_or(|v| v != "1"), "nothing here reads compose files");
-            return skipped(test, "docker compose is not installed, and POSTMETER_COMPOSE names nothing else");
+            assert!(std::env::var_os("POSTMETER_REQUIRE_STACK").is_none_or(|v| v != "1"), "there is no program that reads compose files");
+            return skipped(test, "docker compose is not installed, and POSTMETER_COMPOSE is not set");
         };
         for (name, service) in &services {
             check(profile, name, service);
@@ -58,9 +58,9 @@ fn items(value: &Value) -> impl Iterator<Item = &Value> {
 }
 
 #[test]
-fn a_profile_has_all_that_it_needs() {
+fn a_profile_has_all_of_its_services() {
     let (Some(demo), Some(plain)) = (services("demo"), services("plain")) else {
-        return skipped("a_profile_has_all_that_it_needs", "docker compose is not installed");
+        return skipped("a_profile_has_all_of_its_services", "docker compose is not installed");
     };
     let names = |services: &serde_json::Map<String, Value>| services.keys().cloned().collect::<BTreeSet<_>>();
     let with = |more: &[&str]| {
@@ -101,28 +101,28 @@ fn images_are_pinned() {
 }
 
 #[test]
-fn what_is_mounted_is_there() {
-    each("what_is_mounted_is_there", |profile, name, service| {
+fn mounted_files_exist() {
+    each("mounted_files_exist", |profile, name, service| {
         for volume in items(&service["volumes"]).filter(|volume| volume["type"] == "bind") {
             let source = volume["source"].as_str().unwrap();
             assert_eq!(volume["read_only"], true, "{profile} {name} {source}");
-            // The one file that is the user's.
-            let is_users = Path::new(source).file_name().is_some_and(|name| name == "postmeter.yaml");
-            assert!(is_users || Path::new(source).exists(), "{profile} {name} mounts {source}, which is not there");
+            // The only file that the user writes.
+            let is_user_file = Path::new(source).file_name().is_some_and(|name| name == "postmeter.yaml");
+            assert!(is_user_file || Path::new(source).exists(), "{profile} {name} mounts {source}, which does not exist");
         }
     });
 }
 
 #[test]
-fn what_the_demo_keeps_is_on_a_volume_that_its_user_owns() {
+fn the_state_of_the_demo_is_on_a_volume_that_its_user_owns() {
     let file = |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
     let demo: Value = serde_saphyr::from_str(&file("otel-config/demo.yaml")).unwrap();
     let state_dir = demo["state_dir"].as_str().unwrap();
-    // A new volume has the owner of the image's directory.
+    // A new volume gets the owner of the directory in the image.
     let image = file("Dockerfile");
     let user = image.lines().find_map(|line| line.strip_prefix("USER ")).unwrap();
-    assert!(image.contains(&format!("--chown={user} /empty {state_dir}\n")), "{state_dir} is not that of {user}");
-    each("what_the_demo_keeps_is_on_a_volume_that_its_user_owns", |profile, name, service| {
+    assert!(image.contains(&format!("--chown={user} /empty {state_dir}\n")), "{state_dir} is not owned by {user}");
+    each("the_state_of_the_demo_is_on_a_volume_that_its_user_owns", |profile, name, service| {
         if name == "postmeter-demo" {
             let volume = items(&service["volumes"]).find(|volume| volume["target"] == state_dir);
             assert!(volume.is_some_and(|volume| volume["type"] == "volume" && volume["read_only"] != true), "{profile} {name}: {service}");
@@ -131,21 +131,21 @@ fn what_the_demo_keeps_is_on_a_volume_that_its_user_owns() {
 }
 
 #[test]
-fn no_container_can_do_more_than_it_must() {
-    each("no_container_can_do_more_than_it_must", |profile, name, service| {
+fn no_container_has_needless_privileges() {
+    each("no_container_has_needless_privileges", |profile, name, service| {
         assert_eq!(service["cap_drop"], serde_json::json!(["ALL"]), "{profile} {name}");
-        // Grafana writes where it is installed; the other one only changes an owner.
+        // Grafana writes to its installation; the other container only changes an owner.
         let writes = ["grafana", "collector-volume"].contains(&name);
         assert!(writes || service["read_only"] == true, "{profile} {name} can write to its image");
     });
 }
 
 #[test]
-fn what_is_tested_is_what_runs() {
+fn tested_versions_are_those_that_run() {
     let read = |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
     let (compose, collector, programs) = (read("docker-compose.yml"), read(".ci/collector-build.yaml"), read(".ci/programs"));
     let after = |text: &str, start: &str| -> String {
-        let (_, rest) = text.split_once(start).unwrap_or_else(|| panic!("no {start}"));
+        let (_, rest) = text.split_once(start).unwrap_or_else(|| panic!("missing {start}"));
         rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect()
     };
     assert_eq!(after(&compose, "opentelemetry-collector-contrib:"), after(&collector, "\n  version: "));

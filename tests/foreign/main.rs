@@ -1,4 +1,4 @@
-//! Tests that need other people's programs: Prometheus, promtool, the Collector, a browser. Without them they say so, and skip.
+//! Tests that need foreign programs: Prometheus, promtool, the Collector, a browser. A test without its program is skipped with a message.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/mod.rs"]

@@ -244,12 +244,12 @@ async fn targets_are_shown_and_the_browser_complains_of_nothing() {
 async fn what_mail_servers_say_stays_words() {
     let world = World::start().await;
     let json = json!({"metadata": {"command": "emailtrack_user_stats", "reason": HOSTILE, "result": 0, "version": 1}, "data": {}});
-    world.of_system(System::Cpanel).answer_with(Some((200, json.to_string())));
+    world.of_system(System::Cpanel).respond_with(Some((200, json.to_string())));
     let quoted = HOSTILE.replace('\\', "\\\\").replace('"', "\\\"");
     let version = format!("# TYPE emailengine_config gauge\nemailengine_config{{version=\"{quoted}\"}} 1\n");
-    world.of_system(System::Emailengine).answer_with(Some((200, version)));
+    world.of_system(System::Emailengine).respond_with(Some((200, version)));
     let service = format!("# TYPE ceymail_service_up gauge\nceymail_service_up{{name=\"{quoted}\"}} 0\nceymail_queue_active 1\n");
-    world.of_system(System::Ceymail).answer_with(Some((200, service)));
+    world.of_system(System::Ceymail).respond_with(Some((200, service)));
     // Told at the top, with the target and as its last error; the name of a service; a version.
     let page = world.shows("hostile words", |page| page.matches("window.hostile").count() >= 5 * 2).await;
     assert!(!page.contains("<img src=x") && !page.contains("<script>window"), "{page}");
@@ -282,13 +282,13 @@ async fn it_renews_itself_and_leaves_the_reader_alone() {
     browser.run("document.querySelector('#target-the-cpanel').open = false; document.querySelector('#target-the-stalwart .links a').focus(); window.mark = document.activeElement; scrollTo({top: 700, behavior: 'instant'})").await;
     let scrolled = browser.run("return scrollY").await;
     let before = browser.run("return document.querySelector('#row-the-kumomta td.n span').textContent").await;
-    world.of_system(System::Kumomta).answer_with(Some((503, "busy".to_owned())));
+    world.of_system(System::Kumomta).respond_with(Some((503, "busy".to_owned())));
     browser.run("document.getElementById('refresh').click(); document.getElementById('refresh').click()").await;
     world.says("2</b> down").await;
     browser
         .until("the failure arrives by itself", "return document.querySelector('#row-the-kumomta .state').innerText.trim() == 'down'")
         .await;
-    world.of_system(System::Kumomta).answer_with(None);
+    world.of_system(System::Kumomta).respond_with(None);
     world.says("1</b> down").await;
     browser.until("the recovery, too", "return document.querySelector('#row-the-kumomta .state').innerText.trim() == 'up'").await;
     let after = browser.run("return document.querySelector('#row-the-kumomta td.n span').textContent").await;
@@ -330,7 +330,7 @@ async fn it_is_read_by_keyboard_in_both_themes_and_on_a_phone() {
     let world = World::start().await;
     let long = "unbreakable".repeat(60);
     let json = json!({"metadata": {"command": "x", "reason": long, "result": 0, "version": 1}, "data": {}});
-    world.of_system(System::Cpanel).answer_with(Some((200, json.to_string())));
+    world.of_system(System::Cpanel).respond_with(Some((200, json.to_string())));
     world.says("2</b> down").await;
     let opened = "document.querySelectorAll('details').forEach(d => d.open = true);";
 

@@ -1,11 +1,11 @@
-//! `promtool check metrics` over what is printed: names, units, types and help as Prometheus would have them.
+//! `promtool check metrics` on the exposition: names, units, types and help as Prometheus recommends them.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::{FIXTURES, postmeter, skipped, stderr};
 use std::io::{ErrorKind, Write};
 use std::process::{Command, Stdio};
 
-/// The fullest answers of each system.
+/// The most complete responses of each system.
 const SCRAPED: &[(&str, &[&str])] = &[
     (
         "cpanel",
@@ -24,7 +24,7 @@ const SCRAPED: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn promtool_has_nothing_to_say() {
+fn promtool_has_no_complaints() {
     for (system, files) in SCRAPED {
         let folder = format!("{FIXTURES}/{system}");
         let page = postmeter()
@@ -34,19 +34,19 @@ fn promtool_has_nothing_to_say() {
             .output()
             .unwrap();
         assert!(page.status.success(), "{system}: {}", stderr(&page));
-        let Some(said) = promtool(&page.stdout) else {
+        let Some(complaints) = promtool(&page.stdout) else {
             assert!(std::env::var_os("POSTMETER_REQUIRE_PROMTOOL").is_none_or(|v| v != "1"), "promtool is not installed");
-            skipped("promtool_has_nothing_to_say", "promtool is not installed");
+            skipped("promtool_has_no_complaints", "promtool is not installed");
             return;
         };
-        assert_eq!(said, "", "{system}");
+        assert_eq!(complaints, "", "{system}");
     }
-    // So that silence means something.
-    let said = promtool(b"# TYPE bad_total gauge\nbad_total 1\n").unwrap();
-    assert!(said.contains("bad_total"), "{said}");
+    // promtool does complain about a bad name.
+    let complaints = promtool(b"# TYPE bad_total gauge\nbad_total 1\n").unwrap();
+    assert!(complaints.contains("bad_total"), "{complaints}");
 }
 
-/// Queries over the names and labels of cpanel_mail_exporter, and what they give for the fixtures. Samples that are NaN are not compared.
+/// Queries with the names and labels of cpanel_mail_exporter, and their results for the fixtures. NaN samples are not compared.
 const OTHER_EXPORTER: &[(&str, u32)] = &[
     ("count(email_user_stats{instance=\"file\"})", 30),
     ("count(count by (domain, primary_domain, user, owner, stat_type) (email_user_stats))", 30),
@@ -62,7 +62,7 @@ const OTHER_EXPORTER: &[(&str, u32)] = &[
 ];
 
 #[test]
-fn queries_for_another_exporter_have_answers() {
+fn queries_for_another_exporter_have_results() {
     let page = postmeter()
         .current_dir(format!("{FIXTURES}/cpanel"))
         .args(["scrape", "--system", "cpanel", "--file", "emailtrack_user_stats.json", "email_logs=email_logs.json"])
@@ -85,7 +85,7 @@ fn queries_for_another_exporter_have_answers() {
     match Command::new("promtool").args(["test", "rules"]).arg(&path).output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             assert!(std::env::var_os("POSTMETER_REQUIRE_PROMTOOL").is_none_or(|v| v != "1"), "promtool is not installed");
-            skipped("queries_for_another_exporter_have_answers", "promtool is not installed");
+            skipped("queries_for_another_exporter_have_results", "promtool is not installed");
         }
         output => {
             let output = output.unwrap();
@@ -95,34 +95,34 @@ fn queries_for_another_exporter_have_answers() {
 }
 
 #[test]
-fn odd_names_of_a_server_make_no_page_that_is_refused() {
+fn conflicting_native_names_do_not_make_a_page_invalid() {
     const LINES: &str =
         "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3\nh_count 3\n# TYPE h_count gauge\nh_count 7\n# TYPE h_sum gauge\nh_sum 8\n";
     const NAME: &str = "# TYPE n gauge\nn{__name__=\"x\"} 1\nn 2\n";
     let (lines, name) = (format!("{LINES}a 1\n"), format!("{NAME}a 1\n"));
-    for (theirs, kept, refused) in [
+    for (native, kept, rejection) in [
         (&lines, ["h_count{instance=\"file\",job=\"prometheus\"} 3", "a{"], "second TYPE line"),
         (&name, ["n{exported___name__=\"x\",instance=\"file\",job=\"prometheus\"} 1", "n{instance"], "is reserved"),
     ] {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), theirs).unwrap();
+        std::fs::write(file.path(), native).unwrap();
         let page = postmeter().args(["scrape", "--system", "prometheus", "--file"]).arg(file.path()).output().unwrap();
         assert!(page.status.success(), "{}", stderr(&page));
         let text = String::from_utf8_lossy(&page.stdout);
         assert!(kept.iter().all(|kept| text.lines().any(|line| line.starts_with(kept))), "{text}");
-        let Some(said) = promtool(&page.stdout) else {
-            skipped("odd_names_of_a_server_make_no_page_that_is_refused", "promtool is not installed");
+        let Some(complaints) = promtool(&page.stdout) else {
+            skipped("conflicting_native_names_do_not_make_a_page_invalid", "promtool is not installed");
             return;
         };
-        // It finds fault with names and with help that is missing, as it would at the server.
-        assert!(!said.contains("error while"), "{said}");
-        // So that silence means something.
-        let said = promtool(theirs.as_bytes()).unwrap();
-        assert!(said.contains(refused), "{said}");
+        // Complaints about names and missing help are about the native families.
+        assert!(!complaints.contains("error while"), "{complaints}");
+        // The native page itself is invalid.
+        let complaints = promtool(native.as_bytes()).unwrap();
+        assert!(complaints.contains(rejection), "{complaints}");
     }
 }
 
-/// What it says of a page; `None` where it is not installed.
+/// The complaints about a page; `None` if promtool is not installed.
 fn promtool(page: &[u8]) -> Option<String> {
     let mut command = Command::new("promtool");
     command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -132,6 +132,6 @@ fn promtool(page: &[u8]) -> Option<String> {
     };
     child.stdin.take().unwrap().write_all(page).unwrap();
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    Some(if said.is_empty() && !output.status.success() { output.status.to_string() } else { said })
+    let complaints = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    Some(if complaints.is_empty() && !output.status.success() { output.status.to_string() } else { complaints })
 }

@@ -74,10 +74,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("app", &["model", "format", "source", "config", "poll", "telemetry", "delivery_log", "report", "export", "serve", "simulate", "net"]),
 ];
 
+/// Arrows inside a module that are forbidden: the first path may not import the second.
+const FORBIDDEN_INSIDE: &[(&str, &str)] = &[
+    // The export queue knows no protocol.
+    ("export::queue", "export::otlp"),
+];
+
 /// Crates (`*` for all with the prefix), and the files that may use them.
 const OWNERS: &[(&str, &[&str])] = &[
     // `config` may use `Url` only, which a test below checks. The health check sends a request to Postmeter itself.
-    ("reqwest", &["poll/", "export/otlp/exporter.rs", "export/otlp/connection.rs", "config/", "app/healthcheck.rs"]),
+    ("reqwest", &["net/tls.rs", "poll/", "export/otlp/exporter.rs", "export/otlp/connection.rs", "config/", "app/healthcheck.rs"]),
     // app/scrape.rs and app/otlp_json.rs print OTLP messages.
     ("opentelemetry*", &["telemetry/", "report/", "export/", "simulate/receiver.rs", "app/scrape.rs", "app/otlp_json.rs"]),
     // Only `telemetry` knows the SDK.
@@ -90,7 +96,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap*", &["app/", "main.rs"]),
     // config/pem.rs reads certificate files, so that an invalid one is a configuration error. The health check recognizes that it is rejected
     // because it has no client certificate. simulate/listener.rs is a TLS server.
-    ("rustls", &["poll/", "config/pem.rs", "config/tls.rs", "serve/access/", "simulate/listener.rs", "app/healthcheck.rs"]),
+    ("rustls", &["net/tls.rs", "poll/", "config/pem.rs", "config/tls.rs", "serve/access/", "simulate/listener.rs", "app/healthcheck.rs"]),
     ("webpki", &["serve/access/tls.rs"]),
     // `config` checks whether a hash is valid.
     ("bcrypt", &["serve/access/basic.rs", "config/access.rs"]),
@@ -100,7 +106,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     // poll/open_files.rs reads the limit of open files.
     ("rustix", &["poll/open_files.rs"]),
     // Digests, keyed hashes and random numbers; config/web.rs computes a digest of the bytes that it parsed. ring is also rustls' provider.
-    ("ring", &["delivery_log/", "serve/", "config/pem.rs", "config/web.rs", "poll/http_client.rs", "app/token.rs", "simulate/listener.rs"]),
+    ("ring", &["delivery_log/", "serve/", "config/pem.rs", "config/web.rs", "net/tls.rs", "app/token.rs", "simulate/listener.rs"]),
 ];
 
 #[test]
@@ -247,23 +253,34 @@ fn forbidden_imports(file: &str, text: &str) -> Vec<String> {
         if visibility || path == ["self"] {
             continue;
         }
-        let to = resolve(file, &path);
+        let target = resolve(file, &path);
+        let to = target.as_ref().and_then(|target| target.first());
         let own = file.split('/').next().unwrap_or_default();
         let allowed = LAYERS.iter().find(|(name, _)| *name == own).map_or(&["app"][..], |(_, below)| below);
-        let may = to.as_deref().is_some_and(|to| to == own || allowed.contains(&to));
-        if !may {
+        let may = to.is_some_and(|to| to == own || allowed.contains(&to.as_str()));
+        let inside = |path: &[String], module: &str| path.iter().map(String::as_str).take(2).eq(module.split("::"));
+        let is_forbidden_inside = FORBIDDEN_INSIDE
+            .iter()
+            .any(|(from, to)| inside(&module_of(file), from) && target.as_ref().is_some_and(|target| inside(target, to)));
+        if !may || is_forbidden_inside {
             found.push(format!("{file} imports {}", path.join("::")));
         }
     }
     found
 }
 
-/// The module of the library to which a path leads.
-fn resolve(file: &str, path: &[String]) -> Option<String> {
+/// The path of the module in a file.
+fn module_of(file: &str) -> Vec<String> {
     let mut module: Vec<String> = file.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
     if matches!(module.last().map(String::as_str), Some("mod" | "lib" | "main")) {
         module.pop();
     }
+    module
+}
+
+/// The absolute path of an import; `None` if the path leaves the library.
+fn resolve(file: &str, path: &[String]) -> Option<Vec<String>> {
+    let mut module = module_of(file);
     for segment in path {
         match segment.as_str() {
             "crate" | "postmeter" => module.clear(),
@@ -272,7 +289,7 @@ fn resolve(file: &str, path: &[String]) -> Option<String> {
             _ => module.push(segment.clone()),
         }
     }
-    module.into_iter().next()
+    Some(module)
 }
 
 /// The forbidden crates that a file of `src` uses.
@@ -487,6 +504,9 @@ fn the_checker_finds_forbidden_imports() {
             ("serve/a.rs", "use crate::source::A;", &["imports crate::source::A"]),
             ("main.rs", "fn main() { postmeter::poll::a() }", &["imports postmeter::poll::a"]),
             ("app/a.rs", "use crate::nowhere::A;", &["imports crate::nowhere::A"]),
+            ("export/queue/a.rs", "use crate::export::otlp::A;", &["imports crate::export::otlp::A"]),
+            ("export/queue/a.rs", "use super::super::otlp::b::C;", &["imports super::super::otlp::b::C"]),
+            ("export/queue/mod.rs", "use super::otlp;", &["imports super::otlp"]),
         ],
     );
 }
@@ -500,7 +520,8 @@ fn the_checker_accepts_allowed_imports() {
             ("model/a.rs", "// use crate::poll::A;\n/* crate::poll */ const A: &str = \"crate::poll::b\"; // \"\n", &[]),
             ("model/a.rs", "#[cfg(test)]\nmod tests { use crate::poll::A; fn a() { { } } }", &[]),
             ("source/a/b.rs", "use super::super::ReadError; use crate::format::quote;", &[]),
-            ("export/otlp/a.rs", "use super::super::queue::{self, Tier};", &[]),
+            ("export/otlp/a.rs", "use super::super::queue::{self, Tier}; use crate::export::queue::A;", &[]),
+            ("export/queue/a.rs", "use super::b::C; use crate::export::D;", &[]),
             ("main.rs", "fn main() { postmeter::app::main(postmeter::app::Cli::parse()) }", &[]),
             ("app/a.rs", "use crate::simulate::{Options as O, System};", &[]),
         ],

@@ -1,4 +1,4 @@
-//! Tests of the library and of the program, at its borders: bytes, HTTP, gRPC, files.
+//! Tests of the library and of the program through their interfaces: bytes, HTTP, gRPC, files and signals.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/mod.rs"]
@@ -14,6 +14,7 @@ mod delivery_log;
 mod end_to_end;
 mod faults;
 mod golden;
+mod kill;
 mod layering;
 mod own_telemetry;
 mod passthrough_pull;

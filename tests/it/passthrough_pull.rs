@@ -1,6 +1,8 @@
 //! The relay's way to scrapers: every family of a mail server, in every format, at any size; and what Prometheus makes of it.
 #![allow(clippy::unwrap_used)]
 
+use crate::support::program::KilledOnDrop;
+use crate::support::wait_until_async;
 use flate2::read::GzDecoder;
 use postmeter::app::Service;
 use postmeter::config::{self, Environment};
@@ -11,7 +13,7 @@ use postmeter::telemetry::SelfTelemetry;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const SOON: Duration = Duration::from_secs(30);
@@ -213,7 +215,7 @@ async fn a_real_prometheus_reads_all_of_it() {
         world.service.address.unwrap()
     );
     std::fs::write(&file, scrape).unwrap();
-    let mut server = Command::new("prometheus")
+    let server = Command::new("prometheus")
         .args([
             format!("--config.file={}", file.display()),
             format!("--storage.tsdb.path={}", folder.path().join("data").display()),
@@ -223,6 +225,7 @@ async fn a_real_prometheus_reads_all_of_it() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    let server = KilledOnDrop(server);
     let query = |promql: &str| {
         let url = format!("http://127.0.0.1:{port}/api/v1/query");
         let promql =
@@ -233,21 +236,17 @@ async fn a_real_prometheus_reads_all_of_it() {
             answer["data"]["result"][0]["value"][1].as_str()?.parse::<f64>().ok()
         }
     };
-    let began = Instant::now();
-    let samples = loop {
-        if let Some(n) = query("scrape_samples_scraped{job=\"postmeter\"}").await.filter(|n| *n > 0.0) {
-            break n;
-        }
-        if began.elapsed() > SOON {
-            let _ = server.kill();
-            panic!("prometheus scraped nothing");
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    let samples = parking_lot::Mutex::new(0.0);
+    let is_scraped = || async {
+        let found = query("scrape_samples_scraped{job=\"postmeter\"}").await;
+        *samples.lock() = found.unwrap_or(0.0);
+        found.is_some_and(|n| n > 0.0)
     };
+    wait_until_async(is_scraped, SOON, "prometheus scrapes Postmeter").await;
+    let samples = samples.into_inner();
     let delivered = query("mail_delivery_attempts_total{mail_delivery_outcome=\"delivered\"}").await;
     let theirs = query("total_messages_delivered{service=\"smtp_client\"}").await;
-    let _ = server.kill();
-    let _ = server.wait();
+    drop(server);
     let truth = world.kumomta.traffic(|traffic| traffic.delivered) as f64;
     assert_eq!((delivered, theirs), (Some(truth), Some(truth)));
     // Postmeter's own series come and go a little with each request.

@@ -1,4 +1,4 @@
-//! The relay's push, end to end: what a mail server says in its own words, over HTTP in and OTLP/gRPC out.
+//! The push of native metrics, end to end: polled over HTTP from a simulated server and pushed by OTLP/gRPC to a receiver.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::flat::{Flat, flatten, stale};
@@ -15,17 +15,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-/// What a gRPC receiver takes by default.
+/// The default size limit of gRPC receivers.
 const GRPC_BYTES_MAX: usize = 4 * 1024 * 1024;
-const SOON: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// A simulated server, Postmeter and a receiver.
 struct World {
     kumomta: SimulatedServer,
     receiver: Receiver,
     service: Service,
 }
 
-/// A KumoMTA of this size that is pushed to a receiver.
+/// Starts a simulated KumoMTA of this size, and Postmeter that pushes its metrics to a receiver.
 async fn start(size: u64, timeout: &str, export: &str) -> World {
     let options = Options { frozen: true, size: size as _, ..Options::default() };
     let kumomta = SimulatedServer::start(System::Kumomta, ANY, options).await.unwrap();
@@ -41,12 +42,12 @@ async fn start(size: u64, timeout: &str, export: &str) -> World {
 }
 
 impl World {
-    async fn arrives(&self, what: &str, wanted: impl Fn(&[ExportMetricsServiceRequest]) -> bool) -> Vec<ExportMetricsServiceRequest> {
-        assert!(self.receiver.wait_for(wanted, SOON).await, "did not arrive: {what}");
+    async fn wait_for(&self, what: &str, condition: impl Fn(&[ExportMetricsServiceRequest]) -> bool) -> Vec<ExportMetricsServiceRequest> {
+        assert!(self.receiver.wait_for(condition, WAIT_MAX).await, "not received: {what}");
         self.receiver.requests()
     }
 
-    async fn end(self) {
+    async fn stop(self) {
         self.service.stop().await;
         self.receiver.shutdown().await;
         self.kumomta.shutdown().await;
@@ -68,29 +69,29 @@ fn histograms<'a>(requests: &'a [ExportMetricsServiceRequest], scope: &'a str) -
     })
 }
 
-/// A queue of the family that has one for each.
-fn queued(point: &Flat) -> Option<&str> {
+/// The domain of a point of the family with one series per domain.
+fn domain_of(point: &Flat) -> Option<&str> {
     let label = point.attributes.iter().find(|(key, _)| key == "domain");
     label.filter(|_| point.metric == "scheduled_by_domain").map(|(_, value)| value.as_str())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_server_says_arrives_in_its_own_words() {
+async fn native_metrics_are_pushed_with_their_names_and_values() {
     let world = start(2000, "5s", "").await;
-    let requests = world.arrives("a first reading", |requests| flatten(requests).iter().filter_map(queued).count() >= 2000).await;
+    let requests = world.wait_for("a first reading", |requests| flatten(requests).iter().filter_map(domain_of).count() >= 2000).await;
     let points = flatten(&requests);
-    let pushed: BTreeMap<&str, f64> = points.iter().filter_map(|p| Some((queued(p)?, p.value))).collect();
-    let truth: BTreeMap<String, f64> =
+    let pushed: BTreeMap<&str, f64> = points.iter().filter_map(|p| Some((domain_of(p)?, p.value))).collect();
+    let expected: BTreeMap<String, f64> =
         world.kumomta.traffic(|traffic| traffic.domains.iter().map(|d| (d.name.clone(), d.scheduled as f64)).collect());
-    assert_eq!(pushed.len(), truth.len());
-    assert!(truth.iter().all(|(name, n)| pushed.get(name.as_str()) == Some(n)));
+    assert_eq!(pushed.len(), expected.len());
+    assert!(expected.iter().all(|(name, n)| pushed.get(name.as_str()) == Some(n)));
 
     let delivered = world.kumomta.traffic(|traffic| traffic.delivered) as f64;
     let roll_up = |p: &&Flat| p.metric == "total_messages_delivered" && p.has(&["service", "smtp_client"]);
     let first = points.iter().find(roll_up).unwrap();
     assert_eq!((first.value, first.start, first.target.as_str()), (delivered, 0, "mta"));
 
-    // One resource for both scopes, in the same request.
+    // Both scopes are in one resource of the same request.
     let both = requests[0].resource_metrics.iter().filter(|of| of.scope_metrics.len() == 2).count();
     assert_eq!((both, requests[0].resource_metrics.len()), (1, 1));
 
@@ -109,58 +110,59 @@ async fn what_a_server_says_arrives_in_its_own_words() {
         let system = point.attributes.iter().any(|attribute| attribute.key == "mail.system.name");
         assert!(system && point.count > 0 && point.bucket_counts.len() == point.explicit_bounds.len() + 1, "{name} {point:?}");
     }
-    world.end().await;
+    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deltas_of_a_server_add_up_to_what_it_counted() {
+async fn deltas_add_up_to_the_counters_of_the_server() {
     let world = start(20, "5s", ", temporality: delta").await;
     let roll_up = |p: &Flat| p.metric == "total_messages_delivered" && p.has(&["service", "smtp_client"]) && !stale(p);
     let count = |traffic: &mut postmeter::simulate::Traffic| traffic.delivered;
     let before = world.kumomta.traffic(count);
-    world.arrives("a baseline", |requests| flatten(requests).iter().any(|p| p.metric == "scheduled_by_domain")).await;
+    world.wait_for("a baseline", |requests| flatten(requests).iter().any(|p| p.metric == "scheduled_by_domain")).await;
     let after = world.kumomta.traffic(|traffic| {
         traffic.advance(600.0);
         traffic.delivered
     });
     assert!(after > before);
-    let told = |requests: &[ExportMetricsServiceRequest]| {
+    let sum_of_deltas = |requests: &[ExportMetricsServiceRequest]| {
         let deltas = flatten(requests).into_iter().filter(roll_up).inspect(|p| assert!(p.start > 0 && p.start < p.time, "{p:?}"));
         deltas.map(|p| p.value).sum::<f64>()
     };
-    let requests = world.arrives("all of it", |requests| told(requests) >= (after - before) as f64).await;
-    assert_eq!(told(&requests), (after - before) as f64);
-    // The same number in our words.
-    let ours = |p: &Flat| p.metric == "mail.delivery.attempts" && p.has(&["mail.delivery.outcome", "delivered"]) && !stale(p);
-    let canonical: f64 = flatten(&requests).into_iter().filter(ours).inspect(|p| assert!(p.start > 0, "{p:?}")).map(|p| p.value).sum();
+    let requests = world.wait_for("all deltas", |requests| sum_of_deltas(requests) >= (after - before) as f64).await;
+    assert_eq!(sum_of_deltas(&requests), (after - before) as f64);
+    // The canonical counter has the same sum.
+    let is_canonical = |p: &Flat| p.metric == "mail.delivery.attempts" && p.has(&["mail.delivery.outcome", "delivered"]) && !stale(p);
+    let canonical: f64 =
+        flatten(&requests).into_iter().filter(is_canonical).inspect(|p| assert!(p.start > 0, "{p:?}")).map(|p| p.value).sum();
     assert_eq!(canonical, (after - before) as f64);
-    world.end().await;
+    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_server_is_told_in_requests_that_a_receiver_takes_and_ends_once() {
+async fn a_large_target_is_pushed_in_several_requests_and_its_series_end_once() {
     let world = start(50_000, "10s", "").await;
-    // Families are sorted by name: with one of the last all have come.
+    // Families are sorted by name: with one of the last families, all have arrived.
     let all = |requests: &[ExportMetricsServiceRequest]| flatten(requests).iter().any(|p| p.metric == "total_readyq_runs");
-    let requests = world.arrives("a first reading", all).await;
+    let requests = world.wait_for("a first reading", all).await;
     assert!(requests.len() > 1);
     assert!(world.receiver.largest() < GRPC_BYTES_MAX && world.receiver.largest() <= REQUEST_BYTES_MAX);
 
-    // Its series are those of the last reading before the silence: whatever came is of the same ones.
+    // The series stay the same until the server stops responding.
     world.kumomta.silence(true);
     let series = |p: &Flat| (p.metric.clone(), p.attributes.clone());
     let down = |requests: &[ExportMetricsServiceRequest]| {
         flatten(requests).iter().filter(|p| p.metric == "mail.up" && p.value == 0.0).count() >= 2
     };
-    let points = flatten(&world.arrives("twice down", down).await);
+    let points = flatten(&world.wait_for("two failed polls", down).await);
     let native = |p: &&Flat| p.attributes.iter().all(|(key, _)| key != "mail.system.name");
-    let mut lived: Vec<_> = points.iter().filter(native).filter(|p| !stale(p)).map(series).collect();
-    lived.sort();
-    lived.dedup();
+    let mut live: Vec<_> = points.iter().filter(native).filter(|p| !stale(p)).map(series).collect();
+    live.sort();
+    live.dedup();
     let mut ended: Vec<_> = points.iter().filter(native).filter(|p| stale(p)).map(series).collect();
     ended.sort();
-    assert!(lived.len() > 100_000, "{}", lived.len());
-    assert!(ended == lived, "{} lived, {} ended", lived.len(), ended.len());
+    assert!(live.len() > 100_000, "{}", live.len());
+    assert!(ended == live, "{} live, {} ended", live.len(), ended.len());
     assert!(world.receiver.largest() < GRPC_BYTES_MAX);
-    world.end().await;
+    world.stop().await;
 }

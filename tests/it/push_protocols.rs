@@ -1,7 +1,8 @@
-//! The ways to a receiver: gRPC and HTTP, in the clear and by TLS, compressed or not, with headers that nobody else sees.
+//! Pushes by gRPC and HTTP: with and without TLS and compression, with secret headers, and with all kinds of accepting responses.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::flat::flatten;
+use crate::support::wait_until;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -23,7 +24,7 @@ use rcgen::{CertificateParams, Issuer, KeyPair};
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::server::TcpIncoming;
@@ -31,55 +32,48 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-const SOON: Duration = Duration::from_secs(20);
+const WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// What a receiver got: requests, each with the header that must come with it; and what it says of them.
+/// The received requests, each with the value of the header `X-Key`, and the response to them.
 #[derive(Clone, Default)]
 struct Inbox {
     requests: Arc<Mutex<Vec<(ExportMetricsServiceRequest, String)>>>,
-    /// Certificates that were shown, each once.
-    shown: Arc<Mutex<Vec<Vec<u8>>>>,
-    says: Option<ExportMetricsPartialSuccess>,
+    /// The client certificates, without repetitions.
+    client_certificates: Arc<Mutex<Vec<Vec<u8>>>>,
+    partial_success: Option<ExportMetricsPartialSuccess>,
 }
 
 impl Inbox {
-    fn that_says(rejected_data_points: i64, error_message: &str) -> Self {
-        let says = ExportMetricsPartialSuccess { rejected_data_points, error_message: error_message.to_owned() };
-        Self { says: Some(says), ..Self::default() }
+    fn responding(rejected_data_points: i64, error_message: &str) -> Self {
+        let partial_success = ExportMetricsPartialSuccess { rejected_data_points, error_message: error_message.to_owned() };
+        Self { partial_success: Some(partial_success), ..Self::default() }
     }
 
-    fn put(&self, request: ExportMetricsServiceRequest, header: Option<&str>) {
+    fn add(&self, request: ExportMetricsServiceRequest, header: Option<&str>) {
         self.requests.lock().unwrap().push((request, header.unwrap_or_default().to_owned()));
     }
 
-    fn answer(&self) -> ExportMetricsServiceResponse {
-        ExportMetricsServiceResponse { partial_success: self.says.clone() }
+    fn response(&self) -> ExportMetricsServiceResponse {
+        ExportMetricsServiceResponse { partial_success: self.partial_success.clone() }
     }
 
-    async fn was_shown(&self, certificates: usize) {
-        until("another certificate was shown", || self.shown.lock().unwrap().len() == certificates).await;
+    async fn has_certificates(&self, count: usize) {
+        wait_until(|| self.client_certificates.lock().unwrap().len() == count, WAIT_MAX, "another client certificate is used").await;
     }
 
     async fn has_mail_up(&self, header: &str) {
-        let up = |request: &ExportMetricsServiceRequest| {
+        let has_mail_up = |request: &ExportMetricsServiceRequest| {
             flatten(std::slice::from_ref(request)).iter().any(|point| point.metric == "mail.up" && point.value == 1.0)
         };
-        let sent = || self.requests.lock().unwrap().iter().find(|(request, _)| up(request)).map(|(_, sent)| sent.clone());
-        until("something arrived", || sent().is_some()).await;
-        assert_eq!(sent().as_deref(), Some(header));
+        let received =
+            || self.requests.lock().unwrap().iter().find(|(request, _)| has_mail_up(request)).map(|(_, received)| received.clone());
+        wait_until(|| received().is_some(), WAIT_MAX, "mail.up arrives").await;
+        assert_eq!(received().as_deref(), Some(header));
         let requests = self.requests.lock().unwrap();
         let resources = requests.iter().flat_map(|(request, _)| &request.resource_metrics).filter_map(|of| of.resource.as_ref());
         let ports = resources.flat_map(|resource| &resource.attributes).filter(|attribute| attribute.key == "server.port");
-        let numbers: Vec<bool> = ports.map(|port| matches!(&port.value, Some(AnyValue { value: Some(Value::IntValue(_)) }))).collect();
-        assert!(!numbers.is_empty() && numbers.iter().all(|is_number| *is_number), "server.port is an integer");
-    }
-}
-
-async fn until(what: &str, done: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !done() {
-        assert!(began.elapsed() < SOON, "waited in vain until {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        let are_integers: Vec<bool> = ports.map(|port| matches!(&port.value, Some(AnyValue { value: Some(Value::IntValue(_)) }))).collect();
+        assert!(!are_integers.is_empty() && are_integers.iter().all(|is_integer| *is_integer), "server.port is an integer");
     }
 }
 
@@ -89,19 +83,20 @@ impl MetricsService for Inbox {
         let header = request.metadata().get("x-key").and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
         let agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok()).unwrap_or_default();
         assert!(agent.starts_with(concat!("postmeter/", env!("CARGO_PKG_VERSION"))), "{agent}");
-        let mut shown = self.shown.lock().unwrap();
+        let mut certificates = self.client_certificates.lock().unwrap();
         for certificate in request.peer_certs().iter().flat_map(|chain| chain.first()) {
-            if !shown.iter().any(|known| known == certificate.as_ref()) {
-                shown.push(certificate.to_vec());
+            if !certificates.iter().any(|known| known == certificate.as_ref()) {
+                certificates.push(certificate.to_vec());
             }
         }
-        drop(shown);
-        self.put(request.into_inner(), header.as_deref());
-        Ok(Response::new(self.answer()))
+        drop(certificates);
+        self.add(request.into_inner(), header.as_deref());
+        Ok(Response::new(self.response()))
     }
 }
 
-async fn service(otlp: &str) -> (SimulatedServer, Service) {
+/// Starts Postmeter with one simulated server and this configuration of the push.
+async fn start(otlp: &str) -> (SimulatedServer, Service) {
     let ceymail = SimulatedServer::start(System::Ceymail, ANY, Options::default()).await.unwrap();
     let file = format!(
         "targets:\n  - {{name: cey, system: ceymail, url: \"{}\", token: {TOKEN}}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n  otlp: {{interval: 1s, headers: {{X-Key: \"${{env:KEY}}\"}}, {otlp}}}\n",
@@ -112,15 +107,16 @@ async fn service(otlp: &str) -> (SimulatedServer, Service) {
     (ceymail, Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap())
 }
 
-async fn http(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) -> Vec<u8> {
+async fn receive_http(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) -> Vec<u8> {
     assert_eq!(headers["content-type"], "application/x-protobuf");
-    let mut plain = body.to_vec();
+    let mut decompressed = body.to_vec();
     if headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip") {
-        plain.clear();
-        flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).unwrap();
+        decompressed.clear();
+        flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut decompressed).unwrap();
     }
-    inbox.put(ExportMetricsServiceRequest::decode(plain.as_slice()).unwrap(), headers.get("x-key").and_then(|v| v.to_str().ok()));
-    inbox.answer().encode_to_vec()
+    let request = ExportMetricsServiceRequest::decode(decompressed.as_slice()).unwrap();
+    inbox.add(request, headers.get("x-key").and_then(|value| value.to_str().ok()));
+    inbox.response().encode_to_vec()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,20 +125,20 @@ async fn http_protobuf_with_and_without_gzip() {
         let inbox = Inbox::default();
         let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = Router::new().route("/v1/metrics", post(http)).with_state(inbox.clone());
-        let server = tokio::spawn(async move { axum::serve(listener, router).await });
-        let (stand_in, service) =
-            service(&format!("endpoint: \"http://{address}/v1/metrics?key=hidden\", protocol: http/protobuf, compression: {compression}"))
+        let router = Router::new().route("/v1/metrics", post(receive_http)).with_state(inbox.clone());
+        let receiver = tokio::spawn(async move { axum::serve(listener, router).await });
+        let (server, service) =
+            start(&format!("endpoint: \"http://{address}/v1/metrics?key=hidden\", protocol: http/protobuf, compression: {compression}"))
                 .await;
         inbox.has_mail_up("s3cret").await;
         assert_eq!(service.push_status().unwrap().endpoint, format!("http://{address}/v1/metrics?***"));
         service.stop().await;
-        stand_in.shutdown().await;
-        server.abort();
+        server.shutdown().await;
+        receiver.abort();
     }
 }
 
-/// An authority, and what it signs.
+/// A certificate authority.
 struct Authority {
     certificate: String,
     issuer: Issuer<'static, KeyPair>,
@@ -157,41 +153,41 @@ impl Authority {
         Self { certificate, issuer: Issuer::new(params, key) }
     }
 
-    /// A certificate and its key.
+    /// Returns a certificate and its key.
     fn sign(&self, name: &str) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let cert = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
         (cert.pem(), key.serialize_pem())
     }
 
-    /// A receiver that shows a certificate of this authority and wants to see one.
-    fn receive(&self, incoming: TcpIncoming, inbox: &Inbox) -> Receiving {
+    /// Starts a receiver with a certificate of this authority that requires client certificates of this authority.
+    fn start_receiver(&self, incoming: TcpIncoming, inbox: &Inbox) -> TlsReceiver {
         let (cert, key) = self.sign("collector.example.com");
         let tls = ServerTlsConfig::new().identity(Identity::from_pem(cert, key)).client_ca_root(Certificate::from_pem(&self.certificate));
         let grpc = MetricsServiceServer::new(inbox.clone()).accept_compressed(CompressionEncoding::Gzip);
         let (stop, stopped) = oneshot::channel();
-        let until = async { drop(stopped.await) };
-        let server = Server::builder().tls_config(tls).unwrap().add_service(grpc).serve_with_incoming_shutdown(incoming, until);
-        Receiving { stop, task: tokio::spawn(async move { drop(server.await) }) }
+        let until_stopped = async { drop(stopped.await) };
+        let server = Server::builder().tls_config(tls).unwrap().add_service(grpc).serve_with_incoming_shutdown(incoming, until_stopped);
+        TlsReceiver { stop, task: tokio::spawn(async move { drop(server.await) }) }
     }
 }
 
-/// A receiver, whose connections end with it.
-struct Receiving {
+/// A receiver that closes its connections when it stops.
+struct TlsReceiver {
     stop: oneshot::Sender<()>,
     task: tokio::task::JoinHandle<()>,
 }
 
-impl Receiving {
-    async fn end(self) {
+impl TlsReceiver {
+    async fn stop(self) {
         self.stop.send(()).unwrap();
         self.task.await.unwrap();
     }
 }
 
-/// The receiver and its authority are replaced while Postmeter runs: the files that it was told of are read anew.
+/// Renews the client certificate, then replaces the receiver and its authority while Postmeter runs: the TLS files are read again.
 #[tokio::test(flavor = "multi_thread")]
-async fn grpc_by_tls_with_a_client_certificate_and_after_both_are_renewed() {
+async fn renewed_certificates_need_no_restart() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let issue = |authority: &Authority| {
@@ -204,81 +200,82 @@ async fn grpc_by_tls_with_a_client_certificate_and_after_both_are_renewed() {
     issue(&authority);
     let incoming = TcpIncoming::bind(ANY).unwrap();
     let address = incoming.local_addr().unwrap();
-    let server = authority.receive(incoming, &inbox);
+    let receiver = authority.start_receiver(incoming, &inbox);
     let (ca, cert, key) = (path("ca.pem"), path("c.pem"), path("k.pem"));
-    let (stand_in, service) = service(&format!(
+    let (server, service) = start(&format!(
         "endpoint: \"https://{address}\", compression: gzip, retry: {{initial: 100ms, max: 1s}}, tls: {{ca_file: {ca}, cert_file: {cert}, key_file: {key}, server_name: collector.example.com}}"
     ))
     .await;
     inbox.has_mail_up("s3cret").await;
-    // Renewed in time: nothing fails, and the next request shows it.
-    inbox.was_shown(1).await;
+    // A certificate that is renewed in time is used without a failed request.
+    inbox.has_certificates(1).await;
     issue(&authority);
-    inbox.was_shown(2).await;
+    inbox.has_certificates(2).await;
 
-    server.end().await;
+    receiver.stop().await;
     let (inbox, authority) = (Inbox::default(), Authority::new());
-    let server = authority.receive(TcpIncoming::bind(address).unwrap(), &inbox);
+    let receiver = authority.start_receiver(TcpIncoming::bind(address).unwrap(), &inbox);
     issue(&authority);
     inbox.has_mail_up("s3cret").await;
     assert_eq!(service.push_status().unwrap().lost_points, 0);
     service.stop().await;
-    stand_in.shutdown().await;
-    server.end().await;
+    server.shutdown().await;
+    receiver.stop().await;
 }
 
-/// A receiver that says this of each request, by gRPC and by HTTP: what Postmeter then counts as lost, and how many it took.
-async fn said_of(inbox: Inbox) -> [PushStatus; 2] {
+/// Pushes to receivers with this response, by gRPC and by HTTP, and returns the state of both pushes.
+async fn statuses_with(inbox: Inbox) -> [PushStatus; 2] {
     let incoming = TcpIncoming::bind(ANY).unwrap();
     let grpc = format!("endpoint: \"http://{}\"", incoming.local_addr().unwrap());
     let service = MetricsServiceServer::new(inbox.clone());
-    let by_grpc = tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
+    let grpc_receiver = tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
     let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
     let http = format!("endpoint: \"http://{}/v1/metrics\", protocol: http/protobuf", listener.local_addr().unwrap());
-    let router = Router::new().route("/v1/metrics", post(self::http)).with_state(inbox);
-    let by_http = tokio::spawn(async move { axum::serve(listener, router).await });
-    let statuses = [status_after_two(&grpc).await, status_after_two(&http).await];
-    by_grpc.abort();
-    by_http.abort();
+    let router = Router::new().route("/v1/metrics", post(receive_http)).with_state(inbox);
+    let http_receiver = tokio::spawn(async move { axum::serve(listener, router).await });
+    let statuses = [status_after_push(&grpc).await, status_after_push(&http).await];
+    grpc_receiver.abort();
+    http_receiver.abort();
     statuses
 }
 
-/// How the push stands when the receiver has taken some.
-async fn status_after_two(otlp: &str) -> PushStatus {
-    let (stand_in, service) = service(otlp).await;
+/// Returns the state of a push after the receiver has accepted a request.
+async fn status_after_push(otlp: &str) -> PushStatus {
+    let (server, service) = start(otlp).await;
     let status = || service.push_status().unwrap();
-    until("some were taken", || status().last_taken.is_some() && status().taken_points + status().lost_points > 10).await;
+    let is_accepted = || status().last_accepted_at.is_some() && status().accepted_points + status().lost_points > 10;
+    wait_until(is_accepted, WAIT_MAX, "the receiver accepts a request").await;
     let status = status();
     service.stop().await;
-    stand_in.shutdown().await;
+    server.shutdown().await;
     status
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_receiver_leaves_out_is_lost_and_nothing_else() {
-    for status in said_of(Inbox::that_says(3, "too old")).await {
-        assert!(status.lost_points > 0 && status.lost_points.is_multiple_of(3) && status.taken_points > 0, "{status:?}");
-        assert!(status.failing.is_none(), "it was taken: {status:?}");
+async fn rejected_points_of_an_accepted_request_are_lost() {
+    for status in statuses_with(Inbox::responding(3, "too old")).await {
+        assert!(status.lost_points > 0 && status.lost_points.is_multiple_of(3) && status.accepted_points > 0, "{status:?}");
+        assert!(status.failure.is_none(), "the request was accepted: {status:?}");
     }
-    for status in said_of(Inbox::that_says(i64::MAX, "all of it")).await {
-        assert!(status.lost_points > 0 && status.taken_points == 0, "no more than was sent: {status:?}");
+    for status in statuses_with(Inbox::responding(i64::MAX, "all of them")).await {
+        assert!(status.lost_points > 0 && status.accepted_points == 0, "no more points are lost than were sent: {status:?}");
     }
-    // A word of warning, a count that is none, and an answer that is longer than is read.
+    // A warning, an invalid number, and a response that exceeds the size limit.
     let long = "x".repeat(100_000);
-    for inbox in [Inbox::that_says(0, "soon too old"), Inbox::that_says(-1, ""), Inbox::that_says(0, &long)] {
-        for status in said_of(inbox).await {
-            assert!(status.taken_points > 0 && status.lost_points == 0 && status.failing.is_none(), "{status:?}");
+    for inbox in [Inbox::responding(0, "soon too old"), Inbox::responding(-1, ""), Inbox::responding(0, &long)] {
+        for status in statuses_with(inbox).await {
+            assert!(status.accepted_points > 0 && status.lost_points == 0 && status.failure.is_none(), "{status:?}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_not_otlp_is_no_refusal() {
+async fn an_unreadable_response_with_a_success_status_accepts_the_request() {
     let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
     let otlp = format!("endpoint: \"http://{}/v1/metrics\", protocol: http/protobuf", listener.local_addr().unwrap());
     let router = Router::new().route("/v1/metrics", post(async || "<html>ok</html>"));
-    let server = tokio::spawn(async move { axum::serve(listener, router).await });
-    let status = status_after_two(&otlp).await;
-    assert!(status.taken_points > 0 && status.lost_points == 0 && status.failing.is_none(), "{status:?}");
-    server.abort();
+    let receiver = tokio::spawn(async move { axum::serve(listener, router).await });
+    let status = status_after_push(&otlp).await;
+    assert!(status.accepted_points > 0 && status.lost_points == 0 && status.failure.is_none(), "{status:?}");
+    receiver.abort();
 }

@@ -2,17 +2,17 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::reload::world::{ANY, SOON, World, stand_in, target, value};
-use crate::support::skipped;
+use crate::support::program::KilledOnDrop;
+use crate::support::{skipped, wait_until_async};
 use postmeter::simulate::System;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
 async fn start() -> (World, Vec<postmeter::simulate::SimulatedServer>) {
     let [kumomta, ceymail] = [stand_in(System::Kumomta).await, stand_in(System::Ceymail).await];
     kumomta.traffic(|traffic| traffic.advance(600.0));
-    ceymail.answer_with(Some((503, "busy".to_owned())));
+    ceymail.respond_with(Some((503, "busy".to_owned())));
     let text = format!(
         "targets:\n{}{}  - {{name: any, system: prometheus, url: \"{}/metrics?token=hunter2&hunter2\", min_interval: 1h}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n",
         target("mta1", &kumomta, "min_interval: 1h, resource: {deployment.environment.name: test}, parts: {machine-info: {}}"),
@@ -143,7 +143,7 @@ async fn a_real_prometheus_discovers_and_scrapes() {
         world.url("/sd")
     );
     std::fs::write(&file, config).unwrap();
-    let mut prometheus = Command::new("prometheus")
+    let prometheus = Command::new("prometheus")
         .args([
             format!("--config.file={}", file.display()),
             format!("--storage.tsdb.path={}", world.at("data").display()),
@@ -153,6 +153,7 @@ async fn a_real_prometheus_discovers_and_scrapes() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    let prometheus = KilledOnDrop(prometheus);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let query = async |promql: &str| {
         let encoded: String = promql.bytes().map(|b| format!("%{b:02X}")).collect();
@@ -160,19 +161,19 @@ async fn a_real_prometheus_discovers_and_scrapes() {
         let answer: Value = serde_json::from_str(&answer.text().await.ok()?).ok()?;
         Some(answer["data"]["result"].as_array()?.clone())
     };
-    let began = Instant::now();
-    let up = loop {
-        let up = query("mail_up").await.unwrap_or_default();
-        if up.len() == 3 || began.elapsed() > SOON {
-            break up;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let up = parking_lot::Mutex::new(Vec::new());
+    let is_scraped = || async {
+        let found = query("mail_up").await.unwrap_or_default();
+        let is_complete = found.len() == 3;
+        *up.lock() = found;
+        is_complete
     };
+    wait_until_async(is_scraped, SOON, "prometheus scrapes three targets").await;
+    let up = up.into_inner();
     let labels = query("mail_delivery_attempts_total{mail_delivery_outcome=\"delivered\"}").await.unwrap_or_default();
     let exported = query("{__name__=~\".+\", exported_job=~\".+\"} or {__name__=~\".+\", exported_instance=~\".+\"} or {__name__=~\".+\", exported_mail_system_name=~\".+\"}").await;
     let scraped = query("up").await.unwrap_or_default();
-    let _ = prometheus.kill();
-    let _ = prometheus.wait();
+    drop(prometheus);
 
     let mut seen: Vec<String> =
         up.iter().map(|series| format!("{} {} {}", series["metric"]["job"], series["metric"]["instance"], series["value"][1])).collect();

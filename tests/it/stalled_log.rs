@@ -1,7 +1,7 @@
 //! A log that nobody reads: Postmeter goes on, counts the lines that it drops, and ends when it should.
 #![allow(clippy::unwrap_used)]
 
-use crate::support::postmeter;
+use crate::support::{postmeter, wait_until_blocking};
 use ring::digest::{SHA256, digest};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -95,14 +95,8 @@ impl Running {
     /// Sends SIGTERM and waits for the end.
     fn terminate(&mut self) {
         assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
-        let began = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(began.elapsed() < SOON, "SIGTERM does not end it");
-            std::thread::park_timeout(Duration::from_millis(10));
-        };
+        wait_until_blocking(|| self.child.try_wait().unwrap().is_some(), SOON, "SIGTERM ends the program");
+        let status = self.child.wait().unwrap();
         assert!(status.success(), "{status}");
     }
 }
@@ -173,12 +167,12 @@ fn a_limit_of_file_size_ends_nothing() {
     );
     let child = Command::new("sh").env_clear().arg("-c").arg(shell).stdout(Stdio::null()).spawn().unwrap();
     let mut running = Running { child, address: String::new(), _files: files };
-    let began = Instant::now();
-    while running.address.is_empty() {
-        assert!(began.elapsed() < SOON && running.child.try_wait().unwrap().is_none(), "it does not start");
-        std::thread::park_timeout(Duration::from_millis(10));
+    let has_started = || {
+        assert!(running.child.try_wait().unwrap().is_none(), "the program has ended");
         running.address = std::fs::read_to_string(&log).ok().as_deref().and_then(address_in).unwrap_or_default();
-    }
+        !running.address.is_empty()
+    };
+    wait_until_blocking(has_started, SOON, "the program starts");
     running.flood();
     assert!(running.dropped_lines() > 0.0);
     assert!(std::fs::metadata(&log).unwrap().len() <= 8 * 1024);

@@ -1,12 +1,12 @@
-//! OTLP requests as a flat list of points, for assertions.
-#![allow(dead_code, reason = "not every test binary needs all of it")]
+//! OTLP requests as a flat list of number points, for assertions.
+#![allow(dead_code, reason = "not every test binary uses everything")]
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 
-/// A point and all that it is about.
+/// A number point with its metric's name and its resource's target.
 #[derive(Clone, Debug)]
 pub struct Flat {
     /// `service.instance.id`.
@@ -20,18 +20,18 @@ pub struct Flat {
 }
 
 impl Flat {
-    /// Whether it has this attribute with this value.
+    /// Returns true if the point has this attribute with this value.
     pub fn has(&self, attribute: &[&str; 2]) -> bool {
         self.attributes.iter().any(|(key, value)| key == attribute[0] && value == attribute[1])
     }
 }
 
-/// Whether it is the end of a series (`NoRecordedValue`).
+/// Returns true if the point ends a series (`NoRecordedValue`).
 pub fn stale(point: &Flat) -> bool {
     point.flags & 1 == 1
 }
 
-/// All number points of the requests.
+/// All number points of the requests, in their order.
 pub fn flatten(requests: &[ExportMetricsServiceRequest]) -> Vec<Flat> {
     let mut flat = Vec::new();
     for of_target in requests.iter().flat_map(|request| &request.resource_metrics) {

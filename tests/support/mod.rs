@@ -1,17 +1,23 @@
-//! What tests of the program share.
+//! Helpers that the test binaries share.
 #![allow(clippy::unwrap_used, dead_code)]
 
 pub mod flat;
 pub mod names;
+pub mod program;
+pub mod spool;
+mod wait;
+
+#[allow(unused_imports, reason = "each test binary uses some of them")]
+pub use wait::{Described, wait_until, wait_until_async, wait_until_blocking};
 
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Saved responses, and what is expected of them.
+/// The directory of saved responses and the output that is expected for them.
 pub const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 
-/// The program, with an environment of which it takes nothing.
+/// The `postmeter` binary with an empty environment.
 pub fn postmeter() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_postmeter"));
     command.env_clear();
@@ -26,13 +32,13 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// Says that a test was skipped, past what the test harness keeps to itself.
+/// Reports on standard error that a test was skipped. The test harness captures `eprintln!`, so the line is written directly.
 pub fn skipped(test: &str, why: &str) {
-    let said = format!("{test}: SKIPPED, because {why}\n");
-    std::io::stderr().write_all(said.as_bytes()).unwrap();
+    let line = format!("{test}: SKIPPED, because {why}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
-/// Compares with a file beside the fixtures; no file means nothing. `POSTMETER_BLESS=1` writes it.
+/// Compares text with a file in [`FIXTURES`]; a missing file stands for no text. `POSTMETER_BLESS=1` writes the file instead.
 #[track_caller]
 pub fn expect_file(name: &str, actual: &str) {
     let path = Path::new(FIXTURES).join(name);
@@ -43,15 +49,15 @@ pub fn expect_file(name: &str, actual: &str) {
         }
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(actual == expected, "{name} is not what is expected; POSTMETER_BLESS=1 rewrites it. It is now:\n{actual}");
+    assert!(actual == expected, "{name} differs; POSTMETER_BLESS=1 rewrites it. The actual text:\n{actual}");
 }
 
-/// All files below the fixtures, by their paths there.
+/// All files in [`FIXTURES`] and its subdirectories, as paths relative to it.
 pub fn fixture_files() -> impl Iterator<Item = String> {
     files(Path::new(FIXTURES)).into_iter().map(|path| path.strip_prefix(FIXTURES).unwrap().to_str().unwrap().to_owned())
 }
 
-/// All files below a folder.
+/// All files in a directory and its subdirectories, sorted.
 pub fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -1,16 +1,16 @@
-//! Which metrics a query reads, and what the canonical ones are called in Prometheus.
+//! The metrics that PromQL queries read, and the Prometheus names of the canonical metrics.
 
 use super::{postmeter, stdout};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A metric that a query names, and the braces behind it.
+/// A metric in a query, and the selector in its braces.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Selected<'a> {
     pub name: &'a str,
     pub selector: &'a str,
 }
 
-/// What a PromQL query reads. Metrics without braces are not seen, so write them.
+/// The metrics that a PromQL query reads. A metric without braces is not recognized, so queries must have them.
 pub fn selected(expr: &str) -> Vec<Selected<'_>> {
     let mut found = Vec::new();
     let mut quoted = false;
@@ -20,7 +20,7 @@ pub fn selected(expr: &str) -> Vec<Selected<'_>> {
             b'"' => quoted = !quoted,
             b'{' if !quoted => opened = Some(at),
             b'}' if !quoted => {
-                let from = opened.take().unwrap_or_else(|| panic!("a brace that was not opened: {expr}"));
+                let from = opened.take().unwrap_or_else(|| panic!("unmatched closing brace: {expr}"));
                 let name = &expr[..from];
                 let start = name.rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')).map_or(0, |before| before + 1);
                 found.push(Selected { name: &name[start..], selector: &expr[from + 1..at] });
@@ -31,7 +31,7 @@ pub fn selected(expr: &str) -> Vec<Selected<'_>> {
     found
 }
 
-/// The vocabulary in Prometheus' names, with the labels of each.
+/// The canonical metrics by their Prometheus names, with the labels of each.
 pub fn vocabulary() -> BTreeMap<String, BTreeSet<String>> {
     let printed = postmeter().args(["metrics", "--format", "json"]).output().unwrap();
     let printed: serde_json::Value = serde_json::from_str(&stdout(&printed)).unwrap();
@@ -43,7 +43,7 @@ pub fn vocabulary() -> BTreeMap<String, BTreeSet<String>> {
             ("By", _) => "_bytes",
             ("1", "gauge") => "_ratio",
             (unit, _) => {
-                assert!(unit.is_empty() || unit.starts_with('{'), "no rule for the unit {unit}");
+                assert!(unit.is_empty() || unit.starts_with('{'), "unknown unit {unit}");
                 ""
             }
         };
@@ -67,7 +67,7 @@ pub fn vocabulary() -> BTreeMap<String, BTreeSet<String>> {
     names
 }
 
-/// Labels that a selector asks for.
+/// The names of the labels in a selector.
 pub fn labels_of(selector: &str) -> impl Iterator<Item = &str> {
     let mut quoted = false;
     let matchers = selector.split(move |c: char| {

@@ -1,97 +1,81 @@
-//! A connection to a receiver: gRPC or HTTP, in the clear or by TLS.
+//! The connection to a receiver: gRPC or HTTP, with or without TLS.
 //!
-//! It is built again after it failed, so that names are looked up anew, and when one of its files has changed: neither a
+//! The connection is built again after a failure, so that names are resolved again, and when one of its TLS files has changed. Neither a
 //! receiver that moved nor a renewed certificate needs a restart.
 
-use super::response::{SendError, last_cause};
+use super::response::{SendError, root_cause};
 use crate::config::{self, Protocol};
-use std::fs;
-use std::path::Path;
-use std::time::{Duration, SystemTime};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use crate::net::{ClientTls, FileWatch};
+use std::time::{Duration, Instant};
+use tonic::transport::{Channel, Endpoint};
 
-/// How Postmeter introduces itself to receivers; gRPC's library adds its own name behind it.
+/// The user agent; the gRPC library appends its own name.
 const USER_AGENT: &str = concat!("postmeter/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The shortest time between two checks of the TLS files.
+const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A connection, or the readiness to open one.
-#[derive(Clone, Debug)]
+/// A connection that is opened when the first request is sent.
+#[derive(Debug)]
 pub(crate) struct ReceiverConnection {
-    pub connection: Connection,
-    written: Written,
+    pub transport: Transport,
+    tls_files: FileWatch,
+    checked_at: Instant,
 }
 
+/// The client of the configured protocol.
 #[derive(Clone, Debug)]
-pub(crate) enum Connection {
+pub(crate) enum Transport {
     Grpc(Channel),
     Http(reqwest::Client),
 }
 
 impl ReceiverConnection {
-    /// Nothing is sent yet; a connection is opened when one is needed.
     pub(crate) fn new(config: &config::Otlp) -> Result<Self, SendError> {
-        let written = written(&config.tls);
-        let connection = match config.protocol {
-            Protocol::Grpc => channel(config).map(Connection::Grpc),
-            Protocol::HttpProtobuf => client(config).map(Connection::Http),
+        let mut tls_files = FileWatch::default();
+        tls_files.mark(config.tls.files().paths());
+        let transport = match config.protocol {
+            Protocol::Grpc => grpc_channel(config).map(Transport::Grpc),
+            Protocol::HttpProtobuf => http_client(config).map(Transport::Http),
         }?;
-        Ok(Self { connection, written })
+        Ok(Self { transport, tls_files, checked_at: Instant::now() })
     }
 
-    /// Whether its files are those that it was built with. A certificate that ran out is not always a connection that fails:
-    /// some receivers answer.
-    pub(crate) fn is_current(&self, config: &config::Otlp) -> bool {
-        self.written == written(&config.tls)
+    /// Returns true if a TLS file has changed since the connection was built. The files are checked even while requests succeed, because
+    /// some receivers accept a connection with an expired certificate.
+    pub(crate) fn is_outdated(&mut self, config: &config::Otlp) -> bool {
+        if self.checked_at.elapsed() < FILE_CHECK_INTERVAL {
+            return false;
+        }
+        self.checked_at = Instant::now();
+        self.tls_files.has_changed(config.tls.files().paths())
     }
 }
 
-/// When each file was written.
-type Written = [Option<SystemTime>; 3];
-
-fn written(tls: &config::Tls) -> Written {
-    [&tls.ca_file, &tls.cert_file, &tls.key_file].map(|path| fs::metadata(path.as_ref()?).ok()?.modified().ok())
-}
-
-fn channel(config: &config::Otlp) -> Result<Channel, SendError> {
-    let wrong = |error: tonic::transport::Error| SendError::Config(format!("endpoint: {}", last_cause(&error)));
-    let mut endpoint = Endpoint::from_shared(config.endpoint.clone()).map_err(wrong)?.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true);
-    endpoint = endpoint.user_agent(USER_AGENT).map_err(wrong)?;
+fn grpc_channel(config: &config::Otlp) -> Result<Channel, SendError> {
+    let invalid = |error: tonic::transport::Error| SendError::Config(format!("endpoint: {}", root_cause(&error)));
+    let endpoint = Endpoint::from_shared(config.endpoint.clone()).map_err(invalid)?;
+    let mut endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).user_agent(USER_AGENT).map_err(invalid)?;
     if config.endpoint.starts_with("https://") {
-        let mut tls = match &config.tls.ca_file {
-            Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(file(path)?)),
-            None => ClientTlsConfig::new().with_native_roots(),
-        };
-        if let (Some(cert), Some(key)) = (&config.tls.cert_file, &config.tls.key_file) {
-            tls = tls.identity(Identity::from_pem(file(cert)?, file(key)?));
-        }
-        if let Some(name) = &config.tls.server_name {
-            tls = tls.domain_name(name);
-        }
-        endpoint = endpoint.tls_config(tls).map_err(|error| SendError::Config(format!("tls: {}", last_cause(&error))))?;
+        let tls = read_tls_files(&config.tls)?.for_grpc(config.tls.server_name.as_deref());
+        endpoint = endpoint.tls_config(tls).map_err(|error| SendError::Config(format!("tls: {}", root_cause(&error))))?;
     }
     Ok(endpoint.connect_lazy())
 }
 
-fn client(config: &config::Otlp) -> Result<reqwest::Client, SendError> {
-    let wrong = |error: reqwest::Error| SendError::Config(format!("tls: {}", last_cause(&error.without_url())));
-    let mut builder = reqwest::Client::builder()
+fn http_client(config: &config::Otlp) -> Result<reqwest::Client, SendError> {
+    let invalid = |error: reqwest::Error| SendError::Config(format!("tls: {}", root_cause(&error.without_url())));
+    let builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(config.timeout);
-    if let Some(path) = &config.tls.ca_file {
-        builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(&file(path)?).map_err(wrong)?);
-    } else if config.endpoint.starts_with("http://") {
-        builder = builder.tls_certs_only([]);
-    }
-    if let (Some(cert), Some(key)) = (&config.tls.cert_file, &config.tls.key_file) {
-        let pem = [file(cert)?, file(key)?].join(&b'\n');
-        builder = builder.identity(reqwest::Identity::from_pem(&pem).map_err(wrong)?);
-    }
-    builder.build().map_err(wrong)
+    let is_https = !config.endpoint.starts_with("http://");
+    let builder = read_tls_files(&config.tls)?.configure(builder, is_https);
+    builder.map_err(|unusable| invalid(unusable.error))?.build().map_err(invalid)
 }
 
-fn file(path: &Path) -> Result<Vec<u8>, SendError> {
-    fs::read(path).map_err(|error| SendError::Config(format!("tls: {}: {error}", path.display())))
+fn read_tls_files(tls: &config::Tls) -> Result<ClientTls, SendError> {
+    tls.files().read().map_err(|error| SendError::Config(format!("tls: {error}")))
 }

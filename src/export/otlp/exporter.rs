@@ -1,12 +1,14 @@
-//! Sends the bytes of a request, by gRPC or by HTTP.
+//! The OTLP exporter: sends encoded requests by gRPC or HTTP.
 
-use super::connection::{Connection, ReceiverConnection};
-use super::request_size::RequestSize;
-use super::response::{PartialSuccess, SendError, last_cause, words};
+use super::connection::{ReceiverConnection, Transport};
+use super::grpc_codec::{EncodedRequestCodec, is_response_too_large};
+use super::response::{SendError, root_cause, shortened};
+use super::split::split;
 use crate::config::{self, Compression};
-use crate::net::Redactor;
-use crate::poll::{retry_after, secret_header, use_ring};
-use bytes::{Buf, BufMut, Bytes};
+use crate::export::queue::request_exporter::{EncodedRequest, ExportFailure, PartialSuccess, RequestExporter};
+use crate::export::queue::request_size::RequestSize;
+use crate::net::{Redactor, install_crypto_provider, retry_after, secret_header};
+use bytes::{Buf, Bytes};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
@@ -14,16 +16,16 @@ use parking_lot::Mutex;
 use prost::Message;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::Extensions;
+use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
-use tonic::{Code, Extensions, Status};
 use tracing::info;
 
-/// Bytes of a receiver's answer.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// The largest response body that is read.
+pub(crate) const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 
-/// What is sent. Both signals have the same answer on the wire.
+/// The signal of a request. The responses of both signals have the same encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// `ExportMetricsServiceRequest`.
@@ -33,7 +35,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    const fn method(self) -> &'static str {
+    const fn grpc_path(self) -> &'static str {
         match self {
             Self::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
             Self::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
@@ -41,111 +43,123 @@ impl Signal {
     }
 }
 
-/// A way to a receiver.
+/// An exporter to one receiver.
 #[derive(Debug)]
 pub struct OtlpExporter {
     config: config::Otlp,
-    way: Mutex<ReceiverConnection>,
-    receiver: String,
+    connection: Mutex<ReceiverConnection>,
+    endpoint: String,
+    metrics_size: RequestSize,
     logs_size: RequestSize,
-    /// The receiver has rejected a compressed request as such.
+    /// The receiver has rejected a compressed request and accepted it without compression.
     is_uncompressed: AtomicBool,
 }
 
 impl OtlpExporter {
-    /// A way to the configured receiver. Nothing is sent yet; a connection is opened when one is needed, and again after
-    /// it was lost.
+    /// Creates an exporter to the configured receiver. It connects when the first request is sent, and again after a failure.
     ///
     /// # Errors
-    /// What of the configuration cannot be used.
+    /// Fails if the endpoint or a TLS file cannot be used.
     pub fn new(config: config::Otlp) -> Result<Self, SendError> {
-        use_ring();
-        let way = Mutex::new(ReceiverConnection::new(&config)?);
-        let receiver = config.receiver();
-        let logs_size = RequestSize::new(config.max_request_bytes);
-        Ok(Self { config, way, receiver, logs_size, is_uncompressed: AtomicBool::new(false) })
+        install_crypto_provider();
+        Ok(Self {
+            connection: Mutex::new(ReceiverConnection::new(&config)?),
+            endpoint: config.receiver(),
+            metrics_size: RequestSize::new(config.max_request_bytes),
+            logs_size: RequestSize::new(config.max_request_bytes),
+            is_uncompressed: AtomicBool::new(false),
+            config,
+        })
     }
 
-    /// Where it goes, for people.
+    /// The URL of the receiver, without secrets.
     #[must_use]
-    pub fn receiver(&self) -> &str {
-        &self.receiver
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
-    /// How large requests with logs may be: the same for all targets.
-    pub(crate) const fn logs_size(&self) -> &RequestSize {
-        &self.logs_size
-    }
-
-    /// How it is configured.
+    /// The configuration.
     #[must_use]
     pub const fn config(&self) -> &config::Otlp {
         &self.config
     }
 
+    /// The size limit of the signal's requests.
+    pub(crate) const fn request_size(&self, signal: Signal) -> &RequestSize {
+        match signal {
+            Signal::Metrics => &self.metrics_size,
+            Signal::Logs => &self.logs_size,
+        }
+    }
+
     /// Sends one request.
     ///
     /// # Errors
-    /// Why it was not taken.
+    /// Fails if the receiver does not accept the request.
     pub async fn send(&self, signal: Signal, request: Bytes) -> Result<PartialSuccess, SendError> {
-        let headers = self.headers()?;
+        let headers = self.read_headers()?;
         let secrets = Redactor::new(headers.values(), [self.config.endpoint.as_str()]);
         let compression = if self.is_uncompressed.load(Ordering::Relaxed) { Compression::None } else { self.config.compression };
-        let mut answer = self.attempt(signal, headers.clone(), request.clone(), compression).await;
-        if matches!(answer, Err(SendError::Encoding(_))) && compression == Compression::Gzip {
-            answer = self.attempt(signal, headers, request, Compression::None).await;
-            if answer.is_ok() && !self.is_uncompressed.swap(true, Ordering::Relaxed) {
-                info!(endpoint = self.receiver, "the receiver does not accept gzip: requests are sent uncompressed");
+        let mut response = self.send_once(signal, headers.clone(), request.clone(), compression).await;
+        if matches!(response, Err(SendError::UnsupportedEncoding(_))) && compression == Compression::Gzip {
+            response = self.send_once(signal, headers, request, Compression::None).await;
+            if response.is_ok() && !self.is_uncompressed.swap(true, Ordering::Relaxed) {
+                info!(endpoint = self.endpoint, "the receiver does not support gzip, requests are sent uncompressed");
             }
         }
-        if matches!(answer, Err(SendError::Unreachable(_))) {
-            self.renew()?;
+        if matches!(response, Err(SendError::Unreachable(_))) {
+            self.reconnect()?;
         }
-        let partial = answer.map_err(|error| error.without(&secrets))?.partial_success.unwrap_or_default();
-        let mut reason = words(&partial.error_message);
-        secrets.redact(&mut reason);
-        Ok(PartialSuccess { count: u64::try_from(partial.rejected_data_points).unwrap_or(0), reason })
+        let partial = response.map_err(|error| error.redacted(&secrets))?.partial_success.unwrap_or_default();
+        let mut message = shortened(&partial.error_message);
+        secrets.redact(&mut message);
+        Ok(PartialSuccess { rejected: u64::try_from(partial.rejected_data_points).unwrap_or(0), message })
     }
 
-    async fn attempt(
+    async fn send_once(
         &self,
         signal: Signal,
         headers: HeaderMap,
         request: Bytes,
         compression: Compression,
     ) -> Result<ExportMetricsServiceResponse, SendError> {
-        match self.way()?.connection {
-            Connection::Grpc(channel) => self.grpc(channel, signal, headers, request, compression).await,
-            Connection::Http(client) => self.http(&client, signal, headers, request, compression).await,
+        match self.transport()? {
+            Transport::Grpc(channel) => self.send_by_grpc(channel, signal, headers, request, compression).await,
+            Transport::Http(client) => self.send_by_http(&client, signal, headers, request, compression).await,
         }
     }
 
-    /// The configured headers, with their secrets read anew.
-    fn headers(&self) -> Result<HeaderMap, SendError> {
+    /// Reads the configured headers. Their files are read for each request, so that changed secrets need no reload.
+    fn read_headers(&self) -> Result<HeaderMap, SendError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.config.headers {
-            let wrong = |what: &str| SendError::Config(format!("headers: {name}: {what}"));
-            let key = HeaderName::try_from(name.as_str()).map_err(|_| wrong("not a header name"))?;
-            let value = value.read().map_err(|error| wrong(&error.to_string()))?;
-            headers.insert(key, secret_header(&value).ok_or_else(|| wrong("not a header value"))?);
+            let invalid = |problem: &str| SendError::Config(format!("headers: {name}: {problem}"));
+            let key = HeaderName::try_from(name.as_str()).map_err(|_| invalid("not a valid header name"))?;
+            let value = value.read().map_err(|error| invalid(&error.to_string()))?;
+            headers.insert(key, secret_header(&value).ok_or_else(|| invalid("not a valid header value"))?);
         }
         Ok(headers)
     }
 
-    /// The connection there is, while its files are as they were.
-    fn way(&self) -> Result<ReceiverConnection, SendError> {
-        let way = self.way.lock().clone();
-        if way.is_current(&self.config) { Ok(way) } else { self.renew() }
+    /// Returns the connected client, or a new one if the TLS files have changed.
+    fn transport(&self) -> Result<Transport, SendError> {
+        let mut connection = self.connection.lock();
+        if !connection.is_outdated(&self.config) {
+            return Ok(connection.transport.clone());
+        }
+        drop(connection);
+        self.reconnect()
     }
 
-    /// The next request goes by a new connection, with names and certificates read anew.
-    fn renew(&self) -> Result<ReceiverConnection, SendError> {
-        let way = ReceiverConnection::new(&self.config)?;
-        *self.way.lock() = way.clone();
-        Ok(way)
+    /// Replaces the connection by a new one, which resolves names and reads certificates again.
+    fn reconnect(&self) -> Result<Transport, SendError> {
+        let connection = ReceiverConnection::new(&self.config)?;
+        let transport = connection.transport.clone();
+        *self.connection.lock() = connection;
+        Ok(transport)
     }
 
-    async fn grpc(
+    async fn send_by_grpc(
         &self,
         channel: Channel,
         signal: Signal,
@@ -153,28 +167,28 @@ impl OtlpExporter {
         request: Bytes,
         compression: Compression,
     ) -> Result<ExportMetricsServiceResponse, SendError> {
-        let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
+        let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(RESPONSE_BYTES_MAX);
         if compression == Compression::Gzip {
-            // Servers of gRPC for Go compress their responses as the request was, whatever it accepts.
+            // gRPC servers in Go compress the response like the request, whatever the request accepts.
             grpc = grpc.send_compressed(CompressionEncoding::Gzip).accept_compressed(CompressionEncoding::Gzip);
         }
         let mut request = tonic::Request::from_parts(MetadataMap::from_headers(headers), Extensions::default(), request);
         request.set_timeout(self.config.timeout);
         let exchange = async {
-            grpc.ready().await.map_err(|error| SendError::Unreachable(last_cause(&error)))?;
-            let unary = grpc.unary(request, PathAndQuery::from_static(signal.method()), RequestBytes);
-            unary.await.map(tonic::Response::into_inner).or_else(|status| match is_too_large(&status) {
-                true => Ok(unread("it is too long")),
-                false => Err(SendError::of_status(&status)),
+            grpc.ready().await.map_err(|error| SendError::Unreachable(root_cause(&error)))?;
+            let unary = grpc.unary(request, PathAndQuery::from_static(signal.grpc_path()), EncodedRequestCodec);
+            unary.await.map(tonic::Response::into_inner).or_else(|status| match is_response_too_large(&status) {
+                true => Ok(unreadable_response("it is too long")),
+                false => Err(SendError::from_grpc(&status)),
             })
         };
         match tokio::time::timeout(self.config.timeout, exchange).await {
-            Ok(answer) => answer,
-            Err(_) => Err(SendError::Unreachable(format!("no answer within {:?}", self.config.timeout))),
+            Ok(response) => response,
+            Err(_) => Err(SendError::Unreachable(format!("no response within {:?}", self.config.timeout))),
         }
     }
 
-    async fn http(
+    async fn send_by_http(
         &self,
         client: &reqwest::Client,
         signal: Signal,
@@ -190,26 +204,26 @@ impl OtlpExporter {
                 gzip(&request).map_err(|error| SendError::Config(format!("compression: {error}")))?
             }
         };
-        let unreachable = |error: reqwest::Error| SendError::Unreachable(last_cause(&error.without_url()));
-        let mut answer = post.body(body).send().await.map_err(unreachable)?;
-        let status = answer.status();
-        let after = retry_after(answer.headers());
+        let unreachable = |error: reqwest::Error| SendError::Unreachable(root_cause(&error.without_url()));
+        let mut response = post.body(body).send().await.map_err(unreachable)?;
+        let status = response.status();
+        let retry_after = retry_after(response.headers());
         let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if body.len() + chunk.len() > RESPONSE_BYTES_MAX {
                 break;
             }
             body.extend_from_slice(&chunk);
         }
         if !status.is_success() {
-            return Err(SendError::of_http(status, &body, after));
+            return Err(SendError::from_http(status, &body, retry_after));
         }
-        Ok(answer_of(body.as_slice()))
+        Ok(decode_response(body.as_slice()))
     }
 
-    /// The configured URL is the one of metrics; the other signals' stand beside it.
+    /// The URL of a signal. The configured URL is that of metrics; the URL of logs differs in the path.
     fn url(&self, signal: Signal) -> Result<String, SendError> {
-        let unknown = || SendError::Config("endpoint: does not end in /v1/metrics, so the place of logs is not known".into());
+        let unknown = || SendError::Config("endpoint: cannot derive the URL of logs from a URL that does not end in /v1/metrics".into());
         match signal {
             Signal::Metrics => Ok(self.config.endpoint.clone()),
             Signal::Logs => self.config.logs_endpoint().ok_or_else(unknown),
@@ -217,62 +231,29 @@ impl OtlpExporter {
     }
 }
 
-/// What an answer says. Its status has said already that the request was taken.
-fn answer_of(bytes: impl Buf) -> ExportMetricsServiceResponse {
-    ExportMetricsServiceResponse::decode(bytes).unwrap_or_else(|error| unread(&error.to_string()))
+/// The export queue holds requests with metrics.
+impl RequestExporter for OtlpExporter {
+    async fn send(&self, request: Bytes) -> Result<PartialSuccess, ExportFailure> {
+        Ok(self.send(Signal::Metrics, request).await?)
+    }
+
+    fn split(&self, request: &[u8], bytes_max: usize) -> Vec<EncodedRequest> {
+        split(Signal::Metrics, request, bytes_max)
+    }
 }
 
-/// An answer of which only the status is known.
-fn unread(why: &str) -> ExportMetricsServiceResponse {
-    let error_message = format!("its answer cannot be read: {why}");
+/// Decodes the response to an accepted request. A body that cannot be decoded is a warning only, because the status is a success.
+pub(crate) fn decode_response(body: impl Buf) -> ExportMetricsServiceResponse {
+    ExportMetricsServiceResponse::decode(body).unwrap_or_else(|error| unreadable_response(&error.to_string()))
+}
+
+fn unreadable_response(problem: &str) -> ExportMetricsServiceResponse {
+    let error_message = format!("the response cannot be decoded: {problem}");
     ExportMetricsServiceResponse { partial_success: Some(ExportMetricsPartialSuccess { rejected_data_points: 0, error_message }) }
-}
-
-/// Whether it is our own limit that an answer goes beyond; a receiver has another.
-fn is_too_large(status: &Status) -> bool {
-    status.code() == Code::OutOfRange && status.message().ends_with(&format!("the limit is: {ANSWER_BYTES_MAX} bytes"))
 }
 
 fn gzip(bytes: &[u8]) -> std::io::Result<Bytes> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes)?;
     Ok(encoder.finish()?.into())
-}
-
-/// A codec that sends bytes as they are.
-#[derive(Clone, Copy, Debug)]
-struct RequestBytes;
-
-impl Codec for RequestBytes {
-    type Encode = Bytes;
-    type Decode = ExportMetricsServiceResponse;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for RequestBytes {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        to.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for RequestBytes {
-    type Item = ExportMetricsServiceResponse;
-    type Error = Status;
-
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
-        Ok(Some(answer_of(from.copy_to_bytes(from.remaining()))))
-    }
 }

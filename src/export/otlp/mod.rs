@@ -1,32 +1,36 @@
-//! The push: collected, encoded once, queued as bytes, sent by gRPC or HTTP until it is taken.
+//! The push: metrics and delivery records are encoded as OTLP and sent by gRPC or HTTP.
 //!
-//! # The bytes are the unit
+//! # Encoded once
 //!
-//! A request is encoded once, below the 4 MiB that a gRPC receiver takes by default, and queued as bytes (in memory, or on
-//! disk), and sent by either protocol. What waits keeps the times that it had.
-//! `opentelemetry-otlp` could send the SDK's part alone, but neither with start times of its own nor beside the relay;
-//! it carries Postmeter's own telemetry.
+//! A request is encoded once, below the 4 MiB that gRPC receivers accept by default. The same bytes are queued, in memory or on disk, and
+//! sent by either protocol, so a retried request keeps its original timestamps.
+//!
+//! `opentelemetry-otlp` is used for Postmeter's own telemetry only. It could send the metrics of the SDK, but neither with corrected start
+//! times nor together with native metrics.
 
-pub(crate) mod collect;
+pub(crate) mod collector;
 pub(crate) mod connection;
+mod exemplar;
 pub(crate) mod exporter;
+mod grpc_codec;
 pub(crate) mod logs;
+mod logs_export;
 pub(crate) mod metrics;
 mod native_metrics;
-pub(crate) mod news;
+mod point_writer;
 pub(crate) mod push;
-pub(crate) mod request_size;
 mod request_writer;
 pub(crate) mod response;
-pub(crate) mod split;
+mod split;
 mod wire;
 
-pub use super::queue::backoff::Backoff;
 pub use super::queue::queue::ExportQueue;
-pub use super::queue::status::{Failing, PushStatus, SpoolStatus, Usage};
+pub use super::queue::request_exporter::{EncodedRequest, PartialSuccess, RetryDecision};
+pub use super::queue::status::{PushFailure, PushStatus, SpoolStatus, Usage};
 pub use exporter::{OtlpExporter, Signal};
-pub use logs::{LogsEncoder, LogsExport};
-pub use metrics::{REQUEST_BYTES_MAX, Request, Requests, TargetMetrics, message, requests, told};
+pub use logs::LogsEncoder;
+pub use logs_export::LogsExport;
+pub use metrics::{MetricsRequests, REQUEST_BYTES_MAX, TargetMetrics, message, requests};
 pub use native_metrics::NATIVE_SCOPE;
 pub use push::Push;
-pub use response::{PartialSuccess, RetryDecision, SendError};
+pub use response::SendError;

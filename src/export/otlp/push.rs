@@ -1,11 +1,11 @@
-//! The push: collects every interval, queues what was collected, and has it delivered, until it is told to stop.
+//! The push: collects all targets every interval, queues the encoded requests and sends them, until it is stopped.
 
-use super::SendError;
-use super::collect::Collector;
-use super::exporter::OtlpExporter;
+use super::collector::Collector;
+use super::exporter::{OtlpExporter, Signal};
+use super::response::SendError;
 use crate::config;
 use crate::export::queue::queue::ExportQueue;
-use crate::export::queue::worker::deliver;
+use crate::export::queue::worker::Worker;
 use crate::telemetry::{SelfTelemetry, TargetSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,94 +14,103 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span, error, warn};
 
-/// How long the last flush may take, collecting and sending.
-const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
+/// The deadline of the last push: collecting and sending together.
+const LAST_PUSH_MAX: Duration = Duration::from_secs(5);
 
-/// The push of all targets.
+/// The push of all targets to one receiver.
 #[derive(Debug)]
 pub struct Push {
     targets: TargetSet,
-    sender: OtlpExporter,
-    outbox: Arc<ExportQueue>,
-    own: Arc<SelfTelemetry>,
+    exporter: Arc<OtlpExporter>,
+    queue: Arc<ExportQueue>,
+    telemetry: Arc<SelfTelemetry>,
     interval: watch::Sender<Duration>,
 }
 
 impl Push {
-    /// The push of these targets.
+    /// Creates a push of these targets.
     ///
     /// # Errors
-    /// What of the configuration cannot be used.
-    pub fn new(targets: TargetSet, config: config::Otlp, own: Arc<SelfTelemetry>) -> Result<Self, SendError> {
-        let outbox = Arc::new(ExportQueue::new(&config, own.clone()));
-        let sender = OtlpExporter::new(config)?;
-        let interval = watch::Sender::new(sender.config().interval);
-        Ok(Self { targets, sender, outbox, own, interval })
+    /// Fails if the exporter cannot be created from the configuration.
+    pub fn new(targets: TargetSet, config: config::Otlp, telemetry: Arc<SelfTelemetry>) -> Result<Self, SendError> {
+        let queue = Arc::new(ExportQueue::new(config.receiver(), &config.queue, telemetry.clone()));
+        let interval = watch::Sender::new(config.interval);
+        let exporter = Arc::new(OtlpExporter::new(config)?);
+        Ok(Self { targets, exporter, queue, telemetry, interval })
     }
 
-    /// What waits, and how it goes.
+    /// The export queue.
     #[must_use]
-    pub fn outbox(&self) -> Arc<ExportQueue> {
-        self.outbox.clone()
+    pub fn queue(&self) -> Arc<ExportQueue> {
+        self.queue.clone()
     }
 
-    /// How often it collects; what is sent there counts from then on.
+    /// The push interval. A new value applies immediately.
     #[must_use]
     pub fn interval(&self) -> watch::Sender<Duration> {
         self.interval.clone()
     }
 
-    /// Pushes every interval until `stop` says so, then once more within a deadline.
+    /// Pushes every interval until `stop` is cancelled, then once more within a deadline.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { targets, sender, outbox, own, interval: intervals } = self;
+        let Self { targets, exporter, queue, telemetry, interval: intervals } = self;
         let mut intervals = intervals.subscribe();
-        let (endpoint, interval) = (sender.receiver().to_owned(), *intervals.borrow_and_update());
-        let temporality = sender.config().temporality;
-        let mut collector = Collector::new(targets, outbox.clone(), interval, temporality);
-        let delivery = tokio::spawn(deliver(outbox.clone(), sender, own, stop.clone()));
-        let abort = delivery.abort_handle();
+        let (endpoint, interval) = (exporter.endpoint().to_owned(), *intervals.borrow_and_update());
+        let mut collector = Collector::new(targets, exporter.clone(), queue.clone(), telemetry, interval);
+        let worker = tokio::spawn(send_requests(queue.clone(), exporter, stop.clone()));
+        let abort_worker = worker.abort_handle();
         let deadline = deadline(stop.clone());
         let work = async {
-            let mut tick = ticks(Instant::now(), interval);
+            let mut ticks = ticks(Instant::now(), interval);
             loop {
                 tokio::select! {
                     () = stop.cancelled() => break,
                     Ok(()) = intervals.changed() => {
                         collector.interval = *intervals.borrow_and_update();
-                        tick = ticks(Instant::now() + collector.interval, collector.interval);
+                        ticks = self::ticks(Instant::now() + collector.interval, collector.interval);
                         continue;
                     }
-                    _ = tick.tick() => {}
+                    _ = ticks.tick() => {}
                 }
                 let span = debug_span!("export", endpoint);
                 collector.collect(&stop).instrument(span).await;
             }
             collector.flush(&stop).await;
-            outbox.close();
-            if let Err(error) = delivery.await {
-                error!(endpoint, "delivering failed inside Postmeter, please report it: {error}");
+            queue.close();
+            if let Err(error) = worker.await {
+                error!(endpoint, "internal error: sending metrics failed, please report this: {error}");
             }
         };
         tokio::select! {
             () = work => {}
             () = deadline => {
-                warn!(endpoint, "the last push did not end within {FLUSH_DEADLINE:?} and was given up");
-                abort.abort();
+                warn!(endpoint, deadline = ?LAST_PUSH_MAX, "the last push did not complete in time and was aborted");
+                abort_worker.abort();
             }
         }
-        outbox.end().await;
+        queue.shut_down().await;
     }
 }
 
-/// When the last push has to be over, with the collection that the end found under way.
+async fn send_requests(queue: Arc<ExportQueue>, exporter: Arc<OtlpExporter>, shutdown: CancellationToken) {
+    let worker = Worker {
+        queue: &queue,
+        exporter: exporter.as_ref(),
+        request_size: exporter.request_size(Signal::Metrics),
+        retry: exporter.config().queue.retry,
+    };
+    worker.run(shutdown).await;
+}
+
+/// Completes at the deadline of the last push, which includes a collection that is running when `stop` is cancelled.
 async fn deadline(stop: CancellationToken) {
     stop.cancelled().await;
-    tokio::time::sleep(FLUSH_DEADLINE).await;
+    tokio::time::sleep(LAST_PUSH_MAX).await;
 }
 
 fn ticks(first: Instant, interval: Duration) -> Interval {
     let mut ticks = tokio::time::interval_at(first, interval);
-    // After a pause the next one is a whole interval away: two collections in a row would say the same.
+    // After a delay, the next tick is a whole interval later: a second collection in a row would have nothing new.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }

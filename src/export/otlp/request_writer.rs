@@ -1,4 +1,4 @@
-//! One request while it is written: the messages that are open, and whether there is room.
+//! Writes one request with metrics: tracks the open messages and the remaining space.
 
 use super::native_metrics::RequestFull;
 use super::wire::{LENGTH_BYTES, OPEN_BYTES_MAX, bytes, close, delimited, field_len, open};
@@ -9,7 +9,7 @@ const RESOURCE_METRICS: u8 = delimited(1);
 const SCOPE_METRICS: u8 = delimited(2);
 /// `repeated Metric metrics = 2`
 const METRICS: u8 = delimited(2);
-/// What it takes to begin a message.
+/// The length of the tag and the length of an open message.
 const OPEN_LEN: usize = 1 + LENGTH_BYTES;
 
 /// A request that is being written.
@@ -18,18 +18,19 @@ pub(crate) struct MetricsRequestWriter {
     pub bytes: Vec<u8>,
     pub points: u64,
     bytes_max: usize,
+    /// The positions of the open messages: `ResourceMetrics`, `ScopeMetrics`, and `Metric` with its data.
     resource: Option<usize>,
     scope: Option<usize>,
     metric: Option<(usize, usize)>,
 }
 
-/// Whose metrics they are.
+/// The resource and the scope of a metric.
 #[derive(Clone, Copy)]
-pub(crate) struct Scope<'a> {
-    /// The Resource as a field, encoded.
+pub(crate) struct EncodedScope<'a> {
+    /// The encoded field with the resource.
     pub resource: &'a [u8],
-    /// The fields of a `ScopeMetrics` beside its metrics, encoded.
-    pub scope: &'a [u8],
+    /// The encoded fields of the `ScopeMetrics` before its metrics.
+    pub fields: &'a [u8],
 }
 
 impl MetricsRequestWriter {
@@ -38,9 +39,9 @@ impl MetricsRequestWriter {
         Self { bytes: Vec::new(), points: 0, bytes_max, resource: None, scope: None, metric: None }
     }
 
-    /// Whether so many bytes more fit, or there is nothing yet, so that they have to.
+    /// Returns true if `more` bytes fit. The first point always fits: a single point cannot be split.
     #[inline]
-    pub(crate) fn fits(&self, more: usize) -> bool {
+    pub(crate) fn has_space(&self, more: usize) -> bool {
         self.bytes.len() + more <= self.bytes_max || self.points == 0
     }
 
@@ -49,40 +50,40 @@ impl MetricsRequestWriter {
         self.metric.is_some()
     }
 
-    /// Adds a whole `ScopeMetrics`.
+    /// Adds a complete `ScopeMetrics`.
     pub(crate) fn add_scope(&mut self, resource: &[u8], scope_metrics: &[u8], points: u64) -> Result<(), RequestFull> {
         self.end_scope();
-        if !self.fits(self.resource_len(resource) + field_len(scope_metrics.len())) {
+        if !self.has_space(self.resource_len(resource) + field_len(scope_metrics.len())) {
             return Err(RequestFull);
         }
-        self.begin_resource(resource);
+        self.start_resource(resource);
         bytes(&mut self.bytes, SCOPE_METRICS, scope_metrics);
         self.points += points;
         Ok(())
     }
 
-    /// Begins a metric, if it fits with so many bytes of points.
-    pub(crate) fn begin_metric(
+    /// Starts a metric if it fits together with a first point of `point_len` bytes. `write_header` writes the fields of the metric,
+    /// `write_data_fields` those of its data beside the points.
+    pub(crate) fn start_metric(
         &mut self,
-        scope: &Scope<'_>,
-        data: u8,
-        points: usize,
-        head: impl Fn(&mut Vec<u8>),
-        data_head: impl Fn(&mut Vec<u8>),
+        scope: &EncodedScope<'_>,
+        data_field: u8,
+        point_len: usize,
+        write_header: impl Fn(&mut Vec<u8>),
+        write_data_fields: impl Fn(&mut Vec<u8>),
     ) -> Result<(), RequestFull> {
-        let (before, resource_before, scope_before) = (self.bytes.len(), self.resource, self.scope);
-        self.begin_resource(scope.resource);
+        let (len_before, resource_before, scope_before) = (self.bytes.len(), self.resource, self.scope);
+        self.start_resource(scope.resource);
         if self.scope.is_none() {
             self.scope = Some(open(&mut self.bytes, SCOPE_METRICS));
-            self.bytes.extend_from_slice(scope.scope);
+            self.bytes.extend_from_slice(scope.fields);
         }
         let metric = open(&mut self.bytes, METRICS);
-        head(&mut self.bytes);
-        let data = open(&mut self.bytes, data);
-        data_head(&mut self.bytes);
-        if !self.fits(points) {
-            // As if nothing had been begun.
-            self.bytes.truncate(before);
+        write_header(&mut self.bytes);
+        let data = open(&mut self.bytes, data_field);
+        write_data_fields(&mut self.bytes);
+        if !self.has_space(point_len) {
+            self.bytes.truncate(len_before);
             (self.resource, self.scope) = (resource_before, scope_before);
             return Err(RequestFull);
         }
@@ -97,7 +98,7 @@ impl MetricsRequestWriter {
         }
     }
 
-    /// Ends what belongs to a scope.
+    /// Ends the open metric and scope.
     pub(crate) fn end_scope(&mut self) {
         self.end_metric();
         if let Some(scope) = self.scope.take() {
@@ -105,7 +106,7 @@ impl MetricsRequestWriter {
         }
     }
 
-    /// Ends what belongs to a target.
+    /// Ends the open metric, scope and resource.
     pub(crate) fn end_resource(&mut self) {
         self.end_scope();
         if let Some(resource) = self.resource.take() {
@@ -113,7 +114,7 @@ impl MetricsRequestWriter {
         }
     }
 
-    fn begin_resource(&mut self, resource: &[u8]) {
+    fn start_resource(&mut self, resource: &[u8]) {
         if self.resource.is_none() {
             self.resource = Some(open(&mut self.bytes, RESOURCE_METRICS));
             self.bytes.extend_from_slice(resource);

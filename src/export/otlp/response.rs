@@ -1,150 +1,141 @@
-//! What a receiver's answer means: taken, taken in part, to be sent again, or never to be taken.
+//! Receivers' responses: accepted, to be sent again, or rejected permanently.
 //!
-//! Which codes may be sent again is the OTLP specification's word, sections "Failures" of OTLP/gRPC and OTLP/HTTP.
+//! The OTLP specification defines which status codes allow a retry (sections "Failures" of OTLP/gRPC and OTLP/HTTP).
 
+use crate::export::queue::request_exporter::{ExportFailure, RetryDecision};
 use crate::net::{Redactor, on_one_line};
 use http::StatusCode;
 use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-/// Characters of a receiver's words in an error.
-const WORDS_CHARS_MAX: usize = 200;
-/// A wait that a receiver asks for is taken as this where it is longer: a slip must not silence us for a day.
-pub(crate) const ASKED_WAIT_MAX: Duration = Duration::from_secs(3600);
+/// The longest part of a receiver's message that is quoted in an error.
+const MESSAGE_CHARS_MAX: usize = 200;
+/// The longest `Retry-After` that is respected: a wrong value must not stop the push for a day.
+pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
-/// Why a request was not taken.
+/// The reason why a request was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// The configuration cannot be used.
     #[error("export.otlp.{0}")]
     Config(String),
-    /// The receiver did not answer, or not in time.
-    #[error("{0}; check the endpoint, http or https included, and that the receiver runs")]
+    /// The receiver did not respond, or not in time.
+    #[error("{0}; check the endpoint, including http or https, and that the receiver is running")]
     Unreachable(String),
-    /// The receiver cannot take it now, and may later.
-    #[error("the receiver is busy: {said}")]
+    /// The receiver cannot accept the request now, but may accept it later.
+    #[error("the receiver is busy: {message}")]
     Busy {
-        /// Its words.
-        said: String,
-        /// How long it asked to be left alone.
-        after: Option<Duration>,
+        /// The status and the receiver's message.
+        message: String,
+        /// The time that the receiver asks to wait before the next attempt.
+        retry_after: Option<Duration>,
     },
-    /// The receiver said no, and would again.
-    #[error("the receiver refused: {0}")]
-    Refused(String),
-    /// The request is larger than the receiver accepts; parts of it may be accepted.
+    /// The receiver rejected the request, and would reject it again.
+    #[error("the receiver rejected the request: {0}")]
+    Rejected(String),
+    /// The request is larger than the receiver accepts. Parts of the request may be accepted.
     #[error("the receiver accepts only smaller requests: {0}; check its limit")]
     TooLarge(String),
-    /// The receiver does not read compressed requests.
-    #[error("the receiver does not accept this encoding: {0}; check export.otlp.compression and protocol")]
-    Encoding(String),
-    /// What was queued cannot be read now.
-    #[error("the spool cannot be read: {0}; check the disk")]
-    Spool(String),
-    /// What was queued cannot be read ever again.
-    #[error("a request in the spool is damaged or gone, and is not sent: {0}")]
-    Damaged(String),
-    /// The receiver does not know who asks, or does not allow it.
-    #[error("the receiver refused the credentials: {0}; check export.otlp.headers and tls")]
+    /// The receiver does not support compressed requests.
+    #[error("the receiver does not support this encoding: {0}; check export.otlp.compression and export.otlp.protocol")]
+    UnsupportedEncoding(String),
+    /// The receiver rejected the credentials.
+    #[error("the receiver rejected the credentials: {0}; check export.otlp.headers and export.otlp.tls")]
     Unauthenticated(String),
 }
 
-/// Whether and when a request may be sent once more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RetryDecision {
-    /// Never: the same request would be refused.
-    Never,
-    /// When the sender's own backoff says so.
-    Later,
-    /// Not before this long from now.
-    After(Duration),
-}
-
 impl SendError {
-    /// The value of `error.type`: a closed set.
+    /// The value of `error.type`, one of a closed set.
     #[must_use]
     pub const fn error_type(&self) -> &'static str {
         match self {
             Self::Config(_) => "config",
             Self::Unreachable(_) => "unreachable",
             Self::Busy { .. } => "busy",
-            Self::Refused(_) | Self::Encoding(_) => "refused",
+            Self::Rejected(_) | Self::UnsupportedEncoding(_) => "refused",
             Self::TooLarge(_) => "too_large",
-            Self::Spool(_) | Self::Damaged(_) => "spool",
             Self::Unauthenticated(_) => "unauthenticated",
         }
     }
 
-    /// Whether the same request may be taken later. What the operator can mend in place (a file that cannot be read) counts as that.
+    /// The time at which the same request may be sent again. A wrong configuration is retried, because the operator can repair the files
+    /// that it refers to without a restart.
     #[must_use]
-    pub const fn again(&self) -> RetryDecision {
+    pub const fn retry_decision(&self) -> RetryDecision {
         match self {
-            Self::Config(_) | Self::Unreachable(_) | Self::Spool(_) | Self::Busy { after: None, .. } => RetryDecision::Later,
-            Self::Busy { after: Some(after), .. } => RetryDecision::After(*after),
-            Self::Refused(_) | Self::TooLarge(_) | Self::Encoding(_) | Self::Damaged(_) | Self::Unauthenticated(_) => RetryDecision::Never,
+            Self::Config(_) | Self::Unreachable(_) | Self::Busy { retry_after: None, .. } => RetryDecision::Later,
+            Self::Busy { retry_after: Some(wait), .. } => RetryDecision::After(*wait),
+            Self::Rejected(_) | Self::TooLarge(_) | Self::UnsupportedEncoding(_) | Self::Unauthenticated(_) => RetryDecision::Never,
         }
     }
 
-    /// Without the secrets of the request: a receiver may repeat them.
-    pub(crate) fn without(mut self, secrets: &Redactor) -> Self {
-        let (Self::Config(said)
-        | Self::Unreachable(said)
-        | Self::Busy { said, .. }
-        | Self::Refused(said)
-        | Self::TooLarge(said)
-        | Self::Encoding(said)
-        | Self::Spool(said)
-        | Self::Damaged(said)
-        | Self::Unauthenticated(said)) = &mut self;
-        secrets.redact(said);
+    /// Removes the secrets of the request from the message, because a receiver may repeat them.
+    pub(crate) fn redacted(mut self, secrets: &Redactor) -> Self {
+        let (Self::Config(message)
+        | Self::Unreachable(message)
+        | Self::Busy { message, .. }
+        | Self::Rejected(message)
+        | Self::TooLarge(message)
+        | Self::UnsupportedEncoding(message)
+        | Self::Unauthenticated(message)) = &mut self;
+        secrets.redact(message);
         self
     }
 
-    /// What a gRPC status says.
-    pub(crate) fn of_status(status: &Status) -> Self {
-        let said = format!("{:?} {}", status.code(), words(status.message())).trim_end().to_owned();
-        let transport = std::error::Error::source(status);
-        let after = status.get_details_retry_info().map(|info| info.retry_delay.unwrap_or_default().min(ASKED_WAIT_MAX));
-        match (status.code(), transport) {
-            // What a receiver says has no cause: this status is tonic's own.
-            (_, Some(cause)) => Self::Unreachable(last_cause(cause)),
-            // OUT_OF_RANGE is what tonic's servers respond; the others come from proxies, for a status of HTTP.
+    /// Converts the status of a gRPC response.
+    pub(crate) fn from_grpc(status: &Status) -> Self {
+        let message = format!("{:?} {}", status.code(), shortened(status.message())).trim_end().to_owned();
+        let transport_error = std::error::Error::source(status);
+        let retry_after = status.get_details_retry_info().map(|info| info.retry_delay.unwrap_or_default().min(RETRY_AFTER_MAX));
+        match (status.code(), transport_error) {
+            // A status from the receiver has no source: tonic made this one.
+            (_, Some(cause)) => Self::Unreachable(root_cause(cause)),
+            // tonic's servers respond with OUT_OF_RANGE; proxies respond with the others instead of an HTTP status.
             (Code::ResourceExhausted | Code::OutOfRange | Code::InvalidArgument | Code::Internal | Code::Unknown, None)
                 if is_about_size(status.message()) =>
             {
-                Self::TooLarge(said)
+                Self::TooLarge(message)
             }
             (Code::Cancelled | Code::DeadlineExceeded | Code::Aborted | Code::OutOfRange | Code::Unavailable | Code::DataLoss, None) => {
-                Self::Busy { said, after }
+                Self::Busy { message, retry_after }
             }
-            // Recovery is possible only where the receiver says when.
-            (Code::ResourceExhausted, _) if after.is_some() => Self::Busy { said, after },
-            // The gRPC libraries of Go, Rust, Java and C++ all name the compression.
-            (Code::Unimplemented, None) if status.message().to_ascii_lowercase().contains("compress") => Self::Encoding(said),
-            (Code::Unauthenticated | Code::PermissionDenied, _) => Self::Unauthenticated(said),
-            _ => Self::Refused(said),
+            // RESOURCE_EXHAUSTED allows a retry only if the receiver sends RetryInfo.
+            (Code::ResourceExhausted, _) if retry_after.is_some() => Self::Busy { message, retry_after },
+            // The gRPC libraries of Go, Rust, Java and C++ all mention the compression.
+            (Code::Unimplemented, None) if status.message().to_ascii_lowercase().contains("compress") => Self::UnsupportedEncoding(message),
+            (Code::Unauthenticated | Code::PermissionDenied, _) => Self::Unauthenticated(message),
+            _ => Self::Rejected(message),
         }
     }
 
-    /// What an HTTP status other than success says. `after` is its `Retry-After`.
-    pub(crate) fn of_http(status: StatusCode, body: &[u8], after: Option<Duration>) -> Self {
-        let said = format!("{status} {}", words(&String::from_utf8_lossy(body))).trim_end().to_owned();
+    /// Converts the status of an HTTP response that is not a success. `retry_after` is the header `Retry-After`.
+    pub(crate) fn from_http(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> Self {
+        let message = format!("{status} {}", shortened(&String::from_utf8_lossy(body))).trim_end().to_owned();
         match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-                Self::Busy { said, after: after.map(|after| after.min(ASKED_WAIT_MAX)) }
+                Self::Busy { message, retry_after: retry_after.map(|wait| wait.min(RETRY_AFTER_MAX)) }
             }
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::Unauthenticated(said),
-            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge(said),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::Encoding(said),
-            StatusCode::BAD_REQUEST if is_about_size(&said) => Self::TooLarge(said),
-            _ => Self::Refused(said),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::Unauthenticated(message),
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge(message),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedEncoding(message),
+            StatusCode::BAD_REQUEST if is_about_size(&message) => Self::TooLarge(message),
+            _ => Self::Rejected(message),
         }
     }
 }
 
-/// Parts of messages by which receivers reject a request for its size: gRPC's libraries (Go, Rust, Java, C++, .NET), proxies, and
-/// receivers with limits of their own. Messages about rates and quotas have none of them.
+impl From<SendError> for ExportFailure {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::TooLarge(_) => Self::TooLarge(error.to_string()),
+            _ => Self::NotAccepted { error_type: error.error_type(), message: error.to_string(), retry: error.retry_decision() },
+        }
+    }
+}
+
+/// Phrases in messages of receivers that reject a request for its size: gRPC libraries (Go, Rust, Java, C++, .NET), proxies, and receivers
+/// with limits of their own. Messages about rates and quotas contain none of them.
 const SIZE_PHRASES: [&str; 11] = [
     "larger than max",
     "length too large",
@@ -159,34 +150,25 @@ const SIZE_PHRASES: [&str; 11] = [
     "status code 413",
 ];
 
-/// Whether a rejection is about the size of the request, so that parts of it may be accepted.
+/// Returns true if a rejection is about the size of the request, so that parts of the request may be accepted.
 fn is_about_size(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     SIZE_PHRASES.iter().any(|phrase| message.contains(phrase))
 }
 
-/// What a receiver did not take of a request that it took.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct PartialSuccess {
-    /// Points, or log records.
-    pub count: u64,
-    /// Why.
-    pub reason: String,
-}
-
-/// The cause behind all others: it says what happened, the rest only that something did.
-pub(crate) fn last_cause(error: &(dyn std::error::Error + 'static)) -> String {
+/// Returns the innermost source of an error: the outer ones only repeat that something failed.
+pub(crate) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
+    while let Some(source) = cause.source() {
+        cause = source;
     }
     cause.to_string()
 }
 
-/// Somebody else's words, on one line.
-pub(crate) fn words(text: &str) -> String {
-    let end = text.char_indices().nth(WORDS_CHARS_MAX).map_or(text.len(), |(end, _)| end);
-    on_one_line(&text[..end])
+/// Shortens a receiver's message and puts it on one line.
+pub(crate) fn shortened(message: &str) -> String {
+    let end = message.char_indices().nth(MESSAGE_CHARS_MAX).map_or(message.len(), |(end, _)| end);
+    on_one_line(&message[..end])
 }
 
 #[cfg(test)]
@@ -198,11 +180,11 @@ mod tests {
 
     #[track_caller]
     fn grpc(code: Code, expected: RetryDecision) {
-        assert_eq!(SendError::of_status(&Status::new(code, "no")).again(), expected, "{code:?}");
+        assert_eq!(SendError::from_grpc(&Status::new(code, "no")).retry_decision(), expected, "{code:?}");
     }
 
     #[test]
-    fn grpc_codes_are_sent_again_as_the_specification_says() {
+    fn grpc_codes_are_retried_as_specified() {
         for code in [Code::Cancelled, Code::DeadlineExceeded, Code::Aborted, Code::OutOfRange, Code::Unavailable, Code::DataLoss] {
             grpc(code, RetryDecision::Later);
         }
@@ -215,29 +197,30 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_answer_says_what_to_look_at() {
-        let said = SendError::Unreachable("Connection refused".to_owned()).to_string();
-        assert_eq!(said, "Connection refused; check the endpoint, http or https included, and that the receiver runs");
+    fn an_unreachable_receiver_is_reported_with_advice() {
+        let text = SendError::Unreachable("Connection refused".to_owned()).to_string();
+        assert_eq!(text, "Connection refused; check the endpoint, including http or https, and that the receiver is running");
     }
 
     #[test]
-    fn a_wait_that_is_asked_for_is_kept() {
-        let asks =
-            |code, wait| SendError::of_status(&Status::with_error_details(code, "", ErrorDetails::with_retry_info(Some(wait)))).again();
-        assert_eq!(asks(Code::Unavailable, SOON), RetryDecision::After(SOON));
-        assert_eq!(asks(Code::ResourceExhausted, SOON), RetryDecision::After(SOON));
-        assert_eq!(asks(Code::Unavailable, Duration::from_secs(1_000_000)), RetryDecision::After(ASKED_WAIT_MAX));
-        assert_eq!(asks(Code::InvalidArgument, SOON), RetryDecision::Never);
+    fn a_requested_wait_is_respected_up_to_a_limit() {
+        let decision = |code, wait| {
+            SendError::from_grpc(&Status::with_error_details(code, "", ErrorDetails::with_retry_info(Some(wait)))).retry_decision()
+        };
+        assert_eq!(decision(Code::Unavailable, SOON), RetryDecision::After(SOON));
+        assert_eq!(decision(Code::ResourceExhausted, SOON), RetryDecision::After(SOON));
+        assert_eq!(decision(Code::Unavailable, Duration::from_secs(1_000_000)), RetryDecision::After(RETRY_AFTER_MAX));
+        assert_eq!(decision(Code::InvalidArgument, SOON), RetryDecision::Never);
     }
 
     #[track_caller]
-    fn http(status: u16, after: Option<Duration>, expected: RetryDecision, error_type: &str) {
-        let error = SendError::of_http(StatusCode::from_u16(status).unwrap_or_default(), b"no\n", after);
-        assert_eq!((error.again(), error.error_type()), (expected, error_type), "{status}");
+    fn http(status: u16, retry_after: Option<Duration>, expected: RetryDecision, error_type: &str) {
+        let error = SendError::from_http(StatusCode::from_u16(status).unwrap_or_default(), b"no\n", retry_after);
+        assert_eq!((error.retry_decision(), error.error_type()), (expected, error_type), "{status}");
     }
 
     #[test]
-    fn http_codes_are_sent_again_as_the_specification_says() {
+    fn http_codes_are_retried_as_specified() {
         for status in [429, 502, 503, 504] {
             http(status, None, RetryDecision::Later, "busy");
             http(status, Some(SOON), RetryDecision::After(SOON), "busy");
@@ -252,7 +235,7 @@ mod tests {
 
     #[track_caller]
     fn too_large(code: Code, message: &str, expected: bool) {
-        let error = SendError::of_status(&Status::new(code, message));
+        let error = SendError::from_grpc(&Status::new(code, message));
         assert_eq!(error.error_type() == "too_large", expected, "{code:?} {message}");
     }
 
@@ -282,32 +265,32 @@ mod tests {
         ] {
             too_large(Code::ResourceExhausted, message, false);
         }
-        let error = SendError::of_http(StatusCode::BAD_REQUEST, b"too big data size exceeding -maxInsertRequestSize", None);
+        let error = SendError::from_http(StatusCode::BAD_REQUEST, b"too big data size exceeding -maxInsertRequestSize", None);
         assert_eq!(error.error_type(), "too_large");
     }
 
     #[test]
-    fn a_compression_that_is_not_supported_is_recognized() {
+    fn unsupported_compression_is_recognized() {
         for message in [
             "Content is compressed with `gzip` which isn't supported",
             "grpc: Decompressor is not installed for grpc-encoding \"gzip\"",
             "Can't find decompressor for gzip",
         ] {
-            assert!(matches!(SendError::of_status(&Status::unimplemented(message)), SendError::Encoding(_)), "{message}");
+            assert!(matches!(SendError::from_grpc(&Status::unimplemented(message)), SendError::UnsupportedEncoding(_)), "{message}");
         }
-        assert!(matches!(SendError::of_status(&Status::unimplemented("unknown service")), SendError::Refused(_)));
+        assert!(matches!(SendError::from_grpc(&Status::unimplemented("unknown service")), SendError::Rejected(_)));
     }
 
     #[test]
-    fn a_size_that_comes_with_a_wait_is_a_size() {
+    fn a_rejection_for_size_is_not_retried_even_with_a_wait() {
         let details = ErrorDetails::with_retry_info(Some(SOON));
         let status = Status::with_error_details(Code::ResourceExhausted, "message larger than max", details);
-        assert_eq!(SendError::of_status(&status).error_type(), "too_large");
+        assert_eq!(SendError::from_grpc(&status).error_type(), "too_large");
     }
 
     #[test]
-    fn words_stay_on_one_line() {
-        let error = SendError::of_http(StatusCode::BAD_REQUEST, "a\nb\u{1b}c".as_bytes(), None);
-        assert_eq!(error.to_string(), "the receiver refused: 400 Bad Request a b c");
+    fn messages_are_put_on_one_line() {
+        let error = SendError::from_http(StatusCode::BAD_REQUEST, "a\nb\u{1b}c".as_bytes(), None);
+        assert_eq!(error.to_string(), "the receiver rejected the request: 400 Bad Request a b c");
     }
 }

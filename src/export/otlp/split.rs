@@ -1,7 +1,7 @@
-//! Halves requests that are too large: by their points or records, in their order, each with its resource and scope.
+//! Splits requests that are too large. Points or records keep their order, and each part repeats their resource and scope.
 
 use super::exporter::Signal;
-use super::metrics::Request;
+use crate::export::queue::request_exporter::EncodedRequest;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{ResourceLogs, ScopeLogs};
@@ -11,24 +11,24 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use prost::Message;
 
-/// A request that can be halved.
-trait Halve: Message + Default {
-    /// How many points or records are in it.
+/// A request that can be split in two.
+trait Splittable: Message + Default {
+    /// The number of points or records.
     fn count(&self) -> usize;
-    /// The first so many of them, and the others.
+    /// Splits the request after the first `first` points or records.
     fn split_at(self, first: usize) -> (Self, Self);
 }
 
-/// The same in requests of at most so many bytes each, or of one point. Of a single point, or of what cannot be read, there is
-/// one part at most.
-pub(crate) fn split(signal: Signal, request: &[u8], bytes_max: usize) -> Vec<Request> {
+/// Splits a request into requests of at most `bytes_max` bytes each, or of one point or record each. Returns no part if the request cannot
+/// be decoded.
+pub(crate) fn split(signal: Signal, request: &[u8], bytes_max: usize) -> Vec<EncodedRequest> {
     match signal {
         Signal::Metrics => split_message::<ExportMetricsServiceRequest>(request, bytes_max),
         Signal::Logs => split_message::<ExportLogsServiceRequest>(request, bytes_max),
     }
 }
 
-fn split_message<M: Halve>(request: &[u8], bytes_max: usize) -> Vec<Request> {
+fn split_message<M: Splittable>(request: &[u8], bytes_max: usize) -> Vec<EncodedRequest> {
     let mut parts = Vec::new();
     if let Ok(message) = M::decode(request) {
         halve(message, bytes_max, &mut parts);
@@ -36,20 +36,20 @@ fn split_message<M: Halve>(request: &[u8], bytes_max: usize) -> Vec<Request> {
     parts
 }
 
-fn halve<M: Halve>(message: M, bytes_max: usize, parts: &mut Vec<Request>) {
+fn halve<M: Splittable>(message: M, bytes_max: usize, parts: &mut Vec<EncodedRequest>) {
     let count = message.count();
     if count <= 1 || message.encoded_len() <= bytes_max {
-        return parts.push(Request { bytes: message.encode_to_vec().into(), points: count as u64 });
+        return parts.push(EncodedRequest { bytes: message.encode_to_vec().into(), points: count as u64 });
     }
     let (first, second) = message.split_at(count / 2);
     halve(first, bytes_max, parts);
     halve(second, bytes_max, parts);
 }
 
-impl Halve for ExportMetricsServiceRequest {
+impl Splittable for ExportMetricsServiceRequest {
     fn count(&self) -> usize {
         let scopes = self.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
-        scopes.flat_map(|scope| &scope.metrics).map(points).sum()
+        scopes.flat_map(|scope| &scope.metrics).map(metric_points).sum()
     }
 
     fn split_at(self, mut first: usize) -> (Self, Self) {
@@ -59,7 +59,7 @@ impl Halve for ExportMetricsServiceRequest {
             for ScopeMetrics { scope, metrics, schema_url } in scope_metrics {
                 let (mut metrics_a, mut metrics_b) = (Vec::new(), Vec::new());
                 for metric in metrics {
-                    let count = points(&metric);
+                    let count = metric_points(&metric);
                     match first.min(count) {
                         0 => metrics_b.push(metric),
                         all if all == count => metrics_a.push(metric),
@@ -71,19 +71,19 @@ impl Halve for ExportMetricsServiceRequest {
                     }
                     first = first.saturating_sub(count);
                 }
-                let piece = |metrics| ScopeMetrics { scope: scope.clone(), metrics, schema_url: schema_url.clone() };
-                push_unless_empty(&mut scopes_a, metrics_a, piece);
-                push_unless_empty(&mut scopes_b, metrics_b, piece);
+                let part = |metrics| ScopeMetrics { scope: scope.clone(), metrics, schema_url: schema_url.clone() };
+                push_unless_empty(&mut scopes_a, metrics_a, part);
+                push_unless_empty(&mut scopes_b, metrics_b, part);
             }
-            let piece = |scope_metrics| ResourceMetrics { resource: resource.clone(), scope_metrics, schema_url: schema_url.clone() };
-            push_unless_empty(&mut a.resource_metrics, scopes_a, piece);
-            push_unless_empty(&mut b.resource_metrics, scopes_b, piece);
+            let part = |scope_metrics| ResourceMetrics { resource: resource.clone(), scope_metrics, schema_url: schema_url.clone() };
+            push_unless_empty(&mut a.resource_metrics, scopes_a, part);
+            push_unless_empty(&mut b.resource_metrics, scopes_b, part);
         }
         (a, b)
     }
 }
 
-impl Halve for ExportLogsServiceRequest {
+impl Splittable for ExportLogsServiceRequest {
     fn count(&self) -> usize {
         self.resource_logs.iter().flat_map(|resource| &resource.scope_logs).map(|scope| scope.log_records.len()).sum()
     }
@@ -96,25 +96,26 @@ impl Halve for ExportLogsServiceRequest {
                 let count = log_records.len();
                 let tail = log_records.split_off(first.min(count));
                 first = first.saturating_sub(count);
-                let piece = |log_records| ScopeLogs { scope: scope.clone(), log_records, schema_url: schema_url.clone() };
-                push_unless_empty(&mut scopes_a, log_records, piece);
-                push_unless_empty(&mut scopes_b, tail, piece);
+                let part = |log_records| ScopeLogs { scope: scope.clone(), log_records, schema_url: schema_url.clone() };
+                push_unless_empty(&mut scopes_a, log_records, part);
+                push_unless_empty(&mut scopes_b, tail, part);
             }
-            let piece = |scope_logs| ResourceLogs { resource: resource.clone(), scope_logs, schema_url: schema_url.clone() };
-            push_unless_empty(&mut a.resource_logs, scopes_a, piece);
-            push_unless_empty(&mut b.resource_logs, scopes_b, piece);
+            let part = |scope_logs| ResourceLogs { resource: resource.clone(), scope_logs, schema_url: schema_url.clone() };
+            push_unless_empty(&mut a.resource_logs, scopes_a, part);
+            push_unless_empty(&mut b.resource_logs, scopes_b, part);
         }
         (a, b)
     }
 }
 
-fn push_unless_empty<T, U>(to: &mut Vec<U>, items: Vec<T>, piece: impl Fn(Vec<T>) -> U) {
+fn push_unless_empty<T, U>(to: &mut Vec<U>, items: Vec<T>, part: impl Fn(Vec<T>) -> U) {
     if !items.is_empty() {
-        to.push(piece(items));
+        to.push(part(items));
     }
 }
 
-fn points(metric: &Metric) -> usize {
+/// The number of points of a metric.
+pub(crate) fn metric_points(metric: &Metric) -> usize {
     match &metric.data {
         Some(Data::Gauge(gauge)) => gauge.data_points.len(),
         Some(Data::Sum(sum)) => sum.data_points.len(),
@@ -125,8 +126,8 @@ fn points(metric: &Metric) -> usize {
     }
 }
 
-/// The metric with its first so many points, and with the others.
-fn split_points(mut metric: Metric, first: usize) -> (Metric, Metric) {
+/// Splits a metric after its first `first` points.
+pub(crate) fn split_points(mut metric: Metric, first: usize) -> (Metric, Metric) {
     let tail = metric.data.as_mut().map(|data| match data {
         Data::Gauge(gauge) => Data::Gauge(Gauge { data_points: gauge.data_points.split_off(first) }),
         Data::Sum(sum) => {

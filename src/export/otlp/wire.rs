@@ -1,57 +1,58 @@
-//! Protobuf, written directly: what messages are made of.
+//! Elements of the Protobuf wire format. Native metrics are written directly, which is about ten times faster than building messages.
 //!
-//! Messages whose length is known only behind them get four bytes for it in front, more than most need: a length may have
-//! leading zeros, and so nothing has to be moved or measured twice.
+//! A message whose length is not known in advance reserves four bytes for it, which is more than most need. Protobuf allows leading zeros
+//! in a length, so nothing has to be moved or measured twice.
 
 use crate::model::{SampleRef, is_scope_label};
 
-/// Bytes of a length that is filled in later.
+/// The number of bytes that are reserved for the length of an open message.
 pub(crate) const LENGTH_BYTES: usize = 4;
-/// What fits into it.
+/// The largest length that fits into the reserved bytes.
 pub(crate) const OPEN_BYTES_MAX: usize = (1 << (7 * LENGTH_BYTES)) - 1;
 
-/// A field of wire type 0.
+/// The tag of a field of wire type 0.
 pub(crate) const fn varint(field: u8) -> u8 {
     field << 3
 }
 
-/// A field of wire type 1.
+/// The tag of a field of wire type 1.
 pub(crate) const fn fixed64(field: u8) -> u8 {
     field << 3 | 1
 }
 
-/// A field of wire type 2.
+/// The tag of a field of wire type 2.
 pub(crate) const fn delimited(field: u8) -> u8 {
     field << 3 | 2
 }
 
-/// Begins a message, and says where.
+/// Opens a message whose length is not known yet. Returns the position of its content, for [`close`].
 pub(crate) fn open(to: &mut Vec<u8>, tag: u8) -> usize {
     to.push(tag);
     to.extend_from_slice(&[0; LENGTH_BYTES]);
     to.len()
 }
 
-/// Ends a message that began here.
-pub(crate) fn close(to: &mut [u8], began: usize) {
-    let len = to.len() - began;
+/// Closes a message whose content starts at `start`.
+pub(crate) fn close(to: &mut [u8], start: usize) {
+    let len = to.len() - start;
     debug_assert!(len <= OPEN_BYTES_MAX);
     for at in 0..LENGTH_BYTES {
         let more = if at + 1 < LENGTH_BYTES { 0x80 } else { 0 };
-        to[began - LENGTH_BYTES + at] = (len >> (7 * at)) as u8 & 0x7f | more;
+        to[start - LENGTH_BYTES + at] = (len >> (7 * at)) as u8 & 0x7f | more;
     }
 }
 
-/// How many bytes a length takes.
+/// The encoded size of a length.
 pub(crate) const fn length_len(n: usize) -> usize {
     if n < 0x80 { 1 } else { (n.ilog2() as usize / 7) + 1 }
 }
 
-/// How many bytes a field of this many takes.
+/// The encoded size of a field with a value of `n` bytes.
 pub(crate) const fn field_len(n: usize) -> usize {
     1 + length_len(n) + n
 }
 
+/// Writes a length.
 pub(crate) fn length(to: &mut Vec<u8>, mut n: usize) {
     while n >= 0x80 {
         to.push(n as u8 | 0x80);
@@ -60,40 +61,42 @@ pub(crate) fn length(to: &mut Vec<u8>, mut n: usize) {
     to.push(n as u8);
 }
 
+/// Writes a field of wire type 2.
 pub(crate) fn bytes(to: &mut Vec<u8>, tag: u8, value: &[u8]) {
     to.push(tag);
     length(to, value.len());
     to.extend_from_slice(value);
 }
 
-/// How many bytes the labels of a series take, as attributes of its point; where it is `scoped`, without those that describe its scope.
+/// The encoded size of the labels of a series as attributes of its point. If `is_scoped`, labels that describe the scope are left out.
 #[inline]
-pub(crate) fn labels_len(sample: &SampleRef<'_>, scoped: bool) -> usize {
-    let of_point = |name: &[u8]| !scoped || !is_scope_label(name);
-    sample.label_bytes().filter(|(name, _)| of_point(name)).map(|(name, value)| field_len(key_value_len(name, value))).sum()
+pub(crate) fn labels_len(sample: &SampleRef<'_>, is_scoped: bool) -> usize {
+    let is_attribute = |name: &[u8]| !is_scoped || !is_scope_label(name);
+    sample.label_bytes().filter(|(name, _)| is_attribute(name)).map(|(name, value)| field_len(key_value_len(name, value))).sum()
 }
 
 const fn key_value_len(name: &[u8], value: &[u8]) -> usize {
     field_len(name.len()) + field_len(field_len(value.len()))
 }
 
-/// Writes the labels of a series as `repeated KeyValue`; where it is `scoped`, without those that describe its scope.
+/// Writes the labels of a series as `repeated KeyValue`. If `is_scoped`, labels that describe the scope are left out.
 #[inline]
-pub(crate) fn labels(to: &mut Vec<u8>, tag: u8, sample: &SampleRef<'_>, scoped: bool) {
+pub(crate) fn labels(to: &mut Vec<u8>, tag: u8, sample: &SampleRef<'_>, is_scoped: bool) {
     for (name, value) in sample.label_bytes() {
-        if !scoped || !is_scope_label(name) {
+        if !is_scoped || !is_scope_label(name) {
             key_value(to, tag, name, value);
         }
     }
 }
 
+/// Writes a `KeyValue` with a string.
 pub(crate) fn key_value(to: &mut Vec<u8>, tag: u8, name: &[u8], value: &[u8]) {
     const KEY: u8 = delimited(1);
     const VALUE: u8 = delimited(2);
     const STRING: u8 = delimited(1);
     let len = key_value_len(name, value);
     if len < 0x80 {
-        // All lengths are one byte.
+        // All lengths fit into one byte.
         to.extend_from_slice(&[tag, len as u8, KEY, name.len() as u8]);
         to.extend_from_slice(name);
         to.extend_from_slice(&[VALUE, value.len() as u8 + 2, STRING, value.len() as u8]);
@@ -113,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_takes_as_many_bytes_as_are_said() {
+    fn the_size_of_a_length_is_known_before_it_is_written() {
         for n in [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, 0x1f_ffff, 0x20_0000, OPEN_BYTES_MAX] {
             let mut to = Vec::new();
             length(&mut to, n);
@@ -123,11 +126,11 @@ mod tests {
     }
 
     #[test]
-    fn a_length_with_leading_zeros_is_the_same_length() {
+    fn a_length_with_leading_zeros_is_decoded() {
         let mut to = vec![1, 2, 3];
-        let began = open(&mut to, 0x0a);
+        let start = open(&mut to, 0x0a);
         to.extend_from_slice(&[7; 300]);
-        close(&mut to, began);
+        close(&mut to, start);
         assert_eq!(prost::decode_length_delimiter(&to[4..]).unwrap(), 300);
     }
 }

@@ -1,61 +1,63 @@
-//! Damaged requests of a spool: kept for whoever wants to know why, within bounds, the oldest deleted first.
+//! The directory of damaged request files, which are kept for inspection. The oldest files are deleted first when a limit is reached.
 
+use super::store::{DIR_MODE, disk_bytes_of};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// The directory, in that of the spool.
+/// The name of the directory inside the spool directory.
 pub(crate) const DIR: &str = "damaged";
-/// How many damaged files are kept.
+/// The largest number of damaged files that are kept.
 pub(crate) const FILES_MAX: usize = 32;
-/// Damaged files take at most this part of the spool's `max_bytes`.
-const SHARE_DIVISOR: usize = 16;
+/// Damaged files may use `max_bytes` of the spool divided by this.
+const SPOOL_SHARE_DIVISOR: usize = 16;
 
-/// The directory of damaged files. Their total size is known, so that it counts toward the bound of the spool.
+/// The directory of damaged files. Their total size counts toward the limit of the spool.
 #[derive(Debug)]
-pub(crate) struct Quarantine {
+pub(crate) struct DamagedRequests {
     dir: PathBuf,
     bytes_max: usize,
     bytes: usize,
 }
 
-impl Quarantine {
-    /// In this directory of a spool with this bound; reads what earlier runs left there.
+impl DamagedRequests {
+    /// Opens the directory in the directory of a spool, and measures the files that earlier runs left there.
     pub(crate) fn open(spool_dir: &Path, spool_bytes_max: usize) -> io::Result<Self> {
-        let mut quarantine = Self { dir: spool_dir.join(DIR), bytes_max: spool_bytes_max / SHARE_DIVISOR, bytes: 0 };
-        quarantine.shrink(quarantine.bytes_max)?;
-        Ok(quarantine)
+        let mut damaged = Self { dir: spool_dir.join(DIR), bytes_max: spool_bytes_max / SPOOL_SHARE_DIVISOR, bytes: 0 };
+        damaged.shrink(damaged.bytes_max)?;
+        Ok(damaged)
     }
 
-    /// Bytes of a disk that its files take.
+    /// The disk usage of the files.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Moves a file here.
-    pub(crate) fn take(&mut self, file: &Path) -> io::Result<()> {
+    /// Moves a file into the directory.
+    pub(crate) fn add(&mut self, file: &Path) -> io::Result<()> {
         let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        DirBuilder::new().recursive(true).mode(crate::export::queue::store::DIR_MODE).create(&self.dir)?;
+        DirBuilder::new().recursive(true).mode(DIR_MODE).create(&self.dir)?;
         fs::rename(file, self.dir.join(name))?;
         self.shrink(self.bytes_max)
     }
 
-    /// Deletes the oldest files until the others take at most this many bytes.
+    /// Deletes the oldest files until the others use at most this many bytes.
     pub(crate) fn shrink(&mut self, bytes_max: usize) -> io::Result<()> {
         let mut files = Vec::new();
-        let listed = match fs::read_dir(&self.dir) {
-            Ok(listed) => listed,
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.bytes = 0;
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
-        for file in listed {
-            let file = file?;
-            files.push((file.file_name(), crate::export::queue::store::disk_bytes_of(&file.metadata()?)));
+        for entry in entries {
+            let entry = entry?;
+            files.push((entry.file_name(), disk_bytes_of(&entry.metadata()?)));
         }
+        // The names sort by age.
         files.sort();
         self.bytes = files.iter().map(|(_, bytes)| bytes).sum();
         let mut count = files.len();

@@ -1,12 +1,18 @@
-//! The export queue: encoded requests in memory or on disk, kept until the receiver acknowledges them.
+//! The export queue: encoded requests in memory or on disk, kept until the receiver accepts them.
+//!
+//! The queue knows no protocol: it keeps bytes, and sends them through a [`request_exporter::RequestExporter`].
 
-pub(crate) mod backoff;
-pub(crate) mod damaged_requests;
-#[expect(clippy::module_inception, reason = "the queue itself, beside what stores and sends its requests")]
+mod damaged_requests;
+#[expect(clippy::module_inception, reason = "the queue itself; the other files store and send its requests")]
 pub(crate) mod queue;
-pub(crate) mod request_file;
+mod receiver_problems;
+mod receiver_state;
+pub(crate) mod request_exporter;
+mod request_file;
 pub(crate) mod request_list;
-pub(crate) mod spool;
+pub(crate) mod request_size;
+pub(crate) mod retry_backoff;
+mod spool;
 pub(crate) mod status;
-pub(crate) mod store;
+mod store;
 pub(crate) mod worker;

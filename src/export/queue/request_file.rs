@@ -1,59 +1,59 @@
-//! One queued request as a file: its name identifies it, its content proves that it is undamaged.
+//! The file of one queued request. The file name identifies the request, and the content proves that it is undamaged.
 //!
-//! The header repeats what the name holds, and a CRC-32 covers everything behind it. So damage to any bit, a file that is too
-//! short or too long, and a file under the name of another are all recognized.
+//! The header repeats the values of the file name, and a CRC-32 covers everything after it. This detects damage to any bit, a file that
+//! is too short or too long, and a file under the name of another request.
 
-use super::request_list::Key;
+use super::request_list::RequestKey;
 use bytes::Bytes;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The ending of the name of such a file.
+/// The suffix of the file names.
 pub(crate) const SUFFIX: &str = ".request";
-/// What each file begins with; the version of the format is in it.
+/// The first bytes of each file, with the version of the format.
 const MAGIC: [u8; 16] = *b"postmeter-spool1";
-/// Bytes of the checksum, which is behind the magic.
+/// The length of the checksum, which follows the magic bytes.
 const CHECKSUM_LEN: usize = 4;
-/// Bytes before the request: magic, checksum, collection, part, points, time and length.
+/// The length of the header: magic bytes, checksum, collection, part, points, time and length of the request.
 pub(crate) const HEADER_LEN: usize = MAGIC.len() + CHECKSUM_LEN + 8 + 4 + 8 + 8 + 8;
-/// The unit in which file systems allocate room.
+/// The unit in which file systems allocate space.
 const BLOCK_BYTES: usize = 4096;
 
-/// A request with what is written about it.
+/// A request to be written to the spool.
 #[derive(Clone, Debug)]
-pub(crate) struct Row {
-    pub key: Key,
+pub(crate) struct SpoolEntry {
+    pub key: RequestKey,
     pub points: u64,
     pub queued_at: SystemTime,
     pub bytes: Bytes,
 }
 
-/// What the name of a file holds.
+/// The values in the name of a request file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RequestName {
-    pub key: Key,
+pub(crate) struct RequestFileName {
+    pub key: RequestKey,
     pub points: u64,
-    /// Nanoseconds since 1970.
+    /// Unix time in nanoseconds.
     queued_at_nanos: u64,
 }
 
-/// How many bytes of a disk a request of this length takes: whole blocks, the header included.
+/// Returns the disk usage of a request of this length: whole blocks, including the header.
 pub(crate) const fn disk_bytes(request_len: usize) -> usize {
     request_len.saturating_add(HEADER_LEN).div_ceil(BLOCK_BYTES).saturating_mul(BLOCK_BYTES)
 }
 
-impl RequestName {
-    pub(crate) fn of(row: &Row) -> Self {
-        let nanos = row.queued_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        Self { key: row.key, points: row.points, queued_at_nanos: u64::try_from(nanos).unwrap_or(u64::MAX) }
+impl RequestFileName {
+    pub(crate) fn of(entry: &SpoolEntry) -> Self {
+        let nanos = entry.queued_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        Self { key: entry.key, points: entry.points, queued_at_nanos: u64::try_from(nanos).unwrap_or(u64::MAX) }
     }
 
-    /// Reads a file's name; `None` where Postmeter does not write such a name.
+    /// Parses a file name. Returns `None` if Postmeter writes no such name.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let mut numbers = name.strip_suffix(SUFFIX)?.split('-');
         let mut number = || numbers.next()?.parse::<u64>().ok();
         let (collection, part) = (number()?, u32::try_from(number()?).ok()?);
-        let parsed = Self { key: Key { collection, part }, queued_at_nanos: number()?, points: number()? };
-        // One request has one name: no signs, no leading zeros but those that sort.
+        let parsed = Self { key: RequestKey { collection, part }, queued_at_nanos: number()?, points: number()? };
+        // Rejects other spellings of the same values, such as a sign or additional zeros: each request has one name.
         (parsed.to_string() == name).then_some(parsed)
     }
 
@@ -61,7 +61,7 @@ impl RequestName {
         UNIX_EPOCH + Duration::from_nanos(self.queued_at_nanos)
     }
 
-    /// The header of a file with this request, checksum included.
+    /// Returns the header of the file for this request, including the checksum.
     pub(crate) fn header(&self, request: &[u8]) -> [u8; HEADER_LEN] {
         let mut header = [0; HEADER_LEN];
         let fields: [&[u8]; 5] = [
@@ -84,23 +84,23 @@ impl RequestName {
         header
     }
 
-    /// The request in a file of this name.
+    /// Returns the request in the content of a file with this name.
     ///
     /// # Errors
-    /// What is wrong with the content.
+    /// Describes the damage if the content is not a request file with the values of this name.
     pub(crate) fn request(&self, content: Bytes) -> Result<Bytes, &'static str> {
-        let Some((header, request)) = content.split_at_checked(HEADER_LEN) else { return Err("it is too short") };
+        let Some((header, request)) = content.split_at_checked(HEADER_LEN) else { return Err("the file is too short") };
         if header.starts_with(&MAGIC) && self.header(request) == header {
             return Ok(content.slice(HEADER_LEN..));
         }
-        Err(if header.starts_with(&MAGIC) { "its checksum is wrong" } else { "it is not of this version's format" })
+        Err(if header.starts_with(&MAGIC) { "the checksum does not match" } else { "the file format is unknown" })
     }
 }
 
-impl std::fmt::Display for RequestName {
-    /// Names sort as the requests were queued.
+impl std::fmt::Display for RequestFileName {
+    /// Writes the file name. The names sort in the order in which the requests were queued.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { key: Key { collection, part }, queued_at_nanos, points } = self;
+        let Self { key: RequestKey { collection, part }, queued_at_nanos, points } = self;
         write!(f, "{collection:020}-{part:010}-{queued_at_nanos}-{points}{SUFFIX}")
     }
 }
@@ -110,24 +110,25 @@ impl std::fmt::Display for RequestName {
 mod tests {
     use super::*;
 
-    fn example() -> (RequestName, Vec<u8>) {
-        let key = Key { collection: 1_764_000_000_000_000_000, part: 7 };
-        let row = Row { key, points: 3, queued_at: UNIX_EPOCH + Duration::from_nanos(1_764_000_000_000_000_123), bytes: "request".into() };
-        let name = RequestName::of(&row);
-        let content = [&name.header(&row.bytes), &row.bytes[..]].concat();
+    fn example() -> (RequestFileName, Vec<u8>) {
+        let key = RequestKey { collection: 1_764_000_000_000_000_000, part: 7 };
+        let entry =
+            SpoolEntry { key, points: 3, queued_at: UNIX_EPOCH + Duration::from_nanos(1_764_000_000_000_000_123), bytes: "request".into() };
+        let name = RequestFileName::of(&entry);
+        let content = [&name.header(&entry.bytes), &entry.bytes[..]].concat();
         (name, content)
     }
 
     #[test]
-    fn a_file_is_read_as_it_was_written() {
+    fn a_written_request_can_be_read() {
         let (name, content) = example();
         assert_eq!(name.to_string(), "01764000000000000000-0000000007-1764000000000000123-3.request");
-        assert_eq!(RequestName::parse(&name.to_string()), Some(name));
+        assert_eq!(RequestFileName::parse(&name.to_string()), Some(name));
         assert_eq!(name.request(content.into()).unwrap(), "request");
     }
 
     #[test]
-    fn no_flipped_bit_and_no_other_length_is_accepted() {
+    fn a_flipped_bit_and_a_wrong_length_are_detected() {
         let (name, content) = example();
         for bit in 0..content.len() * 8 {
             let mut flipped = content.clone();
@@ -142,29 +143,29 @@ mod tests {
     }
 
     #[test]
-    fn a_file_under_the_name_of_another_is_not_accepted() {
+    fn a_file_under_the_name_of_another_request_is_detected() {
         let (name, content) = example();
         for other in [
-            RequestName { key: Key { part: 8, ..name.key }, ..name },
-            RequestName { points: 4, ..name },
-            RequestName { queued_at_nanos: 1, ..name },
+            RequestFileName { key: RequestKey { part: 8, ..name.key }, ..name },
+            RequestFileName { points: 4, ..name },
+            RequestFileName { queued_at_nanos: 1, ..name },
         ] {
             assert!(other.request(content.clone().into()).is_err(), "{other}");
         }
     }
 
     #[test]
-    fn other_names_are_not_ours() {
+    fn names_that_postmeter_does_not_write_are_rejected() {
         for name in ["", ".request", "1-2-3-4.request", "writing", "01764000000000000000-0000000007-+5-3.request", "a-b-c-d.request"] {
-            assert_eq!(RequestName::parse(name), None, "{name}");
+            assert_eq!(RequestFileName::parse(name), None, "{name}");
         }
         let (name, _) = example();
-        assert_eq!(RequestName::parse(&format!("{name}.damaged")), None);
-        assert_eq!(RequestName::parse(&name.to_string().replace("-3.request", "-3-9.request")), None);
+        assert_eq!(RequestFileName::parse(&format!("{name}.damaged")), None);
+        assert_eq!(RequestFileName::parse(&name.to_string().replace("-3.request", "-3-9.request")), None);
     }
 
     #[test]
-    fn a_disk_allocates_whole_blocks() {
+    fn disk_usage_is_counted_in_whole_blocks() {
         for (len, bytes) in [(0, 4096), (4096 - HEADER_LEN, 4096), (4097 - HEADER_LEN, 8192)] {
             assert_eq!(disk_bytes(len), bytes, "{len}");
         }

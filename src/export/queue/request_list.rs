@@ -1,271 +1,276 @@
-//! What waits for the receiver: requests of whole collections, oldest first, bounded by bytes.
+//! The queued requests in the order in which they are sent, with a size limit for memory and one for the spool.
 //!
-//! # Collections are dropped whole
+//! # Collections are dropped as a whole
 //!
-//! Where there is no room, the oldest collection goes, not the oldest request: half a collection is a picture of a server that
-//! never was. The newest is kept even where it alone is larger than the bound, or a large target would never be sent whole.
+//! When the queue is full, all requests of the oldest collection are dropped: part of a collection would show a server in a state that
+//! never existed. The newest collection is kept even if it exceeds the limit of the memory; otherwise a large target would never be sent
+//! completely.
 //!
-//! # Memory and disk have bounds of their own
+//! # Memory and disk have separate limits
 //!
-//! What goes is the oldest collection with a part where the room is short: dropping what is on disk frees no memory. With that
-//! part go its others, wherever they are. The memory makes room after a request was put in, the disk before: its bound is exact,
-//! and what does not fit there waits in memory.
+//! A full tier drops the oldest collection that has a request in that tier: dropping requests on disk would free no memory. The other
+//! requests of that collection are dropped with it, wherever they are. Memory is freed after a request is added, the disk before: the
+//! limit of the disk is exact, and a request that does not fit there is kept in memory.
 //!
-//! # A request in parts stays one request
+//! # A split request remains one request
 //!
-//! What a receiver accepts only in parts keeps its place, its room and its file until the last part is done with.
+//! A request that the receiver accepts only in parts keeps its position, its space and its file until its last part is removed.
 
+use super::request_exporter::EncodedRequest;
 use super::request_file::disk_bytes;
-use crate::export::otlp::metrics::Request;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
 
-/// How many requests may wait on disk: each is a file.
+/// The largest number of requests on disk, each of which is a file.
 pub(crate) const SPOOLED_REQUESTS_MAX: usize = 250_000;
 
-/// Which request: its collection, and its place in that. A later one is larger.
+/// The identity of a request: its collection and its number in the collection. Keys sort by age, oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key {
+pub(crate) struct RequestKey {
     pub collection: u64,
     pub part: u32,
 }
 
-/// Where the bytes of a request are.
+/// The storage of a request's bytes.
 #[derive(Clone, Debug)]
 pub(crate) enum Storage {
-    CounterMemory(Bytes),
+    Memory(Bytes),
     Spool,
 }
 
-/// A request that waits.
+/// A request in the queue.
 #[derive(Clone, Debug)]
 pub(crate) struct QueuedRequest {
-    pub key: Key,
+    pub key: RequestKey,
     pub points: u64,
     pub len: usize,
     pub queued_at: SystemTime,
-    pub held: Storage,
-    /// What is left of it, once it was split.
-    parts: VecDeque<Request>,
+    pub storage: Storage,
+    /// The unsent parts, if the request was split.
+    parts: VecDeque<EncodedRequest>,
     age: Age,
 }
 
-/// How long a request has waited, whatever the clock does meanwhile.
+/// The age of a request, independent of changes of the system clock during the run of the process.
 #[derive(Clone, Copy, Debug)]
 struct Age {
-    /// Before this process found it on disk.
+    /// The age at `since`: above zero for a request of an earlier run.
     before: Duration,
     since: Instant,
 }
 
 impl QueuedRequest {
-    pub(crate) fn in_memory(key: Key, request: Request, queued_at: SystemTime) -> Self {
+    pub(crate) fn in_memory(key: RequestKey, request: EncodedRequest, queued_at: SystemTime) -> Self {
         let age = Age { before: Duration::ZERO, since: Instant::now() };
         let (points, len) = (request.points, request.bytes.len());
-        Self { key, points, len, queued_at, held: Storage::CounterMemory(request.bytes), parts: VecDeque::new(), age }
+        Self { key, points, len, queued_at, storage: Storage::Memory(request.bytes), parts: VecDeque::new(), age }
     }
 
-    /// One that an earlier run has left.
-    pub(crate) fn in_spool(key: Key, points: u64, len: usize, queued_at: SystemTime) -> Self {
+    /// A request that an earlier run left in the spool.
+    pub(crate) fn in_spool(key: RequestKey, points: u64, len: usize, queued_at: SystemTime) -> Self {
         let age = Age { before: queued_at.elapsed().unwrap_or_default(), since: Instant::now() };
-        Self { key, points, len, queued_at, held: Storage::Spool, parts: VecDeque::new(), age }
+        Self { key, points, len, queued_at, storage: Storage::Spool, parts: VecDeque::new(), age }
     }
 
-    /// Whether it has waited this long.
-    pub(crate) fn has_waited(&self, limit: Duration) -> bool {
-        self.age.before.saturating_add(self.age.since.elapsed()) >= limit
+    /// Returns true if the request was queued at least `age_max` ago.
+    pub(crate) fn has_waited(&self, age_max: Duration) -> bool {
+        self.age.before.saturating_add(self.age.since.elapsed()) >= age_max
     }
 
-    /// What is sent of it next, where it was split.
-    pub(crate) fn next_part(&self) -> Option<&Request> {
+    /// The part to send next, if the request was split.
+    pub(crate) fn next_part(&self) -> Option<&EncodedRequest> {
         self.parts.front()
     }
 
-    /// The room that it takes where it is.
-    const fn room(&self) -> usize {
+    pub(crate) const fn is_spooled(&self) -> bool {
+        matches!(self.storage, Storage::Spool)
+    }
+
+    /// The bytes that the request occupies in its tier.
+    const fn occupied_bytes(&self) -> usize {
         if self.is_spooled() { disk_bytes(self.len) } else { self.len }
     }
 
-    /// Whether its bytes can be had while the disk does not give back what is there.
+    /// Returns true if the request can be sent without reading the disk.
     fn is_in_memory(&self) -> bool {
         !self.is_spooled() || !self.parts.is_empty()
     }
-
-    pub(crate) const fn is_spooled(&self) -> bool {
-        matches!(self.held, Storage::Spool)
-    }
 }
 
-/// How many bytes may wait.
+/// The size limits of the two tiers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
+pub(crate) struct SizeLimits {
     pub memory_bytes_max: usize,
     pub spool_bytes_max: usize,
 }
 
-/// How full it is where requests wait.
+/// The usage of a tier of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Bytes of requests that wait there; on disk those of the blocks that they take.
+    /// The bytes that are in use; on disk, those of whole blocks.
     pub bytes: usize,
-    /// How many may.
+    /// The configured limit.
     pub max_bytes: usize,
 }
 
-/// What waits in one place.
+/// The requests in memory, or those on disk.
 #[derive(Debug)]
-struct Place {
-    requests: BTreeMap<Key, QueuedRequest>,
-    room: Usage,
+struct Tier {
+    requests: BTreeMap<RequestKey, QueuedRequest>,
+    usage: Usage,
 }
 
-/// Everything that waits.
+/// All queued requests.
 #[derive(Debug)]
 pub(crate) struct RequestList {
-    memory: Place,
-    spool: Place,
+    memory: Tier,
+    spool: Tier,
     points: u64,
-    /// This one is on its way: it is not dropped, for it may be arriving.
-    sending: Option<Key>,
-    /// What is in memory need not wait for a disk.
-    spool_is_readable: bool,
+    /// The request that is being sent. It is not dropped, because the receiver may have accepted it already.
+    current: Option<RequestKey>,
+    /// While the spool cannot be read, requests in memory are sent first.
+    is_spool_readable: bool,
 }
 
-impl Place {
+impl Tier {
     fn new(max_bytes: usize) -> Self {
-        Self { requests: BTreeMap::new(), room: Usage { bytes: 0, max_bytes } }
+        Self { requests: BTreeMap::new(), usage: Usage { bytes: 0, max_bytes } }
     }
 
-    const fn is_too_full(&self) -> bool {
-        self.room.bytes > self.room.max_bytes
+    const fn is_over_limit(&self) -> bool {
+        self.usage.bytes > self.usage.max_bytes
     }
 
-    /// Whether one more file, of so many bytes, may be here.
-    fn has_room(&self, bytes: usize) -> bool {
-        self.room.bytes.saturating_add(bytes) <= self.room.max_bytes && self.requests.len() < SPOOLED_REQUESTS_MAX
+    /// Returns true if a file of this size fits.
+    fn has_space(&self, file_bytes: usize) -> bool {
+        self.usage.bytes.saturating_add(file_bytes) <= self.usage.max_bytes && self.requests.len() < SPOOLED_REQUESTS_MAX
     }
 
-    fn first(&self) -> Option<&QueuedRequest> {
-        self.requests.first_key_value().map(|(_, first)| first)
+    fn oldest(&self) -> Option<&QueuedRequest> {
+        self.requests.first_key_value().map(|(_, oldest)| oldest)
     }
 }
 
 impl RequestList {
-    /// An empty one.
-    pub(crate) fn new(bounds: Bounds) -> Self {
-        let (memory, spool) = (Place::new(bounds.memory_bytes_max), Place::new(bounds.spool_bytes_max));
-        Self { memory, spool, points: 0, sending: None, spool_is_readable: true }
+    /// Creates an empty list.
+    pub(crate) fn new(limits: SizeLimits) -> Self {
+        let (memory, spool) = (Tier::new(limits.memory_bytes_max), Tier::new(limits.spool_bytes_max));
+        Self { memory, spool, points: 0, current: None, is_spool_readable: true }
     }
 
-    /// Makes room on disk for a request of the newest collection. Returns what had to go for it; `None` where it does not fit
-    /// even so, and nothing goes.
+    /// Frees space on disk for a request of the newest collection. Returns the requests that were dropped, or `None` if the request cannot
+    /// fit; nothing is dropped then.
     #[must_use]
-    pub(crate) fn make_room_on_disk(&mut self, len: usize, newest: u64) -> Option<Vec<QueuedRequest>> {
+    pub(crate) fn free_spool(&mut self, len: usize, newest: u64) -> Option<Vec<QueuedRequest>> {
         let bytes = disk_bytes(len);
-        let of_newest = self.spool.requests.range(Key { collection: newest, part: 0 }..).map(|(_, waiting)| waiting.room());
-        let sending = self.sending.filter(|key| key.collection < newest).and_then(|key| self.spool.requests.get(&key));
-        let stays = of_newest.sum::<usize>() + sending.map_or(0, QueuedRequest::room);
-        if stays.saturating_add(bytes) > self.spool.room.max_bytes {
+        let of_newest = self.spool.requests.range(RequestKey { collection: newest, part: 0 }..);
+        let newest_bytes: usize = of_newest.map(|(_, request)| request.occupied_bytes()).sum();
+        let older_current = self.current.filter(|key| key.collection < newest).and_then(|key| self.spool.requests.get(&key));
+        let kept_bytes = newest_bytes + older_current.map_or(0, QueuedRequest::occupied_bytes);
+        if kept_bytes.saturating_add(bytes) > self.spool.usage.max_bytes {
             return None;
         }
         let mut dropped = Vec::new();
-        while !self.spool.has_room(bytes) {
-            let Some(oldest) = self.oldest_of(&self.spool, newest) else { break };
+        while !self.spool.has_space(bytes) {
+            let Some(oldest) = self.oldest_collection(&self.spool, newest) else { break };
             self.drop_collection(oldest, &mut dropped);
         }
         Some(dropped)
     }
 
-    /// Puts a request at the end. What had to go for it in memory is returned.
+    /// Adds a request. Returns the requests that were dropped because the memory is full.
     #[must_use]
-    pub(crate) fn add(&mut self, waiting: QueuedRequest) -> Vec<QueuedRequest> {
-        let newest = waiting.key.collection;
-        self.insert(waiting);
+    pub(crate) fn add(&mut self, request: QueuedRequest) -> Vec<QueuedRequest> {
+        let newest = request.key.collection;
+        self.insert(request);
         let mut dropped = Vec::new();
-        while self.memory.is_too_full() {
-            let Some(oldest) = self.oldest_of(&self.memory, newest) else { break };
+        while self.memory.is_over_limit() {
+            let Some(oldest) = self.oldest_collection(&self.memory, newest) else { break };
             self.drop_collection(oldest, &mut dropped);
         }
         dropped
     }
 
-    /// Adds requests that an earlier run has left.
+    /// Adds requests that an earlier run left in the spool.
     pub(crate) fn add_found(&mut self, found: Vec<QueuedRequest>) {
-        found.into_iter().for_each(|waiting| self.insert(waiting));
+        found.into_iter().for_each(|request| self.insert(request));
     }
 
-    /// The oldest collection with a request there that may go; not the newest.
-    fn oldest_of(&self, place: &Place, newest: u64) -> Option<u64> {
-        let oldest = place.requests.keys().find(|key| Some(**key) != self.sending)?.collection;
+    /// The oldest collection with a request in the tier that may be dropped. The newest collection may not.
+    fn oldest_collection(&self, tier: &Tier, newest: u64) -> Option<u64> {
+        let oldest = tier.requests.keys().find(|key| Some(**key) != self.current)?.collection;
         (oldest != newest).then_some(oldest)
     }
 
     fn drop_collection(&mut self, collection: u64, dropped: &mut Vec<QueuedRequest>) {
-        let parts = Key { collection, part: 0 }..=Key { collection, part: u32::MAX };
-        let keys = [&self.memory, &self.spool].into_iter().flat_map(|place| place.requests.range(parts.clone()));
-        let keys: Vec<Key> = keys.map(|(key, _)| *key).filter(|key| Some(*key) != self.sending).collect();
+        let range = RequestKey { collection, part: 0 }..=RequestKey { collection, part: u32::MAX };
+        let keys = [&self.memory, &self.spool].into_iter().flat_map(|tier| tier.requests.range(range.clone()));
+        let keys: Vec<RequestKey> = keys.map(|(key, _)| *key).filter(|key| Some(*key) != self.current).collect();
         dropped.extend(keys.into_iter().filter_map(|key| self.remove(key)));
     }
 
-    /// The first request, which is being sent from now on: the oldest that can be read.
-    pub(crate) fn send_first(&mut self) -> Option<QueuedRequest> {
-        let in_memory = [&self.memory, &self.spool].into_iter().filter_map(Place::first).filter(|first| first.is_in_memory());
-        let in_memory = in_memory.min_by_key(|first| first.key).filter(|_| !self.spool_is_readable);
-        let first = in_memory.or_else(|| self.oldest())?.clone();
-        self.sending = Some(first.key);
-        Some(first)
+    /// Returns the oldest request that can be read, which becomes the current one.
+    pub(crate) fn next_request(&mut self) -> Option<QueuedRequest> {
+        let in_memory = [&self.memory, &self.spool].into_iter().filter_map(Tier::oldest).filter(|oldest| oldest.is_in_memory());
+        let in_memory = in_memory.min_by_key(|oldest| oldest.key).filter(|_| !self.is_spool_readable);
+        let next = in_memory.or_else(|| self.oldest())?.clone();
+        self.current = Some(next.key);
+        Some(next)
     }
 
-    /// Whether the disk gives back what is there.
-    pub(crate) fn spool_is_readable(&mut self, is: bool) {
-        self.spool_is_readable = is;
+    /// Records the result of the last access to the spool.
+    pub(crate) fn set_spool_readable(&mut self, is_readable: bool) {
+        self.is_spool_readable = is_readable;
     }
 
-    /// The first request was not taken, and waits again. Says of which collection it is.
-    pub(crate) fn keep_first(&mut self) -> u64 {
-        self.sending.take().map_or(0, |first| first.collection)
+    /// Keeps the current request, to be sent again. Returns its collection.
+    pub(crate) fn requeue_current(&mut self) -> u64 {
+        self.current.take().map_or(0, |current| current.collection)
     }
 
-    /// The first request, or the first part of one that was split, is done with. Of a part, what is returned has its points and
-    /// no place: the request stays until its last one.
-    pub(crate) fn remove_first(&mut self) -> Option<QueuedRequest> {
-        let key = self.sending.take()?;
-        let place = if self.memory.requests.contains_key(&key) { &mut self.memory } else { &mut self.spool };
-        let first = place.requests.get_mut(&key)?;
-        if first.parts.len() <= 1 {
+    /// Removes the current request, or its next part if it was split. For a part, the result has the points of the part and empty bytes in
+    /// memory, because the request stays in the queue until its last part is removed.
+    pub(crate) fn remove_current(&mut self) -> Option<QueuedRequest> {
+        let key = self.current.take()?;
+        let current = self.tier_of(key).requests.get_mut(&key)?;
+        if current.parts.len() <= 1 {
             return self.remove(key);
         }
-        let part = first.parts.pop_front()?;
-        let points = part.points.min(first.points);
-        first.points -= points;
+        let part = current.parts.pop_front()?;
+        let points = part.points.min(current.points);
+        current.points -= points;
+        let removed = QueuedRequest { points, storage: Storage::Memory(Bytes::new()), parts: VecDeque::new(), ..current.clone() };
         self.points -= points;
-        Some(QueuedRequest { points, held: Storage::CounterMemory(Bytes::new()), parts: VecDeque::new(), ..first.clone() })
+        Some(removed)
     }
 
-    /// The first request, or its first part, is sent in these parts instead.
-    pub(crate) fn split_first(&mut self, parts: Vec<Request>) {
-        let Some(key) = self.sending.take() else { return };
-        let place = if self.memory.requests.contains_key(&key) { &mut self.memory } else { &mut self.spool };
-        let Some(first) = place.requests.get_mut(&key) else { return };
-        first.parts.pop_front();
-        parts.into_iter().rev().for_each(|part| first.parts.push_front(part));
-        if let Storage::CounterMemory(bytes) = &mut first.held {
-            // The parts have them.
+    /// Replaces the current request, or its next part, by smaller parts.
+    pub(crate) fn split_current(&mut self, parts: Vec<EncodedRequest>) {
+        let Some(key) = self.current.take() else { return };
+        let Some(current) = self.tier_of(key).requests.get_mut(&key) else { return };
+        current.parts.pop_front();
+        parts.into_iter().rev().for_each(|part| current.parts.push_front(part));
+        if let Storage::Memory(bytes) = &mut current.storage {
+            // The parts hold the bytes now.
             *bytes = Bytes::new();
         }
     }
 
-    /// The oldest request is done with, if it is such a one. None is on its way.
-    pub(crate) fn remove_oldest_if(&mut self, is_such: impl FnOnce(&QueuedRequest) -> bool) -> Option<QueuedRequest> {
-        self.sending = None;
-        let oldest = self.oldest().filter(|oldest| is_such(oldest))?.key;
-        self.remove(oldest)
+    /// Removes all requests that were queued at least `age_max` ago, the current one included.
+    pub(crate) fn remove_older_than(&mut self, age_max: Duration) -> Vec<QueuedRequest> {
+        self.current = None;
+        let mut removed = Vec::new();
+        while let Some(oldest) = self.oldest().filter(|oldest| oldest.has_waited(age_max)) {
+            let key = oldest.key;
+            removed.extend(self.remove(key));
+        }
+        removed
     }
 
-    /// Everything, at the end.
+    /// Removes all requests.
     pub(crate) fn drain(&mut self) -> Vec<QueuedRequest> {
-        let keys: Vec<Key> = self.memory.requests.keys().chain(self.spool.requests.keys()).copied().collect();
+        let keys: Vec<RequestKey> = self.memory.requests.keys().chain(self.spool.requests.keys()).copied().collect();
         keys.into_iter().filter_map(|key| self.remove(key)).collect()
     }
 
@@ -277,35 +282,40 @@ impl RequestList {
         self.points
     }
 
+    /// The bytes in memory and on disk together.
     pub(crate) fn bytes(&self) -> usize {
-        self.memory.room.bytes + self.spool.room.bytes
+        self.memory.usage.bytes + self.spool.usage.bytes
     }
 
-    pub(crate) fn memory(&self) -> Usage {
-        self.memory.room
+    pub(crate) fn memory_usage(&self) -> Usage {
+        self.memory.usage
     }
 
-    pub(crate) fn spool(&self) -> Usage {
-        self.spool.room
+    pub(crate) fn spool_usage(&self) -> Usage {
+        self.spool.usage
     }
 
     pub(crate) fn oldest(&self) -> Option<&QueuedRequest> {
-        [&self.memory, &self.spool].into_iter().filter_map(Place::first).min_by_key(|first| first.key)
+        [&self.memory, &self.spool].into_iter().filter_map(Tier::oldest).min_by_key(|oldest| oldest.key)
     }
 
-    fn insert(&mut self, waiting: QueuedRequest) {
-        let place = if waiting.is_spooled() { &mut self.spool } else { &mut self.memory };
-        place.room.bytes += waiting.room();
-        self.points += waiting.points;
-        place.requests.insert(waiting.key, waiting);
+    fn insert(&mut self, request: QueuedRequest) {
+        let tier = if request.is_spooled() { &mut self.spool } else { &mut self.memory };
+        tier.usage.bytes += request.occupied_bytes();
+        self.points += request.points;
+        tier.requests.insert(request.key, request);
     }
 
-    fn remove(&mut self, key: Key) -> Option<QueuedRequest> {
-        let place = if self.memory.requests.contains_key(&key) { &mut self.memory } else { &mut self.spool };
-        let waiting = place.requests.remove(&key)?;
-        place.room.bytes -= waiting.room();
-        self.points -= waiting.points;
-        Some(waiting)
+    fn remove(&mut self, key: RequestKey) -> Option<QueuedRequest> {
+        let tier = self.tier_of(key);
+        let request = tier.requests.remove(&key)?;
+        tier.usage.bytes -= request.occupied_bytes();
+        self.points -= request.points;
+        Some(request)
+    }
+
+    fn tier_of(&mut self, key: RequestKey) -> &mut Tier {
+        if self.memory.requests.contains_key(&key) { &mut self.memory } else { &mut self.spool }
     }
 }
 

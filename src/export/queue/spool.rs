@@ -1,29 +1,29 @@
-//! Requests on disk: what was queued before the process ended, however it ended, is sent by the next one.
+//! The spool: queued requests on disk, which survive the end of the process, including a crash.
 //!
-//! A request is synced to the disk before it counts as queued, and one that the receiver accepted is deleted before the next
-//! one is sent; a crash in between sends one request twice, with the same times.
+//! A request counts as queued once it is synced to the disk, and an accepted request is deleted before the next one is sent. After a crash
+//! between the two, one request is sent twice, with the same timestamps.
 //!
 //! # `max_bytes` is exact
 //!
-//! The files of requests, what is being written, and damaged files together never take more than `max_bytes` of the disk,
-//! counted in whole blocks. Where a request does not fit, the oldest collections are dropped first, and only then is it written.
+//! Request files, the file that is being written and damaged files together never use more than `max_bytes` of the disk, counted in whole
+//! blocks. If a request does not fit, the oldest collections are deleted before it is written.
 //!
-//! # Nothing damaged is sent
+//! # Damaged requests are not sent
 //!
-//! Each request has a checksum. A damaged one is set aside and counted, and the others are sent. A directory that cannot be
-//! opened does not end the process: requests wait in memory, and each one tries to open it again.
+//! Each request has a checksum. A damaged request is moved to a directory of its own and counted; the others are sent. If the spool
+//! directory cannot be opened, requests are kept in memory, and each new request tries to open the directory again.
 //!
 //! # A disk that hangs
 //!
-//! Disks wait in a thread of their own, one at a time. Who asks waits for [`DISK_WAIT_MAX`], and while one operation hangs the
-//! next ones fail at once. What may or may not have been written then is removed with the next operation.
+//! Disk operations run one at a time on a blocking thread. A caller waits for [`DISK_WAIT_MAX`]; while one operation hangs, further ones
+//! fail immediately. The next operation deletes a request whose write timed out, because it may have been written later.
 
-use super::request_file::Row;
-use super::request_list::{Key, QueuedRequest, Usage};
+use super::request_exporter::ExportFailure;
+use super::request_file::SpoolEntry;
+use super::request_list::{QueuedRequest, RequestKey, Usage};
 use super::status::SpoolStatus;
-use super::store::{Found, SpoolError, Store};
+use super::store::{FoundRequests, SpoolError, Store};
 use crate::config;
-use crate::export::otlp::response::SendError;
 use crate::telemetry::SelfTelemetry;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
@@ -34,226 +34,229 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-/// How long an operation on the disk is waited for: shorter than the last push may take.
+/// The longest wait for a disk operation: shorter than the deadline of the last push.
 const DISK_WAIT_MAX: Duration = Duration::from_secs(3);
 
-/// An open spool, or one that is tried to be opened with each request.
+/// The damage of files that are found when the spool is opened.
+const DAMAGED_WHEN_OPENED: &str = "the name or the length of the file is invalid, or an older version wrote it";
+
+/// A spool. If its directory could not be opened, each write tries again.
 #[derive(Debug)]
 pub(crate) struct Spool {
     path: PathBuf,
     store: Arc<tokio::sync::Mutex<Store>>,
-    /// Requests that the next operation removes.
-    leaving: Arc<Mutex<Vec<Key>>>,
+    /// Requests that the next write or deletion deletes.
+    to_delete: Arc<Mutex<Vec<RequestKey>>>,
     /// Requests of an earlier run that are not in the queue yet.
     found: Arc<Mutex<Vec<QueuedRequest>>>,
-    /// An operation was waited for in vain.
-    hangs: AtomicBool,
-    failing: Mutex<Option<Failing>>,
-    damaged: Arc<DamagedRequests>,
-    own: Arc<SelfTelemetry>,
+    /// The last disk operation timed out.
+    is_hanging: AtomicBool,
+    failure: Mutex<Option<SpoolFailure>>,
+    damage: Arc<DamageCounter>,
+    telemetry: Arc<SelfTelemetry>,
 }
 
-/// What the disk did not do.
+/// The current error of the disk.
 #[derive(Debug)]
-struct Failing {
-    what: Use,
-    said: String,
+struct SpoolFailure {
+    operation: Operation,
+    message: String,
 }
 
-/// What is requested of the disk.
+/// An operation on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Use {
+enum Operation {
     Write,
     Read,
-    Remove,
+    Delete,
 }
 
-/// Counts requests that were set aside.
+/// Counts damaged requests.
 #[derive(Debug)]
-struct DamagedRequests {
+struct DamageCounter {
     count: AtomicU64,
-    own: Arc<SelfTelemetry>,
+    telemetry: Arc<SelfTelemetry>,
 }
 
-impl DamagedRequests {
-    /// The first is logged; a spool may hold many.
+impl DamageCounter {
+    /// Counts damaged requests. Only the first one is logged, because a damaged disk may hold many.
     fn add(&self, requests: u64, path: &Path, damage: &str) {
         if requests == 0 {
             return;
         }
-        self.own.export.spool_damaged(requests);
+        self.telemetry.export.spool_damaged(requests);
         if self.count.fetch_add(requests, Ordering::Relaxed) == 0 {
-            let path = path.display();
             warn!(
-                "a request in the spool is damaged and not sent: {path}: {damage}; damaged ones are counted in postmeter_export_spool_damaged_requests_total and kept beside the others"
+                path = %path.display(),
+                "a request in the spool is damaged and not sent; further ones are counted in \
+                 postmeter_export_spool_damaged_requests_total and kept in the directory \"damaged\": {damage}"
             );
         }
     }
 }
 
 impl Spool {
-    /// Opens it, and returns the requests in it, oldest first. One that cannot be opened is opened later.
-    pub(crate) fn open(config: &config::Spool, own: Arc<SelfTelemetry>) -> (Self, Vec<QueuedRequest>) {
+    /// Opens the spool and returns the requests in it, oldest first. A spool that cannot be opened now is opened by a later write.
+    pub(crate) fn open(config: &config::Spool, telemetry: Arc<SelfTelemetry>) -> (Self, Vec<QueuedRequest>) {
         let mut store = Store::new(&config.dir, config.max_bytes);
         let found = store.open();
-        let damaged = Arc::new(DamagedRequests { count: AtomicU64::new(0), own: own.clone() });
+        let damage = Arc::new(DamageCounter { count: AtomicU64::new(0), telemetry: telemetry.clone() });
         let spool = Self {
             path: store.path().to_owned(),
             store: Arc::new(tokio::sync::Mutex::new(store)),
-            leaving: Arc::default(),
+            to_delete: Arc::default(),
             found: Arc::default(),
-            hangs: AtomicBool::new(false),
-            failing: Mutex::default(),
-            damaged,
-            own,
+            is_hanging: AtomicBool::new(false),
+            failure: Mutex::default(),
+            damage,
+            telemetry,
         };
-        spool.report(Use::Write, &found);
+        spool.record_result(Operation::Write, &found);
         let found = found.unwrap_or_default();
-        spool.damaged.add(found.damaged, &spool.path, "its name or its length is wrong, or it is of an older version");
+        spool.damage.add(found.damaged, &spool.path, DAMAGED_WHEN_OPENED);
         (spool, found.requests)
     }
 
-    /// Its directory.
+    /// The directory of the request files.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How it stands, with so much in it.
-    pub(crate) fn status(&self, room: Usage) -> SpoolStatus {
+    /// Returns the state of the spool with this usage.
+    pub(crate) fn status(&self, usage: Usage) -> SpoolStatus {
         SpoolStatus {
             path: self.path.clone(),
-            room,
-            failing: self.failing().as_ref().map(|failing| failing.said.clone()),
-            damaged_requests: self.damaged.count.load(Ordering::Relaxed),
+            usage,
+            failure: self.failure().as_ref().map(|failure| failure.message.clone()),
+            damaged_requests: self.damage.count.load(Ordering::Relaxed),
         }
     }
 
-    /// Requests of an earlier run that were found when it was opened late.
+    /// Returns the requests of an earlier run that were found since the last call, because the spool was opened by a later write.
     pub(crate) fn take_found(&self) -> Vec<QueuedRequest> {
-        std::mem::take(&mut *locked(&self.found))
+        std::mem::take(&mut *self.found.lock())
     }
 
-    /// Writes a request. Whether it is on the disk when this returns.
-    pub(crate) async fn write(&self, row: Row) -> bool {
-        let key = row.key;
-        let written = self.change(Some(row)).await;
-        match &written {
-            // There is no room for it, which is not the disk's fault.
+    /// Writes a request. Returns true if the request is on the disk.
+    pub(crate) async fn write(&self, entry: SpoolEntry) -> bool {
+        let key = entry.key;
+        let result = self.change(Some(entry)).await;
+        match &result {
+            // A full spool is not an error of the disk.
             Err(SpoolError::Full(_)) => return false,
-            // Even so it may be there, and would be sent once more after the next start.
-            Err(_) => self.leave([key]),
+            // The file may exist all the same, and would be sent a second time after the next start.
+            Err(_) => self.delete_later([key]),
             Ok(()) => {}
         }
-        self.report(Use::Write, &written);
-        written.is_ok()
+        self.record_result(Operation::Write, &result);
+        result.is_ok()
     }
 
-    /// The bytes of a request.
-    pub(crate) async fn bytes(&self, key: Key) -> Result<Bytes, SendError> {
-        let bytes = self.on_disk(move |store| store.bytes(key)).await;
-        match &bytes {
-            Err(SpoolError::Damaged(path, damage)) => self.damaged.add(1, path, damage),
-            _ => self.report(Use::Read, &bytes),
+    /// Reads the bytes of a request.
+    pub(crate) async fn bytes(&self, key: RequestKey) -> Result<Bytes, ExportFailure> {
+        let result = self.on_disk(move |store| store.bytes(key)).await;
+        match &result {
+            Err(SpoolError::Damaged(path, damage)) => self.damage.add(1, path, damage),
+            _ => self.record_result(Operation::Read, &result),
         }
-        bytes.map_err(|error| match error {
-            SpoolError::Damaged(..) => SendError::Damaged(error.to_string()),
-            _ => SendError::Spool(error.to_string()),
+        result.map_err(|error| match error {
+            SpoolError::Damaged(..) => ExportFailure::Damaged(error.to_string()),
+            _ => ExportFailure::SpoolUnreadable(error.to_string()),
         })
     }
 
-    /// Removes requests.
-    pub(crate) async fn remove(&self, keys: impl IntoIterator<Item = Key>) {
-        self.leave(keys);
-        let removed = self.change(None).await;
-        self.report(Use::Remove, &removed);
+    /// Deletes requests.
+    pub(crate) async fn delete(&self, keys: impl IntoIterator<Item = RequestKey>) {
+        self.delete_later(keys);
+        let result = self.change(None).await;
+        self.record_result(Operation::Delete, &result);
     }
 
-    /// Removes requests with the next operation.
-    pub(crate) fn leave(&self, keys: impl IntoIterator<Item = Key>) {
-        locked(&self.leaving).extend(keys);
+    /// Deletes requests with the next write or deletion.
+    pub(crate) fn delete_later(&self, keys: impl IntoIterator<Item = RequestKey>) {
+        self.to_delete.lock().extend(keys);
     }
 
-    /// At the end: removes what is to leave, and releases the directory, which a disk that hangs does not hold up.
+    /// Deletes the remaining requests that are to be deleted, and releases the directory. Does not wait for a disk that hangs.
     pub(crate) async fn close(&self) {
-        if !locked(&self.leaving).is_empty() {
-            self.remove([]).await;
+        if !self.to_delete.lock().is_empty() {
+            self.delete([]).await;
         }
         let closed = self.on_disk(|store| {
             store.close();
             Ok(())
         });
         if let Err(error) = closed.await {
-            warn!("the spool is left as it is: {error}");
+            warn!("the spool could not be closed: {error}");
         }
     }
 
-    async fn change(&self, row: Option<Row>) -> Result<(), SpoolError> {
-        let leaving = self.leaving.clone();
-        let (found, damaged) = (self.found.clone(), self.damaged.clone());
+    /// Opens the store if necessary, deletes the requests that are to be deleted, and writes a request.
+    async fn change(&self, entry: Option<SpoolEntry>) -> Result<(), SpoolError> {
+        let to_delete = self.to_delete.clone();
+        let (found, damage) = (self.found.clone(), self.damage.clone());
         self.on_disk(move |store| {
-            let Found { requests, damaged: count } = store.open()?;
-            damaged.add(count, store.path(), "its name or its length is wrong, or it is of an older version");
-            locked(&found).extend(requests);
-            let removed = std::mem::take(&mut *locked(&leaving));
-            let changed = store.change(row.as_ref(), &removed);
-            if matches!(&changed, Err(error) if !matches!(error, SpoolError::Full(_))) {
-                locked(&leaving).extend(removed);
+            let FoundRequests { requests, damaged } = store.open()?;
+            damage.add(damaged, store.path(), DAMAGED_WHEN_OPENED);
+            found.lock().extend(requests);
+            let deleted = std::mem::take(&mut *to_delete.lock());
+            let result = store.change(entry.as_ref(), &deleted);
+            if matches!(&result, Err(error) if !matches!(error, SpoolError::Full(_))) {
+                to_delete.lock().extend(deleted);
             }
-            changed
+            result
         })
         .await
     }
 
     async fn on_disk<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Store) -> Result<T, SpoolError> + Send + 'static,
+        operation: impl FnOnce(&mut Store) -> Result<T, SpoolError> + Send + 'static,
     ) -> Result<T, SpoolError> {
-        let late = || SpoolError::Unusable(self.path.clone(), format!("the disk has not answered within {DISK_WAIT_MAX:?}"));
+        let timed_out = || SpoolError::Unusable(self.path.clone(), format!("the disk did not respond within {DISK_WAIT_MAX:?}"));
         let free = self.store.clone().try_lock_owned();
-        if free.is_err() && self.hangs.load(Ordering::Relaxed) {
-            return Err(late());
+        if free.is_err() && self.is_hanging.load(Ordering::Relaxed) {
+            return Err(timed_out());
         }
-        let done = timeout(DISK_WAIT_MAX, async {
+        let result = timeout(DISK_WAIT_MAX, async {
             let mut store = match free {
                 Ok(store) => store,
                 Err(_) => self.store.clone().lock_owned().await,
             };
-            tokio::task::spawn_blocking(move || work(&mut store)).await
+            tokio::task::spawn_blocking(move || operation(&mut store)).await
         });
-        let done = done.await;
-        self.hangs.store(done.is_err(), Ordering::Relaxed);
-        let done = done.map_err(|_| late())?;
-        done.map_err(|panicked| SpoolError::Unusable(self.path.clone(), panicked.to_string()))?
+        let result = result.await;
+        self.is_hanging.store(result.is_err(), Ordering::Relaxed);
+        let result = result.map_err(|_| timed_out())?;
+        result.map_err(|panicked| SpoolError::Unusable(self.path.clone(), panicked.to_string()))?
     }
 
-    /// Logs a failure once. What can be written is well again; what can be read or removed proves nothing about writing.
-    fn report<T>(&self, what: Use, done: &Result<T, SpoolError>) {
-        let mut failing = self.failing();
-        match done {
+    /// Records and logs the start and the end of a failure. A successful write ends any failure; a successful read or deletion ends only a
+    /// failure of the same operation, because it does not show that the disk can be written.
+    fn record_result<T>(&self, operation: Operation, result: &Result<T, SpoolError>) {
+        let mut failure = self.failure();
+        match result {
             Err(error) => {
-                if failing.is_none() {
-                    warn!("the spool cannot be used: {error}; what is in it stays there, and what is new waits in memory");
+                if failure.is_none() {
+                    warn!("the spool cannot be used; its requests stay there and new ones are kept in memory: {error}");
                 }
-                if failing.as_ref().is_none_or(|failing| failing.what != Use::Write) {
-                    *failing = Some(Failing { what, said: error.to_string() });
+                if failure.as_ref().is_none_or(|failure| failure.operation != Operation::Write) {
+                    *failure = Some(SpoolFailure { operation, message: error.to_string() });
                 }
             }
-            Ok(_) if failing.as_ref().is_some_and(|failing| what == Use::Write || what == failing.what) => {
-                info!("the spool can be used again");
-                *failing = None;
+            Ok(_) => {
+                let is_over = |failure: &SpoolFailure| operation == Operation::Write || operation == failure.operation;
+                if failure.take_if(|failure| is_over(failure)).is_some() {
+                    info!("the spool can be used again");
+                }
             }
-            Ok(_) => {}
         }
-        self.own.export.spool(failing.is_some());
+        self.telemetry.export.spool(failure.is_some());
     }
 
-    fn failing(&self) -> MutexGuard<'_, Option<Failing>> {
-        locked(&self.failing)
+    fn failure(&self) -> MutexGuard<'_, Option<SpoolFailure>> {
+        self.failure.lock()
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
 }
 
 #[cfg(test)]

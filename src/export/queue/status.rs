@@ -1,59 +1,59 @@
-//! How a push stands, for people.
+//! The state of a push, for the status page.
 
 pub use super::request_list::Usage;
 
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-/// How a push stands.
+/// The state of a push: its queue, its totals since the start of the process, and its current failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushStatus {
-    /// Where it goes.
+    /// The URL of the receiver, without secrets.
     pub endpoint: String,
-    /// Requests that wait, the one on its way included.
-    pub waiting_requests: usize,
-    /// Points in them.
-    pub waiting_points: u64,
-    /// How full the memory is: all of them without a spool, and with one what it could not take.
+    /// The number of queued requests, including the one that is being sent.
+    pub queued_requests: usize,
+    /// The number of points in the queued requests.
+    pub queued_points: u64,
+    /// The usage of memory: by all requests, or, with a spool, by those that could not be written to the spool.
     pub memory: Usage,
-    /// Since when the oldest waits.
-    pub waiting_since: Option<SystemTime>,
-    /// Where they outlive the process, if anywhere.
+    /// The time at which the oldest request was queued.
+    pub oldest_queued_at: Option<SystemTime>,
+    /// The state of the spool, if one is configured.
     pub spool: Option<SpoolStatus>,
-    /// When the receiver last took something.
-    pub last_taken: Option<SystemTime>,
-    /// Points that it took, since the start of the process.
-    pub taken_points: u64,
-    /// Points that will never arrive, since the start of the process.
+    /// The time at which the receiver last accepted a request.
+    pub last_accepted_at: Option<SystemTime>,
+    /// The number of points that the receiver accepted.
+    pub accepted_points: u64,
+    /// The number of points that were rejected or dropped.
     pub lost_points: u64,
-    /// What is wrong now.
-    pub failing: Option<Failing>,
+    /// The current failure; `None` if the last request was accepted.
+    pub failure: Option<PushFailure>,
 }
 
-/// How a spool stands.
+/// The state of a spool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpoolStatus {
-    /// Its file.
+    /// The directory of the requests.
     pub path: PathBuf,
-    /// How full it is.
-    pub room: Usage,
-    /// What the disk says, when it does not do what it is asked.
-    pub failing: Option<String>,
-    /// Requests that were damaged and set aside, since the start of the process.
+    /// The disk usage.
+    pub usage: Usage,
+    /// The current error of the disk.
+    pub failure: Option<String>,
+    /// The number of damaged requests found since the start of the process. They are kept in a directory of their own.
     pub damaged_requests: u64,
 }
 
-/// Why nothing is taken.
+/// The reason why the receiver accepts no requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failing {
-    /// A closed set: the value of `error.type`.
+pub struct PushFailure {
+    /// The value of `error.type`, one of a closed set.
     pub error_type: &'static str,
-    /// The same in words, with what to do.
-    pub said: String,
-    /// Since when.
+    /// The error text, with what to do.
+    pub message: String,
+    /// The time of the first failed attempt.
     pub since: SystemTime,
-    /// How often in a row.
+    /// The number of failed attempts in a row.
     pub attempts: u64,
-    /// When it is tried again; never where the receiver would say the same.
-    pub next: Option<SystemTime>,
+    /// The time of the next attempt; `None` if the last request was lost.
+    pub retry_at: Option<SystemTime>,
 }

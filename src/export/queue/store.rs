@@ -1,25 +1,25 @@
-//! The files of a spool: one for each request, as in the queue directory of a mail server.
+//! The request files of a spool, one file for each request, as in the queue directory of a mail server.
 //!
-//! # Why not one file with all of them
+//! # One file per request
 //!
-//! A damaged bit costs the request whose file it is in and no other; a request that was sent is a file that is deleted, so
-//! nothing has to be compacted, and `max_bytes` is the room that the files take. The file system is the index.
+//! Damage to a file affects one request only. An accepted request is a deleted file, so no compaction is necessary, and `max_bytes` is
+//! exactly the space that the files use. The file system is the index.
 //!
-//! # What is on disk stays there
+//! # Files are written atomically
 //!
-//! A request is written under another name, synced, renamed, and then the directory is synced. A file under its own name is
-//! therefore whole: one that is not was damaged later. What was being written when the process ended was not acknowledged and
-//! is deleted at the next start.
+//! A request is written under a temporary name, synced and renamed; then the directory is synced. An incomplete file under its final name
+//! was therefore damaged later. A temporary file belongs to a request that did not count as queued when the process ended; it is deleted
+//! at the next start.
 //!
-//! # The directory is made at the start only
+//! # The directory is created at the start only
 //!
-//! Where it has gone while Postmeter runs (a disk that was unmounted), a new one in its place would make what is in the old
-//! one count as lost. The lock file, which is made with it, shows that it is there.
+//! If the directory disappears while Postmeter runs, for example because a disk is unmounted, it is not created again: the requests in the
+//! original directory would count as lost. The lock file, which is created with the directory, shows that the directory is the original.
 
-use super::damaged_requests::Quarantine;
-use super::request_file::{HEADER_LEN, RequestName, Row, SUFFIX, disk_bytes};
-use super::request_list::{Key, QueuedRequest};
-use crate::delivery_log::set_aside;
+use super::damaged_requests::DamagedRequests;
+use super::request_file::{HEADER_LEN, RequestFileName, SUFFIX, SpoolEntry, disk_bytes};
+use super::request_list::{QueuedRequest, RequestKey};
+use crate::net::quarantine::set_aside;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
@@ -28,74 +28,73 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use tracing::warn;
 
-/// The directory of the files, in the configured one.
+/// The directory of the request files, inside the configured directory.
 pub(crate) const DIR: &str = "otlp-metrics";
-/// Locked by the process that uses the directory.
+/// The file that the process locks which uses the directory.
 const LOCK: &str = "lock";
-/// A request that is being written.
+/// The temporary name of the request that is being written.
 const WRITING: &str = "writing";
-/// What spools were before there was a file for each request, in the configured directory.
+/// The spool of older versions, one file in the configured directory.
 const OLD_FILE: &str = "otlp-metrics.redb";
-/// The ending that such a file gets.
+/// The suffix that is added to the name of such a file.
 const OLD_FILE_ENDING: &str = ".old";
-/// Only the owner may read: names of domains and users are in there.
+/// Only the owner may read the files: they contain names of domains and users.
 pub(crate) const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-/// No request is longer: so much of a file is read into memory at most.
+/// The largest valid file, which limits the bytes that are read into memory.
 const FILE_LEN_MAX: u64 = 256 * 1024 * 1024;
-/// Errors of a disk that concern one file, and do not go away: EIO, EBADMSG and EUCLEAN. File systems with checksums of their
-/// own report a damaged bit so.
+/// Permanent errors of one file: EIO, EBADMSG and EUCLEAN. File systems with checksums report a damaged bit with them.
 const DAMAGE_ERRNOS: [i32; 3] = [5, 74, 117];
 
-/// Why a spool did not do what was requested.
+/// The reason why an operation on the spool failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SpoolError {
     /// Another process uses the directory.
     #[error("{0} is in use by another process")]
     InUse(PathBuf),
-    /// The disk does not do it now, and may later.
+    /// The disk reports an error, which may be temporary.
     #[error("{0}: {1}")]
     Unusable(PathBuf, String),
     /// The request does not fit within `max_bytes`.
     #[error("{0} is full")]
     Full(PathBuf),
-    /// The request is damaged or gone.
+    /// The file of the request is damaged or missing.
     #[error("{0}: {1}")]
     Damaged(PathBuf, String),
 }
 
-/// What opening a spool found.
+/// The requests that are found when a spool is opened.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
-    /// Requests of an earlier run, oldest first.
+pub(crate) struct FoundRequests {
+    /// The requests of an earlier run, oldest first.
     pub requests: Vec<QueuedRequest>,
-    /// Files that were set aside.
+    /// The number of damaged files, which were moved away.
     pub damaged: u64,
 }
 
-/// The directory. Its operations wait for the disk.
+/// The directory of a spool. All operations block on the disk.
 #[derive(Debug)]
 pub(crate) struct Store {
     parent: PathBuf,
     dir: PathBuf,
     bytes_max: usize,
-    opened: Option<Opened>,
+    opened: Option<OpenedDir>,
 }
 
 /// The directory while it is open.
 #[derive(Debug)]
-struct Opened {
+struct OpenedDir {
     lock: File,
-    files: BTreeMap<Key, StoredFile>,
-    /// Bytes of the disk that `files` take.
+    files: BTreeMap<RequestKey, StoredFile>,
+    /// The disk usage of `files`.
     bytes: usize,
-    quarantine: Quarantine,
+    damaged: DamagedRequests,
 }
 
 /// A file with a request.
 #[derive(Clone, Copy, Debug)]
 struct StoredFile {
-    name: RequestName,
+    name: RequestFileName,
     len: u64,
 }
 
@@ -105,13 +104,13 @@ impl StoredFile {
     }
 }
 
-/// Bytes of a disk that a file takes.
+/// Returns the disk usage of a file.
 pub(crate) fn disk_bytes_of(metadata: &Metadata) -> usize {
     disk_bytes(usize::try_from(metadata.len()).unwrap_or(usize::MAX).saturating_sub(HEADER_LEN))
 }
 
 impl Store {
-    /// The spool in this directory, which is not opened yet.
+    /// A store in this directory, which is not opened yet.
     pub(crate) fn new(parent: &Path, bytes_max: usize) -> Self {
         Self { parent: parent.to_owned(), dir: parent.join(DIR), bytes_max, opened: None }
     }
@@ -120,52 +119,52 @@ impl Store {
         &self.dir
     }
 
-    /// Opens it if it is not open. Returns what was found in it then.
-    pub(crate) fn open(&mut self) -> Result<Found, SpoolError> {
+    /// Opens the directory if it is not open, and returns the requests in it.
+    pub(crate) fn open(&mut self) -> Result<FoundRequests, SpoolError> {
         if self.opened.is_some() {
-            return Ok(Found::default());
+            return Ok(FoundRequests::default());
         }
-        let (opened, found) = self.opening()?;
+        let (opened, found) = self.open_dir()?;
         self.opened = Some(opened);
         Ok(found)
     }
 
-    fn opening(&self) -> Result<(Opened, Found), SpoolError> {
+    fn open_dir(&self) -> Result<(OpenedDir, FoundRequests), SpoolError> {
         let failed = |error: io::Error| self.unusable(&error);
         let is_new = !self.dir.exists();
         DirBuilder::new().recursive(true).mode(DIR_MODE).create(&self.dir).map_err(failed)?;
         if is_new {
-            // What is synced in a directory is there after a power failure only if the directory is.
+            // Synced files survive a power failure only if their directory does.
             self.dir.ancestors().skip(1).take(2).try_for_each(sync_dir).map_err(failed)?;
         }
-        let lock = self.locked(OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE))?;
-        let quarantine = Quarantine::open(&self.dir, self.bytes_max).map_err(failed)?;
-        let mut opened = Opened { lock, files: BTreeMap::new(), bytes: 0, quarantine };
-        let mut found = Found { damaged: self.set_old_file_aside(), ..Found::default() };
+        let lock = self.lock(OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE))?;
+        let damaged = DamagedRequests::open(&self.dir, self.bytes_max).map_err(failed)?;
+        let mut opened = OpenedDir { lock, files: BTreeMap::new(), bytes: 0, damaged };
+        let mut found = FoundRequests { damaged: self.rename_old_file(), ..FoundRequests::default() };
         for file in fs::read_dir(&self.dir).map_err(failed)? {
             let file = file.map_err(failed)?;
             let (name, path) = (file.file_name(), file.path());
             let Some(name) = name.to_str().filter(|name| name.ends_with(SUFFIX)) else { continue };
             let metadata = file.metadata().map_err(failed)?;
-            match RequestName::parse(name) {
+            match RequestFileName::parse(name) {
                 Some(name) if metadata.is_file() && (HEADER_LEN as u64..=FILE_LEN_MAX).contains(&metadata.len()) => {
                     let stored = StoredFile { name, len: metadata.len() };
                     opened.bytes += stored.disk_bytes();
                     opened.files.insert(name.key, stored);
                 }
                 _ => {
-                    opened.quarantine.take(&path).map_err(failed)?;
+                    opened.damaged.add(&path).map_err(failed)?;
                     found.damaged += 1;
                 }
             }
         }
-        remove(&self.dir.join(WRITING)).map_err(failed)?;
-        found.requests = opened.files.values().map(|stored| stored.waiting()).collect();
+        delete_file(&self.dir.join(WRITING)).map_err(failed)?;
+        found.requests = opened.files.values().map(|stored| stored.queued_request()).collect();
         Ok((opened, found))
     }
 
-    /// Locks the file that is opened so.
-    fn locked(&self, options: &OpenOptions) -> Result<File, SpoolError> {
+    /// Opens the lock file and locks it.
+    fn lock(&self, options: &OpenOptions) -> Result<File, SpoolError> {
         let lock = options.open(self.dir.join(LOCK)).map_err(|error| self.unusable(&error))?;
         match lock.try_lock() {
             Ok(()) => Ok(lock),
@@ -174,26 +173,30 @@ impl Store {
         }
     }
 
-    /// Renames the file of an older version, which is not read. Returns how many there were.
-    fn set_old_file_aside(&self) -> u64 {
+    /// Renames the spool of an older version, which cannot be read. Returns the number of such files.
+    fn rename_old_file(&self) -> u64 {
         let old = self.parent.join(OLD_FILE);
         if !old.exists() {
             return 0;
         }
         match set_aside(&old, OLD_FILE_ENDING) {
-            Ok(aside) => warn!("the spool of an older version is not read: it is now {}, and may be deleted", aside.display()),
-            Err(error) => warn!("the spool of an older version is not read: {}, which could not be renamed: {error}", old.display()),
+            Ok(renamed) => {
+                warn!(path = %renamed.display(), "the spool of an older version cannot be read; the file was renamed and may be deleted")
+            }
+            Err(error) => {
+                warn!(path = %old.display(), "the spool of an older version cannot be read, and renaming the file failed: {error}")
+            }
         }
         1
     }
 
-    /// Deletes requests, then writes one. When this returns, both are on the disk.
-    pub(crate) fn change(&mut self, row: Option<&Row>, removed: &[Key]) -> Result<(), SpoolError> {
+    /// Deletes requests, then writes one. Both changes are synced to the disk when this returns.
+    pub(crate) fn change(&mut self, entry: Option<&SpoolEntry>, deleted: &[RequestKey]) -> Result<(), SpoolError> {
         let (dir, bytes_max) = (self.dir.clone(), self.bytes_max);
-        let opened = self.present()?;
-        let changed = opened.remove(&dir, removed).and_then(|()| match row {
-            Some(row) if !opened.make_room(disk_bytes(row.bytes.len()), bytes_max)? => Ok(false),
-            Some(row) => opened.write(&dir, row).map(|()| true),
+        let opened = self.opened()?;
+        let changed = opened.delete(&dir, deleted).and_then(|()| match entry {
+            Some(entry) if !opened.free_space(disk_bytes(entry.bytes.len()), bytes_max)? => Ok(false),
+            Some(entry) => opened.write(&dir, entry).map(|()| true),
             None => Ok(true),
         });
         let synced = changed.and_then(|is_written| sync_dir(&dir).map(|()| is_written));
@@ -204,12 +207,12 @@ impl Store {
         }
     }
 
-    /// The bytes of a request. A damaged one is set aside.
-    pub(crate) fn bytes(&mut self, key: Key) -> Result<Bytes, SpoolError> {
+    /// Reads the bytes of a request. A damaged file is moved to the directory of damaged requests.
+    pub(crate) fn bytes(&mut self, key: RequestKey) -> Result<Bytes, SpoolError> {
         let dir = self.dir.clone();
-        let opened = self.present()?;
+        let opened = self.opened()?;
         let Some(stored) = opened.files.get(&key).copied() else {
-            return Err(SpoolError::Damaged(dir, "a request is gone".to_owned()));
+            return Err(SpoolError::Damaged(dir, "the file of a request is missing".to_owned()));
         };
         let path = dir.join(stored.name.to_string());
         let damage = match read(&path, stored.len) {
@@ -220,7 +223,7 @@ impl Store {
             Err(error) if is_damage(&error) => error.to_string(),
             Err(error) => return Err(self.unusable(&error)),
         };
-        if let Err(error) = opened.quarantine.take(&path)
+        if let Err(error) = opened.damaged.add(&path)
             && error.kind() != ErrorKind::NotFound
         {
             return Err(self.unusable(&error));
@@ -229,25 +232,25 @@ impl Store {
         Err(SpoolError::Damaged(path, damage))
     }
 
-    /// Releases the directory.
+    /// Closes the directory and releases the lock.
     pub(crate) fn close(&mut self) {
         self.opened = None;
     }
 
-    /// The open directory, if it is where it was.
-    fn present(&mut self) -> Result<&mut Opened, SpoolError> {
+    /// Returns the open directory. Fails if the directory is missing or is not the original.
+    fn opened(&mut self) -> Result<&mut OpenedDir, SpoolError> {
         let failed = |error: io::Error| self.unusable(&error);
         let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
         let found = fs::metadata(self.dir.join(LOCK)).map(identity).map_err(failed)?;
         let locked = self.opened.as_ref().map(|opened| opened.lock.metadata().map(identity)).transpose().map_err(failed)?;
-        // A disk that was mounted again may have another number.
-        let again = match locked {
-            Some(locked) if locked != found => Some(self.locked(OpenOptions::new().write(true))?),
+        // A disk that was mounted again may have another device number: lock the file that is there now.
+        let new_lock = match locked {
+            Some(locked) if locked != found => Some(self.lock(OpenOptions::new().write(true))?),
             _ => None,
         };
-        let closed = SpoolError::Unusable(self.dir.clone(), "it is not open".to_owned());
+        let closed = SpoolError::Unusable(self.dir.clone(), "the spool is not open".to_owned());
         let opened = self.opened.as_mut().ok_or(closed)?;
-        if let Some(lock) = again {
+        if let Some(lock) = new_lock {
             opened.lock = lock;
         }
         Ok(opened)
@@ -258,52 +261,52 @@ impl Store {
     }
 }
 
-impl Opened {
-    /// Deletes files; one that has gone already is no error.
-    fn remove(&mut self, dir: &Path, keys: &[Key]) -> io::Result<()> {
+impl OpenedDir {
+    /// Deletes files. A missing file is not an error.
+    fn delete(&mut self, dir: &Path, keys: &[RequestKey]) -> io::Result<()> {
         for key in keys {
             if let Some(stored) = self.files.get(key) {
-                remove(&dir.join(stored.name.to_string()))?;
+                delete_file(&dir.join(stored.name.to_string()))?;
                 self.forget(*key);
             }
         }
         Ok(())
     }
 
-    fn forget(&mut self, key: Key) {
+    fn forget(&mut self, key: RequestKey) {
         if let Some(stored) = self.files.remove(&key) {
             self.bytes -= stored.disk_bytes();
         }
     }
 
-    /// Whether so many bytes fit, for which damaged files are deleted if need be.
-    fn make_room(&mut self, bytes: usize, bytes_max: usize) -> io::Result<bool> {
-        let Some(left) = bytes_max.checked_sub(self.bytes.saturating_add(bytes)) else { return Ok(false) };
-        if self.quarantine.bytes() > left {
-            self.quarantine.shrink(left)?;
+    /// Deletes damaged files if their space is needed. Returns false if this many bytes do not fit.
+    fn free_space(&mut self, bytes: usize, bytes_max: usize) -> io::Result<bool> {
+        let Some(free_bytes) = bytes_max.checked_sub(self.bytes.saturating_add(bytes)) else { return Ok(false) };
+        if self.damaged.bytes() > free_bytes {
+            self.damaged.shrink(free_bytes)?;
         }
         Ok(true)
     }
 
-    fn write(&mut self, dir: &Path, row: &Row) -> io::Result<()> {
-        let (name, writing) = (RequestName::of(row), dir.join(WRITING));
-        let written =
-            write_synced(&writing, &name.header(&row.bytes), &row.bytes).and_then(|()| fs::rename(&writing, dir.join(name.to_string())));
+    fn write(&mut self, dir: &Path, entry: &SpoolEntry) -> io::Result<()> {
+        let (name, writing) = (RequestFileName::of(entry), dir.join(WRITING));
+        let written = write_synced(&writing, &name.header(&entry.bytes), &entry.bytes)
+            .and_then(|()| fs::rename(&writing, dir.join(name.to_string())));
         if let Err(error) = written {
-            // On a full disk even a part of it takes room that others need.
+            // On a full disk, even an incomplete file uses space that other requests need.
             let _ = fs::remove_file(&writing);
             return Err(error);
         }
-        let stored = StoredFile { name, len: (HEADER_LEN + row.bytes.len()) as u64 };
-        self.forget(row.key);
+        let stored = StoredFile { name, len: (HEADER_LEN + entry.bytes.len()) as u64 };
+        self.forget(entry.key);
         self.bytes += stored.disk_bytes();
-        self.files.insert(row.key, stored);
+        self.files.insert(entry.key, stored);
         Ok(())
     }
 }
 
 impl StoredFile {
-    fn waiting(self) -> QueuedRequest {
+    fn queued_request(self) -> QueuedRequest {
         let len = usize::try_from(self.len).unwrap_or(usize::MAX).saturating_sub(HEADER_LEN);
         QueuedRequest::in_spool(self.name.key, self.name.points, len, self.name.queued_at())
     }
@@ -316,28 +319,28 @@ fn write_synced(path: &Path, header: &[u8], request: &[u8]) -> io::Result<()> {
     file.sync_data()
 }
 
-/// Has the names in a directory survive a power failure.
+/// Syncs a directory, so that the names of its files survive a power failure.
 fn sync_dir(path: &Path) -> io::Result<()> {
-    // The empty path is that of the working directory.
+    // The parent of a relative path with one component is the empty path.
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     File::open(path)?.sync_all()
 }
 
-/// All of a file, but no more than it is expected to hold, and one byte that shows whether there is more.
+/// Reads a file up to its expected length, plus one byte that shows if the file is longer.
 fn read(path: &Path, len: u64) -> io::Result<Bytes> {
     let mut content = Vec::with_capacity(usize::try_from(len).unwrap_or_default().saturating_add(1));
     File::open(path)?.take(len.saturating_add(1)).read_to_end(&mut content)?;
     Ok(content.into())
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+fn delete_file(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
-/// Whether an error is about one file, and will be the same at each attempt.
+/// Returns true if the error is a permanent error of one file.
 fn is_damage(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory)
         || error.raw_os_error().is_some_and(|errno| DAMAGE_ERRNOS.contains(&errno))

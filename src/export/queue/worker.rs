@@ -1,99 +1,112 @@
-//! Sends what waits, one request after the other, until each is taken or will never be.
+//! The worker of the export queue: sends one request after the other, until each is accepted or lost.
 
-use super::backoff::Backoff;
 use super::queue::ExportQueue;
+use super::request_exporter::{ExportFailure, RequestExporter, RetryDecision};
 use super::request_list::QueuedRequest;
-use crate::export::otlp::exporter::{OtlpExporter, Signal};
-use crate::export::otlp::response::{RetryDecision, SendError};
-use crate::export::otlp::split::split;
-use crate::telemetry::SelfTelemetry;
-use std::sync::Arc;
+use super::request_size::RequestSize;
+use super::retry_backoff::RetryBackoff;
+use crate::config::Retry;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-/// The longest wait between two attempts when Postmeter ends.
-const HURRIED_WAIT_MAX: Duration = Duration::from_millis(100);
+/// The longest wait between two attempts during shutdown.
+const SHUTDOWN_WAIT_MAX: Duration = Duration::from_millis(100);
 
-/// Refusals in a row behind which there is a wait: one may be about a request, several are about us, and must not cost all that waits.
-const REFUSALS_FREE: u32 = 1;
+/// Rejections in a row before sending pauses. One rejection may be due to the request; several are due to the sender (a wrong URL or
+/// wrong credentials), and sending on would lose the whole queue.
+const REJECTIONS_MAX: u32 = 1;
 
-/// Delivers until the outbox is closed and empty, or closed and the receiver fails. `hurry` ends a wait between two attempts.
-pub(crate) async fn deliver(outbox: Arc<ExportQueue>, sender: OtlpExporter, own: Arc<SelfTelemetry>, hurry: CancellationToken) {
-    let retry = sender.config().queue.retry;
-    let mut backoff = Backoff::new(retry);
-    let mut refusals = 0;
-    while let Some(first) = outbox.first().await {
-        let error = match attempt(&outbox, &sender, &own, &first).await {
-            Ok(()) => {
-                backoff.reset();
-                refusals = 0;
-                continue;
-            }
-            Err(error) => error,
-        };
-        let was_closed = outbox.is_closed();
-        let wait = match backoff.wait(error.again()) {
-            Some(wait) => {
-                match retry.give_up_after {
-                    Some(limit) if first.has_waited(limit) => outbox.expire(limit, &error, wait).await,
-                    _ => outbox.not_taken(&error, wait),
-                }
-                if was_closed {
-                    return;
-                }
-                wait
-            }
-            None => {
-                outbox.given_up(&error).await;
-                // What the disk has lost is no refusal.
-                if matches!(error, SendError::Damaged(_)) {
-                    continue;
-                }
-                refusals += 1;
-                if refusals <= REFUSALS_FREE || was_closed {
-                    continue;
-                }
-                backoff.wait(RetryDecision::Later).unwrap_or_default()
-            }
-        };
-        // In a hurry there is time for more attempts, but not for as many as fit into it.
-        if hurry.is_cancelled() {
-            tokio::time::sleep(wait.min(HURRIED_WAIT_MAX)).await;
-            continue;
-        }
-        let _ = tokio::time::timeout(wait, hurry.cancelled()).await;
-    }
+/// Sends the requests of one queue to one receiver.
+#[derive(Debug)]
+pub(crate) struct Worker<'a, E> {
+    pub queue: &'a ExportQueue,
+    pub exporter: &'a E,
+    /// The limit of request sizes, adjusted to the sizes that the receiver accepts.
+    pub request_size: &'a RequestSize,
+    pub retry: Retry,
 }
 
-async fn attempt(outbox: &ExportQueue, sender: &OtlpExporter, own: &SelfTelemetry, first: &QueuedRequest) -> Result<(), SendError> {
-    let (bytes, size) = (outbox.bytes(first).await?, outbox.request_size());
-    if bytes.len() > size.limit() && split_first(outbox, &bytes, size.limit()) {
-        return Ok(());
+impl<E: RequestExporter> Worker<'_, E> {
+    /// Runs until the queue is closed and either empty or the receiver fails. `shutdown` shortens the waits between two attempts.
+    pub(crate) async fn run(&self, shutdown: CancellationToken) {
+        let mut backoff = RetryBackoff::new(self.retry);
+        let mut rejections = 0;
+        while let Some(request) = self.queue.next_request().await {
+            let failure = match self.send(&request).await {
+                Ok(()) => {
+                    backoff.reset();
+                    rejections = 0;
+                    continue;
+                }
+                Err(failure) => failure,
+            };
+            let was_closed = self.queue.is_closed();
+            let wait = match backoff.next(failure.retry_decision()) {
+                Some(wait) => {
+                    match self.retry.give_up_after {
+                        Some(limit) if request.has_waited(limit) => self.queue.expire(limit, &failure, wait).await,
+                        _ => self.queue.retry_current(&failure, wait),
+                    }
+                    if was_closed {
+                        return;
+                    }
+                    wait
+                }
+                None => {
+                    self.queue.drop_current(&failure).await;
+                    // A damaged file is not a rejection by the receiver.
+                    if matches!(failure, ExportFailure::Damaged(_)) {
+                        continue;
+                    }
+                    rejections += 1;
+                    if rejections <= REJECTIONS_MAX || was_closed {
+                        continue;
+                    }
+                    backoff.next(RetryDecision::Later).unwrap_or_default()
+                }
+            };
+            if shutdown.is_cancelled() {
+                // Short waits leave time for a few more attempts before the deadline of the shutdown.
+                tokio::time::sleep(wait.min(SHUTDOWN_WAIT_MAX)).await;
+            } else {
+                let _ = tokio::time::timeout(wait, shutdown.cancelled()).await;
+            }
+        }
     }
-    let began = Instant::now();
-    let result = sender.send(Signal::Metrics, bytes.clone()).await;
-    own.export.attempted(result.as_ref().err().map(SendError::error_type), began.elapsed());
-    if matches!(result, Err(SendError::TooLarge(_))) {
-        size.too_large(bytes.len());
-        if split_first(outbox, &bytes, bytes.len() / 2) {
+
+    /// Sends a request, or replaces it by smaller parts if it is too large.
+    async fn send(&self, request: &QueuedRequest) -> Result<(), ExportFailure> {
+        let bytes = self.queue.bytes(request).await?;
+        let bytes_max = self.request_size.limit();
+        if bytes.len() > bytes_max && self.split_current(&bytes, bytes_max) {
             return Ok(());
         }
+        let started = Instant::now();
+        let result = self.exporter.send(bytes.clone()).await;
+        let error_type = result.as_ref().err().map(ExportFailure::error_type);
+        self.queue.metrics().attempted(error_type, started.elapsed());
+        if matches!(result, Err(ExportFailure::TooLarge(_))) {
+            self.request_size.too_large(bytes.len());
+            if self.split_current(&bytes, bytes.len() / 2) {
+                return Ok(());
+            }
+        }
+        let response = result?;
+        if let Some(limit_bytes) = self.request_size.accepted(bytes.len()) {
+            info!(endpoint = self.queue.endpoint(), limit_bytes, "the receiver accepts metrics only in smaller requests");
+        }
+        self.queue.remove_accepted(response).await;
+        Ok(())
     }
-    let rejected = result?;
-    if let Some(limit) = size.accepted(bytes.len()) {
-        info!(endpoint = sender.receiver(), "the receiver accepts metrics in requests of at most {limit} bytes");
-    }
-    outbox.taken(rejected.count, &rejected.reason).await;
-    Ok(())
-}
 
-/// Has the first request sent in parts. Whether it has parts.
-fn split_first(outbox: &ExportQueue, bytes: &[u8], bytes_max: usize) -> bool {
-    let parts = split(Signal::Metrics, bytes, bytes_max);
-    let has_parts = parts.len() > 1;
-    if has_parts {
-        outbox.split_first(parts);
+    /// Replaces the current request by parts of at most `bytes_max` bytes. Returns false if the request cannot be split.
+    fn split_current(&self, bytes: &[u8], bytes_max: usize) -> bool {
+        let parts = self.exporter.split(bytes, bytes_max);
+        let can_be_split = parts.len() > 1;
+        if can_be_split {
+            self.queue.split_current(parts);
+        }
+        can_be_split
     }
-    has_parts
 }

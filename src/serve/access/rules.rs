@@ -12,8 +12,9 @@
 use super::basic::{PASSWORD_BYTES_MAX, Passwords};
 use super::bearer::{self, Bearer};
 use super::tls;
-use super::watch::FileStamps;
+use super::watch;
 use crate::config::{self, Prometheus, ServerTls, User};
+use crate::net::FileStamps;
 use crate::serve::http::client::{Client, address};
 use crate::serve::limits::client_quota::ClientQuota;
 use crate::serve::limits::rate_limit::{ClientRateLimits, GlobalRateLimit, RateLimit};
@@ -78,7 +79,7 @@ struct Counted {
 pub(crate) struct Rules {
     pub(crate) config: Prometheus,
     /// The files as they were when these rules were made.
-    pub(crate) look: FileStamps,
+    pub(crate) stamps: FileStamps,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) http2: bool,
 }
@@ -118,10 +119,10 @@ pub struct TokenUse {
 impl Rules {
     /// Reads what the configuration names. TLS of the same files is kept as it is.
     fn new(config: Prometheus, before: Option<&Self>) -> Result<Self, AccessError> {
-        let look = FileStamps::at(&config);
+        let stamps = watch::stamps(&config);
         let http2 = config.web_config.as_ref().is_none_or(|web| web.http2);
         let same = |rules: &&Self| {
-            rules.http2 == http2 && rules.config.server_tls() == config.server_tls() && rules.look.agrees(&look, tls_files(&config))
+            rules.http2 == http2 && rules.config.server_tls() == config.server_tls() && rules.stamps.agrees(&stamps, tls_files(&config))
         };
         let tls = match (config.server_tls(), before.filter(same)) {
             (None, _) => None,
@@ -132,7 +133,7 @@ impl Rules {
                 AccessError::Tls { place: place.unwrap_or_else(|| "export.prometheus.tls".to_owned()), why }
             })?),
         };
-        Ok(Self { config, look, tls, http2 })
+        Ok(Self { config, stamps, tls, http2 })
     }
 
     /// Whether a connection under these rules has the TLS that one would have under those.

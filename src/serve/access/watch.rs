@@ -7,68 +7,20 @@
 
 use super::rules::Access;
 use crate::config::{Prometheus, WebConfig};
-use ring::digest::{SHA256, digest};
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use crate::net::FileStamps;
+use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// Bytes of a file that are looked at; longer ones are refused by whoever reads them.
-const FILE_BYTES_MAX: u64 = 2 * 1024 * 1024;
-
-/// What was in files; nothing where there was none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FileStamps(Vec<(PathBuf, Option<FileStamp>)>);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FileStamp {
-    sha256: [u8; 32],
-    /// Tells a file that was written between two looks from one that was left alone.
-    modified: Option<SystemTime>,
-}
-
-impl FileStamps {
-    /// Whether both saw the same content in these files.
-    pub(crate) fn agrees<'p>(&self, other: &Self, mut files: impl Iterator<Item = &'p Path>) -> bool {
-        files.all(|file| self.content(file) == other.content(file))
+/// The stamps of the configuration's files. The web configuration has the stamp of when it was parsed, however long ago: a file that was
+/// edited since differs, and will be applied.
+pub(super) fn stamps(config: &Prometheus) -> FileStamps {
+    let files = config.files();
+    let mut stamps = FileStamps::of(files.iter().map(PathBuf::as_path));
+    if let Some(web) = &config.web_config {
+        stamps.set(&web.path, web.stamp);
     }
-
-    /// Whether both saw the same content in the same files.
-    fn is(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len() && self.agrees(other, self.0.iter().map(|(path, _)| path.as_path()))
-    }
-
-    /// Nothing where the file was not looked at; nothing in that where it was not there.
-    fn content(&self, file: &Path) -> Option<Option<[u8; 32]>> {
-        self.0.iter().find(|(path, _)| path == file).map(|(_, seen)| seen.map(|seen| seen.sha256))
-    }
-}
-
-impl FileStamps {
-    /// At the files of a configuration. Its web configuration is as it was when it was parsed, however long ago: one that was
-    /// edited since is another, and will be taken up.
-    pub(crate) fn at(config: &Prometheus) -> Self {
-        let mut look = look(&config.files());
-        if let Some(web) = &config.web_config {
-            let parsed = Some(FileStamp { sha256: web.sha256, modified: None });
-            look.0.iter_mut().filter(|(path, _)| *path == web.path).for_each(|(_, seen)| *seen = parsed);
-        }
-        look
-    }
-}
-
-/// Looks at files.
-fn look(files: &[PathBuf]) -> FileStamps {
-    let seen = |path: &PathBuf| {
-        let file = File::open(path).ok()?;
-        let modified = file.metadata().and_then(|about| about.modified()).ok();
-        let mut bytes = Vec::new();
-        file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-        Some(FileStamp { sha256: digest(&SHA256, &bytes).as_ref().try_into().ok()?, modified })
-    };
-    FileStamps(files.iter().map(|path| (path.clone(), seen(path))).collect())
+    stamps
 }
 
 impl Access {
@@ -88,9 +40,9 @@ impl Access {
             if files.is_empty() {
                 continue;
             }
-            let Ok(seen) = tokio::task::spawn_blocking(move || look(&files)).await else { continue };
+            let Ok(seen) = tokio::task::spawn_blocking(move || FileStamps::of(files.iter().map(PathBuf::as_path))).await else { continue };
             let settled = std::mem::replace(&mut last, seen.clone()) == seen;
-            if !settled || seen.is(&rules.look) || refused.as_ref().is_some_and(|refused| seen.is(refused)) {
+            if !settled || seen == rules.stamps || refused.as_ref() == Some(&seen) {
                 continue;
             }
             let access = self.clone();

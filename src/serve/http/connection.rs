@@ -2,6 +2,7 @@
 
 use super::activity::{Activity, ObservedStream, ResponseGuard, TooSlow};
 use super::client::Client;
+use crate::net::ProblemLog;
 use crate::serve::access::rules::{Access, Admitted, Rules};
 use crate::serve::limits::client_quota::{ClientQuota, QuotaPermit};
 use crate::serve::limits::unauthenticated::Stranger;
@@ -66,7 +67,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access,
     let slots = ClientQuota::new(limits.connections_max, limits.connections_client_max);
     let watching = tokio::spawn(access.clone().watch(stop.clone()));
     let mut connections = JoinSet::new();
-    let mut is_full = false;
+    let mut accept_problem = ProblemLog::default();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -75,7 +76,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access,
         };
         match accepted {
             Ok((stream, peer)) => {
-                is_full = false;
+                accept_problem.end();
                 let (rules, activity) = (access.rules(), Activity::new(access.limits()));
                 let stranger = match access.is_stranger(&rules, peer) {
                     true => access.strangers().admit(peer.into(), activity.clone()).map(Some),
@@ -95,7 +96,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access,
             // The client was gone before it was accepted.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
             Err(error) => {
-                if !std::mem::replace(&mut is_full, true) {
+                if accept_problem.start(()) {
                     warn!("the pull endpoint cannot accept connections for now: {error}");
                 }
                 tokio::time::sleep(ACCEPT_RETRY).await;

@@ -1,9 +1,10 @@
 //! What mail servers said, written out, kept while it is what they said last: two scrapes of one reading render once.
 
 use crate::export::exposition::{ExpositionWriter, Format, OmittedFamilies, ReservedNames, Section};
+use crate::net::LoggedSet;
 use crate::telemetry::SelfTelemetry;
 use axum::body::Bytes;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -88,11 +89,17 @@ fn line(new: &[String]) -> Option<String> {
 }
 
 /// What the log has said of families that were left out.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LoggedConflicts(Arc<parking_lot::Mutex<HashSet<String>>>);
+#[derive(Clone, Debug)]
+pub(crate) struct LoggedConflicts(Arc<parking_lot::Mutex<LoggedSet<String>>>);
 
 /// Families that are named in the log, in all; the metric counts on.
 const LOGGED_MAX: usize = 1000;
+
+impl Default for LoggedConflicts {
+    fn default() -> Self {
+        Self(Arc::new(parking_lot::Mutex::new(LoggedSet::new(LOGGED_MAX))))
+    }
+}
 
 impl LoggedConflicts {
     /// Counts what could not be said as it was, and logs each family once: those of a page in one line, of which the first are named.
@@ -103,7 +110,7 @@ impl LoggedConflicts {
         own.changed("series_dropped", told.series_dropped);
         let mut logged = self.0.lock();
         let mut new = told.dropped;
-        new.retain(|why| logged.len() < LOGGED_MAX && logged.insert(why.clone()));
+        new.retain(|why| logged.insert(why));
         if let Some(line) = line(&new) {
             tracing::warn!("{line}");
         }

@@ -1,8 +1,9 @@
-//! The push straight to Prometheus' OTLP receiver, which has no window for samples out of order: every sample arrives.
+//! The push directly to Prometheus' OTLP receiver without a window for out-of-order samples: every sample arrives.
 //!
-//! Between the two is a proxy that keeps each request with the status of its response, and that rejects one request with 503.
+//! A proxy between the two records each request with the status of its response, and rejects one request with 503.
 
 use super::programs::{PROMETHEUS, Running, free_ports};
+use crate::support::{Described, wait_until_async};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -23,17 +24,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 use tokio::sync::Mutex;
 
 const SOON: Duration = Duration::from_secs(120);
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// The request that the receiver rejects with 503.
 const REJECTED_REQUEST: usize = 2;
-/// Polls of the endpoint that has explicit timestamps, until the test ends.
+/// The number of polls of the endpoint with explicit timestamps before the test ends.
 const POLLS: u64 = 6;
 
-/// Serves these routes until the test ends; gives the address.
+/// Serves these routes until the test ends, and returns the address.
 async fn serve(routes: Router) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -51,7 +52,7 @@ struct Proxy {
 }
 
 async fn forward(State(proxy): State<Proxy>, headers: HeaderMap, body: Bytes) -> (StatusCode, Bytes) {
-    // A task of its own: a client that goes away must not keep the exchange from being kept.
+    // In a separate task, so that the exchange is recorded even if the client disconnects.
     tokio::spawn(exchange(proxy, headers, body)).await.unwrap()
 }
 
@@ -60,8 +61,8 @@ async fn exchange(proxy: Proxy, headers: HeaderMap, body: Bytes) -> (StatusCode,
     let (status, text) = if exchanges.len() == REJECTED_REQUEST {
         (StatusCode::SERVICE_UNAVAILABLE, Bytes::new())
     } else {
-        let kept = headers.get("content-type").cloned().unwrap();
-        let response = proxy.client.post(&proxy.url).header("content-type", kept).body(body.clone()).send().await.unwrap();
+        let content_type = headers.get("content-type").cloned().unwrap();
+        let response = proxy.client.post(&proxy.url).header("content-type", content_type).body(body.clone()).send().await.unwrap();
         (response.status(), response.bytes().await.unwrap())
     };
     exchanges.push((body, status.as_u16(), String::from_utf8_lossy(&text).into_owned()));
@@ -72,7 +73,7 @@ fn milliseconds_now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as u64
 }
 
-/// A page on which a series ends and comes back, of a server that fails now and then.
+/// A page on which a series ends and returns, of a server that sometimes fails.
 async fn changing(State(polls): State<Arc<AtomicU64>>) -> Result<String, StatusCode> {
     let poll = polls.fetch_add(1, Relaxed);
     let page = format!("# TYPE jobs_total counter\njobs_total{{queue=\"a\"}} {}\n# TYPE size gauge\nsize {poll}\n", 1000 + poll);
@@ -80,24 +81,26 @@ async fn changing(State(polls): State<Arc<AtomicU64>>) -> Result<String, StatusC
     match poll % 4 {
         1 => Ok(page),
         2 => Err(StatusCode::INTERNAL_SERVER_ERROR),
-        // The same name as another type.
+        // The same name with another type.
         3 => Ok(format!("{}{omitted}", page.replace("TYPE size gauge", "TYPE size counter"))),
         _ => Ok(page + &omitted),
     }
 }
 
-/// When a job ran, once.
+/// The time of a job that ran once.
 static NIGHTLY: LazyLock<u64> = LazyLock::new(|| milliseconds_now() - 600_000);
 
-/// A page with explicit timestamps: one that moves, one that stands still, one that is ahead, and one that lost it.
+/// A page with explicit timestamps: one that advances, one that is constant, one in the future, one that is sometimes missing, and one
+/// that is too old.
 async fn timestamped(State(polls): State<Arc<AtomicU64>>) -> String {
     let (poll, now) = (polls.fetch_add(1, Relaxed), milliseconds_now());
-    let moving = format!("# TYPE sent_total counter\nsent_total {} {}\n", 100 + poll, now - 700);
-    let still = format!("# TYPE nightly gauge\nnightly 7 {}\n", *NIGHTLY);
-    let ahead = format!("# TYPE ahead gauge\nahead {poll} {}\n", now + 1500);
-    let lost = if poll.is_multiple_of(2) { format!("# TYPE lost gauge\nlost {poll} {}\n", now - 300) } else { format!("lost {poll}\n") };
+    let advancing = format!("# TYPE sent_total counter\nsent_total {} {}\n", 100 + poll, now - 700);
+    let constant = format!("# TYPE nightly gauge\nnightly 7 {}\n", *NIGHTLY);
+    let future = format!("# TYPE ahead gauge\nahead {poll} {}\n", now + 1500);
+    let sometimes =
+        if poll.is_multiple_of(2) { format!("# TYPE lost gauge\nlost {poll} {}\n", now - 300) } else { format!("lost {poll}\n") };
     let old = format!("# TYPE old gauge\nold 1 {}\n", now - 4_000_000);
-    moving + &still + &ahead + &lost + &old
+    advancing + &constant + &future + &sometimes + &old
 }
 
 type Samples = BTreeMap<Vec<(String, String)>, BTreeMap<u64, u64>>;
@@ -111,7 +114,7 @@ fn text(attributes: &[KeyValue], key: &str) -> String {
     }
 }
 
-/// Numbers that were sent: by series, their times in milliseconds and the bits of their values. Ends are not samples for a query.
+/// The numbers that were sent: for each series the times in milliseconds and the bits of the values, without the ends of series.
 fn sent(requests: &[Bytes]) -> Samples {
     let mut all = Samples::new();
     for of_target in requests.iter().flat_map(|request| ExportMetricsServiceRequest::decode(request.clone()).unwrap().resource_metrics) {
@@ -133,15 +136,15 @@ fn sent(requests: &[Bytes]) -> Samples {
             for point in points.iter().filter(|point| point.flags == 0) {
                 let own = point.attributes.iter().map(|attribute| (attribute.key.clone(), text(&point.attributes, &attribute.key)));
                 let name = [("__name__".to_owned(), metric.name.clone())];
-                let whose = identity.iter().map(|(label, value)| ((*label).to_owned(), value.clone()));
-                let mut labels: Vec<_> = own.chain(name).chain(whose).filter(|(_, value)| !value.is_empty()).collect();
+                let target = identity.iter().map(|(label, value)| ((*label).to_owned(), value.clone()));
+                let mut labels: Vec<_> = own.chain(name).chain(target).filter(|(_, value)| !value.is_empty()).collect();
                 labels.sort();
                 let value = match point.value.unwrap() {
                     number_data_point::Value::AsInt(n) => n as f64,
                     number_data_point::Value::AsDouble(n) => n,
                 };
                 let before = all.entry(labels).or_default().insert(point.time_unix_nano / 1_000_000, value.to_bits());
-                assert!(before.is_none(), "sent twice: {} of {identity:?}", metric.name);
+                assert!(before.is_none(), "duplicate point: {} of {identity:?}", metric.name);
             }
         }
         // Prometheus derives samples of target_info from the earliest and the latest point.
@@ -150,14 +153,14 @@ fn sent(requests: &[Bytes]) -> Samples {
     all
 }
 
-/// The same as Prometheus has them.
+/// The samples that Prometheus has stored.
 async fn stored(url: &str) -> Samples {
-    // Some samples are ahead.
+    // Some samples are in the future.
     let at = (milliseconds_now() / 1000 + 60).to_string();
     let parameters = [("query", r#"{job=~".+"}[30m]"#), ("time", &at)];
     let url = reqwest::Url::parse_with_params(&format!("{url}/api/v1/query"), parameters).unwrap();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let answer: Value = serde_json::from_str(&client.get(url).send().await.unwrap().text().await.unwrap()).unwrap();
+    let response: Value = serde_json::from_str(&client.get(url).send().await.unwrap().text().await.unwrap()).unwrap();
     let series = |of: &Value| {
         let labels: BTreeMap<String, String> = serde_json::from_value(of["metric"].clone()).unwrap();
         let samples = of["values"].as_array().into_iter().flatten().map(|sample| {
@@ -166,19 +169,19 @@ async fn stored(url: &str) -> Samples {
         });
         (labels.into_iter().collect(), samples.collect())
     };
-    answer["data"]["result"].as_array().unwrap_or_else(|| panic!("{answer}")).iter().map(series).collect()
+    response["data"]["result"].as_array().unwrap_or_else(|| panic!("{response}")).iter().map(series).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_sample_arrives_without_a_window_for_samples_out_of_order() {
     let Some([prometheus]) = super::needed("every_sample_arrives_without_a_window_for_samples_out_of_order", [&PROMETHEUS]) else { return };
-    // Whoever is second finds it there.
+    // Another test of this process may have installed it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::tempdir().unwrap();
     let [web] = free_ports();
-    // Names and labels as they were sent, so that they can be compared.
+    // Without translation, so that names and labels compare with those that were sent.
     std::fs::write(folder.path().join("prometheus.yml"), "otlp: {translation_strategy: NoTranslation}\n").unwrap();
-    let mut running = Running::start(
+    let running = Running::start(
         "prometheus",
         folder.path(),
         Command::new(prometheus)
@@ -189,12 +192,11 @@ async fn every_sample_arrives_without_a_window_for_samples_out_of_order() {
     );
     let url = format!("http://127.0.0.1:{web}");
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let deadline = Instant::now() + SOON;
-    while !client.get(format!("{url}/-/ready")).send().await.is_ok_and(|response| response.status().is_success()) {
+    let is_ready = || async {
         running.check();
-        assert!(Instant::now() < deadline, "not ready:\n{}", running.log());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+        client.get(format!("{url}/-/ready")).send().await.is_ok_and(|response| response.status().is_success())
+    };
+    wait_until_async(is_ready, SOON, Described(|| format!("Prometheus is ready:\n{}", running.log()))).await;
 
     let exchanges = Arc::new(Mutex::new(Vec::new()));
     let proxy = Proxy { client, url: format!("{url}/api/v1/otlp/v1/metrics"), exchanges: exchanges.clone() };
@@ -203,10 +205,10 @@ async fn every_sample_arrives_without_a_window_for_samples_out_of_order() {
     let endpoints = Router::new().route("/changing", get(changing)).with_state(changes.clone());
     let endpoints = serve(endpoints.merge(Router::new().route("/timestamped", get(timestamped)).with_state(stamps.clone()))).await;
 
-    let mut stand_ins = Vec::new();
+    let mut servers = Vec::new();
     let mut targets = String::new();
     for system in [System::Cpanel, System::Ceymail, System::Kumomta, System::Stalwart, System::Emailengine] {
-        let stand_in = SimulatedServer::start(system, ANY, Options::default()).await.unwrap();
+        let server = SimulatedServer::start(system, ANY, Options::default()).await.unwrap();
         let rest = match system {
             System::Cpanel => format!("username: {USERNAME}, token: {TOKEN}, parts: {{fetch_mail_queue: {{}}}}"),
             System::Ceymail | System::Emailengine => format!("token: {TOKEN}"),
@@ -214,20 +216,19 @@ async fn every_sample_arrives_without_a_window_for_samples_out_of_order() {
             System::Stalwart => format!("username: {USERNAME}, password: {PASSWORD}, parts: {{queue: {{token: {TOKEN}}}}}"),
         };
         let name = system.name();
-        targets += &format!("  - {{name: {name}, system: {name}, url: \"{}\", min_interval: 3s, {rest}}}\n", stand_in.url());
-        stand_ins.push(stand_in);
+        targets += &format!("  - {{name: {name}, system: {name}, url: \"{}\", min_interval: 3s, {rest}}}\n", server.url());
+        servers.push(server);
     }
     let file = format!(
         "targets:\n{targets}  - {{name: changing, system: prometheus, url: \"http://{endpoints}/changing\", min_interval: 2s}}\n  - {{name: timestamped, system: prometheus, url: \"http://{endpoints}/timestamped\", min_interval: 2s}}\nexport:\n  prometheus: false\n  otlp: {{endpoint: \"http://{receiver}/v1/metrics\", protocol: http/protobuf, interval: 1s, compression: none, retry: {{initial: 100ms}}}}\n",
     );
     let config = config::parse(&file, "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
     let service = Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
-    let deadline = Instant::now() + SOON;
-    while changes.load(Relaxed) < POLLS || stamps.load(Relaxed) < POLLS || exchanges.lock().await.len() < 2 * REJECTED_REQUEST {
+    let is_done = || async {
         running.check();
-        assert!(Instant::now() < deadline, "{} requests", exchanges.lock().await.len());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+        changes.load(Relaxed) >= POLLS && stamps.load(Relaxed) >= POLLS && exchanges.lock().await.len() >= 2 * REJECTED_REQUEST
+    };
+    wait_until_async(is_done, SOON, "all endpoints are polled and pushed").await;
     service.stop().await;
 
     let exchanges = std::mem::take(&mut *exchanges.lock().await);
@@ -236,7 +237,7 @@ async fn every_sample_arrives_without_a_window_for_samples_out_of_order() {
     assert!(failed.is_empty(), "{:?}", failed.iter().map(|(_, status, answer)| (status, answer)).collect::<Vec<_>>());
     let accepted: Vec<Bytes> = exchanges.iter().filter(|(_, status, _)| *status == 200).map(|(body, ..)| body.clone()).collect();
     let rejected = exchanges.iter().find(|(_, status, _)| *status == 503).unwrap();
-    assert!(accepted.contains(&rejected.0), "what was rejected once was not sent again");
+    assert!(accepted.contains(&rejected.0), "the rejected request was not sent again");
 
     let (sent, stored) = (sent(&accepted), stored(&url).await);
     for (series, samples) in &sent {
@@ -257,7 +258,7 @@ async fn every_sample_arrives_without_a_window_for_samples_out_of_order() {
     assert_eq!(of("nightly", "timestamped"), 1);
     assert_eq!(of("old", "timestamped"), 0);
     assert!(of("ahead", "timestamped") > 1);
-    for stand_in in stand_ins {
-        stand_in.shutdown().await;
+    for server in servers {
+        server.shutdown().await;
     }
 }

@@ -1,7 +1,7 @@
-//! The stack from the shipped files, with the real Collector and a real Prometheus: what comes in by both ways is the same.
+//! The stack from the shipped files, with the real Collector and a real Prometheus: pulled and pushed series are equal.
 //!
-//! `POSTMETER_COLLECTOR`, `POSTMETER_PROMETHEUS` and `POSTMETER_PROMTOOL` name the programs, or else they are on PATH; `.ci/programs`
-//! builds them. Where they are not, these tests say so and are skipped, unless `POSTMETER_REQUIRE_STACK=1`.
+//! `POSTMETER_COLLECTOR`, `POSTMETER_PROMETHEUS` and `POSTMETER_PROMTOOL` name the programs; otherwise they are on PATH. `.ci/programs`
+//! builds them. Without them the tests are skipped, unless `POSTMETER_REQUIRE_STACK=1`.
 #![allow(clippy::unwrap_used)]
 
 mod direct;
@@ -9,26 +9,27 @@ mod otlp_json;
 mod programs;
 mod world;
 
-use crate::support::skipped;
-use programs::{COLLECTOR, PROMETHEUS, PROMTOOL, Program, said};
+use crate::support::{Described, skipped, wait_until_async};
+use parking_lot::Mutex;
+use programs::{COLLECTOR, PROMETHEUS, PROMTOOL, Program, output_text};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use world::{SOON, Series, World};
 
 const SYSTEMS: [&str; 5] = ["ceymail", "cpanel", "emailengine", "kumomta", "stalwart"];
 
-/// Where the programs are; without one of them the test is skipped.
+/// The paths of the programs. `None` if one is missing: the test is skipped.
 #[track_caller]
 fn needed<const N: usize>(test: &str, programs: [&Program; N]) -> Option<[PathBuf; N]> {
     let mut found = Vec::new();
     for program in programs {
         match program.find() {
             Ok(path) => found.push(path),
-            Err(why) => {
-                assert!(std::env::var_os("POSTMETER_REQUIRE_STACK").is_none_or(|v| v != "1"), "{why}");
-                skipped(test, &why);
+            Err(reason) => {
+                assert!(std::env::var_os("POSTMETER_REQUIRE_STACK").is_none_or(|v| v != "1"), "{reason}");
+                skipped(test, &reason);
                 return None;
             }
         }
@@ -40,19 +41,19 @@ fn needed<const N: usize>(test: &str, programs: [&Program; N]) -> Option<[PathBu
 fn the_programs_accept_the_shipped_files() {
     let Some([collector, promtool]) = needed("the_programs_accept_the_shipped_files", [&COLLECTOR, &PROMTOOL]) else { return };
     let at = |path: &str| format!("{}/otel-config/{path}", env!("CARGO_MANIFEST_DIR"));
-    // A queue's folder is looked at by the check, and made by the run.
+    // `validate` requires the directory of the queue, which a run creates.
     let queue = tempfile::tempdir().unwrap();
     let config = format!("--config={}", at("collector.yaml"));
     let checked = Command::new(collector).args(["validate", &config]).env("COLLECTOR_QUEUE_DIR", queue.path()).output().unwrap();
-    assert!(checked.status.success(), "{}", said(&checked));
+    assert!(checked.status.success(), "{}", output_text(&checked));
     let checked = Command::new(promtool).args(["check", "config", "--lint=all", "--lint-fatal", &at("prometheus.yml")]).output().unwrap();
-    assert!(checked.status.success(), "{}", said(&checked));
+    assert!(checked.status.success(), "{}", output_text(&checked));
 }
 
-/// Without the way in. Prometheus writes a pulled bound as 1.0 and a pushed one as 1.
-fn by(way: &str, series: &Series) -> Series {
+/// The series of one export without the label `via`. Prometheus writes a pulled bound as 1.0 and a pushed one as 1.
+fn by(via: &str, series: &Series) -> Series {
     let mut of = Series::new();
-    for (labels, value) in series.iter().filter(|(labels, _)| labels["via"] == way) {
+    for (labels, value) in series.iter().filter(|(labels, _)| labels["via"] == via) {
         let mut labels = labels.clone();
         labels.remove("via");
         labels.entry("le".to_owned()).and_modify(|le| *le = le.parse::<f64>().unwrap().to_string());
@@ -62,31 +63,31 @@ fn by(way: &str, series: &Series) -> Series {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_ways_in_say_the_same() {
-    let Some([collector, prometheus]) = needed("both_ways_in_say_the_same", [&COLLECTOR, &PROMETHEUS]) else { return };
-    let mut world = World::start(&collector, &prometheus).await;
-    for way in ["pull", "otlp"] {
-        world.wait_for(&format!("count(mail_up{{via=\"{way}\"}} == 1)"), 5.0).await;
+async fn pulled_and_pushed_series_are_equal() {
+    let Some([collector, prometheus]) = needed("pulled_and_pushed_series_are_equal", [&COLLECTOR, &PROMETHEUS]) else { return };
+    let world = World::start(&collector, &prometheus).await;
+    for via in ["pull", "otlp"] {
+        world.wait_for(&format!("count(mail_up{{via=\"{via}\"}} == 1)"), 5.0).await;
     }
 
-    the_same_by_both_ways(&world).await;
+    check_canonical_series(&world).await;
 
-    // Each target is who it is, both ways.
-    for way in ["pull", "otlp"] {
-        let infos = by(way, &world.query(&format!("target_info{{via=\"{way}\", job!=\"postmeter\"}}")).await);
-        let who: BTreeMap<_, _> = infos.keys().map(|labels| (labels["job"].as_str(), labels["instance"].clone())).collect();
-        assert_eq!(who, SYSTEMS.map(|system| (system, format!("demo-{system}"))).into(), "{way}");
-        assert!(infos.keys().all(|labels| labels["server_address"] == "127.0.0.1"), "{way}: {infos:#?}");
+    // Both exports identify each target equally.
+    for via in ["pull", "otlp"] {
+        let infos = by(via, &world.query(&format!("target_info{{via=\"{via}\", job!=\"postmeter\"}}")).await);
+        let identities: BTreeMap<_, _> = infos.keys().map(|labels| (labels["job"].as_str(), labels["instance"].clone())).collect();
+        assert_eq!(identities, SYSTEMS.map(|system| (system, format!("demo-{system}"))).into(), "{via}");
+        assert!(infos.keys().all(|labels| labels["server_address"] == "127.0.0.1"), "{via}: {infos:#?}");
     }
 
-    // A server's own words are pulled as it says them.
+    // Native series are pulled unchanged.
     let page = world.pulled().await;
     let line = page.lines().find(|line| line.starts_with("scheduled_count{") && line.contains("demo-kumomta")).unwrap();
     let (series, value) = line.rsplit_once(' ').unwrap();
     let found = world.query(&series.replace('}', ",via=\"pull\"}")).await;
     assert!(found.values().copied().eq([value.parse::<f64>().unwrap()]), "{line}: {found:?}");
 
-    // Of what is about a mail server, all came in one of the two ways, and nothing twice.
+    // All series about mail servers are pulled or pushed, and none is duplicated.
     let recorded = "mail:.*|ALERTS.*";
     let neither = world.query(&format!(r#"{{job=~"{}", via!~"pull|otlp", __name__!~"{recorded}"}}"#, SYSTEMS.join("|"))).await;
     assert!(neither.is_empty(), "{neither:#?}");
@@ -105,48 +106,50 @@ async fn both_ways_in_say_the_same() {
     let broken: Vec<_> = broken.into_iter().filter(|rule| rule["health"] == "err").collect();
     assert!(broken.is_empty(), "{broken:#?}");
 
-    what_was_sent_was_accepted(&world).await;
+    check_accepted_points(&world).await;
 }
 
-/// Canonical series are the same, but for what changes while the stand-ins are still: times, and what counts our own polls.
-async fn the_same_by_both_ways(world: &World) {
-    // What rules have made of both ways is of neither.
-    let moving = "mail_poll_.*|mail_queue_oldest_age_seconds|mail_record_lag_seconds|mail:.*|ALERTS.*";
-    let still = format!(r#"{{mail_system_name!="", __name__!~"{moving}", network_protocol_name!="http"}}"#);
-    let deadline = Instant::now() + SOON;
-    loop {
+/// Checks that canonical series are equal, except for those that change while the servers are frozen: times, and counts of polls.
+async fn check_canonical_series(world: &World) {
+    // Recorded series are derived from both exports.
+    let changing = "mail_poll_.*|mail_queue_oldest_age_seconds|mail_record_lag_seconds|mail:.*|ALERTS.*";
+    let still = format!(r#"{{mail_system_name!="", __name__!~"{changing}", network_protocol_name!="http"}}"#);
+    let last = Mutex::new((Series::new(), Series::new()));
+    let are_equal = || async {
         let canonical = world.query(&still).await;
         let (pulled, pushed) = (by("pull", &canonical), by("otlp", &canonical));
-        // Some series need two polls, and one way in may be a poll ahead of the other.
-        if pulled == pushed {
-            return assert!(pulled.len() > 200, "{}", pulled.len());
-        }
+        // Some series need two polls, and one export may be a poll ahead of the other.
+        let are_equal = pulled == pushed;
+        *last.lock() = (pulled, pushed);
+        are_equal
+    };
+    let differences = || {
+        let (pulled, pushed) = &*last.lock();
         let only = |one: &Series, other: &Series| -> Series {
             one.iter().filter(|(labels, value)| other.get(*labels) != Some(value)).map(|(labels, value)| (labels.clone(), *value)).collect()
         };
-        let (by_pull, by_push) = (only(&pulled, &pushed), only(&pushed, &pulled));
-        assert!(Instant::now() < deadline, "pulled, and not pushed so: {by_pull:#?}\npushed, and not pulled so: {by_push:#?}");
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+        format!("only pulled: {:#?}\nonly pushed: {:#?}", only(pulled, pushed), only(pushed, pulled))
+    };
+    wait_until_async(are_equal, SOON, Described(differences)).await;
+    let pulled = last.lock().0.len();
+    assert!(pulled > 200, "{pulled}");
 }
 
-/// Postmeter's count of points sent is the Collector's of points accepted, whenever nothing is on the way between them.
-async fn what_was_sent_was_accepted(world: &World) {
+/// Checks that Postmeter's number of sent points equals the Collector's number of accepted points while no request is in flight.
+async fn check_accepted_points(world: &World) {
     let sent = || world.own(false, "otel_sdk_exporter_metric_data_point_exported_total{", "error_type");
-    let deadline = Instant::now() + SOON;
-    let mut last = (0, 0);
-    let mut equal = 0;
-    while equal < 3 {
-        assert!(Instant::now() < deadline, "Postmeter has sent {} points, and the Collector has accepted {}", last.0, last.1);
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    let (last, equal) = (Mutex::new((0, 0)), AtomicUsize::new(0));
+    let are_equal = || async {
         let before = sent().await;
         let accepted = world.own(true, "otelcol_receiver_accepted_metric_points", "\u{0}").await;
-        // A push in between says nothing.
-        if sent().await == before && before != last.0 {
-            equal += usize::from(before == accepted && accepted > 0);
-            last = (before, accepted);
+        // A push in between makes the counts incomparable.
+        if sent().await == before && before != last.lock().0 {
+            equal.fetch_add(usize::from(before == accepted && accepted > 0), Ordering::Relaxed);
+            *last.lock() = (before, accepted);
         }
-    }
+        equal.load(Ordering::Relaxed) >= 3
+    };
+    wait_until_async(are_equal, SOON, Described(|| format!("sent and accepted points are equal: {:?}", *last.lock()))).await;
     let lost = world.own(true, "otelcol_receiver_refused_metric_points", "\u{0}").await
         + world.own(true, "otelcol_exporter_send_failed_metric_points", "\u{0}").await;
     assert_eq!(lost, 0);

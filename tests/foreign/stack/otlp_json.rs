@@ -1,13 +1,13 @@
-//! What `scrape --format otlp-json` prints, read by the real Collector and a real Prometheus.
+//! The output of `scrape --format otlp-json`, sent to the real Collector and a real Prometheus.
 
 use super::needed;
 use super::programs::{COLLECTOR, PROMETHEUS, Running, free_ports};
 use super::world::SOON;
-use crate::support::postmeter;
+use crate::support::{Described, postmeter, wait_until_async};
+use parking_lot::Mutex;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-/// Systems and saved responses; the last one has values that are not finite.
+/// Systems and saved responses; the last one has non-finite values.
 const SAVED: [(&str, &str); 5] = [
     ("emailengine", "emailengine/active.prom"),
     ("kumomta", "kumomta/metrics.json"),
@@ -28,7 +28,7 @@ async fn otlp_json_is_accepted_by_the_collector_and_by_prometheus() {
     let [grpc, http, health, metrics, web] = free_ports();
     let local = |port: u16| format!("127.0.0.1:{port}");
     std::fs::write(here.join("prometheus.yml"), "global: {scrape_interval: 1m}\n").unwrap();
-    let mut prometheus = Running::start(
+    let prometheus = Running::start(
         "prometheus",
         here,
         Command::new(prometheus)
@@ -37,7 +37,7 @@ async fn otlp_json_is_accepted_by_the_collector_and_by_prometheus() {
             .arg(format!("--web.listen-address={}", local(web)))
             .arg("--web.enable-otlp-receiver"),
     );
-    let mut collector = Running::start(
+    let collector = Running::start(
         "collector",
         here,
         Command::new(collector)
@@ -64,8 +64,8 @@ async fn otlp_json_is_accepted_by_the_collector_and_by_prometheus() {
             let body = String::from_utf8(output.stdout).unwrap();
             assert!(!file.is_empty() || body.contains("\"Infinity\""), "{body}");
             for (program, url) in [
-                (&mut collector, format!("http://{}/v1/metrics", local(http))),
-                (&mut prometheus, format!("http://{}/api/v1/otlp/v1/metrics", local(web))),
+                (&collector, format!("http://{}/v1/metrics", local(http))),
+                (&prometheus, format!("http://{}/api/v1/otlp/v1/metrics", local(web))),
             ] {
                 let (status, response) = post(program, &url, &body).await;
                 assert!(
@@ -78,17 +78,22 @@ async fn otlp_json_is_accepted_by_the_collector_and_by_prometheus() {
 }
 
 /// Sends a request until the program listens.
-async fn post(program: &mut Running, url: &str, body: &str) -> (u16, String) {
+async fn post(program: &Running, url: &str, body: &str) -> (u16, String) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let deadline = Instant::now() + SOON;
-    loop {
+    let received = Mutex::new(None);
+    let has_response = || async {
         program.check();
         let request = client.post(url).header("content-type", "application/json").body(body.to_owned());
         match request.send().await {
-            // It listens before it is ready.
-            Ok(response) if response.status() != 503 => return (response.status().as_u16(), response.text().await.unwrap()),
-            _ => assert!(Instant::now() < deadline, "{url}\n{}", program.log()),
+            // The program listens before it is ready.
+            Ok(response) if response.status() != 503 => {
+                let status = response.status().as_u16();
+                *received.lock() = Some((status, response.text().await.unwrap()));
+                true
+            }
+            _ => false,
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    };
+    wait_until_async(has_response, SOON, Described(|| format!("{url} responds\n{}", program.log()))).await;
+    received.into_inner().unwrap()
 }

@@ -1,14 +1,15 @@
-//! The real programs: where they are, what they say, and their end.
+//! Foreign programs: their paths, and running processes of them.
 
+use parking_lot::Mutex;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-/// A program by its variable, or by its names on PATH.
+/// A program that is named by an environment variable, or found on PATH.
 pub struct Program {
     pub variable: &'static str,
     pub names: &'static [&'static str],
-    /// What its `--version` must contain.
+    /// Text that the output of `--version` must contain.
     pub version: &'static str,
 }
 
@@ -18,31 +19,32 @@ pub const PROMETHEUS: Program = Program { variable: "POSTMETER_PROMETHEUS", name
 pub const PROMTOOL: Program = Program { variable: "POSTMETER_PROMTOOL", names: &["promtool"], version: "version 3." };
 
 impl Program {
-    /// Where it is, or why it is of no use.
+    /// The path of the program, or the reason why it is not usable.
     pub fn find(&self) -> Result<PathBuf, String> {
         let named = std::env::var_os(self.variable).map(PathBuf::from);
         let candidates = named.into_iter().chain(self.names.iter().map(PathBuf::from));
-        let mut why = format!("{} names no program, and there is no {}", self.variable, self.names[0]);
+        let mut reason = format!("{} is not set, and {} is not on PATH", self.variable, self.names[0]);
         for candidate in candidates {
             let Ok(output) = Command::new(&candidate).arg("--version").output() else { continue };
-            let said = said(&output);
-            if said.contains(self.version) {
+            let version = output_text(&output);
+            if version.contains(self.version) {
                 return Ok(candidate);
             }
-            let line = said.lines().next().unwrap_or_default();
-            why = format!("{} is not the one that the files are for: {line}", candidate.display());
+            let line = version.lines().next().unwrap_or_default();
+            reason = format!("{} has an unsupported version: {line}", candidate.display());
         }
-        Err(why)
+        Err(reason)
     }
 }
 
-pub fn said(output: &Output) -> String {
+/// Standard output and standard error of a program.
+pub fn output_text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// A program that runs, and ends with the test. What it says is in a file.
+/// A running program with its output in a file. It is killed when this is dropped.
 pub struct Running {
-    child: Child,
+    child: Mutex<Child>,
     name: &'static str,
     log: PathBuf,
 }
@@ -52,12 +54,13 @@ impl Running {
         let log = folder.join(format!("{name}.log"));
         let file = std::fs::File::create(&log).unwrap();
         let child = command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
-        Self { child, name, log }
+        Self { child: Mutex::new(child), name, log }
     }
 
-    /// Panics with what it said, if it has ended.
-    pub fn check(&mut self) {
-        if let Some(status) = self.child.try_wait().unwrap() {
+    /// Panics with the output if the program has ended.
+    pub fn check(&self) {
+        let status = self.child.lock().try_wait().unwrap();
+        if let Some(status) = status {
             panic!("{} ended with {status}:\n{}", self.name, self.log());
         }
     }
@@ -69,12 +72,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let child = self.child.get_mut();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 
-/// Ports that nobody has: of programs that cannot say which one they were given.
+/// Free ports, for programs that cannot report the port that they were given.
 pub fn free_ports<const N: usize>() -> [u16; N] {
     let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())

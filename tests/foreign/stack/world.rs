@@ -1,42 +1,42 @@
-//! The stack as processes, from the shipped files: stand-ins, Postmeter, Collector, Prometheus.
+//! The stack as processes, from the shipped files: simulated servers, Postmeter, Collector, Prometheus.
 //!
-//! What is changed of the files: addresses of the compose network become this machine's, and intervals become short. The Collector's
-//! file has variables for that; in the others the text is replaced, and each replacement must be found.
+//! Addresses of the compose network are replaced with local ones, and intervals with short ones. The Collector's file has variables
+//! for that; in the other files the text is replaced, and every replacement must occur.
 
 use super::programs::{Running, free_ports};
-use crate::support::postmeter;
+use crate::support::{Described, postmeter, wait_until_async};
+use parking_lot::Mutex;
 use postmeter::simulate::{Options, SimulatedServer, System};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
-/// How long the stack may take to have what it waits for.
+/// Limit of a wait for the stack.
 pub const SOON: Duration = Duration::from_secs(90);
-/// Long enough to read both counts between two pushes, on a busy machine too.
+/// Long enough to read both counts between two pushes, even on a busy machine.
 const PUSH_INTERVAL: &str = "interval: 5s";
-const AGAIN: Duration = Duration::from_millis(200);
 
-/// Labels of a series without the way that it came in, and its value.
+/// Series by their labels, and their values.
 pub type Series = BTreeMap<BTreeMap<String, String>, f64>;
 
+/// The running stack. Fields are dropped in this order.
 pub struct World {
-    // Ended in this order.
     pub postmeter: Running,
     pub collector: Running,
     pub prometheus: Running,
-    _stand_ins: Vec<SimulatedServer>,
+    _servers: Vec<SimulatedServer>,
     _folder: TempDir,
     postmeter_url: String,
     collector_metrics: String,
     prometheus_url: String,
 }
 
-/// A file of `otel-config`, with each of these replaced.
+/// A file of `otel-config` with replacements.
 fn shipped(name: &str, replacements: &[(&str, String)]) -> String {
     let mut text = std::fs::read_to_string(Path::new(REPOSITORY).join("otel-config").join(name)).unwrap();
     for (from, to) in replacements {
@@ -48,14 +48,14 @@ fn shipped(name: &str, replacements: &[(&str, String)]) -> String {
 
 impl World {
     pub async fn start(collector: &Path, prometheus: &Path) -> Self {
-        // Whoever is second finds it there.
+        // Another test of this process may have installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let here = folder.path();
         let [pull, grpc, http, health, metrics, web] = free_ports();
         let local = |port: u16| format!("127.0.0.1:{port}");
 
-        let mut stand_ins = Vec::new();
+        let mut servers = Vec::new();
         let mut replacements = vec![
             ("min_interval: 5s", "min_interval: 1s".to_owned()),
             ("interval: 15s", PUSH_INTERVAL.to_owned()),
@@ -69,10 +69,10 @@ impl World {
             (System::Emailengine, "//emailengine:3000"),
         ] {
             let any = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
-            // Frozen, so that what came one way can be compared with what came the other.
-            let stand_in = SimulatedServer::start(system, any, Options { frozen: true, ..Options::default() }).await.unwrap();
-            replacements.push((address, stand_in.url().trim_start_matches("http:").to_owned()));
-            stand_ins.push(stand_in);
+            // Frozen, so that pulled and pushed values are equal.
+            let server = SimulatedServer::start(system, any, Options { frozen: true, ..Options::default() }).await.unwrap();
+            replacements.push((address, server.url().trim_start_matches("http:").to_owned()));
+            servers.push(server);
         }
         std::fs::write(here.join("demo.yaml"), shipped("demo.yaml", &replacements)).unwrap();
         let config = shipped(
@@ -125,7 +125,7 @@ impl World {
             postmeter,
             collector,
             prometheus,
-            _stand_ins: stand_ins,
+            _servers: servers,
             _folder: folder,
             postmeter_url: format!("http://{}/metrics", local(pull)),
             collector_metrics: format!("http://{}/metrics", local(metrics)),
@@ -133,36 +133,28 @@ impl World {
         }
     }
 
-    fn check(&mut self) {
-        for program in [&mut self.postmeter, &mut self.collector, &mut self.prometheus] {
+    fn check(&self) {
+        for program in [&self.postmeter, &self.collector, &self.prometheus] {
             program.check();
         }
     }
 
     /// Waits until a query has this value.
-    pub async fn wait_for(&mut self, query: &str, value: f64) {
-        let deadline = Instant::now() + SOON;
-        let mut last;
-        loop {
+    pub async fn wait_for(&self, query: &str, value: f64) {
+        let last = Mutex::new(String::new());
+        let has_value = || async {
             self.check();
-            last = self.try_query(query).await;
-            if last.as_ref().is_ok_and(|found| found.values().copied().eq([value])) {
-                return;
-            }
-            assert!(
-                Instant::now() < deadline,
-                "{query} is not {value}: {last:?}\n{}\n{}\n{}",
-                self.postmeter.log(),
-                self.collector.log(),
-                self.prometheus.log()
-            );
-            tokio::time::sleep(AGAIN).await;
-        }
+            let found = self.try_query(query).await;
+            *last.lock() = format!("{found:?}");
+            found.is_ok_and(|found| found.values().copied().eq([value]))
+        };
+        let logs = || [&self.postmeter, &self.collector, &self.prometheus].map(Running::log).join("\n");
+        wait_until_async(has_value, SOON, Described(|| format!("{query} is {value}, not {}\n{}", last.lock(), logs()))).await;
     }
 
     async fn try_query(&self, query: &str) -> Result<Series, String> {
-        let answer = self.api("query", &[("query", query)]).await?;
-        let results = answer["data"]["result"].as_array().ok_or_else(|| answer.to_string())?;
+        let response = self.api("query", &[("query", query)]).await?;
+        let results = response["data"]["result"].as_array().ok_or_else(|| response.to_string())?;
         let labels = |result: &Value| -> BTreeMap<String, String> { serde_json::from_value(result["metric"].clone()).unwrap() };
         let value = |result: &Value| result["value"][1].as_str().unwrap().parse().unwrap();
         let series: Series = results.iter().map(|result| (labels(result), value(result))).collect();
@@ -170,19 +162,19 @@ impl World {
         Ok(series)
     }
 
-    /// The value now of each series that a query finds.
+    /// The series that a query returns.
     pub async fn query(&self, query: &str) -> Series {
         self.try_query(query).await.unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 
-    /// What Prometheus' API answers.
+    /// A response of Prometheus' API.
     pub async fn api(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
         let url = reqwest::Url::parse_with_params(&format!("{}/api/v1/{path}", self.prometheus_url), parameters).unwrap();
         let body = get(url.as_str()).await?;
         serde_json::from_str(&body).map_err(|error| format!("{error}: {body}"))
     }
 
-    /// The sum of a counter of Postmeter's or of the Collector's own page, over the series that have none of these labels.
+    /// The sum of a self-metric of Postmeter or of the Collector, over the series whose lines do not contain `without`.
     pub async fn own(&self, of_collector: bool, name: &str, without: &str) -> u64 {
         let url = if of_collector { &self.collector_metrics } else { &self.postmeter_url };
         let page = get(url).await.unwrap();
@@ -196,6 +188,6 @@ impl World {
 }
 
 async fn get(url: &str) -> Result<String, String> {
-    let answer = async { reqwest::Client::builder().no_proxy().build()?.get(url).send().await?.error_for_status()?.text().await };
-    answer.await.map_err(|error| error.to_string())
+    let body = async { reqwest::Client::builder().no_proxy().build()?.get(url).send().await?.error_for_status()?.text().await };
+    body.await.map_err(|error| error.to_string())
 }

@@ -1,5 +1,6 @@
 //! An endpoint without targets, and clients of several addresses that speak HTTP/1.1 by hand.
 
+use crate::support::wait_until_async;
 use postmeter::config::{self, Environment, Prometheus};
 use postmeter::poll::{self, Target};
 use postmeter::serve::{Access, AppState, Limits};
@@ -9,7 +10,7 @@ use ring::digest::{SHA256, digest};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -153,12 +154,9 @@ pub async fn rest(mut stream: impl AsyncRead + Unpin) -> Vec<u8> {
 }
 
 /// Tries until it is so.
-pub async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
-    let began = Instant::now();
-    while !is_so().await {
-        assert!(began.elapsed() < SOON, "not so in time: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+#[track_caller]
+pub fn until<F: Future<Output = bool>>(what: &str, is_so: impl FnMut() -> F) -> impl Future<Output = ()> {
+    wait_until_async(is_so, SOON, what)
 }
 
 pub fn sha256(token: &str) -> String {

@@ -2,12 +2,12 @@
 
 use super::world::{ANY, World, grpc, page, sum, until};
 use postmeter::delivery_log::BATCH_RECORDS_MAX;
-use postmeter::simulate::{Attempt, Ended, Origin, Receiver};
+use postmeter::simulate::{Attempt, AttemptOutcome, Origin, Receiver};
 use std::collections::{HashMap, HashSet};
 
 fn late(n: u64, at: u64, now: u64) -> Attempt {
-    let (origin, ended) = (Origin::Remote, Ended::Failure);
-    Attempt { id: n, domain: 1, origin, bytes: 10, received: at, at, ended, shown: now, twice: false }
+    let (origin, outcome) = (Origin::Remote, AttemptOutcome::Failure);
+    Attempt { id: n, domain: 1, origin, bytes: 10, received: at, at, outcome, visible_at: now, is_duplicated: false }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +65,7 @@ async fn a_hundred_thousand_records_through_faults_of_both_sides() {
 }
 
 fn attempts(world: &World) -> usize {
-    world.stand_in.traffic(|traffic| traffic.log.iter().filter(|attempt| attempt.ended != Ended::InProgress).count())
+    world.stand_in.traffic(|traffic| traffic.log.iter().filter(|attempt| attempt.outcome != AttemptOutcome::InProgress).count())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,7 +117,7 @@ async fn a_first_start_is_from_now_on() {
     let service = postmeter::app::Service::start(config, postmeter::telemetry::SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
     let searches = || world.stand_in.traffic(|traffic| traffic.log.searches());
     until("two polls", || searches() > 1).await;
-    world.stand_in.traffic(|traffic| traffic.log.push(Attempt { shown: 0, ..late(7, world.now + 60, 0) }));
+    world.stand_in.traffic(|traffic| traffic.log.push(Attempt { visible_at: 0, ..late(7, world.now + 60, 0) }));
     until("what is new", || receiver.log_records() == 1).await;
     service.stop().await;
 }

@@ -3,16 +3,16 @@
 use super::world::{ANY, World, grpc, until};
 use postmeter::delivery_log;
 use postmeter::poll::{Limits, Target};
-use postmeter::simulate::{Attempt, Ended, Origin, Receiver};
+use postmeter::simulate::{Attempt, AttemptOutcome, Origin, Receiver};
 use postmeter::telemetry::{CollectedTarget, DeliveryMetrics};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
 
-fn attempt(id: u64, at: u64, shown: u64) -> Attempt {
-    let (origin, ended) = (Origin::Remote, Ended::Failure);
-    Attempt { id, domain: 1, origin, bytes: 10, received: at, at, ended, shown, twice: false }
+fn attempt(id: u64, at: u64, visible_at: u64) -> Attempt {
+    let (origin, outcome) = (Origin::Remote, AttemptOutcome::Failure);
+    Attempt { id, domain: 1, origin, bytes: 10, received: at, at, outcome, visible_at, is_duplicated: false }
 }
 
 /// `mail.poll.records` in this state.
@@ -38,13 +38,13 @@ async fn a_log_that_takes_long_to_search_is_read_in_parts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_that_cannot_be_read_is_counted_once() {
     let world = World::with(100).await;
-    world.stand_in.traffic(|traffic| traffic.log.odd = 3);
+    world.stand_in.traffic(|traffic| traffic.log.incomplete_entries = 3);
     let service = world.service("", "false").await;
     let deliveries = service.targets.now()[0].deliveries.clone().unwrap();
     let searches = || world.stand_in.traffic(|traffic| traffic.log.searches());
     until("a few polls", || searches() > 4).await;
     assert_eq!(records(&deliveries, "unreadable"), 3.0);
-    world.stand_in.traffic(|traffic| traffic.log.odd = 4);
+    world.stand_in.traffic(|traffic| traffic.log.incomplete_entries = 4);
     until("one more", || records(&deliveries, "unreadable") == 4.0).await;
     service.stop().await;
 }

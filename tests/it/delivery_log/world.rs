@@ -1,11 +1,12 @@
 //! What these tests share: a stand-in, a receiver, a directory for state, and the configuration that ties them together.
 
+use crate::support::wait_until;
 use postmeter::app::Service;
 use postmeter::config::{self, Environment};
 use postmeter::simulate::{DeliveryLog, Options, Receiver, SimulatedServer, System, TOKEN, USERNAME};
 use postmeter::telemetry::SelfTelemetry;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 pub const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -57,15 +58,8 @@ pub fn grpc(receiver: &Receiver) -> String {
 
 /// Waits until it is so.
 #[track_caller]
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) -> impl Future<Output = ()> {
-    let (what, caller) = (what.to_owned(), std::panic::Location::caller());
-    async move {
-        let began = Instant::now();
-        while !is_so() {
-            assert!(began.elapsed() < PATIENCE, "{caller}: not in time: {what}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
+pub fn until(what: &str, is_so: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    wait_until(is_so, PATIENCE, what)
 }
 
 /// The page of a running service.

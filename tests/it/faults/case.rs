@@ -1,22 +1,22 @@
-//! What is expected of each fault.
+//! The expected outcome of each fault of a mail server.
 
 use crate::faults::tls;
 use postmeter::simulate::{Fault, System};
 
-/// What a program with twenty faulty targets, whose answers may have 4 MiB each, may come to.
+/// Peak memory with twenty faulty targets whose bodies have up to 4 MiB each.
 const MEMORY_KIB_MAX: u64 = 256 * 1024;
-/// The same with 100,000 series each, some 70 bytes a series and body, twice while one reading replaces the other.
+/// Peak memory with 100,000 series each: about 70 bytes for a series, and two readings while a new one replaces the old one.
 const MEMORY_OF_MANY_SERIES_KIB_MAX: u64 = 768 * 1024;
 
-/// What becomes of a reading.
+/// The expected outcome of a poll.
 #[derive(Clone, Copy, Debug)]
 pub enum Outcome {
-    /// There is none: the value of `error.type`.
+    /// The poll fails with this `error.type`.
     Fails(&'static str),
-    /// It is what the server has, with these repairs.
-    Mends(&'static str),
-    /// A part of it is missing, counted as these repairs.
-    Loses(&'static str),
+    /// The reading is complete, with these repairs.
+    Repairs(&'static str),
+    /// Some series are dropped, and counted as these repairs.
+    Drops(&'static str),
 }
 
 impl Outcome {
@@ -25,39 +25,40 @@ impl Outcome {
     }
 }
 
+/// A fault of a system, and its expected outcome.
 #[derive(Clone, Debug)]
 pub struct Case {
     pub fault: &'static str,
     pub system: System,
     pub outcome: Outcome,
-    /// Keys that each target has besides.
+    /// Configuration keys of the targets.
     pub keys: &'static str,
-    /// Within the time of a test.
+    /// `true` if the targets recover within the time of the test.
     pub recovers: bool,
     pub memory_kib_max: u64,
 }
 
 const HASTY: &str = "min_interval: 1s, timeout: 2s";
 const PATIENT: &str = "min_interval: 1s, timeout: 60s, body_bytes_max: 4MiB";
-/// Three megabytes or 100,000 series take a program without optimization its time, and what is passed on of them the test.
+/// For bodies of three megabytes or 100,000 series, which take a debug build long. Passthrough is limited, because the test reads it.
 const HEAVY: &str = "min_interval: 10s, timeout: 60s, relay: {series_max: 1000}";
 
 fn case(fault: &'static str, system: System, outcome: Outcome) -> Case {
     Case { fault, system, outcome, keys: PATIENT, recovers: true, memory_kib_max: MEMORY_KIB_MAX }
 }
 
-/// All of them, in the order of the table.
+/// All cases, in the order of the table.
 pub fn cases() -> Vec<Case> {
-    use Outcome::{Fails, Loses, Mends};
+    use Outcome::{Drops, Fails, Repairs};
     use System::{Cpanel, Emailengine, Kumomta};
     let fails = |fault, error| case(fault, Emailengine, Fails(error));
     let hasty = |fault| Case { keys: HASTY, ..fails(fault, "timeout") };
-    let heavy = |fault, system, repairs| Case { keys: HEAVY, recovers: false, ..case(fault, system, Mends(repairs)) };
+    let heavy = |fault, system, repairs| Case { keys: HEAVY, recovers: false, ..case(fault, system, Repairs(repairs)) };
     vec![
         fails("refuse", "connect"),
         fails("reset", "connect"),
         fails("close", "connect"),
-        case("close-kept", Emailengine, Mends("")),
+        case("close-kept", Emailengine, Repairs("")),
         hasty("hang"),
         hasty("hang-in-body"),
         hasty("slow"),
@@ -65,7 +66,7 @@ pub fn cases() -> Vec<Case> {
         fails("status-401", "auth"),
         fails("status-403", "auth"),
         fails("status-404", "status"),
-        // It is asked again after half a minute.
+        // The next request is half a minute later.
         Case { recovers: false, ..fails("status-429", "rate_limited") },
         fails("status-429-retry-after", "rate_limited"),
         fails("status-500", "status"),
@@ -82,19 +83,19 @@ pub fn cases() -> Vec<Case> {
         fails("huge", "too_large"),
         fails("endless", "too_large"),
         fails("leaked-line", "malformed"),
-        case("invalid-utf8", Emailengine, Mends("invalid_utf8")),
-        case("invalid-utf8", Kumomta, Mends("invalid_utf8")),
-        case("non-finite", Emailengine, Loses("inconsistent_histogram, non_finite")),
-        case("non-finite", Kumomta, Mends("")),
-        case("duplicate-series", Emailengine, Mends("duplicate_series")),
-        case("duplicate-families", Emailengine, Mends("duplicate_series")),
+        case("invalid-utf8", Emailengine, Repairs("invalid_utf8")),
+        case("invalid-utf8", Kumomta, Repairs("invalid_utf8")),
+        case("non-finite", Emailengine, Drops("inconsistent_histogram, non_finite")),
+        case("non-finite", Kumomta, Repairs("")),
+        case("duplicate-series", Emailengine, Repairs("duplicate_series")),
+        case("duplicate-families", Emailengine, Repairs("duplicate_series")),
         case("duplicate-families", Kumomta, Fails("malformed")),
-        case("type-change", Emailengine, Mends("name_collision, out_of_range")),
-        case("type-change", Kumomta, Mends("name_collision")),
+        case("type-change", Emailengine, Repairs("name_collision, out_of_range")),
+        case("type-change", Kumomta, Repairs("name_collision")),
         heavy("long-labels", Emailengine, "label_too_long"),
         heavy("long-labels", Kumomta, "label_too_long"),
         Case { memory_kib_max: MEMORY_OF_MANY_SERIES_KIB_MAX, ..heavy("churn", Emailengine, "") },
-        case("future", Emailengine, Mends("")),
+        case("future", Emailengine, Repairs("")),
         case("wrong-certificate", Emailengine, Fails("tls")),
         case("unknown-authority", Emailengine, Fails("tls")),
         case("expired-certificate", Emailengine, Fails("tls")),
@@ -102,7 +103,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 impl Case {
-    /// None for faults of a certificate.
+    /// The fault of the simulated server; `None` for faults of a certificate.
     pub fn sim_fault(&self) -> Option<&'static Fault> {
         Fault::by_name(self.fault)
     }
@@ -112,18 +113,18 @@ impl Case {
         self.sim_fault().map_or_else(of_tls, |fault| fault.help)
     }
 
-    /// Whether it takes the processor long.
+    /// Returns true if the bodies are expensive to process.
     pub fn is_heavy(&self) -> bool {
         self.keys == HEAVY
     }
 
-    /// Failed polls that are waited for.
+    /// The number of failed polls of each target before the outcome is checked.
     pub fn polls(&self) -> f64 {
-        if self.recovers || self.is_heavy() { crate::faults::POLLS } else { 1.0 }
+        if self.recovers || self.is_heavy() { crate::faults::mail_server::POLLS } else { 1.0 }
     }
 
-    /// Whether a faulty target may push this metric.
-    pub fn is_said(&self, metric: &str) -> bool {
+    /// Returns true if a faulty target may export this metric.
+    pub fn may_export(&self, metric: &str) -> bool {
         !self.outcome.is_failure() || metric == "mail.up" || metric.starts_with("mail.poll.")
     }
 }

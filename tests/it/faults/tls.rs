@@ -1,19 +1,19 @@
-//! Certificates that nobody should trust, and one that they should.
+//! Certificates that must be rejected, and their valid replacements.
 
 use postmeter::simulate::Tls;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use std::path::Path;
 
-/// Faults that a certificate makes.
+/// Faults of a certificate.
 pub const FAULTS: &[(&str, &str)] = &[
     ("wrong-certificate", "a certificate for another name"),
-    ("unknown-authority", "a certificate of an authority that is not trusted"),
+    ("unknown-authority", "a certificate of an untrusted authority"),
     ("expired-certificate", "a certificate that has expired"),
 ];
 
 const NAME: &str = "127.0.0.1";
 
-/// One whose certificate is `ca.pem` among the files.
+/// A certificate authority. Its certificate is `ca.pem` in the directory of the configuration.
 pub struct Authority(Issuer<'static, KeyPair>);
 
 impl Authority {
@@ -27,12 +27,12 @@ impl Authority {
 
     fn sign(&self, params: &CertificateParams) -> Tls {
         let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        Tls { certificate: certificate.pem().into(), key: key.serialize_pem().into() }
+        let signed = params.signed_by(&key, &self.0).unwrap();
+        Tls { certificate: signed.pem().into(), key: key.serialize_pem().into() }
     }
 
-    /// What a server with this fault shows.
-    pub fn shows(&self, fault: &str) -> Option<Tls> {
+    /// The certificate of a server with this fault.
+    pub fn certificate(&self, fault: &str) -> Option<Tls> {
         let params = |name: &str| CertificateParams::new(vec![name.to_owned()]).unwrap();
         match fault {
             "wrong-certificate" => Some(self.sign(&params("mail.example.com"))),
@@ -49,9 +49,9 @@ impl Authority {
         }
     }
 
-    /// What it shows when it is mended.
-    pub fn good(&self, fault: &str) -> Option<Tls> {
-        let is_ours = FAULTS.iter().any(|(name, _)| *name == fault);
-        is_ours.then(|| self.sign(&CertificateParams::new(vec![NAME.to_owned()]).unwrap()))
+    /// The valid certificate of a server after this fault.
+    pub fn repaired(&self, fault: &str) -> Option<Tls> {
+        let is_of_tls = FAULTS.iter().any(|(name, _)| *name == fault);
+        is_of_tls.then(|| self.sign(&CertificateParams::new(vec![NAME.to_owned()]).unwrap()))
     }
 }

@@ -1,6 +1,7 @@
 //! Servers that accept a connection and never respond, and what they cost the others.
 
 use crate::poll::common::{Act, GOOD, PATIENCE, Server, answer, configured, environment, fails, is_good, say, until, value};
+use crate::support::wait_until;
 use postmeter::config;
 use postmeter::poll::{Limits, Reading, ScraperId, Target, raise_open_files_limit};
 use std::sync::Arc;
@@ -48,13 +49,7 @@ async fn nine_hundred_dark_targets_do_not_delay_a_hundred_healthy_ones() {
     let (dark_targets, good_targets) = (of(&dark, 900), of(&good, 100));
     // All of them hang from here on, and none had failed before.
     let _hang = read_all(&dark_targets);
-    timeout(LONG, async {
-        while dark.count() < 900 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await
-    .expect("requests to dark targets wait for one another");
+    wait_until(|| dark.count() >= 900, LONG, "requests to dark targets do not wait for one another").await;
     for _ in 0..3 {
         let readings = timeout(LONG, read_all(&good_targets).join_all()).await.expect("healthy targets wait for dark ones");
         readings.iter().for_each(is_good);

@@ -1,9 +1,10 @@
 //! What a reload means for delivery logs: who follows one is replaced with its target, and no record is lost or told twice.
 
 use super::world::{ANY, SOON, World, target};
-use postmeter::simulate::{Attempt, DeliveryLog, Ended, Options, Origin, Receiver, SimulatedServer, System};
+use crate::support::wait_until;
+use postmeter::simulate::{Attempt, AttemptOutcome, DeliveryLog, Options, Origin, Receiver, SimulatedServer, System};
 use std::fs::{File, create_dir_all};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 const RECORDS: u64 = 6_000;
 
@@ -20,8 +21,9 @@ async fn logging() -> (SimulatedServer, u64) {
 }
 
 fn late(stand_in: &SimulatedServer, id: u64, now: u64) {
-    let (origin, ended) = (Origin::Remote, Ended::Failure);
-    let attempt = Attempt { id, domain: 1, origin, bytes: 10, received: now - 9, at: now - 9, ended, shown: now, twice: false };
+    let (origin, outcome) = (Origin::Remote, AttemptOutcome::Failure);
+    let attempt =
+        Attempt { id, domain: 1, origin, bytes: 10, received: now - 9, at: now - 9, outcome, visible_at: now, is_duplicated: false };
     stand_in.traffic(|traffic| traffic.log.push(attempt));
 }
 
@@ -35,12 +37,9 @@ fn following(name: &str, stand_in: &SimulatedServer, rest: &str) -> String {
     target(name, stand_in, &format!("min_interval: 1s, parts: {{messages: {{interval: 1s, since: 2h}}}}{rest}"))
 }
 
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < 3 * SOON, "not in time: {what}");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+#[track_caller]
+fn until(what: &str, is_so: impl Fn() -> bool) -> impl Future<Output = ()> {
+    wait_until(is_so, 3 * SOON, what)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,7 +79,8 @@ async fn what_was_counted_goes_on_with_a_changed_target() {
         let lines = page.lines().filter(|line| line.starts_with("mail_delivery_attempts_total{"));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     };
-    let ended = || stand_in.traffic(|traffic| traffic.log.iter().filter(|attempt| attempt.ended != Ended::InProgress).count()) as f64;
+    let ended =
+        || stand_in.traffic(|traffic| traffic.log.iter().filter(|attempt| attempt.outcome != AttemptOutcome::InProgress).count()) as f64;
     world.until("/metrics", |page| sum(page) == ended()).await;
     let changed = following("whm", &stand_in, ", timeout: 9s");
     world.reloads(&file(&receiver, &[changed]), "1 target, 0 new, 1 changed, 0 gone, 0 kept").await;

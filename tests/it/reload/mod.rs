@@ -282,14 +282,14 @@ async fn a_changed_target_goes_on_with_its_sums_its_errors_and_its_budget() {
         let both = [("c", &cpanel), ("m", &ceymail)];
         file(&both.map(|(name, at): (_, &SimulatedServer)| target(name, at, &format!("min_interval: {}{rest}", interval(at.system())))))
     };
-    cpanel.answer_with(Some((500, String::new())));
+    cpanel.respond_with(Some((500, String::new())));
     let world = World::start(&of(""), true).await;
     world.ready().await;
     let errors = "mail_poll_errors_total{error_type=\"server_error\",instance=\"c\"";
     let before = world.until("/metrics", |page| page.contains("mail_poll_errors_total{")).await;
     let errors = before.lines().find(|line| line.starts_with("mail_poll_errors_total{") && line.contains("\"c\"")).unwrap_or(errors);
     let errors = errors.rsplit_once(' ').unwrap().0.to_owned();
-    cpanel.answer_with(None);
+    cpanel.respond_with(None);
     world.until("/metrics", |page| value(page, "mail_up{instance=\"c\"") == Some(1.0)).await;
     let counted = value(&world.get("/metrics").await.1, &errors).unwrap();
     for round in 1..=12 {

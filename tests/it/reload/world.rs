@@ -1,12 +1,13 @@
 //! A service that follows a file, and a client for it.
 
+use crate::support::{Described, wait_until_async};
 use postmeter::app::{ConfigFile, Service};
 use postmeter::config::Environment;
 use postmeter::simulate::{Options, PASSWORD, SimulatedServer, System, TOKEN, USERNAME};
 use postmeter::telemetry::SelfTelemetry;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -82,15 +83,15 @@ impl World {
 
     /// Waits until a page is as wanted, and gives it.
     pub async fn until(&self, path: &str, wanted: impl Fn(&str) -> bool) -> String {
-        let began = Instant::now();
-        loop {
+        let (last, wanted) = (parking_lot::Mutex::new(String::new()), &wanted);
+        let is_wanted = || async {
             let (_, page) = self.get(path).await;
-            if wanted(&page) {
-                return page;
-            }
-            assert!(began.elapsed() < SOON, "{path} is still\n{page}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+            let is_wanted = wanted(&page);
+            *last.lock() = page;
+            is_wanted
+        };
+        wait_until_async(is_wanted, SOON, Described(|| format!("{path} is still\n{}", last.lock()))).await;
+        last.into_inner()
     }
 
     /// The names of its targets.

@@ -1,4 +1,4 @@
-//! Records, encoded and decoded again.
+//! Encodes delivery records and decodes them again.
 
 use super::*;
 use crate::model::{EnhancedStatus, FIELDS, Reply};
@@ -27,30 +27,15 @@ fn record(outcome: Option<Outcome>) -> Record {
         reply: Reply { code: Some(451), status: Some(EnhancedStatus { class: 4, subject: 7, detail: 1 }), stage: Some("rcpt_to") },
         remote: Some(true),
         spam_score: Some(-1.5),
-        fields: FIELDS.iter().map(|info| (info.field, format!("said-{}", info.name))).collect(),
-    }
-}
-
-#[test]
-fn the_log_names_where_logs_go() {
-    for (protocol, endpoint, expected) in [
-        ("http/protobuf", "http://localhost:4318/v1/metrics", "http://localhost:4318/v1/logs"),
-        ("http/protobuf", "http://localhost/otlp/v1/metrics?key=secret", "http://localhost/otlp/v1/logs?***"),
-        ("grpc", "http://localhost:4317", "http://localhost:4317"),
-    ] {
-        let file = format!(
-            "targets: [{{name: a, system: ceymail, url: 'http://localhost', token: t}}]\nexport: {{otlp: {{endpoint: '{endpoint}', protocol: {protocol}}}}}\n"
-        );
-        let config = crate::config::parse(&file, "test.yaml", &Default::default()).unwrap();
-        assert_eq!(logs_receiver(config.export.otlp.as_ref().unwrap()), expected);
+        fields: FIELDS.iter().map(|info| (info.field, format!("value-{}", info.name))).collect(),
     }
 }
 
 fn decoded(include: &[Field], records: &[Record], bytes_max: usize) -> Vec<ExportLogsServiceRequest> {
     let key = key();
     let records: Vec<(Uid, Record)> = records.iter().map(|record| (key.uid(record, &mut Vec::new()), record.clone())).collect();
-    let teller = LogsEncoder::new("cpanel", key, include.to_vec());
-    let requests = teller.requests(&Identity::new("cpanel", "whm1"), &records, OBSERVED_NANOS, bytes_max);
+    let encoder = LogsEncoder::new("cpanel", key, include.to_vec());
+    let requests = encoder.requests(&Identity::new("cpanel", "whm1"), &records, OBSERVED_NANOS, bytes_max);
     requests.into_iter().map(|request| ExportLogsServiceRequest::decode(request.bytes).unwrap()).collect()
 }
 
@@ -64,12 +49,12 @@ fn attributes(record: &LogRecord) -> BTreeMap<&str, &Value> {
 }
 
 #[test]
-fn a_record_says_what_is_not_personal() {
+fn fields_that_are_not_personal_are_exported() {
     let record = one(&[], record(Some(Outcome::Deferred)));
     assert_eq!((record.time_unix_nano, record.observed_time_unix_nano), (1_795_168_807_000_000_000, OBSERVED_NANOS));
     assert_eq!((record.severity_number(), record.severity_text.as_str()), (SeverityNumber::Warn, "WARN"));
     assert_eq!((record.event_name.as_str(), record.body.as_ref()), ("mail.delivery", None));
-    let said = attributes(&record);
+    let attributes = attributes(&record);
     let text = |text: &str| Value::StringValue(text.to_owned());
     for (key, value) in [
         ("mail.system.name", text("cpanel")),
@@ -83,33 +68,33 @@ fn a_record_says_what_is_not_personal() {
         ("mail.smtp.enhanced_status_code", text("4.7.1")),
         ("error.type", text("4.7.1")),
         ("mail.delivery.stage", text("rcpt_to")),
-        ("mail.delivery.transport", text("said-transport")),
+        ("mail.delivery.transport", text("value-transport")),
     ] {
-        assert_eq!(said.get(key), Some(&&value), "{key}");
+        assert_eq!(attributes.get(key), Some(&&value), "{key}");
     }
-    assert!(matches!(said["log.record.uid"], Value::StringValue(uid) if uid.len() == 32));
+    assert!(matches!(attributes["log.record.uid"], Value::StringValue(uid) if uid.len() == 32));
 }
 
 #[test]
-fn nothing_personal_leaves_unless_it_is_named() {
+fn personal_fields_are_hashed_or_omitted_unless_included() {
     let fields: Vec<Field> = FIELDS.iter().map(|info| info.field).collect();
     let default = one(&[], record(Some(Outcome::Delivered)));
-    let sent = default.encode_to_vec();
+    let bytes = default.encode_to_vec();
     for info in FIELDS {
-        let said = sent.windows(5 + info.name.len()).any(|window| window == format!("said-{}", info.name).as_bytes());
-        assert_eq!(said, info.privacy == Privacy::Open, "{}", info.name);
+        let is_exported = bytes.windows(6 + info.name.len()).any(|window| window == format!("value-{}", info.name).as_bytes());
+        assert_eq!(is_exported, info.privacy == Privacy::Open, "{}", info.name);
         assert_eq!(attributes(&default).contains_key(info.hash.key), info.privacy == Privacy::Hashed, "{}", info.name);
     }
     let all = one(&fields, record(Some(Outcome::Delivered)));
     for info in FIELDS.iter().filter(|info| info.field != Field::Message) {
-        assert_eq!(attributes(&all)[info.attribute.key], &Value::StringValue(format!("said-{}", info.name)));
+        assert_eq!(attributes(&all)[info.attribute.key], &Value::StringValue(format!("value-{}", info.name)));
     }
-    assert_eq!(all.body, Some(AnyValue { value: Some(Value::StringValue("said-message".to_owned())) }));
+    assert_eq!(all.body, Some(AnyValue { value: Some(Value::StringValue("value-message".to_owned())) }));
     assert_eq!(attributes(&default)["log.record.uid"], attributes(&all)["log.record.uid"]);
 }
 
 #[test]
-fn severity_follows_the_outcome() {
+fn the_severity_depends_on_the_outcome() {
     for (outcome, severity) in [
         (Some(Outcome::InProgress), SeverityNumber::Debug),
         (Some(Outcome::Delivered), SeverityNumber::Info),
@@ -119,13 +104,13 @@ fn severity_follows_the_outcome() {
     ] {
         let record = one(&[], record(outcome));
         assert_eq!(record.severity_number(), severity, "{outcome:?}");
-        let failed = matches!(outcome, Some(Outcome::Deferred | Outcome::Failed));
-        assert_eq!(attributes(&record).contains_key("error.type"), failed, "{outcome:?}");
+        let has_failed = matches!(outcome, Some(Outcome::Deferred | Outcome::Failed));
+        assert_eq!(attributes(&record).contains_key("error.type"), has_failed, "{outcome:?}");
     }
 }
 
 #[test]
-fn requests_stay_below_their_limit_and_hold_everything() {
+fn requests_stay_below_the_limit_and_contain_every_record() {
     let records: Vec<Record> = (0..100).map(|n| Record { at: n, ..record(None) }).collect();
     let requests = decoded(&[], &records, 5000);
     assert!(requests.len() > 5, "{}", requests.len());
@@ -137,6 +122,6 @@ fn requests_stay_below_their_limit_and_hold_everything() {
         times.extend(request.resource_logs[0].scope_logs[0].log_records.iter().map(|record| record.time_unix_nano / 1_000_000_000));
     }
     assert_eq!(times, (0..100).collect::<Vec<_>>());
-    // A single record goes however large it is.
+    // A single record is sent even if it exceeds the limit.
     assert_eq!(decoded(&[], &records[..3], 1).len(), 3);
 }

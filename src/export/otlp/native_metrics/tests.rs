@@ -1,7 +1,7 @@
-//! Native families as OTLP, by the Prometheus compatibility specification.
+//! Native families are exported as the Prometheus compatibility specification defines.
 
 use crate::config::Temporality;
-use crate::export::otlp::metrics::{message, told};
+use crate::export::otlp::metrics::{TargetMetrics, message, requests};
 use crate::format::prometheus;
 use crate::model::{FamilySelection, Repair, SelectedFamilies, Snapshot};
 use crate::poll::{Reading, Tally};
@@ -28,7 +28,7 @@ fn reading(at: u64, body: &str) -> Reading {
 
 fn pushed(state: &mut SeriesState, reading: &Reading) -> Vec<ResourceMetrics> {
     let identity = Identity::new("prometheus", "one").with_target_info(reading.native.resource_attributes());
-    message(&[told(Vec::new(), "prometheus", reading, &identity, state)]).resource_metrics
+    message(&[TargetMetrics::new(&identity, state.report(Vec::new(), "prometheus", reading))]).resource_metrics
 }
 
 fn push(body: &str) -> (Vec<ResourceMetrics>, Reading) {
@@ -52,7 +52,7 @@ fn points(metric: &Metric) -> &[NumberDataPoint] {
     }
 }
 
-/// `scope name{attributes} value` of all number points.
+/// All number points as `scope name{attributes} value`.
 fn series(resources: &[ResourceMetrics]) -> Vec<String> {
     let mut lines = Vec::new();
     for scope in resources.iter().flat_map(|of| &of.scope_metrics) {
@@ -88,7 +88,7 @@ fn labels_that_a_receiver_would_overwrite_are_renamed() {
 }
 
 #[test]
-fn a_servers_own_families_keep_their_names_in_the_native_scope() {
+fn native_families_keep_their_names_in_the_native_scope() {
     let (resources, reading) = push(
         "# TYPE up gauge\nup{job=\"x\",instance=\"y\"} 1\n# TYPE mail_up gauge\nmail_up{job=\"kumomta\"} 1\n# TYPE postmeter_x counter\npostmeter_x_total 5\n",
     );
@@ -102,7 +102,7 @@ fn a_servers_own_families_keep_their_names_in_the_native_scope() {
 }
 
 #[track_caller]
-fn describes(body: &str, attributes: &str, ambiguous: u64) {
+fn has_resource_attributes(body: &str, attributes: &str, ambiguous: u64) {
     let (resources, reading) = push(&format!("{body}a 1\n"));
     assert_eq!(series(&resources), ["postmeter.native a{} 1"], "{body}");
     let resource = resources[0].resource.as_ref().unwrap();
@@ -111,20 +111,20 @@ fn describes(body: &str, attributes: &str, ambiguous: u64) {
 }
 
 #[test]
-fn target_info_becomes_attributes_of_the_resource() {
-    describes("target_info{service_name=\"cart\",host_name=\"a\"} 1\n", ",host_name=a,service_name=cart", 0);
-    describes("# TYPE target info\ntarget_info{host_name=\"a\"} 1\n", ",host_name=a", 0);
+fn target_info_becomes_resource_attributes() {
+    has_resource_attributes("target_info{service_name=\"cart\",host_name=\"a\"} 1\n", ",host_name=a,service_name=cart", 0);
+    has_resource_attributes("# TYPE target info\ntarget_info{host_name=\"a\"} 1\n", ",host_name=a", 0);
     let never = "target_info{job=\"j\",instance=\"i\",\"service.name\"=\"n\",\"service.namespace\"=\"s\",\"service.instance.id\"=\"k\",\
                  \"server.address\"=\"h\",\"server.port\"=\"1\",\"server.x\"=\"y\",\"url.scheme\"=\"ftp\",\"host.name\"=\"b\"} 1\n";
-    describes(never, ",host.name=b", 0);
-    // Several of one and the same are one.
-    describes("target_info{a=\"1\",b=\"\"} 1\ntarget_info{a=\"1\"} 1\n", ",a=1", 0);
-    describes("target_info{a=\"1\"} 1\ntarget_info{a=\"2\"} 1\n", "", 1);
-    describes("target_info{a=\"1\",job=\"x\"} 1\ntarget_info{a=\"1\",job=\"y\"} 1\n", "", 1);
+    has_resource_attributes(never, ",host.name=b", 0);
+    // Several equal series count as one.
+    has_resource_attributes("target_info{a=\"1\",b=\"\"} 1\ntarget_info{a=\"1\"} 1\n", ",a=1", 0);
+    has_resource_attributes("target_info{a=\"1\"} 1\ntarget_info{a=\"2\"} 1\n", "", 1);
+    has_resource_attributes("target_info{a=\"1\",job=\"x\"} 1\ntarget_info{a=\"1\",job=\"y\"} 1\n", "", 1);
 }
 
 #[test]
-fn an_attribute_that_the_target_has_is_not_taken() {
+fn a_configured_attribute_is_not_overwritten() {
     let (_, reading) = push("target_info{deployment_environment=\"theirs\",rack=\"4\"} 1\na 1\n");
     let identity = Identity::new("prometheus", "one").with_target_info(&[("deployment.environment".to_owned(), "ours".to_owned())]);
     let attributes: Vec<String> =
@@ -133,14 +133,15 @@ fn an_attribute_that_the_target_has_is_not_taken() {
 }
 
 #[test]
-fn scope_labels_name_the_scope() {
+fn scope_labels_define_the_scope() {
     let body = "# TYPE otel_scope_info gauge\notel_scope_info{otel_scope_name=\"b\",otel_scope_version=\"2\",mascot=\"bear\"} 1\n\
                 # TYPE c gauge\nc{otel_scope_name=\"b\",otel_scope_version=\"2\",l=\"1\"} 1\nc{otel_scope_name=\"a\",l=\"1\"} 2\nc{l=\"1\"} 3\n\
                 # TYPE d gauge\nd{otel_scope_name=\"b\",otel_scope_version=\"2\"} 4\nd{otel_scope_name=\"a\",otel_scope_schema_url=\"u\",otel_scope_tier=\"x\"} 5\n";
     for bytes_max in [usize::MAX, 1] {
         let reading = reading(1_700_000_000, body);
-        let told = [told(Vec::new(), "prometheus", &reading, &Identity::new("prometheus", "one"), &mut SeriesState::default())];
-        let requests = crate::export::otlp::metrics::requests(&told, bytes_max);
+        let report = SeriesState::default().report(Vec::new(), "prometheus", &reading);
+        let metrics = [TargetMetrics::new(&Identity::new("prometheus", "one"), report)];
+        let requests = requests(&metrics, bytes_max);
         let resources: Vec<ResourceMetrics> = requests
             .map(|request| {
                 <opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest as prost::Message>::decode(request.bytes)
@@ -159,13 +160,13 @@ fn scope_labels_name_the_scope() {
         let tiered = scopes.iter().find(|scope| scope.schema_url == "u").unwrap();
         assert_eq!(text(&tiered.scope.as_ref().unwrap().attributes), "tier=x");
         if bytes_max > 1 {
-            assert_eq!(scopes.len(), 4, "each scope once");
+            assert_eq!(scopes.len(), 4, "each scope is exported once");
         }
     }
 }
 
 #[test]
-fn a_series_of_a_scope_goes_on_and_ends_in_it() {
+fn a_series_continues_and_ends_in_its_scope() {
     let mut state = SeriesState::new(Temporality::Delta);
     let body = |a: u32, b: u32| {
         format!(
@@ -179,7 +180,7 @@ fn a_series_of_a_scope_goes_on_and_ends_in_it() {
 }
 
 #[test]
-fn types_and_units_are_those_of_the_specification() {
+fn types_and_units_follow_the_specification() {
     let body = "# TYPE c counter\n# UNIT c seconds\nc_total 1\n# TYPE g gauge\n# UNIT g bytes_per_second\ng 1\n# TYPE i info\ni_info{v=\"1\"} 1\n\
                 # TYPE s stateset\ns{s=\"on\"} 1\ns{s=\"off\"} 0\nu 1\n# TYPE h histogram\n# UNIT h ratio\nh_bucket{le=\"+Inf\"} 1\nh_count 1\n# TYPE y summary\ny_count 1\n";
     let (resources, _) = push(body);
@@ -205,7 +206,7 @@ fn types_and_units_are_those_of_the_specification() {
 }
 
 #[test]
-fn what_otlp_does_not_have_is_left_out_and_counted() {
+fn unsupported_types_are_omitted_and_counted() {
     let body = "a 1\n# TYPE g gaugehistogram\ng_bucket{le=\"1\"} 1\ng_bucket{le=\"+Inf\"} 2\ng_gcount 2\ng_gsum 3\n\
                 # TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 3\n# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 3\n";
     let (resources, reading) = push(body);
@@ -217,7 +218,7 @@ fn what_otlp_does_not_have_is_left_out_and_counted() {
 }
 
 #[test]
-fn a_start_that_the_server_reports_is_the_start() {
+fn a_reported_start_time_is_used() {
     let body = |n: u32, created: &str| {
         format!(
             "# TYPE c counter\nc_total{{l=\"1\"}} {n}\nc_created{{l=\"1\"}} {created}\nc_total{{l=\"2\"}} 5\n# TYPE h histogram\nh_bucket{{le=\"+Inf\"}} {n}\nh_count {n}\nh_created {created}\n"
@@ -233,10 +234,10 @@ fn a_start_that_the_server_reports_is_the_start() {
     assert_eq!(starts(&pushed(&mut state, &reading(1_700_000_000, &body(7, "1600000000.5")))), (vec![half, 0], half));
     let resources = pushed(&mut state, &reading(1_700_000_010, &body(9, "1600000000.5")));
     assert_eq!(starts(&resources), (vec![half, 0], half));
-    // It began anew, though it counts more.
-    let anew = 1_700_000_015 * SECOND;
-    assert_eq!(starts(&pushed(&mut state, &reading(1_700_000_020, &body(20, "1700000015")))), (vec![anew, 0], anew));
-    // What begins after the reading is a clock that is wrong.
+    // The counter was reset, although it counts more.
+    let reset = 1_700_000_015 * SECOND;
+    assert_eq!(starts(&pushed(&mut state, &reading(1_700_000_020, &body(20, "1700000015")))), (vec![reset, 0], reset));
+    // A start time after the reading is due to a wrong clock and ignored.
     let mut state = SeriesState::default();
     assert_eq!(starts(&pushed(&mut state, &reading(1_700_000_000, &body(7, "1800000000")))), (vec![0, 0], 0));
 
@@ -249,7 +250,7 @@ fn a_start_that_the_server_reports_is_the_start() {
 }
 
 #[test]
-fn created_lines_belong_to_their_series_wherever_they_stand() {
+fn created_lines_are_matched_to_their_series_in_any_order() {
     let body = "# TYPE c counter\nc_total{a=\"1\",b=\"2\"} 1\nc_total{a=\"2\"} 2\nc_created{a=\"2\"} 1600000002\nc_created{b=\"2\",a=\"1\"} 1600000001\nc_created{a=\"3\"} 1600000003\n\
                 # TYPE c_created_at gauge\nc_created_at 1600000009\n";
     let (resources, _) = push(body);
@@ -288,23 +289,23 @@ fn exemplars_are_forwarded() {
 }
 
 #[test]
-fn names_stay_as_they_are() {
+fn utf8_names_are_kept() {
     let (resources, _) = push("# TYPE \"mail.queue.size\" gauge\n{\"mail.queue.size\",\"queue.name\"=\"a\",b=\"c\"} 5\n{\"Süd\"} 7\n");
     assert_eq!(series(&resources), ["postmeter.native Süd{} 7", "postmeter.native mail.queue.size{queue.name=a,b=c} 5"]);
 }
 
-/// Small inputs that failed once, where they are at hand.
+/// A file with an input that failed once; `None` if the files are not available.
 fn case(name: &str) -> Option<String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/cases/").to_owned() + name;
     let read = std::fs::read_to_string(&path).ok();
     if read.is_none() {
-        eprintln!("skipped: {path} is not there");
+        eprintln!("skipped: {path} does not exist");
     }
     read
 }
 
 #[test]
-fn the_shared_cases_lose_no_series() {
+fn inputs_that_failed_once_lose_no_series() {
     for (name, count, has) in [
         ("70-federate.prom", 5, "postmeter.native postfix_queue_length{queue=deferred,exported_job=postfix,exported_instance=mx2:9154} 20"),
         ("40-target-info.prom", 7, "postmeter.native requests_total{} 4"),

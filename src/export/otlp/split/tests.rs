@@ -21,7 +21,7 @@ fn scope(name: &str) -> Option<InstrumentationScope> {
     Some(InstrumentationScope { name: name.to_owned(), ..Default::default() })
 }
 
-/// Every kind of point, of two resources, each point with a time of its own.
+/// A request with all kinds of points, in two resources. Each point has a different time.
 fn metrics() -> ExportMetricsServiceRequest {
     let histogram = |time_unix_nano| HistogramDataPoint { time_unix_nano, bucket_counts: vec![1, 2, 3], ..Default::default() };
     let summary = |time_unix_nano| SummaryDataPoint { time_unix_nano, ..Default::default() };
@@ -34,21 +34,21 @@ fn metrics() -> ExportMetricsServiceRequest {
         metric("summary", Data::Summary(Summary { data_points: (15..18).map(summary).collect() })),
         metric("gauge", Data::Gauge(Gauge { data_points: numbers(18, 1) })),
     ];
-    let of = |name: &str, metrics: Vec<Metric>| ResourceMetrics {
+    let with_resource = |name: &str, metrics: Vec<Metric>| ResourceMetrics {
         resource: resource(name),
         scope_metrics: vec![ScopeMetrics { scope: scope(name), metrics, schema_url: "scope".to_owned() }],
         schema_url: "resource".to_owned(),
     };
-    ExportMetricsServiceRequest { resource_metrics: vec![of("a", first), of("b", second)] }
+    ExportMetricsServiceRequest { resource_metrics: vec![with_resource("a", first), with_resource("b", second)] }
 }
 
-/// Each point with everything that it belongs to.
+/// Each point with its resource, scope and metric.
 fn flat(request: &ExportMetricsServiceRequest) -> Vec<String> {
     let mut all = Vec::new();
     for resource in &request.resource_metrics {
         for scope in &resource.scope_metrics {
             for metric in &scope.metrics {
-                for at in 0..points(metric) {
+                for at in 0..metric_points(metric) {
                     let (_, tail) = split_points(metric.clone(), at);
                     let (one, _) = split_points(tail, 1);
                     all.push(format!("{:?} {} {:?} {} {one:?}", resource.resource, resource.schema_url, scope.scope, scope.schema_url));
@@ -60,7 +60,7 @@ fn flat(request: &ExportMetricsServiceRequest) -> Vec<String> {
 }
 
 #[test]
-fn parts_hold_every_point_once_and_in_order() {
+fn parts_contain_every_point_once_and_in_order() {
     let whole = metrics();
     let bytes = whole.encode_to_vec();
     for bytes_max in [1, 100, 200, 400, bytes.len() / 2, bytes.len() - 1, bytes.len()] {
@@ -78,14 +78,14 @@ fn parts_hold_every_point_once_and_in_order() {
 }
 
 #[test]
-fn parts_of_logs_hold_every_record_once_and_in_order() {
+fn parts_of_logs_contain_every_record_once_and_in_order() {
     let records = |from, to| (from..to).map(|time_unix_nano| LogRecord { time_unix_nano, ..Default::default() }).collect();
-    let of = |name: &str, log_records| ResourceLogs {
+    let with_resource = |name: &str, log_records| ResourceLogs {
         resource: resource(name),
         scope_logs: vec![ScopeLogs { scope: scope(name), log_records, schema_url: String::new() }],
         schema_url: String::new(),
     };
-    let whole = ExportLogsServiceRequest { resource_logs: vec![of("a", records(0, 9)), of("b", records(9, 21))] };
+    let whole = ExportLogsServiceRequest { resource_logs: vec![with_resource("a", records(0, 9)), with_resource("b", records(9, 21))] };
     let bytes = whole.encode_to_vec();
     for bytes_max in [1, 60, bytes.len() / 2, bytes.len()] {
         let mut times = Vec::new();
@@ -105,7 +105,7 @@ fn parts_of_logs_hold_every_record_once_and_in_order() {
 }
 
 #[test]
-fn a_single_point_and_what_cannot_be_read_have_no_parts() {
+fn a_single_point_and_an_unreadable_request_are_not_split() {
     let one = metric("one", Data::Gauge(Gauge { data_points: numbers(0, 1) }));
     let scope_metrics = vec![ScopeMetrics { metrics: vec![one], ..Default::default() }];
     let request = ExportMetricsServiceRequest { resource_metrics: vec![ResourceMetrics { scope_metrics, ..Default::default() }] };

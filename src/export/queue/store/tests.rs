@@ -9,29 +9,29 @@ mod kills;
 
 const BYTES_MAX: usize = 1 << 20;
 
-fn key(collection: u64, part: u32) -> Key {
-    Key { collection, part }
+fn key(collection: u64, part: u32) -> RequestKey {
+    RequestKey { collection, part }
 }
 
-fn row(key: Key, points: u64, bytes: impl Into<Bytes>) -> Row {
-    Row { key, points, queued_at: UNIX_EPOCH + Duration::from_nanos(7), bytes: bytes.into() }
+fn entry(key: RequestKey, points: u64, bytes: impl Into<Bytes>) -> SpoolEntry {
+    SpoolEntry { key, points, queued_at: UNIX_EPOCH + Duration::from_nanos(7), bytes: bytes.into() }
 }
 
 #[track_caller]
-fn open(dir: &Path) -> (Store, Vec<(Key, u64, usize)>) {
+fn open(dir: &Path) -> (Store, Vec<(RequestKey, u64, usize)>) {
     let mut store = Store::new(dir, BYTES_MAX);
     let found = store.open().unwrap_or_else(|error| panic!("{error}"));
-    let kept = found.requests.iter().map(|waiting| (waiting.key, waiting.points, waiting.len)).collect();
+    let kept = found.requests.iter().map(|request| (request.key, request.points, request.len)).collect();
     (store, kept)
 }
 
-/// All bytes that the files of a directory have.
+/// The total size of all files in a directory.
 fn bytes_in(dir: &Path) -> usize {
     let size = |path: PathBuf| if path.is_dir() { bytes_in(&path) } else { path.metadata().unwrap().len() as usize };
     fs::read_dir(dir).unwrap().map(|file| size(file.unwrap().path())).sum()
 }
 
-/// The files of requests, oldest first.
+/// The request files, oldest first.
 fn files(dir: &TempDir) -> Vec<PathBuf> {
     let files = fs::read_dir(dir.path().join(DIR)).unwrap().map(|file| file.unwrap().path());
     let mut files: Vec<_> = files.filter(|path| path.to_string_lossy().ends_with(SUFFIX)).collect();
@@ -47,18 +47,18 @@ fn damaged_files(dir: &TempDir) -> usize {
 fn filled(n: u64) -> (TempDir, Store) {
     let dir = tempdir().unwrap();
     let (mut store, _) = open(dir.path());
-    (1..=n).for_each(|collection| store.change(Some(&row(key(collection, 0), 1, format!("request {collection}"))), &[]).unwrap());
+    (1..=n).for_each(|collection| store.change(Some(&entry(key(collection, 0), 1, format!("request {collection}"))), &[]).unwrap());
     (dir, store)
 }
 
 #[test]
-fn what_was_written_is_there_again_oldest_first() {
+fn requests_survive_a_restart_and_are_found_oldest_first() {
     let dir = tempdir().unwrap();
     let (mut store, kept) = open(dir.path());
     assert_eq!(kept, []);
-    store.change(Some(&row(key(2, 0), 7, "later")), &[]).unwrap();
-    store.change(Some(&row(key(1, 1), 5, "b")), &[]).unwrap();
-    store.change(Some(&row(key(1, 0), 3, "a")), &[key(1, 1), key(8, 8)]).unwrap();
+    store.change(Some(&entry(key(2, 0), 7, "later")), &[]).unwrap();
+    store.change(Some(&entry(key(1, 1), 5, "b")), &[]).unwrap();
+    store.change(Some(&entry(key(1, 0), 3, "a")), &[key(1, 1), key(8, 8)]).unwrap();
     drop(store);
     let (mut store, kept) = open(dir.path());
     assert_eq!(kept, [(key(1, 0), 3, 1), (key(2, 0), 7, 5)]);
@@ -67,14 +67,14 @@ fn what_was_written_is_there_again_oldest_first() {
 }
 
 #[test]
-fn one_process_has_it() {
+fn only_one_process_can_open_a_store() {
     let dir = tempdir().unwrap();
     let (_store, _) = open(dir.path());
     assert!(matches!(Store::new(dir.path(), BYTES_MAX).open(), Err(SpoolError::InUse(_))));
 }
 
 #[test]
-fn only_its_owner_reads_it() {
+fn only_the_owner_can_read_the_files() {
     let (dir, store) = filled(1);
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(store.path()), DIR_MODE);
@@ -82,27 +82,27 @@ fn only_its_owner_reads_it() {
 }
 
 #[test]
-fn a_directory_that_has_gone_may_come_back() {
+fn a_missing_directory_is_used_again_when_it_returns() {
     let (dir, mut store) = filled(1);
     let (path, elsewhere) = (dir.path().join(DIR), dir.path().join("elsewhere"));
     fs::rename(&path, &elsewhere).unwrap();
-    // What a disk was mounted on is there without it.
+    // The mount point of an unmounted disk is an empty directory.
     fs::create_dir(&path).unwrap();
     assert!(matches!(store.bytes(key(1, 0)), Err(SpoolError::Unusable(..))));
     assert!(matches!(store.change(None, &[key(1, 0)]), Err(SpoolError::Unusable(..))));
-    assert!(matches!(store.change(Some(&row(key(2, 0), 1, "b")), &[]), Err(SpoolError::Unusable(..))));
-    assert_eq!(bytes_in(&path), 0, "none is made in its place");
+    assert!(matches!(store.change(Some(&entry(key(2, 0), 1, "b")), &[]), Err(SpoolError::Unusable(..))));
+    assert_eq!(bytes_in(&path), 0, "nothing is created in the mount point");
     fs::remove_dir(&path).unwrap();
     fs::rename(&elsewhere, &path).unwrap();
     assert_eq!(store.bytes(key(1, 0)).unwrap(), "request 1");
-    store.change(Some(&row(key(2, 0), 1, "b")), &[]).unwrap();
+    store.change(Some(&entry(key(2, 0), 1, "b")), &[]).unwrap();
 }
 
-/// Makes a damaged file of a whole one.
+/// Damages the content of a file.
 type Damage = fn(Vec<u8>) -> Vec<u8>;
 
 #[test]
-fn any_damage_costs_the_request_that_it_hits_and_no_other() {
+fn damage_affects_one_request_only() {
     let damages: [(&str, Damage); 6] = [
         ("a flipped bit", |mut file| {
             *file.last_mut().unwrap() ^= 4;
@@ -132,7 +132,7 @@ fn any_damage_costs_the_request_that_it_hits_and_no_other() {
                 assert_eq!(store.bytes(key(collection, 0)).unwrap(), format!("request {collection}"), "{what}");
             }
             assert_eq!((files(&dir).len(), damaged_files(&dir)), (2, 1), "{what}");
-            store.change(Some(&row(key(4, 0), 1, "new")), &[key(1, 0), key(3, 0)]).unwrap();
+            store.change(Some(&entry(key(4, 0), 1, "new")), &[key(1, 0), key(3, 0)]).unwrap();
             drop(store);
             assert_eq!(open(dir.path()).1, [(key(4, 0), 1, 3)], "{what}");
         }
@@ -140,7 +140,7 @@ fn any_damage_costs_the_request_that_it_hits_and_no_other() {
 }
 
 #[test]
-fn files_that_are_exchanged_are_damaged() {
+fn a_file_with_the_content_of_another_is_damaged() {
     let (dir, mut store) = filled(2);
     let files = files(&dir);
     let first = fs::read(&files[0]).unwrap();
@@ -150,7 +150,7 @@ fn files_that_are_exchanged_are_damaged() {
 }
 
 #[test]
-fn a_file_that_is_gone_and_one_that_may_not_be_read_stop_no_other() {
+fn missing_and_unreadable_files_do_not_affect_other_requests() {
     let (dir, mut store) = filled(3);
     let files = files(&dir);
     fs::remove_file(&files[0]).unwrap();
@@ -162,40 +162,40 @@ fn a_file_that_is_gone_and_one_that_may_not_be_read_stop_no_other() {
 }
 
 #[test]
-fn names_that_are_not_ours_are_set_aside_if_they_look_like_it_and_left_alone_otherwise() {
+fn invalid_request_files_are_moved_away_and_other_files_are_left_alone() {
     let (dir, mut store) = filled(1);
     store.close();
     let spool = dir.path().join(DIR);
     fs::write(spool.join("1-2-3-4.request"), "x").unwrap();
     let huge = File::create(spool.join("00000000000000000005-0000000000-7-1.request")).unwrap();
     huge.set_len(FILE_LEN_MAX + 1).unwrap();
-    fs::write(spool.join("note"), "of an operator").unwrap();
+    fs::write(spool.join("note"), "written by an operator").unwrap();
     fs::write(spool.join(WRITING), "half a requ").unwrap();
     let found = store.open().unwrap();
-    assert_eq!((found.requests.len(), found.damaged, damaged_files(&dir)), (1, 2, 1), "the huge one is larger than what is kept");
+    assert_eq!((found.requests.len(), found.damaged, damaged_files(&dir)), (1, 2, 1), "the huge file exceeds the limit of damaged files");
     assert!(spool.join("note").exists() && !spool.join(WRITING).exists());
 }
 
 #[test]
-fn the_file_of_an_older_version_is_renamed_and_counted() {
+fn the_spool_of_an_older_version_is_renamed_and_counted() {
     let dir = tempdir().unwrap();
     fs::write(dir.path().join(OLD_FILE), "redb").unwrap();
     let mut store = Store::new(dir.path(), BYTES_MAX);
     assert_eq!(store.open().unwrap().damaged, 1);
     assert_eq!(fs::read(dir.path().join("otlp-metrics.redb.old")).unwrap(), b"redb");
-    store.change(Some(&row(key(1, 0), 1, "new")), &[]).unwrap();
+    store.change(Some(&entry(key(1, 0), 1, "new")), &[]).unwrap();
     drop(store);
     assert_eq!(Store::new(dir.path(), BYTES_MAX).open().unwrap().damaged, 0);
 }
 
 #[test]
-fn the_bound_is_exact() {
+fn the_size_limit_is_exact() {
     let dir = tempdir().unwrap();
     let (mut store, _) = open(dir.path());
     let mut collection = 0;
     let mut write = |store: &mut Store, len: usize| {
         collection += 1;
-        store.change(Some(&row(key(collection, 0), 1, vec![7; len])), &[]).map(|()| key(collection, 0))
+        store.change(Some(&entry(key(collection, 0), 1, vec![7; len])), &[]).map(|()| key(collection, 0))
     };
     let mut kept = Vec::new();
     for len in [100, 70_000, 4096, 200_000].into_iter().cycle() {
@@ -211,31 +211,31 @@ fn the_bound_is_exact() {
     assert!(bytes_in(dir.path()) > BYTES_MAX * 3 / 4, "{}", bytes_in(dir.path()));
     store.change(None, &kept[..5]).unwrap();
     write(&mut store, 200_000).unwrap();
-    // A request as large as the bound allows.
+    // The largest request that the limit allows.
     drop(store);
     let (mut store, kept) = open(dir.path());
-    let keys: Vec<Key> = kept.iter().map(|(key, ..)| *key).collect();
+    let keys: Vec<RequestKey> = kept.iter().map(|(key, ..)| *key).collect();
     let largest = BYTES_MAX - HEADER_LEN;
-    store.change(Some(&row(key(90_000, 0), 1, vec![7; largest])), &keys).unwrap();
+    store.change(Some(&entry(key(90_000, 0), 1, vec![7; largest])), &keys).unwrap();
     assert_eq!(bytes_in(dir.path()), BYTES_MAX);
-    assert!(matches!(store.change(Some(&row(key(90_001, 0), 1, "")), &[]), Err(SpoolError::Full(_))));
+    assert!(matches!(store.change(Some(&entry(key(90_001, 0), 1, "")), &[]), Err(SpoolError::Full(_))));
 }
 
 #[test]
-fn damaged_files_are_bounded_and_give_way_to_requests() {
+fn damaged_files_are_limited_and_deleted_for_requests() {
     let dir = tempdir().unwrap();
     let (mut store, _) = open(dir.path());
     for collection in 1..=50 {
-        store.change(Some(&row(key(collection, 0), 1, vec![7; 5000])), &[]).unwrap();
+        store.change(Some(&entry(key(collection, 0), 1, vec![7; 5000])), &[]).unwrap();
         let file = files(&dir).pop().unwrap();
         fs::write(file, vec![0; 5056]).unwrap();
         assert!(matches!(store.bytes(key(collection, 0)), Err(SpoolError::Damaged(..))));
         assert!(damaged_files(&dir) <= damaged_requests::FILES_MAX && bytes_in(dir.path()) <= BYTES_MAX / 16);
     }
-    let aside = fs::read_dir(dir.path().join(DIR).join(damaged_requests::DIR)).unwrap().map(|file| file.unwrap().file_name());
-    let newest = aside.max().unwrap();
-    assert!(newest.to_string_lossy().starts_with("00000000000000000050-"), "the oldest go first, not {newest:?}");
+    let kept = fs::read_dir(dir.path().join(DIR).join(damaged_requests::DIR)).unwrap().map(|file| file.unwrap().file_name());
+    let newest = kept.max().unwrap();
+    assert!(newest.to_string_lossy().starts_with("00000000000000000050-"), "the oldest files are deleted first, not {newest:?}");
     let largest = BYTES_MAX - HEADER_LEN;
-    store.change(Some(&row(key(90, 0), 1, vec![7; largest])), &[]).unwrap();
+    store.change(Some(&entry(key(90, 0), 1, vec![7; largest])), &[]).unwrap();
     assert_eq!((bytes_in(dir.path()), damaged_files(&dir)), (BYTES_MAX, 0));
 }

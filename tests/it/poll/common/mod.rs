@@ -5,6 +5,7 @@ mod server;
 
 pub use server::{Act, Server, answer, chunked, gzip, say};
 
+use crate::support::wait_until;
 use postmeter::config::{self, Environment};
 use postmeter::poll::{Clock, Limits, Reading, Target};
 use std::cell::RefCell;
@@ -96,12 +97,9 @@ pub fn tells_nothing(text: &str) {
 }
 
 /// Waits until it is so.
-pub async fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !so() {
-        assert!(began.elapsed() < PATIENCE, "waited in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+#[track_caller]
+pub fn until(what: &str, so: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    wait_until(so, PATIENCE, what)
 }
 
 /// What is logged on this thread while it is kept. Polls run there, as a test's runtime has no other.

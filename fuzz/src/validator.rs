@@ -1,15 +1,15 @@
-//! A reader of expositions that forgives nothing: what Prometheus would refuse a whole page for.
+//! A strict validator of expositions: it fails for everything that makes Prometheus reject a page.
 
 use std::collections::{HashMap, HashSet};
 
-/// Whether a page is as its format demands; panics where it is not.
+/// Panics if a page is not valid in its format.
 pub fn check(page: &str, openmetrics: bool) {
     let lines = match (openmetrics, page.strip_suffix("# EOF\n")) {
         (true, Some(lines)) => lines,
-        (true, None) => panic!("no # EOF at the end of {page:?}"),
+        (true, None) => panic!("missing # EOF at the end of {page:?}"),
         (false, _) => page,
     };
-    assert!(lines.is_empty() || lines.ends_with('\n'), "a page ends with a line: {page:?}");
+    assert!(lines.is_empty() || lines.ends_with('\n'), "the last line has no end: {page:?}");
     let mut types: HashMap<&str, &str> = HashMap::new();
     let mut series: HashSet<(&str, Vec<(&str, &str)>)> = HashSet::new();
     let mut family = ("", "");
@@ -18,30 +18,30 @@ pub fn check(page: &str, openmetrics: bool) {
             let (name, help) = help.split_once(' ').expect("a help text");
             check_name(name, ":");
             check_escapes(help, openmetrics);
-        } else if let Some(said) = line.strip_prefix("# TYPE ") {
-            family = said.split_once(' ').expect("a type");
+        } else if let Some(declaration) = line.strip_prefix("# TYPE ") {
+            family = declaration.split_once(' ').expect("a type");
             check_name(family.0, ":");
-            assert!(types.insert(family.0, family.1).is_none(), "TYPE twice: {line:?}");
+            assert!(types.insert(family.0, family.1).is_none(), "duplicate TYPE: {line:?}");
         } else {
             let (name, mut labels) = sample(line);
             check_suffix(name, family, openmetrics, line);
-            // A label of nothing is none.
+            // An empty label is the same as a missing one.
             labels.retain(|(_, value)| !value.is_empty());
-            assert!(series.insert((name, labels)), "a series twice: {line:?}");
+            assert!(series.insert((name, labels)), "duplicate series: {line:?}");
         }
     }
     for (family, kind) in &types {
-        for end in ends(kind, openmetrics) {
+        for suffix in suffixes(kind, openmetrics) {
             assert!(
-                end.is_empty() || !types.contains_key(&*format!("{family}{end}")),
-                "{family}{end} is a line of the {kind} {family}: {page:?}"
+                suffix.is_empty() || !types.contains_key(&*format!("{family}{suffix}")),
+                "{family}{suffix} belongs to the {kind} {family}: {page:?}"
             );
         }
     }
 }
 
-/// What the names of lines have behind their family's.
-fn ends(kind: &str, openmetrics: bool) -> &'static [&'static str] {
+/// The suffixes of the names of samples.
+fn suffixes(kind: &str, openmetrics: bool) -> &'static [&'static str] {
     match kind {
         "histogram" => &["_bucket", "_sum", "_count"],
         "summary" => &["", "_sum", "_count"],
@@ -50,12 +50,13 @@ fn ends(kind: &str, openmetrics: bool) -> &'static [&'static str] {
     }
 }
 
+/// `others` are characters that are also valid.
 fn check_name(name: &str, others: &str) {
     let good = |c: char| c.is_ascii_alphabetic() || c == '_' || others.contains(c);
-    assert!(name.starts_with(good) && name.chars().all(|c| good(c) || c.is_ascii_digit()), "{name:?} is no name");
+    assert!(name.starts_with(good) && name.chars().all(|c| good(c) || c.is_ascii_digit()), "{name:?} is not a valid name");
 }
 
-/// Backslashes stand only where they mean something.
+/// Checks that backslashes occur only in escape sequences.
 fn check_escapes(text: &str, quotes: bool) {
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
@@ -67,6 +68,7 @@ fn check_escapes(text: &str, quotes: bool) {
     }
 }
 
+/// The name and the labels of a sample line.
 fn sample(line: &str) -> (&str, Vec<(&str, &str)>) {
     let end = line.find(['{', ' ']).expect("a value");
     let (name, mut rest) = line.split_at(end);
@@ -75,33 +77,34 @@ fn sample(line: &str) -> (&str, Vec<(&str, &str)>) {
     if let Some(inside) = rest.strip_prefix('{') {
         rest = inside;
         loop {
-            let (label, behind) = rest.split_once("=\"").expect("a label");
+            let (label, after) = rest.split_once("=\"").expect("a label");
             check_name(label, "");
             assert_ne!(label, "__name__", "{line:?}");
-            assert!(labels.iter().all(|(known, _)| *known != label), "{label} twice: {line:?}");
-            let (value, behind) = behind.split_at(closing(behind).expect("a closing quote"));
+            assert!(labels.iter().all(|(known, _)| *known != label), "duplicate label {label}: {line:?}");
+            let (value, after) = after.split_at(closing(after).expect("a closing quote"));
             check_escapes(value, true);
             labels.push((label, value));
-            match behind[1..].split_at_checked(1) {
-                Some((",", behind)) => rest = behind,
-                Some(("}", behind)) => {
-                    rest = behind;
+            match after[1..].split_at_checked(1) {
+                Some((",", after)) => rest = after,
+                Some(("}", after)) => {
+                    rest = after;
                     break;
                 }
-                _ => panic!("neither , nor }} behind {label}: {line:?}"),
+                _ => panic!("neither , nor }} after {label}: {line:?}"),
             }
         }
     }
     let rest = rest.strip_prefix(' ').expect("a space before the value");
     let (value, timestamp) = rest.split_once(' ').unwrap_or((rest, "0"));
-    assert!(timestamp.parse::<f64>().is_ok(), "{timestamp:?} is no timestamp: {line:?}");
+    assert!(timestamp.parse::<f64>().is_ok(), "{timestamp:?} is not a valid timestamp: {line:?}");
     let number = matches!(value, "NaN" | "+Inf" | "-Inf")
         || (value.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) && value.parse::<f64>().is_ok());
-    assert!(number, "{value:?} is no number: {line:?}");
+    assert!(number, "{value:?} is not a valid number: {line:?}");
     labels.sort_unstable();
     (name, labels)
 }
 
+/// The position of the closing quote.
 fn closing(text: &str) -> Option<usize> {
     let mut escaped = false;
     text.bytes().position(|byte| {
@@ -112,6 +115,6 @@ fn closing(text: &str) -> Option<usize> {
 }
 
 fn check_suffix(name: &str, (family, kind): (&str, &str), openmetrics: bool, line: &str) {
-    let suffix = name.strip_prefix(family).unwrap_or_else(|| panic!("not of the family {family}: {line:?}"));
-    assert!(ends(kind, openmetrics).contains(&suffix), "not of a {kind}: {line:?}");
+    let suffix = name.strip_prefix(family).unwrap_or_else(|| panic!("the sample is not of the family {family}: {line:?}"));
+    assert!(suffixes(kind, openmetrics).contains(&suffix), "the suffix is not one of a {kind}: {line:?}");
 }

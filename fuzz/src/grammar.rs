@@ -1,8 +1,9 @@
-//! What families say, so that two ways to say it can be compared: in no order, and without what no format can tell apart.
+//! Metric families in a normal form, in which two representations are compared: sorted, and without differences that no format
+//! preserves.
 
 use postmeter::model::{Families, FamilyType, SampleRef, SelectedFamilies, Value};
 
-/// One series: of which family, its labels by name, its value.
+/// A series: its family, its labels sorted by name, and its value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Series {
     pub family: String,
@@ -13,7 +14,7 @@ pub struct Series {
 }
 
 impl Series {
-    /// One of a family.
+    /// The series of a sample.
     pub fn new(family: &str, kind: FamilyType, help: &str, sample: &SampleRef<'_>) -> Self {
         let mut labels: Vec<(String, String)> = sample.labels().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         labels.sort();
@@ -32,7 +33,7 @@ impl Series {
     }
 }
 
-/// Zero has no sign, and every NaN is one.
+/// Formats a number. Zero has no sign, and all NaNs are equal.
 pub fn number(n: f64) -> String {
     format!("{:?}", if n == 0.0 { 0.0 } else { n })
 }
@@ -41,7 +42,7 @@ fn optional(n: Option<f64>) -> String {
     n.map_or("none".to_owned(), number)
 }
 
-/// What an answer said.
+/// The series of a response.
 pub fn families(families: &Families) -> Vec<Series> {
     let mut all: Vec<Series> = families
         .iter()
@@ -51,7 +52,7 @@ pub fn families(families: &Families) -> Vec<Series> {
     all
 }
 
-/// What the relay passes on.
+/// The series that passthrough forwards.
 pub fn native(native: &SelectedFamilies) -> Vec<Series> {
     let mut all = Vec::new();
     for family in native.families() {

@@ -1,9 +1,9 @@
-//! Families of any kind, made from any bytes: also such as no reader gives today.
+//! Generators of metric families from arbitrary bytes, including families that no reader returns today.
 
 use arbitrary::{Result, Unstructured};
 use postmeter::model::{Families, FamiliesBuilder, FamilySelection, FamilyType, Histogram, LimitExceeded, SelectedFamilies, Summary};
 
-/// Names that may be mistaken for each other, and some that are none.
+/// Family names that collide after translation, and some that are not valid.
 const FAMILIES: &[&str] = &["a", "a_total", "a_bucket", "a_sum", "a_count", "a_created", "b", "mail:c", "d_total", "x-y", "9z", ""];
 const LABELS: &[&str] = &[
     "l",
@@ -20,11 +20,11 @@ const LABELS: &[&str] = &[
     "é",
 ];
 const KINDS: [FamilyType; 5] = [FamilyType::Counter, FamilyType::Gauge, FamilyType::Histogram, FamilyType::Summary, FamilyType::Unknown];
-/// What formats have a meaning for.
+/// Text with a meaning in one of the formats.
 const PIECES: &[&str] =
     &["\"", "\\", "\n", ",", "}", "{", "=", ":", " ", "#", "n", "a", "1", "é", "\u{1f4ec}", "\r", "\t", "\",", "\":1,", "\u{0}"];
 
-/// Families with at most a few series each.
+/// Generates families with a few series each.
 pub fn families(u: &mut Unstructured<'_>) -> Result<Families> {
     let mut failed = Ok(());
     let families = Families::read(String::new(), |out| {
@@ -35,7 +35,7 @@ pub fn families(u: &mut Unstructured<'_>) -> Result<Families> {
     Ok(families.unwrap_or_default())
 }
 
-/// The same as the relay has them.
+/// Generates families as passthrough has them.
 pub fn native(u: &mut Unstructured<'_>) -> Result<SelectedFamilies> {
     Ok(SelectedFamilies::select(vec![families(u)?], "", usize::MAX, |_| Some(FamilySelection::default())))
 }
@@ -67,7 +67,7 @@ fn fill(u: &mut Unstructured<'_>, out: &mut FamiliesBuilder<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Words of a stranger.
+/// Generates an arbitrary text.
 pub fn text(u: &mut Unstructured<'_>) -> Result<String> {
     let mut text = String::new();
     for _ in 0..u.int_in_range(0..=6)? {
@@ -79,7 +79,7 @@ pub fn text(u: &mut Unstructured<'_>) -> Result<String> {
     Ok(text)
 }
 
-/// A value, more often than not a whole one.
+/// Generates a value, which often is an integer.
 pub fn number(u: &mut Unstructured<'_>) -> Result<f64> {
     Ok(match u.int_in_range(0..=9)? {
         0 => f64::NAN,
@@ -97,14 +97,14 @@ fn histogram(u: &mut Unstructured<'_>) -> Result<Histogram> {
     bounds.sort_by(f64::total_cmp);
     bounds.dedup_by(|a, b| a == b);
     let mut count = 0u64;
-    let mut rise = || {
+    let mut increase = || {
         Ok::<u64, arbitrary::Error>({
             count += u.int_in_range(0..=1_000_000_000)?;
             count
         })
     };
-    let cumulative = bounds.iter().map(|_| rise()).collect::<Result<_>>()?;
-    let count = rise()?;
+    let cumulative = bounds.iter().map(|_| increase()).collect::<Result<_>>()?;
+    let count = increase()?;
     Ok(Histogram { bounds, cumulative, count, sum: Some(number(u)?).filter(|sum| sum.is_finite()) })
 }
 
@@ -115,7 +115,7 @@ fn summary(u: &mut Unstructured<'_>) -> Result<Summary> {
             quantiles.push((quantile, number(u)?));
         }
     }
-    // One without a count is not read.
+    // A summary without a count is not readable.
     let count = Some(u64::from(u.arbitrary::<u32>()?));
     Ok(Summary { quantiles, sum: Some(number(u)?).filter(|sum| sum.is_finite()), count })
 }

@@ -1,0 +1,146 @@
+//! `postmeter run` as a child process, with its log and its pull endpoint.
+
+use super::{postmeter, wait_until, wait_until_blocking};
+use parking_lot::Mutex;
+use std::io::{BufRead, BufReader, Lines};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Limit of a wait for the start or the end of a process.
+const PROCESS_LIMIT: Duration = Duration::from_secs(60);
+
+/// A running process. It is killed when this is dropped.
+pub struct Program {
+    child: Child,
+    log: Arc<Log>,
+    reader: Option<std::thread::JoinHandle<Lines<BufReader<ChildStderr>>>>,
+}
+
+/// The lines of standard error that were read.
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    is_ignored: AtomicBool,
+}
+
+impl Program {
+    /// Starts `postmeter run` with this configuration file.
+    pub fn spawn(config_file: &Path, flags: &[&str]) -> Self {
+        let mut command = postmeter();
+        command.args(["run", "--config"]).arg(config_file).args(flags).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (stderr, log) = (child.stderr.take().unwrap(), Arc::<Log>::default());
+        let read = log.clone();
+        let reader = std::thread::spawn(move || {
+            let mut lines = BufReader::new(stderr).lines();
+            while !read.is_ignored.load(Ordering::SeqCst)
+                && let Some(Ok(line)) = lines.next()
+            {
+                read.lines.lock().push(line);
+            }
+            // The open pipe is returned: a closed one would be another fault.
+            lines
+        });
+        Self { child, log, reader: Some(reader) }
+    }
+
+    /// Writes the configuration to `postmeter.yaml` in this directory and starts `postmeter run` with it.
+    pub fn spawn_with(directory: &Path, config: &str, flags: &[&str]) -> Self {
+        let file = directory.join("postmeter.yaml");
+        std::fs::write(&file, config).unwrap();
+        Self::spawn(&file, flags)
+    }
+
+    /// The URL of the pull endpoint without a path, once the log has it.
+    pub async fn base_url(&mut self) -> String {
+        let mut url = None;
+        let child = &mut self.child;
+        let log = &self.log;
+        wait_until(
+            || {
+                let lines = log.lines.lock();
+                url = lines.iter().find_map(|line| Some(line.split_once("pull=\"")?.1.split_once("/metrics")?.0.to_owned()));
+                assert!(url.is_some() || child.try_wait().unwrap().is_none(), "the process ended before it listened: {lines:?}");
+                url.is_some()
+            },
+            PROCESS_LIMIT,
+            "the log has the URL of the pull endpoint",
+        )
+        .await;
+        url.unwrap()
+    }
+
+    /// The lines of the log so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lines.lock().clone()
+    }
+
+    /// Stops reading the log after its next line. The pipe stays open.
+    pub fn ignore_log(&self) {
+        self.log.is_ignored.store(true, Ordering::SeqCst);
+    }
+
+    /// The largest resident memory so far, in KiB.
+    pub fn peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    /// The exit status, if the process has ended.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Sends SIGTERM, waits for the end, which must be in order, and returns the log.
+    pub fn end(mut self) -> Vec<String> {
+        self.terminate();
+        wait_until_blocking(|| self.exit_status().is_some(), PROCESS_LIMIT, "the process ends after SIGTERM");
+        self.join();
+        let status = self.exit_status().unwrap();
+        assert!(status.success(), "{status}: {:#?}", self.log());
+        self.log()
+    }
+
+    /// Sends SIGKILL and returns the log. The process has ended when this returns.
+    pub fn kill(mut self) -> Vec<String> {
+        self.stop();
+        self.log()
+    }
+
+    fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.join();
+    }
+
+    fn join(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A foreign process that is killed when this is dropped, also by a failed assertion.
+pub struct KilledOnDrop(pub Child);
+
+impl Drop for KilledOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
