@@ -36,7 +36,7 @@ impl Polling {
 
     /// Records how far the limits are used now.
     pub fn observe(&self, usage: &Usage) {
-        for (lane, LaneUsage { requests, requests_max, waiting }) in [("answering", usage.answering), ("failing", usage.failing)] {
+        for (lane, LaneUsage { requests, requests_max, waiting }) in [("answering", usage.responding), ("failing", usage.failing)] {
             let lane = [KeyValue::new("postmeter.poll.lane", lane)];
             self.requests.record(requests as u64, &lane);
             self.requests_max.record(requests_max as u64, &lane);

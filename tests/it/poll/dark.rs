@@ -61,7 +61,7 @@ async fn nine_hundred_dark_targets_do_not_delay_a_hundred_healthy_ones() {
     }
     assert_eq!((dark.count(), good.count()), (900, 300));
     let usage = good_targets[0].usage();
-    assert_eq!((usage.answering.requests, usage.answering.waiting, usage.failing.requests), (900, 0, 0));
+    assert_eq!((usage.responding.requests, usage.responding.waiting, usage.failing.requests), (900, 0, 0));
 }
 
 #[tokio::test]
