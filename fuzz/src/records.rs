@@ -5,7 +5,7 @@ use arbitrary::{Result, Unstructured};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Said;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use postmeter::delivery_log::{Cursor, KEY_BYTES, Key, Uid};
+use postmeter::delivery_log::{Cursor, HashKey, KEY_BYTES, RecordUid};
 use postmeter::export::otlp::{LogsEncoder, REQUEST_BYTES_MAX};
 use postmeter::model::{FIELDS, Field, Privacy, Record, RecordPage};
 use postmeter::source;
@@ -91,8 +91,8 @@ fn keeps_limits(record: &Record) {
 
 /// Every record is told once and in order, however the requests are split, and nothing of it that is to stay here.
 fn arrives(records: &[Record], include: &[Field]) {
-    let key = Key::new(&[7; KEY_BYTES]);
-    let records: Vec<(Uid, Record)> = records.iter().map(|record| (key.uid(record, &mut Vec::new()), record.clone())).collect();
+    let key = HashKey::new(&[7; KEY_BYTES]);
+    let records: Vec<(RecordUid, Record)> = records.iter().map(|record| (key.uid(record, &mut Vec::new()), record.clone())).collect();
     let teller = LogsEncoder::new("cpanel", key, include.to_vec());
     let identity = Identity::new("cpanel", "whm1");
     for bytes_max in SPLITS.into_iter().chain([REQUEST_BYTES_MAX, usize::MAX]) {
@@ -117,7 +117,7 @@ fn arrives(records: &[Record], include: &[Field]) {
     }
 }
 
-fn says(uid: &Uid, record: &Record, told: &LogRecord, include: &[Field]) {
+fn says(uid: &RecordUid, record: &Record, told: &LogRecord, include: &[Field]) {
     let mut said = BTreeMap::new();
     for attribute in &told.attributes {
         let value = attribute.value.as_ref().and_then(|value| value.value.as_ref()).expect("a value");
@@ -188,36 +188,36 @@ fn cursor(u: &mut Unstructured<'_>) -> Result<()> {
     let mut cursor = Cursor::starting(OF, u.int_in_range(0..=1000)?, Duration::from_secs(u.int_in_range(0..=2000)?));
     let (mut met, mut taken) = (HashSet::new(), HashSet::new());
     for _ in 0..u.int_in_range(0..=30)? {
-        let before = cursor.begin(overlap);
+        let before = cursor.next_start(overlap);
         match u.int_in_range(0..=2)? {
             0 => {
                 let (id, at) = (u.int_in_range(0..=20)?, before + u.int_in_range(0..=50)?);
-                if !cursor.meet(id, at) {
+                if !cursor.observe(id, at) {
                     assert!(met.contains(&id), "{id} was never met");
                 }
                 met.insert(id);
             }
             1 => {
                 let id = u.int_in_range(0..=20)?;
-                cursor.take(std::iter::once(id));
+                cursor.acknowledge(std::iter::once(id));
                 taken.insert(id);
             }
             _ => {
-                cursor.reach(before + u.int_in_range(0..=60)?, overlap);
+                cursor.advance(before + u.int_in_range(0..=60)?, overlap);
             }
         }
-        assert!(cursor.begin(overlap) >= before, "it went back");
+        assert!(cursor.next_start(overlap) >= before, "it went back");
     }
     let bytes = cursor.encode();
     let mut kept = Cursor::decode(&bytes).expect("what was kept can be used");
-    assert_eq!((kept.of(), kept.begin(overlap)), (Some(OF), cursor.begin(overlap)));
+    assert_eq!((kept.log(), kept.next_start(overlap)), (Some(OF), cursor.next_start(overlap)));
     assert_eq!(kept.encode().len(), bytes.len());
     let mut damaged = bytes.clone();
     let at = u.choose_index(damaged.len())?;
     damaged[at] ^= 1 << u.int_in_range(0..=7)?;
     assert!(Cursor::decode(&damaged).is_err(), "damaged at {at}");
     for id in 0..=20 {
-        let known = !kept.meet(id, 0);
+        let known = !kept.observe(id, 0);
         assert!(!known || met.contains(&id) && taken.contains(&id), "{id} was not taken");
     }
     Ok(())

@@ -15,7 +15,7 @@ use super::response::{PartialSuccess, RetryDecision, SendError};
 use super::split::split;
 use super::wire::{self, bytes, close, delimited, fixed64, key_value, length, open, varint};
 use crate::config::{Otlp, Protocol};
-use crate::delivery_log::{Acceptance, Batch, Feed, Key, Uid};
+use crate::delivery_log::{Acceptance, Batch, Feed, HashKey, RecordUid};
 use crate::export::queue::retry_backoff::RetryBackoff;
 use crate::model::vocabulary::{DELIVERY_OUTCOME, DELIVERY_STAGE, ERROR_TYPE, MESSAGE_SOURCE, SYSTEM_NAME};
 use crate::model::{Field, Outcome, Privacy, Record};
@@ -59,7 +59,7 @@ const DOUBLE: u8 = fixed64(4);
 /// How one target's records are told.
 #[derive(Debug)]
 pub struct LogsEncoder {
-    key: Key,
+    key: HashKey,
     include: Vec<Field>,
     system: &'static str,
 }
@@ -93,13 +93,13 @@ enum Sent {
 impl LogsEncoder {
     /// Fields in `include` are told as they are.
     #[must_use]
-    pub fn new(system: &'static str, key: Key, include: Vec<Field>) -> Self {
+    pub fn new(system: &'static str, key: HashKey, include: Vec<Field>) -> Self {
         Self { key, include, system }
     }
 
     /// Requests that hold all of these, none above `bytes_max` unless a single record is.
     #[must_use]
-    pub fn requests(&self, identity: &Identity, records: &[(Uid, Record)], observed: u64, bytes_max: usize) -> Vec<LogRequest> {
+    pub fn requests(&self, identity: &Identity, records: &[(RecordUid, Record)], observed: u64, bytes_max: usize) -> Vec<LogRequest> {
         let resource = resource_field(identity);
         let (mut requests, mut page, mut record_bytes) = (Vec::new(), LogsRequestWriter::new(&resource), Vec::new());
         for (uid, record) in records {
@@ -117,7 +117,7 @@ impl LogsEncoder {
         requests
     }
 
-    fn write(&self, to: &mut Vec<u8>, uid: &Uid, record: &Record, observed: u64) {
+    fn write(&self, to: &mut Vec<u8>, uid: &RecordUid, record: &Record, observed: u64) {
         let (severity, text) = severity(record.outcome);
         to.push(TIME);
         to.extend_from_slice(&record.at.saturating_mul(1_000_000_000).to_le_bytes());
@@ -253,7 +253,7 @@ pub struct LogsExport {
 impl LogsExport {
     /// Of this target's feed.
     #[must_use]
-    pub fn new(feed: Feed, key: Key, monitored: Arc<CollectedTarget>, sender: Arc<OtlpExporter>) -> Self {
+    pub fn new(feed: Feed, key: HashKey, monitored: Arc<CollectedTarget>, sender: Arc<OtlpExporter>) -> Self {
         let config = &monitored.target.config;
         let include = config.messages.as_ref().map(|messages| messages.include.clone()).unwrap_or_default();
         let teller = LogsEncoder::new(config.source.name, key, include);

@@ -19,7 +19,7 @@
 use super::damaged_requests::Quarantine;
 use super::request_file::{HEADER_LEN, RequestName, Row, SUFFIX, disk_bytes};
 use super::request_list::{Key, QueuedRequest};
-use crate::delivery_log::set_aside;
+use crate::net::quarantine::quarantine;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
@@ -180,7 +180,7 @@ impl Store {
         if !old.exists() {
             return 0;
         }
-        match set_aside(&old, OLD_FILE_ENDING) {
+        match quarantine(&old, OLD_FILE_ENDING) {
             Ok(aside) => warn!("the spool of an older version is not read: it is now {}, and may be deleted", aside.display()),
             Err(error) => warn!("the spool of an older version is not read: {}, which could not be renamed: {error}", old.display()),
         }

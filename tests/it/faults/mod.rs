@@ -217,8 +217,8 @@ fn logged_once(case: &Case, log: &[String]) {
             line.split(' ').any(|word| word.trim_matches('"') == format!("target={target}") || word == format!("target=\"{target}\""))
         };
         // As above: what takes longer than a push waits is logged as that, and once until it is over.
-        let begins = |line: &String| line.contains("who collects waits no longer");
-        let is_late = |line: &&String| begins(line) || line.contains("answers in time again");
+        let begins = |line: &String| line.contains("the caller waits no longer");
+        let is_late = |line: &&String| begins(line) || line.contains("server responds in time again");
         let (late, lines): (Vec<_>, Vec<_>) = log.iter().filter(of).partition(is_late);
         assert!(late.windows(2).all(|pair| begins(pair[0]) != begins(pair[1])), "{late:#?}");
         let (warnings, rest): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.contains(" WARN "));
@@ -227,7 +227,7 @@ fn logged_once(case: &Case, log: &[String]) {
         let collides = matches!(case.outcome, Outcome::Mends(repairs) | Outcome::Loses(repairs) if repairs.contains("name_collision"));
         assert!(collisions.is_empty() || collides, "{collisions:#?}");
         let said = |what: &str| rest.iter().filter(|line| line.contains(what)).count();
-        let (over, opened) = (said(" answers again "), said(" keeps failing, "));
+        let (over, opened) = (said(" poll succeeded again "), said(" polling slowed down "));
         let expected = if case.outcome.is_failure() { (1, usize::from(case.recovers)) } else { (0, 0) };
         assert_eq!((warnings.len(), over), expected, "{warnings:#?} {rest:#?}");
         // Twice failed is not yet often, but a slow machine may see a third.

@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 
 const OBSERVED_NANOS: u64 = 1_800_000_000_000_000_007;
 
-fn key() -> Key {
+fn key() -> HashKey {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("hash.key"), [7; 32]).unwrap();
-    crate::delivery_log::key(directory.path()).unwrap()
+    crate::delivery_log::hash_key(directory.path()).unwrap()
 }
 
 fn record(outcome: Option<Outcome>) -> Record {
@@ -48,7 +48,7 @@ fn the_log_names_where_logs_go() {
 
 fn decoded(include: &[Field], records: &[Record], bytes_max: usize) -> Vec<ExportLogsServiceRequest> {
     let key = key();
-    let records: Vec<(Uid, Record)> = records.iter().map(|record| (key.uid(record, &mut Vec::new()), record.clone())).collect();
+    let records: Vec<(RecordUid, Record)> = records.iter().map(|record| (key.uid(record, &mut Vec::new()), record.clone())).collect();
     let teller = LogsEncoder::new("cpanel", key, include.to_vec());
     let requests = teller.requests(&Identity::new("cpanel", "whm1"), &records, OBSERVED_NANOS, bytes_max);
     requests.into_iter().map(|request| ExportLogsServiceRequest::decode(request.bytes).unwrap()).collect()
