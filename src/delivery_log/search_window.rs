@@ -279,7 +279,7 @@ mod tests {
         next: Some(PAGE_ROWS + 1),
         is_filtered: true,
         last_time: Some(NOW),
-        most_of_one_outcome: 9,
+        outcome_records_max: 9,
         overflowed: false,
     };
 
