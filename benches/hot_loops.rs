@@ -63,8 +63,8 @@ fn delivery_log(criterion: &mut Criterion) {
     let body = common::deliveries(PAGE_RECORDS).into_bytes();
     let records = source::by_name("cpanel").unwrap().records.unwrap();
     let state = tempfile::tempdir().unwrap();
-    let key = delivery_log::key(state.path()).unwrap();
-    let encoder = LogsEncoder::new("cpanel", key.clone(), Vec::new());
+    let key = delivery_log::hash_key(state.path()).unwrap();
+    let teller = LogsEncoder::new("cpanel", key.clone(), Vec::new());
     let identity = Identity::new("cpanel", "whm1");
     let mut group = criterion.benchmark_group("delivery_log");
     group.sample_size(20).warm_up_time(Duration::from_millis(500)).throughput(Throughput::Elements(PAGE_RECORDS as u64));

@@ -24,7 +24,7 @@ pub(super) enum SavedError {
     File { path: String, error: std::io::Error },
     #[error("{path}: has more than {max} bytes")]
     TooLarge { path: String, max: usize },
-    #[error("{path}: the server answered {status}: {hint}")]
+    #[error("{path}: the server responded with {status}: {hint}")]
     Status { path: String, status: String, hint: &'static str },
     #[error("{path}: the server denied access ({said}): {hint}")]
     Denied { path: String, said: String, hint: &'static str },

@@ -9,7 +9,7 @@ use crate::export::SeriesState;
 use crate::export::exposition::{self, Escaping, Format, Section};
 use crate::export::otlp;
 use crate::model::SelectedFamilies;
-use crate::poll::{Limits, Reading, Tally, Target, relayed};
+use crate::poll::{Limits, Reading, Tally, Target, select_native};
 use crate::source::{self, Context, CounterMemory, SOURCES, Source, apply};
 use crate::telemetry::{CollectedTarget, Identity, SelfTelemetry, TargetMeterProvider};
 use std::io::Write;
@@ -119,7 +119,7 @@ fn saved(system: &str, files: &[String], printed: &mut Printed) -> Result<bool, 
     let (at, began) = (SystemTime::now(), Instant::now());
     let context = Context { now: at, window_start: None, sliding: false, detail: None, of_records: &[] };
     let mut snapshot = apply(source, &read, &mut CounterMemory::default(), &context);
-    let native = relayed(source, &config::Relay::default(), read.into_iter().map(|(_, families)| families).collect());
+    let native = select_native(source, &config::Relay::default(), read.into_iter().map(|(_, families)| families).collect());
     snapshot.repairs.add_all(&native.repairs);
     let native = Arc::new(native);
     let tally = Tally { repairs: snapshot.repairs, ..Tally::default() };

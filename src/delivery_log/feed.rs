@@ -1,8 +1,8 @@
-//! The end of the queue that batches come out of, and go back to when they were taken.
+//! The output of the queue: batches leave it here, and are acknowledged here.
 
-use super::Shared;
-use super::record_id::Uid;
-use super::state::State;
+use super::LogShared;
+use super::record_id::RecordUid;
+use super::state_file::StateFile;
 use crate::model::Record;
 use crate::net::ProblemLog;
 use crate::telemetry::RecordState;
@@ -13,107 +13,99 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-/// How long to wait before state that could not be written is written again.
-const WRITE_AGAIN_WAIT: Duration = Duration::from_secs(5);
-
-/// How long a batch without a receiver may still take when Postmeter ends.
+/// The pause before a failed write of the state is repeated.
+const WRITE_RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// The time that a batch without a receiver has left when Postmeter stops.
 const LAST_WRITE_MAX: Duration = Duration::from_secs(5);
 
-/// Ends so long after `stop` says so.
-async fn ended(stop: &CancellationToken, wait: Duration) {
-    stop.cancelled().await;
-    tokio::time::sleep(wait).await;
-}
-
-/// Records that are taken together.
+/// Records that are acknowledged together.
 #[derive(Debug)]
 pub struct Batch {
-    /// The records and who they are; may be none.
-    pub records: Vec<(Uid, Record)>,
-    /// When they were read.
+    /// The records with their identities. May be empty.
+    pub records: Vec<(RecordUid, Record)>,
+    /// The time at which the records were read.
     pub observed: SystemTime,
-    /// What is reached when it was taken.
-    pub(super) reached: Option<ReadPosition>,
-    /// The cursor was moved in memory and has to be written down.
+    /// The read position after this batch.
+    pub(super) position: Option<ReadPosition>,
+    /// The cursor was moved in memory and has to be saved.
     pub(super) is_rebased: bool,
 }
 
-/// The end of a window that was read whole.
+/// The end of a window that was read completely.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReadPosition {
     /// Unix seconds.
     pub at: u64,
-    /// When the poll began, if this is where the log ends.
+    /// The start of the poll, if this is the end of the log.
     pub end: Option<Instant>,
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acceptance {
-    /// The receiver has it, but for so many of its records.
+    /// The receiver has accepted the batch.
     Sent {
-        /// Which it will never take.
+        /// The number of records that the receiver has rejected permanently.
         refused: u64,
     },
-    /// There is no receiver: they are only counted.
+    /// There is no receiver; the records are only counted.
     Counted,
 }
 
-/// What comes out of the queue of one target.
+/// The output of the queue of one target.
 #[derive(Debug)]
 pub struct Feed {
     receiver: mpsc::Receiver<Batch>,
-    shared: Arc<Shared>,
-    state: Arc<State>,
+    shared: Arc<LogShared>,
+    state_file: Arc<StateFile>,
     write_problem: ProblemLog<()>,
 }
 
 impl Feed {
-    pub(super) fn new(receiver: mpsc::Receiver<Batch>, shared: Arc<Shared>, state: State) -> Self {
-        Self { receiver, shared, state: Arc::new(state), write_problem: ProblemLog::default() }
+    pub(super) fn new(receiver: mpsc::Receiver<Batch>, shared: Arc<LogShared>, state_file: StateFile) -> Self {
+        Self { receiver, shared, state_file: Arc::new(state_file), write_problem: ProblemLog::default() }
     }
 
-    /// The next batch; nothing when there are no more.
+    /// Waits for the next batch. Returns `None` when the follower has stopped.
     pub async fn next(&mut self) -> Option<Batch> {
         self.receiver.recv().await
     }
 
-    /// A batch was taken: the cursor moves, on the disk first. What cannot be written is written again until it can, and
-    /// meanwhile nothing is sent.
-    pub async fn settle(&mut self, batch: Batch, taken: Acceptance) {
+    /// Acknowledges a batch: moves the cursor and saves it. A failed write is repeated until it succeeds, and nothing is sent meanwhile.
+    pub async fn settle(&mut self, batch: Batch, acceptance: Acceptance) {
         let shared = self.shared.clone();
         let changed = {
             let mut cursor = shared.cursor();
-            cursor.take(batch.records.iter().map(|(uid, _)| uid.short()));
-            let moved = batch.reached.is_some_and(|reached| cursor.reach(reached.at, shared.overlap));
+            cursor.acknowledge(batch.records.iter().map(|(uid, _)| uid.short()));
+            let moved = batch.position.is_some_and(|position| cursor.advance(position.at, shared.overlap));
             (moved || batch.is_rebased || !batch.records.is_empty()).then(|| cursor.encode())
         };
         if let Some(bytes) = changed {
             let bytes: Arc<[u8]> = bytes.into();
             while let Err(error) = self.write(bytes.clone()).await {
-                self.say(&error);
-                tokio::time::sleep(WRITE_AGAIN_WAIT).await;
+                self.log_write_problem(&error);
+                tokio::time::sleep(WRITE_RETRY_PAUSE).await;
             }
             if self.write_problem.end().is_some() {
-                info!(target = shared.target, "state_dir can be written to again");
+                info!(target = shared.target, "the read position is saved again");
             }
         }
         let (n, deliveries) = (batch.records.len() as u64, &shared.deliveries);
         let records: Vec<Record> = batch.records.into_iter().map(|(_, record)| record).collect();
         deliveries.record(&records);
-        if let Acceptance::Sent { refused } = taken {
+        if let Acceptance::Sent { refused } = acceptance {
             deliveries.count(RecordState::Sent, n.saturating_sub(refused));
             deliveries.count(RecordState::Refused, refused.min(n));
         }
-        deliveries.set_queued(shared.queued.fetch_sub(n, Ordering::Relaxed).saturating_sub(n));
-        if let Some(end) = batch.reached.and_then(|reached| reached.end) {
-            deliveries.completed(end);
+        deliveries.queued(shared.queued.fetch_sub(n, Ordering::Relaxed).saturating_sub(n));
+        if let Some(end) = batch.position.and_then(|position| position.end) {
+            deliveries.covered(end);
         }
         shared.settled.send_modify(|settled| *settled += 1);
     }
 
-    /// Where there is no receiver: everything is taken, and only counted. What could not be written down when `stop` says so is
-    /// read again at the next start.
+    /// Counts and acknowledges all batches until `stop` is cancelled, for a target without a receiver. Records whose position could not
+    /// be saved by then are read again at the next start.
     pub async fn count(mut self, stop: CancellationToken) {
         loop {
             let batch = tokio::select! {
@@ -124,29 +116,35 @@ impl Feed {
             tokio::select! {
                 biased;
                 () = self.settle(batch, Acceptance::Counted) => {}
-                () = ended(&stop, LAST_WRITE_MAX) => break,
+                () = after_stop(&stop, LAST_WRITE_MAX) => break,
             }
         }
     }
 
-    /// Whose log it is.
+    /// The name of the target.
     #[must_use]
     pub fn target(&self) -> &str {
         &self.shared.target
     }
 
     async fn write(&self, bytes: Arc<[u8]>) -> Result<(), String> {
-        let state = self.state.clone();
-        // Flushing a disk takes its time.
-        match tokio::task::spawn_blocking(move || state.write(&bytes)).await {
+        let state_file = self.state_file.clone();
+        // Syncing a file may block for a while.
+        match tokio::task::spawn_blocking(move || state_file.write(&bytes)).await {
             Ok(written) => written.map_err(|error| error.to_string()),
-            Err(broken) => Err(format!("writing it failed inside Postmeter, please report it: {broken}")),
+            Err(panic) => Err(format!("writing the read position failed inside Postmeter, please report it: {panic}")),
         }
     }
 
-    fn say(&mut self, why: &str) {
+    fn log_write_problem(&mut self, error: &str) {
         if self.write_problem.start(()) {
-            error!(target = self.shared.target, "the delivery log waits: {why}");
+            error!(target = self.shared.target, "delivery log paused, the read position cannot be saved: {error}");
         }
     }
+}
+
+/// Waits for this long after `stop` is cancelled.
+async fn after_stop(stop: &CancellationToken, wait: Duration) {
+    stop.cancelled().await;
+    tokio::time::sleep(wait).await;
 }

@@ -1,109 +1,110 @@
-//! Following delivery logs: each record once, from a mail server to a receiver that has acknowledged it.
+//! Delivery logs: each record is sent once from a mail server to the receiver, which acknowledges it.
 //!
-//! A [`Follower`] reads a target's log on a timer of its own and queues what it has not seen; a [`Feed`] is the other end of
-//! that queue. Which mail system it is does not matter here: what reads pages is [`crate::poll::RecordReader`].
+//! A [`Follower`] reads a target's log on a timer of its own and queues the new records; a [`Feed`] is the output of that queue. Nothing here
+//! depends on the mail system: [`crate::poll::RecordReader`] reads the pages.
 //!
 //! # The cursor follows the acknowledgement
 //!
-//! What survives a restart is how far the log was read and which records near that point were taken. It is written when a
-//! batch was acknowledged, and before the next one is sent. So a crash loses nothing, and sends at most one batch twice, with
-//! the same `log.record.uid` in both.
+//! The read position and the acknowledged records near it are saved when a batch is acknowledged, before the next batch is sent. So a crash
+//! loses nothing, and sends at most one batch twice, with the same `log.record.uid` in both.
 //!
-//! # Windows, and not pages, move it
+//! # Windows move the cursor, not pages
 //!
-//! A server need not sort as it is asked to, and rows come and go between two pages. So a page begins at the time of the last record
-//! before it, and the cursor moves when a window of time was read whole. Until then, and for `overlap` behind it, records are
-//! told apart by their identities. A window that is too large for one reading is halved, and one that takes the server too long
-//! becomes a quarter.
+//! A server may ignore the requested order, and rows are added and removed between two pages. So a page begins at the time of the last
+//! record before it, and the cursor moves when a whole window of time was read. Until then, and for `overlap` after it, records are
+//! recognised by their identities. A window that is too large is halved, and one that times out is quartered.
 //!
-//! # Where a first start begins
+//! # Start of the first poll
 //!
-//! By the server's clock, which may be behind: what its log has at the first poll is known from then on, and what it has not is new,
-//! whatever its time is.
+//! The server's clock, which may be behind, determines the start: records that its log has at the first poll are known from then on, and all
+//! others are new, whatever their time.
 //!
 //! # A full queue stops the reading
 //!
-//! Nothing is dropped: the log stays where it is, on the server.
+//! Nothing is dropped: unread records remain in the log on the server.
 //!
-//! # What a receiver never takes is passed over
+//! # Records that the receiver rejects are skipped
 //!
-//! A batch that the receiver refuses for good (see [`crate::export::otlp::SendError`]) is counted and logged. Otherwise one
-//! bad batch would stop the log for ever. Refused credentials are no such refusal: an operator mends them, and until then
-//! the log waits.
+//! A batch that the receiver rejects permanently (see [`crate::export::otlp::SendError`]) is counted and logged. Otherwise one invalid batch
+//! would stop the log for ever. Rejected credentials do not count as that: an operator can fix them, and the log waits until then.
 
 mod cursor;
 mod feed;
-mod first;
+mod first_start;
 mod follower;
 mod overflow;
 mod page_shape;
 mod record_id;
 mod rounds;
 mod search_window;
-mod state;
+mod state_file;
 mod unreadable;
+mod window_reader;
 
 pub use cursor::{Cursor, CursorError};
 pub use feed::{Acceptance, Batch, Feed};
 pub use follower::Follower;
-pub use record_id::{KEY_BYTES, Key, Uid};
-pub use state::{StateError, key};
+pub use record_id::{HashKey, KEY_BYTES, RecordUid};
+pub use state_file::{StateError, hash_key};
 
 use crate::telemetry::{CollectedTarget, DeliveryMetrics};
 use parking_lot::{Mutex, MutexGuard};
-use state::State;
+use state_file::StateFile;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime};
+use tokio::sync::{mpsc, watch};
 
-/// Records that wait, in batches.
+/// The capacity of the queue in batches.
 pub const QUEUE_BATCHES_MAX: usize = 2;
-/// Records of one batch: what is acknowledged together, and at most sent twice.
+/// The largest number of records of one batch. They are acknowledged together, and at most one batch is sent twice.
 pub const BATCH_RECORDS_MAX: usize = 2000;
 
-/// What both ends of the queue share.
+/// State that the follower and the feed of a log share.
 #[derive(Debug)]
-struct Shared {
+struct LogShared {
     target: String,
     overlap: Duration,
     cursor: Mutex<Cursor>,
     deliveries: Arc<DeliveryMetrics>,
-    queued: std::sync::atomic::AtomicU64,
-    /// How many batches were taken and written down, so that the next poll begins behind them.
-    settled: tokio::sync::watch::Sender<u64>,
+    /// The number of queued records.
+    queued: AtomicU64,
+    /// The number of batches that were acknowledged and saved, after which the next poll begins.
+    settled: watch::Sender<u64>,
 }
 
-impl Shared {
+impl LogShared {
     fn cursor(&self) -> MutexGuard<'_, Cursor> {
         self.cursor.lock()
     }
 }
 
-/// Both ends for a target, and the key of its hashes; nothing where its log is not to be followed.
+/// Opens the delivery log of a target. Returns the follower, the feed and the key of the hashes, or `None` if the log is not to be followed.
 ///
 /// # Errors
-/// What of the state cannot be used.
-pub fn open(monitored: &CollectedTarget, state_dir: &Path) -> Result<Option<(Follower, Feed, Key)>, StateError> {
-    let target = &monitored.target;
-    let (Some(messages), Some(reader), Some(deliveries)) = (&target.config.messages, target.record_reader(), &monitored.deliveries) else {
+/// The state file that cannot be used.
+pub fn open(collected: &CollectedTarget, state_dir: &Path) -> Result<Option<(Follower, Feed, HashKey)>, StateError> {
+    let target = &collected.target;
+    let (Some(messages), Some(reader), Some(deliveries)) = (&target.config.messages, target.record_reader(), &collected.deliveries) else {
         return Ok(None);
     };
-    let key = state::key(state_dir)?;
-    // Not the port nor the path: a way to the server may change, and a cursor that is not used costs the records since.
-    let of = format!("{} at {}", target.config.source.name, target.config.url.host_str().unwrap_or_default());
-    let (state, known) = State::open(state_dir, target.name(), &of, messages.overlap)?;
-    let cursor = match known {
+    let key = state_file::hash_key(state_dir)?;
+    // The port and the path are not part of this: they may change, and without the cursor all records since then would be missed.
+    let log = format!("{} at {}", target.config.source.name, target.config.url.host_str().unwrap_or_default());
+    let (state_file, saved) = StateFile::open(state_dir, target.name(), &log, messages.overlap)?;
+    let cursor = match saved {
         Some(cursor) => cursor,
         None => {
-            // Kept at once: "now" must stay what it was at the first start.
-            let first = Cursor::starting(&of, seconds(target.now()), messages.since);
-            state.write(&first.encode())?;
+            // The cursor is saved at once, so that a restart does not move the start.
+            let first = Cursor::starting(&log, seconds(target.now()), messages.since);
+            state_file.write(&first.encode())?;
             first
         }
     };
-    // What an earlier one has left in its queue is read again.
-    deliveries.set_queued(0);
-    let shared = Arc::new(Shared {
+    // Records that an earlier follower left in its queue are read again.
+    deliveries.queued(0);
+    let shared = Arc::new(LogShared {
         target: target.name().to_owned(),
         overlap: messages.overlap,
         cursor: Mutex::new(cursor),
@@ -111,12 +112,12 @@ pub fn open(monitored: &CollectedTarget, state_dir: &Path) -> Result<Option<(Fol
         queued: Default::default(),
         settled: Default::default(),
     });
-    let (sender, receiver) = tokio::sync::mpsc::channel(QUEUE_BATCHES_MAX);
+    let (sender, receiver) = mpsc::channel(QUEUE_BATCHES_MAX);
     let follower = Follower::new(target.clone(), reader, messages.interval, key.clone(), shared.clone(), sender);
-    Ok(Some((follower, Feed::new(receiver, shared, state), key)))
+    Ok(Some((follower, Feed::new(receiver, shared, state_file), key)))
 }
 
-/// Unix seconds.
+/// Converts a time to Unix seconds.
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

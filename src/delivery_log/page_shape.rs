@@ -1,26 +1,26 @@
-//! What a page of a log looks like, without its records: how the next page is found, and what the server left out.
+//! The shape of a page of a log without its records: how the next page is found, and whether the server reports omissions.
 
 use crate::model::{Outcome, Record, RecordPage};
 
-/// What a page looks like.
+/// The shape of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PageShape {
-    /// Rows of the page, unreadable ones included.
+    /// The number of rows, including unreadable ones.
     pub rows: u64,
     /// The first row of the next page, counted from 1.
     pub next: Option<u64>,
-    /// All records are of the window that was requested.
+    /// All records are within the requested window.
     pub is_filtered: bool,
-    /// The time of the last record, if the records are in the order of time.
+    /// The time of the last record, if the records are ordered by time.
     pub last_time: Option<u64>,
-    /// Records of the outcome that has the most.
-    pub most_of_one_outcome: usize,
-    /// The server reports that it left records out.
+    /// The number of records of the most frequent outcome.
+    pub outcome_records_max: usize,
+    /// The server reports that it has omitted records.
     pub overflowed: bool,
 }
 
 impl PageShape {
-    /// The shape of a page that was requested for a window, both ends included.
+    /// The shape of a page that was requested for this window, both ends included.
     pub fn of(page: &RecordPage, from: u64, end: u64) -> Self {
         let times = || page.records.iter().map(|record| record.at);
         let outcomes = [Some(Outcome::InProgress), Some(Outcome::Delivered), Some(Outcome::Deferred), Some(Outcome::Failed), None];
@@ -30,7 +30,7 @@ impl PageShape {
             next: page.next,
             is_filtered: times().all(|at| (from..=end).contains(&at)),
             last_time: times().next_back().filter(|_| times().is_sorted()),
-            most_of_one_outcome: outcomes.into_iter().map(records_of).max().unwrap_or(0),
+            outcome_records_max: outcomes.into_iter().map(records_of).max().unwrap_or(0),
             overflowed: page.overflowed,
         }
     }
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn order_and_filter_are_checked_and_not_believed() {
+    fn order_and_filter_are_verified() {
         for (times, is_filtered, last_time, most) in [
             (&[101, 101, 105][..], true, Some(105), 3),
             (&[101, 105, 104], true, None, 3),
@@ -66,7 +66,7 @@ mod tests {
             (&[], true, None, 0),
         ] {
             let shape = PageShape::of(&page(times), 100, 110);
-            let found = (shape.is_filtered, shape.last_time, shape.most_of_one_outcome, shape.rows, shape.next);
+            let found = (shape.is_filtered, shape.last_time, shape.outcome_records_max, shape.rows, shape.next);
             assert_eq!(found, (is_filtered, last_time, most, times.len() as u64 + 1, Some(5)), "{times:?}");
         }
     }

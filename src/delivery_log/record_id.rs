@@ -1,50 +1,50 @@
-//! Which record is which, and hashes that tell nothing but that.
+//! Identities of records, and keyed hashes of personal data.
 //!
-//! # Why they are keyed
+//! # Hashes are keyed
 //!
-//! Addresses and IPs are few enough to be guessed: whoever has a plain hash tries them all. HMAC-SHA-256 with a key that
-//! never leaves the machine cannot be tried. The same key gives the same hashes after a restart.
+//! The number of plausible addresses and IPs is small, so a plain hash can be reverted by trying them all. HMAC-SHA-256 with a key that
+//! never leaves the machine prevents this. The same key results in the same hashes after a restart.
 
 use crate::model::{Outcome, Record};
 use ring::hmac;
 use std::fmt;
 use std::sync::Arc;
 
-/// Bytes of a key.
+/// The length of a key in bytes.
 pub const KEY_BYTES: usize = 32;
-/// Bytes of a hash that are kept: half of it, as much as a UUID.
+/// The length of the shortened hashes in bytes: half a SHA-256, as long as a UUID.
 const HASH_BYTES: usize = 16;
 
-/// The key of all hashes. It does not print.
+/// The key of all hashes. Debug output does not show it.
 #[derive(Clone)]
-pub struct Key(Arc<hmac::Key>);
+pub struct HashKey(Arc<hmac::Key>);
 
-impl fmt::Debug for Key {
+impl fmt::Debug for HashKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
 }
 
-/// A record's identity, `log.record.uid`: the same wherever and whenever the record is read.
+/// The identity of a record, `log.record.uid`. It is the same whenever the record is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Uid([u8; HASH_BYTES]);
+pub struct RecordUid([u8; HASH_BYTES]);
 
-impl Uid {
-    /// In hexadecimal.
+impl RecordUid {
+    /// The identity in hexadecimal.
     #[must_use]
     pub fn hex(&self) -> [u8; 2 * HASH_BYTES] {
         hex(&self.0)
     }
 
-    /// What tells it from the others of a window.
+    /// A shortened identity, which is unique within a window.
     pub(super) fn short(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 }
 
-impl Key {
-    /// Of these bytes; [`super::key`] has those of a directory.
+impl HashKey {
+    /// Creates a key from bytes. [`super::hash_key`] reads them from a directory.
     #[must_use]
     pub fn new(bytes: &[u8; KEY_BYTES]) -> Self {
         Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
@@ -56,11 +56,11 @@ impl Key {
         hex(&half(&hmac::sign(&self.0, text.as_bytes())))
     }
 
-    /// The identity of a record: when it happened, how it ended, and the fields that tell one from another.
+    /// The identity of a record: a hash of its time, its outcome and the fields that identify it.
     #[must_use]
-    pub fn uid(&self, record: &Record, scratch: &mut Vec<u8>) -> Uid {
+    pub fn uid(&self, record: &Record, scratch: &mut Vec<u8>) -> RecordUid {
         scratch.clear();
-        // What has not ended is one record however often it is looked at.
+        // A delivery in progress is one record, although its time changes.
         let at = if record.outcome == Some(Outcome::InProgress) { 0 } else { record.at };
         scratch.extend_from_slice(&at.to_le_bytes());
         scratch.extend_from_slice(&record.received.unwrap_or(0).to_le_bytes());
@@ -70,7 +70,7 @@ impl Key {
             scratch.extend_from_slice(&(value.len() as u64).to_le_bytes());
             scratch.extend_from_slice(value.as_bytes());
         }
-        Uid(half(&hmac::sign(&self.0, scratch)))
+        RecordUid(half(&hmac::sign(&self.0, scratch)))
     }
 }
 
@@ -112,14 +112,14 @@ mod tests {
         }
     }
 
-    fn uid(key: u8, change: impl FnOnce(&mut Record)) -> Uid {
+    fn uid(key: u8, change: impl FnOnce(&mut Record)) -> RecordUid {
         let mut record = record();
         change(&mut record);
-        Key::new(&[key; KEY_BYTES]).uid(&record, &mut Vec::new())
+        HashKey::new(&[key; KEY_BYTES]).uid(&record, &mut Vec::new())
     }
 
     #[test]
-    fn what_tells_records_apart_is_in_their_identity_and_nothing_else() {
+    fn only_identifying_fields_are_part_of_the_identity() {
         let first = uid(1, |_| {});
         for (what, other) in [
             ("size", uid(1, |r| r.size = Some(9))),
@@ -142,14 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_ended_is_one_record() {
+    fn a_delivery_in_progress_is_one_record() {
         let at = |at| uid(1, |r| (r.at, r.outcome) = (at, Some(Outcome::InProgress)));
         assert_eq!(at(20), at(30));
     }
 
     #[test]
-    fn hashes_depend_on_the_key_and_do_not_print_it() {
-        let (one, two) = (Key::new(&[1; KEY_BYTES]), Key::new(&[2; KEY_BYTES]));
+    fn hashes_depend_on_the_key_and_do_not_reveal_it() {
+        let (one, two) = (HashKey::new(&[1; KEY_BYTES]), HashKey::new(&[2; KEY_BYTES]));
         assert_eq!(one.hash("a"), one.hash("a"));
         assert_ne!(one.hash("a"), two.hash("a"));
         assert_eq!(format!("{one:?}"), "***");

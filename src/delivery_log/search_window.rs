@@ -1,133 +1,134 @@
-//! Where in a log a poll is, and which window of time comes next. Pure.
+//! The position of a poll in a log, and the next window of time to read. Pure.
 //!
-//! # Pages are found by key
+//! # Pages are found by time
 //!
-//! Rows are added and removed while a log is read, so the number of a row means nothing a moment later. The next page begins at
-//! the time of the last row that was read, inclusive; rows that come again are recognised by their identity. A page that is not
-//! in the order of time gives no key: then the window is halved until one response holds all of it.
+//! Rows are added and removed while a log is read, so row numbers soon become invalid. The next page begins at the time of the last row
+//! that was read, inclusive; repeated rows are recognised by their identity. A page that is not ordered by time has no such start: then
+//! the window is halved until one response contains all of it.
 //!
 //! # A second with more rows than a page
 //!
-//! A larger page is requested, so that one response still holds all of it. A server that does not serve larger pages, or that
-//! does not filter by time, is read page by page, again and again until nothing new is found ([`Rounds`]).
+//! A larger page is requested, so that one response still contains the whole second. If the server does not serve larger pages, or does not
+//! filter by time, the window is read page by page, in several rounds until nothing new is found ([`Rounds`]).
 //!
-//! # A window that is too slow is a shorter one the next time
+//! # A window that times out is shortened
 //!
-//! A server may search so long in a week that no answer comes in time. It costs the whole timeout and a longer wait each
-//! time, so such a window is quartered, and those behind it grow by little.
+//! A server may need so long to search a week that the request times out. Each attempt costs the whole timeout and a longer pause, so such a
+//! window is quartered, and the following windows grow slowly.
 
 use super::page_shape::PageShape;
 use super::rounds::Rounds;
 
-/// The end of a window that has none: a clock that is ahead must not hide records.
+/// The end of an open window. It is far in the future, so that records with a later time are not hidden.
 const NO_END: u64 = 9_999_999_999;
-/// What becomes of a window that has too many records.
-const PARTS_OF_LARGE: u64 = 2;
-/// What becomes of a window that took too long.
-const PARTS_OF_SLOW: u64 = 4;
-/// By what part of its length a window is longer than the one before, where one took too long.
-const SLOW_GROWTH: u64 = 8;
-/// Rows of a page.
+/// The divisor of a window that has too many records.
+const LARGE_DIVISOR: u64 = 2;
+/// The divisor of a window that took too long.
+const SLOW_DIVISOR: u64 = 4;
+/// After a window that took too long, each window is longer than the previous one by its length divided by this.
+const SLOW_GROWTH_DIVISOR: u64 = 8;
+/// The number of rows of a page.
 pub(super) const PAGE_ROWS: u64 = 5000;
-/// Rows of the largest page that is requested, for a single second.
+/// The number of rows of the largest page, for a single second.
 const PAGE_ROWS_MAX: u64 = 80_000;
-/// By how much a page grows for a second that has more rows.
+/// The factor by which a page grows for a second that has more rows.
 const PAGE_GROWTH: u64 = 4;
 
-/// Where in the log a poll is, so that the next one goes on there when it fails: a window of many pages would otherwise
-/// never end on a server that fails now and then.
+/// The position of a poll in a log. If a poll fails, the next one continues here: otherwise a window of many pages might never complete on
+/// a server that fails occasionally.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SearchWindow {
-    /// The window, both ends included, in Unix seconds.
+    /// The start of the window in Unix seconds, included.
     pub start: u64,
+    /// The end of the window in Unix seconds, included.
     pub end: u64,
-    /// The time at which the next page begins, within the window: all before it was read.
-    pub from: u64,
-    /// Rows of the next page.
+    /// The time within the window at which the next page begins. Everything before it was read.
+    pub page_start: u64,
+    /// The number of rows of the next page.
     pub page_rows: u64,
-    /// Reading by page number, where nothing else is possible.
+    /// Reading by page number, if nothing else is possible.
     pub rounds: Option<Rounds>,
-    /// It is part of a window of which the server reported that records were left out.
+    /// The window is part of one from which the server has omitted records.
     pub is_part_of_overflowed: bool,
-    /// The newest record that was read, of those that are not in the future.
+    /// The time of the newest record that was read and is not in the future.
     newest: Option<u64>,
-    /// When the first of the pages was asked for, in Unix seconds: what the server has written since may be missing from it.
-    asked: Option<u64>,
-    /// A window before took too long.
-    slow: bool,
+    /// The time of the request for the first page, in Unix seconds. Records that were written since may be missing.
+    requested: Option<u64>,
+    /// An earlier window took too long.
+    is_slow: bool,
 }
 
-/// What to read after a page that has another page behind it.
+/// The next step after a page that is not the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    /// The place has moved: request the next page there.
+pub(super) enum NextRead {
+    /// Request the next page at the new position.
     Page,
-    /// The window has to be divided.
+    /// Divide the window.
     Divide,
 }
 
 impl SearchWindow {
-    /// From there to the end of the log.
-    pub const fn from(start: u64) -> Self {
+    /// The window from `start` to the end of the log.
+    pub const fn since(start: u64) -> Self {
         Self {
             start,
             end: NO_END,
-            from: start,
+            page_start: start,
             page_rows: PAGE_ROWS,
             rounds: None,
             is_part_of_overflowed: false,
             newest: None,
-            asked: None,
-            slow: false,
+            requested: None,
+            is_slow: false,
         }
     }
 
-    /// Whether the window goes to the end of the log.
+    /// Returns true if the window extends to the end of the log.
     pub const fn is_open(&self) -> bool {
         self.end == NO_END
     }
 
-    /// Whether what is left of the window can be parted.
-    pub const fn has_parts(&self) -> bool {
-        self.end > self.from
+    /// Returns true if the rest of the window can be divided.
+    pub const fn is_divisible(&self) -> bool {
+        self.end > self.page_start
     }
 
-    /// Whether a larger page than usual was requested.
+    /// Returns true if the next page is larger than usual.
     pub const fn has_large_page(&self) -> bool {
         self.page_rows > PAGE_ROWS
     }
 
-    /// Takes note of a page that was requested at `asked`, and of the times of its records. The newest counts that is not in the
-    /// future: a record with a wrong date must not take the cursor along.
-    pub fn note_page(&mut self, asked: u64, times: impl Iterator<Item = u64>) {
-        self.asked = self.asked.or(Some(asked));
-        self.newest = self.newest.max(times.filter(|at| *at <= asked).max());
+    /// Records a page that was requested at `requested`, with the times of its records. Records in the future are ignored: a record with a
+    /// wrong date must not move the cursor.
+    pub fn note_page(&mut self, requested: u64, times: impl Iterator<Item = u64>) {
+        self.requested = self.requested.or(Some(requested));
+        self.newest = self.newest.max(times.filter(|at| *at <= requested).max());
     }
 
-    /// Moves on behind a page that has another page behind it.
-    pub fn advance(&mut self, page: &PageShape) -> Next {
+    /// Advances past a page that is not the last one.
+    pub fn advance(&mut self, page: &PageShape) -> NextRead {
         if let (Some(rounds), Some(next)) = (&mut self.rounds, page.next) {
             rounds.offset = next;
-            return Next::Page;
+            return NextRead::Page;
         }
         if !page.is_filtered {
             self.rounds = Some(Rounds::from_second_page(page.next));
-            return Next::Page;
+            return NextRead::Page;
         }
         match page.last_time {
-            Some(last) if last > self.from => (self.from, self.page_rows) = (last, PAGE_ROWS),
-            // This second alone fills the page.
+            Some(last) if last > self.page_start => (self.page_start, self.page_rows) = (last, PAGE_ROWS),
+            // This second alone fills a page.
             Some(_) => {
-                self.end = self.from;
+                self.end = self.page_start;
                 self.enlarge(page);
             }
-            None if self.has_parts() => return Next::Divide,
+            None if self.is_divisible() => return NextRead::Divide,
             None => self.enlarge(page),
         }
-        Next::Page
+        NextRead::Page
     }
 
-    /// A larger page, or rounds where the server does not serve one.
+    /// Requests a larger page, or starts rounds if the server does not serve one.
     fn enlarge(&mut self, page: &PageShape) {
         if page.rows >= self.page_rows && self.page_rows < PAGE_ROWS_MAX {
             self.page_rows = (self.page_rows * PAGE_GROWTH).min(PAGE_ROWS_MAX);
@@ -137,44 +138,44 @@ impl SearchWindow {
         }
     }
 
-    /// The response for a large page was too large: this second is read in rounds.
+    /// Reads this second in rounds, after the response to a large page exceeded the limit.
     pub fn read_in_rounds(&mut self) {
         self.page_rows = PAGE_ROWS;
         self.rounds = Some(Rounds::from_second_page(Some(1)));
     }
 
-    /// How far the log was taken when all of the window was read: never beyond the newest record that was seen, because nothing else
-    /// shows how far the server's clock is. Records that were written since its first page was read must still be found behind it,
-    /// however long the others took. Zero where no record was seen.
-    pub fn reached(&self) -> u64 {
-        self.newest.unwrap_or(0).min(self.end).min(self.asked.unwrap_or(0))
+    /// The read position after the whole window was read. It is not after the newest record that was read, because nothing else shows the
+    /// time of the server's clock, and not after the request for the first page, because later records have to be found behind it. Zero
+    /// if no record was read.
+    pub fn position(&self) -> u64 {
+        self.newest.unwrap_or(0).min(self.end).min(self.requested.unwrap_or(0))
     }
 
-    /// The window behind: longer, and open when that goes beyond now. `overlap` in seconds.
-    pub fn after(&self, now: u64, overlap: u64) -> Self {
+    /// The next window. It is longer, and open if its end would be in the future. `overlap` is in seconds.
+    pub fn next_window(&self, now: u64, overlap: u64) -> Self {
         let length = self.end.saturating_sub(self.start).saturating_add(1);
-        let longer = length.saturating_add(if self.slow { length.div_ceil(SLOW_GROWTH) } else { length });
+        let longer = length.saturating_add(if self.is_slow { length.div_ceil(SLOW_GROWTH_DIVISOR) } else { length });
         let end = self.end.saturating_add(longer);
         let end = if end > now { NO_END } else { end };
-        // This window may still get late records, too.
-        let asked = self.asked.filter(|asked| self.end.saturating_add(overlap) >= *asked);
-        Self { end, asked, newest: self.newest, slow: self.slow, ..Self::from(self.end.saturating_add(1)) }
+        // The server may still write records late into this window.
+        let requested = self.requested.filter(|requested| self.end.saturating_add(overlap) >= *requested);
+        Self { end, requested, newest: self.newest, is_slow: self.is_slow, ..Self::since(self.end.saturating_add(1)) }
     }
 
-    /// The first part of a window that has too many records.
-    pub fn smaller(&self, now: u64) -> Self {
-        self.first_of(PARTS_OF_LARGE, now)
+    /// The first half of a window that has too many records.
+    pub fn first_half(&self, now: u64) -> Self {
+        self.first_part(LARGE_DIVISOR, now)
     }
 
-    /// The first part of a window that took too long.
-    pub fn quicker(&self, now: u64) -> Self {
-        Self { slow: true, ..self.first_of(PARTS_OF_SLOW, now) }
+    /// The first quarter of a window that took too long.
+    pub fn first_quarter(&self, now: u64) -> Self {
+        Self { is_slow: true, ..self.first_part(SLOW_DIVISOR, now) }
     }
 
-    /// What was read of the window stays part of it.
-    fn first_of(&self, parts: u64, now: u64) -> Self {
-        let end = self.end.min(now.max(self.from.saturating_add(1)));
-        let end = self.from + end.saturating_sub(self.from) / parts;
+    /// The beginning of the window, with all that was read of it.
+    fn first_part(&self, divisor: u64, now: u64) -> Self {
+        let end = self.end.min(now.max(self.page_start.saturating_add(1)));
+        let end = self.page_start + end.saturating_sub(self.page_start) / divisor;
         Self { end, page_rows: PAGE_ROWS, rounds: None, ..*self }
     }
 }
@@ -188,89 +189,89 @@ mod tests {
     const NOW: u64 = 1_800_000_000;
     const OVERLAP: u64 = 600;
 
-    /// Reads from a week ago on a server that answers for windows up to `most` seconds: how many answers, how many timeouts.
+    /// Reads a week from a server that responds in time for windows of up to `most` seconds. Returns the numbers of responses and timeouts.
     #[track_caller]
-    fn catches_up(most: u64) -> (u32, u32) {
-        let (mut answers, mut timeouts) = (0, 0);
-        let mut place = SearchWindow::from(NOW - WEEK);
-        let mut next = place.start;
+    fn read_week(most: u64) -> (u32, u32) {
+        let (mut responses, mut timeouts) = (0, 0);
+        let mut window = SearchWindow::since(NOW - WEEK);
+        let mut next = window.start;
         for _ in 0..10_000 {
-            assert_eq!(place.start, next, "nothing is left out, and nothing asked for that is done");
-            if place.end.min(NOW) - place.start > most {
+            assert_eq!(window.start, next, "windows follow one another without gaps and overlaps");
+            if window.end.min(NOW) - window.start > most {
                 timeouts += 1;
-                place = place.quicker(NOW);
+                window = window.first_quarter(NOW);
                 continue;
             }
-            answers += 1;
-            place.note_page(NOW, empty());
-            if place.is_open() {
-                return (answers, timeouts);
+            responses += 1;
+            window.note_page(NOW, empty());
+            if window.is_open() {
+                return (responses, timeouts);
             }
-            next = place.end + 1;
-            place = place.after(NOW, OVERLAP);
+            next = window.end + 1;
+            window = window.next_window(NOW, OVERLAP);
         }
-        panic!("it never ends");
+        panic!("the end is never reached");
     }
 
     #[test]
-    fn it_catches_up_on_a_slow_server() {
-        assert_eq!(catches_up(WEEK), (1, 0));
-        for (most, answers_max, timeouts_max) in [(WEEK / 2, 4, 1), (86_400, 13, 3), (3600, 310, 30)] {
-            let (answers, timeouts) = catches_up(most);
-            assert!(answers <= answers_max && timeouts <= timeouts_max, "{most}: {answers} answers, {timeouts} timeouts");
+    fn a_slow_server_is_read_in_shorter_windows() {
+        assert_eq!(read_week(WEEK), (1, 0));
+        for (most, responses_max, timeouts_max) in [(WEEK / 2, 4, 1), (86_400, 13, 3), (3600, 310, 30)] {
+            let (responses, timeouts) = read_week(most);
+            assert!(responses <= responses_max && timeouts <= timeouts_max, "{most}: {responses} responses, {timeouts} timeouts");
         }
     }
 
     #[test]
     fn a_second_is_the_smallest_window() {
-        let mut place = SearchWindow::from(NOW - WEEK);
+        let mut window = SearchWindow::since(NOW - WEEK);
         for _ in 0..40 {
-            place = place.quicker(NOW);
+            window = window.first_quarter(NOW);
         }
-        assert_eq!((place.end, place.has_parts()), (place.start, false));
-        // A clock that is behind the log.
-        assert_eq!(SearchWindow::from(NOW).smaller(NOW - 50).end, NOW);
-        // What an outage has made small is long again within a poll.
-        let grown = (0..110).fold(place, |place, _| place.after(NOW + 1000 * WEEK, OVERLAP));
+        assert_eq!((window.end, window.is_divisible()), (window.start, false));
+        // The clock is behind the log.
+        assert_eq!(SearchWindow::since(NOW).first_half(NOW - 50).end, NOW);
+        // A window that an outage has shortened is long again within one poll.
+        let grown = (0..110).fold(window, |window, _| window.next_window(NOW + 1000 * WEEK, OVERLAP));
         assert!(grown.end - grown.start > 86_400);
     }
 
     #[test]
-    fn what_is_reached_is_not_behind_the_first_page() {
-        let mut place = SearchWindow::from(NOW - 100);
-        place.note_page(NOW - 50, once(NOW - 60));
-        place.note_page(NOW, once(NOW - 1));
-        assert_eq!(place.reached(), NOW - 50, "the second page was asked for much later");
-        let mut wrong = SearchWindow::from(NOW - 100);
+    fn the_position_is_not_after_the_first_request() {
+        let mut window = SearchWindow::since(NOW - 100);
+        window.note_page(NOW - 50, once(NOW - 60));
+        window.note_page(NOW, once(NOW - 1));
+        assert_eq!(window.position(), NOW - 50, "the second page was requested much later");
+        let mut wrong = SearchWindow::since(NOW - 100);
         wrong.note_page(NOW, [NOW - 30, NOW + WEEK].into_iter());
-        assert_eq!(wrong.reached(), NOW - 30, "a record with a wrong date");
-        let mut nothing = SearchWindow::from(NOW - 100);
-        nothing.note_page(NOW, empty());
-        assert_eq!(nothing.reached(), 0);
+        assert_eq!(wrong.position(), NOW - 30, "a record with a wrong date");
+        let mut empty_window = SearchWindow::since(NOW - 100);
+        empty_window.note_page(NOW, empty());
+        assert_eq!(empty_window.position(), 0);
     }
 
     #[test]
-    fn a_window_that_may_get_late_records_holds_those_behind_it() {
-        let mut near = SearchWindow { end: NOW - 100, ..SearchWindow::from(NOW - 200) };
+    fn a_window_that_may_get_late_records_limits_the_position_of_the_next() {
+        let mut near = SearchWindow { end: NOW - 100, ..SearchWindow::since(NOW - 200) };
         near.note_page(NOW, once(NOW - 130));
-        let mut behind = near.after(NOW, OVERLAP);
-        behind.note_page(NOW + 900, once(NOW + 890));
-        assert_eq!((near.reached(), behind.is_open(), behind.reached()), (NOW - 130, true, NOW));
-        let mut far = SearchWindow { end: NOW - OVERLAP - 1, ..SearchWindow::from(NOW - 2000) };
+        let mut next = near.next_window(NOW, OVERLAP);
+        next.note_page(NOW + 900, once(NOW + 890));
+        assert_eq!((near.position(), next.is_open(), next.position()), (NOW - 130, true, NOW));
+        let mut far = SearchWindow { end: NOW - OVERLAP - 1, ..SearchWindow::since(NOW - 2000) };
         far.note_page(NOW, empty());
-        let mut behind = far.after(NOW, OVERLAP);
-        behind.note_page(NOW + 900, once(NOW + 890));
-        assert_eq!(behind.reached(), NOW + 890);
+        let mut next = far.next_window(NOW, OVERLAP);
+        next.note_page(NOW + 900, once(NOW + 890));
+        assert_eq!(next.position(), NOW + 890);
     }
 
     #[test]
-    fn a_window_that_is_ahead_of_the_servers_clock_does_not_count_as_read() {
-        let mut place = SearchWindow { end: NOW - 1000, ..SearchWindow::from(NOW - 9000) };
-        place.note_page(NOW, once(NOW - 4000));
-        assert_eq!(place.reached(), NOW - 4000, "the server may be an hour behind");
-        let mut next = place.after(NOW, OVERLAP);
+    fn a_window_after_the_newest_record_does_not_count_as_read() {
+        let mut window = SearchWindow { end: NOW - 1000, ..SearchWindow::since(NOW - 9000) };
+        window.note_page(NOW, once(NOW - 4000));
+        assert_eq!(window.position(), NOW - 4000, "the server may be an hour behind");
+        let mut next = window.next_window(NOW, OVERLAP);
         next.note_page(NOW, empty());
-        assert_eq!(next.reached(), NOW - 4000);
+        assert_eq!(next.position(), NOW - 4000);
     }
 
     const PAGE: PageShape = PageShape {
@@ -278,47 +279,47 @@ mod tests {
         next: Some(PAGE_ROWS + 1),
         is_filtered: true,
         last_time: Some(NOW),
-        most_of_one_outcome: 9,
+        outcome_records_max: 9,
         overflowed: false,
     };
 
     #[test]
     fn the_next_page_begins_at_the_last_record() {
-        let mut place = SearchWindow::from(NOW - 100);
-        assert_eq!((place.advance(&PAGE), place.from, place.start, place.rounds), (Next::Page, NOW, NOW - 100, None));
-        assert_eq!(place.smaller(NOW + 100), SearchWindow { end: NOW + 50, ..place });
+        let mut window = SearchWindow::since(NOW - 100);
+        assert_eq!((window.advance(&PAGE), window.page_start, window.start, window.rounds), (NextRead::Page, NOW, NOW - 100, None));
+        assert_eq!(window.first_half(NOW + 100), SearchWindow { end: NOW + 50, ..window });
     }
 
     #[test]
-    fn without_an_order_the_window_is_divided() {
+    fn an_unordered_page_divides_the_window() {
         let unsorted = PageShape { last_time: None, ..PAGE };
-        let mut place = SearchWindow::from(NOW - 100);
-        assert_eq!((place.advance(&unsorted), place), (Next::Divide, SearchWindow::from(NOW - 100)));
-        let mut second = SearchWindow { end: NOW, ..SearchWindow::from(NOW) };
-        assert_eq!((second.advance(&unsorted), second.page_rows), (Next::Page, PAGE_ROWS * PAGE_GROWTH));
+        let mut window = SearchWindow::since(NOW - 100);
+        assert_eq!((window.advance(&unsorted), window), (NextRead::Divide, SearchWindow::since(NOW - 100)));
+        let mut second = SearchWindow { end: NOW, ..SearchWindow::since(NOW) };
+        assert_eq!((second.advance(&unsorted), second.page_rows), (NextRead::Page, PAGE_ROWS * PAGE_GROWTH));
     }
 
     #[test]
-    fn a_second_that_fills_a_page_gets_a_larger_one_and_rounds_if_that_is_not_served() {
-        let mut place = SearchWindow::from(NOW);
-        assert_eq!(place.advance(&PAGE), Next::Page);
-        assert_eq!((place.end, place.page_rows, place.rounds), (NOW, 4 * PAGE_ROWS, None));
-        let mut capped = place;
+    fn a_second_that_fills_a_page_gets_a_larger_page_or_is_read_in_rounds() {
+        let mut window = SearchWindow::since(NOW);
+        assert_eq!(window.advance(&PAGE), NextRead::Page);
+        assert_eq!((window.end, window.page_rows, window.rounds), (NOW, 4 * PAGE_ROWS, None));
+        let mut capped = window;
         capped.advance(&PAGE);
         assert_eq!((capped.page_rows, capped.rounds), (PAGE_ROWS, Some(Rounds::from_second_page(Some(PAGE_ROWS + 1)))));
-        place.advance(&PageShape { rows: 4 * PAGE_ROWS, ..PAGE });
-        assert_eq!((place.page_rows, place.rounds), (PAGE_ROWS_MAX, None));
-        place.advance(&PageShape { rows: PAGE_ROWS_MAX, ..PAGE });
-        assert_eq!((place.page_rows, place.rounds), (PAGE_ROWS, Some(Rounds::from_second_page(None))));
-        assert_eq!(place.after(NOW + 1000, OVERLAP).page_rows, PAGE_ROWS);
+        window.advance(&PageShape { rows: 4 * PAGE_ROWS, ..PAGE });
+        assert_eq!((window.page_rows, window.rounds), (PAGE_ROWS_MAX, None));
+        window.advance(&PageShape { rows: PAGE_ROWS_MAX, ..PAGE });
+        assert_eq!((window.page_rows, window.rounds), (PAGE_ROWS, Some(Rounds::from_second_page(None))));
+        assert_eq!(window.next_window(NOW + 1000, OVERLAP).page_rows, PAGE_ROWS);
     }
 
     #[test]
     fn a_server_that_does_not_filter_is_read_in_rounds() {
-        let mut place = SearchWindow::from(NOW - 100);
-        assert_eq!(place.advance(&PageShape { is_filtered: false, ..PAGE }), Next::Page);
-        assert_eq!((place.from, place.rounds.map(|rounds| rounds.offset)), (NOW - 100, Some(PAGE_ROWS + 1)));
-        place.advance(&PageShape { next: Some(10_001), ..PAGE });
-        assert_eq!(place.rounds.map(|rounds| rounds.offset), Some(10_001));
+        let mut window = SearchWindow::since(NOW - 100);
+        assert_eq!(window.advance(&PageShape { is_filtered: false, ..PAGE }), NextRead::Page);
+        assert_eq!((window.page_start, window.rounds.map(|rounds| rounds.offset)), (NOW - 100, Some(PAGE_ROWS + 1)));
+        window.advance(&PageShape { next: Some(10_001), ..PAGE });
+        assert_eq!(window.rounds.map(|rounds| rounds.offset), Some(10_001));
     }
 }

@@ -1,11 +1,11 @@
-//! Entries that cannot be read, each counted once: they come again for as long as a poll looks back to them.
+//! Unreadable records of a log. Each is counted once, although every poll reads it again while it is within the overlap.
 
 use std::collections::HashSet;
 
-/// Entries that are told apart. Those beyond are counted each time.
-const ODD_MAX: usize = 100_000;
+/// The number of unreadable records that are tracked. Further ones are counted each time.
+const TRACKED_MAX: usize = 100_000;
 
-/// Which there were when the log was last read to its end, and since.
+/// Hashes of unreadable records: those found before the last complete reading, and those found since.
 #[derive(Debug, Default)]
 pub(super) struct UnreadableRecords {
     before: HashSet<u64>,
@@ -13,12 +13,12 @@ pub(super) struct UnreadableRecords {
 }
 
 impl UnreadableRecords {
-    /// How many of these are new.
-    pub(super) fn meet(&mut self, entries: &[u64]) -> u64 {
+    /// Tracks these records. Returns the number of new ones.
+    pub(super) fn count_new(&mut self, entries: &[u64]) -> u64 {
         let mut new = 0;
         for entry in entries {
             let known = self.before.contains(entry) || self.since.contains(entry);
-            if self.since.len() < ODD_MAX {
+            if self.since.len() < TRACKED_MAX {
                 self.since.insert(*entry);
             }
             new += u64::from(!known);
@@ -26,8 +26,8 @@ impl UnreadableRecords {
         new
     }
 
-    /// The log was read to its end: what did not come again is forgotten.
-    pub(super) fn end(&mut self) {
+    /// Ends a complete reading of the log. Records that were not found again are forgotten.
+    pub(super) fn finish_reading(&mut self) {
         self.before = std::mem::take(&mut self.since);
     }
 }
@@ -37,23 +37,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_counted_once_while_it_comes_again() {
-        let mut odd = UnreadableRecords::default();
-        assert_eq!(odd.meet(&[1, 2, 1]), 2);
-        odd.end();
+    fn a_record_is_counted_once_while_it_is_found_again() {
+        let mut records = UnreadableRecords::default();
+        assert_eq!(records.count_new(&[1, 2, 1]), 2);
+        records.finish_reading();
         for _ in 0..3 {
-            assert_eq!(odd.meet(&[1]), 0);
-            odd.end();
+            assert_eq!(records.count_new(&[1]), 0);
+            records.finish_reading();
         }
-        assert_eq!(odd.meet(&[1, 2]), 1, "2 was forgotten");
+        assert_eq!(records.count_new(&[1, 2]), 1, "2 was forgotten");
     }
 
     #[test]
-    fn there_is_a_limit() {
-        let mut odd = UnreadableRecords::default();
-        let many: Vec<u64> = (0..ODD_MAX as u64 + 10).collect();
-        assert_eq!(odd.meet(&many), many.len() as u64);
-        odd.end();
-        assert_eq!((odd.before.len(), odd.meet(&many)), (ODD_MAX, 10));
+    fn the_number_of_tracked_records_is_limited() {
+        let mut records = UnreadableRecords::default();
+        let many: Vec<u64> = (0..TRACKED_MAX as u64 + 10).collect();
+        assert_eq!(records.count_new(&many), many.len() as u64);
+        records.finish_reading();
+        assert_eq!((records.before.len(), records.count_new(&many)), (TRACKED_MAX, 10));
     }
 }

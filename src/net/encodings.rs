@@ -1,7 +1,6 @@
-//! Text read through the encodings in which one program repeats what another sent: URLs, HTML, JSON and source code.
+//! Decoding of text that a program may have encoded before it repeats the text: for URLs, HTML, JSON and source code.
 //!
-//! A decoded character remembers which bytes of the original it came from, so that what is found in the decoded text can be
-//! replaced in the original one.
+//! Each decoded character keeps the position of its original bytes, so that matches in the decoded text can be replaced in the original.
 
 use super::html_entities::{NAME_CHARS_MAX, by_name};
 use std::collections::HashSet;
@@ -9,7 +8,7 @@ use std::collections::HashSet;
 /// Digits of a numeric character reference, leading zeros included.
 const REFERENCE_DIGITS_MAX: usize = 12;
 
-/// A character, and the bytes of the original text that it stands for.
+/// A character, and the range of original bytes that it represents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unit {
     pub ch: char,
@@ -17,39 +16,39 @@ pub(super) struct Unit {
     pub end: usize,
 }
 
-/// The characters of a text as they are.
+/// The characters of a text without decoding.
 fn units(text: &str) -> Vec<Unit> {
     text.char_indices().map(|(start, ch)| Unit { ch, start, end: start + ch.len_utf8() }).collect()
 }
 
-/// Encodings inside one another that are decoded.
+/// The largest number of nested encodings that are decoded.
 const LEVELS_MAX: usize = 4;
-/// Readings of one text: an escape may be read in several ways, or be none.
-const READINGS_MAX: usize = 64;
+/// The largest number of decodings of one text: an escape may be ambiguous, or plain text.
+const DECODINGS_MAX: usize = 64;
 
-/// The text as it is, and each way to read it with its escapes decoded, one inside the other: percent, HTML and backslash escapes, each
-/// alone and all together, because what is an escape in one of them is plain text in another.
-pub(super) fn readings(text: &str) -> Vec<Vec<Unit>> {
+/// The text itself and all of its possible decodings, also nested ones: percent, HTML and backslash escapes, each alone and all together,
+/// because an escape of one encoding may be plain text in another.
+pub(super) fn decodings(text: &str) -> Vec<Vec<Unit>> {
     const MARKS: [&[char]; 4] = [&['%', '&', '\\'], &['%'], &['&'], &['\\']];
-    let mut readings = vec![units(text)];
+    let mut decodings = vec![units(text)];
     let mut seen: HashSet<String> = HashSet::from([text.to_owned()]);
     let mut begin = 0;
     for _ in 0..LEVELS_MAX {
-        let end = readings.len();
+        let end = decodings.len();
         for at in begin..end {
             for marks in MARKS {
-                let Some(decoded) = decode(&readings[at], marks) else { continue };
-                if readings.len() < READINGS_MAX && seen.insert(decoded.iter().map(|unit| unit.ch).collect()) {
-                    readings.push(decoded);
+                let Some(decoded) = decode(&decodings[at], marks) else { continue };
+                if decodings.len() < DECODINGS_MAX && seen.insert(decoded.iter().map(|unit| unit.ch).collect()) {
+                    decodings.push(decoded);
                 }
             }
         }
         begin = end;
     }
-    readings
+    decodings
 }
 
-/// The same text with its escapes that begin with one of `marks` decoded once; `None` if there are none.
+/// Decodes the escapes that begin with one of `marks` once. Returns `None` if there are none.
 fn decode(units: &[Unit], marks: &[char]) -> Option<Vec<Unit>> {
     let mut decoded = Vec::with_capacity(units.len());
     let mut at = 0;
@@ -62,7 +61,7 @@ fn decode(units: &[Unit], marks: &[char]) -> Option<Vec<Unit>> {
     (decoded.len() < units.len()).then_some(decoded)
 }
 
-/// How many units at the end of these could be an escape that was cut off.
+/// The number of units at the end that may be the beginning of an escape that was cut off.
 pub(super) fn cut_escape(units: &[Unit]) -> usize {
     let longest = units.len().min(NAME_CHARS_MAX);
     let is_cut = |len: &usize| {
@@ -77,7 +76,7 @@ pub(super) fn cut_escape(units: &[Unit]) -> usize {
     (1..=longest).find(is_cut).unwrap_or(0)
 }
 
-/// The escape with which these begin: what it means, and how many units it is long.
+/// Decodes the escape at the beginning. Returns its character and its length in units.
 fn escape(units: &[Unit]) -> Option<(char, usize)> {
     let ch = |at: usize| units.get(at).map(|unit| unit.ch);
     match ch(0)? {
@@ -112,7 +111,7 @@ fn escape(units: &[Unit]) -> Option<(char, usize)> {
     }
 }
 
-/// Bytes that are written one by one: those of a character in UTF-8, or a single one as Latin-1 has it.
+/// Decodes escapes of single bytes: those of one character in UTF-8, or else one byte in Latin-1.
 fn byte_sequence(units: &[Unit], byte: impl Fn(&[Unit]) -> Option<(u32, usize)>) -> Option<(char, usize)> {
     let (mut bytes, mut lengths, mut at) = (Vec::with_capacity(4), Vec::with_capacity(4), 0);
     while bytes.len() < 4
@@ -130,7 +129,7 @@ fn byte_sequence(units: &[Unit], byte: impl Fn(&[Unit]) -> Option<(u32, usize)>)
     Some((char::from(*bytes.first()?), *lengths.first()?))
 }
 
-/// Four hexadecimal digits at this position, or a pair of surrogates, of which the second is introduced as the first is.
+/// Decodes hexadecimal digits at this position as UTF-16: one code unit, or a surrogate pair whose second escape begins like the first.
 fn utf16(units: &[Unit], at: usize, digits: usize) -> Option<(char, usize)> {
     let high = u16::try_from(hex(units, at, digits)?).ok()?;
     let end = at + digits;
@@ -142,7 +141,7 @@ fn utf16(units: &[Unit], at: usize, digits: usize) -> Option<(char, usize)> {
     }
 }
 
-/// A character reference of HTML: numeric or named, with its semicolon.
+/// Decodes a character reference of HTML, numeric or named, with its semicolon.
 fn reference(units: &[Unit]) -> Option<(char, usize)> {
     let close = units.iter().take(NAME_CHARS_MAX.max(REFERENCE_DIGITS_MAX + 2) + 2).position(|unit| unit.ch == ';')?;
     let name: String = units[1..close].iter().map(|unit| unit.ch).collect();
@@ -193,14 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn a_decoded_character_knows_its_bytes() {
+    fn a_decoded_character_keeps_its_position() {
         let units = units("ü%41&amp;");
         let spans: Vec<_> = decode(&units, &['%', '&']).unwrap_or_default().iter().map(|unit| (unit.ch, unit.start, unit.end)).collect();
         assert_eq!(spans, [('ü', 0, 2), ('A', 2, 5), ('&', 5, 10)]);
     }
 
     #[test]
-    fn an_escape_that_is_cut_off_is_seen() {
+    fn an_escape_that_is_cut_off_is_detected() {
         for (text, expected) in [("abc%", 1), ("abc%4", 2), ("abc&quo", 4), ("abc&#x4", 4), (r"abc\u00", 4), (r"abc\", 1), ("abc", 0)] {
             assert_eq!(cut_escape(&units(text)), expected, "{text}");
         }

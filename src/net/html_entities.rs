@@ -1,6 +1,6 @@
-//! Names of HTML for the characters that a secret may hold: ASCII punctuation, and the letters and signs of Latin-1.
+//! HTML entity names of characters that a secret may contain: ASCII punctuation, and the letters and signs of Latin-1.
 
-/// Names of ASCII characters. Some have several.
+/// Names of ASCII characters. Some characters have several names.
 const ASCII: &[(&str, char)] = &[
     ("Tab", '\t'),
     ("NewLine", '\n'),
@@ -47,7 +47,7 @@ const ASCII: &[(&str, char)] = &[
     ("euro", '€'),
 ];
 
-/// Names from U+00A0 to U+00FF, in their order.
+/// Names of the characters from U+00A0 to U+00FF, in order.
 const LATIN1: [&str; 96] = [
     "nbsp", "iexcl", "cent", "pound", "curren", "yen", "brvbar", "sect", "uml", "copy", "ordf", "laquo", "not", "shy", "reg", "macr",
     "deg", "plusmn", "sup2", "sup3", "acute", "micro", "para", "middot", "cedil", "sup1", "ordm", "raquo", "frac14", "frac12", "frac34",
@@ -58,10 +58,10 @@ const LATIN1: [&str; 96] = [
     "divide", "oslash", "ugrave", "uacute", "ucirc", "uuml", "yacute", "thorn", "yuml",
 ];
 
-/// The longest of these names.
+/// The length of the longest name.
 pub(super) const NAME_CHARS_MAX: usize = 16;
 
-/// The character of this name; in other case, where no name is exactly this.
+/// The character with this name. If no name matches exactly, case is ignored.
 pub(super) fn by_name(name: &str) -> Option<char> {
     find(|known| known == name).or_else(|| find(|known| known.eq_ignore_ascii_case(name)))
 }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_have_their_characters() {
+    fn names_map_to_their_characters() {
         for (name, expected) in [
             ("amp", '&'),
             ("QUOT", '"'),

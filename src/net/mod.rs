@@ -1,4 +1,5 @@
-//! What every side of the network needs, and that knows nothing of mail: redaction, and text that is safe to print.
+//! Common parts of all network clients and servers, without any knowledge of mail: TLS, backoff, redaction, printable text, changed files,
+//! problems that are logged once.
 
 mod backoff;
 mod encodings;

@@ -1,10 +1,10 @@
-//! Characters that must not reach a terminal: they move the cursor, break the line, or show text in another order than it has.
+//! Characters that must not reach a terminal: they move the cursor, break the line, or change the displayed order of the text.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-/// Whether a character could do something else on a terminal than be shown: control characters, line and paragraph separators,
-/// marks that change the direction of text (bidi), and characters that are invisible.
+/// Returns true for characters that a terminal does not simply display: control characters, line and paragraph separators, marks that change
+/// the direction of text (bidi), and invisible characters.
 #[must_use]
 pub fn is_unprintable(c: char) -> bool {
     c.is_control()
@@ -13,13 +13,13 @@ pub fn is_unprintable(c: char) -> bool {
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The text on one line: a space in place of each character that could not be shown.
+/// The text on one line, with a space in place of each unprintable character.
 #[must_use]
 pub fn on_one_line(text: &str) -> String {
     text.chars().map(|c| if is_unprintable(c) { ' ' } else { c }).collect()
 }
 
-/// A text in which characters that are not safe are written as escapes (`\u202e`), except for those that `keep` holds.
+/// A text whose unprintable characters are displayed as escapes (`\u202e`), except for those that `keep` accepts.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'t> {
     text: &'t str,
@@ -27,13 +27,13 @@ pub struct Escaped<'t> {
 }
 
 impl<'t> Escaped<'t> {
-    /// On one line.
+    /// Displays the text on one line.
     #[must_use]
     pub const fn line(text: &'t str) -> Self {
         Self { text, keep: |_| false }
     }
 
-    /// With its line breaks and tabs.
+    /// Keeps line breaks and tabs.
     #[must_use]
     pub const fn lines(text: &'t str) -> Self {
         Self { text, keep: |c| matches!(c, '\n' | '\t') }
@@ -59,7 +59,7 @@ impl fmt::Display for Escaped<'_> {
             match c {
                 c if !is_unprintable(c) || (self.keep)(c) => f.write_char(c)?,
                 '\n' | '\r' | '\t' => write!(f, "{}", c.escape_default())?,
-                // As JSON has it, so that a line of JSON stays one.
+                // Escapes as in JSON, so that a line of JSON remains valid.
                 c => c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(f, "\\u{unit:04x}"))?,
             }
         }
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_act_on_is_escaped() {
+    fn characters_that_a_terminal_interprets_are_escaped() {
         for (text, line) in [
             ("plain, ünïcode, 漢字", "plain, ünïcode, 漢字"),
             ("a\nb\r\tc\u{1b}[2J", "a\\nb\\r\\tc\\u001b[2J"),

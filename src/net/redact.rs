@@ -1,50 +1,49 @@
-//! Secrets that one side of a connection sent are hidden in what the other side sends back.
+//! Redaction: secrets of a request are replaced in the text of its response.
 //!
-//! A server may repeat a credential in its error, and errors are logged and shown on the page. Hidden is what was sent, not what the
-//! configuration has by now: a file may hold another token since.
+//! A server may repeat a credential in an error, and errors are logged and shown on the status page. The secrets are those that were sent,
+//! not those of the present configuration: a file may contain another token since.
 //!
-//! # Decoded, not guessed
+//! # Encoded secrets
 //!
-//! A secret comes back as it was, or percent-encoded, as HTML, as a string of JSON, in Base64, in other case, and any of these inside
-//! another. So the text is decoded, step by step, and searched after each step; what is found is replaced where it stands in the
-//! original. Base64 and hexadecimal digits are also looked for in their encoded form, because they may begin anywhere in a word and come
-//! back in other case.
+//! A server may return a secret unchanged, percent-encoded, as HTML, as a JSON string, in Base64, in another case, or in any combination of
+//! these. So the text is decoded step by step and searched after each step, and matches are replaced in the original text. Base64 and
+//! hexadecimal forms are also searched for directly, because they may begin anywhere in a longer run of characters, and their case may change.
 //!
-//! # Cut text
+//! # Truncated text
 //!
-//! A response is cut before it is quoted, so the beginning of a secret in front of a cut is hidden as well.
+//! Responses are truncated before they are quoted, so the beginning of a secret before a cut is redacted as well.
 
-use super::encodings::{Unit, cut_escape, readings};
+use super::encodings::{Unit, cut_escape, decodings};
 use super::is_unprintable;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use base64::engine::{DecodePaddingMode, Engine};
 use http::HeaderValue;
 
-/// Shorter secrets are not searched for: they would be found in any other word.
+/// Shorter secrets are not searched for, because they would match unrelated text.
 const SECRET_CHARS_MIN: usize = 4;
-/// Values of a URL's query that are no secrets, and stand in messages.
+/// Values of a URL's query that are not secrets, and are useful in messages.
 const PLAIN_VALUES: [&str; 8] = ["true", "false", "text", "json", "html", "metrics", "prometheus", "openmetrics"];
-/// What replaces a secret.
+/// The replacement of a secret.
 const HIDDEN: &str = "***";
-/// What follows a text that was cut: the mark of the cut, or the end of the quote.
+/// Characters that follow a truncated text: the ellipsis, or the end of the quote.
 const CUT_MARKS: [char; 2] = ['…', '`'];
-/// Base64 inside Base64 that is decoded.
+/// The largest number of nested Base64 encodings that are decoded.
 const BASE64_DEPTH_MAX: usize = 2;
-/// Shorter words are not decoded as Base64.
+/// Shorter runs of characters are not decoded as Base64.
 const BASE64_CHARS_MIN: usize = 6;
-/// Base64 that may be cut off anywhere.
+/// A decoder for Base64 that may be truncated anywhere.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true).with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
-/// A path segment of a URL that has a digit, a letter and at least this many characters may be a secret.
+/// A path segment of a URL with a digit, a letter and at least this many characters may be a secret.
 const PATH_SECRET_CHARS_MIN: usize = 12;
 
-/// Hides secrets in text.
+/// Replaces secrets in text.
 #[derive(Clone, Debug, Default)]
 pub struct Redactor(Vec<Needle>);
 
-/// A form of a secret that is searched for: lower case, character by character.
+/// One form of a secret to search for, in lower case.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Needle(Vec<char>);
 
@@ -55,8 +54,8 @@ impl std::fmt::Debug for Needle {
 }
 
 impl Redactor {
-    /// Hides what a request with these headers, sent to these URLs, carries: values of headers whole and without their scheme, the
-    /// password of a name and a password; of URLs the password, the query and what looks random in the path.
+    /// Redacts the secrets of requests with these headers to these URLs. Of a header: its value, the value without the scheme, and the
+    /// password of a pair of name and password. Of a URL: the password, the query, and path segments that look random.
     #[must_use]
     pub fn new<'a, 'u>(headers: impl IntoIterator<Item = &'a HeaderValue>, urls: impl IntoIterator<Item = &'u str>) -> Self {
         let mut secrets = Vec::new();
@@ -73,7 +72,7 @@ impl Redactor {
         Self::of(secrets.iter().map(String::as_str))
     }
 
-    /// Hides these secrets.
+    /// Redacts these secrets.
     #[must_use]
     pub fn of<'s>(secrets: impl IntoIterator<Item = &'s str>) -> Self {
         let mut needles: Vec<Needle> = secrets.into_iter().flat_map(forms).map(|form| Needle(form.chars().map(fold).collect())).collect();
@@ -90,7 +89,7 @@ impl Redactor {
         }
         let mut spans = self.spans(text, 0);
         spans.sort_unstable();
-        // From the end, so that places before it stay; what overlaps is replaced once.
+        // Ranges that overlap are merged. They are replaced from the end, so that earlier positions remain valid.
         let mut merged: Vec<(usize, usize)> = Vec::new();
         for (start, end) in spans {
             match merged.last_mut() {
@@ -103,17 +102,17 @@ impl Redactor {
         }
     }
 
-    /// The text without the secrets.
+    /// Returns the text without the secrets.
     #[must_use]
     pub fn redacted(&self, mut text: String) -> String {
         self.redact(&mut text);
         text
     }
 
-    /// The places of the text that have a secret, however it is encoded.
+    /// The byte ranges of the text that contain a secret in any encoding.
     fn spans(&self, text: &str, base64_depth: usize) -> Vec<(usize, usize)> {
         let mut spans = Vec::new();
-        for units in readings(text) {
+        for units in decodings(text) {
             self.find(&units, &mut spans);
             if base64_depth < BASE64_DEPTH_MAX {
                 self.find_in_base64(&units, base64_depth, &mut spans);
@@ -122,28 +121,28 @@ impl Redactor {
         spans
     }
 
-    /// Adds words that are Base64 of a text with a secret.
+    /// Adds the ranges of Base64 text that contains a secret.
     fn find_in_base64(&self, units: &[Unit], depth: usize, spans: &mut Vec<(usize, usize)>) {
         let sextet = |c: char| match c {
             '-' => Some('+'),
             '_' => Some('/'),
             c => Some(c).filter(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/')),
         };
-        for word in units.split(|unit| sextet(unit.ch).is_none()).filter(|word| word.len() >= BASE64_CHARS_MIN) {
-            let chars: String = word.iter().filter_map(|unit| sextet(unit.ch)).collect();
-            // It may begin anywhere in the word, and end anywhere in a group of four.
-            let hides = |begin: usize| {
+        for run in units.split(|unit| sextet(unit.ch).is_none()).filter(|run| run.len() >= BASE64_CHARS_MIN) {
+            let chars: String = run.iter().filter_map(|unit| sextet(unit.ch)).collect();
+            // The encoded text may begin anywhere in the run, and end anywhere in a group of four.
+            let contains_secret = |begin: usize| {
                 let encoded = &chars[begin..chars.len() - usize::from((chars.len() - begin) % 4 == 1)];
                 let decoded = LENIENT.decode(encoded).unwrap_or_default();
                 !self.spans(&String::from_utf8_lossy(&decoded), depth + 1).is_empty()
             };
-            if let (true, Some(first), Some(last)) = ((0..4).any(hides), word.first(), word.last()) {
+            if let (true, Some(first), Some(last)) = ((0..4).any(contains_secret), run.first(), run.last()) {
                 spans.push((first.start, last.end));
             }
         }
     }
 
-    /// Adds the places of the original text where these units have a secret, or its beginning in front of a cut.
+    /// Adds the original byte ranges of secrets in these units, and of the beginning of a secret before a cut.
     fn find(&self, units: &[Unit], spans: &mut Vec<(usize, usize)>) {
         let folded: Vec<char> = units.iter().map(|unit| fold(unit.ch)).collect();
         let mut add = |start: usize, end: usize| spans.push((units[start].start, units[end - 1].end));
@@ -167,7 +166,7 @@ impl Redactor {
     }
 }
 
-/// Whether the text begins with the needle. Characters that programs replace where they cannot show them match their replacements.
+/// Returns true if the text begins with the needle. Replacement characters match the characters that programs commonly replace by them.
 fn starts_with(text: &[char], needle: &[char]) -> bool {
     let is_same = |(needle, text): (&char, &char)| {
         needle == text
@@ -181,7 +180,7 @@ fn starts_with(text: &[char], needle: &[char]) -> bool {
     text.len() >= needle.len() && needle.iter().zip(text).all(is_same)
 }
 
-/// Lower case, one character for one.
+/// Converts to lower case, one character to one.
 fn fold(c: char) -> char {
     c.to_lowercase().next().unwrap_or(c)
 }
@@ -190,8 +189,8 @@ fn fold(c: char) -> char {
 fn of_url(url: &str, secrets: &mut Vec<String>) {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let rest = rest.split('#').next().unwrap_or_default();
-    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (authority, path) = place.split_once('/').unwrap_or((place, ""));
+    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, path) = address.split_once('/').unwrap_or((address, ""));
     let userinfo = authority.rsplit_once('@').map(|(userinfo, _)| userinfo);
     let password = userinfo.map(|userinfo| userinfo.split_once(':').map_or(userinfo, |(_, password)| password));
     let is_random = |segment: &&str| {
@@ -205,19 +204,19 @@ fn of_url(url: &str, secrets: &mut Vec<String>) {
         if PLAIN_VALUES.contains(&value) {
             continue;
         }
-        // A form has a plus sign for a space.
+        // HTML forms encode a space as a plus sign.
         secrets.extend([value.to_owned(), value.replace('+', " ")]);
     }
 }
 
-/// The forms in which a secret is searched for.
+/// The forms of a secret to search for.
 fn forms(secret: &str) -> Vec<String> {
-    // A secret that looks encoded is decoded where it comes back, as everything is.
-    let mut forms: Vec<String> = readings(secret).iter().map(|units| units.iter().map(|unit| unit.ch).collect()).collect();
+    // A secret that looks encoded is decoded in the response, as all text is.
+    let mut forms: Vec<String> = decodings(secret).iter().map(|units| units.iter().map(|unit| unit.ch).collect()).collect();
     for plain in forms.clone() {
         forms.extend([plain.to_uppercase(), plain.to_lowercase()]);
         if !plain.is_ascii() {
-            // UTF-8 that was read as Latin-1.
+            // UTF-8 that was interpreted as Latin-1.
             forms.push(plain.bytes().map(char::from).collect());
         }
         forms.extend(base64_forms(plain.as_bytes()));
@@ -231,7 +230,7 @@ fn forms(secret: &str) -> Vec<String> {
     forms
 }
 
-/// What Base64 makes of a secret that stands anywhere in a longer text: only characters that do not depend on its neighbours.
+/// The Base64 forms of a secret within a longer text, reduced to the characters that do not depend on the text around it.
 fn base64_forms(secret: &[u8]) -> Vec<String> {
     let mut forms = Vec::new();
     for before in 0..3_usize {

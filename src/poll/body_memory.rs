@@ -1,37 +1,37 @@
-//! Memory for response bodies that have not been read completely, over all targets.
+//! Memory for response bodies that are being read, over all targets.
 //!
-//! # Why small responses need no budget
+//! # Small responses need no budget
 //!
-//! All of the budget can be held by large responses that wait for more of it. A small response does not wait behind them: its memory
-//! is bounded by the slots of [`admission`](super::admission).
+//! Large responses that wait for more memory may hold all of the budget. A small response does not wait for them: its memory is bounded by
+//! the slots of [`admission`](super::admission).
 //!
-//! # Why one response may exceed the budget
+//! # One response may exceed the budget
 //!
-//! The size of a response is not known before its end, so responses take budget while they grow, and could all stop halfway for want
-//! of more. When the budget is spent, one of them at a time continues to its own limit, ends, and returns budget for the others.
+//! The size of a response is not known before its end, so responses take budget while they grow, and could all stop halfway. When the
+//! budget is spent, one response at a time continues up to its own limit, ends, and returns its budget to the others.
 
 use super::admission::Lane;
 use super::deadline::Deadline;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The beginning of a response that takes no budget.
+/// The size up to which a response needs no budget.
 const BODY_UNCOUNTED_BYTES: usize = 64 * 1024;
-/// Bytes of responses of targets that responded last. Two of the largest body limit.
-const ANSWERING_BYTES_MAX: usize = 512 * 1024 * 1024;
-/// The same of targets whose last poll failed.
+/// Bytes of responses of targets whose last poll succeeded: twice the largest body limit.
+const RESPONDING_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Bytes of responses of targets whose last poll failed.
 const FAILING_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Bytes are counted in pieces of this size.
+/// The unit of the budget.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// The budgets of both lanes. Cheap to clone.
+/// The budgets of both lanes. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct BodyBudgets {
-    answering: BodyBudget,
+    responding: BodyBudget,
     failing: BodyBudget,
 }
 
-/// Memory for response bodies of one lane.
+/// The budget of one lane.
 #[derive(Clone, Debug)]
 struct BodyBudget {
     pieces: Arc<Semaphore>,
@@ -47,22 +47,22 @@ impl BodyBudget {
 
 impl Default for BodyBudgets {
     fn default() -> Self {
-        Self { answering: BodyBudget::new(ANSWERING_BYTES_MAX), failing: BodyBudget::new(FAILING_BYTES_MAX) }
+        Self { responding: BodyBudget::new(RESPONDING_BYTES_MAX), failing: BodyBudget::new(FAILING_BYTES_MAX) }
     }
 }
 
 impl BodyBudgets {
-    /// Memory for one response; none of the budget is taken yet. Waiting for more of it does not count towards the deadline.
+    /// Creates the memory of one response. It takes no budget yet. Waiting for budget pauses the deadline.
     pub(super) fn body(&self, lane: Lane, deadline: Deadline) -> BodyMemory {
         let budget = match lane {
-            Lane::Answering => self.answering.clone(),
+            Lane::Responding => self.responding.clone(),
             Lane::Failing => self.failing.clone(),
         };
         BodyMemory { budget, deadline, pieces: None, beyond: None, bytes: BODY_UNCOUNTED_BYTES }
     }
 }
 
-/// Memory of one response; grows with it, and is given back when the response has been read.
+/// The memory of one response. It grows with the response, and is released when dropped.
 #[derive(Debug)]
 pub(super) struct BodyMemory {
     budget: BodyBudget,
@@ -73,7 +73,7 @@ pub(super) struct BodyMemory {
 }
 
 impl BodyMemory {
-    /// Waits until `bytes` in all may be held: for pieces of the budget, or for being the one that exceeds it.
+    /// Waits until the response may have `bytes` in total: for pieces of the budget, or until it is the one that may exceed the budget.
     pub(super) async fn grow_to(&mut self, bytes: usize) {
         while self.bytes < bytes && self.beyond.is_none() {
             if let Ok(piece) = self.budget.pieces.clone().try_acquire_owned() {
@@ -112,21 +112,23 @@ mod tests {
     const MIB: usize = 1024 * 1024;
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// Grows as a response does that arrives together with others.
+    /// Grows piece by piece, like a response that arrives together with others.
     async fn response(budgets: BodyBudgets, lane: Lane, bytes: usize) -> BodyMemory {
         let mut memory = budgets.body(lane, Deadline::new(Instant::now(), PATIENCE));
-        for have in (0..=bytes).step_by(PIECE_BYTES) {
-            memory.grow_to(have).await;
+        for size in (0..=bytes).step_by(PIECE_BYTES) {
+            memory.grow_to(size).await;
             tokio::task::yield_now().await;
         }
         memory
     }
 
     #[tokio::test]
-    async fn large_responses_at_the_same_time_all_end() {
-        use Lane::{Answering, Failing};
+    async fn concurrent_large_responses_all_complete() {
+        use Lane::{Failing, Responding};
         let budgets = BodyBudgets::default();
-        for (lane, n, bytes) in [(Answering, 8, 72 * MIB), (Answering, 20, 300 * MIB), (Answering, 2, 1024 * MIB), (Failing, 8, 72 * MIB)] {
+        for (lane, n, bytes) in
+            [(Responding, 8, 72 * MIB), (Responding, 20, 300 * MIB), (Responding, 2, 1024 * MIB), (Failing, 8, 72 * MIB)]
+        {
             let mut responses = JoinSet::new();
             (0..n).for_each(|_| {
                 drop(responses.spawn({
@@ -139,9 +141,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn responses_that_never_end_leave_room_for_one_that_does() {
+    async fn responses_that_never_end_do_not_block_the_others() {
         let budgets = BodyBudgets::default();
-        let hang = |bytes| response(budgets.clone(), Lane::Answering, bytes);
+        let hang = |bytes| response(budgets.clone(), Lane::Responding, bytes);
         let _hang = (hang(255 * MIB).await, hang(255 * MIB).await);
         for _ in 0..3 {
             assert!(timeout(PATIENCE, hang(200 * MIB)).await.is_ok());
@@ -149,22 +151,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_than_the_budget_and_one_response_are_held() {
+    async fn memory_is_limited_to_the_budget_and_one_response() {
         let budgets = BodyBudgets::default();
         let of = |lane, bytes| response(budgets.clone(), lane, bytes);
-        let _all = (of(Lane::Answering, 512 * MIB).await, of(Lane::Answering, 512 * MIB).await);
-        assert_eq!(budgets.answering.pieces.available_permits() + budgets.answering.beyond.available_permits(), 0, "a third would wait");
-        // Its beginning is free, and targets that failed last have a budget of their own.
-        of(Lane::Answering, BODY_UNCOUNTED_BYTES).await;
+        let _all = (of(Lane::Responding, 512 * MIB).await, of(Lane::Responding, 512 * MIB).await);
+        assert_eq!(budgets.responding.pieces.available_permits() + budgets.responding.beyond.available_permits(), 0, "a third would wait");
+        // A small response needs no budget, and failing targets have a budget of their own.
+        of(Lane::Responding, BODY_UNCOUNTED_BYTES).await;
         of(Lane::Failing, 512 * MIB).await;
     }
 
     #[tokio::test]
-    async fn failing_targets_take_nothing_from_answering_ones() {
+    async fn failing_targets_use_no_budget_of_responding_ones() {
         let budgets = BodyBudgets::default();
         let of = |lane, bytes| response(budgets.clone(), lane, bytes);
         let _failing = (of(Lane::Failing, 64 * MIB).await, of(Lane::Failing, 512 * MIB).await);
-        let memory = timeout(PATIENCE, of(Lane::Answering, 512 * MIB)).await.unwrap();
+        let memory = timeout(PATIENCE, of(Lane::Responding, 512 * MIB)).await.unwrap();
         assert!(memory.beyond.is_none());
     }
 
@@ -174,7 +176,7 @@ mod tests {
         let held = (response(budgets.clone(), Lane::Failing, 64 * MIB).await, response(budgets.clone(), Lane::Failing, 512 * MIB).await);
         let deadline = Deadline::new(Instant::now(), Duration::from_millis(50));
         let mut memory = budgets.body(Lane::Failing, deadline.clone());
-        let frees = tokio::spawn(async move {
+        let release = tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(150)).await;
             drop(held);
         });
@@ -183,6 +185,6 @@ mod tests {
             Ok::<_, PollError>(())
         };
         assert_eq!(deadline.run(grow).await, Ok(()));
-        frees.await.unwrap();
+        release.await.unwrap();
     }
 }

@@ -1,19 +1,20 @@
-//! A server that keeps failing is asked less often, until it answers.
+//! Circuit breaker: a server that fails repeatedly is polled less often, until it responds.
 //!
-//! # What is said meanwhile
+//! # Readings while the circuit is open
 //!
-//! `mail.up` 0 with the `error.type` of the last poll: a value of its own for "not asked" would hide what is wrong from whoever
-//! alerts on it. Nothing is counted in `mail.poll.errors`, because nothing was tried. A refusal for asking too often neither
-//! opens the circuit nor closes it: the server says itself when to come again, and that is kept elsewhere.
+//! They have `mail.up` 0 and the `error.type` of the last poll: a special value for "not polled" would hide the cause from alerts. Nothing
+//! is counted in `mail.poll.errors`, because no request was sent. A rejection by a rate limit neither opens the circuit nor closes it: the
+//! server itself determines the next request, which [`rate_budget`](super::rate_budget) enforces.
 //!
 //! # Parts
 //!
-//! An optional part has a circuit of its own, which counts only while the required part answers: a wrong token of one part is not tried
-//! at every poll, and a server that was away is asked for everything as soon as it is back.
+//! An optional part has a circuit of its own, which counts only while the required part responds. So an invalid token of one part is not
+//! sent at every poll, and after an outage all parts are requested at once.
 //!
-//! # How late a recovery is seen
+//! # Delay of a recovery
 //!
-//! By one pause at most, so the longest pause is short (`backoff_max`), and no pause begins before the third failure in a row.
+//! A recovery is noticed at most one pause late. Therefore the longest pause is short (`backoff_max`), and there is no pause before the
+//! third failure in a row.
 
 use super::PollError;
 use crate::net::Backoff;
@@ -21,24 +22,24 @@ use std::time::{Duration, Instant};
 
 /// Failed polls in a row that open the circuit.
 const FAILURES_MIN: u32 = 3;
-/// How much of a pause chance takes off at most, so that servers that failed together are not asked together.
+/// The largest share of a pause that jitter takes off, so that servers that failed together are not polled together.
 const JITTER_SHARE_MAX: f64 = 0.2;
 
-/// Whether a target is asked.
+/// The state of a circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Circuit {
-    /// At each collection that finds its reading too old.
+    /// The target is polled whenever a collection finds its reading too old.
     Closed,
-    /// Not before `until`, and then once: an answer closes the circuit, a failure keeps it open for longer.
+    /// The target is not polled before `until`, and then once: a success closes the circuit, a failure prolongs the pause.
     Open {
-        /// When it is asked again.
+        /// The time of the next poll.
         until: Instant,
-        /// Polls that failed in a row.
+        /// Failed polls in a row.
         failures: u32,
     },
 }
 
-/// The circuit of one target, or of an optional part.
+/// The circuit breaker of a target, or of an optional part.
 #[derive(Debug)]
 pub(super) struct CircuitBreaker {
     /// Pauses are longer than the shortest interval between two polls. Otherwise they would have no effect.
@@ -55,18 +56,18 @@ impl CircuitBreaker {
         Self { is_enabled, backoff, failures: 0, open: None }
     }
 
-    /// Why nothing is asked now.
-    pub(super) fn held(&self, now: Instant) -> Option<&PollError> {
+    /// The error that opened the circuit, while it prevents requests.
+    pub(super) fn blocking_error(&self, now: Instant) -> Option<&PollError> {
         self.open.as_ref().filter(|(until, _)| *until > now).map(|(_, error)| error)
     }
 
-    /// Whether the next poll is there to find out if the server answers at all.
+    /// Returns true if the next poll tests whether the server responds again.
     pub(super) fn is_probe(&self) -> bool {
         self.open.is_some()
     }
 
-    /// Whether the last poll failed.
-    pub(super) fn is_suspect(&self) -> bool {
+    /// Returns true if the last poll failed.
+    pub(super) fn is_failing(&self) -> bool {
         self.failures > 0
     }
 
@@ -74,8 +75,8 @@ impl CircuitBreaker {
         self.open.as_ref().map_or(Circuit::Closed, |(until, _)| Circuit::Open { until: *until, failures: self.failures })
     }
 
-    /// A poll has ended; `chance` is from 0 to 1. Gives the pause, where this opened the circuit.
-    pub(super) fn note(&mut self, now: Instant, error: Option<&PollError>, chance: f64) -> Option<Duration> {
+    /// Records the outcome of a poll. `random` is from 0 to 1. Returns the pause if this outcome opened the circuit.
+    pub(super) fn record(&mut self, now: Instant, error: Option<&PollError>, random: f64) -> Option<Duration> {
         let Some(error) = error else {
             (self.failures, self.open) = (0, None);
             self.backoff.reset();
@@ -88,15 +89,15 @@ impl CircuitBreaker {
         if !self.is_enabled || self.failures < FAILURES_MIN {
             return None;
         }
-        let pause = self.backoff.next(chance);
+        let pause = self.backoff.next(random);
         let was_closed = self.open.replace((now + pause, error.clone())).is_none();
         was_closed.then_some(pause)
     }
 }
 
-/// For the log: `3.3s`.
-pub(super) fn to_tenths(pause: Duration) -> Duration {
-    Duration::from_secs_f64((pause.as_secs_f64() * 10.0).round() / 10.0)
+/// Rounds a duration to tenths of a second for a log line: `3.3s`.
+pub(super) fn to_tenths(duration: Duration) -> Duration {
+    Duration::from_secs_f64((duration.as_secs_f64() * 10.0).round() / 10.0)
 }
 
 #[cfg(test)]
@@ -113,9 +114,9 @@ mod tests {
         PollError::Connect("refused".into())
     }
 
-    fn fail(breaker: &mut CircuitBreaker, now: Instant, times: usize, error: &PollError, chance: f64) {
+    fn fail(breaker: &mut CircuitBreaker, now: Instant, times: usize, error: &PollError, random: f64) {
         for _ in 0..times {
-            breaker.note(now, Some(error), chance);
+            breaker.record(now, Some(error), random);
         }
     }
 
@@ -131,7 +132,7 @@ mod tests {
         let (mut breaker, now) = (breaker(), Instant::now());
         let pauses: Vec<u64> = (0..40)
             .map(|_| {
-                breaker.note(now, Some(&refused()), 0.0);
+                breaker.record(now, Some(&refused()), 0.0);
                 pause(&breaker, now)
             })
             .collect();
@@ -140,51 +141,53 @@ mod tests {
     }
 
     #[test]
-    fn chance_shortens_a_pause_and_never_lengthens_it() {
+    fn jitter_shortens_a_pause_and_never_lengthens_it() {
         let now = Instant::now();
-        for (chance, seconds) in [(0.0, 30), (0.5, 27), (1.0, 24)] {
+        for (random, seconds) in [(0.0, 30), (0.5, 27), (1.0, 24)] {
             let mut breaker = breaker();
-            fail(&mut breaker, now, 3, &refused(), chance);
-            assert_eq!(pause(&breaker, now), seconds, "{chance}");
+            fail(&mut breaker, now, 3, &refused(), random);
+            assert_eq!(pause(&breaker, now), seconds, "{random}");
         }
     }
 
     #[test]
-    fn it_opens_once_and_holds_until_its_time() {
+    fn the_circuit_opens_once_and_blocks_until_its_time() {
         let (mut breaker, now) = (breaker(), Instant::now());
-        let said: Vec<_> = (0..5).map(|_| breaker.note(now, Some(&refused()), 0.0)).collect();
-        assert_eq!(said, [None, None, Some(30 * SECOND), None, None]);
+        let opened: Vec<_> = (0..5).map(|_| breaker.record(now, Some(&refused()), 0.0)).collect();
+        assert_eq!(opened, [None, None, Some(30 * SECOND), None, None]);
         assert_eq!(breaker.state(), Circuit::Open { until: now + 120 * SECOND, failures: 5 });
-        assert_eq!(breaker.held(now + 119 * SECOND), Some(&refused()));
-        assert_eq!(breaker.held(now + 120 * SECOND), None);
+        assert_eq!(breaker.blocking_error(now + 119 * SECOND), Some(&refused()));
+        assert_eq!(breaker.blocking_error(now + 120 * SECOND), None);
         assert!(breaker.is_probe());
     }
 
     #[test]
-    fn one_good_poll_closes_it_and_forgets() {
+    fn one_successful_poll_closes_the_circuit_and_resets_the_pauses() {
         let (mut breaker, now) = (breaker(), Instant::now());
         fail(&mut breaker, now, 10, &refused(), 0.0);
-        breaker.note(now, None, 0.0);
-        assert_eq!((breaker.state(), breaker.is_suspect(), breaker.is_probe()), (Circuit::Closed, false, false));
-        let said: Vec<_> = (0..3).map(|_| breaker.note(now, Some(&refused()), 0.0)).collect();
-        assert_eq!(said, [None, None, Some(30 * SECOND)]);
+        breaker.record(now, None, 0.0);
+        assert_eq!((breaker.state(), breaker.is_failing(), breaker.is_probe()), (Circuit::Closed, false, false));
+        let opened: Vec<_> = (0..3).map(|_| breaker.record(now, Some(&refused()), 0.0)).collect();
+        assert_eq!(opened, [None, None, Some(30 * SECOND)]);
     }
 
     #[test]
-    fn a_rate_limit_is_no_failure_and_no_answer() {
+    fn a_rate_limit_is_neither_a_failure_nor_a_success() {
         let (mut breaker, now) = (breaker(), Instant::now());
         let limited = PollError::RateLimited(SECOND);
         fail(&mut breaker, now, 10, &limited, 0.0);
         assert_eq!(breaker.state(), Circuit::Closed);
         fail(&mut breaker, now, 3, &refused(), 0.0);
-        breaker.note(now, Some(&limited), 0.0);
+        breaker.record(now, Some(&limited), 0.0);
         assert_eq!(breaker.state(), Circuit::Open { until: now + 30 * SECOND, failures: 3 });
     }
 
     #[test]
-    fn pauses_that_are_no_longer_than_the_interval_hold_nothing_back() {
-        let (mut breaker, now) = (CircuitBreaker::new(Duration::ZERO, SECOND), Instant::now());
-        fail(&mut breaker, now, 10, &refused(), 0.0);
-        assert_eq!((breaker.held(now), breaker.state()), (None, Circuit::Closed));
+    fn pauses_that_do_not_exceed_the_interval_block_nothing() {
+        for (min_interval, pause_max) in [(Duration::ZERO, SECOND), (SECOND, SECOND)] {
+            let (mut breaker, now) = (CircuitBreaker::new(min_interval, pause_max), Instant::now());
+            fail(&mut breaker, now, 10, &refused(), 0.0);
+            assert_eq!((breaker.blocking_error(now), breaker.state()), (None, Circuit::Closed));
+        }
     }
 }

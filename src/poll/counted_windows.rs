@@ -1,61 +1,61 @@
-//! Which windows of time are counted, in order, so that no event counts twice, whatever the clock does.
+//! The sequence of counted windows. No event counts twice, even if the clock is changed.
 //!
-//! # The rules
+//! # Rules
 //!
-//! - A window ends at a later midnight, and only where that is behind all that was read of it. So a time zone that changes takes effect at
-//!   the next midnight.
-//! - A clock that is set back into a window that has ended is in that window again: its sums are replaced.
-//! - A window that has ended is read until [`LATE_SECONDS`] after its end, because servers record late.
+//! - A window ends at a later midnight, and only if that midnight is after everything that was read of the window. So a changed time zone
+//!   takes effect at the next midnight.
+//! - If the clock is set back into a window that has ended, that window becomes the current one again: its sums are replaced.
+//! - A window that has ended is read until [`LATE_SECONDS`] after its end, because servers record events late.
 //!
 //! The sums are kept by [`crate::source::CounterMemory`], by the start of their window.
 
 use super::window::Window;
 use crate::source::WINDOWS_KEPT_MAX;
 
-/// How late a server may record an event of a window that has ended.
+/// The longest delay with which a server records an event.
 const LATE_SECONDS: i64 = 600;
 
-/// All windows that may be read again, by their start.
+/// The windows that may be read again, ordered by their start.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CountedWindows {
-    kept: Vec<Counted>,
-    /// The start of the window that the clock is in.
+    kept: Vec<CountedWindow>,
+    /// The start of the current window.
     current: i64,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Counted {
+struct CountedWindow {
     start: i64,
-    /// The last second, of a window that has ended.
+    /// The last second, if the window has ended.
     until: Option<i64>,
-    /// How far it was read.
+    /// The last second that was read.
     read_to: i64,
-    /// It was read to its end.
+    /// The window was read to its end.
     is_closed: bool,
-    /// Nothing is recorded late in it any more.
+    /// No event is recorded late in the window any more.
     is_settled: bool,
 }
 
 /// A window that has ended and has to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ended {
-    /// All of it.
+pub(super) struct EndedWindow {
+    /// The whole window.
     pub(super) window: Window,
-    /// It was read to its end before.
-    pub(super) is_again: bool,
+    /// The window was read to its end before.
+    pub(super) is_repeated: bool,
 }
 
 impl CountedWindows {
-    /// The clock is at the end of `today`. Returns the window to read and to count.
-    pub(super) fn at(&mut self, today: Window) -> Window {
+    /// Advances to the end of `today`, which is the present time. Returns the window to read and to count.
+    pub(super) fn advance(&mut self, today: Window) -> Window {
         let now = today.end;
         let Some(first) = self.kept.first().copied() else {
-            self.kept.push(Counted { start: today.start, until: None, read_to: now, is_closed: false, is_settled: false });
+            self.kept.push(CountedWindow { start: today.start, until: None, read_to: now, is_closed: false, is_settled: false });
             self.current = today.start;
             return today;
         };
         if now < self.current {
-            // Set back, at most to the first window: what was before was never counted.
+            // The clock was set back. Events before the first window were never counted, so it is the earliest possible one.
             self.current = self.kept.iter().rfind(|window| window.start <= now).unwrap_or(&first).start;
         }
         loop {
@@ -70,7 +70,7 @@ impl CountedWindows {
             self.current = next;
             if later.is_none() {
                 let at = self.kept.partition_point(|window| window.start < next);
-                self.kept.insert(at, Counted { start: next, until: None, read_to: now, is_closed: false, is_settled: false });
+                self.kept.insert(at, CountedWindow { start: next, until: None, read_to: now, is_closed: false, is_settled: false });
             }
         }
         while self.kept.len() > WINDOWS_KEPT_MAX && self.kept.first().is_some_and(|oldest| oldest.start != self.current) {
@@ -79,18 +79,18 @@ impl CountedWindows {
         Window { start: self.current, end: now.max(self.current) }
     }
 
-    /// Windows that have ended and that have to be read, the oldest first.
-    pub(super) fn ended(&self) -> Vec<Ended> {
+    /// The windows that have ended and have to be read, oldest first.
+    pub(super) fn ended(&self) -> Vec<EndedWindow> {
         let before = self.kept.iter().filter(|window| window.start < self.current && !window.is_settled);
-        let ended = |window: &Counted| {
+        let ended = |window: &CountedWindow| {
             let end = window.until?;
-            Some(Ended { window: Window { start: window.start, end }, is_again: window.is_closed })
+            Some(EndedWindow { window: Window { start: window.start, end }, is_repeated: window.is_closed })
         };
         before.filter_map(ended).collect()
     }
 
-    /// A window that has ended was read at `now`.
-    pub(super) fn note_read(&mut self, ended: Ended, now: i64) {
+    /// Marks a window that has ended as read at `now`.
+    pub(super) fn mark_read(&mut self, ended: EndedWindow, now: i64) {
         let end = ended.window.end;
         if let Some(window) = self.kept.iter_mut().find(|window| window.start == ended.window.start) {
             window.is_closed = true;
@@ -107,13 +107,13 @@ mod tests {
     const DAY: i64 = 86_400;
     const HOUR: i64 = 3600;
 
-    /// What is read at these times, by a calendar of days from midnight: windows in hours.
+    /// The windows that a poll at `now` reads, if days start at `day_starts_at` seconds after midnight UTC.
     fn reads(windows: &mut CountedWindows, day_starts_at: i64, now: i64) -> Vec<(i64, i64)> {
         let start = (now - day_starts_at).div_euclid(DAY) * DAY + day_starts_at;
-        let window = windows.at(Window { start, end: now });
+        let window = windows.advance(Window { start, end: now });
         let mut read = Vec::new();
         for ended in windows.ended() {
-            windows.note_read(ended, now);
+            windows.mark_read(ended, now);
             read.push((ended.window.start, ended.window.end));
         }
         read.push((window.start, window.end));
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_read_to_its_end_and_for_a_while_after_it() {
+    fn a_day_is_read_to_its_end_and_shortly_after_it() {
         expect(&[
             (0, DAY - 60, &[(0, DAY - 60)]),
             (0, DAY + 5, &[(0, DAY - 1), (DAY, DAY + 5)]),
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_ahead_reads_on_in_the_window_that_it_had_ended() {
+    fn a_clock_that_is_set_back_continues_in_the_window_that_had_ended() {
         expect(&[
             (0, HOUR, &[(0, HOUR)]),
             (0, 3 * DAY + 9, &[(0, 3 * DAY - 1), (3 * DAY, 3 * DAY + 9)]),
@@ -173,7 +173,7 @@ mod tests {
             (-2 * HOUR, 13 * HOUR, &[(0, 13 * HOUR)]),
             (-2 * HOUR, 23 * HOUR, &[(0, 22 * HOUR - 1), (22 * HOUR, 23 * HOUR)]),
             (5 * HOUR, 30 * HOUR, &[(22 * HOUR, 29 * HOUR - 1), (29 * HOUR, 30 * HOUR)]),
-            // Today's midnight there is within what was read already.
+            // The midnight of this time zone is in a part that was already read.
             (5 * HOUR + 1800, 31 * HOUR, &[(29 * HOUR, 31 * HOUR)]),
             (5 * HOUR + 1800, 54 * HOUR, &[(29 * HOUR, 53 * HOUR + 1799), (53 * HOUR + 1800, 54 * HOUR)]),
         ]);

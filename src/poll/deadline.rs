@@ -1,48 +1,48 @@
-//! The deadline of a request or of a poll: it starts when the request does, and stands still while nothing is asked of the server.
+//! The deadline of a request or of a poll. It starts with the request, and is paused while Postmeter itself makes the server wait.
 
 use super::PollError;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How late an end that was put off is noticed.
-const NOTICE: Duration = Duration::from_millis(20);
+/// The longest time by which the end of a pause is noticed late.
+const PAUSE_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The time that is left. Clones share it.
+/// A deadline that can be paused. Clones share their pauses.
 #[derive(Clone, Debug)]
 pub(super) struct Deadline {
     began: Instant,
     timeout: Duration,
-    paused: Arc<Mutex<Paused>>,
+    paused: Arc<Mutex<PausedTime>>,
 }
 
-/// Time that does not count.
+/// Time that does not count towards the deadline.
 #[derive(Debug, Default)]
-struct Paused {
+struct PausedTime {
     total: Duration,
     since: Option<Instant>,
 }
 
-/// The deadline stands still until this is dropped.
+/// A pause of the deadline, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Pause<'a>(&'a Deadline);
 
 impl Deadline {
-    /// So long from `began` on.
+    /// A deadline `timeout` after `began`.
     pub(super) fn new(began: Instant, timeout: Duration) -> Self {
         Self { began, timeout, paused: Arc::default() }
     }
 
-    /// Waiting begins that is not the server's fault. One at a time.
+    /// Starts a pause, for a wait that the server does not cause. Only one pause at a time is supported.
     pub(super) fn pause(&self) -> Pause<'_> {
         self.paused().since = Some(Instant::now());
         Pause(self)
     }
 
-    /// Does this work until the deadline.
+    /// Runs a future until it completes or the deadline is over.
     ///
     /// # Errors
-    /// The error of the work, or that the time is over.
+    /// The error of the future, or a timeout.
     pub(super) async fn run<T>(&self, work: impl Future<Output = Result<T, PollError>>) -> Result<T, PollError> {
         let mut work = std::pin::pin!(work);
         loop {
@@ -52,8 +52,8 @@ impl Deadline {
             if self.left().is_zero() {
                 return Err(PollError::Timeout(self.timeout));
             }
-            // It was put off meanwhile, and may stand still right before its end.
-            if let Ok(result) = tokio::time::timeout(NOTICE, &mut work).await {
+            // A pause has postponed the deadline, and may still last right before its end.
+            if let Ok(result) = tokio::time::timeout(PAUSE_CHECK_INTERVAL, &mut work).await {
                 return result;
             }
         }
@@ -65,7 +65,7 @@ impl Deadline {
         self.timeout.saturating_sub(until.saturating_duration_since(self.began).saturating_sub(paused.total))
     }
 
-    fn paused(&self) -> MutexGuard<'_, Paused> {
+    fn paused(&self) -> MutexGuard<'_, PausedTime> {
         self.paused.lock()
     }
 }
@@ -88,7 +88,7 @@ mod tests {
     const TIMEOUT: Duration = Duration::from_millis(60);
 
     #[tokio::test]
-    async fn work_that_does_not_end_times_out() {
+    async fn work_that_never_completes_times_out() {
         let deadline = Deadline::new(Instant::now(), TIMEOUT);
         let result: Result<(), _> = deadline.run(std::future::pending()).await;
         assert_eq!(result, Err(PollError::Timeout(TIMEOUT)));
@@ -104,13 +104,13 @@ mod tests {
             Ok(7)
         };
         assert_eq!(deadline.run(work).await, Ok(7));
-        // What was left before is left now, and ends.
+        // The time that was left before the pause is left after it.
         let result: Result<(), _> = deadline.run(std::future::pending()).await;
         assert_eq!(result, Err(PollError::Timeout(TIMEOUT)));
     }
 
     #[tokio::test]
-    async fn a_deadline_that_is_over_still_takes_a_result_that_is_there() {
+    async fn a_result_that_is_ready_is_accepted_after_the_deadline() {
         let deadline = Deadline::new(Instant::now(), Duration::ZERO);
         assert_eq!(deadline.run(async { Ok(1) }).await, Ok(1));
     }

@@ -1,4 +1,4 @@
-//! Why a poll failed: one variant for each thing that an operator would do differently.
+//! Errors of a poll: one variant for each case that an operator handles differently.
 
 use crate::config::show_bytes;
 use crate::net::Redactor;
@@ -6,55 +6,55 @@ use crate::source::ReadError;
 use std::fmt;
 use std::time::Duration;
 
-/// Why a part of a target could not be read.
+/// The reason why a part of a target could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PollError {
-    /// No answer, or not all of it, in time.
-    #[error("no complete answer within {0:?}; raise timeout if the server is only slow")]
+    /// The response did not arrive completely within the target's `timeout`.
+    #[error("no complete response within {0:?}; raise timeout if the server is only slow")]
     Timeout(Duration),
-    /// Not all of it before those who collect had to go on without.
+    /// The response did not arrive completely while its callers could wait.
     #[error(
-        "no complete answer within {0:?}, and who collects waits no longer (a scrape as long as export.prometheus.scrape_wait_max says), whatever timeout says; find out why the server is slow"
+        "no complete response within {0:?}, and the caller waits no longer, regardless of timeout (scrapes: see export.prometheus.scrape_wait_max); find out why the server is slow"
     )]
     Late(Duration),
-    /// No connection, or it was lost.
+    /// The connection failed, or was lost.
     #[error("{0}; check the url, and that the server runs")]
     Connect(String),
-    /// A connection, but no trust.
-    #[error("TLS: {0}; check tls.ca_file, tls.server_name, and tls.cert_file if the server wants one")]
+    /// TLS failed.
+    #[error("TLS: {0}; check tls.ca_file, tls.server_name, and tls.cert_file if the server requires a client certificate")]
     Tls(String),
-    /// 401 or 403, a refusal in an answer that says 200, or a credential that cannot be sent.
-    #[error("{why}: {hint}")]
+    /// The server rejected the credential, with 401, 403 or an error in a response with status 200; or the credential cannot be sent.
+    #[error("{reason}: {hint}")]
     Auth {
-        /// What is wrong with the credential.
-        why: String,
+        /// The problem with the credential.
+        reason: String,
         /// What to do.
         hint: &'static str,
     },
-    /// 429, or our own budget is spent.
-    #[error("the server's rate limit is reached, to be asked again in {} s; everything that polls it from this address shares that limit", .0.as_secs_f64().ceil())]
+    /// The server responded with 429, or Postmeter's own budget for it is spent.
+    #[error("the server's rate limit is reached, next request in {} s; all clients that poll it from this address share that limit", .0.as_secs_f64().ceil())]
     RateLimited(Duration),
-    /// Any other status than 200.
-    #[error("the server answered {status}: {hint}")]
+    /// The status is neither 200 nor one of those above.
+    #[error("the server responded with {status}: {hint}")]
     Status {
         /// The status.
         status: u16,
         /// What to do.
         hint: &'static str,
     },
-    /// Over a limit of ours.
-    #[error("the answer is larger than {}; raise body_bytes_max if that is right", limit(*.0))]
+    /// The response exceeds `body_bytes_max`.
+    #[error("the response is larger than {}; raise body_bytes_max if that is expected", size(*.0))]
     TooLarge(usize),
-    /// Not what was asked for.
+    /// The response is not what was requested.
     #[error("{0}")]
     Malformed(String),
-    /// The server's own refusal in an answer that says 200.
+    /// The server's API reports an error in a response with status 200.
     #[error("{0}")]
     Api(String),
 }
 
-/// `256MiB`, as the configuration has it, or `1000 bytes`.
-fn limit(bytes: usize) -> String {
+/// Formats a size as the configuration has it (`256MiB`), or as `1000 bytes`.
+fn size(bytes: usize) -> String {
     let shown = show_bytes(bytes);
     if shown.ends_with('B') { shown } else { format!("{shown} bytes") }
 }
@@ -76,26 +76,27 @@ impl PollError {
         }
     }
 
-    /// The same without the secrets of the request: a server may repeat them in its response.
-    pub(super) fn without(mut self, secrets: &Redactor) -> Self {
-        if let Self::Auth { why: said, .. } | Self::Malformed(said) | Self::Api(said) | Self::Connect(said) | Self::Tls(said) = &mut self {
-            secrets.redact(said);
+    /// Redacts the secrets of the request: a server may repeat them in its response.
+    pub(super) fn redacted(mut self, secrets: &Redactor) -> Self {
+        if let Self::Auth { reason: text, .. } | Self::Malformed(text) | Self::Api(text) | Self::Connect(text) | Self::Tls(text) = &mut self
+        {
+            secrets.redact(text);
         }
         self
     }
 
-    /// What a reader could not read.
+    /// The poll error of a response that could not be parsed.
     #[must_use]
     pub fn of_read(error: ReadError, hint: &'static str) -> Self {
         match error {
             ReadError::Html | ReadError::Empty | ReadError::Malformed(_) | ReadError::Foreign(_) => Self::Malformed(error.to_string()),
             ReadError::Api(_) => Self::Api(error.to_string()),
-            ReadError::Denied(said) => Self::refused(said, hint),
+            ReadError::Denied(reason) => Self::rejected_credential(reason, hint),
         }
     }
 
-    /// The server knows the credential and does not want it: `said` is the status, or its words.
-    pub(super) fn refused(said: impl fmt::Display, hint: &'static str) -> Self {
-        Self::Auth { why: format!("the server refused the credential ({said})"), hint }
+    /// The error of a credential that the server rejected. `response` is the status, or the message of the response.
+    pub(super) fn rejected_credential(response: impl fmt::Display, hint: &'static str) -> Self {
+        Self::Auth { reason: format!("the server rejected the credential ({response})"), hint }
     }
 }

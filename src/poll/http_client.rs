@@ -1,9 +1,9 @@
-//! One HTTP exchange with a mail server: an answer within its limits, or why not.
+//! One HTTP exchange with a mail server: a response within its limits, or an error.
 
 use super::PollError;
 use super::admission::IdleConnections;
 use super::body_memory::BodyMemory;
-use super::http_error::{before_answer, chain, in_answer, was_closed};
+use super::http_error::{before_response, in_response, last_cause, was_closed};
 use super::poll_limits::Limits;
 use super::rate_budget::{RateBudget, Scope};
 use crate::config;
@@ -19,47 +19,47 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const ACCEPT_JSON: HeaderValue = HeaderValue::from_static("application/json, text/plain;version=0.0.4;q=0.9, */*;q=0.1");
-/// An endpoint that has both would otherwise answer with a JSON of its own.
+/// Without this, an endpoint that has both formats would respond with a JSON of its own.
 const ACCEPT_TEXT: HeaderValue = HeaderValue::from_static("text/plain;version=0.0.4, text/plain;q=0.9, */*;q=0.1");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// Opening a connection, TLS included; within the deadline of the poll.
+/// The longest time to open a connection, TLS included. The deadline of the poll applies as well.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Response headers of one answer.
+/// The largest number of headers in a response.
 const RESPONSE_HEADERS_MAX: usize = 64;
 
-/// A client for one target: its trust, its proxy, its connection, its budget.
+/// The HTTP client of one target, with its TLS, proxy, connections and rate budget.
 #[derive(Clone, Debug)]
-pub(super) struct Client {
+pub(super) struct HttpClient {
     http: reqwest::Client,
     url: Url,
     proxy: Option<String>,
     headers: HeaderMap,
-    /// The server has answered, so a connection may have been kept, and closed since.
-    kept: Arc<AtomicBool>,
+    /// The last request got a response, so its connection may be reused, and the server may have closed it since.
+    may_reuse_connection: Arc<AtomicBool>,
     budget: Arc<Mutex<RateBudget>>,
     _idle_connections: Arc<IdleConnections>,
-    /// The part whose refusal is that of the target.
+    /// The required part: if the server rejects it, it rejects the target as a whole.
     required: &'static str,
 }
 
-/// Why a target cannot even be asked: all of it is configuration.
+/// The reason why a target cannot be created. All of them are errors of the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A file that cannot be read.
+    /// A file cannot be read.
     #[error("{path}: {error}")]
     File {
-        /// Which.
+        /// The path of the file.
         path: String,
-        /// Why.
+        /// The I/O error.
         error: std::io::Error,
     },
-    /// What cannot be used, and why.
-    #[error("{what}: {why}")]
+    /// A setting cannot be used.
+    #[error("{setting}: {reason}")]
     Unusable {
         /// The setting.
-        what: &'static str,
-        /// Why.
-        why: String,
+        setting: &'static str,
+        /// The reason.
+        reason: String,
     },
 }
 
@@ -71,15 +71,20 @@ impl From<TlsFileError> for StartError {
 
 impl From<UnusableTls> for StartError {
     fn from(UnusableTls { setting, error }: UnusableTls) -> Self {
-        Self::Unusable { what: setting, why: chain(&error.without_url()) }
+        Self::unusable(setting)(error)
     }
 }
 
-impl Client {
+impl StartError {
+    fn unusable(setting: &'static str) -> impl Fn(reqwest::Error) -> Self {
+        move |error| Self::Unusable { setting, reason: last_cause(&error.without_url()) }
+    }
+}
+
+impl HttpClient {
     pub(super) fn new(target: &config::Target, limits: &Limits) -> Result<Self, StartError> {
         install_crypto_provider();
         let idle_connections = limits.admission.keep_connections();
-        let unusable = |what| move |error: reqwest::Error| StartError::Unusable { what, why: chain(&error.without_url()) };
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("postmeter/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -88,8 +93,8 @@ impl Client {
             .pool_max_idle_per_host(idle_connections.max())
             .tcp_nodelay(true);
         builder = match &target.proxy {
-            Some(proxy) => builder.proxy(Proxy::all(proxy.as_str()).map_err(unusable("proxy"))?),
-            // Otherwise the environment's proxy would be followed.
+            Some(proxy) => builder.proxy(Proxy::all(proxy.as_str()).map_err(StartError::unusable("proxy"))?),
+            // Otherwise reqwest would use the proxy of the environment.
             None => builder.no_proxy(),
         };
         let tls = &target.tls;
@@ -100,12 +105,12 @@ impl Client {
         let mut url = target.url.clone();
         if let Some(name) = tls.server_name.as_ref().filter(|_| target.url.scheme() == "https") {
             let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-            builder = builder.dns_resolver(Pinned { name: name.to_ascii_lowercase(), host });
-            url.set_host(Some(name)).map_err(|error| StartError::Unusable { what: "tls.server_name", why: error.to_string() })?;
+            builder = builder.dns_resolver(ServerNameResolver { name: name.to_ascii_lowercase(), host });
+            url.set_host(Some(name)).map_err(|error| StartError::Unusable { setting: "tls.server_name", reason: error.to_string() })?;
         }
         let mut headers = HeaderMap::new();
         for (name, value) in &target.headers {
-            let unusable = |why: String| StartError::Unusable { what: "headers", why };
+            let unusable = |reason: String| StartError::Unusable { setting: "headers", reason };
             let value = value.read().map_err(|error| unusable(error.to_string()))?;
             let name = HeaderName::try_from(name.as_str()).map_err(|error| unusable(error.to_string()))?;
             headers.insert(name, secret_header(&value).ok_or_else(|| unusable("a value has characters that a header cannot have".into()))?);
@@ -114,24 +119,24 @@ impl Client {
         let budget = Arc::new(Mutex::new(RateBudget::new(target.source.requests_per_minute_max)));
         let proxy = target.proxy.as_ref().map(|proxy| proxy.as_str().to_owned());
         Ok(Self {
-            http: builder.build().map_err(unusable("the HTTP client"))?,
+            http: builder.build().map_err(StartError::unusable("the HTTP client"))?,
             url,
             proxy,
             headers,
-            kept: Arc::default(),
+            may_reuse_connection: Arc::default(),
             budget,
             _idle_connections: Arc::new(idle_connections),
             required,
         })
     }
 
-    /// Requests of either count for both: the server sees one and the same asking.
+    /// Shares the rate budget of another client of the same server: the server counts the requests of both.
     pub(super) fn share_budget(&mut self, other: &Self) {
         self.budget = other.budget.clone();
     }
 
-    /// Asks once. A connection that the server had closed while it was kept for reuse is opened again, once.
-    pub(super) async fn ask(
+    /// Sends one request and reads the body. If the server had closed a reused connection, the request is sent once more.
+    pub(super) async fn request(
         &self,
         part: &Part,
         request: &Request,
@@ -140,22 +145,22 @@ impl Client {
         body_bytes_max: usize,
         memory: &mut BodyMemory,
     ) -> Result<Vec<u8>, PollError> {
-        let scope = if part.name == self.required { Scope::All } else { Scope::Part(part.name) };
-        self.budget().take(Instant::now(), scope).map_err(PollError::RateLimited)?;
+        let scope = if part.name == self.required { Scope::Target } else { Scope::Part(part.name) };
+        self.budget().spend(Instant::now(), scope).map_err(PollError::RateLimited)?;
         let mut sent = self.send(request, path, authorization).await;
-        let again = sent.as_ref().is_err_and(was_closed) && self.kept.load(Ordering::Relaxed);
-        if again && self.budget().take(Instant::now(), scope).is_ok() {
+        let was_stale = sent.as_ref().is_err_and(was_closed) && self.may_reuse_connection.load(Ordering::Relaxed);
+        if was_stale && self.budget().spend(Instant::now(), scope).is_ok() {
             sent = self.send(request, path, authorization).await;
         }
-        self.kept.store(sent.is_ok(), Ordering::Relaxed);
-        let mut response = sent.map_err(|error| before_answer(&error, CONNECT_TIMEOUT, self.url.scheme()))?;
+        self.may_reuse_connection.store(sent.is_ok(), Ordering::Relaxed);
+        let mut response = sent.map_err(|error| before_response(&error, CONNECT_TIMEOUT, self.url.scheme()))?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                return Err(PollError::refused(response.status().as_u16(), part.on_unauthorized));
+                return Err(PollError::rejected_credential(response.status().as_u16(), part.on_unauthorized));
             }
             StatusCode::TOO_MANY_REQUESTS => {
-                let wait = self.budget().refused(Instant::now(), scope, retry_after(response.headers()));
+                let wait = self.budget().record_rejection(Instant::now(), scope, retry_after(response.headers()));
                 return Err(PollError::RateLimited(wait));
             }
             status => return Err(PollError::Status { status: status.as_u16(), hint: status_hint(part, status, self.url.scheme()) }),
@@ -165,7 +170,7 @@ impl Client {
         }
         let content_type = response.headers().get(CONTENT_TYPE).cloned();
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| in_answer(&error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| in_response(&error))? {
             if body.len() + chunk.len() > body_bytes_max {
                 return Err(PollError::TooLarge(body_bytes_max));
             }
@@ -177,17 +182,17 @@ impl Client {
         Ok(body)
     }
 
-    /// How long until the budget allows a request.
-    pub(super) fn wait(&self, now: Instant) -> Duration {
-        self.budget().wait(now, Scope::All)
+    /// The time until the rate budget allows a request of the required part.
+    pub(super) fn budget_wait(&self, now: Instant) -> Duration {
+        self.budget().wait(now, Scope::Target)
     }
 
-    /// The same of an optional part.
-    pub(super) fn wait_of(&self, part: &Part, now: Instant) -> Duration {
+    /// The time until the rate budget allows a request of an optional part.
+    pub(super) fn part_budget_wait(&self, part: &Part, now: Instant) -> Duration {
         self.budget().wait(now, Scope::Part(part.name))
     }
 
-    /// Hides what a request with this credential carries.
+    /// Redacts the secrets of a request with this credential.
     pub(super) fn redactor(&self, authorization: Option<&HeaderValue>) -> Redactor {
         let urls = [Some(self.url.as_str()), self.proxy.as_deref()];
         Redactor::new(self.headers.values().chain(authorization), urls.into_iter().flatten())
@@ -217,16 +222,16 @@ impl Client {
     }
 }
 
-/// The certificate names one host and the url another: connect to the url's, and let TLS see the certificate's.
+/// A resolver for `tls.server_name`: connects to the host of the URL, while TLS checks the certificate against the server name.
 #[derive(Debug)]
-struct Pinned {
+struct ServerNameResolver {
     name: String,
     host: String,
 }
 
-impl Resolve for Pinned {
+impl Resolve for ServerNameResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        // A proxy's name is looked up here as well.
+        // The name of a proxy is resolved here as well.
         let host = if name.as_str() == self.name { self.host.clone() } else { name.as_str().to_owned() };
         Box::pin(async move {
             let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
@@ -237,11 +242,11 @@ impl Resolve for Pinned {
 
 fn status_hint(part: &Part, status: StatusCode, scheme: &str) -> &'static str {
     match status.as_u16() {
-        // What several servers say on a port where they speak TLS.
-        400 if scheme == "http" => "the server does not understand the request; if it speaks TLS on this port, write https in the url",
+        // Several servers respond with this to plain HTTP on a TLS port.
+        400 if scheme == "http" => "the server does not understand the request; if this is a TLS port, use https in the url",
         404 => part.on_not_found,
-        300..=399 => "redirects are not followed; set url to where the server really is",
-        500..=599 => "the server or a proxy before it is in trouble; see its log",
-        _ => "this is not an answer of this API; check the url",
+        300..=399 => "redirects are not followed; set url to the final address",
+        500..=599 => "the server or a proxy in front of it has a problem; check its log",
+        _ => "this is not a response of the expected API; check the url",
     }
 }

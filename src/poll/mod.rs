@@ -1,23 +1,22 @@
-//! Asking one mail server: HTTP, credentials, limits, deadline, single flight, and an outcome that is always said.
+//! Polling one mail server: HTTP, credentials, limits, deadlines, shared polls. Every poll results in a reading.
 //!
-//! # A collection is what polls
+//! # A collection triggers the poll
 //!
-//! There is no timer here. Whoever collects (a push, a scrape) asks a [`Target`] for a reading no older than its
-//! `min_interval`, and callers at the same time share one poll. So two Prometheus replicas and a push stay within a mail
-//! server's rate limit, and nothing is polled that nobody collects.
+//! There is no timer here. A collection (a push or a scrape) requests a reading no older than the target's `min_interval` from a
+//! [`Target`], and concurrent callers share one poll. So two Prometheus replicas and a push stay within a mail server's rate limit, and
+//! nothing is polled without need.
 //!
-//! One exception makes polls early: a target that is slow is polled before the scrape that is expected next, so that the reading is there
-//! when the scrape comes (`refresh`). It stops when scrapes do not come.
+//! There is one exception: a slow target is polled before the scrape that is expected next, so that the reading is ready when the scrape
+//! comes (`refresh`). This stops when scrapes stop.
 //!
 //! # No target waits for another
 //!
-//! A poll is admitted before its deadline starts (`admission`), targets that fail have slots and memory of their own, and a collection
-//! waits for a target that is known to fail for a moment only (`target`). So a fleet that is mostly dark costs the rest nothing.
+//! A poll is admitted before its deadline starts (`admission`), failing targets have slots and memory of their own, and a collection waits
+//! only briefly for a target that is known to fail (`target`). So failing targets do not slow down the others, however many they are.
 //!
 //! # Missing beats wrong
 //!
-//! A failed poll is a [`Reading`] without a snapshot: `mail.up` 0 and what is known about the poll. No value of an earlier
-//! one is kept alive.
+//! A failed poll is a [`Reading`] without a snapshot: `mail.up` 0 and facts about the poll. Values of an earlier poll are not repeated.
 
 mod admission;
 mod body_memory;
@@ -28,10 +27,12 @@ mod deadline;
 mod error;
 mod http_client;
 mod http_error;
+mod infrequent_parts;
 mod open_files;
 mod part_client;
 mod part_requests;
 mod passthrough;
+mod poll_cycle;
 mod poll_limits;
 mod rate_budget;
 mod reading;
@@ -39,7 +40,6 @@ pub(crate) mod recent;
 mod record_reader;
 mod refresh;
 mod scrape_schedule;
-mod seldom_parts;
 mod state;
 mod target;
 mod waiters;
@@ -49,7 +49,7 @@ pub use admission::LaneUsage;
 pub use circuit_breaker::Circuit;
 pub use error::PollError;
 pub use open_files::raise_open_files_limit;
-pub use passthrough::relayed;
+pub use passthrough::select_native;
 pub use poll_limits::{Limits, READINGS_BYTES_MAX, Usage};
 pub use reading::{PartReport, Reading, Tally};
 pub use recent::history::{Failure, HISTORY_POINTS_MAX, HISTORY_SECONDS, History, HistoryPoint, SLOT_SECONDS};

@@ -2,13 +2,13 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The number of open files that is assumed where the system names no limit.
+/// The limit that is assumed if the system has none.
 const OPEN_FILES_ASSUMED: usize = 65_536;
 
-/// Raises the soft limit of open files to the hard limit. Returns the limit that holds from then on.
+/// Raises the soft limit of open files to the hard limit. Returns the new limit.
 ///
 /// # Errors
-/// The system refuses the change; the limit is as it was.
+/// The system rejects the change. The limit is unchanged.
 pub fn raise_open_files_limit() -> std::io::Result<usize> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {

@@ -1,28 +1,30 @@
-//! Asking for one part: its credential, its ways of being asked, its pages.
+//! The client of one part of a target: its credential, its request variants and its pages.
 
 use super::PollError;
 use super::admission::Lane;
 use super::circuit_breaker::CircuitBreaker;
+use super::cpu::INLINE_BYTES_MAX;
 use super::deadline::Deadline;
-use super::http_client::Client;
+use super::http_client::HttpClient;
+use super::part_requests::internal_error;
 use super::poll_limits::Limits;
 use super::window::Window;
 use crate::config;
 use crate::model::{Families, PageEdge};
 use crate::net::{random_share, secret_header};
 use crate::source::{Credential, Part, ReadError, Request};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// Pages of one answer. 200 are a million rows even where a server gives 5,000 at most.
+/// Pages of one response. 200 are a million rows even if a server returns at most 5,000 per page.
 const PAGES_MAX: usize = 200;
-/// How often a list is read that changes between two of its pages.
+/// Attempts to read a list that changes between two of its pages.
 const LIST_READS_MAX: usize = 4;
-/// Bodies above this are read beside the event loop, so that a large target does not hold up the others.
-pub(super) const READ_INLINE_BYTES_MAX: usize = 128 * 1024;
 
-/// One part of one target, and what is remembered of asking for it.
+/// The client of one part of one target, with the state that it keeps between requests.
 #[derive(Debug)]
 pub(super) struct PartClient {
     pub(super) part: &'static Part,
@@ -30,33 +32,33 @@ pub(super) struct PartClient {
     credentials: config::Credentials,
     body_bytes_max: usize,
     pub(super) required: bool,
-    known: Mutex<PartState>,
+    state: Mutex<PartState>,
 }
 
 #[derive(Debug)]
 struct PartState {
-    /// The way of asking that was found last.
+    /// The index of the request variant that succeeded last.
     request: usize,
-    /// The credential that the server took last.
+    /// The credential that the server accepted last.
     authorization: Option<HeaderValue>,
-    /// Of an optional part; the required one has that of its target.
+    /// The circuit of an optional part. The required part has the circuit of its target.
     breaker: CircuitBreaker,
-    /// The server has refused it for asking too often.
-    limited: bool,
+    /// The server has rejected the last request with 429.
+    is_rate_limited: bool,
 }
 
-/// What the parts of a target share.
+/// The state that the parts of a target share.
 #[derive(Clone, Debug)]
 pub(super) struct TargetShared {
-    pub(super) client: Client,
+    pub(super) client: HttpClient,
     pub(super) limits: Limits,
     /// The target's last poll failed.
-    pub(super) suspect: bool,
-    /// The deadline of the request that is made with this.
+    pub(super) is_failing: bool,
+    /// The deadline of the current request.
     pub(super) deadline: Deadline,
 }
 
-/// A part that was read.
+/// The parsed response of a part.
 #[derive(Debug, Default)]
 pub(super) struct PartBody {
     pub(super) pages: Vec<Families>,
@@ -65,52 +67,55 @@ pub(super) struct PartBody {
 
 impl PartClient {
     pub(super) fn new(target: &config::Target, part: &config::TargetPart) -> Self {
-        let chosen = |request: &&Request| target.format.as_deref() == Some(request.format);
+        let is_configured = |request: &&Request| target.format.as_deref() == Some(request.format);
         let required = part.part.name == target.source.required().name;
-        let requests = match part.part.requests.iter().find(chosen).filter(|_| required) {
+        let requests = match part.part.requests.iter().find(is_configured).filter(|_| required) {
             Some(request) => vec![request],
-            // A required part has one way by default; an optional one is looked for.
+            // A required part has one request by default; the variants of an optional part are tried in turn.
             None if required => part.part.requests.iter().take(1).collect(),
             None => part.part.requests.iter().collect(),
         };
         let body_bytes_max = target.body_bytes_max.unwrap_or(part.part.body_bytes_max);
         let breaker = CircuitBreaker::new(target.min_interval, target.backoff_max);
-        let known = Mutex::new(PartState { request: 0, authorization: None, breaker, limited: false });
-        Self { part: part.part, requests, credentials: part.credentials.clone(), body_bytes_max, required, known }
+        let state = Mutex::new(PartState { request: 0, authorization: None, breaker, is_rate_limited: false });
+        Self { part: part.part, requests, credentials: part.credentials.clone(), body_bytes_max, required, state }
     }
 
-    /// Why it is not asked now: an optional part that keeps failing, or that has asked to be left alone.
-    pub(super) fn left_alone(&self, client: &Client, now: Instant) -> Option<PollError> {
+    /// The error that prevents a request to an optional part now: its circuit is open, or the server's rate limit requires a wait.
+    pub(super) fn suspension(&self, client: &HttpClient, now: Instant) -> Option<PollError> {
         if self.required {
             return None;
         }
-        let known = self.known();
-        let limited = || Some(client.wait_of(self.part, now)).filter(|wait| known.limited && !wait.is_zero()).map(PollError::RateLimited);
-        known.breaker.held(now).cloned().or_else(limited)
+        let state = self.state();
+        let rate_limit = || {
+            let wait = Some(client.part_budget_wait(self.part, now));
+            wait.filter(|wait| state.is_rate_limited && !wait.is_zero()).map(PollError::RateLimited)
+        };
+        state.breaker.blocking_error(now).cloned().or_else(rate_limit)
     }
 
-    /// An optional part was asked, in a poll whose required part was read. Gives the pause, if it is asked less often from now on.
-    pub(super) fn note(&self, now: Instant, error: Option<&PollError>) -> Option<Duration> {
-        let mut known = self.known();
-        known.limited = matches!(error, Some(PollError::RateLimited(_)));
-        known.breaker.note(now, error, random_share())
+    /// Records the outcome of an optional part, in a poll whose required part succeeded. Returns the pause if this opened the circuit.
+    pub(super) fn record(&self, now: Instant, error: Option<&PollError>) -> Option<Duration> {
+        let mut state = self.state();
+        state.is_rate_limited = matches!(error, Some(PollError::RateLimited(_)));
+        state.breaker.record(now, error, random_share())
     }
 
-    fn is_suspect(&self) -> bool {
-        self.known().breaker.is_suspect()
+    fn is_failing(&self) -> bool {
+        self.state().breaker.is_failing()
     }
 
-    /// All pages of the part.
-    pub(super) async fn ask(&self, shared: &TargetShared, window: Window) -> Result<PartBody, PollError> {
-        let first = self.known().request;
-        let mut result = Err(PollError::Malformed("there is no way to ask for this part".into()));
-        for turn in 0..self.requests.len() {
-            let at = (first + turn) % self.requests.len();
-            result = self.pages(shared, self.requests[at], window).await;
+    /// Reads all pages of the part.
+    pub(super) async fn read(&self, shared: &TargetShared, window: Window) -> Result<PartBody, PollError> {
+        let first = self.state().request;
+        let mut result = Err(PollError::Malformed("this part has no request".into()));
+        for attempt in 0..self.requests.len() {
+            let at = (first + attempt) % self.requests.len();
+            result = self.read_list(shared, self.requests[at], window).await;
             match &result {
                 Err(PollError::Status { status: 404, .. }) => {}
                 Ok(_) => {
-                    self.known().request = at;
+                    self.state().request = at;
                     break;
                 }
                 Err(_) => break,
@@ -119,43 +124,48 @@ impl PartClient {
         result
     }
 
-    /// All pages of one list: read again where it changed between two of them, because rows would be missing or count twice.
-    async fn pages(&self, shared: &TargetShared, request: &'static Request, window: Window) -> Result<PartBody, PollError> {
+    /// Reads all pages of one list. Reads them again if the list changed between two of them, because rows would be missing or count twice.
+    async fn read_list(&self, shared: &TargetShared, request: &'static Request, window: Window) -> Result<PartBody, PollError> {
         for _ in 0..LIST_READS_MAX {
-            if let Some(answer) = self.pages_once(shared, request, window).await? {
-                return Ok(answer);
+            if let Some(body) = self.read_list_once(shared, request, window).await? {
+                return Ok(body);
             }
         }
-        Err(PollError::Malformed(format!("the list changed each of the {LIST_READS_MAX} times that its pages were read")))
+        Err(PollError::Malformed(format!("the list changed while its pages were read, {LIST_READS_MAX} times in a row")))
     }
 
-    /// The pages; nothing where they are not of the same list.
-    async fn pages_once(&self, shared: &TargetShared, request: &'static Request, window: Window) -> Result<Option<PartBody>, PollError> {
-        let mut answer = PartBody::default();
+    /// Reads all pages. Returns `None` if they do not belong to the same list.
+    async fn read_list_once(
+        &self,
+        shared: &TargetShared,
+        request: &'static Request,
+        window: Window,
+    ) -> Result<Option<PartBody>, PollError> {
+        let mut body = PartBody::default();
         let mut before: Option<PageEdge> = None;
         let mut offset = Some(1);
         while let Some(at) = offset {
-            if answer.pages.len() == PAGES_MAX {
-                return Err(PollError::Malformed(format!("the answer has more than {PAGES_MAX} pages")));
+            if body.pages.len() == PAGES_MAX {
+                return Err(PollError::Malformed(format!("the response has more than {PAGES_MAX} pages")));
             }
             let path = window.fill(request.path, at);
             let part = self.part;
-            let page = self.page(shared, request, &path, move |body| part.read(request, body), &mut answer.bytes).await?;
+            let page = self.read_page(shared, request, &path, move |body| part.read(request, body), &mut body.bytes).await?;
             let edge = page.edge.unwrap_or_default();
             if before.is_some_and(|before| !before.joins(&edge)) {
                 return Ok(None);
             }
             (before, offset) = (Some(edge), edge.next);
             if offset.is_some_and(|next| next <= at) {
-                return Err(PollError::Malformed("the pages of the answer do not advance".into()));
+                return Err(PollError::Malformed("the pages of the response do not advance".into()));
             }
-            answer.pages.push(page);
+            body.pages.push(page);
         }
-        Ok(Some(answer))
+        Ok(Some(body))
     }
 
-    /// One page, as its reader has it.
-    pub(super) async fn page<T: Send + 'static>(
+    /// Requests one page and parses it with `read`.
+    pub(super) async fn read_page<T: Send + 'static>(
         &self,
         shared: &TargetShared,
         request: &'static Request,
@@ -163,8 +173,8 @@ impl PartClient {
         read: impl Fn(Vec<u8>) -> Result<T, ReadError> + Copy + Send + 'static,
         bytes: &mut usize,
     ) -> Result<T, PollError> {
-        // Remembered again below, if the server takes it: what was refused is never the next poll's first try.
-        let kept = self.known().authorization.take();
+        // The credential is stored again below if the server accepts it, so a rejected one is never the first that the next poll sends.
+        let kept = self.state().authorization.take();
         let mut authorization = match kept {
             Some(value) => Some(value),
             None => self.read_credential()?,
@@ -172,14 +182,14 @@ impl PartClient {
         let mut result = self.exchange(shared, request, path, authorization.as_ref(), read, bytes).await;
         if matches!(result, Err(PollError::Auth { .. })) {
             let renewed = self.read_credential()?;
-            // A new token may have been written to its file; asking again with the old one would only count as an attack.
+            // The file may have a new token. A second request with the old one would only look like an attack.
             if renewed != authorization {
                 result = self.exchange(shared, request, path, renewed.as_ref(), read, bytes).await;
                 authorization = renewed;
             }
         }
         if !matches!(result, Err(PollError::Auth { .. })) {
-            self.known().authorization = authorization;
+            self.state().authorization = authorization;
         }
         result
     }
@@ -193,30 +203,30 @@ impl PartClient {
         read: impl Fn(Vec<u8>) -> Result<T, ReadError> + Copy + Send + 'static,
         bytes: &mut usize,
     ) -> Result<T, PollError> {
-        let lane = Lane::of(shared.suspect || self.is_suspect());
+        let lane = Lane::of(shared.is_failing || self.is_failing());
         let mut memory = shared.limits.bodies.body(lane, shared.deadline.clone());
-        // The limit is that of all pages together.
+        // The limit applies to all pages together.
         let left = self.body_bytes_max.saturating_sub(*bytes);
-        let result = shared.client.ask(self.part, request, path, authorization, left, &mut memory).await;
-        let hidden = |error: PollError| error.without(&shared.client.redactor(authorization));
+        let result = shared.client.request(self.part, request, path, authorization, left, &mut memory).await;
+        let redacted = |error: PollError| error.redacted(&shared.client.redactor(authorization));
         let body = match result {
             Err(PollError::TooLarge(_)) => return Err(PollError::TooLarge(self.body_bytes_max)),
-            other => other.map_err(hidden)?,
+            other => other.map_err(redacted)?,
         };
         *bytes += body.len();
-        let done = if body.len() <= READ_INLINE_BYTES_MAX {
+        let parsed = if body.len() <= INLINE_BYTES_MAX {
             read(body)
         } else {
-            // It goes on reading after the deadline, and keeps its memory until it has ended.
-            let done = tokio::task::spawn_blocking(move || (read(body), memory)).await.map(|(done, _)| done);
-            done.map_err(|_| PollError::Malformed("reading the answer failed inside Postmeter; please report it".into()))?
+            // Parsing continues after the deadline, and keeps its memory until it has ended.
+            let parsed = tokio::task::spawn_blocking(move || (read(body), memory)).await.map(|(parsed, _)| parsed);
+            parsed.map_err(|_| internal_error())?
         };
-        done.map_err(|error| hidden(PollError::of_read(error, self.part.on_unauthorized)))
+        parsed.map_err(|error| redacted(PollError::of_read(error, self.part.on_unauthorized)))
     }
 
     fn read_credential(&self) -> Result<Option<HeaderValue>, PollError> {
         let hint = self.part.on_unauthorized;
-        let unusable = |why: String| PollError::Auth { why, hint };
+        let unusable = |reason: String| PollError::Auth { reason, hint };
         let unreadable = |error: config::SecretError| unusable(format!("credential: {error}"));
         let username = self.credentials.username.as_deref();
         let password = self.credentials.password.as_ref().map(|s| s.read()).transpose().map_err(unreadable)?;
@@ -227,16 +237,15 @@ impl PartClient {
             (_, Some(username), Some(password), None) => Some(basic(username, &password)),
             _ => None,
         };
-        let broken = || unusable("the credential has characters that a header cannot have".into());
-        value.map(|value| secret_header(&value).ok_or_else(broken)).transpose()
+        let not_a_header = || unusable("the credential has characters that a header cannot have".into());
+        value.map(|value| secret_header(&value).ok_or_else(not_a_header)).transpose()
     }
 
-    fn known(&self) -> parking_lot::MutexGuard<'_, PartState> {
-        self.known.lock()
+    fn state(&self) -> MutexGuard<'_, PartState> {
+        self.state.lock()
     }
 }
 
 fn basic(username: &str, password: &str) -> String {
-    use base64::Engine;
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{username}:{password}")))
+    format!("Basic {}", STANDARD.encode(format!("{username}:{password}")))
 }

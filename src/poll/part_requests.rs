@@ -1,4 +1,4 @@
-//! Asking for the parts of a target at the same time, until they are there or nobody waits for them any longer.
+//! Concurrent requests to the parts of a target, until all have ended or no caller can wait any longer.
 
 use super::PollError;
 use super::circuit_breaker::to_tenths;
@@ -11,49 +11,49 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-/// What is asked of each part.
+/// The request that one poll sends to each part.
 pub(super) struct PollRequest<'a> {
     pub(super) shared: TargetShared,
-    pub(super) callers: &'a Waiters,
+    pub(super) waiters: &'a Waiters,
     pub(super) window: Window,
-    /// When the poll began.
+    /// The start of the poll.
     pub(super) began: Instant,
-    /// How long it may take.
+    /// The longest duration of the poll.
     pub(super) timeout: Duration,
 }
 
-/// What came of asking for a part.
+/// The outcome of one part.
 pub(super) struct PartOutcome {
-    /// Nothing if it was left alone.
+    /// `None` if the part was not requested.
     pub(super) took: Option<Duration>,
     pub(super) result: Result<PartBody, PollError>,
 }
 
 impl PollRequest<'_> {
-    /// Asks these parts; an outcome for each, in their order. Where the required one is among them it is the first, and the others are
-    /// cut short only when it has ended.
-    pub(super) async fn ask(&self, parts: &[Arc<PartClient>]) -> Vec<PartOutcome> {
-        let mut asked: Vec<Option<PartOutcome>> = parts.iter().map(|_| None).collect();
+    /// Requests these parts. Returns one outcome for each, in the same order. If the required part is among them, it is the first, and the
+    /// others are cancelled only after it has ended.
+    pub(super) async fn send(&self, parts: &[Arc<PartClient>]) -> Vec<PartOutcome> {
+        let mut outcomes: Vec<Option<PartOutcome>> = parts.iter().map(|_| None).collect();
         let mut running = JoinSet::new();
-        for (index, asker) in parts.iter().enumerate() {
-            if let Some(error) = asker.left_alone(&self.shared.client, Instant::now()) {
-                asked[index] = Some(PartOutcome { took: None, result: Err(error) });
+        for (index, client) in parts.iter().enumerate() {
+            if let Some(error) = client.suspension(&self.shared.client, Instant::now()) {
+                outcomes[index] = Some(PartOutcome { took: None, result: Err(error) });
                 continue;
             }
             let deadline = Deadline::new(self.began, self.timeout);
             let shared = TargetShared { deadline: deadline.clone(), ..self.shared.clone() };
-            let (asker, window, began) = (asker.clone(), self.window, self.began);
+            let (client, window, began) = (client.clone(), self.window, self.began);
             running.spawn(
                 async move {
-                    let result = deadline.run(asker.ask(&shared, window)).await;
+                    let result = deadline.run(client.read(&shared, window)).await;
                     (index, PartOutcome { took: Some(began.elapsed()), result })
                 }
                 .in_current_span(),
             );
         }
         let mut only_optional = parts.first().is_none_or(|first| !first.required);
-        let mut missing = broken();
-        let due = self.callers.due(self.began);
+        let mut missing = internal_error();
+        let due = self.waiters.due(self.began);
         tokio::pin!(due);
         loop {
             tokio::select! {
@@ -61,7 +61,7 @@ impl PollRequest<'_> {
                 joined = running.join_next() => match joined {
                     Some(Ok((index, outcome))) => {
                         only_optional |= index == 0;
-                        asked[index] = Some(outcome);
+                        outcomes[index] = Some(outcome);
                     }
                     Some(Err(_)) => {}
                     None => break,
@@ -72,15 +72,15 @@ impl PollRequest<'_> {
                 }
             }
         }
-        // Whatever still runs ends with its set.
-        asked
-            .into_iter()
-            .map(|one| one.unwrap_or_else(|| PartOutcome { took: Some(self.began.elapsed()), result: Err(missing.clone()) }))
-            .collect()
+        // Requests that still run are cancelled when the set is dropped.
+        let or_missing = |outcome: Option<PartOutcome>| {
+            outcome.unwrap_or_else(|| PartOutcome { took: Some(self.began.elapsed()), result: Err(missing.clone()) })
+        };
+        outcomes.into_iter().map(or_missing).collect()
     }
 }
 
-/// What is said of a fault of ours.
-pub(super) fn broken() -> PollError {
-    PollError::Malformed("reading the answer failed inside Postmeter; please report it".into())
+/// The error of a defect in Postmeter itself.
+pub(super) fn internal_error() -> PollError {
+    PollError::Malformed("reading the response failed inside Postmeter; please report it".into())
 }

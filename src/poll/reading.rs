@@ -1,4 +1,4 @@
-//! What one poll came to: a snapshot or why there is none, and what is known about the poll itself.
+//! The result of one poll: a snapshot or an error, and facts about the poll itself.
 
 use super::PollError;
 use crate::model::vocabulary::{
@@ -9,78 +9,79 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// What one poll came to.
+/// The result of one poll.
 #[derive(Clone, Debug)]
 pub struct Reading {
-    /// When the poll began, by the clock: the time of its points.
+    /// The start of the poll by the target's clock: the time of its points.
     pub at: SystemTime,
-    /// The same, for ages.
+    /// The start of the poll, for ages.
     pub began: Instant,
-    /// When it ended.
+    /// The end of the poll.
     pub ended: Instant,
-    /// What was read, or why the required part was not.
+    /// The canonical metrics, or the error of the required part.
     pub outcome: Result<Snapshot, PollError>,
-    /// What was read, in the server's own words, for the relay.
+    /// The native metrics to forward.
     pub native: Arc<SelectedFamilies>,
-    /// Each part that was to be asked.
+    /// One report for each part of the target.
     pub parts: Vec<PartReport>,
-    /// Bytes of all answers, decompressed.
+    /// Bytes of all responses, decompressed.
     pub body_bytes: u64,
-    /// All that went wrong so far.
+    /// The target's counters after this poll.
     pub tally: Tally,
-    /// When the target was first asked: where the tally begins.
+    /// The time since which the tally counts: the creation of the target.
     pub tally_since: SystemTime,
 }
 
-/// How asking for one part went.
+/// The outcome of one part.
 #[derive(Clone, Debug)]
 pub struct PartReport {
-    /// Which part.
+    /// The part's name.
     pub part: &'static str,
-    /// How long it took, body included; nothing where it was not asked, because it keeps failing or wants to be left alone.
+    /// The duration of the request, body included. `None` if the part was not requested, because its circuit is open or because of the
+    /// server's rate limit.
     pub took: Option<Duration>,
-    /// Why it failed, where it did; or why it last did, where it was not asked.
+    /// The error, if the part failed. For a part that was not requested, its last error.
     pub error: Option<PollError>,
 }
 
-/// Counters of a target's polls since Postmeter began.
+/// Counters of a target's polls.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// By part and `error.type`.
+    /// Errors by part and `error.type`.
     pub errors: BTreeMap<(&'static str, &'static str), u64>,
-    /// By kind.
+    /// Repairs by kind.
     pub repairs: Repairs,
-    /// Postmeter follows the target's delivery log, and counts what is in it itself.
+    /// Postmeter follows the target's delivery log and counts its records itself.
     pub of_records: bool,
 }
 
 impl Reading {
-    /// A poll that began at `began` and has just failed.
+    /// The reading of a poll that began at `began` and has just failed.
     pub(super) fn failed(at: SystemTime, began: Instant, error: PollError) -> Self {
         let (native, parts, body_bytes, tally) = Default::default();
         Self { at, began, ended: Instant::now(), outcome: Err(error), native, parts, body_bytes, tally, tally_since: at }
     }
 
-    /// What was read, when it was.
+    /// The canonical metrics, if the poll succeeded.
     #[must_use]
     pub fn snapshot(&self) -> Option<&Snapshot> {
         self.outcome.as_ref().ok()
     }
 
-    /// Whether every part was read.
+    /// Returns true if every part succeeded.
     #[must_use]
     pub fn has_all_parts(&self) -> bool {
         self.outcome.is_ok() && self.parts.iter().all(|part| part.error.is_none())
     }
 
-    /// Whether all that the server counts was read: what is not in it was not there.
+    /// Returns true if everything that the server reported is in the reading, so that a missing series is missing on the server.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let leaves_out = |snapshot: &Snapshot| snapshot.repairs.iter().any(|(repair, _)| repair.hides_series());
         self.has_all_parts() && !self.native.memory_exceeded && !self.snapshot().is_some_and(leaves_out)
     }
 
-    /// All canonical points as of `now`: what was read, and what is known about the poll.
+    /// All canonical points as of `now`: those of the snapshot, and those about the poll itself.
     #[must_use]
     pub fn points(&self, now: Instant) -> Vec<Point> {
         let mut points = self.poll_points(now);

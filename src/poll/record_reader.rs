@@ -1,4 +1,4 @@
-//! Asking for pages of a delivery log: the same client, credential and limits as a poll, without its timer.
+//! Requests for pages of a delivery log, with the same client, credential and limits as a poll.
 
 use super::PollError;
 use super::deadline::Deadline;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// Reads the delivery log of one target, page by page.
 #[derive(Debug)]
 pub struct RecordReader {
-    asker: PartClient,
+    client: PartClient,
     shared: TargetShared,
     records: &'static Records,
     timeout: Duration,
@@ -20,50 +20,50 @@ pub struct RecordReader {
 
 impl RecordReader {
     pub(super) fn new(target: &config::Target, messages: &config::Messages, records: &'static Records, shared: TargetShared) -> Self {
-        Self { asker: PartClient::new(target, &messages.part), shared, records, timeout: target.timeout }
+        Self { client: PartClient::new(target, &messages.part), shared, records, timeout: target.timeout }
     }
 
-    /// As in `mail.poll.part`.
+    /// The name of the part, as in `mail.poll.part`.
     #[must_use]
     pub fn part(&self) -> &'static str {
         self.records.part.name
     }
 
-    /// The page of at most `rows` rows that begins at row `offset`, counted from 1, of those from `start` to `end`, both included, in
-    /// Unix seconds.
+    /// Reads a page of at most `rows` rows. The page begins at row `offset`, counted from 1, of the records from `start` to `end` in Unix
+    /// seconds, both included.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The error of the request.
     pub async fn page(&mut self, start: u64, end: u64, offset: u64, rows: u64) -> Result<RecordPage, PollError> {
         let path = window(start, end).fill(self.request()?.path, offset).replace("{rows}", &rows.to_string());
         self.read(&path).await
     }
 
-    /// One page of the newest records from `start` on, in Unix seconds.
+    /// Reads one page of the newest records since `start`, in Unix seconds.
     ///
     /// # Errors
-    /// As [`Self::page`].
+    /// The error of the request.
     pub async fn newest_page(&mut self, start: u64) -> Result<RecordPage, PollError> {
         let path = window(start, start).fill(self.records.newest_path, 1);
         self.read(&path).await
     }
 
     fn request(&self) -> Result<&'static Request, PollError> {
-        self.records.part.requests.first().ok_or_else(|| PollError::Malformed("there is no way to ask for this part".into()))
+        self.records.part.requests.first().ok_or_else(|| PollError::Malformed("this part has no request".into()))
     }
 
     async fn read(&mut self, path: &str) -> Result<RecordPage, PollError> {
         let (records, request) = (self.records, self.request()?);
-        // Its time begins when it is admitted.
-        let _admitted = self.shared.limits.admit_request(self.shared.suspect).await;
+        // The deadline starts when the request is admitted.
+        let _admitted = self.shared.limits.admit_request(self.shared.is_failing).await;
         let deadline = Deadline::new(Instant::now(), self.timeout);
         self.shared.deadline = deadline.clone();
-        // The limit of bytes is that of a page: they are not kept together.
+        // The size limit applies to each page alone: pages are not kept together.
         let mut bytes = 0;
-        let page = self.asker.page(&self.shared, request, path, move |body| records.read(body), &mut bytes);
+        let page = self.client.read_page(&self.shared, request, path, move |body| records.read(body), &mut bytes);
         let result = deadline.run(page).await;
-        // A server that has just failed waits in another line, so that it holds up no others.
-        self.shared.suspect = result.is_err();
+        // After a failure the next request uses the lane of failing targets, where it cannot delay the others.
+        self.shared.is_failing = result.is_err();
         result
     }
 }

@@ -1,16 +1,16 @@
-//! Polls of slow targets that begin before the scrape that they are for.
+//! Early polls: the poll of a slow target begins before the scrape that is expected next.
 //!
-//! # Why
+//! # Reason
 //!
-//! A scrape waits for a few seconds at most, and a server may take longer and be well. Polled by the scrape, its reading would always
-//! come too late, and a server that takes four seconds would hold up every page for four. So the poll of a slow target begins early
-//! enough to end before the scrape that is expected next. The scrape gets that reading with its true age (`mail.poll.age`).
+//! A scrape waits for a few seconds at most, and a healthy server may take longer. If the scrape itself triggered the poll, its reading
+//! would always be late, and a server that takes four seconds would delay every scrape by four seconds. So the poll of a slow target
+//! begins early enough to end before the next scrape, which gets that reading with its true age (`mail.poll.age`).
 //!
-//! # What bounds it
+//! # Limits
 //!
-//! At most one early poll for each expected scrape, never before `min_interval` is over, within the server's rate limit, never of a
-//! target that fails, and none after two expected scrapes did not come. A quick target is polled by the scrape itself: its reading is
-//! as young as it can be.
+//! There is at most one early poll for each expected scrape, never before `min_interval` is over, within the server's rate limit, never of
+//! a failing target, and none after two expected scrapes did not come. A fast target is polled by the scrape itself, so that its reading is
+//! as recent as possible.
 
 use super::scrape_schedule::{ExpectedScrape, ScrapeSchedule, ScraperId};
 use super::{Reading, Target};
@@ -20,12 +20,12 @@ use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 use tracing::Instrument;
 
-/// A target whose last good poll took longer is slow.
+/// A target is slow if its last successful poll took longer than this.
 const SLOW_POLL_MIN: Duration = Duration::from_millis(500);
-/// An early poll is expected to take this much longer than the last one, and this besides.
+/// The time that is planned for an early poll: the duration of the last one times this factor, plus this margin.
 const LEAD_FACTOR: f64 = 1.25;
 const LEAD_MARGIN: Duration = Duration::from_millis(250);
-/// How late a scrape may come for its early reading, as a share of its interval.
+/// The delay with which a scrape still gets its early reading, as a share of its interval.
 const LATE_SHARE: f64 = 0.25;
 
 /// The early polls of one target.
@@ -37,13 +37,13 @@ pub(super) struct Refresh {
 #[derive(Debug, Default)]
 struct State {
     schedule: ScrapeSchedule,
-    /// The expected scrape that was polled for last.
+    /// The expected scrape of the last early poll.
     done_for: Option<ExpectedScrape>,
     /// Waits for the time of the next early poll.
     timer: Option<AbortHandle>,
 }
 
-/// An early poll that is to be made.
+/// A planned early poll.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     begin: Instant,
@@ -51,11 +51,11 @@ struct Plan {
 }
 
 impl Target {
-    /// A reading for a scrape: the one that was polled early for it, or else as [`reading_within`](Self::reading_within).
+    /// Returns the reading for a scrape: that of its early poll, or else the one of [`reading_within`](Self::reading_within).
     pub async fn reading_for_scrape(self: &Arc<Self>, scraper: ScraperId, limit: Duration) -> Arc<Reading> {
-        let asked = Instant::now();
-        self.refresh.locked().schedule.observe(scraper, asked);
-        let early = self.published().early_reading(asked);
+        let requested = Instant::now();
+        self.refresh.locked().schedule.observe(scraper, requested);
+        let early = self.state().early_reading(requested);
         let reading = match early {
             Some(reading) => reading,
             None => self.reading_within(limit).await,
@@ -64,11 +64,11 @@ impl Target {
         reading
     }
 
-    /// Sets the timer for the next early poll, if there is to be one. Called when a scrape has its reading, and when a poll has ended.
+    /// Sets the timer for the next early poll, if one is needed. Called when a scrape has its reading, and when a poll has ended.
     pub(super) fn plan_refresh(self: &Arc<Self>) {
         let mut state = self.refresh.locked();
         let plan = self.next_refresh(&state, Instant::now());
-        // What runs already is not the timer's any more: a poll is a task of its own.
+        // Aborting the timer does not abort a poll that runs, because a poll is a task of its own.
         if let Some(before) = state.timer.take() {
             before.abort();
         }
@@ -76,7 +76,7 @@ impl Target {
         let target = Arc::downgrade(self);
         let timer = async move {
             tokio::time::sleep_until(plan.begin.into()).await;
-            // A reload may have taken the target away.
+            // A reload may have removed the target.
             if let Some(target) = target.upgrade() {
                 target.refresh_for(plan.scrape).await;
             }
@@ -90,22 +90,22 @@ impl Target {
         if took < SLOW_POLL_MIN {
             return None;
         }
-        // Half an interval later it is certainly another scrape.
+        // A scrape half an interval later is another one.
         let after = state.done_for.map_or(now, |done| now.max(done.at + done.interval / 2));
         let scrape = state.schedule.expected_after(after)?;
-        let due = latest.began + self.keep();
+        let due = latest.began + self.reading_age_max();
         let begin = scrape.at.checked_sub(took.mul_f64(LEAD_FACTOR) + LEAD_MARGIN).unwrap_or(now).max(due).max(now);
-        // Otherwise the latest reading is young enough for it, or the poll would begin when the scrape comes.
+        // Otherwise the latest reading is recent enough for the scrape, or the poll would not begin before it.
         (due <= scrape.at && begin < scrape.at).then_some(Plan { begin, scrape })
     }
 
     async fn refresh_for(self: &Arc<Self>, scrape: ExpectedScrape) {
         let now = Instant::now();
-        let is_well = self.latest().is_some_and(|latest| latest.outcome.is_ok());
-        let is_allowed = is_well && self.fresh(now).is_none() && self.wait(now).is_zero();
+        let is_healthy = self.latest().is_some_and(|latest| latest.outcome.is_ok());
+        let is_allowed = is_healthy && self.fresh_reading(now).is_none() && self.wait(now).is_zero();
         self.refresh.locked().done_for = Some(scrape);
         if is_allowed {
-            self.published().early_for = Some(scrape.at + scrape.interval.mul_f64(LATE_SHARE));
+            self.state().early_for = Some(scrape.at + scrape.interval.mul_f64(LATE_SHARE));
             self.reading().await;
         }
     }

@@ -1,23 +1,23 @@
-//! When scrapes of a target came, and when the next one is expected.
+//! The scrapes of a target, and the time at which the next one is expected.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-/// Scrapers of one target that are remembered; the one that came longest ago is forgotten first.
+/// Scrapers that are tracked for one target. The one whose last scrape is oldest is forgotten first.
 const SCRAPERS_MAX: usize = 4;
-/// Expected scrapes after the last one that came. Then no further ones are expected.
+/// The number of scrapes that are expected after the last one. If they do not come, no further ones are expected.
 const EXPECTED_MAX: u32 = 2;
-/// How far two intervals of one scraper differ at most.
+/// The largest difference between two intervals of one scraper, as a share of the interval.
 const TOLERANCE_SHARE: f64 = 0.25;
-/// Scrapes that follow one another faster are no schedule.
+/// Scrapes in shorter succession are not a schedule.
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
-/// Tells scrapers apart.
+/// The identity of a scraper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScraperId(u64);
 
 impl ScraperId {
-    /// The scraper at this address, or with this name.
+    /// The scraper with this address or name.
     #[must_use]
     pub fn of(identity: &impl Hash) -> Self {
         let mut hasher = DefaultHasher::new();
@@ -26,7 +26,7 @@ impl ScraperId {
     }
 }
 
-/// A scrape that has not come yet.
+/// A scrape that is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ExpectedScrape {
     pub(super) at: Instant,
@@ -45,12 +45,12 @@ struct Scraper {
     id: ScraperId,
     last: Instant,
     interval: Option<Duration>,
-    /// A scrape that came after another interval, which is believed when it is seen again, and that interval.
+    /// The last scrape that came after a different interval, and that interval. It is accepted when it is seen again.
     candidate: Option<(Instant, Duration)>,
 }
 
 impl ScrapeSchedule {
-    /// A scrape has come.
+    /// Records a scrape.
     pub(super) fn observe(&mut self, id: ScraperId, now: Instant) {
         if let Some(scraper) = self.scrapers.iter_mut().find(|scraper| scraper.id == id) {
             return scraper.observe(now);
@@ -62,7 +62,7 @@ impl ScrapeSchedule {
         self.scrapers.push(Scraper { id, last: now, interval: None, candidate: None });
     }
 
-    /// The first scrape that is expected after this.
+    /// The first scrape that is expected after this time.
     pub(super) fn expected_after(&self, after: Instant) -> Option<ExpectedScrape> {
         let expected = |scraper: &Scraper| {
             let interval = scraper.interval?;
@@ -79,16 +79,16 @@ impl Scraper {
         if gap < INTERVAL_MIN {
             return;
         }
-        let agree = |a: Duration, b: Duration| a.abs_diff(b) <= a.mul_f64(TOLERANCE_SHARE);
+        let is_similar = |a: Duration, b: Duration| a.abs_diff(b) <= a.mul_f64(TOLERANCE_SHARE);
         let since_candidate = self.candidate.map(|(at, interval)| (now.saturating_duration_since(at), interval));
-        let repeated = since_candidate.filter(|(since, interval)| agree(*interval, *since)).map(|(since, _)| since);
-        let regular = self.interval.is_none_or(|interval| agree(interval, gap)).then_some(gap);
+        let repeated = since_candidate.filter(|(since, interval)| is_similar(*interval, *since)).map(|(since, _)| since);
+        let regular = self.interval.is_none_or(|interval| is_similar(interval, gap)).then_some(gap);
         if let Some(interval) = regular.or(repeated) {
             (self.last, self.interval, self.candidate) = (now, Some(interval), None);
             return;
         }
         self.candidate = Some((now, gap));
-        // Somebody else at the same address changes nothing; a scrape that was left out does.
+        // An additional request from the same address changes nothing; a scrape that was skipped does.
         if self.interval.is_some_and(|interval| gap > interval) {
             self.last = now;
         }
@@ -99,9 +99,9 @@ impl Scraper {
 mod tests {
     use super::*;
 
-    /// When scrapes are expected after scrapes at these seconds, as seen right after the last one: the first, and the one after it.
+    /// Checks the scrapes that are expected right after the last of these scrapes, which are pairs of a scraper and a second.
     #[track_caller]
-    fn expects(scrapes: &[(u8, u64)], expected: &[u64]) {
+    fn expect(scrapes: &[(u8, u64)], expected: &[u64]) {
         let start = Instant::now();
         let second = |at: u64| start + Duration::from_secs(at);
         let mut schedule = ScrapeSchedule::default();
@@ -115,35 +115,35 @@ mod tests {
     }
 
     #[test]
-    fn two_scrapes_are_expected_after_each_that_comes_and_no_more() {
-        expects(&[], &[]);
-        expects(&[(1, 0)], &[]);
-        expects(&[(1, 0), (1, 15)], &[30, 45]);
-        expects(&[(1, 0), (1, 15), (1, 31)], &[47, 63]);
+    fn two_more_scrapes_are_expected_after_each_scrape() {
+        expect(&[], &[]);
+        expect(&[(1, 0)], &[]);
+        expect(&[(1, 0), (1, 15)], &[30, 45]);
+        expect(&[(1, 0), (1, 15), (1, 31)], &[47, 63]);
     }
 
     #[test]
-    fn each_scraper_has_a_schedule() {
-        expects(&[(1, 0), (2, 5), (1, 60), (2, 65)], &[120, 125, 180, 185]);
+    fn each_scraper_has_its_own_schedule() {
+        expect(&[(1, 0), (2, 5), (1, 60), (2, 65)], &[120, 125, 180, 185]);
     }
 
     #[test]
     fn a_request_between_two_scrapes_changes_nothing() {
-        expects(&[(1, 0), (1, 15), (1, 20)], &[30, 45]);
-        expects(&[(1, 0), (1, 15), (1, 20), (1, 30)], &[45, 60]);
-        expects(&[(1, 0), (1, 15), (1, 15)], &[30, 45]);
+        expect(&[(1, 0), (1, 15), (1, 20)], &[30, 45]);
+        expect(&[(1, 0), (1, 15), (1, 20), (1, 30)], &[45, 60]);
+        expect(&[(1, 0), (1, 15), (1, 15)], &[30, 45]);
     }
 
     #[test]
-    fn another_interval_is_believed_when_it_is_seen_twice() {
-        expects(&[(1, 0), (1, 15), (1, 75)], &[90, 105]);
-        expects(&[(1, 0), (1, 15), (1, 75), (1, 135)], &[195, 255]);
-        expects(&[(1, 0), (1, 60), (1, 75), (1, 77)], &[120, 180]);
-        expects(&[(1, 0), (1, 60), (1, 75), (1, 90)], &[105, 120]);
+    fn a_new_interval_is_accepted_when_it_is_seen_twice() {
+        expect(&[(1, 0), (1, 15), (1, 75)], &[90, 105]);
+        expect(&[(1, 0), (1, 15), (1, 75), (1, 135)], &[195, 255]);
+        expect(&[(1, 0), (1, 60), (1, 75), (1, 77)], &[120, 180]);
+        expect(&[(1, 0), (1, 60), (1, 75), (1, 90)], &[105, 120]);
     }
 
     #[test]
-    fn few_scrapers_are_remembered() {
+    fn the_number_of_scrapers_is_limited() {
         let mut schedule = ScrapeSchedule::default();
         let start = Instant::now();
         (0..100_u64).for_each(|n| schedule.observe(ScraperId::of(&n), start + Duration::from_secs(n)));

@@ -1,4 +1,4 @@
-//! What a target has published: its latest reading, all that went wrong so far, and what the log has said of it.
+//! The published state of a target: its latest reading, its counters, and the problems that were logged.
 
 use super::circuit_breaker::{CircuitBreaker, to_tenths};
 use super::recent::history::History;
@@ -10,53 +10,53 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
 
-/// Of one target; changed at the end of each poll.
+/// The age up to which the latest reading is served while a poll waits for a slot.
+const UNADMITTED_AGE_MAX: Duration = Duration::from_secs(300);
+/// Name collisions of a target that are logged. Further ones are only counted.
+const COLLISIONS_LOGGED_MAX: usize = 1000;
+
+/// The state of one target. It changes at the end of each poll.
 #[derive(Debug)]
 pub(super) struct TargetState {
     target: String,
-    /// The part without which there is no reading.
+    /// The part that a reading requires.
     required: &'static str,
     since: SystemTime,
     pub(super) latest: Option<Arc<Reading>>,
-    /// For people.
+    /// The last hour, for the status page.
     pub(super) history: History,
     tally: Tally,
-    /// What the server last said of its version.
+    /// The version that the server last reported.
     pub(super) version: Option<String>,
-    /// The attributes of the resource that the server last gave by `target_info`.
+    /// The resource attributes that the server last reported with `target_info`.
     pub(super) target_info: Vec<(String, String)>,
-    /// The poll that runs was given up on by somebody after so long (the longest of all), and is counted as a timeout already.
-    given_up: Option<Duration>,
-    /// Polls end well and take longer than this, which is all that who collects waits. So it was logged.
-    late: Option<Duration>,
-    /// The error of the last poll of each part.
+    /// The longest wait after which a caller timed out on the current poll. The poll is then counted as a timeout already.
+    timed_out_after: Option<Duration>,
+    /// The longest wait of a caller, while polls succeed but take longer than that. This was logged.
+    late_limit: Option<Duration>,
+    /// The last error of each part.
     part_problems: Vec<(&'static str, ProblemLog)>,
-    /// Families with one name in Prometheus.
+    /// Families with the same name in Prometheus.
     collisions: LoggedSet<NameCollision>,
     pub(super) breaker: CircuitBreaker,
-    /// The poll that is to begin has no slot yet.
+    /// The next poll waits for a slot.
     pub(super) waits_for_slot: bool,
-    /// The poll that runs is an early one, for a scrape that comes before this.
+    /// The current poll is an early one, for a scrape that is expected before this time.
     pub(super) early_for: Option<Instant>,
-    /// Scrapes get the latest reading until then, however old it is.
+    /// Until this time, scrapes get the latest reading regardless of its age.
     early_until: Option<Instant>,
-    /// How long a reading is kept.
-    keep: Duration,
-    /// The native families of the last reading did not fit into memory.
+    /// The age at which a reading is due for renewal.
+    reading_age_max: Duration,
+    /// The native families of the last reading exceeded the memory limit.
     memory_problem: ProblemLog<()>,
 }
 
-/// The age up to which a reading stands for a poll that has no slot yet.
-const UNADMITTED_AGE_MAX: Duration = Duration::from_secs(300);
-/// Name collisions of a target that are logged; the metric counts on.
-const COLLISIONS_LOGGED_MAX: usize = 1000;
-
 impl TargetState {
     pub(super) fn new(target: &config::Target, since: SystemTime, history: History, breaker: CircuitBreaker) -> Self {
-        let (latest, version, target_info, given_up, late, part_problems) = Default::default();
+        let (latest, version, target_info, timed_out_after, late_limit, part_problems) = Default::default();
         let tally = Tally { of_records: target.messages.is_some(), ..Tally::default() };
         let (name, required) = (target.name.clone(), target.source.required().name);
-        let keep = target.min_interval.mul_f64(config::DUE_SHARE);
+        let reading_age_max = target.min_interval.mul_f64(config::DUE_SHARE);
         let (waits_for_slot, early_for, early_until, memory_problem) = Default::default();
         Self {
             target: name,
@@ -67,62 +67,62 @@ impl TargetState {
             tally,
             version,
             target_info,
-            given_up,
-            late,
+            timed_out_after,
+            late_limit,
             part_problems,
             collisions: LoggedSet::new(COLLISIONS_LOGGED_MAX),
             breaker,
             waits_for_slot,
             early_for,
             early_until,
-            keep,
+            reading_age_max,
             memory_problem,
         }
     }
 
-    /// Takes over the counters of a target that this one takes the place of.
-    pub(super) fn go_on_from(&mut self, before: &Self) {
+    /// Inherits the counters of the target that this one replaces.
+    pub(super) fn inherit_from(&mut self, before: &Self) {
         self.since = before.since;
         self.tally = Tally { of_records: self.tally.of_records, ..before.tally.clone() };
-        self.history.go_on_from(&before.history);
+        self.history.inherit_from(&before.history);
         self.version.clone_from(&before.version);
         self.target_info.clone_from(&before.target_info);
         self.part_problems.clone_from(&before.part_problems);
         self.collisions.clone_from(&before.collisions);
-        self.late = before.late;
+        self.late_limit = before.late_limit;
     }
 
-    /// The latest reading, if it ended after somebody asked.
-    pub(super) fn answer_to(&self, asked: Instant) -> Option<Arc<Reading>> {
-        self.latest.clone().filter(|latest| latest.ended >= asked)
+    /// The latest reading, if its poll ended after it was requested.
+    pub(super) fn reading_since(&self, requested: Instant) -> Option<Arc<Reading>> {
+        self.latest.clone().filter(|latest| latest.ended >= requested)
     }
 
-    /// The latest reading, if it was polled early for a scrape that comes now.
+    /// The latest reading, if its poll began early for a scrape that comes at `now`.
     pub(super) fn early_reading(&self, now: Instant) -> Option<Arc<Reading>> {
         let latest = self.latest.clone().filter(|latest| latest.outcome.is_ok());
         latest.filter(|_| self.early_until.is_some_and(|until| now <= until))
     }
 
-    /// Whether nobody who waits for so long has to wait to learn that the target fails: its last poll did, or the poll that runs is too
-    /// late for somebody who waited as long.
+    /// Returns true if a caller that waits for `limit` would most likely wait in vain: the last poll failed, or the current poll has
+    /// exceeded the wait of a caller that waited at least as long.
     pub(super) fn is_known_to_fail(&self, limit: Duration) -> bool {
-        self.given_up.is_some_and(|given_up| given_up >= limit) || self.latest.as_ref().is_some_and(|latest| latest.outcome.is_err())
+        self.timed_out_after.is_some_and(|waited| waited >= limit) || self.latest.as_ref().is_some_and(|latest| latest.outcome.is_err())
     }
 
-    /// Repairs of an answer that is no reading of its own: they count with the next one.
-    pub(super) fn count(&mut self, repairs: &Repairs) {
+    /// Counts the repairs of a response that has no reading of its own. They are published with the next reading.
+    pub(super) fn count_repairs(&mut self, repairs: &Repairs) {
         self.tally.repairs.add_all(repairs);
     }
 
-    /// A poll has ended.
+    /// Publishes the reading of a poll that has ended.
     pub(super) fn publish(&mut self, mut reading: Reading) -> Arc<Reading> {
-        let given_up = self.given_up.take();
-        // Until the scrape has come, and for as long as a reading is kept that was polled when it was needed.
-        self.early_until = self.early_for.take().map(|until| until.max(reading.ended + self.keep));
+        let timed_out_after = self.timed_out_after.take();
+        // An early reading is served until the scrape has come, and at least for as long as any other reading.
+        self.early_until = self.early_for.take().map(|until| until.max(reading.ended + self.reading_age_max));
         for report in reading.parts.iter().filter(|report| report.took.is_some()) {
             if let Some(error) = &report.error {
-                let counted = given_up.is_some() && report.part == self.required && error.error_type() == "timeout";
-                *self.tally.errors.entry((report.part, error.error_type())).or_default() += u64::from(!counted);
+                let is_counted = timed_out_after.is_some() && report.part == self.required && error.error_type() == "timeout";
+                *self.tally.errors.entry((report.part, error.error_type())).or_default() += u64::from(!is_counted);
             }
         }
         if let Ok(snapshot) = &reading.outcome {
@@ -136,66 +136,67 @@ impl TargetState {
         }
         reading.tally = self.tally.clone();
         reading.tally_since = self.since;
-        self.log_changes(&reading);
-        self.log_lateness(&reading, given_up);
+        self.log_part_problems(&reading);
+        self.log_lateness(&reading, timed_out_after);
         self.log_memory(&reading);
         self.log_name_collisions(&reading);
         self.history.add(&reading);
-        if let Some(pause) = self.breaker.note(reading.ended, reading.outcome.as_ref().err(), random_share()) {
+        if let Some(pause) = self.breaker.record(reading.ended, reading.outcome.as_ref().err(), random_share()) {
             let target = self.target.as_str();
-            info!(target, next_in = ?to_tenths(pause), "keeps failing, and is asked less often from now on");
+            info!(target, next_in = ?to_tenths(pause), "polling slowed down after repeated failures");
         }
         let reading = Arc::new(reading);
         self.latest = Some(reading.clone());
         reading
     }
 
-    /// What somebody who asks now is told without a poll: nothing of it is counted, or kept as the latest.
-    pub(super) fn held(&self, at: SystemTime, now: Instant) -> Option<Arc<Reading>> {
-        let error = self.breaker.held(now)?.clone();
-        Some(self.uncounted(at, error))
+    /// The reading while the circuit is open, without a poll. It is not counted and does not become the latest.
+    pub(super) fn circuit_open_reading(&self, at: SystemTime, now: Instant) -> Option<Arc<Reading>> {
+        let error = self.breaker.blocking_error(now)?.clone();
+        Some(self.uncounted_failure(at, error))
     }
 
-    /// The same while a server that has refused wants to be left alone for `wait`: one refusal counts once.
-    pub(super) fn left_alone(&self, at: SystemTime, wait: Duration) -> Option<Arc<Reading>> {
-        let refused = self.latest.as_ref().is_some_and(|latest| matches!(latest.outcome, Err(PollError::RateLimited(_))));
-        let error = (refused && !wait.is_zero()).then_some(PollError::RateLimited(wait))?;
-        Some(self.uncounted(at, error))
+    /// The reading while the server's rate limit requires a wait, without a poll. A rejection by the server is counted once.
+    pub(super) fn rate_limited_reading(&self, at: SystemTime, wait: Duration) -> Option<Arc<Reading>> {
+        let was_rejected = self.latest.as_ref().is_some_and(|latest| matches!(latest.outcome, Err(PollError::RateLimited(_))));
+        let error = (was_rejected && !wait.is_zero()).then_some(PollError::RateLimited(wait))?;
+        Some(self.uncounted_failure(at, error))
     }
 
-    /// Somebody who asked has waited for `limit`, and goes on without.
-    pub(super) fn give_up(&mut self, at: SystemTime, asked: Instant, limit: Duration) -> Arc<Reading> {
-        // The poll may have ended in this very moment.
-        if let Some(answer) = self.answer_to(asked) {
-            return answer;
+    /// The reading for a caller that has waited for `limit` and continues without the poll.
+    pub(super) fn time_out_caller(&mut self, at: SystemTime, requested: Instant, limit: Duration) -> Arc<Reading> {
+        // The poll may have ended at this very moment.
+        if let Some(reading) = self.reading_since(requested) {
+            return reading;
         }
         if self.waits_for_slot {
-            return self.not_admitted(at, limit);
+            return self.unadmitted_reading(at, limit);
         }
         let error = PollError::Late(limit);
-        if self.given_up.is_none() {
+        if self.timed_out_after.is_none() {
             *self.tally.errors.entry((self.required, error.error_type())).or_default() += 1;
         }
-        self.given_up = self.given_up.max(Some(limit));
-        self.uncounted(at, error)
+        self.timed_out_after = self.timed_out_after.max(Some(limit));
+        self.uncounted_failure(at, error)
     }
 
-    /// Somebody has waited briefly for a target that is known to fail: its failure, without counting it again.
-    pub(super) fn known_failure(&self, at: SystemTime, asked: Instant, limit: Duration) -> Arc<Reading> {
-        if let Some(answer) = self.answer_to(asked) {
-            return answer;
+    /// The reading for a caller that has waited briefly for a target that is known to fail. The failure is not counted again.
+    pub(super) fn known_failure(&self, at: SystemTime, requested: Instant, limit: Duration) -> Arc<Reading> {
+        if let Some(reading) = self.reading_since(requested) {
+            return reading;
         }
         let last = self.latest.as_ref().and_then(|latest| latest.outcome.as_ref().err().cloned());
-        self.uncounted(at, last.unwrap_or(PollError::Late(self.given_up.unwrap_or(limit))))
+        self.uncounted_failure(at, last.unwrap_or(PollError::Late(self.timed_out_after.unwrap_or(limit))))
     }
 
-    /// Nothing was asked of the server yet, so it did not fail: the latest reading stands, with its age.
-    fn not_admitted(&self, at: SystemTime, limit: Duration) -> Arc<Reading> {
+    /// The reading while a poll waits for a slot. The server was not requested, so it did not fail: the latest reading is served with its
+    /// age.
+    fn unadmitted_reading(&self, at: SystemTime, limit: Duration) -> Arc<Reading> {
         let latest = self.latest.clone().filter(|latest| latest.outcome.is_ok() && latest.ended.elapsed() < UNADMITTED_AGE_MAX);
-        latest.unwrap_or_else(|| self.uncounted(at, PollError::Late(limit)))
+        latest.unwrap_or_else(|| self.uncounted_failure(at, PollError::Late(limit)))
     }
 
-    fn uncounted(&self, at: SystemTime, error: PollError) -> Arc<Reading> {
+    fn uncounted_failure(&self, at: SystemTime, error: PollError) -> Arc<Reading> {
         Arc::new(Reading { tally: self.tally.clone(), tally_since: self.since, ..Reading::failed(at, Instant::now(), error) })
     }
 
@@ -206,13 +207,16 @@ impl TargetState {
         }
         if exceeded && self.memory_problem.start(()) {
             let limit = show_bytes(READINGS_BYTES_MAX);
-            warn!(target, "its native metrics are left out: readings of all targets keep {limit} already; exclude families with relay");
+            warn!(
+                target,
+                limit, "native metrics omitted: readings of all targets have reached the memory limit; exclude families with relay"
+            );
         } else if !exceeded && self.memory_problem.end().is_some() {
-            info!(target, "its native metrics are complete again");
+            info!(target, "native metrics are complete again");
         }
     }
 
-    fn log_changes(&mut self, reading: &Reading) {
+    fn log_part_problems(&mut self, reading: &Reading) {
         let target = self.target.as_str();
         for report in reading.parts.iter().filter(|report| report.took.is_some()) {
             let known = self.part_problems.iter().position(|(part, _)| *part == report.part);
@@ -223,15 +227,15 @@ impl TargetState {
             let problem = &mut self.part_problems[at].1;
             match &report.error {
                 Some(error) if problem.start(error.error_type()) => {
-                    warn!(target, part = report.part, error.type = error.error_type(), "{error}");
+                    warn!(target, part = report.part, error.type = error.error_type(), "poll failed: {error}");
                 }
-                None if problem.end().is_some() => info!(target, part = report.part, "answers again"),
+                None if problem.end().is_some() => info!(target, part = report.part, "poll succeeded again"),
                 _ => {}
             }
         }
     }
 
-    /// Each collision once: the families of a server rarely change.
+    /// Logs each collision once: the families of a server rarely change.
     fn log_name_collisions(&mut self, reading: &Reading) {
         let target = self.target.as_str();
         for collision in reading.native.name_collisions() {
@@ -241,22 +245,22 @@ impl TargetState {
         }
     }
 
-    /// A poll that ends well, and too late for somebody, is no failed part; whoever gave up has `mail.up` 0 all the same.
-    fn log_lateness(&mut self, reading: &Reading, given_up: Option<Duration>) {
+    /// Logs polls that succeed but end after a caller has timed out. No part has failed, but that caller had `mail.up` 0.
+    fn log_lateness(&mut self, reading: &Reading, timed_out_after: Option<Duration>) {
         let (target, part) = (self.target.as_str(), self.required);
         let took = reading.ended.saturating_duration_since(reading.began);
-        match (self.late, given_up) {
-            _ if reading.outcome.is_err() => self.late = None,
+        match (self.late_limit, timed_out_after) {
+            _ if reading.outcome.is_err() => self.late_limit = None,
             (before, Some(limit)) => {
                 if before.is_none() {
                     let error = PollError::Late(limit);
-                    warn!(target, part, error.type = error.error_type(), took = ?to_tenths(took), "{error}");
+                    warn!(target, part, error.type = error.error_type(), took = ?to_tenths(took), "poll failed: {error}");
                 }
-                self.late = Some(limit);
+                self.late_limit = Some(limit);
             }
             (Some(limit), None) if took < limit => {
-                info!(target, part, "answers in time again");
-                self.late = None;
+                info!(target, part, "server responds in time again");
+                self.late_limit = None;
             }
             (_, None) => {}
         }

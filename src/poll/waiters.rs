@@ -1,49 +1,50 @@
-//! Who waits for a poll, and how long: what optional parts may take of it.
+//! Callers that wait for a poll, and the time that they leave for optional parts.
 //!
-//! # Why there is no fixed time for optional parts
+//! # Optional parts have no fixed timeout
 //!
-//! A push may wait a minute for a slow part, a scrape a few seconds for all of the page. So a poll gives its optional parts what the
-//! callers that it has can spare, and all of `timeout` where nobody is in a hurry. A part that is not there by then costs
-//! only its own points: a reading that comes too late for its caller would cost all of them, at each scrape again.
+//! A push may wait a minute for a slow part, a scrape only a few seconds for the whole response. So a poll grants its optional parts the
+//! time that the present callers can spare, and all of `timeout` if no caller is in a hurry. A part that is late loses only its own points;
+//! a reading that is late for its caller would lose all of them, at each scrape again.
 
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// What of a caller's wait optional parts may take. The rest is for reading the answers and writing the page.
+/// The share of a caller's wait that optional parts may use. The rest is for parsing the responses and writing the page.
 const WAIT_SHARE: f64 = 0.75;
-/// However short of time a caller is, optional parts have this long: it must not cost the other callers those points.
+/// The shortest time for optional parts, however little time a caller has: the other callers should not lose those points.
 const OPTIONAL_WAIT_MIN: Duration = Duration::from_secs(1);
 
-/// Those who wait for the poll that runs, or for the next.
+/// The callers that wait for the current poll, or for the next one.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    /// Until when each can wait for optional parts.
+    /// For each caller, the time until which it can wait for optional parts.
     until: watch::Sender<Vec<Instant>>,
 }
 
-/// Counts until it is dropped.
+/// A caller that waits, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Waiter<'a> {
-    of: &'a Waiters,
+    waiters: &'a Waiters,
     until: Instant,
 }
 
 impl Waiters {
-    /// One who waits for at most `limit` from now on.
+    /// Adds a caller that waits for at most `limit` from now on.
     pub(super) fn join(&self, limit: Duration) -> Waiter<'_> {
         let until = Instant::now() + limit.mul_f64(WAIT_SHARE);
         self.until.send_modify(|all| all.push(until));
-        Waiter { of: self, until }
+        Waiter { waiters: self, until }
     }
 
-    /// Comes when one of them cannot wait any longer for optional parts of the poll that began then. Never while nobody hurries.
+    /// Waits until a caller cannot wait any longer for optional parts of the poll that began at `began`. Waits forever while no caller
+    /// is in a hurry.
     pub(super) async fn due(&self, began: std::time::Instant) {
         let mut all = self.until.subscribe();
         loop {
             let first = all.borrow_and_update().iter().min().copied();
             let Some(first) = first else {
-                // Never closed: the sender is ours.
+                // The channel is never closed, because `self` owns the sender.
                 let _ = all.changed().await;
                 continue;
             };
@@ -57,7 +58,7 @@ impl Waiters {
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        self.of.until.send_modify(|all| {
+        self.waiters.until.send_modify(|all| {
             if let Some(at) = all.iter().position(|until| *until == self.until) {
                 all.swap_remove(at);
             }

@@ -67,23 +67,23 @@ fn is_other(capture: &str) -> bool {
 
 /// Captures that give nothing, and what is said of them behind the path, up to the hint.
 const REFUSED: &[(&str, &str)] = &[
-    ("ceymail/11-401-missing.constructed.http", "the server answered 401 Unauthorized: set token "),
-    ("ceymail/13-429.source-shaped.http", "the server answered 429 Too Many Requests: "),
-    ("cpanel/20-err-403-access-denied.http", "the server answered 403 Forbidden Access denied: set username, and token "),
+    ("ceymail/11-401-missing.constructed.http", "the server responded with 401 Unauthorized: set token "),
+    ("ceymail/13-429.source-shaped.http", "the server responded with 429 Too Many Requests: "),
+    ("cpanel/20-err-403-access-denied.http", "the server responded with 403 Forbidden Access denied: set username, and token "),
     ("cpanel/21-err-result0-unknown-app.http", "the server refused: Unknown app (“emailtrack_userstats”) "),
-    ("emailengine/02-no-token.txt", "the server answered 401 Unauthorized: set token "),
-    ("emailengine/03-wrong-token.txt", "the server answered 401 Unauthorized: set token "),
-    ("emailengine/05-api-scope-token.txt", "the server answered 403 Forbidden: set token "),
-    ("stalwart/0.15.5/02_noauth.txt", "the server answered 401 Unauthorized: set username and password "),
-    ("stalwart/0.15.5/03_wrongauth.txt", "the server answered 401 Unauthorized: set username and password "),
+    ("emailengine/02-no-token.txt", "the server responded with 401 Unauthorized: set token "),
+    ("emailengine/03-wrong-token.txt", "the server responded with 401 Unauthorized: set token "),
+    ("emailengine/05-api-scope-token.txt", "the server responded with 403 Forbidden: set token "),
+    ("stalwart/0.15.5/02_noauth.txt", "the server responded with 401 Unauthorized: set username and password "),
+    ("stalwart/0.15.5/03_wrongauth.txt", "the server responded with 401 Unauthorized: set username and password "),
     ("stalwart/0.15.5/16_queue_status.txt", "the answer cannot be read: "),
     ("stalwart/0.15.5/18_telemetry_metrics_community.txt", "the server refused: unsupported Enterprise feature"),
-    ("stalwart/0.15.5/22_queue_badauth.txt", "the server answered 401 Unauthorized: set parts.queue.token "),
-    ("stalwart/0.15.5/23_queue_user_noperm.txt", "the server answered 403 Forbidden: set parts.queue.token "),
-    ("stalwart/0.16.18/02_wrongauth.txt", "the server answered 401 Unauthorized: set username and password "),
-    ("stalwart/0.16.18/06_disabled_404.txt", "the server answered 404 Not Found: enable the Prometheus endpoint "),
+    ("stalwart/0.15.5/22_queue_badauth.txt", "the server responded with 401 Unauthorized: set parts.queue.token "),
+    ("stalwart/0.15.5/23_queue_user_noperm.txt", "the server responded with 403 Forbidden: set parts.queue.token "),
+    ("stalwart/0.16.18/02_wrongauth.txt", "the server responded with 401 Unauthorized: set username and password "),
+    ("stalwart/0.16.18/06_disabled_404.txt", "the server responded with 404 Not Found: enable the Prometheus endpoint "),
     ("stalwart/0.16.18/16_metric_enterprise.txt", "the server denied access (forbidden This feature is only available "),
-    ("stalwart/0.16.18/20_jmap_noauth.txt", "the server answered 401 Unauthorized: set parts.queue.token "),
+    ("stalwart/0.16.18/20_jmap_noauth.txt", "the server responded with 401 Unauthorized: set parts.queue.token "),
 ];
 
 /// Canonical values, by hand from the captures: the metric, values of its attributes in any order, the value.

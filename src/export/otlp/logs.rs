@@ -5,7 +5,7 @@
 
 use super::metrics::resource;
 use super::wire::field_len;
-use crate::delivery_log::{Key, Uid};
+use crate::delivery_log::{HashKey, RecordUid};
 use crate::export::queue::request_exporter::EncodedRequest;
 use crate::model::vocabulary::{DELIVERY_OUTCOME, DELIVERY_STAGE, ERROR_TYPE, MESSAGE_SOURCE, SYSTEM_NAME};
 use crate::model::{Field, Outcome, Privacy, Record};
@@ -27,7 +27,7 @@ const ATTRIBUTES_USUAL: usize = 20;
 /// Encodes the delivery records of one target.
 #[derive(Debug)]
 pub struct LogsEncoder {
-    key: Key,
+    key: HashKey,
     include: Vec<Field>,
     system: &'static str,
 }
@@ -35,14 +35,14 @@ pub struct LogsEncoder {
 impl LogsEncoder {
     /// Creates an encoder that hashes fields with `key` and exports the fields in `include` unhashed.
     #[must_use]
-    pub fn new(system: &'static str, key: Key, include: Vec<Field>) -> Self {
+    pub fn new(system: &'static str, key: HashKey, include: Vec<Field>) -> Self {
         Self { key, include, system }
     }
 
     /// Encodes records as requests of at most `bytes_max` bytes each; a single larger record is a request of its own. The records were read
     /// at `observed_nanos` (Unix time).
     #[must_use]
-    pub fn requests(&self, identity: &Identity, records: &[(Uid, Record)], observed_nanos: u64, bytes_max: usize) -> Vec<EncodedRequest> {
+    pub fn requests(&self, identity: &Identity, records: &[(RecordUid, Record)], observed_nanos: u64, bytes_max: usize) -> Vec<EncodedRequest> {
         let resource = resource(identity);
         let envelope_bytes = request(&resource, Vec::new()).encoded_len() + LENGTH_GROWTH_MAX;
         let (mut requests, mut batch, mut batch_bytes) = (Vec::new(), Vec::new(), envelope_bytes);
@@ -62,7 +62,7 @@ impl LogsEncoder {
         requests
     }
 
-    fn log_record(&self, uid: &Uid, record: &Record, observed_nanos: u64) -> LogRecord {
+    fn log_record(&self, uid: &RecordUid, record: &Record, observed_nanos: u64) -> LogRecord {
         let (severity, severity_text) = severity(record.outcome);
         let mut log_record = LogRecord {
             time_unix_nano: record.at.saturating_mul(1_000_000_000),

@@ -14,7 +14,7 @@ fn hides_of_url(url: &str, text: &str, expected: &str) {
 }
 
 #[test]
-fn a_credential_is_hidden_in_whatever_form_it_comes_back() {
+fn a_credential_is_redacted_in_any_encoding() {
     hides("Bearer abc-token", "no right for abc-token, abc-token", "no right for ***, ***");
     hides("Bearer abc-token", "you sent Bearer abc-token", "you sent ***");
     hides("whm root:abc-token", "whm root:abc-token and abc-token", "*** and ***");
@@ -42,7 +42,7 @@ fn a_credential_is_hidden_in_whatever_form_it_comes_back() {
 }
 
 #[test]
-fn the_beginning_of_a_secret_before_a_cut_is_hidden() {
+fn the_beginning_of_a_secret_before_a_cut_is_redacted() {
     hides("Bearer abc-token", "not JSON: `said abc-tok…`", "not JSON: `said ***…`");
     hides("Bearer abc-token", "said `Bearer abc…` and abc-", "said `***…` and ***");
     hides("Bearer abc-token", "`abc-`", "`***`");
@@ -53,7 +53,7 @@ fn the_beginning_of_a_secret_before_a_cut_is_hidden() {
 }
 
 #[test]
-fn what_a_url_carries_is_hidden() {
+fn secrets_of_a_url_are_redacted() {
     hides_of_url(
         "https://h.example.com/metrics?token=s3cr%2Bet&format=x",
         "no token s3cr+et, s3cr%2bet or s3cr%252bet",
@@ -68,7 +68,7 @@ fn what_a_url_carries_is_hidden() {
 }
 
 #[test]
-fn a_redactor_does_not_print_its_secrets() {
+fn debug_output_of_a_redactor_has_no_secrets() {
     assert_eq!(format!("{:?}", Redactor::of(["abcd-secret"])).replace("***", "").replace([',', ' '], ""), "Redactor([])");
 }
 
@@ -113,7 +113,7 @@ fn encode(kind: u8, text: &str) -> String {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// What comes back is decoded as whoever reads the log could do it, and must not have the secret.
+    /// The redacted text, decoded as a reader of the log could decode it, must not contain the secret.
     #[test]
     fn no_encoding_shows_a_secret(
         secret in "[a-zA-Z0-9+/=_.~!@#$%^&*()<>?'\"\\\\:;,|{}`ü漢😀-]{8,24}",
@@ -132,15 +132,15 @@ proptest! {
         prop_assert_eq!(redactor.redacted(text.clone()), text);
     }
 
-    /// Nothing else is touched, and nothing panics.
+    /// Other text is unchanged, and nothing panics.
     #[test]
-    fn other_text_stays(text in "\\PC{0,200}") {
+    fn other_text_is_unchanged(text in "\\PC{0,200}") {
         let redactor = Redactor::of(["\u{1}\u{2}never\u{3}\u{4}"]);
         prop_assert_eq!(redactor.redacted(text.clone()), text);
     }
 
     #[test]
-    fn any_text_and_any_secret_are_taken(secret in "\\PC{0,12}", text in "[\\PC%&\\\\]{0,60}") {
+    fn any_text_and_any_secret_are_accepted(secret in "\\PC{0,12}", text in "[\\PC%&\\\\]{0,60}") {
         let _ = Redactor::of([secret.as_str()]).redacted(text);
     }
 }

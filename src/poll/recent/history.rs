@@ -1,10 +1,10 @@
-//! The last hour of a target's key figures: a bounded ring, fed once for each reading, and what last went wrong.
+//! The last hour of a target's key figures, in a bounded ring buffer, and the last failure.
 //!
-//! # Rates are of rises
+//! # Rates
 //!
-//! A counter is compared with itself at the last reading that had it, series by series: a fall is a reset and all of the new
-//! value a rise; what was not there in a complete reading began after it. Time that passed while polls failed is part of the
-//! rate behind the gap, and the gap stays a gap.
+//! The rate of a counter is its increase since the last reading that had the counter, series by series. A decrease is a reset, and all of
+//! the new value counts as increase. A series that was missing in a complete reading started after it. The time of failed polls is part of
+//! the interval after the gap; the gap itself stays a gap.
 
 use super::key_figures::{FIGURES_MAX, KeyFigure};
 use crate::model::Attributes;
@@ -12,41 +12,41 @@ use crate::poll::{PollError, Reading};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
-/// How far back it goes.
+/// The length of the history in seconds.
 pub const HISTORY_SECONDS: u32 = 3600;
-/// Points of a figure; with [`FIGURES_MAX`] figures a target takes up to 20 KB.
+/// Points of one figure. With [`FIGURES_MAX`] figures a target needs up to 20 KB.
 pub const HISTORY_POINTS_MAX: usize = 240;
-/// Readings within this are one point.
+/// The length of a slot in seconds. Readings within one slot are one point.
 pub const SLOT_SECONDS: u32 = HISTORY_SECONDS / HISTORY_POINTS_MAX as u32;
 const MINUTE_SECONDS: f32 = 60.0;
 
-/// What is remembered of a target for people.
+/// The history of one target.
 #[derive(Clone, Debug)]
 pub struct History {
     figures: Vec<(&'static KeyFigure, Option<Baseline>)>,
     slots: VecDeque<HistorySlot>,
-    /// What last went wrong, and when.
+    /// The last failure.
     pub failure: Option<Failure>,
-    /// When the required part began to fail, while it does.
+    /// The start of the present failure of the required part.
     pub down_since: Option<SystemTime>,
 }
 
-/// A poll, or a part of one, that failed.
+/// The failure of a part.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// When the poll began.
+    /// The start of the poll.
     pub at: SystemTime,
-    /// Which part.
+    /// The name of the part.
     pub part: &'static str,
-    /// Why.
+    /// The error.
     pub error: PollError,
 }
 
-/// What a rate is counted from.
+/// The values that a rate is computed from.
 #[derive(Clone, Debug)]
 struct Baseline {
     at: Instant,
-    complete: bool,
+    is_complete: bool,
     series: Vec<(Attributes, f64)>,
 }
 
@@ -57,23 +57,23 @@ struct HistorySlot {
     cells: [Cell; FIGURES_MAX],
 }
 
-/// A level, or a rise in so many seconds.
+/// A level, or an increase and the seconds that it took.
 #[derive(Clone, Copy, Debug)]
 struct Cell {
     value: f32,
     seconds: f32,
 }
 
-const NOTHING: Cell = Cell { value: f32::NAN, seconds: 0.0 };
+const EMPTY: Cell = Cell { value: f32::NAN, seconds: 0.0 };
 
-/// A point of a figure's course.
+/// A point of a key figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HistoryPoint {
-    /// Unix seconds.
+    /// The time in Unix seconds.
     pub at: u64,
-    /// The level, or the rise per minute; nothing where it was not said.
+    /// The level, or the increase per minute. `None` if the server did not report it.
     pub value: Option<f32>,
-    /// Whether a poll failed in this time.
+    /// `true` if a poll failed in this slot.
     pub failed: bool,
 }
 
@@ -83,8 +83,8 @@ impl History {
         Self { figures, slots: VecDeque::new(), failure: None, down_since: None }
     }
 
-    /// Goes on from that of a target that this one takes the place of; courses only where they are of the same figures.
-    pub(crate) fn go_on_from(&mut self, before: &Self) {
+    /// Inherits the history of the target that this one replaces. Points are inherited only if both have the same figures.
+    pub(crate) fn inherit_from(&mut self, before: &Self) {
         let same = self.figures.len() == before.figures.len()
             && self.figures.iter().zip(&before.figures).all(|((a, _), (b, _))| std::ptr::eq(*a, *b));
         if same {
@@ -94,7 +94,7 @@ impl History {
         }
     }
 
-    /// Takes a reading. Each is given once.
+    /// Adds a reading. Each reading must be added once.
     pub(crate) fn add(&mut self, reading: &Reading) {
         let failed =
             reading.parts.iter().filter(|part| part.took.is_some()).find_map(|part| part.error.as_ref().map(|error| (part.part, error)));
@@ -103,12 +103,12 @@ impl History {
         }
         self.down_since = reading.outcome.is_err().then(|| self.down_since.unwrap_or(reading.at));
 
-        let mut cells = [NOTHING; FIGURES_MAX];
+        let mut cells = [EMPTY; FIGURES_MAX];
         if let Some(snapshot) = reading.snapshot() {
             for ((figure, baseline), cell) in self.figures.iter_mut().zip(&mut cells) {
-                let points = snapshot.points.iter().filter(|point| figure.has(point));
+                let points = snapshot.points.iter().filter(|point| figure.includes(point));
                 if !figure.is_rate() {
-                    cell.value = figure.fold(points.map(|point| point.value)).map_or(f32::NAN, |value| value as f32);
+                    cell.value = figure.aggregate(points.map(|point| point.value)).map_or(f32::NAN, |value| value as f32);
                     continue;
                 }
                 let series: Vec<(Attributes, f64)> = points.map(|point| (point.attributes.clone(), point.value)).collect();
@@ -117,9 +117,9 @@ impl History {
                 }
                 if let Some(before) = baseline.as_ref().filter(|_| !series.is_empty()) {
                     let seconds = reading.began.saturating_duration_since(before.at).as_secs_f32();
-                    *cell = Cell { value: before.rise(&series) as f32, seconds };
+                    *cell = Cell { value: before.increase(&series) as f32, seconds };
                 }
-                *baseline = Some(Baseline { at: reading.began, complete: reading.is_complete(), series });
+                *baseline = Some(Baseline { at: reading.began, is_complete: reading.is_complete(), series });
             }
         }
         self.put(reading.at, reading.outcome.is_err(), cells);
@@ -129,7 +129,7 @@ impl History {
         let seconds = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
         let number = u32::try_from(seconds / u64::from(SLOT_SECONDS)).unwrap_or(u32::MAX);
         match self.slots.back_mut() {
-            // A clock that was set back goes on in the slot that it had come to.
+            // After the clock was set back, readings are added to the last slot.
             Some(last) if number <= last.number => {
                 last.failed |= failed;
                 for (into, cell) in last.cells.iter_mut().zip(cells) {
@@ -144,16 +144,16 @@ impl History {
         }
     }
 
-    /// The figures, in the order of their courses.
+    /// The figures, in the order of their indices.
     pub fn figures(&self) -> impl Iterator<Item = &'static KeyFigure> + '_ {
         self.figures.iter().map(|(figure, _)| *figure)
     }
 
-    /// The course of one of the figures, oldest first.
-    pub fn course(&self, index: usize) -> impl DoubleEndedIterator<Item = HistoryPoint> + '_ {
+    /// The points of the figure with this index, oldest first.
+    pub fn points(&self, index: usize) -> impl DoubleEndedIterator<Item = HistoryPoint> + '_ {
         let is_rate = self.figures.get(index).is_some_and(|(figure, _)| figure.is_rate());
         self.slots.iter().map(move |slot| {
-            let cell = slot.cells.get(index).copied().unwrap_or(NOTHING);
+            let cell = slot.cells.get(index).copied().unwrap_or(EMPTY);
             let at = u64::from(slot.number) * u64::from(SLOT_SECONDS);
             HistoryPoint { at, value: if is_rate { cell.per_minute() } else { cell.level() }, failed: slot.failed }
         })
@@ -161,16 +161,16 @@ impl History {
 }
 
 impl Baseline {
-    /// How much these have risen since.
-    fn rise(&self, series: &[(Attributes, f64)]) -> f64 {
+    /// The increase since the baseline.
+    fn increase(&self, series: &[(Attributes, f64)]) -> f64 {
         let before = |attributes: &Attributes| self.series.iter().find(|(known, _)| known == attributes).map(|(_, value)| *value);
-        let of = |(attributes, now): &(Attributes, f64)| match before(attributes) {
+        let increase = |(attributes, now): &(Attributes, f64)| match before(attributes) {
             Some(before) if *now >= before => now - before,
             Some(_) => *now,
-            None if self.complete => *now,
+            None if self.is_complete => *now,
             None => 0.0,
         };
-        series.iter().map(of).sum()
+        series.iter().map(increase).sum()
     }
 }
 
@@ -190,7 +190,7 @@ impl Cell {
     }
 
     fn per_minute(self) -> Option<f32> {
-        self.level().filter(|_| self.seconds > 0.0).map(|rise| rise / self.seconds * MINUTE_SECONDS)
+        self.level().filter(|_| self.seconds > 0.0).map(|increase| increase / self.seconds * MINUTE_SECONDS)
     }
 }
 

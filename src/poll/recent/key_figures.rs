@@ -1,4 +1,4 @@
-//! The key figures of a target: what a person looks at first, chosen from the canonical metrics that its system has.
+//! The key figures of a target on the status page, selected from the canonical metrics that its system has.
 
 use crate::config::TargetPart;
 use crate::model::vocabulary::{
@@ -10,21 +10,21 @@ use crate::model::vocabulary::{
 use crate::model::{Attribute, Kind, Metric, Point};
 use crate::source::Rule;
 
-/// Figures of one target.
+/// The largest number of figures of one target.
 pub const FIGURES_MAX: usize = 9;
 
-/// One number about a target, over all series of a metric that have these attributes.
+/// One number about a target, aggregated over the series of a metric that have certain attributes.
 #[derive(Debug)]
 pub struct KeyFigure {
-    /// What it is called, in a word or two.
+    /// The title: one or two words.
     pub title: &'static str,
-    /// What it is made of.
+    /// The metric that the figure aggregates.
     pub metric: &'static Metric,
-    /// Only series with these attributes.
+    /// The attributes that its series have.
     pub only: &'static [(&'static Attribute, &'static str)],
-    /// What tells its series apart, for a person.
+    /// The attribute by which the page breaks the figure down.
     pub by: Option<&'static Attribute>,
-    /// Whether anything above zero wants somebody to look. Never a rate: some mail always fails.
+    /// `true` if any value above zero needs attention. Never set for a rate, because some mail always fails.
     pub bad: bool,
 }
 
@@ -32,7 +32,7 @@ const fn figure(title: &'static str, metric: &'static Metric) -> KeyFigure {
     KeyFigure { title, metric, only: &[], by: None, bad: false }
 }
 
-/// The most telling first: a target has the first [`FIGURES_MAX`] of those that its system says.
+/// All figures, the most important ones first. A target has the first [`FIGURES_MAX`] figures that its system reports.
 static FIGURES: &[KeyFigure] = &[
     figure("Queue", &QUEUE_DEPTH).by(&QUEUE_STATE),
     figure("Delivered", &DELIVERY_ATTEMPTS).only(&[(&DELIVERY_OUTCOME, "delivered")]),
@@ -53,12 +53,12 @@ static FIGURES: &[KeyFigure] = &[
     figure("Memory", &PROCESS_MEMORY_USAGE),
 ];
 
-/// The figures of a target that asks for these parts.
+/// The figures of a target with these parts.
 pub(crate) fn figures_of(parts: &[TargetPart]) -> Vec<&'static KeyFigure> {
-    let said = |figure: &&KeyFigure| parts.iter().flat_map(|part| part.part.rules).any(|rule| figure.comes_from(rule));
+    let is_reported = |figure: &&KeyFigure| parts.iter().flat_map(|part| part.part.rules).any(|rule| figure.comes_from(rule));
     let mut chosen: Vec<&'static KeyFigure> = Vec::new();
-    for figure in FIGURES.iter().filter(said) {
-        // Two that are called the same are the same for a person; the first says more.
+    for figure in FIGURES.iter().filter(is_reported) {
+        // Of two figures with the same title, the first is preferred.
         if chosen.len() < FIGURES_MAX && chosen.iter().all(|other| other.title != figure.title) {
             chosen.push(figure);
         }
@@ -82,20 +82,20 @@ impl KeyFigure {
         self
     }
 
-    /// Whether it is told as a rate.
+    /// Returns true if the figure is shown as a rate.
     #[must_use]
     pub fn is_rate(&self) -> bool {
         self.metric.kind == Kind::Counter
     }
 
-    /// Whether this series is a part of it.
+    /// Returns true if the figure includes this series.
     #[must_use]
-    pub fn has(&self, point: &Point) -> bool {
+    pub fn includes(&self, point: &Point) -> bool {
         point.metric == self.metric && self.only.iter().all(|(key, value)| point.attributes.iter().any(|(k, v)| k == key && v == value))
     }
 
-    /// Of the values of its series, the one that it shows: their sum, or the largest where a sum makes no sense.
-    pub fn fold(&self, values: impl Iterator<Item = f64>) -> Option<f64> {
+    /// Aggregates the values of the series: their sum, or the largest for a gauge.
+    pub fn aggregate(&self, values: impl Iterator<Item = f64>) -> Option<f64> {
         match self.metric.kind {
             Kind::Gauge => values.reduce(f64::max),
             _ => values.reduce(|a, b| a + b),
@@ -103,15 +103,15 @@ impl KeyFigure {
     }
 
     fn comes_from(&self, rule: &Rule) -> bool {
-        let gives = |(key, value): &(&Attribute, &str)| {
+        let has_attribute = |(key, value): &(&Attribute, &str)| {
             let fixed = rule.with.iter().any(|(k, v)| k == key && v == value);
-            let from = |from: &crate::source::AttributeSource| {
+            let from_source = |from: &crate::source::AttributeSource| {
                 from.attribute == *key
-                    && (from.values.is_empty() || from.other == Some(value) || from.values.iter().any(|(_, ours)| ours == value))
+                    && (from.values.is_empty() || from.other == Some(value) || from.values.iter().any(|(_, canonical)| canonical == value))
             };
-            fixed || rule.from.iter().any(from)
+            fixed || rule.from.iter().any(from_source)
         };
-        rule.metric == self.metric && rule.detail.is_none() && self.only.iter().all(gives)
+        rule.metric == self.metric && rule.detail.is_none() && self.only.iter().all(has_attribute)
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
     use crate::source::{SOURCES, by_name};
 
     #[track_caller]
-    fn has(system: &str, parts: &[&str], titles: &[&str]) {
+    fn expect_figures(system: &str, parts: &[&str], titles: &[&str]) {
         let source = by_name(system).unwrap();
         let parts: Vec<TargetPart> = source
             .parts
@@ -136,21 +136,25 @@ mod tests {
     }
 
     #[test]
-    fn each_system_has_the_figures_that_it_can_say() {
-        has("prometheus", &[], &[]);
-        has("ceymail", &[], &["Queue", "Services down", "Processor", "Memory"]);
-        has("cpanel", &[], &["Delivered", "Deferred", "Failed", "Received"]);
-        has(
+    fn each_system_has_the_figures_that_it_reports() {
+        expect_figures("prometheus", &[], &[]);
+        expect_figures("ceymail", &[], &["Queue", "Services down", "Processor", "Memory"]);
+        expect_figures("cpanel", &[], &["Delivered", "Deferred", "Failed", "Received"]);
+        expect_figures(
             "cpanel",
             &["fetch_mail_queue", "servicestatus"],
             &["Queue", "Delivered", "Deferred", "Failed", "Services down", "Received", "Oldest in queue"],
         );
-        has("kumomta", &[], &["Queue", "Delivered", "Deferred", "Failed", "Connections", "Received", "Rejected", "Processor", "Memory"]);
-        assert_eq!(SOURCES.len(), 6, "a new system has its figures here too");
+        expect_figures(
+            "kumomta",
+            &[],
+            &["Queue", "Delivered", "Deferred", "Failed", "Connections", "Received", "Rejected", "Processor", "Memory"],
+        );
+        assert_eq!(SOURCES.len(), 6, "add the figures of a new system here");
     }
 
     #[test]
-    fn the_table_names_what_there_is() {
+    fn the_table_refers_to_existing_attributes() {
         for figure in FIGURES {
             for (key, value) in figure.only {
                 assert!(figure.metric.attributes.contains(key) && key.values.contains(value), "{}: {value}", figure.title);

@@ -1,4 +1,4 @@
-//! What a target did during the last hour, for people.
+//! The last hour of a target, for the status page.
 
 pub(crate) mod history;
 pub(crate) mod key_figures;

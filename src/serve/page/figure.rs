@@ -33,7 +33,7 @@ impl Headline {
     pub(super) fn of(history: &History, title: &str, points: &[Point], span: Span) -> Option<Self> {
         let (index, figure) = history.figures().enumerate().find(|(_, figure)| figure.title == title)?;
         let value = current(figure, points, history, index)?;
-        let plot = Plot::of(history.course(index), Span { points_max: HEADLINE_POINTS_MAX, ..span });
+        let plot = Plot::of(history.points(index), Span { points_max: HEADLINE_POINTS_MAX, ..span });
         Some(Self { value: written(figure, value), unit: unit(figure), plot })
     }
 }
@@ -55,7 +55,7 @@ pub(super) struct FigureView {
 impl FigureView {
     /// A figure of this course and these points.
     pub(super) fn of(history: &History, index: usize, figure: &'static KeyFigure, points: &[Point], span: Span) -> Self {
-        let plot = Plot::of(history.course(index), span);
+        let plot = Plot::of(history.points(index), span);
         let value = current(figure, points, history, index);
         let (low, high) =
             plot.range.map_or_else(Default::default, |(low, high)| (written(figure, low.into()), written(figure, high.into())));
@@ -92,18 +92,18 @@ impl FigureView {
 
 /// What a figure is now: of a level the exact value, of a rate that of the last readings.
 fn current(figure: &KeyFigure, points: &[Point], history: &History, index: usize) -> Option<f64> {
-    let series = points.iter().filter(|point| figure.has(point));
+    let series = points.iter().filter(|point| figure.includes(point));
     if !figure.is_rate() {
-        return figure.fold(series.map(|point| point.value));
+        return figure.aggregate(series.map(|point| point.value));
     }
-    let last: Option<HistoryPoint> = history.course(index).next_back();
+    let last: Option<HistoryPoint> = history.points(index).next_back();
     last.and_then(|last| last.value).map(f64::from).filter(|_| !points.is_empty())
 }
 
 /// `scheduled 12, ready 3`
 fn named(figure: &KeyFigure, by: &Attribute, points: &[Point]) -> String {
     let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
-    for point in points.iter().filter(|point| figure.has(point) && point.value != 0.0) {
+    for point in points.iter().filter(|point| figure.includes(point) && point.value != 0.0) {
         if let Some((_, value)) = point.attributes.iter().find(|(key, _)| *key == by) {
             *sums.entry(value).or_default() += point.value;
         }
@@ -142,7 +142,7 @@ pub(super) fn silence(target: &Target) -> Duration {
 /// From the first point on, or the last hour.
 pub(super) fn span(history: &History, now: PageTime, silence: Duration) -> Span {
     let to = now.clock.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let first = history.course(0).next().map_or(to, |point| point.at);
+    let first = history.points(0).next().map_or(to, |point| point.at);
     let seconds = to.saturating_sub(first).clamp(PLOT_SECONDS_MIN, HISTORY_SECONDS.into());
     Span { from: to.saturating_sub(seconds), to, silence: silence.as_secs(), points_max: PLOT_POINTS_MAX }
 }

@@ -1,5 +1,5 @@
-//! A log that changes while it is read: a server of this test's own removes, adds and reorders rows between any two requests. All that
-//! the log holds in the end has arrived, each record once.
+//! A log that changes while it is read: the server removes, adds and reorders rows between any two requests. In the end all records of the
+//! log have arrived, each once.
 
 use super::world::{ANY, until};
 use axum::Router;
@@ -16,15 +16,15 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 const SEEDS: u64 = 50;
-/// Seeds that run at the same time.
+/// Seeds that run concurrently.
 const SEEDS_AT_ONCE: u64 = 25;
-/// Where both clocks stand.
+/// The time of both clocks.
 const NOW: u64 = 1_800_000_000;
-/// The log spans so many seconds.
+/// The time span of the log in seconds.
 const SPAN: u64 = 3000;
-/// Rows are written at most so late. The overlap is longer.
+/// The longest delay with which a row is written. The overlap is longer.
 const LATE_SECONDS_MAX: u64 = 40;
-/// After so many requests the log stays as it is.
+/// The number of requests after which the log no longer changes.
 const CHANGES_MAX: u32 = 40;
 
 #[derive(Clone)]
@@ -37,14 +37,14 @@ struct Row {
 struct Log {
     random: u64,
     rows: Vec<Row>,
-    /// The most rows of a page, whatever is requested.
+    /// The largest number of rows of a page, whatever is requested.
     page_rows_max: usize,
-    /// Rows of the same second are in an order of their own each time.
+    /// Rows of the same second are ordered differently in each response.
     ties_are_mixed: bool,
     requests: u32,
-    /// After so many requests it stays as it is.
+    /// The number of requests after which the log no longer changes.
     changes_max: u32,
-    /// The server reports with each response that it left records out.
+    /// Every response has the mark that records were omitted.
     overflowed: u8,
     next_id: u64,
 }
@@ -66,7 +66,7 @@ impl Log {
         for n in 0..rows {
             log.push(NOW - SPAN + n * SPAN / rows);
         }
-        // A second with more rows than a page has.
+        // One second has more rows than a page.
         let busy = if is_large { 6_000 } else { log.page_rows_max as u64 * 5 / 2 };
         (0..busy).for_each(|_| log.push(NOW - 1234));
         log
@@ -85,7 +85,7 @@ impl Log {
         self.next_id += 1;
     }
 
-    /// What happens between two requests.
+    /// Changes the log between two requests.
     fn change(&mut self) {
         self.requests += 1;
         if self.requests > self.changes_max {
@@ -102,14 +102,14 @@ impl Log {
             let at = NOW - self.below(LATE_SECONDS_MAX);
             self.push(at);
         }
-        // The table is in no order of its own.
+        // The table has no order.
         for last in (1..self.rows.len()).rev() {
             let other = self.below(last as u64 + 1) as usize;
             self.rows.swap(last, other);
         }
     }
 
-    fn answer(&mut self, query: &str) -> Value {
+    fn response(&mut self, query: &str) -> Value {
         self.change();
         let parameters: HashMap<&str, &str> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
         let number = |name: &str| parameters.get(name).and_then(|n| n.parse::<u64>().ok());
@@ -139,11 +139,11 @@ fn row(row: &Row) -> Value {
     })
 }
 
-async fn answer(State(log): State<Arc<Mutex<Log>>>, RawQuery(query): RawQuery) -> String {
-    log.lock().unwrap().answer(&query.unwrap_or_default()).to_string()
+async fn response(State(log): State<Arc<Mutex<Log>>>, RawQuery(query): RawQuery) -> String {
+    log.lock().unwrap().response(&query.unwrap_or_default()).to_string()
 }
 
-/// What reads a log, and what has arrived of it: how often each message.
+/// A follower of a log, and the number of times that each message has arrived.
 struct Reading {
     log: Arc<Mutex<Log>>,
     arrived: Arc<Mutex<HashMap<String, u32>>>,
@@ -157,7 +157,7 @@ impl Reading {
         let log = Arc::new(Mutex::new(log));
         let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().route("/json-api/emailtrack_search", get(answer)).with_state(log.clone());
+        let router = Router::new().route("/json-api/emailtrack_search", get(response)).with_state(log.clone());
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let server_stop = stopped.clone();
@@ -196,7 +196,7 @@ impl Reading {
         missing.map(|row| NOW - row.at).take(20).collect()
     }
 
-    /// Ends it. No record has arrived twice.
+    /// Stops the follower, and checks that no record has arrived twice.
     async fn end(self) {
         self.stop.cancel();
         for task in self.tasks {
@@ -206,8 +206,8 @@ impl Reading {
     }
 }
 
-/// Reads the log of one seed until all has arrived that is in it.
-async fn nothing_is_missing(seed: u64) {
+/// Reads the log of one seed until all of its records have arrived.
+async fn check_seed(seed: u64) {
     let reading = Reading::start(Log::new(seed)).await;
     until(&format!("seed {seed}: the last change"), || reading.requests() > CHANGES_MAX).await;
     let requests = reading.requests();
@@ -229,10 +229,10 @@ async fn a_server_that_always_reports_omissions_is_not_read_second_by_second() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_missing_of_a_log_that_changes_between_pages() {
+async fn no_record_of_a_changing_log_is_missing() {
     for first in (0..SEEDS).step_by(SEEDS_AT_ONCE as usize) {
         let mut seeds = tokio::task::JoinSet::new();
-        (first..first + SEEDS_AT_ONCE).for_each(|seed| drop(seeds.spawn(nothing_is_missing(seed))));
+        (first..first + SEEDS_AT_ONCE).for_each(|seed| drop(seeds.spawn(check_seed(seed))));
         while let Some(done) = seeds.join_next().await {
             done.unwrap();
         }

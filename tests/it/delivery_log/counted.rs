@@ -1,4 +1,4 @@
-//! Distributions and reasons, with and without a receiver: counted once, and never from window sums as well.
+//! Histograms and reasons, with and without a receiver: counted once, and never from window sums in addition.
 
 use super::world::{ANY, World, grpc, page, sum, until};
 use postmeter::simulate::Receiver;
@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 fn by_outcome(world: &World) -> HashMap<&'static str, f64> {
     let mut counts = HashMap::new();
-    world.stand_in.traffic(|traffic| {
+    world.simulated.traffic(|traffic| {
         for attempt in traffic.log.iter() {
             *counts.entry(attempt.outcome.name()).or_insert(0.0) += 1.0;
         }
@@ -33,8 +33,8 @@ async fn without_a_receiver_records_are_counted_and_the_cursor_moves() {
     ] {
         assert_eq!(sum(&page_before, begins), expected, "{begins}\n{page_before}");
     }
-    for said in ["error_type=\"5.1.1\"", "error_type=\"4.7.1\"", "mail_delivery_stage=\"rcpt_to\"", "mail_delivery_outcome=\"deferred\""] {
-        assert!(page_before.contains(said), "{said}\n{page_before}");
+    for label in ["error_type=\"5.1.1\"", "error_type=\"4.7.1\"", "mail_delivery_stage=\"rcpt_to\"", "mail_delivery_outcome=\"deferred\""] {
+        assert!(page_before.contains(label), "{label}\n{page_before}");
     }
     assert_eq!(
         sum(&page_before, "mail_delivery_attempts_total{instance=\"whm1\",job=\"cpanel\",mail_delivery_outcome=\"delivered\""),
@@ -42,7 +42,7 @@ async fn without_a_receiver_records_are_counted_and_the_cursor_moves() {
     );
     service.stop().await;
 
-    // What was counted is not counted again.
+    // Records are not counted again after a restart.
     let service = world.service("", "false").await;
     let deliveries = service.targets.now()[0].deliveries.clone().unwrap();
     let counted = || deliveries.points(std::time::Instant::now()).iter().any(|point| point.metric.name == "mail.record.lag");
@@ -52,7 +52,7 @@ async fn without_a_receiver_records_are_counted_and_the_cursor_moves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_does_not_wait_for_a_disk() {
+async fn stopping_does_not_wait_for_a_disk() {
     let world = World::with(100).await;
     let service = world.service("", "false").await;
     let deliveries = service.targets.now()[0].deliveries.clone().unwrap();
@@ -60,27 +60,18 @@ async fn an_end_does_not_wait_for_a_disk() {
         deliveries.points(std::time::Instant::now()).iter().find(|point| point.metric.name == metric).map(|point| point.value)
     };
     until("the log is read", || point("mail.record.lag").is_some()).await;
-    // Nothing can be written there any more.
+    // From here on the directory is not writable.
     std::fs::create_dir(world.state.path().join("messages-whm1.new")).unwrap();
-    let (id, at, origin, outcome) = (7, world.now - 5, postmeter::simulate::Origin::Remote, postmeter::simulate::AttemptOutcome::Failure);
-    let attempt = postmeter::simulate::Attempt {
-        id,
-        domain: 1,
-        origin,
-        bytes: 10,
-        received: at,
-        at,
-        outcome,
-        visible_at: world.now,
-        is_duplicated: false,
-    };
-    world.stand_in.traffic(|traffic| traffic.log.push(attempt));
+    let (id, at, origin, ended) = (7, world.now - 5, postmeter::simulate::Origin::Remote, postmeter::simulate::Ended::Failure);
+    let attempt =
+        postmeter::simulate::Attempt { id, domain: 1, origin, bytes: 10, received: at, at, ended, shown: world.now, twice: false };
+    world.simulated.traffic(|traffic| traffic.log.push(attempt));
     until("a record waits", || point("mail.record.queue.depth") == Some(1.0)).await;
     assert!(tokio::time::timeout(std::time::Duration::from_secs(60), service.stop()).await.is_ok(), "it does not end");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn they_are_pushed_with_a_start_that_is_known() {
+async fn histograms_are_pushed_with_a_known_start_time() {
     use opentelemetry_proto::tonic::metrics::v1::metric::Data;
     for (temporality, expected_temporality) in [("cumulative", 2), ("delta", 1)] {
         let world = World::with(500).await;
@@ -128,28 +119,28 @@ async fn they_are_pushed_with_a_start_that_is_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_part_attempts_come_from_window_sums() {
+async fn without_the_delivery_log_attempts_are_counted_from_window_sums() {
     let world = World::with(10).await;
     let file = world.file("", "false").replace(", parts: {messages: {interval: 1s, since: 2h}}", "");
     let config = postmeter::config::parse(&file, "test.yaml", &Default::default()).unwrap();
     let service = postmeter::app::Service::start(config, postmeter::telemetry::SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
     let page = page(&service).await;
-    let truth = world.stand_in.traffic(|traffic| traffic.attempts());
+    let truth = world.simulated.traffic(|traffic| traffic.attempts());
     assert_eq!(sum(&page, "mail_delivery_attempts_total{"), truth as f64);
     assert!(!page.contains("mail_poll_records_total") && !page.contains("mail_delivery_duration_seconds"), "{page}");
-    assert_eq!(world.stand_in.traffic(|traffic| traffic.log.searches()), 0);
+    assert_eq!(world.simulated.traffic(|traffic| traffic.log.searches()), 0);
     service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_old_family_is_there_for_those_who_ask() {
+async fn the_old_family_is_exposed_on_request() {
     let world = World::with(3_000).await;
     let file = world.file("", "false").replace("{messages: {interval: 1s, since: 2h}}", "{email_logs: {}}");
     let config = postmeter::config::parse(&file, "test.yaml", &Default::default()).unwrap();
     let service = postmeter::app::Service::start(config, postmeter::telemetry::SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
     let page = page(&service).await;
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("email_logs{")).collect();
-    // Of those that stand twice there is one series.
+    // Attempts that both sources have are one series.
     assert!((990..=1_000).contains(&rows.len()), "{}", rows.len());
     for label in ["time=", "actionunixtime=", "delivered_to=", "msg_id=", "sender_ip=", "type=", "user="] {
         assert!(rows[0].contains(label), "{label} {}", rows[0]);

@@ -1,4 +1,4 @@
-//! The program itself, killed at any moment: nothing is lost, the cursor is never ahead, and memory stays where it is.
+//! The program is killed at arbitrary times: no record is lost, the cursor is never ahead of the receiver, and memory does not grow.
 
 use super::world::{ANY, World, grpc, until};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -10,13 +10,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// The program with this configuration. It ends with its test.
+/// A running program. It is killed when dropped.
 struct Running(Child);
 
 impl Running {
     fn start(file: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_postmeter"));
-        // What glibc keeps in one arena for each thread is no growth, and goes up and down with the machine's load.
+        // With one arena for each thread, the memory that glibc retains would vary with the load of the machine.
         command.env_clear().env("MALLOC_ARENA_MAX", "1").args(["run", "--config"]).arg(file).stdout(Stdio::null()).stderr(Stdio::null());
         Self(command.spawn().unwrap())
     }
@@ -30,7 +30,7 @@ impl Running {
 }
 
 impl Drop for Running {
-    /// SIGKILL: nothing of it runs any more.
+    /// Kills the program with SIGKILL.
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -38,7 +38,7 @@ impl Drop for Running {
 }
 
 /// `log.record.uid` and the time in seconds of each record.
-fn told(requests: &[ExportLogsServiceRequest]) -> Vec<(String, u64)> {
+fn received(requests: &[ExportLogsServiceRequest]) -> Vec<(String, u64)> {
     let records = requests.iter().flat_map(|r| &r.resource_logs).flat_map(|of| &of.scope_logs).flat_map(|scope| &scope.log_records);
     let uid = |record: &opentelemetry_proto::tonic::logs::v1::LogRecord| {
         let attribute = record.attributes.iter().find(|attribute| attribute.key == "log.record.uid").unwrap();
@@ -50,7 +50,7 @@ fn told(requests: &[ExportLogsServiceRequest]) -> Vec<(String, u64)> {
     records.map(|record| (uid(record), record.time_unix_nano / 1_000_000_000)).collect()
 }
 
-/// What the cursor's file says: how far, and the identities that it holds, in hexadecimal.
+/// Reads the cursor file: the position, and the known identities in hexadecimal.
 fn cursor(state: &Path) -> Option<(u64, Vec<String>)> {
     let bytes = std::fs::read(state.join("messages-whm1.cursor")).ok()?;
     let numbers = bytes.strip_prefix(b"postmeter-cursor 2\ncpanel at 127.0.0.1\n").unwrap();
@@ -61,18 +61,18 @@ fn cursor(state: &Path) -> Option<(u64, Vec<String>)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_again_and_again_it_loses_nothing_and_is_never_ahead() {
+async fn repeated_kills_lose_no_record_and_the_cursor_is_never_ahead() {
     const RECORDS: u64 = 30_000;
     const KILLS: u64 = 12;
     let world = World::with(RECORDS).await;
-    world.stand_in.traffic(|traffic| traffic.log.fault_every = Some(5));
+    world.simulated.traffic(|traffic| traffic.log.fault_every = Some(5));
     let receiver = Receiver::start(ANY).await.unwrap();
     let file = world.state.path().join("postmeter.yaml");
     std::fs::write(&file, world.file("", &grpc(&receiver))).unwrap();
     let mut kills = 0;
     while kills < KILLS {
         let running = Running::start(&file);
-        // At no moment in particular: after so much more has arrived, and a little later.
+        // Kill at an arbitrary time: after more records have arrived, and a little later.
         let (before, more) = (receiver.log_records(), kills * 977 % 4_000);
         let done = || receiver.log_records() >= before + more || receiver.distinct_log_records() as u64 == RECORDS;
         until("more records", || done() && cursor(world.state.path()).is_some()).await;
@@ -80,7 +80,7 @@ async fn killed_again_and_again_it_loses_nothing_and_is_never_ahead() {
         drop(running);
         kills += 1;
 
-        let arrived = told(&receiver.log_requests());
+        let arrived = received(&receiver.log_requests());
         let short: HashSet<&str> = arrived.iter().map(|(uid, _)| &uid[..16]).collect();
         let (reached, held) = cursor(world.state.path()).unwrap();
         for id in &held {
@@ -88,7 +88,7 @@ async fn killed_again_and_again_it_loses_nothing_and_is_never_ahead() {
         }
         let distinct: HashSet<&(String, u64)> = arrived.iter().collect();
         let up_to = |at: u64| distinct.iter().filter(|(_, time)| *time <= at).count();
-        let truth = world.stand_in.traffic(|traffic| traffic.log.iter().filter(|attempt| attempt.at <= reached).count());
+        let truth = world.simulated.traffic(|traffic| traffic.log.iter().filter(|attempt| attempt.at <= reached).count());
         assert_eq!(up_to(reached), truth, "all up to the cursor has arrived");
     }
     let _running = Running::start(&file);

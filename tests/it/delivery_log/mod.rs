@@ -1,4 +1,4 @@
-//! The delivery log from end to end: a stand-in for WHM with faults, a receiver that fails, and a Postmeter that is killed.
+//! The delivery log from end to end: a simulated WHM with faults, a receiver that fails, and a Postmeter that is killed.
 #![allow(clippy::unwrap_used)]
 
 mod changing;

@@ -1,4 +1,4 @@
-//! Every record arrives, whatever the server and the receiver do, and none twice.
+//! Every record arrives exactly once, whatever the server and the receiver do.
 
 use super::world::{ANY, World, grpc, page, sum, until};
 use postmeter::delivery_log::BATCH_RECORDS_MAX;
@@ -14,7 +14,7 @@ fn late(n: u64, at: u64, now: u64) -> Attempt {
 async fn a_hundred_thousand_records_through_faults_of_both_sides() {
     const RECORDS: u64 = 100_000;
     let world = World::with(RECORDS).await;
-    world.stand_in.traffic(|traffic| traffic.log.fault_every = Some(4));
+    world.simulated.traffic(|traffic| traffic.log.fault_every = Some(4));
     let receiver = Receiver::start(ANY).await.unwrap();
     let address = receiver.addr();
     let service = world.service("", &grpc(&receiver)).await;
@@ -24,20 +24,20 @@ async fn a_hundred_thousand_records_through_faults_of_both_sides() {
     until("refusals", || receiver.refused() > 3).await;
     receiver.fail_with(None);
     until("more records", || receiver.distinct_log_records() > 30_000).await;
-    // From here on it takes nothing: what is looked at now is all that it has.
+    // From here on the receiver accepts nothing, so the records that it has now are all.
     receiver.fail_with(Some(tonic::Status::unavailable("later")));
     let (mut uids, mut total) = (receiver.log_uids(), receiver.log_records());
     receiver.shutdown().await;
 
-    // It is gone for a while, and comes back at the same place.
+    // The receiver is down for a while, and restarts at the same address.
     until("the queue fills and polling stops", || {
-        let searches = world.stand_in.traffic(|traffic| traffic.log.searches());
+        let searches = world.simulated.traffic(|traffic| traffic.log.searches());
         searches > 0
     })
     .await;
     let receiver = Receiver::start(address).await.unwrap();
     let all = |uids: &HashMap<String, u32>| -> usize {
-        // Looking at each is slow, and in the receiver's way.
+        // Inspecting each request is slow, and would delay the receiver.
         let most = uids.len() + receiver.distinct_log_records();
         if (most as u64) < RECORDS {
             return most;
@@ -48,15 +48,15 @@ async fn a_hundred_thousand_records_through_faults_of_both_sides() {
     };
     until("all records", || all(&uids) as u64 == RECORDS).await;
 
-    // Some come late, but within the overlap.
-    world.stand_in.traffic(|traffic| (0..500).for_each(|n| traffic.log.push(late(n, world.now - 30 - n % 500, world.now))));
+    // Some records are written late, but within the overlap.
+    world.simulated.traffic(|traffic| (0..500).for_each(|n| traffic.log.push(late(n, world.now - 30 - n % 500, world.now))));
     until("those that are late", || all(&uids) as u64 == RECORDS + 500).await;
 
     total += receiver.log_records();
     for (uid, n) in receiver.log_uids() {
         *uids.entry(uid).or_default() += n;
     }
-    // What was on its way when the receiver went may have been taken and not acknowledged.
+    // Records in flight when the receiver stopped may have been accepted without an acknowledgement.
     assert!(total <= RECORDS + 500 + BATCH_RECORDS_MAX as u64, "{total}");
     let page = page(&service).await;
     assert!(sum(&page, "mail_poll_records_total{") > 0.0 && page.contains("error_type=\"status\""), "{page}");
@@ -65,13 +65,13 @@ async fn a_hundred_thousand_records_through_faults_of_both_sides() {
 }
 
 fn attempts(world: &World) -> usize {
-    world.stand_in.traffic(|traffic| traffic.log.iter().filter(|attempt| attempt.outcome != AttemptOutcome::InProgress).count())
+    world.simulated.traffic(|traffic| traffic.log.iter().filter(|attempt| attempt.ended != Ended::InProgress).count())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_leaves_records_out_is_asked_for_in_parts() {
+async fn a_window_from_which_records_are_omitted_is_divided() {
     let world = World::with(6_000).await;
-    world.stand_in.traffic(|traffic| traffic.log.results_by_type_max = Some(400));
+    world.simulated.traffic(|traffic| traffic.log.results_by_type_max = Some(400));
     let receiver = Receiver::start(ANY).await.unwrap();
     let service = world.service("", &grpc(&receiver)).await;
     until("all records", || receiver.distinct_log_records() == 6_000).await;
@@ -80,13 +80,13 @@ async fn an_answer_that_leaves_records_out_is_asked_for_in_parts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_delivered_is_not_delivered_after_a_restart() {
+async fn records_are_not_sent_again_after_a_restart() {
     let world = World::with(3_000).await;
     let receiver = Receiver::start(ANY).await.unwrap();
     for round in 0..3 {
         let service = world.service("", &grpc(&receiver)).await;
         let id = 1_000 + round;
-        world.stand_in.traffic(|traffic| traffic.log.push(late(id, world.now - 10, world.now)));
+        world.simulated.traffic(|traffic| traffic.log.push(late(id, world.now - 10, world.now)));
         until("all records", || receiver.distinct_log_records() as u64 == 3_001 + round).await;
         service.stop().await;
         assert_eq!(receiver.log_records(), 3_001 + round);
@@ -94,14 +94,14 @@ async fn what_was_delivered_is_not_delivered_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_server_under_the_same_name_is_followed_anew() {
+async fn the_log_of_another_server_is_read_from_the_start() {
     let world = World::with(1_000).await;
     let receiver = Receiver::start(ANY).await.unwrap();
     let service = world.service("", &grpc(&receiver)).await;
     until("all records", || receiver.log_records() == 1_000).await;
     service.stop().await;
-    // To the cursor it is another one. Its log begins two hours ago, as at a first start.
-    let file = world.file("", &grpc(&receiver)).replace(&world.stand_in.url(), &world.stand_in.url().replace("127.0.0.1", "localhost"));
+    // For the cursor this is another server. Its log begins two hours ago, as at a first start.
+    let file = world.file("", &grpc(&receiver)).replace(&world.simulated.url(), &world.simulated.url().replace("127.0.0.1", "localhost"));
     let config = postmeter::config::parse(&file, "test.yaml", &Default::default()).unwrap();
     let service = postmeter::app::Service::start(config, postmeter::telemetry::SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
     until("all records again", || receiver.log_records() == 2_000).await;
@@ -109,21 +109,21 @@ async fn another_server_under_the_same_name_is_followed_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_first_start_is_from_now_on() {
+async fn a_first_start_reads_new_records_only() {
     let world = World::with(1_000).await;
     let receiver = Receiver::start(ANY).await.unwrap();
     let file = world.file("", &grpc(&receiver)).replace(", since: 2h", "");
     let config = postmeter::config::parse(&file, "test.yaml", &Default::default()).unwrap();
     let service = postmeter::app::Service::start(config, postmeter::telemetry::SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
-    let searches = || world.stand_in.traffic(|traffic| traffic.log.searches());
+    let searches = || world.simulated.traffic(|traffic| traffic.log.searches());
     until("two polls", || searches() > 1).await;
-    world.stand_in.traffic(|traffic| traffic.log.push(Attempt { visible_at: 0, ..late(7, world.now + 60, 0) }));
+    world.simulated.traffic(|traffic| traffic.log.push(Attempt { shown: 0, ..late(7, world.now + 60, 0) }));
     until("what is new", || receiver.log_records() == 1).await;
     service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_receiver_never_takes_is_counted_and_passed_over() {
+async fn records_that_the_receiver_rejects_are_counted_and_skipped() {
     let world = World::with(1_000).await;
     let receiver = Receiver::start(ANY).await.unwrap();
     receiver.fail_with(Some(tonic::Status::invalid_argument("no")));
@@ -135,14 +135,14 @@ async fn what_the_receiver_never_takes_is_counted_and_passed_over() {
     };
     until("refusals are counted", refused).await;
     receiver.fail_with(None);
-    world.stand_in.traffic(|traffic| traffic.log.push(late(7, world.now - 5, world.now)));
+    world.simulated.traffic(|traffic| traffic.log.push(late(7, world.now - 5, world.now)));
     until("what comes later", || receiver.log_records() > 0).await;
     assert_eq!((receiver.log_records(), receiver.distinct_log_records()), (1, 1));
     service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_credentials_are_waited_for() {
+async fn rejected_credentials_pause_the_log() {
     let world = World::with(1_000).await;
     let receiver = Receiver::start(ANY).await.unwrap();
     receiver.fail_with(Some(tonic::Status::unauthenticated("who?")));

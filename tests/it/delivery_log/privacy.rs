@@ -1,4 +1,4 @@
-//! What leaves the machine, seen on the wire: by gRPC and by HTTP.
+//! Personal data in requests to the receiver, by gRPC and by HTTP.
 
 use super::world::{ANY, World, grpc, until};
 use axum::Router;
@@ -10,16 +10,16 @@ use postmeter::simulate::Receiver;
 use prost::Message;
 use std::sync::{Arc, Mutex};
 
-/// Whether a text stands anywhere in what was sent.
+/// Returns true if any of the requests contains this text.
 fn holds(requests: &[ExportLogsServiceRequest], text: &str) -> bool {
     requests.iter().any(|request| memchr::memmem::find(&request.encode_to_vec(), text.as_bytes()).is_some())
 }
 
-/// What a stand-in's records hold of people and machines.
+/// Personal data in the records of the simulated server.
 const PERSONAL: [&str; 7] = ["reader", "sender@", "example.com", "192.0.2.", "198.51.100.", "1v0", "User unknown"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_personal_is_sent_unless_it_is_named() {
+async fn no_personal_data_is_sent_unless_included() {
     let world = World::with(1_000).await;
     let receiver = Receiver::start(ANY).await.unwrap();
     let service = world.service("", &grpc(&receiver)).await;
@@ -35,7 +35,7 @@ async fn nothing_personal_is_sent_unless_it_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_named_is_sent_as_it_is() {
+async fn included_fields_are_sent_in_clear() {
     let world = World::with(1_000).await;
     let receiver = Receiver::start(ANY).await.unwrap();
     let include = ", include: [recipient, sender, peer_ip, client_ip, message_id, message, delivery_domain]";
@@ -49,7 +49,7 @@ async fn what_is_named_is_sent_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn by_http_the_logs_stand_beside_the_metrics() {
+async fn http_logs_have_a_path_next_to_that_of_metrics() {
     type Inbox = Arc<Mutex<Vec<ExportLogsServiceRequest>>>;
     async fn logs(State(inbox): State<Inbox>, body: Bytes) -> Vec<u8> {
         inbox.lock().unwrap().push(ExportLogsServiceRequest::decode(body).unwrap());

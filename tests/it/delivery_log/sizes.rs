@@ -1,10 +1,10 @@
-//! Receivers that accept only small requests get every record all the same.
+//! Receivers that accept only small requests get every record.
 
 use super::world::{ANY, World, grpc, until};
 use postmeter::simulate::Receiver;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_that_are_too_many_for_one_request_arrive_in_parts() {
+async fn too_many_records_for_one_request_are_split() {
     let world = World::with(3_000).await;
     let receiver = Receiver::start(ANY).await.unwrap();
     receiver.accept_bytes(Some(50_000));

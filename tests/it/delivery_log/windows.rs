@@ -1,4 +1,4 @@
-//! Windows of time: of a server that is slow, away or odd.
+//! Windows of time with a server that is slow, down or sends invalid entries.
 
 use super::world::{ANY, World, grpc, until};
 use postmeter::delivery_log;
@@ -22,10 +22,10 @@ fn records(deliveries: &DeliveryMetrics, state: &str) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_takes_long_to_search_is_read_in_parts() {
+async fn a_log_that_takes_long_to_search_is_read_in_short_windows() {
     let world = World::with(6_000).await;
-    // All of it spans 3,000 s.
-    world.stand_in.traffic(|traffic| traffic.log.search_seconds_max = Some(500));
+    // The log spans 3,000 s.
+    world.simulated.traffic(|traffic| traffic.log.search_seconds_max = Some(500));
     let receiver = Receiver::start(ANY).await.unwrap();
     let file = world.file("", &grpc(&receiver)).replace("min_interval: 1s", "min_interval: 1s, timeout: 1s");
     let config = postmeter::config::parse(&file, "test.yaml", &Default::default()).unwrap();
@@ -38,27 +38,27 @@ async fn a_log_that_takes_long_to_search_is_read_in_parts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_that_cannot_be_read_is_counted_once() {
     let world = World::with(100).await;
-    world.stand_in.traffic(|traffic| traffic.log.incomplete_entries = 3);
+    world.simulated.traffic(|traffic| traffic.log.odd = 3);
     let service = world.service("", "false").await;
     let deliveries = service.targets.now()[0].deliveries.clone().unwrap();
-    let searches = || world.stand_in.traffic(|traffic| traffic.log.searches());
+    let searches = || world.simulated.traffic(|traffic| traffic.log.searches());
     until("a few polls", || searches() > 4).await;
     assert_eq!(records(&deliveries, "unreadable"), 3.0);
-    world.stand_in.traffic(|traffic| traffic.log.incomplete_entries = 4);
+    world.simulated.traffic(|traffic| traffic.log.odd = 4);
     until("one more", || records(&deliveries, "unreadable") == 4.0).await;
     service.stop().await;
 }
 
-/// Our clock in the test below: a function pointer can only look at a static.
+/// Postmeter's clock in the test below. A function pointer can only read a static.
 static NOW: AtomicU64 = AtomicU64::new(0);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_is_written_late_is_found_although_the_server_was_away() {
+async fn a_late_record_is_found_after_an_outage_of_the_server() {
     let world = World::with(0).await;
     let now = world.now;
     NOW.store(now, Ordering::SeqCst);
-    world.stand_in.traffic(|traffic| {
-        // The first search looks for the newest. The first page is 5,000 of these. The second fails.
+    world.simulated.traffic(|traffic| {
+        // The first request is for the newest records. The first page has 5,000 records. The second request fails.
         traffic.log.fill(6_000, now - 100, now, traffic.domains.len());
         traffic.log.fault_every = Some(3);
     });
@@ -71,11 +71,11 @@ async fn a_record_that_is_written_late_is_found_although_the_server_was_away() {
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let tasks = [tokio::spawn(follower.run(stopped.clone())), tokio::spawn(feed.count(stopped))];
-    let searches = || world.stand_in.traffic(|traffic| traffic.log.searches());
+    let searches = || world.simulated.traffic(|traffic| traffic.log.searches());
     until("the second page fails", || searches() >= 3).await;
 
-    // One that belongs to the first page is written after that was read, and the next poll is a quarter of an hour later.
-    world.stand_in.traffic(|traffic| {
+    // A record of the first page is written after that page was read, and the next poll is a quarter of an hour later.
+    world.simulated.traffic(|traffic| {
         traffic.log.fault_every = None;
         traffic.log.push(attempt(1, now - 40, now));
         traffic.log.push(attempt(2, now + 890, now));

@@ -1,4 +1,4 @@
-//! What these tests share: a stand-in, a receiver, a directory for state, and the configuration that ties them together.
+//! Support for these tests: a simulated server, a receiver, a state directory, and the configuration that connects them.
 
 use crate::support::wait_until;
 use postmeter::app::Service;
@@ -10,37 +10,37 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 pub const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-/// How long a test waits for anything.
+/// The longest time that a test waits.
 pub const PATIENCE: Duration = Duration::from_secs(240);
-/// The oldest record of a log, before now.
+/// The age of the oldest record of a log.
 pub const BEGINS: u64 = 3000;
 
-/// A stand-in whose time stands still and whose log a test fills, and a directory for state.
+/// A simulated server with a fixed time and a log that the test fills, and a state directory.
 pub struct World {
-    pub stand_in: SimulatedServer,
+    pub simulated: SimulatedServer,
     pub state: TempDir,
     pub now: u64,
 }
 
 impl World {
-    /// With so many records, the newest a little older than now.
+    /// A server with this many records. The newest is slightly older than the present time.
     pub async fn with(records: u64) -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         let options = Options { frozen: true, now: Some(now), ..Options::default() };
-        let stand_in = SimulatedServer::start(System::Cpanel, ANY, options).await.unwrap();
-        stand_in.traffic(|traffic| {
+        let simulated = SimulatedServer::start(System::Cpanel, ANY, options).await.unwrap();
+        simulated.traffic(|traffic| {
             traffic.log = DeliveryLog::default();
             traffic.log.fill(records, now - BEGINS, now - 20, traffic.domains.len());
         });
-        Self { stand_in, state: tempfile::tempdir().unwrap(), now }
+        Self { simulated, state: tempfile::tempdir().unwrap(), now }
     }
 
-    /// The file that follows the log every second. `messages` are more keys of that part, `otlp` all of `export.otlp`.
+    /// A configuration file that reads the log every second. `messages` are additional keys of that part, `otlp` is the whole `export.otlp`.
     pub fn file(&self, messages: &str, otlp: &str) -> String {
         format!(
             "state_dir: {}\ntargets:\n  - {{name: whm1, system: cpanel, url: \"{}\", username: {USERNAME}, token: {TOKEN}, min_interval: 1s, parts: {{messages: {{interval: 1s, since: 2h{messages}}}}}}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n  otlp: {otlp}\n",
             self.state.path().display(),
-            self.stand_in.url(),
+            self.simulated.url(),
         )
     }
 
@@ -51,25 +51,25 @@ impl World {
     }
 }
 
-/// Pushes there, and tries again soon.
+/// The `export.otlp` of a push to this receiver with short retry pauses.
 pub fn grpc(receiver: &Receiver) -> String {
     format!("{{endpoint: \"{}\", interval: 1s, retry: {{initial: 100ms, max: 500ms}}}}", receiver.url())
 }
 
-/// Waits until it is so.
+/// Waits until the condition is true.
 #[track_caller]
 pub fn until(what: &str, is_so: impl FnMut() -> bool) -> impl Future<Output = ()> {
     wait_until(is_so, PATIENCE, what)
 }
 
-/// The page of a running service.
+/// The metrics page of a running service.
 pub async fn page(service: &Service) -> String {
     let url = format!("http://{}/metrics", service.address.unwrap());
     let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
     client.get(url).send().await.unwrap().text().await.unwrap()
 }
 
-/// The sum of all samples whose line begins so.
+/// The sum of all samples whose line begins with this prefix.
 pub fn sum(page: &str, begins: &str) -> f64 {
     let lines = page.lines().filter(|line| line.starts_with(begins));
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()

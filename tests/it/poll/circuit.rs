@@ -1,6 +1,6 @@
-//! A server that keeps failing is asked less often, and at once again when it answers.
+//! Circuit breakers: a server that fails repeatedly is polled less often, until it responds again.
 
-use crate::poll::common::{self, GOOD, Log, Server, answer, configured, environment, fails, is_good, say, until, value};
+use crate::poll::common::{self, GOOD, Log, Server, configured, environment, fails, is_good, response, send, until, value};
 use postmeter::config;
 use postmeter::poll::{Circuit, Limits, Target};
 use std::sync::Arc;
@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 const INTERVAL: Duration = Duration::from_millis(20);
 const BACKOFF_MAX: Duration = Duration::from_millis(300);
 
-/// Answers well while it is up, and else with this.
+/// A server that responds with metrics while it is up, and otherwise with `down`.
 async fn server(down: &'static str) -> (Server, Arc<AtomicBool>) {
     let up = Arc::new(AtomicBool::new(false));
     let is_up = up.clone();
-    let server = Server::start(move |_, _| say(if is_up.load(Ordering::SeqCst) { answer("200 OK", GOOD) } else { answer(down, "") })).await;
+    let server =
+        Server::start(move |_, _| send(if is_up.load(Ordering::SeqCst) { response("200 OK", GOOD) } else { response(down, "") })).await;
     (server, up)
 }
 
@@ -39,11 +40,11 @@ async fn opened(target: &Arc<Target>) -> Instant {
 }
 
 #[tokio::test]
-async fn an_open_circuit_answers_at_once_asks_nothing_and_counts_nothing() {
+async fn an_open_circuit_returns_at_once_without_requests_and_counts() {
     let (server, _) = server("500 Oops").await;
     let target = emailengine(&server);
     assert_eq!(target.circuit(), Circuit::Closed);
-    // The third failure in a row opens it; until it is asked for the fifth time pauses are 40 ms and 80 ms.
+    // The third failure in a row opens the circuit. Until the fifth request the pauses are 40 ms and 80 ms.
     opened(&target).await;
     assert_eq!(server.count(), 3);
     let mut last = None;
@@ -61,16 +62,16 @@ async fn an_open_circuit_answers_at_once_asks_nothing_and_counts_nothing() {
         }
         fails(&target, &held, "status", "500");
         assert_eq!(value(&held, "mail.poll.errors", &["metrics", "status"]), Some(6.0));
-        assert!(held.parts.is_empty(), "nothing was asked");
+        assert!(held.parts.is_empty(), "no request was sent");
         assert!(last.as_ref().is_none_or(|last| last.at < held.at), "its time is now");
         assert_eq!(server.count(), 6);
     }
-    // What was last asked is still known to who shows it.
+    // The last reading is still available to the status page.
     assert!(!target.latest().unwrap().parts.is_empty());
 }
 
 #[tokio::test]
-async fn pauses_grow_to_the_longest_and_no_further() {
+async fn pauses_grow_up_to_the_longest() {
     let (server, _) = server("500 Oops").await;
     let target = emailengine(&server);
     let began = Instant::now();
@@ -78,14 +79,14 @@ async fn pauses_grow_to_the_longest_and_no_further() {
         target.reading().await;
         tokio::time::sleep(INTERVAL / 4).await;
     }
-    // 40, 80, 160 and 300 ms less a fifth at most, after two intervals.
+    // After two intervals the pauses are 40, 80, 160 and 300 ms, each shortened by up to a fifth.
     assert!(began.elapsed() >= Duration::from_millis((40 + 80 + 160 + 300) * 4 / 5), "{:?}", began.elapsed());
     let Circuit::Open { until, .. } = target.circuit() else { panic!("it is closed") };
     assert!(until.saturating_duration_since(Instant::now()) <= BACKOFF_MAX);
 }
 
 #[tokio::test]
-async fn the_first_good_poll_closes_it() {
+async fn the_first_successful_poll_closes_the_circuit() {
     let (server, up) = server("500 Oops").await;
     let target = emailengine(&server);
     let until = opened(&target).await;
@@ -93,7 +94,7 @@ async fn the_first_good_poll_closes_it() {
     tokio::time::sleep_until(until.into()).await;
     is_good(&target.reading().await);
     assert_eq!(target.circuit(), Circuit::Closed);
-    // And it is asked as often as before.
+    // From then on it is polled as often as before.
     let before = server.count();
     while server.count() < before + 3 {
         is_good(&target.reading().await);
@@ -120,7 +121,7 @@ async fn a_probe_is_one_request_for_many_callers_and_parts() {
     let probes = server.requests()[6..].to_vec();
     assert!(probes.iter().all(|request| request.contains("/metrics/prometheus")) && probes.len() == 1, "{probes:?}");
     up.store(true, Ordering::SeqCst);
-    until("the parts are asked again", || server.count() == 7).await;
+    until("the parts are requested again", || server.count() == 7).await;
     let Circuit::Open { until: next, .. } = target.circuit() else { panic!("it is closed") };
     tokio::time::sleep_until(next.into()).await;
     is_good(&target.reading().await);
@@ -128,7 +129,7 @@ async fn a_probe_is_one_request_for_many_callers_and_parts() {
 }
 
 #[tokio::test]
-async fn a_rate_limit_leaves_it_closed() {
+async fn a_rate_limit_does_not_open_the_circuit() {
     let (server, _) = server("429 Too Many Requests\r\nRetry-After: 0").await;
     let target = emailengine(&server);
     for _ in 0..6 {
@@ -139,9 +140,9 @@ async fn a_rate_limit_leaves_it_closed() {
 }
 
 #[tokio::test]
-async fn an_optional_part_that_is_limited_costs_only_itself() {
+async fn a_rate_limit_of_an_optional_part_affects_only_that_part() {
     let server = Server::start(|_, request| {
-        say(if request.contains("/metrics/prometheus") { answer("200 OK", GOOD) } else { answer("429 Too Many Requests", "") })
+        send(if request.contains("/metrics/prometheus") { response("200 OK", GOOD) } else { response("429 Too Many Requests", "") })
     })
     .await;
     let keys = format!("system: stalwart, url: '{}', username: u, password: p, parts: {{queue: {{token: x}}}}", server.url());
@@ -151,21 +152,21 @@ async fn an_optional_part_that_is_limited_costs_only_itself() {
         is_good(&reading);
         let failed: Vec<_> = reading.parts.iter().filter_map(|part| Some((part.part, part.error.as_ref()?.error_type()))).collect();
         assert_eq!(failed, [("queue", "rate_limited")]);
-        // Refused once, however often it was not asked since.
+        // The rejection counts once, although later polls skip the part.
         assert_eq!(value(&reading, "mail.poll.errors", &["queue", "rate_limited"]), Some(1.0));
     }
     assert_eq!(server.requests().iter().filter(|request| !request.contains("/metrics/prometheus")).count(), 1);
 }
 
 #[tokio::test]
-async fn an_optional_part_that_keeps_failing_is_asked_less_often_and_counted_when_it_is_asked() {
+async fn an_optional_part_that_fails_repeatedly_is_requested_less_often() {
     let log = Log::begin();
     let right = Arc::new(AtomicBool::new(false));
     let is_right = right.clone();
     let server = Server::start(move |_, request| {
         let queue =
-            if is_right.load(Ordering::SeqCst) { answer("200 OK", r#"{"data":{"items":[],"total":2}}"#) } else { answer("401 No", "") };
-        say(if request.contains("/metrics/prometheus") { answer("200 OK", GOOD) } else { queue })
+            if is_right.load(Ordering::SeqCst) { response("200 OK", r#"{"data":{"items":[],"total":2}}"#) } else { response("401 No", "") };
+        send(if request.contains("/metrics/prometheus") { response("200 OK", GOOD) } else { queue })
     })
     .await;
     let keys = format!("system: stalwart, url: '{}', username: u, password: p, parts: {{queue: {{token: x}}}}", server.url());
@@ -176,18 +177,18 @@ async fn an_optional_part_that_keeps_failing_is_asked_less_often_and_counted_whe
         let reading = target.reading().await;
         is_good(&reading);
         let part = &reading.parts[1];
-        assert_eq!(part.error.as_ref().map(postmeter::poll::PollError::error_type), Some("auth"), "it is said as long as it lasts");
+        assert_eq!(part.error.as_ref().map(postmeter::poll::PollError::error_type), Some("auth"), "the error is reported while it lasts");
         assert_eq!(value(&reading, "mail.poll.errors", &["queue", "auth"]), Some(logins() as f64));
         assert_eq!(value(&reading, "mail.poll.duration", &["queue"]).is_some(), part.took.is_some());
         left_alone += usize::from(part.took.is_none());
         tokio::time::sleep(INTERVAL).await;
     }
-    // 40, 80 and 160 ms less a fifth at most.
+    // The pauses are 40, 80 and 160 ms, each shortened by up to a fifth.
     assert!(left_alone > 0 && began.elapsed() >= Duration::from_millis((40 + 80 + 160) * 4 / 5), "{left_alone} {:?}", began.elapsed());
     assert_eq!(target.circuit(), Circuit::Closed);
     let lines = log.lines();
-    assert!(lines.len() == 2 && lines[1].contains("keeps failing") && lines[1].contains("queue"), "{lines:?}");
-    // The first good answer ends it.
+    assert!(lines.len() == 2 && lines[1].contains("polling slowed down") && lines[1].contains("queue"), "{lines:?}");
+    // The first successful response closes the circuit.
     right.store(true, Ordering::SeqCst);
     let began = Instant::now();
     while !target.reading().await.is_complete() {

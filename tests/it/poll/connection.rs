@@ -1,6 +1,6 @@
 //! Connections that fail, hang, or break.
 
-use crate::poll::common::{Act, GOOD, PATIENCE, Server, answer, emailengine, fails, hasty, is_good, say, value};
+use crate::poll::common::{Act, GOOD, PATIENCE, Server, emailengine, fails, hasty, is_good, response, send, value};
 use postmeter::poll::Target;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-/// What is sent, how the connection ends, and what is said of it.
+/// The bytes that are sent, the end of the connection, and the expected error.
 type Break = (&'static str, fn() -> Act, &'static str);
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\n";
 
-/// A server that does this to the first request, and answers well from then on.
+/// A server that plays these acts for the first request, and responds with metrics from then on.
 async fn once(acts: impl Fn() -> Vec<Act> + Send + Sync + 'static) -> Server {
-    Server::start(move |nth, _| if nth == 0 { acts() } else { say(answer("200 OK", GOOD)) }).await
+    Server::start(move |nth, _| if nth == 0 { acts() } else { send(response("200 OK", GOOD)) }).await
 }
 
 #[track_caller]
@@ -66,7 +66,7 @@ async fn a_port_that_never_accepts() {
 async fn a_server_that_hangs() {
     for before in ["", HEAD, &format!("{HEAD}events")] {
         let before = before.to_owned();
-        let server = once(move || vec![Act::Say(before.clone().into()), Act::Hang]).await;
+        let server = once(move || vec![Act::Send(before.clone().into()), Act::Hang]).await;
         let target = hasty(&server.url());
         let began = Instant::now();
         fails(&target, &target.reading().await, "timeout", "within 400ms");
@@ -77,15 +77,15 @@ async fn a_server_that_hangs() {
 }
 
 #[tokio::test]
-async fn the_deadline_covers_an_answer_that_drips() {
-    let server = once(|| vec![Act::Drip(answer("200 OK", GOOD), Duration::from_millis(200))]).await;
+async fn the_deadline_covers_a_slow_response() {
+    let server = once(|| vec![Act::Drip(response("200 OK", GOOD), Duration::from_millis(200))]).await;
     let target = hasty(&server.url());
     let began = Instant::now();
     fails(&target, &target.reading().await, "timeout", "within 400ms");
     spent(began, Duration::from_millis(400));
     next_is_good(&target).await;
-    // The same inside the body.
-    let server = once(|| vec![Act::Say(HEAD.into()), Act::Drip(GOOD.into(), Duration::from_millis(200))]).await;
+    // The same within the body.
+    let server = once(|| vec![Act::Send(HEAD.into()), Act::Drip(GOOD.into(), Duration::from_millis(200))]).await;
     let target = hasty(&server.url());
     fails(&target, &target.reading().await, "timeout", "within 400ms");
     next_is_good(&target).await;
@@ -97,62 +97,62 @@ async fn a_connection_that_breaks() {
         ("", || Act::Close, "connection closed"),
         ("", || Act::Reset, "reset"),
         ("HTTP/1.1 200 OK\r\nContent-", || Act::Close, "connection closed"),
-        (HEAD, || Act::Close, "inside the answer"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\nevents", || Act::Close, "inside the answer"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\nevents", || Act::Reset, "inside the answer"),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nevents", || Act::Close, "inside the answer"),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\nevents", || Act::Close, "inside the answer"),
-        ("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 90\r\n\r\n\x1f", || Act::Close, "inside the answer"),
+        (HEAD, || Act::Close, "inside the response"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\nevents", || Act::Close, "inside the response"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\nevents", || Act::Reset, "inside the response"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nevents", || Act::Close, "inside the response"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\nevents", || Act::Close, "inside the response"),
+        ("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 90\r\n\r\n\x1f", || Act::Close, "inside the response"),
     ];
-    for (before, ends, says) in breaks {
-        let server = once(move || vec![Act::Say((*before).into()), ends()]).await;
+    for (before, ends, message) in breaks {
+        let server = once(move || vec![Act::Send((*before).into()), ends()]).await;
         let target = emailengine(&server.url());
-        fails(&target, &target.reading().await, "connect", says);
-        assert_eq!(server.count(), 1, "asked again after {before:?}");
+        fails(&target, &target.reading().await, "connect", message);
+        assert_eq!(server.count(), 1, "requested again after {before:?}");
         next_is_good(&target).await;
     }
 }
 
 #[tokio::test]
-async fn what_is_not_http() {
+async fn a_response_that_is_not_http() {
     for bytes in ["SSH-2.0-OpenSSH_9.9\r\n", "HTTP/1.1 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n\r\n"] {
-        let server = once(move || vec![Act::Say(bytes.into()), Act::Close]).await;
+        let server = once(move || vec![Act::Send(bytes.into()), Act::Close]).await;
         let target = emailengine(&server.url());
-        fails(&target, &target.reading().await, "malformed", "the answer is not valid HTTP: ");
+        fails(&target, &target.reading().await, "malformed", "the response is not valid HTTP: ");
         next_is_good(&target).await;
     }
 }
 
-/// Requests after the first good answer, when a connection that was kept is found closed `times` times.
+/// Counts the requests after the first successful response, if the reused connection is closed `times` times.
 async fn requests_when_kept_connection_ends(end: fn() -> Act, times: usize) -> (usize, Arc<Target>, Server) {
-    let server = Server::start(move |nth, _| if nth > 0 && nth <= times { vec![end()] } else { say(answer("200 OK", GOOD)) }).await;
+    let server = Server::start(move |nth, _| if nth > 0 && nth <= times { vec![end()] } else { send(response("200 OK", GOOD)) }).await;
     let target = emailengine(&server.url());
     next_is_good(&target).await;
     let reading = target.reading().await;
-    let asked = server.count() - 1;
+    let requests = server.count() - 1;
     if times == 1 {
         is_good(&reading)
     } else {
         fails(&target, &reading, "connect", "")
     }
-    (asked, target, server)
+    (requests, target, server)
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_was_closed_is_opened_again_once() {
+async fn a_reused_connection_that_was_closed_is_opened_again_once() {
     for end in [|| Act::Close, || Act::Reset] {
-        let (asked, ..) = requests_when_kept_connection_ends(end, 1).await;
-        assert_eq!(asked, 2);
-        let (asked, target, server) = requests_when_kept_connection_ends(end, 2).await;
-        assert_eq!(asked, 2, "asked again more than once");
+        let (requests, ..) = requests_when_kept_connection_ends(end, 1).await;
+        assert_eq!(requests, 2);
+        let (requests, target, server) = requests_when_kept_connection_ends(end, 2).await;
+        assert_eq!(requests, 2, "requested again more than once");
         next_is_good(&target).await;
         assert_eq!(server.count(), 4);
     }
 }
 
 #[tokio::test]
-async fn a_connection_is_kept() {
-    let server = Server::always(answer("200 OK", GOOD)).await;
+async fn a_connection_is_reused() {
+    let server = Server::always(response("200 OK", GOOD)).await;
     let target = emailengine(&server.url());
     for _ in 0..3 {
         next_is_good(&target).await;
@@ -161,10 +161,11 @@ async fn a_connection_is_kept() {
 }
 
 #[tokio::test]
-async fn a_server_that_went_away_and_came_back() {
+async fn a_server_that_restarts() {
     let up = Arc::new(AtomicBool::new(true));
     let is_up = up.clone();
-    let server = Server::start(move |_, _| if is_up.load(Ordering::SeqCst) { say(answer("200 OK", GOOD)) } else { vec![Act::Close] }).await;
+    let server =
+        Server::start(move |_, _| if is_up.load(Ordering::SeqCst) { send(response("200 OK", GOOD)) } else { vec![Act::Close] }).await;
     let target = emailengine(&server.url());
     next_is_good(&target).await;
     up.store(false, Ordering::SeqCst);
@@ -174,5 +175,5 @@ async fn a_server_that_went_away_and_came_back() {
     up.store(true, Ordering::SeqCst);
     let reading = timeout(PATIENCE, target.reading()).await.unwrap();
     is_good(&reading);
-    assert_eq!(value(&reading, "mail.poll.errors", &["metrics", "connect"]), Some(2.0), "what went wrong stays counted");
+    assert_eq!(value(&reading, "mail.poll.errors", &["metrics", "connect"]), Some(2.0), "earlier errors remain counted");
 }

@@ -1,14 +1,14 @@
-//! Credentials: sent as each system wants them, read again when refused, seen by nobody else.
+//! Credentials: sent in the form that each system requires, read again after a rejection, and never exposed.
 
 use crate::poll::common::{
-    GOOD, Log, SECRET, Server, answer, configured, emailengine, environment, fails, is_good, say, target, tells_nothing,
+    GOOD, Log, SECRET, Server, configured, emailengine, environment, fails, has_no_secret, is_good, response, send, target,
 };
 use postmeter::poll::{Limits, Target};
 use std::sync::{Arc, Mutex};
 use std::{fs, path::PathBuf};
 use tempfile::TempDir;
 
-/// A server that lets in one token at a time, and a target that reads its token from a file.
+/// A server that accepts one token at a time, and a target that reads its token from a file.
 struct Rotated {
     server: Server,
     lets_in: Arc<Mutex<String>>,
@@ -23,7 +23,7 @@ impl Rotated {
         let token = lets_in.clone();
         let server = Server::start(move |_, request| {
             let header = format!("authorization: Bearer {}\r\n", token.lock().unwrap());
-            say(if request.contains(&header) { answer("200 OK", GOOD) } else { answer("401 Unauthorized", SECRET) })
+            send(if request.contains(&header) { response("200 OK", GOOD) } else { response("401 Unauthorized", SECRET) })
         })
         .await;
         let directory = tempfile::tempdir().unwrap();
@@ -43,32 +43,32 @@ impl Rotated {
 }
 
 #[tokio::test]
-async fn a_new_token_is_taken_up_in_the_same_poll() {
+async fn a_new_token_is_used_in_the_same_poll() {
     let it = Rotated::new(&format!("{SECRET}\n")).await;
     is_good(&it.target.reading().await);
     it.server_wants("B");
     it.file_says("B\r\n");
     is_good(&it.target.reading().await);
-    assert_eq!(it.server.count(), 3, "one request more than polls");
+    assert_eq!(it.server.count(), 3, "one more request than polls");
     is_good(&it.target.reading().await);
-    assert_eq!(it.server.count(), 4, "the new token is remembered");
+    assert_eq!(it.server.count(), 4, "the new token is used again");
 }
 
 #[tokio::test]
-async fn an_old_token_is_sent_once_a_poll() {
+async fn a_rejected_token_is_sent_once_per_poll() {
     let it = Rotated::new(SECRET).await;
     it.server_wants("B");
     for polls in 1..3 {
-        fails(&it.target, &it.target.reading().await, "auth", "the server refused the credential (401): set token (or token_file)");
+        fails(&it.target, &it.target.reading().await, "auth", "the server rejected the credential (401): set token (or token_file)");
         assert_eq!(it.server.count(), polls);
     }
     it.file_says("B");
     is_good(&it.target.reading().await);
-    assert_eq!(it.server.count(), 3, "what was refused is not sent again when the file says otherwise");
+    assert_eq!(it.server.count(), 3, "a rejected token is not sent again if the file has another");
 }
 
 #[tokio::test]
-async fn a_second_wrong_token_is_the_last() {
+async fn a_second_rejected_token_is_the_last_attempt() {
     let it = Rotated::new(SECRET).await;
     is_good(&it.target.reading().await);
     it.server_wants("C");
@@ -78,58 +78,58 @@ async fn a_second_wrong_token_is_the_last() {
 }
 
 #[tokio::test]
-async fn a_token_file_that_is_gone_is_named() {
+async fn a_missing_token_file_is_named() {
     let it = Rotated::new(SECRET).await;
     fs::remove_file(&it.file).unwrap();
     fails(&it.target, &it.target.reading().await, "auth", &format!("credential: cannot read {}", it.file.display()));
     assert_eq!(it.server.count(), 0);
     it.file_says(SECRET);
     is_good(&it.target.reading().await);
-    // Gone when a new one is looked for.
+    // The file is missing when it is read again.
     it.server_wants("B");
     fs::remove_file(&it.file).unwrap();
     fails(&it.target, &it.target.reading().await, "auth", &format!("cannot read {}", it.file.display()));
     it.file_says("B");
     let before = it.server.count();
     is_good(&it.target.reading().await);
-    assert_eq!(it.server.count(), before + 1, "what was refused is not sent again");
+    assert_eq!(it.server.count(), before + 1, "a rejected token is not sent again");
 }
 
 #[tokio::test]
-async fn a_token_that_no_header_can_have() {
+async fn a_token_that_is_not_valid_in_a_header() {
     let it = Rotated::new(SECRET).await;
-    for (token, says) in [(format!("{SECRET}\n{SECRET}"), "characters that a header cannot have"), (String::new(), "empty")] {
+    for (token, message) in [(format!("{SECRET}\n{SECRET}"), "characters that a header cannot have"), (String::new(), "empty")] {
         it.file_says(&token);
-        fails(&it.target, &it.target.reading().await, "auth", says);
+        fails(&it.target, &it.target.reading().await, "auth", message);
     }
     assert_eq!(it.server.count(), 0);
 }
 
 #[tokio::test]
-async fn a_server_that_repeats_the_credential_in_its_answer_is_not_quoted() {
+async fn a_credential_that_a_server_repeats_is_redacted() {
     for (error_type, body) in [
         ("api", format!(r#"{{"metadata":{{"result":0,"reason":"no such thing: whm root:{SECRET}"}}}}"#)),
         ("auth", format!(r#"{{"metadata":{{"result":0,"reason":"permission denied for {SECRET}"}}}}"#)),
         ("malformed", format!("you sent {SECRET}")),
     ] {
-        let server = Server::always(answer("200 OK", body)).await;
+        let server = Server::always(response("200 OK", body)).await;
         let target = target(&format!("system: cpanel, url: '{}', username: root, token: '${{env:SECRET}}'", server.url()));
         fails(&target, &target.reading().await, error_type, "");
     }
 }
 
-/// A server that answers all with the headers it was sent, as a JSON document that is none; so long that a quote of it ends inside `what`.
+/// A server that responds with the request header `what` in text that is not valid JSON.
 async fn echo(what: &'static str) -> Server {
     Server::start(move |_, request| {
         let line = request.lines().find(|line| line.contains(what)).unwrap_or_default();
         let ahead = 190_usize.saturating_sub(line.find(what).unwrap_or(0));
-        say(answer("200 OK", format!("{}{line}, {line}", "-".repeat(ahead))))
+        send(response("200 OK", format!("{}{line}, {line}", "-".repeat(ahead))))
     })
     .await
 }
 
 #[tokio::test]
-async fn what_was_sent_is_not_quoted_in_whatever_form_it_comes_back() {
+async fn secrets_of_the_request_are_redacted_in_any_encoding() {
     const BASIC: &str = "dXNlcjpzM2NyM3QtYzBmZmVl";
     for (what, keys) in [
         (BASIC, "system: kumomta, username: user, password: '${env:SECRET}'"),
@@ -138,31 +138,31 @@ async fn what_was_sent_is_not_quoted_in_whatever_form_it_comes_back() {
         (SECRET, "system: kumomta, token: '${env:SECRET}'"),
         (SECRET, "system: cpanel, username: root, token: '${env:SECRET}'"),
     ] {
-        // All of it, cut in it, and in front of the cut.
-        let whole = Server::start(|_, request| say(answer("200 OK", request))).await;
+        // The whole secret, a secret that is cut, and a secret before the cut.
+        let whole = Server::start(|_, request| send(response("200 OK", request))).await;
         let lone =
-            Server::start(move |_, request| say(answer("200 OK", request.lines().find(|line| line.contains(what)).unwrap_or_default())))
+            Server::start(move |_, request| send(response("200 OK", request.lines().find(|line| line.contains(what)).unwrap_or_default())))
                 .await;
-        for (server, says) in [(whole, "cannot be read"), (echo(what).await, "cannot be read"), (lone, "***")] {
+        for (server, message) in [(whole, "cannot be read"), (echo(what).await, "cannot be read"), (lone, "***")] {
             let target = target(&format!("{keys}, url: '{}'", server.url()));
             let log = Log::begin();
             let reading = target.reading().await;
-            let says = if keys.contains("cpanel") { "" } else { says };
-            fails(&target, &reading, "malformed", says);
+            let message = if keys.contains("cpanel") { "" } else { message };
+            fails(&target, &reading, "malformed", message);
             assert!(server.requests()[0].contains(what), "it was not sent: {keys}");
             let (line, secret) = (reading.outcome.as_ref().unwrap_err().to_string(), &what[..5]);
             assert!(!line.contains(secret) && !log.lines().concat().contains(secret), "{line}");
-            tells_nothing(&log.lines().concat());
+            has_no_secret(&log.lines().concat());
         }
     }
 }
 
 #[tokio::test]
-async fn a_token_that_was_sent_before_its_file_was_changed_is_not_quoted() {
+async fn a_token_is_redacted_after_its_file_has_changed() {
     let it = Rotated::new(SECRET).await;
     is_good(&it.target.reading().await);
     let echo = Server::start(|nth, request| {
-        say(if nth == 0 { answer("200 OK", GOOD) } else { answer("200 OK", request.lines().last().unwrap_or_default()) })
+        send(if nth == 0 { response("200 OK", GOOD) } else { response("200 OK", request.lines().last().unwrap_or_default()) })
     })
     .await;
     let target = target(&format!("system: emailengine, url: '{}', token_file: '{}'", echo.url(), it.file.display()));
@@ -173,7 +173,7 @@ async fn a_token_that_was_sent_before_its_file_was_changed_is_not_quoted() {
 }
 
 #[tokio::test]
-async fn each_system_gets_its_kind() {
+async fn each_system_gets_its_kind_of_credential() {
     for (system, credential, header) in [
         ("emailengine", "token: '${env:SECRET}'", format!("authorization: Bearer {SECRET}\r\n")),
         ("ceymail", "token: '${env:SECRET}'", format!("authorization: Bearer {SECRET}\r\n")),
@@ -181,7 +181,7 @@ async fn each_system_gets_its_kind() {
         ("stalwart", "username: user, password: '${env:SECRET}'", "authorization: Basic dXNlcjpzM2NyM3QtYzBmZmVl\r\n".to_owned()),
         ("kumomta", "username: user, password: '${env:SECRET}'", "authorization: Basic dXNlcjpzM2NyM3QtYzBmZmVl\r\n".to_owned()),
     ] {
-        let server = Server::always(answer("403 Forbidden", SECRET)).await;
+        let server = Server::always(response("403 Forbidden", SECRET)).await;
         let target = target(&format!("system: {system}, url: '{}', {credential}", server.url()));
         fails(&target, &target.reading().await, "auth", "(403): ");
         assert!(server.requests()[0].contains(&header), "{:?}", server.requests());
@@ -189,15 +189,15 @@ async fn each_system_gets_its_kind() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_where_nothing_is_configured() {
-    let server = Server::always(answer("200 OK", r#"{"memory_usage":{"type":"gauge","value":1}}"#)).await;
+async fn no_credential_is_sent_unless_one_is_configured() {
+    let server = Server::always(response("200 OK", r#"{"memory_usage":{"type":"gauge","value":1}}"#)).await;
     is_good(&target(&format!("system: kumomta, url: '{}'", server.url())).reading().await);
     assert!(!server.requests()[0].to_ascii_lowercase().contains("authorization"), "{:?}", server.requests());
 }
 
 #[tokio::test]
 async fn headers() {
-    let server = Server::always(answer("200 OK", GOOD)).await;
+    let server = Server::always(response("200 OK", GOOD)).await;
     let keys = format!(
         "system: emailengine, url: '{}/under/', token: x, headers: {{X-Site: a, X-Key: '${{env:SECRET}}', Authorization: mine, Accept: text/plain}}",
         server.url()
@@ -205,40 +205,41 @@ async fn headers() {
     let target = Target::new(configured(&keys, &environment(&[("SECRET", SECRET)])), Limits::default()).unwrap();
     is_good(&target.reading().await);
     let request = server.requests().remove(0);
-    let says = |line: &str| assert_eq!(request.matches(&format!("\r\n{line}\r\n")).count(), 1, "{line}\n{request}");
+    let has_line = |line: &str| assert_eq!(request.matches(&format!("\r\n{line}\r\n")).count(), 1, "{line}\n{request}");
     assert!(request.starts_with("GET /under/metrics HTTP/1.1\r\n"), "{request}");
-    says("x-site: a");
-    says(&format!("x-key: {SECRET}"));
-    says(&format!("user-agent: postmeter/{}", env!("CARGO_PKG_VERSION")));
-    says("accept: text/plain");
-    // The credential goes before a header of the same name.
-    says("authorization: Bearer x");
+    has_line("x-site: a");
+    has_line(&format!("x-key: {SECRET}"));
+    has_line(&format!("user-agent: postmeter/{}", env!("CARGO_PKG_VERSION")));
+    has_line("accept: text/plain");
+    // The credential overrides a header of the same name.
+    has_line("authorization: Bearer x");
     assert_eq!(request.matches("authorization").count(), 1, "{request}");
-    tells_nothing(&format!("{target:?}{:?}", target.config));
+    has_no_secret(&format!("{target:?}{:?}", target.config));
 }
 
 #[tokio::test]
-async fn the_log_says_what_changed_and_no_secret() {
+async fn the_log_has_changes_and_no_secrets() {
     let log = Log::begin();
-    let server = Server::start(|nth, _| say(if (1..4).contains(&nth) { answer("401 No", SECRET) } else { answer("200 OK", GOOD) })).await;
+    let server =
+        Server::start(|nth, _| send(if (1..4).contains(&nth) { response("401 No", SECRET) } else { response("200 OK", GOOD) })).await;
     let target = emailengine(&server.url());
     for _ in 0..6 {
         target.reading().await;
     }
     let (ours, log) = (log.lines(), log.text());
     assert_eq!(ours.len(), 2, "{log}");
-    assert!(ours[0].contains(r#"refused the credential (401)"#) && ours[0].contains(r#"error.type="auth""#), "{log}");
-    assert!(ours[1].contains("answers again"), "{log}");
-    tells_nothing(&log);
+    assert!(ours[0].contains(r#"rejected the credential (401)"#) && ours[0].contains(r#"error.type="auth""#), "{log}");
+    assert!(ours[1].contains("poll succeeded again"), "{log}");
+    has_no_secret(&log);
 }
 
-/// KumoMTA trusts addresses or lets in users of its own: both parts send the credential.
+/// KumoMTA trusts addresses, or authenticates its own users. Both parts send the credential.
 #[tokio::test]
 async fn kumomta_is_sent_basic_credentials() {
     let server = Server::start(|_, request| {
         let good = request.contains("authorization: Basic dXNlcjpzM2NyM3QtYzBmZmVl\r\n");
         let body = if request.contains("machine-info") { r#"{"version":"1"}"# } else { r#"{"memory_usage":{"type":"gauge","value":1}}"# };
-        say(if good { answer("200 OK", body) } else { answer("401 Unauthorized", "") })
+        send(if good { response("200 OK", body) } else { response("401 Unauthorized", "") })
     })
     .await;
     let url = server.url();
@@ -247,7 +248,7 @@ async fn kumomta_is_sent_basic_credentials() {
     let reading = right.reading().await;
     is_good(&reading);
     assert!(reading.is_complete());
-    tells_nothing(&format!("{right:?}{reading:?}"));
+    has_no_secret(&format!("{right:?}{reading:?}"));
     for wrong in ["", ", username: user, password: other"] {
         let target = target(&format!("system: kumomta, url: '{url}'{wrong}"));
         fails(&target, &target.reading().await, "auth", "set username and password of a user");

@@ -1,6 +1,6 @@
-//! A fleet of a thousand targets that is mostly dark, as a scrape sees it.
+//! Scrapes of a fleet of a thousand targets that are mostly dark.
 
-use crate::poll::common::{Act, GOOD, Server, answer, environment, say};
+use crate::poll::common::{Act, GOOD, Server, environment, response, send};
 use postmeter::app::Service;
 use postmeter::config;
 use postmeter::poll::raise_open_files_limit;
@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 const HEALTHY: usize = 100;
 /// Servers that respond, then accept connections and never respond, then respond again.
 const DARK: usize = 800;
-/// Nobody listens at their addresses.
+/// Targets whose address refuses connections.
 const REFUSED: usize = 100;
-/// With 64 requests at one time, 800 dark targets of 8 s would hold up the others for much longer than a scrape waits here, and a busy
-/// machine does not.
+/// With 64 concurrent requests, 800 dark targets of 8 s would delay the others for much longer than a scrape waits here. A busy machine
+/// does not.
 const DARK_TIMEOUT: &str = "8s";
 const SCRAPE_WAIT: &str = "60s";
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -37,7 +37,7 @@ impl Fleet {
         page.lines().filter(|line| line.starts_with("mail_up{") && line.ends_with(" 1")).filter_map(instance).collect()
     }
 
-    /// Scrapes when all readings are old, and finds all healthy targets up. Returns the others that are up.
+    /// Scrapes when all readings are due, and checks that all healthy targets are up. Returns the other targets that are up.
     async fn scrape(&self, when: &str) -> BTreeSet<String> {
         tokio::time::sleep(Duration::from_millis(1100)).await;
         let (healthy, others): (BTreeSet<_>, BTreeSet<_>) = self.up().await.into_iter().partition(|name| name.starts_with("healthy-"));
@@ -45,7 +45,7 @@ impl Fleet {
         others
     }
 
-    /// Scrapes until most of the others are up: a busy machine may need longer for some than they have.
+    /// Scrapes until most of the others are up: on a busy machine some of them may time out.
     async fn until_most_are_up(&self, when: &str) {
         let began = Instant::now();
         while self.scrape(when).await.len() < DARK / 2 {
@@ -60,8 +60,8 @@ async fn every_healthy_target_is_up_at_every_scrape_with_most_of_the_fleet_dark(
     let dark = Arc::new(AtomicBool::new(false));
     let is_dark = dark.clone();
     let others =
-        Server::start(move |_, _| if is_dark.load(Ordering::SeqCst) { vec![Act::Hang] } else { say(answer("200 OK", GOOD)) }).await;
-    let healthy = Server::always(answer("200 OK", GOOD)).await;
+        Server::start(move |_, _| if is_dark.load(Ordering::SeqCst) { vec![Act::Hang] } else { send(response("200 OK", GOOD)) }).await;
+    let healthy = Server::always(response("200 OK", GOOD)).await;
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut text = String::from("defaults: {min_interval: 1s, backoff_max: 2s, timeout: 60s, token: x}\ntargets:\n");
     let mut add = |kind: &str, n: usize, url: &str, keys: &str| {
@@ -69,7 +69,7 @@ async fn every_healthy_target_is_up_at_every_scrape_with_most_of_the_fleet_dark(
     };
     add("dark", DARK, &others.url(), &format!(", timeout: {DARK_TIMEOUT}"));
     add("refused", REFUSED, &format!("http://{closed}"), "");
-    // Last, so that they would wait for all others.
+    // The healthy targets are the last, so that they would wait for all others.
     add("healthy", HEALTHY, &healthy.url(), "");
     write!(text, "export: {{prometheus: {{listen: '127.0.0.1:0', scrape_wait_max: {SCRAPE_WAIT}}}}}").unwrap();
     let config = config::parse(&text, "test.yaml", &environment(&[])).unwrap();
@@ -82,7 +82,7 @@ async fn every_healthy_target_is_up_at_every_scrape_with_most_of_the_fleet_dark(
         assert_eq!(fleet.scrape(when).await, BTreeSet::new(), "{when}");
     }
     assert!(fleet.healthy.count() >= polled + 2 * HEALTHY, "readings of before are served");
-    // Those that hang are cut off by their timeouts, and respond to the next request.
+    // Hanging requests end with their timeouts, and the next request gets a response.
     dark.store(false, Ordering::SeqCst);
     fleet.until_most_are_up("they respond again").await;
     fleet.service.stop().await;

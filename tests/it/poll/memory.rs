@@ -1,6 +1,6 @@
-//! The memory that a reading keeps until the next one.
+//! The memory that a reading uses until the next one.
 
-use crate::poll::common::{Log, Server, answer, configured, environment, gzip, is_good, value};
+use crate::poll::common::{Log, Server, configured, environment, gzip, is_good, response, value};
 use postmeter::poll::{Limits, Target};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ fn target(server: &Server, keys: &str, limits: &Limits) -> Arc<Target> {
     Target::new(configured(&keys, &environment(&[])), limits.clone()).unwrap()
 }
 
-/// A response of this body.
+/// A server that responds with this body.
 async fn server(body: &str) -> Server {
-    Server::always(answer("200 OK\r\nContent-Encoding: gzip", gzip(body.as_bytes()))).await
+    Server::always(response("200 OK\r\nContent-Encoding: gzip", gzip(body.as_bytes()))).await
 }
 
 const SERIES: &str = "# TYPE wanted gauge\nwanted{l=\"1\"} 7\n";
 
 #[tokio::test]
-async fn a_large_response_of_which_little_is_used_keeps_little() {
+async fn a_large_response_of_which_little_is_used_needs_little_memory() {
     let comments = format!("{SERIES}{}", "# nothing\n".repeat(100_000));
     let blank = format!("{SERIES}{}", "\n".repeat(2_000_000));
     let mut others = SERIES.to_owned();
@@ -43,7 +43,7 @@ async fn a_large_response_of_which_little_is_used_keeps_little() {
 }
 
 #[tokio::test]
-async fn readings_of_all_targets_together_keep_no_more_than_their_limit() {
+async fn readings_of_all_targets_stay_below_the_memory_limit() {
     let log = Log::begin();
     let body: String = (0..1000).fold(String::new(), |mut body, n| {
         writeln!(body, "a{{l=\"{n}\"}} {n}").unwrap();
@@ -66,7 +66,7 @@ async fn readings_of_all_targets_together_keep_no_more_than_their_limit() {
         assert_eq!((series("kept"), series("dropped")), (Some(0.0), Some(1000.0)));
     }
     assert_eq!(limits.usage().readings_without_native, 2);
-    // A reading is replaced only after the next one has been read, so this one frees its own.
+    // A reading is replaced only after the next one is complete, so its memory is free only then.
     drop((kept, reading));
     is_good(&refused.reading().await);
     assert_eq!(refused.latest().unwrap().native.kept, 1000);

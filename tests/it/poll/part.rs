@@ -1,6 +1,6 @@
-//! Parts of a target, ways of asking for them, and their pages.
+//! Parts of a target, their request variants, and their pages.
 
-use crate::poll::common::{self, GOOD, SECRET, Server, answer, fails, is_good, say, target, value};
+use crate::poll::common::{self, GOOD, SECRET, Server, fails, is_good, response, send, target, value};
 use postmeter::config;
 use postmeter::model::Families;
 use postmeter::poll::{Limits, Reading, Target};
@@ -9,7 +9,7 @@ use postmeter::source::{self, Credential, Part, ReadError, Request, Source};
 use serde_json::json;
 use std::time::Duration;
 
-async fn stand_in(system: System, generation: Generation) -> SimulatedServer {
+async fn simulated(system: System, generation: Generation) -> SimulatedServer {
     let options = Options { generation, frozen: true, ..Options::default() };
     SimulatedServer::start(system, "127.0.0.1:0".parse().unwrap(), options).await.unwrap()
 }
@@ -19,49 +19,49 @@ fn failed(reading: &Reading) -> Vec<(&'static str, &'static str)> {
 }
 
 #[tokio::test]
-async fn kumomta_is_asked_in_the_format_that_is_configured() {
-    let stand_in = stand_in(System::Kumomta, Generation::V015).await;
+async fn kumomta_is_requested_in_the_configured_format() {
+    let simulated = simulated(System::Kumomta, Generation::V015).await;
     let mut depths = Vec::new();
     for (format, path) in [("", "/metrics.json"), (", format: json", "/metrics.json"), (", format: text", "/metrics")] {
-        let reading = target(&format!("system: kumomta, url: '{}'{format}", stand_in.url())).reading().await;
+        let reading = target(&format!("system: kumomta, url: '{}'{format}", simulated.url())).reading().await;
         is_good(&reading);
-        assert_eq!(stand_in.last_request().unwrap().path, path);
+        assert_eq!(simulated.last_request().unwrap().path, path);
         depths.push(value(&reading, "mail.queue.depth", &["scheduled"]));
     }
     assert!(depths[0].is_some_and(|depth| depth > 0.0) && depths.iter().all(|depth| *depth == depths[0]), "{depths:?}");
 }
 
 #[tokio::test]
-async fn stalwarts_queue_is_found_in_both_generations_and_remembered() {
+async fn the_queue_of_stalwart_is_found_in_both_generations_and_remembered() {
     for (generation, first) in [(Generation::V015, 2), (Generation::V016, 3)] {
-        let stand_in = stand_in(System::Stalwart, generation).await;
+        let simulated = simulated(System::Stalwart, generation).await;
         let target = target(&format!(
             "system: stalwart, url: '{}', username: {USERNAME}, password: {PASSWORD}, parts: {{queue: {{token: {TOKEN}}}}}",
-            stand_in.url()
+            simulated.url()
         ));
         let mut requests = 0;
-        for asked in [first, 2, 2] {
+        for sent in [first, 2, 2] {
             let reading = target.reading().await;
             is_good(&reading);
             assert!(reading.is_complete(), "{:?}", failed(&reading));
-            assert_eq!(value(&reading, "mail.queue.depth", &["queued"]), Some(stand_in.traffic(|t| t.queue.len() as f64)));
-            requests += asked;
-            assert_eq!(stand_in.requests(), requests, "{generation:?}");
+            assert_eq!(value(&reading, "mail.queue.depth", &["queued"]), Some(simulated.traffic(|t| t.queue.len() as f64)));
+            requests += sent;
+            assert_eq!(simulated.requests(), requests, "{generation:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn an_optional_part_costs_only_itself() {
+async fn a_failing_optional_part_affects_only_itself() {
     for (answer_of_queue, error_type) in [
-        (answer("404 Not Found", "{}"), "status"),
-        (answer("401 Unauthorized", "{}"), "auth"),
-        (answer("200 OK", r#"{"error":"forbidden","details":"no"}"#), "auth"),
-        (answer("200 OK", r#"{"error":"other","details":"no"}"#), "api"),
-        (answer("200 OK", "<html>"), "malformed"),
+        (response("404 Not Found", "{}"), "status"),
+        (response("401 Unauthorized", "{}"), "auth"),
+        (response("200 OK", r#"{"error":"forbidden","details":"no"}"#), "auth"),
+        (response("200 OK", r#"{"error":"other","details":"no"}"#), "api"),
+        (response("200 OK", "<html>"), "malformed"),
     ] {
         let server = Server::start(move |_, request| {
-            say(if request.contains("/metrics/prometheus") { answer("200 OK", GOOD) } else { answer_of_queue.clone() })
+            send(if request.contains("/metrics/prometheus") { response("200 OK", GOOD) } else { answer_of_queue.clone() })
         })
         .await;
         let target = target(&format!(
@@ -79,12 +79,12 @@ async fn an_optional_part_costs_only_itself() {
 }
 
 #[tokio::test]
-async fn a_required_part_that_fails_leaves_nothing() {
+async fn a_failing_required_part_fails_the_poll() {
     let server = Server::start(|_, request| {
-        say(if request.contains("/metrics/prometheus") {
-            answer("500 Oops", "")
+        send(if request.contains("/metrics/prometheus") {
+            response("500 Oops", "")
         } else {
-            answer("200 OK", r#"{"data":{"items":[],"total":2}}"#)
+            response("200 OK", r#"{"data":{"items":[],"total":2}}"#)
         })
     })
     .await;
@@ -94,11 +94,11 @@ async fn a_required_part_that_fails_leaves_nothing() {
     assert_eq!(failed(&reading), [("metrics", "status")]);
 }
 
-/// Page `start` of users who sent one message each; what it says of itself is up to the test.
+/// Page `start` of users who sent one message each, with the page numbers that the test sets.
 fn page(user: u64, start: u64, current: u64, chunks: u64, filler: &str) -> Vec<u8> {
     let chunk = json!({"size": 5000, "start": start, "records": 3, "chunks": chunks, "current": current});
     let row = json!({"USER": format!("u{user}"), "DOMAIN": "d", "SENDCOUNT": 1, "SUCCESSCOUNT": 1, "OWNER": filler});
-    answer("200 OK", json!({"data": {"records": [row]}, "metadata": {"result": 1, "chunk": chunk}}).to_string())
+    response("200 OK", json!({"data": {"records": [row]}, "metadata": {"result": 1, "chunk": chunk}}).to_string())
 }
 
 fn offset(request: &str) -> u64 {
@@ -110,8 +110,8 @@ fn cpanel(server: &Server, more: &str) -> std::sync::Arc<postmeter::poll::Target
 }
 
 #[tokio::test]
-async fn pages_are_asked_for_one_by_one() {
-    let server = Server::start(|_, request| say(page(offset(request), offset(request), offset(request) / 5000 + 1, 3, ""))).await;
+async fn pages_are_requested_one_by_one() {
+    let server = Server::start(|_, request| send(page(offset(request), offset(request), offset(request) / 5000 + 1, 3, ""))).await;
     let reading = cpanel(&server, "").reading().await;
     is_good(&reading);
     assert_eq!(value(&reading, "mail.delivery.attempts", &["delivered"]), Some(3.0));
@@ -124,28 +124,28 @@ async fn pages_are_asked_for_one_by_one() {
 
 #[tokio::test]
 async fn pages_that_do_not_advance_or_do_not_end() {
-    let server = Server::start(|_, _| say(page(1, 1, 1, 3, ""))).await;
+    let server = Server::start(|_, _| send(page(1, 1, 1, 3, ""))).await;
     let target = cpanel(&server, "");
-    fails(&target, &target.reading().await, "malformed", "the pages of the answer do not advance");
+    fails(&target, &target.reading().await, "malformed", "the pages of the response do not advance");
     assert_eq!(server.count(), 2);
-    let server = Server::start(|_, request| say(page(offset(request), offset(request), 1, 1_000_000, ""))).await;
+    let server = Server::start(|_, request| send(page(offset(request), offset(request), 1, 1_000_000, ""))).await;
     let target = cpanel(&server, "");
-    fails(&target, &target.reading().await, "malformed", "the answer has more than 200 pages");
+    fails(&target, &target.reading().await, "malformed", "the response has more than 200 pages");
     assert_eq!(server.count(), 200);
 }
 
 #[tokio::test]
-async fn the_limit_of_a_body_is_that_of_all_pages() {
+async fn the_size_limit_applies_to_all_pages_together() {
     let filler = "x".repeat(600);
-    let server = Server::start(move |_, request| say(page(offset(request), offset(request), 1, 3, &filler))).await;
+    let server = Server::start(move |_, request| send(page(offset(request), offset(request), 1, 3, &filler))).await;
     let target = cpanel(&server, ", body_bytes_max: 1KiB");
     fails(&target, &target.reading().await, "too_large", "larger than 1KiB; raise body_bytes_max");
     assert_eq!(server.count(), 2);
 }
 
 #[tokio::test]
-async fn every_request_to_whm_names_the_version_of_its_api() {
-    let server = Server::always(answer("200 OK", r#"{"data":{"records":[]},"metadata":{"result":1}}"#)).await;
+async fn every_request_to_whm_has_the_api_version() {
+    let server = Server::always(response("200 OK", r#"{"data":{"records":[]},"metadata":{"result":1}}"#)).await;
     let parts = "emailtrack_stats: {}, fetch_mail_queue: {}, servicestatus: {}, systemloadavg: {}, getdiskusage: {}, version: {}";
     let target = cpanel(&server, &format!(", parts: {{{parts}}}"));
     is_good(&target.reading().await);
@@ -156,15 +156,15 @@ async fn every_request_to_whm_names_the_version_of_its_api() {
 }
 
 #[tokio::test]
-async fn a_large_answer() {
+async fn a_large_response() {
     let lines: String = (0..20_000).map(|n| format!("events{{event=\"messageSent\",n=\"{n}\"}} 1\n")).collect();
-    let server = Server::always(answer("200 OK", lines)).await;
+    let server = Server::always(response("200 OK", lines)).await;
     let reading = common::emailengine(&server.url()).reading().await;
     is_good(&reading);
     assert_eq!(value(&reading, "mail.delivery.attempts", &["delivered"]), Some(20_000.0));
 }
 
-/// One whose reader has a fault.
+/// A source whose reader panics.
 static FAULTY: Source = Source {
     name: "faulty",
     title: "Faulty",
@@ -199,10 +199,10 @@ fn read_or_panic(body: String) -> Result<Families, ReadError> {
 }
 
 #[tokio::test]
-async fn a_reader_with_a_fault_fails_its_poll_only() {
+async fn a_reader_that_panics_fails_only_its_poll() {
     for size in [1, 200 * 1024] {
         let server =
-            Server::start(move |nth, _| say(answer("200 OK", if nth == 0 { "panic".repeat(size) } else { GOOD.to_owned() }))).await;
+            Server::start(move |nth, _| send(response("200 OK", if nth == 0 { "panic".repeat(size) } else { GOOD.to_owned() }))).await;
         let text = format!("targets: [{{name: t, system: faulty, url: '{}'}}]", server.url());
         let mut config = config::parse_with(&[&FAULTY], &text, "test.yaml", &common::environment(&[])).unwrap();
         config.targets[0].min_interval = Duration::ZERO;
@@ -212,9 +212,9 @@ async fn a_reader_with_a_fault_fails_its_poll_only() {
     }
 }
 
-/// The start of the process changes at a restart only, which a fall of a counter gives away.
+/// The start time of the process changes only at a restart, which a decreasing counter reveals.
 #[tokio::test]
-async fn machine_info_is_requested_once_a_minute_and_after_a_fall() {
+async fn machine_info_is_requested_once_a_minute_and_after_a_counter_decreased() {
     let info = r#"{"version":"2026.08.01","online_since":"2026-08-01T10:00:00Z"}"#;
     let delivered = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(10));
     let now = delivered.clone();
@@ -222,7 +222,7 @@ async fn machine_info_is_requested_once_a_minute_and_after_a_fall() {
         let value = now.load(std::sync::atomic::Ordering::SeqCst);
         let metrics =
             format!("{{\"total_messages_delivered\":{{\"type\":\"counter\",\"value\":{{\"service\":{{\"smtp_client\":{value}}}}}}}}}");
-        say(answer("200 OK", if request.starts_with("GET /api/machine-info ") { info.to_owned() } else { metrics }))
+        send(response("200 OK", if request.starts_with("GET /api/machine-info ") { info.to_owned() } else { metrics }))
     })
     .await;
     let target = target(&format!("system: kumomta, url: '{}', parts: {{machine-info: {{}}}}", server.url()));

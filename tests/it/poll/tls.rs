@@ -1,6 +1,6 @@
-//! Trust: the server's certificate, and ours.
+//! TLS: the certificate of the server, and the client certificate.
 
-use crate::poll::common::{GOOD, SECRET, Server, answer, emailengine, fails, is_good, say, target};
+use crate::poll::common::{GOOD, SECRET, Server, emailengine, fails, is_good, response, send, target};
 use postmeter::poll::Target;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::crypto::ring::default_provider;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-/// A certificate authority, with its certificate in `ca.pem`, and files of those that it signs.
+/// A certificate authority, with its certificate in `ca.pem`, and the files of certificates that it has issued.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: rcgen::Certificate,
@@ -36,7 +36,7 @@ impl Authority {
         (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
-    /// Puts a client's certificate and key into `client.pem` and `client.key`.
+    /// Writes a client certificate and its key to `client.pem` and `client.key`.
     fn client(&self) {
         let (certificate, key) = self.sign(CertificateParams::new(vec!["client".to_owned()]).unwrap());
         fs::write(self.files.path().join("client.pem"), certificate.pem()).unwrap();
@@ -57,10 +57,10 @@ impl Authority {
         };
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let config = builder.with_single_cert(vec![certificate.der().clone()], key).unwrap();
-        Server::tls(Arc::new(config), |_, _| say(answer("200 OK", GOOD))).await
+        Server::tls(Arc::new(config), |_, _| send(response("200 OK", GOOD))).await
     }
 
-    /// With `tls:` of these keys; `FILES` stands for where the files are.
+    /// A target with these keys of `tls:`. `FILES` is replaced by the directory of the files.
     fn target(&self, server: &Server, tls: &str) -> Arc<Target> {
         let tls = tls.replace("FILES", &self.files.path().display().to_string());
         target(&format!("system: emailengine, url: 'https://{}', token: '${{env:SECRET}}', tls: {{{tls}}}", server.addr))
@@ -72,15 +72,15 @@ fn named(name: &str) -> CertificateParams {
 }
 
 #[tokio::test]
-async fn an_authority_must_be_known() {
+async fn the_authority_must_be_trusted() {
     let (authority, other) = (Authority::new(), Authority::new());
     let server = authority.server(named("127.0.0.1"), None).await;
     let target = other.target(&server, "ca_file: FILES/ca.pem");
     fails(&target, &target.reading().await, "tls", "check tls.ca_file");
-    // The system's own do not know it either.
+    // The system's authorities do not include it either.
     let target = authority.target(&server, "");
     fails(&target, &target.reading().await, "tls", "check tls.ca_file");
-    assert_eq!(server.count(), 0, "a credential went to a server without trust");
+    assert_eq!(server.count(), 0, "a credential was sent to an untrusted server");
     is_good(&authority.target(&server, "ca_file: FILES/ca.pem").reading().await);
 }
 
@@ -101,7 +101,7 @@ async fn a_certificate_for_another_name() {
 }
 
 #[tokio::test]
-async fn a_certificate_with_the_names_of_all_customers_is_not_told_whole() {
+async fn an_error_does_not_list_all_names_of_a_certificate() {
     let names: Vec<String> = (0..500).map(|n| format!("customer-{n}.example.com")).collect();
     let authority = Authority::new();
     let server = authority.server(CertificateParams::new(names).unwrap(), None).await;
@@ -141,7 +141,7 @@ async fn a_client_certificate() {
 }
 
 #[tokio::test]
-async fn any_certificate_will_do_if_that_is_asked_for() {
+async fn any_certificate_is_accepted_with_insecure_skip_verify() {
     let authority = Authority::new();
     let server = authority.server(named("mail.example.com"), None).await;
     is_good(&authority.target(&server, "insecure_skip_verify: true").reading().await);
@@ -154,17 +154,17 @@ async fn a_server_without_tls() {
     let target = emailengine(&format!("https://{}", server.local_addr().unwrap()));
     let plain = tokio::spawn(async move {
         let (mut stream, _) = server.accept().await.unwrap();
-        stream.write_all(&answer("400 Bad Request", "")).await.unwrap();
+        stream.write_all(&response("400 Bad Request", "")).await.unwrap();
         stream
     });
-    fails(&target, &target.reading().await, "tls", "if the server does not speak TLS on this port, write http in the url");
+    fails(&target, &target.reading().await, "tls", "if the server does not use TLS on this port, use http in the url");
     plain.await.unwrap();
     let authority = Authority::new();
     let server = authority.server(named("127.0.0.1"), None).await;
     let target = emailengine(&server.url());
-    fails(&target, &target.reading().await, "malformed", "if the server speaks TLS on this port, write https in the url");
-    // One that says so in HTTP.
-    let server = Server::always(answer("400 Bad Request", "The plain HTTP request was sent to HTTPS port")).await;
+    fails(&target, &target.reading().await, "malformed", "if this is a TLS port, use https in the url");
+    // A server that responds with an HTTP error.
+    let server = Server::always(response("400 Bad Request", "The plain HTTP request was sent to HTTPS port")).await;
     let target = emailengine(&server.url());
     fails(&target, &target.reading().await, "status", "if it speaks TLS on this port, write https in the url");
 }

@@ -1,6 +1,6 @@
-//! Sums of a window of time, over midnight.
+//! Sums over windows of time, across midnight.
 
-use crate::poll::common::{Server, answer, configured, fails, is_good, say, target_at, value};
+use crate::poll::common::{Server, configured, fails, is_good, response, send, target_at, value};
 use postmeter::config::Environment;
 use postmeter::poll::{Reading, Target};
 use serde_json::json;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-/// 2026-11-20T00:00:00Z, and in Berlin, an hour earlier, midnight.
+/// 2026-11-20T00:00:00Z. Midnight in Berlin is an hour earlier.
 const DAY: u64 = 1_795_132_800;
 const NEXT: u64 = DAY + 86_400;
 const HOUR: u64 = 3600;
@@ -17,30 +17,30 @@ fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-/// What a WHM answers: by the start of the window, deliveries, or nothing for a fault.
+/// The responses of a simulated WHM: the start of each window, and its deliveries, or `None` for an error.
 type Sums = Arc<Mutex<Vec<(u64, Option<u64>)>>>;
 
-/// With the windows that it was asked for.
+/// A simulated WHM with these sums.
 async fn whm(sums: &[(u64, Option<u64>)]) -> (Server, Sums) {
     let sums: Sums = Arc::new(Mutex::new(sums.to_vec()));
-    let said = sums.clone();
+    let served = sums.clone();
     let server = Server::start(move |_, request| {
-        let (start, _) = asked(request);
-        let sum = said.lock().unwrap().iter().find(|(of, _)| *of == start).and_then(|(_, sum)| *sum);
+        let (start, _) = requested_window(request);
+        let sum = served.lock().unwrap().iter().find(|(of, _)| *of == start).and_then(|(_, sum)| *sum);
         let body = |sum| json!({"data": {"records": [{"USER": "u", "DOMAIN": "d", "SUCCESSCOUNT": sum}]}, "metadata": {"result": 1}});
-        say(sum.map_or_else(|| answer("500 Oops", ""), |sum: u64| answer("200 OK", body(sum).to_string())))
+        send(sum.map_or_else(|| response("500 Oops", ""), |sum: u64| response("200 OK", body(sum).to_string())))
     })
     .await;
     (server, sums)
 }
 
-fn asked(request: &str) -> (u64, u64) {
+fn requested_window(request: &str) -> (u64, u64) {
     let number = |name: &str| request.split(name).nth(1).and_then(|rest| rest.split('&').next()?.parse().ok()).unwrap();
     (number("starttime="), number("endtime="))
 }
 
 fn windows(server: &Server) -> Vec<(u64, u64)> {
-    server.requests().iter().map(|request| asked(request)).collect()
+    server.requests().iter().map(|request| requested_window(request)).collect()
 }
 
 fn delivered(reading: &Reading) -> Option<f64> {
@@ -51,7 +51,7 @@ fn since(reading: &Reading) -> Option<SystemTime> {
     reading.snapshot()?.counters_since
 }
 
-/// A clock that the test sets: as a function pointer it can only look at a static.
+/// The clock of a test. A function pointer can only read a static.
 macro_rules! whm_target {
     ($server:expr, $clock:ident, $more:expr) => {{
         static NOW: AtomicU64 = AtomicU64::new(0);
@@ -61,7 +61,7 @@ macro_rules! whm_target {
 }
 
 #[tokio::test]
-async fn a_window_that_has_ended_is_asked_for_once_more() {
+async fn a_window_that_has_ended_is_read_once_more() {
     let (server, sums) = whm(&[(DAY, Some(10)), (NEXT, Some(1)), (NEXT + 86_400, Some(0))]).await;
     let clock: &AtomicU64;
     let target = whm_target!(server, clock, "");
@@ -70,7 +70,7 @@ async fn a_window_that_has_ended_is_asked_for_once_more() {
     let reading = target.reading().await;
     assert_eq!((reading.at, delivered(&reading), since(&reading)), (at(DAY + 23 * HOUR), Some(10.0), Some(at(DAY))));
 
-    // Two more before midnight.
+    // Two more deliveries before midnight.
     sums.lock().unwrap()[0].1 = Some(12);
     clock.store(NEXT + 60, Ordering::SeqCst);
     let reading = target.reading().await;
@@ -87,7 +87,7 @@ async fn a_window_that_has_ended_is_asked_for_once_more() {
         (DAY, DAY + 23 * HOUR),
         (DAY, NEXT - 1),
         (NEXT, NEXT + 60),
-        // For a while after its end, for what the server records late.
+        // The window is read for a while after its end, because the server records events late.
         (DAY, NEXT - 1),
         (NEXT, NEXT + 120),
         (DAY, NEXT - 1),
@@ -97,9 +97,9 @@ async fn a_window_that_has_ended_is_asked_for_once_more() {
     assert_eq!(windows(&server), expected);
 }
 
-/// What a reload makes of a target that is written otherwise.
+/// The target that a reload creates for a changed configuration.
 #[tokio::test]
-async fn a_target_in_the_place_of_another_goes_on_with_its_sums_if_it_asks_the_same() {
+async fn a_replaced_target_keeps_its_sums_if_it_counts_the_same() {
     let (server, sums) = whm(&[(DAY, Some(10)), (NEXT, Some(1))]).await;
     let clock: &AtomicU64;
     let target = whm_target!(server, clock, "");
@@ -116,12 +116,12 @@ async fn a_target_in_the_place_of_another_goes_on_with_its_sums_if_it_asks_the_s
     let reading = same.reading().await;
     assert_eq!((delivered(&reading), since(&reading)), (Some(13.0), Some(at(DAY))));
     assert_ne!(since(&*other.reading().await), Some(at(DAY)));
-    // The one before may still be asked by a scrape that began with it.
+    // A scrape that has begun may still use the previous target.
     assert_eq!(delivered(&*target.reading().await), Some(13.0));
 }
 
 #[tokio::test]
-async fn a_window_that_could_not_be_closed_is_closed_by_the_next_poll() {
+async fn a_window_whose_end_was_not_read_is_completed_by_the_next_poll() {
     let (server, sums) = whm(&[(DAY, Some(10)), (NEXT, Some(1))]).await;
     let clock: &AtomicU64;
     let target = whm_target!(server, clock, "");
@@ -135,7 +135,7 @@ async fn a_window_that_could_not_be_closed_is_closed_by_the_next_poll() {
     sums.lock().unwrap()[0].1 = Some(11);
     clock.store(NEXT + 2, Ordering::SeqCst);
     assert_eq!(delivered(&*target.reading().await), Some(12.0));
-    // Closed, and then today failed: the day counts once.
+    // The ended day was read, and then the request for today failed: the day counts once.
     sums.lock().unwrap()[1].1 = None;
     clock.store(NEXT + 3, Ordering::SeqCst);
     fails(&target, &target.reading().await, "status", "500");
@@ -144,17 +144,17 @@ async fn a_window_that_could_not_be_closed_is_closed_by_the_next_poll() {
 }
 
 #[tokio::test]
-async fn what_had_to_be_mended_of_the_day_that_ended_counts() {
+async fn repairs_of_the_day_that_ended_count() {
     let row = |start: u64| json!({"USER": "u", "DOMAIN": "d", "SUCCESSCOUNT": 5, "FAILCOUNT": if start == DAY { "many" } else { "2" }});
     let body = move |start| json!({"data": {"records": [row(start)]}, "metadata": {"result": 1}}).to_string();
-    let server = Server::start(move |_, request| say(answer("200 OK", body(asked(request).0)))).await;
+    let server = Server::start(move |_, request| send(response("200 OK", body(requested_window(request).0)))).await;
     let clock: &AtomicU64;
     let target = whm_target!(server, clock, "");
     for (now, unreadable, bytes) in [
         (DAY + HOUR, 1.0, body(DAY).len()),
-        // The day before, for the last time, and this one.
+        // The previous day for the last time, and this day.
         (NEXT + 60, 2.0, body(DAY).len() + body(NEXT).len()),
-        // And once more, for what the server records late: what is unreadable there has been counted.
+        // The previous day is read once more for late records. Its unreadable rows are already counted.
         (NEXT + 120, 2.0, body(DAY).len() + body(NEXT).len()),
         (NEXT + 700, 2.0, body(DAY).len() + body(NEXT).len()),
         (NEXT + 760, 2.0, body(NEXT).len()),
@@ -168,13 +168,13 @@ async fn what_had_to_be_mended_of_the_day_that_ended_counts() {
 }
 
 #[tokio::test]
-async fn the_counter_never_falls() {
+async fn the_counter_never_decreases() {
     let (server, sums) = whm(&[(DAY, Some(10)), (NEXT, Some(0))]).await;
     let clock: &AtomicU64;
     let target = whm_target!(server, clock, "");
     clock.store(DAY + HOUR, Ordering::SeqCst);
     assert_eq!(delivered(&*target.reading().await), Some(10.0));
-    // An account was deleted.
+    // An account is deleted.
     sums.lock().unwrap()[0].1 = Some(3);
     clock.store(DAY + 2 * HOUR, Ordering::SeqCst);
     assert_eq!(delivered(&*target.reading().await), Some(10.0));
@@ -183,7 +183,7 @@ async fn the_counter_never_falls() {
 }
 
 #[tokio::test]
-async fn a_window_counts_once_whatever_the_clock_does() {
+async fn a_window_counts_once_if_the_clock_is_changed() {
     let (server, sums) = whm(&[(DAY, Some(13_847)), (NEXT, Some(3)), (NEXT + 3 * 86_400, Some(0))]).await;
     let clock: &AtomicU64;
     let target = whm_target!(server, clock, "");
@@ -208,7 +208,7 @@ async fn a_window_counts_once_whatever_the_clock_does() {
 }
 
 #[tokio::test]
-async fn what_is_recorded_late_is_in_the_sum_of_its_day() {
+async fn late_records_count_for_their_day() {
     let (server, sums) = whm(&[(DAY, Some(10)), (NEXT, Some(1))]).await;
     let clock: &AtomicU64;
     let target = whm_target!(server, clock, "");
@@ -222,7 +222,7 @@ async fn what_is_recorded_late_is_in_the_sum_of_its_day() {
 }
 
 #[tokio::test]
-async fn another_time_zone_after_a_reload_counts_nothing_twice() {
+async fn a_changed_time_zone_counts_nothing_twice() {
     let (server, sums) = whm(&[(DAY, Some(10)), (NEXT - HOUR, Some(2))]).await;
     let clock: &AtomicU64;
     let target = whm_target!(server, clock, "");
@@ -239,7 +239,7 @@ async fn another_time_zone_after_a_reload_counts_nothing_twice() {
 }
 
 #[tokio::test]
-async fn a_day_is_that_of_its_zone() {
+async fn a_day_starts_at_midnight_of_its_time_zone() {
     let (server, _) = whm(&[(DAY - HOUR, Some(1)), (NEXT - HOUR, Some(1))]).await;
     let clock: &AtomicU64;
     let target = whm_target!(server, clock, ", window: {today: Europe/Berlin}");
@@ -251,7 +251,7 @@ async fn a_day_is_that_of_its_zone() {
 }
 
 #[tokio::test]
-async fn a_sliding_window_gives_no_counters() {
+async fn a_sliding_window_has_no_counters() {
     let (server, _) = whm(&[(DAY, Some(10)), (NEXT, Some(5))]).await;
     let clock: &AtomicU64;
     let target = whm_target!(server, clock, ", window: {sliding: 1h}");

@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 
 const OBSERVED_NANOS: u64 = 1_800_000_000_000_000_007;
 
-fn key() -> Key {
+fn key() -> HashKey {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("hash.key"), [7; 32]).unwrap();
-    crate::delivery_log::key(directory.path()).unwrap()
+    crate::delivery_log::hash_key(directory.path()).unwrap()
 }
 
 fn record(outcome: Option<Outcome>) -> Record {

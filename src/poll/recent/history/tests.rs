@@ -11,12 +11,12 @@ static ALL_OUT: KeyFigure = KeyFigure { title: "All out", metric: &DELIVERY_ATTE
 
 const DAY: u64 = 86_400 * 20_000;
 
-struct World {
+struct TestHistory {
     history: History,
     zero: Instant,
 }
 
-impl World {
+impl TestHistory {
     fn new(figure: &'static KeyFigure) -> Self {
         Self { history: History::new(vec![figure]), zero: Instant::now() }
     }
@@ -48,8 +48,8 @@ impl World {
     }
 
     #[track_caller]
-    fn is(&self, expected: &[Option<f32>]) {
-        let values: Vec<Option<f32>> = self.history.course(0).map(|point| point.value).collect();
+    fn expect(&self, expected: &[Option<f32>]) {
+        let values: Vec<Option<f32>> = self.history.points(0).map(|point| point.value).collect();
         assert_eq!(values, expected);
     }
 }
@@ -64,109 +64,109 @@ fn out(outcome: &'static str, value: f64) -> Point {
 
 #[test]
 fn a_level_is_the_sum_of_its_series() {
-    let mut world = World::new(&QUEUE);
-    world.good(0, &[queue("active", 3.0), queue("deferred", 4.0), Point::new(&CONNECTION_ACTIVE, &[(&PROTOCOL, "smtp")], 99.0)]);
-    world.good(15, &[queue("active", 1.0)]);
-    world.good(30, &[]);
-    world.is(&[Some(7.0), Some(1.0), None]);
+    let mut target = TestHistory::new(&QUEUE);
+    target.good(0, &[queue("active", 3.0), queue("deferred", 4.0), Point::new(&CONNECTION_ACTIVE, &[(&PROTOCOL, "smtp")], 99.0)]);
+    target.good(15, &[queue("active", 1.0)]);
+    target.good(30, &[]);
+    target.expect(&[Some(7.0), Some(1.0), None]);
 }
 
 #[test]
-fn a_counter_is_a_rate_from_its_second_reading_on() {
-    let mut world = World::new(&OUT);
-    world.good(0, &[out("delivered", 1000.0), out("failed", 5.0)]);
-    world.good(30, &[out("delivered", 1010.0), out("failed", 500.0)]);
-    world.good(60, &[out("delivered", 1010.0)]);
-    world.is(&[None, Some(20.0), Some(0.0)]);
+fn a_counter_has_a_rate_from_its_second_reading_on() {
+    let mut target = TestHistory::new(&OUT);
+    target.good(0, &[out("delivered", 1000.0), out("failed", 5.0)]);
+    target.good(30, &[out("delivered", 1010.0), out("failed", 500.0)]);
+    target.good(60, &[out("delivered", 1010.0)]);
+    target.expect(&[None, Some(20.0), Some(0.0)]);
 }
 
 #[test]
 fn a_reset_counts_from_zero_series_by_series() {
-    let mut world = World::new(&ALL_OUT);
-    world.good(0, &[out("delivered", 1000.0), out("failed", 100.0)]);
-    // One restarted and rose to 6, the other rose by 4: not a fall of 990.
-    world.good(60, &[out("delivered", 6.0), out("failed", 104.0)]);
-    world.is(&[None, Some(10.0)]);
+    let mut target = TestHistory::new(&ALL_OUT);
+    target.good(0, &[out("delivered", 1000.0), out("failed", 100.0)]);
+    // One series restarted and increased to 6, the other increased by 4. This is not a decrease of 990.
+    target.good(60, &[out("delivered", 6.0), out("failed", 104.0)]);
+    target.expect(&[None, Some(10.0)]);
 }
 
 #[test]
-fn what_appears_after_a_complete_reading_began_after_it() {
-    let mut world = World::new(&ALL_OUT);
-    world.good(0, &[out("delivered", 10.0)]);
-    world.good(60, &[out("delivered", 10.0), out("failed", 3.0)]);
-    world.is(&[None, Some(3.0)]);
+fn a_series_that_was_missing_in_a_complete_reading_started_after_it() {
+    let mut target = TestHistory::new(&ALL_OUT);
+    target.good(0, &[out("delivered", 10.0)]);
+    target.good(60, &[out("delivered", 10.0), out("failed", 3.0)]);
+    target.expect(&[None, Some(3.0)]);
 
-    let mut world = World::new(&ALL_OUT);
-    world.read(0, Ok(vec![out("delivered", 10.0)]), true);
-    world.good(60, &[out("delivered", 10.0), out("failed", 3000.0)]);
-    world.is(&[None, Some(0.0)]);
+    let mut target = TestHistory::new(&ALL_OUT);
+    target.read(0, Ok(vec![out("delivered", 10.0)]), true);
+    target.good(60, &[out("delivered", 10.0), out("failed", 3000.0)]);
+    target.expect(&[None, Some(0.0)]);
 }
 
 #[test]
-fn a_failed_poll_is_a_gap_and_no_zero() {
-    let mut world = World::new(&OUT);
-    world.good(0, &[out("delivered", 0.0)]);
-    world.good(60, &[out("delivered", 60.0)]);
-    world.bad(120);
-    world.good(180, &[out("delivered", 180.0)]);
-    world.is(&[None, Some(60.0), None, Some(60.0)]);
-    assert_eq!(world.history.course(0).map(|point| point.failed).collect::<Vec<_>>(), [false, false, true, false]);
+fn a_failed_poll_is_a_gap_and_not_a_zero() {
+    let mut target = TestHistory::new(&OUT);
+    target.good(0, &[out("delivered", 0.0)]);
+    target.good(60, &[out("delivered", 60.0)]);
+    target.bad(120);
+    target.good(180, &[out("delivered", 180.0)]);
+    target.expect(&[None, Some(60.0), None, Some(60.0)]);
+    assert_eq!(target.history.points(0).map(|point| point.failed).collect::<Vec<_>>(), [false, false, true, false]);
 }
 
 #[test]
 fn readings_of_one_slot_are_one_point() {
-    let mut world = World::new(&OUT);
+    let mut target = TestHistory::new(&OUT);
     for second in 0..=15 {
-        world.good(second, &[out("delivered", second as f64)]);
+        target.good(second, &[out("delivered", second as f64)]);
     }
-    world.is(&[Some(60.0), Some(60.0)]);
-    let mut world = World::new(&QUEUE);
-    world.good(0, &[queue("active", 3.0)]);
-    world.bad(5);
-    world.is(&[Some(3.0)]);
-    assert!(world.history.course(0).all(|point| point.failed));
-    world.good(10, &[queue("active", 5.0)]);
-    world.is(&[Some(5.0)]);
+    target.expect(&[Some(60.0), Some(60.0)]);
+    let mut target = TestHistory::new(&QUEUE);
+    target.good(0, &[queue("active", 3.0)]);
+    target.bad(5);
+    target.expect(&[Some(3.0)]);
+    assert!(target.history.points(0).all(|point| point.failed));
+    target.good(10, &[queue("active", 5.0)]);
+    target.expect(&[Some(5.0)]);
 }
 
 #[test]
-fn it_holds_an_hour_and_no_more() {
-    let mut world = World::new(&QUEUE);
+fn the_history_is_limited_to_an_hour() {
+    let mut target = TestHistory::new(&QUEUE);
     for second in 0..10_000 {
-        world.good(second, &[queue("active", second as f64)]);
+        target.good(second, &[queue("active", second as f64)]);
     }
-    let course: Vec<HistoryPoint> = world.history.course(0).collect();
-    assert_eq!(course.len(), HISTORY_POINTS_MAX);
-    assert_eq!(course.last().map(|point| point.value), Some(Some(9999.0)));
-    // A target that nobody asked for two hours begins anew.
-    world.good(20_000, &[queue("active", 1.0)]);
-    world.is(&[Some(1.0)]);
+    let points: Vec<HistoryPoint> = target.history.points(0).collect();
+    assert_eq!(points.len(), HISTORY_POINTS_MAX);
+    assert_eq!(points.last().map(|point| point.value), Some(Some(9999.0)));
+    // A target that was not polled for two hours starts with an empty history.
+    target.good(20_000, &[queue("active", 1.0)]);
+    target.expect(&[Some(1.0)]);
     assert!(size_of::<HistorySlot>() * HISTORY_POINTS_MAX <= 20 * 1024, "{}", size_of::<HistorySlot>());
 }
 
 #[test]
-fn a_clock_that_is_set_back_makes_no_second_past() {
-    let mut world = World::new(&QUEUE);
-    world.good(3000, &[queue("active", 1.0)]);
-    let at = world.history.course(0).next().map(|point| point.at);
-    world.good(10, &[queue("active", 2.0)]);
-    world.is(&[Some(2.0)]);
-    assert_eq!(world.history.course(0).next().map(|point| point.at), at);
+fn a_clock_that_is_set_back_adds_to_the_last_point() {
+    let mut target = TestHistory::new(&QUEUE);
+    target.good(3000, &[queue("active", 1.0)]);
+    let at = target.history.points(0).next().map(|point| point.at);
+    target.good(10, &[queue("active", 2.0)]);
+    target.expect(&[Some(2.0)]);
+    assert_eq!(target.history.points(0).next().map(|point| point.at), at);
 }
 
 #[test]
-fn what_went_wrong_is_remembered_past_the_next_good_reading() {
-    let mut world = World::new(&QUEUE);
-    world.good(0, &[]);
-    assert!(world.history.failure.is_none());
-    world.bad(15);
-    world.bad(30);
-    let down_since = world.history.down_since.unwrap();
+fn a_failure_is_kept_after_the_next_successful_reading() {
+    let mut target = TestHistory::new(&QUEUE);
+    target.good(0, &[]);
+    assert!(target.history.failure.is_none());
+    target.bad(15);
+    target.bad(30);
+    let down_since = target.history.down_since.unwrap();
     assert_eq!(down_since, SystemTime::UNIX_EPOCH + Duration::from_secs(DAY + 15));
-    world.good(45, &[]);
-    let failure = world.history.failure.clone().unwrap();
+    target.good(45, &[]);
+    let failure = target.history.failure.clone().unwrap();
     assert_eq!((failure.part, failure.error.error_type()), ("metrics", "timeout"));
-    assert!(world.history.down_since.is_none());
-    world.read(60, Ok(Vec::new()), true);
-    assert_eq!(world.history.failure.unwrap().part, "more");
+    assert!(target.history.down_since.is_none());
+    target.read(60, Ok(Vec::new()), true);
+    assert_eq!(target.history.failure.unwrap().part, "more");
 }

@@ -1,9 +1,9 @@
-//! What tests of polling share: targets from YAML, a server that plays bytes, and what a failed reading must look like.
+//! Support for tests of polling: targets from YAML, a scripted server, and checks of readings.
 #![allow(dead_code, reason = "not every test binary needs all of it")]
 
 mod server;
 
-pub use server::{Act, Server, answer, chunked, gzip, say};
+pub use server::{Act, Server, chunked, gzip, response, send};
 
 use crate::support::wait_until;
 use postmeter::config::{self, Environment};
@@ -12,13 +12,13 @@ use std::cell::RefCell;
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant, SystemTime};
 
-/// A credential that must not be seen anywhere.
+/// A credential that must not appear in any output.
 pub const SECRET: &str = "s3cr3t-c0ffee";
-/// The same as Basic authentication of `user` has it.
+/// The credential in Basic authentication of `user`.
 const SECRET_IN_BASE64: &str = "dXNlcjpzM2NyM3QtYzBmZmVl";
-/// A good answer of EmailEngine.
+/// A valid response of EmailEngine.
 pub const GOOD: &str = "events{event=\"messageSent\"} 7\nserver_memory 1\n";
-/// How long a test waits for anything.
+/// The longest time that a test waits.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn environment(variables: &[(&str, &str)]) -> Environment {
@@ -32,7 +32,7 @@ pub fn configured(keys: &str, environment: &Environment) -> config::Target {
     let mut config = config::parse(&text, "test.yaml", environment).unwrap_or_else(|problems| panic!("{text}\n{problems}"));
     let mut target = config.targets.remove(0);
     if !keys.contains("min_interval") {
-        // Each call polls.
+        // Every call polls.
         target.min_interval = Duration::ZERO;
     }
     target
@@ -49,19 +49,19 @@ pub fn target_at(keys: &str, clock: Clock) -> Arc<Target> {
     Target::with_clock(configured(keys, &variables), Limits::default(), clock).unwrap()
 }
 
-/// An EmailEngine there, with the token that must not be seen.
+/// An EmailEngine target at this address, with the secret token.
 #[track_caller]
 pub fn emailengine(url: &str) -> Arc<Target> {
     target(&format!("system: emailengine, url: '{url}', token: '${{env:SECRET}}', timeout: 5s"))
 }
 
-/// With a deadline that a test can wait for.
+/// A target with a short timeout.
 #[track_caller]
 pub fn hasty(url: &str) -> Arc<Target> {
     target(&format!("system: emailengine, url: '{url}', token: '${{env:SECRET}}', timeout: 400ms"))
 }
 
-/// The value of a canonical metric whose attributes have these values, in order.
+/// The value of the canonical metric whose attributes have these values, in order.
 pub fn value(reading: &Reading, metric: &str, attributes: &[&str]) -> Option<f64> {
     let points = reading.points(Instant::now());
     points
@@ -76,33 +76,36 @@ pub fn is_good(reading: &Arc<Reading>) {
     assert_eq!(value(reading, "mail.up", &[]), Some(1.0));
 }
 
-/// The reading failed, says so as `mail.up` 0, and tells an operator in one line what to do.
+/// Checks that the reading failed with `mail.up` 0, and that the error has one line with advice.
 #[track_caller]
-pub fn fails(target: &Target, reading: &Arc<Reading>, error_type: &str, says: &str) {
+pub fn fails(target: &Target, reading: &Arc<Reading>, error_type: &str, message: &str) {
     let error = reading.outcome.as_ref().expect_err("it should have failed");
     let line = error.to_string();
     assert_eq!(error.error_type(), error_type, "{line}");
     assert_eq!(value(reading, "mail.up", &[]), Some(0.0));
     let names: Vec<&str> = reading.points(Instant::now()).iter().map(|p| p.metric.name).collect();
     assert!(names.iter().all(|name| *name == "mail.up" || name.starts_with("mail.poll.")), "{names:?}");
-    assert!(line.contains(says), "{line}\nshould say: {says}");
+    assert!(line.contains(message), "{line}\nshould send: {message}");
     assert!((10..500).contains(&line.len()) && !line.contains(['\n', '\r']), "not one useful line: {line:?}");
-    tells_nothing(&format!("{target:?}{reading:?}{error:?}{line}"));
+    has_no_secret(&format!("{target:?}{reading:?}{error:?}{line}"));
 }
 
-/// No secret in it.
+/// Checks that a text has no secret.
 #[track_caller]
-pub fn tells_nothing(text: &str) {
+pub fn has_no_secret(text: &str) {
     assert!(!text.contains(SECRET) && !text.contains(SECRET_IN_BASE64), "a secret is seen: {text}");
 }
 
-/// Waits until it is so.
-#[track_caller]
-pub fn until(what: &str, so: impl FnMut() -> bool) -> impl Future<Output = ()> {
-    wait_until(so, PATIENCE, what)
+/// Waits until the condition is true.
+pub async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < PATIENCE, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
 }
 
-/// What is logged on this thread while it is kept. Polls run there, as a test's runtime has no other.
+/// Captures the log of this thread until it is dropped. Polls run on this thread, because the runtime of a test has no other.
 pub struct Log;
 
 thread_local! {
@@ -111,7 +114,7 @@ thread_local! {
 
 impl Log {
     pub fn begin() -> Self {
-        // One for all threads: subscribers that come and go hide each other's lines.
+        // One subscriber for all threads: subscribers that are added and removed would hide each other's lines.
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             let to_thread = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(|| ToThread);
@@ -121,12 +124,12 @@ impl Log {
         Self
     }
 
-    /// All of it.
+    /// The whole captured log.
     pub fn text(&self) -> String {
         LOGGED.with_borrow(|logged| String::from_utf8(logged.clone().unwrap_or_default()).unwrap())
     }
 
-    /// The lines that an operator sees.
+    /// The lines of the default log level.
     pub fn lines(&self) -> Vec<String> {
         self.text().lines().filter(|line| line.contains("WARN") || line.contains("INFO")).map(str::to_owned).collect()
     }

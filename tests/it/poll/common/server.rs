@@ -1,4 +1,4 @@
-//! A server that plays bytes: for what no HTTP library would send.
+//! A scripted server for responses that no HTTP library would send.
 
 use flate2::{Compression, write::GzEncoder};
 use std::io::Write as _;
@@ -12,20 +12,20 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-/// One thing that a server does.
+/// One act of a script.
 pub enum Act {
-    Say(Vec<u8>),
-    /// One byte each time.
+    Send(Vec<u8>),
+    /// Sends bytes one by one, with a pause before each.
     Drip(Vec<u8>, Duration),
-    /// Until somebody lets it go on.
+    /// Waits for the gate.
     Wait(Arc<Semaphore>),
-    /// Forever.
+    /// Waits forever.
     Hang,
     Close,
     Reset,
 }
 
-/// What to do about the nth request, from 0, as it came.
+/// The acts for each request, by its number from 0 and its text.
 type Script = dyn Fn(usize, &str) -> Vec<Act> + Send + Sync;
 
 pub struct Server {
@@ -40,10 +40,10 @@ impl Server {
         Self::serve(None, script).await
     }
 
-    /// The same answer to everything.
+    /// A server that always sends the same response.
     pub async fn always(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
-        Self::start(move |_, _| say(bytes.clone())).await
+        Self::start(move |_, _| send(bytes.clone())).await
     }
 
     pub async fn tls(tls: Arc<rustls::ServerConfig>, script: impl Fn(usize, &str) -> Vec<Act> + Send + Sync + 'static) -> Self {
@@ -57,7 +57,7 @@ impl Server {
         let (requests, connections) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicUsize>::default());
         let (seen, opened) = (requests.clone(), connections.clone());
         let task = tokio::spawn(async move {
-            // Connections end with the server.
+            // All connections end with the server.
             let mut open = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 opened.fetch_add(1, Ordering::SeqCst);
@@ -65,7 +65,7 @@ impl Server {
                 open.spawn(async move {
                     match tls {
                         None => play(stream, &*script, &seen).await,
-                        // A handshake that fails is the test's point.
+                        // Some tests expect the handshake to fail.
                         Some(tls) => match tls.accept(stream).await {
                             Ok(stream) => play(stream, &*script, &seen).await,
                             Err(_) => None,
@@ -116,7 +116,7 @@ impl Stream for TlsStream<TcpStream> {
     }
 }
 
-/// Ends with the connection; the client's going away is no fault of a script.
+/// Plays the script until the connection ends. A client that disconnects is not an error.
 async fn play(mut stream: impl Stream, script: &Script, seen: &Mutex<Vec<String>>) -> Option<()> {
     loop {
         let request = request(&mut stream).await?;
@@ -127,7 +127,7 @@ async fn play(mut stream: impl Stream, script: &Script, seen: &Mutex<Vec<String>
         };
         for act in script(nth, &request) {
             match act {
-                Act::Say(bytes) => stream.write_all(&bytes).await.ok()?,
+                Act::Send(bytes) => stream.write_all(&bytes).await.ok()?,
                 Act::Drip(bytes, pause) => {
                     for byte in bytes {
                         stream.write_all(&[byte]).await.ok()?;
@@ -163,19 +163,19 @@ async fn request(stream: &mut impl Stream) -> Option<String> {
     Some(head + &String::from_utf8(body).ok()?)
 }
 
-pub fn say(bytes: impl Into<Vec<u8>>) -> Vec<Act> {
-    vec![Act::Say(bytes.into())]
+pub fn send(bytes: impl Into<Vec<u8>>) -> Vec<Act> {
+    vec![Act::Send(bytes.into())]
 }
 
-/// An answer with its length; `head` is what follows `HTTP/1.1`, header lines and all.
-pub fn answer(head: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+/// A response with its length. `head` follows `HTTP/1.1` and includes header lines.
+pub fn response(head: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     let mut bytes = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
     bytes.extend_from_slice(body);
     bytes
 }
 
-/// An answer in chunks.
+/// A response with chunked encoding.
 pub fn chunked(head: &str, body: &[u8]) -> Vec<u8> {
     let mut bytes = format!("HTTP/1.1 {head}\r\nTransfer-Encoding: chunked\r\n\r\n").into_bytes();
     for chunk in body.chunks(8192) {

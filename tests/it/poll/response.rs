@@ -1,50 +1,50 @@
-//! Answers: status, size, compression, headers.
+//! Responses: status, size, compression, headers.
 
-use crate::poll::common::{Act, GOOD, Server, answer, chunked, emailengine, fails, gzip, is_good, say, target, value};
+use crate::poll::common::{Act, GOOD, Server, chunked, emailengine, fails, gzip, is_good, response, send, target, value};
 use std::time::Duration;
 
-async fn fails_with(bytes: impl Into<Vec<u8>>, error_type: &str, says: &str) {
+async fn fails_with(bytes: impl Into<Vec<u8>>, error_type: &str, message: &str) {
     let bytes = bytes.into();
-    let server = Server::start(move |nth, _| if nth == 0 { say(bytes.clone()) } else { say(answer("200 OK", GOOD)) }).await;
+    let server = Server::start(move |nth, _| if nth == 0 { send(bytes.clone()) } else { send(response("200 OK", GOOD)) }).await;
     let target = emailengine(&server.url());
-    fails(&target, &target.reading().await, error_type, says);
-    assert_eq!(server.count(), 1, "asked again: {says}");
+    fails(&target, &target.reading().await, error_type, message);
+    assert_eq!(server.count(), 1, "requested again: {message}");
     is_good(&target.reading().await);
 }
 
 #[tokio::test]
 async fn statuses() {
     let page = "<html>no</html>";
-    fails_with(answer("401 Unauthorized", "{}"), "auth", "the server refused the credential (401): set token").await;
-    fails_with(answer("403 Forbidden", page), "auth", "(403): set token (or token_file) to an access token with the scope metrics").await;
-    fails_with(answer("404 Not Found", page), "status", "404: this is not EmailEngine's address").await;
-    fails_with(answer("500 Oops", page), "status", "500: the server or a proxy before it is in trouble").await;
-    fails_with(answer("503 Oops", page), "status", "503: the server or a proxy before it is in trouble").await;
-    fails_with(answer("204 No Content", ""), "status", "204: this is not an answer of this API").await;
-    fails_with(answer("418 Teapot", page), "status", "418").await;
+    fails_with(response("401 Unauthorized", "{}"), "auth", "the server rejected the credential (401): set token").await;
+    fails_with(response("403 Forbidden", page), "auth", "(403): set token (or token_file) to an access token with the scope metrics").await;
+    fails_with(response("404 Not Found", page), "status", "404: this is not EmailEngine's address").await;
+    fails_with(response("500 Oops", page), "status", "500: the server or a proxy before it is in trouble").await;
+    fails_with(response("503 Oops", page), "status", "503: the server or a proxy before it is in trouble").await;
+    fails_with(response("204 No Content", ""), "status", "204: this is not an response of this API").await;
+    fails_with(response("418 Teapot", page), "status", "418").await;
 }
 
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
-    let other = Server::always(answer("200 OK", GOOD)).await;
+    let other = Server::always(response("200 OK", GOOD)).await;
     for status in ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
-        let redirect = answer(&format!("{status}\r\nLocation: {}/metrics", other.url()), "");
-        fails_with(redirect, "status", "redirects are not followed; set url to where the server really is").await;
+        let redirect = response(&format!("{status}\r\nLocation: {}/metrics", other.url()), "");
+        fails_with(redirect, "status", "redirects are not followed; set url to the final address").await;
     }
     assert_eq!(other.connections(), 0);
 }
 
 #[tokio::test]
 async fn bodies_that_are_not_metrics() {
-    fails_with(answer("200 OK\r\nContent-Type: text/plain", "\n <!DOCTYPE html><html>Log in</html>"), "malformed", "HTML page").await;
-    fails_with(answer("200 OK", ""), "malformed", "no metrics in it").await;
-    fails_with(answer("200 OK", "\n\n"), "malformed", "no metrics in it").await;
+    fails_with(response("200 OK\r\nContent-Type: text/plain", "\n <!DOCTYPE html><html>Log in</html>"), "malformed", "HTML page").await;
+    fails_with(response("200 OK", ""), "malformed", "no metrics in it").await;
+    fails_with(response("200 OK", "\n\n"), "malformed", "no metrics in it").await;
 }
 
 #[tokio::test]
 async fn the_content_type_does_not_matter() {
     for content_type in ["text/html", "application/octet-stream", "nonsense", "application/json; charset=x"] {
-        let server = Server::always(answer(&format!("200 OK\r\nContent-Type: {content_type}"), GOOD)).await;
+        let server = Server::always(response(&format!("200 OK\r\nContent-Type: {content_type}"), GOOD)).await;
         is_good(&emailengine(&server.url()).reading().await);
     }
 }
@@ -59,7 +59,7 @@ async fn openmetrics_that_does_not_end_is_incomplete() {
         ("application/openmetrics-text", "# EOF", true),
         ("text/plain; version=0.0.4", "", true),
     ] {
-        let response = answer(&format!("200 OK\r\nContent-Type: {content_type}"), format!("{GOOD}{end}"));
+        let response = response(&format!("200 OK\r\nContent-Type: {content_type}"), format!("{GOOD}{end}"));
         if is_complete {
             is_good(&emailengine(&Server::always(response).await.url()).reading().await);
         } else {
@@ -69,30 +69,30 @@ async fn openmetrics_that_does_not_end_is_incomplete() {
 }
 
 #[tokio::test]
-async fn a_response_of_another_exporter_is_named() {
+async fn a_response_of_another_exporter_is_recognised() {
     let node = "go_goroutines 7\nnode_load1 0.5\n";
-    fails_with(answer("200 OK", node), "malformed", "this looks like another exporter: go_goroutines, node_load1; check url and system")
+    fails_with(response("200 OK", node), "malformed", "this looks like another exporter: go_goroutines, node_load1; check url and system")
         .await;
 }
 
-/// `limit` is 1 MiB; `bytes` after that are read.
+/// Checks that a response of these bytes exceeds the limit, which is 1 MiB.
 async fn too_large(bytes: Vec<u8>, limit: &str) {
     let server = Server::always(bytes).await;
     let target = target(&format!("system: emailengine, url: '{}', token: x, body_bytes_max: {limit}", server.url()));
-    fails(&target, &target.reading().await, "too_large", "raise body_bytes_max if that is right");
+    fails(&target, &target.reading().await, "too_large", "raise body_bytes_max if that is expected");
 }
 
 #[tokio::test]
 async fn a_body_over_the_limit() {
     let body = GOOD.repeat(2048 / GOOD.len() + 1);
-    too_large(answer("200 OK", &body), "1KiB").await;
+    too_large(response("200 OK", &body), "1KiB").await;
     too_large(chunked("200 OK", body.as_bytes()), "1KiB").await;
     too_large(format!("HTTP/1.1 200 OK\r\n\r\n{body}").into(), "1KiB").await;
-    too_large(answer("200 OK\r\nContent-Encoding: gzip", gzip(body.as_bytes())), "1KiB").await;
-    // One that only claims to be.
+    too_large(response("200 OK\r\nContent-Encoding: gzip", gzip(body.as_bytes())), "1KiB").await;
+    // A response that only claims to be that long.
     too_large("HTTP/1.1 200 OK\r\nContent-Length: 9000000000000000000\r\n\r\n".into(), "1KiB").await;
     let fits = &GOOD.repeat(1024 / GOOD.len());
-    for bytes in [answer("200 OK", fits), chunked("200 OK", fits.as_bytes())] {
+    for bytes in [response("200 OK", fits), chunked("200 OK", fits.as_bytes())] {
         let server = Server::always(bytes).await;
         is_good(&target(&format!("system: emailengine, url: '{}', token: x, body_bytes_max: 1KiB", server.url())).reading().await);
     }
@@ -100,13 +100,13 @@ async fn a_body_over_the_limit() {
 
 #[tokio::test]
 async fn a_gzip_bomb_is_not_unpacked() {
-    // 256 MiB in 256 KiB; in two layers of members, so that an end in between is no way round.
+    // 256 MiB in 256 KiB, in many gzip members: a decoder that stops after each member must not evade the limit.
     let member = gzip(&vec![b'#'; 64 * 1024 * 1024]);
     let bomb = member.repeat(4);
     let before = resident_kib();
-    too_large(answer("200 OK\r\nContent-Encoding: gzip", bomb), "1MiB").await;
+    too_large(response("200 OK\r\nContent-Encoding: gzip", bomb), "1MiB").await;
     let grown = resident_kib().saturating_sub(before);
-    // Other tests run beside this one and take some.
+    // Other tests run at the same time and use memory too.
     assert!(grown < 100 * 1024, "{grown} KiB");
 }
 
@@ -126,10 +126,10 @@ async fn compression() {
     let mut flipped = good.clone();
     let last = flipped.len() - 6;
     flipped[last] ^= 0xff;
-    fails_with(answer(head, flipped), "malformed", "compression is broken").await;
-    fails_with(answer(head, "not gzip at all"), "malformed", "compression is broken").await;
-    fails_with(answer(head, &good[..good.len() - 9]), "malformed", "compression is broken").await;
-    fails_with(answer("200 OK\r\nContent-Encoding: br", &good), "malformed", "").await;
+    fails_with(response(head, flipped), "malformed", "compression is broken").await;
+    fails_with(response(head, "not gzip at all"), "malformed", "compression is broken").await;
+    fails_with(response(head, &good[..good.len() - 9]), "malformed", "compression is broken").await;
+    fails_with(response("200 OK\r\nContent-Encoding: br", &good), "malformed", "").await;
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn headers_over_the_limit() {
     let many = "X: y\r\n".repeat(100);
     fails_with(format!("HTTP/1.1 200 OK\r\n{many}Content-Length: 0\r\n\r\n"), "malformed", "not valid HTTP").await;
     let long = "y".repeat(2 * 1024 * 1024);
-    let server = Server::start(move |_, _| vec![Act::Say(format!("HTTP/1.1 200 OK\r\nX: {long}\r\n\r\n").into()), Act::Hang]).await;
+    let server = Server::start(move |_, _| vec![Act::Send(format!("HTTP/1.1 200 OK\r\nX: {long}\r\n\r\n").into()), Act::Hang]).await;
     let target = emailengine(&server.url());
     fails(&target, &target.reading().await, "malformed", "not valid HTTP");
 }
@@ -145,13 +145,13 @@ async fn headers_over_the_limit() {
 const WHM: &str = r#"{"data":{"records":[]},"metadata":{"result":1}}"#;
 
 #[tokio::test]
-async fn a_line_leaked_into_the_headers_costs_only_its_part() {
+async fn a_line_that_leaked_into_the_headers_fails_only_its_part() {
     for leaked in ["Use of uninitialized value in print", "\u{201c}tailwatchd\u{201d} is up: 1", "\u{201c}x\u{201d}: y"] {
         let server = Server::start(move |_, request| {
             if request.contains("servicestatus") {
-                say(format!("HTTP/1.1 200 OK\r\n{leaked}\r\nContent-Length: {}\r\n\r\n{WHM}", WHM.len()))
+                send(format!("HTTP/1.1 200 OK\r\n{leaked}\r\nContent-Length: {}\r\n\r\n{WHM}", WHM.len()))
             } else {
-                say(answer("200 OK", WHM))
+                send(response("200 OK", WHM))
             }
         })
         .await;
@@ -168,19 +168,19 @@ async fn a_line_leaked_into_the_headers_costs_only_its_part() {
     }
 }
 
-/// Says 429 to the first request.
+/// A server that responds to the first request with 429.
 async fn limited(retry_after: &str) -> (Server, std::sync::Arc<postmeter::poll::Target>) {
-    let refusal = answer(&format!("429 Too Many Requests{retry_after}"), "{}");
-    let server = Server::start(move |nth, _| if nth == 0 { say(refusal.clone()) } else { say(answer("200 OK", GOOD)) }).await;
+    let refusal = response(&format!("429 Too Many Requests{retry_after}"), "{}");
+    let server = Server::start(move |nth, _| if nth == 0 { send(refusal.clone()) } else { send(response("200 OK", GOOD)) }).await;
     let target = emailengine(&server.url());
     fails(&target, &target.reading().await, "rate_limited", "everything that polls it from this address shares that limit");
     (server, target)
 }
 
 #[tokio::test]
-async fn retry_after_is_obeyed() {
+async fn retry_after_is_respected() {
     let date = (jiff::Timestamp::now() + Duration::from_secs(50)).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-    for (header, says) in [
+    for (header, message) in [
         ("\r\nRetry-After: 60", "in 60 s"),
         (&*format!("\r\nRetry-After: {date}"), "in "),
         ("", "in 30 s"),
@@ -188,8 +188,8 @@ async fn retry_after_is_obeyed() {
     ] {
         let (server, target) = limited(header).await;
         let reading = target.reading().await;
-        fails(&target, &reading, "rate_limited", says);
-        assert_eq!(server.count(), 1, "asked within {header:?}");
+        fails(&target, &reading, "rate_limited", message);
+        assert_eq!(server.count(), 1, "requested within {header:?}");
         if header.contains("GMT") {
             let line = reading.outcome.as_ref().unwrap_err().to_string();
             assert!((40..=50).any(|seconds| line.contains(&format!("in {seconds} s"))), "{line}");

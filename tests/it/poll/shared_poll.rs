@@ -1,6 +1,6 @@
-//! Who asks, how often, and how long they wait.
+//! Shared polls: who triggers a poll, how often, and how long callers wait.
 
-use crate::poll::common::{Act, GOOD, Log, Server, answer, configured, environment, fails, hasty, is_good, say, target, until, value};
+use crate::poll::common::{Act, GOOD, Log, Server, configured, environment, fails, hasty, is_good, response, send, target, until, value};
 use postmeter::config;
 use postmeter::poll::{Limits, Reading, Target};
 use postmeter::simulate::{Options, SimulatedServer, System, TOKEN};
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// Answers well, each time the gate lets it.
+/// A server that responds with metrics each time the gate opens.
 async fn gated() -> (Server, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
     let key = gate.clone();
-    let server = Server::start(move |_, _| vec![Act::Wait(key.clone()), Act::Say(answer("200 OK", GOOD))]).await;
+    let server = Server::start(move |_, _| vec![Act::Wait(key.clone()), Act::Send(response("200 OK", GOOD))]).await;
     (server, gate)
 }
 
@@ -26,25 +26,25 @@ fn with_interval(server: &Server, min_interval: Duration) -> Arc<Target> {
     Target::new(config::Target { min_interval, ..config(server) }, Limits::default()).unwrap()
 }
 
-/// Callers that have all asked.
+/// Callers that all wait for a reading.
 async fn callers(target: &Arc<Target>, n: usize) -> JoinSet<Arc<Reading>> {
-    let asked = Arc::new(AtomicUsize::new(0));
+    let waiting = Arc::new(AtomicUsize::new(0));
     let mut callers = JoinSet::new();
     for _ in 0..n {
-        let (target, asked) = (target.clone(), asked.clone());
+        let (target, waiting) = (target.clone(), waiting.clone());
         callers.spawn(async move {
-            asked.fetch_add(1, Ordering::SeqCst);
+            waiting.fetch_add(1, Ordering::SeqCst);
             target.reading().await
         });
     }
-    until("all have asked", || asked.load(Ordering::SeqCst) == n).await;
+    until("all callers wait", || waiting.load(Ordering::SeqCst) == n).await;
     callers
 }
 
 #[tokio::test]
-async fn callers_at_the_same_time_share_one_request() {
+async fn concurrent_callers_share_one_request() {
     let (server, gate) = gated().await;
-    // Not even a poll that takes longer than the interval is repeated for those who waited for it.
+    // A poll that takes longer than the interval is not repeated for the callers that waited for it.
     for min_interval in [Duration::from_secs(15), Duration::ZERO] {
         let target = with_interval(&server, min_interval);
         let before = server.count();
@@ -59,7 +59,7 @@ async fn callers_at_the_same_time_share_one_request() {
 }
 
 #[tokio::test]
-async fn a_failed_poll_answers_all_who_waited() {
+async fn a_failed_poll_serves_all_callers_that_waited() {
     let server = Server::start(|_, _| vec![Act::Hang]).await;
     let target = hasty(&server.url());
     let readings = callers(&target, 20).await.join_all().await;
@@ -70,7 +70,7 @@ async fn a_failed_poll_answers_all_who_waited() {
 
 #[tokio::test]
 async fn a_reading_is_kept_for_nine_tenths_of_the_interval() {
-    let server = Server::always(answer("200 OK", GOOD)).await;
+    let server = Server::always(response("200 OK", GOOD)).await;
     let interval = Duration::from_secs(1);
     let target = with_interval(&server, interval);
     let first = target.reading().await;
@@ -86,8 +86,8 @@ async fn a_reading_is_kept_for_nine_tenths_of_the_interval() {
 }
 
 #[tokio::test]
-async fn a_failed_reading_is_kept_as_long() {
-    let server = Server::always(answer("500 Oops", "")).await;
+async fn a_failed_reading_is_kept_as_long_as_a_successful_one() {
+    let server = Server::always(response("500 Oops", "")).await;
     let target = with_interval(&server, Duration::from_secs(15));
     for _ in 0..3 {
         fails(&target, &target.reading().await, "status", "500");
@@ -96,7 +96,7 @@ async fn a_failed_reading_is_kept_as_long() {
 }
 
 #[tokio::test]
-async fn those_who_give_up_count_as_one_timeout() {
+async fn callers_that_time_out_count_as_one_timeout() {
     let server = Server::start(|_, _| vec![Act::Hang]).await;
     let target = hasty(&server.url());
     let mut callers = JoinSet::new();
@@ -118,14 +118,14 @@ async fn those_who_give_up_count_as_one_timeout() {
 }
 
 #[tokio::test]
-async fn who_gives_up_does_not_end_the_poll() {
+async fn a_caller_that_times_out_does_not_end_the_poll() {
     let (server, gate) = gated().await;
     let target = with_interval(&server, Duration::from_secs(15));
     let began = Instant::now();
     fails(&target, &target.reading_within(Duration::from_millis(50)).await, "timeout", "within 50ms");
     assert!(began.elapsed() < Duration::from_secs(3));
     until("the request", || server.count() == 1).await;
-    // Neither does one that is dropped.
+    // Nor does a caller that is dropped.
     let mut dropped = callers(&target, 3).await;
     dropped.abort_all();
     while dropped.join_next().await.is_some() {}
@@ -137,12 +137,12 @@ async fn who_gives_up_does_not_end_the_poll() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_too_slow_for_who_asks_is_logged_once_and_when_it_is_over() {
+async fn a_server_that_is_too_slow_for_its_callers_is_logged_once_and_when_it_recovers() {
     let log = Log::begin();
     let (server, gate) = gated().await;
     let target = with_interval(&server, Duration::ZERO);
     for polls in 1..4 {
-        fails(&target, &target.reading_within(Duration::from_millis(60)).await, "timeout", "who collects waits no longer");
+        fails(&target, &target.reading_within(Duration::from_millis(60)).await, "timeout", "the caller waits no longer");
         gate.add_permits(1);
         until("the poll's end", || {
             target.latest().is_some_and(|latest| value(&latest, "mail.poll.errors", &["metrics", "timeout"]) == Some(f64::from(polls)))
@@ -152,10 +152,10 @@ async fn a_server_that_is_too_slow_for_who_asks_is_logged_once_and_when_it_is_ov
     let lines = log.lines();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(
-        lines[0].contains("WARN") && lines[0].contains("no complete answer within 60ms, and who collects waits no longer"),
+        lines[0].contains("WARN") && lines[0].contains("no complete response within 60ms, and the caller waits no longer"),
         "{lines:?}"
     );
-    // As late as before, and nobody gave up: that is not the end of it.
+    // The poll takes as long as before, although no caller timed out: the problem has not ended.
     let poll = tokio::spawn({
         let target = target.clone();
         async move { target.reading().await }
@@ -169,16 +169,16 @@ async fn a_server_that_is_too_slow_for_who_asks_is_logged_once_and_when_it_is_ov
         gate.add_permits(1);
         is_good(&target.reading().await);
     }
-    assert!(log.lines()[1].contains("INFO") && log.lines()[1].contains("answers in time again"), "{:?}", log.lines());
+    assert!(log.lines()[1].contains("INFO") && log.lines()[1].contains("server responds in time again"), "{:?}", log.lines());
 }
 
-/// Stalwart, whose queue answers when the gate lets it.
+/// Stalwart, whose queue part responds when the gate opens.
 async fn with_slow_queue() -> (Server, Arc<Semaphore>, Arc<Target>) {
     let gate = Arc::new(Semaphore::new(0));
     let key = gate.clone();
     let server = Server::start(move |_, request| match request.contains("/metrics/prometheus") {
-        true => say(answer("200 OK", GOOD)),
-        false => vec![Act::Wait(key.clone()), Act::Say(answer("200 OK", r#"{"data":{"items":[],"total":2}}"#))],
+        true => send(response("200 OK", GOOD)),
+        false => vec![Act::Wait(key.clone()), Act::Send(response("200 OK", r#"{"data":{"items":[],"total":2}}"#))],
     })
     .await;
     let keys = format!("system: stalwart, url: '{}', username: u, password: p, parts: {{queue: {{token: x}}}}, timeout: 20s", server.url());
@@ -186,25 +186,25 @@ async fn with_slow_queue() -> (Server, Arc<Semaphore>, Arc<Target>) {
 }
 
 #[tokio::test]
-async fn a_part_that_hangs_costs_only_itself_whoever_asks() {
+async fn a_part_that_hangs_does_not_affect_the_other_parts() {
     let (_server, _gate, target) = with_slow_queue().await;
     let (limit, began) = (Duration::from_secs(2), Instant::now());
     let reading = target.reading_within(limit).await;
     is_good(&reading);
     assert!(began.elapsed() < limit && value(&reading, "mail.delivery.attempts", &["delivered"]).is_some(), "{reading:?}");
     let late = reading.parts[1].error.as_ref().unwrap();
-    assert!(late.to_string().contains("no complete answer within 1.5s, and who collects waits no longer"), "{late}");
+    assert!(late.to_string().contains("no complete response within 1.5s, and the caller waits no longer"), "{late}");
     for (part, errors) in [("queue", Some(1.0)), ("metrics", None)] {
         assert_eq!(value(&reading, "mail.poll.errors", &[part, "timeout"]), errors);
     }
 }
 
 #[tokio::test]
-async fn a_slow_part_is_waited_for_where_nobody_is_in_a_hurry() {
+async fn a_patient_caller_waits_for_a_slow_part() {
     let (server, gate, target) = with_slow_queue().await;
     let patient = callers(&target, 1).await;
     until("both requests", || server.count() == 2).await;
-    // One who is in a great hurry does not cost the others the part.
+    // A caller in a great hurry does not cancel the part for the others.
     assert!(target.reading_within(Duration::from_millis(50)).await.outcome.is_err());
     tokio::time::sleep(Duration::from_millis(1200)).await;
     gate.add_permits(1);
@@ -214,11 +214,11 @@ async fn a_slow_part_is_waited_for_where_nobody_is_in_a_hurry() {
 }
 
 #[tokio::test]
-async fn a_required_part_that_is_slow_is_waited_for_and_then_the_others_no_longer() {
+async fn optional_parts_are_cancelled_after_a_slow_required_part() {
     let gate = Arc::new(Semaphore::new(0));
     let key = gate.clone();
     let server = Server::start(move |_, request| match request.contains("/metrics/prometheus") {
-        true => vec![Act::Wait(key.clone()), Act::Say(answer("200 OK", GOOD))],
+        true => vec![Act::Wait(key.clone()), Act::Send(response("200 OK", GOOD))],
         false => vec![Act::Hang],
     })
     .await;
@@ -237,24 +237,24 @@ async fn a_required_part_that_is_slow_is_waited_for_and_then_the_others_no_longe
 
 #[tokio::test]
 async fn a_budget_is_never_exceeded() {
-    let stand_in = SimulatedServer::start(System::Ceymail, "127.0.0.1:0".parse().unwrap(), Options::default()).await.unwrap();
-    let config = configured(&format!("system: ceymail, url: '{}', token: {TOKEN}", stand_in.url()), &environment(&[]));
+    let simulated = SimulatedServer::start(System::Ceymail, "127.0.0.1:0".parse().unwrap(), Options::default()).await.unwrap();
+    let config = configured(&format!("system: ceymail, url: '{}', token: {TOKEN}", simulated.url()), &environment(&[]));
     let target = Target::new(config, Limits::default()).unwrap();
     for _ in 0..12 {
         is_good(&target.reading().await);
     }
     for _ in 0..3 {
         let reading = target.reading().await;
-        fails(&target, &reading, "rate_limited", "to be asked again in ");
-        // However many ask while the server is left alone, the limit was reached once.
+        fails(&target, &reading, "rate_limited", "next request in ");
+        // The limit counts once, however many callers come during the wait.
         assert_eq!(value(&reading, "mail.poll.errors", &["metrics", "rate_limited"]), Some(1.0));
     }
-    assert_eq!(stand_in.requests(), 12);
+    assert_eq!(simulated.requests(), 12);
 }
 
 #[tokio::test]
-async fn refused_requests_spend_the_budget_too() {
-    let server = Server::always(answer("401 Unauthorized", "{}")).await;
+async fn rejected_requests_spend_the_budget_too() {
+    let server = Server::always(response("401 Unauthorized", "{}")).await;
     let config = configured(&format!("system: ceymail, url: '{}', token: x", server.url()), &environment(&[]));
     let target = Target::new(config, Limits::default()).unwrap();
     for _ in 0..12 {
@@ -265,9 +265,10 @@ async fn refused_requests_spend_the_budget_too() {
 }
 
 #[tokio::test]
-async fn asking_again_spends_the_budget_too() {
-    // The last request of the budget finds its connection closed.
-    let server = Server::start(|nth, _| if nth == 11 { vec![Act::Close] } else { say(answer("200 OK", "ceymail_queue_active 1\n")) }).await;
+async fn repeated_requests_spend_the_budget_too() {
+    // The connection of the last request in the budget was closed.
+    let server =
+        Server::start(|nth, _| if nth == 11 { vec![Act::Close] } else { send(response("200 OK", "ceymail_queue_active 1\n")) }).await;
     let target = target(&format!("system: ceymail, url: '{}', token: x", server.url()));
     for _ in 0..11 {
         is_good(&target.reading().await);

@@ -1,0 +1,239 @@
+//! Files in `state_dir`: one cursor for each target, and the key of the hashes.
+//!
+//! A file is written under another name, synced and renamed, and then the directory is synced. So after a crash there is either the old file
+//! or the new one. Only one process at a time holds the lock of a target.
+
+use super::cursor::{Cursor, CursorError};
+use super::record_id::{HashKey, KEY_BYTES};
+use super::seconds;
+use crate::net::quarantine::{BROKEN, OTHER_LOG, quarantine};
+use ring::rand::{SecureRandom, SystemRandom};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tracing::warn;
+
+/// Bytes of a cursor file that are read. Files that Postmeter writes are smaller.
+const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Files have data of a mail server, so only their owner may read them.
+const FILE_MODE: u32 = 0o600;
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// The reason why a state file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The directory or a file in it cannot be used.
+    #[error("state_dir: {path}: {error}; it must be a directory that Postmeter may write to")]
+    File {
+        /// The path.
+        path: PathBuf,
+        /// The I/O error.
+        error: io::Error,
+    },
+    /// Another process holds the lock.
+    #[error("state_dir: {0} is in use; another Postmeter follows the same target with the same state_dir")]
+    InUse(PathBuf),
+    /// The file has the format of another version.
+    #[error("state_dir: {path} cannot be used: {reason}; use the version of Postmeter that wrote it, or remove the file to start again")]
+    Version {
+        /// The path.
+        path: PathBuf,
+        /// The reason.
+        reason: String,
+    },
+}
+
+/// The cursor file of one target, locked for this process.
+#[derive(Debug)]
+pub(super) struct StateFile {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl StateFile {
+    /// Locks the file and reads the cursor. A damaged file is quarantined, and the log is read again from the time at which the file was
+    /// written.
+    ///
+    /// # The log of the cursor
+    ///
+    /// A target may have been pointed at another server under its old name. The position in the log of the other server is meaningless then,
+    /// so the file is quarantined. A file of the first format, which does not name its log, is accepted.
+    pub(super) fn open(directory: &Path, target: &str, log: &str, overlap: Duration) -> Result<(Self, Option<Cursor>), StateError> {
+        create(directory)?;
+        let path = directory.join(format!("messages-{target}.cursor"));
+        let state_file = Self { _lock: lock(&path.with_extension("lock"))?, path };
+        let path = &state_file.path;
+        let mut bytes = Vec::new();
+        let written = match File::open(path) {
+            Ok(file) => {
+                let written = file.metadata().and_then(|data| data.modified()).map_err(failed(path))?;
+                file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(failed(path))?;
+                seconds(written)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok((state_file, None)),
+            Err(error) => return Err(failed(path)(error)),
+        };
+        match Cursor::decode(&bytes) {
+            Ok(cursor) => match cursor.log().filter(|other| *other != log) {
+                None => Ok((state_file, Some(cursor.with_log(log)))),
+                Some(other) => {
+                    let renamed = quarantine(path, OTHER_LOG).map_err(failed(path))?;
+                    let (file, renamed_to) = (path.display(), renamed.display());
+                    warn!(target, %file, %renamed_to, of = other, now = log, "the read position belongs to another server: the log is read from the start");
+                    Ok((state_file, None))
+                }
+            },
+            Err(error @ CursorError::Version(_)) => Err(StateError::Version { path: path.clone(), reason: error.to_string() }),
+            Err(CursorError::Damaged) => {
+                let renamed = quarantine(path, BROKEN).map_err(failed(path))?;
+                let (file, renamed_to) = (path.display(), renamed.display());
+                warn!(target, %file, %renamed_to, "the read position is damaged: records since its last change are sent again");
+                Ok((state_file, Some(Cursor::starting(log, written, overlap))))
+            }
+        }
+    }
+
+    /// Replaces the content of the file.
+    pub(super) fn write(&self, bytes: &[u8]) -> Result<(), StateError> {
+        write(&self.path, bytes)
+    }
+}
+
+/// Reads the key of the hashes, or creates it at the first start.
+///
+/// # Errors
+/// The reason why the directory cannot be used.
+pub fn hash_key(directory: &Path) -> Result<HashKey, StateError> {
+    create(directory)?;
+    let path = directory.join("hash.key");
+    match std::fs::read(&path) {
+        Ok(bytes) => match <&[u8; KEY_BYTES]>::try_from(bytes.as_slice()) {
+            Ok(bytes) => return Ok(HashKey::new(bytes)),
+            Err(_) => {
+                let renamed = quarantine(&path, BROKEN).map_err(failed(&path))?;
+                let (file, renamed_to) = (path.display(), renamed.display());
+                warn!(%file, %renamed_to, "the hash key is damaged: a new key is created, so new hashes differ from earlier ones");
+            }
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(&path)(error)),
+    }
+    let mut bytes = [0; KEY_BYTES];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| failed(&path)(io::Error::other("the system provides no random numbers")))?;
+    write(&path, &bytes)?;
+    Ok(HashKey::new(&bytes))
+}
+
+fn create(directory: &Path) -> Result<(), StateError> {
+    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory).map_err(failed(directory))
+}
+
+fn lock(path: &Path) -> Result<File, StateError> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(FILE_MODE).open(path).map_err(failed(path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StateError::InUse(path.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed(path)(error)),
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+    let temporary = path.with_extension("new");
+    let mut file =
+        OpenOptions::new().create(true).truncate(true).write(true).mode(FILE_MODE).open(&temporary).map_err(failed(&temporary))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed(&temporary))?;
+    std::fs::rename(&temporary, path).map_err(failed(path))?;
+    let directory = path.parent().unwrap_or(Path::new("."));
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed(directory))
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> StateError {
+    let path = path.to_owned();
+    move |error| StateError::File { path, error }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const OVERLAP: Duration = Duration::from_secs(10);
+    const LOG: &str = "cpanel at a.example.com";
+
+    #[test]
+    fn a_written_cursor_is_read_again_and_is_locked() {
+        let directory = tempfile::tempdir().unwrap();
+        let inside = directory.path().join("not/created");
+        let (state_file, none) = StateFile::open(&inside, "a", LOG, OVERLAP).unwrap();
+        assert_eq!(none, None);
+        assert!(matches!(StateFile::open(&inside, "a", LOG, OVERLAP), Err(StateError::InUse(_))));
+        let cursor = Cursor::starting(LOG, 100, Duration::ZERO);
+        state_file.write(&cursor.encode()).unwrap();
+        drop(state_file);
+        assert_eq!(StateFile::open(&inside, "a", LOG, OVERLAP).unwrap().1, Some(cursor));
+        assert_eq!(StateFile::open(&inside, "b", LOG, OVERLAP).unwrap().1, None);
+    }
+
+    #[test]
+    fn a_damaged_file_is_quarantined_and_a_newer_format_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("messages-a.cursor");
+        std::fs::write(&path, "postmeter-cursor 1\nnonsense").unwrap();
+        let (state_file, cursor) = StateFile::open(directory.path(), "a", LOG, OVERLAP).unwrap();
+        let now = seconds(std::time::SystemTime::now());
+        let start = cursor.unwrap().next_start(OVERLAP);
+        assert!((now - 60..=now - 9).contains(&start), "{start} at {now}");
+        assert!(!path.exists() && directory.path().join("messages-a.cursor.broken").exists());
+        drop(state_file);
+        std::fs::write(&path, "postmeter-cursor 7\n").unwrap();
+        let error = StateFile::open(directory.path(), "a", LOG, OVERLAP).unwrap_err().to_string();
+        assert!(error.contains("has format 7"), "{error}");
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn a_cursor_without_a_log_is_accepted() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut bytes = b"postmeter-cursor 1\n".to_vec();
+        [100u64, 100, 0].iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+        bytes.extend_from_slice(ring::digest::digest(&ring::digest::SHA256, &bytes.clone()).as_ref());
+        std::fs::write(directory.path().join("messages-a.cursor"), bytes).unwrap();
+        let (_, cursor) = StateFile::open(directory.path(), "a", LOG, OVERLAP).unwrap();
+        assert_eq!(cursor, Some(Cursor::starting(LOG, 100, Duration::ZERO)));
+    }
+
+    #[test]
+    fn the_cursor_of_another_server_is_quarantined() {
+        let directory = tempfile::tempdir().unwrap();
+        let (state_file, _) = StateFile::open(directory.path(), "a", LOG, OVERLAP).unwrap();
+        let cursor = Cursor::starting(LOG, 100, Duration::ZERO);
+        state_file.write(&cursor.encode()).unwrap();
+        drop(state_file);
+        assert_eq!(StateFile::open(directory.path(), "a", LOG, OVERLAP).unwrap().1, Some(cursor));
+        assert_eq!(StateFile::open(directory.path(), "a", "cpanel at b.example.com", OVERLAP).unwrap().1, None);
+        assert!(directory.path().join("messages-a.cursor.other").exists());
+    }
+
+    #[test]
+    fn the_key_is_kept_and_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let hash = |key: HashKey| key.hash("a");
+        let first = hash(hash_key(directory.path()).unwrap());
+        assert_eq!(hash(hash_key(directory.path()).unwrap()), first);
+        let path = directory.path().join("hash.key");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, FILE_MODE);
+        std::fs::write(&path, "short").unwrap();
+        assert_ne!(hash(hash_key(directory.path()).unwrap()), first);
+        assert!(directory.path().join("hash.key.broken").exists());
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_to_is_an_error() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = StateFile::open(file.path(), "a", LOG, OVERLAP).unwrap_err().to_string();
+        assert!(error.starts_with("state_dir: ") && error.contains("must be a directory"), "{error}");
+    }
+}
