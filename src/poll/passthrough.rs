@@ -7,14 +7,14 @@ use crate::source::Source;
 /// Selects the families of these pages that are forwarded.
 #[must_use]
 pub fn select_native(source: &Source, passthrough: &config::Relay, pages: Vec<Families>) -> SelectedFamilies {
-    SelectedFamilies::choose(pages, &passthrough.prefix, passthrough.series_max, |family| {
+    SelectedFamilies::select(pages, &passthrough.prefix, passthrough.series_max, |family| {
         let kind = source.mistyped_counters.contains(&family).then_some(FamilyType::Counter);
         // The total of a detail comes from another rule, and only that one matters.
-        let ruled = || source.rules().any(|(_, rule)| rule.detail.is_none() && rule.families.contains(&family));
+        let is_mapped = || source.rules().any(|(_, rule)| rule.detail.is_none() && rule.families.contains(&family));
         passthrough.passes(family).then(|| FamilySelection {
             kind,
             min_value: passthrough.min_value(family),
-            ruled: ruled(),
+            is_mapped: is_mapped(),
             may_underflow: source.gauges_underflow,
         })
     })

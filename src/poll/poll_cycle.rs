@@ -112,7 +112,7 @@ impl Target {
             Ok((mut snapshot, read)) => {
                 let pages = read.into_iter().map(|(_, families)| families).collect();
                 let readings = self.shared.limits.readings.clone();
-                let select = move || select_native(source, &passthrough, pages).within(&readings);
+                let select = move || select_native(source, &passthrough, pages).within_budget(&readings);
                 run_blocking_if_large(body_bytes, select).await.map(|native| {
                     snapshot.repairs.add_all(&native.repairs);
                     (snapshot, native)
@@ -219,7 +219,7 @@ impl Target {
             window_start: start.filter(|_| self.config.source.windowed),
             sliding: matches!(self.config.window, config::Window::Sliding(_)),
             detail: self.config.detail.clone(),
-            of_records: if self.config.messages.is_some() { vocabulary::OF_RECORDS } else { &[] },
+            of_records: if self.config.messages.is_some() { vocabulary::DELIVERY_LOG_METRICS } else { &[] },
         }
     }
 }

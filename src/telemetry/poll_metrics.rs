@@ -37,7 +37,7 @@ impl PollMetrics {
 
     /// Records the usage of the limits.
     pub fn observe(&self, usage: &Usage) {
-        let lanes = POLL_LANE.values.iter().zip([usage.answering, usage.failing]);
+        let lanes = POLL_LANE.values.iter().zip([usage.responding, usage.failing]);
         for (lane, LaneUsage { requests, requests_max, waiting }) in lanes {
             let lane = [KeyValue::new(POLL_LANE.key, *lane)];
             self.requests.record(requests as u64, &lane);

@@ -42,7 +42,13 @@ impl LogsEncoder {
     /// Encodes records as requests of at most `bytes_max` bytes each; a single larger record is a request of its own. The records were read
     /// at `observed_nanos` (Unix time).
     #[must_use]
-    pub fn requests(&self, identity: &Identity, records: &[(RecordUid, Record)], observed_nanos: u64, bytes_max: usize) -> Vec<EncodedRequest> {
+    pub fn requests(
+        &self,
+        identity: &Identity,
+        records: &[(RecordUid, Record)],
+        observed_nanos: u64,
+        bytes_max: usize,
+    ) -> Vec<EncodedRequest> {
         let resource = resource(identity);
         let envelope_bytes = request(&resource, Vec::new()).encoded_len() + LENGTH_GROWTH_MAX;
         let (mut requests, mut batch, mut batch_bytes) = (Vec::new(), Vec::new(), envelope_bytes);

@@ -7,7 +7,7 @@ use super::exporter::{OtlpExporter, Signal};
 use super::logs::LogsEncoder;
 use super::response::SendError;
 use super::split::split;
-use crate::delivery_log::{Acceptance, Batch, Feed, Key};
+use crate::delivery_log::{Acceptance, Batch, Feed, HashKey};
 use crate::export::queue::request_exporter::{EncodedRequest, PartialSuccess, RetryDecision};
 use crate::export::queue::retry_backoff::RetryBackoff;
 use crate::net::ProblemLog;
@@ -45,7 +45,7 @@ enum SendResult {
 impl LogsExport {
     /// Creates the export of a target's feed. `key` hashes the fields of the records.
     #[must_use]
-    pub fn new(feed: Feed, key: Key, target: Arc<CollectedTarget>, exporter: Arc<OtlpExporter>) -> Self {
+    pub fn new(feed: Feed, key: HashKey, target: Arc<CollectedTarget>, exporter: Arc<OtlpExporter>) -> Self {
         let config = &target.target.config;
         let include = config.messages.as_ref().map(|messages| messages.include.clone()).unwrap_or_default();
         let encoder = LogsEncoder::new(config.source.name, key, include);

@@ -19,7 +19,7 @@
 use super::damaged_requests::DamagedRequests;
 use super::request_file::{HEADER_LEN, RequestFileName, SUFFIX, SpoolEntry, disk_bytes};
 use super::request_list::{QueuedRequest, RequestKey};
-use crate::net::quarantine::set_aside;
+use crate::net::quarantine::quarantine;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
@@ -179,7 +179,7 @@ impl Store {
         if !old.exists() {
             return 0;
         }
-        match set_aside(&old, OLD_FILE_ENDING) {
+        match quarantine(&old, OLD_FILE_ENDING) {
             Ok(renamed) => {
                 warn!(path = %renamed.display(), "the spool of an older version cannot be read; the file was renamed and may be deleted")
             }

@@ -33,7 +33,7 @@ fn record(outcome: Option<Outcome>) -> Record {
 
 fn decoded(include: &[Field], records: &[Record], bytes_max: usize) -> Vec<ExportLogsServiceRequest> {
     let key = key();
-    let records: Vec<(Uid, Record)> = records.iter().map(|record| (key.uid(record, &mut Vec::new()), record.clone())).collect();
+    let records: Vec<(RecordUid, Record)> = records.iter().map(|record| (key.uid(record, &mut Vec::new()), record.clone())).collect();
     let encoder = LogsEncoder::new("cpanel", key, include.to_vec());
     let requests = encoder.requests(&Identity::new("cpanel", "whm1"), &records, OBSERVED_NANOS, bytes_max);
     requests.into_iter().map(|request| ExportLogsServiceRequest::decode(request.bytes).unwrap()).collect()
