@@ -5,7 +5,7 @@ use arbitrary::{Result, Unstructured};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as AttributeValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use postmeter::delivery_log::{Cursor, HashKey, KEY_BYTES, RecordUid};
+use postmeter::delivery_log::{Cursor, KEY_BYTES, HashKey, RecordUid};
 use postmeter::export::otlp::{LogsEncoder, REQUEST_BYTES_MAX};
 use postmeter::model::{FIELDS, Field, Privacy, Record, RecordPage};
 use postmeter::source;
@@ -89,11 +89,11 @@ fn check_limits(record: &Record) {
     assert!(reply.status.is_none_or(|status| [2, 4, 5].contains(&status.class) && status.subject.max(status.detail) < 1000), "{reply:?}");
 }
 
-/// Every record is told once and in order, however the requests are split, and nothing of it that is to stay here.
-fn arrives(records: &[Record], include: &[Field]) {
+/// Checks that every record is sent once and in order for any split of requests, without its private fields.
+fn check_arrival(records: &[Record], include: &[Field]) {
     let key = HashKey::new(&[7; KEY_BYTES]);
     let records: Vec<(RecordUid, Record)> = records.iter().map(|record| (key.uid(record, &mut Vec::new()), record.clone())).collect();
-    let teller = LogsEncoder::new("cpanel", key, include.to_vec());
+    let encoder = LogsEncoder::new("cpanel", key, include.to_vec());
     let identity = Identity::new("cpanel", "whm1");
     for bytes_max in SPLITS.into_iter().chain([REQUEST_BYTES_MAX, usize::MAX]) {
         let mut sent = Vec::new();
@@ -112,9 +112,9 @@ fn arrives(records: &[Record], include: &[Field]) {
     }
 }
 
-fn says(uid: &RecordUid, record: &Record, told: &LogRecord, include: &[Field]) {
-    let mut said = BTreeMap::new();
-    for attribute in &told.attributes {
+fn check_record(uid: &RecordUid, record: &Record, sent: &LogRecord, include: &[Field]) {
+    let mut attributes = BTreeMap::new();
+    for attribute in &sent.attributes {
         let value = attribute.value.as_ref().and_then(|value| value.value.as_ref()).expect("a value");
         assert!(attributes.insert(attribute.key.as_str(), value).is_none(), "duplicate attribute {}", attribute.key);
     }
@@ -183,37 +183,37 @@ fn cursor(u: &mut Unstructured<'_>) -> Result<()> {
     let mut cursor = Cursor::starting(OF, u.int_in_range(0..=1000)?, Duration::from_secs(u.int_in_range(0..=2000)?));
     let (mut seen, mut accepted) = (HashSet::new(), HashSet::new());
     for _ in 0..u.int_in_range(0..=30)? {
-        let before = cursor.next_start(overlap);
+        let before = cursor.begin(overlap);
         match u.int_in_range(0..=2)? {
             0 => {
                 let (id, at) = (u.int_in_range(0..=20)?, before + u.int_in_range(0..=50)?);
-                if !cursor.observe(id, at) {
-                    assert!(met.contains(&id), "{id} was never met");
+                if !cursor.meet(id, at) {
+                    assert!(seen.contains(&id), "{id} was never seen");
                 }
                 seen.insert(id);
             }
             1 => {
                 let id = u.int_in_range(0..=20)?;
-                cursor.acknowledge(std::iter::once(id));
-                taken.insert(id);
+                cursor.take(std::iter::once(id));
+                accepted.insert(id);
             }
             _ => {
-                cursor.advance(before + u.int_in_range(0..=60)?, overlap);
+                cursor.reach(before + u.int_in_range(0..=60)?, overlap);
             }
         }
-        assert!(cursor.next_start(overlap) >= before, "it went back");
+        assert!(cursor.begin(overlap) >= before, "the cursor moved back");
     }
     let bytes = cursor.encode();
-    let mut kept = Cursor::decode(&bytes).expect("what was kept can be used");
-    assert_eq!((kept.log(), kept.next_start(overlap)), (Some(OF), cursor.next_start(overlap)));
-    assert_eq!(kept.encode().len(), bytes.len());
+    let mut restored = Cursor::decode(&bytes).expect("a saved cursor is readable");
+    assert_eq!((restored.of(), restored.begin(overlap)), (Some(OF), cursor.begin(overlap)));
+    assert_eq!(restored.encode().len(), bytes.len());
     let mut damaged = bytes.clone();
     let at = u.choose_index(damaged.len())?;
     damaged[at] ^= 1 << u.int_in_range(0..=7)?;
     assert!(Cursor::decode(&damaged).is_err(), "damage at {at} is not recognized");
     for id in 0..=20 {
-        let known = !kept.observe(id, 0);
-        assert!(!known || met.contains(&id) && taken.contains(&id), "{id} was not taken");
+        let known = !restored.meet(id, 0);
+        assert!(!known || seen.contains(&id) && accepted.contains(&id), "{id} was not accepted");
     }
     Ok(())
 }
