@@ -3,6 +3,9 @@
 //!
 //! Other tests have the details of single mechanisms; this one has the real program with all three interfaces.
 
+mod rows;
+
+use self::rows::{ROWS, Row, row};
 use super::expectation::Expectation;
 use super::page::Scraper;
 use super::{ANY, PATIENCE, compare_table};
@@ -24,21 +27,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tonic::Status;
 
-/// A fault, and what is expected while it lasts.
-struct Row {
-    fault: &'static str,
-    help: &'static str,
-    /// Series on the page of `/metrics`.
-    pull: &'static [Expectation],
-    /// Points that arrive at the receiver.
-    push: &'static [Expectation],
-    /// A line of `/-/ready`, or its start.
-    health: &'static str,
-}
-
-/// Every environment has a target with this name, which is never faulty.
-const GOOD: Expectation = Expectation("mail_up{instance=good} 1");
-const GOOD_PUSHED: Expectation = Expectation("mail.up{instance=good} 1");
 /// Targets of the fleet that do not respond: 90 % of 20.
 const DARK_TARGETS: usize = 18;
 /// The token of every client that is allowed to scrape, and the header with it.
@@ -57,70 +45,6 @@ const IDLE_CONNECTIONS: usize = 300;
 const LOGGED_REQUESTS: usize = 24_000;
 /// Requests of one connection.
 const PIPELINED_REQUESTS: usize = 400;
-
-const ROWS: &[Row] = &[
-    Row {
-        fault: "dark-targets",
-        help: "90 % of the targets accept connections and never respond",
-        pull: &[GOOD, Expectation("mail_up{instance=dark-0} 0"), Expectation("mail_up{instance=dark-17} 0")],
-        push: &[GOOD_PUSHED, Expectation("mail.up{instance=dark-0} 0"), Expectation("mail.up{instance=dark-17} 0")],
-        health: "ready",
-    },
-    Row {
-        fault: "unread-log",
-        help: "the pipe of standard error is open, and is not read",
-        pull: &[GOOD, Expectation("!postmeter_log_lines_dropped_total 0")],
-        push: &[GOOD_PUSHED],
-        health: "log lines dropped: ",
-    },
-    Row {
-        fault: "damaged-spool",
-        help: "a request full of zeros, one with a flipped bit, and a spool of an older format",
-        pull: &[GOOD, Expectation("postmeter_export_spool_damaged_requests_total 3")],
-        push: &[GOOD_PUSHED],
-        health: "spool damaged: 3 requests",
-    },
-    Row {
-        fault: "emptied-web-config",
-        help: "the file with users and certificates becomes empty; requests without a credential get 401 as before",
-        pull: &[GOOD],
-        push: &[GOOD_PUSHED],
-        health: "ready",
-    },
-    Row {
-        fault: "repeated-secret",
-        help: "a server repeats the token percent-encoded; it appears on no page, in no log and in no push",
-        pull: &[GOOD, Expectation("mail_up{instance=bad} 0"), Expectation("mail_poll_errors_total{instance=bad,error_type=auth}")],
-        push: &[GOOD_PUSHED, Expectation("mail.up{instance=bad} 0")],
-        health: "ready",
-    },
-    Row {
-        fault: "series-bomb",
-        help: "a compressed body with one series of 64 MiB",
-        pull: &[GOOD, Expectation("mail_up{instance=bad} 0"), Expectation("mail_poll_errors_total{instance=bad,error_type=too_large}")],
-        push: &[GOOD_PUSHED, Expectation("mail.up{instance=bad} 0"), Expectation("!bomb{instance=bad}")],
-        health: "ready",
-    },
-    Row {
-        fault: "idle-strangers",
-        help: "an unauthenticated client holds 300 connections and sends nothing",
-        pull: &[GOOD],
-        push: &[GOOD_PUSHED],
-        health: "ready",
-    },
-    Row {
-        fault: "reserved-names",
-        help: "native families that are named `mail_up` and `up`, both 0",
-        pull: &[GOOD, Expectation("mail_up{instance=bad,mail_system_name=prometheus} 1"), Expectation("!up{instance=bad}")],
-        push: &[GOOD_PUSHED, Expectation("mail.up{instance=bad} 1"), Expectation("up{instance=bad} 0")],
-        health: "ready",
-    },
-];
-
-#[track_caller]
-fn row(fault: &str) -> &'static Row {
-    ROWS.iter().find(|row| row.fault == fault).unwrap()
-}
 
 #[test]
 fn the_table_has_every_fault_of_the_environment() {

@@ -1,4 +1,4 @@
-//! The fault matrix: what a fault costs the target or the connection that has it, and that it costs the others nothing.
+//! The fault matrix: the effects of a fault on the target or connection that has it, and none on the others.
 //!
 //! [`mail_server`] has the faults of mail servers, [`environment`] those around Postmeter. Both run the real program, and both write
 //! their outcomes to `README.md`, which is compared.
