@@ -5,7 +5,7 @@ use postmeter::config::{Environment, TARGETS_MAX, parse};
 /// Limit of the text of a problem in bytes: quotations from the file are bounded.
 const PROBLEM_BYTES_MAX: usize = 4096;
 /// A secret of the environment that is not in the file.
-const SECRET: &str = "a-secret-of-ours";
+const SECRET: &str = "a-secret-of-the-environment";
 /// Directories with files that block or never end when they are read by `${file:...}`.
 const DEVICES: [&str; 3] = ["/dev", "/proc", "/sys"];
 

@@ -62,7 +62,7 @@ fn check_valid(format: Format, page: &str) {
 /// Checks the pages of these families.
 pub fn check_page(native: Arc<SelectedFamilies>) {
     let series = grammar::native(&native);
-    let identity = Identity::new("a job of \"ours\"\\", "instance");
+    let identity = Identity::new("a job of \"quotes\"\\", "instance");
     for (section, plain) in [(Section::plain(native.clone()), true), (Section::of(native, &identity), false)] {
         for format in [Format::Text, OPEN_METRICS] {
             let text = page(format, std::slice::from_ref(&section));
@@ -136,14 +136,14 @@ fn expected(originals: &[Series], format: Format) -> Vec<Series> {
 
 /// The series with the written names of their families: of several families with one name, the one that is named so, or the first.
 fn written(originals: &[Series]) -> Vec<Series> {
-    let stands = |name: &str| {
+    let chosen = |name: &str| {
         let mut namesakes = originals.iter().map(|series| series.family.as_str()).filter(|family| family_name(family) == name);
         if originals.iter().any(|series| series.family == name) { Some(name.to_owned()) } else { namesakes.next().map(str::to_owned) }
     };
     let mut written: Vec<Series> = Vec::new();
     for series in originals {
         let family = family_name(&series.family);
-        if !series.family.is_empty() && stands(&family).as_deref() == Some(series.family.as_str()) {
+        if !series.family.is_empty() && chosen(&family).as_deref() == Some(series.family.as_str()) {
             written.push(Series { family, ..series.clone() });
         }
     }

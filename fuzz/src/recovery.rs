@@ -65,10 +65,10 @@ fn check_origins(text: &str) {
     let escaped = text.contains('\\');
     let numbers: std::collections::HashSet<u64> = text
         .split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')))
-        .filter_map(|word| word.parse::<f64>().ok())
+        .filter_map(|token| token.parse::<f64>().ok())
         .map(|n| if n.is_nan() { f64::NAN.to_bits() } else { n.to_bits() })
         .collect();
-    let occurs = |word: &str| escaped || text.contains(word) || text.contains(char::REPLACEMENT_CHARACTER);
+    let occurs = |name: &str| escaped || text.contains(name) || text.contains(char::REPLACEMENT_CHARACTER);
     for family in families.iter() {
         assert!(occurs(family.name()) && occurs(family.help()), "{} of {text:?}", family.name());
         for sample in family.samples() {
@@ -102,9 +102,9 @@ fn series(families: &[(String, Json)]) -> Option<Vec<Series>> {
         let (mut kind, mut help, mut value) = ("Unknown", "", None);
         for (key, member) in members {
             match (key.as_str(), member) {
-                ("type", Json::Text(word)) => {
-                    is_name(word).then_some(())?;
-                    kind = match word.as_str() {
+                ("type", Json::Text(name)) => {
+                    is_name(name).then_some(())?;
+                    kind = match name.as_str() {
                         "counter" => "Counter",
                         "gauge" => "Gauge",
                         "histogram" => "Histogram",
@@ -168,7 +168,7 @@ fn is_name(name: &str) -> bool {
 fn document(u: &mut Unstructured<'_>) -> Result<String> {
     let is_newer = u.arbitrary()?;
     let separator = if is_newer { ",\n" } else { "," };
-    let word = |u: &mut Unstructured<'_>| {
+    let text = |u: &mut Unstructured<'_>| {
         let text = generators::text(u)?;
         let kept: String = text.chars().filter(|c| !is_newer || !matches!(c, '"' | '\\') && !c.is_control()).collect();
         Ok::<String, arbitrary::Error>(serde_json::to_string(&kept).unwrap_or_default())
@@ -184,16 +184,16 @@ fn document(u: &mut Unstructured<'_>) -> Result<String> {
         match u.int_in_range(0..=2)? {
             0 => value += &number(u)?,
             1 => {
-                let each: Vec<String> = (0..series).map(|_| Ok(format!("{}:{}", word(u)?, number(u)?))).collect::<Result<_>>()?;
+                let each: Vec<String> = (0..series).map(|_| Ok(format!("{}:{}", text(u)?, number(u)?))).collect::<Result<_>>()?;
                 value += &format!("{{\"l\":{{{}}}}}", each.join(separator));
             }
             _ => {
-                let each = (0..series).map(|_| Ok(format!("{{\"l\":{},\"m\":{},\"@\":{}}}", word(u)?, word(u)?, number(u)?)));
+                let each = (0..series).map(|_| Ok(format!("{{\"l\":{},\"m\":{},\"@\":{}}}", text(u)?, text(u)?, number(u)?)));
                 value += &format!("[{}]", each.collect::<Result<Vec<_>>>()?.join(separator));
             }
         }
         let kind = u.choose(&["counter", "gauge"])?;
-        families.push(format!("\"f{family}\":{{\"help\":{},\"type\":\"{kind}\",\"value\":{value}}}", word(u)?));
+        families.push(format!("\"f{family}\":{{\"help\":{},\"type\":\"{kind}\",\"value\":{value}}}", text(u)?));
     }
     Ok(format!("{{{}}}", families.join(separator)))
 }

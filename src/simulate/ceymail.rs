@@ -1,7 +1,8 @@
 //! CeyMail: metrics in the Prometheus text format, with a bearer token, at most twelve times a minute.
 
 use super::Traffic;
-use super::server::{Request, ServerState, reply, with_headers};
+use super::response::{reply, with_headers};
+use super::server::{Request, ServerState};
 use super::text::Text;
 use super::traffic::{DISK_BYTES, MEMORY_BYTES};
 use axum::response::Response;

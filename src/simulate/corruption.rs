@@ -3,7 +3,7 @@
 //! Corruptions of families and series work for both formats of the systems: on the lines of a text body, and on the text of a JSON
 //! object, because the result is often not valid JSON.
 
-use super::server::{reply, with_headers};
+use super::response::{reply, with_headers};
 use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, HeaderValue};
 use axum::response::Response;

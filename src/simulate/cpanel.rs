@@ -1,7 +1,8 @@
 //! cPanel and WHM, API 1: mail statistics by user and time window, the mail queue, and the machine. The JSON types of values vary
 //! between records.
 
-use super::server::{Request, ServerState, reply};
+use super::response::reply;
+use super::server::{Request, ServerState};
 use super::traffic::{DISK_BYTES, MEMORY_BYTES};
 use super::{Account, Origin, Sums, Traffic};
 use axum::response::Response;

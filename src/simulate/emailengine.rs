@@ -1,6 +1,7 @@
 //! EmailEngine: seventy families, separated by blank lines, with types that contradict the suffixes of names.
 
-use super::server::{Request, ServerState, reply, with_headers};
+use super::response::{reply, with_headers};
+use super::server::{Request, ServerState};
 use super::text::{Text, bucket_counts};
 use super::{Distribution, TOKEN_WITHOUT_SCOPE, Traffic};
 use axum::response::Response;

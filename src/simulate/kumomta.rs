@@ -1,6 +1,7 @@
 //! KumoMTA: metrics as JSON and as text, without escapes, and with roll-ups among the series that they add up.
 
-use super::server::{Request, ServerState, chunked, reply};
+use super::response::{chunked, reply};
+use super::server::{Request, ServerState};
 use super::{Distribution, Traffic};
 use axum::http::Method;
 use axum::response::Response;

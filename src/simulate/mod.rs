@@ -1,5 +1,5 @@
 //! Simulated mail servers for five mail systems, and a simulated OpenTelemetry collector: for the demo, the tests and the
-//! benchmarks. This module imports nothing from the rest of Postmeter, so that both sides cannot share a mistake.
+//! benchmarks. This module imports nothing from the rest of Postmeter, so that a mistake cannot cancel itself out.
 //!
 //! Each server has its own [`Traffic`]. Each system has a file that renders it in that system's formats, including the known
 //! defects of its responses.
@@ -18,6 +18,7 @@ mod listener;
 mod message;
 mod random;
 mod receiver;
+mod response;
 mod server;
 mod stalwart;
 mod text;

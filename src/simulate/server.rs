@@ -4,24 +4,20 @@ use super::connection::{Control, End};
 use super::corruption::HealthyResponse;
 use super::fault::{Act, Fault};
 use super::listener::{Peer, ServerListener, Tls, TlsSwitch};
+use super::response::reply;
 use super::{Options, System, Traffic, ceymail, cpanel, emailengine, kumomta, stalwart};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
-use axum::http::header::{CONTENT_TYPE, HeaderName};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use bytes::Bytes;
-use hyper::body::Frame;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
-use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -35,8 +31,6 @@ const SHUTDOWN_SECONDS_MAX: u64 = 2;
 const RESPONSE_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// The time that the port may take to close or to open.
 const PORT_SECONDS_MAX: u64 = 5;
-/// Size of a chunk of a response without a length, in bytes.
-const CHUNK_BYTES: usize = 64 * 1024;
 
 /// A request that the server received.
 #[derive(Clone, Debug)]
@@ -73,7 +67,8 @@ pub(super) struct ServerState<'a> {
     pub(super) recent_requests: &'a mut RecentRequests,
 }
 
-struct Shared {
+/// The state of a server that its requests share.
+struct SharedState {
     system: System,
     options: Options,
     traffic: Mutex<Traffic>,
@@ -89,15 +84,13 @@ struct Shared {
     stop: CancellationToken,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
-}
-
 /// A simulated mail server. It stops when it is dropped.
 pub struct SimulatedServer {
     addr: SocketAddr,
-    shared: Arc<Shared>,
-    open: watch::Sender<bool>,
+    shared: Arc<SharedState>,
+    /// `true` if the port should be open.
+    wants_open: watch::Sender<bool>,
+    /// `true` if the port is open.
     is_open: watch::Receiver<bool>,
     task: Option<JoinHandle<()>>,
 }
@@ -110,14 +103,14 @@ impl SimulatedServer {
     pub async fn start(system: System, listen: SocketAddr, options: Options) -> io::Result<Self> {
         let (tls, fault) = (TlsSwitch::default(), options.fault);
         tls.set(options.tls.as_ref())?;
-        let (open, wanted) = watch::channel(true);
+        let (wants_open, wanted) = watch::channel(true);
         let listener = ServerListener::bind(listen, wanted, tls.clone()).await?;
         let (addr, is_open) = (listener.addr(), listener.is_open());
         let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let traffic = Traffic::starting_at(options.seed, options.size, options.now.unwrap_or_else(clock));
         let stop = CancellationToken::new();
         let stopped = stop.clone();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedState {
             system,
             options,
             traffic: Mutex::new(traffic),
@@ -142,7 +135,7 @@ impl SimulatedServer {
             // It returns only after a shutdown, and then without an error.
             let _ = axum::serve(listener, service).with_graceful_shutdown(stopped.cancelled_owned()).await;
         });
-        let server = Self { addr, shared, open, is_open, task: Some(task) };
+        let server = Self { addr, shared, wants_open, is_open, task: Some(task) };
         server.fault(fault).await;
         Ok(server)
     }
@@ -168,7 +161,7 @@ impl SimulatedServer {
 
     /// Calls a function with the traffic, which it may read or change.
     pub fn traffic<R>(&self, with: impl FnOnce(&mut Traffic) -> R) -> R {
-        with(&mut lock(&self.shared.traffic))
+        with(&mut self.shared.traffic.lock())
     }
 
     /// The number of requests so far.
@@ -180,7 +173,7 @@ impl SimulatedServer {
     /// The last request.
     #[must_use]
     pub fn last_request(&self) -> Option<Request> {
-        lock(&self.shared.last_request).clone()
+        self.shared.last_request.lock().clone()
     }
 
     /// Stops responding to requests, or responds again. A request that was received meanwhile never gets a response.
@@ -190,14 +183,14 @@ impl SimulatedServer {
 
     /// Responds to every request with this status and body, or as the system does if `None`.
     pub fn respond_with(&self, response: Option<(u16, String)>) {
-        *lock(&self.shared.fixed_response) = response;
+        *self.shared.fixed_response.lock() = response;
     }
 
     /// Sets the fault of the server. Requests in flight are not affected.
     pub async fn fault(&self, fault: Option<&'static Fault>) {
-        *lock(&self.shared.fault) = fault;
+        *self.shared.fault.lock() = fault;
         let open = !fault.is_some_and(|fault| matches!(fault.act, Act::Refuse));
-        self.open.send_replace(open);
+        self.wants_open.send_replace(open);
         let mut is_open = self.is_open.clone();
         // A port that another program has bound meanwhile stays closed; then this times out.
         let _ = tokio::time::timeout(Duration::from_secs(PORT_SECONDS_MAX), is_open.wait_for(|is_open| *is_open == open)).await;
@@ -229,7 +222,7 @@ impl Drop for SimulatedServer {
     }
 }
 
-impl Shared {
+impl SharedState {
     async fn serve(&self, peer: Peer, request: axum::extract::Request) -> Response {
         let (peer, connection) = (peer.ip, peer.control);
         let (parts, body) = request.into_parts();
@@ -239,17 +232,17 @@ impl Shared {
         let query = axum::extract::Query::try_from_uri(&parts.uri).map(|query| query.0).unwrap_or_default();
         let path = parts.uri.path().to_string();
         let request = Request { method: parts.method, path, query, headers: parts.headers, body, peer };
-        *lock(&self.last_request) = Some(request.clone());
+        *self.last_request.lock() = Some(request.clone());
         let nth = self.requests.fetch_add(1, Ordering::SeqCst) + 1;
         let nth_of_connection = connection.request();
         if self.is_silent.load(Ordering::SeqCst) {
             self.stop.cancelled().await;
             return reply(503, "text/plain", "");
         }
-        if let Some((status, body)) = lock(&self.fixed_response).clone() {
+        if let Some((status, body)) = self.fixed_response.lock().clone() {
             return reply(status, "text/plain", body);
         }
-        let fault = *lock(&self.fault);
+        let fault = *self.fault.lock();
         match fault.map(|fault| &fault.act) {
             None => self.respond(&request),
             Some(Act::Refuse) => broken(&connection, End::Close).await,
@@ -275,13 +268,13 @@ impl Shared {
 
     /// The response of the system without a fault.
     fn respond(&self, request: &Request) -> Response {
-        let mut traffic = lock(&self.traffic);
+        let mut traffic = self.traffic.lock();
         if !self.options.frozen {
             let now = Instant::now();
-            let before = std::mem::replace(&mut *lock(&self.advanced_at), now);
+            let before = std::mem::replace(&mut *self.advanced_at.lock(), now);
             traffic.advance(now.saturating_duration_since(before).as_secs_f64());
         }
-        let state = ServerState { options: &self.options, traffic: &mut traffic, recent_requests: &mut lock(&self.recent_requests) };
+        let state = ServerState { options: &self.options, traffic: &mut traffic, recent_requests: &mut self.recent_requests.lock() };
         match self.system {
             System::Cpanel => cpanel::respond(state, request),
             System::Ceymail => ceymail::respond(state, request),
@@ -296,53 +289,4 @@ impl Shared {
 async fn broken(connection: &Control, end: End) -> Response {
     connection.end(end);
     std::future::pending().await
-}
-
-/// A response with a length.
-pub(super) fn reply(status: u16, content_type: &'static str, body: impl Into<Body>) -> Response {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-}
-
-/// Adds headers to a response.
-pub(super) fn with_headers(mut response: Response, headers: &[(&'static str, &'static str)]) -> Response {
-    for (name, value) in headers {
-        response.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_static(value));
-    }
-    response
-}
-
-/// A response in chunks, without a length.
-pub(super) fn chunked(status: u16, content_type: &'static str, body: String) -> Response {
-    reply(status, content_type, Body::new(Chunks(Bytes::from(body))))
-}
-
-/// A response whose body never ends.
-pub(super) fn unending(status: u16, content_type: &'static str) -> Response {
-    reply(status, content_type, Body::new(Unending))
-}
-
-struct Unending;
-
-impl hyper::body::Body for Unending {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Pending
-    }
-}
-
-struct Chunks(Bytes);
-
-impl hyper::body::Body for Chunks {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let len = CHUNK_BYTES.min(self.0.len());
-        Poll::Ready((len > 0).then(|| Ok(Frame::data(self.0.split_to(len)))))
-    }
 }

@@ -1,7 +1,8 @@
 //! Stalwart, in two generations: metrics in the Prometheus text format with buckets that are not cumulative, and the queue in the
 //! management API.
 
-use super::server::{Request, ServerState, reply, with_headers};
+use super::response::{reply, with_headers};
+use super::server::{Request, ServerState};
 use super::text::{Text, bucket_counts};
 use super::{Distribution, Generation, Message, Traffic};
 use axum::http::Method;

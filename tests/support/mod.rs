@@ -38,7 +38,7 @@ pub fn skipped(test: &str, why: &str) {
     std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
-/// Compares text with a file in [`FIXTURES`]; a missing file stands for no text. `POSTMETER_BLESS=1` writes the file instead.
+/// Compares text with a file in [`FIXTURES`]; a missing file is the same as an empty one. `POSTMETER_BLESS=1` writes the file instead.
 #[track_caller]
 pub fn expect_file(name: &str, actual: &str) {
     let path = Path::new(FIXTURES).join(name);

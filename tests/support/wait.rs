@@ -40,7 +40,7 @@ impl<W: Display> Wait<W> {
     }
 }
 
-/// Waits until `condition` returns true. Panics after `limit` with the caller's line and `what`, the condition in words.
+/// Waits until `condition` returns true. Panics after `limit` with the caller's line and `what`, a description of the condition.
 #[track_caller]
 pub fn wait_until(mut condition: impl FnMut() -> bool, limit: Duration, what: impl Display) -> impl Future<Output = ()> {
     let wait = Wait::new(limit, what);

@@ -1,6 +1,7 @@
 //! WHM's search in the delivery log, with its filters, its limits and its faults.
 
-use super::super::server::{Request, reply, unending};
+use super::super::response::{reply, unending};
+use super::super::server::Request;
 use super::super::{Attempt, AttemptOutcome, LogFault, Origin, Traffic};
 use super::{CHUNK_RECORDS, JSON, message_id, user};
 use axum::response::Response;

@@ -233,8 +233,8 @@ async fn every_sample_arrives_without_a_window_for_samples_out_of_order() {
 
     let exchanges = std::mem::take(&mut *exchanges.lock().await);
     let failed: Vec<_> =
-        exchanges.iter().filter(|(_, status, answer)| *status != 503 && (*status != 200 || answer.contains("rejected"))).collect();
-    assert!(failed.is_empty(), "{:?}", failed.iter().map(|(_, status, answer)| (status, answer)).collect::<Vec<_>>());
+        exchanges.iter().filter(|(_, status, response)| *status != 503 && (*status != 200 || response.contains("rejected"))).collect();
+    assert!(failed.is_empty(), "{:?}", failed.iter().map(|(_, status, response)| (status, response)).collect::<Vec<_>>());
     let accepted: Vec<Bytes> = exchanges.iter().filter(|(_, status, _)| *status == 200).map(|(body, ..)| body.clone()).collect();
     let rejected = exchanges.iter().find(|(_, status, _)| *status == 503).unwrap();
     assert!(accepted.contains(&rejected.0), "the rejected request was not sent again");
