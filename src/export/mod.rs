@@ -1,4 +1,4 @@
-//! The two ways out: pushed by OTLP, pulled as an exposition.
+//! The exports: pushed as OTLP through the export queue, and pulled as an exposition.
 
 pub mod exposition;
 pub mod otlp;

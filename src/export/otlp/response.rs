@@ -28,7 +28,7 @@ pub enum SendError {
     Busy {
         /// The status and the receiver's message.
         message: String,
-        /// The time that the receiver asks to wait before the next attempt.
+        /// The time to wait before the next attempt, if the receiver requests one.
         retry_after: Option<Duration>,
     },
     /// The receiver rejected the request, and would reject it again.

@@ -7,7 +7,7 @@
 use super::receiver_state::ReceiverState;
 use super::request_exporter::{EncodedRequest, ExportFailure, PartialSuccess};
 use super::request_file::SpoolEntry;
-use super::request_list::{QueuedRequest, RequestKey, RequestList, SizeLimits, Storage};
+use super::request_list::{QueuedRequest, RequestKey, RequestList, SizeLimits, Storage, points_of, spooled_keys};
 use super::spool::Spool;
 use super::status::PushStatus;
 use crate::config;
@@ -20,9 +20,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-/// The collector pauses while more bytes than this are queued and the receiver accepts requests, so that a large collection is not
+/// The collector pauses while at least this many bytes are queued and the receiver accepts requests, so that a large collection is not
 /// held in memory as a whole.
-const PAUSE_ABOVE_BYTES: usize = 8 * 1024 * 1024;
+const PAUSE_FROM_BYTES: usize = 8 * 1024 * 1024;
 
 /// The queue of requests to one receiver.
 #[derive(Debug)]
@@ -99,14 +99,16 @@ impl ExportQueue {
         self.next_collection.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Waits until the queue is short, or returns immediately if the receiver fails: the queue would not become shorter.
+    /// Waits until less than [`PAUSE_FROM_BYTES`] are queued. Returns immediately if the receiver fails, because the queue would not become
+    /// shorter.
     pub(crate) async fn wait_until_short(&self) {
         loop {
+            // Registered before the check, so that no notification between the check and the wait is missed.
             let attempted = self.attempted.notified();
             tokio::pin!(attempted);
             attempted.as_mut().enable();
             let is_failing = self.receiver().failure.is_some();
-            if is_failing || self.requests().bytes() < PAUSE_ABOVE_BYTES {
+            if is_failing || self.requests().bytes() < PAUSE_FROM_BYTES {
                 return;
             }
             attempted.await;
@@ -133,7 +135,7 @@ impl ExportQueue {
         self.count_dropped(&dropped);
     }
 
-    /// Returns true if the request is on disk.
+    /// Writes a request to the spool if it fits. Returns true if the request is on disk.
     async fn write_to_spool(&self, spool: &Spool, entry: SpoolEntry) -> bool {
         let freed = self.requests().free_spool(entry.bytes.len(), entry.key.collection);
         // A request that cannot fit on disk is kept in memory.
@@ -160,6 +162,7 @@ impl ExportQueue {
     /// Waits for the oldest request, which becomes the current one. Returns `None` once the queue is closed and empty.
     pub(crate) async fn next_request(&self) -> Option<QueuedRequest> {
         loop {
+            // Registered before the check, so that no notification between the check and the wait is missed.
             let added = self.added.notified();
             tokio::pin!(added);
             added.as_mut().enable();
@@ -342,14 +345,6 @@ fn first_collection(found: &[QueuedRequest]) -> u64 {
     let now_nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let after_found = found.last().map_or(0, |last| last.key.collection.saturating_add(1));
     u64::try_from(now_nanos).unwrap_or_default().max(after_found)
-}
-
-fn points_of(requests: &[QueuedRequest]) -> u64 {
-    requests.iter().map(|request| request.points).sum()
-}
-
-fn spooled_keys(requests: &[QueuedRequest]) -> impl Iterator<Item = RequestKey> {
-    requests.iter().filter(|request| request.is_spooled()).map(|request| request.key)
 }
 
 /// Converts a number of points to the type of an up-down counter.

@@ -98,6 +98,16 @@ impl QueuedRequest {
     }
 }
 
+/// The number of points in these requests.
+pub(crate) fn points_of(requests: &[QueuedRequest]) -> u64 {
+    requests.iter().map(|request| request.points).sum()
+}
+
+/// The keys of those requests that are on disk.
+pub(crate) fn spooled_keys(requests: &[QueuedRequest]) -> impl Iterator<Item = RequestKey> {
+    requests.iter().filter(|request| request.is_spooled()).map(|request| request.key)
+}
+
 /// The size limits of the two tiers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SizeLimits {

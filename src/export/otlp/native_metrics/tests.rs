@@ -125,11 +125,11 @@ fn target_info_becomes_resource_attributes() {
 
 #[test]
 fn a_configured_attribute_is_not_overwritten() {
-    let (_, reading) = push("target_info{deployment_environment=\"theirs\",rack=\"4\"} 1\na 1\n");
-    let identity = Identity::new("prometheus", "one").with_target_info(&[("deployment.environment".to_owned(), "ours".to_owned())]);
+    let (_, reading) = push("target_info{deployment_environment=\"native\",rack=\"4\"} 1\na 1\n");
+    let identity = Identity::new("prometheus", "one").with_target_info(&[("deployment.environment".to_owned(), "configured".to_owned())]);
     let attributes: Vec<String> =
         identity.with_target_info(reading.native.resource_attributes()).attributes().map(|(key, value)| format!("{key}={value}")).collect();
-    assert_eq!(attributes[2..], ["deployment.environment=ours", "rack=4"]);
+    assert_eq!(attributes[2..], ["deployment.environment=configured", "rack=4"]);
 }
 
 #[test]
