@@ -6,9 +6,8 @@
 
 use super::{Attribute, Metric};
 
-/// The attribute on every point: which kind of mail server.
-pub static SYSTEM_NAME: Attribute =
-    Attribute::closed("mail.system.name", &["cpanel", "ceymail", "kumomta", "stalwart", "emailengine", "prometheus"]);
+/// The attribute on every point: the name of the mail system. Its values are the names in the registry of mail systems.
+pub static SYSTEM_NAME: Attribute = Attribute::open("mail.system.name");
 
 /// Which request of a poll.
 pub static POLL_PART: Attribute = Attribute::open("mail.poll.part");

@@ -19,6 +19,7 @@ mod random;
 mod receiver;
 mod server;
 mod stalwart;
+mod system;
 mod text;
 mod traffic;
 
@@ -30,6 +31,7 @@ pub use listener::Tls;
 pub use message::{Domain, Message, Origin};
 pub use receiver::Receiver;
 pub use server::{Request, SimulatedServer};
+pub use system::{Keys, System};
 pub use traffic::{EPOCH_UNIX_SECONDS, Service, Traffic, WARM_UP_SECONDS};
 
 /// The user that a stand-in lets in, unless told otherwise.
@@ -42,44 +44,6 @@ pub const TOKEN: &str = "stand-in-token";
 pub const TOKEN_WITHOUT_SCOPE: &str = "no-metrics-scope";
 /// Domains, unless told otherwise.
 pub const SIZE: usize = 20;
-
-/// A mail system that can be stood in for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum System {
-    /// cPanel and WHM.
-    Cpanel,
-    /// CeyMail.
-    Ceymail,
-    /// KumoMTA.
-    Kumomta,
-    /// Stalwart.
-    Stalwart,
-    /// EmailEngine.
-    Emailengine,
-}
-
-impl System {
-    /// Every one.
-    pub const ALL: [Self; 5] = [Self::Cpanel, Self::Ceymail, Self::Kumomta, Self::Stalwart, Self::Emailengine];
-
-    /// Its name in configuration files.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cpanel => "cpanel",
-            Self::Ceymail => "ceymail",
-            Self::Kumomta => "kumomta",
-            Self::Stalwart => "stalwart",
-            Self::Emailengine => "emailengine",
-        }
-    }
-
-    /// The one of this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|system| system.name() == name)
-    }
-}
 
 /// Which of Stalwart's two vocabularies and management APIs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use super::connection::{Control, End};
 use super::corruption::HealthyResponse;
 use super::fault::{Act, Fault};
 use super::listener::{Peer, ServerListener, Tls, TlsSwitch};
-use super::{Options, System, Traffic, ceymail, cpanel, emailengine, kumomta, stalwart};
+use super::{Options, System, Traffic};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
@@ -280,13 +280,7 @@ impl Shared {
             traffic.advance(now.saturating_duration_since(before).as_secs_f64());
         }
         let site = ServerState { options: &self.options, traffic: &mut traffic, asked: &mut lock(&self.asked) };
-        match self.system {
-            System::Cpanel => cpanel::answer(site, request),
-            System::Ceymail => ceymail::answer(site, request),
-            System::Kumomta => kumomta::answer(site, request),
-            System::Stalwart => stalwart::answer(site, request),
-            System::Emailengine => emailengine::answer(site, request),
-        }
+        self.system.respond(site, request)
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::support::flat::{Flat, flatten, stale};
 use postmeter::app::Service;
 use postmeter::config::{self, Environment};
-use postmeter::simulate::{Options, PASSWORD, Receiver, SimulatedServer, System, TOKEN, Traffic, USERNAME};
+use postmeter::simulate::{Options, Receiver, SimulatedServer, System, Traffic};
 use postmeter::telemetry::SelfTelemetry;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
@@ -24,13 +24,11 @@ async fn stand_in(system: System) -> SimulatedServer {
 
 fn target(stand_in: &SimulatedServer) -> String {
     let rest = match stand_in.system() {
-        System::Cpanel => format!("username: {USERNAME}, token: {TOKEN}, window: {{today: UTC}}, parts: {{fetch_mail_queue: {{}}}}"),
-        System::Ceymail | System::Emailengine => format!("token: {TOKEN}"),
-        System::Kumomta => "parts: {machine-info: {}}".to_owned(),
-        System::Stalwart => format!("username: {USERNAME}, password: {PASSWORD}, parts: {{queue: {{token: {TOKEN}}}}}"),
+        System::Cpanel => "window: {today: UTC}, parts: {fetch_mail_queue: {}}".to_owned(),
+        system => system.parts_key(""),
     };
-    let name = stand_in.system().name();
-    format!("  - {{name: the-{name}, system: {name}, url: \"{}\", {rest}}}\n", stand_in.url())
+    let (name, credentials) = (stand_in.system().name(), stand_in.system().credential_keys());
+    format!("  - {{name: the-{name}, system: {name}, url: \"{}\", {credentials}{rest}}}\n", stand_in.url())
 }
 
 async fn start(stand_ins: Vec<SimulatedServer>, export: &str) -> World {

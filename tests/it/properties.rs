@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[path = "../../fuzz/src/lib.rs"]
-mod fuzz;
+pub mod fuzz;
 
 use proptest::prelude::*;
 use std::path::Path;

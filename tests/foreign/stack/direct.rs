@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, number_data_point};
 use postmeter::app::Service;
 use postmeter::config::{self, Environment};
-use postmeter::simulate::{Options, PASSWORD, SimulatedServer, System, TOKEN, USERNAME};
+use postmeter::simulate::{Options, SimulatedServer, System};
 use postmeter::telemetry::SelfTelemetry;
 use prost::Message;
 use serde_json::Value;
@@ -205,16 +205,14 @@ async fn every_sample_arrives_without_a_window_for_samples_out_of_order() {
 
     let mut stand_ins = Vec::new();
     let mut targets = String::new();
-    for system in [System::Cpanel, System::Ceymail, System::Kumomta, System::Stalwart, System::Emailengine] {
+    for system in System::ALL {
         let stand_in = SimulatedServer::start(system, ANY, Options::default()).await.unwrap();
         let rest = match system {
-            System::Cpanel => format!("username: {USERNAME}, token: {TOKEN}, parts: {{fetch_mail_queue: {{}}}}"),
-            System::Ceymail | System::Emailengine => format!("token: {TOKEN}"),
-            System::Kumomta => "parts: {machine-info: {}}".to_owned(),
-            System::Stalwart => format!("username: {USERNAME}, password: {PASSWORD}, parts: {{queue: {{token: {TOKEN}}}}}"),
+            System::Cpanel => "parts: {fetch_mail_queue: {}}".to_owned(),
+            system => system.parts_key(""),
         };
-        let name = system.name();
-        targets += &format!("  - {{name: {name}, system: {name}, url: \"{}\", min_interval: 3s, {rest}}}\n", stand_in.url());
+        let (name, credentials) = (system.name(), system.credential_keys());
+        targets += &format!("  - {{name: {name}, system: {name}, url: \"{}\", min_interval: 3s, {credentials}{rest}}}\n", stand_in.url());
         stand_ins.push(stand_in);
     }
     let file = format!(
@@ -250,7 +248,7 @@ async fn every_sample_arrives_without_a_window_for_samples_out_of_order() {
             .sum::<usize>()
     };
     // Each system was polled several times, and each reading was sent once.
-    for system in ["cpanel", "ceymail", "kumomta", "stalwart", "emailengine", "changing", "timestamped"] {
+    for system in System::ALL.map(System::name).into_iter().chain(["changing", "timestamped"]) {
         assert!(of("mail.up", system) >= 2, "{system}: {}", of("mail.up", system));
     }
     assert!(of("sent_total", "timestamped") as u64 >= POLLS - 1, "{}", of("sent_total", "timestamped"));

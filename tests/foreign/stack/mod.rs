@@ -10,14 +10,13 @@ mod programs;
 mod world;
 
 use crate::support::skipped;
+use postmeter::simulate::System;
 use programs::{COLLECTOR, PROMETHEUS, PROMTOOL, Program, said};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use world::{SOON, Series, World};
-
-const SYSTEMS: [&str; 5] = ["ceymail", "cpanel", "emailengine", "kumomta", "stalwart"];
 
 /// Where the programs are; without one of them the test is skipped.
 #[track_caller]
@@ -75,7 +74,7 @@ async fn both_ways_in_say_the_same() {
     for way in ["pull", "otlp"] {
         let infos = by(way, &world.query(&format!("target_info{{via=\"{way}\", job!=\"postmeter\"}}")).await);
         let who: BTreeMap<_, _> = infos.keys().map(|labels| (labels["job"].as_str(), labels["instance"].clone())).collect();
-        assert_eq!(who, SYSTEMS.map(|system| (system, format!("demo-{system}"))).into(), "{way}");
+        assert_eq!(who, System::ALL.map(|system| (system.name(), format!("demo-{}", system.name()))).into(), "{way}");
         assert!(infos.keys().all(|labels| labels["server_address"] == "127.0.0.1"), "{way}: {infos:#?}");
     }
 
@@ -88,7 +87,8 @@ async fn both_ways_in_say_the_same() {
 
     // Of what is about a mail server, all came in one of the two ways, and nothing twice.
     let recorded = "mail:.*|ALERTS.*";
-    let neither = world.query(&format!(r#"{{job=~"{}", via!~"pull|otlp", __name__!~"{recorded}"}}"#, SYSTEMS.join("|"))).await;
+    let neither =
+        world.query(&format!(r#"{{job=~"{}", via!~"pull|otlp", __name__!~"{recorded}"}}"#, System::ALL.map(System::name).join("|"))).await;
     assert!(neither.is_empty(), "{neither:#?}");
     for counter in [
         "prometheus_target_scrapes_sample_duplicate_timestamp_total",

@@ -9,7 +9,7 @@ mod tls;
 
 use crate::support::flat::flatten;
 use case::{Case, Outcome, cases};
-use postmeter::simulate::{FAULTS, Options, PASSWORD, Receiver, SimulatedServer, System, TOKEN, USERNAME};
+use postmeter::simulate::{FAULTS, Options, Receiver, SimulatedServer, System};
 use program::{Page, Program};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -131,12 +131,10 @@ async fn play(case: Case) -> (String, u64) {
 fn config(case: &Case, bad: &SimulatedServer, good: &SimulatedServer, receiver: &Receiver, files: &std::path::Path) -> String {
     let (keys, files) = (case.keys, files.display());
     let mut file = format!("defaults: {{{keys}, tls: {{ca_file: {files}/ca.pem}}}}\ntargets:\n");
-    let credential = match case.system {
-        System::Cpanel => format!("username: {USERNAME}, token: {TOKEN}"),
-        System::Ceymail | System::Emailengine => format!("token: {TOKEN}"),
-        System::Kumomta => "format: json".to_owned(),
-        System::Stalwart => format!("username: {USERNAME}, password: {PASSWORD}"),
-    };
+    let format = if case.system == System::Kumomta { "format: json" } else { "" };
+    let credential = case.system.credential_keys() + format;
+    // Test code appends keys to it.
+    let credential = credential.trim_end_matches(", ");
     let target = |name: &str, of: &SimulatedServer| {
         format!("  - {{name: {name}, system: {}, url: \"{}\", {credential}}}\n", case.system.name(), of.url())
     };
