@@ -1,6 +1,6 @@
 //! The parts of a target that are asked for: `parts:`.
 
-use super::credentials::{self, suffices, uses};
+use super::credentials;
 use super::decode::{Decoder, Item, KeyPath, Map, instead};
 use super::{Credentials, Messages};
 use crate::source::{Part, Source};
@@ -50,15 +50,14 @@ pub(super) fn decode(
         if part.1.part.name == source.required().name { found[0] = part } else { found.push(part) }
     }
     for (i, (place, part)) in found.iter().enumerate() {
-        if let Err(missing) = suffices(&part.credentials, part.part.credential, i > 0) {
+        if let Some(missing) = part.credentials.missing_keys(part.part.credential) {
             let whose = if i > 0 { format!("part {} of {}", part.part.name, source.name) } else { source.name.to_owned() };
             decoder.problem(place, format!("{whose} needs {missing}"));
         }
     }
     for key in own {
-        let used =
-            |(i, (_, part)): (usize, &(KeyPath, TargetPart))| uses(part.part.credential, i > 0).contains(&key.trim_end_matches("_file"));
-        if !found.iter().enumerate().any(used) {
+        let is_used = |(_, part): &(KeyPath, TargetPart)| part.part.credential.keys().contains(&key.trim_end_matches("_file"));
+        if !found.iter().any(is_used) {
             decoder.warn(place, format!("{key} is not used by {}", source.name));
         }
     }

@@ -4,7 +4,7 @@ use super::Shared;
 use super::record_id::Uid;
 use super::state::State;
 use crate::model::Record;
-use crate::telemetry::RecordState;
+use crate::model::RecordState;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};

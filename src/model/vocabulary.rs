@@ -4,7 +4,7 @@
 //! names, counters in the plural, up-down counters in the singular, seconds and bytes, no unit in a name.
 //! `system.*` and `process.*` are the conventions' own.
 
-use super::{Attribute, Metric};
+use super::{Attribute, FailureKind, Metric, Outcome, RecordState};
 
 /// The attribute on every point: the name of the mail system. Its values are the names in the registry of mail systems.
 pub static SYSTEM_NAME: Attribute = Attribute::open("mail.system.name");
@@ -18,7 +18,16 @@ pub static REPAIR_KIND: Attribute = Attribute::open("mail.repair.kind");
 /// What became of the native series.
 pub static SERIES_STATE: Attribute = Attribute::closed("mail.series.state", &["kept", "dropped"]);
 /// What became of the entries of a delivery log.
-pub static RECORD_STATE: Attribute = Attribute::closed("mail.record.state", &["read", "repeated", "unreadable", "sent", "refused"]);
+pub static RECORD_STATE: Attribute = Attribute::closed(
+    "mail.record.state",
+    &[
+        RecordState::Read.as_str(),
+        RecordState::Repeated.as_str(),
+        RecordState::Unreadable.as_str(),
+        RecordState::Sent.as_str(),
+        RecordState::Refused.as_str(),
+    ],
+);
 /// Where in its life a queued message is.
 pub static QUEUE_STATE: Attribute =
     Attribute::closed("mail.queue.state", &["active", "ready", "scheduled", "deferred", "held", "bounce", "queued", "frozen"]);
@@ -61,12 +70,16 @@ pub static REJECTION_REASON: Attribute = Attribute::closed(
     ],
 );
 /// How an attempt ended.
-pub static DELIVERY_OUTCOME: Attribute = Attribute::closed("mail.delivery.outcome", &["delivered", "deferred", "failed"]);
+pub static DELIVERY_OUTCOME: Attribute =
+    Attribute::closed("mail.delivery.outcome", &[Outcome::Delivered.as_str(), Outcome::Deferred.as_str(), Outcome::Failed.as_str()]);
 /// How far a failed delivery came.
 pub static DELIVERY_STAGE: Attribute =
     Attribute::closed("mail.delivery.stage", &["dns", "connect", "greeting", "ehlo", "tls", "auth", "mail_from", "rcpt_to", "data"]);
 /// Whether trying again may help.
-pub static FAILURE_KIND: Attribute = Attribute::closed("mail.failure.kind", &["transient", "permanent", "unknown"]);
+pub static FAILURE_KIND: Attribute = Attribute::closed(
+    "mail.failure.kind",
+    &[FailureKind::Transient.as_str(), FailureKind::Permanent.as_str(), FailureKind::Unknown.as_str()],
+);
 /// Whether a bounced address is dead.
 pub static BOUNCE_TYPE: Attribute = Attribute::closed("mail.bounce.type", &["hard", "soft", "unknown"]);
 /// Direction of bytes, seen from the mail server.

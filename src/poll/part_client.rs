@@ -9,7 +9,7 @@ use super::poll_limits::Limits;
 use super::window::Window;
 use crate::config;
 use crate::model::{Families, PageEdge};
-use crate::source::{Credential, Part, ReadError, Request};
+use crate::source::{Part, ReadError, Request};
 use http::HeaderValue;
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
@@ -220,12 +220,7 @@ impl PartClient {
         let username = self.credentials.username.as_deref();
         let password = self.credentials.password.as_ref().map(|s| s.read()).transpose().map_err(unreadable)?;
         let token = self.credentials.token.as_ref().map(|s| s.read()).transpose().map_err(unreadable)?;
-        let value = match (self.part.credential, username, password, token) {
-            (Credential::Whm, Some(username), _, Some(token)) => Some(format!("whm {username}:{token}")),
-            (_, _, _, Some(token)) => Some(format!("Bearer {token}")),
-            (_, Some(username), Some(password), None) => Some(basic(username, &password)),
-            _ => None,
-        };
+        let value = self.part.credential.authorization(username, password.as_deref(), token.as_deref());
         let broken = || unusable("the credential has characters that a header cannot have".into());
         value.map(|value| secret_header(&value).ok_or_else(broken)).transpose()
     }
@@ -233,9 +228,4 @@ impl PartClient {
     fn known(&self) -> parking_lot::MutexGuard<'_, PartState> {
         self.known.lock()
     }
-}
-
-fn basic(username: &str, password: &str) -> String {
-    use base64::Engine;
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{username}:{password}")))
 }

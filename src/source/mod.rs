@@ -8,10 +8,12 @@
 //! A target is polled in parts. The first is required: without it there is no reading. Each other one costs only its own
 //! points when it fails, so rules belong to parts: an absent series is 0 only if the part that would have it was read.
 
+mod credential;
 mod map;
 mod rule;
 pub(crate) mod systems;
 
+pub use credential::Credential;
 pub use map::{Context, CounterMemory, Detail, POINTS_PER_METRIC_MAX, WINDOWS_KEPT_MAX, apply};
 pub use rule::{AttributeSource, Rule, Transform};
 
@@ -118,19 +120,6 @@ impl Records {
     pub fn read(&self, body: Vec<u8>) -> Result<RecordPage, ReadError> {
         (self.read)(&text(body)?.0)
     }
-}
-
-/// What a request must carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Credential {
-    /// Nothing: the server trusts addresses. A credential is sent if one is configured.
-    TrustedAddress,
-    /// `Authorization: Bearer TOKEN`.
-    Bearer,
-    /// `Authorization: Basic`, of `username` and `password`.
-    Basic,
-    /// `Authorization: whm USERNAME:TOKEN`.
-    Whm,
 }
 
 /// One question to a mail server, asked alone and failing alone.

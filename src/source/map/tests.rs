@@ -13,7 +13,7 @@ fn system(rules: &'static [Rule], more: &'static [Rule]) -> Source {
         help: "",
         requests: &[Request { format: "text", path: "/", post: None, read: prometheus::read }],
         body_bytes_max: 0,
-        credential: Credential::TrustedAddress,
+        credential: Credential::Optional,
         rules,
         known_by: &[],
         misnamed_when: &["wrong"],

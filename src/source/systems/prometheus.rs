@@ -18,7 +18,7 @@ pub static SOURCE: Source = Source {
         help: "everything the endpoint says",
         requests: &[Request { format: "text", path: WHOLE_URL, post: None, read: prometheus::read_unended }],
         body_bytes_max: 256 * 1024 * 1024,
-        credential: Credential::TrustedAddress,
+        credential: Credential::Optional,
         rules: &[],
         known_by: &[],
         misnamed_when: &[],

@@ -80,10 +80,9 @@ static CPANEL: Source = Source {
 static MESSAGES: Records = Records { part: whm("messages"), newest_path: "", read: |_| Err(ReadError::Empty) };
 static CEYMAIL: Source =
     Source { requests_per_minute_max: Some(12), ..system("ceymail", &[part("metrics", Credential::Bearer, ONE, &[])]) };
-static KUMOMTA: Source = system(
-    "kumomta",
-    &[part("metrics", Credential::TrustedAddress, TWO, DETAILED), part("machine-info", Credential::TrustedAddress, ONE, &[])],
-);
-static STALWART: Source = system("stalwart", &[part("metrics", Credential::Basic, ONE, &[]), part("queue", Credential::Bearer, TWO, &[])]);
+static KUMOMTA: Source =
+    system("kumomta", &[part("metrics", Credential::Optional, TWO, DETAILED), part("machine-info", Credential::Optional, ONE, &[])]);
+static STALWART: Source =
+    system("stalwart", &[part("metrics", Credential::Basic, ONE, &[]), part("queue", Credential::BearerOrBasic, TWO, &[])]);
 static EMAILENGINE: Source = system("emailengine", &[part("metrics", Credential::Bearer, ONE, &[])]);
-static PROMETHEUS: Source = system("prometheus", &[part("metrics", Credential::TrustedAddress, WHOLE, &[])]);
+static PROMETHEUS: Source = system("prometheus", &[part("metrics", Credential::Optional, WHOLE, &[])]);

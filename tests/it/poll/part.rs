@@ -173,7 +173,7 @@ static FAULTY: Source = Source {
         help: "",
         requests: &[Request { format: "text", path: "/", post: None, read: read_or_panic }],
         body_bytes_max: 1024 * 1024,
-        credential: Credential::TrustedAddress,
+        credential: Credential::Optional,
         rules: &[],
         known_by: &[],
         misnamed_when: &[],

@@ -39,7 +39,7 @@ pub static SOURCE: Source = Source {
                 Request { format: "0.16", path: "/jmap/", post: Some(queue::JMAP_QUERY), read: queue::read_jmap },
             ],
             body_bytes_max: 1024 * 1024,
-            credential: Credential::Bearer,
+            credential: Credential::BearerOrBasic,
             rules: rules::QUEUE,
             known_by: &[],
             misnamed_when: &[],
