@@ -2,7 +2,7 @@
 
 use super::{exposition, otlp, said};
 use postmeter::model::{Families, FamilySelection, Kind, LABEL_VALUE_BYTES_MAX, SelectedFamilies, Snapshot, Value};
-use postmeter::source::{self, Context, CounterMemory, POINTS_PER_METRIC_MAX, Part, Request, Source, apply};
+use postmeter::source::{self, Context, CounterMemory, POINTS_PER_METRIC_MAX, Part, Request, Source, map_to_canonical};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -97,10 +97,10 @@ fn check_limits(families: &Families) {
 fn check_canonical(source: &'static Source, part: &'static Part, first: Families, second: Families) {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let window_start = Some(now - Duration::from_secs(3600)).filter(|_| source.windowed);
-    let context = Context { now, window_start, sliding: false, detail: None, of_records: &[] };
+    let context = Context { now, window_start, sliding: false, detail: None, metrics_from_log: &[] };
     let mut memory = CounterMemory::default();
-    let before = apply(source, &[(part, first)], &mut memory, &context);
-    let after = apply(source, &[(part, second)], &mut memory, &context);
+    let before = map_to_canonical(source, &[(part, first)], &mut memory, &context);
+    let after = map_to_canonical(source, &[(part, second)], &mut memory, &context);
     check_snapshot(&before);
     check_snapshot(&after);
     for point in before.points.iter().filter(|point| point.metric.kind == Kind::Counter) {

@@ -264,7 +264,7 @@ pub(super) struct DemoArgs {
 }
 
 static SYSTEM_HELP: LazyLock<String> = LazyLock::new(|| {
-    let (generic, systems): (Vec<&Source>, Vec<&Source>) = SOURCES.iter().copied().partition(|source| source.takes_whole_url());
+    let (generic, systems): (Vec<&Source>, Vec<&Source>) = SOURCES.iter().copied().partition(|source| source.uses_target_url());
     let names = |systems: &[&Source]| systems.iter().map(|system| system.name).collect::<Vec<_>>().join(", ");
     format!("The mail system: {}, or {} for any exposition endpoint", names(&systems), names(&generic))
 });

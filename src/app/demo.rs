@@ -123,7 +123,7 @@ fn file(stand_ins: &[SimulatedServer], args: &DemoArgs, endpoint: &str, state_di
     for stand_in in stand_ins {
         let system = stand_in.system();
         let (name, url) = (system.name(), stand_in.url());
-        let delivery_log = source::by_name(name).and_then(|source| source.records).filter(|_| state_dir.is_some());
+        let delivery_log = source::by_name(name).and_then(|source| source.delivery_log).filter(|_| state_dir.is_some());
         let delivery_log = delivery_log.map(|log| format!("{}: {{{DELIVERY_LOG_KEYS}}}, ", log.part.name)).unwrap_or_default();
         let keys = system.credential_keys() + &system.parts_key(&delivery_log) + system.demo_keys();
         file += &format!("  - {{name: demo-{name}, system: {name}, url: \"{url}\", {keys}}}\n");

@@ -27,7 +27,7 @@ pub(super) fn decode(
     let named = item.and_then(|item| decoder.map(item)).map(Map::rest).unwrap_or_default();
     let mut messages = None;
     for (name, item) in named {
-        if let Some(records) = source.records.filter(|records| records.part.name == name) {
+        if let Some(records) = source.delivery_log.filter(|records| records.part.name == name) {
             if let Some((log, has_own)) = Messages::decode(decoder, &item, records, target) {
                 found.push((if has_own { item.place } else { place.clone() }, log.part.clone()));
                 messages = Some(log);
@@ -68,6 +68,6 @@ pub(super) fn decode(
 
 fn no_part(name: &str, source: &Source) -> String {
     let polled = source.parts.iter().skip(1).map(|part| part.name);
-    let optional: Vec<&str> = polled.chain(source.records.map(|records| records.part.name)).collect();
+    let optional: Vec<&str> = polled.chain(source.delivery_log.map(|records| records.part.name)).collect();
     if optional.is_empty() { "it has no optional parts".to_owned() } else { instead(name, &optional) }
 }

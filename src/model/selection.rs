@@ -656,7 +656,7 @@ mod tests {
     use crate::format::prometheus;
 
     fn native(pages: &[&str], series_max: usize, choose: impl Fn(&str) -> Option<FamilySelection>) -> (Vec<String>, SelectedFamilies) {
-        let pages = pages.iter().map(|page| prometheus::read_unended((*page).to_owned()).unwrap()).collect();
+        let pages = pages.iter().map(|page| prometheus::read_unterminated((*page).to_owned()).unwrap()).collect();
         let native = SelectedFamilies::choose(pages, "", series_max, choose);
         let lines = native.families().flat_map(|family| {
             let line = move |sample: SampleRef<'_>| {

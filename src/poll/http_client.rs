@@ -8,7 +8,7 @@ use super::poll_limits::Limits;
 use super::rate_budget::{RateBudget, Scope};
 use crate::config;
 use crate::net::Redactor;
-use crate::source::{Part, Request, WHOLE_URL, check_complete};
+use crate::source::{Part, Request, TARGET_URL, check_complete};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use parking_lot::{Mutex, MutexGuard};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -149,7 +149,7 @@ impl Client {
         match response.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                return Err(PollError::refused(response.status().as_u16(), part.on_unauthorized));
+                return Err(PollError::refused(response.status().as_u16(), part.unauthorized_hint));
             }
             StatusCode::TOO_MANY_REQUESTS => {
                 let wait = self.budget().refused(Instant::now(), scope, retry_after(response.headers()));
@@ -170,7 +170,7 @@ impl Client {
             body.extend_from_slice(&chunk);
         }
         let content_type = content_type.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
-        check_complete(content_type, &body).map_err(|error| PollError::of_read(error, part.on_unauthorized))?;
+        check_complete(content_type, &body).map_err(|error| PollError::of_read(error, part.unauthorized_hint))?;
         Ok(body)
     }
 
@@ -196,12 +196,12 @@ impl Client {
 
     async fn send(&self, request: &Request, path: &str, authorization: Option<&HeaderValue>) -> reqwest::Result<reqwest::Response> {
         let mut url = self.url.clone();
-        if path != WHOLE_URL {
+        if path != TARGET_URL {
             let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
             url.set_path(&format!("{}{path}", self.url.path().trim_end_matches('/')));
             url.set_query(query);
         }
-        let builder = match request.post {
+        let builder = match request.post_body {
             Some(body) => self.http.post(url).header(CONTENT_TYPE, JSON).body(body),
             None => self.http.get(url),
         };
@@ -256,7 +256,7 @@ fn status_hint(part: &Part, status: StatusCode, scheme: &str) -> &'static str {
     match status.as_u16() {
         // What several servers say on a port where they speak TLS.
         400 if scheme == "http" => "the server does not understand the request; if it speaks TLS on this port, write https in the url",
-        404 => part.on_not_found,
+        404 => part.not_found_hint,
         300..=399 => "redirects are not followed; set url to where the server really is",
         500..=599 => "the server or a proxy before it is in trouble; see its log",
         _ => "this is not an answer of this API; check the url",

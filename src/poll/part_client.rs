@@ -210,11 +210,11 @@ impl PartClient {
             let done = tokio::task::spawn_blocking(move || (read(body), memory)).await.map(|(done, _)| done);
             done.map_err(|_| PollError::Malformed("reading the answer failed inside Postmeter; please report it".into()))?
         };
-        done.map_err(|error| hidden(PollError::of_read(error, self.part.on_unauthorized)))
+        done.map_err(|error| hidden(PollError::of_read(error, self.part.unauthorized_hint)))
     }
 
     fn read_credential(&self) -> Result<Option<HeaderValue>, PollError> {
-        let hint = self.part.on_unauthorized;
+        let hint = self.part.unauthorized_hint;
         let unusable = |why: String| PollError::Auth { why, hint };
         let unreadable = |error: config::SecretError| unusable(format!("credential: {error}"));
         let username = self.credentials.username.as_deref();

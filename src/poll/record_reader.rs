@@ -6,7 +6,7 @@ use super::part_client::{PartClient, TargetShared};
 use super::window::Window;
 use crate::config;
 use crate::model::RecordPage;
-use crate::source::{Records, Request};
+use crate::source::{DeliveryLogApi, Request};
 use std::time::{Duration, Instant};
 
 /// Reads the delivery log of one target, page by page.
@@ -14,12 +14,17 @@ use std::time::{Duration, Instant};
 pub struct RecordReader {
     asker: PartClient,
     shared: TargetShared,
-    records: &'static Records,
+    records: &'static DeliveryLogApi,
     timeout: Duration,
 }
 
 impl RecordReader {
-    pub(super) fn new(target: &config::Target, messages: &config::Messages, records: &'static Records, shared: TargetShared) -> Self {
+    pub(super) fn new(
+        target: &config::Target,
+        messages: &config::Messages,
+        records: &'static DeliveryLogApi,
+        shared: TargetShared,
+    ) -> Self {
         Self { asker: PartClient::new(target, &messages.part), shared, records, timeout: target.timeout }
     }
 

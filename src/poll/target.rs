@@ -27,7 +27,7 @@ use super::window::{self, Window};
 use super::{Limits, PartReport, PollError, Reading, RecordReader, Tally, Usage};
 use crate::config;
 use crate::model::{Families, SelectedFamilies, Snapshot, vocabulary};
-use crate::source::{Context, CounterMemory, Part, apply};
+use crate::source::{Context, CounterMemory, Part, map_to_canonical};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -142,7 +142,7 @@ impl Target {
     /// What follows its delivery log, if it is to be followed. It shares the target's connection, limits and budget.
     #[must_use]
     pub fn record_reader(&self) -> Option<RecordReader> {
-        let (messages, records) = (self.config.messages.as_ref()?, self.config.source.records?);
+        let (messages, records) = (self.config.messages.as_ref()?, self.config.source.delivery_log?);
         Some(RecordReader::new(&self.config, messages, records, self.shared.clone()))
     }
 
@@ -349,7 +349,7 @@ impl Target {
         if answers.first().is_some_and(|(_, required)| required.result.is_ok()) {
             // A counter that fell may mean a restart, which these parts report.
             let watched = self.parts.iter().any(|asker| asker.part.interval.is_some());
-            if watched && self.has_fallen(remembered, &mut answers[0].1).await && !kept.is_empty() {
+            if watched && self.has_decreased(remembered, &mut answers[0].1).await && !kept.is_empty() {
                 let parts: Vec<_> = kept.drain(..).map(|(asker, _)| asker).collect();
                 let renewed = question.ask(&parts).await;
                 answers.extend(parts.into_iter().zip(renewed));
@@ -404,19 +404,19 @@ impl Target {
     ) -> Result<(Snapshot, PagesByPart), PollError> {
         let source = self.config.source;
         let mut memory = std::mem::take(&mut remembered.memory);
-        let work = move || (apply(source, &read, &mut memory, &context), read, memory);
+        let work = move || (map_to_canonical(source, &read, &mut memory, &context), read, memory);
         let (snapshot, read, memory) = beside(bytes, work).await?;
         remembered.memory = memory;
         Ok((snapshot, read))
     }
 
     /// Whether a counter of the required part fell since the last poll.
-    async fn has_fallen(&self, remembered: &mut PollState, required: &mut PartOutcome) -> bool {
+    async fn has_decreased(&self, remembered: &mut PollState, required: &mut PartOutcome) -> bool {
         let Ok(answer) = &mut required.result else { return false };
         let (part, bytes) = (self.config.source.required(), answer.bytes as u64);
         let pages: PagesByPart = std::mem::take(&mut answer.pages).into_iter().map(|page| (part, page)).collect();
         let mut memory = std::mem::take(&mut remembered.memory);
-        let looked = beside(bytes, move || (memory.has_fallen(part, &pages), pages, memory)).await;
+        let looked = beside(bytes, move || (memory.has_decreased(part, &pages), pages, memory)).await;
         match looked {
             Ok((fell, pages, memory)) => {
                 answer.pages = pages.into_iter().map(|(_, page)| page).collect();
@@ -451,7 +451,7 @@ impl Target {
             window_start: start.filter(|_| self.config.source.windowed),
             sliding: matches!(self.config.window, config::Window::Sliding(_)),
             detail: self.config.detail.clone(),
-            of_records: if self.config.messages.is_some() { vocabulary::OF_RECORDS } else { &[] },
+            metrics_from_log: if self.config.messages.is_some() { vocabulary::OF_RECORDS } else { &[] },
         }
     }
 

@@ -56,11 +56,11 @@ fn names_are_unique_and_hints_are_there() {
         for part in source.parts {
             assert_eq!(source.parts.iter().filter(|other| other.name == part.name).count(), 1, "{}", part.name);
             assert!(
-                !part.requests.is_empty() && part.requests.iter().all(|r| r.path == WHOLE_URL || r.path.starts_with('/')),
+                !part.requests.is_empty() && part.requests.iter().all(|r| r.path == TARGET_URL || r.path.starts_with('/')),
                 "{}",
                 part.name
             );
-            assert!(!part.on_unauthorized.is_empty() && !part.on_not_found.is_empty() && !part.help.is_empty(), "{}", part.name);
+            assert!(!part.unauthorized_hint.is_empty() && !part.not_found_hint.is_empty() && !part.help.is_empty(), "{}", part.name);
         }
     }
 }
@@ -154,9 +154,9 @@ fn a_response_is_of_the_mail_system_that_it_is_read_as() {
             if families.series() > 0 {
                 assert!(source.required().read(request, body.clone()).is_ok(), "{name} as {}", source.name);
             }
-            for other in SOURCES.iter().filter(|other| !other.required().known_by.is_empty() && other.name != source.name) {
+            for other in SOURCES.iter().filter(|other| !other.required().identifying_families.is_empty() && other.name != source.name) {
                 let read = other.required().read(request, body.clone());
-                assert!(matches!(read, Err(ReadError::Foreign(_))), "{name} as {}: {:?}", other.name, read.map(|f| f.series()));
+                assert!(matches!(read, Err(ReadError::OtherExporter(_))), "{name} as {}: {:?}", other.name, read.map(|f| f.series()));
             }
         }
     }
@@ -181,7 +181,7 @@ fn a_response_of_another_exporter_is_refused_and_named() {
     }
     let kumomta = by_name("kumomta").unwrap().required();
     let json = br#"{"go_goroutines":{"type":"gauge","value":7}}"#.to_vec();
-    assert_eq!(kumomta.read(&kumomta.requests[0], json).err(), Some(ReadError::Foreign("go_goroutines".to_owned())));
+    assert_eq!(kumomta.read(&kumomta.requests[0], json).err(), Some(ReadError::OtherExporter("go_goroutines".to_owned())));
     let prometheus = by_name("prometheus").unwrap().required();
     assert!(prometheus.read(&prometheus.requests[0], go.into()).is_ok(), "a generic endpoint is known by nothing");
 }

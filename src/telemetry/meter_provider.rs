@@ -114,7 +114,7 @@ impl Pipeline {
 /// The metrics that a target of this system can have: only for these are there instruments.
 #[must_use]
 pub fn metrics_of(source: &Source) -> Vec<&'static Metric> {
-    let of_records = |metric: &&&Metric| source.records.is_some() && vocabulary::OF_RECORDS.contains(metric);
+    let of_records = |metric: &&&Metric| source.delivery_log.is_some() && vocabulary::OF_RECORDS.contains(metric);
     let named = |metric: &&&Metric| {
         vocabulary::OF_EVERY_TARGET.contains(metric) || of_records(metric) || source.rules().any(|(_, rule)| rule.metric == **metric)
     };

@@ -3,7 +3,7 @@
 
 use crate::support::{files, postmeter, skipped, stderr};
 use postmeter::model::{Families, Histogram, Repair, Snapshot};
-use postmeter::source::{self, Context, CounterMemory, Part, Source, apply};
+use postmeter::source::{self, Context, CounterMemory, Part, Source, map_to_canonical};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -246,15 +246,15 @@ fn body(captures: &Path, capture: &str) -> Vec<u8> {
 
 fn families(captures: &Path, capture: &str) -> Families {
     let (_, part) = part(capture).unwrap();
-    part.read_any(&body(captures, capture)).unwrap_or_else(|error| panic!("{capture}: {error}"))
+    part.read_saved(&body(captures, capture)).unwrap_or_else(|error| panic!("{capture}: {error}"))
 }
 
 fn snapshot(captures: &Path, capture: &str) -> Snapshot {
     let (source, part) = part(capture).unwrap();
     // 2026-11-20T23:44:46Z.
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_218_286);
-    let context = Context { now, window_start: Some(now), sliding: false, detail: None, of_records: &[] };
-    apply(source, &[(part, families(captures, capture))], &mut CounterMemory::default(), &context)
+    let context = Context { now, window_start: Some(now), sliding: false, detail: None, metrics_from_log: &[] };
+    map_to_canonical(source, &[(part, families(captures, capture))], &mut CounterMemory::default(), &context)
 }
 
 #[test]

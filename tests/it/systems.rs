@@ -9,7 +9,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The systems that are one product. The others read any server's metrics.
 fn products() -> impl Iterator<Item = &'static Source> {
-    SOURCES.iter().copied().filter(|source| !source.takes_whole_url())
+    SOURCES.iter().copied().filter(|source| !source.uses_target_url())
 }
 
 #[test]

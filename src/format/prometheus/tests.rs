@@ -6,7 +6,7 @@ use crate::model::{LABEL_VALUE_BYTES_MAX, SampleRef, Value};
 
 /// Each series as `type name{label=value} value`, then each repair as `!kind n`, all divided by `; `.
 fn said(text: &str) -> String {
-    let families = read_unended(text.to_owned()).unwrap();
+    let families = read_unterminated(text.to_owned()).unwrap();
     let series = families.iter().flat_map(|family| family.samples().map(move |sample| (family.kind(), family.name(), sample)));
     let series = series.map(|(kind, name, sample)| format!("{kind:?} {name}{}", rest(sample)).to_lowercase());
     let repairs = families.repairs().iter().map(|(repair, n)| format!("!{} {n}", repair.as_str()));
@@ -117,7 +117,7 @@ fn a_line_that_is_broken_costs_no_other_line() {
     ]);
     let unclosed = Err(ReadError::Malformed("it is cut off inside a label value: `q=\"a`".to_owned()));
     for text in ["y 1\nx{q=\"a\ny 5\n", "y 1\nx{q=\"a\nz 5", "y 1\nx{q=\"a\n", "y 1\nx{q=\"a"] {
-        assert_eq!(read_unended(text.to_owned()).map(|families| families.series()), unclosed, "{text:?}");
+        assert_eq!(read_unterminated(text.to_owned()).map(|families| families.series()), unclosed, "{text:?}");
     }
 }
 
@@ -125,7 +125,7 @@ fn a_line_that_is_broken_costs_no_other_line() {
 fn a_body_of_open_quotes_is_searched_in_proportion_to_its_size() {
     for line in ["x{q=\"\n", "x{q=\"a\n", "x{q=\"a\"b\n", "x{a=\"\",q=\"\n", "x{q=\"\\\n", "x{q=\"a\"} b\n", "x{q=\"a\"} b\nx{q=\"a\"} 1\n"]
     {
-        let _ = read_unended(line.repeat(20_000));
+        let _ = read_unterminated(line.repeat(20_000));
     }
 }
 
@@ -273,11 +273,11 @@ fn histograms() {
 #[test]
 fn limits() {
     let long = "é".repeat(LABEL_VALUE_BYTES_MAX);
-    let families = read_unended(format!("x{{q=\"{long}\"}} 1")).unwrap();
+    let families = read_unterminated(format!("x{{q=\"{long}\"}} 1")).unwrap();
     let value = families.iter().flat_map(|f| f.samples()).next().unwrap().label("q").unwrap();
     assert_eq!((value.len(), families.repairs().get(Repair::LabelTooLong)), (LABEL_VALUE_BYTES_MAX, 1));
     let labels = |n: usize| (0..n).map(|i| format!("l{i}=\"\"")).collect::<Vec<_>>().join(",");
-    assert_eq!(read_unended(format!("x{{{}}} 1", labels(64))).unwrap().series(), 1);
+    assert_eq!(read_unterminated(format!("x{{{}}} 1", labels(64))).unwrap().series(), 1);
     assert_eq!(said(&format!("y 1\nx{{{}}} 1\nz{{a=\"b\"}} 2", labels(65))), "unknown y 1; unknown z{a=b} 2; !unreadable 1");
 }
 
@@ -313,7 +313,7 @@ fn what_is_too_much_is_no_answer() {
 #[test]
 fn families_without_series_cost_nothing() {
     let page = format!("# TYPE a gauge\n# HELP a A.\na 1\n{}\nb 2\n", "# TYPE x gauge\n# TYPE y gauge\n".repeat(100));
-    let families = read_unended(page).unwrap();
+    let families = read_unterminated(page).unwrap();
     let names: Vec<_> = families.iter().map(|family| (family.name(), family.help(), family.samples().len())).collect();
     assert_eq!(names, [("a", "A.", 1), ("b", "", 1)]);
 }
@@ -382,7 +382,7 @@ fn what_is_no_exposition() {
         ("Service Unavailable", malformed("Service Unavailable")),
         ("# TYPE x histogram\nx_bucket{le=\"1\"} 7\nx_count 5\n", Err(ReadError::Malformed("not one series of it can be read".to_owned()))),
     ] {
-        for read in [read, read_unended] {
+        for read in [read, read_unterminated] {
             assert_eq!(read(text.to_owned()).map(|families| families.series()), expected, "{text:?}");
         }
     }
@@ -409,7 +409,7 @@ fn a_last_line_without_an_end_is_a_cut() {
         ("y 1\n#EOF\r", Ok(1), Ok(1)),
     ] {
         assert_eq!(read(text.to_owned()).map(|families| families.series()), expected, "{text:?}");
-        assert_eq!(read_unended(text.to_owned()).map(|families| families.series()), of_any_endpoint, "{text:?}");
+        assert_eq!(read_unterminated(text.to_owned()).map(|families| families.series()), of_any_endpoint, "{text:?}");
     }
 }
 
@@ -420,8 +420,8 @@ fn no_prefix_of_a_page_panics() {
         "# TYPE y counter\ny_total{b=\"back\\slash\\\\\", c=\"\\\"\"} 1e3 17\ny_created 5\n{\"x\":\"\"} z\n# EOF"
     );
     for end in (0..page.len()).filter(|end| page.is_char_boundary(*end)) {
-        let _ = read_unended(page[..end].to_owned());
-        let _ = read_unended(page[end..].to_owned());
+        let _ = read_unterminated(page[..end].to_owned());
+        let _ = read_unterminated(page[end..].to_owned());
     }
 }
 

@@ -8,33 +8,13 @@ use crate::source::{AttributeSource, Credential, Request};
 
 /// A mail system of one part with these rules, and a second part where there are more.
 fn system(rules: &'static [Rule], more: &'static [Rule]) -> Source {
-    let part = |name, rules| Part {
-        name,
-        help: "",
-        requests: &[Request { format: "text", path: "/", post: None, read: prometheus::read }],
-        body_bytes_max: 0,
-        credential: Credential::Optional,
-        rules,
-        known_by: &[],
-        misnamed_when: &["wrong"],
-        interval: None,
-        on_unauthorized: "",
-        on_not_found: "",
-    };
+    static REQUESTS: &[Request] = &[Request::get("text", "/", prometheus::read)];
+    let part = |name, rules| Part { rules, misnaming_families: &["wrong"], ..Part::new(name, "", REQUESTS) };
     Source {
-        name: "test",
-        title: "",
-        parts: Box::leak(Box::new([part("first", rules), part("second", more)])),
-        min_interval: Duration::ZERO,
-        timeout: Duration::ZERO,
-        requests_per_minute_max: None,
-        windowed: false,
         gauges_underflow: true,
-        mistyped_counters: &[],
         version: Some(("build", "version")),
         counters_since: Some("began"),
-        process_since: None,
-        records: None,
+        ..Source::new("test", "", Box::leak(Box::new([part("first", rules), part("second", more)])))
     }
 }
 
@@ -52,7 +32,7 @@ impl Polled {
             window_start: None,
             sliding: false,
             detail: None,
-            of_records: &[],
+            metrics_from_log: &[],
         };
         Self { source: system(rules, more), memory: CounterMemory::default(), context }
     }
@@ -61,7 +41,7 @@ impl Polled {
     fn snapshot(&mut self, pages: &[&str]) -> Snapshot {
         let page = |(part, page): (&'static Part, &&str)| (part, prometheus::read(page.replace(';', "\n") + "\n").unwrap());
         let read: Vec<_> = self.source.parts.iter().zip(pages).map(page).collect();
-        apply(&self.source, &read, &mut self.memory, &self.context)
+        map_to_canonical(&self.source, &read, &mut self.memory, &self.context)
     }
 
     /// Points as `metric values number`, then repairs as `!kind n`.
@@ -120,7 +100,7 @@ fn a_sum_that_a_number_is_missing_from_is_missing() {
     static RULES: &[Rule] = &[
         Rule::new(&["c"], &COMPLAINTS).zero_when_absent(),
         Rule::new(&["q"], &QUEUE_DEPTH)
-            .from(&[AttributeSource::table("s", &QUEUE_STATE, &[("a", "active"), ("h", "held")])])
+            .from(&[AttributeSource::mapped_label("s", &QUEUE_STATE, &[("a", "active"), ("h", "held")])])
             .zero_when_absent(),
     ];
     gives_at_once(
@@ -170,7 +150,7 @@ fn a_counter_that_became_something_else_is_not_zero() {
 
 #[test]
 fn what_is_added_up_goes_on_behind_a_series_that_could_not_be_read() {
-    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).step(Transform::Accumulate)];
+    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Accumulate)];
     gives(
         RULES,
         &[
@@ -188,7 +168,7 @@ fn what_is_added_up_goes_on_behind_a_series_that_could_not_be_read() {
 
 #[test]
 fn what_is_added_up_goes_on_behind_a_number_that_is_none() {
-    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).step(Transform::Accumulate)];
+    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Accumulate)];
     gives(
         RULES,
         &[
@@ -219,7 +199,7 @@ fn equal_attributes_add_up_but_of_gauges_the_largest_is_taken() {
     static RULES: &[Rule] = &[
         Rule::new(&["a", "b"], &COMPLAINTS),
         Rule::new(&["less"], &COMPLAINTS).scale(-1.0),
-        Rule::new(&["age"], &QUEUE_OLDEST_AGE).step(Transform::Age),
+        Rule::new(&["age"], &QUEUE_OLDEST_AGE).transform(Transform::Age),
         Rule::new(&["percent"], &SYSTEM_CPU_UTILIZATION).scale(0.01),
     ];
     gives_at_once(
@@ -239,7 +219,7 @@ fn equal_attributes_add_up_but_of_gauges_the_largest_is_taken() {
 fn a_label_by_a_table() {
     const TABLE: &[(&str, &str)] = &[("ok", "success"), ("fail", "failure")];
     static STRICT: &[Rule] =
-        &[Rule::new(&["w"], &WEBHOOK_REQUESTS).from(&[AttributeSource::table("s", &WEBHOOK_OUTCOME, TABLE)]).zero_when_absent()];
+        &[Rule::new(&["w"], &WEBHOOK_REQUESTS).from(&[AttributeSource::mapped_label("s", &WEBHOOK_OUTCOME, TABLE)]).zero_when_absent()];
     gives_at_once(
         STRICT,
         &[
@@ -249,7 +229,7 @@ fn a_label_by_a_table() {
         ],
     );
     static OTHER: &[Rule] =
-        &[Rule::new(&["w"], &ACCOUNT_STATUS).from(&[AttributeSource::table("s", &ACCOUNT_STATE, &[("a", "init")]).or("other")])];
+        &[Rule::new(&["w"], &ACCOUNT_STATUS).from(&[AttributeSource::mapped_label("s", &ACCOUNT_STATE, &[("a", "init")]).or("other")])];
     gives_at_once(OTHER, &[("w{s=\"a\"} 1;w{s=\"b\"} 2;w{s=\"c\"} 3", "mail.account.status init 1; mail.account.status other 5")]);
 }
 
@@ -279,7 +259,7 @@ fn what_two_parts_say_counts_once() {
 
 #[test]
 fn counters_that_are_pruned_and_begin_again() {
-    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).step(Transform::Accumulate)];
+    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Accumulate)];
     gives(
         RULES,
         &[
@@ -296,7 +276,7 @@ fn counters_that_are_pruned_and_begin_again() {
 
 #[test]
 fn the_share_of_a_rise() {
-    static RULES: &[Rule] = &[Rule::new(&["idle"], &SYSTEM_CPU_UTILIZATION).step(Transform::OneMinusShareOf("all"))];
+    static RULES: &[Rule] = &[Rule::new(&["idle"], &SYSTEM_CPU_UTILIZATION).transform(Transform::OneMinusShareOf("all"))];
     gives(
         RULES,
         &[
@@ -317,7 +297,7 @@ fn the_share_of_a_rise() {
 
 #[test]
 fn a_sum_is_held_until_the_counters_begin_again() {
-    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).step(Transform::Hold).zero_when_absent()];
+    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Hold).zero_when_absent()];
     gives(
         RULES,
         &[
@@ -384,7 +364,7 @@ fn the_rest_of_a_detail_has_room_beside_the_other_points_of_its_metric() {
 
 #[test]
 fn a_name_that_the_server_chooses_has_room_for_a_thousand() {
-    static RULES: &[Rule] = &[Rule::new(&["s"], &JOB_DEPTH).from(&[AttributeSource::same("n", &JOB_QUEUE)])];
+    static RULES: &[Rule] = &[Rule::new(&["s"], &JOB_DEPTH).from(&[AttributeSource::label("n", &JOB_QUEUE)])];
     let page: String = (0..POINTS_PER_METRIC_MAX + 2).map(|i| format!("s{{n=\"{i}\"}} 1\n")).collect();
     let snapshot = Polled::new(RULES, &[]).snapshot(&[&page]);
     assert_eq!((snapshot.points.len(), snapshot.repairs.get(Repair::Unreadable)), (POINTS_PER_METRIC_MAX, 2));

@@ -766,7 +766,7 @@ fn the_last_push_tells_no_ends() {
 /// What is sent of samples that have a time of their own: `name{labels} value @start time`, in milliseconds; what else is sent; and what
 /// was left out.
 fn timestamped(state: &mut SeriesState, at: u64, body: &str) -> (Vec<String>, usize, [u64; 3]) {
-    let families = prometheus::read_unended(body.to_owned()).unwrap();
+    let families = prometheus::read_unterminated(body.to_owned()).unwrap();
     let told = told_of("t", &reading(at, Ok(Snapshot::default()), native(families)), state);
     let left_out = told.left_out().map(|(_, n)| n);
     let (mut lines, mut others) = (Vec::new(), 0);

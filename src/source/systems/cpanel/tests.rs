@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::model::{Repair, Snapshot};
-use crate::source::{Context, CounterMemory, apply};
+use crate::source::{Context, CounterMemory, map_to_canonical};
 use std::time::{Duration, SystemTime};
 
 const DAY: u64 = 86_400;
@@ -26,7 +26,7 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 fn context(now: u64, window_start: Option<u64>, sliding: bool) -> Context {
-    Context { now: at(now), window_start: window_start.map(at), sliding, detail: None, of_records: &[] }
+    Context { now: at(now), window_start: window_start.map(at), sliding, detail: None, metrics_from_log: &[] }
 }
 
 fn lines(snapshot: &Snapshot) -> Vec<String> {
@@ -39,7 +39,8 @@ fn lines(snapshot: &Snapshot) -> Vec<String> {
 
 #[test]
 fn the_fixtures_in_canonical_words() {
-    let snapshot = apply(&SOURCE, &fixtures(), &mut CounterMemory::default(), &context(1_700_000_100, Some(1_699_920_000), false));
+    let snapshot =
+        map_to_canonical(&SOURCE, &fixtures(), &mut CounterMemory::default(), &context(1_700_000_100, Some(1_699_920_000), false));
     let expected = [
         "mail.delivery.attempts delivered 468",
         "mail.delivery.attempts deferred 309",
@@ -108,7 +109,7 @@ fn the_fixtures_in_families() {
 #[test]
 fn an_empty_queue_is_zero() {
     let read = [families("fetch_mail_queue", "{\"data\":{\"records\":[]},\"metadata\":{\"result\":1}}")];
-    let snapshot = apply(&SOURCE, &read, &mut CounterMemory::default(), &context(0, Some(0), false));
+    let snapshot = map_to_canonical(&SOURCE, &read, &mut CounterMemory::default(), &context(0, Some(0), false));
     assert_eq!(lines(&snapshot), ["mail.queue.depth queued 0", "mail.queue.depth frozen 0"]);
 }
 
@@ -117,7 +118,7 @@ fn a_sender_with_control_characters_does_not_hide_the_queue() {
     let body =
         "{\"data\":{\"records\":[{\"sender\":\"a\u{1}\nb@example.com\",\"frozen\":0},\n{\"frozen\":1}]},\"metadata\":{\"result\":1}}";
     let read = [families("fetch_mail_queue", body)];
-    let snapshot = apply(&SOURCE, &read, &mut CounterMemory::default(), &context(0, Some(0), false));
+    let snapshot = map_to_canonical(&SOURCE, &read, &mut CounterMemory::default(), &context(0, Some(0), false));
     assert_eq!(lines(&snapshot), ["mail.queue.depth queued 1", "mail.queue.depth frozen 1"]);
     assert_eq!(snapshot.repairs.get(Repair::Unescaped), 1);
 }
@@ -137,7 +138,7 @@ fn sum(snapshot: &Snapshot) -> Option<f64> {
 fn sums_go_on_over_windows_and_never_fall() {
     let mut memory = CounterMemory::default();
     let poll = |memory: &mut CounterMemory, day: u64, rows: &[(&str, u32)]| {
-        apply(&SOURCE, &delivered(rows), memory, &context(day * DAY + 100, Some(day * DAY), false))
+        map_to_canonical(&SOURCE, &delivered(rows), memory, &context(day * DAY + 100, Some(day * DAY), false))
     };
     for (rows, expected, held) in [
         (&[("alice", 5), ("bob", 10)][..], 15.0, 0),
@@ -174,7 +175,7 @@ fn sums_go_on_over_windows_and_never_fall() {
 fn a_number_that_is_none_takes_its_sum_with_it() {
     let poll = |memory: &mut CounterMemory, day: u64, rows: &str| {
         let body = format!("{{\"data\":{{\"records\":[{rows}]}},\"metadata\":{{\"result\":1}}}}");
-        apply(&SOURCE, &[families("emailtrack_user_stats", &body)], memory, &context(day * DAY + 100, Some(day * DAY), false))
+        map_to_canonical(&SOURCE, &[families("emailtrack_user_stats", &body)], memory, &context(day * DAY + 100, Some(day * DAY), false))
     };
     let alice = "{\"USER\":\"alice\",\"SUCCESSCOUNT\":5}";
     for odd in ["\"12/50\"", "\"NaN\"", "[]", "-1"] {
@@ -207,7 +208,7 @@ fn a_sliding_window_has_no_counters() {
     for n in [20, 10] {
         let mut read = fixtures();
         read[0] = delivered(&[("alice", n)]).remove(0);
-        let snapshot = apply(&SOURCE, &read, &mut memory, &context(1_700_000_100, None, true));
+        let snapshot = map_to_canonical(&SOURCE, &read, &mut memory, &context(1_700_000_100, None, true));
         assert_eq!(sum(&snapshot), None);
         assert!(snapshot.points.iter().all(|p| p.metric.kind != crate::model::Kind::Counter));
         assert_eq!(snapshot.points.len(), 8, "queue and services are there");
@@ -224,7 +225,7 @@ fn pages_add_up() {
     };
     let read = [page(1, "alice"), page(2, "bob")];
     assert_eq!([0, 1].map(|page| read[page].1.edge.and_then(|edge| edge.next)), [Some(2), None]);
-    assert_eq!(sum(&apply(&SOURCE, &read, &mut CounterMemory::default(), &context(100, Some(0), false))), Some(3.0));
+    assert_eq!(sum(&map_to_canonical(&SOURCE, &read, &mut CounterMemory::default(), &context(100, Some(0), false))), Some(3.0));
 }
 
 #[test]

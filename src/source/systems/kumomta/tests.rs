@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::model::{Attribute, Repair, Snapshot};
-use crate::source::{Context, CounterMemory, Detail, apply};
+use crate::source::{Context, CounterMemory, Detail, map_to_canonical};
 use std::time::SystemTime;
 
 const METRICS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kumomta/metrics.json"));
@@ -14,8 +14,8 @@ fn snapshot(metrics: &str, memory: &mut CounterMemory, detail: Option<Detail>) -
         let families = part.requests[0].read(body.as_bytes().to_vec()).unwrap();
         (part, families)
     });
-    let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail, of_records: &[] };
-    apply(&SOURCE, &read.collect::<Vec<_>>(), memory, &context)
+    let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail, metrics_from_log: &[] };
+    map_to_canonical(&SOURCE, &read.collect::<Vec<_>>(), memory, &context)
 }
 
 fn lines(snapshot: &Snapshot) -> Vec<String> {
@@ -110,9 +110,9 @@ fn a_later_start_of_the_process_resets_every_accumulated_counter() {
             let info = info.replace("2026-08-01", since);
             read.push((&SOURCE.parts[1], SOURCE.parts[1].requests[0].read(info.into_bytes()).unwrap()));
         }
-        let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, of_records: &[] };
-        memory.has_fallen(&SOURCE.parts[0], &read[..1]);
-        let snapshot = apply(&SOURCE, &read, &mut memory, &context);
+        let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, metrics_from_log: &[] };
+        memory.has_decreased(&SOURCE.parts[0], &read[..1]);
+        let snapshot = map_to_canonical(&SOURCE, &read, &mut memory, &context);
         snapshot.points.iter().find(|point| point.metric == &QUEUE_DELAYS).map(|point| point.value)
     };
     let (before, after) = (Some("2026-08-01"), Some("2026-08-02"));
@@ -173,8 +173,9 @@ fn captures() {
             .map(|(request, ending)| {
                 let path = std::path::Path::new(&captures).join(format!("kumomta/{name}.metrics.{ending}"));
                 let read = [(SOURCE.required(), request.read(std::fs::read(path).unwrap()).unwrap())];
-                let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, of_records: &[] };
-                let mut lines = lines(&apply(&SOURCE, &read, &mut CounterMemory::default(), &context));
+                let context =
+                    Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, metrics_from_log: &[] };
+                let mut lines = lines(&map_to_canonical(&SOURCE, &read, &mut CounterMemory::default(), &context));
                 // These moved between the two requests.
                 lines.retain(|line| !line.starts_with("process.") && !line.starts_with("system."));
                 lines

@@ -51,7 +51,7 @@ fn total(of: &Value) -> Result<u64, ReadError> {
 
 fn refusal(kind: &str, details: &str) -> ReadError {
     let said = quote(format!("{kind} {details}").trim());
-    if kind.contains("forbidden") || kind.contains("unauthorized") { ReadError::Denied(said) } else { ReadError::Api(said) }
+    if kind.contains("forbidden") || kind.contains("unauthorized") { ReadError::AccessDenied(said) } else { ReadError::Refused(said) }
 }
 
 fn families(total: u64, oldest: Option<f64>) -> Result<Families, ReadError> {
@@ -97,9 +97,9 @@ mod tests {
                 (r#"{"data":{"items":[341706292515049750],"total":2,"status":false}}"#, Ok(&[2.0])),
                 (&format!("{{\"data\":{{\"items\":[{older}],\"total\":7}}}}"), Ok(&[7.0, 100.0])),
                 (r#"{"data":{"items":[{"id":1,"created":"yesterday"}],"total":7}}"#, Ok(&[7.0])),
-                (r#"{"error":"forbidden","details":"no right"}"#, Err(ReadError::Denied("forbidden no right".into()))),
-                (r#"{"error":"unauthorized"}"#, Err(ReadError::Denied("unauthorized".into()))),
-                (r#"{"error":"unsupported","details":"Enterprise"}"#, Err(ReadError::Api("unsupported Enterprise".into()))),
+                (r#"{"error":"forbidden","details":"no right"}"#, Err(ReadError::AccessDenied("forbidden no right".into()))),
+                (r#"{"error":"unauthorized"}"#, Err(ReadError::AccessDenied("unauthorized".into()))),
+                (r#"{"error":"unsupported","details":"Enterprise"}"#, Err(ReadError::Refused("unsupported Enterprise".into()))),
                 (r#"{"data":true}"#, Err(malformed("it has no total"))),
                 (r#"{"data":{"total":-1}}"#, Err(malformed("it has no total"))),
                 (r#"{"data":{"total":"2"}}"#, Err(malformed("it has no total"))),
@@ -121,10 +121,10 @@ mod tests {
                 (r#"{"methodResponses":[["x:QueuedMessage/query",{"ids":["a"],"total":3},"q"]]}"#, Ok(&[3.0])),
                 (
                     r#"{"methodResponses":[["error",{"type":"forbidden","description":"no right"},"q"]]}"#,
-                    Err(ReadError::Denied("forbidden no right".into())),
+                    Err(ReadError::AccessDenied("forbidden no right".into())),
                 ),
-                (r#"{"methodResponses":[["error",{"type":"unknownMethod"},"q"]]}"#, Err(ReadError::Api("unknownMethod".into()))),
-                (r#"{"methodResponses":[["error"]]}"#, Err(ReadError::Api(String::new()))),
+                (r#"{"methodResponses":[["error",{"type":"unknownMethod"},"q"]]}"#, Err(ReadError::Refused("unknownMethod".into()))),
+                (r#"{"methodResponses":[["error"]]}"#, Err(ReadError::Refused(String::new()))),
                 (r#"{"methodResponses":[["x:QueuedMessage/query",{"ids":[]},"q"]]}"#, Err(malformed("it has no total"))),
                 (r#"{"methodResponses":[]}"#, Err(malformed("it has no method response"))),
                 (r#"{"data":{"total":2}}"#, Err(malformed("it has no method response"))),

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::model::{Kind, Repair, Snapshot};
-use crate::source::{Context, CounterMemory, apply};
+use crate::source::{Context, CounterMemory, map_to_canonical};
 use std::time::SystemTime;
 
 const V0_15: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/stalwart/v0.15.prom"));
@@ -13,8 +13,8 @@ const MISNAMED: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/
 fn snapshot(page: &str) -> Snapshot {
     let part = SOURCE.required();
     let read = [(part, part.requests[0].read(page.as_bytes().to_vec()).unwrap())];
-    let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, of_records: &[] };
-    apply(&SOURCE, &read, &mut CounterMemory::default(), &context)
+    let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, metrics_from_log: &[] };
+    map_to_canonical(&SOURCE, &read, &mut CounterMemory::default(), &context)
 }
 
 /// Points of one metric as `values number`, without those that are 0.
