@@ -107,7 +107,7 @@ fn scrape_says_what_it_cannot_do() {
     says(
         "scrape --system kumomta --file machine-info=kumomta/metrics.txt machine-info=nope",
         concat!(
-            "kumomta/metrics.txt: the answer cannot be read: expected value at line 1 column 1\n",
+            "kumomta/metrics.txt: the response cannot be read: expected value at line 1 column 1\n",
             "nope: No such file or directory (os error 2)\n",
             "postmeter: kumomta: the required part `metrics` is missing; add --file PATH\n",
         ),

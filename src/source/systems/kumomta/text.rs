@@ -79,7 +79,7 @@ struct LineChecker<'a> {
     blocks: Vec<&'a str>,
     /// The number of blocks up to and including the last one of a family.
     last_block: HashMap<&'a str, usize>,
-    /// Samples outside of their block: the family, the number of blocks at the end of its last block head, and that at the sample.
+    /// Samples outside of their block: the family, the number of blocks up to its own block, and the number of blocks up to the sample.
     strays: Vec<(&'a str, usize, usize)>,
     repairs: Repairs,
     /// The number of bytes that may still be searched for the ends of names.
