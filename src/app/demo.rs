@@ -56,7 +56,7 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
         println!("  {:<12} polled at {}", stand_in.system().name(), stand_in.url());
     }
     match &directory {
-        Ok(_) => println!("\n  log   each delivery of cpanel, told once as an OTLP log record"),
+        Ok(_) => println!("\n  log   each delivery of {}, exported once as an OTLP log record", systems_with_delivery_log(&stand_ins)),
         // An image without anything else has no such directory, and all the rest of the demo can be shown there.
         Err(error) => println!("\n  log   not followed, there is no temporary directory: {error}; TMPDIR names another"),
     }
@@ -85,6 +85,12 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
         Ok(directory) => directory.close().map_err(|error| AppError::Other(format!("the demo's temporary directory stays: {error}"))),
         Err(_) => Ok(()),
     }
+}
+
+fn systems_with_delivery_log(servers: &[SimulatedServer]) -> String {
+    let names = servers.iter().map(|server| server.system().name());
+    let has_log = |name: &&str| source::by_name(name).is_some_and(|source| source.delivery_log.is_some());
+    names.filter(has_log).collect::<Vec<_>>().join(", ")
 }
 
 /// A new one that nobody else sees, for as long as this lives.

@@ -25,12 +25,12 @@ use super::{ReadError, quote};
 use crate::model::{BOUNDS, Families, ReadingLimits, Repair};
 use reader::Reader;
 
-/// Whether the last line of a response must end with a line feed.
+/// What a last line without a line feed means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LastLine {
-    /// Without a line feed, the response is truncated.
+    /// The response is truncated.
     MustEnd,
-    /// Without a line feed, the line is accepted if it is a sample.
+    /// The line is accepted if it is a sample.
     MayLackLineFeed,
 }
 

@@ -31,7 +31,7 @@ impl Credential {
         }
     }
 
-    /// Returns the keys that a configuration needs, in words for an error message, if those that are set are not enough.
+    /// Returns a description of the keys that are needed, for an error message, if those that are set are not enough.
     #[must_use]
     pub const fn missing_keys(self, has_username: bool, has_password: bool, has_token: bool) -> Option<&'static str> {
         let has_basic = has_username && has_password;

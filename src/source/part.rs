@@ -15,7 +15,7 @@ pub const TARGET_URL: &str = "";
 pub struct Part {
     /// The name in `parts:`, in `--file PART=PATH` and in `mail.poll.part`.
     pub name: &'static str,
-    /// What the part reports, in a few words.
+    /// A short description of what the part reports.
     pub help: &'static str,
     /// The alternative requests. For the required part, `format:` selects one; the first is the default. For an optional part, the next
     /// one is tried if the server responds with 404.

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 /// The families of a part that its rules need.
 pub(super) struct PartFamilies<'a> {
     families: HashMap<&'static str, Vec<FamilyRef<'a>>, RandomState>,
-    /// Families that lack an inconsistent histogram.
+    /// Families from which an inconsistent histogram was dropped.
     contradicted: HashSet<&'a str>,
     /// The inconsistent histograms whose labels are known, each with its family.
     lost: Vec<(&'a str, SampleRef<'a>)>,

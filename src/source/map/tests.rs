@@ -14,7 +14,7 @@ fn system(rules: &'static [Rule], more: &'static [Rule]) -> Source {
     Source {
         gauges_underflow: true,
         version: Some(("build", "version")),
-        counters_since: Some("began"),
+        counters_since: Some("started"),
         ..Source::new("test", "", Box::leak(Box::new([part("first", rules), part("second", more)])))
     }
 }
@@ -303,11 +303,11 @@ fn a_sum_is_held_until_the_counters_restart() {
     check(
         RULES,
         &[
-            ("began 100;c 5", "mail.complaints 5"),
-            ("began 100;c 4", "mail.complaints 5; !held 1"),
-            ("began 100", "mail.complaints 5; !held 1"),
-            ("began 100;c 6", "mail.complaints 6"),
-            ("began 200;c 1", "mail.complaints 1"),
+            ("started 100;c 5", "mail.complaints 5"),
+            ("started 100;c 4", "mail.complaints 5; !held 1"),
+            ("started 100", "mail.complaints 5; !held 1"),
+            ("started 100;c 6", "mail.complaints 6"),
+            ("started 200;c 1", "mail.complaints 1"),
         ],
     );
 }
@@ -388,11 +388,11 @@ fn misnamed_counters_are_omitted() {
 fn version_and_start_of_counters_are_read() {
     let since = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
     for (page, version, started) in [
-        ("build{version=\"v2.1\"} 1;began 1700000000", Some("2.1"), since(1_700_000_000)),
-        ("build{config=\"a\"} 1;build{version=\"2.1\"} 1;began 0", Some("2.1"), None),
-        ("build{version=\"\"} 1;began NaN", None, None),
-        ("began -1", None, None),
-        ("began 1e300", None, None),
+        ("build{version=\"v2.1\"} 1;started 1700000000", Some("2.1"), since(1_700_000_000)),
+        ("build{config=\"a\"} 1;build{version=\"2.1\"} 1;started 0", Some("2.1"), None),
+        ("build{version=\"\"} 1;started NaN", None, None),
+        ("started -1", None, None),
+        ("started 1e300", None, None),
     ] {
         let snapshot = Polled::new(&[], &[]).snapshot(&[page]);
         assert_eq!((snapshot.version.as_deref(), snapshot.counters_since), (version, started), "{page}");
@@ -415,8 +415,8 @@ fn a_sum_that_lacks_a_series_is_omitted_until_the_series_is_back_or_the_server_r
         ("a 1060;b 7;c 3", "mail.complaints 1067; mail.bounces 3"),
         // A counter decreased: the server restarted, and missing series are 0.
         ("b 1", "mail.complaints 1; mail.bounces 0"),
-        ("began 500;c 2", "mail.bounces 2"),
-        ("began 900;g 1", "mail.complaints 0; mail.bounces 0; mail.account.configured 1"),
+        ("started 500;c 2", "mail.bounces 2"),
+        ("started 900;g 1", "mail.complaints 0; mail.bounces 0; mail.account.configured 1"),
     ];
     check(RULES, &cases);
     let mut polled = Polled::new(RULES, &[]);

@@ -46,7 +46,7 @@ fn names_with_quotes_and_backslashes_are_read() {
             assert!(found.contains(&expected.to_owned()), "{expected} with {name:?}: {found:?}");
         }
         let own = format!("scheduled_count{{queue={name}}} 5");
-        // A label that stands twice costs its series.
+        // A series with a duplicate label is dropped.
         assert!(name.contains("queue=") || found.contains(&own), "{name:?}: {found:?}");
         assert!(found.len() <= 6, "{found:?}");
     }
