@@ -58,7 +58,7 @@ fn metadata(body: &str) -> Result<Metadata, ReadError> {
     }
     let envelope: Envelope = serde_json::from_str(body).map_err(malformed)?;
     if envelope.cpanelresult.is_some() {
-        return Err(ReadError::AccessDenied("the server sent a response of API 0 instead of API 1".to_owned()));
+        return Err(ReadError::AccessDenied("a response of API 0 instead of API 1".to_owned()));
     }
     envelope.metadata.ok_or_else(|| ReadError::Malformed("it has no metadata, so it is not a response of WHM API 1".to_owned()))?.accepted()
 }
