@@ -61,7 +61,7 @@ const PAGE_RECORDS: usize = 5_000;
 /// From the bytes of a page to the bytes of OTLP requests: read, deduplicate, hash, encode.
 fn delivery_log(criterion: &mut Criterion) {
     let body = common::deliveries(PAGE_RECORDS).into_bytes();
-    let records = source::by_name("cpanel").unwrap().records.unwrap();
+    let records = source::by_name("cpanel").unwrap().delivery_log.unwrap();
     let state = tempfile::tempdir().unwrap();
     let key = delivery_log::hash_key(state.path()).unwrap();
     let teller = LogsEncoder::new("cpanel", key.clone(), Vec::new());

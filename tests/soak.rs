@@ -9,7 +9,7 @@ mod support;
 
 use axum::Router;
 use axum::routing::get;
-use postmeter::simulate::{Options, PASSWORD, Receiver, SimulatedServer, System, TOKEN, USERNAME};
+use postmeter::simulate::{Options, Receiver, SimulatedServer, System};
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -83,13 +83,8 @@ impl World {
         let mut targets = format!("  - {{name: producer, system: prometheus, url: \"http://{}\"}}\n", self.producer);
         for server in &self.servers {
             let (name, url) = (server.system().name(), server.url());
-            let credential = match server.system() {
-                System::Cpanel => format!(", username: {USERNAME}, token: {TOKEN}"),
-                System::Stalwart => format!(", username: {USERNAME}, password: {PASSWORD}"),
-                System::Kumomta => String::new(),
-                System::Ceymail | System::Emailengine => format!(", token: {TOKEN}"),
-            };
-            writeln!(targets, "  - {{name: {name}, system: {name}, url: \"{url}\"{credential}}}").unwrap();
+            let credentials = server.system().credential_keys();
+            writeln!(targets, "  - {{name: {name}, system: {name}, url: \"{url}\", {credentials}}}").unwrap();
         }
         if with_extra {
             writeln!(targets, "  - {{name: extra, system: kumomta, url: \"{}\"}}", self.servers[0].url()).unwrap();

@@ -1,50 +1,50 @@
-//! Answers of mail servers: what is read keeps within the limits, goes by the rules, and can be written and sent.
+//! Responses of mail servers: families stay within the limits, canonical points follow the rules, and both can be exported.
 
 use super::{exposition, grammar, otlp};
 use postmeter::model::{Families, FamilySelection, Kind, LABEL_VALUE_BYTES_MAX, SelectedFamilies, Snapshot, Value};
-use postmeter::source::{self, Context, CounterMemory, POINTS_PER_METRIC_MAX, Part, Request, Source, apply};
+use postmeter::source::{self, Context, CounterMemory, POINTS_PER_METRIC_MAX, Part, Request, Source, map_to_canonical};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Labels of a series that is passed on.
+/// The largest number of labels of a series.
 const LABELS_PER_SERIES_MAX: usize = 64;
-/// Bytes of an error for one line of a log.
+/// The largest size of an error, in bytes: it must fit into one line of a log.
 const ERROR_BYTES_MAX: usize = 700;
 
-/// The first byte says which part of the system, and which way of asking; the rest is the answer.
-pub fn reads(system: &str, bytes: &[u8]) {
+/// Checks a response to any request of a mail system. The first byte selects the part and the request.
+pub fn check_system(system: &str, bytes: &[u8]) {
     let Some((choice, body)) = bytes.split_first() else { return };
     let source = source::by_name(system).expect("a system");
-    let ways: Vec<(&'static Part, &'static Request)> =
+    let requests: Vec<(&'static Part, &'static Request)> =
         source.parts.iter().flat_map(|part| part.requests.iter().map(move |request| (part, request))).collect();
-    // As a digit or a letter, so that seeds can be text.
-    let (part, request) = ways[usize::from(*choice) % ways.len()];
-    read(source, part, request, body);
+    // The byte can be a digit or a letter, so that seeds can be text files.
+    let (part, request) = requests[usize::from(*choice) % requests.len()];
+    check(source, part, request, body);
 }
 
-/// The same for one part; the first byte says which way of asking.
-pub fn reads_part(system: &str, part: &str, bytes: &[u8]) {
+/// Checks a response to any request of a part. The first byte selects the request.
+pub fn check_part(system: &str, part: &str, bytes: &[u8]) {
     let Some((choice, body)) = bytes.split_first() else { return };
     let source = source::by_name(system).expect("a system");
     let part = source.part(part).expect("a part");
-    read(source, part, &part.requests[usize::from(*choice) % part.requests.len()], body);
+    check(source, part, &part.requests[usize::from(*choice) % part.requests.len()], body);
 }
 
-/// The same for one way of asking; all bytes are the answer.
-pub fn reads_as(system: &str, part: &str, format: &str, body: &[u8]) {
+/// Checks a response to one request.
+pub fn check_request(system: &str, part: &str, format: &str, body: &[u8]) {
     let source = source::by_name(system).expect("a system");
     let part = source.part(part).expect("a part");
-    let request = part.requests.iter().find(|request| request.format == format).expect("a way of asking");
-    read(source, part, request, body);
+    let request = part.requests.iter().find(|request| request.format == format).expect("a request");
+    check(source, part, request, body);
 }
 
-/// An answer that says that it is OpenMetrics is read as it is without that.
-pub fn openmetrics(bytes: &[u8]) {
-    reads_as("prometheus", "metrics", "text", &[bytes, b"\n# EOF\n"].concat());
+/// Checks a response in OpenMetrics.
+pub fn check_openmetrics(bytes: &[u8]) {
+    check_request("prometheus", "metrics", "text", &[bytes, b"\n# EOF\n"].concat());
 }
 
-fn read(source: &'static Source, part: &'static Part, request: &Request, body: &[u8]) {
+fn check(source: &'static Source, part: &'static Part, request: &Request, body: &[u8]) {
     let families = match request.read(body.to_vec()) {
         Ok(families) => families,
         Err(error) => {
@@ -93,19 +93,19 @@ fn check_limits(families: &Families) {
     }
 }
 
-/// The rules give finite values of declared attributes, each series once, and counters that do not fall when nothing changed.
+/// Checks that rules produce finite values with declared attributes, no duplicates, and counters that do not fall if nothing changed.
 fn check_canonical(source: &'static Source, part: &'static Part, first: Families, second: Families) {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let window_start = Some(now - Duration::from_secs(3600)).filter(|_| source.windowed);
-    let context = Context { now, window_start, sliding: false, detail: None, of_records: &[] };
+    let context = Context { now, window_start, sliding: false, detail: None, metrics_from_log: &[] };
     let mut memory = CounterMemory::default();
-    let before = apply(source, &[(part, first)], &mut memory, &context);
-    let after = apply(source, &[(part, second)], &mut memory, &context);
+    let before = map_to_canonical(source, &[(part, first)], &mut memory, &context);
+    let after = map_to_canonical(source, &[(part, second)], &mut memory, &context);
     check_snapshot(&before);
     check_snapshot(&after);
     for point in before.points.iter().filter(|point| point.metric.kind == Kind::Counter) {
         let same = after.points.iter().find(|p| p.metric == point.metric && p.attributes == point.attributes);
-        assert_eq!(same.map(|p| p.value), Some(point.value), "{} of the same answer", point.metric.name);
+        assert_eq!(same.map(|p| p.value), Some(point.value), "{} of the same response", point.metric.name);
     }
 }
 
@@ -118,8 +118,8 @@ fn check_snapshot(snapshot: &Snapshot) {
         for (attribute, value) in &point.attributes {
             assert!(attribute.values.is_empty() || attribute.values.contains(&value.as_ref()), "{point:?}");
         }
-        assert!(series.insert((point.metric.name, format!("{attributes:?}"))), "twice: {point:?}");
+        assert!(series.insert((point.metric.name, format!("{attributes:?}"))), "duplicate: {point:?}");
     }
-    let most = snapshot.points.iter().map(|point| snapshot.points.iter().filter(|p| p.metric == point.metric).count()).max();
-    assert!(most.unwrap_or(0) <= POINTS_PER_METRIC_MAX);
+    let max = snapshot.points.iter().map(|point| snapshot.points.iter().filter(|p| p.metric == point.metric).count()).max();
+    assert!(max.unwrap_or(0) <= POINTS_PER_METRIC_MAX);
 }

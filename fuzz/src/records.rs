@@ -55,7 +55,7 @@ pub fn check(bytes: &[u8]) {
 }
 
 fn read(body: &[u8]) -> Option<RecordPage> {
-    let records = source::by_name("cpanel").and_then(|source| source.records).expect("a log");
+    let records = source::by_name("cpanel").and_then(|source| source.delivery_log).expect("a log");
     match records.read(body.to_vec()) {
         Ok(page) => Some(page),
         Err(error) => {

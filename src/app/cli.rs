@@ -2,10 +2,12 @@
 
 use super::help;
 use crate::config::{LogLevel, Shard};
-use crate::simulate::{FAULTS, Fault};
+use crate::simulate::{FAULTS, Fault, System};
+use crate::source::{SOURCES, Source};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 /// Polls mail servers' metrics APIs and reports them as OpenTelemetry: pushed by OTLP, pulled by Prometheus.
 #[derive(Debug, Parser)]
@@ -87,8 +89,7 @@ pub(super) struct ScrapeArgs {
     /// Only the targets of this shard of the file, 0/3 for the first of three.
     #[arg(long, value_name = "I/N", requires = "config", conflicts_with_all = ["system", "target"])]
     pub(super) shard: Option<Shard>,
-    /// A mail system: cpanel, ceymail, kumomta, stalwart, emailengine, or prometheus for any exposition endpoint.
-    #[arg(long, value_name = "SYSTEM")]
+    #[arg(long, value_name = "SYSTEM", help = SYSTEM_HELP.as_str())]
     pub(super) system: Option<String>,
     /// Poll this server.
     #[arg(long, requires = "system")]
@@ -171,8 +172,7 @@ pub(super) enum Only {
 #[derive(Debug, Args)]
 #[command(after_help = faults())]
 pub(super) struct SimulateArgs {
-    /// A mail system: cpanel, ceymail, kumomta, stalwart or emailengine.
-    #[arg(value_name = "SYSTEM")]
+    #[arg(value_name = "SYSTEM", help = SIMULATED_SYSTEM_HELP.as_str())]
     pub(super) system: String,
     /// Address to listen on.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
@@ -265,6 +265,15 @@ pub(super) struct DemoArgs {
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
 }
+
+static SYSTEM_HELP: LazyLock<String> = LazyLock::new(|| {
+    let (generic, systems): (Vec<&Source>, Vec<&Source>) = SOURCES.iter().copied().partition(|source| source.uses_target_url());
+    let names = |systems: &[&Source]| systems.iter().map(|system| system.name).collect::<Vec<_>>().join(", ");
+    format!("The mail system: {}, or {} for any exposition endpoint", names(&systems), names(&generic))
+});
+
+static SIMULATED_SYSTEM_HELP: LazyLock<String> =
+    LazyLock::new(|| format!("The mail system to simulate: {}", System::ALL.map(System::name).join(", ")));
 
 fn level(name: &str) -> Result<LogLevel, String> {
     LogLevel::by_name(name).ok_or_else(|| "not one of off, error, warn, info, debug, trace".to_owned())

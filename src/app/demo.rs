@@ -6,7 +6,8 @@ use super::cli::DemoArgs;
 use super::run::Stop;
 use super::service::Service;
 use crate::config::{self, Environment, LogLevel};
-use crate::simulate::{Options, PASSWORD, Receiver, SimulatedServer, System, TOKEN, USERNAME};
+use crate::simulate::{Options, Receiver, SimulatedServer, System};
+use crate::source;
 use crate::telemetry::SelfTelemetry;
 use std::fs::Permissions;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,6 +20,8 @@ use tempfile::TempDir;
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// How often the demo says what is happening.
 const SAY_INTERVAL: Duration = Duration::from_secs(10);
+/// The keys of a delivery log in the demo.
+const DELIVERY_LOG_KEYS: &str = "interval: 5s, include: [domain, delivery_domain]";
 /// Only its owner sees what is in the directory of the demo.
 const DIRECTORY_MODE: u32 = 0o700;
 
@@ -53,7 +56,7 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
         println!("  {:<12} polled at {}", stand_in.system().name(), stand_in.url());
     }
     match &directory {
-        Ok(_) => println!("\n  log   each delivery of cpanel, told once as an OTLP log record"),
+        Ok(_) => println!("\n  log   each delivery of {}, exported once as an OTLP log record", systems_with_delivery_log(&stand_ins)),
         // An image without anything else has no such directory, and all the rest of the demo can be shown there.
         Err(error) => println!("\n  log   not followed, there is no temporary directory: {error}; TMPDIR names another"),
     }
@@ -84,6 +87,12 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
     }
 }
 
+fn systems_with_delivery_log(servers: &[SimulatedServer]) -> String {
+    let names = servers.iter().map(|server| server.system().name());
+    let has_log = |name: &&str| source::by_name(name).is_some_and(|source| source.delivery_log.is_some());
+    names.filter(has_log).collect::<Vec<_>>().join(", ")
+}
+
 /// A new one that nobody else sees, for as long as this lives.
 fn directory() -> std::io::Result<TempDir> {
     tempfile::Builder::new().prefix("postmeter-demo-").permissions(Permissions::from_mode(DIRECTORY_MODE)).tempdir()
@@ -110,27 +119,20 @@ fn file(stand_ins: &[SimulatedServer], args: &DemoArgs, endpoint: &str, state_di
     // Quoted, because what a user types or sets must not become another key.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let mut file = String::new();
-    let mut messages = "";
-    // A path that is no text cannot stand in a file.
-    if let Some(state_dir) = state_dir.and_then(Path::to_str) {
+    // A path that is not UTF-8 cannot be written to the file.
+    let state_dir = state_dir.and_then(Path::to_str);
+    if let Some(state_dir) = state_dir {
         // A dollar sign begins a variable, in a path as anywhere.
         file += &format!("state_dir: {}\n", quoted(&state_dir.replace('$', "$$")));
-        messages = ", messages: {interval: 5s, include: [domain, delivery_domain]}";
     }
     file += "defaults: {timeout: 5s, min_interval: 5s}\ntargets:\n";
     for stand_in in stand_ins {
-        let rest = match stand_in.system() {
-            System::Cpanel => format!(
-                "username: {USERNAME}, token: {TOKEN}, parts: {{fetch_mail_queue: {{}}, servicestatus: {{}}, systemloadavg: {{}}, getdiskusage: {{}}, version: {{}}{messages}}}"
-            ),
-            // It answers twelve requests a minute, and the demo is asked by its push and by whoever looks.
-            System::Ceymail => format!("token: {TOKEN}, min_interval: 10s"),
-            System::Emailengine => format!("token: {TOKEN}"),
-            System::Kumomta => "parts: {machine-info: {}}, detail: {by: domain, top: 10}".to_owned(),
-            System::Stalwart => format!("username: {USERNAME}, password: {PASSWORD}, parts: {{queue: {{token: {TOKEN}}}}}"),
-        };
-        let name = stand_in.system().name();
-        file += &format!("  - {{name: demo-{name}, system: {name}, url: \"{}\", {rest}}}\n", stand_in.url());
+        let system = stand_in.system();
+        let (name, url) = (system.name(), stand_in.url());
+        let delivery_log = source::by_name(name).and_then(|source| source.delivery_log).filter(|_| state_dir.is_some());
+        let delivery_log = delivery_log.map(|log| format!("{}: {{{DELIVERY_LOG_KEYS}}}, ", log.part.name)).unwrap_or_default();
+        let keys = system.credential_keys() + &system.parts_key(&delivery_log) + system.demo_keys();
+        file += &format!("  - {{name: demo-{name}, system: {name}, url: \"{url}\", {keys}}}\n");
     }
     file += &format!(
         "export:\n  otlp: {{endpoint: {}, interval: {}}}\n  prometheus: {{listen: {}}}\n",

@@ -50,8 +50,8 @@ impl Saved {
         let Response { status, content_type, body } = response(&saved);
         if let Some(status) = status.filter(|status| !status.starts_with("200")) {
             let hint = match status.get(..3) {
-                Some("401" | "403") => self.part.on_unauthorized,
-                Some("404") => self.part.on_not_found,
+                Some("401" | "403") => self.part.unauthorized_hint,
+                Some("404") => self.part.not_found_hint,
                 Some("429") => "the server's rate limit was reached",
                 _ => "this is not an answer with metrics",
             };
@@ -64,8 +64,8 @@ impl Saved {
         if saved.len() > max || body.len() > max {
             return Err(SavedError::TooLarge { path: path(), max });
         }
-        let families = check_complete(&content_type, &body).and_then(|()| self.part.read_any(&body)).map_err(|error| match error {
-            ReadError::Denied(said) => SavedError::Denied { path: path(), said, hint: self.part.on_unauthorized },
+        let families = check_complete(&content_type, &body).and_then(|()| self.part.read_saved(&body)).map_err(|error| match error {
+            ReadError::AccessDenied(said) => SavedError::Denied { path: path(), said, hint: self.part.unauthorized_hint },
             error => SavedError::Read { path: path(), error },
         })?;
         Ok((families, body.len()))

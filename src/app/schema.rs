@@ -48,7 +48,7 @@ fn defaults(keys: &[Key]) -> Value {
         .iter()
         .flat_map(|source| source.parts)
         .map(|part| part.name)
-        .chain(SOURCES.iter().filter_map(|source| source.records).map(|records| records.part.name))
+        .chain(SOURCES.iter().filter_map(|source| source.delivery_log).map(|records| records.part.name))
         .collect();
     map["properties"]["parts"]["propertyNames"] = json!({"enum": parts});
     map
@@ -107,7 +107,7 @@ fn number(least: &usize, most: &usize, written: &str) -> Value {
 
 /// What a target of this system may have of the keys that are not for all.
 fn of_system(source: &Source) -> Value {
-    let records = source.records.map(|records| records.part.name);
+    let records = source.delivery_log.map(|records| records.part.name);
     let parts: Vec<&str> = source.parts.iter().map(|part| part.name).chain(records).collect();
     let formats: Vec<&str> = source.required().requests.iter().map(|request| request.format).collect();
     let mut properties = json!({"parts": {"propertyNames": {"enum": parts}}});

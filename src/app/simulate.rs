@@ -3,7 +3,7 @@
 use super::AppError;
 use super::cli::SimulateArgs;
 use super::run::Stop;
-use crate::simulate::{Options, PASSWORD, SimulatedServer, System, TOKEN, Tls, USERNAME};
+use crate::simulate::{Options, SimulatedServer, System, Tls};
 use std::net::SocketAddr;
 
 pub(super) async fn simulate(args: SimulateArgs) -> Result<(), AppError> {
@@ -33,11 +33,7 @@ pub(super) async fn simulate(args: SimulateArgs) -> Result<(), AppError> {
     Ok(())
 }
 
+/// The options of `postmeter scrape` that authenticate with the simulated server.
 fn credential(system: System) -> String {
-    match system {
-        System::Cpanel => format!(" --username {USERNAME} --token {TOKEN}"),
-        System::Ceymail | System::Emailengine => format!(" --token {TOKEN}"),
-        System::Stalwart => format!(" --username {USERNAME} --password {PASSWORD}"),
-        System::Kumomta => String::new(),
-    }
+    system.credentials().iter().map(|(key, value)| format!(" --{key} {value}")).collect()
 }

@@ -17,10 +17,15 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Whether there are none.
+    /// Returns `true` if nothing is set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.username.is_none() && self.password.is_none() && self.token.is_none()
+    }
+
+    /// Returns the keys that a request with this kind of credential needs, if those that are set are not enough.
+    pub(super) fn missing_keys(&self, kind: Credential) -> Option<&'static str> {
+        kind.missing_keys(self.username.is_some(), self.password.is_some(), self.token.is_some())
     }
 }
 
@@ -58,32 +63,4 @@ fn secret_or_file(
     let item = plain.or(file)?;
     let (secret, value) = decoder.secret(&item, is_path);
     Some((secret, item.place, value))
-}
-
-/// Whether a request can be made, or what it lacks. An optional part takes a token or a name and password alike: Stalwart's
-/// management API knows both.
-pub(super) fn suffices(credentials: &Credentials, needed: Credential, optional: bool) -> Result<(), &'static str> {
-    let Credentials { username, password, token } = credentials;
-    let (username, password, token) = (username.is_some(), password.is_some(), token.is_some());
-    let (enough, needs) = match needed {
-        Credential::TrustedAddress => (token || username == password, "both username and password, or neither"),
-        Credential::Bearer | Credential::Basic if optional => {
-            (token || username && password, "token (or token_file), or username and password (or password_file)")
-        }
-        Credential::Bearer => (token, "token (or token_file)"),
-        Credential::Basic => (username && password, "username and password (or password_file)"),
-        Credential::Whm => (username && token, "username and token (or token_file)"),
-    };
-    if enough { Ok(()) } else { Err(needs) }
-}
-
-/// The keys that a request can make use of.
-pub(super) fn uses(needed: Credential, optional: bool) -> &'static [&'static str] {
-    match needed {
-        Credential::TrustedAddress => &["username", "password", "token"],
-        Credential::Bearer | Credential::Basic if optional => &["username", "password", "token"],
-        Credential::Bearer => &["token"],
-        Credential::Basic => &["username", "password"],
-        Credential::Whm => &["username", "token"],
-    }
 }

@@ -4,7 +4,7 @@ use super::TargetPart;
 use super::credentials;
 use super::decode::{Decoder, Item, Map, instead};
 use crate::model::{FIELDS, Field};
-use crate::source::Records;
+use crate::source::DeliveryLogApi;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Messages {
     pub(super) fn decode(
         decoder: &mut Decoder<'_>,
         item: &Item<'_>,
-        records: &'static Records,
+        records: &'static DeliveryLogApi,
         target: &credentials::Credentials,
     ) -> Option<(Self, bool)> {
         let mut map = decoder.map(item)?;

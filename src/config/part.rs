@@ -1,6 +1,6 @@
 //! The parts of a target that are asked for: `parts:`.
 
-use super::credentials::{self, suffices, uses};
+use super::credentials;
 use super::decode::{Decoder, Item, KeyPath, Map, instead};
 use super::{Credentials, Messages};
 use crate::source::{Part, Source};
@@ -27,7 +27,7 @@ pub(super) fn decode(
     let named = item.and_then(|item| decoder.map(item)).map(Map::rest).unwrap_or_default();
     let mut messages = None;
     for (name, item) in named {
-        if let Some(records) = source.records.filter(|records| records.part.name == name) {
+        if let Some(records) = source.delivery_log.filter(|records| records.part.name == name) {
             if let Some((log, has_own)) = Messages::decode(decoder, &item, records, target) {
                 found.push((if has_own { item.place } else { place.clone() }, log.part.clone()));
                 messages = Some(log);
@@ -50,15 +50,14 @@ pub(super) fn decode(
         if part.1.part.name == source.required().name { found[0] = part } else { found.push(part) }
     }
     for (i, (place, part)) in found.iter().enumerate() {
-        if let Err(missing) = suffices(&part.credentials, part.part.credential, i > 0) {
+        if let Some(missing) = part.credentials.missing_keys(part.part.credential) {
             let whose = if i > 0 { format!("part {} of {}", part.part.name, source.name) } else { source.name.to_owned() };
             decoder.problem(place, format!("{whose} needs {missing}"));
         }
     }
     for key in own {
-        let used =
-            |(i, (_, part)): (usize, &(KeyPath, TargetPart))| uses(part.part.credential, i > 0).contains(&key.trim_end_matches("_file"));
-        if !found.iter().enumerate().any(used) {
+        let is_used = |(_, part): &(KeyPath, TargetPart)| part.part.credential.keys().contains(&key.trim_end_matches("_file"));
+        if !found.iter().any(is_used) {
             decoder.warn(place, format!("{key} is not used by {}", source.name));
         }
     }
@@ -69,6 +68,6 @@ pub(super) fn decode(
 
 fn no_part(name: &str, source: &Source) -> String {
     let polled = source.parts.iter().skip(1).map(|part| part.name);
-    let optional: Vec<&str> = polled.chain(source.records.map(|records| records.part.name)).collect();
+    let optional: Vec<&str> = polled.chain(source.delivery_log.map(|records| records.part.name)).collect();
     if optional.is_empty() { "it has no optional parts".to_owned() } else { instead(name, &optional) }
 }

@@ -133,7 +133,7 @@ fn check_default_parts(decoder: &mut Decoder<'_>, item: &Item<'_>) {
     let names: Vec<&str> = decoder
         .systems
         .iter()
-        .flat_map(|source| source.parts.iter().chain(source.records.map(|records| &records.part)))
+        .flat_map(|source| source.parts.iter().chain(source.delivery_log.map(|records| &records.part)))
         .map(|part| part.name)
         .collect();
     for (name, item) in decoder.map(item).map(Map::rest).unwrap_or_default() {
@@ -280,7 +280,7 @@ fn url(decoder: &mut Decoder<'_>, item: &Item<'_>, source: Option<&Source>) -> O
     let text = decoder.word(item)?;
     let parsed = http_url(&text, "write the credentials as username and password or token");
     let mut url = decoder.noted(&item.place, parsed)?;
-    if source.is_some_and(Source::takes_whole_url) {
+    if source.is_some_and(Source::uses_target_url) {
         if url.fragment().is_some() {
             decoder.problem(&item.place, "a fragment (#) is not sent to a server; leave it out");
         }

@@ -1,38 +1,38 @@
-//! Buckets of one histogram while they are read, and what is wrong with them.
+//! The buckets of one histogram while they are read, and their validation.
 
 use crate::model::{Histogram, Repair, Repairs};
 
-/// Buckets of one histogram, or quantiles of one summary, beyond this are a fault of the answer.
+/// The largest number of buckets of a histogram, or of quantiles of a summary.
 pub const BUCKETS_MAX: usize = 1000;
 
-/// What has been read of one histogram.
+/// The samples of one histogram or summary that have been read.
 #[derive(Clone, Debug, Default)]
 pub struct Buckets {
-    /// Upper bounds and counts, as sent; the bound may be infinite.
+    /// Upper bounds and counts as the server sent them. A bound may be infinite. For a summary: quantiles and their values.
     pub counts: Vec<(f64, f64)>,
-    /// The sum, where it was sent.
+    /// The sum, if the server sent it.
     pub sum: Option<f64>,
-    /// The count, where it was sent.
+    /// The count, if the server sent it.
     pub count: Option<f64>,
 }
 
 impl Buckets {
-    /// The histogram, mended where that can be told for sure; what was mended; or why there is none.
+    /// Returns the histogram and the repairs that were made to it. Only faults whose repair is certain are repaired.
     ///
     /// # Errors
-    /// The repair that leaving it out counts as.
+    /// The repair that omitting the histogram counts as.
     pub fn finish(mut self) -> Result<(Histogram, Repairs), Repair> {
         if self.counts.len() > BUCKETS_MAX {
             return Err(Repair::InconsistentHistogram);
         }
         let mut repairs = self.sort();
-        let whole = |n: f64| (0.0..=9e15).contains(&n).then_some(n as u64).ok_or(Repair::InconsistentHistogram);
-        let infinite = self.counts.last().filter(|(bound, _)| *bound == f64::INFINITY).map(|(_, n)| *n);
+        let to_u64 = |n: f64| (0.0..=9e15).contains(&n).then_some(n as u64).ok_or(Repair::InconsistentHistogram);
+        let infinite_count = self.counts.last().filter(|(bound, _)| *bound == f64::INFINITY).map(|(_, n)| *n);
         let count = self.count.ok_or(Repair::MissingCount)?;
         let total: f64 = self.counts.iter().map(|(_, n)| n).sum();
         let last = self.counts.last().map_or(0.0, |(_, n)| *n);
-        // Stalwart sends each bucket's own count. With all in the last bucket the two readings agree.
-        if infinite.is_some() && last < count && total == count {
+        // Some servers send the count of each bucket alone. If all observations are in the last bucket, both interpretations agree.
+        if infinite_count.is_some() && last < count && total == count {
             let mut sum = 0.0;
             for (_, n) in &mut self.counts {
                 sum += *n;
@@ -40,12 +40,12 @@ impl Buckets {
             }
             repairs.count(Repair::NotCumulative);
         }
-        let rises = self.counts.is_sorted_by(|a, b| a.1 <= b.1);
-        let fits = infinite.is_none_or(|_| self.counts.last().is_some_and(|(_, n)| *n == count));
-        if !rises || !fits || self.counts.last().is_some_and(|(_, n)| *n > count) {
+        let is_cumulative = self.counts.is_sorted_by(|a, b| a.1 <= b.1);
+        let matches_count = infinite_count.is_none_or(|_| self.counts.last().is_some_and(|(_, n)| *n == count));
+        if !is_cumulative || !matches_count || self.counts.last().is_some_and(|(_, n)| *n > count) {
             return Err(Repair::InconsistentHistogram);
         }
-        if infinite.is_some() {
+        if infinite_count.is_some() {
             self.counts.pop();
         }
         if !self.counts.iter().all(|(bound, _)| bound.is_finite()) {
@@ -54,21 +54,21 @@ impl Buckets {
         Ok((
             Histogram {
                 bounds: self.counts.iter().map(|(bound, _)| *bound).collect(),
-                cumulative: self.counts.iter().map(|(_, n)| whole(*n)).collect::<Result<_, _>>()?,
+                cumulative: self.counts.iter().map(|(_, n)| to_u64(*n)).collect::<Result<_, _>>()?,
                 sum: self.sum.filter(|sum| sum.is_finite()),
-                count: whole(count)?,
+                count: to_u64(count)?,
             },
             repairs,
         ))
     }
 
-    /// By their bounds. Of a bound that stands twice the first is kept, and each other one is counted.
+    /// Sorts by bound. Of duplicate bounds the first is kept, and each other one is counted as a repair.
     pub(super) fn sort(&mut self) -> Repairs {
-        let (sent, mut repairs) = (self.counts.len(), Repairs::default());
-        // Stable, or another might be the first.
+        let (sent_count, mut repairs) = (self.counts.len(), Repairs::default());
+        // The sort is stable, so the first of several duplicates stays first.
         self.counts.sort_by(|a, b| a.0.total_cmp(&b.0));
         self.counts.dedup_by(|a, b| a.0 == b.0);
-        repairs.add(Repair::DuplicateSeries, (sent - self.counts.len()) as u64);
+        repairs.add(Repair::DuplicateSeries, (sent_count - self.counts.len()) as u64);
         repairs
     }
 }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     const INF: f64 = f64::INFINITY;
-    /// Its buckets, its count, and what was mended.
+    /// Cumulative counts, the total count, and the repairs.
     type Finished = (Vec<u64>, u64, Vec<(Repair, u64)>);
 
     #[track_caller]
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn buckets_are_cumulative_or_become_so() {
+    fn buckets_that_are_not_cumulative_are_added_up() {
         assert_eq!(finish(&[(1.0, 2.0), (2.0, 3.0), (INF, 5.0)], Some(5.0)), Ok((vec![2, 3], 5, vec![])));
         assert_eq!(finish(&[(1.0, 2.0), (2.0, 1.0), (INF, 2.0)], Some(5.0)), Ok((vec![2, 3], 5, vec![(Repair::NotCumulative, 1)])));
         assert_eq!(finish(&[(1.0, 5.0), (2.0, 0.0), (INF, 0.0)], Some(5.0)), Ok((vec![5, 5], 5, vec![(Repair::NotCumulative, 1)])));
@@ -98,18 +98,18 @@ mod tests {
     }
 
     #[test]
-    fn of_a_bound_that_stands_twice_the_first_is_kept_and_the_others_are_counted() {
+    fn the_first_of_duplicate_bounds_is_kept() {
         let duplicates = |n| vec![(Repair::DuplicateSeries, n)];
         assert_eq!(finish(&[(1.0, 2.0), (1.0, 4.0), (INF, 5.0), (1.0, 3.0)], Some(5.0)), Ok((vec![2], 5, duplicates(2))));
         assert_eq!(finish(&[(1.0, 2.0), (INF, 5.0), (INF, 6.0)], Some(5.0)), Ok((vec![2], 5, duplicates(1))));
     }
 
     #[test]
-    fn contradictions_are_left_out() {
+    fn contradictory_histograms_are_omitted() {
         assert_eq!(finish(&[(1.0, 7.0), (INF, 5.0)], Some(5.0)), Err(Repair::InconsistentHistogram));
         assert_eq!(finish(&[(1.0, 3.0), (2.0, 2.0), (INF, 5.0)], Some(9.0)), Err(Repair::InconsistentHistogram));
         assert_eq!(finish(&[(1.0, 3.0)], None), Err(Repair::MissingCount));
-        // The specification of OpenTelemetry drops it, whatever the last bucket holds.
+        // The OpenTelemetry specification drops a histogram without a count, even if it has an infinite bucket.
         assert_eq!(finish(&[(1.0, 3.0), (INF, 5.0)], None), Err(Repair::MissingCount));
         assert_eq!(finish(&[(1.0, -3.0), (INF, 5.0)], Some(5.0)), Err(Repair::InconsistentHistogram));
         assert_eq!(finish(&[(f64::NAN, 3.0), (INF, 5.0)], Some(5.0)), Err(Repair::InconsistentHistogram));

@@ -1,49 +1,49 @@
-//! Formats that several mail systems speak: bytes in, [`Families`](crate::model::Families) out. Pure.
+//! Formats that several mail systems use. Pure functions from bytes to [`Families`](crate::model::Families).
 
 mod buckets;
 pub mod number;
 pub mod prometheus;
 mod quantiles;
-mod reply;
+mod smtp_reply;
 
 pub use buckets::Buckets;
-pub use reply::reply;
+pub use smtp_reply::parse_smtp_reply;
 
 use crate::model::LimitExceeded;
 
-/// Why an answer gave nothing.
+/// The reason why a response contains no metrics.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// A page for people.
-    #[error("the answer is an HTML page, not metrics: a login page or a proxy's error; check the url")]
+    /// The response is an HTML page.
+    #[error("the response is an HTML page instead of metrics: a login page or a proxy's error; check the url")]
     Html,
-    /// Nothing in it.
-    #[error("the answer has no metrics in it")]
+    /// The response is empty.
+    #[error("the response has no metrics in it")]
     Empty,
-    /// Not of the format.
-    #[error("the answer cannot be read: {0}")]
+    /// The response does not follow the format.
+    #[error("the response cannot be read: {0}")]
     Malformed(String),
-    /// Metrics, but not one that the mail system is known for; the names of the first.
+    /// No metric identifies the mail system. Contains the names of the first families.
     #[error("this looks like another exporter: {0}; check url and system")]
-    Foreign(String),
-    /// The server's own refusal, in an answer that says 200.
+    OtherExporter(String),
+    /// The server refused the request, in a response with status 200.
     #[error("the server refused: {0}")]
-    Api(String),
-    /// The server's own refusal for want of a right, in an answer that says 200.
+    Refused(String),
+    /// The server refused the request for lack of permissions, in a response with status 200.
     #[error("the server denied access: {0}")]
-    Denied(String),
+    AccessDenied(String),
 }
 
 impl From<LimitExceeded> for ReadError {
-    fn from(too_much: LimitExceeded) -> Self {
-        Self::Malformed(too_much.to_string())
+    fn from(exceeded: LimitExceeded) -> Self {
+        Self::Malformed(exceeded.to_string())
     }
 }
 
-/// Bytes of a server's own words in an error.
+/// The largest size of a quotation, in bytes.
 const QUOTE_BYTES_MAX: usize = 200;
 
-/// A server's own words, fit for one line of a log.
+/// Returns the beginning of a text from a server, as it can be quoted in an error message or in one line of a log.
 #[must_use]
 pub fn quote(text: &str) -> String {
     let quoted = crate::model::cut(text, QUOTE_BYTES_MAX);

@@ -1,31 +1,31 @@
-//! Numbers as metrics formats write them.
+//! Numbers in metrics formats.
 
-/// A number: a decimal, or `NaN`, `Inf` and `infinity` in any case.
+/// Parses a decimal number, or `NaN`, `Inf` or `infinity` in any case.
 #[must_use]
 pub fn parse(text: &[u8]) -> Option<f64> {
-    // Most values are short whole numbers, and those are exact without the general algorithm.
+    // Most values are short whole numbers, for which this loop is exact and faster than the general algorithm.
     if (1..=15).contains(&text.len()) {
         let mut whole = 0u64;
         for byte in text {
             let digit = byte.wrapping_sub(b'0');
             if digit > 9 {
-                return general(text);
+                return parse_any(text);
             }
             whole = whole * 10 + u64::from(digit);
         }
         return Some(whole as f64);
     }
-    general(text)
+    parse_any(text)
 }
 
-fn general(text: &[u8]) -> Option<f64> {
+fn parse_any(text: &[u8]) -> Option<f64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn reads_what_servers_write() {
+    fn decimals_and_special_values_are_parsed() {
         for (text, value) in [
             ("0", 0.0),
             ("42", 42.0),

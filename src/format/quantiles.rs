@@ -1,26 +1,26 @@
-//! What has been read of one summary.
+//! Summaries from the samples that were read.
 
 use super::Buckets;
 use super::buckets::BUCKETS_MAX;
 use crate::model::{Repair, Repairs, Summary};
 
-/// The summary: quantiles stand where a histogram has bounds. What is not a valid quantile is left out and counted.
+/// Returns the summary whose quantiles are in the place of bucket bounds. Invalid quantiles are omitted and counted as repairs.
 ///
 /// # Errors
-/// The repair that leaving the summary out counts as.
-pub(super) fn summary(mut read: Buckets) -> Result<(Summary, Repairs), Repair> {
-    let count = read.count.ok_or(Repair::MissingCount)?;
-    let too_many = read.counts.len() > BUCKETS_MAX;
-    let mut repairs = read.sort();
-    let sent = read.counts.len();
-    read.counts.retain(|(quantile, _)| (0.0..=1.0).contains(quantile));
-    read.counts.truncate(BUCKETS_MAX);
+/// The repair that omitting the whole summary counts as.
+pub(super) fn summary(mut buckets: Buckets) -> Result<(Summary, Repairs), Repair> {
+    let count = buckets.count.ok_or(Repair::MissingCount)?;
+    let too_many = buckets.counts.len() > BUCKETS_MAX;
+    let mut repairs = buckets.sort();
+    let sent_count = buckets.counts.len();
+    buckets.counts.retain(|(quantile, _)| (0.0..=1.0).contains(quantile));
+    buckets.counts.truncate(BUCKETS_MAX);
     if !(0.0..=9e15).contains(&count) {
         return Err(Repair::OutOfRange);
     }
-    if too_many || read.counts.len() < sent {
+    if too_many || buckets.counts.len() < sent_count {
         repairs.count(Repair::OutOfRange);
     }
     let count = Some(count as u64);
-    Ok((Summary { quantiles: read.counts, sum: read.sum.filter(|sum| sum.is_finite()), count }, repairs))
+    Ok((Summary { quantiles: buckets.counts, sum: buckets.sum.filter(|sum| sum.is_finite()), count }, repairs))
 }

@@ -33,7 +33,7 @@ pub use histogram::{Histogram, Summary};
 pub use metric::{Attribute, Kind, Metric, Number};
 pub use reading_limits::{LimitExceeded, READING_LIMITS, ReadingLimits};
 pub use reading_memory::{MemoryBudget, MemoryReservation};
-pub use record::{EnhancedStatus, FIELDS, Field, FieldInfo, Outcome, Privacy, Record, RecordPage, Reply};
+pub use record::{EnhancedStatus, FIELDS, FailureKind, Field, FieldInfo, Outcome, Privacy, Record, RecordPage, RecordState, Reply};
 pub use repair::{Repair, Repairs};
 pub use scope::{Scope, is_scope_info, is_scope_label};
 pub use selection::{FamilySelection, SamplePosition, SamplePositions, SelectedFamilies, SelectedFamily};

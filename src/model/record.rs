@@ -1,7 +1,6 @@
 //! A delivery record: one entry of a mail server's delivery log, about one message and one recipient.
 
 use super::Attribute;
-use super::vocabulary::DELIVERY_OUTCOME;
 use std::fmt;
 
 /// A delivery record.
@@ -63,9 +62,64 @@ impl Outcome {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InProgress => "in_progress",
-            Self::Delivered => DELIVERY_OUTCOME.values[0],
-            Self::Deferred => DELIVERY_OUTCOME.values[1],
-            Self::Failed => DELIVERY_OUTCOME.values[2],
+            Self::Delivered => "delivered",
+            Self::Deferred => "deferred",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What became of a record of a delivery log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordState {
+    /// It was read from the mail server.
+    Read,
+    /// It had been read before.
+    Repeated,
+    /// It could not be read.
+    Unreadable,
+    /// It was exported.
+    Sent,
+    /// The receiver rejected it permanently.
+    Refused,
+}
+
+impl RecordState {
+    /// Every state, in the order of declaration.
+    pub const ALL: [Self; 5] = [Self::Read, Self::Repeated, Self::Unreadable, Self::Sent, Self::Refused];
+
+    /// The value of `mail.record.state`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Repeated => "repeated",
+            Self::Unreadable => "unreadable",
+            Self::Sent => "sent",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Whether a failed delivery can succeed later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// It is retried.
+    Transient,
+    /// It is not retried.
+    Permanent,
+    /// The server does not report it.
+    Unknown,
+}
+
+impl FailureKind {
+    /// The value of `mail.failure.kind`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Permanent => "permanent",
+            Self::Unknown => "unknown",
         }
     }
 }

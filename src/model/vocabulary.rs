@@ -3,11 +3,10 @@
 //! OpenTelemetry's semantic conventions (1.44) have no mail metrics. These follow their rules: dotted lower-case names, counters in the
 //! plural, up-down counters in the singular, seconds and bytes, no units in names. `system.*` and `process.*` are defined by the conventions.
 
-use super::{Attribute, Metric};
+use super::{Attribute, FailureKind, Metric, Outcome, RecordState};
 
-/// The mail system; an attribute of every point.
-pub static SYSTEM_NAME: Attribute =
-    Attribute::closed("mail.system.name", &["cpanel", "ceymail", "kumomta", "stalwart", "emailengine", "prometheus"]);
+/// The attribute on every point: the name of the mail system. Its values are the names in the registry of mail systems.
+pub static SYSTEM_NAME: Attribute = Attribute::open("mail.system.name");
 
 /// The request of a poll.
 pub static POLL_PART: Attribute = Attribute::open("mail.poll.part");
@@ -17,9 +16,18 @@ pub static ERROR_TYPE: Attribute = Attribute::open("error.type");
 pub static REPAIR_KIND: Attribute = Attribute::open("mail.repair.kind");
 /// The selection of native series: kept or dropped.
 pub static SERIES_STATE: Attribute = Attribute::closed("mail.series.state", &["kept", "dropped"]);
-/// The processing state of delivery records.
-pub static RECORD_STATE: Attribute = Attribute::closed("mail.record.state", &["read", "repeated", "unreadable", "sent", "refused"]);
-/// The state of a queued message.
+/// What became of the entries of a delivery log.
+pub static RECORD_STATE: Attribute = Attribute::closed(
+    "mail.record.state",
+    &[
+        RecordState::Read.as_str(),
+        RecordState::Repeated.as_str(),
+        RecordState::Unreadable.as_str(),
+        RecordState::Sent.as_str(),
+        RecordState::Refused.as_str(),
+    ],
+);
+/// Where in its life a queued message is.
 pub static QUEUE_STATE: Attribute =
     Attribute::closed("mail.queue.state", &["active", "ready", "scheduled", "deferred", "held", "bounce", "queued", "frozen"]);
 /// The name of a queue.
@@ -60,14 +68,18 @@ pub static REJECTION_REASON: Attribute = Attribute::closed(
         "filter",
     ],
 );
-/// The outcome of a delivery attempt.
-pub static DELIVERY_OUTCOME: Attribute = Attribute::closed("mail.delivery.outcome", &["delivered", "deferred", "failed"]);
-/// The stage at which a delivery attempt failed.
+/// How an attempt ended.
+pub static DELIVERY_OUTCOME: Attribute =
+    Attribute::closed("mail.delivery.outcome", &[Outcome::Delivered.as_str(), Outcome::Deferred.as_str(), Outcome::Failed.as_str()]);
+/// How far a failed delivery came.
 pub static DELIVERY_STAGE: Attribute =
     Attribute::closed("mail.delivery.stage", &["dns", "connect", "greeting", "ehlo", "tls", "auth", "mail_from", "rcpt_to", "data"]);
-/// The kind of a failure: a retry may succeed after a transient one.
-pub static FAILURE_KIND: Attribute = Attribute::closed("mail.failure.kind", &["transient", "permanent", "unknown"]);
-/// The type of a bounce: after a hard one, the address is permanently unreachable.
+/// Whether trying again may help.
+pub static FAILURE_KIND: Attribute = Attribute::closed(
+    "mail.failure.kind",
+    &[FailureKind::Transient.as_str(), FailureKind::Permanent.as_str(), FailureKind::Unknown.as_str()],
+);
+/// Whether a bounced address is dead.
 pub static BOUNCE_TYPE: Attribute = Attribute::closed("mail.bounce.type", &["hard", "soft", "unknown"]);
 /// The direction of bytes, relative to the mail server.
 pub static IO_DIRECTION: Attribute = Attribute::closed("network.io.direction", &["receive", "transmit"]);

@@ -178,7 +178,7 @@ impl HttpClient {
             body.extend_from_slice(&chunk);
         }
         let content_type = content_type.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
-        check_complete(content_type, &body).map_err(|error| PollError::of_read(error, part.on_unauthorized))?;
+        check_complete(content_type, &body).map_err(|error| PollError::of_read(error, part.unauthorized_hint))?;
         Ok(body)
     }
 
@@ -204,12 +204,12 @@ impl HttpClient {
 
     async fn send(&self, request: &Request, path: &str, authorization: Option<&HeaderValue>) -> reqwest::Result<reqwest::Response> {
         let mut url = self.url.clone();
-        if path != WHOLE_URL {
+        if path != TARGET_URL {
             let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
             url.set_path(&format!("{}{path}", self.url.path().trim_end_matches('/')));
             url.set_query(query);
         }
-        let builder = match request.post {
+        let builder = match request.post_body {
             Some(body) => self.http.post(url).header(CONTENT_TYPE, JSON).body(body),
             None => self.http.get(url),
         };

@@ -25,7 +25,7 @@ mod tests {
     use super::*;
     use crate::format::prometheus;
     use crate::model::Repair;
-    use crate::source::{Context, CounterMemory, apply, by_name};
+    use crate::source::{Context, CounterMemory, by_name, map_to_canonical};
     use std::time::SystemTime;
 
     #[test]

@@ -6,7 +6,7 @@ use super::part_client::{PartClient, TargetShared};
 use super::window::Window;
 use crate::config;
 use crate::model::RecordPage;
-use crate::source::{Records, Request};
+use crate::source::{DeliveryLogApi, Request};
 use std::time::{Duration, Instant};
 
 /// Reads the delivery log of one target, page by page.
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub struct RecordReader {
     client: PartClient,
     shared: TargetShared,
-    records: &'static Records,
+    records: &'static DeliveryLogApi,
     timeout: Duration,
 }
 

@@ -21,6 +21,7 @@ mod receiver;
 mod response;
 mod server;
 mod stalwart;
+mod system;
 mod text;
 mod traffic;
 
@@ -32,6 +33,7 @@ pub use listener::Tls;
 pub use message::{Domain, Message, Origin};
 pub use receiver::Receiver;
 pub use server::{Request, SimulatedServer};
+pub use system::{Keys, System};
 pub use traffic::{EPOCH_UNIX_SECONDS, Service, Traffic, WARM_UP_SECONDS};
 
 /// The default user name of a simulated server.
@@ -45,45 +47,7 @@ pub const TOKEN_WITHOUT_SCOPE: &str = "no-metrics-scope";
 /// The default number of domains.
 pub const SIZE: usize = 20;
 
-/// A mail system that can be simulated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum System {
-    /// cPanel and WHM.
-    Cpanel,
-    /// CeyMail.
-    Ceymail,
-    /// KumoMTA.
-    Kumomta,
-    /// Stalwart.
-    Stalwart,
-    /// EmailEngine.
-    Emailengine,
-}
-
-impl System {
-    /// All systems.
-    pub const ALL: [Self; 5] = [Self::Cpanel, Self::Ceymail, Self::Kumomta, Self::Stalwart, Self::Emailengine];
-
-    /// The name in configuration files.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cpanel => "cpanel",
-            Self::Ceymail => "ceymail",
-            Self::Kumomta => "kumomta",
-            Self::Stalwart => "stalwart",
-            Self::Emailengine => "emailengine",
-        }
-    }
-
-    /// The system with this name in configuration files.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|system| system.name() == name)
-    }
-}
-
-/// A generation of Stalwart: metric names and management API differ.
+/// Which of Stalwart's two vocabularies and management APIs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Generation {
     /// 0.15: `/api/queue/messages`.

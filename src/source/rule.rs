@@ -1,96 +1,97 @@
-//! A rule: one row of the mapping from a server's words to ours, as data.
+//! Rules: how native series become canonical points, as data.
 
 use crate::model::{Attribute, Metric};
 
-/// Which series of which family becomes which point.
+/// Maps series of native families to points of one canonical metric.
+///
+/// Values of a counter or an up-down counter that have the same attributes are added up; of a gauge the largest is taken.
 #[derive(Debug)]
 pub struct Rule {
-    /// The family, by every name that versions gave it.
+    /// The names of the family in all versions of the server.
     pub families: &'static [&'static str],
-    /// What it becomes.
+    /// The canonical metric.
     pub metric: &'static Metric,
-    /// Labels that a series must have, with these values.
+    /// Labels and values that a series must have.
     pub when: &'static [(&'static str, &'static str)],
-    /// Labels that a series must not have with these values.
+    /// Labels and values of which a series must have none.
     pub unless: &'static [(&'static str, &'static str)],
-    /// Attributes with fixed values.
+    /// Attributes with a fixed value.
     pub with: &'static [(&'static Attribute, &'static str)],
-    /// Attributes that come from labels.
+    /// Attributes whose value comes from a label.
     pub from: &'static [AttributeSource],
-    /// What the value is multiplied by: 0.001 for milliseconds, -1 for what is counted elsewhere too.
+    /// The factor that values are multiplied by: 0.001 for milliseconds, -1 for a part that another family counts too.
     pub scale: f64,
-    /// Whether a good answer without the series means 0: one of which nothing was unreadable.
+    /// `true` if a missing series means 0. It does not if anything of the response was unreadable.
     pub zero_when_absent: bool,
-    /// Whether it rests where a rule before it gave the same: for what a server says in two places.
+    /// `true` if the rule is skipped once an earlier rule has produced the same point: for a value that a server reports in two places.
     pub fallback: bool,
-    /// What happens to the values.
-    pub step: Transform,
-    /// The label and attribute of a detail that a target may opt in to; without that, the rule rests.
+    /// The calculation that turns the native value into the canonical one.
+    pub transform: Transform,
+    /// The label and the attribute of a detail. The rule applies only to targets that opt in to the detail.
     pub detail: Option<(&'static str, &'static Attribute)>,
-    /// The attributes of the totals that a detail takes the place of; empty: those of the rule itself.
+    /// The attributes of the totals that a detail replaces. If empty, the attributes of the rule itself.
     pub replaces: &'static [&'static [(&'static Attribute, &'static str)]],
 }
 
 /// An attribute whose value comes from a label.
 #[derive(Debug)]
 pub struct AttributeSource {
-    /// The server's label.
+    /// The native label.
     pub label: &'static str,
-    /// Our attribute.
+    /// The canonical attribute.
     pub attribute: &'static Attribute,
-    /// Their values and ours. Empty: the value is taken as it is, for attributes that the server names.
+    /// Pairs of a native and a canonical value. If empty, the native value is used unchanged: for attributes without a closed set of values.
     pub values: &'static [(&'static str, &'static str)],
-    /// Ours for what is not in the table; without one, such a series stays native.
+    /// The canonical value for native values that are not in the table. `None`: such a series is not mapped.
     pub other: Option<&'static str>,
 }
 
 impl AttributeSource {
-    /// The label's value as it is.
+    /// The unchanged value of a label.
     #[must_use]
-    pub const fn same(label: &'static str, attribute: &'static Attribute) -> Self {
+    pub const fn label(label: &'static str, attribute: &'static Attribute) -> Self {
         Self { label, attribute, values: &[], other: None }
     }
 
-    /// The label's value by a table.
+    /// The value of a label, replaced according to a table of native and canonical values.
     #[must_use]
-    pub const fn table(label: &'static str, attribute: &'static Attribute, values: &'static [(&'static str, &'static str)]) -> Self {
+    pub const fn mapped_label(label: &'static str, attribute: &'static Attribute, values: &'static [(&'static str, &'static str)]) -> Self {
         Self { label, attribute, values, other: None }
     }
 
-    /// The same, with a word for what the table does not have.
+    /// Uses this canonical value for native values that are not in the table.
     #[must_use]
-    pub const fn or(mut self, other: &'static str) -> Self {
+    pub const fn otherwise(mut self, other: &'static str) -> Self {
         self.other = Some(other);
         self
     }
 }
 
-/// What happens to the values of a rule's series. Counters and up-down counters of the same attributes are added up;
-/// of gauges the largest is taken.
+/// The calculation that turns native values into canonical ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transform {
-    /// Nothing.
-    AsIs,
-    /// The rise since the last reading is added, series by series: for counters that the server forgets when they are idle.
+    /// The native value, multiplied by the rule's scale.
+    Unchanged,
+    /// The sum of all increases since Postmeter started, added up series by series: for counters that the server drops when they are idle.
     Accumulate,
-    /// The sum may not fall while the server's counters are the same ones: a fall is held, and counted as a repair.
+    /// The native value, but the sum does not fall before the server's counters restart: a decrease is held and counted as a repair.
     Hold,
-    /// 0 becomes 1 and anything else 0.
-    Not,
-    /// Anything but 0 becomes 1.
-    Is,
-    /// Unix seconds become an age.
+    /// 1 if the native value is 0, otherwise 0.
+    IsZero,
+    /// 1 if the native value is not 0, otherwise 0.
+    IsNonZero,
+    /// The time since a Unix timestamp in seconds.
     Age,
-    /// The share of this counter's rise in that of another family, taken from 1: idle time of all time.
+    /// 1 minus the share of this counter's increase in the increase of another counter: utilization from idle time and total time.
     OneMinusShareOf(&'static str),
 }
 
 impl Rule {
-    /// A series of this family, unchanged.
+    /// Maps every series of a family to the metric, unchanged. Several names are those of different versions.
     #[must_use]
-    pub const fn new(family: &'static [&'static str], metric: &'static Metric) -> Self {
+    pub const fn new(families: &'static [&'static str], metric: &'static Metric) -> Self {
         Self {
-            families: family,
+            families,
             metric,
             when: &[],
             unless: &[],
@@ -99,78 +100,78 @@ impl Rule {
             scale: 1.0,
             zero_when_absent: false,
             fallback: false,
-            step: Transform::AsIs,
+            transform: Transform::Unchanged,
             detail: None,
             replaces: &[],
         }
     }
 
-    /// Only series with these labels.
+    /// Takes only series that have all of these labels.
     #[must_use]
     pub const fn when(mut self, labels: &'static [(&'static str, &'static str)]) -> Self {
         self.when = labels;
         self
     }
 
-    /// Not the series with these labels.
+    /// Takes only series that have none of these labels.
     #[must_use]
     pub const fn unless(mut self, labels: &'static [(&'static str, &'static str)]) -> Self {
         self.unless = labels;
         self
     }
 
-    /// With these attributes.
+    /// Adds attributes with fixed values to each point.
     #[must_use]
     pub const fn with(mut self, attributes: &'static [(&'static Attribute, &'static str)]) -> Self {
         self.with = attributes;
         self
     }
 
-    /// With attributes from these labels.
+    /// Adds attributes whose values come from labels.
     #[must_use]
     pub const fn from(mut self, labels: &'static [AttributeSource]) -> Self {
         self.from = labels;
         self
     }
 
-    /// Times this.
+    /// Multiplies each value by a factor.
     #[must_use]
     pub const fn scale(mut self, scale: f64) -> Self {
         self.scale = scale;
         self
     }
 
-    /// 0 when the answer does not have it.
+    /// Produces points with the value 0 if the response does not contain the series.
     #[must_use]
     pub const fn zero_when_absent(mut self) -> Self {
         self.zero_when_absent = true;
         self
     }
 
-    /// Only where no rule before it gave the same.
+    /// Applies the rule only if no earlier rule has produced the same point.
     #[must_use]
     pub const fn fallback(mut self) -> Self {
         self.fallback = true;
         self
     }
 
-    /// With this step.
+    /// Calculates values in this way.
     #[must_use]
-    pub const fn step(mut self, step: Transform) -> Self {
-        self.step = step;
+    pub const fn transform(mut self, transform: Transform) -> Self {
+        self.transform = transform;
         self
     }
 
-    /// In place of its metric's total where a target asks for this detail.
+    /// Replaces the total of the metric by one point for each value of a label, in targets that opt in to this detail.
     #[must_use]
     pub const fn detail(mut self, label: &'static str, attribute: &'static Attribute) -> Self {
         self.detail = Some((label, attribute));
         self
     }
 
-    /// A detail in place of the sum of these totals, for a family that counts them together.
+    /// For a detail of a family that counts several totals together: replaces the sum of these totals.
     #[must_use]
-    pub const fn in_place_of(mut self, totals: &'static [&'static [(&'static Attribute, &'static str)]]) -> Self {
+    pub const fn replacing(mut self, totals: &'static [&'static [(&'static Attribute, &'static str)]]) -> Self {
         self.replaces = totals;
         self
     }

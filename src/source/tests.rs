@@ -1,40 +1,40 @@
-//! What holds for every mail system's table.
+//! Properties that every mail system has.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::model::{Attribute, Kind};
+use crate::model::{Attribute, Kind, Repair};
 
 fn rules() -> impl Iterator<Item = (&'static Source, &'static Part, &'static Rule)> {
     SOURCES.iter().flat_map(|source| source.rules().map(move |(part, rule)| (*source, part, rule)))
 }
 
 #[test]
-fn rules_give_only_what_the_vocabulary_declares() {
+fn rules_produce_only_declared_attributes_and_values() {
     for (source, _, rule) in rules() {
         let place = format!("{}: {:?} -> {}", source.name, rule.families, rule.metric.name);
         let declared = |attribute: &Attribute| rule.metric.attributes.contains(&attribute);
         for (attribute, value) in rule.with {
             assert!(declared(attribute), "{place}: {} is not declared", attribute.key);
-            let known = attribute.values.is_empty() || attribute.values.contains(value);
-            assert!(known, "{place}: {} has no {value}", attribute.key);
+            let is_known = attribute.values.is_empty() || attribute.values.contains(value);
+            assert!(is_known, "{place}: {} has no {value}", attribute.key);
         }
         for from in rule.from {
             assert!(declared(from.attribute), "{place}: {} is not declared", from.attribute.key);
-            let ours = from.values.iter().map(|(_, ours)| *ours).chain(from.other);
-            assert_eq!(from.values.is_empty(), from.attribute.values.is_empty(), "{place}: a closed set needs a table");
-            for value in ours.filter(|_| !from.values.is_empty()) {
+            let canonical = from.values.iter().map(|(_, canonical)| *canonical).chain(from.other);
+            assert_eq!(from.values.is_empty(), from.attribute.values.is_empty(), "{place}: a closed set of values needs a table");
+            for value in canonical.filter(|_| !from.values.is_empty()) {
                 assert!(from.attribute.values.contains(&value), "{place}: {} has no {value}", from.attribute.key);
             }
         }
         if let Some((_, attribute)) = rule.detail {
             assert!(rule.metric.detail.contains(&attribute), "{place}: {} is not a detail", attribute.key);
-            assert_eq!(rule.metric.kind, Kind::UpDownCounter, "{place}: counters have no top N");
+            assert_eq!(rule.metric.kind, Kind::UpDownCounter, "{place}: only up-down counters can have a detail");
         }
     }
 }
 
 #[test]
-fn an_attribute_set_that_is_zero_when_absent_is_known() {
+fn rules_with_zero_when_absent_have_a_known_set_of_attributes() {
     for (source, _, rule) in rules().filter(|(_, _, rule)| rule.zero_when_absent) {
         assert!(rule.from.iter().all(|from| !from.values.is_empty()), "{}: {:?}", source.name, rule.families);
         assert_ne!(rule.metric.kind, Kind::Histogram, "{}: {:?}", source.name, rule.families);
@@ -42,7 +42,7 @@ fn an_attribute_set_that_is_zero_when_absent_is_known() {
 }
 
 #[test]
-fn a_histogram_is_never_one_series_of_several_rules() {
+fn a_histogram_comes_from_one_rule() {
     for (source, _, rule) in rules().filter(|(_, _, rule)| rule.metric.kind == Kind::Histogram) {
         let same = rules().filter(|(s, _, r)| s.name == source.name && r.metric == rule.metric && r.with == rule.with);
         assert_eq!(same.count(), 1, "{}: {:?}", source.name, rule.families);
@@ -50,23 +50,23 @@ fn a_histogram_is_never_one_series_of_several_rules() {
 }
 
 #[test]
-fn names_are_unique_and_hints_are_there() {
+fn names_are_unique_and_hints_are_set() {
     for source in SOURCES {
         assert_eq!(SOURCES.iter().filter(|other| other.name == source.name).count(), 1, "{}", source.name);
         for part in source.parts {
             assert_eq!(source.parts.iter().filter(|other| other.name == part.name).count(), 1, "{}", part.name);
             assert!(
-                !part.requests.is_empty() && part.requests.iter().all(|r| r.path == WHOLE_URL || r.path.starts_with('/')),
+                !part.requests.is_empty() && part.requests.iter().all(|r| r.path == TARGET_URL || r.path.starts_with('/')),
                 "{}",
                 part.name
             );
-            assert!(!part.on_unauthorized.is_empty() && !part.on_not_found.is_empty() && !part.help.is_empty(), "{}", part.name);
+            assert!(!part.unauthorized_hint.is_empty() && !part.not_found_hint.is_empty() && !part.help.is_empty(), "{}", part.name);
         }
     }
 }
 
 #[test]
-fn an_html_page_is_told_apart_whatever_the_reader() {
+fn every_reader_detects_an_html_page() {
     let page = b"\n<!DOCTYPE html><html><body>Sign in</body></html>".to_vec();
     for request in SOURCES.iter().flat_map(|source| source.parts).flat_map(|part| part.requests) {
         assert_eq!(request.read(page.clone()).err(), Some(ReadError::Html), "{}", request.path);
@@ -74,24 +74,15 @@ fn an_html_page_is_told_apart_whatever_the_reader() {
 }
 
 #[test]
-fn what_is_not_utf_8_is_replaced_in_its_place() {
-    for (body, expected) in [
-        (&b"x{q=\"\xff\xfe\"} 1\n"[..], "x{q=\"??\"} 1\n"),
-        (b"\xffx\xc3", "?x?"),
-        (b"\xe2\x82\"", "??\""),
-        (b"\xe2\x82\xac\xf0\x9f\x93", "\u{20ac}???"),
-    ] {
-        assert_eq!(text(body.to_vec()), Ok((expected.to_owned(), true)), "{body:?}");
-    }
-    assert_eq!(text("\u{20ac}".into()), Ok(("\u{20ac}".to_owned(), false)));
+fn invalid_utf_8_is_counted_as_a_repair() {
     let request = &by_name("emailengine").unwrap().required().requests[0];
     let families = request.read(b"x{q=\"\xff\"} 1\n".to_vec()).unwrap();
     assert_eq!(families.repairs().iter().collect::<Vec<_>>(), [(Repair::InvalidUtf8, 1)]);
 }
 
 #[test]
-fn a_last_line_that_does_not_end_is_a_cut_where_the_server_ends_its_lines() {
-    for (system, format, taken) in [
+fn a_last_line_without_line_feed_is_accepted_only_from_servers_that_may_omit_it() {
+    for (system, format, is_accepted) in [
         ("kumomta", "text", false),
         ("stalwart", "text", false),
         ("emailengine", "text", false),
@@ -100,13 +91,13 @@ fn a_last_line_that_does_not_end_is_a_cut_where_the_server_ends_its_lines() {
     ] {
         let request = by_name(system).unwrap().required().requests.iter().find(|request| request.format == format).unwrap();
         assert!(request.read(b"x 1\ny 12\n".to_vec()).is_ok(), "{system}");
-        assert_eq!(request.read(b"x 1\ny 1".to_vec()).is_ok(), taken, "{system}");
+        assert_eq!(request.read(b"x 1\ny 1".to_vec()).is_ok(), is_accepted, "{system}");
         assert!(matches!(request.read(b"x 1\n# HELP y Ab".to_vec()), Err(ReadError::Malformed(_))), "{system}");
     }
 }
 
 #[test]
-fn no_reader_panics_on_what_is_not_its_own() {
+fn no_reader_panics_on_the_response_of_another_system() {
     let bodies: &[&[u8]] = &[b"", b"\0", b"{", b"{}", b"[]", b"null", b"\"", b"x", b"x 1", b"{\"a\":", b"\xff\xfe{\"x\":1}", b"# TYPE"];
     for request in SOURCES.iter().flat_map(|source| source.parts).flat_map(|part| part.requests) {
         for body in bodies {
@@ -116,26 +107,26 @@ fn no_reader_panics_on_what_is_not_its_own() {
 }
 
 #[test]
-fn no_reader_panics_on_a_part_of_an_answer_or_on_a_broken_one() {
-    /// Between the places that are cut or broken; prime, so that they fall everywhere.
+fn no_reader_panics_on_a_truncated_or_damaged_response() {
+    /// The distance between two damaged positions. It is prime, so that they are spread over all kinds of text.
     const STRIDE_BYTES: usize = 53;
     for source in SOURCES {
         let folder = format!("{}/tests/fixtures/{}", env!("CARGO_MANIFEST_DIR"), source.name);
         for entry in std::fs::read_dir(folder).unwrap() {
-            let answer = std::fs::read(entry.unwrap().path()).unwrap();
-            for (end, sign) in (0..answer.len()).step_by(STRIDE_BYTES).zip(b"\"\\{}[]<\n,:\xff0-".iter().cycle()) {
-                let mut broken = answer.clone();
-                broken[end] = *sign;
+            let response = std::fs::read(entry.unwrap().path()).unwrap();
+            for (end, byte) in (0..response.len()).step_by(STRIDE_BYTES).zip(b"\"\\{}[]<\n,:\xff0-".iter().cycle()) {
+                let mut damaged = response.clone();
+                damaged[end] = *byte;
                 for request in source.parts.iter().flat_map(|part| part.requests) {
-                    let _ = request.read(answer[..end].to_vec());
-                    let _ = request.read(broken.clone());
+                    let _ = request.read(response[..end].to_vec());
+                    let _ = request.read(damaged.clone());
                 }
             }
         }
     }
 }
 
-/// The saved responses of this mail system's required part.
+/// Returns the saved responses of a mail system's required part, each with the path of its file.
 fn fixtures(source: &Source) -> Vec<(String, Vec<u8>)> {
     let folder = format!("{}/tests/fixtures/{}", env!("CARGO_MANIFEST_DIR"), source.name);
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -147,29 +138,29 @@ fn fixtures(source: &Source) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn a_response_is_of_the_mail_system_that_it_is_read_as() {
+fn a_response_of_another_mail_system_is_rejected() {
     for (source, (name, body)) in SOURCES.iter().flat_map(|source| fixtures(source).into_iter().map(move |fixture| (source, fixture))) {
         for request in source.required().requests {
             let Ok(families) = request.read(body.clone()) else { continue };
             if families.series() > 0 {
                 assert!(source.required().read(request, body.clone()).is_ok(), "{name} as {}", source.name);
             }
-            for other in SOURCES.iter().filter(|other| !other.required().known_by.is_empty() && other.name != source.name) {
+            for other in SOURCES.iter().filter(|other| !other.required().identifying_families.is_empty() && other.name != source.name) {
                 let read = other.required().read(request, body.clone());
-                assert!(matches!(read, Err(ReadError::Foreign(_))), "{name} as {}: {:?}", other.name, read.map(|f| f.series()));
+                assert!(matches!(read, Err(ReadError::OtherExporter(_))), "{name} as {}: {:?}", other.name, read.map(|f| f.series()));
             }
         }
     }
 }
 
 #[test]
-fn a_response_of_another_exporter_is_refused_and_named() {
+fn a_response_of_another_exporter_is_rejected_with_the_names_of_its_families() {
     let go = "go_goroutines 7\nprocess_cpu_seconds_total 3\n# TYPE go_gc histogram\ngo_gc_count 3\nup 1\nup{a=\"1\"} 1\nx 1\ny 1\n";
     for (system, format) in [("ceymail", "text"), ("kumomta", "text"), ("stalwart", "text"), ("emailengine", "text")] {
         let part = by_name(system).unwrap().required();
         let request = part.requests.iter().find(|request| request.format == format).unwrap();
         let error = part.read(request, go.into()).err().map(|error| error.to_string());
-        // KumoMTA has no sample outside of the block of its type.
+        // The reader of KumoMTA drops samples outside of the block of their type.
         let names = if system == "kumomta" {
             "go_goroutines, process_cpu_seconds_total, go_gc"
         } else {
@@ -181,7 +172,7 @@ fn a_response_of_another_exporter_is_refused_and_named() {
     }
     let kumomta = by_name("kumomta").unwrap().required();
     let json = br#"{"go_goroutines":{"type":"gauge","value":7}}"#.to_vec();
-    assert_eq!(kumomta.read(&kumomta.requests[0], json).err(), Some(ReadError::Foreign("go_goroutines".to_owned())));
+    assert_eq!(kumomta.read(&kumomta.requests[0], json).err(), Some(ReadError::OtherExporter("go_goroutines".to_owned())));
     let prometheus = by_name("prometheus").unwrap().required();
-    assert!(prometheus.read(&prometheus.requests[0], go.into()).is_ok(), "a generic endpoint is known by nothing");
+    assert!(prometheus.read(&prometheus.requests[0], go.into()).is_ok(), "a generic endpoint has no identifying families");
 }

@@ -10,7 +10,8 @@ use crate::model::vocabulary::{
     DELIVERY_ATTEMPTS, DELIVERY_DURATION, DELIVERY_FAILURES, DELIVERY_OUTCOME, DELIVERY_STAGE, ERROR_TYPE, FAILURE_KIND, MESSAGE_SIZE,
     MESSAGE_SOURCE, POLL_ERRORS, POLL_PART, POLL_RECORDS, RECORD_LAG, RECORD_QUEUE_DEPTH, RECORD_STATE, SYSTEM_NAME,
 };
-use crate::model::{Attributes, EnhancedStatus, Outcome, Point, Record};
+use crate::model::{Attributes, EnhancedStatus, FailureKind, Outcome, Point, Record, RecordState};
+use crate::telemetry::instruments;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, Meter};
 use parking_lot::{Mutex, MutexGuard};
@@ -51,26 +52,13 @@ pub struct DeliveryMetrics {
     counts: Arc<Mutex<Counts>>,
 }
 
-/// The processing state of a record: a value of `mail.record.state`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-#[allow(missing_docs, reason = "the values of the attribute")]
-pub enum RecordState {
-    Read,
-    Repeated,
-    Unreadable,
-    Sent,
-    Refused,
-}
-
 #[derive(Debug, Default)]
 struct Counts {
     /// Attempts by outcome, in the order of `DELIVERY_OUTCOME`.
     attempts: [u64; DELIVERY_OUTCOME.values.len()],
     failures: BTreeMap<Failure, u64>,
-    /// Records by state, in the order of `RECORD_STATE`.
-    records: [u64; RECORD_STATE.values.len()],
-    /// Failed requests for records, by part and `error.type`.
+    /// By [`RecordState::ALL`].
+    records: [u64; RecordState::ALL.len()],
     errors: BTreeMap<(&'static str, &'static str), u64>,
     queued: u64,
     /// The last time at which the log was completely read and accepted.
@@ -112,8 +100,8 @@ impl DeliveryMetrics {
             index.into_iter().for_each(|index| counts.attempts[index] += 1);
             match outcome {
                 Outcome::Delivered => {}
-                Outcome::Deferred => counts.count_failure(record, FAILURE_KIND.values[0]),
-                Outcome::Failed | Outcome::InProgress => counts.count_failure(record, FAILURE_KIND.values[1]),
+                Outcome::Deferred => counts.fail(record, FailureKind::Transient.as_str()),
+                Outcome::Failed | Outcome::InProgress => counts.fail(record, FailureKind::Permanent.as_str()),
             }
             if outcome == Outcome::Deferred {
                 // The duration and size are recorded with the final outcome.
@@ -161,8 +149,8 @@ impl DeliveryMetrics {
         for (failure, n) in &counts.failures {
             points.push(Point { metric: &DELIVERY_FAILURES, attributes: failure.attributes(), value: *n as f64 });
         }
-        for (state, n) in RECORD_STATE.values.iter().zip(counts.records) {
-            points.push(Point::new(&POLL_RECORDS, &[(&RECORD_STATE, state)], n as f64));
+        for (state, n) in RecordState::ALL.into_iter().zip(counts.records) {
+            points.push(Point::new(&POLL_RECORDS, &[(&RECORD_STATE, state.as_str())], n as f64));
         }
         for ((part, error), n) in &counts.errors {
             points.push(Point::new(&POLL_ERRORS, &[(&POLL_PART, part), (&ERROR_TYPE, error)], *n as f64));

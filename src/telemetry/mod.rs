@@ -18,7 +18,7 @@ mod target_set;
 
 pub use access_metrics::AccessMetrics;
 pub use collected_target::CollectedTarget;
-pub use delivery_metrics::{DeliveryMetrics, FAILURES_MAX, RecordState};
+pub use delivery_metrics::{DeliveryMetrics, FAILURES_MAX};
 pub use export_metrics::ExportMetrics;
 pub use identity::{Identity, SERVER_PORT};
 pub use logging::finish_log;

@@ -7,7 +7,7 @@ use crate::support::skipped;
 use browser::Browser;
 use postmeter::app::Service;
 use postmeter::config::{self, Environment};
-use postmeter::simulate::{Options, PASSWORD, Receiver, SimulatedServer, System, TOKEN, USERNAME};
+use postmeter::simulate::{Options, Receiver, SimulatedServer, System};
 use postmeter::telemetry::SelfTelemetry;
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -97,15 +97,11 @@ impl World {
 
 fn target(stand_in: &SimulatedServer) -> String {
     let rest = match stand_in.system() {
-        System::Cpanel => {
-            format!("username: {USERNAME}, token: {TOKEN}, parts: {{fetch_mail_queue: {{}}, servicestatus: {{}}, version: {{}}}}")
-        }
-        System::Ceymail | System::Emailengine => format!("token: {TOKEN}"),
-        System::Kumomta => "parts: {machine-info: {}}".to_owned(),
-        System::Stalwart => format!("username: {USERNAME}, password: {PASSWORD}, parts: {{queue: {{token: {TOKEN}}}}}"),
+        System::Cpanel => "parts: {fetch_mail_queue: {}, servicestatus: {}, version: {}}".to_owned(),
+        system => system.parts_key(""),
     };
-    let name = stand_in.system().name();
-    format!("  - {{name: the-{name}, system: {name}, url: \"{}\", {rest}}}\n", stand_in.url())
+    let (name, credentials) = (stand_in.system().name(), stand_in.system().credential_keys());
+    format!("  - {{name: the-{name}, system: {name}, url: \"{}\", {credentials}{rest}}}\n", stand_in.url())
 }
 
 fn strings(value: &Value) -> Vec<&str> {

@@ -107,7 +107,7 @@ fn scrape_says_what_it_cannot_do() {
     says(
         "scrape --system kumomta --file machine-info=kumomta/metrics.txt machine-info=nope",
         concat!(
-            "kumomta/metrics.txt: the answer cannot be read: expected value at line 1 column 1\n",
+            "kumomta/metrics.txt: the response cannot be read: expected value at line 1 column 1\n",
             "nope: No such file or directory (os error 2)\n",
             "postmeter: kumomta: the required part `metrics` is missing; add --file PATH\n",
         ),
@@ -296,7 +296,7 @@ fn the_demo_follows_a_delivery_log_and_leaves_nothing_behind() {
     let mut running = demo(folder.path());
     let mut said = BufReader::new(running.0.stdout.take().unwrap()).lines().map_while(Result::ok);
     let mut says = |words: &str| said.find(|line| line.contains(words)).unwrap_or_else(|| panic!("the demo does not say {words}"));
-    says("each delivery of cpanel, told once");
+    says("each delivery of cpanel, exported once");
     says("Ctrl-C");
     let [directory] = kept().try_into().unwrap();
     assert_eq!(std::fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);

@@ -4,7 +4,7 @@
 use crate::support::flat::{Flat, flatten, stale};
 use postmeter::app::Service;
 use postmeter::config::{self, Environment};
-use postmeter::simulate::{Options, PASSWORD, Receiver, SimulatedServer, System, TOKEN, Traffic, USERNAME};
+use postmeter::simulate::{Options, Receiver, SimulatedServer, System, Traffic};
 use postmeter::telemetry::SelfTelemetry;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};

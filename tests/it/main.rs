@@ -27,3 +27,4 @@ mod reload;
 mod routes;
 mod schema;
 mod stalled_log;
+mod systems;

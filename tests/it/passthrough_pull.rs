@@ -154,7 +154,7 @@ async fn json_is_read_by_our_own_reader_of_that_shape() {
     let world = start(300, "").await;
     let page = world.text("/metrics.json?target=mta1").await;
     assert!(serde_json::from_str::<serde_json::Value>(&page).is_ok());
-    let reader = postmeter::source::by_name("kumomta").unwrap().required().requests[0].read;
+    let reader = postmeter::source::by_name("kumomta").unwrap().required().requests[0].reader;
     let read = lines(&reader(page).unwrap());
     for line in lines(&world.theirs().await) {
         assert!(read.contains(&line), "{line}");

@@ -1,64 +1,64 @@
-//! What must hold whatever is read, written and sent: the checks of `fuzz/`, over bytes of proptest's making, over the
-//! fixtures, and over every input that was once found to break one.
+//! Property tests: the checks of `fuzz/`, run with random bytes, with the fixtures, and with every input that has ever failed.
 //!
-//! A failure prints the seed and the smallest bytes. Put those into `tests/fixtures/found/CHECK/`, named after what was wrong.
+//! A failure prints the seed and the smallest failing input. Save the input in `tests/fixtures/found/CHECK/` under a name that describes the
+//! fault.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[path = "../../fuzz/src/lib.rs"]
-mod fuzz;
+pub mod fuzz;
 
 use proptest::prelude::*;
 use std::path::Path;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
-/// Cases of each check that makes something of any bytes.
+/// The number of random inputs of each check.
 const CASES: u32 = 400;
-/// Names that are tried: each is a short page.
+/// The number of random names. Each one is a short page.
 const NAMES: u32 = 2000;
-/// Bytes of a case: enough for a few readings of a few families.
+/// The largest size of a random input, in bytes: enough for a few polls of a few families.
 const BYTES_MAX: usize = 600;
 
-fn holds(check: &str) {
-    holds_for(check, CASES);
+fn run_check(check: &str) {
+    run_cases(check, CASES);
 }
 
-fn holds_for(check: &str, cases: u32) {
+fn run_cases(check: &str, cases: u32) {
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(bytes in proptest::collection::vec(any::<u8>(), 0..BYTES_MAX))| fuzz::run(check, &bytes));
 }
 
 #[test]
-fn a_page_in_any_format_reads_back_as_it_was() {
-    holds("exposition");
+fn an_exposition_in_any_format_is_read_back_unchanged() {
+    run_check("exposition");
 }
 
 #[test]
-fn what_is_sent_is_what_was_read_in_any_split_and_deltas_add_up() {
-    holds("otlp");
+fn split_requests_contain_all_points_and_deltas_add_up() {
+    run_check("otlp");
 }
 
 #[test]
-fn delivery_records_arrive_as_they_were_read_and_a_cursor_as_it_was_kept() {
-    holds("cpanel_records");
+fn delivery_records_and_cursors_survive_encoding() {
+    run_check("cpanel_records");
 }
 
 #[test]
-fn sound_json_is_read_as_serde_json_reads_it() {
-    holds("recovery");
+fn valid_json_is_read_as_serde_json_reads_it() {
+    run_check("recovery");
 }
 
 #[test]
 fn a_hostile_name_changes_no_other_series_of_kumomta() {
-    holds_for("kumomta_names", NAMES);
+    run_cases("kumomta_names", NAMES);
 }
 
 #[test]
 fn a_hostile_label_changes_no_other_series() {
-    holds("hostile_labels");
+    run_check("hostile_labels");
 }
 
-/// Texts of what formats have a meaning for.
-fn lines() -> impl Strategy<Value = String> {
+/// Generates texts from tokens that have a meaning in a format.
+fn tokens() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("# TYPE a counter\n"),
         Just("# TYPE a histogram\n"),
@@ -92,9 +92,9 @@ fn lines() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn odd_texts_are_read_within_the_limits_and_can_be_passed_on() {
+fn random_tokens_are_read_within_the_limits_and_can_be_exported() {
     let config = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
-    proptest!(config, |(text in lines())| {
+    proptest!(config, |(text in tokens())| {
         for check in ["prometheus", "openmetrics", "kumomta_json", "recovery"] {
             let bytes = if check == "prometheus" { format!("0{text}") } else { text.clone() };
             fuzz::run(check, bytes.as_bytes());
@@ -103,12 +103,12 @@ fn odd_texts_are_read_within_the_limits_and_can_be_passed_on() {
 }
 
 #[test]
-fn numbers_are_read_as_they_were_written() {
+fn numbers_are_read_back_unchanged() {
     proptest!(|(n in any::<f64>())| {
         let page = postmeter::export::exposition::page(postmeter::export::exposition::Format::Text, &[gauge(n)]);
-        let said = page.lines().last().unwrap().rsplit(' ').next().unwrap();
-        let read = postmeter::format::number::parse(said.as_bytes()).unwrap();
-        prop_assert!(read == n || (read.is_nan() && n.is_nan()), "{n:?} is written {said} and read {read:?}");
+        let written = page.lines().last().unwrap().rsplit(' ').next().unwrap();
+        let read = postmeter::format::number::parse(written.as_bytes()).unwrap();
+        prop_assert!(read == n || (read.is_nan() && n.is_nan()), "{n:?} is written as {written} and read as {read:?}");
     });
 }
 
@@ -127,9 +127,9 @@ fn gauge(n: f64) -> postmeter::export::exposition::Section {
 }
 
 #[test]
-fn the_order_of_labels_does_not_make_another_series() {
+fn the_order_of_labels_does_not_matter() {
     let labels = proptest::collection::btree_map("[a-z]{1,3}", ".{0,8}", 0..6);
-    proptest!(|(labels in labels, turn in 0..6usize)| {
+    proptest!(|(labels in labels, offset in 0..6usize)| {
         let line = |labels: &[(&String, &String)]| {
             let labels = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")));
             format!("x{{{}}} 1\n", labels.collect::<Vec<_>>().join(","))
@@ -138,7 +138,7 @@ fn the_order_of_labels_does_not_make_another_series() {
         let first = line(&labels);
         if !labels.is_empty() {
             let len = labels.len();
-            labels.rotate_left(turn % len);
+            labels.rotate_left(offset % len);
         }
         let families = postmeter::format::prometheus::read(first.clone() + &line(&labels)).unwrap();
         let native = postmeter::model::SelectedFamilies::select(vec![families], "", usize::MAX, |_| Some(Default::default()));
@@ -146,9 +146,9 @@ fn the_order_of_labels_does_not_make_another_series() {
     });
 }
 
-/// What of a series goes into every request that has a point of it.
+/// Names and labels of a series are in every request that contains one of its points.
 #[test]
-fn no_word_of_a_server_makes_a_request_too_large() {
+fn no_text_of_a_server_makes_a_request_too_large() {
     let long = "x".repeat(5 * 1024 * 1024);
     let buckets: String = (0..400_000).map(|n| format!("h_bucket{{le=\"{n}\"}} 1\n")).collect();
     let quantiles: String = (0..300_000).map(|n| format!("s{{quantile=\"0.{n:06}\"}} 1\n")).collect();
@@ -166,7 +166,7 @@ fn no_word_of_a_server_makes_a_request_too_large() {
     fuzz::run("kumomta_json", document.as_bytes());
 }
 
-/// Every file of a folder below the fixtures, with its name.
+/// Returns the files of a folder, each with its path.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
@@ -179,7 +179,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn what_was_found_stays_mended() {
+fn inputs_that_once_failed_pass() {
     let found = Path::new(FIXTURES).join("found");
     let mut ran = 0;
     for folder in std::fs::read_dir(&found).unwrap().map(|entry| entry.unwrap().path()) {
@@ -194,7 +194,7 @@ fn what_was_found_stays_mended() {
 }
 
 #[test]
-fn every_check_holds_for_its_fixtures() {
+fn every_check_passes_with_its_fixtures() {
     for (check, folder, first) in fuzz::SEEDS {
         let seeds = files(&Path::new(FIXTURES).join(folder));
         assert!(!seeds.is_empty(), "{folder}");

@@ -1,7 +1,8 @@
-//! Histograms and summaries while their lines are read. Other families may stand between those lines, so all wait for the end.
+//! Histograms and summaries while their lines are read. Lines of other families can be in between, so all distributions are kept until
+//! the end of the response.
 
-use super::ending::{Exemplar, exemplar, unix_nanos};
 use super::labels::Label;
+use super::sample_value::{Exemplar, parse_exemplar, unix_nanos};
 use crate::format::{Buckets, quantiles};
 use crate::model::{FamiliesBuilder, FamilyType, Text};
 use std::collections::HashMap;
@@ -10,12 +11,12 @@ use std::ops::Range;
 
 /// The distributions of a response.
 #[derive(Default)]
-pub(super) struct Pending {
+pub(super) struct PendingDistributions {
     families: Vec<PendingFamily>,
-    /// Positions in `all`, by the hash of a distribution's family and labels without `le` or `quantile`, in whatever order those stand.
-    places: HashMap<u64, usize>,
+    /// Indexes in `all`, by the hash of the family and the labels without `le` or `quantile`. The order of labels does not matter.
+    indexes: HashMap<u64, usize>,
     seed: RandomState,
-    /// The labels of all of them, one after the other.
+    /// The labels of all distributions, one after the other.
     labels: Vec<(Text, Text)>,
     all: Vec<Distribution>,
 }
@@ -33,19 +34,19 @@ pub(super) struct Distribution {
     pub(super) buckets: Buckets,
     /// The newest explicit timestamp of its lines, in Unix milliseconds.
     pub(super) timestamp: Option<i64>,
-    /// When it began, in Unix nanoseconds.
+    /// The start time in Unix nanoseconds.
     pub(super) created: Option<u64>,
-    /// The exemplars of its buckets, as they stand in the body.
+    /// The exemplars of the buckets, as texts of the body.
     pub(super) exemplars: Vec<Text>,
 }
 
-impl Pending {
-    /// How many distributions there are.
+impl PendingDistributions {
+    /// The number of distributions.
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }
 
-    /// Adds a family; its number.
+    /// Adds a family and returns its index.
     pub(super) fn begin(&mut self, name: Text, help: Text, unit: Text, kind: FamilyType) -> usize {
         self.families.push(PendingFamily { name, help, unit, kind });
         self.families.len() - 1
@@ -58,27 +59,27 @@ impl Pending {
         }
     }
 
-    /// What has been read of the distribution of this family with these labels.
-    pub(super) fn at<'a>(&mut self, out: &mut FamiliesBuilder<'a>, family: usize, labels: &[Label<'a>]) -> &mut Distribution {
-        // Servers write one distribution after the other, so it is nearly always the last.
-        let place = match self.all.last() {
-            Some(last) if last.family == family && self.is_written_so(out, last, labels) => self.all.len() - 1,
-            _ => self.find(out, family, labels),
+    /// Returns the distribution of this family with these labels. It is added if it does not exist.
+    pub(super) fn get_or_insert<'a>(&mut self, out: &mut FamiliesBuilder<'a>, family: usize, labels: &[Label<'a>]) -> &mut Distribution {
+        // Servers write one distribution after the other, so the last one is nearly always right.
+        let index = match self.all.last() {
+            Some(last) if last.family == family && self.has_labels_in_order(out, last, labels) => self.all.len() - 1,
+            _ => self.find_or_insert(out, family, labels),
         };
-        &mut self.all[place]
+        &mut self.all[index]
     }
 
-    fn find<'a>(&mut self, out: &mut FamiliesBuilder<'a>, family: usize, labels: &[Label<'a>]) -> usize {
+    fn find_or_insert<'a>(&mut self, out: &mut FamiliesBuilder<'a>, family: usize, labels: &[Label<'a>]) -> usize {
         let family_hash = self.seed.hash_one(family);
         let mut hash = labels.iter().fold(family_hash, |sum, label| sum.wrapping_add(self.seed.hash_one(label)));
-        while let Some(place) = self.places.get(&hash) {
-            let found = &self.all[*place];
-            if found.family == family && self.has(out, found, labels) {
-                return *place;
+        while let Some(index) = self.indexes.get(&hash) {
+            let found = &self.all[*index];
+            if found.family == family && self.has_labels(out, found, labels) {
+                return *index;
             }
             hash = hash.wrapping_add(1);
         }
-        self.places.insert(hash, self.all.len());
+        self.indexes.insert(hash, self.all.len());
         let first = self.labels.len();
         self.labels.extend(labels.iter().map(|(name, value)| (out.text(name), out.text(value))));
         self.all.push(Distribution {
@@ -92,28 +93,28 @@ impl Pending {
         self.all.len() - 1
     }
 
-    /// Whether it has these labels in this order.
-    fn is_written_so(&self, out: &FamiliesBuilder<'_>, distribution: &Distribution, labels: &[Label<'_>]) -> bool {
-        let its = &self.labels[distribution.labels.clone()];
-        let mut pairs = its.iter().zip(labels);
-        its.len() == labels.len() && pairs.all(|((name, value), label)| out.read(*value) == label.1 && out.read(*name) == label.0)
+    /// Returns `true` if the distribution has these labels in this order.
+    fn has_labels_in_order(&self, out: &FamiliesBuilder<'_>, distribution: &Distribution, labels: &[Label<'_>]) -> bool {
+        let known = &self.labels[distribution.labels.clone()];
+        let mut pairs = known.iter().zip(labels);
+        known.len() == labels.len() && pairs.all(|((name, value), label)| out.read(*value) == label.1 && out.read(*name) == label.0)
     }
 
-    /// Whether it has these labels in any order.
-    fn has(&self, out: &FamiliesBuilder<'_>, distribution: &Distribution, labels: &[Label<'_>]) -> bool {
-        let its = &self.labels[distribution.labels.clone()];
-        let is_its = |label: &Label<'_>| its.iter().any(|(name, value)| out.read(*value) == label.1 && out.read(*name) == label.0);
-        its.len() == labels.len() && labels.iter().all(is_its)
+    /// Returns `true` if the distribution has these labels in any order.
+    fn has_labels(&self, out: &FamiliesBuilder<'_>, distribution: &Distribution, labels: &[Label<'_>]) -> bool {
+        let known = &self.labels[distribution.labels.clone()];
+        let is_known = |label: &Label<'_>| known.iter().any(|(name, value)| out.read(*value) == label.1 && out.read(*name) == label.0);
+        known.len() == labels.len() && labels.iter().all(is_known)
     }
 
-    /// Adds all distributions to the families, now that their lines have been read.
+    /// Adds all distributions to the families, after all lines have been read.
     pub(super) fn finish(mut self, out: &mut FamiliesBuilder<'_>) {
-        // Stable: within a family they stay in the server's order.
+        // The sort is stable, so the distributions of a family keep the server's order.
         self.all.sort_by_key(|distribution| distribution.family);
-        let mut begun = None;
+        let mut current = None;
         for Distribution { family, labels, buckets, timestamp, created, exemplars } in self.all {
             let PendingFamily { name, help, unit, kind } = self.families[family];
-            if begun.replace(family) != Some(family) {
+            if current.replace(family) != Some(family) {
                 out.family(name, help, kind);
                 out.unit(unit);
             }
@@ -148,9 +149,9 @@ impl Pending {
     }
 }
 
-/// Adds an exemplar to the series that was added last.
+/// Adds an exemplar to the last series.
 pub(super) fn add_exemplar(out: &mut FamiliesBuilder<'_>, text: &str) {
-    let Some(Exemplar { labels, value, time }) = exemplar(text) else { return };
+    let Some(Exemplar { labels, value, time }) = parse_exemplar(text) else { return };
     let nanos = time.and_then(unix_nanos).unwrap_or(0);
     out.exemplar(labels.iter().map(|(name, value)| (&**name, &**value)), value, nanos);
 }

@@ -1,19 +1,20 @@
-//! What servers write, line by line: odd input first.
+//! Texts that servers write, unusual ones first.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::format::buckets::BUCKETS_MAX;
 use crate::model::{LABEL_VALUE_BYTES_MAX, SampleRef, Value};
 
-/// Each series as `type name{label=value} value`, then each repair as `!kind n`, all divided by `; `.
-fn said(text: &str) -> String {
-    let families = read_unended(text.to_owned()).unwrap();
+/// Returns each series as `type name{label=value} value`, then each repair as `!kind n`, separated by `; `.
+fn summarize(text: &str) -> String {
+    let families = read_unterminated(text.to_owned()).unwrap();
     let series = families.iter().flat_map(|family| family.samples().map(move |sample| (family.kind(), family.name(), sample)));
-    let series = series.map(|(kind, name, sample)| format!("{kind:?} {name}{}", rest(sample)).to_lowercase());
+    let series = series.map(|(kind, name, sample)| format!("{kind:?} {name}{}", labels_and_value(sample)).to_lowercase());
     let repairs = families.repairs().iter().map(|(repair, n)| format!("!{} {n}", repair.as_str()));
     series.chain(repairs).collect::<Vec<_>>().join("; ")
 }
 
-fn rest(sample: SampleRef<'_>) -> String {
+fn labels_and_value(sample: SampleRef<'_>) -> String {
     let labels: Vec<_> = sample.labels().map(|(name, value)| format!("{name}={value}")).collect();
     let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
     match sample.value() {
@@ -24,15 +25,15 @@ fn rest(sample: SampleRef<'_>) -> String {
 }
 
 #[track_caller]
-fn reads(cases: &[(&str, &str)]) {
+fn check(cases: &[(&str, &str)]) {
     for (text, expected) in cases {
-        assert_eq!(said(text), *expected, "{text:?}");
+        assert_eq!(summarize(text), *expected, "{text:?}");
     }
 }
 
 #[test]
-fn label_values_that_nobody_escaped() {
-    reads(&[
+fn unescaped_label_values_are_read() {
+    check(&[
         ("x{q=\"say \"hi\" now\"} 1", "unknown x{q=say \"hi\" now} 1; !unescaped 1"),
         ("x{q=\"say \"hi\"\"} 1", "unknown x{q=say \"hi\"} 1; !unescaped 1"),
         ("x{q=\"\"hi\" there\",r=\"s\"} 1", "unknown x{q=\"hi\" there,r=s} 1; !unescaped 1"),
@@ -56,8 +57,8 @@ fn label_values_that_nobody_escaped() {
 }
 
 #[test]
-fn label_values_that_are_sound() {
-    reads(&[
+fn valid_label_values_are_read() {
+    check(&[
         (r#"x{q="say \"hi\""} 1"#, "unknown x{q=say \"hi\"} 1"),
         (r#"x{q="a\\b"} 1"#, "unknown x{q=a\\b} 1"),
         (r#"x{q="a\\"} 1"#, "unknown x{q=a\\} 1"),
@@ -77,7 +78,7 @@ fn label_values_that_are_sound() {
 
 #[test]
 fn text_in_a_label_is_never_a_sample() {
-    reads(&[
+    check(&[
         // A server that escapes quotes and backslashes, but no line breaks.
         ("x{q=\"a\nb\"} 1\ny 2\n", "unknown x{q=a\nb} 1; unknown y 2"),
         ("x{q=\"a\n\",le=\"1\"} 1\nx{q=\"b\n\",le=\"2\"} 2\n", "unknown x{q=a\n,le=1} 1; unknown x{q=b\n,le=2} 2"),
@@ -100,7 +101,7 @@ y{service="s"} 2
 "#,
             "unknown x{q=a\ny{service=\"s\"} 9\nb} 1; unknown y{service=s} 2",
         ),
-        // A server that escapes nothing.
+        // A server that does not escape.
         ("x{q=\"a\ny{s=\"v\"} 9\nb\"} 1\nz 2\n", "unknown x{q=a\ny{s=\"v} 9; unknown z 2; !unreadable 1; !unescaped 1"),
         ("x{q=\"a \"b\ny 9\nc\"} 1\nz 2\n", "unknown x{q=a \"b\ny 9\nc} 1; unknown z 2; !unescaped 1"),
         ("x{q=\"a \"b\" c\ny 9\nd\"} 1\nz 2\n", "unknown x{q=a \"b\" c\ny 9\nd} 1; unknown z 2; !unescaped 1"),
@@ -108,30 +109,30 @@ y{service="s"} 2
 }
 
 #[test]
-fn a_line_that_is_broken_costs_no_other_line() {
-    reads(&[
+fn only_an_unreadable_line_is_lost() {
+    check(&[
         ("x{a=\"1\" 7\ny 2\nx{a=\"2\"} 3\n", "unknown y 2; unknown x{a=2} 3; !unreadable 1"),
         ("x{a=\"1\"} seven\ny 2\nx{a=\"2\"} 3\n", "unknown y 2; unknown x{a=2} 3; !unreadable 1"),
         ("x{a=\"1\"\ny 2\nx{a=\"2\"} 3\n", "unknown y 2; unknown x{a=2} 3; !unreadable 1"),
         ("x{a\ny 2\nx{a=\"2\"} 3\n", "unknown y 2; unknown x{a=2} 3; !unreadable 1"),
     ]);
-    let unclosed = Err(ReadError::Malformed("it is cut off inside a label value: `q=\"a`".to_owned()));
+    let unclosed = Err(ReadError::Malformed("it is truncated inside a label value: `q=\"a`".to_owned()));
     for text in ["y 1\nx{q=\"a\ny 5\n", "y 1\nx{q=\"a\nz 5", "y 1\nx{q=\"a\n", "y 1\nx{q=\"a"] {
-        assert_eq!(read_unended(text.to_owned()).map(|families| families.series()), unclosed, "{text:?}");
+        assert_eq!(read_unterminated(text.to_owned()).map(|families| families.series()), unclosed, "{text:?}");
     }
 }
 
 #[test]
-fn a_body_of_open_quotes_is_searched_in_proportion_to_its_size() {
+fn unclosed_quotes_are_searched_in_linear_time() {
     for line in ["x{q=\"\n", "x{q=\"a\n", "x{q=\"a\"b\n", "x{a=\"\",q=\"\n", "x{q=\"\\\n", "x{q=\"a\"} b\n", "x{q=\"a\"} b\nx{q=\"a\"} 1\n"]
     {
-        let _ = read_unended(line.repeat(20_000));
+        let _ = read_unterminated(line.repeat(20_000));
     }
 }
 
 #[test]
-fn names_in_quotes() {
-    reads(&[
+fn quoted_names_are_read() {
+    check(&[
         (
             "# HELP \"mail.queue.size\" messages\n# TYPE \"mail.queue.size\" gauge\n{\"mail.queue.size\",\"queue.name\"=\"a\",b=\"c\"} 5\n{\"mail.queue.size\",b=\"d\"} 6\n",
             "gauge mail.queue.size{queue.name=a,b=c} 5; gauge mail.queue.size{b=d} 6",
@@ -147,14 +148,14 @@ fn names_in_quotes() {
 }
 
 #[test]
-fn a_type_that_stands_twice() {
+fn a_second_type_line_begins_another_family() {
     const HISTOGRAM: &str = "# TYPE x histogram\nx_bucket{le=\"1\"} 1\nx_bucket{le=\"+Inf\"} 2\nx_sum 3\nx_count 2\n";
-    let after = |text: &str| said(&format!("{HISTOGRAM}{text}"));
+    let after = |text: &str| summarize(&format!("{HISTOGRAM}{text}"));
     const READ: &str = "histogram x [1.0] [1] of 2 sum some(3.0)";
     assert_eq!(after("# TYPE x counter\nx_total 9\n"), format!("counter x_total 9; {READ}"));
     assert_eq!(after("# TYPE x gauge\nx 9\n"), format!("gauge x 9; {READ}"));
     assert_eq!(after("# TYPE x histogram\nx_count{a=\"1\"} 9\n"), format!("{READ}; histogram x{{a=1}} [] [] of 9 sum none"));
-    reads(&[
+    check(&[
         ("# TYPE x gauge\nx 9\n# TYPE x summary\nx_count 3\n", "gauge x 9; summary x summary { quantiles: [], sum: none, count: some(3) }"),
         ("# TYPE x counter\nx 1\n# TYPE x gauge\nx{a=\"1\"} 2\n", "gauge x 1; gauge x{a=1} 2"),
     ]);
@@ -162,7 +163,7 @@ fn a_type_that_stands_twice() {
 
 #[test]
 fn spaces_and_line_ends() {
-    reads(&[
+    check(&[
         ("x{a=\"1\", b=\"2\" , c = \"3\",} 1", "unknown x{a=1,b=2,c=3} 1"),
         ("x {a=\"1\"}1", "unknown x{a=1} 1"),
         ("x\t1", "unknown x 1"),
@@ -177,7 +178,7 @@ fn spaces_and_line_ends() {
 
 #[test]
 fn values_timestamps_and_exemplars() {
-    reads(&[
+    check(&[
         ("x +Inf\nx{a=\"1\"} -Inf\nx{a=\"2\"} NaN", "unknown x inf; unknown x{a=1} -inf; unknown x{a=2} nan"),
         ("x 1.5e3", "unknown x 1500"),
         ("x 18446744073709551615", "unknown x 18446744073709552000"),
@@ -202,8 +203,8 @@ fn values_timestamps_and_exemplars() {
 }
 
 #[test]
-fn types_and_families() {
-    reads(&[
+fn samples_belong_to_the_family_of_their_type_line() {
+    check(&[
         ("# TYPE x counter\n# TYPE x counter\nx 1", "counter x 1"),
         ("# TYPE x counter\nx 1\n# TYPE x counter\nx{a=\"1\"} 2", "counter x 1; counter x{a=1} 2"),
         ("x 1\n# TYPE x gauge\n", "gauge x 1"),
@@ -227,8 +228,8 @@ fn types_and_families() {
 }
 
 #[test]
-fn what_openmetrics_has_besides() {
-    reads(&[
+fn openmetrics_suffixes_and_types_are_read() {
+    check(&[
         ("# TYPE x counter\n# UNIT x bytes\nx_total 3\nx_created 1700000000\n# EOF\n", "counter x_total 3"),
         ("# TYPE x counter\nx_total{a=\"1\"} 3 # {b=\"2\"} 1\nx_total{a=\"2\"} 4", "counter x_total{a=1} 3; counter x_total{a=2} 4"),
         ("# TYPE x counter\nx_total 3\nx 4\nx_total 5", "counter x_total 3; unknown x 4; counter x_total 5"),
@@ -244,21 +245,22 @@ fn what_openmetrics_has_besides() {
 }
 
 #[test]
-fn histograms() {
+fn histograms_are_read() {
     const H: &str = "# TYPE h histogram\n";
-    let reads =
-        |cases: &[(&str, &str)]| cases.iter().for_each(|(text, expected)| assert_eq!(said(&format!("{H}{text}")), *expected, "{text:?}"));
-    reads(&[
+    let check = |cases: &[(&str, &str)]| {
+        cases.iter().for_each(|(text, expected)| assert_eq!(summarize(&format!("{H}{text}")), *expected, "{text:?}"))
+    };
+    check(&[
         ("h_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 4\nh_count 3", "histogram h [1.0] [2] of 3 sum some(4.0)"),
         ("h_bucket{le=\"1\"} 2\nh_bucket{le=\"inf\"} 1\nh_sum 4\nh_count 3", "histogram h [1.0] [2] of 3 sum some(4.0); !not_cumulative 1"),
         ("h_count 0\nh_sum 0\nh_bucket{le=\"+Inf\"} 0", "histogram h [] [] of 0 sum some(0.0)"),
         ("h_bucket{le=\"1\"} 2 # {t=\"a\"} 0.5\nh_count 3\nh_created 17", "histogram h [1.0] [2] of 3 sum none"),
-        // Label sets that take turns, and labels in any place.
+        // Alternating label sets, and labels in different orders.
         (
             "h_bucket{le=\"1\",k=\"a\"} 1\nh_bucket{k=\"b\",le=\"1\"} 2\nh_count{k=\"a\"} 3\nh_count{k=\"b\"} 4",
             "histogram h{k=a} [1.0] [1] of 3 sum none; histogram h{k=b} [1.0] [2] of 4 sum none",
         ),
-        // In another order they are the same labels; with another value, or one twice, they are not.
+        // The order of labels does not matter. Another value, or a duplicate label, makes another label set.
         (
             "h_bucket{a=\"1\",b=\"2\",le=\"1\"} 1\nh_count{b=\"2\",a=\"1\"} 3\nh_count{b=\"1\",a=\"2\"} 4\nh_count{a=\"1\",a=\"1\"} 5",
             "histogram h{a=1,b=2} [1.0] [1] of 3 sum none; histogram h{b=1,a=2} [] [] of 4 sum none; !unreadable 1",
@@ -267,30 +269,30 @@ fn histograms() {
         ("h_bucket{le=\"wide\"} 5\nh_bucket 2\nh_count 3", "histogram h [] [] of 3 sum none; !unreadable 2"),
         ("# TYPE g gauge\ng 1", "gauge g 1"),
     ]);
-    assert_eq!(said("h_bucket{le=\"1\"} 2"), "unknown h_bucket{le=1} 2", "without a TYPE it is what it says");
+    assert_eq!(summarize("h_bucket{le=\"1\"} 2"), "unknown h_bucket{le=1} 2", "without a TYPE line it is a number");
 }
 
 #[test]
-fn limits() {
+fn labels_are_limited() {
     let long = "é".repeat(LABEL_VALUE_BYTES_MAX);
-    let families = read_unended(format!("x{{q=\"{long}\"}} 1")).unwrap();
+    let families = read_unterminated(format!("x{{q=\"{long}\"}} 1")).unwrap();
     let value = families.iter().flat_map(|f| f.samples()).next().unwrap().label("q").unwrap();
     assert_eq!((value.len(), families.repairs().get(Repair::LabelTooLong)), (LABEL_VALUE_BYTES_MAX, 1));
     let labels = |n: usize| (0..n).map(|i| format!("l{i}=\"\"")).collect::<Vec<_>>().join(",");
-    assert_eq!(read_unended(format!("x{{{}}} 1", labels(64))).unwrap().series(), 1);
-    assert_eq!(said(&format!("y 1\nx{{{}}} 1\nz{{a=\"b\"}} 2", labels(65))), "unknown y 1; unknown z{a=b} 2; !unreadable 1");
+    assert_eq!(read_unterminated(format!("x{{{}}} 1", labels(64))).unwrap().series(), 1);
+    assert_eq!(summarize(&format!("y 1\nx{{{}}} 1\nz{{a=\"b\"}} 2", labels(65))), "unknown y 1; unknown z{a=b} 2; !unreadable 1");
 }
 
-/// A page of so many lines.
+/// Returns a page of `n` lines.
 fn lines(n: usize, line: impl Fn(usize) -> String) -> String {
     (0..n).map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
-fn what_is_too_much_is_no_answer() {
+fn responses_beyond_a_limit_are_errors() {
     const SMALL: ReadingLimits = ReadingLimits { series_max: 30, distributions_max: 20, families_max: 15, types_max: 10 };
     let beyond = |n: usize, what: &str| Err(ReadError::Malformed(format!("it has more than {n} {what}")));
-    let series = |text: String| read_within(SMALL, text, LastLine::MayNotEnd).map(|families| families.series());
+    let series = |text: String| read_within(SMALL, text, LastLine::MayLackLineFeed).map(|families| families.series());
     for kind in ["histogram", "summary"] {
         let page = |n| format!("# TYPE h {kind}\n{}\n# TYPE g {kind}\ng_count 1", lines(n, |n| format!("h_count{{a=\"{n}\"}} 1")));
         assert_eq!(series(page(19)), Ok(20));
@@ -301,7 +303,7 @@ fn what_is_too_much_is_no_answer() {
     assert_eq!(series(types(11)), beyond(10, "families"));
     assert_eq!(series("x 1\n".repeat(30)), Ok(30));
     assert_eq!(series("x 1\n".repeat(31)), beyond(30, "series"));
-    assert_eq!(series("x 1\n".repeat(31) + "y"), beyond(30, "series"), "whatever else is wrong with it");
+    assert_eq!(series("x 1\n".repeat(31) + "y"), beyond(30, "series"), "the limit is reported before other errors");
     let names = |n: usize| lines(n, |n| format!("x{n} 1"));
     assert_eq!(series(names(15)), Ok(15));
     assert_eq!(series(names(16)), beyond(15, "families"));
@@ -311,23 +313,23 @@ fn what_is_too_much_is_no_answer() {
 }
 
 #[test]
-fn families_without_series_cost_nothing() {
+fn families_without_series_are_dropped() {
     let page = format!("# TYPE a gauge\n# HELP a A.\na 1\n{}\nb 2\n", "# TYPE x gauge\n# TYPE y gauge\n".repeat(100));
-    let families = read_unended(page).unwrap();
+    let families = read_unterminated(page).unwrap();
     let names: Vec<_> = families.iter().map(|family| (family.name(), family.help(), family.samples().len())).collect();
     assert_eq!(names, [("a", "A.", 1), ("b", "", 1)]);
 }
 
 #[test]
-fn buckets_beyond_the_bound_are_not_kept() {
+fn buckets_beyond_the_limit_are_not_kept() {
     let page = |kind: &str, line: &str| format!("# TYPE x {kind}\n{}\nx_count 1\ny 1", lines(5 * BUCKETS_MAX, |_| line.to_owned()));
-    assert_eq!(said(&page("histogram", "x_bucket{le=\"1\"} 1")), "unknown y 1; !inconsistent_histogram 1");
-    let summary = said(&page("summary", "x{quantile=\"0.5\"} 1"));
+    assert_eq!(summarize(&page("histogram", "x_bucket{le=\"1\"} 1")), "unknown y 1; !inconsistent_histogram 1");
+    let summary = summarize(&page("summary", "x{quantile=\"0.5\"} 1"));
     assert!(summary.starts_with("unknown y 1; summary x ") && summary.ends_with("; !out_of_range 1; !duplicate_series 1000"), "{summary}");
 }
 
 #[test]
-fn of_a_line_that_stands_twice_the_first_is_kept() {
+fn the_first_of_duplicate_lines_is_kept() {
     let twice = |line: &str| format!("{line} 5\n{line} 9\n");
     let page = format!(
         "# TYPE x histogram\n{}{}x_sum 1\nx_sum 2\n{}",
@@ -337,17 +339,17 @@ fn of_a_line_that_stands_twice_the_first_is_kept() {
     );
     let quantiles = format!("# TYPE x summary\n{}x_sum 1\nx_count 4\n", twice("x{quantile=\"0.5\"}"));
     let summary = "summary x summary { quantiles: [(0.5, 5.0)], sum: some(1.0), count: some(4) }; !duplicate_series 1";
-    assert_eq!(said(&quantiles), summary);
+    assert_eq!(summarize(&quantiles), summary);
     assert_eq!(
-        said("# TYPE x histogram\nx_bucket{le=\"1\"} 5\nx_bucket{le=\"1\"} 9\nx_count 9"),
+        summarize("# TYPE x histogram\nx_bucket{le=\"1\"} 5\nx_bucket{le=\"1\"} 9\nx_count 9"),
         "histogram x [1.0] [5] of 9 sum none; !duplicate_series 1"
     );
-    assert_eq!(said(&page), "histogram x [1.0] [5] of 5 sum some(1.0); !duplicate_series 4");
+    assert_eq!(summarize(&page), "histogram x [1.0] [5] of 5 sum some(1.0); !duplicate_series 4");
 }
 
 #[test]
-fn a_family_that_is_interrupted_goes_on() {
-    reads(&[
+fn a_family_can_continue_after_another_one() {
+    check(&[
         ("# TYPE x counter\nx{a=\"1\"} 1\ny 2\nx{a=\"2\"} 3\n", "counter x{a=1} 1; unknown y 2; counter x{a=2} 3"),
         ("# TYPE x counter\n# TYPE y gauge\nx_total 1\ny 2\nx_total{a=\"2\"} 3\n", "counter x_total 1; gauge y 2; counter x_total{a=2} 3"),
         (
@@ -371,8 +373,8 @@ fn a_family_that_is_interrupted_goes_on() {
 }
 
 #[test]
-fn what_is_no_exposition() {
-    let malformed = |line: &str| Err(ReadError::Malformed(format!("no line of it is a sample; the first is `{line}`")));
+fn other_documents_are_errors() {
+    let malformed = |line: &str| Err(ReadError::Malformed(format!("no line of it is a sample; the first one is `{line}`")));
     for (text, expected) in [
         ("", Err(ReadError::Empty)),
         ("\n\r\n", Err(ReadError::Empty)),
@@ -380,27 +382,27 @@ fn what_is_no_exposition() {
         ("{\"a\": 1}", malformed("{\"a\": 1}")),
         ("{\n  \"x\": {\"type\": \"gauge\", \"value\": 1}\n}", malformed("{")),
         ("Service Unavailable", malformed("Service Unavailable")),
-        ("# TYPE x histogram\nx_bucket{le=\"1\"} 7\nx_count 5\n", Err(ReadError::Malformed("not one series of it can be read".to_owned()))),
+        ("# TYPE x histogram\nx_bucket{le=\"1\"} 7\nx_count 5\n", Err(ReadError::Malformed("none of its series can be read".to_owned()))),
     ] {
-        for read in [read, read_unended] {
+        for read in [read, read_unterminated] {
             assert_eq!(read(text.to_owned()).map(|families| families.series()), expected, "{text:?}");
         }
     }
 }
 
 #[test]
-fn a_last_line_without_an_end_is_a_cut() {
-    let cut = |line: &str| Err(ReadError::Malformed(format!("it is cut off: its last line `{line}` does not end")));
+fn a_last_line_without_line_feed_is_an_error() {
+    let truncated = |line: &str| Err(ReadError::Malformed(format!("it is truncated: its last line `{line}` has no line feed")));
     for (text, expected, of_any_endpoint) in [
-        ("y 1\nx", cut("x"), cut("x")),
-        ("y 1\n# TYPE x cou", cut("# TYPE x cou"), cut("# TYPE x cou")),
-        ("y 1\n# HELP x With", cut("# HELP x With"), cut("# HELP x With")),
-        ("y 1\n#", cut("#"), cut("#")),
-        ("y 1\n# EO", cut("# EO"), cut("# EO")),
-        ("y 1\nx 12", cut("x 12"), Ok(2)),
-        ("y 1\nx 12 17000", cut("x 12 17000"), Ok(2)),
-        ("y 1\nx 12\r", cut("x 12"), Ok(2)),
-        // Whole, or not to be told from it.
+        ("y 1\nx", truncated("x"), truncated("x")),
+        ("y 1\n# TYPE x cou", truncated("# TYPE x cou"), truncated("# TYPE x cou")),
+        ("y 1\n# HELP x With", truncated("# HELP x With"), truncated("# HELP x With")),
+        ("y 1\n#", truncated("#"), truncated("#")),
+        ("y 1\n# EO", truncated("# EO"), truncated("# EO")),
+        ("y 1\nx 12", truncated("x 12"), Ok(2)),
+        ("y 1\nx 12 17000", truncated("x 12 17000"), Ok(2)),
+        ("y 1\nx 12\r", truncated("x 12"), Ok(2)),
+        // Complete, or indistinguishable from a complete response.
         ("y 1\nx\n", Ok(1), Ok(1)),
         ("y 1\nx 12\n", Ok(2), Ok(2)),
         ("y 1\nx 12\n  ", Ok(2), Ok(2)),
@@ -409,23 +411,23 @@ fn a_last_line_without_an_end_is_a_cut() {
         ("y 1\n#EOF\r", Ok(1), Ok(1)),
     ] {
         assert_eq!(read(text.to_owned()).map(|families| families.series()), expected, "{text:?}");
-        assert_eq!(read_unended(text.to_owned()).map(|families| families.series()), of_any_endpoint, "{text:?}");
+        assert_eq!(read_unterminated(text.to_owned()).map(|families| families.series()), of_any_endpoint, "{text:?}");
     }
 }
 
 #[test]
-fn no_prefix_of_a_page_panics() {
+fn no_part_of_a_page_panics() {
     let page = concat!(
         "# HELP x With \\\\ é.\n# TYPE x histogram\nx_bucket{a=\"say \"hé\" \\\",\",le=\"1\"} 2 # {t=\"é\"} 1\nx_sum 3\nx_count 2\r\n",
         "# TYPE y counter\ny_total{b=\"back\\slash\\\\\", c=\"\\\"\"} 1e3 17\ny_created 5\n{\"x\":\"\"} z\n# EOF"
     );
     for end in (0..page.len()).filter(|end| page.is_char_boundary(*end)) {
-        let _ = read_unended(page[..end].to_owned());
-        let _ = read_unended(page[end..].to_owned());
+        let _ = read_unterminated(page[..end].to_owned());
+        let _ = read_unterminated(page[end..].to_owned());
     }
 }
 
-/// The explicit timestamps of all series, in order.
+/// Checks the explicit timestamps of all series, in order.
 #[track_caller]
 fn timestamps(page: &str, expected: &[Option<i64>]) {
     let families = read(page.to_owned()).unwrap();
@@ -438,15 +440,15 @@ fn explicit_timestamps_are_milliseconds_or_in_openmetrics_seconds() {
     timestamps("a 1 1795872000123\nb 2\na{l=\"1\"} 3 -5\n", &[Some(1_795_872_000_123), None, Some(-5)]);
     timestamps("a 1 1795872000.1234\nb 2\n# EOF\n", &[Some(1_795_872_000_123), None]);
     timestamps("a 1 1795872000 # {trace_id=\"a\"} 0.5 1795871000\n# EOF\n", &[Some(1_795_872_000_000)]);
-    // What fits into no time is unreadable.
+    // A timestamp that is out of range is unreadable.
     timestamps("a 1\nb 1 1e300\nc 1 NaN\n", &[None]);
     timestamps("a 1\nb 1 21700000000000\n# EOF\n", &[None]);
-    // A series that is not kept takes its timestamp with it.
+    // The timestamp of a series that is dropped is dropped as well.
     timestamps("a{l=\"1\",l=\"2\"} 1 5\nb 1\nc{ 1 7\nd 1\n", &[None, None]);
 }
 
 #[test]
-fn of_two_samples_of_a_distribution_the_newest_is_kept() {
+fn the_newest_of_two_samples_of_a_distribution_is_kept() {
     let old = "h_bucket{le=\"1\"} 1 1000\nh_bucket{le=\"+Inf\"} 2 1000\nh_sum 3 1000\nh_count 2 1000\n";
     let new = "h_bucket{le=\"1\"} 4 2000\nh_bucket{le=\"+Inf\"} 5 2000\nh_sum 6 2000\nh_count 5 2000\n";
     for page in [format!("# TYPE h histogram\n{old}{new}"), format!("# TYPE h histogram\n{new}{old}")] {

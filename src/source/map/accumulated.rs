@@ -1,4 +1,4 @@
-//! What is remembered of a target from one good reading to the next, and the sums that need it.
+//! The state of a target's counters between polls, and the sums that are calculated from it.
 
 use super::omitted::Summands;
 use super::windows::WindowSums;
@@ -6,93 +6,92 @@ use crate::model::{Point, Repair, Repairs};
 use std::collections::HashMap;
 use std::time::SystemTime;
 
-/// Series that are remembered of a counter although a reading lacks them: only where something of it was unreadable, and
-/// they may be what that was.
+/// The largest number of series of a counter that are kept although a response lacks them, because they may be unreadable in it.
 const ABSENT_SERIES_MAX: usize = 1_000_000;
 
-/// What is remembered of a target from one good reading to the next.
+/// The state of a target's counters between successful polls.
 #[derive(Clone, Debug, Default)]
 pub struct CounterMemory {
-    /// For `Step::OneMinusShareOf`: the last two counters.
+    /// For [`Transform::OneMinusShareOf`](crate::source::Transform): the last values of both counters, by the family of the part.
     shares: HashMap<&'static str, (f64, f64)>,
-    /// For `Step::Accumulate`.
+    /// For `Transform::Accumulate`, by family.
     accumulated: HashMap<&'static str, Accumulated>,
-    /// When the server's process began, as far as it reports it.
-    pub(super) process: Process,
-    /// For each counter rule of the required part, the last sum that it took, so that a fall is seen.
+    /// The start of the server's process, if it is reported.
+    pub(super) process: ProcessStart,
+    /// The last sum of each counter rule of the required part, by the index of the rule: to detect a decrease.
     pub(super) sums: HashMap<usize, f64>,
-    /// For `Step::Hold`: the largest sum so far, by the identity of its point.
+    /// For `Transform::Hold`: the largest sum so far, by the identity of the point.
     held: HashMap<u64, f64>,
-    /// Of which life of the server's counters that is.
+    /// The start of the server's counters that `held` belongs to.
     held_since: Option<SystemTime>,
-    /// What canonical counters and histograms were the sums of.
+    /// The native series that canonical counters and histograms were sums of.
     pub(super) summands: Summands,
-    /// For windowed sources: the sums of each window.
+    /// The sums of each window, for windowed systems.
     pub(super) windows: WindowSums,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Accumulated {
-    /// The sum of all rises; none before the first series.
+    /// The sum of all increases. `None` before the first series.
     total: Option<f64>,
-    /// The last value of each series, by its identity.
+    /// The last value of each series, by the identity of the series.
     last: HashMap<u64, f64>,
-    /// The total when the start of the process was last checked: all that is certain to have been counted before a later restart.
-    checked: f64,
+    /// The total when the start of the process was last reported: everything in it was counted before a later restart.
+    total_at_check: f64,
 }
 
-/// When the server's process began, and what the current reading reports about it.
+/// The start of the server's process.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Process {
+pub(super) struct ProcessStart {
     since: Option<SystemTime>,
-    /// It began later than it had when it was last checked.
-    restarted: bool,
-    /// The current reading reports it.
-    reported: bool,
-    /// What the current reading reports comes from an earlier poll.
-    repeated: bool,
-    /// A counter of the current reading fell, so that a restart happened since the reading before.
-    pub(super) fell: bool,
+    /// `true` if it is later than the one reported before.
+    is_later: bool,
+    /// `true` if the current poll reports it.
+    is_reported: bool,
+    /// `true` if the report comes from an earlier poll.
+    is_repeated: bool,
+    /// `true` if a counter of the current poll decreased, so that a restart happened since the previous poll.
+    pub(super) has_decreased: bool,
 }
 
 impl CounterMemory {
-    /// Whether what the next reading reports about the start of the process comes from an earlier poll.
-    pub fn repeats_process_start(&mut self, repeated: bool) {
-        self.process.repeated = repeated;
+    /// Sets whether the report of the process start in the next mapping comes from an earlier poll.
+    pub fn repeats_process_start(&mut self, is_repeated: bool) {
+        self.process.is_repeated = is_repeated;
     }
 
-    /// The start of the process, as the current reading reports it.
-    pub(super) fn process_began(&mut self, since: Option<SystemTime>) {
+    /// Stores the start of the process that the current poll reports.
+    pub(super) fn set_process_start(&mut self, since: Option<SystemTime>) {
         let before = self.process.since;
-        self.process.restarted = matches!((before, since), (Some(before), Some(since)) if since > before);
-        self.process.reported = since.is_some();
+        self.process.is_later = matches!((before, since), (Some(before), Some(since)) if since > before);
+        self.process.is_reported = since.is_some();
         self.process.since = since.or(before);
     }
 
-    /// The last value of a series of an accumulated family.
-    pub(super) fn last_of(&self, family: &str, series: u64) -> Option<f64> {
+    /// Returns the last value of a series of an accumulated family.
+    pub(super) fn last_value(&self, family: &str, series: u64) -> Option<f64> {
         self.accumulated.get(family)?.last.get(&series).copied()
     }
 
-    /// The share of `part` in the rise of `whole` since the last reading.
-    pub(super) fn share(&mut self, family: &'static str, part: f64, whole: f64) -> Option<f64> {
+    /// Returns the increase of `part` divided by the increase of `whole` since the last poll, or `None` if either decreased.
+    pub(super) fn share_of_increase(&mut self, family: &'static str, part: f64, whole: f64) -> Option<f64> {
         let (part_before, whole_before) = self.shares.insert(family, (part, whole))?;
         let (part, whole) = (part - part_before, whole - whole_before);
-        // Both restart when the host does; the first reading after that has no rise.
+        // Both restart with the host, so there is no increase in the first poll after that.
         (whole > 0.0 && (0.0..=whole).contains(&part)).then_some(part / whole)
     }
 
-    /// The sum of all rises of a family, with those of this reading; none before its first series.
+    /// Adds the increases of this poll, and returns the sum of all increases of a family; `None` before its first series.
     ///
-    /// Where something of the reading was `lost`, a series that it lacks goes on from where it was: as a new one its whole value
-    /// would be added once more.
-    pub(super) fn accumulate(&mut self, family: &'static str, found: &[(u64, Result<f64, Repair>)], lost: bool) -> Option<f64> {
-        let Process { restarted, reported, repeated, fell, .. } = self.process;
-        let Accumulated { total, last, checked } = self.accumulated.entry(family).or_default();
-        let before_restart = if fell { total.unwrap_or(0.0) } else { *checked };
-        let mut now = HashMap::with_capacity(found.len());
+    /// If the response `may_lack_series`, because something was unreadable, a series that it lacks keeps its last value. Otherwise it would
+    /// be a new series in the next poll, and its whole value would be added again.
+    pub(super) fn accumulate(&mut self, family: &'static str, values: &[(u64, Result<f64, Repair>)], may_lack_series: bool) -> Option<f64> {
+        let ProcessStart { is_later: is_restarted, is_reported, is_repeated, has_decreased, .. } = self.process;
+        let Accumulated { total, last, total_at_check } = self.accumulated.entry(family).or_default();
+        let before_restart = if has_decreased { total.unwrap_or(0.0) } else { *total_at_check };
+        let mut now = HashMap::with_capacity(values.len());
         let mut absent = last.len();
-        for (series, value) in found {
+        for (series, value) in values {
             let before = last.get(series).copied();
             absent -= usize::from(before.is_some());
             let value = match (value, before) {
@@ -100,7 +99,7 @@ impl CounterMemory {
                     *total.get_or_insert(0.0) += value - before;
                     *value
                 }
-                // New, or pruned and begun again.
+                // A new series, or one that was pruned and started again.
                 (Ok(value), _) => {
                     *total.get_or_insert(0.0) += value;
                     *value
@@ -110,15 +109,15 @@ impl CounterMemory {
             };
             now.insert(*series, value);
         }
-        // Everything that the new process has counted is new, also of a series that has overtaken its last value.
-        if let Some(total) = total.as_mut().filter(|_| restarted) {
-            let since_restart: f64 = found.iter().filter_map(|(_, value)| value.as_ref().ok()).sum();
+        // Everything that a restarted process has counted is an increase, even if a series has exceeded its last value.
+        if let Some(total) = total.as_mut().filter(|_| is_restarted) {
+            let since_restart: f64 = values.iter().filter_map(|(_, value)| value.as_ref().ok()).sum();
             *total = total.max(before_restart + since_restart);
         }
-        if reported && !repeated {
-            *checked = total.unwrap_or(0.0);
+        if is_reported && !is_repeated {
+            *total_at_check = total.unwrap_or(0.0);
         }
-        if lost && absent <= ABSENT_SERIES_MAX {
+        if may_lack_series && absent <= ABSENT_SERIES_MAX {
             last.extend(now);
         } else {
             *last = now;
@@ -126,7 +125,7 @@ impl CounterMemory {
         *total
     }
 
-    /// Sums of this life of the counters, which began at `since`, do not fall.
+    /// Keeps sums from falling until the counters restart. `since` is their start, as the server reports it.
     pub(super) fn hold<'p>(&mut self, since: Option<SystemTime>, points: impl Iterator<Item = &'p mut Point>, repairs: &mut Repairs) {
         if self.held_since != since {
             self.held.clear();

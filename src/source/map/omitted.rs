@@ -1,8 +1,9 @@
-//! Native counters that a canonical one is the sum of, and that a response omits.
+//! Detects native counters that a response omits although a canonical counter is a sum of them.
 //!
-//! Exporters omit the families of a collector that failed, with status 200. What is left of a sum is then too small: exported, it is a
-//! reset, and when the family is back, its whole value is counted once more. So a sum that lacks a series which was part of it is left
-//! out, until the series is back, the server has begun anew, or the series has not been seen for [`OMITTED_AGE_MAX`].
+//! If one of its collectors fails, an exporter omits that collector's families and still responds with status 200. The sum of the other
+//! series is then too small: exported, it would look like a reset, and when the family is back its whole value would be counted again.
+//! So a sum that lacks a series is omitted until the series is back, the server has restarted, or the series has been missing for
+//! [`OMITTED_AGE_MAX`].
 
 use crate::model::Value;
 use crate::source::Rule;
@@ -10,70 +11,70 @@ use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
-/// How long a series is waited for that a response omits.
+/// The time after which a missing series no longer counts as omitted.
 const OMITTED_AGE_MAX: Duration = Duration::from_secs(3600);
-/// Series of a target that are remembered; what is beyond is not waited for.
+/// The largest number of series of a target that are stored. If others are omitted, that is not detected.
 const SERIES_MAX: usize = 100_000;
 
-/// A native series as a part of what one rule makes of it.
-type Key = (usize, u64);
+/// The address of a rule, and the identity of a series that it takes.
+type SummandKey = (usize, u64);
 
-/// What a native series adds to a canonical counter or histogram.
+/// A native series that is part of a canonical counter or histogram.
 #[derive(Clone, Copy, Debug)]
 struct Summand {
-    /// What was counted.
+    /// The value of the series.
     value: f64,
-    /// The canonical series.
+    /// The identity of the canonical series.
     sum: u64,
-    seen: SystemTime,
+    last_seen: SystemTime,
 }
 
-/// The series that canonical counters and histograms are the sums of.
+/// The native series of previous polls that canonical counters and histograms are sums of.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Summands {
-    last: HashMap<Key, Summand, RandomState>,
-    /// When the server's counters began, as it said last.
-    since: Option<SystemTime>,
+    known: HashMap<SummandKey, Summand, RandomState>,
+    /// The start of the server's counters, as last reported.
+    counters_since: Option<SystemTime>,
 }
 
-/// Those of one reading.
+/// The native series of one poll that canonical counters and histograms are sums of.
 #[derive(Debug, Default)]
-pub(super) struct Found(Vec<(Key, f64, u64)>);
+pub(super) struct ReadSummands(Vec<(SummandKey, f64, u64)>);
 
-impl Found {
-    /// A series that a rule has added to a canonical one.
+impl ReadSummands {
+    /// Adds a native series that a rule has added to a canonical series.
     pub(super) fn add(&mut self, rule: &'static Rule, series: u64, value: Value<'_>, sum: u64) {
-        let counted = match value {
+        let value = match value {
             Value::Number(n) => n,
             Value::Histogram(histogram) => histogram.count as f64,
             Value::Summary(_) => return,
         };
-        // One at zero adds nothing, and some servers do not report it.
-        if counted > 0.0 {
-            self.0.push(((std::ptr::from_ref(rule).addr(), series), counted, sum));
+        // A series at 0 does not change the sum, and some servers do not report it.
+        if value > 0.0 {
+            self.0.push(((std::ptr::from_ref(rule).addr(), series), value, sum));
         }
     }
 }
 
 impl Summands {
-    /// Takes those of a good reading, and gives the canonical series that lack one.
-    pub(super) fn lacking(&mut self, found: Found, now: SystemTime, since: Option<SystemTime>) -> HashSet<u64> {
-        let restarted = matches!((since, self.since), (Some(since), Some(before)) if since > before);
-        self.since = since.or(self.since);
-        let fell = |(key, value, _): &(Key, f64, u64)| self.last.get(key).is_some_and(|last| *value < last.value);
-        if restarted || found.0.iter().any(fell) {
-            self.last.clear();
+    /// Stores the series of a poll, and returns the identities of the canonical series that lack one.
+    pub(super) fn update(&mut self, read: ReadSummands, now: SystemTime, counters_since: Option<SystemTime>) -> HashSet<u64> {
+        let is_restarted = matches!((counters_since, self.counters_since), (Some(now), Some(before)) if now > before);
+        self.counters_since = counters_since.or(self.counters_since);
+        let has_decreased = |(key, value, _): &(SummandKey, f64, u64)| self.known.get(key).is_some_and(|known| *value < known.value);
+        if is_restarted || read.0.iter().any(has_decreased) {
+            self.known.clear();
         }
-        for (key, value, sum) in &found.0 {
-            if self.last.len() < SERIES_MAX || self.last.contains_key(key) {
-                self.last.insert(*key, Summand { value: *value, sum: *sum, seen: now });
+        for (key, value, sum) in &read.0 {
+            if self.known.len() < SERIES_MAX || self.known.contains_key(key) {
+                self.known.insert(*key, Summand { value: *value, sum: *sum, last_seen: now });
             }
         }
-        self.last.retain(|_, last| now.duration_since(last.seen).unwrap_or_default() <= OMITTED_AGE_MAX);
-        if self.last.len() <= found.0.len() {
+        self.known.retain(|_, known| now.duration_since(known.last_seen).unwrap_or_default() <= OMITTED_AGE_MAX);
+        if self.known.len() <= read.0.len() {
             return HashSet::new();
         }
-        let present: HashSet<Key, RandomState> = found.0.iter().map(|(key, ..)| *key).collect();
-        self.last.iter().filter(|(key, _)| !present.contains(*key)).map(|(_, last)| last.sum).collect()
+        let present: HashSet<SummandKey, RandomState> = read.0.iter().map(|(key, ..)| *key).collect();
+        self.known.iter().filter(|(key, _)| !present.contains(*key)).map(|(_, known)| known.sum).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! What a part said, by the families that its rules look for: which series a rule takes, and the attributes that they give.
+//! The families of a part that its rules need, the series that a rule takes, and the attributes of their points.
 
 use crate::model::{Attribute, Attributes, Families, FamilyRef, Point, Repair, SampleRef};
 use crate::source::{AttributeSource, Part, Rule, Transform};
@@ -6,52 +6,52 @@ use foldhash::fast::RandomState;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-/// The families of a part that its rules look for.
+/// The families of a part that its rules need.
 pub(super) struct PartFamilies<'a> {
     families: HashMap<&'static str, Vec<FamilyRef<'a>>, RandomState>,
-    /// Families that lack a histogram which could not be read.
+    /// Families from which an inconsistent histogram was dropped.
     contradicted: HashSet<&'a str>,
-    /// The series of those, where their labels are known.
+    /// The inconsistent histograms whose labels are known, each with its family.
     lost: Vec<(&'a str, SampleRef<'a>)>,
-    /// Something could not be read, and of which family is not known.
-    unreadable: bool,
+    /// `true` if something could not be read, and its family is unknown.
+    has_unreadable: bool,
 }
 
 impl<'a> PartFamilies<'a> {
-    pub(super) fn of(part: &Part, read: &'a [(&'static Part, Families)]) -> Self {
-        // A server may have millions of families, so they are gone through once, and not for each rule.
-        let names = part.rules.iter().flat_map(Rule::looks_for);
+    pub(super) fn new(part: &Part, read: &'a [(&'static Part, Families)]) -> Self {
+        // A response may have millions of families, so this looks at each family once, not once for each rule.
+        let names = part.rules.iter().flat_map(Rule::needed_families);
         let mut families: HashMap<_, Vec<FamilyRef<'a>>, _> = names.map(|name| (name, Vec::new())).collect();
-        let (mut contradicted, mut lost, mut unreadable) = (HashSet::new(), Vec::new(), false);
-        for (_, page) in read.iter().filter(|(of, _)| of.name == part.name) {
-            unreadable |= [Repair::Unreadable, Repair::Forged].iter().any(|repair| page.repairs().get(*repair) > 0);
-            contradicted.extend(page.inconsistent_histograms());
-            lost.extend(page.unreadable_histograms().filter(|(family, _)| families.contains_key(family)));
+        let (mut contradicted, mut lost, mut has_unreadable) = (HashSet::new(), Vec::new(), false);
+        for (_, page) in read.iter().filter(|(other, _)| other.name == part.name) {
+            has_unreadable |= [Repair::Unreadable, Repair::Forged].iter().any(|repair| page.repairs().get(*repair) > 0);
+            contradicted.extend(page.contradicted());
+            lost.extend(page.lost().filter(|(family, _)| families.contains_key(family)));
             for family in page.iter() {
-                if let Some(of_name) = families.get_mut(family.name()) {
-                    of_name.push(family);
+                if let Some(with_name) = families.get_mut(family.name()) {
+                    with_name.push(family);
                 }
             }
         }
-        Self { families, contradicted, lost, unreadable }
+        Self { families, contradicted, lost, has_unreadable }
     }
 
-    /// Whether a series that is absent may be what could not be read.
+    /// Returns `true` if a series that the rule does not find may be in the response, but unreadable.
     pub(super) fn may_lack(&self, rule: &Rule) -> bool {
-        self.unreadable || rule.families.iter().any(|name| self.contradicted.contains(name))
+        self.has_unreadable || rule.families.iter().any(|name| self.contradicted.contains(name))
     }
 
-    /// The series that a rule would take, had they been readable.
-    pub(super) fn lost_of(&self, rule: &'static Rule) -> impl Iterator<Item = SampleRef<'a>> {
+    /// Returns the inconsistent histograms that a rule would take.
+    pub(super) fn lost_series_of(&self, rule: &'static Rule) -> impl Iterator<Item = SampleRef<'a>> {
         self.lost.iter().filter(|(family, sample)| rule.families.contains(family) && rule.takes(sample)).map(|(_, sample)| *sample)
     }
 
-    /// All series of this name.
+    /// Returns all series of the families with this name.
     pub(super) fn named(&self, name: &str) -> impl Iterator<Item = SampleRef<'a>> {
         self.families.get(name).into_iter().flatten().flat_map(|family| family.samples())
     }
 
-    /// The series that a rule takes, with their family.
+    /// Returns the series that a rule takes, each with the name of its family.
     pub(super) fn taken_by(&self, rule: &'static Rule) -> impl Iterator<Item = (&'static str, SampleRef<'a>)> {
         let all = rule.families.iter().flat_map(|name| self.named(name).map(|sample| (*name, sample)));
         all.filter(|(_, sample)| rule.takes(sample))
@@ -59,8 +59,9 @@ impl<'a> PartFamilies<'a> {
 }
 
 impl Rule {
-    fn looks_for(&self) -> impl Iterator<Item = &'static str> + use<> {
-        let whole = if let Transform::OneMinusShareOf(whole) = self.step { Some(whole) } else { None };
+    /// The families that the rule reads.
+    fn needed_families(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let whole = if let Transform::OneMinusShareOf(whole) = self.transform { Some(whole) } else { None };
         self.families.iter().copied().chain(whole)
     }
 
@@ -69,12 +70,12 @@ impl Rule {
             && !self.unless.iter().any(|(name, value)| sample.label(name) == Some(value))
     }
 
-    /// The attributes that it gives to every series.
+    /// The attributes that every point of the rule has.
     pub(super) fn fixed_attributes(&self) -> Attributes {
-        self.with.iter().map(|(k, v)| (*k, Cow::Borrowed(*v))).collect()
+        self.with.iter().map(|(attribute, value)| (*attribute, Cow::Borrowed(*value))).collect()
     }
 
-    /// Those of this series; none where a table does not have its label.
+    /// Returns the attributes of the point for this series, or `None` if a label is missing or its value is not mapped.
     pub(super) fn attributes_of(&self, sample: &SampleRef<'_>) -> Option<Attributes> {
         let mut attributes = self.fixed_attributes();
         for from in self.from {
@@ -83,33 +84,34 @@ impl Rule {
         Some(attributes)
     }
 
-    /// The attribute sets that it gives whatever the server says.
-    pub(super) fn closed_attributes(&self) -> Vec<Attributes> {
+    /// Returns every set of attributes that a point of the rule can have. All its labels must be mapped by tables.
+    pub(super) fn possible_attributes(&self) -> Vec<Attributes> {
         self.from.iter().fold(vec![self.fixed_attributes()], |sets, from| {
-            sets.iter().flat_map(|set| from.values.iter().map(move |(_, ours)| with(set, from.attribute, *ours))).collect()
+            sets.iter().flat_map(|set| from.values.iter().map(move |(_, value)| with_attribute(set, from.attribute, *value))).collect()
         })
     }
 
-    /// Whether a point may come from it.
-    pub(super) fn may_give(&self, point: &Point) -> bool {
-        let has = |key: &Attribute, value: &str| point.attributes.iter().any(|(k, v)| *k == key && v == value);
-        self.metric == point.metric && self.with.iter().all(|(key, value)| has(key, value))
+    /// Returns `true` if the rule can produce a point with this metric and these attributes.
+    pub(super) fn may_produce(&self, point: &Point) -> bool {
+        let has = |attribute: &Attribute, value: &str| point.attributes.iter().any(|(other, v)| *other == attribute && v == value);
+        self.metric == point.metric && self.with.iter().all(|(attribute, value)| has(attribute, value))
     }
 }
 
 impl AttributeSource {
-    fn value(&self, theirs: &str) -> Option<Cow<'static, str>> {
+    /// Returns the canonical value for a native one, or `None` if it is not mapped.
+    fn value(&self, native: &str) -> Option<Cow<'static, str>> {
         if self.values.is_empty() {
-            return Some(Cow::Owned(theirs.to_owned()));
+            return Some(Cow::Owned(native.to_owned()));
         }
-        let ours = self.values.iter().find(|(t, _)| *t == theirs).map(|(_, ours)| *ours);
-        ours.or(self.other).map(Cow::Borrowed)
+        let canonical = self.values.iter().find(|(known, _)| *known == native).map(|(_, canonical)| *canonical);
+        canonical.or(self.other).map(Cow::Borrowed)
     }
 }
 
-/// These attributes and one more.
-pub(super) fn with(attributes: &Attributes, key: &'static Attribute, value: impl Into<Cow<'static, str>>) -> Attributes {
+/// Returns these attributes and one more.
+pub(super) fn with_attribute(attributes: &Attributes, attribute: &'static Attribute, value: impl Into<Cow<'static, str>>) -> Attributes {
     let mut attributes = attributes.clone();
-    attributes.push((key, value.into()));
+    attributes.push((attribute, value.into()));
     attributes
 }

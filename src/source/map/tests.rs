@@ -1,44 +1,25 @@
-//! What rules do with series, over readings: a rule or two, a page, and what comes out.
+//! Rules applied to pages: a rule or two, the pages of consecutive polls, and the expected points.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
 use crate::format::prometheus;
 use crate::model::vocabulary::*;
-use crate::source::{AttributeSource, Credential, Request};
+use crate::model::{Attributes, Histogram};
+use crate::source::{AttributeSource, Request, Rule};
 
-/// A mail system of one part with these rules, and a second part where there are more.
+/// Returns a mail system whose two parts have these rules.
 fn system(rules: &'static [Rule], more: &'static [Rule]) -> Source {
-    let part = |name, rules| Part {
-        name,
-        help: "",
-        requests: &[Request { format: "text", path: "/", post: None, read: prometheus::read }],
-        body_bytes_max: 0,
-        credential: Credential::TrustedAddress,
-        rules,
-        known_by: &[],
-        misnamed_when: &["wrong"],
-        interval: None,
-        on_unauthorized: "",
-        on_not_found: "",
-    };
+    static REQUESTS: &[Request] = &[Request::get("text", "/", prometheus::read)];
+    let part = |name, rules| Part { rules, misnaming_families: &["wrong"], ..Part::new(name, "", REQUESTS) };
     Source {
-        name: "test",
-        title: "",
-        parts: Box::leak(Box::new([part("first", rules), part("second", more)])),
-        min_interval: Duration::ZERO,
-        timeout: Duration::ZERO,
-        requests_per_minute_max: None,
-        windowed: false,
         gauges_underflow: true,
-        mistyped_counters: &[],
         version: Some(("build", "version")),
-        counters_since: Some("began"),
-        process_since: None,
-        records: None,
+        counters_since: Some("started"),
+        ..Source::new("test", "", Box::leak(Box::new([part("first", rules), part("second", more)])))
     }
 }
 
-/// One target over several readings.
+/// A target that is polled several times.
 struct Polled {
     source: Source,
     memory: CounterMemory,
@@ -52,20 +33,20 @@ impl Polled {
             window_start: None,
             sliding: false,
             detail: None,
-            of_records: &[],
+            metrics_from_log: &[],
         };
         Self { source: system(rules, more), memory: CounterMemory::default(), context }
     }
 
-    /// The snapshot of these parts' pages, by `;` where a line ends.
+    /// Maps the pages of the parts. In a page, `;` separates lines.
     fn snapshot(&mut self, pages: &[&str]) -> Snapshot {
         let page = |(part, page): (&'static Part, &&str)| (part, prometheus::read(page.replace(';', "\n") + "\n").unwrap());
         let read: Vec<_> = self.source.parts.iter().zip(pages).map(page).collect();
-        apply(&self.source, &read, &mut self.memory, &self.context)
+        map_to_canonical(&self.source, &read, &mut self.memory, &self.context)
     }
 
-    /// Points as `metric values number`, then repairs as `!kind n`.
-    fn said(&mut self, pages: &[&str]) -> String {
+    /// Returns the points as `metric values number`, then the repairs as `!kind n`.
+    fn mapped(&mut self, pages: &[&str]) -> String {
         let snapshot = self.snapshot(pages);
         let point = |p: &crate::model::Point| {
             let values: Vec<_> = p.attributes.iter().map(|(_, value)| format!(" {value}")).collect();
@@ -76,25 +57,25 @@ impl Polled {
     }
 }
 
-/// Readings of one target, one after the other.
+/// Checks the points of consecutive polls of one target.
 #[track_caller]
-fn gives(rules: &'static [Rule], cases: &[(&str, &str)]) {
+fn check(rules: &'static [Rule], cases: &[(&str, &str)]) {
     let mut polled = Polled::new(rules, &[]);
     for (page, expected) in cases {
-        assert_eq!(polled.said(&[page]), *expected, "{page}");
+        assert_eq!(polled.mapped(&[page]), *expected, "{page}");
     }
 }
 
-/// The first readings of targets that know nothing of each other.
+/// Checks the points of first polls, each of another target.
 #[track_caller]
-fn gives_at_once(rules: &'static [Rule], cases: &[(&str, &str)]) {
-    cases.iter().for_each(|case| gives(rules, &[*case]));
+fn check_each(rules: &'static [Rule], cases: &[(&str, &str)]) {
+    cases.iter().for_each(|case| check(rules, &[*case]));
 }
 
 #[test]
-fn numbers_that_are_none() {
+fn invalid_numbers_are_omitted() {
     static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS), Rule::new(&["g"], &ACCOUNT_CONFIGURED), Rule::new(&["a"], &QUEUE_OLDEST_AGE)];
-    gives_at_once(
+    check_each(
         RULES,
         &[
             ("c NaN;g 1", "mail.account.configured 1; !non_finite 1"),
@@ -116,14 +97,14 @@ fn numbers_that_are_none() {
 }
 
 #[test]
-fn a_sum_that_a_number_is_missing_from_is_missing() {
+fn an_invalid_number_invalidates_its_sum() {
     static RULES: &[Rule] = &[
         Rule::new(&["c"], &COMPLAINTS).zero_when_absent(),
         Rule::new(&["q"], &QUEUE_DEPTH)
-            .from(&[AttributeSource::table("s", &QUEUE_STATE, &[("a", "active"), ("h", "held")])])
+            .from(&[AttributeSource::mapped_label("s", &QUEUE_STATE, &[("a", "active"), ("h", "held")])])
             .zero_when_absent(),
     ];
-    gives_at_once(
+    check_each(
         RULES,
         &[
             ("c{a=\"1\"} 5;c{a=\"2\"} NaN", "mail.queue.depth active 0; mail.queue.depth held 0; !non_finite 1"),
@@ -133,13 +114,13 @@ fn a_sum_that_a_number_is_missing_from_is_missing() {
 }
 
 #[test]
-fn absent_is_not_zero_where_it_may_be_what_was_unreadable() {
+fn a_missing_series_is_not_zero_if_something_was_unreadable() {
     static RULES: &[Rule] = &[
         Rule::new(&["c"], &COMPLAINTS).when(&[("e", "c")]).zero_when_absent(),
         Rule::new(&["tries"], &DELIVERY_ATTEMPTS).zero_when_absent(),
         Rule::new(&["c"], &DELIVERY_ATTEMPTS).when(&[("e", "final")]).scale(-1.0).zero_when_absent(),
     ];
-    gives_at_once(
+    check_each(
         RULES,
         &[
             ("tries 5", "mail.complaints 0; mail.delivery.attempts 5"),
@@ -156,9 +137,9 @@ fn absent_is_not_zero_where_it_may_be_what_was_unreadable() {
 }
 
 #[test]
-fn a_counter_that_became_something_else_is_not_zero() {
+fn a_counter_that_changed_its_type_is_not_zero() {
     static RULES: &[Rule] = &[Rule::new(&["c", "d"], &COMPLAINTS).zero_when_absent(), Rule::new(&["h"], &DELIVERY_DURATION)];
-    gives_at_once(
+    check_each(
         RULES,
         &[
             ("# TYPE c histogram;c_bucket{le=\"+Inf\"} 3;c_count 3", "!unreadable 1"),
@@ -169,9 +150,9 @@ fn a_counter_that_became_something_else_is_not_zero() {
 }
 
 #[test]
-fn what_is_added_up_goes_on_behind_a_series_that_could_not_be_read() {
-    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).step(Transform::Accumulate)];
-    gives(
+fn accumulation_continues_after_an_unreadable_series() {
+    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Accumulate)];
+    check(
         RULES,
         &[
             ("c{q=\"a\"} 1000;c{q=\"b\"} 1", "mail.complaints 1001"),
@@ -187,9 +168,9 @@ fn what_is_added_up_goes_on_behind_a_series_that_could_not_be_read() {
 }
 
 #[test]
-fn what_is_added_up_goes_on_behind_a_number_that_is_none() {
-    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).step(Transform::Accumulate)];
-    gives(
+fn accumulation_continues_after_an_invalid_number() {
+    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Accumulate)];
+    check(
         RULES,
         &[
             ("c{a=\"1\"} 100", "mail.complaints 100"),
@@ -201,9 +182,9 @@ fn what_is_added_up_goes_on_behind_a_number_that_is_none() {
 }
 
 #[test]
-fn series_that_stand_twice_count_once() {
+fn duplicate_series_count_once() {
     static RULES: &[Rule] = &[Rule::new(&["g"], &ACCOUNT_CONFIGURED), Rule::new(&["g"], &DOMAIN_CONFIGURED)];
-    gives_at_once(
+    check_each(
         RULES,
         &[
             ("g{a=\"1\"} 3;g{a=\"1\"} 4", "mail.account.configured 3; mail.domain.configured 3; !duplicate_series 1"),
@@ -215,14 +196,14 @@ fn series_that_stand_twice_count_once() {
 }
 
 #[test]
-fn equal_attributes_add_up_but_of_gauges_the_largest_is_taken() {
+fn values_with_equal_attributes_add_up_except_gauges() {
     static RULES: &[Rule] = &[
         Rule::new(&["a", "b"], &COMPLAINTS),
         Rule::new(&["less"], &COMPLAINTS).scale(-1.0),
-        Rule::new(&["age"], &QUEUE_OLDEST_AGE).step(Transform::Age),
+        Rule::new(&["age"], &QUEUE_OLDEST_AGE).transform(Transform::Age),
         Rule::new(&["percent"], &SYSTEM_CPU_UTILIZATION).scale(0.01),
     ];
-    gives_at_once(
+    check_each(
         RULES,
         &[
             ("a 5;b 4", "mail.complaints 9"),
@@ -236,11 +217,11 @@ fn equal_attributes_add_up_but_of_gauges_the_largest_is_taken() {
 }
 
 #[test]
-fn a_label_by_a_table() {
+fn label_values_are_mapped_by_a_table() {
     const TABLE: &[(&str, &str)] = &[("ok", "success"), ("fail", "failure")];
     static STRICT: &[Rule] =
-        &[Rule::new(&["w"], &WEBHOOK_REQUESTS).from(&[AttributeSource::table("s", &WEBHOOK_OUTCOME, TABLE)]).zero_when_absent()];
-    gives_at_once(
+        &[Rule::new(&["w"], &WEBHOOK_REQUESTS).from(&[AttributeSource::mapped_label("s", &WEBHOOK_OUTCOME, TABLE)]).zero_when_absent()];
+    check_each(
         STRICT,
         &[
             ("w{s=\"ok\",e=\"1\"} 2;w{s=\"ok\",e=\"2\"} 3", "mail.webhook.requests success 5; mail.webhook.requests failure 0"),
@@ -249,22 +230,23 @@ fn a_label_by_a_table() {
         ],
     );
     static OTHER: &[Rule] =
-        &[Rule::new(&["w"], &ACCOUNT_STATUS).from(&[AttributeSource::table("s", &ACCOUNT_STATE, &[("a", "init")]).or("other")])];
-    gives_at_once(OTHER, &[("w{s=\"a\"} 1;w{s=\"b\"} 2;w{s=\"c\"} 3", "mail.account.status init 1; mail.account.status other 5")]);
+        &[Rule::new(&["w"], &ACCOUNT_STATUS)
+            .from(&[AttributeSource::mapped_label("s", &ACCOUNT_STATE, &[("a", "init")]).otherwise("other")])];
+    check_each(OTHER, &[("w{s=\"a\"} 1;w{s=\"b\"} 2;w{s=\"c\"} 3", "mail.account.status init 1; mail.account.status other 5")]);
 }
 
 #[test]
-fn absent_is_zero_only_where_the_part_was_read() {
+fn a_missing_series_is_zero_only_if_its_part_was_read() {
     static FIRST: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).zero_when_absent()];
     static SECOND: &[Rule] = &[Rule::new(&["b"], &BOUNCES).zero_when_absent()];
     let mut polled = Polled::new(FIRST, SECOND);
-    assert_eq!(polled.said(&["x 1", "x 1"]), "mail.complaints 0; mail.bounces 0");
-    assert_eq!(polled.said(&["x 1"]), "mail.complaints 0", "the second part was not read");
-    assert_eq!(polled.said(&["b 3"]), "mail.complaints 0", "a rule sees its own part only");
+    assert_eq!(polled.mapped(&["x 1", "x 1"]), "mail.complaints 0; mail.bounces 0");
+    assert_eq!(polled.mapped(&["x 1"]), "mail.complaints 0", "the second part was not read");
+    assert_eq!(polled.mapped(&["b 3"]), "mail.complaints 0", "rules read only their own part");
 }
 
 #[test]
-fn what_two_parts_say_counts_once() {
+fn a_fallback_applies_only_without_a_valid_point() {
     static FIRST: &[Rule] = &[Rule::new(&["q"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "queued")])];
     static SECOND: &[Rule] = &[Rule::new(&["q"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "queued")]).fallback()];
     for (pages, expected) in [
@@ -273,14 +255,14 @@ fn what_two_parts_say_counts_once() {
         (&["q 18446744073709551615", "q 3"], "mail.queue.depth queued 3; !underflow 1"),
         (&["q 14"], "mail.queue.depth queued 14"),
     ] {
-        assert_eq!(Polled::new(FIRST, SECOND).said(pages), expected, "{pages:?}");
+        assert_eq!(Polled::new(FIRST, SECOND).mapped(pages), expected, "{pages:?}");
     }
 }
 
 #[test]
-fn counters_that_are_pruned_and_begin_again() {
-    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).step(Transform::Accumulate)];
-    gives(
+fn pruned_counters_are_accumulated() {
+    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Accumulate)];
+    check(
         RULES,
         &[
             ("x 1", ""),
@@ -295,9 +277,9 @@ fn counters_that_are_pruned_and_begin_again() {
 }
 
 #[test]
-fn the_share_of_a_rise() {
-    static RULES: &[Rule] = &[Rule::new(&["idle"], &SYSTEM_CPU_UTILIZATION).step(Transform::OneMinusShareOf("all"))];
-    gives(
+fn utilization_is_calculated_from_increases() {
+    static RULES: &[Rule] = &[Rule::new(&["idle"], &SYSTEM_CPU_UTILIZATION).transform(Transform::OneMinusShareOf("all"))];
+    check(
         RULES,
         &[
             ("idle 50;all 100", ""),
@@ -316,16 +298,16 @@ fn the_share_of_a_rise() {
 }
 
 #[test]
-fn a_sum_is_held_until_the_counters_begin_again() {
-    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).step(Transform::Hold).zero_when_absent()];
-    gives(
+fn a_sum_is_held_until_the_counters_restart() {
+    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Hold).zero_when_absent()];
+    check(
         RULES,
         &[
-            ("began 100;c 5", "mail.complaints 5"),
-            ("began 100;c 4", "mail.complaints 5; !held 1"),
-            ("began 100", "mail.complaints 5; !held 1"),
-            ("began 100;c 6", "mail.complaints 6"),
-            ("began 200;c 1", "mail.complaints 1"),
+            ("started 100;c 5", "mail.complaints 5"),
+            ("started 100;c 4", "mail.complaints 5; !held 1"),
+            ("started 100", "mail.complaints 5; !held 1"),
+            ("started 100;c 6", "mail.complaints 6"),
+            ("started 200;c 1", "mail.complaints 1"),
         ],
     );
 }
@@ -353,15 +335,15 @@ fn a_detail_adds_up_to_its_total() {
         (2, "of{d=\"a\"} 3", ""),
         (2, "all -4;of{d=\"a\"} 3", "!out_of_range 1"),
     ] {
-        let said = by(&DESTINATION_DOMAIN, top).said(&[page]).replace("mail.queue.depth scheduled ", "");
-        assert_eq!(said, expected, "{top} of {page}");
+        let mapped = by(&DESTINATION_DOMAIN, top).mapped(&[page]).replace("mail.queue.depth scheduled ", "");
+        assert_eq!(mapped, expected, "{top} of {page}");
     }
-    assert_eq!(by(&TENANT_NAME, 2).said(&[PAGE]), "mail.queue.depth scheduled 10", "another detail rests");
-    assert_eq!(Polled::new(RULES, &[]).said(&[PAGE]), "mail.queue.depth scheduled 10");
+    assert_eq!(by(&TENANT_NAME, 2).mapped(&[PAGE]), "mail.queue.depth scheduled 10", "other details are not applied");
+    assert_eq!(Polled::new(RULES, &[]).mapped(&[PAGE]), "mail.queue.depth scheduled 10");
 }
 
 #[test]
-fn the_rest_of_a_detail_has_room_beside_the_other_points_of_its_metric() {
+fn the_rest_of_a_detail_fits_into_the_limit_of_points() {
     static RULES: &[Rule] = &[
         Rule::new(&["ready"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "ready")]),
         Rule::new(&["all"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "scheduled")]),
@@ -383,42 +365,42 @@ fn the_rest_of_a_detail_has_room_beside_the_other_points_of_its_metric() {
 }
 
 #[test]
-fn a_name_that_the_server_chooses_has_room_for_a_thousand() {
-    static RULES: &[Rule] = &[Rule::new(&["s"], &JOB_DEPTH).from(&[AttributeSource::same("n", &JOB_QUEUE)])];
+fn a_metric_has_a_limited_number_of_points() {
+    static RULES: &[Rule] = &[Rule::new(&["s"], &JOB_DEPTH).from(&[AttributeSource::label("n", &JOB_QUEUE)])];
     let page: String = (0..POINTS_PER_METRIC_MAX + 2).map(|i| format!("s{{n=\"{i}\"}} 1\n")).collect();
     let snapshot = Polled::new(RULES, &[]).snapshot(&[&page]);
     assert_eq!((snapshot.points.len(), snapshot.repairs.get(Repair::Unreadable)), (POINTS_PER_METRIC_MAX, 2));
     let again = format!("{page}s{{n=\"0\",and=\"again\"}} 1\n");
     let snapshot = Polled::new(RULES, &[]).snapshot(&[&again]);
-    assert_eq!((snapshot.points[0].value, snapshot.points[1].value), (2.0, 1.0), "there is always room for what is known");
+    assert_eq!((snapshot.points[0].value, snapshot.points[1].value), (2.0, 1.0), "known points are not limited");
 }
 
 #[test]
-fn counters_under_wrong_names_are_left_out() {
+fn misnamed_counters_are_omitted() {
     static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).zero_when_absent(), Rule::new(&["g"], &ACCOUNT_CONFIGURED)];
-    gives_at_once(
+    check_each(
         RULES,
         &[("c 1;g 2", "mail.complaints 1; mail.account.configured 2"), ("c 1;g 2;wrong 3", "mail.account.configured 2; !misnamed 1")],
     );
 }
 
 #[test]
-fn what_the_server_says_of_itself() {
+fn version_and_start_of_counters_are_read() {
     let since = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-    for (page, version, began) in [
-        ("build{version=\"v2.1\"} 1;began 1700000000", Some("2.1"), since(1_700_000_000)),
-        ("build{config=\"a\"} 1;build{version=\"2.1\"} 1;began 0", Some("2.1"), None),
-        ("build{version=\"\"} 1;began NaN", None, None),
-        ("began -1", None, None),
-        ("began 1e300", None, None),
+    for (page, version, started) in [
+        ("build{version=\"v2.1\"} 1;started 1700000000", Some("2.1"), since(1_700_000_000)),
+        ("build{config=\"a\"} 1;build{version=\"2.1\"} 1;started 0", Some("2.1"), None),
+        ("build{version=\"\"} 1;started NaN", None, None),
+        ("started -1", None, None),
+        ("started 1e300", None, None),
     ] {
         let snapshot = Polled::new(&[], &[]).snapshot(&[page]);
-        assert_eq!((snapshot.version.as_deref(), snapshot.counters_since), (version, began), "{page}");
+        assert_eq!((snapshot.version.as_deref(), snapshot.counters_since), (version, started), "{page}");
     }
 }
 
 #[test]
-fn a_sum_that_lacks_a_series_is_left_out_until_that_is_back_or_the_server_has_begun_anew() {
+fn a_sum_that_lacks_a_series_is_omitted_until_the_series_is_back_or_the_server_restarts() {
     static RULES: &[Rule] = &[
         Rule::new(&["a"], &COMPLAINTS).zero_when_absent(),
         Rule::new(&["b"], &COMPLAINTS),
@@ -427,26 +409,26 @@ fn a_sum_that_lacks_a_series_is_left_out_until_that_is_back_or_the_server_has_be
     ];
     let cases = [
         ("a 1000;b 5;g 2", "mail.complaints 1005; mail.bounces 0; mail.account.configured 2"),
-        // Neither 5 nor 0; gauges have no memory.
+        // The sum is neither 5 nor 0. Gauges have no state.
         ("b 6", "mail.bounces 0"),
         ("g 2", "mail.bounces 0; mail.account.configured 2"),
         ("a 1060;b 7;c 3", "mail.complaints 1067; mail.bounces 3"),
-        // Something fell: the server has begun anew, and what is absent is zero.
+        // A counter decreased: the server restarted, and missing series are 0.
         ("b 1", "mail.complaints 1; mail.bounces 0"),
-        ("began 500;c 2", "mail.bounces 2"),
-        ("began 900;g 1", "mail.complaints 0; mail.bounces 0; mail.account.configured 1"),
+        ("started 500;c 2", "mail.bounces 2"),
+        ("started 900;g 1", "mail.complaints 0; mail.bounces 0; mail.account.configured 1"),
     ];
-    gives(RULES, &cases);
+    check(RULES, &cases);
     let mut polled = Polled::new(RULES, &[]);
-    assert_eq!(polled.said(&["a 5;b 1"]), "mail.complaints 6; mail.bounces 0");
+    assert_eq!(polled.mapped(&["a 5;b 1"]), "mail.complaints 6; mail.bounces 0");
     polled.context.now += Duration::from_secs(3600);
-    assert_eq!(polled.said(&["b 1"]), "mail.bounces 0");
+    assert_eq!(polled.mapped(&["b 1"]), "mail.bounces 0");
     polled.context.now += Duration::from_secs(1);
-    assert_eq!(polled.said(&["b 1"]), "mail.complaints 1; mail.bounces 0", "an hour later");
+    assert_eq!(polled.mapped(&["b 1"]), "mail.complaints 1; mail.bounces 0", "an hour later");
 }
 
-/// The canonical histograms of a page: attribute values, bounds, counts, count and sum; then repairs.
-fn distributions(polled: &mut Polled, page: &str) -> String {
+/// Returns the canonical histograms of a page as attribute values, bounds, counts, count and sum, then the repairs.
+fn histograms(polled: &mut Polled, page: &str) -> String {
     let snapshot = polled.snapshot(&[page]);
     let histogram = |(_, attributes, h): &(&'static Metric, Attributes, Histogram)| {
         let values: Vec<_> = attributes.iter().map(|(_, value)| format!("{value} ")).collect();
@@ -456,7 +438,7 @@ fn distributions(polled: &mut Polled, page: &str) -> String {
     snapshot.histograms.iter().map(histogram).chain(repairs).collect::<Vec<_>>().join("; ")
 }
 
-/// The lines of a histogram `h` with these labels before `le`.
+/// Returns the lines of a histogram `h` with these labels before `le`.
 fn histogram(labels: &str, buckets: &[(&str, u64)], sum: u64, count: u64) -> String {
     let bucket = |(le, n): &(&str, u64)| format!("h_bucket{{{labels},le=\"{le}\"}} {n};");
     let buckets: String = buckets.iter().map(bucket).collect();
@@ -475,19 +457,19 @@ fn histograms_of_several_series_add_up() {
         (vec![&four, &forty, &total], "[1.0, 5.0] [11, 23] of 44 sum Some(107.0)"),
         (vec![&four, &wider], "[5.0] [5] of 9 sum Some(17.0)"),
         (vec![&wider, &forty, &four], "[5.0] [25] of 49 sum Some(117.0)"),
-        // What the sum is cannot be known.
+        // The sum is unknown.
         (vec![&four, &apart], "!inconsistent_histogram 1"),
         (vec![&four, &apart, &forty], "!inconsistent_histogram 1"),
-        // A series that stands twice counts once.
+        // Duplicate series count once.
         (vec![&four, &four], "[1.0, 5.0] [1, 3] of 4 sum Some(7.0); !duplicate_series 4"),
     ] {
         let page = format!("# TYPE h histogram;{}", lines.into_iter().map(String::as_str).collect::<String>());
-        assert_eq!(distributions(&mut Polled::new(RULES, &[]), &page), expected, "{page}");
+        assert_eq!(histograms(&mut Polled::new(RULES, &[]), &page), expected, "{page}");
     }
 }
 
 #[test]
-fn a_histogram_that_a_series_is_missing_from_is_missing() {
+fn a_histogram_that_lacks_a_series_is_omitted() {
     static RULES: &[Rule] = &[
         Rule::new(&["h"], &DELIVERY_ATTEMPT_DURATION).unless(&[("s", "total")]),
         Rule::new(&["h"], &WEBHOOK_REQUEST_DURATION).when(&[("s", "total")]),
@@ -502,15 +484,15 @@ fn a_histogram_that_a_series_is_missing_from_is_missing() {
         (good + &bad("total"), "[1.0] [1] of 4 sum Some(7.0); !inconsistent_histogram 1"),
     ] {
         let page = format!("# TYPE h histogram;{page}");
-        assert_eq!(distributions(&mut Polled::new(RULES, &[]), &page), expected, "{page}");
+        assert_eq!(histograms(&mut Polled::new(RULES, &[]), &page), expected, "{page}");
     }
 }
 
 #[test]
-fn a_gauge_near_2_to_the_64_is_a_reading_of_a_system_that_is_not_known_to_underflow() {
+fn a_gauge_near_2_to_the_64_is_valid_unless_gauges_underflow() {
     static RULES: &[Rule] = &[Rule::new(&["g"], &SYSTEM_MEMORY_LIMIT)];
     let mut polled = Polled::new(RULES, &[]);
     polled.source.gauges_underflow = false;
-    assert_eq!(polled.said(&["g 9007199254740992000"]), "system.memory.limit 9007199254740992000");
-    assert_eq!(polled.said(&["g 18446744073709551615"]), "!out_of_range 1");
+    assert_eq!(polled.mapped(&["g 9007199254740992000"]), "system.memory.limit 9007199254740992000");
+    assert_eq!(polled.mapped(&["g 18446744073709551615"]), "!out_of_range 1");
 }

@@ -1,43 +1,43 @@
-//! Sums of windows of time, as counters: each window counts once, whatever the clock does.
+//! Counters from sums over windows of time: each window counts once, even if the clock is set back.
 //!
-//! # Why each window is kept apart
+//! # Recent windows are stored separately
 //!
-//! A window that has ended is read again: for events that the server records late, and when a clock is set back into it. So what it has
-//! is replaced, never added. Only windows that are too old to be read again are added up.
+//! A window that has ended is read again: for events that the server records late, and after the clock was set back into the window. So
+//! the sums of a window are replaced, not added. Only windows that are too old to be read again are merged.
 
 use crate::model::{Point, Repair, Repairs};
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
-/// Windows that are kept apart. Whoever chooses windows must not go back further.
+/// The number of windows that are stored separately. Older windows must not be requested again.
 pub const WINDOWS_KEPT_MAX: usize = 8;
 
-/// The sums of all windows so far, by the identity of their points.
+/// The sums of all windows so far, by the identity of the points.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WindowSums {
-    /// By the start of the window.
-    kept: BTreeMap<SystemTime, HashMap<u64, f64>>,
-    /// Of windows that are not kept apart any more.
-    older: HashMap<u64, f64>,
-    /// The start of the newest of those.
-    older_until: Option<SystemTime>,
-    /// When the first window began.
+    /// The sums of recent windows, by the start of the window.
+    recent: BTreeMap<SystemTime, HashMap<u64, f64>>,
+    /// The merged sums of older windows.
+    merged: HashMap<u64, f64>,
+    /// The start of the newest window in `merged`.
+    merged_until: Option<SystemTime>,
+    /// The start of the first window.
     first: Option<SystemTime>,
 }
 
 impl WindowSums {
-    /// Sums of the window that began at `start` were read: none of them falls (an account was deleted), and those of the other windows are
-    /// added. Returns when the first window began.
-    pub fn count<'p>(&mut self, start: SystemTime, points: impl Iterator<Item = &'p mut Point>, repairs: &mut Repairs) -> SystemTime {
-        let is_too_old = self.older_until.is_some_and(|until| start <= until);
-        let mut window = self.kept.remove(&start).unwrap_or_default();
+    /// Turns the sums of the window that starts at `start` into sums over all windows. A sum that is smaller than before, because an account
+    /// was deleted, is held. Returns the start of the first window.
+    pub fn add_up<'p>(&mut self, start: SystemTime, points: impl Iterator<Item = &'p mut Point>, repairs: &mut Repairs) -> SystemTime {
+        let is_merged = self.merged_until.is_some_and(|until| start <= until);
+        let mut window = self.recent.remove(&start).unwrap_or_default();
         for point in points {
             let identity = point.identity();
-            let others: f64 = self.kept.values().filter_map(|sums| sums.get(&identity)).sum();
-            let older = self.older.get(&identity).copied().unwrap_or(0.0);
-            if is_too_old {
-                // It has been added up already.
-                point.value = others + older;
+            let others: f64 = self.recent.values().filter_map(|sums| sums.get(&identity)).sum();
+            let merged = self.merged.get(&identity).copied().unwrap_or(0.0);
+            if is_merged {
+                // `merged` contains this window.
+                point.value = others + merged;
                 continue;
             }
             let sum = window.entry(identity).or_insert(0.0);
@@ -45,15 +45,15 @@ impl WindowSums {
                 repairs.count(Repair::Held);
             }
             *sum = sum.max(point.value);
-            point.value = *sum + others + older;
+            point.value = *sum + others + merged;
         }
-        if !is_too_old {
-            self.kept.insert(start, window);
+        if !is_merged {
+            self.recent.insert(start, window);
         }
-        while self.kept.len() > WINDOWS_KEPT_MAX {
-            let Some((oldest, sums)) = self.kept.pop_first() else { break };
-            sums.into_iter().for_each(|(identity, sum)| *self.older.entry(identity).or_default() += sum);
-            self.older_until = Some(oldest);
+        while self.recent.len() > WINDOWS_KEPT_MAX {
+            let Some((oldest, sums)) = self.recent.pop_first() else { break };
+            sums.into_iter().for_each(|(identity, sum)| *self.merged.entry(identity).or_default() += sum);
+            self.merged_until = Some(oldest);
         }
         *self.first.get_or_insert(start)
     }

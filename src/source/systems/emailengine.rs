@@ -1,52 +1,29 @@
-//! EmailEngine: `GET /metrics`, Prometheus text, Bearer token with the metrics scope.
+//! EmailEngine: `GET /metrics`, Prometheus text format, bearer token with the scope `metrics`.
 //!
-//! Facts from 2.79.2, its source and a run of it. `messageDeliveryError` is not raised on every transport and
-//! `messageFailed` only at the end, so what was put off is what the submit queue counts as failed tries less the final
-//! ones; the two are counted a moment apart, hence `Hold`. `authenticationSuccess` and `-Error` count changes of an account's
-//! state, not each login.
+//! # Facts
+//!
+//! From version 2.79.2, its source code and tests with a running server:
+//!
+//! - `messageFailed` is raised only for the final failure, and `messageDeliveryError` not for every transport. So the number of deferred
+//!   attempts is the number of failed runs of the submit queue minus the final failures. The two are counted a moment apart, so the
+//!   difference can fall for a moment, and [`Transform::Hold`] holds it.
+//! - `authenticationSuccess` and `authenticationError` count changes of an account's state, not individual logins.
 //!
 //! # What is not mapped
 //!
-//! `messageNew` counts every new message in a watched folder, the account's own sent copies included (40 for 10 received), so nothing
-//! reports what was received. The state `paused` of the submit queue is always 0, also while the queue is paused, so nothing reports
-//! what is held. Both stay native. `delayed` holds messages that are retried and messages that are scheduled with `sendAt`; the
-//! server reports one number for both, so deferred includes both.
+//! - `messageNew` counts every new message in a watched folder, including the account's own sent copies (40 for 10 received ones), so it
+//!   cannot report received messages.
+//! - The state `paused` of the submit queue is 0 even while the queue is paused, so held messages cannot be reported.
+//! - The state `delayed` holds messages that are retried and messages that are scheduled with `sendAt`. The server reports one number for
+//!   both, so `deferred` includes both.
 
 use crate::format::prometheus;
 use crate::model::vocabulary::*;
 use crate::model::{Attribute, Metric};
 use crate::source::{AttributeSource, Credential, Part, Request, Rule, Source, Transform};
-use std::time::Duration;
 
-/// See the module.
+/// EmailEngine, as listed in the registry.
 pub static SOURCE: Source = Source {
-    name: "emailengine",
-    title: "EmailEngine",
-    parts: &[Part {
-        name: "metrics",
-        help: "everything the server says",
-        requests: &[Request { format: "text", path: "/metrics", post: None, read: prometheus::read }],
-        body_bytes_max: 16 * 1024 * 1024,
-        credential: Credential::Bearer,
-        rules: RULES,
-        known_by: &[
-            "emailengine_*",
-            "license_days_remaining",
-            "outlook_subscriptions",
-            "thread_starts",
-            "thread_stops",
-            "unresponsive_workers",
-        ],
-        misnamed_when: &[],
-        interval: None,
-        on_unauthorized: "set token (or token_file) to an access token with the scope metrics (Integrations > Access Tokens > Create access token); after a loss of its Redis data EmailEngine knows no tokens",
-        on_not_found: "this is not EmailEngine's address; its metrics are at /metrics",
-    }],
-    min_interval: Duration::from_secs(15),
-    timeout: Duration::from_secs(10),
-    requests_per_minute_max: None,
-    windowed: false,
-    gauges_underflow: false,
     mistyped_counters: &[
         "redis_rejected_connections_total",
         "redis_commands_duration_seconds_total",
@@ -57,17 +34,34 @@ pub static SOURCE: Source = Source {
     ],
     version: Some(("emailengine_config", "version")),
     counters_since: Some("process_start_time_seconds"),
-    process_since: None,
-    records: None,
+    ..Source::new("emailengine", "EmailEngine", PARTS)
 };
 
-/// A counter of one event; one that has not happened yet has no series.
+static PARTS: &[Part] = &[Part {
+    credential: Credential::Bearer,
+    rules: RULES,
+    identifying_families: &[
+        "emailengine_*",
+        "license_days_remaining",
+        "outlook_subscriptions",
+        "thread_starts",
+        "thread_stops",
+        "unresponsive_workers",
+    ],
+    unauthorized_hint: "set token (or token_file) to an access token with the scope metrics (Integrations > Access Tokens > Create access token); EmailEngine loses all tokens if its Redis data is lost",
+    not_found_hint: "this is not the address of EmailEngine, whose metrics are at /metrics; check the url",
+    ..Part::new("metrics", "all metrics of the server", REQUESTS)
+}];
+
+static REQUESTS: &[Request] = &[Request::get("text", "/metrics", prometheus::read)];
+
+/// Maps the counter of one event. An event that has not happened yet has no series.
 const fn event(
-    name: &'static [(&'static str, &'static str)],
+    event: &'static [(&'static str, &'static str)],
     metric: &'static Metric,
-    with: &'static [(&'static Attribute, &'static str)],
+    attributes: &'static [(&'static Attribute, &'static str)],
 ) -> Rule {
-    Rule::new(&["events"], metric).when(name).with(with).zero_when_absent()
+    Rule::new(&["events"], metric).when(event).with(attributes).zero_when_absent()
 }
 
 static RULES: &[Rule] = &[
@@ -77,7 +71,7 @@ static RULES: &[Rule] = &[
         .when(&[("queue", "submit"), ("status", "failed")])
         .with(&[(&DELIVERY_OUTCOME, "deferred")])
         .zero_when_absent()
-        .step(Transform::Hold),
+        .transform(Transform::Hold),
     event(&[("event", "messageFailed")], &DELIVERY_ATTEMPTS, &[(&DELIVERY_OUTCOME, "deferred")]).scale(-1.0),
     event(&[("event", "messageBounce")], &BOUNCES, &[(&BOUNCE_TYPE, "unknown")]),
     event(&[("event", "messageComplaint")], &COMPLAINTS, &[]),
@@ -92,24 +86,24 @@ static RULES: &[Rule] = &[
         &[(&AUTHENTICATION_OUTCOME, "failure"), (&AUTHENTICATION_DIRECTION, "outbound")],
     ),
     // The submit queue is the mail queue; the others are background jobs.
-    Rule::new(&["queue_size"], &QUEUE_DEPTH).when(&[("queue", "submit")]).from(&[AttributeSource::table(
+    Rule::new(&["queue_size"], &QUEUE_DEPTH).when(&[("queue", "submit")]).from(&[AttributeSource::mapped_label(
         "state",
         &QUEUE_STATE,
         &[("waiting", "queued"), ("active", "active"), ("delayed", "deferred")],
     )]),
     Rule::new(&["queue_size"], &JOB_DEPTH).unless(&[("queue", "submit")]).from(&[
-        AttributeSource::same("queue", &JOB_QUEUE),
-        AttributeSource::table(
+        AttributeSource::label("queue", &JOB_QUEUE),
+        AttributeSource::mapped_label(
             "state",
             &JOB_STATE,
             &[("waiting", "waiting"), ("active", "active"), ("delayed", "delayed"), ("paused", "paused")],
         ),
     ]),
     Rule::new(&["queues_processed"], &JOB_PROCESSED).unless(&[("queue", "submit")]).from(&[
-        AttributeSource::same("queue", &JOB_QUEUE),
-        AttributeSource::table("status", &JOB_OUTCOME, &[("completed", "completed"), ("failed", "failed")]),
+        AttributeSource::label("queue", &JOB_QUEUE),
+        AttributeSource::mapped_label("status", &JOB_OUTCOME, &[("completed", "completed"), ("failed", "failed")]),
     ]),
-    Rule::new(&["imap_connections"], &ACCOUNT_STATUS).from(&[AttributeSource::table(
+    Rule::new(&["imap_connections"], &ACCOUNT_STATUS).from(&[AttributeSource::mapped_label(
         "status",
         &ACCOUNT_STATE,
         &[
@@ -125,11 +119,11 @@ static RULES: &[Rule] = &[
             ("unassigned", "unassigned"),
         ],
     )
-    .or("other")]),
+    .otherwise("other")]),
     Rule::new(&["imap_bytes_sent"], &NETWORK_IO).with(&[(&PROTOCOL, "imap"), (&IO_DIRECTION, "transmit")]).zero_when_absent(),
     Rule::new(&["imap_bytes_received"], &NETWORK_IO).with(&[(&PROTOCOL, "imap"), (&IO_DIRECTION, "receive")]).zero_when_absent(),
     Rule::new(&["webhooks"], &WEBHOOK_REQUESTS)
-        .from(&[AttributeSource::table("status", &WEBHOOK_OUTCOME, &[("success", "success"), ("fail", "failure")])])
+        .from(&[AttributeSource::mapped_label("status", &WEBHOOK_OUTCOME, &[("success", "success"), ("fail", "failure")])])
         .zero_when_absent(),
     Rule::new(&["webhook_req"], &WEBHOOK_REQUEST_DURATION).scale(0.001),
     Rule::new(&["process_cpu_user_seconds_total"], &PROCESS_CPU_TIME).with(&[(&CPU_MODE, "user")]),

@@ -1,39 +1,21 @@
-//! Any exposition endpoint, such as an exporter beside a mail server: relayed in its own words, no rules.
+//! Any Prometheus endpoint, such as an exporter next to a mail server. Its metrics are forwarded unchanged; there are no rules.
 //!
 //! # No start time
 //!
-//! `process_start_time_seconds` says when the exporter began, not its counters: an exporter of the kernel or of a database
-//! tells counts that are older than itself. None is known, so none is said.
+//! `process_start_time_seconds` is when the exporter started, which can be later than the start of its counters: an exporter for the
+//! kernel or a database reports counters that are older than itself. So counters have no start time.
 
 use crate::format::prometheus;
-use crate::source::{Credential, Part, Request, Source, WHOLE_URL};
-use std::time::Duration;
+use crate::source::{Part, Request, Source, TARGET_URL};
 
-/// See the module.
-pub static SOURCE: Source = Source {
-    name: "prometheus",
-    title: "Prometheus",
-    parts: &[Part {
-        name: "metrics",
-        help: "everything the endpoint says",
-        requests: &[Request { format: "text", path: WHOLE_URL, post: None, read: prometheus::read_unended }],
-        body_bytes_max: 256 * 1024 * 1024,
-        credential: Credential::TrustedAddress,
-        rules: &[],
-        known_by: &[],
-        misnamed_when: &[],
-        interval: None,
-        on_unauthorized: "set token (or token_file), or username and password, to what the endpoint wants; if one is set, it is refused",
-        on_not_found: "the url is asked for as it is, and with /metrics where it has no path; set url to where the metrics are",
-    }],
-    min_interval: Duration::from_secs(15),
-    timeout: Duration::from_secs(10),
-    requests_per_minute_max: None,
-    windowed: false,
-    gauges_underflow: false,
-    mistyped_counters: &[],
-    version: None,
-    counters_since: None,
-    process_since: None,
-    records: None,
-};
+/// A Prometheus endpoint, as listed in the registry.
+pub static SOURCE: Source = Source::new("prometheus", "Prometheus", PARTS);
+
+static PARTS: &[Part] = &[Part {
+    body_bytes_max: 256 * 1024 * 1024,
+    unauthorized_hint: "set token (or token_file), or username and password, to a credential that the endpoint accepts; if one is set, the endpoint rejects it",
+    not_found_hint: "the url is used unchanged, or with /metrics appended if it has no path; set url to the address of the metrics",
+    ..Part::new("metrics", "all metrics of the endpoint", REQUESTS)
+}];
+
+static REQUESTS: &[Request] = &[Request::get("text", TARGET_URL, prometheus::read_unterminated)];

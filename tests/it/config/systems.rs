@@ -2,65 +2,38 @@
 
 use postmeter::format::prometheus;
 use postmeter::model::vocabulary::{DESTINATION_DOMAIN, QUEUE_DEPTH, TENANT_NAME};
-use postmeter::source::{Credential, Part, ReadError, Records, Request, Rule, Source, WHOLE_URL};
+use postmeter::source::{Credential, DeliveryLogApi, Part, ReadError, Request, Rule, Source, TARGET_URL};
 use std::time::Duration;
 
 pub static SYSTEMS: &[&Source] = &[&CPANEL, &CEYMAIL, &KUMOMTA, &STALWART, &EMAILENGINE, &PROMETHEUS];
 
 const fn request(format: &'static str) -> Request {
-    Request { format, path: "/", post: None, read: prometheus::read }
+    Request::get(format, "/", prometheus::read)
 }
 
-static WHOLE: &[Request] = &[Request { format: "text", path: WHOLE_URL, post: None, read: prometheus::read }];
-static ONE: &[Request] = &[request("json")];
-static TWO: &[Request] = &[request("json"), request("text")];
+static AT_TARGET_URL: &[Request] = &[Request::get("text", TARGET_URL, prometheus::read)];
+static ONE_FORMAT: &[Request] = &[request("json")];
+static TWO_FORMATS: &[Request] = &[request("json"), request("text")];
 static DETAILED: &[Rule] = &[
     Rule::new(&["depth_by_domain"], &QUEUE_DEPTH).detail("domain", &DESTINATION_DOMAIN),
     Rule::new(&["depth_by_tenant"], &QUEUE_DEPTH).detail("tenant", &TENANT_NAME),
 ];
 
 const fn part(name: &'static str, credential: Credential, requests: &'static [Request], rules: &'static [Rule]) -> Part {
-    Part {
-        name,
-        help: "",
-        requests,
-        body_bytes_max: 1024,
-        credential,
-        rules,
-        known_by: &[],
-        misnamed_when: &[],
-        interval: None,
-        on_unauthorized: "",
-        on_not_found: "",
-    }
+    Part { body_bytes_max: 1024, credential, rules, ..Part::new(name, "", requests) }
 }
 
 const fn system(name: &'static str, parts: &'static [Part]) -> Source {
-    Source {
-        name,
-        title: name,
-        parts,
-        min_interval: Duration::from_secs(10),
-        timeout: Duration::from_secs(10),
-        requests_per_minute_max: None,
-        windowed: false,
-        gauges_underflow: false,
-        mistyped_counters: &[],
-        version: None,
-        counters_since: None,
-        process_since: None,
-        records: None,
-    }
+    Source { min_interval: Duration::from_secs(10), ..Source::new(name, name, parts) }
 }
 
 const fn whm(name: &'static str) -> Part {
-    part(name, Credential::Whm, ONE, &[])
+    part(name, Credential::Whm, ONE_FORMAT, &[])
 }
 
 static CPANEL: Source = Source {
     windowed: true,
-    records: Some(&MESSAGES),
-    mistyped_counters: &[],
+    delivery_log: Some(&MESSAGES),
     min_interval: Duration::from_secs(60),
     timeout: Duration::from_secs(30),
     ..system(
@@ -77,13 +50,14 @@ static CPANEL: Source = Source {
         ],
     )
 };
-static MESSAGES: Records = Records { part: whm("messages"), newest_path: "", read: |_| Err(ReadError::Empty) };
+static MESSAGES: DeliveryLogApi = DeliveryLogApi { part: whm("messages"), newest_path: "", reader: |_| Err(ReadError::Empty) };
 static CEYMAIL: Source =
-    Source { requests_per_minute_max: Some(12), ..system("ceymail", &[part("metrics", Credential::Bearer, ONE, &[])]) };
+    Source { requests_per_minute_max: Some(12), ..system("ceymail", &[part("metrics", Credential::Bearer, ONE_FORMAT, &[])]) };
 static KUMOMTA: Source = system(
     "kumomta",
-    &[part("metrics", Credential::TrustedAddress, TWO, DETAILED), part("machine-info", Credential::TrustedAddress, ONE, &[])],
+    &[part("metrics", Credential::Optional, TWO_FORMATS, DETAILED), part("machine-info", Credential::Optional, ONE_FORMAT, &[])],
 );
-static STALWART: Source = system("stalwart", &[part("metrics", Credential::Basic, ONE, &[]), part("queue", Credential::Bearer, TWO, &[])]);
-static EMAILENGINE: Source = system("emailengine", &[part("metrics", Credential::Bearer, ONE, &[])]);
-static PROMETHEUS: Source = system("prometheus", &[part("metrics", Credential::TrustedAddress, WHOLE, &[])]);
+static STALWART: Source =
+    system("stalwart", &[part("metrics", Credential::Basic, ONE_FORMAT, &[]), part("queue", Credential::BearerOrBasic, TWO_FORMATS, &[])]);
+static EMAILENGINE: Source = system("emailengine", &[part("metrics", Credential::Bearer, ONE_FORMAT, &[])]);
+static PROMETHEUS: Source = system("prometheus", &[part("metrics", Credential::Optional, AT_TARGET_URL, &[])]);

@@ -171,15 +171,15 @@ static FAULTY: Source = Source {
     parts: &[Part {
         name: "metrics",
         help: "",
-        requests: &[Request { format: "text", path: "/", post: None, read: read_or_panic }],
+        requests: &[Request::get("text", "/", read_or_panic)],
         body_bytes_max: 1024 * 1024,
-        credential: Credential::TrustedAddress,
+        credential: Credential::Optional,
         rules: &[],
-        known_by: &[],
-        misnamed_when: &[],
+        identifying_families: &[],
+        misnaming_families: &[],
         interval: None,
-        on_unauthorized: "",
-        on_not_found: "",
+        unauthorized_hint: "",
+        not_found_hint: "",
     }],
     min_interval: Duration::from_secs(15),
     timeout: Duration::from_secs(10),
@@ -190,7 +190,7 @@ static FAULTY: Source = Source {
     version: None,
     counters_since: None,
     process_since: None,
-    records: None,
+    delivery_log: None,
 };
 
 fn read_or_panic(body: String) -> Result<Families, ReadError> {

@@ -3,7 +3,7 @@
 use crate::support::{Described, wait_until_async};
 use postmeter::app::{ConfigFile, Service};
 use postmeter::config::Environment;
-use postmeter::simulate::{Options, PASSWORD, SimulatedServer, System, TOKEN, USERNAME};
+use postmeter::simulate::{Options, SimulatedServer, System};
 use postmeter::telemetry::SelfTelemetry;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -122,12 +122,7 @@ pub async fn stand_in(system: System) -> SimulatedServer {
 
 /// A target of this name at a stand-in, as an item of a list; `rest` are more keys.
 pub fn target(name: &str, stand_in: &SimulatedServer, rest: &str) -> String {
-    let credentials = match stand_in.system() {
-        System::Cpanel => format!("username: {USERNAME}, token: {TOKEN}, "),
-        System::Ceymail | System::Emailengine => format!("token: {TOKEN}, "),
-        System::Kumomta => String::new(),
-        System::Stalwart => format!("username: {USERNAME}, password: {PASSWORD}, "),
-    };
+    let credentials = stand_in.system().credential_keys();
     format!("  - {{name: {name}, system: {}, url: \"{}\", {credentials}{rest}}}\n", stand_in.system().name(), stand_in.url())
 }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 const SECOND: u64 = 1_000_000_000;
 
 fn reading(at: u64, body: &str) -> Reading {
-    let families = prometheus::read_unended(body.to_owned()).unwrap();
+    let families = prometheus::read_unterminated(body.to_owned()).unwrap();
     let repairs = *families.repairs();
     let native = Arc::new(SelectedFamilies::select(vec![families], "", usize::MAX, |_| Some(FamilySelection::default())));
     let (at, now) = (SystemTime::UNIX_EPOCH + Duration::from_secs(at), Instant::now());

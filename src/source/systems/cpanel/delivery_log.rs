@@ -1,29 +1,29 @@
-//! `emailtrack_search`: the delivery log, as records, and as the family that another exporter makes of it.
+//! `emailtrack_search`: the delivery log, read as records, or as the family that `cpanel_mail_exporter` exports.
 
-use super::response::{LenientNumber, LenientText};
+use super::lenient::{LenientNumber, LenientText};
 use super::rows::{ReadRows, numbered_hash, read_rows};
-use crate::format::reply;
+use crate::format::parse_smtp_reply;
 use crate::model::{Families, FamilyType, Field, Outcome, Record, RecordPage, Repair};
 use crate::source::ReadError;
 use serde::Deserialize;
 use std::collections::HashMap;
 
-/// Series of `email_logs`: the newest ones.
+/// The largest number of series of `email_logs`. The newest deliveries are kept.
 const EMAIL_LOGS_MAX: usize = 1000;
-/// Rows of an answer: twenty times what a page is asked to have, for a server that knows no pages.
+/// The largest number of rows of a page: twenty times the requested number, for a server that ignores it.
 const ROWS_MAX: usize = 100_000;
-/// Bytes of a text that is kept: Exim quotes what strangers answered.
+/// The largest size of a text in a record, in bytes: Exim quotes the replies of other servers.
 const TEXT_BYTES_MAX: usize = 2048;
 
-/// A page of the log.
+/// Reads a page of the log.
 ///
 /// # Errors
 /// See [`read_rows`].
-pub fn page(body: &str) -> Result<RecordPage, ReadError> {
+pub fn read_page(body: &str) -> Result<RecordPage, ReadError> {
     let ReadRows { rows, mut unreadable, paging } = read_rows::<Row, ROWS_MAX>(body)?;
     let (mut records, mut seen) = (Vec::with_capacity(rows.len()), HashMap::new());
     for row in rows {
-        match row.record() {
+        match row.into_record() {
             Ok(record) => records.push(record),
             Err(row) => unreadable.push(numbered_hash(&mut seen, &format!("{row:?}"))),
         }
@@ -31,13 +31,13 @@ pub fn page(body: &str) -> Result<RecordPage, ReadError> {
     Ok(RecordPage { records, unreadable, next: paging.next, pages: paging.pages, total: paging.rows, overflowed: paging.overflowed })
 }
 
-/// `email_logs`, as `cpanel_mail_exporter` has it: 1 for each delivery. Only the first page, which has the newest.
+/// Reads the newest deliveries as the family `email_logs` of `cpanel_mail_exporter`: one series with the value 1 for each delivery.
 ///
 /// # Errors
 /// See [`read_rows`].
-pub fn email_logs(body: String) -> Result<Families, ReadError> {
+pub fn read_email_logs(body: String) -> Result<Families, ReadError> {
     let ReadRows { mut rows, unreadable, .. } = read_rows::<Row, ROWS_MAX>(&body)?;
-    rows.sort_by_key(|row| std::cmp::Reverse(row.sendunixtime.whole()));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.sendunixtime.to_u64()));
     rows.truncate(EMAIL_LOGS_MAX);
     Families::read(body, |out| {
         let (name, help) = (out.add_text("email_logs"), out.add_text("Always 1; each series is one of the newest deliveries."));
@@ -48,7 +48,7 @@ pub fn email_logs(body: String) -> Result<Families, ReadError> {
                 out.label(name, value);
             }
             out.number(1.0);
-            if row.sendunixtime == LenientNumber::Odd || row.actionunixtime == LenientNumber::Odd {
+            if row.sendunixtime == LenientNumber::Invalid || row.actionunixtime == LenientNumber::Invalid {
                 out.repair(Repair::Unreadable);
             }
         }
@@ -89,11 +89,11 @@ struct Row {
 }
 
 impl Row {
-    /// The row itself where it does not say when it happened, or of what.
-    fn record(self) -> Result<Record, Box<Self>> {
-        let received = self.sendunixtime.whole().filter(|at| *at > 0);
-        // What has not ended may have no time of its end.
-        let at = self.actionunixtime.whole().filter(|at| *at > 0).or(received);
+    /// Converts the row to a record. Returns the row if it has no time, or neither a message id nor a recipient.
+    fn into_record(self) -> Result<Record, Box<Self>> {
+        let received = self.sendunixtime.to_u64().filter(|at| *at > 0);
+        // An attempt in progress may have no time of its end.
+        let at = self.actionunixtime.to_u64().filter(|at| *at > 0).or(received);
         let Some(at) = at.filter(|_| !(self.msgid.0.is_empty() && self.recipient.0.is_empty())) else {
             return Err(Box::new(self));
         };
@@ -111,15 +111,15 @@ impl Row {
             _ => None,
         };
         let remote = match self.transport_is_remote {
-            LenientNumber::Is(n) => Some(n != 0.0),
-            LenientNumber::Absent | LenientNumber::Odd => None,
+            LenientNumber::Number(n) => Some(n != 0.0),
+            LenientNumber::Absent | LenientNumber::Invalid => None,
         };
         let spam_score = match self.spamscore {
-            LenientNumber::Is(n) => Some(n),
-            LenientNumber::Absent | LenientNumber::Odd => None,
+            LenientNumber::Number(n) => Some(n),
+            LenientNumber::Absent | LenientNumber::Invalid => None,
         };
-        let (size, reply) = (self.size.whole(), reply(&self.message.0));
-        // In the order of the table.
+        let (size, reply) = (self.size.to_u64(), parse_smtp_reply(&self.message.0));
+        // In the order of `model::FIELDS`.
         let fields = [
             (Field::MessageId, self.msgid),
             (Field::Sender, self.sender),
@@ -140,45 +140,44 @@ impl Row {
             (Field::Transport, self.transport),
             (Field::Message, self.message),
         ];
-        let said = fields.iter().filter(|(_, word)| !word.0.is_empty()).count();
-        // Thousands of these wait at a time: no room for more than there is.
-        let mut kept = Vec::with_capacity(said);
-        kept.extend(fields.into_iter().filter(|(_, word)| !word.0.is_empty()).map(|(field, word)| (field, cut(word.0))));
+        // Thousands of records are queued at a time, so the list has exactly the capacity that it needs.
+        let mut kept = Vec::with_capacity(fields.iter().filter(|(_, text)| !text.0.is_empty()).count());
+        kept.extend(fields.into_iter().filter(|(_, text)| !text.0.is_empty()).map(|(field, text)| (field, truncate(text.0))));
         Ok(Record { at, received, outcome, size, source, reply, remote, spam_score, fields: kept })
     }
 
-    /// The labels of that exporter, in its order.
+    /// The labels that `cpanel_mail_exporter` has, in its order.
     fn labels(&self) -> [(&'static str, String); 22] {
-        let word = |word: &LenientText| word.0.clone();
-        let number = |n: LenientNumber| n.whole().unwrap_or(0).to_string();
+        let text = |text: &LenientText| text.0.clone();
+        let number = |n: LenientNumber| n.to_u64().unwrap_or(0).to_string();
         [
-            ("time", word(&self.actiontime)),
+            ("time", text(&self.actiontime)),
             ("actionunixtime", number(self.actionunixtime)),
-            ("delivered_to", word(&self.deliveredto)),
-            ("delivery_domain", word(&self.deliverydomain)),
-            ("delivery_user", word(&self.deliveryuser)),
-            ("domain", word(&self.domain)),
-            ("host", word(&self.host)),
-            ("ip", word(&self.ip)),
-            ("message", word(&self.message)),
-            ("msg_id", word(&self.msgid)),
-            ("recipient", word(&self.recipient)),
-            ("router", word(&self.router)),
-            ("sender", word(&self.sender)),
-            ("sender_auth", word(&self.senderauth)),
-            ("sender_host", word(&self.senderhost)),
-            ("sender_ip", word(&self.senderip)),
+            ("delivered_to", text(&self.deliveredto)),
+            ("delivery_domain", text(&self.deliverydomain)),
+            ("delivery_user", text(&self.deliveryuser)),
+            ("domain", text(&self.domain)),
+            ("host", text(&self.host)),
+            ("ip", text(&self.ip)),
+            ("message", text(&self.message)),
+            ("msg_id", text(&self.msgid)),
+            ("recipient", text(&self.recipient)),
+            ("router", text(&self.router)),
+            ("sender", text(&self.sender)),
+            ("sender_auth", text(&self.senderauth)),
+            ("sender_host", text(&self.senderhost)),
+            ("sender_ip", text(&self.senderip)),
             ("sendunixtime", number(self.sendunixtime)),
             ("size", number(self.size)),
-            ("transport", word(&self.transport)),
+            ("transport", text(&self.transport)),
             ("transport_is_remote", number(self.transport_is_remote)),
-            ("type", word(&self.kind)),
-            ("user", word(&self.user)),
+            ("type", text(&self.kind)),
+            ("user", text(&self.user)),
         ]
     }
 }
 
-fn cut(mut text: String) -> String {
+fn truncate(mut text: String) -> String {
     if text.len() > TEXT_BYTES_MAX {
         text.truncate(crate::model::cut(&text, TEXT_BYTES_MAX).len());
     }
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_every_outcome() {
+    fn every_outcome_is_read() {
         let rows = r#"
             {"actionunixtime":1795168802,"sendunixtime":"1795168800","type":"success","msgid":"1a","recipient":"a@example.com","size":"10","message":"Accepted",
              "user":"u","sender":"s@example.net","senderauth":"dovecot_login","spamscore":0.5,"transport_is_remote":1,"transport":"remote_smtp","host":null},
@@ -205,7 +204,7 @@ mod tests {
             {"actionunixtime":8,"type":"archived","msgid":"1e","recipient":"e"},
             {"type":"success","msgid":"1f","recipient":"f"},
             {"actionunixtime":9,"type":"success"}"#;
-        let page = page(&body(rows, r#","overflowed":1,"chunk":{"size":7,"start":1,"chunks":2,"current":1}"#)).unwrap();
+        let page = read_page(&body(rows, r#","overflowed":1,"chunk":{"size":7,"start":1,"chunks":2,"current":1}"#)).unwrap();
         assert!(page.unreadable.len() == 2 && page.unreadable[0] != page.unreadable[1], "{:?}", page.unreadable);
         assert_eq!((page.next, page.pages, page.overflowed), (Some(8), Some(2), true));
         let outcomes: Vec<_> = page.records.iter().map(|r| (r.at, r.outcome)).collect();
@@ -222,16 +221,16 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_cut_short_is_read_and_says_so() {
-        let page = page(&body("", r#","overflowed":1"#)).unwrap();
+    fn a_page_with_omitted_records_is_marked() {
+        let page = read_page(&body("", r#","overflowed":1"#)).unwrap();
         assert_eq!((page.next, page.overflowed), (None, true));
-        assert!(matches!(super::page(&body("", "").replace("\"result\":1", "\"result\":0")), Err(ReadError::Api(_))));
+        assert!(matches!(read_page(&body("", "").replace("\"result\":1", "\"result\":0")), Err(ReadError::Refused(_))));
     }
 
     #[test]
-    fn the_newest_are_series() {
+    fn only_the_newest_deliveries_are_series() {
         let rows: Vec<String> = (0..1500).map(|n| format!("{{\"sendunixtime\":{n},\"actionunixtime\":{n},\"msgid\":\"{n}\"}}")).collect();
-        let families = email_logs(body(&rows.join(","), r#","chunk":{"size":1500,"start":1,"chunks":9,"current":1}"#)).unwrap();
+        let families = read_email_logs(body(&rows.join(","), r#","chunk":{"size":1500,"start":1,"chunks":9,"current":1}"#)).unwrap();
         assert_eq!((families.series(), families.edge), (EMAIL_LOGS_MAX, None));
     }
 }

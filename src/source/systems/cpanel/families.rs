@@ -1,53 +1,50 @@
-//! Answers of WHM API 1 functions, as families of our making: the API has records, not metrics.
+//! Responses of WHM API 1 functions as metric families. The API returns records, so the families are defined here.
 
-use super::reached::Reached;
-use super::response::{self, LenientNumber, LenientText, Rows};
+use super::lenient::{LenientNumber, LenientText};
+use super::limit_state::LimitState;
+use super::response::{BoundedRows, read_complete, read_complete_unescaped};
 use crate::model::{Families, FamiliesBuilder, FamilyType, Repair};
 use crate::source::ReadError;
 use serde::Deserialize;
 
-/// Rows of an answer: more users, or messages in a queue, than 64 MiB of real rows can be.
+/// The largest number of rows of a response: more than 64 MiB of real rows, of users or of queued messages.
 const ROWS_MAX: usize = 500_000;
 
-/// `emailtrack_stats`: totals.
+/// Reads `emailtrack_stats`, the totals of the server.
 ///
 /// # Errors
-/// See [`response::whole`].
-pub fn stats(body: String) -> Result<Families, ReadError> {
-    let data: Records<Stats> = response::whole(&body)?;
+/// See [`read_complete`].
+pub fn read_totals(body: String) -> Result<Families, ReadError> {
+    let data: RecordList<AccountRow> = read_complete(&body)?;
     Families::read(body, |out| {
-        let mut sums = UserSums::default();
+        let mut sums = StatisticSums::default();
         for row in &data.records.0 {
             sums.add(out, row.numbers());
         }
-        family(
-            out,
-            "email_stats",
-            "Mail of the whole server in the window: messages by what became of them, and their total size in bytes.",
-        );
-        for (stat, n) in STATS.iter().zip(sums.0) {
+        family(out, "email_stats", "Mail of the whole server in the window: messages by outcome, and their total size in bytes.");
+        for (stat, n) in STATISTICS.iter().zip(sums.0) {
             n.into_iter().for_each(|n| series(out, &[("stat_type", stat)], n));
         }
         Ok(())
     })
 }
 
-/// `fetch_mail_queue`: a row for each message, with addresses, which are not kept.
+/// Reads `fetch_mail_queue`. It has a row for each message, with mail addresses, which are not kept.
 ///
 /// # Errors
-/// See [`response::whole`].
-pub fn queue(body: String) -> Result<Families, ReadError> {
-    let (data, has_raw_text): (Records<Queued>, bool) = response::whole_with_raw_text(&body)?;
+/// See [`read_complete_unescaped`].
+pub fn read_queue(body: String) -> Result<Families, ReadError> {
+    let (data, is_unescaped): (RecordList<QueuedMessage>, bool) = read_complete_unescaped(&body)?;
     Families::read(body, |out| {
-        if has_raw_text {
+        if is_unescaped {
             out.repair(Repair::Unescaped);
         }
         let mut states = [("queued", 0.0, f64::INFINITY), ("frozen", 0.0, f64::INFINITY)];
         for message in &data.records.0 {
-            count_odd(out, &[message.frozen, message.time]);
+            count_invalid(out, &[message.frozen, message.time]);
             let (_, count, oldest) = &mut states[usize::from(message.frozen.is_true())];
             *count += 1.0;
-            if let LenientNumber::Is(time) = message.time
+            if let LenientNumber::Number(time) = message.time
                 && time > 0.0
             {
                 *oldest = oldest.min(time);
@@ -57,7 +54,7 @@ pub fn queue(body: String) -> Result<Families, ReadError> {
         for (state, count, _) in states {
             series(out, &[("state", state)], count);
         }
-        family(out, "email_queue_oldest_time_seconds", "When the oldest message in the queue came, by state, in Unix seconds.");
+        family(out, "email_queue_oldest_time_seconds", "Arrival of the oldest message in the queue, by state, in Unix seconds.");
         for (state, _, oldest) in states.into_iter().filter(|(_, _, oldest)| oldest.is_finite()) {
             series(out, &[("state", state)], oldest);
         }
@@ -65,17 +62,17 @@ pub fn queue(body: String) -> Result<Families, ReadError> {
     })
 }
 
-/// `servicestatus`: services that are enabled and watched.
+/// Reads `servicestatus`, the services that are enabled and monitored.
 ///
 /// # Errors
-/// See [`response::whole`].
-pub fn services(body: String) -> Result<Families, ReadError> {
-    let data: Services = response::whole(&body)?;
+/// See [`read_complete`].
+pub fn read_services(body: String) -> Result<Families, ReadError> {
+    let data: Services = read_complete(&body)?;
     Families::read(body, |out| {
-        family(out, "service_running", "Whether a service that is enabled and monitored runs: 1 or 0.");
+        family(out, "service_running", "1 if a service that is enabled and monitored is running, otherwise 0.");
         for service in &data.service.0 {
-            count_odd(out, &[service.enabled]);
-            // Not said of a service that is not monitored.
+            count_invalid(out, &[service.enabled]);
+            // `running` is missing for a service that is not monitored.
             if service.enabled.is_true() {
                 scaled(out, &[("name", &service.name.0)], service.running, 1.0);
             }
@@ -84,14 +81,14 @@ pub fn services(body: String) -> Result<Families, ReadError> {
     })
 }
 
-/// `systemloadavg`.
+/// Reads `systemloadavg`.
 ///
 /// # Errors
-/// See [`response::whole`].
-pub fn load(body: String) -> Result<Families, ReadError> {
-    let data: Load = response::whole(&body)?;
+/// See [`read_complete`].
+pub fn read_load(body: String) -> Result<Families, ReadError> {
+    let data: Load = read_complete(&body)?;
     Families::read(body, |out| {
-        family(out, "system_load_average", "Processes that ran or waited for it, averaged over the last minutes.");
+        family(out, "system_load_average", "Load average: processes that were running or waiting to run.");
         for (period, n) in [("1m", data.one), ("5m", data.five), ("15m", data.fifteen)] {
             scaled(out, &[("period", period)], n, 1.0);
         }
@@ -99,17 +96,17 @@ pub fn load(body: String) -> Result<Families, ReadError> {
     })
 }
 
-/// `getdiskusage`, which counts in KiB.
+/// Reads `getdiskusage`, whose unit is KiB.
 ///
 /// # Errors
-/// See [`response::whole`].
-pub fn disks(body: String) -> Result<Families, ReadError> {
-    let data: Disks = response::whole(&body)?;
+/// See [`read_complete`].
+pub fn read_disks(body: String) -> Result<Families, ReadError> {
+    let data: Disks = read_complete(&body)?;
     Families::read(body, |out| {
-        type Of = fn(&Partition) -> LenientNumber;
+        type PartitionField = fn(&Partition) -> LenientNumber;
         const KIB: f64 = 1024.0;
-        for (name, help, of, scale) in [
-            ("system_disk_total_bytes", "Size of a file system.", (|p| p.total) as Of, KIB),
+        for (name, help, field, scale) in [
+            ("system_disk_total_bytes", "Size of a file system.", (|p| p.total) as PartitionField, KIB),
             ("system_disk_used_bytes", "Space in use on a file system.", |p| p.used, KIB),
             ("system_disk_available_bytes", "Space left on a file system.", |p| p.available, KIB),
             ("system_disk_inodes_total", "Inodes of a file system.", |p| p.inodes_total, 1.0),
@@ -117,19 +114,19 @@ pub fn disks(body: String) -> Result<Families, ReadError> {
         ] {
             family(out, name, help);
             for partition in &data.partition.0 {
-                scaled(out, &[("mount", &partition.mount.0), ("device", &partition.device.0)], of(partition), scale);
+                scaled(out, &[("mount", &partition.mount.0), ("device", &partition.device.0)], field(partition), scale);
             }
         }
         Ok(())
     })
 }
 
-/// `version`.
+/// Reads `version`.
 ///
 /// # Errors
-/// See [`response::whole`].
-pub fn version(body: String) -> Result<Families, ReadError> {
-    let data: Version = response::whole(&body)?;
+/// See [`read_complete`].
+pub fn read_version(body: String) -> Result<Families, ReadError> {
+    let data: Version = read_complete(&body)?;
     if data.version.0.is_empty() {
         return Err(ReadError::Empty);
     }
@@ -140,26 +137,27 @@ pub fn version(body: String) -> Result<Families, ReadError> {
     })
 }
 
-pub(super) const STATS: [&str; 7] =
+/// The statistics of an account, as values of the label `stat_type`.
+pub(super) const STATISTICS: [&str; 7] =
     ["send_count", "success_count", "fail_count", "defer_count", "defer_fail_count", "total_size", "in_progress_count"];
 
 #[derive(Deserialize)]
-pub(super) struct Records<R> {
-    pub(super) records: Rows<R, ROWS_MAX>,
+pub(super) struct RecordList<R> {
+    pub(super) records: BoundedRows<R, ROWS_MAX>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "UPPERCASE", default)]
-pub(super) struct Stats {
+pub(super) struct AccountRow {
     pub(super) user: LenientText,
     pub(super) owner: LenientText,
     pub(super) domain: LenientText,
     #[serde(rename = "PRIMARY_DOMAIN")]
     pub(super) primary_domain: LenientText,
     #[serde(rename = "REACHED_MAXEMAILS")]
-    pub(super) reached_maxemails: Reached,
+    pub(super) reached_maxemails: LimitState,
     #[serde(rename = "REACHED_MAXDEFERFAIL")]
-    pub(super) reached_maxdeferfail: Reached,
+    pub(super) reached_maxdeferfail: LimitState,
     sendcount: LenientNumber,
     successcount: LenientNumber,
     failcount: LenientNumber,
@@ -169,16 +167,16 @@ pub(super) struct Stats {
     inprogresscount: LenientNumber,
 }
 
-impl Stats {
-    /// In the order of [`STATS`].
-    pub(super) fn numbers(&self) -> [LenientNumber; STATS.len()] {
+impl AccountRow {
+    /// The statistics of the account, in the order of [`STATISTICS`].
+    pub(super) fn numbers(&self) -> [LenientNumber; STATISTICS.len()] {
         let Self { sendcount, successcount, failcount, defercount, deferfailcount, totalsize, inprogresscount, .. } = *self;
         [sendcount, successcount, failcount, defercount, deferfailcount, totalsize, inprogresscount]
     }
 }
 
 #[derive(Deserialize)]
-struct Queued {
+struct QueuedMessage {
     #[serde(default)]
     frozen: LenientNumber,
     #[serde(default)]
@@ -187,7 +185,7 @@ struct Queued {
 
 #[derive(Deserialize)]
 struct Services {
-    service: Rows<Service, ROWS_MAX>,
+    service: BoundedRows<Service, ROWS_MAX>,
 }
 
 #[derive(Deserialize)]
@@ -212,7 +210,7 @@ struct Load {
 
 #[derive(Deserialize)]
 struct Disks {
-    partition: Rows<Partition, ROWS_MAX>,
+    partition: BoundedRows<Partition, ROWS_MAX>,
 }
 
 #[derive(Deserialize)]
@@ -239,18 +237,18 @@ struct Version {
     version: LenientText,
 }
 
-/// Sums over rows, in the order of [`STATS`]; none where no row has the number, NaN where one of them cannot be read.
+/// Sums over rows, in the order of [`STATISTICS`]. A sum is `None` if no row has the number, and NaN if a row has an invalid one.
 #[derive(Default)]
-pub(super) struct UserSums(pub(super) [Option<f64>; STATS.len()]);
+pub(super) struct StatisticSums(pub(super) [Option<f64>; STATISTICS.len()]);
 
-impl UserSums {
-    pub(super) fn add(&mut self, out: &mut FamiliesBuilder<'_>, numbers: [LenientNumber; STATS.len()]) {
-        count_odd(out, &numbers);
+impl StatisticSums {
+    pub(super) fn add(&mut self, out: &mut FamiliesBuilder<'_>, numbers: [LenientNumber; STATISTICS.len()]) {
+        count_invalid(out, &numbers);
         for (sum, n) in self.0.iter_mut().zip(numbers) {
             let n = match n {
-                LenientNumber::Is(n) => n,
-                // Left out, it would make this sum too small, and every sum that this one is part of.
-                LenientNumber::Odd => f64::NAN,
+                LenientNumber::Number(n) => n,
+                // Without it, this sum and every sum that contains it would be too small.
+                LenientNumber::Invalid => f64::NAN,
                 LenientNumber::Absent => continue,
             };
             *sum = Some(sum.unwrap_or(0.0) + n);
@@ -258,10 +256,11 @@ impl UserSums {
     }
 }
 
-fn count_odd(out: &mut FamiliesBuilder<'_>, numbers: &[LenientNumber]) {
-    numbers.iter().filter(|n| **n == LenientNumber::Odd).for_each(|_| out.repair(Repair::Unreadable));
+fn count_invalid(out: &mut FamiliesBuilder<'_>, numbers: &[LenientNumber]) {
+    numbers.iter().filter(|n| **n == LenientNumber::Invalid).for_each(|_| out.repair(Repair::Unreadable));
 }
 
+/// Begins a family of gauges.
 pub(super) fn family(out: &mut FamiliesBuilder<'_>, name: &str, help: &str) {
     let (name, help) = (out.add_text(name), out.add_text(help));
     out.family(name, help, FamilyType::Gauge);
@@ -275,9 +274,10 @@ fn series(out: &mut FamiliesBuilder<'_>, labels: &[(&str, &str)], value: f64) {
     out.number(value);
 }
 
+/// Adds a series whose value is a number of the response times `scale`. Invalid numbers are counted as repairs.
 fn scaled(out: &mut FamiliesBuilder<'_>, labels: &[(&str, &str)], n: LenientNumber, scale: f64) {
-    count_odd(out, &[n]);
-    if let LenientNumber::Is(n) = n {
+    count_invalid(out, &[n]);
+    if let LenientNumber::Number(n) = n {
         series(out, labels, n * scale);
     }
 }

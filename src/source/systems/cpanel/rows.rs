@@ -1,43 +1,44 @@
-//! Rows of an answer, one by one: a row that cannot be read costs that row.
+//! Reads the rows of a response one by one, so that only an unreadable row is lost.
 //!
-//! # When the document is not valid JSON
+//! # Invalid JSON
 //!
-//! A log quotes what strangers wrote, and a server may print it raw: a control character, half of a surrogate pair, a number that no
-//! double holds. A parser refuses the whole document then. So its rows are cut out by their brackets and read one by one.
+//! A delivery log quotes texts from the internet, and the server may not escape them: a control character, half of a surrogate pair, a
+//! number that is too large for a double. A JSON parser rejects the whole document then. In that case the rows are separated by
+//! their brackets and parsed one by one.
 
-use super::response::{self, Metadata, Paging};
+use super::response::{BoundedRows, Metadata, Paging, read_truncated};
 use crate::source::ReadError;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Rows as they were read, what could not be read of them, and the pages of the answer.
+/// The rows of a page.
 #[derive(Debug)]
 pub struct ReadRows<R> {
-    /// Rows that could be read.
+    /// The rows that could be read.
     pub rows: Vec<R>,
-    /// A hash of each row that could not be read, equal for equal rows as long as this process lives.
+    /// A hash of each unreadable row. Hashes are stable only within this process.
     pub unreadable: Vec<u64>,
-    /// What the answer reports of its pages.
+    /// The position of the page in the list.
     pub paging: Paging,
 }
 
-/// `data.records` of an answer that may be cut short, of at most `MAX` rows.
+/// Reads `data.records` of a response that may omit records.
 ///
 /// # Errors
-/// What the server reports, or why nothing can be read.
+/// The server's refusal, or the reason why nothing can be read. More than `MAX` rows are an error.
 pub fn read_rows<R: DeserializeOwned, const MAX: usize>(body: &str) -> Result<ReadRows<R>, ReadError> {
     #[derive(serde::Deserialize)]
     #[serde(bound = "R: DeserializeOwned")]
     struct Data<R, const MAX: usize> {
-        records: response::Rows<R, MAX>,
+        records: BoundedRows<R, MAX>,
     }
-    let error = match response::read_cut::<Data<R, MAX>>(body) {
+    let error = match read_truncated::<Data<R, MAX>>(body) {
         Ok((data, paging)) => return Ok(ReadRows { rows: data.records.0, unreadable: Vec::new(), paging }),
         Err(error @ ReadError::Malformed(_)) => error,
         Err(error) => return Err(error),
     };
-    let Some(parts) = parts(body).filter(|parts| parts.rows.len() <= MAX) else { return Err(error) };
+    let Some(parts) = split(body).filter(|parts| parts.rows.len() <= MAX) else { return Err(error) };
     let paging = serde_json::from_str::<Metadata>(parts.metadata).map_err(|_| error)?.accepted()?.paging()?;
     let mut read = ReadRows { rows: Vec::with_capacity(parts.rows.len()), unreadable: Vec::new(), paging };
     let mut seen = HashMap::new();
@@ -50,7 +51,7 @@ pub fn read_rows<R: DeserializeOwned, const MAX: usize>(body: &str) -> Result<Re
     Ok(read)
 }
 
-/// The hash of a row, which is another one for each of several equal rows.
+/// Returns the hash of a row. Equal rows are numbered, so that each has its own hash.
 pub fn numbered_hash<T: Hash>(seen: &mut HashMap<u64, u32>, row: &T) -> u64 {
     let hash = |value: &dyn Fn(&mut DefaultHasher)| {
         let mut hasher = DefaultHasher::new();
@@ -62,14 +63,14 @@ pub fn numbered_hash<T: Hash>(seen: &mut HashMap<u64, u32>, row: &T) -> u64 {
     hash(&|hasher| (plain, *number).hash(hasher))
 }
 
-/// The parts of an answer, as text.
-struct Parts<'a> {
+/// The parts of a response, as text.
+struct ResponseParts<'a> {
     metadata: &'a str,
     rows: Vec<&'a str>,
 }
 
-/// Cuts an answer into its parts; nothing where its brackets and quotes do not match.
-fn parts(body: &str) -> Option<Parts<'_>> {
+/// Splits a response into its parts. Returns `None` if its brackets and quotes do not match.
+fn split(body: &str) -> Option<ResponseParts<'_>> {
     let (mut metadata, mut records) = (None, None);
     for (key, value) in members(body.trim_ascii())? {
         match key {
@@ -81,10 +82,10 @@ fn parts(body: &str) -> Option<Parts<'_>> {
             _ => {}
         }
     }
-    Some(Parts { metadata: metadata?, rows: items(records?, b'[', b']')? })
+    Some(ResponseParts { metadata: metadata?, rows: items(records?, b'[', b']')? })
 }
 
-/// The members of an object; keys as they are written.
+/// Returns the members of an object. Keys are not unescaped.
 fn members(object: &str) -> Option<Vec<(&str, &str)>> {
     items(object, b'{', b'}')?.into_iter().map(member).collect()
 }
@@ -96,7 +97,7 @@ fn member(text: &str) -> Option<(&str, &str)> {
     Some((key, value.trim_ascii()))
 }
 
-/// What stands between the commas of a list or an object, whatever it is.
+/// Returns the texts between the commas of a list or an object.
 fn items(text: &str, open: u8, close: u8) -> Option<Vec<&str>> {
     let bytes = text.as_bytes();
     if bytes.first() != Some(&open) || bytes.len() < 2 || bytes.last() != Some(&close) {
@@ -130,7 +131,7 @@ fn items(text: &str, open: u8, close: u8) -> Option<Vec<&str>> {
     Some(items)
 }
 
-/// Behind the closing quote of the string that begins at `at`.
+/// Returns the position after the closing quote of the string that begins at `at`.
 fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
     if bytes.get(at) != Some(&b'"') {
         return None;
@@ -149,14 +150,14 @@ fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::source::systems::cpanel::response::{LenientNumber, LenientText};
+    use crate::source::systems::cpanel::lenient::{LenientNumber, LenientText};
 
     #[derive(Debug, serde::Deserialize)]
     struct Row {
         #[serde(default)]
         id: LenientNumber,
         #[serde(default)]
-        #[allow(dead_code, reason = "read, so that it may fail")]
+        #[allow(dead_code, reason = "reading it can fail")]
         text: LenientText,
     }
 
@@ -170,11 +171,11 @@ mod tests {
     fn reads(rows: &str) -> (Vec<u64>, usize) {
         let read = read_rows::<Row, 9>(&body(rows)).unwrap_or_else(|error| panic!("{rows}: {error}"));
         assert_eq!((read.paging.next, read.paging.overflowed), (Some(3), true), "{rows}");
-        (read.rows.iter().map(|row| row.id.whole().unwrap_or(0)).collect(), read.unreadable.len())
+        (read.rows.iter().map(|row| row.id.to_u64().unwrap_or(0)).collect(), read.unreadable.len())
     }
 
     #[test]
-    fn a_row_that_cannot_be_read_costs_that_row() {
+    fn only_an_unreadable_row_is_lost() {
         for bad in [
             "null",
             "5",
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_rows_are_told_apart_and_known_again() {
+    fn equal_rows_have_different_hashes_that_are_stable() {
         let unreadable = |rows: &str| read_rows::<Row, 9>(&body(rows)).unwrap().unreadable;
         let twice = unreadable("null,null,7");
         assert!(twice[0] != twice[1] && twice[1] != twice[2]);
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_stays_refused() {
+    fn a_refusal_or_another_document_is_an_error() {
         let bad = "{\"id\":1e999}";
         for text in [
             body(bad).replace("\"result\":1", "\"result\":0"),
@@ -225,6 +226,6 @@ mod tests {
             assert!(read_rows::<Row, 9>(&text).is_err(), "{text}");
         }
         let refused = read_rows::<Row, 9>(&body(bad).replace("\"result\":1", "\"result\":0,\"reason\":\"No\""));
-        assert_eq!(refused.unwrap_err(), ReadError::Api("No".to_owned()));
+        assert_eq!(refused.unwrap_err(), ReadError::Refused("No".to_owned()));
     }
 }

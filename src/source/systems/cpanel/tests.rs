@@ -1,9 +1,9 @@
-//! From fixtures to every canonical value, and sums over windows.
+//! Canonical values of the fixtures, and sums over windows.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
 use crate::model::{Repair, Snapshot};
-use crate::source::{Context, CounterMemory, apply};
+use crate::source::{Context, CounterMemory, map_to_canonical};
 use std::time::{Duration, SystemTime};
 
 const DAY: u64 = 86_400;
@@ -26,7 +26,7 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 fn context(now: u64, window_start: Option<u64>, sliding: bool) -> Context {
-    Context { now: at(now), window_start: window_start.map(at), sliding, detail: None, of_records: &[] }
+    Context { now: at(now), window_start: window_start.map(at), sliding, detail: None, metrics_from_log: &[] }
 }
 
 fn lines(snapshot: &Snapshot) -> Vec<String> {
@@ -38,8 +38,9 @@ fn lines(snapshot: &Snapshot) -> Vec<String> {
 }
 
 #[test]
-fn the_fixtures_in_canonical_words() {
-    let snapshot = apply(&SOURCE, &fixtures(), &mut CounterMemory::default(), &context(1_700_000_100, Some(1_699_920_000), false));
+fn the_fixtures_are_mapped() {
+    let snapshot =
+        map_to_canonical(&SOURCE, &fixtures(), &mut CounterMemory::default(), &context(1_700_000_100, Some(1_699_920_000), false));
     let expected = [
         "mail.delivery.attempts delivered 468",
         "mail.delivery.attempts deferred 309",
@@ -58,11 +59,11 @@ fn the_fixtures_in_canonical_words() {
     assert_eq!(snapshot.version.as_deref(), Some("11.138.0.6"));
     assert_eq!(snapshot.counters_since, Some(at(1_699_920_000)));
     let repairs: Vec<_> = snapshot.repairs.iter().collect();
-    assert_eq!(repairs, [(Repair::Unreadable, 1), (Repair::NonFinite, 1)], "FAILCOUNT: many, and so no sum of failures");
+    assert_eq!(repairs, [(Repair::Unreadable, 1), (Repair::NonFinite, 1)], "FAILCOUNT is `many`, so failures have no sum");
 }
 
 #[test]
-fn the_fixtures_in_families() {
+fn the_fixtures_are_read_as_families() {
     let mut found = Vec::new();
     for (_, families) in fixtures() {
         for family in families.iter() {
@@ -108,7 +109,7 @@ fn the_fixtures_in_families() {
 #[test]
 fn an_empty_queue_is_zero() {
     let read = [families("fetch_mail_queue", "{\"data\":{\"records\":[]},\"metadata\":{\"result\":1}}")];
-    let snapshot = apply(&SOURCE, &read, &mut CounterMemory::default(), &context(0, Some(0), false));
+    let snapshot = map_to_canonical(&SOURCE, &read, &mut CounterMemory::default(), &context(0, Some(0), false));
     assert_eq!(lines(&snapshot), ["mail.queue.depth queued 0", "mail.queue.depth frozen 0"]);
 }
 
@@ -117,7 +118,7 @@ fn a_sender_with_control_characters_does_not_hide_the_queue() {
     let body =
         "{\"data\":{\"records\":[{\"sender\":\"a\u{1}\nb@example.com\",\"frozen\":0},\n{\"frozen\":1}]},\"metadata\":{\"result\":1}}";
     let read = [families("fetch_mail_queue", body)];
-    let snapshot = apply(&SOURCE, &read, &mut CounterMemory::default(), &context(0, Some(0), false));
+    let snapshot = map_to_canonical(&SOURCE, &read, &mut CounterMemory::default(), &context(0, Some(0), false));
     assert_eq!(lines(&snapshot), ["mail.queue.depth queued 1", "mail.queue.depth frozen 1"]);
     assert_eq!(snapshot.repairs.get(Repair::Unescaped), 1);
 }
@@ -134,10 +135,10 @@ fn sum(snapshot: &Snapshot) -> Option<f64> {
 }
 
 #[test]
-fn sums_go_on_over_windows_and_never_fall() {
+fn sums_add_up_over_windows_and_never_fall() {
     let mut memory = CounterMemory::default();
     let poll = |memory: &mut CounterMemory, day: u64, rows: &[(&str, u32)]| {
-        apply(&SOURCE, &delivered(rows), memory, &context(day * DAY + 100, Some(day * DAY), false))
+        map_to_canonical(&SOURCE, &delivered(rows), memory, &context(day * DAY + 100, Some(day * DAY), false))
     };
     for (rows, expected, held) in [
         (&[("alice", 5), ("bob", 10)][..], 15.0, 0),
@@ -154,16 +155,16 @@ fn sums_go_on_over_windows_and_never_fall() {
     for (rows, expected) in [(&[][..], 18.0), (&[("alice", 2)], 20.0), (&[("alice", 3), ("carol", 4)], 25.0)] {
         let snapshot = poll(&mut memory, 2, rows);
         assert_eq!((sum(&snapshot), snapshot.repairs.get(Repair::Held)), (Some(expected), 0), "{rows:?}");
-        assert_eq!(snapshot.counters_since, Some(at(DAY)), "the first window's start");
+        assert_eq!(snapshot.counters_since, Some(at(DAY)), "the start of the first window");
     }
     let last = poll(&mut memory, 2, &[("alice", 3)]);
     assert_eq!((sum(&last), last.repairs.get(Repair::Held)), (Some(25.0), 1));
     assert_eq!(sum(&poll(&mut memory, 3, &[("alice", 1)])), Some(26.0));
-    // A window that is read again replaces what it had: late events count, and nothing counts twice.
+    // A window that is read again is replaced: late events count, and nothing counts twice.
     for (day, delivered, expected) in [(1, 18, 26.0), (2, 7, 26.0), (2, 9, 28.0), (1, 19, 29.0), (3, 1, 29.0)] {
         assert_eq!(sum(&poll(&mut memory, day, &[("alice", delivered)])), Some(expected), "{delivered} on day {day}");
     }
-    // What is too old to be read again stays as it is.
+    // A window that is too old to be read again does not change.
     for day in 4..=20 {
         assert_eq!(sum(&poll(&mut memory, day, &[("alice", 1)])), Some(29.0 + day as f64 - 3.0));
     }
@@ -171,26 +172,26 @@ fn sums_go_on_over_windows_and_never_fall() {
 }
 
 #[test]
-fn a_number_that_is_none_takes_its_sum_with_it() {
+fn an_invalid_number_invalidates_its_sum() {
     let poll = |memory: &mut CounterMemory, day: u64, rows: &str| {
         let body = format!("{{\"data\":{{\"records\":[{rows}]}},\"metadata\":{{\"result\":1}}}}");
-        apply(&SOURCE, &[families("emailtrack_user_stats", &body)], memory, &context(day * DAY + 100, Some(day * DAY), false))
+        map_to_canonical(&SOURCE, &[families("emailtrack_user_stats", &body)], memory, &context(day * DAY + 100, Some(day * DAY), false))
     };
     let alice = "{\"USER\":\"alice\",\"SUCCESSCOUNT\":5}";
-    for odd in ["\"12/50\"", "\"NaN\"", "[]", "-1"] {
+    for invalid in ["\"12/50\"", "\"NaN\"", "[]", "-1"] {
         let mut memory = CounterMemory::default();
         assert_eq!(sum(&poll(&mut memory, 1, alice)), Some(5.0));
-        let snapshot = poll(&mut memory, 1, &format!("{alice},{{\"USER\":\"bob\",\"SUCCESSCOUNT\":{odd},\"DEFERCOUNT\":2}}"));
-        assert_eq!(sum(&snapshot), None, "{odd}");
-        assert!(lines(&snapshot).contains(&"mail.delivery.attempts deferred 2".to_owned()), "{odd}");
-        assert_ne!(snapshot.repairs, Default::default(), "{odd}");
-        // The day ends, and what is known of it counts.
-        assert_eq!(sum(&poll(&mut memory, 2, alice)), Some(10.0), "{odd}");
+        let snapshot = poll(&mut memory, 1, &format!("{alice},{{\"USER\":\"bob\",\"SUCCESSCOUNT\":{invalid},\"DEFERCOUNT\":2}}"));
+        assert_eq!(sum(&snapshot), None, "{invalid}");
+        assert!(lines(&snapshot).contains(&"mail.delivery.attempts deferred 2".to_owned()), "{invalid}");
+        assert_ne!(snapshot.repairs, Default::default(), "{invalid}");
+        // The day ends, and its last valid sums count.
+        assert_eq!(sum(&poll(&mut memory, 2, alice)), Some(10.0), "{invalid}");
     }
 }
 
 #[test]
-fn what_is_odd_is_counted() {
+fn invalid_fields_are_counted() {
     for (part, records, n) in [
         ("fetch_mail_queue", "\"records\":[{\"frozen\":\"perhaps\",\"time\":\"noon\"},{\"frozen\":0}]", 2),
         ("servicestatus", "\"service\":[{\"name\":\"a\",\"enabled\":1,\"running\":\"so-so\"},{\"name\":\"b\",\"enabled\":{}}]", 2),
@@ -207,10 +208,10 @@ fn a_sliding_window_has_no_counters() {
     for n in [20, 10] {
         let mut read = fixtures();
         read[0] = delivered(&[("alice", n)]).remove(0);
-        let snapshot = apply(&SOURCE, &read, &mut memory, &context(1_700_000_100, None, true));
+        let snapshot = map_to_canonical(&SOURCE, &read, &mut memory, &context(1_700_000_100, None, true));
         assert_eq!(sum(&snapshot), None);
         assert!(snapshot.points.iter().all(|p| p.metric.kind != crate::model::Kind::Counter));
-        assert_eq!(snapshot.points.len(), 8, "queue and services are there");
+        assert_eq!(snapshot.points.len(), 8, "queue and services");
         assert_eq!((snapshot.counters_since, snapshot.repairs.get(Repair::Held)), (None, 0));
     }
 }
@@ -224,11 +225,11 @@ fn pages_add_up() {
     };
     let read = [page(1, "alice"), page(2, "bob")];
     assert_eq!([0, 1].map(|page| read[page].1.edge.and_then(|edge| edge.next)), [Some(2), None]);
-    assert_eq!(sum(&apply(&SOURCE, &read, &mut CounterMemory::default(), &context(100, Some(0), false))), Some(3.0));
+    assert_eq!(sum(&map_to_canonical(&SOURCE, &read, &mut CounterMemory::default(), &context(100, Some(0), false))), Some(3.0));
 }
 
 #[test]
-fn an_answer_of_rows_without_end_is_refused() {
+fn too_many_rows_are_rejected() {
     for (part, list, rows_max) in [
         ("emailtrack_user_stats", "records", 500_000),
         ("emailtrack_stats", "records", 500_000),
@@ -243,7 +244,7 @@ fn an_answer_of_rows_without_end_is_refused() {
         };
         let read = match SOURCE.part(part) {
             Some(part) => part.requests[0].read(body(rows_max + 1)).map(|_| ()),
-            None => RECORDS.read(body(rows_max + 1)).map(|_| ()),
+            None => DELIVERY_LOG.read(body(rows_max + 1)).map(|_| ()),
         };
         let beyond = format!("it has more than {rows_max} rows at line 1");
         assert!(matches!(read, Err(ReadError::Malformed(why)) if why.starts_with(&beyond)), "{part}");
@@ -251,12 +252,12 @@ fn an_answer_of_rows_without_end_is_refused() {
 }
 
 #[test]
-fn every_part_refuses_what_is_no_answer_of_it() {
+fn every_part_rejects_other_documents() {
     for part in SOURCE.parts {
         for body in ["", "{}", "[]", "{\"data\":{},\"metadata\":{\"result\":0}}", "<html>", "{\"cpanelresult\":{}}"] {
             assert!(part.requests[0].read(body.as_bytes().to_vec()).is_err(), "{}: {body}", part.name);
         }
     }
     let records = "{\"data\":{},\"metadata\":{\"result\":1}}";
-    assert!(SOURCE.required().requests[0].read(records.as_bytes().to_vec()).is_err(), "no records is not 0 records");
+    assert!(SOURCE.required().requests[0].read(records.as_bytes().to_vec()).is_err(), "missing records are not 0 records");
 }

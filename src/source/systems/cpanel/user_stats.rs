@@ -1,37 +1,39 @@
-//! `emailtrack_user_stats`: what each account did in the window, and which limits it has reached.
+//! `emailtrack_user_stats`: the mail of each account in the window, and the limits that it has reached.
 //!
-//! # Pages of a list that changes
+//! # The list can change between two pages
 //!
-//! Rows are sorted by user and domain. Accounts come and go between two requests, which moves all rows behind them: so a page that has
-//! another one behind it leaves its last account to that page, which must begin with it, and all pages must report the same number
-//! of rows. Otherwise the list is read again ([`crate::model::PageEdge`]). A page is larger than the list of any server that is known.
+//! Rows are sorted by user and domain. If an account is created or deleted between two requests, all later rows move. To detect that, a
+//! page that is not the last one leaves its last account to the next page, which must begin with this account, and all pages must
+//! report the same number of rows. Otherwise the list is read again ([`crate::model::PageEdge`]). On all known servers the list
+//! fits into one page.
 
-use super::families::{Records, STATS, Stats, UserSums, family};
-use super::reached::Reached;
-use super::response::{self, LenientText};
+use super::families::{AccountRow, RecordList, STATISTICS, StatisticSums, family};
+use super::lenient::LenientText;
+use super::limit_state::LimitState;
+use super::response;
 use crate::model::{Families, FamiliesBuilder, PageEdge, Repair};
 use crate::source::ReadError;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// A row for each user and domain, and sometimes more than one, which are added up.
+/// Reads a page. Users and domains with several rows are added up.
 ///
 /// # Errors
-/// See [`response::read_cut`].
-pub fn user_stats(body: String) -> Result<Families, ReadError> {
-    let (data, paging): (Records<Stats>, _) = response::read_cut(&body)?;
+/// See [`response::read_truncated`], and if the list is incomplete.
+pub fn read_user_stats(body: String) -> Result<Families, ReadError> {
+    let (data, paging): (RecordList<AccountRow>, _) = response::read_truncated(&body)?;
     if paging.overflowed && paging.next.is_none() && paging.pages.is_none() {
-        return Err(ReadError::Malformed("the answer is cut short (overflowed, and no chunk to follow)".to_owned()));
+        return Err(ReadError::Malformed("the response is incomplete (overflowed, and without a next chunk)".to_owned()));
     }
     let mut rows = data.records.0.as_slice();
     let edge = paging.start.map(|start| {
-        let account = |row: &Stats| hash(&(&row.user.0, &row.domain.0));
+        let account = |row: &AccountRow| hash(&(&row.user.0, &row.domain.0));
         let first = rows.first().map_or(0, account);
         let mut edge = PageEdge { next: None, rows: paging.rows, first, last: 0 };
         if let (Some(next), Some(row)) = (paging.next, rows.last()) {
             let last = account(row);
             let kept = rows.iter().rposition(|row| account(row) != last).map_or(0, |at| at + 1);
-            // One account that fills a page cannot be left to the next.
+            // An account that fills the whole page cannot be left to the next one.
             let has_others = kept > 0;
             edge.next = Some(if has_others { start.saturating_add(kept as u64) } else { next });
             edge.last = if has_others { last } else { 0 };
@@ -40,68 +42,64 @@ pub fn user_stats(body: String) -> Result<Families, ReadError> {
         edge
     });
     Families::read(body, |out| {
-        stats(out, rows);
-        flags(out, rows);
+        add_statistics(out, rows);
+        add_limit_states(out, rows);
         edge.into_iter().for_each(|edge| out.page_edge(edge));
         Ok(())
     })
 }
 
-fn stats(out: &mut FamiliesBuilder<'_>, rows: &[Stats]) {
-    let mut places = HashMap::new();
-    let mut accounts: Vec<([&LenientText; 4], UserSums)> = Vec::new();
+fn add_statistics(out: &mut FamiliesBuilder<'_>, rows: &[AccountRow]) {
+    let mut indexes = HashMap::new();
+    let mut accounts: Vec<([&LenientText; 4], StatisticSums)> = Vec::new();
     for row in rows {
         let labels = [&row.domain, &row.primary_domain, &row.user, &row.owner];
-        let place = *places.entry(labels.map(|word| word.0.as_str())).or_insert(accounts.len());
-        if place == accounts.len() {
-            accounts.push((labels, UserSums::default()));
+        let index = *indexes.entry(labels.map(|label| label.0.as_str())).or_insert(accounts.len());
+        if index == accounts.len() {
+            accounts.push((labels, StatisticSums::default()));
         }
-        accounts[place].1.add(out, row.numbers());
+        accounts[index].1.add(out, row.numbers());
     }
-    family(
-        out,
-        "email_user_stats",
-        "Mail of each domain and user in the window: messages by what became of them, and their total size in bytes.",
-    );
-    // Kept once, not for each series.
-    let keys = ["domain", "primary_domain", "user", "owner"].map(|key| out.add_text(key));
-    let stat_key = out.add_text("stat_type");
-    let stats = STATS.map(|stat| out.add_text(stat));
+    family(out, "email_user_stats", "Mail of each domain and user in the window: messages by outcome, and their total size in bytes.");
+    // These texts are stored once, not for each series.
+    let keys = ["domain", "primary_domain", "user", "owner"].map(|key| out.own(key));
+    let stat_key = out.own("stat_type");
+    let statistics = STATISTICS.map(|statistic| out.own(statistic));
     for (labels, sums) in accounts {
-        let labels = labels.map(|word| out.add_text(&word.0));
-        for (stat, n) in stats.into_iter().zip(sums.0) {
+        let labels = labels.map(|label| out.own(&label.0));
+        for (statistic, n) in statistics.into_iter().zip(sums.0) {
             let Some(n) = n else { continue };
             keys.into_iter().zip(labels).for_each(|(key, value)| out.label(key, value));
-            out.label(stat_key, stat);
+            out.label(stat_key, statistic);
             out.number(n);
         }
     }
 }
 
-fn flags(out: &mut FamiliesBuilder<'_>, rows: &[Stats]) {
+fn add_limit_states(out: &mut FamiliesBuilder<'_>, rows: &[AccountRow]) {
     const FLAGS: [&str; 2] = ["reached_maxemails", "reached_maxdeferfail"];
-    let mut places = HashMap::new();
-    let mut accounts: Vec<([&LenientText; 2], [Reached; FLAGS.len()])> = Vec::new();
+    let mut indexes = HashMap::new();
+    let mut accounts: Vec<([&LenientText; 2], [LimitState; FLAGS.len()])> = Vec::new();
     for row in rows {
-        let reached = [row.reached_maxemails, row.reached_maxdeferfail];
-        reached.iter().filter(|reached| **reached == Reached::Unreadable).for_each(|_| out.repair(Repair::Unreadable));
-        let place = *places.entry([row.domain.0.as_str(), row.user.0.as_str()]).or_insert(accounts.len());
-        match accounts.get_mut(place) {
-            Some((_, flags)) => flags.iter_mut().zip(reached).for_each(|(flag, reached)| *flag = (*flag).max(reached)),
-            None => accounts.push(([&row.domain, &row.user], reached)),
+        let states = [row.reached_maxemails, row.reached_maxdeferfail];
+        states.iter().filter(|state| **state == LimitState::Unreadable).for_each(|_| out.repair(Repair::Unreadable));
+        let index = *indexes.entry([row.domain.0.as_str(), row.user.0.as_str()]).or_insert(accounts.len());
+        match accounts.get_mut(index) {
+            Some((_, known)) => known.iter_mut().zip(states).for_each(|(known, state)| *known = (*known).max(state)),
+            None => accounts.push(([&row.domain, &row.user], states)),
         }
     }
-    if accounts.iter().all(|(_, flags)| flags.iter().all(|flag| flag.number().is_none())) {
+    if accounts.iter().all(|(_, states)| states.iter().all(|state| state.number().is_none())) {
         return;
     }
-    family(out, "email_flag_stats", "Whether an account has reached a limit: 1 or 0, by the field of WHM that reports it.");
-    let keys = ["domain", "user"].map(|key| out.add_text(key));
-    let flag_key = out.add_text("flag");
-    let names = FLAGS.map(|name| out.add_text(name));
-    for (labels, flags) in accounts {
-        let labels = labels.map(|word| out.add_text(&word.0));
-        for (name, reached) in names.into_iter().zip(flags) {
-            let Some(n) = reached.number() else { continue };
+    family(out, "email_flag_stats", "1 if an account has reached a limit, otherwise 0, by the field of WHM that reports it.");
+    let keys = ["domain", "user"].map(|key| out.own(key));
+    let flag_key = out.own("flag");
+    let names = FLAGS.map(|name| out.own(name));
+    for (labels, states) in accounts {
+        let labels = labels.map(|label| out.own(&label.0));
+        for (name, state) in names.into_iter().zip(states) {
+            let Some(n) = state.number() else { continue };
             keys.into_iter().zip(labels).for_each(|(key, value)| out.label(key, value));
             out.label(flag_key, name);
             out.number(n);
@@ -121,7 +119,7 @@ mod tests {
     use super::*;
 
     fn read(rows: &str, metadata: &str) -> Families {
-        user_stats(format!("{{\"data\":{{\"records\":[{rows}]}},\"metadata\":{{\"result\":1{metadata}}}}}")).unwrap()
+        read_user_stats(format!("{{\"data\":{{\"records\":[{rows}]}},\"metadata\":{{\"result\":1{metadata}}}}}")).unwrap()
     }
 
     fn series(families: &Families, name: &str) -> Vec<String> {
@@ -176,7 +174,7 @@ mod tests {
         let edge_of_second = second.edge.unwrap();
         assert_eq!((edge_of_second.next, edge_of_second.first == edge.last), (None, true));
         assert_eq!(series(&second, "email_user_stats").len(), 2);
-        // One account alone: there is no other way than to go on behind it.
+        // A page with one account: the next page follows it directly.
         let one = read(&rows(&["b", "b", "b"]), &chunk(1, 1)).edge.unwrap();
         assert_eq!((one.next, one.last), (Some(4), 0));
     }

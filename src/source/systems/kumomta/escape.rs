@@ -1,12 +1,12 @@
-//! Escapes of JSON strings, and strings that have none where they should.
+//! Escape sequences in JSON strings, which may be missing.
 
 use memchr::memchr2;
 
-/// Positions of the quotes that may close a string: those without a backslash before them, or all.
+/// Iterates over the positions of quotes: of those without a backslash before them, or of all if `is_any`.
 pub struct Quotes<'a> {
     pub bytes: &'a [u8],
     pub at: usize,
-    pub bare: bool,
+    pub is_any: bool,
 }
 
 impl Iterator for Quotes<'_> {
@@ -18,34 +18,35 @@ impl Iterator for Quotes<'_> {
             self.at = at + 1;
             match self.bytes[at] {
                 b'"' => return Some(at),
-                _ if self.bare => {}
+                _ if self.is_any => {}
                 _ => self.at += 1,
             }
         }
     }
 }
 
-/// The text that is meant, and whether all of it was escaped as it must be.
-pub fn resolve(text: &str) -> (String, bool) {
+/// Resolves the escape sequences of a text. Returns `true` if it was escaped correctly.
+pub fn unescape(text: &str) -> (String, bool) {
     let mut out = String::with_capacity(text.len());
-    let (mut rest, mut sound) = (text, true);
+    let (mut rest, mut is_valid) = (text, true);
     while let Some(at) = memchr2(b'"', b'\\', rest.as_bytes()) {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        let (meant, len) = one(rest).unwrap_or_else(|| {
-            sound = false;
+        let (unescaped, len) = escape_sequence(rest).unwrap_or_else(|| {
+            is_valid = false;
             (char::from(rest.as_bytes()[0]), 1)
         });
-        out.push(meant);
+        out.push(unescaped);
         rest = &rest[len..];
     }
     out.push_str(rest);
-    (out, sound)
+    (out, is_valid)
 }
 
-fn one(text: &str) -> Option<(char, usize)> {
+/// Returns the character that the escape sequence at the start of the text means, and the length of the sequence in bytes.
+fn escape_sequence(text: &str) -> Option<(char, usize)> {
     let escaped = *text.strip_prefix('\\')?.as_bytes().first()?;
-    let meant = match escaped {
+    let unescaped = match escaped {
         b'"' | b'\\' | b'/' => char::from(escaped),
         b'b' => '\u{8}',
         b'f' => '\u{c}',
@@ -53,19 +54,19 @@ fn one(text: &str) -> Option<(char, usize)> {
         b'r' => '\r',
         b't' => '\t',
         b'u' => {
-            let first = unit(text)?;
-            if let Some(meant) = char::from_u32(first) {
-                return Some((meant, 6));
+            let first = utf16_unit(text)?;
+            if let Some(unescaped) = char::from_u32(first) {
+                return Some((unescaped, 6));
             }
-            let second = unit(text.get(6..)?).filter(|low| (0xdc00..0xe000).contains(low) && first < 0xdc00)?;
+            let second = utf16_unit(text.get(6..)?).filter(|low| (0xdc00..0xe000).contains(low) && first < 0xdc00)?;
             return Some((char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00))?, 12));
         }
         _ => return None,
     };
-    Some((meant, 2))
+    Some((unescaped, 2))
 }
 
-fn unit(text: &str) -> Option<u32> {
+fn utf16_unit(text: &str) -> Option<u32> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     digits.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).ok()).flatten()
 }
@@ -75,8 +76,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_are_resolved_and_the_rest_stays() {
-        for (text, meant, sound) in [
+    fn escape_sequences_are_resolved() {
+        for (text, expected, is_valid) in [
             ("", "", true),
             (r"\", r"\", false),
             (r"\u12", r"\u12", false),
@@ -88,7 +89,7 @@ mod tests {
             (r#"a"b"#, r#"a"b"#, false),
             (r#"\"a\\b\/\n\u00e9\ud83d\ude00"#, "\"a\\b/\né😀", true),
         ] {
-            assert_eq!(resolve(text), (meant.to_owned(), sound), "{text}");
+            assert_eq!(unescape(text), (expected.to_owned(), is_valid), "{text}");
         }
     }
 }

@@ -1,58 +1,58 @@
-//! What an attacker forged through a name: KumoMTA writes each family and each series once, and label values without escapes.
+//! Detects series and families that an attacker forged through a name. KumoMTA does not escape label values.
 //!
-//! # Who is trusted
+//! # Names are hostile
 //!
-//! Campaigns and tenants usually come from message headers, domains from recipients, so their text is hostile. It can hold anything
-//! that the format has a meaning for: whole series and families. Two things give it away. A series of the server stands on a line of
-//! its own, so what else is on that line is text. And a family whose name stands at the head of two blocks, one of them perhaps inside
-//! a label, was not written twice by the server: neither copy is kept, and the operator sees a missing metric instead of a wrong one.
+//! Names of campaigns and tenants usually come from message headers, and domains come from recipients. They can contain anything that has a
+//! meaning in the format: whole series and families. Two rules detect them. The server writes each series on a line of its own, so
+//! everything else on the line is text. And the server writes each family and each series once, so if a family seems to begin twice,
+//! perhaps once inside a label value, neither copy is trusted: a missing metric is better than a wrong one.
 
 use crate::format::ReadError;
 use crate::model::{Families, Repair};
 use std::collections::HashSet;
 
-/// Different families that stand more than once. A server has about a hundred families.
-const FORGED_FAMILIES_MAX: usize = 10_000;
+/// The largest number of different families in a response that are checked. A server has about a hundred.
+const FAMILIES_MAX: usize = 10_000;
 
-/// The heads of families that were seen in a response.
+/// The names of the families that begin in a response.
 #[derive(Default)]
-pub(super) struct Heads<'a> {
+pub(super) struct FamilyHeads<'a> {
     seen: HashSet<&'a str>,
     forged: HashSet<String>,
 }
 
-impl<'a> Heads<'a> {
-    /// A family begins.
-    pub(super) fn family(&mut self, name: &'a str) {
-        if self.seen.len() < FORGED_FAMILIES_MAX && !self.seen.insert(name) {
-            self.inside_text(name);
+impl<'a> FamilyHeads<'a> {
+    /// Adds a family. If it has been seen before, it counts as forged.
+    pub(super) fn add(&mut self, name: &'a str) {
+        if self.seen.len() < FAMILIES_MAX && !self.seen.insert(name) {
+            self.add_forged(name);
         }
     }
 
-    /// The head of a family stands inside a label or inside something that could not be read.
-    pub(super) fn inside_text(&mut self, name: &str) {
-        if self.forged.len() <= FORGED_FAMILIES_MAX && !self.forged.contains(name) {
+    /// Adds a family that seems to begin inside a label value or inside unreadable text.
+    pub(super) fn add_forged(&mut self, name: &str) {
+        if self.forged.len() <= FAMILIES_MAX && !self.forged.contains(name) {
             self.forged.insert(name.to_owned());
         }
     }
 
-    /// The families of which no block is kept.
+    /// Returns the families that are not trusted.
     pub(super) fn into_forged(self) -> HashSet<String> {
         self.forged
     }
 }
 
-/// Leaves out what stands more than once, and the families in `forged`.
+/// Drops all series that occur more than once, and the families in `forged`.
 ///
 /// # Errors
-/// When nothing is left.
-pub(super) fn leave_out(mut families: Families, forged: &HashSet<String>) -> Result<Families, ReadError> {
-    if forged.len() > FORGED_FAMILIES_MAX {
-        return Err(ReadError::Malformed(format!("more than {FORGED_FAMILIES_MAX} families stand more than once")));
+/// If no series is left.
+pub(super) fn drop_forged(mut families: Families, forged: &HashSet<String>) -> Result<Families, ReadError> {
+    if forged.len() > FAMILIES_MAX {
+        return Err(ReadError::Malformed(format!("more than {FAMILIES_MAX} of its families occur more than once")));
     }
     families.remove_repeated(forged);
     if families.series() == 0 && families.repairs().get(Repair::Forged) > 0 {
-        return Err(ReadError::Malformed("every series stands more than once".to_owned()));
+        return Err(ReadError::Malformed("all of its series occur more than once".to_owned()));
     }
     Ok(families)
 }

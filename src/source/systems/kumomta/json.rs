@@ -1,67 +1,68 @@
-//! `/metrics.json` as KumoMTA really writes it: one pass, by position, with recovery.
+//! `/metrics.json` as KumoMTA really writes it: read in one pass, with recovery from text that is not escaped.
 //!
-//! # Why no JSON library
+//! # No JSON library
 //!
-//! Since 2024.11 label values and help texts are written as they are, so one queue named after a header with a quote in it
-//! makes the whole document no JSON. Here a closing quote is told by what stands behind it: only the end of a string in
-//! that place can be followed by that. What still cannot be read costs its series, or its family, and is counted.
+//! Since version 2024.11, KumoMTA does not escape label values and help texts. One queue whose name comes from a message header with a
+//! quote in it makes the whole document invalid JSON. This reader decides by the following text whether a quote closes a string: it does
+//! if only the end of a string can be followed by that text. A series or a family that still cannot be read is skipped and counted.
 //!
-//! Up to 2024.09 serde wrote the document, with escapes. The two are told apart by the newline behind a comma, which only
-//! the later writer has.
+//! Up to version 2024.09, serde wrote the document, with escapes. The two writers are distinguished by the line feed after a comma,
+//! which only the newer one writes.
 //!
-//! # A line is a series
+//! # One series per line
 //!
-//! The later writer ends each series with a comma and a newline. In a family that is written so, a label value reaches to the last
-//! quote of its line that a number follows: text inside a value can then look like series and families as much as it likes.
-//! What a value with newlines of its own forges stands at the head of lines, and is found because it stands more than once
-//! (see [`super::forged`]).
+//! The newer writer ends each series with a comma and a line feed. In a family that is written this way, a label value extends to the last
+//! quote of its line that is followed by a number, so text inside a value can look like series and families without being read as such.
+//! A value that contains line feeds can forge series at the start of a line. They are detected because they occur more than once (see
+//! [`super::forged`]).
 
-mod lines;
 mod lookahead;
+mod recovery;
+mod series;
+mod strings;
 
-use super::escape;
-use super::forged::{self, Heads};
+use super::forged::{self, FamilyHeads};
 use crate::format::quote;
-use crate::model::{Families, FamiliesBuilder, FamilyType, READING_LIMITS, ReadingLimits, Repair, Text};
+use crate::model::{BOUNDS, Families, FamiliesBuilder, FamilyType, ReadingLimits, Text};
 use crate::source::ReadError;
-use lookahead::{Value, is_whole};
-use memchr::{memchr2, memmem};
+use lookahead::is_complete;
+use memchr::memmem;
 use std::collections::HashSet;
 
-/// How far the end of a string with quotes in it is looked for.
+/// The largest size of a string that contains quotes, in bytes. Its end is not searched beyond that.
 const STRING_BYTES_MAX: usize = 16 * 1024;
 
 /// Reads `/metrics.json`.
 ///
 /// # Errors
-/// When it is no such document, when it is cut short, when it is too much, or when no series of it can be read.
+/// If the body is not such a document, is truncated, exceeds a limit, or has no series that can be read.
 pub fn read(body: String) -> Result<Families, ReadError> {
     read_within(READING_LIMITS, body)
 }
 
-fn read_within(bounds: ReadingLimits, body: String) -> Result<Families, ReadError> {
+fn read_within(limits: ReadingLimits, body: String) -> Result<Families, ReadError> {
     let mut forged = HashSet::new();
-    let families = Families::read_within(bounds, body, |out| {
+    let families = Families::read_within(limits, body, |out| {
         let text = out.body();
-        let raw = [&b",\n\""[..], b",\n{"].iter().any(|mark| memmem::find(text.as_bytes(), mark).is_some());
+        let is_unescaped = [&b",\n\""[..], b",\n{"].iter().any(|mark| memmem::find(text.as_bytes(), mark).is_some());
         Reader {
             out,
             text,
             bytes: text.as_bytes(),
             at: 0,
-            raw,
-            lines: false,
-            strict: false,
+            is_unescaped,
+            has_line_per_series: false,
+            must_end_lines: false,
             line_end: None,
-            unescaped: 0,
-            lost: false,
-            names: Vec::new(),
-            patience: text.len() + 16 * STRING_BYTES_MAX,
-            heads: Heads::default(),
+            unescaped_strings: 0,
+            has_unreadable: false,
+            label_names: Vec::new(),
+            search_bytes_left: text.len() + 16 * STRING_BYTES_MAX,
+            heads: FamilyHeads::default(),
         }
-        .document(&mut forged)
+        .read_document(&mut forged)
     })?;
-    forged::leave_out(families, &forged)
+    forged::drop_forged(families, &forged)
 }
 
 struct Reader<'b, 'a> {
@@ -69,34 +70,35 @@ struct Reader<'b, 'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
-    /// Whether a backslash stands for itself.
-    raw: bool,
-    /// Whether each series of this family begins a line.
-    lines: bool,
-    /// Whether a series of this family must end its line.
-    strict: bool,
-    /// Where the first line ends that was last looked for, so that no line is searched twice.
+    /// `true` if the writer does not escape, so that a backslash is a literal one.
+    is_unescaped: bool,
+    /// `true` if each series of the current family begins a line.
+    has_line_per_series: bool,
+    /// `true` if each series of the current family must end its line.
+    must_end_lines: bool,
+    /// The end of the line that was searched last, so that no line is searched twice.
     line_end: Option<usize>,
-    /// Strings of this series that were not escaped.
-    unescaped: u32,
-    /// Whether anything could not be read.
-    lost: bool,
-    /// Label names of the last object, which the next one nearly always repeats.
-    names: Vec<(&'a str, Text)>,
-    /// Bytes that may still be searched in vain, or a hostile document would be searched over and over.
-    patience: usize,
-    /// The heads of families.
-    heads: Heads<'a>,
+    /// The number of strings of the current series that were not escaped.
+    unescaped_strings: u32,
+    /// `true` if anything could not be read.
+    has_unreadable: bool,
+    /// The label names of the last object. The next object nearly always has the same ones.
+    label_names: Vec<(&'a str, Text)>,
+    /// The number of bytes that may still be searched without success. Without a limit, a hostile document would be searched again and
+    /// again.
+    search_bytes_left: usize,
+    /// The families that have been seen.
+    heads: FamilyHeads<'a>,
 }
 
 impl<'a> Reader<'_, 'a> {
-    fn document(mut self, forged: &mut HashSet<String>) -> Result<(), ReadError> {
-        let read = self.families();
+    fn read_document(mut self, forged: &mut HashSet<String>) -> Result<(), ReadError> {
+        let read = self.read_families();
         *forged = self.heads.into_forged();
         read
     }
 
-    fn families(&mut self) -> Result<(), ReadError> {
+    fn read_families(&mut self) -> Result<(), ReadError> {
         if self.next() != Some(b'{') {
             return Err(match self.bytes.get(self.at) {
                 None => ReadError::Empty,
@@ -104,340 +106,99 @@ impl<'a> Reader<'_, 'a> {
             });
         }
         self.at += 1;
-        while self.next().ok_or_else(cut_short)? != b'}' || self.skip(self.at + 1) < self.bytes.len() {
+        while self.next().ok_or_else(truncated)? != b'}' || self.skip_blanks(self.at + 1) < self.bytes.len() {
             let start = self.at;
-            let read = self.family();
-            if self.out.exceeded_limit().is_some() {
+            let read = self.read_family();
+            if self.out.too_much().is_some() {
                 return Ok(());
             }
             if read.is_some() {
-                match self.next().ok_or_else(cut_short)? {
+                match self.next().ok_or_else(truncated)? {
                     b',' => {
                         self.at += 1;
-                        self.lines |= self.bytes.get(self.at) == Some(&b'\n');
+                        self.has_line_per_series |= self.bytes.get(self.at) == Some(&b'\n');
                         continue;
                     }
-                    b'}' if self.skip(self.at + 1) == self.bytes.len() => break,
+                    b'}' if self.skip_blanks(self.at + 1) == self.bytes.len() => break,
                     _ => {}
                 }
             }
-            self.next().ok_or_else(cut_short)?;
-            self.unreadable();
+            self.next().ok_or_else(truncated)?;
+            self.count_unreadable();
             let from = self.at.max(start + 1);
-            // One that does not begin a line is read, so that a document is not taken for cut short, but not believed.
+            // A family that does not begin a line is read, so that the document does not seem truncated, but it counts as forged.
             match self.next_family(from).or_else(|| self.family_within(from, self.bytes.len())) {
                 Some(at) => {
-                    let believed = !self.strict || self.bytes[..at].ends_with(b",\n");
-                    self.suspect_heads(from, if believed { at } else { self.bytes.len() });
+                    let is_trusted = !self.must_end_lines || self.bytes[..at].ends_with(b",\n");
+                    self.mark_heads_as_forged(from, if is_trusted { at } else { self.bytes.len() });
                     self.at = at;
                 }
-                None if is_whole(&self.text[start..]) => break,
-                None => return Err(cut_short()),
+                None if is_complete(&self.text[start..]) => break,
+                None => return Err(truncated()),
             }
         }
         match self.out.series() {
-            0 if self.lost => Err(ReadError::Malformed("not one series of it can be read".to_owned())),
+            0 if self.has_unreadable => Err(ReadError::Malformed("none of its series can be read".to_owned())),
             0 => Err(ReadError::Empty),
             _ => Ok(()),
         }
     }
 
-    /// One family with its series; `None` where it cannot be read on.
-    fn family(&mut self) -> Option<()> {
+    /// Reads one family with its series. Returns `None` if it cannot be read to its end.
+    fn read_family(&mut self) -> Option<()> {
         let start = self.at;
-        let name = self.name()?;
+        let name = self.read_name()?;
         self.expect(b':')?;
         self.expect(b'{')?;
-        self.heads.family(name);
-        self.set_strict(start);
+        self.heads.add(name);
+        self.detect_lines(start);
         let name = self.out.text(name);
         self.out.family(name, Text::default(), FamilyType::Unknown);
         loop {
             let member = self.at;
-            let key = self.name()?;
+            let key = self.read_name()?;
             self.expect(b':')?;
             match (key, self.next()?) {
                 ("help", b'"') => {
-                    let (help, end) = self.string(Self::help_end, Self::ends_member)?;
+                    let (help, end) = self.read_string(Self::string_limit, Self::ends_member)?;
                     self.at = end;
                     self.count_unescaped();
                     self.out.describe(Some(help), None);
                 }
                 ("type", b'"') => {
-                    let kind = family_type(self.name()?);
+                    let kind = family_type(self.read_name()?);
                     self.out.describe(None, Some(kind));
                 }
-                ("value", _) => self.value()?,
+                ("value", _) => self.read_value()?,
                 // A member that a later version may add.
-                (_, b'"') => self.at = self.string(Self::help_end, Self::ends_member)?.1,
+                (_, b'"') => self.at = self.read_string(Self::string_limit, Self::ends_member)?.1,
                 (_, _) => {
                     let number = self.number(self.at);
-                    // It may be the next family, behind one that lost a brace.
+                    // If it is not a number, it may be the next family, after one that lacks a brace.
                     self.at = number.map_or(member, |(_, end)| end);
                     number?;
                 }
             }
-            if self.list_ends(b'}')? {
+            if self.read_separator(b'}')? {
                 return Some(());
             }
         }
     }
 
-    fn value(&mut self) -> Option<()> {
-        match self.next()? {
-            b'[' => {
-                self.at += 1;
-                self.objects()
-            }
-            b'{' => {
-                let start = self.at;
-                self.at += 1;
-                if self.next()? == b'}' {
-                    self.at += 1;
-                    return Some(());
-                }
-                let label = self.name()?;
-                self.expect(b':')?;
-                if self.next()? == b'{' {
-                    self.at += 1;
-                    let label = self.out.text(label);
-                    self.one_label(label)?;
-                    return self.expect(b'}');
-                }
-                self.at = start;
-                self.unlabelled()
-            }
-            _ => self.unlabelled(),
-        }
-    }
-
-    fn unlabelled(&mut self) -> Option<()> {
-        let (value, end) = self.measure(self.at)?;
-        self.at = end;
-        self.push(value);
-        Some(())
-    }
-
-    /// `{VALUE:N,...}` behind the name of the one label.
-    fn one_label(&mut self, label: Text) -> Option<()> {
-        if self.next()? == b'}' {
-            self.at += 1;
-            return Some(());
-        }
-        loop {
-            let start = self.at;
-            match self.one_label_series(label) {
-                Some(()) if self.out.exceeded_limit().is_some() => return None,
-                Some(()) if self.list_ends(b'}')? => return Some(()),
-                Some(()) => {}
-                None => self.next_series(start)?,
-            }
-        }
-    }
-
-    fn one_label_series(&mut self, label: Text) -> Option<()> {
-        let (text, (value, end)) = self.string(Self::series_end, Self::ends_one_label)?;
-        self.at = end;
-        self.out.label(label, text);
-        self.push(value);
-        Some(())
-    }
-
-    /// `{"a":"x","b":"y","@":N},...]`
-    fn objects(&mut self) -> Option<()> {
-        if self.next()? == b']' {
-            self.at += 1;
-            return Some(());
-        }
-        loop {
-            let start = self.at;
-            // First by the next byte alone, which is nearly always right; else by the whole member that must follow.
-            let read = self.object(Self::may_end_label).or_else(|| {
-                self.forget();
-                self.at = start;
-                self.object(Self::ends_label)
-            });
-            match read {
-                Some(()) if self.out.exceeded_limit().is_some() => return None,
-                Some(()) if self.list_ends(b']')? => return Some(()),
-                Some(()) => {}
-                None => self.next_object(start)?,
-            }
-        }
-    }
-
-    fn object(&mut self, ends: impl Fn(&Self, usize) -> Option<usize> + Copy) -> Option<()> {
-        self.expect(b'{')?;
-        let mut value = None;
-        for label in 0.. {
-            if self.bytes.get(self.at..self.at + 3) == Some(b"\"@\"") {
-                self.at += 3;
-                self.expect(b':')?;
-                let end;
-                (value, end) = self.measure(self.at).map(|(v, end)| (Some(v), end))?;
-                self.at = end;
-            } else {
-                let name = self.label_name(label)?;
-                self.expect(b':')?;
-                let (text, end) = self.string(Self::series_end, ends)?;
-                self.out.label(name, text);
-                self.at = end;
-            }
-            if self.list_ends(b'}')? {
-                break;
-            }
-        }
-        if !matches!(self.next()?, b',' | b']') || (self.strict && !self.ends_line(self.at, b"]}")) {
-            return None;
-        }
-        self.push(value?);
-        Some(())
-    }
-
-    fn label_name(&mut self, label: usize) -> Option<Text> {
-        if let Some((name, text)) = self.names.get(label)
-            && let Some(behind) = self.bytes[self.at..].strip_prefix(b"\"").and_then(|b| b.strip_prefix(name.as_bytes()))
-            && behind.first() == Some(&b'"')
-        {
-            self.at += name.len() + 2;
-            return Some(*text);
-        }
-        let name = self.name()?;
-        let text = self.out.text(name);
-        self.names.truncate(label);
-        self.names.push((name, text));
-        Some(text)
-    }
-
-    fn push(&mut self, value: Value) {
-        self.count_unescaped();
-        match value {
-            Value::Number(n) => self.out.number(n),
-            Value::Null => self.out.discard_labels(),
-            Value::Histogram(buckets) => match buckets.finish() {
-                Ok((histogram, repairs)) => {
-                    self.out.histogram(histogram);
-                    self.out.repairs(&repairs);
-                }
-                Err(repair) => self.out.add_unreadable_histogram(repair),
-            },
-        }
-    }
-
-    /// The string that begins here. `ends` says whether the quote at a position closes it, and what it saw behind;
-    /// `stop` where it must have ended.
-    fn string<T>(&mut self, stop: fn(&Self, usize) -> usize, ends: impl Fn(&Self, usize) -> Option<T>) -> Option<(Text, T)> {
-        (self.bytes.get(self.at) == Some(&b'"')).then_some(())?;
-        let start = self.at + 1;
-        let end = start + memchr2(b'"', b'\\', &self.bytes[start..])?;
-        if self.bytes[end] == b'"'
-            && let Some(behind) = ends(self, end)
-        {
-            return Some((self.out.text(&self.text[start..end]), behind));
-        }
-        (self.patience > 0).then_some(())?;
-        // What a writer that escapes would mean is tried first: in its strings, all that could end a series may stand.
-        if !self.raw {
-            let sound = self.sound_end(start);
-            if let Some((end, behind)) = sound.and_then(|end| Some((end, ends(self, end)?))) {
-                return Some((self.resolved(start..end), behind));
-            }
-            self.in_vain(sound.unwrap_or_else(|| self.help_end(start)) - start);
-        }
-        let stop = stop(self, start);
-        let found = self.odd_string(start, stop, ends);
-        if found.is_none() {
-            self.in_vain(stop - start);
-        }
-        found
-    }
-
-    /// A string with quotes or backslashes in it.
-    fn odd_string<T>(&mut self, start: usize, stop: usize, ends: impl Fn(&Self, usize) -> Option<T>) -> Option<(Text, T)> {
-        let closing = |this: &Self, bare: bool| {
-            let mut quotes = escape::Quotes { bytes: &this.bytes[start..stop], at: 0, bare };
-            quotes.find_map(|i| ends(this, start + i).map(|behind| (start + i, behind)))
-        };
-        // A writer that escapes everything, and one that escapes nothing and ended on a backslash, differ only by context.
-        let escaped = if self.raw { None } else { closing(self, false) };
-        let resolve = escaped.is_some();
-        if !self.raw && !resolve {
-            self.in_vain(stop - start);
-        }
-        let (end, behind) = match escaped {
-            Some(found) => found,
-            None => closing(self, true)?,
-        };
-        self.suspect_heads(start, end);
-        if !resolve {
-            self.unescaped += 1;
-            return Some((self.out.text(&self.text[start..end]), behind));
-        }
-        Some((self.resolved(start..end), behind))
-    }
-
-    /// The first quote without a backslash before it.
-    fn sound_end(&self, start: usize) -> Option<usize> {
-        let bytes = &self.bytes[start..self.help_end(start)];
-        Some(start + escape::Quotes { bytes, at: 0, bare: false }.next()?)
-    }
-
-    /// A text with its escapes resolved.
-    fn resolved(&mut self, range: std::ops::Range<usize>) -> Text {
-        let (text, sound) = escape::resolve(&self.text[range]);
-        self.unescaped += u32::from(!sound);
-        self.out.add_text(&text)
-    }
-
-    /// After a series that cannot be read: the next one. `None` when that is not in this family.
-    fn next_series(&mut self, from: usize) -> Option<()> {
-        self.at = from;
-        let end = (self.patience > 0).then(|| self.series_end(from))?;
-        // Without lines, what follows may as well be a member of a histogram.
-        if self.bytes.get(end..end + 2) != Some(b",\n") {
-            self.in_vain(end - from);
-            return None;
-        }
-        self.suspect_heads(from, end);
-        self.at = self.skip(end + 2);
-        (!self.is_family(self.at)).then(|| self.unreadable())
-    }
-
-    fn in_vain(&mut self, bytes: usize) {
-        self.patience = self.patience.saturating_sub(bytes);
-    }
-
-    fn unreadable(&mut self) {
-        self.forget();
-        self.lost = true;
-        self.out.repair(Repair::Unreadable);
-    }
-
-    fn forget(&mut self) {
-        self.out.discard_labels();
-        self.unescaped = 0;
-    }
-
-    fn count_unescaped(&mut self) {
-        for _ in 0..std::mem::take(&mut self.unescaped) {
-            self.out.repair(Repair::Unescaped);
-        }
-    }
-
-    /// A quoted name of a family, a member or a label, which never has anything odd in it.
-    fn name(&mut self) -> Option<&'a str> {
+    /// Reads the quoted name of a family, a member or a label. Such names never contain special characters.
+    fn read_name(&mut self) -> Option<&'a str> {
         self.next();
         let (name, end) = self.name_at(self.at)?;
         self.at = end;
         Some(name)
     }
 
-    /// Behind an item of a list: goes to the next one, or past the end and says so.
-    fn list_ends(&mut self, end: u8) -> Option<bool> {
+    /// Reads what follows an item of a list: the comma, or `end`. Returns `true` at the end of the list.
+    fn read_separator(&mut self, end: u8) -> Option<bool> {
         let byte = self.next()?;
         if byte == b',' {
             self.at += 1;
-            self.lines |= self.bytes.get(self.at) == Some(&b'\n');
+            self.has_line_per_series |= self.bytes.get(self.at) == Some(&b'\n');
             self.next();
             return Some(false);
         }
@@ -454,15 +215,15 @@ impl<'a> Reader<'_, 'a> {
         })
     }
 
-    /// The next byte that is no white space; stays before it.
+    /// Moves to the next byte that is not white space, and returns it.
     fn next(&mut self) -> Option<u8> {
-        self.at = self.skip(self.at);
+        self.at = self.skip_blanks(self.at);
         self.bytes.get(self.at).copied()
     }
 }
 
-fn family_type(word: &str) -> FamilyType {
-    match word {
+fn family_type(name: &str) -> FamilyType {
+    match name {
         "counter" => FamilyType::Counter,
         "gauge" => FamilyType::Gauge,
         "histogram" => FamilyType::Histogram,
@@ -470,8 +231,8 @@ fn family_type(word: &str) -> FamilyType {
     }
 }
 
-fn cut_short() -> ReadError {
-    ReadError::Malformed("the document is cut short".to_owned())
+fn truncated() -> ReadError {
+    ReadError::Malformed("the document is truncated".to_owned())
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! `/api/machine-info`: version, identity, and since when the process runs.
+//! `/api/machine-info`: version, identity, and the start time of the process.
 
 use crate::format::quote;
 use crate::model::{Families, FamiliesBuilder, FamilyType, Text};
 use crate::source::ReadError;
 use serde::Deserialize;
 
-/// What of it is passed on. Hardware addresses and the fingerprint are nobody's business.
+/// The exported fields. Hardware addresses and the fingerprint are not read, for privacy.
 #[derive(Deserialize)]
 struct MachineInfo {
     version: Option<String>,
@@ -18,7 +18,7 @@ struct MachineInfo {
 /// Reads `/api/machine-info`.
 ///
 /// # Errors
-/// When it is no such document.
+/// If the body is not such a document.
 pub fn read(body: String) -> Result<Families, ReadError> {
     let info: MachineInfo = serde_json::from_str(&body).map_err(|e| ReadError::Malformed(quote(&e.to_string())))?;
     let labels =
@@ -27,7 +27,7 @@ pub fn read(body: String) -> Result<Families, ReadError> {
         return Err(ReadError::Empty);
     }
     Families::read(body, |out| {
-        begin(out, "kumomta_machine_info", "Always 1; the labels say what runs there.");
+        begin(out, "kumomta_machine_info", "Always 1; the labels contain version and identity.");
         for (name, value) in labels {
             let Some(value) = value else { continue };
             let (name, value) = (out.add_text(name), out.add_text(value));
@@ -35,7 +35,7 @@ pub fn read(body: String) -> Result<Families, ReadError> {
         }
         out.number(1.0);
         if let Some(seconds) = info.online_since.as_deref().and_then(unix_seconds) {
-            begin(out, "kumomta_online_since_seconds", "When the process began, in Unix seconds.");
+            begin(out, "kumomta_online_since_seconds", "Start of the process, in Unix seconds.");
             out.number(seconds);
         }
         Ok(())
@@ -47,13 +47,13 @@ fn begin(out: &mut FamiliesBuilder<'_>, name: &str, help: &str) {
     out.family(name, help, FamilyType::Gauge);
 }
 
-/// Unix seconds of an RFC 3339 time. Its fraction may have more digits than the parser takes, and nobody needs it.
+/// Returns the Unix seconds of an RFC 3339 time. The fraction is ignored: it may have more digits than the parser accepts.
 fn unix_seconds(time: &str) -> Option<f64> {
-    let whole = match time.split_once('.') {
-        Some((whole, fraction)) => format!("{whole}{}", fraction.trim_start_matches(|c: char| c.is_ascii_digit())),
+    let without_fraction = match time.split_once('.') {
+        Some((seconds, fraction)) => format!("{seconds}{}", fraction.trim_start_matches(|c: char| c.is_ascii_digit())),
         None => time.to_owned(),
     };
-    Some(whole.parse::<jiff::Timestamp>().ok()?.as_second() as f64)
+    Some(without_fraction.parse::<jiff::Timestamp>().ok()?.as_second() as f64)
 }
 
 #[cfg(test)]
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_runs_and_nothing_of_the_hardware() {
+    fn hardware_is_not_exported() {
         let body = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kumomta/machine-info.json")).to_owned();
         let families = read(body).unwrap();
         let info = families.named("kumomta_machine_info").flat_map(|f| f.samples()).next().unwrap();
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_document_is_refused() {
+    fn other_documents_are_errors() {
         assert!(matches!(read("[]".to_owned()), Err(ReadError::Malformed(_))));
         assert!(matches!(read(String::new()), Err(ReadError::Malformed(_))));
         assert_eq!(read("{}".to_owned()).unwrap_err(), ReadError::Empty);

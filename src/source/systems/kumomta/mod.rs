@@ -1,20 +1,21 @@
-//! KumoMTA: `GET /metrics.json` or `/metrics`, access with Basic credentials or by trusted address.
+//! KumoMTA: `GET /metrics.json` or `/metrics`, with Basic authentication or from a trusted address.
 //!
-//! # Roll-ups only
+//! # Only roll-ups are mapped
 //!
-//! A family holds a roll-up (`smtp_client`) beside its details (`smtp_client:source->site`), so each rule names the series
-//! that it takes. Other services (`lua`, `httpinject`, `xfer`) are hops inside the server and no deliveries.
+//! A family contains a roll-up (`smtp_client`) next to its details (`smtp_client:source->site`), so each rule names the series that it
+//! takes. Other services (`lua`, `httpinject`, `xfer`) are hops inside the server, not deliveries.
 //!
-//! # Missing is not 0, and a counter may begin again
+//! # A missing series is not 0, and a counter can restart
 //!
-//! Families are absent before their first use and series are pruned when idle, so no rule says `zero_when_absent`. Counters by
-//! queue begin at 1 after that while the process lives: they are accumulated here, and `online_since` is not when they began.
-//! A later `online_since` is a restart: every counter began at 0 again, also one that has overtaken its last value since.
+//! Families are missing before their first use, and idle series are pruned, so no rule uses `zero_when_absent`. A pruned counter by
+//! queue restarts at 1 while the process keeps running. Postmeter therefore accumulates the increases, and `online_since` is not the
+//! start time of these counters. A later `online_since` means a restart: every counter started again at 0, including those that have
+//! exceeded their previous value since.
 //!
-//! # What the counters leave out
+//! # What the counters omit
 //!
-//! `total_messages_received` counts once per DATA, deliveries count once per recipient, so the two need not agree. Messages that
-//! expire, bounces by an administrator and failures of suspended domains are in none of the server's counters.
+//! `total_messages_received` counts once per DATA command and deliveries count once per recipient, so the two need not agree. Messages
+//! that expire, administrative bounces and failures of suspended domains are in none of the server's counters.
 
 mod escape;
 mod forged;
@@ -23,61 +24,44 @@ mod machine_info;
 mod text;
 
 use crate::model::vocabulary::*;
-use crate::source::{AttributeSource, Credential, Part, Request, Rule, Source, Transform};
+use crate::source::{AttributeSource, Part, Request, Rule, Source, Transform};
 use std::time::Duration;
 
-/// See the module.
+/// KumoMTA, as listed in the registry.
 pub static SOURCE: Source = Source {
-    name: "kumomta",
-    title: "KumoMTA",
-    parts: &[
-        Part {
-            name: "metrics",
-            help: "everything the server counts",
-            requests: &[
-                Request { format: "json", path: "/metrics.json", post: None, read: json::read },
-                Request { format: "text", path: "/metrics", post: None, read: text::read },
-            ],
-            body_bytes_max: 256 * 1024 * 1024,
-            credential: Credential::TrustedAddress,
-            rules: RULES,
-            known_by: KNOWN_BY,
-            misnamed_when: &[],
-            interval: None,
-            on_unauthorized: ON_UNAUTHORIZED,
-            on_not_found: "this is no http listener of KumoMTA, or a proxy before it does not pass /metrics.json on; check the url",
-        },
-        Part {
-            name: "machine-info",
-            help: "version and identity",
-            requests: &[Request { format: "json", path: "/api/machine-info", post: None, read: machine_info::read }],
-            body_bytes_max: 1024 * 1024,
-            credential: Credential::TrustedAddress,
-            rules: &[],
-            known_by: &[],
-            misnamed_when: &[],
-            interval: Some(Duration::from_secs(60)),
-            on_unauthorized: ON_UNAUTHORIZED,
-            on_not_found: "KumoMTA has /api/machine-info since 2026.03.04; leave the part out of parts for an older one",
-        },
-    ],
-    min_interval: Duration::from_secs(15),
-    timeout: Duration::from_secs(10),
-    requests_per_minute_max: None,
-    windowed: false,
     gauges_underflow: true,
-    mistyped_counters: &[],
     version: Some(("kumomta_machine_info", "version")),
-    // `kumomta_online_since_seconds` is when the process began: counters that were pruned began later.
-    counters_since: None,
+    // `counters_since` is not set: `kumomta_online_since_seconds` is the start of the process, and pruned counters started later.
     process_since: Some("kumomta_online_since_seconds"),
-    records: None,
+    ..Source::new("kumomta", "KumoMTA", PARTS)
 };
 
-const ON_UNAUTHORIZED: &str = "set username and password of a user that may read metrics (otel-config/kumomta.lua shows its ACL), or, on the same machine, have trusted_hosts of KumoMTA's http listener hold the loopback address; a wrong credential is refused even from a trusted address";
+static PARTS: &[Part] = &[
+    Part {
+        body_bytes_max: 256 * 1024 * 1024,
+        rules: RULES,
+        identifying_families: IDENTIFYING_FAMILIES,
+        unauthorized_hint: UNAUTHORIZED_HINT,
+        not_found_hint: "this is not an HTTP listener of KumoMTA, or a proxy in front of it does not forward /metrics.json; check the url",
+        ..Part::new(
+            "metrics",
+            "all metrics of the server",
+            &[Request::get("json", "/metrics.json", json::read), Request::get("text", "/metrics", text::read)],
+        )
+    },
+    Part {
+        body_bytes_max: 1024 * 1024,
+        interval: Some(Duration::from_secs(60)),
+        unauthorized_hint: UNAUTHORIZED_HINT,
+        not_found_hint: "KumoMTA has /api/machine-info since 2026.03.04; remove the part from parts for an older version",
+        ..Part::new("machine-info", "version and identity", &[Request::get("json", "/api/machine-info", machine_info::read)])
+    },
+];
 
-/// An idle server has no metric of mail: these it has from its start, or whatever its use.
-const KNOWN_BY: &[&str] = &[
+const UNAUTHORIZED_HINT: &str = "set username and password to those of a user that may read metrics (otel-config/kumomta.lua has its ACL), or, on the same machine, add the loopback address to trusted_hosts of KumoMTA's http listener; a wrong credential is rejected even from a trusted address";
+
+/// Families that the server has even if it is idle. An idle server has no metrics of mail.
+const IDENTIFYING_FAMILIES: &[&str] = &[
     "deliver_message_*",
     "disk_free_inodes_percent",
     "log_submit_latency",
@@ -99,29 +83,31 @@ static RULES: &[Rule] = &[
     Rule::new(&["scheduled_by_domain"], &QUEUE_DEPTH).with(SCHEDULED).detail("domain", &DESTINATION_DOMAIN),
     Rule::new(&["scheduled_by_tenant"], &QUEUE_DEPTH).with(SCHEDULED).detail("tenant", &TENANT_NAME),
     Rule::new(&["scheduled_count"], &QUEUE_DEPTH).with(SCHEDULED).detail("queue", &QUEUE_NAME),
-    // Counts ready and scheduled messages together.
+    // This family counts ready and scheduled messages together.
     Rule::new(&["queued_count_by_provider"], &QUEUE_DEPTH)
         .with(&[(&QUEUE_STATE, "queued")])
         .detail("provider", &PROVIDER_NAME)
-        .in_place_of(&[&[(&QUEUE_STATE, "ready")], SCHEDULED]),
-    // ready_full counts what the first of these does once more.
-    Rule::new(&["delayed_due_to_ready_queue_full"], &QUEUE_DELAYS).with(&[(&DELAY_REASON, "ready_queue_full")]).step(Transform::Accumulate),
+        .replacing(&[&[(&QUEUE_STATE, "ready")], SCHEDULED]),
+    // `ready_full` is not mapped: it counts the same delays as `delayed_due_to_ready_queue_full`.
+    Rule::new(&["delayed_due_to_ready_queue_full"], &QUEUE_DELAYS)
+        .with(&[(&DELAY_REASON, "ready_queue_full")])
+        .transform(Transform::Accumulate),
     Rule::new(&["delayed_due_to_message_rate_throttle"], &QUEUE_DELAYS)
         .with(&[(&DELAY_REASON, "message_rate")])
-        .step(Transform::Accumulate),
+        .transform(Transform::Accumulate),
     Rule::new(&["delayed_due_to_throttle_insert_ready"], &QUEUE_DELAYS)
         .with(&[(&DELAY_REASON, "ready_queue_insert_rate")])
-        .step(Transform::Accumulate),
-    // Mail in.
+        .transform(Transform::Accumulate),
+    // Received messages.
     Rule::new(&["total_messages_received"], &RECEIVED_MESSAGES).when(ESMTP_LISTENER).with(&[(&PROTOCOL, "smtp")]),
     Rule::new(&["total_messages_received"], &RECEIVED_MESSAGES).when(&[("service", "http_listener")]).with(&[(&PROTOCOL, "http")]),
     Rule::new(&["smtp_server_rejections"], &REJECTED_MESSAGES).when(&[("service", "total")]).with(&[(&REJECTION_REASON, "unspecified")]),
-    // Mail out.
+    // Deliveries.
     Rule::new(&["total_messages_delivered"], &DELIVERY_ATTEMPTS).when(SMTP_CLIENT).with(&[(&DELIVERY_OUTCOME, "delivered")]),
     Rule::new(&["total_messages_transfail"], &DELIVERY_ATTEMPTS).when(SMTP_CLIENT).with(&[(&DELIVERY_OUTCOME, "deferred")]),
     Rule::new(&["total_messages_fail"], &DELIVERY_ATTEMPTS).when(SMTP_CLIENT).with(&[(&DELIVERY_OUTCOME, "failed")]),
     Rule::new(&["deliver_message_latency_rollup"], &DELIVERY_ATTEMPT_DURATION).when(SMTP_CLIENT),
-    Rule::new(&["dane_result_count"], &VERIFICATIONS).with(&[(&VERIFICATION_METHOD, "dane")]).from(&[AttributeSource::table(
+    Rule::new(&["dane_result_count"], &VERIFICATIONS).with(&[(&VERIFICATION_METHOD, "dane")]).from(&[AttributeSource::mapped_label(
         "result",
         &VERIFICATION_RESULT,
         DANE_RESULTS,
@@ -133,7 +119,7 @@ static RULES: &[Rule] = &[
     Rule::new(&["total_connections_denied"], &CONNECTION_DENIED).when(ESMTP_LISTENER).with(INBOUND),
     // The process and its host.
     Rule::new(&["memory_usage"], &PROCESS_MEMORY_USAGE),
-    // `process_cpu_usage_*` stays native: the conventions require `cpu.mode`, which it does not have.
+    // `process_cpu_usage_*` is not mapped: the semantic conventions require `cpu.mode`, which it does not have.
     Rule::new(&["system_cpu_usage_normalized"], &SYSTEM_CPU_UTILIZATION).scale(PERCENT),
 ];
 

@@ -1,9 +1,9 @@
-//! From a fixture to every canonical value.
+//! Canonical values of the fixture, and counters over several polls.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
 use crate::model::{Attribute, Repair, Snapshot};
-use crate::source::{Context, CounterMemory, Detail, apply};
+use crate::source::{Context, CounterMemory, Detail, map_to_canonical};
 use std::time::SystemTime;
 
 const METRICS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kumomta/metrics.json"));
@@ -14,8 +14,8 @@ fn snapshot(metrics: &str, memory: &mut CounterMemory, detail: Option<Detail>) -
         let families = part.requests[0].read(body.as_bytes().to_vec()).unwrap();
         (part, families)
     });
-    let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail, of_records: &[] };
-    apply(&SOURCE, &read.collect::<Vec<_>>(), memory, &context)
+    let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail, metrics_from_log: &[] };
+    map_to_canonical(&SOURCE, &read.collect::<Vec<_>>(), memory, &context)
 }
 
 fn lines(snapshot: &Snapshot) -> Vec<String> {
@@ -27,7 +27,7 @@ fn lines(snapshot: &Snapshot) -> Vec<String> {
 }
 
 #[test]
-fn the_fixture_in_canonical_words() {
+fn the_fixture_is_mapped() {
     let snapshot = snapshot(METRICS, &mut CounterMemory::default(), None);
     let expected = [
         "mail.queue.depth ready 5",
@@ -65,7 +65,7 @@ fn the_fixture_in_canonical_words() {
 }
 
 #[test]
-fn a_detail_adds_up_to_the_total() {
+fn details_add_up_to_the_total() {
     for (by, expected) in [
         (&DESTINATION_DOMAIN, vec!["example.com 12", "example.org 6", "_other 2"]),
         (&TENANT_NAME, vec!["acme 8", "_other 12"]),
@@ -80,9 +80,9 @@ fn a_detail_adds_up_to_the_total() {
     }
 }
 
-/// Providers have ready and scheduled messages in one number.
+/// KumoMTA counts ready and scheduled messages of a provider together.
 #[test]
-fn a_detail_by_provider_takes_the_place_of_both_states() {
+fn a_detail_by_provider_replaces_both_states() {
     let detail = || Some(Detail { by: &PROVIDER_NAME, top: 2 });
     let metrics = METRICS.trim_end().strip_suffix('}').unwrap().to_owned();
     let by_provider = ",\n\"queued_count_by_provider\":{\"help\":\"Both.\",\"type\":\"gauge\",\"value\":{\"provider\":{\"big\":12,\n\"small\":4,\n\"tiny\":3}}}}";
@@ -96,7 +96,7 @@ fn a_detail_by_provider_takes_the_place_of_both_states() {
     assert_eq!(depth(METRICS), ["mail.queue.depth ready 5", "mail.queue.depth scheduled 20"], "a server without the family");
 }
 
-/// After a restart every counter began at 0, also one that is higher than before.
+/// After a restart, every counter has started at 0, even one that is higher than before.
 #[test]
 fn a_later_start_of_the_process_resets_every_accumulated_counter() {
     let info = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kumomta/machine-info.json"));
@@ -110,34 +110,34 @@ fn a_later_start_of_the_process_resets_every_accumulated_counter() {
             let info = info.replace("2026-08-01", since);
             read.push((&SOURCE.parts[1], SOURCE.parts[1].requests[0].read(info.into_bytes()).unwrap()));
         }
-        let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, of_records: &[] };
-        memory.has_fallen(&SOURCE.parts[0], &read[..1]);
-        let snapshot = apply(&SOURCE, &read, &mut memory, &context);
+        let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, metrics_from_log: &[] };
+        memory.has_decreased(&SOURCE.parts[0], &read[..1]);
+        let snapshot = map_to_canonical(&SOURCE, &read, &mut memory, &context);
         snapshot.points.iter().find(|point| point.metric == &QUEUE_DELAYS).map(|point| point.value)
     };
     let (before, after) = (Some("2026-08-01"), Some("2026-08-02"));
     for (queues, since, repeated, expected) in [
         ("\"a\":3,\n\"b\":4", before, false, 7.0),
         ("\"a\":5,\n\"b\":4", before, true, 9.0),
-        // One fell, so the restart is asked for at once: both began again.
+        // One counter decreased, so the restart is known at once: both have restarted.
         ("\"a\":6,\n\"b\":1", after, false, 16.0),
         ("\"a\":7,\n\"b\":1", after, true, 17.0),
         ("\"a\":7,\n\"b\":2", None, false, 18.0),
         ("\"a\":8,\n\"b\":2", after, false, 19.0),
-        // No counter is lower, and the restart is known one poll late.
+        // No counter decreased, so the restart is known one poll later.
         ("\"a\":9,\n\"b\":3", after, true, 21.0),
         ("\"a\":9,\n\"b\":4", Some("2026-08-03"), false, 32.0),
         ("\"a\":10,\n\"b\":4", Some("2026-08-03"), false, 33.0),
-        // A clock that was set back is no restart.
+        // A clock that was set back is not a restart.
         ("\"a\":11,\n\"b\":4", before, false, 34.0),
     ] {
         assert_eq!(delays(queues, since, repeated), Some(expected), "{queues} {since:?}");
     }
 }
 
-/// Pruned, a counter is gone, and begins again at 1.
+/// A pruned counter disappears, and restarts at 1.
 #[test]
-fn counters_by_queue_survive_pruning() {
+fn pruning_does_not_reset_counters_by_queue() {
     let mut memory = CounterMemory::default();
     let full = |queues: &str| METRICS.replace("\"example.com\":3,\n\"acme@example.org\":4", queues);
     for (queues, expected) in [
@@ -155,17 +155,17 @@ fn counters_by_queue_survive_pruning() {
 }
 
 #[test]
-fn nothing_is_zero_before_its_first_use() {
+fn missing_families_are_not_zero() {
     let snapshot = snapshot(r#"{"memory_usage":{"type":"gauge","value":1}}"#, &mut CounterMemory::default(), None);
     assert_eq!(lines(&snapshot), ["process.memory.usage  1"]);
 }
 
-/// Both formats of a real server say the same, where its answers are at hand.
+/// Responses of real servers, if available.
 #[test]
-fn captures() {
+fn both_formats_of_a_capture_have_the_same_values() {
     let Some(captures) = std::env::var_os("POSTMETER_CAPTURES") else { return };
     for name in ["idle", "small", "badlabel_quote"] {
-        let said: Vec<_> = SOURCE
+        let mapped: Vec<_> = SOURCE
             .required()
             .requests
             .iter()
@@ -173,13 +173,14 @@ fn captures() {
             .map(|(request, ending)| {
                 let path = std::path::Path::new(&captures).join(format!("kumomta/{name}.metrics.{ending}"));
                 let read = [(SOURCE.required(), request.read(std::fs::read(path).unwrap()).unwrap())];
-                let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, of_records: &[] };
-                let mut lines = lines(&apply(&SOURCE, &read, &mut CounterMemory::default(), &context));
-                // These moved between the two requests.
+                let context =
+                    Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, metrics_from_log: &[] };
+                let mut lines = lines(&map_to_canonical(&SOURCE, &read, &mut CounterMemory::default(), &context));
+                // These changed between the two requests.
                 lines.retain(|line| !line.starts_with("process.") && !line.starts_with("system."));
                 lines
             })
             .collect();
-        assert_eq!(said[0], said[1], "{name}");
+        assert_eq!(mapped[0], mapped[1], "{name}");
     }
 }

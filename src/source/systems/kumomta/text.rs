@@ -1,11 +1,11 @@
-//! `/metrics` as KumoMTA really writes it: its lines are checked and escaped, then read as any other Prometheus text.
+//! `/metrics` as KumoMTA really writes it: lines are checked and escaped, and then read like any other Prometheus text.
 //!
-//! # Lines that a name made
+//! # Forged lines
 //!
-//! Label values of the newer registry are written without escapes. Quotes in a name do no harm: the value reaches to the last quote on
-//! its line that a number follows. Newlines do. A line whose value does not close begins a name with newlines; what follows is text up
-//! to the next series of its family. Samples outside the block of their own `# TYPE` line, and families
-//! with two blocks, are not the server's either ([`super::forged`]).
+//! The newer registry of KumoMTA does not escape label values. Quotes in a name are harmless: the value extends to the last quote on its
+//! line that is followed by a number. Line feeds are not: a line whose value does not end is the start of a name with line feeds, and
+//! the following lines are text up to the next series of the same family. Samples outside the block of their own `# TYPE` line, and
+//! families with two blocks, are not trusted either ([`super::forged`]).
 
 mod labels;
 
@@ -16,33 +16,34 @@ use crate::source::ReadError;
 use labels::{escape, is_number, labels_end};
 use std::collections::{HashMap, HashSet};
 
-/// How often the body may be searched for the end of names with newlines, or a hostile one would be searched over and over.
+/// How often the body may be searched for the ends of names with line feeds. Without a limit, a hostile body would be searched again and
+/// again.
 const SEARCHES_MAX: usize = 8;
 
 /// Reads `/metrics`.
 ///
 /// # Errors
-/// When no line of it is a sample, when it is cut short, when it is too much, or when nothing of it can be trusted.
+/// If no line is a sample, or if the body is truncated, exceeds a limit, or has no series that can be trusted.
 pub fn read(body: String) -> Result<Families, ReadError> {
-    let mut checked = Checked::new(&body);
+    let mut checker = LineChecker::new(&body);
     let mut lines = Lines { text: &body, at: 0 };
     while let Some(line) = lines.next() {
-        checked.line(line, &mut lines);
+        checker.check(line, &mut lines);
     }
-    checked.doubt_strays();
-    let Checked { out, mut forged, types, repairs, .. } = checked;
-    forged.extend(types.into_iter().filter(|(_, blocks)| *blocks > 1).map(|(name, _)| name.to_owned()));
+    checker.distrust_interrupted_families();
+    let LineChecker { out, mut forged, block_counts, repairs, .. } = checker;
+    forged.extend(block_counts.into_iter().filter(|(_, blocks)| *blocks > 1).map(|(name, _)| name.to_owned()));
     let mut families = match prometheus::read(out) {
         Err(ReadError::Empty) if repairs.iter().next().is_some() => {
-            return Err(ReadError::Malformed("not one series of it can be read".to_owned()));
+            return Err(ReadError::Malformed("none of its series can be read".to_owned()));
         }
         other => other?,
     };
     families.add_repairs(&repairs);
-    forged::leave_out(families, &forged)
+    forged::drop_forged(families, &forged)
 }
 
-/// The lines of a body with their line feeds.
+/// Iterates over the lines of a body, including their line feeds.
 #[derive(Clone)]
 struct Lines<'a> {
     text: &'a str,
@@ -60,101 +61,102 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// The lines that are the server's own, and what was found on the way.
-struct Checked<'a> {
-    /// Those lines, escaped.
+/// Separates the lines of the server from forged ones.
+struct LineChecker<'a> {
+    /// The lines of the server, escaped.
     out: String,
-    /// The family of the last `# TYPE` line, and whether it is a histogram.
+    /// The family of the last `# TYPE` line, and `true` if it is a histogram.
     block: (&'a str, bool),
-    /// The `# HELP` line that waits for its `# TYPE`.
+    /// The name and the text of the last `# HELP` line, until its `# TYPE` line follows.
     help: Option<(&'a str, &'a str)>,
-    /// How many blocks each family has, those inside names included.
-    types: HashMap<&'a str, u32>,
-    /// Families that are not believed for another reason.
+    /// The number of blocks of each family, including those inside names.
+    block_counts: HashMap<&'a str, u32>,
+    /// Families that are not trusted for another reason.
     forged: HashSet<String>,
-    /// Families in which a name with a newline begins, and the blocks that began since.
-    broken: HashMap<&'a str, usize>,
-    /// The blocks in their order.
+    /// Families with the start of a name that contains line feeds, each with the number of blocks at that point.
+    open_names: HashMap<&'a str, usize>,
+    /// The families of all blocks, in order.
     blocks: Vec<&'a str>,
-    /// How many blocks there were when the last one of a family had begun.
+    /// The number of blocks up to and including the last one of a family.
     last_block: HashMap<&'a str, usize>,
-    /// Samples outside of their block: their family, how many blocks there were when that had begun, and how many there were then.
+    /// Samples outside of their block: the family, the number of blocks up to its own block, and the number of blocks up to the sample.
     strays: Vec<(&'a str, usize, usize)>,
     repairs: Repairs,
-    /// Bytes that may still be searched for the ends of names.
-    patience: usize,
+    /// The number of bytes that may still be searched for the ends of names.
+    search_bytes_left: usize,
 }
 
-/// What a line is.
-enum Line<'a> {
+/// The kind of a line.
+enum LineKind<'a> {
     Blank,
     Help(&'a str),
     Type(&'a str, bool),
     Comment,
-    /// A sample of this name whose labels, if it has any, end properly.
+    /// A sample with this name. Its labels are complete.
     Sample(&'a str),
-    /// A sample of this name whose labels do not end.
-    Open(&'a str),
+    /// A sample with this name whose labels do not end on the line.
+    Unclosed(&'a str),
     Other,
 }
 
-impl<'a> Checked<'a> {
+impl<'a> LineChecker<'a> {
     fn new(body: &str) -> Self {
         Self {
             out: String::with_capacity(body.len()),
             block: ("", false),
             help: None,
-            types: HashMap::new(),
+            block_counts: HashMap::new(),
             forged: HashSet::new(),
-            broken: HashMap::new(),
+            open_names: HashMap::new(),
             blocks: Vec::new(),
             last_block: HashMap::new(),
             strays: Vec::new(),
             repairs: Repairs::default(),
-            patience: SEARCHES_MAX * body.len(),
+            search_bytes_left: SEARCHES_MAX * body.len(),
         }
     }
 
-    fn line(&mut self, line: &'a str, rest: &mut Lines<'a>) {
-        let kind = kind(line);
-        // The reader detects a body that is cut off by its last line.
-        if !line.ends_with('\n') && !matches!(kind, Line::Sample(_)) {
+    /// Checks a line. `rest` are the lines after it; those that belong to a name are skipped.
+    fn check(&mut self, line: &'a str, rest: &mut Lines<'a>) {
+        let kind = line_kind(line);
+        // The reader detects a truncated body by its last line.
+        if !line.ends_with('\n') && !matches!(kind, LineKind::Sample(_)) {
             self.out.push_str(line);
             return;
         }
-        // Help belongs to the type that follows it.
+        // A help text belongs to the TYPE line that follows it.
         let help = self.help.take();
         match kind {
-            Line::Blank | Line::Comment => {}
-            Line::Help(name) => self.help = Some((name, line)),
-            Line::Type(name, is_histogram) => {
+            LineKind::Blank | LineKind::Comment => {}
+            LineKind::Help(name) => self.help = Some((name, line)),
+            LineKind::Type(name, is_histogram) => {
                 self.block = (name, is_histogram);
-                *self.types.entry(name).or_default() += 1;
+                *self.block_counts.entry(name).or_default() += 1;
                 self.blocks.push(name);
                 self.last_block.insert(name, self.blocks.len());
-                if let Some((_, help)) = help.filter(|(of, _)| *of == name) {
+                if let Some((_, help)) = help.filter(|(family, _)| *family == name) {
                     self.out.push_str(help);
                 }
                 self.out.push_str(line);
             }
-            Line::Sample(name) if self.belongs(name) => {
+            LineKind::Sample(name) if self.belongs(name) => {
                 let escaped = escape(line, &mut self.out);
                 self.repairs.add(Repair::Unescaped, escaped);
             }
-            Line::Open(name) if self.belongs(name) => {
+            LineKind::Unclosed(name) if self.belongs(name) => {
                 self.repairs.count(Repair::Unreadable);
-                self.broken.entry(self.block.0).or_insert(self.blocks.len());
+                self.open_names.entry(self.block.0).or_insert(self.blocks.len());
                 self.skip_name(rest);
             }
-            Line::Sample(name) | Line::Open(name) => {
+            LineKind::Sample(name) | LineKind::Unclosed(name) => {
                 self.repairs.count(Repair::Forged);
-                // A family that goes on behind a name with a newline: the blocks between belong to the name, and which of its series do
-                // is not known.
-                if let Some(since) = self.broken.get(name) {
+                // The family continues after a name with line feeds. The blocks in between belong to the name, and which of the family's
+                // series do is unknown.
+                if let Some(since) = self.open_names.get(name) {
                     self.forged.extend(self.blocks[*since..].iter().map(|name| (*name).to_owned()));
                     self.forged.insert(name.to_owned());
                 }
-                // It may be the same where the name begins like a series that ends.
+                // The same may be true if the name begins like a complete series, so that no unclosed sample was found.
                 if let Some(last) = self.last_block.get(name) {
                     let stray = (name, *last, self.blocks.len());
                     if self.strays.last() != Some(&stray) {
@@ -162,43 +164,44 @@ impl<'a> Checked<'a> {
                     }
                 }
             }
-            Line::Other => self.repairs.count(Repair::Unreadable),
+            LineKind::Other => self.repairs.count(Repair::Unreadable),
         }
     }
 
-    /// A family that goes on where only blocks that stand more than once, or a single other one, came between may have been interrupted
-    /// by a name: which of its series the name holds is not known.
-    fn doubt_strays(&mut self) {
+    /// Distrusts families that continue after their block, if at most one family that occurs once is in between: a name may have interrupted
+    /// the family, and which of its series belong to the name is unknown.
+    fn distrust_interrupted_families(&mut self) {
+        // The number of families that occur once, among the first N blocks.
         let mut single = Vec::with_capacity(self.blocks.len() + 1);
         single.push(0_usize);
         for name in &self.blocks {
-            let is_single = self.types.get(name) == Some(&1);
+            let is_single = self.block_counts.get(name) == Some(&1);
             single.push(single.last().copied().unwrap_or_default() + usize::from(is_single));
         }
-        let doubted = self.strays.iter().filter(|(_, from, to)| single[*to] - single[*from] <= 1);
-        self.forged.extend(doubted.map(|(name, ..)| (*name).to_owned()));
+        let interrupted = self.strays.iter().filter(|(_, from, to)| single[*to] - single[*from] <= 1);
+        self.forged.extend(interrupted.map(|(name, ..)| (*name).to_owned()));
     }
 
-    /// Goes past the rest of a name with newlines: to the next series of its family, or else to the next comment.
+    /// Skips the rest of a name with line feeds: up to the next series of its family, or else to the next comment.
     fn skip_name(&mut self, rest: &mut Lines<'a>) {
         let mut ahead = rest.clone();
         let mut comment = None;
         let mut types = Vec::new();
         loop {
             let at = ahead.at;
-            let Some(line) = ahead.next().filter(|_| self.patience > 0) else { break };
-            self.patience = self.patience.saturating_sub(line.len());
-            match kind(line) {
-                Line::Sample(name) if self.belongs(name) => {
-                    types.into_iter().for_each(|name| *self.types.entry(name).or_default() += 2);
+            let Some(line) = ahead.next().filter(|_| self.search_bytes_left > 0) else { break };
+            self.search_bytes_left = self.search_bytes_left.saturating_sub(line.len());
+            match line_kind(line) {
+                LineKind::Sample(name) if self.belongs(name) => {
+                    types.into_iter().for_each(|name| *self.block_counts.entry(name).or_default() += 2);
                     rest.at = at;
                     return;
                 }
-                Line::Type(name, _) => {
+                LineKind::Type(name, _) => {
                     comment.get_or_insert(at);
                     types.push(name);
                 }
-                Line::Help(_) => {
+                LineKind::Help(_) => {
                     comment.get_or_insert(at);
                 }
                 _ => {}
@@ -207,7 +210,7 @@ impl<'a> Checked<'a> {
         rest.at = comment.unwrap_or(ahead.at);
     }
 
-    /// Whether a sample of this name belongs to the current block. Before the first one there are no names of strangers.
+    /// Returns `true` if a sample with this name belongs to the current block. Samples before the first block contain no hostile names.
     fn belongs(&self, name: &str) -> bool {
         let (family, is_histogram) = self.block;
         if family.is_empty() {
@@ -221,30 +224,30 @@ impl<'a> Checked<'a> {
     }
 }
 
-fn kind(line: &str) -> Line<'_> {
+fn line_kind(line: &str) -> LineKind<'_> {
     let line = line.trim_ascii();
     if line.is_empty() {
-        return Line::Blank;
+        return LineKind::Blank;
     }
     if let Some(comment) = line.strip_prefix('#') {
-        let mut words = comment.split_ascii_whitespace();
-        return match (words.next(), words.next()) {
-            (Some("TYPE"), Some(name)) => Line::Type(name, words.next() == Some("histogram")),
-            (Some("HELP"), Some(name)) => Line::Help(name),
-            _ => Line::Comment,
+        let mut tokens = comment.split_ascii_whitespace();
+        return match (tokens.next(), tokens.next()) {
+            (Some("TYPE"), Some(name)) => LineKind::Type(name, tokens.next() == Some("histogram")),
+            (Some("HELP"), Some(name)) => LineKind::Help(name),
+            _ => LineKind::Comment,
         };
     }
     let end = line.bytes().position(|byte| !(byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':')).unwrap_or(line.len());
     let (name, rest) = line.split_at(end);
     if name.is_empty() {
-        return Line::Other;
+        return LineKind::Other;
     }
     let rest = rest.trim_ascii_start();
     match rest.strip_prefix('{') {
-        Some(inside) if labels_end(inside).is_some() => Line::Sample(name),
-        Some(_) => Line::Open(name),
-        None if is_number(rest) => Line::Sample(name),
-        None => Line::Other,
+        Some(inside) if labels_end(inside).is_some() => LineKind::Sample(name),
+        Some(_) => LineKind::Unclosed(name),
+        None if is_number(rest) => LineKind::Sample(name),
+        None => LineKind::Other,
     }
 }
 

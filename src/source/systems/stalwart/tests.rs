@@ -1,9 +1,9 @@
-//! From a page of each generation to canonical values; the whole of what is printed is in `tests/it/golden.rs`.
+//! Canonical values of a page of each version. The complete output is tested in `tests/it/golden.rs`.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
 use crate::model::{Kind, Repair, Snapshot};
-use crate::source::{Context, CounterMemory, apply};
+use crate::source::{Context, CounterMemory, map_to_canonical};
 use std::time::SystemTime;
 
 const V0_15: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/stalwart/v0.15.prom"));
@@ -13,11 +13,11 @@ const MISNAMED: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/
 fn snapshot(page: &str) -> Snapshot {
     let part = SOURCE.required();
     let read = [(part, part.requests[0].read(page.as_bytes().to_vec()).unwrap())];
-    let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, of_records: &[] };
-    apply(&SOURCE, &read, &mut CounterMemory::default(), &context)
+    let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, metrics_from_log: &[] };
+    map_to_canonical(&SOURCE, &read, &mut CounterMemory::default(), &context)
 }
 
-/// Points of one metric as `values number`, without those that are 0.
+/// Returns the points of one metric as `values number`, without those that are 0.
 fn points(page: &str, metric: &str) -> Vec<String> {
     let point = |p: &crate::model::Point| {
         let values: Vec<_> = p.attributes.iter().map(|(_, value)| value.as_ref()).collect();
@@ -27,7 +27,7 @@ fn points(page: &str, metric: &str) -> Vec<String> {
 }
 
 #[test]
-fn both_generations_say_the_same() {
+fn both_versions_have_the_same_values() {
     for page in [V0_15, V0_16] {
         assert_eq!(points(page, "mail.received.messages")[..4], ["remote 25", "authenticated 18", "dsn 3", "report 1"]);
         assert_eq!(points(page, "mail.delivery.attempts"), ["delivered 22", "deferred 8", "failed 4"]);
@@ -38,20 +38,20 @@ fn both_generations_say_the_same() {
         );
         assert_eq!(points(page, "mail.tls.failures"), ["outbound 3"]);
         assert_eq!(points(page, "mail.verifications"), ["dkim,pass 20", "dkim,fail 5", "dane,temperror 4"]);
-        assert_eq!(points(page, "mail.queue.delays"), ["rate_limit 2"], "told twice, counted once");
+        assert_eq!(points(page, "mail.queue.delays"), ["rate_limit 2"], "two counters of the same events count once");
         assert_eq!(points(page, "mail.reports"), ["dmarc,inbound 3"]);
     }
 }
 
 #[test]
-fn a_gauge_below_zero_is_left_out() {
+fn a_negative_gauge_is_omitted() {
     assert_eq!(points(V0_15, "mail.connection.active"), ["smtp,outbound 1"]);
     assert_eq!(snapshot(V0_15).repairs.iter().collect::<Vec<_>>(), [(Repair::Underflow, 1), (Repair::NotCumulative, 3)]);
 }
 
 #[test]
-fn buckets_add_up_and_milliseconds_become_seconds() {
-    let said = |page: &str| {
+fn buckets_become_cumulative_and_milliseconds_become_seconds() {
+    let histograms = |page: &str| {
         let snapshot = snapshot(page);
         let histogram = |(metric, attributes, h): &(&crate::model::Metric, crate::model::Attributes, crate::model::Histogram)| {
             let values: Vec<_> = attributes.iter().map(|(_, value)| format!(" {value}")).collect();
@@ -60,7 +60,7 @@ fn buckets_add_up_and_milliseconds_become_seconds() {
         snapshot.histograms.iter().map(histogram).collect::<Vec<_>>()
     };
     assert_eq!(
-        said(V0_15),
+        histograms(V0_15),
         [
             "mail.delivery.duration [1.0, 30.0, 300.0] [16, 16, 17] of 17 sum 301.2",
             "mail.delivery.attempt.duration [0.25, 0.5, 1.0] [30, 30, 30] of 30 sum 4.1",
@@ -68,25 +68,25 @@ fn buckets_add_up_and_milliseconds_become_seconds() {
         ]
     );
     assert_eq!(
-        said(V0_16),
+        histograms(V0_16),
         [
             "mail.delivery.duration [1.0, 30.0, 300.0] [0, 0, 0] of 5 sum 3000.0",
             "mail.message.size authenticated [500.0, 1000.0, 10000.0] [3, 5, 6] of 6 sum 8000.0",
         ],
-        "one contradicts its count"
+        "the third one contradicts its count"
     );
     assert_eq!(snapshot(V0_16).repairs.get(Repair::InconsistentHistogram), 1);
 }
 
 #[test]
-fn a_misnamed_page_has_no_counters() {
+fn misnamed_counters_are_not_mapped() {
     let snapshot = snapshot(MISNAMED);
     assert!(snapshot.points.iter().all(|p| p.metric.kind != Kind::Counter));
     assert_eq!((snapshot.points.len(), snapshot.histograms.len(), snapshot.repairs.get(Repair::Misnamed)), (6, 1, 1));
 }
 
 #[test]
-fn counters_that_have_not_counted_are_zero_and_gauges_are_missing() {
+fn missing_counters_are_zero_and_missing_gauges_are_not() {
     let snapshot = snapshot("server_memory 1\n");
     let counters = SOURCE.required().rules.iter().filter(|rule| rule.metric.kind == Kind::Counter);
     assert!(counters.clone().all(|rule| rule.zero_when_absent));

@@ -1,10 +1,10 @@
-//! Odd documents first.
+//! Unusual documents, then hostile ones, then captures.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::model::Value as Sample;
+use crate::model::{Repair, Value as Sample};
 
-/// Every series as `name{label="value"} number`, without quoting.
+/// Returns every series as `name{label=value} number`.
 fn series(families: &Families) -> Vec<String> {
     let line = |name: &str, sample: crate::model::SampleRef<'_>| {
         let labels: Vec<_> = sample.labels().map(|(k, v)| format!("{k}={v}")).collect();
@@ -18,7 +18,7 @@ fn series(families: &Families) -> Vec<String> {
     families.iter().flat_map(|f| f.samples().map(move |s| line(f.name(), s))).collect()
 }
 
-/// Reads the value of family `f`, between one family of the `prometheus` crate and one of the newer registry.
+/// Checks how the value of family `f` is read, between one family of the `prometheus` crate and one of the newer registry.
 #[track_caller]
 fn check(value: &str, expected: &[&str], unescaped: u64, unreadable: u64) {
     let document = format!(
@@ -26,14 +26,14 @@ fn check(value: &str, expected: &[&str], unescaped: u64, unreadable: u64) {
     );
     let families = read(document).unwrap();
     let mut found = series(&families);
-    assert_eq!((found.remove(0), found.pop()), ("a{} 1".to_owned(), Some("z{} 2".to_owned())), "the families beside it");
+    assert_eq!((found.remove(0), found.pop()), ("a{} 1".to_owned(), Some("z{} 2".to_owned())), "the other families");
     assert_eq!(found, expected, "{value}");
     let repairs = families.repairs();
     assert_eq!((repairs.get(Repair::Unescaped), repairs.get(Repair::Unreadable)), (unescaped, unreadable), "{value}");
 }
 
 #[test]
-fn quotes_and_backslashes_are_read_as_meant() {
+fn unescaped_quotes_and_backslashes_are_read() {
     for (label, unescaped) in [
         (r#"""#, 1),
         (r#""start"#, 1),
@@ -79,7 +79,7 @@ fn quotes_and_backslashes_are_read_as_meant() {
 }
 
 #[test]
-fn a_series_that_cannot_be_read_costs_itself() {
+fn only_an_unreadable_series_is_lost() {
     check("{\"q\":{\"a\":ten,\n\"b\":2}}", &["f{q=b} 2"], 0, 1);
     check("{\"q\":{\"a\":1,\n\"b:2,\n\"c\":3}}", &["f{q=a} 1", "f{q=c} 3"], 0, 1);
     check("{\"q\":{\"a\":1,\n\"b\":,\n\"c\":3,\n\"d\":}}", &["f{q=a} 1", "f{q=c} 3"], 0, 2);
@@ -90,19 +90,19 @@ fn a_series_that_cannot_be_read_costs_itself() {
 }
 
 #[test]
-fn a_family_that_cannot_be_read_costs_itself() {
+fn only_an_unreadable_family_is_lost() {
     check("", &[], 0, 1);
     check("ten", &[], 0, 1);
     check("\"ten\"", &[], 0, 1);
     check("{\"q\":{\"a\":1}", &["f{q=a} 1"], 0, 1);
     check("{\"q\":{\"a\":1}}}", &["f{q=a} 1"], 0, 1);
     check("[[[[[[", &[], 0, 1);
-    check("{\"count\":1,\"odd\":2}", &[], 0, 1);
+    check("{\"count\":1,\"other\":2}", &[], 0, 1);
     check("{\"bad label\":{\"a\":1}}", &[], 0, 1);
 }
 
 #[test]
-fn values_as_they_are_written() {
+fn values_are_read_in_every_form() {
     check("null", &[], 0, 0);
     check("{}", &[], 0, 0);
     check("[]", &[], 0, 0);
@@ -129,7 +129,7 @@ fn values_as_they_are_written() {
 }
 
 #[test]
-fn help_is_read_as_meant() {
+fn unescaped_help_texts_are_read() {
     for help in ["", "\"", "say \"hi\"", "\"a\", \"b\"", "`x` \\d", "\"type\"", "ends with \\"] {
         let document =
             format!("{{\"a\":{{\"help\":\"{help}\",\"type\":\"counter\",\"value\":1}},\n\"z\":{{\"type\":\"gauge\",\"value\":2}}}}");
@@ -141,8 +141,8 @@ fn help_is_read_as_meant() {
 }
 
 #[test]
-fn older_servers_escape() {
-    for (label, meant, unescaped) in [
+fn escaped_documents_of_older_servers_are_read() {
+    for (label, expected, unescaped) in [
         (r#"say \"hi\""#, r#"say "hi""#, 0),
         (r#"\",\":1,\"#, r#"\",\":1,\"#, 1),
         (r"a\\", r"a\", 0),
@@ -154,7 +154,7 @@ fn older_servers_escape() {
         let families =
             read(format!("{{\"f\":{{\"value\":{{\"q\":{{\"{label}\":0.0,\"n\":1}}}},\"type\":\"gauge\",\"help\":\"\\\"h\\\"\"}}}}"));
         let families = families.unwrap();
-        assert_eq!(series(&families), [format!("f{{q={meant}}} 0"), "f{q=n} 1".to_owned()], "{label}");
+        assert_eq!(series(&families), [format!("f{{q={expected}}} 0"), "f{q=n} 1".to_owned()], "{label}");
         assert_eq!(families.repairs().get(Repair::Unescaped), unescaped, "{label}");
         let family = families.iter().next().unwrap();
         assert_eq!((family.help(), family.kind()), ("\"h\"", FamilyType::Gauge));
@@ -162,50 +162,50 @@ fn older_servers_escape() {
 }
 
 #[test]
-fn documents_that_a_tool_laid_out() {
+fn reformatted_documents_are_read() {
     let families = read("{\n  \"f\": {\n    \"type\": \"gauge\",\n    \"value\": {\n      \"q\": {\n        \"a\\\"b\": 1,\n        \"c\": 2\n      }\n    }\n  },\n  \"g\": {\n    \"type\": \"histogram\",\n    \"value\": {\n      \"bucket\": [\n        [ 1, 2 ]\n      ],\n      \"count\": 2,\n      \"sum\": 1\n    }\n  }\n}\n".to_owned()).unwrap();
     assert_eq!(series(&families), ["f{q=a\"b} 1", "f{q=c} 2", "g{} [1.0][2] Some(1.0) 2"]);
     assert_eq!(families.repairs().iter().count(), 0);
 }
 
 #[test]
-fn what_is_no_document_is_refused() {
+fn other_documents_are_errors() {
     for (body, expected) in [
         ("", ReadError::Empty),
         (" \n", ReadError::Empty),
         ("{}", ReadError::Empty),
         ("{\"f\":{\"type\":\"gauge\",\"value\":null}}", ReadError::Empty),
-        ("{\"f\":{\"type\":\"gauge\",\"value\":ten}}", ReadError::Malformed("not one series of it can be read".to_owned())),
-        ("{\"message\":\"no\"}}", ReadError::Malformed("not one series of it can be read".to_owned())),
+        ("{\"f\":{\"type\":\"gauge\",\"value\":ten}}", ReadError::Malformed("none of its series can be read".to_owned())),
+        ("{\"message\":\"no\"}}", ReadError::Malformed("none of its series can be read".to_owned())),
         ("[]", ReadError::Malformed("not a JSON object: `[]`".to_owned())),
         ("Unauthorized", ReadError::Malformed("not a JSON object: `Unauthorized`".to_owned())),
-        ("{", cut_short()),
-        ("{\"f\"", cut_short()),
-        ("{\"f\":{\"type\":\"gauge\",\"value\":1}", cut_short()),
-        ("{\"f\":{\"type\":\"gauge\",\"value\":1},", cut_short()),
+        ("{", truncated()),
+        ("{\"f\"", truncated()),
+        ("{\"f\":{\"type\":\"gauge\",\"value\":1}", truncated()),
+        ("{\"f\":{\"type\":\"gauge\",\"value\":1},", truncated()),
     ] {
         assert_eq!(read(body.to_owned()).unwrap_err(), expected, "{body}");
     }
 }
 
-/// Cut, or with any byte lost or changed: an answer or a refusal, and never a cut document taken for a whole one.
+/// A truncated document is an error. If a byte is lost or changed, most series are read, or the document is an error.
 #[test]
-fn no_damage_makes_it_panic() {
+fn damaged_documents_do_not_panic() {
     let document = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kumomta/metrics.json"));
-    let whole = read(document.to_owned()).unwrap().series();
+    let complete = read(document.to_owned()).unwrap().series();
     for at in (0..document.len()).filter(|at| document.is_char_boundary(*at)) {
-        assert!(read(document[..at].to_owned()).is_err(), "cut at {at}");
-        for odd in ["", "\"", "\\", "{", "}", ",\n", "\":{\"help\":\""] {
-            let damaged = format!("{}{odd}{}", &document[..at], &document[at + 1..]);
+        assert!(read(document[..at].to_owned()).is_err(), "truncated at {at}");
+        for inserted in ["", "\"", "\\", "{", "}", ",\n", "\":{\"help\":\""] {
+            let damaged = format!("{}{inserted}{}", &document[..at], &document[at + 1..]);
             let series = read(damaged).map_or(0, |families| families.series());
-            assert!(at == 0 || at + 5 >= document.len() || series + 8 >= whole, "{series} of {whole} with {odd:?} at {at}");
+            assert!(at == 0 || at + 5 >= document.len() || series + 8 >= complete, "{series} of {complete} with {inserted:?} at {at}");
         }
     }
 }
 
-/// Documents of a hostile server. One whose reading took the square of its length would take hours.
+/// Documents of a hostile server. If reading took quadratic time, this test would take hours.
 #[test]
-fn no_document_takes_more_than_its_length() {
+fn reading_takes_linear_time() {
     for piece in [
         "\"",
         "\"a\":{\"help\":\"",
@@ -225,7 +225,7 @@ fn no_document_takes_more_than_its_length() {
 }
 
 #[test]
-fn what_is_too_much_is_no_answer() {
+fn documents_beyond_a_limit_are_errors() {
     const SMALL: ReadingLimits = ReadingLimits { series_max: 30, distributions_max: 20, families_max: 10, types_max: 10 };
     let joined = |n: usize, item: &dyn Fn(usize) -> String| (0..n).map(item).collect::<Vec<_>>().join(",");
     let one_label = |n| format!("{{\"f\":{{\"value\":{{\"q\":{{{}}}}}}}}}", joined(n, &|n| format!("\"{n}\":1")));
@@ -244,21 +244,22 @@ fn what_is_too_much_is_no_answer() {
         let beyond = Err(ReadError::Malformed(format!("it has more than {max} {what}")));
         assert_eq!(read(page(max)), Ok(max), "{what}");
         assert_eq!(read(page(max + 1)), beyond, "{what}");
-        // What stands behind it is not looked at.
+        // The text after the limit is not read.
         assert_eq!(read(page(2 * max) + "x"), beyond, "{what}");
     }
 }
 
 #[test]
-fn a_bound_that_stands_twice_is_counted() {
+fn duplicate_bounds_are_counted() {
     let families = read("{\"h\":{\"type\":\"histogram\",\"value\":{\"count\":9,\"sum\":1,\"bucket\":[[1,5],[1,9]]}}}".to_owned()).unwrap();
     assert_eq!((families.series(), families.repairs().get(Repair::DuplicateSeries)), (1, 1));
 }
 
-/// A document as the server writes it: a queue or tenant with this name in the middle of two families, others around them.
-fn with_name(name: &str, end: bool) -> Families {
+/// Reads a document as the server writes it, with a queue and a campaign of this name. They are the last ones of their families if
+/// `is_last`.
+fn with_name(name: &str, is_last: bool) -> Families {
     let (z, list_z) =
-        if end { (String::new(), String::new()) } else { (",\n\"z\":3".to_owned(), ",\n{\"t\":\"z\",\"c\":\"y\",\"@\":3}".to_owned()) };
+        if is_last { (String::new(), String::new()) } else { (",\n\"z\":3".to_owned(), ",\n{\"t\":\"z\",\"c\":\"y\",\"@\":3}".to_owned()) };
     read(format!(
         "{{\"disk\":{{\"type\":\"gauge\",\"value\":1}},\"memory_usage\":{{\"help\":\"m\",\"type\":\"gauge\",\"value\":2}},\n\
          \"ready_count\":{{\"help\":\"r\",\"type\":\"gauge\",\"value\":{{\"service\":{{\"smtp_client\":2,\n\"smtp_client:a->b\":2}}}}}},\n\
@@ -281,26 +282,26 @@ const OTHERS: [&str; 9] = [
     "total_messages_delivered{service=smtp_client:a->b} 10",
     "total{} 4",
 ];
-const BEHIND: [&str; 2] = ["by_campaign{t=z|c=y} 3", "scheduled_count{queue=z} 3"];
+const AFTER_NAME: [&str; 2] = ["by_campaign{t=z|c=y} 3", "scheduled_count{queue=z} 3"];
 
-/// Checks that a name changes no other series; families that it forges and that the server has too may be missing.
+/// Checks that a name changes no other series. Families in `lost` are missing, because the name forges them.
 #[track_caller]
 fn check_name(name: &str, lost: &[&str]) {
-    for end in [false, true] {
-        let families = with_name(name, end);
+    for is_last in [false, true] {
+        let families = with_name(name, is_last);
         let found = series(&families);
         assert!(!found.iter().any(|series| series.ends_with(" 999")), "{name:?}: {found:?}");
-        for expected in OTHERS.into_iter().chain(BEHIND.into_iter().filter(|_| !end)) {
+        for expected in OTHERS.into_iter().chain(AFTER_NAME.into_iter().filter(|_| !is_last)) {
             let is_lost = lost.iter().any(|lost| expected.starts_with(lost));
             assert_eq!(found.iter().any(|series| series == expected), !is_lost, "{expected} with {name:?}: {found:#?}");
         }
-        let expected = OTHERS.len() + if end { 2 } else { 4 };
+        let expected = OTHERS.len() + if is_last { 2 } else { 4 };
         assert!(found.len() <= expected, "{name:?}: {found:#?}");
     }
 }
 
 #[test]
-fn text_in_a_name_is_no_series_and_no_family() {
+fn text_in_a_name_is_not_read_as_series_or_family() {
     for name in [
         "plain",
         "a\"}b",
@@ -318,11 +319,11 @@ fn text_in_a_name_is_no_series_and_no_family() {
 }
 
 #[test]
-fn a_family_that_a_name_forges_is_not_believed() {
+fn a_forged_family_is_not_trusted() {
     let forged = "a\":1}},\"total_messages_delivered\":{\"type\":\"counter\",\"value\":{\"service\":{\"smtp_client\":999}}},\"zzz\":{\"type\":\"gauge\",\"value\":{\"queue\":{\"b";
     check_name(forged, &["total_messages_delivered"]);
     check_name(&forged.replace("999", "10"), &["total_messages_delivered"]);
-    // Its lines look like lines of the server, for it holds newlines. Series behind it may be lost, none is changed.
+    // With line feeds, the lines of the name look like lines of the server. Series after it may be lost, but none is changed.
     for (name, lost) in [
         (forged.replace(",\"", ",\n\""), &["total_messages_delivered", "scheduled_count{", "by_campaign{t=z"][..]),
         (
@@ -331,8 +332,8 @@ fn a_family_that_a_name_forges_is_not_believed() {
         ),
         (forged.replace(",\"", ",\n\"").replace("total_messages_delivered", "fresh"), &["scheduled_count{", "by_campaign{t=z"]),
     ] {
-        for end in [false, true] {
-            let found = series(&with_name(&name, end));
+        for is_last in [false, true] {
+            let found = series(&with_name(&name, is_last));
             assert!(!found.iter().any(|series| series.ends_with(" 999")), "{name:?}: {found:#?}");
             for expected in OTHERS {
                 let may_be_lost = lost.iter().any(|lost| expected.starts_with(lost));
@@ -343,7 +344,7 @@ fn a_family_that_a_name_forges_is_not_believed() {
 }
 
 #[test]
-fn what_stands_twice_is_believed_neither_time() {
+fn families_and_series_that_occur_twice_are_not_trusted() {
     let page = |inside: &str| {
         read(format!("{{\"a\":{{\"type\":\"gauge\",\"value\":1}},{inside},\"z\":{{\"type\":\"gauge\",\"value\":2}}}}")).unwrap()
     };
@@ -354,7 +355,7 @@ fn what_stands_twice_is_believed_neither_time() {
             &["g{} 3"],
             2,
         ),
-        // The genuine one has no series now.
+        // One of the two has no series.
         ("\"f\":{\"type\":\"gauge\",\"value\":1},\"g\":{\"value\":3},\"f\":{\"type\":\"gauge\",\"value\":null}", &["g{} 3"], 1),
         ("\"f\":{\"type\":\"gauge\",\"value\":{\"q\":{\"a\":1,\"b\":2,\"a\":1}}}", &["f{q=b} 2"], 2),
         (
@@ -375,11 +376,11 @@ fn what_stands_twice_is_believed_neither_time() {
     }
 }
 
-/// Answers of real servers, where they are at hand.
+/// Responses of real servers, if available.
 #[test]
-fn captures() {
+fn captures_in_both_formats_have_the_same_families() {
     let Some(captures) = std::env::var_os("POSTMETER_CAPTURES") else {
-        // Not by eprintln, which a test that passes keeps to itself.
+        // `eprintln` would not be shown, because the test passes.
         let _ = std::io::Write::write_all(&mut std::io::stderr(), b"skipped: captures of KumoMTA: POSTMETER_CAPTURES is not set\n");
         return;
     };
@@ -399,7 +400,7 @@ fn captures() {
 }
 
 #[test]
-fn a_capture_with_a_forged_family() {
+fn the_forged_family_of_a_capture_is_not_trusted() {
     let Some(captures) = std::env::var_os("POSTMETER_CAPTURES") else {
         let _ = std::io::Write::write_all(&mut std::io::stderr(), b"skipped: captures of KumoMTA: POSTMETER_CAPTURES is not set\n");
         return;

@@ -1,25 +1,25 @@
-//! Labels of a line that the server wrote without escapes.
+//! Labels of a line that the server did not escape.
 
 use crate::format::number;
 use memchr::memmem;
 
-/// Where the labels of a line end: at the last `"}` that only a number follows, or at once.
+/// Returns the end of the labels: the last `"}` that is followed by nothing but a number, or 0 if there are no labels.
 pub(super) fn labels_end(inside: &str) -> Option<usize> {
-    if let Some(behind) = inside.strip_prefix('}') {
-        return is_number(behind).then_some(0);
+    if let Some(rest) = inside.strip_prefix('}') {
+        return is_number(rest).then_some(0);
     }
     let quote = memmem::rfind(inside.as_bytes(), b"\"}")?;
     is_number(&inside[quote + 2..]).then_some(quote + 1)
 }
 
-/// Whether it is a value, with or without a timestamp.
+/// Returns `true` if the text is a number, with or without a timestamp.
 pub(super) fn is_number(text: &str) -> bool {
-    let mut words = text.split_ascii_whitespace();
-    let value = words.next().is_some_and(|word| number::parse(word.as_bytes()).is_some());
-    value && words.next().is_none_or(|word| number::parse(word.as_bytes()).is_some()) && words.next().is_none()
+    let mut tokens = text.split_ascii_whitespace();
+    let value = tokens.next().is_some_and(|token| number::parse(token.as_bytes()).is_some());
+    value && tokens.next().is_none_or(|token| number::parse(token.as_bytes()).is_some()) && tokens.next().is_none()
 }
 
-/// Writes a line, with escapes where the server wrote none. Gives how many values had to be escaped.
+/// Appends a line to `out`, and escapes its label values where necessary. Returns the number of values that were escaped.
 pub(super) fn escape(line: &str, out: &mut String) -> u64 {
     let Some(open) = memchr::memchr(b'{', line.as_bytes()) else {
         out.push_str(line);
@@ -36,11 +36,11 @@ pub(super) fn escape(line: &str, out: &mut String) -> u64 {
         out.push_str(line);
         return 0;
     }
-    let mut done = 0;
+    let mut written = 0;
     for value in values {
-        // Positions from the slices: each value is a part of the line.
+        // Each value is a slice of the line, so its position follows from the addresses.
         let start = value.as_ptr() as usize - line.as_ptr() as usize;
-        out.push_str(&line[done..start]);
+        out.push_str(&line[written..start]);
         if has_bare_quote(value) {
             for c in value.chars() {
                 if matches!(c, '"' | '\\') {
@@ -51,13 +51,13 @@ pub(super) fn escape(line: &str, out: &mut String) -> u64 {
         } else {
             out.push_str(value);
         }
-        done = start + value.len();
+        written = start + value.len();
     }
-    out.push_str(&line[done..]);
+    out.push_str(&line[written..]);
     unescaped as u64
 }
 
-/// The values of `a="x", b="y"`, by what stands between two: a quote, a comma, a name, `="`.
+/// Returns the values of `a="x", b="y"`. Two values are separated by a quote, a comma, a name and `="`.
 fn values(labels: &str) -> Vec<&str> {
     let mut values = Vec::new();
     let Some(first) = labels.find("=\"") else { return values };
@@ -80,13 +80,12 @@ fn values(labels: &str) -> Vec<&str> {
     values
 }
 
-/// Whether a quote stands in it without a backslash before it.
+/// Returns `true` if the value contains a quote without a backslash before it.
 fn has_bare_quote(value: &str) -> bool {
     let (mut quote, mut escaped) = (false, false);
     for byte in value.bytes() {
         quote |= byte == b'"' && !escaped;
         escaped = byte == b'\\' && !escaped;
     }
-    // One that escapes the closing quote is no escape.
     quote
 }

@@ -22,13 +22,13 @@ fn series(families: &Families) -> Vec<String> {
     all
 }
 
-/// A queue of this name between two others: what is read of it all.
+/// Reads a page with a queue of this name between two others.
 fn with_queue(name: &str) -> Families {
     read(format!("{BEFORE}# HELP scheduled_count S\n# TYPE scheduled_count gauge\nscheduled_count{{queue=\"a\"}} 1\nscheduled_count{{queue=\"{name}\"}} 5\nscheduled_count{{queue=\"z\"}} 3\n{AFTER}")).unwrap()
 }
 
 #[test]
-fn names_with_quotes_and_backslashes_survive() {
+fn names_with_quotes_and_backslashes_are_read() {
     for name in [
         "say \"hi\":t@example.com",
         "x{y=\"z\"}:t,3@example.com",
@@ -46,27 +46,27 @@ fn names_with_quotes_and_backslashes_survive() {
             assert!(found.contains(&expected.to_owned()), "{expected} with {name:?}: {found:?}");
         }
         let own = format!("scheduled_count{{queue={name}}} 5");
-        // A label that stands twice costs its series.
+        // A series with a duplicate label is dropped.
         assert!(name.contains("queue=") || found.contains(&own), "{name:?}: {found:?}");
         assert!(found.len() <= 6, "{found:?}");
     }
 }
 
 #[test]
-fn a_newline_in_a_name_makes_no_series() {
+fn a_line_feed_in_a_name_forges_no_series() {
     for (name, lost) in [
         ("a1\nb1@example.org", &[][..]),
         ("a1\ntotal_messages_delivered{service=\"smtp_client\"} 999\nb1", &[]),
         ("a1\ntotal_messages_delivered{service=\"smtp_client\"} 999\nscheduled_count{queue=\"b1", &[]),
         ("a1\nscheduled_count_total 999\ntotal_messages_fail{service=\"smtp_client\"} 999\n# b1", &[]),
-        // A block of a family that the server does not have now.
+        // A block of a family that the server does not have.
         (
             "a1\n# TYPE total_messages_fail counter\ntotal_messages_fail{service=\"smtp_client\"} 999\n# TYPE scheduled_count gauge\nscheduled_count{queue=\"b1",
             &["scheduled_count{"],
         ),
         ("a1\n# HELP x y\n# TYPE x counter\nx{l=\"m\"} 999\nscheduled_count{queue=\"b1", &[]),
         ("a1\n# TYPE x counter\nx{l=\"m\"} 999\n# TYPE y gauge\ny{queue=\"b1", &[]),
-        // Blocks that the server has as well: neither is believed.
+        // A block of a family that the server has, too: neither is trusted.
         (
             "a1\n# TYPE total_messages_delivered counter\ntotal_messages_delivered{service=\"smtp_client\"} 999\nscheduled_count{queue=\"b1",
             &["total_messages_delivered"],
@@ -75,15 +75,15 @@ fn a_newline_in_a_name_makes_no_series() {
             "a1\n# TYPE total_messages_delivered counter\ntotal_messages_delivered{service=\"smtp_client\"} 10\n# TYPE zzz gauge\nzzz{queue=\"b1",
             &["total_messages_delivered"],
         ),
-        // First a series of its own family, then a block of another.
+        // A series of the same family, then a block of another one.
         (
             "a1\nscheduled_count{queue=\"q\"} 1\n# TYPE total_messages_fail counter\ntotal_messages_fail{service=\"smtp_client\"} 999\n# TYPE y gauge\ny{queue=\"b1",
             &["scheduled_count{"],
         ),
-        // The name begins like a series that ends.
+        // The name begins like a complete series.
         ("z\"} 999\na1\n# TYPE total_messages_fail gauge\na\n# TYPE total_messages_fail gauge\n", &["scheduled_count{"]),
         ("z\"} 999\n# TYPE x gauge\nx{l=\"b1", &["scheduled_count{"]),
-        // A series twice.
+        // A duplicate series.
         ("a1\nscheduled_count{queue=\"z\"} 999\nscheduled_count{queue=\"b1", &["scheduled_count{queue=z"]),
     ] {
         let families = with_queue(name);
@@ -106,21 +106,21 @@ fn a_sample_outside_of_its_block_is_dropped() {
 }
 
 #[test]
-fn what_is_no_page_is_refused() {
+fn other_documents_are_errors() {
     for (body, expected) in [
         ("", ReadError::Empty),
-        ("x\n", ReadError::Malformed("not one series of it can be read".to_owned())),
-        ("# TYPE x gauge\nx{a=\"1\"} 1\nx{a=\"1\"} 1\n", ReadError::Malformed("every series stands more than once".to_owned())),
+        ("x\n", ReadError::Malformed("none of its series can be read".to_owned())),
+        ("# TYPE x gauge\nx{a=\"1\"} 1\nx{a=\"1\"} 1\n", ReadError::Malformed("all of its series occur more than once".to_owned())),
     ] {
         assert_eq!(read(body.to_owned()).unwrap_err(), expected, "{body:?}");
     }
-    let cut = read(format!("{BEFORE}{}", "# TYPE x gauge\nx{a=\"1\"} 1"));
-    assert!(matches!(cut, Err(ReadError::Malformed(why)) if why.contains("cut off")));
+    let truncated = read(format!("{BEFORE}{}", "# TYPE x gauge\nx{a=\"1\"} 1"));
+    assert!(matches!(truncated, Err(ReadError::Malformed(why)) if why.contains("truncated")));
 }
 
-/// Reading must not take the square of the length.
+/// If reading took quadratic time, this test would take hours.
 #[test]
-fn no_page_takes_more_than_its_length() {
+fn reading_takes_linear_time() {
     let open: String = (0..50_000).map(|n| format!("# TYPE f{n} gauge\nf{n}{{a=\"\n")).collect();
     assert!(read(open).is_err());
     let same = format!("# TYPE f gauge\n{}", "f{a=\"\n".repeat(200_000));
@@ -129,9 +129,9 @@ fn no_page_takes_more_than_its_length() {
     assert_eq!(read(quotes).unwrap().series(), 1);
 }
 
-/// What a real server wrote about unusual names is the same in both formats, where its answers are at hand.
+/// Responses of real servers with unusual names, if available.
 #[test]
-fn captures() {
+fn both_formats_of_a_capture_have_the_same_names() {
     let Some(captures) = std::env::var_os("POSTMETER_CAPTURES") else {
         let _ = std::io::Write::write_all(&mut std::io::stderr(), b"skipped: captures of KumoMTA: POSTMETER_CAPTURES is not set\n");
         return;

@@ -1,17 +1,17 @@
-//! What an SMTP server answered, out of the text that a mail server's log has of it.
+//! Extracts the reply of an SMTP server from the text of a mail server's log.
 //!
-//! # Only what is certain
+//! # Only unambiguous codes are extracted
 //!
-//! Such texts hold version numbers, addresses and limits too (`Exim 4.96.1`, `192.0.2.5`, `500 messages`). An enhanced
-//! status code counts only behind a reply code of its class, or at the start of the text; a reply code only there, or where
-//! an answer begins: at the start, behind a colon or a quote.
+//! Such texts also contain version numbers, addresses and limits (`Exim 4.96.1`, `192.0.2.5`, `500 messages`). An enhanced status code is
+//! recognized only after a reply code of the same class, or at the start of the text. A reply code is recognized only before an enhanced
+//! status code of its class, or where a reply can begin: at the start of the text, after a colon or after a quote.
 
 use crate::model::{EnhancedStatus, Reply};
 
-/// Bytes of a text that are looked at.
+/// The number of bytes of a text that are searched.
 const TEXT_BYTES_MAX: usize = 4096;
 
-/// Words that Exim puts before an answer, and the stage that they name.
+/// Phrases that Exim writes before a reply, each with the stage that it means.
 const STAGES: &[(&str, &str)] = &[
     ("after RCPT TO", "rcpt_to"),
     ("after pipelined RCPT TO", "rcpt_to"),
@@ -36,11 +36,11 @@ const STAGES: &[(&str, &str)] = &[
     ("Unrouteable address", "dns"),
 ];
 
-/// What stands in a text.
+/// Returns the reply that a text contains, as far as it can be recognized.
 #[must_use]
-pub fn reply(text: &str) -> Reply {
+pub fn parse_smtp_reply(text: &str) -> Reply {
     let bytes = &text.as_bytes()[..text.len().min(TEXT_BYTES_MAX)];
-    let stage = STAGES.iter().find(|(words, _)| memchr::memmem::find(bytes, words.as_bytes()).is_some()).map(|(_, stage)| *stage);
+    let stage = STAGES.iter().find(|(phrase, _)| memchr::memmem::find(bytes, phrase.as_bytes()).is_some()).map(|(_, stage)| *stage);
     let mut reply = Reply { code: None, status: status(bytes), stage };
     for at in 0..bytes.len() {
         let Some(code) = code(&bytes[at..]) else { continue };
@@ -49,12 +49,12 @@ pub fn reply(text: &str) -> Reply {
             continue;
         }
         let status = bytes.get(at + 4..).and_then(status).filter(|status| u16::from(status.class) == code / 100);
-        let begins = match before {
+        let can_begin = match before {
             None | Some(b'"') => true,
             Some(b' ') => at >= 2 && bytes[at - 2] == b':',
             Some(_) => false,
         };
-        if status.is_some() || (begins && reply.code.is_none()) {
+        if status.is_some() || (can_begin && reply.code.is_none()) {
             reply.code = Some(code);
             reply.status = status.or(reply.status);
         }
@@ -65,28 +65,28 @@ pub fn reply(text: &str) -> Reply {
     reply
 }
 
-/// Three digits that can be a reply code, and what must stand behind them.
+/// Returns the reply code at the start of the text: three digits, followed by a space, a hyphen or the end.
 fn code(bytes: &[u8]) -> Option<u16> {
     let &[class @ (b'2' | b'4' | b'5'), second @ b'0'..=b'5', third @ b'0'..=b'9', ref rest @ ..] = bytes else { return None };
     matches!(rest.first(), None | Some(b' ' | b'-'))
         .then(|| u16::from(class - b'0') * 100 + u16::from(second - b'0') * 10 + u16::from(third - b'0'))
 }
 
-/// An enhanced status code that the text begins with, whole.
+/// Returns the enhanced status code at the start of the text.
 fn status(bytes: &[u8]) -> Option<EnhancedStatus> {
     let bytes = bytes.strip_prefix(b"#").unwrap_or(bytes);
     let &[class @ (b'2' | b'4' | b'5'), b'.', ref rest @ ..] = bytes else { return None };
     let (subject, rest) = digits(rest)?;
     let (detail, rest) = digits(rest.strip_prefix(b".")?)?;
-    let goes_on = match rest {
+    let is_longer = match rest {
         [b, ..] if b.is_ascii_alphanumeric() => true,
         [b'.', b, ..] => b.is_ascii_digit(),
         _ => false,
     };
-    (!goes_on).then_some(EnhancedStatus { class: class - b'0', subject, detail })
+    (!is_longer).then_some(EnhancedStatus { class: class - b'0', subject, detail })
 }
 
-/// One to three digits, without a leading zero.
+/// Returns a number of one to three digits without a leading zero, and the rest of the text.
 fn digits(bytes: &[u8]) -> Option<(u16, &[u8])> {
     let len = bytes.iter().take_while(|b| b.is_ascii_digit()).count();
     if !(1..=3).contains(&len) || (len > 1 && bytes[0] == b'0') {
@@ -100,14 +100,14 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn finds(text: &str, code: u16, status: &str, stage: &str) {
-        let found = reply(text);
+    fn check(text: &str, code: u16, status: &str, stage: &str) {
+        let found = parse_smtp_reply(text);
         let status_found = found.status.map(|status| status.to_string()).unwrap_or_default();
         assert_eq!((found.code.unwrap_or(0), status_found.as_str(), found.stage.unwrap_or_default()), (code, status, stage), "{text}");
     }
 
     #[test]
-    fn what_servers_answer() {
+    fn replies_are_found_in_log_texts() {
         for (text, code, status, stage) in [
             (
                 "SMTP error from remote mail server after RCPT TO:<x@example.org>: 451 4.7.1 Greylisted, try again later",
@@ -128,12 +128,12 @@ mod tests {
             ("550 5.1.1.", 550, "5.1.1", ""),
             ("550 5.7.1", 550, "5.7.1", ""),
         ] {
-            finds(text, code, status, stage);
+            check(text, code, status, stage);
         }
     }
 
     #[test]
-    fn what_looks_like_it_and_is_not() {
+    fn other_numbers_are_not_codes() {
         for text in [
             "",
             "Accepted",
@@ -147,11 +147,11 @@ mod tests {
             "msg 1.550 5",
             "5.1.1x",
         ] {
-            finds(text, 0, "", "");
+            check(text, 0, "", "");
         }
-        // The classes contradict each other: only the reply code stands where an answer begins.
-        finds("550 4.7.1 odd", 550, "", "");
-        // Cut inside a character, and a code behind the limit.
-        finds(&format!("{}ü 550 5.1.1", "x".repeat(TEXT_BYTES_MAX - 1)), 0, "", "");
+        // The two classes contradict each other; the reply code is where a reply begins.
+        check("550 4.7.1 contradictory", 550, "", "");
+        // The limit is inside a character, and the code after the limit.
+        check(&format!("{}ü 550 5.1.1", "x".repeat(TEXT_BYTES_MAX - 1)), 0, "", "");
     }
 }

@@ -1,0 +1,319 @@
+//! Reads comments and samples line by line, and assigns samples to their families.
+
+use super::labels::{self, Label, is_name, is_utf8_name, unescape};
+use super::pending::{self, PendingDistributions};
+use super::sample_value::{SampleValue, TimestampUnit, parse_sample_value, unix_nanos};
+use crate::model::{FamiliesBuilder, FamilyType, Repair, Text};
+use memchr::memchr;
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// The number of bytes that may be searched for closing quotes without success, as a multiple of the body's size. Without a limit, a
+/// hostile body would be searched again and again.
+const SEARCHES_OF_BODY_MAX: usize = 8;
+/// The number of bytes that may be searched in addition, so that a small body has enough.
+const SEARCH_BYTES_MIN: usize = 64 * 1024;
+
+pub(super) struct Reader<'b, 'a> {
+    pub(super) out: &'b mut FamiliesBuilder<'a>,
+    pub(super) text: &'a str,
+    timestamps: TimestampUnit,
+    /// The position of the next line.
+    pub(super) at: usize,
+    /// The name of the current family.
+    pub(super) family: Cow<'a, str>,
+    pub(super) help: Text,
+    pub(super) unit: Text,
+    pub(super) kind: FamilyType,
+    /// `true` if the family has a type that OTLP does not have, so that its samples are omitted.
+    is_unsupported: bool,
+    /// `true` if the family's name ends in `_total` or `_info`, because its samples have this suffix of OpenMetrics.
+    has_suffix: bool,
+    /// The index of the family among the families of distributions, once it has a distribution.
+    pub(super) pending_family: Option<usize>,
+    pub(super) pending: PendingDistributions,
+    /// The families that have a TYPE line. One may be continued after another family.
+    pub(super) known: HashMap<Cow<'a, str>, KnownFamily>,
+    /// The labels of the current sample. The list is reused to avoid allocations.
+    labels: Vec<Label<'a>>,
+    /// The next quote, after the text that has been searched, that can be a closing one. `Some(None)` if there is none.
+    pub(super) next_closing: Option<Option<usize>>,
+    /// The number of bytes that may still be searched without success.
+    pub(super) search_bytes_left: usize,
+    /// The line of a label value that never ends.
+    pub(super) unclosed_line: Option<&'a str>,
+}
+
+/// The metadata of a family with a TYPE line.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct KnownFamily {
+    kind: FamilyType,
+    is_unsupported: bool,
+    help: Text,
+    unit: Text,
+    pub(super) pending_family: Option<usize>,
+}
+
+impl<'b, 'a> Reader<'b, 'a> {
+    pub(super) fn new(out: &'b mut FamiliesBuilder<'a>, text: &'a str) -> Self {
+        Self {
+            out,
+            text,
+            timestamps: TimestampUnit::of(text),
+            at: 0,
+            family: Cow::Borrowed(""),
+            help: Text::default(),
+            kind: FamilyType::Unknown,
+            unit: Text::default(),
+            is_unsupported: false,
+            has_suffix: false,
+            pending_family: None,
+            pending: PendingDistributions::default(),
+            known: HashMap::default(),
+            labels: Vec::new(),
+            next_closing: None,
+            search_bytes_left: SEARCHES_OF_BODY_MAX * text.len() + SEARCH_BYTES_MIN,
+            unclosed_line: None,
+        }
+    }
+
+    pub(super) fn next_line(&mut self) -> Option<&'a str> {
+        let rest = self.text.get(self.at..).filter(|rest| !rest.is_empty())?;
+        let end = memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len());
+        self.at += end + 1;
+        Some(rest[..end].trim_ascii())
+    }
+
+    /// Returns `true` if the response exceeds a limit of the builder, or this reader's limit for searches.
+    pub(super) fn exceeds_limits(&mut self) -> bool {
+        let limits = *self.out.bounds();
+        if self.out.distributions() + self.pending.len() > limits.distributions_max {
+            self.out.refuse(limits.distributions());
+        }
+        if self.known.len() > limits.types_max {
+            self.out.refuse(limits.types());
+        }
+        self.out.too_much().is_some() || self.search_bytes_left == 0
+    }
+
+    /// Reads a comment or a sample. Returns `None` if the line is neither.
+    pub(super) fn read_line(&mut self, line: &'a str) -> Option<()> {
+        if line.is_empty() {
+            return Some(());
+        }
+        if let Some(comment) = line.strip_prefix('#') {
+            self.read_comment(comment);
+            return Some(());
+        }
+        self.read_sample(line)
+    }
+
+    fn read_comment(&mut self, comment: &'a str) {
+        let comment = comment.trim_ascii_start();
+        let Some((keyword, rest)) = comment.split_once([' ', '\t']) else { return };
+        if !matches!(keyword, "HELP" | "TYPE" | "UNIT") {
+            return;
+        }
+        let Some((name, text)) = split_family_name(rest.trim_ascii_start()) else { return };
+        match keyword {
+            "HELP" => {
+                self.begin(name);
+                self.help = if text.contains('\\') { self.out.own(&unescape(text)) } else { self.out.text(text) };
+                self.out.describe(Some(self.help), None);
+                self.describe_pending();
+            }
+            "UNIT" => {
+                self.begin(name);
+                self.unit = self.out.text(text.trim_ascii());
+                self.out.unit(self.unit);
+                if let Some(known) = self.known.get_mut(&self.family) {
+                    known.unit = self.unit;
+                }
+                self.describe_pending();
+            }
+            _ => {
+                let type_name = text.trim_ascii();
+                self.begin(name.clone());
+                self.is_unsupported = type_name == "gaugehistogram";
+                self.set_type(name, family_type(type_name));
+            }
+        }
+    }
+
+    /// Sets the type of the current family.
+    fn set_type(&mut self, name: Cow<'a, str>, kind: FamilyType) {
+        if kind != self.kind {
+            // Earlier distributions keep the type under which they were read.
+            self.pending_family = None;
+            if kind.is_number() != self.kind.is_number() && self.out.series_of_family() > 0 {
+                let name = self.out.text(&name);
+                self.out.family(name, self.help, kind);
+                self.out.unit(self.unit);
+            }
+        }
+        self.kind = kind;
+        let Self { is_unsupported, help, unit, pending_family, .. } = *self;
+        self.known.insert(name, KnownFamily { kind, is_unsupported, help, unit, pending_family });
+        self.out.describe(None, Some(kind));
+    }
+
+    /// Makes the family with this name the current one.
+    fn begin(&mut self, name: Cow<'a, str>) {
+        if self.family == name && !self.has_suffix {
+            return;
+        }
+        let known = self.known.get(&name).copied().unwrap_or_default();
+        (self.kind, self.help, self.unit, self.pending_family) = (known.kind, known.help, known.unit, known.pending_family);
+        (self.is_unsupported, self.has_suffix) = (known.is_unsupported, false);
+        let text = self.out.text(&name);
+        self.family = name;
+        self.out.family(text, self.help, self.kind);
+        self.out.unit(self.unit);
+    }
+
+    /// Returns to an earlier family if a sample with this name belongs to it.
+    #[expect(clippy::ptr_arg, reason = "a part of a borrowed name stays borrowed")]
+    fn resume(&mut self, name: &Cow<'a, str>) {
+        let suffix = name.strip_prefix(&*self.family).filter(|_| !self.family.is_empty());
+        if matches!(suffix, Some("" | "_bucket" | "_sum" | "_count" | "_total" | "_created" | "_info" | "_gcount" | "_gsum")) {
+            return;
+        }
+        let base = name.rfind('_').and_then(|end| Some((&name[..end], &name[end..], self.known.get(&name[..end])?)));
+        let belongs = match base {
+            Some((_, suffix, KnownFamily { is_unsupported: true, .. })) => GAUGE_HISTOGRAM_SUFFIXES.contains(&suffix),
+            Some((_, suffix, known)) => match known.kind {
+                FamilyType::Histogram => matches!(suffix, "_bucket" | "_sum" | "_count" | "_created"),
+                FamilyType::Summary => matches!(suffix, "_sum" | "_count" | "_created"),
+                kind => !suffix.is_empty() && suffix == sample_suffix(kind),
+            },
+            None => false,
+        };
+        if let Some((base, ..)) = base.filter(|_| belongs) {
+            let end = base.len();
+            self.begin(match name {
+                Cow::Borrowed(name) => Cow::Borrowed(&name[..end]),
+                Cow::Owned(name) => Cow::Owned(name[..end].to_owned()),
+            });
+        } else if self.known.contains_key(name) {
+            self.begin(name.clone());
+        }
+    }
+
+    fn read_sample(&mut self, line: &'a str) -> Option<()> {
+        let end = line.bytes().position(|b| b == b'{' || b == b' ' || b == b'\t')?;
+        let (name, rest) = line.split_at(end);
+        let is_named = end > 0;
+        (!is_named || is_name(name, "_:")).then_some(())?;
+        let mut labels = std::mem::take(&mut self.labels);
+        let added = match rest.trim_ascii_start().strip_prefix('{') {
+            Some(inside) => self.read_label_set(inside, is_named, &mut labels).and_then(|(set, value)| {
+                let name = set.name.unwrap_or(Cow::Borrowed(name));
+                self.out.count(Repair::Unescaped, set.unescaped);
+                self.add_sample(name, &mut labels, &value)
+            }),
+            None => {
+                labels.clear();
+                parse_sample_value(rest).filter(|_| is_named).and_then(|value| self.add_sample(Cow::Borrowed(name), &mut labels, &value))
+            }
+        };
+        self.labels = labels;
+        added
+    }
+
+    /// Adds a sample to the family that it belongs to.
+    fn add_sample(&mut self, name: Cow<'a, str>, labels: &mut Vec<Label<'a>>, sample: &SampleValue<'_>) -> Option<()> {
+        let timestamp = match sample.timestamp {
+            Some(timestamp) => Some(self.timestamps.milliseconds(timestamp)?),
+            None => None,
+        };
+        self.resume(&name);
+        let suffix = name.strip_prefix(&*self.family).filter(|_| !self.family.is_empty());
+        if self.is_unsupported && suffix.is_some_and(|suffix| GAUGE_HISTOGRAM_SUFFIXES.contains(&suffix)) {
+            self.out.repair(Repair::Unsupported);
+            return Some(());
+        }
+        match (self.kind, suffix) {
+            (FamilyType::Histogram, Some(suffix @ ("_bucket" | "_sum" | "_count"))) => {
+                return self.add_to_distribution(suffix, "le", labels, (sample, timestamp));
+            }
+            (FamilyType::Summary, Some(suffix @ ("" | "_sum" | "_count"))) => {
+                return self.add_to_distribution(suffix, "quantile", labels, (sample, timestamp));
+            }
+            _ => {}
+        }
+        // In OpenMetrics, `x_total` belongs to the counter `x` and `x_info` to the info `x`, while `x_created` is not a value of `x`.
+        let kind_suffix = sample_suffix(self.kind);
+        if !kind_suffix.is_empty() && suffix == Some(kind_suffix) && !self.has_suffix && self.out.series_of_family() == 0 {
+            // From here on the family has the name with the suffix, and another one can have the name without.
+            let known = self.known.remove(&self.family).unwrap_or_default();
+            self.known.insert(name.clone(), KnownFamily { kind: self.kind, ..known });
+            let name = self.out.text(&name);
+            self.out.rename(name);
+            self.has_suffix = true;
+        }
+        let belongs = suffix == Some(if self.has_suffix { kind_suffix } else { "" });
+        if suffix == Some("_created") && matches!(self.kind, FamilyType::Counter | FamilyType::Histogram | FamilyType::Summary) {
+            return self.set_created(labels, sample.value);
+        }
+        if !belongs {
+            self.begin(name);
+        }
+        for (name, value) in labels.iter() {
+            let (name, value) = (self.out.text(name), self.out.text(value));
+            self.out.label(name, value);
+        }
+        let before = self.out.series();
+        self.out.timestamp(timestamp);
+        self.out.number(sample.value);
+        if let Some(exemplar) = sample.exemplar.filter(|_| self.out.series() > before) {
+            pending::add_exemplar(self.out, exemplar);
+        }
+        Some(())
+    }
+
+    /// Sets the start time of a series, which is on a line of its own.
+    fn set_created(&mut self, labels: &[Label<'a>], seconds: f64) -> Option<()> {
+        let nanos = unix_nanos(seconds)?;
+        if self.kind == FamilyType::Counter {
+            self.out.created(labels.iter().map(|(name, value)| (&**name, &**value)), nanos);
+        } else {
+            let family = self.pending_family.unwrap_or_else(|| self.begin_distributions());
+            self.pending.get_or_insert(self.out, family, labels).created.get_or_insert(nanos);
+        }
+        Some(())
+    }
+}
+
+/// Splits the text after HELP, TYPE or UNIT into the name of the family and the rest.
+fn split_family_name(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    if let Some(inside) = text.strip_prefix('"') {
+        let (name, end) = labels::parse_quoted(inside, 0, &mut 0).ok()?;
+        return is_utf8_name(&name).then_some((name, inside[end..].trim_ascii_start()));
+    }
+    let (name, rest) = text.split_once([' ', '\t']).unwrap_or((text, ""));
+    Some((Cow::Borrowed(name), rest))
+}
+
+fn family_type(name: &str) -> FamilyType {
+    match name {
+        "counter" => FamilyType::Counter,
+        "gauge" => FamilyType::Gauge,
+        "histogram" => FamilyType::Histogram,
+        "summary" => FamilyType::Summary,
+        "info" => FamilyType::Info,
+        "stateset" => FamilyType::StateSet,
+        _ => FamilyType::Unknown,
+    }
+}
+
+/// Returns what OpenMetrics appends to the names of samples of this type.
+fn sample_suffix(kind: FamilyType) -> &'static str {
+    match kind {
+        FamilyType::Counter => "_total",
+        FamilyType::Info => "_info",
+        _ => "",
+    }
+}
+
+/// What OpenMetrics appends to the names of samples of a gauge histogram. OTLP does not have this type.
+const GAUGE_HISTOGRAM_SUFFIXES: [&str; 6] = ["_bucket", "_gcount", "_gsum", "_count", "_sum", "_created"];

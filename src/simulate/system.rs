@@ -1,0 +1,140 @@
+//! The mail systems that can be simulated: one row each.
+
+use super::server::{Request, ServerState};
+use super::{PASSWORD, TOKEN, USERNAME, ceymail, cpanel, emailengine, kumomta, stalwart};
+use axum::response::Response;
+
+/// A mail system that can be simulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum System {
+    /// cPanel and WHM.
+    Cpanel,
+    /// CeyMail.
+    Ceymail,
+    /// KumoMTA.
+    Kumomta,
+    /// Stalwart.
+    Stalwart,
+    /// EmailEngine.
+    Emailengine,
+}
+
+/// Keys of a configuration file, with their values.
+pub type Keys = &'static [(&'static str, &'static str)];
+
+/// What distinguishes the simulation of one mail system from that of another.
+struct Simulator {
+    name: &'static str,
+    respond: fn(ServerState<'_>, &Request) -> Response,
+    /// Keys and values of a target's credentials in a configuration file.
+    credentials: Keys,
+    /// Optional parts that the server responds to, each with its own credentials.
+    optional_parts: &'static [(&'static str, Keys)],
+    /// Further keys of a target in the demo, in YAML's flow style.
+    demo_keys: &'static str,
+}
+
+static CPANEL: Simulator = Simulator {
+    name: "cpanel",
+    respond: cpanel::answer,
+    credentials: &[("username", USERNAME), ("token", TOKEN)],
+    optional_parts: &[("fetch_mail_queue", &[]), ("servicestatus", &[]), ("systemloadavg", &[]), ("getdiskusage", &[]), ("version", &[])],
+    demo_keys: "",
+};
+
+static CEYMAIL: Simulator = Simulator {
+    name: "ceymail",
+    respond: ceymail::answer,
+    credentials: &[("token", TOKEN)],
+    optional_parts: &[],
+    // The server allows twelve requests a minute, and the demo is polled by its push and by every scrape.
+    demo_keys: "min_interval: 10s, ",
+};
+
+static KUMOMTA: Simulator = Simulator {
+    name: "kumomta",
+    respond: kumomta::answer,
+    credentials: &[],
+    optional_parts: &[("machine-info", &[])],
+    demo_keys: "detail: {by: domain, top: 10}, ",
+};
+
+static STALWART: Simulator = Simulator {
+    name: "stalwart",
+    respond: stalwart::answer,
+    credentials: &[("username", USERNAME), ("password", PASSWORD)],
+    optional_parts: &[("queue", &[("token", TOKEN)])],
+    demo_keys: "",
+};
+
+static EMAILENGINE: Simulator =
+    Simulator { name: "emailengine", respond: emailengine::answer, credentials: &[("token", TOKEN)], optional_parts: &[], demo_keys: "" };
+
+impl System {
+    /// Every mail system that can be simulated.
+    pub const ALL: [Self; 5] = [Self::Cpanel, Self::Ceymail, Self::Kumomta, Self::Stalwart, Self::Emailengine];
+
+    fn simulator(self) -> &'static Simulator {
+        match self {
+            Self::Cpanel => &CPANEL,
+            Self::Ceymail => &CEYMAIL,
+            Self::Kumomta => &KUMOMTA,
+            Self::Stalwart => &STALWART,
+            Self::Emailengine => &EMAILENGINE,
+        }
+    }
+
+    /// The name of the system in configuration files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.simulator().name
+    }
+
+    /// Returns the system with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|system| system.name() == name)
+    }
+
+    /// The keys and values that a client authenticates with, as in a target of a configuration file.
+    #[must_use]
+    pub fn credentials(self) -> Keys {
+        self.simulator().credentials
+    }
+
+    /// Returns [`Self::credentials`] in YAML's flow style, each key followed by a comma and a space.
+    #[must_use]
+    pub fn credential_keys(self) -> String {
+        flow_style(self.credentials())
+    }
+
+    /// The optional parts of a poll that the simulated server responds to, each with its own credentials.
+    #[must_use]
+    pub fn optional_parts(self) -> &'static [(&'static str, Keys)] {
+        self.simulator().optional_parts
+    }
+
+    /// Returns the key `parts` of a target in YAML's flow style, followed by a comma and a space: every optional part that the simulated
+    /// server responds to, and `more_parts`, which is empty or ends the same way.
+    #[must_use]
+    pub fn parts_key(self, more_parts: &str) -> String {
+        let part = |(name, credentials): &(&str, Keys)| format!("{name}: {{{}}}, ", flow_style(credentials));
+        let parts: String = self.optional_parts().iter().map(part).collect();
+        if parts.is_empty() && more_parts.is_empty() { String::new() } else { format!("parts: {{{parts}{more_parts}}}, ") }
+    }
+
+    /// Further keys of a target in the demo, in YAML's flow style, each followed by a comma and a space.
+    #[must_use]
+    pub fn demo_keys(self) -> &'static str {
+        self.simulator().demo_keys
+    }
+
+    /// Responds to a request as the mail system does.
+    pub(super) fn respond(self, state: ServerState<'_>, request: &Request) -> Response {
+        (self.simulator().respond)(state, request)
+    }
+}
+
+fn flow_style(keys: &[(&str, &str)]) -> String {
+    keys.iter().map(|(key, value)| format!("{key}: {value}, ")).collect()
+}

@@ -1,0 +1,92 @@
+//! The credentials that a request to a mail system carries.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+/// The kind of credential that a request carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// No credential is needed, because the server can trust the client's address. A token, or a username and a password, is sent if it is
+    /// configured.
+    Optional,
+    /// `Authorization: Bearer TOKEN`.
+    Bearer,
+    /// `Authorization: Basic`, from `username` and `password`.
+    Basic,
+    /// `Bearer` if a token is configured, `Basic` otherwise.
+    BearerOrBasic,
+    /// `Authorization: whm USERNAME:TOKEN`.
+    Whm,
+}
+
+impl Credential {
+    /// The configuration keys that the request uses. Each secret can also be read from a file (`token_file`).
+    #[must_use]
+    pub const fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Optional | Self::BearerOrBasic => &["username", "password", "token"],
+            Self::Bearer => &["token"],
+            Self::Basic => &["username", "password"],
+            Self::Whm => &["username", "token"],
+        }
+    }
+
+    /// Returns a description of the keys that are needed, for an error message, if those that are set are not enough.
+    #[must_use]
+    pub const fn missing_keys(self, has_username: bool, has_password: bool, has_token: bool) -> Option<&'static str> {
+        let has_basic = has_username && has_password;
+        let (is_enough, needed) = match self {
+            Self::Optional => (has_token || has_username == has_password, "both username and password, or neither"),
+            Self::Bearer => (has_token, "token (or token_file)"),
+            Self::Basic => (has_basic, "username and password (or password_file)"),
+            Self::BearerOrBasic => (has_token || has_basic, "token (or token_file), or username and password (or password_file)"),
+            Self::Whm => (has_username && has_token, "username and token (or token_file)"),
+        };
+        if is_enough { None } else { Some(needed) }
+    }
+
+    /// Returns the value of the `Authorization` header, or `None` if nothing that it could be made of is configured.
+    #[must_use]
+    pub fn authorization(self, username: Option<&str>, password: Option<&str>, token: Option<&str>) -> Option<String> {
+        let bearer = || token.map(|token| format!("Bearer {token}"));
+        let basic = || Some(format!("Basic {}", STANDARD.encode(format!("{}:{}", username?, password?))));
+        match self {
+            Self::Optional | Self::BearerOrBasic => bearer().or_else(basic),
+            Self::Bearer => bearer(),
+            Self::Basic => basic(),
+            Self::Whm => Some(format!("whm {}:{}", username?, token?)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Credential::{self, Basic, Bearer, BearerOrBasic, Optional, Whm};
+
+    #[test]
+    fn each_kind_sends_its_own_scheme_and_nothing_else() {
+        let all = |kind: Credential| kind.authorization(Some("u"), Some("p"), Some("t"));
+        for (kind, expected) in
+            [(Optional, "Bearer t"), (Bearer, "Bearer t"), (Basic, "Basic dTpw"), (BearerOrBasic, "Bearer t"), (Whm, "whm u:t")]
+        {
+            assert_eq!(all(kind).as_deref(), Some(expected), "{kind:?}");
+            assert_eq!(kind.authorization(None, None, None), None, "{kind:?}");
+        }
+        for kind in [Optional, BearerOrBasic] {
+            assert_eq!(kind.authorization(Some("u"), Some("p"), None).as_deref(), Some("Basic dTpw"), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_kind_without_missing_keys_has_a_header() {
+        let texts = |has: [bool; 3]| has.map(|has| has.then_some("x"));
+        for bits in 0..8_u8 {
+            let has = [bits & 1 != 0, bits & 2 != 0, bits & 4 != 0];
+            let [username, password, token] = texts(has);
+            for kind in [Bearer, Basic, BearerOrBasic, Whm] {
+                let is_complete = kind.missing_keys(has[0], has[1], has[2]).is_none();
+                assert_eq!(is_complete, kind.authorization(username, password, token).is_some(), "{kind:?} {has:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The state of mapping one poll, and what each kind of rule does.
+
+use super::accumulated::CounterMemory;
+use super::omitted::ReadSummands;
+use super::part_families::{PartFamilies, with_attribute};
+use super::points::Points;
+use super::{Context, Detail};
+use crate::model::{Attributes, Histogram, Kind, Metric, Number, Point, Repair, SampleRef, Snapshot, Value};
+use crate::source::{Rule, Source, Transform};
+use foldhash::fast::RandomState;
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::time::{Duration, SystemTime};
+
+/// For systems whose unsigned gauges can fall below zero: a larger gauge is such a number (2^64 - n), since no queue holds 10^15 messages.
+const GAUGE_MAX: f64 = 1e15;
+/// The largest gauge that fits into the integer that it is exported as.
+const INTEGER_MAX: f64 = 9_223_372_036_854_774_784.0;
+/// The largest counter: whole numbers up to here are exact.
+const COUNTER_MAX: f64 = 9_007_199_254_740_992.0;
+/// The value of a detail's attribute in the point that contains the rest of the total.
+const OTHER: &str = "_other";
+
+pub(super) struct Mapping<'a> {
+    snapshot: Snapshot,
+    points: Points,
+    memory: &'a mut CounterMemory,
+    context: &'a Context,
+    /// Duplicate series. Each is counted as a repair once, however many rules take it.
+    duplicates: HashSet<(&'static str, u64)>,
+    /// The series that canonical counters and histograms are sums of.
+    summands: ReadSummands,
+    /// The largest valid value of a gauge.
+    gauge_max: f64,
+    /// Histograms that lack a series.
+    partial_histograms: Vec<(&'static Metric, Attributes)>,
+}
+
+impl<'a> Mapping<'a> {
+    pub(super) fn new(snapshot: Snapshot, memory: &'a mut CounterMemory, context: &'a Context, gauges_underflow: bool) -> Self {
+        Self {
+            snapshot,
+            points: Points::default(),
+            memory,
+            context,
+            duplicates: HashSet::new(),
+            summands: ReadSummands::default(),
+            gauge_max: if gauges_underflow { GAUGE_MAX } else { INTEGER_MAX },
+            partial_histograms: Vec::new(),
+        }
+    }
+
+    pub(super) fn repair(&mut self, repair: Repair) {
+        self.snapshot.repairs.count(repair);
+    }
+
+    /// Applies a rule that is not a detail.
+    pub(super) fn apply(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
+        if rule.fallback {
+            if self.points.has_valid(|point| rule.may_produce(point)) {
+                return;
+            }
+            while self.points.take(|point| rule.may_produce(point)).is_some() {}
+        }
+        match rule.transform {
+            Transform::OneMinusShareOf(whole) => self.map_share(rule, whole, families),
+            Transform::Accumulate => self.accumulate(rule, families),
+            Transform::Unchanged | Transform::Hold | Transform::IsZero | Transform::IsNonZero | Transform::Age => {
+                self.map_each(rule, families);
+            }
+        }
+    }
+
+    /// Returns the series that a rule takes, without duplicates, each with its identity.
+    fn series<'f>(&mut self, rule: &'static Rule, families: &PartFamilies<'f>) -> Vec<(u64, SampleRef<'f>)> {
+        let mut found: Vec<_> = families.taken_by(rule).map(|(family, sample)| (family, sample.identity(), sample)).collect();
+        // Most rules take one series.
+        if found.len() > 1 {
+            let mut seen = HashSet::with_capacity_and_hasher(found.len(), RandomState::default());
+            found.retain(|&(family, series, _)| {
+                let is_new = seen.insert((family, series));
+                if !is_new && self.duplicates.insert((family, series)) {
+                    self.snapshot.repairs.count(Repair::DuplicateSeries);
+                }
+                is_new
+            });
+        }
+        found.into_iter().map(|(_, series, sample)| (series, sample)).collect()
+    }
+
+    /// Maps each series on its own.
+    fn map_each(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
+        let mut absent = if rule.zero_when_absent { rule.possible_attributes() } else { Vec::new() };
+        for (series, sample) in self.series(rule, families) {
+            let Some(attributes) = rule.attributes_of(&sample) else { continue };
+            absent.retain(|other| *other != attributes);
+            // A held sum does not fall if a series is missing.
+            if matches!(rule.metric.kind, Kind::Counter | Kind::Histogram) && !rule.fallback && rule.transform != Transform::Hold {
+                self.summands.add(rule, series, sample.value(), identity(rule.metric, &attributes));
+            }
+            match (sample.value(), rule.metric.kind) {
+                (Value::Histogram(histogram), Kind::Histogram) => {
+                    self.add_histogram(rule, attributes, histogram.scaled(rule.scale));
+                }
+                (_, Kind::Histogram) => self.repair(Repair::Unreadable),
+                (value, _) => {
+                    let value = self.number(rule.metric, value).map(|n| self.transformed(rule, n));
+                    self.add(rule, attributes, value);
+                }
+            }
+        }
+        if rule.metric.kind == Kind::Histogram {
+            self.omit_partial_histograms(rule, families);
+        }
+        let zero = if families.may_lack(rule) { f64::NAN } else { 0.0 };
+        for attributes in absent {
+            self.points.add(rule.metric, attributes, zero);
+        }
+    }
+
+    /// Adds to the histogram with these attributes. If the buckets do not fit together, the sum is unknown and the histogram is omitted.
+    fn add_histogram(&mut self, rule: &'static Rule, attributes: Attributes, histogram: Histogram) {
+        let is_same = |metric: &Metric, other: &Attributes| metric == rule.metric && *other == attributes;
+        if self.partial_histograms.iter().any(|(metric, other)| is_same(metric, other)) {
+            return;
+        }
+        match self.snapshot.histograms.iter().position(|(metric, other, _)| is_same(metric, other)) {
+            None => self.snapshot.histograms.push((rule.metric, attributes, histogram)),
+            Some(at) if self.snapshot.histograms[at].2.add(&histogram) => {}
+            Some(at) => {
+                self.repair(Repair::InconsistentHistogram);
+                self.snapshot.histograms.swap_remove(at);
+                self.partial_histograms.push((rule.metric, attributes));
+            }
+        }
+    }
+
+    /// Omits the histograms that lack an unreadable series: they would fall now, and rise too much when the series is back.
+    fn omit_partial_histograms(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
+        for attributes in families.lost_series_of(rule).filter_map(|sample| rule.attributes_of(&sample)) {
+            self.snapshot.histograms.retain(|(metric, other, _)| *metric != rule.metric || *other != attributes);
+            self.partial_histograms.push((rule.metric, attributes));
+        }
+    }
+
+    fn number(&self, metric: &Metric, value: Value<'_>) -> Result<f64, Repair> {
+        number(metric, value, self.gauge_max)
+    }
+
+    fn transformed(&self, rule: &Rule, n: f64) -> f64 {
+        match rule.transform {
+            Transform::IsZero => f64::from(n == 0.0),
+            Transform::IsNonZero => f64::from(n != 0.0),
+            Transform::Age => {
+                let then = SystemTime::UNIX_EPOCH + Duration::from_secs_f64(n);
+                // If the server's clock is ahead, the age is 0, not negative.
+                self.context.now.duration_since(then).unwrap_or_default().as_secs_f64()
+            }
+            Transform::Unchanged | Transform::Hold | Transform::Accumulate | Transform::OneMinusShareOf(_) => n * rule.scale,
+        }
+    }
+
+    /// Adds a value to its point. An invalid value invalidates the point.
+    fn add(&mut self, rule: &Rule, attributes: Attributes, value: Result<f64, Repair>) {
+        let is_added = self.points.add(rule.metric, attributes, value.unwrap_or(f64::NAN));
+        if let Some(repair) = value.err().or((!is_added).then_some(Repair::Unreadable)) {
+            self.repair(repair);
+        }
+    }
+
+    fn map_share(&mut self, rule: &'static Rule, whole: &str, families: &PartFamilies<'_>) {
+        let part = families.taken_by(rule).find_map(|(_, sample)| sample.number());
+        let whole = families.named(whole).find_map(|sample| sample.number());
+        let (Some(part), Some(whole)) = (part, whole) else { return };
+        if let Some(share) = self.memory.share_of_increase(rule.families[0], part, whole) {
+            self.add(rule, Attributes::new(), Ok(1.0 - share));
+        }
+    }
+
+    fn accumulate(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
+        let series = self.series(rule, families);
+        let values: Vec<_> = series.iter().map(|(series, sample)| (*series, self.number(rule.metric, sample.value()))).collect();
+        values.iter().filter_map(|(_, value)| value.err()).for_each(|repair| self.repair(repair));
+        let may_lack_series = families.may_lack(rule);
+        let total = self.memory.accumulate(rule.families[0], &values, may_lack_series);
+        if let Some(total) = total.or((rule.zero_when_absent && !may_lack_series).then_some(0.0)) {
+            self.add(rule, rule.fixed_attributes(), Ok(total));
+        }
+    }
+
+    /// Replaces a total by the largest values of a detail, and one more point with the rest, so that the sum stays the same.
+    pub(super) fn apply_detail(&mut self, rule: &'static Rule, label: &str, detail: &Detail, families: &PartFamilies<'_>) {
+        let series = self.series(rule, families);
+        let fixed = rule.fixed_attributes();
+        // If the server does not have the family, the totals stay.
+        if !rule.replaces.is_empty() && series.is_empty() {
+            return;
+        }
+        let mut replaced: Vec<Attributes> = rule
+            .replaces
+            .iter()
+            .map(|attributes| attributes.iter().map(|(attribute, value)| (*attribute, Cow::Borrowed(*value))).collect())
+            .collect();
+        if replaced.is_empty() {
+            replaced.push(fixed.clone());
+        }
+        let totals = replaced.iter().filter_map(|attributes| {
+            self.points.take(|point| point.metric == rule.metric && point.attributes == *attributes).map(|point| point.value)
+        });
+        let Some(total) = totals.reduce(|sum, total| sum + total).filter(|total| !total.is_nan()) else { return };
+        let values =
+            series.into_iter().filter_map(|(_, sample)| Some((sample.label(label)?, self.number(rule.metric, sample.value()).ok()?)));
+        let mut values: Vec<(&str, f64)> = values.collect();
+        values.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
+        // One point is reserved for the rest; without it the sum would be too small.
+        values.truncate(detail.top.min(self.points.room(rule.metric).saturating_sub(1)));
+        // The server counts families one after the other while mail moves, so the rest can be slightly negative.
+        let rest = (total - values.iter().map(|(_, value)| value).sum::<f64>()).max(0.0);
+        for (name, value) in values {
+            self.add(rule, with_attribute(&fixed, detail.by, name.to_owned()), Ok(value));
+        }
+        self.add(rule, with_attribute(&fixed, detail.by, OTHER.to_owned()), Ok(rest));
+    }
+
+    /// Returns the snapshot, without the sums that lack a series, and with counters that do not fall.
+    pub(super) fn finish(self, source: &Source) -> Snapshot {
+        let Self { mut snapshot, points, memory, context, summands, .. } = self;
+        snapshot.points = points.into_valid();
+        // A new window starts without series, and a server that drops idle series does not omit the others.
+        if !source.windowed && !snapshot.drops_idle_series {
+            let incomplete = memory.summands.update(summands, context.now, snapshot.counters_since);
+            snapshot.points.retain(|point| !incomplete.contains(&point.identity()));
+            snapshot.histograms.retain(|(metric, attributes, _)| !incomplete.contains(&identity(metric, attributes)));
+        }
+        if source.windowed && context.sliding {
+            // The sums of a sliding window fall as events leave it, so they are not counters.
+            snapshot.points.retain(|point| point.metric.kind != Kind::Counter);
+        } else if source.windowed {
+            let window_start = context.window_start.unwrap_or(context.now);
+            let counters = snapshot.points.iter_mut().filter(|point| point.metric.kind == Kind::Counter);
+            snapshot.counters_since = Some(memory.windows.add_up(window_start, counters, &mut snapshot.repairs));
+        } else {
+            let holding: Vec<&Rule> = source.rules().map(|(_, rule)| rule).filter(|rule| rule.transform == Transform::Hold).collect();
+            let held = snapshot.points.iter_mut().filter(|point| holding.iter().any(|rule| rule.may_produce(point)));
+            memory.hold(snapshot.counters_since, held, &mut snapshot.repairs);
+        }
+        for point in &mut snapshot.points {
+            if point.metric.number == Number::Int {
+                point.value = point.value.round();
+            }
+            if point.metric.kind == Kind::Counter {
+                point.value = point.value.max(0.0);
+            }
+        }
+        snapshot
+    }
+}
+
+fn identity(metric: &'static Metric, attributes: &Attributes) -> u64 {
+    Point { metric, attributes: attributes.clone(), value: 0.0 }.identity()
+}
+
+/// Returns a valid number for a metric that is not a histogram, or the repair that omitting it counts as. No canonical value is negative.
+fn number(metric: &Metric, value: Value<'_>, gauge_max: f64) -> Result<f64, Repair> {
+    let max = if metric.kind == Kind::Counter { COUNTER_MAX } else { gauge_max };
+    match value {
+        // The family changed its type, so it means something else than the rule expects.
+        Value::Histogram(_) | Value::Summary(_) => Err(Repair::Unreadable),
+        Value::Number(n) if !n.is_finite() => Err(Repair::NonFinite),
+        Value::Number(n) if n > GAUGE_MAX && metric.kind != Kind::Counter && gauge_max == GAUGE_MAX => Err(Repair::Underflow),
+        Value::Number(n) if !(0.0..=max).contains(&n) => Err(Repair::OutOfRange),
+        Value::Number(n) => Ok(n),
+    }
+}

@@ -1,0 +1,152 @@
+//! Parts of a poll and their requests, and how their responses are read.
+
+use super::body::decode;
+use super::{Credential, Rule};
+use crate::format::{ReadError, quote};
+use crate::model::{Families, Repair};
+use std::time::Duration;
+
+/// The path of a request that goes to the target's URL unchanged: nothing is appended, and the URL may have a query.
+pub const TARGET_URL: &str = "";
+
+/// One part of a poll: it is requested, and can fail, independently of the other parts. [`Part::new`] has the defaults of all fields that
+/// it does not take.
+#[derive(Debug)]
+pub struct Part {
+    /// The name in `parts:`, in `--file PART=PATH` and in `mail.poll.part`.
+    pub name: &'static str,
+    /// A short description of what the part reports.
+    pub help: &'static str,
+    /// The alternative requests. For the required part, `format:` selects one; the first is the default. For an optional part, the next
+    /// one is tried if the server responds with 404.
+    pub requests: &'static [Request],
+    /// The largest response, in bytes after decompression. All pages of a response count together.
+    pub body_bytes_max: usize,
+    /// The kind of credential that the requests carry.
+    pub credential: Credential,
+    /// The mapping from native families to canonical metrics.
+    pub rules: &'static [Rule],
+    /// Families that no other exporter has, in addition to those of the rules. A name that ends in `*` matches by prefix. A response
+    /// without any of these families comes from another exporter. If empty, every response is accepted.
+    pub identifying_families: &'static [&'static str],
+    /// Families that only a version with a known fault exposes: its counters have the names of other counters, so none of them is
+    /// mapped.
+    pub misnaming_families: &'static [&'static str],
+    /// For an optional part that changes only when the server restarts: the shortest time between two requests as long as no counter
+    /// decreases. `None`: it is requested in each poll.
+    pub interval: Option<Duration>,
+    /// What an operator can do about status 401 or 403.
+    pub unauthorized_hint: &'static str,
+    /// What an operator can do about status 404.
+    pub not_found_hint: &'static str,
+}
+
+/// Families of Prometheus' client libraries: many exporters have them, so they do not identify one.
+const CLIENT_LIBRARY_FAMILIES: &[&str] = &[
+    "process_cpu_seconds_total",
+    "process_max_fds",
+    "process_open_fds",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+    "process_virtual_memory_bytes",
+    "process_virtual_memory_max_bytes",
+];
+/// The number of unexpected families that an error names.
+const UNEXPECTED_FAMILIES_NAMED_MAX: usize = 5;
+
+impl Part {
+    /// A part without rules whose responses have at most 16 MiB and need no credential.
+    #[must_use]
+    pub const fn new(name: &'static str, help: &'static str, requests: &'static [Request]) -> Self {
+        Self {
+            name,
+            help,
+            requests,
+            body_bytes_max: 16 * 1024 * 1024,
+            credential: Credential::Optional,
+            rules: &[],
+            identifying_families: &[],
+            misnaming_families: &[],
+            interval: None,
+            unauthorized_hint: "",
+            not_found_hint: "",
+        }
+    }
+
+    /// Reads the response to one of the part's requests, and checks that it comes from this mail system.
+    ///
+    /// # Errors
+    /// The errors of [`Request::read`], and [`ReadError::OtherExporter`].
+    pub fn read(&self, request: &Request, body: Vec<u8>) -> Result<Families, ReadError> {
+        let families = request.read(body)?;
+        let names = || families.iter().filter(|family| family.samples().len() > 0).map(|family| family.name());
+        if self.identifying_families.is_empty() || families.series() == 0 || names().any(|name| self.is_identified_by(name)) {
+            return Ok(families);
+        }
+        let mut unexpected: Vec<&str> = Vec::new();
+        for name in names() {
+            if unexpected.len() < UNEXPECTED_FAMILIES_NAMED_MAX && !unexpected.contains(&name) {
+                unexpected.push(name);
+            }
+        }
+        Err(ReadError::OtherExporter(quote(&unexpected.join(", "))))
+    }
+
+    /// Returns `true` if only this mail system has a family with this name.
+    fn is_identified_by(&self, name: &str) -> bool {
+        let matches = |pattern: &&str| pattern.strip_suffix('*').map_or(*pattern == name, |prefix| name.starts_with(prefix));
+        let has_rule = || self.rules.iter().any(|rule| rule.families.contains(&name)) && !CLIENT_LIBRARY_FAMILIES.contains(&name);
+        self.identifying_families.iter().any(matches) || has_rule()
+    }
+
+    /// Reads a saved response to any of the part's requests.
+    ///
+    /// # Errors
+    /// The refusal, if the response is one; otherwise the error of the last reader that was tried.
+    pub fn read_saved(&self, body: &[u8]) -> Result<Families, ReadError> {
+        let mut last_error = ReadError::Empty;
+        for request in self.requests {
+            match self.read(request, body.to_vec()) {
+                Ok(families) => return Ok(families),
+                Err(refusal @ (ReadError::Refused(_) | ReadError::AccessDenied(_))) => return Err(refusal),
+                Err(error) => last_error = error,
+            }
+        }
+        Err(last_error)
+    }
+}
+
+/// A request to a mail server.
+#[derive(Debug)]
+pub struct Request {
+    /// The value of `format:` that selects the request. If versions of the server differ in their API, the version.
+    pub format: &'static str,
+    /// The path and query, or [`TARGET_URL`]. `{start}` and `{end}` are replaced by the window's Unix seconds, `{offset}` by the number of
+    /// the page's first record.
+    pub path: &'static str,
+    /// The body of a POST request. `None`: a GET request.
+    pub post_body: Option<&'static str>,
+    /// Reads the families of a response.
+    pub reader: fn(String) -> Result<Families, ReadError>,
+}
+
+impl Request {
+    /// A GET request.
+    #[must_use]
+    pub const fn get(format: &'static str, path: &'static str, reader: fn(String) -> Result<Families, ReadError>) -> Self {
+        Self { format, path, post_body: None, reader }
+    }
+
+    /// Reads a response. Bytes that are not UTF-8 are replaced by `?` and counted as a repair.
+    ///
+    /// # Errors
+    /// [`ReadError::Html`] for an HTML page, or the error of the reader.
+    pub fn read(&self, body: Vec<u8>) -> Result<Families, ReadError> {
+        let (body, is_repaired) = decode(body)?;
+        let mut families = (self.reader)(body)?;
+        if is_repaired {
+            families.repair(Repair::InvalidUtf8);
+        }
+        Ok(families)
+    }
+}

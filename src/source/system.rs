@@ -1,0 +1,81 @@
+//! A mail system: its parts, its limits, and where its responses differ from what other systems send.
+
+use super::{DeliveryLogApi, Part, Rule, TARGET_URL};
+use std::time::Duration;
+
+/// A mail system. [`Source::new`] has the defaults of all fields that it does not take.
+#[derive(Debug)]
+pub struct Source {
+    /// The value of `system:` in a configuration file, of `mail.system.name` and of `service.name`.
+    pub name: &'static str,
+    /// The product's name as its vendor writes it.
+    pub title: &'static str,
+    /// The requests of a poll. The first part is required.
+    pub parts: &'static [Part],
+    /// The default of `min_interval`: the shortest time between two polls.
+    pub min_interval: Duration,
+    /// The default of `timeout`: the longest duration of a poll, all parts together.
+    pub timeout: Duration,
+    /// The rate limit that the server enforces, if it has one.
+    pub requests_per_minute_max: Option<u32>,
+    /// `true` if the server reports sums over a window of time, so that the key `window:` applies.
+    pub windowed: bool,
+    /// `true` if the server is known to export a negative gauge as a number near 2^64.
+    pub gauges_underflow: bool,
+    /// Families that are counters although the server declares them as gauges.
+    pub mistyped_counters: &'static [&'static str],
+    /// The family and the label that hold `service.version`.
+    pub version: Option<(&'static str, &'static str)>,
+    /// The family whose value is the Unix time, in seconds, when the server's counters started.
+    pub counters_since: Option<&'static str>,
+    /// The family whose value is the Unix time, in seconds, when the server's process started. A later value resets every accumulated
+    /// counter.
+    pub process_since: Option<&'static str>,
+    /// The delivery log, if the server exposes one.
+    pub delivery_log: Option<&'static DeliveryLogApi>,
+}
+
+impl Source {
+    /// A mail system that is polled at most every 15 seconds, within 10 seconds, and has no peculiarities.
+    #[must_use]
+    pub const fn new(name: &'static str, title: &'static str, parts: &'static [Part]) -> Self {
+        Self {
+            name,
+            title,
+            parts,
+            min_interval: Duration::from_secs(15),
+            timeout: Duration::from_secs(10),
+            requests_per_minute_max: None,
+            windowed: false,
+            gauges_underflow: false,
+            mistyped_counters: &[],
+            version: None,
+            counters_since: None,
+            process_since: None,
+            delivery_log: None,
+        }
+    }
+
+    /// The part that a poll cannot do without.
+    #[must_use]
+    pub fn required(&self) -> &'static Part {
+        &self.parts[0]
+    }
+
+    /// Returns the part with this name.
+    #[must_use]
+    pub fn part(&self, name: &str) -> Option<&'static Part> {
+        self.parts.iter().find(|part| part.name == name)
+    }
+
+    /// Returns `true` if requests go to the target's URL unchanged.
+    #[must_use]
+    pub fn uses_target_url(&self) -> bool {
+        self.required().requests.iter().any(|request| request.path == TARGET_URL)
+    }
+
+    /// All rules, each with its part.
+    pub fn rules(&self) -> impl Iterator<Item = (&'static Part, &'static Rule)> {
+        self.parts.iter().flat_map(|part| part.rules.iter().map(move |rule| (part, rule)))
+    }
+}
