@@ -10,7 +10,7 @@ use crate::export::exposition::{self, Escaping, Format, Section};
 use crate::export::otlp;
 use crate::model::SelectedFamilies;
 use crate::poll::{Limits, Reading, Tally, Target, select_native};
-use crate::source::{self, Context, CounterMemory, SOURCES, Source, apply};
+use crate::source::{self, Context, CounterMemory, SOURCES, Source, map_to_canonical};
 use crate::telemetry::{CollectedTarget, Identity, SelfTelemetry, TargetMeterProvider};
 use std::io::Write;
 use std::sync::Arc;
@@ -117,8 +117,8 @@ fn saved(system: &str, files: &[String], printed: &mut Printed) -> Result<bool, 
         return Err(AppError::Other(format!("{system}: the required part `{}` is missing; add --file PATH", source.required().name)));
     }
     let (at, began) = (SystemTime::now(), Instant::now());
-    let context = Context { now: at, window_start: None, sliding: false, detail: None, of_records: &[] };
-    let mut snapshot = apply(source, &read, &mut CounterMemory::default(), &context);
+    let context = Context { now: at, window_start: None, sliding: false, detail: None, metrics_from_log: &[] };
+    let mut snapshot = map_to_canonical(source, &read, &mut CounterMemory::default(), &context);
     let native = select_native(source, &config::Relay::default(), read.into_iter().map(|(_, families)| families).collect());
     snapshot.repairs.add_all(&native.repairs);
     let native = Arc::new(native);

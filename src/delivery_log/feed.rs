@@ -5,7 +5,7 @@ use super::record_id::RecordUid;
 use super::state_file::StateFile;
 use crate::model::Record;
 use crate::net::ProblemLog;
-use crate::telemetry::RecordState;
+use crate::model::RecordState;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};

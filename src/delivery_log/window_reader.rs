@@ -8,7 +8,7 @@ use super::search_window::{NextRead, SearchWindow};
 use super::{BATCH_RECORDS_MAX, seconds};
 use crate::model::Record;
 use crate::poll::PollError;
-use crate::telemetry::RecordState;
+use crate::model::RecordState;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 use tracing::warn;

@@ -22,7 +22,7 @@ mod reader;
 mod sample_value;
 
 use super::{ReadError, quote};
-use crate::model::{BOUNDS, Families, ReadingLimits, Repair};
+use crate::model::{READING_LIMITS, Families, ReadingLimits, Repair};
 use reader::Reader;
 
 /// What a last line without a line feed means.
@@ -39,7 +39,7 @@ enum LastLine {
 /// # Errors
 /// If no line is a sample, or if the response is truncated or exceeds a limit.
 pub fn read(body: String) -> Result<Families, ReadError> {
-    read_within(BOUNDS, body, LastLine::MustEnd)
+    read_within(READING_LIMITS, body, LastLine::MustEnd)
 }
 
 /// Reads the response of a server that may not end its last line with a line feed.
@@ -47,7 +47,7 @@ pub fn read(body: String) -> Result<Families, ReadError> {
 /// # Errors
 /// The errors of [`read`], but the last line may be a sample without a line feed.
 pub fn read_unterminated(body: String) -> Result<Families, ReadError> {
-    read_within(BOUNDS, body, LastLine::MayLackLineFeed)
+    read_within(READING_LIMITS, body, LastLine::MayLackLineFeed)
 }
 
 /// Checks that a response whose content type is OpenMetrics is complete: its last line is `# EOF`.
@@ -70,7 +70,7 @@ fn read_within(limits: ReadingLimits, body: String, last_line: LastLine) -> Resu
         let (mut first_unreadable, mut last_unreadable) = (None, None);
         while let Some(line) = reader.next_line() {
             if reader.read_line(line).is_none() {
-                reader.out.forget_labels();
+                reader.out.discard_labels();
                 reader.out.repair(Repair::Unreadable);
                 first_unreadable.get_or_insert(line);
                 last_unreadable = Some(line);

@@ -16,7 +16,7 @@ pub static ERROR_TYPE: Attribute = Attribute::open("error.type");
 pub static REPAIR_KIND: Attribute = Attribute::open("mail.repair.kind");
 /// The selection of native series: kept or dropped.
 pub static SERIES_STATE: Attribute = Attribute::closed("mail.series.state", &["kept", "dropped"]);
-/// What became of the entries of a delivery log.
+/// The processing state of delivery records.
 pub static RECORD_STATE: Attribute = Attribute::closed(
     "mail.record.state",
     &[
@@ -27,7 +27,7 @@ pub static RECORD_STATE: Attribute = Attribute::closed(
         RecordState::Refused.as_str(),
     ],
 );
-/// Where in its life a queued message is.
+/// The state of a queued message.
 pub static QUEUE_STATE: Attribute =
     Attribute::closed("mail.queue.state", &["active", "ready", "scheduled", "deferred", "held", "bounce", "queued", "frozen"]);
 /// The name of a queue.
@@ -68,18 +68,18 @@ pub static REJECTION_REASON: Attribute = Attribute::closed(
         "filter",
     ],
 );
-/// How an attempt ended.
+/// The outcome of a delivery attempt.
 pub static DELIVERY_OUTCOME: Attribute =
     Attribute::closed("mail.delivery.outcome", &[Outcome::Delivered.as_str(), Outcome::Deferred.as_str(), Outcome::Failed.as_str()]);
-/// How far a failed delivery came.
+/// The stage at which a delivery attempt failed.
 pub static DELIVERY_STAGE: Attribute =
     Attribute::closed("mail.delivery.stage", &["dns", "connect", "greeting", "ehlo", "tls", "auth", "mail_from", "rcpt_to", "data"]);
-/// Whether trying again may help.
+/// The kind of a failure: a retry may succeed after a transient one.
 pub static FAILURE_KIND: Attribute = Attribute::closed(
     "mail.failure.kind",
     &[FailureKind::Transient.as_str(), FailureKind::Permanent.as_str(), FailureKind::Unknown.as_str()],
 );
-/// Whether a bounced address is dead.
+/// The type of a bounce: after a hard one, the address is permanently unreachable.
 pub static BOUNCE_TYPE: Attribute = Attribute::closed("mail.bounce.type", &["hard", "soft", "unknown"]);
 /// The direction of bytes, relative to the mail server.
 pub static IO_DIRECTION: Attribute = Attribute::closed("network.io.direction", &["receive", "transmit"]);

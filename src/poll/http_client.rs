@@ -8,7 +8,7 @@ use super::poll_limits::Limits;
 use super::rate_budget::{RateBudget, Scope};
 use crate::config;
 use crate::net::{Redactor, TlsFileError, UnusableTls, install_crypto_provider, retry_after, secret_header};
-use crate::source::{Part, Request, WHOLE_URL, check_complete};
+use crate::source::{Part, Request, TARGET_URL, check_complete};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use parking_lot::{Mutex, MutexGuard};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -157,7 +157,7 @@ impl HttpClient {
         match response.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                return Err(PollError::rejected_credential(response.status().as_u16(), part.on_unauthorized));
+                return Err(PollError::rejected_credential(response.status().as_u16(), part.unauthorized_hint));
             }
             StatusCode::TOO_MANY_REQUESTS => {
                 let wait = self.budget().record_rejection(Instant::now(), scope, retry_after(response.headers()));
@@ -244,7 +244,7 @@ fn status_hint(part: &Part, status: StatusCode, scheme: &str) -> &'static str {
     match status.as_u16() {
         // Several servers respond with this to plain HTTP on a TLS port.
         400 if scheme == "http" => "the server does not understand the request; if this is a TLS port, use https in the url",
-        404 => part.on_not_found,
+        404 => part.not_found_hint,
         300..=399 => "redirects are not followed; set url to the final address",
         500..=599 => "the server or a proxy in front of it has a problem; check its log",
         _ => "this is not a response of the expected API; check the url",

@@ -221,11 +221,11 @@ impl PartClient {
             let parsed = tokio::task::spawn_blocking(move || (read(body), memory)).await.map(|(parsed, _)| parsed);
             parsed.map_err(|_| internal_error())?
         };
-        parsed.map_err(|error| redacted(PollError::of_read(error, self.part.on_unauthorized)))
+        parsed.map_err(|error| redacted(PollError::of_read(error, self.part.unauthorized_hint)))
     }
 
     fn read_credential(&self) -> Result<Option<HeaderValue>, PollError> {
-        let hint = self.part.on_unauthorized;
+        let hint = self.part.unauthorized_hint;
         let unusable = |reason: String| PollError::Auth { reason, hint };
         let unreadable = |error: config::SecretError| unusable(format!("credential: {error}"));
         let username = self.credentials.username.as_deref();

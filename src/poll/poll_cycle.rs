@@ -11,7 +11,7 @@ use super::window::{self, Window};
 use super::{PartReport, PollError, Reading, Tally, Target};
 use crate::config;
 use crate::model::{Families, SelectedFamilies, Snapshot, vocabulary};
-use crate::source::{Context, Part, apply};
+use crate::source::{Context, Part, map_to_canonical};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tracing::info;
@@ -172,7 +172,7 @@ impl Target {
     ) -> Result<(Snapshot, PagesByPart), PollError> {
         let source = self.config.source;
         let mut counters = std::mem::take(&mut memory.counters);
-        let work = move || (apply(source, &read, &mut counters, &context), read, counters);
+        let work = move || (map_to_canonical(source, &read, &mut counters, &context), read, counters);
         let (snapshot, read, counters) = run_blocking_if_large(bytes, work).await?;
         memory.counters = counters;
         Ok((snapshot, read))
@@ -184,7 +184,7 @@ impl Target {
         let (part, bytes) = (self.config.source.required(), body.bytes as u64);
         let pages: PagesByPart = std::mem::take(&mut body.pages).into_iter().map(|page| (part, page)).collect();
         let mut counters = std::mem::take(&mut memory.counters);
-        let compared = run_blocking_if_large(bytes, move || (counters.has_fallen(part, &pages), pages, counters)).await;
+        let compared = run_blocking_if_large(bytes, move || (counters.has_decreased(part, &pages), pages, counters)).await;
         match compared {
             Ok((has_decreased, pages, counters)) => {
                 body.pages = pages.into_iter().map(|(_, page)| page).collect();
@@ -219,7 +219,7 @@ impl Target {
             window_start: start.filter(|_| self.config.source.windowed),
             sliding: matches!(self.config.window, config::Window::Sliding(_)),
             detail: self.config.detail.clone(),
-            of_records: if self.config.messages.is_some() { vocabulary::DELIVERY_LOG_METRICS } else { &[] },
+            metrics_from_log: if self.config.messages.is_some() { vocabulary::DELIVERY_LOG_METRICS } else { &[] },
         }
     }
 }

@@ -52,7 +52,7 @@ pub struct Tally {
     /// Repairs by kind.
     pub repairs: Repairs,
     /// Postmeter follows the target's delivery log and counts its records itself.
-    pub of_records: bool,
+    pub metrics_from_log: bool,
 }
 
 impl Reading {

@@ -54,7 +54,7 @@ pub(super) struct TargetState {
 impl TargetState {
     pub(super) fn new(target: &config::Target, since: SystemTime, history: History, breaker: CircuitBreaker) -> Self {
         let (latest, version, target_info, timed_out_after, late_limit, part_problems) = Default::default();
-        let tally = Tally { of_records: target.messages.is_some(), ..Tally::default() };
+        let tally = Tally { metrics_from_log: target.messages.is_some(), ..Tally::default() };
         let (name, required) = (target.name.clone(), target.source.required().name);
         let reading_age_max = target.min_interval.mul_f64(config::DUE_SHARE);
         let (waits_for_slot, early_for, early_until, memory_problem) = Default::default();
@@ -83,7 +83,7 @@ impl TargetState {
     /// Inherits the counters of the target that this one replaces.
     pub(super) fn inherit_from(&mut self, before: &Self) {
         self.since = before.since;
-        self.tally = Tally { of_records: self.tally.of_records, ..before.tally.clone() };
+        self.tally = Tally { metrics_from_log: self.tally.metrics_from_log, ..before.tally.clone() };
         self.history.inherit_from(&before.history);
         self.version.clone_from(&before.version);
         self.target_info.clone_from(&before.target_info);

@@ -98,7 +98,7 @@ impl ReadingStatus {
             is_complete: reading.is_complete(),
             counters_since: snapshot.and_then(|snapshot| snapshot.counters_since).map(UnixNanos::from),
             tally_since: Some(reading.tally_since.into()),
-            follows_delivery_log: reading.tally.of_records,
+            follows_delivery_log: reading.tally.metrics_from_log,
             drops_idle_series: snapshot.is_some_and(|snapshot| snapshot.drops_idle_series),
         }
     }

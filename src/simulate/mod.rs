@@ -47,7 +47,7 @@ pub const TOKEN_WITHOUT_SCOPE: &str = "no-metrics-scope";
 /// The default number of domains.
 pub const SIZE: usize = 20;
 
-/// Which of Stalwart's two vocabularies and management APIs.
+/// A generation of Stalwart: metric names and management API differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Generation {
     /// 0.15: `/api/queue/messages`.

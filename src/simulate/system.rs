@@ -36,7 +36,7 @@ struct Simulator {
 
 static CPANEL: Simulator = Simulator {
     name: "cpanel",
-    respond: cpanel::answer,
+    respond: cpanel::respond,
     credentials: &[("username", USERNAME), ("token", TOKEN)],
     optional_parts: &[("fetch_mail_queue", &[]), ("servicestatus", &[]), ("systemloadavg", &[]), ("getdiskusage", &[]), ("version", &[])],
     demo_keys: "",
@@ -44,7 +44,7 @@ static CPANEL: Simulator = Simulator {
 
 static CEYMAIL: Simulator = Simulator {
     name: "ceymail",
-    respond: ceymail::answer,
+    respond: ceymail::respond,
     credentials: &[("token", TOKEN)],
     optional_parts: &[],
     // The server allows twelve requests a minute, and the demo is polled by its push and by every scrape.
@@ -53,7 +53,7 @@ static CEYMAIL: Simulator = Simulator {
 
 static KUMOMTA: Simulator = Simulator {
     name: "kumomta",
-    respond: kumomta::answer,
+    respond: kumomta::respond,
     credentials: &[],
     optional_parts: &[("machine-info", &[])],
     demo_keys: "detail: {by: domain, top: 10}, ",
@@ -61,14 +61,14 @@ static KUMOMTA: Simulator = Simulator {
 
 static STALWART: Simulator = Simulator {
     name: "stalwart",
-    respond: stalwart::answer,
+    respond: stalwart::respond,
     credentials: &[("username", USERNAME), ("password", PASSWORD)],
     optional_parts: &[("queue", &[("token", TOKEN)])],
     demo_keys: "",
 };
 
 static EMAILENGINE: Simulator =
-    Simulator { name: "emailengine", respond: emailengine::answer, credentials: &[("token", TOKEN)], optional_parts: &[], demo_keys: "" };
+    Simulator { name: "emailengine", respond: emailengine::respond, credentials: &[("token", TOKEN)], optional_parts: &[], demo_keys: "" };
 
 impl System {
     /// Every mail system that can be simulated.

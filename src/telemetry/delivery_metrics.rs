@@ -11,7 +11,6 @@ use crate::model::vocabulary::{
     MESSAGE_SOURCE, POLL_ERRORS, POLL_PART, POLL_RECORDS, RECORD_LAG, RECORD_QUEUE_DEPTH, RECORD_STATE, SYSTEM_NAME,
 };
 use crate::model::{Attributes, EnhancedStatus, FailureKind, Outcome, Point, Record, RecordState};
-use crate::telemetry::instruments;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, Meter};
 use parking_lot::{Mutex, MutexGuard};
@@ -57,7 +56,7 @@ struct Counts {
     /// Attempts by outcome, in the order of `DELIVERY_OUTCOME`.
     attempts: [u64; DELIVERY_OUTCOME.values.len()],
     failures: BTreeMap<Failure, u64>,
-    /// By [`RecordState::ALL`].
+    /// Records by state, in the order of [`RecordState::ALL`].
     records: [u64; RecordState::ALL.len()],
     errors: BTreeMap<(&'static str, &'static str), u64>,
     queued: u64,
@@ -100,8 +99,8 @@ impl DeliveryMetrics {
             index.into_iter().for_each(|index| counts.attempts[index] += 1);
             match outcome {
                 Outcome::Delivered => {}
-                Outcome::Deferred => counts.fail(record, FailureKind::Transient.as_str()),
-                Outcome::Failed | Outcome::InProgress => counts.fail(record, FailureKind::Permanent.as_str()),
+                Outcome::Deferred => counts.count_failure(record, FailureKind::Transient.as_str()),
+                Outcome::Failed | Outcome::InProgress => counts.count_failure(record, FailureKind::Permanent.as_str()),
             }
             if outcome == Outcome::Deferred {
                 // The duration and size are recorded with the final outcome.

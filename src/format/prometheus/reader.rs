@@ -86,14 +86,14 @@ impl<'b, 'a> Reader<'b, 'a> {
 
     /// Returns `true` if the response exceeds a limit of the builder, or this reader's limit for searches.
     pub(super) fn exceeds_limits(&mut self) -> bool {
-        let limits = *self.out.bounds();
+        let limits = *self.out.limits();
         if self.out.distributions() + self.pending.len() > limits.distributions_max {
-            self.out.refuse(limits.distributions());
+            self.out.exceed(limits.distributions());
         }
         if self.known.len() > limits.types_max {
-            self.out.refuse(limits.types());
+            self.out.exceed(limits.types());
         }
-        self.out.too_much().is_some() || self.search_bytes_left == 0
+        self.out.exceeded_limit().is_some() || self.search_bytes_left == 0
     }
 
     /// Reads a comment or a sample. Returns `None` if the line is neither.
@@ -118,7 +118,7 @@ impl<'b, 'a> Reader<'b, 'a> {
         match keyword {
             "HELP" => {
                 self.begin(name);
-                self.help = if text.contains('\\') { self.out.own(&unescape(text)) } else { self.out.text(text) };
+                self.help = if text.contains('\\') { self.out.add_text(&unescape(text)) } else { self.out.text(text) };
                 self.out.describe(Some(self.help), None);
                 self.describe_pending();
             }

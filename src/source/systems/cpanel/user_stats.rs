@@ -62,11 +62,11 @@ fn add_statistics(out: &mut FamiliesBuilder<'_>, rows: &[AccountRow]) {
     }
     family(out, "email_user_stats", "Mail of each domain and user in the window: messages by outcome, and their total size in bytes.");
     // These texts are stored once, not for each series.
-    let keys = ["domain", "primary_domain", "user", "owner"].map(|key| out.own(key));
-    let stat_key = out.own("stat_type");
-    let statistics = STATISTICS.map(|statistic| out.own(statistic));
+    let keys = ["domain", "primary_domain", "user", "owner"].map(|key| out.add_text(key));
+    let stat_key = out.add_text("stat_type");
+    let statistics = STATISTICS.map(|statistic| out.add_text(statistic));
     for (labels, sums) in accounts {
-        let labels = labels.map(|label| out.own(&label.0));
+        let labels = labels.map(|label| out.add_text(&label.0));
         for (statistic, n) in statistics.into_iter().zip(sums.0) {
             let Some(n) = n else { continue };
             keys.into_iter().zip(labels).for_each(|(key, value)| out.label(key, value));
@@ -93,11 +93,11 @@ fn add_limit_states(out: &mut FamiliesBuilder<'_>, rows: &[AccountRow]) {
         return;
     }
     family(out, "email_flag_stats", "1 if an account has reached a limit, otherwise 0, by the field of WHM that reports it.");
-    let keys = ["domain", "user"].map(|key| out.own(key));
-    let flag_key = out.own("flag");
-    let names = FLAGS.map(|name| out.own(name));
+    let keys = ["domain", "user"].map(|key| out.add_text(key));
+    let flag_key = out.add_text("flag");
+    let names = FLAGS.map(|name| out.add_text(name));
     for (labels, states) in accounts {
-        let labels = labels.map(|label| out.own(&label.0));
+        let labels = labels.map(|label| out.add_text(&label.0));
         for (name, state) in names.into_iter().zip(states) {
             let Some(n) = state.number() else { continue };
             keys.into_iter().zip(labels).for_each(|(key, value)| out.label(key, value));

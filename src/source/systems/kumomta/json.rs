@@ -23,7 +23,7 @@ mod strings;
 
 use super::forged::{self, FamilyHeads};
 use crate::format::quote;
-use crate::model::{BOUNDS, Families, FamiliesBuilder, FamilyType, ReadingLimits, Text};
+use crate::model::{READING_LIMITS, Families, FamiliesBuilder, FamilyType, ReadingLimits, Text};
 use crate::source::ReadError;
 use lookahead::is_complete;
 use memchr::memmem;
@@ -109,7 +109,7 @@ impl<'a> Reader<'_, 'a> {
         while self.next().ok_or_else(truncated)? != b'}' || self.skip_blanks(self.at + 1) < self.bytes.len() {
             let start = self.at;
             let read = self.read_family();
-            if self.out.too_much().is_some() {
+            if self.out.exceeded_limit().is_some() {
                 return Ok(());
             }
             if read.is_some() {

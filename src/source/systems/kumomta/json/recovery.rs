@@ -97,7 +97,7 @@ impl Reader<'_, '_> {
 
     /// Discards the labels of the current series.
     pub(super) fn forget_series(&mut self) {
-        self.out.forget_labels();
+        self.out.discard_labels();
         self.unescaped_strings = 0;
     }
 }

@@ -50,7 +50,7 @@ impl Reader<'_, '_> {
         loop {
             let start = self.at;
             match self.read_one_label_series(label) {
-                Some(()) if self.out.too_much().is_some() => return None,
+                Some(()) if self.out.exceeded_limit().is_some() => return None,
                 Some(()) if self.read_separator(b'}')? => return Some(()),
                 Some(()) => {}
                 None => self.skip_to_next_series(start)?,
@@ -81,7 +81,7 @@ impl Reader<'_, '_> {
                 self.read_object(Self::ends_label)
             });
             match read {
-                Some(()) if self.out.too_much().is_some() => return None,
+                Some(()) if self.out.exceeded_limit().is_some() => return None,
                 Some(()) if self.read_separator(b']')? => return Some(()),
                 Some(()) => {}
                 None => self.skip_to_next_object(start)?,
@@ -137,13 +137,13 @@ impl Reader<'_, '_> {
         self.count_unescaped();
         match value {
             Value::Number(n) => self.out.number(n),
-            Value::Null => self.out.forget_labels(),
+            Value::Null => self.out.discard_labels(),
             Value::Histogram(buckets) => match buckets.finish() {
                 Ok((histogram, repairs)) => {
                     self.out.histogram(histogram);
                     self.out.repairs(&repairs);
                 }
-                Err(repair) => self.out.lose_distribution(repair),
+                Err(repair) => self.out.add_unreadable_histogram(repair),
             },
         }
     }

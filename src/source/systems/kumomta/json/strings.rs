@@ -72,6 +72,6 @@ impl Reader<'_, '_> {
     fn unescape(&mut self, range: Range<usize>) -> Text {
         let (text, is_valid) = escape::unescape(&self.text[range]);
         self.unescaped_strings += u32::from(!is_valid);
-        self.out.own(&text)
+        self.out.add_text(&text)
     }
 }
