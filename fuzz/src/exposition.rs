@@ -3,7 +3,7 @@
 use super::said::{self, Series};
 use super::{made, strict};
 use arbitrary::Unstructured;
-use postmeter::export::exposition::{Escaping, ExpositionWriter, Format, ReservedNames, Section, is_reserved, page, target_info};
+use postmeter::export::exposition::{Escaping, ExpositionWriter, Format, ReservedNames, Section, is_reserved, render, target_info};
 use postmeter::format::prometheus;
 use postmeter::model::{FamilyType, SelectedFamilies};
 use postmeter::source;
@@ -24,14 +24,14 @@ pub fn check(bytes: &[u8]) {
     // Where there are no bytes left, families of nothing.
     let two = Arc::new(made::native(&mut u).unwrap_or_default());
     let identities = ["one", "two"].map(|instance| Identity::new("a job", instance));
-    let targets = [Section::of(one.clone(), &identities[0]), Section::of(two.clone(), &identities[1])];
+    let targets = [Section::of_target(one.clone(), &identities[0]), Section::of_target(two.clone(), &identities[1])];
     for format in FORMATS {
-        well_formed(format, &page(format, &targets));
+        well_formed(format, &render(format, &targets));
     }
-    let ours = [Section::own(Arc::new(target_info(&identities))), Section::own(two)];
+    let ours = [Section::of_postmeter(Arc::new(target_info(&identities))), Section::of_postmeter(two)];
     for format in FORMATS {
         well_formed(format, &in_two_calls(format, &ours, &targets[..1]));
-        well_formed(format, &in_two_calls(format, &ours, &[Section::plain(one.clone())]));
+        well_formed(format, &in_two_calls(format, &ours, &[Section::without_identity(one.clone())]));
     }
 }
 
@@ -46,7 +46,7 @@ fn in_two_calls(format: Format, ours: &[Section], theirs: &[Section]) -> String 
     first.write(ours, &ReservedNames::default()).expect("all is wanted");
     first.pause();
     let mut second = ExpositionWriter::resume(format, &mut out);
-    second.write(theirs, &ReservedNames::by(format, ours)).expect("all is wanted");
+    second.write(theirs, &ReservedNames::of(format, ours)).expect("all is wanted");
     second.finish();
     String::from_utf8(bytes).expect("text")
 }
@@ -63,15 +63,15 @@ fn well_formed(format: Format, page: &str) {
 pub fn holds(native: Arc<SelectedFamilies>) {
     let said = said::native(&native);
     let identity = Identity::new("a job of \"ours\"\\", "instance");
-    for (section, plain) in [(Section::plain(native.clone()), true), (Section::of(native, &identity), false)] {
+    for (section, plain) in [(Section::without_identity(native.clone()), true), (Section::of_target(native, &identity), false)] {
         for format in [Format::Text, OPEN_METRICS] {
-            let text = page(format, std::slice::from_ref(&section));
+            let text = render(format, std::slice::from_ref(&section));
             strict::check(&text, format == OPEN_METRICS);
             if plain {
                 comes_back(&text, &expected(&said, format));
             }
         }
-        let json = page(Format::Json, std::slice::from_ref(&section));
+        let json = render(Format::Json, std::slice::from_ref(&section));
         let parsed: Value = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}"));
         if plain {
             let mut found = json_series(&parsed);

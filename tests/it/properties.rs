@@ -105,7 +105,7 @@ fn odd_texts_are_read_within_the_limits_and_can_be_passed_on() {
 #[test]
 fn numbers_are_read_as_they_were_written() {
     proptest!(|(n in any::<f64>())| {
-        let page = postmeter::export::exposition::page(postmeter::export::exposition::Format::Text, &[gauge(n)]);
+        let page = postmeter::export::exposition::render(postmeter::export::exposition::Format::Text, &[gauge(n)]);
         let said = page.lines().last().unwrap().rsplit(' ').next().unwrap();
         let read = postmeter::format::number::parse(said.as_bytes()).unwrap();
         prop_assert!(read == n || (read.is_nan() && n.is_nan()), "{n:?} is written {said} and read {read:?}");
@@ -123,7 +123,7 @@ fn gauge(n: f64) -> postmeter::export::exposition::Section {
     let native = SelectedFamilies::choose(vec![families.unwrap()], "", usize::MAX, |_| {
         Some(FamilySelection { kind: Some(FamilyType::Unknown), ..FamilySelection::default() })
     });
-    postmeter::export::exposition::Section::plain(std::sync::Arc::new(native))
+    postmeter::export::exposition::Section::without_identity(std::sync::Arc::new(native))
 }
 
 #[test]
