@@ -36,11 +36,11 @@ async fn each_path_has_its_methods() {
             let answer = world.request(method, path).await;
             let allow = answer.headers().get("allow").map(|value| value.to_str().unwrap().to_owned());
             assert_eq!((answer.status().as_u16(), allow.as_deref()), (405, Some("GET,HEAD")), "{path}");
-            assert_eq!(answer.text().await.unwrap(), "not by this method; see the header Allow\n");
+            assert_eq!(answer.text().await.unwrap(), "method not allowed; the header Allow lists the allowed methods\n");
         }
     }
     for path in ["/metrics/", "/nowhere", "/-/", "/-/quit", "/targets", "/..%2fetc", "/%ff"] {
-        assert_eq!(world.get(path).await, (404, "there is nothing here; / shows what there is\n".to_owned()), "{path}");
+        assert_eq!(world.get(path).await, (404, "not found; the page at / lists all endpoints\n".to_owned()), "{path}");
     }
     world.end(stand_ins).await;
 }

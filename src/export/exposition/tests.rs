@@ -90,9 +90,9 @@ fn a_family_with_a_conflicting_type_is_omitted_and_counted() {
 
 #[test]
 fn native_labels_with_reserved_names_are_renamed() {
-    let section = section("a{job=\"theirs\",instance=\"i\"} 1\n", "x", "one");
+    let target = section("a{job=\"theirs\",instance=\"i\"} 1\n", "x", "one");
     let expected = "# TYPE a untyped\na{exported_job=\"theirs\",exported_instance=\"i\",instance=\"one\",job=\"x\"} 1\n";
-    assert_renders(Format::Text, std::slice::from_ref(&section), expected);
+    assert_renders(Format::Text, std::slice::from_ref(&target), expected);
     // They are renamed on a page without these labels, too, because Prometheus adds them.
     assert_renders(
         Format::Text,
@@ -109,11 +109,11 @@ fn native_labels_with_reserved_names_are_renamed() {
 
 #[test]
 fn a_series_that_is_a_duplicate_after_renaming_is_omitted() {
-    let section = section("a{job=\"theirs\"} 1\na{exported_job=\"theirs\"} 2\na{exported_job=\"other\"} 3\n", "x", "one");
+    let target = section("a{job=\"theirs\"} 1\na{exported_job=\"theirs\"} 2\na{exported_job=\"other\"} 3\n", "x", "one");
     // The first is kept, as in Prometheus.
     let expected = "# TYPE a untyped\na{exported_job=\"theirs\",instance=\"one\",job=\"x\"} 1\n\
                     a{exported_job=\"other\",instance=\"one\",job=\"x\"} 3\n";
-    assert_renders(Format::Text, std::slice::from_ref(&section), expected);
+    assert_renders(Format::Text, std::slice::from_ref(&target), expected);
 }
 
 #[test]
@@ -122,23 +122,23 @@ fn a_label_called_name_is_renamed() {
     let lines = "a{exported___name__=\"b\"} 1\na{exported___name__=\"c\"} 2\n";
     assert_renders(Format::Text, &[Section::without_identity(native(page))], &format!("# TYPE a untyped\n{lines}"));
     assert_renders(OPEN_METRICS, &[Section::without_identity(native(page))], &format!("# TYPE a unknown\n{lines}# EOF\n"));
-    let section = section("a{__name__=\"b\"} 1\n", "x", "one");
-    let (page, omitted) = write(Format::Text, &[section], &ReservedNames::default());
+    let target = section("a{__name__=\"b\"} 1\n", "x", "one");
+    let (page, omitted) = write(Format::Text, &[target], &ReservedNames::default());
     assert_eq!(page, "# TYPE a untyped\na{exported___name__=\"b\",instance=\"one\",job=\"x\"} 1\n");
     assert_eq!((omitted.labels_renamed, omitted.series_dropped), (1, 0));
 }
 
 #[test]
 fn a_renamed_label_can_be_empty() {
-    let section = section("a{job=\"\",l=\"1\"} 1\na{exported_job=\"x\"} 2\na{job=\"x\",exported_job=\"\"} 3\n", "x", "one");
-    let (page, omitted) = write(Format::Text, &[section], &ReservedNames::default());
+    let target = section("a{job=\"\",l=\"1\"} 1\na{exported_job=\"x\"} 2\na{job=\"x\",exported_job=\"\"} 3\n", "x", "one");
+    let (page, omitted) = write(Format::Text, &[target], &ReservedNames::default());
     let expected = "# TYPE a untyped\na{exported_job=\"\",l=\"1\",instance=\"one\",job=\"x\"} 1\na{exported_job=\"x\",instance=\"one\",job=\"x\"} 2\n\
                     a{exported_exported_job=\"x\",exported_job=\"\",instance=\"one\",job=\"x\"} 3\n";
     assert_eq!((page.as_str(), omitted.series_dropped), (expected, 0));
-    let section = section("a{exported_exported_job=\"x\"} 1\na{job=\"x\",exported_job=\"\"} 2\n", "x", "one");
-    let (page, omitted) = write(Format::Text, std::slice::from_ref(&section), &ReservedNames::default());
+    let target = section("a{exported_exported_job=\"x\"} 1\na{job=\"x\",exported_job=\"\"} 2\n", "x", "one");
+    let (page, omitted) = write(Format::Text, std::slice::from_ref(&target), &ReservedNames::default());
     let expected = "# TYPE a untyped\na{exported_exported_job=\"x\",instance=\"one\",job=\"x\"} 1\n";
-    assert_eq!((page.as_str(), omitted.series_dropped, section.native.repairs.get(Repair::DuplicateSeries)), (expected, 0, 1));
+    assert_eq!((page.as_str(), omitted.series_dropped, target.native.repairs.get(Repair::DuplicateSeries)), (expected, 0, 1));
 }
 
 #[test]
@@ -363,7 +363,7 @@ fn native_families_with_reserved_names_are_omitted() {
 fn a_rendered_page_parses_to_the_same_page() {
     let source = format!("{HISTOGRAM}# TYPE a counter\na{{l=\"\\\"\\\\\\n\",m=\"\"}} 1e-9\na{{l=\"2\",m=\"x\"}} 3\nb NaN\n");
     let once = render(Format::Text, &[Section::without_identity(native(&source))]);
-    assert_eq!(page(Format::Text, &[Section::without_identity(native(&once))]), once);
+    assert_eq!(render(Format::Text, &[Section::without_identity(native(&once))]), once);
 }
 
 #[test]
