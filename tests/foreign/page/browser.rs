@@ -42,6 +42,8 @@ impl Browser {
         let port = port.expect("chromedriver prints its port");
         // The pipe must not fill up.
         std::thread::spawn(move || output.for_each(drop));
+        // The client needs a provider, and no Postmeter may have been started in this process yet.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let base = format!("http://127.0.0.1:{port}/session");
         let mut browser = Self { driver, client, session: base, _profile: profile };

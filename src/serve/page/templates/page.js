@@ -17,6 +17,7 @@
   };
   // Sections that the reader has opened or closed stay that way.
   const belongsToReader = (element, name) => name === "open" && element.localName === "details";
+  // Elements that can appear or disappear have an id, so that the elements after them are matched correctly.
   const isSameElement = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && (a.id || "") === (b.id || "");
 
   const sync = (old, fresh) => {
