@@ -197,7 +197,7 @@ impl Access {
         rules.config.is_closed() && !rules.trusts(peer) && !self.0.authenticated_clients.contains(peer.into())
     }
 
-    /// Returns true if the client need not authenticate, because nobody has to or because its address is trusted.
+    /// Returns true if the client need not authenticate, because no authentication is required or because its address is trusted.
     pub(crate) fn is_exempt(&self, rules: &Rules, peer: SocketAddr) -> bool {
         !rules.config.is_closed() || rules.trusts(peer)
     }

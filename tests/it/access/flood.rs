@@ -28,9 +28,9 @@ async fn flood(endpoint: &TestEndpoint, path: &str, requests: usize) -> (usize, 
             joined.unwrap();
         }
         is_done = clients.is_empty();
-        let began = Instant::now();
+        let started = Instant::now();
         assert_eq!(endpoint.status(TWO, "/metrics", &[]).await, 200);
-        assert!(began.elapsed() < SCRAPE_MAX, "{:?}", began.elapsed());
+        assert!(started.elapsed() < SCRAPE_MAX, "{:?}", started.elapsed());
         scrapes += 1;
         // The scraping client stays below its rate limit.
         tokio::time::sleep(SCRAPE_INTERVAL).await;
@@ -97,9 +97,9 @@ async fn wrong_passwords_do_not_delay_authenticated_clients() {
     }
     let (mut refused, mut busy, mut scrapes) = (0, 0, 0);
     while !guesses.is_empty() {
-        let began = Instant::now();
+        let started = Instant::now();
         assert_eq!(endpoint.status(TWO, "/metrics", &[&right]).await, 200);
-        assert!(began.elapsed() < SCRAPE_MAX, "{:?}", began.elapsed());
+        assert!(started.elapsed() < SCRAPE_MAX, "{:?}", started.elapsed());
         scrapes += 1;
         while let Some(guess) = guesses.try_join_next() {
             match guess.unwrap() {

@@ -73,11 +73,11 @@ async fn start(limits: Limits) -> TestEndpoint {
 #[tokio::test]
 async fn a_client_that_sends_its_request_too_slowly_is_disconnected() {
     let endpoint = start(short()).await;
-    let began = Instant::now();
+    let started = Instant::now();
     let dripping = async {
         let mut stream = endpoint.connect(ONE).await;
         for byte in request("/metrics", &["X: a"]).bytes().cycle() {
-            if stream.write_all(&[byte]).await.is_err() || began.elapsed() > TIMEOUT {
+            if stream.write_all(&[byte]).await.is_err() || started.elapsed() > TIMEOUT {
                 break;
             }
             let mut buffer = [0; 1];
@@ -86,11 +86,11 @@ async fn a_client_that_sends_its_request_too_slowly_is_disconnected() {
                 break;
             }
         }
-        began.elapsed()
+        started.elapsed()
     };
     let (took, others) = tokio::join!(dripping, async {
         let mut served = 0;
-        while began.elapsed() < Duration::from_millis(400) {
+        while started.elapsed() < Duration::from_millis(400) {
             assert_eq!(endpoint.status(TWO, "/-/healthy", &[]).await, 200);
             served += 1;
         }
@@ -137,8 +137,8 @@ async fn a_client_that_does_not_read_is_disconnected() {
     tokio::time::timeout(TIMEOUT, sending).await.expect("the client is not disconnected");
     let page = endpoint.get(TWO, "/metrics", &[]).await;
     assert_eq!(page.refusals("slow_reader"), Some(1.0));
-    let mut piece = [0; 4096];
-    while reading.read(&mut piece).await.is_ok_and(|n| n > 0) {}
+    let mut chunk = [0; 4096];
+    while reading.read(&mut chunk).await.is_ok_and(|n| n > 0) {}
     endpoint.end().await;
 }
 
@@ -150,13 +150,13 @@ async fn a_client_that_reads_slowly_is_served_completely() {
     let mut stream = endpoint.connect(ONE).await;
     stream.write_all("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n".repeat(RESPONSES - 1).as_bytes()).await.unwrap();
     stream.write_all(request("/metrics", &[]).as_bytes()).await.unwrap();
-    let (began, mut bytes, mut piece) = (Instant::now(), Vec::new(), vec![0; 32 * 1024]);
-    while let Ok(n) = stream.read(&mut piece).await
+    let (started, mut bytes, mut chunk) = (Instant::now(), Vec::new(), vec![0; 32 * 1024]);
+    while let Ok(n) = stream.read(&mut chunk).await
         && n > 0
     {
-        bytes.extend_from_slice(&piece[..n]);
+        bytes.extend_from_slice(&chunk[..n]);
         // Three times the stall timeout in total.
-        if began.elapsed() < Duration::from_secs(3) {
+        if started.elapsed() < Duration::from_secs(3) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -193,8 +193,8 @@ async fn the_concurrent_requests_of_a_client_are_limited() {
     // This request stays in progress, because its responses are larger than the socket buffers.
     let mut blocked = endpoint.connect(ONE).await;
     blocked.write_all("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100).as_bytes()).await.unwrap();
-    let mut piece = [0; 1000];
-    assert!(blocked.read(&mut piece).await.unwrap() > 0);
+    let mut chunk = [0; 1000];
+    assert!(blocked.read(&mut chunk).await.unwrap() > 0);
     let refused = endpoint.get(ONE, "/metrics", &[]).await;
     assert_eq!((refused.status, refused.header("Retry-After")), (503, vec!["1"]));
     assert_eq!(endpoint.status(TWO, "/metrics", &[]).await, 200);

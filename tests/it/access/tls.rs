@@ -211,9 +211,9 @@ async fn a_connection_with_stalled_streams_is_closed_in_spite_of_progress_of_ano
     for _ in 0..15 {
         stalled.push(sender.send_request(get_request("/metrics")).await.unwrap());
     }
-    let (began, mut completed) = (Instant::now(), 0);
+    let (started, mut completed) = (Instant::now(), 0);
     while !connection.is_finished() {
-        assert!(began.elapsed() < TIMEOUT, "not disconnected after {completed} other requests");
+        assert!(started.elapsed() < TIMEOUT, "not disconnected after {completed} other requests");
         if let Ok(response) = sender.send_request(get_request("/-/healthy")).await {
             completed += usize::from(response.status() == 200);
         }
@@ -224,13 +224,13 @@ async fn a_connection_with_stalled_streams_is_closed_in_spite_of_progress_of_ano
 
     // Slow reading is not a stall: the response takes longer than a second, but each part of it less.
     let (mut sender, _connection) = http2(&server, &endpoint, 32 * 1024).await;
-    let (began, mut bytes) = (Instant::now(), 0);
+    let (started, mut bytes) = (Instant::now(), 0);
     let mut body = sender.send_request(get_request("/metrics")).await.unwrap().into_body();
     while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         bytes += frame.unwrap().into_data().map(|data| data.len()).unwrap_or(0);
         tokio::time::sleep(Duration::from_millis(40)).await;
     }
-    assert!(bytes > 500_000 && began.elapsed() > Duration::from_secs(1), "{bytes} in {:?}", began.elapsed());
+    assert!(bytes > 500_000 && started.elapsed() > Duration::from_secs(1), "{bytes} in {:?}", started.elapsed());
     let page = get(server.connect(&endpoint, None, &["http/1.1"]).await.unwrap(), "/metrics", &[]).await;
     assert_eq!(page.refusals("slow_reader"), Some(1.0));
     drop(stalled);

@@ -140,8 +140,8 @@ async fn a_file_that_is_being_written_is_not_applied() {
     fs::write(&path, &whole).unwrap();
     let limits = Limits { watch_interval: Duration::from_millis(300), ..Limits::default() };
     let endpoint = TestEndpoint::with_limits(KEYS, limits, files).await;
-    let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(2) {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(2) {
         // Empty, as between truncation and the first write.
         fs::write(&path, "").unwrap();
         assert_eq!(endpoint.status(ONE, "/metrics", &[]).await, 401);
