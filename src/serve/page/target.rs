@@ -4,7 +4,8 @@ use super::figure::{FigureView, Headline, idle_after, time_range};
 use super::format::{self, TimeView, pluralize};
 use super::problem::ErrorView;
 use super::view::{PageTime, State};
-use crate::poll::{Circuit, PartReport, Reading, Target};
+use crate::model::vocabulary;
+use crate::poll::{Circuit, KeyFigure, PartReport, Reading, Target};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub(super) struct Detail {
     pub timeout: String,
     pub points: Option<String>,
     pub figures: Vec<FigureView>,
+    /// True if deliveries are counted from the delivery log. The history does not have these counts.
+    pub has_delivery_log: bool,
     pub span: String,
     pub parts: Vec<PartView>,
     pub last_failure: Option<(TimeView, &'static str, ErrorView)>,
@@ -117,9 +120,12 @@ pub(super) fn detail(target: &Target, state: State, open: bool, link: String, no
     let latest = target.latest();
     let points = latest.as_ref().and_then(|latest| latest.snapshot()).map_or(&[][..], |snapshot| &snapshot.points);
     let url = &target.config.url;
+    let has_delivery_log = target.config.messages.is_some();
+    let is_of_delivery_log = |figure: &KeyFigure| has_delivery_log && vocabulary::OF_RECORDS.contains(&figure.metric);
     let (figures, shown_time, failure) = target.history(|history| {
         let range = time_range(history, now, idle_after(target));
-        let figures = history.figures().enumerate().map(|(index, figure)| FigureView::of(history, index, figure, points, range)).collect();
+        let figures = history.figures().enumerate().filter(|(_, figure)| !is_of_delivery_log(figure));
+        let figures = figures.map(|(index, figure)| FigureView::of(history, index, figure, points, range)).collect();
         (figures, format::elapsed(Duration::from_secs(range.to - range.from)), history.failure.clone())
     });
     let tally = latest.as_ref().map(|latest| &latest.tally);
@@ -137,6 +143,7 @@ pub(super) fn detail(target: &Target, state: State, open: bool, link: String, no
         timeout: format::measured(target.config.timeout),
         points: (!points.is_empty()).then(|| format::count(points.len() as u64)),
         figures,
+        has_delivery_log,
         span: shown_time,
         parts: latest.iter().flat_map(|latest| &latest.parts).map(|part| part_view(target, part)).collect(),
         // The failure of the latest poll is shown at the top already.

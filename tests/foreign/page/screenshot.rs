@@ -3,6 +3,7 @@
 
 use super::browser::Browser;
 use crate::support::postmeter;
+use serde_json::json;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -13,7 +14,7 @@ const VARIABLE: &str = "POSTMETER_SCREENSHOTS";
 /// Time for the charts to get enough points.
 const RUN_TIME: Duration = Duration::from_secs(330);
 const WIDTH: u32 = 1200;
-const HEIGHT: u32 = 940;
+const HEIGHT: u32 = 1010;
 
 /// A running `postmeter demo`, which is killed when dropped.
 struct Demo(Child);
@@ -41,6 +42,7 @@ async fn screenshot_of_the_demo() {
     let browser = Browser::start().await.unwrap();
     browser.scheme("light").await;
     browser.screen(WIDTH, HEIGHT, false).await;
+    browser.devtools("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
     browser.open(&url).await;
     let png = browser.screenshot().await;
     browser.end().await;
