@@ -1,8 +1,9 @@
 //! JSON in the format of KumoMTA's `/metrics.json`: a number for a family without labels, `{LABEL: {VALUE: N}}` for one label, and a
 //! list of flat objects with the value in `@` for more. Unlike KumoMTA's, strings are escaped.
 
+use super::format::type_name;
 use super::text::number;
-use super::{ExpositionWriter, Format, Section, type_name};
+use super::{ExpositionWriter, Format, Section};
 use crate::model::{FamilyType, SampleRef, SelectedFamily, Value};
 
 impl ExpositionWriter<'_> {

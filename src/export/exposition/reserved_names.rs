@@ -25,7 +25,7 @@ impl ReservedNames {
     pub(super) fn add(&mut self, format: Format, name: String, kind: FamilyType) {
         self.add_lines(format, &name, kind);
         // In OpenMetrics the family of a counter `x_total` has the name `x`.
-        if let Some(suffix) = super::open_metrics_suffix(kind).filter(|_| format.is_open_metrics()) {
+        if let Some(suffix) = super::format::open_metrics_suffix(kind).filter(|_| format.is_open_metrics()) {
             self.0.extend(name.strip_suffix(suffix).map(str::to_owned));
         }
         self.0.insert(name);

@@ -3,8 +3,9 @@
 //! In OpenMetrics the samples of a counter must end in `_total`. A native counter without this suffix has the type `unknown` there,
 //! because native names are not changed.
 
+use super::format::{open_metrics_suffix, type_name};
 use super::names::{Escaping, escaped_label_names, is_label_name, is_metric_name};
-use super::{ExpositionWriter, Section, open_metrics_suffix, type_name};
+use super::{ExpositionWriter, Section};
 use crate::model::{FamilyType, Histogram, SampleRef, SelectedFamily, Summary, Value};
 use std::collections::HashSet;
 use std::hash::BuildHasher;

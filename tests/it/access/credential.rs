@@ -186,10 +186,10 @@ async fn rules_are_replaced_as_a_whole_or_not_at_all() {
     assert!(endpoint.access.tokens()[0].last_used.is_some());
 
     // A key that does not belong to the certificate, which is detected only when both are used.
-    let authority = crate::access::tls::Authority::new();
+    let authority = crate::access::authority::Authority::new();
     authority.server_files(endpoint.files.path(), "127.0.0.1");
     let broken = prometheus("    tls: {cert_file: FILES/server.pem, key_file: FILES/server.key}\n", endpoint.files.path()).unwrap();
-    crate::access::tls::Authority::new().server_files(endpoint.files.path(), "127.0.0.1");
+    crate::access::authority::Authority::new().server_files(endpoint.files.path(), "127.0.0.1");
     authority.certificate_file(endpoint.files.path(), "127.0.0.1");
     let error = endpoint.access.replace(broken).unwrap_err().to_string();
     let [key, certificate] = ["server.key", "server.pem"].map(|name| endpoint.files.path().join(name).display().to_string());

@@ -1,9 +1,11 @@
 //! The access rules of the pull endpoint, tested with raw bytes over sockets.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod authority;
 mod common;
 mod credential;
 mod flood;
+mod http2;
 mod limit;
 mod tls;
 mod unauthenticated;

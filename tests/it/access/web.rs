@@ -1,7 +1,7 @@
 //! `web_config_file`: the format of the Prometheus exporter-toolkit, applied at startup and when the file changes.
 
+use crate::access::authority::Authority;
 use crate::access::common::{ONE, TWO, TestEndpoint, basic, bcrypt_hash, limits, prometheus, until};
-use crate::access::tls::Authority;
 use postmeter::config::WebConfig;
 use postmeter::serve::Limits;
 use std::fs;
