@@ -99,7 +99,7 @@ pub fn expose(native: &Arc<SelectedFamilies>) -> (usize, usize) {
         true
     };
     let mut page = ExpositionWriter::new(Format::Text, &mut out);
-    let _ = page.write(&[Section::of(native.clone(), &Identity::new("kumomta", "mta1"))], &ReservedNames::default());
+    let _ = page.write(&[Section::of_target(native.clone(), &Identity::new("kumomta", "mta1"))], &ReservedNames::default());
     page.finish();
     (bytes, lines)
 }

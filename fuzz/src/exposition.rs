@@ -3,7 +3,7 @@
 use super::grammar::{self, Series};
 use super::{generators, validator};
 use arbitrary::Unstructured;
-use postmeter::export::exposition::{Escaping, ExpositionWriter, Format, ReservedNames, Section, is_reserved, page, target_info};
+use postmeter::export::exposition::{Escaping, ExpositionWriter, Format, ReservedNames, Section, is_reserved, render, target_info};
 use postmeter::format::prometheus;
 use postmeter::model::{FamilyType, SelectedFamilies};
 use postmeter::source;
@@ -24,7 +24,7 @@ pub fn check(bytes: &[u8]) {
     // Without remaining bytes the second target has no families.
     let two = Arc::new(generators::native(&mut u).unwrap_or_default());
     let identities = ["one", "two"].map(|instance| Identity::new("a job", instance));
-    let targets = [Section::of(one.clone(), &identities[0]), Section::of(two.clone(), &identities[1])];
+    let targets = [Section::of_target(one.clone(), &identities[0]), Section::of_target(two.clone(), &identities[1])];
     for format in FORMATS {
         check_valid(format, &page(format, &targets));
     }
@@ -71,7 +71,7 @@ pub fn check_page(native: Arc<SelectedFamilies>) {
                 check_read_back(&text, &expected(&series, format));
             }
         }
-        let json = page(Format::Json, std::slice::from_ref(&section));
+        let json = render(Format::Json, std::slice::from_ref(&section));
         let parsed: Value = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}"));
         if plain {
             let mut found = json_series(&parsed);

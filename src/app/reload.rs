@@ -241,7 +241,7 @@ impl RunningConfig {
     /// From here on it counts. Everything that a reload replaces is replaced here, and nothing can fail.
     fn commit(&mut self, next: PreparedReload) -> Changes {
         let PreparedReload { config, discovery, targets, fresh, kept, changes } = next;
-        self.door.set_open(config.reload.endpoint);
+        self.door.set_enabled(config.reload.endpoint);
         if let (Some(interval), Some(otlp)) = (&self.replaced.interval, &config.export.otlp) {
             interval.send_if_modified(|interval| std::mem::replace(interval, otlp.interval) != otlp.interval);
         }

@@ -163,7 +163,7 @@ impl Printed {
                 ours.push(meter_provider.gather(points));
                 let histograms = reading.snapshot().map(|snapshot| snapshot.histograms.as_slice()).unwrap_or_default();
                 ours.push(exposition::histograms(source.name, identity, histograms));
-                theirs.push(Section::of(reading.native.clone(), identity));
+                theirs.push(Section::of_target(reading.native.clone(), identity));
             }
             Self::Otlp { targets, .. } => {
                 let report = SeriesState::default().report(meter_provider.collect(points), source.name, reading);
@@ -176,10 +176,13 @@ impl Printed {
         let text = match self {
             Self::ExpositionWriter { format, only, identities, ours, theirs } => {
                 let info = exposition::target_info(&identities);
-                let canonical =
-                    ours.into_iter().chain([info]).map(|native| Section::own(Arc::new(native))).filter(|_| only != Some(Only::Native));
+                let canonical = ours
+                    .into_iter()
+                    .chain([info])
+                    .map(|native| Section::of_postmeter(Arc::new(native)))
+                    .filter(|_| only != Some(Only::Native));
                 let native = theirs.into_iter().filter(|_| only != Some(Only::Canonical));
-                exposition::page(format, &canonical.chain(native).collect::<Vec<_>>())
+                exposition::render(format, &canonical.chain(native).collect::<Vec<_>>())
             }
             Self::Otlp { only, targets } => {
                 let mut request = otlp::message(&targets);

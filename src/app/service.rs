@@ -114,7 +114,7 @@ impl Service {
         if let Some((listener, access)) = listener {
             let served = AppState::new(targets.clone(), own.clone(), access)
                 .with_self_watch(watch.clone())
-                .with_push(outbox.clone())
+                .with_export_queue(outbox.clone())
                 .with_reload(live.door.clone());
             tasks.push(tokio::spawn(served.run(listener, stopped.clone())));
         }

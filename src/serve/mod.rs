@@ -1,4 +1,4 @@
-//! The pull endpoint: HTTP for Prometheus and for people.
+//! The pull endpoint: metrics for Prometheus and the status page, over HTTP.
 
 pub(crate) mod access;
 pub(crate) mod http;
@@ -6,12 +6,13 @@ pub(crate) mod limits;
 mod page;
 pub(crate) mod routes;
 
-pub use access::rules::{Access, AccessError, TokenUse};
+pub use access::control::{Access, TokenUse};
+pub use access::rules::AccessError;
 pub use limits::server_limits::Limits;
 pub use routes::reload::{Reload, ReloadRequest};
 
 use crate::export::otlp::ExportQueue;
-use crate::telemetry::{SelfTelemetry, SelfWatch, TargetSet};
+use crate::telemetry::{Condition, SelfTelemetry, SelfWatch, TargetSet};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -25,69 +26,68 @@ use std::time::{Instant, SystemTime};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// What the routes share.
+/// The state that all routes share. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AppState {
     targets: TargetSet,
-    own: Arc<SelfTelemetry>,
+    telemetry: Arc<SelfTelemetry>,
     access: Access,
-    turns: ScrapeQueue,
-    rendered: RenderedPages,
-    logged: LoggedConflicts,
-    /// What waits to be pushed, for people.
-    outbox: Option<Arc<ExportQueue>>,
-    /// When Postmeter began, for people.
-    began: SystemTime,
+    scrape_queue: ScrapeQueue,
+    rendered_pages: RenderedPages,
+    logged_conflicts: LoggedConflicts,
+    /// The queue of the push, for the status page.
+    export_queue: Option<Arc<ExportQueue>>,
+    /// The start of the process, for the status page.
+    started: SystemTime,
     reload: Reload,
-    /// What Postmeter notices about itself.
-    watch: Option<SelfWatch>,
-    /// Where it listens, once it does.
+    self_watch: Option<SelfWatch>,
+    /// The address of the listener. Set by [`Self::run`].
     address: Option<SocketAddr>,
-    /// Each target has been attempted. What a reload adds later does not take readiness back.
+    /// Set once each target has been polled. Targets that a reload adds later do not reset it.
     ready: Arc<AtomicBool>,
 }
 
 impl AppState {
-    /// An endpoint for these targets.
+    /// Creates an endpoint for these targets.
     #[must_use]
-    pub fn new(targets: TargetSet, own: Arc<SelfTelemetry>, access: Access) -> Self {
-        let logged = LoggedConflicts::default();
-        let rendered = RenderedPages::new(own.clone(), logged.clone());
+    pub fn new(targets: TargetSet, telemetry: Arc<SelfTelemetry>, access: Access) -> Self {
+        let logged_conflicts = LoggedConflicts::default();
+        let rendered_pages = RenderedPages::new(telemetry.clone(), logged_conflicts.clone());
         Self {
             targets,
-            own,
+            telemetry,
             access,
-            turns: ScrapeQueue::default(),
-            rendered,
-            logged,
-            outbox: None,
-            began: SystemTime::now(),
-            reload: Reload::never(),
-            watch: None,
+            scrape_queue: ScrapeQueue::default(),
+            rendered_pages,
+            logged_conflicts,
+            export_queue: None,
+            started: SystemTime::now(),
+            reload: Reload::disabled(),
+            self_watch: None,
             address: None,
             ready: Arc::default(),
         }
     }
 
-    /// The same with a way to reload.
+    /// Returns the same endpoint with `/-/reload`.
     #[must_use]
     pub fn with_reload(self, reload: Reload) -> Self {
         Self { reload, ..self }
     }
 
-    /// The same, with a page that tells of this push.
+    /// Returns the same endpoint with the state of this export queue on the status page.
     #[must_use]
-    pub fn with_push(self, outbox: Option<Arc<ExportQueue>>) -> Self {
-        Self { outbox, ..self }
+    pub fn with_export_queue(self, export_queue: Option<Arc<ExportQueue>>) -> Self {
+        Self { export_queue, ..self }
     }
 
-    /// The same, with these conditions in the response to `/-/ready`.
+    /// Returns the same endpoint with the conditions of this watch at `/-/ready` and on the status page.
     #[must_use]
-    pub fn with_self_watch(self, watch: SelfWatch) -> Self {
-        Self { watch: Some(watch), ..self }
+    pub fn with_self_watch(self, self_watch: SelfWatch) -> Self {
+        Self { self_watch: Some(self_watch), ..self }
     }
 
-    /// Answers until `stop` says so, and then finishes what is in flight.
+    /// Serves requests until `stop` is cancelled, and then finishes the requests in flight.
     pub async fn run(mut self, listener: TcpListener, stop: CancellationToken) {
         self.address = listener.local_addr().ok();
         let access = self.access.clone();
@@ -108,31 +108,38 @@ impl AppState {
             .route("/-/reload", post(crate::serve::routes::reload::reload))
             .route("/sd", get(crate::serve::routes::service_discovery::discover))
             .route("/targets.json", get(crate::serve::routes::targets::targets))
-            .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here; / shows what there is\n") })
-            .method_not_allowed_fallback(|| async { (StatusCode::METHOD_NOT_ALLOWED, "not by this method; see the header Allow\n") })
+            .fallback(|| async { (StatusCode::NOT_FOUND, "not found; the page at / lists all endpoints\n") })
+            .method_not_allowed_fallback(|| async {
+                (StatusCode::METHOD_NOT_ALLOWED, "method not allowed; the header Allow lists the allowed methods\n")
+            })
             .with_state(self)
     }
 }
 
 impl AppState {
-    /// `ready`, and a line for each condition that an operator should know of.
+    /// Returns the current self-monitoring conditions.
+    fn conditions(&self) -> Vec<Condition> {
+        self.self_watch.iter().flat_map(|watch| watch.conditions(Instant::now())).collect()
+    }
+
+    /// Returns `ready`, followed by a line for each self-monitoring condition.
     fn ready_text(&self) -> String {
-        let conditions = self.watch.iter().flat_map(|watch| watch.conditions(Instant::now()));
-        conditions.fold("ready\n".to_owned(), |text, condition| format!("{text}{condition}\n"))
+        self.conditions().iter().fold("ready\n".to_owned(), |text, condition| format!("{text}{condition}\n"))
     }
 }
 
-/// Ready after the first attempt at each target, good or not.
-async fn ready(State(served): State<AppState>) -> (StatusCode, String) {
-    if served.ready.load(Ordering::Relaxed) {
-        return (StatusCode::OK, served.ready_text());
+/// Serves `/-/ready`: 200 once each target has been polled, successfully or not.
+async fn ready(State(app): State<AppState>) -> (StatusCode, String) {
+    if app.ready.load(Ordering::Relaxed) {
+        return (StatusCode::OK, app.ready_text());
     }
-    let targets = served.targets.now();
-    let waiting: Vec<&str> = targets.iter().filter(|m| m.target.latest().is_none()).map(|m| m.target.name()).collect();
-    match waiting.as_slice() {
+    let targets = app.targets.now();
+    let not_polled = targets.iter().map(|collected| &collected.target).filter(|target| target.latest().is_none());
+    let not_polled: Vec<&str> = not_polled.map(|target| target.name()).collect();
+    match not_polled.as_slice() {
         [] => {
-            served.ready.store(true, Ordering::Relaxed);
-            (StatusCode::OK, served.ready_text())
+            app.ready.store(true, Ordering::Relaxed);
+            (StatusCode::OK, app.ready_text())
         }
         names => (StatusCode::SERVICE_UNAVAILABLE, format!("not yet polled: {}\n", names.join(", "))),
     }

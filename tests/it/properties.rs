@@ -123,7 +123,7 @@ fn gauge(n: f64) -> postmeter::export::exposition::Section {
     let native = SelectedFamilies::select(vec![families.unwrap()], "", usize::MAX, |_| {
         Some(FamilySelection { kind: Some(FamilyType::Unknown), ..FamilySelection::default() })
     });
-    postmeter::export::exposition::Section::plain(std::sync::Arc::new(native))
+    postmeter::export::exposition::Section::without_identity(std::sync::Arc::new(native))
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The routes of the pull endpoint beside the readings: who finds what there, and what the rest is told.
+//! The routes of the pull endpoint: methods, `/targets.json`, and `/sd`.
 #![allow(clippy::unwrap_used)]
 
 use crate::reload::world::{ANY, SOON, World, stand_in, target, value};
@@ -25,32 +25,32 @@ async fn start() -> (World, Vec<postmeter::simulate::SimulatedServer>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_path_has_its_methods() {
-    let (world, stand_ins) = start().await;
+async fn routes_accept_get_and_head_only() {
+    let (world, servers) = start().await;
     let get = ["/", "/metrics", "/metrics.json", "/probe?target=mta1", "/sd", "/targets.json", "/-/healthy", "/-/ready"];
     for path in get {
         assert_eq!(world.request(Method::GET, path).await.status(), 200, "{path}");
         let head = world.request(Method::HEAD, path).await;
         assert_eq!((head.status().as_u16(), head.bytes().await.unwrap().len()), (200, 0), "{path}");
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::from_bytes(b"BREW").unwrap()] {
-            let answer = world.request(method, path).await;
-            let allow = answer.headers().get("allow").map(|value| value.to_str().unwrap().to_owned());
-            assert_eq!((answer.status().as_u16(), allow.as_deref()), (405, Some("GET,HEAD")), "{path}");
-            assert_eq!(answer.text().await.unwrap(), "not by this method; see the header Allow\n");
+            let response = world.request(method, path).await;
+            let allow = response.headers().get("allow").map(|value| value.to_str().unwrap().to_owned());
+            assert_eq!((response.status().as_u16(), allow.as_deref()), (405, Some("GET,HEAD")), "{path}");
+            assert_eq!(response.text().await.unwrap(), "method not allowed; the header Allow lists the allowed methods\n");
         }
     }
     for path in ["/metrics/", "/nowhere", "/-/", "/-/quit", "/targets", "/..%2fetc", "/%ff"] {
-        assert_eq!(world.get(path).await, (404, "there is nothing here; / shows what there is\n".to_owned()), "{path}");
+        assert_eq!(world.get(path).await, (404, "not found; the page at / lists all endpoints\n".to_owned()), "{path}");
     }
-    world.end(stand_ins).await;
+    world.end(servers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn targets_json_says_how_each_target_is() {
-    let (world, stand_ins) = start().await;
-    let answer = world.request(Method::GET, "/targets.json").await;
-    assert_eq!(answer.headers()["content-type"], "application/json");
-    let text = answer.text().await.unwrap();
+async fn targets_json_has_the_state_of_each_target() {
+    let (world, servers) = start().await;
+    let response = world.request(Method::GET, "/targets.json").await;
+    assert_eq!(response.headers()["content-type"], "application/json");
+    let text = response.text().await.unwrap();
     assert!(!text.contains("hunter2"), "{text}");
     let page: Value = serde_json::from_str(&text).unwrap();
     let [mta1, cey, any] = &page["targets"].as_array().unwrap()[..] else { panic!("{page}") };
@@ -71,32 +71,32 @@ async fn targets_json_says_how_each_target_is() {
     assert!(poll["native_series"]["kept"].as_u64().unwrap() > 0);
     let time = |value: &Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     let wait = time(&mta1["next_poll_allowed"]).duration_since(time(&poll["time"]));
-    assert!((wait.as_secs_f64() - 3240.0).abs() < 1.0, "a reading is due a tenth early: {wait}");
+    assert!((wait.as_secs_f64() - 3240.0).abs() < 1.0, "a poll is due a tenth of the interval early: {wait}");
 
     assert_eq!((&cey["state"], &cey["error"]["type"]), (&json!("down"), &cey["parts"][0]["error"]["type"]));
     let (kind, message) = (cey["error"]["type"].as_str().unwrap(), cey["error"]["message"].as_str().unwrap());
     assert!(message.contains("503"), "{message}");
     assert_eq!(cey["errors_total"], json!([{"part": "metrics", "type": kind, "count": 1}]));
     assert_eq!((&cey["last_poll"]["canonical_points"], &cey["last_poll"]["native_series"]), (&Value::Null, &Value::Null));
-    // A path or a query may be secret.
-    assert_eq!(any["url"], stand_ins[0].url());
-    world.end(stand_ins).await;
+    // The path and the query are omitted, because they may contain secrets.
+    assert_eq!(any["url"], servers[0].url());
+    world.end(servers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sd_has_a_group_for_each_target_at_the_address_that_was_asked() {
-    let (world, stand_ins) = start().await;
+async fn sd_has_a_group_for_each_target_with_the_requested_address() {
+    let (world, servers) = start().await;
     let own = world.service.address.unwrap().to_string();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let ask = async |host: Option<&str>| {
+    let discover = async |host: Option<&str>| {
         let request = client.get(world.url("/sd"));
-        let answer = host.into_iter().fold(request, |request, host| request.header("host", host)).send().await.unwrap();
-        assert_eq!(answer.headers()["content-type"], "application/json");
-        serde_json::from_str::<Value>(&answer.text().await.unwrap()).unwrap()
+        let response = host.into_iter().fold(request, |request, host| request.header("host", host)).send().await.unwrap();
+        assert_eq!(response.headers()["content-type"], "application/json");
+        serde_json::from_str::<Value>(&response.text().await.unwrap()).unwrap()
     };
-    let groups = ask(None).await;
+    let groups = discover(None).await;
     assert_eq!(groups.as_array().unwrap().len(), 3);
-    let port = stand_ins[0].addr().port().to_string();
+    let port = servers[0].addr().port().to_string();
     let version = groups[0]["labels"]["__meta_postmeter_service_version"].clone();
     assert!(version.is_string());
     assert_eq!(
@@ -120,21 +120,21 @@ async fn sd_has_a_group_for_each_target_at_the_address_that_was_asked() {
             }
         })
     );
-    assert_eq!(ask(Some("metrics.example.com:9464")).await[2]["targets"], json!(["metrics.example.com:9464"]));
-    assert_eq!(ask(Some("[2001:db8::1]:9464")).await[2]["targets"], json!(["[2001:db8::1]:9464"]));
-    assert_eq!(ask(Some("a/b?c")).await[2]["targets"], json!([own]), "what cannot be an address");
-    world.end(stand_ins).await;
+    assert_eq!(discover(Some("metrics.example.com:9464")).await[2]["targets"], json!(["metrics.example.com:9464"]));
+    assert_eq!(discover(Some("[2001:db8::1]:9464")).await[2]["targets"], json!(["[2001:db8::1]:9464"]));
+    assert_eq!(discover(Some("a/b?c")).await[2]["targets"], json!([own]), "an invalid address is ignored");
+    world.end(servers).await;
 }
 
-/// A real Prometheus discovers the targets and scrapes them; its series are called as those of `/metrics` are.
+/// Prometheus discovers the targets and scrapes them. The series have the same names and labels as on `/metrics`.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_real_prometheus_discovers_and_scrapes() {
+async fn prometheus_discovers_and_scrapes_the_targets() {
     if Command::new("prometheus").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
         assert!(std::env::var("POSTMETER_REQUIRE_PROMTOOL").as_deref() != Ok("1"), "prometheus is not installed");
-        skipped("a_real_prometheus_discovers_and_scrapes", "prometheus is not installed");
+        skipped("prometheus_discovers_and_scrapes_the_targets", "prometheus is not installed");
         return;
     }
-    let (world, stand_ins) = start().await;
+    let (world, servers) = start().await;
     let port = std::net::TcpListener::bind(ANY).unwrap().local_addr().unwrap().port();
     let file = world.at("prometheus.yml");
     let relabel = "[{source_labels: [__meta_postmeter_deployment_environment_name], target_label: env}]";
@@ -157,16 +157,17 @@ async fn a_real_prometheus_discovers_and_scrapes() {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let query = async |promql: &str| {
         let encoded: String = promql.bytes().map(|b| format!("%{b:02X}")).collect();
-        let answer = client.get(format!("http://127.0.0.1:{port}/api/v1/query?query={encoded}")).send().await.ok()?;
-        let answer: Value = serde_json::from_str(&answer.text().await.ok()?).ok()?;
-        Some(answer["data"]["result"].as_array()?.clone())
+        let response = client.get(format!("http://127.0.0.1:{port}/api/v1/query?query={encoded}")).send().await.ok()?;
+        let response: Value = serde_json::from_str(&response.text().await.ok()?).ok()?;
+        Some(response["data"]["result"].as_array()?.clone())
     };
-    let up = parking_lot::Mutex::new(Vec::new());
-    let is_scraped = || async {
-        let found = query("mail_up").await.unwrap_or_default();
-        let is_complete = found.len() == 3;
-        *up.lock() = found;
-        is_complete
+    let started = Instant::now();
+    let up = loop {
+        let up = query("mail_up").await.unwrap_or_default();
+        if up.len() == 3 || started.elapsed() > SOON {
+            break up;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     };
     wait_until_async(is_scraped, SOON, "prometheus scrapes three targets").await;
     let up = up.into_inner();
@@ -180,8 +181,8 @@ async fn a_real_prometheus_discovers_and_scrapes() {
     seen.sort();
     assert_eq!(seen, ["\"ceymail\" \"cey\" \"0\"", "\"kumomta\" \"mta1\" \"1\"", "\"prometheus\" \"any\" \"1\""]);
     assert!(scraped.iter().all(|series| series["value"][1] == "1"), "{scraped:?}");
-    let truth = stand_ins[0].traffic(|traffic| traffic.delivered);
-    assert_eq!(labels[0]["value"][1], truth.to_string());
+    let expected = servers[0].traffic(|traffic| traffic.delivered);
+    assert_eq!(labels[0]["value"][1], expected.to_string());
     assert_eq!(
         labels[0]["metric"],
         json!({"__name__": "mail_delivery_attempts_total", "env": "test", "instance": "mta1", "job": "kumomta",
@@ -191,7 +192,7 @@ async fn a_real_prometheus_discovers_and_scrapes() {
     let page = world.get("/metrics").await.1;
     assert_eq!(
         value(&page, "mail_delivery_attempts_total{instance=\"mta1\",job=\"kumomta\",mail_delivery_outcome=\"delivered\""),
-        Some(truth as f64)
+        Some(expected as f64)
     );
-    world.end(stand_ins).await;
+    world.end(servers).await;
 }

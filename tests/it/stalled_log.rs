@@ -1,4 +1,4 @@
-//! A log that nobody reads: Postmeter goes on, counts the lines that it drops, and ends when it should.
+//! A log that is not read: Postmeter continues, counts the dropped lines, and stops on SIGTERM.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::{postmeter, wait_until_blocking};
@@ -10,21 +10,21 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How long anything may take that should be soon.
-const SOON: Duration = Duration::from_secs(60);
-/// Requests that each write a line at level debug: many more than a pipe and the queue hold.
+/// The maximum time of anything that a test waits for.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Requests, each of which writes a log line at level debug: many more than a pipe and the log queue hold.
 const REQUESTS: usize = 24_000;
-/// Requests of one connection.
+/// Requests on one connection.
 const PIPELINED: usize = 400;
 
-/// `postmeter run`.
+/// A running `postmeter run`, which is killed when dropped.
 struct Running {
     child: Child,
     address: String,
     _files: TempDir,
 }
 
-/// Writes a configuration with one target and one token.
+/// Writes a configuration with one target and one token, and returns its folder and path.
 fn configuration(log_format: &str) -> (TempDir, PathBuf) {
     let files = tempfile::tempdir().unwrap();
     let sha256: String = digest(&SHA256, b"a").as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -38,14 +38,14 @@ fn configuration(log_format: &str) -> (TempDir, PathBuf) {
     (files, path)
 }
 
-/// The address of the pull endpoint, once a line of the log has it.
+/// Returns the address of the pull endpoint if the log text contains it.
 fn address_in(text: &str) -> Option<String> {
     let (_, rest) = text.split_once("http://127.0.0.1:")?;
     Some(format!("127.0.0.1:{}", rest.split_once("/metrics")?.0))
 }
 
 impl Running {
-    /// Reads the log until the endpoint is there, and no further.
+    /// Starts Postmeter and reads its log until the line with the address of the endpoint.
     fn start(log_format: &str) -> (Self, BufReader<ChildStderr>) {
         let (files, path) = configuration(log_format);
         let mut command = postmeter();
@@ -54,7 +54,7 @@ impl Running {
         let mut log = BufReader::with_capacity(256, child.stderr.take().unwrap());
         let address = loop {
             let mut line = String::new();
-            assert!(log.read_line(&mut line).unwrap() > 0, "it has ended");
+            assert!(log.read_line(&mut line).unwrap() > 0, "the process has ended");
             if let Some(address) = address_in(&line) {
                 break address;
             }
@@ -62,24 +62,24 @@ impl Running {
         (Self { child, address, _files: files }, log)
     }
 
-    /// Fills the log.
+    /// Sends enough requests to fill the log pipe and the log queue.
     fn flood(&self) {
-        let one = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
+        let request = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
         for _ in 0..REQUESTS / PIPELINED {
-            let text = one.repeat(PIPELINED - 1) + "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+            let text = request.repeat(PIPELINED - 1) + "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
             self.exchange(text);
         }
     }
 
     fn exchange(&self, request: String) -> String {
         let stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(SOON)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         let (mut writing, mut reading) = (stream.try_clone().unwrap(), stream);
         let writer = std::thread::spawn(move || writing.write_all(request.as_bytes()));
-        let mut answer = Vec::new();
-        reading.read_to_end(&mut answer).unwrap();
+        let mut response = Vec::new();
+        reading.read_to_end(&mut response).unwrap();
         writer.join().unwrap().unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
+        String::from_utf8_lossy(&response).into_owned()
     }
 
     fn get(&self, path: &str) -> String {
@@ -89,14 +89,20 @@ impl Running {
     fn dropped_lines(&self) -> f64 {
         let page = self.get("/metrics");
         let line = page.lines().find(|line| line.starts_with("postmeter_log_lines_dropped_total"));
-        line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok()).unwrap_or_else(|| panic!("no such series: {page}"))
+        line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok()).unwrap_or_else(|| panic!("the series is missing: {page}"))
     }
 
     /// Sends SIGTERM and waits for the end.
     fn terminate(&mut self) {
         assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
-        wait_until_blocking(|| self.child.try_wait().unwrap().is_some(), SOON, "SIGTERM ends the program");
-        let status = self.child.wait().unwrap();
+        let started = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(started.elapsed() < TIMEOUT, "SIGTERM does not stop the process");
+            std::thread::park_timeout(Duration::from_millis(10));
+        };
         assert!(status.success(), "{status}");
     }
 }
@@ -109,7 +115,7 @@ impl Drop for Running {
 }
 
 #[test]
-fn everything_goes_on_while_nobody_reads_the_log_and_sigterm_ends_it() {
+fn postmeter_works_and_stops_while_the_log_is_not_read() {
     let (mut running, _log) = Running::start("text");
     assert_eq!(running.dropped_lines(), 0.0);
     running.flood();
@@ -127,11 +133,11 @@ fn dropped_lines_are_logged_once_when_the_log_is_read_again() {
     let mut line = String::new();
     while !line.contains("log lines were dropped") {
         line.clear();
-        assert!(log.read_line(&mut line).unwrap() > 0, "it has ended");
+        assert!(log.read_line(&mut line).unwrap() > 0, "the process has ended");
     }
     let report: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert!(report["level"] == "WARN" && report["lines"].as_u64().is_some_and(|lines| lines > 0), "{line}");
-    // What is left, to the end, which has its line.
+    // The rest of the log, which ends with a line about the stop.
     let reader = std::thread::spawn(move || {
         let mut rest = String::new();
         log.read_to_string(&mut rest).unwrap();
@@ -144,19 +150,19 @@ fn dropped_lines_are_logged_once_when_the_log_is_read_again() {
 }
 
 #[test]
-fn a_log_that_is_closed_ends_nothing() {
+fn a_closed_log_does_not_stop_postmeter() {
     let (mut running, log) = Running::start("text");
     drop(log);
-    let began = Instant::now();
+    let started = Instant::now();
     while running.dropped_lines() == 0.0 {
-        assert!(began.elapsed() < SOON, "no line is counted");
+        assert!(started.elapsed() < TIMEOUT, "no line is counted");
         running.exchange("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".to_owned());
     }
     running.terminate();
 }
 
 #[test]
-fn a_limit_of_file_size_ends_nothing() {
+fn a_file_size_limit_does_not_stop_postmeter() {
     let (files, path) = configuration("text");
     let log = files.path().join("log");
     let shell = format!(
@@ -167,8 +173,10 @@ fn a_limit_of_file_size_ends_nothing() {
     );
     let child = Command::new("sh").env_clear().arg("-c").arg(shell).stdout(Stdio::null()).spawn().unwrap();
     let mut running = Running { child, address: String::new(), _files: files };
-    let has_started = || {
-        assert!(running.child.try_wait().unwrap().is_none(), "the program has ended");
+    let started = Instant::now();
+    while running.address.is_empty() {
+        assert!(started.elapsed() < TIMEOUT && running.child.try_wait().unwrap().is_none(), "the process does not start");
+        std::thread::park_timeout(Duration::from_millis(10));
         running.address = std::fs::read_to_string(&log).ok().as_deref().and_then(address_in).unwrap_or_default();
         !running.address.is_empty()
     };

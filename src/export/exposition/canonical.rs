@@ -1,11 +1,11 @@
-//! Canonical metrics that have no instrument, as families: histograms and `target_info`.
+//! Canonical metrics and self-metrics as families: those of the SDK's registry, histograms of readings, and `target_info`.
 
 use crate::model::{Attributes, FamiliesBuilder, FamilyType, Histogram, Kind, Metric, ReadingLimits, SelectedFamilies, vocabulary};
 use crate::telemetry::Identity;
 use std::collections::BTreeMap;
 
 fn build(fill: impl FnOnce(&mut FamiliesBuilder<'_>)) -> SelectedFamilies {
-    // Of our own making, and bounded where it is made.
+    // The metrics are not input: their number is bounded where they are created.
     let mut out = FamiliesBuilder::new("", ReadingLimits::NONE);
     fill(&mut out);
     SelectedFamilies::unfiltered(out.finish())
@@ -21,28 +21,69 @@ fn label(out: &mut FamiliesBuilder<'_>, name: &str, value: &str) {
     out.label(name, value);
 }
 
-/// The distributions of a reading, which the SDK has no instrument for.
+/// Converts the families that a registry gathered.
+#[must_use]
+pub fn from_registry(families: &[MetricFamily]) -> SelectedFamilies {
+    build(|out| {
+        for family in families {
+            let kind = match family.get_field_type() {
+                MetricType::COUNTER => FamilyType::Counter,
+                MetricType::GAUGE => FamilyType::Gauge,
+                MetricType::HISTOGRAM => FamilyType::Histogram,
+                MetricType::SUMMARY | MetricType::UNTYPED => continue,
+            };
+            begin(out, family.name(), family.help(), kind);
+            for metric in family.get_metric() {
+                let mut labels: Vec<(&str, &str)> = metric.get_label().iter().map(|l| (l.name(), l.value())).collect();
+                // The registry appends job and instance in arbitrary order.
+                labels.sort_unstable();
+                for (name, value) in labels {
+                    label(out, name, value);
+                }
+                match kind {
+                    FamilyType::Counter => out.number(metric.get_counter().get_value()),
+                    FamilyType::Histogram => out.histogram(histogram(metric)),
+                    _ => out.number(metric.get_gauge().get_value()),
+                }
+            }
+        }
+    })
+}
+
+fn histogram(metric: &Gathered) -> Histogram {
+    let gathered = metric.get_histogram();
+    let finite = || gathered.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite());
+    Histogram {
+        bounds: finite().map(|bucket| bucket.upper_bound()).collect(),
+        cumulative: finite().map(|bucket| bucket.cumulative_count()).collect(),
+        sum: Some(gathered.get_sample_sum()),
+        count: gathered.get_sample_count(),
+    }
+}
+
+/// Converts the histograms of a reading. The SDK has no instrument for histograms with precomputed buckets.
 #[must_use]
 pub fn histograms(system: &str, identity: &Identity, histograms: &[(&'static Metric, Attributes, Histogram)]) -> SelectedFamilies {
-    labelled(system, &[("instance", identity.instance()), ("job", identity.job())], histograms)
+    labeled_histograms(system, &[("instance", identity.instance()), ("job", identity.job())], histograms)
 }
 
-/// The same without `job` and `instance`.
+/// Converts the histograms of a reading, without `job` and `instance`.
 #[must_use]
-pub fn histograms_alone(system: &str, histograms: &[(&'static Metric, Attributes, Histogram)]) -> SelectedFamilies {
-    labelled(system, &[], histograms)
+pub fn histograms_without_identity(system: &str, histograms: &[(&'static Metric, Attributes, Histogram)]) -> SelectedFamilies {
+    labeled_histograms(system, &[], histograms)
 }
 
-fn labelled(system: &str, extra: &[(&str, &str)], histograms: &[(&'static Metric, Attributes, Histogram)]) -> SelectedFamilies {
+fn labeled_histograms(system: &str, extra: &[(&str, &str)], histograms: &[(&'static Metric, Attributes, Histogram)]) -> SelectedFamilies {
     let mut sorted: Vec<_> = histograms.iter().collect();
     sorted.sort_by_key(|(metric, ..)| metric.name);
     build(|out| {
         for of_metric in sorted.chunk_by(|a, b| a.0 == b.0) {
             let metric = of_metric[0].0;
-            begin(out, &translated(metric), metric.help, FamilyType::Histogram);
+            begin(out, &prometheus_name(metric), metric.help, FamilyType::Histogram);
             for (_, attributes, histogram) in of_metric {
-                let mut labels: BTreeMap<String, &str> = attributes.iter().map(|(a, value)| (underscored(a.key), value.as_ref())).collect();
-                labels.insert(underscored(vocabulary::SYSTEM_NAME.key), system);
+                let mut labels: BTreeMap<String, &str> =
+                    attributes.iter().map(|(a, value)| (with_underscores(a.key), value.as_ref())).collect();
+                labels.insert(with_underscores(vocabulary::SYSTEM_NAME.key), system);
                 labels.extend(extra.iter().map(|(name, value)| ((*name).to_owned(), *value)));
                 for (name, value) in labels {
                     label(out, &name, value);
@@ -53,7 +94,7 @@ fn labelled(system: &str, extra: &[(&str, &str)], histograms: &[(&'static Metric
     })
 }
 
-/// The `target_info` of targets.
+/// Creates the family `target_info` with the resource attributes of targets.
 #[must_use]
 pub fn target_info<'a>(identities: impl IntoIterator<Item = &'a Identity>) -> SelectedFamilies {
     build(|out| {
@@ -61,7 +102,7 @@ pub fn target_info<'a>(identities: impl IntoIterator<Item = &'a Identity>) -> Se
         for identity in identities {
             let mut labels: BTreeMap<String, String> = BTreeMap::new();
             for (name, value) in identity.info() {
-                // Two keys that become one label: both values, as the compatibility specification has it.
+                // Keys that map to the same label have their values joined, as the compatibility specification requires.
                 labels.entry(name).and_modify(|v| *v = format!("{v};{value}")).or_insert_with(|| value.to_owned());
             }
             labels.insert("job".into(), identity.job().to_owned());
@@ -74,11 +115,11 @@ pub fn target_info<'a>(identities: impl IntoIterator<Item = &'a Identity>) -> Se
     })
 }
 
-/// A canonical name in Prometheus' words, by the compatibility specification. `opentelemetry-prometheus` does the same for
-/// what the SDK collects; a test compares the two.
+/// Returns the Prometheus name of a canonical metric, by the compatibility specification. `opentelemetry-prometheus` does the same
+/// for the metrics of the SDK; a test compares the two.
 #[must_use]
-pub fn translated(metric: &Metric) -> String {
-    let mut name = underscored(metric.name);
+pub fn prometheus_name(metric: &Metric) -> String {
+    let mut name = with_underscores(metric.name);
     match metric.unit {
         "s" => name += "_seconds",
         "By" => name += "_bytes",
@@ -91,6 +132,6 @@ pub fn translated(metric: &Metric) -> String {
     name
 }
 
-fn underscored(key: &str) -> String {
+fn with_underscores(key: &str) -> String {
     key.replace('.', "_")
 }

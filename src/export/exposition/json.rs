@@ -1,14 +1,15 @@
-//! JSON in the shape of KumoMTA's `/metrics.json`: a number without labels, `{LABEL: {VALUE: N}}` with one, and a list of flat
-//! objects with `@` for more. Unlike KumoMTA's, it is escaped.
+//! JSON in the format of KumoMTA's `/metrics.json`: a number for a family without labels, `{LABEL: {VALUE: N}}` for one label, and a
+//! list of flat objects with the value in `@` for more. Unlike KumoMTA's, strings are escaped.
 
+use super::format::type_name;
 use super::text::number;
-use super::{ExpositionWriter, Format, Section, type_word};
+use super::{ExpositionWriter, Format, Section};
 use crate::model::{FamilyType, SampleRef, SelectedFamily, Value};
 
 impl ExpositionWriter<'_> {
     pub(super) fn json(&mut self, name: &str, kind: FamilyType, of_targets: &[(&Section, SelectedFamily<'_>)]) -> Option<()> {
-        if !self.first {
-            // Not a comma before a newline: by that mark KumoMTA's documents that escape nothing are known, ours among the readers.
+        if !self.is_first {
+            // Not a comma before a newline: readers, Postmeter's included, recognize the unescaped documents of KumoMTA by that sequence.
             self.buffer.extend_from_slice(b"\n,");
         }
         string(&mut self.buffer, name);
@@ -21,10 +22,10 @@ impl ExpositionWriter<'_> {
             self.buffer.push(b',');
         }
         self.buffer.extend_from_slice(b"\"type\":");
-        string(&mut self.buffer, type_word(Format::Json, kind));
+        string(&mut self.buffer, type_name(Format::Json, kind));
         self.buffer.extend_from_slice(b",\"value\":");
         match shape(of_targets) {
-            Shape::Bare => {
+            Shape::Number => {
                 if let Some(sample) = of_targets.first().and_then(|(_, family)| family.samples().next()) {
                     value(&mut self.buffer, &sample);
                 }
@@ -59,7 +60,7 @@ impl ExpositionWriter<'_> {
             }
         }
         self.buffer.push(b'}');
-        self.piece()
+        self.flush_if_full()
     }
 
     fn values(
@@ -75,15 +76,16 @@ impl ExpositionWriter<'_> {
                 }
                 first = false;
                 write(&mut self.buffer, &sample, section);
-                self.piece()?;
+                self.flush_if_full()?;
             }
         }
         Some(())
     }
 }
 
+/// The JSON shape of a family's value.
 enum Shape<'a> {
-    Bare,
+    Number,
     OneLabel(&'a str),
     Objects,
 }
@@ -94,7 +96,7 @@ fn shape<'a>(of_targets: &[(&Section, SelectedFamily<'a>)]) -> Shape<'a> {
     let Some(first) = samples.next().filter(|_| section.identity.is_none()) else { return Shape::Objects };
     let mut labels = first.labels();
     match (labels.next(), labels.next()) {
-        (None, _) if family.series() == 1 => Shape::Bare,
+        (None, _) if family.series() == 1 => Shape::Number,
         (Some((label, _)), None) if samples.all(|s| s.labels().len() == 1 && s.labels().next().is_some_and(|(l, _)| l == label)) => {
             Shape::OneLabel(label)
         }
@@ -102,6 +104,7 @@ fn shape<'a>(of_targets: &[(&Section, SelectedFamily<'a>)]) -> Shape<'a> {
     }
 }
 
+/// Writes `"NAME":"TEXT",`.
 fn pair(out: &mut Vec<u8>, name: &str, text: &str) {
     string(out, name);
     out.push(b':');
@@ -137,6 +140,7 @@ fn value(out: &mut Vec<u8>, sample: &SampleRef<'_>) {
     }
 }
 
+/// Writes `[[A,B],...]`.
 fn pairs(out: &mut Vec<u8>, pairs: impl Iterator<Item = (f64, f64)>) {
     let mut separator = b'[';
     out.extend_from_slice(b"[");
@@ -154,11 +158,12 @@ fn pairs(out: &mut Vec<u8>, pairs: impl Iterator<Item = (f64, f64)>) {
     out.push(b']');
 }
 
-/// JSON has no word for what is not finite.
+/// Writes a number. JSON does not support NaN and infinite numbers, which are written as `null`.
 fn json_number(out: &mut Vec<u8>, value: f64) {
     if value.is_finite() { number(out, value) } else { out.extend_from_slice(b"null") }
 }
 
+/// Writes an escaped string.
 fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     for byte in text.bytes() {

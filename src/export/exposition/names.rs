@@ -1,25 +1,26 @@
-//! Names of metrics and labels on a page. Beyond letters, digits and underscores they are quoted, or escaped as the client asks.
+//! Names of metrics and labels. Names with characters other than letters, digits and underscores are quoted or escaped, as the client
+//! requests.
 
 use crate::model::SampleRef;
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// How names are written that Prometheus before version 3 does not read: what `escaping` in `Accept` asks for.
+/// The escaping of names that Prometheus before version 3 does not support: the parameter `escaping` of `Accept`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Escaping {
-    /// `underscores`: each other character is an underscore.
+    /// `underscores`: each unsupported character becomes an underscore.
     #[default]
     Underscores,
-    /// `dots`: `.` is `_dot_`, `_` is `__`, and each other character is `__`.
+    /// `dots`: `.` becomes `_dot_`, `_` becomes `__`, and each unsupported character becomes `__`.
     Dots,
-    /// `values`: `U__`, and each other character is its number between underscores.
+    /// `values`: the prefix `U__`, and each unsupported character becomes its code point between underscores.
     Values,
-    /// `allow-utf-8`: names stay as they are, in quotes.
+    /// `allow-utf-8`: names are quoted and not changed.
     AllowUtf8,
 }
 
 impl Escaping {
-    /// The scheme of this name in `Accept`.
+    /// Returns the scheme with this name in `Accept`.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
         Some(match name {
@@ -32,35 +33,36 @@ impl Escaping {
     }
 }
 
-/// A metric name that every Prometheus reads.
+/// Returns true if every version of Prometheus supports the metric name.
 pub(super) fn is_metric_name(name: &str) -> bool {
     let first = |b: u8| b.is_ascii_alphabetic() || b == b'_' || b == b':';
     name.bytes().next().is_some_and(first) && name.bytes().all(|b| first(b) || b.is_ascii_digit())
 }
 
-/// A label name that every Prometheus reads.
+/// Returns true if every version of Prometheus supports the label name.
 pub(super) fn is_label_name(name: &str) -> bool {
     name.bytes().all(|byte| LABEL_BYTES[usize::from(byte)]) && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
-/// Looked up, as every label of every series is looked at.
+/// The bytes of supported label names. A table, because each label of each series is checked.
 const LABEL_BYTES: [bool; 256] = {
-    let mut good = [false; 256];
+    let mut is_supported = [false; 256];
     let mut byte = 0;
-    while byte < good.len() {
-        good[byte] = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_';
+    while byte < is_supported.len() {
+        is_supported[byte] = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_';
         byte += 1;
     }
-    good
+    is_supported
 };
 
-/// The name of a metric on a page.
+/// Returns the name of a metric on a page.
 pub(super) fn metric_name<'a>(name: Cow<'a, str>, escaping: Escaping) -> Cow<'a, str> {
     if escaping == Escaping::AllowUtf8 || is_metric_name(&name) { name } else { Cow::Owned(escape(&name, escaping)) }
 }
 
-/// The names of a series' labels, where some are escaped. None has the name of another, or that of a metric.
-pub(super) fn label_names(sample: &SampleRef<'_>, escaping: Escaping) -> Option<Vec<String>> {
+/// Returns the escaped names of a series' labels, or `None` if no name needs escaping. An escaped name never equals another label of
+/// the series or `__name__`.
+pub(super) fn escaped_label_names(sample: &SampleRef<'_>, escaping: Escaping) -> Option<Vec<String>> {
     if escaping == Escaping::AllowUtf8 || sample.labels().all(|(label, _)| is_label_name(label)) {
         return None;
     }
@@ -68,7 +70,7 @@ pub(super) fn label_names(sample: &SampleRef<'_>, escaping: Escaping) -> Option<
     for (label, _) in sample.labels() {
         let mut name = label.to_owned();
         if !is_label_name(label) {
-            // A label has no colon, which the schemes leave as it is.
+            // Labels cannot have colons, which the schemes do not escape.
             name = escape(label, escaping).replace(':', "_");
             while name == NAME || names.contains(&name) || sample.labels().any(|(other, _)| other == name) {
                 name.insert(0, '_');
@@ -79,21 +81,21 @@ pub(super) fn label_names(sample: &SampleRef<'_>, escaping: Escaping) -> Option<
     Some(names)
 }
 
-/// The label whose value is the name of a series.
+/// The label that contains the metric name.
 const NAME: &str = "__name__";
 
-/// A name in which every character is one that Prometheus always had, as its client libraries escape it.
+/// Escapes a name as the Prometheus client libraries do. The result is supported by every version.
 fn escape(name: &str, escaping: Escaping) -> String {
     let mut escaped = String::with_capacity(name.len() + 8);
     if escaping == Escaping::Values {
         escaped.push_str("U__");
     }
     for (at, c) in name.chars().enumerate() {
-        let legacy = c.is_ascii_alphabetic() || c == '_' || c == ':' || (c.is_ascii_digit() && at > 0);
+        let is_supported = c.is_ascii_alphabetic() || c == '_' || c == ':' || (c.is_ascii_digit() && at > 0);
         match (escaping, c) {
             (Escaping::Dots | Escaping::Values, '_') => escaped.push_str("__"),
             (Escaping::Dots, '.') => escaped.push_str("_dot_"),
-            (_, c) if legacy => escaped.push(c),
+            (_, c) if is_supported => escaped.push(c),
             (Escaping::Dots, _) => escaped.push_str("__"),
             (Escaping::Values, c) => {
                 let _ = write!(escaped, "_{:x}_", u32::from(c));
@@ -112,13 +114,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_escaped_as_client_libraries_do_it() {
+    fn names_are_escaped_like_in_client_libraries() {
         for (name, underscores, dots, values) in [
             ("mail_up", "mail_up", "mail_up", "mail_up"),
             ("mail.queue_size", "mail_queue_size", "mail_dot_queue__size", "U__mail_2e_queue__size"),
             ("Süd", "S_d", "S__d", "U__S_fc_d"),
             ("2xx", "_xx", "__xx", "U___32_xx"),
-            ("my \"odd\" name", "my__odd__name", "my____odd____name", "U__my_20__22_odd_22__20_name"),
+            ("my \"quoted\" name", "my__quoted__name", "my____quoted____name", "U__my_20__22_quoted_22__20_name"),
             ("a:b", "a:b", "a:b", "a:b"),
             ("", "_", "_", "U__"),
         ] {

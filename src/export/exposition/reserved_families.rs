@@ -1,12 +1,10 @@
-//! Names that a mail server's families cannot have on a page: those of Postmeter's metrics, whether or not the page has them, and `up`.
+//! Names that native families cannot have: those of canonical metrics and self-metrics, and `up`.
 //!
-//! # Why also those that the page has not
-//!
-//! Alerts and dashboards know a metric by its name. A server that exposes `mail_up` or `postmeter_build_info` would be taken for Postmeter
-//! where a poll failed or a system has no such metric.
+//! The names are reserved even if the page does not have the metric. Alerts and dashboards identify a metric by its name, so a server
+//! that exposes `mail_up` or `postmeter_build_info` would be mistaken for Postmeter when a poll fails or the system has no such metric.
 
 use super::names::{Escaping, metric_name};
-use super::{Format, ReservedNames, translated};
+use super::{Format, ReservedNames, prometheus_name};
 use crate::model::{FamilyType, Kind, TARGET_INFO, vocabulary};
 use crate::telemetry::SELF_METRICS;
 use std::borrow::Cow;
@@ -14,39 +12,42 @@ use std::sync::LazyLock;
 
 /// The prefix of nearly all self-metrics.
 const SELF_PREFIX: &str = "postmeter_";
-/// What Prometheus writes of each scrape.
+/// The metric that Prometheus records for each scrape.
 const UP: &str = "up";
 
-static IN_TEXT: LazyLock<ReservedNames> = LazyLock::new(|| of(Format::Text));
-static IN_OPEN_METRICS: LazyLock<ReservedNames> = LazyLock::new(|| of(Format::OpenMetrics(Escaping::Underscores)));
-static IN_JSON: LazyLock<ReservedNames> = LazyLock::new(|| of(Format::Json));
+static IN_TEXT: LazyLock<ReservedNames> = LazyLock::new(|| reserved_names(Format::Text));
+static IN_OPEN_METRICS: LazyLock<ReservedNames> = LazyLock::new(|| reserved_names(Format::OpenMetrics(Escaping::Underscores)));
+static IN_JSON: LazyLock<ReservedNames> = LazyLock::new(|| reserved_names(Format::Json));
 
-/// Whether a mail server's family cannot have this name. In whatever way it is written, it is the name with underscores that counts.
+/// Returns true if the name is reserved. The escaping of the page is irrelevant: the name with underscores is compared.
 #[must_use]
 pub fn is_reserved(format: Format, name: &str, kind: FamilyType) -> bool {
     let name = metric_name(Cow::Borrowed(name), Escaping::Underscores);
-    let taken = match format {
+    let reserved = match format {
         Format::Text | Format::TextV1(_) => &IN_TEXT,
         Format::OpenMetrics(_) => &IN_OPEN_METRICS,
         Format::Json => &IN_JSON,
     };
-    name.starts_with(SELF_PREFIX) || taken.meets(format, &name, kind)
+    name.starts_with(SELF_PREFIX) || reserved.conflicts_with(format, &name, kind)
 }
 
-fn of(format: Format) -> ReservedNames {
-    let mut taken = ReservedNames::default();
-    for metric in vocabulary::ALL.iter().chain(SELF_METRICS) {
+fn reserved_names(format: Format) -> ReservedNames {
+    let mut reserved = ReservedNames::default();
+    for metric in vocabulary::ALL {
         let kind = match metric.kind {
             Kind::Counter => FamilyType::Counter,
             Kind::UpDownCounter | Kind::Gauge => FamilyType::Gauge,
             Kind::Histogram => FamilyType::Histogram,
         };
-        taken.add(format, translated(metric), kind);
+        reserved.add(format, prometheus_name(metric), kind);
     }
     for name in [UP, TARGET_INFO] {
-        taken.add(format, name.to_owned(), FamilyType::Gauge);
+        reserved.add(format, name.to_owned(), FamilyType::Gauge);
     }
-    taken
+    for (name, kind) in SELF_METRICS {
+        reserved.add(format, (*name).to_owned(), *kind);
+    }
+    reserved
 }
 
 #[cfg(test)]
@@ -57,14 +58,14 @@ mod tests {
 
     #[test]
     fn the_names_of_self_metrics_are_reserved() {
-        let own = SelfTelemetry::quiet().unwrap();
-        own.served("/metrics", 200, Duration::ZERO);
-        own.changed("family_dropped", 1);
-        own.export.exported(1, None);
-        own.export.attempted(None, Duration::ZERO);
-        own.export.waiting(1);
-        own.export.retried("timeout");
-        let (_, families) = own.gather();
+        let telemetry = SelfTelemetry::quiet().unwrap();
+        telemetry.served("/metrics", 200, Duration::ZERO);
+        telemetry.changed("family_dropped", 1);
+        telemetry.exporting.exported(1, None);
+        telemetry.exporting.attempted(None, Duration::ZERO);
+        telemetry.exporting.waiting(1);
+        telemetry.exporting.retried("timeout");
+        let (_, families) = telemetry.gather();
         assert!(families.len() >= 7, "{}", families.len());
         for family in families.families() {
             assert!(is_reserved(Format::Text, &family.name(), FamilyType::Unknown), "{}", family.name());

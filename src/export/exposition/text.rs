@@ -1,64 +1,64 @@
-//! Prometheus text 0.0.4 and OpenMetrics 1.0.0.
+//! Prometheus text 0.0.4 and 1.0.0, and OpenMetrics 1.0.0.
 //!
-//! In OpenMetrics a counter's samples must end in `_total`. A native counter that does not is typed `unknown` there: its
-//! name is the server's.
+//! In OpenMetrics the samples of a counter must end in `_total`. A native counter without this suffix has the type `unknown` there,
+//! because native names are not changed.
 
-use super::names::{Escaping, is_label_name, is_metric_name, label_names};
-use super::{ExpositionWriter, Section, open_metrics_end, type_word};
+use super::format::{open_metrics_suffix, type_name};
+use super::names::{Escaping, escaped_label_names, is_label_name, is_metric_name};
+use super::{ExpositionWriter, Section};
 use crate::model::{FamilyType, Histogram, SampleRef, SelectedFamily, Summary, Value};
 use std::collections::HashSet;
 use std::hash::BuildHasher;
 
 impl ExpositionWriter<'_> {
-    /// Writes a family; `is_taken` says whether another has this name.
+    /// Writes a family. `is_used` returns true if another family has this name.
     pub(super) fn text(
         &mut self,
         name: &str,
         kind: FamilyType,
         of_targets: &[(&Section, SelectedFamily<'_>)],
-        is_taken: impl Fn(&str) -> bool,
+        is_used: impl Fn(&str) -> bool,
     ) -> Option<()> {
-        let (family, kind) = match open_metrics_end(kind).filter(|_| self.format.is_open_metrics()) {
-            Some(end) => match name.strip_suffix(end) {
-                // In OpenMetrics the gauge `x` and the counter of `x_total` would be two families of one name.
-                Some(family) if !family.is_empty() && !is_taken(family) => (family, kind),
+        let (family, kind) = match open_metrics_suffix(kind).filter(|_| self.format.is_open_metrics()) {
+            Some(suffix) => match name.strip_suffix(suffix) {
+                // In OpenMetrics a gauge `x` and a counter `x_total` would be two families with the same name.
+                Some(family) if !family.is_empty() && !is_used(family) => (family, kind),
                 _ => (name, FamilyType::Unknown),
             },
             None => (name, kind),
         };
         let help = of_targets.iter().map(|(_, family)| family.help()).find(|help| !help.is_empty()).unwrap_or_default();
         if !help.is_empty() {
-            self.comment("# HELP ", family);
+            self.comment_start("# HELP ", family);
             escape(&mut self.buffer, help, self.format.is_open_metrics());
             self.buffer.push(b'\n');
         }
-        self.comment("# TYPE ", family);
-        self.words(&[type_word(self.format, kind), "\n"]);
-        let quoted = !is_metric_name(name);
+        self.comment_start("# TYPE ", family);
+        self.push_all(&[type_name(self.format, kind), "\n"]);
+        let is_quoted = !is_metric_name(name);
         for (section, family) in of_targets {
             let suffix = identity_labels(section);
-            let mut met = None;
+            let mut written = None;
             for sample in family.samples() {
                 let escaping = self.format.escaping();
-                self.sample((name, quoted), &sample, &suffix, || {
-                    met.get_or_insert_with(|| MetNames::with_their_own_names(family, escaping))
+                self.sample((name, is_quoted), &sample, &suffix, || {
+                    written.get_or_insert_with(|| WrittenSeries::unescaped_of(family, escaping))
                 });
-                self.piece()?;
+                self.flush_if_full()?;
             }
         }
         Some(())
     }
 
-    fn sample<'m>(&mut self, name: (&str, bool), sample: &SampleRef<'_>, suffix: &[u8], met: impl FnOnce() -> &'m mut MetNames) {
-        let place = place(sample);
-        let names = label_names(sample, self.format.escaping());
+    fn sample<'m>(&mut self, name: (&str, bool), sample: &SampleRef<'_>, suffix: &[u8], written: impl FnOnce() -> &'m mut WrittenSeries) {
+        let names = escaped_label_names(sample, self.format.escaping());
         if let Some(names) = &names
-            && !met().is_first(sample, names)
+            && !written().insert_escaped(sample, names)
         {
-            self.told.series_dropped += 1;
+            self.omitted.series_dropped += 1;
             return;
         }
-        let series = Series { name: name.0, quoted: name.1, sample, names, suffix, place };
+        let series = Series { name: name.0, is_quoted: name.1, sample, names, suffix, bound_label: bound_label(sample) };
         match sample.value() {
             Value::Number(value) => self.line(&series, "", None, value),
             Value::Histogram(histogram) => self.histogram(&series, histogram),
@@ -89,8 +89,8 @@ impl ExpositionWriter<'_> {
         }
     }
 
-    fn line(&mut self, series: &Series<'_>, end: &str, bound: Option<f64>, value: f64) {
-        self.series(series, end, bound);
+    fn line(&mut self, series: &Series<'_>, name_suffix: &str, bound: Option<f64>, value: f64) {
+        self.series(series, name_suffix, bound);
         number(&mut self.buffer, value);
         if let Some(milliseconds) = series.sample.timestamp() {
             self.timestamp(milliseconds);
@@ -98,7 +98,7 @@ impl ExpositionWriter<'_> {
         self.buffer.push(b'\n');
     }
 
-    /// The explicit timestamp of a sample, as the server sent it.
+    /// Writes the explicit timestamp of a sample.
     fn timestamp(&mut self, milliseconds: i64) {
         self.buffer.push(b' ');
         if self.format.is_open_metrics() {
@@ -108,30 +108,30 @@ impl ExpositionWriter<'_> {
         }
     }
 
-    /// Name and labels, up to the space before the value.
-    fn series(&mut self, series: &Series<'_>, end: &str, bound: Option<f64>) {
-        let (out, suffix, quotes) = (&mut self.buffer, series.suffix, self.format.escaping() == Escaping::AllowUtf8);
+    /// Writes the name and the labels, up to the space before the value.
+    fn series(&mut self, series: &Series<'_>, name_suffix: &str, bound: Option<f64>) {
+        let (out, suffix, uses_quotes) = (&mut self.buffer, series.suffix, self.format.escaping() == Escaping::AllowUtf8);
         let mut separator = b'{';
-        if series.quoted {
+        if series.is_quoted {
             out.extend_from_slice(b"{\"");
             escape(out, series.name, true);
-            out.extend_from_slice(end.as_bytes());
+            out.extend_from_slice(name_suffix.as_bytes());
             out.push(b'"');
             separator = b',';
         } else {
             out.extend_from_slice(series.name.as_bytes());
-            out.extend_from_slice(end.as_bytes());
+            out.extend_from_slice(name_suffix.as_bytes());
         }
         for (at, (label, value)) in series.sample.labels().enumerate() {
             out.push(separator);
             separator = b',';
-            let given = series.names.as_ref().and_then(|names| names.get(at));
-            if quotes && !is_label_name(label) {
+            let escaped = series.names.as_ref().and_then(|names| names.get(at));
+            if uses_quotes && !is_label_name(label) {
                 out.push(b'"');
                 escape(out, label, true);
                 out.push(b'"');
             } else {
-                out.extend_from_slice(given.map_or(label, String::as_str).as_bytes());
+                out.extend_from_slice(escaped.map_or(label, String::as_str).as_bytes());
             }
             out.extend_from_slice(b"=\"");
             escape(out, value, true);
@@ -140,10 +140,10 @@ impl ExpositionWriter<'_> {
         if let Some(bound) = bound {
             out.push(separator);
             separator = b',';
-            out.extend_from_slice(series.place.as_bytes());
+            out.extend_from_slice(series.bound_label.as_bytes());
             out.extend_from_slice(b"=\"");
             number(out, bound);
-            // OpenMetrics has bounds as floats: 1.0.
+            // OpenMetrics requires bounds in the form of floats, as 1.0.
             if self.format.is_open_metrics() && bound.fract() == 0.0 && bound.abs() < 1e15 {
                 out.extend_from_slice(b".0");
             }
@@ -157,11 +157,11 @@ impl ExpositionWriter<'_> {
         out.extend_from_slice(if separator == b',' { b"} " } else { b" " });
     }
 
-    /// The beginning of a comment about a family, up to the space behind its name.
-    fn comment(&mut self, begin: &str, family: &str) {
-        self.words(&[begin]);
+    /// Writes the beginning of a comment about a family, up to the space after its name.
+    fn comment_start(&mut self, begin: &str, family: &str) {
+        self.push_all(&[begin]);
         if is_metric_name(family) {
-            self.words(&[family, " "]);
+            self.push_all(&[family, " "]);
         } else {
             self.buffer.push(b'"');
             escape(&mut self.buffer, family, true);
@@ -169,15 +169,15 @@ impl ExpositionWriter<'_> {
         }
     }
 
-    fn words(&mut self, words: &[&str]) {
-        for word in words {
-            self.buffer.extend_from_slice(word.as_bytes());
+    fn push_all(&mut self, texts: &[&str]) {
+        for text in texts {
+            self.buffer.extend_from_slice(text.as_bytes());
         }
     }
 }
 
-/// The label that says which bucket or which quantile a line is.
-fn place(sample: &SampleRef<'_>) -> &'static str {
+/// Returns the label of the bucket bound or the quantile.
+fn bound_label(sample: &SampleRef<'_>) -> &'static str {
     match sample.value() {
         Value::Number(_) => "",
         Value::Histogram(_) => "le",
@@ -185,48 +185,51 @@ fn place(sample: &SampleRef<'_>) -> &'static str {
     }
 }
 
-/// The series of a family by what their labels are on the page: one with escaped names may meet another. Looked at only where one is.
+/// The label sets of a family's series on the page, to omit series that are duplicates after escaping. Used only for families with
+/// escaped labels.
 #[derive(Default)]
-struct MetNames {
+struct WrittenSeries {
     hash: foldhash::fast::RandomState,
     seen: HashSet<u64>,
 }
 
-impl MetNames {
-    fn with_their_own_names(family: &SelectedFamily<'_>, escaping: Escaping) -> Self {
-        let mut met = Self::default();
-        for sample in family.samples().filter(|sample| label_names(sample, escaping).is_none()) {
-            met.add(sample.labels().collect());
+impl WrittenSeries {
+    /// Returns the series of a family whose labels need no escaping.
+    fn unescaped_of(family: &SelectedFamily<'_>, escaping: Escaping) -> Self {
+        let mut written = Self::default();
+        for sample in family.samples().filter(|sample| escaped_label_names(sample, escaping).is_none()) {
+            written.insert(sample.labels().collect());
         }
-        met
+        written
     }
 
-    /// Whether no other has these labels.
-    fn is_first(&mut self, sample: &SampleRef<'_>, names: &[String]) -> bool {
-        self.add(names.iter().map(String::as_str).zip(sample.labels().map(|(_, value)| value)).collect())
+    /// Adds a series with escaped labels. Returns false if there is a series with the same labels.
+    fn insert_escaped(&mut self, sample: &SampleRef<'_>, names: &[String]) -> bool {
+        self.insert(names.iter().map(String::as_str).zip(sample.labels().map(|(_, value)| value)).collect())
     }
 
-    fn add(&mut self, mut labels: Vec<(&str, &str)>) -> bool {
-        // To Prometheus a label of nothing is none.
+    fn insert(&mut self, mut labels: Vec<(&str, &str)>) -> bool {
+        // For Prometheus an empty label is the same as a missing one.
         labels.retain(|(_, value)| !value.is_empty());
         labels.sort_unstable();
         self.seen.insert(self.hash.hash_one(&labels))
     }
 }
 
-/// What all lines of a series have in common.
+/// The common parts of all lines of a series.
 struct Series<'a> {
     name: &'a str,
-    /// Whether the name stands in quotes, between the labels.
-    quoted: bool,
+    /// True if the name is quoted and written among the labels.
+    is_quoted: bool,
     sample: &'a SampleRef<'a>,
-    /// The names of its labels, where they are not its own.
+    /// The escaped names of the labels, if some need escaping.
     names: Option<Vec<String>>,
     suffix: &'a [u8],
-    /// The label that says which bucket or which quantile a line is.
-    place: &'static str,
+    /// The label of the bucket bound or the quantile.
+    bound_label: &'static str,
 }
 
+/// Returns the labels `instance` and `job` of a section, as text.
 fn identity_labels(section: &Section) -> Vec<u8> {
     let mut labels = Vec::new();
     if let Some((job, instance)) = &section.identity {
@@ -239,6 +242,7 @@ fn identity_labels(section: &Section) -> Vec<u8> {
     labels
 }
 
+/// Writes text with backslashes, line feeds and, if `quotes`, double quotes escaped.
 fn escape(out: &mut Vec<u8>, text: &str, quotes: bool) {
     let mut rest = text.as_bytes();
     while let Some(at) = memchr::memchr3(b'\\', b'\n', b'"', rest) {
@@ -254,7 +258,7 @@ fn escape(out: &mut Vec<u8>, text: &str, quotes: bool) {
     out.extend_from_slice(rest);
 }
 
-/// The shortest text that reads back as the same number.
+/// Writes the shortest text that parses to the same number.
 pub(super) fn number(out: &mut Vec<u8>, value: f64) {
     if value.fract() == 0.0 && value.abs() < 1e15 {
         out.extend_from_slice(itoa::Buffer::new().format(value as i64).as_bytes());

@@ -1,14 +1,14 @@
-//! Passwords: checked against their bcrypt hash once, and remembered by a keyed hash.
+//! Passwords: checked against their bcrypt hash once, then cached by a keyed hash.
 //!
-//! # What a wrong password costs
+//! # Load by wrong passwords
 //!
-//! bcrypt is slow on purpose, and whoever guesses must not buy all of the processor with it. One password is checked at one
-//! time; few wait, those who guess behind the others ([`CheckQueue`]); what waits for the same password shares its result. Right and wrong ones are
-//! remembered apart, so that guesses do not push out what scrapers need. An unknown user is checked against the hash of one
-//! who is known, so that the time tells nothing.
+//! bcrypt is slow by design, and guesses must not use up the processor. Passwords are checked one at a time; few are queued, those of
+//! guessing clients behind the others ([`CheckQueue`]); concurrent requests with the same password share one check. Correct and wrong
+//! passwords have separate caches, so that guesses do not evict the passwords of scrapers. The password of an unknown user is checked
+//! against the hash of a configured user, so that the time does not reveal which users exist.
 //!
-//! The memory is keyed by a random key of this process over name, hash and password: it holds no password, and a changed
-//! hash is another entry.
+//! The caches contain hashes of user name, bcrypt hash and password, with a random key of this process. They contain no passwords, and
+//! a changed bcrypt hash makes another entry.
 
 use super::check_queue::CheckQueue;
 use crate::config::User;
@@ -21,89 +21,91 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// What bcrypt reads of a password: it ignores the rest, so that a longer one would be right with any other ending.
+/// The maximum length of a password. bcrypt ignores the rest, so a longer password would be accepted with any other ending.
 pub(crate) const PASSWORD_BYTES_MAX: usize = 72;
-/// Right credentials that are remembered.
-const RIGHT_MAX: usize = 1000;
-/// Wrong ones.
+/// The number of cached correct credentials.
+const CORRECT_MAX: usize = 1000;
+/// The number of cached wrong credentials.
 const WRONG_MAX: usize = 1000;
 
 /// A keyed hash of a credential.
 type Tag = [u8; 32];
-/// What a check comes to, once it is there.
-type Awaited = watch::Receiver<Option<bool>>;
+/// The result of a check: true if the credential is correct, `None` while the check runs.
+type CheckResult = watch::Receiver<Option<bool>>;
 
-/// What is known of passwords. Cheap to clone.
+/// The password checker with its caches. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Passwords(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     key: hmac::Key,
-    known: Mutex<KnownPassword>,
+    cache: Mutex<Cache>,
     queue: Arc<CheckQueue>,
-    own: Arc<SelfTelemetry>,
+    telemetry: Arc<SelfTelemetry>,
 }
 
 #[derive(Debug)]
-struct KnownPassword {
-    right: Remembered,
-    wrong: Remembered,
-    checking: HashMap<Tag, Awaited>,
+struct Cache {
+    correct: RecentTags,
+    wrong: RecentTags,
+    /// The checks in progress.
+    checking: HashMap<Tag, CheckResult>,
 }
 
 impl Passwords {
-    /// Nothing is known yet; nothing at all where there is no randomness.
-    pub(crate) fn new(own: Arc<SelfTelemetry>) -> Option<Self> {
+    /// Creates a checker with empty caches. Returns `None` if the operating system provides no random numbers.
+    pub(crate) fn new(telemetry: Arc<SelfTelemetry>) -> Option<Self> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok()?;
-        let known = KnownPassword { right: Remembered::new(RIGHT_MAX), wrong: Remembered::new(WRONG_MAX), checking: HashMap::new() };
-        Some(Self(Arc::new(Inner { key, known: Mutex::new(known), queue: Arc::default(), own })))
+        let cache = Cache { correct: RecentTags::new(CORRECT_MAX), wrong: RecentTags::new(WRONG_MAX), checking: HashMap::new() };
+        Some(Self(Arc::new(Inner { key, cache: Mutex::new(cache), queue: Arc::default(), telemetry })))
     }
 
-    /// Whether the credential is right; nothing where too many are being checked. A stranger is a client that has not authenticated yet.
-    pub(crate) async fn check(&self, users: &[User], client: Client, is_stranger: bool, name: &str, password: &[u8]) -> Option<bool> {
-        let (user, is_known) = self.0.user(users, name)?;
+    /// Returns true if the credential is correct, or `None` if too many are being checked. `is_new` is true for a client that has not
+    /// authenticated before.
+    pub(crate) async fn check(&self, users: &[User], client: Client, is_new: bool, name: &str, password: &[u8]) -> Option<bool> {
+        let (user, exists) = self.0.user_or_substitute(users, name)?;
         let tag = self.0.tag(&[name.as_bytes(), user.hash.as_bytes(), password]);
-        let mut awaited = {
-            let mut known = self.0.known.lock();
-            if let Some(right) = known.look(&tag) {
-                return Some(right);
+        let mut result = {
+            let mut cache = self.0.cache.lock();
+            if let Some(is_correct) = cache.get(&tag) {
+                return Some(is_correct);
             }
-            match known.checking.get(&tag) {
-                Some(awaited) => awaited.clone(),
+            match cache.checking.get(&tag) {
+                Some(result) => result.clone(),
                 None => {
-                    let (tell, awaited) = watch::channel(None);
-                    known.checking.insert(tag, awaited.clone());
+                    let (sender, result) = watch::channel(None);
+                    cache.checking.insert(tag, result.clone());
                     let (inner, hash, password) = (self.0.clone(), user.hash.clone(), password.to_vec());
-                    // On its own, to its end: a client that goes away does not get another turn by that.
+                    // In a task of its own, so that a client cannot restart the check by disconnecting.
                     tokio::spawn(async move {
-                        let checked = inner.bcrypt(hash, password, client, is_stranger).await;
-                        let right = checked.map(|right| right && is_known);
-                        let mut known = inner.known.lock();
-                        known.checking.remove(&tag);
-                        match right {
-                            Some(true) => known.right.insert(tag),
-                            Some(false) => known.wrong.insert(tag),
+                        let checked = inner.verify(hash, password, client, is_new).await;
+                        let is_correct = checked.map(|matches| matches && exists);
+                        let mut cache = inner.cache.lock();
+                        cache.checking.remove(&tag);
+                        match is_correct {
+                            Some(true) => cache.correct.insert(tag),
+                            Some(false) => cache.wrong.insert(tag),
                             None => {}
                         }
-                        drop(known);
-                        if let Some(right) = right {
-                            inner.queue.note(client, right);
+                        drop(cache);
+                        if let Some(is_correct) = is_correct {
+                            inner.queue.note_result(client, is_correct);
                         }
-                        // Where it was not checked, those who wait learn it from the end of the channel.
-                        let _ = right.map(|right| tell.send(Some(right)));
+                        // Without a result the channel closes, which ends the waiting requests.
+                        let _ = is_correct.map(|is_correct| sender.send(Some(is_correct)));
                     });
-                    awaited
+                    result
                 }
             }
         };
-        awaited.wait_for(Option::is_some).await.ok().and_then(|right| *right)
+        result.wait_for(Option::is_some).await.ok().and_then(|is_correct| *is_correct)
     }
 }
 
 impl Inner {
-    /// The user, or another in their place; which one is always the same.
-    fn user<'u>(&self, users: &'u [User], name: &str) -> Option<(&'u User, bool)> {
+    /// Returns the user and true, or for an unknown name a substitute and false. A name always has the same substitute.
+    fn user_or_substitute<'u>(&self, users: &'u [User], name: &str) -> Option<(&'u User, bool)> {
         if let Some(user) = users.iter().find(|user| user.name == name) {
             return Some((user, true));
         }
@@ -112,6 +114,7 @@ impl Inner {
         Some((users.get(n.checked_rem(users.len())?)?, false))
     }
 
+    /// Returns the keyed hash of these parts.
     fn tag(&self, parts: &[&[u8]]) -> Tag {
         let mut context = hmac::Context::with_key(&self.key);
         for part in parts {
@@ -123,36 +126,37 @@ impl Inner {
         tag
     }
 
-    async fn bcrypt(&self, hash: String, password: Vec<u8>, client: Client, is_stranger: bool) -> Option<bool> {
-        let turn = self.queue.turn(client, is_stranger).await?;
-        self.own.access.password_checked();
+    /// Verifies a password with bcrypt. Returns `None` if the queue has no room.
+    async fn verify(&self, hash: String, password: Vec<u8>, client: Client, is_new: bool) -> Option<bool> {
+        let permit = self.queue.acquire(client, is_new).await?;
+        self.telemetry.pulling.password_checked();
         let checked = tokio::task::spawn_blocking(move || {
-            let right = bcrypt::verify(password, &hash).unwrap_or(false);
-            drop(turn);
-            right
+            let matches = bcrypt::verify(password, &hash).unwrap_or(false);
+            drop(permit);
+            matches
         });
         Some(checked.await.unwrap_or(false))
     }
 }
 
-impl KnownPassword {
-    fn look(&self, tag: &Tag) -> Option<bool> {
-        if self.right.tags.contains(tag) {
+impl Cache {
+    fn get(&self, tag: &Tag) -> Option<bool> {
+        if self.correct.tags.contains(tag) {
             return Some(true);
         }
         self.wrong.tags.contains(tag).then_some(false)
     }
 }
 
-/// The last of them.
+/// The most recent tags.
 #[derive(Debug)]
-struct Remembered {
+struct RecentTags {
     tags: HashSet<Tag>,
     order: VecDeque<Tag>,
     max: usize,
 }
 
-impl Remembered {
+impl RecentTags {
     fn new(max: usize) -> Self {
         Self { tags: HashSet::new(), order: VecDeque::new(), max }
     }
@@ -176,7 +180,7 @@ mod tests {
     use super::*;
     use std::net::SocketAddr;
 
-    /// Cost 4, the least: the tests are about what is around it.
+    /// Creates a user with the minimum bcrypt cost, to keep the tests fast.
     fn user(name: &str, password: &str) -> User {
         User { name: name.to_owned(), hash: bcrypt::hash(password, 4).unwrap() }
     }
@@ -186,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_password_is_right_for_its_user_alone() {
+    async fn a_password_is_correct_for_its_user_only() {
         let (passwords, client) = passwords();
         let users = [user("alice", "a"), user("bob", "b")];
         for (name, password, expected) in
@@ -204,16 +208,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_asks_with_the_same_password_shares_one_check_and_others_wait_within_bounds() {
+    async fn checks_of_the_same_password_are_shared_and_others_are_queued() {
         let (passwords, client) = passwords();
         let users = [User { name: "alice".to_owned(), hash: bcrypt::hash("a", 8).unwrap() }];
         let same = (0..20).map(|_| passwords.check(&users, client, true, "alice", b"a"));
         let mut all: Vec<_> = same.map(Box::pin).collect();
-        // Polled once each, so that all of them wait.
+        // Each is polled once, so that all of them wait.
         for check in &mut all {
             assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(check.as_mut().poll(cx).is_pending())).await);
         }
-        assert_eq!(passwords.0.known.lock().checking.len(), 1);
+        assert_eq!(passwords.0.cache.lock().checking.len(), 1);
         let wrong = passwords.check(&users, client, true, "alice", b"wrong");
         let mut wrong = Box::pin(wrong);
         assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(wrong.as_mut().poll(cx).is_pending())).await);
@@ -223,16 +227,16 @@ mod tests {
             assert_eq!(check.await, Some(true));
         }
         assert_eq!(wrong.await, Some(false));
-        assert!(passwords.0.known.lock().checking.is_empty());
+        assert!(passwords.0.cache.lock().checking.is_empty());
     }
 
     #[test]
-    fn the_oldest_is_forgotten() {
-        let mut remembered = Remembered::new(2);
+    fn the_oldest_tag_is_evicted() {
+        let mut recent = RecentTags::new(2);
         for n in [1, 2, 1, 3] {
-            remembered.insert([n; 32]);
+            recent.insert([n; 32]);
         }
-        assert!(!remembered.tags.contains(&[1; 32]) && remembered.tags.contains(&[2; 32]) && remembered.tags.contains(&[3; 32]));
-        assert_eq!((remembered.tags.len(), remembered.order.len()), (2, 2));
+        assert!(!recent.tags.contains(&[1; 32]) && recent.tags.contains(&[2; 32]) && recent.tags.contains(&[3; 32]));
+        assert_eq!((recent.tags.len(), recent.order.len()), (2, 2));
     }
 }

@@ -1,9 +1,10 @@
-//! The queue of passwords to check: one at a time, and not first come, first served.
+//! The priority queue of password checks, which are processed one at a time.
 //!
-//! # Guesses wait behind
+//! # Priority
 //!
-//! bcrypt is slow, so whoever guesses could fill the queue and keep out who has the right password. A client that has authenticated goes
-//! first, then clients by how often they were wrong. Where the queue is full, a newcomer displaces the last of those behind it.
+//! bcrypt is slow, so guesses could fill the queue and lock out clients with a correct password. Clients that have authenticated before
+//! come first, then clients with fewer wrong passwords, then earlier requests. When the queue is full, a new check displaces the last
+//! one, if that has a lower priority.
 
 use crate::serve::http::client::Client;
 use parking_lot::{Mutex, MutexGuard};
@@ -11,11 +12,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// Checks that wait.
-const CHECKS_WAITING_MAX: usize = 64;
-/// Checks of one client that wait.
-const CHECKS_WAITING_CLIENT_MAX: usize = 16;
-/// Clients whose wrong passwords are counted.
+/// The maximum number of queued checks.
+const QUEUED_MAX: usize = 64;
+/// The maximum number of queued checks of one client.
+const QUEUED_CLIENT_MAX: usize = 16;
+/// The maximum number of clients whose wrong passwords are counted.
 const FAILING_CLIENTS_MAX: usize = 1000;
 
 /// The queue.
@@ -25,63 +26,65 @@ pub(crate) struct CheckQueue(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     is_busy: bool,
-    next: u64,
-    waiting: Vec<Waiting>,
+    next_number: u64,
+    queued: Vec<QueuedCheck>,
     failures: HashMap<Client, u32>,
 }
 
 #[derive(Debug)]
-struct Waiting {
-    order: Order,
+struct QueuedCheck {
+    priority: Priority,
     client: Client,
-    turn: oneshot::Sender<ScrapePermit>,
+    permit: oneshot::Sender<CheckPermit>,
 }
 
-/// Who goes first: acquaintances, then those who were wrong less often, then who came first.
+/// The priority of a check; the lowest value comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Order {
-    is_stranger: bool,
+struct Priority {
+    is_new_client: bool,
     failures: u32,
     number: u64,
 }
 
-/// The right to check a password, until it is dropped.
+/// The permission to check a password, until dropped.
 #[derive(Debug)]
-pub(crate) struct ScrapePermit(Arc<CheckQueue>);
+pub(crate) struct CheckPermit(Arc<CheckQueue>);
 
 impl CheckQueue {
-    /// Waits for a turn. `None` if there is no room, or somebody else needed it more.
-    pub(crate) async fn turn(self: &Arc<Self>, client: Client, is_stranger: bool) -> Option<ScrapePermit> {
-        let waited = {
+    /// Waits for a permit. Returns `None` if the queue is full or the check is displaced by one with a higher priority. `is_new_client` is
+    /// true for a client that has not authenticated before.
+    pub(crate) async fn acquire(self: &Arc<Self>, client: Client, is_new_client: bool) -> Option<CheckPermit> {
+        let permit = {
             let mut state = self.state();
             if !state.is_busy {
                 state.is_busy = true;
-                return Some(ScrapePermit(self.clone()));
+                return Some(CheckPermit(self.clone()));
             }
-            let order = Order { is_stranger, failures: state.failures.get(&client).copied().unwrap_or(0), number: state.next };
-            state.next += 1;
-            let own = state.waiting.iter().filter(|waiting| waiting.client == client).count();
-            if own >= CHECKS_WAITING_CLIENT_MAX {
+            let failures = state.failures.get(&client).copied().unwrap_or(0);
+            let priority = Priority { is_new_client, failures, number: state.next_number };
+            state.next_number += 1;
+            let of_client = state.queued.iter().filter(|check| check.client == client).count();
+            if of_client >= QUEUED_CLIENT_MAX {
                 return None;
             }
-            if state.waiting.len() >= CHECKS_WAITING_MAX {
-                let last = state.waiting.iter().enumerate().max_by_key(|(_, waiting)| waiting.order).map(|(at, _)| at)?;
-                if state.waiting[last].order < order {
+            if state.queued.len() >= QUEUED_MAX {
+                let last = state.queued.iter().enumerate().max_by_key(|(_, check)| check.priority).map(|(at, _)| at)?;
+                if state.queued[last].priority < priority {
                     return None;
                 }
-                state.waiting.swap_remove(last);
+                state.queued.swap_remove(last);
             }
-            let (turn, waited) = oneshot::channel();
-            state.waiting.push(Waiting { order, client, turn });
-            waited
+            let (sender, permit) = oneshot::channel();
+            state.queued.push(QueuedCheck { priority, client, permit: sender });
+            permit
         };
-        waited.await.ok()
+        permit.await.ok()
     }
 
-    /// Notes whether a client's password was right.
-    pub(crate) fn note(&self, client: Client, right: bool) {
+    /// Notes the result of a check for the priority of the client's next ones.
+    pub(crate) fn note_result(&self, client: Client, is_correct: bool) {
         let mut state = self.state();
-        if right {
+        if is_correct {
             state.failures.remove(&client);
             return;
         }
@@ -98,16 +101,16 @@ impl CheckQueue {
     }
 }
 
-impl Drop for ScrapePermit {
+impl Drop for CheckPermit {
     fn drop(&mut self) {
         let next = {
             let mut state = self.0.state();
-            let first = state.waiting.iter().enumerate().min_by_key(|(_, waiting)| waiting.order).map(|(at, _)| at);
+            let first = state.queued.iter().enumerate().min_by_key(|(_, check)| check.priority).map(|(at, _)| at);
             state.is_busy = first.is_some();
-            first.map(|first| state.waiting.swap_remove(first))
+            first.map(|first| state.queued.swap_remove(first))
         };
-        // Who waits no longer gives the turn back by dropping it.
-        let _ = next.map(|next| next.turn.send(ScrapePermit(self.0.clone())));
+        // If the receiver has been dropped, the permit is dropped, too, which passes it on.
+        let _ = next.map(|next| next.permit.send(CheckPermit(self.0.clone())));
     }
 }
 
@@ -119,80 +122,80 @@ mod tests {
     use std::pin::Pin;
     use std::task::{Context, Poll, Waker};
 
-    type Waited = Pin<Box<dyn Future<Output = Option<ScrapePermit>>>>;
+    type Pending = Pin<Box<dyn Future<Output = Option<CheckPermit>>>>;
 
     fn client(n: u16) -> Client {
         let [high, low] = n.to_be_bytes();
         SocketAddr::from(([198, 51, high, low], 1)).into()
     }
 
-    fn wait(queue: &Arc<CheckQueue>, n: u16, is_stranger: bool) -> Waited {
+    fn enqueue(queue: &Arc<CheckQueue>, n: u16, is_new_client: bool) -> Pending {
         let queue = queue.clone();
-        let mut waited: Waited = Box::pin(async move { queue.turn(client(n), is_stranger).await });
-        assert!(poll(&mut waited).is_none(), "client {n} does not wait");
-        waited
+        let mut pending: Pending = Box::pin(async move { queue.acquire(client(n), is_new_client).await });
+        assert!(poll(&mut pending).is_none(), "client {n} does not wait");
+        pending
     }
 
-    fn poll(waited: &mut Waited) -> Option<Option<ScrapePermit>> {
-        match waited.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(turn) => Some(turn),
+    fn poll(pending: &mut Pending) -> Option<Option<CheckPermit>> {
+        match pending.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(permit) => Some(permit),
             Poll::Pending => None,
         }
     }
 
     #[tokio::test]
-    async fn whoever_was_wrong_waits_behind() {
+    async fn clients_with_wrong_passwords_have_a_lower_priority() {
         let queue = Arc::new(CheckQueue::default());
-        (0..3).for_each(|_| queue.note(client(1), false));
-        queue.note(client(2), false);
-        let running = queue.turn(client(1), true).await.unwrap();
-        let mut guess = wait(&queue, 1, true);
-        let mut slip = wait(&queue, 2, true);
-        let mut new = wait(&queue, 3, true);
-        let mut known = wait(&queue, 4, false);
+        (0..3).for_each(|_| queue.note_result(client(1), false));
+        queue.note_result(client(2), false);
+        let running = queue.acquire(client(1), true).await.unwrap();
+        let mut guess = enqueue(&queue, 1, true);
+        let mut one_mistake = enqueue(&queue, 2, true);
+        let mut new = enqueue(&queue, 3, true);
+        let mut known = enqueue(&queue, 4, false);
         drop(running);
-        for waited in [&mut known, &mut new, &mut slip, &mut guess] {
-            let turn = poll(waited).expect("it is its turn").unwrap();
-            drop(turn);
+        for pending in [&mut known, &mut new, &mut one_mistake, &mut guess] {
+            let permit = poll(pending).expect("it comes next").unwrap();
+            drop(permit);
         }
         assert!(!queue.state().is_busy);
     }
 
     #[tokio::test]
-    async fn a_full_queue_has_room_for_who_was_not_wrong() {
+    async fn a_full_queue_accepts_a_client_without_wrong_passwords() {
         let queue = Arc::new(CheckQueue::default());
-        (0..100).for_each(|n| queue.note(client(n), false));
-        let running = queue.turn(client(0), true).await.unwrap();
-        let mut guesses: Vec<_> = (0..CHECKS_WAITING_MAX as u16).map(|n| wait(&queue, n, true)).collect();
-        assert!(queue.turn(client(99), true).await.is_none());
-        let mut new = wait(&queue, 200, true);
-        assert!(poll(guesses.last_mut().unwrap()).unwrap().is_none(), "the last of the guesses is displaced");
+        (0..100).for_each(|n| queue.note_result(client(n), false));
+        let running = queue.acquire(client(0), true).await.unwrap();
+        let mut guesses: Vec<_> = (0..QUEUED_MAX as u16).map(|n| enqueue(&queue, n, true)).collect();
+        assert!(queue.acquire(client(99), true).await.is_none());
+        let mut new = enqueue(&queue, 200, true);
+        assert!(poll(guesses.last_mut().unwrap()).unwrap().is_none(), "the last guess is displaced");
         drop(running);
         assert!(poll(&mut new).unwrap().is_some());
     }
 
     #[tokio::test]
-    async fn a_client_has_a_share_and_one_that_goes_away_leaves_its_turn() {
+    async fn the_checks_of_a_client_are_limited_and_an_abandoned_permit_is_passed_on() {
         let queue = Arc::new(CheckQueue::default());
-        let running = queue.turn(client(0), true).await.unwrap();
-        let waiting: Vec<_> = (0..CHECKS_WAITING_CLIENT_MAX).map(|_| wait(&queue, 1, true)).collect();
-        assert!(queue.turn(client(1), true).await.is_none());
-        let mut other = wait(&queue, 2, true);
-        drop(waiting);
+        let running = queue.acquire(client(0), true).await.unwrap();
+        let queued: Vec<_> = (0..QUEUED_CLIENT_MAX).map(|_| enqueue(&queue, 1, true)).collect();
+        assert!(queue.acquire(client(1), true).await.is_none());
+        let mut other = enqueue(&queue, 2, true);
+        drop(queued);
         drop(running);
-        let turn = poll(&mut other).expect("it is its turn").unwrap();
-        drop((turn, other));
-        assert!(!queue.state().is_busy && queue.state().waiting.is_empty());
+        let permit = poll(&mut other).expect("it comes next").unwrap();
+        drop((permit, other));
+        assert!(!queue.state().is_busy && queue.state().queued.is_empty());
     }
 
     #[test]
     fn the_count_of_wrong_passwords_is_bounded() {
         let queue = CheckQueue::default();
-        queue.note(client(1), false);
-        (0..2000).for_each(|n| queue.note(client(n), false));
+        queue.note_result(client(1), false);
+        (0..2000).for_each(|n| queue.note_result(client(n), false));
         let failures = queue.state().failures.clone();
         assert_eq!((failures.len(), failures[&client(1)]), (FAILING_CLIENTS_MAX, 2));
-        queue.note(client(1), true);
+        queue.note_result(client(1), true);
         assert!(!queue.state().failures.contains_key(&client(1)));
     }
 }

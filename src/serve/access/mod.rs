@@ -1,8 +1,10 @@
 //! Authentication and authorization of the pull endpoint.
 
+pub(crate) mod authenticate;
 pub(crate) mod basic;
 pub(crate) mod bearer;
 pub(crate) mod check_queue;
+pub(crate) mod control;
 pub(crate) mod rules;
 pub(crate) mod tls;
 pub(crate) mod watch;

@@ -1,4 +1,4 @@
-//! TLS of the pull endpoint: the configuration's words become rustls' own.
+//! TLS of the pull endpoint: builds the rustls configuration.
 
 use crate::config::{ClientAuth, ServerTls, TlsVersion};
 use rustls::client::danger::HandshakeSignatureValid;
@@ -14,10 +14,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use webpki::EndEntityCert;
 
-/// Reads the files, and makes of them what a handshake needs.
+/// Reads the certificate files and builds the TLS configuration.
 ///
 /// # Errors
-/// What does not fit, with the file's name.
+/// Fails if a file is unreadable or invalid, or if the settings do not fit together. The text has the file's name.
 pub(crate) fn server_config(tls: &ServerTls, http2: bool) -> Result<Arc<ServerConfig>, String> {
     let provider = Arc::new(provider(tls));
     let mut versions: Vec<&'static SupportedProtocolVersion> = Vec::new();
@@ -26,8 +26,8 @@ pub(crate) fn server_config(tls: &ServerTls, http2: bool) -> Result<Arc<ServerCo
             versions.push(version);
         }
     }
-    let wrong = |error: Error| format!("TLS: {error}");
-    let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&versions).map_err(wrong)?;
+    let tls_error = |error: Error| format!("TLS: {error}");
+    let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&versions).map_err(tls_error)?;
     let builder = match verifier(tls, &provider)? {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
@@ -42,23 +42,24 @@ pub(crate) fn server_config(tls: &ServerTls, http2: bool) -> Result<Arc<ServerCo
     Ok(Arc::new(config))
 }
 
-/// With those suites of TLS 1.2 and those curves that are asked for. Suites of TLS 1.3 are not chosen, as in Go.
+/// Returns a provider with the configured cipher suites of TLS 1.2 and the configured curves. As in Go, the suites of TLS 1.3 cannot be
+/// configured.
 fn provider(tls: &ServerTls) -> CryptoProvider {
     let mut provider = ring::default_provider();
     if !tls.cipher_suites.is_empty() {
-        let asked = |name: Option<&str>| name.is_some_and(|name| tls.cipher_suites.iter().any(|asked| asked == name));
-        provider.cipher_suites.retain(|suite| suite.tls13().is_some() || asked(suite.suite().as_str()));
+        let is_configured = |name: Option<&str>| name.is_some_and(|name| tls.cipher_suites.iter().any(|suite| suite == name));
+        provider.cipher_suites.retain(|suite| suite.tls13().is_some() || is_configured(suite.suite().as_str()));
     }
     if !tls.curve_preferences.is_empty() {
-        let place = |group: NamedGroup| tls.curve_preferences.iter().position(|name| Some(name.as_str()) == curve(group));
-        provider.kx_groups.retain(|group| place(group.name()).is_some());
-        provider.kx_groups.sort_by_key(|group| place(group.name()));
+        let position = |group: NamedGroup| tls.curve_preferences.iter().position(|name| Some(name.as_str()) == curve_name(group));
+        provider.kx_groups.retain(|group| position(group.name()).is_some());
+        provider.kx_groups.sort_by_key(|group| position(group.name()));
     }
     provider
 }
 
-/// By Go's name.
-fn curve(group: NamedGroup) -> Option<&'static str> {
+/// Returns the name of a curve in Go.
+fn curve_name(group: NamedGroup) -> Option<&'static str> {
     match group {
         NamedGroup::X25519 => Some("X25519"),
         NamedGroup::secp256r1 => Some("CurveP256"),
@@ -67,7 +68,7 @@ fn curve(group: NamedGroup) -> Option<&'static str> {
     }
 }
 
-/// What is asked of clients, if anything is.
+/// Returns the verifier of client certificates, if the configuration requests one.
 fn verifier(tls: &ServerTls, provider: &Arc<CryptoProvider>) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
     let chain: Arc<dyn ClientCertVerifier> = match tls.client_auth {
         ClientAuth::None => return Ok(None),
@@ -92,7 +93,7 @@ fn verifier(tls: &ServerTls, provider: &Arc<CryptoProvider>) -> Result<Option<Ar
     }
 }
 
-/// Any certificate whose key the client has.
+/// Accepts any certificate whose private key the client has.
 #[derive(Debug)]
 struct AnyCertificate {
     mandatory: bool,
@@ -135,7 +136,7 @@ impl ClientCertVerifier for AnyCertificate {
     }
 }
 
-/// A certificate that another verifier takes, and that has one of these names.
+/// Accepts a certificate that another verifier accepts and that has one of these names.
 #[derive(Debug)]
 struct NamedClient {
     chain: Arc<dyn ClientCertVerifier>,
@@ -143,8 +144,8 @@ struct NamedClient {
 }
 
 impl NamedClient {
-    /// Exactly one of the names: a wildcard in the certificate is no other name.
-    fn is_named(&self, certificate: &CertificateDer<'_>) -> bool {
+    /// Returns true if the certificate has one of the names. A wildcard in the certificate does not match a name.
+    fn has_allowed_name(&self, certificate: &CertificateDer<'_>) -> bool {
         let Ok(certificate) = EndEntityCert::try_from(certificate) else { return false };
         self.names.iter().any(|name| match name.parse::<IpAddr>() {
             Ok(address) => certificate.verify_is_valid_for_subject_name(&ServerName::IpAddress(address.into())).is_ok(),
@@ -173,7 +174,7 @@ impl ClientCertVerifier for NamedClient {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let verified = self.chain.verify_client_cert(certificate, intermediates, now)?;
-        if self.is_named(certificate) { Ok(verified) } else { Err(CertificateError::ApplicationVerificationFailure.into()) }
+        if self.has_allowed_name(certificate) { Ok(verified) } else { Err(CertificateError::ApplicationVerificationFailure.into()) }
     }
 
     fn verify_tls12_signature(

@@ -5,7 +5,7 @@
 //! A changed file is taken when two looks in a row saw the same: one that is just being written is not, and an endpoint whose
 //! web configuration is truncated for a moment is not open for that moment.
 
-use super::rules::Access;
+use super::control::Access;
 use crate::config::{Prometheus, WebConfig};
 use crate::net::FileStamps;
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ impl Access {
             }
             let Ok(seen) = tokio::task::spawn_blocking(move || FileStamps::of(files.iter().map(PathBuf::as_path))).await else { continue };
             let settled = std::mem::replace(&mut last, seen.clone()) == seen;
-            if !settled || seen == rules.stamps || refused.as_ref() == Some(&seen) {
+            if !settled || seen.is(&rules.file_stamps) || refused.as_ref().is_some_and(|refused| seen.is(refused)) {
                 continue;
             }
             let access = self.clone();
@@ -64,7 +64,7 @@ impl Access {
     /// The same configuration with its files as they are now. What it opens is said as it is at a start.
     fn take_up(&self) -> Result<(), String> {
         // From before the rules are read: a reload in between would be undone.
-        let one = self.changing();
+        let lock = self.lock_replacing();
         let before = self.rules();
         let mut config = before.config.clone();
         if let Some(web) = &mut config.web_config {
@@ -75,7 +75,7 @@ impl Access {
             *web = read;
         }
         let (said, exposures) = (before.config.exposures(), config.exposures());
-        self.put(config, &one).map_err(|error| error.to_string())?;
+        self.replace_locked(config, &lock).map_err(|error| error.to_string())?;
         for exposure in exposures.iter().filter(|exposure| !said.contains(exposure)) {
             warn!("export.prometheus: {exposure}");
         }

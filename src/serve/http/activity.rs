@@ -1,14 +1,14 @@
-//! What a connection does, noted where its bytes go through, so that one that does too little is cut off.
+//! Detects connections that are too slow, by observing the bytes of each connection.
 //!
 //! # Why not hyper's timeout
 //!
-//! `header_read_timeout` counts from the end of the last answer, so that it is either too short for a connection that is kept
-//! between scrapes or too long for a client that sends a byte now and then; and it knows nothing of clients that do not read.
+//! `header_read_timeout` is measured from the end of the last response, so it is either too short for a connection that is kept open
+//! between scrapes, or too long for a client that sends one byte at a time. It also does not detect clients that do not read.
 //!
-//! # Each answer by itself
+//! # HTTP/2
 //!
-//! A connection of HTTP/2 has several, and one that moves says nothing of those beside it that the client has stopped: the
-//! oldest counts. What was written to the connection is then nobody's in particular, so what its streams take is noted instead.
+//! An HTTP/2 connection has several responses at a time, and progress of one does not imply progress of the others. The oldest
+//! progress is relevant. Bytes of the connection cannot be attributed to a response, so the bytes that its stream accepts are counted.
 
 use crate::serve::limits::server_limits::Limits;
 use parking_lot::{Mutex, MutexGuard};
@@ -19,30 +19,31 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What one connection does.
+/// The activity of one connection.
 #[derive(Debug)]
 pub(crate) struct Activity(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Since when a handshake or a request's head is awaited or half there.
+    /// The time since which a handshake or the head of a request is incomplete.
     head: Option<Instant>,
-    /// Since when there is nothing to do.
+    /// The time since which there is no request.
     idle: Option<Instant>,
-    /// Since when the client does not take what is sent, and what it took since.
+    /// The progress of a client that does not read all data that is sent to it.
     stalled: Option<Progress>,
-    /// Requests whose answers are not sent, by a number: since when each waits for its answer, and what was sent of it since.
-    answering: Vec<(u64, Progress)>,
+    /// The requests whose responses are not sent yet, each with a number and its progress.
+    requests: Vec<(u64, Progress)>,
     /// The number of the next request.
-    next: u64,
-    /// Whether a byte that comes in is the beginning of a head. Not in HTTP/2, whose clients ping.
+    next_number: u64,
+    /// True for HTTP/1.1, where a received byte is the beginning of a head. HTTP/2 clients also send pings.
     is_http1: bool,
-    /// Whether the client has authenticated, or need not.
-    is_known: bool,
+    /// True if the client has authenticated, or if no authentication is required.
+    is_authenticated: bool,
     progress_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
+/// The bytes that were sent since a time.
 struct Progress {
     since: Instant,
     bytes: usize,
@@ -53,27 +54,27 @@ impl Progress {
         Self { since: Instant::now(), bytes: 0 }
     }
 
-    /// Begins anew when it is enough.
-    fn add(&mut self, bytes: usize, enough: usize) {
+    /// Adds sent bytes, and restarts once `progress_bytes` are reached.
+    fn add(&mut self, bytes: usize, progress_bytes: usize) {
         self.bytes += bytes;
-        if self.bytes >= enough {
+        if self.bytes >= progress_bytes {
             *self = Self::new();
         }
     }
 }
 
-/// Why a connection is cut off.
+/// The reason why a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TooSlow {
-    /// The head did not come.
+    /// The head of a request was not complete in time.
     Head,
-    /// No request came.
+    /// There was no request for too long.
     Idle,
-    /// The answer is not read.
-    Answer,
+    /// The client does not read the response, or reads it too slowly.
+    Response,
 }
 
-/// A request that is being answered.
+/// A request in progress, until dropped.
 #[derive(Debug)]
 pub(crate) struct ResponseGuard {
     activity: Arc<Activity>,
@@ -86,10 +87,10 @@ impl Activity {
             head: Some(Instant::now()),
             idle: None,
             stalled: None,
-            answering: Vec::new(),
-            next: 0,
+            requests: Vec::new(),
+            next_number: 0,
             is_http1: true,
-            is_known: false,
+            is_authenticated: false,
             progress_bytes: limits.progress_bytes,
         })))
     }
@@ -98,98 +99,99 @@ impl Activity {
         self.0.lock()
     }
 
-    /// The head of a request is there.
-    pub(crate) fn begin(self: &Arc<Self>) -> ResponseGuard {
+    /// Notes a request whose head is complete.
+    pub(crate) fn begin_request(self: &Arc<Self>) -> ResponseGuard {
         let mut state = self.state();
-        let number = state.next;
-        state.next += 1;
+        let number = state.next_number;
+        state.next_number += 1;
         (state.head, state.idle) = (None, None);
-        state.answering.push((number, Progress::new()));
+        state.requests.push((number, Progress::new()));
         ResponseGuard { activity: self.clone(), number }
     }
 
-    /// The handshake is done, and this is what is spoken.
-    pub(crate) fn is_http1(&self, is_http1: bool) {
+    /// Notes the end of the handshake and the protocol.
+    pub(crate) fn set_http1(&self, is_http1: bool) {
         let mut state = self.state();
         state.is_http1 = is_http1;
         state.head = Some(Instant::now());
     }
 
-    /// The client has authenticated, or need not.
-    pub(crate) fn become_known(&self) {
-        self.state().is_known = true;
+    /// Notes that the client has authenticated, or that no authentication is required.
+    pub(crate) fn set_authenticated(&self) {
+        self.state().is_authenticated = true;
     }
 
-    /// Whether a request is being answered.
-    pub(crate) fn is_answering(&self) -> bool {
-        !self.state().answering.is_empty()
+    /// Returns true if a request is in progress.
+    pub(crate) fn has_requests(&self) -> bool {
+        !self.state().requests.is_empty()
     }
 
-    fn read(&self) {
+    fn note_read(&self) {
         let mut state = self.state();
-        if state.is_http1 && state.answering.is_empty() && state.head.is_none() {
+        if state.is_http1 && state.requests.is_empty() && state.head.is_none() {
             state.head = Some(Instant::now());
         }
     }
 
-    fn blocked(&self) {
+    fn note_blocked_write(&self) {
         self.state().stalled.get_or_insert_with(Progress::new);
     }
 
-    fn wrote(&self, bytes: usize) {
+    fn note_write(&self, bytes: usize) {
         let mut guard = self.state();
         let state = &mut *guard;
-        let enough = state.progress_bytes;
+        let progress_bytes = state.progress_bytes;
         if let Some(stalled) = &mut state.stalled {
-            stalled.add(bytes, enough);
+            stalled.add(bytes, progress_bytes);
         }
-        // Of several answers nobody knows here whose bytes these are.
+        // In HTTP/2 the bytes cannot be attributed to one of several responses.
         if state.is_http1 {
-            state.answering.iter_mut().for_each(|(_, progress)| progress.add(bytes, enough));
+            state.requests.iter_mut().for_each(|(_, progress)| progress.add(bytes, progress_bytes));
         }
     }
 
-    fn flushed(&self) {
+    fn note_flush(&self) {
         self.state().stalled = None;
     }
 
-    fn verdict(&self, limits: &Limits) -> Option<TooSlow> {
+    /// Returns the limit that the connection exceeds, if any.
+    fn exceeded_limit(&self, limits: &Limits) -> Option<TooSlow> {
         let state = self.state();
         let is_over = |since: Option<Instant>, limit| since.is_some_and(|since| since.elapsed() >= limit);
         let since = |progress: Option<Progress>| progress.map(|progress| progress.since);
-        let oldest = state.answering.iter().map(|(_, progress)| progress.since).min();
+        let oldest = state.requests.iter().map(|(_, progress)| progress.since).min();
         if is_over(state.head, limits.head_timeout) {
             Some(TooSlow::Head)
-        } else if is_over(since(state.stalled), limits.stall_timeout) || is_over(oldest, limits.answer_timeout) {
-            Some(TooSlow::Answer)
-        } else if is_over(state.idle, if state.is_known { limits.idle_timeout } else { limits.stranger_idle_timeout }) {
+        } else if is_over(since(state.stalled), limits.stall_timeout) || is_over(oldest, limits.response_timeout) {
+            Some(TooSlow::Response)
+        } else if is_over(state.idle, if state.is_authenticated { limits.idle_timeout } else { limits.unauthenticated_idle_timeout }) {
             Some(TooSlow::Idle)
         } else {
             None
         }
     }
 
-    /// Waits until the connection is too slow.
+    /// Waits until the connection exceeds a limit.
     pub(crate) async fn too_slow(&self, limits: &Limits) -> TooSlow {
-        let mut tick = tokio::time::interval(limits.tick());
+        let mut interval = tokio::time::interval(limits.check_interval());
         loop {
-            tick.tick().await;
-            if let Some(verdict) = self.verdict(limits) {
-                return verdict;
+            interval.tick().await;
+            if let Some(too_slow) = self.exceeded_limit(limits) {
+                return too_slow;
             }
         }
     }
 }
 
 impl ResponseGuard {
-    /// A stream of HTTP/2 was handed this much more, which it takes when its client has taken what was before.
-    pub(crate) fn handed(&self, bytes: usize) {
+    /// Notes bytes that an HTTP/2 stream accepted. A stream accepts more only after the client has read enough of the previous bytes.
+    pub(crate) fn note_accepted(&self, bytes: usize) {
         let mut guard = self.activity.state();
         let state = &mut *guard;
         if state.is_http1 {
             return;
         }
-        let own = state.answering.iter_mut().find(|(number, _)| *number == self.number);
+        let own = state.requests.iter_mut().find(|(number, _)| *number == self.number);
         if let Some((_, progress)) = own {
             progress.add(bytes, state.progress_bytes);
         }
@@ -199,14 +201,14 @@ impl ResponseGuard {
 impl Drop for ResponseGuard {
     fn drop(&mut self) {
         let mut state = self.activity.state();
-        state.answering.retain(|(number, _)| *number != self.number);
-        if state.answering.is_empty() {
+        state.requests.retain(|(number, _)| *number != self.number);
+        if state.requests.is_empty() {
             state.idle = Some(Instant::now());
         }
     }
 }
 
-/// Bytes on their way, noted.
+/// A stream whose reads and writes are noted in [`Activity`].
 #[derive(Debug)]
 pub(crate) struct ObservedStream<I> {
     inner: I,
@@ -218,10 +220,10 @@ impl<I> ObservedStream<I> {
         Self { inner, activity }
     }
 
-    fn note(&self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn note_result(&self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &poll {
-            Poll::Pending => self.activity.blocked(),
-            Poll::Ready(Ok(bytes)) => self.activity.wrote(*bytes),
+            Poll::Pending => self.activity.note_blocked_write(),
+            Poll::Ready(Ok(bytes)) => self.activity.note_write(*bytes),
             Poll::Ready(Err(_)) => {}
         }
         poll
@@ -233,7 +235,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for ObservedStream<I> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.activity.read();
+            self.activity.note_read();
         }
         read
     }
@@ -241,24 +243,24 @@ impl<I: AsyncRead + Unpin> AsyncRead for ObservedStream<I> {
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for ObservedStream<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.note(wrote)
+        let result = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.note_result(result)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.inner).poll_write_vectored(cx, bytes);
-        self.note(wrote)
+        let result = Pin::new(&mut self.inner).poll_write_vectored(cx, bytes);
+        self.note_result(result)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.inner.is_write_vectored()
     }
 
-    /// Called when everything above has been handed over.
+    /// A completed flush means that the client or its socket buffer has all data.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.inner).poll_flush(cx);
         if flushed.is_ready() {
-            self.activity.flushed();
+            self.activity.note_flush();
         }
         flushed
     }

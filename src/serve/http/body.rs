@@ -1,4 +1,4 @@
-//! A page on its way out: written by one thread, compressed if the client can read that, sent piece by piece.
+//! Streamed response bodies: written by one thread, compressed if the client supports it, and sent in chunks.
 
 use super::negotiate::Encoding;
 use axum::body::{Body, Bytes};
@@ -9,78 +9,79 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
-/// Pieces that wait for a slow client; the writer waits when there are more.
-const PIECES_WAITING_MAX: usize = 4;
-/// Bytes of a compressed piece.
-const COMPRESSED_PIECE_BYTES: usize = 64 * 1024;
-/// Compression is for the network; the fastest level already makes these pages ten times smaller.
+/// Chunks that are queued for a slow client. The writer waits when the queue is full.
+const CHUNKS_QUEUED_MAX: usize = 4;
+/// Bytes of a compressed chunk.
+const COMPRESSED_CHUNK_BYTES: usize = 64 * 1024;
+/// The fastest level, which already reduces these pages to a tenth.
 const ZSTD_LEVEL: i32 = 1;
 
-/// A body that `write` fills, off the event loop. `write` gets a function that takes pieces, and says false when nobody
-/// wants more.
+/// Creates a body that `write` fills on a blocking thread. `write` gets a function that takes chunks and returns false if the client has
+/// disconnected.
 pub(crate) fn streamed(encoding: Encoding, write: impl FnOnce(&mut dyn FnMut(&mut Vec<u8>) -> bool) + Send + 'static) -> Body {
-    let (sender, receiver) = mpsc::channel(PIECES_WAITING_MAX);
+    let (sender, receiver) = mpsc::channel(CHUNKS_QUEUED_MAX);
     tokio::task::spawn_blocking(move || {
-        let mut pieces = Pieces { sender, buffer: Vec::new() };
+        let mut chunks = ChunkWriter { sender, buffer: Vec::new() };
         match encoding {
-            Encoding::Identity => write(&mut |piece| pieces.send(std::mem::take(piece))),
+            Encoding::Identity => write(&mut |chunk| chunks.send(std::mem::take(chunk))),
             Encoding::Gzip => {
-                let mut encoder = flate2::write::GzEncoder::new(pieces, flate2::Compression::fast());
-                write(&mut |piece| drain(&mut encoder, piece));
-                // Without a client there is nobody to tell.
-                let _ = encoder.finish().and_then(|mut pieces| pieces.flush());
+                let mut encoder = flate2::write::GzEncoder::new(chunks, flate2::Compression::fast());
+                write(&mut |chunk| compress(&mut encoder, chunk));
+                // An error means that the client has disconnected.
+                let _ = encoder.finish().and_then(|mut chunks| chunks.flush());
             }
             Encoding::Zstd => {
-                let Ok(mut encoder) = zstd::stream::write::Encoder::new(pieces, ZSTD_LEVEL) else { return };
-                write(&mut |piece| drain(&mut encoder, piece));
-                let _ = encoder.finish().and_then(|mut pieces| pieces.flush());
+                let Ok(mut encoder) = zstd::stream::write::Encoder::new(chunks, ZSTD_LEVEL) else { return };
+                write(&mut |chunk| compress(&mut encoder, chunk));
+                let _ = encoder.finish().and_then(|mut chunks| chunks.flush());
             }
         }
     });
-    Body::new(Receiving(receiver))
+    Body::new(ReceiverBody(receiver))
 }
 
-fn drain(encoder: &mut impl Write, piece: &mut Vec<u8>) -> bool {
-    let written = encoder.write_all(piece);
-    piece.clear();
+/// Compresses a chunk and empties it. Returns false if the client has disconnected.
+fn compress(encoder: &mut impl Write, chunk: &mut Vec<u8>) -> bool {
+    let written = encoder.write_all(chunk);
+    chunk.clear();
     written.is_ok()
 }
 
-/// Where an encoder writes to.
-struct Pieces {
+/// Collects the output of an encoder into chunks and sends them.
+struct ChunkWriter {
     sender: mpsc::Sender<Bytes>,
     buffer: Vec<u8>,
 }
 
-impl Pieces {
-    fn send(&mut self, piece: Vec<u8>) -> bool {
-        piece.is_empty() || self.sender.blocking_send(piece.into()).is_ok()
+impl ChunkWriter {
+    fn send(&mut self, chunk: Vec<u8>) -> bool {
+        chunk.is_empty() || self.sender.blocking_send(chunk.into()).is_ok()
     }
 }
 
-impl Write for Pieces {
+impl Write for ChunkWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= COMPRESSED_PIECE_BYTES {
+        if self.buffer.len() >= COMPRESSED_CHUNK_BYTES {
             self.flush()?;
         }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let piece = std::mem::take(&mut self.buffer);
-        if self.send(piece) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+        let chunk = std::mem::take(&mut self.buffer);
+        if self.send(chunk) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
     }
 }
 
-/// What the client reads from.
-struct Receiving(mpsc::Receiver<Bytes>);
+/// The body: the receiving end of the chunks.
+struct ReceiverBody(mpsc::Receiver<Bytes>);
 
-impl HttpBody for Receiving {
+impl HttpBody for ReceiverBody {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+        self.0.poll_recv(cx).map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
     }
 }

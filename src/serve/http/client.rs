@@ -1,12 +1,12 @@
-//! Who asks: the other end of the connection. What headers say of it is never believed.
+//! The identity of a client: the address of its connection. Headers such as `X-Forwarded-For` are ignored.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// What limits count as one client: an IPv4 address, or the 64 bits of an IPv6 address that one site has.
+/// A client for the purpose of limits: an IPv4 address, or the /64 network of an IPv6 address, which belongs to one site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Client(IpAddr);
 
-/// An address, an IPv4 one as itself even where it comes as IPv6.
+/// Returns the address of a peer. An IPv4-mapped IPv6 address is returned as IPv4.
 pub(crate) fn address(peer: SocketAddr) -> IpAddr {
     peer.ip().to_canonical()
 }
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_site_is_one_client() {
+    fn a_network_of_one_site_is_one_client() {
         let client = |text: &str| Client::from(text.parse::<SocketAddr>().unwrap());
         assert_eq!(client("192.0.2.1:1"), client("192.0.2.1:2"));
         assert_ne!(client("192.0.2.1:1"), client("192.0.2.2:1"));

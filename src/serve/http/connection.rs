@@ -1,11 +1,12 @@
-//! Connections: accepted within limits, served by HTTP/1.1 or, over TLS, HTTP/2, and cut off when they are too slow.
+//! Accepts connections within limits, serves them by HTTP/1.1 or, over TLS, HTTP/2, and closes those that are too slow.
 
 use super::activity::{Activity, ObservedStream, ResponseGuard, TooSlow};
 use super::client::Client;
-use crate::net::ProblemLog;
-use crate::serve::access::rules::{Access, Admitted, Rules};
+use crate::serve::access::authenticate::Admission;
+use crate::serve::access::control::Access;
+use crate::serve::access::rules::Rules;
 use crate::serve::limits::client_quota::{ClientQuota, QuotaPermit};
-use crate::serve::limits::unauthenticated::Stranger;
+use crate::serve::limits::unauthenticated::UnauthenticatedConnection;
 use crate::serve::routes::refusal::Refusal;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -34,26 +35,27 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-/// How long answers in flight may take once it is time to stop.
+/// The time for requests in progress to complete at shutdown.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
-/// What a stream of HTTP/2 is handed at once, so that it is seen how much of a large page the client takes. A frame is no longer
-/// unless a client asks for it.
-const PIECE_BYTES_MAX: usize = 16 * 1024;
-/// Between attempts to accept when the system has no room.
+/// The size in which data is passed to an HTTP/2 stream, so that its progress can be observed. It is the default maximum size of a
+/// frame.
+const CHUNK_BYTES_MAX: usize = 16 * 1024;
+/// The pause after a failed accept, for example when there are too many open files.
 const ACCEPT_RETRY: Duration = Duration::from_secs(1);
-/// The time that a client has to read why its handshake failed.
+/// The time for a client to read the alert of a failed handshake.
 const LINGER_MAX: Duration = Duration::from_secs(1);
-/// The bytes that such a client may still send.
+/// The maximum bytes that are read from such a client.
 const LINGER_BYTES_MAX: usize = 16 * 1024;
 
-/// Reads what a client has sent already: closing a socket with unread bytes resets it, and the alert would be lost.
+/// Reads the data that a client has already sent. Closing a socket with unread data resets the connection, and the client would not get
+/// the alert.
 async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
-    // A client that is gone needs no alert.
+    // An error means that the client has disconnected.
     let _ = stream.shutdown().await;
-    let mut left = [0; 1024];
+    let mut buffer = [0; 1024];
     let drained = async {
-        for _ in 0..LINGER_BYTES_MAX / left.len() {
-            if !matches!(stream.read(&mut left).await, Ok(1..)) {
+        for _ in 0..LINGER_BYTES_MAX / buffer.len() {
+            if !matches!(stream.read(&mut buffer).await, Ok(1..)) {
                 break;
             }
         }
@@ -61,13 +63,13 @@ async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let _ = tokio::time::timeout(LINGER_MAX, drained).await;
 }
 
-/// Answers until `stop` says so, and then finishes what is in flight.
+/// Serves requests until `stop` is cancelled, and then finishes the requests in progress.
 pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access, stop: CancellationToken) {
     let limits = access.limits();
-    let slots = ClientQuota::new(limits.connections_max, limits.connections_client_max);
+    let quota = ClientQuota::new(limits.connections_max, limits.connections_client_max);
     let watching = tokio::spawn(access.clone().watch(stop.clone()));
     let mut connections = JoinSet::new();
-    let mut accept_problem = ProblemLog::default();
+    let mut is_accept_failing = false;
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -76,28 +78,28 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access,
         };
         match accepted {
             Ok((stream, peer)) => {
-                accept_problem.end();
+                is_accept_failing = false;
                 let (rules, activity) = (access.rules(), Activity::new(access.limits()));
-                let stranger = match access.is_stranger(&rules, peer) {
-                    true => access.strangers().admit(peer.into(), activity.clone()).map(Some),
+                let unauthenticated = match access.is_unauthenticated(&rules, peer) {
+                    true => access.unauthenticated().admit(peer.into(), activity.clone()).map(Some),
                     false => Some(None),
                 };
-                let (Some(stranger), Some(slot)) = (stranger, slots.take(peer.into())) else {
-                    access.own().access.refused("connections");
+                let (Some(unauthenticated), Some(permit)) = (unauthenticated, quota.try_acquire(peer.into())) else {
+                    access.telemetry().pulling.refused("connections");
                     continue;
                 };
-                if access.is_known(&rules, peer) {
-                    activity.become_known();
+                if access.is_exempt(&rules, peer) {
+                    activity.set_authenticated();
                 }
-                let stranger = Mutex::new(stranger);
-                let connection = Connection { peer, router: router.clone(), access: access.clone(), stop: stop.clone(), stranger };
-                connections.spawn(connection.run(stream, activity, slot));
+                let unauthenticated = Mutex::new(unauthenticated);
+                let connection = Connection { peer, router: router.clone(), access: access.clone(), stop: stop.clone(), unauthenticated };
+                connections.spawn(connection.run(stream, activity, permit));
             }
-            // The client was gone before it was accepted.
+            // The client disconnected before its connection was accepted.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
             Err(error) => {
-                if accept_problem.start(()) {
-                    warn!("the pull endpoint cannot accept connections for now: {error}");
+                if !std::mem::replace(&mut is_accept_failing, true) {
+                    warn!("the pull endpoint cannot accept connections: {error}");
                 }
                 tokio::time::sleep(ACCEPT_RETRY).await;
             }
@@ -108,7 +110,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access,
     if tokio::time::timeout(DRAIN_DEADLINE, drained).await.is_err() {
         connections.shutdown().await;
     }
-    // It stops by itself, and holds nothing up.
+    // It stops by itself, too, but shutdown need not wait for it.
     watching.abort();
 }
 
@@ -118,16 +120,16 @@ struct Connection {
     router: Router,
     access: Access,
     stop: CancellationToken,
-    /// Until its client has authenticated.
-    stranger: Mutex<Option<Stranger>>,
+    /// The entry among unauthenticated connections, until the client has authenticated.
+    unauthenticated: Mutex<Option<UnauthenticatedConnection>>,
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream, activity: Arc<Activity>, _slot: QuotaPermit) {
-        // Answers are written in large pieces, and the last one should not wait.
+    async fn run(self, stream: TcpStream, activity: Arc<Activity>, _permit: QuotaPermit) {
+        // Responses are written in large chunks, and the last one should not be delayed.
         let _ = stream.set_nodelay(true);
         let access = self.access.clone();
-        let displaced = self.stranger.lock().as_ref().map(Stranger::displaced);
+        let displaced = self.unauthenticated.lock().as_ref().map(UnauthenticatedConnection::displaced);
         let displaced = async move {
             match displaced {
                 Some(displaced) => displaced.await,
@@ -137,11 +139,11 @@ impl Connection {
         let served = pin!(self.serve(ObservedStream::new(stream, activity.clone()), activity.clone()));
         tokio::select! {
             () = served => {}
-            () = displaced => access.own().access.refused("displaced"),
-            slow = activity.too_slow(access.limits()) => {
-                // Nobody has done wrong who keeps a connection for a while.
-                if slow != TooSlow::Idle {
-                    access.own().access.refused(if slow == TooSlow::Head { "slow_request" } else { "slow_reader" });
+            () = displaced => access.telemetry().pulling.refused("displaced"),
+            too_slow = activity.too_slow(access.limits()) => {
+                // An idle keep-alive connection is not a refusal and is not counted.
+                if too_slow != TooSlow::Idle {
+                    access.telemetry().pulling.refused(if too_slow == TooSlow::Head { "slow_request" } else { "slow_reader" });
                 }
             }
         }
@@ -154,40 +156,40 @@ impl Connection {
             Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => self.http2(stream, activity, &rules).await,
             Ok(stream) => self.http1(stream, activity, &rules).await,
             Err((error, stream)) => {
-                self.access.own().access.refused("tls");
-                debug!(peer = %self.peer, "no TLS: {error}");
+                self.access.telemetry().pulling.refused("tls");
+                debug!(peer = %self.peer, "TLS handshake failed: {error}");
                 linger(stream).await;
             }
         }
     }
 
-    /// The client has authenticated: its connection is kept as those of others are, and displaced by nobody.
-    fn become_known(&self, activity: &Activity) {
-        activity.become_known();
-        self.stranger.lock().take();
+    /// Notes that the client has authenticated: its connection cannot be displaced any more.
+    fn set_authenticated(&self, activity: &Activity) {
+        activity.set_authenticated();
+        self.unauthenticated.lock().take();
     }
 
     async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send, activity: Arc<Activity>, rules: &Rules) {
-        activity.is_http1(true);
+        activity.set_http1(true);
         let mut builder = http1::Builder::new();
         let limits = self.access.limits();
-        // `Activity` has the timeouts; the buffer is the bound of a head that has no end.
+        // `Activity` implements the timeouts. The buffer limits the size of an endless head.
         builder.timer(TokioTimer::new()).header_read_timeout(None);
         builder.max_header_size(limits.head_bytes_max).max_buf_size(limits.head_bytes_max);
-        let service = service_fn(|request| self.answer(request, activity.clone()));
+        let service = service_fn(|request| self.respond(request, activity.clone()));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let ended = self.ended(rules);
+        let must_end = self.must_end(rules);
         tokio::select! {
-            result = connection.as_mut() => return self.broken(result),
-            () = ended => {}
+            result = connection.as_mut() => return self.log_error(result),
+            () = must_end => {}
         }
         connection.as_mut().graceful_shutdown();
         let result = connection.await;
-        self.broken(result);
+        self.log_error(result);
     }
 
     async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send, activity: Arc<Activity>, rules: &Rules) {
-        activity.is_http1(false);
+        activity.set_http1(false);
         let mut builder = http2::Builder::new(TokioExecutor::new());
         let limits = self.access.limits();
         let head_bytes_max = u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX);
@@ -197,77 +199,84 @@ impl Connection {
         let shared = this.clone();
         let service = service_fn(move |request| {
             let (this, activity) = (shared.clone(), activity.clone());
-            async move { this.answer(request, activity).await }
+            async move { this.respond(request, activity).await }
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
-            result = connection.as_mut() => return this.broken(result),
-            () = this.ended(rules) => {}
+            result = connection.as_mut() => return this.log_error(result),
+            () = this.must_end(rules) => {}
         }
         connection.as_mut().graceful_shutdown();
         let result = connection.await;
-        this.broken(result);
+        this.log_error(result);
     }
 
-    /// Waits until this connection should take no more requests: at the end, or when TLS is not what it was when its handshake
-    /// began, however long that took.
-    async fn ended(&self, was: &Rules) {
+    /// Waits until this connection must not accept further requests: at shutdown, or when TLS differs from that of `initial`, the rules at
+    /// the beginning of the handshake.
+    async fn must_end(&self, initial: &Rules) {
         let stop = self.stop.clone();
         let mut rules = self.access.subscribe();
         tokio::select! {
             () = stop.cancelled() => {}
-            _ = rules.wait_for(|rules| !rules.has_tls_of(was)) => {}
+            _ = rules.wait_for(|rules| !rules.has_same_tls(initial)) => {}
         }
     }
 
-    fn broken(&self, result: hyper::Result<()>) {
+    fn log_error(&self, result: hyper::Result<()>) {
         let Err(error) = result else { return };
         if error.is_parse_too_large() {
-            self.access.own().access.refused("head_too_large");
+            self.access.telemetry().pulling.refused("head_too_large");
         }
-        debug!(peer = %self.peer, "the connection ended: {error}");
+        debug!(peer = %self.peer, "connection error: {error}");
     }
 
-    /// Asks, in this order, whether it comes too often, is too long, is one too many, and may read; then routes it.
-    async fn answer(&self, request: hyper::Request<Incoming>, activity: Arc<Activity>) -> Result<Response<HeldBody>, Infallible> {
-        let answering = activity.begin();
+    /// Checks the rate limit, the length of the path, the number of concurrent requests and the credential, in this order, and routes the
+    /// request.
+    async fn respond(&self, request: hyper::Request<Incoming>, activity: Arc<Activity>) -> Result<Response<ObservedBody>, Infallible> {
+        let guard = activity.begin_request();
         let client = Client::from(self.peer);
-        let mut slot = self.access.requests().take(client);
+        let mut permit = self.access.requests().try_acquire(client);
         let is_http2 = request.version() == Version::HTTP_2;
-        let piece_bytes_max = if is_http2 { PIECE_BYTES_MAX } else { usize::MAX };
-        // The router does this for what it answers, and hyper in HTTP/1.1.
-        let is_bare = is_http2 && request.method() == Method::HEAD;
+        let chunk_bytes_max = if is_http2 { CHUNK_BYTES_MAX } else { usize::MAX };
+        // The router omits the body of its responses to HEAD, and hyper does so in HTTP/1.1.
+        let omits_body = is_http2 && request.method() == Method::HEAD;
         let rules = self.access.rules();
-        let mut response = match self.admit(&rules, client, &request, slot.is_some()).await {
+        let mut response = match self.admit(&rules, client, &request, permit.is_some()).await {
             Ok(admitted) => {
-                if admitted == Admitted::Authenticated {
-                    self.become_known(&activity);
+                if admitted == Admission::Authenticated {
+                    self.set_authenticated(&activity);
                 }
                 self.route(request, client).await
             }
             Err(refusal) => {
-                self.access.own().access.refused(refusal.reason());
-                debug!(peer = %self.peer, reason = refusal.reason(), "refused");
-                // Nobody takes a place by not reading that there is none for them.
-                slot = None;
+                self.access.telemetry().pulling.refused(refusal.reason());
+                debug!(peer = %self.peer, reason = refusal.reason(), "request refused");
+                // A client that does not read the refusal must not occupy a permit.
+                permit = None;
                 let refused = refusal.into_response();
-                if is_bare { refused.map(|_| Body::empty()) } else { refused }
+                if omits_body { refused.map(|_| Body::empty()) } else { refused }
             }
         };
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         for (name, value) in rules.config.web_config.iter().flat_map(|web| &web.headers) {
             response.headers_mut().insert(*name, value.clone());
         }
-        Ok(response.map(|body| HeldBody { body, rest: Bytes::new(), piece_bytes_max, _slot: slot, answering }))
+        Ok(response.map(|body| ObservedBody { body, rest: Bytes::new(), chunk_bytes_max, _permit: permit, guard }))
     }
 
-    async fn admit(&self, rules: &Rules, client: Client, request: &hyper::Request<Incoming>, has_slot: bool) -> Result<Admitted, Refusal> {
-        self.access.count(client)?;
+    async fn admit(
+        &self,
+        rules: &Rules,
+        client: Client,
+        request: &hyper::Request<Incoming>,
+        has_permit: bool,
+    ) -> Result<Admission, Refusal> {
+        self.access.count_request(client)?;
         let uri = request.uri();
         if uri.path_and_query().is_some_and(|path| path.as_str().len() > self.access.limits().path_bytes_max) {
             return Err(Refusal::PathTooLong);
         }
-        if !has_slot {
+        if !has_permit {
             return Err(Refusal::Busy);
         }
         self.access.authenticate(rules, self.peer, uri.path(), request.headers()).await
@@ -283,17 +292,17 @@ impl Connection {
     }
 }
 
-/// An answer, which counts as being answered until its last byte is on its way.
-struct HeldBody {
+/// The body of a response. The request counts as in progress until its last byte is sent.
+struct ObservedBody {
     body: Body,
-    /// Of its last frame, what is not handed over yet.
+    /// The part of the last frame that is not passed on yet.
     rest: Bytes,
-    piece_bytes_max: usize,
-    _slot: Option<QuotaPermit>,
-    answering: ResponseGuard,
+    chunk_bytes_max: usize,
+    _permit: Option<QuotaPermit>,
+    guard: ResponseGuard,
 }
 
-impl HttpBody for HeldBody {
+impl HttpBody for ObservedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -307,10 +316,10 @@ impl HttpBody for HeldBody {
                 None => return Poll::Ready(None),
             }
         }
-        let bytes = self.rest.len().min(self.piece_bytes_max);
-        let piece = self.rest.split_to(bytes);
-        self.answering.handed(bytes);
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        let bytes = self.rest.len().min(self.chunk_bytes_max);
+        let chunk = self.rest.split_to(bytes);
+        self.guard.note_accepted(bytes);
+        Poll::Ready(Some(Ok(Frame::data(chunk))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -318,12 +327,12 @@ impl HttpBody for HeldBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (of_body, rest) = (self.body.size_hint(), self.rest.len() as u64);
-        let mut all = SizeHint::new();
-        all.set_lower(of_body.lower() + rest);
-        if let Some(upper) = of_body.upper() {
-            all.set_upper(upper + rest);
+        let (body, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(body.lower() + rest);
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper + rest);
         }
-        all
+        hint
     }
 }

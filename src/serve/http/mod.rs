@@ -1,4 +1,4 @@
-//! HTTP connections of the pull endpoint.
+//! The HTTP connections of the pull endpoint.
 
 pub(crate) mod activity;
 pub(crate) mod body;

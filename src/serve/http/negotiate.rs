@@ -1,9 +1,9 @@
-//! What a client can read: the best of its `Accept` and `Accept-Encoding`, with q-values (RFC 9110, section 12.5).
+//! Content negotiation by `Accept` and `Accept-Encoding`, with q-values (RFC 9110, section 12.5).
 
 use crate::export::exposition::{Escaping, Format};
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName};
 
-/// How a page is compressed.
+/// The compression of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Identity,
@@ -12,7 +12,7 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// The value of `Content-Encoding`, where there is one.
+    /// Returns the value of `Content-Encoding`, or `None` without compression.
     pub(crate) const fn name(self) -> Option<&'static str> {
         match self {
             Self::Identity => None,
@@ -22,11 +22,11 @@ impl Encoding {
     }
 }
 
-/// The format of `/metrics` for this client. Whoever can read neither gets text, as every exporter does.
+/// Returns the format of `/metrics` for this client. The default is text 0.0.4, as in every exporter.
 pub(crate) fn format(headers: &HeaderMap) -> Format {
     let mut best = (0.0, Format::Text);
     for item in items(headers, &ACCEPT) {
-        // What is not known is as if it were not there.
+        // An unknown escaping scheme is ignored.
         let escaping = || item.parameter("escaping").and_then(Escaping::by_name).unwrap_or_default();
         let format = match (item.name.as_str(), item.parameter("version")) {
             ("application/openmetrics-text", None | Some("1.0.0" | "0.0.1")) => Format::OpenMetrics(escaping()),
@@ -42,7 +42,7 @@ pub(crate) fn format(headers: &HeaderMap) -> Format {
     best.1
 }
 
-/// The compression for this client. Where it likes several as much, the cheapest.
+/// Returns the compression for this client. Of several with the same q-value the cheapest is used.
 pub(crate) fn encoding(headers: &HeaderMap) -> Encoding {
     let items = items(headers, &ACCEPT_ENCODING);
     let q =
@@ -57,6 +57,7 @@ pub(crate) fn encoding(headers: &HeaderMap) -> Encoding {
     best.1
 }
 
+/// An element of the header.
 struct Item {
     name: String,
     parameters: Vec<(String, String)>,
@@ -95,52 +96,55 @@ mod tests {
     const OPEN_METRICS: Format = Format::OpenMetrics(Escaping::Underscores);
 
     #[track_caller]
-    fn accepts(accept: &str, expected: Format) {
+    fn assert_format(accept: &str, expected: Format) {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, accept.parse().unwrap());
         assert_eq!(format(&headers), expected, "{accept}");
     }
 
     #[test]
-    fn the_best_format_by_q_value() {
+    fn the_format_with_the_highest_q_value_is_used() {
         assert_eq!(format(&HeaderMap::new()), Format::Text);
-        accepts("*/*", Format::Text);
-        accepts("text/html,application/xhtml+xml", Format::Text);
-        accepts("application/openmetrics-text;version=1.0.0", OPEN_METRICS);
-        accepts("application/openmetrics-text; version=\"1.0.0\"; charset=utf-8", OPEN_METRICS);
-        accepts("application/openmetrics-text;version=2.0.0,text/plain;q=0.1", Format::Text);
-        accepts("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.9", Format::Text);
-        accepts("application/openmetrics-text;version=1.0.0;q=0,text/plain;version=0.0.4;q=0.1", Format::Text);
-        accepts(
+        assert_format("*/*", Format::Text);
+        assert_format("text/html,application/xhtml+xml", Format::Text);
+        assert_format("application/openmetrics-text;version=1.0.0", OPEN_METRICS);
+        assert_format("application/openmetrics-text; version=\"1.0.0\"; charset=utf-8", OPEN_METRICS);
+        assert_format("application/openmetrics-text;version=2.0.0,text/plain;q=0.1", Format::Text);
+        assert_format("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.9", Format::Text);
+        assert_format("application/openmetrics-text;version=1.0.0;q=0,text/plain;version=0.0.4;q=0.1", Format::Text);
+        assert_format(
             "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
             Format::OpenMetrics(Escaping::AllowUtf8),
         );
-        accepts("text/plain;version=1.0.0", Format::TextV1(Escaping::Underscores));
-        accepts("text/plain;version=1.0.0;escaping=values", Format::TextV1(Escaping::Values));
-        accepts("text/plain;version=\"1.0.0\";escaping=\"dots\";q=0.4,text/plain;version=0.0.4;q=0.3", Format::TextV1(Escaping::Dots));
-        accepts("text/plain;version=1.0.0;escaping=magic", Format::TextV1(Escaping::Underscores));
-        accepts("text/plain;version=0.0.4;escaping=allow-utf-8", Format::Text);
-        accepts("application/openmetrics-text;version=1.0.0;escaping=underscores", OPEN_METRICS);
-        accepts("application/openmetrics-text;q=nonsense,*/*;q=0.2", Format::Text);
+        assert_format("text/plain;version=1.0.0", Format::TextV1(Escaping::Underscores));
+        assert_format("text/plain;version=1.0.0;escaping=values", Format::TextV1(Escaping::Values));
+        assert_format(
+            "text/plain;version=\"1.0.0\";escaping=\"dots\";q=0.4,text/plain;version=0.0.4;q=0.3",
+            Format::TextV1(Escaping::Dots),
+        );
+        assert_format("text/plain;version=1.0.0;escaping=magic", Format::TextV1(Escaping::Underscores));
+        assert_format("text/plain;version=0.0.4;escaping=allow-utf-8", Format::Text);
+        assert_format("application/openmetrics-text;version=1.0.0;escaping=underscores", OPEN_METRICS);
+        assert_format("application/openmetrics-text;q=nonsense,*/*;q=0.2", Format::Text);
     }
 
     #[track_caller]
-    fn encodes(accept: &str, expected: Encoding) {
+    fn assert_encoding(accept: &str, expected: Encoding) {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT_ENCODING, accept.parse().unwrap());
         assert_eq!(encoding(&headers), expected, "{accept}");
     }
 
     #[test]
-    fn the_best_compression_by_q_value() {
+    fn the_compression_with_the_highest_q_value_is_used() {
         assert_eq!(encoding(&HeaderMap::new()), Encoding::Identity);
-        encodes("gzip", Encoding::Gzip);
-        encodes("gzip, deflate, br, zstd", Encoding::Zstd);
-        encodes("zstd;q=0.2, gzip;q=0.8", Encoding::Gzip);
-        encodes("gzip;q=0", Encoding::Identity);
-        encodes("*", Encoding::Zstd);
-        encodes("*;q=0", Encoding::Identity);
-        encodes("identity, gzip;q=0.5", Encoding::Identity);
-        encodes("br", Encoding::Identity);
+        assert_encoding("gzip", Encoding::Gzip);
+        assert_encoding("gzip, deflate, br, zstd", Encoding::Zstd);
+        assert_encoding("zstd;q=0.2, gzip;q=0.8", Encoding::Gzip);
+        assert_encoding("gzip;q=0", Encoding::Identity);
+        assert_encoding("*", Encoding::Zstd);
+        assert_encoding("*;q=0", Encoding::Identity);
+        assert_encoding("identity, gzip;q=0.5", Encoding::Identity);
+        assert_encoding("br", Encoding::Identity);
     }
 }

@@ -1,59 +1,59 @@
-//! Places of which there are so many, and for one client fewer: so that no client takes what others need.
+//! A concurrency limit, global and per client, so that no client can use the whole capacity.
 
 use crate::serve::http::client::Client;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Places.
+/// The limit. Permits are granted until the maximum or the client's own maximum is reached.
 #[derive(Debug)]
 pub(crate) struct ClientQuota {
     max: usize,
     client_max: usize,
-    taken: Mutex<Taken>,
+    in_use: Mutex<InUse>,
 }
 
-/// Never more clients than places.
+/// The permits in use. There are never more clients than permits.
 #[derive(Debug, Default)]
-struct Taken {
+struct InUse {
     all: usize,
     clients: HashMap<Client, usize>,
 }
 
-/// A place, until it is dropped.
+/// A permit, which is returned when dropped.
 #[derive(Debug)]
 pub(crate) struct QuotaPermit {
-    slots: Arc<ClientQuota>,
+    quota: Arc<ClientQuota>,
     client: Client,
 }
 
 impl ClientQuota {
     pub(crate) fn new(max: usize, client_max: usize) -> Arc<Self> {
-        Arc::new(Self { max, client_max, taken: Mutex::default() })
+        Arc::new(Self { max, client_max, in_use: Mutex::default() })
     }
 
-    /// A place, if there is one for this client.
-    pub(crate) fn take(self: &Arc<Self>, client: Client) -> Option<QuotaPermit> {
-        let mut taken = self.taken.lock();
-        let own = taken.clients.get(&client).copied().unwrap_or(0);
-        if taken.all >= self.max || own >= self.client_max {
+    /// Grants a permit. Returns `None` if the global or the client's limit is reached.
+    pub(crate) fn try_acquire(self: &Arc<Self>, client: Client) -> Option<QuotaPermit> {
+        let mut in_use = self.in_use.lock();
+        let of_client = in_use.clients.get(&client).copied().unwrap_or(0);
+        if in_use.all >= self.max || of_client >= self.client_max {
             return None;
         }
-        taken.all += 1;
-        taken.clients.insert(client, own + 1);
-        Some(QuotaPermit { slots: self.clone(), client })
+        in_use.all += 1;
+        in_use.clients.insert(client, of_client + 1);
+        Some(QuotaPermit { quota: self.clone(), client })
     }
 }
 
 impl Drop for QuotaPermit {
     fn drop(&mut self) {
-        let mut taken = self.slots.taken.lock();
-        taken.all = taken.all.saturating_sub(1);
-        let own = taken.clients.get(&self.client).copied().unwrap_or(0);
-        if own > 1 {
-            taken.clients.insert(self.client, own - 1);
+        let mut in_use = self.quota.in_use.lock();
+        in_use.all = in_use.all.saturating_sub(1);
+        let of_client = in_use.clients.get(&self.client).copied().unwrap_or(0);
+        if of_client > 1 {
+            in_use.clients.insert(self.client, of_client - 1);
         } else {
-            taken.clients.remove(&self.client);
+            in_use.clients.remove(&self.client);
         }
     }
 }
@@ -65,16 +65,16 @@ mod tests {
     use std::net::SocketAddr;
 
     #[test]
-    fn one_client_does_not_take_all() {
+    fn a_client_gets_at_most_its_own_maximum() {
         let client = |n: u8| Client::from(SocketAddr::from(([192, 0, 2, n], 1)));
-        let slots = ClientQuota::new(3, 2);
-        let mut held: Vec<Option<QuotaPermit>> = (0..3).map(|_| slots.take(client(1))).collect();
-        assert_eq!(held.iter().flatten().count(), 2);
-        held.push(slots.take(client(2)));
-        assert!(held[3].is_some() && slots.take(client(3)).is_none());
-        held[0].take();
-        assert!(slots.take(client(1)).is_some());
-        drop(held);
-        assert!(slots.taken.lock().clients.is_empty());
+        let quota = ClientQuota::new(3, 2);
+        let mut permits: Vec<Option<QuotaPermit>> = (0..3).map(|_| quota.try_acquire(client(1))).collect();
+        assert_eq!(permits.iter().flatten().count(), 2);
+        permits.push(quota.try_acquire(client(2)));
+        assert!(permits[3].is_some() && quota.try_acquire(client(3)).is_none());
+        permits[0].take();
+        assert!(quota.try_acquire(client(1)).is_some());
+        drop(permits);
+        assert!(quota.in_use.lock().clients.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Limits of the pull endpoint: connections, requests, clients.
+//! The limits of the pull endpoint, for connections, requests and clients.
 
 pub(crate) mod client_quota;
 pub(crate) mod rate_limit;

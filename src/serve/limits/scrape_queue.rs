@@ -1,4 +1,4 @@
-//! Turns: few pulls are collected at one time, the others wait, and one client leaves some turns to the rest.
+//! The queue of scrapes: few are processed at a time, the others wait, and one client cannot use the whole capacity.
 
 use crate::serve::http::client::Client;
 use parking_lot::Mutex;
@@ -7,20 +7,20 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Pulls that are collected at one time; more wait for their turn.
+/// Scrapes that are processed at a time. Further ones wait.
 const SCRAPES_CONCURRENT_MAX: usize = 16;
-/// Those of one client.
+/// Scrapes of one client that are processed at a time.
 const SCRAPES_CONCURRENT_CLIENT_MAX: usize = 12;
 
-/// Turns. Cheap to clone.
+/// The queue. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct ScrapeQueue {
     all: Arc<Semaphore>,
-    /// As many as there are requests, at most.
+    /// Entries without a scrape in progress or waiting are removed when the next client is added.
     clients: Arc<Mutex<HashMap<Client, Weak<Semaphore>>>>,
 }
 
-/// A turn, until it is dropped.
+/// The permission to process a scrape, until dropped.
 #[derive(Debug)]
 pub(crate) struct ScrapePermit {
     _all: OwnedSemaphorePermit,
@@ -34,18 +34,19 @@ impl Default for ScrapeQueue {
 }
 
 impl ScrapeQueue {
-    /// A turn, if there is one within this time. The client's own first: what waits there takes nothing from others.
-    pub(crate) async fn take(&self, client: Client, within: Duration) -> Option<ScrapePermit> {
-        let own = self.of(client);
-        let turn = async {
+    /// Waits for a permit. Returns `None` if none is available within this time. The permit of the client is acquired first, so a scrape
+    /// that waits for other scrapes of its client does not occupy a global permit.
+    pub(crate) async fn acquire(&self, client: Client, within: Duration) -> Option<ScrapePermit> {
+        let own = self.client_semaphore(client);
+        let permit = async {
             let client = own.acquire_owned().await.ok()?;
             let all = self.all.clone().acquire_owned().await.ok()?;
             Some(ScrapePermit { _all: all, _client: client })
         };
-        tokio::time::timeout(within, turn).await.ok().flatten()
+        tokio::time::timeout(within, permit).await.ok().flatten()
     }
 
-    fn of(&self, client: Client) -> Arc<Semaphore> {
+    fn client_semaphore(&self, client: Client) -> Arc<Semaphore> {
         let mut clients = self.clients.lock();
         if let Some(own) = clients.get(&client).and_then(Weak::upgrade) {
             return own;
@@ -64,19 +65,19 @@ mod tests {
     use std::net::SocketAddr;
 
     #[tokio::test]
-    async fn a_busy_client_leaves_turns_to_others_and_waiting_ends() {
+    async fn a_busy_client_leaves_permits_to_others_and_waiting_is_limited() {
         let client = |n: u8| Client::from(SocketAddr::from(([192, 0, 2, n], 1)));
-        let (turns, short) = (ScrapeQueue::default(), Duration::from_millis(20));
-        let mut held = Vec::new();
-        while let Some(turn) = turns.take(client(1), short).await {
-            held.push(turn);
+        let (queue, short) = (ScrapeQueue::default(), Duration::from_millis(20));
+        let mut permits = Vec::new();
+        while let Some(permit) = queue.acquire(client(1), short).await {
+            permits.push(permit);
         }
-        assert_eq!(held.len(), SCRAPES_CONCURRENT_CLIENT_MAX);
-        let other = turns.take(client(2), short).await.unwrap();
-        drop(held);
-        assert!(turns.take(client(1), short).await.is_some());
+        assert_eq!(permits.len(), SCRAPES_CONCURRENT_CLIENT_MAX);
+        let other = queue.acquire(client(2), short).await.unwrap();
+        drop(permits);
+        assert!(queue.acquire(client(1), short).await.is_some());
         drop(other);
-        let _ = turns.take(client(3), short).await;
-        assert_eq!(turns.clients.lock().len(), 1);
+        let _ = queue.acquire(client(3), short).await;
+        assert_eq!(queue.clients.lock().len(), 1);
     }
 }

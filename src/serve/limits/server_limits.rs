@@ -2,44 +2,46 @@
 
 use std::time::Duration;
 
-/// What a client may take. The defaults are for networks; tests have shorter ones.
+/// The limits. The defaults suit production; tests use shorter ones.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Bytes of a request line and its headers. More: 431.
+    /// Bytes of a request line with its headers. Longer ones get status 431.
     pub head_bytes_max: usize,
-    /// Bytes of a path and its query. More: 414.
+    /// Bytes of a path with its query. Longer ones get status 414.
     pub path_bytes_max: usize,
-    /// Connections at one time. More are closed at once.
+    /// Concurrent connections. Further ones are closed immediately.
     pub connections_max: usize,
-    /// Those of one client.
+    /// Concurrent connections of one client.
     pub connections_client_max: usize,
-    /// Connections of clients that have not authenticated, where that is needed. More displace the oldest without a request. Far
-    /// below [`Self::connections_max`]: the rest is for those who have.
-    pub strangers_max: usize,
-    /// Those of one client.
-    pub strangers_client_max: usize,
-    /// Requests that are answered at one time, until their answers are sent. More: 503. Below the blocking threads of the
-    /// runtime, since each answer is written by one of them.
+    /// Concurrent connections of unauthenticated clients, if authentication is required. Further ones displace the oldest without a
+    /// request. Far below [`Self::connections_max`], which leaves the rest to authenticated clients.
+    pub unauthenticated_max: usize,
+    /// Concurrent unauthenticated connections of one client.
+    pub unauthenticated_client_max: usize,
+    /// Concurrent requests, until their responses are sent. Further ones get status 503. Lower than the number of blocking threads of
+    /// the runtime, because each response is written by one of them.
     pub requests_max: usize,
-    /// Those of one client.
+    /// Concurrent requests of one client.
     pub requests_client_max: usize,
-    /// Streams of an HTTP/2 connection.
+    /// Concurrent streams of an HTTP/2 connection.
     pub streams_max: u32,
-    /// Bytes of an HTTP/2 stream's answer that wait for the client.
+    /// Bytes of the response of an HTTP/2 stream that are buffered for the client.
     pub stream_bytes_max: usize,
-    /// How long a TLS handshake, or a request's headers, may take from their first byte, or from the beginning of a connection.
+    /// The maximum time of a TLS handshake, or of a request's headers since their first byte or the beginning of the connection.
     pub head_timeout: Duration,
-    /// How long a connection may be kept without a request. Longer than scrapes are apart.
+    /// The maximum time of a connection without a request. Longer than a scrape interval.
     pub idle_timeout: Duration,
-    /// How long such a connection may be kept by a client that has not authenticated, where that is needed.
-    pub stranger_idle_timeout: Duration,
-    /// How long a client may leave what is sent to it unread. The system tells of reading late, where it keeps much for the client.
+    /// The maximum time of an unauthenticated connection without a request, if authentication is required.
+    pub unauthenticated_idle_timeout: Duration,
+    /// The maximum time in which a client reads nothing of the data that is sent to it. It is detected late where the socket buffers are
+    /// large.
     pub stall_timeout: Duration,
-    /// How long a request may be without [`Self::progress_bytes`] being sent, waiting for mail servers and for a turn included.
-    pub answer_timeout: Duration,
-    /// What must be read in these times to count as reading.
+    /// The maximum time in which fewer than [`Self::progress_bytes`] of a response are sent. Includes the time in the scrape queue and the
+    /// time of polls.
+    pub response_timeout: Duration,
+    /// Bytes that a client must read to count as making progress.
     pub progress_bytes: usize,
-    /// How often files that the configuration names are looked at.
+    /// The interval at which the files in the configuration are checked for changes.
     pub watch_interval: Duration,
 }
 
@@ -50,17 +52,17 @@ impl Default for Limits {
             path_bytes_max: 4 * 1024,
             connections_max: 512,
             connections_client_max: 64,
-            strangers_max: 128,
-            strangers_client_max: 16,
+            unauthenticated_max: 128,
+            unauthenticated_client_max: 16,
             requests_max: 256,
             requests_client_max: 64,
             streams_max: 16,
             stream_bytes_max: 64 * 1024,
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(300),
-            stranger_idle_timeout: Duration::from_secs(10),
+            unauthenticated_idle_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(30),
-            answer_timeout: Duration::from_secs(60),
+            response_timeout: Duration::from_secs(60),
             progress_bytes: 64 * 1024,
             watch_interval: Duration::from_secs(1),
         }
@@ -68,10 +70,14 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// How often a connection is looked at.
-    pub(crate) fn tick(&self) -> Duration {
-        let shortest =
-            self.head_timeout.min(self.idle_timeout).min(self.stranger_idle_timeout).min(self.stall_timeout).min(self.answer_timeout);
+    /// Returns the interval at which connections are checked for timeouts.
+    pub(crate) fn check_interval(&self) -> Duration {
+        let shortest = self
+            .head_timeout
+            .min(self.idle_timeout)
+            .min(self.unauthenticated_idle_timeout)
+            .min(self.stall_timeout)
+            .min(self.response_timeout);
         (shortest / 4).max(Duration::from_millis(1))
     }
 }

@@ -1,10 +1,11 @@
-//! Connections of clients that have not authenticated: few in all and of each address, short-lived, and the first to go.
+//! Connections of unauthenticated clients. Their number is limited, in total and per client.
 //!
-//! # A newcomer displaces, it is not refused
+//! # A new connection displaces an old one
 //!
-//! Whoever holds connections open could otherwise keep everybody else out. Where there is no room, the oldest connection without a
-//! request goes: of the same client where that has its share, and else of the client that has most. A client whose address has
-//! authenticated before is not counted here at all, so no number of strangers takes its place.
+//! If new connections were refused instead, a client could lock out all others by holding connections open. When a limit is reached,
+//! the oldest connection without a request is closed: one of the same client if its own limit is reached, otherwise one of the client
+//! with the most connections. Clients that have authenticated before are not counted here, so unauthenticated ones cannot displace
+//! them.
 
 use crate::serve::http::activity::Activity;
 use crate::serve::http::client::Client;
@@ -13,12 +14,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// Addresses that have authenticated, of which so many are remembered.
-const ACQUAINTANCES_MAX: usize = 1000;
+/// The maximum number of remembered authenticated clients.
+const AUTHENTICATED_CLIENTS_MAX: usize = 1000;
 
-/// The connections of strangers, oldest first.
+/// The connections of unauthenticated clients, oldest first.
 #[derive(Debug)]
-pub(crate) struct Strangers {
+pub(crate) struct UnauthenticatedConnections {
     max: usize,
     client_max: usize,
     connections: Mutex<VecDeque<Arc<Entry>>>,
@@ -31,31 +32,32 @@ struct Entry {
     displaced: Notify,
 }
 
-/// A stranger's connection, until it is dropped.
+/// The entry of an unauthenticated connection, removed when dropped.
 #[derive(Debug)]
-pub(crate) struct Stranger {
-    strangers: Arc<Strangers>,
+pub(crate) struct UnauthenticatedConnection {
+    all: Arc<UnauthenticatedConnections>,
     entry: Arc<Entry>,
 }
 
-impl Strangers {
+impl UnauthenticatedConnections {
     pub(crate) fn new(max: usize, client_max: usize) -> Arc<Self> {
         Arc::new(Self { max, client_max, connections: Mutex::default() })
     }
 
-    /// Admits a connection. `None` if its client has its share already, and each of them is being answered.
-    pub(crate) fn admit(self: &Arc<Self>, client: Client, activity: Arc<Activity>) -> Option<Stranger> {
+    /// Adds a connection, which may displace another one. Returns `None` if the limit of its client is reached and all of its connections
+    /// have a request in progress.
+    pub(crate) fn admit(self: &Arc<Self>, client: Client, activity: Arc<Activity>) -> Option<UnauthenticatedConnection> {
         let mut connections = self.connections();
-        let of = |wanted: Client| move |entry: &Arc<Entry>| entry.client == wanted;
-        let is_idle = |entry: &Arc<Entry>| !entry.activity.is_answering();
-        let displaced = if connections.iter().filter(|entry| of(client)(entry)).count() >= self.client_max {
-            Some(connections.iter().position(|entry| of(client)(entry) && is_idle(entry))?)
+        let is_of = |client: Client| move |entry: &Arc<Entry>| entry.client == client;
+        let is_idle = |entry: &Arc<Entry>| !entry.activity.has_requests();
+        let displaced = if connections.iter().filter(|entry| is_of(client)(entry)).count() >= self.client_max {
+            Some(connections.iter().position(|entry| is_of(client)(entry) && is_idle(entry))?)
         } else if connections.len() >= self.max {
             let mut counts: HashMap<Client, usize> = HashMap::new();
             connections.iter().for_each(|entry| *counts.entry(entry.client).or_default() += 1);
             let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(client, _)| client)?;
-            let idle = connections.iter().position(|entry| of(most)(entry) && is_idle(entry));
-            idle.or_else(|| connections.iter().position(is_idle)).or_else(|| connections.iter().position(of(most)))
+            let idle = connections.iter().position(|entry| is_of(most)(entry) && is_idle(entry));
+            idle.or_else(|| connections.iter().position(is_idle)).or_else(|| connections.iter().position(is_of(most)))
         } else {
             None
         };
@@ -65,7 +67,7 @@ impl Strangers {
         let entry = Arc::new(Entry { client, activity, displaced: Notify::new() });
         connections.push_back(entry.clone());
         drop(connections);
-        Some(Stranger { strangers: self.clone(), entry })
+        Some(UnauthenticatedConnection { all: self.clone(), entry })
     }
 
     fn connections(&self) -> MutexGuard<'_, VecDeque<Arc<Entry>>> {
@@ -73,43 +75,44 @@ impl Strangers {
     }
 }
 
-impl Stranger {
-    /// What completes when the connection should be closed for a newcomer.
+impl UnauthenticatedConnection {
+    /// Returns a future that completes when the connection is displaced and must be closed.
     pub(crate) fn displaced(&self) -> impl Future<Output = ()> + use<> {
         let entry = self.entry.clone();
         async move { entry.displaced.notified().await }
     }
 }
 
-impl Drop for Stranger {
+impl Drop for UnauthenticatedConnection {
     fn drop(&mut self) {
-        self.strangers.connections().retain(|entry| !Arc::ptr_eq(entry, &self.entry));
+        self.all.connections().retain(|entry| !Arc::ptr_eq(entry, &self.entry));
     }
 }
 
-/// Addresses whose clients have authenticated, the latest of them.
+/// The clients that authenticated most recently.
 #[derive(Debug, Default)]
-pub(crate) struct Acquaintances(Mutex<VecDeque<Client>>);
+pub(crate) struct AuthenticatedClients(Mutex<VecDeque<Client>>);
 
-impl Acquaintances {
+impl AuthenticatedClients {
+    /// Adds a client, or marks it as the most recent one.
     pub(crate) fn add(&self, client: Client) {
         let mut clients = self.0.lock();
         if clients.back() == Some(&client) {
             return;
         }
-        clients.retain(|known| *known != client);
+        clients.retain(|other| *other != client);
         clients.push_back(client);
-        if clients.len() > ACQUAINTANCES_MAX {
+        if clients.len() > AUTHENTICATED_CLIENTS_MAX {
             clients.pop_front();
         }
     }
 
-    pub(crate) fn has(&self, client: Client) -> bool {
+    pub(crate) fn contains(&self, client: Client) -> bool {
         self.0.lock().contains(&client)
     }
 
-    /// What was known under other rules counts no longer.
-    pub(crate) fn forget(&self) {
+    /// Removes all clients, because the credentials have changed.
+    pub(crate) fn clear(&self) {
         self.0.lock().clear();
     }
 }
@@ -130,48 +133,48 @@ mod tests {
         Activity::new(&Limits::default())
     }
 
-    fn is_displaced(stranger: &Stranger) -> bool {
-        let mut displaced = Box::pin(stranger.displaced());
+    fn is_displaced(connection: &UnauthenticatedConnection) -> bool {
+        let mut displaced = Box::pin(connection.displaced());
         displaced.as_mut().poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
     }
 
     #[test]
-    fn a_newcomer_displaces_the_oldest_idle_connection_of_the_client_that_has_most() {
-        let strangers = Strangers::new(4, 3);
-        let first = strangers.admit(client(2), idle()).unwrap();
-        let many: Vec<_> = (0..3).map(|_| strangers.admit(client(1), idle()).unwrap()).collect();
-        let newcomer = strangers.admit(client(3), idle()).unwrap();
-        assert_eq!(many.iter().map(is_displaced).collect::<Vec<_>>(), [true, false, false]);
-        assert!(!is_displaced(&first) && !is_displaced(&newcomer));
-        assert_eq!(strangers.connections().len(), 4);
-        drop((first, many, newcomer));
-        assert!(strangers.connections().is_empty());
+    fn a_new_connection_displaces_the_oldest_idle_one_of_the_client_with_the_most() {
+        let connections = UnauthenticatedConnections::new(4, 3);
+        let first = connections.admit(client(2), idle()).unwrap();
+        let of_busiest: Vec<_> = (0..3).map(|_| connections.admit(client(1), idle()).unwrap()).collect();
+        let newest = connections.admit(client(3), idle()).unwrap();
+        assert_eq!(of_busiest.iter().map(is_displaced).collect::<Vec<_>>(), [true, false, false]);
+        assert!(!is_displaced(&first) && !is_displaced(&newest));
+        assert_eq!(connections.connections().len(), 4);
+        drop((first, of_busiest, newest));
+        assert!(connections.connections().is_empty());
     }
 
     #[test]
-    fn a_client_displaces_its_own_and_none_that_is_being_answered() {
-        let strangers = Strangers::new(10, 2);
+    fn a_client_displaces_its_own_connections_but_none_with_a_request_in_progress() {
+        let connections = UnauthenticatedConnections::new(10, 2);
         let busy = idle();
-        let answering = busy.begin();
-        let (one, two) = (strangers.admit(client(1), busy).unwrap(), strangers.admit(client(1), idle()).unwrap());
-        let other = strangers.admit(client(2), idle()).unwrap();
+        let request = busy.begin_request();
+        let (one, two) = (connections.admit(client(1), busy).unwrap(), connections.admit(client(1), idle()).unwrap());
+        let other = connections.admit(client(2), idle()).unwrap();
         let busy = idle();
-        let also = busy.begin();
-        let three = strangers.admit(client(1), busy).unwrap();
+        let other_request = busy.begin_request();
+        let three = connections.admit(client(1), busy).unwrap();
         assert_eq!([&one, &two, &other, &three].map(is_displaced), [false, true, false, false]);
-        assert!(strangers.admit(client(1), idle()).is_none());
-        drop((answering, also));
-        assert!(strangers.admit(client(1), idle()).is_some());
+        assert!(connections.admit(client(1), idle()).is_none());
+        drop((request, other_request));
+        assert!(connections.admit(client(1), idle()).is_some());
     }
 
     #[test]
-    fn the_latest_acquaintances_are_remembered() {
-        let acquaintances = Acquaintances::default();
+    fn the_latest_authenticated_clients_are_remembered() {
+        let clients = AuthenticatedClients::default();
         let at = |n: usize| Client::from(SocketAddr::from(([10, 0, (n / 256) as u8, (n % 256) as u8], 1)));
-        (0..=ACQUAINTANCES_MAX).for_each(|n| acquaintances.add(at(n)));
-        assert!(!acquaintances.has(at(0)) && acquaintances.has(at(1)));
-        acquaintances.add(at(1));
-        acquaintances.add(at(0));
-        assert!(acquaintances.has(at(1)) && !acquaintances.has(at(2)));
+        (0..=AUTHENTICATED_CLIENTS_MAX).for_each(|n| clients.add(at(n)));
+        assert!(!clients.contains(at(0)) && clients.contains(at(1)));
+        clients.add(at(1));
+        clients.add(at(0));
+        assert!(clients.contains(at(1)) && !clients.contains(at(2)));
     }
 }

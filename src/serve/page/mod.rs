@@ -1,17 +1,18 @@
-//! `/`: which targets there are and how they are, for a person.
+//! `/`: the status page.
 //!
-//! # The page never polls
+//! # The page does not trigger polls
 //!
-//! It shows what collections have read. A person who looks, or leaves a tab open, costs a mail server nothing.
+//! It shows the latest readings of scrapes and pushes, so an open browser tab causes no load on a mail server.
 //!
-//! # Everything is escaped, and nothing can run
+//! # Untrusted text cannot run as code
 //!
-//! Errors, versions and names of services quote mail servers, and those say what they like. The templates escape by type; and
-//! the policy lets nothing run or load but two files of this endpoint, so a mistake there would still be words on a page.
+//! Errors, versions and service names contain text of mail servers, which is not trusted. The templates escape all values, and the
+//! content security policy allows only the style and the script of this endpoint, so injected markup would not run either.
 
 mod figure;
 mod format;
 mod plot;
+mod problem;
 mod push;
 mod target;
 mod view;
@@ -19,6 +20,7 @@ mod view;
 use super::AppState;
 use super::http::body::streamed;
 use super::http::negotiate::{self, Encoding};
+use super::routes::TARGET_NOT_FOUND;
 use crate::poll::Target;
 use askama::Template;
 use axum::extract::{Query, State};
@@ -31,13 +33,13 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use view::{ConfigView, PageTime, PageView, TokenView};
 
-/// Only from here, and nothing inside the page itself.
+/// The content security policy: resources of this endpoint only, and no inline scripts or styles.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const STYLE: &[u8] = include_bytes!("templates/page.css");
 const SCRIPT: &[u8] = include_bytes!("templates/page.js");
 const ICON: &[u8] = include_bytes!("templates/icon.svg");
-/// Names the files' content in their addresses, so that a new version is not met by an old style.
+/// A hash of the static files. It is part of their URLs, so that a browser does not use cached files of an older version.
 const ASSET: &str = {
     const DIGITS: [u8; 16] = hex(fnv(fnv(fnv(0xcbf2_9ce4_8422_2325, STYLE), SCRIPT), ICON));
     match std::str::from_utf8(&DIGITS) {
@@ -46,35 +48,31 @@ const ASSET: &str = {
     }
 };
 
-/// The page, or that of one target.
-pub(super) async fn index(
-    State(served): State<AppState>,
-    Query(parameters): Query<HashMap<String, String>>,
-    headers: HeaderMap,
-) -> Response {
+/// Serves the page of all targets, or of the one in the parameter `target`.
+pub(super) async fn index(State(app): State<AppState>, Query(parameters): Query<HashMap<String, String>>, headers: HeaderMap) -> Response {
     let only = parameters.get("target").map(String::as_str);
-    let now = PageTime { clock: SystemTime::now(), instant: Instant::now(), began: served.began };
-    let Some(view) = PageView::of(&targets(&served), only, ASSET, now) else {
-        return (StatusCode::NOT_FOUND, "there is no target of this name; names are those of the configuration\n").into_response();
+    let now = PageTime { clock: SystemTime::now(), instant: Instant::now(), started: app.started };
+    let Some(view) = PageView::of(&targets(&app), only, ASSET, now) else {
+        return (StatusCode::NOT_FOUND, TARGET_NOT_FOUND).into_response();
     };
     let view = PageView {
-        push: served.outbox.as_ref().map(|outbox| PushView::of(outbox.status(), now.clock)),
-        configured: ConfigView::of(served.own.reload.status(), now.clock),
-        tokens: served.access.tokens().into_iter().map(|token| TokenView::of(token, now.clock)).collect(),
+        push: app.export_queue.as_ref().map(|queue| PushView::of(queue.status(), now.clock)),
+        config: ConfigView::of(app.telemetry.reloading.standing(), now.clock),
+        conditions: app.conditions().iter().map(ToString::to_string).collect(),
+        tokens: app.access.tokens().into_iter().map(|token| TokenView::of(token, now.clock)).collect(),
         ..view
     };
     match view.render() {
         Ok(page) => respond(page, negotiate::encoding(&headers)),
         Err(error) => {
-            tracing::error!("the page could not be written, please report it: {error}");
+            tracing::error!("the status page could not be rendered; this is a bug, please report it: {error}");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
 }
 
-/// The one place where the page learns which targets there are.
-fn targets(served: &AppState) -> Vec<Arc<Target>> {
-    served.targets.now().iter().map(|monitored| monitored.target.clone()).collect()
+fn targets(app: &AppState) -> Vec<Arc<Target>> {
+    app.targets.now().iter().map(|collected| collected.target.clone()).collect()
 }
 
 fn respond(page: String, encoding: Encoding) -> Response {
@@ -96,11 +94,11 @@ fn respond(page: String, encoding: Encoding) -> Response {
     ] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
-    guarded(response)
+    with_security_headers(response)
 }
 
-/// What every answer to a browser says.
-fn guarded(mut response: Response) -> Response {
+/// Adds the headers that every response to a browser has.
+fn with_security_headers(mut response: Response) -> Response {
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
@@ -125,10 +123,10 @@ pub(super) async fn icon() -> Response {
 }
 
 fn asset(content_type: &'static str, bytes: &'static [u8]) -> Response {
-    guarded(([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "max-age=86400")], bytes).into_response())
+    with_security_headers(([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "max-age=86400")], bytes).into_response())
 }
 
-/// FNV-1a.
+/// The FNV-1a hash of `bytes`, continued from `hash`.
 const fn fnv(mut hash: u64, bytes: &[u8]) -> u64 {
     let mut i = 0;
     while i < bytes.len() {

@@ -1,36 +1,35 @@
-//! What the page says of the push: its queue, and how it goes.
+//! The OTLP push on the page: its state and its queue.
 
-use super::format::{self, TimeView, counted};
+use super::format::{self, TimeView, pluralize};
 use crate::export::otlp::{PushStatus, SpoolStatus, Usage};
 use std::time::SystemTime;
 
-/// The push, in words.
+/// The state of the push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PushView {
     pub endpoint: String,
-    /// Waiting requests.
+    /// The number of queued requests and points.
     pub queue: String,
-    /// Where they wait, and how much of the room they take.
-    pub place: String,
-    /// Since when the oldest waits.
+    /// The used and the maximum size of the queue, in memory and on disk.
+    pub usage: String,
+    /// The time of the oldest queued request.
     pub oldest: Option<TimeView>,
-    /// When the receiver last took something.
-    pub taken: Option<TimeView>,
-    pub taken_points: String,
+    /// The time when the receiver last accepted a request.
+    pub last_accepted: Option<TimeView>,
+    pub accepted_points: String,
     pub lost_points: Option<String>,
     pub failing: Option<FailingView>,
-    /// What is wrong with the disk.
-    pub spool_failing: Option<String>,
+    /// The error of the spool, if it cannot be used.
+    pub spool_error: Option<String>,
 }
 
-/// What is wrong with it.
+/// The current failure of the push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FailingView {
-    pub said: String,
+    pub error: String,
     pub since: TimeView,
     pub attempts: String,
-    /// When it is tried again.
-    pub next: String,
+    pub next_retry: String,
 }
 
 impl PushView {
@@ -39,38 +38,38 @@ impl PushView {
         let queue = match status.queued_requests {
             0 => "empty".to_owned(),
             requests => {
-                let points = counted(usize::try_from(status.queued_points).unwrap_or(usize::MAX), "point");
-                format!("{} with {points}", counted(requests, "request"))
+                let points = pluralize(usize::try_from(status.waiting_points).unwrap_or(usize::MAX), "point");
+                format!("{} with {points}", pluralize(requests, "request"))
             }
         };
-        let failing = status.failure.map(|failing| FailingView {
-            said: failing.message,
+        let failing = status.failing.map(|failing| FailingView {
+            error: failing.said,
             since: at(failing.since),
-            attempts: counted(usize::try_from(failing.attempts).unwrap_or(usize::MAX), "attempt"),
-            next: match failing.retry_at.map(|next| next.duration_since(now).unwrap_or_default()) {
-                None => "not sent again".to_owned(),
-                Some(wait) if wait.as_secs() == 0 => "tried again now".to_owned(),
-                Some(wait) => format!("tried again in {}", format::span(wait)),
+            attempts: pluralize(usize::try_from(failing.attempts).unwrap_or(usize::MAX), "failed attempt"),
+            next_retry: match failing.next.map(|next| next.duration_since(now).unwrap_or_default()) {
+                None => "no retry".to_owned(),
+                Some(wait) if wait.as_secs() == 0 => "next retry now".to_owned(),
+                Some(wait) => format!("next retry in {}", format::elapsed(wait)),
             },
         });
         Self {
             endpoint: status.endpoint,
             queue,
-            place: place(status.memory, status.spool.as_ref()),
-            oldest: status.oldest_queued_at.map(at),
-            taken: status.last_accepted_at.map(at),
-            taken_points: format::count(status.accepted_points),
+            usage: usage(status.memory, status.spool.as_ref()),
+            oldest: status.waiting_since.map(at),
+            last_accepted: status.last_taken.map(at),
+            accepted_points: format::count(status.taken_points),
             lost_points: (status.lost_points > 0).then(|| format::count(status.lost_points)),
             failing,
-            spool_failing: status.spool.and_then(|spool| spool.failure),
+            spool_error: status.spool.and_then(|spool| spool.failing),
         }
     }
 }
 
-/// The memory is a place beside a spool only while there is something in it.
-fn place(memory: Usage, spool: Option<&SpoolStatus>) -> String {
-    let used = |room: Usage, place: &str| {
-        format!("{} of at most {} {place}", format::bytes(room.bytes as f64), format::bytes(room.max_bytes as f64))
+/// Formats the usage of the queue. With a spool the memory is mentioned only while requests are in it.
+fn usage(memory: Usage, spool: Option<&SpoolStatus>) -> String {
+    let used = |usage: Usage, storage: &str| {
+        format!("{} of at most {} {storage}", format::bytes(usage.bytes as f64), format::bytes(usage.max_bytes as f64))
     };
     match spool {
         None => used(memory, "in memory"),
@@ -86,7 +85,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_push_that_fails_says_what_waits_and_when_it_is_tried_again() {
+    fn a_failing_push_has_its_queue_and_next_retry() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let ago = |seconds| now - Duration::from_secs(seconds);
         let failing = PushFailure {
@@ -109,12 +108,12 @@ mod tests {
             failure: Some(failing),
         };
         let view = PushView::of(status.clone(), now);
-        assert_eq!((view.queue.as_str(), view.place.as_str()), ("2 requests with 1,500 points", "2 KiB of at most 64 MiB in memory"));
-        assert_eq!((view.spool_failing, view.taken_points.as_str(), view.lost_points.as_deref()), (None, "12,345", None));
+        assert_eq!((view.queue.as_str(), view.usage.as_str()), ("2 requests with 1,500 points", "2 KiB of at most 64 MiB in memory"));
+        assert_eq!((view.spool_error, view.accepted_points.as_str(), view.lost_points.as_deref()), (None, "12,345", None));
         let failing = view.failing.unwrap();
         assert_eq!(
-            (failing.next.as_str(), failing.attempts.as_str(), failing.since.ago.as_str()),
-            ("tried again in 12 s", "3 attempts", "1 min ago")
+            (failing.next_retry.as_str(), failing.attempts.as_str(), failing.since.ago.as_str()),
+            ("next retry in 12 s", "3 failed attempts", "1 min ago")
         );
 
         status = PushStatus { failure: None, queued_requests: 0, lost_points: 7, ..status };
@@ -123,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spool_that_fails_is_said_with_what_waits_where() {
+    fn a_failing_spool_has_its_error_and_the_usage_of_both_storages() {
         let failing = |failing: Option<&str>, memory| PushStatus {
             endpoint: "http://localhost:4317".into(),
             queued_requests: 3,
@@ -142,9 +141,9 @@ mod tests {
             failure: None,
         };
         let view = PushView::of(failing(None, 0), SystemTime::UNIX_EPOCH);
-        assert_eq!((view.place.as_str(), view.spool_failing), ("4 KiB of at most 1 GiB on disk", None));
+        assert_eq!((view.usage.as_str(), view.spool_error), ("4 KiB of at most 1 GiB on disk", None));
         let view = PushView::of(failing(Some("no space left"), 2048), SystemTime::UNIX_EPOCH);
-        assert_eq!(view.place, "4 KiB of at most 1 GiB on disk, 2 KiB of at most 64 MiB in memory");
-        assert_eq!(view.spool_failing.as_deref(), Some("no space left"));
+        assert_eq!(view.usage, "4 KiB of at most 1 GiB on disk, 2 KiB of at most 64 MiB in memory");
+        assert_eq!(view.spool_error.as_deref(), Some("no space left"));
     }
 }

@@ -1,13 +1,15 @@
-//! What the page shows of one target: its line in the table, and all about it.
+//! One target on the page: its row in the table, and its details.
 
-use super::figure::{FigureView, Headline, silence, span};
-use super::format::{self, TimeView, counted};
-use super::view::{LastError, PageTime, State};
-use crate::poll::{Circuit, PartReport, Reading, Target};
+use super::figure::{FigureView, Headline, idle_after, time_range};
+use super::format::{self, TimeView, pluralize};
+use super::problem::ErrorView;
+use super::view::{PageTime, State};
+use crate::model::vocabulary;
+use crate::poll::{Circuit, KeyFigure, PartReport, Reading, Target};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A line of the table.
+/// A row of the table of targets.
 #[derive(Debug)]
 pub(super) struct Row {
     pub state: State,
@@ -18,8 +20,8 @@ pub(super) struct Row {
     pub delivered: Option<Headline>,
     pub poll: Option<PollView>,
     pub next: String,
-    /// Why it is asked less often, where it is.
-    pub held: Option<String>,
+    /// The reason why polling was slowed down, if it was.
+    pub slowdown: Option<String>,
     pub repairs: String,
 }
 
@@ -27,13 +29,13 @@ pub(super) struct Row {
 #[derive(Clone, Debug)]
 pub(super) struct PollView {
     pub at: TimeView,
-    pub took: String,
+    pub duration: String,
     pub size: Option<String>,
     pub series: Option<String>,
     pub dropped: Option<String>,
 }
 
-/// All about a target.
+/// The details of a target.
 #[derive(Debug)]
 pub(super) struct Detail {
     pub open: bool,
@@ -44,16 +46,18 @@ pub(super) struct Detail {
     pub timeout: String,
     pub points: Option<String>,
     pub figures: Vec<FigureView>,
+    /// True if deliveries are counted from the delivery log. The history does not have these counts.
+    pub has_delivery_log: bool,
     pub span: String,
     pub parts: Vec<PartView>,
-    pub last_failure: Option<(TimeView, &'static str, LastError)>,
+    pub last_failure: Option<(TimeView, &'static str, ErrorView)>,
     pub errors: Vec<(String, String)>,
     pub repairs: Vec<(String, String)>,
 }
 
 impl Detail {
-    /// Whether there are figures, and all of them are empty.
-    pub(super) fn is_silent(&self) -> bool {
+    /// Returns true if there are key figures, but none has data yet.
+    pub(super) fn has_no_data(&self) -> bool {
         !self.figures.is_empty() && self.figures.iter().all(|figure| figure.value.is_none() && figure.plot.range.is_none())
     }
 }
@@ -63,8 +67,8 @@ impl Detail {
 pub(super) struct PartView {
     pub name: &'static str,
     pub help: &'static str,
-    pub took: String,
-    pub said: Option<LastError>,
+    pub duration: String,
+    pub error: Option<ErrorView>,
 }
 
 pub(super) fn row(target: &Target, state: State, link: String, now: PageTime) -> Row {
@@ -72,8 +76,8 @@ pub(super) fn row(target: &Target, state: State, link: String, now: PageTime) ->
     let snapshot = latest.as_ref().and_then(|latest| latest.snapshot());
     let points = snapshot.map_or(&[][..], |snapshot| &snapshot.points);
     let (queue, delivered) = target.history(|history| {
-        let span = span(history, now, silence(target));
-        let headline = |title| Headline::of(history, title, points, span);
+        let range = time_range(history, now, idle_after(target));
+        let headline = |title| Headline::of(history, title, points, range);
         (headline("Queue"), headline("Delivered"))
     });
     let wait = target.wait(now.instant);
@@ -85,28 +89,30 @@ pub(super) fn row(target: &Target, state: State, link: String, now: PageTime) ->
         queue,
         delivered,
         poll: latest.as_ref().map(|latest| poll(latest, now)),
-        next: if wait < Duration::from_secs(1) { "now".to_owned() } else { format!("in {}", format::span(wait)) },
-        held: held(target),
+        next: if wait < Duration::from_secs(1) { "now".to_owned() } else { format!("in {}", format::elapsed(wait)) },
+        slowdown: slowdown(target),
         repairs: format::count(latest.iter().flat_map(|latest| latest.tally.repairs.iter()).map(|(_, n)| n).sum()),
     }
 }
 
-/// What an open circuit means.
-pub(super) fn held(target: &Target) -> Option<String> {
+/// Explains why polling was slowed down, if the circuit of the target is open.
+pub(super) fn slowdown(target: &Target) -> Option<String> {
     match target.circuit() {
-        Circuit::Open { failures, .. } => Some(format!("asked less often after {} in a row", counted(failures as usize, "failed poll"))),
+        Circuit::Open { failures, .. } => {
+            Some(format!("polling slowed down after {}", pluralize(failures as usize, "consecutive failure")))
+        }
         Circuit::Closed => None,
     }
 }
 
 fn poll(reading: &Reading, now: PageTime) -> PollView {
-    let good = reading.outcome.is_ok();
+    let is_ok = reading.outcome.is_ok();
     PollView {
         at: TimeView::new(reading.at, now.clock),
-        took: format::took(reading.ended.saturating_duration_since(reading.began)),
-        size: good.then(|| format::bytes(reading.body_bytes as f64)),
-        series: good.then(|| format::count(reading.native.kept + reading.native.dropped)),
-        dropped: Some(reading.native.dropped).filter(|n| good && *n > 0).map(format::count),
+        duration: format::measured(reading.ended.saturating_duration_since(reading.began)),
+        size: is_ok.then(|| format::bytes(reading.body_bytes as f64)),
+        series: is_ok.then(|| format::count(reading.native.kept + reading.native.dropped)),
+        dropped: Some(reading.native.dropped).filter(|n| is_ok && *n > 0).map(format::count),
     }
 }
 
@@ -114,10 +120,13 @@ pub(super) fn detail(target: &Target, state: State, open: bool, link: String, no
     let latest = target.latest();
     let points = latest.as_ref().and_then(|latest| latest.snapshot()).map_or(&[][..], |snapshot| &snapshot.points);
     let url = &target.config.url;
-    let (figures, plotted, failure) = target.history(|history| {
-        let span = span(history, now, silence(target));
-        let figures = history.figures().enumerate().map(|(index, figure)| FigureView::of(history, index, figure, points, span)).collect();
-        (figures, format::span(Duration::from_secs(span.to - span.from)), history.failure.clone())
+    let has_delivery_log = target.config.messages.is_some();
+    let is_of_delivery_log = |figure: &KeyFigure| has_delivery_log && vocabulary::OF_RECORDS.contains(&figure.metric);
+    let (figures, shown_time, failure) = target.history(|history| {
+        let range = time_range(history, now, idle_after(target));
+        let figures = history.figures().enumerate().filter(|(_, figure)| !is_of_delivery_log(figure));
+        let figures = figures.map(|(index, figure)| FigureView::of(history, index, figure, points, range)).collect();
+        (figures, format::elapsed(Duration::from_secs(range.to - range.from)), history.failure.clone())
     });
     let tally = latest.as_ref().map(|latest| &latest.tally);
     let mut errors: BTreeMap<String, String> = BTreeMap::new();
@@ -130,16 +139,17 @@ pub(super) fn detail(target: &Target, state: State, open: bool, link: String, no
         row: row(target, state, link, now),
         host: url.port_or_known_default().map_or_else(String::new, |port| format!("{}:{port}", url.host_str().unwrap_or_default())),
         server_version: target.version(),
-        interval: format::took(target.config.min_interval),
-        timeout: format::took(target.config.timeout),
+        interval: format::measured(target.config.min_interval),
+        timeout: format::measured(target.config.timeout),
         points: (!points.is_empty()).then(|| format::count(points.len() as u64)),
         figures,
-        span: plotted,
+        has_delivery_log,
+        span: shown_time,
         parts: latest.iter().flat_map(|latest| &latest.parts).map(|part| part_view(target, part)).collect(),
-        // The one that goes on is told above already.
+        // The failure of the latest poll is shown at the top already.
         last_failure: failure
             .filter(|failure| latest.as_ref().is_none_or(|latest| latest.at != failure.at))
-            .map(|failure| (TimeView::new(failure.at, now.clock), failure.part, LastError::of(&failure.error))),
+            .map(|failure| (TimeView::new(failure.at, now.clock), failure.part, ErrorView::of(&failure.error))),
         errors: errors.into_iter().collect(),
         repairs: tally
             .into_iter()
@@ -154,7 +164,7 @@ fn part_view(target: &Target, report: &PartReport) -> PartView {
     PartView {
         name: report.part,
         help,
-        took: report.took.map_or_else(|| "not asked".to_owned(), format::took),
-        said: report.error.as_ref().map(LastError::of),
+        duration: report.took.map_or_else(|| "not requested".to_owned(), format::measured),
+        error: report.error.as_ref().map(ErrorView::of),
     }
 }

@@ -1,26 +1,25 @@
-//! What the page shows of the targets, in words: filled once for each request, from what is known already. Nothing is polled.
+//! The data of the page, built for each request from the latest readings. Nothing is polled.
 
-use super::figure::silence;
-use super::format::{self, TimeView, counted};
+use super::figure::idle_after;
+use super::format::{self, TimeView, pluralize};
+use super::problem::{Problem, problem};
 use super::push::PushView;
-use super::target::{Detail, Row, detail, held, row};
-use crate::poll::{PollError, Target};
+use super::target::{Detail, Row, detail, row};
+use crate::poll::Target;
 use crate::serve::TokenUse;
 use crate::telemetry::ReloadStatus;
 use askama::Template;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-/// Targets whose figures are drawn on one page; the others have a page each. Keeps a page of 1,000 targets below 3 MB, a tenth
-/// of that compressed.
+/// Targets that have their details on the main page; the others have a page each. This keeps a page of 1,000 targets below 3 MB,
+/// a tenth of that compressed.
 const DETAILED_MAX: usize = 60;
-/// Targets that are opened before anybody asks.
+/// Targets whose details are open when the page loads.
 const OPENED_MAX: usize = 8;
-/// Troubles that are told at the top.
-const TROUBLES_MAX: usize = 20;
-/// Words of a mail server's that are shown; what it says beyond is in the log.
-const SAID_CHARS_MAX: usize = 600;
-/// How often the page renews itself, and above how many targets less often.
+/// Problems that are listed at the top.
+const PROBLEMS_MAX: usize = 20;
+/// Seconds between two updates of the page, and the longer interval for more than [`MANY`] targets.
 const REFRESH_SECONDS: u32 = 5;
 const REFRESH_SECONDS_MANY: u32 = 15;
 const MANY: usize = 100;
@@ -34,45 +33,47 @@ pub(super) struct PageView {
     pub uptime: String,
     pub now: TimeView,
     pub refresh_seconds: u32,
-    /// The one target that was asked for.
+    /// The name of the only target on the page, if the request selects one.
     pub only: Option<String>,
     pub summary: String,
-    pub tally: Vec<(State, String)>,
-    pub down: usize,
-    pub troubles: Vec<Problem>,
-    pub troubles_more: usize,
+    pub state_counts: Vec<(State, String)>,
+    pub down_count: usize,
+    pub problems: Vec<Problem>,
+    pub problems_omitted: usize,
+    /// Self-monitoring conditions, see [`crate::telemetry::SelfWatch`].
+    pub conditions: Vec<String>,
     pub rows: Vec<Row>,
     pub details: Vec<Detail>,
     pub push: Option<PushView>,
-    pub configured: ConfigView,
+    pub config: ConfigView,
     pub tokens: Vec<TokenView>,
 }
 
-/// How the configuration stands.
+/// The state of the configuration.
 #[derive(Debug, Default)]
 pub(super) struct ConfigView {
-    pub taken_up: Option<TimeView>,
-    /// When it was last read, where what was read could not be taken up.
-    pub refused: Option<TimeView>,
-    /// Files of `targets_files` that are wrong, as `2 files`.
-    pub files_failing: Option<String>,
+    pub applied: Option<TimeView>,
+    /// The time of the last reload, if that was rejected.
+    pub rejected: Option<TimeView>,
+    /// The number of invalid files in `targets_files`, as `2 files`.
+    pub invalid_files: Option<String>,
 }
 
 impl ConfigView {
-    pub(super) fn of(standing: ReloadStatus, now: SystemTime) -> Self {
+    pub(super) fn of(status: ReloadStatus, now: SystemTime) -> Self {
         Self {
-            taken_up: standing.applied.map(|at| TimeView::new(at, now)),
-            refused: standing.rejected.map(|at| TimeView::new(at, now)),
-            files_failing: (standing.files_failing > 0).then(|| counted(standing.files_failing, "file")),
+            applied: status.taken_up.map(|at| TimeView::new(at, now)),
+            rejected: status.refused.map(|at| TimeView::new(at, now)),
+            invalid_files: (status.files_failing > 0).then(|| pluralize(status.files_failing, "file")),
         }
     }
 }
 
-/// A token that lets somebody read.
+/// A bearer token of the pull endpoint.
 #[derive(Debug)]
 pub(super) struct TokenView {
     pub name: String,
-    pub used: Option<TimeView>,
+    pub last_used: Option<TimeView>,
     pub expires: Option<String>,
     pub expired: bool,
 }
@@ -82,168 +83,122 @@ impl TokenView {
         let expired = token.expires.is_some_and(|at| SystemTime::from(at) <= now);
         Self {
             name: token.name,
-            used: token.last_used.map(|at| TimeView::new(at.into(), now)),
+            last_used: token.last_used.map(|at| TimeView::new(at.into(), now)),
             expires: token.expires.map(|at| at.strftime("%Y-%m-%d %H:%M UTC").to_string()),
             expired,
         }
     }
 }
 
-/// How a target is. The order is that of the page.
+/// The state of a target. The page lists targets in the order of the variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum State {
+    /// The required part of the last poll failed.
     Down,
-    Partly,
+    /// An optional part of the last poll failed.
+    Partial,
+    /// The last poll succeeded, but nothing has collected metrics for a while.
     Idle,
-    Waiting,
+    /// Not polled yet.
+    Pending,
+    /// All parts of the last poll succeeded.
     Up,
 }
 
 impl State {
-    const ALL: [Self; 5] = [Self::Down, Self::Partly, Self::Idle, Self::Waiting, Self::Up];
+    const ALL: [Self; 5] = [Self::Down, Self::Partial, Self::Idle, Self::Pending, Self::Up];
 
-    /// Also its class and its shape.
-    pub(super) const fn word(&self) -> &'static str {
+    /// The text on the page, which is also the CSS class and the name of the shape.
+    pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Down => "down",
-            Self::Partly => "partly",
+            Self::Partial => "partial",
             Self::Idle => "idle",
-            Self::Waiting => "waiting",
+            Self::Pending => "pending",
             Self::Up => "up",
+        }
+    }
+
+    fn of(target: &Target, now: Instant) -> Self {
+        let Some(latest) = target.latest() else { return Self::Pending };
+        match &latest.outcome {
+            Err(_) => Self::Down,
+            Ok(_) if now.saturating_duration_since(latest.began) > idle_after(target) => Self::Idle,
+            Ok(_) if !latest.has_all_parts() => Self::Partial,
+            Ok(_) => Self::Up,
         }
     }
 }
 
-/// Something to do.
-#[derive(Debug)]
-pub(super) struct Problem {
-    pub state: State,
-    pub name: String,
-    pub link: String,
-    pub since: Option<String>,
-    pub part: Option<&'static str>,
-    pub said: LastError,
-    pub held: Option<String>,
-}
-
-/// An error in words, with what to do.
-#[derive(Clone, Debug)]
-pub(super) struct LastError {
-    pub what: String,
-    pub advice: Option<&'static str>,
-}
-
-/// When the page is asked for.
+/// The time of the request, by both clocks, and the start of the process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PageTime {
     pub clock: SystemTime,
     pub instant: Instant,
-    pub began: SystemTime,
+    pub started: SystemTime,
 }
 
 impl PageView {
-    /// The page of these targets, or of the one that is named; nothing if there is none of that name.
+    /// Builds the page of these targets, or of the target named `only`. Returns `None` if there is no target with that name.
     pub(super) fn of(targets: &[Arc<Target>], only: Option<&str>, asset: &'static str, now: PageTime) -> Option<Self> {
-        let mut chosen: Vec<(State, &Arc<Target>)> =
-            targets.iter().filter(|target| only.is_none_or(|name| target.name() == name)).map(|t| (state(t, now.instant), t)).collect();
-        if only.is_some() && chosen.is_empty() {
+        let selected = targets.iter().filter(|target| only.is_none_or(|name| target.name() == name));
+        let mut selected: Vec<(State, &Arc<Target>)> = selected.map(|target| (State::of(target, now.instant), target)).collect();
+        if only.is_some() && selected.is_empty() {
             return None;
         }
-        // The sort is stable: the order of the configuration otherwise.
-        chosen.sort_by_key(|(state, _)| *state);
-        let number = |state: State| chosen.iter().filter(|(s, _)| *s == state).count();
-        let tally: Vec<(State, String)> =
-            State::ALL.into_iter().map(|s| (s, number(s))).filter(|(_, n)| *n > 0).map(|(s, n)| (s, format::count(n as u64))).collect();
+        // The sort is stable: targets of one state keep the order of the configuration.
+        selected.sort_by_key(|(state, _)| *state);
+        let count = |state: State| selected.iter().filter(|(s, _)| *s == state).count();
+        let state_counts: Vec<(State, String)> =
+            State::ALL.into_iter().map(|s| (s, count(s))).filter(|(_, n)| *n > 0).map(|(s, n)| (s, format::count(n as u64))).collect();
         let link = |at: usize, name: &str| if at < DETAILED_MAX { format!("#target-{name}") } else { format!("?target={name}") };
-        let mut troubles: Vec<Problem> =
-            chosen.iter().enumerate().filter_map(|(at, (state, target))| trouble(target, *state, link(at, target.name()), now)).collect();
-        let troubles_more = troubles.len().saturating_sub(TROUBLES_MAX);
-        troubles.truncate(TROUBLES_MAX);
-        let rows = chosen.iter().enumerate().map(|(at, (state, target))| row(target, *state, link(at, target.name()), now)).collect();
-        let opened = |at: usize| at < OPENED_MAX && (chosen.len() <= OPENED_MAX || chosen[at].0 < State::Up);
-        let details = chosen.iter().take(DETAILED_MAX).enumerate();
-        let details = details.map(|(at, (state, target))| detail(target, *state, opened(at), link(at, target.name()), now)).collect();
+        let mut problems: Vec<Problem> =
+            selected.iter().enumerate().filter_map(|(at, (state, target))| problem(target, *state, link(at, target.name()), now)).collect();
+        let problems_omitted = problems.len().saturating_sub(PROBLEMS_MAX);
+        problems.truncate(PROBLEMS_MAX);
+        let rows = selected.iter().enumerate().map(|(at, (state, target))| row(target, *state, link(at, target.name()), now)).collect();
+        let is_open = |at: usize| at < OPENED_MAX && (selected.len() <= OPENED_MAX || selected[at].0 < State::Up);
+        let details = selected.iter().take(DETAILED_MAX).enumerate();
+        let details = details.map(|(at, (state, target))| detail(target, *state, is_open(at), link(at, target.name()), now)).collect();
         Some(Self {
             version: env!("CARGO_PKG_VERSION"),
             asset,
-            uptime: format::span(now.clock.duration_since(now.began).unwrap_or_default()),
+            uptime: format::elapsed(now.clock.duration_since(now.started).unwrap_or_default()),
             now: TimeView::new(now.clock, now.clock),
-            refresh_seconds: if chosen.len() > MANY { REFRESH_SECONDS_MANY } else { REFRESH_SECONDS },
+            refresh_seconds: if selected.len() > MANY { REFRESH_SECONDS_MANY } else { REFRESH_SECONDS },
             only: only.map(str::to_owned),
-            summary: summary(chosen.len(), number(State::Up)),
-            tally,
-            down: number(State::Down),
-            troubles,
-            troubles_more,
+            summary: summary(selected.len(), count(State::Up)),
+            state_counts,
+            down_count: count(State::Down),
+            problems,
+            problems_omitted,
+            conditions: Vec::new(),
             rows,
             details,
             push: None,
-            configured: ConfigView::default(),
+            config: ConfigView::default(),
             tokens: Vec::new(),
         })
     }
 }
 
 impl PageView {
-    fn push_fails(&self) -> bool {
+    fn is_push_failing(&self) -> bool {
         self.push.as_ref().is_some_and(|push| push.failing.is_some())
     }
 
     fn needs_attention(&self) -> bool {
-        let config = &self.configured;
-        self.push_fails() || !self.troubles.is_empty() || config.refused.is_some() || config.files_failing.is_some()
+        let config = &self.config;
+        self.is_push_failing() || !self.problems.is_empty() || config.rejected.is_some() || config.invalid_files.is_some()
     }
 }
 
 fn summary(all: usize, up: usize) -> String {
     match (all, up) {
-        (0, _) => "No targets: nothing is polled yet.".to_owned(),
-        (1, 1) => "The target answers.".to_owned(),
-        (all, up) if all == up => format!("All {} answer.", counted(all, "target")),
-        (all, up) => format!("{} of {} answer in full.", format::count(up as u64), counted(all, "target")),
-    }
-}
-
-fn state(target: &Target, now: Instant) -> State {
-    let Some(latest) = target.latest() else { return State::Waiting };
-    let idle = silence(target);
-    match &latest.outcome {
-        Err(_) => State::Down,
-        Ok(_) if now.saturating_duration_since(latest.began) > idle => State::Idle,
-        Ok(_) if !latest.has_all_parts() => State::Partly,
-        Ok(_) => State::Up,
-    }
-}
-
-fn trouble(target: &Target, state: State, link: String, now: PageTime) -> Option<Problem> {
-    let latest = target.latest();
-    let failed = latest.iter().flat_map(|latest| &latest.parts).find_map(|part| part.error.as_ref().map(|error| (part.part, error)));
-    let (part, said) = match (state, failed) {
-        (State::Down | State::Partly, Some((part, error))) => ((target.config.parts.len() > 1).then_some(part), LastError::of(error)),
-        (State::Down, None) => (None, latest?.outcome.as_ref().err().map(LastError::of)?),
-        (State::Idle, _) => {
-            let advice = "Postmeter polls only for who collects: is Prometheus scraping, or is export.otlp on?";
-            (None, LastError { what: "nobody has collected for a while, so nothing was polled".to_owned(), advice: Some(advice) })
-        }
-        _ => return None,
-    };
-    let since = target.history(|history| history.down_since).map(|since| format::span(now.clock.duration_since(since).unwrap_or_default()));
-    Some(Problem { state, name: target.name().to_owned(), link, since, part, said, held: held(target) })
-}
-
-impl LastError {
-    pub(super) fn of(error: &PollError) -> Self {
-        let mut what: String = error.to_string().chars().take(SAID_CHARS_MAX).collect();
-        if what.len() < error.to_string().len() {
-            what.push('…');
-        }
-        // The others say in themselves what to do.
-        let advice = match error {
-            PollError::Malformed(_) => Some("look at what it sends with `postmeter scrape`; is this the right url, and the right system?"),
-            PollError::Api(_) => Some("these are the server's own words; its log says more"),
-            _ => None,
-        };
-        Self { what, advice }
+        (0, _) => "No targets configured".to_owned(),
+        (1, 1) => "The target is up".to_owned(),
+        (all, up) if all == up => format!("All {} are up", pluralize(all, "target")),
+        (all, up) => format!("{} of {} up", format::count(up as u64), pluralize(all, "target")),
     }
 }
 

@@ -1,10 +1,11 @@
-//! `/metrics`, `/metrics.json` and `/probe`: readings on a page.
+//! `/metrics`, `/metrics.json` and `/probe`: the metrics of targets.
 //!
-//! # How long a page waits
+//! # Waiting for slow targets
 //!
-//! At most `export.prometheus.scrape_wait_max`, and at most what the scraper's own timeout allows. A target that has no reading by then is
-//! down on this page; all others are on it.
+//! A scrape waits at most `export.prometheus.scrape_wait_max`, and not longer than the scrape timeout of Prometheus allows. A target
+//! that has no reading by then is reported as down; the metrics of all other targets are complete.
 
+use super::TARGET_NOT_FOUND;
 use super::refusal::Refusal;
 use super::rendered::Rendered;
 use crate::export::exposition::{self, ExpositionWriter, Format, ReservedNames, Section};
@@ -26,148 +27,161 @@ use tokio::task::JoinSet;
 
 /// Sent by Prometheus with each scrape.
 const SCRAPE_TIMEOUT: &str = "X-Prometheus-Scrape-Timeout-Seconds";
-/// What of the scrape timeout is kept for writing and sending the page.
+/// The share of the scrape timeout that is reserved for writing and sending the response.
 const SCRAPE_MARGIN: Duration = Duration::from_millis(500);
-/// A page is never so hurried that a target which answers at once is missing.
+/// The minimum wait, so that a very short scrape timeout does not exclude targets that respond immediately.
 const WAIT_MIN: Duration = Duration::from_millis(100);
 
-/// Bytes of a kept page that are sent at one time.
-const KEPT_PIECE_BYTES: usize = 64 * 1024;
+/// Size of the chunks in which a cached page is sent.
+const CACHED_CHUNK_BYTES: usize = 64 * 1024;
 
 type Parameters = Query<HashMap<String, String>>;
 
-/// All targets, for Prometheus.
-pub(crate) async fn metrics(State(served): State<AppState>, Extension(client): Extension<Client>, headers: HeaderMap) -> Response {
+/// Serves `/metrics`: all targets, in the format that the client accepts.
+pub(crate) async fn metrics(State(app): State<AppState>, Extension(client): Extension<Client>, headers: HeaderMap) -> Response {
     let format = negotiate::format(&headers);
-    all(&served, client, &headers, "/metrics", format).await
+    all_targets(&app, client, &headers, "/metrics", format).await
 }
 
-/// All targets, or the one that is named, in JSON.
+/// Serves `/metrics.json`: all targets, or the one in the parameter `target`, as JSON.
 pub(crate) async fn json(
-    State(served): State<AppState>,
+    State(app): State<AppState>,
     Extension(client): Extension<Client>,
     Query(parameters): Parameters,
     headers: HeaderMap,
 ) -> Response {
     match parameters.get("target") {
-        Some(name) => one(&served, client, &headers, "/metrics.json", name, Format::Json).await,
-        None => all(&served, client, &headers, "/metrics.json", Format::Json).await,
+        Some(name) => one_target(&app, client, &headers, "/metrics.json", name, Format::Json).await,
+        None => all_targets(&app, client, &headers, "/metrics.json", Format::Json).await,
     }
 }
 
-/// One target, without `job` and `instance`: for scrape configurations that set those themselves.
+/// Serves `/probe`: one target, without the labels `job` and `instance`, which the scrape configuration sets.
 pub(crate) async fn probe(
-    State(served): State<AppState>,
+    State(app): State<AppState>,
     Extension(client): Extension<Client>,
     Query(parameters): Parameters,
     headers: HeaderMap,
 ) -> Response {
     let Some(name) = parameters.get("target") else {
-        return (StatusCode::BAD_REQUEST, "which target? /probe?target=NAME, with a name from the configuration\n").into_response();
+        return (StatusCode::BAD_REQUEST, "the parameter target is missing: /probe?target=NAME, with a name from the configuration\n")
+            .into_response();
     };
-    one(&served, client, &headers, "/probe", name, negotiate::format(&headers)).await
+    one_target(&app, client, &headers, "/probe", name, negotiate::format(&headers)).await
 }
 
-async fn all(served: &AppState, client: Client, headers: &HeaderMap, route: &'static str, format: Format) -> Response {
-    let began = Instant::now();
-    let wait = wait(headers, served.access.rules().config.scrape_wait_max);
-    let Some(_turn) = served.turns.take(client, wait).await else { return busy(served, route, began) };
-    let readings = readings(served, ScraperId::of(&client), wait.saturating_sub(began.elapsed()).max(WAIT_MIN)).await;
-    observe_usage(served);
-    let (own, own_families) = served.own.gather();
-    let identities: Vec<Identity> = readings.iter().map(|(monitored, reading)| monitored.identity(reading)).collect();
-    let mut ours = vec![exposition::target_info(std::iter::once(own).chain(&identities)), own_families];
-    let mut theirs = Vec::new();
-    for ((monitored, reading), identity) in readings.iter().zip(&identities) {
-        ours.push(monitored.gather(reading));
+async fn all_targets(app: &AppState, client: Client, headers: &HeaderMap, route: &'static str, format: Format) -> Response {
+    let started = Instant::now();
+    let wait = max_wait(headers, app.access.rules().config.scrape_wait_max);
+    let Some(_permit) = app.scrape_queue.acquire(client, wait).await else { return busy(app, route, started) };
+    let readings = readings(app, ScraperId::of(&client), wait.saturating_sub(started.elapsed()).max(WAIT_MIN)).await;
+    observe_poll_limits(app);
+    let (own_identity, self_metrics) = app.telemetry.gather();
+    let identities: Vec<Identity> = readings.iter().map(|(collected, reading)| collected.identity(reading)).collect();
+    let mut canonical =
+        vec![exposition::target_info(std::iter::once(own_identity).chain(&identities)), exposition::from_registry(&self_metrics)];
+    let mut native = Vec::new();
+    for ((collected, reading), identity) in readings.iter().zip(&identities) {
+        canonical.push(exposition::from_registry(&collected.gather(reading)));
         if let Some(snapshot) = reading.snapshot() {
-            let system = monitored.target.config.source.name;
-            ours.push(exposition::histograms(system, identity, &snapshot.histograms));
+            let system = collected.target.config.source.name;
+            canonical.push(exposition::histograms(system, identity, &snapshot.histograms));
         }
-        theirs.push(Section::of(reading.native.clone(), identity));
+        native.push(Section::of_target(reading.native.clone(), identity));
     }
-    let ours = ours.into_iter().map(|native| Section::own(Arc::new(native))).collect();
-    let response = respond(served, format, negotiate::encoding(headers), ours, theirs).await;
-    served.own.served(route, response.status().as_u16(), began.elapsed());
+    let canonical = canonical.into_iter().map(|families| Section::of_postmeter(Arc::new(families))).collect();
+    let response = respond(app, format, negotiate::encoding(headers), canonical, native).await;
+    app.telemetry.served(route, response.status().as_u16(), started.elapsed());
     response
 }
 
-async fn one(served: &AppState, client: Client, headers: &HeaderMap, route: &'static str, name: &str, format: Format) -> Response {
-    let began = Instant::now();
-    let Some(monitored) = served.targets.find(name) else {
-        served.own.served(route, 404, began.elapsed());
-        return (StatusCode::NOT_FOUND, "there is no target of this name; names are those of the configuration\n").into_response();
+async fn one_target(app: &AppState, client: Client, headers: &HeaderMap, route: &'static str, name: &str, format: Format) -> Response {
+    let started = Instant::now();
+    let Some(collected) = app.targets.find(name) else {
+        app.telemetry.served(route, 404, started.elapsed());
+        return (StatusCode::NOT_FOUND, TARGET_NOT_FOUND).into_response();
     };
-    let wait = wait(headers, served.access.rules().config.scrape_wait_max);
-    let Some(_turn) = served.turns.take(client, wait).await else { return busy(served, route, began) };
-    let left = wait.saturating_sub(began.elapsed()).max(WAIT_MIN);
-    let reading = monitored.target.reading_for_scrape(ScraperId::of(&client), left).await;
-    let mut ours = vec![monitored.gather_without_target_labels(&reading)];
+    let wait = max_wait(headers, app.access.rules().config.scrape_wait_max);
+    let Some(_permit) = app.scrape_queue.acquire(client, wait).await else { return busy(app, route, started) };
+    let remaining = wait.saturating_sub(started.elapsed()).max(WAIT_MIN);
+    let reading = collected.target.reading_for_scrape(ScraperId::of(&client), remaining).await;
+    let mut canonical = vec![exposition::from_registry(&without_identity(collected.gather(&reading)))];
     if let Some(snapshot) = reading.snapshot() {
-        ours.push(exposition::histograms_alone(monitored.target.config.source.name, &snapshot.histograms));
+        canonical.push(exposition::histograms_without_identity(collected.target.config.source.name, &snapshot.histograms));
     }
-    let ours = ours.into_iter().map(|native| Section::own(Arc::new(native))).collect();
-    let theirs = vec![Section::plain(reading.native.clone())];
-    let response = respond(served, format, negotiate::encoding(headers), ours, theirs).await;
-    served.own.served(route, response.status().as_u16(), began.elapsed());
+    let canonical = canonical.into_iter().map(|families| Section::of_postmeter(Arc::new(families))).collect();
+    let native = vec![Section::without_identity(reading.native.clone())];
+    let response = respond(app, format, negotiate::encoding(headers), canonical, native).await;
+    app.telemetry.served(route, response.status().as_u16(), started.elapsed());
     response
 }
 
-/// No turn came in time.
-fn busy(served: &AppState, route: &'static str, began: Instant) -> Response {
-    served.own.access.refused(Refusal::Busy.reason());
+/// The response to a scrape that found no free place in the queue in time.
+fn busy(app: &AppState, route: &'static str, started: Instant) -> Response {
+    app.telemetry.pulling.refused(Refusal::Busy.reason());
     let response = Refusal::Busy.into_response();
-    served.own.served(route, response.status().as_u16(), began.elapsed());
+    app.telemetry.served(route, response.status().as_u16(), started.elapsed());
     response
 }
 
-/// How far the limits of polling are used, for Postmeter's own metrics on this page.
-fn observe_usage(served: &AppState) {
-    if let Some(monitored) = served.targets.now().first() {
-        served.own.poll.observe(&monitored.target.usage());
+/// Removes the labels `job` and `instance`, which the registry adds.
+fn without_identity(mut families: Vec<prometheus::proto::MetricFamily>) -> Vec<prometheus::proto::MetricFamily> {
+    for metric in families.iter_mut().flat_map(|family| family.mut_metric()) {
+        let mut labels = metric.take_label();
+        labels.retain(|label| !matches!(label.name(), "job" | "instance"));
+        metric.set_label(labels);
+    }
+    families
+}
+
+/// Updates the self-metrics about the limits of polling.
+fn observe_poll_limits(app: &AppState) {
+    if let Some(collected) = app.targets.now().first() {
+        app.telemetry.polling.observe(&collected.target.usage());
     }
 }
 
-/// A reading of each target, in the order of the configuration.
-async fn readings(served: &AppState, scraper: ScraperId, wait: Duration) -> Vec<(Arc<CollectedTarget>, Arc<Reading>)> {
-    let targets = served.targets.now();
-    let mut reading = JoinSet::new();
-    for (index, monitored) in targets.iter().cloned().enumerate() {
-        reading.spawn(async move {
-            let read = monitored.target.reading_for_scrape(scraper, wait).await;
-            (index, (monitored, read))
+/// Collects a reading of each target. The result has the order of the configuration.
+async fn readings(app: &AppState, scraper: ScraperId, wait: Duration) -> Vec<(Arc<CollectedTarget>, Arc<Reading>)> {
+    let targets = app.targets.now();
+    let mut polls = JoinSet::new();
+    for (index, collected) in targets.iter().cloned().enumerate() {
+        polls.spawn(async move {
+            let reading = collected.target.reading_for_scrape(scraper, wait).await;
+            (index, (collected, reading))
         });
     }
-    let mut read = Vec::with_capacity(targets.len());
-    while let Some(joined) = reading.join_next().await {
+    let mut readings = Vec::with_capacity(targets.len());
+    while let Some(joined) = polls.join_next().await {
         match joined {
-            Ok(one) => read.push(one),
-            Err(error) => tracing::error!("a collection failed inside Postmeter, please report it: {error}"),
+            Ok(reading) => readings.push(reading),
+            Err(error) => tracing::error!("collecting a target panicked; this is a bug, please report it: {error}"),
         }
     }
-    read.sort_by_key(|(index, _)| *index);
-    read.into_iter().map(|(_, read)| read).collect()
+    readings.sort_by_key(|(index, _)| *index);
+    readings.into_iter().map(|(_, reading)| reading).collect()
 }
 
-/// Ours first, which is new each time; then theirs, which is written once for each reading where it is of a size to keep.
-async fn respond(served: &AppState, format: Format, encoding: Encoding, ours: Vec<Section>, theirs: Vec<Section>) -> Response {
-    let taken = ReservedNames::by(format, &ours);
-    let kept = served.rendered.get(format, &theirs, &taken).await;
-    let (own, logged) = (served.own.clone(), served.logged.clone());
+/// Writes the response: canonical metrics and self-metrics first, which differ in every response, then the native metrics, which are
+/// rendered once for each reading unless they are too large to cache.
+async fn respond(app: &AppState, format: Format, encoding: Encoding, canonical: Vec<Section>, native: Vec<Section>) -> Response {
+    let reserved = ReservedNames::of(format, &canonical);
+    let rendered = app.rendered_pages.get(format, &native, &reserved).await;
+    let (telemetry, logged_conflicts) = (app.telemetry.clone(), app.logged_conflicts.clone());
     let write = move |out: &mut dyn FnMut(&mut Vec<u8>) -> bool| {
-        let mut page = ExpositionWriter::new(format, out);
-        if page.write(&ours, &ReservedNames::default()).is_none() {
+        let mut writer = ExpositionWriter::new(format, out);
+        if writer.write(&canonical, &ReservedNames::default()).is_none() {
             return;
         }
-        match kept {
-            Rendered::Kept(bytes) => {
-                page.pause();
-                // In pieces: a client that reads slowly must not hold a copy of it all.
-                let _ = bytes.chunks(KEPT_PIECE_BYTES).all(|piece| out(&mut piece.to_vec()));
+        match rendered {
+            Rendered::Cached(bytes) => {
+                writer.pause();
+                // In chunks, so that a slow client does not keep a copy of the whole page in memory.
+                let _ = bytes.chunks(CACHED_CHUNK_BYTES).all(|chunk| out(&mut chunk.to_vec()));
             }
             Rendered::TooLarge => {
-                page.write(&theirs, &taken);
-                logged.tell(&own, page.finish());
+                writer.write(&native, &reserved);
+                logged_conflicts.report(&telemetry, writer.finish());
             }
         }
     };
@@ -179,9 +193,10 @@ async fn respond(served: &AppState, format: Format, encoding: Encoding, ours: Ve
     response
 }
 
-fn wait(headers: &HeaderMap, wait_max: Duration) -> Duration {
-    let said = headers.get(SCRAPE_TIMEOUT).and_then(|value| value.to_str().ok()).and_then(|text| text.trim().parse::<f64>().ok());
-    let timeout = said.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+/// Returns how long a scrape may wait for targets, by its header and the configuration.
+fn max_wait(headers: &HeaderMap, wait_max: Duration) -> Duration {
+    let seconds = headers.get(SCRAPE_TIMEOUT).and_then(|value| value.to_str().ok()).and_then(|text| text.trim().parse::<f64>().ok());
+    let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     timeout.map_or(wait_max, |timeout| timeout.saturating_sub(SCRAPE_MARGIN).clamp(WAIT_MIN, wait_max.max(WAIT_MIN)))
 }
 
@@ -190,26 +205,26 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn waits(header: Option<&str>, wait_max_seconds: u64, milliseconds: u64) {
+    fn assert_max_wait(header: Option<&str>, wait_max_seconds: u64, milliseconds: u64) {
         let mut headers = HeaderMap::new();
         if let Some(Ok(value)) = header.map(str::parse) {
             headers.insert(SCRAPE_TIMEOUT, value);
         }
-        assert_eq!(wait(&headers, Duration::from_secs(wait_max_seconds)), Duration::from_millis(milliseconds), "{header:?}");
+        assert_eq!(max_wait(&headers, Duration::from_secs(wait_max_seconds)), Duration::from_millis(milliseconds), "{header:?}");
     }
 
     #[test]
-    fn the_scraper_and_the_configuration_limit_how_long_a_page_waits() {
-        waits(None, 8, 8000);
-        waits(None, 3, 3000);
-        waits(Some("5"), 8, 4500);
-        waits(Some("5"), 3, 3000);
-        waits(Some("2.5"), 8, 2000);
-        waits(Some("60"), 8, 8000);
-        waits(Some("60"), 300, 59_500);
-        waits(Some("0.2"), 8, 100);
-        waits(Some("NaN"), 8, 8000);
-        waits(Some("-1"), 8, 8000);
-        waits(Some("soon"), 8, 8000);
+    fn the_wait_is_limited_by_the_scrape_timeout_and_the_configuration() {
+        assert_max_wait(None, 8, 8000);
+        assert_max_wait(None, 3, 3000);
+        assert_max_wait(Some("5"), 8, 4500);
+        assert_max_wait(Some("5"), 3, 3000);
+        assert_max_wait(Some("2.5"), 8, 2000);
+        assert_max_wait(Some("60"), 8, 8000);
+        assert_max_wait(Some("60"), 300, 59_500);
+        assert_max_wait(Some("0.2"), 8, 100);
+        assert_max_wait(Some("NaN"), 8, 8000);
+        assert_max_wait(Some("-1"), 8, 8000);
+        assert_max_wait(Some("soon"), 8, 8000);
     }
 }

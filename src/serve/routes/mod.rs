@@ -1,4 +1,4 @@
-//! The routes of the pull endpoint, one file each.
+//! The routes of the pull endpoint.
 
 pub(crate) mod metrics;
 pub(crate) mod refusal;
@@ -6,3 +6,6 @@ pub(crate) mod reload;
 pub(crate) mod rendered;
 pub(crate) mod service_discovery;
 pub(crate) mod targets;
+
+/// The body of a 404 response to a request for an unknown target.
+pub(crate) const TARGET_NOT_FOUND: &str = "no target with this name; use a name from the configuration\n";

@@ -1,34 +1,34 @@
-//! Why a request is not answered as it was asked, and what the client is told.
+//! Refused requests: the reasons and the responses.
 
 use axum::http::StatusCode;
 use axum::http::header::{HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use std::time::Duration;
 
-/// Why not.
+/// The reason why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// It asked too often, and may again after this time.
+    /// The client exceeds its rate limit. It may retry after this time.
     RateLimited(Duration),
-    /// Too many requests are being answered, or passwords being checked.
+    /// Too many requests are in progress, or too many passwords are being checked.
     Busy,
-    /// The path is too long.
+    /// The path with its query is too long.
     PathTooLong,
-    /// It does not say who it is, or says something wrong. Which of both ways there are.
+    /// The request has no credential, or (`presented`) an invalid one. `bearer` and `basic` are the accepted schemes.
     Unauthenticated { bearer: bool, basic: bool, presented: bool },
-    /// Its password is longer than bcrypt reads. Whether tokens are accepted too.
+    /// The password is longer than bcrypt supports. `bearer` is true if tokens are accepted too.
     PasswordTooLong { bearer: bool },
-    /// It has a token that was good once.
+    /// The token has expired.
     Expired,
-    /// Only addresses are trusted, and this one is not.
+    /// Access is granted by address only, and the client's address is not trusted.
     Forbidden,
 }
 
-/// When there may be room again.
+/// The `Retry-After` of a busy endpoint.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
 
 impl Refusal {
-    /// For the metric.
+    /// Returns the value of the label `postmeter_refusal_reason`.
     pub(crate) const fn reason(self) -> &'static str {
         match self {
             Self::RateLimited(_) => "rate_limited",
@@ -53,20 +53,20 @@ impl Refusal {
 
     const fn message(self) -> &'static str {
         match self {
-            Self::RateLimited(_) => "too many requests; Retry-After says when there may be another\n",
-            Self::Busy => "too many requests are being answered; try again\n",
+            Self::RateLimited(_) => "too many requests; retry after the time in Retry-After\n",
+            Self::Busy => "too many requests in progress; try again\n",
             Self::PathTooLong => "the path is too long\n",
-            Self::Unauthenticated { presented: false, .. } => "who are you? This needs a token or a password\n",
-            Self::Unauthenticated { .. } => "this token or password is not good\n",
-            Self::PasswordTooLong { .. } => "this password has more than 72 bytes, and bcrypt ignores the rest\n",
-            Self::Expired => "this token has expired\n",
-            Self::Forbidden => "this address may not read this\n",
+            Self::Unauthenticated { presented: false, .. } => "authentication required: a token or a password\n",
+            Self::Unauthenticated { .. } => "invalid token or password\n",
+            Self::PasswordTooLong { .. } => "the password has more than 72 bytes, the maximum of bcrypt\n",
+            Self::Expired => "the token has expired\n",
+            Self::Forbidden => "access from this address is not allowed\n",
         }
     }
 }
 
-/// Names the ways to authenticate.
-fn challenge(headers: &mut HeaderMap, bearer: bool, basic: bool, presented: bool) {
+/// Adds a `WWW-Authenticate` header for each accepted scheme.
+fn add_challenges(headers: &mut HeaderMap, bearer: bool, basic: bool, presented: bool) {
     if bearer {
         let challenge = if presented { "Bearer realm=\"postmeter\", error=\"invalid_token\"" } else { "Bearer realm=\"postmeter\"" };
         headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
@@ -84,8 +84,8 @@ impl IntoResponse for Refusal {
         match self {
             Self::RateLimited(wait) => drop(headers.insert(RETRY_AFTER, seconds(wait))),
             Self::Busy => drop(headers.insert(RETRY_AFTER, seconds(BUSY_RETRY))),
-            Self::Unauthenticated { bearer, basic, presented } => challenge(headers, bearer, basic, presented),
-            Self::PasswordTooLong { bearer } => challenge(headers, bearer, true, true),
+            Self::Unauthenticated { bearer, basic, presented } => add_challenges(headers, bearer, basic, presented),
+            Self::PasswordTooLong { bearer } => add_challenges(headers, bearer, true, true),
             Self::Expired => {
                 let challenge = "Bearer realm=\"postmeter\", error=\"invalid_token\", error_description=\"expired\"";
                 headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

@@ -1,4 +1,4 @@
-//! What mail servers said, written out, kept while it is what they said last: two scrapes of one reading render once.
+//! A cache of rendered native metrics: scrapes that get the same readings share one rendering.
 
 use crate::export::exposition::{ExpositionWriter, Format, OmittedFamilies, ReservedNames, Section};
 use crate::net::LoggedSet;
@@ -8,91 +8,89 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// Series whose text is kept; about 15 MB. A larger page is written while it is sent, and not held.
-const KEPT_SERIES_MAX: u64 = 100_000;
+/// The maximum number of series of a cached page, about 15 MB. A larger page is rendered while it is sent.
+const CACHED_SERIES_MAX: u64 = 100_000;
 
-/// The last page in each format.
+/// The last rendering in each format. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct RenderedPages {
-    pages: Arc<Mutex<HashMap<Format, Kept>>>,
-    own: Arc<SelfTelemetry>,
-    logged: LoggedConflicts,
+    pages: Arc<Mutex<HashMap<Format, CachedPage>>>,
+    telemetry: Arc<SelfTelemetry>,
+    logged_conflicts: LoggedConflicts,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct CachedPage {
     sections: Vec<Section>,
-    /// What the rest of the page had in use: a family of ours may begin while the reading is the same.
-    taken: ReservedNames,
+    /// The names of the other families on the page. They can change while the readings stay the same.
+    reserved: ReservedNames,
     bytes: Bytes,
 }
 
-/// What there is of a page.
+/// The result of a look-up in the cache.
 pub(crate) enum Rendered {
-    /// All of it, to its end.
-    Kept(Bytes),
-    /// Nothing, because it is too large.
+    /// The page, up to its end.
+    Cached(Bytes),
+    /// The page is too large for the cache and must be rendered while it is sent.
     TooLarge,
 }
 
 impl RenderedPages {
-    pub(crate) fn new(own: Arc<SelfTelemetry>, logged: LoggedConflicts) -> Self {
-        Self { pages: Arc::default(), own, logged }
+    pub(crate) fn new(telemetry: Arc<SelfTelemetry>, logged_conflicts: LoggedConflicts) -> Self {
+        Self { pages: Arc::default(), telemetry, logged_conflicts }
     }
 
-    /// The page of these sections without the families whose names are `taken`.
-    pub(crate) async fn get(&self, format: Format, sections: &[Section], taken: &ReservedNames) -> Rendered {
-        if sections.iter().map(Section::series).sum::<u64>() > KEPT_SERIES_MAX {
-            // What was kept before is of a time when the page was smaller.
+    /// Returns the rendering of these sections, without families that have a reserved name.
+    pub(crate) async fn get(&self, format: Format, sections: &[Section], reserved: &ReservedNames) -> Rendered {
+        if sections.iter().map(Section::series).sum::<u64>() > CACHED_SERIES_MAX {
+            // The cached pages are from a time when there were fewer series.
             self.pages.lock().await.clear();
             return Rendered::TooLarge;
         }
-        // Held while it is written: whoever asks at the same time gets the same bytes.
+        // The lock is held while the page is rendered, so that concurrent scrapes get the same bytes.
         let mut pages = self.pages.lock().await;
-        let same = |kept: &&Kept| {
-            let of_same = kept.sections.len() == sections.len() && kept.sections.iter().zip(sections).all(|(a, b)| a.is(b));
-            of_same && kept.taken == *taken
+        let is_current = |page: &&CachedPage| {
+            let has_sections = page.sections.len() == sections.len() && page.sections.iter().zip(sections).all(|(a, b)| a.is_same(b));
+            has_sections && page.reserved == *reserved
         };
-        if let Some(kept) = pages.get(&format).filter(same) {
-            return Rendered::Kept(kept.bytes.clone());
+        if let Some(page) = pages.get(&format).filter(is_current) {
+            return Rendered::Cached(page.bytes.clone());
         }
-        let (sections, taken) = (sections.to_vec(), taken.clone());
-        let (own, logged) = (self.own.clone(), self.logged.clone());
-        let written = tokio::task::spawn_blocking(move || {
+        let (sections, reserved) = (sections.to_vec(), reserved.clone());
+        let (telemetry, logged_conflicts) = (self.telemetry.clone(), self.logged_conflicts.clone());
+        let rendering = tokio::task::spawn_blocking(move || {
             let mut bytes = Vec::new();
-            let mut out = |piece: &mut Vec<u8>| {
-                bytes.append(piece);
+            let mut out = |chunk: &mut Vec<u8>| {
+                bytes.append(chunk);
                 true
             };
-            let mut page = ExpositionWriter::resume(format, &mut out);
-            page.write(&sections, &taken);
-            logged.tell(&own, page.finish());
-            Kept { sections, taken, bytes: bytes.into() }
+            let mut writer = ExpositionWriter::resume(format, &mut out);
+            writer.write(&sections, &reserved);
+            logged_conflicts.report(&telemetry, writer.finish());
+            CachedPage { sections, reserved, bytes: bytes.into() }
         });
-        let Ok(kept) = written.await else { return Rendered::TooLarge };
-        let bytes = kept.bytes.clone();
-        pages.insert(format, kept);
-        Rendered::Kept(bytes)
+        let Ok(page) = rendering.await else { return Rendered::TooLarge };
+        let bytes = page.bytes.clone();
+        pages.insert(format, page);
+        Rendered::Cached(bytes)
     }
 }
 
-/// Families that one line names.
-const NAMED_MAX: usize = 3;
+/// Families in one line of the log.
+const LISTED_MAX: usize = 3;
 
-/// What the log says of these, and what to do.
-fn line(new: &[String]) -> Option<String> {
-    let (named, rest) = new.split_at(new.len().min(NAMED_MAX));
+/// Formats the reasons of omitted families for the log: the first [`LISTED_MAX`] and the number of the others.
+fn summarize(reasons: &[String]) -> String {
+    let (listed, rest) = reasons.split_at(reasons.len().min(LISTED_MAX));
     let more = if rest.is_empty() { String::new() } else { format!("; and {} more", rest.len()) };
-    let said = named.join("; ");
-    (!new.is_empty())
-        .then(|| format!("families were left out of the pull: {said}{more}. A relay.prefix for one of the targets keeps them apart"))
+    format!("{}{more}", listed.join("; "))
 }
 
-/// What the log has said of families that were left out.
-#[derive(Clone, Debug)]
-pub(crate) struct LoggedConflicts(Arc<parking_lot::Mutex<LoggedSet<String>>>);
+/// The omitted families that have been logged, each with its reason. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LoggedConflicts(Arc<parking_lot::Mutex<HashSet<String>>>);
 
-/// Families that are named in the log, in all; the metric counts on.
+/// The maximum number of families that are logged. Further ones are counted in the metric only.
 const LOGGED_MAX: usize = 1000;
 
 impl Default for LoggedConflicts {
@@ -102,17 +100,17 @@ impl Default for LoggedConflicts {
 }
 
 impl LoggedConflicts {
-    /// Counts what could not be said as it was, and logs each family once: those of a page in one line, of which the first are named.
-    pub(crate) fn tell(&self, own: &SelfTelemetry, told: OmittedFamilies) {
-        own.changed("family_dropped", told.families_dropped);
-        own.changed("family_untyped", told.families_untyped);
-        own.changed("label_renamed", told.labels_renamed);
-        own.changed("series_dropped", told.series_dropped);
+    /// Counts the omissions of a page and logs each omitted family once, with one line for a page.
+    pub(crate) fn report(&self, telemetry: &SelfTelemetry, omitted: OmittedFamilies) {
+        telemetry.changed("family_dropped", omitted.families_dropped);
+        telemetry.changed("family_untyped", omitted.families_untyped);
+        telemetry.changed("label_renamed", omitted.labels_renamed);
+        telemetry.changed("series_dropped", omitted.series_dropped);
         let mut logged = self.0.lock();
-        let mut new = told.dropped;
-        new.retain(|why| logged.insert(why));
-        if let Some(line) = line(&new) {
-            tracing::warn!("{line}");
+        let mut new = omitted.reasons;
+        new.retain(|reason| logged.len() < LOGGED_MAX && logged.insert(reason.clone()));
+        if !new.is_empty() {
+            tracing::warn!(families = %summarize(&new), "native metric families omitted from the pull endpoint; a relay.prefix for one of the targets avoids the conflict");
         }
     }
 }
@@ -125,45 +123,37 @@ mod tests {
 
     fn section(page: &str) -> Section {
         let families = prometheus::read(page.to_owned()).unwrap();
-        Section::plain(Arc::new(SelectedFamilies::select(vec![families], "", usize::MAX, |_| Some(FamilySelection::default()))))
+        Section::without_identity(Arc::new(SelectedFamilies::choose(vec![families], "", usize::MAX, |_| Some(FamilySelection::default()))))
     }
 
     #[tokio::test]
-    async fn a_page_is_kept_until_its_reading_or_what_the_others_have_in_use_is_another() {
-        let own = Arc::new(SelfTelemetry::quiet().unwrap());
-        let pages = RenderedPages::new(own, LoggedConflicts::default());
-        let text = async |theirs: &[Section], ours: &[Section]| match pages
-            .get(Format::Text, theirs, &ReservedNames::by(Format::Text, ours))
+    async fn a_page_is_cached_until_its_readings_or_the_reserved_names_change() {
+        let telemetry = Arc::new(SelfTelemetry::quiet().unwrap());
+        let pages = RenderedPages::new(telemetry, LoggedConflicts::default());
+        let text = async |native: &[Section], canonical: &[Section]| match pages
+            .get(Format::Text, native, &ReservedNames::of(Format::Text, canonical))
             .await
         {
-            Rendered::Kept(bytes) => bytes,
+            Rendered::Cached(bytes) => bytes,
             Rendered::TooLarge => panic!("too large"),
         };
-        let theirs = [section("a 1\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3\nh_count 3\n")];
+        let native = [section("a 1\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3\nh_count 3\n")];
         let histogram = "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3\nh_count 3\n";
         let both = format!("# TYPE a untyped\na 1\n{histogram}");
-        let first = text(&theirs, &[section("z 1\n")]).await;
+        let first = text(&native, &[section("z 1\n")]).await;
         assert_eq!(first, both);
-        let again = text(&theirs, &[section("z 2\n")]).await;
-        assert_eq!(again.as_ptr(), first.as_ptr(), "written once");
-        // A family of ours that begins between two scrapes of one reading.
-        assert_eq!(text(&theirs, &[section("z 2\n"), section("a 5\n")]).await, histogram);
-        assert_eq!(text(&theirs, &[section("h_count 5\n")]).await, "# TYPE a untyped\na 1\n");
+        let again = text(&native, &[section("z 2\n")]).await;
+        assert_eq!(again.as_ptr(), first.as_ptr(), "rendered once");
+        // A canonical family is new in the second scrape of the same reading.
+        assert_eq!(text(&native, &[section("z 2\n"), section("a 5\n")]).await, histogram);
+        assert_eq!(text(&native, &[section("h_count 5\n")]).await, "# TYPE a untyped\na 1\n");
         assert_eq!(text(&[section("b 1\n")], &[]).await, "# TYPE b untyped\nb 1\n");
     }
 
     #[test]
-    fn families_that_are_left_out_are_one_line() {
-        let families = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        assert_eq!(line(&[]), None);
-        for (new, said) in [
-            (families(&["a"]), "families were left out of the pull: a. A relay.prefix for one of the targets keeps them apart"),
-            (
-                families(&["a", "b", "c", "d", "e"]),
-                "families were left out of the pull: a; b; c; and 2 more. A relay.prefix for one of the targets keeps them apart",
-            ),
-        ] {
-            assert_eq!(line(&new).as_deref(), Some(said));
-        }
+    fn omitted_families_are_summarized_in_one_line() {
+        let reasons = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(summarize(&reasons(&["a"])), "a");
+        assert_eq!(summarize(&reasons(&["a", "b", "c", "d", "e"])), "a; b; c; and 2 more");
     }
 }

@@ -1,4 +1,4 @@
-//! `/targets.json`: how each target is, for programs.
+//! `/targets.json`: the state of each target as JSON.
 
 use crate::poll::{PartReport, PollError, Reading};
 use crate::serve::AppState;
@@ -9,32 +9,33 @@ use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 use std::time::{Instant, SystemTime};
 
-/// What the answers of this module and of `/sd` are.
+/// The media type of `/targets.json` and `/sd`.
 pub(crate) const JSON: &str = "application/json";
 
-pub(crate) async fn targets(State(served): State<AppState>) -> impl IntoResponse {
+/// Serves `/targets.json`.
+pub(crate) async fn targets(State(app): State<AppState>) -> impl IntoResponse {
     let now = Instant::now();
-    let targets: Vec<Value> = served.targets.now().iter().map(|monitored| target(monitored, now)).collect();
+    let targets: Vec<Value> = app.targets.now().iter().map(|collected| target(collected, now)).collect();
     ([(CONTENT_TYPE, JSON)], json!({"targets": targets}).to_string())
 }
 
-fn target(monitored: &CollectedTarget, now: Instant) -> Value {
-    let target = &monitored.target;
+fn target(collected: &CollectedTarget, now: Instant) -> Value {
+    let target = &collected.target;
     let config = &target.config;
     let latest = target.latest();
     let latest = latest.as_deref();
-    let resource: Map<String, Value> = monitored.last_identity().attributes().map(|(key, value)| (key.to_owned(), value.into())).collect();
+    let resource: Map<String, Value> = collected.last_identity().attributes().map(|(key, value)| (key.to_owned(), value.into())).collect();
     let reports = latest.map(|reading| reading.parts.as_slice()).unwrap_or_default();
-    let parts = config.parts.iter().enumerate().map(|(i, asked)| {
-        let report = reports.iter().find(|report| report.part == asked.part.name);
-        part(asked.part.name, i == 0, report)
+    let parts = config.parts.iter().enumerate().map(|(i, configured)| {
+        let report = reports.iter().find(|report| report.part == configured.part.name);
+        part(configured.part.name, i == 0, report)
     });
     json!({
         "name": config.name,
         "system": config.source.name,
-        "url": url(monitored),
+        "url": url(collected),
         "resource": resource,
-        "configured_in": monitored.origin().to_string(),
+        "configured_in": collected.origin().to_string(),
         "state": latest.map_or("unknown", |reading| state(reading.outcome.is_ok())),
         "error": latest.and_then(|reading| reading.outcome.as_ref().err()).map(error),
         "parts": parts.collect::<Vec<_>>(),
@@ -84,13 +85,13 @@ fn error(error: &PollError) -> Value {
     json!({"type": error.error_type(), "message": error.to_string()})
 }
 
-const fn state(good: bool) -> &'static str {
-    if good { "up" } else { "down" }
+const fn state(is_ok: bool) -> &'static str {
+    if is_ok { "up" } else { "down" }
 }
 
-/// Where the server is. A path and a query may be secret, and are not said; `configured_in` says where they stand.
-fn url(monitored: &CollectedTarget) -> String {
-    monitored.target.config.url.origin().ascii_serialization()
+/// Returns the origin of the URL. The path and the query may contain secrets and are omitted.
+fn url(collected: &CollectedTarget) -> String {
+    collected.target.config.url.origin().ascii_serialization()
 }
 
 fn time(at: SystemTime) -> Option<String> {

@@ -1,14 +1,16 @@
-//! A headless Chromium, driven by chromedriver over WebDriver; both as Debian has them.
+//! A headless Chromium, controlled by chromedriver over WebDriver, as packaged by Debian.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long the browser may take to come to what is waited for.
-const SOON: Duration = Duration::from_secs(60);
-/// How often a condition is looked at.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// The maximum time of a command, and of waiting for a condition.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The interval at which a condition is checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 pub struct Browser {
     driver: Child,
@@ -22,24 +24,26 @@ fn on_path(program: &str) -> Option<std::path::PathBuf> {
 }
 
 impl Browser {
-    /// A fresh one, or why there is none. `POSTMETER_REQUIRE_CHROMIUM=1` makes that a failure.
+    /// Starts a browser with an empty profile. If there is none, returns the reason, or panics with `POSTMETER_REQUIRE_CHROMIUM=1`.
     pub async fn start() -> Result<Self, String> {
         match Self::try_start().await {
-            Err(why) if std::env::var_os("POSTMETER_REQUIRE_CHROMIUM").is_some() => panic!("{why}"),
+            Err(reason) if std::env::var_os("POSTMETER_REQUIRE_CHROMIUM").is_some() => panic!("{reason}"),
             result => result,
         }
     }
 
     async fn try_start() -> Result<Self, String> {
-        let driver = on_path("chromedriver").ok_or("there is no chromedriver here (Debian: chromium-driver)")?;
-        let chromium = on_path("chromium").ok_or("there is no chromium here")?;
+        let driver = on_path("chromedriver").ok_or("chromedriver is not installed (Debian: chromium-driver)")?;
+        let chromium = on_path("chromium").ok_or("chromium is not installed")?;
         let profile = tempfile::tempdir().unwrap();
         let mut driver = Command::new(driver).arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut said = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = said.find_map(|line| line.ok()?.rsplit_once(" successfully on port ")?.1.trim_end_matches('.').parse::<u16>().ok());
-        let port = port.expect("chromedriver says its port");
-        // It goes on talking to a pipe that must not fill up.
-        std::thread::spawn(move || said.for_each(drop));
+        let mut output = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let port = output.find_map(|line| line.ok()?.rsplit_once(" successfully on port ")?.1.trim_end_matches('.').parse::<u16>().ok());
+        let port = port.expect("chromedriver prints its port");
+        // The pipe must not fill up.
+        std::thread::spawn(move || output.for_each(drop));
+        // The client needs a provider, and no Postmeter may have been started in this process yet.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let base = format!("http://127.0.0.1:{port}/session");
         let mut browser = Self { driver, client, session: base, _profile: profile };
@@ -57,17 +61,17 @@ impl Browser {
         let mut args: Vec<String> = flags.map(str::to_owned).into();
         args.push(format!("--user-data-dir={}", browser._profile.path().display()));
         let options = json!({"binary": chromium, "args": args});
-        let wanted = json!({"goog:loggingPrefs": {"browser": "ALL"}, "goog:chromeOptions": options});
-        let session = browser.call("POST", "", json!({"capabilities": {"alwaysMatch": wanted}})).await;
+        let capabilities = json!({"goog:loggingPrefs": {"browser": "ALL"}, "goog:chromeOptions": options});
+        let session = browser.call("POST", "", json!({"capabilities": {"alwaysMatch": capabilities}})).await;
         browser.session = format!("{}/{}", browser.session, session["sessionId"].as_str().unwrap());
         Ok(browser)
     }
 
     async fn call(&self, method: &str, path: &str, body: Value) -> Value {
         let request = self.client.request(method.parse().unwrap(), format!("{}{path}", self.session));
-        let request = request.header("content-type", "application/json").body(body.to_string()).timeout(SOON * 2);
-        let answer = request.send().await.unwrap();
-        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        let request = request.header("content-type", "application/json").body(body.to_string()).timeout(TIMEOUT * 2);
+        let response = request.send().await.unwrap();
+        let (status, text) = (response.status(), response.text().await.unwrap());
         assert!(status.is_success(), "{method} {path}: {status} {text}");
         serde_json::from_str::<Value>(&text).unwrap()["value"].take()
     }
@@ -77,55 +81,61 @@ impl Browser {
         self.call("POST", "/url", json!({"url": url})).await;
     }
 
-    /// The value that this function body returns.
+    /// Runs this function body and returns its value.
     pub async fn run(&self, script: &str) -> Value {
         self.call("POST", "/execute/sync", json!({"script": script, "args": []})).await
     }
 
-    /// A command of the DevTools protocol.
+    /// Runs a command of the DevTools protocol.
     pub async fn devtools(&self, command: &str, parameters: Value) -> Value {
         self.call("POST", "/goog/cdp/execute", json!({"cmd": command, "params": parameters})).await
     }
 
     /// Waits until this function body returns true.
     #[track_caller]
-    pub fn until(&self, what: &str, script: &str) -> impl Future<Output = ()> {
-        let (what, place) = (what.to_owned(), std::panic::Location::caller());
+    pub fn until(&self, description: &str, script: &str) -> impl Future<Output = ()> {
+        let (description, place) = (description.to_owned(), std::panic::Location::caller());
         async move {
-            let began = Instant::now();
+            let started = Instant::now();
             while self.run(script).await != true {
-                assert!(began.elapsed() < SOON, "{place}: not in time: {what}");
-                tokio::time::sleep(LOOK_INTERVAL).await;
+                assert!(started.elapsed() < TIMEOUT, "{place}: timed out: {description}");
+                tokio::time::sleep(CHECK_INTERVAL).await;
             }
         }
     }
 
-    /// Presses keys, one after the other.
+    /// Presses these keys one after the other.
     pub async fn press(&self, keys: &[char]) {
         let actions: Vec<Value> =
             keys.iter().flat_map(|key| [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})]).collect();
         self.call("POST", "/actions", json!({"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})).await;
     }
 
-    /// Light or dark.
+    /// Sets the color scheme: `light` or `dark`.
     pub async fn scheme(&self, scheme: &str) {
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
         self.devtools("Emulation.setEmulatedMedia", json!({"features": features})).await;
     }
 
-    /// The size of the screen.
+    /// Sets the size of the screen.
     pub async fn screen(&self, width: u32, height: u32, mobile: bool) {
         let parameters = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile});
         self.devtools("Emulation.setDeviceMetricsOverride", parameters).await;
     }
 
-    /// What the console has said since the last look.
+    /// Returns the console messages since the last call.
     pub async fn console(&self) -> Vec<String> {
         let entries = self.call("POST", "/se/log", json!({"type": "browser"})).await;
         entries.as_array().unwrap().iter().map(|entry| format!("{} {}", entry["level"], entry["message"])).collect()
     }
 
-    /// Closes it.
+    /// Returns an image of the visible part of the page as PNG.
+    pub async fn screenshot(&self) -> Vec<u8> {
+        let image = self.call("GET", "/screenshot", json!({})).await;
+        STANDARD.decode(image.as_str().unwrap()).unwrap()
+    }
+
+    /// Closes the browser.
     pub async fn end(self) {
         self.call("DELETE", "", json!({})).await;
     }

@@ -1,15 +1,17 @@
-// Of every text that can be seen: what it says, and its contrast with what is behind it (WCAG 2.2, 1.4.3), where below 4.5.
+// Returns the number of visible texts, and those with a contrast to their background below 4.5 (WCAG 2.2, 1.4.3).
 const parse = (color) => {
   const [r, g, b, a = 1] = color.match(/[\d.]+/g).map(Number);
   return { r, g, b, a };
 };
+// The color of a layer on top of another one.
 const over = (top, below) => ({
   r: top.r * top.a + below.r * (1 - top.a),
   g: top.g * top.a + below.g * (1 - top.a),
   b: top.b * top.a + below.b * (1 - top.a),
   a: 1,
 });
-const behind = (element) => {
+// The background color of an element.
+const background = (element) => {
   const layers = [];
   for (let e = element; e; e = e.parentElement) layers.push(parse(getComputedStyle(e).backgroundColor));
   return layers.reverse().reduce((below, layer) => over(layer, below), { r: 255, g: 255, b: 255, a: 1 });
@@ -25,7 +27,7 @@ while (walker.nextNode()) {
   const element = walker.currentNode.parentElement;
   if (!walker.currentNode.data.trim() || !element.checkVisibility({ visibilityProperty: true })) continue;
   seen += 1;
-  const back = behind(element);
+  const back = background(element);
   const front = over(parse(getComputedStyle(element).color), back);
   const [a, b] = [luminance(front), luminance(back)].sort((x, y) => y - x);
   const ratio = (a + 0.05) / (b + 0.05);

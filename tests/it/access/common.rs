@@ -1,4 +1,4 @@
-//! An endpoint without targets, and clients of several addresses that speak HTTP/1.1 by hand.
+//! A pull endpoint without targets, and clients with several addresses that send raw HTTP/1.1.
 
 use crate::support::wait_until_async;
 use postmeter::config::{self, Environment, Prometheus};
@@ -16,21 +16,21 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-/// How long anything may take that should be soon.
-pub const SOON: Duration = Duration::from_secs(20);
-/// A client, and another.
+/// The maximum time of anything that a test waits for.
+pub const TIMEOUT: Duration = Duration::from_secs(20);
+/// The addresses of two clients.
 pub const ONE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
 pub const TWO: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-pub struct World {
+pub struct TestEndpoint {
     pub addr: SocketAddr,
     pub access: Access,
     pub files: TempDir,
     stop: CancellationToken,
-    served: tokio::task::JoinHandle<()>,
+    task: tokio::task::JoinHandle<()>,
 }
 
-/// `export.prometheus` of these lines; `FILES` stands for where the files are.
+/// Parses `export.prometheus` with these lines. `FILES` in them is replaced by the folder of the files.
 pub fn prometheus(keys: &str, files: &Path) -> Result<Prometheus, String> {
     let keys = keys.replace("FILES", &files.display().to_string());
     let text = format!(
@@ -40,41 +40,40 @@ pub fn prometheus(keys: &str, files: &Path) -> Result<Prometheus, String> {
     parsed.map(|config| config.export.prometheus.unwrap()).map_err(|problems| problems.to_string())
 }
 
-/// Short enough for a test, where files are looked at.
+/// The default limits, with a short interval for checking files.
 pub fn limits() -> Limits {
     Limits { watch_interval: Duration::from_millis(20), ..Limits::default() }
 }
 
-impl World {
+impl TestEndpoint {
     pub async fn new(keys: &str) -> Self {
-        Self::with(keys, limits(), tempfile::tempdir().unwrap()).await
+        Self::with_limits(keys, limits(), tempfile::tempdir().unwrap()).await
     }
 
-    pub async fn with(keys: &str, limits: Limits, files: TempDir) -> Self {
-        Self::of(Vec::new(), keys, limits, files).await
+    pub async fn with_limits(keys: &str, limits: Limits, files: TempDir) -> Self {
+        Self::with_targets(Vec::new(), keys, limits, files).await
     }
 
-    /// With a target whose page has 700 kB.
-    pub async fn large(keys: &str, limits: Limits, files: TempDir) -> (Self, SimulatedServer) {
+    /// Starts an endpoint with a target whose metrics have 700 kB.
+    pub async fn with_large_target(keys: &str, limits: Limits, files: TempDir) -> (Self, SimulatedServer) {
         let options = Options { size: 3000, ..Options::default() };
-        let stand_in = SimulatedServer::start(System::Kumomta, "127.0.0.1:0".parse().unwrap(), options).await.unwrap();
-        let text = format!("targets: [{{name: large, system: kumomta, url: '{}', min_interval: 1h}}]\n", stand_in.url());
+        let server = SimulatedServer::start(System::Kumomta, "127.0.0.1:0".parse().unwrap(), options).await.unwrap();
+        let text = format!("targets: [{{name: large, system: kumomta, url: '{}', min_interval: 1h}}]\n", server.url());
         let config = config::parse(&text, "postmeter.yaml", &Environment::default()).unwrap();
         let target = Target::new(config.targets[0].clone(), poll::Limits::default()).unwrap();
-        (Self::of(vec![Arc::new(CollectedTarget::new(target).unwrap())], keys, limits, files).await, stand_in)
+        (Self::with_targets(vec![Arc::new(CollectedTarget::new(target).unwrap())], keys, limits, files).await, server)
     }
 
-    async fn of(targets: Vec<Arc<CollectedTarget>>, keys: &str, limits: Limits, files: TempDir) -> Self {
+    async fn with_targets(targets: Vec<Arc<CollectedTarget>>, keys: &str, limits: Limits, files: TempDir) -> Self {
         let config = prometheus(keys, files.path()).unwrap_or_else(|problems| panic!("{problems}"));
-        let own = Arc::new(SelfTelemetry::quiet().unwrap());
-        let access = Access::with_limits(config, own.clone(), limits).unwrap();
+        let telemetry = Arc::new(SelfTelemetry::quiet().unwrap());
+        let access = Access::with_limits(config, telemetry.clone(), limits).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let served = AppState::new(targets.into(), own, access.clone());
-        let served = tokio::spawn(served.run(listener, stopped));
-        Self { addr, access, files, stop, served }
+        let app = AppState::new(targets.into(), telemetry, access.clone());
+        let task = tokio::spawn(app.run(listener, stop.clone()));
+        Self { addr, access, files, stop, task }
     }
 
     pub async fn connect(&self, from: Ipv4Addr) -> TcpStream {
@@ -83,47 +82,48 @@ impl World {
         socket.connect(self.addr).await.unwrap()
     }
 
-    /// Asks once, over a connection of its own, with these lines after the request line.
-    pub async fn ask(&self, from: Ipv4Addr, path: &str, lines: &[&str]) -> Answer {
-        ask(self.connect(from).await, path, lines).await
+    /// Sends one request over a new connection, with these header lines.
+    pub async fn get(&self, from: Ipv4Addr, path: &str, lines: &[&str]) -> TestResponse {
+        get(self.connect(from).await, path, lines).await
     }
 
-    /// The status of an answer to this.
+    /// Sends one request over a new connection and returns the status.
     pub async fn status(&self, from: Ipv4Addr, path: &str, lines: &[&str]) -> u16 {
-        self.ask(from, path, lines).await.status
+        self.get(from, path, lines).await.status
     }
 
     pub async fn end(self) {
         self.stop.cancel();
-        tokio::time::timeout(SOON, self.served).await.unwrap().unwrap();
+        tokio::time::timeout(TIMEOUT, self.task).await.unwrap().unwrap();
     }
 }
 
-pub struct Answer {
-    /// 0 where there is none.
+pub struct TestResponse {
+    /// The status code, or 0 if there was no response.
     pub status: u16,
     pub text: String,
 }
 
-impl Answer {
-    pub fn of(bytes: &[u8]) -> Self {
+impl TestResponse {
+    pub fn parse(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes).into_owned();
         Self { status: text.get(9..12).and_then(|status| status.parse().ok()).unwrap_or(0), text }
     }
 
-    /// The values of a header.
+    /// Returns the values of a header.
     pub fn header(&self, name: &str) -> Vec<&str> {
         let head = self.text.split("\r\n\r\n").next().unwrap_or_default();
-        let of = |line: &'_ str| line.split_once(": ").filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(key, _)| key.len() + 2);
-        head.lines().filter_map(|line| of(line).map(|at| &line[at..])).collect()
+        let value_start =
+            |line: &'_ str| line.split_once(": ").filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(key, _)| key.len() + 2);
+        head.lines().filter_map(|line| value_start(line).map(|at| &line[at..])).collect()
     }
 
-    /// How often it was refused for this reason.
+    /// Returns the number of refusals for this reason.
     pub fn refusals(&self, reason: &str) -> Option<f64> {
         self.value("postmeter_pull_refusals_total", &format!("postmeter_refusal_reason=\"{reason}\""))
     }
 
-    /// The value of a series of this name with this label.
+    /// Returns the value of the series with this name and label.
     pub fn value(&self, name: &str, label: &str) -> Option<f64> {
         let mut lines = self.text.lines().filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(label));
         lines.next().and_then(|line| line.rsplit_once(' ')?.1.parse().ok())
@@ -135,35 +135,38 @@ pub fn request(path: &str, lines: &[&str]) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: postmeter\r\n{lines}Connection: close\r\n\r\n")
 }
 
-/// One request and all of its answer.
-pub async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str, lines: &[&str]) -> Answer {
-    // A server that has seen enough may have closed already.
+/// Sends a request and reads the whole response.
+pub async fn get(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str, lines: &[&str]) -> TestResponse {
+    // The server may close the connection before it has read the whole request.
     let _ = stream.write_all(request(path, lines).as_bytes()).await;
-    Answer::of(&rest(stream).await)
+    TestResponse::parse(&read_to_end(stream).await)
 }
 
-/// Reads until the other side closes.
-pub async fn rest(mut stream: impl AsyncRead + Unpin) -> Vec<u8> {
-    let (mut bytes, mut piece) = (Vec::new(), [0; 64 * 1024]);
+/// Reads until the server closes the connection.
+pub async fn read_to_end(mut stream: impl AsyncRead + Unpin) -> Vec<u8> {
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 64 * 1024]);
     loop {
-        match tokio::time::timeout(SOON, stream.read(&mut piece)).await.expect("the server neither answers nor closes") {
+        match tokio::time::timeout(TIMEOUT, stream.read(&mut chunk)).await.expect("the server neither responds nor closes the connection") {
             Ok(0) | Err(_) => return bytes,
-            Ok(n) => bytes.extend_from_slice(&piece[..n]),
+            Ok(n) => bytes.extend_from_slice(&chunk[..n]),
         }
     }
 }
 
-/// Tries until it is so.
-#[track_caller]
-pub fn until<F: Future<Output = bool>>(what: &str, is_so: impl FnMut() -> F) -> impl Future<Output = ()> {
-    wait_until_async(is_so, SOON, what)
+/// Waits until the condition is true.
+pub async fn until<F: Future<Output = bool>>(description: &str, mut condition: impl FnMut() -> F) {
+    let started = Instant::now();
+    while !condition().await {
+        assert!(started.elapsed() < TIMEOUT, "timed out: {description}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 pub fn sha256(token: &str) -> String {
     digest(&SHA256, token.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The least cost: what is tested is around it.
+/// Hashes a password with the minimum cost, to keep the tests fast.
 pub fn bcrypt_hash(password: &str) -> String {
     bcrypt::hash(password, 4).unwrap()
 }

@@ -1,6 +1,6 @@
 //! Tokens, passwords and trusted addresses.
 
-use crate::access::common::{ONE, TWO, World, basic, bcrypt_hash, prometheus, sha256};
+use crate::access::common::{ONE, TWO, TestEndpoint, basic, bcrypt_hash, prometheus, sha256};
 
 const TOKEN: &str = "pmt_Zm9yIHRlc3RzIG9ubHksIGFuZCBub3QgYSBzZWNyZXQ";
 
@@ -14,19 +14,19 @@ fn tokens(more: &str) -> String {
 }
 
 #[tokio::test]
-async fn without_authentication_everybody_reads() {
-    let world = World::new("").await;
+async fn without_authentication_all_requests_are_served() {
+    let endpoint = TestEndpoint::new("").await;
     for path in ["/metrics", "/metrics.json", "/-/healthy", "/-/ready", "/"] {
-        assert_eq!(world.status(ONE, path, &[]).await, 200, "{path}");
+        assert_eq!(endpoint.status(ONE, path, &[]).await, 200, "{path}");
     }
-    assert_eq!(world.status(ONE, "/nowhere", &[]).await, 404);
-    assert!(!world.access.is_closed());
-    world.end().await;
+    assert_eq!(endpoint.status(ONE, "/nowhere", &[]).await, 404);
+    assert!(!endpoint.access.is_closed());
+    endpoint.end().await;
 }
 
 #[tokio::test]
-async fn only_a_good_token_reads() {
-    let world = World::new(&tokens("")).await;
+async fn only_a_valid_token_is_accepted() {
+    let endpoint = TestEndpoint::new(&tokens("")).await;
     let bearer = |token: &str| format!("Authorization: Bearer {token}");
     let mut flipped = TOKEN.to_owned();
     flipped.replace_range(TOKEN.len() - 1.., "R");
@@ -54,90 +54,90 @@ async fn only_a_good_token_reads() {
         (format!("Authorization: Bearer wrong\r\n{}", bearer(TOKEN)), 401),
         (format!("{}\r\nAuthorization: Bearer wrong", bearer(TOKEN)), 401),
     ] {
-        assert_eq!(world.status(ONE, "/metrics", &[&line]).await, expected, "{line}");
+        assert_eq!(endpoint.status(ONE, "/metrics", &[&line]).await, expected, "{line}");
     }
-    assert_eq!(world.status(ONE, &format!("/metrics?token={TOKEN}"), &[]).await, 401);
-    // What there is nobody learns without one, not even that there is nothing.
+    assert_eq!(endpoint.status(ONE, &format!("/metrics?token={TOKEN}"), &[]).await, 401);
+    // Without a token a client cannot find out which paths exist.
     for path in ["/", "/metrics.json", "/probe?target=a", "/-/healthy", "/-/ready", "/nowhere"] {
-        assert_eq!(world.status(ONE, path, &[]).await, 401, "{path}");
+        assert_eq!(endpoint.status(ONE, path, &[]).await, 401, "{path}");
     }
-    world.end().await;
+    endpoint.end().await;
 }
 
 #[tokio::test]
-async fn a_refusal_says_what_is_wanted() {
+async fn a_refusal_has_the_accepted_schemes_and_the_reason() {
     let keys = tokens(&format!("      basic: {{alice: {}}}\n", bcrypt_hash("a")));
-    let world = World::new(&keys).await;
-    let nothing = world.ask(ONE, "/metrics", &[]).await;
-    assert_eq!(nothing.header("WWW-Authenticate"), ["Bearer realm=\"postmeter\"", "Basic realm=\"postmeter\", charset=\"UTF-8\""]);
-    let wrong = world.ask(ONE, "/metrics", &["Authorization: Bearer wrong"]).await;
+    let endpoint = TestEndpoint::new(&keys).await;
+    let without = endpoint.get(ONE, "/metrics", &[]).await;
+    assert_eq!(without.header("WWW-Authenticate"), ["Bearer realm=\"postmeter\"", "Basic realm=\"postmeter\", charset=\"UTF-8\""]);
+    let wrong = endpoint.get(ONE, "/metrics", &["Authorization: Bearer wrong"]).await;
     assert_eq!(wrong.header("WWW-Authenticate")[0], "Bearer realm=\"postmeter\", error=\"invalid_token\"");
-    let old = world.ask(ONE, "/metrics", &["Authorization: Bearer old"]).await;
-    assert!(old.text.ends_with("this token has expired\n"), "{}", old.text);
-    let page = world.ask(ONE, "/metrics", &[&format!("Authorization: Bearer {TOKEN}")]).await;
+    let old = endpoint.get(ONE, "/metrics", &["Authorization: Bearer old"]).await;
+    assert!(old.text.ends_with("the token has expired\n"), "{}", old.text);
+    let page = endpoint.get(ONE, "/metrics", &[&format!("Authorization: Bearer {TOKEN}")]).await;
     for (reason, expected) in [("unauthenticated", 2.0), ("token_expired", 1.0)] {
         assert_eq!(page.refusals(reason), Some(expected), "{}", page.text);
     }
-    world.end().await;
+    endpoint.end().await;
 }
 
 #[tokio::test]
-async fn the_last_use_of_a_token_is_shown_and_the_token_is_not() {
-    let world = World::new(&tokens("")).await;
+async fn the_last_use_of_a_token_is_shown_but_not_the_token() {
+    let endpoint = TestEndpoint::new(&tokens("")).await;
     let before = jiff::Timestamp::now().as_second();
     let line = format!("Authorization: Bearer {TOKEN}");
-    world.ask(ONE, "/metrics", &["Authorization: Bearer old"]).await;
-    let page = world.ask(ONE, "/metrics", &[&line]).await;
+    endpoint.get(ONE, "/metrics", &["Authorization: Bearer old"]).await;
+    let page = endpoint.get(ONE, "/metrics", &[&line]).await;
     let used = page.value("postmeter_token_last_used_timestamp_seconds", "postmeter_token_name=\"good\"").unwrap();
     assert!(used >= before as f64 && used <= jiff::Timestamp::now().as_second() as f64, "{used}");
     assert!(!page.text.contains("postmeter_token_name=\"old\""));
-    let tokens = world.access.tokens();
+    let tokens = endpoint.access.tokens();
     assert_eq!(tokens.iter().map(|token| token.name.as_str()).collect::<Vec<_>>(), ["good", "old", "new"]);
     assert_eq!(tokens.iter().map(|token| token.last_used.is_some()).collect::<Vec<_>>(), [true, false, false]);
-    let page = world.ask(ONE, "/", &[&line]).await.text;
+    let page = endpoint.get(ONE, "/", &[&line]).await.text;
     assert!(
         page.contains("<th scope=\"row\">good</th><td><time")
-            && page.contains("not since the start</span></td><td><span class=\"state down\">"),
+            && page.contains("not since startup</span></td><td><span class=\"state down\">"),
         "{page}"
     );
     for path in ["/metrics", "/metrics.json", "/"] {
-        let page = world.ask(ONE, path, &[&line]).await.text;
+        let page = endpoint.get(ONE, path, &[&line]).await.text;
         assert!(!page.contains(TOKEN) && !page.contains(&sha256(TOKEN)), "{path}");
     }
-    assert!(!format!("{:?} {tokens:?}", world.access).contains(&sha256(TOKEN)));
-    world.end().await;
+    assert!(!format!("{:?} {tokens:?}", endpoint.access).contains(&sha256(TOKEN)));
+    endpoint.end().await;
 }
 
 #[tokio::test]
 async fn a_password_is_checked_once() {
     let keys = format!("    auth: {{basic: {{alice: {}, 'bob smith': '{}'}}}}\n", bcrypt_hash("a:b"), bcrypt_hash("pässword"));
-    let world = World::new(&keys).await;
-    let checks = |page: &crate::access::common::Answer| page.value("postmeter_password_checks_total", "").unwrap_or(0.0);
+    let endpoint = TestEndpoint::new(&keys).await;
+    let checks = |page: &crate::access::common::TestResponse| page.value("postmeter_password_checks_total", "").unwrap_or(0.0);
     let alice = basic("alice", "a:b");
     for _ in 0..20 {
-        assert_eq!(world.status(ONE, "/metrics", &[&alice]).await, 200);
+        assert_eq!(endpoint.status(ONE, "/metrics", &[&alice]).await, 200);
     }
-    assert_eq!(checks(&world.ask(ONE, "/metrics", &[&alice]).await), 1.0);
-    assert_eq!(world.status(TWO, "/metrics", &[&basic("bob smith", "pässword")]).await, 200);
+    assert_eq!(checks(&endpoint.get(ONE, "/metrics", &[&alice]).await), 1.0);
+    assert_eq!(endpoint.status(TWO, "/metrics", &[&basic("bob smith", "pässword")]).await, 200);
     for (user, password) in
         [("alice", "a"), ("alice", "A:b"), ("alice", ""), ("Alice", "a:b"), ("bob smith", "a:b"), ("nobody", "a:b"), ("", "")]
     {
         for _ in 0..3 {
-            assert_eq!(world.status(ONE, "/metrics", &[&basic(user, password)]).await, 401, "{user} {password}");
+            assert_eq!(endpoint.status(ONE, "/metrics", &[&basic(user, password)]).await, 401, "{user} {password}");
         }
     }
-    // Each wrong one once as well, of users who are not there too.
-    assert_eq!(checks(&world.ask(ONE, "/metrics", &[&alice]).await), 9.0);
+    // Each wrong password is checked once, too, also those of unknown users.
+    assert_eq!(checks(&endpoint.get(ONE, "/metrics", &[&alice]).await), 9.0);
     for line in ["Authorization: Basic", "Authorization: Basic !!!", "Authorization: Basic YWxpY2U=", "Authorization: Basic /w=="] {
-        assert_eq!(world.status(ONE, "/metrics", &[line]).await, 401, "{line}");
+        assert_eq!(endpoint.status(ONE, "/metrics", &[line]).await, 401, "{line}");
     }
-    world.end().await;
+    endpoint.end().await;
 }
 
 #[tokio::test]
-async fn who_is_at_the_other_end_counts_and_no_header() {
-    let world = World::new("    auth: {trusted: [127.0.0.2, 192.0.2.0/24, '::1']}\n").await;
-    assert_eq!(world.status(TWO, "/metrics", &[]).await, 200);
+async fn trust_depends_on_the_peer_address_and_not_on_headers() {
+    let endpoint = TestEndpoint::new("    auth: {trusted: [127.0.0.2, 192.0.2.0/24, '::1']}\n").await;
+    assert_eq!(endpoint.status(TWO, "/metrics", &[]).await, 200);
     for line in [
         "Accept: */*",
         "X-Forwarded-For: 127.0.0.2",
@@ -150,18 +150,18 @@ async fn who_is_at_the_other_end_counts_and_no_header() {
         "Via: 1.1 127.0.0.2",
         "Authorization: Bearer anything",
     ] {
-        assert_eq!(world.status(ONE, "/metrics", &[line]).await, 403, "{line}");
+        assert_eq!(endpoint.status(ONE, "/metrics", &[line]).await, 403, "{line}");
     }
-    world.end().await;
+    endpoint.end().await;
 
-    let network = World::new("    auth: {trusted: [127.0.0.2/31]}\n").await;
+    let network = TestEndpoint::new("    auth: {trusted: [127.0.0.2/31]}\n").await;
     assert_eq!((network.status(TWO, "/metrics", &[]).await, network.status(ONE, "/metrics", &[]).await), (200, 403));
     network.end().await;
 }
 
 #[tokio::test]
-async fn a_path_is_open_where_the_operator_says_so() {
-    let world = World::new(&tokens("      open: [/-/healthy]\n")).await;
+async fn only_configured_paths_are_open() {
+    let endpoint = TestEndpoint::new(&tokens("      open: [/-/healthy]\n")).await;
     for (path, expected) in [
         ("/-/healthy", 200),
         ("/-/ready", 401),
@@ -170,31 +170,31 @@ async fn a_path_is_open_where_the_operator_says_so() {
         ("/-/healthy/../../metrics", 401),
         ("/metrics", 401),
     ] {
-        assert_eq!(world.status(ONE, path, &[]).await, expected, "{path}");
+        assert_eq!(endpoint.status(ONE, path, &[]).await, expected, "{path}");
     }
-    world.end().await;
+    endpoint.end().await;
 }
 
 #[tokio::test]
 async fn rules_are_replaced_as_a_whole_or_not_at_all() {
-    let world = World::new(&tokens("")).await;
+    let endpoint = TestEndpoint::new(&tokens("")).await;
     let other = format!("    auth: {{tokens: [{{name: other, sha256: {}}}]}}\n", sha256("other"));
     let bearer = |token: &str| format!("Authorization: Bearer {token}");
-    world.access.replace(prometheus(&other, world.files.path()).unwrap()).unwrap();
-    assert_eq!(world.status(ONE, "/metrics", &[&bearer(TOKEN)]).await, 401);
-    assert_eq!(world.status(ONE, "/metrics", &[&bearer("other")]).await, 200);
-    assert!(world.access.tokens()[0].last_used.is_some());
+    endpoint.access.replace(prometheus(&other, endpoint.files.path()).unwrap()).unwrap();
+    assert_eq!(endpoint.status(ONE, "/metrics", &[&bearer(TOKEN)]).await, 401);
+    assert_eq!(endpoint.status(ONE, "/metrics", &[&bearer("other")]).await, 200);
+    assert!(endpoint.access.tokens()[0].last_used.is_some());
 
-    // A key that is not the certificate's: only found when it is used.
-    let authority = crate::access::tls::Authority::new();
-    authority.server_files(world.files.path(), "127.0.0.1");
-    let broken = prometheus("    tls: {cert_file: FILES/server.pem, key_file: FILES/server.key}\n", world.files.path()).unwrap();
-    crate::access::tls::Authority::new().server_files(world.files.path(), "127.0.0.1");
-    authority.certificate_file(world.files.path(), "127.0.0.1");
-    let error = world.access.replace(broken).unwrap_err().to_string();
-    let [key, certificate] = ["server.key", "server.pem"].map(|name| world.files.path().join(name).display().to_string());
+    // A key that does not belong to the certificate, which is detected only when both are used.
+    let authority = crate::access::authority::Authority::new();
+    authority.server_files(endpoint.files.path(), "127.0.0.1");
+    let broken = prometheus("    tls: {cert_file: FILES/server.pem, key_file: FILES/server.key}\n", endpoint.files.path()).unwrap();
+    crate::access::authority::Authority::new().server_files(endpoint.files.path(), "127.0.0.1");
+    authority.certificate_file(endpoint.files.path(), "127.0.0.1");
+    let error = endpoint.access.replace(broken).unwrap_err().to_string();
+    let [key, certificate] = ["server.key", "server.pem"].map(|name| endpoint.files.path().join(name).display().to_string());
     assert_eq!(error, format!("export.prometheus.tls: key_file {key} is not the key of cert_file {certificate}"));
-    assert_eq!(world.status(ONE, "/metrics", &[&bearer("other")]).await, 200);
-    assert_eq!(world.status(ONE, "/metrics", &[]).await, 401);
-    world.end().await;
+    assert_eq!(endpoint.status(ONE, "/metrics", &[&bearer("other")]).await, 200);
+    assert_eq!(endpoint.status(ONE, "/metrics", &[]).await, 401);
+    endpoint.end().await;
 }

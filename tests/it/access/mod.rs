@@ -1,10 +1,12 @@
-//! The pull endpoint as a network meets it: each rule at the socket, bytes in and bytes out.
+//! The access rules of the pull endpoint, tested with raw bytes over sockets.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod authority;
 mod common;
 mod credential;
 mod flood;
+mod http2;
 mod limit;
-mod strangers;
 mod tls;
+mod unauthenticated;
 mod web;

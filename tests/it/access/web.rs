@@ -1,7 +1,7 @@
-//! `web_config_file`: the exporter-toolkit's format, read as it is and again when it changes.
+//! `web_config_file`: the format of the Prometheus exporter-toolkit, applied at startup and when the file changes.
 
-use crate::access::common::{ONE, TWO, World, basic, bcrypt_hash, limits, prometheus, until};
-use crate::access::tls::Authority;
+use crate::access::authority::Authority;
+use crate::access::common::{ONE, TWO, TestEndpoint, basic, bcrypt_hash, limits, prometheus, until};
 use postmeter::config::WebConfig;
 use postmeter::serve::Limits;
 use std::fs;
@@ -9,17 +9,17 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 const KEYS: &str = "    web_config_file: FILES/web.yml\n";
-/// The file may name nobody.
+/// Allows a file without users.
 const OPEN_KEYS: &str = "    web_config_file: FILES/web.yml\n    allow_unprotected: true\n";
 
-async fn world(text: &str) -> World {
-    world_of(KEYS, text).await
+async fn start(text: &str) -> TestEndpoint {
+    start_with(KEYS, text).await
 }
 
-async fn world_of(keys: &str, text: &str) -> World {
+async fn start_with(keys: &str, text: &str) -> TestEndpoint {
     let files = tempfile::tempdir().unwrap();
     fs::write(files.path().join("web.yml"), text).unwrap();
-    World::with(keys, limits(), files).await
+    TestEndpoint::with_limits(keys, limits(), files).await
 }
 
 fn users(name: &str, password: &str) -> String {
@@ -27,87 +27,87 @@ fn users(name: &str, password: &str) -> String {
 }
 
 #[tokio::test]
-async fn its_users_and_headers_are_in_force() {
+async fn users_and_headers_are_applied() {
     let text = users("alice", "a")
         + "http_server_config:\n  http2: false\n  headers:\n    Strict-Transport-Security: max-age=31536000\n    X-Frame-Options: deny\n    Content-Security-Policy: default-src 'none'\n    X-XSS-Protection: ''\n";
-    let world = world(&text).await;
-    assert!(world.access.is_closed());
-    let refused = world.ask(ONE, "/metrics", &[]).await;
+    let endpoint = start(&text).await;
+    assert!(endpoint.access.is_closed());
+    let refused = endpoint.get(ONE, "/metrics", &[]).await;
     assert_eq!((refused.status, refused.header("WWW-Authenticate")), (401, vec!["Basic realm=\"postmeter\", charset=\"UTF-8\""]));
-    let page = world.ask(ONE, "/", &[&basic("alice", "a")]).await;
-    for answer in [&refused, &page] {
-        assert_eq!(answer.header("Strict-Transport-Security"), ["max-age=31536000"]);
-        assert_eq!(answer.header("X-Frame-Options"), ["deny"]);
-        // In place of the page's own, and once.
-        assert_eq!(answer.header("Content-Security-Policy"), ["default-src 'none'"]);
-        assert!(answer.header("X-XSS-Protection").is_empty());
+    let page = endpoint.get(ONE, "/", &[&basic("alice", "a")]).await;
+    for response in [&refused, &page] {
+        assert_eq!(response.header("Strict-Transport-Security"), ["max-age=31536000"]);
+        assert_eq!(response.header("X-Frame-Options"), ["deny"]);
+        // Replaces the header of the status page.
+        assert_eq!(response.header("Content-Security-Policy"), ["default-src 'none'"]);
+        assert!(response.header("X-XSS-Protection").is_empty());
     }
-    assert_eq!((page.status, world.status(ONE, "/", &[&basic("alice", "b")]).await), (200, 401));
-    world.end().await;
+    assert_eq!((page.status, endpoint.status(ONE, "/", &[&basic("alice", "b")]).await), (200, 401));
+    endpoint.end().await;
 }
 
 #[tokio::test]
-async fn it_is_read_again_when_it_changes_and_a_bad_one_changes_nothing() {
-    let world = world(&users("alice", "a")).await;
-    let path = world.files.path().join("web.yml");
-    assert_eq!(world.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 200);
+async fn a_changed_file_is_applied_but_not_an_invalid_one() {
+    let endpoint = start(&users("alice", "a")).await;
+    let path = endpoint.files.path().join("web.yml");
+    assert_eq!(endpoint.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 200);
     fs::write(&path, users("bob", "b")).unwrap();
-    until("bob is known", || async { world.status(ONE, "/metrics", &[&basic("bob", "b")]).await == 200 }).await;
-    assert_eq!(world.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 401);
+    until("bob is accepted", || async { endpoint.status(ONE, "/metrics", &[&basic("bob", "b")]).await == 200 }).await;
+    assert_eq!(endpoint.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 401);
 
-    let looks = limits().watch_interval * 10;
-    for bad in [
+    let several_checks = limits().watch_interval * 10;
+    for invalid in [
         "basic_auth_users: {bob: hunter2}\n",
         "basic_auth_user: {}\n",
         "[",
         "tls_server_config: {cert_file: none.pem, key_file: none.key}\n",
     ] {
-        fs::write(&path, bad).unwrap();
-        tokio::time::sleep(looks).await;
-        assert_eq!(world.status(ONE, "/metrics", &[&basic("bob", "b")]).await, 200, "{bad}");
-        assert_eq!(world.status(ONE, "/metrics", &[]).await, 401, "{bad}");
+        fs::write(&path, invalid).unwrap();
+        tokio::time::sleep(several_checks).await;
+        assert_eq!(endpoint.status(ONE, "/metrics", &[&basic("bob", "b")]).await, 200, "{invalid}");
+        assert_eq!(endpoint.status(ONE, "/metrics", &[]).await, 401, "{invalid}");
     }
     fs::remove_file(&path).unwrap();
-    tokio::time::sleep(looks).await;
-    assert_eq!(world.status(ONE, "/metrics", &[]).await, 401);
+    tokio::time::sleep(several_checks).await;
+    assert_eq!(endpoint.status(ONE, "/metrics", &[]).await, 401);
 
-    // TLS comes without a restart, and does not go; its files are named from where the web configuration is.
+    // TLS is enabled without a restart, but not disabled. Paths are relative to the web configuration.
     let authority = Authority::new();
-    authority.server_files(world.files.path(), "127.0.0.1");
+    authority.server_files(endpoint.files.path(), "127.0.0.1");
     fs::write(&path, format!("tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n{}", users("bob", "b"))).unwrap();
-    until("TLS", || async { world.status(ONE, "/metrics", &[]).await == 0 }).await;
+    until("TLS", || async { endpoint.status(ONE, "/metrics", &[]).await == 0 }).await;
     fs::write(&path, users("bob", "b")).unwrap();
-    tokio::time::sleep(looks).await;
-    assert_eq!(world.status(ONE, "/metrics", &[&basic("bob", "b")]).await, 0);
-    world.end().await;
+    tokio::time::sleep(several_checks).await;
+    assert_eq!(endpoint.status(ONE, "/metrics", &[&basic("bob", "b")]).await, 0);
+    endpoint.end().await;
 }
 
 #[tokio::test]
-async fn a_file_that_loses_its_users_opens_nothing() {
-    let world = world(&users("alice", "a")).await;
-    let path = world.files.path().join("web.yml");
-    let looks = limits().watch_interval * 10;
+async fn a_file_that_loses_its_users_is_not_applied() {
+    let endpoint = start(&users("alice", "a")).await;
+    let path = endpoint.files.path().join("web.yml");
+    let several_checks = limits().watch_interval * 10;
     for unprotected in
         ["", "# later\n", "basic_auth_users: {}\n", "basic_auth_users:\n", "{}\n", "---\n", "http_server_config: {http2: true}\n"]
     {
         fs::write(&path, unprotected).unwrap();
-        tokio::time::sleep(looks).await;
-        assert_eq!(world.status(ONE, "/metrics", &[]).await, 401, "{unprotected:?}");
-        assert_eq!(world.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 200, "{unprotected:?}");
+        tokio::time::sleep(several_checks).await;
+        assert_eq!(endpoint.status(ONE, "/metrics", &[]).await, 401, "{unprotected:?}");
+        assert_eq!(endpoint.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 200, "{unprotected:?}");
     }
-    // And what names users again is taken.
+    // A file with users is applied again.
     fs::write(&path, users("bob", "b")).unwrap();
-    until("bob is known", || async { world.status(ONE, "/metrics", &[&basic("bob", "b")]).await == 200 }).await;
-    world.end().await;
+    until("bob is accepted", || async { endpoint.status(ONE, "/metrics", &[&basic("bob", "b")]).await == 200 }).await;
+    endpoint.end().await;
 
-    let world = world_of(OPEN_KEYS, &users("alice", "a")).await;
-    fs::write(world.files.path().join("web.yml"), "").unwrap();
-    until("it is open", || async { world.status(ONE, "/metrics", &[]).await == 200 }).await;
-    world.end().await;
+    let endpoint = start_with(OPEN_KEYS, &users("alice", "a")).await;
+    fs::write(endpoint.files.path().join("web.yml"), "").unwrap();
+    until("authentication is disabled", || async { endpoint.status(ONE, "/metrics", &[]).await == 200 }).await;
+    endpoint.end().await;
 }
 
 #[test]
-fn a_file_without_users_is_refused_at_a_start() {
+fn a_file_without_users_is_rejected_at_startup() {
     let files = tempfile::tempdir().unwrap();
     Authority::new().server_files(files.path(), "127.0.0.1");
     for text in ["", "# nothing\n", "tls_server_config: {cert_file: server.pem, key_file: server.key}\n"] {
@@ -121,92 +121,92 @@ fn a_file_without_users_is_refused_at_a_start() {
 }
 
 #[tokio::test]
-async fn an_edit_between_the_reading_and_the_taking_up_of_a_reload_is_not_lost() {
-    let world = world(&users("alice", "a")).await;
-    let reloaded = prometheus(KEYS, world.files.path()).unwrap();
-    fs::write(world.files.path().join("web.yml"), users("bob", "b")).unwrap();
-    world.access.replace(reloaded).unwrap();
-    until("bob is known", || async { world.status(ONE, "/metrics", &[&basic("bob", "b")]).await == 200 }).await;
-    assert_eq!(world.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 401);
-    world.end().await;
+async fn an_edit_between_reading_and_applying_a_reload_is_not_lost() {
+    let endpoint = start(&users("alice", "a")).await;
+    let reloaded = prometheus(KEYS, endpoint.files.path()).unwrap();
+    fs::write(endpoint.files.path().join("web.yml"), users("bob", "b")).unwrap();
+    endpoint.access.replace(reloaded).unwrap();
+    until("bob is accepted", || async { endpoint.status(ONE, "/metrics", &[&basic("bob", "b")]).await == 200 }).await;
+    assert_eq!(endpoint.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 401);
+    endpoint.end().await;
 }
 
-/// Written in two steps, with looks in between: nobody is let in for the moment.
+/// The file is written in two steps, with checks in between. The endpoint stays protected.
 #[tokio::test]
-async fn a_file_that_is_just_being_written_opens_nothing() {
+async fn a_file_that_is_being_written_is_not_applied() {
     let files = tempfile::tempdir().unwrap();
     let path = files.path().join("web.yml");
     let whole = users("alice", "a");
     fs::write(&path, &whole).unwrap();
     let limits = Limits { watch_interval: Duration::from_millis(300), ..Limits::default() };
-    let world = World::with(KEYS, limits, files).await;
-    let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(2) {
-        // Empty, as it is between truncation and the first byte.
+    let endpoint = TestEndpoint::with_limits(KEYS, limits, files).await;
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(2) {
+        // Empty, as between truncation and the first write.
         fs::write(&path, "").unwrap();
-        assert_eq!(world.status(ONE, "/metrics", &[]).await, 401);
+        assert_eq!(endpoint.status(ONE, "/metrics", &[]).await, 401);
         fs::write(&path, &whole).unwrap();
-        assert_eq!(world.status(ONE, "/metrics", &[]).await, 401);
+        assert_eq!(endpoint.status(ONE, "/metrics", &[]).await, 401);
     }
-    world.end().await;
+    endpoint.end().await;
 }
 
 #[tokio::test]
-async fn a_path_is_open_beside_its_users() {
+async fn auth_open_applies_to_users_of_the_file() {
     let files = tempfile::tempdir().unwrap();
     fs::write(files.path().join("web.yml"), users("alice", "a")).unwrap();
-    let world = World::with(&format!("{KEYS}    auth: {{open: [/-/healthy]}}\n"), limits(), files).await;
-    assert_eq!((world.status(ONE, "/-/healthy", &[]).await, world.status(ONE, "/-/ready", &[]).await), (200, 401));
-    assert_eq!(world.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 200);
-    world.end().await;
+    let endpoint = TestEndpoint::with_limits(&format!("{KEYS}    auth: {{open: [/-/healthy]}}\n"), limits(), files).await;
+    assert_eq!((endpoint.status(ONE, "/-/healthy", &[]).await, endpoint.status(ONE, "/-/ready", &[]).await), (200, 401));
+    assert_eq!(endpoint.status(ONE, "/metrics", &[&basic("alice", "a")]).await, 200);
+    endpoint.end().await;
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_its_certificate_is_said_of_it() {
-    let world = world_of(OPEN_KEYS, "").await;
-    let at = |name: &str| world.files.path().join(name).display().to_string();
+async fn a_certificate_error_names_the_file() {
+    let endpoint = start_with(OPEN_KEYS, "").await;
+    let at = |name: &str| endpoint.files.path().join(name).display().to_string();
     let authority = Authority::new();
-    authority.server_files(world.files.path(), "127.0.0.1");
+    authority.server_files(endpoint.files.path(), "127.0.0.1");
     fs::write(at("web.yml"), "tls_server_config: {cert_file: server.pem, key_file: server.key}\n").unwrap();
-    let config = prometheus(OPEN_KEYS, world.files.path()).unwrap();
-    authority.certificate_file(world.files.path(), "127.0.0.1");
-    let said = world.access.replace(config).unwrap_err().to_string();
+    let config = prometheus(OPEN_KEYS, endpoint.files.path()).unwrap();
+    authority.certificate_file(endpoint.files.path(), "127.0.0.1");
+    let error = endpoint.access.replace(config).unwrap_err().to_string();
     let [web, key, certificate] = [at("web.yml"), at("server.key"), at("server.pem")];
-    assert_eq!(said, format!("{web}: tls_server_config: key_file {key} is not the key of cert_file {certificate}"));
-    world.end().await;
+    assert_eq!(error, format!("{web}: tls_server_config: key_file {key} is not the key of cert_file {certificate}"));
+    endpoint.end().await;
 }
 
 #[tokio::test]
-async fn its_rate_is_of_all_clients_together() {
-    let world = world_of(OPEN_KEYS, "rate_limit: {interval: 1m, burst: 2}\n").await;
-    assert_eq!((world.status(ONE, "/metrics", &[]).await, world.status(TWO, "/metrics", &[]).await), (200, 200));
+async fn its_rate_limit_applies_to_all_clients_together() {
+    let endpoint = start_with(OPEN_KEYS, "rate_limit: {interval: 1m, burst: 2}\n").await;
+    assert_eq!((endpoint.status(ONE, "/metrics", &[]).await, endpoint.status(TWO, "/metrics", &[]).await), (200, 200));
     for client in [ONE, TWO] {
-        let refused = world.ask(client, "/metrics", &[]).await;
+        let refused = endpoint.get(client, "/metrics", &[]).await;
         assert_eq!(refused.status, 429);
         let wait: u64 = refused.header("Retry-After")[0].parse().unwrap();
         assert!((50..=60).contains(&wait), "{wait}");
     }
-    world.end().await;
+    endpoint.end().await;
 }
 
 #[test]
-fn what_stands_beside_it_is_told_from_what_is_in_it() {
+fn conflicts_with_other_keys_are_errors() {
     let files = tempfile::tempdir().unwrap();
     fs::write(files.path().join("web.yml"), users("alice", "a")).unwrap();
     let with = |keys: &str| prometheus(&format!("{KEYS}{keys}"), files.path());
     assert!(with("    auth: {trusted: [::1]}\n    rate_limit: {per_minute: 12}\n").is_ok());
     assert!(with("    auth: {open: [/-/healthy]}\n").is_ok());
-    for nobody in ["{}", "{open: []}"] {
-        let said = with(&format!("    auth: {nobody}\n")).unwrap_err();
-        assert!(said.starts_with("postmeter.yaml:6: export.prometheus.auth: names nobody; it needs tokens, basic or trusted"), "{said}");
+    for empty in ["{}", "{open: []}"] {
+        let error = with(&format!("    auth: {empty}\n")).unwrap_err();
+        assert!(error.starts_with("postmeter.yaml:6: export.prometheus.auth: names nobody; it needs tokens, basic or trusted"), "{error}");
     }
-    let said = with("    auth: {basic: {bob: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}}\n").unwrap_err();
-    assert_eq!(said, "postmeter.yaml:6: export.prometheus.auth: web_config_file has basic_auth_users for basic; keep one");
+    let error = with("    auth: {basic: {bob: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}}\n").unwrap_err();
+    assert_eq!(error, "postmeter.yaml:6: export.prometheus.auth: web_config_file has basic_auth_users for basic; keep one");
 }
 
-/// Forms that the toolkit takes, and what it refuses.
+/// Parses documents that the toolkit accepts, and documents that it rejects.
 #[test]
-fn the_format_is_the_toolkits() {
+fn the_format_is_that_of_the_exporter_toolkit() {
     let files = tempfile::tempdir().unwrap();
     Authority::new().server_files(files.path(), "127.0.0.1");
     Authority::new().ca_file(files.path());
@@ -218,7 +218,7 @@ fn the_format_is_the_toolkits() {
     let pair = "cert_file: server.pem, key_file: server.key";
     let inline = |name: &str| fs::read_to_string(files.path().join(name)).unwrap().replace('\n', "\n    ");
     let pasted = format!("tls_server_config:\n  cert: |\n    {}\n  key: |\n    {}\n", inline("server.pem"), inline("server.key"));
-    for good in [
+    for valid in [
         "",
         "tls_server_config: {}\n",
         "tls_server_config: {min_version: TLS12}\n",
@@ -235,12 +235,12 @@ fn the_format_is_the_toolkits() {
             "tls_server_config: {{{pair}, min_version: TLS10, max_version: TLS13, prefer_server_cipher_suites: true, cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_RSA_WITH_AES_128_CBC_SHA], curve_preferences: [CurveP256, CurveP521]}}\n"
         ),
     ] {
-        assert!(load(good).is_ok(), "{good} {:?}", load(good).err());
+        assert!(load(valid).is_ok(), "{valid} {:?}", load(valid).err());
     }
     let (config, warnings) = load(&pasted).unwrap();
     assert!(config.tls.is_some() && warnings.is_empty());
     assert!(!format!("{config:?}").contains("PRIVATE KEY"));
-    for (bad, expected) in [
+    for (invalid, expected) in [
         (
             "basic_auth_users: {a: hunter2}\n",
             "web.yml:1: basic_auth_users.a: is no bcrypt hash; htpasswd -nBC 10 USER prints one, beginning with $2y$",
@@ -262,7 +262,7 @@ fn the_format_is_the_toolkits() {
         ("junk\n", "web.yml:1: expected a map, found a single value"),
         ("a: b\n", "web.yml:1: a: unknown key; there are tls_server_config, http_server_config, basic_auth_users, rate_limit"),
     ] {
-        let said = load(bad).unwrap_err();
-        assert!(said.starts_with(expected), "{said}");
+        let error = load(invalid).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
     }
 }

@@ -25,7 +25,7 @@ async fn a_file_appears_changes_breaks_and_vanishes_without_a_reload() {
     world.write("targets/one.yaml", "- {name: a}\n");
     let page = world.until("/metrics", |page| failing(1.0, page).is_some()).await;
     assert_eq!(failing(1.0, &page), Some(1.0), "{page}");
-    world.until("/", |page| page.contains("wrong</span> 1 file of <code>targets_files</code>")).await;
+    world.until("/", |page| page.contains("invalid</span> 1 file of <code>targets_files</code>")).await;
     assert_eq!(world.names().await, ["main", "a", "b"]);
     // A reload of the configuration is none of its business.
     assert_eq!(world.reload().await, (200, "reloaded: 3 targets, 0 new, 0 changed, 0 gone, 3 kept\n".to_owned()));

@@ -131,7 +131,7 @@ async fn a_bad_file_changes_nothing_and_says_everything_that_is_wrong() {
     assert_eq!(at_start, Some(1.0));
 
     world.write("postmeter.yaml", "targets:\n  - {name: b, system: kumota}\nexprot: {}\n");
-    let expected = "not reloaded, nothing has changed:\n\
+    let expected = "not reloaded, the previous configuration stays in use:\n\
         postmeter.yaml:2: targets[0].system: unknown system \"kumota\"; did you mean kumomta?\n\
         postmeter.yaml:2: targets[0]: url is missing\n\
         postmeter.yaml:3: exprot: unknown key; did you mean export?\n";
@@ -139,7 +139,7 @@ async fn a_bad_file_changes_nothing_and_says_everything_that_is_wrong() {
     assert_eq!(own().await, (Some(0.0), since));
     assert_eq!(world.names().await, ["a"]);
     let page = world.get("/").await.1;
-    assert!(page.contains("not reloaded</span> configuration") && page.contains("configured <time"), "{page}");
+    assert!(page.contains("not reloaded</span> configuration") && page.contains("configuration loaded <time"), "{page}");
     assert!(!page.contains("kumota"), "the file's own words are not for every reader");
 
     std::fs::remove_file(world.at("postmeter.yaml")).unwrap();
@@ -229,7 +229,10 @@ async fn who_may_read_is_replaced_with_the_rest_or_not_at_all() {
     for open in ["", ", auth: {trusted: [0.0.0.0/0]}", ", auth: {trusted: [0.0.0.0/1, 128.0.0.0/1]}"] {
         world.write("postmeter.yaml", &text(open, "c"));
         let (status, said) = world.reload().await;
-        assert!(status == 500 && said.contains("would lose protection: everybody could read it; restart Postmeter"), "{said}");
+        assert!(
+            status == 500 && said.contains("would lose protection: everybody could read it; if this is intended, restart Postmeter"),
+            "{said}"
+        );
         assert_eq!(world.names().await, ["b"]);
     }
     world.reloads(&text(trusted, "b"), "1 target, 0 new, 0 changed, 0 gone, 1 kept").await;

@@ -112,7 +112,10 @@ fn a_web_configuration_that_becomes_empty_opens_nothing() {
     running.says("started");
     std::fs::write(&web, "").unwrap();
     let said = running.says("what was before them stays in use");
-    assert!(said.contains("WARN") && said.contains("would lose protection: everybody could read it; restart Postmeter"), "{said}");
+    assert!(
+        said.contains("WARN") && said.contains("would lose protection: everybody could read it; if this is intended, restart Postmeter"),
+        "{said}"
+    );
     running.signal("-TERM");
     running.says("stopped");
     assert!(running.child.wait().unwrap().success());

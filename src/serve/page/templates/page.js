@@ -1,23 +1,24 @@
-// Fetches the page again and puts what is new in place: focus, scroll, selection and what was opened stay. It pauses while
-// nobody can see the page. Without it the page is whole, and reloading it does the same.
+// Reloads the page in the background and updates the elements that changed, so that focus, scroll position, selection and opened
+// sections stay as they are. Pauses while the page is hidden. The page works without this script; it then shows the state of its load.
 "use strict";
 (() => {
   const TIMEOUT_MS = 20000;
   const FAILURES_BACKOFF_MAX = 12;
   const live = document.getElementById("live");
   const button = document.getElementById("refresh");
-  const said = document.getElementById("refresh-state");
+  const status = document.getElementById("refresh-state");
   let paused = false;
   let timer = 0;
   let failures = 0;
-  let last = "";
+  let lastUpdate = "";
 
-  const say = (text) => {
-    if (said.textContent !== text) said.textContent = text;
+  const showStatus = (text) => {
+    if (status.textContent !== text) status.textContent = text;
   };
-  // What a reader has opened or closed is theirs.
-  const kept = (element, name) => name === "open" && element.localName === "details";
-  const same = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && (a.id || "") === (b.id || "");
+  // Sections that the reader has opened or closed stay that way.
+  const belongsToReader = (element, name) => name === "open" && element.localName === "details";
+  // Elements that can appear or disappear have an id, so that the elements after them are matched correctly.
+  const isSameElement = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && (a.id || "") === (b.id || "");
 
   const sync = (old, fresh) => {
     if (old.nodeType !== Node.ELEMENT_NODE) {
@@ -25,82 +26,82 @@
       return;
     }
     for (const { name } of [...old.attributes]) {
-      if (!fresh.hasAttribute(name) && !kept(old, name)) old.removeAttribute(name);
+      if (!fresh.hasAttribute(name) && !belongsToReader(old, name)) old.removeAttribute(name);
     }
     for (const { name, value } of fresh.attributes) {
-      if (old.getAttribute(name) !== value && !kept(old, name)) old.setAttribute(name, value);
+      if (old.getAttribute(name) !== value && !belongsToReader(old, name)) old.setAttribute(name, value);
     }
     const byId = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
-    let here = old.firstChild;
-    for (const wanted of fresh.childNodes) {
-      const match = here && same(here, wanted) ? here : byId.get(wanted.id);
-      if (match && same(match, wanted)) {
-        if (match === here) here = here.nextSibling;
-        else old.insertBefore(match, here);
-        sync(match, wanted);
+    let current = old.firstChild;
+    for (const updated of fresh.childNodes) {
+      const match = current && isSameElement(current, updated) ? current : byId.get(updated.id);
+      if (match && isSameElement(match, updated)) {
+        if (match === current) current = current.nextSibling;
+        else old.insertBefore(match, current);
+        sync(match, updated);
       } else {
-        old.insertBefore(document.importNode(wanted, true), here);
+        old.insertBefore(document.importNode(updated, true), current);
       }
     }
-    while (here) {
-      const next = here.nextSibling;
-      here.remove();
-      here = next;
+    while (current) {
+      const next = current.nextSibling;
+      current.remove();
+      current = next;
     }
   };
 
-  const put = (fresh) => {
+  const update = (fresh) => {
     const focused = document.activeElement;
     sync(live, fresh.getElementById("live"));
     if (document.title !== fresh.title) document.title = fresh.title;
-    // Moving an element within its list takes the focus from it.
+    // Moving an element within its list removes the focus from it.
     if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
   };
 
   const refresh = async () => {
     try {
-      const answer = await fetch(location.pathname + location.search, {
+      const response = await fetch(location.pathname + location.search, {
         cache: "no-store",
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });
-      if (!answer.ok) throw new Error(String(answer.status));
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      // Someone selects text: not now.
-      if (fresh.getElementById("live") && (getSelection()?.isCollapsed ?? true)) put(fresh);
+      if (!response.ok) throw new Error(String(response.status));
+      const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+      // An update would clear the text that the reader has selected.
+      if (fresh.getElementById("live") && (getSelection()?.isCollapsed ?? true)) update(fresh);
       failures = 0;
-      last = live.querySelector("time")?.textContent ?? "";
-      say("");
+      lastUpdate = document.getElementById("updated")?.textContent ?? "";
+      showStatus("");
     } catch {
       failures = Math.min(failures + 1, FAILURES_BACKOFF_MAX);
-      say(`Postmeter does not answer${last ? `; values of ${last}` : ""}`);
+      showStatus(`Postmeter does not respond${lastUpdate ? `; last update ${lastUpdate}` : ""}`);
     }
   };
 
-  const plan = () => {
+  const schedule = () => {
     clearTimeout(timer);
     if (paused || document.hidden) return;
     const seconds = Number(live.dataset.refreshSeconds) || 5;
-    timer = setTimeout(() => refresh().then(plan), seconds * 1000 * Math.max(1, failures));
+    timer = setTimeout(() => refresh().then(schedule), seconds * 1000 * Math.max(1, failures));
   };
 
   button.hidden = false;
   button.addEventListener("click", () => {
     paused = !paused;
     button.textContent = paused ? "Resume" : "Pause";
-    say(paused ? "Paused" : "");
-    if (paused) plan();
-    else refresh().then(plan);
+    showStatus(paused ? "Paused" : "");
+    if (paused) schedule();
+    else refresh().then(schedule);
   });
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden || paused) plan();
-    else refresh().then(plan);
+    if (document.hidden || paused) schedule();
+    else refresh().then(schedule);
   });
-  // A link to a target opens it.
-  const open = () => {
+  // Following a link to a target opens its section.
+  const openLinkedTarget = () => {
     const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (target && target.localName === "details") target.open = true;
   };
-  addEventListener("hashchange", open);
-  open();
-  plan();
+  addEventListener("hashchange", openLinkedTarget);
+  openLinkedTarget();
+  schedule();
 })();

@@ -10,28 +10,28 @@ fn targets(lines: &str) -> Vec<Arc<Target>> {
 
 fn now() -> PageTime {
     let clock = SystemTime::now();
-    PageTime { clock, instant: Instant::now(), began: clock - Duration::from_secs(3700) }
+    PageTime { clock, instant: Instant::now(), started: clock - Duration::from_secs(3700) }
 }
 
 #[test]
-fn what_is_not_polled_yet_says_so() {
+fn a_target_without_a_poll_is_pending() {
     let targets = targets("  - {name: a, system: kumomta, url: 'https://user.example.com/secret-path'}\n");
     let view = PageView::of(&targets, None, "x", now()).unwrap();
-    assert_eq!((view.summary.as_str(), view.uptime.as_str(), view.down), ("0 of 1 target answer in full.", "1 h 1 min", 0));
-    assert_eq!(view.rows[0].state, State::Waiting);
+    assert_eq!((view.summary.as_str(), view.uptime.as_str(), view.down_count), ("0 of 1 target up", "1 h 1 min", 0));
+    assert_eq!(view.rows[0].state, State::Pending);
     let page = view.render().unwrap();
-    assert!(page.contains("Not polled yet.") && page.contains("No key figure"), "{page}");
+    assert!(page.contains("Not polled yet.") && page.contains("No data yet."), "{page}");
     assert!(!page.contains("secret-path"), "only host and port are shown");
 }
 
 #[test]
-fn no_targets_are_an_invitation() {
+fn a_page_without_targets_explains_how_to_add_one() {
     let page = PageView::of(&[], None, "x", now()).unwrap().render().unwrap();
     assert!(page.contains("No targets") && page.contains("postmeter check") && !page.contains("<table"), "{page}");
 }
 
 #[test]
-fn one_target_alone_or_none() {
+fn a_target_is_selected_by_its_name() {
     let targets = targets(
         "  - {name: a, system: kumomta, url: 'https://a.example.com'}\n  - {name: b, system: kumomta, url: 'https://b.example.com'}\n",
     );
@@ -43,8 +43,13 @@ fn one_target_alone_or_none() {
 }
 
 #[test]
-fn long_words_are_cut() {
-    let said = LastError::of(&PollError::Api("ü".repeat(5000)));
-    assert_eq!(said.what.chars().count(), SAID_CHARS_MAX + 1);
-    assert!(said.what.ends_with('…') && said.advice.is_some());
+fn self_monitoring_conditions_are_listed_only_if_there_are_some() {
+    let page = |conditions: &[&str]| {
+        let conditions = conditions.iter().map(|text| (*text).to_owned()).collect();
+        PageView { conditions, ..PageView::of(&[], None, "x", now()).unwrap() }.render().unwrap()
+    };
+    assert!(!page(&[]).contains("Self-monitoring"));
+    let page = page(&["spool damaged: 2 requests", "stale: <a>"]);
+    assert!(page.contains("Self-monitoring") && page.contains("<span>spool damaged: 2 requests</span>"), "{page}");
+    assert!(page.contains("stale: &#60;a&#62;"), "{page}");
 }
