@@ -5,7 +5,7 @@ use super::corruption::HealthyResponse;
 use super::fault::{Act, Fault};
 use super::listener::{Peer, ServerListener, Tls, TlsSwitch};
 use super::response::reply;
-use super::{Options, System, Traffic, ceymail, cpanel, emailengine, kumomta, stalwart};
+use super::{Options, System, Traffic};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
@@ -275,13 +275,7 @@ impl SharedState {
             traffic.advance(now.saturating_duration_since(before).as_secs_f64());
         }
         let state = ServerState { options: &self.options, traffic: &mut traffic, recent_requests: &mut self.recent_requests.lock() };
-        match self.system {
-            System::Cpanel => cpanel::respond(state, request),
-            System::Ceymail => ceymail::respond(state, request),
-            System::Kumomta => kumomta::respond(state, request),
-            System::Stalwart => stalwart::respond(state, request),
-            System::Emailengine => emailengine::respond(state, request),
-        }
+        self.system.respond(state, request)
     }
 }
 

@@ -154,12 +154,12 @@ async fn targets_are_shown_without_errors_in_the_browser() {
 async fn text_of_mail_servers_cannot_inject_markup() {
     let service = TestService::start().await;
     let json = json!({"metadata": {"command": "emailtrack_user_stats", "reason": HOSTILE, "result": 0, "version": 1}, "data": {}});
-    service.server(System::Cpanel).answer_with(Some((200, json.to_string())));
+    service.server(System::Cpanel).respond_with(Some((200, json.to_string())));
     let quoted = HOSTILE.replace('\\', "\\\\").replace('"', "\\\"");
     let version = format!("# TYPE emailengine_config gauge\nemailengine_config{{version=\"{quoted}\"}} 1\n");
-    service.server(System::Emailengine).answer_with(Some((200, version)));
+    service.server(System::Emailengine).respond_with(Some((200, version)));
     let metrics = format!("# TYPE ceymail_service_up gauge\nceymail_service_up{{name=\"{quoted}\"}} 0\nceymail_queue_active 1\n");
-    service.server(System::Ceymail).answer_with(Some((200, metrics)));
+    service.server(System::Ceymail).respond_with(Some((200, metrics)));
     // Shown at the top, with the target and as its last error; as the name of a service; as a version.
     let page = service.until_page("hostile text", |page| page.matches("window.hostile").count() >= 5 * 2).await;
     assert!(!page.contains("<img src=x") && !page.contains("<script>window"), "{page}");
@@ -192,7 +192,7 @@ async fn the_page_updates_itself_and_keeps_the_state_of_the_reader() {
     browser.run("document.querySelector('#target-the-cpanel').open = false; document.querySelector('#target-the-stalwart .links a').focus(); window.mark = document.activeElement; scrollTo({top: 700, behavior: 'instant'})").await;
     let scrolled = browser.run("return scrollY").await;
     let before = browser.run("return document.querySelector('#row-the-kumomta td.n span').textContent").await;
-    service.server(System::Kumomta).answer_with(Some((503, "busy".to_owned())));
+    service.server(System::Kumomta).respond_with(Some((503, "busy".to_owned())));
     browser.run("document.getElementById('refresh').click(); document.getElementById('refresh').click()").await;
     service.until_page_contains("2</b> down").await;
     browser
@@ -201,7 +201,7 @@ async fn the_page_updates_itself_and_keeps_the_state_of_the_reader() {
             "return document.querySelector('#row-the-kumomta .state').innerText.trim() == 'down'",
         )
         .await;
-    service.server(System::Kumomta).answer_with(None);
+    service.server(System::Kumomta).respond_with(None);
     service.until_page_contains("1</b> down").await;
     browser
         .until(
@@ -251,7 +251,7 @@ async fn the_page_is_accessible_by_keyboard_in_both_themes_and_on_a_phone() {
     let service = TestService::start().await;
     let long = "unbreakable".repeat(60);
     let json = json!({"metadata": {"command": "x", "reason": long, "result": 0, "version": 1}, "data": {}});
-    service.server(System::Cpanel).answer_with(Some((200, json.to_string())));
+    service.server(System::Cpanel).respond_with(Some((200, json.to_string())));
     service.until_page_contains("2</b> down").await;
     let opened = "document.querySelectorAll('details').forEach(d => d.open = true);";
 

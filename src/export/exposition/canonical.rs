@@ -1,4 +1,4 @@
-//! Canonical metrics and self-metrics as families: those of the SDK's registry, histograms of readings, and `target_info`.
+//! Canonical metrics that have no instrument, as families: the histograms of readings, and `target_info`.
 
 use crate::model::{Attributes, FamiliesBuilder, FamilyType, Histogram, Kind, Metric, ReadingLimits, SelectedFamilies, vocabulary};
 use crate::telemetry::Identity;
@@ -19,46 +19,6 @@ fn begin(out: &mut FamiliesBuilder<'_>, name: &str, help: &str, kind: FamilyType
 fn label(out: &mut FamiliesBuilder<'_>, name: &str, value: &str) {
     let (name, value) = (out.add_text(name), out.add_text(value));
     out.label(name, value);
-}
-
-/// Converts the families that a registry gathered.
-#[must_use]
-pub fn from_registry(families: &[MetricFamily]) -> SelectedFamilies {
-    build(|out| {
-        for family in families {
-            let kind = match family.get_field_type() {
-                MetricType::COUNTER => FamilyType::Counter,
-                MetricType::GAUGE => FamilyType::Gauge,
-                MetricType::HISTOGRAM => FamilyType::Histogram,
-                MetricType::SUMMARY | MetricType::UNTYPED => continue,
-            };
-            begin(out, family.name(), family.help(), kind);
-            for metric in family.get_metric() {
-                let mut labels: Vec<(&str, &str)> = metric.get_label().iter().map(|l| (l.name(), l.value())).collect();
-                // The registry appends job and instance in arbitrary order.
-                labels.sort_unstable();
-                for (name, value) in labels {
-                    label(out, name, value);
-                }
-                match kind {
-                    FamilyType::Counter => out.number(metric.get_counter().get_value()),
-                    FamilyType::Histogram => out.histogram(histogram(metric)),
-                    _ => out.number(metric.get_gauge().get_value()),
-                }
-            }
-        }
-    })
-}
-
-fn histogram(metric: &Gathered) -> Histogram {
-    let gathered = metric.get_histogram();
-    let finite = || gathered.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite());
-    Histogram {
-        bounds: finite().map(|bucket| bucket.upper_bound()).collect(),
-        cumulative: finite().map(|bucket| bucket.cumulative_count()).collect(),
-        sum: Some(gathered.get_sample_sum()),
-        count: gathered.get_sample_count(),
-    }
 }
 
 /// Converts the histograms of a reading. The SDK has no instrument for histograms with precomputed buckets.

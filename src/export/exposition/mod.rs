@@ -23,7 +23,7 @@ mod section;
 mod text;
 mod writer;
 
-pub use canonical::{from_registry, histograms, histograms_without_identity, prometheus_name, target_info};
+pub use canonical::{histograms, histograms_without_identity, prometheus_name, target_info};
 pub use format::Format;
 pub use names::Escaping;
 pub use omitted::OmittedFamilies;

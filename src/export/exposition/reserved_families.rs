@@ -33,7 +33,7 @@ pub fn is_reserved(format: Format, name: &str, kind: FamilyType) -> bool {
 
 fn reserved_names(format: Format) -> ReservedNames {
     let mut reserved = ReservedNames::default();
-    for metric in vocabulary::ALL {
+    for metric in vocabulary::ALL.iter().chain(SELF_METRICS) {
         let kind = match metric.kind {
             Kind::Counter => FamilyType::Counter,
             Kind::UpDownCounter | Kind::Gauge => FamilyType::Gauge,
@@ -43,9 +43,6 @@ fn reserved_names(format: Format) -> ReservedNames {
     }
     for name in [UP, TARGET_INFO] {
         reserved.add(format, name.to_owned(), FamilyType::Gauge);
-    }
-    for (name, kind) in SELF_METRICS {
-        reserved.add(format, (*name).to_owned(), *kind);
     }
     reserved
 }
@@ -61,10 +58,10 @@ mod tests {
         let telemetry = SelfTelemetry::quiet().unwrap();
         telemetry.served("/metrics", 200, Duration::ZERO);
         telemetry.changed("family_dropped", 1);
-        telemetry.exporting.exported(1, None);
-        telemetry.exporting.attempted(None, Duration::ZERO);
-        telemetry.exporting.waiting(1);
-        telemetry.exporting.retried("timeout");
+        telemetry.export.exported(1, None);
+        telemetry.export.attempted(None, Duration::ZERO);
+        telemetry.export.waiting(1);
+        telemetry.export.retried("timeout");
         let (_, families) = telemetry.gather();
         assert!(families.len() >= 7, "{}", families.len());
         for family in families.families() {

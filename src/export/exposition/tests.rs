@@ -106,7 +106,7 @@ fn native_labels_with_reserved_names_are_renamed() {
     let canonical = prometheus::read("a{job=\"postmeter\"} 1\n".to_owned()).unwrap();
     assert_renders(
         Format::Text,
-        &[Section::of_postmeter(Arc::new(SelectedFamilies::own(canonical)))],
+        &[Section::of_postmeter(Arc::new(SelectedFamilies::unfiltered(canonical)))],
         "# TYPE a untyped\na{job=\"postmeter\"} 1\n",
     );
 }
@@ -257,7 +257,7 @@ fn native_families_with_reserved_names_are_omitted() {
         assert_eq!(omitted.reasons[0], "mail_up of one has a name that is reserved for Postmeter or Prometheus");
     }
     let families = prometheus::read(body.to_owned()).unwrap();
-    let renamed = SelectedFamilies::choose(vec![families], "server_", usize::MAX, |_| Some(FamilySelection::default()));
+    let renamed = SelectedFamilies::select(vec![families], "server_", usize::MAX, |_| Some(FamilySelection::default()));
     let (page, omitted) = write(Format::Text, &[Section::without_identity(Arc::new(renamed))], &ReservedNames::default());
     assert!(omitted.families_dropped == 0 && page.contains("\nserver_mail_up{exported_job=\"x\"} 1\n"), "{page}");
     // A canonical family with the same name is kept.

@@ -129,7 +129,7 @@ impl Inner {
     /// Verifies a password with bcrypt. Returns `None` if the queue has no room.
     async fn verify(&self, hash: String, password: Vec<u8>, client: Client, is_new: bool) -> Option<bool> {
         let permit = self.queue.acquire(client, is_new).await?;
-        self.telemetry.pulling.password_checked();
+        self.telemetry.access.password_checked();
         let checked = tokio::task::spawn_blocking(move || {
             let matches = bcrypt::verify(password, &hash).unwrap_or(false);
             drop(permit);

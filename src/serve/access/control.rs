@@ -233,7 +233,7 @@ impl Access {
     pub(super) fn note_token_use(&self, token: &config::Token) {
         let now = Timestamp::now();
         self.0.token_uses.lock().insert(token.sha256, now);
-        self.0.telemetry.pulling.token_used(&token.name, u64::try_from(now.as_second()).unwrap_or(0));
+        self.0.telemetry.access.token_used(&token.name, u64::try_from(now.as_second()).unwrap_or(0));
     }
 
     /// Returns true if the log line about a password that is too long is due. It is limited, because unauthenticated clients cause it.

@@ -1,8 +1,9 @@
 //! The access rules of the pull endpoint: its configuration, with the TLS configuration of its files.
 
 use super::tls;
-use super::watch::FileStamps;
+use super::watch;
 use crate::config::{Prometheus, ServerTls, User};
+use crate::net::FileStamps;
 use crate::serve::http::client::address;
 use rustls::ServerConfig;
 use std::net::SocketAddr;
@@ -43,7 +44,7 @@ pub enum AccessError {
 impl Rules {
     /// Builds rules and reads the files in the configuration. The TLS configuration of `previous` is kept if its files have not changed.
     pub(super) fn new(config: Prometheus, previous: Option<&Self>) -> Result<Self, AccessError> {
-        let file_stamps = FileStamps::at(&config);
+        let file_stamps = watch::stamps(&config);
         let http2 = config.web_config.as_ref().is_none_or(|web| web.http2);
         let has_same_tls = |rules: &&Self| {
             rules.http2 == http2

@@ -1,9 +1,9 @@
-//! Files that the configuration names, looked at now and then: certificates are renewed, and web configurations edited.
+//! Applies changes to the files that the configuration names: renewed certificates and edited web configurations.
 //!
-//! # Twice the same
+//! # A file must settle
 //!
-//! A changed file is taken when two looks in a row saw the same: one that is just being written is not, and an endpoint whose
-//! web configuration is truncated for a moment is not open for that moment.
+//! A changed file is applied when two checks in a row find the same content. A file that is being written is not applied, and an endpoint
+//! whose web configuration is truncated for a moment is not unprotected for that moment.
 
 use super::control::Access;
 use crate::config::{Prometheus, WebConfig};
@@ -24,12 +24,12 @@ pub(super) fn stamps(config: &Prometheus) -> FileStamps {
 }
 
 impl Access {
-    /// Takes up changed files, until `stop` says so.
+    /// Applies changed files until `stop` is cancelled.
     pub async fn watch(self, stop: CancellationToken) {
         let mut tick = tokio::time::interval(self.limits().watch_interval);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut last = FileStamps::default();
-        let mut refused: Option<FileStamps> = None;
+        let mut rejected: Option<FileStamps> = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -42,28 +42,28 @@ impl Access {
             }
             let Ok(seen) = tokio::task::spawn_blocking(move || FileStamps::of(files.iter().map(PathBuf::as_path))).await else { continue };
             let settled = std::mem::replace(&mut last, seen.clone()) == seen;
-            if !settled || seen.is(&rules.file_stamps) || refused.as_ref().is_some_and(|refused| seen.is(refused)) {
+            if !settled || seen == rules.file_stamps || rejected.as_ref() == Some(&seen) {
                 continue;
             }
             let access = self.clone();
-            let taken = tokio::task::spawn_blocking(move || access.take_up()).await;
-            match taken {
+            let applied = tokio::task::spawn_blocking(move || access.apply_files()).await;
+            match applied {
                 Ok(Ok(())) => {
-                    refused = None;
-                    info!("files of export.prometheus have changed, and are in use");
+                    rejected = None;
+                    info!("changed files of export.prometheus were applied");
                 }
-                Ok(Err(why)) => {
-                    warn!("files of export.prometheus have changed, and what was before them stays in use: {why}");
-                    refused = Some(seen);
+                Ok(Err(error)) => {
+                    warn!("changed files of export.prometheus were rejected, the previous ones stay in use: {error}");
+                    rejected = Some(seen);
                 }
-                Err(error) => warn!("files of export.prometheus could not be read, please report it: {error}"),
+                Err(error) => warn!("checking the files of export.prometheus failed inside Postmeter, please report it: {error}"),
             }
         }
     }
 
-    /// The same configuration with its files as they are now. What it opens is said as it is at a start.
-    fn take_up(&self) -> Result<(), String> {
-        // From before the rules are read: a reload in between would be undone.
+    /// Applies the same configuration with the current content of its files. Warns like a start does if the endpoint is unprotected.
+    fn apply_files(&self) -> Result<(), String> {
+        // Locked before the rules are read: otherwise a reload in between would be undone.
         let lock = self.lock_replacing();
         let before = self.rules();
         let mut config = before.config.clone();

@@ -2,6 +2,7 @@
 
 use super::activity::{Activity, ObservedStream, ResponseGuard, TooSlow};
 use super::client::Client;
+use crate::net::ProblemLog;
 use crate::serve::access::authenticate::Admission;
 use crate::serve::access::control::Access;
 use crate::serve::access::rules::Rules;
@@ -69,7 +70,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access,
     let quota = ClientQuota::new(limits.connections_max, limits.connections_client_max);
     let watching = tokio::spawn(access.clone().watch(stop.clone()));
     let mut connections = JoinSet::new();
-    let mut is_accept_failing = false;
+    let mut accept_problem = ProblemLog::default();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -78,14 +79,14 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access,
         };
         match accepted {
             Ok((stream, peer)) => {
-                is_accept_failing = false;
+                accept_problem.end();
                 let (rules, activity) = (access.rules(), Activity::new(access.limits()));
                 let unauthenticated = match access.is_unauthenticated(&rules, peer) {
                     true => access.unauthenticated().admit(peer.into(), activity.clone()).map(Some),
                     false => Some(None),
                 };
                 let (Some(unauthenticated), Some(permit)) = (unauthenticated, quota.try_acquire(peer.into())) else {
-                    access.telemetry().pulling.refused("connections");
+                    access.telemetry().access.refused("connections");
                     continue;
                 };
                 if access.is_exempt(&rules, peer) {
@@ -98,7 +99,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access,
             // The client disconnected before its connection was accepted.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
             Err(error) => {
-                if !std::mem::replace(&mut is_accept_failing, true) {
+                if accept_problem.start(()) {
                     warn!("the pull endpoint cannot accept connections: {error}");
                 }
                 tokio::time::sleep(ACCEPT_RETRY).await;
@@ -139,11 +140,11 @@ impl Connection {
         let served = pin!(self.serve(ObservedStream::new(stream, activity.clone()), activity.clone()));
         tokio::select! {
             () = served => {}
-            () = displaced => access.telemetry().pulling.refused("displaced"),
+            () = displaced => access.telemetry().access.refused("displaced"),
             too_slow = activity.too_slow(access.limits()) => {
                 // An idle keep-alive connection is not a refusal and is not counted.
                 if too_slow != TooSlow::Idle {
-                    access.telemetry().pulling.refused(if too_slow == TooSlow::Head { "slow_request" } else { "slow_reader" });
+                    access.telemetry().access.refused(if too_slow == TooSlow::Head { "slow_request" } else { "slow_reader" });
                 }
             }
         }
@@ -156,7 +157,7 @@ impl Connection {
             Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => self.http2(stream, activity, &rules).await,
             Ok(stream) => self.http1(stream, activity, &rules).await,
             Err((error, stream)) => {
-                self.access.telemetry().pulling.refused("tls");
+                self.access.telemetry().access.refused("tls");
                 debug!(peer = %self.peer, "TLS handshake failed: {error}");
                 linger(stream).await;
             }
@@ -225,7 +226,7 @@ impl Connection {
     fn log_error(&self, result: hyper::Result<()>) {
         let Err(error) = result else { return };
         if error.is_parse_too_large() {
-            self.access.telemetry().pulling.refused("head_too_large");
+            self.access.telemetry().access.refused("head_too_large");
         }
         debug!(peer = %self.peer, "connection error: {error}");
     }
@@ -249,7 +250,7 @@ impl Connection {
                 self.route(request, client).await
             }
             Err(refusal) => {
-                self.access.telemetry().pulling.refused(refusal.reason());
+                self.access.telemetry().access.refused(refusal.reason());
                 debug!(peer = %self.peer, reason = refusal.reason(), "request refused");
                 // A client that does not read the refusal must not occupy a permit.
                 permit = None;

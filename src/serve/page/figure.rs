@@ -32,7 +32,7 @@ impl Headline {
     pub(super) fn of(history: &History, title: &str, points: &[Point], range: TimeRange) -> Option<Self> {
         let (index, figure) = history.figures().enumerate().find(|(_, figure)| figure.title == title)?;
         let value = current_value(figure, points, history, index)?;
-        let plot = Plot::of(history.course(index), TimeRange { points_max: HEADLINE_POINTS_MAX, ..range });
+        let plot = Plot::of(history.points(index), TimeRange { points_max: HEADLINE_POINTS_MAX, ..range });
         Some(Self { value: formatted(figure, value), unit: unit(figure), plot })
     }
 }
@@ -56,7 +56,7 @@ pub(super) struct FigureView {
 impl FigureView {
     /// Builds a figure from its history and the latest points.
     pub(super) fn of(history: &History, index: usize, figure: &'static KeyFigure, points: &[Point], range: TimeRange) -> Self {
-        let plot = Plot::of(history.course(index), range);
+        let plot = Plot::of(history.points(index), range);
         let value = current_value(figure, points, history, index);
         let (low, high) =
             plot.range.map_or_else(Default::default, |(low, high)| (formatted(figure, low.into()), formatted(figure, high.into())));
@@ -93,7 +93,7 @@ impl FigureView {
 
 /// Returns the current value: the exact one of a level, and for a rate the one computed from the last two readings.
 fn current_value(figure: &KeyFigure, points: &[Point], history: &History, index: usize) -> Option<f64> {
-    let series = points.iter().filter(|point| figure.has(point));
+    let series = points.iter().filter(|point| figure.includes(point));
     if !figure.is_rate() {
         return figure.aggregate(series.map(|point| point.value));
     }

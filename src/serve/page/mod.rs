@@ -57,7 +57,7 @@ pub(super) async fn index(State(app): State<AppState>, Query(parameters): Query<
     };
     let view = PageView {
         push: app.export_queue.as_ref().map(|queue| PushView::of(queue.status(), now.clock)),
-        config: ConfigView::of(app.telemetry.reloading.standing(), now.clock),
+        config: ConfigView::of(app.telemetry.reload.status(), now.clock),
         conditions: app.conditions().iter().map(ToString::to_string).collect(),
         tokens: app.access.tokens().into_iter().map(|token| TokenView::of(token, now.clock)).collect(),
         ..view

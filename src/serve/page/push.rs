@@ -38,15 +38,15 @@ impl PushView {
         let queue = match status.queued_requests {
             0 => "empty".to_owned(),
             requests => {
-                let points = pluralize(usize::try_from(status.waiting_points).unwrap_or(usize::MAX), "point");
+                let points = pluralize(usize::try_from(status.queued_points).unwrap_or(usize::MAX), "point");
                 format!("{} with {points}", pluralize(requests, "request"))
             }
         };
-        let failing = status.failing.map(|failing| FailingView {
-            error: failing.said,
+        let failing = status.failure.map(|failing| FailingView {
+            error: failing.message,
             since: at(failing.since),
             attempts: pluralize(usize::try_from(failing.attempts).unwrap_or(usize::MAX), "failed attempt"),
-            next_retry: match failing.next.map(|next| next.duration_since(now).unwrap_or_default()) {
+            next_retry: match failing.retry_at.map(|next| next.duration_since(now).unwrap_or_default()) {
                 None => "no retry".to_owned(),
                 Some(wait) if wait.as_secs() == 0 => "next retry now".to_owned(),
                 Some(wait) => format!("next retry in {}", format::elapsed(wait)),
@@ -56,12 +56,12 @@ impl PushView {
             endpoint: status.endpoint,
             queue,
             usage: usage(status.memory, status.spool.as_ref()),
-            oldest: status.waiting_since.map(at),
-            last_accepted: status.last_taken.map(at),
-            accepted_points: format::count(status.taken_points),
+            oldest: status.oldest_queued_at.map(at),
+            last_accepted: status.last_accepted_at.map(at),
+            accepted_points: format::count(status.accepted_points),
             lost_points: (status.lost_points > 0).then(|| format::count(status.lost_points)),
             failing,
-            spool_error: status.spool.and_then(|spool| spool.failing),
+            spool_error: status.spool.and_then(|spool| spool.failure),
         }
     }
 }

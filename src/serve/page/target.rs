@@ -121,7 +121,7 @@ pub(super) fn detail(target: &Target, state: State, open: bool, link: String, no
     let points = latest.as_ref().and_then(|latest| latest.snapshot()).map_or(&[][..], |snapshot| &snapshot.points);
     let url = &target.config.url;
     let has_delivery_log = target.config.messages.is_some();
-    let is_of_delivery_log = |figure: &KeyFigure| has_delivery_log && vocabulary::OF_RECORDS.contains(&figure.metric);
+    let is_of_delivery_log = |figure: &KeyFigure| has_delivery_log && vocabulary::DELIVERY_LOG_METRICS.contains(&figure.metric);
     let (figures, shown_time, failure) = target.history(|history| {
         let range = time_range(history, now, idle_after(target));
         let figures = history.figures().enumerate().filter(|(_, figure)| !is_of_delivery_log(figure));

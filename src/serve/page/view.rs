@@ -62,8 +62,8 @@ pub(super) struct ConfigView {
 impl ConfigView {
     pub(super) fn of(status: ReloadStatus, now: SystemTime) -> Self {
         Self {
-            applied: status.taken_up.map(|at| TimeView::new(at, now)),
-            rejected: status.refused.map(|at| TimeView::new(at, now)),
+            applied: status.applied.map(|at| TimeView::new(at, now)),
+            rejected: status.rejected.map(|at| TimeView::new(at, now)),
             invalid_files: (status.files_failing > 0).then(|| pluralize(status.files_failing, "file")),
         }
     }

@@ -79,10 +79,10 @@ async fn all_targets(app: &AppState, client: Client, headers: &HeaderMap, route:
     let (own_identity, self_metrics) = app.telemetry.gather();
     let identities: Vec<Identity> = readings.iter().map(|(collected, reading)| collected.identity(reading)).collect();
     let mut canonical =
-        vec![exposition::target_info(std::iter::once(own_identity).chain(&identities)), exposition::from_registry(&self_metrics)];
+        vec![exposition::target_info(std::iter::once(own_identity).chain(&identities)), self_metrics];
     let mut native = Vec::new();
     for ((collected, reading), identity) in readings.iter().zip(&identities) {
-        canonical.push(exposition::from_registry(&collected.gather(reading)));
+        canonical.push(collected.gather(reading));
         if let Some(snapshot) = reading.snapshot() {
             let system = collected.target.config.source.name;
             canonical.push(exposition::histograms(system, identity, &snapshot.histograms));
@@ -105,7 +105,7 @@ async fn one_target(app: &AppState, client: Client, headers: &HeaderMap, route: 
     let Some(_permit) = app.scrape_queue.acquire(client, wait).await else { return busy(app, route, started) };
     let remaining = wait.saturating_sub(started.elapsed()).max(WAIT_MIN);
     let reading = collected.target.reading_for_scrape(ScraperId::of(&client), remaining).await;
-    let mut canonical = vec![exposition::from_registry(&without_identity(collected.gather(&reading)))];
+    let mut canonical = vec![collected.gather_without_target_labels(&reading)];
     if let Some(snapshot) = reading.snapshot() {
         canonical.push(exposition::histograms_without_identity(collected.target.config.source.name, &snapshot.histograms));
     }
@@ -118,26 +118,16 @@ async fn one_target(app: &AppState, client: Client, headers: &HeaderMap, route: 
 
 /// The response to a scrape that found no free place in the queue in time.
 fn busy(app: &AppState, route: &'static str, started: Instant) -> Response {
-    app.telemetry.pulling.refused(Refusal::Busy.reason());
+    app.telemetry.access.refused(Refusal::Busy.reason());
     let response = Refusal::Busy.into_response();
     app.telemetry.served(route, response.status().as_u16(), started.elapsed());
     response
 }
 
-/// Removes the labels `job` and `instance`, which the registry adds.
-fn without_identity(mut families: Vec<prometheus::proto::MetricFamily>) -> Vec<prometheus::proto::MetricFamily> {
-    for metric in families.iter_mut().flat_map(|family| family.mut_metric()) {
-        let mut labels = metric.take_label();
-        labels.retain(|label| !matches!(label.name(), "job" | "instance"));
-        metric.set_label(labels);
-    }
-    families
-}
-
 /// Updates the self-metrics about the limits of polling.
 fn observe_poll_limits(app: &AppState) {
     if let Some(collected) = app.targets.now().first() {
-        app.telemetry.polling.observe(&collected.target.usage());
+        app.telemetry.poll.observe(&collected.target.usage());
     }
 }
 

@@ -79,7 +79,7 @@ fn is_cross_site(uri: &Uri, headers: &HeaderMap) -> bool {
 /// Serves `/-/reload`: 200 with the changes, 500 with all errors, 403 if reloads are disabled or the request is cross-site.
 pub(crate) async fn reload(State(app): State<AppState>, uri: Uri, headers: HeaderMap) -> (StatusCode, String) {
     if is_cross_site(&uri, &headers) {
-        app.telemetry.pulling.refused("cross_site");
+        app.telemetry.access.refused("cross_site");
         return (StatusCode::FORBIDDEN, "cross-site requests are refused\n".to_owned());
     }
     match app.reload.request().await {

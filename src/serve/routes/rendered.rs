@@ -87,8 +87,8 @@ fn summarize(reasons: &[String]) -> String {
 }
 
 /// The omitted families that have been logged, each with its reason. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LoggedConflicts(Arc<parking_lot::Mutex<HashSet<String>>>);
+#[derive(Clone, Debug)]
+pub(crate) struct LoggedConflicts(Arc<parking_lot::Mutex<LoggedSet<String>>>);
 
 /// The maximum number of families that are logged. Further ones are counted in the metric only.
 const LOGGED_MAX: usize = 1000;
@@ -108,7 +108,7 @@ impl LoggedConflicts {
         telemetry.changed("series_dropped", omitted.series_dropped);
         let mut logged = self.0.lock();
         let mut new = omitted.reasons;
-        new.retain(|reason| logged.len() < LOGGED_MAX && logged.insert(reason.clone()));
+        new.retain(|reason| logged.insert(reason));
         if !new.is_empty() {
             tracing::warn!(families = %summarize(&new), "native metric families omitted from the pull endpoint; a relay.prefix for one of the targets avoids the conflict");
         }
@@ -123,7 +123,7 @@ mod tests {
 
     fn section(page: &str) -> Section {
         let families = prometheus::read(page.to_owned()).unwrap();
-        Section::without_identity(Arc::new(SelectedFamilies::choose(vec![families], "", usize::MAX, |_| Some(FamilySelection::default()))))
+        Section::without_identity(Arc::new(SelectedFamilies::select(vec![families], "", usize::MAX, |_| Some(FamilySelection::default()))))
     }
 
     #[tokio::test]

@@ -10,11 +10,11 @@ fn families(specifications: &[(&str, FamilyType, SeriesLabels<'_>)]) -> Arc<Sele
     let built = Families::read(String::new(), |out| {
         let mut value = 0.0;
         for (name, kind, series) in specifications {
-            let (name, help) = (out.own(name), out.own("About it."));
+            let (name, help) = (out.add_text(name), out.add_text("About it."));
             out.family(name, help, *kind);
             for labels in *series {
                 for (name, value) in *labels {
-                    let (name, value) = (out.own(name), out.own(value));
+                    let (name, value) = (out.add_text(name), out.add_text(value));
                     out.label(name, value);
                 }
                 value += 1.0;
@@ -23,7 +23,7 @@ fn families(specifications: &[(&str, FamilyType, SeriesLabels<'_>)]) -> Arc<Sele
         }
         Ok::<_, LimitExceeded>(())
     });
-    Arc::new(SelectedFamilies::choose(vec![built.unwrap()], "", usize::MAX, |_| Some(FamilySelection::default())))
+    Arc::new(SelectedFamilies::select(vec![built.unwrap()], "", usize::MAX, |_| Some(FamilySelection::default())))
 }
 
 #[test]
