@@ -22,13 +22,13 @@ pub(super) fn check(args: &ConfigArgs) -> Result<(), AppError> {
     let config = config.sharded(args.shard);
     let held = config.shard.map(|shard| {
         let names: Vec<_> =
-            discovery.targets(&config.targets).map(|target| target.name.as_str()).filter(|name| shard.holds(name)).collect();
+            discovery.targets(&config.targets).map(|target| target.name.as_str()).filter(|name| shard.contains(name)).collect();
         format!("; shard {shard} polls {} of them{}{}", names.len(), if names.is_empty() { "" } else { ": " }, names.join(", "))
     });
     println!("{}: good, {}{}", args.config.display(), count(all), held.unwrap_or_default());
     if let Some(otlp) = &config.export.otlp {
         println!("metrics are pushed to {}", otlp.receiver());
-        let follows_a_log = discovery.targets(&config.targets).any(|target| target.messages.is_some());
+        let follows_a_log = discovery.targets(&config.targets).any(|target| target.delivery_log.is_some());
         if let Some(receiver) = otlp.logs_receiver().filter(|_| follows_a_log) {
             println!("delivery records are pushed to {receiver}");
         }

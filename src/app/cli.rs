@@ -37,9 +37,9 @@ pub(super) enum Command {
     /// Make tokens for those who may read the pull endpoint.
     #[command(after_help = help::TOKEN)]
     Token(TokenArgs),
-    /// Print the configuration file as JSON Schema, for editors.
+    /// Print the keys of the configuration file, as JSON Schema for editors or as Markdown tables.
     #[command(after_help = help::CONFIG_SCHEMA)]
-    ConfigSchema,
+    ConfigSchema(ConfigSchemaArgs),
     /// Print what a shell completes.
     #[command(after_help = help::COMPLETIONS)]
     Completions(CompletionsArgs),
@@ -231,6 +231,21 @@ pub(super) struct NewTokenArgs {
     /// When it stops working: 2027-01-31, 2027-01-31T12:00:00Z, or from now on 90d, 12mo, 1y. Left out: never.
     #[arg(long, value_name = "WHEN")]
     pub(super) expires: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigSchemaArgs {
+    /// Output format.
+    #[arg(long, value_enum, default_value_t = ConfigSchemaFormat::Json)]
+    pub(super) format: ConfigSchemaFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ConfigSchemaFormat {
+    /// JSON Schema, for editors.
+    Json,
+    /// Tables for documentation.
+    Markdown,
 }
 
 #[derive(Debug, Args)]

@@ -63,7 +63,7 @@ pub fn main(cli: Cli) -> ExitCode {
             Command::Simulate(args) => simulate::simulate(args).await,
             Command::Metrics(args) => metrics::metrics(&args),
             Command::Token(args) => token::token(&args),
-            Command::ConfigSchema => schema::config_schema(),
+            Command::ConfigSchema(args) => schema::config_schema(&args),
             Command::Completions(args) => completions::completions(&args),
             Command::Healthcheck(args) => healthcheck::healthcheck(args).await,
             Command::Demo(args) => demo::demo(args, log_level).await,

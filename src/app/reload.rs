@@ -51,7 +51,7 @@ impl ConfigFile {
     /// This file; the endpoint is open whatever the file says if `endpoint` is true.
     #[must_use]
     pub fn new(file: PathBuf, shard: Option<Shard>, environment: Environment, log_level: Option<LogLevel>, endpoint: bool) -> Self {
-        Self { file, shard, environment, log_level, endpoint, look_interval: config::LOOK_INTERVAL, watch: FileWatch::default() }
+        Self { file, shard, environment, log_level, endpoint, look_interval: config::CHECK_INTERVAL, watch: FileWatch::default() }
     }
 
     /// The same, looking at files this often.
@@ -65,7 +65,7 @@ impl ConfigFile {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn load(&mut self) -> Result<Config, Problems> {
-        self.watch.mark(&self.file);
+        self.watch.mark_read(&self.file);
         let mut config = config::load(&self.file, &self.environment)?.sharded(self.shard);
         config.telemetry.log_level = self.log_level.unwrap_or(config.telemetry.log_level);
         config.reload.endpoint |= self.endpoint;
@@ -185,7 +185,7 @@ impl RunningConfig {
 
     /// Looks at the files of `targets_files`, and takes up what they say.
     fn look(&mut self) {
-        let changed = self.discovery.look(&self.config.targets_files, &self.config.targets);
+        let changed = self.discovery.check(&self.config.targets_files, &self.config.targets);
         self.report();
         if !changed && !self.behind {
             return;
@@ -208,7 +208,7 @@ impl RunningConfig {
         let now = self.replaced.targets.now();
         let before: HashMap<&str, &Arc<CollectedTarget>> = now.iter().map(|monitored| (monitored.target.name(), monitored)).collect();
         let (mut targets, mut fresh, mut kept, mut changes) = (Vec::new(), Vec::new(), Vec::new(), Changes::default());
-        for wanted in discovery.targets(&config.targets).filter(|target| config.holds(target)) {
+        for wanted in discovery.targets(&config.targets).filter(|target| config.polls(target)) {
             let before = before.get(wanted.name.as_str());
             if let Some(same) = before.filter(|before| before.target.config.fingerprint == wanted.fingerprint) {
                 targets.push(Arc::clone(same));
@@ -309,7 +309,7 @@ pub(super) async fn follow(
         let (own, asked_for) = (live.own.clone(), by.is_some());
         // Files are read and clients are built beside the event loop.
         let working = tokio::task::spawn_blocking(move || {
-            let by = by.or_else(|| (live.config.reload.watch && followed.watch.look(&followed.file)).then_some("watch"));
+            let by = by.or_else(|| (live.config.reload.watch && followed.watch.has_changed(&followed.file)).then_some("watch"));
             let result = match by {
                 Some(by) => Some(live.reload(&mut followed, by)),
                 None => {

@@ -32,7 +32,7 @@ pub(super) async fn scrape(args: ScrapeArgs) -> Result<(), AppError> {
             if let Some(problems) = discovery.problems() {
                 return Err(problems.into());
             }
-            let mut targets: Vec<_> = discovery.targets(&config.targets).filter(|target| config.holds(target)).cloned().collect();
+            let mut targets: Vec<_> = discovery.targets(&config.targets).filter(|target| config.polls(target)).cloned().collect();
             if let Some(name) = &args.target {
                 targets.retain(|target| target.name == *name);
                 if targets.is_empty() {
@@ -43,7 +43,7 @@ pub(super) async fn scrape(args: ScrapeArgs) -> Result<(), AppError> {
         }
         (None, Some(system)) if !args.file.is_empty() => saved(system, &args.file, &mut printed)?,
         (None, _) => {
-            let (target, warnings) = config::adhoc(adhoc(&args), &Environment::of_process())?;
+            let (target, warnings) = config::command_line_target(adhoc(&args), &Environment::of_process())?;
             for warning in warnings {
                 eprintln!("warning: {warning}");
             }
@@ -119,7 +119,7 @@ fn saved(system: &str, files: &[String], printed: &mut Printed) -> Result<bool, 
     let (at, began) = (SystemTime::now(), Instant::now());
     let context = Context { now: at, window_start: None, sliding: false, detail: None, of_records: &[] };
     let mut snapshot = apply(source, &read, &mut CounterMemory::default(), &context);
-    let native = relayed(source, &config::Relay::default(), read.into_iter().map(|(_, families)| families).collect());
+    let native = relayed(source, &config::Passthrough::default(), read.into_iter().map(|(_, families)| families).collect());
     snapshot.repairs.add_all(&native.repairs);
     let native = Arc::new(native);
     let tally = Tally { repairs: snapshot.repairs, ..Tally::default() };

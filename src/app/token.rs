@@ -2,7 +2,7 @@
 
 use super::AppError;
 use super::cli::{NewTokenArgs, TokenArgs, TokenCommand};
-use crate::config::{check_token_name, moment};
+use crate::config::{check_token_name, parse_timestamp};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::tz::TimeZone;
@@ -67,7 +67,7 @@ fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     let wrong = || format!("{text:?} is no time; write it as 2027-01-31, 2027-01-31T12:00:00Z or 90d");
     let at = match text.parse::<Span>() {
         Ok(span) => now.to_zoned(TimeZone::UTC).checked_add(span).map_err(|_| wrong())?.timestamp(),
-        Err(_) => moment(text).map_err(|_| wrong())?,
+        Err(_) => parse_timestamp(text).map_err(|_| wrong())?,
     };
     if at <= now {
         return Err(format!("{text} is not in the future"));

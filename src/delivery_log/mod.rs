@@ -86,7 +86,8 @@ impl Shared {
 /// What of the state cannot be used.
 pub fn open(monitored: &CollectedTarget, state_dir: &Path) -> Result<Option<(Follower, Feed, Key)>, StateError> {
     let target = &monitored.target;
-    let (Some(messages), Some(reader), Some(deliveries)) = (&target.config.messages, target.record_reader(), &monitored.deliveries) else {
+    let (Some(messages), Some(reader), Some(deliveries)) = (&target.config.delivery_log, target.record_reader(), &monitored.deliveries)
+    else {
         return Ok(None);
     };
     let key = state::key(state_dir)?;

@@ -19,7 +19,7 @@ pub struct RecordReader {
 }
 
 impl RecordReader {
-    pub(super) fn new(target: &config::Target, messages: &config::Messages, records: &'static Records, shared: TargetShared) -> Self {
+    pub(super) fn new(target: &config::Target, messages: &config::DeliveryLog, records: &'static Records, shared: TargetShared) -> Self {
         Self { asker: PartClient::new(target, &messages.part), shared, records, timeout: target.timeout }
     }
 

@@ -54,7 +54,7 @@ const COLLISIONS_LOGGED_MAX: usize = 1000;
 impl TargetState {
     pub(super) fn new(target: &config::Target, since: SystemTime, history: History, breaker: CircuitBreaker) -> Self {
         let (latest, version, target_info, given_up, late, logged, collisions) = Default::default();
-        let tally = Tally { of_records: target.messages.is_some(), ..Tally::default() };
+        let tally = Tally { of_records: target.delivery_log.is_some(), ..Tally::default() };
         let (name, required) = (target.name.clone(), target.source.required().name);
         let keep = target.min_interval.mul_f64(config::DUE_SHARE);
         let (waits_for_slot, early_for, early_until, memory_logged) = Default::default();

@@ -142,7 +142,7 @@ impl Target {
     /// What follows its delivery log, if it is to be followed. It shares the target's connection, limits and budget.
     #[must_use]
     pub fn record_reader(&self) -> Option<RecordReader> {
-        let (messages, records) = (self.config.messages.as_ref()?, self.config.source.records?);
+        let (messages, records) = (self.config.delivery_log.as_ref()?, self.config.source.records?);
         Some(RecordReader::new(&self.config, messages, records, self.shared.clone()))
     }
 
@@ -378,7 +378,7 @@ impl Target {
             return (Err(error), reports, body_bytes);
         }
         let applied = self.apply(remembered, read, body_bytes, self.context(at, window)).await;
-        let (source, relay) = (self.config.source, self.config.relay.clone());
+        let (source, relay) = (self.config.source, self.config.passthrough.clone());
         let outcome = match applied {
             Ok((mut snapshot, read)) => {
                 let pages = read.into_iter().map(|(_, families)| families).collect();
@@ -451,7 +451,7 @@ impl Target {
             window_start: start.filter(|_| self.config.source.windowed),
             sliding: matches!(self.config.window, config::Window::Sliding(_)),
             detail: self.config.detail.clone(),
-            of_records: if self.config.messages.is_some() { vocabulary::OF_RECORDS } else { &[] },
+            of_records: if self.config.delivery_log.is_some() { vocabulary::OF_RECORDS } else { &[] },
         }
     }
 

@@ -45,7 +45,7 @@ impl CollectedTarget {
         let pipeline = Pipeline::new(&target)?;
         let identity = Identity::of(&target.config);
         let counted = before.filter(|before| before.identity == identity).and_then(|before| before.deliveries.as_ref());
-        let deliveries = target.config.messages.is_some().then(|| match counted {
+        let deliveries = target.config.delivery_log.is_some().then(|| match counted {
             Some(counted) => pipeline.deliveries().going_on_from(counted),
             None => pipeline.deliveries(),
         });

@@ -6,7 +6,7 @@ mod systems;
 
 use postmeter::config::{
     ClientAuth, CommandLineTarget, Compression, Config, Environment, LogFormat, LogLevel, Otlp, Problems, Prometheus, Protocol, RateLimit,
-    Spool, Temporality, Window, adhoc_with, load, parse_with,
+    Spool, Temporality, Window, command_line_target_with, load, parse_with,
 };
 use postmeter::model::Field;
 use std::fs;
@@ -135,18 +135,22 @@ fn the_reference_means_what_it_says() {
     assert_eq!(cey.url.as_str(), "https://cey.example.com/");
     assert_eq!(cey.credentials.token.as_ref().unwrap().read().unwrap(), "cey");
     assert_eq!((cey.timeout, cey.min_interval), (Duration::from_secs(10), Duration::from_secs(15)));
-    let messages = whm1.messages.as_ref().unwrap();
+    let messages = whm1.delivery_log.as_ref().unwrap();
     assert_eq!((messages.interval, messages.since), (Duration::from_secs(60), Duration::from_secs(3600)));
     assert_eq!((messages.overlap, messages.include.as_slice()), (Duration::from_secs(600), &[Field::Domain, Field::DeliveryDomain][..]));
     assert_eq!(messages.part.credentials.username.as_deref(), Some("root"));
     assert!(whm1.parts.iter().all(|part| part.part.name != "messages"), "it is not polled");
     assert_eq!(config.state_dir.as_deref(), Some(Path::new("/var/lib/postmeter")));
-    assert!(cey.messages.is_none());
+    assert!(cey.delivery_log.is_none());
     assert_eq!(mta1.parts.iter().map(|part| part.part.name).collect::<Vec<_>>(), ["metrics", "machine-info"]);
     assert_eq!((mta1.format.as_deref(), mta1.body_bytes_max), (Some("text"), Some(64 * 1024 * 1024)));
-    assert!(mta1.relay.passes("ready_count") && !mta1.relay.passes("scheduled_by_domain") && !mta1.relay.passes("memory_usage"));
-    assert_eq!((mta1.relay.series_max, mta1.relay.min_value("scheduled_count")), (500_000, Some(10.0)));
-    assert_eq!((mta1.relay.prefix.as_str(), mail1.relay.passes("memory_usage")), ("kumomta_", true));
+    assert!(
+        mta1.passthrough.includes("ready_count")
+            && !mta1.passthrough.includes("scheduled_by_domain")
+            && !mta1.passthrough.includes("memory_usage")
+    );
+    assert_eq!((mta1.passthrough.series_max, mta1.passthrough.min_value("scheduled_count")), (500_000, Some(10.0)));
+    assert_eq!((mta1.passthrough.prefix.as_str(), mail1.passthrough.includes("memory_usage")), ("kumomta_", true));
     assert_eq!(mta1.detail.as_ref().map(|detail| (detail.by.key, detail.top)), Some(("mail.destination.domain", 20)));
     assert_eq!(mail1.credentials.username.as_deref(), Some("prometheus"));
     assert_eq!(mail1.parts[0].credentials.password.as_ref().unwrap().read().unwrap(), "s3cret");
@@ -322,7 +326,7 @@ targets:
     let header = |i: usize| config.targets[i].headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
     let parts = |i: usize| config.targets[i].parts.iter().map(|part| part.part.name).collect::<Vec<_>>();
     assert_eq!(token(0).unwrap(), "common");
-    assert!(config.targets[1].credentials.token.as_ref().unwrap().changes(), "of its own file");
+    assert!(config.targets[1].credentials.token.as_ref().unwrap().may_change(), "of its own file");
     assert_eq!((header(0), header(1)), (vec!["X-A"], vec!["X-B"]));
     assert_eq!(config.targets[2].window, Window::Sliding(Duration::from_secs(3600)));
     assert_eq!((parts(0), parts(2), parts(4)), (vec!["metrics"], vec!["emailtrack_user_stats", "servicestatus"], vec!["metrics"]));
@@ -359,8 +363,8 @@ targets:
 ",
         &[],
     );
-    let relay = |i: usize| &config.targets[i].relay;
-    let passes = |i: usize, family: &str| relay(i).passes(family);
+    let relay = |i: usize| &config.targets[i].passthrough;
+    let passes = |i: usize, family: &str| relay(i).includes(family);
     assert!(passes(0, "ready") && !passes(0, "go_threads"), "of the defaults");
     assert_eq!((relay(0).series_max, relay(0).prefix.as_str()), (2_000_000, ""));
     for (family, passed) in
@@ -632,7 +636,7 @@ fn a_target_comes_from_the_command_line() {
     let made = |system: &str, url: &str, change: fn(&mut CommandLineTarget)| {
         let mut adhoc = CommandLineTarget { system: system.to_owned(), url: url.to_owned(), ..CommandLineTarget::default() };
         change(&mut adhoc);
-        adhoc_with(SYSTEMS, adhoc, &tokens()).map(|(target, _)| target).map_err(|problems| problems.to_string())
+        command_line_target_with(SYSTEMS, adhoc, &tokens()).map(|(target, _)| target).map_err(|problems| problems.to_string())
     };
     let target = made("ceymail", "https://cey.example.com:8443", |adhoc| adhoc.token = Some("${env:CEYMAIL_TOKEN}".to_owned())).unwrap();
     assert_eq!((target.name.as_str(), target.source.name), ("cey.example.com", "ceymail"));

@@ -255,7 +255,7 @@ impl LogsExport {
     #[must_use]
     pub fn new(feed: Feed, key: Key, monitored: Arc<CollectedTarget>, sender: Arc<OtlpExporter>) -> Self {
         let config = &monitored.target.config;
-        let include = config.messages.as_ref().map(|messages| messages.include.clone()).unwrap_or_default();
+        let include = config.delivery_log.as_ref().map(|messages| messages.include.clone()).unwrap_or_default();
         let teller = LogsEncoder::new(config.source.name, key, include);
         let endpoint = logs_receiver(sender.config());
         Self { feed, teller, monitored, sender, endpoint, failing: None }

@@ -246,7 +246,7 @@ impl Access {
     /// Whether anything keeps anybody out.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.rules().config.is_closed()
+        self.rules().config.is_restricted()
     }
 
     pub(crate) fn rules(&self) -> Arc<Rules> {
@@ -276,12 +276,12 @@ impl Access {
     /// Whether a connection from there begins as a stranger's: clients have to authenticate, this address is not trusted, and no client
     /// of it has authenticated before.
     pub(crate) fn is_stranger(&self, rules: &Rules, peer: SocketAddr) -> bool {
-        rules.config.is_closed() && !is_trusted(rules, peer) && !self.0.acquaintances.has(peer.into())
+        rules.config.is_restricted() && !is_trusted(rules, peer) && !self.0.acquaintances.has(peer.into())
     }
 
     /// Whether a connection from there may be kept without a request: clients need not authenticate, or this address is trusted.
     pub(crate) fn is_known(&self, rules: &Rules, peer: SocketAddr) -> bool {
-        !rules.config.is_closed() || is_trusted(rules, peer)
+        !rules.config.is_restricted() || is_trusted(rules, peer)
     }
 
     /// Buckets of rates that are still the same are kept.
@@ -314,7 +314,7 @@ impl Access {
     /// Whether this may be read by whoever asks.
     pub(crate) async fn authenticate(&self, rules: &Rules, peer: SocketAddr, path: &str, headers: &HeaderMap) -> Result<Admitted, Refusal> {
         let admitted = self.credential_of(rules, peer, path, headers).await?;
-        if admitted == Admitted::Authenticated && rules.config.is_closed() {
+        if admitted == Admitted::Authenticated && rules.config.is_restricted() {
             self.0.acquaintances.add(peer.into());
         }
         Ok(admitted)

@@ -1,49 +1,47 @@
-//! `postmeter config-schema`: the configuration file as JSON Schema, for editors.
+//! The keys of the configuration file as JSON Schema, for editors.
 
-use super::AppError;
-use super::print;
 use crate::config::schema::{FILE, Key, Shape};
 use crate::source::{SOURCES, Source};
 use serde_json::{Map, Value, json};
 
-/// The draft that the YAML plugins of editors know best.
+/// The draft that YAML language servers support best.
 const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
-/// A single value that is filled in when the file is read.
+/// The pattern of a reference, which is resolved when the file is read.
 const REFERENCE: &str = r"\$\{(env|file):[^}]+\}";
 
-pub(super) fn config_schema() -> Result<(), AppError> {
-    print(&format!("{:#}\n", schema()))
-}
-
-fn schema() -> Value {
+/// Returns the schema of the whole file.
+pub(super) fn schema() -> Value {
     let mut schema = map(FILE);
-    // There is nothing to poll otherwise.
+    // A file without targets has nothing to poll.
     schema["type"] = json!("object");
     schema["anyOf"] = json!([{"required": ["targets"]}, {"required": ["targets_files"]}]);
     schema["$schema"] = json!(DRAFT);
     schema["title"] = json!("Configuration of Postmeter");
-    schema["description"] =
-        json!("Any single value may hold ${env:NAME}, ${env:NAME:-default} or ${file:PATH}; a dollar sign is written $$.");
+    schema["description"] = json!("Any single value may contain ${env:NAME}, ${env:NAME:-default} or ${file:PATH}; $$ is a dollar sign.");
     schema["definitions"] = json!({"reference": {"type": "string", "pattern": REFERENCE}});
     schema
 }
 
 fn map(keys: &[Key]) -> Value {
-    let properties: Map<String, Value> = keys.iter().map(|key| (key.name.to_owned(), property(key))).collect();
-    let required: Vec<&str> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
-    // A map with nothing in it may be written as nothing.
+    map_of_keys(keys.iter())
+}
+
+fn map_of_keys<'k>(keys: impl Iterator<Item = &'k Key> + Clone) -> Value {
+    let properties: Map<String, Value> = keys.clone().map(|key| (key.name.to_owned(), property(key))).collect();
+    let required: Vec<&str> = keys.filter(|key| key.is_required()).map(|key| key.name).collect();
+    // An empty map may be written as an empty value.
     let kinds = if required.is_empty() { json!(["object", "null"]) } else { json!("object") };
     json!({"type": kinds, "properties": properties, "required": required, "additionalProperties": false})
 }
 
 fn target(keys: &[Key]) -> Value {
     let mut map = map(keys);
-    map["allOf"] = SOURCES.iter().map(|source| of_system(source)).collect();
+    map["allOf"] = SOURCES.iter().map(|source| restriction_of_system(source)).collect();
     map
 }
 
 fn defaults(keys: &[Key]) -> Value {
-    let mut map = map(keys);
+    let mut map = map_of_keys(keys.iter().filter(|key| key.is_inheritable()));
     let parts: Vec<&str> = SOURCES
         .iter()
         .flat_map(|source| source.parts)
@@ -57,7 +55,8 @@ fn defaults(keys: &[Key]) -> Value {
 fn property(key: &Key) -> Value {
     let mut value = value(&key.shape);
     let limits = key.shape.limits().map(|limits| format!(" {limits}")).unwrap_or_default();
-    value["description"] = json!(format!("{}{limits}", key.help));
+    let default = if key.is_required() { String::new() } else { format!(" Default: {}.", key.default) };
+    value["description"] = json!(format!("{}{limits}{default}", key.help));
     value
 }
 
@@ -65,13 +64,13 @@ fn value(shape: &Shape) -> Value {
     match shape {
         Shape::Text | Shape::Secret => json!({"type": ["string", "number", "boolean"], "minLength": 1}),
         Shape::Url => json!({"type": "string", "pattern": format!("^https?://.|{REFERENCE}")}),
-        // Never a bare number: a unit belongs to it.
+        // A duration needs a unit, and so is never a bare number.
         Shape::Duration(_) => json!({"type": "string", "pattern": "[A-Za-zµμ]"}),
         Shape::Bytes(range) => number(range.start(), range.end(), "^[0-9]+ *([KMG]iB)?$"),
         Shape::Integer(range) => number(range.start(), range.end(), "^[0-9]+$"),
         Shape::Number => any(vec![json!({"type": "number"}), json!({"type": "string", "pattern": "^[-+0-9.eE]+$"}), reference()]),
         Shape::Flag => any(vec![json!({"enum": [true, false, "true", "false"]}), reference()]),
-        Shape::FamilySelection(words) => any(vec![json!({"enum": words()}), reference()]),
+        Shape::Choice(words) => any(vec![json!({"enum": words()}), reference()]),
         Shape::System => any(vec![json!({"enum": SOURCES.iter().map(|source| source.name).collect::<Vec<_>>()}), reference()]),
         Shape::Map(keys) => map(keys),
         Shape::Target(keys) => target(keys),
@@ -83,7 +82,7 @@ fn value(shape: &Shape) -> Value {
             map
         }
         Shape::List(shape, size) => {
-            // One with nothing in it may be written as nothing.
+            // An empty list may be written as an empty value.
             let kinds = if *size.start() == 0 { json!(["array", "null"]) } else { json!("array") };
             json!({"type": kinds, "items": value(shape), "minItems": size.start(), "maxItems": size.end()})
         }
@@ -100,13 +99,13 @@ fn reference() -> Value {
     json!({"$ref": "#/definitions/reference"})
 }
 
-fn number(least: &usize, most: &usize, written: &str) -> Value {
-    let number = json!({"type": "integer", "minimum": least, "maximum": most});
-    any(vec![number, json!({"type": "string", "pattern": written}), reference()])
+fn number(min: &usize, max: &usize, pattern: &str) -> Value {
+    let number = json!({"type": "integer", "minimum": min, "maximum": max});
+    any(vec![number, json!({"type": "string", "pattern": pattern}), reference()])
 }
 
-/// What a target of this system may have of the keys that are not for all.
-fn of_system(source: &Source) -> Value {
+/// Restricts the keys, parts and formats that a target of this mail system does not support.
+fn restriction_of_system(source: &Source) -> Value {
     let records = source.records.map(|records| records.part.name);
     let parts: Vec<&str> = source.parts.iter().map(|part| part.name).chain(records).collect();
     let formats: Vec<&str> = source.required().requests.iter().map(|request| request.format).collect();

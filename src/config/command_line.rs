@@ -1,11 +1,12 @@
-//! One target from the command line, for `scrape --system SYSTEM --url URL`: the same keys as in the file, the same checks.
+//! A target from the command line (`scrape --system SYSTEM --url URL`), decoded and checked as in the file.
 
-use super::decode::{COMMAND_LINE, Decoder, Item, KeyPath};
+use super::decode::Decoder;
+use super::map::{COMMAND_LINE, Item, Location};
 use super::yaml::{Key, Node, Value};
 use super::{Environment, Problem, Problems, Target, target};
 use crate::source::{SOURCES, Source};
 
-/// What the command line says of a target; each as the key of that name in [`Target`].
+/// The flags that describe a target. Each corresponds to a key of [`Target`].
 #[derive(Clone, Default)]
 pub struct CommandLineTarget {
     /// `--system`
@@ -14,17 +15,17 @@ pub struct CommandLineTarget {
     pub url: String,
     /// `--username`
     pub username: Option<String>,
-    /// `--password`, which may be `${env:NAME}`
+    /// `--password`, which may be a reference such as `${env:NAME}`
     pub password: Option<String>,
     /// `--password-file`
     pub password_file: Option<String>,
-    /// `--token`, which may be `${env:NAME}`
+    /// `--token`, which may be a reference such as `${env:NAME}`
     pub token: Option<String>,
     /// `--token-file`
     pub token_file: Option<String>,
-    /// `--part`, as often as there are
+    /// `--part`, which may be repeated
     pub parts: Vec<String>,
-    /// `--format` of the server, if it has several
+    /// The format to request, for mail systems that have several
     pub format: Option<String>,
     /// `--timeout`
     pub timeout: Option<String>,
@@ -34,26 +35,26 @@ pub struct CommandLineTarget {
     pub insecure_skip_verify: bool,
 }
 
-/// A target of this description, called after its host, and what may not be meant.
+/// Decodes a target and names it after its host. The second value is the warnings.
 ///
 /// # Errors
-/// Everything that is wrong with it, named by flag.
-pub fn adhoc(adhoc: CommandLineTarget, environment: &Environment) -> Result<(Target, Vec<Problem>), Problems> {
-    adhoc_with(SOURCES, adhoc, environment)
+/// Returns every problem, with the flag that causes it.
+pub fn command_line_target(flags: CommandLineTarget, environment: &Environment) -> Result<(Target, Vec<Problem>), Problems> {
+    command_line_target_with(SOURCES, flags, environment)
 }
 
-/// [`adhoc`] with other mail systems than [`SOURCES`].
+/// Like [`command_line_target`], with other mail systems than [`SOURCES`].
 ///
 /// # Errors
-/// As there.
-pub fn adhoc_with(
+/// See [`command_line_target`].
+pub fn command_line_target_with(
     systems: &[&'static Source],
-    adhoc: CommandLineTarget,
+    flags: CommandLineTarget,
     environment: &Environment,
 ) -> Result<(Target, Vec<Problem>), Problems> {
     let mut decoder = Decoder::new("", environment, systems);
-    let node = adhoc.into_node();
-    let item = Item { place: KeyPath { path: COMMAND_LINE.to_owned(), line: None, file: None }, node: &node, inherited: false };
+    let node = flags.into_node();
+    let item = Item { location: Location { path: COMMAND_LINE.to_owned(), line: None, file: None }, node: &node, inherited: false };
     let (_, target) = target::decode(&mut decoder, &item, None);
     match (target, decoder.problems) {
         (Some(mut target), problems) if problems.is_empty() => {
@@ -62,7 +63,7 @@ pub fn adhoc_with(
             Ok((target, decoder.warnings))
         }
         (_, mut problems) => {
-            // Of the command line as a whole.
+            // The problem concerns several flags.
             for problem in problems.iter_mut().filter(|problem| problem.path == COMMAND_LINE) {
                 problem.path.clear();
             }
@@ -79,8 +80,8 @@ impl CommandLineTarget {
         tls.extend(self.ca_file.map(|path| entry("ca_file", node(Value::Scalar(path)))));
         tls.extend(self.insecure_skip_verify.then(|| entry("insecure_skip_verify", node(Value::Scalar("true".to_owned())))));
         let entries = [
-            // Any that is valid: the true one comes from the url, when that is known to be one.
-            ("name", scalar("adhoc".to_owned())),
+            // A placeholder: the name is derived from the URL once that has been checked.
+            ("name", scalar("command-line".to_owned())),
             ("system", scalar(self.system)),
             ("url", scalar(self.url)),
             ("username", self.username.and_then(scalar)),

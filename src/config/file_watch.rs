@@ -1,24 +1,23 @@
-//! Whether a file is another than the one that was read.
+//! Detects changes of a file.
 //!
-//! # By looking, not by being told
+//! # Why files are polled
 //!
-//! Looking every few seconds sees what inotify does not: files on network and overlay file systems, a folder that appears
-//! later, and a symbolic link two levels up that now leads elsewhere, which is how Kubernetes replaces a mounted ConfigMap.
-//! It costs one `stat` for each file.
+//! Polling detects changes that inotify does not report: files on network and overlay file systems, a directory that is created later,
+//! and a symbolic link two levels up that is replaced, which is how Kubernetes updates a mounted ConfigMap. It costs one `stat` per file.
 //!
-//! # A change counts once two looks in a row have seen the same
+//! # A change is reported when two consecutive checks agree
 //!
-//! So a file that is being written is not read in half, and one that an editor replaces is not gone.
+//! Therefore a file that is being written is not read too early, and a file that an editor replaces is not considered deleted.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long between two looks.
-pub const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// The time between two checks.
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// What changes when a file does, links followed.
+/// Metadata that changes with the content of a file. Links are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -41,26 +40,26 @@ impl Stamp {
     }
 }
 
-/// A file that is looked at again and again.
+/// The state of a file at the last read and at the last check.
 #[derive(Clone, Debug, Default)]
 pub struct FileWatch {
-    read: Option<Stamp>,
-    seen: Option<Stamp>,
+    at_read: Option<Stamp>,
+    at_check: Option<Stamp>,
 }
 
 impl FileWatch {
-    /// The file as it is now is about to be read.
-    pub fn mark(&mut self, path: &Path) {
-        self.read = Stamp::of(path).ok();
-        self.seen = self.read;
+    /// Records the state of the file before it is read.
+    pub fn mark_read(&mut self, path: &Path) {
+        self.at_read = Stamp::of(path).ok();
+        self.at_check = self.at_read;
     }
 
-    /// Looks, and says whether the file should be read again.
-    pub fn look(&mut self, path: &Path) -> bool {
+    /// Checks the file, and returns `true` if it should be read again.
+    pub fn has_changed(&mut self, path: &Path) -> bool {
         let now = Stamp::of(path).ok();
-        let settled = now == self.seen;
-        self.seen = now;
-        settled && now != self.read
+        let is_settled = now == self.at_check;
+        self.at_check = now;
+        is_settled && now != self.at_read
     }
 }
 
@@ -72,34 +71,34 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn a_change_counts_at_the_second_look_and_once() {
+    fn a_change_is_reported_once_at_the_second_check() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let mut watch = FileWatch::default();
-        let mut looks = |expected: [bool; 3]| {
+        let mut check = |expected: [bool; 3]| {
             for expected in expected {
-                let changed = watch.look(&path);
+                let changed = watch.has_changed(&path);
                 assert_eq!(changed, expected);
                 if changed {
-                    watch.mark(&path);
+                    watch.mark_read(&path);
                 }
             }
         };
-        looks([false, false, false]);
+        check([false, false, false]);
         fs::write(&path, "one").unwrap();
-        looks([false, true, false]);
+        check([false, true, false]);
         fs::write(&path, "longer").unwrap();
-        looks([false, true, false]);
-        // A file that is replaced by its like.
+        check([false, true, false]);
+        // A file with the same content replaces it.
         fs::write(folder.path().join("other"), "longer").unwrap();
         fs::rename(folder.path().join("other"), &path).unwrap();
-        looks([false, true, false]);
+        check([false, true, false]);
         fs::remove_file(&path).unwrap();
-        looks([false, true, false]);
+        check([false, true, false]);
     }
 
     #[test]
-    fn a_link_that_leads_elsewhere_is_a_change() {
+    fn a_replaced_link_is_a_change() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         for version in ["..1", "..2"] {
@@ -109,22 +108,22 @@ mod tests {
         symlink("..1", at("..data")).unwrap();
         symlink("..data/file", at("file")).unwrap();
         let mut watch = FileWatch::default();
-        watch.mark(&at("file"));
-        assert!(!watch.look(&at("file")));
+        watch.mark_read(&at("file"));
+        assert!(!watch.has_changed(&at("file")));
         symlink("..2", at("..tmp")).unwrap();
         fs::rename(at("..tmp"), at("..data")).unwrap();
-        assert_eq!([watch.look(&at("file")), watch.look(&at("file"))], [false, true]);
+        assert_eq!([watch.has_changed(&at("file")), watch.has_changed(&at("file"))], [false, true]);
     }
 
     #[test]
-    fn a_file_that_is_still_being_written_waits() {
+    fn a_file_that_is_being_written_is_not_reported() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let mut watch = FileWatch::default();
         for length in 1..5 {
             fs::write(&path, "x".repeat(length)).unwrap();
-            assert!(!watch.look(&path));
+            assert!(!watch.has_changed(&path));
         }
-        assert!(watch.look(&path));
+        assert!(watch.has_changed(&path));
     }
 }
