@@ -1,9 +1,10 @@
-//! The configuration: the reference file, one bad file for each mistake with what is said about it, and the environment.
+//! The configuration: the reference file, invalid files with snapshots of their errors, and the environment.
 #![allow(clippy::unwrap_used)]
 
 mod files;
 mod systems;
 
+use crate::assert_text_snapshot;
 use postmeter::config::{
     ClientAuth, CommandLineTarget, Compression, Config, Environment, LogFormat, LogLevel, Otlp, Problems, Prometheus, Protocol, RateLimit,
     Spool, Temporality, Window, command_line_target_with, load, parse_with,
@@ -15,12 +16,12 @@ use std::time::Duration;
 use systems::SYSTEMS;
 use tempfile::TempDir;
 
-const BAD: &str = "tests/fixtures/config/bad";
-/// The directory that files speak of, and that each test has elsewhere.
+const INVALID: &str = "tests/fixtures/config/bad";
+/// The directory that the files refer to; each test replaces it by a temporary directory.
 const ETC: &str = "/etc/postmeter";
 const MAIL: &str = "targets: [{name: a, system: kumomta, url: 'https://a.example.com'}]\n";
 
-/// Secrets and certificates, as the files expect them in `ETC`.
+/// Creates the secrets and certificates that the files expect in `ETC`.
 fn etc() -> TempDir {
     let etc = tempfile::tempdir().unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
@@ -56,43 +57,26 @@ fn tokens() -> Environment {
 
 fn parse(text: &str, file: &str, environment: &Environment, etc: &Path) -> Result<Config, String> {
     let text = text.replace(ETC, &etc.display().to_string());
-    let said = |problems: Problems| problems.to_string().replace(&etc.display().to_string(), ETC);
-    parse_with(SYSTEMS, &text, file, environment).map_err(said)
+    let message = |problems: Problems| problems.to_string().replace(&etc.display().to_string(), ETC);
+    parse_with(SYSTEMS, &text, file, environment).map_err(message)
 }
 
-fn bad_files() -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = fs::read_dir(BAD).unwrap().map(|entry| entry.unwrap().path()).collect();
+fn invalid_files() -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(INVALID).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
     files.sort();
     files
 }
 
-/// `POSTMETER_BLESS=1 cargo test --test it config::` writes down what is said now, to be read before it is committed.
 #[test]
-fn each_bad_file_has_exactly_its_problems() {
+fn errors_of_invalid_files() {
     let etc = etc();
-    let mut wrong = Vec::new();
-    for path in bad_files() {
+    for path in invalid_files() {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let said = parse(&fs::read_to_string(&path).unwrap(), &name, &tokens(), etc.path());
-        let said = said.map_or_else(|problems| problems + "\n", |_| "nothing is wrong\n".to_owned());
-        let expected = path.with_extension("txt");
-        if std::env::var_os("POSTMETER_BLESS").is_some() {
-            fs::write(&expected, &said).unwrap();
-        }
-        let expected = fs::read_to_string(expected).unwrap_or_default();
-        if said != expected {
-            wrong.push(format!("said:\n{said}expected:\n{expected}"));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-#[test]
-fn no_problem_quotes_a_secret() {
-    for path in bad_files() {
-        let said = fs::read_to_string(path.with_extension("txt")).unwrap();
-        assert!(!said.contains("hunter2"), "{said}");
+        let result = parse(&fs::read_to_string(&path).unwrap(), &name, &tokens(), etc.path());
+        let errors = result.expect_err(&name);
+        assert!(!errors.contains("hunter2"), "a secret is quoted: {errors}");
+        assert_text_snapshot!(format!("config-{}", name.trim_end_matches(".yaml")), errors);
     }
 }
 
@@ -108,7 +92,7 @@ fn warnings(config: &Config) -> Vec<String> {
     config.warnings.iter().map(ToString::to_string).collect()
 }
 
-/// The reference with nothing in it but keys and values.
+/// Loads the reference file.
 fn reference() -> (TempDir, Config) {
     let etc = etc();
     let text = fs::read_to_string("otel-config/postmeter.yaml").unwrap();
@@ -117,7 +101,7 @@ fn reference() -> (TempDir, Config) {
 }
 
 #[test]
-fn the_reference_means_what_it_says() {
+fn the_reference_file_is_decoded() {
     let (_etc, config) = reference();
     assert_eq!(warnings(&config), Vec::<String>::new());
     let names: Vec<_> = config.targets.iter().map(|target| (target.name.as_str(), target.source.name)).collect();
@@ -139,7 +123,7 @@ fn the_reference_means_what_it_says() {
     assert_eq!((messages.interval, messages.since), (Duration::from_secs(60), Duration::from_secs(3600)));
     assert_eq!((messages.overlap, messages.include.as_slice()), (Duration::from_secs(600), &[Field::Domain, Field::DeliveryDomain][..]));
     assert_eq!(messages.part.credentials.username.as_deref(), Some("root"));
-    assert!(whm1.parts.iter().all(|part| part.part.name != "messages"), "it is not polled");
+    assert!(whm1.parts.iter().all(|part| part.part.name != "messages"), "the delivery log is not polled");
     assert_eq!(config.state_dir.as_deref(), Some(Path::new("/var/lib/postmeter")));
     assert!(cey.delivery_log.is_none());
     assert_eq!(mta1.parts.iter().map(|part| part.part.name).collect::<Vec<_>>(), ["metrics", "machine-info"]);
@@ -171,7 +155,7 @@ fn the_reference_means_what_it_says() {
 }
 
 #[test]
-fn the_reference_loads_for_the_real_systems() {
+fn the_reference_file_is_valid_for_the_real_systems() {
     let etc = etc();
     let path = etc.path().join("postmeter.yaml");
     let text = fs::read_to_string("otel-config/postmeter.yaml").unwrap();
@@ -180,7 +164,7 @@ fn the_reference_loads_for_the_real_systems() {
 }
 
 #[test]
-fn the_reference_says_who_may_read() {
+fn the_reference_file_shows_authentication() {
     let (_etc, config) = reference();
     let prometheus = config.export.prometheus.unwrap();
     let [token] = &prometheus.auth.tokens[..] else { panic!() };
@@ -195,9 +179,9 @@ fn the_reference_says_who_may_read() {
 }
 
 #[test]
-fn an_endpoint_that_is_open_to_a_network_says_so() {
-    const OPEN: &str = "postmeter.yaml:2: export.prometheus.listen: everybody who reaches 0.0.0.0:9464 can read it; set export.prometheus.auth, or listen on localhost";
-    const PLAIN: &str = "postmeter.yaml:2: export.prometheus.listen: tokens and passwords come over the network without encryption; set export.prometheus.tls";
+fn an_endpoint_that_is_open_to_a_network_is_a_warning() {
+    const OPEN: &str = "postmeter.yaml:2: export.prometheus.listen: everybody who can reach 0.0.0.0:9464 can read it; set export.prometheus.auth, or listen on localhost";
+    const PLAIN: &str = "postmeter.yaml:2: export.prometheus.listen: tokens and passwords are sent over the network without encryption; set export.prometheus.tls";
     let basic = "auth: {basic: {alice: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}}";
     let tls = "tls: {cert_file: /etc/postmeter/client.pem, key_file: /etc/postmeter/client.key";
     for (listen, keys, expected) in [
@@ -218,31 +202,30 @@ fn an_endpoint_that_is_open_to_a_network_says_so() {
     }
     for (listen, expected) in [("'h:1'", "h:1"), ("'[2001:db8::1]:1'", "[2001:db8::1]:1")] {
         let config = good(&format!("{MAIL}export: {{prometheus: {{listen: {listen}}}}}\n"), &[]);
-        assert!(warnings(&config)[0].contains(&format!("everybody who reaches {expected} ")), "{:?}", warnings(&config));
+        assert!(warnings(&config)[0].contains(&format!("everybody who can reach {expected} ")), "{:?}", warnings(&config));
     }
     let config = good(MAIL, &[("OTEL_EXPORTER_PROMETHEUS_HOST", "0.0.0.0")]);
     assert!(warnings(&config)[0].starts_with("OTEL_EXPORTER_PROMETHEUS_HOST: everybody"), "{:?}", warnings(&config));
 }
 
 #[test]
-fn the_defaults_in_the_reference_are_the_defaults() {
-    let (_etc, mut said) = reference();
-    // Shown in the reference, and left out by default.
-    let listen = said.export.prometheus.take().unwrap().listen;
-    said.export.prometheus = Some(Prometheus::open(listen));
+fn the_reference_file_shows_the_defaults() {
+    let (_etc, mut shown) = reference();
+    // The reference shows settings that are absent by default.
+    let listen = shown.export.prometheus.take().unwrap().listen;
+    shown.export.prometheus = Some(Prometheus::open(listen));
     let config = good(&format!("{MAIL}export: {{otlp: {{}}}}\ntelemetry: {{otlp: {{}}}}\n"), &[]);
-    // Two that are off when they are left out, and so are shown with a value.
-    let queue = &mut said.export.otlp.as_mut().unwrap().queue;
+    let queue = &mut shown.export.otlp.as_mut().unwrap().queue;
     assert_eq!(queue.retry.give_up_after.take(), Some(Duration::from_secs(24 * 3600)));
     assert_eq!(queue.spool.take(), Some(Spool { dir: "/var/lib/postmeter/spool".into(), max_bytes: 1 << 30 }));
-    assert_eq!(said.reload, config.reload);
-    assert_eq!((said.targets_files.is_empty(), config.targets_files.is_empty()), (false, true));
-    assert_eq!(format!("{:?}", said.export), format!("{:?}", config.export));
-    assert_eq!(format!("{:?}", said.telemetry), format!("{:?}", config.telemetry));
+    assert_eq!(shown.reload, config.reload);
+    assert_eq!((shown.targets_files.is_empty(), config.targets_files.is_empty()), (false, true));
+    assert_eq!(format!("{:?}", shown.export), format!("{:?}", config.export));
+    assert_eq!(format!("{:?}", shown.telemetry), format!("{:?}", config.telemetry));
 }
 
 #[test]
-fn the_contract_of_the_issue_loads() {
+fn the_contract_file_is_valid() {
     let text = fs::read_to_string("tests/fixtures/config/contract.yaml").unwrap();
     let config = good(&text, &[("STALWART_API_KEY", "a"), ("CEYMAIL_TOKEN", "b"), ("WHM_TOKEN", "c")]);
     assert_eq!(config.targets.len(), 5);
@@ -250,7 +233,7 @@ fn the_contract_of_the_issue_loads() {
     assert_eq!((otlp.endpoint.as_str(), otlp.compression), ("http://localhost:4317", Compression::Gzip));
     assert_eq!(
         warnings(&config),
-        ["postmeter.yaml:10: targets[2].url: credentials go over the network without encryption; use https if the server can"]
+        ["postmeter.yaml:10: targets[2].url: credentials are sent without encryption; use https if the server supports it"]
     );
 }
 
@@ -259,37 +242,37 @@ fn every_target_is_in_one_shard_of_the_file() {
     let targets: Vec<_> = (0..20).map(|n| format!("{{name: mta{n}, system: kumomta, url: 'https://mta{n}.example.com'}}")).collect();
     let file = format!("targets: [{}]\nshard: '${{env:ORDINAL}}/3'\n", targets.join(", "));
     let names = |config: Config| config.targets.into_iter().map(|target| target.name).collect::<Vec<_>>();
-    let mut held = Vec::new();
+    let mut sharded = Vec::new();
     for ordinal in ["0", "1", "2"] {
         let shard = names(good(&file, &[("ORDINAL", ordinal)]).sharded(None));
         assert!(shard.len() < 20 && !shard.is_empty(), "{shard:?}");
-        held.extend(shard);
+        sharded.extend(shard);
     }
     let all = names(good(&file, &[("ORDINAL", "0")]));
-    held.sort();
-    assert_eq!((held.len(), held.iter().all(|name| all.contains(name))), (20, true));
-    // The command line goes before the file.
+    sharded.sort();
+    assert_eq!((sharded.len(), sharded.iter().all(|name| all.contains(name))), (20, true));
+    // The command line overrides the file.
     let flag = names(good(&file, &[("ORDINAL", "0")]).sharded("0/1".parse().ok()));
     assert_eq!(flag, all);
 }
 
 #[test]
-fn the_configurations_of_the_stack_load() {
+fn the_configurations_of_the_stack_are_valid() {
     let read = |name: &str| fs::read_to_string(format!("otel-config/{name}")).unwrap();
     let demo = good(&read("demo.yaml"), &[]);
     assert_eq!(demo.targets.len(), 5);
-    // The package's is for somebody to write targets into, and says so.
+    // The package's file contains no targets until an operator adds some.
     let package = read("systemd/postmeter.yaml");
     let etc = etc();
-    let nothing = parse(&package, "postmeter.yaml", &tokens(), etc.path()).unwrap_err();
-    assert!(nothing.contains("targets: no targets: there is nothing to poll") && nothing.lines().count() == 1, "{nothing}");
-    let written = package.replace("  # - ", "  - ");
+    let error = parse(&package, "postmeter.yaml", &tokens(), etc.path()).unwrap_err();
+    assert!(error.contains("targets: there are no targets to poll") && error.lines().count() == 1, "{error}");
+    let with_targets = package.replace("  # - ", "  - ");
     let variables = ["STALWART_PASSWORD", "EE_TOKEN", "CEYMAIL_TOKEN", "WHM_TOKEN"].map(|name| (name, "x"));
-    assert_eq!(good(&written, &variables).targets.len(), 5);
+    assert_eq!(good(&with_targets, &variables).targets.len(), 5);
 }
 
 #[test]
-fn what_is_left_out_is_the_systems_own() {
+fn absent_keys_have_the_defaults_of_the_mail_system() {
     let config = good("targets: [{name: a, system: cpanel, url: 'https://a.example.com:2087', username: root, token: 012}]\n", &[]);
     let target = &config.targets[0];
     assert_eq!((target.timeout, target.min_interval), (Duration::from_secs(30), Duration::from_secs(60)));
@@ -304,7 +287,7 @@ fn what_is_left_out_is_the_systems_own() {
 }
 
 #[test]
-fn a_targets_own_key_hides_the_defaults_as_a_whole() {
+fn a_targets_own_key_replaces_the_default_as_a_whole() {
     let config = good(
         "defaults:
   token: common
@@ -326,7 +309,7 @@ targets:
     let header = |i: usize| config.targets[i].headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
     let parts = |i: usize| config.targets[i].parts.iter().map(|part| part.part.name).collect::<Vec<_>>();
     assert_eq!(token(0).unwrap(), "common");
-    assert!(config.targets[1].credentials.token.as_ref().unwrap().may_change(), "of its own file");
+    assert!(config.targets[1].credentials.token.as_ref().unwrap().may_change(), "the token of its own file");
     assert_eq!((header(0), header(1)), (vec!["X-A"], vec!["X-B"]));
     assert_eq!(config.targets[2].window, Window::Sliding(Duration::from_secs(3600)));
     assert_eq!((parts(0), parts(2), parts(4)), (vec!["metrics"], vec!["emailtrack_user_stats", "servicestatus"], vec!["metrics"]));
@@ -342,7 +325,7 @@ fn url_of(system: &str, url: &str, expected: &str) {
 }
 
 #[test]
-fn a_url_that_is_used_as_it_stands_has_a_path() {
+fn a_url_that_is_used_unchanged_has_a_default_path() {
     url_of("kumomta", "https://a.example.com", "https://a.example.com/");
     url_of("prometheus", "https://a.example.com", "https://a.example.com/metrics");
     url_of("prometheus", "https://a.example.com:9100/", "https://a.example.com:9100/metrics");
@@ -351,7 +334,7 @@ fn a_url_that_is_used_as_it_stands_has_a_path() {
 }
 
 #[test]
-fn the_relay_passes_on_what_the_file_says() {
+fn the_file_selects_native_metrics_to_forward() {
     let config = good(
         r"defaults: {relay: {exclude: 'go_.*'}}
 targets:
@@ -363,19 +346,19 @@ targets:
 ",
         &[],
     );
-    let relay = |i: usize| &config.targets[i].passthrough;
-    let passes = |i: usize, family: &str| relay(i).includes(family);
-    assert!(passes(0, "ready") && !passes(0, "go_threads"), "of the defaults");
-    assert_eq!((relay(0).series_max, relay(0).prefix.as_str()), (2_000_000, ""));
-    for (family, passed) in
+    let passthrough = |i: usize| &config.targets[i].passthrough;
+    let includes = |i: usize, family: &str| passthrough(i).includes(family);
+    assert!(includes(0, "ready") && !includes(0, "go_threads"), "inherited from defaults");
+    assert_eq!((passthrough(0).series_max, passthrough(0).prefix.as_str()), (2_000_000, ""));
+    for (family, expected) in
         [("ready", true), ("scheduled", true), ("ready_full", false), ("rescheduled", false), ("total_in", true), ("total_fail", false)]
     {
-        assert_eq!(passes(1, family), passed, "{family}");
+        assert_eq!(includes(1, family), expected, "{family}");
     }
-    assert_eq!((relay(1).min_value("ready"), relay(1).min_value("scheduled")), (Some(2.5), None));
-    assert_eq!((relay(1).series_max, relay(1).prefix.as_str()), (5_000_000, "kumo:"));
-    assert!(!passes(2, "a") && !passes(3, "a"));
-    assert!(passes(4, "go_threads"), "its own relay hides the default");
+    assert_eq!((passthrough(1).min_value("ready"), passthrough(1).min_value("scheduled")), (Some(2.5), None));
+    assert_eq!((passthrough(1).series_max, passthrough(1).prefix.as_str()), (5_000_000, "kumo:"));
+    assert!(!includes(2, "a") && !includes(3, "a"));
+    assert!(includes(4, "go_threads"), "the target's own relay replaces the default");
 }
 
 #[test]
@@ -389,7 +372,7 @@ fn a_required_part_may_have_credentials_of_its_own() {
 }
 
 #[test]
-fn references_are_filled_in() {
+fn references_are_resolved() {
     let text = "targets: [{name: '${env:N:-m}', system: kumomta, url: 'https://${env:HOST}/$$x', timeout: '${env:T}', headers: {A: '$$${env:HOST}'}}]";
     let config = good(text, &[("HOST", "a.example.com"), ("T", "3s")]);
     let target = &config.targets[0];
@@ -418,32 +401,32 @@ fn warns(targets: &str, expected: &[&str]) {
 }
 
 #[test]
-fn what_works_and_is_not_meant_is_a_warning() {
+fn settings_that_are_probably_not_intended_are_warnings() {
     warns("{name: a, system: ceymail, url: 'http://localhost:80', token: x}", &[]);
     warns("{name: a, system: ceymail, url: 'http://[::1]:80', token: x}", &[]);
     warns("{name: a, system: kumomta, url: 'http://192.0.2.1'}", &[]);
     warns(
         "{name: a, system: ceymail, url: 'http://192.0.2.1', token: x}",
-        &["postmeter.yaml:2: targets[0].url: credentials go over the network without encryption; use https if the server can"],
+        &["postmeter.yaml:2: targets[0].url: credentials are sent without encryption; use https if the server supports it"],
     );
     warns(
         "{name: a, system: ceymail, url: 'https://192.0.2.1', token: x, tls: {insecure_skip_verify: true}}",
         &[
-            "postmeter.yaml:2: targets[0].tls.insecure_skip_verify: the server's certificate is not checked: anyone in between can read the credentials",
+            "postmeter.yaml:2: targets[0].tls.insecure_skip_verify: the server's certificate is not verified: a man in the middle can read the credentials",
         ],
     );
     warns(
         "{name: a, system: kumomta, url: 'http://192.0.2.1', tls: {server_name: b}}",
-        &["postmeter.yaml:2: targets[0]: tls has no effect: the url is http"],
+        &["postmeter.yaml:2: targets[0]: tls has no effect because the url is http"],
     );
     warns(
         "{name: a, system: ceymail, url: 'https://192.0.2.1', token: x, min_interval: 2s}",
-        &["postmeter.yaml:2: targets[0].min_interval: too often: ceymail allows 12 requests a minute, and a poll makes 1; use at least 6s"],
+        &["postmeter.yaml:2: targets[0].min_interval: too short: ceymail allows 12 requests per minute, and a poll sends 1; use at least 6s"],
     );
     // A reading is due at nine tenths of its interval.
     warns(
         "{name: a, system: ceymail, url: 'https://192.0.2.1', token: x, min_interval: 5s}",
-        &["postmeter.yaml:2: targets[0].min_interval: too often: ceymail allows 12 requests a minute, and a poll makes 1; use at least 6s"],
+        &["postmeter.yaml:2: targets[0].min_interval: too short: ceymail allows 12 requests per minute, and a poll sends 1; use at least 6s"],
     );
     warns("{name: a, system: ceymail, url: 'https://192.0.2.1', token: x, min_interval: 6s}", &[]);
     warns(
@@ -453,35 +436,35 @@ fn what_works_and_is_not_meant_is_a_warning() {
 }
 
 #[track_caller]
-fn ways_out(file: &str, variables: &[(&str, &str)], otlp: Option<&str>, prometheus: Option<&str>) {
+fn check_exporters(file: &str, variables: &[(&str, &str)], otlp: Option<&str>, prometheus: Option<&str>) {
     let config = good(&format!("{MAIL}{file}"), variables);
     assert_eq!(config.export.otlp.map(|otlp| otlp.endpoint).as_deref(), otlp, "otlp");
     assert_eq!(config.export.prometheus.map(|prometheus| prometheus.listen).as_deref(), prometheus, "prometheus");
 }
 
 #[test]
-fn the_environment_decides_on_ways_out_that_the_file_leaves_out() {
+fn the_environment_enables_exporters_that_are_absent_from_the_file() {
     const GRPC: Option<&str> = Some("http://localhost:4317");
     const PULL: Option<&str> = Some("localhost:9464");
     const EXPORTER: &str = "OTEL_METRICS_EXPORTER";
     const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-    ways_out("", &[], None, PULL);
-    ways_out("", &[(EXPORTER, "")], None, PULL);
-    ways_out("", &[(EXPORTER, "otlp")], GRPC, None);
-    ways_out("", &[(EXPORTER, "prometheus")], None, PULL);
-    ways_out("", &[(EXPORTER, "prometheus, otlp")], GRPC, PULL);
-    ways_out("", &[(EXPORTER, "none")], None, None);
-    ways_out("", &[(EXPORTER, "console")], None, PULL);
-    ways_out("", &[(ENDPOINT, "http://c:4317")], Some("http://c:4317"), PULL);
-    ways_out("", &[(ENDPOINT, "http://c:4317"), (EXPORTER, "prometheus")], None, PULL);
-    ways_out("", &[("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://m"), (ENDPOINT, "http://c")], Some("http://m"), PULL);
-    ways_out("export: {otlp: {endpoint: 'http://f'}}", &[(ENDPOINT, "http://c"), (EXPORTER, "none")], Some("http://f"), None);
-    ways_out("export: {otlp: }", &[(ENDPOINT, "http://c:4317")], Some("http://c:4317"), PULL);
-    ways_out("export: {otlp: false, prometheus: false}", &[(ENDPOINT, "http://c:4317")], None, None);
-    ways_out("export: {prometheus: {}}", &[(EXPORTER, "otlp"), ("OTEL_EXPORTER_PROMETHEUS_PORT", "1")], GRPC, Some("localhost:1"));
-    ways_out("", &[("OTEL_EXPORTER_PROMETHEUS_HOST", "::"), ("OTEL_EXPORTER_PROMETHEUS_PORT", "x")], None, Some("[::]:9464"));
-    ways_out("export: {prometheus: {listen: 'h:2'}}", &[("OTEL_EXPORTER_PROMETHEUS_HOST", "i")], None, Some("h:2"));
-    ways_out("export: {otlp: {}, prometheus: {}}", &[("OTEL_SDK_DISABLED", "TRUE")], None, None);
+    check_exporters("", &[], None, PULL);
+    check_exporters("", &[(EXPORTER, "")], None, PULL);
+    check_exporters("", &[(EXPORTER, "otlp")], GRPC, None);
+    check_exporters("", &[(EXPORTER, "prometheus")], None, PULL);
+    check_exporters("", &[(EXPORTER, "prometheus, otlp")], GRPC, PULL);
+    check_exporters("", &[(EXPORTER, "none")], None, None);
+    check_exporters("", &[(EXPORTER, "console")], None, PULL);
+    check_exporters("", &[(ENDPOINT, "http://c:4317")], Some("http://c:4317"), PULL);
+    check_exporters("", &[(ENDPOINT, "http://c:4317"), (EXPORTER, "prometheus")], None, PULL);
+    check_exporters("", &[("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://m"), (ENDPOINT, "http://c")], Some("http://m"), PULL);
+    check_exporters("export: {otlp: {endpoint: 'http://f'}}", &[(ENDPOINT, "http://c"), (EXPORTER, "none")], Some("http://f"), None);
+    check_exporters("export: {otlp: }", &[(ENDPOINT, "http://c:4317")], Some("http://c:4317"), PULL);
+    check_exporters("export: {otlp: false, prometheus: false}", &[(ENDPOINT, "http://c:4317")], None, None);
+    check_exporters("export: {prometheus: {}}", &[(EXPORTER, "otlp"), ("OTEL_EXPORTER_PROMETHEUS_PORT", "1")], GRPC, Some("localhost:1"));
+    check_exporters("", &[("OTEL_EXPORTER_PROMETHEUS_HOST", "::"), ("OTEL_EXPORTER_PROMETHEUS_PORT", "x")], None, Some("[::]:9464"));
+    check_exporters("export: {prometheus: {listen: 'h:2'}}", &[("OTEL_EXPORTER_PROMETHEUS_HOST", "i")], None, Some("h:2"));
+    check_exporters("export: {otlp: {}, prometheus: {}}", &[("OTEL_SDK_DISABLED", "TRUE")], None, None);
 }
 
 #[test]
@@ -491,15 +474,15 @@ fn a_delivery_log_needs_a_url_for_logs() {
     let parsed =
         |endpoint| parse(file, "postmeter.yaml", &environment(&[("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", endpoint)]), Path::new(ETC));
     let problem = parsed("https://collector.example.com/ingest").unwrap_err();
-    let expected = "postmeter.yaml:3: targets[0].parts.messages: needs an OTLP endpoint that ends in /v1/metrics: its records are sent \
-                    to /v1/logs beside it";
+    let expected = "postmeter.yaml:3: targets[0].parts.messages: needs an OTLP endpoint that ends in /v1/metrics: records are sent to \
+                    /v1/logs next to it";
     assert_eq!(problem, expected);
     let otlp = parsed("https://collector.example.com/v1/metrics").unwrap().export.otlp.unwrap();
     assert_eq!(otlp.logs_receiver().as_deref(), Some("https://collector.example.com/v1/logs"));
 }
 
 #[track_caller]
-fn endpoint(file: &str, variables: &[(&str, &str)], expected: &str) {
+fn check_endpoint(file: &str, variables: &[(&str, &str)], expected: &str) {
     let config = good(&format!("{MAIL}export: {{otlp: {{{file}}}}}"), variables);
     assert_eq!(config.export.otlp.unwrap().endpoint, expected);
 }
@@ -509,13 +492,13 @@ fn an_endpoint_follows_the_specification() {
     const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
     const METRICS: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
     const HTTP: (&str, &str) = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
-    endpoint("", &[HTTP], "http://localhost:4318/v1/metrics");
-    endpoint("", &[HTTP, (ENDPOINT, "http://c:4318")], "http://c:4318/v1/metrics");
-    endpoint("", &[HTTP, (ENDPOINT, "http://c:4318/otlp/")], "http://c:4318/otlp/v1/metrics");
-    endpoint("", &[HTTP, (METRICS, "http://c:4318/otlp")], "http://c:4318/otlp");
-    endpoint("", &[HTTP, (METRICS, "http://c:4318")], "http://c:4318");
-    endpoint("protocol: http/protobuf, endpoint: 'http://c:4318'", &[], "http://c:4318/v1/metrics");
-    // The file's endpoint is of all signals, as OTEL_EXPORTER_OTLP_ENDPOINT is.
+    check_endpoint("", &[HTTP], "http://localhost:4318/v1/metrics");
+    check_endpoint("", &[HTTP, (ENDPOINT, "http://c:4318")], "http://c:4318/v1/metrics");
+    check_endpoint("", &[HTTP, (ENDPOINT, "http://c:4318/otlp/")], "http://c:4318/otlp/v1/metrics");
+    check_endpoint("", &[HTTP, (METRICS, "http://c:4318/otlp")], "http://c:4318/otlp");
+    check_endpoint("", &[HTTP, (METRICS, "http://c:4318")], "http://c:4318");
+    check_endpoint("protocol: http/protobuf, endpoint: 'http://c:4318'", &[], "http://c:4318/v1/metrics");
+    // The file's endpoint is for all signals, as OTEL_EXPORTER_OTLP_ENDPOINT is.
     for (written, used) in [
         ("http://c:4318/", "http://c:4318/v1/metrics"),
         ("http://c:4318/x", "http://c:4318/x/v1/metrics"),
@@ -527,23 +510,23 @@ fn an_endpoint_follows_the_specification() {
         ("https://c/v1/metrics?key=x", "https://c/v1/metrics?key=x"),
         ("https://c/av1/metrics", "https://c/av1/metrics/v1/metrics"),
     ] {
-        endpoint(&format!("protocol: http/protobuf, endpoint: '{written}'"), &[], used);
-        endpoint("", &[HTTP, (ENDPOINT, written)], used);
-        endpoint("", &[HTTP, (METRICS, written)], written);
+        check_endpoint(&format!("protocol: http/protobuf, endpoint: '{written}'"), &[], used);
+        check_endpoint("", &[HTTP, (ENDPOINT, written)], used);
+        check_endpoint("", &[HTTP, (METRICS, written)], written);
     }
-    endpoint("endpoint: 'https://c/otlp'", &[], "https://c/otlp");
-    endpoint("endpoint: 'c:4317'", &[], "https://c:4317");
-    endpoint("endpoint: 'c:4317'", &[("OTEL_EXPORTER_OTLP_INSECURE", "true")], "http://c:4317");
-    endpoint(
+    check_endpoint("endpoint: 'https://c/otlp'", &[], "https://c/otlp");
+    check_endpoint("endpoint: 'c:4317'", &[], "https://c:4317");
+    check_endpoint("endpoint: 'c:4317'", &[("OTEL_EXPORTER_OTLP_INSECURE", "true")], "http://c:4317");
+    check_endpoint(
         "",
         &[(ENDPOINT, "c:4317"), ("OTEL_EXPORTER_OTLP_METRICS_INSECURE", "true"), ("OTEL_EXPORTER_OTLP_INSECURE", "false")],
         "http://c:4317",
     );
-    endpoint("endpoint: 'https://c:4317'", &[("OTEL_EXPORTER_OTLP_INSECURE", "true")], "https://c:4317");
+    check_endpoint("endpoint: 'https://c:4317'", &[("OTEL_EXPORTER_OTLP_INSECURE", "true")], "https://c:4317");
 }
 
 #[test]
-fn the_environment_fills_what_the_file_leaves_out() {
+fn the_environment_supplies_keys_that_are_absent_from_the_file() {
     let variables = [
         ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20b, x = y"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
@@ -564,9 +547,9 @@ fn the_environment_fills_what_the_file_leaves_out() {
     assert_eq!((otlp.timeout, otlp.interval), (Duration::from_millis(3500), Duration::from_secs(5)));
     assert_eq!((otlp.compression, otlp.protocol), (Compression::Gzip, Protocol::Grpc));
     assert!(otlp.tls.ca_file.is_some() && otlp.tls.cert_file.is_some() && otlp.tls.key_file.is_some());
-    let own = config.telemetry.otlp.as_ref().unwrap();
-    assert_eq!((own.timeout, own.interval), (Duration::from_millis(2500), Duration::from_secs(5)));
-    assert!(own.traces && own.metrics && own.logs);
+    let telemetry = config.telemetry.otlp.as_ref().unwrap();
+    assert_eq!((telemetry.timeout, telemetry.interval), (Duration::from_millis(2500), Duration::from_secs(5)));
+    assert!(telemetry.traces && telemetry.metrics && telemetry.logs);
     assert_eq!(config.telemetry.log_level, LogLevel::Debug);
     let resource: Vec<_> = config.telemetry.resource.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     assert_eq!(resource, [("team", "mail,ops"), ("service.name", "pm")]);
@@ -580,7 +563,7 @@ fn the_environment_fills_what_the_file_leaves_out() {
 }
 
 #[test]
-fn a_temporality_is_preferred_by_variable_or_by_key() {
+fn the_temporality_is_set_by_a_variable_or_a_key() {
     const VARIABLE: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
     for (file, variable, expected) in [
         ("otlp: {}", "", Temporality::Cumulative),
@@ -592,11 +575,11 @@ fn a_temporality_is_preferred_by_variable_or_by_key() {
         let config = good(&format!("{MAIL}export: {{{file}}}"), &[(VARIABLE, variable)]);
         assert_eq!(config.export.otlp.unwrap().temporality, expected, "{file} {variable}");
     }
-    ignored(VARIABLE, "deltas", "unknown value deltas; did you mean delta?; the variable is ignored");
+    check_ignored(VARIABLE, "deltas", "unknown value deltas; did you mean delta?; the variable is ignored");
 }
 
 #[track_caller]
-fn ignored(name: &str, value: &str, expected: &str) {
+fn check_ignored(name: &str, value: &str, expected: &str) {
     let config = good(&format!("{MAIL}export: {{otlp: {{}}}}"), &[(name, value)]);
     assert_eq!(warnings(&config), [format!("{name}: {expected}")]);
     let defaults = good(&format!("{MAIL}export: {{otlp: {{}}}}"), &[]);
@@ -604,84 +587,84 @@ fn ignored(name: &str, value: &str, expected: &str) {
 }
 
 #[test]
-fn a_bad_variable_is_a_warning_and_the_default() {
-    ignored("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "\"10s\" is no number of milliseconds; the variable is ignored");
-    ignored("OTEL_METRIC_EXPORT_INTERVAL", "5", "5 milliseconds are not from 1s to 1h; the variable is ignored");
-    ignored(
+fn an_invalid_variable_is_ignored_with_a_warning() {
+    check_ignored("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "\"10s\" is not a number of milliseconds; the variable is ignored");
+    check_ignored("OTEL_METRIC_EXPORT_INTERVAL", "5", "5 milliseconds is out of range; the limits are 1s to 1h; the variable is ignored");
+    check_ignored(
         "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
         "http/json",
-        "unknown value http/json; there are grpc, http/protobuf; the variable is ignored",
+        "unknown value http/json; expected one of: grpc, http/protobuf; the variable is ignored",
     );
-    ignored("OTEL_EXPORTER_OTLP_COMPRESSION", "gzi", "unknown value gzi; did you mean gzip?; the variable is ignored");
-    ignored("OTEL_EXPORTER_OTLP_ENDPOINT", "http://", "is no url: empty host; the variable is ignored");
-    ignored("OTEL_EXPORTER_OTLP_HEADERS", "hunter2", "entry 1 is not key=value; the variable is ignored");
-    ignored("OTEL_EXPORTER_OTLP_HEADERS", "a=b,c=%ff", "the value of c is not percent-encoded UTF-8; the variable is ignored");
-    ignored("OTEL_EXPORTER_OTLP_HEADERS", "a=b,c=%+1", "the value of c is not percent-encoded UTF-8; the variable is ignored");
-    ignored("OTEL_EXPORTER_OTLP_INSECURE", "yes", "\"yes\" is neither true nor false; the variable is ignored");
-    ignored("OTEL_EXPORTER_OTLP_CERTIFICATE", "/none", "/none: No such file or directory (os error 2); the variable is ignored");
-    ignored(
+    check_ignored("OTEL_EXPORTER_OTLP_COMPRESSION", "gzi", "unknown value gzi; did you mean gzip?; the variable is ignored");
+    check_ignored("OTEL_EXPORTER_OTLP_ENDPOINT", "http://", "is not a valid URL: empty host; the variable is ignored");
+    check_ignored("OTEL_EXPORTER_OTLP_HEADERS", "hunter2", "entry 1 is not key=value; the variable is ignored");
+    check_ignored("OTEL_EXPORTER_OTLP_HEADERS", "a=b,c=%ff", "the value of c is not percent-encoded UTF-8; the variable is ignored");
+    check_ignored("OTEL_EXPORTER_OTLP_HEADERS", "a=b,c=%+1", "the value of c is not percent-encoded UTF-8; the variable is ignored");
+    check_ignored("OTEL_EXPORTER_OTLP_INSECURE", "yes", "\"yes\" is neither true nor false; the variable is ignored");
+    check_ignored("OTEL_EXPORTER_OTLP_CERTIFICATE", "/none", "/none: No such file or directory (os error 2); the variable is ignored");
+    check_ignored(
         "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
         "/etc/postmeter/client.pem",
-        "is of use only together with OTEL_EXPORTER_OTLP_CLIENT_KEY; both are ignored",
+        "requires OTEL_EXPORTER_OTLP_CLIENT_KEY, and vice versa; both are ignored",
     );
-    ignored("OTEL_EXPORTER_PROMETHEUS_PORT", "94640", "\"94640\" is no port; the variable is ignored");
-    ignored("OTEL_RESOURCE_ATTRIBUTES", "a", "entry 1 is not key=value; the variable is ignored");
-    ignored("OTEL_LOG_LEVEL", "loud", "unknown level \"loud\"; the variable is ignored");
-    ignored("OTEL_SDK_DISABLED", "1", "\"1\" is neither true nor false; the variable is ignored");
-    ignored("OTEL_METRICS_EXPORTER", "prometeus", "unknown exporter \"prometeus\"; did you mean prometheus?");
+    check_ignored("OTEL_EXPORTER_PROMETHEUS_PORT", "94640", "\"94640\" is not a valid port; the variable is ignored");
+    check_ignored("OTEL_RESOURCE_ATTRIBUTES", "a", "entry 1 is not key=value; the variable is ignored");
+    check_ignored("OTEL_LOG_LEVEL", "loud", "unknown level \"loud\"; the variable is ignored");
+    check_ignored("OTEL_SDK_DISABLED", "1", "\"1\" is neither true nor false; the variable is ignored");
+    check_ignored("OTEL_METRICS_EXPORTER", "prometeus", "unknown exporter \"prometeus\"; did you mean prometheus?");
 }
 
 #[test]
-fn a_target_comes_from_the_command_line() {
-    let made = |system: &str, url: &str, change: fn(&mut CommandLineTarget)| {
-        let mut adhoc = CommandLineTarget { system: system.to_owned(), url: url.to_owned(), ..CommandLineTarget::default() };
-        change(&mut adhoc);
-        command_line_target_with(SYSTEMS, adhoc, &tokens()).map(|(target, _)| target).map_err(|problems| problems.to_string())
+fn a_target_is_described_by_command_line_flags() {
+    let decode = |system: &str, url: &str, change: fn(&mut CommandLineTarget)| {
+        let mut flags = CommandLineTarget { system: system.to_owned(), url: url.to_owned(), ..CommandLineTarget::default() };
+        change(&mut flags);
+        command_line_target_with(SYSTEMS, flags, &tokens()).map(|(target, _)| target).map_err(|problems| problems.to_string())
     };
-    let target = made("ceymail", "https://cey.example.com:8443", |adhoc| adhoc.token = Some("${env:CEYMAIL_TOKEN}".to_owned())).unwrap();
+    let target = decode("ceymail", "https://cey.example.com:8443", |flags| flags.token = Some("${env:CEYMAIL_TOKEN}".to_owned())).unwrap();
     assert_eq!((target.name.as_str(), target.source.name), ("cey.example.com", "ceymail"));
     assert_eq!(target.credentials.token.unwrap().read().unwrap(), "cey");
-    assert_eq!(made("kumomta", "http://[::1]:8000", |adhoc| adhoc.parts = vec!["machine-info".to_owned()]).unwrap().name, "kumomta");
-    let said = made("kumomtaa", "example.com", |adhoc| {
-        adhoc.timeout = Some("1".to_owned());
-        adhoc.token_file = Some("/none".to_owned());
+    assert_eq!(decode("kumomta", "http://[::1]:8000", |flags| flags.parts = vec!["machine-info".to_owned()]).unwrap().name, "kumomta");
+    let errors = decode("kumomtaa", "example.com", |flags| {
+        flags.timeout = Some("1".to_owned());
+        flags.token_file = Some("/none".to_owned());
     });
-    let expected = "--system: unknown system \"kumomtaa\"; did you mean kumomta?
---url: is no url: it must begin with http:// or https://
+    let expected = "--system: unknown mail system \"kumomtaa\"; did you mean kumomta?
+--url: is not a valid URL: it must begin with http:// or https://
 --token-file: cannot read /none: No such file or directory (os error 2)
 --timeout: 1 has no unit; write 1s for seconds";
-    assert_eq!(said.unwrap_err(), expected);
-    let said = made("cpanel", "https://example.com", |adhoc| adhoc.parts = vec!["queue_".to_owned()]).unwrap_err();
-    assert!(said.lines().any(|line| line == "cpanel needs username and token (or token_file)"), "{said}");
+    assert_eq!(errors.unwrap_err(), expected);
+    let errors = decode("cpanel", "https://example.com", |flags| flags.parts = vec!["queue_".to_owned()]).unwrap_err();
+    assert!(errors.lines().any(|line| line == "cpanel needs username and token (or token_file)"), "{errors}");
 }
 
 #[test]
-fn without_a_file_the_environment_decides() {
+fn the_environment_configures_exports_without_a_file() {
     let config = Config::from_env(&environment(&[("OTEL_METRICS_EXPORTER", "otlp"), ("OTEL_LOG_LEVEL", "none")]));
     assert!(config.targets.is_empty() && config.export.otlp.is_some() && config.export.prometheus.is_none());
     assert_eq!((config.telemetry.log_level, config.telemetry.log_level.name()), (LogLevel::Off, "off"));
 }
 
 #[test]
-fn a_file_is_loaded_or_its_problem_names_it() {
+fn a_file_is_loaded_or_the_error_names_it() {
     let etc = etc();
     let path = etc.path().join("postmeter.yaml");
-    let said = |path: &Path| load(path, &tokens()).unwrap_err().to_string();
-    assert_eq!(said(&path), format!("{}: No such file or directory (os error 2); --config names another file", path.display()));
+    let error = |path: &Path| load(path, &tokens()).unwrap_err().to_string();
+    assert_eq!(error(&path), format!("{}: No such file or directory (os error 2); use --config to name another file", path.display()));
     fs::write(&path, "#".repeat(1024 * 1024 + 1)).unwrap();
-    assert_eq!(said(&path), format!("{}: has more than 1048576 bytes", path.display()));
+    assert_eq!(error(&path), format!("{}: exceeds the limit of 1048576 bytes", path.display()));
     fs::write(&path, [0xff]).unwrap();
-    assert_eq!(said(&path), format!("{}: is not UTF-8 text", path.display()));
+    assert_eq!(error(&path), format!("{}: is not UTF-8 text", path.display()));
     fs::write(&path, "targets: [{name: a, system: ceymail, url: 'https://a.example.com', token: x}]").unwrap();
     assert_eq!(load(&path, &tokens()).unwrap().targets.len(), 1);
     let targets: Vec<String> =
         (0..1001).map(|i| format!("{{name: t{i}, system: ceymail, url: 'https://a.example.com', token: x}}")).collect();
     fs::write(&path, format!("targets: [{}]", targets.join(", "))).unwrap();
-    assert_eq!(said(&path), format!("{}:1: targets: 1001 targets are more than 1000; run several instances", path.display()));
+    assert_eq!(error(&path), format!("{}:1: targets: 1001 targets exceed the limit of 1000; run several instances", path.display()));
 }
 
 #[test]
-fn the_place_of_logs_is_beside_that_of_metrics() {
+fn the_endpoint_of_logs_is_derived_from_that_of_metrics() {
     for (metrics, logs) in [
         ("https://a.example.com/v1/metrics", Some("https://a.example.com/v1/logs")),
         ("https://a.example.com/otlp/v1/metrics?key=x", Some("https://a.example.com/otlp/v1/logs?key=x")),

@@ -1,15 +1,16 @@
-//! Saved responses through the real program: what it prints, and what it says when it cannot read one.
+//! `postmeter scrape --file` for saved responses: the metrics and errors that it prints, compared with snapshots.
 //!
-//! The fixtures are of our making; each has the oddities that `source` names. `POSTMETER_BLESS=1` rewrites what is expected.
+//! The fixtures are synthetic; each has the quirks that the documentation of its `source` module describes.
 #![allow(clippy::unwrap_used)]
 
-use crate::support::{FIXTURES, expect_file, fixture_files, postmeter, stderr, stdout};
+use crate::assert_text_snapshot;
+use crate::support::{FIXTURES, fixture_files, postmeter, stderr, stdout};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, NumberDataPoint};
 
-/// What is expected, and the files that it comes from, `PART=` before those of optional parts. The folder is the system.
-const READ: &[(&str, &[&str])] = &[
+/// The name of a snapshot, `SYSTEM/NAME`, and the responses it is made from. `PART=` precedes the responses of optional parts.
+const READABLE: &[(&str, &[&str])] = &[
     ("ceymail/full", &["full.prom"]),
     ("ceymail/full", &["full.http"]),
     ("ceymail/bare", &["bare.prom"]),
@@ -44,8 +45,8 @@ const READ: &[(&str, &[&str])] = &[
     ("prometheus/postfix", &["postfix.prom"]),
 ];
 
-/// Saved responses that give nothing.
-const REFUSED: &[(&str, &[&str])] = &[
+/// Responses without usable metrics.
+const UNUSABLE: &[(&str, &[&str])] = &[
     ("ceymail/401", &["401.http"]),
     ("ceymail/404", &["404.http"]),
     ("ceymail/429", &["429.http"]),
@@ -69,51 +70,49 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("prometheus/landing-page", &["landing-page.html"]),
 ];
 
-/// Runs `scrape --file` beside the fixtures of the system, so that messages have no absolute path.
-fn scrape(expected: &str, files: &[&str], more: &[&str]) -> std::process::Output {
-    let (system, _) = expected.split_once('/').unwrap();
-    let args: Vec<&str> = ["scrape", "--system", system, "--file"].iter().chain(files).chain(more).copied().collect();
+/// Runs `scrape --file` in the directory of the fixtures, so that messages contain no absolute path.
+fn scrape(snapshot: &str, files: &[&str], options: &[&str]) -> std::process::Output {
+    let (system, _) = snapshot.split_once('/').unwrap();
+    let args: Vec<&str> = ["scrape", "--system", system, "--file"].iter().chain(files).chain(options).copied().collect();
     postmeter().current_dir(format!("{FIXTURES}/{system}")).args(args).output().unwrap()
 }
 
 #[test]
-fn saved_responses_in_canonical_words() {
-    for (expected, files) in READ {
-        let output = scrape(expected, files, &[]);
-        assert!(output.status.success(), "{expected}: {}", stderr(&output));
-        expect_file(&format!("{expected}.metrics"), &timeless(&stdout(&output)));
-        expect_file(&format!("{expected}.stderr"), &stderr(&output));
+fn metrics_of_saved_responses() {
+    for (snapshot, files) in READABLE {
+        let output = scrape(snapshot, files, &[]);
+        assert!(output.status.success(), "{snapshot}: {}", stderr(&output));
+        let errors = stderr(&output);
+        let errors = if errors.is_empty() { errors } else { format!("--- standard error\n{errors}") };
+        assert_text_snapshot!(snapshot.replace('/', "-"), format!("{}{errors}", mask_ages(&stdout(&output))));
     }
 }
 
 #[test]
-fn saved_responses_that_give_nothing() {
-    for (expected, files) in REFUSED {
-        let output = scrape(expected, files, &[]);
-        assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()), "{expected}");
-        expect_file(&format!("{expected}.stderr"), &stderr(&output));
+fn errors_of_unusable_responses() {
+    for (snapshot, files) in UNUSABLE {
+        let output = scrape(snapshot, files, &[]);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()), "{snapshot}");
+        assert_text_snapshot!(snapshot.replace('/', "-"), stderr(&output));
     }
 }
 
 #[test]
-fn every_fixture_is_used_and_everything_expected_is_tested() {
-    let cases = || READ.iter().chain(REFUSED);
-    // Those of other tests: config.rs and properties.rs.
+fn every_fixture_is_used() {
+    // config.rs and properties.rs use the others.
     for path in fixture_files().filter(|path| !path.starts_with("config/") && !path.starts_with("found/")) {
         let (system, file) = path.split_once('/').unwrap();
-        let stem = path.strip_suffix(".metrics").or(path.strip_suffix(".stderr"));
-        let used = match stem {
-            Some(stem) => cases().any(|(expected, _)| *expected == stem),
-            None => cases().any(|(expected, files)| {
-                expected.starts_with(&format!("{system}/")) && files.iter().any(|f| f.rsplit('=').next() == Some(file))
-            }),
-        };
-        assert!(used, "{path} is not used");
+        let uses = |files: &[&str]| files.iter().any(|argument| argument.rsplit('=').next() == Some(file));
+        let is_used = READABLE
+            .iter()
+            .chain(UNUSABLE)
+            .any(|(snapshot, files)| snapshot.split_once('/').is_some_and(|(name, _)| name == system) && uses(files));
+        assert!(is_used, "{path} is not used");
     }
 }
 
-/// The values that depend on the clock, masked.
-fn timeless(page: &str) -> String {
+/// Masks the values that depend on the clock.
+fn mask_ages(page: &str) -> String {
     const AGES: [&str; 2] = ["mail_poll_age_seconds{", "mail_queue_oldest_age_seconds{"];
     let line = |line: &str| match line.rsplit_once(' ') {
         Some((series, _)) if AGES.iter().any(|age| line.starts_with(age)) => format!("{series} *\n"),

@@ -1,38 +1,39 @@
-//! Claims of the documentation that can be tested.
+//! Claims and generated tables of the documentation.
 #![allow(clippy::unwrap_used)]
 
-use crate::support::{postmeter, stdout};
+use crate::support::{assert_generated_section, postmeter, stdout};
 use postmeter::config::{self, Environment};
+use std::path::Path;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const METRICS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
 const DELIVERY_LOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/delivery-log.md");
-const BEGIN: &str = "<!-- metrics -->\n";
-const END: &str = "<!-- /metrics -->";
 
-/// `POSTMETER_BLESS=1` rewrites the table.
-#[test]
-fn its_table_of_metrics_is_the_programs() {
-    let page = std::fs::read_to_string(METRICS).unwrap();
-    let table = stdout(&postmeter().args(["metrics", "--format", "markdown"]).output().unwrap());
-    let (head, rest) = page.split_once(BEGIN).unwrap();
-    let (documented, tail) = rest.split_once(END).unwrap();
-    if std::env::var_os("POSTMETER_BLESS").is_some() {
-        return std::fs::write(METRICS, format!("{head}{BEGIN}{table}{END}{tail}")).unwrap();
-    }
-    assert_eq!(documented, table, "POSTMETER_BLESS=1 rewrites it");
+/// Returns the standard output of the program.
+fn output(args: &[&str]) -> String {
+    stdout(&postmeter().args(args).output().unwrap())
 }
 
-/// The README and all pages behind it.
+#[test]
+fn the_table_of_metrics_is_current() {
+    assert_generated_section(&Path::new(ROOT).join("docs/metrics.md"), "metrics", &output(&["metrics", "--format", "markdown"]));
+}
+
+#[test]
+fn the_tables_of_configuration_keys_are_current() {
+    let tables = output(&["config-schema", "--format", "markdown"]);
+    assert_generated_section(&Path::new(ROOT).join("docs/configuration.md"), "keys", &tables);
+}
+
+/// Returns the README and all pages of the documentation.
 fn guides() -> Vec<(std::path::PathBuf, String)> {
-    let root = std::path::Path::new(ROOT);
+    let root = Path::new(ROOT);
     let mut paths = crate::support::files(&root.join("docs"));
     paths.extend(["README.md", "CONTRIBUTING.md", "SECURITY.md", "otel-config/README.md", "grafana/README.md"].map(|name| root.join(name)));
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     paths.into_iter().map(|path| (path.clone(), std::fs::read_to_string(&path).unwrap())).collect()
 }
 
-/// The blocks of YAML that configure us, without the indentation of the list that they may stand in.
+/// Returns the YAML blocks that are configurations, without the indentation of a surrounding list.
 fn configurations(text: &str) -> Vec<String> {
     let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
     let flat = blocks.map(|block| {
@@ -43,7 +44,7 @@ fn configurations(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn it_names_every_attribute_of_a_log_record() {
+fn every_attribute_of_a_log_record_is_documented() {
     let page = std::fs::read_to_string(DELIVERY_LOG).unwrap();
     let (_, rest) = page.split_once("## Attributes of a log record").unwrap();
     let (table, _) = rest.split_once("\n## ").unwrap();
@@ -55,7 +56,7 @@ fn it_names_every_attribute_of_a_log_record() {
 }
 
 #[test]
-fn its_configuration_loads() {
+fn configurations_in_the_documentation_are_valid() {
     let secrets = ["KUMOMTA_PASSWORD", "STALWART_PASSWORD", "STALWART_API_KEY", "EE_TOKEN", "CEYMAIL_TOKEN", "WHM_TOKEN"];
     let environment: Environment = secrets.map(|name| (name, "x")).into_iter().collect();
     let mut checked = 0;
@@ -71,7 +72,7 @@ fn its_configuration_loads() {
 }
 
 #[test]
-fn its_links_lead_somewhere() {
+fn links_in_the_documentation_are_valid() {
     for (path, text) in guides() {
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for link in links.filter(|link| !link.starts_with("http")) {
@@ -80,8 +81,8 @@ fn its_links_lead_somewhere() {
             assert!(at.exists(), "{link}");
             let anchor =
                 |line: &str| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-").replace(['/', ',', '\'', '.'], "");
-            let is_there = |line: &str| line.starts_with('#') && anchor(line) == heading;
-            assert!(heading.is_empty() || std::fs::read_to_string(at).unwrap().lines().any(is_there), "{link}");
+            let is_target = |line: &str| line.starts_with('#') && anchor(line) == heading;
+            assert!(heading.is_empty() || std::fs::read_to_string(at).unwrap().lines().any(is_target), "{link}");
         }
     }
 }

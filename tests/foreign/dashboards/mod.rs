@@ -1,7 +1,7 @@
 //! The Grafana dashboards: that they are what their sources say, well formed, about metrics that exist, and that each query of each
 //! panel has an answer when a real Prometheus has scraped the demo.
 //!
-//! `POSTMETER_BLESS=1` writes `grafana/dashboards` from `grafana/source`. `POSTMETER_PROMETHEUS` names a Prometheus; otherwise the
+//! `INSTA_UPDATE=always` writes `grafana/dashboards` from `grafana/source`. `POSTMETER_PROMETHEUS` names a Prometheus; otherwise the
 //! one on the path is taken. Without one the queries are not run, unless `POSTMETER_REQUIRE_PROMETHEUS=1` demands it.
 #![allow(clippy::unwrap_used)]
 
@@ -49,11 +49,7 @@ fn dashboards_are_what_their_sources_say() {
     for (name, source) in &sources {
         let rendered = format!("{:#}\n", render::dashboard(source));
         let path = folder.join(format!("{name}.json"));
-        if std::env::var_os("POSTMETER_BLESS").is_some() {
-            std::fs::write(&path, &rendered).unwrap();
-        }
-        let written = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(written == rendered, "{name}.json is not what its source says; POSTMETER_BLESS=1 writes it");
+        crate::support::assert_generated_file(&path, &rendered);
     }
     let names: Vec<_> = sources.iter().map(|(name, _)| name).collect();
     for (name, _) in dashboards() {

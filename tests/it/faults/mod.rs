@@ -28,8 +28,6 @@ const PROGRAMS_MAX: usize = 2;
 const POLLS: f64 = 2.0;
 const PATIENCE: Duration = Duration::from_secs(240);
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/faults/README.md");
-const BEGIN: &str = "<!-- faults -->\n";
-const END: &str = "<!-- /faults -->";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_fault_costs_only_the_target_that_has_it() {
@@ -61,7 +59,7 @@ async fn a_fault_costs_only_the_target_that_has_it() {
     }
     assert!(wrong.is_empty(), "not as expected:\n{wrong}");
     if chosen.is_none() {
-        same_table(&table);
+        crate::support::assert_generated_section(std::path::Path::new(README), "faults", &table);
     }
 }
 
@@ -70,18 +68,6 @@ fn every_fault_is_played() {
     let played: BTreeSet<_> = cases().iter().map(|case| case.fault).collect();
     let all: BTreeSet<_> = FAULTS.iter().map(|fault| fault.name).chain(tls::FAULTS.iter().map(|(name, _)| *name)).collect();
     assert_eq!(played, all);
-}
-
-/// `POSTMETER_BLESS=1` rewrites it.
-#[track_caller]
-fn same_table(table: &str) {
-    let readme = std::fs::read_to_string(README).unwrap();
-    let (head, rest) = readme.split_once(BEGIN).unwrap();
-    let (said, tail) = rest.split_once(END).unwrap();
-    if std::env::var_os("POSTMETER_BLESS").is_some() {
-        return std::fs::write(README, format!("{head}{BEGIN}{table}{END}{tail}")).unwrap();
-    }
-    assert_eq!(said, table, "POSTMETER_BLESS=1 rewrites it");
 }
 
 /// The case's row of the table, and the program's peak of memory in KiB.
