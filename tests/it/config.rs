@@ -421,12 +421,16 @@ fn settings_that_are_probably_not_intended_are_warnings() {
     );
     warns(
         "{name: a, system: ceymail, url: 'https://192.0.2.1', token: x, min_interval: 2s}",
-        &["postmeter.yaml:2: targets[0].min_interval: too short: ceymail allows 12 requests per minute, and a poll sends 1; use at least 6s"],
+        &[
+            "postmeter.yaml:2: targets[0].min_interval: too short: ceymail allows 12 requests per minute, and a poll sends 1; use at least 6s",
+        ],
     );
     // A reading is due at nine tenths of its interval.
     warns(
         "{name: a, system: ceymail, url: 'https://192.0.2.1', token: x, min_interval: 5s}",
-        &["postmeter.yaml:2: targets[0].min_interval: too short: ceymail allows 12 requests per minute, and a poll sends 1; use at least 6s"],
+        &[
+            "postmeter.yaml:2: targets[0].min_interval: too short: ceymail allows 12 requests per minute, and a poll sends 1; use at least 6s",
+        ],
     );
     warns("{name: a, system: ceymail, url: 'https://192.0.2.1', token: x, min_interval: 6s}", &[]);
     warns(
