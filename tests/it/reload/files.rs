@@ -1,11 +1,11 @@
-//! `targets_files` of a running service: taken up without a reload, counted when they are wrong.
+//! `targets_files` of a running service: changes are applied without a reload, and invalid files are counted.
 
 use super::world::{World, stand_in, target, value};
 use super::{LISTEN, file};
 use postmeter::simulate::System;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_appears_changes_breaks_and_vanishes_without_a_reload() {
+async fn a_file_appears_changes_becomes_invalid_and_disappears_without_a_reload() {
     let kumomta = stand_in(System::Kumomta).await;
     let of = |name: &str| target(name, &kumomta, "min_interval: 1h");
     let world = World::start(&format!("{}targets_files: [FOLDER/targets/*.yaml]\n", file(&[of("main")])), true).await;
@@ -28,7 +28,7 @@ async fn a_file_appears_changes_breaks_and_vanishes_without_a_reload() {
     world.until("/", |page| page.contains("wrong</span> 1 file of <code>targets_files</code>")).await;
     assert_eq!(world.names().await, ["main", "a", "b"]);
     // A reload of the configuration is none of its business.
-    assert_eq!(world.reload().await, (200, "reloaded: 3 targets, 0 new, 0 changed, 0 gone, 3 kept\n".to_owned()));
+    assert_eq!(world.reload().await, (200, "reloaded: 3 targets: 0 added, 0 changed, 0 removed, 3 unchanged\n".to_owned()));
     world.write("targets/one.yaml", &of("b"));
     world.until("/metrics", |page| failing(0.0, page) == Some(1.0)).await;
     assert!(!world.get("/").await.1.contains("Needs attention"));
@@ -40,7 +40,7 @@ async fn a_file_appears_changes_breaks_and_vanishes_without_a_reload() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kubernetes_volume_is_swapped_and_a_bad_file_at_the_start_holds_up_nothing() {
+async fn a_kubernetes_volume_is_updated_and_an_invalid_file_does_not_prevent_the_start() {
     let kumomta = stand_in(System::Kumomta).await;
     let world = World::start(&format!("targets_files: [FOLDER/volume/*.yaml]\n{LISTEN}"), true).await;
     assert_eq!((world.names().await.len(), world.get("/-/ready").await.0), (0, 200));

@@ -1,4 +1,4 @@
-//! What a reload means for delivery logs: who follows one is replaced with its target, and no record is lost or told twice.
+//! Delivery logs during reloads: the reader is replaced together with its target, and no record is lost or exported twice.
 
 use super::world::{ANY, SOON, World, target};
 use postmeter::simulate::{Attempt, DeliveryLog, Ended, Options, Origin, Receiver, SimulatedServer, System};
@@ -7,8 +7,8 @@ use std::time::{Instant, SystemTime};
 
 const RECORDS: u64 = 6_000;
 
-/// With a delivery log, all of it before now.
-async fn logging() -> (SimulatedServer, u64) {
+/// Starts a simulated server whose delivery log ends before now.
+async fn server_with_log() -> (SimulatedServer, u64) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let stand_in =
         SimulatedServer::start(System::Cpanel, ANY, Options { frozen: true, now: Some(now), ..Options::default() }).await.unwrap();
@@ -35,23 +35,23 @@ fn following(name: &str, stand_in: &SimulatedServer, rest: &str) -> String {
     target(name, stand_in, &format!("min_interval: 1s, parts: {{messages: {{interval: 1s, since: 2h}}}}{rest}"))
 }
 
-async fn until(what: &str, is_so: impl Fn() -> bool) {
+async fn until(what: &str, condition: impl Fn() -> bool) {
     let began = Instant::now();
-    while !is_so() {
+    while !condition() {
         assert!(began.elapsed() < 3 * SOON, "not in time: {what}");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_record_arrives_once_however_often_its_target_is_changed() {
-    let (stand_in, now) = logging().await;
+async fn each_record_arrives_once_although_its_target_changes_often() {
+    let (stand_in, now) = server_with_log().await;
     let receiver = Receiver::start(ANY).await.unwrap();
     let world = World::start(&file(&receiver, &[following("whm", &stand_in, "")]), true).await;
     until("the first records", || receiver.log_records() > 0).await;
     for timeout in 5..9 {
         let changed = following("whm", &stand_in, &format!(", timeout: {timeout}s"));
-        world.reloads(&file(&receiver, &[changed]), "1 target, 0 new, 1 changed, 0 gone, 0 kept").await;
+        world.reloads(&file(&receiver, &[changed]), "1 target: 0 added, 1 changed, 0 removed, 0 unchanged").await;
         late(&stand_in, 1_000_000 + timeout, now);
         until("what came since", || receiver.distinct_log_records() as u64 > (timeout - 4) * 100).await;
     }
@@ -60,10 +60,10 @@ async fn each_record_arrives_once_however_often_its_target_is_changed() {
     // Nobody follows it for a while.
     let searches = || stand_in.traffic(|traffic| traffic.log.searches());
     let without = target("whm", &stand_in, "min_interval: 1s");
-    world.reloads(&file(&receiver, &[without]), "1 target, 0 new, 1 changed, 0 gone, 0 kept").await;
+    world.reloads(&file(&receiver, &[without]), "1 target: 0 added, 1 changed, 0 removed, 0 unchanged").await;
     late(&stand_in, 2_000_000, now);
     let before = searches();
-    world.reloads(&file(&receiver, &[following("whm", &stand_in, "")]), "1 target, 0 new, 1 changed, 0 gone, 0 kept").await;
+    world.reloads(&file(&receiver, &[following("whm", &stand_in, "")]), "1 target: 0 added, 1 changed, 0 removed, 0 unchanged").await;
     until("what came meanwhile", || receiver.distinct_log_records() as u64 == RECORDS + 5).await;
     let enough = searches().max(before) + 3;
     until("more polls", || searches() > enough).await;
@@ -72,8 +72,8 @@ async fn each_record_arrives_once_however_often_its_target_is_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_counted_goes_on_with_a_changed_target() {
-    let (stand_in, now) = logging().await;
+async fn counters_of_records_continue_with_a_changed_target() {
+    let (stand_in, now) = server_with_log().await;
     let receiver = Receiver::start(ANY).await.unwrap();
     let world = World::start(&file(&receiver, &[following("whm", &stand_in, "")]), true).await;
     let sum = |page: &str| -> f64 {
@@ -83,22 +83,24 @@ async fn what_was_counted_goes_on_with_a_changed_target() {
     let ended = || stand_in.traffic(|traffic| traffic.log.iter().filter(|attempt| attempt.ended != Ended::InProgress).count()) as f64;
     world.until("/metrics", |page| sum(page) == ended()).await;
     let changed = following("whm", &stand_in, ", timeout: 9s");
-    world.reloads(&file(&receiver, &[changed]), "1 target, 0 new, 1 changed, 0 gone, 0 kept").await;
+    world.reloads(&file(&receiver, &[changed]), "1 target: 0 added, 1 changed, 0 removed, 0 unchanged").await;
     late(&stand_in, 1_000_000, now);
     world.until("/metrics", |page| sum(page) == ended()).await;
     world.end(vec![stand_in]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_cannot_be_followed_yet_is_followed_when_it_can() {
-    let (stand_in, _) = logging().await;
+async fn a_log_that_cannot_be_opened_is_tried_again() {
+    let (stand_in, _) = server_with_log().await;
     let receiver = Receiver::start(ANY).await.unwrap();
     let plain = target("plain", &stand_in, "min_interval: 1s");
     let world = World::start(&file(&receiver, std::slice::from_ref(&plain)), true).await;
     create_dir_all(world.at("state")).unwrap();
     let lock = File::create(world.at("state/messages-whm.lock")).unwrap();
     lock.lock().unwrap();
-    world.reloads(&file(&receiver, &[plain, following("whm", &stand_in, "")]), "2 targets, 1 new, 0 changed, 0 gone, 1 kept").await;
+    world
+        .reloads(&file(&receiver, &[plain, following("whm", &stand_in, "")]), "2 targets: 1 added, 0 changed, 0 removed, 1 unchanged")
+        .await;
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     assert_eq!(receiver.log_records(), 0, "somebody else has it");
     drop(lock);
