@@ -1,4 +1,4 @@
-//! Claims and generated tables of the documentation.
+//! Tests of the documentation: tables, configurations, commands and links are correct.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::{assert_generated_section, postmeter, stdout};
@@ -8,32 +8,41 @@ use std::path::Path;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const DELIVERY_LOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/delivery-log.md");
 
-/// Returns the standard output of the program.
-fn output(args: &[&str]) -> String {
-    stdout(&postmeter().args(args).output().unwrap())
-}
+/// Generated sections of the documentation: the file, the name of the section, and the command that prints it.
+const GENERATED: &[(&str, &str, &[&str])] = &[
+    ("docs/metrics.md", "metrics", &["metrics", "--format", "markdown"]),
+    ("docs/configuration.md", "keys", &["config-schema", "--format", "markdown"]),
+];
 
 #[test]
-fn the_table_of_metrics_is_current() {
-    assert_generated_section(&Path::new(ROOT).join("docs/metrics.md"), "metrics", &output(&["metrics", "--format", "markdown"]));
+fn generated_sections_are_current() {
+    for (file, section, command) in GENERATED {
+        let output = postmeter().args(*command).output().unwrap();
+        assert_generated_section(&Path::new(ROOT).join(file), section, &stdout(&output));
+    }
 }
 
-#[test]
-fn the_tables_of_configuration_keys_are_current() {
-    let tables = output(&["config-schema", "--format", "markdown"]);
-    assert_generated_section(&Path::new(ROOT).join("docs/configuration.md"), "keys", &tables);
-}
-
-/// Returns the README and all pages of the documentation.
+/// The README and all other documentation pages, with their paths.
 fn guides() -> Vec<(std::path::PathBuf, String)> {
     let root = Path::new(ROOT);
     let mut paths = crate::support::files(&root.join("docs"));
-    paths.extend(["README.md", "CONTRIBUTING.md", "SECURITY.md", "otel-config/README.md", "grafana/README.md"].map(|name| root.join(name)));
+    paths.extend(
+        [
+            "README.md",
+            "CONTRIBUTING.md",
+            "SECURITY.md",
+            "otel-config/README.md",
+            "otel-config/alerts/README.md",
+            "grafana/README.md",
+            "benches/README.md",
+        ]
+        .map(|name| root.join(name)),
+    );
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     paths.into_iter().map(|path| (path.clone(), std::fs::read_to_string(&path).unwrap())).collect()
 }
 
-/// Returns the YAML blocks that are configurations, without the indentation of a surrounding list.
+/// The YAML blocks that are Postmeter configurations, without the indentation of a surrounding list.
 fn configurations(text: &str) -> Vec<String> {
     let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
     let flat = blocks.map(|block| {
@@ -56,7 +65,7 @@ fn every_attribute_of_a_log_record_is_documented() {
 }
 
 #[test]
-fn configurations_in_the_documentation_are_valid() {
+fn every_configuration_is_valid() {
     let secrets = ["KUMOMTA_PASSWORD", "STALWART_PASSWORD", "STALWART_API_KEY", "EE_TOKEN", "CEYMAIL_TOKEN", "WHM_TOKEN"];
     let environment: Environment = secrets.map(|name| (name, "x")).into_iter().collect();
     let mut checked = 0;
@@ -72,17 +81,46 @@ fn configurations_in_the_documentation_are_valid() {
 }
 
 #[test]
-fn links_in_the_documentation_are_valid() {
+fn every_link_has_a_target() {
     for (path, text) in guides() {
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for link in links.filter(|link| !link.starts_with("http")) {
             let (file, heading) = link.split_once('#').unwrap_or((link, ""));
-            let at = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
-            assert!(at.exists(), "{link}");
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            assert!(target.exists(), "{}: {link}", path.display());
             let anchor =
                 |line: &str| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-").replace(['/', ',', '\'', '.'], "");
-            let is_target = |line: &str| line.starts_with('#') && anchor(line) == heading;
-            assert!(heading.is_empty() || std::fs::read_to_string(at).unwrap().lines().any(is_target), "{link}");
+            let is_heading = |line: &str| line.starts_with('#') && anchor(line) == heading;
+            assert!(heading.is_empty() || std::fs::read_to_string(target).unwrap().lines().any(is_heading), "{}: {link}", path.display());
         }
     }
+}
+
+/// Parses every command line in code blocks. With `--help` the command is not run, but unknown subcommands and options are errors.
+#[test]
+fn every_command_line_is_valid() {
+    let mut checked = 0;
+    for (path, text) in guides() {
+        for line in text.split("```").skip(1).step_by(2).flat_map(str::lines) {
+            let Some(arguments) = line.trim_start_matches("$ ").strip_prefix("postmeter ") else { continue };
+            let arguments = arguments.split(" #").next().unwrap_or_default().split_whitespace();
+            let output = postmeter().args(arguments).arg("--help").output().unwrap();
+            assert!(output.status.success(), "{}: {line}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
+            checked += 1;
+        }
+    }
+    assert!(checked >= 10, "{checked} command lines");
+}
+
+#[test]
+fn every_named_source_file_exists() {
+    let mut checked = 0;
+    for (path, text) in guides() {
+        for name in text.split('`').skip(1).step_by(2).filter(|name| ["src/", "tests/"].iter().any(|folder| name.starts_with(folder))) {
+            let is_pattern = name.contains(['*', ' ']) || name.contains("NAME");
+            assert!(is_pattern || std::path::Path::new(ROOT).join(name).exists(), "{}: {name} does not exist", path.display());
+            checked += 1;
+        }
+    }
+    assert!(checked >= 10, "{checked} files");
 }
