@@ -122,7 +122,7 @@ fn mask_ages(page: &str) -> String {
 }
 
 #[test]
-fn otlp_json_is_what_would_be_pushed() {
+fn otlp_json_is_the_pushed_request() {
     let output = scrape("emailengine/active", &["active.prom"], &["--format", "otlp-json"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let message: ExportMetricsServiceRequest = serde_json::from_slice(&output.stdout).unwrap();
@@ -134,9 +134,9 @@ fn otlp_json_is_what_would_be_pushed() {
     let mut points = 0;
     for metric in &metrics {
         for point in numbers(metric.data.as_ref()) {
-            let place = || format!("{}: {point:?}", metric.name);
-            assert_eq!(point.flags & DataPointFlags::NoRecordedValueMask as u32, 0, "{}", place());
-            assert!(point.time_unix_nano > 0 && point.value.is_some(), "{}", place());
+            let path = || format!("{}: {point:?}", metric.name);
+            assert_eq!(point.flags & DataPointFlags::NoRecordedValueMask as u32, 0, "{}", path());
+            assert!(point.time_unix_nano > 0 && point.value.is_some(), "{}", path());
             points += 1;
         }
     }
@@ -149,36 +149,40 @@ fn otlp_json_is_what_would_be_pushed() {
     assert!(started("mail.webhook.requests").iter().all(|at| *at == 1_700_000_000_000_000_000), "process_start_time_seconds");
     let output = scrape("kumomta/json", &["metrics.json"], &["--format", "otlp-json"]);
     let message: ExportMetricsServiceRequest = serde_json::from_slice(&output.stdout).unwrap();
-    let theirs = message.resource_metrics.iter().flat_map(|r| &r.scope_metrics).flat_map(|scope| &scope.metrics);
-    for metric in theirs.filter(|metric| !metric.name.starts_with("mail.poll.")) {
-        assert!(numbers(metric.data.as_ref()).iter().all(|point| point.start_time_unix_nano == 0), "{}: nobody said when", metric.name);
+    let metrics = message.resource_metrics.iter().flat_map(|r| &r.scope_metrics).flat_map(|scope| &scope.metrics);
+    for metric in metrics.filter(|metric| !metric.name.starts_with("mail.poll.")) {
+        assert!(
+            numbers(metric.data.as_ref()).iter().all(|point| point.start_time_unix_nano == 0),
+            "{}: the start time is unknown",
+            metric.name
+        );
     }
 }
 
 #[test]
-fn otlp_json_is_proto_json_and_honours_only() {
+fn otlp_json_is_proto_json_and_respects_only() {
     use serde_json::Value;
-    fn walk(value: &Value, place: &str) {
+    fn walk(value: &Value, path: &str) {
         match value {
-            Value::Null => panic!("{place} is null"),
+            Value::Null => panic!("{path} is null"),
             Value::Object(fields) => {
                 for (key, value) in fields {
-                    let place = format!("{place}.{key}");
+                    let path = format!("{path}.{key}");
                     if ["timeUnixNano", "startTimeUnixNano", "asInt", "count", "intValue"].contains(&key.as_str()) {
                         assert!(
                             value.as_str().is_some_and(|n| n.parse::<i128>().is_ok_and(|n| n != 0 || key == "asInt")),
-                            "{place}: {value}"
+                            "{path}: {value}"
                         );
                     }
                     if key == "aggregationTemporality" {
-                        assert!(value.is_number(), "{place}: {value}");
+                        assert!(value.is_number(), "{path}: {value}");
                     }
-                    walk(value, &place);
+                    walk(value, &path);
                 }
             }
             Value::Array(items) => {
-                assert!(!items.is_empty(), "{place} is empty");
-                items.iter().for_each(|item| walk(item, place));
+                assert!(!items.is_empty(), "{path} is empty");
+                items.iter().for_each(|item| walk(item, path));
             }
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! The routes of the pull endpoint beside the readings: who finds what there, and what the rest is told.
 #![allow(clippy::unwrap_used)]
 
-use crate::reload::world::{ANY, SOON, World, stand_in, target, value};
+use crate::reload::world::{ANY, SOON, World, start_server, target, value};
 use crate::support::skipped;
 use postmeter::simulate::System;
 use reqwest::Method;
@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 async fn start() -> (World, Vec<postmeter::simulate::SimulatedServer>) {
-    let [kumomta, ceymail] = [stand_in(System::Kumomta).await, stand_in(System::Ceymail).await];
+    let [kumomta, ceymail] = [start_server(System::Kumomta).await, start_server(System::Ceymail).await];
     kumomta.traffic(|traffic| traffic.advance(600.0));
     ceymail.answer_with(Some((503, "busy".to_owned())));
     let text = format!(

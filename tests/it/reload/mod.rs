@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use world::{World, stand_in, target, value};
+use world::{World, start_server, target, value};
 
 const LISTEN: &str = "export: {prometheus: {listen: \"127.0.0.1:0\"}}\n";
 
@@ -49,7 +49,8 @@ async fn scrape_continuously(world: &Arc<World>, series: &'static str, stop: &Ar
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_scrape_fails_during_reloads_and_unchanged_targets_are_not_polled() {
-    let [kept, changing, coming] = [stand_in(System::Kumomta).await, stand_in(System::Kumomta).await, stand_in(System::Ceymail).await];
+    let [kept, changing, coming] =
+        [start_server(System::Kumomta).await, start_server(System::Kumomta).await, start_server(System::Ceymail).await];
     kept.traffic(|traffic| traffic.advance(600.0));
     let stays = target("kept", &kept, "min_interval: 1h");
     let with = |rest: &[String]| file(&[std::slice::from_ref(&stays), rest].concat());
@@ -64,7 +65,7 @@ async fn no_scrape_fails_during_reloads_and_unchanged_targets_are_not_polled() {
         async move { scrape_continuously(&world, series, &stop).await }
     });
     for round in 1..=10 {
-        // Would be seen if anybody asked.
+        // A poll would return these new values.
         kept.traffic(|traffic| traffic.advance(60.0));
         let other = target("other", &changing, &format!("min_interval: 1h, timeout: {round}s"));
         world.reloads(&with(&[other.clone(), target("new", &coming, "")]), "3 targets: 1 added, 1 changed, 0 removed, 1 unchanged").await;
@@ -72,7 +73,7 @@ async fn no_scrape_fails_during_reloads_and_unchanged_targets_are_not_polled() {
         world.reloads(&with(&[other]), "2 targets: 0 added, 0 changed, 1 removed, 2 unchanged").await;
         assert_eq!(world.names().await, ["kept", "other"]);
     }
-    // The same in other words and another order.
+    // The same values in another notation.
     let same_values = with(&[]).replace("1h", "\"1h\"") + "# with a comment\n";
     world.reloads(&same_values, "1 target: 0 added, 0 changed, 1 removed, 1 unchanged").await;
     stop.store(true, Ordering::Relaxed);
@@ -85,14 +86,14 @@ async fn no_scrape_fails_during_reloads_and_unchanged_targets_are_not_polled() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scrape_in_progress_finishes_with_the_previous_targets() {
-    let [slow, other] = [stand_in(System::Kumomta).await, stand_in(System::Kumomta).await];
+    let [slow, other] = [start_server(System::Kumomta).await, start_server(System::Kumomta).await];
     let (slowly, otherwise) = (target("slow", &slow, "min_interval: 1s, timeout: 30s"), target("other", &other, ""));
     let world = Arc::new(World::start(&file(&[slowly, otherwise.clone()]), true).await);
     world.ready().await;
     slow.silence(true);
     let asked = slow.requests();
     let (began, mut probes) = (std::time::Instant::now(), tokio::task::JoinSet::new());
-    // Until its reading is due again, and the poll hangs.
+    // The reading becomes due, and the next poll hangs.
     while slow.requests() == asked {
         assert!(began.elapsed() < world::SOON);
         let world = world.clone();
@@ -118,7 +119,7 @@ async fn a_scrape_in_progress_finishes_with_the_previous_targets() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invalid_file_changes_nothing_and_every_error_is_reported() {
-    let kumomta = stand_in(System::Kumomta).await;
+    let kumomta = start_server(System::Kumomta).await;
     let good = file(&[target("a", &kumomta, "")]);
     let world = World::start(&good, true).await;
     world.ready().await;
@@ -157,7 +158,7 @@ async fn an_invalid_file_changes_nothing_and_every_error_is_reported() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_that_need_a_restart_are_rejected_by_name() {
-    let kumomta = stand_in(System::Kumomta).await;
+    let kumomta = start_server(System::Kumomta).await;
     let targets = format!("targets:\n{}", target("a", &kumomta, ""));
     let world = World::start(&format!("{targets}{LISTEN}"), true).await;
     let refused = |rest: &'static str| {
@@ -178,7 +179,7 @@ async fn settings_that_need_a_restart_are_rejected_by_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_endpoint_is_disabled_by_default_and_requires_post() {
-    let kumomta = stand_in(System::Kumomta).await;
+    let kumomta = start_server(System::Kumomta).await;
     let closed = file(&[target("a", &kumomta, "")]);
     let world = World::start(&closed, false).await;
     assert_eq!(world.reload().await.0, 403);
@@ -187,13 +188,13 @@ async fn the_endpoint_is_disabled_by_default_and_requires_post() {
 
     let opened = World::start(&format!("{closed}reload: {{endpoint: true}}\n"), false).await;
     assert_eq!(opened.reload().await, (200, "reloaded: 1 target: 0 added, 0 changed, 0 removed, 1 unchanged\n".to_owned()));
-    // It may close itself.
+    // A reload can disable the endpoint.
     opened.reloads(&closed, "1 target: 0 added, 0 changed, 0 removed, 1 unchanged").await;
     assert_eq!(opened.reload().await.0, 403);
 
     let by_flag = World::start(&closed, true).await;
     assert_eq!([by_flag.reload().await.0, by_flag.reload().await.0], [200, 200]);
-    // A page of another site cannot have it done by a browser that reaches it.
+    // A web page of another site must not be able to trigger a reload through a browser.
     let own = by_flag.url("");
     for (name, value, expected) in [
         ("Sec-Fetch-Site", "cross-site", 403),
@@ -214,7 +215,7 @@ async fn the_endpoint_is_disabled_by_default_and_requires_post() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn access_is_replaced_together_with_the_rest_or_not_at_all() {
-    let kumomta = stand_in(System::Kumomta).await;
+    let kumomta = start_server(System::Kumomta).await;
     let text = |auth: &str, name: &str| {
         let export = format!("export: {{prometheus: {{listen: \"127.0.0.1:0\"{auth}}}}}\n");
         format!("targets:\n{}{export}reload: {{watch: true}}\n", target(name, &kumomta, ""))
@@ -222,11 +223,11 @@ async fn access_is_replaced_together_with_the_rest_or_not_at_all() {
     let world = World::start(&text("", "a"), true).await;
     assert_eq!(world.get("/sd").await.0, 200);
     let trusted = ", auth: {trusted: [192.0.2.1]}";
-    // Nothing of a file that wants a restart as well.
+    // Nothing is applied from a file that also needs a restart.
     world.write("postmeter.yaml", &format!("{}telemetry: {{log_level: off}}\n", text(trusted, "b")));
     assert_eq!((world.reload().await.0, world.get("/sd").await.0), (500, 200));
     world.reloads(&text(", auth: {trusted: [127.0.0.1]}", "b"), "1 target: 1 added, 0 changed, 1 removed, 0 unchanged").await;
-    // No protection goes by accident: the section is not there, or trusts everybody.
+    // Protection is not removed by accident: the section is missing, or trusts every address.
     for open in ["", ", auth: {trusted: [0.0.0.0/0]}", ", auth: {trusted: [0.0.0.0/1, 128.0.0.0/1]}"] {
         world.write("postmeter.yaml", &text(open, "c"));
         let (status, body) = world.reload().await;
@@ -235,7 +236,7 @@ async fn access_is_replaced_together_with_the_rest_or_not_at_all() {
     }
     world.reloads(&text(trusted, "b"), "1 target: 0 added, 0 changed, 0 removed, 1 unchanged").await;
     assert_eq!([world.get("/sd").await.0, world.reload().await.0], [403, 403]);
-    // Who locked themselves out has the file.
+    // A client without access can still edit the file.
     world.write("postmeter.yaml", &text(", allow_unprotected: true", "b"));
     world.until("/targets.json", |page| page.contains("\"b\"")).await;
     world.end(vec![kumomta]).await;
@@ -243,7 +244,7 @@ async fn access_is_replaced_together_with_the_rest_or_not_at_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unchanged_target_is_reported_with_its_current_line() {
-    let kumomta = stand_in(System::Kumomta).await;
+    let kumomta = start_server(System::Kumomta).await;
     let text = file(&[target("a", &kumomta, "")]);
     let world = World::start(&text, true).await;
     let stands_at = async |line: usize| {
@@ -259,7 +260,7 @@ async fn an_unchanged_target_is_reported_with_its_current_line() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watched_file_is_reloaded_when_it_changes() {
-    let kumomta = stand_in(System::Kumomta).await;
+    let kumomta = start_server(System::Kumomta).await;
     let text = |names: &[&str]| {
         let targets: Vec<String> = names.iter().map(|name| target(name, &kumomta, "")).collect();
         format!("{}reload: {{watch: true}}\n", file(&targets))
@@ -277,7 +278,7 @@ async fn a_watched_file_is_reloaded_when_it_changes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_target_keeps_its_counters_its_errors_and_its_request_budget() {
-    let [cpanel, ceymail] = [stand_in(System::Cpanel).await, stand_in(System::Ceymail).await];
+    let [cpanel, ceymail] = [start_server(System::Cpanel).await, start_server(System::Ceymail).await];
     let of = |rest: &str| {
         let interval = |system| if system == System::Cpanel { "1s" } else { "1h" };
         let both = [("c", &cpanel), ("m", &ceymail)];
@@ -299,7 +300,7 @@ async fn a_changed_target_keeps_its_counters_its_errors_and_its_request_budget()
     }
     let page = world.get("/metrics").await.1;
     assert_eq!(value(&page, &errors), Some(counted), "{page}");
-    // It allows 12 requests a minute: ours were spent by reloading, and it was spared the thirteenth.
+    // The server accepts 12 requests per minute. The reloads used them, and the thirteenth was not sent.
     assert_eq!((ceymail.requests(), value(&page, "mail_up{instance=\"m\"")), (12, Some(0.0)));
     assert!(page.contains("rate_limited"), "{page}");
     world.end(vec![cpanel, ceymail]).await;
@@ -307,7 +308,7 @@ async fn a_changed_target_keeps_its_counters_its_errors_and_its_request_budget()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_is_added_later_does_not_affect_readiness() {
-    let [first, hanging] = [stand_in(System::Kumomta).await, stand_in(System::Kumomta).await];
+    let [first, hanging] = [start_server(System::Kumomta).await, start_server(System::Kumomta).await];
     let a = target("a", &first, "");
     let world = World::start(&file(std::slice::from_ref(&a)), true).await;
     world.ready().await;

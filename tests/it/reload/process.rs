@@ -1,6 +1,6 @@
 //! The program: SIGHUP, and the lines of its log.
 
-use super::world::{SOON, stand_in, target, value};
+use super::world::{SOON, start_server, target, value};
 use crate::support::postmeter;
 use postmeter::simulate::System;
 use std::io::{BufRead, BufReader};
@@ -55,7 +55,7 @@ impl Drop for Running {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sighup_reloads_and_an_invalid_file_is_logged() {
-    let kumomta = stand_in(System::Kumomta).await;
+    let kumomta = start_server(System::Kumomta).await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("postmeter.yaml");
     let write = |names: &[&str], rest: &str| {

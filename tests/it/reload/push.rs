@@ -1,6 +1,6 @@
 //! The push during reloads: series of unchanged targets continue, and those of removed targets end once.
 
-use super::world::{ANY, SOON, World, stand_in, target};
+use super::world::{ANY, SOON, World, start_server, target};
 use crate::support::flat::{Flat, flatten, stale};
 use postmeter::simulate::{Receiver, SimulatedServer, System};
 
@@ -25,11 +25,11 @@ fn has(points: &[Flat], target: &str, metric: &str) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn series_of_a_removed_target_end_once_and_the_others_continue() {
     let [kept, gone, coming]: [SimulatedServer; 3] =
-        [stand_in(System::Kumomta).await, stand_in(System::Ceymail).await, stand_in(System::Emailengine).await];
+        [start_server(System::Kumomta).await, start_server(System::Ceymail).await, start_server(System::Emailengine).await];
     let receiver = Receiver::start(ANY).await.unwrap();
     let [k, g, c] = [target("kept", &kept, ""), target("gone", &gone, "min_interval: 1h"), target("coming", &coming, "")];
     let world = World::start(&file(&receiver, &[k.clone(), g]), true).await;
-    // A reading is sent once: the one with the long interval is there once.
+    // Each reading is sent once, so that the target with the long interval has one point.
     let before = arrives(&receiver, "both", |points| has(points, "kept", "mail.up") > 1 && has(points, "gone", "mail.up") > 0).await;
     let series = |points: &[Flat], target: &str, ended: bool| {
         let of = points.iter().filter(|point| point.target == target && stale(point) == ended);
@@ -65,7 +65,7 @@ async fn series_of_a_removed_target_end_once_and_the_others_continue() {
     let later = arrives(&receiver, "two more", |points| has(points, "kept", "mail.up") > 2).await;
     assert_eq!(later.iter().filter(|point| point.target == "gone").count(), 0);
     assert_eq!(later.iter().filter(|point| point.target == "kept" && stale(point)).count(), 0);
-    // A counter of the target that stayed began when it began.
+    // Counters of the unchanged target keep their start time.
     let attempts = |points: &[Flat]| {
         points.iter().find(|point| point.target == "kept" && point.metric == "mail.delivery.attempts").map(|point| point.start)
     };
@@ -77,7 +77,7 @@ async fn series_of_a_removed_target_end_once_and_the_others_continue() {
     receiver.clear();
     let later = arrives(&receiver, "the changed", |points| has(points, "kept", "mail.up") > 2).await;
     assert_eq!(later.iter().filter(|point| point.target == "kept" && stale(point)).count(), 0);
-    let elsewhere = target("kept", &stand_in(System::Kumomta).await, "");
+    let elsewhere = target("kept", &start_server(System::Kumomta).await, "");
     world.reloads(&file(&receiver, &[elsewhere]), "1 target: 0 added, 1 changed, 0 removed, 0 unchanged").await;
     let later = arrives(&receiver, "the end of the old", |points| points.iter().any(|point| point.target == "kept" && stale(point)));
     let later = later.await;
@@ -88,7 +88,7 @@ async fn series_of_a_removed_target_end_once_and_the_others_continue() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_push_interval_can_change() {
-    let kumomta = stand_in(System::Kumomta).await;
+    let kumomta = start_server(System::Kumomta).await;
     let receiver = Receiver::start(ANY).await.unwrap();
     let slow = file(&receiver, &[target("a", &kumomta, "")]).replace("interval: 1s}", "interval: 1h}");
     let slow = slow.replace("min_interval: 1h", "min_interval: 1s");

@@ -115,7 +115,8 @@ fn replace_folder(folder: &TempDir, text: &str) -> String {
     text.replace("FOLDER", &folder.path().display().to_string())
 }
 
-pub async fn stand_in(system: System) -> SimulatedServer {
+/// Starts a simulated server whose values do not change.
+pub async fn start_server(system: System) -> SimulatedServer {
     SimulatedServer::start(system, ANY, Options { frozen: true, ..Options::default() }).await.unwrap()
 }
 
