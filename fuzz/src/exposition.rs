@@ -28,7 +28,7 @@ pub fn check(bytes: &[u8]) {
     for format in FORMATS {
         check_valid(format, &page(format, &targets));
     }
-    let own = [Section::own(Arc::new(target_info(&identities))), Section::own(two)];
+    let own = [Section::of_postmeter(Arc::new(target_info(&identities))), Section::of_postmeter(two)];
     for format in FORMATS {
         check_valid(format, &in_two_calls(format, &own, &targets[..1]));
         check_valid(format, &in_two_calls(format, &own, &[Section::plain(one.clone())]));
@@ -63,7 +63,7 @@ fn check_valid(format: Format, page: &str) {
 pub fn check_page(native: Arc<SelectedFamilies>) {
     let series = grammar::native(&native);
     let identity = Identity::new("a job of \"quotes\"\\", "instance");
-    for (section, plain) in [(Section::plain(native.clone()), true), (Section::of(native, &identity), false)] {
+    for (section, plain) in [(Section::plain(native.clone()), true), (Section::of_target(native, &identity), false)] {
         for format in [Format::Text, OPEN_METRICS] {
             let text = page(format, std::slice::from_ref(&section));
             validator::check(&text, format == OPEN_METRICS);

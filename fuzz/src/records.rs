@@ -5,7 +5,7 @@ use arbitrary::{Result, Unstructured};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as AttributeValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use postmeter::delivery_log::{Cursor, KEY_BYTES, HashKey, RecordUid};
+use postmeter::delivery_log::{Cursor, HashKey, KEY_BYTES, RecordUid};
 use postmeter::export::otlp::{LogsEncoder, REQUEST_BYTES_MAX};
 use postmeter::model::{FIELDS, Field, Privacy, Record, RecordPage};
 use postmeter::source;

@@ -1,4 +1,4 @@
-//! `postmeter check`: everything that is wrong with a configuration file.
+//! `postmeter check`: checks a configuration file and lists every error.
 
 use super::cli::ConfigArgs;
 use super::{AppError, StartError};
@@ -17,19 +17,19 @@ pub(super) fn check(args: &ConfigArgs) -> Result<(), AppError> {
     for warning in config.warnings.iter().chain(discovery.warnings()) {
         eprintln!("warning: {warning}");
     }
-    let all = discovery.targets(&config.targets).count();
+    let targets = discovery.targets(&config.targets).count();
     let count = |n: usize| format!("{n} {}", if n == 1 { "target" } else { "targets" });
     let config = config.sharded(args.shard);
-    let held = config.shard.map(|shard| {
+    let shard_targets = config.shard.map(|shard| {
         let names: Vec<_> =
-            discovery.targets(&config.targets).map(|target| target.name.as_str()).filter(|name| shard.holds(name)).collect();
-        format!("; shard {shard} polls {} of them{}{}", names.len(), if names.is_empty() { "" } else { ": " }, names.join(", "))
+            discovery.targets(&config.targets).map(|target| target.name.as_str()).filter(|name| shard.contains(name)).collect();
+        format!("; {} of them in shard {shard}{}{}", names.len(), if names.is_empty() { "" } else { ": " }, names.join(", "))
     });
-    println!("{}: good, {}{}", args.config.display(), count(all), held.unwrap_or_default());
+    println!("{}: valid, {}{}", args.config.display(), count(targets), shard_targets.unwrap_or_default());
     if let Some(otlp) = &config.export.otlp {
         println!("metrics are pushed to {}", otlp.receiver());
-        let follows_a_log = discovery.targets(&config.targets).any(|target| target.messages.is_some());
-        if let Some(receiver) = otlp.logs_receiver().filter(|_| follows_a_log) {
+        let reads_delivery_log = discovery.targets(&config.targets).any(|target| target.delivery_log.is_some());
+        if let Some(receiver) = otlp.logs_receiver().filter(|_| reads_delivery_log) {
             println!("delivery records are pushed to {receiver}");
         }
     }

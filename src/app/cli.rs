@@ -9,12 +9,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-/// Polls mail servers' metrics APIs and reports them as OpenTelemetry: pushed by OTLP, pulled by Prometheus.
+/// Collects metrics from mail servers and exports them over OTLP and to Prometheus.
 #[derive(Debug, Parser)]
 #[command(name = "postmeter", version, max_term_width = 120, after_help = help::ALL)]
 pub struct Cli {
-    /// Which log lines there are: off, error, warn, info, debug or trace. Goes before the file and OTEL_LOG_LEVEL.
-    #[arg(long, global = true, value_parser = level)]
+    /// Log level: off, error, warn, info, debug or trace. Overrides the configuration file and OTEL_LOG_LEVEL.
+    #[arg(long, global = true, value_parser = parse_level)]
     pub(super) log_level: Option<LogLevel>,
     #[command(subcommand)]
     pub(super) command: Command,
@@ -22,43 +22,43 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Poll the mail servers of a configuration file, until stopped.
+    /// Run the service: poll the mail servers of a configuration file and export their metrics.
     #[command(after_help = help::RUN)]
     Run(RunArgs),
-    /// Say everything that is wrong with a configuration file.
+    /// Check a configuration file and list every error.
     #[command(after_help = help::CHECK)]
     Check(ConfigArgs),
-    /// Poll once, or read saved responses, and print what comes out.
+    /// Poll once, or read saved responses, and print the metrics.
     #[command(after_help = help::SCRAPE)]
     Scrape(Box<ScrapeArgs>),
-    /// Run a stand-in for a mail server, whose values move as a real one's do.
+    /// Run a simulated mail server with realistic, changing values.
     Simulate(SimulateArgs),
-    /// Print the vocabulary: every canonical metric, its unit, its attributes, and which systems have it.
+    /// List the canonical metrics with their units, attributes and mail systems.
     #[command(after_help = help::METRICS)]
     Metrics(MetricsArgs),
-    /// Make tokens for those who may read the pull endpoint.
+    /// Create bearer tokens for the pull endpoint.
     #[command(after_help = help::TOKEN)]
     Token(TokenArgs),
-    /// Print the configuration file as JSON Schema, for editors.
+    /// Print the keys of the configuration file, as JSON Schema for editors or as Markdown tables.
     #[command(after_help = help::CONFIG_SCHEMA)]
-    ConfigSchema,
-    /// Print what a shell completes.
+    ConfigSchema(ConfigSchemaArgs),
+    /// Print a shell completion script.
     #[command(after_help = help::COMPLETIONS)]
     Completions(CompletionsArgs),
-    /// Ask a running Postmeter whether it is well: for containers, whose images have nothing else to ask with.
+    /// Health check for containers: exits with 0 if Postmeter responds.
     #[command(after_help = help::HEALTHCHECK)]
     Healthcheck(HealthcheckArgs),
-    /// See it work: five stand-ins, polled, pulled and pushed, without any configuration.
+    /// Try Postmeter with five simulated mail servers; no configuration needed.
     #[command(after_help = help::DEMO)]
     Demo(DemoArgs),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ConfigArgs {
-    /// The configuration file.
+    /// Configuration file.
     #[arg(long, value_name = "FILE", default_value = "postmeter.yaml")]
     pub(super) config: PathBuf,
-    /// Only the targets of this shard, 0/3 for the first of three: each target is in exactly one. Goes before the file's.
+    /// Only the targets of this shard, such as 0/3 for the first of three. Overrides the configuration file.
     #[arg(long, value_name = "I/N")]
     pub(super) shard: Option<Shard>,
 }
@@ -66,74 +66,75 @@ pub(super) struct ConfigArgs {
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     #[command(flatten)]
-    pub(super) of: ConfigArgs,
-    /// Read the file again when somebody sends POST /-/reload; SIGHUP does it in any case. The same as reload: {endpoint: true}.
+    pub(super) config: ConfigArgs,
+    /// Also reload on POST /-/reload, not only on SIGHUP. The same as reload: {endpoint: true} in the file.
     #[arg(long)]
     pub(super) enable_reload: bool,
 }
 
-/// Options of a poll. clap lets `requires` rest beside what excludes the required one, so these exclude it too.
-const OF_URL: [&str; 9] =
+/// Options that require --url. They must also exclude --config and --file, because clap does not check `requires` for an option that
+/// a given option excludes.
+const URL_OPTIONS: [&str; 9] =
     ["username", "password", "password_file", "token", "token_file", "part", "timeout", "ca_file", "insecure_skip_verify"];
 
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("of_url").multiple(true).args(OF_URL).conflicts_with_all(["config", "file"])))]
-#[command(group(ArgGroup::new("from").required(true).args(["config", "url", "file"])))]
+#[command(group(ArgGroup::new("url_options").multiple(true).args(URL_OPTIONS).conflicts_with_all(["config", "file"])))]
+#[command(group(ArgGroup::new("input").required(true).args(["config", "url", "file"])))]
 pub(super) struct ScrapeArgs {
-    /// Poll the targets of this configuration file.
+    /// Poll the targets of a configuration file.
     #[arg(long, value_name = "FILE", conflicts_with = "system")]
     pub(super) config: Option<PathBuf>,
-    /// Only this target of the file.
+    /// Only the target of this name.
     #[arg(long, value_name = "NAME", requires = "config", conflicts_with = "system")]
     pub(super) target: Option<String>,
-    /// Only the targets of this shard of the file, 0/3 for the first of three.
+    /// Only the targets of this shard, such as 0/3 for the first of three.
     #[arg(long, value_name = "I/N", requires = "config", conflicts_with_all = ["system", "target"])]
     pub(super) shard: Option<Shard>,
     #[arg(long, value_name = "SYSTEM", help = SYSTEM_HELP.as_str())]
     pub(super) system: Option<String>,
-    /// Poll this server.
+    /// URL of the server to poll.
     #[arg(long, requires = "system")]
     pub(super) url: Option<String>,
-    /// Read saved responses instead of polling: bodies, gzipped bodies, or the output of `curl -i`. PART is the part that was
-    /// asked for; left out, it is the required one.
+    /// Read saved responses instead of polling: bodies, gzipped bodies, or the output of `curl -i`. PART is the part of the
+    /// response; the default is the required part.
     #[arg(long, value_name = "[PART=]PATH", num_args = 1.., requires = "system")]
     pub(super) file: Vec<String>,
     /// User name.
     #[arg(long, requires = "url")]
     pub(super) username: Option<String>,
-    /// Password, better as '${env:NAME}': a command line can be read by others.
+    /// Password, preferably as '${env:NAME}', because other users can see the command line.
     #[arg(long, requires = "url")]
     pub(super) password: Option<RedactedArgument>,
-    /// File with the password.
+    /// File that contains the password.
     #[arg(long, value_name = "FILE", requires = "url")]
     pub(super) password_file: Option<String>,
-    /// Token, better as '${env:NAME}'.
+    /// Token, preferably as '${env:NAME}'.
     #[arg(long, requires = "url")]
     pub(super) token: Option<RedactedArgument>,
-    /// File with the token.
+    /// File that contains the token.
     #[arg(long, value_name = "FILE", requires = "url")]
     pub(super) token_file: Option<String>,
-    /// An optional part to ask for as well; may be given several times.
+    /// Optional part to poll; may be repeated.
     #[arg(long, value_name = "PART", requires = "url")]
     pub(super) part: Vec<String>,
-    /// How long the poll may take, such as 30s.
+    /// Timeout of the poll, such as 30s.
     #[arg(long, requires = "url")]
     pub(super) timeout: Option<String>,
-    /// Certificates to trust instead of the system's.
+    /// PEM certificates of the authorities to trust instead of the system's.
     #[arg(long, value_name = "FILE", requires = "url")]
     pub(super) ca_file: Option<String>,
-    /// Trust any certificate. Whoever is in between reads the credential.
+    /// Accept any certificate. A man in the middle can then read the credentials.
     #[arg(long, requires = "url")]
     pub(super) insecure_skip_verify: bool,
-    /// What to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = ScrapeFormat::Text)]
     pub(super) format: ScrapeFormat,
-    /// Only one kind of families.
+    /// Print only one kind of metrics.
     #[arg(long, value_enum)]
     pub(super) only: Option<Only>,
 }
 
-/// A secret of the command line, which does not print.
+/// A secret from the command line, which is never printed.
 #[derive(Clone)]
 pub(super) struct RedactedArgument(pub(super) String);
 
@@ -151,42 +152,42 @@ impl fmt::Debug for RedactedArgument {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum ScrapeFormat {
-    /// Prometheus text, as on /metrics.
+    /// Prometheus text format, as on /metrics.
     Text,
-    /// OpenMetrics 1.0, as on /metrics for those who ask for it.
+    /// OpenMetrics 1.0, as on /metrics for clients that accept it.
     Openmetrics,
-    /// JSON in the shape of KumoMTA's, as on /metrics.json.
+    /// JSON in the format of KumoMTA, as on /metrics.json.
     Json,
-    /// OTLP, as it is pushed, in JSON.
+    /// OTLP in JSON encoding.
     OtlpJson,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Only {
-    /// What is said in the common vocabulary.
+    /// Canonical metrics, which all mail systems have in common.
     Canonical,
-    /// What the server said itself.
+    /// Native metrics, as the server exposes them.
     Native,
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = faults())]
+#[command(after_help = simulate_help())]
 pub(super) struct SimulateArgs {
     #[arg(value_name = "SYSTEM", help = SIMULATED_SYSTEM_HELP.as_str())]
     pub(super) system: String,
     /// Address to listen on.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub(super) listen: String,
-    /// How large it is: domains, queues or users, as the system has them.
+    /// Number of domains, queues or users, depending on the mail system.
     #[arg(long, default_value_t = 20)]
     pub(super) size: usize,
-    /// Where its random numbers begin: the same seed, the same server.
+    /// Seed of the random numbers. The same seed gives the same values.
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
-    /// What is wrong with it: one of the faults below.
-    #[arg(long, value_name = "KIND", value_parser = fault)]
+    /// Fault to simulate: one of the faults below.
+    #[arg(long, value_name = "KIND", value_parser = parse_fault)]
     pub(super) fault: Option<&'static Fault>,
-    /// PEM certificate chain to show: one for another name or one that has expired makes a fault of TLS.
+    /// PEM certificate chain to serve. An expired certificate, or one for another name, simulates a TLS fault.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(super) tls_cert: Option<PathBuf>,
     /// PEM private key of that certificate.
@@ -199,18 +200,18 @@ pub(super) struct MetricsArgs {
     /// Print Postmeter's own metrics instead of those of mail servers.
     #[arg(long = "self")]
     pub(super) self_metrics: bool,
-    /// How to print it.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = MetricsFormat::Text)]
     pub(super) format: MetricsFormat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum MetricsFormat {
-    /// For reading in a terminal.
+    /// Plain text.
     Text,
-    /// A table for documentation.
+    /// A Markdown table.
     Markdown,
-    /// For programs.
+    /// JSON.
     Json,
 }
 
@@ -222,46 +223,61 @@ pub(super) struct TokenArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
-    /// Print a new token, once, and the lines of configuration that let it in. Postmeter keeps only its SHA-256.
+    /// Print a new token and the configuration to add. Postmeter stores only its SHA-256.
     New(NewTokenArgs),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct NewTokenArgs {
-    /// What it is called in metrics and on the page: letters, digits, '.', '-', '_' and '@'.
+    /// Name shown in metrics and on the status page: letters, digits, '.', '-', '_' and '@'.
     #[arg(long, default_value = "prometheus")]
     pub(super) name: String,
-    /// When it stops working: 2027-01-31, 2027-01-31T12:00:00Z, or from now on 90d, 12mo, 1y. Left out: never.
+    /// Expiry: a date (2027-01-31), a time (2027-01-31T12:00:00Z) or a period (90d, 12mo, 1y) [default: never].
     #[arg(long, value_name = "WHEN")]
     pub(super) expires: Option<String>,
 }
 
 #[derive(Debug, Args)]
+pub(super) struct ConfigSchemaArgs {
+    /// Output format.
+    #[arg(long, value_enum, default_value_t = ConfigSchemaFormat::Json)]
+    pub(super) format: ConfigSchemaFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ConfigSchemaFormat {
+    /// JSON Schema.
+    Json,
+    /// Markdown tables.
+    Markdown,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct CompletionsArgs {
-    /// For which shell.
+    /// Shell.
     #[arg(value_enum)]
     pub(super) shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct HealthcheckArgs {
-    /// What to ask; /-/ready is good after the first attempt at each target. Of https any certificate is taken: nothing is sent.
+    /// URL to request. /-/ready succeeds after the first poll of each target. Certificates are not verified.
     #[arg(long, value_name = "URL", default_value = "http://localhost:9464/-/healthy")]
     pub(super) url: String,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
-    /// Where to serve /metrics.
+    /// Address to listen on.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
     pub(super) listen: String,
-    /// Push to this OTLP/gRPC receiver, instead of one inside the demo that counts what arrives.
+    /// Push to this OTLP/gRPC receiver instead of one inside the demo.
     #[arg(long, value_name = "URL")]
     pub(super) otlp: Option<String>,
-    /// How often to push, such as 5s.
+    /// Time between two pushes, such as 5s.
     #[arg(long, default_value = "5s")]
     pub(super) interval: String,
-    /// Where the random numbers of the stand-ins begin.
+    /// Seed of the random numbers.
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
 }
@@ -269,21 +285,20 @@ pub(super) struct DemoArgs {
 static SYSTEM_HELP: LazyLock<String> = LazyLock::new(|| {
     let (generic, systems): (Vec<&Source>, Vec<&Source>) = SOURCES.iter().copied().partition(|source| source.uses_target_url());
     let names = |systems: &[&Source]| systems.iter().map(|system| system.name).collect::<Vec<_>>().join(", ");
-    format!("The mail system: {}, or {} for any exposition endpoint", names(&systems), names(&generic))
+    format!("Mail system: {}, or {} for any Prometheus endpoint", names(&systems), names(&generic))
 });
 
-static SIMULATED_SYSTEM_HELP: LazyLock<String> =
-    LazyLock::new(|| format!("The mail system to simulate: {}", System::ALL.map(System::name).join(", ")));
+static SIMULATED_SYSTEM_HELP: LazyLock<String> = LazyLock::new(|| format!("Mail system: {}", System::ALL.map(System::name).join(", ")));
 
-fn level(name: &str) -> Result<LogLevel, String> {
-    LogLevel::by_name(name).ok_or_else(|| "not one of off, error, warn, info, debug, trace".to_owned())
+fn parse_level(name: &str) -> Result<LogLevel, String> {
+    LogLevel::by_name(name).ok_or_else(|| "expected one of: off, error, warn, info, debug, trace".to_owned())
 }
 
-fn fault(name: &str) -> Result<&'static Fault, String> {
-    Fault::by_name(name).ok_or_else(|| format!("there are {}", FAULTS.iter().map(|fault| fault.name).collect::<Vec<_>>().join(", ")))
+fn parse_fault(name: &str) -> Result<&'static Fault, String> {
+    Fault::by_name(name).ok_or_else(|| format!("expected one of: {}", FAULTS.iter().map(|fault| fault.name).collect::<Vec<_>>().join(", ")))
 }
 
-fn faults() -> String {
+fn simulate_help() -> String {
     let lines: Vec<String> = FAULTS.iter().map(|fault| format!("  {:<23} {}", fault.name, fault.help)).collect();
     format!("Faults:\n{}\n\n{}", lines.join("\n"), help::SIMULATE)
 }
@@ -294,11 +309,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_secret_of_the_command_line_is_printed() {
+    fn secrets_on_the_command_line_are_never_printed() {
         for secret in ["--password", "--token"] {
             let line = ["postmeter", "scrape", "--system", "kumomta", "--url", "http://192.0.2.1", secret, "hunter2"];
-            let said = format!("{:?}", Cli::try_parse_from(line).unwrap());
-            assert!(said.contains("Some(***)") && !said.contains("hunter2"), "{said}");
+            let printed = format!("{:?}", Cli::try_parse_from(line).unwrap());
+            assert!(printed.contains("Some(***)") && !printed.contains("hunter2"), "{printed}");
         }
     }
 }

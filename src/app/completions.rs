@@ -1,4 +1,4 @@
-//! `postmeter completions`: what a shell completes.
+//! `postmeter completions`: prints a shell completion script.
 
 use super::cli::{Cli, CompletionsArgs};
 use super::{AppError, print};

@@ -1,4 +1,4 @@
-//! The delivery logs that are followed: one for each target with the part, begun and ended as targets come and go.
+//! Reads the delivery log of each target that has one configured, and follows changes of the targets.
 
 use super::service::StartError;
 use crate::config::{self, Config};
@@ -14,102 +14,103 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::error;
 
-/// How long to wait before one that could not be begun is begun again.
-const BEGIN_AGAIN_WAIT: Duration = Duration::from_secs(5);
+/// The wait before a delivery log that could not be opened is tried again.
+const RETRY_WAIT: Duration = Duration::from_secs(5);
 
-/// All of them.
+/// The delivery logs of all targets.
 #[derive(Debug)]
-pub(super) struct Logs {
+pub(super) struct DeliveryLogs {
     state_dir: Option<PathBuf>,
     otlp: Option<config::Otlp>,
-    /// One connection for all of them, once there is one to deliver.
-    sender: Option<Arc<OtlpExporter>>,
-    running: Vec<Running>,
+    /// The connection that all delivery logs share; `None` until it is needed.
+    exporter: Option<Arc<OtlpExporter>>,
+    running: Vec<RunningLog>,
     /// At least one delivery log could not be opened, and is opened again later.
     open_problem: ProblemLog<()>,
 }
 
-/// One that is followed.
+/// A delivery log that is being read.
 #[derive(Debug)]
-struct Running {
-    of: Arc<CollectedTarget>,
+struct RunningLog {
+    target: Arc<CollectedTarget>,
     stop: DropGuard,
     tasks: [JoinHandle<()>; 2],
 }
 
-/// Ends them, each at the same time, and waits for that: the state in their files is then nobody's.
-async fn end(all: Vec<Running>) {
-    let tasks: Vec<_> = all.into_iter().flat_map(|Running { stop, tasks, .. }| (drop(stop), tasks).1).collect();
+/// Stops delivery logs at the same time and waits for them to end. Their state files are then unlocked.
+async fn stop_all(logs: Vec<RunningLog>) {
+    let tasks: Vec<_> = logs.into_iter().flat_map(|RunningLog { stop, tasks, .. }| (drop(stop), tasks).1).collect();
     for task in tasks {
         if let Err(error) = task.await {
-            error!("a part of Postmeter failed, please report it: {error}");
+            error!("a task panicked, please report it: {error}");
         }
     }
 }
 
-impl Logs {
-    /// Follows the logs of these.
+impl DeliveryLogs {
+    /// Starts reading the delivery logs of these targets.
     ///
     /// # Errors
-    /// Which state cannot be used.
+    /// The state of a delivery log cannot be used.
     pub(super) fn start(config: &Config, targets: &TargetSet) -> Result<Self, StartError> {
         let (state_dir, otlp) = (config.state_dir.clone(), config.export.otlp.clone());
-        let mut logs = Self { state_dir, otlp, sender: None, running: Vec::new(), open_problem: ProblemLog::default() };
-        for monitored in targets.now().iter() {
-            logs.begin(monitored)?;
+        let mut logs = Self { state_dir, otlp, exporter: None, running: Vec::new(), open_problem: ProblemLog::default() };
+        for target in targets.now().iter() {
+            logs.start_log(target)?;
         }
         Ok(logs)
     }
 
-    /// Begins to follow one, if it is to be followed.
-    fn begin(&mut self, monitored: &Arc<CollectedTarget>) -> Result<(), StartError> {
-        // The configuration demands a directory where there is anything to follow.
+    /// Starts reading the delivery log of a target, if it is configured.
+    fn start_log(&mut self, target: &Arc<CollectedTarget>) -> Result<(), StartError> {
+        // The configuration requires a directory for state if any delivery log is configured.
         let Some(state_dir) = &self.state_dir else { return Ok(()) };
-        let name = monitored.target.name().to_owned();
-        let opened = delivery_log::open(monitored, state_dir).map_err(|error| StartError::State { name, error })?;
+        let name = target.target.name().to_owned();
+        let opened = delivery_log::open(target, state_dir).map_err(|error| StartError::State { name, error })?;
         let Some((follower, feed, key)) = opened else { return Ok(()) };
-        let sender = self.sender()?;
-        let stopped = CancellationToken::new();
-        let following = tokio::spawn(follower.run(stopped.clone()));
-        let delivering = match sender {
-            Some(sender) => tokio::spawn(LogsExport::new(feed, key, monitored.clone(), sender).run(stopped.clone())),
-            None => tokio::spawn(feed.count(stopped.clone())),
+        let exporter = self.exporter()?;
+        let stop = CancellationToken::new();
+        let reader = tokio::spawn(follower.run(stop.clone()));
+        let export = match exporter {
+            Some(exporter) => tokio::spawn(LogsExport::new(feed, key, target.clone(), exporter).run(stop.clone())),
+            None => tokio::spawn(feed.count(stop.clone())),
         };
-        self.running.push(Running { of: monitored.clone(), stop: stopped.drop_guard(), tasks: [following, delivering] });
+        self.running.push(RunningLog { target: target.clone(), stop: stop.drop_guard(), tasks: [reader, export] });
         Ok(())
     }
 
-    fn sender(&mut self) -> Result<Option<Arc<OtlpExporter>>, SendError> {
-        if let (None, Some(otlp)) = (&self.sender, &self.otlp) {
-            self.sender = Some(Arc::new(OtlpExporter::new(otlp.clone())?));
+    fn exporter(&mut self) -> Result<Option<Arc<OtlpExporter>>, SendError> {
+        if let (None, Some(otlp)) = (&self.exporter, &self.otlp) {
+            self.exporter = Some(Arc::new(OtlpExporter::new(otlp.clone())?));
         }
-        Ok(self.sender.clone())
+        Ok(self.exporter.clone())
     }
 
-    /// Follows the targets of the moment each time they were `replaced`, until `stop` says so.
-    pub(super) async fn run(mut self, targets: TargetSet, replaced: Arc<Notify>, stop: CancellationToken) {
+    /// Updates the delivery logs on each notification of `targets_changed`, until `stop` is cancelled.
+    pub(super) async fn run(mut self, targets: TargetSet, targets_changed: Arc<Notify>, stop: CancellationToken) {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = replaced.notified() => {}
-                () = tokio::time::sleep(BEGIN_AGAIN_WAIT), if self.open_problem.is_ongoing() => {}
+                () = targets_changed.notified() => {}
+                () = tokio::time::sleep(RETRY_WAIT), if self.open_problem.is_ongoing() => {}
             }
-            self.follow(&targets).await;
+            self.update(&targets).await;
         }
-        end(self.running).await;
+        stop_all(self.running).await;
     }
 
-    async fn follow(&mut self, targets: &TargetSet) {
-        let now = targets.now();
-        let is_there = |running: &Running| now.iter().any(|monitored| Arc::ptr_eq(monitored, &running.of));
-        let (kept, gone) = std::mem::take(&mut self.running).into_iter().partition(is_there);
-        self.running = kept;
-        // Before their successors begin: both have the same file.
-        end(gone).await;
+    /// Stops the delivery logs of removed targets and starts those of new ones.
+    async fn update(&mut self, targets: &TargetSet) {
+        let targets = targets.now();
+        let is_current = |log: &RunningLog| targets.iter().any(|target| Arc::ptr_eq(target, &log.target));
+        let (current, removed) = std::mem::take(&mut self.running).into_iter().partition(is_current);
+        self.running = current;
+        // A changed target uses the same state file, so that its previous log must end first.
+        stop_all(removed).await;
         let mut errors = Vec::new();
-        for monitored in now.iter() {
-            let is_followed = self.running.iter().any(|running| Arc::ptr_eq(monitored, &running.of));
-            if !is_followed && let Err(error) = self.begin(monitored) {
+        for target in targets.iter() {
+            let is_running = self.running.iter().any(|log| Arc::ptr_eq(target, &log.target));
+            if !is_running && let Err(error) = self.start_log(target) {
                 // Another process may hold the state for a moment longer, or the disk is full.
                 errors.push(error);
             }
@@ -118,7 +119,7 @@ impl Logs {
             self.open_problem.end();
         } else if self.open_problem.start(()) {
             for error in errors {
-                error!("its delivery log is not followed yet: {error}");
+                error!("cannot read the delivery log, trying again: {error}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `postmeter healthcheck`: whether a running Postmeter answers, as an exit status.
+//! `postmeter healthcheck`: exits with 0 if a running Postmeter responds.
 
 use super::AppError;
 use super::cli::HealthcheckArgs;
@@ -9,58 +9,67 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-/// Shorter than supervisors wait, so that it is us who say what is wrong.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// The longest wait for a response. It is shorter than the timeouts of supervisors, so that the cause is printed.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) async fn healthcheck(args: HealthcheckArgs) -> Result<(), AppError> {
-    let said = |why: String| AppError::Other(format!("{}: {why}", args.url));
-    let status = match status(&args.url).await {
-        Err(error) if wants_certificate(&error) => return Ok(()),
-        asked => asked.map_err(|error| said(words(&error)))?,
+    let failure = |reason: String| AppError::Other(format!("{}: {reason}", args.url));
+    let status = match request_status(&args.url).await {
+        Err(error) if requires_certificate(&error) => return Ok(()),
+        result => result.map_err(|error| failure(reason(&error)))?,
     };
     match status {
-        // Behind authentication or a rate limit, a refusal is as good an answer: it is alive, and does what it is told to.
+        // A response that denies access also shows that Postmeter is running.
         StatusCode::OK | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => Ok(()),
-        status => Err(said(format!("answers with status {status}"))),
+        status => Err(failure(format!("the response has status {status}"))),
     }
 }
 
-async fn status(url: &str) -> Result<StatusCode, reqwest::Error> {
+async fn request_status(url: &str) -> Result<StatusCode, reqwest::Error> {
     install_crypto_provider();
     let client = Client::builder()
         .no_proxy()
         .redirect(redirect::Policy::none())
-        .timeout(ANSWER_TIMEOUT)
-        // An image may have no authorities, and the certificate is for the name that others know us by. Nothing secret is sent.
+        .timeout(RESPONSE_TIMEOUT)
+        // An image may contain no certificate authorities, and the certificate is issued for the public name. No secret is sent.
         .tls_certs_only([])
         .tls_danger_accept_invalid_certs(true)
         .build()?;
     Ok(client.get(url).send().await?.status())
 }
 
-/// Where clients show certificates it is alive, too, and says so before it hears what is asked.
-fn wants_certificate(error: &reqwest::Error) -> bool {
+/// Returns `true` if the server requires a client certificate, which also shows that Postmeter is running.
+fn requires_certificate(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
-    while let Some(this) = cause {
-        if let Some(rustls::Error::AlertReceived(alert)) = this.downcast_ref().and_then(of_tls) {
+    while let Some(error) = cause {
+        if let Some(rustls::Error::AlertReceived(alert)) = error.downcast_ref().and_then(tls_error) {
             return matches!(alert, AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure);
         }
-        cause = this.source();
+        cause = error.source();
     }
     false
 }
 
-/// An I/O error hides what it holds from `source`.
-fn of_tls(error: &io::Error) -> Option<&rustls::Error> {
-    let held = error.get_ref()?;
-    held.downcast_ref().or_else(|| held.downcast_ref().and_then(of_tls))
+/// Returns the TLS error inside an I/O error, which `source` does not return.
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    let inner = error.get_ref()?;
+    inner.downcast_ref().or_else(|| inner.downcast_ref().and_then(tls_error))
 }
 
-fn words(error: &reqwest::Error) -> String {
+fn reason(error: &reqwest::Error) -> String {
     match error {
-        error if error.is_timeout() => format!("no answer within {ANSWER_TIMEOUT:?}"),
-        error if error.is_connect() => "nothing answers there".to_owned(),
-        error if error.is_builder() => "is no URL; write it as http://localhost:9464/-/healthy".to_owned(),
-        _ => "what answers there speaks no HTTP".to_owned(),
+        error if error.is_timeout() => format!("no response within {RESPONSE_TIMEOUT:?}"),
+        error if error.is_connect() => format!("cannot connect: {}", root_cause(error)),
+        error if error.is_builder() => "not a valid URL; write it as http://localhost:9464/-/healthy".to_owned(),
+        _ => "the server does not respond with HTTP".to_owned(),
     }
+}
+
+/// Returns the innermost cause of an error.
+fn root_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }

@@ -1,40 +1,39 @@
-//! What stands below the options of each `--help`: examples that work, and what the exit code says.
+//! The text below the options of each `--help`: examples and exit codes.
 
 pub(super) const ALL: &str = "\
-Begin with:
-  postmeter demo                                          see it work, without any mail server
-  postmeter scrape --system kumomta --url http://a:8000   what a server of yours says, once
-  postmeter check --config postmeter.yaml                 whether a configuration is right
-  postmeter run --config postmeter.yaml                   the service
+Start with:
+  postmeter demo                                          a demo without any mail server
+  postmeter scrape --system kumomta --url http://a:8000   one poll of your own server
+  postmeter check --config postmeter.yaml                 check a configuration file
+  postmeter run --config postmeter.yaml                   run the service
 
-Exit codes: 0 when all went well, 1 when something did not (one line on standard error says
-what), 2 when the command line is not understood.";
+Exit codes: 0 on success, 1 on failure (see standard error), 2 if the command line is invalid.";
 
 pub(super) const RUN: &str = "\
-Example:
+Examples:
   postmeter run --config /etc/postmeter/postmeter.yaml --log-level debug
-  postmeter run --config postmeter.yaml --shard 0/3       one of three that share the targets
+  postmeter run --config postmeter.yaml --shard 0/3       poll one third of the targets
 
-The file is described in otel-config/postmeter.yaml; the smallest one that works:
+A minimal configuration file:
   targets:
     - {name: mta1, system: kumomta, url: \"http://192.0.2.5:8000\"}
 
-It then serves http://localhost:9464/metrics, and a page for people at http://localhost:9464/.
-SIGTERM and SIGINT end it after a last push; SIGHUP has it read the file again: all of it is taken
-up, or nothing and the log says why.
+Metrics are then served on http://localhost:9464/metrics, and a status page on
+http://localhost:9464/. `postmeter config-schema --format markdown` lists every key.
 
-Exit codes: 0 after a signal, 1 when it could not start, 2 when the command line is not
-understood.";
+SIGTERM and SIGINT stop Postmeter after a last push. SIGHUP reloads the file; the reload is
+all-or-nothing, and the log contains the errors of a rejected file.
+
+Exit codes: 0 after a signal, 1 if Postmeter cannot start, 2 if the command line is invalid.";
 
 pub(super) const CHECK: &str = "\
 Example:
   postmeter check --config postmeter.yaml
 
-All problems are said at once, each with its line and its place in the file. No server is
-asked.
+Every error is listed with its line and its key. No server is contacted.
 
-Exit codes: 0 when the file is good (warnings may be said), 1 when it is not, 2 when the
-command line is not understood.";
+Exit codes: 0 if the file is valid (there may be warnings), 1 if it is invalid, 2 if the command
+line is invalid.";
 
 pub(super) const SCRAPE: &str = "\
 Examples:
@@ -44,52 +43,52 @@ Examples:
   postmeter scrape --system kumomta --file metrics.json --only canonical
   curl -si http://a:8000/metrics.json > saved; postmeter scrape --system kumomta --file saved
 
-Exit codes: 0 when the required part was read, 1 when it was not (of any target: the others are
-printed all the same), 2 when the command line is not understood.";
+Exit codes: 0 on success, 1 if the required part of any target cannot be read (the other targets
+are printed nevertheless), 2 if the command line is invalid.";
 
 pub(super) const SIMULATE: &str = "\
 Examples:
   postmeter simulate kumomta --listen 127.0.0.1:8000 --size 5000
   postmeter simulate stalwart --seed 7 --fault status-503
 
-It says where it listens and how to scrape it. Ctrl-C ends it.
+The output shows the URL and a command that scrapes it. Press Ctrl-C to stop.
 
-Exit codes: 0 after a signal, 1 when it could not start, 2 when the command line is not
-understood.";
+Exit codes: 0 after a signal, 1 if the simulator cannot start, 2 if the command line is invalid.";
 
 pub(super) const METRICS: &str = "\
 Examples:
   postmeter metrics | less
   postmeter metrics --format json | jq -r '.metrics[].name'
 
-On the pull, dots are underscores, counters end in _total, and units are spelled out:
-mail.poll.duration is mail_poll_duration_seconds.";
+In Prometheus formats, dots become underscores, counters end in _total, and units are spelled
+out: mail.poll.duration is mail_poll_duration_seconds.";
 
 pub(super) const TOKEN: &str = "\
 Example:
   postmeter token new --name grafana --expires 90d
 
-The token is printed once, in the first line; what follows goes into the configuration.";
+The first line of the output is the token, which is shown only once. The lines below it are the
+configuration to add.";
 
 pub(super) const CONFIG_SCHEMA: &str = "\
-Example:
+Examples:
   postmeter config-schema > postmeter.schema.json
+  postmeter config-schema --format markdown | less
 
-and as the first line of postmeter.yaml, for editors with a YAML language server:
+To use the schema in an editor with a YAML language server, begin postmeter.yaml with:
   # yaml-language-server: $schema=postmeter.schema.json
 
-The schema knows the keys and what they may hold; `postmeter check` knows the rest: files that
-are not there, names that are there twice, credentials that are missing.";
+The schema describes keys and their values. `postmeter check` also checks that files exist,
+that names are unique and that credentials are complete.";
 
 pub(super) const HEALTHCHECK: &str = "\
 Examples:
   postmeter healthcheck
   postmeter healthcheck --url http://localhost:9464/-/ready
 
-Behind authentication or a rate limit a refusal is as good an answer: it is alive.
+A response that denies access (401, 403, 429) counts as healthy, because Postmeter is running.
 
-Exit codes: 0 when it is well, 1 when it is not (one line on standard error says why), 2 when
-the command line is not understood.";
+Exit codes: 0 if healthy, 1 if not (see standard error), 2 if the command line is invalid.";
 
 pub(super) const COMPLETIONS: &str = "\
 Examples:
@@ -102,8 +101,8 @@ Examples:
   postmeter demo
   postmeter demo --listen 127.0.0.1:0 --otlp http://localhost:4317 --interval 15s
 
-Then look at http://127.0.0.1:9464/, and scrape /metrics. Ctrl-C ends it. How far the delivery
-log was read is in a directory below TMPDIR (or /tmp), which is removed then.
+Open the status page at http://127.0.0.1:9464/; metrics are on /metrics. Press Ctrl-C to stop.
+The read position of the delivery log is kept in a temporary directory below TMPDIR (or /tmp),
+which is removed on exit.
 
-Exit codes: 0 after a signal, 1 when it could not start, 2 when the command line is not
-understood.";
+Exit codes: 0 after a signal, 1 if the demo cannot start, 2 if the command line is invalid.";

@@ -1,4 +1,4 @@
-//! The commands.
+//! The commands of the program.
 
 mod check;
 mod cli;
@@ -28,31 +28,31 @@ use cli::Command;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-/// Why a command ended badly, in one line for the operator.
+/// The error of a command, as a message for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The configuration, problem by problem.
+    /// The configuration is invalid; one line for each problem.
     #[error("{0}")]
     Config(#[from] crate::config::Problems),
-    /// The service did not start.
+    /// The service cannot start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// Anything else.
+    /// Any other error.
     #[error("{0}")]
     Other(String),
-    /// It has been said already.
+    /// The error has been printed already.
     #[error("")]
-    Said,
+    Reported,
 }
 
-/// Runs a command line to its end.
+/// Runs a command and returns the exit code of the program.
 #[must_use]
 pub fn main(cli: Cli) -> ExitCode {
-    // Each connection needs one. Where the system refuses, fewer requests are made at one time.
+    // Each connection needs an open file. If the limit cannot be raised, fewer requests are sent at a time.
     let _ = crate::poll::raise_open_files_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return ended(Err(AppError::Other(format!("the runtime did not start: {error}")))),
+        Err(error) => return finish(Err(AppError::Other(format!("cannot start the runtime: {error}")))),
     };
     let log_level = cli.log_level;
     let result = runtime.block_on(async {
@@ -63,31 +63,37 @@ pub fn main(cli: Cli) -> ExitCode {
             Command::Simulate(args) => simulate::simulate(args).await,
             Command::Metrics(args) => metrics::metrics(&args),
             Command::Token(args) => token::token(&args),
-            Command::ConfigSchema => schema::config_schema(),
+            Command::ConfigSchema(args) => schema::config_schema(&args),
             Command::Completions(args) => completions::completions(&args),
             Command::Healthcheck(args) => healthcheck::healthcheck(args).await,
             Command::Demo(args) => demo::demo(args, log_level).await,
         }
     });
-    // Polls of servers that hang must not hold up the end.
+    // Polls of unresponsive servers must not delay the exit.
     runtime.shutdown_background();
-    ended(result)
+    finish(result)
 }
 
-/// Prints; a reader who has seen enough is no error.
+/// Prints to standard output. It is not an error if the reader closes the pipe.
 fn print(text: &str) -> Result<(), AppError> {
     let mut out = std::io::stdout();
-    // A file or a pipe gets what there is; a terminal only what it shows.
+    // Control characters are escaped on a terminal only, so that files and pipes get the original bytes.
     let text = if out.is_terminal() { Escaped::lines(text).text() } else { text.into() };
-    match out.write_all(text.as_bytes()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.map_err(|error| AppError::Other(format!("standard output: {error}"))),
+    out.write_all(text.as_bytes()).or_else(ignore_broken_pipe)
+}
+
+/// Treats a closed pipe as success: the reader has seen enough.
+fn ignore_broken_pipe(error: std::io::Error) -> Result<(), AppError> {
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(AppError::Other(format!("cannot write to standard output: {error}"))),
     }
 }
 
-fn ended(result: Result<(), AppError>) -> ExitCode {
+/// Prints the error of a command after all log lines.
+fn finish(result: Result<(), AppError>) -> ExitCode {
     let message = match &result {
-        Ok(()) | Err(AppError::Said) => None,
+        Ok(()) | Err(AppError::Reported) => None,
         Err(error) => Some(format!("postmeter: {error}")),
     };
     finish_log(message.as_deref());

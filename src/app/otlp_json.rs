@@ -2,8 +2,8 @@
 //!
 //! # Why not serde
 //!
-//! The serde implementation of `opentelemetry-proto` writes unset fields as `null` and non-finite numbers as `null`. ProtoJSON leaves
-//! unset fields out, writes 64-bit integers as strings, enumerations as numbers, and non-finite numbers as strings.
+//! The serde implementation of `opentelemetry-proto` writes unset fields and non-finite numbers as `null`. ProtoJSON omits unset fields,
+//! writes 64-bit integers as strings, enumerations as numbers, and non-finite numbers as strings.
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
@@ -14,12 +14,12 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use serde_json::{Map, Value};
 
-/// The request as ProtoJSON.
+/// Encodes a request as ProtoJSON.
 pub(super) fn proto_json(request: &ExportMetricsServiceRequest) -> Value {
     Message::default().list("resourceMetrics", &request.resource_metrics, resource_metrics).into()
 }
 
-/// A message in progress: fields with the default value of their type are left out.
+/// A message in progress. Fields with the default value of their type are omitted.
 #[derive(Default)]
 struct Message(Map<String, Value>);
 
@@ -69,7 +69,7 @@ impl Message {
     }
 }
 
-/// A double: JSON has no number for those that are not finite.
+/// Encodes a double. Non-finite values are strings, because JSON has no numbers for them.
 fn double(n: f64) -> Value {
     if n.is_nan() {
         return "NaN".into();
@@ -84,36 +84,36 @@ fn integer(n: &u64) -> Value {
     n.to_string().into()
 }
 
-fn resource_metrics(of: &ResourceMetrics) -> Value {
-    let message = match &of.resource {
+fn resource_metrics(input: &ResourceMetrics) -> Value {
+    let message = match &input.resource {
         Some(set) => Message::default().set("resource", resource(set)),
         None => Message::default(),
     };
-    message.list("scopeMetrics", &of.scope_metrics, scope_metrics).text("schemaUrl", &of.schema_url).into()
+    message.list("scopeMetrics", &input.scope_metrics, scope_metrics).text("schemaUrl", &input.schema_url).into()
 }
 
-fn resource(of: &Resource) -> Value {
-    Message::default().attributes("attributes", &of.attributes).number("droppedAttributesCount", of.dropped_attributes_count).into()
+fn resource(input: &Resource) -> Value {
+    Message::default().attributes("attributes", &input.attributes).number("droppedAttributesCount", input.dropped_attributes_count).into()
 }
 
-fn scope_metrics(of: &ScopeMetrics) -> Value {
-    let message = match &of.scope {
+fn scope_metrics(input: &ScopeMetrics) -> Value {
+    let message = match &input.scope {
         Some(set) => Message::default().set("scope", scope(set)),
         None => Message::default(),
     };
-    message.list("metrics", &of.metrics, metric).text("schemaUrl", &of.schema_url).into()
+    message.list("metrics", &input.metrics, metric).text("schemaUrl", &input.schema_url).into()
 }
 
-fn scope(of: &InstrumentationScope) -> Value {
-    let message = Message::default().text("name", &of.name).text("version", &of.version).attributes("attributes", &of.attributes);
-    message.number("droppedAttributesCount", of.dropped_attributes_count).into()
+fn scope(input: &InstrumentationScope) -> Value {
+    let message = Message::default().text("name", &input.name).text("version", &input.version).attributes("attributes", &input.attributes);
+    message.number("droppedAttributesCount", input.dropped_attributes_count).into()
 }
 
-fn metric(of: &Metric) -> Value {
-    let message = Message::default().text("name", &of.name).text("description", &of.description).text("unit", &of.unit);
-    let message = message.attributes("metadata", &of.metadata);
+fn metric(input: &Metric) -> Value {
+    let message = Message::default().text("name", &input.name).text("description", &input.description).text("unit", &input.unit);
+    let message = message.attributes("metadata", &input.metadata);
     let points = Message::default();
-    match &of.data {
+    match &input.data {
         None => message,
         Some(Data::Gauge(gauge)) => message.set("gauge", points.list("dataPoints", &gauge.data_points, number_point).into()),
         Some(Data::Sum(sum)) => {
@@ -134,79 +134,81 @@ fn metric(of: &Metric) -> Value {
     .into()
 }
 
-fn number_point(of: &NumberDataPoint) -> Value {
-    let message = Message::default().attributes("attributes", &of.attributes).times(of.start_time_unix_nano, of.time_unix_nano);
-    let message = match of.value {
+fn number_point(input: &NumberDataPoint) -> Value {
+    let message = Message::default().attributes("attributes", &input.attributes).times(input.start_time_unix_nano, input.time_unix_nano);
+    let message = match input.value {
         Some(number_data_point::Value::AsDouble(n)) => message.set("asDouble", double(n)),
         Some(number_data_point::Value::AsInt(n)) => message.set("asInt", n.to_string().into()),
         None => message,
     };
-    message.list("exemplars", &of.exemplars, exemplar).number("flags", of.flags).into()
+    message.list("exemplars", &input.exemplars, exemplar).number("flags", input.flags).into()
 }
 
-fn histogram_point(of: &HistogramDataPoint) -> Value {
-    let message = Message::default().attributes("attributes", &of.attributes).times(of.start_time_unix_nano, of.time_unix_nano);
-    let message = message.integer("count", of.count).double("sum", of.sum);
-    let message = message.list("bucketCounts", &of.bucket_counts, integer).list("explicitBounds", &of.explicit_bounds, |n| double(*n));
-    let message = message.list("exemplars", &of.exemplars, exemplar).number("flags", of.flags);
-    message.double("min", of.min).double("max", of.max).into()
+fn histogram_point(input: &HistogramDataPoint) -> Value {
+    let message = Message::default().attributes("attributes", &input.attributes).times(input.start_time_unix_nano, input.time_unix_nano);
+    let message = message.integer("count", input.count).double("sum", input.sum);
+    let message =
+        message.list("bucketCounts", &input.bucket_counts, integer).list("explicitBounds", &input.explicit_bounds, |n| double(*n));
+    let message = message.list("exemplars", &input.exemplars, exemplar).number("flags", input.flags);
+    message.double("min", input.min).double("max", input.max).into()
 }
 
-fn exponential_point(of: &ExponentialHistogramDataPoint) -> Value {
-    let message = Message::default().attributes("attributes", &of.attributes).times(of.start_time_unix_nano, of.time_unix_nano);
-    let mut message = message.integer("count", of.count).double("sum", of.sum).number("scale", of.scale);
-    message = message.integer("zeroCount", of.zero_count);
-    for (name, buckets) in [("positive", &of.positive), ("negative", &of.negative)] {
+fn exponential_point(input: &ExponentialHistogramDataPoint) -> Value {
+    let message = Message::default().attributes("attributes", &input.attributes).times(input.start_time_unix_nano, input.time_unix_nano);
+    let mut message = message.integer("count", input.count).double("sum", input.sum).number("scale", input.scale);
+    message = message.integer("zeroCount", input.zero_count);
+    for (name, buckets) in [("positive", &input.positive), ("negative", &input.negative)] {
         if let Some(set) = buckets {
             message = message.set(name, exponential_buckets(set));
         }
     }
-    let message = message.number("flags", of.flags).list("exemplars", &of.exemplars, exemplar);
-    let message = message.double("min", of.min).double("max", of.max);
-    message.double("zeroThreshold", Some(of.zero_threshold).filter(|n| *n != 0.0)).into()
+    let message = message.number("flags", input.flags).list("exemplars", &input.exemplars, exemplar);
+    let message = message.double("min", input.min).double("max", input.max);
+    message.double("zeroThreshold", Some(input.zero_threshold).filter(|n| *n != 0.0)).into()
 }
 
-fn exponential_buckets(of: &Buckets) -> Value {
-    Message::default().number("offset", of.offset).list("bucketCounts", &of.bucket_counts, integer).into()
+fn exponential_buckets(input: &Buckets) -> Value {
+    Message::default().number("offset", input.offset).list("bucketCounts", &input.bucket_counts, integer).into()
 }
 
-fn summary_point(of: &SummaryDataPoint) -> Value {
-    let message = Message::default().attributes("attributes", &of.attributes).times(of.start_time_unix_nano, of.time_unix_nano);
+fn summary_point(input: &SummaryDataPoint) -> Value {
+    let message = Message::default().attributes("attributes", &input.attributes).times(input.start_time_unix_nano, input.time_unix_nano);
     let some = |n: f64| Some(n).filter(|n| *n != 0.0);
-    let message = message.integer("count", of.count).double("sum", some(of.sum));
-    let message = message.list("quantileValues", &of.quantile_values, |at| {
+    let message = message.integer("count", input.count).double("sum", some(input.sum));
+    let message = message.list("quantileValues", &input.quantile_values, |at| {
         Message::default().double("quantile", some(at.quantile)).double("value", some(at.value)).into()
     });
-    message.number("flags", of.flags).into()
+    message.number("flags", input.flags).into()
 }
 
-fn exemplar(of: &Exemplar) -> Value {
-    let message = Message::default().attributes("filteredAttributes", &of.filtered_attributes).integer("timeUnixNano", of.time_unix_nano);
-    let message = match of.value {
+fn exemplar(input: &Exemplar) -> Value {
+    let message =
+        Message::default().attributes("filteredAttributes", &input.filtered_attributes).integer("timeUnixNano", input.time_unix_nano);
+    let message = match input.value {
         Some(exemplar::Value::AsDouble(n)) => message.set("asDouble", double(n)),
         Some(exemplar::Value::AsInt(n)) => message.set("asInt", n.to_string().into()),
         None => message,
     };
-    // OTLP has these in hexadecimal digits, unlike other bytes.
-    message.text("spanId", &hex(&of.span_id)).text("traceId", &hex(&of.trace_id)).into()
+    // OTLP encodes IDs in hexadecimal digits, unlike other bytes.
+    message.text("spanId", &hex(&input.span_id)).text("traceId", &hex(&input.trace_id)).into()
 }
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn key_value(of: &KeyValue) -> Value {
-    let message = Message::default().text("key", &of.key);
-    match &of.value {
+fn key_value(input: &KeyValue) -> Value {
+    let message = Message::default().text("key", &input.key);
+    match &input.value {
         Some(set) => message.set("value", any_value(set)),
         None => message,
     }
     .into()
 }
 
-fn any_value(of: &AnyValue) -> Value {
+fn any_value(input: &AnyValue) -> Value {
     let message = Message::default();
-    match &of.value {
+    match &input.value {
         Some(any_value::Value::StringValue(text)) => message.set("stringValue", text.as_str().into()),
         Some(any_value::Value::BoolValue(truth)) => message.set("boolValue", (*truth).into()),
         Some(any_value::Value::IntValue(n)) => message.set("intValue", n.to_string().into()),
@@ -218,7 +220,7 @@ fn any_value(of: &AnyValue) -> Value {
             message.set("kvlistValue", Message::default().attributes("values", &list.values).into())
         }
         Some(any_value::Value::BytesValue(bytes)) => message.set("bytesValue", base64(bytes).into()),
-        // A reference into a table that this signal does not have.
+        // The remaining variants refer to a string table, which metrics do not have.
         Some(_) | None => message,
     }
     .into()
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_as_proto_json_has_them() {
+    fn numbers_are_encoded_as_proto_json_specifies() {
         for (value, name, expected) in [
             (number_data_point::Value::AsInt(0), "asInt", json!("0")),
             (number_data_point::Value::AsInt(i64::MIN), "asInt", json!("-9223372036854775808")),
@@ -259,16 +261,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_set_is_left_out() {
+    fn unset_fields_are_omitted() {
         assert_eq!(proto_json(&ExportMetricsServiceRequest::default()), json!({}));
         let request = ExportMetricsServiceRequest { resource_metrics: vec![ResourceMetrics::default()] };
         assert_eq!(proto_json(&request), json!({"resourceMetrics": [{}]}));
         let point =
             HistogramDataPoint { bucket_counts: vec![0, 3], explicit_bounds: vec![0.0], count: 3, sum: Some(0.0), ..Default::default() };
         let histogram = Histogram { data_points: vec![point], aggregation_temporality: 2 };
-        let written = metric(&Metric { data: Some(Data::Histogram(histogram)), ..Default::default() });
+        let encoded = metric(&Metric { data: Some(Data::Histogram(histogram)), ..Default::default() });
         let point = json!({"count": "3", "sum": 0.0, "bucketCounts": ["0", "3"], "explicitBounds": [0.0]});
-        assert_eq!(written, json!({"histogram": {"dataPoints": [point], "aggregationTemporality": 2}}));
+        assert_eq!(encoded, json!({"histogram": {"dataPoints": [point], "aggregationTemporality": 2}}));
     }
 
     #[test]

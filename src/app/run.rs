@@ -1,4 +1,4 @@
-//! `postmeter run`: the service, until a signal.
+//! `postmeter run`: runs the service until a signal stops it.
 
 use super::AppError;
 use super::cli::RunArgs;
@@ -9,26 +9,26 @@ use crate::telemetry::SelfTelemetry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-/// "File size limit exceeded", the number of it on Linux (but MIPS) and on the BSDs.
+/// The number of the signal "file size limit exceeded" on Linux (except MIPS) and on the BSDs.
 const SIGXFSZ: i32 = 25;
 
 pub(super) async fn run(args: RunArgs, log_level: Option<LogLevel>) -> Result<(), AppError> {
-    // Before anything runs: what is told to stop while it starts must end in order, too, and SIGHUP would end it by default.
-    let (mut stop, hangup) = (Stop::heard()?, signal(SignalKind::hangup()).map_err(unheard)?);
-    // A limit of file size (`ulimit -f`) would end the process by default; so it is an error of the write.
-    let _file_size_limit = signal(SignalKind::from_raw(SIGXFSZ)).map_err(unheard)?;
-    let mut followed = ConfigFile::new(args.of.config, args.of.shard, Environment::of_process(), log_level, args.enable_reload);
-    let config = followed.load()?;
-    let own = SelfTelemetry::start(&config.telemetry).map_err(super::StartError::from)?;
+    // Handlers are installed first, so that a signal during the start leads to an orderly stop, and SIGHUP does not kill the process.
+    let (mut stop, hangup) = (StopSignals::install()?, signal(SignalKind::hangup()).map_err(handler_error)?);
+    // Exceeding a file size limit (`ulimit -f`) would kill the process by default. With a handler, the write fails instead.
+    let _file_size_limit = signal(SignalKind::from_raw(SIGXFSZ)).map_err(handler_error)?;
+    let mut config_file = ConfigFile::new(args.config.config, args.config.shard, Environment::of_process(), log_level, args.enable_reload);
+    let config = config_file.load()?;
+    let telemetry = SelfTelemetry::start(&config.telemetry).map_err(super::StartError::from)?;
     for warning in &config.warnings {
-        warn!("{warning}");
+        warn!("configuration warning: {warning}");
     }
     let shard = config.shard;
     let otlp = config.export.otlp.as_ref().map(Otlp::receiver);
     let scheme = config.export.prometheus.as_ref().and_then(Prometheus::server_tls).map_or("http", |_| "https");
-    let mut service = Service::start(config, own, "export.prometheus.listen").await?;
+    let mut service = Service::start(config, telemetry, "export.prometheus.listen").await?;
     if let Some(shard) = shard.filter(|_| service.targets.now().is_empty()) {
-        warn!("no target is in shard {shard}, so nothing is polled");
+        warn!(%shard, "the shard contains no targets, so nothing is polled");
     }
     let pull = service.address.map(|address| format!("{scheme}://{address}/metrics"));
     info!(
@@ -38,7 +38,7 @@ pub(super) async fn run(args: RunArgs, log_level: Option<LogLevel>) -> Result<()
         push = otlp.as_deref().unwrap_or("off"),
         "started"
     );
-    service.follow(followed, hangup);
+    service.reload_on_change(config_file, hangup);
     let signal = stop.wait().await;
     info!(signal, "stopping");
     service.stop().await;
@@ -46,25 +46,25 @@ pub(super) async fn run(args: RunArgs, log_level: Option<LogLevel>) -> Result<()
     Ok(())
 }
 
-fn unheard(error: std::io::Error) -> AppError {
-    AppError::Other(format!("signals cannot be heard: {error}"))
+fn handler_error(error: std::io::Error) -> AppError {
+    AppError::Other(format!("cannot install a signal handler: {error}"))
 }
 
-/// SIGTERM and SIGINT, heard from the moment this exists.
-pub(super) struct Stop {
+/// The signals SIGTERM and SIGINT, which are caught as long as this exists.
+pub(super) struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Stop {
-    pub(super) fn heard() -> Result<Self, AppError> {
+impl StopSignals {
+    pub(super) fn install() -> Result<Self, AppError> {
         Ok(Self {
-            terminate: signal(SignalKind::terminate()).map_err(unheard)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(unheard)?,
+            terminate: signal(SignalKind::terminate()).map_err(handler_error)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(handler_error)?,
         })
     }
 
-    /// Waits for one of them.
+    /// Waits for a signal and returns its name.
     pub(super) async fn wait(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",

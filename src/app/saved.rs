@@ -1,4 +1,4 @@
-//! Saved responses: bodies, gzipped bodies, and what `curl -i` wrote.
+//! Saved responses: bodies, gzipped bodies, and the output of `curl -i`.
 
 use crate::model::Families;
 use crate::source::{Part, ReadError, Source, check_complete};
@@ -8,90 +8,90 @@ use std::io::Read;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// A saved response of one part.
+/// A file with the response of one part.
 #[derive(Debug)]
-pub(super) struct Saved {
+pub(super) struct SavedResponse {
     pub(super) part: &'static Part,
     path: String,
 }
 
-/// Why a saved response gave nothing.
+/// The reason why a saved response contains no usable metrics.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SavedError {
+pub(super) enum SavedResponseError {
     #[error("{system} has no part `{part}`; it has {known}")]
     Part { system: &'static str, part: String, known: String },
     #[error("{path}: {error}")]
     File { path: String, error: std::io::Error },
-    #[error("{path}: has more than {max} bytes")]
+    #[error("{path}: exceeds the limit of {max} bytes")]
     TooLarge { path: String, max: usize },
     #[error("{path}: the server responded with {status}: {hint}")]
     Status { path: String, status: String, hint: &'static str },
-    #[error("{path}: the server denied access ({said}): {hint}")]
-    Denied { path: String, said: String, hint: &'static str },
+    #[error("{path}: the server denied access ({reason}): {hint}")]
+    Denied { path: String, reason: String, hint: &'static str },
     #[error("{path}: {error}")]
     Read { path: String, error: ReadError },
 }
 
-impl Saved {
-    /// `[PART=]PATH`; without a part it is the required one.
-    pub(super) fn new(source: &'static Source, argument: &str) -> Result<Self, SavedError> {
+impl SavedResponse {
+    /// Parses `[PART=]PATH`. The default is the required part.
+    pub(super) fn new(source: &'static Source, argument: &str) -> Result<Self, SavedResponseError> {
         let (part, path) = argument.split_once('=').filter(|(part, _)| !part.contains('/')).unwrap_or((source.required().name, argument));
-        let known = || source.parts.iter().map(|part| part.name).collect::<Vec<_>>().join(", ");
-        let unknown = || SavedError::Part { system: source.name, part: part.to_owned(), known: known() };
+        let names = || source.parts.iter().map(|part| part.name).collect::<Vec<_>>().join(", ");
+        let unknown = || SavedResponseError::Part { system: source.name, part: part.to_owned(), known: names() };
         Ok(Self { part: source.part(part).ok_or_else(unknown)?, path: path.to_owned() })
     }
 
-    /// Its series, and how large it was.
-    pub(super) fn read(&self) -> Result<(Families, usize), SavedError> {
+    /// Reads the metrics of the response. The second value is the size of the body in bytes.
+    pub(super) fn read(&self) -> Result<(Families, usize), SavedResponseError> {
         let path = || self.path.clone();
-        let file = |error| SavedError::File { path: path(), error };
+        let file = |error| SavedResponseError::File { path: path(), error };
         let max = self.part.body_bytes_max;
-        let saved = limited(File::open(&self.path).map_err(file)?, max).map_err(file)?;
-        let Response { status, content_type, body } = response(&saved);
+        let saved = read_limited(File::open(&self.path).map_err(file)?, max).map_err(file)?;
+        let Response { status, content_type, body } = parse_response(&saved);
         if let Some(status) = status.filter(|status| !status.starts_with("200")) {
             let hint = match status.get(..3) {
                 Some("401" | "403") => self.part.unauthorized_hint,
                 Some("404") => self.part.not_found_hint,
                 Some("429") => "the server's rate limit was reached",
-                _ => "this is not an answer with metrics",
+                _ => "this response contains no metrics",
             };
-            return Err(SavedError::Status { path: path(), status, hint });
+            return Err(SavedResponseError::Status { path: path(), status, hint });
         }
         let body = match body.starts_with(&GZIP_MAGIC) {
-            true => limited(MultiGzDecoder::new(body), max).map_err(file)?,
+            true => read_limited(MultiGzDecoder::new(body), max).map_err(file)?,
             false => body.to_vec(),
         };
         if saved.len() > max || body.len() > max {
-            return Err(SavedError::TooLarge { path: path(), max });
+            return Err(SavedResponseError::TooLarge { path: path(), max });
         }
         let families = check_complete(&content_type, &body).and_then(|()| self.part.read_saved(&body)).map_err(|error| match error {
-            ReadError::AccessDenied(said) => SavedError::Denied { path: path(), said, hint: self.part.unauthorized_hint },
-            error => SavedError::Read { path: path(), error },
+            ReadError::AccessDenied(reason) => SavedResponseError::Denied { path: path(), reason, hint: self.part.unauthorized_hint },
+            error => SavedResponseError::Read { path: path(), error },
         })?;
         Ok((families, body.len()))
     }
 }
 
-/// One byte more than the limit, to tell that there is more.
-fn limited(from: impl Read, max: usize) -> std::io::Result<Vec<u8>> {
+/// Reads up to one byte more than the limit, which shows that the limit is exceeded.
+fn read_limited(from: impl Read, max: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(max as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// A response, with what of its head is used.
+/// A response, with the parts of its head that are used.
 struct Response<'a> {
-    /// Where it was saved with its head.
+    /// `None` if the response was saved without its head.
     status: Option<String>,
-    /// Empty where it is not known.
+    /// Empty if it is unknown.
     content_type: String,
     body: &'a [u8],
 }
 
-/// The response that was saved.
-fn response(saved: &[u8]) -> Response<'_> {
+/// Separates the head of a saved response from its body.
+fn parse_response(saved: &[u8]) -> Response<'_> {
     let mut response = Response { status: None, content_type: String::new(), body: saved };
-    // `curl -i` writes an interim response (100 Continue) before the one that counts.
+    // `curl -i` also writes an interim response (100 Continue), which precedes the final one.
     while response.body.starts_with(b"HTTP/") {
         let Some((head, body)) = split_head(response.body) else { break };
         let head = String::from_utf8_lossy(head);
@@ -104,7 +104,7 @@ fn response(saved: &[u8]) -> Response<'_> {
 }
 
 fn split_head(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = |mark: &[u8]| memchr::memmem::find(bytes, mark).map(|at| (at, at + mark.len()));
+    let end = |separator: &[u8]| memchr::memmem::find(bytes, separator).map(|at| (at, at + separator.len()));
     let (end, body) = [end(b"\r\n\r\n"), end(b"\n\n")].into_iter().flatten().min()?;
     Some((&bytes[..end], &bytes[body..]))
 }

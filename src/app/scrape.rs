@@ -1,9 +1,9 @@
-//! `postmeter scrape`: one reading of each target, printed.
+//! `postmeter scrape`: polls each target once and prints the metrics.
 
-use super::AppError;
 use super::cli::{Only, ScrapeArgs, ScrapeFormat};
 use super::otlp_json;
-use super::saved::Saved;
+use super::saved::SavedResponse;
+use super::{AppError, ignore_broken_pipe};
 use crate::config::{self, CommandLineTarget, Environment, LogLevel};
 use crate::export::SeriesState;
 use crate::export::exposition::{self, Escaping, Format, Section};
@@ -19,42 +19,42 @@ use tokio::task::JoinSet;
 
 pub(super) async fn scrape(args: ScrapeArgs) -> Result<(), AppError> {
     let mut telemetry = config::Config::from_env(&Environment::default()).telemetry;
-    // What goes wrong is said here, once for each target; a log would say it twice.
+    // Errors are printed below, once for each target; the log would repeat them.
     telemetry.log_level = LogLevel::Off;
     SelfTelemetry::start(&telemetry).map_err(super::StartError::from)?;
-    let mut printed = Printed::new(args.format, args.only);
-    let good = match (&args.config, &args.system) {
+    let mut output = ScrapeOutput::new(args.format, args.only);
+    let is_complete = match (&args.config, &args.system) {
         (Some(path), _) => {
             let config = config::load(path, &Environment::of_process())?;
-            // Whoever asks for one target by its name wants that one.
+            // A target that is named explicitly is polled even if it belongs to another shard.
             let config = if args.target.is_some() { config::Config { shard: None, ..config } } else { config.sharded(args.shard) };
             let discovery = config::Discovery::read(&config.targets_files, &config.targets);
             if let Some(problems) = discovery.problems() {
                 return Err(problems.into());
             }
-            let mut targets: Vec<_> = discovery.targets(&config.targets).filter(|target| config.holds(target)).cloned().collect();
+            let mut targets: Vec<_> = discovery.targets(&config.targets).filter(|target| config.polls(target)).cloned().collect();
             if let Some(name) = &args.target {
                 targets.retain(|target| target.name == *name);
                 if targets.is_empty() {
-                    return Err(AppError::Other(format!("{}: there is no target `{name}`", path.display())));
+                    return Err(AppError::Other(format!("{}: no target is named `{name}`", path.display())));
                 }
             }
-            poll(targets, &mut printed).await?
+            poll(targets, &mut output).await?
         }
-        (None, Some(system)) if !args.file.is_empty() => saved(system, &args.file, &mut printed)?,
+        (None, Some(system)) if !args.file.is_empty() => read_saved(system, &args.file, &mut output)?,
         (None, _) => {
-            let (target, warnings) = config::adhoc(adhoc(&args), &Environment::of_process())?;
+            let (target, warnings) = config::command_line_target(target_flags(&args), &Environment::of_process())?;
             for warning in warnings {
                 eprintln!("warning: {warning}");
             }
-            poll(vec![target], &mut printed).await?
+            poll(vec![target], &mut output).await?
         }
     };
-    printed.print()?;
-    if good { Ok(()) } else { Err(AppError::Said) }
+    output.print()?;
+    if is_complete { Ok(()) } else { Err(AppError::Reported) }
 }
 
-fn adhoc(args: &ScrapeArgs) -> CommandLineTarget {
+fn target_flags(args: &ScrapeArgs) -> CommandLineTarget {
     CommandLineTarget {
         system: args.system.clone().unwrap_or_default(),
         url: args.url.clone().unwrap_or_default(),
@@ -71,45 +71,47 @@ fn adhoc(args: &ScrapeArgs) -> CommandLineTarget {
     }
 }
 
-async fn poll(targets: Vec<config::Target>, printed: &mut Printed) -> Result<bool, AppError> {
+/// Polls targets at the same time. Returns `true` if the required part of each target was read.
+async fn poll(targets: Vec<config::Target>, output: &mut ScrapeOutput) -> Result<bool, AppError> {
     let limits = Limits::default();
     let mut polls = JoinSet::new();
-    let mut monitored = Vec::with_capacity(targets.len());
+    let mut collected = Vec::with_capacity(targets.len());
     for (index, target) in targets.into_iter().enumerate() {
         let name = target.name.clone();
         let target = Target::new(target, limits.clone()).map_err(|error| super::StartError::Target { name, error })?;
-        let one = Arc::new(CollectedTarget::new(target.clone()).map_err(super::StartError::from)?);
-        monitored.push(one);
+        let collected_target = Arc::new(CollectedTarget::new(target.clone()).map_err(super::StartError::from)?);
+        collected.push(collected_target);
         polls.spawn(async move { (index, target.reading().await) });
     }
     let mut readings: Vec<(usize, Arc<Reading>)> = polls.join_all().await;
     readings.sort_by_key(|(index, _)| *index);
-    let mut good = true;
-    for (one, (_, reading)) in monitored.iter().zip(readings) {
+    let mut is_complete = true;
+    for (target, (_, reading)) in collected.iter().zip(readings) {
         for report in &reading.parts {
             if let Some(error) = &report.error {
-                eprintln!("{}: {}: {error}", one.target.name(), report.part);
+                eprintln!("{}: {}: {error}", target.target.name(), report.part);
             }
         }
-        good &= reading.outcome.is_ok();
-        printed.add(&one.meter_provider, one.target.config.source, &one.identity(&reading), &reading);
+        is_complete &= reading.outcome.is_ok();
+        output.add(&target.meter_provider, target.target.config.source, &target.identity(&reading), &reading);
     }
-    Ok(good)
+    Ok(is_complete)
 }
 
-fn saved(system: &str, files: &[String], printed: &mut Printed) -> Result<bool, AppError> {
-    let said = |error: &dyn std::fmt::Display| AppError::Other(error.to_string());
-    let source = by_name(system)?;
+/// Reads saved responses as one poll of a mail system.
+fn read_saved(system: &str, files: &[String], output: &mut ScrapeOutput) -> Result<bool, AppError> {
+    let app_error = |error: &dyn std::fmt::Display| AppError::Other(error.to_string());
+    let source = system_by_name(system)?;
     let mut read = Vec::new();
     let mut bytes = 0;
     for file in files {
-        let saved = Saved::new(source, file).map_err(|e| said(&e))?;
+        let saved = SavedResponse::new(source, file).map_err(|error| app_error(&error))?;
         match saved.read() {
             Ok((families, len)) => {
                 bytes += len as u64;
                 read.push((saved.part, families));
             }
-            Err(error) if saved.part.name == source.required().name => return Err(said(&error)),
+            Err(error) if saved.part.name == source.required().name => return Err(app_error(&error)),
             Err(error) => eprintln!("{error}"),
         }
     }
@@ -119,7 +121,7 @@ fn saved(system: &str, files: &[String], printed: &mut Printed) -> Result<bool, 
     let (at, began) = (SystemTime::now(), Instant::now());
     let context = Context { now: at, window_start: None, sliding: false, detail: None, metrics_from_log: &[] };
     let mut snapshot = map_to_canonical(source, &read, &mut CounterMemory::default(), &context);
-    let native = select_native(source, &config::Relay::default(), read.into_iter().map(|(_, families)| families).collect());
+    let native = select_native(source, &config::Passthrough::default(), read.into_iter().map(|(_, families)| families).collect());
     snapshot.repairs.add_all(&native.repairs);
     let native = Arc::new(native);
     let tally = Tally { repairs: snapshot.repairs, ..Tally::default() };
@@ -128,22 +130,23 @@ fn saved(system: &str, files: &[String], printed: &mut Printed) -> Result<bool, 
     let reading =
         Reading { at, began, ended: began, outcome: Ok(snapshot), native, parts: Vec::new(), body_bytes: bytes, tally, tally_since: at };
     let meter_provider = TargetMeterProvider::of(source, &identity).map_err(super::StartError::from)?;
-    printed.add(&meter_provider, source, &identity, &reading);
+    output.add(&meter_provider, source, &identity, &reading);
     Ok(true)
 }
 
-pub(super) fn by_name(system: &str) -> Result<&'static Source, AppError> {
-    let known = || SOURCES.iter().map(|source| source.name).collect::<Vec<_>>().join(", ");
-    source::by_name(system).ok_or_else(|| AppError::Other(format!("there is no mail system `{system}`; there are {}", known())))
+/// Returns the mail system of this name.
+fn system_by_name(system: &str) -> Result<&'static Source, AppError> {
+    let names = || SOURCES.iter().map(|source| source.name).collect::<Vec<_>>().join(", ");
+    source::by_name(system).ok_or_else(|| AppError::Other(format!("unknown mail system `{system}`; expected one of: {}", names())))
 }
 
-/// What is printed at the end.
-enum Printed {
-    ExpositionWriter { format: Format, only: Option<Only>, identities: Vec<Identity>, ours: Vec<SelectedFamilies>, theirs: Vec<Section> },
+/// The metrics to print.
+enum ScrapeOutput {
+    Exposition { format: Format, only: Option<Only>, identities: Vec<Identity>, canonical: Vec<SelectedFamilies>, native: Vec<Section> },
     Otlp { only: Option<Only>, targets: Vec<otlp::TargetMetrics> },
 }
 
-impl Printed {
+impl ScrapeOutput {
     fn new(format: ScrapeFormat, only: Option<Only>) -> Self {
         let format = match format {
             ScrapeFormat::Text => Format::Text,
@@ -151,19 +154,20 @@ impl Printed {
             ScrapeFormat::Json => Format::Json,
             ScrapeFormat::OtlpJson => return Self::Otlp { only, targets: Vec::new() },
         };
-        let (identities, ours, theirs) = Default::default();
-        Self::ExpositionWriter { format, only, identities, ours, theirs }
+        let (identities, canonical, native) = Default::default();
+        Self::Exposition { format, only, identities, canonical, native }
     }
 
+    /// Adds the metrics of a target.
     fn add(&mut self, meter_provider: &TargetMeterProvider, source: &Source, identity: &Identity, reading: &Reading) {
         let points = reading.points(Instant::now());
         match self {
-            Self::ExpositionWriter { identities, ours, theirs, .. } => {
+            Self::Exposition { identities, canonical, native, .. } => {
                 identities.push(identity.clone());
-                ours.push(meter_provider.gather(points));
+                canonical.push(meter_provider.gather(points));
                 let histograms = reading.snapshot().map(|snapshot| snapshot.histograms.as_slice()).unwrap_or_default();
-                ours.push(exposition::histograms(source.name, identity, histograms));
-                theirs.push(Section::of_target(reading.native.clone(), identity));
+                canonical.push(exposition::histograms(source.name, identity, histograms));
+                native.push(Section::of_target(reading.native.clone(), identity));
             }
             Self::Otlp { targets, .. } => {
                 let report = SeriesState::default().report(meter_provider.collect(points), source.name, reading);
@@ -174,32 +178,28 @@ impl Printed {
 
     fn print(self) -> Result<(), AppError> {
         let text = match self {
-            Self::ExpositionWriter { format, only, identities, ours, theirs } => {
+            Self::Exposition { format, only, identities, canonical, native } => {
                 let info = exposition::target_info(&identities);
-                let canonical = ours
+                let canonical = canonical
                     .into_iter()
                     .chain([info])
-                    .map(|native| Section::of_postmeter(Arc::new(native)))
+                    .map(|families| Section::of_postmeter(Arc::new(families)))
                     .filter(|_| only != Some(Only::Native));
-                let native = theirs.into_iter().filter(|_| only != Some(Only::Canonical));
+                let native = native.into_iter().filter(|_| only != Some(Only::Canonical));
                 exposition::render(format, &canonical.chain(native).collect::<Vec<_>>())
             }
             Self::Otlp { only, targets } => {
                 let mut request = otlp::message(&targets);
-                for of_target in &mut request.resource_metrics {
-                    of_target.scope_metrics.retain(|scope| {
+                for resource_metrics in &mut request.resource_metrics {
+                    resource_metrics.scope_metrics.retain(|scope| {
                         let is_native = scope.scope.as_ref().is_some_and(|scope| scope.name == otlp::NATIVE_SCOPE);
                         only.is_none_or(|only| is_native == (only == Only::Native))
                     });
                 }
-                request.resource_metrics.retain(|of_target| !of_target.scope_metrics.is_empty());
+                request.resource_metrics.retain(|resource_metrics| !resource_metrics.scope_metrics.is_empty());
                 format!("{:#}\n", otlp_json::proto_json(&request))
             }
         };
-        match std::io::stdout().write_all(text.as_bytes()) {
-            // Whoever reads has seen enough.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            result => result.map_err(|error| AppError::Other(format!("standard output: {error}"))),
-        }
+        std::io::stdout().write_all(text.as_bytes()).or_else(ignore_broken_pipe)
     }
 }

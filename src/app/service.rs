@@ -1,7 +1,7 @@
-//! Everything that runs together: targets, push, pull endpoint, delivery logs, and their end.
+//! The service: starts and stops targets, push, pull endpoint and delivery logs.
 
-use super::delivery_logs::Logs;
-use super::reload::{self, ConfigFile, ReplacedParts, RunningConfig};
+use super::delivery_logs::DeliveryLogs;
+use super::reload::{ConfigFile, ReloadHandles, RunningConfig, reload_on_trigger};
 use crate::config::Config;
 use crate::delivery_log::StateError;
 use crate::export::otlp::{ExportQueue, Push, PushStatus, SendError};
@@ -20,138 +20,138 @@ use tracing::error;
 /// A running Postmeter.
 #[derive(Debug)]
 pub struct Service {
-    /// Ends the tasks, also when the service is dropped.
+    /// Stops the tasks, also when the service is dropped.
     stop: DropGuard,
     tasks: Vec<JoinHandle<()>>,
-    own: Arc<SelfTelemetry>,
-    live: Option<(RunningConfig, mpsc::Receiver<ReloadRequest>)>,
-    /// What is polled.
+    self_telemetry: Arc<SelfTelemetry>,
+    running_config: Option<(RunningConfig, mpsc::Receiver<ReloadRequest>)>,
+    /// The targets that are polled.
     pub targets: TargetSet,
-    /// Where the pull endpoint listens, if there is one.
+    /// The address of the pull endpoint, if it is enabled.
     pub address: Option<SocketAddr>,
-    /// What waits to be pushed, if something is.
-    pub outbox: Option<Arc<ExportQueue>>,
+    /// The export queue of the push, if it is enabled.
+    pub export_queue: Option<Arc<ExportQueue>>,
 }
 
-/// Why it did not start.
+/// The reason why the service cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address of the pull endpoint cannot be had.
+    /// The address of the pull endpoint cannot be bound.
     #[error("cannot listen on {listen}: {error}; choose another address with {setting}")]
     Listen {
-        /// Which.
+        /// The address.
         listen: String,
-        /// Why.
+        /// The I/O error.
         error: std::io::Error,
-        /// Where it is set.
+        /// The setting of the address.
         setting: &'static str,
     },
-    /// A target cannot be asked.
+    /// A target cannot be built.
     #[error("target {name}: {error}")]
     Target {
-        /// Which.
+        /// The name of the target.
         name: String,
-        /// Why.
+        /// The reason.
         error: poll::StartError,
     },
-    /// Who may read the pull endpoint.
+    /// The access rules of the pull endpoint cannot be applied.
     #[error(transparent)]
     Access(#[from] AccessError),
-    /// The SDK.
+    /// The meter provider of a target cannot be built.
     #[error(transparent)]
-    Pipeline(#[from] MeterProviderError),
-    /// The push.
+    TargetMeterProvider(#[from] MeterProviderError),
+    /// The push cannot be built.
     #[error(transparent)]
     Send(#[from] SendError),
-    /// Its own telemetry.
+    /// Postmeter's own telemetry cannot be built.
     #[error(transparent)]
     SelfTelemetry(#[from] SelfTelemetryError),
-    /// What survives a restart.
+    /// The state of a delivery log cannot be used.
     #[error("target {name}: {error}")]
     State {
-        /// Whose.
+        /// The name of the target.
         name: String,
-        /// Why it cannot be used.
+        /// The reason.
         error: StateError,
     },
 }
 
 impl Service {
-    /// Starts it all. `setting` is what an operator changes when the address is taken.
+    /// Starts the service. `setting` is the flag or key to change if the address is in use.
     ///
     /// # Errors
-    /// Why not; then nothing runs.
-    pub async fn start(config: Config, own: SelfTelemetry, setting: &'static str) -> Result<Self, StartError> {
-        let own = Arc::new(own);
+    /// A part of the service cannot start. Nothing is left running.
+    pub async fn start(config: Config, self_telemetry: SelfTelemetry, setting: &'static str) -> Result<Self, StartError> {
+        let self_telemetry = Arc::new(self_telemetry);
         let (export, targets) = (config.export.clone(), TargetSet::default());
         let listener = match &export.prometheus {
             Some(prometheus) => {
-                let access = Access::new(prometheus.clone(), own.clone())?;
+                let access = Access::new(prometheus.clone(), self_telemetry.clone())?;
                 Some((listen(&prometheus.listen, setting).await?, access))
             }
             None => None,
         };
         let push = match export.otlp {
-            Some(otlp) => Some(Push::new(targets.clone(), otlp, own.clone())?),
+            Some(otlp) => Some(Push::new(targets.clone(), otlp, self_telemetry.clone())?),
             None => None,
         };
 
-        let logs_changed = Arc::new(Notify::new());
-        let replaced = ReplacedParts {
+        let targets_changed = Arc::new(Notify::new());
+        let handles = ReloadHandles {
             targets: targets.clone(),
             access: listener.as_ref().map(|(_, access)| access.clone()),
             interval: push.as_ref().map(Push::interval),
-            logs: logs_changed.clone(),
+            targets_changed: targets_changed.clone(),
         };
-        // Polls each target once, so that readiness does not wait for a scrape that waits for readiness.
-        let (live, asked) = RunningConfig::start(config.clone(), own.clone(), replaced)?;
-        let outbox = push.as_ref().map(Push::queue);
+        // This polls each target once, so that readiness does not depend on a scrape, which may wait for readiness.
+        let (running_config, reload_requests) = RunningConfig::start(config.clone(), self_telemetry.clone(), handles)?;
+        let export_queue = push.as_ref().map(Push::queue);
         let push_interval = push.as_ref().map(|push| push.interval().subscribe());
-        let watch = SelfWatch::new(targets.clone(), own.clone(), config.telemetry.idle_after, push_interval);
-        let stopped = CancellationToken::new();
+        let watch = SelfWatch::new(targets.clone(), self_telemetry.clone(), config.telemetry.idle_after, push_interval);
+        let stop = CancellationToken::new();
         let mut tasks = Vec::new();
         let address = listener.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
         if let Some((listener, access)) = listener {
-            let served = AppState::new(targets.clone(), own.clone(), access)
+            let state = AppState::new(targets.clone(), self_telemetry.clone(), access)
                 .with_self_watch(watch.clone())
-                .with_export_queue(outbox.clone())
-                .with_reload(live.door.clone());
-            tasks.push(tokio::spawn(served.run(listener, stopped.clone())));
+                .with_export_queue(export_queue.clone())
+                .with_reload(running_config.endpoint.clone());
+            tasks.push(tokio::spawn(state.run(listener, stop.clone())));
         }
-        tasks.push(tokio::spawn(watch.run(stopped.clone())));
-        let logs = Logs::start(&config, &targets)?;
-        tasks.push(tokio::spawn(logs.run(targets.clone(), logs_changed, stopped.clone())));
+        tasks.push(tokio::spawn(watch.run(stop.clone())));
+        let delivery_logs = DeliveryLogs::start(&config, &targets)?;
+        tasks.push(tokio::spawn(delivery_logs.run(targets.clone(), targets_changed, stop.clone())));
         if let Some(push) = push {
-            tasks.push(tokio::spawn(push.run(stopped.clone())));
+            tasks.push(tokio::spawn(push.run(stop.clone())));
         }
-        Ok(Self { stop: stopped.drop_guard(), tasks, own, targets, address, outbox, live: Some((live, asked)) })
+        let running_config = Some((running_config, reload_requests));
+        Ok(Self { stop: stop.drop_guard(), tasks, self_telemetry, running_config, targets, address, export_queue })
     }
 
-    /// Reads its configuration again when `hangup` is heard, when it is asked at `/-/reload`, and when files change that are
-    /// looked at.
-    pub fn follow(&mut self, followed: ConfigFile, hangup: Signal) {
-        if let Some((live, asked)) = self.live.take() {
-            self.tasks.push(tokio::spawn(reload::follow(live, followed, asked, hangup, self.stop.token().clone())));
+    /// Reloads the configuration on `hangup`, on requests of the reload endpoint, and when watched files change.
+    pub fn reload_on_change(&mut self, file: ConfigFile, hangup: Signal) {
+        if let Some((running, requests)) = self.running_config.take() {
+            self.tasks.push(tokio::spawn(reload_on_trigger(running, file, requests, hangup, self.stop.token().clone())));
         }
     }
 
-    /// How the push stands, if there is one.
+    /// Returns the status of the push, if it is enabled.
     #[must_use]
     pub fn push_status(&self) -> Option<PushStatus> {
-        self.outbox.as_ref().map(|outbox| outbox.status())
+        self.export_queue.as_ref().map(|queue| queue.status())
     }
 
-    /// Stops accepting, pushes once more, and ends. Each step has a deadline of its own.
+    /// Stops accepting requests, pushes once more, and stops all tasks. Each step has a deadline.
     pub async fn stop(self) {
         drop(self.stop);
         for task in self.tasks {
             if let Err(error) = task.await {
-                error!("a part of Postmeter failed, please report it: {error}");
+                error!("a task panicked, please report it: {error}");
             }
         }
-        let own = self.own;
-        // The SDK's shutdown waits for its threads.
-        let _ = tokio::task::spawn_blocking(move || own.shutdown()).await;
+        let self_telemetry = self.self_telemetry;
+        // The SDK's shutdown blocks until its threads have finished.
+        let _ = tokio::task::spawn_blocking(move || self_telemetry.shutdown()).await;
     }
 }
 

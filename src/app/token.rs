@@ -1,8 +1,8 @@
-//! `postmeter token new`: a token, printed once.
+//! `postmeter token new`: creates a bearer token and prints it once.
 
-use super::AppError;
 use super::cli::{NewTokenArgs, TokenArgs, TokenCommand};
-use crate::config::{check_token_name, moment};
+use super::{AppError, print};
+use crate::config::{check_token_name, parse_timestamp};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::tz::TimeZone;
@@ -10,11 +10,10 @@ use jiff::{Span, Timestamp, Unit};
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::fmt::Write as _;
-use std::io::Write as _;
 
-/// Chance in a token: nobody guesses 256 bits, so that one SHA-256 of it is hash enough.
+/// The random bytes of a token. 256 random bits cannot be guessed, so that a single SHA-256 is a sufficient hash.
 const TOKEN_RANDOM_BYTES: usize = 32;
-/// What a token begins with, so that those who look for leaked secrets find it.
+/// The prefix of a token, by which secret scanners recognize it.
 const PREFIX: &str = "pmt_";
 
 pub(super) fn token(args: &TokenArgs) -> Result<(), AppError> {
@@ -24,18 +23,17 @@ pub(super) fn token(args: &TokenArgs) -> Result<(), AppError> {
 }
 
 fn new(args: &NewTokenArgs) -> Result<(), AppError> {
-    check_token_name(&args.name).map_err(|error| AppError::Other(format!("--name {error}")))?;
-    let expires = args.expires.as_deref().map(|text| expiry(text, Timestamp::now())).transpose();
+    check_token_name(&args.name).map_err(|error| AppError::Other(format!("--name: {:?} {error}", args.name)))?;
+    let expires = args.expires.as_deref().map(|text| parse_expiry(text, Timestamp::now())).transpose();
     let expires = expires.map_err(|error| AppError::Other(format!("--expires: {error}")))?;
     let mut random = [0; TOKEN_RANDOM_BYTES];
-    SystemRandom::new().fill(&mut random).map_err(|_| AppError::Other("the system gives no random numbers".to_owned()))?;
+    SystemRandom::new().fill(&mut random).map_err(|_| AppError::Other("the system provides no random numbers".to_owned()))?;
     let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
-    let said = said(&token, &args.name, expires);
-    std::io::stdout().write_all(said.as_bytes()).map_err(|error| AppError::Other(format!("standard output: {error}")))
+    print(&instructions(&token, &args.name, expires))
 }
 
-/// The token stands alone in the first line, for programs.
-fn said(token: &str, name: &str, expires: Option<Timestamp>) -> String {
+/// Returns the token and the configuration to add. The first line contains only the token, for scripts.
+fn instructions(token: &str, name: &str, expires: Option<Timestamp>) -> String {
     let mut sha256 = String::new();
     for byte in digest(&SHA256, token.as_bytes()).as_ref() {
         // Writing to a String cannot fail.
@@ -45,7 +43,7 @@ fn said(token: &str, name: &str, expires: Option<Timestamp>) -> String {
     format!(
         "{token}
 
-This is the token {name}. It is not shown again, and Postmeter needs only its hash:
+This is the token {name}. It is not shown again. Add its hash to the configuration:
 
 export:
   prometheus:
@@ -53,7 +51,7 @@ export:
       tokens:
         - {{name: \"{name}\", sha256: \"{sha256}\"{expires}}}
 
-Prometheus reads it from a file:
+Prometheus reads the token from a file:
 
 scrape_configs:
   - job_name: postmeter
@@ -62,17 +60,17 @@ scrape_configs:
     )
 }
 
-/// A date, a time, or a span from now on.
-fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, String> {
-    let wrong = || format!("{text:?} is no time; write it as 2027-01-31, 2027-01-31T12:00:00Z or 90d");
-    let at = match text.parse::<Span>() {
-        Ok(span) => now.to_zoned(TimeZone::UTC).checked_add(span).map_err(|_| wrong())?.timestamp(),
-        Err(_) => moment(text).map_err(|_| wrong())?,
+/// Parses a date, a time, or a period from now on.
+fn parse_expiry(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    let error = || format!("{text:?} is not a valid time; write it as 2027-01-31, 2027-01-31T12:00:00Z or 90d");
+    let expires = match text.parse::<Span>() {
+        Ok(span) => now.to_zoned(TimeZone::UTC).checked_add(span).map_err(|_| error())?.timestamp(),
+        Err(_) => parse_timestamp(text).map_err(|_| error())?,
     };
-    if at <= now {
+    if expires <= now {
         return Err(format!("{text} is not in the future"));
     }
-    at.round(Unit::Second).map_err(|_| wrong())
+    expires.round(Unit::Second).map_err(|_| error())
 }
 
 #[cfg(test)]
@@ -81,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_expires_at_a_time_or_after_a_while() {
+    fn an_expiry_is_a_time_or_a_period() {
         let now: Timestamp = "2026-11-21T10:00:00.4Z".parse().unwrap();
         for (text, expected) in [
             ("2027-01-31", "2027-01-31T00:00:00Z"),
@@ -90,10 +88,10 @@ mod tests {
             ("12mo", "2027-11-21T10:00:00Z"),
             ("1h 30m", "2026-11-21T11:30:00Z"),
         ] {
-            assert_eq!(expiry(text, now).unwrap().to_string(), expected, "{text}");
+            assert_eq!(parse_expiry(text, now).unwrap().to_string(), expected, "{text}");
         }
-        for bad in ["", "soon", "2026-11-21", "-1d", "0s", "10", "99999y", "2027-02-30"] {
-            assert!(expiry(bad, now).is_err(), "{bad}");
+        for invalid in ["", "soon", "2026-11-21", "-1d", "0s", "10", "99999y", "2027-02-30"] {
+            assert!(parse_expiry(invalid, now).is_err(), "{invalid}");
         }
     }
 }

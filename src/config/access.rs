@@ -1,6 +1,8 @@
-//! Who may read the pull endpoint, and how often: `export.prometheus.auth` and `.rate_limit`.
+//! The clients that may read the pull endpoint, and their rate limit: `export.prometheus.auth:` and `rate_limit:`.
 
-use super::decode::{Decoder, Item};
+use super::decode::Decoder;
+use super::map::{Item, Location, Map};
+use super::schema::{AUTH, RATE_LIMIT, TOKEN};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -8,41 +10,41 @@ use jiff::tz::TimeZone;
 use std::fmt;
 use std::net::IpAddr;
 
-/// Tokens of a configuration file.
+/// The largest number of tokens.
 pub(super) const TOKENS_MAX: usize = 100;
-/// Users of a configuration file.
+/// The largest number of users.
 const USERS_MAX: usize = 1000;
-/// Networks of a configuration file.
+/// The largest number of networks.
 pub(super) const NETWORKS_MAX: usize = 1000;
-/// The highest cost of a bcrypt hash; each step doubles the time, and this one takes ten seconds or more.
+/// The largest length of a token's name.
+const TOKEN_NAME_CHARS_MAX: usize = 64;
+/// The highest cost of a bcrypt hash. Each step doubles the time of a check, and this one takes at least ten seconds.
 const BCRYPT_COST_MAX: u32 = 18;
-/// Requests per minute of a client, and at once.
-pub(super) const RATE_MAX: usize = 60_000;
-/// Paths that can be open to everybody: they say nothing about mail.
-pub(super) const OPEN: [&str; 2] = ["/-/healthy", "/-/ready"];
+/// The paths that can be exempted from authentication, because they contain no data about mail.
+pub(super) const OPEN_PATHS: [&str; 2] = ["/-/healthy", "/-/ready"];
 
-/// `auth:` who may read; one of these is enough. Left out: everybody who reaches the address.
+/// The clients that may read. A client needs to satisfy one of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
-    /// `tokens:` sent as `Authorization: Bearer`; `postmeter token new` makes one. Left out: none.
+    /// Key `tokens`: bearer tokens.
     pub tokens: Vec<Token>,
-    /// `basic:` user names and bcrypt hashes of their passwords, as `htpasswd -nBC 10` makes them. Left out: none.
+    /// Key `basic`: users of Basic authentication.
     pub basic: Vec<User>,
-    /// `trusted:` addresses and networks that need neither. What counts is the other end of the connection: `X-Forwarded-For` and
-    /// the like are never believed, and a proxy at a trusted address is trusted with all that it passes on. Left out: none.
+    /// Key `trusted`: addresses and networks that need no credentials. The peer address of the connection is used; `X-Forwarded-For`
+    /// and similar headers are ignored. Trusting a proxy therefore trusts all of its clients.
     pub trusted: Vec<IpNet>,
-    /// `open:` of `/-/healthy` and `/-/ready`, those that need no authentication; `/-/ready` names targets. Left out: none.
+    /// Key `open`: those of `/-/healthy` and `/-/ready` that need no authentication. `/-/ready` reveals the names of targets.
     pub open: Vec<&'static str>,
 }
 
-/// A Bearer token, of which only the hash is known.
+/// A bearer token, of which only the hash is stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
-    /// `name:` what it is called in metrics and on the page. Required, unique.
+    /// Key `name`: the unique name, shown in metrics and on the status page.
     pub name: String,
-    /// `sha256:` the token's SHA-256. Required; in the file as 64 hexadecimal digits.
+    /// Key `sha256`: the SHA-256 of the token.
     pub sha256: [u8; 32],
-    /// `expires:` when it stops working: a date (its first moment in UTC) or an RFC 3339 time. Left out: never.
+    /// Key `expires`: the expiry; `None` is never.
     pub expires: Option<Timestamp>,
 }
 
@@ -55,7 +57,7 @@ impl fmt::Debug for Token {
 /// A user of Basic authentication.
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
-    /// The name.
+    /// The user name.
     pub name: String,
     /// The bcrypt hash of the password.
     pub hash: String,
@@ -67,182 +69,180 @@ impl fmt::Debug for User {
     }
 }
 
-/// `rate_limit:` of each client by its address, counted before authentication. Left out: none.
+/// A rate limit per client address, applied before authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
-    /// `per_minute:` requests that a client may make in a minute. Required.
+    /// Key `per_minute`: the requests that a client may send per minute.
     pub per_minute: u32,
-    /// `burst:` how many of them at once. Left out: all.
+    /// Key `burst`: the requests that a client may send at once.
     pub burst: u32,
 }
 
 impl Auth {
-    /// Whether nobody needs to say who they are.
+    /// Returns `true` if no client is admitted by these settings, which means that they do not restrict access.
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.tokens.is_empty() && self.basic.is_empty() && self.trusted.is_empty()
     }
 
     pub(super) fn decode(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Self {
-        let Some(mut map) = decoder.map(item) else { return Self::default() };
-        let mut take = |key| map.take(key);
-        let (tokens, basic, trusted, open) = (take("tokens"), take("basic"), take("trusted"), take("open"));
+        let mut map = decoder.map_or_empty(Some(item), AUTH);
+        let (tokens_max, networks_max, paths_max) = (map.items_max("tokens"), map.items_max("trusted"), map.items_max("open"));
+        let (tokens, basic, trusted, open) = (map.take("tokens"), map.take("basic"), map.take("trusted"), map.take("open"));
         decoder.finish(map);
         Self {
-            tokens: tokens.map(|item| decode_tokens(decoder, &item)).unwrap_or_default(),
-            basic: basic.map(|item| users(decoder, &item)).unwrap_or_default(),
-            trusted: trusted.map(|item| networks(decoder, &item)).unwrap_or_default(),
-            open: open.map(|item| paths(decoder, &item)).unwrap_or_default(),
+            tokens: tokens.map(|item| decode_tokens(decoder, &item, tokens_max)).unwrap_or_default(),
+            basic: basic.map(|item| decode_users(decoder, &item)).unwrap_or_default(),
+            trusted: trusted.map(|item| decode_networks(decoder, &item, networks_max)).unwrap_or_default(),
+            open: open.map(|item| decode_paths(decoder, &item, paths_max)).unwrap_or_default(),
         }
     }
 }
 
-/// The items of a list that is not too long.
-fn items<'n>(decoder: &mut Decoder<'_>, item: &Item<'n>, max: usize) -> Vec<Item<'n>> {
-    let items = decoder.list(item).unwrap_or_default();
-    if items.len() > max {
-        decoder.problem(&item.place, format!("{} are more than {max}", items.len()));
-        return Vec::new();
-    }
-    items
-}
-
-fn decode_tokens(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<Token> {
+fn decode_tokens(decoder: &mut Decoder<'_>, item: &Item<'_>, max: usize) -> Vec<Token> {
     let mut tokens: Vec<Token> = Vec::new();
-    for item in items(decoder, item, TOKENS_MAX) {
-        let Some(mut map) = decoder.map(&item) else { continue };
-        let (name, sha256, expires) = (map.take("name"), map.take("sha256"), map.take("expires"));
-        decoder.finish(map);
-        let required = |decoder: &mut Decoder<'_>, found: Option<Item<'_>>, key: &str, check: fn(&str) -> Result<(), String>| {
-            let Some(found) = found else {
-                decoder.problem(&item.place, format!("{key} is missing; postmeter token new makes a token and says what to write here"));
-                return None;
-            };
-            let text = decoder.word(&found)?;
-            decoder.noted(&found.place, check(&text)).map(|()| (text, found.place))
-        };
-        let name = required(decoder, name, "name", check_token_name);
-        let sha256 = required(decoder, sha256, "sha256", |text| digest(text).map(drop));
-        let expires = expires.and_then(|item| {
-            let text = decoder.word(&item)?;
-            decoder.noted(&item.place, moment(&text))
+    for item in decoder.bounded_list(item, max) {
+        let Some(mut map) = decoder.map(&item, TOKEN) else { continue };
+        let name = token_key(decoder, &mut map, "name", |text| check_token_name(text).map(|()| text.to_owned()));
+        let sha256 = token_key(decoder, &mut map, "sha256", parse_sha256);
+        let expires = map.take("expires").and_then(|item| {
+            let text = decoder.non_empty_text(&item)?;
+            decoder.ok_or_report(&item.location, parse_timestamp(&text))
         });
-        let (Some((name, place)), Some((text, at))) = (name, sha256) else { continue };
-        let Ok(sha256) = digest(&text) else { continue };
+        decoder.finish(map);
+        let (Some((name, name_location)), Some((sha256, hash_location))) = (name, sha256) else { continue };
         if tokens.iter().any(|token| token.name == name) {
-            decoder.problem(&place, format!("{name} is also the name of another token"));
+            decoder.report(&name_location, format!("{name} is also the name of another token"));
         }
         if let Some(other) = tokens.iter().find(|token| token.sha256 == sha256) {
-            decoder.problem(&at, format!("this is also the token {}", other.name));
+            decoder.report(&hash_location, format!("is also the hash of the token {}", other.name));
         }
         tokens.push(Token { name, sha256, expires });
     }
     tokens
 }
 
-/// Whether a token can be called so: it becomes the value of a label.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn check_token_name(name: &str) -> Result<(), String> {
-    let plain = name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_@".contains(&b));
-    if plain && !name.is_empty() { Ok(()) } else { Err("is no name: up to 64 letters, digits, '.', '-', '_' and '@'".to_owned()) }
+/// Takes a required key of a token.
+fn token_key<T>(
+    decoder: &mut Decoder<'_>,
+    map: &mut Map<'_>,
+    key: &str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Option<(T, Location)> {
+    let Some(item) = map.take(key) else {
+        decoder.report(&map.location, format!("{key} is missing; `postmeter token new` creates a token and prints this section"));
+        return None;
+    };
+    let text = decoder.non_empty_text(&item)?;
+    Some((decoder.ok_or_report(&item.location, parse(&text))?, item.location))
 }
 
-/// Does not quote the text: somebody may have put the token itself here.
-fn digest(text: &str) -> Result<[u8; 32], String> {
-    let wrong = || "is no SHA-256: 64 hexadecimal digits, as postmeter token new prints them".to_owned();
+/// Checks that a token may have this name, which becomes the value of a label.
+///
+/// # Errors
+/// Describes the valid names.
+pub fn check_token_name(name: &str) -> Result<(), String> {
+    let is_valid = name.len() <= TOKEN_NAME_CHARS_MAX && name.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_@".contains(&b));
+    if is_valid && !name.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("is not a valid name; use up to {TOKEN_NAME_CHARS_MAX} letters, digits, '.', '-', '_' and '@'"))
+    }
+}
+
+/// Parses a hash. The error does not quote the text, which may be the token itself.
+fn parse_sha256(text: &str) -> Result<[u8; 32], String> {
+    let error = || "is not a SHA-256: 64 hexadecimal digits, as `postmeter token new` prints them".to_owned();
     let bytes = text.as_bytes();
     if bytes.len() != 64 || !text.is_ascii() {
-        return Err(wrong());
+        return Err(error());
     }
-    let mut digest = [0; 32];
-    for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks(2)) {
-        let pair = std::str::from_utf8(pair).map_err(|_| wrong())?;
-        *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
+    let mut sha256 = [0; 32];
+    for (byte, pair) in sha256.iter_mut().zip(bytes.chunks(2)) {
+        let pair = std::str::from_utf8(pair).map_err(|_| error())?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| error())?;
     }
-    Ok(digest)
+    Ok(sha256)
 }
 
-/// A date or a time.
+/// Parses a date, which is midnight UTC, or an RFC 3339 time.
 ///
 /// # Errors
-/// That it is neither.
-pub fn moment(text: &str) -> Result<Timestamp, String> {
+/// Describes the valid formats.
+pub fn parse_timestamp(text: &str) -> Result<Timestamp, String> {
     if let Ok(timestamp) = text.parse::<Timestamp>() {
         return Ok(timestamp);
     }
     let date = text.parse::<Date>().ok().filter(|_| text.len() == 10).and_then(|date| date.to_zoned(TimeZone::UTC).ok());
-    date.map(|zoned| zoned.timestamp()).ok_or_else(|| format!("{text:?} is no time; write it as 2027-01-31 or 2027-01-31T12:00:00Z"))
+    date.map(|zoned| zoned.timestamp())
+        .ok_or_else(|| format!("{text:?} is not a valid time; write it as 2027-01-31 or 2027-01-31T12:00:00Z"))
 }
 
-/// A map of user names and bcrypt hashes.
-pub(super) fn users(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<User> {
-    let entries = decoder.map(item).map(super::decode::Map::rest).unwrap_or_default();
+/// Decodes a map of user names and bcrypt hashes.
+pub(super) fn decode_users(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<User> {
+    let entries = decoder.user_map(item);
     if entries.len() > USERS_MAX {
-        decoder.problem(&item.place, format!("{} users are more than {USERS_MAX}", entries.len()));
+        decoder.report(&item.location, format!("{} users exceed the limit of {USERS_MAX}", entries.len()));
         return Vec::new();
     }
     let mut users = Vec::with_capacity(entries.len());
     for (name, item) in entries {
         if name.is_empty() || name.contains(':') {
-            decoder.problem(&item.place, "is no user name: one that is empty or has a colon cannot be sent");
+            decoder.report(&item.location, "is not a valid user name: it must not be empty or contain a colon");
         }
-        let Some(hash) = decoder.word(&item) else { continue };
-        decoder.noted(&item.place, check_bcrypt(&hash));
+        let Some(hash) = decoder.non_empty_text(&item) else { continue };
+        decoder.ok_or_report(&item.location, check_bcrypt(&hash));
         users.push(User { name: name.to_owned(), hash });
     }
     users
 }
 
-/// Does not quote the hash: somebody may have put the password here.
+/// Checks a bcrypt hash. The error does not quote the text, which may be the password itself.
 fn check_bcrypt(hash: &str) -> Result<(), String> {
     let parts: bcrypt::HashParts =
-        hash.parse().map_err(|_| "is no bcrypt hash; htpasswd -nBC 10 USER prints one, beginning with $2y$".to_owned())?;
+        hash.parse().map_err(|_| "is not a bcrypt hash; htpasswd -nBC 10 USER prints one, beginning with $2y$".to_owned())?;
     let cost = parts.get_cost();
     match cost {
-        0..4 => Err(format!("is a bcrypt hash of cost {cost}; there is none below 4")),
+        0..4 => Err(format!("is a bcrypt hash with the invalid cost {cost}; the lowest is 4")),
         4..=BCRYPT_COST_MAX => Ok(()),
-        _ => Err(format!("is a bcrypt hash of cost {cost}; more than {BCRYPT_COST_MAX} takes too long to check, and 10 is usual")),
+        _ => {
+            Err(format!("is a bcrypt hash with cost {cost}, whose check takes too long; the highest is {BCRYPT_COST_MAX}, and 10 is usual"))
+        }
     }
 }
 
-fn networks(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<IpNet> {
+fn decode_networks(decoder: &mut Decoder<'_>, item: &Item<'_>, max: usize) -> Vec<IpNet> {
     let mut networks = Vec::new();
-    for item in items(decoder, item, NETWORKS_MAX) {
-        let Some(text) = decoder.word(&item) else { continue };
+    for item in decoder.bounded_list(item, max) {
+        let Some(text) = decoder.non_empty_text(&item) else { continue };
         let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
         let network =
-            network.ok_or_else(|| format!("{text:?} is no address and no network; write it as 192.0.2.7, 10.0.0.0/8 or fd00::/8"));
-        let Some(network) = decoder.noted(&item.place, network) else { continue };
+            network.ok_or_else(|| format!("{text:?} is not an address or network; write it as 192.0.2.7, 10.0.0.0/8 or fd00::/8"));
+        let Some(network) = decoder.ok_or_report(&item.location, network) else { continue };
         if network.prefix_len() == 0 {
-            decoder.warn(&item.place, format!("{network} is every address: nobody needs to say who they are"));
+            decoder.warn(&item.location, format!("{network} contains every address: no client needs credentials"));
         }
         networks.push(network.trunc());
     }
     networks
 }
 
-fn paths(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<&'static str> {
-    let choices = OPEN.map(|path| (path, path));
-    let items = items(decoder, item, OPEN.len());
-    items.iter().filter_map(|item| decoder.choice(item, &choices)).collect()
+fn decode_paths(decoder: &mut Decoder<'_>, item: &Item<'_>, max: usize) -> Vec<&'static str> {
+    let choices = OPEN_PATHS.map(|path| (path, path));
+    decoder.bounded_list(item, max).iter().filter_map(|item| decoder.choice(item, &choices)).collect()
 }
 
 impl RateLimit {
     pub(super) fn decode(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<Self> {
-        let mut map = decoder.map(item)?;
-        let (per_minute, burst) = (map.take("per_minute"), map.take("burst"));
+        let mut map = decoder.map(item, RATE_LIMIT)?;
+        if !map.has_own("per_minute") {
+            decoder.report(&item.location, "per_minute is missing: the requests that a client may send per minute");
+        }
+        let per_minute = map.integer(decoder, "per_minute");
+        let has_burst = map.has_own("burst");
+        let burst = map.integer(decoder, "burst");
         decoder.finish(map);
-        let number = |decoder: &mut Decoder<'_>, item: &Item<'_>| {
-            decoder.integer(item, &(1..=RATE_MAX)).and_then(|number| u32::try_from(number).ok())
-        };
-        let Some(per_minute) = per_minute else {
-            decoder.problem(&item.place, "per_minute is missing: how many requests a client may make in a minute");
-            return None;
-        };
-        let per_minute = number(decoder, &per_minute);
-        let burst = burst.map(|item| number(decoder, &item));
-        Some(Self { per_minute: per_minute?, burst: burst.unwrap_or(per_minute)? })
+        let burst = if has_burst { burst } else { per_minute };
+        Some(Self { per_minute: u32::try_from(per_minute?).ok()?, burst: u32::try_from(burst?).ok()? })
     }
 }

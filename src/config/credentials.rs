@@ -1,23 +1,24 @@
-//! What proves to a mail server who asks, and whether it is enough.
+//! Credentials for a mail server, and the check that a mail system's requests can be made with them.
 
 use super::Secret;
-use super::decode::{Decoder, KeyPath, Map};
+use super::decode::Decoder;
+use super::map::{Location, Map};
 use crate::source::Credential;
 use http::HeaderValue;
 
-/// What proves to a mail server who asks. Which of them it wants is its [`Credential`].
+/// Credentials for a mail server. The mail system's [`Credential`] determines which of them are used.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
-    /// `username:`. Left out: none.
+    /// Key `username`.
     pub username: Option<String>,
-    /// `password:` or `password_file:`. Left out: none.
+    /// Key `password` or `password_file`.
     pub password: Option<Secret>,
-    /// `token:` or `token_file:`. Left out: none.
+    /// Key `token` or `token_file`.
     pub token: Option<Secret>,
 }
 
 impl Credentials {
-    /// Returns `true` if nothing is set.
+    /// Returns `true` if there are no credentials.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.username.is_none() && self.password.is_none() && self.token.is_none()
@@ -29,38 +30,33 @@ impl Credentials {
     }
 }
 
-/// `username`, `password`, `token` and their files, of a target or a part.
+/// Decodes the credentials of a target or a part.
 pub(super) fn decode(decoder: &mut Decoder<'_>, map: &mut Map<'_>) -> Credentials {
     let username = map.take("username").map(|item| {
-        let username = decoder.word(&item).unwrap_or_default();
+        let username = decoder.non_empty_text(&item).unwrap_or_default();
         if username.contains(|c: char| c == ':' || c.is_control()) {
-            decoder.problem(&item.place, "a username cannot have a colon or a control character in it");
+            decoder.report(&item.location, "a username must not contain a colon or a control character");
         }
         username
     });
     let password = secret_or_file(decoder, map, "password", "password_file").map(|(secret, ..)| secret);
-    let token = secret_or_file(decoder, map, "token", "token_file").map(|(secret, place, value)| {
+    let token = secret_or_file(decoder, map, "token", "token_file").map(|(secret, location, value)| {
         if value.is_some_and(|value| HeaderValue::from_str(&value).is_err()) {
-            decoder.problem(&place, "the token has a line break or another control character in it");
+            decoder.report(&location, "the token contains a line break or another control character");
         }
         secret
     });
     Credentials { username, password, token }
 }
 
-fn secret_or_file(
-    decoder: &mut Decoder<'_>,
-    map: &mut Map<'_>,
-    key: &'static str,
-    file_key: &'static str,
-) -> Option<(Secret, KeyPath, Option<String>)> {
-    let plain = map.take(key);
+fn secret_or_file(decoder: &mut Decoder<'_>, map: &mut Map<'_>, key: &str, file_key: &str) -> Option<(Secret, Location, Option<String>)> {
+    let inline = map.take(key);
     let file = map.take(file_key);
-    if let (Some(_), Some(file)) = (&plain, &file) {
-        decoder.problem(&file.place, format!("{key} is set as well; keep one of them"));
+    if let (Some(_), Some(file)) = (&inline, &file) {
+        decoder.report(&file.location, format!("{key} is set as well; remove one of them"));
     }
-    let is_path = plain.is_none();
-    let item = plain.or(file)?;
+    let is_path = inline.is_none();
+    let item = inline.or(file)?;
     let (secret, value) = decoder.secret(&item, is_path);
-    Some((secret, item.place, value))
+    Some((secret, item.location, value))
 }

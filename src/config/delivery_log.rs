@@ -1,65 +1,59 @@
-//! The delivery log: `parts: {messages: {...}}`.
+//! How a delivery log is read: `parts: {messages: {...}}`.
 
-use super::TargetPart;
-use super::credentials;
-use super::decode::{Decoder, Item, Map, instead};
+use super::decode::Decoder;
+use super::map::Item;
+use super::schema::DELIVERY_LOG;
+use super::text::suggestion;
+use super::{Credentials, TargetPart, credentials};
 use crate::model::{FIELDS, Field};
 use crate::source::DeliveryLogApi;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// How often the log is read, unless the file says otherwise.
-pub const MESSAGES_INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
-/// The shortest and longest `interval`.
-pub const MESSAGES_INTERVAL_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
-/// The furthest `since`.
-pub const SINCE_RANGE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(31 * 86_400);
-/// How far back each poll looks for records that came late, unless the file says otherwise.
+/// The default of `interval`.
+pub const INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
+/// The default of `overlap`.
 pub const OVERLAP_DEFAULT: Duration = Duration::from_secs(600);
-/// The shortest and longest `overlap`.
-pub const OVERLAP_RANGE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86_400);
 
-/// `parts: {messages: {...}}`: the delivery log is followed, record by record.
+/// Settings of a delivery log, which is read record by record.
 #[derive(Clone, Debug)]
-pub struct Messages {
-    /// Which part, with its own credentials or else the target's.
+pub struct DeliveryLog {
+    /// The part of the mail system, with its own credentials or else those of the target.
     pub part: TargetPart,
-    /// `interval:` how often the log is read. Left out: [`MESSAGES_INTERVAL_DEFAULT`].
+    /// Key `interval`: the time between two reads.
     pub interval: Duration,
-    /// `since:` how far back the first start reads. Left out: from now on.
+    /// Key `since`: how far back the first read goes.
     pub since: Duration,
-    /// `overlap:` how far back each poll looks for records that came late. Left out: [`OVERLAP_DEFAULT`].
+    /// Key `overlap`: how far each read looks back for records that were written late.
     pub overlap: Duration,
-    /// `include:` fields that leave the machine as they are. Left out: none of those that may name a person.
+    /// Key `include`: fields to export in plain text although they can identify a person.
     pub include: Vec<Field>,
 }
 
-impl Messages {
-    /// What stands below `parts.messages`, and whether it has credentials of its own.
+impl DeliveryLog {
+    /// Decodes `parts.messages`. The second value is `true` if it has credentials of its own.
     pub(super) fn decode(
         decoder: &mut Decoder<'_>,
         item: &Item<'_>,
         records: &'static DeliveryLogApi,
-        target: &credentials::Credentials,
+        target: &Credentials,
     ) -> Option<(Self, bool)> {
-        let mut map = decoder.map(item)?;
-        let its = credentials::decode(decoder, &mut map);
-        let mut duration = |map: &mut Map<'_>, key, range| map.take(key).and_then(|item| decoder.duration(&item, range));
-        let interval = duration(&mut map, "interval", &MESSAGES_INTERVAL_RANGE).unwrap_or(MESSAGES_INTERVAL_DEFAULT);
-        let since = duration(&mut map, "since", &SINCE_RANGE).unwrap_or_default();
-        let overlap = duration(&mut map, "overlap", &OVERLAP_RANGE).unwrap_or(OVERLAP_DEFAULT);
+        let mut map = decoder.map(item, DELIVERY_LOG)?;
+        let own = credentials::decode(decoder, &mut map);
+        let interval = map.duration_or_default(decoder, "interval");
+        let since = map.duration_or_default(decoder, "since");
+        let overlap = map.duration_or_default(decoder, "overlap");
         let include = map.take("include").map(|item| fields(decoder, &item)).unwrap_or_default();
         decoder.finish(map);
         if !decoder.has_state_dir {
-            let message = "needs state_dir (at the top of the file): a directory to remember in which records were delivered";
-            decoder.problem(&item.place, message);
+            let message = "needs state_dir at the top of the file: a directory for the read position of the delivery log";
+            decoder.report(&item.location, message);
         }
-        if decoder.logs_have_no_url {
-            let message = "needs an OTLP endpoint that ends in /v1/metrics: its records are sent to /v1/logs beside it";
-            decoder.problem(&item.place, message);
+        if decoder.logs_url_is_unknown {
+            let message = "needs an OTLP endpoint that ends in /v1/metrics: records are sent to /v1/logs next to it";
+            decoder.report(&item.location, message);
         }
-        let has_own = !its.is_empty();
-        let credentials = if has_own { its } else { target.clone() };
+        let has_own = !own.is_empty();
+        let credentials = if has_own { own } else { target.clone() };
         let part = TargetPart { part: &records.part, credentials };
         Some((Self { part, interval, since, overlap, include }, has_own))
     }
@@ -69,9 +63,9 @@ fn fields(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<Field> {
     let names: Vec<&str> = FIELDS.iter().map(|info| info.name).collect();
     let mut fields = Vec::new();
     for item in decoder.list(item).unwrap_or_default() {
-        let Some(name) = decoder.word(&item) else { continue };
-        let found = Field::by_name(&name).ok_or_else(|| format!("there is no field {name}; {}", instead(&name, &names)));
-        fields.extend(decoder.noted(&item.place, found));
+        let Some(name) = decoder.non_empty_text(&item) else { continue };
+        let found = Field::by_name(&name).ok_or_else(|| format!("unknown field {name}; {}", suggestion(&name, &names)));
+        fields.extend(decoder.ok_or_report(&item.location, found));
     }
     fields
 }

@@ -1,77 +1,77 @@
-//! What the files of `targets_files` say, each as far as it is good.
+//! The targets of the files in `targets_files`.
 //!
-//! # A file is taken as a whole
+//! # A file is accepted or rejected as a whole
 //!
-//! One that is wrong, or that names a target which is another's, keeps what it said before. It is tried again whenever anything
-//! else changes, because the other may have let go of the name: a target that moves from one file to another arrives, whichever
-//! of the two is seen first.
+//! A file that is invalid, or that contains the name of a target in another file, keeps its previous targets. It is checked again
+//! whenever another file changes, because the name may then be free: a target can move from one file to another in any order.
 
-use super::problem::in_order;
+use super::problem::sort_and_deduplicate;
 use super::{Problem, Problems, TARGETS_MAX, Target, TargetsFiles};
 use crate::net::{FileWatch, ProblemLog};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-/// The files, and what is known of each.
+/// The files and their states.
 #[derive(Clone, Debug, Default)]
 pub struct Discovery {
     files: BTreeMap<PathBuf, KnownFile>,
-    /// Why the files cannot be listed; those that were there before are looked at all the same.
-    unlisted: Option<Problem>,
-    logged_unlisted: ProblemLog<Problem>,
+    /// The reason why the files cannot be listed. The files that are known already are checked nevertheless.
+    listing_problem: Option<Problem>,
+    logged_listing_problem: ProblemLog<Problem>,
 }
 
+/// The state of a file.
 #[derive(Clone, Debug, Default)]
 struct KnownFile {
     watch: FileWatch,
-    /// What counts.
+    /// The targets that are polled.
     accepted: Vec<Target>,
-    /// What the file says, as long as that does not count.
-    offered: Option<Vec<Target>>,
+    /// The targets in the file, until they are accepted.
+    pending: Option<Vec<Target>>,
     problems: Option<Problems>,
     warnings: Vec<Problem>,
     logged_problems: ProblemLog<Problems>,
     logged_warnings: ProblemLog<Vec<Problem>>,
-    /// It was not there at the last look.
-    missed: bool,
+    /// `true` if the file did not exist at the last check.
+    is_missing: bool,
 }
 
-/// What has changed since the last report.
+/// The changes since the last report.
 #[derive(Debug, Default)]
-pub struct Report {
-    /// What is newly wrong, file by file.
+pub struct DiscoveryReport {
+    /// New problems, file by file.
     pub failed: Vec<Problems>,
-    /// Files that were wrong and are good.
+    /// Files that were invalid and are valid again.
     pub recovered: Vec<PathBuf>,
-    /// What newly works and may not be meant.
+    /// New warnings.
     pub warnings: Vec<Problem>,
-    /// How many are wrong now.
+    /// The number of files that are invalid now.
     pub failing: usize,
 }
 
 impl Discovery {
-    /// What the files say, beside these targets of the configuration file itself.
+    /// Reads the files. `main` are the targets of the configuration file itself.
     #[must_use]
     pub fn read(files: &TargetsFiles, main: &[Target]) -> Self {
-        Self::default().again(files, main)
+        Self::default().read_again(files, main)
     }
 
-    /// The same as of now, for another configuration file. Nothing that was good may be worse after it.
+    /// Reads the files again for a changed configuration file.
     ///
     /// # Errors
-    /// What would be worse: files that were good and would not be, names of the configuration file that are a file's already.
+    /// A file that was valid would be invalid, or the configuration file contains the name of a target in another file.
     pub fn reread(&self, files: &TargetsFiles, main: &[Target]) -> Result<Self, Problems> {
-        let next = self.again(files, main);
-        let was_good = |path: &PathBuf| self.files.get(path).is_some_and(|known| known.problems.is_none());
-        let worse = next.files.iter().filter(|(path, _)| was_good(path)).filter_map(|(_, known)| known.problems.clone());
-        match worse.reduce(Problems::and).or_else(|| next.clashes(main)) {
+        let next = self.read_again(files, main);
+        let was_valid = |path: &PathBuf| self.files.get(path).is_some_and(|known| known.problems.is_none());
+        let problems = next.files.iter().filter(|(path, _)| was_valid(path)).filter_map(|(_, known)| known.problems.clone());
+        match problems.reduce(Problems::and).or_else(|| next.clashes(main)) {
             Some(problems) => Err(problems),
             None => Ok(next),
         }
     }
 
-    fn again(&self, files: &TargetsFiles, main: &[Target]) -> Self {
-        let mut next = Self { unlisted: None, ..self.clone() };
+    fn read_again(&self, files: &TargetsFiles, main: &[Target]) -> Self {
+        let mut next = Self { listing_problem: None, ..self.clone() };
         match files.paths() {
             Ok(paths) => {
                 next.files.retain(|path, _| paths.binary_search(path).is_ok());
@@ -79,70 +79,70 @@ impl Discovery {
                     next.files.entry(path.clone()).or_default().read(files, &path);
                 }
             }
-            Err(problem) => next.unlisted = Some(problem),
+            Err(problem) => next.listing_problem = Some(problem),
         }
-        next.settle(main);
+        next.accept_pending(main);
         next
     }
 
-    /// Looks at the files, and says whether there are other targets now.
-    pub fn look(&mut self, files: &TargetsFiles, main: &[Target]) -> bool {
+    /// Checks the files for changes, and returns `true` if the targets have changed.
+    pub fn check(&mut self, files: &TargetsFiles, main: &[Target]) -> bool {
         let (mut read, mut changed) = (false, false);
         match files.paths() {
             Ok(paths) => {
-                self.unlisted = None;
+                self.listing_problem = None;
                 self.files.retain(|path, known| {
-                    let missing = paths.binary_search(path).is_err();
-                    let gone = missing && known.missed;
-                    known.missed = missing;
-                    changed |= gone && !known.accepted.is_empty();
-                    read |= gone;
-                    !gone
+                    let is_missing = paths.binary_search(path).is_err();
+                    let is_deleted = is_missing && known.is_missing;
+                    known.is_missing = is_missing;
+                    changed |= is_deleted && !known.accepted.is_empty();
+                    read |= is_deleted;
+                    !is_deleted
                 });
                 for path in paths {
                     self.files.entry(path).or_default();
                 }
             }
-            Err(problem) => self.unlisted = Some(problem),
+            Err(problem) => self.listing_problem = Some(problem),
         }
-        for (path, known) in self.files.iter_mut().filter(|(_, known)| !known.missed) {
+        for (path, known) in self.files.iter_mut().filter(|(_, known)| !known.is_missing) {
             if known.watch.has_changed([path.as_path()]) {
                 known.read(files, path);
                 read = true;
             }
         }
         if read {
-            changed |= self.settle(main);
+            changed |= self.accept_pending(main);
         }
         changed
     }
 
-    /// All targets: those of the configuration file, then those of the files.
+    /// Returns all targets: those of the configuration file, then those of the files.
     pub fn targets<'a>(&'a self, main: &'a [Target]) -> impl Iterator<Item = &'a Target> {
         main.iter().chain(self.files.values().flat_map(|known| &known.accepted))
     }
 
-    /// Everything that is wrong.
+    /// Returns all problems.
     #[must_use]
     pub fn problems(&self) -> Option<Problems> {
-        let unlisted = self.unlisted.iter().map(|problem| Problems::new(vec![problem.clone()]));
-        unlisted.chain(self.files.values().filter_map(|known| known.problems.clone())).reduce(Problems::and)
+        let listing = self.listing_problem.iter().map(|problem| Problems::new(vec![problem.clone()]));
+        listing.chain(self.files.values().filter_map(|known| known.problems.clone())).reduce(Problems::and)
     }
 
-    /// What works, and may not be meant.
+    /// Returns all warnings.
     pub fn warnings(&self) -> impl Iterator<Item = &Problem> {
         self.files.values().flat_map(|known| &known.warnings)
     }
 
-    /// What is to be said; each is said once.
-    pub fn report(&mut self) -> Report {
-        let mut report = Report::default();
-        match &self.unlisted {
-            Some(problem) if self.logged_unlisted.start(problem.clone()) => report.failed.push(Problems::new(vec![problem.clone()])),
+    /// Returns the problems and warnings that have not been reported yet.
+    pub fn report(&mut self) -> DiscoveryReport {
+        let mut report = DiscoveryReport::default();
+        match &self.listing_problem {
+            Some(problem) if self.logged_listing_problem.start(problem.clone()) => report.failed.push(Problems::new(vec![problem.clone()])),
             Some(_) => {}
-            None => drop(self.logged_unlisted.end()),
+            None => drop(self.logged_listing_problem.end()),
         }
-        report.failing = usize::from(self.unlisted.is_some());
+        report.failing = usize::from(self.listing_problem.is_some());
         for (path, known) in &mut self.files {
             report.failing += usize::from(known.problems.is_some());
             if known.warnings.is_empty() {
@@ -159,45 +159,45 @@ impl Discovery {
         report
     }
 
-    /// Takes as much of what is offered as goes together; says whether that changed anything.
-    fn settle(&mut self, main: &[Target]) -> bool {
+    /// Accepts the pending targets of as many files as possible. Returns `true` if any were accepted.
+    fn accept_pending(&mut self, main: &[Target]) -> bool {
         let paths: Vec<PathBuf> = self.files.keys().cloned().collect();
         let mut changed = false;
         loop {
-            let mut moved = false;
+            let mut accepted = false;
             for path in &paths {
-                let offers = self.files.get(path).is_some_and(|known| known.offered.is_some());
-                if offers && self.take(main, std::slice::from_ref(path)) {
-                    moved = true;
+                let is_pending = self.files.get(path).is_some_and(|known| known.pending.is_some());
+                if is_pending && self.accept(main, std::slice::from_ref(path)) {
+                    accepted = true;
                 }
             }
-            changed |= moved;
-            if !moved {
+            changed |= accepted;
+            if !accepted {
                 break;
             }
         }
-        // Two that exchange a name can do so only together.
-        let waiting: Vec<PathBuf> = self.files.iter().filter(|(_, known)| known.offered.is_some()).map(|(path, _)| path.clone()).collect();
-        if waiting.len() > 1 {
-            changed |= self.take(main, &waiting);
+        // Two files that exchange a name can only be accepted together.
+        let pending: Vec<PathBuf> = self.files.iter().filter(|(_, known)| known.pending.is_some()).map(|(path, _)| path.clone()).collect();
+        if pending.len() > 1 {
+            changed |= self.accept(main, &pending);
         }
         changed
     }
 
-    /// Takes what these files offer, if it goes together with what counts of all others.
-    fn take(&mut self, main: &[Target], paths: &[PathBuf]) -> bool {
+    /// Accepts the pending targets of these files if their names are unique. Returns `true` if they were accepted.
+    fn accept(&mut self, main: &[Target], paths: &[PathBuf]) -> bool {
         let others = self.files.iter().filter(|(path, _)| !paths.contains(path)).flat_map(|(_, known)| &known.accepted);
         let mut names: HashMap<&str, &Target> = main.iter().chain(others).map(|target| (target.name.as_str(), target)).collect();
         let mut clashes: Vec<(&PathBuf, Problem)> = Vec::new();
         for path in paths {
-            for target in self.files.get(path).and_then(|known| known.offered.as_ref()).into_iter().flatten() {
+            for target in self.files.get(path).and_then(|known| known.pending.as_ref()).into_iter().flatten() {
                 match names.insert(&target.name, target) {
                     Some(first) => {
                         clashes.push((path, clash(target, first)));
                         names.insert(&target.name, first);
                     }
                     None if names.len() > TARGETS_MAX => {
-                        let message = format!("with this one there are more than {TARGETS_MAX} targets; run several instances");
+                        let message = format!("this target exceeds the limit of {TARGETS_MAX}; run several instances");
                         clashes.push((path, problem_of(target, message)));
                         break;
                     }
@@ -208,14 +208,15 @@ impl Discovery {
         if clashes.is_empty() {
             for path in paths {
                 if let Some(known) = self.files.get_mut(path) {
-                    known.accepted = known.offered.take().unwrap_or_default();
+                    known.accepted = known.pending.take().unwrap_or_default();
                     known.problems = None;
                 }
             }
             return true;
         }
         for path in paths {
-            let problems: Vec<Problem> = clashes.iter().filter(|(of, _)| *of == path).map(|(_, problem)| problem.clone()).collect();
+            let problems: Vec<Problem> =
+                clashes.iter().filter(|(clashing, _)| *clashing == path).map(|(_, problem)| problem.clone()).collect();
             if let Some(known) = self.files.get_mut(path).filter(|_| !problems.is_empty()) {
                 known.problems = Some(Problems::new(problems));
             }
@@ -223,14 +224,14 @@ impl Discovery {
         false
     }
 
-    /// Targets of the configuration file whose names are a file's.
+    /// Returns the targets of the configuration file whose names are used in another file.
     fn clashes(&self, main: &[Target]) -> Option<Problems> {
-        let theirs: HashMap<&str, &Target> = self.targets(&[]).map(|target| (target.name.as_str(), target)).collect();
+        let others: HashMap<&str, &Target> = self.targets(&[]).map(|target| (target.name.as_str(), target)).collect();
         let mut problems: Vec<Problem> = Vec::new();
         for target in main {
-            problems.extend(theirs.get(target.name.as_str()).map(|first| clash(target, first)));
+            problems.extend(others.get(target.name.as_str()).map(|first| clash(target, first)));
         }
-        in_order(&mut problems);
+        sort_and_deduplicate(&mut problems);
         (!problems.is_empty()).then(|| Problems::new(problems))
     }
 }
@@ -240,9 +241,9 @@ impl KnownFile {
         self.watch.mark([path]);
         match files.read(path) {
             Ok((targets, warnings)) => {
-                (self.offered, self.warnings) = (Some(targets), warnings);
+                (self.pending, self.warnings) = (Some(targets), warnings);
             }
-            Err(problems) => (self.offered, self.problems) = (None, Some(problems)),
+            Err(problems) => (self.pending, self.problems) = (None, Some(problems)),
         }
     }
 }

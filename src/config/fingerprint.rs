@@ -1,32 +1,32 @@
-//! A number that tells whether a target is configured as it was, so that a reload leaves it alone.
+//! A hash of a target's configuration, by which a reload recognizes unchanged targets.
 //!
-//! # Of the tree, not of the types
+//! # The hash covers the tree, not the decoded types
 //!
-//! It is made of everything that stands there, defaults included, in whatever order. A key that is added to targets one day
-//! is part of it without a word, and a changed target that would be taken for unchanged is worse than one that is built anew.
+//! The hash covers every key of the target, including inherited ones, in any order. Keys that are added to targets later are therefore
+//! covered automatically. Rebuilding an unchanged target is harmless; keeping a changed one is not.
 //!
-//! # Of what is read once
+//! # The hash covers values that are read once
 //!
-//! References are filled in, and files of `tls` are read: those are looked at when a target is built, so a renewed certificate
-//! is a change. Passwords and tokens are not: their files are read again when the server refuses what was read.
+//! References are resolved, and the files of `tls` are read, because they are read when a target is built: a renewed certificate is a
+//! change. Passwords and tokens are not covered, because their files are read again when the server rejects the credentials.
 
-use super::decode::Map;
+use super::map::Map;
 use super::template::Template;
 use super::yaml::{Node, Value};
 use super::{Environment, Pem};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Keys whose files are read again while the target runs.
-const READ_AGAIN: &[&str] = &["password", "password_file", "token", "token_file"];
-/// Keys that name files which are read when the target is built.
-const READ_ONCE: &[&str] = &["ca_file", "cert_file", "key_file"];
-/// Maps whose keys are the user's, and mean nothing here.
-const USERS_KEYS: &[&str] = &["headers", "resource"];
+const REREAD_KEYS: &[&str] = &["password", "password_file", "token", "token_file"];
+/// Keys of files that are read when the target is built.
+const READ_ONCE_KEYS: &[&str] = &["ca_file", "cert_file", "key_file"];
+/// Maps whose keys the user chooses, so that their names have no meaning here.
+const USER_MAPS: &[&str] = &["headers", "resource"];
 
-/// The fingerprint of a target's map, before anything was taken from it.
+/// Computes the fingerprint of a target's map, from which no key has been taken yet.
 pub(super) fn of(map: &Map<'_>, environment: &Environment) -> u64 {
     let mut hasher = DefaultHasher::new();
-    entries(map.entries().collect(), environment, &mut hasher);
+    entries(map.nodes().collect(), environment, &mut hasher);
     hasher.finish()
 }
 
@@ -48,8 +48,8 @@ fn value(key: &str, node: &Node, environment: &Environment, hasher: &mut Default
             nodes.len().hash(hasher);
             nodes.iter().for_each(|node| value(key, node, environment, hasher));
         }
-        Value::Map(nodes) if USERS_KEYS.contains(&key) => {
-            // A header called token is not read again.
+        Value::Map(nodes) if USER_MAPS.contains(&key) => {
+            // A header named token is not read again.
             let mut nodes: Vec<_> = nodes.iter().map(|(key, node)| (key.name.as_str(), node)).collect();
             nodes.sort_by_key(|(name, _)| *name);
             for (name, node) in nodes {
@@ -62,21 +62,23 @@ fn value(key: &str, node: &Node, environment: &Environment, hasher: &mut Default
 }
 
 fn scalar(key: &str, text: &str, environment: &Environment, hasher: &mut DefaultHasher) {
-    if READ_AGAIN.contains(&key) {
+    if REREAD_KEYS.contains(&key) {
         return text.hash(hasher);
     }
-    let filled = Template::parse(text).ok().and_then(|template| template.fill(environment).ok());
-    let filled = filled.as_deref().unwrap_or(text);
-    filled.hash(hasher);
-    if READ_ONCE.contains(&key) {
-        Pem::File(filled.into()).read().ok().hash(hasher);
+    let resolved = Template::parse(text).ok().and_then(|template| template.resolve(environment).ok());
+    let resolved = resolved.as_deref().unwrap_or(text);
+    resolved.hash(hasher);
+    if READ_ONCE_KEYS.contains(&key) {
+        Pem::File(resolved.into()).read().ok().hash(hasher);
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::decode::{Decoder, Item};
+    use super::super::decode::Decoder;
+    use super::super::map::Item;
+    use super::super::schema::TARGET;
     use super::super::yaml;
     use super::*;
     use std::fs;
@@ -85,7 +87,7 @@ mod tests {
         let node = yaml::parse(text).unwrap();
         let environment = [("A", "x")].into_iter().collect();
         let mut decoder = Decoder::new("", &environment, &[]);
-        of(&decoder.map(&Item::root(&node)).unwrap(), &environment)
+        of(&decoder.map(&Item::root(&node), TARGET).unwrap(), &environment)
     }
 
     #[track_caller]
@@ -99,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_what_is_said_and_not_how() {
+    fn the_fingerprint_depends_on_values_and_not_on_notation() {
         same("{a: 1, b: [2, 3]}", "b:\n  - '2'\n  - 3\n\n# and\na: \"1\"\n");
         same("{url: x}", "{url: '${env:A}'}");
         same("{parts: {q: {}, p: {}}}", "{parts: {p: {}, q: {}}}");
@@ -113,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn files_count_where_they_are_read_once() {
+    fn the_fingerprint_covers_files_that_are_read_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let of = |key: &str| {

@@ -1,21 +1,23 @@
-//! The OTEL_ variables: they fill what the file leaves out.
+//! The OTEL_* environment variables, which supply keys that are absent from the file.
 //!
-//! As OpenTelemetry's specification says: empty is not set, a value that cannot be understood is a warning and then not set,
-//! and a variable for metrics goes before the one for all signals.
+//! As OpenTelemetry specifies, an empty variable counts as not set, an invalid value is ignored with a warning, and a variable for
+//! metrics overrides the variable for all signals.
 
 use super::Secret;
-use super::decode::{Decoder, KeyPath, in_range, instead};
-use super::request::header_name;
+use super::decode::Decoder;
+use super::map::Location;
+use super::request::check_header_name;
 use super::template::Template;
+use super::text::check_range;
 use http::HeaderValue;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Which variables an exporter listens to.
+/// The variables that apply to an exporter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
-    /// What mail servers say: `OTEL_EXPORTER_OTLP_METRICS_*`, then `OTEL_EXPORTER_OTLP_*`.
+    /// Mail metrics: `OTEL_EXPORTER_OTLP_METRICS_*`, then `OTEL_EXPORTER_OTLP_*`.
     Mail,
     /// Postmeter's own telemetry: `OTEL_EXPORTER_OTLP_*` only.
     SelfTelemetry,
@@ -26,52 +28,45 @@ pub(super) enum Signal {
 pub(super) struct Variable {
     pub name: String,
     pub value: String,
-    /// Whether it is for metrics alone.
-    pub specific: bool,
+    /// `true` for an `OTEL_EXPORTER_OTLP_METRICS_*` variable.
+    pub is_for_metrics: bool,
 }
 
 impl Decoder<'_> {
-    /// `OTEL_NAME`
-    pub(super) fn otel(&self, name: &str) -> Option<Variable> {
+    /// Returns a variable that is not empty.
+    pub(super) fn otel_variable(&self, name: &str) -> Option<Variable> {
         let value = self.environment.otel(name)?.to_owned();
-        Some(Variable { name: name.to_owned(), value, specific: false })
+        Some(Variable { name: name.to_owned(), value, is_for_metrics: false })
     }
 
-    /// `OTEL_EXPORTER_OTLP_[METRICS_]NAME`
-    pub(super) fn otlp(&self, signal: Signal, name: &str) -> Option<Variable> {
-        let specific = match signal {
-            Signal::Mail => self.otel(&format!("OTEL_EXPORTER_OTLP_METRICS_{name}")),
+    /// Returns `OTEL_EXPORTER_OTLP_METRICS_NAME`, or else `OTEL_EXPORTER_OTLP_NAME`.
+    pub(super) fn otlp_variable(&self, signal: Signal, name: &str) -> Option<Variable> {
+        let for_metrics = match signal {
+            Signal::Mail => self.otel_variable(&format!("OTEL_EXPORTER_OTLP_METRICS_{name}")),
             Signal::SelfTelemetry => None,
         };
-        let specific = specific.map(|variable| Variable { specific: true, ..variable });
-        specific.or_else(|| self.otel(&format!("OTEL_EXPORTER_OTLP_{name}")))
+        let for_metrics = for_metrics.map(|variable| Variable { is_for_metrics: true, ..variable });
+        for_metrics.or_else(|| self.otel_variable(&format!("OTEL_EXPORTER_OTLP_{name}")))
     }
 
-    /// What a variable says, or a warning.
-    pub(super) fn understood<T>(&mut self, variable: &Variable, result: Result<T, String>) -> Option<T> {
-        let warn = |message| self.warn(&KeyPath::variable(&variable.name), format!("{message}; the variable is ignored"));
+    /// Returns the value of a variable, or warns that the variable is ignored.
+    pub(super) fn ok_or_ignore<T>(&mut self, variable: &Variable, result: Result<T, String>) -> Option<T> {
+        let warn = |message| self.warn(&Location::variable(&variable.name), format!("{message}; the variable is ignored"));
         result.map_err(warn).ok()
     }
 }
 
-/// What a variable says, if it is set and can be understood.
-pub(super) fn from<T>(
+/// Finds and parses a variable. An invalid value is ignored with a warning.
+pub(super) fn from_variable<T>(
     decoder: &mut Decoder<'_>,
     find: impl Fn(&Decoder<'_>) -> Option<Variable>,
-    understand: impl Fn(&str) -> Result<T, String>,
+    parse: impl Fn(&str) -> Result<T, String>,
 ) -> Option<T> {
     let variable = find(decoder)?;
-    decoder.understood(&variable, understand(&variable.value))
+    decoder.ok_or_ignore(&variable, parse(&variable.value))
 }
 
-/// One of a few words.
-pub(super) fn one_of<T: Copy>(value: &str, choices: &[(&str, T)]) -> Result<T, String> {
-    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-    let found = choices.iter().find(|(name, _)| *name == value).map(|(_, choice)| *choice);
-    found.ok_or_else(|| format!("unknown value {value}; {}", instead(value, &names)))
-}
-
-/// `true` or `false`.
+/// Parses `true` or `false`, ignoring case.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" => Ok(true),
@@ -80,19 +75,20 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Milliseconds.
+/// Parses a number of milliseconds.
 pub(super) fn milliseconds(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
-    let milliseconds = text.parse().map_err(|_| format!("{text:?} is no number of milliseconds"))?;
-    in_range(Duration::from_millis(milliseconds), range).map_err(|limits| format!("{text} milliseconds are not {limits}"))
+    let milliseconds = text.parse().map_err(|_| format!("{text:?} is not a number of milliseconds"))?;
+    check_range(Duration::from_millis(milliseconds), range)
+        .map_err(|limits| format!("{text} milliseconds is out of range; the limits are {limits}"))
 }
 
-/// The path of a file that passes this check.
+/// Returns the path of a file that passes the check.
 pub(super) fn file(text: &str, check: fn(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     check(&path).map(|()| path)
 }
 
-/// `key=value,key=value`, as in W3C Baggage: percent-encoded values, and nothing of it if one is broken. Errors do not quote values.
+/// Parses `key=value,key=value` with percent-encoded values, as in W3C Baggage. Errors do not quote values, which may be secret.
 pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
     let pair = |(i, pair): (usize, &str)| {
         let (key, value) = pair.split_once('=').ok_or_else(|| format!("entry {} is not key=value", i + 1))?;
@@ -103,11 +99,11 @@ pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
     text.split(',').enumerate().filter(|(_, pair)| !pair.trim().is_empty()).map(pair).collect()
 }
 
-/// Headers as pairs.
+/// Parses headers written as pairs.
 pub(super) fn headers(text: &str) -> Result<Vec<(String, Secret)>, String> {
     let header = |(name, value): (String, String)| {
-        header_name(&name)?;
-        HeaderValue::from_str(&value).map_err(|_| format!("the value of {name} has a control character in it"))?;
+        check_header_name(&name)?;
+        HeaderValue::from_str(&value).map_err(|_| format!("the value of {name} contains a control character"))?;
         Ok((name, Secret::new(Template::plain(value), &super::Environment::default())))
     };
     pairs(text)?.into_iter().map(header).collect()

@@ -1,78 +1,71 @@
-//! Where and how OTLP is pushed: `export.otlp:`, and most of `telemetry.otlp:`.
+//! The receiver of an OTLP push: `export.otlp:`, and most of `telemetry.otlp:`.
 
-use super::decode::{Decoder, Item, KeyPath, Map};
-use super::otel::{self, Signal, from, one_of};
+use super::decode::{Decoder, find_choice};
+use super::map::{Item, Location, Map};
+use super::otel::{self, Signal, from_variable};
 use super::request::{headers, http_url};
+use super::schema::OTLP;
 use super::{Queue, Secret, Tls, tls};
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// How often mail metrics are pushed, unless said otherwise: OpenTelemetry's default.
+/// The default of `interval`, as OpenTelemetry specifies it.
 pub const INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
-/// The shortest and longest push interval.
-pub const INTERVAL_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
-/// How long a push may take, unless said otherwise: OpenTelemetry's default.
-pub const OTLP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
-/// The shortest and longest timeout of a push.
-pub const OTLP_TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
-/// Bytes of a request, unless said otherwise: a gRPC receiver accepts 4 MiB by default, and the rest is room for the frame.
+/// The default of `timeout`, as OpenTelemetry specifies it.
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// The default of `max_request_bytes`: gRPC receivers accept 4 MiB by default, which includes the frame of the message.
 pub const REQUEST_BYTES_DEFAULT: usize = 4 * 1024 * 1024 - 64 * 1024;
-/// The smallest and largest limit of a request.
-pub const REQUEST_BYTES_RANGE: RangeInclusive<usize> = 4 * 1024..=64 * 1024 * 1024;
-/// Where an OTLP receiver is, unless said otherwise.
-pub const GRPC_ENDPOINT_DEFAULT: &str = "http://localhost:4317";
-/// The same over HTTP.
-pub const HTTP_ENDPOINT_DEFAULT: &str = "http://localhost:4318/v1/metrics";
-/// The path of the metrics signal, which an endpoint for all signals does not have.
+/// The default of `endpoint` for gRPC.
+const GRPC_ENDPOINT_DEFAULT: &str = "http://localhost:4317";
+/// The default of `endpoint` for HTTP.
+const HTTP_ENDPOINT_DEFAULT: &str = "http://localhost:4318/v1/metrics";
+/// The path of metrics, which is appended to endpoints that are meant for all signals.
 const METRICS_PATH: &str = "/v1/metrics";
-/// That of logs.
+/// The path of logs.
 const LOGS_PATH: &str = "/v1/logs";
 
-/// `export.otlp:` where and how to push.
+/// The receiver of an OTLP push.
 ///
-/// What the file leaves out is filled by `OTEL_EXPORTER_OTLP_METRICS_*`, then `OTEL_EXPORTER_OTLP_*`, then the default.
+/// `OTEL_EXPORTER_OTLP_METRICS_*` variables, and then `OTEL_EXPORTER_OTLP_*` variables, supply keys that are absent from the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Otlp {
-    /// `endpoint:` a URL, whose scheme decides whether TLS is used; without a scheme it is https, or http if `OTEL_..._INSECURE`
-    /// is true. Over http/protobuf, `/v1/metrics` is appended unless the path ends in it; `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` is
-    /// used as it is. Left out: `OTEL_..._ENDPOINT`, or else `http://localhost:4317` (gRPC),
-    /// `http://localhost:4318/v1/metrics` (HTTP).
+    /// Key `endpoint`: a URL whose scheme determines whether TLS is used. A URL without a scheme is HTTPS, or HTTP if
+    /// `OTEL_..._INSECURE` is true. With `http/protobuf`, `/v1/metrics` is appended unless the path ends in it;
+    /// `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` is used unchanged.
     pub endpoint: String,
-    /// `protocol:` `grpc` or `http/protobuf`. Left out: `OTEL_..._PROTOCOL`, or else grpc.
+    /// Key `protocol`, or `OTEL_..._PROTOCOL`: the transport.
     pub protocol: Protocol,
-    /// `interval:` how often. Left out: `OTEL_METRIC_EXPORT_INTERVAL`, or else 60s.
+    /// Key `interval`, or `OTEL_METRIC_EXPORT_INTERVAL`: the time between two pushes.
     pub interval: Duration,
-    /// `timeout:` how long a request may take. Left out: `OTEL_..._TIMEOUT`, or else 10s.
+    /// Key `timeout`, or `OTEL_..._TIMEOUT`: the longest duration of a request.
     pub timeout: Duration,
-    /// `compression:` `none` or `gzip`. Left out: `OTEL_..._COMPRESSION`, or else gzip.
+    /// Key `compression`, or `OTEL_..._COMPRESSION`: the compression of requests.
     pub compression: Compression,
-    /// `max_request_bytes:` bytes of a request before compression, also as `200KiB`; a single point that is larger is sent as it
-    /// is. Left out: 4 MiB less 64 KiB.
+    /// Key `max_request_bytes`: the limit of a request before compression. A single point that is larger is sent nevertheless.
     pub max_request_bytes: usize,
-    /// `headers:` sent with each request. Left out: `OTEL_..._HEADERS`, or else none.
+    /// Key `headers`, or `OTEL_..._HEADERS`: headers to send with each request.
     pub headers: Vec<(String, Secret)>,
-    /// `tls:` Left out: `OTEL_..._CERTIFICATE`, `_CLIENT_CERTIFICATE` and `_CLIENT_KEY`, or else the system's authorities.
+    /// Key `tls`, or `OTEL_..._CERTIFICATE`, `_CLIENT_CERTIFICATE` and `_CLIENT_KEY`: TLS settings.
     pub tls: Tls,
-    /// `temporality:` `cumulative`, `delta` or `lowmemory`. Left out: `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`, or else
-    /// cumulative.
+    /// Key `temporality`, or `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`: the temporality of counters and histograms.
     pub temporality: Temporality,
-    /// `queue:`, `retry:` and `spool:` what waits for a receiver that is away. Left out: 64 MiB in memory, sent again without end.
+    /// Keys `queue`, `retry` and `spool`: the queue of requests that the receiver has not accepted yet.
     pub queue: Queue,
 }
 
-/// What counters and histograms say: all that was counted, or what came since the last reading.
+/// The temporality of counters and histograms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Temporality {
-    /// `cumulative`: all, since their start.
+    /// `cumulative`: totals since the start time.
     #[default]
     Cumulative,
-    /// `delta`: what came since the last reading that was sent.
+    /// `delta`: changes since the last reading that was sent.
     Delta,
-    /// `lowmemory`: histograms as delta. Counters too where a program counts by itself, which no mail server's counter is here.
+    /// `lowmemory`: delta for histograms and cumulative for counters. OpenTelemetry specifies delta for synchronous counters too, but all
+    /// counters of mail servers are asynchronous.
     LowMemory,
 }
 
-/// How OTLP travels.
+/// The transport of OTLP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// `grpc`
@@ -81,7 +74,7 @@ pub enum Protocol {
     HttpProtobuf,
 }
 
-/// How requests are made smaller.
+/// The compression of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     /// `none`
@@ -90,22 +83,23 @@ pub enum Compression {
     Gzip,
 }
 
+/// The values of `protocol`.
 pub(super) const PROTOCOLS: &[(&str, Protocol)] = &[("grpc", Protocol::Grpc), ("http/protobuf", Protocol::HttpProtobuf)];
-
+/// The values of `temporality`.
 pub(super) const TEMPORALITIES: &[(&str, Temporality)] =
     &[("cumulative", Temporality::Cumulative), ("delta", Temporality::Delta), ("lowmemory", Temporality::LowMemory)];
-
+/// The values of `compression`.
 pub(super) const COMPRESSIONS: &[(&str, Compression)] = &[("none", Compression::None), ("gzip", Compression::Gzip)];
 
 impl Otlp {
-    /// Every default, for a receiver over gRPC there.
+    /// A gRPC receiver with default settings.
     #[must_use]
     pub fn to(endpoint: impl Into<String>) -> Self {
         Self {
             endpoint: endpoint.into(),
             protocol: Protocol::Grpc,
             interval: INTERVAL_DEFAULT,
-            timeout: OTLP_TIMEOUT_DEFAULT,
+            timeout: TIMEOUT_DEFAULT,
             compression: Compression::Gzip,
             max_request_bytes: REQUEST_BYTES_DEFAULT,
             headers: Vec::new(),
@@ -115,177 +109,170 @@ impl Otlp {
         }
     }
 
-    /// The endpoint for people: what is behind `?` may be a secret.
+    /// Returns the endpoint for logs and messages, without its query, which may contain a secret.
     #[must_use]
     pub fn receiver(&self) -> String {
-        without_query(&self.endpoint)
+        redact_query(&self.endpoint)
     }
 
-    /// The same for logs: by gRPC they have the endpoint of the metrics. `None` where the URL of logs is not known.
+    /// Returns the endpoint of delivery records for logs and messages. `None` if it cannot be derived from the endpoint of metrics.
     #[must_use]
     pub fn logs_receiver(&self) -> Option<String> {
         match self.protocol {
             Protocol::Grpc => Some(self.receiver()),
-            Protocol::HttpProtobuf => self.logs_endpoint().map(|endpoint| without_query(&endpoint)),
+            Protocol::HttpProtobuf => self.logs_endpoint().map(|endpoint| redact_query(&endpoint)),
         }
     }
 
-    /// Where `/v1/logs` is, by HTTP: beside the metrics. Nothing where their place does not say.
+    /// Returns the HTTP endpoint of delivery records: `/v1/logs` in place of `/v1/metrics`. `None` if the endpoint of metrics has another
+    /// path.
     #[must_use]
     pub fn logs_endpoint(&self) -> Option<String> {
-        let (place, query) = self.endpoint.split_at(self.endpoint.find('?').unwrap_or(self.endpoint.len()));
-        Some(format!("{}{LOGS_PATH}{query}", place.strip_suffix(METRICS_PATH)?))
+        let (base, query) = self.endpoint.split_at(self.endpoint.find('?').unwrap_or(self.endpoint.len()));
+        Some(format!("{}{LOGS_PATH}{query}", base.strip_suffix(METRICS_PATH)?))
     }
 
     pub(super) fn decode(decoder: &mut Decoder<'_>, item: Option<&Item<'_>>) -> Self {
-        let mut map = item.and_then(|item| decoder.map(item)).unwrap_or_default();
-        let otlp = Self::decode_keys(decoder, &mut map, Signal::Mail);
+        let mut map = decoder.map_or_empty(item, OTLP);
+        let protocol = decode_protocol(decoder, &mut map);
+        let shared = Self::decode_shared(decoder, &mut map, Signal::Mail, protocol);
+        let max_request_bytes = map.bytes_or_default(decoder, "max_request_bytes");
+        let temporality = decode_temporality(decoder, &mut map);
+        let queue = Queue::decode_keys(decoder, &mut map);
         decoder.finish(map);
-        otlp
+        Self { max_request_bytes, temporality, queue, ..shared }
     }
 
-    /// The keys that both exporters have.
-    pub(super) fn decode_keys(decoder: &mut Decoder<'_>, map: &mut Map<'_>, signal: Signal) -> Self {
-        let protocol = match signal {
-            Signal::Mail => protocol(decoder, map),
-            Signal::SelfTelemetry => Protocol::Grpc,
-        };
+    /// Decodes the keys that both exporters have; the other fields have their defaults.
+    pub(super) fn decode_shared(decoder: &mut Decoder<'_>, map: &mut Map<'_>, signal: Signal, protocol: Protocol) -> Self {
+        let endpoint = decode_endpoint(decoder, map, protocol, signal);
         Self {
-            endpoint: endpoint(decoder, map, protocol, signal),
             protocol,
-            interval: match map.take("interval") {
-                Some(item) => decoder.duration(&item, &INTERVAL_RANGE),
-                None => from(decoder, |d| d.otel("OTEL_METRIC_EXPORT_INTERVAL"), |value| otel::milliseconds(value, &INTERVAL_RANGE)),
-            }
-            .unwrap_or(INTERVAL_DEFAULT),
-            timeout: match map.take("timeout") {
-                Some(item) => decoder.duration(&item, &OTLP_TIMEOUT_RANGE),
-                None => from(decoder, |d| d.otlp(signal, "TIMEOUT"), |value| otel::milliseconds(value, &OTLP_TIMEOUT_RANGE)),
-            }
-            .unwrap_or(OTLP_TIMEOUT_DEFAULT),
+            interval: decode_duration(decoder, map, "interval", |d| d.otel_variable("OTEL_METRIC_EXPORT_INTERVAL")),
+            timeout: decode_duration(decoder, map, "timeout", |d| d.otlp_variable(signal, "TIMEOUT")),
             compression: match map.take("compression") {
                 Some(item) => decoder.choice(&item, COMPRESSIONS),
-                None => from(decoder, |d| d.otlp(signal, "COMPRESSION"), |value| one_of(value, COMPRESSIONS)),
+                None => from_variable(decoder, |d| d.otlp_variable(signal, "COMPRESSION"), |value| find_choice(value, COMPRESSIONS)),
             }
-            .unwrap_or(match signal {
-                Signal::Mail => Compression::Gzip,
-                Signal::SelfTelemetry => Compression::None,
-            }),
-            max_request_bytes: match signal {
-                Signal::Mail => map.take("max_request_bytes").and_then(|item| decoder.bytes(&item, &REQUEST_BYTES_RANGE)),
-                Signal::SelfTelemetry => None,
-            }
-            .unwrap_or(REQUEST_BYTES_DEFAULT),
+            .unwrap_or_else(|| map.default_choice("compression", COMPRESSIONS)),
             headers: match map.take("headers") {
                 Some(item) => headers(decoder, &item),
-                None => from(decoder, |d| d.otlp(signal, "HEADERS"), otel::headers).unwrap_or_default(),
+                None => from_variable(decoder, |d| d.otlp_variable(signal, "HEADERS"), otel::headers).unwrap_or_default(),
             },
-            tls: tls_of(decoder, map, signal, protocol),
-            temporality: match signal {
-                Signal::Mail => temporality(decoder, map),
-                Signal::SelfTelemetry => Temporality::Cumulative,
-            },
-            queue: match signal {
-                Signal::Mail => Queue::decode_keys(decoder, map),
-                Signal::SelfTelemetry => Queue::default(),
-            },
+            tls: decode_tls(decoder, map, signal, protocol),
+            ..Self::to(endpoint)
         }
     }
 }
 
-/// A URL for people: its query may be a secret.
-fn without_query(url: &str) -> String {
+/// Removes the query of a URL, which may contain a secret.
+fn redact_query(url: &str) -> String {
     match url.split_once('?') {
-        Some((place, _)) => format!("{place}?***"),
+        Some((base, _)) => format!("{base}?***"),
         None => url.to_owned(),
     }
 }
 
-fn protocol(decoder: &mut Decoder<'_>, map: &mut Map<'_>) -> Protocol {
+fn decode_duration(
+    decoder: &mut Decoder<'_>,
+    map: &mut Map<'_>,
+    key: &str,
+    find: impl Fn(&Decoder<'_>) -> Option<otel::Variable>,
+) -> Duration {
+    let limits = map.duration_limits(key);
+    let duration = match map.take(key) {
+        Some(item) => decoder.duration(&item, limits),
+        None => from_variable(decoder, find, |value| otel::milliseconds(value, limits)),
+    };
+    duration.unwrap_or_else(|| map.default_duration(key))
+}
+
+fn decode_protocol(decoder: &mut Decoder<'_>, map: &mut Map<'_>) -> Protocol {
     let found = match map.take("protocol") {
         Some(item) => decoder.choice(&item, PROTOCOLS),
-        None => from(decoder, |d| d.otlp(Signal::Mail, "PROTOCOL"), |value| one_of(value, PROTOCOLS)),
+        None => from_variable(decoder, |d| d.otlp_variable(Signal::Mail, "PROTOCOL"), |value| find_choice(value, PROTOCOLS)),
     };
-    found.unwrap_or(Protocol::Grpc)
+    found.unwrap_or_else(|| map.default_choice("protocol", PROTOCOLS))
 }
 
-fn temporality(decoder: &mut Decoder<'_>, map: &mut Map<'_>) -> Temporality {
+fn decode_temporality(decoder: &mut Decoder<'_>, map: &mut Map<'_>) -> Temporality {
     let found = match map.take("temporality") {
         Some(item) => decoder.choice(&item, TEMPORALITIES),
-        // The one variable of these whose words the specification takes in any case.
+        // The specification declares the values of this variable, but not of the others, to be case-insensitive.
         None => {
-            let word = |value: &str| one_of(&value.to_ascii_lowercase(), TEMPORALITIES);
-            from(decoder, |d| d.otel("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"), word)
+            let parse = |value: &str| find_choice(&value.to_ascii_lowercase(), TEMPORALITIES);
+            from_variable(decoder, |d| d.otel_variable("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"), parse)
         }
     };
-    found.unwrap_or_default()
+    found.unwrap_or_else(|| map.default_choice("temporality", TEMPORALITIES))
 }
 
-fn endpoint(decoder: &mut Decoder<'_>, map: &mut Map<'_>, protocol: Protocol, signal: Signal) -> String {
-    let insecure = from(decoder, |d| d.otlp(signal, "INSECURE"), otel::boolean).unwrap_or(false);
-    let http = protocol == Protocol::HttpProtobuf;
-    let given = match map.take("endpoint") {
-        Some(item) => decoder.word(&item).and_then(|text| {
-            let path = if http { Path::OfAllSignals } else { Path::AsIs };
-            decoder.noted(&item.place, endpoint_url(&text, insecure, path))
+fn decode_endpoint(decoder: &mut Decoder<'_>, map: &mut Map<'_>, protocol: Protocol, signal: Signal) -> String {
+    let insecure = from_variable(decoder, |d| d.otlp_variable(signal, "INSECURE"), otel::boolean).unwrap_or(false);
+    let is_http = protocol == Protocol::HttpProtobuf;
+    let endpoint = match map.take("endpoint") {
+        Some(item) => decoder.non_empty_text(&item).and_then(|text| {
+            let path = if is_http { EndpointPath::OfAllSignals } else { EndpointPath::Unchanged };
+            decoder.ok_or_report(&item.location, endpoint_url(&text, insecure, path))
         }),
-        None => decoder.otlp(signal, "ENDPOINT").and_then(|variable| {
-            let path = if http && !variable.specific { Path::OfAllSignals } else { Path::AsIs };
-            decoder.understood(&variable, endpoint_url(&variable.value, insecure, path))
+        None => decoder.otlp_variable(signal, "ENDPOINT").and_then(|variable| {
+            let path = if is_http && !variable.is_for_metrics { EndpointPath::OfAllSignals } else { EndpointPath::Unchanged };
+            decoder.ok_or_ignore(&variable, endpoint_url(&variable.value, insecure, path))
         }),
     };
-    given.unwrap_or_else(|| if http { HTTP_ENDPOINT_DEFAULT } else { GRPC_ENDPOINT_DEFAULT }.to_owned())
+    endpoint.unwrap_or_else(|| if is_http { HTTP_ENDPOINT_DEFAULT } else { GRPC_ENDPOINT_DEFAULT }.to_owned())
 }
 
-/// What happens to the path of an endpoint.
-enum Path {
-    /// It stays as it is written: the endpoint of one signal, or gRPC.
-    AsIs,
-    /// `/v1/metrics` is appended unless the path ends in it: the specification's rule for an endpoint of all signals.
+/// The treatment of an endpoint's path.
+enum EndpointPath {
+    /// The path is used unchanged: the endpoint is of one signal, or of gRPC.
+    Unchanged,
+    /// `/v1/metrics` is appended unless the path ends in it, as the specification demands for an endpoint of all signals.
     OfAllSignals,
 }
 
-fn endpoint_url(text: &str, insecure: bool, path: Path) -> Result<String, String> {
+fn endpoint_url(text: &str, insecure: bool, path: EndpointPath) -> Result<String, String> {
     let scheme = match () {
         () if text.contains("://") => "",
         () if insecure => "http://",
         () => "https://",
     };
     let text = format!("{scheme}{text}");
-    let mut url = http_url(&text, "send them by headers")?;
+    let mut url = http_url(&text, "send them in headers")?;
     let base = url.path().trim_end_matches('/').to_owned();
     match path {
-        Path::OfAllSignals if !base.ends_with(METRICS_PATH) => url.set_path(&format!("{base}{METRICS_PATH}")),
-        Path::OfAllSignals => url.set_path(&base),
-        // As it is written: a URL without a path would get a slash.
-        Path::AsIs => return Ok(text),
+        EndpointPath::OfAllSignals if !base.ends_with(METRICS_PATH) => url.set_path(&format!("{base}{METRICS_PATH}")),
+        EndpointPath::OfAllSignals => url.set_path(&base),
+        // The parsed URL would have a slash added if it had no path.
+        EndpointPath::Unchanged => return Ok(text),
     }
     Ok(url.to_string())
 }
 
-fn tls_of(decoder: &mut Decoder<'_>, map: &mut Map<'_>, signal: Signal, protocol: Protocol) -> Tls {
+fn decode_tls(decoder: &mut Decoder<'_>, map: &mut Map<'_>, signal: Signal, protocol: Protocol) -> Tls {
     let item = map.take("tls");
     let mut tls = item.as_ref().map(|item| Tls::decode(decoder, item)).unwrap_or_default();
     if let Some(item) = &item {
         if tls.insecure_skip_verify {
-            decoder.problem(&item.place, "insecure_skip_verify is not for OTLP; name the receiver's authority with ca_file");
+            decoder.report(&item.location, "insecure_skip_verify is not supported for OTLP; name the receiver's authority in ca_file");
         }
         if tls.server_name.is_some() && protocol == Protocol::HttpProtobuf {
-            decoder.problem(&item.place, "server_name is for protocol grpc; let the endpoint have the certificate's name");
+            decoder.report(&item.location, "server_name is only supported for protocol grpc; use the certificate's name in the endpoint");
         }
     }
+    let certificates = |value: &str| otel::file(value, tls::check_certificates);
     if tls.ca_file.is_none() {
-        tls.ca_file = from(decoder, |d| d.otlp(signal, "CERTIFICATE"), |value| otel::file(value, tls::certificates));
+        tls.ca_file = from_variable(decoder, |d| d.otlp_variable(signal, "CERTIFICATE"), certificates);
     }
     if tls.cert_file.is_none() && tls.key_file.is_none() {
-        let certificate = from(decoder, |d| d.otlp(signal, "CLIENT_CERTIFICATE"), |value| otel::file(value, tls::certificates));
-        let key = from(decoder, |d| d.otlp(signal, "CLIENT_KEY"), |value| otel::file(value, tls::key));
+        let certificate = from_variable(decoder, |d| d.otlp_variable(signal, "CLIENT_CERTIFICATE"), certificates);
+        let key = from_variable(decoder, |d| d.otlp_variable(signal, "CLIENT_KEY"), |value| otel::file(value, tls::check_key));
         match (certificate, key) {
             (Some(certificate), Some(key)) => (tls.cert_file, tls.key_file) = (Some(certificate), Some(key)),
             (None, None) => {}
             _ => {
-                let place = KeyPath::variable("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE");
-                decoder.warn(&place, "is of use only together with OTEL_EXPORTER_OTLP_CLIENT_KEY; both are ignored");
+                let location = Location::variable("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE");
+                decoder.warn(&location, "requires OTEL_EXPORTER_OTLP_CLIENT_KEY, and vice versa; both are ignored");
             }
         }
     }

@@ -1,73 +1,81 @@
-//! The parts of a target that are asked for: `parts:`.
+//! The parts of a target that are requested: `parts:`.
 
 use super::credentials;
-use super::decode::{Decoder, Item, KeyPath, Map, instead};
-use super::{Credentials, Messages};
+use super::decode::Decoder;
+use super::map::{Item, Location};
+use super::schema::CREDENTIALS;
+use super::text::suggestion;
+use super::{Credentials, DeliveryLog};
 use crate::source::{Part, Source};
 
-/// A part to ask for.
+/// A part to request.
 #[derive(Clone, Debug)]
 pub struct TargetPart {
-    /// Which.
+    /// The part of the mail system.
     pub part: &'static Part,
-    /// Its own (`parts: {queue: {token: ...}}`), or else the target's; never a mixture.
+    /// The part's own credentials (`parts: {queue: {token: ...}}`), or else those of the target; never a mixture.
     pub credentials: Credentials,
 }
 
-/// The required part, then the optional ones, each with its credentials; and the delivery log, which is followed apart from them.
+/// Returns the names of all parts of a mail system, including the delivery log.
+pub(super) fn names(source: &Source) -> impl Iterator<Item = &'static str> {
+    source.parts.iter().chain(source.delivery_log.map(|records| &records.part)).map(|part| part.name)
+}
+
+/// Decodes the parts: the required part, then the optional ones, each with its credentials; and the delivery log, which is read
+/// independently of polls. `own_keys` are the credentials that the target does not inherit.
 pub(super) fn decode(
     decoder: &mut Decoder<'_>,
-    place: &KeyPath,
+    location: &Location,
     item: Option<&Item<'_>>,
     source: &'static Source,
     target: &Credentials,
-    own: &[&str],
-) -> (Vec<TargetPart>, Option<Messages>) {
-    let mut found = vec![(place.clone(), TargetPart { part: source.required(), credentials: target.clone() })];
-    let named = item.and_then(|item| decoder.map(item)).map(Map::rest).unwrap_or_default();
-    let mut messages = None;
-    for (name, item) in named {
+    own_keys: &[&str],
+) -> (Vec<TargetPart>, Option<DeliveryLog>) {
+    let mut found = vec![(location.clone(), TargetPart { part: source.required(), credentials: target.clone() })];
+    let entries = item.map(|item| decoder.user_map(item)).unwrap_or_default();
+    let mut delivery_log = None;
+    for (name, item) in entries {
         if let Some(records) = source.delivery_log.filter(|records| records.part.name == name) {
-            if let Some((log, has_own)) = Messages::decode(decoder, &item, records, target) {
-                found.push((if has_own { item.place } else { place.clone() }, log.part.clone()));
-                messages = Some(log);
+            if let Some((log, has_own)) = DeliveryLog::decode(decoder, &item, records, target) {
+                found.push((if has_own { item.location } else { location.clone() }, log.part.clone()));
+                delivery_log = Some(log);
             }
             continue;
         }
         let Some(part) = source.part(name) else {
             if !item.inherited {
-                decoder.problem(&item.place, format!("{} has no part {name}; {}", source.name, no_part(name, source)));
+                decoder.report(&item.location, format!("{} has no part {name}; {}", source.name, suggest_part(name, source)));
             }
             continue;
         };
-        let Some(mut map) = decoder.map(&item) else { continue };
-        let its = credentials::decode(decoder, &mut map);
-        let has_own = !its.is_empty();
+        let Some(mut map) = decoder.map(&item, CREDENTIALS) else { continue };
+        let own = credentials::decode(decoder, &mut map);
+        let has_own = !own.is_empty();
         decoder.finish(map);
-        let credentials = if has_own { its } else { target.clone() };
-        let place = if has_own { item.place } else { place.clone() };
-        let part = (place, TargetPart { part, credentials });
+        let credentials = if has_own { own } else { target.clone() };
+        let location = if has_own { item.location } else { location.clone() };
+        let part = (location, TargetPart { part, credentials });
         if part.1.part.name == source.required().name { found[0] = part } else { found.push(part) }
     }
-    for (i, (place, part)) in found.iter().enumerate() {
+    for (i, (location, part)) in found.iter().enumerate() {
         if let Some(missing) = part.credentials.missing_keys(part.part.credential) {
-            let whose = if i > 0 { format!("part {} of {}", part.part.name, source.name) } else { source.name.to_owned() };
-            decoder.problem(place, format!("{whose} needs {missing}"));
+            let subject = if i > 0 { format!("part {} of {}", part.part.name, source.name) } else { source.name.to_owned() };
+            decoder.report(location, format!("{subject} needs {missing}"));
         }
     }
-    for key in own {
-        let is_used = |(_, part): &(KeyPath, TargetPart)| part.part.credential.keys().contains(&key.trim_end_matches("_file"));
+    for key in own_keys {
+        let is_used = |(_, part): &(Location, TargetPart)| part.part.credential.keys().contains(&key.trim_end_matches("_file"));
         if !found.iter().any(is_used) {
-            decoder.warn(place, format!("{key} is not used by {}", source.name));
+            decoder.warn(location, format!("{key} is not used by {}", source.name));
         }
     }
-    // It is asked for on a timer of its own.
-    let polled = |(_, part): (KeyPath, TargetPart)| source.part(part.part.name).is_some().then_some(part);
-    (found.into_iter().filter_map(polled).collect(), messages)
+    // The delivery log is not part of a poll.
+    let polled = |(_, part): (Location, TargetPart)| source.part(part.part.name).is_some().then_some(part);
+    (found.into_iter().filter_map(polled).collect(), delivery_log)
 }
 
-fn no_part(name: &str, source: &Source) -> String {
-    let polled = source.parts.iter().skip(1).map(|part| part.name);
-    let optional: Vec<&str> = polled.chain(source.delivery_log.map(|records| records.part.name)).collect();
-    if optional.is_empty() { "it has no optional parts".to_owned() } else { instead(name, &optional) }
+fn suggest_part(name: &str, source: &Source) -> String {
+    let optional: Vec<&str> = names(source).skip(1).collect();
+    if optional.is_empty() { "it has no optional parts".to_owned() } else { suggestion(name, &optional) }
 }

@@ -1,111 +1,116 @@
-//! What is passed on in the server's own words: `relay:`.
+//! The native metrics to forward: `relay:`.
 
-use super::decode::{Decoder, Item, Map};
-use super::export::is_on;
+use super::decode::Decoder;
+use super::map::Item;
+use super::schema::RELAY;
 use super::yaml::Value;
 use regex::{Regex, RegexBuilder};
-use std::ops::RangeInclusive;
 
-/// Series of one target that are passed on, unless the file says otherwise. A million of KumoMTA's queues are well below it.
+/// The default of `series_max`. The queues of a KumoMTA server with a million domains are well below it.
 pub const SERIES_MAX_DEFAULT: usize = 2_000_000;
-/// The smallest and largest `series_max`.
-pub const SERIES_MAX_RANGE: RangeInclusive<usize> = 1..=5_000_000;
-/// Patterns of one list.
+/// The largest number of patterns in a list.
 pub const PATTERNS_MAX: usize = 100;
-/// Memory of one compiled pattern: enough for any list of names, not for `(\w{1000}){1000}`.
-pub const PATTERN_BYTES_MAX: usize = 1024 * 1024;
-/// The length of a prefix.
-pub const PREFIX_CHARS_MAX: usize = 100;
+/// The largest size of a compiled pattern: enough for any list of names, but not for `(\w{1000}){1000}`.
+const PATTERN_BYTES_MAX: usize = 1024 * 1024;
+/// The largest length of a prefix.
+const PREFIX_CHARS_MAX: usize = 100;
 
-/// `relay:` what of the server's own families is passed on; `relay: false` is nothing. Left out: everything.
+/// The selection of native metrics to forward.
 #[derive(Clone, Debug)]
-pub struct Relay {
-    /// `enabled:` false is nothing. Left out: true.
+pub struct Passthrough {
+    /// Key `enabled`: `false` forwards nothing.
     pub enabled: bool,
-    /// `include:` a regular expression, or a list of them, each over a whole family name. Left out: every family.
+    /// Key `include`: patterns for whole family names; an empty list includes every family.
     pub include: Vec<Regex>,
-    /// `exclude:` the same, taken from what is included. Left out: none.
+    /// Key `exclude`: patterns for families that are not forwarded although they are included.
     pub exclude: Vec<Regex>,
-    /// `series_max:` how many series of one reading are passed on. Left out: [`SERIES_MAX_DEFAULT`].
+    /// Key `series_max`: the largest number of series to forward per reading.
     pub series_max: usize,
-    /// `min_value:` by family, the smallest value that is worth keeping; distributions are always kept. Left out: all values are.
+    /// Key `min_value`: the smallest value to forward, by family. Histograms and summaries are always forwarded.
     pub min_value: Vec<(String, f64)>,
-    /// `prefix:` put before each name, and not part of the names above. Left out: names are as the server says them.
+    /// Key `prefix`: a prefix for every forwarded name, which is not part of the names in the other keys.
     pub prefix: String,
 }
 
-impl Default for Relay {
+impl Default for Passthrough {
     fn default() -> Self {
         let (include, exclude, min_value) = Default::default();
         Self { enabled: true, include, exclude, series_max: SERIES_MAX_DEFAULT, min_value, prefix: String::new() }
     }
 }
 
-impl Relay {
+impl Passthrough {
     pub(super) fn decode(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Self {
-        let mut relay = Self { enabled: is_on(decoder, Some(item), true), ..Self::default() };
+        let enabled = decoder.is_enabled(Some(item), true);
         if !matches!(item.node.value, Value::Map(_)) {
-            return relay;
+            return Self { enabled, ..Self::default() };
         }
-        let mut map = decoder.map(item).unwrap_or_default();
-        relay.enabled = map.take("enabled").and_then(|item| decoder.flag(&item)).unwrap_or(relay.enabled);
-        if let Some(item) = map.take("include") {
-            relay.include = patterns(decoder, &item);
-            if matches!(&item.node.value, Value::Nothing | Value::List(_)) && decoder.list(&item).is_some_and(|list| list.is_empty()) {
-                decoder.problem(&item.place, "names no family; leave it out for every family, or write relay: false for none");
-            }
+        let mut map = decoder.map_or_empty(Some(item), RELAY);
+        let enabled = map.flag_or_default(decoder, "enabled");
+        let include = map.take("include");
+        if let Some(item) = include.as_ref().filter(|item| is_empty_list(&item.node.value)) {
+            decoder.report(&item.location, "includes no family; remove the key to include every family, or set relay: false");
         }
-        relay.exclude = map.take("exclude").map(|item| patterns(decoder, &item)).unwrap_or_default();
-        let series_max = map.take("series_max").and_then(|item| decoder.integer(&item, &SERIES_MAX_RANGE));
-        relay.series_max = series_max.unwrap_or(relay.series_max);
-        relay.min_value = map.take("min_value").map(|item| min_values(decoder, &item)).unwrap_or_default();
-        relay.prefix = map.take("prefix").and_then(|item| prefix(decoder, &item)).unwrap_or_default();
+        let include = include.map(|item| patterns(decoder, &item)).unwrap_or_default();
+        let exclude = map.take("exclude").map(|item| patterns(decoder, &item)).unwrap_or_default();
+        let series_max = map.integer_or_default(decoder, "series_max");
+        let min_value = map.take("min_value").map(|item| min_values(decoder, &item)).unwrap_or_default();
+        let prefix = map.take("prefix").and_then(|item| prefix(decoder, &item)).unwrap_or_default();
         decoder.finish(map);
-        relay
+        Self { enabled, include, exclude, series_max, min_value, prefix }
     }
 
-    /// Whether a family of this name is passed on.
+    /// Returns `true` if the family of this name is forwarded.
     #[must_use]
-    pub fn passes(&self, family: &str) -> bool {
+    pub fn includes(&self, family: &str) -> bool {
         let any = |patterns: &[Regex]| patterns.iter().any(|pattern| pattern.is_match(family));
         self.enabled && (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
     }
 
-    /// The smallest value of this family that is worth keeping.
+    /// Returns the smallest value of this family to forward.
     #[must_use]
     pub fn min_value(&self, family: &str) -> Option<f64> {
         self.min_value.iter().find(|(name, _)| name == family).map(|(_, min)| *min)
     }
 }
 
-/// One pattern, or a list of them.
+fn is_empty_list(value: &Value) -> bool {
+    match value {
+        Value::Nothing => true,
+        Value::List(list) => list.is_empty(),
+        Value::Scalar(_) | Value::Map(_) => false,
+    }
+}
+
+/// Decodes one pattern, or a list of patterns.
 fn patterns(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<Regex> {
     if let Value::Scalar(_) = item.node.value {
         return pattern(decoder, item).into_iter().collect();
     }
     let items = decoder.list(item).unwrap_or_default();
     if items.len() > PATTERNS_MAX {
-        decoder.problem(&item.place, format!("{} patterns are more than {PATTERNS_MAX}; join them with |", items.len()));
+        decoder.report(&item.location, format!("{} patterns exceed the limit of {PATTERNS_MAX}; join them with |", items.len()));
         return Vec::new();
     }
     items.iter().filter_map(|item| pattern(decoder, item)).collect()
 }
 
 fn pattern(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<Regex> {
-    let text = decoder.word(item)?;
+    let text = decoder.non_empty_text(item)?;
     let compile = |text: &str| RegexBuilder::new(text).size_limit(PATTERN_BYTES_MAX).build();
-    // By itself first: `a)|(b` would be whole only between our brackets.
+    // The text must be valid on its own: `a)|(b` would be valid within the added parentheses only.
     let compiled = compile(&text).and_then(|_| compile(&format!("^(?:{text})$")));
-    decoder.noted(&item.place, compiled.map_err(|error| format!("{text:?} is no regular expression: {}", reason(&error))))
+    let message = |error| format!("{text:?} is not a valid regular expression: {}", reason(&error));
+    decoder.ok_or_report(&item.location, compiled.map_err(message))
 }
 
-/// The last line says it; those before draw a picture of it.
+/// Returns the last line of the error, which is the reason. The lines before it show the position.
 fn reason(error: &regex::Error) -> String {
     match error {
-        regex::Error::CompiledTooBig(_) => format!("it takes more than {PATTERN_BYTES_MAX} bytes when compiled"),
+        regex::Error::CompiledTooBig(_) => format!("it exceeds {PATTERN_BYTES_MAX} bytes when compiled"),
         error => {
-            let said = error.to_string();
-            let last = said.lines().last().unwrap_or_default();
+            let text = error.to_string();
+            let last = text.lines().last().unwrap_or_default();
             last.strip_prefix("error: ").unwrap_or(last).to_owned()
         }
     }
@@ -113,26 +118,30 @@ fn reason(error: &regex::Error) -> String {
 
 fn min_values(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<(String, f64)> {
     let mut values = Vec::new();
-    for (family, item) in decoder.map(item).map(Map::rest).unwrap_or_default() {
+    for (family, item) in decoder.user_map(item) {
         if !is_metric_name(family) {
-            decoder
-                .problem(&item.place, format!("{family:?} is no name of a family; write it as the server does, without pattern or prefix"));
+            let message = format!("{family:?} is not the name of a family; write the native name, without pattern or prefix");
+            decoder.report(&item.location, message);
             continue;
         }
-        let Some(text) = decoder.word(&item) else { continue };
+        let Some(text) = decoder.non_empty_text(&item) else { continue };
         let number = text.parse().ok().filter(|number: &f64| number.is_finite());
-        values.extend(decoder.noted(&item.place, number.ok_or_else(|| format!("{text} is no number"))).map(|n| (family.to_owned(), n)));
+        let number = decoder.ok_or_report(&item.location, number.ok_or_else(|| format!("{text} is not a finite number")));
+        values.extend(number.map(|number| (family.to_owned(), number)));
     }
     values
 }
 
 fn prefix(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<String> {
-    let text = decoder.word(item)?;
-    let fits = is_metric_name(&text) && text.len() <= PREFIX_CHARS_MAX;
-    let message = || {
-        format!("{text:?} cannot begin the name of a metric; use up to {PREFIX_CHARS_MAX} letters, digits, '_' and ':', not a digit first")
-    };
-    decoder.noted(&item.place, if fits { Ok(()) } else { Err(message()) }).map(|()| text.clone())
+    let text = decoder.non_empty_text(item)?;
+    if is_metric_name(&text) && text.len() <= PREFIX_CHARS_MAX {
+        return Some(text);
+    }
+    let message = format!(
+        "{text:?} is not a valid beginning of a metric name; use up to {PREFIX_CHARS_MAX} letters, digits, '_' and ':', not a digit first"
+    );
+    decoder.report(&item.location, message);
+    None
 }
 
 fn is_metric_name(text: &str) -> bool {

@@ -1,4 +1,4 @@
-//! Certificates and keys, in a file or in the configuration itself.
+//! PEM certificates and keys, in a file or inline in the configuration.
 
 use rustls::Error;
 use rustls::crypto::ring;
@@ -10,15 +10,15 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;
 
-/// Bytes of a file with certificates or a key.
+/// The largest size of a PEM file.
 const PEM_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Certificates or a key.
+/// PEM certificates or a PEM private key.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Pem {
-    /// In this file, which is read again when it changes.
+    /// The path of a file, which is read again when it changes.
     File(PathBuf),
-    /// In the configuration itself.
+    /// The PEM text itself.
     Inline(String),
 }
 
@@ -32,10 +32,10 @@ impl fmt::Debug for Pem {
 }
 
 impl Pem {
-    /// The text now.
+    /// Reads the PEM text.
     ///
     /// # Errors
-    /// Why there is none, with the file's name.
+    /// The file cannot be read; the message names it.
     pub fn read(&self) -> Result<Vec<u8>, String> {
         let path = match self {
             Self::Inline(text) => return Ok(text.as_bytes().to_vec()),
@@ -45,63 +45,63 @@ impl Pem {
         let read = File::open(path).and_then(|file| file.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes));
         match read {
             Err(error) => Err(format!("{}: {error}", path.display())),
-            Ok(_) if bytes.len() as u64 > PEM_BYTES_MAX => Err(format!("{} has more than {PEM_BYTES_MAX} bytes", path.display())),
+            Ok(_) if bytes.len() as u64 > PEM_BYTES_MAX => Err(format!("{} exceeds the limit of {PEM_BYTES_MAX} bytes", path.display())),
             Ok(_) => Ok(bytes),
         }
     }
 
-    /// The certificates in it.
+    /// Reads the certificates.
     ///
     /// # Errors
-    /// Why there are none.
+    /// The text cannot be read or contains no certificate.
     pub fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, String> {
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.read()?).collect();
         match certificates {
-            Err(_) => Err(self.wrong("is broken PEM")),
-            Ok(found) if found.is_empty() => Err(self.wrong("no PEM certificate in it")),
+            Err(_) => Err(self.error("is not valid PEM")),
+            Ok(found) if found.is_empty() => Err(self.error("contains no PEM certificate")),
             Ok(found) => Ok(found),
         }
     }
 
-    /// The private key in it.
+    /// Reads the private key.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The text cannot be read or contains no private key.
     pub fn private_key(&self) -> Result<PrivateKeyDer<'static>, String> {
-        PrivateKeyDer::from_pem_slice(&self.read()?).map_err(|_| self.wrong("no PEM private key in it"))
+        PrivateKeyDer::from_pem_slice(&self.read()?).map_err(|_| self.error("contains no PEM private key"))
     }
 
-    /// Whether this is the private key of that certificate; what cannot be read is said by the others.
+    /// Checks that this is the private key of the certificate. Unreadable text is not an error here, because reading it reports one.
     ///
     /// # Errors
-    /// When it is another's.
-    pub fn is_key_of(&self, certificate: &Self) -> Result<(), String> {
+    /// The key belongs to another certificate.
+    pub fn check_key_of(&self, certificate: &Self) -> Result<(), String> {
         let (Ok(chain), Ok(key)) = (certificate.certificates(), self.private_key()) else { return Ok(()) };
         match CertifiedKey::from_der(chain, key, &ring::default_provider()) {
-            Err(Error::InconsistentKeys(_)) => Err(self.is_not_of(certificate)),
+            Err(Error::InconsistentKeys(_)) => Err(self.mismatch(certificate)),
             _ => Ok(()),
         }
     }
 
-    /// That this is not the private key of that certificate, in words.
+    /// Returns the error message for a private key of another certificate.
     #[must_use]
-    pub fn is_not_of(&self, certificate: &Self) -> String {
-        format!("{} is not the key of {}", self.called("key"), certificate.called("cert"))
+    pub fn mismatch(&self, certificate: &Self) -> String {
+        format!("{} is not the key of {}", self.description("key"), certificate.description("cert"))
     }
 
-    /// What to call it in a message: `cert_file server.pem`, or `cert` where the text itself stands in the configuration.
+    /// Describes the setting in a message: `cert_file server.pem` for a file, or `cert` for inline text.
     #[must_use]
-    pub fn called(&self, key: &str) -> String {
+    pub fn description(&self, key: &str) -> String {
         match self {
             Self::File(path) => format!("{key}_file {}", path.display()),
             Self::Inline(_) => key.to_owned(),
         }
     }
 
-    fn wrong(&self, what: &str) -> String {
+    fn error(&self, message: &str) -> String {
         match self {
-            Self::File(path) => format!("{}: {what}", path.display()),
-            Self::Inline(_) => what.to_owned(),
+            Self::File(path) => format!("{}: {message}", path.display()),
+            Self::Inline(_) => message.to_owned(),
         }
     }
 }

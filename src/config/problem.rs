@@ -1,18 +1,18 @@
-//! What is wrong with a configuration: a line each, with its place in the file.
+//! Errors and warnings about a configuration, each with its location.
 
 use crate::net::Escaped;
 use std::fmt;
 
-/// One thing that is wrong, or a warning.
+/// An error or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The file's name as the user gave it. Empty for the command line and the environment.
+    /// The path of the file as the user wrote it. Empty for the command line and the environment.
     pub file: String,
-    /// The line in the file, from 1.
+    /// The line in the file, counted from 1.
     pub line: Option<usize>,
-    /// Where in the file's tree (`targets[1].url`), or the flag or variable. Empty for the file as a whole.
+    /// The key (`targets[1].url`), the flag or the environment variable. Empty if the whole file is concerned.
     pub path: String,
-    /// What is wrong, and what to do.
+    /// The message, with advice on what to do.
     pub message: String,
 }
 
@@ -33,12 +33,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Where something was configured.
+/// The file and line of a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// The file's name as the user gave it. Empty for the command line.
+    /// The path of the file as the user wrote it. Empty for the command line.
     pub file: String,
-    /// The line in the file, from 1.
+    /// The line in the file, counted from 1.
     pub line: Option<usize>,
 }
 
@@ -52,40 +52,40 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Everything that is wrong, in the order of the file; never empty.
+/// All errors of a configuration, in the order of the file. There is at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// In the order of lines, each once: what stands in `defaults` is found wrong for each target.
+    /// Sorts the problems by line and removes duplicates: an error in `defaults` is found once for each target.
     #[must_use]
     pub fn new(mut problems: Vec<Problem>) -> Self {
-        in_order(&mut problems);
+        sort_and_deduplicate(&mut problems);
         Self(problems)
     }
 
-    /// These, and those: of several files.
+    /// Appends the problems of another file.
     #[must_use]
     pub fn and(mut self, others: Self) -> Self {
         self.0.extend(others.0);
         self
     }
 
-    /// One by one.
+    /// Iterates over the problems.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
     }
 }
 
-/// Sorts by line, other files after the first, and drops repetitions.
-pub(super) fn in_order(problems: &mut Vec<Problem>) {
+/// Sorts by line, with other files after the first, and removes duplicates.
+pub(super) fn sort_and_deduplicate(problems: &mut Vec<Problem>) {
     let first = problems.iter().map(|problem| problem.file.clone()).find(|file| !file.is_empty()).unwrap_or_default();
     problems.sort_by_key(|problem| (!problem.file.is_empty() && problem.file != first, problem.line));
     let mut seen = std::collections::HashSet::new();
     problems.retain(|problem| seen.insert(problem.to_string()));
 }
 
-/// One per line, without a line break at the end.
+/// Prints one problem per line, without a line break at the end.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, problem) in self.0.iter().enumerate() {

@@ -1,10 +1,10 @@
-//! Which protections of the pull endpoint a changed configuration would take away.
+//! The protections of the pull endpoint that a changed configuration would remove.
 //!
-//! # Why a running endpoint refuses that
+//! # A running endpoint rejects such a change
 //!
-//! A file that is truncated, templated from nothing or replaced by a comment is read as "nothing is protected". Whoever means it
-//! restarts, or writes `allow_unprotected: true`. A change that grants access by name - another token, user or network - can only be
-//! written on purpose, and is taken.
+//! A file that is truncated, rendered from an empty template or replaced by a comment would otherwise remove every protection. An
+//! operator who intends that restarts Postmeter or sets `allow_unprotected: true`. Granting access to another token, user or network
+//! cannot happen by accident and is accepted.
 
 use super::Prometheus;
 use super::access::Auth;
@@ -12,7 +12,7 @@ use super::server_tls::ServerTls;
 use ipnet::IpNet;
 
 impl Auth {
-    /// Whether the trusted networks hold every address of IPv4 or of IPv6, in one network or in several.
+    /// Returns `true` if the trusted networks together contain every IPv4 address or every IPv6 address.
     #[must_use]
     pub fn trusts_everybody(&self) -> bool {
         IpNet::aggregate(&self.trusted).iter().any(|network| network.prefix_len() == 0)
@@ -20,29 +20,30 @@ impl Auth {
 }
 
 impl Prometheus {
-    /// The protections that `changed` no longer has, for the operator; none where it allows that.
+    /// Describes the protections that `changed` removes; empty if `changed` allows that.
     #[must_use]
     pub fn lost_protections(&self, changed: &Self) -> Vec<&'static str> {
         if changed.allow_unprotected {
             return Vec::new();
         }
         let (before, after) = (self.server_tls(), changed.server_tls());
-        let asks_for_names = |tls: Option<&ServerTls>| tls.is_some_and(|tls| tls.keeps_out() && !tls.client_allowed_sans.is_empty());
-        let keeps_out = |tls: Option<&ServerTls>| tls.is_some_and(ServerTls::keeps_out);
+        let restricts_names =
+            |tls: Option<&ServerTls>| tls.is_some_and(|tls| tls.requires_client_certificate() && !tls.client_allowed_sans.is_empty());
+        let requires_certificate = |tls: Option<&ServerTls>| tls.is_some_and(ServerTls::requires_client_certificate);
         let is_limited =
             |config: &Self| config.rate_limit.is_some() || config.web_config.as_ref().is_some_and(|web| web.rate_limit.is_some());
         let lost = [
-            (self.is_closed() && !changed.is_closed(), "everybody could read it"),
-            (self.authenticates() && !changed.authenticates() && changed.is_closed(), "neither a token nor a password would be needed"),
-            (before.is_some() && after.is_none(), "its connections would not be encrypted"),
-            (keeps_out(before) && !keeps_out(after), "clients would not need a certificate of client_ca_file"),
-            (asks_for_names(before) && !asks_for_names(after), "client_allowed_sans would name nobody"),
-            (is_limited(self) && !is_limited(changed), "no rate_limit would be left"),
+            (self.is_restricted() && !changed.is_restricted(), "everybody could read it"),
+            (self.authenticates() && !changed.authenticates() && changed.is_restricted(), "no credentials would be required"),
+            (before.is_some() && after.is_none(), "connections would not be encrypted"),
+            (requires_certificate(before) && !requires_certificate(after), "client certificates would not be required"),
+            (restricts_names(before) && !restricts_names(after), "client_allowed_sans would be empty"),
+            (is_limited(self) && !is_limited(changed), "requests would not be rate-limited"),
         ];
-        lost.into_iter().filter(|(is_lost, _)| *is_lost).map(|(_, what)| what).collect()
+        lost.into_iter().filter(|(is_lost, _)| *is_lost).map(|(_, description)| description).collect()
     }
 
-    /// Whether a request needs a token, a password or a trusted address.
+    /// Returns `true` if a request needs a token, a password or a trusted address.
     pub(super) fn authenticates(&self) -> bool {
         let users = self.web_config.as_ref().is_some_and(|web| !web.users.is_empty());
         (users || !self.auth.is_none()) && !self.auth.trusts_everybody()
@@ -71,7 +72,7 @@ mod tests {
     const USER: &str = "basic: {bob: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}";
 
     #[test]
-    fn what_opens_the_endpoint_is_found() {
+    fn removed_protections_are_found() {
         let auth = |keys: &str| format!("auth: {{{keys}}}");
         let (token, user, trusted) = (auth(TOKEN), auth(USER), auth("trusted: [192.0.2.0/24]"));
         let everybody = "everybody could read it";
@@ -81,8 +82,8 @@ mod tests {
         loses(&token, &auth(&format!("{TOKEN}, trusted: ['::/0']")), &[everybody]);
         loses(&token, &auth(&format!("{TOKEN}, trusted: [0.0.0.0/1, 128.0.0.0/1]")), &[everybody]);
         loses(&token, &trusted, &[]);
-        loses(&format!("{token}, rate_limit: {{per_minute: 12}}"), &token, &["no rate_limit would be left"]);
-        // What is granted by name is meant.
+        loses(&format!("{token}, rate_limit: {{per_minute: 12}}"), &token, &["requests would not be rate-limited"]);
+        // Access that is granted by name is intended.
         loses(&token, &user, &[]);
         loses(&token, &auth(&format!("{TOKEN}, {USER}, trusted: [192.0.2.7]")), &[]);
         loses("", &token, &[]);

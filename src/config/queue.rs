@@ -1,35 +1,28 @@
-//! What waits for a receiver, how long, and where: `export.otlp.queue:`, `retry:` and `spool:`.
+//! The queue of requests that the receiver has not accepted yet: `export.otlp.queue:`, `retry:` and `spool:`.
 
-use super::decode::{Decoder, Item, Map};
-use std::ops::RangeInclusive;
+use super::decode::Decoder;
+use super::map::{Item, Map};
+use super::schema::{QUEUE, RETRY, SPOOL};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Bytes of requests that wait in memory, unless said otherwise.
+/// The default of `queue.max_bytes`.
 pub const QUEUE_BYTES_DEFAULT: usize = 64 * 1024 * 1024;
-/// The smallest and largest queue in memory.
-pub const QUEUE_BYTES_RANGE: RangeInclusive<usize> = 1024 * 1024..=16 * 1024 * 1024 * 1024;
-/// Bytes of requests that wait on disk, unless said otherwise.
+/// The default of `spool.max_bytes`.
 pub const SPOOL_BYTES_DEFAULT: usize = 1024 * 1024 * 1024;
-/// The smallest and largest spool.
-pub const SPOOL_BYTES_RANGE: RangeInclusive<usize> = 1024 * 1024..=1024 * 1024 * 1024 * 1024;
-/// The wait before the first repetition, unless said otherwise: that of the OpenTelemetry Collector's exporters.
+/// The default of `retry.initial`: that of the OpenTelemetry Collector's exporters.
 pub const RETRY_INITIAL_DEFAULT: Duration = Duration::from_secs(5);
-/// The longest wait between repetitions, unless said otherwise: that of the OpenTelemetry Collector's exporters.
+/// The default of `retry.max`: that of the OpenTelemetry Collector's exporters.
 pub const RETRY_MAX_DEFAULT: Duration = Duration::from_secs(30);
-/// The shortest and longest wait.
-pub const RETRY_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
-/// The shortest and longest time after which a request is given up.
-pub const GIVE_UP_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
 
-/// `retry:` when a request that was not taken is sent once more.
+/// The backoff of retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// `initial:` the wait before the first repetition; doubled each time. Left out: 5s.
+    /// Key `initial`: the wait before the first retry, which doubles each time.
     pub initial: Duration,
-    /// `max:` the longest wait. Left out: 30s.
+    /// Key `max`: the longest wait.
     pub max: Duration,
-    /// `give_up_after:` the age of a request after which it is not sent again. Left out: never.
+    /// Key `give_up_after`: the age at which a request is dropped; `None` is never.
     pub give_up_after: Option<Duration>,
 }
 
@@ -39,23 +32,23 @@ impl Default for Retry {
     }
 }
 
-/// `spool:` requests wait on disk too, and survive the end of the process.
+/// The queue on disk, which survives the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spool {
-    /// `dir:` required: the directory of the spool; it is made if it is not there, and one process has it.
+    /// Key `dir`: the directory, which is created if necessary. One process can use it at a time.
     pub dir: PathBuf,
-    /// `max_bytes:` what its files take of the disk at most, in whole blocks of 4 KiB. Left out: 1GiB.
+    /// Key `max_bytes`: the disk space that its files may use, in blocks of 4 KiB.
     pub max_bytes: usize,
 }
 
-/// What waits.
+/// The queue of requests that the receiver has not accepted yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queue {
-    /// `queue: {max_bytes}` of requests in memory; one whole collection is kept even where it is larger. Left out: 64MiB.
+    /// Key `queue.max_bytes`: the size of the queue in memory. One whole collection is kept even if it is larger.
     pub max_bytes: usize,
-    /// `retry:` Left out: after 5s, doubled up to 30s, without end.
+    /// Key `retry`: the backoff of retries.
     pub retry: Retry,
-    /// `spool:` Left out: memory only.
+    /// Key `spool`: the queue on disk.
     pub spool: Option<Spool>,
 }
 
@@ -66,16 +59,14 @@ impl Default for Queue {
 }
 
 impl Queue {
-    /// The keys of `export.otlp` that are about waiting.
+    /// Decodes the keys of `export.otlp` that belong to the queue.
     pub(super) fn decode_keys(decoder: &mut Decoder<'_>, map: &mut Map<'_>) -> Self {
-        let queue = map.take("queue");
-        let retry = map.take("retry");
-        let spool = map.take("spool");
-        let mut of = queue.and_then(|item| decoder.map(&item)).unwrap_or_default();
-        let max_bytes = of.take("max_bytes").and_then(|item| decoder.bytes(&item, &QUEUE_BYTES_RANGE));
-        decoder.finish(of);
+        let (queue, retry, spool) = (map.take("queue"), map.take("retry"), map.take("spool"));
+        let mut queue = decoder.map_or_empty(queue.as_ref(), QUEUE);
+        let max_bytes = queue.bytes_or_default(decoder, "max_bytes");
+        decoder.finish(queue);
         Self {
-            max_bytes: max_bytes.unwrap_or(QUEUE_BYTES_DEFAULT),
+            max_bytes,
             retry: retry.map(|item| Retry::decode(decoder, &item)).unwrap_or_default(),
             spool: spool.and_then(|item| Spool::decode(decoder, &item)),
         }
@@ -84,16 +75,16 @@ impl Queue {
 
 impl Retry {
     fn decode(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Self {
-        let mut map = decoder.map(item).unwrap_or_default();
-        let mut wait = |key, range| map.take(key).and_then(|item| decoder.duration(&item, range));
-        let initial = wait("initial", &RETRY_RANGE);
-        let max = wait("max", &RETRY_RANGE);
-        let give_up_after = wait("give_up_after", &GIVE_UP_RANGE);
+        let mut map = decoder.map_or_empty(Some(item), RETRY);
+        let initial = map.duration(decoder, "initial");
+        let max = map.duration(decoder, "max");
+        let give_up_after = map.duration(decoder, "give_up_after");
+        let (initial_default, max_default) = (map.default_duration("initial"), map.default_duration("max"));
         decoder.finish(map);
-        let initial = initial.unwrap_or(max.map_or(RETRY_INITIAL_DEFAULT, |max| max.min(RETRY_INITIAL_DEFAULT)));
-        let max = max.unwrap_or(RETRY_MAX_DEFAULT.max(initial));
+        let initial = initial.unwrap_or(max.map_or(initial_default, |max| max.min(initial_default)));
+        let max = max.unwrap_or(max_default.max(initial));
         if max < initial {
-            decoder.problem(&item.place, "max is shorter than initial");
+            decoder.report(&item.location, "max is shorter than initial");
         }
         Self { initial, max, give_up_after }
     }
@@ -101,15 +92,11 @@ impl Retry {
 
 impl Spool {
     fn decode(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<Self> {
-        let mut map = decoder.map(item)?;
-        let dir = map.take("dir");
-        let max_bytes = map.take("max_bytes").and_then(|item| decoder.bytes(&item, &SPOOL_BYTES_RANGE));
+        let mut map = decoder.map(item, SPOOL)?;
+        let dir = map.take_required(decoder, "dir");
+        let max_bytes = map.bytes_or_default(decoder, "max_bytes");
         decoder.finish(map);
-        let Some(dir) = dir else {
-            decoder.problem(&item.place, "dir is missing: the directory of the spool");
-            return None;
-        };
-        let dir = decoder.word(&dir)?.into();
-        Some(Self { dir, max_bytes: max_bytes.unwrap_or(SPOOL_BYTES_DEFAULT) })
+        let dir = decoder.non_empty_text(&dir?)?.into();
+        Some(Self { dir, max_bytes })
     }
 }

@@ -1,21 +1,22 @@
-//! How a running Postmeter may be told to read its file again: `reload:`.
+//! The triggers that reload the configuration file: `reload:`.
 
-use super::decode::{Decoder, Item};
+use super::decode::Decoder;
+use super::map::Item;
+use super::schema::RELOAD;
 
-/// `reload:` how else than by SIGHUP a running Postmeter is told to read its file again. Left out: not.
+/// The triggers that reload the configuration file, besides SIGHUP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reload {
-    /// `endpoint:` whether `POST /-/reload` does it; `--enable-reload` says the same. Left out: false.
+    /// Key `endpoint`: `POST /-/reload`. The option `--enable-reload` enables it as well.
     pub endpoint: bool,
-    /// `watch:` whether a change of the file does it. Left out: false.
+    /// Key `watch`: a change of the file.
     pub watch: bool,
 }
 
 impl Reload {
     pub(super) fn decode(decoder: &mut Decoder<'_>, item: Option<&Item<'_>>) -> Self {
-        let mut map = item.and_then(|item| decoder.map(item)).unwrap_or_default();
-        let mut flag = |key| map.take(key).and_then(|item| decoder.flag(&item)).unwrap_or(false);
-        let (endpoint, watch) = (flag("endpoint"), flag("watch"));
+        let mut map = decoder.map_or_empty(item, RELOAD);
+        let (endpoint, watch) = (map.flag_or_default(decoder, "endpoint"), map.flag_or_default(decoder, "watch"));
         decoder.finish(map);
         Self { endpoint, watch }
     }

@@ -1,34 +1,34 @@
-//! Secrets: kept as the place they come from, read when needed, and never printed.
+//! Secrets, which are stored as references, read when they are needed, and never printed.
 
 use super::Environment;
 use super::template::Template;
 use std::path::PathBuf;
 use std::{fmt, io};
 
-/// Why a secret has no value. None of them quotes it.
+/// The reason why a secret has no value. No message quotes a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// It should be in the environment.
+    /// The environment variable is not set.
     #[error("environment variable {0} is not set")]
     Variable(String),
-    /// It should be in a file that cannot be read.
+    /// The file cannot be read.
     #[error("cannot read {0}: {1}")]
     File(PathBuf, #[source] io::Error),
-    /// That file is something else.
-    #[error("{0} has more than {FILE_BYTES_MAX} bytes", FILE_BYTES_MAX = super::template::FILE_BYTES_MAX)]
+    /// The file is too large to be a secret.
+    #[error("{0} exceeds the limit of {FILE_BYTES_MAX} bytes", FILE_BYTES_MAX = super::template::FILE_BYTES_MAX)]
     TooLarge(PathBuf),
-    /// That file is something else.
+    /// The file is not text.
     #[error("{0} is not UTF-8 text")]
     NotText(PathBuf),
-    /// There is nothing in it.
+    /// The value is empty.
     #[error("is empty")]
     Empty,
 }
 
 /// A password, a token, or the value of a header.
 ///
-/// Written plainly, as `${env:NAME}`, as `${file:PATH}`, or by a key that ends in `_file`. A file is read anew each time, so
-/// that a rotated secret is taken up without a restart. It has no serialization, and prints as `***`.
+/// A secret is written in plain text, as `${env:NAME}`, as `${file:PATH}`, or by a key that ends in `_file`. Files are read each time,
+/// so that a rotated secret is used without a restart. A secret cannot be serialized, and prints as `***`.
 #[derive(Clone)]
 pub struct Secret {
     template: Template,
@@ -40,32 +40,32 @@ impl Secret {
         Self { template, environment: environment.clone() }
     }
 
-    /// One whose value is this, for programs and tests.
+    /// Creates a secret with a fixed value.
     #[must_use]
     pub fn plain(value: impl Into<String>) -> Self {
         Self { template: Template::plain(value), environment: Environment::default() }
     }
 
-    /// Its value now; the line break at the end of a file is not part of it.
+    /// Returns the current value, without a line break at the end of a file.
     ///
     /// # Errors
-    /// Why it has none.
+    /// The value cannot be read or is empty.
     pub fn read(&self) -> Result<String, SecretError> {
-        let value = self.template.fill(&self.environment)?;
+        let value = self.template.resolve(&self.environment)?;
         if value.is_empty() { Err(SecretError::Empty) } else { Ok(value) }
     }
 
-    /// Whether reading it again can give another value.
+    /// Returns `true` if the value may change while the process runs.
     #[must_use]
-    pub fn changes(&self) -> bool {
+    pub fn may_change(&self) -> bool {
         self.template.reads_files()
     }
 }
 
-/// Written alike, and the same now but for what files say.
+/// Compares references and variables, but not the content of files.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        self.template.same(&self.environment, &other.template, &other.environment)
+        self.template.is_same(&self.environment, &other.template, &other.environment)
     }
 }
 

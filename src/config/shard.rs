@@ -1,47 +1,48 @@
-//! `shard:` which part of the targets this Postmeter polls, where several share one file.
+//! The share of the targets that this process polls, if several processes share one file: `shard:`.
 //!
 //! # Why a rendezvous hash
 //!
-//! Each target goes to the shard for which the hash of both is highest. So every target is in exactly one shard, nobody has to
-//! talk to anybody, and one shard more takes from each of the others only what becomes its own: a target that moves is polled
-//! by a process that has not seen it before, and its counters lose their start.
+//! Each target belongs to the shard with the highest hash of target and shard. Every target is therefore in exactly one shard without
+//! any coordination, and adding a shard only moves the targets that the new shard polls. Moves are undesirable because the process that
+//! polls a target next does not know the start times of its counters.
 //!
-//! # Why they count from zero
+//! # Why shards are counted from zero
 //!
-//! A shard is most often the ordinal of a `StatefulSet`'s pod, and an environment variable cannot be added up. What is counted from
-//! one is noticed: there is no shard `3/3`.
+//! A shard is usually the ordinal of a `StatefulSet`'s pod, and no arithmetic is possible on environment variables. Counting from one
+//! by mistake is detected, because the shard `3/3` does not exist.
 
-use super::decode::{Decoder, Item};
+use super::decode::Decoder;
+use super::map::Item;
 use siphasher::sip::SipHasher13;
 use std::fmt;
 use std::hash::Hasher as _;
 use std::str::FromStr;
 
-/// Shards of one file.
-pub const SHARDS_MAX: u32 = 1000;
+/// The largest number of shards.
+const SHARDS_MAX: u32 = 1000;
 
-/// `0/3`: the first of three shards.
+/// One of several shards: `0/3` is the first of three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     index: u32,
-    of: u32,
+    count: u32,
 }
 
 impl Shard {
-    /// Whether the target of this name is polled here.
+    /// Returns `true` if the target of this name belongs to the shard.
     #[must_use]
-    pub fn holds(self, name: &str) -> bool {
-        // Of equal hashes the first shard wins, on every one of them.
-        (0..self.of).max_by_key(|shard| (score(name, *shard), self.of - shard)) == Some(self.index)
+    pub fn contains(self, name: &str) -> bool {
+        // If hashes are equal, every shard agrees that the first one wins.
+        (0..self.count).max_by_key(|shard| (score(name, *shard), self.count - shard)) == Some(self.index)
     }
 
     pub(super) fn decode(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<Self> {
-        let text = decoder.word(item)?;
-        decoder.noted(&item.place, text.parse())
+        let text = decoder.non_empty_text(item)?;
+        decoder.ok_or_report(&item.location, text.parse())
     }
 }
 
-/// The same for ever: another hash would move targets between the shards of two releases during an update.
+/// Computes the hash of a target and a shard. It must never change: targets would move between shards during an update.
 fn score(name: &str, shard: u32) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write(name.as_bytes());
@@ -53,21 +54,21 @@ impl FromStr for Shard {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let shaped = || format!("{text:?} is no shard; write the first of three as 0/3");
-        let (index, of) = text.split_once('/').ok_or_else(shaped)?;
-        let (index, of): (u32, u32) = (index.parse().map_err(|_| shaped())?, of.parse().map_err(|_| shaped())?);
-        match of {
-            0 => Err(shaped()),
-            of if of > SHARDS_MAX => Err(format!("{of} shards are more than {SHARDS_MAX}")),
-            of if index >= of => Err(format!("there is no shard {text}: the last of {of} is {}/{of}", of - 1)),
-            of => Ok(Self { index, of }),
+        let syntax = || format!("{text:?} is not a valid shard; write the first of three as 0/3");
+        let (index, count) = text.split_once('/').ok_or_else(syntax)?;
+        let (index, count): (u32, u32) = (index.parse().map_err(|_| syntax())?, count.parse().map_err(|_| syntax())?);
+        match count {
+            0 => Err(syntax()),
+            count if count > SHARDS_MAX => Err(format!("{count} shards exceed the limit of {SHARDS_MAX}")),
+            count if index >= count => Err(format!("the shard {text} does not exist: the last of {count} is {}/{count}", count - 1)),
+            count => Ok(Self { index, count }),
         }
     }
 }
 
 impl fmt::Display for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.index, self.of)
+        write!(f, "{}/{}", self.index, self.count)
     }
 }
 
@@ -75,8 +76,8 @@ impl fmt::Display for Shard {
 mod tests {
     use super::*;
 
-    fn shards(of: u32) -> impl Iterator<Item = Shard> {
-        (0..of).map(move |index| Shard { index, of })
+    fn shards(count: u32) -> impl Iterator<Item = Shard> {
+        (0..count).map(move |index| Shard { index, count })
     }
 
     fn names() -> impl Iterator<Item = String> {
@@ -85,48 +86,48 @@ mod tests {
 
     #[test]
     fn every_target_is_in_exactly_one_shard() {
-        for of in [1, 2, 3, 7, 20] {
+        for count in [1, 2, 3, 7, 20] {
             for name in names() {
-                assert_eq!(shards(of).filter(|shard| shard.holds(&name)).count(), 1, "{name} of {of}");
+                assert_eq!(shards(count).filter(|shard| shard.contains(&name)).count(), 1, "{name} of {count}");
             }
         }
     }
 
     #[test]
-    fn shards_are_about_equal() {
-        for of in [2, 3, 7] {
-            for shard in shards(of) {
-                let (held, fair) = (names().filter(|name| shard.holds(name)).count(), 1000 / of as usize);
-                assert!(held.abs_diff(fair) < fair / 4, "{shard} holds {held} of 1000");
+    fn shards_have_similar_sizes() {
+        for count in [2, 3, 7] {
+            for shard in shards(count) {
+                let (size, average) = (names().filter(|name| shard.contains(name)).count(), 1000 / count as usize);
+                assert!(size.abs_diff(average) < average / 4, "{shard} contains {size} of 1000");
             }
         }
     }
 
     #[test]
-    fn a_shard_more_takes_only_what_becomes_its_own() {
-        let held = |name: &str, of| shards(of).find(|shard| shard.holds(name)).map(|shard| shard.index);
-        let moved: Vec<_> = names().filter(|name| held(name, 4) != held(name, 5)).collect();
-        assert!(moved.iter().all(|name| held(name, 5) == Some(4)));
+    fn an_added_shard_moves_only_its_own_targets() {
+        let shard_of = |name: &str, count| shards(count).find(|shard| shard.contains(name)).map(|shard| shard.index);
+        let moved: Vec<_> = names().filter(|name| shard_of(name, 4) != shard_of(name, 5)).collect();
+        assert!(moved.iter().all(|name| shard_of(name, 5) == Some(4)));
         assert!((150..250).contains(&moved.len()), "{}", moved.len());
     }
 
     #[test]
-    fn where_a_target_is_polled_does_not_change_with_a_release() {
-        let held: Vec<_> = ["mta1", "mta2", "mail1", "ee", "cey", "whm1"].map(|name| shards(3).position(|s| s.holds(name))).into();
-        assert_eq!(held, [0, 1, 1, 2, 1, 0].map(Some));
+    fn the_shard_of_a_target_never_changes() {
+        let indexes: Vec<_> = ["mta1", "mta2", "mail1", "ee", "cey", "whm1"].map(|name| shards(3).position(|s| s.contains(name))).into();
+        assert_eq!(indexes, [0, 1, 1, 2, 1, 0].map(Some));
     }
 
     #[test]
-    fn what_is_no_shard_says_so() {
-        for (text, said) in [
-            ("", "\"\" is no shard; write the first of three as 0/3"),
-            ("1", "\"1\" is no shard; write the first of three as 0/3"),
-            ("0/0", "\"0/0\" is no shard; write the first of three as 0/3"),
-            ("-1/2", "\"-1/2\" is no shard; write the first of three as 0/3"),
-            ("3/3", "there is no shard 3/3: the last of 3 is 2/3"),
-            ("0/1001", "1001 shards are more than 1000"),
+    fn invalid_shards_are_rejected() {
+        for (text, expected) in [
+            ("", "\"\" is not a valid shard; write the first of three as 0/3"),
+            ("1", "\"1\" is not a valid shard; write the first of three as 0/3"),
+            ("0/0", "\"0/0\" is not a valid shard; write the first of three as 0/3"),
+            ("-1/2", "\"-1/2\" is not a valid shard; write the first of three as 0/3"),
+            ("3/3", "the shard 3/3 does not exist: the last of 3 is 2/3"),
+            ("0/1001", "1001 shards exceed the limit of 1000"),
         ] {
-            assert_eq!(text.parse::<Shard>().unwrap_err(), said);
+            assert_eq!(text.parse::<Shard>().unwrap_err(), expected);
         }
         assert_eq!("2/3".parse::<Shard>().unwrap().to_string(), "2/3");
     }

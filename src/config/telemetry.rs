@@ -1,36 +1,34 @@
-//! What Postmeter says about itself: `telemetry:`.
+//! Postmeter's own logs, metrics and traces: `telemetry:`.
 
-use super::decode::{Decoder, Item, KeyPath};
-use super::export::is_on;
+use super::decode::Decoder;
+use super::map::{Item, Location};
 use super::otel::{self, Signal};
-use super::{Compression, Otlp, Secret, Tls};
-use std::ops::RangeInclusive;
+use super::schema::{TELEMETRY, TELEMETRY_OTLP};
+use super::{Compression, Otlp, Protocol, Secret, Tls};
 use std::time::Duration;
 
-/// What Postmeter calls itself, unless `OTEL_SERVICE_NAME` says otherwise.
+/// The default of `service.name` in Postmeter's own telemetry.
 pub const SERVICE_NAME_DEFAULT: &str = "postmeter";
-/// How long nothing scrapes or pushes before that is a condition to report, by default.
+/// The default of `idle_after`.
 pub const IDLE_AFTER_DEFAULT: Duration = Duration::from_secs(300);
-/// What it can be set to.
-pub(super) const IDLE_AFTER_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600);
 
-/// `telemetry:` Postmeter's own logs, metrics and traces. Left out: text logs at level info, nothing by OTLP.
+/// Postmeter's own logs, metrics and traces.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Telemetry {
-    /// `log_format:` `text` or `json`. Left out: text.
+    /// Key `log_format`: the format of log lines.
     pub log_format: LogFormat,
-    /// `log_level:` `off`, `error`, `warn`, `info`, `debug` or `trace`. Left out: `OTEL_LOG_LEVEL`, or else info.
+    /// Key `log_level`, or `OTEL_LOG_LEVEL`: the least severe level to log.
     pub log_level: LogLevel,
-    /// `idle_after:` how long nothing may scrape, and no push be accepted, before Postmeter reports that it is idle. Left out: 5m.
+    /// Key `idle_after`: the time without a scrape or an accepted push after which Postmeter reports that it is idle.
     pub idle_after: Duration,
-    /// `otlp:` sends its own telemetry; `otlp: {}` with every default. Left out: it is not sent.
+    /// Key `otlp`: exports this telemetry over OTLP.
     pub otlp: Option<TelemetryOtlp>,
-    /// Attributes of Postmeter's own resource, never of a target: `OTEL_RESOURCE_ATTRIBUTES`, and `service.name` by
-    /// `OTEL_SERVICE_NAME`, or else `postmeter`. Not in the file.
+    /// Attributes of Postmeter's own resource, never of a target: `OTEL_RESOURCE_ATTRIBUTES`, and `service.name` from
+    /// `OTEL_SERVICE_NAME`. They cannot be set in the file.
     pub resource: Vec<(String, String)>,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// `text`
@@ -39,7 +37,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Which log lines there are.
+/// The least severe level to log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
     /// `off`
@@ -57,13 +55,13 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    /// As in the file, and as `tracing` reads it.
+    /// Returns the name as the configuration file and `tracing` have it.
     #[must_use]
     pub fn name(self) -> &'static str {
         LEVELS.iter().find(|(_, level)| *level == self).map_or("info", |(name, _)| name)
     }
 
-    /// The level of this name, in whatever case; `none` is off, as OpenTelemetry has it.
+    /// Returns the level of this name, ignoring case. `none` is off, as in OpenTelemetry.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
@@ -72,7 +70,9 @@ impl LogLevel {
     }
 }
 
+/// The values of `log_format`.
 pub(super) const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+/// The values of `log_level`.
 pub(super) const LEVELS: &[(&str, LogLevel)] = &[
     ("off", LogLevel::Off),
     ("error", LogLevel::Error),
@@ -82,76 +82,75 @@ pub(super) const LEVELS: &[(&str, LogLevel)] = &[
     ("trace", LogLevel::Trace),
 ];
 
-/// `telemetry.otlp:` where Postmeter's own telemetry goes, by gRPC. What the file leaves out is filled by
-/// `OTEL_EXPORTER_OTLP_*` (not by the variables for metrics, which are for the mail metrics).
+/// The gRPC receiver of Postmeter's own telemetry. `OTEL_EXPORTER_OTLP_*` variables supply keys that are absent from the file;
+/// `OTEL_EXPORTER_OTLP_METRICS_*` variables are for mail metrics only.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TelemetryOtlp {
-    /// `endpoint:` as in [`Otlp`]. Left out: `OTEL_EXPORTER_OTLP_ENDPOINT`, or else `http://localhost:4317`.
+    /// Key `endpoint`, as in [`Otlp`].
     pub endpoint: String,
-    /// `interval:` how often metrics are sent. Left out: `OTEL_METRIC_EXPORT_INTERVAL`, or else 60s.
+    /// Key `interval`, or `OTEL_METRIC_EXPORT_INTERVAL`: the time between two exports of metrics.
     pub interval: Duration,
-    /// `timeout:` how long a request may take. Left out: `OTEL_EXPORTER_OTLP_TIMEOUT`, or else 10s.
+    /// Key `timeout`, or `OTEL_EXPORTER_OTLP_TIMEOUT`: the longest duration of a request.
     pub timeout: Duration,
-    /// `compression:` `none` or `gzip`. Left out: `OTEL_EXPORTER_OTLP_COMPRESSION`, or else none.
+    /// Key `compression`, or `OTEL_EXPORTER_OTLP_COMPRESSION`: the compression of requests.
     pub compression: Compression,
-    /// `headers:` sent with each request. Left out: `OTEL_EXPORTER_OTLP_HEADERS`, or else none.
+    /// Key `headers`, or `OTEL_EXPORTER_OTLP_HEADERS`: headers to send with each request.
     pub headers: Vec<(String, Secret)>,
-    /// `tls:` Left out: as in [`Otlp`].
+    /// Key `tls`, as in [`Otlp`].
     pub tls: Tls,
-    /// `traces:` whether polls and exports are traced. Left out: true.
+    /// Key `traces`: exports traces of polls and exports.
     pub traces: bool,
-    /// `metrics:` whether its own metrics are sent. Left out: true.
+    /// Key `metrics`: exports Postmeter's own metrics.
     pub metrics: bool,
-    /// `logs:` whether its log is sent. Left out: true.
+    /// Key `logs`: exports Postmeter's own log.
     pub logs: bool,
 }
 
 impl Telemetry {
     pub(super) fn decode(decoder: &mut Decoder<'_>, item: Option<&Item<'_>>) -> Self {
-        let mut map = item.and_then(|item| decoder.map(item)).unwrap_or_default();
-        let log_format = map.take("log_format").and_then(|item| decoder.choice(&item, FORMATS));
+        let mut map = decoder.map_or_empty(item, TELEMETRY);
+        let log_format = map.choice_or_default(decoder, "log_format", FORMATS);
         let log_level = match map.take("log_level") {
             Some(item) => decoder.choice(&item, LEVELS),
-            None => decoder.otel("OTEL_LOG_LEVEL").and_then(|variable| {
+            None => decoder.otel_variable("OTEL_LOG_LEVEL").and_then(|variable| {
                 let level = LogLevel::by_name(&variable.value);
-                decoder.understood(&variable, level.ok_or_else(|| format!("unknown level {:?}", variable.value)))
+                decoder.ok_or_ignore(&variable, level.ok_or_else(|| format!("unknown level {:?}", variable.value)))
             }),
         };
-        let idle_after = map.take("idle_after").and_then(|item| decoder.duration(&item, &IDLE_AFTER_RANGE));
+        let log_level = log_level.unwrap_or_else(|| map.default_choice("log_level", LEVELS));
+        let idle_after = map.duration_or_default(decoder, "idle_after");
         let otlp = map.take("otlp");
         decoder.finish(map);
-        Self {
-            log_format: log_format.unwrap_or(LogFormat::Text),
-            log_level: log_level.unwrap_or(LogLevel::Info),
-            idle_after: idle_after.unwrap_or(IDLE_AFTER_DEFAULT),
-            otlp: is_on(decoder, otlp.as_ref(), false).then(|| TelemetryOtlp::decode(decoder, otlp.as_ref())),
-            resource: resource(decoder),
-        }
+        let is_enabled = decoder.is_enabled(otlp.as_ref(), false);
+        let otlp = is_enabled.then(|| TelemetryOtlp::decode(decoder, otlp.as_ref()));
+        Self { log_format, log_level, idle_after, otlp, resource: resource(decoder) }
     }
 }
 
 impl TelemetryOtlp {
     fn decode(decoder: &mut Decoder<'_>, item: Option<&Item<'_>>) -> Self {
-        let mut map = item.and_then(|item| decoder.map(item)).unwrap_or_default();
-        let said = decoder.otel("OTEL_EXPORTER_OTLP_PROTOCOL").filter(|variable| variable.value != "grpc");
-        if let Some(variable) = said.filter(|_| !map.has_own("endpoint")) {
-            let message = "does not apply to telemetry.otlp, which is always gRPC: set its endpoint in the file";
-            decoder.warn(&KeyPath::variable(&variable.name), message);
+        let mut map = decoder.map_or_empty(item, TELEMETRY_OTLP);
+        let protocol = decoder.otel_variable("OTEL_EXPORTER_OTLP_PROTOCOL").filter(|variable| variable.value != "grpc");
+        if let Some(variable) = protocol.filter(|_| !map.has_own("endpoint")) {
+            let message = "does not apply to telemetry.otlp, which always uses gRPC; set its endpoint in the file";
+            decoder.warn(&Location::variable(&variable.name), message);
         }
-        let Otlp { endpoint, protocol: _, interval, timeout, compression, max_request_bytes: _, headers, tls, temporality: _, queue: _ } =
-            Otlp::decode_keys(decoder, &mut map, Signal::SelfTelemetry);
-        let mut flag = |key| map.take(key).and_then(|item| decoder.flag(&item)).unwrap_or(true);
-        let (traces, metrics, logs) = (flag("traces"), flag("metrics"), flag("logs"));
+        let shared = Otlp::decode_shared(decoder, &mut map, Signal::SelfTelemetry, Protocol::Grpc);
+        let traces = map.flag_or_default(decoder, "traces");
+        let metrics = map.flag_or_default(decoder, "metrics");
+        let logs = map.flag_or_default(decoder, "logs");
         decoder.finish(map);
+        let Otlp { endpoint, interval, timeout, compression, headers, tls, .. } = shared;
         Self { endpoint, interval, timeout, compression, headers, tls, traces, metrics, logs }
     }
 }
 
+/// Returns the attributes of Postmeter's own resource.
 fn resource(decoder: &mut Decoder<'_>) -> Vec<(String, String)> {
-    let attributes = decoder.otel("OTEL_RESOURCE_ATTRIBUTES");
-    let mut resource = attributes.and_then(|variable| decoder.understood(&variable, otel::pairs(&variable.value))).unwrap_or_default();
-    let said = decoder.otel("OTEL_SERVICE_NAME").map(|variable| variable.value);
-    if let Some(name) = said {
+    let attributes = decoder.otel_variable("OTEL_RESOURCE_ATTRIBUTES");
+    let mut resource = attributes.and_then(|variable| decoder.ok_or_ignore(&variable, otel::pairs(&variable.value))).unwrap_or_default();
+    let service_name = decoder.otel_variable("OTEL_SERVICE_NAME").map(|variable| variable.value);
+    if let Some(name) = service_name {
         resource.retain(|(key, _)| key != "service.name");
         resource.push(("service.name".to_owned(), name));
     } else if !resource.iter().any(|(key, _)| key == "service.name") {

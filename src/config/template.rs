@@ -1,13 +1,13 @@
-//! Text with references in it: `${env:NAME}`, `${env:NAME:-default}` and `${file:PATH}`; `$$` is a dollar sign.
+//! Text with references: `${env:NAME}`, `${env:NAME:-default}` and `${file:PATH}`. `$$` is a dollar sign.
 //!
-//! This is the Collector's syntax. A path is relative to the working directory, as there.
+//! The syntax is that of the OpenTelemetry Collector. Paths are relative to the working directory, as they are there.
 
 use super::{Environment, SecretError};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// Bytes of a file that a value is read from.
+/// The largest size of a file that a value is read from.
 pub const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Text with references.
@@ -27,14 +27,14 @@ impl Template {
         Self(vec![TemplatePart::Text(text.into())])
     }
 
-    /// The content of a file.
+    /// A reference to the content of a file.
     pub(super) fn file(path: impl Into<PathBuf>) -> Self {
         Self(vec![TemplatePart::File(path.into())])
     }
 
-    /// Finds the references. An error quotes nothing, since the text may be secret.
+    /// Parses the references. Errors do not quote the text, which may be secret.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let mut pieces = Vec::new();
+        let mut parts = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
         while let Some(at) = rest.find('$') {
@@ -45,26 +45,26 @@ impl Template {
                 rest = after;
             } else if let Some(after) = rest.strip_prefix('{') {
                 let Some((reference, after)) = after.split_once('}') else {
-                    return Err("a reference that begins with ${ has no end; a dollar sign is written $$".to_owned());
+                    return Err("a reference that begins with ${ is not closed; write $$ for a dollar sign".to_owned());
                 };
-                pieces.push(TemplatePart::Text(std::mem::take(&mut plain)));
-                pieces.push(TemplatePart::reference(reference)?);
+                parts.push(TemplatePart::Text(std::mem::take(&mut plain)));
+                parts.push(TemplatePart::reference(reference)?);
                 rest = after;
             } else {
                 plain.push('$');
             }
         }
         plain.push_str(rest);
-        pieces.push(TemplatePart::Text(plain));
-        Ok(Self(pieces))
+        parts.push(TemplatePart::Text(plain));
+        Ok(Self(parts))
     }
 
-    /// The text with the references' values now.
-    pub(super) fn fill(&self, environment: &Environment) -> Result<String, SecretError> {
+    /// Replaces the references by their current values.
+    pub(super) fn resolve(&self, environment: &Environment) -> Result<String, SecretError> {
         let mut text = String::new();
-        for piece in &self.0 {
-            match piece {
-                TemplatePart::Text(piece) => text.push_str(piece),
+        for part in &self.0 {
+            match part {
+                TemplatePart::Text(part) => text.push_str(part),
                 TemplatePart::File(path) => text.push_str(&read(path)?),
                 TemplatePart::Variable { name, default } => match (environment.get(name).filter(|v| !v.is_empty()), default) {
                     (Some(value), _) => text.push_str(value),
@@ -77,18 +77,18 @@ impl Template {
         Ok(text)
     }
 
-    /// Whether the two are written alike, and their variables have the same values.
-    pub(super) fn same(&self, environment: &Environment, other: &Self, others: &Environment) -> bool {
-        let value = |piece: &TemplatePart, environment: &Environment| match piece {
+    /// Returns `true` if both have the same text and their variables have the same values. Files are not compared.
+    pub(super) fn is_same(&self, environment: &Environment, other: &Self, others: &Environment) -> bool {
+        let value = |part: &TemplatePart, environment: &Environment| match part {
             TemplatePart::Variable { name, .. } => environment.get(name).map(str::to_owned),
             _ => None,
         };
         self.0 == other.0 && self.0.iter().zip(&other.0).all(|(a, b)| value(a, environment) == value(b, others))
     }
 
-    /// Whether a later value may be another.
+    /// Returns `true` if the value may change while the process runs.
     pub(super) fn reads_files(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece, TemplatePart::File(_)))
+        self.0.iter().any(|part| matches!(part, TemplatePart::File(_)))
     }
 }
 

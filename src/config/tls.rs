@@ -1,28 +1,30 @@
-//! How a server's certificate is checked, and which one is shown to it.
+//! How a server's certificate is verified, and the certificate to present to the server: `tls:`.
 
 use super::Pem;
-use super::decode::{Decoder, Item, KeyPath};
+use super::decode::Decoder;
+use super::map::{Item, Location, Map};
+use super::schema::TLS;
 use crate::net::TlsFiles;
 use rustls::pki_types::ServerName;
 use std::path::{Path, PathBuf};
 
-/// `tls:`. Left out: the system's certificate authorities, no certificate of our own.
+/// Settings of a TLS client. The default trusts the system's certificate authorities and has no client certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// `ca_file:` PEM certificates of the authorities to trust in place of the system's. Left out: the system's.
+    /// Key `ca_file`: PEM certificates of the authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
-    /// `cert_file:` PEM certificate chain to show to the server, together with `key_file`. Left out: none.
+    /// Key `cert_file`: the PEM certificate chain to present to the server.
     pub cert_file: Option<PathBuf>,
-    /// `key_file:` PEM private key of that certificate. Left out: none.
+    /// Key `key_file`: the PEM private key of that certificate.
     pub key_file: Option<PathBuf>,
-    /// `server_name:` the name that the server's certificate must have. Left out: the url's host.
+    /// Key `server_name`: the name that the server's certificate must contain; `None` is the host of the URL.
     pub server_name: Option<String>,
-    /// `insecure_skip_verify:` take any certificate; a warning says so. Left out: false.
+    /// Key `insecure_skip_verify`: `true` accepts any certificate, with a warning.
     pub insecure_skip_verify: bool,
 }
 
 impl Tls {
-    /// Whether everything is left out.
+    /// Returns `true` if every key has its default.
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
@@ -34,61 +36,63 @@ impl Tls {
     }
 
     pub(super) fn decode(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Self {
-        let Some(mut map) = decoder.map(item) else { return Self::default() };
-        let mut file = |decoder: &mut Decoder<'_>, key, check: fn(&Path) -> Result<(), String>| {
-            let item = map.take(key)?;
-            let path = PathBuf::from(decoder.word(&item)?);
-            decoder.noted(&item.place, check(&path));
-            Some(path)
-        };
+        let mut map = decoder.map_or_empty(Some(item), TLS);
         let tls = Self {
-            ca_file: file(decoder, "ca_file", certificates),
-            cert_file: file(decoder, "cert_file", certificates),
-            key_file: file(decoder, "key_file", key),
+            ca_file: file(decoder, &mut map, "ca_file", check_certificates),
+            cert_file: file(decoder, &mut map, "cert_file", check_certificates),
+            key_file: file(decoder, &mut map, "key_file", check_key),
             server_name: map.take("server_name").and_then(|item| server_name(decoder, &item)),
-            insecure_skip_verify: map.take("insecure_skip_verify").is_some_and(|item| insecure(decoder, &item)),
+            insecure_skip_verify: insecure_skip_verify(decoder, &mut map),
         };
-        tls.check_pair(decoder, &item.place);
+        tls.check_pair(decoder, &item.location);
         decoder.finish(map);
         tls
     }
 
-    fn check_pair(&self, decoder: &mut Decoder<'_>, place: &KeyPath) {
+    fn check_pair(&self, decoder: &mut Decoder<'_>, location: &Location) {
         match (&self.cert_file, &self.key_file) {
-            (Some(_), None) => decoder.problem(place, "cert_file needs key_file"),
-            (None, Some(_)) => decoder.problem(place, "key_file needs cert_file"),
+            (Some(_), None) => decoder.report(location, "cert_file needs key_file"),
+            (None, Some(_)) => decoder.report(location, "key_file needs cert_file"),
             (Some(certificate), Some(key)) => {
-                decoder.noted(place, Pem::File(key.clone()).is_key_of(&Pem::File(certificate.clone())));
+                decoder.ok_or_report(location, Pem::File(key.clone()).check_key_of(&Pem::File(certificate.clone())));
             }
             (None, None) => {}
         }
     }
 }
 
+fn file(decoder: &mut Decoder<'_>, map: &mut Map<'_>, key: &str, check: fn(&Path) -> Result<(), String>) -> Option<PathBuf> {
+    let item = map.take(key)?;
+    let path = PathBuf::from(decoder.non_empty_text(&item)?);
+    decoder.ok_or_report(&item.location, check(&path));
+    Some(path)
+}
+
 fn server_name(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<String> {
-    let name = decoder.word(item)?;
-    // An address in place of the url's host would be where to connect.
+    let name = decoder.non_empty_text(item)?;
+    // The HTTP client connects to this name, and an IP address would override the host of the URL.
     if !matches!(ServerName::try_from(name.as_str()), Ok(ServerName::DnsName(_))) {
-        decoder.problem(&item.place, format!("{name:?} is no host name"));
+        decoder.report(&item.location, format!("{name:?} is not a valid host name"));
         return None;
     }
     Some(name)
 }
 
-fn insecure(decoder: &mut Decoder<'_>, item: &Item<'_>) -> bool {
-    let insecure = decoder.flag(item).unwrap_or(false);
-    if insecure {
-        decoder.warn(&item.place, "the server's certificate is not checked: anyone in between can read the credentials");
+fn insecure_skip_verify(decoder: &mut Decoder<'_>, map: &mut Map<'_>) -> bool {
+    let location = map.entries.iter().find(|(name, _)| *name == "insecure_skip_verify").map(|(_, item)| item.location.clone());
+    let insecure = map.flag_or_default(decoder, "insecure_skip_verify");
+    if let Some(location) = location.filter(|_| insecure) {
+        decoder.warn(&location, "the server's certificate is not verified: a man in the middle can read the credentials");
     }
     insecure
 }
 
-/// Whether there are certificates in the file.
-pub(super) fn certificates(path: &Path) -> Result<(), String> {
+/// Checks that the file contains certificates.
+pub(super) fn check_certificates(path: &Path) -> Result<(), String> {
     Pem::File(path.to_owned()).certificates().map(drop)
 }
 
-/// Whether there is a private key in the file.
-pub(super) fn key(path: &Path) -> Result<(), String> {
+/// Checks that the file contains a private key.
+pub(super) fn check_key(path: &Path) -> Result<(), String> {
     Pem::File(path.to_owned()).private_key().map(drop)
 }

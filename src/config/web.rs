@@ -1,13 +1,13 @@
-//! `web_config_file`: the web configuration of Prometheus' exporter-toolkit, read as it is.
+//! The web configuration file of Prometheus' exporter-toolkit: `web_config_file:`.
 //!
-//! # What is meant by it
-//!
-//! The format is that of docs/web-configuration.md in prometheus/exporter-toolkit: unknown keys are refused, relative paths begin
-//! at the file's directory, headers are those that it allows, and a dollar sign is a dollar sign. Two things are stricter: bcrypt
-//! hashes have a highest cost, and `rate_limit.burst` is at least 1 (0 would refuse everything).
+//! The format is that of docs/web-configuration.md in prometheus/exporter-toolkit: unknown keys are rejected, relative paths start
+//! at the file's directory, only some headers can be set, and `$` does not introduce a reference. Two limits are stricter: bcrypt
+//! hashes have a highest cost, and `rate_limit.burst` is at least 1, because 0 would reject every request.
 
-use super::access::{User, users};
-use super::decode::{Decoder, Item};
+use super::access::{User, decode_users};
+use super::decode::Decoder;
+use super::map::Item;
+use super::schema::{HTTP_SERVER, WEB_CONFIG, WEB_RATE_LIMIT};
 use super::server_tls::ServerTls;
 use super::yaml::{self, Node, Value};
 use super::{Environment, FILE_BYTES_MAX, Problem, Problems};
@@ -18,7 +18,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Headers that can be set, and the values that each may have; any where there are none.
+/// The headers that can be set, with their valid values; an empty list accepts any value.
 const HEADERS: [(&str, &[&str]); 5] = [
     ("Strict-Transport-Security", &[]),
     ("X-Content-Type-Options", &["nosniff"]),
@@ -26,56 +26,52 @@ const HEADERS: [(&str, &[&str]); 5] = [
     ("X-XSS-Protection", &[]),
     ("Content-Security-Policy", &[]),
 ];
-/// Requests at once.
-const BURST_MAX: usize = 1_000_000;
-/// The longest time between two requests.
-const INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
 /// A web configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebConfig {
-    /// Where it is.
+    /// The path of the file.
     pub path: PathBuf,
     /// The stamp of the file before it was read. The file may have changed since.
     pub stamp: Option<FileStamp>,
-    /// `tls_server_config:` Left out: plain HTTP.
+    /// Key `tls_server_config`: TLS settings.
     pub tls: Option<ServerTls>,
-    /// `http_server_config.http2:` whether HTTP/2 is offered where there is TLS. Left out: true.
+    /// Key `http_server_config.http2`: offers HTTP/2 over TLS.
     pub http2: bool,
-    /// `http_server_config.headers:` put on each answer. Left out: none.
+    /// Key `http_server_config.headers`: headers to add to each response.
     pub headers: Vec<(&'static str, HeaderValue)>,
-    /// `basic_auth_users:` Left out: no authentication by it.
+    /// Key `basic_auth_users`: users of Basic authentication.
     pub users: Vec<User>,
-    /// `rate_limit:` of all clients together. Left out: none.
+    /// Key `rate_limit`: the limit for all clients together.
     pub rate_limit: Option<EndpointRate>,
 }
 
 /// A token bucket for all clients together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndpointRate {
-    /// `interval:` between two requests.
+    /// Key `interval`: the time between two requests.
     pub interval: Duration,
-    /// `burst:` how many at once.
+    /// Key `burst`: the requests that are accepted at once.
     pub burst: u32,
 }
 
 impl WebConfig {
-    /// Reads it. Beside it what may not be meant.
+    /// Reads a file. The second value is the warnings.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Returns every problem of the file.
     pub fn load(path: &Path) -> Result<(Self, Vec<Problem>), Problems> {
         let file = path.display().to_string();
-        let whole = |line, message: String| Problems::new(vec![Problem { file: file.clone(), line, path: String::new(), message }]);
+        let of_file = |line, message: String| Problems::new(vec![Problem { file: file.clone(), line, path: String::new(), message }]);
         let stamp = FileStamp::of(path);
         let mut bytes = Vec::new();
         let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
-        read.map_err(|error| whole(None, error.to_string()))?;
+        read.map_err(|error| of_file(None, error.to_string()))?;
         if bytes.len() > FILE_BYTES_MAX {
-            return Err(whole(None, format!("has more than {FILE_BYTES_MAX} bytes")));
+            return Err(of_file(None, format!("exceeds the limit of {FILE_BYTES_MAX} bytes")));
         }
-        let text = String::from_utf8(bytes).map_err(|_| whole(None, "is not UTF-8 text".to_owned()))?;
-        let node = literal(yaml::parse(&text).map_err(|(line, message)| whole(line, message))?);
+        let text = String::from_utf8(bytes).map_err(|_| of_file(None, "is not UTF-8 text".to_owned()))?;
+        let node = escape_references(yaml::parse(&text).map_err(|(line, message)| of_file(line, message))?);
         let environment = Environment::default();
         let mut decoder = Decoder::new(&file, &environment, &[]);
         let config = Self::decode(&mut decoder, &Item::root(&node), path, stamp);
@@ -83,67 +79,66 @@ impl WebConfig {
     }
 
     fn decode(decoder: &mut Decoder<'_>, item: &Item<'_>, path: &Path, stamp: Option<FileStamp>) -> Self {
-        let mut map = decoder.map(item).unwrap_or_default();
+        let mut map = decoder.map_or_empty(Some(item), WEB_CONFIG);
         let base = path.parent().unwrap_or(Path::new(""));
         let tls = map.take("tls_server_config").and_then(|item| ServerTls::decode(decoder, &item, base));
-        let http = map.take("http_server_config").and_then(|item| decoder.map(&item));
-        let (mut http2, mut headers) = (None, Vec::new());
-        if let Some(mut http) = http {
-            http2 = http.take("http2").and_then(|item| decoder.flag(&item));
-            headers = http.take("headers").map(|item| decode_headers(decoder, &item)).unwrap_or_default();
-            decoder.finish(http);
-        }
-        let users = map.take("basic_auth_users").map(|item| users(decoder, &item)).unwrap_or_default();
+        let http = map.take("http_server_config");
+        let mut http = decoder.map_or_empty(http.as_ref(), HTTP_SERVER);
+        let http2 = http.flag_or_default(decoder, "http2");
+        let headers = http.take("headers").map(|item| decode_headers(decoder, &item)).unwrap_or_default();
+        decoder.finish(http);
+        let users = map.take("basic_auth_users").map(|item| decode_users(decoder, &item)).unwrap_or_default();
         let rate_limit = map.take("rate_limit").and_then(|item| EndpointRate::decode(decoder, &item));
         decoder.finish(map);
-        Self { path: path.to_owned(), stamp, tls, http2: http2.unwrap_or(true), headers, users, rate_limit }
+        Self { path: path.to_owned(), stamp, tls, http2, headers, users, rate_limit }
     }
 }
 
-/// The same, in which a dollar sign means itself.
-fn literal(node: Node) -> Node {
+/// Escapes every dollar sign, so that none introduces a reference.
+fn escape_references(node: Node) -> Node {
     let value = match node.value {
         Value::Nothing => Value::Nothing,
         Value::Scalar(text) => Value::Scalar(text.replace('$', "$$")),
-        Value::List(list) => Value::List(list.into_iter().map(literal).collect()),
-        Value::Map(map) => Value::Map(map.into_iter().map(|(key, node)| (key, literal(node))).collect()),
+        Value::List(list) => Value::List(list.into_iter().map(escape_references).collect()),
+        Value::Map(map) => Value::Map(map.into_iter().map(|(key, node)| (key, escape_references(node))).collect()),
     };
     Node { line: node.line, value }
 }
 
 fn decode_headers(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<(&'static str, HeaderValue)> {
     let mut headers = Vec::new();
-    for (name, item) in decoder.map(item).map(super::decode::Map::rest).unwrap_or_default() {
+    for (name, item) in decoder.user_map(item) {
         let Some((name, values)) = HEADERS.iter().find(|(known, _)| *known == name) else {
-            decoder.unknown_key(name, &item.place, &HEADERS.map(|(name, _)| name));
+            decoder.report_unknown_key(name, &item.location, &HEADERS.map(|(name, _)| name));
             continue;
         };
         let Some(text) = decoder.text(&item).filter(|text| !text.is_empty()) else { continue };
         if !values.is_empty() && !values.contains(&text.as_str()) {
-            decoder.problem(&item.place, format!("unknown value {text}; there are {}", values.join(", ")));
+            decoder.report(&item.location, format!("unknown value {text}; expected one of: {}", values.join(", ")));
         }
-        let value = HeaderValue::from_str(&text).map_err(|_| "cannot be sent: it has signs that a header may not have".to_owned());
-        headers.extend(decoder.noted(&item.place, value).map(|value| (*name, value)));
+        let value = HeaderValue::from_str(&text).map_err(|_| "contains characters that are not allowed in a header".to_owned());
+        headers.extend(decoder.ok_or_report(&item.location, value).map(|value| (*name, value)));
     }
     headers
 }
 
 impl EndpointRate {
     fn decode(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<Self> {
-        let mut map = decoder.map(item)?;
-        let (interval, burst) = (map.take("interval"), map.take("burst"));
+        let mut map = decoder.map(item, WEB_RATE_LIMIT)?;
+        let limits = map.duration_limits("interval");
+        let interval = map.take("interval");
+        let has_burst = map.has_own("burst");
+        let burst = map.integer(decoder, "burst");
         decoder.finish(map);
         let interval = interval?;
-        let is_off = decoder.text(&interval).is_some_and(|text| text == "0");
-        let interval = if is_off { Duration::ZERO } else { decoder.duration(&interval, &(Duration::ZERO..=INTERVAL_MAX))? };
+        let is_zero = decoder.text(&interval).is_some_and(|text| text == "0");
+        let interval = if is_zero { Duration::ZERO } else { decoder.duration(&interval, limits)? };
         if interval.is_zero() {
             return None;
         }
-        let Some(burst) = burst else {
-            decoder.problem(&item.place, "burst is missing, and so 0: every request would be refused");
-            return None;
-        };
-        let burst = decoder.integer(&burst, &(1..=BURST_MAX)).and_then(|burst| u32::try_from(burst).ok())?;
-        Some(Self { interval, burst })
+        if !has_burst {
+            decoder.report(&item.location, "burst is missing, which means 0: every request would be rejected");
+        }
+        Some(Self { interval, burst: u32::try_from(burst?).ok()? })
     }
 }

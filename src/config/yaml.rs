@@ -1,22 +1,22 @@
-//! YAML as a tree in which each node knows its line.
+//! YAML as a tree of nodes with line numbers.
 //!
-//! # Not by `derive(Deserialize)`
+//! # Why not `derive(Deserialize)`
 //!
-//! Serde stops at the first thing that does not fit, and an operator wants all of them. So YAML becomes this tree, and
-//! `decode` walks it and collects what is wrong.
+//! Serde stops at the first error, but `postmeter check` reports all of them. YAML is therefore parsed to this tree, and `decode`
+//! walks the tree and collects the errors.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
 use std::fmt;
 
-/// A value and where it stands.
+/// A value and its line.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub line: Option<usize>,
     pub value: Value,
 }
 
-/// A value. Numbers and booleans are kept as they were written, so that `token: 0123` is what it looks like.
+/// A value. Numbers and booleans are kept as they are written, so that `token: 0123` keeps its zero.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     Nothing,
@@ -25,14 +25,14 @@ pub(super) enum Value {
     Map(Vec<(Key, Node)>),
 }
 
-/// A key and where it stands.
+/// A key and its line.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
     pub line: Option<usize>,
     pub name: String,
 }
 
-/// Reads one document. The error is a line and what is wrong there.
+/// Parses a file with one document. The error is a line and a message.
 pub(super) fn parse(text: &str) -> Result<Node, (Option<usize>, String)> {
     let options = serde_saphyr::options! {
         with_snippet: false,
@@ -46,12 +46,12 @@ pub(super) fn parse(text: &str) -> Result<Node, (Option<usize>, String)> {
     }
 }
 
-/// On one line, for a person who has a file and no program.
+/// Rewrites an error of the library to one line in terms of the file.
 fn message(error: &serde_saphyr::Error) -> String {
     match error {
-        serde_saphyr::Error::DuplicateMappingKey { key, .. } => format!("the key {} is there twice", key.as_deref().unwrap_or_default()),
-        serde_saphyr::Error::MultipleDocuments { .. } => "a second document begins here; keep one".to_owned(),
-        // The library says the place at the end of its message; ours stands in front.
+        serde_saphyr::Error::DuplicateMappingKey { key, .. } => format!("duplicate key {}", key.as_deref().unwrap_or_default()),
+        serde_saphyr::Error::MultipleDocuments { .. } => "a second document begins here; a file may have only one".to_owned(),
+        // The library appends the position, which `Problem` prints in front of the message.
         other => other.to_string().replace('\n', " ").split(" at line ").next().unwrap_or_default().to_owned(),
     }
 }
@@ -60,12 +60,12 @@ fn line(location: Location) -> Option<usize> {
     usize::try_from(location.line()).ok().filter(|line| *line > 0)
 }
 
-/// A value as the deserializer gives it.
+/// A value as the deserializer provides it.
 enum Raw {
     Nothing,
-    /// A string, which may have been quoted.
+    /// A string, quoted or not.
     String(String),
-    /// A number or a boolean: its text is in the source, and this only what was understood.
+    /// A number or a boolean, as parsed. Its original text is in the source.
     Plain(String),
     List(Vec<Spanned<Raw>>),
     Map(Vec<(Spanned<String>, Spanned<Raw>)>),
@@ -75,7 +75,7 @@ fn raw_to_node(raw: Spanned<Raw>, source: &str) -> Node {
     let value = match raw.value {
         Raw::Nothing => Value::Nothing,
         Raw::String(text) => Value::Scalar(text),
-        Raw::Plain(understood) => Value::Scalar(written(raw.defined, source).map_or(understood, str::to_owned)),
+        Raw::Plain(parsed) => Value::Scalar(source_text(raw.defined, source).map_or(parsed, str::to_owned)),
         Raw::List(list) => Value::List(list.into_iter().map(|raw| raw_to_node(raw, source)).collect()),
         Raw::Map(map) => Value::Map(
             map.into_iter().map(|(key, raw)| (Key { line: line(key.referenced), name: key.value }, raw_to_node(raw, source))).collect(),
@@ -84,8 +84,8 @@ fn raw_to_node(raw: Spanned<Raw>, source: &str) -> Node {
     Node { line: line(raw.referenced), value }
 }
 
-/// The source text of a scalar.
-fn written(location: Location, source: &str) -> Option<&str> {
+/// Returns the source text of a scalar.
+fn source_text(location: Location, source: &str) -> Option<&str> {
     let span = location.span();
     let start = usize::try_from(span.byte_offset()?).ok()?;
     let end = start.checked_add(usize::try_from(span.byte_len()?).ok()?)?;
@@ -183,39 +183,40 @@ mod tests {
     }
 
     #[track_caller]
-    fn reads(text: &str, expected: &str) {
+    fn check(text: &str, expected: &str) {
         assert_eq!(show(&parse(text).unwrap()), expected);
     }
 
     #[test]
-    fn each_node_knows_its_line_and_scalars_are_kept_as_written() {
-        reads("", "-:nothing");
-        reads("# only a comment\n", "-:nothing");
-        reads("a: 0123\nb: 1.10\nc: yes\nd: true\ne:\n", "1:{1:a=1:\"0123\" 2:b=2:\"1.10\" 3:c=3:\"yes\" 4:d=4:\"true\" 5:e=5:nothing}");
-        reads("é: x\nb: 0x10 # ü\n", "1:{1:é=1:\"x\" 2:b=2:\"0x10\"}");
-        reads("a: [x, {b: 'y'}]\n", "1:{1:a=1:[1:\"x\" 1:{1:b=1:\"y\"}]}");
-        reads("a:\n  - x\n  - y\n", "1:{1:a=2:[2:\"x\" 3:\"y\"]}");
-        reads("a: &x 12\nb: *x\n", "1:{1:a=1:\"12\" 2:b=2:\"12\"}");
-        reads("a: &x {b: 1}\nc: {<<: *x, d: 2}\n", "1:{1:a=1:{1:b=1:\"1\"} 2:c=2:{2:d=2:\"2\" 2:b=2:\"1\"}}");
-        reads("1: a\ntrue: b\n", "1:{1:1=1:\"a\" 2:true=2:\"b\"}");
-        reads("a: 123456789012345678901234567890\n", "1:{1:a=1:\"123456789012345678901234567890\"}");
+    fn nodes_have_lines_and_scalars_keep_their_text() {
+        check("", "-:nothing");
+        check("# only a comment\n", "-:nothing");
+        check("a: 0123\nb: 1.10\nc: yes\nd: true\ne:\n", "1:{1:a=1:\"0123\" 2:b=2:\"1.10\" 3:c=3:\"yes\" 4:d=4:\"true\" 5:e=5:nothing}");
+        check("é: x\nb: 0x10 # ü\n", "1:{1:é=1:\"x\" 2:b=2:\"0x10\"}");
+        check("a: [x, {b: 'y'}]\n", "1:{1:a=1:[1:\"x\" 1:{1:b=1:\"y\"}]}");
+        check("a:\n  - x\n  - y\n", "1:{1:a=2:[2:\"x\" 3:\"y\"]}");
+        check("a: &x 12\nb: *x\n", "1:{1:a=1:\"12\" 2:b=2:\"12\"}");
+        check("a: &x {b: 1}\nc: {<<: *x, d: 2}\n", "1:{1:a=1:{1:b=1:\"1\"} 2:c=2:{2:d=2:\"2\" 2:b=2:\"1\"}}");
+        check("1: a\ntrue: b\n", "1:{1:1=1:\"a\" 2:true=2:\"b\"}");
+        check("a: 123456789012345678901234567890\n", "1:{1:a=1:\"123456789012345678901234567890\"}");
     }
 
     #[track_caller]
-    fn refuses(text: &str, line: usize, expected: &str) {
+    fn check_error(text: &str, line: usize, expected: &str) {
         assert_eq!(parse(text).unwrap_err(), (Some(line), expected.to_owned()));
     }
 
     #[test]
-    fn what_is_no_yaml_is_refused_with_its_line() {
-        refuses("a: 1\nb: [\n", 2, "unclosed bracket '['");
-        refuses("a: 1\na: 2\n", 2, "the key a is there twice");
-        refuses("a: 1\n---\nb: 2\n", 3, "a second document begins here; keep one");
-        refuses("a: *x\n", 1, "alias references unknown anchor");
-        refuses("a:\n\tb: 1\n", 2, "tabs disallowed within this context (block indentation)");
+    fn invalid_yaml_is_rejected_with_its_line() {
+        check_error("a: 1\nb: [\n", 2, "unclosed bracket '['");
+        check_error("a: 1\na: 2\n", 2, "duplicate key a");
+        check_error("a: 1\n---\nb: 2\n", 3, "a second document begins here; a file may have only one");
+        check_error("a: *x\n", 1, "alias references unknown anchor");
+        check_error("a:\n\tb: 1\n", 2, "tabs disallowed within this context (block indentation)");
     }
+
     #[test]
-    fn hostile_yaml_is_refused_and_secrets_are_not_quoted() {
+    fn hostile_yaml_is_rejected_and_secrets_are_not_quoted() {
         let deep = format!("a: {}", "[".repeat(100_000));
         let bomb = "a: &a [x, x]\n".to_owned()
             + &(0..24)
@@ -236,8 +237,8 @@ mod tests {
             "hunter2\n b: x",
             ".inf",
         ] {
-            let read = parse(&format!("token: {value}\n"));
-            assert!(!format!("{:?}", read.as_ref().err()).contains("hunter2"), "{value} {read:?}");
+            let result = parse(&format!("token: {value}\n"));
+            assert!(!format!("{:?}", result.as_ref().err()).contains("hunter2"), "{value} {result:?}");
         }
     }
 }

@@ -86,7 +86,8 @@ impl LogShared {
 /// The state file that cannot be used.
 pub fn open(collected: &CollectedTarget, state_dir: &Path) -> Result<Option<(Follower, Feed, HashKey)>, StateError> {
     let target = &collected.target;
-    let (Some(messages), Some(reader), Some(deliveries)) = (&target.config.messages, target.record_reader(), &collected.deliveries) else {
+    let (Some(messages), Some(reader), Some(deliveries)) = (&target.config.delivery_log, target.record_reader(), &collected.deliveries)
+    else {
         return Ok(None);
     };
     let key = state_file::hash_key(state_dir)?;

@@ -22,7 +22,7 @@ mod reader;
 mod sample_value;
 
 use super::{ReadError, quote};
-use crate::model::{READING_LIMITS, Families, ReadingLimits, Repair};
+use crate::model::{Families, READING_LIMITS, ReadingLimits, Repair};
 use reader::Reader;
 
 /// What a last line without a line feed means.

@@ -89,7 +89,9 @@ impl PollError {
     #[must_use]
     pub fn of_read(error: ReadError, hint: &'static str) -> Self {
         match error {
-            ReadError::Html | ReadError::Empty | ReadError::Malformed(_) | ReadError::OtherExporter(_) => Self::Malformed(error.to_string()),
+            ReadError::Html | ReadError::Empty | ReadError::Malformed(_) | ReadError::OtherExporter(_) => {
+                Self::Malformed(error.to_string())
+            }
             ReadError::Refused(_) => Self::Api(error.to_string()),
             ReadError::AccessDenied(reason) => Self::rejected_credential(reason, hint),
         }

@@ -6,12 +6,12 @@ use crate::source::Source;
 
 /// Selects the families of these pages that are forwarded.
 #[must_use]
-pub fn select_native(source: &Source, passthrough: &config::Relay, pages: Vec<Families>) -> SelectedFamilies {
+pub fn select_native(source: &Source, passthrough: &config::Passthrough, pages: Vec<Families>) -> SelectedFamilies {
     SelectedFamilies::select(pages, &passthrough.prefix, passthrough.series_max, |family| {
         let kind = source.mistyped_counters.contains(&family).then_some(FamilyType::Counter);
         // The total of a detail comes from another rule, and only that one matters.
         let is_mapped = || source.rules().any(|(_, rule)| rule.detail.is_none() && rule.families.contains(&family));
-        passthrough.passes(family).then(|| FamilySelection {
+        passthrough.includes(family).then(|| FamilySelection {
             kind,
             min_value: passthrough.min_value(family),
             is_mapped: is_mapped(),
@@ -31,8 +31,8 @@ mod tests {
     #[test]
     fn a_gauge_below_zero_is_repaired_once_by_rule_or_passthrough() {
         let page = "# TYPE smtp_active_connections gauge\nsmtp_active_connections 18446744073709551615\n# TYPE other gauge\nother 18446744073709551614\n";
-        let none = config::Relay { enabled: false, ..config::Relay::default() };
-        for (system, relay, counted) in [("stalwart", config::Relay::default(), (1, 1)), ("stalwart", none.clone(), (1, 0))] {
+        let none = config::Passthrough { enabled: false, ..config::Passthrough::default() };
+        for (system, relay, counted) in [("stalwart", config::Passthrough::default(), (1, 1)), ("stalwart", none.clone(), (1, 0))] {
             let (source, read) = (by_name(system).unwrap(), prometheus::read(page.to_owned()).unwrap());
             let read = [(source.required(), read)];
             let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, metrics_from_log: &[] };
@@ -42,8 +42,11 @@ mod tests {
             assert_eq!(underflows, counted, "{system} {relay:?}");
             assert_eq!((native.kept, native.dropped), (0, 2));
         }
-        let native =
-            select_native(by_name("prometheus").unwrap(), &config::Relay::default(), vec![prometheus::read(page.to_owned()).unwrap()]);
+        let native = select_native(
+            by_name("prometheus").unwrap(),
+            &config::Passthrough::default(),
+            vec![prometheus::read(page.to_owned()).unwrap()],
+        );
         assert_eq!((native.kept, native.dropped), (2, 0), "a generic endpoint's gauges are not repaired");
     }
 }

@@ -107,7 +107,7 @@ impl Target {
             return (Err(error), reports, body_bytes);
         }
         let mapped = self.map(memory, read, body_bytes, self.context(at, window)).await;
-        let (source, passthrough) = (self.config.source, self.config.relay.clone());
+        let (source, passthrough) = (self.config.source, self.config.passthrough.clone());
         let outcome = match mapped {
             Ok((mut snapshot, read)) => {
                 let pages = read.into_iter().map(|(_, families)| families).collect();
@@ -219,7 +219,7 @@ impl Target {
             window_start: start.filter(|_| self.config.source.windowed),
             sliding: matches!(self.config.window, config::Window::Sliding(_)),
             detail: self.config.detail.clone(),
-            metrics_from_log: if self.config.messages.is_some() { vocabulary::DELIVERY_LOG_METRICS } else { &[] },
+            metrics_from_log: if self.config.delivery_log.is_some() { vocabulary::DELIVERY_LOG_METRICS } else { &[] },
         }
     }
 }

@@ -19,7 +19,12 @@ pub struct RecordReader {
 }
 
 impl RecordReader {
-    pub(super) fn new(target: &config::Target, messages: &config::Messages, records: &'static DeliveryLogApi, shared: TargetShared) -> Self {
+    pub(super) fn new(
+        target: &config::Target,
+        messages: &config::DeliveryLog,
+        records: &'static DeliveryLogApi,
+        shared: TargetShared,
+    ) -> Self {
         Self { client: PartClient::new(target, &messages.part), shared, records, timeout: target.timeout }
     }
 

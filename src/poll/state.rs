@@ -54,7 +54,7 @@ pub(super) struct TargetState {
 impl TargetState {
     pub(super) fn new(target: &config::Target, since: SystemTime, history: History, breaker: CircuitBreaker) -> Self {
         let (latest, version, target_info, timed_out_after, late_limit, part_problems) = Default::default();
-        let tally = Tally { metrics_from_log: target.messages.is_some(), ..Tally::default() };
+        let tally = Tally { metrics_from_log: target.delivery_log.is_some(), ..Tally::default() };
         let (name, required) = (target.name.clone(), target.source.required().name);
         let reading_age_max = target.min_interval.mul_f64(config::DUE_SHARE);
         let (waits_for_slot, early_for, early_until, memory_problem) = Default::default();

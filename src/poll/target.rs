@@ -136,7 +136,7 @@ impl Target {
     /// limits and rate budget.
     #[must_use]
     pub fn record_reader(&self) -> Option<RecordReader> {
-        let (messages, records) = (self.config.messages.as_ref()?, self.config.source.delivery_log?);
+        let (messages, records) = (self.config.delivery_log.as_ref()?, self.config.source.delivery_log?);
         Some(RecordReader::new(&self.config, messages, records, self.shared.clone()))
     }
 

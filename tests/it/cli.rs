@@ -1,4 +1,4 @@
-//! The command line: exit codes, and exactly what is said.
+//! The command line: exit codes and exact messages.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::{FIXTURES, postmeter, stderr, stdout};
@@ -16,95 +16,99 @@ fn run(folder: &Path, line: &str) -> Output {
     postmeter().current_dir(folder).args(line.split(' ')).output().unwrap()
 }
 
-/// Runs beside the fixtures; exit 1, nothing printed, and this said.
+/// Runs a command in the directory of the fixtures that fails with exit code 1 and this error.
 #[track_caller]
-fn says(line: &str, said: &str) {
+fn check_failure(line: &str, error: &str) {
     let output = run(Path::new(FIXTURES), line);
-    assert_eq!((stderr(&output).as_str(), stdout(&output).as_str(), output.status.code()), (said, "", Some(1)), "{line}");
+    assert_eq!((stderr(&output).as_str(), stdout(&output).as_str(), output.status.code()), (error, "", Some(1)), "{line}");
 }
 
-/// A command line that clap refuses: exit 2, and this among what is said.
+/// Runs an invalid command line: exit code 2, and an error that contains this text.
 #[track_caller]
-fn refuses(line: &str, said: &str) {
+fn check_rejected(line: &str, error: &str) {
     let output = run(Path::new(FIXTURES), line);
     assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""), "{line}");
-    assert!(stderr(&output).contains(said), "{line}: {}", stderr(&output));
+    assert!(stderr(&output).contains(error), "{line}: {}", stderr(&output));
 }
 
 #[test]
-fn check_says_that_a_file_is_good() {
+fn check_accepts_a_valid_file() {
     let folder = tempfile::tempdir().unwrap();
     let two = GOOD.replace(']', ", {name: b, system: stalwart, url: 'https://b.example.com', username: u, password: p}]");
-    for (name, content, said) in
-        [("postmeter.yaml", GOOD, "postmeter.yaml: good, 1 target\n"), ("two.yaml", &two, "two.yaml: good, 2 targets\n")]
+    for (name, content, expected) in
+        [("postmeter.yaml", GOOD, "postmeter.yaml: valid, 1 target\n"), ("two.yaml", &two, "two.yaml: valid, 2 targets\n")]
     {
         std::fs::write(folder.path().join(name), content).unwrap();
         let output = run(folder.path(), &format!("check --config {name}"));
-        assert_eq!((stdout(&output).as_str(), stderr(&output).as_str(), output.status.code()), (said, "", Some(0)));
+        assert_eq!((stdout(&output).as_str(), stderr(&output).as_str(), output.status.code()), (expected, "", Some(0)));
     }
     let output = run(folder.path(), "check");
-    assert!(stdout(&output).starts_with("postmeter.yaml: good"), "the default: {}", stderr(&output));
+    assert!(stdout(&output).starts_with("postmeter.yaml: valid"), "the default: {}", stderr(&output));
 }
 
 #[test]
-fn check_warns_where_nothing_can_go_out() {
+fn check_warns_if_no_exporter_is_enabled() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("postmeter.yaml"), format!("{GOOD}export: {{prometheus: false}}\n")).unwrap();
     let output = run(folder.path(), "check");
-    let said = "warning: postmeter.yaml:2: export: there is no way out: neither otlp nor prometheus is on, \
+    let expected = "warning: postmeter.yaml:2: export: no exporter is enabled: neither otlp nor prometheus is on, \
                 so nothing is polled after the start\n";
-    assert_eq!((stderr(&output).as_str(), output.status.code()), (said, Some(0)));
+    assert_eq!((stderr(&output).as_str(), output.status.code()), (expected, Some(0)));
 }
 
 #[test]
-fn check_says_what_a_shard_polls() {
+fn check_lists_the_targets_of_a_shard() {
     let folder = tempfile::tempdir().unwrap();
     let two = GOOD.replace("name: a", "name: mta1").replace(']', ", {name: mta2, system: kumomta, url: 'https://b.example.com'}]");
     std::fs::write(folder.path().join("postmeter.yaml"), two).unwrap();
-    for (line, said) in [
-        ("check --shard 0/1", "postmeter.yaml: good, 2 targets; shard 0/1 polls 2 of them: mta1, mta2\n"),
-        ("check --shard 0/3", "postmeter.yaml: good, 2 targets; shard 0/3 polls 1 of them: mta1\n"),
-        ("check --shard 1/3", "postmeter.yaml: good, 2 targets; shard 1/3 polls 1 of them: mta2\n"),
-        ("check --shard 2/3", "postmeter.yaml: good, 2 targets; shard 2/3 polls 0 of them\n"),
+    for (line, expected) in [
+        ("check --shard 0/1", "postmeter.yaml: valid, 2 targets; 2 of them in shard 0/1: mta1, mta2\n"),
+        ("check --shard 0/3", "postmeter.yaml: valid, 2 targets; 1 of them in shard 0/3: mta1\n"),
+        ("check --shard 1/3", "postmeter.yaml: valid, 2 targets; 1 of them in shard 1/3: mta2\n"),
+        ("check --shard 2/3", "postmeter.yaml: valid, 2 targets; 0 of them in shard 2/3\n"),
     ] {
         let output = run(folder.path(), line);
-        assert_eq!((stdout(&output).as_str(), stderr(&output).as_str(), output.status.code()), (said, "", Some(0)));
+        assert_eq!((stdout(&output).as_str(), stderr(&output).as_str(), output.status.code()), (expected, "", Some(0)));
     }
-    refuses("check --shard 2/2", "there is no shard 2/2: the last of 2 is 1/2");
-    refuses("scrape --system kumomta --url http://a --shard 0/2", "cannot be used with");
+    check_rejected("check --shard 2/2", "the shard 2/2 does not exist: the last of 2 is 1/2");
+    check_rejected("scrape --system kumomta --url http://a --shard 0/2", "cannot be used with");
 }
 
 #[test]
-fn healthcheck_says_who_does_not_answer() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    says(
-        &format!("healthcheck --url http://{nobody}/-/healthy"),
-        &format!("postmeter: http://{nobody}/-/healthy: nothing answers there\n"),
+fn healthcheck_reports_a_refused_connection() {
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    check_failure(
+        &format!("healthcheck --url http://{unused}/-/healthy"),
+        &format!("postmeter: http://{unused}/-/healthy: cannot connect: Connection refused (os error 111)\n"),
     );
-    says("healthcheck --url nonsense", "postmeter: nonsense: is no URL; write it as http://localhost:9464/-/healthy\n");
+    check_failure("healthcheck --url nonsense", "postmeter: nonsense: not a valid URL; write it as http://localhost:9464/-/healthy\n");
 }
 
 #[test]
-fn check_says_everything_that_is_wrong() {
-    let expected = std::fs::read_to_string(format!("{FIXTURES}/config/bad/everything-at-once.txt")).unwrap();
+fn check_lists_every_error() {
+    let path = "config/bad/everything-at-once.yaml";
+    let text = std::fs::read_to_string(format!("{FIXTURES}/{path}")).unwrap();
+    let expected = postmeter::config::parse(&text, path, &postmeter::config::Environment::default()).unwrap_err().to_string();
     assert!(expected.lines().count() > 3);
-    let expected = expected.replace("everything-at-once.yaml", "config/bad/everything-at-once.yaml");
-    says("check --config config/bad/everything-at-once.yaml", &format!("postmeter: {}\n", expected.trim_end()));
-    says("run --config config/bad/everything-at-once.yaml", &format!("postmeter: {}\n", expected.trim_end()));
-    says("check --config nope.yaml", "postmeter: nope.yaml: No such file or directory (os error 2); --config names another file\n");
+    check_failure("check --config config/bad/everything-at-once.yaml", &format!("postmeter: {}\n", expected.trim_end()));
+    check_failure("run --config config/bad/everything-at-once.yaml", &format!("postmeter: {}\n", expected.trim_end()));
+    check_failure(
+        "check --config nope.yaml",
+        "postmeter: nope.yaml: No such file or directory (os error 2); use --config to name another file\n",
+    );
 }
 
 #[test]
-fn scrape_says_what_it_cannot_do() {
-    says("scrape --system exim --file a", &format!("postmeter: there is no mail system `exim`; there are {SYSTEMS}\n"));
-    says("scrape --system kumomta --file nope.json", "postmeter: nope.json: No such file or directory (os error 2)\n");
-    says("scrape --system kumomta --file config", "postmeter: config: Is a directory (os error 21)\n");
-    says("scrape --system kumomta --file queue=a", "postmeter: kumomta has no part `queue`; it has metrics, machine-info\n");
-    says(
+fn scrape_reports_invalid_arguments() {
+    check_failure("scrape --system exim --file a", &format!("postmeter: unknown mail system `exim`; expected one of: {SYSTEMS}\n"));
+    check_failure("scrape --system kumomta --file nope.json", "postmeter: nope.json: No such file or directory (os error 2)\n");
+    check_failure("scrape --system kumomta --file config", "postmeter: config: Is a directory (os error 21)\n");
+    check_failure("scrape --system kumomta --file queue=a", "postmeter: kumomta has no part `queue`; it has metrics, machine-info\n");
+    check_failure(
         "scrape --system kumomta --file machine-info=kumomta/machine-info.json",
         "postmeter: kumomta: the required part `metrics` is missing; add --file PATH\n",
     );
-    says(
+    check_failure(
         "scrape --system kumomta --file machine-info=kumomta/metrics.txt machine-info=nope",
         concat!(
             "kumomta/metrics.txt: the response cannot be read: expected value at line 1 column 1\n",
@@ -122,9 +126,9 @@ fn a_saved_response_has_the_limit_of_its_part() {
     std::io::copy(&mut std::io::Read::take(std::io::repeat(b'\n'), 64 << 20), &mut gzip).unwrap();
     let gzip = gzip.finish().unwrap();
     std::fs::write(folder.path().join("bomb"), &gzip).unwrap();
-    for (name, said) in [("large", "has more than 1048576 bytes"), ("bomb", "has more than 1048576 bytes")] {
+    for (name, expected) in [("large", "exceeds the limit of 1048576 bytes"), ("bomb", "exceeds the limit of 1048576 bytes")] {
         let output = run(folder.path(), &format!("scrape --system ceymail --file {name}"));
-        assert_eq!((stderr(&output), output.status.code()), (format!("postmeter: {name}: {said}\n"), Some(1)));
+        assert_eq!((stderr(&output), output.status.code()), (format!("postmeter: {name}: {expected}\n"), Some(1)));
     }
     std::fs::write(folder.path().join("broken"), &gzip[..20]).unwrap();
     let output = run(folder.path(), "scrape --system ceymail --file broken");
@@ -137,26 +141,26 @@ fn scrape_by_a_file_with_targets() {
     let port = { TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port() };
     std::fs::write(folder.path().join("c.yaml"), GOOD.replace("https://a.example.com", &format!("http://127.0.0.1:{port}"))).unwrap();
     let output = run(folder.path(), "scrape --config c.yaml --target b");
-    assert_eq!((stderr(&output).as_str(), output.status.code()), ("postmeter: c.yaml: there is no target `b`\n", Some(1)));
+    assert_eq!((stderr(&output).as_str(), output.status.code()), ("postmeter: c.yaml: no target is named `b`\n", Some(1)));
     let output = run(folder.path(), "scrape --config c.yaml");
     assert!(stderr(&output).starts_with("a: metrics: ") && output.status.code() == Some(1), "{}", stderr(&output));
     assert!(stdout(&output).contains("mail_up{instance=\"a\",job=\"kumomta\",mail_system_name=\"kumomta\"} 0\n"), "{}", stdout(&output));
 }
 
 #[test]
-fn command_lines_that_make_no_sense() {
-    refuses("scrape", "<--config <FILE>|--url <URL>|--file <[PART=]PATH>...>");
-    refuses("scrape --system kumomta", "<--config <FILE>|--url <URL>|--file <[PART=]PATH>...>");
-    refuses("scrape --url http://192.0.2.1", "--system <SYSTEM>");
-    refuses("scrape --file a", "--system <SYSTEM>");
-    refuses("scrape --config a --system kumomta", "cannot be used with");
-    refuses("scrape --system kumomta --url http://192.0.2.1 --file a", "cannot be used with");
-    refuses("scrape --system kumomta --file a --token b", "cannot be used with");
-    refuses("scrape --config a --insecure-skip-verify", "cannot be used with");
-    refuses("scrape --system kumomta --file a --target b", "cannot be used with");
-    refuses("metrics --format yaml", "[possible values: text, markdown, json]");
-    refuses("check --log-level loud", "not one of off, error, warn, info, debug, trace");
-    refuses("poll", "unrecognized subcommand 'poll'");
+fn invalid_command_lines_are_rejected() {
+    check_rejected("scrape", "<--config <FILE>|--url <URL>|--file <[PART=]PATH>...>");
+    check_rejected("scrape --system kumomta", "<--config <FILE>|--url <URL>|--file <[PART=]PATH>...>");
+    check_rejected("scrape --url http://192.0.2.1", "--system <SYSTEM>");
+    check_rejected("scrape --file a", "--system <SYSTEM>");
+    check_rejected("scrape --config a --system kumomta", "cannot be used with");
+    check_rejected("scrape --system kumomta --url http://192.0.2.1 --file a", "cannot be used with");
+    check_rejected("scrape --system kumomta --file a --token b", "cannot be used with");
+    check_rejected("scrape --config a --insecure-skip-verify", "cannot be used with");
+    check_rejected("scrape --system kumomta --file a --target b", "cannot be used with");
+    check_rejected("metrics --format yaml", "[possible values: text, markdown, json]");
+    check_rejected("check --log-level loud", "expected one of: off, error, warn, info, debug, trace");
+    check_rejected("poll", "unrecognized subcommand 'poll'");
 }
 
 #[test]
@@ -180,13 +184,13 @@ fn every_command_has_help() {
     }
 }
 
-/// The examples of each help are command lines that the program understands: each is given to it with `--help` behind.
+/// Runs each example of the help texts with `--help` appended.
 #[test]
-fn the_examples_of_the_help_are_understood() {
+fn the_examples_of_the_help_are_valid() {
     let mut tried = 0;
     for command in ["", "run", "check", "scrape", "simulate", "metrics", "demo", "completions", "config-schema", "token"] {
         let help = stdout(&run(Path::new(FIXTURES), format!("{command} --help").trim_start()));
-        assert!(help.contains("Example") || help.contains("Begin with"), "{command}: {help}");
+        assert!(help.contains("Example") || help.contains("Start with"), "{command}: {help}");
         let examples = help.lines().flat_map(|line| line.split("; ")).filter_map(|line| line.trim_start().strip_prefix("postmeter "));
         for example in examples {
             let example = example.split("   ").next().unwrap_or_default();
@@ -194,7 +198,7 @@ fn the_examples_of_the_help_are_understood() {
             let words: Vec<&str> = example.split(' ').map(|word| word.trim_matches('\'')).collect();
             let output = postmeter().args(&words).arg("--help").output().unwrap();
             assert!(output.status.success(), "{example}: {}", stderr(&output));
-            // clap answers --help before it looks at the rest, so each option is looked for there.
+            // clap prints the help without checking the other options, so that each option is looked up in the help.
             for option in words.iter().filter(|word| word.starts_with("--")) {
                 assert!(stdout(&output).contains(option), "{example}: {option}");
             }
@@ -211,17 +215,17 @@ fn shells_complete_every_command() {
         let script = stdout(&output);
         assert!(output.status.success() && stderr(&output).is_empty(), "{shell}: {}", stderr(&output));
         for word in ["scrape", "config-schema", "insecure-skip-verify"] {
-            assert!(script.contains(word), "{shell} does not know {word}");
+            assert!(script.contains(word), "the script for {shell} lacks {word}");
         }
     }
-    refuses("completions tcsh", "[possible values: bash, elvish, fish, powershell, zsh]");
+    check_rejected("completions tcsh", "[possible values: bash, elvish, fish, powershell, zsh]");
 }
 
 #[test]
-fn a_new_token_is_let_in_by_the_lines_that_are_printed_with_it() {
+fn a_new_token_is_printed_with_valid_configuration() {
     let folder = tempfile::tempdir().unwrap();
-    let said = || stdout(&run(folder.path(), "token new --name ci --expires 2999-01-01"));
-    let (one, other) = (said(), said());
+    let output = || stdout(&run(folder.path(), "token new --name ci --expires 2999-01-01"));
+    let (one, other) = (output(), output());
     assert_ne!(one.lines().next(), other.lines().next());
     let token = one.lines().next().unwrap();
     assert!(token.len() == 47 && token.starts_with("pmt_") && one.matches(token).count() == 1, "{one}");
@@ -231,12 +235,15 @@ fn a_new_token_is_let_in_by_the_lines_that_are_printed_with_it() {
     let tokens = config.export.prometheus.unwrap().auth.tokens;
     assert_eq!((tokens[0].name.as_str(), tokens[0].expires.unwrap().to_string().as_str()), ("ci", "2999-01-01T00:00:00Z"));
     assert_eq!(tokens[0].sha256.as_slice(), ring::digest::digest(&ring::digest::SHA256, token.as_bytes()).as_ref());
-    says("token new --name a/b", "postmeter: --name is no name: up to 64 letters, digits, '.', '-', '_' and '@'\n");
-    says("token new --expires 2020-01-01", "postmeter: --expires: 2020-01-01 is not in the future\n");
+    check_failure(
+        "token new --name a/b",
+        "postmeter: --name: \"a/b\" is not a valid name; use up to 64 letters, digits, '.', '-', '_' and '@'\n",
+    );
+    check_failure("token new --expires 2020-01-01", "postmeter: --expires: 2020-01-01 is not in the future\n");
 }
 
 #[test]
-fn check_finds_a_key_that_is_not_the_certificates() {
+fn check_finds_a_key_of_another_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let key = || rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(vec!["a.example.com".to_owned()]).unwrap().self_signed(&key()).unwrap();
@@ -251,7 +258,7 @@ fn check_finds_a_key_that_is_not_the_certificates() {
 }
 
 #[test]
-fn the_vocabulary_in_each_format() {
+fn canonical_metrics_in_each_format() {
     let printed = |format: &str| {
         let output = run(Path::new(FIXTURES), &format!("metrics --format {format}"));
         assert_eq!((stderr(&output).as_str(), output.status.code()), ("", Some(0)));
@@ -273,19 +280,19 @@ fn the_vocabulary_in_each_format() {
 }
 
 #[test]
-fn a_taken_port_names_the_flag() {
+fn an_address_in_use_is_reported_with_the_flag() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let output = run(Path::new(FIXTURES), &format!("demo --listen {address}"));
-    let said =
+    let expected =
         format!("postmeter: cannot listen on {address}: Address already in use (os error 98); choose another address with --listen\n");
-    assert_eq!((stderr(&output), output.status.code()), (said, Some(1)));
+    assert_eq!((stderr(&output), output.status.code()), (expected, Some(1)));
     let output = run(Path::new(FIXTURES), &format!("simulate kumomta --listen {address}"));
     assert!(stderr(&output).contains("--listen") && output.status.code() == Some(1), "{}", stderr(&output));
 }
 
 #[test]
-fn the_demo_follows_a_delivery_log_and_leaves_nothing_behind() {
+fn the_demo_reads_a_delivery_log_and_removes_its_files() {
     let folder = tempfile::tempdir().unwrap();
     let kept = || std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     let demo = |temporary: &Path| {
@@ -294,10 +301,10 @@ fn the_demo_follows_a_delivery_log_and_leaves_nothing_behind() {
         Demo(command.stdout(Stdio::piped()).spawn().unwrap())
     };
     let mut running = demo(folder.path());
-    let mut said = BufReader::new(running.0.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let mut says = |words: &str| said.find(|line| line.contains(words)).unwrap_or_else(|| panic!("the demo does not say {words}"));
-    says("each delivery of cpanel, exported once");
-    says("Ctrl-C");
+    let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut wait_for_line = |text: &str| lines.find(|line| line.contains(text)).unwrap_or_else(|| panic!("the demo does not print {text}"));
+    wait_for_line("each delivery of cpanel is exported once");
+    wait_for_line("Ctrl-C");
     let [directory] = kept().try_into().unwrap();
     assert_eq!(std::fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
     let records = |line: &str| {
@@ -305,17 +312,17 @@ fn the_demo_follows_a_delivery_log_and_leaves_nothing_behind() {
         rest.split(' ').next().unwrap().parse::<u64>().unwrap()
     };
     // Ten seconds apart; the log is read every five.
-    while records(&says("records of the delivery log")) == 0 {}
+    while records(&wait_for_line("records of the delivery log")) == 0 {}
     assert!(directory.join("messages-demo-cpanel.cursor").exists());
     assert!(running.ends("-INT").success());
-    says("records of the delivery log");
+    wait_for_line("records of the delivery log");
     assert_eq!(kept(), Vec::<PathBuf>::new());
 
     let mut running = demo(&folder.path().join("none"));
-    let mut said = BufReader::new(running.0.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let line = said.find(|line| line.contains("  log ")).unwrap();
-    assert!(line.contains("not followed") && line.contains("No such file") && line.contains("TMPDIR"), "{line}");
-    assert!(said.any(|line| line.contains("Ctrl-C")));
+    let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let line = lines.find(|line| line.contains("  log ")).unwrap();
+    assert!(line.contains("  log   off") && line.contains("No such file") && line.contains("TMPDIR"), "{line}");
+    assert!(lines.any(|line| line.contains("Ctrl-C")));
     assert!(running.ends("-TERM").success());
 }
 
@@ -337,10 +344,19 @@ impl Drop for Demo {
 }
 
 #[test]
-fn stand_ins_that_there_are_not() {
-    says("simulate exim", "postmeter: there is no stand-in for `exim`; there are cpanel, ceymail, kumomta, stalwart, emailengine\n");
-    refuses("simulate kumomta --fault slowly", "there are refuse, reset, close, ");
-    refuses("simulate kumomta --tls-cert a", "--tls-key");
-    says("simulate kumomta --tls-cert none.pem --tls-key none.pem", "postmeter: none.pem: No such file or directory (os error 2)\n");
-    says("simulate kumomta --listen nowhere", "postmeter: --listen nowhere: not an address like 127.0.0.1:8000\n");
+fn invalid_simulators_are_rejected() {
+    check_failure(
+        "simulate exim",
+        "postmeter: no simulator exists for `exim`; expected one of: cpanel, ceymail, kumomta, stalwart, emailengine\n",
+    );
+    check_rejected("simulate kumomta --fault slowly", "expected one of: refuse, reset, close, ");
+    check_rejected("simulate kumomta --tls-cert a", "--tls-key");
+    check_failure(
+        "simulate kumomta --tls-cert none.pem --tls-key none.pem",
+        "postmeter: none.pem: No such file or directory (os error 2)\n",
+    );
+    check_failure(
+        "simulate kumomta --listen nowhere",
+        "postmeter: --listen: \"nowhere\" is not a valid address; write it as 127.0.0.1:8000\n",
+    );
 }

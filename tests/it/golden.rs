@@ -1,15 +1,16 @@
-//! Saved responses through the real program: what it prints, and what it says when it cannot read one.
+//! `postmeter scrape --file` for saved responses: the metrics and errors that it prints, compared with snapshots.
 //!
-//! The fixtures are of our making; each has the oddities that `source` names. `POSTMETER_BLESS=1` rewrites what is expected.
+//! The fixtures are synthetic; each has the quirks that the documentation of its `source` module describes.
 #![allow(clippy::unwrap_used)]
 
-use crate::support::{FIXTURES, expect_file, fixture_files, postmeter, stderr, stdout};
+use crate::assert_text_snapshot;
+use crate::support::{FIXTURES, fixture_files, postmeter, stderr, stdout};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, NumberDataPoint};
 
-/// What is expected, and the files that it comes from, `PART=` before those of optional parts. The folder is the system.
-const READ: &[(&str, &[&str])] = &[
+/// The name of a snapshot, `SYSTEM/NAME`, and the responses it is made from. `PART=` precedes the responses of optional parts.
+const READABLE: &[(&str, &[&str])] = &[
     ("ceymail/full", &["full.prom"]),
     ("ceymail/full", &["full.http"]),
     ("ceymail/bare", &["bare.prom"]),
@@ -44,8 +45,8 @@ const READ: &[(&str, &[&str])] = &[
     ("prometheus/postfix", &["postfix.prom"]),
 ];
 
-/// Saved responses that give nothing.
-const REFUSED: &[(&str, &[&str])] = &[
+/// Responses without usable metrics.
+const UNUSABLE: &[(&str, &[&str])] = &[
     ("ceymail/401", &["401.http"]),
     ("ceymail/404", &["404.http"]),
     ("ceymail/429", &["429.http"]),
@@ -69,51 +70,49 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("prometheus/landing-page", &["landing-page.html"]),
 ];
 
-/// Runs `scrape --file` beside the fixtures of the system, so that messages have no absolute path.
-fn scrape(expected: &str, files: &[&str], more: &[&str]) -> std::process::Output {
-    let (system, _) = expected.split_once('/').unwrap();
-    let args: Vec<&str> = ["scrape", "--system", system, "--file"].iter().chain(files).chain(more).copied().collect();
+/// Runs `scrape --file` in the directory of the fixtures, so that messages contain no absolute path.
+fn scrape(snapshot: &str, files: &[&str], options: &[&str]) -> std::process::Output {
+    let (system, _) = snapshot.split_once('/').unwrap();
+    let args: Vec<&str> = ["scrape", "--system", system, "--file"].iter().chain(files).chain(options).copied().collect();
     postmeter().current_dir(format!("{FIXTURES}/{system}")).args(args).output().unwrap()
 }
 
 #[test]
-fn saved_responses_in_canonical_words() {
-    for (expected, files) in READ {
-        let output = scrape(expected, files, &[]);
-        assert!(output.status.success(), "{expected}: {}", stderr(&output));
-        expect_file(&format!("{expected}.metrics"), &timeless(&stdout(&output)));
-        expect_file(&format!("{expected}.stderr"), &stderr(&output));
+fn metrics_of_saved_responses() {
+    for (snapshot, files) in READABLE {
+        let output = scrape(snapshot, files, &[]);
+        assert!(output.status.success(), "{snapshot}: {}", stderr(&output));
+        let errors = stderr(&output);
+        let errors = if errors.is_empty() { errors } else { format!("--- standard error\n{errors}") };
+        assert_text_snapshot!(snapshot.replace('/', "-"), format!("{}{errors}", mask_ages(&stdout(&output))));
     }
 }
 
 #[test]
-fn saved_responses_that_give_nothing() {
-    for (expected, files) in REFUSED {
-        let output = scrape(expected, files, &[]);
-        assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()), "{expected}");
-        expect_file(&format!("{expected}.stderr"), &stderr(&output));
+fn errors_of_unusable_responses() {
+    for (snapshot, files) in UNUSABLE {
+        let output = scrape(snapshot, files, &[]);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()), "{snapshot}");
+        assert_text_snapshot!(snapshot.replace('/', "-"), stderr(&output));
     }
 }
 
 #[test]
-fn every_fixture_is_used_and_everything_expected_is_tested() {
-    let cases = || READ.iter().chain(REFUSED);
-    // Those of other tests: config.rs and properties.rs.
+fn every_fixture_is_used() {
+    // config.rs and properties.rs use the others.
     for path in fixture_files().filter(|path| !path.starts_with("config/") && !path.starts_with("found/")) {
         let (system, file) = path.split_once('/').unwrap();
-        let stem = path.strip_suffix(".metrics").or(path.strip_suffix(".stderr"));
-        let used = match stem {
-            Some(stem) => cases().any(|(expected, _)| *expected == stem),
-            None => cases().any(|(expected, files)| {
-                expected.starts_with(&format!("{system}/")) && files.iter().any(|f| f.rsplit('=').next() == Some(file))
-            }),
-        };
-        assert!(used, "{path} is not used");
+        let uses = |files: &[&str]| files.iter().any(|argument| argument.rsplit('=').next() == Some(file));
+        let is_used = READABLE
+            .iter()
+            .chain(UNUSABLE)
+            .any(|(snapshot, files)| snapshot.split_once('/').is_some_and(|(name, _)| name == system) && uses(files));
+        assert!(is_used, "{path} is not used");
     }
 }
 
-/// The values that depend on the clock, masked.
-fn timeless(page: &str) -> String {
+/// Masks the values that depend on the clock.
+fn mask_ages(page: &str) -> String {
     const AGES: [&str; 2] = ["mail_poll_age_seconds{", "mail_queue_oldest_age_seconds{"];
     let line = |line: &str| match line.rsplit_once(' ') {
         Some((series, _)) if AGES.iter().any(|age| line.starts_with(age)) => format!("{series} *\n"),
@@ -123,7 +122,7 @@ fn timeless(page: &str) -> String {
 }
 
 #[test]
-fn otlp_json_is_what_would_be_pushed() {
+fn otlp_json_is_the_pushed_request() {
     let output = scrape("emailengine/active", &["active.prom"], &["--format", "otlp-json"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let message: ExportMetricsServiceRequest = serde_json::from_slice(&output.stdout).unwrap();
@@ -135,9 +134,9 @@ fn otlp_json_is_what_would_be_pushed() {
     let mut points = 0;
     for metric in &metrics {
         for point in numbers(metric.data.as_ref()) {
-            let place = || format!("{}: {point:?}", metric.name);
-            assert_eq!(point.flags & DataPointFlags::NoRecordedValueMask as u32, 0, "{}", place());
-            assert!(point.time_unix_nano > 0 && point.value.is_some(), "{}", place());
+            let path = || format!("{}: {point:?}", metric.name);
+            assert_eq!(point.flags & DataPointFlags::NoRecordedValueMask as u32, 0, "{}", path());
+            assert!(point.time_unix_nano > 0 && point.value.is_some(), "{}", path());
             points += 1;
         }
     }
@@ -150,36 +149,40 @@ fn otlp_json_is_what_would_be_pushed() {
     assert!(started("mail.webhook.requests").iter().all(|at| *at == 1_700_000_000_000_000_000), "process_start_time_seconds");
     let output = scrape("kumomta/json", &["metrics.json"], &["--format", "otlp-json"]);
     let message: ExportMetricsServiceRequest = serde_json::from_slice(&output.stdout).unwrap();
-    let theirs = message.resource_metrics.iter().flat_map(|r| &r.scope_metrics).flat_map(|scope| &scope.metrics);
-    for metric in theirs.filter(|metric| !metric.name.starts_with("mail.poll.")) {
-        assert!(numbers(metric.data.as_ref()).iter().all(|point| point.start_time_unix_nano == 0), "{}: nobody said when", metric.name);
+    let metrics = message.resource_metrics.iter().flat_map(|r| &r.scope_metrics).flat_map(|scope| &scope.metrics);
+    for metric in metrics.filter(|metric| !metric.name.starts_with("mail.poll.")) {
+        assert!(
+            numbers(metric.data.as_ref()).iter().all(|point| point.start_time_unix_nano == 0),
+            "{}: the start time is unknown",
+            metric.name
+        );
     }
 }
 
 #[test]
-fn otlp_json_is_proto_json_and_honours_only() {
+fn otlp_json_is_proto_json_and_respects_only() {
     use serde_json::Value;
-    fn walk(value: &Value, place: &str) {
+    fn walk(value: &Value, path: &str) {
         match value {
-            Value::Null => panic!("{place} is null"),
+            Value::Null => panic!("{path} is null"),
             Value::Object(fields) => {
                 for (key, value) in fields {
-                    let place = format!("{place}.{key}");
+                    let path = format!("{path}.{key}");
                     if ["timeUnixNano", "startTimeUnixNano", "asInt", "count", "intValue"].contains(&key.as_str()) {
                         assert!(
                             value.as_str().is_some_and(|n| n.parse::<i128>().is_ok_and(|n| n != 0 || key == "asInt")),
-                            "{place}: {value}"
+                            "{path}: {value}"
                         );
                     }
                     if key == "aggregationTemporality" {
-                        assert!(value.is_number(), "{place}: {value}");
+                        assert!(value.is_number(), "{path}: {value}");
                     }
-                    walk(value, &place);
+                    walk(value, &path);
                 }
             }
             Value::Array(items) => {
-                assert!(!items.is_empty(), "{place} is empty");
-                items.iter().for_each(|item| walk(item, place));
+                assert!(!items.is_empty(), "{path} is empty");
+                items.iter().for_each(|item| walk(item, path));
             }
             _ => {}
         }

@@ -105,7 +105,7 @@ fn random_tokens_are_read_within_the_limits_and_can_be_exported() {
 #[test]
 fn numbers_are_read_back_unchanged() {
     proptest!(|(n in any::<f64>())| {
-        let page = postmeter::export::exposition::page(postmeter::export::exposition::Format::Text, &[gauge(n)]);
+        let page = postmeter::export::exposition::render(postmeter::export::exposition::Format::Text, &[gauge(n)]);
         let written = page.lines().last().unwrap().rsplit(' ').next().unwrap();
         let read = postmeter::format::number::parse(written.as_bytes()).unwrap();
         prop_assert!(read == n || (read.is_nan() && n.is_nan()), "{n:?} is written as {written} and read as {read:?}");

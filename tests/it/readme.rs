@@ -1,33 +1,30 @@
 //! Tests of the documentation: tables, configurations, commands and links are correct.
 #![allow(clippy::unwrap_used)]
 
-use crate::support::{postmeter, stdout};
+use crate::support::{assert_generated_section, postmeter, stdout};
 use postmeter::config::{self, Environment};
+use std::path::Path;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const METRICS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
 const DELIVERY_LOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/delivery-log.md");
 
-/// Compares both tables of metrics with the output of the program. `POSTMETER_BLESS=1` rewrites them.
+/// Generated sections of the documentation: the file, the name of the section, and the command that prints it.
+const GENERATED: &[(&str, &str, &[&str])] = &[
+    ("docs/metrics.md", "metrics", &["metrics", "--format", "markdown"]),
+    ("docs/configuration.md", "keys", &["config-schema", "--format", "markdown"]),
+];
+
 #[test]
-fn the_documented_metrics_are_those_of_the_program() {
-    for (marker, option) in [("metrics", None), ("self-metrics", Some("--self"))] {
-        let (begin, end) = (format!("<!-- {marker} -->\n"), format!("<!-- /{marker} -->"));
-        let page = std::fs::read_to_string(METRICS).unwrap();
-        let table = stdout(&postmeter().args(["metrics", "--format", "markdown"]).args(option).output().unwrap());
-        let (head, rest) = page.split_once(&begin).unwrap();
-        let (documented, tail) = rest.split_once(&end).unwrap();
-        if std::env::var_os("POSTMETER_BLESS").is_some() {
-            std::fs::write(METRICS, format!("{head}{begin}{table}{end}{tail}")).unwrap();
-        } else {
-            assert_eq!(documented, table, "POSTMETER_BLESS=1 rewrites it");
-        }
+fn generated_sections_are_current() {
+    for (file, section, command) in GENERATED {
+        let output = postmeter().args(*command).output().unwrap();
+        assert_generated_section(&Path::new(ROOT).join(file), section, &stdout(&output));
     }
 }
 
 /// The README and all other documentation pages, with their paths.
 fn guides() -> Vec<(std::path::PathBuf, String)> {
-    let root = std::path::Path::new(ROOT);
+    let root = Path::new(ROOT);
     let mut paths = crate::support::files(&root.join("docs"));
     paths.extend(
         [

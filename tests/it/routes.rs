@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::process::{Command, Stdio};
 
 async fn start() -> (World, Vec<postmeter::simulate::SimulatedServer>) {
-    let [kumomta, ceymail] = [stand_in(System::Kumomta).await, stand_in(System::Ceymail).await];
+    let [kumomta, ceymail] = [start_server(System::Kumomta).await, start_server(System::Ceymail).await];
     kumomta.traffic(|traffic| traffic.advance(600.0));
     ceymail.respond_with(Some((503, "busy".to_owned())));
     let text = format!(

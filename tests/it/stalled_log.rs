@@ -179,7 +179,7 @@ fn a_file_size_limit_does_not_stop_postmeter() {
         std::thread::park_timeout(Duration::from_millis(10));
         running.address = std::fs::read_to_string(&log).ok().as_deref().and_then(address_in).unwrap_or_default();
         !running.address.is_empty()
-    };
+    }
     wait_until_blocking(has_started, SOON, "the program starts");
     running.flood();
     assert!(running.dropped_lines() > 0.0);

@@ -1,4 +1,4 @@
-//! Helpers that the test binaries share.
+//! Helpers that several tests share.
 #![allow(clippy::unwrap_used, dead_code)]
 
 pub mod flat;
@@ -14,10 +14,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// The directory of saved responses and the output that is expected for them.
+/// Saved responses.
 pub const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 
-/// The `postmeter` binary with an empty environment.
+/// The program, with an empty environment.
 pub fn postmeter() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_postmeter"));
     command.env_clear();
@@ -32,32 +32,48 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// Reports on standard error that a test was skipped. The test harness captures `eprintln!`, so the line is written directly.
+/// Prints that a test was skipped, bypassing the output capture of the test harness.
 pub fn skipped(test: &str, why: &str) {
-    let line = format!("{test}: SKIPPED, because {why}\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    let message = format!("{test}: SKIPPED, because {why}\n");
+    std::io::stderr().write_all(message.as_bytes()).unwrap();
 }
 
-/// Compares text with a file in [`FIXTURES`]; a missing file is the same as an empty one. `POSTMETER_BLESS=1` writes the file instead.
+/// Compares the section between `<!-- NAME -->` and `<!-- /NAME -->` of a Markdown file with generated text.
 #[track_caller]
-pub fn expect_file(name: &str, actual: &str) {
-    let path = Path::new(FIXTURES).join(name);
-    if std::env::var_os("POSTMETER_BLESS").is_some() {
-        match actual {
-            "" => drop(std::fs::remove_file(&path)),
-            _ => std::fs::write(&path, actual).unwrap(),
-        }
-    }
-    let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(actual == expected, "{name} differs; POSTMETER_BLESS=1 rewrites it. The actual text:\n{actual}");
+pub fn assert_generated_section(path: &Path, name: &str, generated: &str) {
+    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let (head, rest) = text.split_once(&begin).unwrap();
+    let (_, tail) = rest.split_once(&end).unwrap();
+    assert_generated_file(path, &format!("{head}{begin}{generated}{end}{tail}"));
 }
 
-/// All files in [`FIXTURES`] and its subdirectories, as paths relative to it.
+/// Compares a committed file with generated text. `INSTA_UPDATE=always`, which also accepts snapshots, writes the file instead.
+#[track_caller]
+pub fn assert_generated_file(path: &Path, generated: &str) {
+    if std::env::var("INSTA_UPDATE").is_ok_and(|mode| mode == "always") {
+        return std::fs::write(path, generated).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(committed == generated, "{} is out of date; INSTA_UPDATE=always updates it", path.display());
+}
+
+/// Compares text with a committed snapshot in the directory `snapshots` next to the file of the test.
+#[macro_export]
+macro_rules! assert_text_snapshot {
+    ($name:expr, $text:expr) => {
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!($name, $text);
+        })
+    };
+}
+
+/// Returns the paths of all fixtures, relative to [`FIXTURES`].
 pub fn fixture_files() -> impl Iterator<Item = String> {
     files(Path::new(FIXTURES)).into_iter().map(|path| path.strip_prefix(FIXTURES).unwrap().to_str().unwrap().to_owned())
 }
 
-/// All files in a directory and its subdirectories, sorted.
+/// Returns all files below a directory.
 pub fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -1,113 +1,121 @@
-//! The keys of the configuration file as a table: what an editor is told by `postmeter config-schema`.
+//! The keys of the configuration file: one row for each key, with its name, its shape, its default, its limits and its help.
 //!
-//! # Why beside the decoder
-//!
-//! The decoder is code: it knows what one key means for another, and says where a value came from. The table says what a key
-//! may hold. Ranges and words are the decoder's own, and a test compares the keys of each map with those the decoder takes,
-//! both ways.
+//! The decoder takes names, limits and defaults from these rows, and `postmeter config-schema` prints them as JSON Schema and as
+//! the tables of `docs/configuration.md`. The decoder adds the rules that a row cannot express: how keys depend on each other,
+//! and which environment variables supply a value.
 
-mod export;
+mod otlp;
+mod prometheus;
+mod shape;
 mod target;
+mod telemetry;
+mod web;
 
-use super::decode::{show, show_bytes};
-use super::files::PATTERNS_MAX;
-use export::{EXPORT, TELEMETRY};
-use std::ops::RangeInclusive;
-use std::time::Duration;
-use target::{SHARED, TARGET};
+pub use shape::{DefaultValue, Shape};
 
-/// A key of a map.
+pub(super) use otlp::{OTLP, QUEUE, RETRY, SPOOL, TELEMETRY_OTLP};
+pub(super) use prometheus::{AUTH, PROMETHEUS, RATE_LIMIT, SERVER_TLS, TOKEN};
+pub(super) use target::{CREDENTIALS, DELIVERY_LOG, DETAIL, RELAY, TARGET, TLS, WINDOW};
+pub(super) use telemetry::TELEMETRY;
+pub(super) use web::{HTTP_SERVER, WEB_CONFIG, WEB_RATE_LIMIT};
+
+use super::targets_files::PATTERNS_MAX;
+use DefaultValue::{Flag, Required, Words};
+
+/// A key of a map in the configuration file.
 #[derive(Debug)]
 pub struct Key {
-    /// As it is written.
+    /// The name as it is written in the file.
     pub name: &'static str,
-    /// What it may hold.
+    /// The values that the key accepts.
     pub shape: Shape,
-    /// What it is for, in a sentence.
+    /// The value that applies if the key is absent.
+    pub default: DefaultValue,
+    /// The purpose of the key, in one or two sentences.
     pub help: &'static str,
-    /// Whether it must be there.
-    pub required: bool,
 }
 
-/// What a value may be. Any single value may hold a reference like `${env:NAME}` too.
-#[derive(Debug)]
-pub enum Shape {
-    /// Any text; a number or a word like `true` is taken as it is written.
-    Text,
-    /// A password, a token, or a header's value.
-    Secret,
-    /// Text that begins with `http://` or `https://`.
-    Url,
-    /// `10s`, within these.
-    Duration(&'static RangeInclusive<Duration>),
-    /// `64MiB` or a number of bytes, within these.
-    Bytes(&'static RangeInclusive<usize>),
-    /// A whole number within these.
-    Integer(&'static RangeInclusive<usize>),
-    /// A number.
-    Number,
-    /// `true` or `false`.
-    Flag,
-    /// One of these words.
-    FamilySelection(fn() -> Vec<&'static str>),
-    /// The name of a mail system.
-    System,
-    /// A map with these keys and no others.
-    Map(&'static [Key]),
-    /// The same, of a target: not every system has every key, part and format.
-    Target(&'static [Key]),
-    /// The same, of what targets have in common.
-    Defaults(&'static [Key]),
-    /// A map whose keys are the user's.
-    MapOf(&'static Shape),
-    /// A map with these keys, and others of the user's.
-    MapAnd(&'static [Key], &'static Shape),
-    /// A list of so many of these.
-    List(&'static Shape, RangeInclusive<usize>),
-    /// Either of these.
-    Either(&'static [Shape]),
-    /// `false`: not at all.
-    Off,
+const fn key(name: &'static str, shape: Shape, default: DefaultValue, help: &'static str) -> Key {
+    Key { name, shape, default, help }
 }
 
-const fn key(name: &'static str, shape: Shape, help: &'static str) -> Key {
-    Key { name, shape, help, required: false }
-}
+/// The default of a key that turns nothing on while it is absent.
+const NONE: DefaultValue = Words("none");
 
-const fn required(name: &'static str, shape: Shape, help: &'static str) -> Key {
-    Key { name, shape, help, required: true }
-}
-
-/// The whole file.
-pub static FILE: &[Key] = &[
-    key("targets", Shape::List(&Shape::Target(TARGET), 1..=super::TARGETS_MAX), "The mail servers to poll; here, or in targets_files."),
-    key("targets_files", Shape::List(&Shape::Text, 1..=PATTERNS_MAX), "Paths of files that hold more targets; * and ? in the last part."),
-    key("defaults", Shape::Defaults(SHARED), "What several targets have in common. A key that a target has itself hides the default's."),
-    key("shard", Shape::Text, "I/N, counted from 0: only the targets of this shard are polled here. Left out: all of them."),
-    key("state_dir", Shape::Text, "A directory for what must survive a restart. Left out: nothing is kept."),
-    key("export", Shape::Map(EXPORT), "The ways out. Left out: Prometheus on localhost:9464, and OTLP if an OTEL_ variable asks for it."),
-    key("telemetry", Shape::Map(TELEMETRY), "What Postmeter says about itself."),
-    key("reload", Shape::Map(RELOAD), "How else than by SIGHUP a running Postmeter is told to read the file again."),
-];
-
-static RELOAD: &[Key] = &[
-    key("endpoint", Shape::Flag, "By POST /-/reload. Left out: false."),
-    key("watch", Shape::Flag, "When the file changes. Left out: false."),
-];
-
-/// The words of a table of the decoder's.
-fn names<T>(table: &[(&'static str, T)]) -> Vec<&'static str> {
-    table.iter().map(|(name, _)| *name).collect()
-}
-
-impl Shape {
-    /// Within what it must be, in words.
+impl Key {
+    /// Returns `true` if the key must be present.
     #[must_use]
-    pub fn limits(&self) -> Option<String> {
-        match self {
-            Self::Duration(range) => Some(format!("A duration from {} to {}.", show(*range.start()), show(*range.end()))),
-            Self::Bytes(range) => Some(format!("Bytes from {} to {}.", show_bytes(*range.start()), show_bytes(*range.end()))),
-            _ => None,
-        }
+    pub fn is_required(&self) -> bool {
+        matches!(self.default, Required)
     }
+
+    /// Returns `true` if `defaults` may supply the key to targets: every key that a target need not set itself.
+    #[must_use]
+    pub fn is_inheritable(&self) -> bool {
+        !self.is_required()
+    }
+}
+
+/// The keys at the top of the file.
+pub static FILE: &[Key] = &[
+    key(
+        "targets",
+        Shape::List(&Shape::Target(TARGET), 1..=super::load::TARGETS_MAX),
+        Words("none"),
+        "The mail servers to poll. Required, unless there are targets_files.",
+    ),
+    key(
+        "targets_files",
+        Shape::List(&Shape::Text, 1..=PATTERNS_MAX),
+        NONE,
+        "Paths of files with more targets (.yaml, .yml or .json). The last part of a path may contain * and ?.",
+    ),
+    key(
+        "defaults",
+        Shape::Defaults(TARGET),
+        NONE,
+        "Keys that several targets have in common. A target's own key replaces the default as a whole; nothing is merged.",
+    ),
+    key(
+        "shard",
+        Shape::Text,
+        Words("all targets"),
+        "I/N, counted from 0: poll only the targets of this shard. The option --shard overrides it.",
+    ),
+    key(
+        "state_dir",
+        Shape::Text,
+        Words("no state is kept"),
+        "A directory for state that must survive a restart: read positions of delivery logs and the key of their hashes.",
+    ),
+    key("export", Shape::Map(EXPORT), Words("prometheus only, and otlp if an OTEL_* variable enables it"), "The exporters."),
+    key("telemetry", Shape::Map(TELEMETRY), Words("text logs, no OTLP"), "Postmeter's own logs, metrics and traces."),
+    key("reload", Shape::Map(RELOAD), Words("SIGHUP only"), "Additional triggers that reload this file, besides SIGHUP."),
+];
+
+/// `export:`
+pub(super) static EXPORT: &[Key] = &[
+    key(
+        "otlp",
+        Shape::Either(&[Shape::Off, Shape::Map(OTLP)]),
+        Words("off, unless an OTEL_* variable enables it"),
+        "Pushes metrics and delivery records over OTLP. OTEL_EXPORTER_OTLP_[METRICS_]* variables supply keys that are absent.",
+    ),
+    key(
+        "prometheus",
+        Shape::Either(&[Shape::Off, Shape::Map(PROMETHEUS)]),
+        Words("on, unless OTEL_METRICS_EXPORTER excludes it"),
+        "Serves metrics to Prometheus and other scrapers, and the status page.",
+    ),
+];
+
+/// `reload:`
+pub(super) static RELOAD: &[Key] = &[
+    key("endpoint", Shape::Flag, Flag(false), "Reload on POST /-/reload. The option --enable-reload does the same."),
+    key("watch", Shape::Flag, Flag(false), "Reload when the file changes."),
+];
+
+/// The names of a table of choices.
+fn names<T>(choices: &[(&'static str, T)]) -> Vec<&'static str> {
+    choices.iter().map(|(name, _)| *name).collect()
 }

@@ -1,136 +1,184 @@
-//! `targets:` and `defaults:`.
+//! The keys of `targets:` and `defaults:`.
 
-use super::{Key, Shape, key, names, required};
-use crate::config::delivery_log;
-use crate::config::passthrough::{PATTERNS_MAX, SERIES_MAX_RANGE};
-use crate::config::target::{BACKOFF_MAX_RANGE, BODY_BYTES_MAX_RANGE, DETAIL_TOP_RANGE, DETAILS, MIN_INTERVAL_RANGE, TIMEOUT_RANGE};
-use crate::config::window::SLIDING_RANGE;
+use super::DefaultValue::{self, Duration as DurationIs, Flag, Integer, Required, Words};
+use super::{Key, NONE, Shape, key, names};
+use crate::config::delivery_log::{INTERVAL_DEFAULT, OVERLAP_DEFAULT};
+use crate::config::passthrough::{PATTERNS_MAX, SERIES_MAX_DEFAULT};
+use crate::config::target::{BACKOFF_MAX_DEFAULT, DETAIL_TOP_DEFAULT, DETAILS};
 use crate::model::FIELDS;
+use std::time::Duration;
 
-/// A target: its own keys, and those that it may have from `defaults`.
+const DAY: u64 = 24 * 3600;
+/// The default of a key for which each mail system has its own default.
+const OF_SYSTEM: DefaultValue = Words("depends on the mail system");
+
+/// The keys of a target. `defaults` accepts all of them except those that are required.
 pub static TARGET: &[Key] = &[
-    required("name", Shape::Text, "Unique; letters, digits, '.', '_' and '-'. The label instance and service.instance.id."),
-    required("system", Shape::System, "Which mail system answers there."),
-    required("url", Shape::Url, "Scheme, host and port; for the system prometheus the whole address."),
+    key(
+        "name",
+        Shape::Text,
+        Required,
+        "A unique name of up to 100 letters, digits, '.', '_' and '-'. It becomes the label instance and service.instance.id.",
+    ),
+    key("system", Shape::System, Required, "The mail system that runs on the server."),
+    key(
+        "url",
+        Shape::Url,
+        Required,
+        "Scheme, host and port. For the system prometheus the whole URL, query included; its default path is /metrics.",
+    ),
     USERNAME,
     PASSWORD,
     PASSWORD_FILE,
     TOKEN,
     TOKEN_FILE,
-    PARTS,
-    FORMAT,
-    TIMEOUT,
-    MIN_INTERVAL,
-    BACKOFF_MAX,
-    WINDOW,
-    TLS,
+    key("parts", Shape::MapAnd(PARTS, &PART), Words("the required part only"), "Optional parts of a poll, by name."),
+    key("format", Shape::Text, Words("the first format of the mail system"), "The format to request, for mail systems that have several."),
+    key(
+        "timeout",
+        Shape::Duration(Duration::from_millis(100)..=Duration::from_secs(300)),
+        OF_SYSTEM,
+        "The longest time that a poll may take, all parts together.",
+    ),
+    key(
+        "min_interval",
+        Shape::Duration(Duration::from_secs(1)..=Duration::from_secs(3600)),
+        OF_SYSTEM,
+        "The age that a reading must have before a request triggers another poll.",
+    ),
+    key(
+        "backoff_max",
+        Shape::Duration(Duration::from_secs(1)..=Duration::from_secs(3600)),
+        DurationIs(BACKOFF_MAX_DEFAULT),
+        "The longest pause between polls of a server that keeps failing. There is no backoff if it does not exceed min_interval.",
+    ),
+    key(
+        "window",
+        Shape::Map(WINDOW),
+        Words("{today: UTC}"),
+        "The time window of the totals, for mail systems that report totals of a time window.",
+    ),
+    TLS_OF_CLIENT,
     HEADERS,
-    PROXY,
-    RESOURCE,
-    DETAIL,
-    BODY_BYTES_MAX,
-    RELAY,
+    key("proxy", Shape::Url, NONE, "An HTTP proxy. Proxy environment variables are ignored."),
+    key(
+        "resource",
+        Shape::MapOf(&Shape::Text),
+        NONE,
+        "Attributes of the target's resource, in addition to those that Postmeter sets itself.",
+    ),
+    key("detail", Shape::Map(DETAIL), Words("totals only"), "Splits queue totals by domain, tenant, queue or provider."),
+    key("body_bytes_max", Shape::Bytes(1024..=1024 * 1024 * 1024), OF_SYSTEM, "The largest response body to read, after decompression."),
+    key("relay", Shape::Either(&[Shape::Off, Shape::Map(RELAY)]), Words("all native metrics"), "The native metrics to forward."),
 ];
 
-/// `defaults:`.
-pub static SHARED: &[Key] = &[
-    USERNAME,
-    PASSWORD,
-    PASSWORD_FILE,
-    TOKEN,
-    TOKEN_FILE,
-    PARTS,
-    FORMAT,
-    TIMEOUT,
-    MIN_INTERVAL,
-    BACKOFF_MAX,
-    WINDOW,
-    TLS,
-    HEADERS,
-    PROXY,
-    RESOURCE,
-    DETAIL,
-    BODY_BYTES_MAX,
-    RELAY,
-];
+const USERNAME: Key = key("username", Shape::Text, NONE, "The user name, if the mail system requires one.");
+const PASSWORD: Key = key("password", Shape::Secret, NONE, "The password, preferably as ${env:NAME} or ${file:PATH}.");
+const PASSWORD_FILE: Key = key("password_file", Shape::Text, NONE, "The file that contains the password.");
+const TOKEN: Key = key("token", Shape::Secret, NONE, "The token, preferably as ${env:NAME} or ${file:PATH}.");
+const TOKEN_FILE: Key = key("token_file", Shape::Text, NONE, "The file that contains the token.");
+pub(super) const TLS_OF_CLIENT: Key =
+    key("tls", Shape::Map(TLS), Words("the system's certificate authorities"), "Verification of the server's certificate.");
+pub(super) const HEADERS: Key = key("headers", Shape::MapOf(&Shape::Secret), NONE, "Headers to send with each request.");
 
-const USERNAME: Key = key("username", Shape::Text, "Who asks, where the system wants a name.");
-const PASSWORD: Key = key("password", Shape::Secret, "Better as ${env:NAME} or ${file:PATH}.");
-const PASSWORD_FILE: Key = key("password_file", Shape::Text, "The file that holds the password.");
-const TOKEN: Key = key("token", Shape::Secret, "Better as ${env:NAME} or ${file:PATH}.");
-const TOKEN_FILE: Key = key("token_file", Shape::Text, "The file that holds the token.");
-const PARTS: Key = key("parts", Shape::MapAnd(PARTS_OF_THEIR_OWN, &PART), "Optional parts by name. Left out: only the required one.");
-const FORMAT: Key = key("format", Shape::Text, "Which of several formats to ask for. Left out: the system's first.");
-const TIMEOUT: Key = key("timeout", Shape::Duration(&TIMEOUT_RANGE), "How long a poll may take, all parts together.");
-const MIN_INTERVAL: Key = key("min_interval", Shape::Duration(&MIN_INTERVAL_RANGE), "A reading younger than this is not replaced.");
-const BACKOFF_MAX: Key = key(
-    "backoff_max",
-    Shape::Duration(&BACKOFF_MAX_RANGE),
-    "The longest pause between polls of a server that keeps failing. Left out: 2m.",
-);
-const WINDOW: Key = key("window", Shape::Map(WINDOWS), "The window of time whose sums are asked for. Left out: {today: UTC}.");
-pub(super) const TLS: Key =
-    key("tls", Shape::Map(TLS_KEYS), "How the server's certificate is checked. Left out: by the system's authorities.");
-pub(super) const HEADERS: Key = key("headers", Shape::MapOf(&Shape::Secret), "Sent with each request.");
-const PROXY: Key = key("proxy", Shape::Url, "An HTTP proxy. Left out: none, whatever the environment says.");
-const RESOURCE: Key =
-    key("resource", Shape::MapOf(&Shape::Text), "Attributes of the target's resource besides those that Postmeter finds.");
-const DETAIL: Key = key("detail", Shape::Map(DETAIL_KEYS), "Splits queue totals. Left out: totals only.");
-const BODY_BYTES_MAX: Key =
-    key("body_bytes_max", Shape::Bytes(&BODY_BYTES_MAX_RANGE), "Of an answer, decompressed. Left out: the system's own limit.");
-const RELAY: Key =
-    key("relay", Shape::Either(RELAYS), "What of the server's own families is passed on. Left out: everything; false: nothing.");
-
-static RELAYS: &[Shape] = &[Shape::Off, Shape::Map(RELAY_KEYS)];
+/// The credentials of a part; a part without any uses those of its target.
+pub static CREDENTIALS: &[Key] = &[USERNAME, PASSWORD, PASSWORD_FILE, TOKEN, TOKEN_FILE];
 
 static PART: Shape = Shape::Map(CREDENTIALS);
 
-/// Parts that have more than credentials.
-static PARTS_OF_THEIR_OWN: &[Key] = &[key("messages", Shape::Map(MESSAGES), "The delivery log, on a timer of its own. Needs state_dir.")];
+/// Parts that have more keys than credentials.
+static PARTS: &[Key] =
+    &[key("messages", Shape::Map(DELIVERY_LOG), Words("off"), "Reads the delivery log, independently of polls. Requires state_dir.")];
 
-static FIELD: Shape = Shape::FamilySelection(|| FIELDS.iter().map(|field| field.name).collect());
+static FIELD: Shape = Shape::Choice(|| FIELDS.iter().map(|field| field.name).collect());
 
-static MESSAGES: &[Key] = &[
+/// `parts: {messages: {...}}`
+pub static DELIVERY_LOG: &[Key] = &[
     USERNAME,
     PASSWORD,
     PASSWORD_FILE,
     TOKEN,
     TOKEN_FILE,
-    key("interval", Shape::Duration(&delivery_log::MESSAGES_INTERVAL_RANGE), "How often the log is read. Left out: 60s."),
-    key("since", Shape::Duration(&delivery_log::SINCE_RANGE), "How far back the first start reads. Left out: from now on."),
-    key("overlap", Shape::Duration(&delivery_log::OVERLAP_RANGE), "How far back each reading looks for records that were written late."),
-    key("include", Shape::List(&FIELD, 0..=FIELDS.len()), "What leaves this machine as it is."),
+    key(
+        "interval",
+        Shape::Duration(Duration::from_secs(1)..=Duration::from_secs(3600)),
+        DurationIs(INTERVAL_DEFAULT),
+        "The time between two reads of the log.",
+    ),
+    key(
+        "since",
+        Shape::Duration(Duration::ZERO..=Duration::from_secs(31 * DAY)),
+        DurationIs(Duration::ZERO),
+        "How far back the first read goes. 0s reads new records only.",
+    ),
+    key(
+        "overlap",
+        Shape::Duration(Duration::ZERO..=Duration::from_secs(DAY)),
+        DurationIs(OVERLAP_DEFAULT),
+        "How far each read looks back for records that were written late.",
+    ),
+    key(
+        "include",
+        Shape::List(&FIELD, 0..=FIELDS.len()),
+        Words("no personal data"),
+        "Fields to export in plain text. Other fields that can identify a person are hashed or omitted.",
+    ),
 ];
 
-static CREDENTIALS: &[Key] = &[USERNAME, PASSWORD, PASSWORD_FILE, TOKEN, TOKEN_FILE];
-
-static WINDOWS: &[Key] = &[
-    key("today", Shape::Text, "From midnight in this time zone, such as Europe/Berlin."),
-    key("sliding", Shape::Duration(&SLIDING_RANGE), "The last hour, or whatever is written here, whenever it is asked for."),
+/// `window:`
+pub static WINDOW: &[Key] = &[
+    key("today", Shape::Text, NONE, "Totals since midnight in this time zone, such as Europe/Berlin. They become counters."),
+    key(
+        "sliding",
+        Shape::Duration(Duration::from_secs(60)..=Duration::from_secs(31 * DAY)),
+        NONE,
+        "Totals of the most recent period of this length, such as 1h. They are gauges.",
+    ),
 ];
 
-static TLS_KEYS: &[Key] = &[
-    key("ca_file", Shape::Text, "PEM certificates of the authorities to trust in place of the system's."),
-    key("cert_file", Shape::Text, "PEM certificate chain to show to the server, together with key_file."),
-    key("key_file", Shape::Text, "PEM private key of that certificate."),
-    key("server_name", Shape::Text, "The name that the server's certificate must have. Left out: the url's host."),
-    key("insecure_skip_verify", Shape::Flag, "true takes any certificate: anyone in between can read the credentials."),
+/// `tls:` of connections to mail servers and receivers.
+pub static TLS: &[Key] = &[
+    key("ca_file", Shape::Text, Words("the system's"), "PEM certificates of the authorities to trust instead of the system's."),
+    key("cert_file", Shape::Text, NONE, "The PEM certificate chain to present to the server. Requires key_file."),
+    key("key_file", Shape::Text, NONE, "The PEM private key of that certificate."),
+    key("server_name", Shape::Text, Words("the host of the URL"), "The name that the server's certificate must contain."),
+    key("insecure_skip_verify", Shape::Flag, Flag(false), "Accept any certificate. A man in the middle can then read the credentials."),
 ];
 
-static DETAIL_KEYS: &[Key] = &[
-    required("by", Shape::FamilySelection(|| names(DETAILS)), "What totals are split by."),
-    key("top", Shape::Integer(&DETAIL_TOP_RANGE), "How many of the largest; the rest is folded into _other. Left out: 20."),
+/// `detail:`
+pub static DETAIL: &[Key] = &[
+    key("by", Shape::Choice(|| names(DETAILS)), Required, "The attribute to split totals by."),
+    key(
+        "top",
+        // A metric has at most 1000 points, and one of them holds the rest.
+        Shape::Integer(1..=999),
+        Integer(DETAIL_TOP_DEFAULT),
+        "The number of largest values to report; the rest is summed up as _other.",
+    ),
 ];
 
-/// A list of no family would be none; that is `relay: false`.
-static INCLUDED: &[Shape] = &[Shape::Text, Shape::List(&Shape::Text, 1..=PATTERNS_MAX)];
-static PATTERNS: &[Shape] = &[Shape::Text, Shape::List(&Shape::Text, 0..=PATTERNS_MAX)];
-
-static RELAY_KEYS: &[Key] = &[
-    key("enabled", Shape::Flag, "false is the same as relay: false."),
-    key("include", Shape::Either(INCLUDED), "Regular expressions over whole family names, one or a list. Left out: every family."),
-    key("exclude", Shape::Either(PATTERNS), "The same, taken from what is included."),
-    key("series_max", Shape::Integer(&SERIES_MAX_RANGE), "Of one reading. Left out: 2000000."),
-    key("min_value", Shape::MapOf(&Shape::Number), "By family, the smallest value worth keeping."),
-    key("prefix", Shape::Text, "Put before each name, and not part of the names above."),
+/// `relay:`
+pub static RELAY: &[Key] = &[
+    key("enabled", Shape::Flag, Flag(true), "false forwards nothing, as relay: false does."),
+    key(
+        "include",
+        // An empty list would forward nothing, which is written `relay: false`.
+        Shape::Either(&[Shape::Text, Shape::List(&Shape::Text, 1..=PATTERNS_MAX)]),
+        Words("every family"),
+        "Families to forward: one regular expression or a list, each matched against the whole name.",
+    ),
+    key(
+        "exclude",
+        Shape::Either(&[Shape::Text, Shape::List(&Shape::Text, 0..=PATTERNS_MAX)]),
+        NONE,
+        "Families not to forward although they are included: one regular expression or a list.",
+    ),
+    key("series_max", Shape::Integer(1..=5_000_000), Integer(SERIES_MAX_DEFAULT), "The largest number of series to forward per reading."),
+    key(
+        "min_value",
+        Shape::MapOf(&Shape::Number),
+        NONE,
+        "The smallest value to forward, by family. Histograms and summaries are always forwarded.",
+    ),
+    key("prefix", Shape::Text, NONE, "A prefix for every forwarded name. It is not part of the names in the other keys."),
 ];

@@ -47,7 +47,7 @@ impl LogsExport {
     #[must_use]
     pub fn new(feed: Feed, key: HashKey, target: Arc<CollectedTarget>, exporter: Arc<OtlpExporter>) -> Self {
         let config = &target.target.config;
-        let include = config.messages.as_ref().map(|messages| messages.include.clone()).unwrap_or_default();
+        let include = config.delivery_log.as_ref().map(|messages| messages.include.clone()).unwrap_or_default();
         let encoder = LogsEncoder::new(config.source.name, key, include);
         let endpoint = exporter.config().logs_receiver().unwrap_or_else(|| exporter.endpoint().to_owned());
         Self { feed, encoder, target, exporter, endpoint, problems: ProblemLog::default() }

@@ -37,7 +37,7 @@ impl Access {
         headers: &HeaderMap,
     ) -> Result<Admission, Refusal> {
         let admission = self.check_credential(rules, peer, path, headers).await?;
-        if admission == Admission::Authenticated && rules.config.is_closed() {
+        if admission == Admission::Authenticated && rules.config.is_restricted() {
             self.authenticated_clients().add(peer.into());
         }
         Ok(admission)

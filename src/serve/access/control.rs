@@ -156,7 +156,7 @@ impl Access {
     /// Returns true if clients must authenticate or have a trusted address.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.rules().config.is_closed()
+        self.rules().config.is_restricted()
     }
 
     pub(crate) fn rules(&self) -> Arc<Rules> {
@@ -194,12 +194,12 @@ impl Access {
     /// Returns true if a new connection counts as unauthenticated: authentication is required, the address is not trusted, and the client
     /// has not authenticated before.
     pub(crate) fn is_unauthenticated(&self, rules: &Rules, peer: SocketAddr) -> bool {
-        rules.config.is_closed() && !rules.trusts(peer) && !self.0.authenticated_clients.contains(peer.into())
+        rules.config.is_restricted() && !rules.trusts(peer) && !self.0.authenticated_clients.contains(peer.into())
     }
 
     /// Returns true if the client need not authenticate, because no authentication is required or because its address is trusted.
     pub(crate) fn is_exempt(&self, rules: &Rules, peer: SocketAddr) -> bool {
-        !rules.config.is_closed() || rules.trusts(peer)
+        !rules.config.is_restricted() || rules.trusts(peer)
     }
 
     /// Adapts the rate limits to the current rules. Buckets are kept if their rate is unchanged.

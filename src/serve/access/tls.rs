@@ -34,8 +34,8 @@ pub(crate) fn server_config(tls: &ServerTls, http2: bool) -> Result<Arc<ServerCo
     };
     let (chain, key) = (tls.certificate.certificates()?, tls.key.private_key()?);
     let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
-        Error::InconsistentKeys(_) => tls.key.is_not_of(&tls.certificate),
-        error => format!("{}: {error}", tls.certificate.called("cert")),
+        Error::InconsistentKeys(_) => tls.key.mismatch(&tls.certificate),
+        error => format!("{}: {error}", tls.certificate.description("cert")),
     })?;
     config.ignore_client_order = tls.prefer_server_cipher_suites;
     config.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
@@ -80,11 +80,11 @@ fn verifier(tls: &ServerTls, provider: &Arc<CryptoProvider>) -> Result<Option<Ar
             let Some(pem) = &tls.client_ca else { return Err("client_ca_file is missing".to_owned()) };
             let mut roots = RootCertStore::empty();
             for certificate in pem.certificates()? {
-                roots.add(certificate).map_err(|error| format!("{}: {error}", pem.called("client_ca")))?;
+                roots.add(certificate).map_err(|error| format!("{}: {error}", pem.description("client_ca")))?;
             }
             let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
             let builder = if tls.client_auth == ClientAuth::VerifyIfGiven { builder.allow_unauthenticated() } else { builder };
-            builder.build().map_err(|error| format!("{}: {error}", pem.called("client_ca")))?
+            builder.build().map_err(|error| format!("{}: {error}", pem.description("client_ca")))?
         }
     };
     match tls.client_allowed_sans.as_slice() {

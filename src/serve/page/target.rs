@@ -120,7 +120,7 @@ pub(super) fn detail(target: &Target, state: State, open: bool, link: String, no
     let latest = target.latest();
     let points = latest.as_ref().and_then(|latest| latest.snapshot()).map_or(&[][..], |snapshot| &snapshot.points);
     let url = &target.config.url;
-    let has_delivery_log = target.config.messages.is_some();
+    let has_delivery_log = target.config.delivery_log.is_some();
     let is_of_delivery_log = |figure: &KeyFigure| has_delivery_log && vocabulary::DELIVERY_LOG_METRICS.contains(&figure.metric);
     let (figures, shown_time, failure) = target.history(|history| {
         let range = time_range(history, now, idle_after(target));

@@ -78,8 +78,7 @@ async fn all_targets(app: &AppState, client: Client, headers: &HeaderMap, route:
     observe_poll_limits(app);
     let (own_identity, self_metrics) = app.telemetry.gather();
     let identities: Vec<Identity> = readings.iter().map(|(collected, reading)| collected.identity(reading)).collect();
-    let mut canonical =
-        vec![exposition::target_info(std::iter::once(own_identity).chain(&identities)), self_metrics];
+    let mut canonical = vec![exposition::target_info(std::iter::once(own_identity).chain(&identities)), self_metrics];
     let mut native = Vec::new();
     for ((collected, reading), identity) in readings.iter().zip(&identities) {
         canonical.push(collected.gather(reading));

@@ -1,7 +1,7 @@
 //! Tests of the Grafana dashboards: they match their sources, are well formed, read existing metrics, and every query of every panel
 //! returns data from a real Prometheus that scrapes the demo.
 //!
-//! `POSTMETER_BLESS=1` writes `grafana/dashboards` from `grafana/source`. `POSTMETER_PROMETHEUS` names the Prometheus binary; the
+//! `INSTA_UPDATE=always` writes `grafana/dashboards` from `grafana/source`. `POSTMETER_PROMETHEUS` names the Prometheus binary; the
 //! default is the one on the path. If there is none, the queries are skipped, unless `POSTMETER_REQUIRE_PROMETHEUS=1` requires them.
 #![allow(clippy::unwrap_used)]
 
@@ -48,12 +48,7 @@ fn dashboards_match_their_sources() {
     let directory = Path::new(source::GRAFANA).join("dashboards");
     for (name, source) in &sources {
         let rendered = format!("{:#}\n", render::dashboard(source));
-        let path = directory.join(format!("{name}.json"));
-        if std::env::var_os("POSTMETER_BLESS").is_some() {
-            std::fs::write(&path, &rendered).unwrap();
-        }
-        let written = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(written == rendered, "{name}.json does not match its source; POSTMETER_BLESS=1 writes it");
+        crate::support::assert_generated_file(&directory.join(format!("{name}.json")), &rendered);
     }
     let names: Vec<_> = sources.iter().map(|(name, _)| name).collect();
     for (name, _) in dashboards() {

@@ -1,4 +1,4 @@
-//! Mail systems with the parts, formats and credentials of the real ones, and hardly any rules.
+//! Mail systems with the parts, formats and credentials of the real ones, but few rules.
 
 use postmeter::format::prometheus;
 use postmeter::model::vocabulary::{DESTINATION_DOMAIN, QUEUE_DEPTH, TENANT_NAME};

@@ -1,4 +1,4 @@
-//! Reading the configuration again: what stays, what changes, and what is refused, over real HTTP.
+//! Reloads of a running service over HTTP: unchanged, changed and removed targets, and rejected changes.
 #![allow(clippy::unwrap_used)]
 
 mod files;
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use world::{World, stand_in, target, value};
+use world::{World, start_server, target, value};
 
 const LISTEN: &str = "export: {prometheus: {listen: \"127.0.0.1:0\"}}\n";
 
@@ -21,8 +21,8 @@ fn file(targets: &[String]) -> String {
     format!("targets:\n{}{LISTEN}", targets.concat())
 }
 
-/// Scrapes without a pause from several sides, and says what was seen of one target.
-async fn scraping(world: &Arc<World>, series: &'static str, stop: &Arc<AtomicBool>) -> (u64, BTreeSet<u64>) {
+/// Scrapes continuously on several paths until `stop`. Returns the number of scrapes and the values of one series.
+async fn scrape_continuously(world: &Arc<World>, series: &'static str, stop: &Arc<AtomicBool>) -> (u64, BTreeSet<u64>) {
     let scrapes = Arc::new(AtomicU64::new(0));
     let mut loops = tokio::task::JoinSet::new();
     for path in ["/metrics", "/metrics", "/probe?target=kept", "/metrics.json?target=kept", "/sd", "/targets.json"] {
@@ -48,8 +48,9 @@ async fn scraping(world: &Arc<World>, series: &'static str, stop: &Arc<AtomicBoo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn under_a_scrape_loop_no_scrape_fails_and_what_is_kept_is_not_polled_again() {
-    let [kept, changing, coming] = [stand_in(System::Kumomta).await, stand_in(System::Kumomta).await, stand_in(System::Ceymail).await];
+async fn no_scrape_fails_during_reloads_and_unchanged_targets_are_not_polled() {
+    let [kept, changing, coming] =
+        [start_server(System::Kumomta).await, start_server(System::Kumomta).await, start_server(System::Ceymail).await];
     kept.traffic(|traffic| traffic.advance(600.0));
     let stays = target("kept", &kept, "min_interval: 1h");
     let with = |rest: &[String]| file(&[std::slice::from_ref(&stays), rest].concat());
@@ -61,20 +62,20 @@ async fn under_a_scrape_loop_no_scrape_fails_and_what_is_kept_is_not_polled_agai
     let series = "mail_delivery_attempts_total{instance=\"kept\",job=\"kumomta\",mail_delivery_outcome=\"delivered\"";
     let scraping = tokio::spawn({
         let (world, stop) = (world.clone(), stop.clone());
-        async move { scraping(&world, series, &stop).await }
+        async move { scrape_continuously(&world, series, &stop).await }
     });
     for round in 1..=10 {
-        // Would be seen if anybody asked.
+        // A poll would return these new values.
         kept.traffic(|traffic| traffic.advance(60.0));
         let other = target("other", &changing, &format!("min_interval: 1h, timeout: {round}s"));
-        world.reloads(&with(&[other.clone(), target("new", &coming, "")]), "3 targets, 1 new, 1 changed, 0 gone, 1 kept").await;
+        world.reloads(&with(&[other.clone(), target("new", &coming, "")]), "3 targets: 1 added, 1 changed, 0 removed, 1 unchanged").await;
         assert_eq!(world.names().await, ["kept", "other", "new"]);
-        world.reloads(&with(&[other]), "2 targets, 0 new, 0 changed, 1 gone, 2 kept").await;
+        world.reloads(&with(&[other]), "2 targets: 0 added, 0 changed, 1 removed, 2 unchanged").await;
         assert_eq!(world.names().await, ["kept", "other"]);
     }
-    // The same in other words and another order.
-    let said_otherwise = with(&[]).replace("1h", "\"1h\"") + "# with a comment\n";
-    world.reloads(&said_otherwise, "1 target, 0 new, 0 changed, 1 gone, 1 kept").await;
+    // The same values in another notation.
+    let same_values = with(&[]).replace("1h", "\"1h\"") + "# with a comment\n";
+    world.reloads(&same_values, "1 target: 0 added, 0 changed, 1 removed, 1 unchanged").await;
     stop.store(true, Ordering::Relaxed);
     let (scrapes, seen) = scraping.await.unwrap();
     assert!(scrapes > 50, "{scrapes}");
@@ -84,15 +85,15 @@ async fn under_a_scrape_loop_no_scrape_fails_and_what_is_kept_is_not_polled_agai
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_scrape_in_flight_ends_with_the_targets_that_it_began_with() {
-    let [slow, other] = [stand_in(System::Kumomta).await, stand_in(System::Kumomta).await];
+async fn a_scrape_in_progress_finishes_with_the_previous_targets() {
+    let [slow, other] = [start_server(System::Kumomta).await, start_server(System::Kumomta).await];
     let (slowly, otherwise) = (target("slow", &slow, "min_interval: 1s, timeout: 30s"), target("other", &other, ""));
     let world = Arc::new(World::start(&file(&[slowly, otherwise.clone()]), true).await);
     world.ready().await;
     slow.silence(true);
     let asked = slow.requests();
     let (began, mut probes) = (std::time::Instant::now(), tokio::task::JoinSet::new());
-    // Until its reading is due again, and the poll hangs.
+    // The reading becomes due, and the next poll hangs.
     while slow.requests() == asked {
         assert!(began.elapsed() < world::SOON);
         let world = world.clone();
@@ -104,7 +105,7 @@ async fn a_scrape_in_flight_ends_with_the_targets_that_it_began_with() {
         async move { world.scrape("/metrics", "2").await }
     });
     tokio::time::sleep(Duration::from_millis(100)).await;
-    world.reloads(&file(&[otherwise]), "1 target, 0 new, 0 changed, 1 gone, 1 kept").await;
+    world.reloads(&file(&[otherwise]), "1 target: 0 added, 0 changed, 1 removed, 1 unchanged").await;
     assert_eq!(world.get("/probe?target=slow").await.0, 404);
     assert!(!in_flight.is_finished());
     slow.silence(false);
@@ -117,8 +118,8 @@ async fn a_scrape_in_flight_ends_with_the_targets_that_it_began_with() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_file_changes_nothing_and_says_everything_that_is_wrong() {
-    let kumomta = stand_in(System::Kumomta).await;
+async fn an_invalid_file_changes_nothing_and_every_error_is_reported() {
+    let kumomta = start_server(System::Kumomta).await;
     let good = file(&[target("a", &kumomta, "")]);
     let world = World::start(&good, true).await;
     world.ready().await;
@@ -143,10 +144,10 @@ async fn a_bad_file_changes_nothing_and_says_everything_that_is_wrong() {
     assert!(!page.contains("kumota"), "the file's own words are not for every reader");
 
     std::fs::remove_file(world.at("postmeter.yaml")).unwrap();
-    let (status, said) = world.reload().await;
-    assert_eq!((status, said.contains("No such file")), (500, true), "{said}");
+    let (status, body) = world.reload().await;
+    assert_eq!((status, body.contains("No such file")), (500, true), "{body}");
 
-    world.reloads(&good, "1 target, 0 new, 0 changed, 0 gone, 1 kept").await;
+    world.reloads(&good, "1 target: 0 added, 0 changed, 0 removed, 1 unchanged").await;
     let (last, time) = own().await;
     assert_eq!(last, Some(1.0));
     assert!(!world.get("/").await.1.contains("Needs attention"));
@@ -156,28 +157,29 @@ async fn a_bad_file_changes_nothing_and_says_everything_that_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_restart_is_for_is_refused_by_name() {
-    let kumomta = stand_in(System::Kumomta).await;
+async fn settings_that_need_a_restart_are_rejected_by_name() {
+    let kumomta = start_server(System::Kumomta).await;
     let targets = format!("targets:\n{}", target("a", &kumomta, ""));
     let world = World::start(&format!("{targets}{LISTEN}"), true).await;
     let refused = |rest: &'static str| {
         world.write("postmeter.yaml", &format!("{targets}{}{rest}", target("b", &kumomta, "")));
         async {
-            let (status, said) = world.reload().await;
-            assert_eq!((status, world.names().await.len()), (500, 1), "{said}");
-            said.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+            let (status, body) = world.reload().await;
+            assert_eq!((status, world.names().await.len()), (500, 1), "{body}");
+            body.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
         }
     };
-    let said = |path: &str| format!("postmeter.yaml: {path}: cannot change while Postmeter runs: restart it, or undo the change");
-    assert_eq!(refused("export: {prometheus: {listen: \"127.0.0.1:1\"}}\n").await, [said("export.prometheus.listen")]);
-    assert_eq!(refused("export: {prometheus: false, otlp: {}}\n").await, [said("export.prometheus.listen"), said("export.otlp")]);
-    assert_eq!(refused("export: {prometheus: {listen: \"127.0.0.1:0\"}}\ntelemetry: {log_level: debug}\n").await, [said("telemetry")]);
+    let error =
+        |path: &str| format!("postmeter.yaml: {path}: cannot change while Postmeter is running; restart Postmeter, or undo the change");
+    assert_eq!(refused("export: {prometheus: {listen: \"127.0.0.1:1\"}}\n").await, [error("export.prometheus.listen")]);
+    assert_eq!(refused("export: {prometheus: false, otlp: {}}\n").await, [error("export.prometheus.listen"), error("export.otlp")]);
+    assert_eq!(refused("export: {prometheus: {listen: \"127.0.0.1:0\"}}\ntelemetry: {log_level: debug}\n").await, [error("telemetry")]);
     world.end(vec![kumomta]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_endpoint_is_closed_unless_it_is_opened_and_wants_post() {
-    let kumomta = stand_in(System::Kumomta).await;
+async fn the_endpoint_is_disabled_by_default_and_requires_post() {
+    let kumomta = start_server(System::Kumomta).await;
     let closed = file(&[target("a", &kumomta, "")]);
     let world = World::start(&closed, false).await;
     assert_eq!(world.reload().await.0, 403);
@@ -185,14 +187,14 @@ async fn the_endpoint_is_closed_unless_it_is_opened_and_wants_post() {
     assert_eq!((answer.status().as_u16(), answer.headers()["allow"].to_str().unwrap()), (405, "POST"));
 
     let opened = World::start(&format!("{closed}reload: {{endpoint: true}}\n"), false).await;
-    assert_eq!(opened.reload().await, (200, "reloaded: 1 target, 0 new, 0 changed, 0 gone, 1 kept\n".to_owned()));
-    // It may close itself.
-    opened.reloads(&closed, "1 target, 0 new, 0 changed, 0 gone, 1 kept").await;
+    assert_eq!(opened.reload().await, (200, "reloaded: 1 target: 0 added, 0 changed, 0 removed, 1 unchanged\n".to_owned()));
+    // A reload can disable the endpoint.
+    opened.reloads(&closed, "1 target: 0 added, 0 changed, 0 removed, 1 unchanged").await;
     assert_eq!(opened.reload().await.0, 403);
 
     let by_flag = World::start(&closed, true).await;
     assert_eq!([by_flag.reload().await.0, by_flag.reload().await.0], [200, 200]);
-    // A page of another site cannot have it done by a browser that reaches it.
+    // A web page of another site must not be able to trigger a reload through a browser.
     let own = by_flag.url("");
     for (name, value, expected) in [
         ("Sec-Fetch-Site", "cross-site", 403),
@@ -212,8 +214,8 @@ async fn the_endpoint_is_closed_unless_it_is_opened_and_wants_post() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_read_is_replaced_with_the_rest_or_not_at_all() {
-    let kumomta = stand_in(System::Kumomta).await;
+async fn access_is_replaced_together_with_the_rest_or_not_at_all() {
+    let kumomta = start_server(System::Kumomta).await;
     let text = |auth: &str, name: &str| {
         let export = format!("export: {{prometheus: {{listen: \"127.0.0.1:0\"{auth}}}}}\n");
         format!("targets:\n{}{export}reload: {{watch: true}}\n", target(name, &kumomta, ""))
@@ -221,47 +223,44 @@ async fn who_may_read_is_replaced_with_the_rest_or_not_at_all() {
     let world = World::start(&text("", "a"), true).await;
     assert_eq!(world.get("/sd").await.0, 200);
     let trusted = ", auth: {trusted: [192.0.2.1]}";
-    // Nothing of a file that wants a restart as well.
+    // Nothing is applied from a file that also needs a restart.
     world.write("postmeter.yaml", &format!("{}telemetry: {{log_level: off}}\n", text(trusted, "b")));
     assert_eq!((world.reload().await.0, world.get("/sd").await.0), (500, 200));
-    world.reloads(&text(", auth: {trusted: [127.0.0.1]}", "b"), "1 target, 1 new, 0 changed, 1 gone, 0 kept").await;
-    // No protection goes by accident: the section is not there, or trusts everybody.
+    world.reloads(&text(", auth: {trusted: [127.0.0.1]}", "b"), "1 target: 1 added, 0 changed, 1 removed, 0 unchanged").await;
+    // Protection is not removed by accident: the section is missing, or trusts every address.
     for open in ["", ", auth: {trusted: [0.0.0.0/0]}", ", auth: {trusted: [0.0.0.0/1, 128.0.0.0/1]}"] {
         world.write("postmeter.yaml", &text(open, "c"));
-        let (status, said) = world.reload().await;
-        assert!(
-            status == 500 && said.contains("would lose protection: everybody could read it; if this is intended, restart Postmeter"),
-            "{said}"
-        );
+        let (status, body) = world.reload().await;
+        assert!(status == 500 && body.contains("would lose protection: everybody could read it; restart Postmeter"), "{body}");
         assert_eq!(world.names().await, ["b"]);
     }
-    world.reloads(&text(trusted, "b"), "1 target, 0 new, 0 changed, 0 gone, 1 kept").await;
+    world.reloads(&text(trusted, "b"), "1 target: 0 added, 0 changed, 0 removed, 1 unchanged").await;
     assert_eq!([world.get("/sd").await.0, world.reload().await.0], [403, 403]);
-    // Who locked themselves out has the file.
+    // A client without access can still edit the file.
     world.write("postmeter.yaml", &text(", allow_unprotected: true", "b"));
     world.until("/targets.json", |page| page.contains("\"b\"")).await;
     world.end(vec![kumomta]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_is_kept_is_found_where_it_stands_now() {
-    let kumomta = stand_in(System::Kumomta).await;
+async fn an_unchanged_target_is_reported_with_its_current_line() {
+    let kumomta = start_server(System::Kumomta).await;
     let text = file(&[target("a", &kumomta, "")]);
     let world = World::start(&text, true).await;
     let stands_at = async |line: usize| {
         let page: serde_json::Value = serde_json::from_str(&world.get("/targets.json").await.1).unwrap();
-        let said = page["targets"][0]["configured_in"].as_str().unwrap().to_owned();
-        assert!(said.ends_with(&format!("postmeter.yaml:{line}")), "{said}");
+        let body = page["targets"][0]["configured_in"].as_str().unwrap().to_owned();
+        assert!(body.ends_with(&format!("postmeter.yaml:{line}")), "{body}");
     };
     stands_at(2).await;
-    world.reloads(&format!("# one\n# two\n{text}"), "1 target, 0 new, 0 changed, 0 gone, 1 kept").await;
+    world.reloads(&format!("# one\n# two\n{text}"), "1 target: 0 added, 0 changed, 0 removed, 1 unchanged").await;
     stands_at(4).await;
     world.end(vec![kumomta]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watched_file_is_taken_up_when_it_changes() {
-    let kumomta = stand_in(System::Kumomta).await;
+async fn a_watched_file_is_reloaded_when_it_changes() {
+    let kumomta = start_server(System::Kumomta).await;
     let text = |names: &[&str]| {
         let targets: Vec<String> = names.iter().map(|name| target(name, &kumomta, "")).collect();
         format!("{}reload: {{watch: true}}\n", file(&targets))
@@ -278,8 +277,8 @@ async fn a_watched_file_is_taken_up_when_it_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_target_goes_on_with_its_sums_its_errors_and_its_budget() {
-    let [cpanel, ceymail] = [stand_in(System::Cpanel).await, stand_in(System::Ceymail).await];
+async fn a_changed_target_keeps_its_counters_its_errors_and_its_request_budget() {
+    let [cpanel, ceymail] = [start_server(System::Cpanel).await, start_server(System::Ceymail).await];
     let of = |rest: &str| {
         let interval = |system| if system == System::Cpanel { "1s" } else { "1h" };
         let both = [("c", &cpanel), ("m", &ceymail)];
@@ -296,25 +295,25 @@ async fn a_changed_target_goes_on_with_its_sums_its_errors_and_its_budget() {
     world.until("/metrics", |page| value(page, "mail_up{instance=\"c\"") == Some(1.0)).await;
     let counted = value(&world.get("/metrics").await.1, &errors).unwrap();
     for round in 1..=12 {
-        world.reloads(&of(&format!(", timeout: {round}s")), "2 targets, 0 new, 2 changed, 0 gone, 0 kept").await;
+        world.reloads(&of(&format!(", timeout: {round}s")), "2 targets: 0 added, 2 changed, 0 removed, 0 unchanged").await;
         world.until("/targets.json", |page| !page.contains("\"state\":\"unknown\"")).await;
     }
     let page = world.get("/metrics").await.1;
     assert_eq!(value(&page, &errors), Some(counted), "{page}");
-    // It allows 12 requests a minute: ours were spent by reloading, and it was spared the thirteenth.
+    // The server accepts 12 requests per minute. The reloads used them, and the thirteenth was not sent.
     assert_eq!((ceymail.requests(), value(&page, "mail_up{instance=\"m\"")), (12, Some(0.0)));
     assert!(page.contains("rate_limited"), "{page}");
     world.end(vec![cpanel, ceymail]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readiness_is_not_taken_back_by_a_target_that_comes_later() {
-    let [first, hanging] = [stand_in(System::Kumomta).await, stand_in(System::Kumomta).await];
+async fn a_target_that_is_added_later_does_not_affect_readiness() {
+    let [first, hanging] = [start_server(System::Kumomta).await, start_server(System::Kumomta).await];
     let a = target("a", &first, "");
     let world = World::start(&file(std::slice::from_ref(&a)), true).await;
     world.ready().await;
     hanging.silence(true);
-    world.reloads(&file(&[a, target("b", &hanging, "timeout: 30s")]), "2 targets, 1 new, 0 changed, 0 gone, 1 kept").await;
+    world.reloads(&file(&[a, target("b", &hanging, "timeout: 30s")]), "2 targets: 1 added, 0 changed, 0 removed, 1 unchanged").await;
     assert_eq!(world.get("/-/ready").await.0, 200);
     world.end(vec![first, hanging]).await;
 }

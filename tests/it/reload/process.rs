@@ -1,6 +1,6 @@
-//! The program itself: SIGHUP, and what its log says.
+//! The program: SIGHUP, and the lines of its log.
 
-use super::world::{SOON, stand_in, target, value};
+use super::world::{SOON, start_server, target, value};
 use crate::support::postmeter;
 use postmeter::simulate::System;
 use std::io::{BufRead, BufReader};
@@ -18,25 +18,25 @@ impl Running {
         let mut child = command.args(["run", "--config"]).arg(file).args(flags).stderr(Stdio::piped()).spawn().unwrap();
         let (line, log) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|said| line.send(said)));
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|text| line.send(text)));
         Self { child, log }
     }
 
-    /// Waits for a line with these words.
+    /// Waits for a log line that contains this text.
     #[track_caller]
-    fn says(&self, words: &str) -> String {
+    fn wait_for_line(&self, text: &str) -> String {
         loop {
-            let line = self.log.recv_timeout(SOON).unwrap_or_else(|_| panic!("the log does not say {words}"));
-            if line.contains(words) {
+            let line = self.log.recv_timeout(SOON).unwrap_or_else(|_| panic!("the log has no line with {text}"));
+            if line.contains(text) {
                 return line;
             }
         }
     }
 
-    /// Where it listens, once it does.
+    /// Waits until the program listens, and returns its URL.
     #[track_caller]
     fn url(&self) -> String {
-        let started = self.says("started");
+        let started = self.wait_for_line("started");
         let url = started.split('"').find(|word| word.starts_with("http://"));
         url.unwrap_or_else(|| panic!("{started}")).trim_end_matches("/metrics").to_owned()
     }
@@ -54,8 +54,8 @@ impl Drop for Running {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sighup_reloads_and_a_bad_file_is_said_in_the_log() {
-    let kumomta = stand_in(System::Kumomta).await;
+async fn sighup_reloads_and_an_invalid_file_is_logged() {
+    let kumomta = start_server(System::Kumomta).await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("postmeter.yaml");
     let write = |names: &[&str], rest: &str| {
@@ -71,37 +71,37 @@ async fn sighup_reloads_and_a_bad_file_is_said_in_the_log() {
 
     write(&["a", "b"], "");
     running.signal("-HUP");
-    let said = running.says("configuration reloaded");
-    assert!(said.contains("2 targets, 1 new, 0 changed, 0 gone, 1 kept") && said.contains("SIGHUP"), "{said}");
+    let line = running.wait_for_line("configuration reloaded");
+    assert!(["added=1", "changed=0", "removed=0", "unchanged=1", "SIGHUP"].iter().all(|field| line.contains(field)), "{line}");
     assert!(get("/targets.json").await.contains("\"b\""));
 
     write(&["a", "c"], "tagrets: []\n");
     running.signal("-HUP");
-    let said = running.says("configuration not reloaded, nothing has changed");
-    assert!(said.contains("postmeter.yaml:4: tagrets: unknown key; did you mean targets?"), "{said}");
+    let line = running.wait_for_line("reload rejected, nothing was changed");
+    assert!(line.contains("postmeter.yaml:4: tagrets: unknown key; did you mean targets?"), "{line}");
     let page = get("/targets.json").await;
     assert!(page.contains("\"b\"") && !page.contains("\"c\""), "{page}");
 
-    // The flag outlives what the file says.
+    // The flag overrides the file.
     let answer = client.post(format!("{url}/-/reload")).send().await.unwrap();
     assert_eq!(answer.status(), 500);
     write(&["c"], "");
     let answer = client.post(format!("{url}/-/reload")).send().await.unwrap();
     assert_eq!(
         (answer.status().as_u16(), answer.text().await.unwrap().as_str()),
-        (200, "reloaded: 1 target, 1 new, 0 changed, 2 gone, 0 kept\n")
+        (200, "reloaded: 1 target: 1 added, 0 changed, 2 removed, 0 unchanged\n")
     );
     running.signal("-TERM");
-    running.says("stopped");
+    running.wait_for_line("stopped");
     assert!(running.child.wait().unwrap().success());
     kumomta.shutdown().await;
 }
 
-/// An address that only this machine reaches, and that does not look like it.
+/// An address that only this machine can reach although it is not a loopback address.
 const LIKE_A_NETWORK: &str = "127.1:0";
 
 #[test]
-fn a_web_configuration_that_becomes_empty_opens_nothing() {
+fn an_emptied_web_configuration_does_not_open_the_endpoint() {
     let folder = tempfile::tempdir().unwrap();
     let (path, web) = (folder.path().join("postmeter.yaml"), folder.path().join("web.yml"));
     let prometheus = format!("{{listen: \"{LIKE_A_NETWORK}\", web_config_file: {}}}", web.display());
@@ -109,21 +109,18 @@ fn a_web_configuration_that_becomes_empty_opens_nothing() {
         .unwrap();
     std::fs::write(&web, "basic_auth_users: {a: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}\n").unwrap();
     let mut running = Running::start(&path, &[]);
-    running.says("started");
+    running.wait_for_line("started");
     std::fs::write(&web, "").unwrap();
-    let said = running.says("what was before them stays in use");
-    assert!(
-        said.contains("WARN") && said.contains("would lose protection: everybody could read it; if this is intended, restart Postmeter"),
-        "{said}"
-    );
+    let line = running.wait_for_line("what was before them stays in use");
+    assert!(line.contains("WARN") && line.contains("would lose protection: everybody could read it; restart Postmeter"), "{line}");
     running.signal("-TERM");
-    running.says("stopped");
+    running.wait_for_line("stopped");
     assert!(running.child.wait().unwrap().success());
 }
 
-/// A pipe that nobody writes stands for a network mount that is lost.
+/// A pipe without a writer behaves like a file on a lost network mount.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_stands_still_is_said_and_does_not_hold_up_the_end() {
+async fn an_unresponsive_file_is_logged_and_does_not_delay_the_stop() {
     let folder = tempfile::tempdir().unwrap();
     let (path, pipe) = (folder.path().join("postmeter.yaml"), folder.path().join("pipe"));
     let write = |rest: &str| {
@@ -137,12 +134,12 @@ async fn a_file_that_stands_still_is_said_and_does_not_hold_up_the_end() {
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     write(&format!(", web_config_file: {}", pipe.display()));
     running.signal("-HUP");
-    running.says("reading the configuration again takes longer than 10 s");
+    running.wait_for_line("reading the configuration takes long");
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let page = client.get(format!("{url}/metrics")).send().await.unwrap().text().await.unwrap();
     assert_eq!(value(&page, "postmeter_config_last_reload_successful{"), Some(0.0), "{page}");
     running.signal("-TERM");
-    running.says("stopped");
+    running.wait_for_line("stopped");
     assert!(running.child.wait().unwrap().success());
 }

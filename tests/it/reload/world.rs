@@ -1,4 +1,4 @@
-//! A service that follows a file, and a client for it.
+//! A service that reloads its configuration file, and a client for it.
 
 use crate::support::{Described, wait_until_async};
 use postmeter::app::{ConfigFile, Service};
@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 pub const SOON: Duration = Duration::from_secs(20);
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 pub struct World {
     pub folder: TempDir,
@@ -22,15 +22,15 @@ pub struct World {
 }
 
 impl World {
-    /// A service by this configuration; `FOLDER` in it is a folder of its own.
+    /// Starts a service with this configuration, in which `FOLDER` is replaced by a temporary directory.
     pub async fn start(text: &str, endpoint: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("postmeter.yaml");
-        std::fs::write(&file, filled(&folder, text)).unwrap();
-        let mut followed = ConfigFile::new(file, None, Environment::default(), None, endpoint).every(LOOK_INTERVAL);
-        let config = followed.load().unwrap_or_else(|problems| panic!("{problems}"));
+        std::fs::write(&file, replace_folder(&folder, text)).unwrap();
+        let mut config_file = ConfigFile::new(file, None, Environment::default(), None, endpoint).with_check_interval(CHECK_INTERVAL);
+        let config = config_file.load().unwrap_or_else(|problems| panic!("{problems}"));
         let mut service = Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
-        service.follow(followed, signal(SignalKind::hangup()).unwrap());
+        service.reload_on_change(config_file, signal(SignalKind::hangup()).unwrap());
         Self { folder, service, client: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
@@ -38,10 +38,10 @@ impl World {
         self.folder.path().join(name)
     }
 
-    /// Writes a file at once, as a careful program does.
+    /// Replaces a file atomically.
     pub fn write(&self, name: &str, text: &str) {
         let new = self.at(".new");
-        std::fs::write(&new, filled(&self.folder, text)).unwrap();
+        std::fs::write(&new, replace_folder(&self.folder, text)).unwrap();
         std::fs::rename(new, self.at(name)).unwrap();
     }
 
@@ -53,25 +53,25 @@ impl World {
         self.client.request(method, self.url(path)).send().await.unwrap()
     }
 
-    /// Status and body.
+    /// Returns the status and the body.
     pub async fn get(&self, path: &str) -> (u16, String) {
-        let answer = self.request(reqwest::Method::GET, path).await;
-        (answer.status().as_u16(), answer.text().await.unwrap())
+        let response = self.request(reqwest::Method::GET, path).await;
+        (response.status().as_u16(), response.text().await.unwrap())
     }
 
-    /// The same by a scraper that waits so long.
+    /// Like [`Self::get`], as a scraper with this timeout.
     pub async fn scrape(&self, path: &str, seconds: &str) -> (u16, String) {
         let request = self.client.get(self.url(path)).header("X-Prometheus-Scrape-Timeout-Seconds", seconds);
-        let answer = request.send().await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
     }
 
     pub async fn reload(&self) -> (u16, String) {
-        let answer = self.request(reqwest::Method::POST, "/-/reload").await;
-        (answer.status().as_u16(), answer.text().await.unwrap().replace(&format!("{}/", self.folder.path().display()), ""))
+        let response = self.request(reqwest::Method::POST, "/-/reload").await;
+        (response.status().as_u16(), response.text().await.unwrap().replace(&format!("{}/", self.folder.path().display()), ""))
     }
 
-    /// Writes the configuration and has it reloaded.
+    /// Writes the configuration, reloads it and checks the result.
     #[track_caller]
     pub fn reloads(&self, text: &str, changes: &str) -> impl Future<Output = ()> {
         self.write("postmeter.yaml", text);
@@ -81,20 +81,20 @@ impl World {
         }
     }
 
-    /// Waits until a page is as wanted, and gives it.
-    pub async fn until(&self, path: &str, wanted: impl Fn(&str) -> bool) -> String {
-        let (last, wanted) = (parking_lot::Mutex::new(String::new()), &wanted);
-        let is_wanted = || async {
+    /// Waits until a page satisfies the condition, and returns it.
+    pub async fn until(&self, path: &str, condition: impl Fn(&str) -> bool) -> String {
+        let began = Instant::now();
+        loop {
             let (_, page) = self.get(path).await;
-            let is_wanted = wanted(&page);
-            *last.lock() = page;
-            is_wanted
-        };
-        wait_until_async(is_wanted, SOON, Described(|| format!("{path} is still\n{}", last.lock()))).await;
-        last.into_inner()
+            if condition(&page) {
+                return page;
+            }
+            assert!(began.elapsed() < SOON, "{path} is still\n{page}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
-    /// The names of its targets.
+    /// Returns the names of the targets.
     pub async fn names(&self) -> Vec<String> {
         let page: serde_json::Value = serde_json::from_str(&self.get("/targets.json").await.1).unwrap();
         page["targets"].as_array().unwrap().iter().map(|target| target["name"].as_str().unwrap().to_owned()).collect()
@@ -104,29 +104,35 @@ impl World {
         self.until("/-/ready", |page| page == "ready\n").await;
     }
 
-    pub async fn end(self, stand_ins: Vec<SimulatedServer>) {
+    pub async fn end(self, servers: Vec<SimulatedServer>) {
         self.service.stop().await;
-        for stand_in in stand_ins {
-            stand_in.shutdown().await;
+        for server in servers {
+            server.shutdown().await;
         }
     }
 }
 
-fn filled(folder: &TempDir, text: &str) -> String {
+fn replace_folder(folder: &TempDir, text: &str) -> String {
     text.replace("FOLDER", &folder.path().display().to_string())
 }
 
-pub async fn stand_in(system: System) -> SimulatedServer {
+/// Starts a simulated server whose values do not change.
+pub async fn start_server(system: System) -> SimulatedServer {
     SimulatedServer::start(system, ANY, Options { frozen: true, ..Options::default() }).await.unwrap()
 }
 
-/// A target of this name at a stand-in, as an item of a list; `rest` are more keys.
-pub fn target(name: &str, stand_in: &SimulatedServer, rest: &str) -> String {
-    let credentials = stand_in.system().credential_keys();
-    format!("  - {{name: {name}, system: {}, url: \"{}\", {credentials}{rest}}}\n", stand_in.system().name(), stand_in.url())
+/// Returns the configuration of a target at a simulated server as an item of a list, with additional keys.
+pub fn target(name: &str, server: &SimulatedServer, keys: &str) -> String {
+    let credentials = match server.system() {
+        System::Cpanel => format!("username: {USERNAME}, token: {TOKEN}, "),
+        System::Ceymail | System::Emailengine => format!("token: {TOKEN}, "),
+        System::Kumomta => String::new(),
+        System::Stalwart => format!("username: {USERNAME}, password: {PASSWORD}, "),
+    };
+    format!("  - {{name: {name}, system: {}, url: \"{}\", {credentials}{keys}}}\n", server.system().name(), server.url())
 }
 
-/// The value of the first series of a page that begins so.
+/// Returns the value of the first series of a page that begins with this text.
 pub fn value(page: &str, series: &str) -> Option<f64> {
     page.lines().find(|line| line.starts_with(series)).and_then(|line| line.rsplit(' ').next()?.parse().ok())
 }

@@ -23,7 +23,7 @@ mod strings;
 
 use super::forged::{self, FamilyHeads};
 use crate::format::quote;
-use crate::model::{READING_LIMITS, Families, FamiliesBuilder, FamilyType, ReadingLimits, Text};
+use crate::model::{Families, FamiliesBuilder, FamilyType, READING_LIMITS, ReadingLimits, Text};
 use crate::source::ReadError;
 use lookahead::is_complete;
 use memchr::memmem;

@@ -1,0 +1,52 @@
+//! The configuration file of a service, and the settings that the command line adds to it.
+
+use crate::config::{self, Config, Environment, LogLevel, Problems, Shard};
+use crate::net::{FileWatch, LOOK_INTERVAL};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The configuration file of a service.
+#[derive(Debug)]
+pub struct ConfigFile {
+    pub(super) path: PathBuf,
+    /// The shard on the command line, which overrides the file.
+    shard: Option<Shard>,
+    environment: Environment,
+    /// The log level on the command line, which overrides the file.
+    log_level: Option<LogLevel>,
+    /// `true` if the command line enables the reload endpoint.
+    endpoint: bool,
+    pub(super) check_interval: Duration,
+    watch: FileWatch,
+}
+
+impl ConfigFile {
+    /// A file with the settings of the command line. The reload endpoint is enabled if `endpoint` is `true` or the file enables it.
+    #[must_use]
+    pub fn new(path: PathBuf, shard: Option<Shard>, environment: Environment, log_level: Option<LogLevel>, endpoint: bool) -> Self {
+        Self { path, shard, environment, log_level, endpoint, check_interval: LOOK_INTERVAL, watch: FileWatch::default() }
+    }
+
+    /// Sets the time between two checks of the file and of `targets_files`.
+    #[must_use]
+    pub fn with_check_interval(self, check_interval: Duration) -> Self {
+        Self { check_interval, ..self }
+    }
+
+    /// Reads and decodes the file.
+    ///
+    /// # Errors
+    /// Returns every problem of the file.
+    pub fn load(&mut self) -> Result<Config, Problems> {
+        self.watch.mark([self.path.as_path()]);
+        let mut config = config::load(&self.path, &self.environment)?.sharded(self.shard);
+        config.telemetry.log_level = self.log_level.unwrap_or(config.telemetry.log_level);
+        config.reload.endpoint |= self.endpoint;
+        Ok(config)
+    }
+
+    /// Returns `true` if the file has changed since it was read.
+    pub(super) fn has_changed(&mut self) -> bool {
+        self.watch.has_changed([self.path.as_path()])
+    }
+}

@@ -1,0 +1,27 @@
+//! The settings that cannot change without a restart.
+
+use crate::config::{Config, Otlp, Problem, Problems};
+use std::path::Path;
+use std::time::Duration;
+
+/// Returns the settings of `changed` that differ from those in use and cannot change without a restart.
+pub(super) fn settings_that_need_restart(running: &Config, changed: &Config, file: &Path) -> Option<Problems> {
+    let mut problems = Vec::new();
+    let mut check = |key: &str, is_same: bool| {
+        if !is_same {
+            problems.push(Problem {
+                file: file.display().to_string(),
+                line: None,
+                path: key.to_owned(),
+                message: "cannot change while Postmeter is running; restart Postmeter, or undo the change".to_owned(),
+            });
+        }
+    };
+    let listen = |config: &Config| config.export.prometheus.as_ref().map(|prometheus| prometheus.listen.clone());
+    check("export.prometheus.listen", listen(running) == listen(changed));
+    let otlp = |config: &Config| config.export.otlp.clone().map(|otlp| Otlp { interval: Duration::ZERO, ..otlp });
+    check("export.otlp", otlp(running) == otlp(changed));
+    check("telemetry", running.telemetry == changed.telemetry);
+    check("state_dir", running.state_dir == changed.state_dir);
+    (!problems.is_empty()).then(|| Problems::new(problems))
+}

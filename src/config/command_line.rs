@@ -1,0 +1,107 @@
+//! A target from the command line (`scrape --system SYSTEM --url URL`), decoded and checked as in the file.
+
+use super::decode::Decoder;
+use super::map::{COMMAND_LINE, Item, Location};
+use super::yaml::{Key, Node, Value};
+use super::{Environment, Problem, Problems, Target, target};
+use crate::source::{SOURCES, Source};
+
+/// The flags that describe a target. Each corresponds to a key of [`Target`].
+#[derive(Clone, Default)]
+pub struct CommandLineTarget {
+    /// `--system`
+    pub system: String,
+    /// `--url`
+    pub url: String,
+    /// `--username`
+    pub username: Option<String>,
+    /// `--password`, which may be a reference such as `${env:NAME}`
+    pub password: Option<String>,
+    /// `--password-file`
+    pub password_file: Option<String>,
+    /// `--token`, which may be a reference such as `${env:NAME}`
+    pub token: Option<String>,
+    /// `--token-file`
+    pub token_file: Option<String>,
+    /// `--part`, which may be repeated
+    pub parts: Vec<String>,
+    /// The format to request, for mail systems that have several
+    pub format: Option<String>,
+    /// `--timeout`
+    pub timeout: Option<String>,
+    /// `--ca-file`
+    pub ca_file: Option<String>,
+    /// `--insecure-skip-verify`
+    pub insecure_skip_verify: bool,
+}
+
+/// Decodes a target and names it after its host. The second value is the warnings.
+///
+/// # Errors
+/// Returns every problem, with the flag that causes it.
+pub fn command_line_target(flags: CommandLineTarget, environment: &Environment) -> Result<(Target, Vec<Problem>), Problems> {
+    command_line_target_with(SOURCES, flags, environment)
+}
+
+/// Like [`command_line_target`], with other mail systems than [`SOURCES`].
+///
+/// # Errors
+/// See [`command_line_target`].
+pub fn command_line_target_with(
+    systems: &[&'static Source],
+    flags: CommandLineTarget,
+    environment: &Environment,
+) -> Result<(Target, Vec<Problem>), Problems> {
+    let mut decoder = Decoder::new("", environment, systems);
+    let node = flags.into_node();
+    let item = Item { location: Location { path: COMMAND_LINE.to_owned(), line: None, file: None }, node: &node, inherited: false };
+    let (_, target) = target::decode(&mut decoder, &item, None);
+    match (target, decoder.problems) {
+        (Some(mut target), problems) if problems.is_empty() => {
+            let host = target.url.host_str().unwrap_or_default();
+            target.name = if target::is_name(host) { host } else { target.source.name }.to_owned();
+            Ok((target, decoder.warnings))
+        }
+        (_, mut problems) => {
+            // The problem concerns several flags.
+            for problem in problems.iter_mut().filter(|problem| problem.path == COMMAND_LINE) {
+                problem.path.clear();
+            }
+            Err(Problems::new(problems))
+        }
+    }
+}
+
+impl CommandLineTarget {
+    fn into_node(self) -> Node {
+        let scalar = |text| Some(node(Value::Scalar(text)));
+        let parts = self.parts.into_iter().map(|part| entry(part, node(Value::Nothing))).collect::<Vec<_>>();
+        let mut tls = Vec::new();
+        tls.extend(self.ca_file.map(|path| entry("ca_file", node(Value::Scalar(path)))));
+        tls.extend(self.insecure_skip_verify.then(|| entry("insecure_skip_verify", node(Value::Scalar("true".to_owned())))));
+        let entries = [
+            // A placeholder: the name is derived from the URL once that has been checked.
+            ("name", scalar("command-line".to_owned())),
+            ("system", scalar(self.system)),
+            ("url", scalar(self.url)),
+            ("username", self.username.and_then(scalar)),
+            ("password", self.password.and_then(scalar)),
+            ("password_file", self.password_file.and_then(scalar)),
+            ("token", self.token.and_then(scalar)),
+            ("token_file", self.token_file.and_then(scalar)),
+            ("parts", (!parts.is_empty()).then(|| node(Value::Map(parts)))),
+            ("format", self.format.and_then(scalar)),
+            ("timeout", self.timeout.and_then(scalar)),
+            ("tls", (!tls.is_empty()).then(|| node(Value::Map(tls)))),
+        ];
+        node(Value::Map(entries.into_iter().filter_map(|(key, node)| Some(entry(key, node?))).collect()))
+    }
+}
+
+fn node(value: Value) -> Node {
+    Node { line: None, value }
+}
+
+fn entry(key: impl Into<String>, node: Node) -> (Key, Node) {
+    (Key { line: None, name: key.into() }, node)
+}

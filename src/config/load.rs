@@ -1,0 +1,177 @@
+//! Reads a configuration file and decodes its top level.
+
+use super::decode::Decoder;
+use super::map::{Item, Location, Map};
+use super::schema::{FILE, TARGET};
+use super::{
+    Config, Environment, Export, Problem, Problems, Protocol, Reload, Shard, Target, TargetsFiles, Telemetry, otel, problem, target, yaml,
+};
+use crate::source::{SOURCES, Source};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+
+/// The largest size of a configuration file.
+pub const FILE_BYTES_MAX: usize = 1024 * 1024;
+/// The largest number of targets.
+pub const TARGETS_MAX: usize = 1000;
+
+/// The advice if the configuration file does not exist.
+const MISSING_FILE_HINT: &str = "; use --config to name another file";
+
+/// Reads and decodes a configuration file.
+///
+/// # Errors
+/// Returns every problem of the file.
+pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> {
+    parse(&read_text(path, MISSING_FILE_HINT)?, &path.display().to_string(), environment)
+}
+
+/// Reads the text of a file up to its largest size. `hint` is appended to the error if the file does not exist.
+pub(super) fn read_text(path: &Path, hint: &str) -> Result<String, Problems> {
+    let name = path.display().to_string();
+    let of_file = |message: String| Problems::new(vec![Problem { file: name.clone(), line: None, path: String::new(), message }]);
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
+    read.map_err(|error| of_file(format!("{error}{}", if error.kind() == ErrorKind::NotFound { hint } else { "" })))?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(of_file(format!("exceeds the limit of {FILE_BYTES_MAX} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| of_file("is not UTF-8 text".to_owned()))
+}
+
+/// Decodes the text of a configuration file. Problems refer to the file by the name `file`.
+///
+/// # Errors
+/// Returns every problem of the text.
+pub fn parse(text: &str, file: &str, environment: &Environment) -> Result<Config, Problems> {
+    parse_with(SOURCES, text, file, environment)
+}
+
+/// Like [`parse`], with other mail systems than [`SOURCES`].
+///
+/// # Errors
+/// See [`parse`].
+pub fn parse_with(systems: &[&'static Source], text: &str, file: &str, environment: &Environment) -> Result<Config, Problems> {
+    let mut decoder = Decoder::new(file, environment, systems);
+    let node = match yaml::parse(text) {
+        Ok(node) => node,
+        Err((line, message)) => {
+            decoder.report(&Location { line, ..Location::default() }, message);
+            return Err(Problems::new(decoder.problems));
+        }
+    };
+    if matches!(node.value, yaml::Value::Nothing) {
+        decoder.report(&Location::default(), "is empty; it needs targets");
+        return Err(Problems::new(decoder.problems));
+    }
+    let config = decoder.map(&Item::root(&node), FILE).map(|map| Config::decode(&mut decoder, map));
+    match config {
+        Some(config) if decoder.problems.is_empty() => Ok(config),
+        _ => Err(Problems::new(decoder.problems)),
+    }
+}
+
+impl Config {
+    fn decode(decoder: &mut Decoder<'_>, mut map: Map<'_>) -> Self {
+        let (targets, targets_files, defaults) = (map.take("targets"), map.take("targets_files"), map.take("defaults"));
+        let (export, telemetry, reload) = (map.take("export"), map.take("telemetry"), map.take("reload"));
+        let (shard, state_dir) = (map.take("shard"), map.take("state_dir"));
+        decoder.finish(map);
+        // Parts that need the directory only check that the key is present; its value is checked here.
+        decoder.has_state_dir = state_dir.is_some();
+        let state_dir = state_dir.and_then(|item| decoder.non_empty_text(&item)).map(PathBuf::from);
+        let is_disabled = is_disabled(decoder);
+        let export = Export::decode(decoder, export.as_ref(), is_disabled);
+        decoder.logs_url_is_unknown =
+            export.otlp.as_ref().is_some_and(|otlp| otlp.protocol == Protocol::HttpProtobuf && otlp.logs_endpoint().is_none());
+        let has_targets_files =
+            targets_files.as_ref().is_some_and(|item| matches!(&item.node.value, yaml::Value::List(list) if !list.is_empty()));
+        let targets_files = TargetsFiles::decode(decoder, targets_files.as_ref(), defaults.as_ref());
+        let targets = decode_targets(decoder, targets.as_ref(), defaults.as_ref(), has_targets_files);
+        let reload = Reload::decode(decoder, reload.as_ref());
+        let shard = shard.and_then(|item| Shard::decode(decoder, &item));
+        let telemetry = decode_telemetry(decoder, telemetry.as_ref(), is_disabled);
+        let warnings = take_warnings(decoder);
+        Self { targets, shard, targets_files, export, telemetry, state_dir, reload, warnings }
+    }
+
+    /// A configuration without targets in which the environment determines everything else, for programs that supply their own targets.
+    #[must_use]
+    pub fn from_env(environment: &Environment) -> Self {
+        let mut decoder = Decoder::new("", environment, &[]);
+        let is_disabled = is_disabled(&mut decoder);
+        let export = Export::decode(&mut decoder, None, is_disabled);
+        let telemetry = decode_telemetry(&mut decoder, None, is_disabled);
+        let warnings = take_warnings(&mut decoder);
+        let (targets, targets_files, reload) = Default::default();
+        Self { targets, shard: None, targets_files, export, telemetry, state_dir: None, reload, warnings }
+    }
+}
+
+/// Returns `true` if `OTEL_SDK_DISABLED` turns off every export.
+fn is_disabled(decoder: &mut Decoder<'_>) -> bool {
+    otel::from_variable(decoder, |d| d.otel_variable("OTEL_SDK_DISABLED"), otel::boolean).unwrap_or(false)
+}
+
+fn decode_telemetry(decoder: &mut Decoder<'_>, item: Option<&Item<'_>>, is_disabled: bool) -> Telemetry {
+    let telemetry = Telemetry::decode(decoder, item);
+    Telemetry { otlp: telemetry.otlp.filter(|_| !is_disabled), ..telemetry }
+}
+
+fn take_warnings(decoder: &mut Decoder<'_>) -> Vec<Problem> {
+    let mut warnings = std::mem::take(&mut decoder.warnings);
+    problem::sort_and_deduplicate(&mut warnings);
+    warnings
+}
+
+/// Decodes `targets` and `defaults`. An empty list is an error unless there are `targets_files`.
+fn decode_targets(
+    decoder: &mut Decoder<'_>,
+    targets: Option<&Item<'_>>,
+    defaults: Option<&Item<'_>>,
+    has_targets_files: bool,
+) -> Vec<Target> {
+    if let Some(defaults) = defaults {
+        target::check_defaults(decoder, defaults);
+    }
+    let defaults = defaults.and_then(|item| decoder.map(item, TARGET));
+    let items = match targets {
+        Some(item) => decoder.list(item),
+        None => Some(Vec::new()),
+    };
+    let Some(items) = items else { return Vec::new() };
+    let location = targets.map(|item| item.location.clone()).unwrap_or_default();
+    if items.is_empty() && !has_targets_files {
+        decoder.report(&location, "there are no targets to poll");
+    }
+    decode_list(decoder, &location, items, defaults.as_ref())
+}
+
+/// Decodes a list of targets and checks that their names are unique.
+pub(super) fn decode_list<'n>(
+    decoder: &mut Decoder<'_>,
+    location: &Location,
+    items: Vec<Item<'n>>,
+    defaults: Option<&Map<'n>>,
+) -> Vec<Target> {
+    if items.len() > TARGETS_MAX {
+        decoder.report(location, format!("{} targets exceed the limit of {TARGETS_MAX}; run several instances", items.len()));
+        return Vec::new();
+    }
+    let mut decoded = Vec::new();
+    let mut names: HashMap<String, Location> = HashMap::new();
+    for item in items {
+        let (name, target) = target::decode(decoder, &item, defaults);
+        decoded.extend(target);
+        let Some((name, location)) = name else { continue };
+        if let Some(first) = names.get(&name) {
+            let line = first.line.map(|line| format!(" in line {line}")).unwrap_or_default();
+            decoder.report(&location, format!("{name} is also the name of {}{line}", first.path.trim_end_matches(".name")));
+        } else {
+            names.insert(name, location);
+        }
+    }
+    decoded
+}

@@ -1,0 +1,92 @@
+//! The values that a key accepts, and the value that applies if it is absent.
+
+use super::Key;
+use crate::config::text::{show_bytes, show_duration};
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// The values that a key accepts. Any single value may also be a reference such as `${env:NAME}`.
+#[derive(Debug)]
+pub enum Shape {
+    /// Any text. Numbers and words such as `true` are kept as they are written.
+    Text,
+    /// A password, a token, or the value of a header.
+    Secret,
+    /// Text that begins with `http://` or `https://`.
+    Url,
+    /// A duration such as `10s`, within these limits.
+    Duration(RangeInclusive<Duration>),
+    /// A size such as `64MiB` or a number of bytes, within these limits.
+    Bytes(RangeInclusive<usize>),
+    /// An integer within these limits.
+    Integer(RangeInclusive<usize>),
+    /// A finite number.
+    Number,
+    /// `true` or `false`.
+    Flag,
+    /// One of these words.
+    Choice(fn() -> Vec<&'static str>),
+    /// The name of a mail system.
+    System,
+    /// A map with these keys and no others.
+    Map(&'static [Key]),
+    /// The map of a target. Some keys, parts and formats exist for some mail systems only.
+    Target(&'static [Key]),
+    /// The map of `defaults`: the keys of a target that are not required.
+    Defaults(&'static [Key]),
+    /// A map whose keys the user chooses.
+    MapOf(&'static Shape),
+    /// A map with these keys, and with others that the user chooses.
+    MapAnd(&'static [Key], &'static Shape),
+    /// A list whose length is within these limits.
+    List(&'static Shape, RangeInclusive<usize>),
+    /// Any one of these.
+    Either(&'static [Shape]),
+    /// `false`, which turns a section off.
+    Off,
+}
+
+impl Shape {
+    /// The limits of a duration or a size as a sentence.
+    #[must_use]
+    pub fn limits(&self) -> Option<String> {
+        match self {
+            Self::Duration(range) => Some(format!("A duration from {} to {}.", show_duration(*range.start()), show_duration(*range.end()))),
+            Self::Bytes(range) => Some(format!("Bytes from {} to {}.", show_bytes(*range.start()), show_bytes(*range.end()))),
+            _ => None,
+        }
+    }
+}
+
+/// The value that applies if a key is absent.
+#[derive(Clone, Copy, Debug)]
+pub enum DefaultValue {
+    /// There is none: the key must be present.
+    Required,
+    /// This duration.
+    Duration(Duration),
+    /// This number of bytes.
+    Bytes(usize),
+    /// This integer.
+    Integer(usize),
+    /// `true` or `false`.
+    Flag(bool),
+    /// This one of several words.
+    Choice(&'static str),
+    /// A value that depends on other settings, described in words.
+    Words(&'static str),
+}
+
+impl fmt::Display for DefaultValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Required => f.write_str("required"),
+            Self::Duration(duration) => f.write_str(&show_duration(*duration)),
+            Self::Bytes(bytes) => f.write_str(&show_bytes(*bytes)),
+            Self::Integer(integer) => integer.fmt(f),
+            Self::Flag(flag) => flag.fmt(f),
+            Self::Choice(text) | Self::Words(text) => f.write_str(text),
+        }
+    }
+}

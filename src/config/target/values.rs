@@ -1,0 +1,124 @@
+//! Values of a target's keys that depend on the mail system or have a syntax of their own.
+
+use super::{DETAILS, NAME_CHARS_MAX, is_name};
+use crate::config::decode::Decoder;
+use crate::config::map::Item;
+use crate::config::request::http_url;
+use crate::config::schema::DETAIL;
+use crate::config::text::{closest, suggestion};
+use crate::model::Attribute;
+use crate::source::{Detail, Source};
+use reqwest::Url;
+
+/// The path of a URL that is used unchanged but has no path.
+const PATH_DEFAULT: &str = "/metrics";
+/// Attributes that identify a target, which Postmeter sets itself.
+const IDENTITY_ATTRIBUTES: &[&str] = &["service.name", "service.instance.id"];
+
+/// Decodes a name. An invalid name is reported and returned, so that duplicates of it are found as well.
+pub(super) fn name(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<String> {
+    let name = decoder.non_empty_text(item)?;
+    if !is_name(&name) {
+        let message = format!("{name:?} is not a valid name; use up to {NAME_CHARS_MAX} letters, digits, '.', '_' and '-'");
+        decoder.report(&item.location, message);
+    }
+    Some(name)
+}
+
+/// Decodes the name of a mail system.
+pub(super) fn system(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<&'static Source> {
+    let name = decoder.non_empty_text(item)?;
+    let systems = decoder.systems;
+    let names: Vec<&str> = systems.iter().map(|source| source.name).collect();
+    let found = systems.iter().copied().find(|source| source.name == name);
+    decoder.ok_or_report(&item.location, found.ok_or_else(|| format!("unknown mail system {name:?}; {}", suggestion(&name, &names))))
+}
+
+/// Decodes a URL. Mail systems that add paths and queries of their own accept neither a query nor a fragment.
+pub(super) fn url(decoder: &mut Decoder<'_>, item: &Item<'_>, source: Option<&Source>) -> Option<Url> {
+    let text = decoder.non_empty_text(item)?;
+    let parsed = http_url(&text, "write the credentials as username and password or token");
+    let mut url = decoder.ok_or_report(&item.location, parsed)?;
+    if source.is_some_and(Source::uses_target_url) {
+        if url.fragment().is_some() {
+            decoder.report(&item.location, "contains a fragment (#), which is never sent to a server; remove it");
+        }
+        if url.path() == "/" {
+            url.set_path(PATH_DEFAULT);
+        }
+    } else if url.query().is_some() || url.fragment().is_some() {
+        decoder.report(&item.location, "may only contain scheme, host, port and path; Postmeter adds the query itself");
+    }
+    Some(url)
+}
+
+/// Decodes the URL of a proxy.
+pub(super) fn proxy(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<String> {
+    let text = decoder.non_empty_text(item)?;
+    let parsed = http_url(&text, "proxies that require credentials are not supported");
+    decoder.ok_or_report(&item.location, parsed).map(|_| text)
+}
+
+/// Decodes the name of a format, for mail systems that have several.
+pub(super) fn format(decoder: &mut Decoder<'_>, item: &Item<'_>, source: &Source) -> Option<String> {
+    let formats: Vec<&str> = source.required().requests.iter().map(|request| request.format).collect();
+    if formats.len() < 2 {
+        if !item.inherited {
+            decoder.report(&item.location, format!("{} has only one format; remove the key", source.name));
+        }
+        return None;
+    }
+    let text = decoder.non_empty_text(item)?;
+    if !formats.contains(&text.as_str()) {
+        decoder.report(&item.location, format!("{} has no format {text}; {}", source.name, suggestion(&text, &formats)));
+        return None;
+    }
+    Some(text)
+}
+
+/// Decodes how queue totals are split, for mail systems that support it.
+pub(super) fn detail(decoder: &mut Decoder<'_>, item: &Item<'_>, source: &Source) -> Option<Detail> {
+    let is_supported = |attribute: &Attribute| source.rules().any(|(_, rule)| rule.detail.is_some_and(|(_, by)| by == attribute));
+    let supported: Vec<&str> = DETAILS.iter().filter(|(_, attribute)| is_supported(attribute)).map(|(name, _)| *name).collect();
+    if supported.is_empty() {
+        if !item.inherited {
+            decoder.report(&item.location, format!("{} does not support detail; remove the key", source.name));
+        }
+        return None;
+    }
+    let mut map = decoder.map(item, DETAIL)?;
+    let by_item = map.take_required(decoder, "by");
+    let by = by_item.and_then(|by| Some((decoder.non_empty_text(&by)?, by)));
+    let top = map.integer_or_default(decoder, "top");
+    decoder.finish(map);
+    let (by, by_item) = by?;
+    match DETAILS.iter().find(|(name, _)| *name == by && supported.contains(name)) {
+        Some((_, by)) => Some(Detail { by, top }),
+        None if item.inherited && DETAILS.iter().any(|(name, _)| *name == by) => None,
+        None => {
+            let similar = closest(&by, supported.iter().copied()).map(|similar| format!("did you mean {similar}?"));
+            let hint = similar.unwrap_or_else(|| format!("it supports {}", supported.join(", ")));
+            decoder.report(&by_item.location, format!("{} does not support detail by {by}; {hint}", source.name));
+            None
+        }
+    }
+}
+
+/// Decodes attributes of the target's resource.
+pub(super) fn resource(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<(String, String)> {
+    let mut attributes = Vec::new();
+    for (name, item) in decoder.user_map(item) {
+        if IDENTITY_ATTRIBUTES.contains(&name) {
+            decoder.report(&item.location, "is set by Postmeter to the mail system or the target's name; choose another attribute");
+        } else if !is_attribute(name) {
+            decoder.report(&item.location, format!("{name:?} is not a valid attribute; use letters, digits, '.', '_', '-' and '/'"));
+        } else if let Some(value) = decoder.text(&item) {
+            attributes.push((name.to_owned(), value));
+        }
+    }
+    attributes
+}
+
+fn is_attribute(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b))
+}
