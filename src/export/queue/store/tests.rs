@@ -162,7 +162,7 @@ fn missing_and_unreadable_files_do_not_affect_other_requests() {
 }
 
 #[test]
-fn invalid_request_files_are_moved_away_and_other_files_are_left_alone() {
+fn invalid_request_files_are_moved_away_and_other_files_are_kept() {
     let (dir, mut store) = filled(1);
     store.close();
     let spool = dir.path().join(DIR);
