@@ -18,9 +18,9 @@ async fn statuses() {
     fails_with(response("401 Unauthorized", "{}"), "auth", "the server rejected the credential (401): set token").await;
     fails_with(response("403 Forbidden", page), "auth", "(403): set token (or token_file) to an access token with the scope metrics").await;
     fails_with(response("404 Not Found", page), "status", "404: this is not EmailEngine's address").await;
-    fails_with(response("500 Oops", page), "status", "500: the server or a proxy before it is in trouble").await;
-    fails_with(response("503 Oops", page), "status", "503: the server or a proxy before it is in trouble").await;
-    fails_with(response("204 No Content", ""), "status", "204: this is not an response of this API").await;
+    fails_with(response("500 Oops", page), "status", "500: the server or a proxy in front of it has a problem").await;
+    fails_with(response("503 Oops", page), "status", "503: the server or a proxy in front of it has a problem").await;
+    fails_with(response("204 No Content", ""), "status", "204: this is not a response of the expected API").await;
     fails_with(response("418 Teapot", page), "status", "418").await;
 }
 
@@ -126,9 +126,9 @@ async fn compression() {
     let mut flipped = good.clone();
     let last = flipped.len() - 6;
     flipped[last] ^= 0xff;
-    fails_with(response(head, flipped), "malformed", "compression is broken").await;
-    fails_with(response(head, "not gzip at all"), "malformed", "compression is broken").await;
-    fails_with(response(head, &good[..good.len() - 9]), "malformed", "compression is broken").await;
+    fails_with(response(head, flipped), "malformed", "the compression of the response is broken").await;
+    fails_with(response(head, "not gzip at all"), "malformed", "the compression of the response is broken").await;
+    fails_with(response(head, &good[..good.len() - 9]), "malformed", "the compression of the response is broken").await;
     fails_with(response("200 OK\r\nContent-Encoding: br", &good), "malformed", "").await;
 }
 

@@ -166,5 +166,5 @@ async fn a_server_without_tls() {
     // A server that responds with an HTTP error.
     let server = Server::always(response("400 Bad Request", "The plain HTTP request was sent to HTTPS port")).await;
     let target = emailengine(&server.url());
-    fails(&target, &target.reading().await, "status", "if it speaks TLS on this port, write https in the url");
+    fails(&target, &target.reading().await, "status", "if this is a TLS port, use https in the url");
 }
