@@ -279,8 +279,8 @@ fn prometheus_names_match_those_of_the_sdk_exporter() {
     for source in crate::source::SOURCES {
         let meter_provider = crate::telemetry::TargetMeterProvider::of(source, &Identity::new("x", "y")).unwrap();
         for metric in crate::telemetry::metrics_of(source).into_iter().filter(|metric| metric.kind != Kind::Histogram) {
-            let families = pipeline.gather(vec![Point::new(metric, &[], 1.0)]);
-            let names: Vec<&str> = families.iter().map(|family| family.name()).collect();
+            let families = meter_provider.gather(vec![Point::new(metric, &[], 1.0)]);
+            let names: Vec<String> = families.families().map(|family| family.name().into_owned()).collect();
             assert_eq!(names, [prometheus_name(metric)], "{}", metric.name);
         }
     }

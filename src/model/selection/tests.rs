@@ -4,7 +4,7 @@ use crate::model::MemoryBudget;
 
 /// Selects from these response bodies; returns the selected series as text, and the selection.
 fn selected(bodies: &[&str], series_max: usize, choose: impl Fn(&str) -> Option<FamilySelection>) -> (Vec<String>, SelectedFamilies) {
-    let bodies = bodies.iter().map(|body| prometheus::read_unended((*body).to_owned()).unwrap()).collect();
+    let bodies = bodies.iter().map(|body| prometheus::read_unterminated((*body).to_owned()).unwrap()).collect();
     let native = SelectedFamilies::select(bodies, "", series_max, choose);
     let lines = native.families().flat_map(|family| {
         let line = move |sample: SampleRef<'_>| {

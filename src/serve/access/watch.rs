@@ -113,7 +113,7 @@ mod tests {
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
 
         let watching = access.clone();
-        let taking_up = tokio::task::spawn_blocking(move || watching.take_up());
+        let applying = tokio::task::spawn_blocking(move || watching.apply_files());
         // Open once the other side has opened it.
         let at = path.clone();
         let writer = tokio::task::spawn_blocking(move || OpenOptions::new().write(true).open(at)).await.unwrap().unwrap();
@@ -128,7 +128,7 @@ mod tests {
         // The look at the file after it was read must not wait for a writer.
         std::fs::rename(&path, folder.path().join("pipe")).unwrap();
         drop(writer);
-        taking_up.await.unwrap().unwrap();
+        applying.await.unwrap().unwrap();
         reloaded.await.unwrap().unwrap();
         assert_eq!(access.rules().config, reload);
     }

@@ -132,8 +132,8 @@ async fn an_invalid_file_changes_nothing_and_every_error_is_reported() {
     assert_eq!(at_start, Some(1.0));
 
     world.write("postmeter.yaml", "targets:\n  - {name: b, system: kumota}\nexprot: {}\n");
-    let expected = "not reloaded, the previous configuration stays in use:\n\
-        postmeter.yaml:2: targets[0].system: unknown system \"kumota\"; did you mean kumomta?\n\
+    let expected = "not reloaded, nothing has changed:\n\
+        postmeter.yaml:2: targets[0].system: unknown mail system \"kumota\"; did you mean kumomta?\n\
         postmeter.yaml:2: targets[0]: url is missing\n\
         postmeter.yaml:3: exprot: unknown key; did you mean export?\n";
     assert_eq!(world.reload().await, (500, expected.to_owned()));

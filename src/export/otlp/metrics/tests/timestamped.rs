@@ -5,7 +5,7 @@ use super::*;
 /// Exports a body. Returns the samples with explicit timestamps as `name{labels} value @start time`, in milliseconds; the number of other
 /// points; and the numbers of omitted samples.
 fn timestamped(state: &mut SeriesState, at: u64, body: &str) -> (Vec<String>, usize, [u64; 3]) {
-    let families = prometheus::read_unended(body.to_owned()).unwrap();
+    let families = prometheus::read_unterminated(body.to_owned()).unwrap();
     let metrics = target_metrics("t", &reading(at, Ok(Snapshot::default()), native(families)), state);
     let omitted = metrics.omitted_samples().map(|(_, n)| n);
     let (mut lines, mut others) = (Vec::new(), 0);
