@@ -64,7 +64,7 @@ fn delivery_log(criterion: &mut Criterion) {
     let records = source::by_name("cpanel").unwrap().delivery_log.unwrap();
     let state = tempfile::tempdir().unwrap();
     let key = delivery_log::hash_key(state.path()).unwrap();
-    let teller = LogsEncoder::new("cpanel", key.clone(), Vec::new());
+    let encoder = LogsEncoder::new("cpanel", key.clone(), Vec::new());
     let identity = Identity::new("cpanel", "whm1");
     let mut group = criterion.benchmark_group("delivery_log");
     group.sample_size(20).warm_up_time(Duration::from_millis(500)).throughput(Throughput::Elements(PAGE_RECORDS as u64));

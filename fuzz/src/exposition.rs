@@ -26,12 +26,12 @@ pub fn check(bytes: &[u8]) {
     let identities = ["one", "two"].map(|instance| Identity::new("a job", instance));
     let targets = [Section::of_target(one.clone(), &identities[0]), Section::of_target(two.clone(), &identities[1])];
     for format in FORMATS {
-        check_valid(format, &page(format, &targets));
+        check_valid(format, &render(format, &targets));
     }
     let own = [Section::of_postmeter(Arc::new(target_info(&identities))), Section::of_postmeter(two)];
     for format in FORMATS {
         check_valid(format, &in_two_calls(format, &own, &targets[..1]));
-        check_valid(format, &in_two_calls(format, &own, &[Section::plain(one.clone())]));
+        check_valid(format, &in_two_calls(format, &own, &[Section::without_identity(one.clone())]));
     }
 }
 
@@ -46,7 +46,7 @@ fn in_two_calls(format: Format, own: &[Section], native: &[Section]) -> String {
     first.write(own, &ReservedNames::default()).expect("the page is complete");
     first.pause();
     let mut second = ExpositionWriter::resume(format, &mut out);
-    second.write(native, &ReservedNames::by(format, own)).expect("the page is complete");
+    second.write(native, &ReservedNames::of(format, own)).expect("the page is complete");
     second.finish();
     String::from_utf8(bytes).expect("text")
 }
@@ -63,9 +63,9 @@ fn check_valid(format: Format, page: &str) {
 pub fn check_page(native: Arc<SelectedFamilies>) {
     let series = grammar::native(&native);
     let identity = Identity::new("a job of \"quotes\"\\", "instance");
-    for (section, plain) in [(Section::plain(native.clone()), true), (Section::of_target(native, &identity), false)] {
+    for (section, plain) in [(Section::without_identity(native.clone()), true), (Section::of_target(native, &identity), false)] {
         for format in [Format::Text, OPEN_METRICS] {
-            let text = page(format, std::slice::from_ref(&section));
+            let text = render(format, std::slice::from_ref(&section));
             validator::check(&text, format == OPEN_METRICS);
             if plain {
                 check_read_back(&text, &expected(&series, format));

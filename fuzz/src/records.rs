@@ -183,36 +183,36 @@ fn cursor(u: &mut Unstructured<'_>) -> Result<()> {
     let mut cursor = Cursor::starting(OF, u.int_in_range(0..=1000)?, Duration::from_secs(u.int_in_range(0..=2000)?));
     let (mut seen, mut accepted) = (HashSet::new(), HashSet::new());
     for _ in 0..u.int_in_range(0..=30)? {
-        let before = cursor.begin(overlap);
+        let before = cursor.next_start(overlap);
         match u.int_in_range(0..=2)? {
             0 => {
                 let (id, at) = (u.int_in_range(0..=20)?, before + u.int_in_range(0..=50)?);
-                if !cursor.meet(id, at) {
+                if !cursor.observe(id, at) {
                     assert!(seen.contains(&id), "{id} was never seen");
                 }
                 seen.insert(id);
             }
             1 => {
                 let id = u.int_in_range(0..=20)?;
-                cursor.take(std::iter::once(id));
+                cursor.acknowledge(std::iter::once(id));
                 accepted.insert(id);
             }
             _ => {
-                cursor.reach(before + u.int_in_range(0..=60)?, overlap);
+                cursor.advance(before + u.int_in_range(0..=60)?, overlap);
             }
         }
-        assert!(cursor.begin(overlap) >= before, "the cursor moved back");
+        assert!(cursor.next_start(overlap) >= before, "the cursor moved back");
     }
     let bytes = cursor.encode();
     let mut restored = Cursor::decode(&bytes).expect("a saved cursor is readable");
-    assert_eq!((restored.of(), restored.begin(overlap)), (Some(OF), cursor.begin(overlap)));
+    assert_eq!((restored.log(), restored.next_start(overlap)), (Some(OF), cursor.next_start(overlap)));
     assert_eq!(restored.encode().len(), bytes.len());
     let mut damaged = bytes.clone();
     let at = u.choose_index(damaged.len())?;
     damaged[at] ^= 1 << u.int_in_range(0..=7)?;
     assert!(Cursor::decode(&damaged).is_err(), "damage at {at} is not recognized");
     for id in 0..=20 {
-        let known = !restored.meet(id, 0);
+        let known = !restored.observe(id, 0);
         assert!(!known || seen.contains(&id) && accepted.contains(&id), "{id} was not accepted");
     }
     Ok(())

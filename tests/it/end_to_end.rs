@@ -24,14 +24,12 @@ async fn simulated_server(system: System) -> SimulatedServer {
 
 /// The configuration of a target for a simulated server.
 fn target(server: &SimulatedServer) -> String {
-    let rest = match server.system() {
-        System::Cpanel => format!("username: {USERNAME}, token: {TOKEN}, window: {{today: UTC}}, parts: {{fetch_mail_queue: {{}}}}"),
-        System::Ceymail | System::Emailengine => format!("token: {TOKEN}"),
-        System::Kumomta => "parts: {machine-info: {}}".to_owned(),
-        System::Stalwart => format!("username: {USERNAME}, password: {PASSWORD}, parts: {{queue: {{token: {TOKEN}}}}}"),
+    let keys = match server.system() {
+        System::Cpanel => "window: {today: UTC}, parts: {fetch_mail_queue: {}}".to_owned(),
+        system => system.parts_key(""),
     };
-    let name = server.system().name();
-    format!("  - {{name: the-{name}, system: {name}, url: \"{}\", {rest}}}\n", server.url())
+    let (name, credentials) = (server.system().name(), server.system().credential_keys());
+    format!("  - {{name: the-{name}, system: {name}, url: \"{}\", {credentials}{keys}}}\n", server.url())
 }
 
 /// Starts Postmeter for these servers. `export` is appended to the options of the push.

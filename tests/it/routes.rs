@@ -1,7 +1,7 @@
 //! The routes of the pull endpoint: methods, `/targets.json`, and `/sd`.
 #![allow(clippy::unwrap_used)]
 
-use crate::reload::world::{ANY, SOON, World, stand_in, target, value};
+use crate::reload::world::{ANY, SOON, World, start_server, target, value};
 use crate::support::program::KilledOnDrop;
 use crate::support::{skipped, wait_until_async};
 use postmeter::simulate::System;
@@ -161,13 +161,12 @@ async fn prometheus_discovers_and_scrapes_the_targets() {
         let response: Value = serde_json::from_str(&response.text().await.ok()?).ok()?;
         Some(response["data"]["result"].as_array()?.clone())
     };
-    let started = Instant::now();
-    let up = loop {
-        let up = query("mail_up").await.unwrap_or_default();
-        if up.len() == 3 || started.elapsed() > SOON {
-            break up;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let up = parking_lot::Mutex::new(Vec::new());
+    let is_scraped = || async {
+        let found = query("mail_up").await.unwrap_or_default();
+        let is_complete = found.len() == 3;
+        *up.lock() = found;
+        is_complete
     };
     wait_until_async(is_scraped, SOON, "prometheus scrapes three targets").await;
     let up = up.into_inner();

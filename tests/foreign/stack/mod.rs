@@ -89,8 +89,7 @@ async fn pulled_and_pushed_series_are_equal() {
 
     // All series about mail servers are pulled or pushed, and none is duplicated.
     let recorded = "mail:.*|ALERTS.*";
-    let neither =
-        world.query(&format!(r#"{{job=~"{}", via!~"pull|otlp", __name__!~"{recorded}"}}"#, SYSTEMS.join("|"))).await;
+    let neither = world.query(&format!(r#"{{job=~"{}", via!~"pull|otlp", __name__!~"{recorded}"}}"#, SYSTEMS.join("|"))).await;
     assert!(neither.is_empty(), "{neither:#?}");
     for counter in [
         "prometheus_target_scrapes_sample_duplicate_timestamp_total",

@@ -154,12 +154,8 @@ pub async fn read_to_end(mut stream: impl AsyncRead + Unpin) -> Vec<u8> {
 }
 
 /// Waits until the condition is true.
-pub async fn until<F: Future<Output = bool>>(description: &str, mut condition: impl FnMut() -> F) {
-    let started = Instant::now();
-    while !condition().await {
-        assert!(started.elapsed() < TIMEOUT, "timed out: {description}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+pub async fn until<F: Future<Output = bool>>(description: &str, condition: impl FnMut() -> F) {
+    wait_until_async(condition, TIMEOUT, description).await;
 }
 
 pub fn sha256(token: &str) -> String {

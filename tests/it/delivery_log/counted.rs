@@ -62,9 +62,18 @@ async fn stopping_does_not_wait_for_a_disk() {
     until("the log is read", || point("mail.record.lag").is_some()).await;
     // From here on the directory is not writable.
     std::fs::create_dir(world.state.path().join("messages-whm1.new")).unwrap();
-    let (id, at, origin, ended) = (7, world.now - 5, postmeter::simulate::Origin::Remote, postmeter::simulate::AttemptOutcome::Failure);
-    let attempt =
-        postmeter::simulate::Attempt { id, domain: 1, origin, bytes: 10, received: at, at, ended, shown: world.now, twice: false };
+    let (id, at, origin, outcome) = (7, world.now - 5, postmeter::simulate::Origin::Remote, postmeter::simulate::AttemptOutcome::Failure);
+    let attempt = postmeter::simulate::Attempt {
+        id,
+        domain: 1,
+        origin,
+        bytes: 10,
+        received: at,
+        at,
+        outcome,
+        visible_at: world.now,
+        is_duplicated: false,
+    };
     world.simulated.traffic(|traffic| traffic.log.push(attempt));
     until("a record waits", || point("mail.record.queue.depth") == Some(1.0)).await;
     assert!(tokio::time::timeout(std::time::Duration::from_secs(60), service.stop()).await.is_ok(), "it does not end");

@@ -65,7 +65,7 @@ async fn a_hundred_thousand_records_through_faults_of_both_sides() {
 }
 
 fn attempts(world: &World) -> usize {
-    world.simulated.traffic(|traffic| traffic.log.iter().filter(|attempt| attempt.ended != Ended::InProgress).count())
+    world.simulated.traffic(|traffic| traffic.log.iter().filter(|attempt| attempt.outcome != AttemptOutcome::InProgress).count())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,7 +117,7 @@ async fn a_first_start_reads_new_records_only() {
     let service = postmeter::app::Service::start(config, postmeter::telemetry::SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap();
     let searches = || world.simulated.traffic(|traffic| traffic.log.searches());
     until("two polls", || searches() > 1).await;
-    world.simulated.traffic(|traffic| traffic.log.push(Attempt { shown: 0, ..late(7, world.now + 60, 0) }));
+    world.simulated.traffic(|traffic| traffic.log.push(Attempt { visible_at: 0, ..late(7, world.now + 60, 0) }));
     until("what is new", || receiver.log_records() == 1).await;
     service.stop().await;
 }

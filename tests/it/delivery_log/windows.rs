@@ -38,13 +38,13 @@ async fn a_log_that_takes_long_to_search_is_read_in_short_windows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_that_cannot_be_read_is_counted_once() {
     let world = World::with(100).await;
-    world.simulated.traffic(|traffic| traffic.log.odd = 3);
+    world.simulated.traffic(|traffic| traffic.log.incomplete_entries = 3);
     let service = world.service("", "false").await;
     let deliveries = service.targets.now()[0].deliveries.clone().unwrap();
     let searches = || world.simulated.traffic(|traffic| traffic.log.searches());
     until("a few polls", || searches() > 4).await;
     assert_eq!(records(&deliveries, "unreadable"), 3.0);
-    world.simulated.traffic(|traffic| traffic.log.odd = 4);
+    world.simulated.traffic(|traffic| traffic.log.incomplete_entries = 4);
     until("one more", || records(&deliveries, "unreadable") == 4.0).await;
     service.stop().await;
 }

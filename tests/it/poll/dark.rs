@@ -1,6 +1,7 @@
 //! Dark servers: they accept a connection and never respond. They must not affect the others.
 
 use crate::poll::common::{Act, GOOD, PATIENCE, Server, configured, environment, fails, is_good, response, send, until, value};
+use crate::support::wait_until;
 use postmeter::config;
 use postmeter::poll::{Limits, Reading, ScraperId, Target, raise_open_files_limit};
 use std::sync::Arc;

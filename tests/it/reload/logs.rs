@@ -20,8 +20,9 @@ async fn server_with_log() -> (SimulatedServer, u64) {
 }
 
 fn late(server: &SimulatedServer, id: u64, now: u64) {
-    let (origin, ended) = (Origin::Remote, Ended::Failure);
-    let attempt = Attempt { id, domain: 1, origin, bytes: 10, received: now - 9, at: now - 9, ended, shown: now, twice: false };
+    let (origin, outcome) = (Origin::Remote, AttemptOutcome::Failure);
+    let attempt =
+        Attempt { id, domain: 1, origin, bytes: 10, received: now - 9, at: now - 9, outcome, visible_at: now, is_duplicated: false };
     server.traffic(|traffic| traffic.log.push(attempt));
 }
 
@@ -36,11 +37,7 @@ fn following(name: &str, server: &SimulatedServer, rest: &str) -> String {
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !condition() {
-        assert!(began.elapsed() < 3 * SOON, "not in time: {what}");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    wait_until(condition, 3 * SOON, what).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,7 +77,8 @@ async fn counters_of_records_continue_with_a_changed_target() {
         let lines = page.lines().filter(|line| line.starts_with("mail_delivery_attempts_total{"));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     };
-    let ended = || server.traffic(|traffic| traffic.log.iter().filter(|attempt| attempt.ended != Ended::InProgress).count()) as f64;
+    let ended =
+        || server.traffic(|traffic| traffic.log.iter().filter(|attempt| attempt.outcome != AttemptOutcome::InProgress).count()) as f64;
     world.until("/metrics", |page| sum(page) == ended()).await;
     let changed = following("whm", &server, ", timeout: 9s");
     world.reloads(&file(&receiver, &[changed]), "1 target: 0 added, 1 changed, 0 removed, 0 unchanged").await;

@@ -83,15 +83,14 @@ impl World {
 
     /// Waits until a page satisfies the condition, and returns it.
     pub async fn until(&self, path: &str, condition: impl Fn(&str) -> bool) -> String {
-        let began = Instant::now();
-        loop {
+        let last = parking_lot::Mutex::new(String::new());
+        let is_match = || async {
             let (_, page) = self.get(path).await;
-            if condition(&page) {
-                return page;
-            }
-            assert!(began.elapsed() < SOON, "{path} is still\n{page}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+            *last.lock() = page;
+            condition(&last.lock())
+        };
+        wait_until_async(is_match, SOON, Described(|| format!("{path} is still\n{}", last.lock()))).await;
+        last.into_inner()
     }
 
     /// Returns the names of the targets.
@@ -123,12 +122,7 @@ pub async fn start_server(system: System) -> SimulatedServer {
 
 /// Returns the configuration of a target at a simulated server as an item of a list, with additional keys.
 pub fn target(name: &str, server: &SimulatedServer, keys: &str) -> String {
-    let credentials = match server.system() {
-        System::Cpanel => format!("username: {USERNAME}, token: {TOKEN}, "),
-        System::Ceymail | System::Emailengine => format!("token: {TOKEN}, "),
-        System::Kumomta => String::new(),
-        System::Stalwart => format!("username: {USERNAME}, password: {PASSWORD}, "),
-    };
+    let credentials = server.system().credential_keys();
     format!("  - {{name: {name}, system: {}, url: \"{}\", {credentials}{keys}}}\n", server.system().name(), server.url())
 }
 

@@ -39,7 +39,7 @@ impl<'de> Deserialize<'de> for LenientNumber {
             Scalar::Number(n) => Self::Number(n),
             Scalar::Text(text) if text.trim_ascii().is_empty() => Self::Absent,
             Scalar::Text(text) => number::parse(text.trim_ascii().as_bytes()).filter(|n| n.is_finite()).map_or(Self::Invalid, Self::Number),
-            Scalar::NotScalar => Self::Invalid,
+            Scalar::Compound => Self::Invalid,
         })
     }
 }
@@ -51,7 +51,7 @@ pub struct LenientText(pub String);
 impl<'de> Deserialize<'de> for LenientText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ScalarVisitor).map(|scalar| match scalar {
-            Scalar::Null | Scalar::NotScalar => Self::default(),
+            Scalar::Null | Scalar::Compound => Self::default(),
             Scalar::Number(n) => Self(n.to_string()),
             Scalar::Text(text) => Self(text),
         })
@@ -62,7 +62,7 @@ enum Scalar {
     Null,
     Number(f64),
     Text(String),
-    NotScalar,
+    Compound,
 }
 
 struct ScalarVisitor;
@@ -100,12 +100,12 @@ impl<'de> Visitor<'de> for ScalarVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar, A::Error> {
         while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Scalar::NotScalar)
+        Ok(Scalar::Compound)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Scalar::NotScalar)
+        Ok(Scalar::Compound)
     }
 }
 

@@ -5,7 +5,6 @@ mod server;
 
 pub use server::{Act, Server, chunked, gzip, response, send};
 
-use crate::support::wait_until;
 use postmeter::config::{self, Environment};
 use postmeter::poll::{Clock, Limits, Reading, Target};
 use std::cell::RefCell;
