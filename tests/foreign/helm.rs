@@ -5,12 +5,13 @@
 //! print a notice and are skipped, unless `POSTMETER_REQUIRE_STACK=1` requires them.
 #![allow(clippy::unwrap_used)]
 
-use crate::support::{files, skipped};
+use crate::support::{files, postmeter, skipped};
 use postmeter::config::{self, Environment, Shard};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/helm/postmeter");
@@ -19,6 +20,8 @@ const SECRETS: &str = "/etc/postmeter/secrets";
 const RELEASE: [&str; 3] = ["mail", "--namespace", "metrics"];
 /// Kubernetes stores a release in a Secret, which is limited to 1 MiB.
 const RELEASE_BYTES_MAX: usize = 1024 * 1024;
+/// How long Postmeter may take to start and to poll every target once.
+const STARTED_MAX: Duration = Duration::from_secs(60);
 
 /// A program by its variable or its name on PATH; without it the test is skipped.
 #[track_caller]
@@ -161,10 +164,11 @@ fn every_value_is_documented() {
         let next = lines.get(index + 1).copied().unwrap_or_default();
         let is_group = value.is_empty() && next.trim_start().starts_with("# -- ");
         let comment = lines[..index].iter().rev().take_while(|line| line.trim_start().starts_with('#')).any(|l| l.contains("# -- "));
-        let is_of_documented_map = indent > 0 && lines[..index].iter().rev().take_while(|line| !line.is_empty()).any(|above| {
-            let outer = above.len() - above.trim_start().len();
-            outer < indent && above.trim_start().starts_with("# -- ")
-        });
+        let is_of_documented_map = indent > 0
+            && lines[..index].iter().rev().take_while(|line| !line.is_empty()).any(|above| {
+                let outer = above.len() - above.trim_start().len();
+                outer < indent && above.trim_start().starts_with("# -- ")
+            });
         assert!(is_group || comment || is_of_documented_map, "line {}: {key} has no comment", index + 1);
         values += 1;
     }
@@ -398,18 +402,23 @@ fn containers_have_no_privileges() {
     });
 }
 
+/// Writes the files that the Secrets of the value sets contain.
+fn write_secrets(folder: &Path) {
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+    for name in ["whm-token", "ee-token", "otlp-token"] {
+        write(name, "secret");
+    }
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    write("tls.crt", &pair.cert.pem());
+    write("tls.key", &pair.signing_key.serialize_pem());
+}
+
 /// Postmeter accepts the rendered configuration, in each shard, and every target is in exactly one of them.
 #[test]
 fn postmeter_accepts_the_configuration() {
     each("postmeter_accepts_the_configuration", |set, objects| {
         let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        for name in ["whm-token", "ee-token", "otlp-token"] {
-            std::fs::write(at(name), "secret").unwrap();
-        }
-        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        std::fs::write(at("tls.crt"), pair.cert.pem()).unwrap();
-        std::fs::write(at("tls.key"), pair.signing_key.serialize_pem()).unwrap();
+        write_secrets(folder.path());
         let text = configuration(objects).replace(SECRETS, folder.path().to_str().unwrap());
         let workload = workload(objects);
         let replicas = u32::try_from(workload["spec"]["replicas"].as_u64().unwrap()).unwrap();
@@ -576,6 +585,7 @@ fn wrong_values_are_errors() {
         ("config.shard=0/2,sharding.shards=2", "config.shard and sharding.shards are both set"),
         ("serviceMonitor.enabled=true,podMonitor.enabled=true", "scraped twice"),
         ("config.export.prometheus=false,podMonitor.enabled=true", "needs the pull endpoint"),
+        ("secrets.create.a=314159265", "secrets"),
         ("shards=2", "shards"),
         ("sharding.shards=0", "shards"),
         ("image.pullPolicy=Sometimes", "pullPolicy"),
@@ -607,4 +617,94 @@ fn the_kind_of_probe_follows_the_configuration() {
         let probe = &container(workload(&objects))["livenessProbe"];
         assert_eq!([probe.get("exec").is_some(), probe.get("httpGet").is_some()], [is_exec, !is_exec], "{set}: {probe}");
     }
+}
+
+/// Some tools drop symbolic links. Then the chart reports what is missing, instead of installing no alerts.
+#[test]
+fn missing_links_are_errors() {
+    let Some(helm) = Helm::find("missing_links_are_errors") else { return };
+    let chart = helm.home.path().join("postmeter");
+    let copied = Command::new("cp").args(["-rP", CHART]).arg(&chart).status().unwrap();
+    assert!(copied.success());
+    let links = [("alerts", "prometheusRule"), ("dashboards", "dashboards")];
+    for (link, _) in links {
+        std::fs::remove_file(chart.join("files").join(link)).unwrap();
+    }
+    for (link, value) in links {
+        let values = chart.join("ci/open-values.yaml");
+        let (chart, values) = (chart.to_str().unwrap(), values.to_str().unwrap());
+        helm.text(&["template", RELEASE[0], chart, "--values", values]);
+        let output = helm.run(&["template", RELEASE[0], chart, "--values", values, "--set", &format!("{value}.enabled=true")]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(&format!("files/{link} is a symbolic link")), "{said}");
+    }
+}
+
+/// Ends a process with the test.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The status of an HTTP request as kubelet sends it: without credentials, and without verification of the certificate.
+async fn request(url: &str) -> Result<u16, reqwest::Error> {
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).tls_danger_accept_invalid_certs(true).build()?;
+    Ok(client.get(url).send().await?.status().as_u16())
+}
+
+/// Runs Postmeter with the rendered configuration and executes its probes as kubelet does.
+#[test]
+fn probes_succeed() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // Another part of the process may have chosen it already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    each("probes_succeed", |set, objects| {
+        if set == "push" {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        write_secrets(folder.path());
+        let configured = yaml(configuration(objects));
+        let listen = text(&configured, "/export/prometheus/listen");
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut rendered = configuration(objects).replace(SECRETS, path).replace("/var/lib/postmeter", path);
+        rendered = rendered.replace(listen, &format!("127.0.0.1:{port}"));
+        // Nothing listens on port 1, so the first poll of every target ends at once.
+        for target in items(&configured, "/targets") {
+            rendered = rendered.replace(text(target, "/url"), "http://127.0.0.1:1");
+        }
+        let file = folder.path().join("postmeter.yaml");
+        std::fs::write(&file, &rendered).unwrap();
+        let mut command = postmeter();
+        command.env("POD_INDEX", "0").env("STALWART_PASSWORD", "x").args(["run", "--config"]).arg(&file);
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let running = Running(command.stderr(log).spawn().unwrap());
+        let container = container(workload(objects));
+        for probe in ["livenessProbe", "readinessProbe"].map(|name| &container[name]) {
+            let succeeds = || match probe.get("httpGet") {
+                Some(get) => {
+                    let url = format!("{}://127.0.0.1:{port}{}", text(get, "/scheme").to_lowercase(), text(get, "/path"));
+                    runtime.block_on(request(&url)).is_ok_and(|status| status == 200)
+                }
+                None => {
+                    let arguments: Vec<_> = items(probe, "/exec/command").skip(1).map(|argument| argument.as_str().unwrap()).collect();
+                    let (_, configured) = listen.rsplit_once(':').unwrap();
+                    let arguments = arguments.iter().map(|argument| argument.replace(&format!(":{configured}/"), &format!(":{port}/")));
+                    postmeter().args(arguments).output().unwrap().status.success()
+                }
+            };
+            let start = Instant::now();
+            while !succeeds() {
+                let log = || std::fs::read_to_string(folder.path().join("log")).unwrap();
+                assert!(start.elapsed() < STARTED_MAX, "{set}: {probe}\n{rendered}\n{}", log());
+                std::thread::park_timeout(Duration::from_millis(50));
+            }
+        }
+        drop(running);
+    });
 }
