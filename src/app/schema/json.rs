@@ -3,6 +3,7 @@
 use crate::config::schema::{FILE, Key, Shape};
 use crate::source::{SOURCES, Source};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 /// The draft that YAML language servers support best.
 const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
@@ -42,7 +43,8 @@ fn target(keys: &[Key]) -> Value {
 
 fn defaults(keys: &[Key]) -> Value {
     let mut map = map_of_keys(keys.iter().filter(|key| key.is_inheritable()));
-    let parts: Vec<&str> = SOURCES
+    // Several systems have a part of the same name, and validators reject an enumeration with duplicates.
+    let parts: BTreeSet<&str> = SOURCES
         .iter()
         .flat_map(|source| source.parts)
         .map(|part| part.name)

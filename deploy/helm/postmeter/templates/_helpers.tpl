@@ -1,0 +1,288 @@
+{{- define "postmeter.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* The name of most objects: the release, with the chart's name unless the release contains it. */}}
+{{- define "postmeter.fullname" -}}
+{{- $name := .Values.nameOverride | default .Chart.Name }}
+{{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) }}
+{{- /* 52 characters: a StatefulSet's pods get the label controller-revision-hash, its name with 11 more. */}}
+{{- .Values.fullnameOverride | default $full | trunc 52 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "postmeter.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "postmeter.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "postmeter.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "postmeter.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "postmeter.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "postmeter.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (.Values.serviceAccount.create | ternary (include "postmeter.fullname" .) "default") }}
+{{- end }}
+
+{{- define "postmeter.isSharded" -}}
+{{- if gt (int .Values.sharding.shards) 1 }}true{{ end }}
+{{- end }}
+
+{{- define "postmeter.isStatefulSet" -}}
+{{- if or (include "postmeter.isSharded" .) .Values.persistence.enabled }}true{{ end }}
+{{- end }}
+
+{{/* The Service that scrapers use: a headless one for shards, so that each pod is found. */}}
+{{- define "postmeter.serviceName" -}}
+{{- include "postmeter.fullname" . }}{{ if include "postmeter.isSharded" . }}-headless{{ end }}
+{{- end }}
+
+{{/* Fails if a secret is written into the configuration, which becomes a ConfigMap. Takes a dict of value and path. */}}
+{{- define "postmeter.refuseSecrets" -}}
+{{- $path := .path }}
+{{- if kindIs "map" .value }}
+{{- range $key, $value := .value }}
+{{- $at := printf "%s.%s" $path $key }}
+{{- $isSecret := or (has (lower $key) (list "password" "token" "authorization" "proxy-authorization" "x-api-key" "key")) }}
+{{- if and $isSecret (kindIs "string" $value) (not (regexMatch "\\$\\{(env|file):" $value)) }}
+{{- fail (printf "%s contains a secret, and the configuration becomes a ConfigMap: use %s_file or ${file:PATH} with secrets.existing, or ${env:NAME} with env" $at (lower $key)) }}
+{{- end }}
+{{- include "postmeter.refuseSecrets" (dict "value" $value "path" $at) }}
+{{- end }}
+{{- else if kindIs "slice" .value }}
+{{- range $index, $value := .value }}
+{{- include "postmeter.refuseSecrets" (dict "value" $value "path" (printf "%s[%d]" $path $index)) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The complete configuration: .Values.config, with the keys that the chart sets. */}}
+{{- define "postmeter.config" -}}
+{{- $config := deepCopy (.Values.config | default dict) }}
+{{- include "postmeter.refuseSecrets" (dict "value" $config "path" "config") }}
+{{- if not $config.targets }}
+{{- $_ := unset $config "targets" }}
+{{- if not $config.targets_files }}
+{{- fail "config.targets is empty: list the mail servers to poll there, or name files with config.targets_files" }}
+{{- end }}
+{{- end }}
+{{- $export := $config.export | default dict }}
+{{- $pull := hasKey $export "prometheus" | ternary $export.prometheus dict }}
+{{- if or (kindIs "map" $pull) (eq (toString $pull) "true") }}
+{{- $_ := set $export "prometheus" (merge (kindIs "map" $pull | ternary $pull dict) (dict "listen" "0.0.0.0:9464")) }}
+{{- end }}
+{{- $_ := set $config "export" $export }}
+{{- if not $config.state_dir }}
+{{- $_ := set $config "state_dir" "/var/lib/postmeter" }}
+{{- end }}
+{{- if include "postmeter.isSharded" . }}
+{{- if $config.shard }}
+{{- fail "config.shard and sharding.shards are both set: remove config.shard, which the chart sets for each pod" }}
+{{- end }}
+{{- $_ := set $config "shard" (printf "${env:POD_INDEX}/%d" (int .Values.sharding.shards)) }}
+{{- end }}
+{{- $otlp := $export.otlp }}
+{{- $spool := "" }}
+{{- if kindIs "map" $otlp }}
+{{- $spool = dig "spool" "dir" "" $otlp }}
+{{- end }}
+{{- if and $spool (not (hasPrefix (printf "%s/" (trimSuffix "/" $config.state_dir)) $spool)) (not .Values.extraVolumeMounts) }}
+{{- fail (printf "config.export.otlp.spool.dir %s is not writable: use a directory below %s, or mount a volume with extraVolumes" $spool $config.state_dir) }}
+{{- end }}
+{{- toYaml $config }}
+{{- end }}
+
+{{/* The pull endpoint, as JSON: port (0 if there is none), scheme, and whether kubelet can read it with httpGet. */}}
+{{- define "postmeter.pull" -}}
+{{- $config := include "postmeter.config" . | fromYaml }}
+{{- $pull := $config.export.prometheus }}
+{{- if not (kindIs "map" $pull) }}
+{{- dict "port" 0 | toJson }}
+{{- else }}
+{{- $listen := toString $pull.listen }}
+{{- $port := regexFind "[0-9]+$" $listen }}
+{{- if not $port }}
+{{- fail (printf "config.export.prometheus.listen %s does not end with a port number, which the chart needs for probes and the Service" $listen) }}
+{{- end }}
+{{- $host := trimSuffix (printf ":%s" $port) $listen }}
+{{- $tls := $pull.tls | default dict }}
+{{- $auth := $pull.auth | default dict }}
+{{- $closed := or $auth.tokens $auth.basic $auth.trusted $pull.web_config_file }}
+{{- $isOpen := or (empty $closed) (and (has "/-/healthy" ($auth.open | default list)) (has "/-/ready" ($auth.open | default list))) }}
+{{- $isLocal := or (eq $host "localhost") (hasPrefix "127." $host) (eq $host "[::1]") }}
+{{- $needsCertificate := hasPrefix "Require" (toString $tls.client_auth_type) }}
+{{- $scheme := .Values.probes.scheme | default (empty $tls | ternary "HTTP" "HTTPS") }}
+{{- $isReadable := and $isOpen (not $isLocal) (not $needsCertificate) (not $pull.rate_limit) }}
+{{- $type := .Values.probes.type | default ($isReadable | ternary "httpGet" "exec") }}
+{{- dict "port" (int $port) "scheme" $scheme "probe" $type | toJson }}
+{{- end }}
+{{- end }}
+
+{{/* A probe. Takes a dict of pull, settings and path. */}}
+{{- define "postmeter.probe" -}}
+{{- if eq .pull.probe "exec" -}}
+exec:
+  command: [/postmeter, healthcheck, --url, "{{ lower .pull.scheme }}://localhost:{{ int .pull.port }}{{ .path }}"]
+{{- else -}}
+httpGet: {path: {{ .path }}, port: metrics, scheme: {{ .pull.scheme }}}
+{{- end }}
+{{ toYaml (omit .settings "enabled") }}
+{{- end }}
+
+{{/* The pod template of the Deployment and of the StatefulSet. */}}
+{{- define "postmeter.podTemplate" -}}
+{{- $config := include "postmeter.config" . }}
+{{- $stateDir := ($config | fromYaml).state_dir }}
+{{- $pull := include "postmeter.pull" . | fromJson }}
+metadata:
+  annotations:
+    # Replaces the pods when the configuration changes.
+    checksum/config: {{ $config | sha256sum }}
+    {{- with .Values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  labels:
+    {{- include "postmeter.labels" . | nindent 4 }}
+    {{- with .Values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  serviceAccountName: {{ include "postmeter.serviceAccountName" . }}
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  {{- with .Values.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.podSecurityContext }}
+  securityContext:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  terminationGracePeriodSeconds: {{ int .Values.terminationGracePeriodSeconds }}
+  {{- with .Values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  containers:
+    - name: postmeter
+      image: {{ include "postmeter.image" . | quote }}
+      imagePullPolicy: {{ .Values.image.pullPolicy }}
+      args:
+        - run
+        - --config
+        - /etc/postmeter/config/postmeter.yaml
+        {{- with .Values.extraArgs }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      {{- if or .Values.env (include "postmeter.isSharded" .) }}
+      env:
+        {{- if include "postmeter.isSharded" . }}
+        - name: POD_INDEX
+          valueFrom: {fieldRef: {fieldPath: "metadata.labels['apps.kubernetes.io/pod-index']"}}
+        {{- end }}
+        {{- with .Values.env }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      {{- end }}
+      {{- with .Values.envFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- if $pull.port }}
+      ports:
+        - {name: metrics, containerPort: {{ int $pull.port }}, protocol: TCP}
+      {{- if .Values.probes.liveness.enabled }}
+      livenessProbe:
+        {{- include "postmeter.probe" (dict "pull" $pull "settings" .Values.probes.liveness "path" "/-/healthy") | nindent 8 }}
+      {{- end }}
+      {{- if .Values.probes.readiness.enabled }}
+      readinessProbe:
+        {{- include "postmeter.probe" (dict "pull" $pull "settings" .Values.probes.readiness "path" "/-/ready") | nindent 8 }}
+      {{- end }}
+      {{- end }}
+      {{- with .Values.resources }}
+      resources:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .Values.securityContext }}
+      securityContext:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      volumeMounts:
+        - {name: config, mountPath: /etc/postmeter/config, readOnly: true}
+        - {name: state, mountPath: {{ $stateDir | quote }}}
+        {{- if or .Values.secrets.existing .Values.secrets.create }}
+        - {name: secrets, mountPath: {{ .Values.secrets.mountPath | quote }}, readOnly: true}
+        {{- end }}
+        {{- with .Values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+  volumes:
+    - name: config
+      configMap: {name: {{ include "postmeter.fullname" . }}}
+    {{- if not .Values.persistence.enabled }}
+    - name: state
+      emptyDir: { {{- with .Values.persistence.emptyDirSizeLimit }}sizeLimit: {{ . | quote }}{{ end -}} }
+    {{- end }}
+    {{- if or .Values.secrets.existing .Values.secrets.create }}
+    - name: secrets
+      projected:
+        # Readable by the group of the pod (fsGroup).
+        defaultMode: 0440
+        sources:
+          {{- range .Values.secrets.existing }}
+          - secret: {name: {{ . | quote }}}
+          {{- end }}
+          {{- if .Values.secrets.create }}
+          - secret: {name: {{ include "postmeter.fullname" . }}}
+          {{- end }}
+    {{- end }}
+    {{- with .Values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with .Values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.topologySpreadConstraints }}
+  topologySpreadConstraints:
+    {{- range . }}
+    - {{ toYaml (merge (deepCopy .) (dict "labelSelector" (dict "matchLabels" (include "postmeter.selectorLabels" $ | fromYaml)))) | nindent 6 | trim }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+
+{{/* "true" if the configuration uses something that state_dir keeps: the part `messages`, or a spool. */}}
+{{- define "postmeter.needsState" -}}
+{{- $config := include "postmeter.config" . | fromYaml }}
+{{- $otlp := $config.export.otlp }}
+{{- $needs := and (kindIs "map" $otlp) (hasKey ($otlp | default dict) "spool") }}
+{{- range $config.targets }}
+{{- if and (kindIs "map" .parts) (hasKey (.parts | default dict) "messages") }}
+{{- $needs = true }}
+{{- end }}
+{{- end }}
+{{- if $needs }}true{{ end }}
+{{- end }}
