@@ -1,12 +1,13 @@
--- A user that may read KumoMTA's metrics and nothing else. From KumoMTA 2026.03.04.
+-- A user that may read KumoMTA's metrics and nothing else. Requires KumoMTA 2026.03.04 or later.
 --
--- Merge it into init.lua: `kumo.on('init', ...)` has the rest of your configuration, and the two events below are defined once.
--- trusted_hosts would let an address do everything the listener can, injection and administration included, so it holds the loopback
--- address only. Basic credentials are readable on the way: use `use_tls = true` on the listener, or a tunnel, beyond a trusted network.
+-- Merge this into init.lua: `kumo.on('init', ...)` also contains the rest of your configuration, and each of the two events below may be
+-- defined only once. trusted_hosts contains loopback addresses only, because a trusted address may do everything the listener can,
+-- including injection and administration. Basic credentials are sent unencrypted: outside a trusted network, set `use_tls = true` on the
+-- listener or use a tunnel.
 
 local kumo = require 'kumo'
 
--- The password, in a file that only KumoMTA can read.
+-- A file with the password, readable by KumoMTA only.
 local PASSWORD_FILE = '/opt/kumomta/etc/postmeter-password'
 local USER = 'postmeter'
 

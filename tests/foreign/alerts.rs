@@ -1,7 +1,7 @@
-//! The alert rules: what each says and where its runbook is, that they read metrics that exist, and that each comes, stays away and
-//! goes as its cases in `otel-config/alerts/tests` say.
+//! Tests of the alert rules: texts and runbooks are complete, rules read existing metrics, and every alert fires and resolves as its
+//! cases in `otel-config/alerts/tests` expect.
 //!
-//! The cases need `promtool`; without one they are not run, unless `POSTMETER_REQUIRE_PROMTOOL=1` demands it.
+//! The cases need `promtool`; without it they are skipped, unless `POSTMETER_REQUIRE_PROMTOOL=1` requires it.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::names::{labels_of, selected, vocabulary};
@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const ALERTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/otel-config/alerts");
-/// What the rules read and the vocabulary has not: the licence has no canonical metric, the others are Postmeter's own.
-const NOT_IN_THE_VOCABULARY: &[&str] = &[
+/// Metrics in rules that are not canonical: the native licence metric, and self-metrics of Postmeter.
+const NOT_CANONICAL: &[&str] = &[
     "license_days_remaining",
     "otel_sdk_exporter_metric_data_point_exported_total",
     "postmeter_build_info",
@@ -28,16 +28,16 @@ const NOT_IN_THE_VOCABULARY: &[&str] = &[
     "postmeter_targets_files_failing",
     "postmeter_targets_stale",
 ];
-/// What an operator was promised an alert for.
+/// The number of shipped alerts.
 const ALERTS_MIN: usize = 31;
 
-/// The rule files, without their tests.
+/// The rule files, without the test cases.
 fn rule_files() -> Vec<PathBuf> {
     let yaml = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "yml");
     files(Path::new(ALERTS)).into_iter().filter(|path| path.parent() == Some(Path::new(ALERTS)) && yaml(path)).collect()
 }
 
-/// The files of cases.
+/// The files of test cases.
 fn case_files() -> Vec<PathBuf> {
     files(&Path::new(ALERTS).join("tests"))
 }
@@ -56,11 +56,11 @@ fn alerts() -> BTreeMap<String, Value> {
     alerts.map(|rule| (rule["alert"].as_str().unwrap().to_owned(), rule)).collect()
 }
 
-fn text<'a>(of: &'a Value, key: &str) -> &'a str {
-    of[key].as_str().unwrap_or_default()
+fn text<'a>(object: &'a Value, key: &str) -> &'a str {
+    object[key].as_str().unwrap_or_default()
 }
 
-/// A section of the runbook by its title.
+/// The sections of the runbook, by title.
 fn runbook() -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(Path::new(ALERTS).join("README.md")).unwrap();
     let section = |section: &str| section.split_once('\n').map(|(title, body)| (title.trim().to_owned(), body.to_owned()));
@@ -68,24 +68,36 @@ fn runbook() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn every_alert_says_how_bad_what_how_much_and_what_to_do() {
+fn every_alert_has_a_severity_texts_and_a_runbook() {
     let (alerts, runbook) = (alerts(), runbook());
     assert!(alerts.len() >= ALERTS_MIN, "{} alerts", alerts.len());
     for (name, rule) in &alerts {
         let (labels, annotations) = (&rule["labels"], &rule["annotations"]);
         assert!(["critical", "warning", "info"].contains(&text(labels, "severity")), "{name}: severity");
-        assert!(!text(rule, "for").is_empty(), "{name}: one bad reading is no alert");
-        assert!(text(annotations, "summary").contains("{{ $labels.instance }}"), "{name}: the summary names the server");
-        assert!(text(annotations, "description").contains("$value"), "{name}: the description has the value");
+        assert!(!text(rule, "for").is_empty(), "{name}: `for` is missing, so a single bad reading would fire");
+        assert!(text(annotations, "summary").contains("{{ $labels.instance }}"), "{name}: the summary does not name the server");
+        assert!(text(annotations, "description").contains("$value"), "{name}: the description lacks the value");
         assert_eq!(text(annotations, "runbook"), format!("otel-config/alerts/README.md#{}", name.to_lowercase()), "{name}");
-        let section = runbook.get(name).unwrap_or_else(|| panic!("{name} is not in the runbook"));
+        let section = runbook.get(name).unwrap_or_else(|| panic!("{name} has no section in the runbook"));
         for part in ["**Means**", "**Look at**", "**Do**"] {
             assert!(section.contains(part), "{name}: the runbook has no {part}");
         }
     }
     let alerts: Vec<&String> = alerts.keys().collect();
     let unknown: Vec<&String> = runbook.keys().filter(|name| !alerts.contains(name)).collect();
-    assert!(unknown.is_empty(), "the runbook is about alerts that are not there: {unknown:?}");
+    assert!(unknown.is_empty(), "the runbook has sections of unknown alerts: {unknown:?}");
+}
+
+/// Double-quoted names in the runbook are titles of dashboards or panels.
+#[test]
+fn the_runbook_names_existing_panels() {
+    let dashboards = files(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/grafana/dashboards")));
+    let dashboards: String = dashboards.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    for (name, section) in runbook() {
+        for title in section.split('"').skip(1).step_by(2) {
+            assert!(dashboards.contains(&format!("\"title\": \"{title}\"")), "{name}: no panel has the title {title}");
+        }
+    }
 }
 
 #[test]
@@ -96,77 +108,77 @@ fn rules_read_metrics_and_labels_that_exist() {
     for expr in all() {
         for selection in selected(expr) {
             let labels = vocabulary.get(selection.name);
-            let ours = recorded.contains(selection.name) || NOT_IN_THE_VOCABULARY.contains(&selection.name);
-            assert!(labels.is_some() || ours, "no canonical metric {} in {expr}", selection.name);
-            for label in labels.into_iter().flat_map(|labels| labels_of(selection.selector).map(move |label| (labels, label))) {
-                assert!(label.0.contains(label.1), "{} has no label {}", selection.name, label.1);
+            let is_known = recorded.contains(selection.name) || NOT_CANONICAL.contains(&selection.name);
+            assert!(labels.is_some() || is_known, "no canonical metric {} in {expr}", selection.name);
+            for label in labels_of(selection.selector) {
+                assert!(labels.is_none_or(|labels| labels.contains(label)), "{} has no label {label}", selection.name);
             }
         }
-        // Metrics without braces: every word that looks like one.
-        for word in expr.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')) {
-            if word.starts_with("mail:") {
-                assert!(recorded.contains(word), "nothing records {word}");
-            } else if word.starts_with("mail_") && !vocabulary.contains_key(word) {
-                assert!(vocabulary.values().any(|labels| labels.contains(word)), "no canonical metric or label {word} in {expr}");
+        // Metrics without braces: every identifier that looks like one.
+        for name in expr.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')) {
+            if name.starts_with("mail:") {
+                assert!(recorded.contains(name), "no rule records {name}");
+            } else if name.starts_with("mail_") && !vocabulary.contains_key(name) {
+                assert!(vocabulary.values().any(|labels| labels.contains(name)), "no canonical metric or label {name} in {expr}");
             }
         }
     }
     for name in recorded {
-        assert!(all().any(|expr| expr.contains(name)), "nothing reads {name}");
+        assert!(all().any(|expr| expr.contains(name)), "no rule reads {name}");
     }
-    for name in NOT_IN_THE_VOCABULARY {
-        assert!(all().any(|expr| expr.contains(name)), "nothing reads {name}");
+    for name in NOT_CANONICAL {
+        assert!(all().any(|expr| expr.contains(name)), "no rule reads {name}");
     }
 }
 
 #[test]
-fn every_alert_has_a_case_in_which_it_stays_away_comes_and_goes() {
+fn every_alert_has_a_case_in_which_it_fires_and_resolves() {
     let mut untested: BTreeSet<String> = alerts().into_keys().collect();
     for file in case_files() {
         let cases = yaml(&file);
-        // promtool takes groups that are not named in any order, before the others: rules would read what is not recorded yet.
-        let mut loaded = Vec::new();
+        // promtool evaluates unlisted groups first and in any order, before the recording rules that they read.
+        let mut groups = Vec::new();
         for rules in cases["rule_files"].as_array().unwrap() {
             let rules = yaml(&file.parent().unwrap().join(rules.as_str().unwrap()));
-            loaded.extend(rules["groups"].as_array().unwrap().iter().map(|group| group["name"].clone()));
+            groups.extend(rules["groups"].as_array().unwrap().iter().map(|group| group["name"].clone()));
         }
-        assert_eq!(cases["group_eval_order"], Value::Array(loaded), "{}", file.display());
+        assert_eq!(cases["group_eval_order"], Value::Array(groups), "{}", file.display());
         for case in cases["tests"].as_array().unwrap() {
             let name = text(case, "name");
-            // In the order of time: how often it is there.
-            let times: Vec<usize> = case["alert_rule_test"]
+            // The number of expected alerts, in the order of time.
+            let expected: Vec<usize> = case["alert_rule_test"]
                 .as_array()
                 .unwrap()
                 .iter()
-                .inspect(|at| assert_eq!(text(at, "alertname"), name))
-                .map(|at| at["exp_alerts"].as_array().map_or(0, Vec::len))
+                .inspect(|check| assert_eq!(text(check, "alertname"), name))
+                .map(|check| check["exp_alerts"].as_array().map_or(0, Vec::len))
                 .collect();
-            assert_eq!(times, [0, 1, 0], "{name} stays away, comes once, and goes");
+            assert_eq!(expected, [0, 1, 0], "{name}: inactive, firing once, resolved");
             let series: Vec<&str> = case["input_series"].as_array().unwrap().iter().map(|series| text(series, "series")).collect();
             let both = ["pull", "otlp"].iter().all(|via| series.iter().any(|series| series.contains(&format!("via=\"{via}\""))));
-            assert!(both, "{name}: nothing comes both ways");
-            assert!(untested.remove(name), "{name} is not there, or has two cases");
+            assert!(both, "{name}: no series is both pulled and pushed");
+            assert!(untested.remove(name), "{name} does not exist, or has two cases");
         }
     }
-    assert!(untested.is_empty(), "no case for {untested:?}");
+    assert!(untested.is_empty(), "alerts without a case: {untested:?}");
 }
 
 #[test]
-fn promtool_agrees_with_every_case() {
+fn every_case_passes_in_promtool() {
     let mut check = vec!["check".into(), "rules".into()];
     check.extend(rule_files().into_iter().map(PathBuf::into_os_string));
     let mut test = vec!["test".into(), "rules".into()];
     test.extend(case_files().into_iter().map(PathBuf::into_os_string));
     for arguments in [check, test] {
-        let said = match Command::new("promtool").args(arguments).output() {
+        let output = match Command::new("promtool").args(arguments).output() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 assert!(std::env::var_os("POSTMETER_REQUIRE_PROMTOOL").is_none_or(|v| v != "1"), "promtool is not installed");
-                skipped("promtool_agrees_with_every_case", "promtool is not installed");
+                skipped("every_case_passes_in_promtool", "promtool is not installed");
                 return;
             }
-            said => said.unwrap(),
+            output => output.unwrap(),
         };
-        let text = [said.stdout, said.stderr].concat();
-        assert!(said.status.success(), "{}", String::from_utf8_lossy(&text));
+        let text = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&text));
     }
 }

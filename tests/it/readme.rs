@@ -1,4 +1,4 @@
-//! Claims of the documentation that can be tested.
+//! Tests of the documentation: tables, configurations, commands and links are correct.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::{postmeter, stdout};
@@ -23,16 +23,27 @@ fn its_table_of_metrics_is_the_programs() {
     assert_eq!(documented, table, "POSTMETER_BLESS=1 rewrites it");
 }
 
-/// The README and all pages behind it.
+/// The README and all other documentation pages, with their paths.
 fn guides() -> Vec<(std::path::PathBuf, String)> {
     let root = std::path::Path::new(ROOT);
     let mut paths = crate::support::files(&root.join("docs"));
-    paths.extend(["README.md", "CONTRIBUTING.md", "SECURITY.md", "otel-config/README.md", "grafana/README.md"].map(|name| root.join(name)));
+    paths.extend(
+        [
+            "README.md",
+            "CONTRIBUTING.md",
+            "SECURITY.md",
+            "otel-config/README.md",
+            "otel-config/alerts/README.md",
+            "grafana/README.md",
+            "benches/README.md",
+        ]
+        .map(|name| root.join(name)),
+    );
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     paths.into_iter().map(|path| (path.clone(), std::fs::read_to_string(&path).unwrap())).collect()
 }
 
-/// The blocks of YAML that configure us, without the indentation of the list that they may stand in.
+/// The YAML blocks that are Postmeter configurations, without the indentation of a surrounding list.
 fn configurations(text: &str) -> Vec<String> {
     let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
     let flat = blocks.map(|block| {
@@ -43,7 +54,7 @@ fn configurations(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn it_names_every_attribute_of_a_log_record() {
+fn every_attribute_of_a_log_record_is_documented() {
     let page = std::fs::read_to_string(DELIVERY_LOG).unwrap();
     let (_, rest) = page.split_once("## Attributes of a log record").unwrap();
     let (table, _) = rest.split_once("\n## ").unwrap();
@@ -55,7 +66,7 @@ fn it_names_every_attribute_of_a_log_record() {
 }
 
 #[test]
-fn its_configuration_loads() {
+fn every_configuration_is_valid() {
     let secrets = ["KUMOMTA_PASSWORD", "STALWART_PASSWORD", "STALWART_API_KEY", "EE_TOKEN", "CEYMAIL_TOKEN", "WHM_TOKEN"];
     let environment: Environment = secrets.map(|name| (name, "x")).into_iter().collect();
     let mut checked = 0;
@@ -71,17 +82,46 @@ fn its_configuration_loads() {
 }
 
 #[test]
-fn its_links_lead_somewhere() {
+fn every_link_has_a_target() {
     for (path, text) in guides() {
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for link in links.filter(|link| !link.starts_with("http")) {
             let (file, heading) = link.split_once('#').unwrap_or((link, ""));
-            let at = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
-            assert!(at.exists(), "{link}");
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            assert!(target.exists(), "{}: {link}", path.display());
             let anchor =
                 |line: &str| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-").replace(['/', ',', '\'', '.'], "");
-            let is_there = |line: &str| line.starts_with('#') && anchor(line) == heading;
-            assert!(heading.is_empty() || std::fs::read_to_string(at).unwrap().lines().any(is_there), "{link}");
+            let is_heading = |line: &str| line.starts_with('#') && anchor(line) == heading;
+            assert!(heading.is_empty() || std::fs::read_to_string(target).unwrap().lines().any(is_heading), "{}: {link}", path.display());
         }
     }
+}
+
+/// Parses every command line in code blocks. With `--help` the command is not run, but unknown subcommands and options are errors.
+#[test]
+fn every_command_line_is_valid() {
+    let mut checked = 0;
+    for (path, text) in guides() {
+        for line in text.split("```").skip(1).step_by(2).flat_map(str::lines) {
+            let Some(arguments) = line.trim_start_matches("$ ").strip_prefix("postmeter ") else { continue };
+            let arguments = arguments.split(" #").next().unwrap_or_default().split_whitespace();
+            let output = postmeter().args(arguments).arg("--help").output().unwrap();
+            assert!(output.status.success(), "{}: {line}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
+            checked += 1;
+        }
+    }
+    assert!(checked >= 10, "{checked} command lines");
+}
+
+#[test]
+fn every_named_source_file_exists() {
+    let mut checked = 0;
+    for (path, text) in guides() {
+        for name in text.split('`').skip(1).step_by(2).filter(|name| ["src/", "tests/"].iter().any(|folder| name.starts_with(folder))) {
+            let is_pattern = name.contains(['*', ' ']) || name.contains("NAME");
+            assert!(is_pattern || std::path::Path::new(ROOT).join(name).exists(), "{}: {name} does not exist", path.display());
+            checked += 1;
+        }
+    }
+    assert!(checked >= 10, "{checked} files");
 }

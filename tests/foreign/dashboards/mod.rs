@@ -1,8 +1,8 @@
-//! The Grafana dashboards: that they are what their sources say, well formed, about metrics that exist, and that each query of each
-//! panel has an answer when a real Prometheus has scraped the demo.
+//! Tests of the Grafana dashboards: they match their sources, are well formed, read existing metrics, and every query of every panel
+//! returns data from a real Prometheus that scrapes the demo.
 //!
-//! `POSTMETER_BLESS=1` writes `grafana/dashboards` from `grafana/source`. `POSTMETER_PROMETHEUS` names a Prometheus; otherwise the
-//! one on the path is taken. Without one the queries are not run, unless `POSTMETER_REQUIRE_PROMETHEUS=1` demands it.
+//! `POSTMETER_BLESS=1` writes `grafana/dashboards` from `grafana/source`. `POSTMETER_PROMETHEUS` names the Prometheus binary; the
+//! default is the one on the path. If there is none, the queries are skipped, unless `POSTMETER_REQUIRE_PROMETHEUS=1` requires them.
 #![allow(clippy::unwrap_used)]
 
 mod queries;
@@ -14,7 +14,7 @@ mod world;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// All dashboards as they are provisioned, by the names of their files.
+/// All provisioned dashboards, with the names of their files.
 fn dashboards() -> Vec<(String, Value)> {
     let read = |path: &PathBuf| {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
@@ -26,7 +26,7 @@ fn dashboards() -> Vec<(String, Value)> {
     dashboards
 }
 
-/// The panels of a dashboard; rows as well.
+/// The panels of a dashboard, rows included.
 fn panels(dashboard: &Value) -> &[Value] {
     dashboard["panels"].as_array().unwrap()
 }
@@ -36,24 +36,24 @@ fn targets(panel: &Value) -> &[Value] {
     panel["targets"].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// A text of a panel or of a query.
+/// A string field of a panel or query.
 #[track_caller]
-fn text<'a>(of: &'a Value, key: &str) -> &'a str {
-    of[key].as_str().unwrap_or_else(|| panic!("no {key} in {of}"))
+fn text<'a>(object: &'a Value, key: &str) -> &'a str {
+    object[key].as_str().unwrap_or_else(|| panic!("no {key} in {object}"))
 }
 
 #[test]
-fn dashboards_are_what_their_sources_say() {
+fn dashboards_match_their_sources() {
     let sources = source::all();
-    let folder = Path::new(source::GRAFANA).join("dashboards");
+    let directory = Path::new(source::GRAFANA).join("dashboards");
     for (name, source) in &sources {
         let rendered = format!("{:#}\n", render::dashboard(source));
-        let path = folder.join(format!("{name}.json"));
+        let path = directory.join(format!("{name}.json"));
         if std::env::var_os("POSTMETER_BLESS").is_some() {
             std::fs::write(&path, &rendered).unwrap();
         }
         let written = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(written == rendered, "{name}.json is not what its source says; POSTMETER_BLESS=1 writes it");
+        assert!(written == rendered, "{name}.json does not match its source; POSTMETER_BLESS=1 writes it");
     }
     let names: Vec<_> = sources.iter().map(|(name, _)| name).collect();
     for (name, _) in dashboards() {

@@ -1,148 +1,150 @@
-//! Each query of each panel, put to a Prometheus that scraped the demo. The demo is what a user sees first, so nothing may be empty
-//! there but what is in a list here with its reason.
+//! Runs every query of every panel against a Prometheus that scrapes the demo. Users see the demo first, so only the panels that are
+//! listed here, with a reason, may be empty.
 
-use super::world::{DEMO, TROUBLED, World};
+use super::world::{DEMO, FAILING, World};
 use super::{dashboards, panels, targets, text};
 use crate::support::skipped;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-/// How long the demo may take to have something to show: rates need two polls, percentiles a delivery between them.
-const SOON: Duration = Duration::from_secs(90);
-const PAUSE: Duration = Duration::from_millis(500);
-/// What is wrong with most queries that are.
+/// The time until every query must return data: rates need two polls, percentiles need a delivery between them.
+const DATA_MAX: Duration = Duration::from_secs(90);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// The error of a query that returns no series.
 const EMPTY: &str = "empty";
 
-/// Panels that are empty as long as nothing is wrong. They are asked about a Postmeter in trouble besides, and must show it.
-const ONLY_IN_TROUBLE: &[(&str, &str)] = &[
-    ("Polls that failed", "a series begins with its first error"),
-    ("Requests sent again", "a series begins with its first error"),
-    ("Refused at the pull", "a series begins with its first refusal"),
-    ("Tokens in use", "the demo asks for no token"),
-    ("Passwords checked", "the demo asks for no password"),
+/// Panels that are empty while nothing is wrong, with the reason. Their queries select the failing Postmeter instead of the demo.
+const DATA_ON_FAILURE: &[(&str, &str)] = &[
+    ("Failed polls", "a series begins with its first error"),
+    ("Retried push requests", "a series begins with its first error"),
+    ("Rejected requests and connections", "a series begins with its first rejection"),
+    ("Time since last use of each token", "the demo requires no token"),
+    ("Password checks", "the demo requires no password"),
 ];
-/// Panels that the demo has nothing for. One that has an answer after all does not belong here.
+/// Panels that have no data in the demo: dashboard, panel, reason. A panel that does have data must not be listed.
 const WITHOUT_DATA: &[(&str, &str, &str)] =
-    &[("postmeter", "Changes on the way to the pull", "every family of the five stand-ins can be pulled as it is said")];
+    &[("postmeter", "Native metrics changed on /metrics", "every family of the five simulated servers is exposed unchanged")];
 
-/// A query with its variables filled in, and where it stands.
-struct Asked {
+/// A query of a panel with its variables filled in, and its result.
+struct PanelQuery {
     dashboard: String,
     panel: String,
     legend: String,
     native: bool,
-    /// Why it may be empty.
-    excepted: Option<&'static str>,
+    /// The reason why the result may be empty.
+    exception: Option<&'static str>,
     expr: String,
-    answer: Result<usize, String>,
+    /// The number of series, or an error.
+    result: Result<usize, String>,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_query_has_an_answer_on_the_demo() {
+async fn every_query_returns_data_from_the_demo() {
     let Some(world) = World::start() else {
         assert!(std::env::var_os("POSTMETER_REQUIRE_PROMETHEUS").is_none_or(|v| v != "1"), "prometheus is not installed");
-        skipped("every_query_has_an_answer_on_the_demo", "prometheus is not installed");
+        skipped("every_query_returns_data_from_the_demo", "prometheus is not installed");
         return;
     };
-    // reqwest asks for one, though nothing here is encrypted.
+    // reqwest requires a crypto provider, although nothing here is encrypted.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let api = Api { client: reqwest::Client::new(), url: world.api.clone() };
-    let mut asked = Vec::new();
+    let mut queries = Vec::new();
     for (name, dashboard) in dashboards() {
         for panel in panels(&dashboard).iter().filter(|panel| panel["type"] != "row") {
             let title = text(panel, "title");
             if panel["datasource"]["type"] == "loki" {
-                targets(panel).iter().for_each(|target| log_query(text(target, "expr")));
+                targets(panel).iter().for_each(|target| check_log_query(text(target, "expr")));
                 continue;
             }
-            let here = |(dashboard, panel, _): &&(&str, &str, &str)| (*dashboard, *panel) == (name.as_str(), title);
-            let excepted = WITHOUT_DATA.iter().find(here).map(|(_, _, why)| *why);
-            let in_trouble = ONLY_IN_TROUBLE.iter().any(|(panel, _)| *panel == title);
-            // A dashboard of one system never has a target of another.
-            if in_trouble && !matches!(name.as_str(), "overview" | "postmeter" | "kumomta") {
+            let is_listed = |(dashboard, panel, _): &&(&str, &str, &str)| (*dashboard, *panel) == (name.as_str(), title);
+            let exception = WITHOUT_DATA.iter().find(is_listed).map(|(_, _, reason)| *reason);
+            let on_failure = DATA_ON_FAILURE.iter().any(|(panel, _)| *panel == title);
+            // The failing target is a KumoMTA server, so dashboards of other systems have no data for it.
+            if on_failure && !matches!(name.as_str(), "overview" | "postmeter" | "kumomta") {
                 continue;
             }
             for target in targets(panel) {
                 let template = text(target, "expr");
-                asked.push(Asked {
+                queries.push(PanelQuery {
                     dashboard: name.clone(),
                     panel: title.to_owned(),
                     legend: target["legendFormat"].as_str().unwrap_or_default().to_owned(),
                     native: template.contains(r#"via=~"pull|""#),
-                    expr: filled_in(template, &name, in_trouble),
-                    excepted,
-                    answer: Err("not asked".to_owned()),
+                    expr: fill_in(template, &name, on_failure),
+                    exception,
+                    result: Err("not run".to_owned()),
                 });
             }
         }
     }
-    assert!(asked.len() > 200, "{} queries", asked.len());
+    assert!(queries.len() > 200, "{} queries", queries.len());
 
     let began = Instant::now();
     loop {
-        for asked in asked.iter_mut().filter(|asked| asked.answer.is_err()) {
-            asked.answer = api.ask(asked).await;
+        for query in queries.iter_mut().filter(|query| query.result.is_err()) {
+            query.result = api.run(query).await;
         }
-        if asked.iter().all(|asked| asked.answer.is_ok() || asked.excepted.is_some()) || began.elapsed() > SOON {
+        if queries.iter().all(|query| query.result.is_ok() || query.exception.is_some()) || began.elapsed() > DATA_MAX {
             break;
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(RETRY_INTERVAL).await;
     }
-    let table = table(&asked);
-    let kept = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("dashboard-queries.md");
-    std::fs::write(&kept, &table).unwrap();
-    println!("{table}\nkept in {}, after {:?}", kept.display(), began.elapsed());
-    let failed: Vec<String> = asked
+    let table = table(&queries);
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("dashboard-queries.md");
+    std::fs::write(&path, &table).unwrap();
+    println!("{table}\nwritten to {} after {:?}", path.display(), began.elapsed());
+    let failed: Vec<String> = queries
         .iter()
-        .filter_map(|asked| {
-            let why = match (&asked.answer, asked.excepted) {
+        .filter_map(|query| {
+            let error = match (&query.result, query.exception) {
                 (Ok(_), None) => return None,
-                (Ok(_), Some(_)) => "has an answer: take it out of WITHOUT_DATA",
-                (Err(why), Some(_)) if why == EMPTY => return None,
-                (Err(why), _) => why,
+                (Ok(_), Some(_)) => "has data: remove it from WITHOUT_DATA",
+                (Err(error), Some(_)) if error == EMPTY => return None,
+                (Err(error), _) => error,
             };
-            Some(format!("{}, {}: {why}\n    {}", asked.dashboard, asked.panel, asked.expr))
+            Some(format!("{}, {}: {error}\n    {}", query.dashboard, query.panel, query.expr))
         })
         .collect();
-    assert!(failed.is_empty(), "{} of {} queries:\n{}", failed.len(), asked.len(), failed.join("\n"));
+    assert!(failed.is_empty(), "{} of {} queries:\n{}", failed.len(), queries.len(), failed.join("\n"));
 
-    // What Postmeter says of itself and no panel shows. What it measures of time is shown by its buckets.
+    // Every self-metric of Postmeter is on a panel; a histogram is shown by its buckets.
     let matches = r#"{job="postmeter",__name__=~"(postmeter|otel|http)_.+",__name__!~".+_(sum|count)"}"#;
-    let answer = api.get("label/__name__/values", &[("match[]", matches)]).await.unwrap();
-    let names: Vec<&str> = answer["data"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    let unseen: Vec<_> = names.iter().filter(|name| !asked.iter().any(|asked| asked.expr.contains(&format!("{name}{{")))).collect();
-    assert!(names.len() >= 15 && unseen.is_empty(), "no panel shows {unseen:?} of {names:?}");
+    let response = api.get("label/__name__/values", &[("match[]", matches)]).await.unwrap();
+    let names: Vec<&str> = response["data"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let missing: Vec<_> = names.iter().filter(|name| !queries.iter().any(|query| query.expr.contains(&format!("{name}{{")))).collect();
+    assert!(names.len() >= 15 && missing.is_empty(), "no panel shows {missing:?} of {names:?}");
 
-    // The variables, as Grafana asks for their values.
+    // The values of the dashboard variables, requested as Grafana does.
     for (matches, label, expected) in [
         ("mail_up", "via", "pull"),
         ("mail_up", "job", "stalwart"),
         (r#"mail_up{mail_system_name="cpanel"}"#, "job", "cpanel"),
         (r#"mail_up{job=~"(cpanel|kumomta)"}"#, "instance", "demo-kumomta"),
-        ("postmeter_build_info", "instance", TROUBLED),
+        ("postmeter_build_info", "instance", FAILING),
         ("postmeter_build_info", "job", "postmeter"),
     ] {
-        let answer = api.get(&format!("label/{label}/values"), &[("match[]", matches)]).await.unwrap();
-        assert!(answer["data"].as_array().unwrap().contains(&expected.into()), "{label} of {matches}: {answer}");
+        let response = api.get(&format!("label/{label}/values"), &[("match[]", matches)]).await.unwrap();
+        assert!(response["data"].as_array().unwrap().contains(&expected.into()), "{label} of {matches}: {response}");
     }
 }
 
-/// As Grafana would: with the variables as regular expressions of all their values.
-fn filled_in(expr: &str, dashboard: &str, in_trouble: bool) -> String {
+/// Replaces the variables of a query as Grafana does: each becomes a regular expression that matches all its values.
+fn fill_in(expr: &str, dashboard: &str, on_failure: bool) -> String {
     let job = if matches!(dashboard, "overview" | "postmeter") { "(ceymail|cpanel|emailengine|kumomta|stalwart)" } else { dashboard };
-    let instance = if in_trouble { TROUBLED.to_owned() } else { "(demo-.+)".to_owned() };
-    let filled = expr
+    let instance = if on_failure { FAILING.to_owned() } else { "(demo-.+)".to_owned() };
+    let filled_in = expr
         .replace("$__rate_interval", "1m")
         .replace("$instance", &instance)
-        .replace("$process", if in_trouble { TROUBLED } else { DEMO })
+        .replace("$process", if on_failure { FAILING } else { DEMO })
         .replace("$own", "(postmeter)")
         .replace("$job", job)
         .replace("$via", "pull");
-    assert!(!filled.contains('$'), "a variable without a value: {filled}");
-    filled
+    assert!(!filled_in.contains('$'), "a variable without a value: {filled_in}");
+    filled_in
 }
 
+/// A client of Prometheus' HTTP API.
 struct Api {
     client: reqwest::Client,
     url: String,
@@ -150,26 +152,27 @@ struct Api {
 
 impl Api {
     async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
-        let pairs = parameters.iter().map(|(key, value)| format!("{key}={}", escaped(value))).collect::<Vec<_>>().join("&");
-        let answer = self.client.get(format!("{}/{path}?{pairs}", self.url)).send().await.map_err(|error| error.to_string())?;
-        let answer: Value =
-            serde_json::from_slice(&answer.bytes().await.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
-        if answer["status"] == "success" { Ok(answer) } else { Err(answer["error"].to_string()) }
+        let pairs = parameters.iter().map(|(key, value)| format!("{key}={}", percent_encode(value))).collect::<Vec<_>>().join("&");
+        let response = self.client.get(format!("{}/{path}?{pairs}", self.url)).send().await.map_err(|error| error.to_string())?;
+        let body = response.bytes().await.map_err(|error| error.to_string())?;
+        let response: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+        if response["status"] == "success" { Ok(response) } else { Err(response["error"].to_string()) }
     }
 
-    /// How many series the answer has: none, or nothing but what is not a number, is an error; so is a legend without its label.
-    async fn ask(&self, asked: &Asked) -> Result<usize, String> {
-        let answer = self.get("query", &[("query", &asked.expr)]).await?;
-        let series = answer["data"]["result"].as_array().ok_or("no result")?;
+    /// Runs a query and returns its number of series. An empty result, a result of NaN values only, and a label of the legend that no
+    /// series has are errors.
+    async fn run(&self, query: &PanelQuery) -> Result<usize, String> {
+        let response = self.get("query", &[("query", &query.expr)]).await?;
+        let series = response["data"]["result"].as_array().ok_or("no result")?;
         if series.is_empty() {
             return Err(EMPTY.to_owned());
         }
         if series.iter().all(|series| series["value"][1] == "NaN") {
-            return Err("nothing but NaN".to_owned());
+            return Err("only NaN".to_owned());
         }
-        for label in asked.legend.split("{{").skip(1).filter_map(|rest| rest.split("}}").next()) {
+        for label in query.legend.split("{{").skip(1).filter_map(|rest| rest.split("}}").next()) {
             let has = |series: &Value| series["metric"][label].as_str().is_some_and(|value| !value.is_empty());
-            if asked.native && !series.iter().any(has) {
+            if query.native && !series.iter().any(has) {
                 return Err(format!("no series has the label {label} of the legend"));
             }
         }
@@ -177,7 +180,8 @@ impl Api {
     }
 }
 
-fn escaped(text: &str) -> String {
+/// Percent-encodes a query parameter.
+fn percent_encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut out, byte| {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => out.push(byte as char),
@@ -187,9 +191,9 @@ fn escaped(text: &str) -> String {
     })
 }
 
-/// Without a Loki: the labels that it makes of a Resource, the name of the event, and everything closed that was opened.
+/// Checks a Loki query without running it: its stream selector, the event it selects, and balanced brackets.
 #[track_caller]
-fn log_query(expr: &str) {
+fn check_log_query(expr: &str) {
     let stream = r#"{service_name=~"$job",service_instance_id=~"$instance"} | event_name = `mail.delivery` or mail_delivery_outcome != ``"#;
     assert!(expr.contains(stream), "{expr}");
     let mut open = Vec::new();
@@ -205,15 +209,16 @@ fn log_query(expr: &str) {
     assert!(open.is_empty() && expr.matches('`').count().is_multiple_of(2), "{expr}");
 }
 
-fn table(asked: &[Asked]) -> String {
+/// All queries with their numbers of series, as a Markdown table.
+fn table(queries: &[PanelQuery]) -> String {
     let mut table = String::from("| dashboard | panel | series | query |\n|---|---|---|---|\n");
-    for asked in asked {
-        let series = match (&asked.answer, asked.excepted) {
+    for query in queries {
+        let series = match (&query.result, query.exception) {
             (Ok(series), _) => series.to_string(),
-            (Err(_), Some(why)) => why.to_owned(),
-            (Err(why), None) => format!("**{why}**"),
+            (Err(_), Some(reason)) => reason.to_owned(),
+            (Err(error), None) => format!("**{error}**"),
         };
-        let _ = writeln!(table, "| {} | {} | {series} | `{}` |", asked.dashboard, asked.panel, asked.expr.replace('|', "\\|"));
+        let _ = writeln!(table, "| {} | {} | {series} | `{}` |", query.dashboard, query.panel, query.expr.replace('|', "\\|"));
     }
     table
 }

@@ -1,38 +1,39 @@
-//! A source as the JSON that Grafana provisions: layout, variables, links, and what all panels of a kind have in common.
+//! Renders a dashboard source as the JSON that Grafana provisions: layout, variables, links, and the defaults of each panel kind.
 
 use super::source::{Kind, Panel, Query, Source};
 use serde_json::{Map, Value, json};
 
-/// The version of Grafana's dashboard model; 42 is what 12.2 to 13 write.
+/// The schema version of Grafana's dashboard model; Grafana 12.2 to 13 use 42.
 pub const SCHEMA_VERSION: u64 = 42;
 /// Columns of Grafana's grid.
 pub const COLUMNS: u64 = 24;
-/// Pushes come once a minute by default; with a step of a minute `$__rate_interval` is four, so that a rate has its two points.
+/// The minimum step of a query. Pushes arrive once a minute by default; with this step `$__rate_interval` is four minutes, which is
+/// enough for a rate.
 const STEP_MIN: &str = "1m";
 
-/// What is marked on all graphs.
-const FIRING: &str = r#"ALERTS{alertstate="firing",alertname=~"(Mail|Postmeter).+",instance=~"$instance"}"#;
-/// What an empty panel says, where its source says nothing better. In a table it would be said in each empty cell.
-const NONE: &str = "Not reported by what is selected";
+/// The query of the alert annotations on all graphs.
+const FIRING_ALERTS: &str = r#"ALERTS{alertstate="firing",alertname=~"(Mail|Postmeter).+",instance=~"$instance"}"#;
+/// The text of an empty panel whose source sets none. Tables have none, because it would appear in each empty cell.
+const NO_DATA: &str = "No data for this selection";
 
-/// The label with the mail system in it, the header of its column, and where a cell of it leads.
+/// The label of the mail system, the header of its column in tables, and the link of its cells.
 const SYSTEM: &str = "mail_system_name";
 const SYSTEM_HEADER: &str = "Mail system";
 const SYSTEM_DASHBOARD: &str = "/d/postmeter-${__value.raw}?var-via=${via}&var-instance=${__data.fields.Target}&${__url_time_range}";
 
-/// What `@` words in a query stand for.
+/// The placeholders in queries and the label selectors that replace them.
 const SELECTORS: &[(&str, &str)] = &[
-    // The mail server's own words: only the pull has the names as they were said. Without a `via` label it was pulled, too.
+    // Native metrics: only the pull has their original names. Series without a `via` label were pulled, too.
     ("@pull", r#"job=~"$job",instance=~"$instance",via=~"pull|""#),
-    // Postmeter's own metrics.
+    // Self-metrics of Postmeter.
     ("@own", r#"job=~"$own",instance=~"$process",via="$via""#),
-    // Logs of mail servers, as Loki maps their Resource.
+    // Logs of mail servers: the labels that Loki derives from the resource.
     ("@logs", r#"service_name=~"$job",service_instance_id=~"$instance""#),
     // Canonical metrics.
     ("@", r#"job=~"$job",instance=~"$instance",via="$via""#),
 ];
 
-/// The dashboard.
+/// Renders a dashboard.
 pub fn dashboard(source: &Source) -> Value {
     let mut panels = Vec::new();
     let (mut id, mut y) = (0, 0);
@@ -61,7 +62,7 @@ pub fn dashboard(source: &Source) -> Value {
     json!({
         "uid": source.uid,
         "title": source.title,
-        "description": source.about,
+        "description": source.description,
         "tags": ["mail", "postmeter"],
         "schemaVersion": SCHEMA_VERSION,
         "version": 1,
@@ -76,7 +77,7 @@ pub fn dashboard(source: &Source) -> Value {
         }],
         "annotations": {"list": [{
             "name": "Alerts", "enable": true, "hide": false, "iconColor": "red", "datasource": prometheus(),
-            "target": {"refId": "Alerts", "interval": STEP_MIN, "expr": FIRING},
+            "target": {"refId": "Alerts", "interval": STEP_MIN, "expr": FIRING_ALERTS},
             "titleFormat": "{{alertname}}", "textFormat": "{{job}} {{instance}}",
         }]},
         "templating": {"list": variables(source)},
@@ -84,6 +85,7 @@ pub fn dashboard(source: &Source) -> Value {
     })
 }
 
+/// The width and height of a panel, in grid units.
 fn size(panel: &Panel) -> (u64, u64) {
     let (width, height) = match panel.kind {
         Kind::Stat | Kind::Name => (4, 4),
@@ -98,9 +100,9 @@ fn prometheus() -> Value {
 }
 
 fn variables(source: &Source) -> Vec<Value> {
-    let query = |name: &str, label: &str, about: &str, query: String, more: Value| {
+    let query = |name: &str, label: &str, description: &str, query: String, more: Value| {
         let mut variable = json!({
-            "name": name, "label": label, "description": about, "type": "query", "datasource": prometheus(),
+            "name": name, "label": label, "description": description, "type": "query", "datasource": prometheus(),
             "query": {"qryType": 1, "query": query, "refId": name}, "definition": query,
             "refresh": 2, "sort": 1, "regex": "", "hide": 0, "options": [], "skipUrlSync": false,
         });
@@ -112,61 +114,74 @@ fn variables(source: &Source) -> Vec<Value> {
     let mut variables = vec![
         query(
             "via",
-            "Way in",
-            "Pulled by Prometheus, or pushed by OTLP. One at a time: both hold the same, and sums would double.",
+            "Pull or push",
+            "pull: scraped by Prometheus. otlp: pushed over OTLP. One at a time, because both carry the same metrics and sums would double.",
             "label_values(mail_up, via)".to_owned(),
             json!({"includeAll": false, "multi": false, "current": {"selected": true, "text": "pull", "value": "pull"}}),
         ),
         query("job", "Mail system", "The mail systems.", format!("label_values(mail_up{system}, job)"), all()),
-        query("instance", "Target", "The mail servers.", r#"label_values(mail_up{job=~"$job"}, instance)"#.to_owned(), all()),
+        query(
+            "instance",
+            "Target",
+            "The mail servers, by target name.",
+            r#"label_values(mail_up{job=~"$job"}, instance)"#.to_owned(),
+            all(),
+        ),
     ];
-    if source.own {
+    if source.self_metrics {
         let mut hidden = all();
         merge(&mut hidden, json!({"hide": 2}));
-        variables.push(query("own", "", "What Postmeter calls itself.", "label_values(postmeter_build_info, job)".to_owned(), hidden));
+        variables.push(query(
+            "own",
+            "",
+            "The job label of Postmeter's self-metrics.",
+            "label_values(postmeter_build_info, job)".to_owned(),
+            hidden,
+        ));
         let processes = "label_values(postmeter_build_info, instance)".to_owned();
-        variables.push(query("process", "Postmeter", "Postmeter's own processes.", processes, all()));
+        variables.push(query("process", "Postmeter", "The Postmeter processes.", processes, all()));
     }
     variables
 }
 
-fn panel(panel: &Panel, id: u64, place: Value) -> Value {
+/// Renders a panel.
+fn panel(panel: &Panel, id: u64, grid_position: Value) -> Value {
     let logs = panel.queries.iter().any(|query| query.expr.contains("@logs"));
     let datasource = if logs { json!({"type": "loki", "uid": "loki"}) } else { prometheus() };
-    let (kind, custom, options) = look(panel);
+    let (kind, custom, options) = visualization(panel);
     let targets: Vec<Value> = panel.queries.iter().zip('A'..='Z').map(|(query, id)| target(panel, query, id, &datasource)).collect();
     let mut defaults = json!({
         "unit": panel.unit,
         "color": {"mode": if matches!(panel.kind, Kind::Stat | Kind::Bars | Kind::States) { "thresholds" } else { "palette-classic" }},
         "custom": custom,
-        "mappings": mappings(&panel.values),
-        "thresholds": thresholds(&panel.steps),
+        "mappings": mappings(&panel.mappings),
+        "thresholds": thresholds(&panel.thresholds),
     });
     let limits = [("min", panel.min.map(Value::from)), ("max", panel.max.map(Value::from)), ("decimals", panel.decimals.map(Value::from))];
-    let none = panel.none.as_deref().or((panel.kind != Kind::Table).then_some(NONE));
-    for (key, limit) in limits.into_iter().chain([("noValue", none.map(Value::from))]) {
-        if let Some(limit) = limit {
-            merge(&mut defaults, json!({key: limit}));
+    let no_data = panel.no_data.as_deref().or((panel.kind != Kind::Table).then_some(NO_DATA));
+    for (key, value) in limits.into_iter().chain([("noValue", no_data.map(Value::from))]) {
+        if let Some(value) = value {
+            merge(&mut defaults, json!({key: value}));
         }
     }
-    let mut written = json!({
-        "id": id, "type": kind, "title": panel.title, "description": panel.about, "gridPos": place,
+    let mut rendered = json!({
+        "id": id, "type": kind, "title": panel.title, "description": panel.description, "gridPos": grid_position,
         "datasource": datasource,
         "fieldConfig": {"defaults": defaults, "overrides": overrides(panel)},
         "options": options,
         "targets": targets,
     });
     if !logs {
-        merge(&mut written, json!({"interval": STEP_MIN}));
+        merge(&mut rendered, json!({"interval": STEP_MIN}));
     }
     if panel.kind == Kind::Table {
-        merge(&mut written, json!({"transformations": transformations(panel)}));
+        merge(&mut rendered, json!({"transformations": transformations(panel)}));
     }
-    written
+    rendered
 }
 
-/// Grafana's name of the panel, what is special in its fields, and its options.
-fn look(panel: &Panel) -> (&'static str, Value, Value) {
+/// Grafana's name of the panel type, its `custom` field configuration, and its options.
+fn visualization(panel: &Panel) -> (&'static str, Value, Value) {
     let last = json!({"calcs": ["lastNotNull"], "fields": "", "values": false});
     let legend = |calcs: &[&str]| json!({"calcs": calcs, "displayMode": "table", "placement": "bottom", "showLegend": true});
     match panel.kind {
@@ -175,7 +190,7 @@ fn look(panel: &Panel) -> (&'static str, Value, Value) {
             json!({
                 "drawStyle": "line", "lineWidth": 1, "fillOpacity": if panel.stack { 40 } else { 8 }, "showPoints": "auto", "pointSize": 4,
                 "spanNulls": false, "stacking": {"group": "A", "mode": if panel.stack { "normal" } else { "none" }},
-                "thresholdsStyle": {"mode": if panel.steps.len() > 1 { "line" } else { "off" }},
+                "thresholdsStyle": {"mode": if panel.thresholds.len() > 1 { "line" } else { "off" }},
             }),
             json!({"legend": legend(&["lastNotNull", "max"]), "tooltip": {"mode": "multi", "sort": "desc"}}),
         ),
@@ -183,7 +198,7 @@ fn look(panel: &Panel) -> (&'static str, Value, Value) {
             "stat",
             json!({}),
             json!({
-                "colorMode": if panel.steps.len() > 1 || !panel.values.is_empty() { "background" } else { "value" },
+                "colorMode": if panel.thresholds.len() > 1 || !panel.mappings.is_empty() { "background" } else { "value" },
                 "graphMode": if panel.kind == Kind::Name { "none" } else { "area" },
                 "textMode": if panel.kind == Kind::Name { "name" } else { "auto" },
                 "justifyMode": "auto", "orientation": "auto", "reduceOptions": last, "showPercentChange": false,
@@ -235,6 +250,7 @@ fn look(panel: &Panel) -> (&'static str, Value, Value) {
     }
 }
 
+/// Renders a query.
 fn target(panel: &Panel, query: &Query, id: char, datasource: &Value) -> Value {
     let instant = matches!(panel.kind, Kind::Table | Kind::Bars | Kind::Name);
     let mut target = json!({"refId": id.to_string(), "datasource": datasource, "expr": with_selectors(&query.expr), "editorMode": "code"});
@@ -251,15 +267,15 @@ fn target(panel: &Panel, query: &Query, id: char, datasource: &Value) -> Value {
     target
 }
 
-/// A query with what its `@` words stand for.
+/// A query with its placeholders replaced by selectors.
 fn with_selectors(expr: &str) -> String {
     let expr = expr.split_whitespace().collect::<Vec<_>>().join(" ");
-    SELECTORS.iter().fold(expr, |expr, (word, selector)| expr.replace(word, selector))
+    SELECTORS.iter().fold(expr, |expr, (placeholder, selector)| expr.replace(placeholder, selector))
 }
 
+/// Renders thresholds; the first one has no lower bound.
 fn thresholds(steps: &[(f64, String)]) -> Value {
-    let step =
-        |(at, (from, color)): (usize, &(f64, String))| json!({"value": if at == 0 { Value::Null } else { json!(from) }, "color": color});
+    let step = |(index, (from, color)): (usize, &(f64, String))| json!({"value": if index == 0 { Value::Null } else { json!(from) }, "color": color});
     let steps: Vec<Value> = match steps {
         [] => vec![json!({"value": null, "color": "blue"})],
         steps => steps.iter().enumerate().map(step).collect(),
@@ -267,6 +283,7 @@ fn thresholds(steps: &[(f64, String)]) -> Value {
     json!({"mode": "absolute", "steps": steps})
 }
 
+/// Renders value mappings.
 fn mappings(values: &std::collections::BTreeMap<String, (String, String)>) -> Vec<Value> {
     let mapping = |(index, (value, (text, color))): (usize, (&String, &(String, String)))| {
         (value.clone(), json!({"index": index, "text": text, "color": color}))
@@ -275,9 +292,10 @@ fn mappings(values: &std::collections::BTreeMap<String, (String, String)>) -> Ve
     if options.is_empty() { Vec::new() } else { vec![json!({"type": "value", "options": options})] }
 }
 
+/// Renders the field overrides: links, colors of series, and units, mappings and thresholds of table columns.
 fn overrides(panel: &Panel) -> Vec<Value> {
     let mut overrides = Vec::new();
-    if panel.queries.iter().any(|query| panel.kind == Kind::Table && labels_of_sum(&query.expr).iter().any(|label| label == SYSTEM)) {
+    if panel.queries.iter().any(|query| panel.kind == Kind::Table && grouping_labels(&query.expr).iter().any(|label| label == SYSTEM)) {
         let link = json!([{"title": "Dashboard of this mail system", "url": SYSTEM_DASHBOARD, "targetBlank": false}]);
         let properties = json!([{"id": "links", "value": link}]);
         overrides.push(json!({"matcher": {"id": "byName", "options": SYSTEM_HEADER}, "properties": properties}));
@@ -291,11 +309,11 @@ fn overrides(panel: &Panel) -> Vec<Value> {
     overrides.extend(panel.colors.iter().map(color));
     for query in panel.queries.iter().filter(|query| panel.kind == Kind::Table && !query.column.is_empty()) {
         let mut properties = vec![json!({"id": "unit", "value": query.unit})];
-        if !query.values.is_empty() {
-            properties.push(json!({"id": "mappings", "value": mappings(&query.values)}));
+        if !query.mappings.is_empty() {
+            properties.push(json!({"id": "mappings", "value": mappings(&query.mappings)}));
         }
-        if !query.steps.is_empty() || !query.values.is_empty() {
-            properties.push(json!({"id": "thresholds", "value": thresholds(&query.steps)}));
+        if !query.thresholds.is_empty() || !query.mappings.is_empty() {
+            properties.push(json!({"id": "thresholds", "value": thresholds(&query.thresholds)}));
             properties.push(json!({"id": "custom.cellOptions", "value": {"type": "color-text"}}));
         }
         overrides.push(json!({"matcher": {"id": "byName", "options": query.column}, "properties": properties}));
@@ -303,11 +321,11 @@ fn overrides(panel: &Panel) -> Vec<Value> {
     overrides
 }
 
-/// Labels become columns, values get their headers, and rows with the same labels become one.
+/// Renders the transformations of a table: labels become columns, values get their headers, and rows with equal labels are merged.
 fn transformations(panel: &Panel) -> Value {
     let header = |label: &str| label.trim_start_matches("mail_").replace('_', " ");
     let mut renamed = Map::new();
-    for label in panel.queries.iter().flat_map(|query| labels_of_sum(&query.expr)) {
+    for label in panel.queries.iter().flat_map(|query| grouping_labels(&query.expr)) {
         let name = match label.as_str() {
             "job" | SYSTEM => SYSTEM_HEADER.to_owned(),
             "instance" => "Target".to_owned(),
@@ -329,13 +347,14 @@ fn transformations(panel: &Panel) -> Value {
     ])
 }
 
-/// What the outermost `by (...)` of a query names.
-fn labels_of_sum(expr: &str) -> Vec<String> {
+/// The labels of the first `by (...)` of a query.
+fn grouping_labels(expr: &str) -> Vec<String> {
     let Some((_, rest)) = expr.split_once(" by (") else { return Vec::new() };
     let Some((labels, _)) = rest.split_once(')') else { return Vec::new() };
     labels.split(',').map(|label| label.trim().to_owned()).collect()
 }
 
+/// Adds the fields of `more` to an object.
 fn merge(into: &mut Value, more: Value) {
     if let (Some(into), Value::Object(more)) = (into.as_object_mut(), more) {
         into.extend(more);

@@ -1,12 +1,12 @@
-//! The sources of the dashboards, `grafana/source/*.yaml`, as types: what is on them, in the order of the page.
+//! The format of the dashboard sources, `grafana/source/*.yaml`.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Where sources, dashboards and provisioning live.
+/// The directory of sources, dashboards and provisioning.
 pub const GRAFANA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/grafana");
-/// Panels that several dashboards use.
+/// The file of panels that several dashboards share.
 const SHARED: &str = "shared.yaml";
 
 /// A dashboard.
@@ -15,12 +15,12 @@ const SHARED: &str = "shared.yaml";
 pub struct Source {
     pub uid: String,
     pub title: String,
-    pub about: String,
-    /// The one mail system that it is about; all of them if left out.
+    pub description: String,
+    /// The mail system that the dashboard shows; all systems by default.
     pub system: Option<String>,
-    /// It has panels about Postmeter's own processes.
+    /// `true` if panels read self-metrics of Postmeter.
     #[serde(default)]
-    pub own: bool,
+    pub self_metrics: bool,
     pub rows: Vec<Row>,
 }
 
@@ -32,16 +32,16 @@ pub struct Row {
     pub panels: Vec<Panel>,
 }
 
-/// A panel, or with `use` one of the shared ones, in which what is said here replaces what is said there.
+/// A panel, or with `use` a reference to a shared panel; fields that are set here override those of the shared panel.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Panel {
     #[serde(rename = "use")]
     pub shared: Option<String>,
     pub title: String,
-    pub about: String,
+    pub description: String,
     pub kind: Kind,
-    /// Columns of 24.
+    /// The number of grid columns, of 24.
     pub width: Option<u64>,
     pub height: Option<u64>,
     pub unit: String,
@@ -49,25 +49,25 @@ pub struct Panel {
     pub max: Option<f64>,
     pub decimals: Option<u8>,
     pub stack: bool,
-    /// Lower bounds and colours; the first counts from below.
-    pub steps: Vec<(f64, String)>,
-    /// What a value is called, and its colour.
-    pub values: BTreeMap<String, (String, String)>,
-    /// Colours of series by their legend.
+    /// Lower bounds and colors; the first bound is ignored.
+    pub thresholds: Vec<(f64, String)>,
+    /// Text and color by value.
+    pub mappings: BTreeMap<String, (String, String)>,
+    /// Colors of series, by legend.
     pub colors: BTreeMap<String, String>,
-    /// What is said when there is nothing.
-    pub none: Option<String>,
+    /// The text of the empty panel.
+    pub no_data: Option<String>,
     pub queries: Vec<Query>,
 }
 
-/// How it is drawn.
+/// The visualization of a panel.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     #[default]
     Series,
     Stat,
-    /// A stat whose text is the name of the series.
+    /// A stat that shows the name of the series.
     Name,
     Bars,
     States,
@@ -76,27 +76,29 @@ pub enum Kind {
     Logs,
 }
 
+/// A query of a panel.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Query {
     pub expr: String,
     pub legend: String,
-    /// The header of its values in a table.
+    /// The header of its column in a table.
     pub column: String,
-    /// The unit of that column.
+    /// The unit of its column in a table.
     pub unit: String,
-    /// What its values are called, as of a panel.
-    pub values: BTreeMap<String, (String, String)>,
-    pub steps: Vec<(f64, String)>,
+    /// Text and color by value, in a table.
+    pub mappings: BTreeMap<String, (String, String)>,
+    /// Lower bounds and colors, in a table.
+    pub thresholds: Vec<(f64, String)>,
 }
 
-/// All dashboards, by the names of their files, with shared panels in their places.
+/// All dashboards with the names of their files; references to shared panels are resolved.
 pub fn all() -> Vec<(String, Source)> {
-    let folder = Path::new(GRAFANA).join("source");
-    let shared: BTreeMap<String, Panel> = read(&folder.join(SHARED));
+    let directory = Path::new(GRAFANA).join("source");
+    let shared: BTreeMap<String, Panel> = read(&directory.join(SHARED));
     let mut used: Vec<&str> = Vec::new();
     let mut found = Vec::new();
-    for path in crate::support::files(&folder) {
+    for path in crate::support::files(&directory) {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         if !path.ends_with(SHARED) {
             let mut source: Source = read(&path);
@@ -104,7 +106,7 @@ pub fn all() -> Vec<(String, Source)> {
                 if let Some(key) = panel.shared.take() {
                     let (key, template) = shared.get_key_value(&key).unwrap_or_else(|| panic!("{name}: no shared panel {key}"));
                     used.push(key);
-                    *panel = panel.over(template);
+                    *panel = panel.override_shared(template);
                 }
             }
             found.push((name, source));
@@ -116,14 +118,18 @@ pub fn all() -> Vec<(String, Source)> {
 }
 
 impl Panel {
-    fn over(&self, template: &Self) -> Self {
+    /// The shared panel with the fields that are set in `self`.
+    fn override_shared(&self, template: &Self) -> Self {
         let mut panel = template.clone();
         panel.width = self.width.or(panel.width);
         panel.height = self.height.or(panel.height);
-        for (mine, theirs) in [(&self.title, &mut panel.title), (&self.about, &mut panel.about)] {
-            if !mine.is_empty() {
-                theirs.clone_from(mine);
+        for (own, shared) in [(&self.title, &mut panel.title), (&self.description, &mut panel.description)] {
+            if !own.is_empty() {
+                shared.clone_from(own);
             }
+        }
+        if !self.queries.is_empty() {
+            panel.queries.clone_from(&self.queries);
         }
         panel
     }

@@ -1,4 +1,4 @@
-//! What holds for every dashboard without a Prometheus: the grid, ids, texts, units, data sources, links, and names of metrics.
+//! Checks of all dashboards that need no Prometheus: grid, ids, texts, units, data sources, links, and metric names.
 
 use super::{dashboards, panels, render, source, targets, text};
 use crate::support::names::{labels_of, selected, vocabulary};
@@ -6,17 +6,17 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Panels that every Grafana has.
+/// The panel types that are part of Grafana.
 const CORE: &[&str] = &["row", "timeseries", "stat", "bargauge", "state-timeline", "heatmap", "table", "logs"];
-/// Units of Grafana that are used here; one that it does not know would be written behind the number as it stands.
+/// The Grafana units in use. Grafana shows an unknown unit as text behind the number.
 const UNITS: &[&str] =
     &["short", "s", "d", "ns", "bytes", "Bps", "percentunit", "cps", "mps", "eps", "ops", "reqps", "mpm", "cpm", "dateTimeFromNow"];
-/// Colours that Grafana has names for.
+/// The color names in use, all known to Grafana.
 const COLORS: &[&str] = &["green", "light-green", "yellow", "orange", "red", "blue", "purple", "dark-purple", "text"];
-/// What is in canonical panels and not in the vocabulary: the identity of targets, and what Prometheus says of alerts.
-const NOT_OURS: &[&str] = &["target_info", "ALERTS"];
-/// Postmeter's own metrics; the query test sees that they are there.
-const OWN: &[&str] = &[
+/// Metrics of canonical panels that are not in the vocabulary: the identity of targets, and Prometheus' alerts.
+const NOT_CANONICAL: &[&str] = &["target_info", "ALERTS"];
+/// Self-metrics of Postmeter. The query test checks that they exist.
+const SELF_METRICS: &[&str] = &[
     "postmeter_build_info",
     "postmeter_relay_changes_total",
     "otel_sdk_exporter_metric_data_point_exported_total",
@@ -48,16 +48,19 @@ const OWN: &[&str] = &[
 ];
 
 #[test]
-fn every_dashboard_can_be_told_from_the_others_and_leads_to_them() {
+fn every_dashboard_has_a_unique_uid_and_links_to_the_others() {
     let mut uids = BTreeSet::new();
     for (name, dashboard) in dashboards() {
         assert_eq!(text(&dashboard, "uid"), format!("postmeter-{name}"));
-        assert!(uids.insert(text(&dashboard, "uid").to_owned()), "{name}: its uid stands twice");
+        assert!(uids.insert(text(&dashboard, "uid").to_owned()), "{name}: duplicate uid");
         assert!(!text(&dashboard, "title").is_empty() && text(&dashboard, "description").ends_with('.'), "{name}: title and description");
         assert_eq!(dashboard["schemaVersion"], render::SCHEMA_VERSION, "{name}");
-        assert_eq!(dashboard.get("id"), None, "{name}: Grafana gives the id");
+        assert_eq!(dashboard.get("id"), None, "{name}: Grafana assigns the id");
         let link = &dashboard["links"][0];
-        assert!(dashboard["tags"].as_array().unwrap().contains(&link["tags"][0]), "{name}: its link leads to its kind");
+        assert!(
+            dashboard["tags"].as_array().unwrap().contains(&link["tags"][0]),
+            "{name}: the link selects dashboards by a tag that this dashboard lacks"
+        );
         let variables: Vec<_> = dashboard["templating"]["list"].as_array().unwrap().iter().map(|v| text(v, "name")).collect();
         assert_eq!(variables[..3], ["via", "job", "instance"], "{name}");
     }
@@ -66,29 +69,29 @@ fn every_dashboard_can_be_told_from_the_others_and_leads_to_them() {
 #[test]
 fn panels_fill_the_grid_without_overlap() {
     for (name, dashboard) in dashboards() {
-        let mut taken = BTreeSet::new();
+        let mut occupied = BTreeSet::new();
         let mut ids = BTreeSet::new();
         for panel in panels(&dashboard) {
             let title = text(panel, "title");
-            assert!(ids.insert(panel["id"].as_u64().unwrap()), "{name}, {title}: its id stands twice");
-            let place = |key: &str| panel["gridPos"][key].as_u64().unwrap();
-            let (x, y, width, height) = (place("x"), place("y"), place("w"), place("h"));
-            assert!(width > 0 && height > 0 && x + width <= render::COLUMNS, "{name}, {title}: beside the grid");
+            assert!(ids.insert(panel["id"].as_u64().unwrap()), "{name}, {title}: duplicate id");
+            let position = |key: &str| panel["gridPos"][key].as_u64().unwrap();
+            let (x, y, width, height) = (position("x"), position("y"), position("w"), position("h"));
+            assert!(width > 0 && height > 0 && x + width <= render::COLUMNS, "{name}, {title}: outside the grid");
             for cell in (x..x + width).flat_map(|x| (y..y + height).map(move |y| (x, y))) {
-                assert!(taken.insert(cell), "{name}, {title}: over another panel at {cell:?}");
+                assert!(occupied.insert(cell), "{name}, {title}: overlaps another panel at {cell:?}");
             }
         }
-        // Lines are full: no holes at their ends.
-        let bottom = taken.iter().map(|(_, y)| *y).max().unwrap();
+        // Every line is full.
+        let bottom = occupied.iter().map(|(_, y)| *y).max().unwrap();
         for y in 0..=bottom {
-            let filled = taken.iter().filter(|(_, at)| *at == y).count() as u64;
+            let filled = occupied.iter().filter(|(_, line)| *line == y).count() as u64;
             assert_eq!(filled, render::COLUMNS, "{name}: line {y} of the grid has a hole");
         }
     }
 }
 
 #[test]
-fn every_panel_says_what_it_shows_in_which_unit_from_where() {
+fn every_panel_has_a_title_a_description_a_unit_and_a_data_source() {
     let provisioned = std::fs::read_to_string(Path::new(source::GRAFANA).join("provisioning/datasources/datasources.yaml")).unwrap();
     let provisioned: Value = serde_saphyr::from_str(&provisioned).unwrap();
     let uids: Vec<_> = provisioned["datasources"].as_array().unwrap().iter().map(|source| (&source["type"], &source["uid"])).collect();
@@ -97,12 +100,12 @@ fn every_panel_says_what_it_shows_in_which_unit_from_where() {
         for panel in panels(&dashboard) {
             let title = text(panel, "title");
             let kind = text(panel, "type");
-            assert!(CORE.contains(&kind), "{name}, {title}: {kind} is no panel of Grafana's core");
+            assert!(CORE.contains(&kind), "{name}, {title}: {kind} is not a panel type of Grafana's core");
             if kind == "row" {
                 continue;
             }
-            assert!(titles.insert(title), "{name}: two panels are called {title}");
-            assert!(text(panel, "description").ends_with(['.', '%']), "{name}, {title}: its description is a sentence");
+            assert!(titles.insert(title), "{name}: two panels have the title {title}");
+            assert!(text(panel, "description").ends_with(['.', '%']), "{name}, {title}: the description is not a sentence");
             let defaults = &panel["fieldConfig"]["defaults"];
             assert!(UNITS.contains(&text(defaults, "unit")), "{name}, {title}: unit {}", defaults["unit"]);
             let source = &panel["datasource"];
@@ -111,17 +114,17 @@ fn every_panel_says_what_it_shows_in_which_unit_from_where() {
             let mut ids = BTreeSet::new();
             for target in targets(panel) {
                 assert_eq!(&target["datasource"], source, "{name}, {title}");
-                assert!(ids.insert(text(target, "refId")), "{name}, {title}: {} stands twice", target["refId"]);
-                assert!(!text(target, "expr").contains('@'), "{name}, {title}: an @ word that stands for nothing: {}", target["expr"]);
+                assert!(ids.insert(text(target, "refId")), "{name}, {title}: duplicate refId {}", target["refId"]);
+                assert!(!text(target, "expr").contains('@'), "{name}, {title}: an unknown placeholder: {}", target["expr"]);
             }
             for color in colors(panel) {
-                assert!(COLORS.contains(&color), "{name}, {title}: the colour {color}");
+                assert!(COLORS.contains(&color), "{name}, {title}: unknown color {color}");
             }
         }
     }
 }
 
-/// All colours that a panel names.
+/// All colors in the field configuration of a panel.
 fn colors(panel: &Value) -> Vec<&str> {
     fn walk<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
         match value {
@@ -143,7 +146,7 @@ fn colors(panel: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn canonical_panels_read_metrics_of_the_vocabulary_one_way_at_a_time() {
+fn canonical_panels_read_canonical_metrics_of_one_source() {
     let vocabulary = vocabulary();
     for (name, dashboard) in dashboards() {
         for panel in panels(&dashboard).iter().filter(|panel| panel["datasource"]["type"] == "prometheus") {
@@ -151,13 +154,13 @@ fn canonical_panels_read_metrics_of_the_vocabulary_one_way_at_a_time() {
             for target in targets(panel) {
                 let expr = text(target, "expr");
                 let selections = selected(expr);
-                assert!(!selections.is_empty(), "{name}, {title}: reads nothing: {expr}");
+                assert!(!selections.is_empty(), "{name}, {title}: no metric in {expr}");
                 for selection in selections {
                     let metric = selection.name;
-                    if NOT_OURS.contains(&metric) || selection.selector.contains(r#"job=~"$own""#) {
+                    if NOT_CANONICAL.contains(&metric) || selection.selector.contains(r#"job=~"$own""#) {
                         assert!(
-                            NOT_OURS.contains(&metric) || OWN.contains(&metric),
-                            "{name}, {title}: {metric} is none of Postmeter's own"
+                            NOT_CANONICAL.contains(&metric) || SELF_METRICS.contains(&metric),
+                            "{name}, {title}: {metric} is not a self-metric of Postmeter"
                         );
                     } else if selection.selector.contains(r#"via="$via""#) {
                         let labels = vocabulary.get(metric).unwrap_or_else(|| panic!("{name}, {title}: no canonical metric {metric}"));
@@ -168,8 +171,11 @@ fn canonical_panels_read_metrics_of_the_vocabulary_one_way_at_a_time() {
                             assert!(labels.contains(label), "{name}, {title}: {metric} has no label {label}");
                         }
                     } else {
-                        // Whether it is one of the mail server's words, the query test sees.
-                        assert!(selection.selector.contains(r#"via=~"pull|""#), "{name}, {title}: {metric} is read both ways at once");
+                        // A native metric. The query test checks that it exists.
+                        assert!(
+                            selection.selector.contains(r#"via=~"pull|""#),
+                            "{name}, {title}: {metric} is selected without `via`, so pull and push are added up"
+                        );
                         assert_ne!(name, "overview", "{title}: {metric} is not canonical");
                     }
                 }
@@ -179,25 +185,25 @@ fn canonical_panels_read_metrics_of_the_vocabulary_one_way_at_a_time() {
 }
 
 #[test]
-fn every_metric_of_the_vocabulary_is_on_a_dashboard() {
+fn every_canonical_metric_is_on_a_dashboard() {
     let all: String =
         dashboards().iter().flat_map(|(_, dashboard)| panels(dashboard).iter().map(Value::to_string).collect::<Vec<_>>()).collect();
-    // A histogram is shown by its buckets.
+    // Histograms are shown by their buckets.
     let names = vocabulary().into_keys().filter(|name| !name.ends_with("_sum") && !name.ends_with("_count"));
     let missing: Vec<String> = names.filter(|name| !all.contains(&format!("{name}{{"))).collect();
     assert!(missing.is_empty(), "no panel shows {missing:?}");
 }
 
-/// The labels of all `by (...)`.
+/// The labels of all `by (...)` clauses.
 fn by(expr: &str) -> impl Iterator<Item = &str> {
     expr.split("by (").skip(1).flat_map(|rest| rest.split(')').next().unwrap_or_default().split(',').map(str::trim))
 }
 
 #[test]
-fn selections_are_seen_in_queries() {
-    let seen: Vec<_> =
+fn selectors_are_found_in_queries() {
+    let found: Vec<_> =
         selected(r#"sum by (a) (rate(b_total{c="{}",d=~"x,y"}[1m])) / on (a) e:f{}"#).iter().map(|s| (s.name, s.selector)).collect();
-    assert_eq!(seen, [("b_total", r#"c="{}",d=~"x,y""#), ("e:f", "")]);
+    assert_eq!(found, [("b_total", r#"c="{}",d=~"x,y""#), ("e:f", "")]);
     assert_eq!(labels_of(r#"c="{}",d=~"x,y",e!="""#).collect::<Vec<_>>(), ["c", "d", "e"]);
     assert_eq!(by("sum by (a, b) (c) + max by (d) (e)").collect::<Vec<_>>(), ["a", "b", "d"]);
 }
