@@ -1,9 +1,16 @@
-//! Postmeter polls mail servers' metrics APIs and exports the result as OpenTelemetry: pushed over OTLP, and scraped by Prometheus.
+//! Postmeter polls the metrics APIs of mail servers and exports the result as OpenTelemetry: pushed over OTLP, and scraped by Prometheus.
 //!
-//! The modules follow the data. [`poll`] requests a mail server's metrics, [`source`] parses the response (in a [`mod@format`]) and maps it
-//! to the vocabulary of [`model`]; [`telemetry`] puts that into the instruments of the target's `MeterProvider`, [`report`] adds start times
-//! and ends; [`delivery_log`] follows delivery logs; [`export`] pushes and writes all of it, [`serve`] exposes it. [`config`] is the
-//! configuration file, [`app`] the commands, [`net`] handles text and files from outside, [`simulate`] simulates the other side.
+//! The modules follow the data:
+//!
+//! 1. [`poll`] requests a mail server's metrics; [`source`] parses the response (in a [`mod@format`]) and maps it to the canonical metrics of
+//!    [`model`].
+//! 2. [`telemetry`] passes the canonical metrics through the instruments of the target's `MeterProvider`; [`report`] adds start times and the
+//!    ends of series.
+//! 3. [`delivery_log`] follows delivery logs.
+//! 4. [`export`] pushes the result over OTLP and writes it as exposition formats, which [`serve`] serves.
+//!
+//! [`config`] reads the configuration file, [`app`] contains the commands, [`net`] handles text and files from outside, and [`simulate`]
+//! simulates mail servers and an OTLP receiver.
 pub mod app;
 pub mod config;
 pub mod delivery_log;

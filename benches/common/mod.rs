@@ -79,7 +79,7 @@ pub fn read(format: &str, body: String) -> Families {
 }
 
 pub fn choose(families: Families) -> SelectedFamilies {
-    SelectedFamilies::choose(vec![families], "", usize::MAX, |_| Some(FamilySelection::default()))
+    SelectedFamilies::select(vec![families], "", usize::MAX, |_| Some(FamilySelection::default()))
 }
 
 pub fn check(native: &SelectedFamilies, series: usize) {
@@ -112,6 +112,6 @@ pub fn reading(native: Arc<SelectedFamilies>, second: u64) -> Reading {
 
 /// Compares with the reading before and encodes all requests, one at a time. Gives points and bytes.
 pub fn push(reading: &Reading, state: &mut SeriesState) -> (u64, usize) {
-    let told = [told(&Default::default(), "kumomta", reading, &Identity::new("kumomta", "mta1"), state)];
+    let told = [told(Vec::new(), "kumomta", reading, &Identity::new("kumomta", "mta1"), state)];
     requests(&told, REQUEST_BYTES_MAX).fold((0, 0), |(points, bytes), request| (points + request.points, bytes + request.bytes.len()))
 }

@@ -156,7 +156,7 @@ impl History {
                 (Some(_), _) => {}
                 // New, or left out before.
                 (None, _) => {
-                    let whole = |native: &SelectedFamilies| native.dropped == 0 && !native.families().any(|family| family.is_thinned());
+                    let whole = |native: &SelectedFamilies| native.dropped == 0 && !native.families().any(|family| family.is_incomplete());
                     let named = |native: &SelectedFamilies| {
                         native.families().any(|family| family.name() == series.0 && family.kind() != FamilyType::Counter)
                     };

@@ -37,12 +37,12 @@ pub fn families(u: &mut Unstructured<'_>) -> Result<Families> {
 
 /// The same as the relay has them.
 pub fn native(u: &mut Unstructured<'_>) -> Result<SelectedFamilies> {
-    Ok(SelectedFamilies::choose(vec![families(u)?], "", usize::MAX, |_| Some(FamilySelection::default())))
+    Ok(SelectedFamilies::select(vec![families(u)?], "", usize::MAX, |_| Some(FamilySelection::default())))
 }
 
 fn fill(u: &mut Unstructured<'_>, out: &mut FamiliesBuilder<'_>) -> Result<()> {
     for _ in 0..u.int_in_range(0..=5)? {
-        let (name, help) = (out.own(u.choose(FAMILIES)?), out.own(&text(u)?));
+        let (name, help) = (out.add_text(u.choose(FAMILIES)?), out.add_text(&text(u)?));
         let kind = *u.choose(&KINDS)?;
         out.family(name, help, kind);
         for _ in 0..u.int_in_range(0..=6)? {
@@ -54,7 +54,7 @@ fn fill(u: &mut Unstructured<'_>, out: &mut FamiliesBuilder<'_>) -> Result<()> {
                 }
             }
             for label in names {
-                let (label, value) = (out.own(label), out.own(&text(u)?));
+                let (label, value) = (out.add_text(label), out.add_text(&text(u)?));
                 out.label(label, value);
             }
             match kind {

@@ -69,7 +69,7 @@ fn told_of(name: &str, turn: &Turn, state: &mut SeriesState) -> TargetMetrics {
     let outcome = turn.native.as_ref().map(|_| snapshot).ok_or(PollError::Timeout(Duration::ZERO));
     let (native, tally) = (turn.native.clone().unwrap_or_default(), Tally::default());
     let reading = Reading { at, began, ended, outcome, native, parts: Vec::new(), body_bytes: 0, tally, tally_since: at };
-    told(&Default::default(), "kumomta", &reading, &Identity::new("kumomta", name), state)
+    told(Vec::new(), "kumomta", &reading, &Identity::new("kumomta", name), state)
 }
 
 fn time(nanos: u64) -> SystemTime {

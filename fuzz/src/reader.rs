@@ -59,7 +59,7 @@ fn read(source: &'static Source, part: &'static Part, request: &Request, body: &
     check_limits(&families);
     check_canonical(source, part, families, again);
     if let Ok(families) = request.read(body.to_vec()) {
-        let native = Arc::new(SelectedFamilies::choose(vec![families], "", usize::MAX, |_| Some(FamilySelection::default())));
+        let native = Arc::new(SelectedFamilies::select(vec![families], "", usize::MAX, |_| Some(FamilySelection::default())));
         exposition::holds(native.clone());
         otlp::is_sent(&native);
     }

@@ -196,6 +196,9 @@ pub(super) struct SimulateArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct MetricsArgs {
+    /// Print Postmeter's own metrics instead of those of mail servers.
+    #[arg(long = "self")]
+    pub(super) self_metrics: bool,
     /// How to print it.
     #[arg(long, value_enum, default_value_t = MetricsFormat::Text)]
     pub(super) format: MetricsFormat,

@@ -144,14 +144,14 @@ impl RunningConfig {
         let next = live.prepare(config, discovery)?;
         live.commit(next);
         live.report();
-        live.own.reloading.reloaded(true);
+        live.own.reload.reloaded(true);
         Ok((live, asked))
     }
 
     /// Reads the file again and takes up what it says. `by` is who asked.
     fn reload(&mut self, followed: &mut ConfigFile, by: &'static str) -> Result<String, String> {
         let result = self.read_again(followed);
-        self.own.reloading.reloaded(result.is_ok());
+        self.own.reload.reloaded(result.is_ok());
         match &result {
             Ok(changes) => {
                 for warning in &self.config.warnings {
@@ -237,7 +237,7 @@ impl RunningConfig {
             interval.send_if_modified(|interval| std::mem::replace(interval, otlp.interval) != otlp.interval);
         }
         for (monitored, origin) in kept {
-            monitored.stands_at(origin);
+            monitored.set_origin(origin);
         }
         self.replaced.targets.replace(targets);
         self.replaced.logs.notify_one();
@@ -263,7 +263,7 @@ impl RunningConfig {
         for path in &report.recovered {
             info!("targets_files: {} is good again", path.display());
         }
-        self.own.reloading.targets_files(report.failing, report.failed.len());
+        self.own.reload.targets_files(report.failing, report.failed.len());
     }
 }
 
@@ -321,7 +321,7 @@ pub(super) async fn follow(
         });
         let Some(worked) = finished(working, &stop, asked_for.then_some(&own)).await else { return };
         let Ok((still, again, result)) = worked else {
-            own.reloading.reloaded(false);
+            own.reload.reloaded(false);
             error!("reloading failed inside Postmeter, please report it; there is no reload until a restart");
             return;
         };
@@ -345,7 +345,7 @@ async fn finished<T>(
             return worked;
         }
         if let Some(own) = own {
-            own.reloading.reloaded(false);
+            own.reload.reloaded(false);
         }
         warn!(
             "reading the configuration again takes longer than {SLOW_SECONDS} s, and nothing is reloaded meanwhile: look for a file that it \

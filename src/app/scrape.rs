@@ -11,7 +11,7 @@ use crate::export::otlp;
 use crate::model::SelectedFamilies;
 use crate::poll::{Limits, Reading, Tally, Target, relayed};
 use crate::source::{self, Context, CounterMemory, SOURCES, Source, apply};
-use crate::telemetry::{CollectedTarget, Identity, Pipeline, SelfTelemetry};
+use crate::telemetry::{CollectedTarget, Identity, SelfTelemetry, TargetMeterProvider};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -92,7 +92,7 @@ async fn poll(targets: Vec<config::Target>, printed: &mut Printed) -> Result<boo
             }
         }
         good &= reading.outcome.is_ok();
-        printed.add(&one.pipeline, one.target.config.source, &one.identity(&reading), &reading);
+        printed.add(&one.meter_provider, one.target.config.source, &one.identity(&reading), &reading);
     }
     Ok(good)
 }
@@ -127,8 +127,8 @@ fn saved(system: &str, files: &[String], printed: &mut Printed) -> Result<bool, 
         Identity::new(source.name, "file").with_version(snapshot.version.as_deref()).with_target_info(native.resource_attributes());
     let reading =
         Reading { at, began, ended: began, outcome: Ok(snapshot), native, parts: Vec::new(), body_bytes: bytes, tally, tally_since: at };
-    let pipeline = Pipeline::of(source, &identity).map_err(super::StartError::from)?;
-    printed.add(&pipeline, source, &identity, &reading);
+    let meter_provider = TargetMeterProvider::of(source, &identity).map_err(super::StartError::from)?;
+    printed.add(&meter_provider, source, &identity, &reading);
     Ok(true)
 }
 
@@ -155,18 +155,18 @@ impl Printed {
         Self::ExpositionWriter { format, only, identities, ours, theirs }
     }
 
-    fn add(&mut self, pipeline: &Pipeline, source: &Source, identity: &Identity, reading: &Reading) {
+    fn add(&mut self, meter_provider: &TargetMeterProvider, source: &Source, identity: &Identity, reading: &Reading) {
         let points = reading.points(Instant::now());
         match self {
             Self::ExpositionWriter { identities, ours, theirs, .. } => {
                 identities.push(identity.clone());
-                ours.push(exposition::gathered(&pipeline.gather(points)));
+                ours.push(meter_provider.gather(points));
                 let histograms = reading.snapshot().map(|snapshot| snapshot.histograms.as_slice()).unwrap_or_default();
                 ours.push(exposition::histograms(source.name, identity, histograms));
                 theirs.push(Section::of(reading.native.clone(), identity));
             }
             Self::Otlp { targets, .. } => {
-                targets.push(otlp::told(&pipeline.collect(points), pipeline.system(), reading, identity, &mut SeriesState::default()));
+                targets.push(otlp::told(meter_provider.collect(points), source.name, reading, identity, &mut SeriesState::default()));
             }
         }
     }

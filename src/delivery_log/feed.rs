@@ -105,9 +105,9 @@ impl Feed {
             deliveries.count(RecordState::Sent, n.saturating_sub(refused));
             deliveries.count(RecordState::Refused, refused.min(n));
         }
-        deliveries.queued(shared.queued.fetch_sub(n, Ordering::Relaxed).saturating_sub(n));
+        deliveries.set_queued(shared.queued.fetch_sub(n, Ordering::Relaxed).saturating_sub(n));
         if let Some(end) = batch.reached.and_then(|reached| reached.end) {
-            deliveries.covered(end);
+            deliveries.completed(end);
         }
         shared.settled.send_modify(|settled| *settled += 1);
     }

@@ -103,7 +103,7 @@ pub fn open(monitored: &CollectedTarget, state_dir: &Path) -> Result<Option<(Fol
         }
     };
     // What an earlier one has left in its queue is read again.
-    deliveries.queued(0);
+    deliveries.set_queued(0);
     let shared = Arc::new(Shared {
         target: target.name().to_owned(),
         overlap: messages.overlap,

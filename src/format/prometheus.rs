@@ -20,7 +20,7 @@ mod pending;
 
 use super::buckets::BUCKETS_MAX;
 use super::{Buckets, ReadError, number, quote};
-use crate::model::{BOUNDS, Families, FamiliesBuilder, FamilyType, ReadingLimits, Repair, Text};
+use crate::model::{Families, FamiliesBuilder, FamilyType, READING_LIMITS, ReadingLimits, Repair, Text};
 use ending::{Ending, TimestampUnit, ending, unix_nanos};
 use labels::{Fault, Label, LabelSet, is_name, is_utf8_name, unescape};
 use memchr::memchr;
@@ -42,7 +42,7 @@ enum LastLine {
 /// # Errors
 /// When not one line of it is a sample, where it is cut off, and where it is too much.
 pub fn read(body: String) -> Result<Families, ReadError> {
-    read_within(BOUNDS, body, LastLine::Ends)
+    read_within(READING_LIMITS, body, LastLine::Ends)
 }
 
 /// Reads an exposition of a server that may not end its last line.
@@ -50,7 +50,7 @@ pub fn read(body: String) -> Result<Families, ReadError> {
 /// # Errors
 /// As those of [`read`].
 pub fn read_unended(body: String) -> Result<Families, ReadError> {
-    read_within(BOUNDS, body, LastLine::MayNotEnd)
+    read_within(READING_LIMITS, body, LastLine::MayNotEnd)
 }
 
 /// Checks that a response in OpenMetrics, by its content type, is complete: its last line is `# EOF`.
@@ -73,7 +73,7 @@ fn read_within(bounds: ReadingLimits, body: String, last_line: LastLine) -> Resu
         let (mut first_bad, mut last_bad) = (None, None);
         while let Some(line) = reader.next_line() {
             if reader.line(line).is_none() {
-                reader.out.forget_labels();
+                reader.out.discard_labels();
                 reader.out.repair(Repair::Unreadable);
                 first_bad.get_or_insert(line);
                 last_bad = Some(line);
@@ -188,14 +188,14 @@ impl<'b, 'a> Reader<'b, 'a> {
 
     /// Whether it is beyond a bound: the builder's, or what of them is held here.
     fn is_too_much(&mut self) -> bool {
-        let bounds = *self.out.bounds();
+        let bounds = *self.out.limits();
         if self.out.distributions() + self.pending.len() > bounds.distributions_max {
-            self.out.refuse(bounds.distributions());
+            self.out.exceed(bounds.distributions());
         }
         if self.known.len() > bounds.types_max {
-            self.out.refuse(bounds.types());
+            self.out.exceed(bounds.types());
         }
-        self.out.too_much().is_some() || self.patience == 0
+        self.out.exceeded_limit().is_some() || self.patience == 0
     }
 
     /// `None` when the line is neither a sample nor a comment.
@@ -220,7 +220,7 @@ impl<'b, 'a> Reader<'b, 'a> {
         match word {
             "HELP" => {
                 self.begin(name);
-                self.help = if text.contains('\\') { self.out.own(&unescape(text)) } else { self.out.text(text) };
+                self.help = if text.contains('\\') { self.out.add_text(&unescape(text)) } else { self.out.text(text) };
                 self.out.describe(Some(self.help), None);
                 self.describe_pending();
             }

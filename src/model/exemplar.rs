@@ -1,94 +1,94 @@
-//! What a few series have besides a value: exemplars, and the time when they were created. Most have neither, so both stand in lists of
-//! their own, by the position of the series.
+//! Exemplars and start times (`_created`) of series. Most series have neither, so both are stored in separate lists, by sample index.
 
 use super::families::Text;
-use super::identity::of_labels;
+use super::identity::identity_of_labels;
 use super::{Families, FamiliesBuilder, Repair, SampleRef};
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// Exemplars of one response; each takes 48 bytes beside its labels.
+/// Exemplars of one response. Each needs 48 bytes in addition to its labels.
 const EXEMPLARS_MAX: usize = 100_000;
-/// Characters in the labels of an exemplar, as OpenMetrics has it.
+/// Characters in the labels of an exemplar, as OpenMetrics specifies.
 const EXEMPLAR_CHARS_MAX: usize = 128;
 
-/// The lists of one response.
+/// The exemplars and start times of one response.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extras {
-    exemplars: Vec<Kept>,
+    exemplars: Vec<StoredExemplar>,
     /// Label names and values of all exemplars.
     labels: Vec<(Text, Text)>,
-    /// Positions of series, rising, and when they were created in Unix nanoseconds.
+    /// Sample indices, ascending, and the start time of the series in Unix nanoseconds.
     created: Vec<(u32, u64)>,
-    /// The same by the name of the family and the identity of the series, where that is not the series before.
+    /// Start times that did not directly follow their series: the name of the family, the identity of the series, and the time.
     unplaced: Vec<(Text, u64, u64)>,
 }
 
 #[derive(Clone, Debug)]
-struct Kept {
+struct StoredExemplar {
     sample: u32,
     labels: Range<u32>,
     value: f64,
     time: u64,
 }
 
-/// One observation that a counter or a bucket counts, with a trace most of the time.
+/// One observation that a counter or a histogram counted, usually with a trace id.
 #[derive(Clone, Copy)]
 pub struct Exemplar<'a> {
     of: &'a Families,
-    kept: &'a Kept,
+    stored: &'a StoredExemplar,
 }
 
 impl<'a> Exemplar<'a> {
     /// Its labels.
     pub fn labels(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        let (of, range) = (self.of, self.kept.labels.start as usize..self.kept.labels.end as usize);
+        let (of, range) = (self.of, self.stored.labels.start as usize..self.stored.labels.end as usize);
         of.extras.labels.get(range).unwrap_or_default().iter().map(move |(name, value)| (of.text(*name), of.text(*value)))
     }
 
     /// The observed value.
     #[must_use]
     pub const fn value(&self) -> f64 {
-        self.kept.value
+        self.stored.value
     }
 
-    /// When it was observed in Unix nanoseconds; 0 where the server does not report it.
+    /// The time of the observation in Unix nanoseconds; 0 if the server does not report it.
     #[must_use]
     pub const fn time(&self) -> u64 {
-        self.kept.time
+        self.stored.time
     }
 }
 
 impl<'a> SampleRef<'a> {
-    /// When the series began, in Unix nanoseconds, where the server reports it.
+    /// The start time of the series in Unix nanoseconds, if the server reports it.
     #[must_use]
     pub fn created(&self) -> Option<u64> {
         let created = &self.families().extras.created;
-        let at = (!created.is_empty()).then(|| created.binary_search_by_key(&self.position(), |(sample, _)| *sample));
-        created.get(at?.ok()?).map(|(_, nanos)| *nanos)
+        let found = (!created.is_empty()).then(|| created.binary_search_by_key(&self.index(), |(sample, _)| *sample));
+        created.get(found?.ok()?).map(|(_, nanos)| *nanos)
     }
 
     /// The exemplars of the series.
     pub fn exemplars(&self) -> impl Iterator<Item = Exemplar<'a>> + Clone + use<'a> {
-        let (of, position) = (self.families(), self.position());
+        let (of, index) = (self.families(), self.index());
         let all = &of.extras.exemplars;
-        let first = if all.is_empty() { 0 } else { all.partition_point(|kept| kept.sample < position) };
-        all.get(first..).unwrap_or_default().iter().take_while(move |kept| kept.sample == position).map(move |kept| Exemplar { of, kept })
+        let first = if all.is_empty() { 0 } else { all.partition_point(|stored| stored.sample < index) };
+        let of_sample = all.get(first..).unwrap_or_default().iter().take_while(move |stored| stored.sample == index);
+        of_sample.map(move |stored| Exemplar { of, stored })
     }
 }
 
 impl Families {
-    /// Whether the server reports when series began.
+    /// Returns true if the server reports start times of series.
     pub(super) fn has_created(&self) -> bool {
         !self.extras.created.is_empty()
     }
 
-    /// Whether any series has an exemplar.
+    /// Returns true if any series has an exemplar.
     pub(super) fn has_exemplars(&self) -> bool {
         !self.extras.exemplars.is_empty()
     }
 
-    /// Finds the series whose times did not follow them.
+    /// Assigns the start times that did not directly follow their series.
     pub(super) fn place_created(&mut self) {
         let unplaced = std::mem::take(&mut self.extras.unplaced);
         if unplaced.is_empty() {
@@ -101,7 +101,7 @@ impl Families {
         let mut found = Vec::new();
         for family in self.iter() {
             let Some(wanted) = wanted.get(family.name()) else { continue };
-            found.extend(family.samples().filter_map(|sample| Some((sample.position(), *wanted.get(&sample.identity())?))));
+            found.extend(family.samples().filter_map(|sample| Some((sample.index(), *wanted.get(&sample.identity())?))));
         }
         self.extras.created.extend(found);
         self.extras.created.sort_unstable();
@@ -110,27 +110,27 @@ impl Families {
 }
 
 impl Extras {
-    /// Adds when a series was created. Positions rise.
+    /// Adds the start time of a series. Must be called in ascending order of samples.
     pub(super) fn add_created(&mut self, sample: u32, nanos: u64) {
         self.created.push((sample, nanos));
     }
 
-    /// Adds an exemplar of a series. Positions rise.
+    /// Adds an exemplar of a series. Must be called in ascending order of samples.
     pub(super) fn add_exemplar(&mut self, sample: u32, labels: &[(Text, Text)], value: f64, time: u64) {
         let first = self.labels.len() as u32;
         self.labels.extend_from_slice(labels);
-        self.exemplars.push(Kept { sample, labels: first..self.labels.len() as u32, value, time });
+        self.exemplars.push(StoredExemplar { sample, labels: first..self.labels.len() as u32, value, time });
     }
 
-    /// The memory that they keep.
+    /// The memory of the lists in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.exemplars.capacity() * size_of::<Kept>()
+        self.exemplars.capacity() * size_of::<StoredExemplar>()
             + self.labels.capacity() * size_of::<(Text, Text)>()
             + self.created.capacity() * size_of::<(u32, u64)>()
             + self.unplaced.capacity() * size_of::<(Text, u64, u64)>()
     }
 
-    /// Returns memory that was allocated and is not used.
+    /// Frees memory that was allocated and is not used.
     pub(super) fn shrink(&mut self) {
         self.exemplars.shrink_to_fit();
         self.labels.shrink_to_fit();
@@ -140,16 +140,16 @@ impl Extras {
 }
 
 impl FamiliesBuilder<'_> {
-    /// Sets when the series with these labels began, of the family that was begun last.
+    /// Sets the start time of the series with these labels, of the last family.
     pub fn created<'l>(&mut self, labels: impl Iterator<Item = (&'l str, &'l str)> + Clone, nanos: u64) {
         if self.last_has_labels(labels.clone()) {
             self.created_of_last(nanos);
-        } else if let Some(family) = self.family_name().filter(|_| self.out.extras.unplaced.len() < self.bounds().series_max) {
-            self.out.extras.unplaced.push((family, of_labels(labels), nanos));
+        } else if let Some(family) = self.family_name().filter(|_| self.out.extras.unplaced.len() < self.limits().series_max) {
+            self.out.extras.unplaced.push((family, identity_of_labels(labels), nanos));
         }
     }
 
-    /// Sets when the series that was added last began.
+    /// Sets the start time of the last series.
     pub fn created_of_last(&mut self, nanos: u64) {
         if let Some(last) = self.series().checked_sub(1).map(|last| last as u32)
             && self.out.extras.created.last().is_none_or(|(sample, _)| *sample < last)
@@ -158,7 +158,7 @@ impl FamiliesBuilder<'_> {
         }
     }
 
-    /// Adds an exemplar to the series that was added last. `nanos` is 0 where its time is not known.
+    /// Adds an exemplar to the last series. `nanos` is 0 if its time is not known.
     pub fn exemplar<'l>(&mut self, labels: impl Iterator<Item = (&'l str, &'l str)> + Clone, value: f64, nanos: u64) {
         let chars: usize = labels.clone().map(|(name, value)| name.chars().count() + value.chars().count()).sum();
         let Some(last) = self.series().checked_sub(1) else { return };
@@ -171,6 +171,6 @@ impl FamiliesBuilder<'_> {
             self.out.extras.labels.push(label);
         }
         let labels = first..self.out.extras.labels.len() as u32;
-        self.out.extras.exemplars.push(Kept { sample: last as u32, labels, value, time: nanos });
+        self.out.extras.exemplars.push(StoredExemplar { sample: last as u32, labels, value, time: nanos });
     }
 }

@@ -1,34 +1,34 @@
-//! Distributions that a mail server aggregated: in cumulative buckets, or in quantiles.
+//! Histograms and summaries that a mail server aggregated.
 
-/// A classic histogram: as many counts as bounds, each counting what is at or below its bound.
+/// A classic histogram: for each bound, the number of observations at or below it.
 ///
-/// The bucket without a bound is `count` itself.
+/// The count of the bucket without a bound is `count`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
-    /// Upper bounds, rising, without infinity.
+    /// Upper bounds, ascending, without infinity.
     pub bounds: Vec<f64>,
-    /// Cumulative counts, one for each bound.
+    /// Cumulative counts, one per bound.
     pub cumulative: Vec<u64>,
-    /// The sum of what was observed, where the server says it.
+    /// The sum of the observations, if the server reports it.
     pub sum: Option<f64>,
-    /// How many were observed.
+    /// The number of observations.
     pub count: u64,
 }
 
 impl Histogram {
-    /// Adds the observations of another one, onto the bounds that both have. `false`, and nothing added, where they have none in common
-    /// or the counts are too large.
+    /// Adds the observations of another histogram, on the bounds that both have. Returns false and changes nothing if they have no bounds in
+    /// common, or if the counts are too large.
     #[must_use]
     pub fn add(&mut self, other: &Self) -> bool {
         let Some(count) = self.count.checked_add(other.count) else { return false };
         let (mut bounds, mut cumulative) = (Vec::new(), Vec::new());
-        let mut others = other.bounds.iter().zip(&other.cumulative).peekable();
+        let mut other_buckets = other.bounds.iter().zip(&other.cumulative).peekable();
         for (bound, n) in self.bounds.iter().zip(&self.cumulative) {
-            while others.next_if(|(theirs, _)| *theirs < bound).is_some() {}
-            if let Some((_, theirs)) = others.next_if(|(theirs, _)| *theirs == bound) {
-                // Neither is larger than the sum of both counts.
+            while other_buckets.next_if(|(other_bound, _)| *other_bound < bound).is_some() {}
+            if let Some((_, other_n)) = other_buckets.next_if(|(other_bound, _)| *other_bound == bound) {
                 bounds.push(*bound);
-                cumulative.push(n + theirs);
+                // Cannot overflow: neither is larger than its histogram's count.
+                cumulative.push(n + other_n);
             }
         }
         if bounds.is_empty() && !(self.bounds.is_empty() && other.bounds.is_empty()) {
@@ -39,7 +39,7 @@ impl Histogram {
         true
     }
 
-    /// The same in another unit: bounds and sum times `scale`.
+    /// The same histogram in another unit: bounds and sum are multiplied by `scale`.
     #[must_use]
     pub fn scaled(&self, scale: f64) -> Self {
         Self {
@@ -54,19 +54,19 @@ impl Histogram {
 /// A summary: quantiles that the server computed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
-    /// Quantiles from 0 to 1, rising, and their values.
+    /// Quantiles from 0 to 1, ascending, and their values.
     pub quantiles: Vec<(f64, f64)>,
-    /// The sum of what was observed, where the server says it.
+    /// The sum of the observations, if the server reports it.
     pub sum: Option<f64>,
-    /// How many were observed, where the server says it.
+    /// The number of observations, if the server reports it.
     pub count: Option<u64>,
 }
 
 impl Summary {
-    /// Whether it says anything at all.
+    /// Returns true if the summary has neither quantiles, nor a sum, nor a count.
     #[must_use]
-    pub fn says_anything(&self) -> bool {
-        !self.quantiles.is_empty() || self.sum.is_some() || self.count.is_some()
+    pub fn is_empty(&self) -> bool {
+        self.quantiles.is_empty() && self.sum.is_none() && self.count.is_none()
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn histograms_add_up_on_the_bounds_that_they_share() {
+    fn histograms_are_added_on_common_bounds() {
         let small = histogram(&[(1.0, 1), (5.0, 3)], Some(7.0), 4);
         adds(&small, &histogram(&[(1.0, 10), (5.0, 20)], Some(100.0), 40), Some(&histogram(&[(1.0, 11), (5.0, 23)], Some(107.0), 44)));
         adds(&small, &histogram(&[(0.5, 9), (5.0, 20), (9.0, 30)], None, 40), Some(&histogram(&[(5.0, 23)], None, 44)));
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn histograms_without_a_common_bound_do_not_add_up() {
+    fn histograms_without_common_bounds_cannot_be_added() {
         let small = histogram(&[(1.0, 1), (5.0, 3)], Some(7.0), 4);
         adds(&small, &histogram(&[(2.0, 10)], Some(100.0), 40), None);
         adds(&small, &histogram(&[], Some(100.0), 40), None);

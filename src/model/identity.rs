@@ -1,9 +1,9 @@
-//! Numbers that tell series apart by their labels or attributes, and those that stand twice.
+//! Hashes that identify series by their labels or attributes, and the search for duplicates.
 //!
-//! # Why a seed
+//! # Random seed
 //!
-//! Label values are often the words of strangers (queues are named after recipients). Whoever knew the numbers could make
-//! two series one. So the seed is random, the same while the process lives, and never leaves it.
+//! Label values are often chosen by strangers (queues are named after recipients). Someone who could predict the hashes could make two series
+//! collide. So the seed is random, constant for the lifetime of the process, and never leaves it.
 
 use super::{Point, SampleRef, SelectedFamily, Text};
 use foldhash::quality::RandomState;
@@ -12,33 +12,32 @@ use std::sync::LazyLock;
 
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 
-/// Bits of the first look for each series: one in as many looks like another series, and is looked at again.
+/// Bits of the filter for duplicates per series: about one in this many unique series is checked again.
 const BITS_PER_SERIES: usize = 16;
 
-/// Numbers series of one reading.
-pub(super) struct Identities {
+/// Hashes the labels of the samples of one response, as Prometheus compares them: an empty label is equal to a missing one.
+pub(super) struct LabelHasher {
     seed: &'static RandomState,
-    /// Label names of the last series and their numbers, which the next one nearly always repeats.
+    /// The label names of the last sample and their hashes. The next sample nearly always has the same names.
     names: Vec<(Text, u64)>,
 }
 
-impl Identities {
-    /// As Prometheus tells them apart: to it a label of nothing is none.
+impl LabelHasher {
     pub fn new() -> Self {
         Self { seed: &SEED, names: Vec::new() }
     }
 
-    /// The same for the same labels, in whatever order they stand.
-    pub fn of(&mut self, sample: &SampleRef<'_>) -> u64 {
+    /// The identity of a sample, which does not depend on the order of its labels.
+    pub fn identity(&mut self, sample: &SampleRef<'_>) -> u64 {
         let mut sum = 0u64;
-        for (place, (name, value)) in sample.places().iter().enumerate() {
-            let name = match self.names.get(place) {
-                Some((last, number)) if last == name => *number,
+        for (index, (name, value)) in sample.label_texts().iter().enumerate() {
+            let name = match self.names.get(index) {
+                Some((last, hash)) if last == name => *hash,
                 _ => {
-                    let number = hash(self.seed, sample.bytes(*name));
-                    self.names.truncate(place);
-                    self.names.push((*name, number));
-                    number
+                    let hash = hash(self.seed, sample.bytes(*name));
+                    self.names.truncate(index);
+                    self.names.push((*name, hash));
+                    hash
                 }
             };
             let value = sample.bytes(*value);
@@ -50,32 +49,32 @@ impl Identities {
     }
 }
 
-/// The number of these labels, as [`SampleRef::identity`] has it.
-pub(super) fn of_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
-    let numbers = labels.map(|(name, value)| mix(hash(&SEED, name.as_bytes()), hash(&SEED, value.as_bytes())));
-    numbers.fold(0, u64::wrapping_add)
+/// The identity of a sample with these labels: the same as [`SampleRef::identity`].
+pub(super) fn identity_of_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
+    let hashes = labels.map(|(name, value)| mix(hash(&SEED, name.as_bytes()), hash(&SEED, value.as_bytes())));
+    hashes.fold(0, u64::wrapping_add)
 }
 
 impl SampleRef<'_> {
-    /// A number that is the same for the same labels, in whatever order they stand, while the process lives. To OTLP, an attribute of
-    /// nothing is one.
+    /// A hash of the labels, which does not depend on their order and is constant for the lifetime of the process. As in OTLP, an empty
+    /// label differs from a missing one.
     #[must_use]
     pub fn identity(&self) -> u64 {
-        let numbers = self.places().iter().map(|(name, value)| mix(hash(&SEED, self.bytes(*name)), hash(&SEED, self.bytes(*value))));
-        numbers.fold(0, u64::wrapping_add)
+        let hashes = self.label_texts().iter().map(|(name, value)| mix(hash(&SEED, self.bytes(*name)), hash(&SEED, self.bytes(*value))));
+        hashes.fold(0, u64::wrapping_add)
     }
 }
 
 impl SelectedFamily<'_> {
-    /// A number that is the same for the same name, without the prefix, while the process lives.
+    /// A hash of the name without the prefix, constant for the lifetime of the process.
     #[must_use]
     pub fn name_identity(&self) -> u64 {
-        hash(&SEED, self.own_name().as_bytes())
+        hash(&SEED, self.native_name().as_bytes())
     }
 }
 
 impl Point {
-    /// A number that is the same for the same metric and attributes, while the process lives.
+    /// A hash of the metric and the attributes, constant for the lifetime of the process.
     #[must_use]
     pub fn identity(&self) -> u64 {
         let mut hasher = SEED.build_hasher();
@@ -93,34 +92,35 @@ fn hash(seed: &RandomState, bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// No sum of the two: else values that change places would come out the same.
+/// Combines two hashes. A sum would be the same if two labels exchanged their values.
 fn mix(name: u64, value: u64) -> u64 {
     let product = u128::from(name) * u128::from(value);
     (product as u64) ^ (product >> 64) as u64
 }
 
-/// The places, rising, of numbers that stood before.
+/// The indices, ascending, of identities that occurred before.
 pub(super) fn repeated(identities: &[u64]) -> Vec<usize> {
     if identities.len() < 2 {
         return Vec::new();
     }
-    // A table of a million numbers is misses of the cache, each time. Two bits a place, once and twice, fit into it.
-    let words = (identities.len() * BITS_PER_SERIES).div_ceil(64).next_power_of_two();
-    let mut marks = vec![[0u64; 2]; words];
-    let place = |identity: u64| ((identity >> 6) as usize & (words - 1), 1u64 << (identity & 63));
+    // A hash table of a million identities would miss the cache on each access. A filter of two bits per entry (seen once, seen twice) fits.
+    let filter_len = (identities.len() * BITS_PER_SERIES).div_ceil(64).next_power_of_two();
+    let mut filter = vec![[0u64; 2]; filter_len];
+    let entry = |identity: u64| ((identity >> 6) as usize & (filter_len - 1), 1u64 << (identity & 63));
     for identity in identities {
-        let (word, bit) = place(*identity);
-        let [once, twice] = &mut marks[word];
+        let (index, bit) = entry(*identity);
+        let [once, twice] = &mut filter[index];
         *twice |= *once & bit;
         *once |= bit;
     }
-    let suspect = |identity: u64| {
-        let (word, bit) = place(identity);
-        marks[word][1] & bit != 0
+    let may_be_repeated = |identity: u64| {
+        let (index, bit) = entry(identity);
+        filter[index][1] & bit != 0
     };
-    let mut suspects: Vec<(u64, usize)> = identities.iter().copied().zip(0..).filter(|(identity, _)| suspect(*identity)).collect();
-    suspects.sort_unstable();
-    let mut repeated: Vec<usize> = suspects.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1).collect();
+    let candidates = identities.iter().copied().zip(0..).filter(|(identity, _)| may_be_repeated(*identity));
+    let mut candidates: Vec<(u64, usize)> = candidates.collect();
+    candidates.sort_unstable();
+    let mut repeated: Vec<usize> = candidates.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1).collect();
     repeated.sort_unstable();
     repeated
 }
@@ -140,10 +140,10 @@ mod tests {
     }
 
     #[test]
-    fn to_prometheus_a_label_of_nothing_is_none() {
+    fn to_prometheus_an_empty_label_is_a_missing_one() {
         let of = |labels: &str| {
             let families = prometheus::read(format!("x{{{labels}}} 1\n")).unwrap();
-            Identities::new().of(&families.iter().next().unwrap().samples().next().unwrap())
+            LabelHasher::new().identity(&families.iter().next().unwrap().samples().next().unwrap())
         };
         assert_eq!(of(r#"a="1",b="",c="2""#), of(r#"c="2",a="1""#));
         assert_eq!(of(r#"a="""#), of(""));
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_labels_does_not_matter_and_all_else_does() {
+    fn the_identity_depends_on_everything_but_the_order_of_labels() {
         assert!(same(r#"a="1",b="2""#, r#"b="2",a="1""#));
         assert!(same("", ""));
         for (a, b) in [
@@ -166,21 +166,21 @@ mod tests {
     }
 
     #[test]
-    fn what_stood_before_is_found() {
-        for (identities, places) in [
+    fn repeated_identities_are_found() {
+        for (identities, expected) in [
             (&[][..], &[][..]),
             (&[7], &[]),
             (&[7, 7], &[1]),
             (&[1, 2, 1, 3, 2, 1], &[2, 4, 5]),
-            // One place for all of them, and still not the same.
+            // The same entry of the filter for all, although they differ.
             (&[1 << 63, 1 << 62, 1 << 61, 1 << 62], &[3]),
         ] {
-            assert_eq!(repeated(identities), places, "{identities:?}");
+            assert_eq!(repeated(identities), expected, "{identities:?}");
         }
     }
 
     #[test]
-    fn a_hundred_thousand_are_told_apart() {
+    fn a_hundred_thousand_identities_are_distinguished() {
         let once: Vec<u64> = (1..=100_000u64).map(|n| hash(&SEED, &n.to_le_bytes())).collect();
         assert!(repeated(&once).is_empty());
         let twice: Vec<u64> = once.iter().chain(&once).copied().collect();

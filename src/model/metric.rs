@@ -1,33 +1,33 @@
-//! A metric of the canonical vocabulary, and the attributes of its points: static data.
+//! The declaration of a metric and its attributes, as static data: of the canonical metrics, and of Postmeter's self-metrics.
 
-/// What a metric is, as OpenTelemetry's instruments name it.
+/// The kind of a metric, named like OpenTelemetry's instruments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Only rises, until what counts it restarts.
+    /// A value that only rises, except for resets.
     Counter,
-    /// Rises and falls, and adding it up across attributes makes sense.
+    /// A value that rises and falls, and whose sum across attributes is meaningful.
     UpDownCounter,
-    /// A reading; adding it up makes no sense.
+    /// A value whose sum across attributes is not meaningful.
     Gauge,
-    /// A distribution that the mail server aggregated.
+    /// A distribution.
     Histogram,
 }
 
-/// How the points of a metric are stored.
+/// The number type of a metric's points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Number {
-    /// Whole things: messages, bytes.
+    /// Integers, such as counts of messages or bytes.
     Int,
-    /// Measures: seconds, ratios.
+    /// Floating-point numbers, such as seconds and ratios.
     Float,
 }
 
-/// An attribute key, with the values it may have.
+/// An attribute key and its possible values.
 #[derive(Debug)]
 pub struct Attribute {
     /// The dotted key.
     pub key: &'static str,
-    /// The closed set of values. Empty for names that a server configures: services, queues, mount points.
+    /// The closed set of values. Empty if the mail server defines the values, such as names of services, queues and mount points.
     pub values: &'static [&'static str],
 }
 
@@ -38,29 +38,29 @@ impl Attribute {
         Self { key, values }
     }
 
-    /// An attribute whose values the mail server names.
+    /// An attribute whose values the mail server defines.
     #[must_use]
     pub const fn open(key: &'static str) -> Self {
         Self { key, values: &[] }
     }
 }
 
-/// A canonical metric. There is one static of each in [`vocabulary`](super::vocabulary), compared by address.
+/// A declared metric. Each is one static, so metrics are compared by address. [`vocabulary`](super::vocabulary) has the canonical ones.
 #[derive(Debug)]
 pub struct Metric {
     /// The dotted name, without unit and without `total`.
     pub name: &'static str,
-    /// What the instrument is.
+    /// The kind of its instrument.
     pub kind: Kind,
-    /// Whether points are whole numbers.
+    /// The number type of its points.
     pub number: Number,
-    /// UCUM unit; empty for `mail.up` (a unit of `1` would become a `_ratio` suffix in Prometheus).
+    /// The UCUM unit. Empty for `mail.up`, because a gauge with unit `1` gets the suffix `_ratio` in Prometheus.
     pub unit: &'static str,
-    /// One sentence.
+    /// A description of one sentence.
     pub help: &'static str,
-    /// Attributes that points carry.
+    /// The attributes of its points.
     pub attributes: &'static [&'static Attribute],
-    /// Attributes that points carry only where a target's configuration asks for detail.
+    /// Attributes that its points have only if the target's configuration enables them with `detail`.
     pub detail: &'static [&'static Attribute],
 }
 
@@ -69,25 +69,25 @@ impl Metric {
         Self { name, kind, number, unit, help, attributes: &[], detail: &[] }
     }
 
-    /// A counter of whole things.
+    /// An integer counter.
     #[must_use]
     pub const fn counter(name: &'static str, unit: &'static str, help: &'static str) -> Self {
         Self::new(Kind::Counter, Number::Int, name, unit, help)
     }
 
-    /// An up-down counter of whole things.
+    /// An integer up-down counter.
     #[must_use]
     pub const fn up_down(name: &'static str, unit: &'static str, help: &'static str) -> Self {
         Self::new(Kind::UpDownCounter, Number::Int, name, unit, help)
     }
 
-    /// A gauge of a measure.
+    /// A floating-point gauge.
     #[must_use]
     pub const fn gauge(name: &'static str, unit: &'static str, help: &'static str) -> Self {
         Self::new(Kind::Gauge, Number::Float, name, unit, help)
     }
 
-    /// A gauge of whole things.
+    /// An integer gauge.
     #[must_use]
     pub const fn int_gauge(name: &'static str, unit: &'static str, help: &'static str) -> Self {
         Self::new(Kind::Gauge, Number::Int, name, unit, help)
@@ -99,14 +99,14 @@ impl Metric {
         Self::new(Kind::Histogram, Number::Float, name, unit, help)
     }
 
-    /// The same, with points that carry these attributes.
+    /// The same metric with these attributes.
     #[must_use]
     pub const fn by(mut self, attributes: &'static [&'static Attribute]) -> Self {
         self.attributes = attributes;
         self
     }
 
-    /// The same, with attributes that a target may opt in to.
+    /// The same metric with these optional attributes.
     #[must_use]
     pub const fn detail(mut self, detail: &'static [&'static Attribute]) -> Self {
         self.detail = detail;
@@ -114,7 +114,7 @@ impl Metric {
     }
 }
 
-/// One static each, so the address is the identity.
+/// Each metric is one static, so its address is its identity.
 impl PartialEq for Metric {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::eq(self, other)

@@ -1,10 +1,10 @@
-//! The vocabulary: what can be said about a mail server, in our words and in its own.
+//! The data model: native metrics as a mail server exposes them, canonical metrics, and delivery records.
 //!
-//! # Their words and our words are different types
+//! # Native and canonical metrics are different types
 //!
-//! A mail server says [`Families`] of series: any name, any label, any number of them. We say [`Point`]s of
-//! [`Metric`]s that are declared in [`vocabulary`]: closed names, closed attribute values, tens of series. A rule
-//! in `source` is the only way from one to the other, so a server's text cannot end up in a canonical attribute.
+//! A mail server exposes [`Families`] of series with arbitrary names and labels, in any number. Canonical metrics are [`Point`]s of
+//! [`Metric`]s that are declared in [`vocabulary`]: fixed names, closed sets of attribute values, tens of series. Only a rule of `source`
+//! converts one to the other, so that text of a server cannot become a canonical attribute by accident.
 
 mod exemplar;
 mod families;
@@ -31,7 +31,7 @@ pub use families::{
 };
 pub use histogram::{Histogram, Summary};
 pub use metric::{Attribute, Kind, Metric, Number};
-pub use reading_limits::{BOUNDS, LimitExceeded, ReadingLimits};
+pub use reading_limits::{LimitExceeded, READING_LIMITS, ReadingLimits};
 pub use reading_memory::{MemoryBudget, MemoryReservation};
 pub use record::{EnhancedStatus, FIELDS, Field, FieldInfo, Outcome, Privacy, Record, RecordPage, Reply};
 pub use repair::{Repair, Repairs};

@@ -1,53 +1,53 @@
-//! How much one answer may be: a few bytes can be a series, a family or a distribution, which cost many times that.
+//! Limits of one response: a few bytes can define a series, a family or a histogram, which need many times that memory.
 
-/// What of an answer is held at most. Beyond one of them nothing of it is taken: sums over a part would be too small.
+/// The limits of one response. A response that exceeds one is rejected as a whole: sums over a part would be too small.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadingLimits {
     /// Series of any kind.
     pub series_max: usize,
-    /// Histograms and summaries among them.
+    /// Histograms and summaries.
     pub distributions_max: usize,
-    /// Families with series; one that is interrupted by another counts again.
+    /// Families with series. A family that is interrupted by another one counts again.
     pub families_max: usize,
-    /// Families that say what they are, with series or without.
+    /// Families with a type, with or without series.
     pub types_max: usize,
 }
 
-/// As many series as the largest `series_max` passes on. Where families take turns, each series may be one.
-pub const BOUNDS: ReadingLimits =
+/// The limits of every response. The number of series is the largest `series_max` that can be configured.
+pub const READING_LIMITS: ReadingLimits =
     ReadingLimits { series_max: 5_000_000, distributions_max: 500_000, families_max: 1_000_000, types_max: 100_000 };
 
 impl ReadingLimits {
-    /// For what is bounded elsewhere.
+    /// No limits, for families that are limited where they are created.
     pub const NONE: Self = Self { series_max: usize::MAX, distributions_max: usize::MAX, families_max: usize::MAX, types_max: usize::MAX };
 
     pub(super) const fn series(&self) -> LimitExceeded {
-        LimitExceeded { max: self.series_max, what: "series" }
+        LimitExceeded { max: self.series_max, unit: "series" }
     }
 
-    /// What an answer is that has more distributions.
+    /// The error for a response with too many histograms and summaries.
     #[must_use]
     pub const fn distributions(&self) -> LimitExceeded {
-        LimitExceeded { max: self.distributions_max, what: "histograms and summaries" }
+        LimitExceeded { max: self.distributions_max, unit: "histograms and summaries" }
     }
 
     pub(super) const fn families(&self) -> LimitExceeded {
-        LimitExceeded { max: self.families_max, what: "families" }
+        LimitExceeded { max: self.families_max, unit: "families" }
     }
 
-    /// What an answer is that has more types.
+    /// The error for a response with too many types.
     #[must_use]
     pub const fn types(&self) -> LimitExceeded {
-        LimitExceeded { max: self.types_max, what: "families" }
+        LimitExceeded { max: self.types_max, unit: "families" }
     }
 }
 
-/// An answer is beyond a bound.
+/// A response exceeds a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it has more than {max} {what}")]
+#[error("it has more than {max} {unit}")]
 pub struct LimitExceeded {
-    /// The bound.
+    /// The limit.
     pub max: usize,
-    /// Of what.
-    pub what: &'static str,
+    /// The items that are limited, in the plural.
+    pub unit: &'static str,
 }

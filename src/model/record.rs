@@ -1,64 +1,64 @@
-//! One entry of a mail server's delivery log: what became of one message for one recipient, as of one moment.
+//! A delivery record: one entry of a mail server's delivery log, about one message and one recipient.
 
 use super::Attribute;
 use super::vocabulary::DELIVERY_OUTCOME;
 use std::fmt;
 
-/// One entry of a delivery log.
+/// A delivery record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    /// When it happened, in Unix seconds, by the server's clock.
+    /// The time of the entry, in Unix seconds by the server's clock.
     pub at: u64,
-    /// When the message was handed in, likewise.
+    /// When the server received the message, in Unix seconds by its clock.
     pub received: Option<u64>,
-    /// How the attempt ended. None where the server has a word that we do not know.
+    /// The outcome of the delivery attempt. `None` if the server reports an unknown one.
     pub outcome: Option<Outcome>,
-    /// Bytes of the message.
+    /// The size of the message in bytes.
     pub size: Option<u64>,
-    /// A value of `mail.message.source`: who handed it in.
+    /// How the message was submitted: a value of `mail.message.source`.
     pub source: Option<&'static str>,
-    /// What the server at the other end answered.
+    /// The response of the receiving server.
     pub reply: Reply,
-    /// Whether it left the machine.
+    /// Whether the message was delivered to another host.
     pub remote: Option<bool>,
-    /// What the spam filter gave it.
+    /// The score of the spam filter.
     pub spam_score: Option<f64>,
-    /// Everything else that the server says of it, in the order of [`FIELDS`].
+    /// All other fields, in the order of [`FIELDS`].
     pub fields: Vec<(Field, String)>,
 }
 
-/// One page of a log.
+/// One page of a delivery log.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RecordPage {
-    /// What could be read.
+    /// The readable entries.
     pub records: Vec<Record>,
-    /// Entries that could not be: a hash of each, by which it is known when it comes again.
+    /// A hash of each unreadable entry, which identifies the entry when it is read again.
     pub unreadable: Vec<u64>,
-    /// The first record of the next page, counted from 1.
+    /// The first entry of the next page, counted from 1.
     pub next: Option<u64>,
-    /// Pages that the whole answer has, where the server says so.
+    /// The number of pages of the whole result, if the server reports it.
     pub pages: Option<u64>,
-    /// Entries that the whole answer has, where the server says so.
+    /// The number of entries of the whole result, if the server reports it.
     pub total: Option<u64>,
-    /// The server says that it left records out: a limit of its own was reached.
+    /// The server reports that it omitted entries because of a limit of its own.
     pub overflowed: bool,
 }
 
-/// How an attempt ended.
+/// The outcome of a delivery attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It has not ended.
+    /// The attempt has not ended.
     InProgress,
-    /// Taken.
+    /// The message was accepted.
     Delivered,
-    /// To be tried again.
+    /// The delivery will be retried.
     Deferred,
-    /// Given up.
+    /// The delivery failed permanently.
     Failed,
 }
 
 impl Outcome {
-    /// The value of `mail.delivery.outcome`; for what has not ended a word that only the log has.
+    /// The value of `mail.delivery.outcome`. `in_progress` is used in log records only.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -70,25 +70,25 @@ impl Outcome {
     }
 }
 
-/// What an SMTP server answered, as far as it stands in a text.
+/// The response of an SMTP server, as far as a text contains it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
-    /// The reply code (RFC 5321): 250, 451, 550.
+    /// The reply code (RFC 5321), such as 250, 451 or 550.
     pub code: Option<u16>,
     /// The enhanced status code (RFC 3463).
     pub status: Option<EnhancedStatus>,
-    /// A value of `mail.delivery.stage`: after which command.
+    /// The SMTP command that it responds to: a value of `mail.delivery.stage`.
     pub stage: Option<&'static str>,
 }
 
 /// An enhanced status code: class, subject, detail (RFC 3463).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EnhancedStatus {
-    /// 2, 4 or 5.
+    /// The class: 2, 4 or 5.
     pub class: u8,
-    /// Up to three digits.
+    /// The subject, up to three digits.
     pub subject: u16,
-    /// Up to three digits.
+    /// The detail, up to three digits.
     pub detail: u16,
 }
 
@@ -98,21 +98,21 @@ impl fmt::Display for EnhancedStatus {
     }
 }
 
-/// What of a field leaves the machine unless a target's configuration names it.
+/// How a field is exported unless the target's configuration includes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Privacy {
-    /// It does, as it is: names of the server's own parts.
+    /// Unchanged: names of the server's components.
     Open,
-    /// A keyed hash of it, which tells equal ones from different ones and nothing else.
+    /// As a keyed hash, which shows only whether two values are equal.
     Hashed,
-    /// Nothing of it.
+    /// Not at all.
     Hidden,
 }
 
-/// What a mail server says of a delivery besides times and numbers.
+/// A text field of a delivery record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-#[allow(missing_docs, reason = "the table below says what each is")]
+#[allow(missing_docs, reason = "the table below describes them")]
 pub enum Field {
     MessageId,
     Sender,
@@ -134,20 +134,20 @@ pub enum Field {
     Message,
 }
 
-/// A row of the table of fields.
+/// The description of a field.
 #[derive(Debug)]
 pub struct FieldInfo {
-    /// Which.
+    /// The field.
     pub field: Field,
-    /// As in `messages.include`.
+    /// Its name in `messages.include`.
     pub name: &'static str,
-    /// The attribute. The conventions' own name where they have one.
+    /// Its attribute, with the name of the semantic conventions if they have one.
     pub attribute: Attribute,
-    /// The attribute of its hash.
+    /// The attribute for its hash.
     pub hash: Attribute,
-    /// What leaves the machine unless it is named.
+    /// How it is exported unless it is included.
     pub privacy: Privacy,
-    /// Whether it tells one record from another.
+    /// Whether it is part of the identity of a record.
     pub identifies: bool,
 }
 
@@ -155,7 +155,7 @@ const fn row(field: Field, name: &'static str, key: &'static str, hash: &'static
     FieldInfo { field, name, attribute: Attribute::open(key), hash: Attribute::open(hash), privacy, identifies }
 }
 
-/// All fields, in the order of their numbers.
+/// All fields, in the order of [`Field`].
 pub static FIELDS: &[FieldInfo] = {
     use Privacy::{Hashed, Hidden, Open};
     &[
@@ -172,7 +172,7 @@ pub static FIELDS: &[FieldInfo] = {
         row(Field::ClientIp, "client_ip", "client.address", "client.address_hash", Hashed, false),
         row(Field::ClientHost, "client_host", "mail.client.host", "mail.client.host_hash", Hidden, false),
         row(Field::PeerIp, "peer_ip", "network.peer.address", "network.peer.address_hash", Hashed, true),
-        // Not `server.address`: that is the mail server itself, on the Resource, and some stores keep one value for both.
+        // Not `server.address`: that is the mail server, on the resource, and some backends merge both.
         row(Field::PeerHost, "peer_host", "mail.destination.host", "mail.destination.host_hash", Hidden, true),
         row(Field::Method, "method", "mail.authentication.method", "mail.authentication.method_hash", Open, false),
         row(Field::Router, "router", "mail.delivery.router", "mail.delivery.router_hash", Open, true),
@@ -183,13 +183,13 @@ pub static FIELDS: &[FieldInfo] = {
 };
 
 impl Field {
-    /// Its row of the table.
+    /// The description of the field.
     #[must_use]
     pub fn info(self) -> &'static FieldInfo {
         &FIELDS[self as usize]
     }
 
-    /// The one of this name.
+    /// The field with this name.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
         FIELDS.iter().find(|info| info.name == name).map(|info| info.field)
@@ -197,7 +197,7 @@ impl Field {
 }
 
 impl Record {
-    /// A field, where the server says it.
+    /// The value of a field, if the server reports it.
     #[must_use]
     pub fn field(&self, field: Field) -> Option<&str> {
         self.fields.iter().find(|(f, _)| *f == field).map(|(_, value)| value.as_str())
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_field_stands_at_its_own_place() {
+    fn fields_are_in_the_order_of_their_numbers() {
         for (i, info) in FIELDS.iter().enumerate() {
             assert_eq!(info.field as usize, i, "{}", info.name);
             assert_eq!(Field::by_name(info.name), Some(info.field));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_name_a_person_does_not_leave_as_it_is() {
+    fn only_names_of_server_components_are_exported_unchanged() {
         let open: Vec<_> = FIELDS.iter().filter(|info| info.privacy == Privacy::Open).map(|info| info.name).collect();
         assert_eq!(open, ["method", "router", "transport"]);
     }

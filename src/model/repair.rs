@@ -1,52 +1,52 @@
-//! What a reading had to mend or leave out: a closed set, each counted in `mail.poll.repairs{mail.repair.kind}`.
+//! Repairs of invalid responses: a closed set of kinds, each counted in `mail.poll.repairs{mail.repair.kind}`.
 
-/// A way in which a server's answer was not what its format demands.
+/// A kind of invalid input, and how it is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Repair {
-    /// A line or a series that could not be read, left out.
+    /// A line or series that cannot be read; dropped.
     Unreadable,
-    /// A quote or backslash in a label or a help text that the server did not escape; read as meant.
+    /// An unescaped quote or backslash in a label or help text; read as intended.
     Unescaped,
-    /// Bytes that are not UTF-8, each read as `?`.
+    /// Bytes that are not UTF-8; each is replaced by `?`.
     InvalidUtf8,
-    /// A label value or a help text over the limit, cut.
+    /// A label value or help text over the limit; cut.
     LabelTooLong,
-    /// NaN or infinity where a number of things belongs, left out.
+    /// NaN or infinity as the value of a count; dropped.
     NonFinite,
-    /// An unsigned gauge that went below zero and came out as a number up to 2^64, left out.
+    /// An unsigned gauge that fell below zero and became a number up to 2^64; dropped.
     Underflow,
-    /// A number below zero of what has none, or a counter too large to be counted exactly, left out.
+    /// A negative count, or a counter that is too large to be exact; dropped.
     OutOfRange,
-    /// The same series twice in one answer; the first is kept.
+    /// A duplicate series in one response; the first is kept.
     DuplicateSeries,
-    /// Histogram buckets that were not cumulative, added up.
+    /// Histogram buckets that are not cumulative; added up.
     NotCumulative,
-    /// A histogram whose buckets contradict its count, left out.
+    /// A histogram whose buckets contradict its count; dropped.
     InconsistentHistogram,
-    /// A counter that was typed as a gauge, read as a counter.
+    /// A counter with the type gauge; read as a counter.
     MistypedCounter,
-    /// A sum that fell where it cannot (an account was deleted inside a window), held at its last value.
+    /// A sum that decreased because an account was deleted; kept at its last value.
     Held,
-    /// An answer whose counters stand under each other's names, left out.
+    /// A response whose counters have each other's names; dropped.
     Misnamed,
-    /// A family or series that stands more than once in a response of a server that writes each once and escapes nothing, or text in
-    /// a label that would be one: which copy is genuine is not known, so none is kept.
+    /// A repeated family or series in the response of a server that writes each once and does not escape labels, or a label value that looks
+    /// like one. The genuine copy is unknown; all are dropped.
     Forged,
-    /// Several `target_info` with different labels, of which none is taken.
+    /// Several `target_info` series with different labels; none is used.
     AmbiguousTargetInfo,
-    /// A family whose name a Prometheus OTLP receiver makes that of another metric; it is exported all the same.
+    /// A family that a Prometheus OTLP receiver renames to the name of another metric; exported unchanged.
     NameCollision,
-    /// A histogram or summary without its count, left out.
+    /// A histogram or summary without a count; dropped.
     MissingCount,
-    /// A line of a type that OTLP does not have (gaugehistogram), left out.
+    /// A line of a type that OTLP does not have (gaugehistogram); dropped.
     Unsupported,
-    /// An exemplar that is too long, on the sum or count of a distribution, or beyond the limit, left out.
+    /// An exemplar that is too long, on the sum or count of a distribution, or over the limit; dropped.
     ExemplarDropped,
 }
 
 impl Repair {
-    /// All of them, in the order of their numbers.
+    /// All kinds, in the order of their numbers.
     pub const ALL: [Self; 19] = [
         Self::Unreadable,
         Self::Unescaped,
@@ -69,15 +69,15 @@ impl Repair {
         Self::ExemplarDropped,
     ];
 
-    /// Whether a series may be missing for it that the server still counts: where it stands in the next answer again, it is not new.
+    /// Returns true if a series may be missing that the server still counts, so that it is not new when a later response contains it.
     #[must_use]
-    pub const fn leaves_out(self) -> bool {
+    pub const fn hides_series(self) -> bool {
         match self {
             Self::Unreadable | Self::NonFinite | Self::OutOfRange | Self::InconsistentHistogram => true,
             Self::MissingCount | Self::Misnamed | Self::Forged => true,
-            // Of a gauge, which has no beginning.
+            // Concerns gauges, which have no start time.
             Self::Underflow => false,
-            // The series is there.
+            // The series is kept.
             Self::Unescaped | Self::InvalidUtf8 | Self::LabelTooLong | Self::DuplicateSeries | Self::NotCumulative => false,
             Self::MistypedCounter | Self::Held | Self::AmbiguousTargetInfo | Self::NameCollision => false,
             Self::Unsupported | Self::ExemplarDropped => false,
@@ -111,35 +111,35 @@ impl Repair {
     }
 }
 
-/// How often each repair was made.
+/// The number of repairs of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repairs([u64; Repair::ALL.len()]);
 
 impl Repairs {
-    /// Counts one.
+    /// Counts one repair.
     pub fn count(&mut self, repair: Repair) {
         self.add(repair, 1);
     }
 
-    /// Counts `n`.
+    /// Counts `n` repairs.
     pub fn add(&mut self, repair: Repair, n: u64) {
         self.0[repair as usize] += n;
     }
 
-    /// Counts everything in `other`.
+    /// Adds the counts of `other`.
     pub fn add_all(&mut self, other: &Self) {
         for (repair, n) in other.iter() {
             self.add(repair, n);
         }
     }
 
-    /// How often this one was made.
+    /// The number of repairs of this kind.
     #[must_use]
     pub fn get(&self, repair: Repair) -> u64 {
         self.0[repair as usize]
     }
 
-    /// All kinds that were made at least once.
+    /// All kinds with at least one repair, and their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (Repair, u64)> + '_ {
         Repair::ALL.into_iter().map(|r| (r, self.get(r))).filter(|(_, n)| *n > 0)
     }
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_repair_is_in_the_list_at_its_own_place() {
+    fn repairs_are_in_the_order_of_their_numbers() {
         for (i, repair) in Repair::ALL.into_iter().enumerate() {
             assert_eq!(repair as usize, i, "{}", repair.as_str());
         }

@@ -1,21 +1,21 @@
-//! Instrumentation scopes that a server's labels name: `otel_scope_name` and its kin, as OpenTelemetry's Prometheus exporters write them.
+//! Instrumentation scopes that labels name (`otel_scope_name` and others), as OpenTelemetry's Prometheus exporters write them.
 
 /// The prefix of labels that describe the scope of a series.
 pub(super) const SCOPE_LABEL: &[u8] = b"otel_scope_";
-/// The family whose labels describe scopes, and which is no metric in OTLP.
+/// The family whose labels describe scopes. It is not a metric in OTLP.
 const SCOPE_INFO: &str = "otel_scope_info";
 
-/// An instrumentation scope. Two are equal where their series say so: what `otel_scope_info` adds does not count, so that a scope keeps
-/// its place when that changes.
+/// An instrumentation scope. Two scopes are equal if their series have the same scope labels; attributes from `otel_scope_info` do not
+/// count, so that the sort order of scopes does not depend on them.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
-    /// The name, version and attributes that the series have.
+    /// The name, version and attributes from the labels of the series.
     identity: Identity,
-    /// Attributes that `otel_scope_info` adds.
+    /// Attributes from `otel_scope_info`.
     info: Vec<(String, String)>,
 }
 
-/// What tells scopes apart.
+/// The part of a scope that distinguishes it from others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Identity {
     name: String,
@@ -24,34 +24,34 @@ struct Identity {
     attributes: Vec<(String, String)>,
 }
 
-/// Whether this label describes the scope of its series.
+/// Returns true if a label of this name describes the scope of its series.
 #[must_use]
 pub fn is_scope_label(name: &[u8]) -> bool {
     name.starts_with(SCOPE_LABEL)
 }
 
-/// Whether the family of this name describes scopes.
+/// Returns true if the family of this name describes scopes.
 #[must_use]
 pub fn is_scope_info(family: &str) -> bool {
     family == SCOPE_INFO
 }
 
 impl Scope {
-    /// The scope that these labels describe, if any of them does.
+    /// The scope that these labels describe. `None` if no label describes a scope.
     pub(super) fn of_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
-        let (mut identity, mut any) = (Identity::default(), false);
+        let (mut identity, mut found) = (Identity::default(), false);
         for (name, value) in labels {
-            let Some(end) = name.strip_prefix("otel_scope_").filter(|end| !end.is_empty()) else { continue };
-            any = true;
-            match end {
+            let Some(key) = name.strip_prefix("otel_scope_").filter(|key| !key.is_empty()) else { continue };
+            found = true;
+            match key {
                 "name" => value.clone_into(&mut identity.name),
                 "version" => value.clone_into(&mut identity.version),
                 "schema_url" => value.clone_into(&mut identity.schema_url),
-                _ => identity.attributes.push((end.to_owned(), value.to_owned())),
+                _ => identity.attributes.push((key.to_owned(), value.to_owned())),
             }
         }
         identity.attributes.sort_unstable();
-        any.then(|| Self { identity, info: Vec::new() })
+        found.then(|| Self { identity, info: Vec::new() })
     }
 
     /// Adds the attributes of a series of `otel_scope_info` that describes this scope.
@@ -59,7 +59,7 @@ impl Scope {
         for (name, value) in labels {
             let name = match name.strip_prefix("otel_scope_") {
                 Some("name" | "version" | "schema_url" | "") => continue,
-                Some(end) => end,
+                Some(key) => key,
                 None => name,
             };
             if !self.attributes().any(|(key, _)| key == name) {
@@ -68,24 +68,24 @@ impl Scope {
         }
     }
 
-    /// Whether both have the same name and version.
+    /// Returns true if both scopes have the same name and version.
     pub(super) fn has_name_of(&self, other: &Self) -> bool {
         (&self.identity.name, &self.identity.version) == (&other.identity.name, &other.identity.version)
     }
 
-    /// `otel_scope_name`; empty when there is none.
+    /// The name. Empty if no label has it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.identity.name
     }
 
-    /// `otel_scope_version`; empty when there is none.
+    /// The version. Empty if no label has it.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.identity.version
     }
 
-    /// `otel_scope_schema_url`; empty when there is none.
+    /// The schema URL. Empty if no label has it.
     #[must_use]
     pub fn schema_url(&self) -> &str {
         &self.identity.schema_url

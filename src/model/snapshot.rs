@@ -1,20 +1,20 @@
-//! One reading of a mail server in canonical words.
+//! The canonical metrics of one reading.
 
 use super::{Attribute, Histogram, Metric, Repairs};
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-/// The attributes of a point; the same series has them in the same order at each reading.
+/// The attributes of a point. A series has them in the same order in each reading.
 pub type Attributes = Vec<(&'static Attribute, Cow<'static, str>)>;
 
-/// One value of one series.
+/// A value of a canonical scalar series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {
-    /// Which metric.
+    /// The metric.
     pub metric: &'static Metric,
-    /// Which series of it.
+    /// The attributes, which identify the series.
     pub attributes: Attributes,
-    /// The value in the metric's unit. Whole for metrics of whole things.
+    /// The value in the metric's unit.
     pub value: f64,
 }
 
@@ -27,21 +27,21 @@ impl Point {
     }
 }
 
-/// Everything canonical that one good reading gave.
+/// The canonical metrics of one good reading.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    /// Scalars: at most one for each series.
+    /// Scalars, at most one per series.
     pub points: Vec<Point>,
-    /// Distributions, likewise.
+    /// Histograms, at most one per series.
     pub histograms: Vec<(&'static Metric, Attributes, Histogram)>,
-    /// What had to be mended.
+    /// The repairs that were made.
     pub repairs: Repairs,
-    /// Native series that were read.
+    /// The number of native series that were read.
     pub series_read: u64,
-    /// When the server's counters began, where it says so.
+    /// When the server's counters began, if the server reports it.
     pub counters_since: Option<SystemTime>,
-    /// The server drops idle series from its page, which begin at zero when they come back.
+    /// The server drops idle series from its responses. They start again at zero when they return.
     pub drops_idle_series: bool,
-    /// `service.version`, where the server says it.
+    /// `service.version`, if the server reports it.
     pub version: Option<String>,
 }

@@ -1,64 +1,65 @@
-//! `target_info`: what a server's exporter knows of the server itself, as labels of a family that is no metric.
+//! `target_info`: a family whose labels describe the server and become resource attributes.
 
 use super::{Families, SampleRef};
 
-/// The family that describes the target; Prometheus and OTLP have one of each target.
+/// The family that describes a target. Prometheus and OTLP have one series of it per target.
 pub const TARGET_INFO: &str = "target_info";
 
-/// Labels that name the target or the metric, which are Postmeter's to give.
-const NEVER_TAKEN: [&str; 7] = ["job", "instance", "__name__", "service.name", "service.namespace", "service.instance.id", "url.scheme"];
-/// The same for all that begin so: where the server was polled.
-const NEVER_TAKEN_PREFIX: &str = "server.";
+/// Labels that are not used: they name the target or the metric, and Postmeter sets them.
+const EXCLUDED: [&str; 7] = ["job", "instance", "__name__", "service.name", "service.namespace", "service.instance.id", "url.scheme"];
+/// Labels with this prefix are not used: Postmeter sets the address of the server.
+const EXCLUDED_PREFIX: &str = "server.";
 
 /// The `target_info` of one reading.
 #[derive(Debug, Default)]
 pub(super) struct TargetInfo {
     attributes: Vec<(String, String)>,
     series: u64,
-    taken: u64,
-    ambiguous: bool,
+    exported_series: u64,
+    is_ambiguous: bool,
 }
 
 impl TargetInfo {
-    /// The one of these pages, where its family is `wanted`. Of several with different labels none is taken: they describe several targets.
-    pub(super) fn of(pages: &[Families], wanted: impl Fn(&str) -> bool) -> Self {
+    /// The `target_info` of these bodies, if its family is selected. Several series with different labels describe several targets, so none
+    /// of them is used.
+    pub(super) fn of(bodies: &[Families], is_selected: impl Fn(&str) -> bool) -> Self {
         let mut info = Self::default();
         let mut first: Option<Vec<(&str, &str)>> = None;
-        for family in pages.iter().flat_map(|page| page.named(TARGET_INFO)) {
+        for family in bodies.iter().flat_map(|body| body.named(TARGET_INFO)) {
             info.series += family.samples().len() as u64;
             for sample in family.samples() {
                 let labels = sorted(&sample);
-                info.ambiguous |= first.as_ref().is_some_and(|first| *first != labels);
+                info.is_ambiguous |= first.as_ref().is_some_and(|first| *first != labels);
                 first.get_or_insert(labels);
             }
         }
-        if info.ambiguous || info.series == 0 || !wanted(TARGET_INFO) {
+        if info.is_ambiguous || info.series == 0 || !is_selected(TARGET_INFO) {
             return info;
         }
-        let taken = |(name, _): &(&str, &str)| !NEVER_TAKEN.contains(name) && !name.starts_with(NEVER_TAKEN_PREFIX) && !name.is_empty();
-        let labels = first.into_iter().flatten().filter(taken);
+        let is_used = |(name, _): &(&str, &str)| !EXCLUDED.contains(name) && !name.starts_with(EXCLUDED_PREFIX) && !name.is_empty();
+        let labels = first.into_iter().flatten().filter(is_used);
         info.attributes = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        info.taken = info.series;
+        info.exported_series = info.series;
         info
     }
 
-    /// Its labels, as attributes of the resource.
+    /// Its labels, as resource attributes.
     pub(super) fn attributes(&self) -> &[(String, String)] {
         &self.attributes
     }
 
-    /// Series that became attributes; the others are dropped.
-    pub(super) const fn taken(&self) -> u64 {
-        self.taken
+    /// The number of series that became attributes. Other series are dropped.
+    pub(super) const fn exported_series(&self) -> u64 {
+        self.exported_series
     }
 
-    /// Whether there are several with different labels.
+    /// Returns true if there are several series with different labels.
     pub(super) const fn is_ambiguous(&self) -> bool {
-        self.ambiguous
+        self.is_ambiguous
     }
 }
 
-/// Labels by name; one of nothing is none.
+/// The labels without empty ones, sorted by name.
 fn sorted<'a>(sample: &SampleRef<'a>) -> Vec<(&'a str, &'a str)> {
     let mut labels: Vec<(&str, &str)> = sample.labels().filter(|(_, value)| !value.is_empty()).collect();
     labels.sort_unstable();

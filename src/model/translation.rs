@@ -1,10 +1,10 @@
-//! The name that a Prometheus OTLP receiver gives a metric, and native families that are one metric under it.
+//! Translation of metric names by Prometheus' OTLP receiver, and native families that collide after it.
 //!
-//! The receiver parts names at every character that Prometheus' names did not have, joins the words by one underscore, and appends the unit
-//! and `total` unless they are there. So `requests` and `requests_total`, or `a.b` and `a_b`, become one metric, whose series may be one
-//! series. Nothing is left out for that, as other receivers keep the names; it is counted and logged.
+//! The receiver splits a name at every character that classic Prometheus names do not allow, joins the parts by one underscore, and appends
+//! the unit and `total` unless the name contains them. So `requests` and `requests_total`, or `a.b` and `a_b`, become one metric, and their
+//! series may be merged. The families are exported anyway, because other receivers keep the names; collisions are counted and logged.
 
-use super::unit::unit_words;
+use super::unit::unit_names;
 use super::{FamilyType, Kind, SelectedFamily, vocabulary};
 use foldhash::fast::RandomState;
 use std::collections::HashSet;
@@ -12,10 +12,10 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::LazyLock;
 
-/// Collisions that are named; all are counted.
+/// Collisions that are listed. All are counted.
 const NAMED_MAX: usize = 16;
 
-/// Two metrics that a Prometheus OTLP receiver gives one name.
+/// Two metrics to which a Prometheus OTLP receiver gives the same name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NameCollision {
     /// The native family.
@@ -29,21 +29,21 @@ pub struct NameCollision {
 impl fmt::Display for NameCollision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { family, other, translated } = self;
-        write!(f, "{other} and {family} are both {translated} in Prometheus after OTLP, where their series may become one; ")?;
-        write!(f, "leave one out with relay.exclude, or rename this target's with relay.prefix")
+        write!(f, "{other} and {family} are both named {translated} in Prometheus after OTLP, where their series may be merged; ")?;
+        write!(f, "exclude one with relay.exclude, or rename this target's metrics with relay.prefix")
     }
 }
 
-/// Collisions of one reading.
+/// The collisions of one reading.
 #[derive(Debug, Default)]
 pub(super) struct NameCollisions {
-    /// How many families have a name that another metric has.
+    /// The number of families that have the name of another metric.
     pub count: u64,
-    /// The first of them.
+    /// The first collisions.
     pub named: Vec<NameCollision>,
 }
 
-/// The names of canonical metrics in Prometheus, with those of the lines of a histogram.
+/// The names of canonical metrics in Prometheus, including those of the lines of histograms.
 static CANONICAL: LazyLock<HashSet<String>> = LazyLock::new(|| {
     let mut names = HashSet::new();
     for metric in vocabulary::ALL {
@@ -55,42 +55,42 @@ static CANONICAL: LazyLock<HashSet<String>> = LazyLock::new(|| {
         };
         let mut name = String::new();
         translate(metric.name, metric.unit, kind, &mut name);
-        names.extend(lines(kind).iter().map(|line| format!("{name}{line}")));
+        names.extend(series_suffixes(kind).iter().map(|suffix| format!("{name}{suffix}")));
     }
     names
 });
 
 impl NameCollisions {
-    /// The collisions among these families, and with canonical metrics.
+    /// Finds collisions among these families, and with canonical metrics.
     pub(super) fn among<'a>(families: impl Iterator<Item = SelectedFamily<'a>> + Clone) -> Self {
         let hasher = RandomState::default();
         let mut buffer = String::new();
         let mut seen: Vec<(u64, u32)> = Vec::new();
         let mut found = Self::default();
-        for (at, family) in families.clone().enumerate() {
+        for (index, family) in families.clone().enumerate() {
             translate(&family.name(), &family.unit(), family.kind(), &mut buffer);
-            let base = buffer.len();
-            for line in lines(family.kind()) {
-                buffer.truncate(base);
-                buffer.push_str(line);
+            let base_len = buffer.len();
+            for suffix in series_suffixes(family.kind()) {
+                buffer.truncate(base_len);
+                buffer.push_str(suffix);
                 if CANONICAL.contains(&buffer) {
                     found.add(&family, || format!("Postmeter's own {buffer}"), &buffer);
                     break;
                 }
-                seen.push((hasher.hash_one(&buffer), at as u32));
+                seen.push((hasher.hash_one(&buffer), index as u32));
             }
         }
         seen.sort_unstable();
         let equal = seen.chunk_by(|a, b| a.0 == b.0).filter(|chunk| chunk.len() > 1);
-        // A family whose scopes are several stands several times.
-        let pairs: Vec<(u32, u32)> = equal.flat_map(|chunk| chunk[1..].iter().map(|(_, at)| (chunk[0].1, *at))).collect();
+        let pairs: Vec<(u32, u32)> = equal.flat_map(|chunk| chunk[1..].iter().map(|(_, index)| (chunk[0].1, *index))).collect();
         if pairs.is_empty() {
             return found;
         }
         let families: Vec<SelectedFamily<'_>> = families.collect();
         for (first, second) in pairs {
             let (Some(first), Some(second)) = (families.get(first as usize), families.get(second as usize)) else { continue };
-            if first.own_name() != second.own_name() {
+            // A family with several scopes is contained once per scope.
+            if first.native_name() != second.native_name() {
                 translate(&second.name(), &second.unit(), second.kind(), &mut buffer);
                 found.add(second, || first.name().into_owned(), &buffer);
             }
@@ -107,8 +107,8 @@ impl NameCollisions {
     }
 }
 
-/// What stands behind the name of a metric in its series.
-fn lines(kind: FamilyType) -> &'static [&'static str] {
+/// The suffixes that the series of a metric have.
+fn series_suffixes(kind: FamilyType) -> &'static [&'static str] {
     match kind {
         FamilyType::Histogram => &["", "_bucket", "_sum", "_count"],
         FamilyType::Summary => &["", "_sum", "_count"],
@@ -116,29 +116,29 @@ fn lines(kind: FamilyType) -> &'static [&'static str] {
     }
 }
 
-/// Writes the name of a metric in Prometheus after OTLP.
+/// Writes the name that a metric has in Prometheus after OTLP.
 fn translate(name: &str, unit: &str, kind: FamilyType, to: &mut String) {
     to.clear();
-    let counter = kind == FamilyType::Counter;
-    let ratio = unit == "1" && kind == FamilyType::Gauge;
-    let left_out = |word: &str| (counter && word == "total") || (ratio && word == "ratio");
-    let words = || name.split(|c: char| !c.is_ascii_alphanumeric() && c != ':').filter(|word| !word.is_empty());
-    let mut add = |word: &str| {
-        if !to.is_empty() || word.starts_with(|c: char| c.is_ascii_digit()) {
+    let is_counter = kind == FamilyType::Counter;
+    let is_ratio = unit == "1" && kind == FamilyType::Gauge;
+    let is_moved = |part: &str| (is_counter && part == "total") || (is_ratio && part == "ratio");
+    let parts = || name.split(|c: char| !c.is_ascii_alphanumeric() && c != ':').filter(|part| !part.is_empty());
+    let mut add = |part: &str| {
+        if !to.is_empty() || part.starts_with(|c: char| c.is_ascii_digit()) {
             to.push('_');
         }
-        to.push_str(word);
+        to.push_str(part);
     };
-    words().filter(|word| !left_out(word)).for_each(&mut add);
-    for unit in unit_words(unit) {
-        if !words().any(|word| word == unit) {
+    parts().filter(|part| !is_moved(part)).for_each(&mut add);
+    for unit in unit_names(unit) {
+        if !parts().any(|part| part == unit) {
             add(unit);
         }
     }
-    if counter {
+    if is_counter {
         add("total");
     }
-    if ratio {
+    if is_ratio {
         add("ratio");
     }
 }
@@ -152,14 +152,14 @@ mod tests {
     #[track_caller]
     fn collides(body: &str, expected: &[(&str, &str, &str)]) {
         let families = prometheus::read(body.to_owned()).unwrap();
-        let native = SelectedFamilies::choose(vec![families], "", usize::MAX, |_| Some(FamilySelection::default()));
+        let native = SelectedFamilies::select(vec![families], "", usize::MAX, |_| Some(FamilySelection::default()));
         let found: Vec<_> = native.name_collisions().iter().map(|c| (c.other.as_str(), c.family.as_str(), c.translated.as_str())).collect();
         assert_eq!(found, expected, "{body}");
         assert_eq!(native.repairs.get(Repair::NameCollision), expected.len() as u64, "{body}");
     }
 
     #[test]
-    fn names_are_translated_as_a_prometheus_otlp_receiver_does_it() {
+    fn names_are_translated_like_in_the_prometheus_otlp_receiver() {
         for (name, unit, kind, expected) in [
             ("requests", "", FamilyType::Counter, "requests_total"),
             ("requests_total", "", FamilyType::Counter, "requests_total"),
@@ -173,14 +173,14 @@ mod tests {
             ("2xx", "", FamilyType::Gauge, "_2xx"),
             ("a:b_", "{x}", FamilyType::Gauge, "a:b"),
         ] {
-            let mut name_of = String::new();
-            translate(name, unit, kind, &mut name_of);
-            assert_eq!(name_of, expected, "{name}");
+            let mut translated = String::new();
+            translate(name, unit, kind, &mut translated);
+            assert_eq!(translated, expected, "{name}");
         }
     }
 
     #[test]
-    fn families_that_become_one_metric_are_named() {
+    fn families_with_the_same_translated_name_are_listed() {
         collides(
             "# TYPE requests counter\nrequests 3\n# TYPE requests_total counter\nrequests_total 4\n",
             &[("requests", "requests_total", "requests_total")],

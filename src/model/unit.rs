@@ -1,8 +1,8 @@
-//! Units: the words of Prometheus and OpenMetrics, and the abbreviations of OpenTelemetry (UCUM).
+//! Translation between the unit names of Prometheus and OpenMetrics (`seconds`) and the UCUM units of OpenTelemetry (`s`).
 
 use std::borrow::Cow;
 
-/// A word of Prometheus and its abbreviation.
+/// Unit names of Prometheus and their UCUM units.
 const UNITS: [(&str, &str); 27] = [
     ("days", "d"),
     ("hours", "h"),
@@ -32,11 +32,11 @@ const UNITS: [(&str, &str); 27] = [
     ("ratio", "1"),
     ("weeks", "wk"),
 ];
-/// What a unit is divided by is one of something.
+/// Unit names after `per`, which are in the singular, and their UCUM units.
 const PER: [(&str, &str); 7] =
     [("second", "s"), ("minute", "min"), ("hour", "h"), ("day", "d"), ("week", "wk"), ("month", "mo"), ("year", "y")];
 
-/// A unit of a Prometheus family in OpenTelemetry's terms. One that is not known stays as it is.
+/// The UCUM unit of a Prometheus unit. An unknown unit is returned unchanged.
 pub(super) fn otlp_unit(unit: &str) -> Cow<'_, str> {
     let abbreviated = |word: &str| UNITS.iter().find(|(known, _)| *known == word).map(|(_, short)| *short);
     if let Some((unit, per)) = unit.split_once("_per_") {
@@ -46,17 +46,17 @@ pub(super) fn otlp_unit(unit: &str) -> Cow<'_, str> {
     abbreviated(unit).map_or(Cow::Borrowed(unit), Cow::Borrowed)
 }
 
-/// The words that a Prometheus OTLP receiver appends to a name for a unit.
-pub(super) fn unit_words(unit: &str) -> impl Iterator<Item = &str> {
-    let word = |unit| match unit {
-        // `1` becomes `ratio`, of gauges alone; what is counted has no unit.
+/// The parts that a Prometheus OTLP receiver appends to a metric name for a UCUM unit.
+pub(super) fn unit_names(unit: &str) -> impl Iterator<Item = &str> {
+    let name = |unit| match unit {
+        // `1` becomes `ratio`, but only of gauges. An annotation such as `{message}` is not a unit.
         "1" | "" => None,
-        counted if counted.starts_with('{') => None,
-        unit => Some(UNITS.iter().find(|(_, short)| *short == unit).map_or(unit, |(word, _)| *word)),
+        annotation if annotation.starts_with('{') => None,
+        unit => Some(UNITS.iter().find(|(_, short)| *short == unit).map_or(unit, |(name, _)| *name)),
     };
     let (unit, per) = unit.split_once('/').map_or((unit, None), |(unit, per)| (unit, Some(per)));
-    let per = per.map(|per| PER.iter().find(|(_, short)| *short == per).map_or(per, |(word, _)| *word)).filter(|per| !per.is_empty());
-    word(unit).into_iter().chain(per.map(|_| "per")).chain(per)
+    let per = per.map(|per| PER.iter().find(|(_, short)| *short == per).map_or(per, |(name, _)| *name)).filter(|per| !per.is_empty());
+    name(unit).into_iter().chain(per.map(|_| "per")).chain(per)
 }
 
 #[cfg(test)]
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_are_translated_both_ways() {
+    fn units_are_translated_in_both_directions() {
         for (prometheus, otlp) in [
             ("seconds", "s"),
             ("bytes", "By"),
@@ -76,8 +76,8 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(otlp_unit(prometheus), otlp);
-            let words: Vec<&str> = unit_words(otlp).collect();
-            assert_eq!(words.join("_"), if prometheus == "ratio" { "" } else { prometheus });
+            let names: Vec<&str> = unit_names(otlp).collect();
+            assert_eq!(names.join("_"), if prometheus == "ratio" { "" } else { prometheus });
         }
     }
 }

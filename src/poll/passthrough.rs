@@ -7,14 +7,14 @@ use crate::source::Source;
 /// The families of these pages that are passed on.
 #[must_use]
 pub fn relayed(source: &Source, relay: &config::Relay, pages: Vec<Families>) -> SelectedFamilies {
-    SelectedFamilies::choose(pages, &relay.prefix, relay.series_max, |family| {
+    SelectedFamilies::select(pages, &relay.prefix, relay.series_max, |family| {
         let kind = source.mistyped_counters.contains(&family).then_some(FamilyType::Counter);
         // A detail has its total from another rule, which is what counts.
-        let ruled = || source.rules().any(|(_, rule)| rule.detail.is_none() && rule.families.contains(&family));
+        let is_mapped = || source.rules().any(|(_, rule)| rule.detail.is_none() && rule.families.contains(&family));
         relay.passes(family).then(|| FamilySelection {
             kind,
             min_value: relay.min_value(family),
-            ruled: ruled(),
+            is_mapped: is_mapped(),
             may_underflow: source.gauges_underflow,
         })
     })

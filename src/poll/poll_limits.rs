@@ -58,7 +58,7 @@ impl Limits {
             answering: self.admission.usage(Lane::Answering),
             failing: self.admission.usage(Lane::Failing),
             readings_bytes: self.readings.used_bytes(),
-            readings_without_native: self.readings.refusals(),
+            readings_without_native: self.readings.rejections(),
         }
     }
 

@@ -76,7 +76,7 @@ impl Reading {
     /// Whether all that the server counts was read: what is not in it was not there.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        let leaves_out = |snapshot: &Snapshot| snapshot.repairs.iter().any(|(repair, _)| repair.leaves_out());
+        let leaves_out = |snapshot: &Snapshot| snapshot.repairs.iter().any(|(repair, _)| repair.hides_series());
         self.has_all_parts() && !self.native.memory_exceeded && !self.snapshot().is_some_and(leaves_out)
     }
 

@@ -383,7 +383,7 @@ impl Target {
             Ok((mut snapshot, read)) => {
                 let pages = read.into_iter().map(|(_, families)| families).collect();
                 let readings = self.shared.limits.readings.clone();
-                let native = beside(body_bytes, move || relayed(source, &relay, pages).within(&readings)).await;
+                let native = beside(body_bytes, move || relayed(source, &relay, pages).within_budget(&readings)).await;
                 native.map(|native| {
                     snapshot.repairs.add_all(&native.repairs);
                     (snapshot, native)
@@ -451,7 +451,7 @@ impl Target {
             window_start: start.filter(|_| self.config.source.windowed),
             sliding: matches!(self.config.window, config::Window::Sliding(_)),
             detail: self.config.detail.clone(),
-            of_records: if self.config.messages.is_some() { vocabulary::OF_RECORDS } else { &[] },
+            of_records: if self.config.messages.is_some() { vocabulary::DELIVERY_LOG_METRICS } else { &[] },
         }
     }
 

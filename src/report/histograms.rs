@@ -1,7 +1,7 @@
-//! The state of canonical histograms, which have no instrument: from a snapshot to OTLP metrics.
+//! The state of canonical histograms that the mail server aggregated. They have no instrument: this module turns them into OTLP metrics.
 
-use super::omitted::{OMITTED_CANONICAL_SERIES_MAX, Retention};
-use super::{Transition, is_delta, rewind};
+use super::retention::{OMITTED_CANONICAL_SERIES_MAX, Retention};
+use super::{Transition, UnixNanos, is_delta, limit_point_times, otlp_time};
 use crate::config::Temporality;
 use crate::model::vocabulary::SYSTEM_NAME;
 use crate::model::{Attributes, FamilyType, Histogram, Metric, Snapshot};
@@ -10,10 +10,11 @@ use opentelemetry_proto::tonic::metrics::v1 as otlp;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, DataPointFlags, HistogramDataPoint};
 
-/// What is remembered of a target's canonical histograms: a few, so that looking through them is quick.
+/// What is remembered of a target's canonical histograms. A target has few, so a linear search is fast enough.
 #[derive(Debug, Default)]
 pub(super) struct HistogramSeries {
     series: Vec<Series>,
+    /// The number of the current reading: tells the series that it has from the others.
     generation: u64,
 }
 
@@ -22,98 +23,95 @@ struct Series {
     metric: &'static Metric,
     attributes: Attributes,
     histogram: Histogram,
-    /// 0 is unset.
-    start: u64,
-    time: u64,
+    start: Option<UnixNanos>,
+    time: UnixNanos,
     generation: u64,
+    /// Its end marker was exported. The histogram is remembered in case the series returns.
     ended: bool,
 }
 
 impl HistogramSeries {
-    /// The histograms of a reading, with their times, and the ends of those that are gone.
+    /// The histograms of a reading as OTLP metrics, and the end markers of histograms that are missing.
     pub(super) fn metrics(
         &mut self,
         snapshot: Option<&Snapshot>,
         system: &'static str,
-        step: &Transition,
+        transition: &Transition,
         temporality: Temporality,
     ) -> Vec<otlp::Metric> {
         self.generation += 1;
         let delta = is_delta(temporality, FamilyType::Histogram);
         let temporality = if delta { AggregationTemporality::Delta } else { AggregationTemporality::Cumulative };
+        let time_unix_nano = transition.time.get();
         let mut metrics = Vec::new();
         for (metric, attributes, histogram) in snapshot.into_iter().flat_map(|snapshot| &snapshot.histograms) {
-            let seen = self.see(metric, attributes, histogram, step);
-            let point = match (delta, &seen.base) {
-                (false, _) => point(histogram, None, seen.start),
-                (true, Some(Since { histogram: before, time })) => point(histogram, before.as_ref(), *time),
+            let baseline = self.remember(metric, attributes, histogram, transition);
+            let point = match (delta, &baseline.delta_from) {
+                (false, _) => point(histogram, None, baseline.start),
+                (true, Some((before, since))) => point(histogram, before.as_ref(), Some(*since)),
                 (true, None) => continue,
             };
             let attributes = key_values(attributes, system);
-            add(&mut metrics, metric, temporality, HistogramDataPoint { attributes, time_unix_nano: step.time, ..point });
+            add_point(&mut metrics, metric, temporality, HistogramDataPoint { attributes, time_unix_nano, ..point });
         }
         let generation = self.generation;
         let omitted = self.series.iter().filter(|series| series.generation != generation);
-        let mut retention = Retention::of(omitted.map(|series| series.time), step.time, OMITTED_CANONICAL_SERIES_MAX);
+        let mut retention = Retention::of(omitted.map(|series| series.time), transition.time, OMITTED_CANONICAL_SERIES_MAX);
         self.series.retain_mut(|series| {
             if series.generation == generation {
                 return true;
             }
             if !std::mem::replace(&mut series.ended, true) {
-                let (attributes, time_unix_nano) = (key_values(&series.attributes, system), step.time);
-                let flags = DataPointFlags::NoRecordedValueMask as u32;
-                let end = HistogramDataPoint { attributes, time_unix_nano, flags, ..Default::default() };
-                add(&mut metrics, series.metric, temporality, end);
+                let (attributes, flags) = (key_values(&series.attributes, system), DataPointFlags::NoRecordedValueMask as u32);
+                let end_marker = HistogramDataPoint { attributes, time_unix_nano, flags, ..Default::default() };
+                add_point(&mut metrics, series.metric, temporality, end_marker);
             }
-            !step.moment.good || retention.keeps(series.time)
+            !transition.status.is_good || retention.keeps(series.time)
         });
         metrics
     }
 
-    fn see(&mut self, metric: &'static Metric, attributes: &Attributes, histogram: &Histogram, step: &Transition) -> LastValue {
-        let (time, generation) = (step.time, self.generation);
+    /// Remembers a histogram and returns what follows for it from the ones before.
+    fn remember(&mut self, metric: &'static Metric, attributes: &Attributes, histogram: &Histogram, transition: &Transition) -> Baseline {
+        let (time, generation) = (transition.time, self.generation);
         let known = self.series.iter_mut().find(|series| series.metric == metric && series.attributes == *attributes);
         let Some(series) = known else {
-            let start = step.start_of_new();
+            let start = transition.start_of_new_series();
             let (attributes, histogram) = (attributes.clone(), histogram.clone());
             self.series.push(Series { metric, attributes, histogram, start, time, generation, ended: false });
-            return LastValue { start, base: step.is_untold(start).then_some(Since { histogram: None, time: start }) };
+            return Baseline { start, delta_from: start.filter(|_| transition.is_unexported(start)).map(|start| (None, start)) };
         };
         series.generation = generation;
         series.ended = false;
-        let base = match step.reset(fell(&series.histogram, histogram), series.time) {
+        let delta_from = match transition.reset_start(is_decrease(&series.histogram, histogram), series.time) {
             Some(start) => {
-                series.start = start;
-                Some(Since { histogram: None, time: start })
+                series.start = Some(start);
+                Some((None, start))
             }
             None if series.histogram.bounds != histogram.bounds => None,
-            None => Some(Since { histogram: Some(series.histogram.clone()), time: series.time }),
+            None => Some((Some(series.histogram.clone()), series.time)),
         };
         series.histogram.clone_from(histogram);
         series.time = time;
-        LastValue { start: series.start, base }
+        Baseline { start: series.start, delta_from }
     }
 
-    /// Dates what is remembered no later than this.
-    pub(super) fn rewind(&mut self, latest: u64) {
-        self.series.iter_mut().for_each(|series| rewind(&mut series.start, &mut series.time, latest));
+    /// Moves all remembered times to `latest` or earlier.
+    pub(super) fn limit_times(&mut self, latest: UnixNanos) {
+        self.series.iter_mut().for_each(|series| limit_point_times(&mut series.start, &mut series.time, latest));
     }
 }
 
-struct LastValue {
-    start: u64,
-    /// What a delta is told from.
-    base: Option<Since>,
+/// What a histogram is exported with.
+struct Baseline {
+    start: Option<UnixNanos>,
+    /// The histogram and time that a delta is relative to; no histogram stands for zero. `None` if no delta can be exported.
+    delta_from: Option<(Option<Histogram>, UnixNanos)>,
 }
 
-struct Since {
-    histogram: Option<Histogram>,
-    time: u64,
-}
-
-fn point(histogram: &Histogram, before: Option<&Histogram>, start: u64) -> HistogramDataPoint {
+fn point(histogram: &Histogram, before: Option<&Histogram>, start: Option<UnixNanos>) -> HistogramDataPoint {
     HistogramDataPoint {
-        start_time_unix_nano: start,
+        start_time_unix_nano: otlp_time(start),
         count: count(histogram, before),
         sum: sum(histogram, before),
         bucket_counts: buckets(histogram, before).collect(),
@@ -122,19 +120,19 @@ fn point(histogram: &Histogram, before: Option<&Histogram>, start: u64) -> Histo
     }
 }
 
-/// Whether it counts less than before: another process, or the same that forgot.
-pub(super) fn fell(before: &Histogram, now: &Histogram) -> bool {
-    let bucket_fell = || before.bounds == now.bounds && before.cumulative.iter().zip(&now.cumulative).any(|(before, now)| now < before);
-    now.count < before.count || bucket_fell()
+/// Returns true if a histogram counts less than before, in total or in a bucket: the server restarted or reset it.
+pub(super) fn is_decrease(before: &Histogram, now: &Histogram) -> bool {
+    let in_bucket = || before.bounds == now.bounds && before.cumulative.iter().zip(&now.cumulative).any(|(before, now)| now < before);
+    now.count < before.count || in_bucket()
 }
 
-/// How many were observed since `before`.
+/// The number of observations since `before`.
 #[must_use]
 pub fn count(now: &Histogram, before: Option<&Histogram>) -> u64 {
     now.count.saturating_sub(before.map_or(0, |before| before.count))
 }
 
-/// The sum of what was observed since `before`, where it is known.
+/// The sum of the observations since `before`, if it is known.
 #[must_use]
 pub fn sum(now: &Histogram, before: Option<&Histogram>) -> Option<f64> {
     let sum = match before {
@@ -144,13 +142,14 @@ pub fn sum(now: &Histogram, before: Option<&Histogram>) -> Option<f64> {
     (!sum.is_nan()).then_some(sum)
 }
 
-/// The counts of each bucket alone since `before`, the one without a bound last. They add up to the count, as OTLP demands,
-/// also where the server read its buckets one by one while it counted on.
+/// The number of observations in each bucket since `before`; the last bucket is the one without an upper bound.
+///
+/// The buckets add up to the count, as OTLP requires, even if the server read them one after the other while it kept counting.
 pub fn buckets<'a>(now: &'a Histogram, before: Option<&'a Histogram>) -> impl Iterator<Item = u64> + 'a {
     let count = count(now, before);
     let mut below = 0;
-    let cumulative = now.cumulative.iter().enumerate().map(move |(at, n)| {
-        let earlier = before.and_then(|before| before.cumulative.get(at)).copied().unwrap_or(0);
+    let cumulative = now.cumulative.iter().enumerate().map(move |(index, n)| {
+        let earlier = before.and_then(|before| before.cumulative.get(index)).copied().unwrap_or(0);
         n.saturating_sub(earlier)
     });
     cumulative.chain(std::iter::once(count)).map(move |n| {
@@ -164,20 +163,21 @@ fn key_values(attributes: &Attributes, system: &'static str) -> Vec<KeyValue> {
         let value = Some(AnyValue { value: Some(any_value::Value::StringValue(text.to_owned())) });
         KeyValue { key: key.to_owned(), value, ..Default::default() }
     };
-    let own = attributes.iter().map(|(attribute, value)| key_value(attribute.key, value));
-    let mut all: Vec<KeyValue> = own.chain(std::iter::once(key_value(SYSTEM_NAME.key, system))).collect();
+    let attributes = attributes.iter().map(|(attribute, value)| key_value(attribute.key, value));
+    let mut all: Vec<KeyValue> = attributes.chain(std::iter::once(key_value(SYSTEM_NAME.key, system))).collect();
     all.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     all
 }
 
-fn add(metrics: &mut Vec<otlp::Metric>, metric: &'static Metric, temporality: AggregationTemporality, point: HistogramDataPoint) {
-    let at = metrics.iter().position(|m| m.name == metric.name).unwrap_or_else(|| {
+/// Adds a point to the metric of the same name, which is added if it is missing.
+fn add_point(metrics: &mut Vec<otlp::Metric>, metric: &'static Metric, temporality: AggregationTemporality, point: HistogramDataPoint) {
+    let index = metrics.iter().position(|known| known.name == metric.name).unwrap_or_else(|| {
         let data = otlp::Histogram { data_points: Vec::new(), aggregation_temporality: temporality as i32 };
         let (name, description, unit) = (metric.name.to_owned(), metric.help.to_owned(), metric.unit.to_owned());
         metrics.push(otlp::Metric { name, description, unit, data: Some(Data::Histogram(data)), ..Default::default() });
         metrics.len() - 1
     });
-    if let Some(Data::Histogram(histogram)) = &mut metrics[at].data {
+    if let Some(Data::Histogram(histogram)) = &mut metrics[index].data {
         histogram.data_points.push(point);
     }
 }

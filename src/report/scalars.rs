@@ -1,9 +1,9 @@
-//! The state of canonical scalars: as the SDK collects them, rewritten in place.
+//! The state of canonical scalars. Their points arrive as the SDK collected them and are completed in place.
 
-use super::omitted::{OMITTED_CANONICAL_SERIES_MAX, Retention};
-use super::{Transition, is_delta, key, rewind};
+use super::retention::{OMITTED_CANONICAL_SERIES_MAX, Retention};
+use super::{Transition, UnixNanos, is_delta, limit_point_times, otlp_time, series_key};
 use crate::config::Temporality;
-use crate::model::{FamilyType, vocabulary};
+use crate::model::{self, FamilyType, vocabulary};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
@@ -11,152 +11,170 @@ use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, DataPointF
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-/// What is remembered of a target's scalars.
+/// What is remembered of a target's scalar series.
 #[derive(Debug, Default)]
 pub(super) struct ScalarSeries {
     series: HashMap<Vec<u8>, Series>,
+    /// The number of the current reading: tells the series that it has from the others.
     generation: u64,
-    /// Whether Postmeter counted the deliveries, and when it was asked last.
-    of_records: Option<(bool, u64)>,
-    /// When it began to count them, where it did not from the start.
-    records_since: u64,
+    /// Whether Postmeter counted the deliveries in the last reading, and the time of that reading.
+    followed_delivery_log: Option<(bool, UnixNanos)>,
+    /// When Postmeter began to count the deliveries, if the server counted them before.
+    delivery_counts_since: Option<UnixNanos>,
 }
 
 #[derive(Debug)]
 struct Series {
-    /// 0 is unset.
-    start: u64,
+    start: Option<UnixNanos>,
     value: f64,
-    time: u64,
+    time: UnixNanos,
     generation: u64,
-    /// Whether Postmeter counted it.
-    ours: bool,
-    /// Whether it only rises.
-    monotonic: bool,
-    /// Its end was told; its value is remembered in case that it comes back.
+    /// Postmeter counted the value, not the server.
+    is_counted_by_postmeter: bool,
+    is_monotonic: bool,
+    /// Its end marker was exported. The value is remembered in case the series returns.
     ended: bool,
-    /// How to tell its end: its metric without points.
+    /// The metric without points, for the end marker.
     metric: Metric,
     attributes: Vec<KeyValue>,
 }
 
-/// Who counts a metric.
+/// The side that counts a metric.
 #[derive(Clone, Copy, Debug)]
-struct By {
-    /// Postmeter does, since then.
-    ours: Option<u64>,
-    /// It has only now begun to, or ceased.
-    changed: bool,
+enum Source {
+    /// The mail server. It took over from Postmeter with this reading if `is_new`.
+    Server { is_new: bool },
+    /// Postmeter, since this time.
+    Postmeter { since: Option<UnixNanos> },
 }
 
-/// What a point is told from.
-struct LastValue {
-    /// When it began; 0 is unset.
-    start: u64,
-    /// What was counted at which time before, for a delta; none where there is nothing to subtract from, or nothing new.
-    base: Option<(f64, u64)>,
+/// What a point is exported with.
+struct Baseline {
+    start: Option<UnixNanos>,
+    /// The value and time that a delta is relative to. `None` if there is no such value, so that no delta can be exported.
+    delta_from: Option<(f64, UnixNanos)>,
 }
 
 impl ScalarSeries {
-    /// Sets the times of all points, and adds the ends of the series that are gone.
-    pub(super) fn rewrite(&mut self, scopes: &mut [ScopeMetrics], step: &Transition, temporality: Temporality) {
+    /// Sets the times of all points, turns counters into deltas if configured, and adds the end markers of series that are missing.
+    pub(super) fn update(&mut self, scopes: &mut [ScopeMetrics], transition: &Transition, temporality: Temporality) {
         self.generation += 1;
-        let changed = self.count(step);
+        let is_new_source = self.update_delivery_source(transition);
         for metric in scopes.iter_mut().flat_map(|scope| &mut scope.metrics) {
-            let by = self.by(&metric.name, step, changed);
-            let monotonic = matches!(&metric.data, Some(Data::Sum(sum)) if sum.is_monotonic);
-            let delta = monotonic && is_delta(temporality, FamilyType::Counter);
+            let source = self.source_of(&metric.name, transition, is_new_source);
+            let is_monotonic = matches!(&metric.data, Some(Data::Sum(sum)) if sum.is_monotonic);
+            let delta = is_monotonic && is_delta(temporality, FamilyType::Counter);
             if let Some(Data::Sum(sum)) = &mut metric.data
                 && delta
             {
                 sum.aggregation_temporality = AggregationTemporality::Delta as i32;
             }
-            let shell = shell(metric);
-            let Some(points) = points(metric) else { continue };
+            let empty_metric = without_points(metric);
+            let Some(points) = points_mut(metric) else { continue };
             points.retain_mut(|point| {
-                // The SDK gives a series its attributes in any order, another one at each collection.
-                point.attributes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-                point.time_unix_nano = step.time;
-                let seen = self.see(&shell, point, step, by, monotonic);
-                point.start_time_unix_nano = if monotonic { seen.start } else { 0 };
+                point.time_unix_nano = transition.time.get();
+                let baseline = self.remember(&empty_metric, point, transition, source, is_monotonic);
+                point.start_time_unix_nano = if is_monotonic { otlp_time(baseline.start) } else { 0 };
                 if !delta {
                     return true;
                 }
-                let Some((before, since)) = seen.base else { return false };
-                subtract(point, before);
-                point.start_time_unix_nano = since;
+                let Some((value, since)) = baseline.delta_from else { return false };
+                subtract(point, value);
+                point.start_time_unix_nano = since.get();
                 true
             });
         }
         for scope in scopes.iter_mut() {
-            scope.metrics.retain_mut(|metric| points(metric).is_none_or(|points| !points.is_empty()));
+            scope.metrics.retain_mut(|metric| points_mut(metric).is_none_or(|points| !points.is_empty()));
         }
-        let ends = self.ends(step);
+        let end_markers = self.end_markers(transition);
         if let Some(scope) = scopes.first_mut() {
-            for (metric, point) in ends {
-                add(&mut scope.metrics, metric, point);
+            for (metric, point) in end_markers {
+                add_point(&mut scope.metrics, metric, point);
             }
         }
     }
 
-    /// Whether Postmeter has begun or ceased to count the deliveries.
-    fn count(&mut self, step: &Transition) -> bool {
-        let of_records = step.moment.of_records;
-        let before = self.of_records.replace((of_records, step.time)).filter(|(before, _)| *before != of_records);
-        self.records_since = before.map_or(self.records_since, |(_, at)| at);
-        before.is_some()
+    /// Notes whether Postmeter counts the deliveries. Returns true if that changed with this reading.
+    fn update_delivery_source(&mut self, transition: &Transition) -> bool {
+        let follows = transition.status.follows_delivery_log;
+        let before = self.followed_delivery_log.replace((follows, transition.time));
+        let Some((_, changed_at)) = before.filter(|(before, _)| *before != follows) else { return false };
+        self.delivery_counts_since = Some(changed_at);
+        true
     }
 
-    fn by(&self, metric: &str, step: &Transition, changed: bool) -> By {
-        let is_of = |all: &[&crate::model::Metric]| all.iter().any(|m| m.name == metric);
-        if is_of(vocabulary::OF_EVERY_TARGET) {
-            return By { ours: Some(step.moment.tally_since), changed: false };
+    fn source_of(&self, metric: &str, transition: &Transition, is_new_source: bool) -> Source {
+        let is_in = |metrics: &[&model::Metric]| metrics.iter().any(|m| m.name == metric);
+        let tally_since = transition.status.tally_since;
+        if is_in(vocabulary::POLL_METRICS) {
+            return Source::Postmeter { since: tally_since };
         }
-        let of_records = is_of(vocabulary::OF_RECORDS);
-        let ours = (of_records && step.moment.of_records).then_some(step.moment.tally_since.max(self.records_since));
-        By { ours, changed: changed && of_records }
+        match is_in(vocabulary::DELIVERY_LOG_METRICS) {
+            true if transition.status.follows_delivery_log => Source::Postmeter { since: tally_since.max(self.delivery_counts_since) },
+            is_delivery_metric => Source::Server { is_new: is_new_source && is_delivery_metric },
+        }
     }
 
-    fn see(&mut self, metric: &Metric, point: &NumberDataPoint, step: &Transition, by: By, monotonic: bool) -> LastValue {
-        let (value, time, generation) = (number(point), point.time_unix_nano, self.generation);
-        let ours = by.ours.is_some();
-        let series = match self.series.entry(key(&metric.name, &point.attributes)) {
+    /// Remembers a point and returns what follows for it from the points before.
+    fn remember(
+        &mut self,
+        metric: &Metric,
+        point: &NumberDataPoint,
+        transition: &Transition,
+        source: Source,
+        is_monotonic: bool,
+    ) -> Baseline {
+        let (value, time, generation) = (number(point), transition.time, self.generation);
+        let is_counted_by_postmeter = matches!(source, Source::Postmeter { .. });
+        let series = match self.series.entry(series_key(&metric.name, &point.attributes)) {
             Entry::Vacant(entry) => {
-                // What Postmeter left to the server to count may have been there all the time.
-                let theirs = if by.changed { step.of_thinned() } else { *step };
-                let start = by.ours.map_or(theirs.start_of_new(), |since| since.min(time));
+                let (start, starts_at_zero) = match source {
+                    Source::Postmeter { since } => (since.map(|since| since.min(time)), since.is_some()),
+                    Source::Server { is_new } => {
+                        // The server may have counted all along while Postmeter's own count was exported.
+                        let transition = if is_new { transition.with_unknown_past() } else { *transition };
+                        let start = transition.start_of_new_series();
+                        (start, transition.is_unexported(start))
+                    }
+                };
                 let (metric, attributes) = (metric.clone(), point.attributes.clone());
-                entry.insert(Series { start, value, time, generation, ours, monotonic, ended: false, metric, attributes });
-                let untold = if ours { start != 0 } else { theirs.is_untold(start) };
-                return LastValue { start, base: untold.then_some((0.0, start)) };
+                let ended = false;
+                entry.insert(Series { start, value, time, generation, is_counted_by_postmeter, is_monotonic, ended, metric, attributes });
+                return Baseline { start, delta_from: start.filter(|_| starts_at_zero).map(|start| (0.0, start)) };
             }
             Entry::Occupied(entry) => entry.into_mut(),
         };
         series.generation = generation;
         series.ended = false;
-        // Somebody else counts on, from a beginning of his own.
-        if std::mem::replace(&mut series.ours, ours) != ours {
-            series.start = series.time;
+        // The counting side changed, so the old value and start do not apply: the series begins anew.
+        if std::mem::replace(&mut series.is_counted_by_postmeter, is_counted_by_postmeter) != is_counted_by_postmeter {
+            series.start = Some(series.time);
             (series.value, series.time) = (value, time);
-            return LastValue { start: series.start, base: None };
+            return Baseline { start: series.start, delta_from: None };
         }
-        let reset = if ours { (value < series.value).then_some(series.time) } else { step.reset(value < series.value, series.time) };
-        let base = match reset {
+        let decreased = value < series.value;
+        let reset = match source {
+            Source::Postmeter { .. } => decreased.then_some(series.time),
+            Source::Server { .. } => transition.reset_start(decreased, series.time),
+        };
+        let delta_from = match reset {
             Some(start) => {
-                series.start = start;
+                series.start = Some(start);
                 (0.0, start)
             }
             None => (series.value, series.time),
         };
         (series.value, series.time) = (value, time);
-        LastValue { start: series.start, base: Some(base) }
+        Baseline { start: series.start, delta_from: Some(delta_from) }
     }
 
-    fn ends(&mut self, step: &Transition) -> Vec<(Metric, NumberDataPoint)> {
-        let mut ends = Vec::new();
+    /// The end markers of series that this reading does not have. Forgets series that cannot resume.
+    fn end_markers(&mut self, transition: &Transition) -> Vec<(Metric, NumberDataPoint)> {
+        let mut end_markers = Vec::new();
         let generation = self.generation;
-        let omitted = self.series.values().filter(|series| series.generation != generation && series.monotonic);
-        let mut retention = Retention::of(omitted.map(|series| series.time), step.time, OMITTED_CANONICAL_SERIES_MAX);
+        let omitted = self.series.values().filter(|series| series.generation != generation && series.is_monotonic);
+        let mut retention = Retention::of(omitted.map(|series| series.time), transition.time, OMITTED_CANONICAL_SERIES_MAX);
         self.series.retain(|_, series| {
             if series.generation == generation {
                 return true;
@@ -164,27 +182,26 @@ impl ScalarSeries {
             if !series.ended {
                 series.ended = true;
                 let flags = DataPointFlags::NoRecordedValueMask as u32;
-                let (attributes, time_unix_nano) = (series.attributes.clone(), step.time);
-                ends.push((series.metric.clone(), NumberDataPoint { attributes, time_unix_nano, flags, ..Default::default() }));
+                let (attributes, time_unix_nano) = (series.attributes.clone(), transition.time.get());
+                end_markers.push((series.metric.clone(), NumberDataPoint { attributes, time_unix_nano, flags, ..Default::default() }));
             }
-            // After a failed poll all may come back.
-            !step.moment.good || series.monotonic && retention.keeps(series.time)
+            // After a failed poll, every series may return.
+            !transition.status.is_good || series.is_monotonic && retention.keeps(series.time)
         });
-        ends
+        end_markers
     }
 
-    /// Dates what is remembered no later than this.
-    pub(super) fn rewind(&mut self, latest: u64) {
-        self.series.values_mut().for_each(|series| rewind(&mut series.start, &mut series.time, latest));
-        self.records_since = latest.min(self.records_since);
-        self.of_records.iter_mut().for_each(|(_, time)| *time = latest.min(*time));
+    /// Moves all remembered times to `latest` or earlier.
+    pub(super) fn limit_times(&mut self, latest: UnixNanos) {
+        self.series.values_mut().for_each(|series| limit_point_times(&mut series.start, &mut series.time, latest));
+        self.delivery_counts_since = self.delivery_counts_since.map(|since| latest.min(since));
+        self.followed_delivery_log = self.followed_delivery_log.map(|(follows, time)| (follows, latest.min(time)));
     }
 }
 
-/// The metric without its points.
-fn shell(metric: &Metric) -> Metric {
-    let mut shell = Metric { data: None, ..metric.clone() };
-    shell.data = match &metric.data {
+fn without_points(metric: &Metric) -> Metric {
+    let mut empty = Metric { data: None, ..metric.clone() };
+    empty.data = match &metric.data {
         Some(Data::Gauge(_)) => Some(Data::Gauge(Default::default())),
         Some(Data::Sum(sum)) => {
             let mut sum = sum.clone();
@@ -193,10 +210,10 @@ fn shell(metric: &Metric) -> Metric {
         }
         _ => None,
     };
-    shell
+    empty
 }
 
-fn points(metric: &mut Metric) -> Option<&mut Vec<NumberDataPoint>> {
+fn points_mut(metric: &mut Metric) -> Option<&mut Vec<NumberDataPoint>> {
     match &mut metric.data {
         Some(Data::Gauge(gauge)) => Some(&mut gauge.data_points),
         Some(Data::Sum(sum)) => Some(&mut sum.data_points),
@@ -204,12 +221,13 @@ fn points(metric: &mut Metric) -> Option<&mut Vec<NumberDataPoint>> {
     }
 }
 
-fn add(metrics: &mut Vec<Metric>, shell: Metric, point: NumberDataPoint) {
-    let at = metrics.iter().position(|metric| metric.name == shell.name).unwrap_or_else(|| {
-        metrics.push(shell);
+/// Adds a point to the metric of the same name, which is added if it is missing.
+fn add_point(metrics: &mut Vec<Metric>, metric: Metric, point: NumberDataPoint) {
+    let index = metrics.iter().position(|known| known.name == metric.name).unwrap_or_else(|| {
+        metrics.push(metric);
         metrics.len() - 1
     });
-    if let Some(points) = points(&mut metrics[at]) {
+    if let Some(points) = points_mut(&mut metrics[index]) {
         points.push(point);
     }
 }

@@ -3,23 +3,27 @@ use crate::model::{Histogram, vocabulary};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
-    self as otlp, AggregationTemporality, Gauge, HistogramDataPoint, NumberDataPoint, Sum, number_data_point,
+    self as otlp, AggregationTemporality, Gauge, HistogramDataPoint, Metric, NumberDataPoint, Sum, number_data_point,
 };
 
 const SECOND: u64 = 1_000_000_000;
 
+fn time(seconds: u64) -> UnixNanos {
+    UnixNanos::new(seconds * SECOND).unwrap()
+}
+
 /// A good reading at this second.
-fn at(reading: u64) -> CollectionTimes {
-    let (reading, tally_since) = (reading * SECOND, 5 * SECOND);
-    CollectionTimes { reading, good: true, complete: true, tally_since, ..CollectionTimes::default() }
+fn at(seconds: u64) -> ReadingStatus {
+    ReadingStatus { is_good: true, is_complete: true, ..failed(seconds) }
 }
 
-fn failed(reading: u64) -> CollectionTimes {
-    CollectionTimes { good: false, complete: false, ..at(reading) }
+/// A failed poll at this second.
+fn failed(seconds: u64) -> ReadingStatus {
+    ReadingStatus { tally_since: Some(time(5)), ..ReadingStatus::failed(time(seconds)) }
 }
 
-fn by_records(moment: CollectionTimes) -> CollectionTimes {
-    CollectionTimes { of_records: true, ..moment }
+fn with_delivery_log(status: ReadingStatus) -> ReadingStatus {
+    ReadingStatus { follows_delivery_log: true, ..status }
 }
 
 fn attributes(value: &str) -> Vec<KeyValue> {
@@ -27,7 +31,7 @@ fn attributes(value: &str) -> Vec<KeyValue> {
     vec![KeyValue { key: "a".to_owned(), value, ..Default::default() }]
 }
 
-/// As the SDK collects it: a counter if its name is a counter's, a distribution of so many fives if it is a histogram's.
+/// A metric as the SDK collects it, of the kind that its name has; for a histogram, `value` is the number of observations of 5.
 fn collected((name, attribute, value): (&str, &str, i64)) -> Metric {
     let kind = vocabulary::ALL.iter().find(|metric| metric.name == name).map_or(crate::model::Kind::Gauge, |metric| metric.kind);
     let aggregation_temporality = AggregationTemporality::Cumulative as i32;
@@ -51,13 +55,15 @@ fn collected((name, attribute, value): (&str, &str, i64)) -> Metric {
     Metric { name: name.to_owned(), data: Some(data), ..Default::default() }
 }
 
-/// What is told of these: `name{attribute} value @start time`, `end` for `NoRecordedValue`; in order.
-fn told(state: &mut SeriesState, moment: CollectionTimes, scalars: &[(&str, &str, i64)], snapshot: &Snapshot) -> Vec<String> {
-    let mut scopes = vec![ScopeMetrics { metrics: scalars.iter().copied().map(collected).collect(), ..Default::default() }];
-    state.read(&mut scopes, "cpanel", moment.good.then_some(snapshot), &Arc::default(), moment);
+/// Reports a reading and returns its canonical points, sorted, as `name{attribute} value @start time`; `end` stands for `NoRecordedValue`, a
+/// sign for a delta.
+fn report(state: &mut SeriesState, status: ReadingStatus, scalars: &[(&str, &str, i64)], snapshot: &Snapshot) -> Vec<String> {
+    let scopes = vec![ScopeMetrics { metrics: scalars.iter().copied().map(collected).collect(), ..Default::default() }];
+    let snapshot = status.is_good.then_some(snapshot);
+    let mut report = state.report_with(status, scopes, "cpanel", snapshot, &Arc::default());
     let seconds = |nanos: u64| nanos as f64 / SECOND as f64;
     let mut lines = Vec::new();
-    for metric in scopes.remove(0).metrics {
+    for metric in report.canonical.remove(0).metrics {
         let mut add = |attributes: &[KeyValue], value: String, start: u64, time: u64, flags: u32| {
             let text = |a: &KeyValue| match a.value.clone().unwrap().value {
                 Some(any_value::Value::StringValue(text)) if a.key == "a" => text,
@@ -90,8 +96,8 @@ fn told(state: &mut SeriesState, moment: CollectionTimes, scalars: &[(&str, &str
     lines
 }
 
-fn scalars(state: &mut SeriesState, moment: CollectionTimes, scalars: &[(&str, &str, i64)]) -> Vec<String> {
-    told(state, moment, scalars, &Snapshot::default())
+fn scalars(state: &mut SeriesState, status: ReadingStatus, scalars: &[(&str, &str, i64)]) -> Vec<String> {
+    report(state, status, scalars, &Snapshot::default())
 }
 
 const ERRORS: &str = "mail.poll.errors";
@@ -99,7 +105,7 @@ const BOUNCES: &str = "mail.bounces";
 const ATTEMPTS: &str = "mail.delivery.attempts";
 
 #[test]
-fn what_postmeter_counts_itself_has_the_time_of_the_reading() {
+fn counters_of_postmeter_have_the_time_of_the_reading() {
     let mut state = SeriesState::new(Temporality::Delta);
     assert_eq!(scalars(&mut state, at(10), &[(ERRORS, "x", 3), (BOUNCES, "x", 7)]), ["mail.poll.errors{x} +3 @5 10"]);
     let both = ["mail.bounces{x} +2 @10 30", "mail.poll.errors{x} +3 @10 30"];
@@ -110,37 +116,37 @@ fn what_postmeter_counts_itself_has_the_time_of_the_reading() {
 }
 
 #[test]
-fn ends_have_the_time_of_the_poll_and_a_late_response_comes_after_them() {
+fn end_markers_have_the_time_of_the_poll_and_a_late_response_follows_them() {
     for temporality in [Temporality::Cumulative, Temporality::Delta] {
         let metric = *vocabulary::ALL.iter().find(|metric| metric.name == "mail.connection.duration").unwrap();
         let histogram = Histogram { bounds: vec![1.0], cumulative: vec![1], count: 2, sum: None };
         let snapshot = Snapshot { histograms: vec![(metric, Vec::new(), histogram)], ..Snapshot::default() };
         let mut state = SeriesState::new(temporality);
         let series = [("mail.queue.oldest_age", "x", 4), ("mail.delivery.duration", "x", 3)];
-        told(&mut state, at(10), &series, &snapshot);
-        // Somebody gave up on the poll that began at 20.
-        let ends = ["mail.connection.duration{} end 30", "mail.delivery.duration{x} end 30", "mail.queue.oldest_age{x} end 30"];
-        assert_eq!(told(&mut state, failed(30), &[], &snapshot), ends);
-        assert_eq!(told(&mut state, failed(31), &[], &snapshot), [""; 0]);
-        let late = told(&mut state, at(20), &[("mail.queue.oldest_age", "x", 5)], &snapshot);
+        report(&mut state, at(10), &series, &snapshot);
+        // The poll that began at 20 timed out for the caller, and its response arrived later.
+        let end_markers = ["mail.connection.duration{} end 30", "mail.delivery.duration{x} end 30", "mail.queue.oldest_age{x} end 30"];
+        assert_eq!(report(&mut state, failed(30), &[], &snapshot), end_markers);
+        assert_eq!(report(&mut state, failed(31), &[], &snapshot), [""; 0]);
+        let late = report(&mut state, at(20), &[("mail.queue.oldest_age", "x", 5)], &snapshot);
         assert!(late.iter().all(|line| line.ends_with(" 31.001")), "{late:?}");
     }
 }
 
 #[test]
-fn who_counts_the_deliveries_may_change() {
+fn the_source_of_delivery_counts_can_change() {
     let of_server = [(ATTEMPTS, "x", 5000), ("mail.delivery.failures", "y", 4), (BOUNCES, "z", 8)];
     let mut state = SeriesState::default();
-    assert_eq!(scalars(&mut state, by_records(at(10)), &[(ATTEMPTS, "x", 300)]), ["mail.delivery.attempts{x} 300 @5 10"]);
-    // What the server says is of another beginning; what is new of it may be older than the reading before.
-    let theirs = ["mail.bounces{z} 8 @10 20", "mail.delivery.attempts{x} 5000 @10 20", "mail.delivery.failures{y} 4 20"];
-    assert_eq!(scalars(&mut state, at(20), &of_server), theirs);
-    let ours = scalars(&mut state, by_records(at(30)), &[(ATTEMPTS, "x", 12), ("mail.delivery.failures", "w", 2)]);
-    let told = ["mail.bounces{z} end 30", "mail.delivery.attempts{x} 12 @20 30", "mail.delivery.failures{w} 2 @20 30"];
-    assert_eq!(ours, [&told[..], &["mail.delivery.failures{y} end 30"]].concat());
+    assert_eq!(scalars(&mut state, with_delivery_log(at(10)), &[(ATTEMPTS, "x", 300)]), ["mail.delivery.attempts{x} 300 @5 10"]);
+    // The server's counters have another start; new ones may be older than the reading before.
+    let of_server_points = ["mail.bounces{z} 8 @10 20", "mail.delivery.attempts{x} 5000 @10 20", "mail.delivery.failures{y} 4 20"];
+    assert_eq!(scalars(&mut state, at(20), &of_server), of_server_points);
+    let of_postmeter = scalars(&mut state, with_delivery_log(at(30)), &[(ATTEMPTS, "x", 12), ("mail.delivery.failures", "w", 2)]);
+    let expected = ["mail.bounces{z} end 30", "mail.delivery.attempts{x} 12 @20 30", "mail.delivery.failures{w} 2 @20 30"];
+    assert_eq!(of_postmeter, [&expected[..], &["mail.delivery.failures{y} end 30"]].concat());
 
     let mut state = SeriesState::new(Temporality::Delta);
-    scalars(&mut state, by_records(at(10)), &[(ATTEMPTS, "x", 300)]);
+    scalars(&mut state, with_delivery_log(at(10)), &[(ATTEMPTS, "x", 300)]);
     assert_eq!(scalars(&mut state, failed(15), &[]), ["mail.delivery.attempts{x} end 15"]);
     assert_eq!(scalars(&mut state, at(20), &of_server), [""; 0]);
     let rises = ["mail.bounces{z} +1 @20 30", "mail.delivery.attempts{x} +2 @20 30", "mail.delivery.failures{y} +0 @20 30"];
@@ -160,7 +166,7 @@ fn a_counter_that_a_response_omits_resumes_or_is_a_reset() {
         assert_eq!(scalars(&mut state, at(40), &[(BOUNCES, "x", 1060)]), [resumed]);
         assert_eq!(scalars(&mut state, at(50), &[]), ["mail.bounces{x} end 50"]);
         assert_eq!(scalars(&mut state, at(60), &[(BOUNCES, "x", 7)]), [reset]);
-        // Failed polls beside the good one that omits it change nothing.
+        // Failed polls before and after the good one that omits the series change nothing.
         assert_eq!(scalars(&mut state, failed(70), &[]), ["mail.bounces{x} end 70"]);
         assert_eq!(scalars(&mut state, at(80), &[]), [""; 0]);
         assert_eq!(scalars(&mut state, failed(90), &[]), [""; 0]);
@@ -171,13 +177,13 @@ fn a_counter_that_a_response_omits_resumes_or_is_a_reset() {
 }
 
 #[test]
-fn what_was_told_by_an_instance_before_is_no_delta() {
-    let since = |reading, since: u64| CollectionTimes { counters_since: Some(since * SECOND), ..at(reading) };
+fn a_delta_excludes_what_an_earlier_process_may_have_exported() {
+    let since = |seconds, since: u64| ReadingStatus { counters_since: Some(time(since)), ..at(seconds) };
     let mut state = SeriesState::new(Temporality::Delta);
     assert_eq!(scalars(&mut state, since(100, 3), &[(BOUNCES, "x", 1_000_000)]), [""; 0]);
     let rises = ["mail.bounces{x} +1 @100 110", "mail.bounces{y} +2 @100 110"];
     assert_eq!(scalars(&mut state, since(110, 3), &[(BOUNCES, "x", 1_000_001), (BOUNCES, "y", 2)]), rises);
-    // A new process.
+    // A new server process.
     assert_eq!(scalars(&mut state, since(120, 115), &[(BOUNCES, "x", 4)]), ["mail.bounces{x} +4 @115 120", "mail.bounces{y} end 120"]);
     let mut state = SeriesState::default();
     assert_eq!(scalars(&mut state, since(100, 3), &[(BOUNCES, "x", 1_000_000)]), ["mail.bounces{x} 1000000 @3 100"]);

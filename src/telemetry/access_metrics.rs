@@ -1,5 +1,6 @@
-//! What Postmeter says of those who read its pull endpoint: who was refused, and which tokens are in use.
+//! Self-metrics about access to the pull endpoint: rejected clients, tokens in use, and password checks.
 
+use super::self_metrics::{PASSWORD_CHECKS, PULL_REFUSALS, REFUSAL_REASON, TOKEN_LAST_USED, TOKEN_NAME, counter, gauge};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Meter};
 
@@ -13,32 +14,24 @@ pub struct AccessMetrics {
 
 impl AccessMetrics {
     pub(super) fn new(meter: &Meter) -> Self {
-        let refusals = meter
-            .u64_counter("postmeter.pull.refusals")
-            .with_unit("{refusal}")
-            .with_description("Requests and connections to the pull endpoint that were refused or cut off, by why.");
-        let token_last_used = meter
-            .u64_gauge("postmeter.token.last_used_timestamp")
-            .with_unit("s")
-            .with_description("When a token was used last, in seconds since 1970.");
-        let password_checks = meter
-            .u64_counter("postmeter.password.checks")
-            .with_unit("{check}")
-            .with_description("Passwords that were checked against a bcrypt hash, each once while it is remembered.");
-        Self { refusals: refusals.build(), token_last_used: token_last_used.build(), password_checks: password_checks.build() }
+        Self {
+            refusals: counter(meter, &PULL_REFUSALS),
+            token_last_used: gauge(meter, &TOKEN_LAST_USED),
+            password_checks: counter(meter, &PASSWORD_CHECKS),
+        }
     }
 
-    /// A request or a connection was refused or cut off.
+    /// Counts a rejected or interrupted request or connection.
     pub fn refused(&self, reason: &'static str) {
-        self.refusals.add(1, &[KeyValue::new("postmeter.refusal.reason", reason)]);
+        self.refusals.add(1, &[KeyValue::new(REFUSAL_REASON.key, reason)]);
     }
 
-    /// The token of this name was used, in seconds since 1970.
+    /// Records the use of a token, in Unix seconds.
     pub fn token_used(&self, name: &str, at_seconds: u64) {
-        self.token_last_used.record(at_seconds, &[KeyValue::new("postmeter.token.name", name.to_owned())]);
+        self.token_last_used.record(at_seconds, &[KeyValue::new(TOKEN_NAME.key, name.to_owned())]);
     }
 
-    /// A password was checked against its hash.
+    /// Counts the comparison of a password with its hash.
     pub fn password_checked(&self) {
         self.password_checks.add(1, &[]);
     }

@@ -1,16 +1,16 @@
-//! What is counted and measured of delivery records: each once, when it was taken.
+//! Metrics of the delivery records of one target.
 //!
-//! # Counted when taken
+//! # Counted when accepted
 //!
-//! A record counts when the receiver has acknowledged it (or at once where there is none), not when it is read: a record
-//! that is read again after a crash would otherwise count twice. There is nothing personal in any of it.
+//! A record counts when the OTLP receiver has accepted it (or immediately if there is no receiver), not when it is read: a record that is
+//! read again after a crash would otherwise count twice. The metrics contain no personal data.
 
+use super::meter_provider::measured_histogram;
 use crate::model::vocabulary::{
     DELIVERY_ATTEMPTS, DELIVERY_DURATION, DELIVERY_FAILURES, DELIVERY_OUTCOME, DELIVERY_STAGE, ERROR_TYPE, FAILURE_KIND, MESSAGE_SIZE,
     MESSAGE_SOURCE, POLL_ERRORS, POLL_PART, POLL_RECORDS, RECORD_LAG, RECORD_QUEUE_DEPTH, RECORD_STATE, SYSTEM_NAME,
 };
 use crate::model::{Attributes, EnhancedStatus, Outcome, Point, Record};
-use crate::telemetry::instruments;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, Meter};
 use parking_lot::{Mutex, MutexGuard};
@@ -19,14 +19,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Combinations of stage, kind and status that are told apart: the status is a stranger's word.
+/// Combinations of stage, kind and status with a series of their own. The status is chosen by foreign servers, so it must be limited.
 pub const FAILURES_MAX: usize = 500;
-/// The conventions' word for an error that is not told apart.
+/// The value of `error.type` for failures beyond the limit, as the conventions define it.
 const OTHER: &str = "_OTHER";
-/// From a second, which is what servers count in, to the five days after which most give up.
+/// Upper bounds from one second, the resolution of mail servers, to five days, after which most servers give up.
 const DURATION_SECONDS: [f64; 16] =
     [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14_400.0, 43_200.0, 86_400.0, 432_000.0];
-/// From a line of text to what most servers refuse.
+/// Upper bounds from a line of text to a size that most servers reject.
 const SIZE_BYTES: [f64; 12] = [
     1024.0,
     4096.0,
@@ -42,7 +42,7 @@ const SIZE_BYTES: [f64; 12] = [
     104_857_600.0,
 ];
 
-/// Of one target.
+/// The metrics of the delivery records of one target.
 #[derive(Debug)]
 pub struct DeliveryMetrics {
     system: KeyValue,
@@ -51,10 +51,10 @@ pub struct DeliveryMetrics {
     counts: Arc<Mutex<Counts>>,
 }
 
-/// What becomes of a record, as `mail.record.state` has it.
+/// How a record was processed: a value of `mail.record.state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
-#[allow(missing_docs, reason = "as in the vocabulary")]
+#[allow(missing_docs, reason = "the values of the attribute")]
 pub enum RecordState {
     Read,
     Repeated,
@@ -65,15 +65,16 @@ pub enum RecordState {
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// In the order of `DELIVERY_OUTCOME`.
+    /// Attempts by outcome, in the order of `DELIVERY_OUTCOME`.
     attempts: [u64; DELIVERY_OUTCOME.values.len()],
     failures: BTreeMap<Failure, u64>,
-    /// In the order of `RECORD_STATE`.
+    /// Records by state, in the order of `RECORD_STATE`.
     records: [u64; RECORD_STATE.values.len()],
+    /// Failed requests for records, by part and `error.type`.
     errors: BTreeMap<(&'static str, &'static str), u64>,
     queued: u64,
-    /// When the log was last read to its end, of what has been taken.
-    covered: Option<Instant>,
+    /// When the log was last completely read and accepted.
+    complete_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,24 +86,24 @@ struct Failure {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Status {
-    KnownSeries(EnhancedStatus),
+    Known(EnhancedStatus),
     Unknown,
     Other,
 }
 
 impl DeliveryMetrics {
     pub(super) fn new(meter: &Meter, system: &'static str) -> Self {
-        let duration = instruments::measure(meter, &DELIVERY_DURATION, &DURATION_SECONDS);
-        let size = instruments::measure(meter, &MESSAGE_SIZE, &SIZE_BYTES);
+        let duration = measured_histogram(meter, &DELIVERY_DURATION, &DURATION_SECONDS);
+        let size = measured_histogram(meter, &MESSAGE_SIZE, &SIZE_BYTES);
         Self { system: KeyValue::new(SYSTEM_NAME.key, system), duration, size, counts: Arc::default() }
     }
 
-    /// The same, counting on where another one is, and with it while that one ends. What was measured begins anew.
-    pub(super) fn going_on_from(self, other: &Self) -> Self {
-        Self { counts: other.counts.clone(), ..self }
+    /// Continues the counts of another target's metrics. Both share them until the other one ends. The histograms begin anew.
+    pub(super) fn continuing(self, before: &Self) -> Self {
+        Self { counts: before.counts.clone(), ..self }
     }
 
-    /// These were taken.
+    /// Counts accepted records.
     pub fn record(&self, records: &[Record]) {
         let mut counts = self.counts();
         for record in records {
@@ -111,11 +112,11 @@ impl DeliveryMetrics {
             index.into_iter().for_each(|index| counts.attempts[index] += 1);
             match outcome {
                 Outcome::Delivered => {}
-                Outcome::Deferred => counts.fail(record, FAILURE_KIND.values[0]),
-                Outcome::Failed | Outcome::InProgress => counts.fail(record, FAILURE_KIND.values[1]),
+                Outcome::Deferred => counts.count_failure(record, FAILURE_KIND.values[0]),
+                Outcome::Failed | Outcome::InProgress => counts.count_failure(record, FAILURE_KIND.values[1]),
             }
             if outcome == Outcome::Deferred {
-                // It will be told again, when it is done.
+                // The duration and size are recorded with the final outcome.
                 continue;
             }
             if let Some(seconds) = record.received.and_then(|received| record.at.checked_sub(received)) {
@@ -129,27 +130,27 @@ impl DeliveryMetrics {
         }
     }
 
-    /// So many records were, or became, this.
+    /// Counts records by state.
     pub fn count(&self, state: RecordState, n: u64) {
         self.counts().records[state as usize] += n;
     }
 
-    /// A request for records failed.
+    /// Counts a failed request for records.
     pub fn failed(&self, part: &'static str, error_type: &'static str) {
         *self.counts().errors.entry((part, error_type)).or_default() += 1;
     }
 
-    /// So many records wait.
-    pub fn queued(&self, n: u64) {
-        self.counts().queued = n;
+    /// Sets the number of records that are not accepted yet.
+    pub fn set_queued(&self, records: u64) {
+        self.counts().queued = records;
     }
 
-    /// All that there was at this time has been taken.
-    pub fn covered(&self, at: Instant) {
-        self.counts().covered = Some(at);
+    /// Notes that all records that existed at this time were accepted.
+    pub fn completed(&self, at: Instant) {
+        self.counts().complete_at = Some(at);
     }
 
-    /// All of it but the distributions, as of `now`.
+    /// The points of all metrics except the histograms, as of `now`.
     #[must_use]
     pub fn points(&self, now: Instant) -> Vec<Point> {
         let counts = self.counts();
@@ -167,8 +168,8 @@ impl DeliveryMetrics {
             points.push(Point::new(&POLL_ERRORS, &[(&POLL_PART, part), (&ERROR_TYPE, error)], *n as f64));
         }
         points.push(Point::new(&RECORD_QUEUE_DEPTH, &[], counts.queued as f64));
-        if let Some(covered) = counts.covered {
-            points.push(Point::new(&RECORD_LAG, &[], now.saturating_duration_since(covered).as_secs_f64()));
+        if let Some(complete_at) = counts.complete_at {
+            points.push(Point::new(&RECORD_LAG, &[], now.saturating_duration_since(complete_at).as_secs_f64()));
         }
         points
     }
@@ -179,14 +180,14 @@ impl DeliveryMetrics {
 }
 
 impl Counts {
-    fn fail(&mut self, record: &Record, kind: &'static str) {
+    fn count_failure(&mut self, record: &Record, kind: &'static str) {
         let status = match record.reply.status {
-            Some(status) if status.class != 2 => Status::KnownSeries(status),
+            Some(status) if status.class != 2 => Status::Known(status),
             _ => Status::Unknown,
         };
         let failure = Failure { stage: record.reply.stage, kind, status };
-        let full = self.failures.len() >= FAILURES_MAX && !self.failures.contains_key(&failure);
-        let failure = if full { Failure { status: Status::Other, ..failure } } else { failure };
+        let is_over_limit = self.failures.len() >= FAILURES_MAX && !self.failures.contains_key(&failure);
+        let failure = if is_over_limit { Failure { status: Status::Other, ..failure } } else { failure };
         *self.failures.entry(failure).or_default() += 1;
     }
 }
@@ -194,7 +195,7 @@ impl Counts {
 impl Failure {
     fn attributes(&self) -> Attributes {
         let status = match self.status {
-            Status::KnownSeries(status) => Some(Cow::Owned(status.to_string())),
+            Status::Known(status) => Some(Cow::Owned(status.to_string())),
             Status::Unknown => None,
             Status::Other => Some(Cow::Borrowed(OTHER)),
         };
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn outcomes_and_reasons_are_counted() {
+    fn outcomes_and_failures_are_counted() {
         let deliveries = deliveries();
         deliveries.record(&[
             record(Outcome::Delivered, status(2, 0, 0)),
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_cannot_make_any_number_of_series() {
+    fn foreign_servers_cannot_create_unlimited_series() {
         let deliveries = deliveries();
         for subject in 0..FAILURES_MAX as u16 + 50 {
             deliveries.record(&[record(Outcome::Failed, status(5, subject % 1000, subject / 1000))]);

@@ -1,9 +1,9 @@
-//! What Postmeter says about its own push.
-//!
-//! Names that begin with `otel.sdk` are OpenTelemetry's (semantic conventions for SDK metrics): a point counts as exported once, when
-//! its last attempt has ended.
+//! Self-metrics about the push.
 
-use super::self_telemetry::SECONDS;
+use super::self_metrics::{
+    EXPORT_DURATION, EXPORT_RETRIES, EXPORTED_POINTS, INFLIGHT_POINTS, QUEUE_LIMIT, QUEUE_PLACE, QUEUE_USAGE, SPOOL_DAMAGED, SPOOL_FAILING,
+    counter, duration_histogram, error_type, gauge, up_down_counter,
+};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, UpDownCounter};
 use parking_lot::Mutex;
@@ -27,51 +27,21 @@ pub struct ExportMetrics {
 
 impl ExportMetrics {
     pub(super) fn new(meter: &Meter) -> Self {
-        let exported = meter
-            .u64_counter("otel.sdk.exporter.metric_data_point.exported")
-            .with_unit("{data_point}")
-            .with_description("Points that were pushed; with error.type, those that will never arrive.");
-        let inflight = meter
-            .i64_up_down_counter("otel.sdk.exporter.metric_data_point.inflight")
-            .with_unit("{data_point}")
-            .with_description("Points that wait to be pushed, those on their way included.");
-        let duration = meter
-            .f64_histogram("otel.sdk.exporter.operation.duration")
-            .with_unit("s")
-            .with_boundaries(SECONDS.to_vec())
-            .with_description("How long one attempt to send a request took.");
-        let retries = meter
-            .u64_counter("postmeter.export.retries")
-            .with_unit("{request}")
-            .with_description("Requests that were not taken and are sent again, by error.type.");
-        let queue_usage =
-            meter.u64_gauge("postmeter.export.queue.usage").with_unit("By").with_description("Bytes of requests that wait to be pushed.");
-        let queue_limit = meter
-            .u64_gauge("postmeter.export.queue.limit")
-            .with_unit("By")
-            .with_description("Bytes that may wait before the oldest collection is dropped.");
-        let spool_failing = meter
-            .u64_gauge("postmeter.export.spool.failing")
-            .with_description("Whether the disk of the spool does not do what it is asked: 1, and requests wait in memory; or 0.");
-        let spool_damaged = meter
-            .u64_counter("postmeter.export.spool.damaged_requests")
-            .with_unit("{request}")
-            .with_description("Requests in the spool that were damaged, or of an older format: they are set aside and not sent.");
         Self {
-            exported: exported.build(),
-            inflight: inflight.build(),
-            duration: duration.build(),
-            retries: retries.build(),
-            queue_usage: queue_usage.build(),
-            queue_limit: queue_limit.build(),
-            spool_failing: spool_failing.build(),
-            spool_damaged: spool_damaged.build(),
+            exported: counter(meter, &EXPORTED_POINTS),
+            inflight: up_down_counter(meter, &INFLIGHT_POINTS),
+            duration: duration_histogram(meter, &EXPORT_DURATION),
+            retries: counter(meter, &EXPORT_RETRIES),
+            queue_usage: gauge(meter, &QUEUE_USAGE),
+            queue_limit: gauge(meter, &QUEUE_LIMIT),
+            spool_failing: gauge(meter, &SPOOL_FAILING),
+            spool_damaged: counter(meter, &SPOOL_DAMAGED),
             damaged_requests: AtomicU64::new(0),
             last_accepted: Mutex::default(),
         }
     }
 
-    /// Points have arrived, or never will.
+    /// Counts points that were accepted or, with an error, lost.
     pub fn exported(&self, points: u64, error: Option<&'static str>) {
         if error.is_none() {
             *self.last_accepted.lock() = Some(Instant::now());
@@ -79,52 +49,48 @@ impl ExportMetrics {
         self.exported.add(points, &error_type(error));
     }
 
-    /// When a receiver accepted points last.
+    /// When a receiver last accepted points.
     #[must_use]
     pub fn last_accepted(&self) -> Option<Instant> {
         *self.last_accepted.lock()
     }
 
-    /// One attempt has ended.
+    /// Records an attempt to send a request.
     pub fn attempted(&self, error: Option<&'static str>, took: Duration) {
         self.duration.record(took.as_secs_f64(), &error_type(error));
     }
 
-    /// A request was not taken and waits again.
+    /// Counts a request that failed and will be retried.
     pub fn retried(&self, error: &'static str) {
         self.retries.add(1, &error_type(Some(error)));
     }
 
-    /// So many points more wait, or fewer.
+    /// Changes the number of points in the queue.
     pub fn waiting(&self, points: i64) {
         self.inflight.add(points, &[]);
     }
 
-    /// Bytes that wait in a place (`memory` or `disk`), and that may.
+    /// Records the size and the limit of a part of the queue (`memory` or `disk`), in bytes.
     pub fn queue(&self, place: &'static str, bytes: usize, max_bytes: usize) {
-        let place = [KeyValue::new("postmeter.queue.place", place)];
+        let place = [KeyValue::new(QUEUE_PLACE.key, place)];
         self.queue_usage.record(bytes as u64, &place);
         self.queue_limit.record(max_bytes as u64, &place);
     }
 
-    /// Whether the spool fails.
+    /// Records whether the spool is failing.
     pub fn spool(&self, failing: bool) {
         self.spool_failing.record(u64::from(failing), &[]);
     }
 
-    /// Requests in the spool are damaged; none at the start, so that the counter is there before the first.
+    /// Counts damaged requests in the spool. Called with 0 at startup, so that the counter exists before the first one.
     pub fn spool_damaged(&self, requests: u64) {
         self.spool_damaged.add(requests, &[]);
         self.damaged_requests.fetch_add(requests, Ordering::Relaxed);
     }
 
-    /// Requests in the spool that were damaged, since the start.
+    /// The number of damaged requests in the spool since startup.
     #[must_use]
     pub fn damaged_requests(&self) -> u64 {
         self.damaged_requests.load(Ordering::Relaxed)
     }
-}
-
-fn error_type(error: Option<&'static str>) -> Vec<KeyValue> {
-    error.map(|error| KeyValue::new("error.type", error)).into_iter().collect()
 }

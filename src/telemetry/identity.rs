@@ -1,4 +1,4 @@
-//! Who a series is about: the Resource of the push, and `job` and `instance` of the pull.
+//! The identity of a mail server: the resource of the push, and the labels `job` and `instance` of the pull.
 
 use crate::config;
 use std::collections::HashMap;
@@ -11,24 +11,24 @@ pub struct Identity {
     instance: String,
 }
 
-/// What of a Resource is in `job` and `instance` already, and so not in `target_info`, as the Collector's exporter has it.
+/// Resource attributes that `job` and `instance` are made of. They are not in `target_info`, as in the Collector's exporter.
 const IN_LABELS: [&str; 3] = ["service.name", "service.instance.id", "service.namespace"];
 
-/// The attribute that is an integer in OTLP.
+/// The only resource attribute that is an integer in OTLP.
 pub const SERVER_PORT: &str = "server.port";
 
 impl Identity {
-    /// The attributes that Prometheus makes `job` and `instance` of.
+    /// The attributes that Prometheus' OTLP receiver makes `job` and `instance` of.
     pub const IN_LABELS: [&'static str; 3] = IN_LABELS;
 
-    /// A system and a name, and nothing else: for readings from files.
+    /// An identity of only a system and a name, for readings from files.
     #[must_use]
     pub fn new(job: &str, instance: &str) -> Self {
         let attributes = vec![(IN_LABELS[0].to_owned(), job.to_owned()), (IN_LABELS[1].to_owned(), instance.to_owned())];
         Self { attributes, job: job.to_owned(), instance: instance.to_owned() }
     }
 
-    /// The identity of a configured target. Its `resource:` comes last and wins.
+    /// The identity of a configured target. Its `resource:` overrides the other attributes.
     #[must_use]
     pub fn of(target: &config::Target) -> Self {
         let mut identity = Self::new(target.source.name, &target.name);
@@ -43,7 +43,7 @@ impl Identity {
         identity
     }
 
-    /// The same, with what the server says of its version.
+    /// The same identity with the version that the server reports, unless an attribute is configured for it.
     #[must_use]
     pub fn with_version(&self, version: Option<&str>) -> Self {
         let mut identity = self.clone();
@@ -53,8 +53,8 @@ impl Identity {
         identity
     }
 
-    /// The same, with attributes that the server's `target_info` gives. One is left out where the target has an attribute that a
-    /// Prometheus would call the same: it would join the two values.
+    /// The same identity with the attributes of the server's `target_info`, except those that would have the same name in Prometheus as an
+    /// existing one: Prometheus would concatenate the two values.
     #[must_use]
     pub fn with_target_info(mut self, attributes: &[(String, String)]) -> Self {
         for (key, value) in attributes {
@@ -66,47 +66,48 @@ impl Identity {
         self
     }
 
+    /// Sets an attribute, and `job` and `instance` accordingly.
     pub(super) fn set(&mut self, key: &str, value: &str) {
         self.attributes.retain(|(k, _)| k != key);
         self.attributes.push((key.to_owned(), value.to_owned()));
-        let said = |key: &str| self.attributes().find(|(k, _)| *k == key).map(|(_, v)| v.to_owned());
-        let name = said("service.name").unwrap_or_default();
-        let job = said("service.namespace").map_or(name.clone(), |namespace| format!("{namespace}/{name}"));
-        let instance = said("service.instance.id").unwrap_or_default();
+        let value = |key: &str| self.attributes().find(|(k, _)| *k == key).map(|(_, v)| v.to_owned());
+        let name = value("service.name").unwrap_or_default();
+        let job = value("service.namespace").map_or(name.clone(), |namespace| format!("{namespace}/{name}"));
+        let instance = value("service.instance.id").unwrap_or_default();
         (self.job, self.instance) = (job, instance);
     }
 
-    /// Attributes of the Resource.
+    /// The resource attributes.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// `job`: the system.
+    /// The label `job`: the mail system.
     #[must_use]
     pub fn job(&self) -> &str {
         &self.job
     }
 
-    /// `instance`: the target's name.
+    /// The label `instance`: the name of the target.
     #[must_use]
     pub fn instance(&self) -> &str {
         &self.instance
     }
 
-    /// The labels of every series of the pull.
+    /// The labels `job` and `instance`, which every series of the pull has.
     #[must_use]
     pub fn labels(&self) -> HashMap<String, String> {
         [("job", &self.job), ("instance", &self.instance)].map(|(k, v)| (k.to_owned(), v.clone())).into()
     }
 
-    /// The labels of `target_info` beside `job` and `instance`.
+    /// The labels of `target_info` except `job` and `instance`.
     pub fn info(&self) -> impl Iterator<Item = (String, &str)> {
         let rest = self.attributes().filter(|(key, _)| !IN_LABELS.contains(key));
         rest.map(|(key, value)| (label_name(key), value))
     }
 }
 
-/// A label name from an attribute key, by the compatibility specification.
+/// The label name of an attribute key, as the Prometheus compatibility specification defines it.
 fn label_name(key: &str) -> String {
     let mut name: String = key.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
     if name.starts_with(|c: char| c.is_ascii_digit()) {

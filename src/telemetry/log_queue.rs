@@ -1,9 +1,7 @@
-//! Log lines on their way to standard error, which a thread of its own writes: a reader that stalls stops nothing else.
+//! The queue of log lines. A separate thread writes them to standard error, so that a stalled reader blocks nothing else.
 //!
-//! # Why not tracing-appender
-//!
-//! Its queue has a number of lines instead of bytes, its end waits for a reader that stalls, and nothing is known when lines can be
-//! written again.
+//! `tracing-appender` is not used because its queue is limited in lines instead of bytes, its shutdown waits for a stalled reader, and it does
+//! not report when lines can be written again.
 
 use crate::net::{Escaped, Redactor};
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -15,12 +13,12 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Bytes of log lines that wait to be written. Further lines are dropped.
+/// The limit of the queue in bytes. Further lines are dropped.
 const LOG_QUEUE_BYTES_MAX: usize = 1024 * 1024;
-/// Before a pipe that is full and does not block is tried again.
+/// How long to wait before a full non-blocking pipe is tried again.
 const FULL_PIPE_RETRY: Duration = Duration::from_millis(50);
 
-/// The queue of log lines. Cheap to clone; all clones are one.
+/// The queue of log lines. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct LogQueue(Arc<Inner>);
 
@@ -36,30 +34,30 @@ struct Inner {
 struct State {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// A line was taken out and is not written yet.
+    /// A line was removed from the queue and is not written yet.
     is_writing: bool,
-    /// Lines that were dropped since the log reported it last.
+    /// The number of dropped lines that the log has not reported yet.
     unreported: u64,
     last_drop: Option<Instant>,
 }
 
 impl LogQueue {
-    /// A queue that is written to `out`, without what `secrets` hides.
+    /// Starts a queue that is written to `out`, with `secrets` redacted.
     ///
     /// # Errors
-    /// The system has no room for a thread.
+    /// No thread can be created.
     pub(super) fn start(out: impl Write + Send + 'static, secrets: Redactor) -> io::Result<Self> {
         Self::with_bytes_max(out, secrets, LOG_QUEUE_BYTES_MAX)
     }
 
     fn with_bytes_max(out: impl Write + Send + 'static, secrets: Redactor, bytes_max: usize) -> io::Result<Self> {
         let queue = Self(Arc::new(Inner { state: Mutex::default(), changed: Condvar::new(), dropped: AtomicU64::new(0), bytes_max }));
-        let writing = queue.clone();
-        std::thread::Builder::new().name("log".to_owned()).spawn(move || writing.write_to(out, &secrets))?;
+        let writer = queue.clone();
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_to(out, &secrets))?;
         Ok(queue)
     }
 
-    /// Adds a line, or counts it where there is no room. Never waits for the reader.
+    /// Adds a line, or drops and counts it if the queue is full. Never blocks.
     fn push(&self, line: Vec<u8>) {
         let mut state = self.state();
         if state.bytes + line.len() > self.0.bytes_max {
@@ -78,22 +76,23 @@ impl LogQueue {
         self.0.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many lines were dropped since the start.
+    /// The number of lines that were dropped since startup.
     pub(super) fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
-    /// When a line was dropped last.
+    /// When a line was last dropped.
     pub(super) fn last_drop(&self) -> Option<Instant> {
         self.state().last_drop
     }
 
-    /// Waits until every line is written, for at most `limit`. Whether they are.
+    /// Waits until every line is written, for at most `limit`. Returns true if all lines are written.
     pub(super) fn flush(&self, limit: Duration) -> bool {
         let is_pending = |state: &mut State| state.is_writing || !state.lines.is_empty();
         !self.0.changed.wait_while_for(&mut self.state(), is_pending, limit).timed_out()
     }
 
+    /// Writes lines forever.
     fn write_to(&self, mut out: impl Write, secrets: &Redactor) {
         loop {
             let line = self.next();
@@ -102,7 +101,7 @@ impl LogQueue {
             let written = write_all(&mut out, Escaped::formatted(&text).text().as_bytes());
             let mut state = self.state();
             state.is_writing = false;
-            // A line that is being written takes room until it is.
+            // The line counts towards the limit until it is written.
             state.bytes -= line.len();
             let mut report = 0;
             match written {
@@ -112,12 +111,13 @@ impl LogQueue {
             }
             drop(state);
             if report > 0 {
-                warn!(lines = report, "log lines were dropped: whoever reads standard error did not read for a while");
+                warn!(lines = report, "log lines dropped because standard error was not read");
             }
             self.0.changed.notify_all();
         }
     }
 
+    /// Waits for the next line.
     fn next(&self) -> Vec<u8> {
         let mut state = self.state();
         self.0.changed.wait_while(&mut state, |state| state.lines.is_empty());
@@ -130,7 +130,7 @@ impl LogQueue {
     }
 }
 
-/// All bytes, also into a pipe that its owner made non-blocking.
+/// Writes all bytes, also to a non-blocking pipe.
 fn write_all(out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match out.write(bytes) {
@@ -144,7 +144,7 @@ fn write_all(out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// A writer of one line: the formatter hands over each line at once.
+/// The formatter writes each line with one call.
 impl Write for LogQueue {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.push(bytes.to_vec());
@@ -170,9 +170,9 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
-    const SOON: Duration = Duration::from_secs(20);
+    const TIMEOUT: Duration = Duration::from_secs(20);
 
-    /// A reader that takes a line when it is allowed to.
+    /// A reader that accepts a line when it is allowed to.
     struct Gate {
         open: mpsc::Receiver<bool>,
         written: Arc<Mutex<String>>,
@@ -186,7 +186,7 @@ mod tests {
                     Ok(bytes.len())
                 }
                 Ok(false) => Err(ErrorKind::BrokenPipe.into()),
-                // Nobody opens it any more: as a pipe that nobody reads.
+                // A pipe without a reader.
                 Err(_) => loop {
                     std::thread::park();
                 },
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_beyond_the_room_are_dropped_and_counted() {
+    fn lines_beyond_the_limit_are_dropped_and_counted() {
         let (mut queue, opener, written) = gated(10, &[]);
         for line in ["one\n", "two\n", "three\n", "4\n"] {
             queue.write_all(line.as_bytes()).unwrap();
@@ -214,11 +214,11 @@ mod tests {
         assert_eq!((queue.dropped(), queue.last_drop().is_some()), (1, true));
         assert!(!queue.flush(Duration::from_millis(1)));
         (0..3).for_each(|_| opener.send(true).unwrap());
-        assert!(queue.flush(SOON));
+        assert!(queue.flush(TIMEOUT));
         assert_eq!(*written.lock(), "one\ntwo\n4\n");
         queue.write_all(b"five\n").unwrap();
         opener.send(true).unwrap();
-        assert!(queue.flush(SOON));
+        assert!(queue.flush(TIMEOUT));
         assert_eq!((queue.dropped(), written.lock().lines().count()), (1, 4));
     }
 
@@ -228,17 +228,17 @@ mod tests {
         for is_open in [false, true] {
             queue.write_all(b"line\n").unwrap();
             opener.send(is_open).unwrap();
-            assert!(queue.flush(SOON));
+            assert!(queue.flush(TIMEOUT));
         }
         assert_eq!((queue.dropped(), written.lock().as_str()), (1, "line\n"));
     }
 
     #[test]
-    fn a_line_shows_no_secret_and_moves_no_cursor() {
+    fn secrets_and_control_characters_are_not_written() {
         let (mut queue, opener, written) = gated(1000, &["hunter22"]);
         queue.write_all("\u{1b}[33mWARN\u{1b}[0m a\u{202e}b hunter22 \\u0068unter22\n".as_bytes()).unwrap();
         opener.send(true).unwrap();
-        assert!(queue.flush(SOON));
+        assert!(queue.flush(TIMEOUT));
         assert_eq!(*written.lock(), "\u{1b}[33mWARN\u{1b}[0m a\\u202eb *** ***\n");
     }
 }

@@ -1,17 +1,17 @@
-//! The OpenTelemetry SDK, as Postmeter uses it: a pipeline for each target, and Postmeter's own signals.
+//! The OpenTelemetry SDK as Postmeter uses it: a `MeterProvider` for each target, and Postmeter's own telemetry.
 
 mod access_metrics;
 mod collected_target;
 mod delivery_metrics;
 mod export_metrics;
 mod identity;
-pub mod instruments;
 mod log_queue;
 mod logging;
 mod meter_provider;
 mod otlp_exporters;
 mod poll_metrics;
 mod reload_metrics;
+mod self_metrics;
 mod self_telemetry;
 mod self_watch;
 mod target_set;
@@ -22,9 +22,10 @@ pub use delivery_metrics::{DeliveryMetrics, FAILURES_MAX, RecordState};
 pub use export_metrics::ExportMetrics;
 pub use identity::{Identity, SERVER_PORT};
 pub use logging::finish_log;
-pub use meter_provider::{MeterProviderError, Pipeline, SCOPE, metrics_of};
-pub use poll_metrics::Polling;
+pub use meter_provider::{MeterProviderError, SCOPE, TargetMeterProvider, empty_canonical_scope, metrics_of};
+pub use poll_metrics::PollMetrics;
 pub use reload_metrics::{ReloadMetrics, ReloadStatus};
-pub use self_telemetry::{SELF_METRICS, SelfTelemetry, SelfTelemetryError};
-pub use self_watch::{Condition, SelfMetrics, SelfWatch};
+pub use self_metrics::SELF_METRICS;
+pub use self_telemetry::{SelfTelemetry, SelfTelemetryError};
+pub use self_watch::{Condition, ConditionMetrics, SelfWatch};
 pub use target_set::TargetSet;

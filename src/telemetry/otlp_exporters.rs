@@ -1,4 +1,4 @@
-//! Exporters for Postmeter's own telemetry, by gRPC: `opentelemetry-otlp`, as `telemetry.otlp` configures it.
+//! The OTLP/gRPC exporters of Postmeter's own telemetry (`telemetry.otlp`).
 
 use super::self_telemetry::SelfTelemetryError;
 use crate::config::{Compression, TelemetryOtlp};
@@ -8,38 +8,38 @@ use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter, WithExportCo
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
-pub(super) fn spans(way: &TelemetryOtlp) -> Result<SpanExporter, SelfTelemetryError> {
-    configured(SpanExporter::builder().with_tonic(), way)?.build().map_err(SelfTelemetryError::new)
+pub(super) fn span_exporter(config: &TelemetryOtlp) -> Result<SpanExporter, SelfTelemetryError> {
+    configured(SpanExporter::builder().with_tonic(), config)?.build().map_err(SelfTelemetryError::new)
 }
 
-pub(super) fn logs(way: &TelemetryOtlp) -> Result<LogExporter, SelfTelemetryError> {
-    configured(LogExporter::builder().with_tonic(), way)?.build().map_err(SelfTelemetryError::new)
+pub(super) fn log_exporter(config: &TelemetryOtlp) -> Result<LogExporter, SelfTelemetryError> {
+    configured(LogExporter::builder().with_tonic(), config)?.build().map_err(SelfTelemetryError::new)
 }
 
-pub(super) fn metrics(way: &TelemetryOtlp) -> Result<MetricExporter, SelfTelemetryError> {
-    configured(MetricExporter::builder().with_tonic(), way)?.build().map_err(SelfTelemetryError::new)
+pub(super) fn metric_exporter(config: &TelemetryOtlp) -> Result<MetricExporter, SelfTelemetryError> {
+    configured(MetricExporter::builder().with_tonic(), config)?.build().map_err(SelfTelemetryError::new)
 }
 
-/// Hides what requests to this receiver carry: it may repeat that in errors, which the exporter logs.
-pub(super) fn secrets(way: &TelemetryOtlp) -> Redactor {
-    let values = way.headers.iter().filter_map(|(_, value)| HeaderValue::from_str(&value.read().ok()?).ok());
-    Redactor::new(&values.collect::<Vec<_>>(), [way.endpoint.as_str()])
+/// The secrets in requests to the receiver, which may repeat them in errors that the exporter logs.
+pub(super) fn secrets(config: &TelemetryOtlp) -> Redactor {
+    let values = config.headers.iter().filter_map(|(_, value)| HeaderValue::from_str(&value.read().ok()?).ok());
+    Redactor::new(&values.collect::<Vec<_>>(), [config.endpoint.as_str()])
 }
 
-fn configured<B: WithExportConfig + WithTonicConfig>(builder: B, way: &TelemetryOtlp) -> Result<B, SelfTelemetryError> {
-    let mut builder = builder.with_endpoint(&way.endpoint).with_timeout(way.timeout).with_metadata(headers(way)?);
-    if way.compression == Compression::Gzip {
+fn configured<B: WithExportConfig + WithTonicConfig>(builder: B, config: &TelemetryOtlp) -> Result<B, SelfTelemetryError> {
+    let mut builder = builder.with_endpoint(&config.endpoint).with_timeout(config.timeout).with_metadata(headers(config)?);
+    if config.compression == Compression::Gzip {
         builder = builder.with_compression(opentelemetry_otlp::Compression::Gzip);
     }
-    if way.endpoint.starts_with("https://") {
-        builder = builder.with_tls_config(tls(way)?);
+    if config.endpoint.starts_with("https://") {
+        builder = builder.with_tls_config(tls(config)?);
     }
     Ok(builder)
 }
 
-fn headers(way: &TelemetryOtlp) -> Result<MetadataMap, SelfTelemetryError> {
+fn headers(config: &TelemetryOtlp) -> Result<MetadataMap, SelfTelemetryError> {
     let mut headers = MetadataMap::new();
-    for (name, value) in &way.headers {
+    for (name, value) in &config.headers {
         let key: AsciiMetadataKey = name.to_ascii_lowercase().parse().map_err(SelfTelemetryError::new)?;
         let mut value: AsciiMetadataValue = value.read().map_err(SelfTelemetryError::new)?.parse().map_err(SelfTelemetryError::new)?;
         value.set_sensitive(true);
@@ -48,18 +48,18 @@ fn headers(way: &TelemetryOtlp) -> Result<MetadataMap, SelfTelemetryError> {
     Ok(headers)
 }
 
-fn tls(way: &TelemetryOtlp) -> Result<ClientTlsConfig, SelfTelemetryError> {
+fn tls(config: &TelemetryOtlp) -> Result<ClientTlsConfig, SelfTelemetryError> {
     crate::poll::use_ring();
     let file =
         |path: &std::path::Path| std::fs::read(path).map_err(|error| SelfTelemetryError::new(format!("{}: {error}", path.display())));
-    let mut tls = match &way.tls.ca_file {
+    let mut tls = match &config.tls.ca_file {
         Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(file(path)?)),
         None => ClientTlsConfig::new().with_native_roots(),
     };
-    if let (Some(cert), Some(key)) = (&way.tls.cert_file, &way.tls.key_file) {
+    if let (Some(cert), Some(key)) = (&config.tls.cert_file, &config.tls.key_file) {
         tls = tls.identity(Identity::from_pem(file(cert)?, file(key)?));
     }
-    if let Some(name) = &way.tls.server_name {
+    if let Some(name) = &config.tls.server_name {
         tls = tls.domain_name(name);
     }
     Ok(tls)

@@ -1,81 +1,66 @@
-//! What Postmeter says of how its configuration is read again.
+//! Self-metrics about the configuration and its reloads.
 
+use super::self_metrics::{
+    RELOAD_SUCCESS_TIME, RELOAD_SUCCESSFUL, TARGETS_FILES_ERRORS, TARGETS_FILES_FAILING, counter, float_gauge, gauge,
+};
 use opentelemetry::metrics::{Counter, Gauge, Meter};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::time::SystemTime;
 
-/// Instruments of reloads and of `targets_files`.
+/// The instruments of reloads and of `targets_files`.
 #[derive(Debug)]
 pub struct ReloadMetrics {
     successful: Gauge<u64>,
     success_time: Gauge<f64>,
     files_failing: Gauge<u64>,
     files_errors: Counter<u64>,
-    standing: Mutex<ReloadStatus>,
+    status: Mutex<ReloadStatus>,
 }
 
-/// How the configuration stands.
+/// The state of the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReloadStatus {
-    /// When it was taken up last; never, where there is none yet.
-    pub taken_up: Option<SystemTime>,
-    /// When it was read last, if it was not taken up then.
-    pub refused: Option<SystemTime>,
-    /// How many files of `targets_files` are wrong now.
+    /// When the configuration was last applied.
+    pub applied: Option<SystemTime>,
+    /// When the configuration was last read, if it was rejected then.
+    pub rejected: Option<SystemTime>,
+    /// The number of files of `targets_files` that are invalid now.
     pub files_failing: usize,
 }
 
 impl ReloadMetrics {
     pub(super) fn new(meter: &Meter) -> Self {
-        let successful = meter
-            .u64_gauge("postmeter.config.last_reload.successful")
-            .with_description("1 if the configuration was taken up when it was read last, at the start or by a reload; 0 if it was not.");
-        let success_time = meter
-            .f64_gauge("postmeter.config.last_reload.success.timestamp")
-            .with_unit("s")
-            .with_description("When the configuration was taken up last, in Unix time.");
-        let files_failing = meter
-            .u64_gauge("postmeter.targets_files.failing")
-            .with_description("Files of targets_files that are wrong now; what they said before counts.");
-        let files_errors = meter
-            .u64_counter("postmeter.targets_files.errors")
-            .with_unit("{error}")
-            .with_description("How often a file of targets_files was found wrong after it had changed.");
         Self {
-            successful: successful.build(),
-            success_time: success_time.build(),
-            files_failing: files_failing.build(),
-            files_errors: files_errors.build(),
-            standing: Mutex::default(),
+            successful: gauge(meter, &RELOAD_SUCCESSFUL),
+            success_time: float_gauge(meter, &RELOAD_SUCCESS_TIME),
+            files_failing: gauge(meter, &TARGETS_FILES_FAILING),
+            files_errors: counter(meter, &TARGETS_FILES_ERRORS),
+            status: Mutex::default(),
         }
     }
 
-    /// The configuration was read, and taken up or not.
+    /// Records that the configuration was read, and whether it was applied.
     pub fn reloaded(&self, successful: bool) {
         let now = SystemTime::now();
         self.successful.record(u64::from(successful), &[]);
-        let mut standing = self.locked();
-        standing.refused = (!successful).then_some(now);
+        let mut status = self.status.lock();
+        status.rejected = (!successful).then_some(now);
         if successful {
-            standing.taken_up = Some(now);
+            status.applied = Some(now);
             self.success_time.record(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64(), &[]);
         }
     }
 
-    /// Files of `targets_files`: how many are wrong, and how many of them newly.
-    pub fn targets_files(&self, failing: usize, newly: usize) {
+    /// Records the number of invalid files of `targets_files`, and how many of them have become invalid since the last call.
+    pub fn targets_files(&self, failing: usize, newly_failing: usize) {
         self.files_failing.record(failing as u64, &[]);
-        self.files_errors.add(newly as u64, &[]);
-        self.locked().files_failing = failing;
+        self.files_errors.add(newly_failing as u64, &[]);
+        self.status.lock().files_failing = failing;
     }
 
-    /// How the configuration stands, for people.
+    /// The state of the configuration, for the status page.
     #[must_use]
-    pub fn standing(&self) -> ReloadStatus {
-        *self.locked()
-    }
-
-    fn locked(&self) -> MutexGuard<'_, ReloadStatus> {
-        self.standing.lock()
+    pub fn status(&self) -> ReloadStatus {
+        *self.status.lock()
     }
 }

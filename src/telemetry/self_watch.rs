@@ -1,8 +1,9 @@
-//! What Postmeter notices about itself: conditions that an operator should know of, as metrics, and in words at `/-/ready`.
+//! Conditions that an operator should know about, as self-metrics and as text at `/-/ready`.
 //!
-//! None of them takes readiness away: a restart by an orchestrator would heal none of them.
+//! They do not affect readiness: a restart by an orchestrator would not fix any of them.
 
 use super::logging::dropped_lines;
+use super::self_metrics::{COLLECTION_IDLE, LOG_LINES_DROPPED, TARGETS_CIRCUIT_OPEN, TARGETS_STALE, counter, gauge};
 use super::{SelfTelemetry, TargetSet};
 use crate::poll::Circuit;
 use opentelemetry::metrics::{Counter, Gauge, Meter};
@@ -13,20 +14,20 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// How often the conditions are looked at.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// The least age at which a reading is stale.
+/// How often the conditions are checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// The minimum age of a stale reading.
 const STALE_AFTER_MIN: Duration = Duration::from_secs(300);
-/// A reading is stale when so many of its intervals have passed.
+/// A reading is stale after this many of its intervals.
 const STALE_INTERVALS: u32 = 3;
-/// How long dropped log lines are a condition.
+/// How long dropped log lines are reported as a condition.
 const LOG_DROP_RECENT: Duration = Duration::from_secs(15 * 60);
-/// Targets that a condition names; further ones are counted.
+/// Targets that a condition names. Further ones are only counted.
 const NAMES_MAX: usize = 20;
 
-/// The instruments.
+/// The instruments of the conditions.
 #[derive(Debug)]
-pub struct SelfMetrics {
+pub struct ConditionMetrics {
     log_lines_dropped: Counter<u64>,
     idle: Gauge<u64>,
     stale: Gauge<u64>,
@@ -36,45 +37,32 @@ pub struct SelfMetrics {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Dropped log lines that are in the counter.
+    /// The number of dropped log lines that the counter contains.
     log_lines_counted: u64,
-    /// When something was scraped last.
+    /// When metrics were last scraped.
     last_scrape: Option<Instant>,
 }
 
-impl SelfMetrics {
+impl ConditionMetrics {
     pub(super) fn new(meter: &Meter) -> Self {
-        let log_lines_dropped = meter
-            .u64_counter("postmeter.log.lines.dropped")
-            .with_unit("{line}")
-            .with_description("Log lines that were dropped because standard error was not read, or could not be written.");
-        let idle = meter
-            .u64_gauge("postmeter.collection.idle")
-            .with_description("1 if nothing has scraped, and no push was accepted, for telemetry.idle_after; or 0.");
-        let stale = meter.u64_gauge("postmeter.targets.stale").with_unit("{target}").with_description(
-            "Targets whose latest reading is older than the longest of 5 minutes, three times min_interval and three push intervals.",
-        );
-        let circuits_open = meter
-            .u64_gauge("postmeter.targets.circuit_open")
-            .with_unit("{target}")
-            .with_description("Targets that keep failing and are polled less often until they respond.");
         let metrics = Self {
-            log_lines_dropped: log_lines_dropped.build(),
-            idle: idle.build(),
-            stale: stale.build(),
-            circuits_open: circuits_open.build(),
+            log_lines_dropped: counter(meter, &LOG_LINES_DROPPED),
+            idle: gauge(meter, &COLLECTION_IDLE),
+            stale: gauge(meter, &TARGETS_STALE),
+            circuits_open: gauge(meter, &TARGETS_CIRCUIT_OPEN),
             state: Mutex::default(),
         };
+        // The counter must exist before the first dropped line.
         metrics.log_lines_dropped.add(0, &[]);
         metrics
     }
 
-    /// Metrics were scraped.
+    /// Notes a scrape.
     pub(super) fn note_scrape(&self) {
         self.state().last_scrape = Some(Instant::now());
     }
 
-    /// Adds the log lines that were dropped since. The queue does not: where there is no room for a line, nothing else is done.
+    /// Adds the log lines that were dropped since the last call. The queue itself does not, to keep dropping a line as cheap as possible.
     pub(super) fn count_dropped_log_lines(&self) {
         let (dropped, _) = dropped_lines();
         let mut state = self.state();
@@ -91,18 +79,18 @@ impl SelfMetrics {
     }
 }
 
-/// A condition that an operator should know of.
+/// A condition that an operator should know about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Nothing was scraped, and no push was accepted, for this long.
+    /// There was no scrape and no accepted push for this long.
     Idle(Duration),
     /// The latest readings of these targets are old.
     Stale(Vec<String>),
-    /// These targets keep failing, and are polled less often.
+    /// These targets fail repeatedly and are polled less often.
     CircuitsOpen(Vec<String>),
-    /// So many log lines were dropped, the last of them a short time ago.
+    /// This many log lines were dropped since startup, the last one recently.
     LogLinesDropped(u64),
-    /// So many requests in the spool were damaged since the start.
+    /// This many requests in the spool were damaged since startup.
     SpoolDamaged(u64),
 }
 
@@ -116,50 +104,50 @@ impl fmt::Display for Condition {
             }
         };
         match self {
-            Self::Idle(time) => write!(f, "idle: nothing was scraped, and no push was accepted, for {} s", time.as_secs()),
+            Self::Idle(time) => write!(f, "idle: no scrape and no accepted push for {} s", time.as_secs()),
             Self::Stale(targets) => write!(f, "stale: old readings of {}", names(targets)),
             Self::CircuitsOpen(targets) => write!(f, "circuit open: polled less often after repeated failures: {}", names(targets)),
-            Self::LogLinesDropped(lines) => write!(f, "log lines dropped: {lines} since the start; standard error is not read fast enough"),
-            Self::SpoolDamaged(requests) => write!(f, "spool damaged: {requests} requests were set aside since the start"),
+            Self::LogLinesDropped(lines) => write!(f, "log lines dropped: {lines} since startup; standard error is not read fast enough"),
+            Self::SpoolDamaged(requests) => write!(f, "spool damaged: {requests} requests set aside since startup"),
         }
     }
 }
 
-/// Looks at the conditions. Cheap to clone.
+/// Checks the conditions.
 #[derive(Clone, Debug)]
 pub struct SelfWatch {
     targets: TargetSet,
-    own: Arc<SelfTelemetry>,
+    telemetry: Arc<SelfTelemetry>,
     idle_after: Duration,
     push_interval: Option<watch::Receiver<Duration>>,
-    began: Instant,
+    started: Instant,
 }
 
 impl SelfWatch {
-    /// A watch over these targets. `push_interval` is how often the push collects, if there is one.
+    /// A watch over these targets. `push_interval` is the interval of the push, if it is enabled.
     #[must_use]
     pub fn new(
         targets: TargetSet,
-        own: Arc<SelfTelemetry>,
+        telemetry: Arc<SelfTelemetry>,
         idle_after: Duration,
         push_interval: Option<watch::Receiver<Duration>>,
     ) -> Self {
-        Self { targets, own, idle_after, push_interval, began: Instant::now() }
+        Self { targets, telemetry, idle_after, push_interval, started: Instant::now() }
     }
 
-    /// The conditions at this moment.
+    /// The conditions at this time.
     #[must_use]
     pub fn conditions(&self, now: Instant) -> Vec<Condition> {
         let mut conditions = Vec::new();
-        let last = [self.own.watched.last_scrape(), self.own.exporting.last_accepted()].into_iter().flatten().max();
-        let idle = now.saturating_duration_since(last.unwrap_or(self.began));
+        let last = [self.telemetry.conditions.last_scrape(), self.telemetry.export.last_accepted()].into_iter().flatten().max();
+        let idle = now.saturating_duration_since(last.unwrap_or(self.started));
         if idle >= self.idle_after {
             conditions.push(Condition::Idle(idle));
         }
         let (mut stale, mut open) = (Vec::new(), Vec::new());
         let push_interval = self.push_interval.as_ref().map(|interval| *interval.borrow());
-        for monitored in self.targets.now().iter() {
-            let target = &monitored.target;
+        for collected in self.targets.now().iter() {
+            let target = &collected.target;
             let age = target.latest().map(|latest| now.saturating_duration_since(latest.began));
             if age.is_some_and(|age| age > stale_after(target.config.min_interval, push_interval)) {
                 stale.push(target.name().to_owned());
@@ -172,7 +160,7 @@ impl SelfWatch {
         let is_recent = last_drop.is_some_and(|last| now.saturating_duration_since(last) < LOG_DROP_RECENT);
         conditions.extend(Some(stale).filter(|stale| !stale.is_empty()).map(Condition::Stale));
         conditions.extend(Some(open).filter(|open| !open.is_empty()).map(Condition::CircuitsOpen));
-        let damaged = self.own.exporting.damaged_requests();
+        let damaged = self.telemetry.export.damaged_requests();
         conditions.extend((damaged > 0).then_some(Condition::SpoolDamaged(damaged)));
         conditions.extend(is_recent.then_some(Condition::LogLinesDropped(dropped)));
         conditions
@@ -189,16 +177,16 @@ impl SelfWatch {
                 Condition::LogLinesDropped(_) | Condition::SpoolDamaged(_) => {}
             }
         }
-        let metrics = &self.own.watched;
+        let metrics = &self.telemetry.conditions;
         metrics.idle.record(idle, &[]);
         metrics.stale.record(stale as u64, &[]);
         metrics.circuits_open.record(open as u64, &[]);
         metrics.count_dropped_log_lines();
     }
 
-    /// Records the conditions every few seconds, until `stop` is true.
+    /// Records the conditions every few seconds until `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) {
-        let mut tick = tokio::time::interval(LOOK_INTERVAL);
+        let mut tick = tokio::time::interval(CHECK_INTERVAL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -225,7 +213,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
-    fn a_reading_is_stale_after_the_longest_of_three_times() {
+    fn a_reading_is_stale_after_the_longest_of_three_ages() {
         for (min_interval, push_interval, minutes) in [(15, None, 5), (15, Some(60), 5), (15, Some(600), 30), (1200, Some(600), 60)] {
             let seconds = Duration::from_secs;
             assert_eq!(stale_after(seconds(min_interval), push_interval.map(seconds)), MINUTE * minutes);
@@ -233,30 +221,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn conditions_come_and_go() {
-        // Nothing listens there: a reading that fails at once.
+    async fn conditions_begin_and_end() {
+        // Nothing listens on this port, so the poll fails immediately.
         let text = "targets: [{name: a, system: kumomta, url: 'http://127.0.0.1:1', min_interval: 2s}]";
         let config = config::parse(text, "postmeter.yaml", &Environment::default()).unwrap();
         let target = Target::new(config.targets[0].clone(), Limits::default()).unwrap();
-        let own = Arc::new(SelfTelemetry::quiet().unwrap());
+        let telemetry = Arc::new(SelfTelemetry::quiet().unwrap());
         let targets = TargetSet::new(vec![Arc::new(CollectedTarget::new(target.clone()).unwrap())]);
-        let watch = SelfWatch::new(targets, own.clone(), MINUTE, None);
+        let watch = SelfWatch::new(targets, telemetry.clone(), MINUTE, None);
         let now = Instant::now();
         assert_eq!(watch.conditions(now), []);
         let idle = watch.conditions(now + MINUTE * 2);
         assert!(matches!(idle[..], [Condition::Idle(time)] if time >= MINUTE), "{idle:?}");
-        own.served("/metrics", 503, MINUTE);
+        telemetry.served("/metrics", 503, MINUTE);
         assert!(matches!(watch.conditions(now + MINUTE * 2)[..], [Condition::Idle(_)]));
-        own.served("/metrics", 200, MINUTE);
+        telemetry.served("/metrics", 200, MINUTE);
         assert_eq!(watch.conditions(Instant::now() + MINUTE / 2), []);
-        own.exporting.spool_damaged(2);
+        telemetry.export.spool_damaged(2);
         assert_eq!(watch.conditions(Instant::now()), [Condition::SpoolDamaged(2)]);
-        let own = Arc::new(SelfTelemetry::quiet().unwrap());
-        let watch = SelfWatch { own: own.clone(), ..watch };
-        own.exporting.exported(1, Some("refused"));
-        assert_eq!(own.exporting.last_accepted(), None);
-        own.exporting.exported(1, None);
-        assert!(own.exporting.last_accepted().is_some());
+        let telemetry = Arc::new(SelfTelemetry::quiet().unwrap());
+        let watch = SelfWatch { telemetry: telemetry.clone(), ..watch };
+        telemetry.export.exported(1, Some("refused"));
+        assert_eq!(telemetry.export.last_accepted(), None);
+        telemetry.export.exported(1, None);
+        assert!(telemetry.export.last_accepted().is_some());
 
         target.reading().await;
         let old = watch.conditions(Instant::now() + MINUTE * 6);
@@ -264,8 +252,8 @@ mod tests {
         assert_eq!(old[1].to_string(), "stale: old readings of a");
         watch.record(Instant::now() + MINUTE * 6);
         let value = |name: &str| {
-            let (_, families) = own.gather();
-            families.iter().find(|family| family.name() == name).unwrap().get_metric()[0].get_gauge().get_value()
+            let (_, families) = telemetry.gather();
+            families.find(None, name).unwrap().samples().next().unwrap().number().unwrap()
         };
         assert_eq!(
             [value("postmeter_collection_idle"), value("postmeter_targets_stale"), value("postmeter_targets_circuit_open")],
@@ -276,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_names_few_targets() {
+    fn a_condition_names_a_limited_number_of_targets() {
         let names = (0..25).map(|n| format!("t{n}")).collect();
         let text = Condition::CircuitsOpen(names).to_string();
         assert!(text.ends_with("t18, t19 and 5 more") && !text.contains("t20"), "{text}");

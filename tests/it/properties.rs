@@ -115,12 +115,12 @@ fn numbers_are_read_as_they_were_written() {
 fn gauge(n: f64) -> postmeter::export::exposition::Section {
     use postmeter::model::{Families, FamilySelection, FamilyType, LimitExceeded, SelectedFamilies};
     let families = Families::read(String::new(), |out| {
-        let name = out.own("x");
+        let name = out.add_text("x");
         out.family(name, Default::default(), FamilyType::Gauge);
         out.number(n);
         Ok::<(), LimitExceeded>(())
     });
-    let native = SelectedFamilies::choose(vec![families.unwrap()], "", usize::MAX, |_| {
+    let native = SelectedFamilies::select(vec![families.unwrap()], "", usize::MAX, |_| {
         Some(FamilySelection { kind: Some(FamilyType::Unknown), ..FamilySelection::default() })
     });
     postmeter::export::exposition::Section::plain(std::sync::Arc::new(native))
@@ -141,7 +141,7 @@ fn the_order_of_labels_does_not_make_another_series() {
             labels.rotate_left(turn % len);
         }
         let families = postmeter::format::prometheus::read(first.clone() + &line(&labels)).unwrap();
-        let native = postmeter::model::SelectedFamilies::choose(vec![families], "", usize::MAX, |_| Some(Default::default()));
+        let native = postmeter::model::SelectedFamilies::select(vec![families], "", usize::MAX, |_| Some(Default::default()));
         prop_assert_eq!((native.kept, native.repairs.get(postmeter::model::Repair::DuplicateSeries)), (1, 1), "{}", first);
     });
 }

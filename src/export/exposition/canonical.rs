@@ -1,65 +1,24 @@
-//! Our own words as families: what the SDK's registry gathers, the histograms that it cannot have, and `target_info`.
+//! Canonical metrics that have no instrument, as families: histograms and `target_info`.
 
 use crate::model::{Attributes, FamiliesBuilder, FamilyType, Histogram, Kind, Metric, ReadingLimits, SelectedFamilies, vocabulary};
 use crate::telemetry::Identity;
-use prometheus::proto::{Metric as Gathered, MetricFamily, MetricType};
 use std::collections::BTreeMap;
 
 fn build(fill: impl FnOnce(&mut FamiliesBuilder<'_>)) -> SelectedFamilies {
     // Of our own making, and bounded where it is made.
     let mut out = FamiliesBuilder::new("", ReadingLimits::NONE);
     fill(&mut out);
-    SelectedFamilies::own(out.finish())
+    SelectedFamilies::unfiltered(out.finish())
 }
 
 fn begin(out: &mut FamiliesBuilder<'_>, name: &str, help: &str, kind: FamilyType) {
-    let (name, help) = (out.own(name), out.own(help));
+    let (name, help) = (out.add_text(name), out.add_text(help));
     out.family(name, help, kind);
 }
 
 fn label(out: &mut FamiliesBuilder<'_>, name: &str, value: &str) {
-    let (name, value) = (out.own(name), out.own(value));
+    let (name, value) = (out.add_text(name), out.add_text(value));
     out.label(name, value);
-}
-
-/// What a registry gathered.
-#[must_use]
-pub fn gathered(families: &[MetricFamily]) -> SelectedFamilies {
-    build(|out| {
-        for family in families {
-            let kind = match family.get_field_type() {
-                MetricType::COUNTER => FamilyType::Counter,
-                MetricType::GAUGE => FamilyType::Gauge,
-                MetricType::HISTOGRAM => FamilyType::Histogram,
-                MetricType::SUMMARY | MetricType::UNTYPED => continue,
-            };
-            begin(out, family.name(), family.help(), kind);
-            for metric in family.get_metric() {
-                let mut labels: Vec<(&str, &str)> = metric.get_label().iter().map(|l| (l.name(), l.value())).collect();
-                // A registry appends job and instance in any order.
-                labels.sort_unstable();
-                for (name, value) in labels {
-                    label(out, name, value);
-                }
-                match kind {
-                    FamilyType::Counter => out.number(metric.get_counter().get_value()),
-                    FamilyType::Histogram => out.histogram(histogram(metric)),
-                    _ => out.number(metric.get_gauge().get_value()),
-                }
-            }
-        }
-    })
-}
-
-fn histogram(metric: &Gathered) -> Histogram {
-    let gathered = metric.get_histogram();
-    let finite = || gathered.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite());
-    Histogram {
-        bounds: finite().map(|bucket| bucket.upper_bound()).collect(),
-        cumulative: finite().map(|bucket| bucket.cumulative_count()).collect(),
-        sum: Some(gathered.get_sample_sum()),
-        count: gathered.get_sample_count(),
-    }
 }
 
 /// The distributions of a reading, which the SDK has no instrument for.

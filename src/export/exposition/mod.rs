@@ -19,7 +19,7 @@ mod reserved_families;
 mod reserved_names;
 mod text;
 
-pub use canonical::{gathered, histograms, histograms_alone, target_info, translated};
+pub use canonical::{histograms, histograms_alone, target_info, translated};
 pub use names::Escaping;
 pub use reserved_families::is_reserved;
 pub use reserved_names::ReservedNames;

@@ -35,7 +35,7 @@ pub fn is_reserved(format: Format, name: &str, kind: FamilyType) -> bool {
 
 fn of(format: Format) -> ReservedNames {
     let mut taken = ReservedNames::default();
-    for metric in vocabulary::ALL {
+    for metric in vocabulary::ALL.iter().chain(SELF_METRICS) {
         let kind = match metric.kind {
             Kind::Counter => FamilyType::Counter,
             Kind::UpDownCounter | Kind::Gauge => FamilyType::Gauge,
@@ -45,9 +45,6 @@ fn of(format: Format) -> ReservedNames {
     }
     for name in [UP, TARGET_INFO] {
         taken.add(format, name.to_owned(), FamilyType::Gauge);
-    }
-    for (name, kind) in SELF_METRICS {
-        taken.add(format, (*name).to_owned(), *kind);
     }
     taken
 }
@@ -63,14 +60,14 @@ mod tests {
         let own = SelfTelemetry::quiet().unwrap();
         own.served("/metrics", 200, Duration::ZERO);
         own.changed("family_dropped", 1);
-        own.exporting.exported(1, None);
-        own.exporting.attempted(None, Duration::ZERO);
-        own.exporting.waiting(1);
-        own.exporting.retried("timeout");
+        own.export.exported(1, None);
+        own.export.attempted(None, Duration::ZERO);
+        own.export.waiting(1);
+        own.export.retried("timeout");
         let (_, families) = own.gather();
         assert!(families.len() >= 7, "{}", families.len());
-        for family in &families {
-            assert!(is_reserved(Format::Text, family.name(), FamilyType::Unknown), "{}", family.name());
+        for family in families.families() {
+            assert!(is_reserved(Format::Text, &family.name(), FamilyType::Unknown), "{}", family.name());
         }
     }
 

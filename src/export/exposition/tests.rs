@@ -8,7 +8,7 @@ const OPEN_METRICS: Format = Format::OpenMetrics(Escaping::Underscores);
 
 fn native(page: &str) -> Arc<SelectedFamilies> {
     let families = prometheus::read(page.to_owned()).unwrap();
-    Arc::new(SelectedFamilies::choose(vec![families], "", usize::MAX, |_| Some(FamilySelection::default())))
+    Arc::new(SelectedFamilies::select(vec![families], "", usize::MAX, |_| Some(FamilySelection::default())))
 }
 
 fn of(page: &str, job: &str, instance: &str) -> Section {
@@ -96,7 +96,7 @@ fn a_mail_server_has_labels_of_the_same_names() {
     // A page without ours has them renamed, too: Prometheus adds its own.
     writes(Format::Text, &[Section::plain(native("a{job=\"theirs\"} 1\n"))], "# TYPE a untyped\na{exported_job=\"theirs\"} 1\n");
     let ours = prometheus::read("a{job=\"ours\"} 1\n".to_owned()).unwrap();
-    writes(Format::Text, &[Section::own(Arc::new(SelectedFamilies::own(ours)))], "# TYPE a untyped\na{job=\"ours\"} 1\n");
+    writes(Format::Text, &[Section::own(Arc::new(SelectedFamilies::unfiltered(ours)))], "# TYPE a untyped\na{job=\"ours\"} 1\n");
 }
 
 #[test]
@@ -219,14 +219,14 @@ fn page_of_two() -> String {
 fn a_name_that_is_none_does_not_break_the_page() {
     let families = Families::read(String::new(), |out| {
         for name in ["a\nb 1", "c"] {
-            let (name, label, value) = (out.own(name), out.own("l-l"), out.own("v"));
+            let (name, label, value) = (out.add_text(name), out.add_text("l-l"), out.add_text("v"));
             out.family(name, Default::default(), FamilyType::Gauge);
             out.label(label, value);
             out.number(2.0);
         }
         Ok::<_, LimitExceeded>(())
     });
-    let native = SelectedFamilies::choose(vec![families.unwrap()], "", usize::MAX, |_| Some(FamilySelection::default()));
+    let native = SelectedFamilies::select(vec![families.unwrap()], "", usize::MAX, |_| Some(FamilySelection::default()));
     let expected = "# TYPE a_b_1 gauge\na_b_1{l_l=\"v\"} 2\n# TYPE c gauge\nc{l_l=\"v\"} 2\n";
     writes(Format::Text, &[Section::plain(Arc::new(native))], expected);
 }
@@ -239,11 +239,11 @@ fn named(families: &[(&str, FamilyType, SeriesLabels<'_>)]) -> Arc<SelectedFamil
     let built = Families::read(String::new(), |out| {
         let mut value = 0.0;
         for (name, kind, series) in families {
-            let (name, help) = (out.own(name), out.own("About it."));
+            let (name, help) = (out.add_text(name), out.add_text("About it."));
             out.family(name, help, *kind);
             for labels in *series {
                 for (name, value) in *labels {
-                    let (name, value) = (out.own(name), out.own(value));
+                    let (name, value) = (out.add_text(name), out.add_text(value));
                     out.label(name, value);
                 }
                 value += 1.0;
@@ -252,7 +252,7 @@ fn named(families: &[(&str, FamilyType, SeriesLabels<'_>)]) -> Arc<SelectedFamil
         }
         Ok::<_, LimitExceeded>(())
     });
-    Arc::new(SelectedFamilies::choose(vec![built.unwrap()], "", usize::MAX, |_| Some(FamilySelection::default())))
+    Arc::new(SelectedFamilies::select(vec![built.unwrap()], "", usize::MAX, |_| Some(FamilySelection::default())))
 }
 
 #[test]
@@ -333,7 +333,7 @@ fn a_mail_servers_family_is_never_taken_for_ours() {
         assert_eq!(said.dropped[0], "mail_up of one has the name of a metric of Postmeter or of Prometheus");
     }
     let families = prometheus::read(body.to_owned()).unwrap();
-    let renamed = SelectedFamilies::choose(vec![families], "their_", usize::MAX, |_| Some(FamilySelection::default()));
+    let renamed = SelectedFamilies::select(vec![families], "their_", usize::MAX, |_| Some(FamilySelection::default()));
     let (page, said) = told(Format::Text, &[Section::plain(Arc::new(renamed))], &ReservedNames::default());
     assert!(said.families_dropped == 0 && page.contains("\ntheir_mail_up{exported_job=\"x\"} 1\n"), "{page}");
     // Ours stay beside theirs of the same name.
@@ -353,10 +353,10 @@ fn what_is_written_reads_back_the_same() {
 fn our_translation_of_names_is_the_exporters() {
     use crate::model::{Kind, Point, vocabulary};
     for source in crate::source::SOURCES {
-        let pipeline = crate::telemetry::Pipeline::of(source, &Identity::new("x", "y")).unwrap();
+        let meter_provider = crate::telemetry::TargetMeterProvider::of(source, &Identity::new("x", "y")).unwrap();
         for metric in crate::telemetry::metrics_of(source).into_iter().filter(|metric| metric.kind != Kind::Histogram) {
-            let families = pipeline.gather(vec![Point::new(metric, &[], 1.0)]);
-            let names: Vec<&str> = families.iter().map(|family| family.name()).collect();
+            let families = meter_provider.gather(vec![Point::new(metric, &[], 1.0)]);
+            let names: Vec<_> = families.families().map(|family| family.name().into_owned()).collect();
             assert_eq!(names, [translated(metric)], "{}", metric.name);
         }
     }

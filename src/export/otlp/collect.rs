@@ -80,7 +80,7 @@ impl Collector {
     fn ended(&mut self) -> Vec<TargetMetrics> {
         let end = |mut pushed: Pushed| {
             let identity = pushed.monitored.last_identity();
-            ended(pushed.monitored.pipeline.system(), &identity, &mut pushed.series)
+            ended(pushed.monitored.system(), &identity, &mut pushed.series)
         };
         self.left.drain(..).map(end).collect()
     }
@@ -114,7 +114,7 @@ impl Collector {
         }
         self.queue(collection, ready, Ends::TargetMetrics, stop).await;
         if let Some(pushed) = self.pushed.first() {
-            self.outbox.own().polling.observe(&pushed.monitored.target.usage());
+            self.outbox.own().poll.observe(&pushed.monitored.target.usage());
         }
     }
 
@@ -144,7 +144,7 @@ impl Collector {
             let collected = pushed.monitored.collect(&reading);
             let identity = pushed.monitored.identity(&reading);
             let system = pushed.monitored.target.config.source.name;
-            let told = told(&collected, system, &reading, &identity, &mut pushed.series);
+            let told = told(collected, system, &reading, &identity, &mut pushed.series);
             self.outbox.left_out(told.left_out());
             all.push(match ends {
                 Ends::TargetMetrics => told,

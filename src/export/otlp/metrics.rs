@@ -8,15 +8,14 @@ use super::native_metrics::{NativeCursor, RequestFull};
 use super::request_writer::MetricsRequestWriter;
 use super::wire;
 use crate::poll::Reading;
-use crate::report::{CollectionTimes, NativeReport, SeriesState, TimestampedSamples, nanos};
-use crate::telemetry::{Identity, SCOPE, SERVER_PORT};
+use crate::report::{NativeReport, Report, SeriesState, TimestampedSamples};
+use crate::telemetry::{Identity, SERVER_PORT};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, Metric, ScopeMetrics};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_sdk::metrics::data::ResourceMetrics as Collected;
 use prost::Message;
 
 /// Bytes of one request, unless configured otherwise.
@@ -39,44 +38,27 @@ pub struct TargetMetrics {
 
 /// One target's reading as it is told by OTLP: what the SDK collected of it, its histograms, and its native families.
 pub fn told(
-    collected: &Collected,
+    canonical: Vec<ScopeMetrics>,
     system: &'static str,
     reading: &Reading,
     identity: &Identity,
     series: &mut SeriesState,
 ) -> TargetMetrics {
-    let mut canonical: Vec<ScopeMetrics> = collected.scope_metrics().map(Into::into).collect();
-    let snapshot = reading.snapshot();
-    let moment = CollectionTimes {
-        reading: nanos(reading.at),
-        good: snapshot.is_some(),
-        complete: reading.is_complete(),
-        counters_since: snapshot.and_then(|s| s.counters_since).map(nanos),
-        tally_since: nanos(reading.tally_since),
-        of_records: reading.tally.of_records,
-        drops_idle_series: snapshot.is_some_and(|s| s.drops_idle_series),
-    };
-    let relayed = series.read(with_version(&mut canonical), system, snapshot, &reading.native, moment);
-    TargetMetrics { resource: resource_field(identity), identity: identity_field(identity), canonical, relayed }
+    TargetMetrics::new(identity, series.report(canonical, system, reading))
 }
 
 /// The ends of all series of a target that was collected until a reload and is not any more; nothing of it is told again.
 pub fn ended(system: &'static str, identity: &Identity, series: &mut SeriesState) -> TargetMetrics {
-    let scope = InstrumentationScope { name: SCOPE.to_owned(), ..Default::default() };
-    let mut canonical = vec![ScopeMetrics { scope: Some(scope), ..Default::default() }];
-    let relayed = series.end(with_version(&mut canonical), system);
-    TargetMetrics { resource: resource_field(identity), identity: identity_field(identity), canonical, relayed }
-}
-
-/// The same scopes with the version of this Postmeter.
-fn with_version(scopes: &mut [ScopeMetrics]) -> &mut [ScopeMetrics] {
-    for scope in scopes.iter_mut().filter_map(|scope| scope.scope.as_mut()) {
-        env!("CARGO_PKG_VERSION").clone_into(&mut scope.version);
-    }
-    scopes
+    TargetMetrics::new(identity, series.end(system))
 }
 
 impl TargetMetrics {
+    /// The report of a target with this identity.
+    fn new(identity: &Identity, report: Report) -> Self {
+        let Report { canonical, native } = report;
+        Self { resource: resource_field(identity), identity: identity_field(identity), canonical, relayed: native }
+    }
+
     /// Samples that were left out for their explicit timestamps, by why.
     #[must_use]
     pub fn left_out(&self) -> [(&'static str, u64); 3] {

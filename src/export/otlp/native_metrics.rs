@@ -10,7 +10,7 @@ use crate::model::{
     Exemplar, FamilyType, Histogram, SamplePosition, SamplePositions, SampleRef, Scope as InstrumentationScope, SelectedFamily, Summary,
     Value, is_scope_info,
 };
-use crate::report::{DeltaBase, EndedSamples, NativeReport, buckets, count, sum};
+use crate::report::{DeltaBase, EndedSamples, NativeReport, UnixNanos, buckets, count, sum};
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, DataPointFlags};
 
 /// The scope of what mail servers say in their own words.
@@ -49,7 +49,7 @@ pub(crate) struct RequestFull;
 
 impl<'a> NativeCursor<'a> {
     pub(crate) fn new(relayed: &'a NativeReport) -> Self {
-        let ends = relayed.gone();
+        let ends = relayed.ended_samples();
         Self { relayed, family: 0, places: None, pending: None, rising: 0, deltas: 0, ends, pending_end: None, timestamped: 0 }
     }
 
@@ -60,8 +60,8 @@ impl<'a> NativeCursor<'a> {
         // First, for what is told next may have the name of what ended, and be something else.
         self.ends(&mut out)?;
         while self.family < self.relayed.native.len() {
-            let family = self.relayed.native.at(self.family);
-            if !is_scope_info(family.own_name()) {
+            let family = self.relayed.native.family(self.family);
+            if !is_scope_info(family.native_name()) {
                 out.enter(family.scope());
                 self.family(&mut out, &family)?;
             }
@@ -83,12 +83,12 @@ impl<'a> NativeCursor<'a> {
             if last.replace(found.family) != Some(found.family) {
                 out.page.end_metric();
             }
-            let family = self.relayed.native.at(found.family);
+            let family = self.relayed.native.family(found.family);
             out.enter(family.scope());
             let header = Header::new(&family, self.relayed.is_delta(family.kind()), self.relayed.native.has_exemplars());
-            let sample = self.relayed.native.sample(found.place).filter(|_| !is_scope_info(family.own_name()));
+            let sample = self.relayed.native.sample(found.position).filter(|_| !is_scope_info(family.native_name()));
             if let Some(sample) = sample {
-                let point = Point { value: sample.value(), before: found.before(), start: found.start, time: found.time };
+                let point = Point { value: sample.value(), before: found.base_value(), start: found.start, time: found.time };
                 out.point(&header, &sample, &point)?;
             }
             self.timestamped += 1;
@@ -102,16 +102,16 @@ impl<'a> NativeCursor<'a> {
         let rises = matches!(kind, FamilyType::Counter | FamilyType::Histogram);
         let delta = relayed.is_delta(kind);
         let header = Header::new(family, delta, relayed.native.has_exemplars());
-        let places = self.places.get_or_insert_with(|| family.places());
+        let places = self.places.get_or_insert_with(|| family.positions());
         while let Some(place) = self.pending.take().or_else(|| places.next()) {
             let Some(sample) = relayed.native.sample(place) else { continue };
-            let mut point = Point { value: sample.value(), before: None, start: 0, time: relayed.time };
+            let mut point = Point { value: sample.value(), before: None, start: None, time: relayed.time };
             if rises {
-                point.start = relayed.starts.get(self.rising).copied().unwrap_or(0);
+                point.start = relayed.starts.get(self.rising).copied().flatten();
             }
-            let base = if delta { relayed.base(self.deltas) } else { DeltaBase::Zero };
-            if let Some((before, since)) = relayed.before(base) {
-                (point.before, point.start) = (Some(before), since);
+            let base = if delta { relayed.delta_base(self.deltas) } else { DeltaBase::Zero };
+            if let Some((before, since)) = relayed.base_value(base) {
+                (point.before, point.start) = (Some(before), Some(since));
             }
             // One with a time of its own is written behind all others.
             let has_own_time = sample.timestamp().is_some() || relayed.timestamped.is_ahead(family, &sample);
@@ -133,8 +133,8 @@ impl<'a> NativeCursor<'a> {
             if last.replace(at) != Some(at) {
                 out.page.end_metric();
             }
-            let family = native.at(at);
-            if is_scope_info(family.own_name()) {
+            let family = native.family(at);
+            if is_scope_info(family.native_name()) {
                 continue;
             }
             out.enter(family.scope());
@@ -171,8 +171,9 @@ impl<'a> Header<'a> {
     fn exemplars(&self, field: u8, sample: &SampleRef<'_>, point: &Point<'_>) -> Vec<u8> {
         let mut to = Vec::new();
         if self.has_exemplars {
-            let is_new = |exemplar: &Exemplar<'_>| !self.delta || exemplar.time() == 0 || exemplar.time() > point.start;
-            sample.exemplars().filter(is_new).for_each(|exemplar| write_exemplar(&mut to, field, &exemplar, point.time));
+            let is_new =
+                |exemplar: &Exemplar<'_>| !self.delta || exemplar.time() == 0 || exemplar.time() > point.start.map_or(0, UnixNanos::get);
+            sample.exemplars().filter(is_new).for_each(|exemplar| write_exemplar(&mut to, field, &exemplar, point.time.get()));
         }
         to
     }
@@ -236,9 +237,8 @@ struct Point<'a> {
     value: Value<'a>,
     /// What is taken away from it.
     before: Option<Value<'a>>,
-    /// 0 is unset.
-    start: u64,
-    time: u64,
+    start: Option<UnixNanos>,
+    time: UnixNanos,
 }
 
 struct PointWriter<'p, 'a> {
@@ -301,7 +301,7 @@ impl<'a> PointWriter<'_, 'a> {
     fn number(&mut self, header: &Header<'_>, sample: &SampleRef<'_>, point: &Point<'_>, n: f64) -> Result<(), RequestFull> {
         const EXEMPLARS: u8 = delimited(5);
         const ATTRIBUTES: u8 = delimited(7);
-        let times = if point.start == 0 { FIXED_LEN } else { 2 * FIXED_LEN };
+        let times = if point.start.is_none() { FIXED_LEN } else { 2 * FIXED_LEN };
         let exemplars = header.exemplars(EXEMPLARS, sample, point);
         let len = labels_len(sample, header.scoped) + times + FIXED_LEN + exemplars.len();
         let to = self.begin(header, len)?;
@@ -324,7 +324,7 @@ impl<'a> PointWriter<'_, 'a> {
             _ => None,
         };
         let sum = sum(now, before);
-        let times = if point.start == 0 { FIXED_LEN } else { 2 * FIXED_LEN };
+        let times = if point.start.is_none() { FIXED_LEN } else { 2 * FIXED_LEN };
         let (bounds, counts) = (now.bounds.len() * 8, now.cumulative.len() * 8 + 8);
         let numbers = FIXED_LEN + if sum.is_some() { FIXED_LEN } else { 0 };
         let exemplars = header.exemplars(EXEMPLARS, sample, point);
@@ -356,7 +356,7 @@ impl<'a> PointWriter<'_, 'a> {
         let quantiles = summary.quantiles.len() * field_len(2 * FIXED_LEN);
         let len = labels_len(sample, header.scoped) + 3 * FIXED_LEN + quantiles;
         let to = self.begin(header, len)?;
-        times_of(to, 0, point.time);
+        times_of(to, None, point.time);
         to.push(COUNT);
         to.extend_from_slice(&summary.count.unwrap_or(0).to_le_bytes());
         to.push(SUM);
@@ -372,13 +372,13 @@ impl<'a> PointWriter<'_, 'a> {
     }
 
     /// The end of a series: `NoRecordedValue`.
-    fn end(&mut self, header: &Header<'_>, sample: &SampleRef<'_>, time: u64) -> Result<(), RequestFull> {
+    fn end(&mut self, header: &Header<'_>, sample: &SampleRef<'_>, time: UnixNanos) -> Result<(), RequestFull> {
         let (attributes, flags) = match header.family.kind() {
             FamilyType::Histogram => (delimited(9), varint(10)),
             _ => (delimited(7), varint(8)),
         };
         let to = self.begin(header, labels_len(sample, header.scoped) + FIXED_LEN + 2)?;
-        times_of(to, 0, time);
+        times_of(to, None, time);
         to.extend_from_slice(&[flags, DataPointFlags::NoRecordedValueMask as u8]);
         labels(to, attributes, sample, header.scoped);
         Ok(())
@@ -444,13 +444,13 @@ fn from_hex<const BYTES: usize>(text: &str) -> Option<[u8; BYTES]> {
 }
 
 #[inline]
-fn times_of(to: &mut Vec<u8>, start: u64, time: u64) {
+fn times_of(to: &mut Vec<u8>, start: Option<UnixNanos>, time: UnixNanos) {
     let mut times = [0; 2 * FIXED_LEN];
     times[0] = START;
-    times[1..FIXED_LEN].copy_from_slice(&start.to_le_bytes());
+    times[1..FIXED_LEN].copy_from_slice(&start.map_or(0, UnixNanos::get).to_le_bytes());
     times[FIXED_LEN] = TIME;
-    times[FIXED_LEN + 1..].copy_from_slice(&time.to_le_bytes());
-    to.extend_from_slice(if start == 0 { &times[FIXED_LEN..] } else { &times });
+    times[FIXED_LEN + 1..].copy_from_slice(&time.get().to_le_bytes());
+    to.extend_from_slice(if start.is_none() { &times[FIXED_LEN..] } else { &times });
 }
 
 #[cfg(test)]

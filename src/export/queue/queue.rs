@@ -75,7 +75,7 @@ impl ExportQueue {
         let after_kept = kept.last().map_or(0, |last| last.key.collection.saturating_add(1));
         let next = u64::try_from(now).unwrap_or_default().max(after_kept);
         let line = RequestList::new(bounds);
-        own.exporting.spool_damaged(0);
+        own.export.spool_damaged(0);
         let outbox = Self {
             endpoint: config.receiver(),
             spool,
@@ -99,7 +99,7 @@ impl ExportQueue {
         }
         let points = found.iter().map(|waiting| waiting.points).sum::<u64>();
         info!(requests = found.len(), points, "the spool has kept what an earlier run could not deliver");
-        self.own.exporting.waiting(i64::try_from(points).unwrap_or(i64::MAX));
+        self.own.export.waiting(i64::try_from(points).unwrap_or(i64::MAX));
         self.line().add_found(found);
     }
 
@@ -118,9 +118,9 @@ impl ExportQueue {
         let line = self.line();
         let (memory, spool) = (line.memory(), line.spool());
         drop(line);
-        self.own.exporting.queue("memory", memory.bytes, memory.max_bytes);
+        self.own.export.queue("memory", memory.bytes, memory.max_bytes);
         if self.spool.is_some() {
-            self.own.exporting.queue("disk", spool.bytes, spool.max_bytes);
+            self.own.export.queue("disk", spool.bytes, spool.max_bytes);
         }
     }
 
@@ -178,7 +178,7 @@ impl ExportQueue {
             }
             self.add_found(spool.take_found());
         }
-        self.own.exporting.waiting(i64::try_from(points).unwrap_or(i64::MAX));
+        self.own.export.waiting(i64::try_from(points).unwrap_or(i64::MAX));
         let dropped = self.line().add(waiting);
         self.measure();
         self.filled.notify_one();
@@ -187,7 +187,7 @@ impl ExportQueue {
 
     /// So many points of a collection were not put, and never will be.
     pub(crate) fn not_put(&self, points: u64) {
-        self.own.exporting.exported(points, Some("shutdown"));
+        self.own.export.exported(points, Some("shutdown"));
         self.state().lost_points += points;
     }
 
@@ -214,8 +214,8 @@ impl ExportQueue {
 
     fn count_lost(&self, requests: &[QueuedRequest], error_type: &'static str) {
         let points = requests.iter().map(|waiting| waiting.points).sum();
-        self.own.exporting.exported(points, Some(error_type));
-        self.own.exporting.waiting(-i64::try_from(points).unwrap_or(i64::MAX));
+        self.own.export.exported(points, Some(error_type));
+        self.own.export.waiting(-i64::try_from(points).unwrap_or(i64::MAX));
         self.state().lost_points += points;
     }
 
@@ -268,11 +268,11 @@ impl ExportQueue {
         let Some(first) = self.line().remove_first() else { return };
         let rejected = rejected.min(first.points);
         let taken = first.points - rejected;
-        self.own.exporting.exported(taken, None);
+        self.own.export.exported(taken, None);
         if rejected > 0 {
-            self.own.exporting.exported(rejected, Some(REJECTED));
+            self.own.export.exported(rejected, Some(REJECTED));
         }
-        self.own.exporting.waiting(-i64::try_from(first.points).unwrap_or(i64::MAX));
+        self.own.export.waiting(-i64::try_from(first.points).unwrap_or(i64::MAX));
         self.measure();
         {
             let mut state = self.state();
@@ -311,7 +311,7 @@ impl ExportQueue {
     /// The first was not taken and will be sent again after this wait.
     pub(crate) fn not_taken(&self, error: &SendError, wait: Duration) {
         let collection = self.line().keep_first();
-        self.own.exporting.retried(error.error_type());
+        self.own.export.retried(error.error_type());
         self.say(error, collection, "metrics were not delivered, and wait");
         self.fails(error, Some(wait));
         self.moved.notify_waiters();

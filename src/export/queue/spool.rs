@@ -81,7 +81,7 @@ impl DamagedRequests {
         if requests == 0 {
             return;
         }
-        self.own.exporting.spool_damaged(requests);
+        self.own.export.spool_damaged(requests);
         if self.count.fetch_add(requests, Ordering::Relaxed) == 0 {
             let path = path.display();
             warn!(
@@ -244,7 +244,7 @@ impl Spool {
             }
             Ok(_) => {}
         }
-        self.own.exporting.spool(failing.is_some());
+        self.own.export.spool(failing.is_some());
     }
 
     fn failing(&self) -> MutexGuard<'_, Option<Failing>> {

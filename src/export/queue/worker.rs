@@ -73,7 +73,7 @@ async fn attempt(outbox: &ExportQueue, sender: &OtlpExporter, own: &SelfTelemetr
     }
     let began = Instant::now();
     let result = sender.send(Signal::Metrics, bytes.clone()).await;
-    own.exporting.attempted(result.as_ref().err().map(SendError::error_type), began.elapsed());
+    own.export.attempted(result.as_ref().err().map(SendError::error_type), began.elapsed());
     if matches!(result, Err(SendError::TooLarge(_))) {
         size.too_large(bytes.len());
         if split_first(outbox, &bytes, bytes.len() / 2) {

@@ -127,7 +127,7 @@ impl Pending {
                         out.repairs(&repairs);
                     }
                     Err(repair) => {
-                        out.forget_labels();
+                        out.discard_labels();
                         out.repair(repair);
                     }
                 }
@@ -138,7 +138,7 @@ impl Pending {
                     out.histogram(histogram);
                     out.repairs(&repairs);
                 }
-                Err(repair) => out.lose_distribution(repair),
+                Err(repair) => out.add_unreadable_histogram(repair),
             }
             if out.series() > before {
                 created.into_iter().for_each(|nanos| out.created_of_last(nanos));

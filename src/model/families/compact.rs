@@ -1,14 +1,15 @@
 //! A copy of some series of a response without the rest of its body.
 
-use super::{Families, Family, FamilyRef, Sample, SampleRef, Shape, Text};
+use super::sample::{Sample, Shape};
+use super::{Families, Family, FamilyRef, SampleRef, Text};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::mem::size_of;
 
-/// An exemplar beside its labels.
+/// The memory of an exemplar without its labels.
 const EXEMPLAR_BYTES: usize = 48;
 
-/// Builds families from series of other families, over a body that has only their texts.
+/// Builds families from some series of other families. The body of the copy has only their texts.
 #[derive(Debug, Default)]
 pub(in crate::model) struct CompactCopy {
     out: Families,
@@ -16,7 +17,7 @@ pub(in crate::model) struct CompactCopy {
 }
 
 impl CompactCopy {
-    /// Adds a family with the series for which `keep` is true at their places. Returns the place of the new family.
+    /// Adds a family with those series for whose index `keep` returns true. Returns the index of the new family.
     pub(in crate::model) fn add(&mut self, family: FamilyRef<'_>, mut keep: impl FnMut(usize) -> bool) -> usize {
         let first = self.out.samples.len() as u32;
         let (name, help, unit) = (self.text(family.name()), self.text(family.help()), self.text(family.unit()));
@@ -34,94 +35,95 @@ impl CompactCopy {
     }
 
     fn sample(&mut self, sample: &SampleRef<'_>) {
-        let position = self.out.samples.len() as u32;
+        let index = self.out.samples.len() as u32;
         if let Some(nanos) = sample.created() {
-            self.out.extras.add_created(position, nanos);
+            self.out.extras.add_created(index, nanos);
         }
-        self.out.timestamps.extend(sample.timestamp().map(|timestamp| (position, timestamp)));
+        self.out.timestamps.extend(sample.timestamp().map(|timestamp| (index, timestamp)));
         for exemplar in sample.exemplars() {
             let labels: Vec<(Text, Text)> = exemplar.labels().map(|(name, value)| (self.text(name), self.text(value))).collect();
-            self.out.extras.add_exemplar(position, &labels, exemplar.value(), exemplar.time());
+            self.out.extras.add_exemplar(index, &labels, exemplar.value(), exemplar.time());
         }
         let labels = self.out.labels.len() as u32;
         for (name, value) in sample.labels() {
             let pair = (self.text(name), self.text(value));
             self.out.labels.push(pair);
         }
-        let place = usize::try_from(sample.sample.bits).unwrap_or(usize::MAX);
+        let distribution = usize::try_from(sample.sample.bits).unwrap_or(usize::MAX);
         let bits = match sample.sample.shape {
             Shape::Number => sample.sample.bits,
             Shape::Histogram => {
-                self.out.histograms.extend(sample.of.histograms.get(place).cloned());
+                self.out.histograms.extend(sample.of.histograms.get(distribution).cloned());
                 self.out.histograms.len() as u64 - 1
             }
             Shape::Summary => {
-                self.out.summaries.extend(sample.of.summaries.get(place).cloned());
+                self.out.summaries.extend(sample.of.summaries.get(distribution).cloned());
                 self.out.summaries.len() as u64 - 1
             }
         };
         self.out.samples.push(Sample { labels, labels_len: sample.sample.labels_len, shape: sample.sample.shape, bits });
     }
 
-    /// Each text is kept once, however often it is used.
+    /// The position of a text, which is stored once, however often it is used.
     fn text(&mut self, text: &str) -> Text {
         if let Some(known) = self.texts.get(text) {
             return *known;
         }
-        let position = Text { start: self.out.body.len() as u32, len: text.len() as u32 };
+        let added = Text::new(self.out.body.len(), text.len());
         self.out.body.push_str(text);
-        self.texts.insert(text.into(), position);
-        position
+        self.texts.insert(text.into(), added);
+        added
     }
 }
 
 impl Families {
-    /// The memory that they keep, without that of allocations themselves.
+    /// The memory of the families in bytes, without the overhead of allocations.
     pub(in crate::model) fn memory_bytes(&self) -> usize {
-        let texts = self.body.capacity() + self.mended.capacity();
+        let texts = self.body.capacity() + self.added_text.capacity();
         let tables = self.families.capacity() * size_of::<Family>()
             + self.samples.capacity() * size_of::<Sample>()
             + self.labels.capacity() * size_of::<(Text, Text)>()
-            + self.contradicted.capacity() * size_of::<Text>()
-            + self.lost.capacity() * size_of::<(Text, Sample)>()
-            + self.lost_labels.capacity() * size_of::<(Text, Text)>()
+            + self.inconsistent.capacity() * size_of::<Text>()
+            + self.unreadable.capacity() * size_of::<(Text, Sample)>()
+            + self.unreadable_labels.capacity() * size_of::<(Text, Text)>()
             + self.timestamps.capacity() * size_of::<(u32, i64)>()
             + self.extras.memory_bytes();
         let histograms: usize = self.histograms.iter().map(|h| (h.bounds.capacity() + h.cumulative.capacity()) * 8).sum();
         let summaries: usize = self.summaries.iter().map(|s| s.quantiles.capacity() * 16).sum();
-        let places = self.histograms.capacity() * size_of::<super::Histogram>() + self.summaries.capacity() * size_of::<super::Summary>();
-        texts + tables + histograms + summaries + places
+        let distributions =
+            self.histograms.capacity() * size_of::<super::Histogram>() + self.summaries.capacity() * size_of::<super::Summary>();
+        texts + tables + histograms + summaries + distributions
     }
 
-    /// Returns memory that was allocated and is not used.
+    /// Frees memory that was allocated and is not used.
     pub(in crate::model) fn shrink(&mut self) {
         self.body.shrink_to_fit();
-        self.mended.shrink_to_fit();
+        self.added_text.shrink_to_fit();
         self.families.shrink_to_fit();
         self.samples.shrink_to_fit();
         self.labels.shrink_to_fit();
         self.histograms.shrink_to_fit();
         self.summaries.shrink_to_fit();
-        self.contradicted.shrink_to_fit();
-        self.lost.shrink_to_fit();
-        self.lost_labels.shrink_to_fit();
+        self.inconsistent.shrink_to_fit();
+        self.unreadable.shrink_to_fit();
+        self.unreadable_labels.shrink_to_fit();
         self.timestamps.shrink_to_fit();
         self.extras.shrink();
     }
 }
 
 impl SampleRef<'_> {
-    /// The memory that a copy of the series needs at most.
+    /// The memory that a copy of the series needs at most, in bytes.
     pub(in crate::model) fn copy_bytes(&self) -> usize {
-        let labels: usize = self.places().iter().map(|(name, value)| (name.len + value.len) as usize + size_of::<(Text, Text)>()).sum();
-        let place = usize::try_from(self.sample.bits).unwrap_or(usize::MAX);
+        let labels: usize = self.label_texts().iter().map(|(name, value)| name.len() + value.len() + size_of::<(Text, Text)>()).sum();
+        let distribution = usize::try_from(self.sample.bits).unwrap_or(usize::MAX);
         let value = match self.sample.shape {
             Shape::Number => 0,
             Shape::Histogram => {
-                let values = self.of.histograms.get(place).map_or(0, |h| h.bounds.len() * 16);
+                let values = self.of.histograms.get(distribution).map_or(0, |h| h.bounds.len() * 16);
                 values + size_of::<super::Histogram>()
             }
-            Shape::Summary => self.of.summaries.get(place).map_or(0, |s| s.quantiles.len() * 16) + size_of::<super::Summary>(),
+            Shape::Summary => self.of.summaries.get(distribution).map_or(0, |s| s.quantiles.len() * 16) + size_of::<super::Summary>(),
         };
         let text = |(name, value): (&str, &str)| name.len() + value.len() + size_of::<(Text, Text)>();
         let exemplars: usize = self.exemplars().map(|exemplar| EXEMPLAR_BYTES + exemplar.labels().map(text).sum::<usize>()).sum();

@@ -125,7 +125,7 @@ impl Inner {
 
     async fn bcrypt(&self, hash: String, password: Vec<u8>, client: Client, is_stranger: bool) -> Option<bool> {
         let turn = self.queue.turn(client, is_stranger).await?;
-        self.own.pulling.password_checked();
+        self.own.access.password_checked();
         let checked = tokio::task::spawn_blocking(move || {
             let right = bcrypt::verify(password, &hash).unwrap_or(false);
             drop(turn);

@@ -372,7 +372,7 @@ impl Access {
     fn used(&self, token: &config::Token) {
         let now = Timestamp::now();
         self.0.used.lock().insert(token.sha256, now);
-        self.0.own.pulling.token_used(&token.name, u64::try_from(now.as_second()).unwrap_or(0));
+        self.0.own.access.token_used(&token.name, u64::try_from(now.as_second()).unwrap_or(0));
     }
 }
 

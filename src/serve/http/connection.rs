@@ -82,7 +82,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access,
                     false => Some(None),
                 };
                 let (Some(stranger), Some(slot)) = (stranger, slots.take(peer.into())) else {
-                    access.own().pulling.refused("connections");
+                    access.own().access.refused("connections");
                     continue;
                 };
                 if access.is_known(&rules, peer) {
@@ -136,11 +136,11 @@ impl Connection {
         let served = pin!(self.serve(ObservedStream::new(stream, activity.clone()), activity.clone()));
         tokio::select! {
             () = served => {}
-            () = displaced => access.own().pulling.refused("displaced"),
+            () = displaced => access.own().access.refused("displaced"),
             slow = activity.too_slow(access.limits()) => {
                 // Nobody has done wrong who keeps a connection for a while.
                 if slow != TooSlow::Idle {
-                    access.own().pulling.refused(if slow == TooSlow::Head { "slow_request" } else { "slow_reader" });
+                    access.own().access.refused(if slow == TooSlow::Head { "slow_request" } else { "slow_reader" });
                 }
             }
         }
@@ -153,7 +153,7 @@ impl Connection {
             Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => self.http2(stream, activity, &rules).await,
             Ok(stream) => self.http1(stream, activity, &rules).await,
             Err((error, stream)) => {
-                self.access.own().pulling.refused("tls");
+                self.access.own().access.refused("tls");
                 debug!(peer = %self.peer, "no TLS: {error}");
                 linger(stream).await;
             }
@@ -222,7 +222,7 @@ impl Connection {
     fn broken(&self, result: hyper::Result<()>) {
         let Err(error) = result else { return };
         if error.is_parse_too_large() {
-            self.access.own().pulling.refused("head_too_large");
+            self.access.own().access.refused("head_too_large");
         }
         debug!(peer = %self.peer, "the connection ended: {error}");
     }
@@ -245,7 +245,7 @@ impl Connection {
                 self.route(request, client).await
             }
             Err(refusal) => {
-                self.access.own().pulling.refused(refusal.reason());
+                self.access.own().access.refused(refusal.reason());
                 debug!(peer = %self.peer, reason = refusal.reason(), "refused");
                 // Nobody takes a place by not reading that there is none for them.
                 slot = None;

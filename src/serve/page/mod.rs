@@ -59,7 +59,7 @@ pub(super) async fn index(
     };
     let view = PageView {
         push: served.outbox.as_ref().map(|outbox| PushView::of(outbox.status(), now.clock)),
-        configured: ConfigView::of(served.own.reloading.standing(), now.clock),
+        configured: ConfigView::of(served.own.reload.status(), now.clock),
         tokens: served.access.tokens().into_iter().map(|token| TokenView::of(token, now.clock)).collect(),
         ..view
     };

@@ -61,8 +61,8 @@ pub(super) struct ConfigView {
 impl ConfigView {
     pub(super) fn of(standing: ReloadStatus, now: SystemTime) -> Self {
         Self {
-            taken_up: standing.taken_up.map(|at| TimeView::new(at, now)),
-            refused: standing.refused.map(|at| TimeView::new(at, now)),
+            taken_up: standing.applied.map(|at| TimeView::new(at, now)),
+            refused: standing.rejected.map(|at| TimeView::new(at, now)),
             files_failing: (standing.files_failing > 0).then(|| counted(standing.files_failing, "file")),
         }
     }

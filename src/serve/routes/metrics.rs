@@ -76,10 +76,10 @@ async fn all(served: &AppState, client: Client, headers: &HeaderMap, route: &'st
     observe_usage(served);
     let (own, own_families) = served.own.gather();
     let identities: Vec<Identity> = readings.iter().map(|(monitored, reading)| monitored.identity(reading)).collect();
-    let mut ours = vec![exposition::target_info(std::iter::once(own).chain(&identities)), exposition::gathered(&own_families)];
+    let mut ours = vec![exposition::target_info(std::iter::once(own).chain(&identities)), own_families];
     let mut theirs = Vec::new();
     for ((monitored, reading), identity) in readings.iter().zip(&identities) {
-        ours.push(exposition::gathered(&monitored.gather(reading)));
+        ours.push(monitored.gather(reading));
         if let Some(snapshot) = reading.snapshot() {
             let system = monitored.target.config.source.name;
             ours.push(exposition::histograms(system, identity, &snapshot.histograms));
@@ -102,7 +102,7 @@ async fn one(served: &AppState, client: Client, headers: &HeaderMap, route: &'st
     let Some(_turn) = served.turns.take(client, wait).await else { return busy(served, route, began) };
     let left = wait.saturating_sub(began.elapsed()).max(WAIT_MIN);
     let reading = monitored.target.reading_for_scrape(ScraperId::of(&client), left).await;
-    let mut ours = vec![exposition::gathered(&anonymous(monitored.gather(&reading)))];
+    let mut ours = vec![monitored.gather_without_target_labels(&reading)];
     if let Some(snapshot) = reading.snapshot() {
         ours.push(exposition::histograms_alone(monitored.target.config.source.name, &snapshot.histograms));
     }
@@ -115,26 +115,16 @@ async fn one(served: &AppState, client: Client, headers: &HeaderMap, route: &'st
 
 /// No turn came in time.
 fn busy(served: &AppState, route: &'static str, began: Instant) -> Response {
-    served.own.pulling.refused(Refusal::Busy.reason());
+    served.own.access.refused(Refusal::Busy.reason());
     let response = Refusal::Busy.into_response();
     served.own.served(route, response.status().as_u16(), began.elapsed());
     response
 }
 
-/// Without the labels that the registry puts on.
-fn anonymous(mut families: Vec<prometheus::proto::MetricFamily>) -> Vec<prometheus::proto::MetricFamily> {
-    for metric in families.iter_mut().flat_map(|family| family.mut_metric()) {
-        let mut labels = metric.take_label();
-        labels.retain(|label| !matches!(label.name(), "job" | "instance"));
-        metric.set_label(labels);
-    }
-    families
-}
-
 /// How far the limits of polling are used, for Postmeter's own metrics on this page.
 fn observe_usage(served: &AppState) {
     if let Some(monitored) = served.targets.now().first() {
-        served.own.polling.observe(&monitored.target.usage());
+        served.own.poll.observe(&monitored.target.usage());
     }
 }
 

@@ -75,7 +75,7 @@ fn is_of_another_site(uri: &Uri, headers: &HeaderMap) -> bool {
 /// 200 with what changed, 500 with every problem, 403 where nobody allowed it or a page of another site sends it.
 pub(crate) async fn reload(State(served): State<AppState>, uri: Uri, headers: HeaderMap) -> (StatusCode, String) {
     if is_of_another_site(&uri, &headers) {
-        served.own.pulling.refused("cross_site");
+        served.own.access.refused("cross_site");
         return (StatusCode::FORBIDDEN, "a browser sends this for another site, so it is refused\n".to_owned());
     }
     match served.reload.ask().await {

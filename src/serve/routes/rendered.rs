@@ -118,7 +118,7 @@ mod tests {
 
     fn section(page: &str) -> Section {
         let families = prometheus::read(page.to_owned()).unwrap();
-        Section::plain(Arc::new(SelectedFamilies::choose(vec![families], "", usize::MAX, |_| Some(FamilySelection::default()))))
+        Section::plain(Arc::new(SelectedFamilies::select(vec![families], "", usize::MAX, |_| Some(FamilySelection::default()))))
     }
 
     #[tokio::test]

@@ -25,8 +25,8 @@ impl<'a> PartFamilies<'a> {
         let (mut contradicted, mut lost, mut unreadable) = (HashSet::new(), Vec::new(), false);
         for (_, page) in read.iter().filter(|(of, _)| of.name == part.name) {
             unreadable |= [Repair::Unreadable, Repair::Forged].iter().any(|repair| page.repairs().get(*repair) > 0);
-            contradicted.extend(page.contradicted());
-            lost.extend(page.lost().filter(|(family, _)| families.contains_key(family)));
+            contradicted.extend(page.inconsistent_histograms());
+            lost.extend(page.unreadable_histograms().filter(|(family, _)| families.contains_key(family)));
             for family in page.iter() {
                 if let Some(of_name) = families.get_mut(family.name()) {
                     of_name.push(family);

@@ -32,7 +32,7 @@ async fn a_large_response_of_which_little_is_used_keeps_little() {
         for target in &targets {
             let reading = target.reading().await;
             is_good(&reading);
-            assert_eq!(reading.native.at(0).samples().next().unwrap().number(), Some(7.0));
+            assert_eq!(reading.native.family(0).samples().next().unwrap().number(), Some(7.0));
             readings.push(reading);
         }
         let bytes = limits.usage().readings_bytes;

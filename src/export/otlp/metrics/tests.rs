@@ -44,20 +44,20 @@ impl Random {
         let families = Families::read(body, |builder| {
             for _ in 0..self.next(7) {
                 names += 1;
-                let name = builder.own(&format!("family_{names}"));
-                let help = if self.next(2) == 0 { builder.own("") } else { builder.own(&self.text()) };
+                let name = builder.add_text(&format!("family_{names}"));
+                let help = if self.next(2) == 0 { builder.add_text("") } else { builder.add_text(&self.text()) };
                 let kinds = [FamilyType::Counter, FamilyType::Gauge, FamilyType::Histogram, FamilyType::Summary, FamilyType::Unknown];
                 let kind = kinds[self.next(5) as usize];
                 builder.family(name, help, kind);
                 for _ in 0..self.next(40) {
                     for label in 0..self.next(4) {
-                        let key = builder.own(&format!("l{label}"));
+                        let key = builder.add_text(&format!("l{label}"));
                         let body = builder.body();
                         let at = self.next(body_len as u64 + 1) as usize;
                         // From the body where that is possible, beside it otherwise.
                         let value = match body.get(at..(at + 5).min(body_len)) {
                             Some(piece) if self.next(2) == 0 => builder.text(piece),
-                            _ => builder.own(&self.text()),
+                            _ => builder.add_text(&self.text()),
                         };
                         builder.label(key, value);
                     }
@@ -92,7 +92,7 @@ impl Random {
 }
 
 fn native(families: Families) -> Arc<SelectedFamilies> {
-    Arc::new(SelectedFamilies::choose(vec![families], "", usize::MAX, |_| Some(FamilySelection::default())))
+    Arc::new(SelectedFamilies::select(vec![families], "", usize::MAX, |_| Some(FamilySelection::default())))
 }
 
 fn text(body: &str) -> Arc<SelectedFamilies> {
@@ -116,7 +116,7 @@ fn reading(at: u64, outcome: Result<Snapshot, PollError>, native: Arc<SelectedFa
 }
 
 fn told_of(name: &str, reading: &Reading, state: &mut SeriesState) -> TargetMetrics {
-    told(&Collected::default(), "kumomta", reading, &Identity::new("kumomta", name), state)
+    told(Vec::new(), "kumomta", reading, &Identity::new("kumomta", name), state)
 }
 
 fn decoded(requests: &[Request]) -> Vec<ExportMetricsServiceRequest> {
@@ -333,7 +333,7 @@ fn steps(temporality: Temporality, steps: &[(Transition, &[&str])]) {
             Good(body) => reading(at, Ok(snapshot(body)), text(body)),
             Prefixed(prefix, body) => {
                 let families = prometheus::read((*body).to_owned()).unwrap();
-                let native = SelectedFamilies::choose(vec![families], prefix, usize::MAX, |_| Some(FamilySelection::default()));
+                let native = SelectedFamilies::select(vec![families], prefix, usize::MAX, |_| Some(FamilySelection::default()));
                 reading(at, Ok(snapshot(body)), Arc::new(native))
             }
             Since(since, body) => {
@@ -343,7 +343,7 @@ fn steps(temporality: Temporality, steps: &[(Transition, &[&str])]) {
             Chosen(since, body) => {
                 let counters_since = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(*since)).filter(|_| *since > 0);
                 let families = crate::format::prometheus::read((*body).to_owned()).unwrap();
-                let native = SelectedFamilies::choose(vec![families], "", usize::MAX, |name| {
+                let native = SelectedFamilies::select(vec![families], "", usize::MAX, |name| {
                     let kind = (name == "r").then_some(FamilyType::Counter);
                     Some(FamilySelection { kind, min_value: (name == "c").then_some(5.0), ..FamilySelection::default() })
                 });
@@ -727,10 +727,8 @@ fn canonical_histograms_go_beside_the_scalars() {
     let mut told_at = |at, count: Option<u64>| {
         let histograms = count.map(|count| (*metric, Vec::new(), histogram(count))).into_iter().collect();
         let this = reading(at, Ok(Snapshot { histograms, ..Snapshot::default() }), Arc::default());
-        let mut scopes = vec![ScopeMetrics::default()];
-        let moment = CollectionTimes { reading: at * SECOND, good: true, complete: true, ..CollectionTimes::default() };
-        state.read(&mut scopes, "kumomta", this.snapshot(), &this.native, moment);
-        let metrics = scopes.remove(0).metrics;
+        let mut report = state.report(vec![ScopeMetrics::default()], "kumomta", &this);
+        let metrics = report.canonical.remove(0).metrics;
         let points = metrics.into_iter().flat_map(|metric| match metric.data {
             Some(Data::Histogram(histogram)) => histogram.data_points,
             other => panic!("{other:?}"),

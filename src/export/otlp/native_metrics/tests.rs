@@ -10,7 +10,6 @@ use crate::telemetry::Identity;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{Exemplar, Metric, NumberDataPoint, ResourceMetrics};
-use opentelemetry_sdk::metrics::data::ResourceMetrics as Collected;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,7 +18,7 @@ const SECOND: u64 = 1_000_000_000;
 fn reading(at: u64, body: &str) -> Reading {
     let families = prometheus::read_unended(body.to_owned()).unwrap();
     let repairs = *families.repairs();
-    let native = Arc::new(SelectedFamilies::choose(vec![families], "", usize::MAX, |_| Some(FamilySelection::default())));
+    let native = Arc::new(SelectedFamilies::select(vec![families], "", usize::MAX, |_| Some(FamilySelection::default())));
     let (at, now) = (SystemTime::UNIX_EPOCH + Duration::from_secs(at), Instant::now());
     let mut snapshot = Snapshot { repairs, ..Snapshot::default() };
     snapshot.repairs.add_all(&native.repairs);
@@ -29,7 +28,7 @@ fn reading(at: u64, body: &str) -> Reading {
 
 fn pushed(state: &mut SeriesState, reading: &Reading) -> Vec<ResourceMetrics> {
     let identity = Identity::new("prometheus", "one").with_target_info(reading.native.resource_attributes());
-    message(&[told(&Collected::default(), "prometheus", reading, &identity, state)]).resource_metrics
+    message(&[told(Vec::new(), "prometheus", reading, &identity, state)]).resource_metrics
 }
 
 fn push(body: &str) -> (Vec<ResourceMetrics>, Reading) {
@@ -140,7 +139,7 @@ fn scope_labels_name_the_scope() {
                 # TYPE d gauge\nd{otel_scope_name=\"b\",otel_scope_version=\"2\"} 4\nd{otel_scope_name=\"a\",otel_scope_schema_url=\"u\",otel_scope_tier=\"x\"} 5\n";
     for bytes_max in [usize::MAX, 1] {
         let reading = reading(1_700_000_000, body);
-        let told = [told(&Collected::default(), "prometheus", &reading, &Identity::new("prometheus", "one"), &mut SeriesState::default())];
+        let told = [told(Vec::new(), "prometheus", &reading, &Identity::new("prometheus", "one"), &mut SeriesState::default())];
         let requests = crate::export::otlp::metrics::requests(&told, bytes_max);
         let resources: Vec<ResourceMetrics> = requests
             .map(|request| {

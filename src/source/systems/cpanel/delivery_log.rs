@@ -40,11 +40,11 @@ pub fn email_logs(body: String) -> Result<Families, ReadError> {
     rows.sort_by_key(|row| std::cmp::Reverse(row.sendunixtime.whole()));
     rows.truncate(EMAIL_LOGS_MAX);
     Families::read(body, |out| {
-        let (name, help) = (out.own("email_logs"), out.own("Always 1; each series is one of the newest deliveries."));
+        let (name, help) = (out.add_text("email_logs"), out.add_text("Always 1; each series is one of the newest deliveries."));
         out.family(name, help, FamilyType::Gauge);
         for row in &rows {
             for (name, value) in row.labels() {
-                let (name, value) = (out.own(name), out.own(&value));
+                let (name, value) = (out.add_text(name), out.add_text(&value));
                 out.label(name, value);
             }
             out.number(1.0);

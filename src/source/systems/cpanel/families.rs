@@ -263,13 +263,13 @@ fn count_odd(out: &mut FamiliesBuilder<'_>, numbers: &[LenientNumber]) {
 }
 
 pub(super) fn family(out: &mut FamiliesBuilder<'_>, name: &str, help: &str) {
-    let (name, help) = (out.own(name), out.own(help));
+    let (name, help) = (out.add_text(name), out.add_text(help));
     out.family(name, help, FamilyType::Gauge);
 }
 
 fn series(out: &mut FamiliesBuilder<'_>, labels: &[(&str, &str)], value: f64) {
     for (name, value) in labels {
-        let (name, value) = (out.own(name), out.own(value));
+        let (name, value) = (out.add_text(name), out.add_text(value));
         out.label(name, value);
     }
     out.number(value);

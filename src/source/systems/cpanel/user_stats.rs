@@ -64,11 +64,11 @@ fn stats(out: &mut FamiliesBuilder<'_>, rows: &[Stats]) {
         "Mail of each domain and user in the window: messages by what became of them, and their total size in bytes.",
     );
     // Kept once, not for each series.
-    let keys = ["domain", "primary_domain", "user", "owner"].map(|key| out.own(key));
-    let stat_key = out.own("stat_type");
-    let stats = STATS.map(|stat| out.own(stat));
+    let keys = ["domain", "primary_domain", "user", "owner"].map(|key| out.add_text(key));
+    let stat_key = out.add_text("stat_type");
+    let stats = STATS.map(|stat| out.add_text(stat));
     for (labels, sums) in accounts {
-        let labels = labels.map(|word| out.own(&word.0));
+        let labels = labels.map(|word| out.add_text(&word.0));
         for (stat, n) in stats.into_iter().zip(sums.0) {
             let Some(n) = n else { continue };
             keys.into_iter().zip(labels).for_each(|(key, value)| out.label(key, value));
@@ -95,11 +95,11 @@ fn flags(out: &mut FamiliesBuilder<'_>, rows: &[Stats]) {
         return;
     }
     family(out, "email_flag_stats", "Whether an account has reached a limit: 1 or 0, by the field of WHM that reports it.");
-    let keys = ["domain", "user"].map(|key| out.own(key));
-    let flag_key = out.own("flag");
-    let names = FLAGS.map(|name| out.own(name));
+    let keys = ["domain", "user"].map(|key| out.add_text(key));
+    let flag_key = out.add_text("flag");
+    let names = FLAGS.map(|name| out.add_text(name));
     for (labels, flags) in accounts {
-        let labels = labels.map(|word| out.own(&word.0));
+        let labels = labels.map(|word| out.add_text(&word.0));
         for (name, reached) in names.into_iter().zip(flags) {
             let Some(n) = reached.number() else { continue };
             keys.into_iter().zip(labels).for_each(|(key, value)| out.label(key, value));

@@ -50,7 +50,7 @@ pub(super) fn leave_out(mut families: Families, forged: &HashSet<String>) -> Res
     if forged.len() > FORGED_FAMILIES_MAX {
         return Err(ReadError::Malformed(format!("more than {FORGED_FAMILIES_MAX} families stand more than once")));
     }
-    families.leave_out_repeated(forged);
+    families.remove_repeated(forged);
     if families.series() == 0 && families.repairs().get(Repair::Forged) > 0 {
         return Err(ReadError::Malformed("every series stands more than once".to_owned()));
     }

@@ -22,7 +22,7 @@ mod lookahead;
 use super::escape;
 use super::forged::{self, Heads};
 use crate::format::quote;
-use crate::model::{BOUNDS, Families, FamiliesBuilder, FamilyType, ReadingLimits, Repair, Text};
+use crate::model::{Families, FamiliesBuilder, FamilyType, READING_LIMITS, ReadingLimits, Repair, Text};
 use crate::source::ReadError;
 use lookahead::{Value, is_whole};
 use memchr::{memchr2, memmem};
@@ -36,7 +36,7 @@ const STRING_BYTES_MAX: usize = 16 * 1024;
 /// # Errors
 /// When it is no such document, when it is cut short, when it is too much, or when no series of it can be read.
 pub fn read(body: String) -> Result<Families, ReadError> {
-    read_within(BOUNDS, body)
+    read_within(READING_LIMITS, body)
 }
 
 fn read_within(bounds: ReadingLimits, body: String) -> Result<Families, ReadError> {
@@ -107,7 +107,7 @@ impl<'a> Reader<'_, 'a> {
         while self.next().ok_or_else(cut_short)? != b'}' || self.skip(self.at + 1) < self.bytes.len() {
             let start = self.at;
             let read = self.family();
-            if self.out.too_much().is_some() {
+            if self.out.exceeded_limit().is_some() {
                 return Ok(());
             }
             if read.is_some() {
@@ -227,7 +227,7 @@ impl<'a> Reader<'_, 'a> {
         loop {
             let start = self.at;
             match self.one_label_series(label) {
-                Some(()) if self.out.too_much().is_some() => return None,
+                Some(()) if self.out.exceeded_limit().is_some() => return None,
                 Some(()) if self.list_ends(b'}')? => return Some(()),
                 Some(()) => {}
                 None => self.next_series(start)?,
@@ -258,7 +258,7 @@ impl<'a> Reader<'_, 'a> {
                 self.object(Self::ends_label)
             });
             match read {
-                Some(()) if self.out.too_much().is_some() => return None,
+                Some(()) if self.out.exceeded_limit().is_some() => return None,
                 Some(()) if self.list_ends(b']')? => return Some(()),
                 Some(()) => {}
                 None => self.next_object(start)?,
@@ -313,13 +313,13 @@ impl<'a> Reader<'_, 'a> {
         self.count_unescaped();
         match value {
             Value::Number(n) => self.out.number(n),
-            Value::Null => self.out.forget_labels(),
+            Value::Null => self.out.discard_labels(),
             Value::Histogram(buckets) => match buckets.finish() {
                 Ok((histogram, repairs)) => {
                     self.out.histogram(histogram);
                     self.out.repairs(&repairs);
                 }
-                Err(repair) => self.out.lose_distribution(repair),
+                Err(repair) => self.out.add_unreadable_histogram(repair),
             },
         }
     }
@@ -386,7 +386,7 @@ impl<'a> Reader<'_, 'a> {
     fn resolved(&mut self, range: std::ops::Range<usize>) -> Text {
         let (text, sound) = escape::resolve(&self.text[range]);
         self.unescaped += u32::from(!sound);
-        self.out.own(&text)
+        self.out.add_text(&text)
     }
 
     /// After a series that cannot be read: the next one. `None` when that is not in this family.
@@ -414,7 +414,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn forget(&mut self) {
-        self.out.forget_labels();
+        self.out.discard_labels();
         self.unescaped = 0;
     }
 

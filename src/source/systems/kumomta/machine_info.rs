@@ -30,7 +30,7 @@ pub fn read(body: String) -> Result<Families, ReadError> {
         begin(out, "kumomta_machine_info", "Always 1; the labels say what runs there.");
         for (name, value) in labels {
             let Some(value) = value else { continue };
-            let (name, value) = (out.own(name), out.own(value));
+            let (name, value) = (out.add_text(name), out.add_text(value));
             out.label(name, value);
         }
         out.number(1.0);
@@ -43,7 +43,7 @@ pub fn read(body: String) -> Result<Families, ReadError> {
 }
 
 fn begin(out: &mut FamiliesBuilder<'_>, name: &str, help: &str) {
-    let (name, help): (Text, Text) = (out.own(name), out.own(help));
+    let (name, help): (Text, Text) = (out.add_text(name), out.add_text(help));
     out.family(name, help, FamilyType::Gauge);
 }
 

@@ -57,7 +57,7 @@ fn refusal(kind: &str, details: &str) -> ReadError {
 fn families(total: u64, oldest: Option<f64>) -> Result<Families, ReadError> {
     Families::read(String::new(), |out| {
         let mut gauge = |name: &str, help: &str, value: f64| {
-            let (name, help) = (out.own(name), out.own(help));
+            let (name, help) = (out.add_text(name), out.add_text(help));
             out.family(name, help, FamilyType::Gauge);
             out.number(value);
         };

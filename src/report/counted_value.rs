@@ -1,9 +1,9 @@
-//! The last value of a counter or a histogram that is remembered without its reading, and how it changed since.
+//! The last value of a counter or a histogram, remembered without its reading, and how the value changed since.
 
-use super::histograms::fell;
+use super::histograms::is_decrease;
 use crate::model::{Histogram, Value};
 
-/// A copy of a value that only rises.
+/// A copy of the value of a counter or a histogram.
 #[derive(Debug)]
 pub(super) enum CountedValue {
     Number(f64),
@@ -11,7 +11,7 @@ pub(super) enum CountedValue {
 }
 
 impl CountedValue {
-    /// A copy of a value; nothing where it is not a number, or a summary.
+    /// A copy of a value. `None` for NaN and for summaries.
     pub(super) fn of(value: Value<'_>) -> Option<Self> {
         match value {
             Value::Number(n) => (!n.is_nan()).then_some(Self::Number(n)),
@@ -28,22 +28,22 @@ impl CountedValue {
     }
 }
 
-/// How a counter or a histogram changed.
+/// The change of a counter or a histogram from one reading to a later one.
 pub(super) struct Change {
-    /// It counts less than before.
-    pub fell: bool,
-    /// The difference of the two is what was counted in between.
-    pub comparable: bool,
+    /// The value decreased.
+    pub decreased: bool,
+    /// The difference of the two values is what was counted in between.
+    pub is_difference_valid: bool,
 }
 
 impl Change {
     #[inline]
     pub(super) fn between(before: Value<'_>, now: Value<'_>) -> Self {
-        let (fell, comparable) = match (before, now) {
+        let (decreased, is_difference_valid) = match (before, now) {
             (Value::Number(before), Value::Number(now)) => (now < before, !before.is_nan()),
-            (Value::Histogram(before), Value::Histogram(now)) => (fell(before, now), before.bounds == now.bounds),
+            (Value::Histogram(before), Value::Histogram(now)) => (is_decrease(before, now), before.bounds == now.bounds),
             _ => (false, false),
         };
-        Self { fell, comparable }
+        Self { decreased, is_difference_valid }
     }
 }

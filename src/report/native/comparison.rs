@@ -1,0 +1,366 @@
+//! The comparison of a reading with the last good one: start times, delta bases, and the series that ended.
+
+use super::ended::was_exported;
+use super::omitted::{OmittedSeries, OmittedValue};
+use super::{DeltaBase, LastGoodReading, has_reading_time, is_cumulative, is_nan};
+use crate::config::Temporality;
+use crate::model::{FamilyType, SamplePosition, SelectedFamilies, SelectedFamily};
+use crate::report::counted_value::{Change, CountedValue};
+use crate::report::{Transition, UnixNanos, is_delta};
+use std::collections::{HashMap, HashSet};
+
+/// How far ahead a series is searched for where the two readings differ.
+const LOOKAHEAD_MAX: usize = 8;
+/// After this many failed searches in a row, the rest of a family is matched by hash: its order has changed.
+const FAILED_SEARCHES_MAX: usize = 32;
+/// The suffixes of the families that the lines of a histogram form if its type is missing.
+const HISTOGRAM_SUFFIXES: [&str; 3] = ["_bucket", "_count", "_sum"];
+
+/// A sample by its index in its family, and its position.
+type IndexedSample = (usize, SamplePosition);
+
+/// A reading and the last good reading before it.
+pub(super) struct Comparison<'a> {
+    last: Option<&'a LastGoodReading>,
+    omitted: &'a mut OmittedSeries,
+    native: &'a SelectedFamilies,
+    transition: &'a Transition,
+    temporality: Temporality,
+    /// The start time of each series of the counters and histograms, in their order.
+    pub starts: Vec<Option<UnixNanos>>,
+    /// The base of each series that is exported as a delta, in their order.
+    pub delta_bases: Vec<DeltaBase>,
+    /// The last value and time of each series that has returned.
+    pub resumed: Vec<(CountedValue, UnixNanos)>,
+    /// The series that ended, by the index of their family in the last reading.
+    pub ended: Vec<(u32, SamplePosition)>,
+    /// Indices of families that the last reading did not have, or had with another type.
+    pub new_families: Vec<usize>,
+}
+
+/// A family, where its results are stored, and the same family in the last reading.
+struct FamilyPair {
+    /// The index of the family in the last reading.
+    last_index: usize,
+    /// Index of the family's first entry in `starts`, in `delta_bases`, and in the starts of the last reading.
+    first_start: usize,
+    first_base: usize,
+    first_last_start: usize,
+    is_cumulative: bool,
+    delta: bool,
+    /// The transition as it applies to the counters of this family. Counters that the server types as gauges belong to another program
+    /// (EmailEngine reads them from Redis), so the server's start time does not apply to them.
+    transition: Transition,
+}
+
+impl<'a> Comparison<'a> {
+    pub(super) fn new(
+        last: Option<&'a LastGoodReading>,
+        omitted: &'a mut OmittedSeries,
+        native: &'a SelectedFamilies,
+        transition: &'a Transition,
+        temporality: Temporality,
+    ) -> Self {
+        let cumulative_series = |deltas_only: bool| {
+            let counts =
+                |family: &SelectedFamily<'_>| is_cumulative(family.kind()) && (!deltas_only || is_delta(temporality, family.kind()));
+            native.families().filter(counts).map(|family| family.series()).sum()
+        };
+        Self {
+            last,
+            omitted,
+            native,
+            transition,
+            temporality,
+            starts: Vec::with_capacity(cumulative_series(false)),
+            delta_bases: Vec::with_capacity(cumulative_series(true)),
+            resumed: Vec::new(),
+            ended: Vec::new(),
+            new_families: Vec::new(),
+        }
+    }
+
+    /// Compares all families. Both readings are sorted by scope and name, so the families are merged in one pass.
+    pub(super) fn compare(&mut self) {
+        let (mut last_index, mut first_last_start) = (0, 0);
+        for (index, family) in self.native.families().enumerate() {
+            let (mut found, mut is_retyped) = (None, false);
+            while let Some(last) = self.last_family(last_index).filter(|last| last.sort_key() <= family.sort_key()) {
+                let has_same_name = last.sort_key() == family.sort_key();
+                if has_same_name && last.kind() == family.kind() {
+                    found = Some((last_index, last, first_last_start));
+                } else {
+                    is_retyped |= has_same_name;
+                    self.end_family(last_index, &last, first_last_start, has_same_name.then_some(&family));
+                }
+                first_last_start += if is_cumulative(last.kind()) { last.series() } else { 0 };
+                last_index += 1;
+            }
+            let pair = self.begin_family(&family, is_retyped, found.as_ref().map(|(index, last, start)| (*index, last, *start)));
+            match found {
+                Some((_, last, _)) => self.compare_family(&pair, &family, &last),
+                None => {
+                    self.new_families.push(index);
+                    self.resume_family(&pair, &family);
+                }
+            }
+        }
+        while let Some(last) = self.last_family(last_index) {
+            self.end_family(last_index, &last, first_last_start, None);
+            first_last_start += if is_cumulative(last.kind()) { last.series() } else { 0 };
+            last_index += 1;
+        }
+    }
+
+    fn last_family(&self, index: usize) -> Option<SelectedFamily<'a>> {
+        let native = &self.last?.native;
+        (index < native.len()).then(|| native.family(index))
+    }
+
+    /// Ends a family of the last reading that is missing now, or whose name now has another type (`retyped`).
+    fn end_family(
+        &mut self,
+        last_index: usize,
+        last_family: &SelectedFamily<'a>,
+        first_last_start: usize,
+        retyped: Option<&SelectedFamily<'a>>,
+    ) {
+        let Some(last) = self.last else { return };
+        if !last.ended && !self.is_split_differently(last_family) {
+            let continued: HashSet<u64> = retyped.map(exported_identities).unwrap_or_default();
+            let has_ended = |position: &SamplePosition| {
+                let sample = last.native.sample(*position).filter(has_reading_time);
+                sample.is_some_and(|sample| !continued.contains(&sample.identity()))
+            };
+            self.ended.extend(last_family.positions().filter(has_ended).map(|position| (last_index as u32, position)));
+        }
+        self.remember_omitted(last, last_family, first_last_start, last_family.positions().enumerate());
+    }
+
+    /// Returns true if the lines of a histogram have become families of their own, or the other way round. An end marker would then
+    /// apply to points that still exist under the same name.
+    fn is_split_differently(&self, last_family: &SelectedFamily<'_>) -> bool {
+        let name = last_family.native_name();
+        if last_family.kind().is_number() {
+            let whole = |suffix: &&str| name.strip_suffix(suffix).and_then(|base| self.native.find(last_family.scope(), base));
+            HISTOGRAM_SUFFIXES.iter().filter_map(whole).any(|family| !family.kind().is_number())
+        } else {
+            HISTOGRAM_SUFFIXES.iter().any(|suffix| self.native.find(last_family.scope(), &format!("{name}{suffix}")).is_some())
+        }
+    }
+
+    /// Remembers counters and histograms of the last reading that are missing now.
+    fn remember_omitted(
+        &mut self,
+        last: &LastGoodReading,
+        last_family: &SelectedFamily<'_>,
+        first_last_start: usize,
+        omitted: impl Iterator<Item = IndexedSample>,
+    ) {
+        let were_dropped = self.transition.status.drops_idle_series && self.transition.status.is_complete;
+        if were_dropped || !is_cumulative(last_family.kind()) {
+            return;
+        }
+        for (index, position) in omitted {
+            let Some(sample) = last.native.sample(position).filter(has_reading_time) else { continue };
+            let Some(value) = CountedValue::of(sample.value()) else { continue };
+            let start = last.starts.get(first_last_start + index).copied().flatten();
+            self.omitted.insert(last_family, &sample, OmittedValue { start, time: last.time, value });
+        }
+    }
+
+    /// Resumes those series of a new family that were omitted for a while.
+    fn resume_family(&mut self, pair: &FamilyPair, family: &SelectedFamily<'a>) {
+        if pair.is_cumulative && !self.omitted.is_empty() {
+            family.positions().enumerate().for_each(|sample| self.resume(pair, family, sample));
+        }
+    }
+
+    /// Resumes a series if it was omitted for a while.
+    fn resume(&mut self, pair: &FamilyPair, family: &SelectedFamily<'a>, (index, position): IndexedSample) {
+        let Some(sample) = self.native.sample(position).filter(|sample| !is_nan(sample.value())) else { return };
+        let Some(omitted) = self.omitted.remove(family, &sample) else { return };
+        let change = Change::between(omitted.value.as_value(), sample.value());
+        let (start, base) = match pair.transition.reset_start(change.decreased, omitted.time) {
+            Some(start) => (Some(start), DeltaBase::Zero),
+            None if change.is_difference_valid && pair.delta => (omitted.start, DeltaBase::Resumed(self.resumed.len() as u32)),
+            None => (omitted.start, DeltaBase::Unknown),
+        };
+        if matches!(base, DeltaBase::Resumed(_)) {
+            self.resumed.push((omitted.value, omitted.time));
+        }
+        self.set(pair, index, start, base);
+    }
+
+    /// Sets the start time and the delta base of a series.
+    #[inline]
+    fn set(&mut self, pair: &FamilyPair, index: usize, start: Option<UnixNanos>, base: DeltaBase) {
+        if let Some(slot) = self.starts.get_mut(pair.first_start + index) {
+            *slot = start;
+        }
+        if pair.delta
+            && let Some(slot) = self.delta_bases.get_mut(pair.first_base + index)
+        {
+            *slot = base;
+        }
+    }
+
+    /// Returns true if a new family may have existed before: left out of the last reading, or split into the lines of a histogram.
+    fn may_have_existed(&self, family: &SelectedFamily<'_>) -> bool {
+        let was_split = |last: &LastGoodReading| {
+            let name = family.native_name();
+            HISTOGRAM_SUFFIXES.iter().any(|suffix| last.native.find(family.scope(), &format!("{name}{suffix}")).is_some())
+        };
+        self.last.is_some_and(|last| last.native.dropped > 0 || family.kind() == FamilyType::Histogram && was_split(last))
+    }
+
+    /// Adds the entries of a family as if all its series were new. `last` has the index of the family in the last reading, the family,
+    /// and the index of its first start time.
+    fn begin_family(
+        &mut self,
+        family: &SelectedFamily<'_>,
+        is_retyped: bool,
+        last: Option<(usize, &SelectedFamily<'_>, usize)>,
+    ) -> FamilyPair {
+        let (last_index, first_last_start) = last.map_or((0, 0), |(index, _, start)| (index, start));
+        let was_incomplete = last.map_or_else(|| is_retyped || self.may_have_existed(family), |(_, last, _)| last.is_incomplete());
+        let (is_cumulative, delta) = (is_cumulative(family.kind()), is_delta(self.temporality, family.kind()));
+        let may_be_forgotten = self.omitted.may_have_forgotten(self.transition.time);
+        let transition = if was_incomplete || may_be_forgotten { self.transition.with_unknown_past() } else { *self.transition };
+        let transition = if family.is_retyped() { transition.without_server_start() } else { transition };
+        let start = transition.start_of_new_series();
+        let (first_start, first_base) = (self.starts.len(), self.delta_bases.len());
+        if is_cumulative {
+            self.starts.resize(first_start + family.series(), start);
+        }
+        if delta {
+            let base = if transition.is_unexported(start) { DeltaBase::Zero } else { DeltaBase::Unknown };
+            self.delta_bases.resize(first_base + family.series(), base);
+        }
+        FamilyPair { last_index, first_start, first_base, first_last_start, is_cumulative, delta, transition }
+    }
+
+    /// Compares a family that both readings have, series by series.
+    fn compare_family(&mut self, pair: &FamilyPair, family: &SelectedFamily<'a>, last_family: &SelectedFamily<'a>) {
+        let Some(last) = self.last else { return };
+        let is_same_series = |now: SamplePosition, before: SamplePosition| match (self.native.sample(now), last.native.sample(before)) {
+            (Some(now), Some(before)) => now.has_labels_of(&before),
+            _ => false,
+        };
+        let (mut now, mut before) = (family.positions().enumerate(), last_family.positions().enumerate());
+        let (mut unmatched_now, mut unmatched_before) = (Vec::new(), Vec::new());
+        let mut failed_searches = 0;
+        loop {
+            let (a, b) = match (now.next(), before.next()) {
+                (Some(a), Some(b)) => (a, b),
+                (a, b) => {
+                    unmatched_now.extend(a);
+                    unmatched_before.extend(b);
+                    break;
+                }
+            };
+            if is_same_series(a.1, b.1) {
+                failed_searches = 0;
+                self.compare_series(pair, last, family, a, b);
+                continue;
+            }
+            if failed_searches < FAILED_SEARCHES_MAX {
+                failed_searches += 1;
+                if let Some(skip) = before.clone().take(LOOKAHEAD_MAX).position(|(_, later)| is_same_series(a.1, later)) {
+                    unmatched_before.push(b);
+                    unmatched_before.extend(before.by_ref().take(skip));
+                    if let Some(b) = before.next() {
+                        self.compare_series(pair, last, family, a, b);
+                    }
+                    continue;
+                }
+                if let Some(skip) = now.clone().take(LOOKAHEAD_MAX).position(|(_, later)| is_same_series(later, b.1)) {
+                    unmatched_now.push(a);
+                    unmatched_now.extend(now.by_ref().take(skip));
+                    if let Some(a) = now.next() {
+                        self.compare_series(pair, last, family, a, b);
+                    }
+                    continue;
+                }
+            }
+            unmatched_now.push(a);
+            unmatched_before.push(b);
+        }
+        unmatched_now.extend(now);
+        unmatched_before.extend(before);
+        self.match_by_identity(pair, last, (family, unmatched_now), (last_family, unmatched_before));
+    }
+
+    /// Matches the rest of a family by identity. What is still unmatched after that has returned, is new, or is missing.
+    fn match_by_identity(
+        &mut self,
+        pair: &FamilyPair,
+        last: &LastGoodReading,
+        (family, mut now): (&SelectedFamily<'a>, Vec<IndexedSample>),
+        (last_family, mut before): (&SelectedFamily<'a>, Vec<IndexedSample>),
+    ) {
+        if !now.is_empty() && !before.is_empty() {
+            let identity = |native: &SelectedFamilies, position| native.sample(position).map(|sample| sample.identity());
+            let mut by_identity = HashMap::with_capacity_and_hasher(before.len(), foldhash::fast::FixedState::default());
+            by_identity.extend(before.drain(..).filter_map(|b| Some((identity(&last.native, b.1)?, b))));
+            now.retain(|a| match identity(self.native, a.1).and_then(|identity| by_identity.remove(&identity)) {
+                Some(b) => {
+                    self.compare_series(pair, last, family, *a, b);
+                    false
+                }
+                None => true,
+            });
+            before.extend(by_identity.into_values());
+            before.sort_unstable();
+        }
+        if pair.is_cumulative && !self.omitted.is_empty() {
+            now.into_iter().for_each(|a| self.resume(pair, family, a));
+        }
+        if !last.ended {
+            let ended = before.iter().map(|(_, position)| *position).filter(|position| was_exported(&last.native, *position));
+            self.ended.extend(ended.map(|position| (pair.last_index as u32, position)));
+        }
+        self.remember_omitted(last, last_family, pair.first_last_start, before.into_iter());
+    }
+
+    /// Compares a series that both readings have.
+    #[inline]
+    fn compare_series(
+        &mut self,
+        pair: &FamilyPair,
+        last: &LastGoodReading,
+        family: &SelectedFamily<'a>,
+        now: IndexedSample,
+        before: IndexedSample,
+    ) {
+        let (Some(now_sample), Some(before_sample)) = (self.native.sample(now.1), last.native.sample(before.1)) else { return };
+        let (now_value, before_value) = (now_sample.value(), before_sample.value());
+        // A series that has an explicit timestamp now is continued with it, and an end marker could be later.
+        if !last.ended && is_nan(now_value) && now_sample.timestamp().is_none() && has_reading_time(&before_sample) {
+            self.ended.push((pair.last_index as u32, before.1));
+        }
+        if !pair.is_cumulative {
+            return;
+        }
+        let change = Change::between(before_value, now_value);
+        let (start, base) = match pair.transition.reset_start(change.decreased, last.time) {
+            Some(start) => (Some(start), DeltaBase::Zero),
+            None => {
+                let start = last.starts.get(pair.first_last_start + before.0).copied().flatten();
+                (start, if change.is_difference_valid { DeltaBase::Previous(before.1) } else { DeltaBase::Unknown })
+            }
+        };
+        self.set(pair, now.0, start, base);
+        // A NaN counter is not exported, as if the response had omitted it.
+        if is_nan(now_value) && !is_nan(before_value) {
+            self.remember_omitted(last, family, pair.first_last_start, std::iter::once(before));
+        } else if is_nan(before_value) && !self.omitted.is_empty() {
+            self.resume(pair, family, now);
+        }
+    }
+}
+
+/// The identities of the series of a family that are exported.
+fn exported_identities(family: &SelectedFamily<'_>) -> HashSet<u64> {
+    family.samples().filter(|sample| !is_nan(sample.value())).map(|sample| sample.identity()).collect()
+}

@@ -1,0 +1,193 @@
+//! The state of native series: the last good reading, and a start time for each of its counters.
+//!
+//! # No second copy of labels
+//!
+//! The last reading itself is kept, shared, plus eight bytes per counter in the order of the reading. A new reading is compared with it
+//! series by series, because servers nearly always write the same series in the same order. Where a series was added or removed, the two
+//! are realigned by looking a few series ahead; only the rest is matched by hash.
+
+mod comparison;
+mod created;
+mod ended;
+mod omitted;
+mod timestamped;
+
+pub use ended::EndedSamples;
+pub use timestamped::TimestampedSamples;
+
+use super::counted_value::CountedValue;
+use super::{Transition, UnixNanos, is_delta};
+use crate::config::Temporality;
+use crate::model::{FamilyType, SamplePosition, SampleRef, SelectedFamilies, Value};
+use comparison::Comparison;
+use created::apply_created;
+use ended::EndedSeries;
+use omitted::OmittedSeries;
+use std::sync::Arc;
+use timestamped::TimestampedSeries;
+
+/// The native families of a reading, with everything that is needed to export them.
+#[derive(Debug)]
+pub struct NativeReport {
+    /// The families of the reading.
+    pub native: Arc<SelectedFamilies>,
+    /// The time of all points that have no explicit timestamp.
+    pub time: UnixNanos,
+    /// The temporality of counters and histograms.
+    pub temporality: Temporality,
+    /// The start time of each series of the counters and histograms, in their order.
+    pub starts: Arc<Vec<Option<UnixNanos>>>,
+    /// Samples that are exported with their explicit timestamp.
+    pub timestamped: TimestampedSamples,
+    /// What each series that is exported as a delta is relative to, in their order. `None` after a failed poll.
+    delta_bases: Option<Vec<DeltaBase>>,
+    /// The reading before and its time, if deltas or end markers refer to it.
+    previous: Option<(Arc<SelectedFamilies>, UnixNanos)>,
+    /// The last value and time of each series that returned after responses had omitted it.
+    resumed: Vec<(CountedValue, UnixNanos)>,
+    ended: EndedSeries,
+}
+
+/// What the delta of a series is relative to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeltaBase {
+    /// Zero: the series began anew, at its start time.
+    Zero,
+    /// The value that this series had in the reading before.
+    Previous(SamplePosition),
+    /// The value that the series had before it was omitted: an index into the resumed series.
+    Resumed(u32),
+    /// There is no earlier value, so no delta can be exported.
+    Unknown,
+}
+
+impl NativeReport {
+    /// Returns true if points of this type are exported as deltas.
+    #[must_use]
+    pub fn is_delta(&self, kind: FamilyType) -> bool {
+        is_delta(self.temporality, kind)
+    }
+
+    /// The base of a delta, by the index of its series among all series that are exported as deltas.
+    #[must_use]
+    pub fn delta_base(&self, index: usize) -> DeltaBase {
+        self.delta_bases.as_ref().and_then(|bases| bases.get(index)).copied().unwrap_or(DeltaBase::Unknown)
+    }
+
+    /// The value to subtract for a delta, and its time. `None` if the base is zero or unknown.
+    #[must_use]
+    pub fn base_value(&self, base: DeltaBase) -> Option<(Value<'_>, UnixNanos)> {
+        match base {
+            DeltaBase::Previous(position) => {
+                let (native, time) = self.previous.as_ref()?;
+                Some((native.sample(position)?.value(), *time))
+            }
+            DeltaBase::Resumed(index) => self.resumed.get(index as usize).map(|(value, time)| (value.as_value(), *time)),
+            DeltaBase::Zero | DeltaBase::Unknown => None,
+        }
+    }
+
+    /// The same report without end markers.
+    #[must_use]
+    pub fn without_ends(mut self) -> Self {
+        self.ended = EndedSeries::default();
+        self
+    }
+
+    /// The series that ended, as they were in the reading before, grouped by family.
+    #[must_use]
+    pub fn ended_samples(&self) -> Option<EndedSamples<'_>> {
+        let (native, _) = self.previous.as_ref()?;
+        Some(self.ended.samples(native))
+    }
+}
+
+/// What is remembered of a target's native series.
+#[derive(Debug, Default)]
+pub(super) struct NativeSeries {
+    last_good: Option<LastGoodReading>,
+    omitted: OmittedSeries,
+    timestamped: TimestampedSeries,
+}
+
+#[derive(Debug)]
+struct LastGoodReading {
+    native: Arc<SelectedFamilies>,
+    time: UnixNanos,
+    /// The start time of each series of the counters and histograms, in their order.
+    starts: Arc<Vec<Option<UnixNanos>>>,
+    /// The end markers of its series were exported. The reading is kept in case the series return.
+    ended: bool,
+}
+
+impl NativeSeries {
+    /// Reports a reading.
+    pub(super) fn report(&mut self, native: &Arc<SelectedFamilies>, transition: &Transition, temporality: Temporality) -> NativeReport {
+        if !transition.status.is_good {
+            return self.report_failed_poll(native, transition, temporality);
+        }
+        let time = transition.time;
+        let mut comparison = Comparison::new(self.last_good.as_ref(), &mut self.omitted, native, transition, temporality);
+        comparison.compare();
+        let Comparison { mut starts, mut delta_bases, resumed, ended, new_families, .. } = comparison;
+        let timestamped = self.timestamped.select(native, &new_families, transition, temporality);
+        let last_time = self.last_good.as_ref().map(|last| last.time);
+        apply_created(native, transition, temporality, last_time, &resumed, (&mut starts, &mut delta_bases));
+        self.omitted.forget_excess(time);
+        let starts = Arc::new(starts);
+        let last = self.last_good.replace(LastGoodReading { native: native.clone(), time, starts: starts.clone(), ended: false });
+        // With another prefix, every series has another name.
+        let is_renamed = last.as_ref().is_some_and(|last| !last.ended && last.native.prefix() != native.prefix());
+        let ended = if is_renamed { EndedSeries::All } else { EndedSeries::Listed(ended) };
+        // The last reading may be large: it is released unless the report refers to it.
+        let is_referenced = !ended.is_empty() || !delta_bases.is_empty();
+        let previous = last.filter(|_| is_referenced).map(|last| (last.native, last.time));
+        let (native, delta_bases) = (native.clone(), Some(delta_bases));
+        NativeReport { native, time, temporality, starts, timestamped, delta_bases, previous, resumed, ended }
+    }
+
+    /// Reports the end of all series, unless it was reported before.
+    fn report_failed_poll(&mut self, native: &Arc<SelectedFamilies>, transition: &Transition, temporality: Temporality) -> NativeReport {
+        let had_ended = self.last_good.as_mut().is_none_or(|last| std::mem::replace(&mut last.ended, true));
+        let last = self.last_good.as_ref().filter(|_| !had_ended);
+        NativeReport {
+            native: native.clone(),
+            time: transition.time,
+            temporality,
+            starts: Arc::default(),
+            timestamped: self.timestamped.none(transition),
+            delta_bases: None,
+            previous: last.map(|last| (last.native.clone(), last.time)),
+            resumed: Vec::new(),
+            ended: EndedSeries::All,
+        }
+    }
+
+    /// Moves all remembered times to `latest` or earlier.
+    pub(super) fn limit_times(&mut self, latest: UnixNanos) {
+        if let Some(last) = &mut self.last_good {
+            last.time = latest.min(last.time);
+            let is_too_late = |start: &Option<UnixNanos>| start.is_some_and(|start| start > last.time);
+            if last.starts.iter().any(is_too_late) {
+                Arc::make_mut(&mut last.starts).iter_mut().filter(|start| is_too_late(start)).for_each(|start| *start = None);
+            }
+        }
+        self.omitted.limit_times(latest);
+        self.timestamped.limit_times(latest);
+    }
+}
+
+/// Returns true for the types whose values only rise, except for resets.
+fn is_cumulative(kind: FamilyType) -> bool {
+    matches!(kind, FamilyType::Counter | FamilyType::Histogram)
+}
+
+/// Returns true if a value is NaN. NaN samples are not exported; their series counts as ended.
+fn is_nan(value: Value<'_>) -> bool {
+    matches!(value, Value::Number(n) if n.is_nan())
+}
+
+/// Returns true if a sample is exported with the time of its reading.
+fn has_reading_time(sample: &SampleRef<'_>) -> bool {
+    !is_nan(sample.value()) && sample.timestamp().is_none()
+}

@@ -1,0 +1,105 @@
+//! Points in time, and what is known about a reading beside its values.
+
+use crate::poll::Reading;
+use std::num::NonZeroU64;
+use std::time::SystemTime;
+
+/// A point in time in Unix nanoseconds. It is never zero, so that an optional one needs no more than eight bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixNanos(NonZeroU64);
+
+impl UnixNanos {
+    /// The first representable time: one nanosecond after the start of 1970.
+    pub const EARLIEST: Self = Self(NonZeroU64::MIN);
+
+    /// The time that is this many nanoseconds after the start of 1970. `None` for 0, which OTLP reads as "unset".
+    #[must_use]
+    #[inline]
+    pub const fn new(nanos: u64) -> Option<Self> {
+        match NonZeroU64::new(nanos) {
+            Some(nanos) => Some(Self(nanos)),
+            None => None,
+        }
+    }
+
+    /// Nanoseconds since the start of 1970.
+    #[must_use]
+    #[inline]
+    pub const fn get(self) -> u64 {
+        self.0.get()
+    }
+
+    /// The time this many nanoseconds later.
+    pub(super) const fn later(self, nanos: u64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
+    /// The time this many nanoseconds earlier, at least [`EARLIEST`](Self::EARLIEST).
+    pub(super) fn earlier(self, nanos: u64) -> Self {
+        Self::new(self.get().saturating_sub(nanos)).unwrap_or(Self::EARLIEST)
+    }
+}
+
+impl From<SystemTime> for UnixNanos {
+    /// A time before 1970 becomes [`EARLIEST`](Self::EARLIEST).
+    fn from(time: SystemTime) -> Self {
+        Self::new(nanos(time)).unwrap_or(Self::EARLIEST)
+    }
+}
+
+/// Unix nanoseconds of a time. A time before 1970 is 0.
+#[must_use]
+pub fn nanos(time: SystemTime) -> u64 {
+    let elapsed = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What is known about a reading beside its values.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadingStatus {
+    /// When the poll began.
+    pub time: UnixNanos,
+    /// The required part was read.
+    pub is_good: bool,
+    /// Everything that the server counts was read: a missing series does not exist.
+    pub is_complete: bool,
+    /// When the server's counters began, if the server reports it.
+    pub counters_since: Option<UnixNanos>,
+    /// When Postmeter began to count the polls and errors of the target.
+    pub tally_since: Option<UnixNanos>,
+    /// Postmeter counts the deliveries itself, from the server's delivery log.
+    pub follows_delivery_log: bool,
+    /// The server drops idle series, which start again at zero: one that is missing from a complete reading does not resume.
+    pub drops_idle_series: bool,
+}
+
+impl ReadingStatus {
+    /// The status of a failed poll that began at this time.
+    #[must_use]
+    pub const fn failed(time: UnixNanos) -> Self {
+        Self {
+            time,
+            is_good: false,
+            is_complete: false,
+            counters_since: None,
+            tally_since: None,
+            follows_delivery_log: false,
+            drops_idle_series: false,
+        }
+    }
+
+    /// The status of a reading.
+    #[must_use]
+    pub fn of(reading: &Reading) -> Self {
+        let snapshot = reading.snapshot();
+        Self {
+            time: reading.at.into(),
+            is_good: snapshot.is_some(),
+            is_complete: reading.is_complete(),
+            counters_since: snapshot.and_then(|snapshot| snapshot.counters_since).map(UnixNanos::from),
+            tally_since: Some(reading.tally_since.into()),
+            follows_delivery_log: reading.tally.of_records,
+            drops_idle_series: snapshot.is_some_and(|snapshot| snapshot.drops_idle_series),
+        }
+    }
+}

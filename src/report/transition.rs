@@ -1,0 +1,111 @@
+//! The step from one reading of a target to the next: the time of its points, and the start times that follow from the readings before.
+
+use super::times::{ReadingStatus, UnixNanos};
+
+/// A reading is at least this much later than the one before it: the time resolution of Prometheus.
+pub(super) const READING_STEP_NANOS: u64 = 1_000_000;
+/// How far the clock may be behind the last reading before the last reading is considered wrong. Prometheus rejects samples that are
+/// further ahead of its own clock.
+const CLOCK_BEHIND_NANOS_MAX: u64 = 600 * 1_000_000_000;
+
+/// A reading, and what follows from the readings before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Transition {
+    pub status: ReadingStatus,
+    /// The time of all points of the reading.
+    pub time: UnixNanos,
+    /// The time of the reading before, good or not.
+    pub last_time: Option<UnixNanos>,
+    /// The time of the reading before, if that one was complete: a series that is new now began after it.
+    pub last_complete_time: Option<UnixNanos>,
+    /// The time of the last good reading before, or of the first reading if none was good. `None` for the first reading.
+    pub exported_until: Option<UnixNanos>,
+    /// When the server restarted its counters, if it reports that they restarted since the reading before.
+    pub restarted_at: Option<UnixNanos>,
+}
+
+impl Transition {
+    /// The same transition for counters that are not the server's own, so that its start time does not apply to them.
+    pub(super) fn without_server_start(mut self) -> Self {
+        (self.status.counters_since, self.restarted_at) = (None, None);
+        self
+    }
+
+    /// The same transition for series that may have existed before, without having been read.
+    pub(super) fn with_unknown_past(mut self) -> Self {
+        self.last_complete_time = None;
+        self
+    }
+
+    /// The start time of a counter that the reading before did not have.
+    pub(super) fn start_of_new_series(&self) -> Option<UnixNanos> {
+        // A counter that was missing from a complete reading began after it, even if the process is older.
+        self.status.counters_since.max(self.last_complete_time)
+    }
+
+    /// Returns true if no point was exported yet of a new counter that began at `start`.
+    pub(super) fn is_unexported(&self, start: Option<UnixNanos>) -> bool {
+        self.exported_until.zip(start).is_some_and(|(exported_until, start)| exported_until <= start)
+    }
+
+    /// The new start time of a counter that was last read at `last_read`, if it was reset since.
+    pub(super) fn reset_start(&self, decreased: bool, last_read: UnixNanos) -> Option<UnixNanos> {
+        if decreased {
+            return Some(self.status.counters_since.filter(|since| *since > last_read).unwrap_or(last_read));
+        }
+        // A restarted counter may have passed its old value already.
+        self.restarted_at.filter(|since| *since > last_read)
+    }
+}
+
+/// The times of a target's readings so far.
+#[derive(Debug, Default)]
+pub(super) struct ReadingHistory {
+    last: Option<PreviousReading>,
+    exported_until: Option<UnixNanos>,
+    /// The start time of its counters that the server reported last.
+    counters_since: Option<UnixNanos>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PreviousReading {
+    time: UnixNanos,
+    is_complete: bool,
+}
+
+impl ReadingHistory {
+    /// The time of the last reading.
+    pub(super) fn last_time(&self) -> Option<UnixNanos> {
+        self.last.map(|last| last.time)
+    }
+
+    /// Returns true if the last reading is so far ahead of this time that the clock must have been wrong then.
+    pub(super) fn is_ahead_of(&self, time: UnixNanos) -> bool {
+        self.last.is_some_and(|last| last.time.get().saturating_sub(time.get()) > CLOCK_BEHIND_NANOS_MAX)
+    }
+
+    /// Moves all times to `latest` or earlier.
+    pub(super) fn limit_times(&mut self, latest: UnixNanos) {
+        let times = self.last.iter_mut().map(|last| &mut last.time).chain(&mut self.exported_until);
+        times.for_each(|time| *time = latest.min(*time));
+    }
+
+    /// Adds a reading.
+    pub(super) fn add(&mut self, mut status: ReadingStatus) -> Transition {
+        let earliest = self.last.map_or(UnixNanos::EARLIEST, |last| last.time.later(READING_STEP_NANOS));
+        let time = status.time.max(earliest);
+        // The server's clock is wrong if its counters begin after the reading.
+        status.counters_since = status.counters_since.filter(|since| *since <= time);
+        let last_time = self.last_time();
+        let last_complete_time = self.last.filter(|last| last.is_complete).map(|last| last.time);
+        self.last = Some(PreviousReading { time, is_complete: status.is_good && status.is_complete });
+        let exported_until = self.exported_until;
+        if status.is_good || exported_until.is_none() {
+            self.exported_until = Some(time);
+        }
+        // Compared with the server's last report and not with Postmeter's clock, which may be behind the server's.
+        let restarted_at = status.counters_since.filter(|since| self.counters_since.is_some_and(|before| *since > before));
+        self.counters_since = status.counters_since.or(self.counters_since);
+        Transition { status, time, last_time, last_complete_time, exported_until, restarted_at }
+    }
+}

@@ -1,0 +1,213 @@
+//! The adapter to the OpenTelemetry SDK: canonical points in, metrics in the two forms of the exports out.
+//!
+//! Only this module knows how the SDK carries canonical metrics, and what has to be corrected:
+//!
+//! # One provider and one reader per target
+//!
+//! A provider has one resource, and each mail server is a resource of its own. The readers of one provider are not independent in
+//! opentelemetry_sdk 0.33.1: a callback that runs for one reader also feeds the aggregators of the others, so that a series that has ended
+//! reappears in the second reader's next collection, and everything is measured twice. `PrometheusExporter` is itself a `MetricReader`.
+//! Shared through an `Arc`, it serves both the pull (its registry gathers) and the push (it collects) with one run of the callbacks each.
+//!
+//! # Order of attributes
+//!
+//! The SDK returns the attributes of a series in another order in each collection. They are sorted here.
+//!
+//! # Times
+//!
+//! The times that the SDK sets are those of the collection, not of the reading. `report` replaces them.
+
+mod families;
+mod instruments;
+
+pub(super) use families::families_from;
+pub(super) use instruments::measured_histogram;
+
+use super::{DeliveryMetrics, Identity};
+use crate::model::{Attribute, Metric, Point, SelectedFamilies, vocabulary};
+use crate::poll::Target;
+use crate::source::{POINTS_PER_METRIC_MAX, Source};
+use instruments::{CurrentPoints, create_observable_instruments};
+use opentelemetry::metrics::MeterProvider;
+use opentelemetry_prometheus::PrometheusExporter;
+use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::metrics::v1::ScopeMetrics;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::metrics::data::ResourceMetrics;
+use opentelemetry_sdk::metrics::reader::MetricReader;
+use opentelemetry_sdk::metrics::{Instrument, InstrumentKind, Pipeline, SdkMeterProvider, Stream, Temporality};
+use parking_lot::Mutex;
+use prometheus::Registry;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// The instrumentation scope of the canonical metrics.
+pub const SCOPE: &str = "postmeter";
+
+/// The `MeterProvider` of one target, with its instruments and its reader.
+#[derive(Debug)]
+pub struct TargetMeterProvider {
+    current: CurrentPoints,
+    reader: SharedReader,
+    registry: Registry,
+    /// Held while points are set and collected, so that two collections do not mix.
+    collecting: Mutex<()>,
+    /// Kept because dropping it would shut down the reader.
+    provider: SdkMeterProvider,
+}
+
+/// The SDK could not create a `MeterProvider`.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot create the OpenTelemetry meter provider: {0}")]
+pub struct MeterProviderError(String);
+
+impl TargetMeterProvider {
+    /// The provider of a target.
+    ///
+    /// # Errors
+    /// The SDK cannot create it.
+    pub fn new(target: &Target) -> Result<Self, MeterProviderError> {
+        Self::of(target.config.source, &Identity::of(&target.config))
+    }
+
+    /// The provider of a target with this mail system and identity.
+    ///
+    /// # Errors
+    /// The SDK cannot create it.
+    pub fn of(source: &'static Source, identity: &Identity) -> Result<Self, MeterProviderError> {
+        let sdk_error = |error: &dyn std::fmt::Display| MeterProviderError(error.to_string());
+        let registry = Registry::new_custom(None, Some(identity.labels())).map_err(|error| sdk_error(&error))?;
+        let exporter = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .scope_info_enabled(false)
+            // `target_info` contains the server's version, which can change, while the resource of a provider is constant.
+            .without_target_info()
+            .build()
+            .map_err(|error| sdk_error(&error))?;
+        let reader = SharedReader(Arc::new(exporter));
+        let attributes = identity.attributes().map(|(key, value)| opentelemetry::KeyValue::new(key.to_owned(), value.to_owned()));
+        // `Resource::builder()` would add OTEL_SERVICE_NAME, which names Postmeter and not the mail server.
+        let resource = Resource::builder_empty().with_attributes(attributes).build();
+        let provider = SdkMeterProvider::builder().with_resource(resource).with_reader(reader.clone()).with_view(cardinality_view).build();
+        let current = CurrentPoints::new(source.name);
+        create_observable_instruments(&provider.meter(SCOPE), &metrics_of(source), &current);
+        Ok(Self { current, reader, registry, collecting: Mutex::default(), provider })
+    }
+
+    /// Creates the metrics of the delivery log, which must be done once.
+    #[must_use]
+    pub(super) fn delivery_metrics(&self) -> DeliveryMetrics {
+        DeliveryMetrics::new(&self.provider.meter(SCOPE), self.system())
+    }
+
+    /// The mail system of the target.
+    #[must_use]
+    pub fn system(&self) -> &'static str {
+        self.current.system()
+    }
+
+    /// The points as OTLP metrics, for the push. Their times are not those of the reading: `report` sets them.
+    pub fn collect(&self, points: Vec<Point>) -> Vec<ScopeMetrics> {
+        let _collecting = self.collecting.lock();
+        self.current.set(points);
+        let mut collected = ResourceMetrics::default();
+        if let Err(error) = self.reader.collect(&mut collected) {
+            tracing::error!("the OpenTelemetry SDK cannot collect canonical metrics: {error}");
+        }
+        let mut scopes: Vec<ScopeMetrics> = collected.scope_metrics().map(Into::into).collect();
+        for scope in &mut scopes {
+            scope.scope.get_or_insert_default().version = env!("CARGO_PKG_VERSION").to_owned();
+            sort_attributes(scope);
+        }
+        scopes
+    }
+
+    /// The points as families with the labels `job` and `instance`, for the pull.
+    pub fn gather(&self, points: Vec<Point>) -> SelectedFamilies {
+        let _collecting = self.collecting.lock();
+        self.current.set(points);
+        families_from(&self.registry.gather(), |_| true)
+    }
+
+    /// The same as [`gather`](Self::gather) without `job` and `instance`, which Prometheus adds itself.
+    pub fn gather_without_target_labels(&self, points: Vec<Point>) -> SelectedFamilies {
+        let _collecting = self.collecting.lock();
+        self.current.set(points);
+        families_from(&self.registry.gather(), |label| !matches!(label, "job" | "instance"))
+    }
+}
+
+/// The scope of the canonical metrics, without metrics.
+#[must_use]
+pub fn empty_canonical_scope() -> ScopeMetrics {
+    let scope =
+        InstrumentationScope { name: SCOPE.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), ..InstrumentationScope::default() };
+    ScopeMetrics { scope: Some(scope), ..ScopeMetrics::default() }
+}
+
+fn sort_attributes(scope: &mut ScopeMetrics) {
+    let sort = |attributes: &mut Vec<KeyValue>| attributes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    for metric in &mut scope.metrics {
+        match &mut metric.data {
+            Some(Data::Gauge(gauge)) => gauge.data_points.iter_mut().for_each(|point| sort(&mut point.attributes)),
+            Some(Data::Sum(sum)) => sum.data_points.iter_mut().for_each(|point| sort(&mut point.attributes)),
+            Some(Data::Histogram(histogram)) => histogram.data_points.iter_mut().for_each(|point| sort(&mut point.attributes)),
+            _ => {}
+        }
+    }
+}
+
+/// The metrics that a target of this system can have. Only these have instruments.
+#[must_use]
+pub fn metrics_of(source: &Source) -> Vec<&'static Metric> {
+    let has = |metric: &&&Metric| {
+        vocabulary::POLL_METRICS.contains(metric)
+            || source.records.is_some() && vocabulary::DELIVERY_LOG_METRICS.contains(metric)
+            || source.rules().any(|(_, rule)| rule.metric == **metric)
+    };
+    vocabulary::ALL.iter().filter(has).copied().collect()
+}
+
+/// Limits the series of an instrument. By default the SDK allocates memory for 2,000 series when an instrument is created; metrics with
+/// closed sets of attribute values need far fewer.
+fn cardinality_view(instrument: &Instrument) -> Option<Stream> {
+    let metric = vocabulary::ALL.iter().find(|metric| metric.name == instrument.name())?;
+    Stream::builder().with_cardinality_limit(series_max(metric)).build().ok()
+}
+
+fn series_max(metric: &Metric) -> usize {
+    let is_open = |attribute: &&Attribute| attribute.values.is_empty();
+    if metric.attributes.iter().chain(metric.detail).any(is_open) {
+        return POINTS_PER_METRIC_MAX;
+    }
+    // Each attribute may be missing, and the SDK needs one series for its overflow point.
+    metric.attributes.iter().map(|attribute| attribute.values.len() + 1).product::<usize>() + 1
+}
+
+/// Lets one exporter be the reader of the provider and be called directly.
+#[derive(Clone, Debug)]
+struct SharedReader(Arc<PrometheusExporter>);
+
+impl MetricReader for SharedReader {
+    fn register_pipeline(&self, pipeline: Weak<Pipeline>) {
+        self.0.register_pipeline(pipeline);
+    }
+
+    fn collect(&self, into: &mut ResourceMetrics) -> OTelSdkResult {
+        self.0.collect(into)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.0.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.0.shutdown_with_timeout(timeout)
+    }
+
+    fn temporality(&self, kind: InstrumentKind) -> Temporality {
+        self.0.temporality(kind)
+    }
+}
