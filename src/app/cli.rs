@@ -212,6 +212,8 @@ pub(super) enum MetricsFormat {
     Markdown,
     /// For programs.
     Json,
+    /// All metrics, attributes and events as YAML, in the format of OpenTelemetry's semantic conventions.
+    Semconv,
 }
 
 #[derive(Debug, Args)]

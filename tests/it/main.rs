@@ -22,6 +22,7 @@ mod poll;
 mod properties;
 mod push_protocols;
 mod readme;
+mod registry;
 mod reload;
 mod routes;
 mod schema;
