@@ -213,6 +213,8 @@ pub(super) enum MetricsFormat {
     Markdown,
     /// JSON.
     Json,
+    /// All metrics, attributes and events as YAML, in the format of OpenTelemetry's semantic conventions.
+    Semconv,
 }
 
 #[derive(Debug, Args)]

@@ -2,7 +2,7 @@
 
 use super::cli::{MetricsArgs, MetricsFormat};
 use super::{AppError, print};
-use crate::model::{Attribute, Kind, Metric, vocabulary};
+use crate::model::{Attribute, Kind, Metric, registry, vocabulary};
 use crate::source::SOURCES;
 use crate::telemetry::{SELF_METRICS, metrics_of};
 use serde_json::json;
@@ -14,6 +14,7 @@ pub(super) fn metrics(args: &MetricsArgs) -> Result<(), AppError> {
         MetricsFormat::Text => table.text(),
         MetricsFormat::Markdown => table.markdown(),
         MetricsFormat::Json => table.json(),
+        MetricsFormat::Semconv => registry::document(),
     };
     print(&printed)
 }

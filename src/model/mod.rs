@@ -14,6 +14,7 @@ mod metric;
 mod reading_limits;
 mod reading_memory;
 mod record;
+pub mod registry;
 mod repair;
 mod reserved;
 mod scope;

@@ -17,8 +17,9 @@ use super::self_watch::ConditionMetrics;
 use super::{Identity, SCOPE};
 use crate::config;
 use crate::model::SelectedFamilies;
-use opentelemetry::KeyValue;
+use crate::model::registry::SCHEMA_URL;
 use opentelemetry::metrics::{Counter, Histogram, MeterProvider};
+use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
@@ -70,7 +71,7 @@ impl SelfTelemetry {
     pub fn start(config: &config::Telemetry) -> Result<Self, SelfTelemetryError> {
         let identity = identity(&config.resource);
         let attributes = identity.attributes().map(|(key, value)| KeyValue::new(key.to_owned(), value.to_owned()));
-        let resource = Resource::builder_empty().with_attributes(attributes).build();
+        let resource = Resource::builder_empty().with_schema_url(attributes, SCHEMA_URL).build();
         let (mut traces, mut logs, mut periodic) = (None, None, None);
         if let Some(otlp) = &config.otlp {
             if otlp.traces {
@@ -118,7 +119,8 @@ impl SelfTelemetry {
             meters = meters.with_reader(periodic);
         }
         let meters = meters.build();
-        let meter = meters.meter(SCOPE);
+        let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).with_schema_url(SCHEMA_URL).build();
+        let meter = meters.meter_with_scope(scope);
         gauge(&meter, &BUILD_INFO).record(1, &[KeyValue::new(VERSION.key, env!("CARGO_PKG_VERSION"))]);
         Ok(Self {
             identity,

@@ -23,6 +23,7 @@ mod poll;
 mod properties;
 mod push_protocols;
 mod readme;
+mod registry;
 mod reload;
 mod routes;
 mod schema;

@@ -61,7 +61,7 @@ pub fn flatten(requests: &[ExportMetricsServiceRequest]) -> Vec<Flat> {
     flat
 }
 
-fn strings(attributes: &[KeyValue]) -> Vec<(String, String)> {
+pub fn strings(attributes: &[KeyValue]) -> Vec<(String, String)> {
     let text = |attribute: &KeyValue| match attribute.value.as_ref()?.value.as_ref()? {
         any_value::Value::StringValue(text) => Some(text.clone()),
         other => Some(format!("{other:?}")),

@@ -24,6 +24,7 @@ pub(super) use families::families_from;
 pub(super) use instruments::measured_histogram;
 
 use super::{DeliveryMetrics, Identity};
+use crate::model::registry::SCHEMA_URL;
 use crate::model::{Attribute, Metric, Point, SelectedFamilies, vocabulary};
 use crate::poll::Target;
 use crate::source::{POINTS_PER_METRIC_MAX, Source};
@@ -119,6 +120,7 @@ impl TargetMeterProvider {
         let mut scopes: Vec<ScopeMetrics> = collected.scope_metrics().map(Into::into).collect();
         for scope in &mut scopes {
             scope.scope.get_or_insert_default().version = env!("CARGO_PKG_VERSION").to_owned();
+            scope.schema_url = SCHEMA_URL.to_owned();
             sort_attributes(scope);
         }
         scopes
@@ -144,7 +146,7 @@ impl TargetMeterProvider {
 pub fn empty_canonical_scope() -> ScopeMetrics {
     let scope =
         InstrumentationScope { name: SCOPE.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), ..InstrumentationScope::default() };
-    ScopeMetrics { scope: Some(scope), ..ScopeMetrics::default() }
+    ScopeMetrics { scope: Some(scope), schema_url: SCHEMA_URL.to_owned(), ..ScopeMetrics::default() }
 }
 
 fn sort_attributes(scope: &mut ScopeMetrics) {
