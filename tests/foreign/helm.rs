@@ -5,7 +5,7 @@
 //! print a notice and are skipped, unless `POSTMETER_REQUIRE_STACK=1` requires them.
 #![allow(clippy::unwrap_used)]
 
-use crate::support::{files, postmeter, skipped};
+use crate::support::{assert_generated_file, files, postmeter, skipped};
 use postmeter::config::{self, Environment, Shard};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -227,7 +227,7 @@ fn replace_line(text: &str, key: &str, value: &Value) -> String {
 }
 
 /// `config` is described by the schema of the configuration, so that an unknown key is an error of `helm install`.
-/// `POSTMETER_BLESS=1` rewrites it.
+/// `INSTA_UPDATE=always` rewrites it.
 #[test]
 fn the_schema_contains_that_of_the_configuration() {
     const FILE: &str = "deploy/helm/postmeter/values.schema.json";
@@ -240,10 +240,7 @@ fn the_schema_contains_that_of_the_configuration() {
     object["properties"]["targets"].as_object_mut().unwrap().remove("minItems");
     let before = read(FILE);
     let after = replace_line(&replace_line(&before, "    \"config\"", &schema), "  \"definitions\"", &definitions);
-    if std::env::var_os("POSTMETER_BLESS").is_some() {
-        return std::fs::write(Path::new(ROOT).join(FILE), after).unwrap();
-    }
-    assert!(before == after, "{FILE} does not contain the output of `postmeter config-schema`; POSTMETER_BLESS=1 rewrites it");
+    assert_generated_file(&Path::new(ROOT).join(FILE), &after);
     let read: Value = serde_json::from_str(&before).unwrap();
     assert!(read["properties"]["config"] == schema && read["definitions"] == definitions);
 }

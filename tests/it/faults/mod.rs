@@ -10,7 +10,9 @@ mod mail_server;
 mod page;
 mod tls;
 
+use crate::support::assert_generated_section;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -18,15 +20,8 @@ const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST
 const PATIENCE: Duration = Duration::from_secs(240);
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/faults/README.md");
 
-/// Compares a table of the README with the outcomes. `POSTMETER_BLESS=1` rewrites the table.
+/// Compares a table of the README with the outcomes. `INSTA_UPDATE=always` rewrites the table.
 #[track_caller]
 fn compare_table(name: &str, table: &str) {
-    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
-    let readme = std::fs::read_to_string(README).unwrap();
-    let (head, rest) = readme.split_once(&begin).unwrap();
-    let (current, tail) = rest.split_once(&end).unwrap();
-    if std::env::var_os("POSTMETER_BLESS").is_some() {
-        return std::fs::write(README, format!("{head}{begin}{table}{end}{tail}")).unwrap();
-    }
-    assert_eq!(current, table, "POSTMETER_BLESS=1 rewrites the table");
+    assert_generated_section(Path::new(README), name, table);
 }
