@@ -61,7 +61,7 @@ Examples:
   postmeter metrics --format json | jq -r '.metrics[].name'
 
 In Prometheus formats, dots become underscores, counters end in _total, and units are spelled
-out: mail.poll.duration is mail_poll_duration_seconds.";
+out: postmeter.poll.latency is postmeter_poll_latency_seconds.";
 
 pub(super) const TOKEN: &str = "\
 Example:

@@ -88,7 +88,7 @@ impl RecordState {
     /// Every state, in the order of declaration.
     pub const ALL: [Self; 5] = [Self::Read, Self::Repeated, Self::Unreadable, Self::Sent, Self::Refused];
 
-    /// The value of `mail.record.state`.
+    /// The value of `postmeter.record.state`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -223,9 +223,9 @@ pub static FIELDS: &[FieldInfo] = {
         row(Field::Domain, "domain", "mail.sender.domain", "mail.sender.domain_hash", Hashed, false),
         row(Field::DeliveryUser, "delivery_user", "mail.delivery.user", "mail.delivery.user_hash", Hidden, false),
         row(Field::DeliveryDomain, "delivery_domain", "mail.destination.domain", "mail.destination.domain_hash", Hashed, false),
-        row(Field::ClientIp, "client_ip", "client.address", "client.address_hash", Hashed, false),
+        row(Field::ClientIp, "client_ip", "client.address", "mail.client.address_hash", Hashed, false),
         row(Field::ClientHost, "client_host", "mail.client.host", "mail.client.host_hash", Hidden, false),
-        row(Field::PeerIp, "peer_ip", "network.peer.address", "network.peer.address_hash", Hashed, true),
+        row(Field::PeerIp, "peer_ip", "network.peer.address", "mail.peer.address_hash", Hashed, true),
         // Not `server.address`: that is the mail server, on the resource, and some backends merge both.
         row(Field::PeerHost, "peer_host", "mail.destination.host", "mail.destination.host_hash", Hidden, true),
         row(Field::Method, "method", "mail.authentication.method", "mail.authentication.method_hash", Open, false),

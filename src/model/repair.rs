@@ -1,4 +1,4 @@
-//! Repairs of invalid responses: a closed set of kinds, each counted in `mail.poll.repairs{mail.repair.kind}`.
+//! Repairs of invalid responses: a closed set of kinds, each counted in `postmeter.poll.repairs{postmeter.repair.kind}`.
 
 /// A kind of invalid input, and how it is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl Repair {
         }
     }
 
-    /// The value of `mail.repair.kind`.
+    /// The value of `postmeter.repair.kind`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -192,8 +192,8 @@ mod tests {
         collides("# TYPE a_count gauge\na_count{l=\"x\"} 5\n# TYPE a summary\na_sum 1\na_count 1\n", &[("a", "a_count", "a_count")]);
         collides("# TYPE mail_up gauge\nmail_up 1\nmail_ups 1\n", &[("Postmeter's own mail_up", "mail_up", "mail_up")]);
         collides(
-            "# TYPE mail_poll_errors counter\nmail_poll_errors 1\n",
-            &[("Postmeter's own mail_poll_errors_total", "mail_poll_errors", "mail_poll_errors_total")],
+            "# TYPE postmeter_poll_errors counter\npostmeter_poll_errors 1\n",
+            &[("Postmeter's own postmeter_poll_errors_total", "postmeter_poll_errors", "postmeter_poll_errors_total")],
         );
         collides("c{otel_scope_name=\"x\"} 1\nc{otel_scope_name=\"y\"} 1\nd 1\n", &[]);
     }

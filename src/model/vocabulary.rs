@@ -5,20 +5,23 @@
 
 use super::{Attribute, FailureKind, Metric, Outcome, RecordState};
 
+/// The value for everything that has no value of its own, as the conventions define it for `error.type`.
+pub const OTHER: &str = "_OTHER";
+
 /// The attribute on every point: the name of the mail system. Its values are the names in the registry of mail systems.
 pub static SYSTEM_NAME: Attribute = Attribute::open("mail.system.name");
 
 /// The request of a poll.
-pub static POLL_PART: Attribute = Attribute::open("mail.poll.part");
+pub static POLL_PART: Attribute = Attribute::open("postmeter.poll.part");
 /// The reason for a failed poll or delivery (for deliveries, an enhanced status code).
 pub static ERROR_TYPE: Attribute = Attribute::open("error.type");
 /// The kind of a repair.
-pub static REPAIR_KIND: Attribute = Attribute::open("mail.repair.kind");
+pub static REPAIR_KIND: Attribute = Attribute::open("postmeter.repair.kind");
 /// The selection of native series: kept or dropped.
-pub static SERIES_STATE: Attribute = Attribute::closed("mail.series.state", &["kept", "dropped"]);
+pub static SERIES_STATE: Attribute = Attribute::closed("postmeter.series.state", &["kept", "dropped"]);
 /// The processing state of delivery records.
 pub static RECORD_STATE: Attribute = Attribute::closed(
-    "mail.record.state",
+    "postmeter.record.state",
     &[
         RecordState::Read.as_str(),
         RecordState::Repeated.as_str(),
@@ -124,7 +127,7 @@ pub static ACCOUNT_STATE: Attribute = Attribute::closed(
         "disconnected",
         "paused",
         "unassigned",
-        "other",
+        OTHER,
     ],
 );
 /// The name of a service of the mail host.
@@ -161,20 +164,20 @@ macro_rules! vocabulary {
 
 vocabulary! {
     UP = Metric::int_gauge("mail.up", "", "1 when the last poll of the required part succeeded, 0 when it failed.");
-    POLL_DURATION = Metric::gauge("mail.poll.duration", "s", "Duration of the last request for a part, including the body.")
+    POLL_LATENCY = Metric::gauge("postmeter.poll.latency", "s", "Duration of the last request for a part, including the body.")
         .by(&[&POLL_PART]);
-    POLL_AGE = Metric::gauge("mail.poll.age", "s", "Age of the exported reading, since the start of its poll.");
-    POLL_BODY_SIZE = Metric::int_gauge("mail.poll.body_size", "By", "Size of the responses of the last good poll, decompressed.");
-    POLL_SERIES = Metric::int_gauge("mail.poll.series", "{series}", "Native series of the last good poll, kept and dropped.")
+    POLL_AGE = Metric::gauge("postmeter.poll.age", "s", "Age of the exported reading, since the start of its poll.");
+    POLL_BODY_SIZE = Metric::int_gauge("postmeter.poll.body.size", "By", "Size of the responses of the last good poll, decompressed.");
+    POLL_SERIES = Metric::int_gauge("postmeter.poll.series", "{series}", "Native series of the last good poll, kept and dropped.")
         .by(&[&SERIES_STATE]);
-    POLL_ERRORS = Metric::counter("mail.poll.errors", "{error}", "Polls that failed, by part and reason.")
+    POLL_ERRORS = Metric::counter("postmeter.poll.errors", "{error}", "Polls that failed, by part and reason.")
         .by(&[&POLL_PART, &ERROR_TYPE]);
-    POLL_REPAIRS = Metric::counter("mail.poll.repairs", "{repair}", "Repairs of invalid responses, by kind.")
+    POLL_REPAIRS = Metric::counter("postmeter.poll.repairs", "{repair}", "Repairs of invalid responses, by kind.")
         .by(&[&REPAIR_KIND]);
-    POLL_RECORDS = Metric::counter("mail.poll.records", "{record}", "Records of the delivery log, by state.")
+    POLL_RECORDS = Metric::counter("postmeter.poll.records", "{record}", "Records of the delivery log, by state.")
         .by(&[&RECORD_STATE]);
-    RECORD_QUEUE_DEPTH = Metric::up_down("mail.record.queue.depth", "{record}", "Records of the delivery log that were read and not yet accepted by the receiver.");
-    RECORD_LAG = Metric::gauge("mail.record.lag", "s", "Time since the delivery log was last completely read and accepted by the receiver.");
+    RECORD_QUEUE_DEPTH = Metric::up_down("postmeter.record.queue.depth", "{record}", "Records of the delivery log that were read and not yet accepted by the receiver.");
+    RECORD_LAG = Metric::gauge("postmeter.record.lag", "s", "Time since the delivery log was last completely read and accepted by the receiver.");
 
     QUEUE_DEPTH = Metric::up_down("mail.queue.depth", "{message}", "Messages in the queue, by state.")
         .by(&[&QUEUE_STATE]).detail(&[&QUEUE_NAME, &DESTINATION_DOMAIN, &PROVIDER_NAME, &TENANT_NAME]);
@@ -241,7 +244,7 @@ vocabulary! {
 }
 
 /// The metrics that Postmeter records about its polls. Every target has them.
-pub static POLL_METRICS: &[&Metric] = &[&UP, &POLL_DURATION, &POLL_AGE, &POLL_BODY_SIZE, &POLL_SERIES, &POLL_ERRORS, &POLL_REPAIRS];
+pub static POLL_METRICS: &[&Metric] = &[&UP, &POLL_LATENCY, &POLL_AGE, &POLL_BODY_SIZE, &POLL_SERIES, &POLL_ERRORS, &POLL_REPAIRS];
 
 /// The metrics that Postmeter records itself if it follows a delivery log.
 pub static DELIVERY_LOG_METRICS: &[&Metric] =

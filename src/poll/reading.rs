@@ -2,7 +2,7 @@
 
 use super::PollError;
 use crate::model::vocabulary::{
-    ERROR_TYPE, POLL_AGE, POLL_BODY_SIZE, POLL_DURATION, POLL_ERRORS, POLL_PART, POLL_REPAIRS, POLL_SERIES, REPAIR_KIND, SERIES_STATE, UP,
+    ERROR_TYPE, POLL_AGE, POLL_BODY_SIZE, POLL_ERRORS, POLL_LATENCY, POLL_PART, POLL_REPAIRS, POLL_SERIES, REPAIR_KIND, SERIES_STATE, UP,
 };
 use crate::model::{Point, Repairs, SelectedFamilies, Snapshot};
 use std::collections::BTreeMap;
@@ -92,7 +92,7 @@ impl Reading {
     fn poll_points(&self, now: Instant) -> Vec<Point> {
         let mut points = vec![Point::new(&UP, &[], f64::from(self.outcome.is_ok()))];
         for (part, took) in self.parts.iter().filter_map(|part| Some((part.part, part.took?))) {
-            points.push(Point::new(&POLL_DURATION, &[(&POLL_PART, part)], took.as_secs_f64()));
+            points.push(Point::new(&POLL_LATENCY, &[(&POLL_PART, part)], took.as_secs_f64()));
         }
         if self.outcome.is_ok() {
             points.push(Point::new(&POLL_AGE, &[], now.saturating_duration_since(self.began).as_secs_f64()));

@@ -28,7 +28,7 @@ impl RecordReader {
         Self { client: PartClient::new(target, &messages.part), shared, records, timeout: target.timeout }
     }
 
-    /// The name of the part, as in `mail.poll.part`.
+    /// The name of the part, as in `postmeter.poll.part`.
     #[must_use]
     pub fn part(&self) -> &'static str {
         self.records.part.name

@@ -4,7 +4,7 @@
 //!
 //! A scrape waits for a few seconds at most, and a healthy server may take longer. If the scrape itself triggered the poll, its reading
 //! would always be late, and a server that takes four seconds would delay every scrape by four seconds. So the poll of a slow target
-//! begins early enough to end before the next scrape, which gets that reading with its true age (`mail.poll.age`).
+//! begins early enough to end before the next scrape, which gets that reading with its true age (`postmeter.poll.age`).
 //!
 //! # Limits
 //!

@@ -100,19 +100,19 @@ fn scalars(state: &mut SeriesState, status: ReadingStatus, scalars: &[(&str, &st
     report(state, status, scalars, &Snapshot::default())
 }
 
-const ERRORS: &str = "mail.poll.errors";
+const ERRORS: &str = "postmeter.poll.errors";
 const BOUNCES: &str = "mail.bounces";
 const ATTEMPTS: &str = "mail.delivery.attempts";
 
 #[test]
 fn counters_of_postmeter_have_the_time_of_the_reading() {
     let mut state = SeriesState::new(Temporality::Delta);
-    assert_eq!(scalars(&mut state, at(10), &[(ERRORS, "x", 3), (BOUNCES, "x", 7)]), ["mail.poll.errors{x} +3 @5 10"]);
-    let both = ["mail.bounces{x} +2 @10 30", "mail.poll.errors{x} +3 @10 30"];
+    assert_eq!(scalars(&mut state, at(10), &[(ERRORS, "x", 3), (BOUNCES, "x", 7)]), ["postmeter.poll.errors{x} +3 @5 10"]);
+    let both = ["mail.bounces{x} +2 @10 30", "postmeter.poll.errors{x} +3 @10 30"];
     assert_eq!(scalars(&mut state, at(30), &[(ERRORS, "x", 6), (BOUNCES, "x", 9)]), both);
     let mut state = SeriesState::default();
-    assert_eq!(scalars(&mut state, at(10), &[(ERRORS, "x", 3)]), ["mail.poll.errors{x} 3 @5 10"]);
-    assert_eq!(scalars(&mut state, at(20), &[(ERRORS, "x", 5)]), ["mail.poll.errors{x} 5 @5 20"]);
+    assert_eq!(scalars(&mut state, at(10), &[(ERRORS, "x", 3)]), ["postmeter.poll.errors{x} 3 @5 10"]);
+    assert_eq!(scalars(&mut state, at(20), &[(ERRORS, "x", 5)]), ["postmeter.poll.errors{x} 5 @5 20"]);
 }
 
 #[test]

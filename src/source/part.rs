@@ -13,7 +13,7 @@ pub const TARGET_URL: &str = "";
 /// it does not take.
 #[derive(Debug)]
 pub struct Part {
-    /// The name in `parts:`, in `--file PART=PATH` and in `mail.poll.part`.
+    /// The name in `parts:`, in `--file PART=PATH` and in `postmeter.poll.part`.
     pub name: &'static str,
     /// A short description of what the part reports.
     pub help: &'static str,

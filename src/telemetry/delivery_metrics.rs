@@ -8,7 +8,7 @@
 use super::meter_provider::measured_histogram;
 use crate::model::vocabulary::{
     DELIVERY_ATTEMPTS, DELIVERY_DURATION, DELIVERY_FAILURES, DELIVERY_OUTCOME, DELIVERY_STAGE, ERROR_TYPE, FAILURE_KIND, MESSAGE_SIZE,
-    MESSAGE_SOURCE, POLL_ERRORS, POLL_PART, POLL_RECORDS, RECORD_LAG, RECORD_QUEUE_DEPTH, RECORD_STATE, SYSTEM_NAME,
+    MESSAGE_SOURCE, OTHER, POLL_ERRORS, POLL_PART, POLL_RECORDS, RECORD_LAG, RECORD_QUEUE_DEPTH, RECORD_STATE, SYSTEM_NAME,
 };
 use crate::model::{Attributes, EnhancedStatus, FailureKind, Outcome, Point, Record, RecordState};
 use opentelemetry::KeyValue;
@@ -21,8 +21,6 @@ use std::time::Instant;
 
 /// Combinations of stage, kind and status with a series of their own. The status is chosen by foreign servers, so it must be limited.
 pub const FAILURES_MAX: usize = 500;
-/// The value of `error.type` for failures beyond the limit, as the conventions define it.
-const OTHER: &str = "_OTHER";
 /// Upper bounds from one second, the resolution of mail servers, to five days, after which most servers give up.
 const DURATION_SECONDS: [f64; 16] =
     [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14_400.0, 43_200.0, 86_400.0, 432_000.0];

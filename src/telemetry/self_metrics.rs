@@ -10,7 +10,7 @@ use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, UpDownCounter};
 const DURATION_SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 /// The version of Postmeter.
-pub(super) static VERSION: Attribute = Attribute::open("version");
+pub(super) static VERSION: Attribute = Attribute::open("service.version");
 /// The route of a request to the pull endpoint.
 pub(super) static HTTP_ROUTE: Attribute = Attribute::open("http.route");
 /// The status code of a response of the pull endpoint.
@@ -22,11 +22,11 @@ pub(super) static REFUSAL_REASON: Attribute = Attribute::open("postmeter.refusal
 /// The configured name of a token.
 pub(super) static TOKEN_NAME: Attribute = Attribute::open("postmeter.token.name");
 /// The storage of the export queue.
-pub(super) static QUEUE_PLACE: Attribute = Attribute::closed("postmeter.queue.place", &["memory", "disk"]);
+pub(super) static QUEUE_PLACE: Attribute = Attribute::closed("postmeter.export.queue.storage", &["memory", "disk"]);
 /// The kind of a change to a native metric.
-pub(super) static CHANGE: Attribute = Attribute::open("postmeter.change");
+pub(super) static CHANGE: Attribute = Attribute::open("postmeter.relay.change");
 /// The lane of a poll: separate slots for targets that respond and for failing ones.
-pub(super) static POLL_LANE: Attribute = Attribute::closed("postmeter.poll.lane", &["answering", "failing"]);
+pub(super) static POLL_LANE: Attribute = Attribute::closed("postmeter.poll.lane", &["healthy", "failing"]);
 
 macro_rules! self_metrics {
     ($($id:ident = $metric:expr;)*) => {
@@ -56,12 +56,12 @@ self_metrics! {
     SPOOL_DAMAGED = Metric::counter("postmeter.export.spool.damaged_requests", "{request}", "Requests in the spool that are damaged or have an older format; they are quarantined and not sent.");
     PASSTHROUGH_CHANGES = Metric::counter("postmeter.relay.changes", "{change}", "Native metrics that could not be exported unchanged, by change.").by(&[&CHANGE]);
 
-    POLL_REQUESTS = Metric::int_gauge("postmeter.poll.requests", "{request}", "Request slots in use by polls, by lane.").by(&[&POLL_LANE]);
-    POLL_REQUESTS_LIMIT = Metric::int_gauge("postmeter.poll.requests.limit", "{request}", "All request slots of polls, by lane.").by(&[&POLL_LANE]);
-    POLLS_WAITING = Metric::int_gauge("postmeter.poll.waiting", "{poll}", "Polls that wait for a request slot, by lane.").by(&[&POLL_LANE]);
-    READINGS_MEMORY = Metric::int_gauge("postmeter.readings.memory", "By", "Memory of the native metrics of all readings.");
-    READINGS_MEMORY_LIMIT = Metric::int_gauge("postmeter.readings.memory.limit", "By", "Limit of that memory.");
-    READINGS_WITHOUT_NATIVE = Metric::counter("postmeter.readings.without_native", "{reading}", "Readings whose native metrics were dropped because the memory limit of all readings was reached.");
+    POLL_REQUESTS = Metric::int_gauge("postmeter.poll.request.active", "{request}", "Request slots in use by polls, by lane.").by(&[&POLL_LANE]);
+    POLL_REQUESTS_LIMIT = Metric::int_gauge("postmeter.poll.request.limit", "{request}", "All request slots of polls, by lane.").by(&[&POLL_LANE]);
+    POLLS_WAITING = Metric::int_gauge("postmeter.poll.request.waiting", "{poll}", "Polls that wait for a request slot, by lane.").by(&[&POLL_LANE]);
+    READINGS_MEMORY = Metric::int_gauge("postmeter.reading.memory.usage", "By", "Memory of the native metrics of all readings.");
+    READINGS_MEMORY_LIMIT = Metric::int_gauge("postmeter.reading.memory.limit", "By", "Limit of that memory.");
+    READINGS_WITHOUT_NATIVE = Metric::counter("postmeter.reading.without_native", "{reading}", "Readings whose native metrics were dropped because the memory limit of all readings was reached.");
 
     RELOAD_SUCCESSFUL = Metric::int_gauge("postmeter.config.last_reload.successful", "", "1 if the configuration was applied when it was last read, at startup or by a reload; 0 otherwise.");
     RELOAD_SUCCESS_TIME = Metric::gauge("postmeter.config.last_reload.success.timestamp", "s", "When the configuration was last applied, in Unix time.");

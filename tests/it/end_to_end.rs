@@ -161,7 +161,9 @@ async fn the_series_of_a_silent_server_end_once_and_resume_when_it_returns() {
     let points = world
         .wait_for("mail.up 0, and end markers", |points| points.iter().any(down) && points.iter().any(|p| stale(p) && delivered(p)))
         .await;
-    assert!(points.iter().any(|p| p.metric == "mail.poll.errors" && p.has(&["error.type", "timeout"]) && p.value >= 1.0 && p.start > 0));
+    assert!(
+        points.iter().any(|p| p.metric == "postmeter.poll.errors" && p.has(&["error.type", "timeout"]) && p.value >= 1.0 && p.start > 0)
+    );
     let page = world.scrape(None).await;
     assert_eq!(value(&page, "mail_up", &["job=\"kumomta\""]), Some(0.0));
     assert_eq!(value(&page, "mail_delivery_attempts_total", &["job=\"kumomta\""]), None, "the last value is not repeated");
@@ -190,7 +192,7 @@ async fn a_server_that_hangs_does_not_delay_others() {
     assert!(began.elapsed() < Duration::from_millis(1200), "{:?}", began.elapsed());
     assert_eq!(value(&page, "mail_up", &["job=\"stalwart\""]), Some(0.0));
     assert_eq!(value(&page, "mail_up", &["job=\"emailengine\""]), Some(1.0));
-    assert!(value(&page, "mail_poll_errors_total", &["job=\"stalwart\"", "error_type=\"timeout\""]).is_some(), "{page}");
+    assert!(value(&page, "postmeter_poll_errors_total", &["job=\"stalwart\"", "error_type=\"timeout\""]).is_some(), "{page}");
     let of_other = |p: &Flat| p.target == "the-emailengine" && p.metric == "mail.up" && p.value == 1.0;
     world.wait_for("points of the other target", |points| points.iter().any(of_other)).await;
     world.stop().await;

@@ -113,7 +113,7 @@ fn every_fixture_is_used() {
 
 /// Masks the values that depend on the clock.
 fn mask_ages(page: &str) -> String {
-    const AGES: [&str; 2] = ["mail_poll_age_seconds{", "mail_queue_oldest_age_seconds{"];
+    const AGES: [&str; 2] = ["postmeter_poll_age_seconds{", "mail_queue_oldest_age_seconds{"];
     let line = |line: &str| match line.rsplit_once(' ') {
         Some((series, _)) if AGES.iter().any(|age| line.starts_with(age)) => format!("{series} *\n"),
         _ => format!("{line}\n"),
@@ -150,7 +150,7 @@ fn otlp_json_is_the_pushed_request() {
     let output = scrape("kumomta/json", &["metrics.json"], &["--format", "otlp-json"]);
     let message: ExportMetricsServiceRequest = serde_json::from_slice(&output.stdout).unwrap();
     let metrics = message.resource_metrics.iter().flat_map(|r| &r.scope_metrics).flat_map(|scope| &scope.metrics);
-    for metric in metrics.filter(|metric| !metric.name.starts_with("mail.poll.")) {
+    for metric in metrics.filter(|metric| !metric.name.starts_with("postmeter.poll.")) {
         assert!(
             numbers(metric.data.as_ref()).iter().all(|point| point.start_time_unix_nano == 0),
             "{}: the start time is unknown",

@@ -182,7 +182,7 @@ async fn excluded_families_are_omitted_and_counted() {
     assert!(page.iter().all(|line| line.starts_with("kumo_scheduled_") || line.starts_with("kumo_lua_count")), "{page:?}");
     assert!(!page.iter().any(|line| line.contains("scheduled_by_domain")));
     let dropped = service.text("/metrics").await;
-    let dropped = dropped.lines().find(|line| line.starts_with("mail_poll_series{") && line.contains("dropped")).unwrap();
+    let dropped = dropped.lines().find(|line| line.starts_with("postmeter_poll_series{") && line.contains("dropped")).unwrap();
     assert!(!dropped.ends_with(" 0"), "{dropped}");
     service.end().await;
 }

@@ -153,7 +153,7 @@ pub static DETAIL: &[Key] = &[
         // A metric has at most 1000 points, and one of them holds the rest.
         Shape::Integer(1..=999),
         Integer(DETAIL_TOP_DEFAULT),
-        "The number of largest values to report; the rest is summed up as _other.",
+        "The number of largest values to report; the rest is summed up as _OTHER.",
     ),
 ];
 

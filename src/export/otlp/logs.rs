@@ -7,6 +7,7 @@ use super::metrics::resource;
 use super::wire::field_len;
 use crate::delivery_log::{HashKey, RecordUid};
 use crate::export::queue::request_exporter::EncodedRequest;
+use crate::model::registry::SCHEMA_URL;
 use crate::model::vocabulary::{DELIVERY_OUTCOME, DELIVERY_STAGE, ERROR_TYPE, MESSAGE_SOURCE, SYSTEM_NAME};
 use crate::model::{Field, Outcome, Privacy, Record};
 use crate::telemetry::{Identity, SCOPE};
@@ -147,8 +148,8 @@ fn encoded(resource: &Resource, log_records: Vec<LogRecord>) -> EncodedRequest {
 
 fn request(resource: &Resource, log_records: Vec<LogRecord>) -> ExportLogsServiceRequest {
     let scope = InstrumentationScope { name: SCOPE.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), ..Default::default() };
-    let scope_logs = ScopeLogs { scope: Some(scope), log_records, ..ScopeLogs::default() };
-    let resource_logs = ResourceLogs { resource: Some(resource.clone()), scope_logs: vec![scope_logs], ..ResourceLogs::default() };
+    let scope_logs = ScopeLogs { scope: Some(scope), log_records, schema_url: SCHEMA_URL.to_owned() };
+    let resource_logs = ResourceLogs { resource: Some(resource.clone()), scope_logs: vec![scope_logs], schema_url: SCHEMA_URL.to_owned() };
     ExportLogsServiceRequest { resource_logs: vec![resource_logs] }
 }
 

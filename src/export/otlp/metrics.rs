@@ -10,6 +10,7 @@ use super::request_writer::MetricsRequestWriter;
 use super::split::{metric_points, split_points};
 use super::wire;
 use crate::export::queue::request_exporter::EncodedRequest;
+use crate::model::registry::SCHEMA_URL;
 use crate::report::{NativeReport, Report, TimestampedSamples};
 use crate::telemetry::{Identity, SERVER_PORT};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -23,6 +24,8 @@ use prost::Message;
 pub const REQUEST_BYTES_MAX: usize = crate::config::REQUEST_BYTES_DEFAULT;
 /// The field `resource` of `ResourceMetrics`.
 const RESOURCE: u8 = wire::delimited(1);
+/// The field `schema_url` of `ResourceMetrics`.
+const RESOURCE_SCHEMA_URL: u8 = wire::delimited(3);
 /// The largest size of the tags and lengths around a `ScopeMetrics` in a request.
 const ENVELOPE_BYTES_MAX: usize = 16;
 
@@ -84,9 +87,11 @@ fn identity_field(identity: &Identity) -> Vec<u8> {
     encoded_resource(&resource)
 }
 
+/// Encodes the fields of a `ResourceMetrics` before its scopes.
 fn encoded_resource(resource: &Resource) -> Vec<u8> {
     let mut field = Vec::new();
     wire::bytes(&mut field, RESOURCE, &resource.encode_to_vec());
+    wire::bytes(&mut field, RESOURCE_SCHEMA_URL, SCHEMA_URL.as_bytes());
     field
 }
 

@@ -5,6 +5,7 @@ use super::omitted::ReadSummands;
 use super::part_families::{PartFamilies, with_attribute};
 use super::points::Points;
 use super::{Context, Detail};
+use crate::model::vocabulary::OTHER;
 use crate::model::{Attributes, Histogram, Kind, Metric, Number, Point, Repair, SampleRef, Snapshot, Value};
 use crate::source::{Rule, Source, Transform};
 use foldhash::fast::RandomState;
@@ -18,8 +19,6 @@ const GAUGE_MAX: f64 = 1e15;
 const INTEGER_MAX: f64 = 9_223_372_036_854_774_784.0;
 /// The largest counter: whole numbers up to here are exact.
 const COUNTER_MAX: f64 = 9_007_199_254_740_992.0;
-/// The value of a detail's attribute in the point that contains the rest of the total.
-const OTHER: &str = "_other";
 
 pub(super) struct Mapping<'a> {
     snapshot: Snapshot,

@@ -42,7 +42,7 @@ pub struct Context {
 pub struct Detail {
     /// The attribute of the detail.
     pub by: &'static Attribute,
-    /// The number of largest values that get a point of their own, as far as the metric has room for more points. The point `_other`
+    /// The number of largest values that get a point of their own, as far as the metric has room for more points. The point `_OTHER`
     /// contains the rest.
     pub top: usize,
 }

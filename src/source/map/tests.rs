@@ -231,8 +231,8 @@ fn label_values_are_mapped_by_a_table() {
     );
     static OTHER: &[Rule] =
         &[Rule::new(&["w"], &ACCOUNT_STATUS)
-            .from(&[AttributeSource::mapped_label("s", &ACCOUNT_STATE, &[("a", "init")]).otherwise("other")])];
-    check_each(OTHER, &[("w{s=\"a\"} 1;w{s=\"b\"} 2;w{s=\"c\"} 3", "mail.account.status init 1; mail.account.status other 5")]);
+            .from(&[AttributeSource::mapped_label("s", &ACCOUNT_STATE, &[("a", "init")]).otherwise("_OTHER")])];
+    check_each(OTHER, &[("w{s=\"a\"} 1;w{s=\"b\"} 2;w{s=\"c\"} 3", "mail.account.status init 1; mail.account.status _OTHER 5")]);
 }
 
 #[test]
@@ -325,13 +325,13 @@ fn a_detail_adds_up_to_its_total() {
     };
     const PAGE: &str = "all 10;of{d=\"c\"} 3;of{d=\"b\"} 3;of{d=\"a\"} 2;of{d=\"n\"} NaN;of{d=\"u\"} 18446744073709551615;of 1";
     for (top, page, expected) in [
-        (2, PAGE, "b 3; c 3; _other 4"),
-        (9, PAGE, "b 3; c 3; a 2; _other 2"),
-        (0, PAGE, "_other 10"),
-        (2, "all 10", "_other 10"),
-        (2, "all 4;of{d=\"a\"} 5", "a 5; _other 0"),
-        (2, "all 4;of{d=\"a\"} 3;of{d=\"a\"} 3", "a 3; _other 1; !duplicate_series 1"),
-        (2, "all 4;of{d=\"_other\"} 3", "_other 4"),
+        (2, PAGE, "b 3; c 3; _OTHER 4"),
+        (9, PAGE, "b 3; c 3; a 2; _OTHER 2"),
+        (0, PAGE, "_OTHER 10"),
+        (2, "all 10", "_OTHER 10"),
+        (2, "all 4;of{d=\"a\"} 5", "a 5; _OTHER 0"),
+        (2, "all 4;of{d=\"a\"} 3;of{d=\"a\"} 3", "a 3; _OTHER 1; !duplicate_series 1"),
+        (2, "all 4;of{d=\"_OTHER\"} 3", "_OTHER 4"),
         (2, "of{d=\"a\"} 3", ""),
         (2, "all -4;of{d=\"a\"} 3", "!out_of_range 1"),
     ] {

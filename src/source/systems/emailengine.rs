@@ -119,7 +119,7 @@ static RULES: &[Rule] = &[
             ("unassigned", "unassigned"),
         ],
     )
-    .otherwise("other")]),
+    .otherwise(OTHER)]),
     Rule::new(&["imap_bytes_sent"], &NETWORK_IO).with(&[(&PROTOCOL, "imap"), (&IO_DIRECTION, "transmit")]).zero_when_absent(),
     Rule::new(&["imap_bytes_received"], &NETWORK_IO).with(&[(&PROTOCOL, "imap"), (&IO_DIRECTION, "receive")]).zero_when_absent(),
     Rule::new(&["webhooks"], &WEBHOOK_REQUESTS)

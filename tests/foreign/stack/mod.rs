@@ -112,7 +112,7 @@ async fn pulled_and_pushed_series_are_equal() {
 /// Checks that canonical series are equal, except for those that change while the servers are frozen: times, and counts of polls.
 async fn check_canonical_series(world: &World) {
     // Recorded series are derived from both exports.
-    let changing = "mail_poll_.*|mail_queue_oldest_age_seconds|mail_record_lag_seconds|mail:.*|ALERTS.*";
+    let changing = "postmeter_poll_.*|mail_queue_oldest_age_seconds|postmeter_record_lag_seconds|mail:.*|ALERTS.*";
     let still = format!(r#"{{mail_system_name!="", __name__!~"{changing}", network_protocol_name!="http"}}"#);
     let last = Mutex::new((Series::new(), Series::new()));
     let are_equal = || async {

@@ -19,7 +19,7 @@ async fn without_a_receiver_records_are_counted_and_the_cursor_moves() {
     let world = World::with(4_000).await;
     let service = world.service("", "false").await;
     let deliveries = service.targets.now()[0].deliveries.clone().unwrap();
-    let counted = || deliveries.points(std::time::Instant::now()).iter().any(|point| point.metric.name == "mail.record.lag");
+    let counted = || deliveries.points(std::time::Instant::now()).iter().any(|point| point.metric.name == "postmeter.record.lag");
     until("the log is read", counted).await;
     let page_before = page(&service).await;
     let counts = by_outcome(&world);
@@ -29,7 +29,7 @@ async fn without_a_receiver_records_are_counted_and_the_cursor_moves() {
         ("mail_delivery_failures_total{", counts["failure"] + counts["defer"]),
         ("mail_delivery_duration_seconds_count{", done),
         ("mail_message_size_bytes_count{", done),
-        ("mail_record_queue_depth{", 0.0),
+        ("postmeter_record_queue_depth{", 0.0),
     ] {
         assert_eq!(sum(&page_before, begins), expected, "{begins}\n{page_before}");
     }
@@ -45,7 +45,7 @@ async fn without_a_receiver_records_are_counted_and_the_cursor_moves() {
     // Records are not counted again after a restart.
     let service = world.service("", "false").await;
     let deliveries = service.targets.now()[0].deliveries.clone().unwrap();
-    let counted = || deliveries.points(std::time::Instant::now()).iter().any(|point| point.metric.name == "mail.record.lag");
+    let counted = || deliveries.points(std::time::Instant::now()).iter().any(|point| point.metric.name == "postmeter.record.lag");
     until("the log is read", counted).await;
     assert_eq!(sum(&page(&service).await, "mail_delivery_attempts_total{"), 0.0);
     service.stop().await;
@@ -59,7 +59,7 @@ async fn stopping_does_not_wait_for_a_disk() {
     let point = |metric: &str| {
         deliveries.points(std::time::Instant::now()).iter().find(|point| point.metric.name == metric).map(|point| point.value)
     };
-    until("the log is read", || point("mail.record.lag").is_some()).await;
+    until("the log is read", || point("postmeter.record.lag").is_some()).await;
     // From here on the directory is not writable.
     std::fs::create_dir(world.state.path().join("messages-whm1.new")).unwrap();
     let (id, at, origin, outcome) = (7, world.now - 5, postmeter::simulate::Origin::Remote, postmeter::simulate::AttemptOutcome::Failure);
@@ -75,7 +75,7 @@ async fn stopping_does_not_wait_for_a_disk() {
         is_duplicated: false,
     };
     world.simulated.traffic(|traffic| traffic.log.push(attempt));
-    until("a record waits", || point("mail.record.queue.depth") == Some(1.0)).await;
+    until("a record waits", || point("postmeter.record.queue.depth") == Some(1.0)).await;
     assert!(tokio::time::timeout(std::time::Duration::from_secs(60), service.stop()).await.is_ok(), "it does not end");
 }
 
@@ -136,7 +136,7 @@ async fn without_the_delivery_log_attempts_are_counted_from_window_sums() {
     let page = page(&service).await;
     let truth = world.simulated.traffic(|traffic| traffic.attempts());
     assert_eq!(sum(&page, "mail_delivery_attempts_total{"), truth as f64);
-    assert!(!page.contains("mail_poll_records_total") && !page.contains("mail_delivery_duration_seconds"), "{page}");
+    assert!(!page.contains("postmeter_poll_records_total") && !page.contains("mail_delivery_duration_seconds"), "{page}");
     assert_eq!(world.simulated.traffic(|traffic| traffic.log.searches()), 0);
     service.stop().await;
 }

@@ -59,7 +59,7 @@ async fn a_hundred_thousand_records_through_faults_of_both_sides() {
     // Records in flight when the receiver stopped may have been accepted without an acknowledgement.
     assert!(total <= RECORDS + 500 + BATCH_RECORDS_MAX as u64, "{total}");
     let page = page(&service).await;
-    assert!(sum(&page, "mail_poll_records_total{") > 0.0 && page.contains("error_type=\"status\""), "{page}");
+    assert!(sum(&page, "postmeter_poll_records_total{") > 0.0 && page.contains("error_type=\"status\""), "{page}");
     assert_eq!(sum(&page, "mail_delivery_attempts_total{"), attempts(&world) as f64);
     service.stop().await;
 }

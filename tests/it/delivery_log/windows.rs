@@ -15,9 +15,9 @@ fn attempt(id: u64, at: u64, visible_at: u64) -> Attempt {
     Attempt { id, domain: 1, origin, bytes: 10, received: at, at, outcome, visible_at, is_duplicated: false }
 }
 
-/// `mail.poll.records` in this state.
+/// `postmeter.poll.records` in this state.
 fn records(deliveries: &DeliveryMetrics, state: &str) -> f64 {
-    let points = deliveries.points(Instant::now()).into_iter().filter(|point| point.metric.name == "mail.poll.records");
+    let points = deliveries.points(Instant::now()).into_iter().filter(|point| point.metric.name == "postmeter.poll.records");
     points.filter(|point| point.attributes.iter().any(|(_, value)| value == state)).map(|point| point.value).sum()
 }
 

@@ -125,6 +125,6 @@ impl Case {
 
     /// Returns true if a faulty target may export this metric.
     pub fn may_export(&self, metric: &str) -> bool {
-        !self.outcome.is_failure() || metric == "mail.up" || metric.starts_with("mail.poll.")
+        !self.outcome.is_failure() || metric == "mail.up" || metric.starts_with("postmeter.poll.")
     }
 }

@@ -134,14 +134,14 @@ fn name(n: usize) -> String {
 
 /// Returns true if the healthy target is up. On a slow machine it may time out in a push, but not on a page.
 fn is_good_untouched(page: &MetricsPage) -> bool {
-    assert_eq!(page.up("good"), Some(1.0), "the healthy target is affected: {:?}", page.of("good", "mail_poll_errors_total"));
-    assert!(page.labels("good", "mail_poll_errors_total", "error_type").iter().all(|error| error == "timeout"));
+    assert_eq!(page.up("good"), Some(1.0), "the healthy target is affected: {:?}", page.of("good", "postmeter_poll_errors_total"));
+    assert!(page.labels("good", "postmeter_poll_errors_total", "error_type").iter().all(|error| error == "timeout"));
     true
 }
 
 /// The number of failed polls of a target.
 fn errors(page: &MetricsPage, n: usize) -> f64 {
-    page.of(&name(n), "mail_poll_errors_total").iter().map(|(_, value)| value).sum()
+    page.of(&name(n), "postmeter_poll_errors_total").iter().map(|(_, value)| value).sum()
 }
 
 /// Returns true if all faulty targets were polled as often as the case needs.
@@ -155,7 +155,7 @@ fn are_polled(case: &Case, page: &MetricsPage, requests: u64) -> bool {
 /// The canonical series of a target, without those about its polls.
 fn canonical(page: &MetricsPage, target: &str) -> Vec<(String, f64)> {
     let mut series = page.of(target, "mail_");
-    series.retain(|(series, _)| !series.starts_with("mail_poll_"));
+    series.retain(|(series, _)| !series.starts_with("postmeter_poll_"));
     series
 }
 
@@ -164,10 +164,10 @@ fn check_outcome(case: &Case, page: &MetricsPage) -> String {
     let (mut types, mut repairs, mut up) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for n in 0..TARGETS {
         up.insert(page.up(&name(n)).map_or("missing", |up| if up == 1.0 { "1" } else { "0" }));
-        types.extend(page.labels(&name(n), "mail_poll_errors_total", "error_type"));
-        repairs.extend(page.labels(&name(n), "mail_poll_repairs_total", "mail_repair_kind"));
+        types.extend(page.labels(&name(n), "postmeter_poll_errors_total", "error_type"));
+        repairs.extend(page.labels(&name(n), "postmeter_poll_repairs_total", "postmeter_repair_kind"));
     }
-    repairs.retain(|repair| !page.labels("good", "mail_poll_repairs_total", "mail_repair_kind").contains(repair));
+    repairs.retain(|repair| !page.labels("good", "postmeter_poll_repairs_total", "postmeter_repair_kind").contains(repair));
     if !matches!(case.outcome, Outcome::Fails("timeout")) {
         // On a slow machine a push or a page may give up waiting, whatever the fault.
         types.remove("timeout");

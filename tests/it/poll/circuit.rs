@@ -61,7 +61,7 @@ async fn an_open_circuit_returns_at_once_without_requests_and_counts() {
             break;
         }
         fails(&target, &held, "status", "500");
-        assert_eq!(value(&held, "mail.poll.errors", &["metrics", "status"]), Some(6.0));
+        assert_eq!(value(&held, "postmeter.poll.errors", &["metrics", "status"]), Some(6.0));
         assert!(held.parts.is_empty(), "no request was sent");
         assert!(last.as_ref().is_none_or(|last| last.at < held.at), "its time is now");
         assert_eq!(server.count(), 6);
@@ -153,7 +153,7 @@ async fn a_rate_limit_of_an_optional_part_affects_only_that_part() {
         let failed: Vec<_> = reading.parts.iter().filter_map(|part| Some((part.part, part.error.as_ref()?.error_type()))).collect();
         assert_eq!(failed, [("queue", "rate_limited")]);
         // The rejection counts once, although later polls skip the part.
-        assert_eq!(value(&reading, "mail.poll.errors", &["queue", "rate_limited"]), Some(1.0));
+        assert_eq!(value(&reading, "postmeter.poll.errors", &["queue", "rate_limited"]), Some(1.0));
     }
     assert_eq!(server.requests().iter().filter(|request| !request.contains("/metrics/prometheus")).count(), 1);
 }
@@ -178,8 +178,8 @@ async fn an_optional_part_that_fails_repeatedly_is_requested_less_often() {
         is_good(&reading);
         let part = &reading.parts[1];
         assert_eq!(part.error.as_ref().map(postmeter::poll::PollError::error_type), Some("auth"), "the error is reported while it lasts");
-        assert_eq!(value(&reading, "mail.poll.errors", &["queue", "auth"]), Some(logins() as f64));
-        assert_eq!(value(&reading, "mail.poll.duration", &["queue"]).is_some(), part.took.is_some());
+        assert_eq!(value(&reading, "postmeter.poll.errors", &["queue", "auth"]), Some(logins() as f64));
+        assert_eq!(value(&reading, "postmeter.poll.latency", &["queue"]).is_some(), part.took.is_some());
         left_alone += usize::from(part.took.is_none());
         tokio::time::sleep(INTERVAL).await;
     }

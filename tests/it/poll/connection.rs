@@ -36,7 +36,7 @@ async fn a_refused_connection() {
     let reading = target.reading().await;
     fails(&target, &reading, "connect", "Connection refused");
     fails(&target, &reading, "connect", "check the url, and that the server runs");
-    assert_eq!(value(&reading, "mail.poll.errors", &["metrics", "connect"]), Some(1.0));
+    assert_eq!(value(&reading, "postmeter.poll.errors", &["metrics", "connect"]), Some(1.0));
 }
 
 #[tokio::test]
@@ -175,5 +175,5 @@ async fn a_server_that_restarts() {
     up.store(true, Ordering::SeqCst);
     let reading = timeout(PATIENCE, target.reading()).await.unwrap();
     is_good(&reading);
-    assert_eq!(value(&reading, "mail.poll.errors", &["metrics", "connect"]), Some(2.0), "earlier errors remain counted");
+    assert_eq!(value(&reading, "postmeter.poll.errors", &["metrics", "connect"]), Some(2.0), "earlier errors remain counted");
 }

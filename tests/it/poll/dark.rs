@@ -36,7 +36,7 @@ async fn gated() -> (Server, Arc<Semaphore>) {
 }
 
 fn timeouts(reading: &Reading) -> Option<f64> {
-    value(reading, "mail.poll.errors", &["metrics", "timeout"])
+    value(reading, "postmeter.poll.errors", &["metrics", "timeout"])
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn callers_wait_only_briefly_for_a_target_that_is_known_to_fail() {
     for _ in 0..2 {
         let reading = timeout(LONG, target.reading_within(FOREVER)).await.expect("it is waited for");
         fails(&target, &reading, "status", "500");
-        assert_eq!((value(&reading, "mail.poll.errors", &["metrics", "status"]), timeouts(&reading)), (Some(1.0), None));
+        assert_eq!((value(&reading, "postmeter.poll.errors", &["metrics", "status"]), timeouts(&reading)), (Some(1.0), None));
     }
     assert_eq!(server.count(), 2, "it is polled all the same, once");
 }
@@ -161,7 +161,7 @@ async fn a_server_that_is_slower_than_a_scrape_may_wait_is_up() {
         let reading = target.reading_for_scrape(scraper, Duration::from_millis(100)).await;
         if reading.outcome.is_ok() {
             up += 1;
-            let age = value(&reading, "mail.poll.age", &[]).unwrap();
+            let age = value(&reading, "postmeter.poll.age", &[]).unwrap();
             assert!(age >= 0.7, "its age is the true one: {age}");
         } else {
             up = 0;

@@ -57,12 +57,12 @@ async fn readings_of_all_targets_stay_below_the_memory_limit() {
     let limits = Limits::default().with_readings_bytes_max(first.usage().readings_bytes);
     let (kept, refused) = (target(&server, "", &limits), target(&server, "", &limits));
     let reading = kept.reading().await;
-    assert_eq!(value(&reading, "mail.poll.series", &["kept"]), Some(1000.0));
+    assert_eq!(value(&reading, "postmeter.poll.series", &["kept"]), Some(1000.0));
     for _ in 0..2 {
         let reading = refused.reading().await;
         is_good(&reading);
         assert!(reading.native.is_empty() && !reading.is_complete());
-        let series = |state| value(&reading, "mail.poll.series", &[state]);
+        let series = |state| value(&reading, "postmeter.poll.series", &[state]);
         assert_eq!((series("kept"), series("dropped")), (Some(0.0), Some(1000.0)));
     }
     assert_eq!(limits.usage().readings_without_native, 2);

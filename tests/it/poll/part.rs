@@ -72,7 +72,7 @@ async fn a_failing_optional_part_affects_only_itself() {
             let reading = target.reading().await;
             is_good(&reading);
             assert_eq!(failed(&reading), [("queue", error_type)]);
-            assert_eq!(value(&reading, "mail.poll.errors", &["queue", error_type]), Some(f64::from(polls)));
+            assert_eq!(value(&reading, "postmeter.poll.errors", &["queue", error_type]), Some(f64::from(polls)));
             assert_eq!(value(&reading, "mail.queue.depth", &["queued"]), None);
         }
     }

@@ -164,7 +164,7 @@ async fn a_line_that_leaked_into_the_headers_fails_only_its_part() {
         assert!(!reading.has_all_parts() && !reading.is_complete());
         let failed: Vec<_> = reading.parts.iter().filter_map(|part| Some((part.part, part.error.as_ref()?.error_type()))).collect();
         assert_eq!(failed, [("servicestatus", "malformed")]);
-        assert_eq!(value(&reading, "mail.poll.errors", &["servicestatus", "malformed"]), Some(1.0));
+        assert_eq!(value(&reading, "postmeter.poll.errors", &["servicestatus", "malformed"]), Some(1.0));
     }
 }
 

@@ -65,7 +65,7 @@ async fn a_failed_poll_serves_all_callers_that_waited() {
     let readings = callers(&target, 20).await.join_all().await;
     readings.iter().for_each(|reading| fails(&target, reading, "timeout", "within 400ms"));
     assert_eq!(server.count(), 1);
-    assert_eq!(value(&readings[0], "mail.poll.errors", &["metrics", "timeout"]), Some(1.0));
+    assert_eq!(value(&readings[0], "postmeter.poll.errors", &["metrics", "timeout"]), Some(1.0));
 }
 
 #[tokio::test]
@@ -106,14 +106,14 @@ async fn callers_that_time_out_count_as_one_timeout() {
     }
     for reading in callers.join_all().await {
         fails(&target, &reading, "timeout", "within 50ms");
-        assert_eq!(value(&reading, "mail.poll.errors", &["metrics", "timeout"]), Some(1.0));
+        assert_eq!(value(&reading, "postmeter.poll.errors", &["metrics", "timeout"]), Some(1.0));
     }
     until("the poll's own deadline", || target.latest().is_some()).await;
     let latest = target.latest().unwrap();
     fails(&target, &latest, "timeout", "within 400ms");
-    assert_eq!(value(&latest, "mail.poll.errors", &["metrics", "timeout"]), Some(1.0));
+    assert_eq!(value(&latest, "postmeter.poll.errors", &["metrics", "timeout"]), Some(1.0));
     let next = target.reading().await;
-    assert_eq!(value(&next, "mail.poll.errors", &["metrics", "timeout"]), Some(2.0), "the next poll counts again");
+    assert_eq!(value(&next, "postmeter.poll.errors", &["metrics", "timeout"]), Some(2.0), "the next poll counts again");
     assert_eq!(server.count(), 2);
 }
 
@@ -133,7 +133,7 @@ async fn a_caller_that_times_out_does_not_end_the_poll() {
     let reading = target.reading().await;
     is_good(&reading);
     assert_eq!(server.count(), 1);
-    assert_eq!(value(&reading, "mail.poll.errors", &["metrics", "timeout"]), Some(1.0));
+    assert_eq!(value(&reading, "postmeter.poll.errors", &["metrics", "timeout"]), Some(1.0));
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn a_server_that_is_too_slow_for_its_callers_is_logged_once_and_when_it_re
         fails(&target, &target.reading_within(Duration::from_millis(60)).await, "timeout", "the caller waits no longer");
         gate.add_permits(1);
         until("the poll's end", || {
-            target.latest().is_some_and(|latest| value(&latest, "mail.poll.errors", &["metrics", "timeout"]) == Some(f64::from(polls)))
+            target.latest().is_some_and(|latest| value(&latest, "postmeter.poll.errors", &["metrics", "timeout"]) == Some(f64::from(polls)))
         })
         .await;
     }
@@ -195,7 +195,7 @@ async fn a_part_that_hangs_does_not_affect_the_other_parts() {
     let late = reading.parts[1].error.as_ref().unwrap();
     assert!(late.to_string().contains("no complete response within 1.5s, and the caller waits no longer"), "{late}");
     for (part, errors) in [("queue", Some(1.0)), ("metrics", None)] {
-        assert_eq!(value(&reading, "mail.poll.errors", &[part, "timeout"]), errors);
+        assert_eq!(value(&reading, "postmeter.poll.errors", &[part, "timeout"]), errors);
     }
 }
 
@@ -247,7 +247,7 @@ async fn a_budget_is_never_exceeded() {
         let reading = target.reading().await;
         fails(&target, &reading, "rate_limited", "next request in ");
         // The limit counts once, however many callers come during the wait.
-        assert_eq!(value(&reading, "mail.poll.errors", &["metrics", "rate_limited"]), Some(1.0));
+        assert_eq!(value(&reading, "postmeter.poll.errors", &["metrics", "rate_limited"]), Some(1.0));
     }
     assert_eq!(simulated.requests(), 12);
 }

@@ -162,8 +162,8 @@ async fn repairs_of_the_day_that_ended_count() {
         clock.store(now, Ordering::SeqCst);
         let reading = target.reading().await;
         is_good(&reading);
-        assert_eq!(value(&reading, "mail.poll.repairs", &["unreadable"]), Some(unreadable), "{now}");
-        assert_eq!(value(&reading, "mail.poll.body_size", &[]), Some(bytes as f64), "{now}");
+        assert_eq!(value(&reading, "postmeter.poll.repairs", &["unreadable"]), Some(unreadable), "{now}");
+        assert_eq!(value(&reading, "postmeter.poll.body.size", &[]), Some(bytes as f64), "{now}");
     }
 }
 

@@ -287,9 +287,9 @@ async fn a_changed_target_keeps_its_counters_its_errors_and_its_request_budget()
     cpanel.respond_with(Some((500, String::new())));
     let world = World::start(&of(""), true).await;
     world.ready().await;
-    let errors = "mail_poll_errors_total{error_type=\"server_error\",instance=\"c\"";
-    let before = world.until("/metrics", |page| page.contains("mail_poll_errors_total{")).await;
-    let errors = before.lines().find(|line| line.starts_with("mail_poll_errors_total{") && line.contains("\"c\"")).unwrap_or(errors);
+    let errors = "postmeter_poll_errors_total{error_type=\"server_error\",instance=\"c\"";
+    let before = world.until("/metrics", |page| page.contains("postmeter_poll_errors_total{")).await;
+    let errors = before.lines().find(|line| line.starts_with("postmeter_poll_errors_total{") && line.contains("\"c\"")).unwrap_or(errors);
     let errors = errors.rsplit_once(' ').unwrap().0.to_owned();
     cpanel.respond_with(None);
     world.until("/metrics", |page| value(page, "mail_up{instance=\"c\"") == Some(1.0)).await;

@@ -49,14 +49,18 @@ pub const ROWS: &[Row] = &[
     Row {
         fault: "repeated-secret",
         help: "a server repeats the token percent-encoded; it appears on no page, in no log and in no push",
-        pull: &[GOOD, Expectation("mail_up{instance=bad} 0"), Expectation("mail_poll_errors_total{instance=bad,error_type=auth}")],
+        pull: &[GOOD, Expectation("mail_up{instance=bad} 0"), Expectation("postmeter_poll_errors_total{instance=bad,error_type=auth}")],
         push: &[GOOD_PUSHED, Expectation("mail.up{instance=bad} 0")],
         health: "ready",
     },
     Row {
         fault: "series-bomb",
         help: "a compressed body with one series of 64 MiB",
-        pull: &[GOOD, Expectation("mail_up{instance=bad} 0"), Expectation("mail_poll_errors_total{instance=bad,error_type=too_large}")],
+        pull: &[
+            GOOD,
+            Expectation("mail_up{instance=bad} 0"),
+            Expectation("postmeter_poll_errors_total{instance=bad,error_type=too_large}"),
+        ],
         push: &[GOOD_PUSHED, Expectation("mail.up{instance=bad} 0"), Expectation("!bomb{instance=bad}")],
         health: "ready",
     },

@@ -83,7 +83,7 @@ pub fn fails(target: &Target, reading: &Arc<Reading>, error_type: &str, message:
     assert_eq!(error.error_type(), error_type, "{line}");
     assert_eq!(value(reading, "mail.up", &[]), Some(0.0));
     let names: Vec<&str> = reading.points(Instant::now()).iter().map(|p| p.metric.name).collect();
-    assert!(names.iter().all(|name| *name == "mail.up" || name.starts_with("mail.poll.")), "{names:?}");
+    assert!(names.iter().all(|name| *name == "mail.up" || name.starts_with("postmeter.poll.")), "{names:?}");
     assert!(line.contains(message), "{line}\nshould contain: {message}");
     assert!((10..500).contains(&line.len()) && !line.contains(['\n', '\r']), "not one useful line: {line:?}");
     has_no_secret(&format!("{target:?}{reading:?}{error:?}{line}"));
