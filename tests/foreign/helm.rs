@@ -241,7 +241,7 @@ fn the_schema_contains_that_of_the_configuration() {
     let before = read(FILE);
     let after = replace_line(&replace_line(&before, "    \"config\"", &schema), "  \"definitions\"", &definitions);
     assert_generated_file(&Path::new(ROOT).join(FILE), &after);
-    let read: Value = serde_json::from_str(&before).unwrap();
+    let read: Value = serde_json::from_str(&after).unwrap();
     assert!(read["properties"]["config"] == schema && read["definitions"] == definitions);
 }
 
