@@ -4,16 +4,16 @@ use jiff::SignedDuration;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Returns the candidate that is most similar to `word`, if one is similar enough to be meant.
-pub(super) fn closest<'w>(word: &str, candidates: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
-    let mistakes_max = (word.chars().count() / 3).max(1);
-    let distances = candidates.into_iter().map(|other| (strsim::damerau_levenshtein(&word.to_lowercase(), &other.to_lowercase()), other));
+/// Returns the candidate that is most similar to `name`, if one is similar enough to be meant.
+pub(super) fn closest<'w>(name: &str, candidates: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    let mistakes_max = (name.chars().count() / 3).max(1);
+    let distances = candidates.into_iter().map(|other| (strsim::damerau_levenshtein(&name.to_lowercase(), &other.to_lowercase()), other));
     distances.filter(|(distance, _)| *distance <= mistakes_max).min_by_key(|(distance, _)| *distance).map(|(_, other)| other)
 }
 
-/// Suggests a replacement for an unknown word: the most similar candidate, or else the list of all.
-pub(super) fn suggestion(word: &str, candidates: &[&str]) -> String {
-    match closest(word, candidates.iter().copied()) {
+/// Suggests a replacement for an unknown name: the most similar candidate, or else the list of all.
+pub(super) fn suggestion(name: &str, candidates: &[&str]) -> String {
+    match closest(name, candidates.iter().copied()) {
         Some(similar) => format!("did you mean {similar}?"),
         None => format!("expected one of: {}", candidates.join(", ")),
     }

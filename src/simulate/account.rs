@@ -15,7 +15,7 @@ pub enum Account {
     /// `root`, with the pseudo domain `-system-`.
     System,
     /// `nobody`, without a domain.
-    Nobody,
+    LocalUser,
     /// The owner of a domain, by its index.
     Domain(usize),
 }
@@ -25,7 +25,7 @@ impl Account {
         match message.origin {
             Origin::Remote => Self::Remote,
             Origin::Authenticated => Self::Domain(message.domain),
-            Origin::Nobody => Self::Nobody,
+            Origin::LocalUser => Self::LocalUser,
             Origin::Dsn | Origin::Report => Self::System,
         }
     }

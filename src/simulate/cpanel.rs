@@ -109,7 +109,7 @@ fn user_row(t: &Traffic, account: Account, sums: Sums) -> Value {
     let (user, domain, index) = match account {
         Account::Remote => ("-remote-".to_string(), "", None),
         Account::System => ("root".to_string(), "-system-", None),
-        Account::Nobody => ("nobody".to_string(), "", None),
+        Account::LocalUser => ("nobody".to_string(), "", None),
         Account::Domain(index) => (user(index), t.domains[index].name.as_str(), Some(index)),
     };
     let primary = index.map_or("", |index| t.domains[index - usize::from(index % 4 == 3)].name.as_str());
@@ -150,7 +150,7 @@ fn stats(t: &Traffic, start: u64, end: u64, of: Option<&str>) -> Value {
     let name = |account| match account {
         Account::Remote => "-remote-".to_string(),
         Account::System => "root".to_string(),
-        Account::Nobody => "nobody".to_string(),
+        Account::LocalUser => "nobody".to_string(),
         Account::Domain(index) => user(index),
     };
     let mut sums = Sums::default();
@@ -174,7 +174,7 @@ fn mail_queue(t: &Traffic) -> Vec<Value> {
     let record = |message: &super::Message| {
         let domain = &t.domains[message.domain].name;
         let (time, frozen) = (message.received as u64, u8::from(message.frozen()));
-        let from_user = matches!(message.origin, Origin::Authenticated | Origin::Nobody);
+        let from_user = matches!(message.origin, Origin::Authenticated | Origin::LocalUser);
         let recipients: Vec<String> = (0..message.id % 3).map(|nth| format!("reader{nth}@{domain}")).collect();
         let has_strings = message.id.is_multiple_of(5);
         json!({

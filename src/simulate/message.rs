@@ -55,7 +55,7 @@ pub enum Origin {
     /// An authenticated client.
     Authenticated,
     /// A local script that runs as `nobody`.
-    Nobody,
+    LocalUser,
     /// The server itself: a bounce.
     Dsn,
     /// The server itself: a report.

@@ -37,7 +37,7 @@ async fn the_url_is_used_unchanged() {
         assert!(!names.is_empty() && names.iter().all(|name| name.starts_with("kumo_")), "{path}: {names:?}");
     }
     let error = poll("/nowhere", "{}").await.outcome.clone().unwrap_err().to_string();
-    assert!(error.contains("404") && error.contains("the url is asked for as it is"), "{error}");
+    assert!(error.contains("404") && error.contains("the url is used unchanged"), "{error}");
 }
 
 #[tokio::test]

@@ -68,15 +68,15 @@ fn is_other(capture: &str) -> bool {
 
 /// Captures that are errors, each with the beginning of the message after the path.
 const ERRORS: &[(&str, &str)] = &[
-    ("ceymail/11-401-missing.constructed.http", "the server answered 401 Unauthorized: set token "),
-    ("ceymail/13-429.source-shaped.http", "the server answered 429 Too Many Requests: "),
-    ("cpanel/20-err-403-access-denied.http", "the server answered 403 Forbidden Access denied: set username, and token "),
+    ("ceymail/11-401-missing.constructed.http", "the server responded with 401 Unauthorized: set token "),
+    ("ceymail/13-429.source-shaped.http", "the server responded with 429 Too Many Requests: "),
+    ("cpanel/20-err-403-access-denied.http", "the server responded with 403 Forbidden Access denied: set username, and token "),
     ("cpanel/21-err-result0-unknown-app.http", "the server refused: Unknown app (“emailtrack_userstats”) "),
-    ("emailengine/02-no-token.txt", "the server answered 401 Unauthorized: set token "),
-    ("emailengine/03-wrong-token.txt", "the server answered 401 Unauthorized: set token "),
-    ("emailengine/05-api-scope-token.txt", "the server answered 403 Forbidden: set token "),
-    ("stalwart/0.15.5/02_noauth.txt", "the server answered 401 Unauthorized: set username and password "),
-    ("stalwart/0.15.5/03_wrongauth.txt", "the server answered 401 Unauthorized: set username and password "),
+    ("emailengine/02-no-token.txt", "the server responded with 401 Unauthorized: set token "),
+    ("emailengine/03-wrong-token.txt", "the server responded with 401 Unauthorized: set token "),
+    ("emailengine/05-api-scope-token.txt", "the server responded with 403 Forbidden: set token "),
+    ("stalwart/0.15.5/02_noauth.txt", "the server responded with 401 Unauthorized: set username and password "),
+    ("stalwart/0.15.5/03_wrongauth.txt", "the server responded with 401 Unauthorized: set username and password "),
     ("stalwart/0.15.5/16_queue_status.txt", "the response cannot be read: "),
     ("stalwart/0.15.5/18_telemetry_metrics_community.txt", "the server refused: unsupported Enterprise feature"),
     ("stalwart/0.15.5/22_queue_badauth.txt", "the server responded with 401 Unauthorized: set parts.queue.token "),

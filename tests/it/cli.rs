@@ -158,7 +158,7 @@ fn invalid_command_lines_are_rejected() {
     check_rejected("scrape --system kumomta --file a --token b", "cannot be used with");
     check_rejected("scrape --config a --insecure-skip-verify", "cannot be used with");
     check_rejected("scrape --system kumomta --file a --target b", "cannot be used with");
-    check_rejected("metrics --format yaml", "[possible values: text, markdown, json]");
+    check_rejected("metrics --format yaml", "[possible values: text, markdown, json, semconv]");
     check_rejected("check --log-level loud", "expected one of: off, error, warn, info, debug, trace");
     check_rejected("poll", "unrecognized subcommand 'poll'");
 }
@@ -172,7 +172,7 @@ fn every_command_has_help() {
         ("check --help", "--config"),
         ("scrape --help", "--file <[PART=]PATH>"),
         ("simulate --help", "--seed"),
-        ("simulate --help", "  gzip-bomb               10 MiB that become 10 GiB\n"),
+        ("simulate --help", "  gzip-bomb               10 MiB that decompress to 10 GiB\n"),
         ("metrics --help", "--format"),
         ("demo --help", "--listen"),
         ("completions --help", "bash, elvish, fish, powershell, zsh"),
@@ -195,11 +195,11 @@ fn the_examples_of_the_help_are_valid() {
         for example in examples {
             let example = example.split("   ").next().unwrap_or_default();
             let example = example.split(['|', '>']).next().unwrap_or_default().trim();
-            let words: Vec<&str> = example.split(' ').map(|word| word.trim_matches('\'')).collect();
-            let output = postmeter().args(&words).arg("--help").output().unwrap();
+            let arguments: Vec<&str> = example.split(' ').map(|word| word.trim_matches('\'')).collect();
+            let output = postmeter().args(&arguments).arg("--help").output().unwrap();
             assert!(output.status.success(), "{example}: {}", stderr(&output));
             // clap prints the help without checking the other options, so that each option is looked up in the help.
-            for option in words.iter().filter(|word| word.starts_with("--")) {
+            for option in arguments.iter().filter(|word| word.starts_with("--")) {
                 assert!(stdout(&output).contains(option), "{example}: {option}");
             }
             tried += 1;

@@ -124,7 +124,7 @@ fn check(forbidden: fn(&str, &str) -> Vec<String>) {
     let mut checked = 0;
     for path in files(Path::new(SRC)) {
         let file = path.strip_prefix(SRC).unwrap().to_str().unwrap().to_owned();
-        if is_rust(&path) && path.file_name().is_none_or(|name| name != "tests.rs") {
+        if is_rust(&path) && !path.ends_with("tests.rs") && !path.components().any(|part| part.as_os_str() == "tests") {
             found.extend(forbidden(&file, &std::fs::read_to_string(&path).unwrap()));
             checked += 1;
         }

@@ -60,7 +60,8 @@ pub fn wait_until_async<F: Future<Output = bool>>(
 ) -> impl Future<Output = ()> {
     let wait = Wait::new(limit, what);
     async move {
-        while !condition().await {
+        // Boxed, because the future of a request is large, and a test has a small stack.
+        while !Box::pin(condition()).await {
             tokio::time::sleep(wait.next_pause()).await;
         }
     }

@@ -86,7 +86,7 @@ fn join(path: &str, key: &str) -> String {
 fn default(key: &Key) -> String {
     match key.default {
         DefaultValue::Required => "**required**".to_owned(),
-        DefaultValue::Words(text) => escape(text),
+        DefaultValue::Description(text) => escape(text),
         value => format!("`{value}`"),
     }
 }

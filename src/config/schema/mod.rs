@@ -20,7 +20,7 @@ pub(super) use telemetry::TELEMETRY;
 pub(super) use web::{HTTP_SERVER, WEB_CONFIG, WEB_RATE_LIMIT};
 
 use super::targets_files::PATTERNS_MAX;
-use DefaultValue::{Flag, Required, Words};
+use DefaultValue::{Description, Flag, Required};
 
 /// A key of a map in the configuration file.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ const fn key(name: &'static str, shape: Shape, default: DefaultValue, help: &'st
 }
 
 /// The default of a key that turns nothing on while it is absent.
-const NONE: DefaultValue = Words("none");
+const NONE: DefaultValue = Description("none");
 
 impl Key {
     /// Returns `true` if the key must be present.
@@ -61,7 +61,7 @@ pub static FILE: &[Key] = &[
     key(
         "targets",
         Shape::List(&Shape::Target(TARGET), 1..=super::load::TARGETS_MAX),
-        Words("none"),
+        Description("none"),
         "The mail servers to poll. Required, unless there are targets_files.",
     ),
     key(
@@ -79,18 +79,18 @@ pub static FILE: &[Key] = &[
     key(
         "shard",
         Shape::Text,
-        Words("all targets"),
+        Description("all targets"),
         "I/N, counted from 0: poll only the targets of this shard. The option --shard overrides it.",
     ),
     key(
         "state_dir",
         Shape::Text,
-        Words("no state is kept"),
+        Description("no state is kept"),
         "A directory for state that must survive a restart: read positions of delivery logs and the key of their hashes.",
     ),
-    key("export", Shape::Map(EXPORT), Words("prometheus only, and otlp if an OTEL_* variable enables it"), "The exporters."),
-    key("telemetry", Shape::Map(TELEMETRY), Words("text logs, no OTLP"), "Postmeter's own logs, metrics and traces."),
-    key("reload", Shape::Map(RELOAD), Words("SIGHUP only"), "Additional triggers that reload this file, besides SIGHUP."),
+    key("export", Shape::Map(EXPORT), Description("prometheus only, and otlp if an OTEL_* variable enables it"), "The exporters."),
+    key("telemetry", Shape::Map(TELEMETRY), Description("text logs, no OTLP"), "Postmeter's own logs, metrics and traces."),
+    key("reload", Shape::Map(RELOAD), Description("SIGHUP only"), "Additional triggers that reload this file, besides SIGHUP."),
 ];
 
 /// `export:`
@@ -98,13 +98,13 @@ pub(super) static EXPORT: &[Key] = &[
     key(
         "otlp",
         Shape::Either(&[Shape::Off, Shape::Map(OTLP)]),
-        Words("off, unless an OTEL_* variable enables it"),
+        Description("off, unless an OTEL_* variable enables it"),
         "Pushes metrics and delivery records over OTLP. OTEL_EXPORTER_OTLP_[METRICS_]* variables supply keys that are absent.",
     ),
     key(
         "prometheus",
         Shape::Either(&[Shape::Off, Shape::Map(PROMETHEUS)]),
-        Words("on, unless OTEL_METRICS_EXPORTER excludes it"),
+        Description("on, unless OTEL_METRICS_EXPORTER excludes it"),
         "Serves metrics to Prometheus and other scrapers, and the status page.",
     ),
 ];

@@ -1,6 +1,6 @@
 //! The keys of `export.otlp:` and `telemetry.otlp:`.
 
-use super::DefaultValue::{Bytes, Choice, Duration as DurationIs, Flag, Required, Words};
+use super::DefaultValue::{Bytes, Choice, Description, Duration as DurationIs, Flag, Required};
 use super::target::{HEADERS, TLS_OF_CLIENT};
 use super::{Key, Shape, key, names};
 use crate::config::otlp::{COMPRESSIONS, INTERVAL_DEFAULT, PROTOCOLS, REQUEST_BYTES_DEFAULT, TEMPORALITIES, TIMEOUT_DEFAULT};
@@ -13,7 +13,7 @@ const MIB: usize = 1024 * 1024;
 const ENDPOINT: Key = key(
     "endpoint",
     Shape::Text,
-    Words("http://localhost:4317 (grpc), http://localhost:4318/v1/metrics (http/protobuf)"),
+    Description("http://localhost:4317 (grpc), http://localhost:4318/v1/metrics (http/protobuf)"),
     "The URL of the receiver. Its scheme determines whether TLS is used. With http/protobuf, /v1/metrics is appended unless the path ends in it.",
 );
 const INTERVAL: Key = key(
@@ -50,9 +50,14 @@ pub static OTLP: &[Key] = &[
         Choice("cumulative"),
         "The temporality of counters and histograms; lowmemory is delta for histograms only.",
     ),
-    key("queue", Shape::Map(QUEUE), Words("64MiB in memory"), "The memory queue for requests that the receiver has not accepted yet."),
-    key("retry", Shape::Map(RETRY), Words("after 5s, then up to every 30s"), "The backoff of retries."),
-    key("spool", Shape::Map(SPOOL), Words("memory only"), "A queue on disk, which survives a restart."),
+    key(
+        "queue",
+        Shape::Map(QUEUE),
+        Description("64MiB in memory"),
+        "The memory queue for requests that the receiver has not accepted yet.",
+    ),
+    key("retry", Shape::Map(RETRY), Description("after 5s, then up to every 30s"), "The backoff of retries."),
+    key("spool", Shape::Map(SPOOL), Description("memory only"), "A queue on disk, which survives a restart."),
 ];
 
 /// `queue:`
@@ -73,7 +78,7 @@ pub static RETRY: &[Key] = &[
     key(
         "give_up_after",
         Shape::Duration(Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600)),
-        Words("never"),
+        Description("never"),
         "The age at which a request is dropped.",
     ),
 ];

@@ -72,10 +72,10 @@ pub enum DefaultValue {
     Integer(usize),
     /// `true` or `false`.
     Flag(bool),
-    /// This one of several words.
+    /// This one of several values.
     Choice(&'static str),
-    /// A value that depends on other settings, described in words.
-    Words(&'static str),
+    /// A value that depends on other settings, described by a text.
+    Description(&'static str),
 }
 
 impl fmt::Display for DefaultValue {
@@ -86,7 +86,7 @@ impl fmt::Display for DefaultValue {
             Self::Bytes(bytes) => f.write_str(&show_bytes(*bytes)),
             Self::Integer(integer) => integer.fmt(f),
             Self::Flag(flag) => flag.fmt(f),
-            Self::Choice(text) | Self::Words(text) => f.write_str(text),
+            Self::Choice(text) | Self::Description(text) => f.write_str(text),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The keys of `targets:` and `defaults:`.
 
-use super::DefaultValue::{self, Duration as DurationIs, Flag, Integer, Required, Words};
+use super::DefaultValue::{self, Description, Duration as DurationIs, Flag, Integer, Required};
 use super::{Key, NONE, Shape, key, names};
 use crate::config::delivery_log::{INTERVAL_DEFAULT, OVERLAP_DEFAULT};
 use crate::config::passthrough::{PATTERNS_MAX, SERIES_MAX_DEFAULT};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const DAY: u64 = 24 * 3600;
 /// The default of a key for which each mail system has its own default.
-const OF_SYSTEM: DefaultValue = Words("depends on the mail system");
+const OF_SYSTEM: DefaultValue = Description("depends on the mail system");
 
 /// The keys of a target. `defaults` accepts all of them except those that are required.
 pub static TARGET: &[Key] = &[
@@ -32,8 +32,13 @@ pub static TARGET: &[Key] = &[
     PASSWORD_FILE,
     TOKEN,
     TOKEN_FILE,
-    key("parts", Shape::MapAnd(PARTS, &PART), Words("the required part only"), "Optional parts of a poll, by name."),
-    key("format", Shape::Text, Words("the first format of the mail system"), "The format to request, for mail systems that have several."),
+    key("parts", Shape::MapAnd(PARTS, &PART), Description("the required part only"), "Optional parts of a poll, by name."),
+    key(
+        "format",
+        Shape::Text,
+        Description("the first format of the mail system"),
+        "The format to request, for mail systems that have several.",
+    ),
     key(
         "timeout",
         Shape::Duration(Duration::from_millis(100)..=Duration::from_secs(300)),
@@ -55,7 +60,7 @@ pub static TARGET: &[Key] = &[
     key(
         "window",
         Shape::Map(WINDOW),
-        Words("{today: UTC}"),
+        Description("{today: UTC}"),
         "The time window of the totals, for mail systems that report totals of a time window.",
     ),
     TLS_OF_CLIENT,
@@ -67,9 +72,9 @@ pub static TARGET: &[Key] = &[
         NONE,
         "Attributes of the target's resource, in addition to those that Postmeter sets itself.",
     ),
-    key("detail", Shape::Map(DETAIL), Words("totals only"), "Splits queue totals by domain, tenant, queue or provider."),
+    key("detail", Shape::Map(DETAIL), Description("totals only"), "Splits queue totals by domain, tenant, queue or provider."),
     key("body_bytes_max", Shape::Bytes(1024..=1024 * 1024 * 1024), OF_SYSTEM, "The largest response body to read, after decompression."),
-    key("relay", Shape::Either(&[Shape::Off, Shape::Map(RELAY)]), Words("all native metrics"), "The native metrics to forward."),
+    key("relay", Shape::Either(&[Shape::Off, Shape::Map(RELAY)]), Description("all native metrics"), "The native metrics to forward."),
 ];
 
 const USERNAME: Key = key("username", Shape::Text, NONE, "The user name, if the mail system requires one.");
@@ -78,7 +83,7 @@ const PASSWORD_FILE: Key = key("password_file", Shape::Text, NONE, "The file tha
 const TOKEN: Key = key("token", Shape::Secret, NONE, "The token, preferably as ${env:NAME} or ${file:PATH}.");
 const TOKEN_FILE: Key = key("token_file", Shape::Text, NONE, "The file that contains the token.");
 pub(super) const TLS_OF_CLIENT: Key =
-    key("tls", Shape::Map(TLS), Words("the system's certificate authorities"), "Verification of the server's certificate.");
+    key("tls", Shape::Map(TLS), Description("the system's certificate authorities"), "Verification of the server's certificate.");
 pub(super) const HEADERS: Key = key("headers", Shape::MapOf(&Shape::Secret), NONE, "Headers to send with each request.");
 
 /// The credentials of a part; a part without any uses those of its target.
@@ -88,7 +93,7 @@ static PART: Shape = Shape::Map(CREDENTIALS);
 
 /// Parts that have more keys than credentials.
 static PARTS: &[Key] =
-    &[key("messages", Shape::Map(DELIVERY_LOG), Words("off"), "Reads the delivery log, independently of polls. Requires state_dir.")];
+    &[key("messages", Shape::Map(DELIVERY_LOG), Description("off"), "Reads the delivery log, independently of polls. Requires state_dir.")];
 
 static FIELD: Shape = Shape::Choice(|| FIELDS.iter().map(|field| field.name).collect());
 
@@ -120,7 +125,7 @@ pub static DELIVERY_LOG: &[Key] = &[
     key(
         "include",
         Shape::List(&FIELD, 0..=FIELDS.len()),
-        Words("no personal data"),
+        Description("no personal data"),
         "Fields to export in plain text. Other fields that can identify a person are hashed or omitted.",
     ),
 ];
@@ -138,10 +143,10 @@ pub static WINDOW: &[Key] = &[
 
 /// `tls:` of connections to mail servers and receivers.
 pub static TLS: &[Key] = &[
-    key("ca_file", Shape::Text, Words("the system's"), "PEM certificates of the authorities to trust instead of the system's."),
+    key("ca_file", Shape::Text, Description("the system's"), "PEM certificates of the authorities to trust instead of the system's."),
     key("cert_file", Shape::Text, NONE, "The PEM certificate chain to present to the server. Requires key_file."),
     key("key_file", Shape::Text, NONE, "The PEM private key of that certificate."),
-    key("server_name", Shape::Text, Words("the host of the URL"), "The name that the server's certificate must contain."),
+    key("server_name", Shape::Text, Description("the host of the URL"), "The name that the server's certificate must contain."),
     key("insecure_skip_verify", Shape::Flag, Flag(false), "Accept any certificate. A man in the middle can then read the credentials."),
 ];
 
@@ -164,7 +169,7 @@ pub static RELAY: &[Key] = &[
         "include",
         // An empty list would forward nothing, which is written `relay: false`.
         Shape::Either(&[Shape::Text, Shape::List(&Shape::Text, 1..=PATTERNS_MAX)]),
-        Words("every family"),
+        Description("every family"),
         "Families to forward: one regular expression or a list, each matched against the whole name.",
     ),
     key(

@@ -1,6 +1,6 @@
 //! The keys of `telemetry:`.
 
-use super::DefaultValue::{Choice, Duration as DurationIs, Words};
+use super::DefaultValue::{Choice, Description, Duration as DurationIs};
 use super::otlp::TELEMETRY_OTLP;
 use super::{Key, Shape, key, names};
 use crate::config::telemetry::{FORMATS, IDLE_AFTER_DEFAULT, LEVELS};
@@ -24,7 +24,7 @@ pub static TELEMETRY: &[Key] = &[
     key(
         "otlp",
         Shape::Either(&[Shape::Off, Shape::Map(TELEMETRY_OTLP)]),
-        Words("off"),
+        Description("off"),
         "Exports Postmeter's own telemetry over OTLP/gRPC. OTEL_EXPORTER_OTLP_* variables supply keys that are absent.",
     ),
 ];

@@ -74,9 +74,9 @@ impl Access {
             }
             *web = read;
         }
-        let (said, exposures) = (before.config.exposures(), config.exposures());
+        let (known, exposures) = (before.config.exposures(), config.exposures());
         self.replace_locked(config, &lock).map_err(|error| error.to_string())?;
-        for exposure in exposures.iter().filter(|exposure| !said.contains(exposure)) {
+        for exposure in exposures.iter().filter(|exposure| !known.contains(exposure)) {
             warn!("export.prometheus: {exposure}");
         }
         Ok(())
@@ -103,7 +103,7 @@ mod tests {
 
     /// The web configuration becomes a pipe, whose reader stands still in the middle of taking it up.
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_reload_while_files_are_taken_up_is_not_undone() {
+    async fn a_reload_while_files_are_applied_is_not_undone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("web.yml");
         std::fs::write(&path, "").unwrap();

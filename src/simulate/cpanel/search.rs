@@ -108,7 +108,7 @@ fn delivery(t: &Traffic, attempt: &Attempt) -> Value {
     let (sender, user, auth, host) = match attempt.origin {
         Origin::Remote => (format!("someone@{}.example", attempt.id % 89), "-remote-".to_owned(), Value::Null, "mail.example.net"),
         Origin::Dsn => (String::new(), "-system-".to_owned(), Value::Null, "localhost"),
-        Origin::Nobody => (format!("app@{name}"), "nobody".to_owned(), json!("localuser"), "localhost"),
+        Origin::LocalUser => (format!("app@{name}"), "nobody".to_owned(), json!("localuser"), "localhost"),
         Origin::Authenticated | Origin::Report => (format!("sender@{name}"), user, json!("dovecot_login"), "client.example.net"),
     };
     let mut row = json!({

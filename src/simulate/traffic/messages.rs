@@ -63,7 +63,7 @@ impl Traffic {
             let origin = match self.random.below(100) {
                 0..=24 => Origin::Remote,
                 25..=96 => Origin::Authenticated,
-                97 | 98 => Origin::Nobody,
+                97 | 98 => Origin::LocalUser,
                 _ => Origin::Report,
             };
             let message = self.arrive(domain, origin, self.now + seconds * nth as f64 / arrivals as f64);
@@ -99,11 +99,11 @@ impl Traffic {
         let id = (1 << 58) + (self.next_message << 16) + (mix(self.next_message ^ self.seed) & 0xffff);
         self.received += 1;
         self.received_bytes += bytes;
-        let by_http = matches!(origin, Origin::Authenticated | Origin::Nobody) && self.random.chance(0.2);
+        let by_http = matches!(origin, Origin::Authenticated | Origin::LocalUser) && self.random.chance(0.2);
         *if by_http { &mut self.received_http } else { &mut self.received_smtp } += 1;
         match origin {
             Origin::Remote => self.received_remote += 1,
-            Origin::Authenticated | Origin::Nobody => self.received_authenticated += 1,
+            Origin::Authenticated | Origin::LocalUser => self.received_authenticated += 1,
             Origin::Dsn => self.received_dsn += 1,
             Origin::Report => self.received_report += 1,
         }

@@ -207,14 +207,14 @@ async fn every_sample_arrives_without_a_window_for_samples_out_of_order() {
 
     let mut servers = Vec::new();
     let mut targets = String::new();
-    for system in [System::Cpanel, System::Ceymail, System::Kumomta, System::Stalwart, System::Emailengine] {
+    for system in System::ALL {
         let server = SimulatedServer::start(system, ANY, Options::default()).await.unwrap();
         let rest = match system {
             System::Cpanel => "parts: {fetch_mail_queue: {}}".to_owned(),
             system => system.parts_key(""),
         };
-        let name = system.name();
-        targets += &format!("  - {{name: {name}, system: {name}, url: \"{}\", min_interval: 3s, {rest}}}\n", server.url());
+        let (name, credentials) = (system.name(), system.credential_keys());
+        targets += &format!("  - {{name: {name}, system: {name}, url: \"{}\", min_interval: 3s, {credentials}{rest}}}\n", server.url());
         servers.push(server);
     }
     let file = format!(

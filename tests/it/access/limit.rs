@@ -195,6 +195,9 @@ async fn the_concurrent_requests_of_a_client_are_limited() {
     blocked.write_all("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100).as_bytes()).await.unwrap();
     let mut chunk = [0; 1000];
     assert!(blocked.read(&mut chunk).await.unwrap() > 0);
+    // Until the socket buffers are full, a permit is free between two of these requests.
+    let is_refused = || async { endpoint.status(ONE, "/metrics", &[]).await == 503 };
+    crate::access::common::until("a second request is refused", is_refused).await;
     let refused = endpoint.get(ONE, "/metrics", &[]).await;
     assert_eq!((refused.status, refused.header("Retry-After")), (503, vec!["1"]));
     assert_eq!(endpoint.status(TWO, "/metrics", &[]).await, 200);

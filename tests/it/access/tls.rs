@@ -39,7 +39,7 @@ async fn with_tls_plain_connections_are_refused() {
 }
 
 #[tokio::test]
-async fn http2_is_spoken_with_those_who_ask_for_it() {
+async fn http2_is_negotiated_if_the_client_offers_it() {
     let server = Authority::new();
     let endpoint = start(&server, &server, "").await;
     let stream = server.connect(&endpoint, None, &["h2", "http/1.1"]).await.unwrap();

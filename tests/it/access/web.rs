@@ -198,10 +198,10 @@ fn conflicts_with_other_keys_are_errors() {
     assert!(with("    auth: {open: [/-/healthy]}\n").is_ok());
     for empty in ["{}", "{open: []}"] {
         let error = with(&format!("    auth: {empty}\n")).unwrap_err();
-        assert!(error.starts_with("postmeter.yaml:6: export.prometheus.auth: names nobody; it needs tokens, basic or trusted"), "{error}");
+        assert!(error.starts_with("postmeter.yaml:6: export.prometheus.auth: admits nobody; add tokens, basic or trusted"), "{error}");
     }
     let error = with("    auth: {basic: {bob: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}}\n").unwrap_err();
-    assert_eq!(error, "postmeter.yaml:6: export.prometheus.auth: web_config_file has basic_auth_users for basic; keep one");
+    assert_eq!(error, "postmeter.yaml:6: export.prometheus.auth: basic excludes web_config_file, which has basic_auth_users; remove one of them");
 }
 
 /// Parses documents that the toolkit accepts, and documents that it rejects.
@@ -243,7 +243,7 @@ fn the_format_is_that_of_the_exporter_toolkit() {
     for (invalid, expected) in [
         (
             "basic_auth_users: {a: hunter2}\n",
-            "web.yml:1: basic_auth_users.a: is no bcrypt hash; htpasswd -nBC 10 USER prints one, beginning with $2y$",
+            "web.yml:1: basic_auth_users.a: is not a bcrypt hash; htpasswd -nBC 10 USER prints one, beginning with $2y$",
         ),
         (
             "http_server_config: {headers: {X-Other: a}}\n",
@@ -253,7 +253,7 @@ fn the_format_is_that_of_the_exporter_toolkit() {
             "http_server_config: {headers: {X-Frame-Options: DENY}}\n",
             "web.yml:1: http_server_config.headers.X-Frame-Options: unknown value DENY; there are deny, sameorigin",
         ),
-        ("rate_limit: {interval: 1s}\n", "web.yml:1: rate_limit: burst is missing, and so 0: every request would be refused"),
+        ("rate_limit: {interval: 1s}\n", "web.yml:1: rate_limit: burst is missing, which means 0: every request would be rejected"),
         ("tls_server_config: {cert_file: server.pem}\n", "web.yml:1: tls_server_config: key_file is missing"),
         (
             "tls_server_config: {client_auth_type: Yes}\n",

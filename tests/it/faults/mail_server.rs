@@ -201,8 +201,8 @@ fn check_log(case: &Case, log: &[String]) {
             line.split(' ').any(|word| word.trim_matches('"') == format!("target={target}") || word == format!("target=\"{target}\""))
         };
         // A late poll on a slow machine is logged once until it is over.
-        let starts = |line: &String| line.contains("who collects waits no longer");
-        let is_late = |line: &&String| starts(line) || line.contains("answers in time again");
+        let starts = |line: &String| line.contains("and the caller waits no longer");
+        let is_late = |line: &&String| starts(line) || line.contains("responds in time again");
         let (late, lines): (Vec<_>, Vec<_>) = log.iter().filter(of).partition(is_late);
         assert!(late.windows(2).all(|pair| starts(pair[0]) != starts(pair[1])), "{late:#?}");
         let (warnings, rest): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.contains(" WARN "));
@@ -211,7 +211,7 @@ fn check_log(case: &Case, log: &[String]) {
         let collides = matches!(case.outcome, Outcome::Repairs(repairs) | Outcome::Drops(repairs) if repairs.contains("name_collision"));
         assert!(collisions.is_empty() || collides, "{collisions:#?}");
         let count = |text: &str| rest.iter().filter(|line| line.contains(text)).count();
-        let (recovered, opened) = (count(" answers again "), count(" keeps failing, "));
+        let (recovered, opened) = (count(" poll succeeded again "), count(" polling slowed down "));
         let expected = if case.outcome.is_failure() { (1, usize::from(case.recovers)) } else { (0, 0) };
         assert_eq!((warnings.len(), recovered), expected, "{warnings:#?} {rest:#?}");
         // Two failures do not open the circuit, but on a slow machine there may be a third.

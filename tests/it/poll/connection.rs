@@ -97,12 +97,12 @@ async fn a_connection_that_breaks() {
         ("", || Act::Close, "connection closed"),
         ("", || Act::Reset, "reset"),
         ("HTTP/1.1 200 OK\r\nContent-", || Act::Close, "connection closed"),
-        (HEAD, || Act::Close, "inside the response"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\nevents", || Act::Close, "inside the response"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\nevents", || Act::Reset, "inside the response"),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nevents", || Act::Close, "inside the response"),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\nevents", || Act::Close, "inside the response"),
-        ("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 90\r\n\r\n\x1f", || Act::Close, "inside the response"),
+        (HEAD, || Act::Close, "during the response"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\nevents", || Act::Close, "during the response"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\nevents", || Act::Reset, "during the response"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nevents", || Act::Close, "during the response"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\nevents", || Act::Close, "during the response"),
+        ("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 90\r\n\r\n\x1f", || Act::Close, "during the response"),
     ];
     for (before, ends, message) in breaks {
         let server = once(move || vec![Act::Send((*before).into()), ends()]).await;

@@ -37,7 +37,7 @@ impl Rotated {
         *self.lets_in.lock().unwrap() = token.to_owned();
     }
 
-    fn file_says(&self, token: &str) {
+    fn write_token(&self, token: &str) {
         fs::write(&self.file, token).unwrap();
     }
 }
@@ -47,7 +47,7 @@ async fn a_new_token_is_used_in_the_same_poll() {
     let it = Rotated::new(&format!("{SECRET}\n")).await;
     is_good(&it.target.reading().await);
     it.server_wants("B");
-    it.file_says("B\r\n");
+    it.write_token("B\r\n");
     is_good(&it.target.reading().await);
     assert_eq!(it.server.count(), 3, "one more request than polls");
     is_good(&it.target.reading().await);
@@ -62,7 +62,7 @@ async fn a_rejected_token_is_sent_once_per_poll() {
         fails(&it.target, &it.target.reading().await, "auth", "the server rejected the credential (401): set token (or token_file)");
         assert_eq!(it.server.count(), polls);
     }
-    it.file_says("B");
+    it.write_token("B");
     is_good(&it.target.reading().await);
     assert_eq!(it.server.count(), 3, "a rejected token is not sent again if the file has another");
 }
@@ -72,7 +72,7 @@ async fn a_second_rejected_token_is_the_last_attempt() {
     let it = Rotated::new(SECRET).await;
     is_good(&it.target.reading().await);
     it.server_wants("C");
-    it.file_says("B");
+    it.write_token("B");
     fails(&it.target, &it.target.reading().await, "auth", "(401)");
     assert_eq!(it.server.count(), 3);
 }
@@ -83,13 +83,13 @@ async fn a_missing_token_file_is_named() {
     fs::remove_file(&it.file).unwrap();
     fails(&it.target, &it.target.reading().await, "auth", &format!("credential: cannot read {}", it.file.display()));
     assert_eq!(it.server.count(), 0);
-    it.file_says(SECRET);
+    it.write_token(SECRET);
     is_good(&it.target.reading().await);
     // The file is missing when it is read again.
     it.server_wants("B");
     fs::remove_file(&it.file).unwrap();
     fails(&it.target, &it.target.reading().await, "auth", &format!("cannot read {}", it.file.display()));
-    it.file_says("B");
+    it.write_token("B");
     let before = it.server.count();
     is_good(&it.target.reading().await);
     assert_eq!(it.server.count(), before + 1, "a rejected token is not sent again");
@@ -99,7 +99,7 @@ async fn a_missing_token_file_is_named() {
 async fn a_token_that_is_not_valid_in_a_header() {
     let it = Rotated::new(SECRET).await;
     for (token, message) in [(format!("{SECRET}\n{SECRET}"), "characters that a header cannot have"), (String::new(), "empty")] {
-        it.file_says(&token);
+        it.write_token(&token);
         fails(&it.target, &it.target.reading().await, "auth", message);
     }
     assert_eq!(it.server.count(), 0);
@@ -167,7 +167,7 @@ async fn a_token_is_redacted_after_its_file_has_changed() {
     .await;
     let target = target(&format!("system: emailengine, url: '{}', token_file: '{}'", echo.url(), it.file.display()));
     is_good(&target.reading().await);
-    it.file_says("another-token");
+    it.write_token("another-token");
     fails(&target, &target.reading().await, "malformed", "");
     assert!(echo.requests()[1].contains(SECRET), "{:?}", echo.requests());
 }
@@ -251,6 +251,6 @@ async fn kumomta_is_sent_basic_credentials() {
     has_no_secret(&format!("{right:?}{reading:?}"));
     for wrong in ["", ", username: user, password: other"] {
         let target = target(&format!("system: kumomta, url: '{url}'{wrong}"));
-        fails(&target, &target.reading().await, "auth", "set username and password of a user");
+        fails(&target, &target.reading().await, "auth", "set username and password to those of a user");
     }
 }

@@ -17,7 +17,7 @@ async fn statuses() {
     let page = "<html>no</html>";
     fails_with(response("401 Unauthorized", "{}"), "auth", "the server rejected the credential (401): set token").await;
     fails_with(response("403 Forbidden", page), "auth", "(403): set token (or token_file) to an access token with the scope metrics").await;
-    fails_with(response("404 Not Found", page), "status", "404: this is not EmailEngine's address").await;
+    fails_with(response("404 Not Found", page), "status", "404: this is not the address of EmailEngine").await;
     fails_with(response("500 Oops", page), "status", "500: the server or a proxy in front of it has a problem").await;
     fails_with(response("503 Oops", page), "status", "503: the server or a proxy in front of it has a problem").await;
     fails_with(response("204 No Content", ""), "status", "204: this is not a response of the expected API").await;
@@ -173,7 +173,7 @@ async fn limited(retry_after: &str) -> (Server, std::sync::Arc<postmeter::poll::
     let refusal = response(&format!("429 Too Many Requests{retry_after}"), "{}");
     let server = Server::start(move |nth, _| if nth == 0 { send(refusal.clone()) } else { send(response("200 OK", GOOD)) }).await;
     let target = emailengine(&server.url());
-    fails(&target, &target.reading().await, "rate_limited", "everything that polls it from this address shares that limit");
+    fails(&target, &target.reading().await, "rate_limited", "all clients that poll it from this address share that limit");
     (server, target)
 }
 

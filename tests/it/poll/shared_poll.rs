@@ -258,7 +258,7 @@ async fn rejected_requests_spend_the_budget_too() {
     let config = configured(&format!("system: ceymail, url: '{}', token: x", server.url()), &environment(&[]));
     let target = Target::new(config, Limits::default()).unwrap();
     for _ in 0..12 {
-        fails(&target, &target.reading().await, "auth", "(401): set token (or token_file) to the API token of the statistics page");
+        fails(&target, &target.reading().await, "auth", "(401): set token (or token_file) to the API token from the statistics page");
     }
     fails(&target, &target.reading().await, "rate_limited", "");
     assert_eq!(server.count(), 12);

@@ -132,7 +132,7 @@ async fn an_invalid_file_changes_nothing_and_every_error_is_reported() {
     assert_eq!(at_start, Some(1.0));
 
     world.write("postmeter.yaml", "targets:\n  - {name: b, system: kumota}\nexprot: {}\n");
-    let expected = "not reloaded, nothing has changed:\n\
+    let expected = "not reloaded, the previous configuration stays in use:\n\
         postmeter.yaml:2: targets[0].system: unknown mail system \"kumota\"; did you mean kumomta?\n\
         postmeter.yaml:2: targets[0]: url is missing\n\
         postmeter.yaml:3: exprot: unknown key; did you mean export?\n";
@@ -231,7 +231,10 @@ async fn access_is_replaced_together_with_the_rest_or_not_at_all() {
     for open in ["", ", auth: {trusted: [0.0.0.0/0]}", ", auth: {trusted: [0.0.0.0/1, 128.0.0.0/1]}"] {
         world.write("postmeter.yaml", &text(open, "c"));
         let (status, body) = world.reload().await;
-        assert!(status == 500 && body.contains("would lose protection: everybody could read it; restart Postmeter"), "{body}");
+        assert!(
+            status == 500 && body.contains("would lose protection: everybody could read it; if this is intended, restart Postmeter"),
+            "{body}"
+        );
         assert_eq!(world.names().await, ["b"]);
     }
     world.reloads(&text(trusted, "b"), "1 target: 0 added, 0 changed, 0 removed, 1 unchanged").await;
