@@ -12,6 +12,9 @@ use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::sync::Arc;
 
+/// The longest family name that the reader for KumoMTA accepts.
+const KUMOMTA_NAME_BYTES_MAX: usize = 255;
+
 /// OpenMetrics without quoted names, which the validator does not support.
 const OPEN_METRICS: Format = Format::OpenMetrics(Escaping::Underscores);
 const FORMATS: [Format; 3] = [Format::Text, OPEN_METRICS, Format::Json];
@@ -290,6 +293,7 @@ fn distribution(text: &str) -> String {
 fn check_as_kumomta(json: String, originals: &[Series]) {
     let names = |series: &Series| {
         is_name(&series.family)
+            && series.family.len() <= KUMOMTA_NAME_BYTES_MAX
             && !is_reserved(Format::Json, &series.family, kind_of(series))
             && series.labels.iter().all(|(label, _)| is_name(label))
     };

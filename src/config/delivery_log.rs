@@ -1,4 +1,4 @@
-//! How a delivery log is read: `parts: {messages: {...}}`.
+//! The settings of a delivery log: `parts: {messages: {...}}`.
 
 use super::decode::Decoder;
 use super::map::Item;

@@ -1,4 +1,4 @@
-//! How a server's certificate is verified, and the certificate to present to the server: `tls:`.
+//! The settings of a TLS client: verification of the server's certificate, and the client certificate: `tls:`.
 
 use super::Pem;
 use super::decode::Decoder;

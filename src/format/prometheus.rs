@@ -25,7 +25,7 @@ use super::{ReadError, quote};
 use crate::model::{Families, READING_LIMITS, ReadingLimits, Repair};
 use reader::Reader;
 
-/// What a last line without a line feed means.
+/// The meaning of a last line without a line feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LastLine {
     /// The response is truncated.

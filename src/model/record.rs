@@ -69,7 +69,7 @@ impl Outcome {
     }
 }
 
-/// What became of a record of a delivery log.
+/// The state of a delivery record in Postmeter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordState {
     /// It was read from the mail server.
@@ -101,7 +101,7 @@ impl RecordState {
     }
 }
 
-/// Whether a failed delivery can succeed later.
+/// The kind of a delivery failure: `Transient` if a retry can succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
     /// It is retried.

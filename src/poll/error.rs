@@ -28,7 +28,7 @@ pub enum PollError {
     Auth {
         /// The problem with the credential.
         reason: String,
-        /// What to do.
+        /// The advice for the operator.
         hint: &'static str,
     },
     /// The server responded with 429, or Postmeter's own budget for it is spent.
@@ -39,7 +39,7 @@ pub enum PollError {
     Status {
         /// The status.
         status: u16,
-        /// What to do.
+        /// The advice for the operator.
         hint: &'static str,
     },
     /// The response exceeds `body_bytes_max`.

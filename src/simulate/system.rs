@@ -22,7 +22,7 @@ pub enum System {
 /// Keys of a configuration file, with their values.
 pub type Keys = &'static [(&'static str, &'static str)];
 
-/// What distinguishes the simulation of one mail system from that of another.
+/// The simulation of one mail system.
 struct Simulator {
     name: &'static str,
     respond: fn(ServerState<'_>, &Request) -> Response,

@@ -35,9 +35,9 @@ pub struct Part {
     /// For an optional part that changes only when the server restarts: the shortest time between two requests as long as no counter
     /// decreases. `None`: it is requested in each poll.
     pub interval: Option<Duration>,
-    /// What an operator can do about status 401 or 403.
+    /// The advice for status 401 or 403.
     pub unauthorized_hint: &'static str,
-    /// What an operator can do about status 404.
+    /// The advice for status 404.
     pub not_found_hint: &'static str,
 }
 

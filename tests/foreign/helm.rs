@@ -20,7 +20,7 @@ const SECRETS: &str = "/etc/postmeter/secrets";
 const RELEASE: [&str; 3] = ["mail", "--namespace", "metrics"];
 /// Kubernetes stores a release in a Secret, which is limited to 1 MiB.
 const RELEASE_BYTES_MAX: usize = 1024 * 1024;
-/// How long Postmeter may take to start and to poll every target once.
+/// The time for Postmeter to start and to poll every target once.
 const STARTED_MAX: Duration = Duration::from_secs(60);
 
 /// A program by its variable or its name on PATH; without it the test is skipped.
@@ -140,7 +140,7 @@ fn configuration(objects: &[Value]) -> &str {
     text(config_map(objects), "/data/postmeter.yaml")
 }
 
-/// Whether an object with these labels is selected.
+/// Returns true if an object with these labels is selected.
 fn selects(selector: &Value, labels: &Value) -> bool {
     let selector = selector.as_object().unwrap();
     !selector.is_empty() && selector.iter().all(|(key, value)| labels[key] == *value)
@@ -383,7 +383,7 @@ fn every_mount_has_its_volume() {
         // Only the state can be written to.
         let writable: Vec<_> = mounts.iter().filter(|mount| mount["readOnly"] != true).map(|mount| text(mount, "/mountPath")).collect();
         assert_eq!(writable, [text(&yaml(configuration(objects)), "/state_dir")], "{set}");
-        // What the chart creates is what it mounts.
+        // The chart mounts exactly the Secrets that it creates.
         for volume in items(workload, "/spec/template/spec/volumes") {
             if volume["name"] == "config" {
                 assert_eq!(volume["configMap"]["name"], config_map(objects)["metadata"]["name"], "{set}");

@@ -315,5 +315,5 @@ fn sample_suffix(kind: FamilyType) -> &'static str {
     }
 }
 
-/// What OpenMetrics appends to the names of samples of a gauge histogram. OTLP does not have this type.
+/// The suffixes of the samples of a gauge histogram in OpenMetrics. OTLP does not have this type.
 const GAUGE_HISTOGRAM_SUFFIXES: [&str; 6] = ["_bucket", "_gcount", "_gsum", "_count", "_sum", "_created"];

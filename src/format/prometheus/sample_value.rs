@@ -1,4 +1,4 @@
-//! What follows the name and labels of a sample: its value, and optionally a timestamp and an exemplar.
+//! The end of a sample line: the value, and optionally a timestamp and an exemplar.
 
 use super::labels::{self, Label};
 use crate::format::number;

@@ -22,7 +22,7 @@ pub use points::POINTS_PER_METRIC_MAX;
 use std::time::{Duration, SystemTime};
 pub use windows::WINDOWS_KEPT_MAX;
 
-/// What the mapping of a poll depends on in addition to the responses.
+/// The inputs of the mapping of a poll, besides the responses.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// The time when the poll started.

@@ -201,7 +201,10 @@ fn conflicts_with_other_keys_are_errors() {
         assert!(error.starts_with("postmeter.yaml:6: export.prometheus.auth: admits nobody; add tokens, basic or trusted"), "{error}");
     }
     let error = with("    auth: {basic: {bob: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}}\n").unwrap_err();
-    assert_eq!(error, "postmeter.yaml:6: export.prometheus.auth: basic excludes web_config_file, which has basic_auth_users; remove one of them");
+    assert_eq!(
+        error,
+        "postmeter.yaml:6: export.prometheus.auth: basic excludes web_config_file, which has basic_auth_users; remove one of them"
+    );
 }
 
 /// Parses documents that the toolkit accepts, and documents that it rejects.
@@ -247,17 +250,17 @@ fn the_format_is_that_of_the_exporter_toolkit() {
         ),
         (
             "http_server_config: {headers: {X-Other: a}}\n",
-            "web.yml:1: http_server_config.headers.X-Other: unknown key; there are Strict-Transport-Security, X-Content-Type-Options, X-Frame-Options, X-XSS-Protection, Content-Security-Policy",
+            "web.yml:1: http_server_config.headers.X-Other: unknown key; expected one of: Strict-Transport-Security, X-Content-Type-Options, X-Frame-Options, X-XSS-Protection, Content-Security-Policy",
         ),
         (
             "http_server_config: {headers: {X-Frame-Options: DENY}}\n",
-            "web.yml:1: http_server_config.headers.X-Frame-Options: unknown value DENY; there are deny, sameorigin",
+            "web.yml:1: http_server_config.headers.X-Frame-Options: unknown value DENY; expected one of: deny, sameorigin",
         ),
         ("rate_limit: {interval: 1s}\n", "web.yml:1: rate_limit: burst is missing, which means 0: every request would be rejected"),
         ("tls_server_config: {cert_file: server.pem}\n", "web.yml:1: tls_server_config: key_file is missing"),
         (
             "tls_server_config: {client_auth_type: Yes}\n",
-            "web.yml:1: tls_server_config.client_auth_type: unknown value Yes; there are NoClientCert, RequestClientCert, RequireAnyClientCert, RequireClientCert, VerifyClientCertIfGiven, RequireAndVerifyClientCert",
+            "web.yml:1: tls_server_config.client_auth_type: unknown value Yes; expected one of: NoClientCert, RequestClientCert, RequireAnyClientCert, RequireClientCert, VerifyClientCertIfGiven, RequireAndVerifyClientCert",
         ),
         ("junk\n", "web.yml:1: expected a map, found a single value"),
         ("a: b\n", "web.yml:1: a: unknown key; there are tls_server_config, http_server_config, basic_auth_users, rate_limit"),

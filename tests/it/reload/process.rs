@@ -112,7 +112,10 @@ fn an_emptied_web_configuration_does_not_open_the_endpoint() {
     running.wait_for_line("started");
     std::fs::write(&web, "").unwrap();
     let line = running.wait_for_line("the previous ones stay in use");
-    assert!(line.contains("WARN") && line.contains("would lose protection: everybody could read it; if this is intended, restart Postmeter"), "{line}");
+    assert!(
+        line.contains("WARN") && line.contains("would lose protection: everybody could read it; if this is intended, restart Postmeter"),
+        "{line}"
+    );
     running.signal("-TERM");
     running.wait_for_line("stopped");
     assert!(running.child.wait().unwrap().success());

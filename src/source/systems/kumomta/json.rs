@@ -106,9 +106,16 @@ impl<'a> Reader<'_, 'a> {
             });
         }
         self.at += 1;
+        let mut previous = None;
         while self.next().ok_or_else(truncated)? != b'}' || self.skip_blanks(self.at + 1) < self.bytes.len() {
             let start = self.at;
+            if let Some(name) = previous.filter(|_| !self.begins_family(start)) {
+                // Text in a label value ended the family: the last series is the attacker's, and the rest of the family is missing.
+                self.heads.add_forged(name);
+            }
             let read = self.read_family();
+            // A name that ends its family contains line feeds, so the family has a line for each series.
+            previous = read.filter(|_| self.has_line_per_series);
             if self.out.exceeded_limit().is_some() {
                 return Ok(());
             }
@@ -144,16 +151,16 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    /// Reads one family with its series. Returns `None` if it cannot be read to its end.
-    fn read_family(&mut self) -> Option<()> {
+    /// Reads one family with its series, and returns its name. Returns `None` if it cannot be read to its end.
+    fn read_family(&mut self) -> Option<&'a str> {
         let start = self.at;
         let name = self.read_name()?;
         self.expect(b':')?;
         self.expect(b'{')?;
         self.heads.add(name);
         self.detect_lines(start);
-        let name = self.out.text(name);
-        self.out.family(name, Text::default(), FamilyType::Unknown);
+        let text = self.out.text(name);
+        self.out.family(text, Text::default(), FamilyType::Unknown);
         loop {
             let member = self.at;
             let key = self.read_name()?;
@@ -180,7 +187,7 @@ impl<'a> Reader<'_, 'a> {
                 }
             }
             if self.read_separator(b'}')? {
-                return Some(());
+                return Some(name);
             }
         }
     }

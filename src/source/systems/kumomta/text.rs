@@ -16,7 +16,7 @@ use crate::source::ReadError;
 use labels::{escape, is_number, labels_end};
 use std::collections::{HashMap, HashSet};
 
-/// How often the body may be searched for the ends of names with line feeds. Without a limit, a hostile body would be searched again and
+/// The limit for searching the body for the ends of names with line feeds. Without a limit, a hostile body would be searched again and
 /// again.
 const SEARCHES_MAX: usize = 8;
 

@@ -4,6 +4,9 @@ use super::{Reader, STRING_BYTES_MAX};
 use crate::format::{Buckets, number};
 use memchr::{memchr, memmem};
 
+/// The longest family name. KumoMTA's own names are far shorter; a longer one is text that looks like a family, and counts as unreadable.
+const NAME_BYTES_MAX: usize = 255;
+
 /// The largest size of a number, in bytes: the longest text that a 64-bit float is printed as.
 const NUMBER_BYTES_MAX: usize = 400;
 /// The largest number of buckets of a histogram. KumoMTA has a dozen.
@@ -202,9 +205,15 @@ impl<'a> Reader<'_, 'a> {
     }
 
     /// Returns the quoted name at a position, and the position after it.
+    /// Returns `true` if the name of a family and the start of its object are here.
+    pub(super) fn begins_family(&self, at: usize) -> bool {
+        let colon = self.name_at(at).map(|(_, end)| self.skip_blanks(end)).and_then(|end| self.after(end, b':'));
+        colon.is_some_and(|end| self.after(self.skip_blanks(end), b'{').is_some())
+    }
+
     pub(super) fn name_at(&self, at: usize) -> Option<(&'a str, usize)> {
         let start = self.after(at, b'"')?;
-        let len = memchr(b'"', self.bytes.get(start..(start + 256).min(self.bytes.len()))?)?;
+        let len = memchr(b'"', self.bytes.get(start..(start + NAME_BYTES_MAX + 1).min(self.bytes.len()))?)?;
         let name = &self.bytes[start..start + len];
         let is_valid = !name.is_empty() && !name[0].is_ascii_digit() && name.iter().all(|b| is_name(*b));
         is_valid.then(|| (&self.text[start..start + len], start + len + 1))
