@@ -136,10 +136,12 @@ impl EndpointRate {
         if interval.is_zero() {
             return None;
         }
-        let burst = u32::try_from(burst?).ok()?;
         if !has_burst {
             decoder.report(&item.location, "burst is missing, which means 0: every request would be rejected");
-        } else if burst == 0 {
+            return None;
+        }
+        let burst = u32::try_from(burst?).ok()?;
+        if burst == 0 {
             decoder.report(&item.location, "burst is 0: every request would be rejected");
         }
         Some(Self { interval, burst })

@@ -263,7 +263,7 @@ fn the_format_is_that_of_the_exporter_toolkit() {
             "web.yml:1: tls_server_config.client_auth_type: unknown value Yes; expected one of: NoClientCert, RequestClientCert, RequireAnyClientCert, RequireClientCert, VerifyClientCertIfGiven, RequireAndVerifyClientCert",
         ),
         ("junk\n", "web.yml:1: expected a map, found a single value"),
-        ("a: b\n", "web.yml:1: a: unknown key; there are tls_server_config, http_server_config, basic_auth_users, rate_limit"),
+        ("a: b\n", "web.yml:1: a: unknown key; expected one of: tls_server_config, http_server_config, basic_auth_users, rate_limit"),
     ] {
         let error = load(invalid).unwrap_err();
         assert!(error.starts_with(expected), "{error}");
