@@ -203,7 +203,7 @@ impl Decoder<'_> {
         self.choice(item, &[("true", true), ("false", false)])
     }
 
-    /// Decodes one of several words.
+    /// Decodes one of several values.
     pub(super) fn choice<T: Copy>(&mut self, item: &Item<'_>, choices: &[(&str, T)]) -> Option<T> {
         let text = self.non_empty_text(item)?;
         self.ok_or_report(&item.location, find_choice(&text, choices))

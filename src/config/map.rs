@@ -189,7 +189,7 @@ impl<'n> Map<'n> {
         }
     }
 
-    /// Takes one of several words, or returns the default.
+    /// Takes one of several values, or returns the default.
     pub(super) fn choice_or_default<T: Copy>(&mut self, decoder: &mut Decoder<'_>, name: &str, choices: &[(&str, T)]) -> T {
         let default = self.default_choice(name, choices);
         self.take(name).and_then(|item| decoder.choice(&item, choices)).unwrap_or(default)

@@ -72,7 +72,7 @@ fn value(shape: &Shape) -> Value {
         Shape::Integer(range) => number(range.start(), range.end(), "^[0-9]+$"),
         Shape::Number => any(vec![json!({"type": "number"}), json!({"type": "string", "pattern": "^[-+0-9.eE]+$"}), reference()]),
         Shape::Flag => any(vec![json!({"enum": [true, false, "true", "false"]}), reference()]),
-        Shape::Choice(words) => any(vec![json!({"enum": words()}), reference()]),
+        Shape::Choice(values) => any(vec![json!({"enum": values()}), reference()]),
         Shape::System => any(vec![json!({"enum": SOURCES.iter().map(|source| source.name).collect::<Vec<_>>()}), reference()]),
         Shape::Map(keys) => map(keys),
         Shape::Target(keys) => target(keys),

@@ -66,7 +66,7 @@ impl Tables {
             Shape::Integer(range) => format!("integer, {} to {}", range.start(), range.end()),
             Shape::Number => "number".to_owned(),
             Shape::Flag => "`true` or `false`".to_owned(),
-            Shape::Choice(words) => words().iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
+            Shape::Choice(values) => values().iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", "),
             Shape::System => SOURCES.iter().map(|source| format!("`{}`", source.name)).collect::<Vec<_>>().join(", "),
             Shape::Map(keys) | Shape::Target(keys) => format!("map, see `{}`", self.section_path(keys).unwrap_or(path)),
             Shape::Defaults(_) => "map with keys of `targets[]`".to_owned(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// The values that a key accepts. Any single value may also be a reference such as `${env:NAME}`.
 #[derive(Debug)]
 pub enum Shape {
-    /// Any text. Numbers and words such as `true` are kept as they are written.
+    /// Any text. Numbers and values such as `true` are kept as they are written.
     Text,
     /// A password, a token, or the value of a header.
     Secret,
@@ -25,7 +25,7 @@ pub enum Shape {
     Number,
     /// `true` or `false`.
     Flag,
-    /// One of these words.
+    /// One of these values.
     Choice(fn() -> Vec<&'static str>),
     /// The name of a mail system.
     System,

@@ -200,7 +200,10 @@ fn damaged_documents_do_not_panic() {
         for inserted in ["", "\"", "\\", "{", "}", ",\n", "\":{\"help\":\""] {
             let damaged = format!("{}{inserted}{}", &document[..at], &document[at + 1..]);
             let series = read(damaged).map_or(0, |families| families.series());
-            assert!(at == 0 || at + 5 >= document.len() || series + LOST_MAX >= complete, "{series} of {complete} with {inserted:?} at {at}");
+            assert!(
+                at == 0 || at + 5 >= document.len() || series + LOST_MAX >= complete,
+                "{series} of {complete} with {inserted:?} at {at}"
+            );
         }
     }
 }
