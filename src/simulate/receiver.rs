@@ -220,7 +220,7 @@ impl Receiver {
         format!("http://{}", self.addr)
     }
 
-    /// The last accepted requests, at most [`REQUESTS_KEPT_MAX`], the newest last.
+    /// The last accepted requests, at most `REQUESTS_KEPT_MAX`, the newest last.
     #[must_use]
     pub fn requests(&self) -> Vec<ExportMetricsServiceRequest> {
         self.sink.inbox().kept.iter().cloned().collect()
@@ -250,7 +250,7 @@ impl Receiver {
         self.sink.inbox().logs.records
     }
 
-    /// The last accepted requests with logs, at most [`REQUESTS_KEPT_MAX`], the newest last.
+    /// The last accepted requests with logs, at most `REQUESTS_KEPT_MAX`, the newest last.
     #[must_use]
     pub fn log_requests(&self) -> Vec<ExportLogsServiceRequest> {
         self.sink.inbox().logs.kept.iter().cloned().collect()
