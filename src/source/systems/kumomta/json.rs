@@ -28,6 +28,7 @@ use crate::source::ReadError;
 use lookahead::is_complete;
 use memchr::memmem;
 use std::collections::HashSet;
+use std::ops::Range;
 
 /// The largest size of a string that contains quotes, in bytes. Its end is not searched beyond that.
 const STRING_BYTES_MAX: usize = 16 * 1024;
@@ -106,16 +107,13 @@ impl<'a> Reader<'_, 'a> {
             });
         }
         self.at += 1;
-        let mut previous = None;
+        let mut previous: Option<(&str, Range<usize>)> = None;
         while self.next().ok_or_else(truncated)? != b'}' || self.skip_blanks(self.at + 1) < self.bytes.len() {
             let start = self.at;
-            if let Some(name) = previous.filter(|_| !self.begins_family(start)) {
-                // Text in a label value ended the family: the last series is the attacker's, and the rest of the family is missing.
-                self.heads.add_forged(name);
-            }
+            // Text in a label value may have ended this family.
+            let suspect = previous.take().filter(|_| !self.begins_family(start));
             let read = self.read_family();
-            // A name that ends its family contains line feeds, so the family has a line for each series.
-            previous = read.filter(|_| self.has_line_per_series);
+            previous = read.map(|name| (name, start..self.at));
             if self.out.exceeded_limit().is_some() {
                 return Ok(());
             }
@@ -134,7 +132,13 @@ impl<'a> Reader<'_, 'a> {
             self.count_unreadable();
             let from = self.at.max(start + 1);
             // A family that does not begin a line is read, so that the document does not seem truncated, but it counts as forged.
-            match self.next_family(from).or_else(|| self.family_within(from, self.bytes.len())) {
+            let next = self.next_family(from).or_else(|| self.family_within(from, self.bytes.len()));
+            if let Some((name, _)) =
+                suspect.filter(|(_, family)| self.repeats_series(family.clone(), start..next.unwrap_or(self.bytes.len())))
+            {
+                self.heads.add_forged(name);
+            }
+            match next {
                 Some(at) => {
                     let is_trusted = !self.must_end_lines || self.bytes[..at].ends_with(b",\n");
                     self.mark_heads_as_forged(from, if is_trusted { at } else { self.bytes.len() });

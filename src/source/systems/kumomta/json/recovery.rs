@@ -3,6 +3,8 @@
 use super::Reader;
 use crate::model::Repair;
 use memchr::memmem;
+use std::collections::HashSet;
+use std::ops::Range;
 
 impl Reader<'_, '_> {
     /// Moves from an unreadable series to the next one. Returns `None` if this family has no further series.
@@ -45,6 +47,18 @@ impl Reader<'_, '_> {
             line = next;
         }
         None
+    }
+
+    /// Returns `true` if a line of unreadable `text` has the labels of a series of `family`: the series was forged, and the line is the real one.
+    pub(super) fn repeats_series(&self, family: Range<usize>, text: Range<usize>) -> bool {
+        fn labels(line: &str) -> Option<&str> {
+            line.rfind("\":").map(|end| &line[..end])
+        }
+        let Some(text) = self.text.get(text) else { return true };
+        let lines: HashSet<&str> = text.split('\n').filter_map(labels).collect();
+        let family = self.text.get(family).unwrap_or_default().split('\n').filter_map(labels);
+        // The first series is on the line of the family's head.
+        family.enumerate().any(|(i, series)| lines.contains(series) || i == 0 && lines.iter().any(|line| series.ends_with(line)))
     }
 
     /// Marks everything that looks like the head of a family in this range as forged, since the range is text.
