@@ -38,9 +38,10 @@ impl World {
     /// A configuration file that reads the log every second. `messages` are additional keys of that part, `otlp` is the whole `export.otlp`.
     pub fn file(&self, messages: &str, otlp: &str) -> String {
         format!(
-            "state_dir: {}\ntargets:\n  - {{name: whm1, system: cpanel, url: \"{}\", username: {USERNAME}, token: {TOKEN}, min_interval: 1s, parts: {{messages: {{interval: 1s, since: 2h{messages}}}}}}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n  otlp: {otlp}\n",
+            "state_dir: {}\ntargets:\n  - {{name: whm1, system: cpanel, url: \"{}\", username: {USERNAME}, token: {TOKEN}, min_interval: 1s, window: {{today: {}}}, parts: {{messages: {{interval: 1s, since: 2h{messages}}}}}}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n  otlp: {otlp}\n",
             self.state.path().display(),
             self.simulated.url(),
+            noon_zone(self.now),
         )
     }
 
@@ -49,6 +50,11 @@ impl World {
         let config = config::parse(&file, "test.yaml", &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
         Service::start(config, SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap()
     }
+}
+
+/// A time zone where it is noon, so that no test has a part of its records before midnight.
+fn noon_zone(now: u64) -> String {
+    format!("Etc/GMT{:+}", (now / 3600 % 24) as i64 - 12)
 }
 
 /// The `export.otlp` of a push to this receiver with short retry pauses.
