@@ -1,12 +1,15 @@
 //! `postmeter check`: checks a configuration file and lists every error.
 
-use super::cli::ConfigArgs;
-use super::{AppError, StartError};
-use crate::config::{self, Discovery, Environment};
+use super::cli::CheckArgs;
+use super::{AppError, StartError, connect};
+use crate::config::{self, Discovery, Problem, Problems, Target};
 use crate::serve::Access;
+use std::path::Path;
 
-pub(super) fn check(args: &ConfigArgs) -> Result<(), AppError> {
-    let config = config::load(&args.config, &Environment::of_process())?;
+pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
+    let path = args.config.config.display();
+    let config =
+        config::load(&args.config.config, &args.config.environment()?).map_err(|problems| with_excerpts(&problems, &args.config.config))?;
     if let Some(prometheus) = &config.export.prometheus {
         Access::check(prometheus).map_err(StartError::from)?;
     }
@@ -17,15 +20,21 @@ pub(super) fn check(args: &ConfigArgs) -> Result<(), AppError> {
     for warning in config.warnings.iter().chain(discovery.warnings()) {
         eprintln!("warning: {warning}");
     }
+    for target in discovery.targets(&config.targets).filter(|target| target.sends_plain_credentials()) {
+        eprintln!(
+            "note: {}: target {}: credentials are sent without encryption, because the url begins with http://",
+            target.origin, target.name
+        );
+    }
     let targets = discovery.targets(&config.targets).count();
     let count = |n: usize| format!("{n} {}", if n == 1 { "target" } else { "targets" });
-    let config = config.sharded(args.shard);
+    let config = config.sharded(args.config.shard);
     let shard_targets = config.shard.map(|shard| {
         let names: Vec<_> =
             discovery.targets(&config.targets).map(|target| target.name.as_str()).filter(|name| shard.contains(name)).collect();
         format!("; {} of them in shard {shard}{}{}", names.len(), if names.is_empty() { "" } else { ": " }, names.join(", "))
     });
-    println!("{}: valid, {}{}", args.config.display(), count(targets), shard_targets.unwrap_or_default());
+    println!("{path}: valid, {}{}", count(targets), shard_targets.unwrap_or_default());
     if let Some(otlp) = &config.export.otlp {
         println!("metrics are pushed to {}", otlp.receiver());
         let reads_delivery_log = discovery.targets(&config.targets).any(|target| target.delivery_log.is_some());
@@ -33,5 +42,23 @@ pub(super) fn check(args: &ConfigArgs) -> Result<(), AppError> {
             println!("delivery records are pushed to {receiver}");
         }
     }
+    if args.connect {
+        let polled: Vec<Target> = discovery.targets(&config.targets).filter(|target| config.polls(target)).cloned().collect();
+        connect::connect(polled, config.export.otlp.as_ref(), config.export.prometheus.as_ref()).await?;
+        println!("next: postmeter run --config {path}");
+    } else {
+        println!("next: postmeter check --config {path} --connect");
+    }
     Ok(())
+}
+
+/// Adds the line of the file to each problem of its syntax.
+fn with_excerpts(problems: &Problems, path: &Path) -> AppError {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let show = |problem: &Problem| match problem.line.filter(|_| problem.path.is_empty() && Path::new(&problem.file) == path) {
+        Some(line) => format!("{problem}\n{}", config::excerpt(&text, line)),
+        None => format!("{problem}\n"),
+    };
+    let shown: String = problems.iter().map(show).collect();
+    AppError::Other(shown.trim_end().to_owned())
 }

@@ -1,10 +1,11 @@
 //! The command line.
 
-use super::help;
-use crate::config::{LogLevel, Shard};
+use super::{AppError, help};
+use crate::config::{Environment, LogLevel, Problems, Shard};
 use crate::simulate::{FAULTS, Fault, System};
 use crate::source::{SOURCES, Source};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -27,7 +28,10 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Check a configuration file and list every error.
     #[command(after_help = help::CHECK)]
-    Check(ConfigArgs),
+    Check(CheckArgs),
+    /// Write a first configuration file, after one poll of the server.
+    #[command(after_help = help::INIT)]
+    Init(InitArgs),
     /// Poll once, or read saved responses, and print the metrics.
     #[command(after_help = help::SCRAPE)]
     Scrape(Box<ScrapeArgs>),
@@ -53,14 +57,82 @@ pub(super) enum Command {
     Demo(DemoArgs),
 }
 
+/// The environment variable with the default of `--config`.
+pub(super) const CONFIG_VARIABLE: &str = "POSTMETER_CONFIG";
+
+/// The configuration file that the environment names.
+fn config_variable() -> Option<OsString> {
+    std::env::var_os(CONFIG_VARIABLE).filter(|path| !path.is_empty())
+}
+
 #[derive(Debug, Args)]
 pub(super) struct ConfigArgs {
     /// Configuration file.
-    #[arg(long, value_name = "FILE", default_value = "postmeter.yaml")]
+    #[arg(long, value_name = "FILE", env = CONFIG_VARIABLE, default_value = "postmeter.yaml")]
     pub(super) config: PathBuf,
     /// Only the targets of this shard, such as 0/3 for the first of three. Overrides the configuration file.
     #[arg(long, value_name = "I/N")]
     pub(super) shard: Option<Shard>,
+    #[command(flatten)]
+    pub(super) env_file: EnvFileArgs,
+}
+
+impl ConfigArgs {
+    /// Returns the environment variables that the configuration file refers to.
+    pub(super) fn environment(&self) -> Result<Environment, Problems> {
+        self.env_file.environment()
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EnvFileArgs {
+    /// File of environment variables, as systemd reads it: lines of NAME=VALUE, and comments that begin with #. They override those of
+    /// the process; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub(super) env_file: Vec<PathBuf>,
+}
+
+impl EnvFileArgs {
+    /// Returns the variables of the process and of the files.
+    pub(super) fn environment(&self) -> Result<Environment, Problems> {
+        self.env_file.iter().try_fold(Environment::of_process(), |environment, path| environment.with_file(path))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
+    /// Also poll each target and send an empty request to each receiver, once.
+    #[arg(long)]
+    pub(super) connect: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    #[arg(long, value_name = "SYSTEM", help = SYSTEM_HELP.as_str())]
+    pub(super) system: Option<String>,
+    /// URL of the server.
+    #[arg(long)]
+    pub(super) url: Option<String>,
+    /// Name of the target [default: the host of the URL].
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// User name.
+    #[arg(long)]
+    pub(super) username: Option<String>,
+    /// File that contains the password.
+    #[arg(long, value_name = "FILE")]
+    pub(super) password_file: Option<PathBuf>,
+    /// File that contains the token.
+    #[arg(long, value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
+    /// File to write. An existing file is not replaced.
+    #[arg(long, value_name = "FILE", default_value = "postmeter.yaml")]
+    pub(super) output: PathBuf,
+    /// Only print the file: never ask, poll or write.
+    #[arg(long, conflicts_with = "output")]
+    pub(super) print: bool,
 }
 
 #[derive(Debug, Args)]
@@ -79,16 +151,18 @@ const URL_OPTIONS: [&str; 9] =
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("url_options").multiple(true).args(URL_OPTIONS).conflicts_with_all(["config", "file"])))]
-#[command(group(ArgGroup::new("input").required(true).args(["config", "url", "file"])))]
+#[command(group(ArgGroup::new("input").required(config_variable().is_none()).args(["config", "url", "file"])))]
 pub(super) struct ScrapeArgs {
-    /// Poll the targets of a configuration file.
+    /// Poll the targets of a configuration file [default: POSTMETER_CONFIG, if neither --url nor --file is given].
     #[arg(long, value_name = "FILE", conflicts_with = "system")]
     pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) env_file: EnvFileArgs,
     /// Only the target of this name.
-    #[arg(long, value_name = "NAME", requires = "config", conflicts_with = "system")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["system", "url", "file"])]
     pub(super) target: Option<String>,
     /// Only the targets of this shard, such as 0/3 for the first of three.
-    #[arg(long, value_name = "I/N", requires = "config", conflicts_with_all = ["system", "target"])]
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["system", "url", "file", "target"])]
     pub(super) shard: Option<Shard>,
     #[arg(long, value_name = "SYSTEM", help = SYSTEM_HELP.as_str())]
     pub(super) system: Option<String>,
@@ -132,6 +206,19 @@ pub(super) struct ScrapeArgs {
     /// Print only one kind of metrics.
     #[arg(long, value_enum)]
     pub(super) only: Option<Only>,
+}
+
+impl ScrapeArgs {
+    /// Returns the configuration file to use: that of the command line, or else of the environment. `None` if there is another input.
+    pub(super) fn config_file(&self) -> Result<Option<PathBuf>, AppError> {
+        if self.config.is_some() || self.url.is_some() || !self.file.is_empty() {
+            return Ok(self.config.clone());
+        }
+        match config_variable().filter(|_| self.system.is_none()) {
+            Some(path) => Ok(Some(path.into())),
+            None => Err(AppError::Usage("one of --config, --url and --file is required")),
+        }
+    }
 }
 
 /// A secret from the command line, which is never printed.

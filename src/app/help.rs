@@ -3,6 +3,7 @@
 pub(super) const ALL: &str = "\
 Start with:
   postmeter demo                                          a demo without any mail server
+  postmeter init                                          a first configuration file, step by step
   postmeter scrape --system kumomta --url http://a:8000   one poll of your own server
   postmeter check --config postmeter.yaml                 check a configuration file
   postmeter run --config postmeter.yaml                   run the service
@@ -27,13 +28,27 @@ all-or-nothing, and the log contains the errors of a rejected file.
 Exit codes: 0 after a signal, 1 if Postmeter cannot start, 2 if the command line is invalid.";
 
 pub(super) const CHECK: &str = "\
-Example:
+Examples:
   postmeter check --config postmeter.yaml
 
-Every error is listed with its line and its key. No server is contacted.
+  postmeter check --config postmeter.yaml --env-file /etc/postmeter/postmeter.env --connect
 
-Exit codes: 0 if the file is valid (there may be warnings), 1 if it is invalid, 2 if the command
-line is invalid.";
+Every error is listed with its line and its key. Without --connect, no server is contacted.
+
+Exit codes: 0 if the file is valid (there may be warnings and notes), 1 if it is invalid or an
+attempt to connect failed, 2 if the command line is invalid.";
+
+pub(super) const INIT: &str = "\
+Examples:
+  postmeter init                                    asks for everything
+  postmeter init --system ceymail --url https://a.example.com --token-file t
+  postmeter init --print --system kumomta --url http://a.example.com:8000 > postmeter.yaml
+
+A credential that is typed is written to the file, which only its owner can read. With --print,
+missing credentials become references to environment variables.
+
+Exit codes: 0 on success, 1 if the server cannot be polled or the file cannot be written, 2 if the
+command line is invalid.";
 
 pub(super) const SCRAPE: &str = "\
 Examples:

@@ -3,10 +3,12 @@
 mod check;
 mod cli;
 mod completions;
+mod connect;
 mod delivery_logs;
 mod demo;
 mod healthcheck;
 mod help;
+mod init;
 mod metrics;
 mod otlp_json;
 mod reload;
@@ -28,6 +30,9 @@ use cli::Command;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
+/// The exit code for an invalid command line, as clap has it.
+const EXIT_USAGE: u8 = 2;
+
 /// The error of a command, as a message for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -40,6 +45,9 @@ pub enum AppError {
     /// Any other error.
     #[error("{0}")]
     Other(String),
+    /// The command line is invalid in a way that its declaration cannot express.
+    #[error("{0}; see --help")]
+    Usage(&'static str),
     /// The error has been printed already.
     #[error("")]
     Reported,
@@ -58,7 +66,8 @@ pub fn main(cli: Cli) -> ExitCode {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Run(args) => run::run(args, log_level).await,
-            Command::Check(args) => check::check(&args),
+            Command::Check(args) => check::check(&args).await,
+            Command::Init(args) => init::init(args).await,
             Command::Scrape(args) => scrape::scrape(*args).await,
             Command::Simulate(args) => simulate::simulate(args).await,
             Command::Metrics(args) => metrics::metrics(&args),
@@ -97,5 +106,9 @@ fn finish(result: Result<(), AppError>) -> ExitCode {
         Err(error) => Some(format!("postmeter: {error}")),
     };
     finish_log(message.as_deref());
-    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(AppError::Usage(_)) => ExitCode::from(EXIT_USAGE),
+        Err(_) => ExitCode::FAILURE,
+    }
 }

@@ -4,7 +4,7 @@ use super::AppError;
 use super::cli::RunArgs;
 use super::reload::ConfigFile;
 use super::service::Service;
-use crate::config::{Environment, LogLevel, Otlp, Prometheus};
+use crate::config::{LogLevel, Otlp, Prometheus};
 use crate::telemetry::SelfTelemetry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -17,7 +17,8 @@ pub(super) async fn run(args: RunArgs, log_level: Option<LogLevel>) -> Result<()
     let (mut stop, hangup) = (StopSignals::install()?, signal(SignalKind::hangup()).map_err(handler_error)?);
     // Exceeding a file size limit (`ulimit -f`) would kill the process by default. With a handler, the write fails instead.
     let _file_size_limit = signal(SignalKind::from_raw(SIGXFSZ)).map_err(handler_error)?;
-    let mut config_file = ConfigFile::new(args.config.config, args.config.shard, Environment::of_process(), log_level, args.enable_reload);
+    let environment = args.config.environment()?;
+    let mut config_file = ConfigFile::new(args.config.config, args.config.shard, environment, log_level, args.enable_reload);
     let config = config_file.load()?;
     let telemetry = SelfTelemetry::start(&config.telemetry).map_err(super::StartError::from)?;
     for warning in &config.warnings {

@@ -1,6 +1,7 @@
 //! `postmeter scrape`: polls each target once and prints the metrics.
 
 use super::cli::{Only, ScrapeArgs, ScrapeFormat};
+use super::connect::host_and_port;
 use super::otlp_json;
 use super::saved::SavedResponse;
 use super::{AppError, ignore_broken_pipe};
@@ -23,9 +24,10 @@ pub(super) async fn scrape(args: ScrapeArgs) -> Result<(), AppError> {
     telemetry.log_level = LogLevel::Off;
     SelfTelemetry::start(&telemetry).map_err(super::StartError::from)?;
     let mut output = ScrapeOutput::new(args.format, args.only);
-    let is_complete = match (&args.config, &args.system) {
+    let environment = args.env_file.environment()?;
+    let is_complete = match (args.config_file()?, &args.system) {
         (Some(path), _) => {
-            let config = config::load(path, &Environment::of_process())?;
+            let config = config::load(&path, &environment)?;
             // A target that is named explicitly is polled even if it belongs to another shard.
             let config = if args.target.is_some() { config::Config { shard: None, ..config } } else { config.sharded(args.shard) };
             let discovery = config::Discovery::read(&config.targets_files, &config.targets);
@@ -43,7 +45,7 @@ pub(super) async fn scrape(args: ScrapeArgs) -> Result<(), AppError> {
         }
         (None, Some(system)) if !args.file.is_empty() => read_saved(system, &args.file, &mut output)?,
         (None, _) => {
-            let (target, warnings) = config::command_line_target(target_flags(&args), &Environment::of_process())?;
+            let (target, warnings) = config::command_line_target(target_flags(&args), &environment)?;
             for warning in warnings {
                 eprintln!("warning: {warning}");
             }
@@ -89,7 +91,8 @@ async fn poll(targets: Vec<config::Target>, output: &mut ScrapeOutput) -> Result
     for (target, (_, reading)) in collected.iter().zip(readings) {
         for report in &reading.parts {
             if let Some(error) = &report.error {
-                eprintln!("{}: {}: {error}", target.target.name(), report.part);
+                let address = host_and_port(&target.target.config.url);
+                eprintln!("{} ({address}): {}: {error}", target.target.name(), report.part);
             }
         }
         is_complete &= reading.outcome.is_ok();

@@ -10,6 +10,9 @@ use crate::source::Source;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+/// The value of a name in a list that stands for a map.
+static EMPTY: Node = Node { line: None, value: Value::Nothing };
+
 /// The context of decoding, and the problems found so far.
 pub(super) struct Decoder<'a> {
     pub file: &'a str,
@@ -63,7 +66,27 @@ impl Decoder<'_> {
 
     /// Decodes a map with these keys. An empty value is an empty map.
     pub(super) fn map<'n>(&mut self, item: &Item<'n>, keys: &'static [Key]) -> Option<Map<'n>> {
+        if let Value::Scalar(_) | Value::List(_) = item.node.value {
+            return self.report_map_form(item, keys);
+        }
         Some(Map { location: item.location.clone(), keys, entries: self.entries(item)? })
+    }
+
+    /// Reports a value that should be a map, with the form to write.
+    fn report_map_form<T>(&mut self, item: &Item<'_>, keys: &'static [Key]) -> Option<T> {
+        let path = &item.location.path;
+        let name = path.rsplit('.').next().unwrap_or(path);
+        let required: Vec<&Key> = keys.iter().filter(|key| key.is_required()).collect();
+        let shown = if required.is_empty() { keys.iter().take(1).collect() } else { required };
+        let shown: Vec<String> = shown.iter().map(|key| format!("{}: ...", key.name)).collect();
+        let found = if matches!(item.node.value, Value::List(_)) { "a list" } else { "a single value" };
+        let form = match name {
+            "" | "--" => format!("{{{}}}", shown.join(", ")),
+            name if name.ends_with(']') => format!("- {{{}}}", shown.join(", ")),
+            name => format!("{name}: {{{}}}", shown.join(", ")),
+        };
+        self.report(&item.location, format!("expected a map, found {found}; write {form}"));
+        None
     }
 
     /// Decodes a map with these keys. An absent value, an empty value and one that is not a map give an empty map.
@@ -75,6 +98,24 @@ impl Decoder<'_> {
     pub(super) fn user_map<'n>(&mut self, item: &Item<'n>) -> Vec<(&'n str, Item<'n>)> {
         let mut entries = self.entries(item).unwrap_or_default();
         entries.sort_by_key(|(_, item)| item.location.line);
+        entries
+    }
+
+    /// Decodes a map whose keys the user chooses, or a list of keys without values: `[a, b]` is `{a: {}, b: {}}`.
+    pub(super) fn names_or_map<'n>(&mut self, item: &Item<'n>) -> Vec<(&'n str, Item<'n>)> {
+        if !matches!(item.node.value, Value::List(_)) {
+            return self.user_map(item);
+        }
+        let mut entries: Vec<(&'n str, Item<'n>)> = Vec::new();
+        for name_item in self.list(item).unwrap_or_default() {
+            let Some(name) = self.raw_text(&name_item) else { continue };
+            if entries.iter().any(|(other, _)| *other == name) {
+                self.report(&name_item.location, format!("duplicate name {name}"));
+                continue;
+            }
+            let location = item.location.key(name, name_item.location.line);
+            entries.push((name, Item { location, node: &EMPTY, inherited: item.inherited }));
+        }
         entries
     }
 
@@ -132,13 +173,18 @@ impl Decoder<'_> {
             Value::List(_) => "a list",
             Value::Map(_) => "a map",
         };
-        self.report(location, format!("expected {expected}, found {found}"));
+        let advice = if expected == "a list" { "; write a dash before each item" } else { "" };
+        self.report(location, format!("expected {expected}, found {found}{advice}"));
         None
     }
 
     /// Decodes a single value without resolving its references.
     fn raw_text<'n>(&mut self, item: &Item<'n>) -> Option<&'n str> {
         match &item.node.value {
+            Value::Scalar(text) if text.starts_with(['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}']) => {
+                self.report(&item.location, "begins with a typographic quote; use straight quotes, as in \"value\"");
+                None
+            }
             Value::Scalar(text) => Some(text),
             other => self.report_kind(&item.location, "a string", other),
         }
@@ -166,7 +212,7 @@ impl Decoder<'_> {
     pub(super) fn secret(&mut self, item: &Item<'_>, is_path: bool) -> (Secret, Option<String>) {
         let template = match is_path {
             true => self.non_empty_text(item).map(Template::file),
-            false => self.raw_text(item).and_then(|text| self.ok_or_report(&item.location, Template::parse(text))),
+            false => self.raw_text(item).and_then(|text| self.ok_or_report(&item.location, inline_secret(text))),
         };
         let Some(template) = template else { return (Secret::plain(""), None) };
         let secret = Secret::new(template, self.environment);
@@ -214,9 +260,28 @@ impl Decoder<'_> {
         match item {
             None => default,
             Some(Item { node, .. }) if matches!(&node.value, Value::Scalar(text) if text == "false") => false,
+            Some(item) if is_true(item) => true,
+            Some(item @ Item { node: Node { value: Value::Scalar(_), .. }, .. }) => {
+                self.report(&item.location, "expected true, false or a map, found another value; write true for the defaults");
+                false
+            }
             Some(item) => self.entries(item).is_some(),
         }
     }
+}
+
+/// Parses a secret that the file contains. The error does not quote it.
+fn inline_secret(text: &str) -> Result<Template, String> {
+    if Template::has_shell_variable(text) {
+        let advice = "write ${env:NAME} for an environment variable, and $$ for a dollar sign";
+        return Err(format!("a $ that begins a name is not replaced; {advice}"));
+    }
+    Template::parse(text)
+}
+
+/// Returns `true` if a section is only enabled: `otlp: true`.
+pub(super) fn is_true(item: &Item<'_>) -> bool {
+    matches!(&item.node.value, Value::Scalar(text) if text == "true")
 }
 
 /// Finds the value of a word.

@@ -15,6 +15,13 @@ impl Environment {
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
     }
 
+    /// Returns these variables and others, which override them.
+    pub(super) fn and(self, others: Vec<(String, String)>) -> Self {
+        let mut variables = Arc::unwrap_or_clone(self.0);
+        variables.extend(others);
+        Self(Arc::new(variables))
+    }
+
     /// Returns the value of a variable, if it is set.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {

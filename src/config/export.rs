@@ -1,6 +1,6 @@
 //! The exporters: `export:`.
 
-use super::decode::Decoder;
+use super::decode::{Decoder, is_true};
 use super::map::{Item, Location};
 use super::otel::Signal;
 use super::schema::EXPORT;
@@ -47,9 +47,9 @@ impl Export {
         let otlp_default = exporters.as_ref().map_or(has_endpoint, |exporters| exporters.otlp);
         let prometheus_default = exporters.as_ref().is_none_or(|exporters| exporters.prometheus);
         let is_otlp_enabled = decoder.is_enabled(otlp.as_ref(), otlp_default);
-        let otlp = is_otlp_enabled.then(|| Otlp::decode(decoder, otlp.as_ref()));
+        let otlp = is_otlp_enabled.then(|| Otlp::decode(decoder, otlp.as_ref().filter(|item| !is_true(item))));
         let is_prometheus_enabled = decoder.is_enabled(prometheus.as_ref(), prometheus_default);
-        let prometheus = is_prometheus_enabled.then(|| Prometheus::decode(decoder, prometheus.as_ref()));
+        let prometheus = is_prometheus_enabled.then(|| Prometheus::decode(decoder, prometheus.as_ref().filter(|item| !is_true(item))));
         Self { otlp, prometheus }
     }
 }

@@ -18,6 +18,10 @@ pub const REQUEST_BYTES_DEFAULT: usize = 4 * 1024 * 1024 - 64 * 1024;
 const GRPC_ENDPOINT_DEFAULT: &str = "http://localhost:4317";
 /// The default of `endpoint` for HTTP.
 const HTTP_ENDPOINT_DEFAULT: &str = "http://localhost:4318/v1/metrics";
+/// The registered port of OTLP over gRPC.
+const GRPC_PORT: u16 = 4317;
+/// The registered port of OTLP over HTTP.
+const HTTP_PORT: u16 = 4318;
 /// The path of metrics, which is appended to endpoints that are meant for all signals.
 const METRICS_PATH: &str = "/v1/metrics";
 /// The path of logs.
@@ -28,8 +32,8 @@ const LOGS_PATH: &str = "/v1/logs";
 /// `OTEL_EXPORTER_OTLP_METRICS_*` variables, and then `OTEL_EXPORTER_OTLP_*` variables, supply keys that are absent from the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Otlp {
-    /// Key `endpoint`: a URL whose scheme determines whether TLS is used. A URL without a scheme is HTTPS, or HTTP if
-    /// `OTEL_..._INSECURE` is true. With `http/protobuf`, `/v1/metrics` is appended unless the path ends in it;
+    /// Key `endpoint`: a URL whose scheme determines whether TLS is used. A URL without a scheme is HTTPS or HTTP as
+    /// `OTEL_..._INSECURE` says, and rejected in the file if that is not set. With `http/protobuf`, `/v1/metrics` is appended unless the path ends in it;
     /// `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` is used unchanged.
     pub endpoint: String,
     /// Key `protocol`, or `OTEL_..._PROTOCOL`: the transport.
@@ -208,19 +212,54 @@ fn decode_temporality(decoder: &mut Decoder<'_>, map: &mut Map<'_>) -> Temporali
 }
 
 fn decode_endpoint(decoder: &mut Decoder<'_>, map: &mut Map<'_>, protocol: Protocol, signal: Signal) -> String {
-    let insecure = from_variable(decoder, |d| d.otlp_variable(signal, "INSECURE"), otel::boolean).unwrap_or(false);
+    let insecure = from_variable(decoder, |d| d.otlp_variable(signal, "INSECURE"), otel::boolean);
     let is_http = protocol == Protocol::HttpProtobuf;
     let endpoint = match map.take("endpoint") {
         Some(item) => decoder.non_empty_text(&item).and_then(|text| {
             let path = if is_http { EndpointPath::OfAllSignals } else { EndpointPath::Unchanged };
-            decoder.ok_or_report(&item.location, endpoint_url(&text, insecure, path))
+            let url = check_scheme(&text, insecure).and_then(|()| endpoint_url(&text, insecure.unwrap_or(false), path));
+            let url = url.and_then(|url| check_protocol(&url, &text, protocol).map(|()| url));
+            decoder.ok_or_report(&item.location, url)
         }),
         None => decoder.otlp_variable(signal, "ENDPOINT").and_then(|variable| {
             let path = if is_http && !variable.is_for_metrics { EndpointPath::OfAllSignals } else { EndpointPath::Unchanged };
-            decoder.ok_or_ignore(&variable, endpoint_url(&variable.value, insecure, path))
+            let url = decoder.ok_or_ignore(&variable, endpoint_url(&variable.value, insecure.unwrap_or(false), path))?;
+            // The variable may be meant for other programs, too, so its value is used nevertheless.
+            if let Err(message) = check_protocol(&url, &variable.value, protocol) {
+                decoder.warn(&Location::variable(&variable.name), message);
+            }
+            Some(url)
         }),
     };
     endpoint.unwrap_or_else(|| if is_http { HTTP_ENDPOINT_DEFAULT } else { GRPC_ENDPOINT_DEFAULT }.to_owned())
+}
+
+/// Rejects an endpoint for which nothing determines whether TLS is used.
+fn check_scheme(text: &str, insecure: Option<bool>) -> Result<(), String> {
+    if text.contains("://") || insecure.is_some() {
+        return Ok(());
+    }
+    Err(format!("has no scheme; write http://{text} for a connection without TLS, or https://{text}"))
+}
+
+/// Rejects the registered port of the other protocol, and a path for gRPC, which has none.
+fn check_protocol(url: &str, written: &str, protocol: Protocol) -> Result<(), String> {
+    let Ok(parsed) = reqwest::Url::parse(url) else { return Ok(()) };
+    let host = parsed.host_str().unwrap_or_default();
+    match (protocol, parsed.port()) {
+        (Protocol::Grpc, Some(HTTP_PORT)) => {
+            Err(format!("port {HTTP_PORT} is that of OTLP over HTTP; set protocol: http/protobuf, or use port {GRPC_PORT}"))
+        }
+        (Protocol::HttpProtobuf, Some(GRPC_PORT)) => {
+            Err(format!("port {GRPC_PORT} is that of OTLP over gRPC; set protocol: grpc, or use port {HTTP_PORT}"))
+        }
+        (Protocol::Grpc, port) if parsed.path() != "/" && written.contains(parsed.path()) => {
+            let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+            let base = format!("{}://{host}{port}", parsed.scheme());
+            Err(format!("gRPC has no path; write {base}, or set protocol: http/protobuf"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The treatment of an endpoint's path.

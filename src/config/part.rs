@@ -33,7 +33,7 @@ pub(super) fn decode(
     own_keys: &[&str],
 ) -> (Vec<TargetPart>, Option<DeliveryLog>) {
     let mut found = vec![(location.clone(), TargetPart { part: source.required(), credentials: target.clone() })];
-    let entries = item.map(|item| decoder.user_map(item)).unwrap_or_default();
+    let entries = item.map(|item| decoder.names_or_map(item)).unwrap_or_default();
     let mut delivery_log = None;
     for (name, item) in entries {
         if let Some(records) = source.delivery_log.filter(|records| records.part.name == name) {

@@ -1,6 +1,6 @@
 //! Postmeter's own logs, metrics and traces: `telemetry:`.
 
-use super::decode::Decoder;
+use super::decode::{Decoder, is_true};
 use super::map::{Item, Location};
 use super::otel::{self, Signal};
 use super::schema::{TELEMETRY, TELEMETRY_OTLP};
@@ -122,7 +122,7 @@ impl Telemetry {
         let otlp = map.take("otlp");
         decoder.finish(map);
         let is_enabled = decoder.is_enabled(otlp.as_ref(), false);
-        let otlp = is_enabled.then(|| TelemetryOtlp::decode(decoder, otlp.as_ref()));
+        let otlp = is_enabled.then(|| TelemetryOtlp::decode(decoder, otlp.as_ref().filter(|item| !is_true(item))));
         Self { log_format, log_level, idle_after, otlp, resource: resource(decoder) }
     }
 }

@@ -59,6 +59,19 @@ impl Template {
         Ok(Self(parts))
     }
 
+    /// Returns `true` if a single `$` begins a name, as in a shell: `$TOKEN`. Such a text is not a reference.
+    pub(super) fn has_shell_variable(text: &str) -> bool {
+        let is_name = |rest: &str| rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        let mut rest = text;
+        while let Some((_, after)) = rest.split_once('$') {
+            if is_name(after) {
+                return true;
+            }
+            rest = after.strip_prefix('$').unwrap_or(after);
+        }
+        false
+    }
+
     /// Replaces the references by their current values.
     pub(super) fn resolve(&self, environment: &Environment) -> Result<String, SecretError> {
         let mut text = String::new();

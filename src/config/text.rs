@@ -4,11 +4,85 @@ use jiff::SignedDuration;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Returns the candidate that is most similar to `name`, if one is similar enough to be meant.
+/// The shortest text that is compared with the beginnings and the words of candidates.
+const FRAGMENT_CHARS_MIN: usize = 3;
+
+/// Words of other programs' configuration files, each with the names that Postmeter uses for the same thing.
+const SYNONYMS: &[(&str, &[&str])] = &[
+    ("addr", &["url", "listen", "endpoint"]),
+    ("address", &["url", "listen", "endpoint"]),
+    ("apikey", &["token"]),
+    ("bearertoken", &["token"]),
+    ("bind", &["listen"]),
+    ("cacert", &["ca_file"]),
+    ("cafile", &["ca_file"]),
+    ("certificate", &["cert_file"]),
+    ("collectioninterval", &["min_interval", "interval"]),
+    ("directory", &["dir"]),
+    ("exporters", &["export"]),
+    ("host", &["url", "listen"]),
+    ("hostname", &["url", "listen"]),
+    ("hosts", &["targets"]),
+    ("insecure", &["insecure_skip_verify"]),
+    ("interval", &["min_interval"]),
+    ("key", &["token", "key_file"]),
+    ("kind", &["system"]),
+    ("labels", &["resource"]),
+    ("login", &["username"]),
+    ("metricspath", &["url"]),
+    ("modules", &["parts"]),
+    ("native", &["relay"]),
+    ("pass", &["password"]),
+    ("path", &["url", "dir"]),
+    ("period", &["interval", "min_interval"]),
+    ("port", &["listen", "url"]),
+    ("pull", &["prometheus"]),
+    ("push", &["otlp"]),
+    ("pwd", &["password"]),
+    ("receivers", &["targets"]),
+    ("scrapeconfigs", &["targets"]),
+    ("scrapeinterval", &["min_interval", "interval"]),
+    ("scrapetimeout", &["timeout", "scrape_wait_max"]),
+    ("server", &["url"]),
+    ("servers", &["targets"]),
+    ("software", &["system"]),
+    ("storage", &["state_dir", "spool"]),
+    ("type", &["system", "protocol"]),
+    ("verifyssl", &["insecure_skip_verify"]),
+    ("whm", &["cpanel"]),
+];
+
+/// Returns the candidate that is probably meant by `name`: a similar one, one that begins with it or contains it as a word, or a synonym.
 pub(super) fn closest<'w>(name: &str, candidates: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    let name = name.to_lowercase();
     let mistakes_max = (name.chars().count() / 3).max(1);
-    let distances = candidates.into_iter().map(|other| (strsim::damerau_levenshtein(&name.to_lowercase(), &other.to_lowercase()), other));
-    distances.filter(|(distance, _)| *distance <= mistakes_max).min_by_key(|(distance, _)| *distance).map(|(_, other)| other)
+    let distances = candidates.iter().map(|other| (strsim::damerau_levenshtein(&name, &other.to_lowercase()), *other));
+    let similar = distances.filter(|(distance, _)| *distance <= mistakes_max).min_by_key(|(distance, _)| *distance).map(|(_, other)| other);
+    similar.or_else(|| synonym(&name, &candidates)).or_else(|| related(&name, &candidates))
+}
+
+/// Returns the candidate that has the meaning of a word of another program.
+fn synonym<'w>(name: &str, candidates: &[&'w str]) -> Option<&'w str> {
+    let letters: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    let (_, meanings) = SYNONYMS.iter().find(|(word, _)| *word == letters)?;
+    meanings.iter().find_map(|meaning| candidates.iter().copied().find(|candidate| candidate == meaning))
+}
+
+/// Returns the shortest candidate that begins with `name`, contains all words of it, or that `name` begins with.
+fn related<'w>(name: &str, candidates: &[&'w str]) -> Option<&'w str> {
+    if name.chars().count() < FRAGMENT_CHARS_MIN {
+        return None;
+    }
+    let words =
+        |text: &str| text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let wanted = words(name);
+    let is_related = |candidate: &&&str| {
+        let candidate = candidate.to_lowercase();
+        let has_words = || !wanted.is_empty() && wanted.iter().all(|word| words(&candidate).contains(word));
+        candidate.starts_with(name) || (candidate.len() >= FRAGMENT_CHARS_MIN && name.starts_with(&candidate)) || has_words()
+    };
+    candidates.iter().filter(is_related).min_by_key(|candidate| candidate.len()).copied()
 }
 
 /// Suggests a replacement for an unknown name: the most similar candidate, or else the list of all.
@@ -62,4 +136,41 @@ pub(super) fn parse_bytes(text: &str, range: &RangeInclusive<usize>) -> Result<u
     let bytes = number.trim().parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
     let limits = || format!("{} to {}", show_bytes(*range.start()), show_bytes(*range.end()));
     bytes.filter(|bytes| range.contains(bytes)).ok_or_else(|| format!("{text} is not a number of bytes from {}", limits()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::closest;
+
+    #[test]
+    fn the_probable_meaning_of_an_unknown_name_is_suggested() {
+        let target =
+            ["name", "system", "url", "username", "password", "password_file", "token", "token_file", "parts", "timeout", "min_interval"];
+        for (name, expected) in [
+            ("user", Some("username")),
+            ("User", Some("username")),
+            ("pass", Some("password")),
+            ("interval", Some("min_interval")),
+            ("scrape_interval", Some("min_interval")),
+            ("type", Some("system")),
+            ("host", Some("url")),
+            ("hostname", Some("url")),
+            ("api_key", Some("token")),
+            ("part", Some("parts")),
+            ("tokenfile", Some("token_file")),
+            ("timeouts", Some("timeout")),
+            ("colour", None),
+            ("x", None),
+        ] {
+            assert_eq!(closest(name, target), expected, "{name}");
+        }
+        let systems = ["cpanel", "ceymail", "kumomta", "stalwart", "emailengine", "prometheus"];
+        for (name, expected) in
+            [("whm", Some("cpanel")), ("WHM", Some("cpanel")), ("kumo", Some("kumomta")), ("stalwart-mail", Some("stalwart"))]
+        {
+            assert_eq!(closest(name, systems), expected, "{name}");
+        }
+        assert_eq!(closest("mail_queue", ["servicestatus", "fetch_mail_queue", "version"]), Some("fetch_mail_queue"));
+        assert_eq!(closest("push", ["prometheus", "otlp"]), Some("otlp"));
+    }
 }

@@ -4,6 +4,7 @@ use super::decode::Decoder;
 use super::map::Item;
 use super::schema::WINDOW;
 use super::text::closest;
+use super::yaml::Value;
 use crate::source::Source;
 use jiff::tz::TimeZone;
 use std::time::Duration;
@@ -30,6 +31,10 @@ impl Window {
                 decoder.report(&item.location, format!("{} does not report totals of a time window; remove the key", source.name));
             }
             return None;
+        }
+        // The short form of the default time zone.
+        if matches!(&item.node.value, Value::Scalar(text) if text == "today") {
+            return Some(Self::default());
         }
         let mut map = decoder.map(item, WINDOW)?;
         let today = map.take("today");

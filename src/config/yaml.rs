@@ -39,21 +39,87 @@ pub(super) fn parse(text: &str) -> Result<Node, (Option<usize>, String)> {
         strict_booleans: true,
         duplicate_keys: DuplicateKeyPolicy::Error,
     };
+    if let Some((line, message)) = invisible_indentation(text) {
+        return Err((Some(line), message));
+    }
     match serde_saphyr::from_str_with_options::<Option<Spanned<Raw>>>(text, options) {
         Ok(Some(raw)) => Ok(raw_to_node(raw, text)),
         Ok(None) => Ok(Node { line: None, value: Value::Nothing }),
-        Err(error) => Err((error.location().and_then(line), message(error.without_snippet()))),
+        Err(error) => {
+            let line = error.location().and_then(line);
+            Err((line, message(error.without_snippet(), text, line.unwrap_or(1))))
+        }
     }
 }
 
-/// Rewrites an error of the library to one line in terms of the file.
-fn message(error: &serde_saphyr::Error) -> String {
+/// Returns the first line whose indentation contains a no-break space, which editors show like a space.
+fn invisible_indentation(text: &str) -> Option<(usize, String)> {
+    let has_no_break_space = |line: &str| line[..line.len() - line.trim_start().len()].contains('\u{a0}');
+    let index = text.lines().position(has_no_break_space)?;
+    Some((index + 1, "the indentation contains a no-break space; replace it by a space".to_owned()))
+}
+
+/// Rewrites an error of the library to one line in terms of the file: what is wrong, and what to write.
+fn message(error: &serde_saphyr::Error, text: &str, line: usize) -> String {
     match error {
         serde_saphyr::Error::DuplicateMappingKey { key, .. } => format!("duplicate key {}", key.as_deref().unwrap_or_default()),
         serde_saphyr::Error::MultipleDocuments { .. } => "a second document begins here; a file may have only one".to_owned(),
         // The library appends the position, which `Problem` prints in front of the message.
-        other => other.to_string().replace('\n', " ").split(" at line ").next().unwrap_or_default().to_owned(),
+        other => {
+            let reason = other.to_string().replace('\n', " ").split(" at line ").next().unwrap_or_default().to_owned();
+            explanation(&reason, text, line).unwrap_or(reason)
+        }
     }
+}
+
+/// Explains the usual mistakes in words. `None` if the reason is clear already. No explanation quotes a value.
+fn explanation(reason: &str, text: &str, line: usize) -> Option<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let at = |number: usize| number.checked_sub(1).and_then(|index| lines.get(index)).copied().unwrap_or_default();
+    let above = (1..line).rev().find(|number| !at(*number).trim().is_empty() && !at(*number).trim_start().starts_with('#'));
+    if reason.starts_with("tabs disallowed") {
+        return Some("the indentation contains a tab; indent with spaces".to_owned());
+    }
+    if let Some(character) = reason.strip_prefix("unexpected character: `").and_then(|rest| rest.chars().next()) {
+        return Some(format!("a value must not begin with {character}; put the value in quotes"));
+    }
+    if reason.starts_with("alias references") {
+        return Some("a value that begins with * refers to an anchor, and there is none of this name; put the value in quotes".to_owned());
+    }
+    if reason.starts_with("mapping values are not allowed") {
+        return Some(misplaced_colon(at(line), above.map(|number| (number, at(number)))));
+    }
+    if reason.contains("simple key expected") {
+        let has_colon = at(line).contains(':');
+        return Some(if has_colon { "a space is missing after the colon" } else { "a colon is missing after the key" }.to_owned());
+    }
+    if reason.contains("did not find expected") {
+        return Some("the indentation does not match the lines above; align the keys of a map with its first key, and the items of a list with its first dash".to_owned());
+    }
+    if reason.contains("quoted scalar") {
+        return Some("a quote that begins in this line or above is not closed".to_owned());
+    }
+    None
+}
+
+/// Explains why a colon cannot be where it is.
+fn misplaced_colon(line: &str, above: Option<(usize, &str)>) -> String {
+    let content = |line: &str| line.trim_start_matches([' ', '-']).trim_end().to_owned();
+    let line = content(line);
+    if line.split_once(": ").is_some_and(|(_, value)| value.contains(": ") || value.ends_with(':')) {
+        return "a value that contains a colon and a space must be in quotes".to_owned();
+    }
+    if let Some((number, above)) = above {
+        let above = content(above);
+        match above.split_once(':') {
+            None => return format!("a colon is missing after the key in line {number}"),
+            Some((_, value)) if !value.is_empty() && !value.starts_with(' ') && !value.starts_with("//") => {
+                return format!("a space is missing after the colon in line {number}");
+            }
+            Some(_) => {}
+        }
+    }
+    "this line is indented further than the line above, which has a value already; align the keys of a map".to_owned()
 }
 
 fn line(location: Location) -> Option<usize> {

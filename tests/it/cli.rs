@@ -35,15 +35,94 @@ fn check_rejected(line: &str, error: &str) {
 fn check_accepts_a_valid_file() {
     let folder = tempfile::tempdir().unwrap();
     let two = GOOD.replace(']', ", {name: b, system: stalwart, url: 'https://b.example.com', username: u, password: p}]");
-    for (name, content, expected) in
-        [("postmeter.yaml", GOOD, "postmeter.yaml: valid, 1 target\n"), ("two.yaml", &two, "two.yaml: valid, 2 targets\n")]
-    {
+    for (name, content, expected) in [
+        ("postmeter.yaml", GOOD, "postmeter.yaml: valid, 1 target\nnext: postmeter check --config postmeter.yaml --connect\n"),
+        ("two.yaml", &two, "two.yaml: valid, 2 targets\nnext: postmeter check --config two.yaml --connect\n"),
+    ] {
         std::fs::write(folder.path().join(name), content).unwrap();
         let output = run(folder.path(), &format!("check --config {name}"));
         assert_eq!((stdout(&output).as_str(), stderr(&output).as_str(), output.status.code()), (expected, "", Some(0)));
     }
     let output = run(folder.path(), "check");
     assert!(stdout(&output).starts_with("postmeter.yaml: valid"), "the default: {}", stderr(&output));
+}
+
+#[test]
+fn check_connect_tries_each_target_and_receiver() {
+    let folder = tempfile::tempdir().unwrap();
+    let closed = { TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() };
+    let keys = format!("username: u, password: hunter2, url: 'http://{closed}'");
+    let text = format!(
+        "targets: [{{name: a, system: kumomta, {keys}}}]\nexport: {{otlp: {{endpoint: 'http://{closed}'}}, prometheus: {{listen: '127.0.0.1:0'}}}}\n"
+    );
+    std::fs::write(folder.path().join("postmeter.yaml"), text).unwrap();
+    let output = run(folder.path(), "check --connect");
+    let lines: Vec<String> = stdout(&output).lines().map(str::to_owned).collect();
+    let has = |texts: &[&str]| lines.iter().any(|line| texts.iter().all(|text| line.contains(text)));
+    assert!(has(&["FAILED", "a ", &closed.to_string(), "Connection refused"]), "{lines:?}");
+    assert!(has(&["FAILED", "export.otlp", &closed.to_string()]) && has(&["ok", "export.prometheus", "can be bound"]), "{lines:?}");
+    assert_eq!((output.status.code(), stdout(&output).contains("hunter2")), (Some(1), false));
+}
+
+#[test]
+fn check_shows_the_line_of_a_syntax_error_without_its_values() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("postmeter.yaml"), "targets:\n  - name: a\n    token:hunter2\n    url: x\n").unwrap();
+    let output = run(folder.path(), "check");
+    let expected =
+        "postmeter: postmeter.yaml:3: a space is missing after the colon\n     2 |   - name: ***\n>    3 |     token:***\n";
+    assert_eq!((stderr(&output).as_str(), output.status.code()), (expected, Some(1)));
+}
+
+#[test]
+fn environment_files_and_the_default_of_config() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "targets: [{name: a, system: ceymail, url: 'https://a.example.com', token: '${env:CEYMAIL_TOKEN}'}]\n";
+    std::fs::write(folder.path().join("other.yaml"), text).unwrap();
+    std::fs::write(folder.path().join("env"), "# secrets\n\nCEYMAIL_TOKEN='hunter2'\n").unwrap();
+    std::fs::write(folder.path().join("bad"), "CEYMAIL_TOKEN=x\nhunter2\n").unwrap();
+    let check = |variable: &str, line: &str| {
+        let mut command = postmeter();
+        command.current_dir(folder.path()).args(line.split(' ')).env("POSTMETER_CONFIG", variable).output().unwrap()
+    };
+    let output = check("other.yaml", "check --env-file env");
+    assert!(output.status.success() && stdout(&output).starts_with("other.yaml: valid, 1 target\n"), "{}", stderr(&output));
+    let output = check("missing.yaml", "check --env-file env --config other.yaml");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = check("other.yaml", "check");
+    assert!(stderr(&output).contains("environment variable CEYMAIL_TOKEN is not set"), "{}", stderr(&output));
+    let output = check("other.yaml", "check --env-file bad");
+    assert!(
+        stderr(&output).starts_with("postmeter: bad:2: is not NAME=VALUE") && !stderr(&output).contains("hunter2"),
+        "{}",
+        stderr(&output)
+    );
+    let output = check("other.yaml", "scrape --target nosuch --env-file env");
+    assert_eq!((stderr(&output).as_str(), output.status.code()), ("postmeter: other.yaml: no target is named `nosuch`\n", Some(1)));
+}
+
+#[test]
+fn init_prints_a_file_that_check_accepts() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), "init --print --system cpanel --url https://mx.example.com:2087 --name mx1");
+    let expected = "targets:\n  - name: mx1\n    system: cpanel\n    url: \"https://mx.example.com:2087\"\n    username: \"${env:MX1_USERNAME}\"\n    token: ${env:MX1_TOKEN}\n";
+    assert_eq!((stdout(&output).as_str(), stderr(&output).as_str(), output.status.code()), (expected, "", Some(0)));
+    std::fs::write(folder.path().join("postmeter.yaml"), expected).unwrap();
+    std::fs::write(folder.path().join("env"), "MX1_USERNAME=root\nMX1_TOKEN=t\n").unwrap();
+    let output = run(folder.path(), "check --env-file env");
+    assert!(output.status.success(), "{}", stderr(&output));
+    check_rejected("init --print --system cpanel", "--print needs --system and --url");
+    // Standard input is not a terminal, and nothing is overwritten.
+    let output = run(folder.path(), "init --system cpanel --url https://mx.example.com:2087");
+    assert!(stderr(&output).contains("postmeter.yaml exists already") && output.status.code() == Some(1), "{}", stderr(&output));
+    let output = postmeter()
+        .current_dir(folder.path())
+        .args(["init", "--output", "b.yaml", "--system", "cpanel"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(stderr(&output).contains("--url is missing"), "{}", stderr(&output));
+    assert!(!folder.path().join("b.yaml").exists());
 }
 
 #[test]
@@ -62,10 +141,22 @@ fn check_lists_the_targets_of_a_shard() {
     let two = GOOD.replace("name: a", "name: mta1").replace(']', ", {name: mta2, system: kumomta, url: 'https://b.example.com'}]");
     std::fs::write(folder.path().join("postmeter.yaml"), two).unwrap();
     for (line, expected) in [
-        ("check --shard 0/1", "postmeter.yaml: valid, 2 targets; 2 of them in shard 0/1: mta1, mta2\n"),
-        ("check --shard 0/3", "postmeter.yaml: valid, 2 targets; 1 of them in shard 0/3: mta1\n"),
-        ("check --shard 1/3", "postmeter.yaml: valid, 2 targets; 1 of them in shard 1/3: mta2\n"),
-        ("check --shard 2/3", "postmeter.yaml: valid, 2 targets; 0 of them in shard 2/3\n"),
+        (
+            "check --shard 0/1",
+            "postmeter.yaml: valid, 2 targets; 2 of them in shard 0/1: mta1, mta2\nnext: postmeter check --config postmeter.yaml --connect\n",
+        ),
+        (
+            "check --shard 0/3",
+            "postmeter.yaml: valid, 2 targets; 1 of them in shard 0/3: mta1\nnext: postmeter check --config postmeter.yaml --connect\n",
+        ),
+        (
+            "check --shard 1/3",
+            "postmeter.yaml: valid, 2 targets; 1 of them in shard 1/3: mta2\nnext: postmeter check --config postmeter.yaml --connect\n",
+        ),
+        (
+            "check --shard 2/3",
+            "postmeter.yaml: valid, 2 targets; 0 of them in shard 2/3\nnext: postmeter check --config postmeter.yaml --connect\n",
+        ),
     ] {
         let output = run(folder.path(), line);
         assert_eq!((stdout(&output).as_str(), stderr(&output).as_str(), output.status.code()), (expected, "", Some(0)));
@@ -143,7 +234,11 @@ fn scrape_by_a_file_with_targets() {
     let output = run(folder.path(), "scrape --config c.yaml --target b");
     assert_eq!((stderr(&output).as_str(), output.status.code()), ("postmeter: c.yaml: no target is named `b`\n", Some(1)));
     let output = run(folder.path(), "scrape --config c.yaml");
-    assert!(stderr(&output).starts_with("a: metrics: ") && output.status.code() == Some(1), "{}", stderr(&output));
+    assert!(
+        stderr(&output).starts_with(&format!("a (127.0.0.1:{port}): metrics: ")) && output.status.code() == Some(1),
+        "{}",
+        stderr(&output)
+    );
     assert!(stdout(&output).contains("mail_up{instance=\"a\",job=\"kumomta\",mail_system_name=\"kumomta\"} 0\n"), "{}", stdout(&output));
 }
 

@@ -16,6 +16,7 @@ mod faults;
 mod golden;
 mod kill;
 mod layering;
+mod mistakes;
 mod own_telemetry;
 mod passthrough_pull;
 mod passthrough_push;

@@ -66,7 +66,7 @@ fn the_schema_rejects_files_that_the_program_rejects() {
         &target("detail: {by: colour}"),
         &target("detail: {top: 3}"),
         &target("body_bytes_max: 64MB"),
-        &target("relay: true"),
+        &target("relay: maybe"),
         &target("relay: {series_max: 0}"),
         "targets: [{name: a, system: kumomta, url: 'a'}]",
         "targets: [{name: a, system: kumomta, url: 'http://a'}]\nexport: {otlp: {protocol: http/json}}",

@@ -51,6 +51,7 @@ fn defaults(keys: &[Key]) -> Value {
         .chain(SOURCES.iter().filter_map(|source| source.delivery_log).map(|records| records.part.name))
         .collect();
     map["properties"]["parts"]["propertyNames"] = json!({"enum": parts});
+    map["properties"]["parts"]["items"] = json!({"enum": parts});
     map
 }
 
@@ -89,7 +90,7 @@ fn value(shape: &Shape) -> Value {
             json!({"type": kinds, "items": value(shape), "minItems": size.start(), "maxItems": size.end()})
         }
         Shape::Either(shapes) => any(shapes.iter().map(value).collect()),
-        Shape::Off => json!({"const": false}),
+        Shape::Switch => json!({"enum": [true, false]}),
     }
 }
 
@@ -111,7 +112,7 @@ fn restriction_of_system(source: &Source) -> Value {
     let records = source.delivery_log.map(|records| records.part.name);
     let parts: Vec<&str> = source.parts.iter().map(|part| part.name).chain(records).collect();
     let formats: Vec<&str> = source.required().requests.iter().map(|request| request.format).collect();
-    let mut properties = json!({"parts": {"propertyNames": {"enum": parts}}});
+    let mut properties = json!({"parts": {"propertyNames": {"enum": parts}, "items": {"enum": parts}}});
     properties["format"] = if formats.len() > 1 { any(vec![json!({"enum": formats}), reference()]) } else { json!(false) };
     if !source.windowed {
         properties["window"] = json!(false);

@@ -74,7 +74,7 @@ impl Tables {
             Shape::MapAnd(..) => "map of maps".to_owned(),
             Shape::List(item, _) => format!("list of {}", self.value(item, &format!("{path}[]"))),
             Shape::Either(shapes) => shapes.iter().map(|shape| self.value(shape, path)).collect::<Vec<_>>().join(", or "),
-            Shape::Off => "`false`".to_owned(),
+            Shape::Switch => "`true` or `false`".to_owned(),
         }
     }
 }

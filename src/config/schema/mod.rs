@@ -97,13 +97,13 @@ pub static FILE: &[Key] = &[
 pub(super) static EXPORT: &[Key] = &[
     key(
         "otlp",
-        Shape::Either(&[Shape::Off, Shape::Map(OTLP)]),
+        Shape::Either(&[Shape::Switch, Shape::Map(OTLP)]),
         Description("off, unless an OTEL_* variable enables it"),
         "Pushes metrics and delivery records over OTLP. OTEL_EXPORTER_OTLP_[METRICS_]* variables supply keys that are absent.",
     ),
     key(
         "prometheus",
-        Shape::Either(&[Shape::Off, Shape::Map(PROMETHEUS)]),
+        Shape::Either(&[Shape::Switch, Shape::Map(PROMETHEUS)]),
         Description("on, unless OTEL_METRICS_EXPORTER excludes it"),
         "Serves metrics to Prometheus and other scrapers, and the status page.",
     ),

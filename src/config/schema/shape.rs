@@ -43,8 +43,8 @@ pub enum Shape {
     List(&'static Shape, RangeInclusive<usize>),
     /// Any one of these.
     Either(&'static [Shape]),
-    /// `false`, which turns a section off.
-    Off,
+    /// `false`, which turns a section off, or `true`, which turns it on with its defaults.
+    Switch,
 }
 
 impl Shape {

@@ -8,6 +8,8 @@ use crate::config::target::{BACKOFF_MAX_DEFAULT, DETAIL_TOP_DEFAULT, DETAILS};
 use crate::model::FIELDS;
 use std::time::Duration;
 
+/// The largest number of names in a list of parts.
+const PARTS_MAX: usize = 100;
 const DAY: u64 = 24 * 3600;
 /// The default of a key for which each mail system has its own default.
 const OF_SYSTEM: DefaultValue = Description("depends on the mail system");
@@ -32,7 +34,12 @@ pub static TARGET: &[Key] = &[
     PASSWORD_FILE,
     TOKEN,
     TOKEN_FILE,
-    key("parts", Shape::MapAnd(PARTS, &PART), Description("the required part only"), "Optional parts of a poll, by name."),
+    key(
+        "parts",
+        Shape::Either(&[Shape::MapAnd(PARTS, &PART), Shape::List(&Shape::Text, 0..=PARTS_MAX)]),
+        Description("the required part only"),
+        "Optional parts of a poll: a map by name, or a list of names.",
+    ),
     key(
         "format",
         Shape::Text,
@@ -59,7 +66,7 @@ pub static TARGET: &[Key] = &[
     ),
     key(
         "window",
-        Shape::Map(WINDOW),
+        Shape::Either(&[Shape::Map(WINDOW), Shape::Choice(|| vec!["today"])]),
         Description("{today: UTC}"),
         "The time window of the totals, for mail systems that report totals of a time window.",
     ),
@@ -74,7 +81,7 @@ pub static TARGET: &[Key] = &[
     ),
     key("detail", Shape::Map(DETAIL), Description("totals only"), "Splits queue totals by domain, tenant, queue or provider."),
     key("body_bytes_max", Shape::Bytes(1024..=1024 * 1024 * 1024), OF_SYSTEM, "The largest response body to read, after decompression."),
-    key("relay", Shape::Either(&[Shape::Off, Shape::Map(RELAY)]), Description("all native metrics"), "The native metrics to forward."),
+    key("relay", Shape::Either(&[Shape::Switch, Shape::Map(RELAY)]), Description("all native metrics"), "The native metrics to forward."),
 ];
 
 const USERNAME: Key = key("username", Shape::Text, NONE, "The user name, if the mail system requires one.");

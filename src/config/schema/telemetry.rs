@@ -23,7 +23,7 @@ pub static TELEMETRY: &[Key] = &[
     ),
     key(
         "otlp",
-        Shape::Either(&[Shape::Off, Shape::Map(TELEMETRY_OTLP)]),
+        Shape::Either(&[Shape::Switch, Shape::Map(TELEMETRY_OTLP)]),
         Description("off"),
         "Exports Postmeter's own telemetry over OTLP/gRPC. OTEL_EXPORTER_OTLP_* variables supply keys that are absent.",
     ),

@@ -101,7 +101,7 @@ pub(super) fn check_defaults(decoder: &mut Decoder<'_>, item: &Item<'_>) {
 /// Reports parts in `defaults` that no mail system has. Parts that only some mail systems have are ignored for the others.
 fn check_default_parts(decoder: &mut Decoder<'_>, item: &Item<'_>) {
     let names: Vec<&str> = decoder.systems.iter().flat_map(|source| part::names(source)).collect();
-    for (name, item) in decoder.user_map(item) {
+    for (name, item) in decoder.names_or_map(item) {
         if !names.contains(&name) {
             let similar = closest(name, names.iter().copied()).map(|similar| format!("; did you mean {similar}?"));
             decoder.report(&item.location, format!("no mail system has a part {name}{}", similar.unwrap_or_default()));
@@ -177,7 +177,7 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
         origin,
         fingerprint,
     };
-    target.warn(decoder, &location, url_item.as_ref(), interval_item.as_ref(), tls_item.as_ref());
+    target.warn(decoder, &location, interval_item.as_ref(), tls_item.as_ref());
     Some(target)
 }
 

@@ -12,20 +12,15 @@ use std::time::Duration;
 pub const DUE_SHARE: f64 = 0.9;
 
 impl Target {
-    /// Adds the warnings. The items are the values of `url`, `min_interval` and `tls`, for their locations.
-    pub(super) fn warn(
-        &self,
-        decoder: &mut Decoder<'_>,
-        location: &Location,
-        url: Option<&Item<'_>>,
-        interval: Option<&Item<'_>>,
-        tls: Option<&Item<'_>>,
-    ) {
+    /// Returns `true` if credentials leave the machine without encryption.
+    #[must_use]
+    pub fn sends_plain_credentials(&self) -> bool {
         let has_credentials = self.parts.iter().any(|part| !part.credentials.is_empty());
-        if self.url.scheme() == "http" && has_credentials && !is_loopback(&self.url) {
-            let location = url.map_or(location, |item| &item.location);
-            decoder.warn(location, "credentials are sent without encryption; use https if the server supports it");
-        }
+        self.url.scheme() == "http" && has_credentials && !is_loopback(&self.url)
+    }
+
+    /// Adds the warnings. The items are the values of `min_interval` and `tls`, for their locations.
+    pub(super) fn warn(&self, decoder: &mut Decoder<'_>, location: &Location, interval: Option<&Item<'_>>, tls: Option<&Item<'_>>) {
         if self.url.scheme() == "http" && !self.tls.is_default() && tls.is_some_and(|item| !item.inherited) {
             decoder.warn(location, "tls has no effect because the url is http");
         }

@@ -69,8 +69,8 @@ fn an_endpoint_follows_the_specification() {
         check_endpoint("", &[HTTP, (ENDPOINT, written)], used);
         check_endpoint("", &[HTTP, (METRICS, written)], written);
     }
-    check_endpoint("endpoint: 'https://c/otlp'", &[], "https://c/otlp");
-    check_endpoint("endpoint: 'c:4317'", &[], "https://c:4317");
+    check_endpoint("", &[(ENDPOINT, "https://c/otlp")], "https://c/otlp");
+    check_endpoint("", &[(ENDPOINT, "c:4317")], "https://c:4317");
     check_endpoint("endpoint: 'c:4317'", &[("OTEL_EXPORTER_OTLP_INSECURE", "true")], "http://c:4317");
     check_endpoint(
         "",

@@ -132,8 +132,6 @@ fn the_contract_file_is_valid() {
     assert_eq!(config.targets.len(), 5);
     let otlp = config.export.otlp.as_ref().unwrap();
     assert_eq!((otlp.endpoint.as_str(), otlp.compression), ("http://localhost:4317", Compression::Gzip));
-    assert_eq!(
-        warnings(&config),
-        ["postmeter.yaml:10: targets[2].url: credentials are sent without encryption; use https if the server supports it"]
-    );
+    assert_eq!(warnings(&config), [""; 0]);
+    assert!(config.targets[2].sends_plain_credentials());
 }

@@ -159,10 +159,7 @@ fn settings_that_are_probably_not_intended_are_warnings() {
     warns("{name: a, system: ceymail, url: 'http://localhost:80', token: x}", &[]);
     warns("{name: a, system: ceymail, url: 'http://[::1]:80', token: x}", &[]);
     warns("{name: a, system: kumomta, url: 'http://192.0.2.1'}", &[]);
-    warns(
-        "{name: a, system: ceymail, url: 'http://192.0.2.1', token: x}",
-        &["postmeter.yaml:2: targets[0].url: credentials are sent without encryption; use https if the server supports it"],
-    );
+    warns("{name: a, system: ceymail, url: 'http://192.0.2.1', token: x}", &[]);
     warns(
         "{name: a, system: ceymail, url: 'https://192.0.2.1', token: x, tls: {insecure_skip_verify: true}}",
         &[

@@ -1,0 +1,114 @@
+//! `postmeter check --connect`: tries each target and exporter once, and prints a table of the results.
+
+use super::AppError;
+use crate::config::{Otlp, Prometheus, Target};
+use crate::export::otlp::{OtlpExporter, Signal};
+use crate::poll::{self, Limits};
+use bytes::Bytes;
+use reqwest::Url;
+use std::io::ErrorKind;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// The result of one attempt.
+#[derive(Debug)]
+struct Attempt {
+    /// The name of the target, or the key of the exporter.
+    name: String,
+    /// The host and port that was tried.
+    address: String,
+    /// What succeeded, or the error.
+    result: Result<String, String>,
+}
+
+/// Polls each target, and sends an empty request to each receiver. Prints one line for each.
+///
+/// # Errors
+/// [`AppError::Reported`] if an attempt failed; the table names it.
+pub(super) async fn connect(targets: Vec<Target>, otlp: Option<&Otlp>, prometheus: Option<&Prometheus>) -> Result<(), AppError> {
+    let reads_delivery_log = targets.iter().any(|target| target.delivery_log.is_some());
+    let mut attempts = poll_all(targets).await;
+    if let Some(otlp) = otlp {
+        attempts.push(send_empty_request(otlp, Signal::Metrics, "export.otlp").await);
+        if reads_delivery_log {
+            attempts.push(send_empty_request(otlp, Signal::Logs, "export.otlp (delivery records)").await);
+        }
+    }
+    if let Some(prometheus) = prometheus {
+        attempts.push(bind(&prometheus.listen).await);
+    }
+    super::print(&table(&attempts))?;
+    if attempts.iter().all(|attempt| attempt.result.is_ok()) { Ok(()) } else { Err(AppError::Reported) }
+}
+
+/// Polls all targets at the same time.
+async fn poll_all(targets: Vec<Target>) -> Vec<Attempt> {
+    let limits = Limits::default();
+    let mut polls = JoinSet::new();
+    for (index, target) in targets.into_iter().enumerate() {
+        let limits = limits.clone();
+        polls.spawn(async move { (index, poll_target(target, limits).await) });
+    }
+    let mut attempts = polls.join_all().await;
+    attempts.sort_by_key(|(index, _)| *index);
+    attempts.into_iter().map(|(_, attempt)| attempt).collect()
+}
+
+async fn poll_target(target: Target, limits: Limits) -> Attempt {
+    let (name, address) = (target.name.clone(), host_and_port(&target.url));
+    Attempt { name, address, result: poll_with(target, limits).await }
+}
+
+/// Polls a target once. Returns what was read, or the errors of its parts.
+pub(super) async fn poll_once(target: Target) -> Result<String, String> {
+    poll_with(target, Limits::default()).await
+}
+
+async fn poll_with(target: Target, limits: Limits) -> Result<String, String> {
+    let reading = poll::Target::new(target, limits).map_err(|error| error.to_string())?.reading().await;
+    let errors: Vec<String> = reading.parts.iter().filter_map(|part| Some(format!("{}: {}", part.part, part.error.as_ref()?))).collect();
+    if !errors.is_empty() {
+        return Err(errors.join("; "));
+    }
+    let points = reading.snapshot().map_or(0, |snapshot| snapshot.points.len() + snapshot.histograms.len());
+    Ok(format!("up, {points} canonical points, {} native series", reading.native.kept))
+}
+
+/// Sends a request without metrics or records, which a receiver accepts and ignores.
+async fn send_empty_request(otlp: &Otlp, signal: Signal, name: &str) -> Attempt {
+    let address = Url::parse(&otlp.endpoint).map_or_else(|_| otlp.receiver(), |url| host_and_port(&url));
+    let sent = match OtlpExporter::new(otlp.clone()) {
+        Ok(exporter) => exporter.send(signal, Bytes::new()).await,
+        Err(error) => Err(error),
+    };
+    Attempt { name: name.to_owned(), address, result: sent.map(|_| "accepts requests".to_owned()).map_err(|error| error.to_string()) }
+}
+
+/// Binds the address of the pull endpoint for a moment.
+async fn bind(listen: &str) -> Attempt {
+    let result = match TcpListener::bind(listen).await {
+        Ok(_) => Ok("can be bound".to_owned()),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Ok("in use, probably by a running Postmeter".to_owned()),
+        Err(error) => Err(format!("cannot be bound: {error}; set export.prometheus.listen to an address of this machine")),
+    };
+    Attempt { name: "export.prometheus".to_owned(), address: listen.to_owned(), result }
+}
+
+/// The host and port that a URL leads to.
+pub(super) fn host_and_port(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+fn table(attempts: &[Attempt]) -> String {
+    let width = |of: fn(&Attempt) -> &str| attempts.iter().map(|attempt| of(attempt).chars().count()).max().unwrap_or(0);
+    let (names, addresses) = (width(|attempt| &attempt.name), width(|attempt| &attempt.address));
+    let line = |attempt: &Attempt| {
+        let (state, text) = match &attempt.result {
+            Ok(text) => ("ok    ", text),
+            Err(text) => ("FAILED", text),
+        };
+        format!("{state}  {:names$}  {:addresses$}  {text}\n", attempt.name, attempt.address)
+    };
+    attempts.iter().map(line).collect()
+}

@@ -1,0 +1,114 @@
+//! `postmeter init`: writes a first configuration file, from flags or from answers on the terminal, after one successful poll.
+
+mod file;
+mod prompt;
+
+use super::cli::InitArgs;
+use super::{AppError, connect, print};
+use crate::config::{CommandLineTarget, Environment, command_line_target};
+use crate::source::{SOURCES, Source, by_name};
+use file::{FirstTarget, SecretValue};
+use prompt::Prompt;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+/// The mode of the file, which may contain secrets.
+const FILE_MODE: u32 = 0o600;
+
+pub(super) async fn init(args: InitArgs) -> Result<(), AppError> {
+    if args.print {
+        return print(&target_of_flags(&args)?.yaml());
+    }
+    if args.output.exists() {
+        return Err(AppError::Other(format!("{} exists already; remove it, or name another file with --output", args.output.display())));
+    }
+    let target = complete(&args, &Prompt::on_terminal())?;
+    let (polled, warnings) = command_line_target(target.command_line(), &Environment::of_process())?;
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+    let address = connect::host_and_port(&polled.url);
+    match connect::poll_once(polled).await {
+        Ok(result) => print(&format!("{address}: {result}\n"))?,
+        Err(error) => return Err(AppError::Other(format!("{address}: {error}; nothing was written"))),
+    }
+    write(&args.output, &target.yaml())?;
+    let path = args.output.display();
+    print(&format!("wrote {path}\nnext: postmeter run --config {path}\nthen: http://localhost:9464/\n"))
+}
+
+/// Creates the file. An existing one is not replaced.
+fn write(path: &Path, text: &str) -> Result<(), AppError> {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path);
+    opened.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| AppError::Other(format!("{}: {error}", path.display())))
+}
+
+/// Returns the target that the flags describe. Secrets that they do not name are references to environment variables.
+fn target_of_flags(args: &InitArgs) -> Result<FirstTarget, AppError> {
+    let (Some(system), Some(url)) = (&args.system, &args.url) else {
+        return Err(AppError::Usage("--print needs --system and --url"));
+    };
+    let source = source(system)?;
+    let mut target = FirstTarget::new(source, url.clone(), args.name.clone());
+    target.username = args.username.clone();
+    target.set_files(args.password_file.as_deref(), args.token_file.as_deref());
+    target.refer_to_variables();
+    Ok(target)
+}
+
+/// Asks for everything that the flags do not contain.
+fn complete(args: &InitArgs, prompt: &Prompt) -> Result<FirstTarget, AppError> {
+    let names = SOURCES.iter().map(|source| source.name).collect::<Vec<_>>().join(", ");
+    let system = prompt.text_or(args.system.clone(), "--system", &format!("Mail system ({names})"))?;
+    let source = source(&system)?;
+    let url = prompt.text_or(args.url.clone(), "--url", "URL of the server, such as https://mail.example.com:2087")?;
+    let mut target = FirstTarget::new(source, url, args.name.clone());
+    target.username = args.username.clone();
+    target.set_files(args.password_file.as_deref(), args.token_file.as_deref());
+    while let Some(missing) = target.missing_keys() {
+        let keys = source.required().credential.keys();
+        let needs = |key: &str| keys.contains(&key);
+        if needs("username") && target.username.is_none() && !(needs("token") && needs("password")) {
+            target.username = Some(prompt.required("--username", "User name")?);
+        } else if needs("token") && target.token.is_none() {
+            target.token = Some(SecretValue::Plain(prompt.secret("--token-file", "Token")?));
+        } else if needs("password") && target.password.is_none() {
+            target.password = Some(SecretValue::Plain(prompt.secret("--password-file", "Password")?));
+        } else {
+            return Err(AppError::Other(format!("{} needs {missing}", source.name)));
+        }
+    }
+    Ok(target)
+}
+
+fn source(system: &str) -> Result<&'static Source, AppError> {
+    let names = || SOURCES.iter().map(|source| source.name).collect::<Vec<_>>().join(", ");
+    by_name(system).ok_or_else(|| AppError::Other(format!("unknown mail system `{system}`; expected one of: {}", names())))
+}
+
+impl FirstTarget {
+    /// The target as `scrape` has it.
+    fn command_line(&self) -> CommandLineTarget {
+        let plain = |secret: &Option<SecretValue>| match secret {
+            Some(SecretValue::Plain(text)) => Some(file::escaped_reference(text)),
+            Some(SecretValue::Variable(name)) => Some(format!("${{env:{name}}}")),
+            _ => None,
+        };
+        let path = |secret: &Option<SecretValue>| match secret {
+            Some(SecretValue::File(path)) => Some(path.clone()),
+            _ => None,
+        };
+        CommandLineTarget {
+            system: self.source.name.to_owned(),
+            url: self.url.clone(),
+            username: self.username.clone(),
+            password: plain(&self.password),
+            password_file: path(&self.password),
+            token: plain(&self.token),
+            token_file: path(&self.token),
+            ..CommandLineTarget::default()
+        }
+    }
+}
