@@ -16,8 +16,10 @@ COPY --from=build /usr/local/bin/postmeter /postmeter
 # A new volume mounted here gets this owner.
 COPY --from=build --chown=65532:65532 /empty /var/lib/postmeter
 USER 65532:65532
+# The pull endpoint listens on every address of the container, unless the configuration file sets export.prometheus.listen.
+ENV OTEL_EXPORTER_PROMETHEUS_HOST=0.0.0.0 POSTMETER_CONFIG=/etc/postmeter/postmeter.yaml
 EXPOSE 9464
-# With TLS or another port, use --health-cmd "/postmeter healthcheck --url ..."; without a pull endpoint, use --no-healthcheck.
+# It requests the endpoint of the configuration file: health.listen, or else the pull endpoint.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["/postmeter", "healthcheck"]
 ENTRYPOINT ["/postmeter"]
-CMD ["run", "--config", "/etc/postmeter/postmeter.yaml"]
+CMD ["run"]

@@ -61,7 +61,7 @@ pub(super) enum Command {
 pub(super) const CONFIG_VARIABLE: &str = "POSTMETER_CONFIG";
 
 /// The configuration file that the environment names.
-fn config_variable() -> Option<OsString> {
+pub(super) fn config_variable() -> Option<OsString> {
     std::env::var_os(CONFIG_VARIABLE).filter(|path| !path.is_empty())
 }
 
@@ -350,9 +350,13 @@ pub(super) struct CompletionsArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct HealthcheckArgs {
-    /// URL to request. /-/ready succeeds after the first poll of each target. Certificates are not verified.
-    #[arg(long, value_name = "URL", default_value = "http://localhost:9464/-/healthy")]
-    pub(super) url: String,
+    /// URL to request. /-/ready succeeds after the first poll of each target. Certificates are not verified [default: the health
+    /// endpoint of the configuration file, or else its pull endpoint, or http://localhost:9464/-/healthy without a file].
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    pub(super) url: Option<String>,
+    /// Configuration file that names the endpoint.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

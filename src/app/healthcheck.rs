@@ -1,20 +1,28 @@
 //! `postmeter healthcheck`: exits with 0 if a running Postmeter responds.
 
 use super::AppError;
-use super::cli::HealthcheckArgs;
+use super::cli::{HealthcheckArgs, config_variable};
+use crate::config::{self, Environment};
 use crate::net::install_crypto_provider;
 use reqwest::{Client, StatusCode, redirect};
 use rustls::AlertDescription;
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The longest wait for a response. It is shorter than the timeouts of supervisors, so that the cause is printed.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The URL that is requested if nothing else is configured.
+const URL_DEFAULT: &str = "http://localhost:9464/-/healthy";
+/// The configuration file of `postmeter run` without `--config`.
+const CONFIG_DEFAULT: &str = "postmeter.yaml";
+
 pub(super) async fn healthcheck(args: HealthcheckArgs) -> Result<(), AppError> {
-    let failure = |reason: String| AppError::Other(format!("{}: {reason}", args.url));
-    let status = match request_status(&args.url).await {
+    let url = args.url.clone().map_or_else(|| configured_url(&args), Ok)?;
+    let failure = |reason: String| AppError::Other(format!("{url}: {reason}"));
+    let status = match request_status(&url).await {
         Err(error) if requires_certificate(&error) => return Ok(()),
         result => result.map_err(|error| failure(reason(&error)))?,
     };
@@ -22,6 +30,35 @@ pub(super) async fn healthcheck(args: HealthcheckArgs) -> Result<(), AppError> {
         // A response that denies access also shows that Postmeter is running.
         StatusCode::OK | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => Ok(()),
         status => Err(failure(format!("the response has status {status}"))),
+    }
+}
+
+/// Returns the URL of the health endpoint of the configuration, or else of its pull endpoint.
+fn configured_url(args: &HealthcheckArgs) -> Result<String, AppError> {
+    let named = args.config.clone().or_else(|| config_variable().map(PathBuf::from));
+    let is_named = named.is_some();
+    let path = named.unwrap_or_else(|| CONFIG_DEFAULT.into());
+    if !is_named && !path.exists() {
+        return Ok(URL_DEFAULT.to_owned());
+    }
+    // A file that is invalid since Postmeter started does not make it unhealthy.
+    let Ok(config) = config::load(&path, &Environment::of_process()) else { return Ok(URL_DEFAULT.to_owned()) };
+    if let Some(health) = &config.health {
+        return Ok(format!("http://{}/-/healthy", reachable(&health.listen)));
+    }
+    let prometheus = config.export.prometheus.as_ref().ok_or_else(|| {
+        AppError::Other(format!("{}: there is no endpoint to request; set health.listen or export.prometheus.listen", path.display()))
+    })?;
+    let scheme = if prometheus.server_tls().is_some() { "https" } else { "http" };
+    Ok(format!("{scheme}://{}/-/healthy", reachable(&prometheus.listen)))
+}
+
+/// Returns the address with which this machine reaches a listener on every address.
+fn reachable(listen: &str) -> String {
+    match listen.rsplit_once(':') {
+        Some(("0.0.0.0", port)) => format!("127.0.0.1:{port}"),
+        Some(("[::]", port)) => format!("[::1]:{port}"),
+        _ => listen.to_owned(),
     }
 }
 

@@ -31,12 +31,14 @@ pub(super) async fn run(args: RunArgs, log_level: Option<LogLevel>) -> Result<()
     if let Some(shard) = shard.filter(|_| service.targets.now().is_empty()) {
         warn!(%shard, "the shard contains no targets, so nothing is polled");
     }
+    let health = service.health_address.map(|address| format!("http://{address}/-/healthy"));
     let pull = service.address.map(|address| format!("{scheme}://{address}/metrics"));
     info!(
         version = env!("CARGO_PKG_VERSION"),
         targets = service.targets.now().len(),
         pull = pull.as_deref().unwrap_or("off"),
         push = otlp.as_deref().unwrap_or("off"),
+        health = health.as_deref().unwrap_or("off"),
         "started"
     );
     service.reload_on_change(config_file, hangup);

@@ -2,7 +2,7 @@
 
 use super::delivery_logs::DeliveryLogs;
 use super::reload::{ConfigFile, ReloadHandles, RunningConfig, reload_on_trigger};
-use crate::config::Config;
+use crate::config::{Config, Prometheus};
 use crate::delivery_log::StateError;
 use crate::export::otlp::{ExportQueue, Push, PushStatus, SendError};
 use crate::poll;
@@ -29,6 +29,8 @@ pub struct Service {
     pub targets: TargetSet,
     /// The address of the pull endpoint, if it is enabled.
     pub address: Option<SocketAddr>,
+    /// The address of the health endpoint, if it is enabled.
+    pub health_address: Option<SocketAddr>,
     /// The export queue of the push, if it is enabled.
     pub export_queue: Option<Arc<ExportQueue>>,
 }
@@ -36,7 +38,7 @@ pub struct Service {
 /// The reason why the service cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address of the pull endpoint cannot be bound.
+    /// The address of an endpoint cannot be bound.
     #[error("cannot listen on {listen}: {error}; choose another address with {setting}")]
     Listen {
         /// The address.
@@ -91,6 +93,13 @@ impl Service {
             }
             None => None,
         };
+        let health = match &config.health {
+            Some(health) => {
+                let access = Access::new(Prometheus::open(health.listen.clone()), self_telemetry.clone())?;
+                Some((listen(&health.listen, "health.listen").await?, access))
+            }
+            None => None,
+        };
         let push = match export.otlp {
             Some(otlp) => Some(Push::new(targets.clone(), otlp, self_telemetry.clone())?),
             None => None,
@@ -118,6 +127,11 @@ impl Service {
                 .with_reload(running_config.endpoint.clone());
             tasks.push(tokio::spawn(state.run(listener, stop.clone())));
         }
+        let health_address = health.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
+        if let Some((listener, access)) = health {
+            let state = AppState::new(targets.clone(), self_telemetry.clone(), access).with_self_watch(watch.clone());
+            tasks.push(tokio::spawn(state.run_health(listener, stop.clone())));
+        }
         tasks.push(tokio::spawn(watch.run(stop.clone())));
         let delivery_logs = DeliveryLogs::start(&config, &targets)?;
         tasks.push(tokio::spawn(delivery_logs.run(targets.clone(), targets_changed, stop.clone())));
@@ -125,7 +139,7 @@ impl Service {
             tasks.push(tokio::spawn(push.run(stop.clone())));
         }
         let running_config = Some((running_config, reload_requests));
-        Ok(Self { stop: stop.drop_guard(), tasks, self_telemetry, running_config, targets, address, export_queue })
+        Ok(Self { stop: stop.drop_guard(), tasks, self_telemetry, running_config, targets, address, health_address, export_queue })
     }
 
     /// Reloads the configuration on `hangup`, on requests of the reload endpoint, and when watched files change.

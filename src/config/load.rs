@@ -4,7 +4,8 @@ use super::decode::Decoder;
 use super::map::{Item, Location, Map};
 use super::schema::{FILE, TARGET};
 use super::{
-    Config, Environment, Export, Problem, Problems, Protocol, Reload, Shard, Target, TargetsFiles, Telemetry, otel, problem, target, yaml,
+    Config, Environment, Export, Health, Problem, Problems, Protocol, Reload, Shard, Target, TargetsFiles, Telemetry, otel, problem,
+    target, yaml,
 };
 use crate::source::{SOURCES, Source};
 use std::collections::HashMap;
@@ -77,6 +78,7 @@ impl Config {
     fn decode(decoder: &mut Decoder<'_>, mut map: Map<'_>) -> Self {
         let (targets, targets_files, defaults) = (map.take("targets"), map.take("targets_files"), map.take("defaults"));
         let (export, telemetry, reload) = (map.take("export"), map.take("telemetry"), map.take("reload"));
+        let health = map.take("health");
         let (shard, state_dir) = (map.take("shard"), map.take("state_dir"));
         decoder.finish(map);
         // Parts that need the directory only check that the key is present; its value is checked here.
@@ -91,10 +93,13 @@ impl Config {
         let targets_files = TargetsFiles::decode(decoder, targets_files.as_ref(), defaults.as_ref());
         let targets = decode_targets(decoder, targets.as_ref(), defaults.as_ref(), has_targets_files);
         let reload = Reload::decode(decoder, reload.as_ref());
+        let health = health.and_then(|item| Health::decode(decoder, &item));
         let shard = shard.and_then(|item| Shard::decode(decoder, &item));
-        let telemetry = decode_telemetry(decoder, telemetry.as_ref(), is_disabled);
+        let has_own_receiver = telemetry.as_ref().is_some_and(|item| item.has_key("otlp"));
+        let mut telemetry = decode_telemetry(decoder, telemetry.as_ref(), is_disabled);
+        telemetry.metrics_in_export = export.otlp.as_ref().filter(|_| !has_own_receiver).map(|otlp| otlp.temporality);
         let warnings = take_warnings(decoder);
-        Self { targets, shard, targets_files, export, telemetry, state_dir, reload, warnings }
+        Self { targets, shard, targets_files, export, health, telemetry, state_dir, reload, warnings }
     }
 
     /// A configuration without targets in which the environment determines everything else, for programs that supply their own targets.
@@ -106,7 +111,7 @@ impl Config {
         let telemetry = decode_telemetry(&mut decoder, None, is_disabled);
         let warnings = take_warnings(&mut decoder);
         let (targets, targets_files, reload) = Default::default();
-        Self { targets, shard: None, targets_files, export, telemetry, state_dir: None, reload, warnings }
+        Self { targets, shard: None, targets_files, export, health: None, telemetry, state_dir: None, reload, warnings }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::decode::Decoder;
 use super::schema::{DefaultValue, Key, Shape};
-use super::yaml::Node;
+use super::yaml::{Node, Value};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +52,11 @@ pub(super) struct Item<'n> {
 }
 
 impl<'n> Item<'n> {
+    /// Returns `true` if the value is a map with this key.
+    pub(super) fn has_key(&self, name: &str) -> bool {
+        matches!(&self.node.value, Value::Map(entries) if entries.iter().any(|(key, _)| key.name == name))
+    }
+
     /// The root of a document.
     pub(super) fn root(node: &'n Node) -> Self {
         Self { location: Location { path: String::new(), line: node.line, file: None }, node, inherited: false }

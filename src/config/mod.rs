@@ -23,6 +23,7 @@ mod environment;
 mod excerpt;
 mod export;
 mod fingerprint;
+mod health;
 mod load;
 mod map;
 mod otel;
@@ -59,6 +60,7 @@ pub use env_file::ENV_FILE_BYTES_MAX;
 pub use environment::Environment;
 pub use excerpt::excerpt;
 pub use export::Export;
+pub use health::Health;
 pub use load::{FILE_BYTES_MAX, TARGETS_MAX, load, parse, parse_with};
 pub use otlp::{Compression, Otlp, Protocol, REQUEST_BYTES_DEFAULT, Temporality};
 pub use part::TargetPart;
@@ -92,6 +94,8 @@ pub struct Config {
     pub targets_files: TargetsFiles,
     /// Key `export`: the exporters.
     pub export: Export,
+    /// Key `health`: a listener for probes; `None` leaves them to the pull endpoint.
+    pub health: Option<Health>,
     /// Key `telemetry`: Postmeter's own logs, metrics and traces.
     pub telemetry: Telemetry,
     /// Key `state_dir`: a directory for read positions of delivery logs and the key of their hashes. `None` keeps no state.

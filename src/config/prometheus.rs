@@ -198,7 +198,7 @@ fn listen_from_environment(decoder: &mut Decoder<'_>) -> String {
 }
 
 /// Checks that the text is a host and a port. Port 0 is any free port.
-fn check_listen(text: &str) -> Result<(), String> {
+pub(super) fn check_listen(text: &str) -> Result<(), String> {
     // The text may be a port without a host, or a host without a port.
     let is_port = text.parse::<u16>().is_ok();
     let (host, port) = if is_port { Some(("", text)) } else { text.rsplit_once(':') }

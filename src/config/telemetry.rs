@@ -4,7 +4,7 @@ use super::decode::{Decoder, is_true};
 use super::map::{Item, Location};
 use super::otel::{self, Signal};
 use super::schema::{TELEMETRY, TELEMETRY_OTLP};
-use super::{Compression, Otlp, Protocol, Secret, Tls};
+use super::{Compression, Otlp, Protocol, Secret, Temporality, Tls};
 use std::time::Duration;
 
 /// The default of `service.name` in Postmeter's own telemetry.
@@ -23,6 +23,9 @@ pub struct Telemetry {
     pub idle_after: Duration,
     /// Key `otlp`: exports this telemetry over OTLP.
     pub otlp: Option<TelemetryOtlp>,
+    /// The temporality with which `export.otlp` also exports Postmeter's own metrics: if that is enabled, and `otlp` is absent from the
+    /// file.
+    pub metrics_in_export: Option<Temporality>,
     /// Attributes of Postmeter's own resource, never of a target: `OTEL_RESOURCE_ATTRIBUTES`, and `service.name` from
     /// `OTEL_SERVICE_NAME`. They cannot be set in the file.
     pub resource: Vec<(String, String)>,
@@ -123,7 +126,7 @@ impl Telemetry {
         decoder.finish(map);
         let is_enabled = decoder.is_enabled(otlp.as_ref(), false);
         let otlp = is_enabled.then(|| TelemetryOtlp::decode(decoder, otlp.as_ref().filter(|item| !is_true(item))));
-        Self { log_format, log_level, idle_after, otlp, resource: resource(decoder) }
+        Self { log_format, log_level, idle_after, otlp, metrics_in_export: None, resource: resource(decoder) }
     }
 }
 

@@ -94,6 +94,14 @@ impl AppState {
         crate::serve::http::connection::serve(listener, self.router(), access, stop).await;
     }
 
+    /// Serves probes only, until `stop` is cancelled.
+    pub async fn run_health(self, listener: TcpListener, stop: CancellationToken) {
+        let access = self.access.clone();
+        let router = Router::new().route("/-/healthy", get(healthy)).route("/-/ready", get(ready));
+        let router = router.fallback(|| async { (StatusCode::NOT_FOUND, "not found; /-/healthy and /-/ready are served here\n") });
+        crate::serve::http::connection::serve(listener, router.with_state(self), access, stop).await;
+    }
+
     fn router(self) -> Router {
         Router::new()
             .route("/", get(page::index))
@@ -103,7 +111,7 @@ impl AppState {
             .route("/metrics", get(crate::serve::routes::metrics::metrics))
             .route("/metrics.json", get(crate::serve::routes::metrics::json))
             .route("/probe", get(crate::serve::routes::metrics::probe))
-            .route("/-/healthy", get(|| async { "healthy\n" }))
+            .route("/-/healthy", get(healthy))
             .route("/-/ready", get(ready))
             .route("/-/reload", post(crate::serve::routes::reload::reload))
             .route("/sd", get(crate::serve::routes::service_discovery::discover))
@@ -126,6 +134,11 @@ impl AppState {
     fn ready_text(&self) -> String {
         self.conditions().iter().fold("ready\n".to_owned(), |text, condition| format!("{text}{condition}\n"))
     }
+}
+
+/// Serves `/-/healthy`: the process responds.
+async fn healthy() -> &'static str {
+    "healthy\n"
 }
 
 /// Serves `/-/ready`: 200 once each target has been polled, successfully or not.

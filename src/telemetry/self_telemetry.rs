@@ -6,7 +6,7 @@
 use super::access_metrics::AccessMetrics;
 use super::export_metrics::ExportMetrics;
 use super::logging;
-use super::meter_provider::families_from;
+use super::meter_provider::{PushReader, families_from};
 use super::otlp_exporters;
 use super::poll_metrics::PollMetrics;
 use super::reload_metrics::ReloadMetrics;
@@ -20,6 +20,7 @@ use crate::model::SelectedFamilies;
 use crate::model::registry::SCHEMA_URL;
 use opentelemetry::metrics::{Counter, Histogram, MeterProvider};
 use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::metrics::v1::ScopeMetrics;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
@@ -38,6 +39,8 @@ pub struct SelfTelemetry {
     meters: SdkMeterProvider,
     traces: Option<SdkTracerProvider>,
     logs: Option<SdkLoggerProvider>,
+    /// The reader for the push, if `export.otlp` exports the self-metrics, too.
+    push_reader: Option<PushReader>,
     /// Metrics of the push.
     pub export: ExportMetrics,
     /// Metrics of access to the pull endpoint.
@@ -73,6 +76,7 @@ impl SelfTelemetry {
         let attributes = identity.attributes().map(|(key, value)| KeyValue::new(key.to_owned(), value.to_owned()));
         let resource = Resource::builder_empty().with_schema_url(attributes, SCHEMA_URL).build();
         let (mut traces, mut logs, mut periodic) = (None, None, None);
+        let push_reader = config.metrics_in_export.map(PushReader::new);
         if let Some(otlp) = &config.otlp {
             if otlp.traces {
                 let exporter = otlp_exporters::span_exporter(otlp)?;
@@ -89,7 +93,7 @@ impl SelfTelemetry {
         let secrets = config.otlp.as_ref().map(otlp_exporters::secrets).unwrap_or_default();
         logging::init(config, secrets, traces.as_ref(), logs.as_ref())
             .map_err(|error| SelfTelemetryError::new(format!("standard error: {error}")))?;
-        Self::with_providers(identity, resource, periodic, traces, logs)
+        Self::with_providers(identity, resource, periodic, push_reader, traces, logs)
     }
 
     /// Sets up the metrics without a log and without exporters: for tests and for commands that print.
@@ -97,13 +101,14 @@ impl SelfTelemetry {
     /// # Errors
     /// The SDK cannot create the meter provider.
     pub fn quiet() -> Result<Self, SelfTelemetryError> {
-        Self::with_providers(identity(&[]), Resource::builder_empty().build(), None, None, None)
+        Self::with_providers(identity(&[]), Resource::builder_empty().build(), None, None, None, None)
     }
 
     fn with_providers(
         identity: Identity,
         resource: Resource,
         periodic: Option<PeriodicReader<opentelemetry_otlp::MetricExporter>>,
+        push_reader: Option<PushReader>,
         traces: Option<SdkTracerProvider>,
         logs: Option<SdkLoggerProvider>,
     ) -> Result<Self, SelfTelemetryError> {
@@ -118,6 +123,9 @@ impl SelfTelemetry {
         if let Some(periodic) = periodic {
             meters = meters.with_reader(periodic);
         }
+        if let Some(push_reader) = &push_reader {
+            meters = meters.with_reader(push_reader.clone());
+        }
         let meters = meters.build();
         let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).with_schema_url(SCHEMA_URL).build();
         let meter = meters.meter_with_scope(scope);
@@ -127,6 +135,7 @@ impl SelfTelemetry {
             registry,
             traces,
             logs,
+            push_reader,
             export: ExportMetrics::new(&meter),
             access: AccessMetrics::new(&meter),
             reload: ReloadMetrics::new(&meter),
@@ -159,6 +168,14 @@ impl SelfTelemetry {
     pub fn gather(&self) -> (&Identity, SelectedFamilies) {
         self.conditions.count_dropped_log_lines();
         (&self.identity, families_from(&self.registry.gather(), |_| true))
+    }
+
+    /// The self-metrics for the push, and Postmeter's identity. `None` if the push does not export them.
+    #[must_use]
+    pub fn collect(&self) -> Option<(&Identity, Vec<ScopeMetrics>)> {
+        let reader = self.push_reader.as_ref()?;
+        self.conditions.count_dropped_log_lines();
+        Some((&self.identity, reader.scopes()))
     }
 
     /// Exports the remaining data, within a few seconds.

@@ -69,8 +69,7 @@ fn check_shows_the_line_of_a_syntax_error_without_its_values() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("postmeter.yaml"), "targets:\n  - name: a\n    token:hunter2\n    url: x\n").unwrap();
     let output = run(folder.path(), "check");
-    let expected =
-        "postmeter: postmeter.yaml:3: a space is missing after the colon\n     2 |   - name: ***\n>    3 |     token:***\n";
+    let expected = "postmeter: postmeter.yaml:3: a space is missing after the colon\n     2 |   - name: ***\n>    3 |     token:***\n";
     assert_eq!((stderr(&output).as_str(), output.status.code()), (expected, Some(1)));
 }
 

@@ -82,8 +82,21 @@ const FORBIDDEN_INSIDE: &[(&str, &str)] = &[
 
 /// Crates (`*` for all with the prefix), and the files that may use them.
 const OWNERS: &[(&str, &[&str])] = &[
-    // `config` may use `Url` only, which a test below checks. The health check sends a request to Postmeter itself.
-    ("reqwest", &["net/tls.rs", "poll/", "export/otlp/exporter.rs", "export/otlp/connection.rs", "config/", "app/healthcheck.rs"]),
+    // `config` may use `Url` only, which a test below checks, and app/connect.rs and app/init need no more. The health check sends a
+    // request to Postmeter itself.
+    (
+        "reqwest",
+        &[
+            "net/tls.rs",
+            "poll/",
+            "export/otlp/exporter.rs",
+            "export/otlp/connection.rs",
+            "config/",
+            "app/healthcheck.rs",
+            "app/connect.rs",
+            "app/init/file.rs",
+        ],
+    ),
     // app/scrape.rs and app/otlp_json.rs print OTLP messages.
     ("opentelemetry*", &["telemetry/", "report/", "export/", "simulate/receiver.rs", "app/scrape.rs", "app/otlp_json.rs"]),
     // Only `telemetry` knows the SDK.
@@ -103,8 +116,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("hyper_util", &["serve/http/connection.rs"]),
     // Only export/queue/request_file.rs knows the format of requests on disk.
     ("crc32fast", &["export/queue/request_file.rs"]),
-    // poll/open_files.rs reads the limit of open files.
-    ("rustix", &["poll/open_files.rs"]),
+    // poll/open_files.rs reads the limit of open files, and app/init/prompt.rs hides what is typed.
+    ("rustix", &["poll/open_files.rs", "app/init/prompt.rs"]),
     // Digests, keyed hashes and random numbers; config/web.rs computes a digest of the bytes that it parsed. ring is also rustls' provider.
     ("ring", &["delivery_log/", "serve/", "config/pem.rs", "config/web.rs", "net/tls.rs", "app/token.rs", "simulate/listener.rs"]),
 ];

@@ -1,19 +1,23 @@
 //! Postmeter's own traces, log records and metrics, pushed to an OTLP receiver as `telemetry.otlp` configures it.
 #![allow(clippy::unwrap_used)]
 
-use crate::support::postmeter;
+use crate::support::program::Program;
+use crate::support::{postmeter, wait_until};
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{MetricsService, MetricsServiceServer};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
-use postmeter::simulate::{Options, SimulatedServer, System};
+use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, metric};
+use postmeter::simulate::{self, Options, SimulatedServer, System};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
@@ -106,4 +110,71 @@ async fn traces_logs_and_metrics_are_pushed_and_flushed_at_shutdown() {
     }
     server.abort();
     ceymail.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_only_pushes_has_health_checks_and_pushes_its_own_metrics() {
+    let receiver = simulate::Receiver::start(ANY).await.unwrap();
+    let ceymail = SimulatedServer::start(System::Ceymail, ANY, Options::default()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("postmeter.yaml");
+    let config = |listen: &str| {
+        format!(
+            "targets: [{{name: cey, system: ceymail, url: \"{}\", token: {}}}]\nhealth: {{listen: \"{listen}\"}}\nexport: {{prometheus: false, otlp: {{endpoint: \"{}\", interval: 1s, temporality: delta}}}}\n",
+            ceymail.url(),
+            simulate::TOKEN,
+            receiver.url(),
+        )
+    };
+    std::fs::write(&file, config("127.0.0.1:0")).unwrap();
+    let mut program = Program::spawn(&file, &[]);
+    let address = || program.log().iter().find_map(|line| Some(line.split_once("health=\"http://")?.1.split_once('/')?.0.to_owned()));
+    wait_until(|| address().is_some(), TIMEOUT, "the log has the address").await;
+    let address = address().unwrap();
+
+    // The health check of the container finds the endpoint in the configuration file.
+    std::fs::write(&file, config(&address)).unwrap();
+    let healthcheck = || {
+        let mut command = postmeter();
+        command.arg("healthcheck").env("POSTMETER_CONFIG", &file).output().unwrap()
+    };
+    let output = tokio::task::block_in_place(healthcheck);
+    assert!(output.status.success(), "{output:?}");
+    let get = async |path: &str| {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse::<u16>().unwrap(), body.to_owned())
+    };
+    let until = tokio::time::Instant::now() + TIMEOUT;
+    while get("/-/ready").await.0 != 200 {
+        assert!(tokio::time::Instant::now() < until);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(get("/-/healthy").await, (200, "healthy\n".to_owned()));
+    for path in ["/metrics", "/", "/targets.json", "/-/reload"] {
+        assert_eq!(get(path).await.0, 404, "{path}");
+    }
+
+    // Postmeter's own metrics have its own resource, and the temporality of the push.
+    let own_exports = || {
+        let resources = receiver.requests().into_iter().flat_map(|request| request.resource_metrics);
+        let own = resources.filter(|resource| format!("{:?}", resource.resource).contains("\"postmeter\""));
+        own.flat_map(|resource| resource.scope_metrics).flat_map(|scope| scope.metrics).collect::<Vec<_>>()
+    };
+    let exported = |name: &str| {
+        let mut metrics = own_exports();
+        metrics.retain(|metric| metric.name == name);
+        metrics
+    };
+    const POINTS: &str = "otel.sdk.exporter.metric_data_point.exported";
+    wait_until(|| !exported(POINTS).is_empty() && !exported("postmeter.build_info").is_empty(), TIMEOUT, "own metrics").await;
+    for metric in exported(POINTS) {
+        let Some(metric::Data::Sum(sum)) = metric.data else { panic!("{metric:?}") };
+        assert_eq!(sum.aggregation_temporality, AggregationTemporality::Delta as i32);
+    }
+    program.terminate();
+    wait_until(|| program.exit_status().is_some(), TIMEOUT, "the end").await;
 }

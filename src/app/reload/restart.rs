@@ -21,6 +21,7 @@ pub(super) fn settings_that_need_restart(running: &Config, changed: &Config, fil
     check("export.prometheus.listen", listen(running) == listen(changed));
     let otlp = |config: &Config| config.export.otlp.clone().map(|otlp| Otlp { interval: Duration::ZERO, ..otlp });
     check("export.otlp", otlp(running) == otlp(changed));
+    check("health", running.health == changed.health);
     check("telemetry", running.telemetry == changed.telemetry);
     check("state_dir", running.state_dir == changed.state_dir);
     (!problems.is_empty()).then(|| Problems::new(problems))

@@ -89,6 +89,12 @@ pub static FILE: &[Key] = &[
         "A directory for state that must survive a restart: read positions of delivery logs and the key of their hashes.",
     ),
     key("export", Shape::Map(EXPORT), Description("prometheus only, and otlp if an OTEL_* variable enables it"), "The exporters."),
+    key(
+        "health",
+        Shape::Map(HEALTH),
+        NONE,
+        "A separate listener for liveness and readiness probes, for an instance without a pull endpoint.",
+    ),
     key("telemetry", Shape::Map(TELEMETRY), Description("text logs, no OTLP"), "Postmeter's own logs, metrics and traces."),
     key("reload", Shape::Map(RELOAD), Description("SIGHUP only"), "Additional triggers that reload this file, besides SIGHUP."),
 ];
@@ -108,6 +114,10 @@ pub(super) static EXPORT: &[Key] = &[
         "Serves metrics to Prometheus and other scrapers, and the status page.",
     ),
 ];
+
+/// `health:`
+pub(super) static HEALTH: &[Key] =
+    &[key("listen", Shape::Text, Required, "The host and port of /-/healthy and /-/ready, without TLS and authentication.")];
 
 /// `reload:`
 pub(super) static RELOAD: &[Key] = &[

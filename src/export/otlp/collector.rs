@@ -21,11 +21,11 @@ use crate::export::queue::queue::ExportQueue;
 use crate::export::queue::request_exporter::EncodedRequest;
 use crate::export::queue::request_list::RequestKey;
 use crate::poll::Reading;
-use crate::report::SeriesState;
+use crate::report::{NativeReport, Report, SeriesState};
 use crate::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
 use std::iter::Peekable;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -121,7 +121,8 @@ impl Collector {
                 }
             }
         }
-        self.queue(collection, readings, Ends::Export, stop).await;
+        let collection = self.queue(collection, readings, Ends::Export, stop).await;
+        self.queue_self_metrics(collection, stop).await;
         if let Some(pushed) = self.pushed.first() {
             self.telemetry.poll.observe(&pushed.collected.target.usage());
         }
@@ -135,7 +136,16 @@ impl Collector {
         let is_ok = |(_, reading): &(usize, Arc<Reading>)| reading.outcome.is_ok();
         let unexported = self.pushed.iter().enumerate().filter(|(_, pushed)| pushed.has_unexported_reading());
         let readings = unexported.filter_map(latest).filter(is_ok).collect();
-        self.queue(self.start_collection(), readings, Ends::Omit, stop).await;
+        let collection = self.queue(self.start_collection(), readings, Ends::Omit, stop).await;
+        self.queue_self_metrics(collection, stop).await;
+    }
+
+    /// Queues Postmeter's own metrics, if this push exports them.
+    async fn queue_self_metrics(&self, collection: Collection, stop: &CancellationToken) {
+        if let Some((identity, canonical)) = self.telemetry.collect() {
+            let metrics = TargetMetrics::new(identity, Report { canonical, native: NativeReport::empty(SystemTime::now().into()) });
+            self.queue_metrics(collection, &[metrics], stop).await;
+        }
     }
 
     /// Encodes readings and queues the requests. Waits until the queue is short before each request, but not beyond the time of the next
@@ -160,9 +170,14 @@ impl Collector {
                 Ends::Omit => metrics.without_ends(),
             });
         }
+        self.queue_metrics(collection, &all, stop).await
+    }
+
+    /// Encodes metrics and queues the requests.
+    async fn queue_metrics(&self, collection: Collection, metrics: &[TargetMetrics], stop: &CancellationToken) -> Collection {
         let Collection { number, mut parts, next_at } = collection;
         let bytes_max = self.exporter.request_size(Signal::Metrics).limit();
-        let mut unqueued = UnqueuedRequests { queue: &self.queue, requests: requests(&all, bytes_max).peekable() };
+        let mut unqueued = UnqueuedRequests { queue: &self.queue, requests: requests(metrics, bytes_max).peekable() };
         while let Some(request) = unqueued.requests.peek().cloned() {
             tokio::select! {
                 () = self.queue.wait_until_short() => {}

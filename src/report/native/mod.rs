@@ -62,6 +62,13 @@ pub enum DeltaBase {
 }
 
 impl NativeReport {
+    /// The report of a resource without native families at this time.
+    #[must_use]
+    pub fn empty(time: UnixNanos) -> Self {
+        let (native, starts, timestamped, resumed, ended) = Default::default();
+        Self { native, time, temporality: Temporality::default(), starts, timestamped, delta_bases: None, previous: None, resumed, ended }
+    }
+
     /// Returns true if points of this type are exported as deltas.
     #[must_use]
     pub fn is_delta(&self, kind: FamilyType) -> bool {

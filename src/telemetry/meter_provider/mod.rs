@@ -19,9 +19,11 @@
 
 mod families;
 mod instruments;
+mod push_reader;
 
 pub(super) use families::families_from;
 pub(super) use instruments::measured_histogram;
+pub(super) use push_reader::PushReader;
 
 use super::{DeliveryMetrics, Identity};
 use crate::model::registry::SCHEMA_URL;
@@ -117,13 +119,7 @@ impl TargetMeterProvider {
         if let Err(error) = self.reader.collect(&mut collected) {
             tracing::error!("the OpenTelemetry SDK cannot collect canonical metrics: {error}");
         }
-        let mut scopes: Vec<ScopeMetrics> = collected.scope_metrics().map(Into::into).collect();
-        for scope in &mut scopes {
-            scope.scope.get_or_insert_default().version = env!("CARGO_PKG_VERSION").to_owned();
-            scope.schema_url = SCHEMA_URL.to_owned();
-            sort_attributes(scope);
-        }
-        scopes
+        scopes_of(&collected)
     }
 
     /// The points as families with the labels `job` and `instance`, for the pull.
@@ -139,6 +135,17 @@ impl TargetMeterProvider {
         self.current.set(points);
         families_from(&self.registry.gather(), |label| !matches!(label, "job" | "instance"))
     }
+}
+
+/// The collected metrics as OTLP scopes of this version, with sorted attributes.
+pub(super) fn scopes_of(collected: &ResourceMetrics) -> Vec<ScopeMetrics> {
+    let mut scopes: Vec<ScopeMetrics> = collected.scope_metrics().map(Into::into).collect();
+    for scope in &mut scopes {
+        scope.scope.get_or_insert_default().version = env!("CARGO_PKG_VERSION").to_owned();
+        scope.schema_url = SCHEMA_URL.to_owned();
+        sort_attributes(scope);
+    }
+    scopes
 }
 
 /// The scope of the canonical metrics, without metrics.
