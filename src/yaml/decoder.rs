@@ -71,6 +71,27 @@ impl Decoder<'_> {
         Problem { file: self.file_of(location).to_owned(), line: location.line, column, path: location.path.clone(), message }
     }
 
+    /// Returns the location of a value: with columns, the position of a single value itself; otherwise, the position of its key.
+    pub(crate) fn value_location(&self, item: &Item<'_>) -> Location {
+        match (self.positions, &item.node.value) {
+            (Positions::Columns, Value::Scalar(_)) if item.node.line.is_some() => {
+                Location { line: item.node.line, column: item.node.column, ..item.location.clone() }
+            }
+            _ => item.location.clone(),
+        }
+    }
+
+    /// Adds an error about a value.
+    pub(crate) fn report_value(&mut self, item: &Item<'_>, message: impl Into<String>) {
+        let location = self.value_location(item);
+        self.report(&location, message);
+    }
+
+    /// Returns the value, or adds the error about it.
+    pub(crate) fn ok_or_report_value<T>(&mut self, item: &Item<'_>, result: Result<T, String>) -> Option<T> {
+        result.map_err(|message| self.report_value(item, message)).ok()
+    }
+
     /// Returns the file of a location.
     pub(crate) fn file_of<'l>(&'l self, location: &'l Location) -> &'l str {
         // Flags and environment variables are not in the file.
@@ -163,14 +184,14 @@ impl Decoder<'_> {
     /// Decodes a string and resolves its references.
     pub(crate) fn text(&mut self, item: &Item<'_>) -> Option<String> {
         let text = self.references.resolve(self.raw_text(item)?);
-        self.ok_or_report(&item.location, text)
+        self.ok_or_report_value(item, text)
     }
 
     /// Decodes a string that is not blank.
     pub(crate) fn non_empty_text(&mut self, item: &Item<'_>) -> Option<String> {
         let text = self.text(item)?;
         if text.trim().is_empty() {
-            self.report(&item.location, "is empty");
+            self.report_value(item, "is empty");
             return None;
         }
         Some(text)
@@ -179,7 +200,7 @@ impl Decoder<'_> {
     /// Decodes a duration.
     pub(crate) fn duration(&mut self, item: &Item<'_>, range: &RangeInclusive<Duration>) -> Option<Duration> {
         let text = self.non_empty_text(item)?;
-        self.ok_or_report(&item.location, parse_duration(&text, range))
+        self.ok_or_report_value(item, parse_duration(&text, range))
     }
 
     /// Decodes an integer.
@@ -187,13 +208,13 @@ impl Decoder<'_> {
         let text = self.non_empty_text(item)?;
         let number = text.parse().ok().filter(|number| range.contains(number));
         let message = || format!("{text} is not an integer from {} to {}", range.start(), range.end());
-        self.ok_or_report(&item.location, number.ok_or_else(message))
+        self.ok_or_report_value(item, number.ok_or_else(message))
     }
 
     /// Decodes a number of bytes.
     pub(crate) fn bytes(&mut self, item: &Item<'_>, range: &RangeInclusive<usize>) -> Option<usize> {
         let text = self.non_empty_text(item)?;
-        self.ok_or_report(&item.location, parse_bytes(&text, range))
+        self.ok_or_report_value(item, parse_bytes(&text, range))
     }
 
     /// Decodes `true` or `false`.
@@ -204,7 +225,7 @@ impl Decoder<'_> {
     /// Decodes one of several values.
     pub(crate) fn choice<T: Copy>(&mut self, item: &Item<'_>, choices: &[(&str, T)]) -> Option<T> {
         let text = self.non_empty_text(item)?;
-        self.ok_or_report(&item.location, find_choice(&text, choices))
+        self.ok_or_report_value(item, find_choice(&text, choices))
     }
 
     /// Returns `true` if a section is enabled: `false` disables it, any map enables it, and `default` applies if it is absent.
