@@ -6,7 +6,7 @@ use super::schema::{FILE, TARGET};
 use super::{
     Config, Environment, Export, Problem, Problems, Protocol, Reload, Shard, Target, TargetsFiles, Telemetry, otel, problem, target, yaml,
 };
-use crate::source::{SOURCES, Source};
+use crate::source::{SOURCES, Source, built_in_problems};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -46,7 +46,15 @@ pub(super) fn read_text(path: &Path, hint: &str) -> Result<String, Problems> {
 /// # Errors
 /// Returns every problem of the text.
 pub fn parse(text: &str, file: &str, environment: &Environment) -> Result<Config, Problems> {
-    parse_with(&SOURCES, text, file, environment)
+    let built_in = built_in_problems();
+    match parse_with(&SOURCES, text, file, environment) {
+        Ok(mut config) => {
+            config.warnings.extend_from_slice(built_in);
+            Ok(config)
+        }
+        Err(problems) if built_in.is_empty() => Err(problems),
+        Err(problems) => Err(problems.and(Problems::new(built_in.to_vec()))),
+    }
 }
 
 /// Like [`parse`], with other mail systems than [`SOURCES`].

@@ -182,7 +182,7 @@ fn a_response_of_another_exporter_is_rejected_with_the_names_of_its_families() {
 #[test]
 fn every_built_in_definition_loads_and_its_examples_hold() {
     let problems = built_in_problems();
-    assert!(problems.is_empty(), "{}", Problems::new(problems));
+    assert!(problems.is_empty(), "{}", Problems::new(problems.to_vec()));
     for source in SOURCES.iter() {
         let problems = run_examples(source);
         assert!(problems.is_empty(), "{}:\n{}", source.name, Problems::new(problems));

@@ -149,6 +149,16 @@ impl Decoder<'_> {
         items
     }
 
+    /// Decodes a list of at least one and at most `max` items. `name` is what the items are, for the error.
+    pub(crate) fn non_empty_list<'n>(&mut self, item: &Item<'n>, max: usize, name: &str) -> Vec<Item<'n>> {
+        let problems = self.problems.len();
+        let items = self.bounded_list(item, max);
+        if items.is_empty() && self.problems.len() == problems {
+            self.report(&item.location, format!("the list has no {name}"));
+        }
+        items
+    }
+
     /// Reports the keys that were not taken.
     pub(crate) fn finish(&mut self, map: Map<'_>) {
         let names: Vec<&str> = map.keys.iter().map(|key| key.name).collect();

@@ -44,6 +44,8 @@ impl Key {
 pub enum Shape {
     /// Any text. Numbers and values such as `true` are kept as they are written.
     Text,
+    /// Any text, which can be empty.
+    AnyText,
     /// A password, a token, or the value of a header.
     Secret,
     /// Text that begins with `http://` or `https://`.

@@ -59,10 +59,7 @@ fn decode_source(
     }
     let mut names: Vec<&str> = label.and_then(|item| pattern::name(decoder, &item)).into_iter().collect();
     if let Some(item) = &labels {
-        let items = decoder.bounded_list(item, VALUES_MAX);
-        if items.is_empty() {
-            decoder.report(&item.location, "the list has no labels");
-        }
+        let items = decoder.non_empty_list(item, VALUES_MAX, "labels");
         names.extend(items.iter().filter_map(|item| pattern::name(decoder, item)));
     }
     let pieces = template.and_then(|item| {

@@ -40,19 +40,19 @@ pub(super) fn metric(name: &str, kind: Option<Kind>) -> Result<&'static Metric, 
         if prefix.is_empty() || !with_prefix.is_empty() {
             let (named, rest) = with_prefix.split_at(with_prefix.len().min(METRICS_NAMED_MAX));
             let more = if rest.is_empty() { String::new() } else { format!(" and {} more (postmeter metrics prints them)", rest.len()) };
-            let kind = kind.map(|kind| format!(" that is a {}", kind_name(kind))).unwrap_or_default();
+            let kind = kind.map(|kind| format!(" that is {}", kind_name(kind))).unwrap_or_default();
             return Err(format!("unknown metric {name}; expected one{kind} of: {}{more}", named.join(", ")));
         }
     }
 }
 
-/// The kind of a metric in a message.
+/// The kind of a metric in a message, with its article.
 pub(super) fn kind_name(kind: Kind) -> &'static str {
     match kind {
-        Kind::Counter => "counter",
-        Kind::UpDownCounter => "up-down counter",
-        Kind::Gauge => "gauge",
-        Kind::Histogram => "histogram",
+        Kind::Counter => "a counter",
+        Kind::UpDownCounter => "an up-down counter",
+        Kind::Gauge => "a gauge",
+        Kind::Histogram => "a histogram",
     }
 }
 

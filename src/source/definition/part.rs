@@ -66,10 +66,7 @@ pub(super) fn decode<'n>(
 }
 
 fn decode_requests(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> Vec<crate::source::Request> {
-    let items = decoder.bounded_list(item, REQUESTS_MAX);
-    if matches!(&item.node.value, Value::Nothing) || matches!(&item.node.value, Value::List(list) if list.is_empty()) {
-        decoder.report(&item.location, "there are no requests");
-    }
+    let items = decoder.non_empty_list(item, REQUESTS_MAX, "requests");
     let (mut requests, mut formats) = (Vec::new(), Vec::new());
     for item in &items {
         let (format, request) = request::decode(decoder, memory, item);

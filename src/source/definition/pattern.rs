@@ -72,9 +72,8 @@ pub(super) fn labels<'n>(decoder: &mut Decoder<'_>, item: &Item<'n>) -> Labels<'
             decoder.report(&item.location, problem);
         }
         match &item.node.value {
-            Value::List(list) if list.is_empty() => decoder.report(&item.location, "the list has no values"),
             Value::List(_) => {
-                let items = decoder.bounded_list(&item, VALUES_MAX);
+                let items = decoder.non_empty_list(&item, VALUES_MAX, "values");
                 pairs.extend(items.iter().filter_map(|item| value(decoder, item)).map(|value| (label, value)));
             }
             _ => pairs.extend(value(decoder, &item).map(|value| (label, value))),

@@ -6,7 +6,7 @@ use super::{series, system};
 use crate::source::systems::code;
 use crate::source::{PathSeries, Reader, Request, TARGET_URL};
 use crate::yaml::text::suggestion;
-use crate::yaml::{Decoder, Item, Value};
+use crate::yaml::{Decoder, Item};
 
 /// The readers that every system can use, besides those in code.
 const TEXT: &str = "text";
@@ -69,10 +69,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
 }
 
 fn decode_series(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> Vec<PathSeries> {
-    let items = decoder.bounded_list(item, PATH_SERIES_MAX);
-    if items.is_empty() && !matches!(&item.node.value, Value::List(list) if !list.is_empty()) {
-        decoder.report(&item.location, "there are no series");
-    }
+    let items = decoder.non_empty_list(item, PATH_SERIES_MAX, "series");
     items.iter().filter_map(|item| series::decode(decoder, memory, item)).collect()
 }
 

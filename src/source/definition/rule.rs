@@ -90,13 +90,11 @@ fn decode_families<'n>(decoder: &mut Decoder<'_>, map: &mut Map<'n>) -> Vec<&'n 
     match (&family, &families) {
         (None, None) => decoder.report(&map.location, "family is missing"),
         (Some(_), Some(item)) => decoder.report(&item.location, "family and families cannot both be set"),
-        (None, Some(item)) if matches!(&item.node.value, Value::List(list) if list.is_empty()) => {
-            decoder.report(&item.location, "the list has no families");
-        }
         _ => {}
     }
     let mut names: Vec<&str> = family.and_then(|item| pattern::family_pattern(decoder, &item)).into_iter().collect();
-    names.extend(families.map(|item| pattern::families(decoder, &item, VALUES_MAX)).unwrap_or_default());
+    let items = families.map(|item| decoder.non_empty_list(&item, VALUES_MAX, "families")).unwrap_or_default();
+    names.extend(items.iter().filter_map(|item| pattern::family_pattern(decoder, item)));
     names
 }
 
@@ -144,7 +142,7 @@ fn decode_transform(
         && falls != Transform::Unchanged
         && metric.kind != Kind::Counter
     {
-        decoder.report_value(item, format!("is for counters, and {} is a {}", metric.name, kind_name(metric.kind)));
+        decoder.report_value(item, format!("is for counters, and {} is {}", metric.name, kind_name(metric.kind)));
     }
     let Some(item) = convert else { return falls };
     if falls != Transform::Unchanged {
@@ -163,7 +161,7 @@ fn decode_transform(
     };
     if !fits {
         let unit = if metric.unit.is_empty() { String::new() } else { format!(" with the unit {}", metric.unit) };
-        let message = format!("is for {expected}, and {} is a {}{unit}", metric.name, kind_name(metric.kind));
+        let message = format!("is for {expected}, and {} is {}{unit}", metric.name, kind_name(metric.kind));
         decoder.report_value(item, message);
     }
     converts
@@ -189,7 +187,7 @@ fn decode_detail<'n>(decoder: &mut Decoder<'_>, item: &Item<'n>, metric: Option<
     });
     decoder.finish(map);
     if let Some(metric) = metric.filter(|metric| metric.kind != Kind::UpDownCounter) {
-        decoder.report(&item.location, format!("is for up-down counters, and {} is a {}", metric.name, kind_name(metric.kind)));
+        decoder.report(&item.location, format!("is for up-down counters, and {} is {}", metric.name, kind_name(metric.kind)));
     }
     label.zip(attribute)
 }
@@ -213,7 +211,7 @@ fn decode_replaces(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>, m
 
 fn check_zero_when_absent(decoder: &mut Decoder<'_>, item: &Item<'_>, metric: &Metric, attributes: &Attributes<'_>) {
     if metric.kind != Kind::Counter {
-        let message = format!("is for counters, and {} is a {}: a missing value is not 0", metric.name, kind_name(metric.kind));
+        let message = format!("is for counters, and {} is {}: a missing value is not 0", metric.name, kind_name(metric.kind));
         decoder.report(&item.location, message);
     } else if !attributes.are_known {
         decoder.report(

@@ -119,7 +119,7 @@ pub static DIAGNOSIS: &[Key] = &[
 ];
 
 /// Labels, each with a value or a list of which one is enough. Values can be patterns.
-const LABELS: Shape = Shape::MapOf(&Shape::Either(&[Shape::Text, TEXTS]));
+const LABELS: Shape = Shape::MapOf(&Shape::Either(&[Shape::AnyText, Shape::List(&Shape::AnyText, 1..=VALUES_MAX)]));
 
 /// An item of `parts:`
 pub static PART: &[Key] = &[
@@ -174,7 +174,7 @@ pub static REQUEST: &[Key] = &[
     key("format", Shape::Text, Description("text or json"), "The value of `format` of a target that selects the request."),
     key(
         "path",
-        Shape::Text,
+        Shape::AnyText,
         Required,
         "The path and query. Empty: the target's URL is used unchanged. `{start}` and `{end}` are replaced by the window's Unix seconds.",
     ),
@@ -287,7 +287,7 @@ pub static EXAMPLE: &[Key] = &[
     key("title", Shape::Text, Required, "What the example shows."),
     key("part", Shape::Text, Description("the first part"), "The part that the response belongs to."),
     key("now", Shape::Integer(0..=UNIX_SECONDS_MAX), Integer(0), "The time of the response in Unix seconds, for ages."),
-    key("body", Shape::Text, Required, "The response."),
+    key("body", Shape::AnyText, Required, "The response."),
     key(
         "points",
         Shape::MapOf(&Shape::Number),

@@ -60,10 +60,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, mut map: Map<'_>
 
 /// Decodes the parts. The second value is the names, which are unique.
 fn decode_parts<'n>(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'n>) -> (Vec<crate::source::Part>, Vec<&'n str>) {
-    let items = decoder.bounded_list(item, PARTS_MAX);
-    if decoder.problems.is_empty() && items.is_empty() {
-        decoder.report(&item.location, "there are no parts; the first one is required");
-    }
+    let items = decoder.non_empty_list(item, PARTS_MAX, "parts");
     let (mut parts, mut names) = (Vec::new(), Vec::<(&str, Location)>::new());
     for (index, item) in items.iter().enumerate() {
         let (name, part) = part::decode(decoder, memory, item, index == 0);

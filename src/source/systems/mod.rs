@@ -7,7 +7,7 @@ pub(crate) mod stalwart;
 
 use super::Source;
 use super::definition::load;
-use crate::yaml::{Problem, Problems};
+use crate::yaml::Problem;
 use std::sync::LazyLock;
 
 /// Each file, with the path that problems name.
@@ -18,15 +18,30 @@ macro_rules! files {
 }
 
 /// The definitions that the binary contains, in the order of the documentation.
-const FILES: &[(&str, &str)] = files!["cpanel", "ceymail", "kumomta", "stalwart", "emailengine", "prometheus",];
+pub(super) const FILES: &[(&str, &str)] = files!["cpanel", "ceymail", "kumomta", "stalwart", "emailengine", "prometheus",];
 
-/// The built-in mail systems. One whose file has a problem is missing; a test fails then, so that no release has such a file.
-pub static SOURCES: LazyLock<Vec<&'static Source>> =
-    LazyLock::new(|| FILES.iter().filter_map(|(file, text)| load(text, file).ok()).collect());
+/// The definitions that the binary contains, and their problems.
+struct BuiltIn {
+    sources: Vec<&'static Source>,
+    problems: Vec<Problem>,
+}
 
-/// Returns the problems of the built-in definitions.
+static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(|| {
+    let mut built_in = BuiltIn { sources: Vec::new(), problems: Vec::new() };
+    for (file, text) in FILES {
+        match load(text, file) {
+            Ok(source) => built_in.sources.push(source),
+            Err(problems) => built_in.problems.extend(problems.iter().cloned()),
+        }
+    }
+    built_in
+});
+
+/// The built-in mail systems. One whose definition has a problem is missing; a test fails then, so that no release has such a definition.
+pub static SOURCES: LazyLock<Vec<&'static Source>> = LazyLock::new(|| BUILT_IN.sources.clone());
+
+/// The problems of the built-in definitions. The configuration reports them, because a target may need a system that is missing.
 #[must_use]
-pub fn built_in_problems() -> Vec<Problem> {
-    let problems = FILES.iter().filter_map(|(file, text)| load(text, file).err());
-    problems.flat_map(|problems: Problems| problems.iter().cloned().collect::<Vec<_>>()).collect()
+pub fn built_in_problems() -> &'static [Problem] {
+    &BUILT_IN.problems
 }
