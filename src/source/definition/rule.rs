@@ -228,12 +228,7 @@ fn check_attributes(decoder: &mut Decoder<'_>, location: &Location, metric: &Met
     if !missing.is_empty() {
         decoder.report(location, format!("{} needs the attributes {}", metric.name, missing.join(", ")));
     }
-    let takes_fixed_only = match transform {
-        Transform::Accumulate => "fall: accumulate",
-        Transform::OneMinusShareOf(_) => "one_minus_share_of",
-        _ => return,
-    };
-    if let Some(from) = attributes.from.first() {
-        decoder.report(location, format!("{takes_fixed_only} adds up all series of a rule, so {} needs a fixed value", from.attribute.key));
+    if let (Transform::OneMinusShareOf(_), Some(attribute)) = (transform, attributes.set.first()) {
+        decoder.report(location, format!("one_minus_share_of gives one value, so {} cannot be set", attribute.key));
     }
 }
