@@ -102,7 +102,7 @@ fn mistakes_in_rules_are_reported_at_their_position() {
     let mut differences = Vec::new();
     for (rule, expected) in [
         (
-            "{familie: q, metric: mail.complaints}",
+            "{famly: q, metric: mail.complaints}",
             &["6:10: parts[0].rules[0].famly: unknown key; did you mean family?", "6:9: parts[0].rules[0]: family is missing"][..],
         ),
         (
