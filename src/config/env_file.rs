@@ -21,7 +21,7 @@ impl Environment {
     /// Returns every line that is not `NAME=VALUE`, or the reason why the file cannot be read. No error quotes a value.
     pub fn with_file(self, path: &Path) -> Result<Self, Problems> {
         let file = path.display().to_string();
-        let problem = |line, message: String| Problem { file: file.clone(), line, path: String::new(), message };
+        let problem = |line, message: String| Problem { file: file.clone(), line, column: None, path: String::new(), message };
         let of_file = |message: String| Problems::new(vec![problem(None, message)]);
         let mut text = String::new();
         let read = File::open(path).and_then(|file| file.take(ENV_FILE_BYTES_MAX + 1).read_to_string(&mut text));

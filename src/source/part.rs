@@ -1,7 +1,8 @@
 //! Parts of a poll and their requests, and how their responses are read.
 
 use super::body::decode;
-use super::{Credential, Rule};
+use super::pattern::is_match;
+use super::{Credential, Reader, Rule, SOURCES};
 use crate::format::{ReadError, quote};
 use crate::model::{Families, Repair};
 use std::time::Duration;
@@ -26,10 +27,13 @@ pub struct Part {
     pub credential: Credential,
     /// The mapping from native families to canonical metrics.
     pub rules: &'static [Rule],
-    /// Families that no other exporter has, in addition to those of the rules. A name that ends in `*` matches by prefix. A response
-    /// without any of these families comes from another exporter. If empty, every response is accepted.
+    /// Families that no other exporter has, or patterns of their names, in addition to those of the rules. A response without any of these
+    /// families comes from another exporter. If empty, every response is accepted.
     pub identifying_families: &'static [&'static str],
-    /// Families that only a version with a known fault exposes: its counters have the names of other counters, so none of them is
+    /// `true` if a server that has counted nothing has none of its own families. A response without any is then accepted, unless it has
+    /// families of another known system; no rule applies to it.
+    pub identity_is_optional: bool,
+    /// Families, or patterns of their names, that only a version with a known fault exposes: its counters have the names of other counters, so none of them is
     /// mapped.
     pub misnaming_families: &'static [&'static str],
     /// For an optional part that changes only when the server restarts: the shortest time between two requests as long as no counter
@@ -41,16 +45,9 @@ pub struct Part {
     pub not_found_hint: &'static str,
 }
 
-/// Families of Prometheus' client libraries: many exporters have them, so they do not identify one.
-const CLIENT_LIBRARY_FAMILIES: &[&str] = &[
-    "process_cpu_seconds_total",
-    "process_max_fds",
-    "process_open_fds",
-    "process_resident_memory_bytes",
-    "process_start_time_seconds",
-    "process_virtual_memory_bytes",
-    "process_virtual_memory_max_bytes",
-];
+/// Families of Prometheus' client libraries and of scrapes, as patterns: many exporters have them, so they do not identify one.
+pub(super) const CLIENT_LIBRARY_FAMILIES: &[&str] =
+    &["process_*", "go_*", "promhttp_*", "python_*", "nodejs_*", "jvm_*", "ruby_*", "scrape_*", "up", "target_info"];
 /// The number of unexpected families that an error names.
 const UNEXPECTED_FAMILIES_NAMED_MAX: usize = 5;
 
@@ -66,6 +63,7 @@ impl Part {
             credential: Credential::Optional,
             rules: &[],
             identifying_families: &[],
+            identity_is_optional: false,
             misnaming_families: &[],
             interval: None,
             unauthorized_hint: "",
@@ -79,12 +77,15 @@ impl Part {
     /// The errors of [`Request::read`], and [`ReadError::OtherExporter`].
     pub fn read(&self, request: &Request, body: Vec<u8>) -> Result<Families, ReadError> {
         let families = request.read(body)?;
-        let names = || families.iter().filter(|family| family.samples().len() > 0).map(|family| family.name());
-        if self.identifying_families.is_empty() || families.series() == 0 || names().any(|name| self.is_identified_by(name)) {
+        let is_accepted = self.identifying_families.is_empty() && !self.identity_is_optional
+            || families.series() == 0
+            || self.identifies(&families)
+            || self.identity_is_optional && !SOURCES.iter().any(|other| other.required().identifies_its_own(&families));
+        if is_accepted {
             return Ok(families);
         }
         let mut unexpected: Vec<&str> = Vec::new();
-        for name in names() {
+        for name in names(&families) {
             if unexpected.len() < UNEXPECTED_FAMILIES_NAMED_MAX && !unexpected.contains(&name) {
                 unexpected.push(name);
             }
@@ -92,11 +93,22 @@ impl Part {
         Err(ReadError::OtherExporter(quote(&unexpected.join(", "))))
     }
 
+    /// Returns `true` if a response has a family that only this mail system has.
+    #[must_use]
+    pub fn identifies(&self, families: &Families) -> bool {
+        names(families).any(|name| self.is_identified_by(name))
+    }
+
+    /// Returns `true` if a response has a family that identifies this mail system, and the mail system can be identified at all.
+    fn identifies_its_own(&self, families: &Families) -> bool {
+        (!self.identifying_families.is_empty() || self.identity_is_optional) && self.identifies(families)
+    }
+
     /// Returns `true` if only this mail system has a family with this name.
     fn is_identified_by(&self, name: &str) -> bool {
-        let matches = |pattern: &&str| pattern.strip_suffix('*').map_or(*pattern == name, |prefix| name.starts_with(prefix));
-        let has_rule = || self.rules.iter().any(|rule| rule.families.contains(&name)) && !CLIENT_LIBRARY_FAMILIES.contains(&name);
-        self.identifying_families.iter().any(matches) || has_rule()
+        let is_any_of = |patterns: &[&str]| patterns.iter().any(|pattern| is_match(pattern, name));
+        let has_rule = || self.rules.iter().any(|rule| is_any_of(rule.families)) && !is_any_of(CLIENT_LIBRARY_FAMILIES);
+        is_any_of(self.identifying_families) || has_rule()
     }
 
     /// Reads a saved response to any of the part's requests.
@@ -116,6 +128,11 @@ impl Part {
     }
 }
 
+/// The names of the families that have series.
+fn names(families: &Families) -> impl Iterator<Item = &str> {
+    families.iter().filter(|family| family.samples().len() > 0).map(|family| family.name())
+}
+
 /// A request to a mail server.
 #[derive(Debug)]
 pub struct Request {
@@ -126,15 +143,17 @@ pub struct Request {
     pub path: &'static str,
     /// The body of a POST request. `None`: a GET request.
     pub post_body: Option<&'static str>,
+    /// The media type of the body of a POST request.
+    pub content_type: &'static str,
     /// Reads the families of a response.
-    pub reader: fn(String) -> Result<Families, ReadError>,
+    pub reader: Reader,
 }
 
 impl Request {
     /// A GET request.
     #[must_use]
     pub const fn get(format: &'static str, path: &'static str, reader: fn(String) -> Result<Families, ReadError>) -> Self {
-        Self { format, path, post_body: None, reader }
+        Self { format, path, post_body: None, content_type: "application/json", reader: Reader::Code(reader) }
     }
 
     /// Reads a response. Bytes that are not UTF-8 are replaced by `?` and counted as a repair.
@@ -143,7 +162,7 @@ impl Request {
     /// [`ReadError::Html`] for an HTML page, or the error of the reader.
     pub fn read(&self, body: Vec<u8>) -> Result<Families, ReadError> {
         let (body, is_repaired) = decode(body)?;
-        let mut families = (self.reader)(body)?;
+        let mut families = self.reader.read(body)?;
         if is_repaired {
             families.repair(Repair::InvalidUtf8);
         }

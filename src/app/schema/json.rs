@@ -66,6 +66,7 @@ fn property(key: &Key) -> Value {
 fn value(shape: &Shape) -> Value {
     match shape {
         Shape::Text | Shape::Secret => json!({"type": ["string", "number", "boolean"], "minLength": 1}),
+        Shape::AnyText => json!({"type": ["string", "number", "boolean"]}),
         Shape::Url => json!({"type": "string", "pattern": format!("^https?://.|{REFERENCE}")}),
         // A duration needs a unit, and so is never a bare number.
         Shape::Duration(_) => json!({"type": "string", "pattern": "[A-Za-zµμ]"}),

@@ -58,7 +58,7 @@ impl Tables {
     /// Describes the values of a shape. `path` is the path of the key.
     fn value(&self, shape: &Shape, path: &str) -> String {
         match shape {
-            Shape::Text => "text".to_owned(),
+            Shape::Text | Shape::AnyText => "text".to_owned(),
             Shape::Secret => "secret".to_owned(),
             Shape::Url => "URL".to_owned(),
             Shape::Duration(range) => format!("duration, {} to {}", show_duration(*range.start()), show_duration(*range.end())),

@@ -53,7 +53,7 @@ const SYNONYMS: &[(&str, &[&str])] = &[
 ];
 
 /// Returns the candidate that is probably meant by `name`: a similar one, one that begins with it or contains it as a word, or a synonym.
-pub(super) fn closest<'w>(name: &str, candidates: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+pub(crate) fn closest<'w>(name: &str, candidates: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let candidates: Vec<&str> = candidates.into_iter().collect();
     let name = name.to_lowercase();
     let mistakes_max = (name.chars().count() / 3).max(1);
@@ -86,7 +86,7 @@ fn related<'w>(name: &str, candidates: &[&'w str]) -> Option<&'w str> {
 }
 
 /// Suggests a replacement for an unknown name: the most similar candidate, or else the list of all.
-pub(super) fn suggestion(name: &str, candidates: &[&str]) -> String {
+pub(crate) fn suggestion(name: &str, candidates: &[&str]) -> String {
     match closest(name, candidates.iter().copied()) {
         Some(similar) => format!("did you mean {similar}?"),
         None => format!("expected one of: {}", candidates.join(", ")),
@@ -110,7 +110,7 @@ pub fn show_bytes(bytes: usize) -> String {
 }
 
 /// Parses `10s`, `1m30s` or `500ms`.
-pub(super) fn parse_duration(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
     if text.parse::<f64>().is_ok() {
         return Err(format!("{text} has no unit; write {text}s for seconds"));
     }
@@ -122,7 +122,7 @@ pub(super) fn parse_duration(text: &str, range: &RangeInclusive<Duration>) -> Re
 }
 
 /// Returns the duration if it is within the limits; the error describes the limits.
-pub(super) fn check_range(duration: Duration, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+pub(crate) fn check_range(duration: Duration, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
     if range.contains(&duration) {
         Ok(duration)
     } else {
@@ -131,7 +131,7 @@ pub(super) fn check_range(duration: Duration, range: &RangeInclusive<Duration>) 
 }
 
 /// Parses `1048576`, `1024KiB` or `1MiB`.
-pub(super) fn parse_bytes(text: &str, range: &RangeInclusive<usize>) -> Result<usize, String> {
+pub(crate) fn parse_bytes(text: &str, range: &RangeInclusive<usize>) -> Result<usize, String> {
     let (number, unit) = UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit))).unwrap_or((text, 1));
     let bytes = number.trim().parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
     let limits = || format!("{} to {}", show_bytes(*range.start()), show_bytes(*range.end()));
