@@ -5,9 +5,11 @@ mod cli;
 mod completions;
 mod delivery_logs;
 mod demo;
+mod explain;
 mod healthcheck;
 mod help;
 mod metrics;
+mod one_shot;
 mod otlp_json;
 mod reload;
 mod run;
@@ -16,6 +18,7 @@ mod schema;
 mod scrape;
 mod service;
 mod simulate;
+mod systems;
 mod token;
 
 pub use cli::Cli;
@@ -60,7 +63,9 @@ pub fn main(cli: Cli) -> ExitCode {
             Command::Run(args) => run::run(args, log_level).await,
             Command::Check(args) => check::check(&args),
             Command::Scrape(args) => scrape::scrape(*args).await,
+            Command::Explain(args) => explain::explain(args).await,
             Command::Simulate(args) => simulate::simulate(args).await,
+            Command::Systems(args) => systems::systems(&args),
             Command::Metrics(args) => metrics::metrics(&args),
             Command::Token(args) => token::token(&args),
             Command::ConfigSchema(args) => schema::config_schema(&args),
