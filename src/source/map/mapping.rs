@@ -24,6 +24,9 @@ const COUNTER_MAX: f64 = 9_007_199_254_740_992.0;
 /// The largest number of points of a target whose increases are accumulated.
 const ACCUMULATED_POINTS_MAX: usize = 10 * POINTS_PER_METRIC_MAX;
 
+/// The series of an accumulated point: the identity and the value of each.
+type AccumulatedSeries = Vec<(u64, Result<f64, Repair>)>;
+
 pub(super) struct Mapping<'a> {
     snapshot: Snapshot,
     points: Points,
@@ -265,7 +268,7 @@ impl<'a> Mapping<'a> {
 
     fn accumulate(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
         let (address, has_patterns) = (std::ptr::from_ref(rule).addr(), rule.has_patterns_in_tables());
-        let mut by_point: Vec<(u64, Attributes, Vec<(u64, Result<f64, Repair>)>)> = Vec::new();
+        let mut by_point: Vec<(u64, Attributes, AccumulatedSeries)> = Vec::new();
         let mut indexes: HashMap<u64, usize> = HashMap::new();
         if rule.from.is_empty() {
             let attributes = rule.fixed_attributes();
