@@ -35,8 +35,14 @@ pub(super) enum Command {
     /// Poll once, or read saved responses, and print the metrics.
     #[command(after_help = help::SCRAPE)]
     Scrape(Box<ScrapeArgs>),
+    /// Show which native series each canonical value comes from, and which native families no rule uses.
+    #[command(after_help = help::EXPLAIN)]
+    Explain(ExplainArgs),
     /// Run a simulated mail server with realistic, changing values.
     Simulate(SimulateArgs),
+    /// List the mail systems, show and check their definitions.
+    #[command(after_help = help::SYSTEMS)]
+    Systems(SystemsArgs),
     /// List the canonical metrics with their units, attributes and mail systems.
     #[command(after_help = help::METRICS)]
     Metrics(MetricsArgs),
@@ -166,6 +172,9 @@ pub(super) struct ScrapeArgs {
     pub(super) shard: Option<Shard>,
     #[arg(long, value_name = "SYSTEM", help = SYSTEM_HELP.as_str())]
     pub(super) system: Option<String>,
+    /// File that defines a mail system, so that --system accepts its name; may be repeated.
+    #[arg(long, value_name = "FILE", requires = "system")]
+    pub(super) systems_file: Vec<PathBuf>,
     /// URL of the server to poll.
     #[arg(long, requires = "system")]
     pub(super) url: Option<String>,
@@ -258,6 +267,39 @@ pub(super) enum Only {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("explained").required(true).multiple(true).args(["config", "system"])))]
+pub(super) struct ExplainArgs {
+    /// Poll the targets of a configuration file. With --system, the file only adds its mail systems.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Only the target of this name.
+    #[arg(long, value_name = "NAME", requires = "config", conflicts_with = "system")]
+    pub(super) target: Option<String>,
+    #[arg(long, value_name = "SYSTEM", help = SYSTEM_HELP.as_str(), requires = "file")]
+    pub(super) system: Option<String>,
+    /// Read saved responses instead of polling: bodies, gzipped bodies, or the output of `curl -i`. PART is the part of the
+    /// response; the default is the required part.
+    #[arg(long, value_name = "[PART=]PATH", num_args = 1.., requires = "system")]
+    pub(super) file: Vec<String>,
+    /// File that defines a mail system, so that --system accepts its name; may be repeated.
+    #[arg(long, value_name = "FILE", requires = "system")]
+    pub(super) systems_file: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) env_file: EnvFileArgs,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]
+    pub(super) format: ExplainFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ExplainFormat {
+    /// Plain text.
+    Text,
+    /// JSON.
+    Json,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = simulate_help())]
 pub(super) struct SimulateArgs {
     #[arg(value_name = "SYSTEM", help = SIMULATED_SYSTEM_HELP.as_str())]
@@ -280,6 +322,48 @@ pub(super) struct SimulateArgs {
     /// PEM private key of that certificate.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(super) tls_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SystemsArgs {
+    #[command(subcommand)]
+    pub(super) command: Option<SystemsCommand>,
+    /// Also the mail systems that a configuration file adds.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) config: Option<PathBuf>,
+    /// Also the mail system that this file defines; may be repeated.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) systems_file: Vec<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SystemsCommand {
+    /// Print the definition of a mail system, as a file to copy.
+    Show {
+        /// Name of the mail system.
+        #[arg(value_name = "SYSTEM")]
+        name: String,
+    },
+    /// Check definitions and run their examples: every problem is listed with its file, line and column.
+    Check {
+        /// Files with a definition each.
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Print the keys of a definition, as JSON Schema for editors or as Markdown tables.
+    Schema {
+        /// Output format.
+        #[arg(long, value_enum, default_value_t = SystemsSchemaFormat::Json)]
+        format: SystemsSchemaFormat,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SystemsSchemaFormat {
+    /// JSON Schema.
+    Json,
+    /// Markdown tables.
+    Markdown,
 }
 
 #[derive(Debug, Args)]

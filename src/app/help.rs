@@ -61,6 +61,19 @@ Examples:
 Exit codes: 0 on success, 1 if the required part of any target cannot be read (the other targets
 are printed nevertheless), 2 if the command line is invalid.";
 
+pub(super) const EXPLAIN: &str = "\
+Examples:
+  postmeter explain --config postmeter.yaml --target mta1
+  postmeter explain --system kumomta --file metrics.json
+  postmeter explain --system stalwart --file metrics.txt queue=queue.json --format json
+
+The output lists each canonical point with its rules and native series, points and series without
+a value, rules that found no series, native families that no rule uses, and repairs. Secrets of
+the configuration are replaced by ***.
+
+Exit codes: 0 on success, 1 if the required part of any target cannot be read, 2 if the command
+line is invalid.";
+
 pub(super) const SIMULATE: &str = "\
 Examples:
   postmeter simulate kumomta --listen 127.0.0.1:8000 --size 5000
@@ -69,6 +82,19 @@ Examples:
 The output shows the URL and a command that scrapes it. Press Ctrl-C to stop.
 
 Exit codes: 0 after a signal, 1 if the simulator cannot start, 2 if the command line is invalid.";
+
+pub(super) const SYSTEMS: &str = "\
+Examples:
+  postmeter systems
+  postmeter systems show ceymail > mine.yaml
+  postmeter systems check mine.yaml
+  postmeter systems schema > system.schema.json
+  postmeter explain --systems-file mine.yaml --system mine --file metrics.txt
+
+To use the schema in an editor with a YAML language server, begin the file with:
+  # yaml-language-server: $schema=system.schema.json
+
+Exit codes: 0 on success, 1 if a file has a problem, 2 if the command line is invalid.";
 
 pub(super) const METRICS: &str = "\
 Examples:

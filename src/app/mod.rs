@@ -6,10 +6,12 @@ mod completions;
 mod connect;
 mod delivery_logs;
 mod demo;
+mod explain;
 mod healthcheck;
 mod help;
 mod init;
 mod metrics;
+mod one_shot;
 mod otlp_json;
 mod reload;
 mod run;
@@ -18,6 +20,7 @@ mod schema;
 mod scrape;
 mod service;
 mod simulate;
+mod systems;
 mod token;
 
 pub use cli::Cli;
@@ -69,7 +72,9 @@ pub fn main(cli: Cli) -> ExitCode {
             Command::Check(args) => check::check(&args).await,
             Command::Init(args) => init::init(args).await,
             Command::Scrape(args) => scrape::scrape(*args).await,
+            Command::Explain(args) => explain::explain(args).await,
             Command::Simulate(args) => simulate::simulate(args).await,
+            Command::Systems(args) => systems::systems(&args),
             Command::Metrics(args) => metrics::metrics(&args),
             Command::Token(args) => token::token(&args),
             Command::ConfigSchema(args) => schema::config_schema(&args),

@@ -2,50 +2,36 @@
 
 use super::cli::{Only, ScrapeArgs, ScrapeFormat};
 use super::connect::host_and_port;
-use super::otlp_json;
-use super::saved::SavedResponse;
-use super::{AppError, ignore_broken_pipe};
-use crate::config::{self, CommandLineTarget, Environment, LogLevel};
+use super::{AppError, ignore_broken_pipe, one_shot, otlp_json};
+use crate::config::{self, CommandLineTarget};
 use crate::export::SeriesState;
 use crate::export::exposition::{self, Escaping, Format, Section};
 use crate::export::otlp;
 use crate::model::SelectedFamilies;
 use crate::poll::{Limits, Reading, Tally, Target, select_native};
-use crate::source::{self, Context, CounterMemory, SOURCES, Source, map_to_canonical};
-use crate::telemetry::{CollectedTarget, Identity, SelfTelemetry, TargetMeterProvider};
+use crate::source::{Context, CounterMemory, Source, map_to_canonical};
+use crate::telemetry::{CollectedTarget, Identity, TargetMeterProvider};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use tokio::task::JoinSet;
 
 pub(super) async fn scrape(args: ScrapeArgs) -> Result<(), AppError> {
-    let mut telemetry = config::Config::from_env(&Environment::default()).telemetry;
-    // Errors are printed below, once for each target; the log would repeat them.
-    telemetry.log_level = LogLevel::Off;
-    SelfTelemetry::start(&telemetry).map_err(super::StartError::from)?;
+    one_shot::turn_off_log()?;
     let mut output = ScrapeOutput::new(args.format, args.only);
     let environment = args.env_file.environment()?;
     let is_complete = match (args.config_file()?, &args.system) {
         (Some(path), _) => {
-            let config = config::load(&path, &environment)?;
-            // A target that is named explicitly is polled even if it belongs to another shard.
-            let config = if args.target.is_some() { config::Config { shard: None, ..config } } else { config.sharded(args.shard) };
-            let discovery = config::Discovery::read(&config.targets_files, &config.targets);
-            if let Some(problems) = discovery.problems() {
-                return Err(problems.into());
-            }
-            let mut targets: Vec<_> = discovery.targets(&config.targets).filter(|target| config.polls(target)).cloned().collect();
-            if let Some(name) = &args.target {
-                targets.retain(|target| target.name == *name);
-                if targets.is_empty() {
-                    return Err(AppError::Other(format!("{}: no target is named `{name}`", path.display())));
-                }
-            }
+            let targets = one_shot::targets(&path, args.target.as_deref(), args.shard, &environment)?;
             poll(targets, &mut output).await?
         }
-        (None, Some(system)) if !args.file.is_empty() => read_saved(system, &args.file, &mut output)?,
+        (None, Some(system)) if !args.file.is_empty() => {
+            let systems = one_shot::systems(None, &args.systems_file, &environment)?;
+            read_saved(one_shot::system_by_name(&systems, system)?, &args.file, &mut output)?
+        }
         (None, _) => {
-            let (target, warnings) = config::command_line_target(target_flags(&args), &environment)?;
+            let systems = one_shot::systems(None, &args.systems_file, &environment)?;
+            let (target, warnings) = config::command_line_target_with(&systems, target_flags(&args), &environment)?;
             for warning in warnings {
                 eprintln!("warning: {warning}");
             }
@@ -102,25 +88,8 @@ async fn poll(targets: Vec<config::Target>, output: &mut ScrapeOutput) -> Result
 }
 
 /// Reads saved responses as one poll of a mail system.
-fn read_saved(system: &str, files: &[String], output: &mut ScrapeOutput) -> Result<bool, AppError> {
-    let app_error = |error: &dyn std::fmt::Display| AppError::Other(error.to_string());
-    let source = system_by_name(system)?;
-    let mut read = Vec::new();
-    let mut bytes = 0;
-    for file in files {
-        let saved = SavedResponse::new(source, file).map_err(|error| app_error(&error))?;
-        match saved.read() {
-            Ok((families, len)) => {
-                bytes += len as u64;
-                read.push((saved.part, families));
-            }
-            Err(error) if saved.part.name == source.required().name => return Err(app_error(&error)),
-            Err(error) => eprintln!("{error}"),
-        }
-    }
-    if !read.iter().any(|(part, _)| part.name == source.required().name) {
-        return Err(AppError::Other(format!("{system}: the required part `{}` is missing; add --file PATH", source.required().name)));
-    }
+fn read_saved(source: &'static Source, files: &[String], output: &mut ScrapeOutput) -> Result<bool, AppError> {
+    let one_shot::SavedResponses { read, bytes, .. } = one_shot::read_files(source, files)?;
     let (at, began) = (SystemTime::now(), Instant::now());
     let context = Context { now: at, window_start: None, sliding: false, detail: None, metrics_from_log: &[] };
     let mut snapshot = map_to_canonical(source, &read, &mut CounterMemory::default(), &context);
@@ -135,12 +104,6 @@ fn read_saved(system: &str, files: &[String], output: &mut ScrapeOutput) -> Resu
     let meter_provider = TargetMeterProvider::of(source, &identity).map_err(super::StartError::from)?;
     output.add(&meter_provider, source, &identity, &reading);
     Ok(true)
-}
-
-/// Returns the mail system of this name.
-fn system_by_name(system: &str) -> Result<&'static Source, AppError> {
-    let names = || SOURCES.iter().map(|source| source.name).collect::<Vec<_>>().join(", ");
-    source::by_name(system).ok_or_else(|| AppError::Other(format!("unknown mail system `{system}`; expected one of: {}", names())))
 }
 
 /// The metrics to print.

@@ -52,7 +52,7 @@ pub fn command_line_target_with(
     flags: CommandLineTarget,
     environment: &Environment,
 ) -> Result<(Target, Vec<Problem>), Problems> {
-    let mut decoder = Decoder::new("", environment, systems);
+    let mut decoder = Decoder::new("", environment, systems.to_vec());
     let node = flags.into_node();
     let location = Location { path: COMMAND_LINE.to_owned(), ..Location::default() };
     let (_, target) = target::decode(&mut decoder, &Item { location, node: &node, inherited: false }, None);

@@ -13,7 +13,9 @@ pub(super) use super::yaml::{find_choice, is_true};
 pub(super) struct Decoder<'a> {
     decoder: yaml::Decoder<'a>,
     pub environment: &'a Environment,
-    pub systems: &'a [&'static Source],
+    pub systems: Vec<&'static Source>,
+    /// `true` if a definition of a mail system has problems, so that its name is not known.
+    pub has_broken_systems: bool,
     /// `true` if the file names a directory for state.
     pub has_state_dir: bool,
     /// `true` if metrics are pushed over HTTP to a URL from which the URL of logs cannot be derived.
@@ -22,9 +24,9 @@ pub(super) struct Decoder<'a> {
 
 impl<'a> Decoder<'a> {
     /// Creates a decoder for a file.
-    pub(super) const fn new(file: &'a str, environment: &'a Environment, systems: &'a [&'static Source]) -> Self {
+    pub(super) const fn new(file: &'a str, environment: &'a Environment, systems: Vec<&'static Source>) -> Self {
         let decoder = yaml::Decoder::new(file, environment, Positions::Lines);
-        Self { decoder, environment, systems, has_state_dir: false, logs_url_is_unknown: false }
+        Self { decoder, environment, systems, has_broken_systems: false, has_state_dir: false, logs_url_is_unknown: false }
     }
 
     /// Returns the errors and the warnings.

@@ -14,6 +14,7 @@ use super::map::Map;
 use super::template::Template;
 use super::yaml::{Node, Value};
 use super::{Environment, Pem};
+use crate::source::Source;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Keys whose files are read again while the target runs.
@@ -27,6 +28,13 @@ const USER_MAPS: &[&str] = &["headers", "resource"];
 pub(super) fn of(map: &Map<'_>, environment: &Environment) -> u64 {
     let mut hasher = DefaultHasher::new();
     entries(map.nodes().collect(), environment, &mut hasher);
+    hasher.finish()
+}
+
+/// Adds the mail system: another version of its definition is a change. Equal definitions are the same one.
+pub(super) fn with_system(fingerprint: u64, source: &'static Source) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (fingerprint, std::ptr::from_ref(source).addr()).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -86,7 +94,7 @@ mod tests {
     fn fingerprint(text: &str) -> u64 {
         let node = yaml::parse(text).unwrap();
         let environment = [("A", "x")].into_iter().collect();
-        let mut decoder = Decoder::new("", &environment, &[]);
+        let mut decoder = Decoder::new("", &environment, Vec::new());
         of(&decoder.map(&Item::root(&node), TARGET).unwrap(), &environment)
     }
 

@@ -4,8 +4,8 @@ use super::decode::Decoder;
 use super::map::{Item, Location, Map};
 use super::schema::{FILE, TARGET};
 use super::{
-    Config, Environment, Export, Health, Problem, Problems, Protocol, Reload, Shard, Target, TargetsFiles, Telemetry, otel, problem,
-    target, yaml,
+    Config, Environment, Export, Health, Problem, Problems, Protocol, Reload, Shard, SystemsFiles, Target, TargetsFiles, Telemetry, otel,
+    problem, target, yaml,
 };
 use crate::source::{SOURCES, Source, built_in_problems};
 use std::collections::HashMap;
@@ -26,7 +26,15 @@ const MISSING_FILE_HINT: &str = "; use --config to name another file";
 /// # Errors
 /// Returns every problem of the file.
 pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> {
-    parse(&read_text(path, MISSING_FILE_HINT)?, &path.display().to_string(), environment)
+    parse(&read(path)?, &path.display().to_string(), environment)
+}
+
+/// Reads the text of a configuration file.
+///
+/// # Errors
+/// Returns the reason why it cannot be read.
+pub fn read(path: &Path) -> Result<String, Problems> {
+    read_text(path, MISSING_FILE_HINT)
 }
 
 /// Reads the text of a file up to its largest size. `hint` is appended to the error if the file does not exist.
@@ -63,7 +71,7 @@ pub fn parse(text: &str, file: &str, environment: &Environment) -> Result<Config
 /// # Errors
 /// See [`parse`].
 pub fn parse_with(systems: &[&'static Source], text: &str, file: &str, environment: &Environment) -> Result<Config, Problems> {
-    let mut decoder = Decoder::new(file, environment, systems);
+    let mut decoder = Decoder::new(file, environment, systems.to_vec());
     let node = match yaml::parse(text) {
         Ok(node) => node,
         Err(error) => return Err(Problems::of_file(file, error.line, error.message)),
@@ -84,7 +92,7 @@ impl Config {
         let (targets, targets_files, defaults) = (map.take("targets"), map.take("targets_files"), map.take("defaults"));
         let (export, telemetry, reload) = (map.take("export"), map.take("telemetry"), map.take("reload"));
         let health = map.take("health");
-        let (shard, state_dir) = (map.take("shard"), map.take("state_dir"));
+        let (shard, state_dir, systems_files) = (map.take("shard"), map.take("state_dir"), map.take("systems_files"));
         decoder.finish(map);
         // Parts that need the directory only check that the key is present; its value is checked here.
         decoder.has_state_dir = state_dir.is_some();
@@ -95,6 +103,7 @@ impl Config {
             export.otlp.as_ref().is_some_and(|otlp| otlp.protocol == Protocol::HttpProtobuf && otlp.logs_endpoint().is_none());
         let has_targets_files =
             targets_files.as_ref().is_some_and(|item| matches!(&item.node.value, yaml::Value::List(list) if !list.is_empty()));
+        let systems_files = SystemsFiles::decode(decoder, systems_files.as_ref());
         let targets_files = TargetsFiles::decode(decoder, targets_files.as_ref(), defaults.as_ref());
         let targets = decode_targets(decoder, targets.as_ref(), defaults.as_ref(), has_targets_files);
         let reload = Reload::decode(decoder, reload.as_ref());
@@ -104,19 +113,19 @@ impl Config {
         let mut telemetry = decode_telemetry(decoder, telemetry.as_ref(), is_disabled);
         telemetry.metrics_in_export = export.otlp.as_ref().filter(|_| !has_own_receiver).map(|otlp| otlp.temporality);
         let warnings = take_warnings(decoder);
-        Self { targets, shard, targets_files, export, health, telemetry, state_dir, reload, warnings }
+        Self { targets, shard, systems_files, targets_files, export, health, telemetry, state_dir, reload, warnings }
     }
 
     /// A configuration without targets in which the environment determines everything else, for programs that supply their own targets.
     #[must_use]
     pub fn from_env(environment: &Environment) -> Self {
-        let mut decoder = Decoder::new("", environment, &[]);
+        let mut decoder = Decoder::new("", environment, Vec::new());
         let is_disabled = is_disabled(&mut decoder);
         let export = Export::decode(&mut decoder, None, is_disabled);
         let telemetry = decode_telemetry(&mut decoder, None, is_disabled);
         let warnings = take_warnings(&mut decoder);
-        let (targets, targets_files, reload) = Default::default();
-        Self { targets, shard: None, targets_files, export, health: None, telemetry, state_dir: None, reload, warnings }
+        let (targets, systems_files, targets_files, reload) = Default::default();
+        Self { targets, shard: None, systems_files, targets_files, export, health: None, telemetry, state_dir: None, reload, warnings }
     }
 }
 

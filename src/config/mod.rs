@@ -30,6 +30,7 @@ mod otel;
 mod otlp;
 mod part;
 mod passthrough;
+mod path_patterns;
 mod pem;
 mod prometheus;
 mod protection;
@@ -40,6 +41,7 @@ pub mod schema;
 mod secret;
 mod server_tls;
 mod shard;
+mod systems_files;
 mod target;
 mod targets_files;
 mod telemetry;
@@ -58,7 +60,7 @@ pub use environment::Environment;
 pub use excerpt::excerpt;
 pub use export::Export;
 pub use health::Health;
-pub use load::{FILE_BYTES_MAX, TARGETS_MAX, load, parse, parse_with};
+pub use load::{FILE_BYTES_MAX, TARGETS_MAX, load, parse, parse_with, read};
 pub use origin::Origin;
 pub use otlp::{Compression, Otlp, Protocol, REQUEST_BYTES_DEFAULT, Temporality};
 pub use part::TargetPart;
@@ -70,6 +72,7 @@ pub use reload::Reload;
 pub use secret::{Secret, SecretError};
 pub use server_tls::{ClientAuth, ServerTls, TlsVersion};
 pub use shard::Shard;
+pub use systems_files::{SystemsFiles, read_definitions};
 pub use target::{DUE_SHARE, Target};
 pub use targets_files::TargetsFiles;
 pub use telemetry::{LogFormat, LogLevel, SERVICE_NAME_DEFAULT, Telemetry, TelemetryOtlp};
@@ -91,6 +94,8 @@ pub struct Config {
     pub targets: Vec<Target>,
     /// Key `shard`: the share of the targets to poll; `None` is all of them.
     pub shard: Option<Shard>,
+    /// Key `systems_files`: files with definitions of mail systems.
+    pub systems_files: SystemsFiles,
     /// Key `targets_files`: files with more targets.
     pub targets_files: TargetsFiles,
     /// Key `export`: the exporters.

@@ -109,6 +109,34 @@ impl Repair {
             Self::ExemplarDropped => "exemplar_dropped",
         }
     }
+
+    /// A description of the invalid input and of what happens to it, as one phrase.
+    #[must_use]
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::Unreadable => "a line or series that cannot be read; dropped",
+            Self::Unescaped => "an unescaped quote or backslash in a label or help text; read as intended",
+            Self::InvalidUtf8 => "bytes that are not UTF-8; each is replaced by ?",
+            Self::LabelTooLong => "a label value or help text over the limit; cut",
+            Self::NonFinite => "NaN or infinity as the value of a count; dropped",
+            Self::Underflow => "an unsigned gauge that fell below zero and became a number up to 2^64; dropped",
+            Self::OutOfRange => "a negative count, or a counter that is too large to be exact; dropped",
+            Self::DuplicateSeries => "a duplicate series in one response; the first is kept",
+            Self::NotCumulative => "histogram buckets that are not cumulative; added up",
+            Self::InconsistentHistogram => "a histogram whose buckets contradict its count; dropped",
+            Self::MistypedCounter => "a counter with the type gauge; read as a counter",
+            Self::Held => "a sum that decreased because an account was deleted; kept at its last value",
+            Self::Misnamed => "a response whose counters have each other's names; dropped",
+            Self::Forged => {
+                "a repeated family or series of a server that does not escape labels, of which the genuine copy is unknown; dropped"
+            }
+            Self::AmbiguousTargetInfo => "several target_info series with different labels; none is used",
+            Self::NameCollision => "a family that a Prometheus OTLP receiver renames to the name of another metric; exported unchanged",
+            Self::MissingCount => "a histogram or summary without a count; dropped",
+            Self::Unsupported => "a line of a type that OTLP does not have (gaugehistogram); dropped",
+            Self::ExemplarDropped => "an exemplar that is too long, on the sum or count of a distribution, or over the limit; dropped",
+        }
+    }
 }
 
 /// The number of repairs of each kind.

@@ -77,6 +77,18 @@ impl Redactor {
     pub fn of<'s>(secrets: impl IntoIterator<Item = &'s str>) -> Self {
         let mut needles: Vec<Needle> = secrets.into_iter().flat_map(forms).map(|form| Needle(form.chars().map(fold).collect())).collect();
         needles.retain(|needle| needle.0.len() >= SECRET_CHARS_MIN);
+        Self::sorted(needles)
+    }
+
+    /// Redacts the secrets of both.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        Self::sorted(self.0)
+    }
+
+    /// Longer secrets are replaced first.
+    fn sorted(mut needles: Vec<Needle>) -> Self {
         needles.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
         needles.dedup();
         Self(needles)

@@ -23,7 +23,8 @@ use super::state::TargetState;
 use super::waiters::Waiters;
 use super::{Limits, Reading, RecordReader, Usage};
 use crate::config;
-use crate::source::CounterMemory;
+use crate::net::Redactor;
+use crate::source::{CounterMemory, Trace};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -196,6 +197,24 @@ impl Target {
         }
     }
 
+    /// Returns a reading as [`Self::reading`] does. If that polls the server, the second value is the trace of the mapping.
+    pub async fn reading_with_trace(self: &Arc<Self>) -> (Arc<Reading>, Option<Trace>) {
+        self.polling.lock().await.counters.request_trace();
+        let reading = self.reading().await;
+        let trace = self.polling.lock().await.counters.take_trace();
+        (reading, trace)
+    }
+
+    /// Redacts the secrets that requests to the server contain: a server may repeat them in its responses.
+    #[must_use]
+    pub fn redactor(&self) -> Redactor {
+        let of_parts = self.config.parts.iter().map(|part| &part.credentials);
+        let credentials = std::iter::once(&self.config.credentials).chain(of_parts);
+        let secrets: Vec<String> =
+            credentials.flat_map(|c| [&c.password, &c.token]).flatten().filter_map(|secret| secret.read().ok()).collect();
+        self.shared.client.redactor(None).and(Redactor::of(secrets.iter().map(String::as_str)))
+    }
+
     /// Returns a reading as [`Self::reading`] does, but waits for at most `limit`. After that the target is down for this caller. Optional
     /// parts that would use up most of that time are cancelled, so that they do not take the target down.
     ///
@@ -273,5 +292,6 @@ fn counts_the_same(a: &config::Target, b: &config::Target) -> bool {
     // Another time zone takes effect at its next midnight; the sums continue.
     let today = |window: &config::Window| matches!(window, config::Window::Today(_));
     let same_window = a.window == b.window || today(&a.window) && today(&b.window);
-    same_window && (&a.format, &a.detail) == (&b.format, &b.detail)
+    // The state of counters belongs to the rules of one definition.
+    same_window && std::ptr::eq(a.source, b.source) && (&a.format, &a.detail) == (&b.format, &b.detail)
 }

@@ -36,7 +36,10 @@ pub use definition::{load, run_examples};
 pub use delivery_log::DeliveryLogApi;
 pub use diagnosis::{Condition, Diagnosis};
 pub use example::Example;
-pub use map::{ADVICE_BYTES_MAX, ADVICE_MAX, Context, CounterMemory, Detail, POINTS_PER_METRIC_MAX, WINDOWS_KEPT_MAX, map_to_canonical};
+pub use map::{
+    ADVICE_BYTES_MAX, ADVICE_MAX, Context, CounterMemory, Detail, POINTS_PER_METRIC_MAX, SkippedRule, TRACED_SERIES_MAX, Trace,
+    TracedEntry, TracedFamily, TracedRule, TracedSeries, TracedValue, WINDOWS_KEPT_MAX, map_to_canonical,
+};
 pub use part::{Part, Request, TARGET_URL};
 pub use path_series::{Combine, PathSeries, PathValue};
 pub use reader::Reader;

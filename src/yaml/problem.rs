@@ -69,10 +69,17 @@ impl Problems {
     }
 }
 
-/// Sorts by position, with other files after the first, and removes duplicates.
+/// Sorts by file, in the order of their first problems, and by position; and removes duplicates.
 pub(crate) fn sort_and_deduplicate(problems: &mut Vec<Problem>) {
-    let first = problems.iter().map(|problem| problem.file.clone()).find(|file| !file.is_empty()).unwrap_or_default();
-    problems.sort_by_key(|problem| (!problem.file.is_empty() && problem.file != first, problem.line, problem.column));
+    let mut files: Vec<String> = Vec::new();
+    for file in problems.iter().map(|problem| &problem.file).filter(|file| !file.is_empty()) {
+        if !files.contains(file) {
+            files.push(file.clone());
+        }
+    }
+    // Problems without a file are sorted like those of the first one.
+    let order = |problem: &Problem| files.iter().position(|file| *file == problem.file).unwrap_or(0);
+    problems.sort_by_key(|problem| (order(problem), problem.line, problem.column));
     let mut seen = std::collections::HashSet::new();
     problems.retain(|problem| seen.insert(problem.to_string()));
 }

@@ -271,6 +271,9 @@ fn every_command_has_help() {
         ("demo --help", "--listen"),
         ("completions --help", "bash, elvish, fish, powershell, zsh"),
         ("config-schema --help", "yaml-language-server"),
+        ("explain --help", "--systems-file"),
+        ("systems --help", "yaml-language-server"),
+        ("systems check --help", "<FILE>..."),
         ("--version", env!("CARGO_PKG_VERSION")),
     ] {
         let output = run(Path::new(FIXTURES), line);
@@ -282,7 +285,9 @@ fn every_command_has_help() {
 #[test]
 fn the_examples_of_the_help_are_valid() {
     let mut tried = 0;
-    for command in ["", "run", "check", "scrape", "simulate", "metrics", "demo", "completions", "config-schema", "token"] {
+    for command in
+        ["", "run", "check", "scrape", "simulate", "metrics", "demo", "completions", "config-schema", "token", "explain", "systems"]
+    {
         let help = stdout(&run(Path::new(FIXTURES), format!("{command} --help").trim_start()));
         assert!(help.contains("Example") || help.contains("Start with"), "{command}: {help}");
         let examples = help.lines().flat_map(|line| line.split("; ")).filter_map(|line| line.trim_start().strip_prefix("postmeter "));
@@ -308,7 +313,7 @@ fn shells_complete_every_command() {
         let output = run(Path::new(FIXTURES), &format!("completions {shell}"));
         let script = stdout(&output);
         assert!(output.status.success() && stderr(&output).is_empty(), "{shell}: {}", stderr(&output));
-        for word in ["scrape", "config-schema", "insecure-skip-verify"] {
+        for word in ["scrape", "config-schema", "insecure-skip-verify", "explain", "systems", "systems-file"] {
             assert!(script.contains(word), "the script for {shell} lacks {word}");
         }
     }

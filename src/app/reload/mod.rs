@@ -2,7 +2,7 @@
 //!
 //! # Settings that a reload replaces
 //!
-//! Targets with `defaults` and `targets_files`, access to the pull endpoint and its TLS, the push interval, and the section `reload`.
+//! Targets with `defaults` and `targets_files`, the mail systems of `systems_files`, access to the pull endpoint and its TLS, the push interval, and the section `reload`.
 //! Everything is built in [`PreparedReload`] before anything is replaced through [`ReloadHandles`]. An unchanged target keeps its
 //! connections, its reading and its counters, and a reload does not poll it. A scrape in progress finishes with the previous targets.
 //!
@@ -28,6 +28,7 @@ use crate::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
 use restart::settings_that_need_restart;
 use std::collections::HashMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
@@ -120,7 +121,25 @@ impl RunningConfig {
 
     /// Reloads the file and logs the result. Returns a description of the changes, or the errors.
     fn reload(&mut self, file: &mut ConfigFile, trigger: &'static str) -> Result<String, String> {
-        let result = self.apply(file);
+        let result = file.load().map_err(|problems| problems.to_string()).and_then(|config| self.apply(config, &file.path));
+        if result.is_ok() {
+            file.accept();
+        }
+        self.report(trigger, result)
+    }
+
+    /// Reads the files of `systems_files` again if one of them has changed, and logs the result.
+    fn check_systems_files(&mut self, file: &ConfigFile) {
+        if !self.config.systems_files.have_changed() {
+            return;
+        }
+        let config = file.load_accepted().map_err(|problems| problems.to_string());
+        let result = config.and_then(|config| self.apply(config, &file.path));
+        let _ = self.report("systems_files", result);
+    }
+
+    /// Logs and counts the result of a reload. Returns a description of the changes, or the errors.
+    fn report(&mut self, trigger: &'static str, result: Result<TargetChanges, String>) -> Result<String, String> {
         self.self_telemetry.reload.reloaded(result.is_ok());
         match &result {
             Ok(changes) => {
@@ -140,10 +159,9 @@ impl RunningConfig {
         result.map(|changes| changes.to_string())
     }
 
-    /// Loads and applies the file.
-    fn apply(&mut self, file: &mut ConfigFile) -> Result<TargetChanges, String> {
-        let config = file.load().map_err(|problems| problems.to_string())?;
-        if let Some(problems) = settings_that_need_restart(&self.config, &config, &file.path) {
+    /// Applies the configuration in a file.
+    fn apply(&mut self, config: Config, path: &Path) -> Result<TargetChanges, String> {
+        if let Some(problems) = settings_that_need_restart(&self.config, &config, path) {
             return Err(problems.to_string());
         }
         let discovery = self.discovery.reread(&config.targets_files, &config.targets).map_err(|problems| problems.to_string())?;

@@ -23,6 +23,7 @@ pub(in crate::app) async fn reload_on_trigger(
     mut hangup: Signal,
     stop: CancellationToken,
 ) {
+    file.accept();
     let mut check = tokio::time::interval(file.check_interval);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -39,6 +40,7 @@ pub(in crate::app) async fn reload_on_trigger(
             let result = match trigger {
                 Some(trigger) => Some(running.reload(&mut file, trigger)),
                 None => {
+                    running.check_systems_files(&file);
                     running.check_targets_files();
                     None
                 }

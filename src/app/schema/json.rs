@@ -6,9 +6,14 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
 /// The draft that YAML language servers support best.
-const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
+pub(super) const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
 /// The pattern of a reference, which is resolved when the file is read.
 const REFERENCE: &str = r"\$\{(env|file):[^}]+\}";
+
+/// The pattern of a mail system's name.
+pub(super) const SYSTEM_NAME: &str = "^[A-Za-z0-9._-]{1,100}$";
+/// The place of the definition of references.
+pub(super) const REFERENCE_PATH: &str = "#/definitions/reference";
 
 /// Returns the schema of the whole file.
 pub(super) fn schema() -> Value {
@@ -16,6 +21,8 @@ pub(super) fn schema() -> Value {
     // A file without targets has nothing to poll.
     schema["type"] = json!("object");
     schema["anyOf"] = json!([{"required": ["targets"]}, {"required": ["targets_files"]}]);
+    schema["if"] = json!({"not": {"required": ["systems_files"]}});
+    schema["then"] = restriction_of_default_parts();
     schema["$schema"] = json!(DRAFT);
     schema["title"] = json!("Configuration of Postmeter");
     schema["description"] = json!("Any single value may contain ${env:NAME}, ${env:NAME:-default} or ${file:PATH}; $$ is a dollar sign.");
@@ -23,7 +30,7 @@ pub(super) fn schema() -> Value {
     schema
 }
 
-fn map(keys: &[Key]) -> Value {
+pub(super) fn map(keys: &[Key]) -> Value {
     map_of_keys(keys.iter())
 }
 
@@ -42,7 +49,11 @@ fn target(keys: &[Key]) -> Value {
 }
 
 fn defaults(keys: &[Key]) -> Value {
-    let mut map = map_of_keys(keys.iter().filter(|key| key.is_inheritable()));
+    map_of_keys(keys.iter().filter(|key| key.is_inheritable()))
+}
+
+/// Restricts the parts in `defaults` to those of built-in systems, unless the file adds others.
+fn restriction_of_default_parts() -> Value {
     // Several systems have a part of the same name, and validators reject an enumeration with duplicates.
     let parts: BTreeSet<&str> = SOURCES
         .iter()
@@ -50,9 +61,8 @@ fn defaults(keys: &[Key]) -> Value {
         .map(|part| part.name)
         .chain(SOURCES.iter().filter_map(|source| source.delivery_log).map(|records| records.part.name))
         .collect();
-    map["properties"]["parts"]["propertyNames"] = json!({"enum": parts});
-    map["properties"]["parts"]["items"] = json!({"enum": parts});
-    map
+    let parts = json!({"propertyNames": {"enum": parts}, "items": {"enum": parts}});
+    json!({"properties": {"defaults": {"properties": {"parts": parts}}}})
 }
 
 fn property(key: &Key) -> Value {
@@ -75,7 +85,12 @@ fn value(shape: &Shape) -> Value {
         Shape::Number => any(vec![json!({"type": "number"}), json!({"type": "string", "pattern": "^[-+0-9.eE]+$"}), reference()]),
         Shape::Flag => any(vec![json!({"enum": [true, false, "true", "false"]}), reference()]),
         Shape::Choice(values) => any(vec![json!({"enum": values()}), reference()]),
-        Shape::System => any(vec![json!({"enum": SOURCES.iter().map(|source| source.name).collect::<Vec<_>>()}), reference()]),
+        // The names of users' systems are not known here, so editors suggest those of the built-in ones and accept others.
+        Shape::System => any(vec![
+            json!({"enum": SOURCES.iter().map(|source| source.name).collect::<Vec<_>>()}),
+            json!({"type": "string", "pattern": SYSTEM_NAME}),
+            reference(),
+        ]),
         Shape::Map(keys) => map(keys),
         Shape::Target(keys) => target(keys),
         Shape::Defaults(keys) => defaults(keys),
@@ -100,7 +115,7 @@ fn any(shapes: Vec<Value>) -> Value {
 }
 
 fn reference() -> Value {
-    json!({"$ref": "#/definitions/reference"})
+    json!({"$ref": REFERENCE_PATH})
 }
 
 fn number(min: &usize, max: &usize, pattern: &str) -> Value {

@@ -1,14 +1,14 @@
 //! The keys of the configuration file as Markdown tables, for `docs/configuration.md`.
 
-use crate::config::schema::{DefaultValue, FILE, Key, Shape};
+use crate::config::schema::{DefaultValue, Key, Shape};
 use crate::config::{show_bytes, show_duration};
 use crate::source::SOURCES;
 use std::fmt::Write as _;
 
-/// Renders a table for the top of the file, and one for each section below it.
-pub(super) fn tables() -> String {
+/// Renders a table for the keys at the top of a file, and one for each section below it.
+pub(super) fn tables(keys: &'static [Key]) -> String {
     let mut tables = Tables { text: String::new(), sections: Vec::new() };
-    tables.section("Top level", "", FILE);
+    tables.section("Top level", "", keys);
     tables.text
 }
 
@@ -67,7 +67,10 @@ impl Tables {
             Shape::Number => "number".to_owned(),
             Shape::Flag => "`true` or `false`".to_owned(),
             Shape::Choice(values) => values().iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", "),
-            Shape::System => SOURCES.iter().map(|source| format!("`{}`", source.name)).collect::<Vec<_>>().join(", "),
+            Shape::System => {
+                let names = SOURCES.iter().map(|source| format!("`{}`", source.name)).collect::<Vec<_>>().join(", ");
+                format!("{names}, or a name of `systems_files`")
+            }
             Shape::Map(keys) | Shape::Target(keys) => format!("map, see `{}`", self.section_path(keys).unwrap_or(path)),
             Shape::Defaults(_) => "map with keys of `targets[]`".to_owned(),
             Shape::MapOf(shape) => format!("map of {}", self.value(shape, path)),

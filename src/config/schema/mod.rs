@@ -18,7 +18,7 @@ pub(super) use target::{CREDENTIALS, DELIVERY_LOG, DETAIL, RELAY, TARGET, TLS, W
 pub(super) use telemetry::TELEMETRY;
 pub(super) use web::{HTTP_SERVER, WEB_CONFIG, WEB_RATE_LIMIT};
 
-use super::targets_files::PATTERNS_MAX;
+use super::path_patterns::PATTERNS_MAX;
 use crate::yaml::schema::{NONE, key};
 use DefaultValue::{Description, Flag};
 
@@ -35,6 +35,12 @@ pub static FILE: &[Key] = &[
         Shape::List(&Shape::Text, 1..=PATTERNS_MAX),
         NONE,
         "Paths of files with more targets (.yaml, .yml or .json). The last part of a path may contain * and ?.",
+    ),
+    key(
+        "systems_files",
+        Shape::List(&Shape::Text, 1..=PATTERNS_MAX),
+        NONE,
+        "Paths of files that define mail systems (.yaml or .yml), relative to this file. The last part of a path may contain * and ?.",
     ),
     key(
         "defaults",

@@ -154,6 +154,7 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
     decoder.finish(map);
 
     let source = source?;
+    let fingerprint = fingerprint::with_system(fingerprint, source);
     let (parts, delivery_log) = part::decode(decoder, &location, parts_item.as_ref(), source, &credentials, &own_credentials);
     let target = Target {
         name,

@@ -10,7 +10,7 @@ const NAMESPACES: &[&str] = &["mail.", "system.", "process."];
 const METRICS_NAMED_MAX: usize = 20;
 
 /// Returns the metrics that rules can produce: Postmeter records the others itself.
-pub(super) fn metrics() -> impl Iterator<Item = &'static Metric> {
+pub(crate) fn metrics() -> impl Iterator<Item = &'static Metric> {
     let is_in_namespace = |metric: &&Metric| NAMESPACES.iter().any(|namespace| metric.name.starts_with(namespace));
     ALL.iter().copied().filter(is_in_namespace).filter(|metric| !POLL_METRICS.contains(metric))
 }

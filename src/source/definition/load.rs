@@ -56,3 +56,9 @@ pub fn load(text: &str, file: &str) -> Result<&'static Source, Problems> {
     loaded.insert(text.into(), source);
     Ok(source)
 }
+
+/// Returns the text that a definition was loaded from.
+#[must_use]
+pub fn text_of(source: &'static Source) -> Option<String> {
+    LOADED.lock().iter().find(|(_, loaded)| std::ptr::eq(**loaded, source)).map(|(text, _)| text.to_string())
+}

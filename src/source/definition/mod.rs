@@ -22,8 +22,9 @@ mod series;
 mod system;
 mod unit;
 
+pub(crate) use canonical::metrics;
 pub use example::run_examples;
-pub use load::{DEFINITIONS_MAX, load};
+pub use load::{DEFINITIONS_MAX, load, text_of};
 pub(super) use request::JSON;
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The state of a target's counters between polls, and the sums that are calculated from it.
 
+use super::Trace;
 use super::advice::AdviceMemory;
 use super::omitted::Summands;
 use super::rebased::RebasedCounters;
@@ -36,6 +37,8 @@ pub struct CounterMemory {
     pub(super) summands: Summands,
     /// The sums of each window, for windowed systems.
     pub(super) windows: WindowSums,
+    /// The trace of the last mapping, if it was requested.
+    pub(super) trace: Option<Box<Trace>>,
 }
 
 #[derive(Clone, Debug, Default)]

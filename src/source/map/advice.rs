@@ -28,6 +28,12 @@ pub(super) struct AdviceMemory {
     risen: Vec<(String, SystemTime)>,
 }
 
+/// Returns the advice that would follow from these responses if each value had been 0 before.
+pub(super) fn if_rising(source: &Source, read: &[(&'static Part, Families)]) -> Vec<String> {
+    let mut memory = AdviceMemory { parts: read.iter().map(|(part, _)| part.name).collect(), ..AdviceMemory::default() };
+    memory.evaluate(source, read, SystemTime::UNIX_EPOCH)
+}
+
 impl AdviceMemory {
     /// Returns the advice that follows from the responses of a poll, and stores their values for the next.
     pub(super) fn evaluate(&mut self, source: &Source, read: &[(&'static Part, Families)], now: SystemTime) -> Vec<String> {

@@ -5,7 +5,7 @@ use super::omitted::ReadSummands;
 use super::part_families::PartFamilies;
 use super::points::{POINTS_PER_METRIC_MAX, Points};
 use super::selector::with_attribute;
-use super::{Context, Detail};
+use super::{Context, Detail, Trace};
 use crate::model::vocabulary::OTHER;
 use crate::model::{Attributes, Histogram, Kind, Metric, Number, Point, Repair, SampleRef, Snapshot, Value};
 use crate::source::{Rule, Source, Take, Transform};
@@ -24,6 +24,9 @@ const COUNTER_MAX: f64 = 9_007_199_254_740_992.0;
 /// The largest number of points of a target whose increases are accumulated.
 const ACCUMULATED_POINTS_MAX: usize = 10 * POINTS_PER_METRIC_MAX;
 
+/// The series of an accumulated point: the identity and the value of each.
+type AccumulatedSeries = Vec<(u64, Result<f64, Repair>)>;
+
 pub(super) struct Mapping<'a> {
     snapshot: Snapshot,
     points: Points,
@@ -41,6 +44,9 @@ pub(super) struct Mapping<'a> {
 
 impl<'a> Mapping<'a> {
     pub(super) fn new(snapshot: Snapshot, memory: &'a mut CounterMemory, context: &'a Context, gauges_underflow: bool) -> Self {
+        if let Some(trace) = &mut memory.trace {
+            trace.start();
+        }
         Self {
             snapshot,
             points: Points::default(),
@@ -55,6 +61,13 @@ impl<'a> Mapping<'a> {
 
     pub(super) fn repair(&mut self, repair: Repair) {
         self.snapshot.repairs.count(repair);
+    }
+
+    /// Records into the trace, if one was requested.
+    pub(super) fn trace(&mut self, record: impl FnOnce(&mut Trace)) {
+        if let Some(trace) = &mut self.memory.trace {
+            record(trace);
+        }
     }
 
     /// Applies a rule that is not a detail.
@@ -82,6 +95,7 @@ impl<'a> Mapping<'a> {
                 is_new
             });
         }
+        self.trace(|trace| found.iter().for_each(|(series, sample)| trace.series(*series, sample)));
         found
     }
 
@@ -93,10 +107,11 @@ impl<'a> Mapping<'a> {
         if rule.transform == Transform::Rebase {
             self.memory.rebased.start(address);
         }
-        for (series, sample) in self.series(rule, families) {
+        for (index, (series, sample)) in self.series(rule, families).into_iter().enumerate() {
             let Some(attributes) = rule.attributes_of(&sample, has_patterns) else { continue };
             absent.retain(|other| *other != attributes);
             if earlier.as_mut().is_some_and(|earlier| self.is_settled(rule, &attributes, earlier)) {
+                self.trace(|trace| trace.supersede(index));
                 continue;
             }
             let value = taken(rule.take, sample.value());
@@ -107,14 +122,19 @@ impl<'a> Mapping<'a> {
             }
             match (value, rule.metric.kind) {
                 (Ok(Value::Histogram(histogram)), Kind::Histogram) => {
+                    self.trace(|trace| trace.point(index, &attributes, None));
                     self.add_histogram(rule, attributes, histogram.scaled(rule.scale));
                 }
-                (_, Kind::Histogram) => self.repair(Repair::Unreadable),
+                (_, Kind::Histogram) => {
+                    self.trace(|trace| trace.point(index, &attributes, Some(Repair::Unreadable)));
+                    self.repair(Repair::Unreadable);
+                }
                 (value, _) => {
                     let mut value = value.and_then(|value| self.number(rule.metric, value));
                     if rule.transform == Transform::Rebase {
                         value = self.rebased(address, series, value, identity(rule.metric, &attributes), &attributes);
                     }
+                    self.trace(|trace| trace.point(index, &attributes, value.err()));
                     self.add(rule, attributes, value.map(|n| self.transformed(rule, n)));
                 }
             }
@@ -133,6 +153,7 @@ impl<'a> Mapping<'a> {
         let zero = if families.may_lack(rule) { f64::NAN } else { 0.0 };
         for attributes in absent {
             if !earlier.as_mut().is_some_and(|earlier| self.is_settled(rule, &attributes, earlier)) {
+                self.trace(|trace| trace.zero(&attributes));
                 self.points.add(rule.metric, attributes, zero);
             }
         }
@@ -240,13 +261,14 @@ impl<'a> Mapping<'a> {
         let whole = families.named(whole).find_map(|sample| sample.number());
         let (Some(part), Some(whole)) = (part, whole) else { return };
         if let Some(share) = self.memory.share_of_increase(rule.families[0], part, whole) {
+            self.trace(|trace| trace.point(0, &Attributes::new(), None));
             self.add(rule, Attributes::new(), Ok(1.0 - share));
         }
     }
 
     fn accumulate(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
         let (address, has_patterns) = (std::ptr::from_ref(rule).addr(), rule.has_patterns_in_tables());
-        let mut by_point: Vec<(u64, Attributes, Vec<(u64, Result<f64, Repair>)>)> = Vec::new();
+        let mut by_point: Vec<(u64, Attributes, AccumulatedSeries)> = Vec::new();
         let mut indexes: HashMap<u64, usize> = HashMap::new();
         if rule.from.is_empty() {
             let attributes = rule.fixed_attributes();
@@ -255,7 +277,7 @@ impl<'a> Mapping<'a> {
             by_point.extend(self.memory.accumulated_by(address).into_iter().map(|(point, attributes)| (point, attributes, Vec::new())));
             indexes.extend(by_point.iter().enumerate().map(|(index, (point, ..))| (*point, index)));
         }
-        for (series, sample) in self.series(rule, families) {
+        for (position, (series, sample)) in self.series(rule, families).into_iter().enumerate() {
             let value = taken(rule.take, sample.value()).and_then(|value| self.number(rule.metric, value));
             if let Err(repair) = value {
                 self.repair(repair);
@@ -269,7 +291,11 @@ impl<'a> Mapping<'a> {
                     by_point.push((point, attributes, Vec::new()));
                 }
             }
-            by_point[index].2.push((series, value));
+            let (_, attributes, values) = &mut by_point[index];
+            values.push((series, value));
+            if let Some(trace) = &mut self.memory.trace {
+                trace.point(position, attributes, value.err());
+            }
         }
         let mut absent = if rule.zero_when_absent { rule.possible_attributes() } else { Vec::new() };
         let may_lack_series = families.may_lack(rule);
@@ -285,6 +311,7 @@ impl<'a> Mapping<'a> {
             }
         }
         for attributes in absent.into_iter().filter(|_| !may_lack_series) {
+            self.trace(|trace| trace.zero(&attributes));
             self.add(rule, attributes, Ok(0.0));
         }
     }
@@ -309,19 +336,24 @@ impl<'a> Mapping<'a> {
             self.points.take(|point| point.metric == rule.metric && point.attributes == *attributes).map(|point| point.value)
         });
         let Some(total) = totals.reduce(|sum, total| sum + total).filter(|total| !total.is_nan()) else { return };
-        let values = series.into_iter().filter_map(|(_, sample)| {
-            Some((sample.label(label)?, taken(rule.take, sample.value()).and_then(|value| self.number(rule.metric, value)).ok()?))
+        let values = series.into_iter().enumerate().filter_map(|(index, (_, sample))| {
+            let value = taken(rule.take, sample.value()).and_then(|value| self.number(rule.metric, value));
+            Some((sample.label(label)?, value.ok()?, index))
         });
-        let mut values: Vec<(&str, f64)> = values.collect();
+        let mut values: Vec<(&str, f64, usize)> = values.collect();
         values.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
         // One point is reserved for the rest; without it the sum would be too small.
-        values.truncate(detail.top.min(self.points.room(rule.metric).saturating_sub(1)));
+        let rest = values.split_off(values.len().min(detail.top.min(self.points.room(rule.metric).saturating_sub(1))));
+        let of_rest = with_attribute(&fixed, detail.by, OTHER.to_owned());
+        rest.into_iter().for_each(|(_, _, index)| self.trace(|trace| trace.point(index, &of_rest, None)));
         // The server counts families one after the other while mail moves, so the rest can be slightly negative.
-        let rest = (total - values.iter().map(|(_, value)| value).sum::<f64>()).max(0.0);
-        for (name, value) in values {
-            self.add(rule, with_attribute(&fixed, detail.by, name.to_owned()), Ok(value));
+        let rest = (total - values.iter().map(|(_, value, _)| value).sum::<f64>()).max(0.0);
+        for (name, value, index) in values {
+            let attributes = with_attribute(&fixed, detail.by, name.to_owned());
+            self.trace(|trace| trace.point(index, &attributes, None));
+            self.add(rule, attributes, Ok(value));
         }
-        self.add(rule, with_attribute(&fixed, detail.by, OTHER.to_owned()), Ok(rest));
+        self.add(rule, of_rest, Ok(rest));
     }
 
     /// Returns the snapshot, without the sums that lack a series, and with counters that do not fall.

@@ -14,6 +14,7 @@ mod part_families;
 mod points;
 mod rebased;
 mod selector;
+mod trace;
 mod windows;
 
 use super::pattern::is_match;
@@ -25,6 +26,7 @@ use mapping::Mapping;
 use part_families::PartFamilies;
 pub use points::POINTS_PER_METRIC_MAX;
 use std::time::{Duration, SystemTime};
+pub use trace::{SkippedRule, TRACED_SERIES_MAX, Trace, TracedEntry, TracedFamily, TracedRule, TracedSeries, TracedValue};
 pub use windows::WINDOWS_KEPT_MAX;
 
 /// The inputs of the mapping of a poll, besides the responses.
@@ -76,7 +78,10 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
         }
         for rule in part.rules.iter().filter(|rule| rule.detail.is_none()) {
             let is_wrong = is_misnamed && rule.metric.kind == Kind::Counter;
-            if !is_wrong && !context.metrics_from_log.contains(&rule.metric) {
+            let is_in_log = context.metrics_from_log.contains(&rule.metric);
+            let skipped = is_wrong.then_some(SkippedRule::Misnamed).or(is_in_log.then_some(SkippedRule::CountedFromLog));
+            mapping.trace(|trace| trace.rule(part, rule, skipped));
+            if skipped.is_none() {
                 mapping.apply(rule, families);
             }
         }
@@ -84,13 +89,15 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
     // Details replace totals, so all totals come first.
     for (part, families) in &parts {
         for rule in part.rules {
-            if let (Some((label, attribute)), Some(detail)) = (rule.detail, &context.detail)
-                && attribute == detail.by
-            {
+            let Some((label, attribute)) = rule.detail else { continue };
+            let detail = context.detail.as_ref().filter(|detail| attribute == detail.by);
+            mapping.trace(|trace| trace.rule(part, rule, detail.is_none().then_some(SkippedRule::Detail)));
+            if let Some(detail) = detail {
                 mapping.apply_detail(rule, label, detail, families);
             }
         }
     }
+    mapping.trace(|trace| trace.finish(source, read));
     mapping.finish(source)
 }
 

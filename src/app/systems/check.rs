@@ -1,0 +1,40 @@
+//! `postmeter systems check`: checks definitions and runs their examples.
+
+use crate::app::AppError;
+use crate::config::{self, Problem, Problems};
+use crate::source::{self, Source, definition};
+use std::path::PathBuf;
+
+/// Checks each file. Problems are printed with file, line and column.
+pub(super) fn check(files: &[PathBuf]) -> Result<(), AppError> {
+    let mut problems = Vec::new();
+    for path in files {
+        // Each file is checked on its own first, so that one with problems does not hide those of another.
+        match config::read_definitions(&[], std::slice::from_ref(path)) {
+            Ok(systems) => problems.extend(systems.iter().flat_map(|source| of_examples(source, &path.display().to_string()))),
+            Err(found) => problems.extend(found.iter().cloned()),
+        }
+    }
+    if problems.is_empty() {
+        let systems = config::read_definitions(&[], files)?;
+        for (path, source) in files.iter().zip(&systems) {
+            report_valid(&path.display().to_string(), source);
+        }
+        return Ok(());
+    }
+    Err(Problems::new(problems).into())
+}
+
+/// Runs the examples of a definition and returns their problems.
+fn of_examples(source: &'static Source, file: &str) -> Vec<Problem> {
+    definition::run_examples(source).into_iter().map(|problem| Problem { file: file.to_owned(), ..problem }).collect()
+}
+
+fn report_valid(file: &str, source: &Source) {
+    let count = |n: usize, noun: &str| format!("{n} {noun}{}", if n == 1 { "" } else { "s" });
+    let counts = [count(source.parts.len(), "part"), count(source.rules().count(), "rule"), count(source.examples.len(), "example")];
+    println!("{file}: valid, {}: {}", source.name, counts.join(", "));
+    if source::by_name(source.name).is_some() {
+        eprintln!("warning: {file}: {} is the name of a built-in mail system; choose another name to use the file", source.name);
+    }
+}

@@ -1,0 +1,122 @@
+//! Files that a configuration file names by patterns: `targets_files:` and `systems_files:`.
+
+use super::Problem;
+use super::decode::Decoder;
+use super::map::Item;
+use glob::{MatchOptions, Pattern};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The largest number of patterns of a key.
+pub const PATTERNS_MAX: usize = 100;
+/// `*` does not match names that begin with a dot, which are temporary files or internal to a Kubernetes volume.
+const MATCH_OPTIONS: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+
+/// A list of paths, the last part of which can be a pattern.
+#[derive(Clone, Default)]
+pub(super) struct PathPatterns {
+    /// The key of the list.
+    key: &'static str,
+    /// The configuration file.
+    file: String,
+    /// The largest number of files that may match.
+    files_max: usize,
+    patterns: Vec<PathPattern>,
+}
+
+/// A directory, and a pattern for the names of its files.
+#[derive(Clone, Debug)]
+struct PathPattern {
+    directory: PathBuf,
+    name: Pattern,
+    text: String,
+}
+
+impl fmt::Debug for PathPatterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.patterns.iter().map(|pattern| &pattern.text)).finish()
+    }
+}
+
+impl PathPatterns {
+    /// Decodes a list of patterns. The extensions exclude backups that an editor makes. Relative paths are those of `base`.
+    pub(super) fn decode(
+        decoder: &mut Decoder<'_>,
+        key: &'static str,
+        item: Option<&Item<'_>>,
+        base: &Path,
+        extensions: &[&str],
+        files_max: usize,
+    ) -> Self {
+        let items = item.map(|item| decoder.bounded_list(item, PATTERNS_MAX)).unwrap_or_default();
+        let mut patterns = Vec::with_capacity(items.len());
+        for item in items {
+            let Some(text) = decoder.non_empty_text(&item) else { continue };
+            patterns.extend(decoder.ok_or_report(&item.location, PathPattern::parse(&text, base, extensions)));
+        }
+        Self { key, file: decoder.file.to_owned(), files_max, patterns }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// Returns the files that exist now, sorted.
+    ///
+    /// # Errors
+    /// A directory cannot be read, or there are too many files.
+    pub(super) fn paths(&self) -> Result<Vec<PathBuf>, Problem> {
+        let mut found = Vec::new();
+        for pattern in &self.patterns {
+            let problem = |message: String| self.problem(&pattern.text, message);
+            let directory = if pattern.directory.as_os_str().is_empty() { Path::new(".") } else { &pattern.directory };
+            let entries = match std::fs::read_dir(directory) {
+                // The directory may be mounted later.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                entries => entries.map_err(|error| problem(error.to_string()))?,
+            };
+            for entry in entries {
+                let entry = entry.map_err(|error| problem(error.to_string()))?;
+                let name = entry.file_name();
+                if !name.to_str().is_some_and(|name| pattern.name.matches_with(name, MATCH_OPTIONS)) {
+                    continue;
+                }
+                // Without `./`, so that messages show `a.yaml` if the file has `a.yaml`.
+                let path = pattern.directory.join(name);
+                if path.is_file() {
+                    found.push(path);
+                }
+            }
+            found.sort();
+            found.dedup();
+            if found.len() > self.files_max {
+                return Err(problem(format!("more than {} files match", self.files_max)));
+            }
+        }
+        Ok(found)
+    }
+
+    fn problem(&self, pattern: &str, message: String) -> Problem {
+        Problem { file: self.file.clone(), line: None, column: None, path: format!("{}: {pattern}", self.key), message }
+    }
+}
+
+impl PathPattern {
+    fn parse(text: &str, base: &Path, extensions: &[&str]) -> Result<Self, String> {
+        let (directory, name) = match text.rsplit_once('/') {
+            Some(("", name)) => ("/", name),
+            Some((directory, name)) => (directory, name),
+            None => ("", text),
+        };
+        if directory.contains(['*', '?', '[']) {
+            return Err(format!("{text}: only the last part of a path may be a pattern, as in targets/*.yaml"));
+        }
+        if !extensions.iter().any(|extension| name.ends_with(extension)) {
+            return Err(format!("{text} must end in {}", extensions.join(", ")));
+        }
+        let name = Pattern::new(name).map_err(|error| format!("{text}: {}", error.msg))?;
+        let directory = if directory.is_empty() { base.to_owned() } else { base.join(directory) };
+        Ok(Self { directory, name, text: text.to_owned() })
+    }
+}

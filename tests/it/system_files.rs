@@ -1,0 +1,364 @@
+//! A mail system of a user's own: its file is written from `docs/mail-system-files.md` alone, and used without a rebuild and a restart.
+#![allow(clippy::unwrap_used)]
+
+use crate::support::program::Program;
+use crate::support::{Described, postmeter, stderr, stdout, wait_until_async};
+use axum::Router;
+use axum::routing::get;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/mail-system-files.md");
+const SOON: Duration = Duration::from_secs(60);
+
+/// Returns the block of the documentation that begins with this fence and contains this text, without its indentation.
+fn block(fence: &str, text: &str) -> String {
+    let page = fs::read_to_string(PAGE).unwrap();
+    let fence = format!("```{fence}\n");
+    let mut blocks = page.split(&fence).skip(1).filter_map(|rest| rest.split("```").next());
+    let block = blocks.find(|block| block.contains(text)).unwrap_or_else(|| panic!("no block {fence} has {text}"));
+    let indent = block.len() - block.trim_start().len();
+    block.trim_end().lines().map(|line| format!("{}\n", line.get(indent..).unwrap_or_default())).collect()
+}
+
+/// The definition of the documentation.
+fn definition() -> String {
+    block("yaml", "name: mailhub")
+}
+
+/// The definition of the documentation with the rule that its text adds.
+fn longer_definition() -> String {
+    // The block of the rule is not indented here, as it is a list item of the rules.
+    let rule: String = block("yaml", "mailhub_greylisted_total").lines().map(|line| format!("      {line}\n")).collect();
+    definition() + &rule
+}
+
+/// The response of the documentation.
+fn response() -> String {
+    block("console", "tee mailhub.txt").lines().skip(1).map(|line| format!("{line}\n")).collect()
+}
+
+/// A folder with the files of the documentation.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("systems")).unwrap();
+    fs::write(folder.path().join("systems/mailhub.yaml"), definition()).unwrap();
+    fs::write(folder.path().join("mailhub.txt"), response()).unwrap();
+    folder
+}
+
+fn run(folder: &Path, line: &str) -> Output {
+    postmeter().current_dir(folder).args(line.split(' ')).output().unwrap()
+}
+
+/// Starts a server that sends the response of the documentation.
+async fn start_server() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().route("/metrics", get(|| async { response() }));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+struct World {
+    folder: TempDir,
+    program: Program,
+    url: String,
+    client: reqwest::Client,
+}
+
+impl World {
+    async fn start(keys: &str) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = folder();
+        let config = config(start_server().await, keys);
+        let mut program = Program::spawn_with(folder.path(), &config, &[]);
+        let url = program.base_url().await;
+        Self { folder, program, url, client: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let new = self.folder.path().join("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.folder.path().join(name)).unwrap();
+    }
+
+    async fn metrics(&self) -> String {
+        self.client.get(format!("{}/metrics", self.url)).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// Waits until a line of `/metrics` begins with this text.
+    async fn until_metric(&self, series: &str) {
+        let last = parking_lot::Mutex::new(String::new());
+        let is_match = || async {
+            let page = self.metrics().await;
+            *last.lock() = page;
+            last.lock().lines().any(|line| line.starts_with(series))
+        };
+        wait_until_async(is_match, SOON, Described(|| format!("no {series} in\n{}\n{}", last.lock(), self.program.log().join("\n")))).await;
+    }
+
+    async fn until_log(&self, text: &str) {
+        let has_line = || async { self.program.log().iter().any(|line| line.contains(text)) };
+        wait_until_async(has_line, SOON, Described(|| format!("no {text} in\n{}", self.program.log().join("\n")))).await;
+    }
+}
+
+fn config(server: SocketAddr, keys: &str) -> String {
+    format!(
+        "systems_files: [systems/*.yaml]\ntargets:\n  - {{name: hub1, system: mailhub, url: \"http://{server}\", min_interval: 1s}}\n\
+         export: {{prometheus: {{listen: \"127.0.0.1:0\"}}}}\n{keys}"
+    )
+}
+
+/// A series of the target, without its value.
+fn series(name: &str, attributes: &str) -> String {
+    format!("{name}{{instance=\"hub1\",job=\"mailhub\",{attributes}}} ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_from_the_documentation_is_used_changed_broken_and_removed_while_the_program_runs() {
+    assert!(definition().lines().count() < 30);
+    let world = World::start("").await;
+    let waiting = series("mail_queue_depth", "mail_queue_state=\"deferred\",mail_system_name=\"mailhub\"");
+    world.until_metric(&format!("{waiting}14")).await;
+    let greylisted = series("mail_rejected_messages_total", "mail_rejection_reason=\"greylist\",mail_system_name=\"mailhub\"");
+    assert!(!world.metrics().await.contains(&greylisted));
+
+    world.write("systems/mailhub.yaml", &longer_definition());
+    world.until_metric(&format!("{greylisted}5")).await;
+    world.until_metric(&format!("{waiting}14")).await;
+
+    // A file with a problem changes nothing.
+    world.write("systems/mailhub.yaml", &longer_definition().replace("mail.queue.depth", "mail.queue.deep"));
+    let line = 1 + definition().lines().position(|line| line.contains("mail.queue.depth")).unwrap();
+    world.until_log(&format!("systems/mailhub.yaml:{line}:")).await;
+    world.until_metric(&format!("{greylisted}5")).await;
+    let log = world.program.log();
+    let problem = log.iter().find(|line| line.contains("reload rejected")).unwrap();
+    assert!(problem.contains("mail.queue.depth") && problem.contains("nothing was changed"), "{problem}");
+
+    world.write("systems/mailhub.yaml", &definition().replace("waiting: deferred", "waiting: scheduled"));
+    world.until_metric(&format!("{}14", waiting.replace("deferred", "scheduled"))).await;
+    assert!(!world.metrics().await.contains(&greylisted));
+
+    // A system that is in use cannot be removed.
+    fs::remove_file(world.folder.path().join("systems/mailhub.yaml")).unwrap();
+    world.until_log("unknown mail system").await;
+    world.until_metric(&format!("{}14", waiting.replace("deferred", "scheduled"))).await;
+    world.program.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_system_is_used_after_a_reload_of_the_configuration() {
+    let world = World::start("reload: {watch: true}\n").await;
+    let server = start_server().await;
+    world.until_metric("mail_up{instance=\"hub1\"").await;
+    world.write("systems/other.yaml", &definition().replace("name: mailhub", "name: other").replace("title: Mailhub", "title: Other"));
+    let more = format!("targets:\n  - {{name: o, system: other, url: \"http://{server}\"}}\n");
+    let text = fs::read_to_string(world.folder.path().join("postmeter.yaml")).unwrap().replace("targets:\n", &more);
+    world.write("postmeter.yaml", &text);
+    world.until_metric("mail_queue_depth{instance=\"o\",job=\"other\",mail_queue_state=\"active\",mail_system_name=\"other\"} 3").await;
+    world.program.end();
+}
+
+#[test]
+fn problems_have_a_position_and_names_are_unique() {
+    let folder = folder();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("postmeter.yaml", &config(SocketAddr::from(([192, 0, 2, 1], 9)), ""));
+    let output = run(folder.path(), "check");
+    assert_eq!((stdout(&output).as_str(), output.status.code()), ("postmeter.yaml: valid, 1 target\n", Some(0)), "{}", stderr(&output));
+    write("systems/also.yaml", &definition());
+    write("systems/copy.yaml", &definition().replace("name: mailhub", "name: kumomta"));
+    write("systems/worse.yaml", "name: worse\nparts: 1\n");
+    let output = run(folder.path(), "check");
+    let problems = stderr(&output);
+    let [copy, hub, worse] = problems.lines().collect::<Vec<_>>()[..] else { panic!("{problems}") };
+    assert_eq!(copy, "postmeter: systems/copy.yaml:1:7: name: kumomta is the name of a built-in mail system; choose another name");
+    assert_eq!(hub, "systems/mailhub.yaml:1:7: name: mailhub is defined in systems/also.yaml as well; choose another name");
+    assert!(worse.starts_with("systems/worse.yaml:2:1: parts: "), "{worse}");
+    assert_eq!(output.status.code(), Some(1));
+    // Relative paths are those of the configuration file.
+    let output = run(Path::new("/"), &format!("check --config {}", folder.path().join("postmeter.yaml").display()));
+    assert!(stderr(&output).contains("systems/worse.yaml:2:1"), "{}", stderr(&output));
+}
+
+#[test]
+fn targets_files_and_defaults_take_a_system_of_a_user() {
+    let folder = folder();
+    fs::write(folder.path().join("more.yaml"), "- {name: a, url: \"http://192.0.2.1\"}\n").unwrap();
+    let targets = folder.path().join("more.yaml").display().to_string();
+    let text = format!("systems_files: [systems/mailhub.yaml]\ndefaults: {{timeout: 5s}}\ntargets_files: [\"{targets}\"]\n");
+    fs::write(folder.path().join("postmeter.yaml"), &text).unwrap();
+    let output = run(folder.path(), "check");
+    assert!(stderr(&output).contains("system"), "{}", stderr(&output));
+    fs::write(folder.path().join("more.yaml"), "- {name: a, system: mailhub, url: \"http://192.0.2.1\"}\n").unwrap();
+    let output = run(folder.path(), "check");
+    assert_eq!(stdout(&output), "postmeter.yaml: valid, 1 target\n", "{}", stderr(&output));
+}
+
+#[test]
+fn systems_lists_shows_and_checks() {
+    let folder = folder();
+    let list = stdout(&run(folder.path(), "systems --systems-file systems/mailhub.yaml"));
+    for source in postmeter::source::SOURCES.iter() {
+        let line = list.lines().find(|line| line.split_whitespace().next() == Some(source.name)).unwrap();
+        assert!(line.contains(source.title) && source.parts.iter().all(|part| line.contains(part.name)), "{line}");
+    }
+    assert_eq!(list.lines().last().unwrap().split_whitespace().collect::<Vec<_>>(), ["mailhub", "Mailhub", "metrics"]);
+    for source in postmeter::source::SOURCES.iter() {
+        let shown = run(folder.path(), &format!("systems show {}", source.name));
+        assert_eq!(shown.status.code(), Some(0), "{}", stderr(&shown));
+        fs::write(folder.path().join("copy.yaml"), &shown.stdout).unwrap();
+        let output = run(folder.path(), "systems check copy.yaml");
+        let valid = format!("copy.yaml: valid, {}: ", source.name);
+        assert!(stdout(&output).starts_with(&valid) && output.status.success(), "{}{}", stdout(&output), stderr(&output));
+        assert!(stderr(&output).contains("is the name of a built-in mail system"), "{}", stderr(&output));
+    }
+    let output = run(folder.path(), "systems show nosuch");
+    assert!(stderr(&output).starts_with("postmeter: unknown mail system `nosuch`; expected one of: "), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(1));
+    for line in ["systems check", "systems show", "systems nosuch", "systems schema --format xml", "explain", "explain --system a"] {
+        assert_eq!(run(folder.path(), line).status.code(), Some(2), "{line}");
+    }
+}
+
+#[test]
+fn check_reports_every_problem_of_every_file_and_runs_examples() {
+    let folder = folder();
+    let check = |files: &str| {
+        let output = run(folder.path(), &format!("systems check {files}"));
+        (output.status.code(), stdout(&output), stderr(&output))
+    };
+    assert_eq!(
+        check("systems/mailhub.yaml"),
+        (Some(0), "systems/mailhub.yaml: valid, mailhub: 1 part, 2 rules, 0 examples\n".to_owned(), String::new())
+    );
+    let example = block("yaml", "after traffic");
+    fs::write(folder.path().join("good.yaml"), definition() + &example).unwrap();
+    assert_eq!(check("good.yaml").0, Some(0), "{}", check("good.yaml").2);
+    fs::write(folder.path().join("wrong.yaml"), definition() + &example.replace("}: 14", "}: 15")).unwrap();
+    let (code, _, problems) = check("wrong.yaml");
+    assert!(code == Some(1) && problems.starts_with("postmeter: wrong.yaml:") && problems.contains("is 14, expected 15"), "{problems}");
+    let bad = definition().replace("mail.queue.depth", "mail.queue.deep").replace("deferred}}", "later}}").replace("path:", "pfad:");
+    fs::write(folder.path().join("bad.yaml"), bad).unwrap();
+    let (code, out, problems) = check("wrong.yaml bad.yaml nosuch.yaml good.yaml");
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    let positions: Vec<&str> = problems.lines().map(|line| line.trim_start_matches("postmeter: ").split(": ").next().unwrap()).collect();
+    assert!(positions.len() >= 4, "{problems}");
+    for position in &positions {
+        let parts: Vec<&str> = position.split(':').collect();
+        let has_position = matches!(parts[..], [_, line, column] if line.parse::<u32>().is_ok() && column.parse::<u32>().is_ok());
+        assert!(has_position || *position == "nosuch.yaml", "{position}");
+    }
+    assert_eq!(check("systems/mailhub.yaml good.yaml").0, Some(1), "two definitions of one name");
+}
+
+#[test]
+fn explain_shows_where_values_come_from_and_what_is_not_used() {
+    let folder = folder();
+    let explain = |files: &str| run(folder.path(), &format!("explain --systems-file systems/mailhub.yaml --system mailhub {files}"));
+    crate::assert_text_snapshot!("explain-mailhub", stdout(&explain("--file mailhub.txt")));
+    let json: serde_json::Value = serde_json::from_str(&stdout(&explain("--file metrics=mailhub.txt --format json"))).unwrap();
+    let target = &json["targets"][0];
+    assert_eq!((&target["system"], &target["unused_families"][0]["family"]), (&"mailhub".into(), &"mailhub_greylisted_total".into()));
+    let point = target["points"].as_array().unwrap().iter().find(|point| point["attributes"]["mail.queue.state"] == "deferred").unwrap();
+    assert_eq!((&point["value"], &point["sources"][0]["rule"]["number"]), (&14.into(), &1.into()));
+    assert_eq!(point["sources"][0]["series"][0]["labels"]["state"], "waiting");
+    // Control characters are escaped.
+    let hostile = response().replace("\"waiting\"", "\"wait\u{1b}[2J\u{202e}ing\"");
+    fs::write(folder.path().join("hostile.txt"), hostile).unwrap();
+    for format in ["text", "json"] {
+        let out = stdout(&explain(&format!("--file hostile.txt --format {format}")));
+        assert!(out.contains("wait\\u001b[2J\\u202eing") && !out.contains(['\u{1b}', '\u{202e}']), "{out}");
+    }
+    let output = explain("--file nosuch.txt");
+    assert_eq!(
+        (stderr(&output).as_str(), output.status.code()),
+        ("postmeter: nosuch.txt: No such file or directory (os error 2)\n", Some(1))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_polls_and_hides_secrets() {
+    let folder = folder();
+    let secret = "hunter2-hunter2";
+    let body = response().replace("\"waiting\"", &format!("\"{secret}\""));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = listener.local_addr().unwrap();
+    let router = Router::new().route("/metrics", get(move || async move { body }));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let config = config(server, "")
+        .replace("min_interval: 1s", &format!("token: {secret}"))
+        .replace("  - {", "  - {name: down, system: mailhub, url: \"http://127.0.0.1:1\"}\n  - {");
+    fs::write(folder.path().join("postmeter.yaml"), config).unwrap();
+    let path = folder.path().to_owned();
+    let (one, all) = tokio::task::spawn_blocking(move || {
+        let line = "explain --config postmeter.yaml";
+        (run(&path, &format!("{line} --target hub1")), run(&path, &format!("{line} --format json")))
+    })
+    .await
+    .unwrap();
+    let text = stdout(&one);
+    assert!(
+        one.status.success() && text.starts_with("hub1: mailhub\n") && text.contains("mailhub_queue{state=\"***\"} 14"),
+        "{text}{}",
+        stderr(&one)
+    );
+    let all = (all.status.code(), stdout(&all));
+    assert!(all.0 == Some(1) && !all.1.contains(secret) && !text.contains(secret), "{}", all.1);
+    let json: serde_json::Value = serde_json::from_str(&all.1).unwrap();
+    assert!(json["targets"][0]["parts"][0]["error"].as_str().unwrap().contains("Connection refused"), "{}", all.1);
+    assert_eq!(json["targets"][1]["points"].as_array().unwrap().len(), 4, "{}", all.1);
+}
+
+fn yaml(text: &str) -> serde_json::Value {
+    serde_saphyr::from_str(text).unwrap()
+}
+
+#[test]
+fn the_schema_accepts_definitions_and_rejects_typical_mistakes() {
+    let schema: serde_json::Value = serde_json::from_str(&stdout(&run(Path::new("."), "systems schema"))).unwrap();
+    assert!(jsonschema::meta::is_valid(&schema));
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    for source in postmeter::source::SOURCES.iter() {
+        let text = stdout(&run(Path::new("."), &format!("systems show {}", source.name)));
+        let errors: Vec<String> = validator.iter_errors(&yaml(&text)).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(errors.is_empty(), "{}:\n{}", source.name, errors.join("\n"));
+    }
+    let good = longer_definition() + &block("yaml", "after traffic");
+    assert!(validator.is_valid(&yaml(&good)));
+    for (from, to) in [
+        ("name: mailhub", "name: mail hub"),
+        ("name: mailhub\n", ""),
+        ("title:", "tittle:"),
+        ("parts:", "part:"),
+        ("requests:", "request:"),
+        ("path:", "url:"),
+        ("- {path: /metrics}", "- {path: /metrics, reader: xml}"),
+        ("- {path: /metrics}", "/metrics"),
+        ("family: mailhub_queue\n", "fam: mailhub_queue\n"),
+        ("metric: mail.queue.depth", "metric: mail.queue.deep"),
+        ("metric: mail.queue.depth", "metric: mail.up"),
+        ("mail.queue.state:", "mail.queue.status:"),
+        ("mail.queue.state:", "mail.delivery.outcome:"),
+        ("waiting: deferred", "waiting: later"),
+        ("otherwise: failed", "otherwise: broken"),
+        ("{mail.rejection.reason: greylist}", "{mail.rejection.reason: grey}"),
+        ("metric: mail.queue.depth", "metric: mail.queue.depth\n        fall: never"),
+        ("title: Mailhub", "min_interval: 10"),
+        ("title: after traffic", "name: after traffic"),
+    ] {
+        let bad = good.replacen(from, to, 1);
+        assert!(bad != good, "{from}");
+        assert!(!validator.is_valid(&yaml(&bad)), "the schema accepts {to}");
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("bad.yaml"), bad).unwrap();
+        assert_eq!(run(folder.path(), "systems check bad.yaml").status.code(), Some(1), "the program accepts {to}");
+    }
+}
