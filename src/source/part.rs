@@ -45,9 +45,25 @@ pub struct Part {
     pub not_found_hint: &'static str,
 }
 
-/// Families of Prometheus' client libraries and of scrapes, as patterns: many exporters have them, so they do not identify one.
-const CLIENT_LIBRARY_FAMILIES: &[&str] =
-    &["process_*", "go_*", "promhttp_*", "python_*", "nodejs_*", "jvm_*", "ruby_*", "scrape_*", "up", "target_info"];
+/// Families of Prometheus' client libraries, and patterns of their names: many exporters have them, so they do not identify one.
+pub(super) const CLIENT_LIBRARY_FAMILIES: &[&str] = &[
+    "process_cpu_seconds_total",
+    "process_max_fds",
+    "process_open_fds",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+    "process_virtual_memory_bytes",
+    "process_virtual_memory_max_bytes",
+    "process_*",
+    "go_*",
+    "promhttp_*",
+    "python_*",
+    "nodejs_*",
+    "jvm_*",
+    "scrape_*",
+    "up",
+    "target_info",
+];
 /// The number of unexpected families that an error names.
 const UNEXPECTED_FAMILIES_NAMED_MAX: usize = 5;
 
@@ -107,7 +123,7 @@ impl Part {
     /// Returns `true` if only this mail system has a family with this name.
     fn is_identified_by(&self, name: &str) -> bool {
         let is_any_of = |patterns: &[&str]| patterns.iter().any(|pattern| is_match(pattern, name));
-        let has_rule = || self.rules.iter().any(|rule| is_any_of(rule.families)) && !is_any_of(CLIENT_LIBRARY_FAMILIES);
+        let has_rule = || self.rules.iter().any(|rule| is_any_of(rule.families)) && !is_client_library_family(name);
         is_any_of(self.identifying_families) || has_rule()
     }
 
@@ -126,6 +142,11 @@ impl Part {
         }
         Err(last_error)
     }
+}
+
+/// Returns `true` for a family that many exporters have, or for a pattern of only such families.
+pub(super) fn is_client_library_family(name: &str) -> bool {
+    CLIENT_LIBRARY_FAMILIES.iter().any(|pattern| is_match(pattern, name))
 }
 
 /// The names of the families that have series.
