@@ -107,7 +107,7 @@ impl Part {
     /// Returns `true` if only this mail system has a family with this name.
     fn is_identified_by(&self, name: &str) -> bool {
         let is_any_of = |patterns: &[&str]| patterns.iter().any(|pattern| is_match(pattern, name));
-        let has_rule = || self.rules.iter().any(|rule| is_any_of(rule.families)) && !is_any_of(CLIENT_LIBRARY_FAMILIES);
+        let has_rule = || self.rules.iter().any(|rule| is_any_of(rule.families)) && !is_client_library_family(name);
         is_any_of(self.identifying_families) || has_rule()
     }
 
@@ -126,6 +126,11 @@ impl Part {
         }
         Err(last_error)
     }
+}
+
+/// Returns `true` for a family that many exporters have, or for a pattern of only such families.
+pub(super) fn is_client_library_family(name: &str) -> bool {
+    CLIENT_LIBRARY_FAMILIES.iter().any(|pattern| is_match(pattern, name))
 }
 
 /// The names of the families that have series.

@@ -54,7 +54,7 @@ pub struct AttributeSource {
 }
 
 /// A piece of a text that is composed of labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Piece {
     /// Fixed text.
     Text(&'static str),
@@ -65,7 +65,7 @@ pub enum Piece {
 }
 
 /// The number that a rule takes from a series.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Take {
     /// The value: a number, or a histogram for a metric that is one.
     #[default]

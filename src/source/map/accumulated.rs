@@ -4,9 +4,11 @@ use super::Trace;
 use super::advice::AdviceMemory;
 use super::omitted::Summands;
 use super::rebased::RebasedCounters;
+use super::selector::compare_values;
 use super::windows::WindowSums;
 use crate::model::{Attributes, Point, Repair, Repairs};
-use std::collections::HashMap;
+use crate::source::Source;
+use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
 /// The largest number of series of a counter that are kept although a response lacks them, because they may be unreadable in it.
@@ -17,12 +19,14 @@ const ABSENT_SERIES_MAX: usize = 1_000_000;
 pub struct CounterMemory {
     /// For [`Transform::OneMinusShareOf`](crate::source::Transform): the last values of both counters, by the family of the part.
     shares: HashMap<&'static str, (f64, f64)>,
-    /// For `Transform::Accumulate`, by the address of the rule and the identity of the point.
-    accumulated: HashMap<(usize, u64), Accumulated>,
+    /// For `Transform::Accumulate`, by the key of the rule and the identity of the point.
+    accumulated: HashMap<(u64, u64), Accumulated>,
     /// For `Transform::Rebase`.
     pub(super) rebased: RebasedCounters,
     /// The start of the counters as first reported, for a system with counters that go on after a restart.
     pub(super) first_counters_since: Option<SystemTime>,
+    /// The address of the parts whose rules the state belongs to.
+    definition: Option<usize>,
     /// The values that diagnoses compare.
     pub(super) advice: AdviceMemory,
     /// The start of the server's process, if it is reported.
@@ -68,6 +72,18 @@ pub(super) struct ProcessStart {
 }
 
 impl CounterMemory {
+    /// Forgets the state of rules that a mail system no longer has, because its definition was changed and loaded again.
+    pub(super) fn keep_rules_of(&mut self, source: &Source) {
+        let address = source.parts.as_ptr().addr();
+        let Some(before) = self.definition.replace(address) else { return };
+        if before != address {
+            let rules: HashSet<u64> = source.rules().map(|(_, rule)| rule.key()).collect();
+            self.accumulated.retain(|(rule, _), _| rules.contains(rule));
+            self.rebased.keep(&rules);
+            self.advice = AdviceMemory::default();
+        }
+    }
+
     /// Sets whether the report of the process start in the next mapping comes from an earlier poll.
     pub fn repeats_process_start(&mut self, is_repeated: bool) {
         self.process.is_repeated = is_repeated;
@@ -82,18 +98,20 @@ impl CounterMemory {
     }
 
     /// Returns the last value of a series of an accumulated point.
-    pub(super) fn last_value(&self, rule: usize, point: u64, series: u64) -> Option<f64> {
+    pub(super) fn last_value(&self, rule: u64, point: u64, series: u64) -> Option<f64> {
         self.accumulated.get(&(rule, point))?.last.get(&series).copied()
     }
 
-    /// Returns the points that a rule has accumulated so far, each as its identity and its attributes.
-    pub(super) fn accumulated_by(&self, rule: usize) -> Vec<(u64, Attributes)> {
+    /// Returns the points that a rule has accumulated so far, each as its identity and its attributes, sorted by the values of these.
+    pub(super) fn accumulated_by(&self, rule: u64) -> Vec<(u64, Attributes)> {
         let of_rule = self.accumulated.iter().filter(|((other, _), _)| *other == rule);
-        of_rule.map(|((_, point), accumulated)| (*point, accumulated.attributes.clone())).collect()
+        let mut points: Vec<_> = of_rule.map(|((_, point), accumulated)| (*point, accumulated.attributes.clone())).collect();
+        points.sort_by(|(_, a), (_, b)| compare_values(a, b));
+        points
     }
 
     /// Returns `true` if a rule's point is accumulated.
-    pub(super) fn is_accumulated(&self, rule: usize, point: u64) -> bool {
+    pub(super) fn is_accumulated(&self, rule: u64, point: u64) -> bool {
         self.accumulated.contains_key(&(rule, point))
     }
 
@@ -116,7 +134,7 @@ impl CounterMemory {
     /// be a new series in the next poll, and its whole value would be added again.
     pub(super) fn accumulate(
         &mut self,
-        rule: usize,
+        rule: u64,
         (point, attributes): (u64, &Attributes),
         values: &[(u64, Result<f64, Repair>)],
         may_lack_series: bool,

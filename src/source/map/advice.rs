@@ -47,18 +47,23 @@ impl AdviceMemory {
         for diagnosis in source.diagnoses {
             let conditions = LabelConditions::new(diagnosis.when, &[]);
             let families = read.iter().flat_map(|(_, families)| families.iter()).filter(|family| is_match(diagnosis.family, family.name()));
+            let mut is_absent = true;
             for family in families {
                 for sample in family.samples().filter(|sample| conditions.accept(sample)) {
+                    is_absent = false;
                     let series = family.name_identity() ^ sample.identity();
                     if !self.is_fulfilled(diagnosis, series, &sample, is_comparable) {
                         continue;
                     }
-                    let text = filled(diagnosis.advice, &sample);
+                    let text = filled(diagnosis.advice, |label| sample.label(label));
                     match diagnosis.condition {
                         Condition::Rises => add_rise(&mut self.risen, text, now),
-                        Condition::Present | Condition::Positive => add(&mut advice, text),
+                        Condition::Present | Condition::Positive | Condition::Absent => add(&mut advice, text),
                     }
                 }
+            }
+            if is_absent && diagnosis.condition == Condition::Absent {
+                add(&mut advice, filled(diagnosis.advice, |_| None));
             }
         }
         self.risen.iter().for_each(|(text, _)| add(&mut advice, text.clone()));
@@ -66,8 +71,10 @@ impl AdviceMemory {
     }
 
     fn is_fulfilled(&mut self, diagnosis: &'static Diagnosis, series: u64, sample: &SampleRef<'_>, is_comparable: bool) -> bool {
-        if diagnosis.condition == Condition::Present {
-            return true;
+        match diagnosis.condition {
+            Condition::Present => return true,
+            Condition::Absent => return false,
+            Condition::Rises | Condition::Positive => {}
         }
         let value = match sample.value() {
             Value::Number(n) => n,
@@ -102,12 +109,12 @@ fn add_rise(risen: &mut Vec<(String, SystemTime)>, text: String, now: SystemTime
 }
 
 /// Returns the advice with the values of the series' labels, which are not trusted: on one line and not too long.
-fn filled(advice: &str, sample: &SampleRef<'_>) -> String {
+fn filled<'a>(advice: &str, label: impl Fn(&str) -> Option<&'a str>) -> String {
     let mut text = String::with_capacity(advice.len());
     let mut rest = advice;
-    while let Some((before, (label, after))) = rest.split_once('{').and_then(|(before, after)| Some((before, after.split_once('}')?))) {
+    while let Some((before, (name, after))) = rest.split_once('{').and_then(|(before, after)| Some((before, after.split_once('}')?))) {
         text.push_str(before);
-        text.push_str(&quote(sample.label(label).unwrap_or_default()));
+        text.push_str(&quote(label(name).unwrap_or_default()));
         rest = after;
     }
     text.push_str(rest);

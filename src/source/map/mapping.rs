@@ -24,8 +24,13 @@ const COUNTER_MAX: f64 = 9_007_199_254_740_992.0;
 /// The largest number of points of a target whose increases are accumulated.
 const ACCUMULATED_POINTS_MAX: usize = 10 * POINTS_PER_METRIC_MAX;
 
-/// The series of an accumulated point: the identity and the value of each.
-type AccumulatedSeries = Vec<(u64, Result<f64, Repair>)>;
+/// A point whose increases are accumulated, with the series of the current poll.
+struct AccumulatedPoint {
+    identity: u64,
+    attributes: Attributes,
+    /// The value of each series, by the identity of the series.
+    values: Vec<(u64, Result<f64, Repair>)>,
+}
 
 pub(super) struct Mapping<'a> {
     snapshot: Snapshot,
@@ -102,10 +107,11 @@ impl<'a> Mapping<'a> {
     /// Maps each series on its own.
     fn map_each(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
         let mut absent = if rule.zero_when_absent { rule.possible_attributes() } else { Vec::new() };
-        let (address, has_patterns) = (std::ptr::from_ref(rule).addr(), rule.has_patterns_in_tables());
+        let has_patterns = rule.has_patterns_in_tables();
+        let rebased = (rule.transform == Transform::Rebase).then(|| rule.key());
         let mut earlier = rule.fallback.then(|| self.earlier_points(rule));
-        if rule.transform == Transform::Rebase {
-            self.memory.rebased.start(address);
+        if let Some(key) = rebased {
+            self.memory.rebased.start(key);
         }
         for (index, (series, sample)) in self.series(rule, families).into_iter().enumerate() {
             let Some(attributes) = rule.attributes_of(&sample, has_patterns) else { continue };
@@ -131,16 +137,16 @@ impl<'a> Mapping<'a> {
                 }
                 (value, _) => {
                     let mut value = value.and_then(|value| self.number(rule.metric, value));
-                    if rule.transform == Transform::Rebase {
-                        value = self.rebased(address, series, value, identity(rule.metric, &attributes), &attributes);
+                    if let Some(key) = rebased {
+                        value = self.rebased(key, series, value, identity(rule.metric, &attributes), &attributes);
                     }
                     self.trace(|trace| trace.point(index, &attributes, value.err()));
                     self.add(rule, attributes, value.map(|n| self.transformed(rule, n)));
                 }
             }
         }
-        if rule.transform == Transform::Rebase {
-            for (attributes, total) in self.memory.rebased.totals_of_absent(address) {
+        if let Some(key) = rebased {
+            for (attributes, total) in self.memory.rebased.totals_of_absent(key) {
                 absent.retain(|other| *other != attributes);
                 self.add(rule, attributes, Ok(total * rule.scale));
             }
@@ -177,14 +183,7 @@ impl<'a> Mapping<'a> {
     }
 
     /// Returns the total of a counter that goes on after a fall. An invalid value of a known series does not change its total.
-    fn rebased(
-        &mut self,
-        rule: usize,
-        series: u64,
-        value: Result<f64, Repair>,
-        point: u64,
-        attributes: &Attributes,
-    ) -> Result<f64, Repair> {
+    fn rebased(&mut self, rule: u64, series: u64, value: Result<f64, Repair>, point: u64, attributes: &Attributes) -> Result<f64, Repair> {
         let total = self.memory.rebased.total(rule, series, value.ok(), point, attributes);
         if let (Some(_), Err(repair)) = (total, value) {
             self.repair(repair);
@@ -267,16 +266,16 @@ impl<'a> Mapping<'a> {
     }
 
     fn accumulate(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
-        let (address, has_patterns) = (std::ptr::from_ref(rule).addr(), rule.has_patterns_in_tables());
-        let mut by_point: Vec<(u64, Attributes, AccumulatedSeries)> = Vec::new();
-        let mut indexes: HashMap<u64, usize> = HashMap::new();
+        let (key, has_patterns) = (rule.key(), rule.has_patterns_in_tables());
+        let mut points: Vec<AccumulatedPoint> = Vec::new();
         if rule.from.is_empty() {
             let attributes = rule.fixed_attributes();
-            by_point.push((identity(rule.metric, &attributes), attributes, Vec::new()));
+            points.push(AccumulatedPoint { identity: identity(rule.metric, &attributes), attributes, values: Vec::new() });
         } else {
-            by_point.extend(self.memory.accumulated_by(address).into_iter().map(|(point, attributes)| (point, attributes, Vec::new())));
-            indexes.extend(by_point.iter().enumerate().map(|(index, (point, ..))| (*point, index)));
+            let known = self.memory.accumulated_by(key).into_iter();
+            points.extend(known.map(|(identity, attributes)| AccumulatedPoint { identity, attributes, values: Vec::new() }));
         }
+        let mut indexes: HashMap<u64, usize> = points.iter().enumerate().map(|(index, point)| (point.identity, index)).collect();
         for (position, (series, sample)) in self.series(rule, families).into_iter().enumerate() {
             let value = taken(rule.take, sample.value()).and_then(|value| self.number(rule.metric, value));
             if let Err(repair) = value {
@@ -285,27 +284,25 @@ impl<'a> Mapping<'a> {
             let mut index = 0;
             if !rule.from.is_empty() {
                 let Some(attributes) = rule.attributes_of(&sample, has_patterns) else { continue };
-                let point = identity(rule.metric, &attributes);
-                index = *indexes.entry(point).or_insert(by_point.len());
-                if index == by_point.len() {
-                    by_point.push((point, attributes, Vec::new()));
+                let identity = identity(rule.metric, &attributes);
+                index = *indexes.entry(identity).or_insert(points.len());
+                if index == points.len() {
+                    points.push(AccumulatedPoint { identity, attributes, values: Vec::new() });
                 }
             }
-            let (_, attributes, values) = &mut by_point[index];
-            values.push((series, value));
+            points[index].values.push((series, value));
             if let Some(trace) = &mut self.memory.trace {
-                trace.point(position, attributes, value.err());
+                trace.point(position, &points[index].attributes, value.err());
             }
         }
         let mut absent = if rule.zero_when_absent { rule.possible_attributes() } else { Vec::new() };
         let may_lack_series = families.may_lack(rule);
-        for (point, attributes, values) in by_point {
-            let is_known = self.memory.is_accumulated(address, point);
-            if !is_known && self.memory.accumulated_points() >= ACCUMULATED_POINTS_MAX {
+        for AccumulatedPoint { identity, attributes, values } in points {
+            if !self.memory.is_accumulated(key, identity) && self.memory.accumulated_points() >= ACCUMULATED_POINTS_MAX {
                 self.repair(Repair::Unreadable);
                 continue;
             }
-            if let Some(total) = self.memory.accumulate(address, (point, &attributes), &values, may_lack_series) {
+            if let Some(total) = self.memory.accumulate(key, (identity, &attributes), &values, may_lack_series) {
                 absent.retain(|other| *other != attributes);
                 self.add(rule, attributes, Ok(total * rule.scale));
             }

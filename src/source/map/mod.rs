@@ -65,6 +65,7 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
     snapshot.version = source.version.and_then(|(family, label)| version(read, family, label));
     snapshot.drops_idle_series = source.rules().any(|(_, rule)| rule.transform == Transform::Accumulate);
     snapshot.counters_since = source.counters_since.and_then(|family| unix_time(read, family));
+    memory.keep_rules_of(source);
     snapshot.advice = memory.advice.evaluate(source, read, context.now);
     memory.set_process_start(source.process_since.and_then(|family| unix_time(read, family)));
 

@@ -3,17 +3,18 @@
 //! A server that saves its counters now and then restores an older state after a crash, and counts on from there. A reset would count again
 //! what was counted before the crash, and holding the old value would lose what comes after it.
 
+use super::selector::compare_values;
 use crate::model::Attributes;
 use foldhash::fast::RandomState;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The largest number of native series of a target that are stored. The points of further ones are unknown.
 const SERIES_MAX: usize = 100_000;
 
-/// The counters of a target, by the address of their rule.
+/// The counters of a target, by the key of their rule.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RebasedCounters {
-    rules: HashMap<usize, RebasedRule, RandomState>,
+    rules: HashMap<u64, RebasedRule, RandomState>,
     /// The number of series of all rules.
     series: usize,
 }
@@ -41,14 +42,20 @@ struct RebasedSeries {
 }
 
 impl RebasedCounters {
+    /// Forgets all other rules.
+    pub(super) fn keep(&mut self, rules: &HashSet<u64>) {
+        self.rules.retain(|rule, _| rules.contains(rule));
+        self.series = self.rules.values().map(|of_rule| of_rule.series.len()).sum();
+    }
+
     /// Begins a poll of a rule.
-    pub(super) fn start(&mut self, rule: usize) {
+    pub(super) fn start(&mut self, rule: u64) {
         self.rules.entry(rule).or_default().poll += 1;
     }
 
     /// Returns the total of a series that is present: its native value and all falls before. An invalid value is `None`, and the total then
     /// stays as it was. Returns `None` if the total is unknown.
-    pub(super) fn total(&mut self, rule: usize, series: u64, value: Option<f64>, point: u64, attributes: &Attributes) -> Option<f64> {
+    pub(super) fn total(&mut self, rule: u64, series: u64, value: Option<f64>, point: u64, attributes: &Attributes) -> Option<f64> {
         let of_rule = self.rules.entry(rule).or_default();
         let known = match of_rule.series.get_mut(&series) {
             Some(known) => known,
@@ -69,13 +76,15 @@ impl RebasedCounters {
         Some(known.last + known.fallen)
     }
 
-    /// Returns the totals of the series that the current poll lacks, by point.
-    pub(super) fn totals_of_absent(&self, rule: usize) -> Vec<(Attributes, f64)> {
+    /// Returns the totals of the series that the current poll lacks, by point, sorted by the values of attributes.
+    pub(super) fn totals_of_absent(&self, rule: u64) -> Vec<(Attributes, f64)> {
         let Some(of_rule) = self.rules.get(&rule) else { return Vec::new() };
         let mut sums: HashMap<u64, f64, RandomState> = HashMap::default();
         for series in of_rule.series.values().filter(|series| series.poll != of_rule.poll) {
             *sums.entry(series.point).or_default() += series.last + series.fallen;
         }
-        sums.into_iter().filter_map(|(point, sum)| Some((of_rule.points.get(&point)?.clone(), sum))).collect()
+        let mut totals: Vec<_> = sums.into_iter().filter_map(|(point, sum)| Some((of_rule.points.get(&point)?.clone(), sum))).collect();
+        totals.sort_by(|(a, _), (b, _)| compare_values(a, b));
+        totals
     }
 }

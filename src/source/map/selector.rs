@@ -1,11 +1,14 @@
 //! The series that a rule takes, and the attributes of their points.
 
+use super::points::POINTS_PER_METRIC_MAX;
 use crate::model::{Attribute, Attributes, Point, SampleRef};
 use crate::source::pattern::{is_match, is_pattern, matches};
 use crate::source::{AttributeSource, Piece, Rule};
 use std::borrow::Cow;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 
-use super::points::POINTS_PER_METRIC_MAX;
+static RULE_SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// Conditions on labels, prepared once for all series of a poll.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +43,13 @@ impl LabelConditions {
 }
 
 impl Rule {
+    /// A hash of what the rule counts: the same if the definition is loaded again, and constant for the lifetime of the process.
+    pub(super) fn key(&self) -> u64 {
+        let keys: Vec<_> = self.with.iter().map(|(attribute, value)| (attribute.key, *value)).collect();
+        let from: Vec<_> = self.from.iter().map(|from| (from.attribute.key, from.labels, from.template, from.values, from.other)).collect();
+        RULE_SEED.hash_one((self.metric.name, self.families, self.when, self.unless, self.take, self.detail.is_some(), keys, from))
+    }
+
     /// Returns true if the rule reads the family with this name.
     pub(super) fn reads(&self, family: &str) -> bool {
         self.families.iter().any(|name| is_match(name, family))
@@ -127,6 +137,11 @@ fn compose(template: &[Piece], sample: &SampleRef<'_>) -> Option<String> {
         }
     }
     Some(text)
+}
+
+/// Compares the values of the attributes of two points of a rule, which have the same attributes.
+pub(super) fn compare_values(a: &Attributes, b: &Attributes) -> std::cmp::Ordering {
+    a.iter().map(|(_, value)| value).cmp(b.iter().map(|(_, value)| value))
 }
 
 /// Returns these attributes and one more.

@@ -7,6 +7,8 @@ use crate::model::vocabulary::*;
 use crate::model::{Attributes, Histogram};
 use crate::source::{AttributeSource, Request, Rule};
 
+mod definitions;
+
 /// Returns a mail system whose two parts have these rules.
 fn system(rules: &'static [Rule], more: &'static [Rule]) -> Source {
     static REQUESTS: &[Request] = &[Request::get("text", "/", prometheus::read)];

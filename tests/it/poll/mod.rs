@@ -7,6 +7,7 @@ mod circuit;
 mod connection;
 mod credential;
 mod dark;
+mod definition;
 mod fleet;
 mod memory;
 mod part;

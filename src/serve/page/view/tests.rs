@@ -53,3 +53,21 @@ fn self_monitoring_conditions_are_listed_only_if_there_are_some() {
     assert!(page.contains("Self-monitoring") && page.contains("<span>spool damaged: 2 requests</span>"), "{page}");
     assert!(page.contains("stale: &#60;a&#62;"), "{page}");
 }
+
+#[test]
+fn advice_needs_attention_although_the_target_is_up() {
+    let problem = |text: &str| Problem {
+        state: State::Up,
+        name: "mx1".to_owned(),
+        link: "#target-mx1".to_owned(),
+        since: None,
+        part: None,
+        error: crate::serve::page::problem::ErrorView { message: text.to_owned(), advice: None },
+        slowdown: None,
+        is_advice: true,
+    };
+    let page = PageView { problems: vec![problem("service <error> is not counted")], ..PageView::of(&[], None, "x", now()).unwrap() };
+    let page = page.render().unwrap();
+    assert!(page.contains("Needs attention") && page.contains("advice</span>"), "{page}");
+    assert!(page.contains("service &#60;error&#62; is not counted"), "{page}");
+}
