@@ -23,4 +23,6 @@ pub enum Condition {
     Present,
     /// The value is greater than 0.
     Positive,
+    /// The response has no such series. The advice cannot refer to a label.
+    Absent,
 }

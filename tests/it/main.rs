@@ -28,4 +28,5 @@ mod reload;
 mod routes;
 mod schema;
 mod stalled_log;
+mod system_rules;
 mod systems;
