@@ -40,7 +40,7 @@ pub struct CommandLineTarget {
 /// # Errors
 /// Returns every problem, with the flag that causes it.
 pub fn command_line_target(flags: CommandLineTarget, environment: &Environment) -> Result<(Target, Vec<Problem>), Problems> {
-    command_line_target_with(SOURCES, flags, environment)
+    command_line_target_with(&SOURCES, flags, environment)
 }
 
 /// Like [`command_line_target`], with other mail systems than [`SOURCES`].

@@ -46,7 +46,7 @@ pub(super) fn read_text(path: &Path, hint: &str) -> Result<String, Problems> {
 /// # Errors
 /// Returns every problem of the text.
 pub fn parse(text: &str, file: &str, environment: &Environment) -> Result<Config, Problems> {
-    parse_with(SOURCES, text, file, environment)
+    parse_with(&SOURCES, text, file, environment)
 }
 
 /// Like [`parse`], with other mail systems than [`SOURCES`].

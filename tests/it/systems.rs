@@ -34,7 +34,7 @@ fn every_simulated_part_exists() {
 #[test]
 fn every_system_has_fixtures_a_fuzz_check_and_documentation() {
     let documentation = std::fs::read_to_string(Path::new(ROOT).join("docs/mail-systems.md")).unwrap();
-    for source in SOURCES {
+    for source in SOURCES.iter() {
         let name = source.name;
         let fixtures = Path::new(ROOT).join("tests/fixtures").join(name);
         assert!(fixtures.read_dir().is_ok_and(|mut files| files.next().is_some()), "no fixtures in {}", fixtures.display());
