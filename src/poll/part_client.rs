@@ -11,7 +11,7 @@ use super::poll_limits::Limits;
 use super::window::Window;
 use crate::config;
 use crate::model::{Families, PageEdge};
-use crate::net::{random_share, secret_header};
+use crate::net::{Redactor, random_share, secret_header};
 use crate::source::{Part, ReadError, Request};
 use http::{HeaderName, HeaderValue};
 use parking_lot::{Mutex, MutexGuard};
@@ -235,6 +235,11 @@ impl PartClient {
         }
         let not_a_header = || unusable("the credential has characters that a header cannot have".into());
         value.map(|value| secret_header(&value).ok_or_else(not_a_header)).transpose()
+    }
+
+    /// Redacts the secrets of the part's requests.
+    pub(super) fn redactor(&self, client: &HttpClient) -> Redactor {
+        client.redactor(self.state().authorization.as_ref())
     }
 
     fn state(&self) -> MutexGuard<'_, PartState> {
