@@ -89,7 +89,7 @@ fn a_stopped_postfix_has_no_queue_and_is_down() {
 }
 
 #[test]
-fn the_log_file_of_postfix_says_nothing_about_the_service() {
+fn the_state_of_the_log_file_of_postfix_is_not_that_of_the_service() {
     let body = "# TYPE postfix_up gauge\npostfix_up{path=\"/var/log/mail.log\"} 0\npostfix_up{path=\"tcp://192.0.2.4:10025\"} 1\n";
     let snapshot = Polls::of("postfix").next(body);
     assert_eq!(value(&snapshot, "mail.service.status", &["postfix", "up"]), Some(1.0));
