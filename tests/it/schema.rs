@@ -57,7 +57,7 @@ fn the_schema_rejects_files_that_the_program_rejects() {
         "{}",
         "targets: []",
         "targets: [{name: a, system: kumomta}]",
-        "targets: [{name: a, system: exim, url: 'http://a'}]",
+        "targets: [{name: a, system: exchange, url: 'http://a'}]",
         &target("timeout: 10"),
         &target("tls: {insecure_skip_verify: maybe}"),
         &target("parts: {fetch_mail_queue: {}}"),

@@ -18,18 +18,8 @@ macro_rules! files {
 }
 
 /// The definitions that the binary contains, in the order of the documentation.
-const FILES: &[(&str, &str)] = files![
-    "cpanel",
-    "ceymail",
-    "kumomta",
-    "stalwart",
-    "emailengine",
-    "postfix",
-    "exim",
-    "dovecot",
-    "rspamd",
-    "prometheus",
-];
+const FILES: &[(&str, &str)] =
+    files!["cpanel", "ceymail", "kumomta", "stalwart", "emailengine", "postfix", "exim", "dovecot", "rspamd", "prometheus",];
 
 /// The built-in mail systems. One whose file has a problem is missing; a test fails then, so that no release has such a file.
 pub static SOURCES: LazyLock<Vec<&'static Source>> =
