@@ -1,7 +1,7 @@
 //! The mail systems that can be simulated: one row each.
 
 use super::server::{Request, ServerState};
-use super::{PASSWORD, TOKEN, USERNAME, ceymail, cpanel, emailengine, kumomta, stalwart};
+use super::{PASSWORD, TOKEN, USERNAME, ceymail, cpanel, dovecot, emailengine, exim, kumomta, postfix, rspamd, stalwart};
 use axum::response::Response;
 
 /// A mail system that can be simulated.
@@ -17,6 +17,14 @@ pub enum System {
     Stalwart,
     /// EmailEngine.
     Emailengine,
+    /// Postfix with its exporter.
+    Postfix,
+    /// Exim with its exporter.
+    Exim,
+    /// Dovecot.
+    Dovecot,
+    /// Rspamd.
+    Rspamd,
 }
 
 /// Keys of a configuration file, with their values.
@@ -70,9 +78,30 @@ static STALWART: Simulator = Simulator {
 static EMAILENGINE: Simulator =
     Simulator { name: "emailengine", respond: emailengine::respond, credentials: &[("token", TOKEN)], optional_parts: &[], demo_keys: "" };
 
+static POSTFIX: Simulator = Simulator { name: "postfix", respond: postfix::respond, credentials: &[], optional_parts: &[], demo_keys: "" };
+
+static EXIM: Simulator = Simulator { name: "exim", respond: exim::respond, credentials: &[], optional_parts: &[], demo_keys: "" };
+
+static DOVECOT: Simulator = Simulator { name: "dovecot", respond: dovecot::respond, credentials: &[], optional_parts: &[], demo_keys: "" };
+
+static RSPAMD: Simulator = Simulator { name: "rspamd", respond: rspamd::respond, credentials: &[], optional_parts: &[], demo_keys: "" };
+
 impl System {
     /// Every mail system that can be simulated.
-    pub const ALL: [Self; 5] = [Self::Cpanel, Self::Ceymail, Self::Kumomta, Self::Stalwart, Self::Emailengine];
+    pub const ALL: [Self; 9] = [
+        Self::Cpanel,
+        Self::Ceymail,
+        Self::Kumomta,
+        Self::Stalwart,
+        Self::Emailengine,
+        Self::Postfix,
+        Self::Exim,
+        Self::Dovecot,
+        Self::Rspamd,
+    ];
+
+    /// The systems of the demo if none are selected: one of each kind of API.
+    pub const DEMO: [Self; 5] = [Self::Cpanel, Self::Ceymail, Self::Kumomta, Self::Stalwart, Self::Emailengine];
 
     fn simulator(self) -> &'static Simulator {
         match self {
@@ -81,6 +110,10 @@ impl System {
             Self::Kumomta => &KUMOMTA,
             Self::Stalwart => &STALWART,
             Self::Emailengine => &EMAILENGINE,
+            Self::Postfix => &POSTFIX,
+            Self::Exim => &EXIM,
+            Self::Dovecot => &DOVECOT,
+            Self::Rspamd => &RSPAMD,
         }
     }
 

@@ -52,6 +52,10 @@ fn text_bodies(t: &Traffic) -> Vec<(&'static str, String)> {
         ("kumomta", kumomta::metrics(t, "")),
         ("stalwart 0.15", stalwart::metrics(t, Generation::V015)),
         ("stalwart 0.16", stalwart::metrics(t, Generation::V016)),
+        ("postfix", postfix::metrics(t)),
+        ("exim", exim::metrics(t)),
+        ("dovecot", dovecot::metrics(t)),
+        ("rspamd", rspamd::metrics(t)),
     ]
 }
 
@@ -157,5 +161,5 @@ fn systems_are_found_by_name() {
     for system in System::ALL {
         assert_eq!(System::from_name(system.name()), Some(system));
     }
-    assert_eq!(System::from_name("exim"), None);
+    assert_eq!(System::from_name("sendmail"), None);
 }

@@ -20,14 +20,14 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("cpanel/2", "cpanel", "emailtrack_user_stats"),
     ("emailengine/", "emailengine", "metrics"),
     ("kumomta/", "kumomta", "metrics"),
-    ("dovecot/", "prometheus", "metrics"),
-    ("exim/", "prometheus", "metrics"),
+    ("dovecot/", "dovecot", "metrics"),
+    ("exim/", "exim", "metrics"),
     ("haraka/", "prometheus", "metrics"),
     ("maddy/", "prometheus", "metrics"),
     ("mox/", "prometheus", "metrics"),
     ("postal/", "prometheus", "metrics"),
-    ("postfix/", "prometheus", "metrics"),
-    ("rspamd/", "prometheus", "metrics"),
+    ("postfix/", "postfix", "metrics"),
+    ("rspamd/", "rspamd", "metrics"),
     ("stalwart/0.15.5/1", "stalwart", "queue"),
     ("stalwart/0.15.5/2", "stalwart", "queue"),
     ("stalwart/0.15.5/0", "stalwart", "metrics"),
@@ -203,6 +203,136 @@ const VALUES: &[(&str, &[(&str, f64)])] = &[
         "cpanel/09-servicestatus.json",
         &[("mail.service.status exim up", 1.0), ("mail.service.status spamd down", 1.0), ("mail.service.status mailman up", f64::NAN)],
     ),
+    // Nothing was sent yet.
+    (
+        "postfix/01-fresh.http",
+        &[
+            ("mail.queue.depth deferred", 0.0),
+            ("mail.queue.depth queued", 0.0),
+            ("mail.delivery.attempts delivered", 0.0),
+            ("mail.delivery.attempts deferred", 0.0),
+            ("mail.delivery.attempts failed", 0.0),
+            ("mail.received.messages remote", 0.0),
+            ("mail.received.messages authenticated", 0.0),
+            ("mail.rejected.messages unspecified", 0.0),
+            ("mail.service.status postfix up", 1.0),
+            ("mail.service.status postfix down", 0.0),
+        ],
+    ),
+    // The exporter had its default flags, so deliveries of relay/smtp and lmtp are missing, and so are the logins of the submission service.
+    (
+        "postfix/02-active.http",
+        &[
+            ("mail.queue.depth active", 0.0),
+            ("mail.queue.depth deferred", 11.0),
+            ("mail.queue.depth held", 3.0),
+            ("mail.queue.depth queued", 0.0),
+            ("mail.delivery.attempts delivered", 60.0),
+            ("mail.delivery.attempts deferred", 47.0),
+            ("mail.delivery.attempts failed", 8.0),
+            ("mail.delivery.failures 4.7.1 transient", 24.0),
+            ("mail.delivery.failures 4.2.2 transient", 8.0),
+            ("mail.delivery.failures 4.2.0 transient", 3.0),
+            ("mail.delivery.failures 4.4.1 transient", 12.0),
+            ("mail.delivery.failures 5.1.1 permanent", 4.0),
+            ("mail.delivery.failures 5.7.1 permanent", 2.0),
+            ("mail.delivery.failures 5.0.0 permanent", 2.0),
+            ("mail.delivery.failures expired permanent", 0.0),
+            ("mail.received.messages remote", 71.0),
+            ("mail.received.messages authenticated", 1.0),
+            ("mail.received.messages dsn", 10.0),
+            ("mail.rejected.messages unspecified", 16.0),
+            ("mail.rejected.messages policy", 2.0),
+            ("mail.authentication.attempts failure inbound", 2.0),
+            ("mail.authentication.attempts success inbound", f64::NAN),
+            ("mail.connection.opened inbound smtp", 93.0),
+            ("mail.service.status postfix up", 1.0),
+        ],
+    ),
+    (
+        "exim/01-fresh.http",
+        &[
+            ("mail.queue.depth queued", 0.0),
+            ("mail.queue.depth frozen", 0.0),
+            ("mail.received.messages", 0.0),
+            ("mail.delivery.attempts delivered", 0.0),
+            ("mail.delivery.attempts failed", 0.0),
+        ],
+    ),
+    // Log lines are not attempts: 25 of them say deferred for 12 attempts, and 38 rejected for 11 rejections. Neither is mapped.
+    (
+        "exim/02-active.http",
+        &[
+            ("mail.queue.depth queued", 11.0),
+            ("mail.queue.depth frozen", 4.0),
+            ("mail.received.messages", 77.0),
+            ("mail.delivery.attempts delivered", 62.0),
+            ("mail.delivery.attempts failed", 14.0),
+            ("mail.delivery.attempts deferred", f64::NAN),
+            ("mail.delivery.failures 4.7.1 transient", 6.0),
+            ("mail.delivery.failures 4.2.2 transient", 2.0),
+            ("mail.delivery.failures 4.2.0 transient", 3.0),
+            ("mail.delivery.failures 5.1.1 permanent", 8.0),
+            ("mail.delivery.failures 5.7.1 permanent", 2.0),
+            ("mail.delivery.failures 550 permanent", 2.0),
+            ("mail.rejected.messages unspecified", f64::NAN),
+            ("mail.connection.active inbound smtp", 0.0),
+            ("mail.service.status exim up", 1.0),
+        ],
+    ),
+    (
+        "dovecot/01-fresh.http",
+        &[
+            ("mail.authentication.attempts success inbound", 0.0),
+            ("mail.delivery.attempts delivered", 0.0),
+            ("mail.received.messages authenticated", 0.0),
+            ("mail.rejected.messages unspecified", 0.0),
+        ],
+    ),
+    (
+        "dovecot/02-active.http",
+        &[
+            ("mail.authentication.attempts success inbound", 11.0),
+            ("mail.authentication.attempts failure inbound", 15.0),
+            ("mail.delivery.attempts delivered", 6.0),
+            ("mail.delivery.attempts failed", 2.0),
+            ("mail.delivery.attempts deferred", f64::NAN),
+            ("mail.received.messages authenticated", 4.0),
+            ("mail.rejected.messages unspecified", 2.0),
+        ],
+    ),
+    // Another configuration, without the blocks for deliveries.
+    (
+        "dovecot/dovecot-2.3.19.http",
+        &[
+            ("mail.authentication.attempts success inbound", 2.0),
+            ("mail.authentication.attempts failure inbound", 3.0),
+            ("mail.delivery.attempts delivered", f64::NAN),
+            ("mail.received.messages authenticated", f64::NAN),
+        ],
+    ),
+    (
+        "rspamd/01-fresh.http",
+        &[
+            ("mail.spam.verdicts spam", 0.0),
+            ("mail.spam.verdicts ham", 0.0),
+            ("mail.rejected.messages spam", 0.0),
+            ("mail.rejected.messages greylist", 0.0),
+            ("mail.rejected.messages rate_limit", 0.0),
+        ],
+    ),
+    (
+        "rspamd/02-active.http",
+        &[
+            ("mail.spam.verdicts spam", 34.0),
+            ("mail.spam.verdicts ham", 29.0),
+            ("mail.rejected.messages spam", 15.0),
+            ("mail.rejected.messages greylist", 3.0),
+            ("mail.rejected.messages rate_limit", 5.0),
+            ("mail.received.messages", f64::NAN),
+            ("mail.connection.active smtp inbound", f64::NAN),
+        ],
+    ),
     (
         "ceymail/10-200.constructed.http",
         &[
@@ -317,9 +447,24 @@ fn repairs_are_counted() {
         ("stalwart/0.15.5/09_final.txt", &[(Repair::NotCumulative, 8)]),
         ("emailengine/20-active.prom", &[]),
         ("ceymail/01-metrics.constructed.prom", &[]),
+        ("postfix/02-active.http", &[]),
+        ("exim/02-active.http", &[]),
+        ("dovecot/02-active.http", &[]),
+        ("rspamd/02-active.http", &[]),
     ] {
         assert_eq!(snapshot(&captures, capture).repairs.iter().collect::<Vec<_>>(), expected, "{capture}");
     }
+}
+
+#[test]
+fn durations_of_dovecot_cover_its_deliveries_and_others_are_not_mapped() {
+    let Some(captures) = captures("durations_of_dovecot_cover_its_deliveries_and_others_are_not_mapped") else { return };
+    let histograms = |capture: &str| -> Vec<(&str, u64)> {
+        snapshot(&captures, capture).histograms.iter().map(|(metric, _, histogram)| (metric.name, histogram.count)).collect()
+    };
+    assert_eq!(histograms("dovecot/02-active.http"), [("mail.delivery.attempt.duration", 8)]);
+    // Postfix's exporter adds four stages up.
+    assert_eq!(histograms("postfix/02-active.http"), []);
 }
 
 #[test]

@@ -31,4 +31,5 @@ mod routes;
 mod schema;
 mod stalled_log;
 mod system_files;
+mod system_rules;
 mod systems;

@@ -1,0 +1,131 @@
+//! Rules of mail systems over several responses, and of responses that lack what others have: canonical values, calculated by hand.
+#![allow(clippy::unwrap_used)]
+
+use postmeter::model::Snapshot;
+use postmeter::source::{self, Context, CounterMemory, map_to_canonical};
+use std::time::{Duration, SystemTime};
+
+/// The polls of one server, one after the other.
+struct Polls {
+    system: &'static str,
+    memory: CounterMemory,
+    polls: u64,
+}
+
+impl Polls {
+    fn of(system: &'static str) -> Self {
+        Self { system, memory: CounterMemory::default(), polls: 0 }
+    }
+
+    /// Maps the next response.
+    fn next(&mut self, body: &str) -> Snapshot {
+        let source = source::by_name(self.system).unwrap();
+        let part = source.required();
+        let families = part.read_saved(body.as_bytes()).unwrap();
+        self.polls += 1;
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + 15 * self.polls);
+        let context = Context { now, window_start: None, sliding: false, detail: None, metrics_from_log: &[] };
+        map_to_canonical(source, &[(part, families)], &mut self.memory, &context)
+    }
+}
+
+/// Returns the value of the point with these values of attributes, in any order.
+fn value(snapshot: &Snapshot, metric: &str, attributes: &[&str]) -> Option<f64> {
+    let sorted = |values: &[&str]| {
+        let mut sorted: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
+        sorted.sort_unstable();
+        sorted
+    };
+    let wanted = sorted(attributes);
+    let is_wanted = |point: &&postmeter::model::Point| {
+        let values: Vec<&str> = point.attributes.iter().map(|(_, value)| value.as_ref()).collect();
+        point.metric.name == metric && sorted(&values) == wanted
+    };
+    snapshot.points.iter().find(is_wanted).map(|point| point.value)
+}
+
+/// A response of Rspamd with these numbers of rejected and of other messages.
+fn rspamd(started: u64, reject: u64, no_action: u64) -> String {
+    format!(
+        "# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds {started}\n\
+         # TYPE rspamd_actions_total counter\nrspamd_actions_total{{type=\"reject\"}} {reject}\n\
+         rspamd_actions_total{{type=\"no action\"}} {no_action}\n# EOF\n"
+    )
+}
+
+#[test]
+fn a_crash_of_rspamd_counts_nothing_twice_and_loses_nothing_after_it() {
+    for (before, saved, after) in [(99, 37, 68), (40, 0, 5), (12, 11, 11)] {
+        let mut polls = Polls::of("rspamd");
+        let spam = |snapshot: &Snapshot| value(snapshot, "mail.rejected.messages", &["spam"]).unwrap();
+        let first = spam(&polls.next(&rspamd(1000, before, 7)));
+        let restored = spam(&polls.next(&rspamd(2000, saved, 7)));
+        let last = spam(&polls.next(&rspamd(2000, after, 9)));
+        assert_eq!(restored - first, 0.0, "{before} {saved}");
+        assert_eq!(last - first, (after - saved) as f64, "{before} {saved} {after}");
+    }
+}
+
+#[test]
+fn an_orderly_restart_of_rspamd_keeps_its_counters() {
+    let mut polls = Polls::of("rspamd");
+    let first = polls.next(&rspamd(1000, 37, 20));
+    let second = polls.next(&rspamd(2000, 68, 31));
+    let spam = |snapshot| value(snapshot, "mail.spam.verdicts", &["spam"]).unwrap();
+    assert_eq!(spam(&second) - spam(&first), 31.0);
+    assert_eq!(second.counters_since, None, "the start of the process is not the start of the counters");
+}
+
+#[test]
+fn a_stopped_postfix_has_no_queue_and_is_down() {
+    let up = |is_up: u8| format!("# TYPE postfix_up gauge\npostfix_up{{path=\"unix:///var/spool/postfix/public/showq\"}} {is_up}\n");
+    let depth = "# TYPE postfix_showq_queue_depth gauge\npostfix_showq_queue_depth{queue=\"deferred\"} 9\n";
+    let mut polls = Polls::of("postfix");
+    assert_eq!(value(&polls.next(&(up(1) + depth)), "mail.queue.depth", &["deferred"]), Some(9.0));
+    let stopped = polls.next(&up(0));
+    assert_eq!(value(&stopped, "mail.queue.depth", &["deferred"]), None);
+    assert_eq!(value(&stopped, "mail.service.status", &["postfix", "down"]), Some(1.0));
+    assert_eq!(value(&stopped, "mail.service.status", &["postfix", "up"]), Some(0.0));
+}
+
+#[test]
+fn the_state_of_the_log_file_of_postfix_is_not_that_of_the_service() {
+    let body = "# TYPE postfix_up gauge\npostfix_up{path=\"/var/log/mail.log\"} 0\npostfix_up{path=\"tcp://192.0.2.4:10025\"} 1\n";
+    let snapshot = Polls::of("postfix").next(body);
+    assert_eq!(value(&snapshot, "mail.service.status", &["postfix", "up"]), Some(1.0));
+    assert_eq!(value(&snapshot, "mail.service.status", &["postfix", "down"]), Some(0.0));
+}
+
+#[test]
+fn an_exporter_without_outcomes_reports_no_zeros_for_them() {
+    let kumina = "# TYPE postfix_smtp_status_deferred counter\npostfix_smtp_status_deferred 4\n";
+    let snapshot = Polls::of("postfix").next(kumina);
+    assert_eq!(value(&snapshot, "mail.delivery.attempts", &["deferred"]), Some(4.0));
+    assert_eq!(value(&snapshot, "mail.delivery.attempts", &["delivered"]), None);
+    assert_eq!(value(&snapshot, "mail.delivery.attempts", &["failed"]), None);
+}
+
+#[test]
+fn groups_of_dovecot_are_counted_once() {
+    let body = "# TYPE dovecot_mail_delivered counter\n\
+        dovecot_mail_delivered_total{user=\"a\"} 5\ndovecot_mail_delivered_total{user=\"a\",session=\"s\"} 5\n\
+        dovecot_mail_delivered_total{user=\"b\"} 3\ndovecot_mail_delivered_count 8\n# EOF\n";
+    let snapshot = Polls::of("dovecot").next(body);
+    assert_eq!(value(&snapshot, "mail.delivery.attempts", &["delivered"]), Some(8.0));
+    let ungrouped = "# TYPE dovecot_mail_delivered counter\ndovecot_mail_delivered_total 6\n# EOF\n";
+    let snapshot = Polls::of("dovecot").next(ungrouped);
+    assert_eq!(value(&snapshot, "mail.delivery.attempts", &["delivered"]), Some(6.0));
+    assert_eq!(value(&snapshot, "mail.delivery.attempts", &["failed"]), None, "a metric without a block is missing");
+}
+
+#[test]
+fn failures_of_exim_have_the_enhanced_code_or_the_plain_one() {
+    let body = "# TYPE exim_message_errors_total counter\n\
+        exim_message_errors_total{enhanced=\"\",status=\"421\"} 2\nexim_message_errors_total{enhanced=\"5.2.2\",status=\"552\"} 3\n\
+        exim_message_errors_total{enhanced=\"\",status=\"999\"} 7\n";
+    let snapshot = Polls::of("exim").next(body);
+    assert_eq!(value(&snapshot, "mail.delivery.failures", &["transient", "421"]), Some(2.0));
+    assert_eq!(value(&snapshot, "mail.delivery.failures", &["permanent", "5.2.2"]), Some(3.0));
+    let failures = snapshot.points.iter().filter(|point| point.metric.name == "mail.delivery.failures");
+    assert_eq!(failures.count(), 2, "a status that is neither 4xx nor 5xx is not mapped");
+}
