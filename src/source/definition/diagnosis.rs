@@ -6,7 +6,8 @@ use super::schema::DIAGNOSIS;
 use crate::source::{Condition, Diagnosis};
 use crate::yaml::{Decoder, Item};
 
-const CONDITIONS: &[(&str, Condition)] = &[("rises", Condition::Rises), ("present", Condition::Present), ("positive", Condition::Positive)];
+const CONDITIONS: &[(&str, Condition)] =
+    &[("rises", Condition::Rises), ("falls", Condition::Falls), ("present", Condition::Present), ("positive", Condition::Positive)];
 
 pub(super) fn condition_names() -> Vec<&'static str> {
     CONDITIONS.iter().map(|(name, _)| *name).collect()
