@@ -282,6 +282,10 @@ pub(super) struct DemoArgs {
     /// Seed of the random numbers.
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
+    /// Simulated mail systems, separated by commas.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_simulated_system,
+        default_values = System::DEMO.map(System::name), help = &**DEMO_SYSTEMS_HELP)]
+    pub(super) systems: Vec<System>,
 }
 
 static SYSTEM_HELP: LazyLock<String> = LazyLock::new(|| {
@@ -291,6 +295,13 @@ static SYSTEM_HELP: LazyLock<String> = LazyLock::new(|| {
 });
 
 static SIMULATED_SYSTEM_HELP: LazyLock<String> = LazyLock::new(|| format!("Mail system: {}", System::ALL.map(System::name).join(", ")));
+
+static DEMO_SYSTEMS_HELP: LazyLock<String> =
+    LazyLock::new(|| format!("Mail systems to simulate, separated by commas: {}", System::ALL.map(System::name).join(", ")));
+
+fn parse_simulated_system(name: &str) -> Result<System, String> {
+    System::from_name(name).ok_or_else(|| format!("expected one of: {}", System::ALL.map(System::name).join(", ")))
+}
 
 fn parse_level(name: &str) -> Result<LogLevel, String> {
     LogLevel::by_name(name).ok_or_else(|| "expected one of: off, error, warn, info, debug, trace".to_owned())

@@ -27,8 +27,8 @@ const DIRECTORY_MODE: u32 = 0o700;
 
 pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<(), AppError> {
     let start_error = |what: &str, error: std::io::Error| AppError::Other(format!("cannot start {what}: {error}"));
-    let mut servers = Vec::with_capacity(System::ALL.len());
-    for system in System::ALL {
+    let mut servers = Vec::with_capacity(args.systems.len());
+    for system in selected(&args.systems) {
         let options = Options { seed: args.seed, ..Options::default() };
         servers.push(SimulatedServer::start(system, ANY_PORT, options).await.map_err(|error| start_error("a simulated server", error))?);
     }
@@ -50,11 +50,12 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
     let service = Service::start(config, self_telemetry, "--listen").await?;
 
     let address = service.address.map(|address| address.to_string()).unwrap_or_default();
-    println!("Postmeter {} demo with five simulated mail servers\n", env!("CARGO_PKG_VERSION"));
+    println!("Postmeter {} demo with {} simulated mail server(s)\n", env!("CARGO_PKG_VERSION"), servers.len());
     for server in &servers {
         println!("  {:<12} {}", server.system().name(), server.url());
     }
     match &directory {
+        Ok(_) if !servers.iter().any(has_delivery_log) => println!(),
         Ok(_) => println!("\n  log   each delivery of {} is exported once as an OTLP log record", systems_with_delivery_log(&servers)),
         // A minimal container image has no temporary directory. The rest of the demo works without it.
         Err(error) => println!("\n  log   off, because no temporary directory can be created: {error}; set TMPDIR"),
@@ -86,10 +87,24 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
     }
 }
 
+/// Returns each of these systems once, because the names of targets are unique.
+fn selected(systems: &[System]) -> Vec<System> {
+    let mut selected = Vec::with_capacity(systems.len());
+    for system in systems {
+        if !selected.contains(system) {
+            selected.push(*system);
+        }
+    }
+    selected
+}
+
+fn has_delivery_log(server: &SimulatedServer) -> bool {
+    source::by_name(server.system().name()).is_some_and(|source| source.delivery_log.is_some())
+}
+
 fn systems_with_delivery_log(servers: &[SimulatedServer]) -> String {
-    let names = servers.iter().map(|server| server.system().name());
-    let has_log = |name: &&str| source::by_name(name).is_some_and(|source| source.delivery_log.is_some());
-    names.filter(has_log).collect::<Vec<_>>().join(", ")
+    let names = servers.iter().filter(|server| has_delivery_log(server)).map(|server| server.system().name());
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// Creates a private temporary directory.

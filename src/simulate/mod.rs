@@ -1,4 +1,4 @@
-//! Simulated mail servers for five mail systems, and a simulated OpenTelemetry collector: for the demo, the tests and the
+//! Simulated mail servers for several mail systems, and a simulated OpenTelemetry collector: for the demo, the tests and the
 //! benchmarks. This module imports nothing from the rest of Postmeter, so that a mistake cannot cancel itself out.
 //!
 //! Each server has its own [`Traffic`]. Each system has a file that renders it in that system's formats, including the known
@@ -13,9 +13,13 @@ mod delivery_log;
 mod distribution;
 mod emailengine;
 mod fault;
+mod haraka;
 mod kumomta;
 mod listener;
+mod maddy;
 mod message;
+mod mox;
+mod postal;
 mod random;
 mod receiver;
 mod response;

@@ -1,7 +1,7 @@
 //! The mail systems that can be simulated: one row each.
 
 use super::server::{Request, ServerState};
-use super::{PASSWORD, TOKEN, USERNAME, ceymail, cpanel, emailengine, kumomta, stalwart};
+use super::{PASSWORD, TOKEN, USERNAME, ceymail, cpanel, emailengine, haraka, kumomta, maddy, mox, postal, stalwart};
 use axum::response::Response;
 
 /// A mail system that can be simulated.
@@ -17,6 +17,14 @@ pub enum System {
     Stalwart,
     /// EmailEngine.
     Emailengine,
+    /// Mox.
+    Mox,
+    /// Maddy.
+    Maddy,
+    /// Haraka.
+    Haraka,
+    /// The SMTP server of Postal.
+    Postal,
 }
 
 /// Keys of a configuration file, with their values.
@@ -70,9 +78,21 @@ static STALWART: Simulator = Simulator {
 static EMAILENGINE: Simulator =
     Simulator { name: "emailengine", respond: emailengine::respond, credentials: &[("token", TOKEN)], optional_parts: &[], demo_keys: "" };
 
+static MOX: Simulator = Simulator { name: "mox", respond: mox::respond, credentials: &[], optional_parts: &[], demo_keys: "" };
+
+static MADDY: Simulator = Simulator { name: "maddy", respond: maddy::respond, credentials: &[], optional_parts: &[], demo_keys: "" };
+
+static HARAKA: Simulator = Simulator { name: "haraka", respond: haraka::respond, credentials: &[], optional_parts: &[], demo_keys: "" };
+
+static POSTAL: Simulator = Simulator { name: "postal", respond: postal::respond, credentials: &[], optional_parts: &[], demo_keys: "" };
+
 impl System {
     /// Every mail system that can be simulated.
-    pub const ALL: [Self; 5] = [Self::Cpanel, Self::Ceymail, Self::Kumomta, Self::Stalwart, Self::Emailengine];
+    pub const ALL: [Self; 9] =
+        [Self::Cpanel, Self::Ceymail, Self::Kumomta, Self::Stalwart, Self::Emailengine, Self::Mox, Self::Maddy, Self::Haraka, Self::Postal];
+
+    /// The systems of the demo if none are selected: one of each kind of API.
+    pub const DEMO: [Self; 5] = [Self::Cpanel, Self::Ceymail, Self::Kumomta, Self::Stalwart, Self::Emailengine];
 
     fn simulator(self) -> &'static Simulator {
         match self {
@@ -81,6 +101,10 @@ impl System {
             Self::Kumomta => &KUMOMTA,
             Self::Stalwart => &STALWART,
             Self::Emailengine => &EMAILENGINE,
+            Self::Mox => &MOX,
+            Self::Maddy => &MADDY,
+            Self::Haraka => &HARAKA,
+            Self::Postal => &POSTAL,
         }
     }
 

@@ -9,7 +9,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
-const SYSTEMS: &str = "cpanel, ceymail, kumomta, stalwart, emailengine, prometheus";
+/// The names of all mail systems.
+fn systems() -> String {
+    postmeter::source::SOURCES.iter().map(|source| source.name).collect::<Vec<_>>().join(", ")
+}
 const GOOD: &str = "targets: [{name: a, system: kumomta, url: 'https://a.example.com'}]\n";
 
 fn run(folder: &Path, line: &str) -> Output {
@@ -100,7 +103,10 @@ fn check_lists_every_error() {
 
 #[test]
 fn scrape_reports_invalid_arguments() {
-    check_failure("scrape --system exim --file a", &format!("postmeter: unknown mail system `exim`; expected one of: {SYSTEMS}\n"));
+    check_failure(
+        "scrape --system exchange --file a",
+        &format!("postmeter: unknown mail system `exchange`; expected one of: {}\n", systems()),
+    );
     check_failure("scrape --system kumomta --file nope.json", "postmeter: nope.json: No such file or directory (os error 2)\n");
     check_failure("scrape --system kumomta --file config", "postmeter: config: Is a directory (os error 21)\n");
     check_failure("scrape --system kumomta --file queue=a", "postmeter: kumomta has no part `queue`; it has metrics, machine-info\n");
@@ -345,10 +351,9 @@ impl Drop for Demo {
 
 #[test]
 fn invalid_simulators_are_rejected() {
-    check_failure(
-        "simulate exim",
-        "postmeter: no simulator exists for `exim`; expected one of: cpanel, ceymail, kumomta, stalwart, emailengine\n",
-    );
+    let names = postmeter::simulate::System::ALL.map(postmeter::simulate::System::name).join(", ");
+    check_failure("simulate exchange", &format!("postmeter: no simulator exists for `exchange`; expected one of: {names}\n"));
+    check_rejected("demo --systems mox,exchange", "expected one of: ");
     check_rejected("simulate kumomta --fault slowly", "expected one of: refuse, reset, close, ");
     check_rejected("simulate kumomta --tls-cert a", "--tls-key");
     check_failure(

@@ -5,7 +5,7 @@ use crate::support::{postmeter, stdout};
 use postmeter::app::Service;
 use postmeter::config::{self, Environment};
 use postmeter::model::{FIELDS, Kind, Metric, Number, Outcome, Repair, registry, vocabulary};
-use postmeter::simulate::{Options, PASSWORD, Receiver, SimulatedServer, System, TOKEN, USERNAME};
+use postmeter::simulate::{Options, Receiver, SimulatedServer, System, TOKEN, USERNAME};
 use postmeter::telemetry::{SCOPE, SELF_METRICS, SelfTelemetry};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -206,9 +206,8 @@ fn target(server: &SimulatedServer) -> String {
             let parts = "fetch_mail_queue: {}, servicestatus: {}, getdiskusage: {}, messages: {since: 1h, interval: 1s}";
             format!("username: {USERNAME}, token: {TOKEN}, parts: {{{parts}}}")
         }
-        System::Ceymail | System::Emailengine => format!("token: {TOKEN}"),
         System::Kumomta => "parts: {machine-info: {}}, detail: {by: domain, top: 3}".to_owned(),
-        System::Stalwart => format!("username: {USERNAME}, password: {PASSWORD}, parts: {{queue: {{token: {TOKEN}}}}}"),
+        system => system.credential_keys() + &system.parts_key(""),
     };
     let name = server.system().name();
     format!("  - {{name: the-{name}, system: {name}, url: \"{}\", {rest}}}\n", server.url())

@@ -18,7 +18,8 @@ macro_rules! files {
 }
 
 /// The definitions that the binary contains, in the order of the documentation.
-pub(super) const FILES: &[(&str, &str)] = files!["cpanel", "ceymail", "kumomta", "stalwart", "emailengine", "prometheus",];
+pub(super) const FILES: &[(&str, &str)] =
+    files!["cpanel", "ceymail", "kumomta", "stalwart", "emailengine", "mox", "maddy", "haraka", "postal", "prometheus",];
 
 /// The definitions that the binary contains, and their problems.
 struct BuiltIn {

@@ -2,7 +2,7 @@
 
 use postmeter::app::Service;
 use postmeter::config::{self, Environment};
-use postmeter::simulate::{Options, PASSWORD, SimulatedServer, System, TOKEN, USERNAME};
+use postmeter::simulate::{Options, SimulatedServer, System, TOKEN, USERNAME};
 use postmeter::telemetry::SelfTelemetry;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -96,9 +96,7 @@ pub fn target(server: &SimulatedServer) -> String {
         System::Cpanel => {
             format!("username: {USERNAME}, token: {TOKEN}, parts: {{fetch_mail_queue: {{}}, servicestatus: {{}}, version: {{}}}}")
         }
-        System::Ceymail | System::Emailengine => format!("token: {TOKEN}"),
-        System::Kumomta => "parts: {machine-info: {}}".to_owned(),
-        System::Stalwart => format!("username: {USERNAME}, password: {PASSWORD}, parts: {{queue: {{token: {TOKEN}}}}}"),
+        system => system.credential_keys() + &system.parts_key(""),
     };
     let name = server.system().name();
     format!("  - {{name: the-{name}, system: {name}, url: \"{}\", {rest}}}\n", server.url())

@@ -4,7 +4,7 @@ use super::case::{Case, Outcome, cases};
 use super::page::{MetricsPage, Scraper};
 use super::{ANY, compare_table, tls};
 use crate::support::flat::flatten;
-use postmeter::simulate::{FAULTS, Options, PASSWORD, Receiver, SimulatedServer, System, TOKEN, USERNAME};
+use postmeter::simulate::{FAULTS, Options, Receiver, SimulatedServer, System};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -113,10 +113,8 @@ fn config(case: &Case, bad: &SimulatedServer, good: &SimulatedServer, receiver: 
     let (keys, files) = (case.keys, files.display());
     let mut file = format!("defaults: {{{keys}, tls: {{ca_file: {files}/ca.pem}}}}\ntargets:\n");
     let credential = match case.system {
-        System::Cpanel => format!("username: {USERNAME}, token: {TOKEN}"),
-        System::Ceymail | System::Emailengine => format!("token: {TOKEN}"),
         System::Kumomta => "format: json".to_owned(),
-        System::Stalwart => format!("username: {USERNAME}, password: {PASSWORD}"),
+        system => system.credential_keys(),
     };
     let target = |name: &str, of: &SimulatedServer| {
         format!("  - {{name: {name}, system: {}, url: \"{}\", {credential}}}\n", case.system.name(), of.url())
