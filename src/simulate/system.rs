@@ -1,7 +1,9 @@
 //! The mail systems that can be simulated: one row each.
 
 use super::server::{Request, ServerState};
-use super::{PASSWORD, TOKEN, USERNAME, ceymail, cpanel, dovecot, emailengine, exim, kumomta, postfix, rspamd, stalwart};
+use super::{
+    PASSWORD, TOKEN, USERNAME, ceymail, cpanel, dovecot, emailengine, exim, haraka, kumomta, maddy, mox, postal, postfix, rspamd, stalwart,
+};
 use axum::response::Response;
 
 /// A mail system that can be simulated.
@@ -25,6 +27,14 @@ pub enum System {
     Dovecot,
     /// Rspamd.
     Rspamd,
+    /// Mox.
+    Mox,
+    /// Maddy.
+    Maddy,
+    /// Haraka.
+    Haraka,
+    /// The SMTP server of Postal.
+    Postal,
 }
 
 /// Keys of a configuration file, with their values.
@@ -86,9 +96,17 @@ static DOVECOT: Simulator = Simulator { name: "dovecot", respond: dovecot::respo
 
 static RSPAMD: Simulator = Simulator { name: "rspamd", respond: rspamd::respond, credentials: &[], optional_parts: &[], demo_keys: "" };
 
+static MOX: Simulator = Simulator { name: "mox", respond: mox::respond, credentials: &[], optional_parts: &[], demo_keys: "" };
+
+static MADDY: Simulator = Simulator { name: "maddy", respond: maddy::respond, credentials: &[], optional_parts: &[], demo_keys: "" };
+
+static HARAKA: Simulator = Simulator { name: "haraka", respond: haraka::respond, credentials: &[], optional_parts: &[], demo_keys: "" };
+
+static POSTAL: Simulator = Simulator { name: "postal", respond: postal::respond, credentials: &[], optional_parts: &[], demo_keys: "" };
+
 impl System {
     /// Every mail system that can be simulated.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Cpanel,
         Self::Ceymail,
         Self::Kumomta,
@@ -98,8 +116,11 @@ impl System {
         Self::Exim,
         Self::Dovecot,
         Self::Rspamd,
+        Self::Mox,
+        Self::Maddy,
+        Self::Haraka,
+        Self::Postal,
     ];
-
     /// The systems of the demo if none are selected: one of each kind of API.
     pub const DEMO: [Self; 5] = [Self::Cpanel, Self::Ceymail, Self::Kumomta, Self::Stalwart, Self::Emailengine];
 
@@ -114,6 +135,10 @@ impl System {
             Self::Exim => &EXIM,
             Self::Dovecot => &DOVECOT,
             Self::Rspamd => &RSPAMD,
+            Self::Mox => &MOX,
+            Self::Maddy => &MADDY,
+            Self::Haraka => &HARAKA,
+            Self::Postal => &POSTAL,
         }
     }
 

@@ -37,6 +37,19 @@ impl Text {
         }
     }
 
+    /// Adds a histogram series with cumulative buckets, as Prometheus' client libraries write it. `bounds` are among those of the
+    /// distribution.
+    pub(super) fn histogram(&mut self, name: &str, labels: &str, of: &Distribution, bounds: &[f64]) {
+        let separator = if labels.is_empty() { "" } else { "," };
+        let (bucket, sum, count) = (format!("{name}_bucket"), format!("{name}_sum"), format!("{name}_count"));
+        for bound in bounds {
+            self.sample(&bucket, format_args!("{labels}{separator}le=\"{bound}\""), of.at_most(*bound));
+        }
+        self.sample(&bucket, format_args!("{labels}{separator}le=\"+Inf\""), of.count);
+        self.sample(&sum, labels, of.sum);
+        self.sample(&count, labels, of.count);
+    }
+
     /// Adds a family with one series that has no labels.
     pub(super) fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
         self.family(name, kind, help);

@@ -19,6 +19,8 @@ pub enum Condition {
     /// The value is higher than in the previous poll.
     #[default]
     Rises,
+    /// The value is lower than in the previous poll, although the server has not restarted.
+    Falls,
     /// The response has the series.
     Present,
     /// The value is greater than 0.

@@ -26,9 +26,9 @@ pub struct Source {
     pub mistyped_counters: &'static [&'static str],
     /// The family and the label that hold `service.version`.
     pub version: Option<(&'static str, &'static str)>,
-    /// The family whose value is the Unix time, in seconds, when the server's counters started.
+    /// The family, or a pattern of names, whose value is the Unix time, in seconds, when the server's counters started.
     pub counters_since: Option<&'static str>,
-    /// The family whose value is the Unix time, in seconds, when the server's process started. A later value resets every accumulated
+    /// The family, or a pattern of names, whose value is the Unix time, in seconds, when the server's process started. A later value resets every accumulated
     /// counter.
     pub process_since: Option<&'static str>,
     /// The delivery log, if the server exposes one.

@@ -147,7 +147,11 @@ fn a_response_of_another_mail_system_is_rejected() {
             if families.series() > 0 {
                 assert!(source.required().read(request, body.clone()).is_ok(), "{name} as {}", source.name);
             }
-            for other in SOURCES.iter().filter(|other| !other.required().identifying_families.is_empty() && other.name != source.name) {
+            // The page of an unknown exporter can be that of a server that has counted nothing yet.
+            let may_accept = |part: &Part| {
+                part.identifying_families.is_empty() || part.identity_is_optional && source.required().identifying_families.is_empty()
+            };
+            for other in SOURCES.iter().filter(|other| !may_accept(other.required()) && other.name != source.name) {
                 let read = other.required().read(request, body.clone());
                 assert!(matches!(read, Err(ReadError::OtherExporter(_))), "{name} as {}: {:?}", other.name, read.map(|f| f.series()));
             }

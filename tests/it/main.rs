@@ -9,6 +9,7 @@ mod any_endpoint;
 mod captures;
 mod cli;
 mod config;
+mod definitions;
 mod delivery;
 mod delivery_log;
 mod end_to_end;

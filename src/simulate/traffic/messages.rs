@@ -35,6 +35,7 @@ impl Traffic {
             let mut message = self.arrive(domain, Origin::Authenticated, self.started);
             message.tries = 1;
             self.attempt_seconds.observe(1.0);
+            self.deferred_attempt_seconds.observe(1.0);
             self.defer(message, self.started);
         }
     }
@@ -150,13 +151,16 @@ impl Traffic {
         };
         let outcome = self.random.unit();
         if outcome < deferred {
+            self.deferred_attempt_seconds.observe(seconds);
             return self.defer(message, at);
         }
         self.delivery_seconds.observe(at - message.received + seconds);
         if outcome < deferred + failed {
+            self.failed_attempt_seconds.observe(seconds);
             return self.fail(message, at);
         }
         self.delivered += 1;
+        self.delivered_attempt_seconds.observe(seconds);
         self.log_attempt(&message, at + seconds, AttemptOutcome::Success);
         self.domains[message.domain].delivered += 1;
         self.account(&message, |sums| sums.delivered += 1);

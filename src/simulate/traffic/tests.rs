@@ -18,6 +18,8 @@ fn no_message_is_lost_and_all_sums_agree() {
         assert_eq!(domains(|d| d.scheduled), t.scheduled());
         assert_eq!(domains(|d| d.ready), t.ready());
         assert_eq!(t.attempt_seconds.count, t.attempts());
+        let by_outcome = [&t.delivered_attempt_seconds, &t.deferred_attempt_seconds, &t.failed_attempt_seconds];
+        assert_eq!(by_outcome.map(|seconds| seconds.count), [t.delivered, t.deferred, t.failed]);
         let all = t.window_total(0, u64::MAX);
         let truth = Sums { sent: t.received, delivered: t.delivered, deferred: t.deferred, failed: t.failed, bytes: t.received_bytes };
         assert_eq!(all, truth);

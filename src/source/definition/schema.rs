@@ -63,7 +63,7 @@ pub static DEFINITION: &[Key] = &[
         "counters_since",
         Shape::Text,
         Description("unknown"),
-        "The family whose value is the Unix time in seconds when the server's counters started.",
+        "The family, or a pattern of names, whose value is the Unix time in seconds when the server's counters started.",
     ),
     key(
         "process_since",

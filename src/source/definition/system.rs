@@ -22,7 +22,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, mut map: Map<'_>
         decoder.finish(map);
         Some((memory.text(family?), memory.text(label?)))
     });
-    let counters_since = map.take("counters_since").and_then(|item| pattern::family(decoder, &item));
+    let counters_since = map.take("counters_since").and_then(|item| pattern::family_pattern(decoder, &item));
     let process_since = map.take("process_since").and_then(|item| pattern::family(decoder, &item));
     let gauges_underflow = map.flag_or_default(decoder, "gauges_underflow");
     let counters = map.take("counters").map(|item| pattern::families(decoder, &item, VALUES_MAX)).unwrap_or_default();

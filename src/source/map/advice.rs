@@ -12,9 +12,9 @@ use std::time::{Duration, SystemTime};
 pub const ADVICE_MAX: usize = 10;
 /// The largest size of an advice text, in bytes.
 pub const ADVICE_BYTES_MAX: usize = 1000;
-/// The time for which advice about a rise stays after the last rise.
-const RISE_AGE_MAX: Duration = Duration::from_secs(3600);
-/// The largest number of series whose values are compared. Rises of further ones are not noticed.
+/// The time for which advice about a change stays after the last change.
+const CHANGE_AGE_MAX: Duration = Duration::from_secs(3600);
+/// The largest number of series whose values are compared. Changes of further ones are not noticed.
 const SERIES_MAX: usize = 10_000;
 
 /// The values that diagnoses compare from one poll to the next.
@@ -24,25 +24,36 @@ pub(super) struct AdviceMemory {
     values: HashMap<(usize, u64), f64>,
     /// The parts that the last poll read. A series that they did not have began at 0.
     parts: Vec<&'static str>,
-    /// Advice about rises, with the time of the last rise.
-    risen: Vec<(String, SystemTime)>,
+    /// The start of the server's counters at the last poll.
+    counters_since: Option<SystemTime>,
+    /// Advice about changes, with the time of the last change.
+    changed: Vec<(String, SystemTime)>,
 }
 
 /// Returns the advice that would follow from these responses if each value had been 0 before.
 pub(super) fn if_rising(source: &Source, read: &[(&'static Part, Families)]) -> Vec<String> {
     let mut memory = AdviceMemory { parts: read.iter().map(|(part, _)| part.name).collect(), ..AdviceMemory::default() };
-    memory.evaluate(source, read, SystemTime::UNIX_EPOCH)
+    memory.evaluate(source, read, None, SystemTime::UNIX_EPOCH)
 }
 
 impl AdviceMemory {
     /// Returns the advice that follows from the responses of a poll, and stores their values for the next.
-    pub(super) fn evaluate(&mut self, source: &Source, read: &[(&'static Part, Families)], now: SystemTime) -> Vec<String> {
+    pub(super) fn evaluate(
+        &mut self,
+        source: &Source,
+        read: &[(&'static Part, Families)],
+        counters_since: Option<SystemTime>,
+        now: SystemTime,
+    ) -> Vec<String> {
         if source.diagnoses.is_empty() {
             return Vec::new();
         }
         let is_comparable = !self.parts.is_empty() && read.iter().all(|(part, _)| self.parts.contains(&part.name));
+        // If the start is unknown, a fall may be a restart.
+        let is_same_start = counters_since.is_some() && self.counters_since == counters_since;
+        self.counters_since = counters_since;
         self.parts = read.iter().map(|(part, _)| part.name).collect();
-        self.risen.retain(|(_, at)| now.duration_since(*at).unwrap_or_default() <= RISE_AGE_MAX);
+        self.changed.retain(|(_, at)| now.duration_since(*at).unwrap_or_default() <= CHANGE_AGE_MAX);
         let mut advice = Vec::new();
         for diagnosis in source.diagnoses {
             let conditions = LabelConditions::new(diagnosis.when, &[]);
@@ -52,12 +63,12 @@ impl AdviceMemory {
                 for sample in family.samples().filter(|sample| conditions.accept(sample)) {
                     is_absent = false;
                     let series = family.name_identity() ^ sample.identity();
-                    if !self.is_fulfilled(diagnosis, series, &sample, is_comparable) {
+                    if !self.is_fulfilled(diagnosis, series, &sample, is_comparable, is_same_start) {
                         continue;
                     }
                     let text = filled(diagnosis.advice, |label| sample.label(label));
                     match diagnosis.condition {
-                        Condition::Rises => add_rise(&mut self.risen, text, now),
+                        Condition::Rises | Condition::Falls => add_change(&mut self.changed, text, now),
                         Condition::Present | Condition::Positive | Condition::Absent => add(&mut advice, text),
                     }
                 }
@@ -66,15 +77,22 @@ impl AdviceMemory {
                 add(&mut advice, filled(diagnosis.advice, |_| None));
             }
         }
-        self.risen.iter().for_each(|(text, _)| add(&mut advice, text.clone()));
+        self.changed.iter().for_each(|(text, _)| add(&mut advice, text.clone()));
         advice
     }
 
-    fn is_fulfilled(&mut self, diagnosis: &'static Diagnosis, series: u64, sample: &SampleRef<'_>, is_comparable: bool) -> bool {
+    fn is_fulfilled(
+        &mut self,
+        diagnosis: &'static Diagnosis,
+        series: u64,
+        sample: &SampleRef<'_>,
+        is_comparable: bool,
+        is_same_start: bool,
+    ) -> bool {
         match diagnosis.condition {
             Condition::Present => return true,
             Condition::Absent => return false,
-            Condition::Rises | Condition::Positive => {}
+            Condition::Rises | Condition::Falls | Condition::Positive => {}
         }
         let value = match sample.value() {
             Value::Number(n) => n,
@@ -89,7 +107,10 @@ impl AdviceMemory {
             return false;
         }
         let before = self.values.insert(key, value).or(is_comparable.then_some(0.0));
-        before.is_some_and(|before| value > before)
+        match diagnosis.condition {
+            Condition::Falls => is_same_start && before.is_some_and(|before| value < before),
+            _ => before.is_some_and(|before| value > before),
+        }
     }
 }
 
@@ -99,11 +120,11 @@ fn add(advice: &mut Vec<String>, text: String) {
     }
 }
 
-fn add_rise(risen: &mut Vec<(String, SystemTime)>, text: String, now: SystemTime) {
-    let known = risen.iter().position(|(other, _)| *other == text);
+fn add_change(changed: &mut Vec<(String, SystemTime)>, text: String, now: SystemTime) {
+    let known = changed.iter().position(|(other, _)| *other == text);
     match known {
-        Some(index) => risen[index].1 = now,
-        None if risen.len() < ADVICE_MAX => risen.push((text, now)),
+        Some(index) => changed[index].1 = now,
+        None if changed.len() < ADVICE_MAX => changed.push((text, now)),
         None => {}
     }
 }

@@ -66,7 +66,7 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
     snapshot.drops_idle_series = source.rules().any(|(_, rule)| rule.transform == Transform::Accumulate);
     snapshot.counters_since = source.counters_since.and_then(|family| unix_time(read, family));
     memory.keep_rules_of(source);
-    snapshot.advice = memory.advice.evaluate(source, read, context.now);
+    snapshot.advice = memory.advice.evaluate(source, read, snapshot.counters_since, context.now);
     memory.set_process_start(source.process_since.and_then(|family| unix_time(read, family)));
 
     let mut mapping = Mapping::new(snapshot, memory, context, source.gauges_underflow);
@@ -122,9 +122,10 @@ fn version(read: &[(&'static Part, Families)], family: &str, label: &str) -> Opt
     (!version.is_empty()).then(|| version.to_owned())
 }
 
-/// Returns the time that a family reports in Unix seconds.
-fn unix_time(read: &[(&'static Part, Families)], family: &str) -> Option<SystemTime> {
-    let mut samples = read.iter().flat_map(|(_, families)| families.named(family)).flat_map(|family| family.samples());
+/// Returns the time that a family, or the first one that matches a pattern, reports in Unix seconds.
+fn unix_time(read: &[(&'static Part, Families)], name: &str) -> Option<SystemTime> {
+    let named = read.iter().flat_map(|(_, families)| families.iter()).filter(|family| is_match(name, family.name()));
+    let mut samples = named.flat_map(|family| family.samples());
     let seconds = samples.find_map(|sample| sample.number())?;
     let since_1970 = Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero())?;
     SystemTime::UNIX_EPOCH.checked_add(since_1970)

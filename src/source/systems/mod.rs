@@ -18,8 +18,22 @@ macro_rules! files {
 }
 
 /// The definitions that the binary contains, in the order of the documentation.
-pub(super) const FILES: &[(&str, &str)] =
-    files!["cpanel", "ceymail", "kumomta", "stalwart", "emailengine", "postfix", "exim", "dovecot", "rspamd", "prometheus",];
+pub(super) const FILES: &[(&str, &str)] = files![
+    "cpanel",
+    "ceymail",
+    "kumomta",
+    "stalwart",
+    "emailengine",
+    "postfix",
+    "exim",
+    "dovecot",
+    "rspamd",
+    "mox",
+    "maddy",
+    "haraka",
+    "postal",
+    "prometheus",
+];
 
 /// The definitions that the binary contains, and their problems.
 struct BuiltIn {
