@@ -9,7 +9,7 @@ use super::rate_budget::{RateBudget, Scope};
 use crate::config;
 use crate::net::{Redactor, TlsFileError, UnusableTls, install_crypto_provider, retry_after, secret_header};
 use crate::source::{Part, Request, TARGET_URL, check_complete};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use parking_lot::{Mutex, MutexGuard};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Proxy, StatusCode, Url, redirect};
@@ -21,7 +21,6 @@ use std::time::{Duration, Instant};
 const ACCEPT_JSON: HeaderValue = HeaderValue::from_static("application/json, text/plain;version=0.0.4;q=0.9, */*;q=0.1");
 /// Without this, an endpoint that has both formats would respond with a JSON of its own.
 const ACCEPT_TEXT: HeaderValue = HeaderValue::from_static("text/plain;version=0.0.4, text/plain;q=0.9, */*;q=0.1");
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// The longest time to open a connection, TLS included. The deadline of the poll applies as well.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest number of headers in a response.
@@ -147,10 +146,10 @@ impl HttpClient {
     ) -> Result<Vec<u8>, PollError> {
         let scope = if part.name == self.required { Scope::Target } else { Scope::Part(part.name) };
         self.budget().spend(Instant::now(), scope).map_err(PollError::RateLimited)?;
-        let mut sent = self.send(request, path, authorization).await;
+        let mut sent = self.send(part, request, path, authorization).await;
         let was_stale = sent.as_ref().is_err_and(was_closed) && self.may_reuse_connection.load(Ordering::Relaxed);
         if was_stale && self.budget().spend(Instant::now(), scope).is_ok() {
-            sent = self.send(request, path, authorization).await;
+            sent = self.send(part, request, path, authorization).await;
         }
         self.may_reuse_connection.store(sent.is_ok(), Ordering::Relaxed);
         let mut response = sent.map_err(|error| before_response(&error, CONNECT_TIMEOUT, self.url.scheme()))?;
@@ -202,7 +201,13 @@ impl HttpClient {
         self.budget.lock()
     }
 
-    async fn send(&self, request: &Request, path: &str, authorization: Option<&HeaderValue>) -> reqwest::Result<reqwest::Response> {
+    async fn send(
+        &self,
+        part: &Part,
+        request: &Request,
+        path: &str,
+        authorization: Option<&HeaderValue>,
+    ) -> reqwest::Result<reqwest::Response> {
         let mut url = self.url.clone();
         if path != TARGET_URL {
             let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
@@ -210,13 +215,14 @@ impl HttpClient {
             url.set_query(query);
         }
         let builder = match request.post_body {
-            Some(body) => self.http.post(url).header(CONTENT_TYPE, JSON).body(body),
+            Some(body) => self.http.post(url).header(CONTENT_TYPE, request.content_type).body(body),
             None => self.http.get(url),
         };
         let mut headers = self.headers.clone();
         headers.entry(ACCEPT).or_insert(if request.format == "text" { ACCEPT_TEXT } else { ACCEPT_JSON });
-        if let Some(value) = authorization {
-            headers.insert(AUTHORIZATION, value.clone());
+        // A name that is not valid is reported when the credential is read.
+        if let (Some(value), Ok(name)) = (authorization, HeaderName::from_bytes(part.credential.header().as_bytes())) {
+            headers.insert(name, value.clone());
         }
         builder.headers(headers).send().await
     }

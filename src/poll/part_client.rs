@@ -12,10 +12,8 @@ use super::window::Window;
 use crate::config;
 use crate::model::{Families, PageEdge};
 use crate::net::{random_share, secret_header};
-use crate::source::{Credential, Part, ReadError, Request};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use http::HeaderValue;
+use crate::source::{Part, ReadError, Request};
+use http::{HeaderName, HeaderValue};
 use parking_lot::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -231,12 +229,10 @@ impl PartClient {
         let username = self.credentials.username.as_deref();
         let password = self.credentials.password.as_ref().map(|s| s.read()).transpose().map_err(unreadable)?;
         let token = self.credentials.token.as_ref().map(|s| s.read()).transpose().map_err(unreadable)?;
-        let value = match (self.part.credential, username, password, token) {
-            (Credential::Whm, Some(username), _, Some(token)) => Some(format!("whm {username}:{token}")),
-            (_, _, _, Some(token)) => Some(format!("Bearer {token}")),
-            (_, Some(username), Some(password), None) => Some(basic(username, &password)),
-            _ => None,
-        };
+        let value = self.part.credential.header_value(username, password.as_deref(), token.as_deref());
+        if HeaderName::from_bytes(self.part.credential.header().as_bytes()).is_err() {
+            return Err(unusable("the name of its header is not valid; correct credential in the system's definition".into()));
+        }
         let not_a_header = || unusable("the credential has characters that a header cannot have".into());
         value.map(|value| secret_header(&value).ok_or_else(not_a_header)).transpose()
     }
@@ -244,8 +240,4 @@ impl PartClient {
     fn state(&self) -> MutexGuard<'_, PartState> {
         self.state.lock()
     }
-}
-
-fn basic(username: &str, password: &str) -> String {
-    format!("Basic {}", STANDARD.encode(format!("{username}:{password}")))
 }

@@ -17,6 +17,8 @@ pub enum Credential {
     BearerOrBasic,
     /// `Authorization: whm USERNAME:TOKEN`.
     Whm,
+    /// The token, in a header with this name.
+    Header(&'static str),
 }
 
 impl Credential {
@@ -25,7 +27,7 @@ impl Credential {
     pub const fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Optional | Self::BearerOrBasic => &["username", "password", "token"],
-            Self::Bearer => &["token"],
+            Self::Bearer | Self::Header(_) => &["token"],
             Self::Basic => &["username", "password"],
             Self::Whm => &["username", "token"],
         }
@@ -37,7 +39,7 @@ impl Credential {
         let has_basic = has_username && has_password;
         let (is_enough, needed) = match self {
             Self::Optional => (has_token || has_username == has_password, "both username and password, or neither"),
-            Self::Bearer => (has_token, "token (or token_file)"),
+            Self::Bearer | Self::Header(_) => (has_token, "token (or token_file)"),
             Self::Basic => (has_basic, "username and password (or password_file)"),
             Self::BearerOrBasic => (has_token || has_basic, "token (or token_file), or username and password (or password_file)"),
             Self::Whm => (has_username && has_token, "username and token (or token_file)"),
@@ -45,9 +47,18 @@ impl Credential {
         if is_enough { None } else { Some(needed) }
     }
 
-    /// Returns the value of the `Authorization` header, or `None` if nothing that it could be made of is configured.
+    /// The name of the header that carries the credential.
     #[must_use]
-    pub fn authorization(self, username: Option<&str>, password: Option<&str>, token: Option<&str>) -> Option<String> {
+    pub const fn header(self) -> &'static str {
+        match self {
+            Self::Header(name) => name,
+            Self::Optional | Self::Bearer | Self::Basic | Self::BearerOrBasic | Self::Whm => "authorization",
+        }
+    }
+
+    /// Returns the value of the header, or `None` if nothing that it could be made of is configured.
+    #[must_use]
+    pub fn header_value(self, username: Option<&str>, password: Option<&str>, token: Option<&str>) -> Option<String> {
         let bearer = || token.map(|token| format!("Bearer {token}"));
         let basic = || Some(format!("Basic {}", STANDARD.encode(format!("{}:{}", username?, password?))));
         match self {
@@ -55,25 +66,31 @@ impl Credential {
             Self::Bearer => bearer(),
             Self::Basic => basic(),
             Self::Whm => Some(format!("whm {}:{}", username?, token?)),
+            Self::Header(_) => token.map(str::to_owned),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Credential::{self, Basic, Bearer, BearerOrBasic, Optional, Whm};
+    use super::Credential::{self, Basic, Bearer, BearerOrBasic, Header, Optional, Whm};
 
     #[test]
     fn each_kind_sends_its_own_scheme_and_nothing_else() {
-        let all = |kind: Credential| kind.authorization(Some("u"), Some("p"), Some("t"));
-        for (kind, expected) in
-            [(Optional, "Bearer t"), (Bearer, "Bearer t"), (Basic, "Basic dTpw"), (BearerOrBasic, "Bearer t"), (Whm, "whm u:t")]
-        {
+        let all = |kind: Credential| kind.header_value(Some("u"), Some("p"), Some("t"));
+        for (kind, expected) in [
+            (Optional, "Bearer t"),
+            (Bearer, "Bearer t"),
+            (Basic, "Basic dTpw"),
+            (BearerOrBasic, "Bearer t"),
+            (Whm, "whm u:t"),
+            (Header("X-API-Key"), "t"),
+        ] {
             assert_eq!(all(kind).as_deref(), Some(expected), "{kind:?}");
-            assert_eq!(kind.authorization(None, None, None), None, "{kind:?}");
+            assert_eq!(kind.header_value(None, None, None), None, "{kind:?}");
         }
         for kind in [Optional, BearerOrBasic] {
-            assert_eq!(kind.authorization(Some("u"), Some("p"), None).as_deref(), Some("Basic dTpw"), "{kind:?}");
+            assert_eq!(kind.header_value(Some("u"), Some("p"), None).as_deref(), Some("Basic dTpw"), "{kind:?}");
         }
     }
 
@@ -83,9 +100,9 @@ mod tests {
         for bits in 0..8_u8 {
             let has = [bits & 1 != 0, bits & 2 != 0, bits & 4 != 0];
             let [username, password, token] = texts(has);
-            for kind in [Bearer, Basic, BearerOrBasic, Whm] {
+            for kind in [Bearer, Basic, BearerOrBasic, Whm, Header("Password")] {
                 let is_complete = kind.missing_keys(has[0], has[1], has[2]).is_none();
-                assert_eq!(is_complete, kind.authorization(username, password, token).is_some(), "{kind:?} {has:?}");
+                assert_eq!(is_complete, kind.header_value(username, password, token).is_some(), "{kind:?} {has:?}");
             }
         }
     }

@@ -19,17 +19,25 @@
 mod body;
 mod credential;
 mod delivery_log;
+mod diagnosis;
+mod example;
 mod map;
 mod part;
+mod path_series;
+mod reader;
 mod rule;
 mod system;
 pub(crate) mod systems;
 
 pub use credential::Credential;
 pub use delivery_log::DeliveryLogApi;
+pub use diagnosis::{Condition, Diagnosis};
+pub use example::Example;
 pub use map::{Context, CounterMemory, Detail, POINTS_PER_METRIC_MAX, WINDOWS_KEPT_MAX, map_to_canonical};
 pub use part::{Part, Request, TARGET_URL};
-pub use rule::{AttributeSource, Rule, Transform};
+pub use path_series::{Combine, PathSeries, PathValue};
+pub use reader::Reader;
+pub use rule::{AttributeSource, Piece, Rule, Take, Transform};
 pub use system::Source;
 
 pub use crate::format::prometheus::check_complete;

@@ -1,7 +1,7 @@
 //! Parts of a poll and their requests, and how their responses are read.
 
 use super::body::decode;
-use super::{Credential, Rule};
+use super::{Credential, Reader, Rule};
 use crate::format::{ReadError, quote};
 use crate::model::{Families, Repair};
 use std::time::Duration;
@@ -26,10 +26,13 @@ pub struct Part {
     pub credential: Credential,
     /// The mapping from native families to canonical metrics.
     pub rules: &'static [Rule],
-    /// Families that no other exporter has, in addition to those of the rules. A name that ends in `*` matches by prefix. A response
-    /// without any of these families comes from another exporter. If empty, every response is accepted.
+    /// Families that no other exporter has, or patterns of their names, in addition to those of the rules. A response without any of these
+    /// families comes from another exporter. If empty, every response is accepted.
     pub identifying_families: &'static [&'static str],
-    /// Families that only a version with a known fault exposes: its counters have the names of other counters, so none of them is
+    /// `true` if a server that has counted nothing has none of its own families. A response without any is then accepted, unless it has
+    /// families of another known system; no rule applies to it.
+    pub identity_is_optional: bool,
+    /// Families, or patterns of their names, that only a version with a known fault exposes: its counters have the names of other counters, so none of them is
     /// mapped.
     pub misnaming_families: &'static [&'static str],
     /// For an optional part that changes only when the server restarts: the shortest time between two requests as long as no counter
@@ -66,6 +69,7 @@ impl Part {
             credential: Credential::Optional,
             rules: &[],
             identifying_families: &[],
+            identity_is_optional: false,
             misnaming_families: &[],
             interval: None,
             unauthorized_hint: "",
@@ -126,15 +130,17 @@ pub struct Request {
     pub path: &'static str,
     /// The body of a POST request. `None`: a GET request.
     pub post_body: Option<&'static str>,
+    /// The media type of the body of a POST request.
+    pub content_type: &'static str,
     /// Reads the families of a response.
-    pub reader: fn(String) -> Result<Families, ReadError>,
+    pub reader: Reader,
 }
 
 impl Request {
     /// A GET request.
     #[must_use]
     pub const fn get(format: &'static str, path: &'static str, reader: fn(String) -> Result<Families, ReadError>) -> Self {
-        Self { format, path, post_body: None, reader }
+        Self { format, path, post_body: None, content_type: "application/json", reader: Reader::Code(reader) }
     }
 
     /// Reads a response. Bytes that are not UTF-8 are replaced by `?` and counted as a repair.
@@ -143,7 +149,7 @@ impl Request {
     /// [`ReadError::Html`] for an HTML page, or the error of the reader.
     pub fn read(&self, body: Vec<u8>) -> Result<Families, ReadError> {
         let (body, is_repaired) = decode(body)?;
-        let mut families = (self.reader)(body)?;
+        let mut families = self.reader.read(body)?;
         if is_repaired {
             families.repair(Repair::InvalidUtf8);
         }

@@ -4,21 +4,24 @@ use crate::model::{Attribute, Metric};
 
 /// Maps series of native families to points of one canonical metric.
 ///
-/// Values of a counter or an up-down counter that have the same attributes are added up; of a gauge the largest is taken.
+/// Names of families and values of labels can be patterns: `*` matches any text, `?` one character. A label that a series does not have is
+/// equal to an empty one. Values of a counter or an up-down counter that have the same attributes are added up; of a gauge the largest is taken.
 #[derive(Debug)]
 pub struct Rule {
-    /// The names of the family in all versions of the server.
+    /// The names of the family in all versions of the server, or patterns. All families that match are added up.
     pub families: &'static [&'static str],
     /// The canonical metric.
     pub metric: &'static Metric,
-    /// Labels and values that a series must have.
+    /// Labels and values that a series must have. If a label is repeated, one of its values is enough.
     pub when: &'static [(&'static str, &'static str)],
     /// Labels and values of which a series must have none.
     pub unless: &'static [(&'static str, &'static str)],
     /// Attributes with a fixed value.
     pub with: &'static [(&'static Attribute, &'static str)],
-    /// Attributes whose value comes from a label.
+    /// Attributes whose value comes from labels.
     pub from: &'static [AttributeSource],
+    /// The number that is taken from a series.
+    pub take: Take,
     /// The factor that values are multiplied by: 0.001 for milliseconds, -1 for a part that another family counts too.
     pub scale: f64,
     /// `true` if a missing series means 0. It does not if anything of the response was unreadable.
@@ -33,30 +36,64 @@ pub struct Rule {
     pub replaces: &'static [&'static [(&'static Attribute, &'static str)]],
 }
 
-/// An attribute whose value comes from a label.
+/// An attribute whose value comes from labels.
 #[derive(Debug)]
 pub struct AttributeSource {
-    /// The native label.
-    pub label: &'static str,
     /// The canonical attribute.
     pub attribute: &'static Attribute,
-    /// Pairs of a native and a canonical value. If empty, the native value is used unchanged: for attributes without a closed set of values.
+    /// Native labels: the first one that is not empty counts.
+    pub labels: &'static [&'static str],
+    /// The pieces of a text that is composed of labels. If not empty, `labels` is not used. A series that lacks one of its labels is not
+    /// mapped.
+    pub template: &'static [Piece],
+    /// Pairs of a native and a canonical value. A native value can be a pattern; an equal value overrides patterns, of which the first one
+    /// that matches counts. If empty, the native value is used unchanged: for attributes without a closed set of values.
     pub values: &'static [(&'static str, &'static str)],
     /// The canonical value for native values that are not in the table. `None`: such a series is not mapped.
     pub other: Option<&'static str>,
 }
 
+/// A piece of a text that is composed of labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Fixed text.
+    Text(&'static str),
+    /// The value of a label.
+    Label(&'static str),
+    /// One character of a label's value, by its index.
+    Char(&'static str, usize),
+}
+
+/// The number that a rule takes from a series.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Take {
+    /// The value: a number, or a histogram for a metric that is one.
+    #[default]
+    Value,
+    /// The number of observations of a histogram or summary.
+    Count,
+    /// The sum of the observations of a histogram or summary.
+    Sum,
+}
+
 impl AttributeSource {
-    /// The unchanged value of a label.
+    /// The unchanged value of a label, or of the first of several that is not empty.
     #[must_use]
-    pub const fn label(label: &'static str, attribute: &'static Attribute) -> Self {
-        Self { label, attribute, values: &[], other: None }
+    pub const fn labels(labels: &'static [&'static str], attribute: &'static Attribute) -> Self {
+        Self { attribute, labels, template: &[], values: &[], other: None }
     }
 
-    /// The value of a label, replaced according to a table of native and canonical values.
+    /// A text that is composed of labels.
     #[must_use]
-    pub const fn mapped_label(label: &'static str, attribute: &'static Attribute, values: &'static [(&'static str, &'static str)]) -> Self {
-        Self { label, attribute, values, other: None }
+    pub const fn template(template: &'static [Piece], attribute: &'static Attribute) -> Self {
+        Self { attribute, labels: &[], template, values: &[], other: None }
+    }
+
+    /// Replaces native values according to a table of native and canonical values.
+    #[must_use]
+    pub const fn by_table(mut self, values: &'static [(&'static str, &'static str)]) -> Self {
+        self.values = values;
+        self
     }
 
     /// Uses this canonical value for native values that are not in the table.
@@ -76,6 +113,9 @@ pub enum Transform {
     Accumulate,
     /// The native value, but the sum does not fall before the server's counters restart: a decrease is held and counted as a repair.
     Hold,
+    /// The native value until it falls. A fall sets a new base and adds nothing: for counters that a server restores from an older state
+    /// after a crash, so that they repeat what they have already counted.
+    Rebase,
     /// 1 if the native value is 0, otherwise 0.
     IsZero,
     /// 1 if the native value is not 0, otherwise 0.
@@ -97,6 +137,7 @@ impl Rule {
             unless: &[],
             with: &[],
             from: &[],
+            take: Take::Value,
             scale: 1.0,
             zero_when_absent: false,
             fallback: false,
@@ -131,6 +172,13 @@ impl Rule {
     #[must_use]
     pub const fn from(mut self, labels: &'static [AttributeSource]) -> Self {
         self.from = labels;
+        self
+    }
+
+    /// Takes this number from each series.
+    #[must_use]
+    pub const fn take(mut self, take: Take) -> Self {
+        self.take = take;
         self
     }
 

@@ -1,6 +1,6 @@
 //! A mail system: its parts, its limits, and where its responses differ from what other systems send.
 
-use super::{DeliveryLogApi, Part, Rule, TARGET_URL};
+use super::{DeliveryLogApi, Diagnosis, Example, Part, Rule, TARGET_URL};
 use std::time::Duration;
 
 /// A mail system. [`Source::new`] has the defaults of all fields that it does not take.
@@ -33,6 +33,12 @@ pub struct Source {
     pub process_since: Option<&'static str>,
     /// The delivery log, if the server exposes one.
     pub delivery_log: Option<&'static DeliveryLogApi>,
+    /// Advice that follows from native series.
+    pub diagnoses: &'static [Diagnosis],
+    /// Facts for the reader of the definition. They have no effect.
+    pub notes: &'static [&'static str],
+    /// Responses, and the points that the rules must produce from them.
+    pub examples: &'static [Example],
 }
 
 impl Source {
@@ -53,6 +59,9 @@ impl Source {
             counters_since: None,
             process_since: None,
             delivery_log: None,
+            diagnoses: &[],
+            notes: &[],
+            examples: &[],
         }
     }
 

@@ -64,7 +64,7 @@ impl<'a> Mapping<'a> {
         match rule.transform {
             Transform::OneMinusShareOf(whole) => self.map_share(rule, whole, families),
             Transform::Accumulate => self.accumulate(rule, families),
-            Transform::Unchanged | Transform::Hold | Transform::IsZero | Transform::IsNonZero | Transform::Age => {
+            Transform::Unchanged | Transform::Hold | Transform::Rebase | Transform::IsZero | Transform::IsNonZero | Transform::Age => {
                 self.map_each(rule, families);
             }
         }
@@ -155,7 +155,9 @@ impl<'a> Mapping<'a> {
                 // If the server's clock is ahead, the age is 0, not negative.
                 self.context.now.duration_since(then).unwrap_or_default().as_secs_f64()
             }
-            Transform::Unchanged | Transform::Hold | Transform::Accumulate | Transform::OneMinusShareOf(_) => n * rule.scale,
+            Transform::Unchanged | Transform::Hold | Transform::Rebase | Transform::Accumulate | Transform::OneMinusShareOf(_) => {
+                n * rule.scale
+            }
         }
     }
 

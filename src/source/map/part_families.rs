@@ -79,7 +79,7 @@ impl Rule {
     pub(super) fn attributes_of(&self, sample: &SampleRef<'_>) -> Option<Attributes> {
         let mut attributes = self.fixed_attributes();
         for from in self.from {
-            attributes.push((from.attribute, from.value(sample.label(from.label)?)?));
+            attributes.push((from.attribute, from.value(sample.label(from.labels.first()?)?)?));
         }
         Some(attributes)
     }

@@ -101,7 +101,7 @@ fn an_invalid_number_invalidates_its_sum() {
     static RULES: &[Rule] = &[
         Rule::new(&["c"], &COMPLAINTS).zero_when_absent(),
         Rule::new(&["q"], &QUEUE_DEPTH)
-            .from(&[AttributeSource::mapped_label("s", &QUEUE_STATE, &[("a", "active"), ("h", "held")])])
+            .from(&[AttributeSource::labels(&["s"], &QUEUE_STATE).by_table(&[("a", "active"), ("h", "held")])])
             .zero_when_absent(),
     ];
     check_each(
@@ -219,8 +219,9 @@ fn values_with_equal_attributes_add_up_except_gauges() {
 #[test]
 fn label_values_are_mapped_by_a_table() {
     const TABLE: &[(&str, &str)] = &[("ok", "success"), ("fail", "failure")];
-    static STRICT: &[Rule] =
-        &[Rule::new(&["w"], &WEBHOOK_REQUESTS).from(&[AttributeSource::mapped_label("s", &WEBHOOK_OUTCOME, TABLE)]).zero_when_absent()];
+    static STRICT: &[Rule] = &[Rule::new(&["w"], &WEBHOOK_REQUESTS)
+        .from(&[AttributeSource::labels(&["s"], &WEBHOOK_OUTCOME).by_table(TABLE)])
+        .zero_when_absent()];
     check_each(
         STRICT,
         &[
@@ -229,9 +230,8 @@ fn label_values_are_mapped_by_a_table() {
             ("x 1", "mail.webhook.requests success 0; mail.webhook.requests failure 0"),
         ],
     );
-    static OTHER: &[Rule] =
-        &[Rule::new(&["w"], &ACCOUNT_STATUS)
-            .from(&[AttributeSource::mapped_label("s", &ACCOUNT_STATE, &[("a", "init")]).otherwise("_OTHER")])];
+    static OTHER: &[Rule] = &[Rule::new(&["w"], &ACCOUNT_STATUS)
+        .from(&[AttributeSource::labels(&["s"], &ACCOUNT_STATE).by_table(&[("a", "init")]).otherwise("_OTHER")])];
     check_each(OTHER, &[("w{s=\"a\"} 1;w{s=\"b\"} 2;w{s=\"c\"} 3", "mail.account.status init 1; mail.account.status _OTHER 5")]);
 }
 
@@ -366,7 +366,7 @@ fn the_rest_of_a_detail_fits_into_the_limit_of_points() {
 
 #[test]
 fn a_metric_has_a_limited_number_of_points() {
-    static RULES: &[Rule] = &[Rule::new(&["s"], &JOB_DEPTH).from(&[AttributeSource::label("n", &JOB_QUEUE)])];
+    static RULES: &[Rule] = &[Rule::new(&["s"], &JOB_DEPTH).from(&[AttributeSource::labels(&["n"], &JOB_QUEUE)])];
     let page: String = (0..POINTS_PER_METRIC_MAX + 2).map(|i| format!("s{{n=\"{i}\"}} 1\n")).collect();
     let snapshot = Polled::new(RULES, &[]).snapshot(&[&page]);
     assert_eq!((snapshot.points.len(), snapshot.repairs.get(Repair::Unreadable)), (POINTS_PER_METRIC_MAX, 2));

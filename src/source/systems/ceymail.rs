@@ -42,11 +42,11 @@ static RULES: &[Rule] = &[
     // Services: each native series becomes two points, one for each state.
     Rule::new(&["ceymail_service_up"], &SERVICE_STATUS)
         .with(&[(&SERVICE_STATE, "up")])
-        .from(&[AttributeSource::label("name", &SERVICE_NAME)])
+        .from(&[AttributeSource::labels(&["name"], &SERVICE_NAME)])
         .transform(Transform::IsNonZero),
     Rule::new(&["ceymail_service_up"], &SERVICE_STATUS)
         .with(&[(&SERVICE_STATE, "down")])
-        .from(&[AttributeSource::label("name", &SERVICE_NAME)])
+        .from(&[AttributeSource::labels(&["name"], &SERVICE_NAME)])
         .transform(Transform::IsZero),
     // Configuration.
     Rule::new(&["ceymail_domains_total"], &DOMAIN_CONFIGURED),

@@ -86,27 +86,24 @@ static RULES: &[Rule] = &[
         &[(&AUTHENTICATION_OUTCOME, "failure"), (&AUTHENTICATION_DIRECTION, "outbound")],
     ),
     // The submit queue is the mail queue; the others are background jobs.
-    Rule::new(&["queue_size"], &QUEUE_DEPTH).when(&[("queue", "submit")]).from(&[AttributeSource::mapped_label(
-        "state",
-        &QUEUE_STATE,
-        &[("waiting", "queued"), ("active", "active"), ("delayed", "deferred")],
-    )]),
+    Rule::new(&["queue_size"], &QUEUE_DEPTH).when(&[("queue", "submit")]).from(&[
+        AttributeSource::labels(&["state"], &QUEUE_STATE).by_table(&[("waiting", "queued"), ("active", "active"), ("delayed", "deferred")])
+    ]),
     Rule::new(&["queue_size"], &JOB_DEPTH).unless(&[("queue", "submit")]).from(&[
-        AttributeSource::label("queue", &JOB_QUEUE),
-        AttributeSource::mapped_label(
-            "state",
-            &JOB_STATE,
-            &[("waiting", "waiting"), ("active", "active"), ("delayed", "delayed"), ("paused", "paused")],
-        ),
+        AttributeSource::labels(&["queue"], &JOB_QUEUE),
+        AttributeSource::labels(&["state"], &JOB_STATE).by_table(&[
+            ("waiting", "waiting"),
+            ("active", "active"),
+            ("delayed", "delayed"),
+            ("paused", "paused"),
+        ]),
     ]),
     Rule::new(&["queues_processed"], &JOB_PROCESSED).unless(&[("queue", "submit")]).from(&[
-        AttributeSource::label("queue", &JOB_QUEUE),
-        AttributeSource::mapped_label("status", &JOB_OUTCOME, &[("completed", "completed"), ("failed", "failed")]),
+        AttributeSource::labels(&["queue"], &JOB_QUEUE),
+        AttributeSource::labels(&["status"], &JOB_OUTCOME).by_table(&[("completed", "completed"), ("failed", "failed")]),
     ]),
-    Rule::new(&["imap_connections"], &ACCOUNT_STATUS).from(&[AttributeSource::mapped_label(
-        "status",
-        &ACCOUNT_STATE,
-        &[
+    Rule::new(&["imap_connections"], &ACCOUNT_STATUS).from(&[AttributeSource::labels(&["status"], &ACCOUNT_STATE)
+        .by_table(&[
             ("init", "init"),
             ("connecting", "connecting"),
             ("syncing", "syncing"),
@@ -117,13 +114,12 @@ static RULES: &[Rule] = &[
             ("disconnected", "disconnected"),
             ("paused", "paused"),
             ("unassigned", "unassigned"),
-        ],
-    )
-    .otherwise(OTHER)]),
+        ])
+        .otherwise(OTHER)]),
     Rule::new(&["imap_bytes_sent"], &NETWORK_IO).with(&[(&PROTOCOL, "imap"), (&IO_DIRECTION, "transmit")]).zero_when_absent(),
     Rule::new(&["imap_bytes_received"], &NETWORK_IO).with(&[(&PROTOCOL, "imap"), (&IO_DIRECTION, "receive")]).zero_when_absent(),
     Rule::new(&["webhooks"], &WEBHOOK_REQUESTS)
-        .from(&[AttributeSource::mapped_label("status", &WEBHOOK_OUTCOME, &[("success", "success"), ("fail", "failure")])])
+        .from(&[AttributeSource::labels(&["status"], &WEBHOOK_OUTCOME).by_table(&[("success", "success"), ("fail", "failure")])])
         .zero_when_absent(),
     Rule::new(&["webhook_req"], &WEBHOOK_REQUEST_DURATION).scale(0.001),
     Rule::new(&["process_cpu_user_seconds_total"], &PROCESS_CPU_TIME).with(&[(&CPU_MODE, "user")]),

@@ -5,7 +5,7 @@ use postmeter::config;
 use postmeter::model::Families;
 use postmeter::poll::{Limits, Reading, Target};
 use postmeter::simulate::{Generation, Options, PASSWORD, SimulatedServer, System, TOKEN, USERNAME};
-use postmeter::source::{self, Credential, Part, ReadError, Request, Source};
+use postmeter::source::{self, Part, ReadError, Request, Source};
 use serde_json::json;
 use std::time::Duration;
 
@@ -165,33 +165,7 @@ async fn a_large_response() {
 }
 
 /// A source whose reader panics.
-static FAULTY: Source = Source {
-    name: "faulty",
-    title: "Faulty",
-    parts: &[Part {
-        name: "metrics",
-        help: "",
-        requests: &[Request::get("text", "/", read_or_panic)],
-        body_bytes_max: 1024 * 1024,
-        credential: Credential::Optional,
-        rules: &[],
-        identifying_families: &[],
-        misnaming_families: &[],
-        interval: None,
-        unauthorized_hint: "",
-        not_found_hint: "",
-    }],
-    min_interval: Duration::from_secs(15),
-    timeout: Duration::from_secs(10),
-    requests_per_minute_max: None,
-    windowed: false,
-    gauges_underflow: false,
-    mistyped_counters: &[],
-    version: None,
-    counters_since: None,
-    process_since: None,
-    delivery_log: None,
-};
+static FAULTY: Source = Source::new("faulty", "Faulty", &[Part::new("metrics", "", &[Request::get("text", "/", read_or_panic)])]);
 
 fn read_or_panic(body: String) -> Result<Families, ReadError> {
     assert!(!body.starts_with("panic"), "the reader's fault");

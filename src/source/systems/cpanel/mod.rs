@@ -142,15 +142,15 @@ static QUEUE: &[Rule] = &[
 ];
 
 const QUEUE_STATE_LABEL: AttributeSource =
-    AttributeSource::mapped_label("state", &QUEUE_STATE, &[("queued", "queued"), ("frozen", "frozen")]);
+    AttributeSource::labels(&["state"], &QUEUE_STATE).by_table(&[("queued", "queued"), ("frozen", "frozen")]);
 
 static SERVICES: &[Rule] = &[
     Rule::new(&["service_running"], &SERVICE_STATUS)
-        .from(&[AttributeSource::label("name", &SERVICE_NAME)])
+        .from(&[AttributeSource::labels(&["name"], &SERVICE_NAME)])
         .with(&[(&SERVICE_STATE, "up")])
         .transform(Transform::IsNonZero),
     Rule::new(&["service_running"], &SERVICE_STATUS)
-        .from(&[AttributeSource::label("name", &SERVICE_NAME)])
+        .from(&[AttributeSource::labels(&["name"], &SERVICE_NAME)])
         .with(&[(&SERVICE_STATE, "down")])
         .transform(Transform::IsZero),
 ];

@@ -107,11 +107,11 @@ static RULES: &[Rule] = &[
     Rule::new(&["total_messages_transfail"], &DELIVERY_ATTEMPTS).when(SMTP_CLIENT).with(&[(&DELIVERY_OUTCOME, "deferred")]),
     Rule::new(&["total_messages_fail"], &DELIVERY_ATTEMPTS).when(SMTP_CLIENT).with(&[(&DELIVERY_OUTCOME, "failed")]),
     Rule::new(&["deliver_message_latency_rollup"], &DELIVERY_ATTEMPT_DURATION).when(SMTP_CLIENT),
-    Rule::new(&["dane_result_count"], &VERIFICATIONS).with(&[(&VERIFICATION_METHOD, "dane")]).from(&[AttributeSource::mapped_label(
-        "result",
+    Rule::new(&["dane_result_count"], &VERIFICATIONS).with(&[(&VERIFICATION_METHOD, "dane")]).from(&[AttributeSource::labels(
+        &["result"],
         &VERIFICATION_RESULT,
-        DANE_RESULTS,
-    )]),
+    )
+    .by_table(DANE_RESULTS)]),
     // Connections.
     Rule::new(&["connection_count"], &CONNECTION_ACTIVE).when(ESMTP_LISTENER).with(INBOUND),
     Rule::new(&["connection_count"], &CONNECTION_ACTIVE).when(SMTP_CLIENT).with(OUTBOUND),

@@ -1,0 +1,26 @@
+//! Diagnoses: advice to the operator that follows from native series, as data.
+
+/// Advice that is given if a native series fulfils a condition.
+#[derive(Debug)]
+pub struct Diagnosis {
+    /// The native family, or a pattern of names.
+    pub family: &'static str,
+    /// Labels and values that a series must have, as in the `when` of a rule.
+    pub when: &'static [(&'static str, &'static str)],
+    /// The condition.
+    pub condition: Condition,
+    /// One sentence. `{label}` is replaced by the value of a label of the series.
+    pub advice: &'static str,
+}
+
+/// The condition of a diagnosis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// The value is higher than in the previous poll.
+    #[default]
+    Rises,
+    /// The response has the series.
+    Present,
+    /// The value is greater than 0.
+    Positive,
+}
