@@ -40,8 +40,8 @@ pub(super) async fn simulate(args: SimulateArgs) -> Result<(), AppError> {
 fn credential_flags(system: System) -> String {
     match system {
         System::Cpanel => format!(" --username {USERNAME} --token {TOKEN}"),
-        System::Ceymail | System::Emailengine => format!(" --token {TOKEN}"),
-        System::Stalwart => format!(" --username {USERNAME} --password {PASSWORD}"),
+        System::Ceymail | System::Emailengine | System::Mailcow => format!(" --token {TOKEN}"),
+        System::Stalwart | System::Pmg => format!(" --username {USERNAME} --password {PASSWORD}"),
         System::Kumomta => String::new(),
     }
 }

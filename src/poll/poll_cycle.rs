@@ -1,6 +1,7 @@
 //! One poll of a target: requests to all parts, the mapping of their responses, and the reading that results.
 
 use super::circuit_breaker::to_tenths;
+use super::counted_windows::LATE;
 use super::cpu::run_blocking_if_large;
 use super::deadline::Deadline;
 use super::part_client::{PartClient, TargetShared};
@@ -57,7 +58,12 @@ impl Target {
             Some(required) if self.config.source.windowed && !matches!(self.config.window, config::Window::Sliding(_)) => required,
             _ => return Ok((current, 0)),
         };
-        let window = memory.windows.advance(current);
+        let starts = match self.config.source.window {
+            Some(_) => window::recent_starts(&self.config.window, current),
+            None => vec![current.start],
+        };
+        let late = self.config.source.window.map_or(LATE, |rule| rule.late);
+        let window = memory.windows.advance(current, &starts);
         let mut bytes = 0;
         for ended in memory.windows.ended() {
             let deadline = Deadline::new(began, self.config.timeout);
@@ -71,7 +77,7 @@ impl Target {
             bytes += body.bytes as u64;
             let pages: Vec<_> = body.pages.into_iter().map(|page| (required.part, page)).collect();
             let (snapshot, _) = self.map(memory, pages, body.bytes as u64, self.context(at, ended.window)).await?;
-            memory.windows.mark_read(ended, current.end);
+            memory.windows.mark_read(ended, current.end, late);
             if !ended.is_repeated {
                 self.state().count_repairs(&snapshot.repairs);
             }

@@ -20,6 +20,7 @@ use super::recent::history::History;
 use super::recent::key_figures::figures_of;
 use super::refresh::Refresh;
 use super::state::TargetState;
+use super::tickets::Tickets;
 use super::waiters::Waiters;
 use super::{Limits, Reading, RecordReader, Usage};
 use crate::config;
@@ -73,7 +74,13 @@ impl Target {
     /// As for [`Self::new`].
     pub fn with_clock(config: config::Target, limits: Limits, clock: Clock) -> Result<Arc<Self>, StartError> {
         let client = HttpClient::new(&config, &limits)?;
-        let shared = TargetShared { client, limits, is_failing: false, deadline: Deadline::new(Instant::now(), config.timeout) };
+        let shared = TargetShared {
+            client,
+            limits,
+            tickets: Tickets::default(),
+            is_failing: false,
+            deadline: Deadline::new(Instant::now(), config.timeout),
+        };
         let parts = config.parts.iter().map(|part| Arc::new(PartClient::new(&config, part))).collect();
         let history = History::new(figures_of(&config.parts));
         let breaker = CircuitBreaker::new(config.min_interval, config.backoff_max);
@@ -102,7 +109,7 @@ impl Target {
             }
         }
         let deadline = Deadline::new(Instant::now(), config.timeout);
-        let shared = TargetShared { client, limits: before.shared.limits.clone(), is_failing: false, deadline };
+        let shared = TargetShared { client, limits: before.shared.limits.clone(), tickets: Tickets::default(), is_failing: false, deadline };
         let parts = config.parts.iter().map(|part| Arc::new(PartClient::new(&config, part))).collect();
         let (waiters, state, refresh) = (Waiters::default(), Mutex::new(state), Refresh::default());
         Ok(Arc::new(Self { config, shared, parts, clock: before.clock, polling, waiters, state, refresh }))

@@ -1,4 +1,4 @@
-//! Simulated mail servers for five mail systems, and a simulated OpenTelemetry collector: for the demo, the tests and the
+//! Simulated mail servers for seven mail systems, and a simulated OpenTelemetry collector: for the demo, the tests and the
 //! benchmarks. This module imports nothing from the rest of Postmeter, so that a mistake cannot cancel itself out.
 //!
 //! Each server has its own [`Traffic`]. Each system has a file that renders it in that system's formats, including the known
@@ -15,7 +15,9 @@ mod emailengine;
 mod fault;
 mod kumomta;
 mod listener;
+mod mailcow;
 mod message;
+mod pmg;
 mod random;
 mod receiver;
 mod response;

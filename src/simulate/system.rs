@@ -1,7 +1,7 @@
 //! The mail systems that can be simulated: one row each.
 
 use super::server::{Request, ServerState};
-use super::{PASSWORD, TOKEN, USERNAME, ceymail, cpanel, emailengine, kumomta, stalwart};
+use super::{PASSWORD, TOKEN, USERNAME, ceymail, cpanel, emailengine, kumomta, mailcow, pmg, stalwart};
 use axum::response::Response;
 
 /// A mail system that can be simulated.
@@ -17,6 +17,10 @@ pub enum System {
     Stalwart,
     /// EmailEngine.
     Emailengine,
+    /// mailcow.
+    Mailcow,
+    /// Proxmox Mail Gateway.
+    Pmg,
 }
 
 /// Keys of a configuration file, with their values.
@@ -70,9 +74,33 @@ static STALWART: Simulator = Simulator {
 static EMAILENGINE: Simulator =
     Simulator { name: "emailengine", respond: emailengine::respond, credentials: &[("token", TOKEN)], optional_parts: &[], demo_keys: "" };
 
+static MAILCOW: Simulator = Simulator {
+    name: "mailcow",
+    respond: mailcow::respond,
+    credentials: &[("token", TOKEN)],
+    optional_parts: &[("queue", &[]), ("rspamd", &[]), ("mailboxes", &[]), ("domains", &[]), ("quarantine", &[])],
+    demo_keys: "min_interval: 15s, ",
+};
+
+static PMG: Simulator = Simulator {
+    name: "pmg",
+    respond: pmg::respond,
+    credentials: &[("username", USERNAME), ("password", PASSWORD)],
+    optional_parts: &[
+        ("queue-active", &[]),
+        ("queue-deferred", &[]),
+        ("queue-hold", &[]),
+        ("queue-incoming", &[]),
+        ("quarantine-spam", &[]),
+        ("quarantine-virus", &[]),
+    ],
+    demo_keys: "min_interval: 15s, ",
+};
+
 impl System {
     /// Every mail system that can be simulated.
-    pub const ALL: [Self; 5] = [Self::Cpanel, Self::Ceymail, Self::Kumomta, Self::Stalwart, Self::Emailengine];
+    pub const ALL: [Self; 7] =
+        [Self::Cpanel, Self::Ceymail, Self::Kumomta, Self::Stalwart, Self::Emailengine, Self::Mailcow, Self::Pmg];
 
     fn simulator(self) -> &'static Simulator {
         match self {
@@ -81,6 +109,8 @@ impl System {
             Self::Kumomta => &KUMOMTA,
             Self::Stalwart => &STALWART,
             Self::Emailengine => &EMAILENGINE,
+            Self::Mailcow => &MAILCOW,
+            Self::Pmg => &PMG,
         }
     }
 

@@ -23,10 +23,11 @@ mod diagnosis;
 mod example;
 mod map;
 mod part;
-mod path_series;
 mod reader;
 mod rule;
 mod system;
+mod ticket;
+mod window_rule;
 pub(crate) mod systems;
 
 pub use credential::Credential;
@@ -35,11 +36,13 @@ pub use diagnosis::{Condition, Diagnosis};
 pub use example::Example;
 pub use map::{Context, CounterMemory, Detail, POINTS_PER_METRIC_MAX, WINDOWS_KEPT_MAX, map_to_canonical};
 pub use part::{Part, Request, TARGET_URL};
-pub use path_series::{Combine, PathSeries, PathValue};
 pub use reader::Reader;
 pub use rule::{AttributeSource, Piece, Rule, Take, Transform};
 pub use system::Source;
+pub use ticket::Ticket;
+pub use window_rule::{WindowLength, WindowRule, check_placeholders, fill_placeholders};
 
+pub use crate::format::json_paths::{Combine, Each, JsonPath, LabelSource, PathSeries, SeriesValue};
 pub use crate::format::prometheus::check_complete;
 pub use crate::format::{ReadError, quote};
 

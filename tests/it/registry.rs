@@ -203,6 +203,10 @@ fn target(server: &SimulatedServer) -> String {
             format!("username: {USERNAME}, token: {TOKEN}, parts: {{{parts}}}")
         }
         System::Ceymail | System::Emailengine => format!("token: {TOKEN}"),
+        System::Mailcow => {
+            format!("token: {TOKEN}, parts: {{queue: {{}}, rspamd: {{}}, mailboxes: {{}}, domains: {{}}, quarantine: {{}}}}")
+        }
+        System::Pmg => format!("username: {USERNAME}, password: {PASSWORD}, parts: {{queue-deferred: {{}}, quarantine-spam: {{}}}}"),
         System::Kumomta => "parts: {machine-info: {}}, detail: {by: domain, top: 3}".to_owned(),
         System::Stalwart => format!("username: {USERNAME}, password: {PASSWORD}, parts: {{queue: {{token: {TOKEN}}}}}"),
     };

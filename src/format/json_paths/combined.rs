@@ -20,12 +20,19 @@ pub(super) fn labels_of<'a>(series: &'static PathSeries, located: &LocatedNode<'
         let value = match source {
             LabelSource::Fixed(text) => Some(Cow::Borrowed(*text)),
             LabelSource::Key => located.key.clone().map(Cow::Owned),
-            LabelSource::Path(path) => scalar::label(path.node(located.node))?,
+            LabelSource::Path { path, suffix } => scalar::label(path.node(located.node))?.map(|text| without_suffix(text, suffix)),
         };
         labels.extend(value.map(|value| (*name, value)));
     }
     labels.sort_unstable_by_key(|(name, _)| *name);
     Ok(labels)
+}
+
+fn without_suffix<'a>(text: Cow<'a, str>, suffix: &str) -> Cow<'a, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.strip_suffix(suffix).unwrap_or(text)),
+        Cow::Owned(text) => Cow::Owned(text.strip_suffix(suffix).unwrap_or(&text).to_owned()),
+    }
 }
 
 /// The series of one family, in the order of their first nodes.

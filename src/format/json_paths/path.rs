@@ -78,6 +78,13 @@ impl JsonPath {
         self.query.query(document).first()
     }
 
+    /// Returns the text that the path selects in a document.
+    #[must_use]
+    pub fn text_in(&self, body: &str) -> Option<String> {
+        let document = super::document::parse(body).ok()?;
+        self.node(&document)?.as_str().map(str::to_owned)
+    }
+
     /// Returns true if the path has `..`.
     pub(super) fn descends(&self) -> bool {
         Syntax::of(&self.text).descendants > 0

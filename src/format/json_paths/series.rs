@@ -30,7 +30,12 @@ pub struct PathSeries {
 #[derive(Debug, PartialEq)]
 pub enum LabelSource {
     /// A path from the node. If it selects nothing, the series lacks the label.
-    Path(JsonPath),
+    Path {
+        /// The path.
+        path: JsonPath,
+        /// The end of the text that is removed from it.
+        suffix: &'static str,
+    },
     /// The node's name in its object, or its index in its list.
     Key,
     /// A fixed text.
@@ -48,7 +53,7 @@ impl LabelSource {
     pub fn parse(text: &'static str) -> Result<Self, String> {
         match text {
             KEY => Ok(Self::Key),
-            _ if text.starts_with('$') => JsonPath::parse_single(text).map(Self::Path),
+            _ if text.starts_with('$') => JsonPath::parse_single(text).map(|path| Self::Path { path, suffix: "" }),
             _ => Ok(Self::Fixed(text)),
         }
     }
