@@ -3,7 +3,7 @@
 use super::AppError;
 use super::cli::SimulateArgs;
 use super::run::StopSignals;
-use crate::simulate::{Options, PASSWORD, SimulatedServer, System, TOKEN, Tls, USERNAME};
+use crate::simulate::{Options, SimulatedServer, System, Tls};
 use std::net::SocketAddr;
 
 pub(super) async fn simulate(args: SimulateArgs) -> Result<(), AppError> {
@@ -38,10 +38,5 @@ pub(super) async fn simulate(args: SimulateArgs) -> Result<(), AppError> {
 
 /// Returns the flags with the credentials of a simulated server.
 fn credential_flags(system: System) -> String {
-    match system {
-        System::Cpanel => format!(" --username {USERNAME} --token {TOKEN}"),
-        System::Ceymail | System::Emailengine | System::Mailcow => format!(" --token {TOKEN}"),
-        System::Stalwart | System::Pmg => format!(" --username {USERNAME} --password {PASSWORD}"),
-        System::Kumomta => String::new(),
-    }
+    system.credentials().iter().map(|(key, value)| format!(" --{key} {value}")).collect()
 }

@@ -202,13 +202,8 @@ fn target(server: &SimulatedServer) -> String {
             let parts = "fetch_mail_queue: {}, servicestatus: {}, getdiskusage: {}, messages: {since: 1h, interval: 1s}";
             format!("username: {USERNAME}, token: {TOKEN}, parts: {{{parts}}}")
         }
-        System::Ceymail | System::Emailengine => format!("token: {TOKEN}"),
-        System::Mailcow => {
-            format!("token: {TOKEN}, parts: {{queue: {{}}, rspamd: {{}}, mailboxes: {{}}, domains: {{}}, quarantine: {{}}}}")
-        }
-        System::Pmg => format!("username: {USERNAME}, password: {PASSWORD}, parts: {{queue-deferred: {{}}, quarantine-spam: {{}}}}"),
         System::Kumomta => "parts: {machine-info: {}}, detail: {by: domain, top: 3}".to_owned(),
-        System::Stalwart => format!("username: {USERNAME}, password: {PASSWORD}, parts: {{queue: {{token: {TOKEN}}}}}"),
+        system => system.credential_keys() + &system.parts_key(""),
     };
     let name = server.system().name();
     format!("  - {{name: the-{name}, system: {name}, url: \"{}\", {rest}}}\n", server.url())

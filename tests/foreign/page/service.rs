@@ -96,13 +96,7 @@ pub fn target(server: &SimulatedServer) -> String {
         System::Cpanel => {
             format!("username: {USERNAME}, token: {TOKEN}, parts: {{fetch_mail_queue: {{}}, servicestatus: {{}}, version: {{}}}}")
         }
-        System::Ceymail | System::Emailengine => format!("token: {TOKEN}"),
-        System::Mailcow => {
-            format!("token: {TOKEN}, parts: {{queue: {{}}, rspamd: {{}}, mailboxes: {{}}, domains: {{}}, quarantine: {{}}}}")
-        }
-        System::Pmg => format!("username: {USERNAME}, password: {PASSWORD}, parts: {{queue-deferred: {{}}, quarantine-spam: {{}}}}"),
-        System::Kumomta => "parts: {machine-info: {}}".to_owned(),
-        System::Stalwart => format!("username: {USERNAME}, password: {PASSWORD}, parts: {{queue: {{token: {TOKEN}}}}}"),
+        system => system.credential_keys() + &system.parts_key(""),
     };
     let name = server.system().name();
     format!("  - {{name: the-{name}, system: {name}, url: \"{}\", {rest}}}\n", server.url())

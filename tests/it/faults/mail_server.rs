@@ -113,10 +113,8 @@ fn config(case: &Case, bad: &SimulatedServer, good: &SimulatedServer, receiver: 
     let (keys, files) = (case.keys, files.display());
     let mut file = format!("defaults: {{{keys}, tls: {{ca_file: {files}/ca.pem}}}}\ntargets:\n");
     let credential = match case.system {
-        System::Cpanel => format!("username: {USERNAME}, token: {TOKEN}"),
-        System::Ceymail | System::Emailengine | System::Mailcow => format!("token: {TOKEN}"),
         System::Kumomta => "format: json".to_owned(),
-        System::Stalwart | System::Pmg => format!("username: {USERNAME}, password: {PASSWORD}"),
+        system => system.credential_keys(),
     };
     let target = |name: &str, of: &SimulatedServer| {
         format!("  - {{name: {name}, system: {}, url: \"{}\", {credential}}}\n", case.system.name(), of.url())
