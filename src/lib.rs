@@ -24,3 +24,4 @@ pub mod serve;
 pub mod simulate;
 pub mod source;
 pub mod telemetry;
+mod yaml;

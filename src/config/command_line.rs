@@ -40,7 +40,7 @@ pub struct CommandLineTarget {
 /// # Errors
 /// Returns every problem, with the flag that causes it.
 pub fn command_line_target(flags: CommandLineTarget, environment: &Environment) -> Result<(Target, Vec<Problem>), Problems> {
-    command_line_target_with(SOURCES, flags, environment)
+    command_line_target_with(&SOURCES, flags, environment)
 }
 
 /// Like [`command_line_target`], with other mail systems than [`SOURCES`].
@@ -54,13 +54,14 @@ pub fn command_line_target_with(
 ) -> Result<(Target, Vec<Problem>), Problems> {
     let mut decoder = Decoder::new("", environment, systems);
     let node = flags.into_node();
-    let item = Item { location: Location { path: COMMAND_LINE.to_owned(), line: None, file: None }, node: &node, inherited: false };
-    let (_, target) = target::decode(&mut decoder, &item, None);
-    match (target, decoder.problems) {
+    let location = Location { path: COMMAND_LINE.to_owned(), ..Location::default() };
+    let (_, target) = target::decode(&mut decoder, &Item { location, node: &node, inherited: false }, None);
+    let (problems, warnings) = decoder.into_findings();
+    match (target, problems) {
         (Some(mut target), problems) if problems.is_empty() => {
             let host = target.url.host_str().unwrap_or_default();
             target.name = if target::is_name(host) { host } else { target.source.name }.to_owned();
-            Ok((target, decoder.warnings))
+            Ok((target, warnings))
         }
         (_, mut problems) => {
             // The problem concerns several flags.
@@ -99,9 +100,9 @@ impl CommandLineTarget {
 }
 
 fn node(value: Value) -> Node {
-    Node { line: None, value }
+    Node { line: None, column: None, value }
 }
 
 fn entry(key: impl Into<String>, node: Node) -> (Key, Node) {
-    (Key { line: None, name: key.into() }, node)
+    (Key { line: None, column: None, name: key.into() }, node)
 }

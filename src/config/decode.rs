@@ -1,22 +1,19 @@
-//! Decodes the tree of a file to typed values. Every problem is collected with its location, and decoding continues.
+//! Decodes the configuration file: a decoder with the context that its values depend on.
 
-use super::map::{COMMAND_LINE, Item, Location, Map};
-use super::schema::Key;
+use super::map::{Item, Location};
 use super::template::Template;
-use super::text::{parse_bytes, parse_duration, suggestion};
-use super::yaml::{self, Node, Value};
-use super::{Environment, Origin, Problem, Secret, SecretError};
+use super::yaml::{self, Positions, References};
+use super::{Environment, Origin, Secret, SecretError};
 use crate::source::Source;
-use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::ops::{Deref, DerefMut};
 
-/// The context of decoding, and the problems found so far.
+pub(super) use super::yaml::find_choice;
+
+/// The decoder of a configuration file, and the context of decoding.
 pub(super) struct Decoder<'a> {
-    pub file: &'a str,
+    decoder: yaml::Decoder<'a>,
     pub environment: &'a Environment,
     pub systems: &'a [&'static Source],
-    pub problems: Vec<Problem>,
-    pub warnings: Vec<Problem>,
     /// `true` if the file names a directory for state.
     pub has_state_dir: bool,
     /// `true` if metrics are pushed over HTTP to a URL from which the URL of logs cannot be derived.
@@ -26,139 +23,40 @@ pub(super) struct Decoder<'a> {
 impl<'a> Decoder<'a> {
     /// Creates a decoder for a file.
     pub(super) const fn new(file: &'a str, environment: &'a Environment, systems: &'a [&'static Source]) -> Self {
-        Self { file, environment, systems, problems: Vec::new(), warnings: Vec::new(), has_state_dir: false, logs_url_is_unknown: false }
+        let decoder = yaml::Decoder::new(file, environment, Positions::Lines);
+        Self { decoder, environment, systems, has_state_dir: false, logs_url_is_unknown: false }
+    }
+
+    /// Returns the errors and the warnings.
+    pub(super) fn into_findings(self) -> (Vec<yaml::Problem>, Vec<yaml::Problem>) {
+        (self.decoder.problems, self.decoder.warnings)
+    }
+}
+
+impl<'a> Deref for Decoder<'a> {
+    type Target = yaml::Decoder<'a>;
+
+    fn deref(&self) -> &yaml::Decoder<'a> {
+        &self.decoder
+    }
+}
+
+impl<'a> DerefMut for Decoder<'a> {
+    fn deref_mut(&mut self) -> &mut yaml::Decoder<'a> {
+        &mut self.decoder
+    }
+}
+
+impl References for Environment {
+    fn resolve(&self, text: &str) -> Result<String, String> {
+        Template::parse(text)?.resolve(self).map_err(|error| error.to_string())
     }
 }
 
 impl Decoder<'_> {
-    /// Adds an error.
-    pub(super) fn report(&mut self, location: &Location, message: impl Into<String>) {
-        let problem = self.located(location, message.into());
-        self.problems.push(problem);
-    }
-
-    /// Returns the value, or adds its error.
-    pub(super) fn ok_or_report<T>(&mut self, location: &Location, result: Result<T, String>) -> Option<T> {
-        result.map_err(|message| self.report(location, message)).ok()
-    }
-
-    /// Adds a warning.
-    pub(super) fn warn(&mut self, location: &Location, message: impl Into<String>) {
-        let warning = self.located(location, message.into());
-        self.warnings.push(warning);
-    }
-
-    fn located(&self, location: &Location, message: String) -> Problem {
-        let Origin { file, line } = self.origin(location);
-        Problem { file, line, path: location.path.clone(), message }
-    }
-
     /// Returns the file and the line of a location.
     pub(super) fn origin(&self, location: &Location) -> Origin {
-        // Flags and environment variables are not in the file.
-        let is_outside = location.path.starts_with(COMMAND_LINE) || location.path.starts_with("OTEL_");
-        let file = if is_outside { "" } else { location.file.as_deref().unwrap_or(self.file) };
-        Origin { file: file.to_owned(), line: location.line }
-    }
-
-    /// Decodes a map with these keys. An empty value is an empty map.
-    pub(super) fn map<'n>(&mut self, item: &Item<'n>, keys: &'static [Key]) -> Option<Map<'n>> {
-        Some(Map { location: item.location.clone(), keys, entries: self.entries(item)? })
-    }
-
-    /// Decodes a map with these keys. An absent value, an empty value and one that is not a map give an empty map.
-    pub(super) fn map_or_empty<'n>(&mut self, item: Option<&Item<'n>>, keys: &'static [Key]) -> Map<'n> {
-        item.and_then(|item| self.map(item, keys)).unwrap_or_else(|| Map::empty(keys))
-    }
-
-    /// Decodes a map whose keys the user chooses, in the order of the file. An empty value is an empty map.
-    pub(super) fn user_map<'n>(&mut self, item: &Item<'n>) -> Vec<(&'n str, Item<'n>)> {
-        let mut entries = self.entries(item).unwrap_or_default();
-        entries.sort_by_key(|(_, item)| item.location.line);
-        entries
-    }
-
-    fn entries<'n>(&mut self, item: &Item<'n>) -> Option<Vec<(&'n str, Item<'n>)>> {
-        let entries = match &item.node.value {
-            Value::Nothing => &[][..],
-            Value::Map(entries) => entries,
-            other => return self.report_kind(&item.location, "a map", other),
-        };
-        let child = |(key, node): &'n (yaml::Key, Node)| {
-            (key.name.as_str(), Item { location: item.location.key(&key.name, key.line), node, inherited: item.inherited })
-        };
-        Some(entries.iter().map(child).collect())
-    }
-
-    /// Decodes a list. An empty value is an empty list.
-    pub(super) fn list<'n>(&mut self, item: &Item<'n>) -> Option<Vec<Item<'n>>> {
-        let nodes = match &item.node.value {
-            Value::Nothing => &[][..],
-            Value::List(nodes) => nodes,
-            other => return self.report_kind(&item.location, "a list", other),
-        };
-        let child =
-            |(index, node): (usize, &'n Node)| Item { location: item.location.item(index, node.line), node, inherited: item.inherited };
-        Some(nodes.iter().enumerate().map(child).collect())
-    }
-
-    /// Decodes a list of at most `max` items; a longer list is an error and gives no items.
-    pub(super) fn bounded_list<'n>(&mut self, item: &Item<'n>, max: usize) -> Vec<Item<'n>> {
-        let items = self.list(item).unwrap_or_default();
-        if items.len() > max {
-            self.report(&item.location, format!("{} items exceed the limit of {max}", items.len()));
-            return Vec::new();
-        }
-        items
-    }
-
-    /// Reports the keys that were not taken.
-    pub(super) fn finish(&mut self, map: Map<'_>) {
-        let names: Vec<&str> = map.keys.iter().map(|key| key.name).collect();
-        for (name, item) in map.entries {
-            self.report_unknown_key(name, &item.location, &names);
-        }
-    }
-
-    /// Reports a key that is not one of these.
-    pub(super) fn report_unknown_key(&mut self, name: &str, location: &Location, known: &[&str]) {
-        self.report(location, format!("unknown key; {}", suggestion(name, known)));
-    }
-
-    fn report_kind<T>(&mut self, location: &Location, expected: &str, found: &Value) -> Option<T> {
-        let found = match found {
-            Value::Nothing => "nothing",
-            Value::Scalar(_) => "a single value",
-            Value::List(_) => "a list",
-            Value::Map(_) => "a map",
-        };
-        self.report(location, format!("expected {expected}, found {found}"));
-        None
-    }
-
-    /// Decodes a single value without resolving its references.
-    fn raw_text<'n>(&mut self, item: &Item<'n>) -> Option<&'n str> {
-        match &item.node.value {
-            Value::Scalar(text) => Some(text),
-            other => self.report_kind(&item.location, "a string", other),
-        }
-    }
-
-    /// Decodes a string and resolves its references.
-    pub(super) fn text(&mut self, item: &Item<'_>) -> Option<String> {
-        let template = Template::parse(self.raw_text(item)?);
-        let text = template.and_then(|template| template.resolve(self.environment).map_err(|error| error.to_string()));
-        self.ok_or_report(&item.location, text)
-    }
-
-    /// Decodes a string that is not blank.
-    pub(super) fn non_empty_text(&mut self, item: &Item<'_>) -> Option<String> {
-        let text = self.text(item)?;
-        if text.trim().is_empty() {
-            self.report(&item.location, "is empty");
-            return None;
-        }
-        Some(text)
+        Origin { file: self.file_of(location).to_owned(), line: location.line }
     }
 
     /// Decodes a secret and returns it with its current value. If it cannot be read, the error is reported and the secret is
@@ -177,51 +75,4 @@ impl Decoder<'_> {
         let value = self.ok_or_report(&item.location, value);
         (secret, value)
     }
-
-    /// Decodes a duration.
-    pub(super) fn duration(&mut self, item: &Item<'_>, range: &RangeInclusive<Duration>) -> Option<Duration> {
-        let text = self.non_empty_text(item)?;
-        self.ok_or_report(&item.location, parse_duration(&text, range))
-    }
-
-    /// Decodes an integer.
-    pub(super) fn integer(&mut self, item: &Item<'_>, range: &RangeInclusive<usize>) -> Option<usize> {
-        let text = self.non_empty_text(item)?;
-        let number = text.parse().ok().filter(|number| range.contains(number));
-        let message = || format!("{text} is not an integer from {} to {}", range.start(), range.end());
-        self.ok_or_report(&item.location, number.ok_or_else(message))
-    }
-
-    /// Decodes a number of bytes.
-    pub(super) fn bytes(&mut self, item: &Item<'_>, range: &RangeInclusive<usize>) -> Option<usize> {
-        let text = self.non_empty_text(item)?;
-        self.ok_or_report(&item.location, parse_bytes(&text, range))
-    }
-
-    /// Decodes `true` or `false`.
-    pub(super) fn flag(&mut self, item: &Item<'_>) -> Option<bool> {
-        self.choice(item, &[("true", true), ("false", false)])
-    }
-
-    /// Decodes one of several values.
-    pub(super) fn choice<T: Copy>(&mut self, item: &Item<'_>, choices: &[(&str, T)]) -> Option<T> {
-        let text = self.non_empty_text(item)?;
-        self.ok_or_report(&item.location, find_choice(&text, choices))
-    }
-
-    /// Returns `true` if a section is enabled: `false` disables it, any map enables it, and `default` applies if it is absent.
-    pub(super) fn is_enabled(&mut self, item: Option<&Item<'_>>, default: bool) -> bool {
-        match item {
-            None => default,
-            Some(Item { node, .. }) if matches!(&node.value, Value::Scalar(text) if text == "false") => false,
-            Some(item) => self.entries(item).is_some(),
-        }
-    }
-}
-
-/// Finds the value of a word.
-pub(super) fn find_choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
-    let found = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
-    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-    found.ok_or_else(|| format!("unknown value {text}; {}", suggestion(text, &names)))
 }

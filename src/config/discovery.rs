@@ -253,5 +253,5 @@ fn clash(target: &Target, first: &Target) -> Problem {
 }
 
 fn problem_of(target: &Target, message: String) -> Problem {
-    Problem { file: target.origin.file.clone(), line: target.origin.line, path: String::new(), message }
+    Problem { file: target.origin.file.clone(), line: target.origin.line, column: None, path: String::new(), message }
 }

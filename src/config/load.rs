@@ -31,7 +31,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> 
 /// Reads the text of a file up to its largest size. `hint` is appended to the error if the file does not exist.
 pub(super) fn read_text(path: &Path, hint: &str) -> Result<String, Problems> {
     let name = path.display().to_string();
-    let of_file = |message: String| Problems::new(vec![Problem { file: name.clone(), line: None, path: String::new(), message }]);
+    let of_file = |message: String| Problems::of_file(&name, None, message);
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
     read.map_err(|error| of_file(format!("{error}{}", if error.kind() == ErrorKind::NotFound { hint } else { "" })))?;
@@ -46,7 +46,7 @@ pub(super) fn read_text(path: &Path, hint: &str) -> Result<String, Problems> {
 /// # Errors
 /// Returns every problem of the text.
 pub fn parse(text: &str, file: &str, environment: &Environment) -> Result<Config, Problems> {
-    parse_with(SOURCES, text, file, environment)
+    parse_with(&SOURCES, text, file, environment)
 }
 
 /// Like [`parse`], with other mail systems than [`SOURCES`].
@@ -57,19 +57,16 @@ pub fn parse_with(systems: &[&'static Source], text: &str, file: &str, environme
     let mut decoder = Decoder::new(file, environment, systems);
     let node = match yaml::parse(text) {
         Ok(node) => node,
-        Err((line, message)) => {
-            decoder.report(&Location { line, ..Location::default() }, message);
-            return Err(Problems::new(decoder.problems));
-        }
+        Err(error) => return Err(Problems::of_file(file, error.line, error.message)),
     };
     if matches!(node.value, yaml::Value::Nothing) {
-        decoder.report(&Location::default(), "is empty; it needs targets");
-        return Err(Problems::new(decoder.problems));
+        return Err(Problems::of_file(file, None, "is empty; it needs targets".to_owned()));
     }
     let config = decoder.map(&Item::root(&node), FILE).map(|map| Config::decode(&mut decoder, map));
+    let (problems, _) = decoder.into_findings();
     match config {
-        Some(config) if decoder.problems.is_empty() => Ok(config),
-        _ => Err(Problems::new(decoder.problems)),
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(Problems::new(problems)),
     }
 }
 

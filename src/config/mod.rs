@@ -22,13 +22,12 @@ mod environment;
 mod export;
 mod fingerprint;
 mod load;
-mod map;
+mod origin;
 mod otel;
 mod otlp;
 mod part;
 mod passthrough;
 mod pem;
-mod problem;
 mod prometheus;
 mod protection;
 mod queue;
@@ -42,11 +41,9 @@ mod target;
 mod targets_files;
 mod telemetry;
 mod template;
-mod text;
 mod tls;
 mod web;
 mod window;
-mod yaml;
 
 pub use access::{Auth, RateLimit, Token, User, check_token_name, parse_timestamp};
 pub use command_line::{CommandLineTarget, command_line_target, command_line_target_with};
@@ -56,11 +53,11 @@ pub use discovery::{Discovery, DiscoveryReport};
 pub use environment::Environment;
 pub use export::Export;
 pub use load::{FILE_BYTES_MAX, TARGETS_MAX, load, parse, parse_with};
+pub use origin::Origin;
 pub use otlp::{Compression, Otlp, Protocol, REQUEST_BYTES_DEFAULT, Temporality};
 pub use part::TargetPart;
 pub use passthrough::Passthrough;
 pub use pem::Pem;
-pub use problem::{Origin, Problem, Problems};
 pub use prometheus::Prometheus;
 pub use queue::{Queue, Retry, Spool};
 pub use reload::Reload;
@@ -70,10 +67,14 @@ pub use shard::Shard;
 pub use target::{DUE_SHARE, Target};
 pub use targets_files::TargetsFiles;
 pub use telemetry::{LogFormat, LogLevel, SERVICE_NAME_DEFAULT, Telemetry, TelemetryOtlp};
-pub use text::{show_bytes, show_duration};
 pub use tls::Tls;
 pub use web::{EndpointRate, WebConfig};
 pub use window::Window;
+
+pub use crate::yaml::text::{show_bytes, show_duration};
+pub use crate::yaml::{Problem, Problems};
+
+use crate::yaml::{self, map, problem, text};
 
 use std::path::PathBuf;
 

@@ -134,23 +134,30 @@ impl TargetsFiles {
     fn parse(&self, text: &str, file: &str) -> Result<(Vec<Target>, Vec<Problem>), Problems> {
         let Some(context) = &self.context else { return Ok(Default::default()) };
         let DecodingContext { has_state_dir, logs_url_is_unknown, .. } = **context;
-        let decoder = Decoder::new(file, &context.environment, &context.systems);
-        let mut decoder = Decoder { has_state_dir, logs_url_is_unknown, ..decoder };
+        let mut decoder = Decoder::new(file, &context.environment, &context.systems);
+        (decoder.has_state_dir, decoder.logs_url_is_unknown) = (has_state_dir, logs_url_is_unknown);
         let targets = decode_targets(&mut decoder, context, text);
+        let (problems, warnings) = decoder.into_findings();
         match targets {
-            Some(targets) if decoder.problems.is_empty() => Ok((targets, decoder.warnings)),
-            _ => Err(Problems::new(decoder.problems)),
+            Some(targets) if problems.is_empty() => Ok((targets, warnings)),
+            _ => Err(Problems::new(problems)),
         }
     }
 
     fn problem(&self, path: String, message: String) -> Problem {
         let file = self.context.as_ref().map_or_else(String::new, |context| context.file.to_string());
-        Problem { file, line: None, path: format!("targets_files: {path}"), message }
+        Problem { file, line: None, column: None, path: format!("targets_files: {path}"), message }
     }
 }
 
 fn decode_targets(decoder: &mut Decoder<'_>, context: &DecodingContext, text: &str) -> Option<Vec<Target>> {
-    let node = yaml::parse(text).map_err(|(line, message)| decoder.report(&Location { line, ..Location::default() }, message)).ok()?;
+    let node = match yaml::parse(text) {
+        Ok(node) => node,
+        Err(error) => {
+            decoder.report(&Location { line: error.line, ..Location::default() }, error.message);
+            return None;
+        }
+    };
     let root = Item::root(&node);
     if matches!(node.value, yaml::Value::Nothing) {
         // A file is empty for a moment while it is rewritten, and that must not remove its targets.
@@ -159,7 +166,8 @@ fn decode_targets(decoder: &mut Decoder<'_>, context: &DecodingContext, text: &s
     }
     let items = decoder.list(&root)?;
     let defaults = context.defaults.as_ref().and_then(|node| {
-        let location = Location { path: "defaults".to_owned(), line: context.defaults_line, file: Some(context.file.clone()) };
+        let location =
+            Location { path: "defaults".to_owned(), line: context.defaults_line, column: None, file: Some(context.file.clone()) };
         decoder.map(&Item { location, node, inherited: false }, TARGET)
     });
     Some(decode_list(decoder, &root.location, items, defaults.as_ref()))

@@ -62,7 +62,7 @@ impl WebConfig {
     /// Returns every problem of the file.
     pub fn load(path: &Path) -> Result<(Self, Vec<Problem>), Problems> {
         let file = path.display().to_string();
-        let of_file = |line, message: String| Problems::new(vec![Problem { file: file.clone(), line, path: String::new(), message }]);
+        let of_file = |line, message: String| Problems::of_file(&file, line, message);
         let stamp = FileStamp::of(path);
         let mut bytes = Vec::new();
         let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
@@ -71,11 +71,12 @@ impl WebConfig {
             return Err(of_file(None, format!("exceeds the limit of {FILE_BYTES_MAX} bytes")));
         }
         let text = String::from_utf8(bytes).map_err(|_| of_file(None, "is not UTF-8 text".to_owned()))?;
-        let node = escape_references(yaml::parse(&text).map_err(|(line, message)| of_file(line, message))?);
+        let node = escape_references(yaml::parse(&text).map_err(|error| of_file(error.line, error.message))?);
         let environment = Environment::default();
         let mut decoder = Decoder::new(&file, &environment, &[]);
         let config = Self::decode(&mut decoder, &Item::root(&node), path, stamp);
-        if decoder.problems.is_empty() { Ok((config, decoder.warnings)) } else { Err(Problems::new(decoder.problems)) }
+        let (problems, warnings) = decoder.into_findings();
+        if problems.is_empty() { Ok((config, warnings)) } else { Err(Problems::new(problems)) }
     }
 
     fn decode(decoder: &mut Decoder<'_>, item: &Item<'_>, path: &Path, stamp: Option<FileStamp>) -> Self {
@@ -102,7 +103,7 @@ fn escape_references(node: Node) -> Node {
         Value::List(list) => Value::List(list.into_iter().map(escape_references).collect()),
         Value::Map(map) => Value::Map(map.into_iter().map(|(key, node)| (key, escape_references(node))).collect()),
     };
-    Node { line: node.line, value }
+    Node { value, ..node }
 }
 
 fn decode_headers(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<(&'static str, HeaderValue)> {

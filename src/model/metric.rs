@@ -60,13 +60,15 @@ pub struct Metric {
     pub help: &'static str,
     /// The attributes of its points.
     pub attributes: &'static [&'static Attribute],
+    /// Those of the attributes that its points have only if the mail server reports them.
+    pub conditional: &'static [&'static Attribute],
     /// Attributes that its points have only if the target's configuration enables them with `detail`.
     pub detail: &'static [&'static Attribute],
 }
 
 impl Metric {
     const fn new(kind: Kind, number: Number, name: &'static str, unit: &'static str, help: &'static str) -> Self {
-        Self { name, kind, number, unit, help, attributes: &[], detail: &[] }
+        Self { name, kind, number, unit, help, attributes: &[], conditional: &[], detail: &[] }
     }
 
     /// An integer counter.
@@ -104,6 +106,18 @@ impl Metric {
     pub const fn by(mut self, attributes: &'static [&'static Attribute]) -> Self {
         self.attributes = attributes;
         self
+    }
+
+    /// The same metric, whose points have these attributes only if the mail server reports them.
+    #[must_use]
+    pub const fn conditional(mut self, conditional: &'static [&'static Attribute]) -> Self {
+        self.conditional = conditional;
+        self
+    }
+
+    /// The attributes that every point has.
+    pub fn required_attributes(&self) -> impl Iterator<Item = &'static Attribute> {
+        self.attributes.iter().copied().filter(|attribute| !self.conditional.contains(attribute))
     }
 
     /// The same metric with these optional attributes.

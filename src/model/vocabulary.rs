@@ -194,7 +194,7 @@ vocabulary! {
     QUEUE_DELAYS = Metric::counter("mail.queue.delays", "{delay}", "Deliveries delayed without an attempt, by reason.")
         .by(&[&DELAY_REASON]);
     RECEIVED_MESSAGES = Metric::counter("mail.received.messages", "{message}", "Messages received, by protocol or source.")
-        .by(&[&PROTOCOL, &MESSAGE_SOURCE]);
+        .by(&[&PROTOCOL, &MESSAGE_SOURCE]).conditional(&[&PROTOCOL, &MESSAGE_SOURCE]);
     REJECTED_MESSAGES = Metric::counter("mail.rejected.messages", "{message}", "Incoming messages, recipients or commands rejected, by reason.")
         .by(&[&REJECTION_REASON]);
     DELIVERY_ATTEMPTS = Metric::counter("mail.delivery.attempts", "{attempt}", "Delivery attempts, by outcome.")
@@ -202,20 +202,20 @@ vocabulary! {
     DELIVERY_DURATION = Metric::histogram("mail.delivery.duration", "s", "Time from queueing to delivery or final failure.");
     DELIVERY_ATTEMPT_DURATION = Metric::histogram("mail.delivery.attempt.duration", "s", "Duration of one delivery attempt.");
     DELIVERY_FAILURES = Metric::counter("mail.delivery.failures", "{failure}", "Failures of delivery attempts, by stage, kind and enhanced status code.")
-        .by(&[&DELIVERY_STAGE, &FAILURE_KIND, &ERROR_TYPE]);
-    BOUNCES = Metric::counter("mail.bounces", "{bounce}", "Bounce messages received.").by(&[&BOUNCE_TYPE]);
+        .by(&[&DELIVERY_STAGE, &FAILURE_KIND, &ERROR_TYPE]).conditional(&[&DELIVERY_STAGE, &FAILURE_KIND, &ERROR_TYPE]);
+    BOUNCES = Metric::counter("mail.bounces", "{bounce}", "Bounce messages received.").by(&[&BOUNCE_TYPE]).conditional(&[&BOUNCE_TYPE]);
     COMPLAINTS = Metric::counter("mail.complaints", "{complaint}", "Complaints of recipients received.");
-    MESSAGE_SIZE = Metric::histogram("mail.message.size", "By", "Size of received messages.").by(&[&MESSAGE_SOURCE]);
+    MESSAGE_SIZE = Metric::histogram("mail.message.size", "By", "Size of received messages.").by(&[&MESSAGE_SOURCE]).conditional(&[&MESSAGE_SOURCE]);
     MESSAGE_IO = Metric::counter("mail.message.io", "By", "Bytes of messages.").by(&[&IO_DIRECTION]);
 
     CONNECTION_ACTIVE = Metric::up_down("mail.connection.active", "{connection}", "Open connections.")
-        .by(&[&PROTOCOL, &CONNECTION_DIRECTION]);
+        .by(&[&PROTOCOL, &CONNECTION_DIRECTION]).conditional(&[&PROTOCOL]);
     CONNECTION_OPENED = Metric::counter("mail.connection.opened", "{connection}", "Connections opened; outbound connections count when attempted.")
-        .by(&[&PROTOCOL, &CONNECTION_DIRECTION]);
+        .by(&[&PROTOCOL, &CONNECTION_DIRECTION]).conditional(&[&PROTOCOL]);
     CONNECTION_DENIED = Metric::counter("mail.connection.denied", "{connection}", "Connections rejected because of load or limits.")
-        .by(&[&PROTOCOL, &CONNECTION_DIRECTION]);
+        .by(&[&PROTOCOL, &CONNECTION_DIRECTION]).conditional(&[&PROTOCOL]);
     CONNECTION_DURATION = Metric::histogram("mail.connection.duration", "s", "Duration of connections.")
-        .by(&[&PROTOCOL, &CONNECTION_DIRECTION]);
+        .by(&[&PROTOCOL, &CONNECTION_DIRECTION]).conditional(&[&PROTOCOL]);
     NETWORK_IO = Metric::counter("mail.network.io", "By", "Bytes on mail connections.").by(&[&PROTOCOL, &IO_DIRECTION]);
     AUTHENTICATION_ATTEMPTS = Metric::counter("mail.authentication.attempts", "{attempt}", "Logins, by outcome and direction.")
         .by(&[&AUTHENTICATION_OUTCOME, &AUTHENTICATION_DIRECTION]);

@@ -81,7 +81,15 @@ impl PartClient {
         let body_bytes_max = target.body_bytes_max.unwrap_or(part.part.body_bytes_max);
         let breaker = CircuitBreaker::new(target.min_interval, target.backoff_max);
         let state = Mutex::new(PartState { request: 0, authorization: None, breaker, is_rate_limited: false });
-        Self { part: part.part, requests, credentials: part.credentials.clone(), zone: target.window.zone(), body_bytes_max, required, state }
+        Self {
+            part: part.part,
+            requests,
+            credentials: part.credentials.clone(),
+            zone: target.window.zone(),
+            body_bytes_max,
+            required,
+            state,
+        }
     }
 
     /// The error that prevents a request to an optional part now: its circuit is open, or the server's rate limit requires a wait.

@@ -109,7 +109,8 @@ impl Target {
             }
         }
         let deadline = Deadline::new(Instant::now(), config.timeout);
-        let shared = TargetShared { client, limits: before.shared.limits.clone(), tickets: Tickets::default(), is_failing: false, deadline };
+        let shared =
+            TargetShared { client, limits: before.shared.limits.clone(), tickets: Tickets::default(), is_failing: false, deadline };
         let parts = config.parts.iter().map(|part| Arc::new(PartClient::new(&config, part))).collect();
         let (waiters, state, refresh) = (Waiters::default(), Mutex::new(state), Refresh::default());
         Ok(Arc::new(Self { config, shared, parts, clock: before.clock, polling, waiters, state, refresh }))

@@ -29,7 +29,10 @@ pub(super) fn respond(state: ServerState<'_>, request: &Request) -> Response {
         }
         Some(_) => {
             let data = request.path.strip_prefix("/api/v1/get/").and_then(|name| data(state.traffic, name));
-            data.map_or_else(|| reply(404, JSON, json!({"type": "error", "msg": "route not found"}).to_string()), |data| reply(200, JSON, data.to_string()))
+            data.map_or_else(
+                || reply(404, JSON, json!({"type": "error", "msg": "route not found"}).to_string()),
+                |data| reply(200, JSON, data.to_string()),
+            )
         }
     }
 }
@@ -53,7 +56,10 @@ fn containers(t: &Traffic) -> Value {
     let is_up = |unit: &str| unit.is_empty() || t.services.iter().any(|service| service.name == unit && service.up);
     let row = |(name, unit): &(&str, &str)| {
         let state = if is_up(unit) { "running" } else { "exited" };
-        ((*name).to_owned(), json!({"type": "info", "container": name, "state": state, "started_at": "2026-01-02T03:04:05.678Z", "image": "mailcow"}))
+        (
+            (*name).to_owned(),
+            json!({"type": "info", "container": name, "state": state, "started_at": "2026-01-02T03:04:05.678Z", "image": "mailcow"}),
+        )
     };
     Value::Object(CONTAINERS.iter().map(row).collect())
 }

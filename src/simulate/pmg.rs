@@ -16,7 +16,8 @@ pub(super) fn respond(state: ServerState<'_>, request: &Request) -> Response {
     let Some(path) = request.path.strip_prefix(API) else { return reply(404, JSON, r#"{"data":null}"#) };
     let ticket = format!("PMG:{}:{:08X}::{:016x}", state.options.username, 0x6b0a_1c2d, state.traffic.seed());
     if path == "access/ticket" {
-        return if request.method == Method::POST && form(request) == Some((state.options.username.clone(), state.options.password.clone())) {
+        return if request.method == Method::POST && form(request) == Some((state.options.username.clone(), state.options.password.clone()))
+        {
             reply(200, JSON, json!({"data": {"ticket": ticket, "username": state.options.username, "role": "audit"}}).to_string())
         } else {
             refusal()
@@ -51,7 +52,8 @@ fn cookie(request: &Request) -> Option<String> {
 fn percent_decoded(text: &str) -> String {
     let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
     while let Some((first, after)) = rest.split_first() {
-        let code = (*first == b'%').then(|| after.get(..2).and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()));
+        let code =
+            (*first == b'%').then(|| after.get(..2).and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()));
         match code.flatten() {
             Some(byte) => {
                 bytes.push(byte);
@@ -110,7 +112,8 @@ fn qshape(t: &Traffic, queue: &str) -> Value {
         "active" => t.domains[domain].ready as usize,
         _ => 0,
     };
-    let row = |name: &str, total: usize| json!({"domain": name, "total": total.to_string(), "5m": total.to_string(), "10m": "0", "1280m+": "0"});
+    let row =
+        |name: &str, total: usize| json!({"domain": name, "total": total.to_string(), "5m": total.to_string(), "10m": "0", "1280m+": "0"});
     let counts: Vec<usize> = (0..t.domains.len()).map(messages).collect();
     let domains = counts.iter().zip(&t.domains).filter(|(count, _)| **count > 0).map(|(count, domain)| row(&domain.name, *count));
     std::iter::once(row("TOTAL", counts.iter().sum())).chain(domains).collect()

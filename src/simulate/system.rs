@@ -99,8 +99,7 @@ static PMG: Simulator = Simulator {
 
 impl System {
     /// Every mail system that can be simulated.
-    pub const ALL: [Self; 7] =
-        [Self::Cpanel, Self::Ceymail, Self::Kumomta, Self::Stalwart, Self::Emailengine, Self::Mailcow, Self::Pmg];
+    pub const ALL: [Self; 7] = [Self::Cpanel, Self::Ceymail, Self::Kumomta, Self::Stalwart, Self::Emailengine, Self::Mailcow, Self::Pmg];
 
     fn simulator(self) -> &'static Simulator {
         match self {

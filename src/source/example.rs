@@ -7,6 +7,10 @@ pub struct Example {
     pub title: &'static str,
     /// The part that the response belongs to.
     pub part: &'static str,
+    /// The line and the column of the example in its file.
+    pub position: (Option<usize>, Option<usize>),
+    /// The time of the response in Unix seconds, for ages.
+    pub now: u64,
     /// The response.
     pub body: &'static str,
     /// Canonical series, as `metric{attribute="value"}`, each with the value that it must have; of a histogram its count.

@@ -1,10 +1,10 @@
-//! Mail systems. Each is a table of rules plus a pure function from a response body to metric families; everything else exists once,
-//! outside this module.
+//! Mail systems. Each is a definition in a file: its requests, and rules that map its native series. A pure function reads a response body to
+//! metric families; everything else exists once, outside this module.
 //!
 //! # Adding a mail system
 //!
-//! 1. Copy `systems/ceymail.rs`, the shortest one, to `systems/NAME.rs` and adapt it.
-//! 2. Add the module to `systems/mod.rs` and its `SOURCE` to [`SOURCES`].
+//! 1. Copy `systems/ceymail.yaml`, the shortest one, to `systems/NAME.yaml` and adapt it.
+//! 2. Add its name to `FILES` in `systems/mod.rs`.
 //! 3. Save responses of a real server, without secrets and addresses, in `tests/fixtures/NAME`.
 //! 4. Add a section with an example to `docs/mail-systems.md`, a simulated server to `simulate`, and a check to `fuzz`.
 //!
@@ -18,6 +18,7 @@
 
 mod body;
 mod credential;
+pub mod definition;
 mod delivery_log;
 mod diagnosis;
 mod example;
@@ -26,11 +27,12 @@ mod part;
 mod reader;
 mod rule;
 mod system;
+pub(crate) mod systems;
 mod ticket;
 mod window_rule;
-pub(crate) mod systems;
 
 pub use credential::Credential;
+pub use definition::{load, run_examples};
 pub use delivery_log::DeliveryLogApi;
 pub use diagnosis::{Condition, Diagnosis};
 pub use example::Example;
@@ -39,22 +41,13 @@ pub use part::{Part, Request, TARGET_URL};
 pub use reader::Reader;
 pub use rule::{AttributeSource, Piece, Rule, Take, Transform};
 pub use system::Source;
+pub use systems::{SOURCES, built_in_problems};
 pub use ticket::Ticket;
 pub use window_rule::{WindowLength, WindowRule, check_placeholders, fill_placeholders};
 
 pub use crate::format::json_paths::{Combine, Each, JsonPath, LabelSource, PathSeries, SeriesValue};
 pub use crate::format::prometheus::check_complete;
 pub use crate::format::{ReadError, quote};
-
-/// The registry of mail systems.
-pub static SOURCES: &[&Source] = &[
-    &systems::cpanel::SOURCE,
-    &systems::ceymail::SOURCE,
-    &systems::kumomta::SOURCE,
-    &systems::stalwart::SOURCE,
-    &systems::emailengine::SOURCE,
-    &systems::prometheus::SOURCE,
-];
 
 /// Returns the mail system with this name.
 #[must_use]

@@ -45,7 +45,7 @@ pub struct Part {
 }
 
 /// Families of Prometheus' client libraries: many exporters have them, so they do not identify one.
-const CLIENT_LIBRARY_FAMILIES: &[&str] = &[
+pub(super) const CLIENT_LIBRARY_FAMILIES: &[&str] = &[
     "process_cpu_seconds_total",
     "process_max_fds",
     "process_open_fds",

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::model::{Attribute, Kind, Repair};
+use crate::yaml::Problems;
 
 fn rules() -> impl Iterator<Item = (&'static Source, &'static Part, &'static Rule)> {
     SOURCES.iter().flat_map(|source| source.rules().map(move |(part, rule)| (*source, part, rule)))
@@ -21,8 +22,9 @@ fn rules_produce_only_declared_attributes_and_values() {
         for from in rule.from {
             assert!(declared(from.attribute), "{place}: {} is not declared", from.attribute.key);
             let canonical = from.values.iter().map(|(_, canonical)| *canonical).chain(from.other);
-            assert_eq!(from.values.is_empty(), from.attribute.values.is_empty(), "{place}: a closed set of values needs a table");
-            for value in canonical.filter(|_| !from.values.is_empty()) {
+            let needs_table = !from.attribute.values.is_empty();
+            assert!(!needs_table || !from.values.is_empty(), "{place}: a closed set of values needs a table");
+            for value in canonical.filter(|_| needs_table) {
                 assert!(from.attribute.values.contains(&value), "{place}: {} has no {value}", from.attribute.key);
             }
         }
@@ -51,7 +53,7 @@ fn a_histogram_comes_from_one_rule() {
 
 #[test]
 fn names_are_unique_and_hints_are_set() {
-    for source in SOURCES {
+    for source in SOURCES.iter() {
         assert_eq!(SOURCES.iter().filter(|other| other.name == source.name).count(), 1, "{}", source.name);
         for part in source.parts {
             assert_eq!(source.parts.iter().filter(|other| other.name == part.name).count(), 1, "{}", part.name);
@@ -110,7 +112,7 @@ fn no_reader_panics_on_the_response_of_another_system() {
 fn no_reader_panics_on_a_truncated_or_damaged_response() {
     /// The distance between two damaged positions. It is prime, so that they are spread over all kinds of text.
     const STRIDE_BYTES: usize = 53;
-    for source in SOURCES {
+    for source in SOURCES.iter() {
         let folder = format!("{}/tests/fixtures/{}", env!("CARGO_MANIFEST_DIR"), source.name);
         for entry in std::fs::read_dir(folder).unwrap() {
             let response = std::fs::read(entry.unwrap().path()).unwrap();
@@ -175,4 +177,14 @@ fn a_response_of_another_exporter_is_rejected_with_the_names_of_its_families() {
     assert_eq!(kumomta.read(&kumomta.requests[0], json).err(), Some(ReadError::OtherExporter("go_goroutines".to_owned())));
     let prometheus = by_name("prometheus").unwrap().required();
     assert!(prometheus.read(&prometheus.requests[0], go.into()).is_ok(), "a generic endpoint has no identifying families");
+}
+
+#[test]
+fn every_built_in_definition_loads_and_its_examples_hold() {
+    let problems = built_in_problems();
+    assert!(problems.is_empty(), "{}", Problems::new(problems));
+    for source in SOURCES.iter() {
+        let problems = run_examples(source);
+        assert!(problems.is_empty(), "{}:\n{}", source.name, Problems::new(problems));
+    }
 }

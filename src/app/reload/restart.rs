@@ -12,6 +12,7 @@ pub(super) fn settings_that_need_restart(running: &Config, changed: &Config, fil
             problems.push(Problem {
                 file: file.display().to_string(),
                 line: None,
+                column: None,
                 path: key.to_owned(),
                 message: "cannot change while Postmeter is running; restart Postmeter, or undo the change".to_owned(),
             });

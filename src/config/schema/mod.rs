@@ -6,12 +6,11 @@
 
 mod otlp;
 mod prometheus;
-mod shape;
 mod target;
 mod telemetry;
 mod web;
 
-pub use shape::{DefaultValue, Shape};
+pub use crate::yaml::schema::{DefaultValue, Key, Shape};
 
 pub(super) use otlp::{OTLP, QUEUE, RETRY, SPOOL, TELEMETRY_OTLP};
 pub(super) use prometheus::{AUTH, PROMETHEUS, RATE_LIMIT, SERVER_TLS, TOKEN};
@@ -20,41 +19,8 @@ pub(super) use telemetry::TELEMETRY;
 pub(super) use web::{HTTP_SERVER, WEB_CONFIG, WEB_RATE_LIMIT};
 
 use super::targets_files::PATTERNS_MAX;
-use DefaultValue::{Description, Flag, Required};
-
-/// A key of a map in the configuration file.
-#[derive(Debug)]
-pub struct Key {
-    /// The name as it is written in the file.
-    pub name: &'static str,
-    /// The values that the key accepts.
-    pub shape: Shape,
-    /// The value that applies if the key is absent.
-    pub default: DefaultValue,
-    /// The purpose of the key, in one or two sentences.
-    pub help: &'static str,
-}
-
-const fn key(name: &'static str, shape: Shape, default: DefaultValue, help: &'static str) -> Key {
-    Key { name, shape, default, help }
-}
-
-/// The default of a key that turns nothing on while it is absent.
-const NONE: DefaultValue = Description("none");
-
-impl Key {
-    /// Returns `true` if the key must be present.
-    #[must_use]
-    pub fn is_required(&self) -> bool {
-        matches!(self.default, Required)
-    }
-
-    /// Returns `true` if `defaults` may supply the key to targets: every key that a target need not set itself.
-    #[must_use]
-    pub fn is_inheritable(&self) -> bool {
-        !self.is_required()
-    }
-}
+use crate::yaml::schema::{NONE, key};
+use DefaultValue::{Description, Flag};
 
 /// The keys at the top of the file.
 pub static FILE: &[Key] = &[

@@ -276,7 +276,7 @@ fn a_rendered_page_parses_to_the_same_page() {
 #[test]
 fn prometheus_names_match_those_of_the_sdk_exporter() {
     use crate::model::{Kind, Point, vocabulary};
-    for source in crate::source::SOURCES {
+    for source in crate::source::SOURCES.iter() {
         let meter_provider = crate::telemetry::TargetMeterProvider::of(source, &Identity::new("x", "y")).unwrap();
         for metric in crate::telemetry::metrics_of(source).into_iter().filter(|metric| metric.kind != Kind::Histogram) {
             let families = meter_provider.gather(vec![Point::new(metric, &[], 1.0)]);

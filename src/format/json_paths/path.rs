@@ -186,7 +186,8 @@ mod tests {
 
     #[test]
     fn paths_of_unbounded_cost_are_refused() {
-        for path in ["$", "$.a", "$..a", "$[*]['b..c', \"$,$\"]", "$.data[?@.domain == 'TOTAL']", "$['it\\'s..x']..y", "$[?count(@.*) > 1]"] {
+        for path in ["$", "$.a", "$..a", "$[*]['b..c', \"$,$\"]", "$.data[?@.domain == 'TOTAL']", "$['it\\'s..x']..y", "$[?count(@.*) > 1]"]
+        {
             assert!(JsonPath::parse(path).is_ok(), "{path}: {:?}", JsonPath::parse(path).err());
         }
         for (path, part_of_error) in [
@@ -223,7 +224,8 @@ mod tests {
 
     #[test]
     fn the_lists_of_a_path_are_found() {
-        let lists = |path: &'static str| Syntax::of(path).lists.iter().map(|(end, is_filter)| (&path[..*end], *is_filter)).collect::<Vec<_>>();
+        let lists =
+            |path: &'static str| Syntax::of(path).lists.iter().map(|(end, is_filter)| (&path[..*end], *is_filter)).collect::<Vec<_>>();
         assert_eq!(lists("$.a.b"), []);
         assert_eq!(lists("$[*]"), [("$", false)]);
         assert_eq!(lists("$.items[*].metrics"), [("$.items", false)]);

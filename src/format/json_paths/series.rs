@@ -46,15 +46,16 @@ pub enum LabelSource {
 const KEY: &str = "@key";
 
 impl LabelSource {
-    /// Parses the text of a definition: a path if it begins with `$`, `@key`, or else a fixed text.
+    /// Parses the text of a definition: a path if it begins with `$`, `@key`, or else a fixed text, which `keep` stores.
     ///
     /// # Errors
     /// Returns one line about the problem with the path.
-    pub fn parse(text: &'static str) -> Result<Self, String> {
+    pub fn parse(text: &str, keep: impl FnOnce(&str) -> &'static str) -> Result<Self, String> {
         match text {
             KEY => Ok(Self::Key),
+            _ if text.starts_with('@') => Err(format!("{text} is not known; use {KEY}, a path that begins with $, or a fixed text")),
             _ if text.starts_with('$') => JsonPath::parse_single(text).map(|path| Self::Path { path, suffix: "" }),
-            _ => Ok(Self::Fixed(text)),
+            _ => Ok(Self::Fixed(keep(text))),
         }
     }
 }
@@ -140,6 +141,25 @@ impl Each {
         let lists = Syntax::of(text).lists.iter().map(list).collect::<Result<_, String>>()?;
         Ok(Self::Nodes { path, lists })
     }
+
+    /// Checks that the nodes fit to the labels: `has_key` is true if one of them is the node's name, `names` are their names, and `zeros` are
+    /// the labels of series that are 0 if no node has them.
+    ///
+    /// # Errors
+    /// Returns one line about the contradiction.
+    pub fn check(&self, has_key: bool, names: &[&str], zeros: &[Vec<(&str, &str)>]) -> Result<(), String> {
+        match self {
+            Self::Document if has_key => return Err(format!("{KEY} needs each")),
+            Self::Document if !zeros.is_empty() => return Err("zero_for needs each".into()),
+            Self::Nodes { path, .. } if has_key && path.descends() => return Err(format!("{KEY} cannot be used with `..`")),
+            Self::Nodes { lists, .. } if !zeros.is_empty() && lists.is_empty() => {
+                return Err("zero_for needs each with a wildcard or a filter, and without `..`".into());
+            }
+            Self::Document | Self::Nodes { .. } => {}
+        }
+        let unknown = zeros.iter().flatten().find(|(name, _)| !names.contains(name));
+        unknown.map_or(Ok(()), |(name, _)| Err(format!("zero_for has {name}, which is not a label of the series")))
+    }
 }
 
 impl PathSeries {
@@ -157,28 +177,5 @@ impl PathSeries {
             combine: Combine::Sum,
             zero_for: &[],
         }
-    }
-
-    /// Returns the contradiction between the fields, if there is one.
-    ///
-    /// # Errors
-    /// Returns one line about the problem.
-    pub fn check(&self) -> Result<(), String> {
-        let has_key = self.labels.iter().any(|(_, source)| *source == LabelSource::Key);
-        match &self.each {
-            Each::Document if has_key => Err(format!("{KEY} needs each")),
-            Each::Document if !self.zero_for.is_empty() => Err("zero_for needs each".into()),
-            Each::Nodes { path, .. } if has_key && path.descends() => Err(format!("{KEY} cannot be used with `..`")),
-            Each::Nodes { lists, .. } if !self.zero_for.is_empty() && lists.is_empty() => {
-                Err("zero_for needs each with a wildcard or a filter, and without `..`".into())
-            }
-            Each::Document | Each::Nodes { .. } => self.check_zeros(),
-        }
-    }
-
-    fn check_zeros(&self) -> Result<(), String> {
-        let is_label = |name: &str| self.labels.iter().any(|(label, _)| *label == name);
-        let unknown = self.zero_for.iter().flat_map(|labels| labels.iter()).find(|(name, _)| !is_label(name));
-        unknown.map_or(Ok(()), |(name, _)| Err(format!("zero_for has {name}, which is not a label of the series")))
     }
 }

@@ -8,19 +8,26 @@ fn leak(series: Vec<PathSeries>) -> &'static [PathSeries] {
     Box::leak(series.into_boxed_slice())
 }
 
+/// Checks a declaration as the loader of definitions does.
+fn check_declaration(series: &PathSeries) -> Result<(), String> {
+    let names: Vec<&str> = series.labels.iter().map(|(name, _)| *name).collect();
+    let has_key = series.labels.iter().any(|(_, source)| *source == LabelSource::Key);
+    let zeros: Vec<Vec<(&str, &str)>> = series.zero_for.iter().map(|labels| labels.to_vec()).collect();
+    series.each.check(has_key, &names, &zeros)
+}
+
 fn path(text: &str) -> SeriesValue {
     SeriesValue::Path(JsonPath::parse_single(text).unwrap())
 }
 
 fn labels(pairs: &[(&'static str, &'static str)]) -> &'static [(&'static str, LabelSource)] {
-    let labels: Vec<_> = pairs.iter().map(|(name, text)| (*name, LabelSource::parse(text).unwrap())).collect();
+    let labels: Vec<_> = pairs.iter().map(|(name, text)| (*name, LabelSource::parse(text, |_| text).unwrap())).collect();
     Box::leak(labels.into_boxed_slice())
 }
 
 fn each(family: &'static str, nodes: &str, pairs: &[(&'static str, &'static str)], value: SeriesValue) -> PathSeries {
-    let series =
-        PathSeries { each: Each::parse(nodes).unwrap(), labels: labels(pairs), ..PathSeries::new(family, "A help text.", value) };
-    assert_eq!(series.check(), Ok(()));
+    let series = PathSeries { each: Each::parse(nodes).unwrap(), labels: labels(pairs), ..PathSeries::new(family, "A help text.", value) };
+    assert_eq!(check_declaration(&series), Ok(()));
     series
 }
 
@@ -82,7 +89,10 @@ fn nodes_with_the_same_labels_are_combined() {
             (r#"{"rows":[{"q":"a","n":3},{"q":"a","n":"-4"}]}"#, &["total{q=a} -1", "largest{q=a} 3", "smallest{q=a} -4"]),
             (r#"{"rows":[{"q":"a","n":null},{"q":"a","n":"5"},{"q":"a"}]}"#, &["total{q=a} 5", "largest{q=a} 5", "smallest{q=a} 5"]),
             // One number is unknown, so all that includes it is.
-            (r#"{"rows":[{"q":"a","n":1},{"q":"a","n":"?"},{"q":"a","n":9}]}"#, &["total{q=a} NaN", "largest{q=a} NaN", "smallest{q=a} NaN"]),
+            (
+                r#"{"rows":[{"q":"a","n":1},{"q":"a","n":"?"},{"q":"a","n":9}]}"#,
+                &["total{q=a} NaN", "largest{q=a} NaN", "smallest{q=a} NaN"],
+            ),
         ],
     );
     // Two entries add to one family.
@@ -127,10 +137,7 @@ fn zeros_need_the_list_that_could_have_had_the_nodes() {
     let of = |nodes: &str| PathSeries { zero_for: zeros, ..each("m", nodes, &[("q", "$.q")], SeriesValue::Number(1.0)) };
     check(
         vec![of("$.items[*]")],
-        &[
-            (r#"{"items":[]}"#, &["m{q=a} 0", "m{q=b} 0"]),
-            (r#"{"items":[{"q":"b"},{"q":"c"}]}"#, &["m{q=b} 1", "m{q=c} 1", "m{q=a} 0"]),
-        ],
+        &[(r#"{"items":[]}"#, &["m{q=a} 0", "m{q=b} 0"]), (r#"{"items":[{"q":"b"},{"q":"c"}]}"#, &["m{q=b} 1", "m{q=c} 1", "m{q=a} 0"])],
     );
     refuses(
         vec![of("$.items[*]")],
@@ -147,8 +154,20 @@ fn zeros_need_the_list_that_could_have_had_the_nodes() {
 #[test]
 fn names_of_members_can_be_labels() {
     let actions = || each("m", "$.actions[*]", &[("action", "@key")], path("$"));
-    check(vec![actions()], &[(r#"{"actions":{"soft reject":3,"reject":"4","x":null}}"#, &["m{action=reject} 4", "m{action=soft reject} 3"])]);
+    check(
+        vec![actions()],
+        &[(r#"{"actions":{"soft reject":3,"reject":"4","x":null}}"#, &["m{action=reject} 4", "m{action=soft reject} 3"])],
+    );
     check(vec![actions()], &[(r#"{"actions":[7]}"#, &["m{action=0} 7"])]);
+}
+
+#[test]
+fn the_end_of_a_label_can_be_removed() {
+    let path = JsonPath::parse_single("$.name").unwrap();
+    let labels = Box::leak(Box::new([("name", LabelSource::Path { path, suffix: "-mailcow" })]));
+    let series = || PathSeries { labels, ..each("m", "$[*]", &[], SeriesValue::Number(1.0)) };
+    check(vec![series()], &[(r#"[{"name":"a-mailcow"},{"name":"b"},{"name":7}]"#, &["m{name=a} 1", "m{name=b} 1", "m{name=7} 1"])]);
+    assert!(LabelSource::parse("@name", |_| "").is_err());
 }
 
 #[test]
@@ -165,7 +184,7 @@ fn contradictions_of_a_definition_are_found() {
         (unlabelled, "zero_for has q, which is not a label of the series"),
         (single, "zero_for needs each with a wildcard or a filter, and without `..`"),
     ] {
-        assert_eq!(series.check(), Err(error.to_owned()));
+        assert_eq!(check_declaration(&series), Err(error.to_owned()));
     }
 }
 

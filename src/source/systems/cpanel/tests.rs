@@ -1,15 +1,19 @@
 //! Canonical values of the fixtures, and sums over windows.
 #![allow(clippy::unwrap_used)]
 
-use super::*;
-use crate::model::{Repair, Snapshot};
-use crate::source::{Context, CounterMemory, map_to_canonical};
+use super::DELIVERY_LOG;
+use crate::model::{Families, Repair, Snapshot};
+use crate::source::{Context, CounterMemory, Part, Source, by_name, map_to_canonical};
 use std::time::{Duration, SystemTime};
+
+fn source() -> &'static Source {
+    by_name("cpanel").unwrap()
+}
 
 const DAY: u64 = 86_400;
 
 fn families(part: &str, body: &str) -> (&'static Part, Families) {
-    let part = SOURCE.part(part).unwrap();
+    let part = source().part(part).unwrap();
     (part, part.requests[0].read(body.as_bytes().to_vec()).unwrap())
 }
 
@@ -18,7 +22,7 @@ fn fixtures() -> Vec<(&'static Part, Families)> {
         let path = format!("{}/tests/fixtures/cpanel/{}.json", env!("CARGO_MANIFEST_DIR"), part.name);
         families(part.name, &std::fs::read_to_string(path).unwrap())
     };
-    SOURCE.parts.iter().map(read).collect()
+    source().parts.iter().map(read).collect()
 }
 
 fn at(seconds: u64) -> SystemTime {
@@ -40,7 +44,7 @@ fn lines(snapshot: &Snapshot) -> Vec<String> {
 #[test]
 fn the_fixtures_are_mapped() {
     let snapshot =
-        map_to_canonical(&SOURCE, &fixtures(), &mut CounterMemory::default(), &context(1_700_000_100, Some(1_699_920_000), false));
+        map_to_canonical(source(), &fixtures(), &mut CounterMemory::default(), &context(1_700_000_100, Some(1_699_920_000), false));
     let expected = [
         "mail.delivery.attempts delivered 468",
         "mail.delivery.attempts deferred 309",
@@ -109,7 +113,7 @@ fn the_fixtures_are_read_as_families() {
 #[test]
 fn an_empty_queue_is_zero() {
     let read = [families("fetch_mail_queue", "{\"data\":{\"records\":[]},\"metadata\":{\"result\":1}}")];
-    let snapshot = map_to_canonical(&SOURCE, &read, &mut CounterMemory::default(), &context(0, Some(0), false));
+    let snapshot = map_to_canonical(source(), &read, &mut CounterMemory::default(), &context(0, Some(0), false));
     assert_eq!(lines(&snapshot), ["mail.queue.depth queued 0", "mail.queue.depth frozen 0"]);
 }
 
@@ -118,7 +122,7 @@ fn a_sender_with_control_characters_does_not_hide_the_queue() {
     let body =
         "{\"data\":{\"records\":[{\"sender\":\"a\u{1}\nb@example.com\",\"frozen\":0},\n{\"frozen\":1}]},\"metadata\":{\"result\":1}}";
     let read = [families("fetch_mail_queue", body)];
-    let snapshot = map_to_canonical(&SOURCE, &read, &mut CounterMemory::default(), &context(0, Some(0), false));
+    let snapshot = map_to_canonical(source(), &read, &mut CounterMemory::default(), &context(0, Some(0), false));
     assert_eq!(lines(&snapshot), ["mail.queue.depth queued 1", "mail.queue.depth frozen 1"]);
     assert_eq!(snapshot.repairs.get(Repair::Unescaped), 1);
 }
@@ -138,7 +142,7 @@ fn sum(snapshot: &Snapshot) -> Option<f64> {
 fn sums_add_up_over_windows_and_never_fall() {
     let mut memory = CounterMemory::default();
     let poll = |memory: &mut CounterMemory, day: u64, rows: &[(&str, u32)]| {
-        map_to_canonical(&SOURCE, &delivered(rows), memory, &context(day * DAY + 100, Some(day * DAY), false))
+        map_to_canonical(source(), &delivered(rows), memory, &context(day * DAY + 100, Some(day * DAY), false))
     };
     for (rows, expected, held) in [
         (&[("alice", 5), ("bob", 10)][..], 15.0, 0),
@@ -175,7 +179,7 @@ fn sums_add_up_over_windows_and_never_fall() {
 fn an_invalid_number_invalidates_its_sum() {
     let poll = |memory: &mut CounterMemory, day: u64, rows: &str| {
         let body = format!("{{\"data\":{{\"records\":[{rows}]}},\"metadata\":{{\"result\":1}}}}");
-        map_to_canonical(&SOURCE, &[families("emailtrack_user_stats", &body)], memory, &context(day * DAY + 100, Some(day * DAY), false))
+        map_to_canonical(source(), &[families("emailtrack_user_stats", &body)], memory, &context(day * DAY + 100, Some(day * DAY), false))
     };
     let alice = "{\"USER\":\"alice\",\"SUCCESSCOUNT\":5}";
     for invalid in ["\"12/50\"", "\"NaN\"", "[]", "-1"] {
@@ -208,7 +212,7 @@ fn a_sliding_window_has_no_counters() {
     for n in [20, 10] {
         let mut read = fixtures();
         read[0] = delivered(&[("alice", n)]).remove(0);
-        let snapshot = map_to_canonical(&SOURCE, &read, &mut memory, &context(1_700_000_100, None, true));
+        let snapshot = map_to_canonical(source(), &read, &mut memory, &context(1_700_000_100, None, true));
         assert_eq!(sum(&snapshot), None);
         assert!(snapshot.points.iter().all(|p| p.metric.kind != crate::model::Kind::Counter));
         assert_eq!(snapshot.points.len(), 8, "queue and services");
@@ -225,7 +229,7 @@ fn pages_add_up() {
     };
     let read = [page(1, "alice"), page(2, "bob")];
     assert_eq!([0, 1].map(|page| read[page].1.edge.and_then(|edge| edge.next)), [Some(2), None]);
-    assert_eq!(sum(&map_to_canonical(&SOURCE, &read, &mut CounterMemory::default(), &context(100, Some(0), false))), Some(3.0));
+    assert_eq!(sum(&map_to_canonical(source(), &read, &mut CounterMemory::default(), &context(100, Some(0), false))), Some(3.0));
 }
 
 #[test]
@@ -242,7 +246,7 @@ fn too_many_rows_are_rejected() {
         let body = |rows: usize| {
             format!("{{\"metadata\":{{\"result\":1}},\"data\":{{\"{list}\":[{}{{}}]}}}}", "{},".repeat(rows - 1)).into_bytes()
         };
-        let read = match SOURCE.part(part) {
+        let read = match source().part(part) {
             Some(part) => part.requests[0].read(body(rows_max + 1)).map(|_| ()),
             None => DELIVERY_LOG.read(body(rows_max + 1)).map(|_| ()),
         };
@@ -253,11 +257,11 @@ fn too_many_rows_are_rejected() {
 
 #[test]
 fn every_part_rejects_other_documents() {
-    for part in SOURCE.parts {
+    for part in source().parts {
         for body in ["", "{}", "[]", "{\"data\":{},\"metadata\":{\"result\":0}}", "<html>", "{\"cpanelresult\":{}}"] {
             assert!(part.requests[0].read(body.as_bytes().to_vec()).is_err(), "{}: {body}", part.name);
         }
     }
     let records = "{\"data\":{},\"metadata\":{\"result\":1}}";
-    assert!(SOURCE.required().requests[0].read(records.as_bytes().to_vec()).is_err(), "missing records are not 0 records");
+    assert!(source().required().requests[0].read(records.as_bytes().to_vec()).is_err(), "missing records are not 0 records");
 }

@@ -1,21 +1,26 @@
 //! Canonical values of the fixture, and counters over several polls.
 #![allow(clippy::unwrap_used)]
 
-use super::*;
+use super::{json, text};
+use crate::model::vocabulary::*;
 use crate::model::{Attribute, Repair, Snapshot};
-use crate::source::{Context, CounterMemory, Detail, map_to_canonical};
+use crate::source::{Context, CounterMemory, Detail, Source, by_name, map_to_canonical};
 use std::time::SystemTime;
+
+fn source() -> &'static Source {
+    by_name("kumomta").unwrap()
+}
 
 const METRICS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kumomta/metrics.json"));
 
 fn snapshot(metrics: &str, memory: &mut CounterMemory, detail: Option<Detail>) -> Snapshot {
     let info = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kumomta/machine-info.json"));
-    let read = [metrics, info].into_iter().zip(SOURCE.parts).map(|(body, part)| {
+    let read = [metrics, info].into_iter().zip(source().parts).map(|(body, part)| {
         let families = part.requests[0].read(body.as_bytes().to_vec()).unwrap();
         (part, families)
     });
     let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail, metrics_from_log: &[] };
-    map_to_canonical(&SOURCE, &read.collect::<Vec<_>>(), memory, &context)
+    map_to_canonical(source(), &read.collect::<Vec<_>>(), memory, &context)
 }
 
 fn lines(snapshot: &Snapshot) -> Vec<String> {
@@ -104,15 +109,15 @@ fn a_later_start_of_the_process_resets_every_accumulated_counter() {
     let mut delays = |queues: &str, since: Option<&str>, repeated: bool| {
         memory.repeats_process_start(repeated);
         let metrics = METRICS.replace("\"example.com\":3,\n\"acme@example.org\":4", queues);
-        let metrics = SOURCE.parts[0].requests[0].read(metrics.into_bytes()).unwrap();
-        let mut read = vec![(&SOURCE.parts[0], metrics)];
+        let metrics = source().parts[0].requests[0].read(metrics.into_bytes()).unwrap();
+        let mut read = vec![(&source().parts[0], metrics)];
         if let Some(since) = since {
             let info = info.replace("2026-08-01", since);
-            read.push((&SOURCE.parts[1], SOURCE.parts[1].requests[0].read(info.into_bytes()).unwrap()));
+            read.push((&source().parts[1], source().parts[1].requests[0].read(info.into_bytes()).unwrap()));
         }
         let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, metrics_from_log: &[] };
-        memory.has_decreased(&SOURCE.parts[0], &read[..1]);
-        let snapshot = map_to_canonical(&SOURCE, &read, &mut memory, &context);
+        memory.has_decreased(&source().parts[0], &read[..1]);
+        let snapshot = map_to_canonical(source(), &read, &mut memory, &context);
         snapshot.points.iter().find(|point| point.metric == &QUEUE_DELAYS).map(|point| point.value)
     };
     let (before, after) = (Some("2026-08-01"), Some("2026-08-02"));
@@ -165,17 +170,17 @@ fn missing_families_are_not_zero() {
 fn both_formats_of_a_capture_have_the_same_values() {
     let Some(captures) = std::env::var_os("POSTMETER_CAPTURES") else { return };
     for name in ["idle", "small", "badlabel_quote"] {
-        let mapped: Vec<_> = SOURCE
+        let mapped: Vec<_> = source()
             .required()
             .requests
             .iter()
             .zip(["json", "txt"])
             .map(|(request, ending)| {
                 let path = std::path::Path::new(&captures).join(format!("kumomta/{name}.metrics.{ending}"));
-                let read = [(SOURCE.required(), request.read(std::fs::read(path).unwrap()).unwrap())];
+                let read = [(source().required(), request.read(std::fs::read(path).unwrap()).unwrap())];
                 let context =
                     Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, metrics_from_log: &[] };
-                let mut lines = lines(&map_to_canonical(&SOURCE, &read, &mut CounterMemory::default(), &context));
+                let mut lines = lines(&map_to_canonical(source(), &read, &mut CounterMemory::default(), &context));
                 // These changed between the two requests.
                 lines.retain(|line| !line.starts_with("process.") && !line.starts_with("system."));
                 lines

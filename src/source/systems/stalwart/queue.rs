@@ -6,11 +6,8 @@ use crate::format::{ReadError, quote};
 use crate::model::{Families, FamilyType};
 use serde_json::Value;
 
-/// The smallest query that returns a total. Without `accountId`, it applies to the account of the credential.
-pub(super) const JMAP_QUERY: &str = r#"{"using":["urn:ietf:params:jmap:core","urn:stalwart:jmap"],"methodCalls":[["x:QueuedMessage/query",{"calculateTotal":true,"limit":1},"q"]]}"#;
-
 /// Reads `{"data":{"items":[...],"total":2,"status":true}}`. The oldest item is first, so one item is enough for the age.
-pub(super) fn read_management(body: String) -> Result<Families, ReadError> {
+pub(in crate::source) fn read_management(body: String) -> Result<Families, ReadError> {
     let response = parse(&body)?;
     if let Some(error) = response.get("error").and_then(Value::as_str) {
         let details = response.get("details").and_then(Value::as_str).unwrap_or_default();
@@ -24,7 +21,7 @@ pub(super) fn read_management(body: String) -> Result<Families, ReadError> {
 }
 
 /// Reads `{"methodResponses":[["x:QueuedMessage/query",{"total":3,...},"q"]]}`, or `["error",{"type":...},"q"]` in its place.
-pub(super) fn read_jmap(body: String) -> Result<Families, ReadError> {
+pub(in crate::source) fn read_jmap(body: String) -> Result<Families, ReadError> {
     let response = parse(&body)?;
     let method_response = response.pointer("/methodResponses/0").ok_or_else(|| ReadError::Malformed("it has no method response".into()))?;
     let result = method_response.get(1).unwrap_or(&Value::Null);

@@ -1,20 +1,23 @@
 //! Canonical values of a page of each version. The complete output is tested in `tests/it/golden.rs`.
 #![allow(clippy::unwrap_used)]
 
-use super::*;
 use crate::model::{Kind, Repair, Snapshot};
-use crate::source::{Context, CounterMemory, map_to_canonical};
+use crate::source::{Context, CounterMemory, Source, by_name, map_to_canonical};
 use std::time::SystemTime;
+
+fn source() -> &'static Source {
+    by_name("stalwart").unwrap()
+}
 
 const V0_15: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/stalwart/v0.15.prom"));
 const V0_16: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/stalwart/v0.16.prom"));
 const MISNAMED: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/stalwart/misnamed.prom"));
 
 fn snapshot(page: &str) -> Snapshot {
-    let part = SOURCE.required();
+    let part = source().required();
     let read = [(part, part.requests[0].read(page.as_bytes().to_vec()).unwrap())];
     let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, metrics_from_log: &[] };
-    map_to_canonical(&SOURCE, &read, &mut CounterMemory::default(), &context)
+    map_to_canonical(source(), &read, &mut CounterMemory::default(), &context)
 }
 
 /// Returns the points of one metric as `values number`, without those that are 0.
@@ -88,7 +91,7 @@ fn misnamed_counters_are_not_mapped() {
 #[test]
 fn missing_counters_are_zero_and_missing_gauges_are_not() {
     let snapshot = snapshot("server_memory 1\n");
-    let counters = SOURCE.required().rules.iter().filter(|rule| rule.metric.kind == Kind::Counter);
+    let counters = source().required().rules.iter().filter(|rule| rule.metric.kind == Kind::Counter);
     assert!(counters.clone().all(|rule| rule.zero_when_absent));
     for rule in counters {
         let zero = |p: &&crate::model::Point| {

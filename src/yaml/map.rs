@@ -1,50 +1,51 @@
-//! A map of the configuration file, with the table of its keys.
+//! A map of a file, with the table of its keys.
 
-use super::decode::Decoder;
+use super::decoder::Decoder;
+use super::node::{self, Node};
 use super::schema::{DefaultValue, Key, Shape};
-use super::yaml::Node;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The location of a value, for error messages.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Location {
+pub(crate) struct Location {
     /// The path of keys, such as `targets[1].url`; a flag such as `--url`; or the name of an environment variable.
     pub path: String,
     pub line: Option<usize>,
+    pub column: Option<usize>,
     /// The file, if it is not the one that is being decoded: `defaults` also apply to targets in `targets_files`.
     pub file: Option<Arc<str>>,
 }
 
 /// The prefix of paths that are command-line flags.
-pub(super) const COMMAND_LINE: &str = "--";
+pub(crate) const COMMAND_LINE: &str = "--";
 
 impl Location {
     /// Returns the location of a key of this map: `targets[1].url`, or `--url` on the command line.
-    pub(super) fn key(&self, key: &str, line: Option<usize>) -> Self {
+    pub(crate) fn key(&self, key: &node::Key) -> Self {
         let path = match self.path.as_str() {
-            "" => key.to_owned(),
-            COMMAND_LINE => format!("{COMMAND_LINE}{}", key.replace('_', "-")),
-            path => format!("{path}.{key}"),
+            "" => key.name.clone(),
+            COMMAND_LINE => format!("{COMMAND_LINE}{}", key.name.replace('_', "-")),
+            path => format!("{path}.{}", key.name),
         };
-        Self { path, line, file: self.file.clone() }
+        Self { path, line: key.line, column: key.column, file: self.file.clone() }
     }
 
     /// Returns the location of an item of this list: `targets[1]`.
-    pub(super) fn item(&self, index: usize, line: Option<usize>) -> Self {
-        Self { path: format!("{}[{index}]", self.path), line, file: self.file.clone() }
+    pub(crate) fn item(&self, index: usize, node: &Node) -> Self {
+        Self { path: format!("{}[{index}]", self.path), line: node.line, column: node.column, file: self.file.clone() }
     }
 
     /// Returns the location of an environment variable.
-    pub(super) fn variable(name: &str) -> Self {
-        Self { path: name.to_owned(), line: None, file: None }
+    pub(crate) fn variable(name: &str) -> Self {
+        Self { path: name.to_owned(), ..Self::default() }
     }
 }
 
 /// A value and its location.
 #[derive(Clone, Debug)]
-pub(super) struct Item<'n> {
+pub(crate) struct Item<'n> {
     pub location: Location,
     pub node: &'n Node,
     /// `true` if the value comes from `defaults`, and therefore may not apply to this target.
@@ -53,8 +54,8 @@ pub(super) struct Item<'n> {
 
 impl<'n> Item<'n> {
     /// The root of a document.
-    pub(super) fn root(node: &'n Node) -> Self {
-        Self { location: Location { path: String::new(), line: node.line, file: None }, node, inherited: false }
+    pub(crate) fn root(node: &'n Node) -> Self {
+        Self { location: Location { line: node.line, column: node.column, ..Location::default() }, node, inherited: false }
     }
 }
 
@@ -63,15 +64,15 @@ impl<'n> Item<'n> {
 /// The methods take the value of a key out of the map, so that [`Decoder::finish`] can report the keys that remain. A name
 /// that is not in the table, or that has another shape there, is a bug and panics.
 #[derive(Clone, Debug)]
-pub(super) struct Map<'n> {
+pub(crate) struct Map<'n> {
     pub location: Location,
-    pub(super) keys: &'static [Key],
-    pub(super) entries: Vec<(&'n str, Item<'n>)>,
+    pub(crate) keys: &'static [Key],
+    pub(crate) entries: Vec<(&'n str, Item<'n>)>,
 }
 
 impl<'n> Map<'n> {
     /// A map without entries: the section is absent, and every key has its default.
-    pub(super) fn empty(keys: &'static [Key]) -> Self {
+    pub(crate) fn empty(keys: &'static [Key]) -> Self {
         Self { location: Location::default(), keys, entries: Vec::new() }
     }
 
@@ -83,14 +84,14 @@ impl<'n> Map<'n> {
     }
 
     /// Takes the value of a key.
-    pub(super) fn take(&mut self, name: &str) -> Option<Item<'n>> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<Item<'n>> {
         let key = self.key(name);
         let index = self.entries.iter().position(|(name, _)| *name == key.name)?;
         Some(self.entries.swap_remove(index).1)
     }
 
     /// Takes the value of a required key, and reports an error if it is absent.
-    pub(super) fn take_required(&mut self, decoder: &mut Decoder<'_>, name: &str) -> Option<Item<'n>> {
+    pub(crate) fn take_required(&mut self, decoder: &mut Decoder<'_>, name: &str) -> Option<Item<'n>> {
         let item = self.take(name);
         if item.is_none() {
             decoder.report(&self.location, format!("{name} is missing"));
@@ -99,17 +100,17 @@ impl<'n> Map<'n> {
     }
 
     /// Returns the entries that have not been taken yet.
-    pub(super) fn nodes(&self) -> impl Iterator<Item = (&'n str, &'n Node)> {
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (&'n str, &'n Node)> {
         self.entries.iter().map(|(name, item)| (*name, item.node))
     }
 
     /// Returns `true` if the key has not been taken yet and does not come from `defaults`.
-    pub(super) fn has_own(&self, key: &str) -> bool {
+    pub(crate) fn has_own(&self, key: &str) -> bool {
         self.entries.iter().any(|(name, item)| *name == key && !item.inherited)
     }
 
     /// Adds the inheritable keys of `defaults`, unless this map has the key itself or an alternative of it.
-    pub(super) fn inherit(&mut self, defaults: &Map<'n>, alternatives: &[&[&str]]) {
+    pub(crate) fn inherit(&mut self, defaults: &Map<'n>, alternatives: &[&[&str]]) {
         let own: Vec<&str> = self.entries.iter().map(|(name, _)| *name).collect();
         let is_inheritable = |name: &str| self.keys.iter().any(|key| key.name == name && key.is_inheritable());
         let mut inherited = Vec::new();
@@ -124,64 +125,64 @@ impl<'n> Map<'n> {
     }
 
     /// Returns the limits of a duration.
-    pub(super) fn duration_limits(&self, name: &str) -> &'static RangeInclusive<Duration> {
+    pub(crate) fn duration_limits(&self, name: &str) -> &'static RangeInclusive<Duration> {
         let Shape::Duration(limits) = &self.key(name).shape else { mismatch(name) };
         limits
     }
 
     /// Takes a duration within the limits of its key.
-    pub(super) fn duration(&mut self, decoder: &mut Decoder<'_>, name: &str) -> Option<Duration> {
+    pub(crate) fn duration(&mut self, decoder: &mut Decoder<'_>, name: &str) -> Option<Duration> {
         let limits = self.duration_limits(name);
         let item = self.take(name)?;
         decoder.duration(&item, limits)
     }
 
     /// Returns the default of a duration.
-    pub(super) fn default_duration(&self, name: &str) -> Duration {
+    pub(crate) fn default_duration(&self, name: &str) -> Duration {
         let DefaultValue::Duration(duration) = self.key(name).default else { mismatch(name) };
         duration
     }
 
     /// Takes a duration, or returns its default.
-    pub(super) fn duration_or_default(&mut self, decoder: &mut Decoder<'_>, name: &str) -> Duration {
+    pub(crate) fn duration_or_default(&mut self, decoder: &mut Decoder<'_>, name: &str) -> Duration {
         let default = self.default_duration(name);
         self.duration(decoder, name).unwrap_or(default)
     }
 
     /// Takes a number of bytes within the limits of its key.
-    pub(super) fn bytes(&mut self, decoder: &mut Decoder<'_>, name: &str) -> Option<usize> {
+    pub(crate) fn bytes(&mut self, decoder: &mut Decoder<'_>, name: &str) -> Option<usize> {
         let Shape::Bytes(limits) = &self.key(name).shape else { mismatch(name) };
         let item = self.take(name)?;
         decoder.bytes(&item, limits)
     }
 
     /// Takes a number of bytes, or returns its default.
-    pub(super) fn bytes_or_default(&mut self, decoder: &mut Decoder<'_>, name: &str) -> usize {
+    pub(crate) fn bytes_or_default(&mut self, decoder: &mut Decoder<'_>, name: &str) -> usize {
         let DefaultValue::Bytes(default) = self.key(name).default else { mismatch(name) };
         self.bytes(decoder, name).unwrap_or(default)
     }
 
     /// Takes an integer within the limits of its key.
-    pub(super) fn integer(&mut self, decoder: &mut Decoder<'_>, name: &str) -> Option<usize> {
+    pub(crate) fn integer(&mut self, decoder: &mut Decoder<'_>, name: &str) -> Option<usize> {
         let Shape::Integer(limits) = &self.key(name).shape else { mismatch(name) };
         let item = self.take(name)?;
         decoder.integer(&item, limits)
     }
 
     /// Takes an integer, or returns its default.
-    pub(super) fn integer_or_default(&mut self, decoder: &mut Decoder<'_>, name: &str) -> usize {
+    pub(crate) fn integer_or_default(&mut self, decoder: &mut Decoder<'_>, name: &str) -> usize {
         let DefaultValue::Integer(default) = self.key(name).default else { mismatch(name) };
         self.integer(decoder, name).unwrap_or(default)
     }
 
     /// Takes `true` or `false`, or returns the default.
-    pub(super) fn flag_or_default(&mut self, decoder: &mut Decoder<'_>, name: &str) -> bool {
+    pub(crate) fn flag_or_default(&mut self, decoder: &mut Decoder<'_>, name: &str) -> bool {
         let DefaultValue::Flag(default) = self.key(name).default else { mismatch(name) };
         self.take(name).and_then(|item| decoder.flag(&item)).unwrap_or(default)
     }
 
     /// Returns the default of a choice.
-    pub(super) fn default_choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> T {
+    pub(crate) fn default_choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> T {
         let DefaultValue::Choice(default) = self.key(name).default else { mismatch(name) };
         match choices.iter().find(|(name, _)| *name == default) {
             Some((_, value)) => *value,
@@ -190,13 +191,13 @@ impl<'n> Map<'n> {
     }
 
     /// Takes one of several values, or returns the default.
-    pub(super) fn choice_or_default<T: Copy>(&mut self, decoder: &mut Decoder<'_>, name: &str, choices: &[(&str, T)]) -> T {
+    pub(crate) fn choice_or_default<T: Copy>(&mut self, decoder: &mut Decoder<'_>, name: &str, choices: &[(&str, T)]) -> T {
         let default = self.default_choice(name, choices);
         self.take(name).and_then(|item| decoder.choice(&item, choices)).unwrap_or(default)
     }
 
     /// Returns the largest number of items in a list.
-    pub(super) fn items_max(&self, name: &str) -> usize {
+    pub(crate) fn items_max(&self, name: &str) -> usize {
         let Shape::List(_, length) = &self.key(name).shape else { mismatch(name) };
         *length.end()
     }

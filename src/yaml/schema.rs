@@ -1,12 +1,45 @@
-//! The values that a key accepts, and the value that applies if it is absent.
+//! The tables of keys: the values that a key accepts, and the value that applies if it is absent.
 
-use super::Key;
-use crate::config::text::{show_bytes, show_duration};
+use super::text::{show_bytes, show_duration};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// The values that a key accepts. Any single value may also be a reference such as `${env:NAME}`.
+/// A key of a map in a file.
+#[derive(Debug)]
+pub struct Key {
+    /// The name as it is written in the file.
+    pub name: &'static str,
+    /// The values that the key accepts.
+    pub shape: Shape,
+    /// The value that applies if the key is absent.
+    pub default: DefaultValue,
+    /// The purpose of the key, in one or two sentences.
+    pub help: &'static str,
+}
+
+pub(crate) const fn key(name: &'static str, shape: Shape, default: DefaultValue, help: &'static str) -> Key {
+    Key { name, shape, default, help }
+}
+
+/// The default of a key that turns nothing on while it is absent.
+pub(crate) const NONE: DefaultValue = DefaultValue::Description("none");
+
+impl Key {
+    /// Returns `true` if the key must be present.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        matches!(self.default, DefaultValue::Required)
+    }
+
+    /// Returns `true` if `defaults` may supply the key to targets: every key that a target need not set itself.
+    #[must_use]
+    pub fn is_inheritable(&self) -> bool {
+        !self.is_required()
+    }
+}
+
+/// The values that a key accepts. In the configuration file, any single value may also be a reference such as `${env:NAME}`.
 #[derive(Debug)]
 pub enum Shape {
     /// Any text. Numbers and values such as `true` are kept as they are written.

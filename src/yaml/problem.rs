@@ -1,4 +1,4 @@
-//! Errors and warnings about a configuration, each with its location.
+//! Errors and warnings about a file, each with its location.
 
 use crate::net::Escaped;
 use std::fmt;
@@ -10,6 +10,8 @@ pub struct Problem {
     pub file: String,
     /// The line in the file, counted from 1.
     pub line: Option<usize>,
+    /// The column in the line, counted from 1. Problems of the configuration file have none.
+    pub column: Option<usize>,
     /// The key (`targets[1].url`), the flag or the environment variable. Empty if the whole file is concerned.
     pub path: String,
     /// The message, with advice on what to do.
@@ -22,6 +24,9 @@ impl fmt::Display for Problem {
             f.write_str(&self.file)?;
             if let Some(line) = self.line {
                 write!(f, ":{line}")?;
+                if let Some(column) = self.column {
+                    write!(f, ":{column}")?;
+                }
             }
             f.write_str(": ")?;
         }
@@ -33,35 +38,22 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The file and line of a target.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origin {
-    /// The path of the file as the user wrote it. Empty for the command line.
-    pub file: String,
-    /// The line in the file, counted from 1.
-    pub line: Option<usize>,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.file.as_str(), self.line) {
-            ("", _) => f.write_str("the command line"),
-            (file, Some(line)) => write!(f, "{file}:{line}"),
-            (file, None) => f.write_str(file),
-        }
-    }
-}
-
-/// All errors of a configuration, in the order of the file. There is at least one.
+/// All errors of a file, in the order of the file. There is at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// Sorts the problems by line and removes duplicates: an error in `defaults` is found once for each target.
+    /// Sorts the problems by position and removes duplicates: an error in `defaults` is found once for each target.
     #[must_use]
     pub fn new(mut problems: Vec<Problem>) -> Self {
         sort_and_deduplicate(&mut problems);
         Self(problems)
+    }
+
+    /// One problem of a whole file, or of a line.
+    #[must_use]
+    pub fn of_file(file: &str, line: Option<usize>, message: String) -> Self {
+        Self(vec![Problem { file: file.to_owned(), line, column: None, path: String::new(), message }])
     }
 
     /// Appends the problems of another file.
@@ -77,10 +69,10 @@ impl Problems {
     }
 }
 
-/// Sorts by line, with other files after the first, and removes duplicates.
-pub(super) fn sort_and_deduplicate(problems: &mut Vec<Problem>) {
+/// Sorts by position, with other files after the first, and removes duplicates.
+pub(crate) fn sort_and_deduplicate(problems: &mut Vec<Problem>) {
     let first = problems.iter().map(|problem| problem.file.clone()).find(|file| !file.is_empty()).unwrap_or_default();
-    problems.sort_by_key(|problem| (!problem.file.is_empty() && problem.file != first, problem.line));
+    problems.sort_by_key(|problem| (!problem.file.is_empty() && problem.file != first, problem.line, problem.column));
     let mut seen = std::collections::HashSet::new();
     problems.retain(|problem| seen.insert(problem.to_string()));
 }

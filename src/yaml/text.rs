@@ -5,14 +5,14 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Returns the candidate that is most similar to `name`, if one is similar enough to be meant.
-pub(super) fn closest<'w>(name: &str, candidates: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+pub(crate) fn closest<'w>(name: &str, candidates: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let mistakes_max = (name.chars().count() / 3).max(1);
     let distances = candidates.into_iter().map(|other| (strsim::damerau_levenshtein(&name.to_lowercase(), &other.to_lowercase()), other));
     distances.filter(|(distance, _)| *distance <= mistakes_max).min_by_key(|(distance, _)| *distance).map(|(_, other)| other)
 }
 
 /// Suggests a replacement for an unknown name: the most similar candidate, or else the list of all.
-pub(super) fn suggestion(name: &str, candidates: &[&str]) -> String {
+pub(crate) fn suggestion(name: &str, candidates: &[&str]) -> String {
     match closest(name, candidates.iter().copied()) {
         Some(similar) => format!("did you mean {similar}?"),
         None => format!("expected one of: {}", candidates.join(", ")),
@@ -36,7 +36,7 @@ pub fn show_bytes(bytes: usize) -> String {
 }
 
 /// Parses `10s`, `1m30s` or `500ms`.
-pub(super) fn parse_duration(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
     if text.parse::<f64>().is_ok() {
         return Err(format!("{text} has no unit; write {text}s for seconds"));
     }
@@ -48,7 +48,7 @@ pub(super) fn parse_duration(text: &str, range: &RangeInclusive<Duration>) -> Re
 }
 
 /// Returns the duration if it is within the limits; the error describes the limits.
-pub(super) fn check_range(duration: Duration, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+pub(crate) fn check_range(duration: Duration, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
     if range.contains(&duration) {
         Ok(duration)
     } else {
@@ -57,7 +57,7 @@ pub(super) fn check_range(duration: Duration, range: &RangeInclusive<Duration>) 
 }
 
 /// Parses `1048576`, `1024KiB` or `1MiB`.
-pub(super) fn parse_bytes(text: &str, range: &RangeInclusive<usize>) -> Result<usize, String> {
+pub(crate) fn parse_bytes(text: &str, range: &RangeInclusive<usize>) -> Result<usize, String> {
     let (number, unit) = UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit))).unwrap_or((text, 1));
     let bytes = number.trim().parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
     let limits = || format!("{} to {}", show_bytes(*range.start()), show_bytes(*range.end()));

@@ -1,39 +1,49 @@
-//! YAML as a tree of nodes with line numbers.
+//! YAML as a tree of nodes with positions.
 //!
 //! # Why not `derive(Deserialize)`
 //!
-//! Serde stops at the first error, but `postmeter check` reports all of them. YAML is therefore parsed to this tree, and `decode`
+//! Serde stops at the first error, but `postmeter check` reports all of them. YAML is therefore parsed to this tree, and the decoder
 //! walks the tree and collects the errors.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
 use std::fmt;
 
-/// A value and its line.
+/// A value and its position.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     pub line: Option<usize>,
+    pub column: Option<usize>,
     pub value: Value,
 }
 
 /// A value. Numbers and booleans are kept as they are written, so that `token: 0123` keeps its zero.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Nothing,
     Scalar(String),
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
 }
 
-/// A key and its line.
+/// A key and its position.
 #[derive(Clone, Debug)]
-pub(super) struct Key {
+pub(crate) struct Key {
     pub line: Option<usize>,
+    pub column: Option<usize>,
     pub name: String,
 }
 
-/// Parses a file with one document. The error is a line and a message.
-pub(super) fn parse(text: &str) -> Result<Node, (Option<usize>, String)> {
+/// An error of the syntax, with its position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SyntaxError {
+    pub line: Option<usize>,
+    pub column: Option<usize>,
+    pub message: String,
+}
+
+/// Parses a file with one document.
+pub(crate) fn parse(text: &str) -> Result<Node, SyntaxError> {
     let options = serde_saphyr::options! {
         with_snippet: false,
         strict_booleans: true,
@@ -41,8 +51,12 @@ pub(super) fn parse(text: &str) -> Result<Node, (Option<usize>, String)> {
     };
     match serde_saphyr::from_str_with_options::<Option<Spanned<Raw>>>(text, options) {
         Ok(Some(raw)) => Ok(raw_to_node(raw, text)),
-        Ok(None) => Ok(Node { line: None, value: Value::Nothing }),
-        Err(error) => Err((error.location().and_then(line), message(error.without_snippet()))),
+        Ok(None) => Ok(Node { line: None, column: None, value: Value::Nothing }),
+        Err(error) => {
+            let location = error.location();
+            let message = message(error.without_snippet());
+            Err(SyntaxError { line: location.and_then(line), column: location.and_then(column), message })
+        }
     }
 }
 
@@ -58,6 +72,10 @@ fn message(error: &serde_saphyr::Error) -> String {
 
 fn line(location: Location) -> Option<usize> {
     usize::try_from(location.line()).ok().filter(|line| *line > 0)
+}
+
+fn column(location: Location) -> Option<usize> {
+    usize::try_from(location.column()).ok().filter(|column| *column > 0)
 }
 
 /// A value as the deserializer provides it.
@@ -77,11 +95,13 @@ fn raw_to_node(raw: Spanned<Raw>, source: &str) -> Node {
         Raw::String(text) => Value::Scalar(text),
         Raw::Plain(parsed) => Value::Scalar(source_text(raw.defined, source).map_or(parsed, str::to_owned)),
         Raw::List(list) => Value::List(list.into_iter().map(|raw| raw_to_node(raw, source)).collect()),
-        Raw::Map(map) => Value::Map(
-            map.into_iter().map(|(key, raw)| (Key { line: line(key.referenced), name: key.value }, raw_to_node(raw, source))).collect(),
-        ),
+        Raw::Map(map) => Value::Map(map.into_iter().map(|(key, raw)| (raw_to_key(key), raw_to_node(raw, source))).collect()),
     };
-    Node { line: line(raw.referenced), value }
+    Node { line: line(raw.referenced), column: column(raw.referenced), value }
+}
+
+fn raw_to_key(key: Spanned<String>) -> Key {
+    Key { line: line(key.referenced), column: column(key.referenced), name: key.value }
 }
 
 /// Returns the source text of a scalar.
@@ -203,7 +223,8 @@ mod tests {
 
     #[track_caller]
     fn check_error(text: &str, line: usize, expected: &str) {
-        assert_eq!(parse(text).unwrap_err(), (Some(line), expected.to_owned()));
+        let error = parse(text).unwrap_err();
+        assert_eq!((error.line, error.message.as_str()), (Some(line), expected));
     }
 
     #[test]

@@ -1,0 +1,31 @@
+//! Definitions of mail systems: YAML files that are read to a [`Source`](crate::source::Source).
+//!
+//! Built-in systems are files in `systems/`, which the binary contains; users' files are read by the same loader. A definition is kept
+//! until the process ends. Files with the same content are the same definition, and the number of definitions is limited, so that a
+//! reload does not use more and more memory.
+//!
+//! Every problem of a file is reported at once, with its line and column.
+
+mod attribute;
+mod canonical;
+mod credential;
+mod diagnosis;
+mod example;
+mod load;
+mod memory;
+mod part;
+mod pattern;
+mod request;
+mod rule;
+pub mod schema;
+mod series;
+mod system;
+mod unit;
+mod window;
+
+pub use example::run_examples;
+pub use load::{DEFINITIONS_MAX, load};
+pub(super) use request::JSON;
+
+#[cfg(test)]
+mod tests;

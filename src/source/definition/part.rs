@@ -1,0 +1,106 @@
+//! Decodes the parts of a definition.
+
+use super::memory::Memory;
+use super::schema::{HINTS, PART, REQUESTS_MAX, RULES_MAX, VALUES_MAX};
+use super::{credential, pattern, request, rule, system, window};
+use crate::source::part::CLIENT_LIBRARY_FAMILIES;
+use crate::source::{Credential, Part, WindowRule};
+use crate::yaml::{Decoder, Item, Location, Value};
+
+/// The value of `identity` that accepts a response without any family of the server.
+const OPTIONAL: &str = "optional";
+/// The advice for status 401 and 403 if the definition has none.
+const UNAUTHORIZED_HINT: &str = "set the credential of the target (token, or username and password) to one that the server accepts";
+/// The advice for status 404 if the definition has none.
+const NOT_FOUND_HINT: &str = "the server has nothing at this address; check the url, and whether the server's metrics are enabled";
+
+/// Decodes a part. The first value is its name.
+pub(super) fn decode<'n>(
+    decoder: &mut Decoder<'_>,
+    memory: Memory,
+    item: &Item<'n>,
+    is_required: bool,
+    window_rule: &mut Option<WindowRule>,
+) -> (Option<(&'n str, Location)>, Option<Part>) {
+    let Some(mut map) = decoder.map(item, PART) else { return (None, None) };
+    let name_item = map.take_required(decoder, "name");
+    let name = name_item.as_ref().and_then(|item| system::decode_name(decoder, item, &['_', '-']));
+    let help = map.take("help").and_then(|item| decoder.non_empty_text(&item));
+    let requests_item = map.take_required(decoder, "requests");
+    let body_bytes_max = map.bytes_or_default(decoder, "body_bytes_max");
+    let credential = map.take("credential").map_or(Some(Credential::Optional), |item| credential::decode(decoder, memory, &item));
+    let identity = map.take("identity");
+    let misnaming = map.take("misnaming_families").map(|item| pattern::families(decoder, &item, VALUES_MAX)).unwrap_or_default();
+    let interval_item = map.take("interval");
+    let interval = interval_item.as_ref().and_then(|item| decoder.duration(item, map.duration_limits("interval")));
+    if let Some(item) = interval_item.filter(|_| is_required) {
+        decoder.report(&item.location, "is for optional parts; for the required part, set min_interval of the system");
+    }
+    if let Some(item) = map.take("window") {
+        if is_required {
+            *window_rule = window::decode(decoder, memory, &item);
+        } else {
+            decoder.report(&item.location, "is for the first part, which is the required one");
+        }
+    }
+    let hints = map.take("hints");
+    let mut hints = decoder.map_or_empty(hints.as_ref(), HINTS);
+    let mut hint = |decoder: &mut Decoder<'_>, name| hints.take(name).and_then(|item| decoder.non_empty_text(&item));
+    let (unauthorized, not_found) = (hint(decoder, "unauthorized"), hint(decoder, "not_found"));
+    decoder.finish(hints);
+    let rules = map.take("rules").map(|item| decoder.bounded_list(&item, RULES_MAX)).unwrap_or_default();
+    decoder.finish(map);
+
+    let requests = requests_item.map(|item| decode_requests(decoder, memory, &item)).unwrap_or_default();
+    let mut rule_families = Vec::new();
+    let rules = rules.iter().filter_map(|item| rule::decode(decoder, memory, item, &mut rule_families)).collect();
+    let (families, is_optional) = decode_identity(decoder, identity.as_ref(), rule_families);
+    let name = name.zip(name_item.map(|item| decoder.value_location(&item)));
+    let part = name.as_ref().zip(credential).map(|((name, _), credential)| Part {
+        name: memory.text(name),
+        help: memory.text(help.as_deref().unwrap_or(name)),
+        requests: memory.list(requests),
+        body_bytes_max,
+        credential,
+        rules: memory.list(rules),
+        identifying_families: memory.texts(&families),
+        identity_is_optional: is_optional,
+        misnaming_families: memory.texts(&misnaming),
+        interval,
+        unauthorized_hint: unauthorized.map_or(UNAUTHORIZED_HINT, |hint| memory.text(&hint)),
+        not_found_hint: not_found.map_or(NOT_FOUND_HINT, |hint| memory.text(&hint)),
+    });
+    (name, part)
+}
+
+fn decode_requests(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> Vec<crate::source::Request> {
+    let items = decoder.bounded_list(item, REQUESTS_MAX);
+    if matches!(&item.node.value, Value::Nothing) || matches!(&item.node.value, Value::List(list) if list.is_empty()) {
+        decoder.report(&item.location, "there are no requests");
+    }
+    let (mut requests, mut formats) = (Vec::new(), Vec::new());
+    for item in &items {
+        let (format, request) = request::decode(decoder, memory, item);
+        requests.extend(request);
+        let Some(format) = format else { continue };
+        if formats.contains(&format) {
+            decoder.report(&item.location, format!("{format} is also the format of another request; set `format` to tell them apart"));
+        }
+        formats.push(format);
+    }
+    requests
+}
+
+/// Decodes the families that identify the server, and whether a response without any is accepted.
+fn decode_identity<'n>(decoder: &mut Decoder<'_>, item: Option<&Item<'n>>, rule_families: Vec<&'n str>) -> (Vec<&'n str>, bool) {
+    let of_rules = || rule_families.iter().copied().filter(|family| !CLIENT_LIBRARY_FAMILIES.contains(family)).collect();
+    let Some(item) = item else { return (of_rules(), false) };
+    match &item.node.value {
+        Value::Scalar(text) if text == OPTIONAL => (of_rules(), true),
+        Value::Scalar(_) => {
+            decoder.report_value(item, format!("expected a list of families, or {OPTIONAL}"));
+            (Vec::new(), false)
+        }
+        _ => (pattern::families(decoder, item, VALUES_MAX), false),
+    }
+}

@@ -1,0 +1,98 @@
+//! Decodes the requests of a part.
+
+use super::memory::Memory;
+use super::schema::{PATH_SERIES_MAX, REQUEST};
+use super::{series, system};
+use crate::source::systems::code;
+use crate::source::{PathSeries, Reader, Request, TARGET_URL, check_placeholders};
+use crate::yaml::text::suggestion;
+use crate::yaml::{Decoder, Item, Value};
+
+/// The readers that every system can use, besides those in code.
+const TEXT: &str = "text";
+pub(in crate::source) const JSON: &str = "json";
+/// The media type of the body of a POST request.
+const CONTENT_TYPE_DEFAULT: &str = "application/json";
+/// The largest length of a path and of a body.
+const PATH_BYTES_MAX: usize = 4096;
+
+/// Decodes a request. The first value is its format.
+pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> (Option<String>, Option<Request>) {
+    let Some(mut map) = decoder.map(item, REQUEST) else { return (None, None) };
+    let format = map.take("format").map(|item| system::decode_name(decoder, &item, &['.', '_', '-']));
+    let path = map.take_required(decoder, "path").and_then(|item| decode_path(decoder, &item));
+    let body = map.take("body").and_then(|item| {
+        let body = decoder.non_empty_text(&item)?;
+        decoder.ok_or_report_value(&item, check_placeholders(&body))?;
+        Some(body)
+    });
+    let content_type = map.take("content_type");
+    if let Some(item) = content_type.as_ref().filter(|_| body.is_none()) {
+        decoder.report(&item.location, "is for requests with a body");
+    }
+    let content_type = content_type.and_then(|item| decoder.non_empty_text(&item));
+    let (reader_item, series) = (map.take("reader"), map.take("series"));
+    let location = map.location.clone();
+    decoder.finish(map);
+    let reader_name = match &reader_item {
+        Some(item) => decoder.raw_text(item),
+        None => Some(TEXT),
+    };
+    let reader = match (reader_name, &series) {
+        (None, _) => None,
+        (Some(JSON), None) => {
+            decoder.report(&location, "the reader json needs series");
+            None
+        }
+        (Some(JSON), Some(series)) => Some(Reader::Paths(memory.list(decode_series(decoder, memory, series)))),
+        (Some(name), series) => {
+            if let Some(series) = series {
+                decoder.report(&series.location, format!("is for the reader {JSON}"));
+            }
+            let known = code::READERS.iter().find(|(other, _)| *other == name).map(|(_, read)| Reader::Code(*read));
+            if let (None, Some(item)) = (known, &reader_item) {
+                decoder.report_value(item, format!("unknown reader {name}; {}", suggestion(name, &code::reader_names())));
+            }
+            known
+        }
+    };
+    let format = match format {
+        Some(format) => format,
+        None => Some(if reader_name.is_some_and(|name| name.starts_with(TEXT)) { TEXT } else { JSON }),
+    };
+    let request = (|| {
+        Some(Request {
+            format: memory.text(format?),
+            path: memory.text(path?),
+            post_body: body.map(|body| memory.text(&body)),
+            content_type: content_type.map_or(CONTENT_TYPE_DEFAULT, |text| memory.text(&text)),
+            reader: reader?,
+        })
+    })();
+    (format.map(str::to_owned), request)
+}
+
+fn decode_series(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> Vec<PathSeries> {
+    let items = decoder.bounded_list(item, PATH_SERIES_MAX);
+    if items.is_empty() && !matches!(&item.node.value, Value::List(list) if !list.is_empty()) {
+        decoder.report(&item.location, "there are no series");
+    }
+    items.iter().filter_map(|item| series::decode(decoder, memory, item)).collect()
+}
+
+pub(super) fn decode_path<'n>(decoder: &mut Decoder<'_>, item: &Item<'n>) -> Option<&'n str> {
+    let path = decoder.raw_text(item)?;
+    let problem = if path.len() > PATH_BYTES_MAX {
+        format!("exceeds the limit of {PATH_BYTES_MAX} bytes")
+    } else if path.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        format!("{path:?} has a space or a control character; write %20 for a space")
+    } else if let Err(problem) = check_placeholders(path) {
+        problem
+    } else if path == TARGET_URL || path.starts_with('/') {
+        return Some(path);
+    } else {
+        format!("{path} must begin with /; an empty path uses the target's URL unchanged")
+    };
+    decoder.report_value(item, problem);
+    None
+}

@@ -1,0 +1,347 @@
+//! The keys of a definition: one row for each key, with its name, its shape, its default, its limits and its help.
+
+use crate::source::systems::code;
+use crate::yaml::schema::DefaultValue::{self, Bytes, Choice, Description, Duration as DurationIs, Flag, Integer, Required};
+use crate::yaml::schema::{Key, NONE, Shape, key};
+use std::time::Duration;
+
+/// The largest size of a file.
+pub const DEFINITION_BYTES_MAX: usize = 512 * 1024;
+/// The largest number of parts.
+pub const PARTS_MAX: usize = 50;
+/// The largest number of requests of a part, of which one is sent.
+pub const REQUESTS_MAX: usize = 10;
+/// The largest number of rules of a part.
+pub const RULES_MAX: usize = 2000;
+/// The largest number of families of a list, of values of a label, and of rows of a table.
+pub const VALUES_MAX: usize = 500;
+/// The largest number of families of series that a request reads by paths.
+pub const PATH_SERIES_MAX: usize = 200;
+/// The largest number of examples.
+pub const EXAMPLES_MAX: usize = 100;
+/// The largest number of diagnoses.
+pub const DIAGNOSES_MAX: usize = 100;
+/// The largest number of notes.
+pub const NOTES_MAX: usize = 100;
+/// The largest length of a pattern, a template and a path of a JSON document.
+pub const PATTERN_BYTES_MAX: usize = 500;
+/// The largest number of `*` in a pattern: each one multiplies the work to match it.
+pub const PATTERN_WILDCARDS_MAX: usize = 4;
+
+/// The end of the year 9999.
+const UNIX_SECONDS_MAX: usize = 253_402_300_799;
+
+const TEXTS: Shape = Shape::List(&Shape::Text, 0..=VALUES_MAX);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const VALUE: DefaultValue = Choice("value");
+
+/// The keys at the top of the file.
+pub static DEFINITION: &[Key] = &[
+    key(
+        "name",
+        Shape::Text,
+        Required,
+        "The value of `system:`, of mail.system.name and of service.name: letters, digits, '.', '_' and '-'.",
+    ),
+    key("title", Shape::Text, Description("the name"), "The product's name as its vendor writes it."),
+    key(
+        "min_interval",
+        Shape::Duration(SECOND..=HOUR),
+        DurationIs(Duration::from_secs(15)),
+        "The age that a reading must have before a request triggers another poll, unless the target sets it.",
+    ),
+    key(
+        "timeout",
+        Shape::Duration(Duration::from_millis(100)..=Duration::from_secs(300)),
+        DurationIs(Duration::from_secs(10)),
+        "The longest time that a poll may take, unless the target sets it.",
+    ),
+    key("requests_per_minute", Shape::Integer(1..=60_000), Description("unlimited"), "The rate limit that the server enforces."),
+    key("version", Shape::Map(VERSION), NONE, "The family and the label that hold the server's version."),
+    key(
+        "counters_since",
+        Shape::Text,
+        Description("unknown"),
+        "The family whose value is the Unix time in seconds when the server's counters started.",
+    ),
+    key(
+        "process_since",
+        Shape::Text,
+        Description("unknown"),
+        "The family whose value is the Unix time in seconds when the server's process started. A later value resets accumulated counters.",
+    ),
+    key(
+        "gauges_underflow",
+        Shape::Flag,
+        Flag(false),
+        "Whether the server is known to export a negative gauge as a number near 2^64. Such gauges are not mapped.",
+    ),
+    key("counters", TEXTS, NONE, "Families that are counters although the server declares them otherwise."),
+    key("windowed", Shape::Flag, Flag(false), "Whether the server reports sums over a window, so that targets accept `window`."),
+    key("delivery_log", Shape::Choice(code::delivery_log_names), NONE, "The delivery log, by the name of its reader."),
+    key("notes", Shape::List(&Shape::Text, 0..=NOTES_MAX), NONE, "Facts and traps. They have no effect."),
+    key(
+        "diagnoses",
+        Shape::List(&Shape::Map(DIAGNOSIS), 0..=DIAGNOSES_MAX),
+        NONE,
+        "Advice that follows from native series. It is logged and shown once.",
+    ),
+    key(
+        "parts",
+        Shape::List(&Shape::Map(PART), 1..=PARTS_MAX),
+        Required,
+        "The requests of a poll. The first part is required; the others are enabled by `parts` of a target.",
+    ),
+    key(
+        "examples",
+        Shape::List(&Shape::Map(EXAMPLE), 0..=EXAMPLES_MAX),
+        NONE,
+        "Responses, and the points that the rules must produce from them.",
+    ),
+];
+
+/// `version:`
+pub static VERSION: &[Key] =
+    &[key("family", Shape::Text, Required, "The native family."), key("label", Shape::Text, Required, "The label with the version.")];
+
+/// An item of `diagnoses:`
+pub static DIAGNOSIS: &[Key] = &[
+    key("family", Shape::Text, Required, "The native family, or a pattern of names."),
+    key("when", LABELS, NONE, "Labels and values that a series must have."),
+    key(
+        "condition",
+        Shape::Choice(super::diagnosis::condition_names),
+        Choice("rises"),
+        "`rises`: the value is higher than in the previous poll. `present`: there is such a series. `positive`: its value is greater than 0.",
+    ),
+    key("advice", Shape::Text, Required, "What to do, in one sentence. `{label}` is replaced by the value of a label of the series."),
+];
+
+/// Labels, each with a value or a list of which one is enough. Values can be patterns.
+const LABELS: Shape = Shape::MapOf(&Shape::Either(&[Shape::Text, TEXTS]));
+
+/// An item of `parts:`
+pub static PART: &[Key] = &[
+    key("name", Shape::Text, Required, "The name in `parts` of a target: letters, digits, '_' and '-'."),
+    key("help", Shape::Text, Description("the name"), "A short description of what the part reports."),
+    key(
+        "requests",
+        Shape::List(&Shape::Map(REQUEST), 1..=REQUESTS_MAX),
+        Required,
+        "Of the required part, `format` of a target selects a request; the first is the default. Of an optional part, the next one is tried if the server responds with 404.",
+    ),
+    key("body_bytes_max", Shape::Bytes(1024..=1024 * 1024 * 1024), Bytes(16 * 1024 * 1024), "The largest response, after decompression."),
+    key(
+        "credential",
+        Shape::Either(&[Shape::Choice(super::credential::names), Shape::Map(CREDENTIAL)]),
+        Choice("optional"),
+        "The credential that the requests carry.",
+    ),
+    key(
+        "identity",
+        Shape::Either(&[Shape::Text, TEXTS]),
+        Description("the families of the rules"),
+        "Families, or patterns of names, that no other server has, in addition to those of the rules; a response without any of them is refused. `optional`: a response without any is accepted, unless it has families of another known system. An empty list accepts every response.",
+    ),
+    key(
+        "misnaming_families",
+        TEXTS,
+        NONE,
+        "Families that only a version with a known fault exposes: its counters have wrong names, so none of them is mapped.",
+    ),
+    key(
+        "interval",
+        Shape::Duration(SECOND..=Duration::from_secs(24 * 3600)),
+        Description("each poll"),
+        "Of an optional part: the shortest time between two requests as long as no counter decreases.",
+    ),
+    key("hints", Shape::Map(HINTS), NONE, "Advice for the operator."),
+    key(
+        "window",
+        Shape::Map(WINDOW_RULE),
+        NONE,
+        "Of the required part: its values are sums of whole days or hours. Those of counters are added up, window by window.",
+    ),
+    key("rules", Shape::List(&Shape::Map(RULE), 0..=RULES_MAX), NONE, "The mapping from native families to canonical metrics."),
+];
+
+/// `hints:`
+pub static HINTS: &[Key] = &[
+    key("unauthorized", Shape::Text, Description("a general one"), "The advice for status 401 and 403."),
+    key("not_found", Shape::Text, Description("a general one"), "The advice for status 404."),
+];
+
+/// `credential:` as a map
+pub static CREDENTIAL: &[Key] = &[
+    key("header", Shape::Text, NONE, "The name of the header that carries `token`."),
+    key("ticket", Shape::Map(TICKET), NONE, "A ticket that the server issues for `username` and `password`, and that a cookie carries."),
+];
+
+/// `ticket:`
+pub static TICKET: &[Key] = &[
+    key("path", Shape::Text, Required, "The path of the POST request for a ticket. Its body is a form."),
+    key("username", Shape::Text, Description("username"), "The field of the form with the user name."),
+    key("password", Shape::Text, Description("password"), "The field of the form with the password."),
+    key("value", Shape::Text, Required, "The JSONPath of the ticket in the response."),
+    key("cookie", Shape::Text, Required, "The name of the cookie that carries the ticket."),
+    key(
+        "lifetime",
+        Shape::Duration(Duration::from_secs(60)..=Duration::from_secs(30 * 24 * 3600)),
+        Required,
+        "The time for which a ticket is valid. It is renewed before its end, and once if it is rejected.",
+    ),
+];
+
+/// `window:`
+pub static WINDOW_RULE: &[Key] = &[
+    key("every", Shape::Choice(super::window::length_names), Required, "The length of a window: `day` or `hour`."),
+    key("zone", Shape::Text, Description("UTC"), "The time zone that days begin in, unless `window` of the target has another."),
+    key(
+        "late",
+        Shape::Duration(Duration::from_secs(0)..=Duration::from_secs(6 * 24 * 3600)),
+        DurationIs(Duration::from_secs(600)),
+        "The time for which a window that has ended is read again, because the server still adds to it: at most 6 windows.",
+    ),
+];
+
+/// An item of `requests:`
+pub static REQUEST: &[Key] = &[
+    key("format", Shape::Text, Description("text or json"), "The value of `format` of a target that selects the request."),
+    key(
+        "path",
+        Shape::Text,
+        Required,
+        "The path and query. Empty: the target's URL is used unchanged. `{start}` and `{end}` are replaced by the window's Unix seconds, `{start:%Y-%m-%d}` by its date in the time zone of the window.",
+    ),
+    key("body", Shape::Text, Description("none: a GET request"), "The body of a POST request, with the same placeholders."),
+    key("content_type", Shape::Text, Description("application/json"), "The media type of the body."),
+    key(
+        "reader",
+        Shape::Choice(code::reader_names),
+        Choice("text"),
+        "`text`: Prometheus' text format. `text_unterminated`: the same, if the last line may lack its line feed. `json`: the `series`. Others are readers of one system.",
+    ),
+    key("series", Shape::List(&Shape::Map(SERIES), 1..=PATH_SERIES_MAX), NONE, "Of the reader `json`: the series to find in the document."),
+];
+
+/// An item of `series:`
+pub static SERIES: &[Key] = &[
+    key("family", Shape::Text, Required, "The native family."),
+    key("type", Shape::Choice(super::series::type_names), Choice("gauge"), "`gauge` or `counter`."),
+    key("help", Shape::Text, Description("none"), "The help text of the family."),
+    key("each", Shape::Text, Description("the document"), "The JSONPath of the nodes."),
+    key(
+        "labels",
+        Shape::MapOf(&Shape::Either(&[Shape::Text, Shape::Map(LABEL_SOURCE)])),
+        NONE,
+        "Labels, each with the JSONPath of its value from the node, `@key` (the name or the index of the node), or a fixed text.",
+    ),
+    key("value", Shape::Text, Required, "A number, or the JSONPath of the number from the node."),
+    key(
+        "combine",
+        Shape::Choice(super::series::combine_names),
+        Choice("sum"),
+        "How nodes with equal labels are combined: `sum`, `max` or `min`.",
+    ),
+    key(
+        "zero_for",
+        Shape::List(&Shape::MapOf(&Shape::Text), 0..=VALUES_MAX),
+        NONE,
+        "Labels of series that have the value 0 if the document has no node with them, but the list that `each` selects from.",
+    ),
+    key("booleans", Shape::Flag, Flag(false), "Whether true and false are the numbers 1 and 0."),
+];
+
+/// A value of `labels:` as a map
+pub static LABEL_SOURCE: &[Key] = &[
+    key("path", Shape::Text, Required, "The JSONPath of the label's value from the node."),
+    key("suffix", Shape::Text, NONE, "A text that is removed from the end of the value."),
+];
+
+/// An item of `rules:`
+pub static RULE: &[Key] = &[
+    key("family", Shape::Text, Description("families"), "The native family, or a pattern of names: `*` is any text, `?` one character."),
+    key(
+        "families",
+        TEXTS,
+        Description("family"),
+        "Several families, such as the names in several versions. All that are present are added up.",
+    ),
+    key(
+        "when",
+        LABELS,
+        NONE,
+        "Labels that a series must have, each with a value or a list of which one is enough. Values can be patterns.",
+    ),
+    key("unless", LABELS, NONE, "Labels of which a series must have none. An absent label is equal to an empty one."),
+    key("metric", Shape::Text, Required, "The canonical metric; `postmeter metrics` prints all."),
+    key(
+        "attributes",
+        Shape::MapOf(&Shape::Either(&[Shape::Text, Shape::Map(ATTRIBUTE)])),
+        NONE,
+        "Attributes of the metric, each with a fixed value or a map that describes where it comes from.",
+    ),
+    key("take", Shape::Choice(super::rule::take_names), VALUE, "`value`, or of a histogram or summary its `count` or `sum` as a number."),
+    key("scale", Shape::Number, Description("1"), "A factor, which can be negative."),
+    key("unit", Shape::Choice(super::unit::names), Description("that of the metric"), "The native unit; replaces `scale`."),
+    key(
+        "fall",
+        Shape::Choice(super::rule::fall_names),
+        Choice("reset"),
+        "What a lower value of a counter means. `reset`: it restarted. `hold`: a difference fell; the sum is kept. `accumulate`: the server drops idle series; increases are added up. `rebase`: the server restored an older state; the value is a new base that adds nothing.",
+    ),
+    key("zero_when_absent", Shape::Flag, Flag(false), "Of counters: whether a missing series means 0."),
+    key("fallback", Shape::Flag, Flag(false), "Whether the rule is skipped once an earlier rule has produced the same point."),
+    key(
+        "convert",
+        Shape::Either(&[Shape::Choice(super::rule::convert_names), Shape::Map(CONVERT)]),
+        NONE,
+        "`age`: the time since a Unix timestamp in seconds. `is_zero` and `is_nonzero`: 1 or 0.",
+    ),
+    key("detail", Shape::Map(DETAIL), NONE, "The rule applies only to targets that opt in to the detail."),
+    key(
+        "replaces",
+        Shape::List(&Shape::MapOf(&Shape::Text), 1..=VALUES_MAX),
+        NONE,
+        "Of a detail: the attributes of the totals that it replaces.",
+    ),
+];
+
+/// A value of `attributes:` as a map
+pub static ATTRIBUTE: &[Key] = &[
+    key("label", Shape::Text, NONE, "The label that has the value."),
+    key("labels", TEXTS, NONE, "Several labels, of which the first one that is not empty has the value."),
+    key("template", Shape::Text, NONE, "A text that is composed of labels: `{label}`, or `{label[0]}` for one character of it."),
+    key("values", Shape::MapOf(&Shape::Text), NONE, "Native values or patterns of them, each with the value of the attribute."),
+    key("otherwise", Shape::Text, Description("such series are not mapped"), "The value for native values that are not in `values`."),
+];
+
+/// `convert:` as a map
+pub static CONVERT: &[Key] = &[key(
+    "one_minus_share_of",
+    Shape::Text,
+    NONE,
+    "1 minus the share of this counter's increase in the increase of that family: utilization from idle time and total time.",
+)];
+
+/// `detail:`
+pub static DETAIL: &[Key] = &[
+    key("label", Shape::Text, Required, "The label that splits the total."),
+    key("attribute", Shape::Text, Required, "The attribute of the detail."),
+];
+
+/// An item of `examples:`
+pub static EXAMPLE: &[Key] = &[
+    key("title", Shape::Text, Required, "What the example shows."),
+    key("part", Shape::Text, Description("the first part"), "The part that the response belongs to."),
+    key("now", Shape::Integer(0..=UNIX_SECONDS_MAX), Integer(0), "The time of the response in Unix seconds, for ages."),
+    key("body", Shape::Text, Required, "The response."),
+    key(
+        "points",
+        Shape::MapOf(&Shape::Number),
+        NONE,
+        "Canonical points, as `metric{attribute=\"value\"}`, each with its value; of a histogram its count.",
+    ),
+    key("absent", TEXTS, NONE, "Metrics that must have no point."),
+];

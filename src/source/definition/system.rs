@@ -1,0 +1,100 @@
+//! Decodes the top level of a definition.
+
+use super::memory::Memory;
+use super::schema::{DIAGNOSES_MAX, EXAMPLES_MAX, NOTES_MAX, PARTS_MAX, VALUES_MAX, VERSION};
+use super::{diagnosis, example, part, pattern};
+use crate::source::{Part, Source, WindowRule, systems::code};
+use crate::yaml::{Decoder, Item, Location, Map};
+
+/// The largest length of a name.
+const NAME_BYTES_MAX: usize = 100;
+
+pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, mut map: Map<'_>) -> Option<Source> {
+    let name = map.take_required(decoder, "name").and_then(|item| decode_name(decoder, &item, &['.', '_', '-']));
+    let title = map.take("title").and_then(|item| decoder.non_empty_text(&item));
+    let min_interval = map.duration_or_default(decoder, "min_interval");
+    let timeout = map.duration_or_default(decoder, "timeout");
+    let requests_per_minute = map.integer(decoder, "requests_per_minute").and_then(|number| u32::try_from(number).ok());
+    let version = map.take("version").and_then(|item| {
+        let mut map = decoder.map(&item, VERSION)?;
+        let family = map.take_required(decoder, "family").and_then(|item| pattern::family(decoder, &item));
+        let label = map.take_required(decoder, "label").and_then(|item| pattern::name(decoder, &item));
+        decoder.finish(map);
+        Some((memory.text(family?), memory.text(label?)))
+    });
+    let counters_since = map.take("counters_since").and_then(|item| pattern::family(decoder, &item));
+    let process_since = map.take("process_since").and_then(|item| pattern::family(decoder, &item));
+    let gauges_underflow = map.flag_or_default(decoder, "gauges_underflow");
+    let counters = map.take("counters").map(|item| pattern::families(decoder, &item, VALUES_MAX)).unwrap_or_default();
+    let windowed = map.flag_or_default(decoder, "windowed");
+    let delivery_log = map.take("delivery_log").and_then(|item| decoder.choice(&item, code::DELIVERY_LOGS));
+    let notes = map.take("notes").map(|item| notes(decoder, &item)).unwrap_or_default();
+    let diagnoses = map.take("diagnoses").map(|item| decoder.bounded_list(&item, DIAGNOSES_MAX)).unwrap_or_default();
+    let diagnoses = diagnoses.iter().filter_map(|item| diagnosis::decode(decoder, memory, item)).collect();
+    let parts_item = map.take_required(decoder, "parts");
+    let examples = map.take("examples").map(|item| decoder.bounded_list(&item, EXAMPLES_MAX)).unwrap_or_default();
+    decoder.finish(map);
+
+    let (parts, names, window) = parts_item.map(|item| decode_parts(decoder, memory, &item)).unwrap_or_default();
+    let examples = examples.iter().filter_map(|item| example::decode(decoder, memory, item, &names)).collect();
+    let name = name?;
+    Some(Source {
+        name: memory.text(name),
+        title: memory.text(title.as_deref().unwrap_or(name)),
+        parts: memory.list(parts),
+        min_interval,
+        timeout,
+        requests_per_minute_max: requests_per_minute,
+        windowed: windowed || window.is_some(),
+        window,
+        gauges_underflow,
+        mistyped_counters: memory.texts(&counters),
+        version,
+        counters_since: counters_since.map(|family| memory.text(family)),
+        process_since: process_since.map(|family| memory.text(family)),
+        delivery_log,
+        diagnoses: memory.list(diagnoses),
+        notes: memory.texts(&notes),
+        examples: memory.list(examples),
+    })
+}
+
+/// Decodes the parts. The second value is the names, which are unique; the third one is the windows of the required part.
+fn decode_parts<'n>(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'n>) -> (Vec<Part>, Vec<&'n str>, Option<WindowRule>) {
+    let mut window = None;
+    let items = decoder.bounded_list(item, PARTS_MAX);
+    if decoder.problems.is_empty() && items.is_empty() {
+        decoder.report(&item.location, "there are no parts; the first one is required");
+    }
+    let (mut parts, mut names) = (Vec::new(), Vec::<(&str, Location)>::new());
+    for (index, item) in items.iter().enumerate() {
+        let (name, part) = part::decode(decoder, memory, item, index == 0, &mut window);
+        parts.extend(part);
+        let Some((name, location)) = name else { continue };
+        match names.iter().find(|(other, _)| *other == name) {
+            Some((_, first)) => {
+                let line = first.line.map(|line| format!(" in line {line}")).unwrap_or_default();
+                decoder.report(&location, format!("{name} is also the name of another part{line}"));
+            }
+            None => names.push((name, location)),
+        }
+    }
+    (parts, names.into_iter().map(|(name, _)| name).collect(), window)
+}
+
+/// Decodes a name of letters, digits and these characters.
+pub(super) fn decode_name<'n>(decoder: &mut Decoder<'_>, item: &Item<'n>, others: &[char]) -> Option<&'n str> {
+    let name = decoder.raw_text(item)?;
+    let is_valid = |c: char| c.is_ascii_alphanumeric() || others.contains(&c);
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(is_valid) {
+        let others: String = others.iter().map(|c| format!(", '{c}'")).collect();
+        decoder.report_value(item, format!("{name:?} is not a valid name: up to {NAME_BYTES_MAX} letters, digits{others}"));
+        return None;
+    }
+    Some(name)
+}
+
+fn notes<'n>(decoder: &mut Decoder<'_>, item: &Item<'n>) -> Vec<&'n str> {
+    let items = decoder.bounded_list(item, NOTES_MAX);
+    items.iter().filter_map(|item| decoder.raw_text(item)).collect()
+}
