@@ -12,7 +12,7 @@ use super::window::{self, Window};
 use super::{PartReport, PollError, Reading, Tally, Target};
 use crate::config;
 use crate::model::{Families, SelectedFamilies, Snapshot, vocabulary};
-use crate::source::{Context, Part, map_to_canonical};
+use crate::source::{Context, Credential, Part, map_to_canonical};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tracing::info;
@@ -137,7 +137,9 @@ impl Target {
         began: Instant,
     ) -> (Vec<(Arc<PartClient>, PartOutcome)>, Vec<(Arc<PartClient>, PartOutcome)>) {
         let request = PollRequest { shared: self.shared(), waiters: &self.waiters, window, began, timeout: self.config.timeout };
-        let is_probe = self.state().breaker.is_probe();
+        // Servers count rejected keys, and block addresses that send many: a key is tried once before all parts send it.
+        let is_key_untried = matches!(self.config.source.required().credential, Credential::Header(_)) && !memory.is_credential_accepted;
+        let is_probe = self.state().breaker.is_probe() || is_key_untried;
         let (mut due, mut reused) = (Vec::new(), Vec::new());
         for client in &self.parts {
             match memory.infrequent_parts.recent(client, began) {
@@ -154,6 +156,11 @@ impl Target {
             outcomes.extend(request.send(&due[outcomes.len()..]).await);
         }
         let mut outcomes: Vec<(Arc<PartClient>, PartOutcome)> = due.into_iter().zip(outcomes).collect();
+        match outcomes.first().map(|(_, required)| &required.result) {
+            Some(Ok(_)) => memory.is_credential_accepted = true,
+            Some(Err(PollError::Auth { .. })) => memory.is_credential_accepted = false,
+            Some(Err(_)) | None => {}
+        }
         if outcomes.first().is_some_and(|(_, required)| required.result.is_ok()) {
             // A counter that decreased may mean a restart, which infrequent parts report.
             let has_infrequent = self.parts.iter().any(|client| client.part.interval.is_some());

@@ -57,6 +57,8 @@ pub(super) struct PollMemory {
     pub(super) counters: CounterMemory,
     pub(super) windows: CountedWindows,
     pub(super) infrequent_parts: InfrequentParts,
+    /// The server accepted the credential of the required part in the last poll that it responded to.
+    pub(super) is_credential_accepted: bool,
 }
 
 impl Target {
