@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::DELIVERY_LOG;
+use crate::model::vocabulary::DELIVERY_ATTEMPTS;
 use crate::model::{Families, Repair, Snapshot};
-use crate::source::{Context, CounterMemory, Part, Source, by_name, map_to_canonical};
+use crate::source::{Context, CounterMemory, Part, ReadError, Source, by_name, map_to_canonical};
 use std::time::{Duration, SystemTime};
 
 fn source() -> &'static Source {

@@ -1,7 +1,6 @@
 //! Canonical values of the fixture, and counters over several polls.
 #![allow(clippy::unwrap_used)]
 
-use super::{json, text};
 use crate::model::vocabulary::*;
 use crate::model::{Attribute, Repair, Snapshot};
 use crate::source::{Context, CounterMemory, Detail, Source, by_name, map_to_canonical};
