@@ -5,7 +5,7 @@
 //! Label values are often chosen by strangers (queues are named after recipients). Someone who could predict the hashes could make two series
 //! collide. So the seed is random, constant for the lifetime of the process, and never leaves it.
 
-use super::{Point, SampleRef, SelectedFamily, Text};
+use super::{FamilyRef, Point, SampleRef, SelectedFamily, Text};
 use foldhash::quality::RandomState;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::LazyLock;
@@ -62,6 +62,14 @@ impl SampleRef<'_> {
     pub fn identity(&self) -> u64 {
         let hashes = self.label_texts().iter().map(|(name, value)| mix(hash(&SEED, self.bytes(*name)), hash(&SEED, self.bytes(*value))));
         hashes.fold(0, u64::wrapping_add)
+    }
+}
+
+impl FamilyRef<'_> {
+    /// A hash of the name, constant for the lifetime of the process.
+    #[must_use]
+    pub fn name_identity(&self) -> u64 {
+        hash(&SEED, self.name().as_bytes())
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Snapshot {
     pub counters_since: Option<SystemTime>,
     /// The server drops idle series from its responses. They start again at zero when they return.
     pub drops_idle_series: bool,
+    /// Advice to the operator that follows from native series, each on one line. It contains label values, which are not trusted.
+    pub advice: Vec<String>,
     /// `service.version`, if the server reports it.
     pub version: Option<String>,
 }

@@ -12,7 +12,7 @@ use super::tickets::{Login, Tickets};
 use super::window::Window;
 use crate::config;
 use crate::model::{Families, PageEdge};
-use crate::net::{random_share, secret_header};
+use crate::net::{Redactor, random_share, secret_header};
 use crate::source::{Credential, Part, ReadError, Request};
 use http::{HeaderName, HeaderValue};
 use jiff::tz::TimeZone;
@@ -191,6 +191,7 @@ impl PartClient {
             let first = shared.tickets.current(self.part, ticket, &login, shared).await?;
             let result = self.exchange(shared, request, filled, Some(&first), read, bytes).await;
             if !matches!(result, Err(PollError::Auth { .. })) {
+                self.state().authorization = Some(first);
                 return result;
             }
             // The server may have restarted, so that it does not know the ticket.
@@ -272,6 +273,11 @@ impl PartClient {
             (Some(username), Some(password)) => Ok(Login { username, password: password.to_string() }),
             _ => Err(unusable("there is no username and password".into())),
         }
+    }
+
+    /// Redacts the secrets of the part's requests.
+    pub(super) fn redactor(&self, client: &HttpClient) -> Redactor {
+        client.redactor(self.state().authorization.as_ref())
     }
 
     fn state(&self) -> MutexGuard<'_, PartState> {

@@ -188,7 +188,17 @@ impl Target {
         let work = move || (map_to_canonical(source, &read, &mut counters, &context), read, counters);
         let (snapshot, read, counters) = run_blocking_if_large(bytes, work).await?;
         memory.counters = counters;
-        Ok((snapshot, read))
+        Ok((self.with_redacted_advice(snapshot), read))
+    }
+
+    /// Redacts the secrets of requests in advice, which contains text of the server.
+    fn with_redacted_advice(&self, mut snapshot: Snapshot) -> Snapshot {
+        if !snapshot.advice.is_empty() {
+            for redactor in self.parts.iter().map(|part| part.redactor(&self.shared.client)) {
+                snapshot.advice.iter_mut().for_each(|text| redactor.redact(text));
+            }
+        }
+        snapshot
     }
 
     /// Returns true if a counter of the required part has decreased since the last poll.

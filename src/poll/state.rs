@@ -49,6 +49,8 @@ pub(super) struct TargetState {
     reading_age_max: Duration,
     /// The native families of the last reading exceeded the memory limit.
     memory_problem: ProblemLog<()>,
+    /// The advice that was logged last.
+    advice: ProblemLog<Vec<String>>,
 }
 
 impl TargetState {
@@ -57,7 +59,7 @@ impl TargetState {
         let tally = Tally { metrics_from_log: target.delivery_log.is_some(), ..Tally::default() };
         let (name, required) = (target.name.clone(), target.source.required().name);
         let reading_age_max = target.min_interval.mul_f64(config::DUE_SHARE);
-        let (waits_for_slot, early_for, early_until, memory_problem) = Default::default();
+        let (waits_for_slot, early_for, early_until, memory_problem, advice) = Default::default();
         Self {
             target: name,
             required,
@@ -77,6 +79,7 @@ impl TargetState {
             early_until,
             reading_age_max,
             memory_problem,
+            advice,
         }
     }
 
@@ -89,6 +92,7 @@ impl TargetState {
         self.target_info.clone_from(&before.target_info);
         self.part_problems.clone_from(&before.part_problems);
         self.collisions.clone_from(&before.collisions);
+        self.advice.clone_from(&before.advice);
         self.late_limit = before.late_limit;
     }
 
@@ -140,6 +144,7 @@ impl TargetState {
         self.log_lateness(&reading, timed_out_after);
         self.log_memory(&reading);
         self.log_name_collisions(&reading);
+        self.log_advice(&reading);
         self.history.add(&reading);
         if let Some(pause) = self.breaker.record(reading.ended, reading.outcome.as_ref().err(), random_share()) {
             let target = self.target.as_str();
@@ -232,6 +237,20 @@ impl TargetState {
                 None if problem.end().is_some() => info!(target, part = report.part, "poll succeeded again"),
                 _ => {}
             }
+        }
+    }
+
+    /// Logs the advice that follows from the metrics: once, and again when it changes.
+    fn log_advice(&mut self, reading: &Reading) {
+        let Some(snapshot) = reading.snapshot() else { return };
+        if snapshot.advice.is_empty() {
+            self.advice.end();
+        } else if self.advice.start(snapshot.advice.clone()) {
+            let target = self.target.as_str();
+            snapshot
+                .advice
+                .iter()
+                .for_each(|advice| warn!(target, advice, "the metrics of the server show that its set-up needs attention"));
         }
     }
 

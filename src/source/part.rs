@@ -1,7 +1,8 @@
 //! Parts of a poll and their requests, and how their responses are read.
 
 use super::body::decode;
-use super::{Credential, Reader, Rule};
+use super::pattern::is_match;
+use super::{Credential, Reader, Rule, SOURCES};
 use crate::format::{ReadError, quote};
 use crate::model::{Families, Repair};
 use std::time::Duration;
@@ -44,16 +45,9 @@ pub struct Part {
     pub not_found_hint: &'static str,
 }
 
-/// Families of Prometheus' client libraries: many exporters have them, so they do not identify one.
-pub(super) const CLIENT_LIBRARY_FAMILIES: &[&str] = &[
-    "process_cpu_seconds_total",
-    "process_max_fds",
-    "process_open_fds",
-    "process_resident_memory_bytes",
-    "process_start_time_seconds",
-    "process_virtual_memory_bytes",
-    "process_virtual_memory_max_bytes",
-];
+/// Families of Prometheus' client libraries and of scrapes, as patterns: many exporters have them, so they do not identify one.
+pub(super) const CLIENT_LIBRARY_FAMILIES: &[&str] =
+    &["process_*", "go_*", "promhttp_*", "python_*", "nodejs_*", "jvm_*", "ruby_*", "scrape_*", "up", "target_info"];
 /// The number of unexpected families that an error names.
 const UNEXPECTED_FAMILIES_NAMED_MAX: usize = 5;
 
@@ -83,12 +77,15 @@ impl Part {
     /// The errors of [`Request::read`], and [`ReadError::OtherExporter`].
     pub fn read(&self, request: &Request, body: Vec<u8>) -> Result<Families, ReadError> {
         let families = request.read(body)?;
-        let names = || families.iter().filter(|family| family.samples().len() > 0).map(|family| family.name());
-        if self.identifying_families.is_empty() || families.series() == 0 || names().any(|name| self.is_identified_by(name)) {
+        let is_accepted = self.identifying_families.is_empty() && !self.identity_is_optional
+            || families.series() == 0
+            || self.identifies(&families)
+            || self.identity_is_optional && !SOURCES.iter().any(|other| other.required().identifies_its_own(&families));
+        if is_accepted {
             return Ok(families);
         }
         let mut unexpected: Vec<&str> = Vec::new();
-        for name in names() {
+        for name in names(&families) {
             if unexpected.len() < UNEXPECTED_FAMILIES_NAMED_MAX && !unexpected.contains(&name) {
                 unexpected.push(name);
             }
@@ -96,11 +93,22 @@ impl Part {
         Err(ReadError::OtherExporter(quote(&unexpected.join(", "))))
     }
 
+    /// Returns `true` if a response has a family that only this mail system has.
+    #[must_use]
+    pub fn identifies(&self, families: &Families) -> bool {
+        names(families).any(|name| self.is_identified_by(name))
+    }
+
+    /// Returns `true` if a response has a family that identifies this mail system, and the mail system can be identified at all.
+    fn identifies_its_own(&self, families: &Families) -> bool {
+        (!self.identifying_families.is_empty() || self.identity_is_optional) && self.identifies(families)
+    }
+
     /// Returns `true` if only this mail system has a family with this name.
     fn is_identified_by(&self, name: &str) -> bool {
-        let matches = |pattern: &&str| pattern.strip_suffix('*').map_or(*pattern == name, |prefix| name.starts_with(prefix));
-        let has_rule = || self.rules.iter().any(|rule| rule.families.contains(&name)) && !CLIENT_LIBRARY_FAMILIES.contains(&name);
-        self.identifying_families.iter().any(matches) || has_rule()
+        let is_any_of = |patterns: &[&str]| patterns.iter().any(|pattern| is_match(pattern, name));
+        let has_rule = || self.rules.iter().any(|rule| is_any_of(rule.families)) && !is_any_of(CLIENT_LIBRARY_FAMILIES);
+        is_any_of(self.identifying_families) || has_rule()
     }
 
     /// Reads a saved response to any of the part's requests.
@@ -118,6 +126,11 @@ impl Part {
         }
         Err(last_error)
     }
+}
+
+/// The names of the families that have series.
+fn names(families: &Families) -> impl Iterator<Item = &str> {
+    families.iter().filter(|family| family.samples().len() > 0).map(|family| family.name())
 }
 
 /// A request to a mail server.

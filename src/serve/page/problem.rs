@@ -18,6 +18,8 @@ pub(super) struct Problem {
     pub part: Option<&'static str>,
     pub error: ErrorView,
     pub slowdown: Option<String>,
+    /// The poll succeeded, and `error` has advice that follows from its metrics.
+    pub is_advice: bool,
 }
 
 /// An error message with advice.
@@ -42,7 +44,24 @@ pub(super) fn problem(target: &Target, state: State, link: String, now: PageTime
     };
     let since =
         target.history(|history| history.down_since).map(|since| format::elapsed(now.clock.duration_since(since).unwrap_or_default()));
-    Some(Problem { state, name: target.name().to_owned(), link, since, part, error, slowdown: slowdown(target) })
+    Some(Problem { state, name: target.name().to_owned(), link, since, part, error, slowdown: slowdown(target), is_advice: false })
+}
+
+/// Returns the advice that follows from the latest metrics of a target.
+pub(super) fn advice(target: &Target, state: State, link: &str) -> Vec<Problem> {
+    let latest = target.latest();
+    let texts = latest.iter().filter_map(|latest| latest.snapshot()).flat_map(|snapshot| &snapshot.advice);
+    let problem = |text: &String| Problem {
+        state,
+        name: target.name().to_owned(),
+        link: link.to_owned(),
+        since: None,
+        part: None,
+        error: ErrorView { message: text.clone(), advice: None },
+        slowdown: None,
+        is_advice: true,
+    };
+    texts.map(problem).collect()
 }
 
 impl ErrorView {

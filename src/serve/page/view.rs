@@ -2,7 +2,7 @@
 
 use super::figure::idle_after;
 use super::format::{self, TimeView, pluralize};
-use super::problem::{Problem, problem};
+use super::problem::{Problem, advice, problem};
 use super::push::PushView;
 use super::target::{Detail, Row, detail, row};
 use crate::poll::Target;
@@ -154,6 +154,7 @@ impl PageView {
         let link = |at: usize, name: &str| if at < DETAILED_MAX { format!("#target-{name}") } else { format!("?target={name}") };
         let mut problems: Vec<Problem> =
             selected.iter().enumerate().filter_map(|(at, (state, target))| problem(target, *state, link(at, target.name()), now)).collect();
+        problems.extend(selected.iter().enumerate().flat_map(|(at, (state, target))| advice(target, *state, &link(at, target.name()))));
         let problems_omitted = problems.len().saturating_sub(PROBLEMS_MAX);
         problems.truncate(PROBLEMS_MAX);
         let rows = selected.iter().enumerate().map(|(at, (state, target))| row(target, *state, link(at, target.name()), now)).collect();

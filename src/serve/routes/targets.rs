@@ -39,6 +39,7 @@ fn target(collected: &CollectedTarget, now: Instant) -> Value {
         "state": latest.map_or("unknown", |reading| state(reading.outcome.is_ok())),
         "error": latest.and_then(|reading| reading.outcome.as_ref().err()).map(error),
         "parts": parts.collect::<Vec<_>>(),
+        "advice": latest.and_then(Reading::snapshot).map(|snapshot| snapshot.advice.as_slice()).unwrap_or_default(),
         "last_poll": latest.map(|reading| last_poll(reading, now)),
         "min_interval_seconds": config.min_interval.as_secs_f64(),
         "next_poll_allowed": latest.map(|_| time(SystemTime::now() + target.wait(now))),

@@ -4,6 +4,7 @@ use super::memory::Memory;
 use super::schema::{HINTS, PART, REQUESTS_MAX, RULES_MAX, VALUES_MAX};
 use super::{credential, pattern, request, rule, system, window};
 use crate::source::part::CLIENT_LIBRARY_FAMILIES;
+use crate::source::pattern::is_match;
 use crate::source::{Credential, Part, WindowRule};
 use crate::yaml::{Decoder, Item, Location, Value};
 
@@ -93,7 +94,8 @@ fn decode_requests(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -
 
 /// Decodes the families that identify the server, and whether a response without any is accepted.
 fn decode_identity<'n>(decoder: &mut Decoder<'_>, item: Option<&Item<'n>>, rule_families: Vec<&'n str>) -> (Vec<&'n str>, bool) {
-    let of_rules = || rule_families.iter().copied().filter(|family| !CLIENT_LIBRARY_FAMILIES.contains(family)).collect();
+    let is_common = |family: &&str| CLIENT_LIBRARY_FAMILIES.iter().any(|pattern| is_match(pattern, family));
+    let of_rules = || rule_families.iter().copied().filter(|family| !is_common(family)).collect();
     let Some(item) = item else { return (of_rules(), false) };
     match &item.node.value {
         Value::Scalar(text) if text == OPTIONAL => (of_rules(), true),

@@ -1,8 +1,10 @@
 //! The state of a target's counters between polls, and the sums that are calculated from it.
 
+use super::advice::AdviceMemory;
 use super::omitted::Summands;
+use super::rebased::RebasedCounters;
 use super::windows::WindowSums;
-use crate::model::{Point, Repair, Repairs};
+use crate::model::{Attributes, Point, Repair, Repairs};
 use std::collections::HashMap;
 use std::time::SystemTime;
 
@@ -14,8 +16,14 @@ const ABSENT_SERIES_MAX: usize = 1_000_000;
 pub struct CounterMemory {
     /// For [`Transform::OneMinusShareOf`](crate::source::Transform): the last values of both counters, by the family of the part.
     shares: HashMap<&'static str, (f64, f64)>,
-    /// For `Transform::Accumulate`, by family.
-    accumulated: HashMap<&'static str, Accumulated>,
+    /// For `Transform::Accumulate`, by the address of the rule and the identity of the point.
+    accumulated: HashMap<(usize, u64), Accumulated>,
+    /// For `Transform::Rebase`.
+    pub(super) rebased: RebasedCounters,
+    /// The start of the counters as first reported, for a system with counters that go on after a restart.
+    pub(super) first_counters_since: Option<SystemTime>,
+    /// The values that diagnoses compare.
+    pub(super) advice: AdviceMemory,
     /// The start of the server's process, if it is reported.
     pub(super) process: ProcessStart,
     /// The last sum of each counter rule of the required part, by the index of the rule: to detect a decrease.
@@ -32,6 +40,8 @@ pub struct CounterMemory {
 
 #[derive(Clone, Debug, Default)]
 struct Accumulated {
+    /// The attributes of the point.
+    attributes: Attributes,
     /// The sum of all increases. `None` before the first series.
     total: Option<f64>,
     /// The last value of each series, by the identity of the series.
@@ -68,9 +78,25 @@ impl CounterMemory {
         self.process.since = since.or(before);
     }
 
-    /// Returns the last value of a series of an accumulated family.
-    pub(super) fn last_value(&self, family: &str, series: u64) -> Option<f64> {
-        self.accumulated.get(family)?.last.get(&series).copied()
+    /// Returns the last value of a series of an accumulated point.
+    pub(super) fn last_value(&self, rule: usize, point: u64, series: u64) -> Option<f64> {
+        self.accumulated.get(&(rule, point))?.last.get(&series).copied()
+    }
+
+    /// Returns the points that a rule has accumulated so far, each as its identity and its attributes.
+    pub(super) fn accumulated_by(&self, rule: usize) -> Vec<(u64, Attributes)> {
+        let of_rule = self.accumulated.iter().filter(|((other, _), _)| *other == rule);
+        of_rule.map(|((_, point), accumulated)| (*point, accumulated.attributes.clone())).collect()
+    }
+
+    /// Returns `true` if a rule's point is accumulated.
+    pub(super) fn is_accumulated(&self, rule: usize, point: u64) -> bool {
+        self.accumulated.contains_key(&(rule, point))
+    }
+
+    /// Returns the number of points that are accumulated.
+    pub(super) fn accumulated_points(&self) -> usize {
+        self.accumulated.len()
     }
 
     /// Returns the increase of `part` divided by the increase of `whole` since the last poll, or `None` if either decreased.
@@ -81,13 +107,20 @@ impl CounterMemory {
         (whole > 0.0 && (0.0..=whole).contains(&part)).then_some(part / whole)
     }
 
-    /// Adds the increases of this poll, and returns the sum of all increases of a family; `None` before its first series.
+    /// Adds the increases of this poll, and returns the sum of all increases of a rule's point; `None` before its first series.
     ///
     /// If the response `may_lack_series`, because something was unreadable, a series that it lacks keeps its last value. Otherwise it would
     /// be a new series in the next poll, and its whole value would be added again.
-    pub(super) fn accumulate(&mut self, family: &'static str, values: &[(u64, Result<f64, Repair>)], may_lack_series: bool) -> Option<f64> {
+    pub(super) fn accumulate(
+        &mut self,
+        rule: usize,
+        (point, attributes): (u64, &Attributes),
+        values: &[(u64, Result<f64, Repair>)],
+        may_lack_series: bool,
+    ) -> Option<f64> {
         let ProcessStart { is_later: is_restarted, is_reported, is_repeated, has_decreased, .. } = self.process;
-        let Accumulated { total, last, total_at_check } = self.accumulated.entry(family).or_default();
+        let new = || Accumulated { attributes: attributes.clone(), ..Accumulated::default() };
+        let Accumulated { total, last, total_at_check, .. } = self.accumulated.entry((rule, point)).or_insert_with(new);
         let before_restart = if has_decreased { total.unwrap_or(0.0) } else { *total_at_check };
         let mut now = HashMap::with_capacity(values.len());
         let mut absent = last.len();
@@ -127,8 +160,11 @@ impl CounterMemory {
 
     /// Keeps sums from falling until the counters restart. `since` is their start, as the server reports it.
     pub(super) fn hold<'p>(&mut self, since: Option<SystemTime>, points: impl Iterator<Item = &'p mut Point>, repairs: &mut Repairs) {
-        if self.held_since != since {
-            self.held.clear();
+        // A poll without the start of the counters does not mean that they restarted.
+        if since.is_some() {
+            if self.held_since.is_some() && self.held_since != since {
+                self.held.clear();
+            }
             self.held_since = since;
         }
         for point in points {

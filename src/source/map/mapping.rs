@@ -2,15 +2,16 @@
 
 use super::accumulated::CounterMemory;
 use super::omitted::ReadSummands;
-use super::part_families::{PartFamilies, with_attribute};
-use super::points::Points;
+use super::part_families::PartFamilies;
+use super::points::{POINTS_PER_METRIC_MAX, Points};
+use super::selector::with_attribute;
 use super::{Context, Detail};
 use crate::model::vocabulary::OTHER;
 use crate::model::{Attributes, Histogram, Kind, Metric, Number, Point, Repair, SampleRef, Snapshot, Value};
-use crate::source::{Rule, Source, Transform};
+use crate::source::{Rule, Source, Take, Transform};
 use foldhash::fast::RandomState;
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 /// For systems whose unsigned gauges can fall below zero: a larger gauge is such a number (2^64 - n), since no queue holds 10^15 messages.
@@ -20,13 +21,16 @@ const INTEGER_MAX: f64 = 9_223_372_036_854_774_784.0;
 /// The largest counter: whole numbers up to here are exact.
 const COUNTER_MAX: f64 = 9_007_199_254_740_992.0;
 
+/// The largest number of points of a target whose increases are accumulated.
+const ACCUMULATED_POINTS_MAX: usize = 10 * POINTS_PER_METRIC_MAX;
+
 pub(super) struct Mapping<'a> {
     snapshot: Snapshot,
     points: Points,
     memory: &'a mut CounterMemory,
     context: &'a Context,
     /// Duplicate series. Each is counted as a repair once, however many rules take it.
-    duplicates: HashSet<(&'static str, u64)>,
+    duplicates: HashSet<u64>,
     /// The series that canonical counters and histograms are sums of.
     summands: ReadSummands,
     /// The largest valid value of a gauge.
@@ -55,66 +59,116 @@ impl<'a> Mapping<'a> {
 
     /// Applies a rule that is not a detail.
     pub(super) fn apply(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
-        if rule.fallback {
-            if self.points.has_valid(|point| rule.may_produce(point)) {
-                return;
-            }
-            while self.points.take(|point| rule.may_produce(point)).is_some() {}
-        }
         match rule.transform {
             Transform::OneMinusShareOf(whole) => self.map_share(rule, whole, families),
             Transform::Accumulate => self.accumulate(rule, families),
             Transform::Unchanged | Transform::Hold | Transform::Rebase | Transform::IsZero | Transform::IsNonZero | Transform::Age => {
-                self.map_each(rule, families);
+                self.map_each(rule, families)
             }
         }
     }
 
     /// Returns the series that a rule takes, without duplicates, each with its identity.
     fn series<'f>(&mut self, rule: &'static Rule, families: &PartFamilies<'f>) -> Vec<(u64, SampleRef<'f>)> {
-        let mut found: Vec<_> = families.taken_by(rule).map(|(family, sample)| (family, sample.identity(), sample)).collect();
+        let mut found: Vec<_> = families.taken_by(rule).map(|(family, sample)| (family.identity_of(&sample), sample)).collect();
         // Most rules take one series.
         if found.len() > 1 {
             let mut seen = HashSet::with_capacity_and_hasher(found.len(), RandomState::default());
-            found.retain(|&(family, series, _)| {
-                let is_new = seen.insert((family, series));
-                if !is_new && self.duplicates.insert((family, series)) {
+            found.retain(|&(series, _)| {
+                let is_new = seen.insert(series);
+                if !is_new && self.duplicates.insert(series) {
                     self.snapshot.repairs.count(Repair::DuplicateSeries);
                 }
                 is_new
             });
         }
-        found.into_iter().map(|(_, series, sample)| (series, sample)).collect()
+        found
     }
 
     /// Maps each series on its own.
     fn map_each(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
         let mut absent = if rule.zero_when_absent { rule.possible_attributes() } else { Vec::new() };
+        let (address, has_patterns) = (std::ptr::from_ref(rule).addr(), rule.has_patterns_in_tables());
+        let mut earlier = rule.fallback.then(|| self.earlier_points(rule));
+        if rule.transform == Transform::Rebase {
+            self.memory.rebased.start(address);
+        }
         for (series, sample) in self.series(rule, families) {
-            let Some(attributes) = rule.attributes_of(&sample) else { continue };
+            let Some(attributes) = rule.attributes_of(&sample, has_patterns) else { continue };
             absent.retain(|other| *other != attributes);
-            // A held sum does not fall if a series is missing.
-            if matches!(rule.metric.kind, Kind::Counter | Kind::Histogram) && !rule.fallback && rule.transform != Transform::Hold {
-                self.summands.add(rule, series, sample.value(), identity(rule.metric, &attributes));
+            if earlier.as_mut().is_some_and(|earlier| self.is_settled(rule, &attributes, earlier)) {
+                continue;
             }
-            match (sample.value(), rule.metric.kind) {
-                (Value::Histogram(histogram), Kind::Histogram) => {
+            let value = taken(rule.take, sample.value());
+            if is_summand(rule)
+                && let Ok(value) = value
+            {
+                self.summands.add(rule, series, value, identity(rule.metric, &attributes));
+            }
+            match (value, rule.metric.kind) {
+                (Ok(Value::Histogram(histogram)), Kind::Histogram) => {
                     self.add_histogram(rule, attributes, histogram.scaled(rule.scale));
                 }
                 (_, Kind::Histogram) => self.repair(Repair::Unreadable),
                 (value, _) => {
-                    let value = self.number(rule.metric, value).map(|n| self.transformed(rule, n));
-                    self.add(rule, attributes, value);
+                    let mut value = value.and_then(|value| self.number(rule.metric, value));
+                    if rule.transform == Transform::Rebase {
+                        value = self.rebased(address, series, value, identity(rule.metric, &attributes), &attributes);
+                    }
+                    self.add(rule, attributes, value.map(|n| self.transformed(rule, n)));
                 }
+            }
+        }
+        if rule.transform == Transform::Rebase {
+            for (attributes, total) in self.memory.rebased.totals_of_absent(address) {
+                absent.retain(|other| *other != attributes);
+                self.add(rule, attributes, Ok(total * rule.scale));
             }
         }
         if rule.metric.kind == Kind::Histogram {
             self.omit_partial_histograms(rule, families);
+        } else if rule.take != Take::Value {
+            self.invalidate_partial_sums(rule, families);
         }
         let zero = if families.may_lack(rule) { f64::NAN } else { 0.0 };
         for attributes in absent {
-            self.points.add(rule.metric, attributes, zero);
+            if !earlier.as_mut().is_some_and(|earlier| self.is_settled(rule, &attributes, earlier)) {
+                self.points.add(rule.metric, attributes, zero);
+            }
         }
+    }
+
+    /// Returns the points that earlier rules have produced, by identity: `true` if the value is valid. A fallback replaces only invalid ones.
+    fn earlier_points(&self, rule: &Rule) -> HashMap<u64, bool> {
+        let histograms = self.snapshot.histograms.iter().filter(|(metric, ..)| *metric == rule.metric);
+        let histograms = histograms.map(|(metric, attributes, _)| (identity(metric, attributes), true));
+        self.points.of(rule.metric).map(|point| (point.identity(), !point.value.is_nan())).chain(histograms).collect()
+    }
+
+    /// Returns `true` if an earlier rule has produced a valid point with these attributes. An invalid one is removed.
+    fn is_settled(&mut self, rule: &Rule, attributes: &Attributes, earlier: &mut HashMap<u64, bool>) -> bool {
+        let identity = identity(rule.metric, attributes);
+        if earlier.get(&identity) == Some(&false) {
+            self.points.take(|point| point.metric == rule.metric && point.attributes == *attributes);
+            earlier.remove(&identity);
+        }
+        earlier.contains_key(&identity)
+    }
+
+    /// Returns the total of a counter that goes on after a fall. An invalid value of a known series does not change its total.
+    fn rebased(
+        &mut self,
+        rule: usize,
+        series: u64,
+        value: Result<f64, Repair>,
+        point: u64,
+        attributes: &Attributes,
+    ) -> Result<f64, Repair> {
+        let total = self.memory.rebased.total(rule, series, value.ok(), point, attributes);
+        if let (Some(_), Err(repair)) = (total, value) {
+            self.repair(repair);
+        }
+        total.ok_or(value.err().unwrap_or(Repair::Unreadable))
     }
 
     /// Adds to the histogram with these attributes. If the buckets do not fit together, the sum is unknown and the histogram is omitted.
@@ -136,9 +190,21 @@ impl<'a> Mapping<'a> {
 
     /// Omits the histograms that lack an unreadable series: they would fall now, and rise too much when the series is back.
     fn omit_partial_histograms(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
-        for attributes in families.lost_series_of(rule).filter_map(|sample| rule.attributes_of(&sample)) {
+        let has_patterns = rule.has_patterns_in_tables();
+        for attributes in families.lost_series_of(rule).filter_map(|sample| rule.attributes_of(&sample, has_patterns)) {
             self.snapshot.histograms.retain(|(metric, other, _)| *metric != rule.metric || *other != attributes);
             self.partial_histograms.push((rule.metric, attributes));
+        }
+    }
+
+    /// Invalidates the sums that lack an unreadable histogram, as if its count were not a number.
+    fn invalidate_partial_sums(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
+        let has_patterns = rule.has_patterns_in_tables();
+        for attributes in families.lost_series_of(rule).filter_map(|sample| rule.attributes_of(&sample, has_patterns)) {
+            self.points.add(rule.metric, attributes, f64::NAN);
+        }
+        if families.lacks_unknown_histogram(rule) {
+            self.points.invalidate(|point| rule.may_produce(point));
         }
     }
 
@@ -170,7 +236,7 @@ impl<'a> Mapping<'a> {
     }
 
     fn map_share(&mut self, rule: &'static Rule, whole: &str, families: &PartFamilies<'_>) {
-        let part = families.taken_by(rule).find_map(|(_, sample)| sample.number());
+        let part = self.series(rule, families).into_iter().find_map(|(_, sample)| sample.number());
         let whole = families.named(whole).find_map(|sample| sample.number());
         let (Some(part), Some(whole)) = (part, whole) else { return };
         if let Some(share) = self.memory.share_of_increase(rule.families[0], part, whole) {
@@ -179,13 +245,47 @@ impl<'a> Mapping<'a> {
     }
 
     fn accumulate(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
-        let series = self.series(rule, families);
-        let values: Vec<_> = series.iter().map(|(series, sample)| (*series, self.number(rule.metric, sample.value()))).collect();
-        values.iter().filter_map(|(_, value)| value.err()).for_each(|repair| self.repair(repair));
+        let (address, has_patterns) = (std::ptr::from_ref(rule).addr(), rule.has_patterns_in_tables());
+        let mut by_point: Vec<(u64, Attributes, Vec<(u64, Result<f64, Repair>)>)> = Vec::new();
+        let mut indexes: HashMap<u64, usize> = HashMap::new();
+        if rule.from.is_empty() {
+            let attributes = rule.fixed_attributes();
+            by_point.push((identity(rule.metric, &attributes), attributes, Vec::new()));
+        } else {
+            by_point.extend(self.memory.accumulated_by(address).into_iter().map(|(point, attributes)| (point, attributes, Vec::new())));
+            indexes.extend(by_point.iter().enumerate().map(|(index, (point, ..))| (*point, index)));
+        }
+        for (series, sample) in self.series(rule, families) {
+            let value = taken(rule.take, sample.value()).and_then(|value| self.number(rule.metric, value));
+            if let Err(repair) = value {
+                self.repair(repair);
+            }
+            let mut index = 0;
+            if !rule.from.is_empty() {
+                let Some(attributes) = rule.attributes_of(&sample, has_patterns) else { continue };
+                let point = identity(rule.metric, &attributes);
+                index = *indexes.entry(point).or_insert(by_point.len());
+                if index == by_point.len() {
+                    by_point.push((point, attributes, Vec::new()));
+                }
+            }
+            by_point[index].2.push((series, value));
+        }
+        let mut absent = if rule.zero_when_absent { rule.possible_attributes() } else { Vec::new() };
         let may_lack_series = families.may_lack(rule);
-        let total = self.memory.accumulate(rule.families[0], &values, may_lack_series);
-        if let Some(total) = total.or((rule.zero_when_absent && !may_lack_series).then_some(0.0)) {
-            self.add(rule, rule.fixed_attributes(), Ok(total));
+        for (point, attributes, values) in by_point {
+            let is_known = self.memory.is_accumulated(address, point);
+            if !is_known && self.memory.accumulated_points() >= ACCUMULATED_POINTS_MAX {
+                self.repair(Repair::Unreadable);
+                continue;
+            }
+            if let Some(total) = self.memory.accumulate(address, (point, &attributes), &values, may_lack_series) {
+                absent.retain(|other| *other != attributes);
+                self.add(rule, attributes, Ok(total * rule.scale));
+            }
+        }
+        for attributes in absent.into_iter().filter(|_| !may_lack_series) {
+            self.add(rule, attributes, Ok(0.0));
         }
     }
 
@@ -209,8 +309,9 @@ impl<'a> Mapping<'a> {
             self.points.take(|point| point.metric == rule.metric && point.attributes == *attributes).map(|point| point.value)
         });
         let Some(total) = totals.reduce(|sum, total| sum + total).filter(|total| !total.is_nan()) else { return };
-        let values =
-            series.into_iter().filter_map(|(_, sample)| Some((sample.label(label)?, self.number(rule.metric, sample.value()).ok()?)));
+        let values = series.into_iter().filter_map(|(_, sample)| {
+            Some((sample.label(label)?, taken(rule.take, sample.value()).and_then(|value| self.number(rule.metric, value)).ok()?))
+        });
         let mut values: Vec<(&str, f64)> = values.collect();
         values.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
         // One point is reserved for the rest; without it the sum would be too small.
@@ -249,15 +350,44 @@ impl<'a> Mapping<'a> {
             if point.metric.number == Number::Int {
                 point.value = point.value.round();
             }
-            if point.metric.kind == Kind::Counter {
-                point.value = point.value.max(0.0);
-            }
+            // A difference of values that a server counts one after the other can be slightly negative.
+            point.value = point.value.max(0.0);
+        }
+        if source.rules().any(|(_, rule)| rule.transform == Transform::Rebase) {
+            // These counters go on after a restart, so a later start is not theirs. Others are found to have restarted when they decrease.
+            snapshot.counters_since = memory.first_counters_since.or(snapshot.counters_since);
+            memory.first_counters_since = snapshot.counters_since;
         }
         snapshot
     }
 }
 
-fn identity(metric: &'static Metric, attributes: &Attributes) -> u64 {
+/// Returns `true` if a missing series makes the rule's sum wrong. A held sum does not fall, but it rises if what is subtracted is missing.
+/// Counters that are accumulated or rebased keep the value of a missing series.
+fn is_summand(rule: &Rule) -> bool {
+    let is_kept = match rule.transform {
+        Transform::Hold => rule.scale >= 0.0,
+        Transform::Rebase => true,
+        _ => false,
+    };
+    matches!(rule.metric.kind, Kind::Counter | Kind::Histogram) && !rule.fallback && !is_kept
+}
+
+/// Returns the value that a rule takes, or the repair that omitting it counts as.
+pub(super) fn taken(take: Take, value: Value<'_>) -> Result<Value<'_>, Repair> {
+    let number = match (take, value) {
+        (Take::Value, value) => return Ok(value),
+        (Take::Count, Value::Histogram(histogram)) => Some(histogram.count as f64),
+        (Take::Count, Value::Summary(summary)) => summary.count.map(|count| count as f64),
+        (Take::Sum, Value::Histogram(histogram)) => histogram.sum,
+        (Take::Sum, Value::Summary(summary)) => summary.sum,
+        // The family changed its type.
+        (Take::Count | Take::Sum, Value::Number(_)) => None,
+    };
+    number.map(Value::Number).ok_or(Repair::Unreadable)
+}
+
+pub(super) fn identity(metric: &'static Metric, attributes: &Attributes) -> u64 {
     Point { metric, attributes: attributes.clone(), value: 0.0 }.identity()
 }
 

@@ -6,16 +6,21 @@
 //! not be read. The sum of the other series would be too small in this poll, and its increase too large in the next.
 
 mod accumulated;
+mod advice;
 mod decreases;
 mod mapping;
 mod omitted;
 mod part_families;
 mod points;
+mod rebased;
+mod selector;
 mod windows;
 
+use super::pattern::is_match;
 use super::{Part, Source, Transform};
 use crate::model::{Attribute, Families, Kind, Metric, Repair, Snapshot};
 pub use accumulated::CounterMemory;
+pub use advice::{ADVICE_BYTES_MAX, ADVICE_MAX};
 use mapping::Mapping;
 use part_families::PartFamilies;
 pub use points::POINTS_PER_METRIC_MAX;
@@ -58,10 +63,11 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
     snapshot.version = source.version.and_then(|(family, label)| version(read, family, label));
     snapshot.drops_idle_series = source.rules().any(|(_, rule)| rule.transform == Transform::Accumulate);
     snapshot.counters_since = source.counters_since.and_then(|family| unix_time(read, family));
+    snapshot.advice = memory.advice.evaluate(source, read, context.now);
     memory.set_process_start(source.process_since.and_then(|family| unix_time(read, family)));
 
     let mut mapping = Mapping::new(snapshot, memory, context, source.gauges_underflow);
-    let parts = source.parts.iter().filter(|part| read.iter().any(|(other, _)| other.name == part.name));
+    let parts = source.parts.iter().filter(|part| has_own_families(part, read));
     let parts: Vec<(&'static Part, PartFamilies<'_>)> = parts.map(|part| (part, PartFamilies::new(part, read))).collect();
     for (part, families) in &parts {
         let is_misnamed = is_misnamed(part, read);
@@ -88,9 +94,16 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
     mapping.finish(source)
 }
 
+/// Returns `true` if a part was read whose rules apply. Without any family of its own, a response does not show that it comes from this mail
+/// system, and what is missing in it is not 0.
+fn has_own_families(part: &Part, read: &[(&'static Part, Families)]) -> bool {
+    let mut pages = read.iter().filter(|(other, _)| other.name == part.name).map(|(_, families)| families).peekable();
+    pages.peek().is_some() && (!part.identity_is_optional || pages.any(|families| part.identifies(families)))
+}
+
 /// Returns `true` if the response comes from a version whose counters have wrong names.
 fn is_misnamed(part: &Part, read: &[(&'static Part, Families)]) -> bool {
-    let is_sign = |name: &str| part.misnaming_families.contains(&name);
+    let is_sign = |name: &str| part.misnaming_families.iter().any(|sign| is_match(sign, name));
     !part.misnaming_families.is_empty() && read.iter().any(|(_, families)| families.iter().any(|family| is_sign(family.name())))
 }
 

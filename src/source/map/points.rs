@@ -46,9 +46,14 @@ impl Points {
         true
     }
 
-    /// Returns `true` if a valid point fulfils the condition.
-    pub(super) fn has_valid(&self, is_match: impl Fn(&Point) -> bool) -> bool {
-        self.all.iter().any(|point| !point.value.is_nan() && is_match(point))
+    /// The points of a metric.
+    pub(super) fn of(&self, metric: &'static Metric) -> impl Iterator<Item = &Point> {
+        self.all.iter().filter(move |point| point.metric == metric)
+    }
+
+    /// Invalidates the points that fulfil the condition.
+    pub(super) fn invalidate(&mut self, is_match: impl Fn(&Point) -> bool) {
+        self.all.iter_mut().filter(|point| is_match(point)).for_each(|point| point.value = f64::NAN);
     }
 
     /// Removes and returns the first point that fulfils the condition. Another one can take its place.

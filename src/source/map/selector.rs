@@ -1,0 +1,137 @@
+//! The series that a rule takes, and the attributes of their points.
+
+use crate::model::{Attribute, Attributes, Point, SampleRef};
+use crate::source::pattern::{is_match, is_pattern, matches};
+use crate::source::{AttributeSource, Piece, Rule};
+use std::borrow::Cow;
+
+use super::points::POINTS_PER_METRIC_MAX;
+
+/// Conditions on labels, prepared once for all series of a poll.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LabelConditions {
+    when: &'static [(&'static str, &'static str)],
+    unless: &'static [(&'static str, &'static str)],
+    /// No value is a pattern, and no label has several values.
+    is_plain: bool,
+}
+
+impl LabelConditions {
+    pub(super) fn new(when: &'static [(&'static str, &'static str)], unless: &'static [(&'static str, &'static str)]) -> Self {
+        let has_pattern = when.iter().chain(unless).any(|(_, value)| is_pattern(value));
+        let is_repeated = |index: usize, label: &str| when.iter().take(index).any(|(other, _)| *other == label);
+        let has_repeated = when.iter().enumerate().any(|(index, (label, _))| is_repeated(index, label));
+        Self { when, unless, is_plain: !has_pattern && !has_repeated }
+    }
+
+    /// Returns true if a series fulfils the conditions. A label that it does not have is equal to an empty one.
+    pub(super) fn accept(&self, sample: &SampleRef<'_>) -> bool {
+        let value_of = |name: &str| sample.label(name).unwrap_or_default();
+        if self.is_plain {
+            return self.when.iter().all(|(name, value)| value_of(name) == *value)
+                && !self.unless.iter().any(|(name, value)| value_of(name) == *value);
+        }
+        let has_one_of = |name: &str| {
+            let found = value_of(name);
+            self.when.iter().any(|(other, value)| *other == name && is_match(value, found))
+        };
+        self.when.iter().all(|(name, _)| has_one_of(name)) && !self.unless.iter().any(|(name, value)| is_match(value, value_of(name)))
+    }
+}
+
+impl Rule {
+    /// Returns true if the rule reads the family with this name.
+    pub(super) fn reads(&self, family: &str) -> bool {
+        self.families.iter().any(|name| is_match(name, family))
+    }
+
+    /// Returns true if a table of the rule has a pattern, so that [`attributes_of`](Self::attributes_of) must compare with it.
+    pub(super) fn has_patterns_in_tables(&self) -> bool {
+        self.from.iter().flat_map(|from| from.values).any(|(native, _)| is_pattern(native))
+    }
+
+    /// The attributes that every point of the rule has.
+    pub(super) fn fixed_attributes(&self) -> Attributes {
+        self.with.iter().map(|(attribute, value)| (*attribute, Cow::Borrowed(*value))).collect()
+    }
+
+    /// Returns the attributes of the point for this series, or `None` if a label is missing or its value is not mapped.
+    pub(super) fn attributes_of(&self, sample: &SampleRef<'_>, has_patterns: bool) -> Option<Attributes> {
+        let mut attributes = self.fixed_attributes();
+        for from in self.from {
+            attributes.push((from.attribute, from.value_of(sample, has_patterns)?));
+        }
+        Some(attributes)
+    }
+
+    /// Returns the sets of attributes that a point of the rule can have, at most [`POINTS_PER_METRIC_MAX`]. All its labels must be mapped by
+    /// tables.
+    pub(super) fn possible_attributes(&self) -> Vec<Attributes> {
+        self.from.iter().fold(vec![self.fixed_attributes()], |sets, from| {
+            let mut values: Vec<&'static str> = Vec::new();
+            for value in from.values.iter().map(|(_, value)| *value).chain(from.other) {
+                if !values.contains(&value) {
+                    values.push(value);
+                }
+            }
+            let products = sets.iter().flat_map(|set| values.iter().map(move |value| with_attribute(set, from.attribute, *value)));
+            products.take(POINTS_PER_METRIC_MAX).collect()
+        })
+    }
+
+    /// Returns `true` if the rule can produce a point with this metric and these attributes.
+    pub(super) fn may_produce(&self, point: &Point) -> bool {
+        let has = |attribute: &Attribute, value: &str| point.attributes.iter().any(|(other, v)| *other == attribute && v == value);
+        self.metric == point.metric && self.with.iter().all(|(attribute, value)| has(attribute, value))
+    }
+}
+
+impl AttributeSource {
+    /// Returns the canonical value for a series, or `None` if it is not mapped.
+    fn value_of(&self, sample: &SampleRef<'_>, has_patterns: bool) -> Option<Cow<'static, str>> {
+        let native = self.native_value(sample)?;
+        if self.values.is_empty() {
+            return Some(Cow::Owned(native.into_owned()));
+        }
+        let equal = self.values.iter().find(|(known, _)| *known == native);
+        let found = match equal {
+            None if has_patterns => self.values.iter().find(|(known, _)| matches(known, &native)),
+            equal => equal,
+        };
+        found.map(|(_, canonical)| *canonical).or(self.other).map(Cow::Borrowed)
+    }
+
+    /// Returns the native value, or `None` if the series does not have it.
+    fn native_value<'a>(&self, sample: &SampleRef<'a>) -> Option<Cow<'a, str>> {
+        if !self.template.is_empty() {
+            return compose(self.template, sample).map(Cow::Owned);
+        }
+        let value = match self.labels {
+            [label] => sample.label(label),
+            labels => labels.iter().filter_map(|label| sample.label(label)).find(|value| !value.is_empty()),
+        };
+        // A table can have a value for series without the label.
+        let maps_missing = || self.values.iter().any(|(known, _)| known.is_empty());
+        value.or_else(|| maps_missing().then_some("")).map(Cow::Borrowed)
+    }
+}
+
+/// Composes a text of labels. Returns `None` if a label is missing, empty, or shorter than needed.
+fn compose(template: &[Piece], sample: &SampleRef<'_>) -> Option<String> {
+    let mut text = String::new();
+    for piece in template {
+        match piece {
+            Piece::Text(fixed) => text.push_str(fixed),
+            Piece::Label(label) => text.push_str(sample.label(label).filter(|value| !value.is_empty())?),
+            Piece::Char(label, index) => text.push(sample.label(label)?.chars().nth(*index)?),
+        }
+    }
+    Some(text)
+}
+
+/// Returns these attributes and one more.
+pub(super) fn with_attribute(attributes: &Attributes, attribute: &'static Attribute, value: impl Into<Cow<'static, str>>) -> Attributes {
+    let mut attributes = attributes.clone();
+    attributes.push((attribute, value.into()));
+    attributes
+}
