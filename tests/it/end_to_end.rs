@@ -100,7 +100,7 @@ async fn push_and_pull_export_what_the_mail_servers_count() {
         servers.push(simulated_server(system).await);
     }
     let world = start(servers, ", compression: gzip").await;
-    let are_up = |points: &[_]| points.iter().filter(|p: &&Point| p.metric == "mail.up" && p.value == 1.0).count() >= System::ALL.len();
+    let are_up = |points: &[Flat]| points.iter().filter(|p| p.metric == "mail.up" && p.value == 1.0).count() >= System::ALL.len();
     let all = world.wait_for("mail.up of each system", are_up).await;
     let page = world.scrape(None).await;
 

@@ -5,7 +5,7 @@ use crate::support::{postmeter, stdout};
 use postmeter::app::Service;
 use postmeter::config::{self, Environment};
 use postmeter::model::{FIELDS, Kind, Metric, Number, Outcome, Repair, registry, vocabulary};
-use postmeter::simulate::{Options, PASSWORD, Receiver, SimulatedServer, System, TOKEN, USERNAME};
+use postmeter::simulate::{Options, Receiver, SimulatedServer, System, TOKEN, USERNAME};
 use postmeter::telemetry::{SCOPE, SELF_METRICS, SelfTelemetry};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

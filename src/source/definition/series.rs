@@ -91,3 +91,73 @@ fn value(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<SeriesValue> {
         _ => decoder.ok_or_report_value(item, JsonPath::parse_single(text).map(SeriesValue::Path)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::source::load;
+
+    fn definition(series: &str, more: &str) -> String {
+        format!(
+            "name: made-up\nparts:\n  - name: all\n{more}    requests:\n      - path: /x\n        reader: json\n        series:\n          - {series}\n"
+        )
+    }
+
+    #[test]
+    fn every_form_of_a_series_is_accepted() {
+        for series in [
+            "{family: a, value: 1}",
+            "{family: a, help: Text., type: counter, value: $.x, combine: max, booleans: true}",
+            "{family: a, each: '$[*]', labels: {k: '@key', f: fixed, n: $.n, s: {path: $.n, suffix: -x}}, value: $.x}",
+            "{family: a, each: '$.l[*]', labels: {q: $.q}, value: 1, zero_for: [{q: a}, {q: b}, {}]}",
+        ] {
+            let result = load(&definition(series, ""), "made-up.yaml");
+            assert!(result.is_ok(), "{series}: {}", result.err().map(|problems| problems.to_string()).unwrap_or_default());
+        }
+    }
+
+    #[test]
+    fn a_series_with_a_problem_is_refused_with_its_position() {
+        for (series, problem) in [
+            ("{family: a, value: x}", "this is not a JSONPath"),
+            ("{family: a, value: '$[*]'}", "the path has to select one value"),
+            ("{family: a, value: inf}", "this is not a JSONPath"),
+            ("{family: a, each: $..a..b, value: 1}", "a path can have one `..`"),
+            ("{family: a, labels: {k: '@key'}, value: 1}", "@key needs each"),
+            ("{family: a, labels: {k: '@name'}, value: 1}", "@name is not known"),
+            ("{family: a, each: '$[*]', value: 1, zero_for: [{q: a}]}", "zero_for has q, which is not a label of the series"),
+            ("{family: a, each: '$[*]', labels: {'a b': $.a}, value: 1}", "is not the name of a label"),
+            ("{family: a}", "value"),
+        ] {
+            let problems = load(&definition(series, ""), "made-up.yaml").map(|_| ()).unwrap_err().to_string();
+            assert!(problems.contains(problem) && problems.contains("made-up.yaml:8"), "{series}: {problems}");
+        }
+    }
+
+    #[test]
+    fn windows_and_tickets_are_checked() {
+        let ticket = "path: /t, value: $.t, cookie: C, lifetime: 2h";
+        for (more, problem) in [
+            ("    window: {every: hour, zone: Europe/Berlin, late: 3h}\n".to_owned(), ""),
+            ("    window: {every: hour, late: 7h}\n".to_owned(), "late exceeds the limit of 6 windows"),
+            ("    window: {every: week}\n".to_owned(), "unknown value week"),
+            ("    window: {every: day, zone: Mars}\n".to_owned(), "unknown time zone Mars"),
+            (format!("    credential: {{ticket: {{{ticket}}}}}\n"), ""),
+            (format!("    credential: {{ticket: {{{ticket}}}, header: X}}\n"), "header and ticket exclude each other"),
+            ("    credential: {ticket: {path: t, value: $.t, cookie: C, lifetime: 2h}}\n".to_owned(), "t must begin with /"),
+            ("    credential: {ticket: {path: /t, value: '$[*]', cookie: C, lifetime: 2h}}\n".to_owned(), "select one value"),
+            ("    credential: {ticket: {path: /t, value: $.t, cookie: 'C D', lifetime: 2h}}\n".to_owned(), "is not the name of a header"),
+        ] {
+            let result = load(&definition("{family: a, value: 1}", &more), "made-up.yaml");
+            let problems = result.err().map(|problems| problems.to_string()).unwrap_or_default();
+            assert_eq!(problems.is_empty(), problem.is_empty(), "{more}: {problems}");
+            assert!(problems.contains(problem), "{more}: {problems}");
+        }
+        let optional = "  - name: more\n    window: {every: day}\n    requests: [{path: /y}]\n";
+        let text = definition("{family: a, value: 1}", "") + optional;
+        let problems = load(&text, "made-up.yaml").map(|_| ()).unwrap_err().to_string();
+        assert!(problems.contains("is for the first part"), "{problems}");
+        let text = definition("{family: a, value: 1}", "").replace("/x", "/x?d={start:%J}");
+        let problems = load(&text, "made-up.yaml").map(|_| ()).unwrap_err().to_string();
+        assert!(problems.contains("{start:%J} cannot be formatted"), "{problems}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use postmeter::app::Service;
 use postmeter::config::{self, Environment};
-use postmeter::simulate::{Options, PASSWORD, SimulatedServer, System, TOKEN, USERNAME};
+use postmeter::simulate::{Options, SimulatedServer, System, TOKEN, USERNAME};
 use postmeter::telemetry::SelfTelemetry;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};

@@ -4,7 +4,7 @@ use super::case::{Case, Outcome, cases};
 use super::page::{MetricsPage, Scraper};
 use super::{ANY, compare_table, tls};
 use crate::support::flat::flatten;
-use postmeter::simulate::{FAULTS, Options, PASSWORD, Receiver, SimulatedServer, System, TOKEN, USERNAME};
+use postmeter::simulate::{FAULTS, Options, Receiver, SimulatedServer, System};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;

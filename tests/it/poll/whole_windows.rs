@@ -43,7 +43,7 @@ macro_rules! target {
     }};
 }
 
-fn delivered(reading: &Reading) -> Option<f64> {
+fn delivered(reading: &Arc<Reading>) -> Option<f64> {
     value(reading, "mail.delivery.attempts", &["delivered"])
 }
 
@@ -100,7 +100,7 @@ async fn each_day_without_a_poll_is_read_on_its_own() {
     let (server, _) = server(&[&days[..], &[("POST ", 0)]].concat(), pmg).await;
     let clock: &AtomicU64;
     let target = target!(clock, format!("system: pmg, url: '{}', username: u@pmg, password: p", server.url()));
-    let sent = |reading: &Reading| value(reading, "mail.received.messages", &["authenticated"]);
+    let sent = |reading: &Arc<Reading>| value(reading, "mail.received.messages", &["authenticated"]);
     assert_eq!(sent(&poll(&target, clock, DAY + HOUR).await), Some(10.0));
     assert_eq!(sent(&poll(&target, clock, DAY + 3 * 86_400 + HOUR).await), Some(61.0));
 }
