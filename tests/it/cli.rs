@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
-const SYSTEMS: &str = "cpanel, ceymail, kumomta, stalwart, emailengine, prometheus";
+const SYSTEMS: &str = "cpanel, ceymail, kumomta, stalwart, emailengine, prometheus, mailcow, pmg, sendgrid, mailgun, postmark, powermta";
 const GOOD: &str = "targets: [{name: a, system: kumomta, url: 'https://a.example.com'}]\n";
 
 fn run(folder: &Path, line: &str) -> Output {
@@ -346,8 +346,8 @@ impl Drop for Demo {
 #[test]
 fn invalid_simulators_are_rejected() {
     check_failure(
-        "simulate exim",
-        "postmeter: no simulator exists for `exim`; expected one of: cpanel, ceymail, kumomta, stalwart, emailengine\n",
+        "simulate opensmtpd",
+        "postmeter: no simulator exists for `opensmtpd`; expected one of: cpanel, ceymail, kumomta, stalwart, emailengine, mailcow, pmg\n",
     );
     check_rejected("simulate kumomta --fault slowly", "expected one of: refuse, reset, close, ");
     check_rejected("simulate kumomta --tls-cert a", "--tls-key");
