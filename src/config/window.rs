@@ -5,7 +5,7 @@ use super::map::Item;
 use super::schema::WINDOW;
 use super::text::closest;
 use super::yaml::Value;
-use crate::source::Source;
+use crate::source::{Source, WindowLength, WindowRule};
 use jiff::tz::TimeZone;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use std::time::Duration;
 pub enum Window {
     /// `{today: Europe/Berlin}`: from midnight in that time zone until now. The totals are counters that restart every day.
     Today(TimeZone),
+    /// From the start of the hour until now, for a system that reports sums of hours.
+    Hour(TimeZone),
     /// `{sliding: 1h}`: the most recent period of this length. The totals are gauges.
     Sliding(Duration),
 }
@@ -25,6 +27,26 @@ impl Default for Window {
 }
 
 impl Window {
+    /// The window of a target that does not set one.
+    #[must_use]
+    pub fn of(source: &Source) -> Self {
+        let Some(rule) = source.window else { return Self::default() };
+        let zone = TimeZone::get(rule.zone).unwrap_or(TimeZone::UTC);
+        match rule.every {
+            WindowLength::Day => Self::Today(zone),
+            WindowLength::Hour => Self::Hour(zone),
+        }
+    }
+
+    /// The time zone that days and hours begin in.
+    #[must_use]
+    pub fn zone(&self) -> TimeZone {
+        match self {
+            Self::Today(zone) | Self::Hour(zone) => zone.clone(),
+            Self::Sliding(_) => TimeZone::UTC,
+        }
+    }
+
     pub(super) fn decode(decoder: &mut Decoder<'_>, item: &Item<'_>, source: &Source) -> Option<Self> {
         if !source.windowed {
             if !item.inherited {
@@ -41,6 +63,17 @@ impl Window {
         let limits = map.duration_limits("sliding");
         let sliding = map.take("sliding");
         decoder.finish(map);
+        if let (Some(rule), Some(sliding)) = (source.window, &sliding) {
+            let unit = if rule.every == WindowLength::Day { "days; set today to a time zone" } else { "hours; remove the key" };
+            decoder.report(&sliding.location, format!("{} reports sums of whole {unit}", source.name));
+            return None;
+        }
+        if let (Some(WindowRule { every: WindowLength::Hour, .. }), Some(today)) = (source.window, &today) {
+            if !item.inherited {
+                decoder.report(&today.location, format!("{} reports sums of whole hours; remove the key", source.name));
+            }
+            return None;
+        }
         match (today, sliding) {
             (Some(today), None) => zone(decoder, &today).map(Self::Today),
             (None, Some(sliding)) => decoder.duration(&sliding, limits).map(Self::Sliding),

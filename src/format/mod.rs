@@ -1,6 +1,7 @@
 //! Formats that several mail systems use. Pure functions from bytes to [`Families`](crate::model::Families).
 
 mod buckets;
+pub mod json_paths;
 pub mod number;
 pub mod prometheus;
 mod quantiles;

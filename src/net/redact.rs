@@ -55,7 +55,7 @@ impl std::fmt::Debug for Needle {
 
 impl Redactor {
     /// Redacts the secrets of requests with these headers to these URLs. Of a header: its value, the value without the scheme, and the
-    /// password of a pair of name and password. Of a URL: the password, the query, and path segments that look random.
+    /// password of a pair of name and password, or the value of a cookie. Of a URL: the password, the query, and path segments that look random.
     #[must_use]
     pub fn new<'a, 'u>(headers: impl IntoIterator<Item = &'a HeaderValue>, urls: impl IntoIterator<Item = &'u str>) -> Self {
         let mut secrets = Vec::new();
@@ -66,6 +66,10 @@ impl Redactor {
             for whole in [&*value, bare, bare.trim_end_matches('=')].into_iter().chain(decoded.as_deref()) {
                 secrets.extend(whole.split_once(':').map(|(_, password)| password.to_owned()));
                 secrets.push(whole.to_owned());
+            }
+            // Of a cookie, the server may repeat the value without its name, and as it was before it was encoded.
+            for decoded in value.split_once('=').iter().flat_map(|(_, cookie)| decodings(cookie)) {
+                secrets.push(decoded.iter().map(|unit| unit.ch).collect());
             }
         }
         urls.into_iter().for_each(|url| of_url(url, &mut secrets));

@@ -5,15 +5,17 @@
 //! - A window ends at a later midnight, and only if that midnight is after everything that was read of the window. So a changed time zone
 //!   takes effect at the next midnight.
 //! - If the clock is set back into a window that has ended, that window becomes the current one again: its sums are replaced.
-//! - A window that has ended is read until [`LATE_SECONDS`] after its end, because servers record events late.
+//! - A window that has ended is read until some time after its end ([`LATE`] by default), because servers record events late.
+//! - If a server reports only whole days or hours, each of them is a window, also those in which no poll succeeded.
 //!
 //! The sums are kept by [`crate::source::CounterMemory`], by the start of their window.
 
 use super::window::Window;
 use crate::source::WINDOWS_KEPT_MAX;
+use std::time::Duration;
 
 /// The longest delay with which a server records an event.
-const LATE_SECONDS: i64 = 600;
+pub(super) const LATE: Duration = Duration::from_secs(600);
 
 /// The windows that may be read again, ordered by their start.
 #[derive(Clone, Debug, Default)]
@@ -46,8 +48,9 @@ pub(super) struct EndedWindow {
 }
 
 impl CountedWindows {
-    /// Advances to the end of `today`, which is the present time. Returns the window to read and to count.
-    pub(super) fn advance(&mut self, today: Window) -> Window {
+    /// Advances to the end of `today`, which is the present time. A new window begins at each of `starts`, of which the last one is that of
+    /// `today`. Returns the window to read and to count.
+    pub(super) fn advance(&mut self, today: Window, starts: &[i64]) -> Window {
         let now = today.end;
         let Some(first) = self.kept.first().copied() else {
             self.kept.push(CountedWindow { start: today.start, until: None, read_to: now, is_closed: false, is_settled: false });
@@ -61,7 +64,7 @@ impl CountedWindows {
         loop {
             let later = self.kept.iter().map(|window| window.start).find(|start| (self.current + 1..=now).contains(start));
             let Some(current) = self.kept.iter_mut().find(|window| window.start == self.current) else { break };
-            let next = later.or(Some(today.start).filter(|start| *start > current.read_to && *start > current.start));
+            let next = later.or(starts.iter().copied().find(|start| *start > current.read_to && *start > current.start && *start <= now));
             let Some(next) = next else {
                 current.read_to = current.read_to.max(now);
                 break;
@@ -70,7 +73,7 @@ impl CountedWindows {
             self.current = next;
             if later.is_none() {
                 let at = self.kept.partition_point(|window| window.start < next);
-                self.kept.insert(at, CountedWindow { start: next, until: None, read_to: now, is_closed: false, is_settled: false });
+                self.kept.insert(at, CountedWindow { start: next, until: None, read_to: next, is_closed: false, is_settled: false });
             }
         }
         while self.kept.len() > WINDOWS_KEPT_MAX && self.kept.first().is_some_and(|oldest| oldest.start != self.current) {
@@ -89,12 +92,12 @@ impl CountedWindows {
         before.filter_map(ended).collect()
     }
 
-    /// Marks a window that has ended as read at `now`.
-    pub(super) fn mark_read(&mut self, ended: EndedWindow, now: i64) {
+    /// Marks a window that has ended as read at `now`. The server adds to it for the time `late` after its end.
+    pub(super) fn mark_read(&mut self, ended: EndedWindow, now: i64, late: Duration) {
         let end = ended.window.end;
         if let Some(window) = self.kept.iter_mut().find(|window| window.start == ended.window.start) {
             window.is_closed = true;
-            window.is_settled = now >= end.saturating_add(LATE_SECONDS);
+            window.is_settled = now >= end.saturating_add(i64::try_from(late.as_secs()).unwrap_or(i64::MAX));
             window.read_to = window.read_to.max(end);
         }
     }
@@ -110,10 +113,10 @@ mod tests {
     /// The windows that a poll at `now` reads, if days start at `day_starts_at` seconds after midnight UTC.
     fn reads(windows: &mut CountedWindows, day_starts_at: i64, now: i64) -> Vec<(i64, i64)> {
         let start = (now - day_starts_at).div_euclid(DAY) * DAY + day_starts_at;
-        let window = windows.advance(Window { start, end: now });
+        let window = windows.advance(Window { start, end: now }, &[start]);
         let mut read = Vec::new();
         for ended in windows.ended() {
-            windows.mark_read(ended, now);
+            windows.mark_read(ended, now, LATE);
             read.push((ended.window.start, ended.window.end));
         }
         read.push((window.start, window.end));
@@ -141,6 +144,31 @@ mod tests {
             (0, DAY + 760, &[(DAY, DAY + 760)]),
             (0, 4 * DAY, &[(DAY, 4 * DAY - 1), (4 * DAY, 4 * DAY)]),
         ]);
+    }
+
+    #[test]
+    fn each_whole_day_is_a_window_after_a_pause() {
+        let mut windows = CountedWindows::default();
+        let mut read = |now: i64, late: Duration| {
+            let start = now.div_euclid(DAY) * DAY;
+            let starts: Vec<i64> = (0..7).rev().map(|days| start - days * DAY).collect();
+            let window = windows.advance(Window { start, end: now }, &starts);
+            let ended = windows.ended();
+            ended.iter().for_each(|ended| windows.mark_read(*ended, now, late));
+            let ended = ended.into_iter().map(|ended| (ended.window.start, ended.window.end));
+            ended.chain([(window.start, window.end)]).collect::<Vec<_>>()
+        };
+        let three_hours = Duration::from_secs(3 * 3600);
+        assert_eq!(read(HOUR, three_hours), [(0, HOUR)]);
+        assert_eq!(read(3 * DAY + 5, three_hours), [(0, DAY - 1), (DAY, 2 * DAY - 1), (2 * DAY, 3 * DAY - 1), (3 * DAY, 3 * DAY + 5)]);
+        assert_eq!(read(3 * DAY + 2 * HOUR, three_hours), [(2 * DAY, 3 * DAY - 1), (3 * DAY, 3 * DAY + 2 * HOUR)]);
+        assert_eq!(read(3 * DAY + 4 * HOUR, three_hours), [(2 * DAY, 3 * DAY - 1), (3 * DAY, 3 * DAY + 4 * HOUR)]);
+        assert_eq!(read(3 * DAY + 5 * HOUR, three_hours), [(3 * DAY, 3 * DAY + 5 * HOUR)]);
+        // After a long pause, the first window also covers the days that are too old to be read one by one.
+        let read_again = read(20 * DAY, three_hours);
+        assert_eq!(read_again.first(), Some(&(3 * DAY, 14 * DAY - 1)));
+        assert_eq!(read_again.last(), Some(&(20 * DAY, 20 * DAY)));
+        assert_eq!(read_again.len(), 8);
     }
 
     #[test]

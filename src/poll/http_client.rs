@@ -139,17 +139,17 @@ impl HttpClient {
         &self,
         part: &Part,
         request: &Request,
-        path: &str,
+        filled: &FilledRequest,
         authorization: Option<&HeaderValue>,
         body_bytes_max: usize,
         memory: &mut BodyMemory,
     ) -> Result<Vec<u8>, PollError> {
         let scope = if part.name == self.required { Scope::Target } else { Scope::Part(part.name) };
         self.budget().spend(Instant::now(), scope).map_err(PollError::RateLimited)?;
-        let mut sent = self.send(part, request, path, authorization).await;
+        let mut sent = self.send(part, request, filled, authorization).await;
         let was_stale = sent.as_ref().is_err_and(was_closed) && self.may_reuse_connection.load(Ordering::Relaxed);
         if was_stale && self.budget().spend(Instant::now(), scope).is_ok() {
-            sent = self.send(part, request, path, authorization).await;
+            sent = self.send(part, request, filled, authorization).await;
         }
         self.may_reuse_connection.store(sent.is_ok(), Ordering::Relaxed);
         let mut response = sent.map_err(|error| before_response(&error, CONNECT_TIMEOUT, self.url.scheme()))?;
@@ -205,17 +205,18 @@ impl HttpClient {
         &self,
         part: &Part,
         request: &Request,
-        path: &str,
+        filled: &FilledRequest,
         authorization: Option<&HeaderValue>,
     ) -> reqwest::Result<reqwest::Response> {
         let mut url = self.url.clone();
-        if path != TARGET_URL {
+        if filled.path != TARGET_URL {
+            let path = filled.path.as_str();
             let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
             url.set_path(&format!("{}{path}", self.url.path().trim_end_matches('/')));
             url.set_query(query);
         }
-        let builder = match request.post_body {
-            Some(body) => self.http.post(url).header(CONTENT_TYPE, request.content_type).body(body),
+        let builder = match &filled.body {
+            Some(body) => self.http.post(url).header(CONTENT_TYPE, request.content_type).body(body.clone()),
             None => self.http.get(url),
         };
         let mut headers = self.headers.clone();
@@ -226,6 +227,15 @@ impl HttpClient {
         }
         builder.headers(headers).send().await
     }
+}
+
+/// The path and the body of a request, without placeholders.
+#[derive(Clone)]
+pub(super) struct FilledRequest {
+    /// The path and query, or [`TARGET_URL`].
+    pub(super) path: String,
+    /// The body of a POST request.
+    pub(super) body: Option<String>,
 }
 
 /// A resolver for `tls.server_name`: connects to the host of the URL, while TLS checks the certificate against the server name.

@@ -42,6 +42,7 @@ mod refresh;
 mod scrape_schedule;
 mod state;
 mod target;
+mod tickets;
 mod waiters;
 mod window;
 

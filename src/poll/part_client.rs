@@ -5,15 +5,17 @@ use super::admission::Lane;
 use super::circuit_breaker::CircuitBreaker;
 use super::cpu::INLINE_BYTES_MAX;
 use super::deadline::Deadline;
-use super::http_client::HttpClient;
+use super::http_client::{FilledRequest, HttpClient};
 use super::part_requests::internal_error;
 use super::poll_limits::Limits;
+use super::tickets::{Login, Tickets};
 use super::window::Window;
 use crate::config;
 use crate::model::{Families, PageEdge};
 use crate::net::{Redactor, random_share, secret_header};
-use crate::source::{Part, ReadError, Request};
+use crate::source::{Credential, Part, ReadError, Request};
 use http::{HeaderName, HeaderValue};
+use jiff::tz::TimeZone;
 use parking_lot::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -28,6 +30,8 @@ pub(super) struct PartClient {
     pub(super) part: &'static Part,
     requests: Vec<&'static Request>,
     credentials: config::Credentials,
+    /// The time zone that the dates of requests are formatted in.
+    zone: TimeZone,
     body_bytes_max: usize,
     pub(super) required: bool,
     state: Mutex<PartState>,
@@ -50,6 +54,7 @@ struct PartState {
 pub(super) struct TargetShared {
     pub(super) client: HttpClient,
     pub(super) limits: Limits,
+    pub(super) tickets: Tickets,
     /// The target's last poll failed.
     pub(super) is_failing: bool,
     /// The deadline of the current request.
@@ -76,7 +81,15 @@ impl PartClient {
         let body_bytes_max = target.body_bytes_max.unwrap_or(part.part.body_bytes_max);
         let breaker = CircuitBreaker::new(target.min_interval, target.backoff_max);
         let state = Mutex::new(PartState { request: 0, authorization: None, breaker, is_rate_limited: false });
-        Self { part: part.part, requests, credentials: part.credentials.clone(), body_bytes_max, required, state }
+        Self {
+            part: part.part,
+            requests,
+            credentials: part.credentials.clone(),
+            zone: target.window.zone(),
+            body_bytes_max,
+            required,
+            state,
+        }
     }
 
     /// The error that prevents a request to an optional part now: its circuit is open, or the server's rate limit requires a wait.
@@ -146,9 +159,10 @@ impl PartClient {
             if body.pages.len() == PAGES_MAX {
                 return Err(PollError::Malformed(format!("the response has more than {PAGES_MAX} pages")));
             }
-            let path = window.fill(request.path, at);
+            let fill = |template: &str| window.fill(template, at, &self.zone);
+            let filled = FilledRequest { path: fill(request.path), body: request.post_body.map(fill) };
             let part = self.part;
-            let page = self.read_page(shared, request, &path, move |body| part.read(request, body), &mut body.bytes).await?;
+            let page = self.read_page(shared, request, &filled, move |body| part.read(request, body), &mut body.bytes).await?;
             let edge = page.edge.unwrap_or_default();
             if before.is_some_and(|before| !before.joins(&edge)) {
                 return Ok(None);
@@ -167,22 +181,35 @@ impl PartClient {
         &self,
         shared: &TargetShared,
         request: &'static Request,
-        path: &str,
+        filled: &FilledRequest,
         read: impl Fn(Vec<u8>) -> Result<T, ReadError> + Copy + Send + 'static,
         bytes: &mut usize,
     ) -> Result<T, PollError> {
+        if let Credential::Ticket(ticket) = self.part.credential {
+            let login = self.read_login()?;
+            let began = Instant::now();
+            let first = shared.tickets.current(self.part, ticket, &login, shared).await?;
+            let result = self.exchange(shared, request, filled, Some(&first), read, bytes).await;
+            if !matches!(result, Err(PollError::Auth { .. })) {
+                self.state().authorization = Some(first);
+                return result;
+            }
+            // The server may have restarted, so that it does not know the ticket.
+            let renewed = shared.tickets.replacing(&first, began, self.part, ticket, &login, shared).await?;
+            return if renewed == first { result } else { self.exchange(shared, request, filled, Some(&renewed), read, bytes).await };
+        }
         // The credential is stored again below if the server accepts it, so a rejected one is never the first that the next poll sends.
         let kept = self.state().authorization.take();
         let mut authorization = match kept {
             Some(value) => Some(value),
             None => self.read_credential()?,
         };
-        let mut result = self.exchange(shared, request, path, authorization.as_ref(), read, bytes).await;
+        let mut result = self.exchange(shared, request, filled, authorization.as_ref(), read, bytes).await;
         if matches!(result, Err(PollError::Auth { .. })) {
             let renewed = self.read_credential()?;
             // The file may have a new token. A second request with the old one would only look like an attack.
             if renewed != authorization {
-                result = self.exchange(shared, request, path, renewed.as_ref(), read, bytes).await;
+                result = self.exchange(shared, request, filled, renewed.as_ref(), read, bytes).await;
                 authorization = renewed;
             }
         }
@@ -196,7 +223,7 @@ impl PartClient {
         &self,
         shared: &TargetShared,
         request: &'static Request,
-        path: &str,
+        filled: &FilledRequest,
         authorization: Option<&HeaderValue>,
         read: impl Fn(Vec<u8>) -> Result<T, ReadError> + Copy + Send + 'static,
         bytes: &mut usize,
@@ -205,7 +232,7 @@ impl PartClient {
         let mut memory = shared.limits.bodies.body(lane, shared.deadline.clone());
         // The limit applies to all pages together.
         let left = self.body_bytes_max.saturating_sub(*bytes);
-        let result = shared.client.request(self.part, request, path, authorization, left, &mut memory).await;
+        let result = shared.client.request(self.part, request, filled, authorization, left, &mut memory).await;
         let redacted = |error: PollError| error.redacted(&shared.client.redactor(authorization));
         let body = match result {
             Err(PollError::TooLarge(_)) => return Err(PollError::TooLarge(self.body_bytes_max)),
@@ -235,6 +262,17 @@ impl PartClient {
         }
         let not_a_header = || unusable("the credential has characters that a header cannot have".into());
         value.map(|value| secret_header(&value).ok_or_else(not_a_header)).transpose()
+    }
+
+    /// Reads the user name and the password that a ticket is issued for.
+    fn read_login(&self) -> Result<Login, PollError> {
+        let unusable = |reason: String| PollError::Auth { reason, hint: self.part.unauthorized_hint };
+        let password = self.credentials.password.as_ref().map(|secret| secret.read()).transpose();
+        let password = password.map_err(|error| unusable(format!("credential: {error}")))?;
+        match (self.credentials.username.clone(), password) {
+            (Some(username), Some(password)) => Ok(Login { username, password: password.to_string() }),
+            _ => Err(unusable("there is no username and password".into())),
+        }
     }
 
     /// Redacts the secrets of the part's requests.

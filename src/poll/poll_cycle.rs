@@ -1,6 +1,7 @@
 //! One poll of a target: requests to all parts, the mapping of their responses, and the reading that results.
 
 use super::circuit_breaker::to_tenths;
+use super::counted_windows::LATE;
 use super::cpu::run_blocking_if_large;
 use super::deadline::Deadline;
 use super::part_client::{PartClient, TargetShared};
@@ -11,7 +12,7 @@ use super::window::{self, Window};
 use super::{PartReport, PollError, Reading, Tally, Target};
 use crate::config;
 use crate::model::{Families, SelectedFamilies, Snapshot, vocabulary};
-use crate::source::{Context, Part, map_to_canonical};
+use crate::source::{Context, Credential, Part, map_to_canonical};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tracing::info;
@@ -57,7 +58,12 @@ impl Target {
             Some(required) if self.config.source.windowed && !matches!(self.config.window, config::Window::Sliding(_)) => required,
             _ => return Ok((current, 0)),
         };
-        let window = memory.windows.advance(current);
+        let starts = match self.config.source.window {
+            Some(_) => window::recent_starts(&self.config.window, current),
+            None => vec![current.start],
+        };
+        let late = self.config.source.window.map_or(LATE, |rule| rule.late);
+        let window = memory.windows.advance(current, &starts);
         let mut bytes = 0;
         for ended in memory.windows.ended() {
             let deadline = Deadline::new(began, self.config.timeout);
@@ -71,7 +77,7 @@ impl Target {
             bytes += body.bytes as u64;
             let pages: Vec<_> = body.pages.into_iter().map(|page| (required.part, page)).collect();
             let (snapshot, _) = self.map(memory, pages, body.bytes as u64, self.context(at, ended.window)).await?;
-            memory.windows.mark_read(ended, current.end);
+            memory.windows.mark_read(ended, current.end, late);
             if !ended.is_repeated {
                 self.state().count_repairs(&snapshot.repairs);
             }
@@ -131,7 +137,9 @@ impl Target {
         began: Instant,
     ) -> (Vec<(Arc<PartClient>, PartOutcome)>, Vec<(Arc<PartClient>, PartOutcome)>) {
         let request = PollRequest { shared: self.shared(), waiters: &self.waiters, window, began, timeout: self.config.timeout };
-        let is_probe = self.state().breaker.is_probe();
+        // Servers count rejected keys, and block addresses that send many: a key is tried once before all parts send it.
+        let is_key_untried = matches!(self.config.source.required().credential, Credential::Header(_)) && !memory.is_credential_accepted;
+        let is_probe = self.state().breaker.is_probe() || is_key_untried;
         let (mut due, mut reused) = (Vec::new(), Vec::new());
         for client in &self.parts {
             match memory.infrequent_parts.recent(client, began) {
@@ -148,6 +156,11 @@ impl Target {
             outcomes.extend(request.send(&due[outcomes.len()..]).await);
         }
         let mut outcomes: Vec<(Arc<PartClient>, PartOutcome)> = due.into_iter().zip(outcomes).collect();
+        match outcomes.first().map(|(_, required)| &required.result) {
+            Some(Ok(_)) => memory.is_credential_accepted = true,
+            Some(Err(PollError::Auth { .. })) => memory.is_credential_accepted = false,
+            Some(Err(_)) | None => {}
+        }
         if outcomes.first().is_some_and(|(_, required)| required.result.is_ok()) {
             // A counter that decreased may mean a restart, which infrequent parts report.
             let has_infrequent = self.parts.iter().any(|client| client.part.interval.is_some());

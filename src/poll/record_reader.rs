@@ -2,11 +2,13 @@
 
 use super::PollError;
 use super::deadline::Deadline;
+use super::http_client::FilledRequest;
 use super::part_client::{PartClient, TargetShared};
 use super::window::Window;
 use crate::config;
 use crate::model::RecordPage;
 use crate::source::{DeliveryLogApi, Request};
+use jiff::tz::TimeZone;
 use std::time::{Duration, Instant};
 
 /// Reads the delivery log of one target, page by page.
@@ -40,8 +42,8 @@ impl RecordReader {
     /// # Errors
     /// The error of the request.
     pub async fn page(&mut self, start: u64, end: u64, offset: u64, rows: u64) -> Result<RecordPage, PollError> {
-        let path = window(start, end).fill(self.request()?.path, offset).replace("{rows}", &rows.to_string());
-        self.read(&path).await
+        let path = window(start, end).fill(self.request()?.path, offset, &TimeZone::UTC).replace("{rows}", &rows.to_string());
+        self.read(path).await
     }
 
     /// Reads one page of the newest records since `start`, in Unix seconds.
@@ -49,15 +51,15 @@ impl RecordReader {
     /// # Errors
     /// The error of the request.
     pub async fn newest_page(&mut self, start: u64) -> Result<RecordPage, PollError> {
-        let path = window(start, start).fill(self.records.newest_path, 1);
-        self.read(&path).await
+        let path = window(start, start).fill(self.records.newest_path, 1, &TimeZone::UTC);
+        self.read(path).await
     }
 
     fn request(&self) -> Result<&'static Request, PollError> {
         self.records.part.requests.first().ok_or_else(|| PollError::Malformed("this part has no request".into()))
     }
 
-    async fn read(&mut self, path: &str) -> Result<RecordPage, PollError> {
+    async fn read(&mut self, path: String) -> Result<RecordPage, PollError> {
         let (records, request) = (self.records, self.request()?);
         // The deadline starts when the request is admitted.
         let _admitted = self.shared.limits.admit_request(self.shared.is_failing).await;
@@ -65,7 +67,8 @@ impl RecordReader {
         self.shared.deadline = deadline.clone();
         // The size limit applies to each page alone: pages are not kept together.
         let mut bytes = 0;
-        let page = self.client.read_page(&self.shared, request, path, move |body| records.read(body), &mut bytes);
+        let filled = FilledRequest { path, body: request.post_body.map(str::to_owned) };
+        let page = self.client.read_page(&self.shared, request, &filled, move |body| records.read(body), &mut bytes);
         let result = deadline.run(page).await;
         // After a failure the next request uses the lane of failing targets, where it cannot delay the others.
         self.shared.is_failing = result.is_err();

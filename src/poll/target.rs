@@ -20,6 +20,7 @@ use super::recent::history::History;
 use super::recent::key_figures::figures_of;
 use super::refresh::Refresh;
 use super::state::TargetState;
+use super::tickets::Tickets;
 use super::waiters::Waiters;
 use super::{Limits, Reading, RecordReader, Usage};
 use crate::config;
@@ -57,6 +58,8 @@ pub(super) struct PollMemory {
     pub(super) counters: CounterMemory,
     pub(super) windows: CountedWindows,
     pub(super) infrequent_parts: InfrequentParts,
+    /// The server accepted the credential of the required part in the last poll that it responded to.
+    pub(super) is_credential_accepted: bool,
 }
 
 impl Target {
@@ -74,7 +77,13 @@ impl Target {
     /// As for [`Self::new`].
     pub fn with_clock(config: config::Target, limits: Limits, clock: Clock) -> Result<Arc<Self>, StartError> {
         let client = HttpClient::new(&config, &limits)?;
-        let shared = TargetShared { client, limits, is_failing: false, deadline: Deadline::new(Instant::now(), config.timeout) };
+        let shared = TargetShared {
+            client,
+            limits,
+            tickets: Tickets::default(),
+            is_failing: false,
+            deadline: Deadline::new(Instant::now(), config.timeout),
+        };
         let parts = config.parts.iter().map(|part| Arc::new(PartClient::new(&config, part))).collect();
         let history = History::new(figures_of(&config.parts));
         let breaker = CircuitBreaker::new(config.min_interval, config.backoff_max);
@@ -103,7 +112,8 @@ impl Target {
             }
         }
         let deadline = Deadline::new(Instant::now(), config.timeout);
-        let shared = TargetShared { client, limits: before.shared.limits.clone(), is_failing: false, deadline };
+        let shared =
+            TargetShared { client, limits: before.shared.limits.clone(), tickets: Tickets::default(), is_failing: false, deadline };
         let parts = config.parts.iter().map(|part| Arc::new(PartClient::new(&config, part))).collect();
         let (waiters, state, refresh) = (Waiters::default(), Mutex::new(state), Refresh::default());
         Ok(Arc::new(Self { config, shared, parts, clock: before.clock, polling, waiters, state, refresh }))

@@ -2,7 +2,8 @@
 
 use super::server::{Request, ServerState};
 use super::{
-    PASSWORD, TOKEN, USERNAME, ceymail, cpanel, dovecot, emailengine, exim, haraka, kumomta, maddy, mox, postal, postfix, rspamd, stalwart,
+    PASSWORD, TOKEN, USERNAME, ceymail, cpanel, dovecot, emailengine, exim, haraka, kumomta, maddy, mailcow, mox, pmg, postal, postfix,
+    rspamd, stalwart,
 };
 use axum::response::Response;
 
@@ -35,6 +36,10 @@ pub enum System {
     Haraka,
     /// The SMTP server of Postal.
     Postal,
+    /// mailcow.
+    Mailcow,
+    /// Proxmox Mail Gateway.
+    Pmg,
 }
 
 /// Keys of a configuration file, with their values.
@@ -104,9 +109,32 @@ static HARAKA: Simulator = Simulator { name: "haraka", respond: haraka::respond,
 
 static POSTAL: Simulator = Simulator { name: "postal", respond: postal::respond, credentials: &[], optional_parts: &[], demo_keys: "" };
 
+static MAILCOW: Simulator = Simulator {
+    name: "mailcow",
+    respond: mailcow::respond,
+    credentials: &[("token", TOKEN)],
+    optional_parts: &[("queue", &[]), ("rspamd", &[]), ("mailboxes", &[]), ("domains", &[]), ("quarantine", &[])],
+    demo_keys: "min_interval: 15s, ",
+};
+
+static PMG: Simulator = Simulator {
+    name: "pmg",
+    respond: pmg::respond,
+    credentials: &[("username", USERNAME), ("password", PASSWORD)],
+    optional_parts: &[
+        ("queue-active", &[]),
+        ("queue-deferred", &[]),
+        ("queue-hold", &[]),
+        ("queue-incoming", &[]),
+        ("quarantine-spam", &[]),
+        ("quarantine-virus", &[]),
+    ],
+    demo_keys: "min_interval: 15s, ",
+};
+
 impl System {
     /// Every mail system that can be simulated.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Cpanel,
         Self::Ceymail,
         Self::Kumomta,
@@ -120,6 +148,8 @@ impl System {
         Self::Maddy,
         Self::Haraka,
         Self::Postal,
+        Self::Mailcow,
+        Self::Pmg,
     ];
     /// The systems of the demo if none are selected: one of each kind of API.
     pub const DEMO: [Self; 5] = [Self::Cpanel, Self::Ceymail, Self::Kumomta, Self::Stalwart, Self::Emailengine];
@@ -139,6 +169,8 @@ impl System {
             Self::Maddy => &MADDY,
             Self::Haraka => &HARAKA,
             Self::Postal => &POSTAL,
+            Self::Mailcow => &MAILCOW,
+            Self::Pmg => &PMG,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The credentials that a request to a mail system carries.
 
+use super::Ticket;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -19,6 +20,8 @@ pub enum Credential {
     Whm,
     /// The token, in a header with this name.
     Header(&'static str),
+    /// A cookie with a ticket, which the server issues for a username and a password.
+    Ticket(&'static Ticket),
 }
 
 impl Credential {
@@ -28,7 +31,7 @@ impl Credential {
         match self {
             Self::Optional | Self::BearerOrBasic => &["username", "password", "token"],
             Self::Bearer | Self::Header(_) => &["token"],
-            Self::Basic => &["username", "password"],
+            Self::Basic | Self::Ticket(_) => &["username", "password"],
             Self::Whm => &["username", "token"],
         }
     }
@@ -40,7 +43,7 @@ impl Credential {
         let (is_enough, needed) = match self {
             Self::Optional => (has_token || has_username == has_password, "both username and password, or neither"),
             Self::Bearer | Self::Header(_) => (has_token, "token (or token_file)"),
-            Self::Basic => (has_basic, "username and password (or password_file)"),
+            Self::Basic | Self::Ticket(_) => (has_basic, "username and password (or password_file)"),
             Self::BearerOrBasic => (has_token || has_basic, "token (or token_file), or username and password (or password_file)"),
             Self::Whm => (has_username && has_token, "username and token (or token_file)"),
         };
@@ -52,11 +55,12 @@ impl Credential {
     pub const fn header(self) -> &'static str {
         match self {
             Self::Header(name) => name,
+            Self::Ticket(_) => "cookie",
             Self::Optional | Self::Bearer | Self::Basic | Self::BearerOrBasic | Self::Whm => "authorization",
         }
     }
 
-    /// Returns the value of the header, or `None` if nothing that it could be made of is configured.
+    /// Returns the value of the header, or `None` if nothing that it could be made of is configured. A ticket has to be requested first.
     #[must_use]
     pub fn header_value(self, username: Option<&str>, password: Option<&str>, token: Option<&str>) -> Option<String> {
         let bearer = || token.map(|token| format!("Bearer {token}"));
@@ -67,6 +71,7 @@ impl Credential {
             Self::Basic => basic(),
             Self::Whm => Some(format!("whm {}:{}", username?, token?)),
             Self::Header(_) => token.map(str::to_owned),
+            Self::Ticket(_) => None,
         }
     }
 }

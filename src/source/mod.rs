@@ -24,12 +24,13 @@ mod diagnosis;
 mod example;
 mod map;
 mod part;
-mod path_series;
 pub(crate) mod pattern;
 mod reader;
 mod rule;
 mod system;
 pub(crate) mod systems;
+mod ticket;
+mod window_rule;
 
 pub use credential::Credential;
 pub use definition::{load, run_examples};
@@ -41,12 +42,14 @@ pub use map::{
     TracedEntry, TracedFamily, TracedRule, TracedSeries, TracedValue, WINDOWS_KEPT_MAX, map_to_canonical,
 };
 pub use part::{Part, Request, TARGET_URL};
-pub use path_series::{Combine, PathSeries, PathValue};
 pub use reader::Reader;
 pub use rule::{AttributeSource, Piece, Rule, Take, Transform};
 pub use system::Source;
 pub use systems::{SOURCES, built_in_problems};
+pub use ticket::Ticket;
+pub use window_rule::{WindowLength, WindowRule, check_placeholders, fill_placeholders};
 
+pub use crate::format::json_paths::{Combine, Each, JsonPath, LabelSource, PathSeries, SeriesValue};
 pub use crate::format::prometheus::check_complete;
 pub use crate::format::{ReadError, quote};
 

@@ -1,7 +1,7 @@
 //! Readers: from the text of a response to metric families.
 
 use super::PathSeries;
-use crate::format::ReadError;
+use crate::format::{ReadError, json_paths};
 use crate::model::Families;
 
 /// Reads the families of a response.
@@ -21,7 +21,7 @@ impl Reader {
     pub fn read(self, body: String) -> Result<Families, ReadError> {
         match self {
             Self::Code(read) => read(body),
-            Self::Paths(_) => Err(ReadError::Malformed("JSON paths are not supported".to_owned())),
+            Self::Paths(series) => json_paths::read(series, &body),
         }
     }
 }

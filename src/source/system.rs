@@ -1,6 +1,6 @@
 //! A mail system: its parts, its limits, and where its responses differ from what other systems send.
 
-use super::{DeliveryLogApi, Diagnosis, Example, Part, Rule, TARGET_URL};
+use super::{DeliveryLogApi, Diagnosis, Example, Part, Rule, TARGET_URL, WindowRule};
 use std::time::Duration;
 
 /// A mail system. [`Source::new`] has the defaults of all fields that it does not take.
@@ -20,6 +20,8 @@ pub struct Source {
     pub requests_per_minute_max: Option<u32>,
     /// `true` if the server reports sums over a window of time, so that the key `window:` applies.
     pub windowed: bool,
+    /// The windows that the server sums up, if they are fixed. `None`: the target's `window` selects them.
+    pub window: Option<WindowRule>,
     /// `true` if the server is known to export a negative gauge as a number near 2^64.
     pub gauges_underflow: bool,
     /// Families that are counters although the server declares them as gauges.
@@ -53,6 +55,7 @@ impl Source {
             timeout: Duration::from_secs(10),
             requests_per_minute_max: None,
             windowed: false,
+            window: None,
             gauges_underflow: false,
             mistyped_counters: &[],
             version: None,

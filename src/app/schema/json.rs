@@ -1,7 +1,7 @@
 //! The keys of the configuration file as JSON Schema, for editors.
 
 use crate::config::schema::{FILE, Key, Shape};
-use crate::source::{SOURCES, Source};
+use crate::source::{SOURCES, Source, WindowLength};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
@@ -130,7 +130,8 @@ fn restriction_of_system(source: &Source) -> Value {
     let formats: Vec<&str> = source.required().requests.iter().map(|request| request.format).collect();
     let mut properties = json!({"parts": {"propertyNames": {"enum": parts}, "items": {"enum": parts}}});
     properties["format"] = if formats.len() > 1 { any(vec![json!({"enum": formats}), reference()]) } else { json!(false) };
-    if !source.windowed {
+    // The windows of hours cannot be changed.
+    if !source.windowed || source.window.is_some_and(|rule| rule.every == WindowLength::Hour) {
         properties["window"] = json!(false);
     }
     if !source.rules().any(|(_, rule)| rule.detail.is_some()) {

@@ -167,7 +167,7 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
         timeout: timeout.unwrap_or(source.timeout),
         min_interval: min_interval.unwrap_or(source.min_interval),
         backoff_max,
-        window: window.and_then(|item| Window::decode(decoder, &item, source)).unwrap_or_default(),
+        window: window.and_then(|item| Window::decode(decoder, &item, source)).unwrap_or_else(|| Window::of(source)),
         tls,
         headers,
         proxy,

@@ -21,6 +21,7 @@ pub mod schema;
 mod series;
 mod system;
 mod unit;
+mod window;
 
 pub(crate) use canonical::metrics;
 pub use example::run_examples;

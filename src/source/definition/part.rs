@@ -2,10 +2,10 @@
 
 use super::memory::Memory;
 use super::schema::{HINTS, PART, REQUESTS_MAX, RULES_MAX, VALUES_MAX};
-use super::{credential, pattern, request, rule, system};
+use super::{credential, pattern, request, rule, system, window};
 use crate::source::part::CLIENT_LIBRARY_FAMILIES;
 use crate::source::pattern::is_match;
-use crate::source::{Credential, Part};
+use crate::source::{Credential, Part, WindowRule};
 use crate::yaml::{Decoder, Item, Location, Value};
 
 /// The value of `identity` that accepts a response without any family of the server.
@@ -21,6 +21,7 @@ pub(super) fn decode<'n>(
     memory: Memory,
     item: &Item<'n>,
     is_required: bool,
+    window_rule: &mut Option<WindowRule>,
 ) -> (Option<(&'n str, Location)>, Option<Part>) {
     let Some(mut map) = decoder.map(item, PART) else { return (None, None) };
     let name_item = map.take_required(decoder, "name");
@@ -35,6 +36,13 @@ pub(super) fn decode<'n>(
     let interval = interval_item.as_ref().and_then(|item| decoder.duration(item, map.duration_limits("interval")));
     if let Some(item) = interval_item.filter(|_| is_required) {
         decoder.report(&item.location, "is for optional parts; for the required part, set min_interval of the system");
+    }
+    if let Some(item) = map.take("window") {
+        if is_required {
+            *window_rule = window::decode(decoder, memory, &item);
+        } else {
+            decoder.report(&item.location, "is for the first part, which is the required one");
+        }
     }
     let hints = map.take("hints");
     let mut hints = decoder.map_or_empty(hints.as_ref(), HINTS);

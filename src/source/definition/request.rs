@@ -4,7 +4,7 @@ use super::memory::Memory;
 use super::schema::{PATH_SERIES_MAX, REQUEST};
 use super::{series, system};
 use crate::source::systems::code;
-use crate::source::{PathSeries, Reader, Request, TARGET_URL};
+use crate::source::{PathSeries, Reader, Request, TARGET_URL, check_placeholders};
 use crate::yaml::text::suggestion;
 use crate::yaml::{Decoder, Item};
 
@@ -21,7 +21,11 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
     let Some(mut map) = decoder.map(item, REQUEST) else { return (None, None) };
     let format = map.take("format").map(|item| system::decode_name(decoder, &item, &['.', '_', '-']));
     let path = map.take_required(decoder, "path").and_then(|item| decode_path(decoder, &item));
-    let body = map.take("body").and_then(|item| decoder.non_empty_text(&item));
+    let body = map.take("body").and_then(|item| {
+        let body = decoder.non_empty_text(&item)?;
+        decoder.ok_or_report_value(&item, check_placeholders(&body))?;
+        Some(body)
+    });
     let content_type = map.take("content_type");
     if let Some(item) = content_type.as_ref().filter(|_| body.is_none()) {
         decoder.report(&item.location, "is for requests with a body");
@@ -73,12 +77,14 @@ fn decode_series(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> 
     items.iter().filter_map(|item| series::decode(decoder, memory, item)).collect()
 }
 
-fn decode_path<'n>(decoder: &mut Decoder<'_>, item: &Item<'n>) -> Option<&'n str> {
+pub(super) fn decode_path<'n>(decoder: &mut Decoder<'_>, item: &Item<'n>) -> Option<&'n str> {
     let path = decoder.raw_text(item)?;
     let problem = if path.len() > PATH_BYTES_MAX {
         format!("exceeds the limit of {PATH_BYTES_MAX} bytes")
     } else if path.contains(|c: char| c.is_whitespace() || c.is_control()) {
         format!("{path:?} has a space or a control character; write %20 for a space")
+    } else if let Err(problem) = check_placeholders(path) {
+        problem
     } else if path == TARGET_URL || path.starts_with('/') {
         return Some(path);
     } else {

@@ -157,6 +157,12 @@ pub static PART: &[Key] = &[
         "Of an optional part: the shortest time between two requests as long as no counter decreases.",
     ),
     key("hints", Shape::Map(HINTS), NONE, "Advice for the operator."),
+    key(
+        "window",
+        Shape::Map(WINDOW_RULE),
+        NONE,
+        "Of the required part: its values are sums of whole days or hours. Those of counters are added up, window by window.",
+    ),
     key("rules", Shape::List(&Shape::Map(RULE), 0..=RULES_MAX), NONE, "The mapping from native families to canonical metrics."),
 ];
 
@@ -167,7 +173,37 @@ pub static HINTS: &[Key] = &[
 ];
 
 /// `credential:` as a map
-pub static CREDENTIAL: &[Key] = &[key("header", Shape::Text, NONE, "The name of the header that carries `token`.")];
+pub static CREDENTIAL: &[Key] = &[
+    key("header", Shape::Text, NONE, "The name of the header that carries `token`."),
+    key("ticket", Shape::Map(TICKET), NONE, "A ticket that the server issues for `username` and `password`, and that a cookie carries."),
+];
+
+/// `ticket:`
+pub static TICKET: &[Key] = &[
+    key("path", Shape::Text, Required, "The path of the POST request for a ticket. Its body is a form."),
+    key("username", Shape::Text, Description("username"), "The field of the form with the user name."),
+    key("password", Shape::Text, Description("password"), "The field of the form with the password."),
+    key("value", Shape::Text, Required, "The JSONPath of the ticket in the response."),
+    key("cookie", Shape::Text, Required, "The name of the cookie that carries the ticket."),
+    key(
+        "lifetime",
+        Shape::Duration(Duration::from_secs(60)..=Duration::from_secs(30 * 24 * 3600)),
+        Required,
+        "The time for which a ticket is valid. It is renewed before its end, and once if it is rejected.",
+    ),
+];
+
+/// `window:`
+pub static WINDOW_RULE: &[Key] = &[
+    key("every", Shape::Choice(super::window::length_names), Required, "The length of a window: `day` or `hour`."),
+    key("zone", Shape::Text, Description("UTC"), "The time zone that days begin in, unless `window` of the target has another."),
+    key(
+        "late",
+        Shape::Duration(Duration::from_secs(0)..=Duration::from_secs(6 * 24 * 3600)),
+        DurationIs(Duration::from_secs(600)),
+        "The time for which a window that has ended is read again, because the server still adds to it: at most 6 windows.",
+    ),
+];
 
 /// An item of `requests:`
 pub static REQUEST: &[Key] = &[
@@ -176,9 +212,9 @@ pub static REQUEST: &[Key] = &[
         "path",
         Shape::AnyText,
         Required,
-        "The path and query. Empty: the target's URL is used unchanged. `{start}` and `{end}` are replaced by the window's Unix seconds.",
+        "The path and query. Empty: the target's URL is used unchanged. `{start}` and `{end}` are replaced by the window's Unix seconds, `{start:%Y-%m-%d}` by its date in the time zone of the window.",
     ),
-    key("body", Shape::Text, Description("none: a GET request"), "The body of a POST request."),
+    key("body", Shape::Text, Description("none: a GET request"), "The body of a POST request, with the same placeholders."),
     key("content_type", Shape::Text, Description("application/json"), "The media type of the body."),
     key(
         "reader",
@@ -193,8 +229,14 @@ pub static REQUEST: &[Key] = &[
 pub static SERIES: &[Key] = &[
     key("family", Shape::Text, Required, "The native family."),
     key("type", Shape::Choice(super::series::type_names), Choice("gauge"), "`gauge` or `counter`."),
+    key("help", Shape::Text, Description("none"), "The help text of the family."),
     key("each", Shape::Text, Description("the document"), "The JSONPath of the nodes."),
-    key("labels", Shape::MapOf(&Shape::Text), NONE, "Labels, each with the JSONPath of its value from the node."),
+    key(
+        "labels",
+        Shape::MapOf(&Shape::Either(&[Shape::Text, Shape::Map(LABEL_SOURCE)])),
+        NONE,
+        "Labels, each with the JSONPath of its value from the node, `@key` (the name or the index of the node), or a fixed text.",
+    ),
     key("value", Shape::Text, Required, "A number, or the JSONPath of the number from the node."),
     key(
         "combine",
@@ -206,8 +248,15 @@ pub static SERIES: &[Key] = &[
         "zero_for",
         Shape::List(&Shape::MapOf(&Shape::Text), 0..=VALUES_MAX),
         NONE,
-        "Labels of series that have the value 0 if the document has no node with them.",
+        "Labels of series that have the value 0 if the document has no node with them, but the list that `each` selects from.",
     ),
+    key("booleans", Shape::Flag, Flag(false), "Whether true and false are the numbers 1 and 0."),
+];
+
+/// A value of `labels:` as a map
+pub static LABEL_SOURCE: &[Key] = &[
+    key("path", Shape::Text, Required, "The JSONPath of the label's value from the node."),
+    key("suffix", Shape::Text, NONE, "A text that is removed from the end of the value."),
 ];
 
 /// An item of `rules:`

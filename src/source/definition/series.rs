@@ -2,10 +2,10 @@
 
 use super::memory::Memory;
 use super::pattern;
-use super::schema::{PATTERN_BYTES_MAX, SERIES, VALUES_MAX};
+use super::schema::{LABEL_SOURCE, SERIES, VALUES_MAX};
 use crate::model::FamilyType;
-use crate::source::{Combine, PathSeries, PathValue};
-use crate::yaml::{Decoder, Item};
+use crate::source::{Combine, Each, JsonPath, LabelSource, PathSeries, SeriesValue};
+use crate::yaml::{Decoder, Item, Value};
 
 const TYPES: &[(&str, FamilyType)] = &[("gauge", FamilyType::Gauge), ("counter", FamilyType::Counter)];
 const COMBINATIONS: &[(&str, Combine)] = &[("sum", Combine::Sum), ("max", Combine::Max), ("min", Combine::Min)];
@@ -20,60 +20,144 @@ pub(super) fn combine_names() -> Vec<&'static str> {
 
 pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> Option<PathSeries> {
     let mut map = decoder.map(item, SERIES)?;
+    let location = map.location.clone();
     let family = map.take_required(decoder, "family").and_then(|item| pattern::family(decoder, &item));
+    let help = map.take("help").and_then(|item| decoder.non_empty_text(&item)).unwrap_or_default();
     let kind = map.choice_or_default(decoder, "type", TYPES);
-    let each = map.take("each").and_then(|item| path(decoder, &item));
-    let labels = map.take("labels").map(|item| labels(decoder, &item, path)).unwrap_or_default();
-    let value = map.take_required(decoder, "value").and_then(|item| value(decoder, memory, &item));
+    let each = map.take("each").map_or(Some(Each::Document), |item| {
+        let text = decoder.raw_text(&item)?;
+        decoder.ok_or_report_value(&item, Each::parse(text))
+    });
+    let labels = map.take("labels").map(|item| labels(decoder, memory, &item)).unwrap_or_default();
+    let value = map.take_required(decoder, "value").and_then(|item| value(decoder, &item));
+    let booleans = map.flag_or_default(decoder, "booleans");
     let combine = map.choice_or_default(decoder, "combine", COMBINATIONS);
     let zero_for = map.take("zero_for").map(|item| decoder.bounded_list(&item, VALUES_MAX)).unwrap_or_default();
     decoder.finish(map);
-    let zero_for = zero_for.iter().map(|item| memory.pairs(&self::labels(decoder, item, pattern::value))).collect();
+    let zeros: Vec<Vec<(&str, &str)>> = zero_for.iter().map(|item| fixed_labels(decoder, item)).collect();
+    let each = each?;
+    let names: Vec<&str> = labels.iter().map(|(name, _)| *name).collect();
+    let has_key = labels.iter().any(|(_, source)| *source == LabelSource::Key);
+    decoder.ok_or_report(&location, each.check(has_key, &names, &zeros))?;
     Some(PathSeries {
         family: memory.text(family?),
+        help: memory.text(&help),
         kind,
-        each: memory.text(each.unwrap_or_default()),
-        labels: memory.pairs(&labels),
+        each,
+        labels: memory.list(labels.into_iter().map(|(name, source)| (memory.text(name), source)).collect()),
         value: value?,
+        booleans,
         combine,
-        zero_for: memory.list(zero_for),
+        zero_for: memory.list(zeros.iter().map(|labels| memory.pairs(labels)).collect()),
     })
 }
 
-/// Decodes labels, each with a value.
-fn labels<'n>(
-    decoder: &mut Decoder<'_>,
-    item: &Item<'n>,
-    value: fn(&mut Decoder<'_>, &Item<'n>) -> Option<&'n str>,
-) -> Vec<(&'n str, &'n str)> {
+/// Decodes labels, each with the source of its value.
+fn labels<'n>(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'n>) -> Vec<(&'n str, LabelSource)> {
     let mut labels = Vec::new();
     for (label, item) in decoder.user_map(item) {
         if let Some(problem) = pattern::label_fault(label) {
             decoder.report(&item.location, problem);
         }
-        labels.extend(value(decoder, &item).map(|value| (label, value)));
+        labels.extend(label_source(decoder, memory, &item).map(|source| (label, source)));
     }
     labels
 }
 
-fn value(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> Option<PathValue> {
+fn label_source(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> Option<LabelSource> {
+    if !matches!(item.node.value, Value::Map(_)) {
+        let text = decoder.raw_text(item)?;
+        return decoder.ok_or_report_value(item, LabelSource::parse(text, |text| memory.text(text)));
+    }
+    let mut map = decoder.map(item, LABEL_SOURCE)?;
+    let path = map.take_required(decoder, "path").and_then(|item| {
+        let text = decoder.raw_text(&item)?;
+        decoder.ok_or_report_value(&item, JsonPath::parse_single(text))
+    });
+    let suffix = map.take("suffix").and_then(|item| decoder.non_empty_text(&item)).unwrap_or_default();
+    decoder.finish(map);
+    Some(LabelSource::Path { path: path?, suffix: memory.text(&suffix) })
+}
+
+/// Decodes labels with fixed values.
+fn fixed_labels<'n>(decoder: &mut Decoder<'_>, item: &Item<'n>) -> Vec<(&'n str, &'n str)> {
+    decoder.user_map(item).into_iter().filter_map(|(label, item)| decoder.raw_text(&item).map(|value| (label, value))).collect()
+}
+
+fn value(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<SeriesValue> {
     let text = decoder.raw_text(item)?;
     match text.parse::<f64>() {
-        Ok(number) if number.is_finite() => Some(PathValue::Number(number)),
-        _ => path(decoder, item).map(|path| PathValue::Path(memory.text(path))),
+        Ok(number) if number.is_finite() => Some(SeriesValue::Number(number)),
+        _ => decoder.ok_or_report_value(item, JsonPath::parse_single(text).map(SeriesValue::Path)),
     }
 }
 
-/// Decodes a JSONPath.
-fn path<'n>(decoder: &mut Decoder<'_>, item: &Item<'n>) -> Option<&'n str> {
-    let text = decoder.raw_text(item)?;
-    let problem = if text.len() > PATTERN_BYTES_MAX {
-        format!("exceeds the limit of {PATTERN_BYTES_MAX} bytes")
-    } else if !text.starts_with('$') {
-        format!("{text:?} is not a JSONPath, which begins with $")
-    } else {
-        return Some(text);
-    };
-    decoder.report_value(item, problem);
-    None
+#[cfg(test)]
+mod tests {
+    use crate::source::load;
+
+    fn definition(series: &str, more: &str) -> String {
+        format!(
+            "name: made-up\nparts:\n  - name: all\n{more}    requests:\n      - path: /x\n        reader: json\n        series:\n          - {series}\n"
+        )
+    }
+
+    #[test]
+    fn every_form_of_a_series_is_accepted() {
+        for series in [
+            "{family: a, value: 1}",
+            "{family: a, help: Text., type: counter, value: $.x, combine: max, booleans: true}",
+            "{family: a, each: '$[*]', labels: {k: '@key', f: fixed, n: $.n, s: {path: $.n, suffix: -x}}, value: $.x}",
+            "{family: a, each: '$.l[*]', labels: {q: $.q}, value: 1, zero_for: [{q: a}, {q: b}, {}]}",
+        ] {
+            let result = load(&definition(series, ""), "made-up.yaml");
+            assert!(result.is_ok(), "{series}: {}", result.err().map(|problems| problems.to_string()).unwrap_or_default());
+        }
+    }
+
+    #[test]
+    fn a_series_with_a_problem_is_refused_with_its_position() {
+        for (series, problem) in [
+            ("{family: a, value: x}", "this is not a JSONPath"),
+            ("{family: a, value: '$[*]'}", "the path has to select one value"),
+            ("{family: a, value: inf}", "this is not a JSONPath"),
+            ("{family: a, each: $..a..b, value: 1}", "a path can have one `..`"),
+            ("{family: a, labels: {k: '@key'}, value: 1}", "@key needs each"),
+            ("{family: a, labels: {k: '@name'}, value: 1}", "@name is not known"),
+            ("{family: a, each: '$[*]', value: 1, zero_for: [{q: a}]}", "zero_for has q, which is not a label of the series"),
+            ("{family: a, each: '$[*]', labels: {'a b': $.a}, value: 1}", "is not the name of a label"),
+            ("{family: a}", "value"),
+        ] {
+            let problems = load(&definition(series, ""), "made-up.yaml").map(|_| ()).unwrap_err().to_string();
+            assert!(problems.contains(problem) && problems.contains("made-up.yaml:8"), "{series}: {problems}");
+        }
+    }
+
+    #[test]
+    fn windows_and_tickets_are_checked() {
+        let ticket = "path: /t, value: $.t, cookie: C, lifetime: 2h";
+        for (more, problem) in [
+            ("    window: {every: hour, zone: Europe/Berlin, late: 3h}\n".to_owned(), ""),
+            ("    window: {every: hour, late: 7h}\n".to_owned(), "late exceeds the limit of 6 windows"),
+            ("    window: {every: week}\n".to_owned(), "unknown value week"),
+            ("    window: {every: day, zone: Mars}\n".to_owned(), "unknown time zone Mars"),
+            (format!("    credential: {{ticket: {{{ticket}}}}}\n"), ""),
+            (format!("    credential: {{ticket: {{{ticket}}}, header: X}}\n"), "header and ticket exclude each other"),
+            ("    credential: {ticket: {path: t, value: $.t, cookie: C, lifetime: 2h}}\n".to_owned(), "t must begin with /"),
+            ("    credential: {ticket: {path: /t, value: '$[*]', cookie: C, lifetime: 2h}}\n".to_owned(), "select one value"),
+            ("    credential: {ticket: {path: /t, value: $.t, cookie: 'C D', lifetime: 2h}}\n".to_owned(), "is not the name of a header"),
+        ] {
+            let result = load(&definition("{family: a, value: 1}", &more), "made-up.yaml");
+            let problems = result.err().map(|problems| problems.to_string()).unwrap_or_default();
+            assert_eq!(problems.is_empty(), problem.is_empty(), "{more}: {problems}");
+            assert!(problems.contains(problem), "{more}: {problems}");
+        }
+        let optional = "  - name: more\n    window: {every: day}\n    requests: [{path: /y}]\n";
+        let text = definition("{family: a, value: 1}", "") + optional;
+        let problems = load(&text, "made-up.yaml").map(|_| ()).unwrap_err().to_string();
+        assert!(problems.contains("is for the first part"), "{problems}");
+        let text = definition("{family: a, value: 1}", "").replace("/x", "/x?d={start:%J}");
+        let problems = load(&text, "made-up.yaml").map(|_| ()).unwrap_err().to_string();
+        assert!(problems.contains("{start:%J} cannot be formatted"), "{problems}");
+    }
 }

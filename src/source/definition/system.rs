@@ -3,7 +3,7 @@
 use super::memory::Memory;
 use super::schema::{DIAGNOSES_MAX, EXAMPLES_MAX, NOTES_MAX, PARTS_MAX, VALUES_MAX, VERSION};
 use super::{diagnosis, example, part, pattern};
-use crate::source::{Source, systems::code};
+use crate::source::{Part, Source, WindowRule, systems::code};
 use crate::yaml::{Decoder, Item, Location, Map};
 
 /// The largest length of a name.
@@ -35,7 +35,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, mut map: Map<'_>
     let examples = map.take("examples").map(|item| decoder.bounded_list(&item, EXAMPLES_MAX)).unwrap_or_default();
     decoder.finish(map);
 
-    let (parts, names) = parts_item.map(|item| decode_parts(decoder, memory, &item)).unwrap_or_default();
+    let (parts, names, window) = parts_item.map(|item| decode_parts(decoder, memory, &item)).unwrap_or_default();
     let examples = examples.iter().filter_map(|item| example::decode(decoder, memory, item, &names)).collect();
     let name = name?;
     Some(Source {
@@ -45,7 +45,8 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, mut map: Map<'_>
         min_interval,
         timeout,
         requests_per_minute_max: requests_per_minute,
-        windowed,
+        windowed: windowed || window.is_some(),
+        window,
         gauges_underflow,
         mistyped_counters: memory.texts(&counters),
         version,
@@ -58,12 +59,13 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, mut map: Map<'_>
     })
 }
 
-/// Decodes the parts. The second value is the names, which are unique.
-fn decode_parts<'n>(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'n>) -> (Vec<crate::source::Part>, Vec<&'n str>) {
+/// Decodes the parts. The second value is the names, which are unique; the third one is the windows of the required part.
+fn decode_parts<'n>(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'n>) -> (Vec<Part>, Vec<&'n str>, Option<WindowRule>) {
+    let mut window = None;
     let items = decoder.non_empty_list(item, PARTS_MAX, "parts");
     let (mut parts, mut names) = (Vec::new(), Vec::<(&str, Location)>::new());
     for (index, item) in items.iter().enumerate() {
-        let (name, part) = part::decode(decoder, memory, item, index == 0);
+        let (name, part) = part::decode(decoder, memory, item, index == 0, &mut window);
         parts.extend(part);
         let Some((name, location)) = name else { continue };
         match names.iter().find(|(other, _)| *other == name) {
@@ -74,7 +76,7 @@ fn decode_parts<'n>(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'n>) 
             None => names.push((name, location)),
         }
     }
-    (parts, names.into_iter().map(|(name, _)| name).collect())
+    (parts, names.into_iter().map(|(name, _)| name).collect(), window)
 }
 
 /// Decodes a name of letters, digits and these characters.

@@ -32,6 +32,12 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "maddy",
     "haraka",
     "postal",
+    "mailcow",
+    "pmg",
+    "sendgrid",
+    "mailgun",
+    "postmark",
+    "powermta",
     "prometheus",
 ];
 

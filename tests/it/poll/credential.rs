@@ -254,3 +254,33 @@ async fn kumomta_is_sent_basic_credentials() {
         fails(&target, &target.reading().await, "auth", "set username and password to those of a user");
     }
 }
+
+#[tokio::test]
+async fn a_key_is_tried_once_before_all_parts_send_it() {
+    let accepts = Arc::new(Mutex::new(false));
+    let is_accepted = accepts.clone();
+    let server = Server::start(move |_, request| {
+        let body = match request {
+            _ if request.contains("/mailq/") => "[]",
+            _ if request.contains("/rspamd-stats") => r#"{"actions":{"reject":1}}"#,
+            _ => r#"{"a":{"container":"a","state":"running"}}"#,
+        };
+        let is_key = request.contains(&format!("x-api-key: {SECRET}\r\n")) && !request.contains("authorization:");
+        send(if *is_accepted.lock().unwrap() && is_key { response("200 OK", body) } else { response("401 Unauthorized", SECRET) })
+    })
+    .await;
+    let target =
+        target(&format!("system: mailcow, url: '{}', token: '${{env:SECRET}}', parts: {{queue: {{}}, rspamd: {{}}}}", server.url()));
+    fails(&target, &target.reading().await, "auth", "API key");
+    fails(&target, &target.reading().await, "auth", "API key");
+    assert_eq!(server.count(), 2);
+    *accepts.lock().unwrap() = true;
+    is_good(&target.reading().await);
+    is_good(&target.reading().await);
+    assert_eq!(server.count(), 2 + 3 + 3);
+    *accepts.lock().unwrap() = false;
+    fails(&target, &target.reading().await, "auth", "API key");
+    let after_rejection = server.count();
+    fails(&target, &target.reading().await, "auth", "API key");
+    assert_eq!(server.count(), after_rejection + 1);
+}

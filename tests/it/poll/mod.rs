@@ -14,5 +14,7 @@ mod part;
 mod process;
 mod response;
 mod shared_poll;
+mod ticket;
 mod tls;
+mod whole_windows;
 mod window;

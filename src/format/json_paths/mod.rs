@@ -1,0 +1,127 @@
+//! JSON documents as metric families, by paths (JSONPath, RFC 9535): for APIs that are not an exposition of metrics.
+//!
+//! # Missing values stay missing
+//!
+//! A missing member, null, an empty text and a dash result in no series, never in 0. A value that is not a number makes every sum that
+//! includes it unknown: the series has the value NaN, which nothing exports.
+//!
+//! # Limits
+//!
+//! The body has the limit of its part. Besides, nesting, the memory of the parsed values, the nodes of a path and the number of series are
+//! limited, and a path whose cost can grow faster than the document is refused ([`JsonPath::parse`]).
+
+mod combined;
+mod document;
+mod path;
+mod scalar;
+mod series;
+
+pub use document::{DEPTH_MAX, VALUES_BYTES_MAX};
+pub use path::{JsonPath, PATH_BYTES_MAX};
+pub use series::{Combine, Each, LabelSource, List, PathSeries, SeriesValue};
+
+use super::{ReadError, quote};
+use crate::model::{Families, FamiliesBuilder, Repair};
+use combined::CombinedSeries;
+use path::LocatedNode;
+use scalar::Reading;
+use serde_json::Value;
+
+/// The largest number of nodes that one path may select.
+pub const NODES_MAX: usize = 200_000;
+/// The number of members of a foreign document that an error names.
+const MEMBERS_NAMED_MAX: usize = 5;
+
+/// Reads the families that these series declare from a body.
+///
+/// # Errors
+/// The body is empty or is not JSON, it exceeds a limit, or nothing in it is what the series select.
+pub fn read(series: &'static [PathSeries], body: &str) -> Result<Families, ReadError> {
+    let document = document::parse(body)?;
+    let mut is_expected = series.is_empty();
+    let families = Families::read(String::new(), |out| {
+        for (at, first) in series.iter().enumerate() {
+            if series.iter().take(at).any(|earlier| earlier.family == first.family) {
+                continue;
+            }
+            let mut combined = CombinedSeries::default();
+            for entry in series.iter().skip(at).filter(|entry| entry.family == first.family) {
+                is_expected |= add_nodes(entry, &document, &mut combined, out)?;
+            }
+            combined.write(first, out);
+        }
+        Ok::<(), ReadError>(())
+    })?;
+    if is_expected { Ok(families) } else { Err(ReadError::Malformed(format!("no path leads to a value; {}", describe(&document)))) }
+}
+
+/// Adds the series of all nodes. Returns true if the document has the nodes or the empty list that they would be in.
+fn add_nodes<'a>(
+    series: &'static PathSeries,
+    document: &'a Value,
+    combined: &mut CombinedSeries<'a>,
+    out: &mut FamiliesBuilder<'_>,
+) -> Result<bool, ReadError> {
+    let needs_keys = series.labels.iter().any(|(_, source)| *source == LabelSource::Key);
+    let nodes: Vec<LocatedNode<'a>> = match &series.each {
+        Each::Document => vec![LocatedNode { node: document, key: None }],
+        Each::Nodes { path, .. } if needs_keys => path.located_nodes(document),
+        Each::Nodes { path, .. } => path.nodes(document).into_iter().map(|node| LocatedNode { node, key: None }).collect(),
+    };
+    if nodes.len() > NODES_MAX {
+        return Err(ReadError::Malformed(format!("{} has more than {NODES_MAX} nodes", series.family)));
+    }
+    let mut is_expected = false;
+    for located in &nodes {
+        let found = match &series.value {
+            SeriesValue::Number(number) => Some(Reading::Number(*number)),
+            SeriesValue::Path(path) => path.node(located.node).map(|value| scalar::number(Some(value), series.booleans)),
+        };
+        is_expected |= found.is_some();
+        let value = match found.unwrap_or(Reading::Missing) {
+            Reading::Number(number) => number,
+            Reading::Missing => continue,
+            Reading::Invalid => {
+                out.repair(Repair::Unreadable);
+                f64::NAN
+            }
+        };
+        match combined::labels_of(series, located) {
+            Ok(labels) => combined.add(labels, value, series.combine),
+            Err(()) => out.repair(Repair::Unreadable),
+        }
+    }
+    let is_empty_list = has_list_without_nodes(series, document);
+    if is_expected || is_empty_list {
+        combined.add_zeros(series.zero_for);
+    }
+    Ok(is_expected || is_empty_list)
+}
+
+/// Returns true if the document has a list that the series would be selected from, and the list has no such element.
+fn has_list_without_nodes(series: &PathSeries, document: &Value) -> bool {
+    let Each::Nodes { lists, .. } = &series.each else { return false };
+    lists.iter().any(|list| {
+        list.path.nodes(document).into_iter().any(|node| match node {
+            Value::Array(elements) => elements.is_empty() || list.is_filtered,
+            Value::Object(members) => members.is_empty(),
+            _ => false,
+        })
+    })
+}
+
+/// Describes a document that has none of the expected values.
+fn describe(document: &Value) -> String {
+    match document {
+        Value::Object(members) => {
+            let names: Vec<&str> = members.keys().take(MEMBERS_NAMED_MAX).map(String::as_str).collect();
+            if names.is_empty() { "the response is an empty object".into() } else { format!("it has {}", quote(&names.join(", "))) }
+        }
+        Value::Array(_) => "the response is a list of other elements".into(),
+        Value::Null => "the response is null: the server could not find out".into(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => "the response is a single value".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Windows of time whose sums a server reports, and how a request names them.
+
+use jiff::fmt::strtime;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+use std::time::Duration;
+
+/// The windows of a server whose sums cover whole days or hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowRule {
+    /// The length of a window.
+    pub every: WindowLength,
+    /// The time zone that the windows begin in, unless the target has another.
+    pub zone: &'static str,
+    /// The time for which a window that has ended is read again, because the server still adds to it.
+    pub late: Duration,
+}
+
+/// The length of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowLength {
+    /// A day of the time zone.
+    Day,
+    /// An hour.
+    Hour,
+}
+
+impl WindowLength {
+    /// The usual length.
+    #[must_use]
+    pub const fn duration(self) -> Duration {
+        match self {
+            Self::Day => Duration::from_secs(24 * 3600),
+            Self::Hour => Duration::from_secs(3600),
+        }
+    }
+}
+
+/// Fills the placeholders of a path or a body: `{start}` and `{end}` are the window's Unix seconds, `{start:%Y-%m-%d}` is formatted in the
+/// time zone, and `{offset}` is the number of the page's first record. Other braces are not changed.
+#[must_use]
+pub fn fill_placeholders(template: &str, start: i64, end: i64, offset: u64, zone: &TimeZone) -> String {
+    let mut filled = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let placeholder = after.split_once('}').and_then(|(name, after)| Some((value(name, start, end, offset, zone)?, after)));
+        match placeholder {
+            Some((value, after)) => {
+                filled.push_str(&value);
+                rest = after;
+            }
+            None => {
+                filled.push('{');
+                rest = after;
+            }
+        }
+    }
+    filled.push_str(rest);
+    filled
+}
+
+/// Checks that the formats of the placeholders are valid.
+///
+/// # Errors
+/// Returns one line about the format that is not.
+pub fn check_placeholders(template: &str) -> Result<(), String> {
+    let mut rest = template;
+    while let Some((_, after)) = rest.split_once('{') {
+        rest = after;
+        let Some((name, _)) = after.split_once('}') else { continue };
+        if let Some(("start" | "end", format)) = name.split_once(':') {
+            strtime::format(format, &zoned(0, &TimeZone::UTC)).map_err(|error| format!("{{{name}}} cannot be formatted: {error}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The value of a placeholder, or `None` if it is not one.
+fn value(name: &str, start: i64, end: i64, offset: u64, zone: &TimeZone) -> Option<String> {
+    match name.split_once(':') {
+        Some(("start", format)) => strtime::format(format, &zoned(start, zone)).ok(),
+        Some(("end", format)) => strtime::format(format, &zoned(end, zone)).ok(),
+        Some(_) => None,
+        None => match name {
+            "start" => Some(start.to_string()),
+            "end" => Some(end.to_string()),
+            "offset" => Some(offset.to_string()),
+            _ => None,
+        },
+    }
+}
+
+fn zoned(second: i64, zone: &TimeZone) -> Zoned {
+    Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(zone.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_filled_in_the_time_zone() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap_or(TimeZone::UTC);
+        // 2026-03-01T23:30:00Z and one hour later.
+        let fill = |template: &str, zone: &TimeZone| fill_placeholders(template, 1_772_407_800, 1_772_411_400, 7, zone);
+        for (template, utc, local) in [
+            ("/x?s={start}&e={end}&o={offset}", "/x?s=1772407800&e=1772411400&o=7", "/x?s=1772407800&e=1772411400&o=7"),
+            ("{start:%Y-%m-%d}/{end:%Y-%m-%d}", "2026-03-01/2026-03-02", "2026-03-02/2026-03-02"),
+            ("day={start:%-d}&month={start:%-m}", "day=1&month=3", "day=2&month=3"),
+            (
+                r#"{"start":"{start:%a, %d %b %Y %H:%M:%S %z}","x":{}}"#,
+                r#"{"start":"Sun, 01 Mar 2026 23:30:00 +0000","x":{}}"#,
+                r#"{"start":"Mon, 02 Mar 2026 00:30:00 +0100","x":{}}"#,
+            ),
+            ("{rows}{", "{rows}{", "{rows}{"),
+            ("{{start}}", "{1772407800}", "{1772407800}"),
+        ] {
+            assert_eq!(fill(template, &TimeZone::UTC), utc);
+            assert_eq!(fill(template, &berlin), local);
+        }
+    }
+
+    #[test]
+    fn formats_are_checked() {
+        for template in ["", "/x", "{start:%Y-%m-%d}", "{\"a\":{start:%s}}", "{other:%J}"] {
+            assert_eq!(check_placeholders(template), Ok(()), "{template}");
+        }
+        let error = check_placeholders("/x?d={start:%J}").unwrap_err();
+        assert!(error.starts_with("{start:%J} cannot be formatted: ") && !error.contains('\n'), "{error}");
+    }
+}
