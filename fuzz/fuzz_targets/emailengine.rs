@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| postmeter_fuzz::run("emailengine", bytes));
+const CHECK: postmeter_fuzz::Check = postmeter_fuzz::check("emailengine");
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| CHECK(bytes));

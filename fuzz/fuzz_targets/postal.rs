@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| postmeter_fuzz::run("postal", bytes));
+const CHECK: postmeter_fuzz::Check = postmeter_fuzz::check("postal");
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| CHECK(bytes));

@@ -157,11 +157,24 @@ fn value(u: &mut Unstructured<'_>) -> Result<Value> {
         2 => json!(generators::number(u)?),
         3 => json!(generators::number(u)?.to_string()),
         4 => json!(u.arbitrary::<u64>()?),
-        5 => json!(generators::text(u)?.repeat(600)),
+        5 => json!(text_at_the_limit(u)?),
         6 => json!(*u.choose(&["success", "defer", "failure", "inprogress", "-remote-", "550 5.1.1 no", "after DATA: 451 4.7.1 ü"])?),
         7 => json!(generators::text(u)?),
         _ => json!(1_795_168_800 + u.int_in_range(0..=100_000)?),
     })
+}
+
+/// Generates a text that is some bytes shorter or longer than the limit, so that it is cut within a character, for example.
+fn text_at_the_limit(u: &mut Unstructured<'_>) -> Result<String> {
+    let (text, bytes) = (generators::text(u)?, u.int_in_range(TEXT_BYTES_MAX - 8..=TEXT_BYTES_MAX + 8)?);
+    let mut long = String::new();
+    for c in text.chars().cycle().take(bytes) {
+        if long.len() >= bytes {
+            break;
+        }
+        long.push(c);
+    }
+    Ok(long)
 }
 
 /// Checks a cursor file of these bytes, without and with a valid header and checksum: a readable file is restored as it was saved.

@@ -167,6 +167,19 @@ fn the_document_is_one_yaml_map_of_groups() {
 }
 
 #[test]
+fn every_associated_entity_is_defined() {
+    let document: Value = serde_saphyr::from_str(&registry::document()).unwrap();
+    let groups = list(&document["groups"]);
+    let mut entities: BTreeSet<&str> = groups.iter().filter(|group| group["type"] == "entity").map(|group| text(group, "name")).collect();
+    // Of the conventions: the resource of Postmeter itself.
+    entities.insert("service.instance");
+    let associated: BTreeSet<&str> =
+        groups.iter().flat_map(|group| list(&group["entity_associations"])).map(|entity| entity.as_str().unwrap()).collect();
+    assert!(associated.contains("mail.server"));
+    assert_eq!(associated.difference(&entities).collect::<Vec<_>>(), Vec::<&&str>::new(), "associated, but not defined");
+}
+
+#[test]
 fn the_schema_file_renames_to_names_of_the_registry() {
     let registry = Registry::read();
     let path = format!("{}/docs/schema/{}.yaml", env!("CARGO_MANIFEST_DIR"), registry::SCHEMA_VERSION);
