@@ -6,12 +6,12 @@ use super::saved::SavedResponse;
 use super::{AppError, ignore_broken_pipe};
 use crate::config::{self, CommandLineTarget, Environment, LogLevel};
 use crate::export::SeriesState;
-use crate::export::exposition::{self, Escaping, Format, Section};
+use crate::export::exposition::{self, Escaping, Format, PageSettings, Section};
 use crate::export::otlp;
 use crate::model::SelectedFamilies;
 use crate::poll::{Limits, Reading, Tally, Target, select_native};
 use crate::source::{self, Context, CounterMemory, SOURCES, Source, map_to_canonical};
-use crate::telemetry::{CollectedTarget, Identity, SelfTelemetry, TargetMeterProvider};
+use crate::telemetry::{CollectedTarget, CounterStarts, Identity, SelfTelemetry, TargetMeterProvider};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -26,6 +26,7 @@ pub(super) async fn scrape(args: ScrapeArgs) -> Result<(), AppError> {
     let is_complete = match (&args.config, &args.system) {
         (Some(path), _) => {
             let config = config::load(path, &Environment::of_process())?;
+            output.configure(config.export.prometheus.as_ref());
             // A target that is named explicitly is polled even if it belongs to another shard.
             let config = if args.target.is_some() { config::Config { shard: None, ..config } } else { config.sharded(args.shard) };
             let discovery = config::Discovery::read(&config.targets_files, &config.targets);
@@ -79,7 +80,7 @@ async fn poll(targets: Vec<config::Target>, output: &mut ScrapeOutput) -> Result
     for (index, target) in targets.into_iter().enumerate() {
         let name = target.name.clone();
         let target = Target::new(target, limits.clone()).map_err(|error| super::StartError::Target { name, error })?;
-        let collected_target = Arc::new(CollectedTarget::new(target.clone()).map_err(super::StartError::from)?);
+        let collected_target = Arc::new(CollectedTarget::new(target.clone()));
         collected.push(collected_target);
         polls.spawn(async move { (index, target.reading().await) });
     }
@@ -129,7 +130,7 @@ fn read_saved(system: &str, files: &[String], output: &mut ScrapeOutput) -> Resu
         Identity::new(source.name, "file").with_version(snapshot.version.as_deref()).with_target_info(native.resource_attributes());
     let reading =
         Reading { at, began, ended: began, outcome: Ok(snapshot), native, parts: Vec::new(), body_bytes: bytes, tally, tally_since: at };
-    let meter_provider = TargetMeterProvider::of(source, &identity).map_err(super::StartError::from)?;
+    let meter_provider = TargetMeterProvider::of(source, &identity);
     output.add(&meter_provider, source, &identity, &reading);
     Ok(true)
 }
@@ -142,8 +143,17 @@ fn system_by_name(system: &str) -> Result<&'static Source, AppError> {
 
 /// The metrics to print.
 enum ScrapeOutput {
-    Exposition { format: Format, only: Option<Only>, identities: Vec<Identity>, canonical: Vec<SelectedFamilies>, native: Vec<Section> },
-    Otlp { only: Option<Only>, targets: Vec<otlp::TargetMetrics> },
+    Exposition {
+        settings: PageSettings,
+        only: Option<Only>,
+        identities: Vec<Identity>,
+        canonical: Vec<SelectedFamilies>,
+        native: Vec<Section>,
+    },
+    Otlp {
+        only: Option<Only>,
+        targets: Vec<otlp::TargetMetrics>,
+    },
 }
 
 impl ScrapeOutput {
@@ -155,18 +165,24 @@ impl ScrapeOutput {
             ScrapeFormat::OtlpJson => return Self::Otlp { only, targets: Vec::new() },
         };
         let (identities, canonical, native) = Default::default();
-        Self::Exposition { format, only, identities, canonical, native }
+        Self::Exposition { settings: format.into(), only, identities, canonical, native }
+    }
+
+    /// Uses the settings of the pull endpoint.
+    fn configure(&mut self, config: Option<&config::Prometheus>) {
+        if let (Self::Exposition { settings, .. }, Some(config)) = (self, config) {
+            *settings = PageSettings::new(settings.format, config);
+        }
     }
 
     /// Adds the metrics of a target.
     fn add(&mut self, meter_provider: &TargetMeterProvider, source: &Source, identity: &Identity, reading: &Reading) {
         let points = reading.points(Instant::now());
         match self {
-            Self::Exposition { identities, canonical, native, .. } => {
+            Self::Exposition { settings, identities, canonical, native, .. } => {
                 identities.push(identity.clone());
-                canonical.push(meter_provider.gather(points));
-                let histograms = reading.snapshot().map(|snapshot| snapshot.histograms.as_slice()).unwrap_or_default();
-                canonical.push(exposition::histograms(source.name, identity, histograms));
+                canonical.push(meter_provider.gather(points, settings.translation, &CounterStarts::of(reading)));
+                canonical.push(exposition::histograms(source.name, Some(identity), reading, settings.translation));
                 native.push(Section::of_target(reading.native.clone(), identity));
             }
             Self::Otlp { targets, .. } => {
@@ -178,15 +194,15 @@ impl ScrapeOutput {
 
     fn print(self) -> Result<(), AppError> {
         let text = match self {
-            Self::Exposition { format, only, identities, canonical, native } => {
-                let info = exposition::target_info(&identities);
+            Self::Exposition { settings, only, identities, canonical, native } => {
+                let info = exposition::target_info(&identities, settings.translation);
                 let canonical = canonical
                     .into_iter()
                     .chain([info])
                     .map(|families| Section::of_postmeter(Arc::new(families)))
                     .filter(|_| only != Some(Only::Native));
                 let native = native.into_iter().filter(|_| only != Some(Only::Canonical));
-                exposition::render(format, &canonical.chain(native).collect::<Vec<_>>())
+                exposition::render(settings, &canonical.chain(native).collect::<Vec<_>>())
             }
             Self::Otlp { only, targets } => {
                 let mut request = otlp::message(&targets);

@@ -88,7 +88,6 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("opentelemetry*", &["telemetry/", "report/", "export/", "simulate/receiver.rs", "app/scrape.rs", "app/otlp_json.rs"]),
     // Only `telemetry` knows the SDK.
     ("opentelemetry_sdk", &["telemetry/"]),
-    ("opentelemetry_prometheus", &["telemetry/"]),
     // `serve/routes` has two routes with JSON responses.
     ("serde_json", &["source/", "app/", "simulate/", "export/", "serve/routes/"]),
     ("axum", &["serve/", "simulate/"]),
