@@ -1,5 +1,5 @@
-// Parses an exposition with the parser of Prometheus, and with the one of its client libraries, which does not support OpenMetrics.
-// Prints the number of samples that each found.
+// Parses expositions with the parser of Prometheus, and with the one of its client libraries, which does not support OpenMetrics. The
+// arguments are content types and files, alternately. Prints the number of samples that each parser found in each file.
 package main
 
 import (
@@ -18,9 +18,11 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1], os.Args[2]); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	for at := 1; at+1 < len(os.Args); at += 2 {
+		if err := run(os.Args[at], os.Args[at+1]); err != nil {
+			fmt.Fprintf(os.Stderr, "%s (%s): %v\n", os.Args[at+1], os.Args[at], err)
+			os.Exit(1)
+		}
 	}
 }
 
@@ -33,14 +35,14 @@ func run(contentType, file string) error {
 	if err != nil {
 		return fmt.Errorf("prometheus: %w", err)
 	}
-	fmt.Printf("prometheus %d\n", samples)
+	fmt.Printf("prometheus %s %d\n", file, samples)
 	if strings.HasPrefix(contentType, "application/openmetrics-text") {
 		return nil
 	}
 	if samples, err = withClientLibrary(contentType, page); err != nil {
 		return fmt.Errorf("expfmt: %w", err)
 	}
-	fmt.Printf("expfmt %d\n", samples)
+	fmt.Printf("expfmt %s %d\n", file, samples)
 	return nil
 }
 
