@@ -13,6 +13,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/textparse"
 )
@@ -79,6 +80,10 @@ func withClientLibrary(contentType string, page []byte) (int, error) {
 	format := expfmt.ResponseFormat(http.Header{"Content-Type": []string{contentType}})
 	if format.FormatType() == expfmt.TypeUnknown {
 		return 0, fmt.Errorf("unknown format %s", contentType)
+	}
+	// ResponseFormat drops the parameter.
+	if strings.Contains(contentType, "escaping=allow-utf-8") {
+		format = format.WithEscapingScheme(model.NoEscaping)
 	}
 	decoder := expfmt.NewDecoder(bytes.NewReader(page), format)
 	samples, seen := 0, map[string]bool{}

@@ -111,7 +111,8 @@ async fn every_page_is_valid_for_other_parsers() {
         let (service, servers) = start(keys).await;
         for accept in formats() {
             let paths = System::ALL.map(|system| format!("/probe?target={}", system.name())).into_iter().chain(["/metrics".to_owned()]);
-            for path in paths {
+            // The page of all targets has the series of each. The pages of single targets are read with the default names only.
+            for path in paths.filter(|path| path == "/metrics" || keys.ends_with("UnderscoreEscapingWithSuffixes")) {
                 let url = format!("http://{}{path}", service.address.unwrap());
                 let response = client.get(url).header("accept", &accept).send().await.unwrap();
                 let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();

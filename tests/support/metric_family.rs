@@ -1,5 +1,6 @@
 //! The messages of `io.prometheus.client` that a Protobuf page consists of, and a reader of such pages.
 
+#![allow(clippy::expect_used, clippy::unwrap_used)]
 use prost::Message;
 
 #[derive(Clone, PartialEq, Message)]
