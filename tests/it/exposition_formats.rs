@@ -55,6 +55,14 @@ impl World {
     }
 }
 
+/// A series with sorted labels.
+fn sorted(series: &str) -> String {
+    let Some((name, labels)) = series.strip_suffix('}').and_then(|series| series.split_once('{')) else { return series.to_owned() };
+    let mut labels: Vec<&str> = labels.split("\",").map(|label| label.trim_end_matches('"')).collect();
+    labels.sort_unstable();
+    format!("{name} {labels:?}")
+}
+
 fn names(page: &[MetricFamily]) -> Vec<&str> {
     page.iter().map(|family| family.name.as_deref().unwrap()).collect()
 }
@@ -97,7 +105,7 @@ async fn protobuf_has_the_series_of_text_and_start_times() {
         let mut page: Vec<String> = Vec::new();
         for line in world.text("*/*").await.lines().filter(|line| !line.starts_with("# HELP")) {
             let series = if line.starts_with('#') { line } else { line.rsplit_once(' ').unwrap().0 };
-            page.push(series.replace("# TYPE ", "# "));
+            page.push(sorted(&series.replace("# TYPE ", "# ")));
         }
         page
     };
@@ -108,7 +116,7 @@ async fn protobuf_has_the_series_of_text_and_start_times() {
             Some((name, _)) => name.to_owned(),
             None => line.split(" since ").next().unwrap().rsplit_once(' ').unwrap().0.replace("{}", ""),
         };
-        in_protobuf.push(series);
+        in_protobuf.push(sorted(&series));
     }
     let is_stable = |line: &&String| !line.contains("http_server_request_duration");
     let (in_text, in_protobuf): (Vec<_>, Vec<_>) =

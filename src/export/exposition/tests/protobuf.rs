@@ -5,7 +5,6 @@ use crate::model::TranslationStrategy;
 use metric_family::{MetricFamily, families};
 
 #[path = "../../../../tests/support/metric_family.rs"]
-#[allow(clippy::expect_used)]
 mod metric_family;
 
 const PROTOBUF: Format = Format::Protobuf(Escaping::Underscores);
