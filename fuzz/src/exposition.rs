@@ -31,7 +31,7 @@ pub fn check(bytes: &[u8]) {
     for format in FORMATS {
         check_valid(format, &render(format, &targets));
     }
-    let own = [Section::of_postmeter(Arc::new(target_info(&identities))), Section::of_postmeter(two)];
+    let own = [Section::of_postmeter(Arc::new(target_info(&identities, Default::default()))), Section::of_postmeter(two)];
     for format in FORMATS {
         check_valid(format, &in_two_calls(format, &own, &targets[..1]));
         check_valid(format, &in_two_calls(format, &own, &[Section::without_identity(one.clone())]));

@@ -33,13 +33,13 @@ pub(super) fn turn_off_log() -> Result<(), AppError> {
     Ok(())
 }
 
-/// Returns the targets of a configuration file: one by its name, or those of a shard.
+/// Returns the targets of a configuration file: one by its name, or those of a shard; and the settings of its pull endpoint.
 pub(super) fn targets(
     path: &Path,
     name: Option<&str>,
     shard: Option<Shard>,
     environment: &Environment,
-) -> Result<Vec<config::Target>, AppError> {
+) -> Result<(Vec<config::Target>, Option<config::Prometheus>), AppError> {
     let config = config::load(path, environment)?;
     // A target that is named explicitly is polled even if it belongs to another shard.
     let config = if name.is_some() { config::Config { shard: None, ..config } } else { config.sharded(shard) };
@@ -54,7 +54,7 @@ pub(super) fn targets(
             return Err(AppError::Other(format!("{}: no target is named `{name}`", path.display())));
         }
     }
-    Ok(targets)
+    Ok((targets, config.export.prometheus))
 }
 
 /// Returns the mail systems: the built-in ones, those of a configuration file, and those of other files.

@@ -5,12 +5,12 @@ use super::connect::host_and_port;
 use super::{AppError, ignore_broken_pipe, one_shot, otlp_json};
 use crate::config::{self, CommandLineTarget};
 use crate::export::SeriesState;
-use crate::export::exposition::{self, Escaping, Format, Section};
+use crate::export::exposition::{self, Escaping, Format, PageSettings, Section};
 use crate::export::otlp;
 use crate::model::SelectedFamilies;
 use crate::poll::{Limits, Reading, Tally, Target, select_native};
 use crate::source::{Context, CounterMemory, Source, map_to_canonical};
-use crate::telemetry::{CollectedTarget, Identity, TargetMeterProvider};
+use crate::telemetry::{CollectedTarget, CounterStarts, Identity, TargetMeterProvider};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -22,7 +22,8 @@ pub(super) async fn scrape(args: ScrapeArgs) -> Result<(), AppError> {
     let environment = args.env_file.environment()?;
     let is_complete = match (args.config_file()?, &args.system) {
         (Some(path), _) => {
-            let targets = one_shot::targets(&path, args.target.as_deref(), args.shard, &environment)?;
+            let (targets, prometheus) = one_shot::targets(&path, args.target.as_deref(), args.shard, &environment)?;
+            output.configure(prometheus.as_ref());
             poll(targets, &mut output).await?
         }
         (None, Some(system)) if !args.file.is_empty() => {
@@ -67,7 +68,7 @@ async fn poll(targets: Vec<config::Target>, output: &mut ScrapeOutput) -> Result
     for (index, target) in targets.into_iter().enumerate() {
         let name = target.name.clone();
         let target = Target::new(target, limits.clone()).map_err(|error| super::StartError::Target { name, error })?;
-        let collected_target = Arc::new(CollectedTarget::new(target.clone()).map_err(super::StartError::from)?);
+        let collected_target = Arc::new(CollectedTarget::new(target.clone()));
         collected.push(collected_target);
         polls.spawn(async move { (index, target.reading().await) });
     }
@@ -101,15 +102,24 @@ fn read_saved(source: &'static Source, files: &[String], output: &mut ScrapeOutp
         Identity::new(source.name, "file").with_version(snapshot.version.as_deref()).with_target_info(native.resource_attributes());
     let reading =
         Reading { at, began, ended: began, outcome: Ok(snapshot), native, parts: Vec::new(), body_bytes: bytes, tally, tally_since: at };
-    let meter_provider = TargetMeterProvider::of(source, &identity).map_err(super::StartError::from)?;
+    let meter_provider = TargetMeterProvider::of(source, &identity);
     output.add(&meter_provider, source, &identity, &reading);
     Ok(true)
 }
 
 /// The metrics to print.
 enum ScrapeOutput {
-    Exposition { format: Format, only: Option<Only>, identities: Vec<Identity>, canonical: Vec<SelectedFamilies>, native: Vec<Section> },
-    Otlp { only: Option<Only>, targets: Vec<otlp::TargetMetrics> },
+    Exposition {
+        settings: PageSettings,
+        only: Option<Only>,
+        identities: Vec<Identity>,
+        canonical: Vec<SelectedFamilies>,
+        native: Vec<Section>,
+    },
+    Otlp {
+        only: Option<Only>,
+        targets: Vec<otlp::TargetMetrics>,
+    },
 }
 
 impl ScrapeOutput {
@@ -121,18 +131,24 @@ impl ScrapeOutput {
             ScrapeFormat::OtlpJson => return Self::Otlp { only, targets: Vec::new() },
         };
         let (identities, canonical, native) = Default::default();
-        Self::Exposition { format, only, identities, canonical, native }
+        Self::Exposition { settings: format.into(), only, identities, canonical, native }
+    }
+
+    /// Uses the settings of the pull endpoint.
+    fn configure(&mut self, config: Option<&config::Prometheus>) {
+        if let (Self::Exposition { settings, .. }, Some(config)) = (self, config) {
+            *settings = PageSettings::new(settings.format, config);
+        }
     }
 
     /// Adds the metrics of a target.
     fn add(&mut self, meter_provider: &TargetMeterProvider, source: &Source, identity: &Identity, reading: &Reading) {
         let points = reading.points(Instant::now());
         match self {
-            Self::Exposition { identities, canonical, native, .. } => {
+            Self::Exposition { settings, identities, canonical, native, .. } => {
                 identities.push(identity.clone());
-                canonical.push(meter_provider.gather(points));
-                let histograms = reading.snapshot().map(|snapshot| snapshot.histograms.as_slice()).unwrap_or_default();
-                canonical.push(exposition::histograms(source.name, identity, histograms));
+                canonical.push(meter_provider.gather(points, settings.translation, &CounterStarts::of(reading)));
+                canonical.push(exposition::histograms(source.name, Some(identity), reading, settings.translation));
                 native.push(Section::of_target(reading.native.clone(), identity));
             }
             Self::Otlp { targets, .. } => {
@@ -144,15 +160,15 @@ impl ScrapeOutput {
 
     fn print(self) -> Result<(), AppError> {
         let text = match self {
-            Self::Exposition { format, only, identities, canonical, native } => {
-                let info = exposition::target_info(&identities);
+            Self::Exposition { settings, only, identities, canonical, native } => {
+                let info = exposition::target_info(&identities, settings.translation);
                 let canonical = canonical
                     .into_iter()
                     .chain([info])
                     .map(|families| Section::of_postmeter(Arc::new(families)))
                     .filter(|_| only != Some(Only::Native));
                 let native = native.into_iter().filter(|_| only != Some(Only::Canonical));
-                exposition::render(format, &canonical.chain(native).collect::<Vec<_>>())
+                exposition::render(settings, &canonical.chain(native).collect::<Vec<_>>())
             }
             Self::Otlp { only, targets } => {
                 let mut request = otlp::message(&targets);

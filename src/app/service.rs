@@ -7,7 +7,7 @@ use crate::delivery_log::StateError;
 use crate::export::otlp::{ExportQueue, Push, PushStatus, SendError};
 use crate::poll;
 use crate::serve::{Access, AccessError, AppState, ReloadRequest};
-use crate::telemetry::{MeterProviderError, SelfTelemetry, SelfTelemetryError, SelfWatch, TargetSet};
+use crate::telemetry::{SelfTelemetry, SelfTelemetryError, SelfWatch, TargetSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -59,9 +59,6 @@ pub enum StartError {
     /// The access rules of the pull endpoint cannot be applied.
     #[error(transparent)]
     Access(#[from] AccessError),
-    /// The meter provider of a target cannot be built.
-    #[error(transparent)]
-    TargetMeterProvider(#[from] MeterProviderError),
     /// The push cannot be built.
     #[error(transparent)]
     Send(#[from] SendError),

@@ -7,6 +7,7 @@ use super::map::{Item, Location};
 use super::otel::from_variable;
 use super::schema::PROMETHEUS;
 use super::server_tls::ServerTls;
+use crate::model::TranslationStrategy;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -37,6 +38,12 @@ pub struct Prometheus {
     pub allow_unprotected: bool,
     /// Key `scrape_wait_max`: the longest time that a scrape waits for targets, within the scraper's own timeout.
     pub scrape_wait_max: Duration,
+    /// Key `translation_strategy`: the translation of the names of canonical metrics.
+    pub translation: TranslationStrategy,
+    /// Key `scope_labels`: each series has the labels of its instrumentation scope.
+    pub scope_labels: bool,
+    /// Key `created_lines`: OpenMetrics has lines with start times.
+    pub created_lines: bool,
 }
 
 impl Prometheus {
@@ -51,6 +58,9 @@ impl Prometheus {
             web_config: None,
             allow_unprotected: false,
             scrape_wait_max: SCRAPE_WAIT_MAX_DEFAULT,
+            translation: TranslationStrategy::default(),
+            scope_labels: false,
+            created_lines: false,
         }
     }
 
@@ -79,6 +89,9 @@ impl Prometheus {
         let (rate_limit, web_config) = (map.take("rate_limit"), map.take("web_config_file"));
         let allow_unprotected = map.flag_or_default(decoder, "allow_unprotected");
         let scrape_wait_max = map.duration_or_default(decoder, "scrape_wait_max");
+        let translation = map.choice_or_default(decoder, "translation_strategy", &TranslationStrategy::ALL);
+        let scope_labels = map.flag_or_default(decoder, "scope_labels");
+        let created_lines = map.flag_or_default(decoder, "created_lines");
         decoder.finish(map);
         let (listen, listen_location) = decode_listen(decoder, listen.as_ref());
         let problems = decoder.problems.len();
@@ -92,6 +105,9 @@ impl Prometheus {
             web_config: web_config.as_ref().and_then(|item| load_web_config(decoder, item)),
             allow_unprotected,
             scrape_wait_max,
+            translation,
+            scope_labels,
+            created_lines,
         };
         config.check(decoder, auth.as_ref().map(|item| (item, auth_is_valid)), tls.as_ref(), web_config.as_ref());
         for exposure in config.exposures() {

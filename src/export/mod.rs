@@ -3,5 +3,6 @@
 pub mod exposition;
 pub mod otlp;
 pub(crate) mod queue;
+mod wire;
 
 pub use crate::report::SeriesState;

@@ -11,6 +11,7 @@ mod families;
 mod histogram;
 mod identity;
 mod metric;
+mod prometheus_name;
 mod reading_limits;
 mod reading_memory;
 mod record;
@@ -32,6 +33,7 @@ pub use families::{
 };
 pub use histogram::{Histogram, Summary};
 pub use metric::{Attribute, Kind, Metric, Number};
+pub use prometheus_name::{TranslationStrategy, translated_kind};
 pub use reading_limits::{LimitExceeded, READING_LIMITS, ReadingLimits};
 pub use reading_memory::{MemoryBudget, MemoryReservation};
 pub use record::{EnhancedStatus, FIELDS, FailureKind, Field, FieldInfo, Outcome, Privacy, Record, RecordPage, RecordState, Reply};

@@ -4,14 +4,15 @@
 //! the unit and `total` unless the name contains them. So `requests` and `requests_total`, or `a.b` and `a_b`, become one metric, and their
 //! series may be merged. The families are exported anyway, because other receivers keep the names; collisions are counted and logged.
 
-use super::unit::unit_names;
-use super::{FamilyType, Kind, SelectedFamily, vocabulary};
+use super::{FamilyType, SelectedFamily, TranslationStrategy, translated_kind, vocabulary};
 use foldhash::fast::RandomState;
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::LazyLock;
 
+/// The default of the receiver.
+const STRATEGY: TranslationStrategy = TranslationStrategy::UnderscoreEscapingWithSuffixes;
 /// Collisions that are listed. All are counted.
 const NAMED_MAX: usize = 16;
 
@@ -47,15 +48,8 @@ pub(super) struct NameCollisions {
 static CANONICAL: LazyLock<HashSet<String>> = LazyLock::new(|| {
     let mut names = HashSet::new();
     for metric in vocabulary::ALL {
-        let kind = match metric.kind {
-            Kind::Counter => FamilyType::Counter,
-            Kind::Gauge => FamilyType::Gauge,
-            Kind::UpDownCounter => FamilyType::Unknown,
-            Kind::Histogram => FamilyType::Histogram,
-        };
-        let mut name = String::new();
-        translate(metric.name, metric.unit, kind, &mut name);
-        names.extend(series_suffixes(kind).iter().map(|suffix| format!("{name}{suffix}")));
+        let name = STRATEGY.name_of(metric);
+        names.extend(series_suffixes(translated_kind(metric.kind)).iter().map(|suffix| format!("{name}{suffix}")));
     }
     names
 });
@@ -68,7 +62,7 @@ impl NameCollisions {
         let mut seen: Vec<(u64, u32)> = Vec::new();
         let mut found = Self::default();
         for (index, family) in families.clone().enumerate() {
-            translate(&family.name(), &family.unit(), family.kind(), &mut buffer);
+            STRATEGY.write_metric_name(&family.name(), &family.unit(), family.kind(), &mut buffer);
             let base_len = buffer.len();
             for suffix in series_suffixes(family.kind()) {
                 buffer.truncate(base_len);
@@ -91,7 +85,7 @@ impl NameCollisions {
             let (Some(first), Some(second)) = (families.get(first as usize), families.get(second as usize)) else { continue };
             // A family with several scopes is contained once per scope.
             if first.native_name() != second.native_name() {
-                translate(&second.name(), &second.unit(), second.kind(), &mut buffer);
+                STRATEGY.write_metric_name(&second.name(), &second.unit(), second.kind(), &mut buffer);
                 found.add(second, || first.name().into_owned(), &buffer);
             }
         }
@@ -116,36 +110,8 @@ fn series_suffixes(kind: FamilyType) -> &'static [&'static str] {
     }
 }
 
-/// Writes the name that a metric has in Prometheus after OTLP.
-fn translate(name: &str, unit: &str, kind: FamilyType, to: &mut String) {
-    to.clear();
-    let is_counter = kind == FamilyType::Counter;
-    let is_ratio = unit == "1" && kind == FamilyType::Gauge;
-    let is_moved = |part: &str| (is_counter && part == "total") || (is_ratio && part == "ratio");
-    let parts = || name.split(|c: char| !c.is_ascii_alphanumeric() && c != ':').filter(|part| !part.is_empty());
-    let mut add = |part: &str| {
-        if !to.is_empty() || part.starts_with(|c: char| c.is_ascii_digit()) {
-            to.push('_');
-        }
-        to.push_str(part);
-    };
-    parts().filter(|part| !is_moved(part)).for_each(&mut add);
-    for unit in unit_names(unit) {
-        if !parts().any(|part| part == unit) {
-            add(unit);
-        }
-    }
-    if is_counter {
-        add("total");
-    }
-    if is_ratio {
-        add("ratio");
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::format::prometheus;
     use crate::model::{FamilySelection, Repair, SelectedFamilies};
 
@@ -156,27 +122,6 @@ mod tests {
         let found: Vec<_> = native.name_collisions().iter().map(|c| (c.other.as_str(), c.family.as_str(), c.translated.as_str())).collect();
         assert_eq!(found, expected, "{body}");
         assert_eq!(native.repairs.get(Repair::NameCollision), expected.len() as u64, "{body}");
-    }
-
-    #[test]
-    fn names_are_translated_like_in_the_prometheus_otlp_receiver() {
-        for (name, unit, kind, expected) in [
-            ("requests", "", FamilyType::Counter, "requests_total"),
-            ("requests_total", "", FamilyType::Counter, "requests_total"),
-            ("requests_total", "", FamilyType::Gauge, "requests_total"),
-            ("total_messages", "", FamilyType::Counter, "messages_total"),
-            ("mail.queue..size", "", FamilyType::Unknown, "mail_queue_size"),
-            ("took", "s", FamilyType::Gauge, "took_seconds"),
-            ("took_seconds", "s", FamilyType::Histogram, "took_seconds"),
-            ("took.seconds", "s", FamilyType::Counter, "took_seconds_total"),
-            ("used", "1", FamilyType::Gauge, "used_ratio"),
-            ("2xx", "", FamilyType::Gauge, "_2xx"),
-            ("a:b_", "{x}", FamilyType::Gauge, "a:b"),
-        ] {
-            let mut translated = String::new();
-            translate(name, unit, kind, &mut translated);
-            assert_eq!(translated, expected, "{name}");
-        }
     }
 
     #[test]

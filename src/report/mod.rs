@@ -1,8 +1,8 @@
 //! The report of a target's reading: canonical and native metrics in the form that is pushed, with start times, point times, deltas and the
 //! ends of series.
 //!
-//! The SDK cannot provide these: its counters all begin when Postmeter's instruments were created. The exposition formats of the pull do not
-//! have them and are written from the families directly.
+//! The SDK cannot provide these: its counters all begin when Postmeter's instruments were created. The pull is written from the families
+//! directly, with only those start times that are known without earlier readings.
 //!
 //! # Start times are known or unset
 //!

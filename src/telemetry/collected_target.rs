@@ -1,9 +1,8 @@
 //! A target and its `MeterProvider`: the input of the push and the pull.
 
-use super::meter_provider::MeterProviderError;
-use super::{DeliveryMetrics, Identity, TargetMeterProvider};
+use super::{CounterStarts, DeliveryMetrics, Identity, TargetMeterProvider};
 use crate::config::Origin;
-use crate::model::{Point, SelectedFamilies};
+use crate::model::{Point, SelectedFamilies, TranslationStrategy};
 use crate::poll::{Reading, Target};
 use opentelemetry_proto::tonic::metrics::v1::ScopeMetrics;
 use parking_lot::Mutex;
@@ -25,23 +24,19 @@ pub struct CollectedTarget {
 
 impl CollectedTarget {
     /// Creates the `MeterProvider` of a target.
-    ///
-    /// # Errors
-    /// The SDK cannot create it.
-    pub fn new(target: Arc<Target>) -> Result<Self, MeterProviderError> {
+    #[must_use]
+    pub fn new(target: Arc<Target>) -> Self {
         Self::build(target, None)
     }
 
     /// The successor of `before` after a reload. The counts of the delivery log are continued if it is the same server.
-    ///
-    /// # Errors
-    /// The SDK cannot create the `MeterProvider`.
-    pub fn succeeding(target: Arc<Target>, before: &Self) -> Result<Self, MeterProviderError> {
+    #[must_use]
+    pub fn succeeding(target: Arc<Target>, before: &Self) -> Self {
         Self::build(target, Some(before))
     }
 
-    fn build(target: Arc<Target>, before: Option<&Self>) -> Result<Self, MeterProviderError> {
-        let meter_provider = TargetMeterProvider::new(&target)?;
+    fn build(target: Arc<Target>, before: Option<&Self>) -> Self {
+        let meter_provider = TargetMeterProvider::new(&target);
         let identity = Identity::of(&target.config);
         let deliveries_before = before.filter(|before| before.identity == identity).and_then(|before| before.deliveries.as_ref());
         let deliveries = target.config.delivery_log.is_some().then(|| match deliveries_before {
@@ -49,7 +44,7 @@ impl CollectedTarget {
             None => meter_provider.delivery_metrics(),
         });
         let origin = Mutex::new(target.config.origin.clone());
-        Ok(Self { target, deliveries: deliveries.map(Arc::new), meter_provider, identity, origin })
+        Self { target, deliveries: deliveries.map(Arc::new), meter_provider, identity, origin }
     }
 
     /// The identity of the target, with the version and `target_info` of this reading or, if it failed, of the last good one.
@@ -98,13 +93,13 @@ impl CollectedTarget {
     }
 
     /// The canonical scalars of a reading as families with the labels `job` and `instance`, for the pull.
-    pub fn gather(&self, reading: &Reading) -> SelectedFamilies {
-        self.meter_provider.gather(self.points(reading))
+    pub fn gather(&self, reading: &Reading, strategy: TranslationStrategy) -> SelectedFamilies {
+        self.meter_provider.gather(self.points(reading), strategy, &CounterStarts::of(reading))
     }
 
     /// The same as [`gather`](Self::gather) without `job` and `instance`.
-    pub fn gather_without_target_labels(&self, reading: &Reading) -> SelectedFamilies {
-        self.meter_provider.gather_without_target_labels(self.points(reading))
+    pub fn gather_without_target_labels(&self, reading: &Reading, strategy: TranslationStrategy) -> SelectedFamilies {
+        self.meter_provider.gather_without_target_labels(self.points(reading), strategy, &CounterStarts::of(reading))
     }
 
     /// The points of a reading and of the delivery log, which does not depend on the poll.

@@ -1,7 +1,8 @@
 //! The identity of a mail server: the resource of the push, and the labels `job` and `instance` of the pull.
 
 use crate::config;
-use std::collections::HashMap;
+use crate::model::TranslationStrategy;
+use std::borrow::Cow;
 
 /// The identity of a mail server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +59,8 @@ impl Identity {
     #[must_use]
     pub fn with_target_info(mut self, attributes: &[(String, String)]) -> Self {
         for (key, value) in attributes {
-            let name = label_name(key);
-            if !self.info().any(|(known, _)| known == name) {
+            let name = TranslationStrategy::default().label_name(key);
+            if !self.info(TranslationStrategy::default()).any(|(known, _)| known == name) {
                 self.attributes.push((key.clone(), value.clone()));
             }
         }
@@ -96,22 +97,13 @@ impl Identity {
 
     /// The labels `job` and `instance`, which every series of the pull has.
     #[must_use]
-    pub fn labels(&self) -> HashMap<String, String> {
-        [("job", &self.job), ("instance", &self.instance)].map(|(k, v)| (k.to_owned(), v.clone())).into()
+    pub fn labels(&self) -> [(&'static str, String); 2] {
+        [("instance", self.instance.clone()), ("job", self.job.clone())]
     }
 
     /// The labels of `target_info` except `job` and `instance`.
-    pub fn info(&self) -> impl Iterator<Item = (String, &str)> {
+    pub fn info(&self, strategy: TranslationStrategy) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
         let rest = self.attributes().filter(|(key, _)| !IN_LABELS.contains(key));
-        rest.map(|(key, value)| (label_name(key), value))
+        rest.map(move |(key, value)| (strategy.label_name(key), value))
     }
-}
-
-/// The label name of an attribute key, as the Prometheus compatibility specification defines it.
-fn label_name(key: &str) -> String {
-    let mut name: String = key.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
-    if name.starts_with(|c: char| c.is_ascii_digit()) {
-        name.insert_str(0, "key_");
-    }
-    name
 }

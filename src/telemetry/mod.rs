@@ -22,7 +22,7 @@ pub use delivery_metrics::{DeliveryMetrics, FAILURES_MAX};
 pub use export_metrics::ExportMetrics;
 pub use identity::{Identity, SERVER_PORT};
 pub use logging::finish_log;
-pub use meter_provider::{MeterProviderError, SCOPE, TargetMeterProvider, empty_canonical_scope, metrics_of};
+pub use meter_provider::{CounterStarts, SCOPE, TargetMeterProvider, empty_canonical_scope, metrics_of};
 pub use poll_metrics::PollMetrics;
 pub use reload_metrics::{ReloadMetrics, ReloadStatus};
 pub use self_metrics::SELF_METRICS;

@@ -6,7 +6,7 @@
 use super::access_metrics::AccessMetrics;
 use super::export_metrics::ExportMetrics;
 use super::logging;
-use super::meter_provider::{PushReader, families_from};
+use super::meter_provider::{PushReader, SharedReader, families_from};
 use super::otlp_exporters;
 use super::poll_metrics::PollMetrics;
 use super::reload_metrics::ReloadMetrics;
@@ -16,8 +16,8 @@ use super::self_metrics::{
 use super::self_watch::ConditionMetrics;
 use super::{Identity, SCOPE};
 use crate::config;
-use crate::model::SelectedFamilies;
 use crate::model::registry::SCHEMA_URL;
+use crate::model::{SelectedFamilies, TranslationStrategy};
 use opentelemetry::metrics::{Counter, Histogram, MeterProvider};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::metrics::v1::ScopeMetrics;
@@ -25,7 +25,6 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use prometheus::Registry;
 use std::time::Duration;
 
 /// The time limit of the last export at shutdown, per signal.
@@ -35,7 +34,7 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct SelfTelemetry {
     identity: Identity,
-    registry: Registry,
+    reader: SharedReader,
     meters: SdkMeterProvider,
     traces: Option<SdkTracerProvider>,
     logs: Option<SdkLoggerProvider>,
@@ -112,14 +111,8 @@ impl SelfTelemetry {
         traces: Option<SdkTracerProvider>,
         logs: Option<SdkLoggerProvider>,
     ) -> Result<Self, SelfTelemetryError> {
-        let registry = Registry::new_custom(None, Some(identity.labels())).map_err(SelfTelemetryError::new)?;
-        let exporter = opentelemetry_prometheus::exporter()
-            .with_registry(registry.clone())
-            .scope_info_enabled(false)
-            .without_target_info()
-            .build()
-            .map_err(SelfTelemetryError::new)?;
-        let mut meters = SdkMeterProvider::builder().with_resource(resource).with_reader(exporter);
+        let reader = SharedReader::default();
+        let mut meters = SdkMeterProvider::builder().with_resource(resource).with_reader(reader.clone());
         if let Some(periodic) = periodic {
             meters = meters.with_reader(periodic);
         }
@@ -132,7 +125,7 @@ impl SelfTelemetry {
         gauge(&meter, &BUILD_INFO).record(1, &[KeyValue::new(VERSION.key, env!("CARGO_PKG_VERSION"))]);
         Ok(Self {
             identity,
-            registry,
+            reader,
             traces,
             logs,
             push_reader,
@@ -165,9 +158,11 @@ impl SelfTelemetry {
 
     /// The self-metrics for the pull, and Postmeter's identity.
     #[must_use]
-    pub fn gather(&self) -> (&Identity, SelectedFamilies) {
+    pub fn gather(&self, strategy: TranslationStrategy) -> (&Identity, SelectedFamilies) {
         self.conditions.count_dropped_log_lines();
-        (&self.identity, families_from(&self.registry.gather(), |_| true))
+        let labels = self.identity.labels();
+        let labels = labels.each_ref().map(|(name, value)| (*name, value.as_str()));
+        (&self.identity, families_from(&self.reader.collected(), strategy, &labels, |_, start| Some(start)))
     }
 
     /// The self-metrics for the push, and Postmeter's identity. `None` if the push does not export them.

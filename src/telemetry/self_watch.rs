@@ -227,7 +227,7 @@ mod tests {
         let config = config::parse(text, "postmeter.yaml", &Environment::default()).unwrap();
         let target = Target::new(config.targets[0].clone(), Limits::default()).unwrap();
         let telemetry = Arc::new(SelfTelemetry::quiet().unwrap());
-        let targets = TargetSet::new(vec![Arc::new(CollectedTarget::new(target.clone()).unwrap())]);
+        let targets = TargetSet::new(vec![Arc::new(CollectedTarget::new(target.clone()))]);
         let watch = SelfWatch::new(targets, telemetry.clone(), MINUTE, None);
         let now = Instant::now();
         assert_eq!(watch.conditions(now), []);
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(old[1].to_string(), "stale: old readings of a");
         watch.record(Instant::now() + MINUTE * 6);
         let value = |name: &str| {
-            let (_, families) = telemetry.gather();
+            let (_, families) = telemetry.gather(Default::default());
             families.find(None, name).unwrap().samples().next().unwrap().number().unwrap()
         };
         assert_eq!(

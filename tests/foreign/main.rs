@@ -7,6 +7,7 @@ mod support;
 mod alerts;
 mod compose;
 mod dashboards;
+mod exposition;
 mod helm;
 mod page;
 mod promtool;

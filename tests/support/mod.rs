@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, dead_code)]
 
 pub mod flat;
+pub mod metric_family;
 pub mod names;
 pub mod program;
 pub mod spool;

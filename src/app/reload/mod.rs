@@ -212,9 +212,9 @@ impl RunningConfig {
             let target = Arc::new(match previous {
                 Some(previous) => {
                     let target = Target::succeeding(wanted.clone(), &previous.target).map_err(start_error)?;
-                    CollectedTarget::succeeding(target, previous)?
+                    CollectedTarget::succeeding(target, previous)
                 }
-                None => CollectedTarget::new(Target::new(wanted.clone(), self.limits.clone()).map_err(start_error)?)?,
+                None => CollectedTarget::new(Target::new(wanted.clone(), self.limits.clone()).map_err(start_error)?),
             });
             targets.push(target.clone());
             built.push(target);

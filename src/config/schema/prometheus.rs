@@ -5,6 +5,7 @@ use super::{Key, NONE, Shape, key, names};
 use crate::config::access::{NETWORKS_MAX, OPEN_PATHS, TOKENS_MAX};
 use crate::config::prometheus::SCRAPE_WAIT_MAX_DEFAULT;
 use crate::config::server_tls::{CIPHER_SUITES, CLIENT_AUTH, CURVES, MAX_VERSIONS, MIN_VERSIONS, NAMES_MAX};
+use crate::model::TranslationStrategy;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -37,6 +38,19 @@ pub static PROMETHEUS: &[Key] = &[
         DurationIs(SCRAPE_WAIT_MAX_DEFAULT),
         "The longest time that a scrape waits for targets, within the scraper's own timeout (Telegraf: 5 s, Zabbix: 3 s).",
     ),
+    key(
+        "translation_strategy",
+        Shape::Choice(|| names(&TranslationStrategy::ALL)),
+        Choice("UnderscoreEscapingWithSuffixes"),
+        "The translation of canonical names, as in Prometheus' otlp.translation_strategy.",
+    ),
+    key(
+        "scope_labels",
+        Shape::Flag,
+        Flag(false),
+        "Add the labels otel_scope_name, otel_scope_version and otel_scope_schema_url to each series. OpenTelemetry's default is true.",
+    ),
+    key("created_lines", Shape::Flag, Flag(false), "Write start times as _created lines in OpenMetrics. Protobuf always contains them."),
 ];
 
 /// `auth:`

@@ -12,6 +12,8 @@ pub enum Format {
     TextV1(Escaping),
     /// OpenMetrics 1.0.0, in which names can be quoted.
     OpenMetrics(Escaping),
+    /// Protobuf: `io.prometheus.client.MetricFamily` messages, each preceded by its length.
+    Protobuf(Escaping),
     /// JSON in the shape of KumoMTA's `/metrics.json`.
     Json,
 }
@@ -30,6 +32,18 @@ impl Format {
             Self::OpenMetrics(Escaping::Dots) => "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=dots",
             Self::OpenMetrics(Escaping::Values) => "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=values",
             Self::OpenMetrics(Escaping::AllowUtf8) => "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+            Self::Protobuf(Escaping::Underscores) => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=underscores"
+            }
+            Self::Protobuf(Escaping::Dots) => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=dots"
+            }
+            Self::Protobuf(Escaping::Values) => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=values"
+            }
+            Self::Protobuf(Escaping::AllowUtf8) => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=allow-utf-8"
+            }
             Self::Json => "application/json",
         }
     }
@@ -38,7 +52,7 @@ impl Format {
     pub(super) const fn escaping(self) -> Escaping {
         match self {
             Self::Text => Escaping::Underscores,
-            Self::TextV1(escaping) | Self::OpenMetrics(escaping) => escaping,
+            Self::TextV1(escaping) | Self::OpenMetrics(escaping) | Self::Protobuf(escaping) => escaping,
             Self::Json => Escaping::AllowUtf8,
         }
     }
@@ -49,7 +63,9 @@ impl Format {
 }
 
 /// The suffix of the samples of a counter.
-const TOTAL: &str = "_total";
+pub(super) const TOTAL: &str = "_total";
+/// The suffix of a line with the start time of a series, in OpenMetrics.
+pub(super) const CREATED: &str = "_created";
 /// The suffix of the samples of an info.
 const INFO: &str = "_info";
 
@@ -73,7 +89,7 @@ pub(super) fn type_name(format: Format, kind: FamilyType) -> &'static str {
         FamilyType::Info if format.is_open_metrics() => "info",
         FamilyType::StateSet if format.is_open_metrics() => "stateset",
         FamilyType::Info | FamilyType::StateSet => "gauge",
-        FamilyType::Unknown if matches!(format, Format::Text | Format::TextV1(_)) => "untyped",
+        FamilyType::Unknown if matches!(format, Format::Text | Format::TextV1(_) | Format::Protobuf(_)) => "untyped",
         FamilyType::Unknown => "unknown",
     }
 }

@@ -6,6 +6,11 @@
 //! these two labels while they are written. So each format is implemented once, and a page of a million series needs no copy of
 //! them.
 //!
+//! # One walk over the series
+//!
+//! All formats get the same families and series, with the same names: the walk merges, escapes and omits, and the formats only encode. A
+//! Protobuf message begins with its length, so a family that is larger than a chunk is walked twice: to measure it, and to write it.
+//!
 //! # Conflicting types
 //!
 //! Targets can expose the same family with different types. Numbers of several types are merged into one family of unknown type,
@@ -13,37 +18,49 @@
 //! target's type is used, and the families of the others are omitted and reported in [`OmittedFamilies`].
 
 mod canonical;
+mod exemplars;
 mod format;
 mod json;
 mod names;
 mod omitted;
+mod protobuf;
 mod reserved_families;
 mod reserved_names;
 mod section;
+mod series;
+mod settings;
 mod text;
+mod unit;
 mod writer;
 
-pub use canonical::{histograms, histograms_without_identity, prometheus_name, target_info};
+pub use canonical::{histograms, target_info};
 pub use format::Format;
 pub use names::Escaping;
 pub use omitted::OmittedFamilies;
 pub use reserved_families::is_reserved;
 pub use reserved_names::ReservedNames;
 pub use section::Section;
+pub use settings::PageSettings;
 pub use writer::ExpositionWriter;
 
-/// Renders a whole page as a string.
+/// Renders a whole page.
 #[must_use]
-pub fn render(format: Format, sections: &[Section]) -> String {
+pub fn render_bytes(settings: impl Into<PageSettings>, sections: &[Section]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut out = |chunk: &mut Vec<u8>| {
         bytes.append(chunk);
         true
     };
-    let mut writer = ExpositionWriter::new(format, &mut out);
+    let mut writer = ExpositionWriter::new(settings, &mut out);
     let _ = writer.write(sections, &ReservedNames::default());
     writer.finish();
-    String::from_utf8_lossy(&bytes).into_owned()
+    bytes
+}
+
+/// Renders a whole page in a text format as a string.
+#[must_use]
+pub fn render(settings: impl Into<PageSettings>, sections: &[Section]) -> String {
+    String::from_utf8_lossy(&render_bytes(settings, sections)).into_owned()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Names of metrics and labels. Names with characters other than letters, digits and underscores are quoted or escaped, as the client
 //! requests.
 
-use crate::model::SampleRef;
+use crate::model::{SampleRef, is_scope_label};
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -70,15 +70,28 @@ pub(super) fn escaped_label_names(sample: &SampleRef<'_>, escaping: Escaping) ->
     for (label, _) in sample.labels() {
         let mut name = label.to_owned();
         if !is_label_name(label) {
-            // Labels cannot have colons, which the schemes do not escape.
-            name = escape(label, escaping).replace(':', "_");
-            while name == NAME || names.contains(&name) || sample.labels().any(|(other, _)| other == name) {
+            name = label_name(label, escaping).into_owned();
+            // Labels of the scope may be added.
+            while name == NAME
+                || is_scope_label(name.as_bytes())
+                || names.contains(&name)
+                || sample.labels().any(|(other, _)| other == name)
+            {
                 name.insert(0, '_');
             }
         }
         names.push(name);
     }
     Some(names)
+}
+
+/// Returns the name of a label on a page.
+pub(super) fn label_name(label: &str, escaping: Escaping) -> Cow<'_, str> {
+    if escaping == Escaping::AllowUtf8 || is_label_name(label) {
+        return Cow::Borrowed(label);
+    }
+    // Labels cannot have colons, which the schemes do not escape.
+    Cow::Owned(escape(label, escaping).replace(':', "_"))
 }
 
 /// The label that contains the metric name.

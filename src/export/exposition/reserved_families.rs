@@ -4,8 +4,8 @@
 //! that exposes `mail_up` or `postmeter_build_info` would be mistaken for Postmeter when a poll fails or the system has no such metric.
 
 use super::names::{Escaping, metric_name};
-use super::{Format, ReservedNames, prometheus_name};
-use crate::model::{FamilyType, Kind, TARGET_INFO, vocabulary};
+use super::{Format, PageSettings, ReservedNames};
+use crate::model::{FamilyType, Kind, TARGET_INFO, TranslationStrategy, vocabulary};
 use crate::telemetry::SELF_METRICS;
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -15,23 +15,31 @@ const SELF_PREFIX: &str = "postmeter_";
 /// The metric that Prometheus records for each scrape.
 const UP: &str = "up";
 
-static IN_TEXT: LazyLock<ReservedNames> = LazyLock::new(|| reserved_names(Format::Text));
-static IN_OPEN_METRICS: LazyLock<ReservedNames> = LazyLock::new(|| reserved_names(Format::OpenMetrics(Escaping::Underscores)));
-static IN_JSON: LazyLock<ReservedNames> = LazyLock::new(|| reserved_names(Format::Json));
+/// The reserved names of pages with these translations, in text, OpenMetrics and JSON.
+static RESERVED: LazyLock<Vec<(TranslationStrategy, [ReservedNames; 3])>> = LazyLock::new(|| {
+    let formats = [Format::Text, Format::OpenMetrics(Escaping::Underscores), Format::Json];
+    let names = |translation| formats.map(|format| reserved_names(&PageSettings { translation, ..format.into() }));
+    TranslationStrategy::ALL.iter().map(|(_, translation)| (*translation, names(*translation))).collect()
+});
 
 /// Returns true if the name is reserved. The escaping of the page is irrelevant: the name with underscores is compared.
 #[must_use]
-pub fn is_reserved(format: Format, name: &str, kind: FamilyType) -> bool {
+pub fn is_reserved(settings: impl Into<PageSettings>, name: &str, kind: FamilyType) -> bool {
+    let settings = settings.into();
     let name = metric_name(Cow::Borrowed(name), Escaping::Underscores);
-    let reserved = match format {
-        Format::Text | Format::TextV1(_) => &IN_TEXT,
-        Format::OpenMetrics(_) => &IN_OPEN_METRICS,
-        Format::Json => &IN_JSON,
-    };
-    name.starts_with(SELF_PREFIX) || reserved.conflicts_with(format, &name, kind)
+    if name.starts_with(SELF_PREFIX) {
+        return true;
+    }
+    let by_format = RESERVED.iter().find(|(translation, _)| *translation == settings.translation);
+    let reserved = by_format.map(|(_, [text, open_metrics, json])| match settings.format {
+        Format::Text | Format::TextV1(_) | Format::Protobuf(_) => text,
+        Format::OpenMetrics(_) => open_metrics,
+        Format::Json => json,
+    });
+    reserved.is_some_and(|reserved| reserved.conflicts_with(&settings, &name, kind))
 }
 
-fn reserved_names(format: Format) -> ReservedNames {
+fn reserved_names(settings: &PageSettings) -> ReservedNames {
     let mut reserved = ReservedNames::default();
     for metric in vocabulary::ALL.iter().chain(SELF_METRICS) {
         let kind = match metric.kind {
@@ -39,10 +47,11 @@ fn reserved_names(format: Format) -> ReservedNames {
             Kind::UpDownCounter | Kind::Gauge => FamilyType::Gauge,
             Kind::Histogram => FamilyType::Histogram,
         };
-        reserved.add(format, prometheus_name(metric), kind);
+        let name = metric_name(Cow::Owned(settings.translation.name_of(metric)), Escaping::Underscores);
+        reserved.add(settings, name.into_owned(), kind);
     }
     for name in [UP, TARGET_INFO] {
-        reserved.add(format, name.to_owned(), FamilyType::Gauge);
+        reserved.add(settings, name.to_owned(), FamilyType::Gauge);
     }
     reserved
 }
@@ -62,7 +71,7 @@ mod tests {
         telemetry.export.attempted(None, Duration::ZERO);
         telemetry.export.waiting(1);
         telemetry.export.retried("timeout");
-        let (_, families) = telemetry.gather();
+        let (_, families) = telemetry.gather(TranslationStrategy::default());
         assert!(families.len() >= 7, "{}", families.len());
         for family in families.families() {
             assert!(is_reserved(Format::Text, &family.name(), FamilyType::Unknown), "{}", family.name());
@@ -92,6 +101,17 @@ mod tests {
             (text, "target_info", Gauge, true),
         ] {
             assert_eq!(is_reserved(format, name, kind), reserved, "{name} {format:?}");
+        }
+        // The names of the page's translation are reserved.
+        let with = |translation| PageSettings { translation, ..text.into() };
+        for (strategy, bounces, total) in [
+            (TranslationStrategy::UnderscoreEscapingWithSuffixes, false, true),
+            (TranslationStrategy::UnderscoreEscapingWithoutSuffixes, true, false),
+            (TranslationStrategy::NoUtf8EscapingWithSuffixes, false, true),
+            (TranslationStrategy::NoTranslation, true, false),
+        ] {
+            let is_reserved = |name| is_reserved(with(strategy), name, Counter);
+            assert_eq!((is_reserved("mail.bounces"), is_reserved("mail_bounces_total")), (bounces, total), "{strategy:?}");
         }
     }
 }

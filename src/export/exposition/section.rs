@@ -1,7 +1,10 @@
 //! The families of a target, or of Postmeter, on a page.
 
-use crate::model::SelectedFamilies;
-use crate::telemetry::Identity;
+use super::PageSettings;
+use crate::export::otlp::NATIVE_SCOPE;
+use crate::model::registry::SCHEMA_URL;
+use crate::model::{SelectedFamilies, SelectedFamily, TARGET_INFO};
+use crate::telemetry::{Identity, SCOPE};
 use std::sync::Arc;
 
 /// The families of one target or of Postmeter. Cheap to clone.
@@ -37,6 +40,21 @@ impl Section {
     #[must_use]
     pub fn series(&self) -> u64 {
         self.native.kept
+    }
+
+    /// Returns the labels that each series of a family gets in addition to its own.
+    pub(super) fn labels(&self, settings: &PageSettings, family: &SelectedFamily<'_>) -> Vec<(&'static str, &str)> {
+        let mut labels = Vec::new();
+        if let Some((job, instance)) = &self.identity {
+            labels.extend([("instance", instance.as_str()), ("job", job)]);
+        }
+        // Series of another scope have its labels already, and `target_info` is not a metric.
+        if settings.scope_labels && family.scope().is_none() && family.native_name() != TARGET_INFO {
+            labels.push(("otel_scope_name", if self.is_postmeters { SCOPE } else { NATIVE_SCOPE }));
+            labels.extend(self.is_postmeters.then_some(("otel_scope_schema_url", SCHEMA_URL)));
+            labels.push(("otel_scope_version", env!("CARGO_PKG_VERSION")));
+        }
+        labels
     }
 
     /// Returns the name of the target for messages.

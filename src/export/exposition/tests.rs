@@ -1,6 +1,8 @@
 //! Compares rendered pages byte for byte.
 
 mod escaping;
+mod extras;
+mod protobuf;
 
 use super::*;
 use crate::format::prometheus;
@@ -274,17 +276,22 @@ fn a_rendered_page_parses_to_the_same_page() {
 }
 
 #[test]
-fn prometheus_names_match_those_of_the_sdk_exporter() {
-    use crate::model::{Kind, Point, vocabulary};
+fn every_instrument_has_the_name_and_the_labels_of_the_translation() {
+    use crate::model::{Kind, Point, TranslationStrategy};
+    use crate::telemetry::{CounterStarts, TargetMeterProvider};
     for source in crate::source::SOURCES.iter() {
-        let meter_provider = crate::telemetry::TargetMeterProvider::of(source, &Identity::new("x", "y")).unwrap();
-        for metric in crate::telemetry::metrics_of(source).into_iter().filter(|metric| metric.kind != Kind::Histogram) {
-            let families = meter_provider.gather(vec![Point::new(metric, &[], 1.0)]);
-            let names: Vec<String> = families.families().map(|family| family.name().into_owned()).collect();
-            assert_eq!(names, [prometheus_name(metric)], "{}", metric.name);
+        let meter_provider = TargetMeterProvider::of(source, &Identity::new("x", "y"));
+        for (_, strategy) in TranslationStrategy::ALL {
+            for metric in crate::telemetry::metrics_of(source).into_iter().filter(|metric| metric.kind != Kind::Histogram) {
+                let families = meter_provider.gather(vec![Point::new(metric, &[], 1.0)], strategy, &CounterStarts::default());
+                let families: Vec<_> = families.families().collect();
+                assert_eq!(families.len(), 1);
+                assert_eq!(families[0].name(), strategy.name_of(metric));
+                let labels: Vec<_> = families[0].samples().next().unwrap().labels().map(|(name, _)| name).collect();
+                assert_eq!(labels, ["instance", "job", &strategy.label_name("mail.system.name")]);
+            }
         }
     }
-    assert_eq!(prometheus_name(&vocabulary::DELIVERY_DURATION), "mail_delivery_duration_seconds");
 }
 
 #[test]

@@ -3,12 +3,11 @@
 //! In OpenMetrics the samples of a counter must end in `_total`. A native counter without this suffix has the type `unknown` there,
 //! because native names are not changed.
 
-use super::format::{open_metrics_suffix, type_name};
-use super::names::{Escaping, escaped_label_names, is_label_name, is_metric_name};
-use super::{ExpositionWriter, Section};
-use crate::model::{FamilyType, Histogram, SampleRef, SelectedFamily, Summary, Value};
-use std::collections::HashSet;
-use std::hash::BuildHasher;
+use super::format::{CREATED, open_metrics_suffix, type_name};
+use super::names::{Escaping, is_label_name, is_metric_name, label_name};
+use super::unit::unit_in_name;
+use super::{ExpositionWriter, Section, exemplars};
+use crate::model::{Exemplar, FamilyType, Histogram, SampleRef, SelectedFamily, Summary, Value};
 
 impl ExpositionWriter<'_> {
     /// Writes a family. `is_used` returns true if another family has this name.
@@ -19,7 +18,8 @@ impl ExpositionWriter<'_> {
         of_targets: &[(&Section, SelectedFamily<'_>)],
         is_used: impl Fn(&str) -> bool,
     ) -> Option<()> {
-        let (family, kind) = match open_metrics_suffix(kind).filter(|_| self.format.is_open_metrics()) {
+        let format = self.settings.format;
+        let (family, kind) = match open_metrics_suffix(kind).filter(|_| format.is_open_metrics()) {
             Some(suffix) => match name.strip_suffix(suffix) {
                 // In OpenMetrics a gauge `x` and a counter `x_total` would be two families with the same name.
                 Some(family) if !family.is_empty() && !is_used(family) => (family, kind),
@@ -30,78 +30,129 @@ impl ExpositionWriter<'_> {
         let help = of_targets.iter().map(|(_, family)| family.help()).find(|help| !help.is_empty()).unwrap_or_default();
         if !help.is_empty() {
             self.comment_start("# HELP ", family);
-            escape(&mut self.buffer, help, self.format.is_open_metrics());
+            escape(&mut self.buffer, help, format.is_open_metrics());
             self.buffer.push(b'\n');
         }
         self.comment_start("# TYPE ", family);
-        self.push_all(&[type_name(self.format, kind), "\n"]);
-        let is_quoted = !is_metric_name(name);
-        for (section, family) in of_targets {
-            let suffix = identity_labels(section);
-            let mut written = None;
-            for sample in family.samples() {
-                let escaping = self.format.escaping();
-                self.sample((name, is_quoted), &sample, &suffix, || {
-                    written.get_or_insert_with(|| WrittenSeries::unescaped_of(family, escaping))
-                });
-                self.flush_if_full()?;
-            }
+        self.push_all(&[type_name(format, kind), "\n"]);
+        if let Some(unit) = unit_in_name(family, kind, of_targets).filter(|_| format.is_open_metrics()) {
+            self.comment_start("# UNIT ", family);
+            self.push_all(&[unit, "\n"]);
         }
-        Some(())
+        let is_quoted = !is_metric_name(name);
+        self.each_series(of_targets, section_labels, |writer, sample, names, suffix| {
+            let bound_label = bound_label(sample);
+            writer.sample(&Series { family, name, kind, is_quoted, sample, names, suffix, bound_label });
+            writer.flush_if_full()
+        })
     }
 
-    fn sample<'m>(&mut self, name: (&str, bool), sample: &SampleRef<'_>, suffix: &[u8], written: impl FnOnce() -> &'m mut WrittenSeries) {
-        let names = escaped_label_names(sample, self.format.escaping());
-        if let Some(names) = &names
-            && !written().insert_escaped(sample, names)
-        {
-            self.omitted.series_dropped += 1;
-            return;
+    fn sample(&mut self, series: &Series<'_>) {
+        match series.sample.value() {
+            Value::Number(value) => {
+                let has_exemplars = series.kind == FamilyType::Counter && self.settings.format.is_open_metrics();
+                let exemplar = if has_exemplars { exemplars::of_counter(series.sample, self.settings.format.escaping()) } else { None };
+                self.line((series, series.name, ""), None, value, exemplar);
+            }
+            Value::Histogram(histogram) => self.histogram(series, histogram),
+            Value::Summary(summary) => self.summary(series, summary),
         }
-        let series = Series { name: name.0, is_quoted: name.1, sample, names, suffix, bound_label: bound_label(sample) };
-        match sample.value() {
-            Value::Number(value) => self.line(&series, "", None, value),
-            Value::Histogram(histogram) => self.histogram(&series, histogram),
-            Value::Summary(summary) => self.summary(&series, summary),
+        let has_created = matches!(series.kind, FamilyType::Counter | FamilyType::Histogram | FamilyType::Summary);
+        if self.settings.has_created_lines()
+            && has_created
+            && let Some(nanos) = series.sample.created()
+        {
+            self.created_line(series, nanos);
         }
     }
 
     fn histogram(&mut self, series: &Series<'_>, histogram: &Histogram) {
-        for (bound, count) in histogram.bounds.iter().zip(&histogram.cumulative) {
-            self.line(series, "_bucket", Some(*bound), *count as f64);
+        let (has_exemplars, escaping) = (self.settings.format.is_open_metrics(), self.settings.format.escaping());
+        let mut above = f64::NEG_INFINITY;
+        let infinity = (f64::INFINITY, histogram.count);
+        for (bound, count) in histogram.bounds.iter().copied().zip(histogram.cumulative.iter().copied()).chain([infinity]) {
+            let exemplar = if has_exemplars { exemplars::of_bucket(series.sample, escaping, above, bound) } else { None };
+            self.line((series, series.name, "_bucket"), Some(bound), count as f64, exemplar);
+            above = bound;
         }
-        self.line(series, "_bucket", Some(f64::INFINITY), histogram.count as f64);
         if let Some(sum) = histogram.sum {
-            self.line(series, "_sum", None, sum);
+            self.line((series, series.name, "_sum"), None, sum, None);
         }
-        self.line(series, "_count", None, histogram.count as f64);
+        self.line((series, series.name, "_count"), None, histogram.count as f64, None);
     }
 
     fn summary(&mut self, series: &Series<'_>, summary: &Summary) {
         for (quantile, value) in &summary.quantiles {
-            self.line(series, "", Some(*quantile), *value);
+            self.line((series, series.name, ""), Some(*quantile), *value, None);
         }
         if let Some(sum) = summary.sum {
-            self.line(series, "_sum", None, sum);
+            self.line((series, series.name, "_sum"), None, sum, None);
         }
         if let Some(count) = summary.count {
-            self.line(series, "_count", None, count as f64);
+            self.line((series, series.name, "_count"), None, count as f64, None);
         }
     }
 
-    fn line(&mut self, series: &Series<'_>, name_suffix: &str, bound: Option<f64>, value: f64) {
-        self.series(series, name_suffix, bound);
-        number(&mut self.buffer, value);
+    /// Writes the line with the start time of a series.
+    fn created_line(&mut self, series: &Series<'_>, unix_nanos: u64) {
+        self.series(series, (series.family, CREATED), None);
+        seconds(&mut self.buffer, unix_nanos);
+        // All lines of a series have a timestamp, or none.
         if let Some(milliseconds) = series.sample.timestamp() {
             self.timestamp(milliseconds);
         }
         self.buffer.push(b'\n');
     }
 
+    /// Writes a line of a series, whose name has two parts.
+    fn line(
+        &mut self,
+        (series, name, name_suffix): (&Series<'_>, &str, &str),
+        bound: Option<f64>,
+        value: f64,
+        exemplar: Option<Exemplar<'_>>,
+    ) {
+        self.series(series, (name, name_suffix), bound);
+        number(&mut self.buffer, value);
+        if let Some(milliseconds) = series.sample.timestamp() {
+            self.timestamp(milliseconds);
+        }
+        if let Some(exemplar) = exemplar {
+            self.exemplar(&exemplar);
+        }
+        self.buffer.push(b'\n');
+    }
+
+    /// Writes the exemplar at the end of a line.
+    fn exemplar(&mut self, exemplar: &Exemplar<'_>) {
+        let escaping = self.settings.format.escaping();
+        let out = &mut self.buffer;
+        out.extend_from_slice(b" # {");
+        for (at, (label, value)) in exemplar.labels().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            let name = label_name(label, escaping);
+            let quote: &[u8] = if is_label_name(&name) { b"" } else { b"\"" };
+            out.extend_from_slice(quote);
+            escape(out, &name, true);
+            out.extend_from_slice(quote);
+            out.extend_from_slice(b"=\"");
+            escape(out, value, true);
+            out.push(b'"');
+        }
+        out.extend_from_slice(b"} ");
+        number(out, exemplar.value());
+        if exemplar.time() > 0 {
+            out.push(b' ');
+            seconds(out, exemplar.time());
+        }
+    }
+
     /// Writes the explicit timestamp of a sample.
     fn timestamp(&mut self, milliseconds: i64) {
         self.buffer.push(b' ');
-        if self.format.is_open_metrics() {
+        if self.settings.format.is_open_metrics() {
             number(&mut self.buffer, milliseconds as f64 / 1000.0);
         } else {
             self.buffer.extend_from_slice(itoa::Buffer::new().format(milliseconds).as_bytes());
@@ -109,17 +160,17 @@ impl ExpositionWriter<'_> {
     }
 
     /// Writes the name and the labels, up to the space before the value.
-    fn series(&mut self, series: &Series<'_>, name_suffix: &str, bound: Option<f64>) {
-        let (out, suffix, uses_quotes) = (&mut self.buffer, series.suffix, self.format.escaping() == Escaping::AllowUtf8);
+    fn series(&mut self, series: &Series<'_>, (name, name_suffix): (&str, &str), bound: Option<f64>) {
+        let (out, suffix, uses_quotes) = (&mut self.buffer, series.suffix, self.settings.format.escaping() == Escaping::AllowUtf8);
         let mut separator = b'{';
         if series.is_quoted {
             out.extend_from_slice(b"{\"");
-            escape(out, series.name, true);
+            escape(out, name, true);
             out.extend_from_slice(name_suffix.as_bytes());
             out.push(b'"');
             separator = b',';
         } else {
-            out.extend_from_slice(series.name.as_bytes());
+            out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(name_suffix.as_bytes());
         }
         for (at, (label, value)) in series.sample.labels().enumerate() {
@@ -144,7 +195,7 @@ impl ExpositionWriter<'_> {
             out.extend_from_slice(b"=\"");
             number(out, bound);
             // OpenMetrics requires bounds in the form of floats, as 1.0.
-            if self.format.is_open_metrics() && bound.fract() == 0.0 && bound.abs() < 1e15 {
+            if self.settings.format.is_open_metrics() && bound.fract() == 0.0 && bound.abs() < 1e15 {
                 out.extend_from_slice(b".0");
             }
             out.push(b'"');
@@ -185,61 +236,36 @@ fn bound_label(sample: &SampleRef<'_>) -> &'static str {
     }
 }
 
-/// The label sets of a family's series on the page, to omit series that are duplicates after escaping. Used only for families with
-/// escaped labels.
-#[derive(Default)]
-struct WrittenSeries {
-    hash: foldhash::fast::RandomState,
-    seen: HashSet<u64>,
-}
-
-impl WrittenSeries {
-    /// Returns the series of a family whose labels need no escaping.
-    fn unescaped_of(family: &SelectedFamily<'_>, escaping: Escaping) -> Self {
-        let mut written = Self::default();
-        for sample in family.samples().filter(|sample| escaped_label_names(sample, escaping).is_none()) {
-            written.insert(sample.labels().collect());
-        }
-        written
-    }
-
-    /// Adds a series with escaped labels. Returns false if there is a series with the same labels.
-    fn insert_escaped(&mut self, sample: &SampleRef<'_>, names: &[String]) -> bool {
-        self.insert(names.iter().map(String::as_str).zip(sample.labels().map(|(_, value)| value)).collect())
-    }
-
-    fn insert(&mut self, mut labels: Vec<(&str, &str)>) -> bool {
-        // For Prometheus an empty label is the same as a missing one.
-        labels.retain(|(_, value)| !value.is_empty());
-        labels.sort_unstable();
-        self.seen.insert(self.hash.hash_one(&labels))
-    }
-}
-
 /// The common parts of all lines of a series.
 struct Series<'a> {
+    /// The name of the family, which OpenMetrics has without the suffix of its samples.
+    family: &'a str,
     name: &'a str,
+    kind: FamilyType,
     /// True if the name is quoted and written among the labels.
     is_quoted: bool,
     sample: &'a SampleRef<'a>,
     /// The escaped names of the labels, if some need escaping.
     names: Option<Vec<String>>,
+    /// The labels of the section.
     suffix: &'a [u8],
     /// The label of the bucket bound or the quantile.
     bound_label: &'static str,
 }
 
-/// Returns the labels `instance` and `job` of a section, as text.
-fn identity_labels(section: &Section) -> Vec<u8> {
-    let mut labels = Vec::new();
-    if let Some((job, instance)) = &section.identity {
-        labels.extend_from_slice(b"instance=\"");
-        escape(&mut labels, instance, true);
-        labels.extend_from_slice(b"\",job=\"");
-        escape(&mut labels, job, true);
-        labels.push(b'"');
+/// Returns the labels of a section as text.
+fn section_labels(labels: &[(&'static str, &str)]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for (name, value) in labels {
+        if !text.is_empty() {
+            text.push(b',');
+        }
+        text.extend_from_slice(name.as_bytes());
+        text.extend_from_slice(b"=\"");
+        escape(&mut text, value, true);
+        text.push(b'"');
     }
-    labels
+    text
 }
 
 /// Writes text with backslashes, line feeds and, if `quotes`, double quotes escaped.
@@ -256,6 +282,17 @@ fn escape(out: &mut Vec<u8>, text: &str, quotes: bool) {
         rest = &rest[at + 1..];
     }
     out.extend_from_slice(rest);
+}
+
+/// Writes a time in seconds.
+fn seconds(out: &mut Vec<u8>, unix_nanos: u64) {
+    const NANOS_PER_SECOND: u64 = 1_000_000_000;
+    out.extend_from_slice(itoa::Buffer::new().format(unix_nanos / NANOS_PER_SECOND).as_bytes());
+    let nanos = unix_nanos % NANOS_PER_SECOND;
+    if nanos > 0 {
+        out.push(b'.');
+        out.extend_from_slice(format!("{nanos:09}").trim_end_matches('0').as_bytes());
+    }
 }
 
 /// Writes the shortest text that parses to the same number.

@@ -6,13 +6,14 @@ use super::omitted::OmittedFamilies;
 use super::reserved_families;
 use super::reserved_names::ReservedNames;
 use super::section::Section;
+use super::settings::PageSettings;
 use crate::model::{FamilyType, SelectedFamily};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Writes a page in chunks, which are sent while the rest is written.
 pub struct ExpositionWriter<'a> {
-    pub(super) format: Format,
+    pub(super) settings: PageSettings,
     pub(super) buffer: Vec<u8>,
     /// Takes the content of the buffer. Returns false if the client has disconnected.
     out: &'a mut dyn FnMut(&mut Vec<u8>) -> bool,
@@ -22,22 +23,23 @@ pub struct ExpositionWriter<'a> {
 }
 
 /// The buffer size from which its content is sent.
-const CHUNK_BYTES: usize = 128 * 1024;
+pub(super) const CHUNK_BYTES: usize = 128 * 1024;
 
 impl<'a> ExpositionWriter<'a> {
     /// Begins a page.
-    pub fn new(format: Format, out: &'a mut dyn FnMut(&mut Vec<u8>) -> bool) -> Self {
-        let mut writer = Self::resume(format, out);
+    pub fn new(settings: impl Into<PageSettings>, out: &'a mut dyn FnMut(&mut Vec<u8>) -> bool) -> Self {
+        let mut writer = Self::resume(settings, out);
         writer.is_first = true;
-        if format == Format::Json {
+        if writer.settings.format == Format::Json {
             writer.buffer.push(b'{');
         }
         writer
     }
 
     /// Continues a page that has families already.
-    pub fn resume(format: Format, out: &'a mut dyn FnMut(&mut Vec<u8>) -> bool) -> Self {
-        Self { format, buffer: Vec::with_capacity(CHUNK_BYTES + 4096), out, omitted: OmittedFamilies::default(), is_first: false }
+    pub fn resume(settings: impl Into<PageSettings>, out: &'a mut dyn FnMut(&mut Vec<u8>) -> bool) -> Self {
+        let (settings, buffer) = (settings.into(), Vec::with_capacity(CHUNK_BYTES + 4096));
+        Self { settings, buffer, out, omitted: OmittedFamilies::default(), is_first: false }
     }
 
     /// Writes the families of these sections by name, except those with a name that is reserved by families of an earlier call. Returns
@@ -48,7 +50,7 @@ impl<'a> ExpositionWriter<'a> {
             self.omitted.labels_renamed += section.native.labels_renamed;
             for family in section.native.families() {
                 let name = family.name();
-                if !section.is_postmeters && reserved_families::is_reserved(self.format, &name, family.kind()) {
+                if !section.is_postmeters && reserved_families::is_reserved(self.settings, &name, family.kind()) {
                     self.omitted.add(|| format!("{name} of {} has a name that is reserved for Postmeter or Prometheus", section.target()));
                     continue;
                 }
@@ -56,10 +58,10 @@ impl<'a> ExpositionWriter<'a> {
                     self.omitted.add(|| format!("a family of {} has no name", section.target()));
                     continue;
                 }
-                families.entry(names::metric_name(name, self.format.escaping())).or_default().push((section, family));
+                families.entry(names::metric_name(name, self.settings.format.escaping())).or_default().push((section, family));
             }
         }
-        let names: BTreeSet<Cow<'_, str>> = match self.format.is_open_metrics() {
+        let names: BTreeSet<Cow<'_, str>> = match self.settings.format.is_open_metrics() {
             true => families.keys().cloned().collect(),
             false => BTreeSet::new(),
         };
@@ -83,21 +85,22 @@ impl<'a> ExpositionWriter<'a> {
                 }
                 continue;
             }
-            if reserved.conflicts_with(self.format, &name, kind) {
+            if reserved.conflicts_with(&self.settings, &name, kind) {
                 for (section, _) in &of_targets {
                     self.omitted.add(|| format!("{name:?} of {} has the name of another family", section.target()));
                 }
                 continue;
             }
             self.omitted.families_untyped += u64::from(kind != first);
-            match self.format {
+            match self.settings.format {
                 Format::Json => self.json(&name, kind, &of_targets)?,
+                Format::Protobuf(_) => self.protobuf(&name, kind, &of_targets)?,
                 Format::Text | Format::TextV1(_) | Format::OpenMetrics(_) => {
                     let is_used = |name: &str| names.contains(name) || reserved.has(name) || line_names.has(name);
                     self.text(&name, kind, &of_targets, is_used)?;
                 }
             }
-            line_names.add_lines(self.format, &name, kind);
+            line_names.add_lines(&self.settings, &name, kind);
             self.is_first = false;
         }
         Some(())
@@ -130,8 +133,8 @@ impl<'a> ExpositionWriter<'a> {
 
     /// Writes and sends the end of the page.
     pub fn finish(mut self) -> OmittedFamilies {
-        match self.format {
-            Format::Text | Format::TextV1(_) => {}
+        match self.settings.format {
+            Format::Text | Format::TextV1(_) | Format::Protobuf(_) => {}
             Format::OpenMetrics(_) => self.buffer.extend_from_slice(b"# EOF\n"),
             Format::Json => self.buffer.extend_from_slice(b"}\n"),
         }

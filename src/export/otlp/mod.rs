@@ -22,7 +22,8 @@ pub(crate) mod push;
 mod request_writer;
 pub(crate) mod response;
 mod split;
-mod wire;
+
+use super::wire;
 
 pub use super::queue::queue::ExportQueue;
 pub use super::queue::request_exporter::{EncodedRequest, PartialSuccess, RetryDecision};

@@ -132,14 +132,14 @@ impl PendingDistributions {
                         out.repair(repair);
                     }
                 }
-                continue;
-            }
-            match buckets.finish() {
-                Ok((histogram, repairs)) => {
-                    out.histogram(histogram);
-                    out.repairs(&repairs);
+            } else {
+                match buckets.finish() {
+                    Ok((histogram, repairs)) => {
+                        out.histogram(histogram);
+                        out.repairs(&repairs);
+                    }
+                    Err(repair) => out.add_unreadable_histogram(repair),
                 }
-                Err(repair) => out.add_unreadable_histogram(repair),
             }
             if out.series() > before {
                 created.into_iter().for_each(|nanos| out.created_of_last(nanos));

@@ -39,6 +39,12 @@ impl<'a> SelectedFamily<'a> {
         otlp_unit(self.first_slice().map_or("", |family| family.unit()))
     }
 
+    /// Its unit as Prometheus names it. Empty if the server sent none.
+    #[must_use]
+    pub fn prometheus_unit(&self) -> &'a str {
+        self.first_slice().map_or("", |family| family.unit())
+    }
+
     /// Its type.
     #[must_use]
     pub fn kind(&self) -> FamilyType {

@@ -3,6 +3,11 @@
 use crate::export::exposition::{Escaping, Format};
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName};
 
+/// The media type of Protobuf.
+const PROTOBUF: &str = "application/vnd.google.protobuf";
+/// The only message that is supported.
+const METRIC_FAMILY: &str = "io.prometheus.client.MetricFamily";
+
 /// The compression of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
@@ -30,6 +35,9 @@ pub(crate) fn format(headers: &HeaderMap) -> Format {
         let escaping = || item.parameter("escaping").and_then(Escaping::by_name).unwrap_or_default();
         let format = match (item.name.as_str(), item.parameter("version")) {
             ("application/openmetrics-text", None | Some("1.0.0" | "0.0.1")) => Format::OpenMetrics(escaping()),
+            (PROTOBUF, _) if item.parameter("proto") == Some(METRIC_FAMILY) && item.parameter("encoding") == Some("delimited") => {
+                Format::Protobuf(escaping())
+            }
             ("text/plain", None | Some("0.0.4")) => Format::Text,
             ("text/plain", Some("1.0.0")) => Format::TextV1(escaping()),
             ("text/*" | "*/*", _) => Format::Text,
@@ -124,6 +132,21 @@ mod tests {
         );
         assert_format("text/plain;version=1.0.0;escaping=magic", Format::TextV1(Escaping::Underscores));
         assert_format("text/plain;version=0.0.4;escaping=allow-utf-8", Format::Text);
+        let protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+        assert_format(protobuf, Format::Protobuf(Escaping::Underscores));
+        // As Prometheus sends it if it prefers Protobuf, for start times or native histograms.
+        assert_format(
+            &format!(
+                "{protobuf};escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+            ),
+            Format::Protobuf(Escaping::AllowUtf8),
+        );
+        assert_format(&format!("{protobuf};escaping=dots;q=0.5,application/openmetrics-text;version=1.0.0;q=0.6"), OPEN_METRICS);
+        for other in
+            ["proto=io.prometheus.client.MetricFamily;encoding=text", "proto=other.Message;encoding=delimited", "encoding=delimited"]
+        {
+            assert_format(&format!("application/vnd.google.protobuf;{other},text/plain;q=0.1"), Format::Text);
+        }
         assert_format("application/openmetrics-text;version=1.0.0;escaping=underscores", OPEN_METRICS);
         assert_format("application/openmetrics-text;q=nonsense,*/*;q=0.2", Format::Text);
     }

@@ -8,7 +8,7 @@
 use super::TARGET_NOT_FOUND;
 use super::refusal::Refusal;
 use super::rendered::Rendered;
-use crate::export::exposition::{self, ExpositionWriter, Format, ReservedNames, Section};
+use crate::export::exposition::{self, ExpositionWriter, Format, PageSettings, ReservedNames, Section};
 use crate::poll::{Reading, ScraperId};
 use crate::serve::AppState;
 use crate::serve::http::body::streamed;
@@ -76,20 +76,19 @@ async fn all_targets(app: &AppState, client: Client, headers: &HeaderMap, route:
     let Some(_permit) = app.scrape_queue.acquire(client, wait).await else { return busy(app, route, started) };
     let readings = readings(app, ScraperId::of(&client), wait.saturating_sub(started.elapsed()).max(WAIT_MIN)).await;
     observe_poll_limits(app);
-    let (own_identity, self_metrics) = app.telemetry.gather();
+    let settings = PageSettings::new(format, &app.access.rules().config);
+    let translation = settings.translation;
+    let (own_identity, self_metrics) = app.telemetry.gather(translation);
     let identities: Vec<Identity> = readings.iter().map(|(collected, reading)| collected.identity(reading)).collect();
-    let mut canonical = vec![exposition::target_info(std::iter::once(own_identity).chain(&identities)), self_metrics];
+    let mut canonical = vec![exposition::target_info(std::iter::once(own_identity).chain(&identities), translation), self_metrics];
     let mut native = Vec::new();
     for ((collected, reading), identity) in readings.iter().zip(&identities) {
-        canonical.push(collected.gather(reading));
-        if let Some(snapshot) = reading.snapshot() {
-            let system = collected.target.config.source.name;
-            canonical.push(exposition::histograms(system, identity, &snapshot.histograms));
-        }
+        canonical.push(collected.gather(reading, translation));
+        canonical.push(exposition::histograms(collected.system(), Some(identity), reading, translation));
         native.push(Section::of_target(reading.native.clone(), identity));
     }
     let canonical = canonical.into_iter().map(|families| Section::of_postmeter(Arc::new(families))).collect();
-    let response = respond(app, format, negotiate::encoding(headers), canonical, native).await;
+    let response = respond(app, settings, negotiate::encoding(headers), canonical, native).await;
     app.telemetry.served(route, response.status().as_u16(), started.elapsed());
     response
 }
@@ -104,13 +103,14 @@ async fn one_target(app: &AppState, client: Client, headers: &HeaderMap, route: 
     let Some(_permit) = app.scrape_queue.acquire(client, wait).await else { return busy(app, route, started) };
     let remaining = wait.saturating_sub(started.elapsed()).max(WAIT_MIN);
     let reading = collected.target.reading_for_scrape(ScraperId::of(&client), remaining).await;
-    let mut canonical = vec![collected.gather_without_target_labels(&reading)];
-    if let Some(snapshot) = reading.snapshot() {
-        canonical.push(exposition::histograms_without_identity(collected.target.config.source.name, &snapshot.histograms));
-    }
+    let settings = PageSettings::new(format, &app.access.rules().config);
+    let canonical = [
+        collected.gather_without_target_labels(&reading, settings.translation),
+        exposition::histograms(collected.system(), None, &reading, settings.translation),
+    ];
     let canonical = canonical.into_iter().map(|families| Section::of_postmeter(Arc::new(families))).collect();
     let native = vec![Section::without_identity(reading.native.clone())];
-    let response = respond(app, format, negotiate::encoding(headers), canonical, native).await;
+    let response = respond(app, settings, negotiate::encoding(headers), canonical, native).await;
     app.telemetry.served(route, response.status().as_u16(), started.elapsed());
     response
 }
@@ -153,12 +153,12 @@ async fn readings(app: &AppState, scraper: ScraperId, wait: Duration) -> Vec<(Ar
 
 /// Writes the response: canonical metrics and self-metrics first, which differ in every response, then the native metrics, which are
 /// rendered once for each reading unless they are too large to cache.
-async fn respond(app: &AppState, format: Format, encoding: Encoding, canonical: Vec<Section>, native: Vec<Section>) -> Response {
-    let reserved = ReservedNames::of(format, &canonical);
-    let rendered = app.rendered_pages.get(format, &native, &reserved).await;
+async fn respond(app: &AppState, settings: PageSettings, encoding: Encoding, canonical: Vec<Section>, native: Vec<Section>) -> Response {
+    let reserved = ReservedNames::of(settings, &canonical);
+    let rendered = app.rendered_pages.get(settings, &native, &reserved).await;
     let (telemetry, logged_conflicts) = (app.telemetry.clone(), app.logged_conflicts.clone());
     let write = move |out: &mut dyn FnMut(&mut Vec<u8>) -> bool| {
-        let mut writer = ExpositionWriter::new(format, out);
+        let mut writer = ExpositionWriter::new(settings, out);
         if writer.write(&canonical, &ReservedNames::default()).is_none() {
             return;
         }
@@ -175,7 +175,8 @@ async fn respond(app: &AppState, format: Format, encoding: Encoding, canonical: 
         }
     };
     let body: Body = streamed(encoding, write);
-    let mut response = ([(header::CONTENT_TYPE, format.content_type()), (header::VARY, "Accept, Accept-Encoding")], body).into_response();
+    let mut response =
+        ([(header::CONTENT_TYPE, settings.format.content_type()), (header::VARY, "Accept, Accept-Encoding")], body).into_response();
     if let Some(name) = encoding.name() {
         response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static(name));
     }

@@ -1,6 +1,6 @@
 //! A cache of rendered native metrics: scrapes that get the same readings share one rendering.
 
-use crate::export::exposition::{ExpositionWriter, Format, OmittedFamilies, ReservedNames, Section};
+use crate::export::exposition::{ExpositionWriter, OmittedFamilies, PageSettings, ReservedNames, Section};
 use crate::net::LoggedSet;
 use crate::telemetry::SelfTelemetry;
 use axum::body::Bytes;
@@ -11,10 +11,13 @@ use tokio::sync::Mutex;
 /// The maximum number of series of a cached page, about 15 MB. A larger page is rendered while it is sent.
 const CACHED_SERIES_MAX: u64 = 100_000;
 
+/// The maximum number of cached pages. Few scrapers use more than two formats.
+const CACHED_PAGES_MAX: usize = 8;
+
 /// The last rendering in each format. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct RenderedPages {
-    pages: Arc<Mutex<HashMap<Format, CachedPage>>>,
+    pages: Arc<Mutex<HashMap<PageSettings, CachedPage>>>,
     telemetry: Arc<SelfTelemetry>,
     logged_conflicts: LoggedConflicts,
 }
@@ -41,7 +44,7 @@ impl RenderedPages {
     }
 
     /// Returns the rendering of these sections, without families that have a reserved name.
-    pub(crate) async fn get(&self, format: Format, sections: &[Section], reserved: &ReservedNames) -> Rendered {
+    pub(crate) async fn get(&self, settings: PageSettings, sections: &[Section], reserved: &ReservedNames) -> Rendered {
         if sections.iter().map(Section::series).sum::<u64>() > CACHED_SERIES_MAX {
             // The cached pages are from a time when there were fewer series.
             self.pages.lock().await.clear();
@@ -53,7 +56,7 @@ impl RenderedPages {
             let has_sections = page.sections.len() == sections.len() && page.sections.iter().zip(sections).all(|(a, b)| a.is_same(b));
             has_sections && page.reserved == *reserved
         };
-        if let Some(page) = pages.get(&format).filter(is_current) {
+        if let Some(page) = pages.get(&settings).filter(is_current) {
             return Rendered::Cached(page.bytes.clone());
         }
         let (sections, reserved) = (sections.to_vec(), reserved.clone());
@@ -64,14 +67,17 @@ impl RenderedPages {
                 bytes.append(chunk);
                 true
             };
-            let mut writer = ExpositionWriter::resume(format, &mut out);
+            let mut writer = ExpositionWriter::resume(settings, &mut out);
             writer.write(&sections, &reserved);
             logged_conflicts.report(&telemetry, writer.finish());
             CachedPage { sections, reserved, bytes: bytes.into() }
         });
         let Ok(page) = rendering.await else { return Rendered::TooLarge };
         let bytes = page.bytes.clone();
-        pages.insert(format, page);
+        if pages.len() >= CACHED_PAGES_MAX {
+            pages.clear();
+        }
+        pages.insert(settings, page);
         Rendered::Cached(bytes)
     }
 }
@@ -118,6 +124,7 @@ impl LoggedConflicts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::export::exposition::Format;
     use crate::format::prometheus;
     use crate::model::{FamilySelection, SelectedFamilies};
 
@@ -131,7 +138,7 @@ mod tests {
         let telemetry = Arc::new(SelfTelemetry::quiet().unwrap());
         let pages = RenderedPages::new(telemetry, LoggedConflicts::default());
         let text = async |native: &[Section], canonical: &[Section]| match pages
-            .get(Format::Text, native, &ReservedNames::of(Format::Text, canonical))
+            .get(Format::Text.into(), native, &ReservedNames::of(Format::Text, canonical))
             .await
         {
             Rendered::Cached(bytes) => bytes,

@@ -6,6 +6,7 @@
 //! then rename.
 
 use super::targets::JSON;
+use crate::model::TranslationStrategy;
 use crate::serve::AppState;
 use crate::telemetry::CollectedTarget;
 use axum::extract::State;
@@ -38,7 +39,7 @@ fn group(collected: &CollectedTarget, address: &str, scheme: &str) -> Value {
     let config = &collected.target.config;
     let mut labels = Map::new();
     let mut set = |name: String, value: &str| drop(labels.insert(name, value.into()));
-    for (name, value) in identity.info() {
+    for (name, value) in identity.info(TranslationStrategy::default()) {
         set(format!("{META}{name}"), value);
     }
     set(format!("{META}target"), &config.name);

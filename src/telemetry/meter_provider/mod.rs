@@ -6,8 +6,8 @@
 //!
 //! A provider has one resource, and each mail server is a resource of its own. The readers of one provider are not independent in
 //! opentelemetry_sdk 0.33.1: a callback that runs for one reader also feeds the aggregators of the others, so that a series that has ended
-//! reappears in the second reader's next collection, and everything is measured twice. `PrometheusExporter` is itself a `MetricReader`.
-//! Shared through an `Arc`, it serves both the pull (its registry gathers) and the push (it collects) with one run of the callbacks each.
+//! reappears in the second reader's next collection, and everything is measured twice. `PrometheusExporter` is itself a `MetricReader`, and
+//! serves both the pull and the push, with one run of the callbacks each.
 //!
 //! # Order of attributes
 //!
@@ -15,24 +15,26 @@
 //!
 //! # Times
 //!
-//! The times that the SDK sets are those of the collection, not of the reading. `report` replaces them.
+//! The times that the SDK sets are those of the collection, not of the reading. `report` replaces them for the push. The pull has start times
+//! that are known without earlier readings.
 
+mod counter_starts;
 mod families;
 mod instruments;
 mod push_reader;
 
+pub use counter_starts::CounterStarts;
 pub(super) use families::families_from;
 pub(super) use instruments::measured_histogram;
 pub(super) use push_reader::PushReader;
 
 use super::{DeliveryMetrics, Identity};
 use crate::model::registry::SCHEMA_URL;
-use crate::model::{Attribute, Metric, Point, SelectedFamilies, vocabulary};
+use crate::model::{Attribute, Metric, Point, SelectedFamilies, TranslationStrategy, vocabulary};
 use crate::poll::Target;
 use crate::source::{POINTS_PER_METRIC_MAX, Source};
 use instruments::{CurrentPoints, create_observable_instruments};
 use opentelemetry::metrics::MeterProvider;
-use opentelemetry_prometheus::PrometheusExporter;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::metrics::v1::ScopeMetrics;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -40,7 +42,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::reader::MetricReader;
-use opentelemetry_sdk::metrics::{Instrument, InstrumentKind, Pipeline, SdkMeterProvider, Stream, Temporality};
+use opentelemetry_sdk::metrics::{Instrument, InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Stream, Temporality};
 use parking_lot::Mutex;
 use prometheus::Registry;
 use std::sync::{Arc, Weak};
@@ -54,49 +56,32 @@ pub const SCOPE: &str = "postmeter";
 pub struct TargetMeterProvider {
     current: CurrentPoints,
     reader: SharedReader,
-    registry: Registry,
+    /// The labels `job` and `instance`.
+    labels: [(&'static str, String); 2],
     /// Held while points are set and collected, so that two collections do not mix.
     collecting: Mutex<()>,
     /// Kept because dropping it would shut down the reader.
     provider: SdkMeterProvider,
 }
 
-/// The SDK could not create a `MeterProvider`.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot create the OpenTelemetry meter provider: {0}")]
-pub struct MeterProviderError(String);
-
 impl TargetMeterProvider {
     /// The provider of a target.
-    ///
-    /// # Errors
-    /// The SDK cannot create it.
-    pub fn new(target: &Target) -> Result<Self, MeterProviderError> {
+    #[must_use]
+    pub fn new(target: &Target) -> Self {
         Self::of(target.config.source, &Identity::of(&target.config))
     }
 
     /// The provider of a target with this mail system and identity.
-    ///
-    /// # Errors
-    /// The SDK cannot create it.
-    pub fn of(source: &'static Source, identity: &Identity) -> Result<Self, MeterProviderError> {
-        let sdk_error = |error: &dyn std::fmt::Display| MeterProviderError(error.to_string());
-        let registry = Registry::new_custom(None, Some(identity.labels())).map_err(|error| sdk_error(&error))?;
-        let exporter = opentelemetry_prometheus::exporter()
-            .with_registry(registry.clone())
-            .scope_info_enabled(false)
-            // `target_info` contains the server's version, which can change, while the resource of a provider is constant.
-            .without_target_info()
-            .build()
-            .map_err(|error| sdk_error(&error))?;
-        let reader = SharedReader(Arc::new(exporter));
+    #[must_use]
+    pub fn of(source: &'static Source, identity: &Identity) -> Self {
+        let reader = SharedReader::default();
         let attributes = identity.attributes().map(|(key, value)| opentelemetry::KeyValue::new(key.to_owned(), value.to_owned()));
         // `Resource::builder()` would add OTEL_SERVICE_NAME, which names Postmeter and not the mail server.
         let resource = Resource::builder_empty().with_attributes(attributes).build();
         let provider = SdkMeterProvider::builder().with_resource(resource).with_reader(reader.clone()).with_view(cardinality_view).build();
         let current = CurrentPoints::new(source.name);
         create_observable_instruments(&provider.meter(SCOPE), &metrics_of(source), &current);
-        Ok(Self { current, reader, registry, collecting: Mutex::default(), provider })
+        Self { current, reader, labels: identity.labels(), collecting: Mutex::default(), provider }
     }
 
     /// Creates the metrics of the delivery log, which must be done once.
@@ -113,27 +98,29 @@ impl TargetMeterProvider {
 
     /// The points as OTLP metrics, for the push. Their times are not those of the reading: `report` sets them.
     pub fn collect(&self, points: Vec<Point>) -> Vec<ScopeMetrics> {
-        let _collecting = self.collecting.lock();
-        self.current.set(points);
-        let mut collected = ResourceMetrics::default();
-        if let Err(error) = self.reader.collect(&mut collected) {
-            tracing::error!("the OpenTelemetry SDK cannot collect canonical metrics: {error}");
-        }
-        scopes_of(&collected)
+        scopes_of(&self.collected(points))
     }
 
     /// The points as families with the labels `job` and `instance`, for the pull.
-    pub fn gather(&self, points: Vec<Point>) -> SelectedFamilies {
-        let _collecting = self.collecting.lock();
-        self.current.set(points);
-        families_from(&self.registry.gather(), |_| true)
+    pub fn gather(&self, points: Vec<Point>, strategy: TranslationStrategy, starts: &CounterStarts) -> SelectedFamilies {
+        let labels = self.labels.each_ref().map(|(name, value)| (*name, value.as_str()));
+        families_from(&self.collected(points), strategy, &labels, |metric, _| starts.of_metric(metric))
     }
 
     /// The same as [`gather`](Self::gather) without `job` and `instance`, which Prometheus adds itself.
-    pub fn gather_without_target_labels(&self, points: Vec<Point>) -> SelectedFamilies {
+    pub fn gather_without_target_labels(
+        &self,
+        points: Vec<Point>,
+        strategy: TranslationStrategy,
+        starts: &CounterStarts,
+    ) -> SelectedFamilies {
+        families_from(&self.collected(points), strategy, &[], |metric, _| starts.of_metric(metric))
+    }
+
+    fn collected(&self, points: Vec<Point>) -> ResourceMetrics {
         let _collecting = self.collecting.lock();
         self.current.set(points);
-        families_from(&self.registry.gather(), |label| !matches!(label, "job" | "instance"))
+        self.reader.collected()
     }
 }
 
@@ -195,9 +182,34 @@ fn series_max(metric: &Metric) -> usize {
     metric.attributes.iter().map(|attribute| attribute.values.len() + 1).product::<usize>() + 1
 }
 
-/// Lets one exporter be the reader of the provider and be called directly.
+/// The Prometheus reader of a provider, which can also be called directly.
 #[derive(Clone, Debug)]
-struct SharedReader(Arc<PrometheusExporter>);
+pub(super) struct SharedReader(Arc<dyn MetricReader>);
+
+impl Default for SharedReader {
+    fn default() -> Self {
+        // The registry is never gathered: the families of the pull are made from what the reader collects.
+        let exporter = opentelemetry_prometheus::exporter().with_registry(Registry::new());
+        match exporter.scope_info_enabled(false).without_target_info().build() {
+            Ok(exporter) => Self(Arc::new(exporter)),
+            Err(error) => {
+                tracing::error!("the Prometheus reader cannot be created, and another one is used: {error}");
+                Self(Arc::new(ManualReader::default()))
+            }
+        }
+    }
+}
+
+impl SharedReader {
+    /// The current metrics of the provider.
+    pub(super) fn collected(&self) -> ResourceMetrics {
+        let mut collected = ResourceMetrics::default();
+        if let Err(error) = self.0.collect(&mut collected) {
+            tracing::error!("the OpenTelemetry SDK cannot collect metrics: {error}");
+        }
+        collected
+    }
+}
 
 impl MetricReader for SharedReader {
     fn register_pipeline(&self, pipeline: Weak<Pipeline>) {

@@ -7,6 +7,7 @@
 mod direct;
 mod otlp_json;
 mod programs;
+mod translation;
 mod world;
 
 use crate::support::{Described, skipped, wait_until_async};

@@ -61,7 +61,7 @@ impl TestEndpoint {
         let text = format!("targets: [{{name: large, system: kumomta, url: '{}', min_interval: 1h}}]\n", server.url());
         let config = config::parse(&text, "postmeter.yaml", &Environment::default()).unwrap();
         let target = Target::new(config.targets[0].clone(), poll::Limits::default()).unwrap();
-        (Self::with_targets(vec![Arc::new(CollectedTarget::new(target).unwrap())], keys, limits, files).await, server)
+        (Self::with_targets(vec![Arc::new(CollectedTarget::new(target))], keys, limits, files).await, server)
     }
 
     async fn with_targets(targets: Vec<Arc<CollectedTarget>>, keys: &str, limits: Limits, files: TempDir) -> Self {

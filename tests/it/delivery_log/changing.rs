@@ -171,7 +171,7 @@ impl Reading {
         let config = postmeter::config::parse(&file, "test.yaml", &Default::default()).unwrap_or_else(|problems| panic!("{problems}"));
         let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
         let target = Target::with_clock(config.targets[0].clone(), Limits::default(), clock).unwrap();
-        let (follower, mut feed, _) = delivery_log::open(&CollectedTarget::new(target).unwrap(), state.path()).unwrap().unwrap();
+        let (follower, mut feed, _) = delivery_log::open(&CollectedTarget::new(target), state.path()).unwrap().unwrap();
         let arrived: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
         let (collected, follower) = (arrived.clone(), tokio::spawn(follower.run(stopped)));
         let collector = tokio::spawn(async move {

@@ -66,7 +66,7 @@ async fn a_late_record_is_found_after_an_outage_of_the_server() {
     let config = postmeter::config::parse(&file, "test.yaml", &Default::default()).unwrap_or_else(|problems| panic!("{problems}"));
     let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.load(Ordering::SeqCst));
     let target = Target::with_clock(config.targets[0].clone(), Limits::default(), clock).unwrap();
-    let monitored = CollectedTarget::new(target).unwrap();
+    let monitored = CollectedTarget::new(target);
     let (follower, feed, _) = delivery_log::open(&monitored, world.state.path()).unwrap().unwrap();
     let stop = CancellationToken::new();
     let stopped = stop.clone();

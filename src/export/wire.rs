@@ -53,7 +53,12 @@ pub(crate) const fn field_len(n: usize) -> usize {
 }
 
 /// Writes a length.
-pub(crate) fn length(to: &mut Vec<u8>, mut n: usize) {
+pub(crate) fn length(to: &mut Vec<u8>, n: usize) {
+    number(to, n as u64);
+}
+
+/// Writes a number without its tag, in wire type 0.
+pub(crate) fn number(to: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
         to.push(n as u8 | 0x80);
         n >>= 7;

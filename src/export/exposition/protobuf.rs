@@ -1,0 +1,228 @@
+//! Protobuf: a `MetricFamily` of `io.prometheus.client` for each family, preceded by its length.
+
+use super::format::TOTAL;
+use super::unit::unit_in_name;
+use super::writer::CHUNK_BYTES;
+use super::{Escaping, ExpositionWriter, Section, exemplars};
+use crate::export::wire::{bytes, close, delimited, field_len, fixed64, length, number, open, varint};
+use crate::model::{Exemplar, FamilyType, Histogram, SampleRef, SelectedFamily, Summary, Value};
+
+impl ExpositionWriter<'_> {
+    /// Writes a family.
+    pub(super) fn protobuf(&mut self, name: &str, kind: FamilyType, of_targets: &[(&Section, SelectedFamily<'_>)]) -> Option<()> {
+        let header = header(name, kind, of_targets);
+        let escaping = self.settings.format.escaping();
+        let series_dropped = self.omitted.series_dropped;
+        // Most families fit into a chunk. The others are only measured here, and encoded again while they are sent.
+        let (mut message, mut message_len, mut fits) = (header.clone(), header.len(), true);
+        self.each_series(of_targets, section_labels, |_, sample, names, labels| {
+            let before = message.len();
+            metric(&mut message, kind, sample, names.as_deref(), labels, escaping);
+            message_len += message.len() - before;
+            if message.len() > CHUNK_BYTES {
+                fits = false;
+                message.clear();
+            }
+            Some(())
+        })?;
+        length(&mut self.buffer, message_len);
+        if fits {
+            self.buffer.extend_from_slice(&message);
+            return self.flush_if_full();
+        }
+        drop(message);
+        self.omitted.series_dropped = series_dropped;
+        self.buffer.extend_from_slice(&header);
+        self.each_series(of_targets, section_labels, |writer, sample, names, labels| {
+            metric(&mut writer.buffer, kind, sample, names.as_deref(), labels, escaping);
+            writer.flush_if_full()
+        })
+    }
+}
+
+/// Returns the fields of a family before its metrics.
+fn header(name: &str, kind: FamilyType, of_targets: &[(&Section, SelectedFamily<'_>)]) -> Vec<u8> {
+    const NAME: u8 = delimited(1);
+    const HELP: u8 = delimited(2);
+    const TYPE: u8 = varint(3);
+    const UNIT: u8 = delimited(5);
+    let mut header = Vec::new();
+    bytes(&mut header, NAME, name.as_bytes());
+    if let Some(help) = of_targets.iter().map(|(_, family)| family.help()).find(|help| !help.is_empty()) {
+        bytes(&mut header, HELP, help.as_bytes());
+    }
+    header.extend_from_slice(&[TYPE, type_number(kind)]);
+    let family = if kind == FamilyType::Counter { name.strip_suffix(TOTAL).unwrap_or(name) } else { name };
+    if let Some(unit) = unit_in_name(family, kind, of_targets) {
+        bytes(&mut header, UNIT, unit.as_bytes());
+    }
+    header
+}
+
+/// Returns the value of `MetricType`.
+const fn type_number(kind: FamilyType) -> u8 {
+    match kind {
+        FamilyType::Counter => 0,
+        FamilyType::Gauge | FamilyType::Info | FamilyType::StateSet => 1,
+        FamilyType::Summary => 2,
+        FamilyType::Unknown => 3,
+        FamilyType::Histogram => 4,
+    }
+}
+
+/// Returns the encoded labels of a section.
+fn section_labels(labels: &[(&'static str, &str)]) -> Vec<u8> {
+    let mut encoded = Vec::new();
+    labels.iter().for_each(|(name, value)| label_pair(&mut encoded, name.as_bytes(), value.as_bytes()));
+    encoded
+}
+
+/// Writes a `LabelPair` as field 1.
+fn label_pair(to: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    to.push(delimited(1));
+    length(to, field_len(name.len()) + field_len(value.len()));
+    bytes(to, delimited(1), name);
+    bytes(to, delimited(2), value);
+}
+
+/// Writes a `Metric` as a field of its family.
+fn metric(to: &mut Vec<u8>, kind: FamilyType, sample: &SampleRef<'_>, names: Option<&[String]>, section_labels: &[u8], escaping: Escaping) {
+    const METRIC: u8 = delimited(4);
+    const TIMESTAMP_MS: u8 = varint(6);
+    let start = open(to, METRIC);
+    for (at, (label, value)) in sample.label_bytes().enumerate() {
+        let name = names.and_then(|names| names.get(at)).map_or(label, |name| name.as_bytes());
+        label_pair(to, name, value);
+    }
+    to.extend_from_slice(section_labels);
+    match sample.value() {
+        Value::Number(value) => scalar(to, kind, value, sample, escaping),
+        Value::Histogram(value) => histogram(to, value, sample, escaping),
+        Value::Summary(value) => summary(to, value, sample),
+    }
+    if let Some(milliseconds) = sample.timestamp() {
+        to.push(TIMESTAMP_MS);
+        // A negative number is encoded in two's complement.
+        number(to, milliseconds as u64);
+    }
+    close(to, start);
+}
+
+/// Writes a `Gauge`, a `Counter` or an `Untyped`.
+fn scalar(to: &mut Vec<u8>, kind: FamilyType, value: f64, sample: &SampleRef<'_>, escaping: Escaping) {
+    const GAUGE: u8 = delimited(2);
+    const COUNTER: u8 = delimited(3);
+    const UNTYPED: u8 = delimited(5);
+    const VALUE: u8 = fixed64(1);
+    const EXEMPLAR: u8 = delimited(2);
+    const CREATED: u8 = delimited(3);
+    let tag = match kind {
+        FamilyType::Counter => COUNTER,
+        FamilyType::Gauge | FamilyType::Info | FamilyType::StateSet => GAUGE,
+        _ => UNTYPED,
+    };
+    let start = open(to, tag);
+    double(to, VALUE, value);
+    if kind == FamilyType::Counter {
+        if let Some(exemplar) = exemplars::of_counter(sample, escaping) {
+            write_exemplar(to, EXEMPLAR, &exemplar, escaping);
+        }
+        created(to, CREATED, sample);
+    }
+    close(to, start);
+}
+
+/// Writes a `Histogram`. A missing sum is written as NaN: readers take an absent one for 0.
+fn histogram(to: &mut Vec<u8>, histogram: &Histogram, sample: &SampleRef<'_>, escaping: Escaping) {
+    const HISTOGRAM: u8 = delimited(7);
+    const COUNT: u8 = varint(1);
+    const SUM: u8 = fixed64(2);
+    const BUCKET: u8 = delimited(3);
+    const CUMULATIVE_COUNT: u8 = varint(1);
+    const UPPER_BOUND: u8 = fixed64(2);
+    const EXEMPLAR: u8 = delimited(3);
+    const CREATED: u8 = delimited(15);
+    let start = open(to, HISTOGRAM);
+    to.push(COUNT);
+    number(to, histogram.count);
+    double(to, SUM, histogram.sum.unwrap_or(f64::NAN));
+    let mut above = f64::NEG_INFINITY;
+    let infinity = (f64::INFINITY, histogram.count);
+    for (bound, count) in histogram.bounds.iter().copied().zip(histogram.cumulative.iter().copied()).chain([infinity]) {
+        let bucket = open(to, BUCKET);
+        to.push(CUMULATIVE_COUNT);
+        number(to, count);
+        double(to, UPPER_BOUND, bound);
+        if let Some(exemplar) = exemplars::of_bucket(sample, escaping, above, bound) {
+            write_exemplar(to, EXEMPLAR, &exemplar, escaping);
+        }
+        close(to, bucket);
+        above = bound;
+    }
+    created(to, CREATED, sample);
+    close(to, start);
+}
+
+/// Writes a `Summary`. A missing sum is written as NaN, as in a histogram.
+fn summary(to: &mut Vec<u8>, summary: &Summary, sample: &SampleRef<'_>) {
+    const SUMMARY: u8 = delimited(4);
+    const COUNT: u8 = varint(1);
+    const SUM: u8 = fixed64(2);
+    const QUANTILES: u8 = delimited(3);
+    const QUANTILE: u8 = fixed64(1);
+    const VALUE: u8 = fixed64(2);
+    const CREATED: u8 = delimited(4);
+    let start = open(to, SUMMARY);
+    if let Some(count) = summary.count {
+        to.push(COUNT);
+        number(to, count);
+    }
+    double(to, SUM, summary.sum.unwrap_or(f64::NAN));
+    for (quantile, value) in &summary.quantiles {
+        let pair = open(to, QUANTILES);
+        double(to, QUANTILE, *quantile);
+        double(to, VALUE, *value);
+        close(to, pair);
+    }
+    created(to, CREATED, sample);
+    close(to, start);
+}
+
+fn write_exemplar(to: &mut Vec<u8>, tag: u8, exemplar: &Exemplar<'_>, escaping: Escaping) {
+    const VALUE: u8 = fixed64(2);
+    const TIMESTAMP: u8 = delimited(3);
+    let start = open(to, tag);
+    for (label, value) in exemplar.labels() {
+        label_pair(to, super::names::label_name(label, escaping).as_bytes(), value.as_bytes());
+    }
+    double(to, VALUE, exemplar.value());
+    if exemplar.time() > 0 {
+        timestamp(to, TIMESTAMP, exemplar.time());
+    }
+    close(to, start);
+}
+
+/// Writes the start time of a series, if it is known.
+fn created(to: &mut Vec<u8>, tag: u8, sample: &SampleRef<'_>) {
+    if let Some(nanos) = sample.created() {
+        timestamp(to, tag, nanos);
+    }
+}
+
+/// Writes a `google.protobuf.Timestamp`.
+fn timestamp(to: &mut Vec<u8>, tag: u8, unix_nanos: u64) {
+    const SECONDS: u8 = varint(1);
+    const NANOS: u8 = varint(2);
+    const NANOS_PER_SECOND: u64 = 1_000_000_000;
+    let start = open(to, tag);
+    to.push(SECONDS);
+    number(to, unix_nanos / NANOS_PER_SECOND);
+    to.push(NANOS);
+    number(to, unix_nanos % NANOS_PER_SECOND);
+    close(to, start);
+}
+
+fn double(to: &mut Vec<u8>, tag: u8, value: f64) {
+    to.push(tag);
+    to.extend_from_slice(&value.to_le_bytes());
+}
