@@ -18,7 +18,9 @@ pub(super) fn respond(state: ServerState<'_>, request: &Request) -> Response {
 pub(super) fn metrics(t: &Traffic) -> String {
     let mut text = Text::default();
     text.single("go_goroutines", "gauge", "Goroutines that exist", 40 + t.smtp_active);
-    let families: [(&str, &str, &str, &[(&str, u64)]); 6] = [
+    /// A family: its name, type, help, and the labels and value of each series.
+    type FamilyText<'t> = (&'t str, &'t str, &'t str, &'t [(&'t str, u64)]);
+    let families: [FamilyText<'_>; 6] = [
         (
             "maddy_queue_length",
             "gauge",

@@ -18,7 +18,9 @@ pub(super) fn respond(state: ServerState<'_>, request: &Request) -> Response {
 
 /// The body of `/metrics`. Families with labels have no series before their first event.
 pub(super) fn metrics(t: &Traffic) -> String {
-    let families: [(&str, &str, &[(&str, u64)]); 5] = [
+    /// A family: its name, help, and the labels and value of each series.
+    type FamilyText<'t> = (&'t str, &'t str, &'t [(&'t str, u64)]);
+    let families: [FamilyText<'_>; 5] = [
         ("postal_smtp_server_connections_total", "Connections of clients.", &[("", t.smtp_opened)]),
         ("postal_smtp_server_tls_connections_total", "Connections with TLS.", &[("", t.smtp_opened / 2)]),
         ("postal_smtp_server_commands_total", "Commands by name.", &[("{command=\"EHLO\"}", t.smtp_opened)]),

@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use super::{load, run_examples};
+use crate::format::json_paths::{Each, LabelSource, SeriesValue};
 use crate::model::{FamilyType, Kind};
 use crate::source::systems::FILES;
-use crate::source::{Combine, Condition, Credential, PathValue, Piece, Reader, Source, Take, Transform, by_name};
+use crate::source::{Combine, Condition, Credential, Piece, Reader, Source, Take, Transform, by_name};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -52,10 +53,12 @@ fn every_key_is_read() {
 
     assert!(queue.identity_is_optional && queue.interval == Some(Duration::from_secs(60)));
     let Reader::Paths([series, constant]) = queue.requests[0].reader else { panic!("{:?}", queue.requests[0]) };
-    assert_eq!((series.family, series.kind, series.each), ("queue_messages", FamilyType::Counter, "$[*]"));
-    assert_eq!((series.labels, series.value, series.combine), (&[("queue", "$.name")][..], PathValue::Path("$.n"), Combine::Max));
+    assert_eq!((series.family, series.kind, series.combine), ("queue_messages", FamilyType::Counter, Combine::Max));
+    assert!(matches!(&series.each, Each::Nodes { lists, .. } if lists.len() == 1) && matches!(series.value, SeriesValue::Path(_)));
+    let [("queue", LabelSource::Path { suffix: "", .. })] = series.labels else { panic!("{:?}", series.labels) };
     assert_eq!(series.zero_for, [&[("queue", "active")][..]]);
-    assert_eq!((constant.each, constant.value, constant.combine), ("", PathValue::Number(1.0), Combine::Sum));
+    assert!(matches!((&constant.each, &constant.value), (Each::Document, SeriesValue::Number(1.0))));
+    assert_eq!(constant.combine, Combine::Sum);
 
     let rules = metrics.rules;
     assert_eq!(

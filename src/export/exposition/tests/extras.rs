@@ -72,7 +72,7 @@ fn start_times_are_lines_in_openmetrics_if_configured() {
         let settings = PageSettings { created_lines, ..settings(OPEN_METRICS) };
         let mut out = |_: &mut Vec<u8>| true;
         let mut writer = ExpositionWriter::new(settings, &mut out);
-        writer.write(&[other.clone()], &ReservedNames::of(settings, &sections));
+        writer.write(std::slice::from_ref(&other), &ReservedNames::of(settings, &sections));
         assert_eq!(writer.finish().families_dropped, dropped, "{created_lines}");
     }
 }
