@@ -7,6 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 /// The kind of credential that a request carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credential {
+    /// No credential is sent. One that is configured is unused.
+    None,
     /// No credential is needed, because the server can trust the client's address. A token, or a username and a password, is sent if it is
     /// configured.
     Optional,
@@ -29,6 +31,7 @@ impl Credential {
     #[must_use]
     pub const fn keys(self) -> &'static [&'static str] {
         match self {
+            Self::None => &[],
             Self::Optional | Self::BearerOrBasic => &["username", "password", "token"],
             Self::Bearer | Self::Header(_) => &["token"],
             Self::Basic | Self::Ticket(_) => &["username", "password"],
@@ -41,6 +44,7 @@ impl Credential {
     pub const fn missing_keys(self, has_username: bool, has_password: bool, has_token: bool) -> Option<&'static str> {
         let has_basic = has_username && has_password;
         let (is_enough, needed) = match self {
+            Self::None => (true, "nothing"),
             Self::Optional => (has_token || has_username == has_password, "both username and password, or neither"),
             Self::Bearer | Self::Header(_) => (has_token, "token (or token_file)"),
             Self::Basic | Self::Ticket(_) => (has_basic, "username and password (or password_file)"),
@@ -56,7 +60,7 @@ impl Credential {
         match self {
             Self::Header(name) => name,
             Self::Ticket(_) => "cookie",
-            Self::Optional | Self::Bearer | Self::Basic | Self::BearerOrBasic | Self::Whm => "authorization",
+            Self::None | Self::Optional | Self::Bearer | Self::Basic | Self::BearerOrBasic | Self::Whm => "authorization",
         }
     }
 
@@ -71,7 +75,7 @@ impl Credential {
             Self::Basic => basic(),
             Self::Whm => Some(format!("whm {}:{}", username?, token?)),
             Self::Header(_) => token.map(str::to_owned),
-            Self::Ticket(_) => None,
+            Self::None | Self::Ticket(_) => None,
         }
     }
 }
@@ -94,6 +98,7 @@ mod tests {
             assert_eq!(all(kind).as_deref(), Some(expected), "{kind:?}");
             assert_eq!(kind.header_value(None, None, None), None, "{kind:?}");
         }
+        assert_eq!(all(Credential::None), None);
         for kind in [Optional, BearerOrBasic] {
             assert_eq!(kind.header_value(Some("u"), Some("p"), None).as_deref(), Some("Basic dTpw"), "{kind:?}");
         }

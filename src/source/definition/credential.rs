@@ -7,6 +7,7 @@ use crate::yaml::{Decoder, Item, Value};
 
 const KINDS: &[(&str, Credential)] = &[
     ("optional", Credential::Optional),
+    ("none", Credential::None),
     ("bearer", Credential::Bearer),
     ("basic", Credential::Basic),
     ("bearer_or_basic", Credential::BearerOrBasic),

@@ -1,16 +1,16 @@
 //! The state of mapping one poll, and what each kind of rule does.
 
+mod accumulation;
+mod detail;
+
 use super::accumulated::CounterMemory;
 use super::omitted::ReadSummands;
 use super::part_families::PartFamilies;
-use super::points::{POINTS_PER_METRIC_MAX, Points};
-use super::selector::with_attribute;
-use super::{Context, Detail, Trace};
-use crate::model::vocabulary::OTHER;
+use super::points::Points;
+use super::{Context, Trace};
 use crate::model::{Attributes, Histogram, Kind, Metric, Number, Point, Repair, SampleRef, Snapshot, Value};
 use crate::source::{Rule, Source, Take, Transform};
 use foldhash::fast::RandomState;
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
@@ -20,17 +20,6 @@ const GAUGE_MAX: f64 = 1e15;
 const INTEGER_MAX: f64 = 9_223_372_036_854_774_784.0;
 /// The largest counter: whole numbers up to here are exact.
 const COUNTER_MAX: f64 = 9_007_199_254_740_992.0;
-
-/// The largest number of points of a target whose increases are accumulated.
-const ACCUMULATED_POINTS_MAX: usize = 10 * POINTS_PER_METRIC_MAX;
-
-/// A point whose increases are accumulated, with the series of the current poll.
-struct AccumulatedPoint {
-    identity: u64,
-    attributes: Attributes,
-    /// The value of each series, by the identity of the series.
-    values: Vec<(u64, Result<f64, Repair>)>,
-}
 
 pub(super) struct Mapping<'a> {
     snapshot: Snapshot,
@@ -263,94 +252,6 @@ impl<'a> Mapping<'a> {
             self.trace(|trace| trace.point(0, &Attributes::new(), None));
             self.add(rule, Attributes::new(), Ok(1.0 - share));
         }
-    }
-
-    fn accumulate(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
-        let (key, has_patterns) = (rule.key(), rule.has_patterns_in_tables());
-        let mut points: Vec<AccumulatedPoint> = Vec::new();
-        if rule.from.is_empty() {
-            let attributes = rule.fixed_attributes();
-            points.push(AccumulatedPoint { identity: identity(rule.metric, &attributes), attributes, values: Vec::new() });
-        } else {
-            let known = self.memory.accumulated_by(key).into_iter();
-            points.extend(known.map(|(identity, attributes)| AccumulatedPoint { identity, attributes, values: Vec::new() }));
-        }
-        let mut indexes: HashMap<u64, usize> = points.iter().enumerate().map(|(index, point)| (point.identity, index)).collect();
-        for (position, (series, sample)) in self.series(rule, families).into_iter().enumerate() {
-            let value = taken(rule.take, sample.value()).and_then(|value| self.number(rule.metric, value));
-            if let Err(repair) = value {
-                self.repair(repair);
-            }
-            let mut index = 0;
-            if !rule.from.is_empty() {
-                let Some(attributes) = rule.attributes_of(&sample, has_patterns) else { continue };
-                let identity = identity(rule.metric, &attributes);
-                index = *indexes.entry(identity).or_insert(points.len());
-                if index == points.len() {
-                    points.push(AccumulatedPoint { identity, attributes, values: Vec::new() });
-                }
-            }
-            points[index].values.push((series, value));
-            if let Some(trace) = &mut self.memory.trace {
-                trace.point(position, &points[index].attributes, value.err());
-            }
-        }
-        let mut absent = if rule.zero_when_absent { rule.possible_attributes() } else { Vec::new() };
-        let may_lack_series = families.may_lack(rule);
-        for AccumulatedPoint { identity, attributes, values } in points {
-            if !self.memory.is_accumulated(key, identity) && self.memory.accumulated_points() >= ACCUMULATED_POINTS_MAX {
-                self.repair(Repair::Unreadable);
-                continue;
-            }
-            if let Some(total) = self.memory.accumulate(key, (identity, &attributes), &values, may_lack_series) {
-                absent.retain(|other| *other != attributes);
-                self.add(rule, attributes, Ok(total * rule.scale));
-            }
-        }
-        for attributes in absent.into_iter().filter(|_| !may_lack_series) {
-            self.trace(|trace| trace.zero(&attributes));
-            self.add(rule, attributes, Ok(0.0));
-        }
-    }
-
-    /// Replaces a total by the largest values of a detail, and one more point with the rest, so that the sum stays the same.
-    pub(super) fn apply_detail(&mut self, rule: &'static Rule, label: &str, detail: &Detail, families: &PartFamilies<'_>) {
-        let series = self.series(rule, families);
-        let fixed = rule.fixed_attributes();
-        // If the server does not have the family, the totals stay.
-        if !rule.replaces.is_empty() && series.is_empty() {
-            return;
-        }
-        let mut replaced: Vec<Attributes> = rule
-            .replaces
-            .iter()
-            .map(|attributes| attributes.iter().map(|(attribute, value)| (*attribute, Cow::Borrowed(*value))).collect())
-            .collect();
-        if replaced.is_empty() {
-            replaced.push(fixed.clone());
-        }
-        let totals = replaced.iter().filter_map(|attributes| {
-            self.points.take(|point| point.metric == rule.metric && point.attributes == *attributes).map(|point| point.value)
-        });
-        let Some(total) = totals.reduce(|sum, total| sum + total).filter(|total| !total.is_nan()) else { return };
-        let values = series.into_iter().enumerate().filter_map(|(index, (_, sample))| {
-            let value = taken(rule.take, sample.value()).and_then(|value| self.number(rule.metric, value));
-            Some((sample.label(label)?, value.ok()?, index))
-        });
-        let mut values: Vec<(&str, f64, usize)> = values.collect();
-        values.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
-        // One point is reserved for the rest; without it the sum would be too small.
-        let rest = values.split_off(values.len().min(detail.top.min(self.points.room(rule.metric).saturating_sub(1))));
-        let of_rest = with_attribute(&fixed, detail.by, OTHER.to_owned());
-        rest.into_iter().for_each(|(_, _, index)| self.trace(|trace| trace.point(index, &of_rest, None)));
-        // The server counts families one after the other while mail moves, so the rest can be slightly negative.
-        let rest = (total - values.iter().map(|(_, value, _)| value).sum::<f64>()).max(0.0);
-        for (name, value, index) in values {
-            let attributes = with_attribute(&fixed, detail.by, name.to_owned());
-            self.trace(|trace| trace.point(index, &attributes, None));
-            self.add(rule, attributes, Ok(value));
-        }
-        self.add(rule, of_rest, Ok(rest));
     }
 
     /// Returns the snapshot, without the sums that lack a series, and with counters that do not fall.

@@ -1,0 +1,52 @@
+//! Details: totals that are split by a label, in targets that opt in to it.
+
+use super::{Mapping, taken};
+use crate::model::Attributes;
+use crate::model::vocabulary::OTHER;
+use crate::source::Rule;
+use crate::source::map::Detail;
+use crate::source::map::part_families::PartFamilies;
+use crate::source::map::selector::with_attribute;
+use std::borrow::Cow;
+
+impl Mapping<'_> {
+    /// Replaces a total by the largest values of a detail, and one more point with the rest, so that the sum stays the same.
+    pub(in crate::source::map) fn apply_detail(&mut self, rule: &'static Rule, label: &str, detail: &Detail, families: &PartFamilies<'_>) {
+        let series = self.series(rule, families);
+        let fixed = rule.fixed_attributes();
+        // If the server does not have the family, the totals stay.
+        if !rule.replaces.is_empty() && series.is_empty() {
+            return;
+        }
+        let mut replaced: Vec<Attributes> = rule
+            .replaces
+            .iter()
+            .map(|attributes| attributes.iter().map(|(attribute, value)| (*attribute, Cow::Borrowed(*value))).collect())
+            .collect();
+        if replaced.is_empty() {
+            replaced.push(fixed.clone());
+        }
+        let totals = replaced.iter().filter_map(|attributes| {
+            self.points.take(|point| point.metric == rule.metric && point.attributes == *attributes).map(|point| point.value)
+        });
+        let Some(total) = totals.reduce(|sum, total| sum + total).filter(|total| !total.is_nan()) else { return };
+        let values = series.into_iter().enumerate().filter_map(|(index, (_, sample))| {
+            let value = taken(rule.take, sample.value()).and_then(|value| self.number(rule.metric, value));
+            Some((sample.label(label)?, value.ok()?, index))
+        });
+        let mut values: Vec<(&str, f64, usize)> = values.collect();
+        values.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
+        // One point is reserved for the rest; without it the sum would be too small.
+        let rest = values.split_off(values.len().min(detail.top.min(self.points.room(rule.metric).saturating_sub(1))));
+        let of_rest = with_attribute(&fixed, detail.by, OTHER.to_owned());
+        rest.into_iter().for_each(|(_, _, index)| self.trace(|trace| trace.point(index, &of_rest, None)));
+        // The server counts families one after the other while mail moves, so the rest can be slightly negative.
+        let rest = (total - values.iter().map(|(_, value, _)| value).sum::<f64>()).max(0.0);
+        for (name, value, index) in values {
+            let attributes = with_attribute(&fixed, detail.by, name.to_owned());
+            self.trace(|trace| trace.point(index, &attributes, None));
+            self.add(rule, attributes, Ok(value));
+        }
+        self.add(rule, of_rest, Ok(rest));
+    }
+}
