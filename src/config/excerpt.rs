@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn keys_and_indentation_are_shown_and_values_are_not() {
         for (text, line, expected) in [
-            ("targets:\n\t- {name: hunter2}\n", 2, "     1 | targets:\n>    2 | →- ***\n"),
+            ("targets:\n\t- {name: hunter2}\n", 2, "     1 | targets:\n>    2 | →- {***\n"),
             ("a: hunter2\n  b: hunter2\n", 2, "     1 | a: ***\n>    2 |   b: ***\n"),
             ("targets:\n  - name:hunter2\n", 2, "     1 | targets:\n>    2 |   - name:***\n"),
             ("token: \"hunter2\nhunter2\n", 2, "     1 | token: ***\n>    2 | ***\n"),

@@ -295,8 +295,12 @@ mod tests {
         check_error("a: 1\nb: [\n", 2, "unclosed bracket '['");
         check_error("a: 1\na: 2\n", 2, "duplicate key a");
         check_error("a: 1\n---\nb: 2\n", 3, "a second document begins here; a file may have only one");
-        check_error("a: *x\n", 1, "alias references unknown anchor");
-        check_error("a:\n\tb: 1\n", 2, "tabs disallowed within this context (block indentation)");
+        check_error(
+            "a: *x\n",
+            1,
+            "a value that begins with * refers to an anchor, and there is none of this name; put the value in quotes",
+        );
+        check_error("a:\n\tb: 1\n", 2, "the indentation contains a tab; indent with spaces");
     }
 
     #[test]

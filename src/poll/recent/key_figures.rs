@@ -150,7 +150,15 @@ mod tests {
             &[],
             &["Queue", "Delivered", "Deferred", "Failed", "Connections", "Received", "Rejected", "Processor", "Memory"],
         );
-        assert_eq!(SOURCES.len(), 6, "add the figures of a new system here");
+        expect_figures(
+            "postfix",
+            &[],
+            &["Queue", "Delivered", "Deferred", "Failed", "Services down", "Login failures", "Received", "Rejected"],
+        );
+        for source in SOURCES.iter().filter(|source| !source.required().rules.is_empty()) {
+            let part = TargetPart { part: source.required(), credentials: Credentials::default() };
+            assert!(!figures_of(&[part]).is_empty(), "{}", source.name);
+        }
     }
 
     #[test]

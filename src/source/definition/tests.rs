@@ -234,7 +234,7 @@ fn mistakes_in_rules_are_reported_at_their_position() {
         (
             "{family: q, metric: mail.queue.depth, attributes: {mail.queue.state: held}, detail: {label: d, attribute: mail.domain}}",
             &[
-                "6:115: parts[0].rules[0].detail.attribute: mail.queue.depth has no detail mail.domain; expected one of: mail.queue.name, mail.destination.domain, mail.provider.name, mail.tenant.name",
+                "6:115: parts[0].rules[0].detail.attribute: mail.queue.depth has no detail mail.domain; did you mean mail.destination.domain?",
             ],
         ),
         (
@@ -304,7 +304,7 @@ examples:
     );
     for (text, expected) in [
         ("", " is empty; it needs name and parts"),
-        ("[]", "1:1: expected a map, found a list"),
+        ("[]", "1:1: expected a map, found a list; write {name: ..., parts: ...}"),
         ("name: x", "1:1: parts is missing"),
         ("parts: [{name: m, requests: [{path: /}]}]", "1:1: name is missing"),
         ("name: x\nparts: []", "2:1: parts: the list has no parts"),
