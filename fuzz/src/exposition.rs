@@ -131,6 +131,10 @@ fn expected(originals: &[Series], format: Format) -> Vec<Series> {
         if format == OPEN_METRICS && series.kind == "Counter" && !of_total(&series.family) {
             series.kind = format!("{:?}", FamilyType::Unknown);
         }
+        // Text has no type for these.
+        if format != OPEN_METRICS && matches!(series.kind.as_str(), "Info" | "StateSet") {
+            series.kind = format!("{:?}", FamilyType::Gauge);
+        }
         rename(&mut series.labels, &series.kind);
     }
     expected.sort();

@@ -122,9 +122,11 @@ fn status_line(service: &Service, receiver: Option<&Receiver>) -> String {
     let points: usize = snapshots().map(|snapshot| snapshot.points.len()).sum();
     let mut line = format!("{up} of {all} up: {series} native series mapped to {points} canonical ones");
     if let Some(receiver) = receiver {
-        let targets = receiver.targets();
+        // Postmeter's own metrics have a resource, too.
+        let is_target = |instance: &&String| targets.iter().any(|target| target.target.name() == instance.as_str());
+        let pushed = receiver.targets().iter().filter(is_target).count();
         let (points, records) = (receiver.points(), receiver.log_records());
-        line += &format!("; the receiver has {points} points of {} targets, and {records} records of the delivery log", targets.len());
+        line += &format!("; the receiver has {points} points of {pushed} targets, and {records} records of the delivery log");
     }
     line
 }

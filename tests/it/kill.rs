@@ -148,7 +148,7 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let config = format!(
             "targets: [{{name: mta, system: kumomta, url: \"{}\", min_interval: 1s}}]\n\
-             export:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n  \
+             telemetry: {{otlp: false}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n  \
              otlp: {{endpoint: \"{}\", interval: 1s, max_request_bytes: {REQUEST_BYTES}, retry: {{initial: 100ms, max: 100ms}}, \
              spool: {{dir: {}}}}}\n",
             server.url(),

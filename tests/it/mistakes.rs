@@ -95,7 +95,7 @@ fn mistakes() -> Vec<Mistake> {
         target("name: 'a b'", "targets[0].name", "not a valid name", "use up to 100 letters"),
         target("system: whm", "targets[0].system", "unknown mail system", "cpanel"),
         target("system: kumo", "targets[0].system", "unknown mail system", "kumomta"),
-        target("system: postfixx9", "targets[0].system", "unknown mail system", "expected one of"),
+        target("system: exchange", "targets[0].system", "unknown mail system", "expected one of"),
         target("url: a.example.com", "targets[0].url", "not a valid URL", "must begin with http:// or https://"),
         target("url: 'a.example.com:8000'", "targets[0].url", "not a valid URL", "http:// or https://"),
         target("url: 'ftp://a.example.com'", "targets[0].url", "scheme ftp is not supported", "use http or https"),

@@ -172,7 +172,12 @@ fn problems_have_a_position_and_names_are_unique() {
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     write("postmeter.yaml", &config(SocketAddr::from(([192, 0, 2, 1], 9)), ""));
     let output = run(folder.path(), "check");
-    assert_eq!((stdout(&output).as_str(), output.status.code()), ("postmeter.yaml: valid, 1 target\n", Some(0)), "{}", stderr(&output));
+    assert_eq!(
+        (stdout(&output).as_str(), output.status.code()),
+        ("postmeter.yaml: valid, 1 target\nnext: postmeter check --config postmeter.yaml --connect\n", Some(0)),
+        "{}",
+        stderr(&output)
+    );
     write("systems/also.yaml", &definition());
     write("systems/copy.yaml", &definition().replace("name: mailhub", "name: kumomta"));
     write("systems/worse.yaml", "name: worse\nparts: 1\n");
@@ -199,7 +204,12 @@ fn targets_files_and_defaults_take_a_system_of_a_user() {
     assert!(stderr(&output).contains("system"), "{}", stderr(&output));
     fs::write(folder.path().join("more.yaml"), "- {name: a, system: mailhub, url: \"http://192.0.2.1\"}\n").unwrap();
     let output = run(folder.path(), "check");
-    assert_eq!(stdout(&output), "postmeter.yaml: valid, 1 target\n", "{}", stderr(&output));
+    assert_eq!(
+        stdout(&output),
+        "postmeter.yaml: valid, 1 target\nnext: postmeter check --config postmeter.yaml --connect\n",
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]

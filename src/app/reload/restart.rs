@@ -1,6 +1,6 @@
 //! The settings that cannot change without a restart.
 
-use crate::config::{Config, Otlp, Problem, Problems};
+use crate::config::{Config, Otlp, Problem, Problems, Telemetry};
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,7 +23,9 @@ pub(super) fn settings_that_need_restart(running: &Config, changed: &Config, fil
     let otlp = |config: &Config| config.export.otlp.clone().map(|otlp| Otlp { interval: Duration::ZERO, ..otlp });
     check("export.otlp", otlp(running) == otlp(changed));
     check("health", running.health == changed.health);
-    check("telemetry", running.telemetry == changed.telemetry);
+    // Whether the push exports self-metrics follows from `export.otlp` and `telemetry.otlp`.
+    let telemetry = |config: &Config| Telemetry { metrics_in_export: None, ..config.telemetry.clone() };
+    check("telemetry", telemetry(running) == telemetry(changed));
     check("state_dir", running.state_dir == changed.state_dir);
     (!problems.is_empty()).then(|| Problems::new(problems))
 }

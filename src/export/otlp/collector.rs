@@ -117,12 +117,12 @@ impl Collector {
                 },
                 () = stop.cancelled() => break,
                 _ = ticks.tick(), if !readings.is_empty() => {
-                    collection = self.queue(collection, std::mem::take(&mut readings), Ends::Export, stop).await;
+                    collection = self.queue(collection, std::mem::take(&mut readings), None, Ends::Export, stop).await;
                 }
             }
         }
-        let collection = self.queue(collection, readings, Ends::Export, stop).await;
-        self.queue_self_metrics(collection, stop).await;
+        let own = self.self_metrics();
+        self.queue(collection, readings, own, Ends::Export, stop).await;
         if let Some(pushed) = self.pushed.first() {
             self.telemetry.poll.observe(&pushed.collected.target.usage());
         }
@@ -136,24 +136,23 @@ impl Collector {
         let is_ok = |(_, reading): &(usize, Arc<Reading>)| reading.outcome.is_ok();
         let unexported = self.pushed.iter().enumerate().filter(|(_, pushed)| pushed.has_unexported_reading());
         let readings = unexported.filter_map(latest).filter(is_ok).collect();
-        let collection = self.queue(self.start_collection(), readings, Ends::Omit, stop).await;
-        self.queue_self_metrics(collection, stop).await;
+        let own = self.self_metrics();
+        self.queue(self.start_collection(), readings, own, Ends::Omit, stop).await;
     }
 
-    /// Queues Postmeter's own metrics, if this push exports them.
-    async fn queue_self_metrics(&self, collection: Collection, stop: &CancellationToken) {
-        if let Some((identity, canonical)) = self.telemetry.collect() {
-            let metrics = TargetMetrics::new(identity, Report { canonical, native: NativeReport::empty(SystemTime::now().into()) });
-            self.queue_metrics(collection, &[metrics], stop).await;
-        }
+    /// Returns Postmeter's own metrics, if this push exports them.
+    fn self_metrics(&self) -> Option<TargetMetrics> {
+        let (identity, canonical) = self.telemetry.collect()?;
+        Some(TargetMetrics::new(identity, Report { canonical, native: NativeReport::empty(SystemTime::now().into()) }))
     }
 
-    /// Encodes readings and queues the requests. Waits until the queue is short before each request, but not beyond the time of the next
+    /// Encodes readings and Postmeter's `own` metrics, and queues the requests. Waits until the queue is short before each request, but not beyond the time of the next
     /// collection, so that a slow receiver does not delay it.
     async fn queue(
         &mut self,
         collection: Collection,
         readings: Vec<(usize, Arc<Reading>)>,
+        own: Option<TargetMetrics>,
         ends: Ends,
         stop: &CancellationToken,
     ) -> Collection {
@@ -170,14 +169,10 @@ impl Collector {
                 Ends::Omit => metrics.without_ends(),
             });
         }
-        self.queue_metrics(collection, &all, stop).await
-    }
-
-    /// Encodes metrics and queues the requests.
-    async fn queue_metrics(&self, collection: Collection, metrics: &[TargetMetrics], stop: &CancellationToken) -> Collection {
+        all.extend(own);
         let Collection { number, mut parts, next_at } = collection;
         let bytes_max = self.exporter.request_size(Signal::Metrics).limit();
-        let mut unqueued = UnqueuedRequests { queue: &self.queue, requests: requests(metrics, bytes_max).peekable() };
+        let mut unqueued = UnqueuedRequests { queue: &self.queue, requests: requests(&all, bytes_max).peekable() };
         while let Some(request) = unqueued.requests.peek().cloned() {
             tokio::select! {
                 () = self.queue.wait_until_short() => {}

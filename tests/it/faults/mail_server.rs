@@ -116,14 +116,18 @@ fn config(case: &Case, bad: &SimulatedServer, good: &SimulatedServer, receiver: 
         System::Kumomta => "format: json".to_owned(),
         system => system.credential_keys(),
     };
+    let credential = if credential.is_empty() { credential } else { format!(", {credential}") };
     let target = |name: &str, of: &SimulatedServer| {
-        format!("  - {{name: {name}, system: {}, url: \"{}\", {credential}}}\n", case.system.name(), of.url())
+        format!("  - {{name: {name}, system: {}, url: \"{}\"{credential}}}\n", case.system.name(), of.url())
     };
     (0..TARGETS).for_each(|n| file += &target(&name(n), bad));
     // The healthy target never times out, even on a busy machine.
     file += &target("good", good).replace("}\n", ", timeout: 120s}\n");
     let push = format!("{{endpoint: \"{}\", interval: 1s}}", receiver.url());
-    file + &format!("export:\n  prometheus: {{listen: \"127.0.0.1:0\", scrape_wait_max: 150s}}\n  otlp: {push}\n")
+    // Only metrics of targets are pushed.
+    file + &format!(
+        "telemetry: {{otlp: false}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\", scrape_wait_max: 150s}}\n  otlp: {push}\n"
+    )
 }
 
 fn name(n: usize) -> String {
