@@ -127,8 +127,12 @@ fn expected(originals: &[Series], format: Format) -> Vec<Series> {
     expected.retain(|series| !is_reserved(format, &series.family, kind_of(series)));
     for series in &mut expected {
         let is_free = |name: &str| is_name(name) && !lines.contains(name) && originals.iter().all(|other| other.family != name);
-        let of_total = |family: &str| family.strip_suffix("_total").is_some_and(is_free);
-        if format == OPEN_METRICS && series.kind == "Counter" && !of_total(&series.family) {
+        let suffix = match series.kind.as_str() {
+            "Counter" => Some("_total"),
+            "Info" => Some("_info"),
+            _ => None,
+        };
+        if format == OPEN_METRICS && suffix.is_some_and(|suffix| !series.family.strip_suffix(suffix).is_some_and(is_free)) {
             series.kind = format!("{:?}", FamilyType::Unknown);
         }
         // Text has no type for these.
@@ -258,7 +262,8 @@ fn value_of(value: &Value) -> String {
 }
 
 fn json_expected(originals: &[Series]) -> Vec<JsonSeries> {
-    let type_name = |kind: &str| kind.to_lowercase();
+    // JSON has no type for these.
+    let type_name = |kind: &str| if matches!(kind, "Info" | "StateSet") { "gauge".to_owned() } else { kind.to_lowercase() };
     let mut all: Vec<JsonSeries> = originals
         .iter()
         .filter(|series| !series.family.is_empty() && !is_reserved(Format::Json, &series.family, kind_of(series)))

@@ -46,6 +46,7 @@ fn suffixes(kind: &str, openmetrics: bool) -> &'static [&'static str] {
         "histogram" => &["_bucket", "_sum", "_count"],
         "summary" => &["", "_sum", "_count"],
         "counter" if openmetrics => &["_total"],
+        "info" if openmetrics => &["_info"],
         _ => &[""],
     }
 }

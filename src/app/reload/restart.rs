@@ -23,8 +23,12 @@ pub(super) fn settings_that_need_restart(running: &Config, changed: &Config, fil
     let otlp = |config: &Config| config.export.otlp.clone().map(|otlp| Otlp { interval: Duration::ZERO, ..otlp });
     check("export.otlp", otlp(running) == otlp(changed));
     check("health", running.health == changed.health);
-    // Whether the push exports self-metrics follows from `export.otlp` and `telemetry.otlp`.
-    let telemetry = |config: &Config| Telemetry { metrics_in_export: None, ..config.telemetry.clone() };
+    // A change of `export.otlp` also changes whether it exports self-metrics, and is reported above.
+    let is_same_push = otlp(running) == otlp(changed);
+    let telemetry = |config: &Config| {
+        let metrics_in_export = config.telemetry.metrics_in_export.filter(|_| is_same_push);
+        Telemetry { metrics_in_export, ..config.telemetry.clone() }
+    };
     check("telemetry", telemetry(running) == telemetry(changed));
     check("state_dir", running.state_dir == changed.state_dir);
     (!problems.is_empty()).then(|| Problems::new(problems))

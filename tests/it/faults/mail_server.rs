@@ -113,12 +113,11 @@ fn config(case: &Case, bad: &SimulatedServer, good: &SimulatedServer, receiver: 
     let (keys, files) = (case.keys, files.display());
     let mut file = format!("defaults: {{{keys}, tls: {{ca_file: {files}/ca.pem}}}}\ntargets:\n");
     let credential = match case.system {
-        System::Kumomta => "format: json".to_owned(),
+        System::Kumomta => "format: json, ".to_owned(),
         system => system.credential_keys(),
     };
-    let credential = if credential.is_empty() { credential } else { format!(", {credential}") };
     let target = |name: &str, of: &SimulatedServer| {
-        format!("  - {{name: {name}, system: {}, url: \"{}\"{credential}}}\n", case.system.name(), of.url())
+        format!("  - {{{credential}name: {name}, system: {}, url: \"{}\"}}\n", case.system.name(), of.url())
     };
     (0..TARGETS).for_each(|n| file += &target(&name(n), bad));
     // The healthy target never times out, even on a busy machine.
