@@ -32,6 +32,13 @@ local readable = {
   ['http_listener/*/metrics.json'] = true,
   ['http_listener/*/metrics'] = true,
   ['http_listener/*/api/machine-info'] = true,
+  -- Enable the paths of the optional parts that you use: liveness, suspensions, suspended-ready-queues, bounces, ready-queue-states. The
+  -- user has the privilege GET only, so it cannot suspend or bounce anything.
+  -- ['http_listener/*/api/check-liveness/v1'] = true,
+  -- ['http_listener/*/api/admin/suspend/v1'] = true,
+  -- ['http_listener/*/api/admin/suspend-ready-q/v1'] = true,
+  -- ['http_listener/*/api/admin/bounce/v1'] = true,
+  -- ['http_listener/*/api/admin/ready-q-states/v1'] = true,
 }
 
 kumo.on('get_acl_definition', function(resource)

@@ -23,14 +23,6 @@ pub fn check_system(system: &str, bytes: &[u8]) {
     check(source, part, request, body);
 }
 
-/// Checks a response to any request of a part. The first byte selects the request.
-pub fn check_part(system: &str, part: &str, bytes: &[u8]) {
-    let Some((choice, body)) = bytes.split_first() else { return };
-    let source = source::by_name(system).expect("a system");
-    let part = source.part(part).expect("a part");
-    check(source, part, &part.requests[usize::from(*choice) % part.requests.len()], body);
-}
-
 /// Checks a response to one request.
 pub fn check_request(system: &str, part: &str, format: &str, body: &[u8]) {
     let source = source::by_name(system).expect("a system");

@@ -48,7 +48,7 @@ impl SavedResponse {
         let max = self.part.body_bytes_max;
         let saved = read_limited(File::open(&self.path).map_err(file)?, max).map_err(file)?;
         let Response { status, content_type, body } = parse_response(&saved);
-        if let Some(status) = status.filter(|status| !status.starts_with("200")) {
+        if let Some(status) = status.filter(|status| !self.part.accepts(status)) {
             let hint = match status.get(..3) {
                 Some("401" | "403") => self.part.unauthorized_hint,
                 Some("404") => self.part.not_found_hint,

@@ -155,6 +155,7 @@ impl HttpClient {
         let mut response = sent.map_err(|error| before_response(&error, CONNECT_TIMEOUT, self.url.scheme()))?;
         match response.status() {
             StatusCode::OK => {}
+            status if request.statuses.contains(&status.as_u16()) => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 return Err(PollError::rejected_credential(response.status().as_u16(), part.unauthorized_hint));
             }

@@ -15,12 +15,17 @@ const FORBIDDEN: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n    <title
 
 /// Responds to a request.
 pub(super) fn respond(state: ServerState<'_>, request: &Request) -> Response {
-    let response = if request.path == "/metrics" { route(state, request) } else { refusal(404, "Not Found", "Not Found", "") };
+    let response = if matches!(request.path.as_str(), "/metrics" | "/v1/stats") {
+        route(state, request)
+    } else {
+        refusal(404, "Not Found", "Not Found", "")
+    };
     with_headers(response, &[("cache-control", "no-cache"), ("vary", "accept-encoding"), ("keep-alive", "timeout=5")])
 }
 
 fn route(state: ServerState<'_>, request: &Request) -> Response {
     match request.credential("Bearer") {
+        Some(token) if token == state.options.token && request.path == "/v1/stats" => reply(200, JSON, stats(state.traffic).to_string()),
         Some(token) if token == state.options.token => reply(200, "text/plain; charset=utf-8", metrics(state.traffic)),
         Some(TOKEN_WITHOUT_SCOPE) => reply(403, "text/html; charset=utf-8", FORBIDDEN),
         Some(_) => refusal(401, "Unauthorized", "Bad token", r#"Bearer error="Bad token""#),
@@ -31,6 +36,21 @@ fn route(state: ServerState<'_>, request: &Request) -> Response {
 fn refusal(status: u16, error: &str, message: &str, challenge: &'static str) -> Response {
     let response = reply(status, JSON, json!({"statusCode": status, "error": error, "message": message}).to_string());
     if challenge.is_empty() { response } else { with_headers(response, &[("www-authenticate", challenge)]) }
+}
+
+/// The body of `/v1/stats`.
+fn stats(t: &Traffic) -> serde_json::Value {
+    let queue = |active: u64, delayed: u64, waiting: u64| {
+        let total = active + delayed + waiting;
+        json!({"active": active, "delayed": delayed, "waiting": waiting, "paused": 0, "isPaused": false, "total": total})
+    };
+    json!({
+        "version": "2.79.2",
+        "accounts": t.domains.len() * 7,
+        "queues": {"notify": queue(0, 0, t.webhooks_waiting), "submit": queue(t.outbound_active, t.scheduled(), t.ready())},
+        "connections": {"connected": t.domains.len() * 7},
+        "counters": {"events:messageNew": t.received_remote},
+    })
 }
 
 /// Series: formatted labels and value.

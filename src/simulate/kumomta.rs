@@ -28,8 +28,41 @@ pub(super) fn respond(state: ServerState<'_>, request: &Request) -> Response {
         (&Method::GET, "/metrics.json") => chunked(200, "application/json; charset=utf-8", metrics_json(state.traffic)),
         (&Method::GET, "/metrics") => chunked(200, PLAIN, metrics(state.traffic, request.parameter("prefix").unwrap_or_default())),
         (&Method::GET, "/api/machine-info") => reply(200, "application/json", machine_info(state.traffic)),
+        (&Method::GET, "/api/check-liveness/v1") => reply(200, PLAIN, "OK"),
+        (&Method::GET, path) => match path.strip_prefix("/api/admin/").and_then(|name| administration(state.traffic, name)) {
+            Some(body) => reply(200, "application/json", body.to_string()),
+            None => reply(404, PLAIN, "not found"),
+        },
         _ => reply(404, PLAIN, "not found"),
     }
+}
+
+/// What an administrator has suspended and bounced: a tenant is suspended while the server is busy, and a bounce is always in force.
+fn administration(t: &Traffic, name: &str) -> Option<serde_json::Value> {
+    let id = |number: u64| format!("00000000-0000-4000-8000-{number:012x}");
+    let is_busy = t.scheduled() > t.domains.len() as u64;
+    let queue = |domain: &super::Domain| format!("{}->mx.{}@{CLIENT}", SOURCES[0], domain.name);
+    Some(match name {
+        "suspend/v1" if is_busy => {
+            json!([{"id": id(1), "campaign": null, "tenant": "northwind", "domain": null, "reason": "many complaints", "duration": "9m 3s"}])
+        }
+        "suspend/v1" => json!([]),
+        "suspend-ready-q/v1" => {
+            let slow = t.domains.iter().enumerate().filter(|(index, _)| super::Domain::slow(*index));
+            slow.map(|(index, domain)| json!({"id": id(index as u64), "name": queue(domain), "reason": "slow", "duration": "4m"})).collect()
+        }
+        "bounce/v1" => json!([{
+            "id": id(2), "campaign": "receipts", "tenant": null, "domain": null, "routing_domain": null, "reason": "withdrawn",
+            "duration": "50s", "bounced": {"receipts:contoso@example.net": 3}, "total_bounced": 3,
+        }]),
+        "ready-q-states/v1" => {
+            let limited = t.domains.iter().filter(|domain| domain.ready > 0);
+            let state = json!({"connection_limited": {"context": "limit", "since": "2026-09-21T14:00:00Z"}});
+            let states: serde_json::Map<String, serde_json::Value> = limited.map(|domain| (queue(domain), state.clone())).collect();
+            json!({"states_by_ready_queue": states})
+        }
+        _ => return None,
+    })
 }
 
 fn machine_info(t: &Traffic) -> String {

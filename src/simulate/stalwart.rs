@@ -143,10 +143,14 @@ fn method(t: &Traffic, call: &Value) -> Value {
     let listed = || t.queue.iter().take(limit as usize);
     match name {
         "x:QueuedMessage/query" => {
-            let ids: Vec<String> = listed().map(|message| format!("{:x}", message.id)).collect();
+            let due = arguments["filter"]["dueIsLessThan"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+            let is_meant = |message: &&Message| due.is_none_or(|due| (message.retry as i64) < due.as_second());
+            let ids: Vec<String> = t.queue.iter().filter(is_meant).map(|message| format!("{:x}", message.id)).collect();
+            let total = ids.len();
+            let ids: Vec<String> = ids.into_iter().take(limit as usize).collect();
             let mut response = json!({"accountId": "a1", "queryState": "n", "canCalculateChanges": true, "position": 0, "ids": ids});
             if arguments["calculateTotal"] == true {
-                response["total"] = json!(t.queue.len());
+                response["total"] = json!(total);
             }
             if arguments["limit"].is_u64() {
                 response["limit"] = json!(limit);
@@ -156,6 +160,11 @@ fn method(t: &Traffic, call: &Value) -> Value {
         "x:QueuedMessage/get" => {
             let list: Vec<Value> = listed().map(|message| queued_v016(t, message)).collect();
             json!([name, {"accountId": "a1", "list": list, "notFound": []}, id])
+        }
+        "x:Certificate/get" => {
+            let end = rfc3339(t.started() + 60.0 * 86_400.0);
+            let list = [json!({"id": "c1", "notValidAfter": end, "subjectAlternativeNames": {"mail.example.com": true}})];
+            json!([name, {"accountId": "a1", "state": "n", "list": list, "notFound": []}, id])
         }
         _ => json!(["error", {"type": "unknownMethod", "description": "The method does not exist."}, id]),
     }

@@ -78,7 +78,14 @@ static KUMOMTA: Simulator = Simulator {
     name: "kumomta",
     respond: kumomta::respond,
     credentials: &[],
-    optional_parts: &[("machine-info", &[])],
+    optional_parts: &[
+        ("machine-info", &[]),
+        ("liveness", &[]),
+        ("suspensions", &[]),
+        ("suspended-ready-queues", &[]),
+        ("bounces", &[]),
+        ("ready-queue-states", &[]),
+    ],
     demo_keys: "detail: {by: domain, top: 10}, ",
 };
 
@@ -90,8 +97,13 @@ static STALWART: Simulator = Simulator {
     demo_keys: "",
 };
 
-static EMAILENGINE: Simulator =
-    Simulator { name: "emailengine", respond: emailengine::respond, credentials: &[("token", TOKEN)], optional_parts: &[], demo_keys: "" };
+static EMAILENGINE: Simulator = Simulator {
+    name: "emailengine",
+    respond: emailengine::respond,
+    credentials: &[("token", TOKEN)],
+    optional_parts: &[("stats", &[])],
+    demo_keys: "",
+};
 
 static POSTFIX: Simulator = Simulator { name: "postfix", respond: postfix::respond, credentials: &[], optional_parts: &[], demo_keys: "" };
 

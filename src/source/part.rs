@@ -114,6 +114,13 @@ impl Part {
         is_any_of(self.identifying_families) || has_rule()
     }
 
+    /// Returns `true` if the body of a response with this status is read. The text may go on after the number.
+    #[must_use]
+    pub fn accepts(&self, status: &str) -> bool {
+        let code = status.get(..3).and_then(|code| code.parse().ok());
+        code.is_some_and(|code| code == 200 || self.requests.iter().any(|request| request.statuses.contains(&code)))
+    }
+
     /// Reads a saved response to any of the part's requests.
     ///
     /// # Errors
@@ -153,6 +160,8 @@ pub struct Request {
     pub post_body: Option<&'static str>,
     /// The media type of the body of a POST request.
     pub content_type: &'static str,
+    /// Statuses other than 200 whose body is a response, too: a server that is not ready reports why.
+    pub statuses: &'static [u16],
     /// Reads the families of a response.
     pub reader: Reader,
 }
@@ -161,7 +170,7 @@ impl Request {
     /// A GET request.
     #[must_use]
     pub const fn get(format: &'static str, path: &'static str, reader: fn(String) -> Result<Families, ReadError>) -> Self {
-        Self { format, path, post_body: None, content_type: "application/json", reader: Reader::Code(reader) }
+        Self { format, path, post_body: None, content_type: "application/json", statuses: &[], reader: Reader::Code(reader) }
     }
 
     /// Reads a response. Bytes that are not UTF-8 are replaced by `?` and counted as a repair.

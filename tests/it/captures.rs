@@ -19,6 +19,11 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("cpanel/09-", "cpanel", "servicestatus"),
     ("cpanel/2", "cpanel", "emailtrack_user_stats"),
     ("emailengine/", "emailengine", "metrics"),
+    ("kumomta/admin-bounce-", "kumomta", "bounces"),
+    ("kumomta/admin-ready-q-states-", "kumomta", "ready-queue-states"),
+    ("kumomta/admin-suspend-ready-q-", "kumomta", "suspended-ready-queues"),
+    ("kumomta/admin-suspend-", "kumomta", "suspensions"),
+    ("kumomta/kumo-check-liveness-", "kumomta", "liveness"),
     ("kumomta/", "kumomta", "metrics"),
     ("dovecot/", "dovecot", "metrics"),
     ("exim/", "exim", "metrics"),
@@ -40,12 +45,7 @@ const PARTS: &[(&str, &str, &str)] = &[
 const OTHER: &[&str] = &[
     "README.md",
     "emailengine/families.tsv",
-    // The administration API, and a policy.
-    "kumomta/admin-bounce-v1.json",
-    "kumomta/admin-ready-q-states-v1.json",
-    "kumomta/admin-suspend-ready-q-v1.json",
-    "kumomta/admin-suspend-v1.json",
-    "kumomta/kumo-check-liveness-v1.json",
+    // Details of single queues, and a policy.
     "kumomta/kumo-inspect-ready-q.json",
     "kumomta/kumo-inspect-sched-q.json",
     "kumomta/least-privilege.lua",
@@ -476,8 +476,14 @@ fn body(captures: &Path, capture: &str) -> Vec<u8> {
         return body;
     }
     let headers_len = saved.starts_with(b"HTTP/").then(|| saved.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4);
-    saved[headers_len.unwrap_or_default()..].to_vec()
+    let body = &saved[headers_len.unwrap_or_default()..];
+    // The captures of the administration API end with curl's status and duration.
+    let end = body.windows(CURL_STATUS.len()).rposition(|w| w == CURL_STATUS).filter(|_| capture.ends_with("-v1.json"));
+    body[..end.unwrap_or(body.len())].to_vec()
 }
+
+/// The beginning of what `curl -w` wrote after the body.
+const CURL_STATUS: &[u8] = b" [200 ";
 
 fn families(captures: &Path, capture: &str) -> Families {
     let (_, part) = part(capture).unwrap();
@@ -536,6 +542,39 @@ fn canonical_values_are_correct() {
             let value = value.map_or(f64::NAN, |p| p.value);
             assert!(value == *expected || (value.is_nan() && expected.is_nan()), "{capture}: {series} is {value}, not {expected}");
         }
+    }
+}
+
+#[test]
+fn the_administration_of_kumomta_is_read() {
+    let Some(captures) = captures("the_administration_of_kumomta_is_read") else { return };
+    for (capture, expected) in [
+        ("admin-bounce-v1", &["kumomta_admin_bounces 1", "kumomta_admin_bounced_messages 20"][..]),
+        (
+            "admin-ready-q-states-v1",
+            &["kumomta_admin_ready_queues connection_limited 0", "kumomta_admin_ready_queues connection_rate_throttled 0"],
+        ),
+        ("admin-suspend-ready-q-v1", &["kumomta_admin_suspended_ready_queues 0"]),
+        (
+            "admin-suspend-v1",
+            &[
+                "kumomta_admin_suspensions 1",
+                "kumomta_admin_suspended_domains 1",
+                "kumomta_admin_suspended_tenants 0",
+                "kumomta_admin_suspended_campaigns 0",
+            ],
+        ),
+        ("kumo-check-liveness-v1", &["kumomta_live 1"]),
+    ] {
+        let families = families(&captures, &format!("kumomta/{capture}.json"));
+        let mut lines = Vec::new();
+        for family in families.iter() {
+            for sample in family.samples() {
+                let labels: String = sample.labels().map(|(_, value)| format!(" {value}")).collect();
+                lines.push(format!("{}{labels} {}", family.name(), sample.number().unwrap()));
+            }
+        }
+        assert_eq!(lines, expected, "{capture}");
     }
 }
 

@@ -199,7 +199,10 @@ fn scrape_reports_invalid_arguments() {
     );
     check_failure("scrape --system kumomta --file nope.json", "postmeter: nope.json: No such file or directory (os error 2)\n");
     check_failure("scrape --system kumomta --file config", "postmeter: config: Is a directory (os error 21)\n");
-    check_failure("scrape --system kumomta --file queue=a", "postmeter: kumomta has no part `queue`; it has metrics, machine-info\n");
+    check_failure(
+        "scrape --system kumomta --file queue=a",
+        "postmeter: kumomta has no part `queue`; it has metrics, machine-info, liveness, suspensions, suspended-ready-queues, bounces, ready-queue-states\n",
+    );
     check_failure(
         "scrape --system kumomta --file machine-info=kumomta/machine-info.json",
         "postmeter: kumomta: the required part `metrics` is missing; add --file PATH\n",

@@ -1,7 +1,7 @@
 //! Decodes the requests of a part.
 
 use super::memory::Memory;
-use super::schema::{PATH_SERIES_MAX, REQUEST};
+use super::schema::{PATH_SERIES_MAX, REQUEST, STATUSES, STATUSES_MAX};
 use super::{series, system};
 use crate::source::systems::code;
 use crate::source::{PathSeries, Reader, Request, TARGET_URL, check_placeholders};
@@ -31,6 +31,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
         decoder.report(&item.location, "is for requests with a body");
     }
     let content_type = content_type.and_then(|item| decoder.non_empty_text(&item));
+    let statuses = map.take("statuses").map(|item| decode_statuses(decoder, &item)).unwrap_or_default();
     let (reader_item, series) = (map.take("reader"), map.take("series"));
     let location = map.location.clone();
     decoder.finish(map);
@@ -66,10 +67,17 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
             path: memory.text(path?),
             post_body: body.map(|body| memory.text(&body)),
             content_type: content_type.map_or(CONTENT_TYPE_DEFAULT, |text| memory.text(&text)),
+            statuses: memory.list(statuses),
             reader: reader?,
         })
     })();
     (format.map(str::to_owned), request)
+}
+
+fn decode_statuses(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<u16> {
+    let items = decoder.bounded_list(item, STATUSES_MAX);
+    let statuses = items.iter().filter_map(|item| decoder.integer(item, &STATUSES));
+    statuses.filter_map(|status| u16::try_from(status).ok()).collect()
 }
 
 fn decode_series(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> Vec<PathSeries> {

@@ -11,6 +11,10 @@ pub const DEFINITION_BYTES_MAX: usize = 512 * 1024;
 pub const PARTS_MAX: usize = 50;
 /// The largest number of requests of a part, of which one is sent.
 pub const REQUESTS_MAX: usize = 10;
+/// The largest number of statuses of a request.
+pub const STATUSES_MAX: usize = 10;
+/// The statuses that can be those of a response.
+pub const STATUSES: std::ops::RangeInclusive<usize> = 500..=599;
 /// The largest number of rules of a part.
 pub const RULES_MAX: usize = 2000;
 /// The largest number of families of a list, of values of a label, and of rows of a table.
@@ -216,6 +220,12 @@ pub static REQUEST: &[Key] = &[
     ),
     key("body", Shape::Text, Description("none: a GET request"), "The body of a POST request, with the same placeholders."),
     key("content_type", Shape::Text, Description("application/json"), "The media type of the body."),
+    key(
+        "statuses",
+        Shape::List(&Shape::Integer(STATUSES), 0..=STATUSES_MAX),
+        NONE,
+        "Statuses other than 200 whose body is read as well, such as 503 of a server that reports why it is not ready.",
+    ),
     key(
         "reader",
         Shape::Choice(code::reader_names),

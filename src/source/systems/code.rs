@@ -23,8 +23,11 @@ pub(in crate::source) static READERS: &[(&str, Read)] = &[
     ("kumomta_json", kumomta::json::read),
     ("kumomta_text", kumomta::text::read),
     ("kumomta_machine_info", kumomta::machine_info::read),
+    ("kumomta_liveness", kumomta::liveness::read),
     ("stalwart_management", stalwart::queue::read_management),
     ("stalwart_jmap", stalwart::queue::read_jmap),
+    ("stalwart_overdue", stalwart::queue::read_overdue),
+    ("stalwart_certificates", stalwart::certificates::read),
 ];
 
 /// The delivery logs, by name.

@@ -211,3 +211,93 @@ async fn machine_info_is_requested_once_a_minute_and_after_a_counter_decreased()
         assert_eq!(reading.snapshot().and_then(|snapshot| snapshot.version.as_deref()), Some("2026.08.01"));
     }
 }
+
+/// Returns the value of a native family's only series.
+fn native(reading: &Reading, name: &str) -> Option<f64> {
+    reading.native.families().find(|family| family.name() == name).and_then(|family| family.samples().next()?.number())
+}
+
+#[tokio::test]
+async fn the_administration_of_kumomta_is_read_by_parts() {
+    let simulated = simulated(System::Kumomta, Generation::V015).await;
+    let target = target(&format!("system: kumomta, url: '{}', {}", simulated.url(), System::Kumomta.parts_key("")));
+    let reading = target.reading().await;
+    is_good(&reading);
+    assert!(reading.is_complete(), "{:?}", failed(&reading));
+    assert_eq!(value(&reading, "mail.service.status", &["kumod", "up"]), Some(1.0));
+    assert_eq!(native(&reading, "kumomta_admin_bounced_messages"), Some(3.0));
+    assert!(native(&reading, "kumomta_admin_suspended_ready_queues").is_some_and(|queues| queues > 0.0));
+    assert_eq!(native(&reading, "kumomta_admin_suspended_domains"), Some(0.0));
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_ready_is_down_and_another_503_is_a_failure() {
+    let metrics = r#"{"total_messages_delivered":{"type":"counter","value":{"service":{"smtp_client":1}}}}"#;
+    for (liveness, expected, failures) in [
+        (response("200 OK", "OK"), Some([1.0, 0.0]), &[][..]),
+        (response("503 Service Unavailable", "load shedding"), Some([0.0, 1.0]), &[]),
+        (response("503 Service Unavailable", "shutting down"), Some([0.0, 1.0]), &[]),
+        (response("503 Service Unavailable", "no server is available"), None, &[("liveness", "malformed")]),
+        (response("503 Service Unavailable", "<html>"), None, &[("liveness", "malformed")]),
+        (response("502 Bad Gateway", "OK"), None, &[("liveness", "status")]),
+        (response("401 Unauthorized", "OK"), None, &[("liveness", "auth")]),
+    ] {
+        let shown = String::from_utf8_lossy(&liveness).into_owned();
+        let server = Server::start(move |_, request| {
+            send(if request.starts_with("GET /api/check-liveness/v1 ") { liveness.clone() } else { response("200 OK", metrics) })
+        })
+        .await;
+        let reading = target(&format!("system: kumomta, url: '{}', parts: {{liveness: {{}}}}", server.url())).reading().await;
+        is_good(&reading);
+        assert_eq!(failed(&reading), failures, "{shown}");
+        let states = ["up", "down"].map(|state| value(&reading, "mail.service.status", &["kumod", state]));
+        assert_eq!(states, expected.map_or([None; 2], |values| values.map(Some)), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_status_of_one_part_is_not_a_response_of_another() {
+    let server = Server::start(|_, _| send(response("503 Service Unavailable", "load shedding"))).await;
+    let target = target(&format!("system: kumomta, url: '{}', parts: {{liveness: {{}}}}", server.url()));
+    fails(&target, &target.reading().await, "status", "503");
+}
+
+#[tokio::test]
+async fn overdue_messages_are_those_that_were_due_before_the_poll() {
+    let simulated = simulated(System::Stalwart, Generation::V016).await;
+    let mut retries = simulated.traffic(|t| t.queue.iter().map(|message| message.retry as i64).collect::<Vec<_>>());
+    retries.sort_unstable();
+    static NOW: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let target = common::target_at(
+        &format!(
+            "system: stalwart, url: '{}', username: {USERNAME}, password: {PASSWORD}, parts: {{overdue: {{token: {TOKEN}}}}}",
+            simulated.url()
+        ),
+        || std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.load(std::sync::atomic::Ordering::SeqCst)),
+    );
+    for now in [retries[0], retries[retries.len() / 2], retries[retries.len() - 1] + 1] {
+        NOW.store(now.unsigned_abs(), std::sync::atomic::Ordering::SeqCst);
+        let reading = target.reading().await;
+        is_good(&reading);
+        assert!(reading.is_complete(), "{:?}", failed(&reading));
+        let expected = retries.iter().filter(|retry| **retry < now).count();
+        assert_eq!(native(&reading, "stalwart_queue_overdue_messages"), Some(expected as f64), "at {now}");
+    }
+}
+
+#[tokio::test]
+async fn certificates_have_the_end_of_their_validity() {
+    let simulated = simulated(System::Stalwart, Generation::V016).await;
+    let keys = format!(
+        "system: stalwart, url: '{}', username: {USERNAME}, password: {PASSWORD}, parts: {{certificates: {{token: {TOKEN}}}}}",
+        simulated.url()
+    );
+    let reading = target(&keys).reading().await;
+    is_good(&reading);
+    assert!(reading.is_complete(), "{:?}", failed(&reading));
+    let end = simulated.traffic(|t| (t.started() + 60.0 * 86_400.0).floor());
+    assert_eq!(native(&reading, "stalwart_certificate_expiry_time_seconds"), Some(end));
+    let request = simulated.last_request().unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+    assert_eq!(body["methodCalls"][0][1]["properties"], json!(["notValidAfter", "subjectAlternativeNames"]));
+}

@@ -3,6 +3,7 @@
 mod escape;
 mod forged;
 pub(super) mod json;
+pub(super) mod liveness;
 pub(super) mod machine_info;
 pub(super) mod text;
 

@@ -188,3 +188,23 @@ fn both_formats_of_a_capture_have_the_same_values() {
         assert_eq!(mapped[0], mapped[1], "{name}");
     }
 }
+
+#[test]
+fn a_faulty_spool_and_a_suspended_source_lead_to_advice() {
+    let gauge = |name: &str, value: &str| format!(r#","{name}":{{"type":"gauge","value":{value}}}"#);
+    let page = |spool: u8, source: u8| {
+        let received = r#"{"total_messages_received":{"type":"counter","value":{"service":{"esmtp_listener":1}}}"#;
+        let spools = gauge("rocks_spool_load_shed_active", &format!(r#"{{"path":{{"/var/spool/a":0,"/var/spool/b":{spool}}}}}"#));
+        let sources = gauge("egress_source_health_suspended", &format!(r#"[{{"source":"ip-1","reason":"Unplumbed","@":{source}}}]"#));
+        format!("{received}{spools}{sources}}}")
+    };
+    let advice = |page: &str| snapshot(page, &mut CounterMemory::default(), None).advice;
+    assert_eq!(advice(&page(0, 0)), [""; 0]);
+    assert_eq!(
+        advice(&page(1, 1)),
+        [
+            "the spool /var/spool/b is faulty, so KumoMTA rejects new messages: check the disk and KumoMTA's log",
+            "KumoMTA has suspended the egress source ip-1 (Unplumbed): check its address and its proxy",
+        ]
+    );
+}

@@ -1,5 +1,6 @@
-//! The reader of Stalwart's queue: its management API (0.15) and JMAP (0.16).
+//! The readers of Stalwart's queue and certificates: its management API (0.15) and JMAP (0.16).
 
+pub(super) mod certificates;
 pub(super) mod queue;
 
 #[cfg(test)]

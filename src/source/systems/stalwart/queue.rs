@@ -17,26 +17,40 @@ pub(in crate::source) fn read_management(body: String) -> Result<Families, ReadE
     let total = total(data)?;
     let created = data.pointer("/items/0/created").and_then(Value::as_str);
     let oldest = created.and_then(|text| text.parse::<jiff::Timestamp>().ok()).map(|t| t.as_second() as f64);
-    families(total, oldest)
+    families(&[MESSAGES, OLDEST], &[Some(total as f64), oldest])
 }
 
 /// Reads `{"methodResponses":[["x:QueuedMessage/query",{"total":3,...},"q"]]}`, or `["error",{"type":...},"q"]` in its place.
 pub(in crate::source) fn read_jmap(body: String) -> Result<Families, ReadError> {
-    let response = parse(&body)?;
+    families(&[MESSAGES], &[Some(jmap_total(&body)?)])
+}
+
+/// Reads the response to such a query for the messages that are due.
+pub(in crate::source) fn read_overdue(body: String) -> Result<Families, ReadError> {
+    families(&[OVERDUE], &[Some(jmap_total(&body)?)])
+}
+
+fn jmap_total(body: &str) -> Result<f64, ReadError> {
+    let response = parse(body)?;
+    Ok(total(method_result(&response)?)? as f64)
+}
+
+/// Returns the result of the only method call.
+pub(super) fn method_result(response: &Value) -> Result<&Value, ReadError> {
     let method_response = response.pointer("/methodResponses/0").ok_or_else(|| ReadError::Malformed("it has no method response".into()))?;
     let result = method_response.get(1).unwrap_or(&Value::Null);
     if method_response.get(0).and_then(Value::as_str) == Some("error") {
         let text = |key| result.get(key).and_then(Value::as_str).unwrap_or_default();
         return Err(refusal(text("type"), text("description")));
     }
-    families(total(result)?, None)
+    Ok(result)
 }
 
 /// The largest number of values in a response. Two bytes of JSON can be a value, which takes dozens of bytes of memory. The response to a
 /// query for one message has hundreds.
 const VALUES_MAX: usize = 200_000;
 
-fn parse(body: &str) -> Result<Value, ReadError> {
+pub(super) fn parse(body: &str) -> Result<Value, ReadError> {
     if body.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() > VALUES_MAX {
         return Err(ReadError::Malformed(format!("it has more than {VALUES_MAX} values")));
     }
@@ -52,16 +66,23 @@ fn refusal(kind: &str, details: &str) -> ReadError {
     if kind.contains("forbidden") || kind.contains("unauthorized") { ReadError::AccessDenied(reason) } else { ReadError::Refused(reason) }
 }
 
-fn families(total: u64, oldest: Option<f64>) -> Result<Families, ReadError> {
+/// The name and the help text of a gauge.
+type Gauge = (&'static str, &'static str);
+const MESSAGES: Gauge = ("stalwart_queue_messages", "Messages in the queue.");
+const OLDEST: Gauge = ("stalwart_queue_oldest_time_seconds", "Arrival of the oldest message in the queue, in Unix seconds.");
+const OVERDUE: Gauge = (
+    "stalwart_queue_overdue_messages",
+    "Messages in the queue whose next attempt was due before the request, those of a running attempt included.",
+);
+
+/// Makes a family of each value that is known.
+fn families(gauges: &[Gauge], values: &[Option<f64>]) -> Result<Families, ReadError> {
     Families::read(String::new(), |out| {
-        let mut gauge = |name: &str, help: &str, value: f64| {
+        for ((name, help), value) in gauges.iter().zip(values) {
+            let Some(value) = value else { continue };
             let (name, help) = (out.add_text(name), out.add_text(help));
             out.family(name, help, FamilyType::Gauge);
-            out.number(value);
-        };
-        gauge("stalwart_queue_messages", "Messages in the queue.", total as f64);
-        if let Some(oldest) = oldest {
-            gauge("stalwart_queue_oldest_time_seconds", "Arrival of the oldest message in the queue, in Unix seconds.", oldest);
+            out.number(*value);
         }
         Ok(())
     })
