@@ -6,7 +6,7 @@
 use super::access_metrics::AccessMetrics;
 use super::export_metrics::ExportMetrics;
 use super::logging;
-use super::meter_provider::{PushReader, SharedReader, families_from};
+use super::meter_provider::{SharedReader, families_from, scopes_of};
 use super::otlp_exporters;
 use super::poll_metrics::PollMetrics;
 use super::reload_metrics::ReloadMetrics;
@@ -39,7 +39,7 @@ pub struct SelfTelemetry {
     traces: Option<SdkTracerProvider>,
     logs: Option<SdkLoggerProvider>,
     /// The reader for the push, if `export.otlp` exports the self-metrics, too.
-    push_reader: Option<PushReader>,
+    push_reader: Option<SharedReader>,
     /// Metrics of the push.
     pub export: ExportMetrics,
     /// Metrics of access to the pull endpoint.
@@ -75,7 +75,7 @@ impl SelfTelemetry {
         let attributes = identity.attributes().map(|(key, value)| KeyValue::new(key.to_owned(), value.to_owned()));
         let resource = Resource::builder_empty().with_schema_url(attributes, SCHEMA_URL).build();
         let (mut traces, mut logs, mut periodic) = (None, None, None);
-        let push_reader = config.metrics_in_export.map(PushReader::new);
+        let push_reader = config.metrics_in_export.map(SharedReader::with_temporality);
         if let Some(otlp) = &config.otlp {
             if otlp.traces {
                 let exporter = otlp_exporters::span_exporter(otlp)?;
@@ -107,7 +107,7 @@ impl SelfTelemetry {
         identity: Identity,
         resource: Resource,
         periodic: Option<PeriodicReader<opentelemetry_otlp::MetricExporter>>,
-        push_reader: Option<PushReader>,
+        push_reader: Option<SharedReader>,
         traces: Option<SdkTracerProvider>,
         logs: Option<SdkLoggerProvider>,
     ) -> Result<Self, SelfTelemetryError> {
@@ -170,7 +170,7 @@ impl SelfTelemetry {
     pub fn collect(&self) -> Option<(&Identity, Vec<ScopeMetrics>)> {
         let reader = self.push_reader.as_ref()?;
         self.conditions.count_dropped_log_lines();
-        Some((&self.identity, reader.scopes()))
+        Some((&self.identity, scopes_of(&reader.collected())))
     }
 
     /// Exports the remaining data, within a few seconds.

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::support::program::Program;
-use crate::support::{postmeter, wait_until};
+use crate::support::{postmeter, wait_until, wait_until_async};
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{MetricsService, MetricsServiceServer};
@@ -148,11 +148,7 @@ async fn an_instance_that_only_pushes_has_health_checks_and_pushes_its_own_metri
         let (head, body) = response.split_once("\r\n\r\n").unwrap();
         (head.split(' ').nth(1).unwrap().parse::<u16>().unwrap(), body.to_owned())
     };
-    let until = tokio::time::Instant::now() + TIMEOUT;
-    while get("/-/ready").await.0 != 200 {
-        assert!(tokio::time::Instant::now() < until);
-        tokio::task::yield_now().await;
-    }
+    wait_until_async(async || get("/-/ready").await.0 == 200, TIMEOUT, "each target was polled").await;
     assert_eq!(get("/-/healthy").await, (200, "healthy\n".to_owned()));
     for path in ["/metrics", "/", "/targets.json", "/-/reload"] {
         assert_eq!(get(path).await.0, 404, "{path}");

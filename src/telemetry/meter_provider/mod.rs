@@ -21,14 +21,13 @@
 mod counter_starts;
 mod families;
 mod instruments;
-mod push_reader;
 
 pub use counter_starts::CounterStarts;
 pub(super) use families::families_from;
 pub(super) use instruments::measured_histogram;
-pub(super) use push_reader::PushReader;
 
 use super::{DeliveryMetrics, Identity};
+use crate::config;
 use crate::model::registry::SCHEMA_URL;
 use crate::model::{Attribute, Metric, Point, SelectedFamilies, TranslationStrategy, vocabulary};
 use crate::poll::Target;
@@ -201,6 +200,16 @@ impl Default for SharedReader {
 }
 
 impl SharedReader {
+    /// A reader with this temporality, for the push of self-metrics.
+    pub(super) fn with_temporality(temporality: config::Temporality) -> Self {
+        let temporality = match temporality {
+            config::Temporality::Cumulative => Temporality::Cumulative,
+            config::Temporality::Delta => Temporality::Delta,
+            config::Temporality::LowMemory => Temporality::LowMemory,
+        };
+        Self(Arc::new(ManualReader::builder().with_temporality(temporality).build()))
+    }
+
     /// The current metrics of the provider.
     pub(super) fn collected(&self) -> ResourceMetrics {
         let mut collected = ResourceMetrics::default();
