@@ -17,7 +17,7 @@ struct Attempt {
     name: String,
     /// The host and port that was tried.
     address: String,
-    /// What succeeded, or the error.
+    /// The success in words, or the error.
     result: Result<String, String>,
 }
 

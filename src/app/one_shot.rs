@@ -1,4 +1,4 @@
-//! What the commands that poll once have in common: their targets, their mail systems, and saved responses instead of a poll.
+//! The common parts of the commands that poll once: their targets, their mail systems, and saved responses instead of a poll.
 
 use super::AppError;
 use super::saved::SavedResponse;

@@ -37,7 +37,7 @@ pub(super) fn respond(state: ServerState<'_>, request: &Request) -> Response {
     }
 }
 
-/// What an administrator has suspended and bounced: a tenant is suspended while the server is busy, and a bounce is always in force.
+/// The suspensions and bounces of an administrator: a tenant is suspended while the server is busy, and a bounce is always in force.
 fn administration(t: &Traffic, name: &str) -> Option<serde_json::Value> {
     let id = |number: u64| format!("00000000-0000-4000-8000-{number:012x}");
     let is_busy = t.scheduled() > t.domains.len() as u64;

@@ -3,7 +3,7 @@
 /// A response and what must become of it.
 #[derive(Debug)]
 pub struct Example {
-    /// What the example shows.
+    /// The title: the situation that the example shows.
     pub title: &'static str,
     /// The part that the response belongs to.
     pub part: &'static str,

@@ -107,7 +107,7 @@ impl Part {
     /// Returns `true` if only this mail system has a family with this name.
     fn is_identified_by(&self, name: &str) -> bool {
         let is_any_of = |patterns: &[&str]| patterns.iter().any(|pattern| is_match(pattern, name));
-        // The end of a name says little: many exporters have a family that ends in "_delivered_total".
+        // The end of a name does not identify a system: many exporters have a family that ends in "_delivered_total".
         let names_a_beginning = |family: &&&str| !family.starts_with(['*', '?']);
         let of_rules = || self.rules.iter().flat_map(|rule| rule.families).filter(names_a_beginning);
         let has_rule = || of_rules().any(|family| is_match(family, name)) && !is_client_library_family(name);

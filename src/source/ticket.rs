@@ -3,7 +3,7 @@
 use crate::format::json_paths::JsonPath;
 use std::time::Duration;
 
-/// How a ticket is requested and sent.
+/// The request for a ticket, and the cookie that carries it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ticket {
     /// The path of the POST request for a ticket.

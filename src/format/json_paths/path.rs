@@ -109,7 +109,7 @@ impl PartialEq for JsonPath {
     }
 }
 
-/// What the syntax of a valid path shows without its evaluation.
+/// The facts about a path that its syntax shows without an evaluation.
 #[derive(Default)]
 pub(super) struct Syntax {
     descendants: usize,

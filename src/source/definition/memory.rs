@@ -1,6 +1,6 @@
 //! Memory that lives as long as the process: a definition is loaded once and used without limit of time.
 
-/// What happens to the values that are decoded.
+/// The treatment of decoded values.
 ///
 /// A file is decoded twice: the first time to find its problems, which keeps nothing, so that an invalid file does not use memory for ever;
 /// the second time to keep it.

@@ -82,7 +82,7 @@ fn decode_requests(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -
         requests.extend(request);
         let Some(format) = format else { continue };
         if formats.contains(&format) {
-            decoder.report(&item.location, format!("{format} is also the format of another request; set `format` to tell them apart"));
+            decoder.report(&item.location, format!("{format} is also the format of another request; set `format` to distinguish them"));
         }
         formats.push(format);
     }

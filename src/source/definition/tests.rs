@@ -1,4 +1,4 @@
-//! What the loader accepts, what it rejects and where, and that no text makes it panic.
+//! The loader: valid definitions, the position of each mistake, and any text without a panic.
 #![allow(clippy::unwrap_used)]
 
 use super::{load, run_examples};
@@ -289,7 +289,7 @@ examples:
             "4:15: delivery_log: unknown value cpanle; did you mean cpanel?",
             "8:16: parts[0].requests[0].path: metrics must begin with /; an empty path uses the target's URL unchanged",
             "8:33: parts[0].requests[0].reader: unknown reader txt; did you mean text?",
-            "9:9: parts[0].requests[1]: a is also the format of another request; set `format` to tell them apart",
+            "9:9: parts[0].requests[1]: a is also the format of another request; set `format` to distinguish them",
             "10:9: parts[0].requests[2]: the reader json needs series",
             "11:17: parts[0].credential: unknown value bearr; did you mean bearer?",
             "12:5: parts[0].interval: is for optional parts; for the required part, set min_interval of the system",

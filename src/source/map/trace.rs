@@ -21,7 +21,7 @@ pub const UNUSED_SERIES_MAX: usize = 3;
 pub struct Trace {
     /// The rules of the parts that were read, in the order in which they were applied.
     pub rules: Vec<TracedRule>,
-    /// What the rules produced, in the same order.
+    /// The results of the rules, in the same order.
     pub entries: Vec<TracedEntry>,
     /// The native families of the responses.
     pub families: Vec<TracedFamily>,

@@ -1,4 +1,4 @@
-//! What definitions refer to by name because it needs code: readers and delivery logs.
+//! Readers and delivery logs that need code. Definitions refer to them by name.
 
 use super::{cpanel, kumomta, stalwart};
 use crate::format::{ReadError, prometheus};

@@ -1,4 +1,4 @@
-//! What definitions of mail systems can set for requests: the header of a credential, and diagnoses.
+//! Settings of definitions that concern requests: the header of a credential, and diagnoses.
 
 use crate::poll::common::{Log, SECRET, Server, environment, fails, has_no_secret, is_good, response, send};
 use postmeter::config;

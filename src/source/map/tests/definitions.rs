@@ -1,4 +1,4 @@
-//! What rules of definitions can express: patterns, composed attributes, counts of histograms, differences, and fallbacks.
+//! Rules of definitions: patterns, composed attributes, counts of histograms, differences, and fallbacks.
 
 use super::*;
 use crate::source::{Condition, Diagnosis, Piece, Take};
@@ -248,7 +248,7 @@ fn a_difference_of_counters_is_held_by_attributes_until_a_restart() {
         // A transaction that has started is aborted.
         (page(100, [20, 7, 2], 32), "mail.received.messages remote 11; mail.received.messages authenticated 32; !held 1"),
         (page(100, [24, 7, 2], 32), "mail.received.messages remote 14; mail.received.messages authenticated 32"),
-        // What is subtracted is missing: the difference would be too large, and be held.
+        // The subtracted family is missing: the difference would be too large, and would be held.
         (
             "started 100;started_tx{module=\"smtp\"} 24;started_tx{module=\"submission\"} 33".to_owned(),
             "mail.received.messages authenticated 33",
