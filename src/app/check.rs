@@ -8,8 +8,9 @@ use std::path::Path;
 
 pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
     let path = args.config.config.display();
-    let config =
-        config::load(&args.config.config, &args.config.environment()?).map_err(|problems| with_excerpts(&problems, &args.config.config))?;
+    let text = config::read(&args.config.config)?;
+    let parsed = config::parse(&text, &path.to_string(), &args.config.environment()?);
+    let config = parsed.map_err(|problems| with_excerpts(&problems, &args.config.config, &text))?;
     if let Some(prometheus) = &config.export.prometheus {
         Access::check(prometheus).map_err(StartError::from)?;
     }
@@ -44,7 +45,7 @@ pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
     }
     if args.connect {
         let polled: Vec<Target> = discovery.targets(&config.targets).filter(|target| config.polls(target)).cloned().collect();
-        connect::connect(polled, config.export.otlp.as_ref(), config.export.prometheus.as_ref()).await?;
+        connect::connect(polled, &config).await?;
         println!("next: postmeter run --config {path}");
     } else {
         println!("next: postmeter check --config {path} --connect");
@@ -53,10 +54,9 @@ pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
 }
 
 /// Adds the line of the file to each problem of its syntax.
-fn with_excerpts(problems: &Problems, path: &Path) -> AppError {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+fn with_excerpts(problems: &Problems, path: &Path, text: &str) -> AppError {
     let show = |problem: &Problem| match problem.line.filter(|_| problem.path.is_empty() && Path::new(&problem.file) == path) {
-        Some(line) => format!("{problem}\n{}", config::excerpt(&text, line)),
+        Some(line) => format!("{problem}\n{}", config::excerpt(text, line)),
         None => format!("{problem}\n"),
     };
     let shown: String = problems.iter().map(show).collect();

@@ -3,7 +3,7 @@
 mod config_args;
 mod poll_args;
 
-pub(super) use config_args::{CheckArgs, InitArgs, RunArgs, config_variable};
+pub(super) use config_args::{CheckArgs, EnvFileArgs, InitArgs, RunArgs, config_variable};
 pub(super) use poll_args::{ExplainArgs, ExplainFormat, Only, ScrapeArgs, ScrapeFormat};
 
 use super::help;
@@ -94,6 +94,8 @@ pub(super) struct SimulateArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct SystemsArgs {
+    #[command(flatten)]
+    pub(super) env_file: EnvFileArgs,
     #[command(subcommand)]
     pub(super) command: Option<SystemsCommand>,
     /// Also the mail systems that a configuration file adds.
@@ -209,6 +211,8 @@ pub(super) struct HealthcheckArgs {
     /// Configuration file that names the endpoint.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) env_file: EnvFileArgs,
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,8 @@
 //! `postmeter check --connect`: tries each target and exporter once, and prints a table of the results.
 
 use super::AppError;
-use crate::config::{Otlp, Prometheus, Target};
+use super::healthcheck::{reachable, request_status, shows_postmeter};
+use crate::config::{Config, Otlp, Target, TelemetryOtlp};
 use crate::export::otlp::{OtlpExporter, Signal};
 use crate::poll::{self, Limits};
 use bytes::Bytes;
@@ -21,21 +22,30 @@ struct Attempt {
     result: Result<String, String>,
 }
 
-/// Polls each target, and sends an empty request to each receiver. Prints one line for each.
+/// Polls each target, sends an empty request to each receiver, and binds each listener. Prints one line for each.
 ///
 /// # Errors
 /// [`AppError::Reported`] if an attempt failed; the table names it.
-pub(super) async fn connect(targets: Vec<Target>, otlp: Option<&Otlp>, prometheus: Option<&Prometheus>) -> Result<(), AppError> {
+pub(super) async fn connect(targets: Vec<Target>, config: &Config) -> Result<(), AppError> {
     let reads_delivery_log = targets.iter().any(|target| target.delivery_log.is_some());
     let mut attempts = poll_all(targets).await;
-    if let Some(otlp) = otlp {
+    if let Some(otlp) = &config.export.otlp {
         attempts.push(send_empty_request(otlp, Signal::Metrics, "export.otlp").await);
         if reads_delivery_log {
             attempts.push(send_empty_request(otlp, Signal::Logs, "export.otlp (delivery records)").await);
         }
     }
-    if let Some(prometheus) = prometheus {
-        attempts.push(bind(&prometheus.listen).await);
+    if let Some(telemetry) = &config.telemetry.otlp {
+        let TelemetryOtlp { endpoint, timeout, compression, headers, tls, .. } = telemetry.clone();
+        let otlp = Otlp { timeout, compression, headers, tls, ..Otlp::to(endpoint) };
+        attempts.push(send_empty_request(&otlp, Signal::Metrics, "telemetry.otlp").await);
+    }
+    if let Some(prometheus) = &config.export.prometheus {
+        let scheme = if prometheus.server_tls().is_some() { "https" } else { "http" };
+        attempts.push(bind("export.prometheus", &prometheus.listen, scheme).await);
+    }
+    if let Some(health) = &config.health {
+        attempts.push(bind("health", &health.listen, "http").await);
     }
     super::print(&table(&attempts))?;
     if attempts.iter().all(|attempt| attempt.result.is_ok()) { Ok(()) } else { Err(AppError::Reported) }
@@ -67,10 +77,12 @@ pub(super) async fn poll_once(target: Target) -> Result<String, String> {
 async fn poll_with(target: Target, limits: Limits) -> Result<String, String> {
     let reading = poll::Target::new(target, limits).map_err(|error| error.to_string())?.reading().await;
     let errors: Vec<String> = reading.parts.iter().filter_map(|part| Some(format!("{}: {}", part.part, part.error.as_ref()?))).collect();
-    if !errors.is_empty() {
-        return Err(errors.join("; "));
-    }
-    let points = reading.snapshot().map_or(0, |snapshot| snapshot.points.len() + snapshot.histograms.len());
+    let snapshot = match &reading.outcome {
+        _ if !errors.is_empty() => return Err(errors.join("; ")),
+        Err(error) => return Err(error.to_string()),
+        Ok(snapshot) => snapshot,
+    };
+    let points = snapshot.points.len() + snapshot.histograms.len();
     Ok(format!("up, {points} canonical points, {} native series", reading.native.kept))
 }
 
@@ -84,14 +96,20 @@ async fn send_empty_request(otlp: &Otlp, signal: Signal, name: &str) -> Attempt 
     Attempt { name: name.to_owned(), address, result: sent.map(|_| "accepts requests".to_owned()).map_err(|error| error.to_string()) }
 }
 
-/// Binds the address of the pull endpoint for a moment.
-async fn bind(listen: &str) -> Attempt {
+/// Binds the address of a listener for a moment. `name` is the section of the configuration.
+async fn bind(name: &str, listen: &str, scheme: &str) -> Attempt {
     let result = match TcpListener::bind(listen).await {
         Ok(_) => Ok("can be bound".to_owned()),
-        Err(error) if error.kind() == ErrorKind::AddrInUse => Ok("in use, probably by a running Postmeter".to_owned()),
-        Err(error) => Err(format!("cannot be bound: {error}; set export.prometheus.listen to an address of this machine")),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            let status = request_status(&format!("{scheme}://{}/-/healthy", reachable(listen))).await;
+            match status.is_ok_and(shows_postmeter) {
+                true => Ok("in use by a running Postmeter".to_owned()),
+                false => Err(format!("in use by another program; set {name}.listen to another port")),
+            }
+        }
+        Err(error) => Err(format!("cannot be bound: {error}; set {name}.listen to an address of this machine")),
     };
-    Attempt { name: "export.prometheus".to_owned(), address: listen.to_owned(), result }
+    Attempt { name: name.to_owned(), address: listen.to_owned(), result }
 }
 
 /// The host and port that a URL leads to.

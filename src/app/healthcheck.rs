@@ -2,7 +2,7 @@
 
 use super::AppError;
 use super::cli::{HealthcheckArgs, config_variable};
-use crate::config::{self, Environment};
+use crate::config;
 use crate::net::install_crypto_provider;
 use reqwest::{Client, StatusCode, redirect};
 use rustls::AlertDescription;
@@ -13,6 +13,11 @@ use std::time::Duration;
 
 /// The longest wait for a response. It is shorter than the timeouts of supervisors, so that the cause is printed.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Returns `true` for a status of `/-/healthy`. A response that denies access also shows that Postmeter is running.
+pub(super) fn shows_postmeter(status: StatusCode) -> bool {
+    [StatusCode::OK, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS].contains(&status)
+}
 
 /// The URL that is requested if nothing else is configured.
 const URL_DEFAULT: &str = "http://localhost:9464/-/healthy";
@@ -27,8 +32,7 @@ pub(super) async fn healthcheck(args: HealthcheckArgs) -> Result<(), AppError> {
         result => result.map_err(|error| failure(reason(&error)))?,
     };
     match status {
-        // A response that denies access also shows that Postmeter is running.
-        StatusCode::OK | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => Ok(()),
+        status if shows_postmeter(status) => Ok(()),
         status => Err(failure(format!("the response has status {status}"))),
     }
 }
@@ -41,12 +45,12 @@ fn configured_url(args: &HealthcheckArgs) -> Result<String, AppError> {
     if !is_named && !path.exists() {
         return Ok(URL_DEFAULT.to_owned());
     }
-    // A file that is invalid since Postmeter started does not make it unhealthy.
-    let Ok(config) = config::load(&path, &Environment::of_process()) else { return Ok(URL_DEFAULT.to_owned()) };
-    if let Some(health) = &config.health {
+    let text = config::read(&path)?;
+    let (health, prometheus) = config::parse_endpoints(&text, &path.display().to_string(), &args.env_file.environment()?)?;
+    if let Some(health) = health {
         return Ok(format!("http://{}/-/healthy", reachable(&health.listen)));
     }
-    let prometheus = config.export.prometheus.as_ref().ok_or_else(|| {
+    let prometheus = prometheus.ok_or_else(|| {
         AppError::Other(format!("{}: there is no endpoint to request; set health.listen or export.prometheus.listen", path.display()))
     })?;
     let scheme = if prometheus.server_tls().is_some() { "https" } else { "http" };
@@ -54,7 +58,7 @@ fn configured_url(args: &HealthcheckArgs) -> Result<String, AppError> {
 }
 
 /// Returns the address with which this machine reaches a listener on every address.
-fn reachable(listen: &str) -> String {
+pub(super) fn reachable(listen: &str) -> String {
     match listen.rsplit_once(':') {
         Some(("0.0.0.0", port)) => format!("127.0.0.1:{port}"),
         Some(("[::]", port)) => format!("[::1]:{port}"),
@@ -62,7 +66,7 @@ fn reachable(listen: &str) -> String {
     }
 }
 
-async fn request_status(url: &str) -> Result<StatusCode, reqwest::Error> {
+pub(super) async fn request_status(url: &str) -> Result<StatusCode, reqwest::Error> {
     install_crypto_provider();
     let client = Client::builder()
         .no_proxy()

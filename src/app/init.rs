@@ -4,9 +4,10 @@ mod file;
 mod prompt;
 
 use super::cli::InitArgs;
+use super::one_shot::system_by_name;
 use super::{AppError, connect, print};
-use crate::config::{CommandLineTarget, Environment, command_line_target};
-use crate::source::{SOURCES, Source, by_name};
+use crate::config::{CommandLineTarget, Environment, command_line_target, is_target_name};
+use crate::source::SOURCES;
 use file::{FirstTarget, SecretValue};
 use prompt::Prompt;
 use std::fs::OpenOptions;
@@ -18,8 +19,13 @@ use std::path::Path;
 const FILE_MODE: u32 = 0o600;
 
 pub(super) async fn init(args: InitArgs) -> Result<(), AppError> {
+    if let Some(name) = args.name.as_ref().filter(|name| !is_target_name(name)) {
+        return Err(AppError::Other(format!("--name: {name:?} is not a valid name; use letters, digits, '.', '_' and '-'")));
+    }
     if args.print {
-        return print(&target_of_flags(&args)?.yaml());
+        let target = target_of_flags(&args)?;
+        target.check()?;
+        return print(&target.yaml());
     }
     if args.output.exists() {
         return Err(AppError::Other(format!("{} exists already; remove it, or name another file with --output", args.output.display())));
@@ -50,7 +56,7 @@ fn target_of_flags(args: &InitArgs) -> Result<FirstTarget, AppError> {
     let (Some(system), Some(url)) = (&args.system, &args.url) else {
         return Err(AppError::Usage("--print needs --system and --url"));
     };
-    let source = source(system)?;
+    let source = system_by_name(&SOURCES, system)?;
     let mut target = FirstTarget::new(source, url.clone(), args.name.clone());
     target.username = args.username.clone();
     target.set_files(args.password_file.as_deref(), args.token_file.as_deref());
@@ -62,7 +68,7 @@ fn target_of_flags(args: &InitArgs) -> Result<FirstTarget, AppError> {
 fn complete(args: &InitArgs, prompt: &Prompt) -> Result<FirstTarget, AppError> {
     let names = SOURCES.iter().map(|source| source.name).collect::<Vec<_>>().join(", ");
     let system = prompt.text_or(args.system.clone(), "--system", &format!("Mail system ({names})"))?;
-    let source = source(&system)?;
+    let source = system_by_name(&SOURCES, &system)?;
     let url = prompt.text_or(args.url.clone(), "--url", "URL of the server, such as https://mail.example.com:2087")?;
     let mut target = FirstTarget::new(source, url, args.name.clone());
     target.username = args.username.clone();
@@ -83,12 +89,22 @@ fn complete(args: &InitArgs, prompt: &Prompt) -> Result<FirstTarget, AppError> {
     Ok(target)
 }
 
-fn source(system: &str) -> Result<&'static Source, AppError> {
-    let names = || SOURCES.iter().map(|source| source.name).collect::<Vec<_>>().join(", ");
-    by_name(system).ok_or_else(|| AppError::Other(format!("unknown mail system `{system}`; expected one of: {}", names())))
-}
-
 impl FirstTarget {
+    /// Checks the flags as those of `scrape`. Variables that the file refers to may be set later, and files may be created later.
+    fn check(&self) -> Result<(), AppError> {
+        let placeholder = || Some("placeholder".to_owned());
+        let flags = CommandLineTarget {
+            system: self.source.name.to_owned(),
+            url: self.url.clone(),
+            username: self.username.as_ref().and_then(|_| placeholder()),
+            password: self.password.as_ref().and_then(|_| placeholder()),
+            token: self.token.as_ref().and_then(|_| placeholder()),
+            ..CommandLineTarget::default()
+        };
+        command_line_target(flags, &Environment::default())?;
+        Ok(())
+    }
+
     /// The target as `scrape` has it.
     fn command_line(&self) -> CommandLineTarget {
         let plain = |secret: &Option<SecretValue>| match secret {

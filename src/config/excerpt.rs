@@ -1,6 +1,8 @@
 //! An excerpt of a configuration file for an error message. Values are masked, because any of them may be secret.
 
-use super::schema::FILE;
+use super::schema::{FILE, Key, Shape};
+use std::collections::HashSet;
+use std::sync::LazyLock;
 
 /// The lines before the named one that are shown: a mistake is often at the end of the line above.
 const LINES_BEFORE: usize = 1;
@@ -22,8 +24,8 @@ fn masked(line: &str) -> String {
     let mut shown: String = line[..indentation].chars().map(visible).collect();
     let rest = line[indentation..].trim_end();
     match rest.split_once(':') {
-        Some((key, value)) if is_key(key) => {
-            shown.push_str(key);
+        Some((key, value)) => {
+            shown.push_str(if is_key(key) { key } else { mask(key) });
             shown.push(':');
             // Without the space the value would belong to the key.
             let gap = value.len() - value.trim_start().len();
@@ -31,15 +33,40 @@ fn masked(line: &str) -> String {
             shown.push_str(mask(value.trim_start()));
         }
         // A key whose colon is missing.
-        _ if FILE.iter().any(|key| key.name == rest) => shown.push_str(rest),
-        _ => shown.push_str(mask(rest)),
+        None if is_key(rest) => shown.push_str(rest),
+        None => shown.push_str(mask(rest)),
     }
     shown.chars().take(LINE_CHARS_MAX).collect()
 }
 
-/// Returns `true` for the names that keys have. A secret may have such a form, too, but not in front of a colon.
+/// Returns `true` if the text is the name of a key. Any other text in front of a colon may be a part of a secret.
 fn is_key(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./".contains(&b))
+    static NAMES: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+        let mut names = HashSet::new();
+        add_names(FILE, &mut names);
+        names
+    });
+    NAMES.contains(text)
+}
+
+fn add_names(keys: &'static [Key], names: &mut HashSet<&'static str>) {
+    for key in keys {
+        names.insert(key.name);
+        add_names_of_shape(&key.shape, names);
+    }
+}
+
+fn add_names_of_shape(shape: &'static Shape, names: &mut HashSet<&'static str>) {
+    match shape {
+        Shape::Map(keys) | Shape::Target(keys) | Shape::Defaults(keys) => add_names(keys, names),
+        Shape::MapAnd(keys, shape) => {
+            add_names(keys, names);
+            add_names_of_shape(shape, names);
+        }
+        Shape::MapOf(shape) | Shape::List(shape, _) => add_names_of_shape(shape, names),
+        Shape::Either(shapes) => shapes.iter().for_each(|shape| add_names_of_shape(shape, names)),
+        _ => {}
+    }
 }
 
 fn mask(value: &str) -> &str {
@@ -72,14 +99,16 @@ mod tests {
     #[test]
     fn keys_and_indentation_are_shown_and_values_are_not() {
         for (text, line, expected) in [
-            ("targets:\n\t- {name: hunter2}\n", 2, "     1 | targets:\n>    2 | →- {***\n"),
-            ("a: hunter2\n  b: hunter2\n", 2, "     1 | a: ***\n>    2 |   b: ***\n"),
+            ("targets:\n\t- {name: hunter2}\n", 2, "     1 | targets:\n>    2 | →- {***: ***\n"),
+            ("name: hunter2\n  url: hunter2\n", 2, "     1 | name: ***\n>    2 |   url: ***\n"),
+            ("token: |\n  keyid:hunter2\n", 2, "     1 | token: |\n>    2 |   ***:***\n"),
+            ("headers:\n  x-key: hunter2\n", 2, "     1 | headers:\n>    2 |   ***: ***\n"),
             ("targets:\n  - name:hunter2\n", 2, "     1 | targets:\n>    2 |   - name:***\n"),
             ("token: \"hunter2\nhunter2\n", 2, "     1 | token: ***\n>    2 | ***\n"),
             ("token: >\n  hunter2\n", 2, "     1 | token: >\n>    2 |   ***\n"),
             ("targets\n  - x\n", 1, ">    1 | targets\n"),
-            ("a: {b: hunter2\n", 1, ">    1 | a: {***\n"),
-            ("a: [\n", 1, ">    1 | a: [\n"),
+            ("tls: {ca_file: hunter2\n", 1, ">    1 | tls: {***\n"),
+            ("targets: [\n", 1, ">    1 | targets: [\n"),
             ("", 1, ""),
         ] {
             assert_eq!(excerpt(text, line), expected, "{text:?}");

@@ -4,8 +4,8 @@ use super::decode::Decoder;
 use super::map::{Item, Location, Map};
 use super::schema::{FILE, TARGET};
 use super::{
-    Config, Environment, Export, Health, Problem, Problems, Protocol, Reload, Shard, SystemsFiles, Target, TargetsFiles, Telemetry, otel,
-    problem, target, yaml,
+    Config, Environment, Export, Health, Problem, Problems, Prometheus, Protocol, Reload, Shard, SystemsFiles, Target, TargetsFiles,
+    Telemetry, otel, problem, target, yaml,
 };
 use crate::source::{SOURCES, Source, built_in_problems};
 use std::collections::HashMap;
@@ -64,6 +64,19 @@ pub fn parse(text: &str, file: &str, environment: &Environment) -> Result<Config
         Err(problems) if built_in.is_empty() => Err(problems),
         Err(problems) => Err(problems.and(Problems::new(built_in.to_vec()))),
     }
+}
+
+/// Decodes the endpoints of the text of a configuration file: `health` and `export.prometheus`. Problems of other keys do not matter.
+///
+/// # Errors
+/// The text is not YAML.
+pub fn parse_endpoints(text: &str, file: &str, environment: &Environment) -> Result<(Option<Health>, Option<Prometheus>), Problems> {
+    let node = yaml::parse(text).map_err(|error| Problems::of_file(file, error.line, error.message))?;
+    let mut decoder = Decoder::new(file, environment, Vec::new());
+    let mut map = decoder.map_or_empty(Some(&Item::root(&node)), FILE);
+    let health = map.take("health").and_then(|item| Health::decode(&mut decoder, &item));
+    let export = map.take("export");
+    Ok((health, Export::decode(&mut decoder, export.as_ref(), false).prometheus))
 }
 
 /// Like [`parse`], with other mail systems than [`SOURCES`].

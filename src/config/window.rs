@@ -5,7 +5,7 @@ use super::map::Item;
 use super::schema::WINDOW;
 use super::text::closest;
 use super::yaml::Value;
-use crate::source::{Source, WindowLength, WindowRule};
+use crate::source::{Source, WindowLength};
 use jiff::tz::TimeZone;
 use std::time::Duration;
 
@@ -54,9 +54,16 @@ impl Window {
             }
             return None;
         }
-        // The short form of the default time zone.
-        if matches!(&item.node.value, Value::Scalar(text) if text == "today") {
-            return Some(Self::default());
+        let is_hourly = source.window.is_some_and(|rule| rule.every == WindowLength::Hour);
+        // The short form has the time zone of the system.
+        if matches!(&item.node.value, Value::Scalar(text) if text == "today") && !is_hourly {
+            return Some(Self::of(source));
+        }
+        if is_hourly && !matches!(item.node.value, Value::Map(_)) {
+            if !item.inherited {
+                decoder.report(&item.location, format!("{} reports sums of whole hours; remove the key", source.name));
+            }
+            return None;
         }
         let mut map = decoder.map(item, WINDOW)?;
         let today = map.take("today");
@@ -65,10 +72,12 @@ impl Window {
         decoder.finish(map);
         if let (Some(rule), Some(sliding)) = (source.window, &sliding) {
             let unit = if rule.every == WindowLength::Day { "days; set today to a time zone" } else { "hours; remove the key" };
-            decoder.report(&sliding.location, format!("{} reports sums of whole {unit}", source.name));
+            if !item.inherited {
+                decoder.report(&sliding.location, format!("{} reports sums of whole {unit}", source.name));
+            }
             return None;
         }
-        if let (Some(WindowRule { every: WindowLength::Hour, .. }), Some(today)) = (source.window, &today) {
+        if let Some(today) = today.as_ref().filter(|_| is_hourly) {
             if !item.inherited {
                 decoder.report(&today.location, format!("{} reports sums of whole hours; remove the key", source.name));
             }

@@ -196,7 +196,12 @@ impl PartClient {
             }
             // The server may have restarted, so that it does not know the ticket.
             let renewed = shared.tickets.replacing(&first, began, self.part, ticket, &login, shared).await?;
-            return if renewed == first { result } else { self.exchange(shared, request, filled, Some(&renewed), read, bytes).await };
+            if renewed == first {
+                return result;
+            }
+            let result = self.exchange(shared, request, filled, Some(&renewed), read, bytes).await;
+            self.state().authorization = Some(renewed);
+            return result;
         }
         // The credential is stored again below if the server accepts it, so a rejected one is never the first that the next poll sends.
         let kept = self.state().authorization.take();

@@ -194,9 +194,8 @@ impl Target {
     /// Redacts the secrets of requests in advice, which contains text of the server.
     fn with_redacted_advice(&self, mut snapshot: Snapshot) -> Snapshot {
         if !snapshot.advice.is_empty() {
-            for redactor in self.parts.iter().map(|part| part.redactor(&self.shared.client)) {
-                snapshot.advice.iter_mut().for_each(|text| redactor.redact(text));
-            }
+            let redactor = self.redactor();
+            snapshot.advice.iter_mut().for_each(|text| redactor.redact(text));
         }
         snapshot
     }

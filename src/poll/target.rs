@@ -222,7 +222,8 @@ impl Target {
         let credentials = std::iter::once(&self.config.credentials).chain(of_parts);
         let secrets: Vec<String> =
             credentials.flat_map(|c| [&c.password, &c.token]).flatten().filter_map(|secret| secret.read().ok()).collect();
-        self.shared.client.redactor(None).and(Redactor::of(secrets.iter().map(String::as_str)))
+        let sent = self.parts.iter().map(|part| part.redactor(&self.shared.client));
+        sent.fold(Redactor::of(secrets.iter().map(String::as_str)), Redactor::and)
     }
 
     /// Returns a reading as [`Self::reading`] does, but waits for at most `limit`. After that the target is down for this caller. Optional

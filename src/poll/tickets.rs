@@ -1,4 +1,4 @@
-//! Tickets of one target: one for each login, shared by the parts, and renewed before it ends.
+//! Tickets of one target: one for each kind of ticket and each login, shared by the parts, and renewed before it ends.
 
 use super::PollError;
 use super::admission::Lane;
@@ -34,6 +34,7 @@ pub(super) struct Tickets(Arc<Mutex<Vec<IssuedTicket>>>);
 
 /// The result of the last request for a ticket.
 struct IssuedTicket {
+    ticket: &'static Ticket,
     login: Login,
     at: Instant,
     result: Result<HeaderValue, PollError>,
@@ -86,15 +87,16 @@ impl Tickets {
         shared: &TargetShared,
     ) -> Result<HeaderValue, PollError> {
         let mut issued = self.0.lock().await;
-        if let Some(usable) = issued.iter().find(|issued| issued.login == *login && is_usable(issued)) {
+        let is_same = |issued: &IssuedTicket| issued.ticket == ticket && issued.login == *login;
+        if let Some(usable) = issued.iter().find(|issued| is_same(issued) && is_usable(issued)) {
             return usable.result.clone();
         }
         let result = request_ticket(part, ticket, login, shared).await;
-        issued.retain(|issued| issued.login != *login);
+        issued.retain(|issued| !is_same(issued));
         // Other errors than a rejected login may be over in the next moment.
         if matches!(result, Ok(_) | Err(PollError::Auth { .. })) {
             issued.truncate(LOGINS_MAX - 1);
-            issued.insert(0, IssuedTicket { login: login.clone(), at: Instant::now(), result: result.clone() });
+            issued.insert(0, IssuedTicket { ticket, login: login.clone(), at: Instant::now(), result: result.clone() });
         }
         result
     }

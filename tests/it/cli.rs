@@ -65,6 +65,33 @@ fn check_connect_tries_each_target_and_receiver() {
     assert!(has(&["FAILED", "a ", &closed.to_string(), "Connection refused"]), "{lines:?}");
     assert!(has(&["FAILED", "export.otlp", &closed.to_string()]) && has(&["ok", "export.prometheus", "can be bound"]), "{lines:?}");
     assert_eq!((output.status.code(), stdout(&output).contains("hunter2")), (Some(1), false));
+    // A listener of another program is in the way.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    drop(std::thread::spawn(move || {
+        while let Ok((stream, _)) = other.accept() {
+            drop(stream)
+        }
+    }));
+    let text = format!("targets: [{{name: a, system: kumomta, {keys}}}]\nexport: {{prometheus: false}}\nhealth: {{listen: '{taken}'}}\n");
+    std::fs::write(folder.path().join("postmeter.yaml"), text).unwrap();
+    let listed = stdout(&run(folder.path(), "check --connect"));
+    let line = listed.lines().find(|line| line.contains("health")).unwrap();
+    assert!(line.starts_with("FAILED") && line.contains("in use by another program; set health.listen"), "{listed}");
+}
+
+#[test]
+fn a_health_check_needs_only_the_endpoint_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let closed = { TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() };
+    for text in [
+        format!("targets: [{{name: a, system: nosuch, token: '${{env:UNSET}}'}}]\nhealth: {{listen: '{closed}'}}\n"),
+        format!("systems_files: [nosuch.yaml]\nexport: {{prometheus: {{listen: '{closed}'}}}}\n"),
+    ] {
+        std::fs::write(folder.path().join("postmeter.yaml"), text).unwrap();
+        let output = run(folder.path(), "healthcheck");
+        assert!(stderr(&output).starts_with(&format!("postmeter: http://{closed}/-/healthy: cannot connect")), "{}", stderr(&output));
+    }
 }
 
 #[test]
@@ -114,6 +141,14 @@ fn init_prints_a_file_that_check_accepts() {
     let output = run(folder.path(), "check --env-file env");
     assert!(output.status.success(), "{}", stderr(&output));
     check_rejected("init --print --system cpanel", "--print needs --system and --url");
+    for (flags, error) in [
+        ("--url https://u:hunter2@a --name a", "contains credentials"),
+        ("--url https://a --name a/b", "--name: \"a/b\" is not a valid name"),
+    ] {
+        let output = run(folder.path(), &format!("init --print --system kumomta {flags}"));
+        assert_eq!((stdout(&output).as_str(), output.status.code()), ("", Some(1)));
+        assert!(stderr(&output).contains(error) && !stderr(&output).contains("hunter2"), "{}", stderr(&output));
+    }
     // Standard input is not a terminal, and nothing is overwritten.
     let output = run(folder.path(), "init --system cpanel --url https://mx.example.com:2087");
     assert!(stderr(&output).contains("postmeter.yaml exists already") && output.status.code() == Some(1), "{}", stderr(&output));

@@ -151,6 +151,18 @@ fn mistakes() -> Vec<Mistake> {
         target("parts: [machine-info, machine-info]", "targets[0].parts", "duplicate name", "machine-info"),
         target("tls: {ca_file: /nonexistent/ca.pem}", "targets[0].tls.ca_file", "/nonexistent/ca.pem", "No such file"),
         target("tls: {cert_file: /nonexistent/c.pem}", "targets[0].tls", "cert_file needs key_file", ""),
+        target(
+            "system: mailgun, username: api, password: k, url: 'https://api.example.com', window: today",
+            "targets[0].window",
+            "reports sums of whole hours",
+            "remove the key",
+        ),
+        target(
+            "system: postmark, token: t, url: 'https://api.example.com', window: {sliding: 1h}",
+            "targets[0].window.sliding",
+            "reports sums of whole days",
+            "set today to a time zone",
+        ),
         target("relay: {include: '('}", "targets[0].relay.include", "", "unclosed group"),
         target("format: xml", "targets[0].format", "no format xml", "expected one of: json, text"),
         file(
@@ -200,6 +212,40 @@ fn each_typical_mistake_is_explained() {
         }
     }
     assert!(unclear.is_empty(), "{} of {}:\n{}", unclear.len(), mistakes.len(), unclear.join("\n"));
+}
+
+#[test]
+fn base_paths_of_gateways_are_accepted() {
+    for (system, path) in [
+        ("kumomta", "/api/kumo1"),
+        ("kumomta", "/metrics/kumo1"),
+        ("kumomta", "/status"),
+        ("ceymail", "/cey/stats"),
+        ("cpanel", "/json-api-1"),
+    ] {
+        let text =
+            format!("targets: [{{name: a, system: {system}, url: 'https://gw.example.com{path}', username: u, password: p, token: t}}]\n");
+        let config = parse(&text, "postmeter.yaml", &Environment::default());
+        assert!(config.is_ok(), "{text}{config:?}");
+    }
+}
+
+#[test]
+fn the_short_form_of_a_window_has_the_zone_of_the_system() {
+    let defaults = "defaults: {window: {sliding: 1h}}\n";
+    let target = |system: &str, window: &str| {
+        format!("{{name: {system}, system: {system}, url: 'https://a.example.com', username: u, token: t{window}}}")
+    };
+    let zone = |text: &str| {
+        parse(text, "postmeter.yaml", &Environment::default()).unwrap().targets[0].window.zone().iana_name().map(str::to_owned)
+    };
+    assert_eq!(
+        zone(&format!("targets: [{}]\n", target("postmark", ", window: today"))),
+        zone(&format!("targets: [{}]\n", target("postmark", "")))
+    );
+    // A default that a system does not have is ignored.
+    let both = format!("{defaults}targets: [{}, {}]\n", target("cpanel", ""), target("postmark", ""));
+    assert!(parse(&both, "postmeter.yaml", &Environment::default()).is_ok());
 }
 
 #[test]

@@ -59,6 +59,10 @@ async fn explain_target(target: &std::sync::Arc<Target>) -> Explanation {
     let part =
         |report: &crate::poll::PartReport| ExplainedPart { name: report.part, error: report.error.as_ref().map(ToString::to_string) };
     explanation.parts = reading.parts.iter().map(part).collect();
+    // The mapping can fail although every part was read.
+    if let (Err(error), Some(required)) = (&reading.outcome, explanation.parts.first_mut()) {
+        required.error.get_or_insert_with(|| error.to_string());
+    }
     explanation
 }
 

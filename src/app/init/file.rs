@@ -1,5 +1,6 @@
 //! The first configuration file: one target.
 
+use crate::config::is_target_name;
 use crate::source::Source;
 use reqwest::Url;
 use std::fmt::Write as _;
@@ -29,8 +30,7 @@ impl FirstTarget {
     /// A target without credentials. Without a name it is named after its host.
     pub(super) fn new(source: &'static Source, url: String, name: Option<String>) -> Self {
         let host = || Url::parse(&url).ok().and_then(|url| url.host_str().map(str::to_owned));
-        let is_name = |name: &String| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
-        let name = name.or_else(host).filter(is_name).unwrap_or_else(|| source.name.to_owned());
+        let name = name.or_else(host).filter(|name| is_target_name(name)).unwrap_or_else(|| source.name.to_owned());
         Self { source, url, name, username: None, password: None, token: None }
     }
 

@@ -4,12 +4,11 @@ mod check;
 
 use super::cli::{SystemsArgs, SystemsCommand, SystemsSchemaFormat};
 use super::{AppError, one_shot, print, schema};
-use crate::config::Environment;
 use crate::source::{Source, definition};
 use std::fmt::Write as _;
 
 pub(super) fn systems(args: &SystemsArgs) -> Result<(), AppError> {
-    let systems = || one_shot::systems(args.config.as_deref(), &args.systems_file, &Environment::of_process());
+    let systems = || one_shot::systems(args.config.as_deref(), &args.systems_file, &args.env_file.environment()?);
     match &args.command {
         None => print(&list(&systems()?)),
         Some(SystemsCommand::Show { name }) => print(&show(one_shot::system_by_name(&systems()?, name)?)?),

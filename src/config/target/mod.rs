@@ -183,6 +183,7 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
 }
 
 /// Returns `true` if a target may have this name.
-pub(super) fn is_name(name: &str) -> bool {
+#[must_use]
+pub fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= NAME_CHARS_MAX && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }

@@ -7,7 +7,7 @@ use crate::config::request::http_url;
 use crate::config::schema::DETAIL;
 use crate::config::text::{closest, suggestion};
 use crate::model::Attribute;
-use crate::source::{Detail, Source};
+use crate::source::{Detail, Request, Source};
 use reqwest::Url;
 
 /// The path of a URL that is used unchanged but has no path.
@@ -51,29 +51,24 @@ pub(super) fn url(decoder: &mut Decoder<'_>, item: &Item<'_>, source: Option<&So
         }
     } else if url.query().is_some() || url.fragment().is_some() {
         decoder.report(&item.location, "may only contain scheme, host, port and path; Postmeter adds the query itself");
-    } else if let Some(path) = source.and_then(|source| request_path(&url, source)) {
-        let base = url.path().trim_end_matches('/').split(path).next().unwrap_or_default();
-        let message = format!("contains {path}, which Postmeter adds itself; write {}{base}", url.origin().ascii_serialization());
+    } else if let Some(tail) = source.and_then(|source| request_path(url.path().trim_end_matches('/'), source)) {
+        let base = url.path().trim_end_matches('/').strip_suffix(tail).unwrap_or_default();
+        let message = format!("contains {tail}, which Postmeter adds itself; write {}{base}", url.origin().ascii_serialization());
         decoder.report(&item.location, message);
     }
     Some(url)
 }
 
-/// Returns the path of a request, or its first directory, if the URL contains it already: `/metrics.json`, `/json-api`.
-fn request_path<'u>(url: &'u Url, source: &Source) -> Option<&'u str> {
-    let path = url.path().trim_end_matches('/');
-    let requests = source.parts.iter().chain(source.delivery_log.map(|log| &log.part)).flat_map(|part| part.requests);
-    requests
-        .filter_map(|request| {
-            let whole = request.path.split(['?', '{']).next()?.trim_end_matches('/');
-            let first_len = whole.get(1..)?.find('/').map_or(whole.len(), |at| at + 1);
-            let directory = &whole[..first_len];
-            // A path that only ends in the directory's letters is another one.
-            let at = path.find(directory).filter(|at| matches!(path.as_bytes().get(at + first_len), None | Some(b'/')))?;
-            let rest = &path[at..];
-            Some(if rest.starts_with(whole) { &rest[..whole.len()] } else { &rest[..first_len] })
-        })
-        .max_by_key(|path| path.len())
+/// Returns the end of a path that is the path of a request, or the beginning of that of the required part: `/metrics.json`, `/json-api`.
+fn request_path<'p>(path: &'p str, source: &Source) -> Option<&'p str> {
+    let parts = || source.parts.iter().chain(source.delivery_log.map(|log| &log.part));
+    let path_of = |request: &'static Request| request.path.split(['?', '{']).next().unwrap_or_default().trim_end_matches('/');
+    let is_request = |tail: &&str| {
+        let is_beginning = |request| path_of(request).strip_prefix(*tail).is_some_and(|rest| rest.starts_with('/'));
+        parts().flat_map(|part| part.requests).any(|request| path_of(request) == *tail)
+            || source.required().requests.iter().any(is_beginning)
+    };
+    path.match_indices('/').map(|(at, _)| &path[at..]).find(is_request)
 }
 
 /// Decodes the URL of a proxy.

@@ -74,7 +74,7 @@ impl RenderedPages {
         });
         let Ok(page) = rendering.await else { return Rendered::TooLarge };
         let bytes = page.bytes.clone();
-        if pages.len() >= CACHED_PAGES_MAX {
+        if pages.len() >= CACHED_PAGES_MAX && !pages.contains_key(&settings) {
             pages.clear();
         }
         pages.insert(settings, page);

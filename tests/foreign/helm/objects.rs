@@ -152,8 +152,14 @@ fn probes_use_the_pull_endpoint() {
         let pull = &configuration["export"]["prometheus"];
         let container = container(workload);
         if *pull == false {
-            assert_eq!(set, "push");
-            return assert!(["livenessProbe", "readinessProbe", "ports"].iter().all(|key| container.get(key).is_none()), "{set}");
+            assert_eq!((set, text(&configuration, "/health/listen")), ("push", "0.0.0.0:13133"));
+            let ports: Vec<_> = items(container, "/ports").collect();
+            assert!(ports.len() == 1 && ports[0]["name"] == "health" && ports[0]["containerPort"] == 13133, "{ports:?}");
+            for (probe, path) in [("livenessProbe", "/-/healthy"), ("readinessProbe", "/-/ready")] {
+                assert_eq!(container[probe]["httpGet"], serde_json::json!({"path": path, "port": "health"}));
+                assert!(container[probe]["periodSeconds"].is_u64(), "{probe}");
+            }
+            return;
         }
         let (_, port) = text(pull, "/listen").rsplit_once(':').unwrap();
         let port: u16 = port.parse().unwrap();

@@ -25,14 +25,12 @@ fn probes_succeed() {
     // Another part of the process may have chosen it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     each("probes_succeed", |set, objects| {
-        if set == "push" {
-            return;
-        }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_str().unwrap();
         write_secrets(folder.path());
         let configured = yaml(configuration(objects));
-        let listen = text(&configured, "/export/prometheus/listen");
+        let endpoint = if set == "push" { "/health/listen" } else { "/export/prometheus/listen" };
+        let listen = text(&configured, endpoint);
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut rendered = configuration(objects).replace(SECRETS, path).replace("/var/lib/postmeter", path);
         rendered = rendered.replace(listen, &format!("127.0.0.1:{port}"));
@@ -50,7 +48,11 @@ fn probes_succeed() {
         for probe in ["livenessProbe", "readinessProbe"].map(|name| &container[name]) {
             let succeeds = || match probe.get("httpGet") {
                 Some(get) => {
-                    let url = format!("{}://127.0.0.1:{port}{}", text(get, "/scheme").to_lowercase(), text(get, "/path"));
+                    let url = format!(
+                        "{}://127.0.0.1:{port}{}",
+                        get.get("scheme").map_or("http".to_owned(), |scheme| scheme.as_str().unwrap().to_lowercase()),
+                        text(get, "/path")
+                    );
                     runtime.block_on(request(&url)).is_ok_and(|status| status == 200)
                 }
                 None => {

@@ -87,6 +87,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $_ := set $export "prometheus" (merge (kindIs "map" $pull | ternary $pull dict) (dict "listen" "0.0.0.0:9464")) }}
 {{- end }}
 {{- $_ := set $config "export" $export }}
+{{- if and (not (kindIs "map" $export.prometheus)) (not $config.health) }}
+{{- $_ := set $config "health" (dict "listen" "0.0.0.0:13133") }}
+{{- end }}
 {{- if not $config.state_dir }}
 {{- $_ := set $config "state_dir" "/var/lib/postmeter" }}
 {{- end }}
@@ -131,6 +134,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $type := .Values.probes.type | default ($isReadable | ternary "httpGet" "exec") }}
 {{- dict "port" (int $port) "scheme" $scheme "probe" $type | toJson }}
 {{- end }}
+{{- end }}
+
+{{/* The port of the health endpoint, which probes use if there is no pull endpoint; 0 if kubelet cannot reach it. */}}
+{{- define "postmeter.healthPort" -}}
+{{- $health := (include "postmeter.config" . | fromYaml).health | default dict }}
+{{- $listen := toString ($health.listen | default "") }}
+{{- $isLocal := or (hasPrefix "localhost:" $listen) (hasPrefix "127." $listen) (hasPrefix "[::1]:" $listen) }}
+{{- $isLocal | ternary "0" (regexFind "[0-9]+$" $listen | default "0") }}
 {{- end }}
 
 {{/* A probe. Takes a dict of pull, settings and path. */}}
@@ -212,6 +223,19 @@ spec:
       {{- if .Values.probes.readiness.enabled }}
       readinessProbe:
         {{- include "postmeter.probe" (dict "pull" $pull "settings" .Values.probes.readiness "path" "/-/ready") | nindent 8 }}
+      {{- end }}
+      {{- else if ne (include "postmeter.healthPort" .) "0" }}
+      ports:
+        - {name: health, containerPort: {{ include "postmeter.healthPort" . }}, protocol: TCP}
+      {{- if .Values.probes.liveness.enabled }}
+      livenessProbe:
+        httpGet: {path: /-/healthy, port: health}
+        {{- toYaml (omit .Values.probes.liveness "enabled") | nindent 8 }}
+      {{- end }}
+      {{- if .Values.probes.readiness.enabled }}
+      readinessProbe:
+        httpGet: {path: /-/ready, port: health}
+        {{- toYaml (omit .Values.probes.readiness "enabled") | nindent 8 }}
       {{- end }}
       {{- end }}
       {{- with .Values.resources }}
