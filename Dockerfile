@@ -1,6 +1,6 @@
 # Build: docker build -t postmeter .
 # The image contains a static binary and CA certificates; no libc, no shell.
-FROM rust:1.95-alpine AS build
+FROM rust:1.95.0-alpine AS build
 RUN apk add --no-cache ca-certificates gcc make musl-dev
 WORKDIR /postmeter
 COPY . .

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod completion;
 mod config_args;
 mod poll_args;
 
@@ -7,6 +8,7 @@ pub(super) use config_args::{CheckArgs, EnvFileArgs, InitArgs, RunArgs, config_v
 pub(super) use poll_args::{ExplainArgs, ExplainFormat, Only, ScrapeArgs, ScrapeFormat};
 
 use super::help;
+use completion::{completed, faults, levels, simulated_system, simulated_systems, system};
 use crate::config::LogLevel;
 use crate::simulate::{FAULTS, Fault, System};
 use crate::source::{SOURCES, Source};
@@ -19,7 +21,7 @@ use std::sync::LazyLock;
 #[command(name = "postmeter", version, max_term_width = 120, after_help = help::ALL)]
 pub struct Cli {
     /// Log level: off, error, warn, info, debug or trace. Overrides the configuration file and OTEL_LOG_LEVEL.
-    #[arg(long, global = true, value_parser = parse_level)]
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = completed(parse_level, levels), hide_possible_values = true)]
     pub(super) log_level: Option<LogLevel>,
     #[command(subcommand)]
     pub(super) command: Command,
@@ -59,6 +61,9 @@ pub(super) enum Command {
     /// Print a shell completion script.
     #[command(after_help = help::COMPLETIONS)]
     Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands.
+    #[command(after_help = help::MAN)]
+    Man(ManArgs),
     /// Health check for containers: exits with 0 if Postmeter responds.
     #[command(after_help = help::HEALTHCHECK)]
     Healthcheck(HealthcheckArgs),
@@ -70,7 +75,7 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = simulate_help())]
 pub(super) struct SimulateArgs {
-    #[arg(value_name = "SYSTEM", help = SIMULATED_SYSTEM_HELP.as_str())]
+    #[arg(value_name = "SYSTEM", help = SIMULATED_SYSTEM_HELP.as_str(), value_parser = simulated_system(), hide_possible_values = true)]
     pub(super) system: String,
     /// Address to listen on.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
@@ -82,7 +87,7 @@ pub(super) struct SimulateArgs {
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
     /// Fault to simulate: one of the faults below.
-    #[arg(long, value_name = "KIND", value_parser = parse_fault)]
+    #[arg(long, value_name = "KIND", value_parser = completed(parse_fault, faults), hide_possible_values = true)]
     pub(super) fault: Option<&'static Fault>,
     /// PEM certificate chain to serve. An expired certificate, or one for another name, simulates a TLS fault.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -111,7 +116,7 @@ pub(super) enum SystemsCommand {
     /// Print the definition of a mail system, as a file to copy.
     Show {
         /// Name of the mail system.
-        #[arg(value_name = "SYSTEM")]
+        #[arg(value_name = "SYSTEM", value_parser = system(), hide_possible_values = true)]
         name: String,
     },
     /// Check definitions and run their examples: every problem is listed with its file, line and column.
@@ -203,6 +208,13 @@ pub(super) struct CompletionsArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// Write the page of each command to this directory, such as postmeter.1 and postmeter-run.1.
+    #[arg(long, value_name = "DIR")]
+    pub(super) directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct HealthcheckArgs {
     /// URL to request. /-/ready succeeds after the first poll of each target. Certificates are not verified [default: the health
     /// endpoint of the configuration file, or else its pull endpoint, or http://localhost:9464/-/healthy without a file].
@@ -230,7 +242,7 @@ pub(super) struct DemoArgs {
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
     /// Simulated mail systems, separated by commas.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_simulated_system,
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = completed(parse_simulated_system, simulated_systems), hide_possible_values = true,
         default_values = System::DEMO.map(System::name), help = &**DEMO_SYSTEMS_HELP)]
     pub(super) systems: Vec<System>,
 }
@@ -251,7 +263,7 @@ fn parse_simulated_system(name: &str) -> Result<System, String> {
 }
 
 fn parse_level(name: &str) -> Result<LogLevel, String> {
-    LogLevel::by_name(name).ok_or_else(|| "expected one of: off, error, warn, info, debug, trace".to_owned())
+    LogLevel::by_name(name).ok_or_else(|| format!("expected one of: {}", LogLevel::names().collect::<Vec<_>>().join(", ")))
 }
 
 fn parse_fault(name: &str) -> Result<&'static Fault, String> {

@@ -137,6 +137,13 @@ Examples:
   postmeter completions zsh > \"${fpath[1]}/_postmeter\"
   postmeter completions fish > ~/.config/fish/completions/postmeter.fish";
 
+pub(super) const MAN: &str = "\
+Examples:
+  postmeter man | man -l -
+  postmeter man --directory /usr/local/share/man/man1
+
+Exit codes: 0 on success, 1 if a page cannot be written, 2 if the command line is invalid.";
+
 pub(super) const DEMO: &str = "\
 Examples:
   postmeter demo

@@ -10,6 +10,7 @@ mod explain;
 mod healthcheck;
 mod help;
 mod init;
+mod man;
 mod metrics;
 mod one_shot;
 mod otlp_json;
@@ -79,6 +80,7 @@ pub fn main(cli: Cli) -> ExitCode {
             Command::Token(args) => token::token(&args),
             Command::ConfigSchema(args) => schema::config_schema(&args),
             Command::Completions(args) => completions::completions(&args),
+            Command::Man(args) => man::man(&args),
             Command::Healthcheck(args) => healthcheck::healthcheck(args).await,
             Command::Demo(args) => demo::demo(args, log_level).await,
         }

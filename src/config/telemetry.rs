@@ -58,6 +58,11 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
+    /// Returns the names of all levels, the most severe first.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        LEVELS.iter().map(|(name, _)| *name)
+    }
+
     /// Returns the name as the configuration file and `tracing` have it.
     #[must_use]
     pub fn name(self) -> &'static str {

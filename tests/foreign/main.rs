@@ -10,5 +10,6 @@ mod dashboards;
 mod exposition;
 mod helm;
 mod page;
+mod pin_images;
 mod promtool;
 mod stack;

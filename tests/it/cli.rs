@@ -330,7 +330,7 @@ fn every_command_has_help() {
 fn the_examples_of_the_help_are_valid() {
     let mut tried = 0;
     for command in
-        ["", "run", "check", "scrape", "simulate", "metrics", "demo", "completions", "config-schema", "token", "explain", "systems"]
+        ["", "run", "check", "scrape", "simulate", "metrics", "demo", "completions", "config-schema", "token", "explain", "systems", "man"]
     {
         let help = stdout(&run(Path::new(FIXTURES), format!("{command} --help").trim_start()));
         assert!(help.contains("Example") || help.contains("Start with"), "{command}: {help}");

@@ -1,6 +1,7 @@
 //! Options of the commands that read or write a configuration file.
 
 use super::SYSTEM_HELP;
+use super::completion::system;
 use crate::config::{Environment, Problems, Shard};
 use clap::Args;
 use std::ffi::OsString;
@@ -59,7 +60,7 @@ pub(in crate::app) struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::app) struct InitArgs {
-    #[arg(long, value_name = "SYSTEM", help = SYSTEM_HELP.as_str())]
+    #[arg(long, value_name = "SYSTEM", help = SYSTEM_HELP.as_str(), value_parser = system(), hide_possible_values = true)]
     pub(in crate::app) system: Option<String>,
     /// URL of the server.
     #[arg(long)]

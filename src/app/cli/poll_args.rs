@@ -1,6 +1,7 @@
 //! Options of the commands that poll once: `scrape` and `explain`.
 
 use super::SYSTEM_HELP;
+use super::completion::{part, system};
 use super::config_args::{EnvFileArgs, config_variable};
 use crate::app::AppError;
 use crate::config::Shard;
@@ -28,7 +29,7 @@ pub(in crate::app) struct ScrapeArgs {
     /// Only the targets of this shard, such as 0/3 for the first of three.
     #[arg(long, value_name = "I/N", conflicts_with_all = ["system", "url", "file", "target"])]
     pub(in crate::app) shard: Option<Shard>,
-    #[arg(long, value_name = "SYSTEM", help = SYSTEM_HELP.as_str())]
+    #[arg(long, value_name = "SYSTEM", help = SYSTEM_HELP.as_str(), value_parser = system(), hide_possible_values = true)]
     pub(in crate::app) system: Option<String>,
     /// File that defines a mail system, so that --system accepts its name; may be repeated.
     #[arg(long, value_name = "FILE", requires = "system")]
@@ -56,7 +57,7 @@ pub(in crate::app) struct ScrapeArgs {
     #[arg(long, value_name = "FILE", requires = "url")]
     pub(in crate::app) token_file: Option<String>,
     /// Optional part to poll; may be repeated.
-    #[arg(long, value_name = "PART", requires = "url")]
+    #[arg(long, value_name = "PART", requires = "url", value_parser = part(), hide_possible_values = true)]
     pub(in crate::app) part: Vec<String>,
     /// Timeout of the poll, such as 30s.
     #[arg(long, requires = "url")]
@@ -133,7 +134,7 @@ pub(in crate::app) struct ExplainArgs {
     /// Only the target of this name.
     #[arg(long, value_name = "NAME", requires = "config", conflicts_with = "system")]
     pub(in crate::app) target: Option<String>,
-    #[arg(long, value_name = "SYSTEM", help = SYSTEM_HELP.as_str(), requires = "file")]
+    #[arg(long, value_name = "SYSTEM", help = SYSTEM_HELP.as_str(), value_parser = system(), hide_possible_values = true, requires = "file")]
     pub(in crate::app) system: Option<String>,
     /// Read saved responses instead of polling: bodies, gzipped bodies, or the output of `curl -i`. PART is the part of the
     /// response; the default is the required part.
