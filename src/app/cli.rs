@@ -8,11 +8,11 @@ pub(super) use config_args::{CheckArgs, EnvFileArgs, InitArgs, RunArgs, config_v
 pub(super) use poll_args::{ExplainArgs, ExplainFormat, Only, ScrapeArgs, ScrapeFormat};
 
 use super::help;
-use completion::{completed, faults, levels, simulated_system, simulated_systems, system};
 use crate::config::LogLevel;
 use crate::simulate::{FAULTS, Fault, System};
 use crate::source::{SOURCES, Source};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use completion::{completed, faults, levels, simulated_system, simulated_systems, system};
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -103,7 +103,7 @@ pub(super) struct SystemsArgs {
     pub(super) env_file: EnvFileArgs,
     #[command(subcommand)]
     pub(super) command: Option<SystemsCommand>,
-    /// Also the mail systems that a configuration file adds.
+    /// Also the mail systems that a configuration file adds [default: POSTMETER_CONFIG, if that file exists].
     #[arg(long, value_name = "FILE", global = true)]
     pub(super) config: Option<PathBuf>,
     /// Also the mail system that this file defines; may be repeated.

@@ -2,7 +2,7 @@
 
 use super::AppError;
 use super::saved::SavedResponse;
-use crate::config::{self, Environment, LogLevel, Shard};
+use crate::config::{self, Environment, LogLevel, Shard, suggestion};
 use crate::model::Families;
 use crate::source::{Part, SOURCES, Source};
 use crate::telemetry::SelfTelemetry;
@@ -69,9 +69,9 @@ pub(super) fn systems(config: Option<&Path>, files: &[PathBuf], environment: &En
 
 /// Returns the mail system of this name.
 pub(super) fn system_by_name(systems: &[&'static Source], name: &str) -> Result<&'static Source, AppError> {
-    let names = || systems.iter().map(|source| source.name).collect::<Vec<_>>().join(", ");
+    let names = || systems.iter().map(|source| source.name).collect::<Vec<_>>();
     let found = systems.iter().copied().find(|source| source.name == name);
-    found.ok_or_else(|| AppError::Other(format!("unknown mail system `{name}`; expected one of: {}", names())))
+    found.ok_or_else(|| AppError::Other(format!("unknown mail system `{name}`; {}", suggestion(name, &names()))))
 }
 
 /// Reads saved responses, each written as `[PART=]PATH`. The required part must be among them.

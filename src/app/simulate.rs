@@ -3,14 +3,15 @@
 use super::AppError;
 use super::cli::SimulateArgs;
 use super::run::StopSignals;
+use crate::config::suggestion;
 use crate::simulate::{Options, SimulatedServer, System, Tls};
 use std::net::SocketAddr;
 
 pub(super) async fn simulate(args: SimulateArgs) -> Result<(), AppError> {
-    let names = || System::ALL.map(System::name).join(", ");
+    let names = System::ALL.map(System::name);
     let system = System::from_name(&args.system);
-    let system =
-        system.ok_or_else(|| AppError::Other(format!("no simulator exists for `{}`; expected one of: {}", args.system, names())))?;
+    let system = system
+        .ok_or_else(|| AppError::Other(format!("no simulator exists for `{}`; {}", args.system, suggestion(&args.system, &names))))?;
     let listen: SocketAddr = args
         .listen
         .parse()

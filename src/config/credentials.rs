@@ -24,6 +24,14 @@ impl Credentials {
         self.username.is_none() && self.password.is_none() && self.token.is_none()
     }
 
+    /// Returns the word before the credential in the header, if the token begins with it as well.
+    pub(super) fn repeated_scheme(&self, kind: Credential) -> Option<&'static str> {
+        let scheme = kind.token_scheme()?;
+        let token = self.token.as_ref()?.read().ok()?;
+        let (word, _) = token.split_once(' ')?;
+        word.eq_ignore_ascii_case(scheme).then_some(scheme)
+    }
+
     /// Returns the keys that a request with this kind of credential needs, if those that are set are not enough.
     pub(super) fn missing_keys(&self, kind: Credential) -> Option<&'static str> {
         kind.missing_keys(self.username.is_some(), self.password.is_some(), self.token.is_some())

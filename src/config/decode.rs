@@ -65,7 +65,7 @@ impl Decoder<'_> {
     /// returned nevertheless, because later checks depend on whether the key is present.
     pub(super) fn secret(&mut self, item: &Item<'_>, is_path: bool) -> (Secret, Option<String>) {
         let template = match is_path {
-            true => self.non_empty_text(item).map(Template::file),
+            true => self.path_text(item).map(Template::file),
             false => self.raw_text(item).and_then(|text| self.ok_or_report(&item.location, inline_secret(text))),
         };
         let Some(template) = template else { return (Secret::plain(""), None) };

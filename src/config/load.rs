@@ -19,7 +19,7 @@ pub const FILE_BYTES_MAX: usize = 1024 * 1024;
 pub const TARGETS_MAX: usize = 1000;
 
 /// The advice if the configuration file does not exist.
-const MISSING_FILE_HINT: &str = "; use --config to name another file";
+const MISSING_FILE_HINT: &str = "; write it with `postmeter init`, or use --config to name another file";
 
 /// Reads and decodes a configuration file.
 ///
@@ -109,7 +109,7 @@ impl Config {
         decoder.finish(map);
         // Parts that need the directory only check that the key is present; its value is checked here.
         decoder.has_state_dir = state_dir.is_some();
-        let state_dir = state_dir.and_then(|item| decoder.non_empty_text(&item)).map(PathBuf::from);
+        let state_dir = state_dir.and_then(|item| decoder.path_text(&item)).map(PathBuf::from);
         let is_disabled = is_disabled(decoder);
         let export = Export::decode(decoder, export.as_ref(), is_disabled);
         decoder.logs_url_is_unknown =

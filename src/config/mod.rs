@@ -80,6 +80,7 @@ pub use tls::Tls;
 pub use web::{EndpointRate, WebConfig};
 pub use window::Window;
 
+pub(crate) use crate::yaml::text::suggestion;
 pub use crate::yaml::text::{show_bytes, show_duration};
 pub use crate::yaml::{Problem, Problems};
 

@@ -63,6 +63,9 @@ pub(super) fn decode(
             let subject = if i > 0 { format!("part {} of {}", part.part.name, source.name) } else { source.name.to_owned() };
             decoder.report(location, format!("{subject} needs {missing}"));
         }
+        if let Some(scheme) = part.credentials.repeated_scheme(part.part.credential) {
+            decoder.report(location, format!("the token begins with {scheme}, which Postmeter adds itself; remove the word"));
+        }
     }
     for key in own_keys {
         let is_used = |(_, part): &(Location, TargetPart)| part.part.credential.keys().contains(&key.trim_end_matches("_file"));

@@ -111,7 +111,10 @@ fn reason(error: &regex::Error) -> String {
         error => {
             let text = error.to_string();
             let last = text.lines().last().unwrap_or_default();
-            last.strip_prefix("error: ").unwrap_or(last).to_owned()
+            let reason = last.strip_prefix("error: ").unwrap_or(last);
+            // As in the names of files, where * stands for any text.
+            let advice = if reason.starts_with("repetition operator missing") { "; write .* for any text" } else { "" };
+            format!("{reason}{advice}")
         }
     }
 }

@@ -52,7 +52,7 @@ impl PathPatterns {
         let items = item.map(|item| decoder.bounded_list(item, PATTERNS_MAX)).unwrap_or_default();
         let mut patterns = Vec::with_capacity(items.len());
         for item in items {
-            let Some(text) = decoder.non_empty_text(&item) else { continue };
+            let Some(text) = decoder.path_text(&item) else { continue };
             patterns.extend(decoder.ok_or_report(&item.location, PathPattern::parse(&text, base, extensions)));
         }
         Self { key, file: decoder.file.to_owned(), files_max, patterns }

@@ -172,7 +172,7 @@ fn decode_tls(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<ServerTls> {
 }
 
 fn load_web_config(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<WebConfig> {
-    let path = PathBuf::from(decoder.non_empty_text(item)?);
+    let path = PathBuf::from(decoder.path_text(item)?);
     match WebConfig::load(&path) {
         Ok((config, warnings)) => {
             decoder.warnings.extend(warnings);
@@ -217,12 +217,19 @@ fn listen_from_environment(decoder: &mut Decoder<'_>) -> String {
 pub(super) fn check_listen(text: &str) -> Result<(), String> {
     // The text may be a port without a host, or a host without a port.
     let is_port = text.parse::<u16>().is_ok();
+    let address = text.split_once("://").map_or(text, |(_, address)| address);
+    if let (address, true) = address.split_once('/').map_or((address, address != text), |(address, _)| (address, true)) {
+        return Err(format!("{text} is a URL; write only its host and port: {address}"));
+    }
     let (host, port) = if is_port { Some(("", text)) } else { text.rsplit_once(':') }
         .ok_or_else(|| format!("{text} has no port; write it as localhost:9464"))?;
     if host.is_empty() {
         return Err(format!("{text} has no host; write it as localhost:{port}, or 0.0.0.0:{port} for every address"));
     }
     port.parse::<u16>().map_err(|_| format!("{port:?} is not a valid port"))?;
+    if host == "*" {
+        return Err(format!("* is not a valid host; write 0.0.0.0:{port} for every address"));
+    }
     let is_v6 =
         host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
     let is_name = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));

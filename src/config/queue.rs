@@ -96,7 +96,7 @@ impl Spool {
         let dir = map.take_required(decoder, "dir");
         let max_bytes = map.bytes_or_default(decoder, "max_bytes");
         decoder.finish(map);
-        let dir = decoder.non_empty_text(&dir?)?.into();
+        let dir = decoder.path_text(&dir?)?.into();
         Some(Self { dir, max_bytes })
     }
 }

@@ -9,7 +9,7 @@ use std::{fmt, io};
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The environment variable is not set.
-    #[error("environment variable {0} is not set")]
+    #[error("environment variable {0} is not set; set it, or name a file that contains it with --env-file")]
     Variable(String),
     /// The file cannot be read.
     #[error("cannot read {0}: {1}")]

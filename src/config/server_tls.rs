@@ -192,7 +192,7 @@ fn pem(
     }
     let is_file = file.is_some();
     let item = file.or(inline)?;
-    let text = decoder.non_empty_text(&item)?;
+    let text = if is_file { decoder.path_text(&item) } else { decoder.non_empty_text(&item) }?;
     let pem = if is_file { Pem::File(base.join(text)) } else { Pem::Inline(text) };
     decoder.ok_or_report(&item.location, check(&pem));
     Some(pem)

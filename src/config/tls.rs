@@ -63,7 +63,7 @@ impl Tls {
 
 fn file(decoder: &mut Decoder<'_>, map: &mut Map<'_>, key: &str, check: fn(&Path) -> Result<(), String>) -> Option<PathBuf> {
     let item = map.take(key)?;
-    let path = PathBuf::from(decoder.non_empty_text(&item)?);
+    let path = PathBuf::from(decoder.path_text(&item)?);
     decoder.ok_or_report(&item.location, check(&path));
     Some(path)
 }

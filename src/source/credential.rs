@@ -54,6 +54,16 @@ impl Credential {
         if is_enough { None } else { Some(needed) }
     }
 
+    /// The word that is written before a token in the header.
+    #[must_use]
+    pub const fn token_scheme(self) -> Option<&'static str> {
+        match self {
+            Self::Optional | Self::Bearer | Self::BearerOrBasic => Some("Bearer"),
+            Self::Whm => Some("whm"),
+            Self::None | Self::Basic | Self::Header(_) | Self::Ticket(_) => None,
+        }
+    }
+
     /// The name of the header that carries the credential.
     #[must_use]
     pub const fn header(self) -> &'static str {

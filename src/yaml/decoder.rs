@@ -218,7 +218,12 @@ impl Decoder<'_> {
             Value::List(_) => "a list",
             Value::Map(_) => "a map",
         };
-        let advice = if expected == "a list" { "; write a dash before each item" } else { "" };
+        let name = location.path.rsplit('.').next().unwrap_or_default();
+        let advice = match expected {
+            "a list" => "; write a dash before each item".to_owned(),
+            "a map" if !name.is_empty() => format!("; write {name}: {{NAME: value}}"),
+            _ => String::new(),
+        };
         self.report(location, format!("expected {expected}, found {found}{advice}"));
         None
     }
@@ -246,6 +251,16 @@ impl Decoder<'_> {
         let text = self.text(item)?;
         if text.trim().is_empty() {
             self.report_value(item, "is empty");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// Decodes the path of a file or a directory.
+    pub(crate) fn path_text(&mut self, item: &Item<'_>) -> Option<String> {
+        let text = self.non_empty_text(item)?;
+        if text == "~" || text.starts_with("~/") {
+            self.report_value(item, "a ~ is not replaced by the home directory; write the whole path");
             return None;
         }
         Some(text)

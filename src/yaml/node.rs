@@ -107,6 +107,11 @@ fn explanation(reason: &str, text: &str, line: usize) -> Option<String> {
     if reason.contains("did not find expected") {
         return Some("the indentation does not match the lines above; align the keys of a map with its first key, and the items of a list with its first dash".to_owned());
     }
+    if reason.contains("expected string scalar") {
+        return Some(
+            "a key must be a single value; a value that begins with { is a map, so put text that contains braces in quotes".to_owned(),
+        );
+    }
     if reason.contains("quoted scalar") {
         return Some("a quote that begins in this line or above is not closed".to_owned());
     }

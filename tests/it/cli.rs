@@ -128,6 +128,12 @@ fn environment_files_and_the_default_of_config() {
     );
     let output = check("other.yaml", "scrape --target nosuch --env-file env");
     assert_eq!((stderr(&output).as_str(), output.status.code()), ("postmeter: other.yaml: no target is named `nosuch`\n", Some(1)));
+    let output = check("other.yaml", "explain --target nosuch --env-file env");
+    assert_eq!((stderr(&output).as_str(), output.status.code()), ("postmeter: other.yaml: no target is named `nosuch`\n", Some(1)));
+    // `systems` works without the file that the image names, and reports the errors of one that exists.
+    assert!(check("missing.yaml", "systems").status.success());
+    let output = check("bad", "systems");
+    assert!(stderr(&output).starts_with("postmeter: bad:"), "{}", stderr(&output));
 }
 
 #[test]
@@ -222,7 +228,7 @@ fn check_lists_every_error() {
     check_failure("run --config config/bad/everything-at-once.yaml", &format!("postmeter: {}\n", expected.trim_end()));
     check_failure(
         "check --config nope.yaml",
-        "postmeter: nope.yaml: No such file or directory (os error 2); use --config to name another file\n",
+        "postmeter: nope.yaml: No such file or directory (os error 2); write it with `postmeter init`, or use --config to name another file\n",
     );
 }
 
@@ -232,6 +238,7 @@ fn scrape_reports_invalid_arguments() {
         "scrape --system exchange --file a",
         &format!("postmeter: unknown mail system `exchange`; expected one of: {}\n", systems()),
     );
+    check_failure("scrape --system stalwartt --file a", "postmeter: unknown mail system `stalwartt`; did you mean stalwart?\n");
     check_failure("scrape --system kumomta --file nope.json", "postmeter: nope.json: No such file or directory (os error 2)\n");
     check_failure("scrape --system kumomta --file config", "postmeter: config: Is a directory (os error 21)\n");
     check_failure(

@@ -64,8 +64,10 @@ fn values_are_completed() {
 
 #[test]
 fn every_optional_part_is_completed() {
-    let Some(offered) = complete("postmeter scrape --part ") else { return skipped("every_optional_part_is_completed", "bash is not installed") };
-    for source in SOURCES {
+    let Some(offered) = complete("postmeter scrape --part ") else {
+        return skipped("every_optional_part_is_completed", "bash is not installed");
+    };
+    for source in SOURCES.iter() {
         for part in source.parts.iter().skip(1) {
             assert!(offered.iter().any(|name| name == part.name), "{} {}", source.name, part.name);
         }

@@ -139,7 +139,13 @@ fn a_file_is_loaded_or_the_error_names_it() {
     let etc = etc();
     let path = etc.path().join("postmeter.yaml");
     let error = |path: &Path| load(path, &tokens()).unwrap_err().to_string();
-    assert_eq!(error(&path), format!("{}: No such file or directory (os error 2); use --config to name another file", path.display()));
+    assert_eq!(
+        error(&path),
+        format!(
+            "{}: No such file or directory (os error 2); write it with `postmeter init`, or use --config to name another file",
+            path.display()
+        )
+    );
     fs::write(&path, "#".repeat(1024 * 1024 + 1)).unwrap();
     assert_eq!(error(&path), format!("{}: exceeds the limit of 1048576 bytes", path.display()));
     fs::write(&path, [0xff]).unwrap();

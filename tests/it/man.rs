@@ -15,7 +15,12 @@ fn formatted(page: &Path) -> Option<String> {
     let text = stdout(&output);
     // Bold text is overstruck.
     let mut plain = String::new();
-    text.chars().for_each(|c| if c == '\u{8}' { drop(plain.pop()) } else { plain.push(c) });
+    for c in text.chars() {
+        match c {
+            '\u{8}' => _ = plain.pop(),
+            c => plain.push(c),
+        }
+    }
     Some(plain)
 }
 

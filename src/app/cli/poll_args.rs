@@ -126,13 +126,14 @@ pub(in crate::app) enum Only {
 }
 
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("explained").required(true).multiple(true).args(["config", "system"])))]
+#[command(group(ArgGroup::new("explained").required(config_variable().is_none()).multiple(true).args(["config", "system"])))]
 pub(in crate::app) struct ExplainArgs {
-    /// Poll the targets of a configuration file. With --system, the file only adds its mail systems.
+    /// Poll the targets of a configuration file. With --system, the file only adds its mail systems [default: POSTMETER_CONFIG, if
+    /// --system is not given].
     #[arg(long, value_name = "FILE")]
     pub(in crate::app) config: Option<PathBuf>,
     /// Only the target of this name.
-    #[arg(long, value_name = "NAME", requires = "config", conflicts_with = "system")]
+    #[arg(long, value_name = "NAME", conflicts_with = "system")]
     pub(in crate::app) target: Option<String>,
     #[arg(long, value_name = "SYSTEM", help = SYSTEM_HELP.as_str(), value_parser = system(), hide_possible_values = true, requires = "file")]
     pub(in crate::app) system: Option<String>,
@@ -148,6 +149,13 @@ pub(in crate::app) struct ExplainArgs {
     /// Output format.
     #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]
     pub(in crate::app) format: ExplainFormat,
+}
+
+impl ExplainArgs {
+    /// Returns the configuration file to use: that of the command line, or else of the environment. `None` if only a system is named.
+    pub(in crate::app) fn config_file(&self) -> Option<PathBuf> {
+        self.config.clone().or_else(|| config_variable().filter(|_| self.system.is_none()).map(PathBuf::from))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,13 +2,17 @@
 
 mod check;
 
-use super::cli::{SystemsArgs, SystemsCommand, SystemsSchemaFormat};
+use super::cli::{SystemsArgs, SystemsCommand, SystemsSchemaFormat, config_variable};
 use super::{AppError, one_shot, print, schema};
 use crate::source::{Source, definition};
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 pub(super) fn systems(args: &SystemsArgs) -> Result<(), AppError> {
-    let systems = || one_shot::systems(args.config.as_deref(), &args.systems_file, &args.env_file.environment()?);
+    // The image names a file, which need not exist for this command.
+    let of_environment = || config_variable().map(PathBuf::from).filter(|path| path.exists());
+    let config = args.config.clone().or_else(of_environment);
+    let systems = || one_shot::systems(config.as_deref(), &args.systems_file, &args.env_file.environment()?);
     match &args.command {
         None => print(&list(&systems()?)),
         Some(SystemsCommand::Show { name }) => print(&show(one_shot::system_by_name(&systems()?, name)?)?),

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod direct;
+mod migration;
 mod otlp_json;
 mod programs;
 mod translation;
