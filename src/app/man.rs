@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
+/// Defines the apostrophe, as the library does in front of every section.
+const PREAMBLE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 /// The page of `postmeter` itself names files and variables that no option has.
 const FILES_AND_ENVIRONMENT: &str = "\
 .SH ENVIRONMENT
@@ -28,7 +30,7 @@ Secrets of the systemd service, as NAME=VALUE, for ${env:NAME} in the configurat
 
 pub(super) fn man(args: &ManArgs) -> Result<(), AppError> {
     match &args.directory {
-        None => print(&String::from_utf8_lossy(&page(&program()).map_err(|error| AppError::Other(error.to_string()))?)),
+        None => print(&page(&program()).map_err(|error| AppError::Other(error.to_string()))?),
         Some(directory) => {
             std::fs::create_dir_all(directory).map_err(|error| cannot_write(directory, &error))?;
             write_pages(&program(), directory)
@@ -55,10 +57,9 @@ fn cannot_write(path: &Path, error: &io::Error) -> AppError {
 }
 
 /// Returns a manual page. The text below the options, which [`Man`] would fill to paragraphs, keeps its lines.
-fn page(command: &Command) -> io::Result<Vec<u8>> {
-    let man = Man::new(command.clone()).manual("Postmeter Manual").source(concat!("postmeter ", env!("CARGO_PKG_VERSION")));
+fn page(command: &Command) -> io::Result<String> {
+    let man = Man::new(command.clone());
     let mut page = Vec::new();
-    man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
@@ -68,13 +69,15 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
         man.render_subcommands_section(&mut page)?;
     }
     if let Some(text) = command.get_after_help() {
-        page.extend_from_slice(notes(&text.to_string()).as_bytes());
+        page.extend(notes(&text.to_string()).bytes());
     }
     if is_program {
-        page.extend_from_slice(FILES_AND_ENVIRONMENT.as_bytes());
-        man.render_version_section(&mut page)?;
+        page.extend(FILES_AND_ENVIRONMENT.bytes());
     }
-    Ok(page)
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name());
+    let title = format!(".TH {name} 1 \"\" \"postmeter {}\" \"Postmeter Manual\"\n", env!("CARGO_PKG_VERSION"));
+    let sections = String::from_utf8_lossy(&page).replace(PREAMBLE, "");
+    Ok(format!("{PREAMBLE}{title}{sections}"))
 }
 
 /// Returns a section whose lines are not filled.

@@ -34,8 +34,10 @@ fn each_command_has_a_page_with_its_options_and_examples() {
         std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     let help = stdout(&postmeter().arg("--help").output().unwrap());
     let (_, commands) = help.split_once("Commands:\n").unwrap();
-    let commands = commands.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
-    let commands: Vec<&str> = commands.filter(|name| *name != "help" && name.chars().all(|c| c.is_ascii_lowercase() || c == '-')).collect();
+    let lines = commands.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.strip_prefix("  "));
+    // The other lines continue a description.
+    let names = lines.filter(|line| !line.starts_with(' ')).filter_map(|line| line.split(' ').next());
+    let commands: Vec<&str> = names.filter(|name| *name != "help").collect();
     assert!(commands.len() >= 13, "{commands:?}");
     for name in &commands {
         assert!(pages.contains(&format!("postmeter-{name}.1")), "{name}: {pages:?}");
@@ -55,14 +57,14 @@ fn each_command_has_a_page_with_its_options_and_examples() {
     }
     for page in &pages {
         let text = formatted(&directory.join(page)).unwrap_or_default();
-        assert!(text.contains("SYNOPSIS"), "{page}: {text}");
+        assert!(text.contains("SYNOPSIS") && text.contains("Postmeter Manual"), "{page}: {text}");
     }
 }
 
 #[test]
 fn the_page_is_printed_and_a_directory_that_cannot_be_written_is_an_error() {
     let page = stdout(&postmeter().arg("man").output().unwrap());
-    assert!(page.contains(".TH postmeter 1") && page.contains(".SH ENVIRONMENT"), "{page}");
+    assert!(page.contains("\n.TH postmeter 1 \"\" \"postmeter ") && page.contains(".SH ENVIRONMENT"), "{page}");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
