@@ -6,7 +6,7 @@
 
 mod direct;
 mod otlp_json;
-mod programs;
+pub mod programs;
 mod translation;
 mod world;
 
@@ -23,7 +23,7 @@ const SYSTEMS: [&str; 5] = ["ceymail", "cpanel", "emailengine", "kumomta", "stal
 
 /// The paths of the programs. `None` if one is missing: the test is skipped.
 #[track_caller]
-fn needed<const N: usize>(test: &str, programs: [&Program; N]) -> Option<[PathBuf; N]> {
+pub fn needed<const N: usize>(test: &str, programs: [&Program; N]) -> Option<[PathBuf; N]> {
     let mut found = Vec::new();
     for program in programs {
         match program.find() {
