@@ -36,6 +36,18 @@ impl Shard {
         (0..self.count).max_by_key(|shard| (score(name, *shard), self.count - shard)) == Some(self.index)
     }
 
+    /// The number of this shard, counted from zero.
+    #[must_use]
+    pub fn index(self) -> u32 {
+        self.index
+    }
+
+    /// The number of shards.
+    #[must_use]
+    pub fn count(self) -> u32 {
+        self.count
+    }
+
     pub(super) fn decode(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<Self> {
         let text = decoder.non_empty_text(item)?;
         decoder.ok_or_report(&item.location, text.parse())

@@ -155,7 +155,7 @@ pub static CPU_MODE: Attribute = Attribute::closed("cpu.mode", &["user", "system
 /// Defined by the conventions for `system.memory.usage`.
 pub static MEMORY_STATE: Attribute = Attribute::closed("system.memory.state", &["used"]);
 /// Defined by the conventions for `system.filesystem.usage`.
-pub static FILESYSTEM_STATE: Attribute = Attribute::closed("system.filesystem.state", &["used"]);
+pub static FILESYSTEM_STATE: Attribute = Attribute::closed("system.filesystem.state", &["used", "free"]);
 /// Defined by the conventions for `system.filesystem.*`.
 pub static FILESYSTEM_MOUNTPOINT: Attribute = Attribute::open("system.filesystem.mountpoint");
 

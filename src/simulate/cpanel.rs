@@ -217,13 +217,13 @@ fn partitions(t: &Traffic) -> Vec<Value> {
     let memory = MEMORY_BYTES / 2048;
     vec![
         json!({
-            "device": "/dev/vda1", "disk": "vda", "filesystem": "xfs", "mount": "/",
+            "device": "/dev/vda1", "disk": "vda", "filesystem": "/", "mount": "/",
             "used": used, "available": total - used, "total": total, "percentage": used * 100 / total,
             "inodes_used": inodes_used, "inodes_available": 5_000_000 - inodes_used, "inodes_total": 5_000_000,
             "inodes_ipercentage": inodes_used * 100 / 5_000_000,
         }),
         json!({
-            "device": "tmpfs", "disk": "tmpfs", "filesystem": "tmpfs", "mount": "/tmp",
+            "device": "tmpfs", "disk": "tmpfs", "filesystem": "/tmp", "mount": "/tmp",
             "used": 1024, "available": memory - 1024, "total": memory, "percentage": 1,
             "inodes_used": null, "inodes_available": null, "inodes_total": null, "inodes_ipercentage": null,
         }),

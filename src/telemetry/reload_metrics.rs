@@ -1,8 +1,10 @@
 //! Self-metrics about the configuration and its reloads.
 
 use super::self_metrics::{
-    RELOAD_SUCCESS_TIME, RELOAD_SUCCESSFUL, TARGETS_FILES_ERRORS, TARGETS_FILES_FAILING, counter, float_gauge, gauge,
+    RELOAD_SUCCESS_TIME, RELOAD_SUCCESSFUL, SHARD_INDEX, SHARDS, TARGETS_FILES_ERRORS, TARGETS_FILES_FAILING, counter, float_gauge, gauge,
 };
+use crate::config::Shard;
+use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Meter};
 use parking_lot::Mutex;
 use std::time::SystemTime;
@@ -14,6 +16,9 @@ pub struct ReloadMetrics {
     success_time: Gauge<f64>,
     files_failing: Gauge<u64>,
     files_errors: Counter<u64>,
+    shards: Gauge<u64>,
+    /// The shard that was recorded last.
+    shard: Mutex<Option<Shard>>,
     status: Mutex<ReloadStatus>,
 }
 
@@ -35,6 +40,8 @@ impl ReloadMetrics {
             success_time: float_gauge(meter, &RELOAD_SUCCESS_TIME),
             files_failing: gauge(meter, &TARGETS_FILES_FAILING),
             files_errors: counter(meter, &TARGETS_FILES_ERRORS),
+            shards: gauge(meter, &SHARDS),
+            shard: Mutex::default(),
             status: Mutex::default(),
         }
     }
@@ -56,6 +63,20 @@ impl ReloadMetrics {
         self.files_failing.record(failing as u64, &[]);
         self.files_errors.add(newly_failing as u64, &[]);
         self.status.lock().files_failing = failing;
+    }
+
+    /// Records the shard of this process. A previous one becomes 0, because a series of a synchronous gauge cannot be removed.
+    pub fn shard(&self, shard: Option<Shard>) {
+        let record = |shard: Shard, count: u32| {
+            self.shards.record(count.into(), &[KeyValue::new(SHARD_INDEX.key, i64::from(shard.index()))]);
+        };
+        let previous = std::mem::replace(&mut *self.shard.lock(), shard);
+        if let Some(previous) = previous.filter(|previous| Some(previous.index()) != shard.map(Shard::index)) {
+            record(previous, 0);
+        }
+        if let Some(shard) = shard {
+            record(shard, shard.count());
+        }
     }
 
     /// The state of the configuration, for the status page.

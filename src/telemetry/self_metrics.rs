@@ -23,6 +23,8 @@ pub(super) static REFUSAL_REASON: Attribute = Attribute::open("postmeter.refusal
 pub(super) static TOKEN_NAME: Attribute = Attribute::open("postmeter.token.name");
 /// The storage of the export queue.
 pub(super) static QUEUE_PLACE: Attribute = Attribute::closed("postmeter.export.queue.storage", &["memory", "disk"]);
+/// The shard of this process, counted from zero.
+pub(super) static SHARD_INDEX: Attribute = Attribute::open("postmeter.shard.index");
 /// The kind of a change to a native metric.
 pub(super) static CHANGE: Attribute = Attribute::open("postmeter.relay.change");
 /// The lane of a poll: separate slots for targets that respond and for failing ones.
@@ -38,12 +40,15 @@ macro_rules! self_metrics {
 
 self_metrics! {
     BUILD_INFO = Metric::int_gauge("postmeter.build_info", "", "Always 1, with the version of Postmeter.").by(&[&VERSION]);
+    SHARDS = Metric::int_gauge("postmeter.shards", "{shard}", "The number of shards among which the targets are divided, reported by each of them; missing without shards, 0 for a shard that the process has left.")
+        .by(&[&SHARD_INDEX]);
     REQUEST_DURATION = Metric::histogram("http.server.request.duration", "s", "Duration of requests to the pull endpoint, including the wait for mail servers.")
         .by(&[&HTTP_ROUTE, &HTTP_STATUS_CODE]);
     PULL_REFUSALS = Metric::counter("postmeter.pull.refusals", "{refusal}", "Rejected or interrupted requests and connections to the pull endpoint, by reason.")
         .by(&[&REFUSAL_REASON]);
     TOKEN_LAST_USED = Metric::int_gauge("postmeter.token.last_used_timestamp", "s", "When a token was last used, in Unix time.").by(&[&TOKEN_NAME]);
     PASSWORD_CHECKS = Metric::counter("postmeter.password.checks", "{check}", "Passwords that were compared with a bcrypt hash; results are cached.");
+    CERTIFICATE_NOT_AFTER = Metric::int_gauge("postmeter.certificate.not_after_timestamp", "s", "When the certificate of the pull endpoint, or another one of its chain, expires, in Unix time; 0 if a reload has disabled TLS.");
 
     EXPORTED_POINTS = Metric::counter("otel.sdk.exporter.metric_data_point.exported", "{data_point}", "Points that were pushed or, with error.type, lost. Each counts once, after its last attempt.")
         .by(&[&ERROR_TYPE]);

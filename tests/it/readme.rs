@@ -11,6 +11,7 @@ const DELIVERY_LOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/delivery-l
 /// Generated sections of the documentation: the file, the name of the section, and the command that prints it.
 const GENERATED: &[(&str, &str, &[&str])] = &[
     ("docs/metrics.md", "metrics", &["metrics", "--format", "markdown"]),
+    ("docs/metrics.md", "self-metrics", &["metrics", "--self", "--format", "markdown"]),
     ("docs/configuration.md", "keys", &["config-schema", "--format", "markdown"]),
     ("docs/mail-system-files.md", "keys", &["systems", "schema", "--format", "markdown"]),
 ];

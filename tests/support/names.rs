@@ -10,7 +10,8 @@ pub struct Selected<'a> {
     pub selector: &'a str,
 }
 
-/// The metrics that a PromQL query reads. A metric without braces is not recognized, so queries must have them.
+/// The metrics that a PromQL query reads. A metric without braces is not recognized, so queries must have them;
+/// a metric without a name must begin with a matcher of its names.
 pub fn selected(expr: &str) -> Vec<Selected<'_>> {
     let mut found = Vec::new();
     let mut quoted = false;
@@ -23,7 +24,15 @@ pub fn selected(expr: &str) -> Vec<Selected<'_>> {
                 let from = opened.take().unwrap_or_else(|| panic!("unmatched closing brace: {expr}"));
                 let name = &expr[..from];
                 let start = name.rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')).map_or(0, |before| before + 1);
-                found.push(Selected { name: &name[start..], selector: &expr[from + 1..at] });
+                let selector = &expr[from + 1..at];
+                found.push(match &name[start..] {
+                    // A native counter, by both of its names: without and with the suffix of an OTLP receiver.
+                    "" => {
+                        let (names, selector) = selector.strip_prefix("__name__=~\"").and_then(|rest| rest.split_once('"')).unwrap();
+                        Selected { name: names.split('|').next().unwrap_or_default(), selector: selector.trim_start_matches(',') }
+                    }
+                    name => Selected { name, selector },
+                });
             }
             _ => {}
         }

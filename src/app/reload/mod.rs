@@ -115,6 +115,7 @@ impl RunningConfig {
         let prepared = running.prepare(config, discovery)?;
         running.commit(prepared);
         running.report_targets_files();
+        running.self_telemetry.reload.shard(running.config.shard);
         running.self_telemetry.reload.reloaded(true);
         Ok((running, requests))
     }
@@ -140,6 +141,7 @@ impl RunningConfig {
 
     /// Logs and counts the result of a reload. Returns a description of the changes, or the errors.
     fn report(&mut self, trigger: &'static str, result: Result<TargetChanges, String>) -> Result<String, String> {
+        self.self_telemetry.reload.shard(self.config.shard);
         self.self_telemetry.reload.reloaded(result.is_ok());
         match &result {
             Ok(changes) => {

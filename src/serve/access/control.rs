@@ -96,6 +96,7 @@ impl Access {
             rules: tokio::sync::watch::Sender::new(Arc::new(rules)),
         }));
         access.update_rate_limits();
+        access.record_certificate();
         Ok(access)
     }
 
@@ -138,6 +139,7 @@ impl Access {
         }
         self.0.rules.send_replace(Arc::new(rules));
         self.update_rate_limits();
+        self.record_certificate();
         Ok(())
     }
 
@@ -218,6 +220,12 @@ impl Access {
         if rate_limits.global.as_ref().map(|limit| limit.rate) != global {
             rate_limits.global = global.map(GlobalRateLimit::new);
         }
+    }
+
+    /// Records when the certificate of the current rules expires.
+    fn record_certificate(&self) {
+        let not_after = self.rules().tls.as_ref().and_then(|tls| tls.not_after);
+        self.0.telemetry.access.certificate(not_after.and_then(|time| u64::try_from(time.as_second()).ok()));
     }
 
     /// Counts a request in the rate limits. Fails if one of them is exceeded.

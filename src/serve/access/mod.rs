@@ -3,6 +3,7 @@
 pub(crate) mod authenticate;
 pub(crate) mod basic;
 pub(crate) mod bearer;
+mod certificate;
 pub(crate) mod check_queue;
 pub(crate) mod control;
 pub(crate) mod rules;

@@ -1,11 +1,10 @@
 //! The access rules of the pull endpoint: its configuration, with the TLS configuration of its files.
 
-use super::tls;
+use super::tls::{EndpointTls, endpoint_tls};
 use super::watch;
 use crate::config::{Prometheus, ServerTls, User};
 use crate::net::FileStamps;
 use crate::serve::http::client::address;
-use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ pub(crate) struct Rules {
     pub(crate) config: Prometheus,
     /// The stamps of the files from which these rules were built.
     pub(crate) file_stamps: FileStamps,
-    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) tls: Option<EndpointTls>,
     pub(crate) http2: bool,
 }
 
@@ -54,7 +53,7 @@ impl Rules {
         let tls = match (config.server_tls(), previous.filter(has_same_tls)) {
             (None, _) => None,
             (Some(_), Some(Self { tls: Some(tls), .. })) => Some(tls.clone()),
-            (Some(tls), _) => Some(tls::server_config(tls, http2).map_err(|reason| {
+            (Some(tls), _) => Some(endpoint_tls(tls, http2).map_err(|reason| {
                 let web = config.web_config.as_ref().filter(|_| config.tls.is_none());
                 let place = web.map(|web| format!("{}: tls_server_config", web.path.display()));
                 AccessError::Tls { place: place.unwrap_or_else(|| "export.prometheus.tls".to_owned()), reason }
@@ -66,7 +65,7 @@ impl Rules {
     /// Returns true if connections have the same TLS configuration under both rules.
     pub(crate) fn has_same_tls(&self, other: &Self) -> bool {
         match (&self.tls, &other.tls) {
-            (Some(own), Some(tls)) => Arc::ptr_eq(own, tls),
+            (Some(own), Some(tls)) => Arc::ptr_eq(&own.config, &tls.config),
             (own, tls) => own.is_none() && tls.is_none(),
         }
     }

@@ -1,6 +1,8 @@
 //! TLS of the pull endpoint: builds the rustls configuration.
 
+use super::certificate::chain_not_after;
 use crate::config::{ClientAuth, ServerTls, TlsVersion};
+use jiff::Timestamp;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -14,11 +16,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use webpki::EndEntityCert;
 
+/// The TLS configuration of the pull endpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct EndpointTls {
+    pub(crate) config: Arc<ServerConfig>,
+    /// The time when the certificate, or another one of its chain, expires. `None` if a certificate has an unusual form.
+    pub(crate) not_after: Option<Timestamp>,
+}
+
 /// Reads the certificate files and builds the TLS configuration.
 ///
 /// # Errors
 /// Fails if a file is unreadable or invalid, or if the settings do not fit together. The text has the file's name.
-pub(crate) fn server_config(tls: &ServerTls, http2: bool) -> Result<Arc<ServerConfig>, String> {
+pub(crate) fn endpoint_tls(tls: &ServerTls, http2: bool) -> Result<EndpointTls, String> {
     let provider = Arc::new(provider(tls));
     let mut versions: Vec<&'static SupportedProtocolVersion> = Vec::new();
     for (name, version) in [(TlsVersion::Tls12, &version::TLS12), (TlsVersion::Tls13, &version::TLS13)] {
@@ -33,13 +43,14 @@ pub(crate) fn server_config(tls: &ServerTls, http2: bool) -> Result<Arc<ServerCo
         None => builder.with_no_client_auth(),
     };
     let (chain, key) = (tls.certificate.certificates()?, tls.key.private_key()?);
+    let not_after = chain_not_after(&chain);
     let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
         Error::InconsistentKeys(_) => tls.key.mismatch(&tls.certificate),
         error => format!("{}: {error}", tls.certificate.description("cert")),
     })?;
     config.ignore_client_order = tls.prefer_server_cipher_suites;
     config.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
-    Ok(Arc::new(config))
+    Ok(EndpointTls { config: Arc::new(config), not_after })
 }
 
 /// Returns a provider with the configured cipher suites of TLS 1.2 and the configured curves. As in Go, the suites of TLS 1.3 cannot be

@@ -152,7 +152,7 @@ impl Connection {
 
     async fn serve(self, stream: ObservedStream<TcpStream>, activity: Arc<Activity>) {
         let rules = self.access.rules();
-        let Some(tls) = rules.tls.clone() else { return self.http1(stream, activity, &rules).await };
+        let Some(tls) = rules.tls.as_ref().map(|tls| tls.config.clone()) else { return self.http1(stream, activity, &rules).await };
         match TlsAcceptor::from(tls).accept(stream).into_fallible().await {
             Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => self.http2(stream, activity, &rules).await,
             Ok(stream) => self.http1(stream, activity, &rules).await,

@@ -5,10 +5,14 @@
 //! default is the one on the path. If there is none, the queries are skipped, unless `POSTMETER_REQUIRE_PROMETHEUS=1` requires them.
 #![allow(clippy::unwrap_used)]
 
+mod lint;
+mod pushed;
 mod queries;
 mod render;
 mod source;
 mod structure;
+mod units;
+mod variables;
 mod world;
 
 use serde_json::Value;
@@ -26,9 +30,15 @@ fn dashboards() -> Vec<(String, Value)> {
     dashboards
 }
 
-/// The panels of a dashboard, rows included.
-fn panels(dashboard: &Value) -> &[Value] {
-    dashboard["panels"].as_array().unwrap()
+/// The panels of a dashboard, rows and the panels of collapsed rows included.
+fn panels(dashboard: &Value) -> Vec<&Value> {
+    let rows_and_panels = dashboard["panels"].as_array().unwrap();
+    rows_and_panels.iter().flat_map(|panel| [vec![panel], inside_of(panel)].concat()).collect()
+}
+
+/// The panels of a collapsed row.
+fn inside_of(row: &Value) -> Vec<&Value> {
+    row["panels"].as_array().map(|panels| panels.iter().collect()).unwrap_or_default()
 }
 
 /// The queries of a panel.

@@ -3,40 +3,44 @@
 
 use super::world::{DEMO, FAILING, World};
 use super::{dashboards, panels, targets, text};
+use crate::support::names::{selected, vocabulary};
 use crate::support::skipped;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 /// The time until every query must return data: rates need two polls, percentiles need a delivery between them.
-const DATA_MAX: Duration = Duration::from_secs(90);
-const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+pub const DATA_MAX: Duration = Duration::from_secs(90);
+pub const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// The error of a query that returns no series.
-const EMPTY: &str = "empty";
+pub const EMPTY: &str = "empty";
 
 /// Panels that are empty while nothing is wrong, with the reason. Their queries select the failing Postmeter instead of the demo.
-const DATA_ON_FAILURE: &[(&str, &str)] = &[
+pub const DATA_ON_FAILURE: &[(&str, &str)] = &[
     ("Failed polls", "a series begins with its first error"),
     ("Retried push requests", "a series begins with its first error"),
     ("Rejected requests and connections", "a series begins with its first rejection"),
     ("Time since last use of each token", "the demo requires no token"),
     ("Password checks", "the demo requires no password"),
+    ("Time until the certificate expires", "the demo has no certificate"),
+    ("Shards", "the demo has no shards"),
 ];
 /// Panels that have no data in the demo: dashboard, panel, reason. A panel that does have data must not be listed.
 const WITHOUT_DATA: &[(&str, &str, &str)] =
     &[("postmeter", "Native metrics changed on /metrics", "every family of the five simulated servers is exposed unchanged")];
 
 /// A query of a panel with its variables filled in, and its result.
-struct PanelQuery {
-    dashboard: String,
-    panel: String,
-    legend: String,
-    native: bool,
+pub struct PanelQuery {
+    pub dashboard: String,
+    pub panel: String,
+    pub legend: String,
+    pub native: bool,
     /// The reason why the result may be empty.
-    exception: Option<&'static str>,
-    expr: String,
+    pub exception: Option<&'static str>,
+    pub expr: String,
     /// The number of series, or an error.
-    result: Result<usize, String>,
+    pub result: Result<usize, String>,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,8 +54,9 @@ async fn every_query_returns_data_from_the_demo() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let api = Api { client: reqwest::Client::new(), url: world.api.clone() };
     let mut queries = Vec::new();
+    let vocabulary: BTreeSet<String> = vocabulary().into_keys().collect();
     for (name, dashboard) in dashboards() {
-        for panel in panels(&dashboard).iter().filter(|panel| panel["type"] != "row") {
+        for panel in panels(&dashboard).into_iter().filter(|panel| panel["type"] != "row") {
             let title = text(panel, "title");
             if panel["datasource"]["type"] == "loki" {
                 targets(panel).iter().for_each(|target| check_log_query(text(target, "expr")));
@@ -70,8 +75,14 @@ async fn every_query_returns_data_from_the_demo() {
                     dashboard: name.clone(),
                     panel: title.to_owned(),
                     legend: target["legendFormat"].as_str().unwrap_or_default().to_owned(),
-                    native: template.contains(r#"via=~"pull|""#),
-                    expr: fill_in(template, &name, on_failure),
+                    native: is_native(template, &vocabulary),
+                    expr: fill_in(
+                        template,
+                        &name,
+                        "pull",
+                        if on_failure { FAILING } else { "(demo-.+)" },
+                        if on_failure { FAILING } else { DEMO },
+                    ),
                     exception,
                     result: Err("not run".to_owned()),
                 });
@@ -130,24 +141,29 @@ async fn every_query_returns_data_from_the_demo() {
 }
 
 /// Replaces the variables of a query as Grafana does: each becomes a regular expression that matches all its values.
-fn fill_in(expr: &str, dashboard: &str, on_failure: bool) -> String {
+pub fn fill_in(expr: &str, dashboard: &str, via: &str, instance: &str, process: &str) -> String {
     let job = if matches!(dashboard, "overview" | "postmeter") { "(ceymail|cpanel|emailengine|kumomta|stalwart)" } else { dashboard };
-    let instance = if on_failure { FAILING.to_owned() } else { "(demo-.+)".to_owned() };
     let filled_in = expr
         .replace("$__rate_interval", "1m")
-        .replace("$instance", &instance)
-        .replace("$process", if on_failure { FAILING } else { DEMO })
+        .replace("$instance", instance)
+        .replace("$process", process)
         .replace("$own", "(postmeter)")
         .replace("$job", job)
-        .replace("$via", "pull");
+        .replace("$via", via);
     assert!(!filled_in.contains('$'), "a variable without a value: {filled_in}");
     filled_in
 }
 
+/// Returns true if a query reads native metrics of a mail server.
+pub fn is_native(template: &str, vocabulary: &BTreeSet<String>) -> bool {
+    let is_native = |name: &str| !vocabulary.contains(name) && !["target_info", "ALERTS"].contains(&name);
+    !template.contains("$own") && selected(template).iter().any(|selection| is_native(selection.name))
+}
+
 /// A client of Prometheus' HTTP API.
-struct Api {
-    client: reqwest::Client,
-    url: String,
+pub struct Api {
+    pub client: reqwest::Client,
+    pub url: String,
 }
 
 impl Api {
@@ -161,7 +177,7 @@ impl Api {
 
     /// Runs a query and returns its number of series. An empty result, a result of NaN values only, and a label of the legend that no
     /// series has are errors.
-    async fn run(&self, query: &PanelQuery) -> Result<usize, String> {
+    pub async fn run(&self, query: &PanelQuery) -> Result<usize, String> {
         let response = self.get("query", &[("query", &query.expr)]).await?;
         let series = response["data"]["result"].as_array().ok_or("no result")?;
         if series.is_empty() {

@@ -1,6 +1,7 @@
-//! Renders a dashboard source as the JSON that Grafana provisions: layout, variables, links, and the defaults of each panel kind.
+//! Renders a dashboard source as the JSON that Grafana provisions and imports: layout, variables, links, and the defaults of each panel kind.
 
 use super::source::{Kind, Panel, Query, Source};
+use super::variables::{LOKI, PROMETHEUS, data_source, variables};
 use serde_json::{Map, Value, json};
 
 /// The schema version of Grafana's dashboard model; Grafana 12.2 to 13 use 42.
@@ -12,25 +13,30 @@ pub const COLUMNS: u64 = 24;
 const STEP_MIN: &str = "1m";
 
 /// The query of the alert annotations on all graphs.
-const FIRING_ALERTS: &str = r#"ALERTS{alertstate="firing",alertname=~"(Mail|Postmeter).+",instance=~"$instance"}"#;
+const FIRING_ALERTS: &str = r#"ALERTS{alertstate="firing",alertname=~"Mail.+",job=~"$job",instance=~"$instance"}"#;
 /// The text of an empty panel whose source sets none. Tables have none, because it would appear in each empty cell.
 const NO_DATA: &str = "No data for this selection";
 
 /// The label of the mail system, the header of its column in tables, and the link of its cells.
 const SYSTEM: &str = "mail_system_name";
 const SYSTEM_HEADER: &str = "Mail system";
-const SYSTEM_DASHBOARD: &str = "/d/postmeter-${__value.raw}?var-via=${via}&var-instance=${__data.fields.Target}&${__url_time_range}";
+const SYSTEM_DASHBOARD: &str = "/d/postmeter-${__value.raw}?${prometheus_datasource:queryparam}&var-via=${via}&var-instance=${__data.fields.Target}&${__url_time_range}";
 
-/// The placeholders in queries and the label selectors that replace them.
+/// The label selector of metrics of mail servers, canonical and native.
+const SELECTOR: &str = r#"job=~"$job",instance=~"$instance",via="$via""#;
+/// The placeholder of native counters. The OTLP receiver of Prometheus moves `total` to the end of a counter's name, or appends it, so a query
+/// selects both names, and the variable `via` selects the one that exists.
+const COUNTER: &str = "{@counter";
+/// The other placeholders in queries, and the label selectors that replace them.
 const SELECTORS: &[(&str, &str)] = &[
-    // Native metrics: only the pull has their original names. Series without a `via` label were pulled, too.
-    ("@pull", r#"job=~"$job",instance=~"$instance",via=~"pull|""#),
+    // Native metrics that are not counters have the same names when they are pulled and when they are pushed.
+    ("@native", SELECTOR),
     // Self-metrics of Postmeter.
     ("@own", r#"job=~"$own",instance=~"$process",via="$via""#),
     // Logs of mail servers: the labels that Loki derives from the resource.
     ("@logs", r#"service_name=~"$job",service_instance_id=~"$instance""#),
     // Canonical metrics.
-    ("@", r#"job=~"$job",instance=~"$instance",via="$via""#),
+    ("@", SELECTOR),
 ];
 
 /// Renders a dashboard.
@@ -41,23 +47,33 @@ pub fn dashboard(source: &Source) -> Value {
         id += 1;
         id
     };
-    for row in &source.rows {
-        panels.push(json!({
-            "id": next(), "type": "row", "title": row.title, "collapsed": false, "panels": [],
+    for (index, row) in source.rows.iter().enumerate() {
+        // The panels of a collapsed row are inside it, at the positions that they have when the row is expanded.
+        let is_collapsed = index > 0;
+        let mut row_panel = json!({
+            "id": next(), "type": "row", "title": row.title, "collapsed": is_collapsed, "panels": [],
             "gridPos": {"x": 0, "y": y, "w": COLUMNS, "h": 1},
-        }));
+        });
         y += 1;
-        let (mut x, mut tallest) = (0, 0);
+        let (mut x, mut top, mut tallest) = (0, y, 0);
+        let mut rendered = Vec::new();
         for panel in &row.panels {
             let (width, height) = size(panel);
             if x + width > COLUMNS {
-                (x, y, tallest) = (0, y + tallest, 0);
+                (x, top, tallest) = (0, top + tallest, 0);
             }
-            panels.push(self::panel(panel, next(), json!({"x": x, "y": y, "w": width, "h": height})));
+            rendered.push(self::panel(panel, next(), json!({"x": x, "y": top, "w": width, "h": height})));
             x += width;
             tallest = tallest.max(height);
         }
-        y += tallest;
+        if is_collapsed {
+            merge(&mut row_panel, json!({"panels": rendered}));
+            panels.push(row_panel);
+        } else {
+            panels.push(row_panel);
+            panels.append(&mut rendered);
+            y = top + tallest;
+        }
     }
     json!({
         "uid": source.uid,
@@ -76,7 +92,7 @@ pub fn dashboard(source: &Source) -> Value {
             "keepTime": true, "includeVars": false, "targetBlank": false, "tooltip": "", "url": "",
         }],
         "annotations": {"list": [{
-            "name": "Alerts", "enable": true, "hide": false, "iconColor": "red", "datasource": prometheus(),
+            "name": "Alerts", "enable": true, "hide": false, "iconColor": "red", "datasource": data_source(PROMETHEUS),
             "target": {"refId": "Alerts", "interval": STEP_MIN, "expr": FIRING_ALERTS},
             "titleFormat": "{{alertname}}", "textFormat": "{{job}} {{instance}}",
         }]},
@@ -95,59 +111,10 @@ fn size(panel: &Panel) -> (u64, u64) {
     (panel.width.unwrap_or(width), panel.height.unwrap_or(height))
 }
 
-fn prometheus() -> Value {
-    json!({"type": "prometheus", "uid": "prometheus"})
-}
-
-fn variables(source: &Source) -> Vec<Value> {
-    let query = |name: &str, label: &str, description: &str, query: String, more: Value| {
-        let mut variable = json!({
-            "name": name, "label": label, "description": description, "type": "query", "datasource": prometheus(),
-            "query": {"qryType": 1, "query": query, "refId": name}, "definition": query,
-            "refresh": 2, "sort": 1, "regex": "", "hide": 0, "options": [], "skipUrlSync": false,
-        });
-        merge(&mut variable, more);
-        variable
-    };
-    let all = || json!({"includeAll": true, "multi": true, "current": {"selected": true, "text": ["All"], "value": ["$__all"]}});
-    let system = source.system.as_ref().map(|system| format!(r#"{{mail_system_name="{system}"}}"#)).unwrap_or_default();
-    let mut variables = vec![
-        query(
-            "via",
-            "Pull or push",
-            "pull: scraped by Prometheus. otlp: pushed over OTLP. One at a time, because both carry the same metrics and sums would double.",
-            "label_values(mail_up, via)".to_owned(),
-            json!({"includeAll": false, "multi": false, "current": {"selected": true, "text": "pull", "value": "pull"}}),
-        ),
-        query("job", "Mail system", "The mail systems.", format!("label_values(mail_up{system}, job)"), all()),
-        query(
-            "instance",
-            "Target",
-            "The mail servers, by target name.",
-            r#"label_values(mail_up{job=~"$job"}, instance)"#.to_owned(),
-            all(),
-        ),
-    ];
-    if source.self_metrics {
-        let mut hidden = all();
-        merge(&mut hidden, json!({"hide": 2}));
-        variables.push(query(
-            "own",
-            "",
-            "The job label of Postmeter's self-metrics.",
-            "label_values(postmeter_build_info, job)".to_owned(),
-            hidden,
-        ));
-        let processes = "label_values(postmeter_build_info, instance)".to_owned();
-        variables.push(query("process", "Postmeter", "The Postmeter processes.", processes, all()));
-    }
-    variables
-}
-
 /// Renders a panel.
 fn panel(panel: &Panel, id: u64, grid_position: Value) -> Value {
-    let logs = panel.queries.iter().any(|query| query.expr.contains("@logs"));
-    let datasource = if logs { json!({"type": "loki", "uid": "loki"}) } else { prometheus() };
+    let logs = reads_logs(panel);
+    let datasource = data_source(if logs { LOKI } else { PROMETHEUS });
     let (kind, custom, options) = visualization(panel);
     let targets: Vec<Value> = panel.queries.iter().zip('A'..='Z').map(|(query, id)| target(panel, query, id, &datasource)).collect();
     let mut defaults = json!({
@@ -178,6 +145,11 @@ fn panel(panel: &Panel, id: u64, grid_position: Value) -> Value {
         merge(&mut rendered, json!({"transformations": transformations(panel)}));
     }
     rendered
+}
+
+/// Returns true if the queries are for Loki.
+pub fn reads_logs(panel: &Panel) -> bool {
+    panel.queries.iter().any(|query| query.expr.contains("@logs"))
 }
 
 /// Grafana's name of the panel type, its `custom` field configuration, and its options.
@@ -269,8 +241,22 @@ fn target(panel: &Panel, query: &Query, id: char, datasource: &Value) -> Value {
 
 /// A query with its placeholders replaced by selectors.
 fn with_selectors(expr: &str) -> String {
-    let expr = expr.split_whitespace().collect::<Vec<_>>().join(" ");
+    let expr = with_counters(&expr.split_whitespace().collect::<Vec<_>>().join(" "));
     SELECTORS.iter().fold(expr, |expr, (placeholder, selector)| expr.replace(placeholder, selector))
+}
+
+/// A query in which native counters are selected by both of their names.
+fn with_counters(expr: &str) -> String {
+    let mut parts = expr.split(COUNTER);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for rest in parts {
+        let start = out.rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).map_or(0, |before| before + 1);
+        let name = out.split_off(start);
+        let pushed = name.split('_').filter(|word| *word != "total").chain(["total"]).collect::<Vec<_>>().join("_");
+        out += &if pushed == name { format!("{name}{{{SELECTOR}") } else { format!(r#"{{__name__=~"{name}|{pushed}",{SELECTOR}"#) };
+        out += rest;
+    }
+    out
 }
 
 /// Renders thresholds; the first one has no lower bound.
@@ -355,7 +341,7 @@ fn grouping_labels(expr: &str) -> Vec<String> {
 }
 
 /// Adds the fields of `more` to an object.
-fn merge(into: &mut Value, more: Value) {
+pub fn merge(into: &mut Value, more: Value) {
     if let (Some(into), Value::Object(more)) = (into.as_object_mut(), more) {
         into.extend(more);
     }

@@ -51,11 +51,14 @@ impl World {
         demo.env("HOSTNAME", DEMO).env("TMPDIR", directory.path());
         demo.args(["demo", "--listen", "127.0.0.1:0", "--interval", "1s"]);
         let (demo, demo_address) = start(demo, "http://", "/metrics ");
+        let certificate = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        std::fs::write(directory.path().join("cert.pem"), certificate.cert.pem()).unwrap();
+        std::fs::write(directory.path().join("key.pem"), certificate.signing_key.serialize_pem()).unwrap();
         let config = directory.path().join("failing.yaml");
-        std::fs::write(&config, failing_config()).unwrap();
+        std::fs::write(&config, failing_config(directory.path())).unwrap();
         let mut run = postmeter();
         run.env("HOSTNAME", FAILING).args(["run", "--config"]).arg(&config);
-        let (run, run_address) = start(run, "pull=\"http://", "/metrics\"");
+        let (run, run_address) = start(run, "pull=\"https://", "/metrics\"");
 
         let file = directory.path().join("prometheus.yml");
         std::fs::write(&file, scrape_config(&demo_address, &run_address)).unwrap();
@@ -75,10 +78,12 @@ const TOKEN_SHA256: &str = "4b8b29c038c033299d7f3bbe389ae48b1e13944172ca447c1a11
 /// The bcrypt hash of a password that no client sends.
 const PASSWORD_BCRYPT: &str = "$2b$04$abcdefghijklmnopqrstuuw5u4rZq31RhHOskgReyCPdaPJXIa.w2";
 
-/// A configuration with an unreachable mail server, an unreachable receiver, and authentication.
-fn failing_config() -> String {
+/// A configuration with an unreachable mail server, an unreachable receiver, authentication, TLS, and a shard.
+fn failing_config(directory: &Path) -> String {
+    let directory = directory.display();
     format!(
         r#"
+shard: 0/1
 defaults: {{min_interval: 1s, timeout: 1s}}
 targets:
   - {{name: {FAILING}, system: kumomta, url: "http://127.0.0.1:1"}}
@@ -86,6 +91,7 @@ export:
   otlp: {{endpoint: "http://127.0.0.1:1", interval: 1s}}
   prometheus:
     listen: "127.0.0.1:0"
+    tls: {{cert_file: {directory}/cert.pem, key_file: {directory}/key.pem}}
     auth:
       tokens: [{{name: prometheus, sha256: {TOKEN_SHA256}}}]
       basic: {{alice: "{PASSWORD_BCRYPT}"}}
@@ -104,10 +110,12 @@ scrape_configs:
   - {{job_name: demo, honor_labels: true, static_configs: [{{targets: ["{demo}"], labels: {{via: pull}}}}]}}
   - job_name: failing
     honor_labels: true
+    scheme: https
+    tls_config: &tls {{insecure_skip_verify: true}}
     authorization: {{credentials: {TOKEN}}}
     static_configs: [{{targets: ["{failing}"], labels: {{via: pull}}}}]
-  - {{job_name: unauthenticated, static_configs: [{{targets: ["{failing}"]}}]}}
-  - {{job_name: wrong-password, basic_auth: {{username: alice, password: wrong}}, static_configs: [{{targets: ["{failing}"]}}]}}
+  - {{job_name: unauthenticated, scheme: https, tls_config: *tls, static_configs: [{{targets: ["{failing}"]}}]}}
+  - {{job_name: wrong-password, scheme: https, tls_config: *tls, basic_auth: {{username: alice, password: wrong}}, static_configs: [{{targets: ["{failing}"]}}]}}
 "#
     )
 }

@@ -7,7 +7,7 @@
 mod direct;
 mod migration;
 mod otlp_json;
-mod programs;
+pub mod programs;
 mod translation;
 mod world;
 
@@ -24,7 +24,7 @@ const SYSTEMS: [&str; 5] = ["ceymail", "cpanel", "emailengine", "kumomta", "stal
 
 /// The paths of the programs. `None` if one is missing: the test is skipped.
 #[track_caller]
-fn needed<const N: usize>(test: &str, programs: [&Program; N]) -> Option<[PathBuf; N]> {
+pub fn needed<const N: usize>(test: &str, programs: [&Program; N]) -> Option<[PathBuf; N]> {
     let mut found = Vec::new();
     for program in programs {
         match program.find() {

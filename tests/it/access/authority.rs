@@ -32,8 +32,15 @@ impl Authority {
 
     /// Writes `server.pem` and `server.key`.
     pub fn server_files(&self, folder: &Path, name: &str) {
+        self.server_files_until(folder, name, 4000);
+    }
+
+    /// Writes `server.pem` and `server.key`. The certificate expires when this year begins.
+    pub fn server_files_until(&self, folder: &Path, name: &str, year: i32) {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         fs::write(folder.join("server.pem"), certificate.pem()).unwrap();
         fs::write(folder.join("server.key"), key.serialize_pem()).unwrap();
     }

@@ -80,6 +80,31 @@ async fn a_handshake_completes_with_the_certificate_at_its_beginning() {
     endpoint.end().await;
 }
 
+/// A program that renews certificates may fail unnoticed, so the time of the current one is a metric.
+#[tokio::test]
+async fn the_end_of_the_certificate_is_a_metric_that_follows_the_file() {
+    const METRIC: &str = "postmeter_certificate_not_after_timestamp_seconds";
+    let server = Authority::new();
+    let files = tempfile::tempdir().unwrap();
+    server.server_files_until(files.path(), "127.0.0.1", 2040);
+    let endpoint = TestEndpoint::with_limits(&format!("    tls: {{{TLS}}}\n"), limits(), files).await;
+    let value = || async {
+        let stream = server.connect(&endpoint, None, &["http/1.1"]).await.unwrap();
+        let page = get(stream, "/metrics", &[]).await.text;
+        let line = page.lines().find(|line| line.starts_with(METRIC) && line.contains("job=\"postmeter\"")).unwrap().to_owned();
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    assert_eq!(value().await, 2_208_988_800.0);
+    server.server_files_until(endpoint.files.path(), "127.0.0.1", 2055);
+    until("the time of the new certificate", || async { value().await == 2_682_374_400.0 }).await;
+    endpoint.end().await;
+
+    let plain = TestEndpoint::new("").await;
+    let page = get(plain.connect(ONE).await, "/metrics", &[]).await.text;
+    assert!(page.contains("postmeter_build_info") && !page.contains(METRIC), "{page}");
+    plain.end().await;
+}
+
 #[tokio::test]
 async fn client_certificates_are_checked_as_configured() {
     let (server, clients, others) = (Authority::new(), Authority::new(), Authority::new());

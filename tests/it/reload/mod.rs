@@ -156,6 +156,34 @@ async fn an_invalid_file_changes_nothing_and_every_error_is_reported() {
     world.end(vec![kumomta]).await;
 }
 
+/// Without them nobody knows that a shard does not run: all other targets are up.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_number_of_shards_is_a_metric_of_each_shard() {
+    let kumomta = start_server(System::Kumomta).await;
+    let targets = file(&[target("a", &kumomta, "")]);
+    let world = World::start(&format!("{targets}shard: 1/2\n"), true).await;
+    let shards = || async {
+        let page = world.get("/metrics").await.1;
+        let series = page.lines().filter(|line| line.starts_with("postmeter_shards{")).map(|line| {
+            let index = line.split("postmeter_shard_index=\"").nth(1).unwrap().split('"').next().unwrap();
+            (index.to_owned(), line.rsplit(' ').next().unwrap().to_owned())
+        });
+        series.collect::<Vec<_>>()
+    };
+    let expected = |series: &[(&str, &str)]| series.iter().map(|(index, n)| ((*index).to_owned(), (*n).to_owned())).collect::<Vec<_>>();
+    assert_eq!(shards().await, expected(&[("1", "2")]));
+    for (shard, series) in
+        [("shard: 1/3\n", &[("1", "3")][..]), ("shard: 0/3\n", &[("0", "3"), ("1", "0")]), ("", &[("0", "0"), ("1", "0")])]
+    {
+        world.write("postmeter.yaml", &format!("{targets}{shard}"));
+        assert_eq!(world.reload().await.0, 200, "{shard}");
+        let mut found = shards().await;
+        found.sort();
+        assert_eq!(found, expected(series), "{shard}");
+    }
+    world.end(vec![kumomta]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_that_need_a_restart_are_rejected_by_name() {
     let kumomta = start_server(System::Kumomta).await;

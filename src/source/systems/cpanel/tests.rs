@@ -59,6 +59,12 @@ fn the_fixtures_are_mapped() {
         "mail.service.status up,imap 0",
         "mail.service.status down,exim 0",
         "mail.service.status down,imap 1",
+        "system.filesystem.usage used,/ 40960",
+        "system.filesystem.usage used,/boot/efi 1024",
+        "system.filesystem.usage free,/ 61440",
+        "system.filesystem.usage free,/boot/efi 9216",
+        "system.filesystem.limit / 102400",
+        "system.filesystem.limit /boot/efi 10240",
     ];
     assert_eq!(lines(&snapshot), expected);
     assert_eq!(snapshot.version.as_deref(), Some("11.138.0.6"));
@@ -216,7 +222,7 @@ fn a_sliding_window_has_no_counters() {
         let snapshot = map_to_canonical(source(), &read, &mut memory, &context(1_700_000_100, None, true));
         assert_eq!(sum(&snapshot), None);
         assert!(snapshot.points.iter().all(|p| p.metric.kind != crate::model::Kind::Counter));
-        assert_eq!(snapshot.points.len(), 8, "queue and services");
+        assert_eq!(snapshot.points.len(), 14, "queue, services and file systems");
         assert_eq!((snapshot.counters_since, snapshot.repairs.get(Repair::Held)), (None, 0));
     }
 }

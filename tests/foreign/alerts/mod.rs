@@ -4,10 +4,16 @@
 //! The cases need `promtool`; without it they are skipped, unless `POSTMETER_REQUIRE_PROMTOOL=1` requires it.
 #![allow(clippy::unwrap_used)]
 
+mod fleet;
+mod notify;
+mod outage;
+mod replay;
+
 use crate::support::names::{labels_of, selected, vocabulary};
 use crate::support::{files, skipped};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,21 +21,32 @@ use std::process::Command;
 const ALERTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/otel-config/alerts");
 /// Metrics in rules that are not canonical: the native licence metric, and self-metrics of Postmeter.
 const NOT_CANONICAL: &[&str] = &[
+    "email_flag_stats",
+    "email_user_stats",
     "license_days_remaining",
     "otel_sdk_exporter_metric_data_point_exported_total",
     "postmeter_build_info",
+    "postmeter_certificate_not_after_timestamp_seconds",
     "postmeter_collection_idle",
     "postmeter_config_last_reload_successful",
     "postmeter_export_retries_total",
     "postmeter_export_spool_damaged_requests_total",
     "postmeter_export_spool_failing",
     "postmeter_log_lines_dropped_total",
+    "postmeter_shards",
     "postmeter_targets_circuit_open",
     "postmeter_targets_files_failing",
     "postmeter_targets_stale",
+    "up",
 ];
 /// The number of shipped alerts.
-const ALERTS_MIN: usize = 31;
+const ALERTS_MIN: usize = 36;
+/// The address of the runbook: that of the repository, and the path of the file in it.
+const RUNBOOK: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/otel-config/alerts/README.md");
+/// The beginning of a dashboard's address: the external label of Prometheus, if there is one.
+const GRAFANA_URL: &str = "{{ with $externalLabels.grafana_url }}{{ . }}/d/";
+/// The alert that is not about one server or process.
+const WITHOUT_INSTANCE: &str = "PostmeterDown";
 
 /// The rule files, without the test cases.
 fn rule_files() -> Vec<PathBuf> {
@@ -75,9 +92,11 @@ fn every_alert_has_a_severity_texts_and_a_runbook() {
         let (labels, annotations) = (&rule["labels"], &rule["annotations"]);
         assert!(["critical", "warning", "info"].contains(&text(labels, "severity")), "{name}: severity");
         assert!(!text(rule, "for").is_empty(), "{name}: `for` is missing, so a single bad reading would fire");
-        assert!(text(annotations, "summary").contains("{{ $labels.instance }}"), "{name}: the summary does not name the server");
+        let names_server = text(annotations, "summary").contains("{{ $labels.instance }}");
+        assert_eq!(names_server, name != WITHOUT_INSTANCE, "{name}: the summary must name the server");
         assert!(text(annotations, "description").contains("$value"), "{name}: the description lacks the value");
-        assert_eq!(text(annotations, "runbook"), format!("otel-config/alerts/README.md#{}", name.to_lowercase()), "{name}");
+        assert_eq!(text(annotations, "runbook_url"), format!("{RUNBOOK}#{}", name.to_lowercase()), "{name}");
+        check_dashboard_url(name, text(annotations, "dashboard_url"));
         let section = runbook.get(name).unwrap_or_else(|| panic!("{name} has no section in the runbook"));
         for part in ["**Means**", "**Look at**", "**Do**"] {
             assert!(section.contains(part), "{name}: the runbook has no {part}");
@@ -86,6 +105,21 @@ fn every_alert_has_a_severity_texts_and_a_runbook() {
     let alerts: Vec<&String> = alerts.keys().collect();
     let unknown: Vec<&String> = runbook.keys().filter(|name| !alerts.contains(name)).collect();
     assert!(unknown.is_empty(), "the runbook has sections of unknown alerts: {unknown:?}");
+}
+
+/// The dashboard exists, has the variable, and the variable has the alert's instance.
+#[track_caller]
+fn check_dashboard_url(alert: &str, url: &str) {
+    let path = url.strip_prefix(GRAFANA_URL).and_then(|rest| rest.strip_suffix("{{ end }}")).unwrap_or_else(|| panic!("{alert}: {url}"));
+    let (uid, query) = path.split_once('?').map_or((path, None), |(uid, query)| (uid, Some(query)));
+    let file = format!("{}/grafana/dashboards/{}.json", env!("CARGO_MANIFEST_DIR"), uid.strip_prefix("postmeter-").unwrap());
+    let dashboard = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{alert}: {uid}: {error}"));
+    assert!(dashboard.contains(&format!("\"uid\": \"{uid}\"")), "{alert}");
+    assert_eq!(query.is_some(), alert != WITHOUT_INSTANCE, "{alert}");
+    if let Some(query) = query {
+        let variable = query.strip_prefix("var-").and_then(|query| query.strip_suffix("={{ $labels.instance }}")).unwrap();
+        assert!(dashboard.contains(&format!("\"name\": \"{variable}\"")), "{alert}: {uid} has no variable {variable}");
+    }
 }
 
 /// Double-quoted names in the runbook are titles of dashboards or panels.
@@ -165,20 +199,25 @@ fn every_alert_has_a_case_in_which_it_fires_and_resolves() {
 
 #[test]
 fn every_case_passes_in_promtool() {
-    let mut check = vec!["check".into(), "rules".into()];
+    let mut check: Vec<OsString> = vec!["check".into(), "rules".into(), "--lint=all".into(), "--lint-fatal".into()];
     check.extend(rule_files().into_iter().map(PathBuf::into_os_string));
-    let mut test = vec!["test".into(), "rules".into()];
+    let mut test: Vec<OsString> = vec!["test".into(), "rules".into()];
     test.extend(case_files().into_iter().map(PathBuf::into_os_string));
     for arguments in [check, test] {
-        let output = match Command::new("promtool").args(arguments).output() {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                assert!(std::env::var_os("POSTMETER_REQUIRE_PROMTOOL").is_none_or(|v| v != "1"), "promtool is not installed");
-                skipped("every_case_passes_in_promtool", "promtool is not installed");
-                return;
-            }
-            output => output.unwrap(),
-        };
-        let text = [output.stdout, output.stderr].concat();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&text));
+        promtool("every_case_passes_in_promtool", &arguments);
     }
+}
+
+/// Runs promtool, which must succeed. Without promtool the test is skipped.
+#[track_caller]
+fn promtool(name: &str, arguments: &[OsString]) {
+    let output = match Command::new("promtool").args(arguments).output() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            assert!(std::env::var_os("POSTMETER_REQUIRE_PROMTOOL").is_none_or(|v| v != "1"), "promtool is not installed");
+            return skipped(name, "promtool is not installed");
+        }
+        output => output.unwrap(),
+    };
+    let text = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&text));
 }
