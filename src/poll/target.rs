@@ -16,14 +16,15 @@ pub use super::http_client::StartError;
 use super::infrequent_parts::InfrequentParts;
 use super::part_client::{PartClient, TargetShared};
 use super::part_requests::internal_error;
-use super::recent::history::History;
+use super::recent::history::{Failure, History};
 use super::recent::key_figures::figures_of;
 use super::refresh::Refresh;
 use super::state::TargetState;
 use super::tickets::Tickets;
 use super::waiters::Waiters;
-use super::{Limits, Reading, RecordReader, Usage};
+use super::{Limits, PollError, Reading, RecordReader, Usage};
 use crate::config;
+use crate::model::{Metric, Point, vocabulary};
 use crate::net::Redactor;
 use crate::source::{CounterMemory, Trace};
 use parking_lot::{Mutex, MutexGuard};
@@ -85,7 +86,7 @@ impl Target {
             deadline: Deadline::new(Instant::now(), config.timeout),
         };
         let parts = config.parts.iter().map(|part| Arc::new(PartClient::new(&config, part))).collect();
-        let history = History::new(figures_of(&config.parts));
+        let history = history_of(&config);
         let breaker = CircuitBreaker::new(config.min_interval, config.backoff_max);
         let state = Mutex::new(TargetState::new(&config, clock(), history, breaker));
         let (polling, waiters, refresh) = (Arc::default(), Waiters::default(), Refresh::default());
@@ -100,7 +101,7 @@ impl Target {
     pub fn succeeding(config: config::Target, before: &Self) -> Result<Arc<Self>, StartError> {
         let is_same_server = is_same_server(&config, &before.config);
         let mut client = HttpClient::new(&config, &before.shared.limits)?;
-        let history = History::new(figures_of(&config.parts));
+        let history = history_of(&config);
         let breaker = CircuitBreaker::new(config.min_interval, config.backoff_max);
         let mut state = TargetState::new(&config, (before.clock)(), history, breaker);
         let mut polling = Arc::default();
@@ -166,6 +167,16 @@ impl Target {
     /// Calls a function with the history of the last hour.
     pub fn history<R>(&self, inspect: impl FnOnce(&History) -> R) -> R {
         inspect(&self.state().history)
+    }
+
+    /// Adds the counts of the delivery log to the history. The log was completely read at `read_at`.
+    pub fn note_log_counts(&self, read_at: Instant, points: &[Point]) {
+        self.state().history.add_log_counts(self.now(), read_at, points);
+    }
+
+    /// Adds a failed request for the delivery log to the history.
+    pub fn note_log_failure(&self, part: &'static str, error: &PollError) {
+        self.state().history.add_log_failure(Failure { at: self.now(), part, error: error.clone() });
     }
 
     /// The time until the next poll is possible: until the latest reading is due, and the rate budget and the circuit allow it.
@@ -292,6 +303,17 @@ impl Target {
     pub(super) fn state(&self) -> MutexGuard<'_, TargetState> {
         self.state.lock()
     }
+}
+
+/// The empty history of a target.
+fn history_of(config: &config::Target) -> History {
+    let from_log = metrics_from_log(config);
+    History::new(figures_of(&config.parts, from_log), from_log)
+}
+
+/// The metrics that are counted from the delivery log of a target instead of its polls.
+pub(super) fn metrics_from_log(config: &config::Target) -> &'static [&'static Metric] {
+    if config.delivery_log.is_some() { vocabulary::DELIVERY_LOG_METRICS } else { &[] }
 }
 
 fn is_same_server(a: &config::Target, b: &config::Target) -> bool {

@@ -18,7 +18,7 @@ struct TestHistory {
 
 impl TestHistory {
     fn new(figure: &'static KeyFigure) -> Self {
-        Self { history: History::new(vec![figure]), zero: Instant::now() }
+        Self { history: History::new(vec![figure], &[]), zero: Instant::now() }
     }
 
     fn read(&mut self, second: u64, outcome: Result<Vec<Point>, PollError>, part_failed: bool) {
