@@ -87,7 +87,7 @@ impl Feed {
                 tokio::time::sleep(WRITE_RETRY_PAUSE).await;
             }
             if self.write_problem.end().is_some() {
-                info!(target = shared.target, "the read position is saved again");
+                info!(target = shared.target.name(), "the read position is saved again");
             }
         }
         let (n, deliveries) = (batch.records.len() as u64, &shared.deliveries);
@@ -100,6 +100,7 @@ impl Feed {
         deliveries.set_queued(shared.queued.fetch_sub(n, Ordering::Relaxed).saturating_sub(n));
         if let Some(end) = batch.position.and_then(|position| position.end) {
             deliveries.completed(end);
+            shared.target.note_log_counts(end, &deliveries.points(end));
         }
         shared.settled.send_modify(|settled| *settled += 1);
     }
@@ -124,7 +125,7 @@ impl Feed {
     /// The name of the target.
     #[must_use]
     pub fn target(&self) -> &str {
-        &self.shared.target
+        self.shared.target.name()
     }
 
     async fn write(&self, bytes: Arc<[u8]>) -> Result<(), String> {
@@ -138,7 +139,7 @@ impl Feed {
 
     fn log_write_problem(&mut self, error: &str) {
         if self.write_problem.start(()) {
-            error!(target = self.shared.target, "delivery log paused, the read position cannot be saved: {error}");
+            error!(target = self.shared.target.name(), "delivery log paused, the read position cannot be saved: {error}");
         }
     }
 }

@@ -135,6 +135,7 @@ impl Follower {
             warn!(target, part, error.type = error.error_type(), "poll failed: {error}");
         }
         self.shared.deliveries.failed(part, error.error_type());
+        self.target.note_log_failure(part, &error);
         let pause = self.backoff.next(0.0).saturating_sub(self.interval);
         match error {
             PollError::RateLimited(required) => Some(pause.max(required)),

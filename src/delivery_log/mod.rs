@@ -47,6 +47,7 @@ pub use follower::Follower;
 pub use record_id::{HashKey, KEY_BYTES, RecordUid};
 pub use state_file::{StateError, hash_key};
 
+use crate::poll::Target;
 use crate::telemetry::{CollectedTarget, DeliveryMetrics};
 use parking_lot::{Mutex, MutexGuard};
 use state_file::StateFile;
@@ -64,7 +65,7 @@ pub const BATCH_RECORDS_MAX: usize = 2000;
 /// State that the follower and the feed of a log share.
 #[derive(Debug)]
 struct LogShared {
-    target: String,
+    target: Arc<Target>,
     overlap: Duration,
     cursor: Mutex<Cursor>,
     deliveries: Arc<DeliveryMetrics>,
@@ -106,7 +107,7 @@ pub fn open(collected: &CollectedTarget, state_dir: &Path) -> Result<Option<(Fol
     // Records that an earlier follower left in its queue are read again.
     deliveries.set_queued(0);
     let shared = Arc::new(LogShared {
-        target: target.name().to_owned(),
+        target: target.clone(),
         overlap: messages.overlap,
         cursor: Mutex::new(cursor),
         deliveries: deliveries.clone(),

@@ -7,11 +7,11 @@ use super::deadline::Deadline;
 use super::part_client::{PartClient, TargetShared};
 use super::part_requests::{PartOutcome, PollRequest};
 use super::passthrough::select_native;
-use super::target::PollMemory;
+use super::target::{PollMemory, metrics_from_log};
 use super::window::{self, Window};
 use super::{PartReport, PollError, Reading, Tally, Target};
 use crate::config;
-use crate::model::{Families, SelectedFamilies, Snapshot, vocabulary};
+use crate::model::{Families, SelectedFamilies, Snapshot};
 use crate::source::{Context, Credential, Part, map_to_canonical};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -230,7 +230,7 @@ impl Target {
         }
     }
 
-    fn shared(&self) -> TargetShared {
+    pub(super) fn shared(&self) -> TargetShared {
         TargetShared { is_failing: self.state().breaker.is_failing(), ..self.shared.clone() }
     }
 
@@ -241,7 +241,7 @@ impl Target {
             window_start: start.filter(|_| self.config.source.windowed),
             sliding: matches!(self.config.window, config::Window::Sliding(_)),
             detail: self.config.detail.clone(),
-            metrics_from_log: if self.config.delivery_log.is_some() { vocabulary::DELIVERY_LOG_METRICS } else { &[] },
+            metrics_from_log: metrics_from_log(&self.config),
         }
     }
 }

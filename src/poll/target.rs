@@ -8,7 +8,7 @@
 //! it responds at once.
 
 use super::admission::{Admitted, Lane};
-use super::circuit_breaker::{Circuit, CircuitBreaker};
+use super::circuit_breaker::CircuitBreaker;
 use super::counted_windows::CountedWindows;
 use super::deadline::Deadline;
 use super::http_client::HttpClient;
@@ -22,8 +22,9 @@ use super::refresh::Refresh;
 use super::state::TargetState;
 use super::tickets::Tickets;
 use super::waiters::Waiters;
-use super::{Limits, Reading, RecordReader, Usage};
+use super::{Limits, Reading, RecordReader};
 use crate::config;
+use crate::model::{Metric, vocabulary};
 use crate::net::Redactor;
 use crate::source::{CounterMemory, Trace};
 use parking_lot::{Mutex, MutexGuard};
@@ -46,7 +47,7 @@ pub struct Target {
     pub(super) parts: Vec<Arc<PartClient>>,
     pub(super) clock: Clock,
     /// State that only polls use. The poll that runs holds the lock.
-    polling: Arc<tokio::sync::Mutex<PollMemory>>,
+    pub(super) polling: Arc<tokio::sync::Mutex<PollMemory>>,
     pub(super) waiters: Waiters,
     state: Mutex<TargetState>,
     pub(super) refresh: Refresh,
@@ -85,7 +86,7 @@ impl Target {
             deadline: Deadline::new(Instant::now(), config.timeout),
         };
         let parts = config.parts.iter().map(|part| Arc::new(PartClient::new(&config, part))).collect();
-        let history = History::new(figures_of(&config.parts));
+        let history = history_of(&config);
         let breaker = CircuitBreaker::new(config.min_interval, config.backoff_max);
         let state = Mutex::new(TargetState::new(&config, clock(), history, breaker));
         let (polling, waiters, refresh) = (Arc::default(), Waiters::default(), Refresh::default());
@@ -100,7 +101,7 @@ impl Target {
     pub fn succeeding(config: config::Target, before: &Self) -> Result<Arc<Self>, StartError> {
         let is_same_server = is_same_server(&config, &before.config);
         let mut client = HttpClient::new(&config, &before.shared.limits)?;
-        let history = History::new(figures_of(&config.parts));
+        let history = history_of(&config);
         let breaker = CircuitBreaker::new(config.min_interval, config.backoff_max);
         let mut state = TargetState::new(&config, (before.clock)(), history, breaker);
         let mut polling = Arc::default();
@@ -125,24 +126,6 @@ impl Target {
         &self.config.name
     }
 
-    /// The last reading, however old.
-    #[must_use]
-    pub fn latest(&self) -> Option<Arc<Reading>> {
-        self.state().latest.clone()
-    }
-
-    /// The version that the server last reported.
-    #[must_use]
-    pub fn version(&self) -> Option<String> {
-        self.state().version.clone()
-    }
-
-    /// The resource attributes that the server last reported with `target_info`.
-    #[must_use]
-    pub fn target_info(&self) -> Vec<(String, String)> {
-        self.state().target_info.clone()
-    }
-
     /// A reader of the target's delivery log, or `None` if the log is not to be followed. The reader shares the target's connection,
     /// limits and rate budget.
     #[must_use]
@@ -151,38 +134,10 @@ impl Target {
         Some(RecordReader::new(&self.config, messages, records, self.shared.clone()))
     }
 
-    /// The usage of the limits that all targets share.
-    #[must_use]
-    pub fn usage(&self) -> Usage {
-        self.shared.limits.usage()
-    }
-
     /// The current time by the target's clock.
     #[must_use]
     pub fn now(&self) -> SystemTime {
         (self.clock)()
-    }
-
-    /// Calls a function with the history of the last hour.
-    pub fn history<R>(&self, inspect: impl FnOnce(&History) -> R) -> R {
-        inspect(&self.state().history)
-    }
-
-    /// The time until the next poll is possible: until the latest reading is due, and the rate budget and the circuit allow it.
-    #[must_use]
-    pub fn wait(&self, now: Instant) -> Duration {
-        let due = self.latest().map(|latest| (latest.began + self.reading_age_max()).saturating_duration_since(now));
-        let circuit = match self.circuit() {
-            Circuit::Open { until, .. } => until.saturating_duration_since(now),
-            Circuit::Closed => Duration::ZERO,
-        };
-        due.unwrap_or_default().max(self.shared.client.budget_wait(now)).max(circuit)
-    }
-
-    /// The state of the target's circuit breaker.
-    #[must_use]
-    pub fn circuit(&self) -> Circuit {
-        self.state().breaker.state()
     }
 
     /// Returns a reading no older than `min_interval`: the latest one, or the one of the poll that runs, or that of a new poll. While the
@@ -271,10 +226,15 @@ impl Target {
         if let Some(failed) = self.state().rate_limited_reading((self.clock)(), wait) {
             return failed;
         }
+        self.poll_admitted(&mut memory).await
+    }
+
+    /// Waits for slots, and polls.
+    pub(super) async fn poll_admitted(&self, memory: &mut PollMemory) -> Arc<Reading> {
         let _admitted = self.admit().await;
         // The span is for traces; log lines have the target in a field of their own.
         let span = debug_span!("poll", target = self.name(), system = self.config.source.name);
-        self.poll(&mut memory).instrument(span).await
+        self.poll(memory).instrument(span).await
     }
 
     /// Waits for slots for a poll. The poll and its deadline start afterwards.
@@ -292,6 +252,17 @@ impl Target {
     pub(super) fn state(&self) -> MutexGuard<'_, TargetState> {
         self.state.lock()
     }
+}
+
+/// The empty history of a target.
+fn history_of(config: &config::Target) -> History {
+    let from_log = metrics_from_log(config);
+    History::new(figures_of(&config.parts, from_log), from_log)
+}
+
+/// The metrics that are counted from the delivery log of a target instead of its polls.
+pub(super) fn metrics_from_log(config: &config::Target) -> &'static [&'static Metric] {
+    if config.delivery_log.is_some() { vocabulary::DELIVERY_LOG_METRICS } else { &[] }
 }
 
 fn is_same_server(a: &config::Target, b: &config::Target) -> bool {

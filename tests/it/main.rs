@@ -22,6 +22,7 @@ mod kill;
 mod layering;
 mod man;
 mod mistakes;
+mod operator_routes;
 mod own_telemetry;
 mod passthrough_pull;
 mod passthrough_push;

@@ -53,9 +53,10 @@ static FIGURES: &[KeyFigure] = &[
     figure("Memory", &PROCESS_MEMORY_USAGE),
 ];
 
-/// The figures of a target with these parts.
-pub(crate) fn figures_of(parts: &[TargetPart]) -> Vec<&'static KeyFigure> {
-    let is_reported = |figure: &&KeyFigure| parts.iter().flat_map(|part| part.part.rules).any(|rule| figure.comes_from(rule));
+/// The figures of a target with these parts. The metrics in `from_log` are counted from its delivery log.
+pub(crate) fn figures_of(parts: &[TargetPart], from_log: &[&Metric]) -> Vec<&'static KeyFigure> {
+    let is_polled = |figure: &KeyFigure| parts.iter().flat_map(|part| part.part.rules).any(|rule| figure.comes_from(rule));
+    let is_reported = |figure: &&KeyFigure| from_log.contains(&figure.metric) || is_polled(figure);
     let mut chosen: Vec<&'static KeyFigure> = Vec::new();
     for figure in FIGURES.iter().filter(is_reported) {
         // Of two figures with the same title, the first is preferred.
@@ -131,7 +132,7 @@ mod tests {
             .filter(|(i, part)| *i == 0 || parts.contains(&part.name))
             .map(|(_, part)| TargetPart { part, credentials: Credentials::default() })
             .collect();
-        let found: Vec<&str> = figures_of(&parts).iter().map(|figure| figure.title).collect();
+        let found: Vec<&str> = figures_of(&parts, &[]).iter().map(|figure| figure.title).collect();
         assert_eq!(found, titles, "{system}");
     }
 
@@ -157,7 +158,7 @@ mod tests {
         );
         for source in SOURCES.iter().filter(|source| !source.required().rules.is_empty()) {
             let part = TargetPart { part: source.required(), credentials: Credentials::default() };
-            assert!(!figures_of(&[part]).is_empty(), "{}", source.name);
+            assert!(!figures_of(&[part], &[]).is_empty(), "{}", source.name);
         }
     }
 

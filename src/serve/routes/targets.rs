@@ -1,8 +1,8 @@
 //! `/targets.json`: the state of each target as JSON.
 
-use crate::poll::{PartReport, PollError, Reading};
+use crate::poll::{PartReport, PollError, Reading, Target};
 use crate::serve::AppState;
-use crate::telemetry::CollectedTarget;
+use crate::telemetry::{CollectedTarget, StalenessRule};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -15,11 +15,12 @@ pub(crate) const JSON: &str = "application/json";
 /// Serves `/targets.json`.
 pub(crate) async fn targets(State(app): State<AppState>) -> impl IntoResponse {
     let now = Instant::now();
-    let targets: Vec<Value> = app.targets.now().iter().map(|collected| target(collected, now)).collect();
+    let staleness = app.staleness();
+    let targets: Vec<Value> = app.targets.now().iter().map(|collected| target(collected, staleness, now)).collect();
     ([(CONTENT_TYPE, JSON)], json!({"targets": targets}).to_string())
 }
 
-fn target(collected: &CollectedTarget, now: Instant) -> Value {
+fn target(collected: &CollectedTarget, staleness: StalenessRule, now: Instant) -> Value {
     let target = &collected.target;
     let config = &target.config;
     let latest = target.latest();
@@ -30,21 +31,43 @@ fn target(collected: &CollectedTarget, now: Instant) -> Value {
         let report = reports.iter().find(|report| report.part == configured.part.name);
         part(configured.part.name, i == 0, report)
     });
-    json!({
+    let parts: Vec<Value> = parts.chain(config.delivery_log.as_ref().map(|log| delivery_log(target, log.part.part.name))).collect();
+    let stale = staleness.stale_reading(target, now);
+    let mut value = json!({
         "name": config.name,
         "system": config.source.name,
         "url": url(collected),
         "resource": resource,
         "configured_in": collected.origin().to_string(),
-        "state": latest.map_or("unknown", |reading| state(reading.outcome.is_ok())),
+        "state": match latest {
+            None => "unknown",
+            Some(_) if stale.is_some() => "stale",
+            Some(reading) => state(reading.outcome.is_ok()),
+        },
         "error": latest.and_then(|reading| reading.outcome.as_ref().err()).map(error),
-        "parts": parts.collect::<Vec<_>>(),
+        "parts": parts,
         "advice": latest.and_then(Reading::snapshot).map(|snapshot| snapshot.advice.as_slice()).unwrap_or_default(),
         "last_poll": latest.map(|reading| last_poll(reading, now)),
         "min_interval_seconds": config.min_interval.as_secs_f64(),
         "next_poll_allowed": latest.map(|_| time(SystemTime::now() + target.wait(now))),
         "errors_total": latest.map(errors_total).unwrap_or_default(),
         "repairs_total": latest.map(repairs_total).unwrap_or_default(),
+    });
+    if let Some(stale) = stale {
+        value["stale_reason"] = stale.to_string().into();
+    }
+    value
+}
+
+/// The part that reads the delivery log, with its own timer.
+fn delivery_log(target: &Target, name: &str) -> Value {
+    let (failure, is_read) = target.history(|history| (history.log_failure.clone(), history.log_read_at.is_some()));
+    json!({
+        "name": name,
+        "required": false,
+        "state": if failure.is_some() || is_read { state(failure.is_none()) } else { "unknown" },
+        "duration_seconds": null,
+        "error": failure.as_ref().map(|failure| error(&failure.error)),
     })
 }
 
