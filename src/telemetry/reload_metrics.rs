@@ -1,19 +1,22 @@
 //! Self-metrics about the configuration and its reloads.
 
 use super::self_metrics::{
-    RELOAD_SUCCESS_TIME, RELOAD_SUCCESSFUL, TARGETS_FILES_ERRORS, TARGETS_FILES_FAILING, counter, float_gauge, gauge,
+    RELOAD_SUCCESS_TIME, RELOAD_SUCCESSFUL, TARGETS_FILES_ERRORS, TARGETS_FILES_FAILING, TARGETS_HTTP_ERRORS, TARGETS_HTTP_FAILING,
+    counter, float_gauge, gauge,
 };
 use opentelemetry::metrics::{Counter, Gauge, Meter};
 use parking_lot::Mutex;
 use std::time::SystemTime;
 
-/// The instruments of reloads and of `targets_files`.
+/// The instruments of reloads, of `targets_files` and of `targets_http`.
 #[derive(Debug)]
 pub struct ReloadMetrics {
     successful: Gauge<u64>,
     success_time: Gauge<f64>,
     files_failing: Gauge<u64>,
     files_errors: Counter<u64>,
+    http_failing: Gauge<u64>,
+    http_errors: Counter<u64>,
     status: Mutex<ReloadStatus>,
 }
 
@@ -26,6 +29,8 @@ pub struct ReloadStatus {
     pub rejected: Option<SystemTime>,
     /// The number of files of `targets_files` that are invalid now.
     pub files_failing: usize,
+    /// `true` if the last request of `targets_http` failed or its response was rejected.
+    pub http_is_failing: bool,
 }
 
 impl ReloadMetrics {
@@ -35,6 +40,8 @@ impl ReloadMetrics {
             success_time: float_gauge(meter, &RELOAD_SUCCESS_TIME),
             files_failing: gauge(meter, &TARGETS_FILES_FAILING),
             files_errors: counter(meter, &TARGETS_FILES_ERRORS),
+            http_failing: gauge(meter, &TARGETS_HTTP_FAILING),
+            http_errors: counter(meter, &TARGETS_HTTP_ERRORS),
             status: Mutex::default(),
         }
     }
@@ -56,6 +63,13 @@ impl ReloadMetrics {
         self.files_failing.record(failing as u64, &[]);
         self.files_errors.add(newly_failing as u64, &[]);
         self.status.lock().files_failing = failing;
+    }
+
+    /// Records whether `targets_http` fails, and the failed requests and rejected responses since the last call.
+    pub fn targets_http(&self, is_failing: bool, errors: u64) {
+        self.http_failing.record(u64::from(is_failing), &[]);
+        self.http_errors.add(errors, &[]);
+        self.status.lock().http_is_failing = is_failing;
     }
 
     /// The state of the configuration, for the status page.
