@@ -58,7 +58,11 @@ fn read_by_the_sdk() -> BTreeSet<String> {
 fn the_table_lists_every_variable() {
     let page = std::fs::read_to_string(Path::new(REPOSITORY).join("docs/configuration.md")).unwrap();
     let table = page.split_once("<!-- otel -->").unwrap().1.split_once("<!-- /otel -->").unwrap().0;
-    let listed: BTreeSet<String> = table.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next()).flat_map(|cell| names_between(&format!("`{cell}"), '`')).collect();
+    let listed: BTreeSet<String> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split(" | ").next())
+        .flat_map(|cell| names_between(&format!("`{cell}"), '`'))
+        .collect();
     let read: BTreeSet<String> = &read_by_postmeter() | &read_by_the_sdk();
     let missing: Vec<_> = read.difference(&listed).collect();
     let unknown: Vec<_> = listed.difference(&read).collect();

@@ -25,7 +25,8 @@ impl Allocator {
             None => {
                 let group = |(name, address): &(String, String)| {
                     let own = format!(r#""__postmeter_system": "kumomta", "__postmeter_name": "{name}""#);
-                    let others = format!(r#""__address__": "{address}", "__scheme__": "http", "__metrics_path__": "/metrics", "job": "mail""#);
+                    let others =
+                        format!(r#""__address__": "{address}", "__scheme__": "http", "__metrics_path__": "/metrics", "job": "mail""#);
                     format!(r#"{{"targets": ["{address}"], "labels": {{{own}, {others}}}}}"#)
                 };
                 let any = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
@@ -50,7 +51,8 @@ impl Allocator {
              config:\n  scrape_configs:\n  - job_name: mail\n    static_configs:\n"
             .to_owned();
         for (name, address) in targets {
-            writeln!(config, "    - {{targets: [\"{address}\"], labels: {{__postmeter_system: kumomta, __postmeter_name: {name}}}}}").unwrap();
+            writeln!(config, "    - {{targets: [\"{address}\"], labels: {{__postmeter_system: kumomta, __postmeter_name: {name}}}}}")
+                .unwrap();
         }
         std::fs::write(folder.path().join("allocator.yaml"), config).unwrap();
         std::fs::write(folder.path().join("kubeconfig"), kubernetes.kubeconfig()).unwrap();

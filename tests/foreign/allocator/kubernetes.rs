@@ -70,10 +70,8 @@ async fn serve(stream: TcpStream, mut pods: watch::Receiver<Vec<&'static str>>) 
             return watch_pods(stream, &mut pods, query.contains("sendInitialEvents=true")).await;
         } else {
             let items: Vec<String> = pods.borrow().iter().map(|name| pod(name)).collect();
-            let list = format!(
-                r#"{{"kind":"PodList","apiVersion":"v1","metadata":{{"resourceVersion":"1"}},"items":[{}]}}"#,
-                items.join(",")
-            );
+            let list =
+                format!(r#"{{"kind":"PodList","apiVersion":"v1","metadata":{{"resourceVersion":"1"}},"items":[{}]}}"#, items.join(","));
             respond(&mut stream, "200 OK", &list).await?;
         }
     }

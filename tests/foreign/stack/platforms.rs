@@ -26,7 +26,8 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-const VICTORIAMETRICS: Program = Program { variable: "POSTMETER_VICTORIAMETRICS", names: &["victoria-metrics"], version: "victoria-metrics-" };
+const VICTORIAMETRICS: Program =
+    Program { variable: "POSTMETER_VICTORIAMETRICS", names: &["victoria-metrics"], version: "victoria-metrics-" };
 /// The broker has no version: it prints its address.
 const KAFKA: Program = Program { variable: "POSTMETER_KAFKA", names: &["kafka-broker"], version: "127.0.0.1:" };
 /// Recipes of the Collector whose components the Collector of `.ci/programs` does not have.
@@ -156,7 +157,9 @@ async fn mimir_and_grafana_cloud_receive_what_prometheus_would() {
         // Another instance for each recipe, so that its points are new.
         let pushed = Pushed::start(&recipe("recipe", name, &replacements)).await;
         let port = pushed.server.addr().port();
-        let query = format!("mail_up{{job=\"kumomta\",instance=\"mx1\"}} * on (job, instance) group_left (server_port) target_info{{server_port=\"{port}\"}} == 1");
+        let query = format!(
+            "mail_up{{job=\"kumomta\",instance=\"mx1\"}} * on (job, instance) group_left (server_port) target_info{{server_port=\"{port}\"}} == 1"
+        );
         let labels = labels_of(&format!("http://127.0.0.1:{web}"), &query, || prometheus.log()).await;
         assert_eq!(labels["server_port"], port.to_string(), "{name}");
         pushed.end().await;
@@ -253,7 +256,10 @@ async fn metrics_pass_through_a_stream() {
     let broker_address = ("kafka.example.com:9092", broker.address.clone());
     let gateway = recipe("collector", "stream-gateway", &[broker_address.clone(), ("0.0.0.0:4317", format!("127.0.0.1:{grpc}"))]);
     // The simulated receiver speaks gRPC.
-    let store = ("otlp_http/store: {endpoint: \"https://mimir.example.com/otlp\"}", format!("otlp_grpc/store: {{endpoint: \"{}\", tls: {{insecure: true}}}}", receiver.url().trim_start_matches("http://")));
+    let store = (
+        "otlp_http/store: {endpoint: \"https://mimir.example.com/otlp\"}",
+        format!("otlp_grpc/store: {{endpoint: \"{}\", tls: {{insecure: true}}}}", receiver.url().trim_start_matches("http://")),
+    );
     let reader = recipe("collector", "stream-reader", &[broker_address, store, ("[otlp_http/store]", "[otlp_grpc/store]".to_owned())]);
     let start = |name: &'static str, text: String| {
         let path = folder.path().join(format!("{name}.yaml"));

@@ -233,7 +233,7 @@ fn the_keys_of_targets_http_are_checked() {
             "url: 'http://sd', username: u, password: p, token: t",
             "main.yaml:1: targets_http: has a token and a username; remove one of them",
         ),
-        ("url: 'http://sd', refresh_interval: 1m", "main.yaml:1: targets_http.refresh_interval: unknown key; did you mean "),
+        ("url: 'http://sd', intervall: 1m", "main.yaml:1: targets_http.intervall: unknown key; did you mean interval?"),
         ("url: 'http://sd', headers: {Host: x}", "main.yaml:1: targets_http.headers.Host: this header is derived from the request"),
         ("url: 'https://sd', tls: {ca_file: /etc/postmeter/broken.pem}", "main.yaml:1: targets_http.tls.ca_file: "),
     ] {
