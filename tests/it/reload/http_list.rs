@@ -178,6 +178,13 @@ async fn check_and_scrape_read_the_list() {
     let table = stdout(&failed);
     assert_eq!(failed.status.code(), Some(1), "{table}");
     assert!(table.contains("FAILED  targets_http") && table.contains("responded with 503"), "{table}");
+    std::fs::write(&path, format!("{LISTEN}{}", targets_http(&server, ", body_bytes_max: 1KiB, timeout: 300ms"))).unwrap();
+    server.respond_with(Some((200, " ".repeat(1025))));
+    let table = stdout(&run("check", &["--connect"]).await.unwrap());
+    assert!(table.contains("the response is larger than 1KiB; raise body_bytes_max if that is expected"), "{table}");
+    server.silence(true);
+    let table = stdout(&run("check", &["--connect"]).await.unwrap());
+    assert!(table.contains("no complete response within 300ms"), "{table}");
     kumomta.shutdown().await;
     server.shutdown().await;
 }
