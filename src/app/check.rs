@@ -2,7 +2,7 @@
 
 use super::cli::CheckArgs;
 use super::{AppError, StartError, connect};
-use crate::config::{self, Discovery, Problem, Problems, Target};
+use crate::config::{self, Discovery, Problem, Problems};
 use crate::serve::Access;
 use std::path::Path;
 
@@ -14,7 +14,7 @@ pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
     if let Some(prometheus) = &config.export.prometheus {
         Access::check(prometheus).map_err(StartError::from)?;
     }
-    let discovery = Discovery::read(&config.targets_files, &config.targets);
+    let discovery = Discovery::read(&config);
     if let Some(problems) = discovery.problems() {
         return Err(problems.into());
     }
@@ -36,6 +36,10 @@ pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
         format!("; {} of them in shard {shard}{}{}", names.len(), if names.is_empty() { "" } else { ": " }, names.join(", "))
     });
     println!("{path}: valid, {}{}", count(targets), shard_targets.unwrap_or_default());
+    if let Some(list) = &config.targets_http {
+        let hint = if args.connect { "" } else { "; --connect requests it" };
+        println!("more targets come from the list at {}{hint}", list.name());
+    }
     if let Some(otlp) = &config.export.otlp {
         println!("metrics are pushed to {}", otlp.receiver());
         let reads_delivery_log = discovery.targets(&config.targets).any(|target| target.delivery_log.is_some());
@@ -44,8 +48,7 @@ pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
         }
     }
     if args.connect {
-        let polled: Vec<Target> = discovery.targets(&config.targets).filter(|target| config.polls(target)).cloned().collect();
-        connect::connect(polled, &config).await?;
+        connect::connect(discovery, &config).await?;
         println!("next: postmeter run --config {path}");
     } else {
         println!("next: postmeter check --config {path} --connect");

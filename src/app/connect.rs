@@ -2,7 +2,7 @@
 
 use super::AppError;
 use super::healthcheck::{reachable, request_status, shows_postmeter};
-use crate::config::{Config, Otlp, Target, TelemetryOtlp};
+use crate::config::{Config, Discovery, Otlp, Target, TargetsHttp, TelemetryOtlp};
 use crate::export::otlp::{OtlpExporter, Signal};
 use crate::poll::{self, Limits};
 use bytes::Bytes;
@@ -22,13 +22,19 @@ struct Attempt {
     result: Result<String, String>,
 }
 
-/// Polls each target, sends an empty request to each receiver, and binds each listener. Prints one line for each.
+/// Requests the list of `targets_http`, polls each target, sends an empty request to each receiver, and binds each listener. Prints one
+/// line for each.
 ///
 /// # Errors
 /// [`AppError::Reported`] if an attempt failed; the table names it.
-pub(super) async fn connect(targets: Vec<Target>, config: &Config) -> Result<(), AppError> {
+pub(super) async fn connect(mut discovery: Discovery, config: &Config) -> Result<(), AppError> {
+    let mut attempts = Vec::new();
+    if let Some(list) = &config.targets_http {
+        attempts.push(request_list(list, config, &mut discovery).await);
+    }
+    let targets: Vec<Target> = discovery.targets(&config.targets).filter(|target| config.polls(target)).cloned().collect();
     let reads_delivery_log = targets.iter().any(|target| target.delivery_log.is_some());
-    let mut attempts = poll_all(targets).await;
+    attempts.extend(poll_all(targets).await);
     if let Some(otlp) = &config.export.otlp {
         attempts.push(send_empty_request(otlp, Signal::Metrics, "export.otlp").await);
         if reads_delivery_log {
@@ -49,6 +55,20 @@ pub(super) async fn connect(targets: Vec<Target>, config: &Config) -> Result<(),
     }
     super::print(&table(&attempts))?;
     if attempts.iter().all(|attempt| attempt.result.is_ok()) { Ok(()) } else { Err(AppError::Reported) }
+}
+
+/// Requests the list of `targets_http` and adds its targets.
+async fn request_list(list: &TargetsHttp, config: &Config, discovery: &mut Discovery) -> Attempt {
+    let before = discovery.targets(&[]).count();
+    discovery.receive(config, poll::request_target_list(list).await);
+    let result = match discovery.problems() {
+        Some(problems) => Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+        None => {
+            let targets = discovery.targets(&[]).count() - before;
+            Ok(format!("a valid list of {targets} {}", if targets == 1 { "target" } else { "targets" }))
+        }
+    };
+    Attempt { name: "targets_http".to_owned(), address: host_and_port(&list.url), result }
 }
 
 /// Polls all targets at the same time.

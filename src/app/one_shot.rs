@@ -4,6 +4,7 @@ use super::AppError;
 use super::saved::SavedResponse;
 use crate::config::{self, Environment, LogLevel, Shard, suggestion};
 use crate::model::Families;
+use crate::poll::request_target_list;
 use crate::source::{Part, SOURCES, Source};
 use crate::telemetry::SelfTelemetry;
 use std::path::{Path, PathBuf};
@@ -33,8 +34,8 @@ pub(super) fn turn_off_log() -> Result<(), AppError> {
     Ok(())
 }
 
-/// Returns the targets of a configuration file: one by its name, or those of a shard; and the settings of its pull endpoint.
-pub(super) fn targets(
+/// Returns the targets of a configuration file and its lists: one by its name, or those of a shard; and the settings of its pull endpoint.
+pub(super) async fn targets(
     path: &Path,
     name: Option<&str>,
     shard: Option<Shard>,
@@ -43,7 +44,10 @@ pub(super) fn targets(
     let config = config::load(path, environment)?;
     // A target that is named explicitly is polled even if it belongs to another shard.
     let config = if name.is_some() { config::Config { shard: None, ..config } } else { config.sharded(shard) };
-    let discovery = config::Discovery::read(&config.targets_files, &config.targets);
+    let mut discovery = config::Discovery::read(&config);
+    if let Some(list) = &config.targets_http {
+        discovery.receive(&config, request_target_list(list).await);
+    }
     if let Some(problems) = discovery.problems() {
         return Err(problems.into());
     }

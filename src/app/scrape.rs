@@ -22,7 +22,7 @@ pub(super) async fn scrape(args: ScrapeArgs) -> Result<(), AppError> {
     let environment = args.env_file.environment()?;
     let is_complete = match (args.config_file()?, &args.system) {
         (Some(path), _) => {
-            let (targets, prometheus) = one_shot::targets(&path, args.target.as_deref(), args.shard, &environment)?;
+            let (targets, prometheus) = one_shot::targets(&path, args.target.as_deref(), args.shard, &environment).await?;
             output.configure(prometheus.as_ref());
             poll(targets, &mut output).await?
         }

@@ -1,18 +1,18 @@
 //! The service: starts and stops targets, push, pull endpoint and delivery logs.
 
 use super::delivery_logs::DeliveryLogs;
-use super::reload::{ConfigFile, ReloadHandles, RunningConfig, reload_on_trigger};
+use super::reload::{ConfigFile, ReloadHandles, RunningConfig, Triggers, reload_on_trigger, request_lists};
 use crate::config::{Config, Prometheus};
 use crate::delivery_log::StateError;
 use crate::export::otlp::{ExportQueue, Push, PushStatus, SendError};
 use crate::poll;
-use crate::serve::{Access, AccessError, AppState, ReloadRequest};
+use crate::serve::{Access, AccessError, AppState};
 use crate::telemetry::{SelfTelemetry, SelfTelemetryError, SelfWatch, TargetSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::error;
@@ -24,7 +24,7 @@ pub struct Service {
     stop: DropGuard,
     tasks: Vec<JoinHandle<()>>,
     self_telemetry: Arc<SelfTelemetry>,
-    running_config: Option<(RunningConfig, mpsc::Receiver<ReloadRequest>)>,
+    running_config: Option<(RunningConfig, Triggers)>,
     /// The targets that are polled.
     pub targets: TargetSet,
     /// The address of the pull endpoint, if it is enabled.
@@ -107,10 +107,12 @@ impl Service {
             targets: targets.clone(),
             access: listener.as_ref().map(|(_, access)| access.clone()),
             interval: push.as_ref().map(Push::interval),
+            targets_http: watch::Sender::new(None),
             targets_changed: targets_changed.clone(),
         };
         // This polls each target once, so that readiness does not depend on a scrape, which may wait for readiness.
-        let (running_config, reload_requests) = RunningConfig::start(config.clone(), self_telemetry.clone(), handles)?;
+        let targets_http = handles.targets_http.subscribe();
+        let (running_config, requests) = RunningConfig::start(config.clone(), self_telemetry.clone(), handles)?;
         let export_queue = push.as_ref().map(Push::queue);
         let push_interval = push.as_ref().map(|push| push.interval().subscribe());
         let watch = SelfWatch::new(targets.clone(), self_telemetry.clone(), config.telemetry.idle_after, push_interval);
@@ -136,14 +138,16 @@ impl Service {
         if let Some(push) = push {
             tasks.push(tokio::spawn(push.run(stop.clone())));
         }
-        let running_config = Some((running_config, reload_requests));
+        let (lists_sender, lists) = mpsc::channel(1);
+        tasks.push(tokio::spawn(request_lists(targets_http, lists_sender, stop.clone())));
+        let running_config = Some((running_config, Triggers { requests, lists }));
         Ok(Self { stop: stop.drop_guard(), tasks, self_telemetry, running_config, targets, address, health_address, export_queue })
     }
 
     /// Reloads the configuration on `hangup`, on requests of the reload endpoint, and when watched files change.
     pub fn reload_on_change(&mut self, file: ConfigFile, hangup: Signal) {
-        if let Some((running, requests)) = self.running_config.take() {
-            self.tasks.push(tokio::spawn(reload_on_trigger(running, file, requests, hangup, self.stop.token().clone())));
+        if let Some((running, triggers)) = self.running_config.take() {
+            self.tasks.push(tokio::spawn(reload_on_trigger(running, file, triggers, hangup, self.stop.token().clone())));
         }
     }
 

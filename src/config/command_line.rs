@@ -2,6 +2,7 @@
 
 use super::decode::Decoder;
 use super::map::{COMMAND_LINE, Item, Location};
+use super::schema::TARGET;
 use super::yaml::{Key, Node, Value};
 use super::{Environment, Problem, Problems, Target, target};
 use crate::source::{SOURCES, Source};
@@ -55,7 +56,8 @@ pub fn command_line_target_with(
     let mut decoder = Decoder::new("", environment, systems.to_vec());
     let node = flags.into_node();
     let location = Location { path: COMMAND_LINE.to_owned(), ..Location::default() };
-    let (_, target) = target::decode(&mut decoder, &Item { location, node: &node, inherited: false }, None);
+    let map = decoder.map(&Item { location, node: &node, inherited: false }, TARGET);
+    let target = map.and_then(|map| target::decode(&mut decoder, map, None).1);
     let (problems, warnings) = decoder.into_findings();
     match (target, problems) {
         (Some(mut target), problems) if problems.is_empty() => {

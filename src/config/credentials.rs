@@ -7,7 +7,7 @@ use crate::source::Credential;
 use http::HeaderValue;
 
 /// Credentials for a mail server. The mail system's [`Credential`] determines which of them are used.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Credentials {
     /// Key `username`.
     pub username: Option<String>,

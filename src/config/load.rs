@@ -5,7 +5,7 @@ use super::map::{Item, Location, Map};
 use super::schema::{FILE, TARGET};
 use super::{
     Config, Environment, Export, Health, Problem, Problems, Prometheus, Protocol, Reload, Shard, SystemsFiles, Target, TargetsFiles,
-    Telemetry, otel, problem, target, yaml,
+    TargetsHttp, Telemetry, otel, problem, target, yaml,
 };
 use crate::source::{SOURCES, Source, built_in_problems};
 use std::collections::HashMap;
@@ -103,6 +103,7 @@ pub fn parse_with(systems: &[&'static Source], text: &str, file: &str, environme
 impl Config {
     fn decode(decoder: &mut Decoder<'_>, mut map: Map<'_>) -> Self {
         let (targets, targets_files, defaults) = (map.take("targets"), map.take("targets_files"), map.take("defaults"));
+        let targets_http = map.take("targets_http");
         let (export, telemetry, reload) = (map.take("export"), map.take("telemetry"), map.take("reload"));
         let health = map.take("health");
         let (shard, state_dir, systems_files) = (map.take("shard"), map.take("state_dir"), map.take("systems_files"));
@@ -116,9 +117,11 @@ impl Config {
             export.otlp.as_ref().is_some_and(|otlp| otlp.protocol == Protocol::HttpProtobuf && otlp.logs_endpoint().is_none());
         let has_targets_files =
             targets_files.as_ref().is_some_and(|item| matches!(&item.node.value, yaml::Value::List(list) if !list.is_empty()));
+        let has_other_targets = has_targets_files || targets_http.is_some();
         let systems_files = SystemsFiles::decode(decoder, systems_files.as_ref());
         let targets_files = TargetsFiles::decode(decoder, targets_files.as_ref(), defaults.as_ref());
-        let targets = decode_targets(decoder, targets.as_ref(), defaults.as_ref(), has_targets_files);
+        let targets_http = targets_http.and_then(|item| TargetsHttp::decode(decoder, &item, defaults.as_ref()));
+        let targets = decode_targets(decoder, targets.as_ref(), defaults.as_ref(), has_other_targets);
         let reload = Reload::decode(decoder, reload.as_ref());
         let health = health.and_then(|item| Health::decode(decoder, &item));
         let shard = shard.and_then(|item| Shard::decode(decoder, &item));
@@ -126,7 +129,7 @@ impl Config {
         let mut telemetry = decode_telemetry(decoder, telemetry.as_ref(), is_disabled);
         telemetry.metrics_in_export = export.otlp.as_ref().filter(|_| !has_own_receiver).map(|otlp| otlp.temporality);
         let warnings = take_warnings(decoder);
-        Self { targets, shard, systems_files, targets_files, export, health, telemetry, state_dir, reload, warnings }
+        Self { targets, shard, systems_files, targets_files, targets_http, export, health, telemetry, state_dir, reload, warnings }
     }
 
     /// A configuration without targets in which the environment determines everything else, for programs that supply their own targets.
@@ -138,7 +141,19 @@ impl Config {
         let telemetry = decode_telemetry(&mut decoder, None, is_disabled);
         let warnings = take_warnings(&mut decoder);
         let (targets, systems_files, targets_files, reload) = Default::default();
-        Self { targets, shard: None, systems_files, targets_files, export, health: None, telemetry, state_dir: None, reload, warnings }
+        Self {
+            targets,
+            shard: None,
+            systems_files,
+            targets_files,
+            targets_http: None,
+            export,
+            health: None,
+            telemetry,
+            state_dir: None,
+            reload,
+            warnings,
+        }
     }
 }
 
@@ -158,12 +173,12 @@ fn take_warnings(decoder: &mut Decoder<'_>) -> Vec<Problem> {
     warnings
 }
 
-/// Decodes `targets` and `defaults`. An empty list is an error unless there are `targets_files`.
+/// Decodes `targets` and `defaults`. An empty list is an error unless there are `targets_files` or `targets_http`.
 fn decode_targets(
     decoder: &mut Decoder<'_>,
     targets: Option<&Item<'_>>,
     defaults: Option<&Item<'_>>,
-    has_targets_files: bool,
+    has_other_targets: bool,
 ) -> Vec<Target> {
     if let Some(defaults) = defaults {
         target::check_defaults(decoder, defaults);
@@ -175,7 +190,7 @@ fn decode_targets(
     };
     let Some(items) = items else { return Vec::new() };
     let location = targets.map(|item| item.location.clone()).unwrap_or_default();
-    if items.is_empty() && !has_targets_files {
+    if items.is_empty() && !has_other_targets {
         decoder.report(&location, "there are no targets to poll");
     }
     decode_list(decoder, &location, items, defaults.as_ref())
@@ -188,14 +203,26 @@ pub(super) fn decode_list<'n>(
     items: Vec<Item<'n>>,
     defaults: Option<&Map<'n>>,
 ) -> Vec<Target> {
-    if items.len() > TARGETS_MAX {
-        decoder.report(location, format!("{} targets exceed the limit of {TARGETS_MAX}; run several instances", items.len()));
-        return Vec::new();
+    let maps = if is_within_limit(decoder, location, items.len()) { items } else { Vec::new() };
+    let maps = maps.iter().filter_map(|item| decoder.map(item, TARGET)).collect();
+    decode_maps(decoder, maps, defaults)
+}
+
+/// Reports a list with too many targets.
+pub(super) fn is_within_limit(decoder: &mut Decoder<'_>, location: &Location, targets: usize) -> bool {
+    let is_within_limit = targets <= TARGETS_MAX;
+    if !is_within_limit {
+        decoder.report(location, format!("{targets} targets exceed the limit of {TARGETS_MAX}; run several instances"));
     }
+    is_within_limit
+}
+
+/// Decodes the maps of targets and checks that their names are unique.
+pub(super) fn decode_maps<'n>(decoder: &mut Decoder<'_>, maps: Vec<Map<'n>>, defaults: Option<&Map<'n>>) -> Vec<Target> {
     let mut decoded = Vec::new();
     let mut names: HashMap<String, Location> = HashMap::new();
-    for item in items {
-        let (name, target) = target::decode(decoder, &item, defaults);
+    for map in maps {
+        let (name, target) = target::decode(decoder, map, defaults);
         decoded.extend(target);
         let Some((name, location)) = name else { continue };
         if let Some(first) = names.get(&name) {

@@ -44,7 +44,9 @@ mod server_tls;
 mod shard;
 mod systems_files;
 mod target;
+mod target_list;
 mod targets_files;
+mod targets_http;
 mod telemetry;
 mod template;
 mod tls;
@@ -77,6 +79,7 @@ pub use shard::Shard;
 pub use systems_files::{SystemsFiles, read_definitions};
 pub use target::{DUE_SHARE, Target, is_name as is_target_name};
 pub use targets_files::TargetsFiles;
+pub use targets_http::TargetsHttp;
 pub use telemetry::{LogFormat, LogLevel, SERVICE_NAME_DEFAULT, Telemetry, TelemetryOtlp};
 pub use tls::Tls;
 pub use web::{EndpointRate, WebConfig};
@@ -102,6 +105,8 @@ pub struct Config {
     pub systems_files: SystemsFiles,
     /// Key `targets_files`: files with more targets.
     pub targets_files: TargetsFiles,
+    /// Key `targets_http`: a list of more targets, which is requested over HTTP.
+    pub targets_http: Option<TargetsHttp>,
     /// Key `export`: the exporters.
     pub export: Export,
     /// Key `health`: a listener for probes; `None` leaves them to the pull endpoint.

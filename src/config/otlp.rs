@@ -3,7 +3,7 @@
 use super::decode::{Decoder, find_choice};
 use super::map::{Item, Location, Map};
 use super::otel::{self, Signal, from_variable};
-use super::request::{headers, http_url};
+use super::request::{headers, http_url, redact_query};
 use super::schema::OTLP;
 use super::{Queue, Secret, Tls, tls};
 use std::time::Duration;
@@ -166,14 +166,6 @@ impl Otlp {
             tls: decode_tls(decoder, map, signal, protocol),
             ..Self::to(endpoint)
         }
-    }
-}
-
-/// Removes the query of a URL, which may contain a secret.
-fn redact_query(url: &str) -> String {
-    match url.split_once('?') {
-        Some((base, _)) => format!("{base}?***"),
-        None => url.to_owned(),
     }
 }
 

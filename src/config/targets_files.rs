@@ -4,10 +4,8 @@ use super::decode::Decoder;
 use super::load::{decode_list, read_text};
 use super::map::{Item, Location};
 use super::path_patterns::PathPatterns;
-use super::schema::TARGET;
-use super::yaml::Node;
-use super::{Environment, Problem, Problems, Target, yaml};
-use crate::source::Source;
+use super::target_list::TargetListContext;
+use super::{Problem, Problems, Target, yaml};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,18 +22,7 @@ const EXTENSIONS: &[&str] = &[".yaml", ".yml", ".json"];
 #[derive(Clone, Default)]
 pub struct TargetsFiles {
     patterns: PathPatterns,
-    context: Option<Arc<DecodingContext>>,
-}
-
-/// The settings of the configuration file that apply to the targets of other files.
-struct DecodingContext {
-    file: Arc<str>,
-    defaults: Option<Node>,
-    defaults_line: Option<usize>,
-    environment: Environment,
-    systems: Vec<&'static Source>,
-    has_state_dir: bool,
-    logs_url_is_unknown: bool,
+    context: Option<Arc<TargetListContext>>,
 }
 
 /// Prints the patterns only, because defaults may contain secrets.
@@ -53,16 +40,7 @@ impl TargetsFiles {
 
     pub(super) fn decode(decoder: &mut Decoder<'_>, item: Option<&Item<'_>>, defaults: Option<&Item<'_>>) -> Self {
         let patterns = PathPatterns::decode(decoder, "targets_files", item, Path::new(""), EXTENSIONS, FILES_MAX);
-        let context = DecodingContext {
-            file: decoder.file.into(),
-            defaults: defaults.map(|item| item.node.clone()),
-            defaults_line: defaults.and_then(|item| item.location.line),
-            environment: decoder.environment.clone(),
-            systems: decoder.systems.clone(),
-            has_state_dir: decoder.has_state_dir,
-            logs_url_is_unknown: decoder.logs_url_is_unknown,
-        };
-        Self { patterns, context: Some(Arc::new(context)) }
+        Self { patterns, context: Some(TargetListContext::new(decoder, defaults)) }
     }
 
     /// Returns `true` if no files are configured.
@@ -90,19 +68,11 @@ impl TargetsFiles {
 
     fn parse(&self, text: &str, file: &str) -> Result<(Vec<Target>, Vec<Problem>), Problems> {
         let Some(context) = &self.context else { return Ok(Default::default()) };
-        let DecodingContext { has_state_dir, logs_url_is_unknown, .. } = **context;
-        let mut decoder = Decoder::new(file, &context.environment, context.systems.clone());
-        (decoder.has_state_dir, decoder.logs_url_is_unknown) = (has_state_dir, logs_url_is_unknown);
-        let targets = decode_targets(&mut decoder, context, text);
-        let (problems, warnings) = decoder.into_findings();
-        match targets {
-            Some(targets) if problems.is_empty() => Ok((targets, warnings)),
-            _ => Err(Problems::new(problems)),
-        }
+        context.decode(file, |decoder, context| decode_targets(decoder, context, text))
     }
 }
 
-fn decode_targets(decoder: &mut Decoder<'_>, context: &DecodingContext, text: &str) -> Option<Vec<Target>> {
+fn decode_targets(decoder: &mut Decoder<'_>, context: &TargetListContext, text: &str) -> Option<Vec<Target>> {
     let node = match yaml::parse(text) {
         Ok(node) => node,
         Err(error) => {
@@ -117,10 +87,6 @@ fn decode_targets(decoder: &mut Decoder<'_>, context: &DecodingContext, text: &s
         return None;
     }
     let items = decoder.list(&root)?;
-    let defaults = context.defaults.as_ref().and_then(|node| {
-        let location =
-            Location { path: "defaults".to_owned(), line: context.defaults_line, column: None, file: Some(context.file.clone()) };
-        decoder.map(&Item { location, node, inherited: false }, TARGET)
-    });
+    let defaults = context.defaults(decoder);
     Some(decode_list(decoder, &root.location, items, defaults.as_ref()))
 }

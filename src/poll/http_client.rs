@@ -3,17 +3,16 @@
 use super::PollError;
 use super::admission::IdleConnections;
 use super::body_memory::BodyMemory;
-use super::http_error::{before_response, in_response, last_cause, was_closed};
+use super::client_builder::{CONNECT_TIMEOUT, StartError, build_client, header_map};
+use super::http_error::{before_response, general_status_hint, in_response, was_closed};
 use super::poll_limits::Limits;
 use super::rate_budget::{RateBudget, Scope};
 use crate::config;
-use crate::net::{Redactor, TlsFileError, UnusableTls, install_crypto_provider, masked_url, retry_after, secret_header};
+use crate::net::{Redactor, masked_url, retry_after};
 use crate::source::{Part, Request, TARGET_URL, check_complete};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use parking_lot::{Mutex, MutexGuard};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Proxy, StatusCode, Url, redirect};
-use std::net::SocketAddr;
+use reqwest::{StatusCode, Url};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -21,10 +20,6 @@ use std::time::{Duration, Instant};
 const ACCEPT_JSON: HeaderValue = HeaderValue::from_static("application/json, text/plain;version=0.0.4;q=0.9, */*;q=0.1");
 /// Without this, an endpoint that has both formats would respond with a JSON of its own.
 const ACCEPT_TEXT: HeaderValue = HeaderValue::from_static("text/plain;version=0.0.4, text/plain;q=0.9, */*;q=0.1");
-/// The longest time to open a connection, TLS included. The deadline of the poll applies as well.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The largest number of headers in a response.
-const RESPONSE_HEADERS_MAX: usize = 64;
 
 /// The HTTP client of one target, with its TLS, proxy, connections and rate budget.
 #[derive(Clone, Debug)]
@@ -43,84 +38,16 @@ pub(super) struct HttpClient {
     required: &'static str,
 }
 
-/// The reason why a target cannot be created. All of them are errors of the configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A file cannot be read.
-    #[error("{path}: {error}")]
-    File {
-        /// The path of the file.
-        path: String,
-        /// The I/O error.
-        error: std::io::Error,
-    },
-    /// A setting cannot be used.
-    #[error("{setting}: {reason}")]
-    Unusable {
-        /// The setting.
-        setting: &'static str,
-        /// The reason.
-        reason: String,
-    },
-}
-
-impl From<TlsFileError> for StartError {
-    fn from(TlsFileError { path, error }: TlsFileError) -> Self {
-        Self::File { path: path.display().to_string(), error }
-    }
-}
-
-impl From<UnusableTls> for StartError {
-    fn from(UnusableTls { setting, error }: UnusableTls) -> Self {
-        Self::unusable(setting)(error)
-    }
-}
-
-impl StartError {
-    fn unusable(setting: &'static str) -> impl Fn(reqwest::Error) -> Self {
-        move |error| Self::Unusable { setting, reason: last_cause(&error.without_url()) }
-    }
-}
-
 impl HttpClient {
     pub(super) fn new(target: &config::Target, limits: &Limits) -> Result<Self, StartError> {
-        install_crypto_provider();
         let idle_connections = limits.admission.keep_connections();
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("postmeter/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http1_max_headers(RESPONSE_HEADERS_MAX)
-            .pool_max_idle_per_host(idle_connections.max())
-            .tcp_nodelay(true);
-        builder = match &target.proxy {
-            Some(proxy) => builder.proxy(Proxy::all(proxy.as_str()).map_err(StartError::unusable("proxy"))?),
-            // Otherwise reqwest would use the proxy of the environment.
-            None => builder.no_proxy(),
-        };
-        let tls = &target.tls;
-        builder = tls.files().read()?.configure(builder, target.url.scheme() == "https")?;
-        if tls.insecure_skip_verify {
-            builder = builder.tls_danger_accept_invalid_certs(true);
-        }
-        let mut url = target.url.clone();
-        if let Some(name) = tls.server_name.as_ref().filter(|_| target.url.scheme() == "https") {
-            let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-            builder = builder.dns_resolver(ServerNameResolver { name: name.to_ascii_lowercase(), host });
-            url.set_host(Some(name)).map_err(|error| StartError::Unusable { setting: "tls.server_name", reason: error.to_string() })?;
-        }
-        let mut headers = HeaderMap::new();
-        for (name, value) in &target.headers {
-            let unusable = |reason: String| StartError::Unusable { setting: "headers", reason };
-            let value = value.read().map_err(|error| unusable(error.to_string()))?;
-            let name = HeaderName::try_from(name.as_str()).map_err(|error| unusable(error.to_string()))?;
-            headers.insert(name, secret_header(&value).ok_or_else(|| unusable("a value has characters that a header cannot have".into()))?);
-        }
+        let (http, url) = build_client(&target.url, &target.tls, target.proxy.as_deref(), idle_connections.max())?;
+        let headers = header_map(&target.headers)?;
         let required = target.source.required().name;
         let budget = Arc::new(Mutex::new(RateBudget::new(target.source.requests_per_minute_max)));
         let proxy = target.proxy.as_ref().map(|proxy| proxy.as_str().to_owned());
         Ok(Self {
-            http: builder.build().map_err(StartError::unusable("the HTTP client"))?,
+            http,
             url,
             masked_base: masked_url(&target.url).trim_end_matches('/').to_owned(),
             proxy,
@@ -267,31 +194,9 @@ pub(super) struct FilledRequest {
     pub(super) body: Option<String>,
 }
 
-/// A resolver for `tls.server_name`: connects to the host of the URL, while TLS checks the certificate against the server name.
-#[derive(Debug)]
-struct ServerNameResolver {
-    name: String,
-    host: String,
-}
-
-impl Resolve for ServerNameResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        // The name of a proxy is resolved here as well.
-        let host = if name.as_str() == self.name { self.host.clone() } else { name.as_str().to_owned() };
-        Box::pin(async move {
-            let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
-            Ok(Box::new(addresses.into_iter()) as Addrs)
-        })
-    }
-}
-
 fn status_hint(part: &Part, status: StatusCode, scheme: &str) -> &'static str {
     match status.as_u16() {
-        // Several servers respond with this to plain HTTP on a TLS port.
-        400 if scheme == "http" => "the server does not understand the request; if this is a TLS port, use https in the url",
         404 => part.not_found_hint,
-        300..=399 => "redirects are not followed; set url to the final address",
-        500..=599 => "the server or a proxy in front of it has a problem; check its log",
-        _ => "this is not a response of the expected API; check the url",
+        _ => general_status_hint(status, scheme),
     }
 }

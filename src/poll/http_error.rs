@@ -2,6 +2,7 @@
 
 use super::PollError;
 use crate::source::quote;
+use reqwest::StatusCode;
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -45,6 +46,17 @@ pub(super) fn in_response(error: &reqwest::Error) -> PollError {
         return PollError::Malformed(format!("the compression of the response is broken: {}", last_cause(error)));
     }
     PollError::Connect(format!("the connection broke during the response: {}", last_cause(error)))
+}
+
+/// The advice for a status that no server is expected to respond with.
+pub(super) fn general_status_hint(status: StatusCode, scheme: &str) -> &'static str {
+    match status.as_u16() {
+        // Several servers respond with this to plain HTTP on a TLS port.
+        400 if scheme == "http" => "the server does not understand the request; if this is a TLS port, use https in the url",
+        300..=399 => "redirects are not followed; set url to the final address",
+        500..=599 => "the server or a proxy in front of it has a problem; check its log",
+        _ => "this is not a response of the expected API; check the url",
+    }
 }
 
 /// The last cause of an error, which is the specific one. It has no URL, and is cut if it is long: a TLS error lists all names of a

@@ -9,10 +9,10 @@
 
 use super::admission::{Admitted, Lane};
 use super::circuit_breaker::CircuitBreaker;
+pub use super::client_builder::StartError;
 use super::counted_windows::CountedWindows;
 use super::deadline::Deadline;
 use super::http_client::HttpClient;
-pub use super::http_client::StartError;
 use super::infrequent_parts::InfrequentParts;
 use super::part_client::{PartClient, TargetShared};
 use super::part_requests::internal_error;

@@ -1,7 +1,8 @@
 //! Self-metrics about the configuration and its reloads.
 
 use super::self_metrics::{
-    RELOAD_SUCCESS_TIME, RELOAD_SUCCESSFUL, SHARD_INDEX, SHARDS, TARGETS_FILES_ERRORS, TARGETS_FILES_FAILING, counter, float_gauge, gauge,
+    RELOAD_SUCCESS_TIME, RELOAD_SUCCESSFUL, SHARD_INDEX, SHARDS, TARGETS_FILES_ERRORS, TARGETS_FILES_FAILING, TARGETS_HTTP_ERRORS,
+    TARGETS_HTTP_FAILING, counter, float_gauge, gauge,
 };
 use crate::config::Shard;
 use opentelemetry::KeyValue;
@@ -9,7 +10,7 @@ use opentelemetry::metrics::{Counter, Gauge, Meter};
 use parking_lot::Mutex;
 use std::time::SystemTime;
 
-/// The instruments of reloads and of `targets_files`.
+/// The instruments of reloads, of `targets_files` and of `targets_http`.
 #[derive(Debug)]
 pub struct ReloadMetrics {
     successful: Gauge<u64>,
@@ -19,6 +20,8 @@ pub struct ReloadMetrics {
     shards: Gauge<u64>,
     /// The shard that was recorded last.
     shard: Mutex<Option<Shard>>,
+    http_failing: Gauge<u64>,
+    http_errors: Counter<u64>,
     status: Mutex<ReloadStatus>,
 }
 
@@ -31,6 +34,8 @@ pub struct ReloadStatus {
     pub rejected: Option<SystemTime>,
     /// The number of files of `targets_files` that are invalid now.
     pub files_failing: usize,
+    /// `true` if the last request of `targets_http` failed or its response was rejected.
+    pub http_is_failing: bool,
 }
 
 impl ReloadMetrics {
@@ -42,6 +47,8 @@ impl ReloadMetrics {
             files_errors: counter(meter, &TARGETS_FILES_ERRORS),
             shards: gauge(meter, &SHARDS),
             shard: Mutex::default(),
+            http_failing: gauge(meter, &TARGETS_HTTP_FAILING),
+            http_errors: counter(meter, &TARGETS_HTTP_ERRORS),
             status: Mutex::default(),
         }
     }
@@ -77,6 +84,13 @@ impl ReloadMetrics {
         if let Some(shard) = shard {
             record(shard, shard.count());
         }
+    }
+
+    /// Records whether `targets_http` fails, and the failed requests and rejected responses since the last call.
+    pub fn targets_http(&self, is_failing: bool, errors: u64) {
+        self.http_failing.record(u64::from(is_failing), &[]);
+        self.http_errors.add(errors, &[]);
+        self.status.lock().http_is_failing = is_failing;
     }
 
     /// The state of the configuration, for the status page.

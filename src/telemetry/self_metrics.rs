@@ -72,6 +72,8 @@ self_metrics! {
     RELOAD_SUCCESS_TIME = Metric::gauge("postmeter.config.last_reload.success.timestamp", "s", "When the configuration was last applied, in Unix time.");
     TARGETS_FILES_FAILING = Metric::int_gauge("postmeter.targets_files.failing", "", "Files of targets_files that are invalid; their last valid content stays in use.");
     TARGETS_FILES_ERRORS = Metric::counter("postmeter.targets_files.errors", "{error}", "Changes to files of targets_files that were rejected as invalid.");
+    TARGETS_HTTP_FAILING = Metric::int_gauge("postmeter.targets_http.failing", "", "1 if the last request of targets_http failed or its response was rejected; the targets of the last valid list stay in use. 0 otherwise.");
+    TARGETS_HTTP_ERRORS = Metric::counter("postmeter.targets_http.errors", "{error}", "Requests of targets_http that failed, and responses that were rejected as invalid.");
 
     LOG_LINES_DROPPED = Metric::counter("postmeter.log.lines.dropped", "{line}", "Log lines that were dropped because standard error was not read or could not be written.");
     COLLECTION_IDLE = Metric::int_gauge("postmeter.collection.idle", "", "1 if there was no scrape and no accepted push for telemetry.idle_after, 0 otherwise.");

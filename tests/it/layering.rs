@@ -104,8 +104,11 @@ const OWNERS: &[(&str, &[&str])] = &[
     // Only `telemetry` knows the SDK.
     ("opentelemetry_sdk", &["telemetry/"]),
     ("opentelemetry_prometheus", &["telemetry/"]),
-    // `serve/routes` has two routes with JSON responses. A JSON string is a quoted YAML scalar.
-    ("serde_json", &["format/json_paths/", "source/", "app/", "simulate/", "export/", "serve/routes/", "yaml/write.rs"]),
+    // `serve/routes` has two routes with JSON responses, and the list of `targets_http` is JSON. A JSON string is a quoted YAML scalar.
+    (
+        "serde_json",
+        &["format/json_paths/", "source/", "config/targets_http/", "app/", "simulate/", "export/", "serve/routes/", "yaml/write.rs"],
+    ),
     ("serde_json_path", &["format/json_paths/path.rs"]),
     ("axum", &["serve/", "simulate/"]),
     ("askama", &["serve/page/"]),

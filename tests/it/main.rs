@@ -23,6 +23,7 @@ mod layering;
 mod man;
 mod mistakes;
 mod operator_routes;
+mod otel_variables;
 mod own_telemetry;
 mod passthrough_pull;
 mod passthrough_push;

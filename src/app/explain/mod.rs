@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 pub(super) async fn explain(args: ExplainArgs) -> Result<(), AppError> {
     one_shot::turn_off_log()?;
     let explanations = match (&args.config_file(), &args.system) {
-        (Some(path), None) => poll(one_shot::targets(path, args.target.as_deref(), None, &args.env_file.environment()?)?.0).await?,
+        (Some(path), None) => poll(one_shot::targets(path, args.target.as_deref(), None, &args.env_file.environment()?).await?.0).await?,
         (config, Some(system)) => {
             let systems = one_shot::systems(config.as_deref(), &args.systems_file, &args.env_file.environment()?)?;
             vec![of_saved_responses(one_shot::system_by_name(&systems, system)?, &args.file)?]

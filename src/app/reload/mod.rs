@@ -2,7 +2,7 @@
 //!
 //! # Settings that a reload replaces
 //!
-//! Targets with `defaults` and `targets_files`, the mail systems of `systems_files`, access to the pull endpoint and its TLS, the push interval, and the section `reload`.
+//! Targets with `defaults`, `targets_files` and `targets_http`, the mail systems of `systems_files`, access to the pull endpoint and its TLS, the push interval, and the section `reload`.
 //! Everything is built in [`PreparedReload`] before anything is replaced through [`ReloadHandles`]. An unchanged target keeps its
 //! connections, its reading and its counters, and a reload does not poll it. A scrape in progress finishes with the previous targets.
 //!
@@ -14,13 +14,15 @@
 
 mod config_file;
 mod restart;
+mod target_list;
 mod triggers;
 
 pub use config_file::ConfigFile;
-pub(super) use triggers::reload_on_trigger;
+pub(super) use target_list::{TargetList, request_lists};
+pub(super) use triggers::{Triggers, reload_on_trigger};
 
 use super::service::StartError;
-use crate::config::{Config, Discovery, Origin, Problems};
+use crate::config::{Config, Discovery, Origin, Problems, TargetsHttp};
 use crate::net::ProblemLog;
 use crate::poll::{Limits, Target};
 use crate::serve::{self, Access};
@@ -45,7 +47,7 @@ pub(super) struct RunningConfig {
     self_telemetry: Arc<SelfTelemetry>,
     pub(super) endpoint: serve::Reload,
     handles: ReloadHandles,
-    /// Targets of `targets_files` could not be built, and are built again at the next check.
+    /// Targets of a list could not be built, and are built again at the next check.
     build_problem: ProblemLog<()>,
 }
 
@@ -58,6 +60,8 @@ pub(super) struct ReloadHandles {
     pub access: Option<Access>,
     /// The interval of the push, if it is enabled.
     pub interval: Option<watch::Sender<Duration>>,
+    /// The list of targets to request over HTTP.
+    pub targets_http: watch::Sender<Option<TargetsHttp>>,
     /// Notifies the readers of delivery logs that the targets have changed.
     pub targets_changed: Arc<Notify>,
 }
@@ -103,7 +107,7 @@ impl RunningConfig {
         self_telemetry: Arc<SelfTelemetry>,
         handles: ReloadHandles,
     ) -> Result<(Self, mpsc::Receiver<serve::ReloadRequest>), StartError> {
-        let discovery = Discovery::read(&config.targets_files, &config.targets);
+        let discovery = Discovery::read(&config);
         let (endpoint, requests) = serve::Reload::new();
         let mut running = Self {
             config: config.clone(),
@@ -117,7 +121,7 @@ impl RunningConfig {
         };
         let prepared = running.prepare(config, discovery)?;
         running.commit(prepared);
-        running.report_targets_files();
+        running.report_lists();
         running.self_telemetry.reload.shard(running.config.shard);
         running.self_telemetry.reload.reloaded(true);
         Ok((running, requests))
@@ -165,7 +169,7 @@ impl RunningConfig {
                 }
             }
         }
-        self.report_targets_files();
+        self.report_lists();
         result.map(|changes| changes.to_string())
     }
 
@@ -174,7 +178,7 @@ impl RunningConfig {
         if let Some(problems) = settings_that_need_restart(&self.config, &config, path) {
             return Err(problems.to_string());
         }
-        let discovery = self.discovery.reread(&config.targets_files, &config.targets).map_err(|problems| problems.to_string())?;
+        let discovery = self.discovery.reread(&config).map_err(|problems| problems.to_string())?;
         let prepared = self.prepare(config, discovery).map_err(|error| error.to_string())?;
         // Access rules are replaced first, because this is the last step that can fail. If it fails, nothing has changed.
         if let (Some(access), Some(prometheus)) = (&self.handles.access, &prepared.config.export.prometheus) {
@@ -185,8 +189,21 @@ impl RunningConfig {
 
     /// Checks the files of `targets_files` and applies changed targets.
     fn check_targets_files(&mut self) {
-        let has_changed = self.discovery.check(&self.config.targets_files, &self.config.targets);
-        self.report_targets_files();
+        let has_changed = self.discovery.check(&self.config);
+        self.apply_lists("targets_files", has_changed);
+    }
+
+    /// Applies the targets of a response of `targets_http`, unless a reload has replaced the request since.
+    fn receive_target_list(&mut self, list: TargetList) {
+        if self.config.targets_http.as_ref().is_some_and(|current| current.is_same_request(&list.request)) {
+            let has_changed = self.discovery.receive(&self.config, list.response);
+            self.apply_lists("targets_http", has_changed);
+        }
+    }
+
+    /// Reports the problems of lists, and applies their targets if they have changed or could not be built the last time.
+    fn apply_lists(&mut self, trigger: &'static str, has_changed: bool) {
+        self.report_lists();
         if !has_changed && !self.build_problem.is_ongoing() {
             return;
         }
@@ -194,12 +211,12 @@ impl RunningConfig {
             Ok(prepared) => {
                 let TargetChanges { added, changed, removed, unchanged } = self.commit(prepared);
                 if added + changed + removed > 0 {
-                    info!(trigger = "targets_files", added, changed, removed, unchanged, "targets updated");
+                    info!(trigger, added, changed, removed, unchanged, "targets updated");
                 }
             }
             // The error is logged once, although each check tries again.
             Err(error) if self.build_problem.start(()) => {
-                error!(trigger = "targets_files", "targets not updated: {error}");
+                error!(trigger, "targets not updated: {error}");
             }
             Err(_) => {}
         }
@@ -241,6 +258,17 @@ impl RunningConfig {
         if let (Some(interval), Some(otlp)) = (&self.handles.interval, &config.export.otlp) {
             interval.send_if_modified(|interval| std::mem::replace(interval, otlp.interval) != otlp.interval);
         }
+        self.handles.targets_http.send_if_modified(|current| {
+            let is_same = match (&*current, &config.targets_http) {
+                (Some(current), Some(next)) => current.is_same_request(next),
+                (None, None) => true,
+                _ => false,
+            };
+            if !is_same {
+                current.clone_from(&config.targets_http);
+            }
+            !is_same
+        });
         for (target, origin) in kept {
             target.set_origin(origin);
         }
@@ -258,18 +286,25 @@ impl RunningConfig {
         changes
     }
 
-    /// Logs and counts problems of `targets_files` that are new or resolved.
-    fn report_targets_files(&mut self) {
+    /// Logs and counts problems of `targets_files` and `targets_http` that are new or resolved.
+    fn report_lists(&mut self) {
         let report = self.discovery.report();
         for problem in report.failed.iter().flat_map(Problems::iter) {
             error!("targets file rejected: {problem}");
         }
+        for problem in report.http_failed.iter().flat_map(Problems::iter) {
+            error!("targets_http failed, the last list stays in use: {problem}");
+        }
         for warning in &report.warnings {
-            warn!("targets file warning: {warning}");
+            warn!("list of targets: warning: {warning}");
         }
         for path in &report.recovered {
             info!(file = %path.display(), "targets file is valid again");
         }
+        if let Some(failures) = report.http_recovered {
+            info!(failures, "targets_http is valid again");
+        }
         self.self_telemetry.reload.targets_files(report.failing, report.failed.len());
+        self.self_telemetry.reload.targets_http(report.http_is_failing, report.http_errors);
     }
 }

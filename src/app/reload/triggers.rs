@@ -1,6 +1,6 @@
-//! The task that waits for triggers of a reload: SIGHUP, the reload endpoint, and changed files.
+//! The task that waits for triggers of a reload: SIGHUP, the reload endpoint, changed files, and lists of targets.
 
-use super::{ConfigFile, RunningConfig};
+use super::{ConfigFile, RunningConfig, TargetList};
 use crate::serve;
 use crate::telemetry::SelfTelemetry;
 use std::sync::Arc;
@@ -15,11 +15,20 @@ use tracing::{error, warn};
 /// The time after which a reload is reported as slow.
 const SLOW_RELOAD: Duration = Duration::from_secs(10);
 
+/// The triggers that come from other tasks.
+#[derive(Debug)]
+pub(in crate::app) struct Triggers {
+    /// Requests of the reload endpoint.
+    pub requests: mpsc::Receiver<serve::ReloadRequest>,
+    /// Responses of `targets_http`.
+    pub lists: mpsc::Receiver<TargetList>,
+}
+
 /// Waits for triggers and reloads the configuration until `stop` is cancelled.
 pub(in crate::app) async fn reload_on_trigger(
     mut running: RunningConfig,
     mut file: ConfigFile,
-    mut requests: mpsc::Receiver<serve::ReloadRequest>,
+    mut triggers: Triggers,
     mut hangup: Signal,
     stop: CancellationToken,
 ) {
@@ -27,15 +36,20 @@ pub(in crate::app) async fn reload_on_trigger(
     let mut check = tokio::time::interval(file.check_interval);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let (trigger, request) = tokio::select! {
+        let (trigger, request, list) = tokio::select! {
             () = stop.cancelled() => return,
-            Some(()) = hangup.recv() => (Some("SIGHUP"), None),
-            Some(request) = requests.recv() => (Some("/-/reload"), Some(request)),
-            _ = check.tick() => (None, None),
+            Some(()) = hangup.recv() => (Some("SIGHUP"), None, None),
+            Some(request) = triggers.requests.recv() => (Some("/-/reload"), Some(request), None),
+            Some(list) = triggers.lists.recv() => (None, None, Some(list)),
+            _ = check.tick() => (None, None, None),
         };
         let (self_telemetry, is_requested) = (running.self_telemetry.clone(), trigger.is_some());
         // Reading files and building clients would block the event loop.
         let task = tokio::task::spawn_blocking(move || {
+            if let Some(list) = list {
+                running.receive_target_list(list);
+                return (running, file, None);
+            }
             let trigger = trigger.or_else(|| (running.config.reload.watch && file.has_changed()).then_some("watch"));
             let result = match trigger {
                 Some(trigger) => Some(running.reload(&mut file, trigger)),

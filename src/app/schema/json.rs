@@ -20,7 +20,7 @@ pub(super) fn schema() -> Value {
     let mut schema = map(FILE);
     // A file without targets has nothing to poll.
     schema["type"] = json!("object");
-    schema["anyOf"] = json!([{"required": ["targets"]}, {"required": ["targets_files"]}]);
+    schema["anyOf"] = json!([{"required": ["targets"]}, {"required": ["targets_files"]}, {"required": ["targets_http"]}]);
     schema["if"] = json!({"not": {"required": ["systems_files"]}});
     schema["then"] = restriction_of_default_parts();
     schema["$schema"] = json!(DRAFT);

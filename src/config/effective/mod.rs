@@ -4,9 +4,10 @@
 mod export;
 mod target;
 
-use super::schema::{FILE, HEALTH, Key, RELOAD};
+use super::schema::{FILE, HEALTH, Key, RELOAD, TARGETS_HTTP};
 use super::yaml::{Written, write};
-use super::{Config, Health, Reload, Target, Tls, schema, show_bytes, show_duration};
+use super::{Config, Health, Reload, Target, TargetsHttp, Tls, schema, show_bytes, show_duration};
+use crate::net::masked_url;
 use std::borrow::Borrow;
 use std::path::Path;
 use std::time::Duration;
@@ -17,11 +18,13 @@ const MASK: &str = "***";
 /// Writes the configuration, with the targets that are polled: those of the file and those of `targets_files`.
 #[must_use]
 pub fn effective_yaml<T: Borrow<Target>>(config: &Config, targets: impl IntoIterator<Item = T>) -> String {
-    let Config { targets: _, shard, systems_files, targets_files, export, health, telemetry, state_dir, reload, warnings: _ } = config;
+    let Config { targets: _, shard, systems_files, targets_files, targets_http, export, health, telemetry, state_dir, reload, warnings: _ } =
+        config;
     let targets = targets.into_iter().map(|target| target::section(target.borrow())).collect();
     let mut file = Section::new(FILE);
     file.set("targets", Written::List(targets));
     file.set_some("targets_files", texts_if_any(targets_files.patterns()));
+    file.set_some("targets_http", targets_http.as_ref().map(targets_http_section));
     file.set_some("systems_files", texts_if_any(systems_files.patterns()));
     file.set_some("shard", shard.map(|shard| text(&shard.to_string())));
     file.set_some("state_dir", state_dir.as_deref().map(path));
@@ -30,6 +33,18 @@ pub fn effective_yaml<T: Borrow<Target>>(config: &Config, targets: impl IntoIter
     file.set("telemetry", export::telemetry(telemetry));
     file.set("reload", reload_section(*reload));
     write(&file.entries)
+}
+
+fn targets_http_section(list: &TargetsHttp) -> Written {
+    let mut section = Section::new(TARGETS_HTTP);
+    section.set("url", text(&masked_url(&list.url)));
+    section.set("interval", duration(list.interval));
+    section.set("timeout", duration(list.timeout));
+    target::set_credentials(&mut section, &list.credentials);
+    section.set("headers", masked(list.headers.iter().map(|(name, _)| name.as_str())));
+    section.set("tls", tls(&list.tls));
+    section.set("body_bytes_max", bytes(list.body_bytes_max));
+    section.into()
 }
 
 fn health_section(health: &Health) -> Written {

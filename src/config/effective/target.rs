@@ -38,7 +38,7 @@ pub(super) fn url(url: &str) -> Written {
     Url::parse(url).map_or_else(|_| mask(), |url| text(&masked_url(&url)))
 }
 
-fn set_credentials(section: &mut Section, credentials: &Credentials) {
+pub(super) fn set_credentials(section: &mut Section, credentials: &Credentials) {
     section.set_some("username", credentials.username.as_deref().map(text));
     section.set_some("password", credentials.password.as_ref().map(|_| mask()));
     section.set_some("token", credentials.token.as_ref().map(|_| mask()));

@@ -7,6 +7,7 @@
 mod otlp;
 mod prometheus;
 mod target;
+mod targets_http;
 mod telemetry;
 mod web;
 
@@ -15,6 +16,7 @@ pub use crate::yaml::schema::{DefaultValue, Key, Shape};
 pub(super) use otlp::{OTLP, QUEUE, RETRY, SPOOL, TELEMETRY_OTLP};
 pub(super) use prometheus::{AUTH, PROMETHEUS, RATE_LIMIT, SERVER_TLS, TOKEN};
 pub(super) use target::{CREDENTIALS, DELIVERY_LOG, DETAIL, RELAY, TARGET, TLS, WINDOW};
+pub(super) use targets_http::TARGETS_HTTP;
 pub(super) use telemetry::TELEMETRY;
 pub(super) use web::{HTTP_SERVER, WEB_CONFIG, WEB_RATE_LIMIT};
 
@@ -28,13 +30,19 @@ pub static FILE: &[Key] = &[
         "targets",
         Shape::List(&Shape::Target(TARGET), 1..=super::load::TARGETS_MAX),
         Description("none"),
-        "The mail servers to poll. Required, unless there are targets_files.",
+        "The mail servers to poll. Required, unless there are targets_files or targets_http.",
     ),
     key(
         "targets_files",
         Shape::List(&Shape::Text, 1..=PATTERNS_MAX),
         NONE,
         "Paths of files with more targets (.yaml, .yml or .json). The last part of a path may contain * and ?.",
+    ),
+    key(
+        "targets_http",
+        Shape::Map(TARGETS_HTTP),
+        NONE,
+        "A list of more targets, requested over HTTP in the form of Prometheus' HTTP service discovery.",
     ),
     key(
         "systems_files",

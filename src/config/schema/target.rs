@@ -84,11 +84,11 @@ pub static TARGET: &[Key] = &[
     key("relay", Shape::Either(&[Shape::Switch, Shape::Map(RELAY)]), Description("all native metrics"), "The native metrics to forward."),
 ];
 
-const USERNAME: Key = key("username", Shape::Text, NONE, "The user name, if the mail system requires one.");
-const PASSWORD: Key = key("password", Shape::Secret, NONE, "The password, preferably as ${env:NAME} or ${file:PATH}.");
-const PASSWORD_FILE: Key = key("password_file", Shape::Text, NONE, "The file that contains the password.");
-const TOKEN: Key = key("token", Shape::Secret, NONE, "The token, preferably as ${env:NAME} or ${file:PATH}.");
-const TOKEN_FILE: Key = key("token_file", Shape::Text, NONE, "The file that contains the token.");
+pub(super) const USERNAME: Key = key("username", Shape::Text, NONE, "The user name, if the mail system requires one.");
+pub(super) const PASSWORD: Key = key("password", Shape::Secret, NONE, "The password, preferably as ${env:NAME} or ${file:PATH}.");
+pub(super) const PASSWORD_FILE: Key = key("password_file", Shape::Text, NONE, "The file that contains the password.");
+pub(super) const TOKEN: Key = key("token", Shape::Secret, NONE, "The token, preferably as ${env:NAME} or ${file:PATH}.");
+pub(super) const TOKEN_FILE: Key = key("token_file", Shape::Text, NONE, "The file that contains the token.");
 pub(super) const TLS_OF_CLIENT: Key =
     key("tls", Shape::Map(TLS), Description("the system's certificate authorities"), "Verification of the server's certificate.");
 pub(super) const HEADERS: Key = key("headers", Shape::MapOf(&Shape::Secret), NONE, "Headers to send with each request.");

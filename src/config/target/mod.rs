@@ -112,10 +112,9 @@ fn check_default_parts(decoder: &mut Decoder<'_>, item: &Item<'_>) {
 /// Decodes a target. The name is returned even if the target is invalid, so that duplicate names can be reported.
 pub(super) fn decode<'n>(
     decoder: &mut Decoder<'_>,
-    item: &Item<'n>,
+    mut map: Map<'n>,
     defaults: Option<&Map<'n>>,
 ) -> (Option<(String, Location)>, Option<Target>) {
-    let Some(mut map) = decoder.map(item, TARGET) else { return (None, None) };
     let name = map.take_required(decoder, "name").and_then(|item| Some((values::name(decoder, &item)?, item.location)));
     let target_name = name.as_ref().map_or_else(String::new, |(name, _)| name.clone());
     (name, decode_named(decoder, map, target_name, defaults))

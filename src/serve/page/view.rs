@@ -67,6 +67,8 @@ pub(super) struct ConfigView {
     pub rejected: Option<TimeView>,
     /// The number of invalid files in `targets_files`, as `2 files`.
     pub invalid_files: Option<String>,
+    /// `true` if the list of `targets_http` cannot be read.
+    pub http_is_failing: bool,
 }
 
 impl ConfigView {
@@ -75,6 +77,7 @@ impl ConfigView {
             applied: status.applied.map(|at| TimeView::new(at, now)),
             rejected: status.rejected.map(|at| TimeView::new(at, now)),
             invalid_files: (status.files_failing > 0).then(|| pluralize(status.files_failing, "file")),
+            http_is_failing: status.http_is_failing,
         }
     }
 }
@@ -204,7 +207,8 @@ impl PageView {
 
     fn needs_attention(&self) -> bool {
         let config = &self.config;
-        self.is_push_failing() || !self.problems.is_empty() || config.rejected.is_some() || config.invalid_files.is_some()
+        let is_configured_wrongly = config.rejected.is_some() || config.invalid_files.is_some() || config.http_is_failing;
+        self.is_push_failing() || !self.problems.is_empty() || is_configured_wrongly
     }
 }
 

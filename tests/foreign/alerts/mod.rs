@@ -36,6 +36,7 @@ const NOT_CANONICAL: &[&str] = &[
     "postmeter_shards",
     "postmeter_targets_circuit_open",
     "postmeter_targets_files_failing",
+    "postmeter_targets_http_failing",
     "postmeter_targets_stale",
     "up",
 ];

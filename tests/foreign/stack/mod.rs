@@ -7,6 +7,7 @@
 mod direct;
 mod migration;
 mod otlp_json;
+mod platforms;
 pub mod programs;
 mod translation;
 mod world;

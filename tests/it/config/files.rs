@@ -18,7 +18,7 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         files.iter().for_each(|(name, text)| write(directory.path(), name, text));
         let config = config(directory.path(), targets);
-        let discovery = Discovery::read(&config.targets_files, &config.targets);
+        let discovery = Discovery::read(&config);
         Self { directory, config, discovery }
     }
 
@@ -32,7 +32,7 @@ impl World {
 
     /// Checks the files twice, because a change is applied at the second check. Returns `true` if the targets changed.
     fn check_twice(&mut self) -> bool {
-        let mut check = || self.discovery.check(&self.config.targets_files, &self.config.targets);
+        let mut check = || self.discovery.check(&self.config);
         let (first, second) = (check(), check());
         assert!(!first, "changed at the first check");
         second
@@ -150,7 +150,7 @@ fn an_error_in_defaults_names_the_configuration_file() {
     write(directory.path(), "a.yaml", &list(&["a"]));
     let text = format!("targets_files: ['{}/a.yaml']\ndefaults:\n  timeout: soon\n", directory.path().display());
     let config = parse(&text, "postmeter.yaml", &Environment::default()).unwrap();
-    let problems = Discovery::read(&config.targets_files, &config.targets).problems().unwrap().to_string();
+    let problems = Discovery::read(&config).problems().unwrap().to_string();
     assert_eq!(problems, "postmeter.yaml:3: defaults.timeout: \"soon\" is not a valid duration; write it as 10s, 1m30s or 500ms");
 }
 
@@ -205,7 +205,7 @@ fn the_limit_of_targets_applies_to_each_file() {
 #[test]
 fn a_reload_is_rejected_if_a_valid_file_would_become_invalid() {
     let world = World::new("", &[("a.yaml", &list(&["a"])), ("bad.yaml", "x")]);
-    let reread = |config: &Config| world.discovery.reread(&config.targets_files, &config.targets);
+    let reread = |config: &Config| world.discovery.reread(config);
     // A file that was invalid before does not prevent a reload.
     let next = reread(&config(world.directory.path(), &target("m"))).unwrap();
     assert_eq!(next.targets(&[]).count(), 1);
@@ -217,7 +217,7 @@ fn a_reload_is_rejected_if_a_valid_file_would_become_invalid() {
     broken.write("a.yaml", "x");
     assert!(!broken.check_twice());
     let config_of_a = config(broken.directory.path(), &main);
-    let refused = broken.discovery.reread(&config_of_a.targets_files, &config_of_a.targets).unwrap_err().to_string();
+    let refused = broken.discovery.reread(&config_of_a).unwrap_err().to_string();
     assert_eq!(broken.without_directory(&refused), "postmeter.yaml:2: a is also the name of a target in a.yaml:1");
     // The file no longer contains the name, but has not been checked yet.
     world.write("a.yaml", &list(&["b"]));
