@@ -53,6 +53,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, mut map: Map<'_>
         counters_since: counters_since.map(|family| memory.text(family)),
         process_since: process_since.map(|family| memory.text(family)),
         delivery_log,
+        hook: None,
         diagnoses: memory.list(diagnoses),
         notes: memory.texts(&notes),
         examples: memory.list(examples),
