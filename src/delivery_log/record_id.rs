@@ -37,7 +37,7 @@ impl RecordUid {
     }
 
     /// A shortened identity, which is unique within a window.
-    pub(super) fn short(&self) -> u64 {
+    pub(crate) fn short(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }

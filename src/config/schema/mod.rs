@@ -6,6 +6,7 @@
 
 mod otlp;
 mod prometheus;
+mod receive;
 mod target;
 mod telemetry;
 mod web;
@@ -14,6 +15,7 @@ pub use crate::yaml::schema::{DefaultValue, Key, Shape};
 
 pub(super) use otlp::{OTLP, QUEUE, RETRY, SPOOL, TELEMETRY_OTLP};
 pub(super) use prometheus::{AUTH, PROMETHEUS, RATE_LIMIT, SERVER_TLS, TOKEN};
+pub(super) use receive::{DELIVERIES, RECEIVE};
 pub(super) use target::{CREDENTIALS, DELIVERY_LOG, DETAIL, RELAY, TARGET, TLS, WINDOW};
 pub(super) use telemetry::TELEMETRY;
 pub(super) use web::{HTTP_SERVER, WEB_CONFIG, WEB_RATE_LIMIT};
@@ -67,6 +69,7 @@ pub static FILE: &[Key] = &[
         NONE,
         "A separate listener for liveness and readiness probes, for an instance without a pull endpoint.",
     ),
+    key("receive", Shape::Map(RECEIVE), Description("off"), "A listener for delivery records that mail systems send. Requires state_dir."),
     key("telemetry", Shape::Map(TELEMETRY), Description("text logs, no OTLP"), "Postmeter's own logs, metrics and traces."),
     key("reload", Shape::Map(RELOAD), Description("SIGHUP only"), "Additional triggers that reload this file, besides SIGHUP."),
 ];

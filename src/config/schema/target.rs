@@ -1,6 +1,7 @@
 //! The keys of `targets:` and `defaults:`.
 
 use super::DefaultValue::{self, Description, Duration as DurationIs, Flag, Integer, Required};
+use super::receive::DELIVERIES;
 use super::{Key, NONE, Shape, key, names};
 use crate::config::delivery_log::{INTERVAL_DEFAULT, OVERLAP_DEFAULT};
 use crate::config::passthrough::{PATTERNS_MAX, SERIES_MAX_DEFAULT};
@@ -84,11 +85,11 @@ pub static TARGET: &[Key] = &[
     key("relay", Shape::Either(&[Shape::Switch, Shape::Map(RELAY)]), Description("all native metrics"), "The native metrics to forward."),
 ];
 
-const USERNAME: Key = key("username", Shape::Text, NONE, "The user name, if the mail system requires one.");
-const PASSWORD: Key = key("password", Shape::Secret, NONE, "The password, preferably as ${env:NAME} or ${file:PATH}.");
-const PASSWORD_FILE: Key = key("password_file", Shape::Text, NONE, "The file that contains the password.");
-const TOKEN: Key = key("token", Shape::Secret, NONE, "The token, preferably as ${env:NAME} or ${file:PATH}.");
-const TOKEN_FILE: Key = key("token_file", Shape::Text, NONE, "The file that contains the token.");
+pub(super) const USERNAME: Key = key("username", Shape::Text, NONE, "The user name, if the mail system requires one.");
+pub(super) const PASSWORD: Key = key("password", Shape::Secret, NONE, "The password, preferably as ${env:NAME} or ${file:PATH}.");
+pub(super) const PASSWORD_FILE: Key = key("password_file", Shape::Text, NONE, "The file that contains the password.");
+pub(super) const TOKEN: Key = key("token", Shape::Secret, NONE, "The token, preferably as ${env:NAME} or ${file:PATH}.");
+pub(super) const TOKEN_FILE: Key = key("token_file", Shape::Text, NONE, "The file that contains the token.");
 pub(super) const TLS_OF_CLIENT: Key =
     key("tls", Shape::Map(TLS), Description("the system's certificate authorities"), "Verification of the server's certificate.");
 pub(super) const HEADERS: Key = key("headers", Shape::MapOf(&Shape::Secret), NONE, "Headers to send with each request.");
@@ -99,8 +100,17 @@ pub static CREDENTIALS: &[Key] = &[USERNAME, PASSWORD, PASSWORD_FILE, TOKEN, TOK
 static PART: Shape = Shape::Map(CREDENTIALS);
 
 /// Parts that have more keys than credentials.
-static PARTS: &[Key] =
-    &[key("messages", Shape::Map(DELIVERY_LOG), Description("off"), "Reads the delivery log, independently of polls. Requires state_dir.")];
+static PARTS: &[Key] = &[
+    key("messages", Shape::Map(DELIVERY_LOG), Description("off"), "Reads the delivery log, independently of polls. Requires state_dir."),
+    key("deliveries", Shape::Map(DELIVERIES), Description("off"), "Accepts delivery records that the mail system sends. Requires receive."),
+];
+
+pub(super) const INCLUDE: Key = key(
+    "include",
+    Shape::List(&FIELD, 0..=FIELDS.len()),
+    Description("no personal data"),
+    "Fields to export in plain text. Other fields that can identify a person are hashed or omitted.",
+);
 
 static FIELD: Shape = Shape::Choice(|| FIELDS.iter().map(|field| field.name).collect());
 
@@ -129,12 +139,7 @@ pub static DELIVERY_LOG: &[Key] = &[
         DurationIs(OVERLAP_DEFAULT),
         "How far each read looks back for records that were written late.",
     ),
-    key(
-        "include",
-        Shape::List(&FIELD, 0..=FIELDS.len()),
-        Description("no personal data"),
-        "Fields to export in plain text. Other fields that can identify a person are hashed or omitted.",
-    ),
+    INCLUDE,
 ];
 
 /// `window:`

@@ -9,7 +9,7 @@ use super::map::{Item, Location, Map};
 use super::request::headers;
 use super::schema::TARGET;
 use super::text::closest;
-use super::{Credentials, DeliveryLog, Origin, Passthrough, Secret, TargetPart, Tls, Window, fingerprint, part};
+use super::{Credentials, Deliveries, DeliveryLog, Origin, Passthrough, Secret, TargetPart, Tls, Window, fingerprint, part};
 use crate::model::Attribute;
 use crate::model::vocabulary::{DESTINATION_DOMAIN, PROVIDER_NAME, QUEUE_NAME, TENANT_NAME};
 use crate::source::{Detail, Source};
@@ -44,6 +44,8 @@ pub struct Target {
     pub parts: Vec<TargetPart>,
     /// Key `parts.messages`: how the delivery log is read; `None` if it is not read.
     pub delivery_log: Option<DeliveryLog>,
+    /// Key `parts.deliveries`: how records that the mail system sends are authenticated; `None` if none are accepted.
+    pub deliveries: Option<Deliveries>,
     /// Key `format`: the format to request; `None` is the first format of the mail system.
     pub format: Option<String>,
     /// Key `timeout`: the longest duration of a poll, all parts together.
@@ -155,14 +157,15 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
 
     let source = source?;
     let fingerprint = fingerprint::with_system(fingerprint, source);
-    let (parts, delivery_log) = part::decode(decoder, &location, parts_item.as_ref(), source, &credentials, &own_credentials);
+    let parts = part::decode(decoder, &location, parts_item.as_ref(), source, &credentials, &own_credentials);
     let target = Target {
         name,
         source,
         url: url?,
         credentials,
-        parts,
-        delivery_log,
+        parts: parts.polled,
+        delivery_log: parts.delivery_log,
+        deliveries: parts.deliveries,
         format: format.and_then(|item| values::format(decoder, &item, source)),
         timeout: timeout.unwrap_or(source.timeout),
         min_interval: min_interval.unwrap_or(source.min_interval),

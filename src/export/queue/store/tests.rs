@@ -232,7 +232,9 @@ fn damaged_files_are_limited_and_deleted_for_requests() {
         assert!(matches!(store.bytes(key(collection, 0)), Err(SpoolError::Damaged(..))));
         assert!(damaged_files(&dir) <= damaged_requests::FILES_MAX && bytes_in(dir.path()) <= BYTES_MAX / 16);
     }
-    let kept = fs::read_dir(dir.path().join(SpoolSignal::Metrics.dir()).join(damaged_requests::DIR)).unwrap().map(|file| file.unwrap().file_name());
+    let kept = fs::read_dir(dir.path().join(SpoolSignal::Metrics.dir()).join(damaged_requests::DIR))
+        .unwrap()
+        .map(|file| file.unwrap().file_name());
     let newest = kept.max().unwrap();
     assert!(newest.to_string_lossy().starts_with("00000000000000000050-"), "the oldest files are deleted first, not {newest:?}");
     let largest = BYTES_MAX - HEADER_LEN;

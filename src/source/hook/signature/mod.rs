@@ -8,6 +8,8 @@ use std::time::SystemTime;
 pub struct SignatureScheme {
     /// The name in a definition.
     pub name: &'static str,
+    /// `true` if the signature does not cover the body, or if others sign with the same key, so that another credential is required beside it.
+    pub needs_secret: bool,
 }
 
 /// A key that verifies signatures. Its debug form does not show the key.
