@@ -7,7 +7,7 @@ use super::delivery_log::fields;
 use super::map::Item;
 use super::schema::DELIVERIES;
 use crate::model::Field;
-use crate::source::{Hook, HookCredential, Source, VerificationKey};
+use crate::source::{Hook, HookCredential, SignatureScheme, Source, VerificationKey};
 
 /// The name in `parts`.
 pub(super) const PART: &str = "deliveries";
@@ -86,7 +86,7 @@ impl Deliveries {
         if self.signing_key.is_some()
             && self.token.is_none()
             && self.basic.is_none()
-            && self.hook.signature.is_some_and(|scheme| scheme.needs_secret)
+            && self.hook.signature.is_some_and(SignatureScheme::needs_secret)
         {
             let others: Vec<&str> = accepted.iter().filter(|credential| **credential != HookCredential::SigningKey).map(key).collect();
             let message = format!("the signature alone does not protect the records; set {} as well", others.join(" or "));

@@ -121,7 +121,19 @@ const OWNERS: &[(&str, &[&str])] = &[
     // poll/open_files.rs reads the limit of open files, and app/init/prompt.rs hides what is typed.
     ("rustix", &["poll/open_files.rs", "app/init/prompt.rs"]),
     // Digests, keyed hashes and random numbers; config/web.rs computes a digest of the bytes that it parsed. ring is also rustls' provider.
-    ("ring", &["delivery_log/", "serve/", "config/pem.rs", "config/web.rs", "net/tls.rs", "app/token.rs", "simulate/listener.rs"]),
+    (
+        "ring",
+        &[
+            "source/hook/signature/",
+            "delivery_log/",
+            "serve/",
+            "config/pem.rs",
+            "config/web.rs",
+            "net/tls.rs",
+            "app/token.rs",
+            "simulate/listener.rs",
+        ],
+    ),
 ];
 
 #[test]
