@@ -42,6 +42,7 @@ pub(super) fn decode(
     source: &'static Source,
     target: &Credentials,
     own_keys: &[&str],
+    is_polled: bool,
 ) -> TargetParts {
     let mut found = vec![(location.clone(), TargetPart { part: source.required(), credentials: target.clone() })];
     let entries = item.map(|item| decoder.names_or_map(item)).unwrap_or_default();
@@ -73,6 +74,15 @@ pub(super) fn decode(
         let part = (location, TargetPart { part, credentials });
         if part.1.part.name == source.required().name { found[0] = part } else { found.push(part) }
     }
+    if !is_polled {
+        if let [_, (location, part), ..] = found.as_slice() {
+            decoder.report(&location.clone(), format!("part {} needs url at the target: it is polled", part.part.name));
+        }
+        for key in own_keys {
+            decoder.warn(location, format!("{key} is not used by a target without url; set it in parts.deliveries"));
+        }
+        return parts;
+    }
     for (i, (location, part)) in found.iter().enumerate() {
         if let Some(missing) = part.credentials.missing_keys(part.part.credential) {
             let subject = if i > 0 { format!("part {} of {}", part.part.name, source.name) } else { source.name.to_owned() };
@@ -88,6 +98,15 @@ pub(super) fn decode(
     // The delivery log is not part of a poll.
     let polled = |(_, part): (Location, TargetPart)| source.part(part.part.name).is_some().then_some(part);
     TargetParts { polled: found.into_iter().filter_map(polled).collect(), ..parts }
+}
+
+/// Returns `true` if the parts include the records that the mail system sends.
+pub(super) fn has_deliveries(decoder: &mut Decoder<'_>, item: Option<&Item<'_>>) -> bool {
+    let problems = decoder.problems.len();
+    let has = item.is_some_and(|item| decoder.names_or_map(item).iter().any(|(name, _)| *name == deliveries::PART));
+    // They are reported when the parts are decoded.
+    decoder.problems.truncate(problems);
+    has
 }
 
 fn suggest_part(name: &str, source: &Source) -> String {

@@ -1,5 +1,6 @@
 //! Checks the credentials of a request.
 
+use super::intake::Intake;
 use crate::config::{Deliveries, Secret, SecretError};
 use crate::source::{SignatureError, VerificationKey};
 use axum::http::HeaderMap;
@@ -19,6 +20,9 @@ pub(super) enum AuthenticationError {
     /// The signature is missing or wrong.
     #[error(transparent)]
     Signature(#[from] SignatureError),
+    /// The signature belongs to another request.
+    #[error("the signature was already used for another request")]
+    Reused,
     /// The configured credential cannot be read.
     #[error("the configured {0} cannot be read: {1}")]
     Config(&'static str, SecretError),
@@ -60,6 +64,7 @@ pub(super) fn check_headers(deliveries: &Deliveries, headers: &HeaderMap) -> Res
 
 /// Checks the signature of a request, if a key is configured.
 pub(super) fn check_signature(
+    intake: &Intake,
     deliveries: &Deliveries,
     headers: &HeaderMap,
     body: &[u8],
@@ -67,7 +72,8 @@ pub(super) fn check_signature(
 ) -> Result<(), AuthenticationError> {
     let Some((key, scheme)) = deliveries.signing_key.as_ref().zip(deliveries.hook.signature) else { return Ok(()) };
     let key = VerificationKey::parse(scheme, &read("signing_key", key)?).map_err(AuthenticationError::Key)?;
-    Ok(scheme.verify(&key, headers, body, now)?)
+    scheme.verify(&key, headers, body, now)?;
+    if intake.admit_tokens(&scheme.one_time_tokens(body), body) { Ok(()) } else { Err(AuthenticationError::Reused) }
 }
 
 fn read(name: &'static str, secret: &Secret) -> Result<String, AuthenticationError> {

@@ -1,6 +1,7 @@
 //! What the receiver knows of each target: its newest records, its share of the limits, and the problems that were logged.
 
 use super::body::BodyMemory;
+use super::one_time_tokens::OneTimeTokens;
 use super::recent_uids::RecentUids;
 use super::uid_journal::UidJournal;
 use crate::delivery_log::RecordUid;
@@ -31,6 +32,7 @@ pub(super) struct Intake {
     state_dir: PathBuf,
     /// `None` until the first record.
     known: Mutex<Option<(UidJournal, RecentUids)>>,
+    tokens: Mutex<OneTimeTokens>,
     journal_problem: Mutex<ProblemLog<()>>,
     logged: Mutex<LoggedSet<String>>,
 }
@@ -44,6 +46,7 @@ impl Intake {
             memory: BodyMemory::of_one_target(),
             state_dir,
             known: Mutex::default(),
+            tokens: Mutex::default(),
             journal_problem: Mutex::default(),
             logged: Mutex::new(LoggedSet::new(LOGGED_PROBLEMS_MAX)),
         }
@@ -76,6 +79,12 @@ impl Intake {
             }
             Err(_) => {}
         }
+    }
+
+    /// Returns `false` if one of the tokens was used with another body.
+    pub(super) fn admit_tokens(&self, tokens: &[String], body: &[u8]) -> bool {
+        let mut known = self.tokens.lock();
+        tokens.iter().all(|token| known.admit(token, body))
     }
 
     /// Logs a problem of the target's requests, each text once.

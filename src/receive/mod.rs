@@ -20,6 +20,7 @@ mod authenticate;
 mod body;
 mod commit;
 mod intake;
+mod one_time_tokens;
 mod outbox;
 mod recent_uids;
 mod server;

@@ -177,7 +177,7 @@ impl App {
         let read = body::read(body, deliveries.hook.body_bytes_max, [&self.memory, &intake.memory]).await;
         let body = read.map_err(|error| self.body_refusal(error, &intake, &deliveries))?;
         let deadline = tokio::time::Instant::now() + COMMIT_WAIT_MAX;
-        self.authenticate(&intake, check_signature(&deliveries, headers, &body.bytes, received_at))?;
+        self.authenticate(&intake, check_signature(&intake, &deliveries, headers, &body.bytes, received_at))?;
         let durable = async {
             let records = self.parse(&collected, &intake, &deliveries, body.bytes.clone(), received_at).await?;
             if records.is_empty() {

@@ -28,6 +28,7 @@ mod prometheus_names;
 mod properties;
 mod push_protocols;
 mod readme;
+mod receive;
 mod registry;
 mod reload;
 mod routes;

@@ -1,6 +1,6 @@
 //! The keys of `targets:` and `defaults:`.
 
-use super::DefaultValue::{self, Description, Duration as DurationIs, Flag, Integer, Required};
+use super::DefaultValue::{self, Description, Duration as DurationIs, Flag, Integer, Required, RequiredUnless};
 use super::receive::DELIVERIES;
 use super::{Key, NONE, Shape, key, names};
 use crate::config::delivery_log::{INTERVAL_DEFAULT, OVERLAP_DEFAULT};
@@ -27,7 +27,7 @@ pub static TARGET: &[Key] = &[
     key(
         "url",
         Shape::Url,
-        Required,
+        RequiredUnless("the mail system sends deliveries only"),
         "Scheme, host and port. For the system prometheus the whole URL, query included; its default path is /metrics.",
     ),
     USERNAME,
