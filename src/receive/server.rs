@@ -11,6 +11,7 @@ use crate::delivery_log::{HashKey, RecordUid, StateError, hash_key};
 use crate::export::otlp::{LogsSender, OtlpExporter, REQUEST_BYTES_MAX, SendError};
 use crate::model::{Record, RecordState};
 use crate::serve::{Access, AccessError, serve};
+use crate::source::HookRecord;
 use crate::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
 use axum::Router;
 use axum::body::Body;
@@ -244,10 +245,11 @@ impl App {
         let closed = |_| Refusal::Later("the receiver is stopping");
         let _own = intake.parser.acquire().await.map_err(closed)?;
         let _shared = self.parsers.acquire().await.map_err(closed)?;
-        let (hook, key) = (deliveries.hook, self.key.clone());
+        let (hook, key, name) = (deliveries.hook, self.key.clone(), intake.name.clone());
         let parsed = tokio::task::spawn_blocking(move || {
             let page = hook.read(&body, received_at);
-            let uid = |record: &crate::source::HookRecord| key.uid_of(&record.identity);
+            // Two servers may report records with the same identity.
+            let uid = |record: &HookRecord| key.uid_of(&[name.as_bytes(), b"\0", &record.identity].concat());
             let records: Vec<_> = page.records.into_iter().map(|record| (uid(&record), record.record)).collect();
             (records, page.ignored, page.unreadable, page.problem)
         });

@@ -1,7 +1,7 @@
 //! Postmeter is killed, and the OTLP receiver fails, at random: what was acknowledged arrives, and nothing arrives twice under two identities.
 
 use super::world::{ANY, TOKEN, World, arrived, client, lines};
-use crate::support::Program;
+use crate::support::program::Program;
 use postmeter::simulate::Receiver;
 use reqwest::StatusCode;
 use std::sync::Arc;

@@ -93,11 +93,27 @@ pub async fn page(service: &Service) -> String {
     client().get(url).send().await.unwrap().text().await.unwrap()
 }
 
-/// The value of the only sample whose line begins with this text.
+/// The value of the only sample of a family that has these labels, written as `name="value"`.
 #[track_caller]
-pub fn value(page: &str, begins: &str) -> f64 {
-    let mut values = page.lines().filter(|line| line.starts_with(begins)).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-    let value = values.next().unwrap_or_else(|| panic!("no {begins} in {page}"));
-    assert_eq!(values.next(), None, "{begins} is ambiguous");
+pub fn value(page: &str, family: &str, labels: &[&str]) -> f64 {
+    let is_wanted =
+        |line: &&str| line.split_once('{').is_some_and(|(name, rest)| name == family && labels.iter().all(|label| rest.contains(label)));
+    let mut values = page.lines().filter(is_wanted).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    let value = values.next().unwrap_or_else(|| panic!("no {family} with {labels:?} in {page}"));
+    assert_eq!(values.next(), None, "{family} with {labels:?} is ambiguous");
     value
+}
+
+/// The number of attempts of a target with this outcome.
+#[track_caller]
+pub fn attempts(page: &str, target: &str, outcome: &str) -> f64 {
+    let labels = [format!("instance=\"{target}\""), format!("mail_delivery_outcome=\"{outcome}\"")];
+    value(page, "mail_delivery_attempts_total", &labels.each_ref().map(String::as_str))
+}
+
+/// The number of records of a target in this state.
+#[track_caller]
+pub fn records(page: &str, target: &str, state: &str) -> f64 {
+    let labels = [format!("instance=\"{target}\""), format!("postmeter_record_state=\"{state}\"")];
+    value(page, "postmeter_poll_records_total", &labels.each_ref().map(String::as_str))
 }
