@@ -98,8 +98,11 @@ const OWNERS: &[(&str, &[&str])] = &[
             "app/init/file.rs",
         ],
     ),
-    // app/scrape.rs and app/otlp_json.rs print OTLP messages.
-    ("opentelemetry*", &["telemetry/", "report/", "export/", "simulate/receiver.rs", "app/scrape.rs", "app/otlp_json.rs"]),
+    // app/scrape.rs, app/otlp_json.rs and app/records.rs print OTLP messages.
+    (
+        "opentelemetry*",
+        &["telemetry/", "report/", "export/", "simulate/receiver.rs", "app/scrape.rs", "app/otlp_json.rs", "app/records.rs"],
+    ),
     // Only `telemetry` knows the SDK.
     ("opentelemetry_sdk", &["telemetry/"]),
     ("opentelemetry_prometheus", &["telemetry/"]),
