@@ -117,10 +117,19 @@ const OWNERS: &[(&str, &[&str])] = &[
             "simulate/hook.rs",
         ],
     ),
-    // app/scrape.rs and app/otlp_json.rs print OTLP messages.
+    // app/scrape.rs, app/otlp_json.rs and app/records.rs print OTLP messages.
     (
         "opentelemetry*",
-        &["telemetry/", "report/", "export/", "receive/outbox.rs", "simulate/receiver.rs", "app/scrape.rs", "app/otlp_json.rs"],
+        &[
+            "telemetry/",
+            "report/",
+            "export/",
+            "receive/outbox.rs",
+            "simulate/receiver.rs",
+            "app/scrape.rs",
+            "app/otlp_json.rs",
+            "app/records.rs",
+        ],
     ),
     // Only `telemetry` knows the SDK.
     ("opentelemetry_sdk", &["telemetry/"]),

@@ -17,6 +17,7 @@ mod explain;
 mod exposition_formats;
 mod faults;
 mod golden;
+mod hooks;
 mod kill;
 mod layering;
 mod mistakes;

@@ -13,6 +13,7 @@ const GENERATED: &[(&str, &str, &[&str])] = &[
     ("docs/metrics.md", "metrics", &["metrics", "--format", "markdown"]),
     ("docs/configuration.md", "keys", &["config-schema", "--format", "markdown"]),
     ("docs/mail-system-files.md", "keys", &["systems", "schema", "--format", "markdown"]),
+    ("docs/delivery-records.md", "record-fields", &["systems", "records"]),
 ];
 
 #[test]

@@ -67,7 +67,9 @@ impl LogsEncoder {
         requests
     }
 
-    fn log_record(&self, uid: &RecordUid, record: &Record, observed_nanos: u64) -> LogRecord {
+    /// Encodes one record, which was read at `observed_nanos` (Unix time).
+    #[must_use]
+    pub fn log_record(&self, uid: &RecordUid, record: &Record, observed_nanos: u64) -> LogRecord {
         let (severity, severity_text) = severity(record);
         let mut log_record = LogRecord {
             time_unix_nano: record.at.saturating_mul(1_000_000_000).saturating_add(record.at_nanos.into()),

@@ -52,6 +52,7 @@ impl<'v> Assembly<'v> {
         for index in 0..count.min(RECIPIENTS_MAX) {
             let record = self.of_recipient(&record, recipients.get(index).map(String::as_str), index);
             if !budget.add(&record) {
+                page.unreadable += (count - index - 1) as u64;
                 return Err(format!("the records of the body need more than {RECORDS_BYTES_MAX} bytes of memory"));
             }
             page.records.push(record);

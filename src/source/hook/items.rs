@@ -2,7 +2,6 @@
 //! at a time.
 
 use super::NodePath;
-use memchr::memchr;
 
 /// The largest number of items of a body. The rest of the body counts as one unreadable item.
 pub const ITEMS_MAX: usize = 100_000;
@@ -11,40 +10,83 @@ pub const ITEM_BYTES_MAX: usize = 1024 * 1024;
 /// The deepest nesting of lists and objects in an item.
 pub const NESTING_MAX: usize = 32;
 
-/// The form of a body.
-#[derive(Debug)]
-pub enum BodyForm {
-    /// One JSON value, which is the item.
-    Value,
-    /// JSON in lines, an item each; or a list of items; or one item in several lines.
-    Lines,
-    /// A list of items, which is the body or is at this path of it.
-    List(Option<NodePath>),
-}
-
 /// An item, or the problem with it.
 type Item<'b> = Result<&'b [u8], String>;
 
-impl BodyForm {
-    /// The items of a body. An empty body has none.
-    pub(super) fn items<'b>(&self, body: &'b [u8]) -> Vec<Item<'b>> {
-        let body = body.trim_ascii();
-        if body.is_empty() {
-            return vec![Err("the body is empty".to_owned())];
+/// The items of a body: it is one JSON value, a list of values, or values in lines. If there is a path, each value has a list of items there.
+pub(super) fn items<'b>(body: &'b [u8], list: Option<&NodePath>) -> Vec<Item<'b>> {
+    let body = body.trim_ascii();
+    let mut items = Items { items: Vec::new(), list };
+    if body.is_empty() {
+        items.items.push(Err("the body is empty".to_owned()));
+    } else if value_end(body).is_ok_and(|end| end == body.len()) {
+        items.add_value(body);
+    } else {
+        items.add_lines(body);
+    }
+    items.items
+}
+
+/// The items found so far.
+struct Items<'b, 'p> {
+    items: Vec<Item<'b>>,
+    list: Option<&'p NodePath>,
+}
+
+impl<'b> Items<'b, '_> {
+    /// Adds the values of the lines that are not empty.
+    fn add_lines(&mut self, body: &'b [u8]) {
+        for line in body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()) {
+            if self.is_full() {
+                return;
+            }
+            self.add_value(line);
         }
-        match self {
-            Self::Value => vec![check(body)],
-            Self::List(None) => elements(body),
-            Self::List(Some(path)) => match list_at(body, path) {
-                Some(list) => elements(list),
-                None => vec![Err(format!("the body has no list {}", path.as_str()))],
-            },
-            Self::Lines => match body.first() {
-                Some(b'[') => elements(body),
-                _ if value_end(body).is_ok_and(|end| end == body.len()) => vec![check(body)],
-                _ => lines(body),
-            },
+    }
+
+    /// Adds a value, or the elements of a list.
+    fn add_value(&mut self, value: &'b [u8]) {
+        if value.starts_with(b"[") {
+            self.add_elements(value, Self::add_items_of);
+        } else {
+            self.add_items_of(value);
         }
+    }
+
+    fn add_items_of(&mut self, value: &'b [u8]) {
+        match self.list.map(|path| list_at(value, path).ok_or(path)) {
+            None => self.items.push(check(value)),
+            Some(Ok(list)) => self.add_elements(list, |items, element| items.items.push(check(element))),
+            Some(Err(path)) => self.items.push(Err(format!("the list {} is missing", path.as_str()))),
+        }
+    }
+
+    /// Adds the elements of the list at the start of a text.
+    fn add_elements(&mut self, text: &'b [u8], add: fn(&mut Self, &'b [u8])) {
+        let mut rest = text.get(1..).unwrap_or_default().trim_ascii_start();
+        if rest.first() == Some(&b']') {
+            return;
+        }
+        while !self.is_full() {
+            let Ok(end) = value_end(rest) else { break };
+            add(self, rest[..end].trim_ascii_end());
+            match rest.get(end) {
+                Some(b',') => rest = rest[end + 1..].trim_ascii_start(),
+                Some(b']') => return,
+                _ => break,
+            }
+        }
+        if !self.is_full() {
+            self.items.push(Err("the list ends in the middle".to_owned()));
+        }
+    }
+
+    /// Returns `true` if there is no room for another item, after it has added the problem.
+    fn is_full(&mut self) -> bool {
+        if self.items.len() == ITEMS_MAX {
+            self.items.push(Err(format!("the body has more than {ITEMS_MAX} items")));
+        }
+        self.items.len() > ITEMS_MAX
     }
 }
 
@@ -71,55 +113,6 @@ fn check(item: &[u8]) -> Item<'_> {
         at += 1;
     }
     Ok(item)
-}
-
-/// The lines that are not empty.
-fn lines(body: &[u8]) -> Vec<Item<'_>> {
-    let mut items = Vec::new();
-    let mut rest = body;
-    while !rest.is_empty() {
-        let end = memchr(b'\n', rest).unwrap_or(rest.len());
-        let line = rest[..end].trim_ascii();
-        rest = &rest[(end + 1).min(rest.len())..];
-        if line.is_empty() {
-            continue;
-        }
-        if items.len() == ITEMS_MAX {
-            items.push(Err(format!("the body has more than {ITEMS_MAX} items")));
-            break;
-        }
-        items.push(check(line));
-    }
-    items
-}
-
-/// The elements of the list at the start of a text.
-fn elements(text: &[u8]) -> Vec<Item<'_>> {
-    let mut items = Vec::new();
-    let Some(mut rest) = text.strip_prefix(b"[") else { return vec![Err("the body is not a list".to_owned())] };
-    rest = rest.trim_ascii_start();
-    if rest.first() == Some(&b']') {
-        return items;
-    }
-    loop {
-        if items.len() == ITEMS_MAX {
-            items.push(Err(format!("the body has more than {ITEMS_MAX} items")));
-            return items;
-        }
-        let Ok(end) = value_end(rest) else {
-            items.push(Err("the list ends in the middle".to_owned()));
-            return items;
-        };
-        items.push(check(rest[..end].trim_ascii_end()));
-        match rest.get(end) {
-            Some(b',') => rest = rest[end + 1..].trim_ascii_start(),
-            Some(b']') => return items,
-            _ => {
-                items.push(Err("the list ends in the middle".to_owned()));
-                return items;
-            }
-        }
-    }
 }
 
 /// Returns the text that begins with the list at a path.
@@ -159,28 +152,24 @@ fn member<'b>(text: &'b [u8], name: &str) -> Option<&'b [u8]> {
     }
 }
 
-/// Returns the position after the value at the start of a text: of the comma or bracket that follows, or the end of the text. The white
-/// space after the value belongs to it. `Err`: the text ends in the middle of the value.
+/// Returns the position after the value at the start of a text, with the white space that follows it: of a comma or a bracket, of the next
+/// value, or the end of the text. `Err`: the text ends in the middle of the value.
 fn value_end(text: &[u8]) -> Result<usize, ()> {
-    let (mut depth, mut at) = (0_usize, 0);
+    let (mut depth, mut at, mut is_complete) = (0_usize, 0, false);
     while let Some(byte) = text.get(at) {
+        if depth == 0 && (matches!(byte, b',' | b'}' | b']') || (is_complete && !byte.is_ascii_whitespace())) {
+            return Ok(at);
+        }
         match byte {
-            b'"' => {
-                at += string_length(&text[at..]).ok_or(())?;
-                continue;
-            }
+            b'"' => at += string_length(&text[at..]).ok_or(())?,
+            _ => at += 1,
+        }
+        match byte {
             b'{' | b'[' => depth += 1,
-            b'}' | b']' if depth == 0 => return Ok(at),
             b'}' | b']' => depth -= 1,
-            b',' if depth == 0 => return Ok(at),
-            b'\n'
-                if depth == 0 && !text[at..].trim_ascii().is_empty() && !matches!(text[at..].trim_ascii_start()[0], b',' | b']' | b'}') =>
-            {
-                return Ok(at);
-            }
             _ => {}
         }
-        at += 1;
+        is_complete |= depth == 0 && matches!(byte, b'"' | b'}' | b']');
     }
     if depth == 0 { Ok(at) } else { Err(()) }
 }

@@ -14,6 +14,7 @@ mod page;
 mod readers;
 mod reply_text;
 mod row;
+pub mod segments;
 pub mod signature;
 mod slot;
 mod timestamp;
@@ -21,14 +22,14 @@ mod value_source;
 
 pub use condition::{Condition, Test};
 pub use identity::IdentityPart;
-pub use items::{BodyForm, ITEM_BYTES_MAX, ITEMS_MAX, NESTING_MAX};
+pub use items::{ITEM_BYTES_MAX, ITEMS_MAX, NESTING_MAX};
 pub use node_path::NodePath;
 pub use page::{HookPage, HookRecord};
 pub(super) use readers::reader_names;
 pub use readers::{READERS, TextReader};
 pub use row::{Fields, Row};
 pub use signature::{SignatureError, SignatureScheme, VerificationKey};
-pub use slot::{STAGES, Slot};
+pub use slot::{STAGES, Slot, TYPED as TYPED_FIELDS};
 pub use value_source::ValueSource;
 
 use assemble::{Assembly, Budget};
@@ -44,8 +45,8 @@ pub struct Hook {
     pub signature: Option<&'static SignatureScheme>,
     /// The largest body of a request, after decompression.
     pub body_bytes_max: usize,
-    /// The form of a body.
-    pub body: BodyForm,
+    /// The path of the list of items in each value of a body. `None`: a value is an item.
+    pub list: Option<NodePath>,
     /// The paths of which an item has one. An item without any of them is not an item of this system.
     pub kind: Vec<NodePath>,
     /// Conditions of items that are ignored whatever they report.
@@ -88,7 +89,7 @@ impl Hook {
     pub fn read(&self, body: &[u8], received_at: SystemTime) -> HookPage {
         let mut page = HookPage::default();
         let mut budget = Budget::default();
-        for (number, item) in (1_u64..).zip(self.body.items(body)) {
+        for (number, item) in (1_u64..).zip(items::items(body, self.list.as_ref())) {
             let read = item.and_then(|item| {
                 let value = serde_json::from_slice(item).map_err(|error| format!("not valid JSON: {}", syntax_problem(&error)))?;
                 self.read_item(&value, received_at, &mut budget, &mut page)

@@ -8,23 +8,9 @@ use super::memory::Memory;
 use super::schema::VALUES_MAX;
 use crate::model::{BounceType, ComplaintType, FailureOrigin, Outcome, RecordEvent};
 use crate::source::hook::signature::SCHEMES;
-use crate::source::hook::{BodyForm, Fields, Hook, HookCredential, IdentityPart, NodePath, Row};
+use crate::source::hook::{Fields, Hook, HookCredential, IdentityPart, NodePath, Row};
 use crate::yaml::{Decoder, Item};
 use schema::{CONDITIONS_MAX, HOOK, ROW, ROWS_MAX};
-
-/// The forms of a body.
-const BODIES: &[(&str, BodyName)] = &[("value", BodyName::Value), ("lines", BodyName::Lines), ("list", BodyName::List)];
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum BodyName {
-    Value,
-    Lines,
-    List,
-}
-
-fn body_names() -> Vec<&'static str> {
-    BODIES.iter().map(|(name, _)| *name).collect()
-}
 
 /// Declares a function with the names of an enum's values, and one that decodes a value.
 macro_rules! names {
@@ -71,20 +57,10 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
     if signature.is_some() != authentication.contains(&HookCredential::SigningKey) {
         decoder.report(&location, "signature and the credential signing_key need each other");
     }
-    let form = map.choice_or_default(decoder, "body", BODIES);
-    let list = map.take("list");
-    if let Some(item) = list.as_ref().filter(|_| form != BodyName::List) {
-        decoder.report(&item.location, "is for the body list");
-    }
-    let list = list.and_then(|item| {
+    let list = map.take("list").and_then(|item| {
         let text = decoder.raw_text(&item)?;
         decoder.ok_or_report_value(&item, NodePath::parse(text))
     });
-    let body = match form {
-        BodyName::Value => BodyForm::Value,
-        BodyName::Lines => BodyForm::Lines,
-        BodyName::List => BodyForm::List(list),
-    };
     let body_bytes_max = map.bytes_or_default(decoder, "body_bytes_max");
     let kind = map.take_required(decoder, "kind").map(|item| value::paths(decoder, &item)).unwrap_or_default();
     let ignore = map.take("ignore").map(|item| decoder.bounded_list(&item, CONDITIONS_MAX)).unwrap_or_default();
@@ -98,7 +74,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
     let rows = rows.iter().filter_map(|item| decode_row(decoder, item, &fields, &identity)).collect();
     let limits: Vec<&str> = limits.iter().map(String::as_str).collect();
     let (authentication, limits) = (memory.list(authentication), memory.texts(&limits));
-    memory.list(vec![Hook { authentication, signature, body_bytes_max, body, kind, ignore, rows, limits }]).first()
+    memory.list(vec![Hook { authentication, signature, body_bytes_max, list, kind, ignore, rows, limits }]).first()
 }
 
 /// Decodes a row. It has the fields and the identity of the hook that it does not replace.

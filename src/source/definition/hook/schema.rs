@@ -37,12 +37,11 @@ pub static HOOK: &[Key] = &[
     ),
     key("signature", Shape::Choice(super::signature_names), NONE, "How the system signs its requests."),
     key(
-        "body",
-        Shape::Choice(super::body_names),
-        Choice("value"),
-        "`value`: the body is one item. `lines`: JSON in lines, an item each; or a list of items; or one item. `list`: a list of items.",
+        "list",
+        Shape::Text,
+        Description("each value is an item"),
+        "The path of the list of items in a value. A body is one JSON value, a list of values, or a value in each line.",
     ),
-    key("list", Shape::Text, Description("the body"), "Of the form `list`: the path of the list in the body."),
     key("body_bytes_max", Shape::Bytes(1024..=64 * 1024 * 1024), Bytes(BODY_BYTES_DEFAULT), "The largest body, after decompression."),
     key(
         "kind",
