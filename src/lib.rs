@@ -6,7 +6,7 @@
 //!    [`model`].
 //! 2. [`telemetry`] passes the canonical metrics through the instruments of the target's `MeterProvider`; [`report`] adds start times and the
 //!    ends of series.
-//! 3. [`delivery_log`] follows delivery logs.
+//! 3. [`delivery_log`] follows delivery logs, and [`receive`] accepts delivery records that mail systems send.
 //! 4. [`export`] pushes the result over OTLP and writes it as exposition formats, which [`serve`] serves.
 //!
 //! [`config`] reads the configuration file, [`app`] contains the commands, [`net`] handles text and files from outside, and [`simulate`]
@@ -19,6 +19,7 @@ pub mod format;
 pub mod model;
 pub mod net;
 pub mod poll;
+pub mod receive;
 pub mod report;
 pub mod serve;
 pub mod simulate;

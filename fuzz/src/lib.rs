@@ -8,6 +8,7 @@ pub mod exposition;
 pub mod generators;
 pub mod grammar;
 pub mod history;
+pub mod hooks;
 pub mod hostile;
 pub mod kumomta_names;
 pub mod otlp;
@@ -23,6 +24,8 @@ pub type Check = fn(&[u8]);
 pub const CHECKS: &[(&str, Check)] = &[
     ("cpanel", |bytes| reader::check_system("cpanel", bytes)),
     ("cpanel_records", records::check),
+    ("hooks", hooks::check),
+    ("segments", hooks::check_segment),
     ("ceymail", |bytes| reader::check_system("ceymail", bytes)),
     ("kumomta_json", |bytes| reader::check_request("kumomta", "metrics", "json", bytes)),
     ("kumomta_text", |bytes| reader::check_request("kumomta", "metrics", "text", bytes)),
@@ -84,6 +87,10 @@ pub fn run(name: &str, bytes: &[u8]) {
 pub const SEEDS: &[(&str, &str, &str)] = &[
     ("cpanel", "cpanel", "0123456"),
     ("cpanel_records", "cpanel", ""),
+    ("hooks", "kumomta", "01234567"),
+    ("hooks", "stalwart", "01234567"),
+    ("hooks", "mailgun", "01234567"),
+    ("segments", "kumomta", ""),
     ("ceymail", "ceymail", "0"),
     ("kumomta_json", "kumomta", ""),
     ("kumomta_text", "kumomta", ""),

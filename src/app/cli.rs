@@ -44,6 +44,9 @@ pub(super) enum Command {
     /// Show which native series each canonical value comes from, and which native families no rule uses.
     #[command(after_help = help::EXPLAIN)]
     Explain(ExplainArgs),
+    /// Print the delivery records in saved requests of a mail system, or in its segment files.
+    #[command(after_help = help::RECORDS)]
+    Records(RecordsArgs),
     /// Run a simulated mail server with realistic, changing values.
     Simulate(SimulateArgs),
     /// List the mail systems, show and check their definitions.
@@ -70,6 +73,34 @@ pub(super) enum Command {
     /// Try Postmeter with five simulated mail servers; no configuration needed.
     #[command(after_help = help::DEMO)]
     Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RecordsArgs {
+    /// Mail system that sent the requests or wrote the files.
+    #[arg(long, value_name = "SYSTEM")]
+    pub(super) system: String,
+    /// File with the body of a request, with one body in each line, or a segment of KumoMTA; `-` is the standard input. May be repeated.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(super) file: Vec<PathBuf>,
+    /// Fields to print in plain text, as in `include` of a target, separated by commas; `all` for all. Others that identify a person are
+    /// hashed with a key that is made for each run, or omitted.
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    pub(super) include: Vec<String>,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t = RecordsFormat::Text)]
+    pub(super) format: RecordsFormat,
+    /// Also the mail system that this file defines; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub(super) systems_file: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum RecordsFormat {
+    /// One line for each record.
+    Text,
+    /// One JSON object in each line.
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -125,6 +156,8 @@ pub(super) enum SystemsCommand {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
     },
+    /// Print the events and fields in the delivery records of each mail system, as Markdown tables.
+    Records,
     /// Print the keys of a definition, as JSON Schema for editors or as Markdown tables.
     Schema {
         /// Output format.

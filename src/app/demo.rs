@@ -6,7 +6,7 @@ use super::cli::DemoArgs;
 use super::run::StopSignals;
 use super::service::Service;
 use crate::config::{self, Environment, LogLevel};
-use crate::simulate::{Options, Receiver, SimulatedServer, System};
+use crate::simulate::{self, Hook, HookSender, Options, Receiver, SimulatedServer, System};
 use crate::source;
 use crate::telemetry::SelfTelemetry;
 use std::fs::Permissions;
@@ -48,11 +48,20 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
     config.telemetry.log_level = log_level.unwrap_or(LogLevel::Warn);
     let self_telemetry = SelfTelemetry::start(&config.telemetry).map_err(super::StartError::from)?;
     let service = Service::start(config, self_telemetry, "--listen").await?;
+    let mut hooks = Vec::new();
+    for server in &servers {
+        hooks.extend(service.receive_address.and_then(|address| send_deliveries(server, address)));
+    }
 
     let address = service.address.map(|address| address.to_string()).unwrap_or_default();
     println!("Postmeter {} demo with {} simulated mail server(s)\n", env!("CARGO_PKG_VERSION"), servers.len());
     for server in &servers {
         println!("  {:<12} {}", server.system().name(), server.url());
+    }
+    let senders: Vec<&str> =
+        servers.iter().map(SimulatedServer::system).filter(|system| system.sends_deliveries()).map(System::name).collect();
+    if let Some(address) = service.receive_address.filter(|_| !senders.is_empty()) {
+        println!("\n  hooks {} send their deliveries to http://{address}/v1/deliveries/", senders.join(" and "));
     }
     match &directory {
         Ok(_) if !servers.iter().any(has_delivery_log) => println!(),
@@ -72,10 +81,11 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
             _ = status.tick() => println!("{}", status_line(&service, receiver.as_ref())),
         }
     }
+    drop(hooks);
     service.stop().await;
     if let Some(receiver) = receiver {
         let (points, requests, records) = (receiver.points(), receiver.count(), receiver.log_records());
-        println!("the receiver accepted {points} points in {requests} requests, and {records} records of the delivery log");
+        println!("the receiver accepted {points} points in {requests} requests, and {records} delivery records");
         receiver.shutdown().await;
     }
     for server in servers {
@@ -96,6 +106,20 @@ fn selected(systems: &[System]) -> Vec<System> {
         }
     }
     selected
+}
+
+/// Sends the deliveries of a server to the receiver of the demo.
+fn send_deliveries(server: &SimulatedServer, address: SocketAddr) -> Option<HookSender> {
+    let system = server.system();
+    let url = format!("http://{address}/v1/deliveries/demo-{}", system.name());
+    let hook = Hook { url, secret: simulate::TOKEN.to_owned(), fault: None };
+    system.sends_deliveries().then(|| server.send_deliveries(hook).ok()).flatten()
+}
+
+/// The part of a target that accepts the deliveries of a simulated system.
+fn deliveries_part(system: System) -> String {
+    let credential = if system == System::Emailengine { "signing_key" } else { "token" };
+    format!("deliveries: {{{credential}: {}, include: [delivery_domain]}}, ", simulate::TOKEN)
 }
 
 fn has_delivery_log(server: &SimulatedServer) -> bool {
@@ -126,7 +150,7 @@ fn status_line(service: &Service, receiver: Option<&Receiver>) -> String {
         let is_target = |instance: &&String| targets.iter().any(|target| target.target.name() == instance.as_str());
         let pushed = receiver.targets().iter().filter(is_target).count();
         let (points, records) = (receiver.points(), receiver.log_records());
-        line += &format!("; the receiver has {points} points of {pushed} targets, and {records} records of the delivery log");
+        line += &format!("; the receiver has {points} points of {pushed} targets, and {records} delivery records");
     }
     line
 }
@@ -140,7 +164,7 @@ fn file(servers: &[SimulatedServer], args: &DemoArgs, endpoint: &str, state_dir:
     let state_dir = state_dir.and_then(Path::to_str);
     if let Some(state_dir) = state_dir {
         // A dollar sign would introduce a reference.
-        file += &format!("state_dir: {}\n", quoted(&state_dir.replace('$', "$$")));
+        file += &format!("state_dir: {}\nreceive: {{listen: \"127.0.0.1:0\"}}\n", quoted(&state_dir.replace('$', "$$")));
     }
     file += "defaults: {timeout: 5s, min_interval: 5s}\ntargets:\n";
     for server in servers {
@@ -148,7 +172,8 @@ fn file(servers: &[SimulatedServer], args: &DemoArgs, endpoint: &str, state_dir:
         let (name, url) = (system.name(), server.url());
         let delivery_log = source::by_name(name).and_then(|source| source.delivery_log).filter(|_| state_dir.is_some());
         let delivery_log = delivery_log.map(|log| format!("{}: {{{DELIVERY_LOG_KEYS}}}, ", log.part.name)).unwrap_or_default();
-        let keys = system.credential_keys() + &system.parts_key(&delivery_log) + system.demo_keys();
+        let deliveries = if system.sends_deliveries() && state_dir.is_some() { deliveries_part(system) } else { String::new() };
+        let keys = system.credential_keys() + &system.parts_key(&(delivery_log + &deliveries)) + system.demo_keys();
         file += &format!("  - {{name: demo-{name}, system: {name}, url: \"{url}\", {keys}}}\n");
     }
     file += &format!(

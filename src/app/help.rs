@@ -96,6 +96,15 @@ To use the schema in an editor with a YAML language server, begin the file with:
 
 Exit codes: 0 on success, 1 if a file has a problem, 2 if the command line is invalid.";
 
+pub(super) const RECORDS: &str = "\
+Examples:
+  postmeter records --system sendgrid --file body.json
+  postmeter records --system kumomta --file /var/log/kumomta/20261128-144320 --format json
+  curl -s http://192.0.2.9/last-webhook | postmeter records --system stalwart --file - --include recipient,message
+
+The records are printed as they would leave the machine. The last line, on standard error, has the
+numbers of records, of items that report something else, and of items that cannot be read.";
+
 pub(super) const METRICS: &str = "\
 Examples:
   postmeter metrics | less

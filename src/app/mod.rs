@@ -14,6 +14,7 @@ mod man;
 mod metrics;
 mod one_shot;
 mod otlp_json;
+mod records;
 mod reload;
 mod run;
 mod saved;
@@ -74,6 +75,7 @@ pub fn main(cli: Cli) -> ExitCode {
             Command::Init(args) => init::init(args).await,
             Command::Scrape(args) => scrape::scrape(*args).await,
             Command::Explain(args) => explain::explain(args).await,
+            Command::Records(args) => records::records(&args),
             Command::Simulate(args) => simulate::simulate(args).await,
             Command::Systems(args) => systems::systems(&args),
             Command::Metrics(args) => metrics::metrics(&args),

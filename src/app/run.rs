@@ -27,11 +27,13 @@ pub(super) async fn run(args: RunArgs, log_level: Option<LogLevel>) -> Result<()
     let shard = config.shard;
     let otlp = config.export.otlp.as_ref().map(Otlp::receiver);
     let scheme = config.export.prometheus.as_ref().and_then(Prometheus::server_tls).map_or("http", |_| "https");
+    let receive_scheme = config.receive.as_ref().and_then(|receive| receive.tls.as_ref()).map_or("http", |_| "https");
     let mut service = Service::start(config, telemetry, "export.prometheus.listen").await?;
     if let Some(shard) = shard.filter(|_| service.targets.now().is_empty()) {
         warn!(%shard, "the shard contains no targets, so nothing is polled");
     }
     let health = service.health_address.map(|address| format!("http://{address}/-/healthy"));
+    let receive = service.receive_address.map(|address| format!("{receive_scheme}://{address}/v1/deliveries/TARGET"));
     let pull = service.address.map(|address| format!("{scheme}://{address}/metrics"));
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -39,6 +41,7 @@ pub(super) async fn run(args: RunArgs, log_level: Option<LogLevel>) -> Result<()
         pull = pull.as_deref().unwrap_or("off"),
         push = otlp.as_deref().unwrap_or("off"),
         health = health.as_deref().unwrap_or("off"),
+        receive = receive.as_deref().unwrap_or("off"),
         "started"
     );
     service.reload_on_change(config_file, hangup);

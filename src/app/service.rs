@@ -6,6 +6,7 @@ use crate::config::{Config, Prometheus};
 use crate::delivery_log::StateError;
 use crate::export::otlp::{ExportQueue, Push, PushStatus, SendError};
 use crate::poll;
+use crate::receive::{Receiver, ReceiverError};
 use crate::serve::{Access, AccessError, AppState};
 use crate::telemetry::{SelfTelemetry, SelfTelemetryError, SelfWatch, TargetSet};
 use std::net::SocketAddr;
@@ -31,6 +32,8 @@ pub struct Service {
     pub address: Option<SocketAddr>,
     /// The address of the health endpoint, if it is enabled.
     pub health_address: Option<SocketAddr>,
+    /// The address of the listener for delivery records, if it is enabled.
+    pub receive_address: Option<SocketAddr>,
     /// The export queue of the push, if it is enabled.
     pub export_queue: Option<Arc<ExportQueue>>,
 }
@@ -62,6 +65,9 @@ pub enum StartError {
     /// The push cannot be built.
     #[error(transparent)]
     Send(#[from] SendError),
+    /// Delivery records cannot be received.
+    #[error(transparent)]
+    Receiver(#[from] ReceiverError),
     /// Postmeter's own telemetry cannot be built.
     #[error(transparent)]
     SelfTelemetry(#[from] SelfTelemetryError),
@@ -102,6 +108,15 @@ impl Service {
             None => None,
         };
 
+        let receiver = match (&config.receive, &config.state_dir) {
+            (Some(receive), Some(state_dir)) => {
+                let otlp = config.export.otlp.as_ref();
+                let receiver = Receiver::open(receive, state_dir, otlp, targets.clone(), self_telemetry.clone())?;
+                Some((listen(&receive.listen, "receive.listen").await?, receiver))
+            }
+            _ => None,
+        };
+
         let targets_changed = Arc::new(Notify::new());
         let handles = ReloadHandles {
             targets: targets.clone(),
@@ -133,6 +148,10 @@ impl Service {
             tasks.push(tokio::spawn(state.run_health(listener, stop.clone())));
         }
         tasks.push(tokio::spawn(watch.run(stop.clone())));
+        let receive_address = receiver.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
+        if let Some((listener, receiver)) = receiver {
+            tasks.push(tokio::spawn(receiver.run(listener, stop.clone())));
+        }
         let delivery_logs = DeliveryLogs::start(&config, &targets)?;
         tasks.push(tokio::spawn(delivery_logs.run(targets.clone(), targets_changed, stop.clone())));
         if let Some(push) = push {
@@ -141,7 +160,17 @@ impl Service {
         let (lists_sender, lists) = mpsc::channel(1);
         tasks.push(tokio::spawn(request_lists(targets_http, lists_sender, stop.clone())));
         let running_config = Some((running_config, Triggers { requests, lists }));
-        Ok(Self { stop: stop.drop_guard(), tasks, self_telemetry, running_config, targets, address, health_address, export_queue })
+        Ok(Self {
+            stop: stop.drop_guard(),
+            tasks,
+            self_telemetry,
+            running_config,
+            targets,
+            address,
+            health_address,
+            receive_address,
+            export_queue,
+        })
     }
 
     /// Reloads the configuration on `hangup`, on requests of the reload endpoint, and when watched files change.

@@ -57,7 +57,12 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, map: &mut Map<'_>) -> Credential
     Credentials { username, password, token }
 }
 
-fn secret_or_file(decoder: &mut Decoder<'_>, map: &mut Map<'_>, key: &str, file_key: &str) -> Option<(Secret, Location, Option<String>)> {
+pub(super) fn secret_or_file(
+    decoder: &mut Decoder<'_>,
+    map: &mut Map<'_>,
+    key: &str,
+    file_key: &str,
+) -> Option<(Secret, Location, Option<String>)> {
     let inline = map.take(key);
     let file = map.take(file_key);
     if let (Some(_), Some(file)) = (&inline, &file) {

@@ -18,6 +18,8 @@ pub(super) struct Decoder<'a> {
     pub has_broken_systems: bool,
     /// `true` if the file names a directory for state.
     pub has_state_dir: bool,
+    /// `true` if the file has a listener for delivery records.
+    pub has_receiver: bool,
     /// `true` if metrics are pushed over HTTP to a URL from which the URL of logs cannot be derived.
     pub logs_url_is_unknown: bool,
 }
@@ -26,7 +28,15 @@ impl<'a> Decoder<'a> {
     /// Creates a decoder for a file.
     pub(super) const fn new(file: &'a str, environment: &'a Environment, systems: Vec<&'static Source>) -> Self {
         let decoder = yaml::Decoder::new(file, environment, Positions::Lines);
-        Self { decoder, environment, systems, has_broken_systems: false, has_state_dir: false, logs_url_is_unknown: false }
+        Self {
+            decoder,
+            environment,
+            systems,
+            has_broken_systems: false,
+            has_state_dir: false,
+            has_receiver: false,
+            logs_url_is_unknown: false,
+        }
     }
 
     /// Returns the errors and the warnings.

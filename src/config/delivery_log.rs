@@ -59,7 +59,7 @@ impl DeliveryLog {
     }
 }
 
-fn fields(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<Field> {
+pub(super) fn fields(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<Field> {
     let names: Vec<&str> = FIELDS.iter().map(|info| info.name).collect();
     let mut fields = Vec::new();
     for item in decoder.list(item).unwrap_or_default() {

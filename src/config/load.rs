@@ -4,8 +4,8 @@ use super::decode::Decoder;
 use super::map::{Item, Location, Map};
 use super::schema::{FILE, TARGET};
 use super::{
-    Config, Environment, Export, Health, Problem, Problems, Prometheus, Protocol, Reload, Shard, SystemsFiles, Target, TargetsFiles,
-    TargetsHttp, Telemetry, otel, problem, target, yaml,
+    Config, Environment, Export, Health, Problem, Problems, Prometheus, Protocol, Receive, Reload, Shard, SystemsFiles, Target,
+    TargetsFiles, TargetsHttp, Telemetry, otel, problem, target, yaml,
 };
 use crate::source::{SOURCES, Source, built_in_problems};
 use std::collections::HashMap;
@@ -105,11 +105,12 @@ impl Config {
         let (targets, targets_files, defaults) = (map.take("targets"), map.take("targets_files"), map.take("defaults"));
         let targets_http = map.take("targets_http");
         let (export, telemetry, reload) = (map.take("export"), map.take("telemetry"), map.take("reload"));
-        let health = map.take("health");
+        let (health, receive) = (map.take("health"), map.take("receive"));
         let (shard, state_dir, systems_files) = (map.take("shard"), map.take("state_dir"), map.take("systems_files"));
         decoder.finish(map);
         // Parts that need the directory only check that the key is present; its value is checked here.
         decoder.has_state_dir = state_dir.is_some();
+        decoder.has_receiver = receive.is_some();
         let state_dir = state_dir.and_then(|item| decoder.path_text(&item)).map(PathBuf::from);
         let is_disabled = is_disabled(decoder);
         let export = Export::decode(decoder, export.as_ref(), is_disabled);
@@ -124,12 +125,13 @@ impl Config {
         let targets = decode_targets(decoder, targets.as_ref(), defaults.as_ref(), has_other_targets);
         let reload = Reload::decode(decoder, reload.as_ref());
         let health = health.and_then(|item| Health::decode(decoder, &item));
+        let receive = receive.and_then(|item| Receive::decode(decoder, &item));
         let shard = shard.and_then(|item| Shard::decode(decoder, &item));
         let has_own_receiver = telemetry.as_ref().is_some_and(|item| item.has_key("otlp"));
         let mut telemetry = decode_telemetry(decoder, telemetry.as_ref(), is_disabled);
         telemetry.metrics_in_export = export.otlp.as_ref().filter(|_| !has_own_receiver).map(|otlp| otlp.temporality);
         let warnings = take_warnings(decoder);
-        Self { targets, shard, systems_files, targets_files, targets_http, export, health, telemetry, state_dir, reload, warnings }
+        Self { targets, shard, systems_files, targets_files, targets_http, export, health, receive, telemetry, state_dir, reload, warnings }
     }
 
     /// A configuration without targets in which the environment determines everything else, for programs that supply their own targets.
@@ -149,6 +151,7 @@ impl Config {
             targets_http: None,
             export,
             health: None,
+            receive: None,
             telemetry,
             state_dir: None,
             reload,

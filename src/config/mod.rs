@@ -16,6 +16,7 @@ mod access;
 mod command_line;
 mod credentials;
 mod decode;
+mod deliveries;
 mod delivery_log;
 mod discovery;
 mod effective;
@@ -36,6 +37,7 @@ mod pem;
 mod prometheus;
 mod protection;
 mod queue;
+mod receive;
 mod reload;
 mod request;
 pub mod schema;
@@ -56,6 +58,7 @@ mod window;
 pub use access::{Auth, RateLimit, Token, User, check_token_name, parse_timestamp};
 pub use command_line::{CommandLineTarget, command_line_target, command_line_target_with};
 pub use credentials::Credentials;
+pub use deliveries::Deliveries;
 pub use delivery_log::DeliveryLog;
 pub use discovery::{Discovery, DiscoveryReport};
 pub use effective::effective_yaml;
@@ -72,6 +75,7 @@ pub use passthrough::Passthrough;
 pub use pem::Pem;
 pub use prometheus::Prometheus;
 pub use queue::{Queue, Retry, Spool};
+pub use receive::Receive;
 pub use reload::Reload;
 pub use secret::{Secret, SecretError};
 pub use server_tls::{ClientAuth, ServerTls, TlsVersion};
@@ -111,6 +115,8 @@ pub struct Config {
     pub export: Export,
     /// Key `health`: a listener for probes; `None` leaves them to the pull endpoint.
     pub health: Option<Health>,
+    /// Key `receive`: a listener for delivery records; `None` receives none.
+    pub receive: Option<Receive>,
     /// Key `telemetry`: Postmeter's own logs, metrics and traces.
     pub telemetry: Telemetry,
     /// Key `state_dir`: a directory for read positions of delivery logs and the key of their hashes. `None` keeps no state.

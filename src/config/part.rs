@@ -5,7 +5,7 @@ use super::decode::Decoder;
 use super::map::{Item, Location};
 use super::schema::CREDENTIALS;
 use super::text::suggestion;
-use super::{Credentials, DeliveryLog};
+use super::{Credentials, Deliveries, DeliveryLog, deliveries};
 use crate::source::{Part, Source};
 
 /// A part to request.
@@ -17,13 +17,24 @@ pub struct TargetPart {
     pub credentials: Credentials,
 }
 
-/// Returns the names of all parts of a mail system, including the delivery log.
-pub(super) fn names(source: &Source) -> impl Iterator<Item = &'static str> {
-    source.parts.iter().chain(source.delivery_log.map(|records| &records.part)).map(|part| part.name)
+/// What `parts` of a target contains.
+#[derive(Debug, Default)]
+pub(super) struct TargetParts {
+    /// The parts of a poll, the required one first.
+    pub polled: Vec<TargetPart>,
+    /// The delivery log, which is read independently of polls.
+    pub delivery_log: Option<DeliveryLog>,
+    /// The delivery records that the mail system sends.
+    pub deliveries: Option<Deliveries>,
 }
 
-/// Decodes the parts: the required part, then the optional ones, each with its credentials; and the delivery log, which is read
-/// independently of polls. `own_keys` are the credentials that the target does not inherit.
+/// Returns the names of all parts of a mail system, including those that are not polled.
+pub(super) fn names(source: &Source) -> impl Iterator<Item = &'static str> {
+    let parts = source.parts.iter().chain(source.delivery_log.map(|records| &records.part)).map(|part| part.name);
+    parts.chain(source.hook.map(|_| deliveries::PART))
+}
+
+/// Decodes the parts: the required part, then the optional ones, each with its credentials; and those that are not polled. `own_keys` are the credentials that the target does not inherit.
 pub(super) fn decode(
     decoder: &mut Decoder<'_>,
     location: &Location,
@@ -31,16 +42,21 @@ pub(super) fn decode(
     source: &'static Source,
     target: &Credentials,
     own_keys: &[&str],
-) -> (Vec<TargetPart>, Option<DeliveryLog>) {
+    is_polled: bool,
+) -> TargetParts {
     let mut found = vec![(location.clone(), TargetPart { part: source.required(), credentials: target.clone() })];
     let entries = item.map(|item| decoder.names_or_map(item)).unwrap_or_default();
-    let mut delivery_log = None;
+    let mut parts = TargetParts::default();
     for (name, item) in entries {
         if let Some(records) = source.delivery_log.filter(|records| records.part.name == name) {
             if let Some((log, has_own)) = DeliveryLog::decode(decoder, &item, records, target) {
                 found.push((if has_own { item.location } else { location.clone() }, log.part.clone()));
-                delivery_log = Some(log);
+                parts.delivery_log = Some(log);
             }
+            continue;
+        }
+        if let Some(hook) = source.hook.filter(|_| name == deliveries::PART) {
+            parts.deliveries = Deliveries::decode(decoder, &item, source, hook);
             continue;
         }
         let Some(part) = source.part(name) else {
@@ -57,6 +73,15 @@ pub(super) fn decode(
         let location = if has_own { item.location } else { location.clone() };
         let part = (location, TargetPart { part, credentials });
         if part.1.part.name == source.required().name { found[0] = part } else { found.push(part) }
+    }
+    if !is_polled {
+        if let [_, (location, part), ..] = found.as_slice() {
+            decoder.report(&location.clone(), format!("part {} needs url at the target: it is polled", part.part.name));
+        }
+        for key in own_keys {
+            decoder.warn(location, format!("{key} is not used by a target without url; set it in parts.deliveries"));
+        }
+        return parts;
     }
     for (i, (location, part)) in found.iter().enumerate() {
         if let Some(missing) = part.credentials.missing_keys(part.part.credential) {
@@ -75,7 +100,16 @@ pub(super) fn decode(
     }
     // The delivery log is not part of a poll.
     let polled = |(_, part): (Location, TargetPart)| source.part(part.part.name).is_some().then_some(part);
-    (found.into_iter().filter_map(polled).collect(), delivery_log)
+    TargetParts { polled: found.into_iter().filter_map(polled).collect(), ..parts }
+}
+
+/// Returns `true` if the parts include the records that the mail system sends.
+pub(super) fn has_deliveries(decoder: &mut Decoder<'_>, item: Option<&Item<'_>>) -> bool {
+    let problems = decoder.problems.len();
+    let has = item.is_some_and(|item| decoder.names_or_map(item).iter().any(|(name, _)| *name == deliveries::PART));
+    // They are reported when the parts are decoded.
+    decoder.problems.truncate(problems);
+    has
 }
 
 fn suggest_part(name: &str, source: &Source) -> String {

@@ -187,7 +187,7 @@ fn load_web_config(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<WebConf
 }
 
 /// Returns `true` if only this machine can reach the address.
-fn is_loopback(listen: &str) -> bool {
+pub(super) fn is_loopback(listen: &str) -> bool {
     let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host).trim_matches(['[', ']']);
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -35,23 +35,12 @@ pub(super) fn first_start(page: RecordPage, searched_from: u64, wanted_from: u64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Reply;
 
     const NOW: u64 = 1_800_000_000;
     const OVERLAP: u64 = 600;
 
     fn page(times: &[u64], next: Option<u64>) -> RecordPage {
-        let record = |at: &u64| Record {
-            at: *at,
-            received: None,
-            outcome: None,
-            size: None,
-            source: None,
-            reply: Reply::default(),
-            remote: None,
-            spam_score: None,
-            fields: Vec::new(),
-        };
+        let record = |at: &u64| Record { at: *at, ..Record::default() };
         RecordPage { records: times.iter().map(record).collect(), next, ..RecordPage::default() }
     }
 

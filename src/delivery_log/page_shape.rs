@@ -39,19 +39,12 @@ impl PageShape {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Reply;
 
     fn page(times: &[u64]) -> RecordPage {
         let record = |at: &u64| Record {
             at: *at,
-            received: None,
             outcome: [Some(Outcome::Delivered), Some(Outcome::Failed)][usize::from(at.is_multiple_of(10))],
-            size: None,
-            source: None,
-            reply: Reply::default(),
-            remote: None,
-            spam_score: None,
-            fields: Vec::new(),
+            ..Record::default()
         };
         RecordPage { records: times.iter().map(record).collect(), unreadable: vec![7], next: Some(5), ..RecordPage::default() }
     }

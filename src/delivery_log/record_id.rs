@@ -37,7 +37,7 @@ impl RecordUid {
     }
 
     /// A shortened identity, which is unique within a window.
-    pub(super) fn short(&self) -> u64 {
+    pub(crate) fn short(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
@@ -70,7 +70,13 @@ impl HashKey {
             scratch.extend_from_slice(&(value.len() as u64).to_le_bytes());
             scratch.extend_from_slice(value.as_bytes());
         }
-        RecordUid(half(&hmac::sign(&self.0, scratch)))
+        self.uid_of(scratch)
+    }
+
+    /// The identity of a record that these bytes identify.
+    #[must_use]
+    pub fn uid_of(&self, identity: &[u8]) -> RecordUid {
+        RecordUid(half(&hmac::sign(&self.0, identity)))
     }
 }
 
@@ -93,23 +99,13 @@ fn hex(bytes: &[u8; HASH_BYTES]) -> [u8; 2 * HASH_BYTES] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Field, Reply};
+    use crate::model::Field;
 
     fn record() -> Record {
         let fields =
             vec![(Field::MessageId, "1a".to_owned()), (Field::Recipient, "a@example.com".to_owned()), (Field::User, "u".to_owned())];
         let outcome = Some(Outcome::Deferred);
-        Record {
-            at: 20,
-            received: Some(10),
-            outcome,
-            size: None,
-            source: None,
-            reply: Reply::default(),
-            remote: None,
-            spam_score: None,
-            fields,
-        }
+        Record { at: 20, received: Some(10), outcome, fields, ..Record::default() }
     }
 
     fn uid(key: u8, change: impl FnOnce(&mut Record)) -> RecordUid {

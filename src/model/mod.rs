@@ -36,7 +36,10 @@ pub use metric::{Attribute, Kind, Metric, Number};
 pub use prometheus_name::{TranslationStrategy, translated_kind};
 pub use reading_limits::{LimitExceeded, READING_LIMITS, ReadingLimits};
 pub use reading_memory::{MemoryBudget, MemoryReservation};
-pub use record::{EnhancedStatus, FIELDS, FailureKind, Field, FieldInfo, Outcome, Privacy, Record, RecordPage, RecordState, Reply};
+pub use record::{
+    BounceType, ComplaintType, EnhancedStatus, FIELDS, FailureKind, FailureOrigin, Field, FieldInfo, Outcome, Privacy, Record, RecordEvent,
+    RecordPage, RecordState, Reply,
+};
 pub use repair::{Repair, Repairs};
 pub use scope::{Scope, is_scope_info, is_scope_label};
 pub use selection::{FamilySelection, SamplePosition, SamplePositions, SelectedFamilies, SelectedFamily};

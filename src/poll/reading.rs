@@ -51,6 +51,8 @@ pub struct Tally {
     pub errors: BTreeMap<(&'static str, &'static str), u64>,
     /// Repairs by kind.
     pub repairs: Repairs,
+    /// The server is not polled: it sends records only.
+    pub is_unpolled: bool,
     /// Postmeter follows the target's delivery log and counts its records itself.
     pub metrics_from_log: bool,
 }
@@ -90,6 +92,9 @@ impl Reading {
     }
 
     fn poll_points(&self, now: Instant) -> Vec<Point> {
+        if self.tally.is_unpolled {
+            return Vec::new();
+        }
         let mut points = vec![Point::new(&UP, &[], f64::from(self.outcome.is_ok()))];
         for (part, took) in self.parts.iter().filter_map(|part| Some((part.part, part.took?))) {
             points.push(Point::new(&POLL_LATENCY, &[(&POLL_PART, part)], took.as_secs_f64()));

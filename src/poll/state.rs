@@ -4,7 +4,7 @@ use super::circuit_breaker::{CircuitBreaker, to_tenths};
 use super::recent::history::History;
 use super::{PollError, READINGS_BYTES_MAX, Reading, Tally};
 use crate::config::{self, show_bytes};
-use crate::model::{NameCollision, Repairs};
+use crate::model::{NameCollision, Repairs, Snapshot};
 use crate::net::{LoggedSet, ProblemLog, random_share};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -56,7 +56,7 @@ pub(super) struct TargetState {
 impl TargetState {
     pub(super) fn new(target: &config::Target, since: SystemTime, history: History, breaker: CircuitBreaker) -> Self {
         let (latest, version, target_info, timed_out_after, late_limit, part_problems) = Default::default();
-        let tally = Tally { metrics_from_log: target.delivery_log.is_some(), ..Tally::default() };
+        let tally = Tally { is_unpolled: !target.is_polled(), metrics_from_log: target.delivery_log.is_some(), ..Tally::default() };
         let (name, required) = (target.name.clone(), target.source.required().name);
         let reading_age_max = target.min_interval.mul_f64(config::DUE_SHARE);
         let (waits_for_slot, early_for, early_until, memory_problem, advice) = Default::default();
@@ -86,7 +86,7 @@ impl TargetState {
     /// Inherits the counters of the target that this one replaces.
     pub(super) fn inherit_from(&mut self, before: &Self) {
         self.since = before.since;
-        self.tally = Tally { metrics_from_log: self.tally.metrics_from_log, ..before.tally.clone() };
+        self.tally = Tally { is_unpolled: self.tally.is_unpolled, metrics_from_log: self.tally.metrics_from_log, ..before.tally.clone() };
         self.history.inherit_from(&before.history);
         self.version.clone_from(&before.version);
         self.target_info.clone_from(&before.target_info);
@@ -94,6 +94,15 @@ impl TargetState {
         self.collisions.clone_from(&before.collisions);
         self.advice.clone_from(&before.advice);
         self.late_limit = before.late_limit;
+    }
+
+    /// The reading of a target that is not polled: it has no points of its own.
+    pub(super) fn unpolled_reading(&mut self, at: SystemTime) -> Arc<Reading> {
+        let (began, (native, parts, body_bytes)) = (Instant::now(), Default::default());
+        let (outcome, tally, tally_since) = (Ok(Snapshot::default()), self.tally.clone(), self.since);
+        let reading = Arc::new(Reading { at, began, ended: began, outcome, native, parts, body_bytes, tally, tally_since });
+        self.latest = Some(reading.clone());
+        reading
     }
 
     /// The latest reading, if its poll ended after it was requested.

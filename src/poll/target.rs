@@ -147,6 +147,9 @@ impl Target {
         if let Some(latest) = self.fresh_reading(requested) {
             return latest;
         }
+        if !self.config.is_polled() {
+            return self.state().unpolled_reading(self.now());
+        }
         let target = self.clone();
         // The poll is a task of its own: a caller that is dropped must not cancel a poll that others wait for, or that the server has
         // counted already.

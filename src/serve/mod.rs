@@ -8,6 +8,7 @@ pub(crate) mod routes;
 
 pub use access::control::{Access, TokenUse};
 pub use access::rules::AccessError;
+pub(crate) use http::connection::serve;
 pub use limits::server_limits::Limits;
 pub use routes::reload::{Reload, ReloadRequest};
 
@@ -102,7 +103,7 @@ impl AppState {
     pub async fn run(mut self, listener: TcpListener, stop: CancellationToken) {
         self.address = listener.local_addr().ok();
         let access = self.access.clone();
-        crate::serve::http::connection::serve(listener, self.router(), access, stop).await;
+        serve(listener, self.router(), access, stop).await;
     }
 
     /// Serves probes only, until `stop` is cancelled.
@@ -110,7 +111,7 @@ impl AppState {
         let access = self.access.clone();
         let router = Router::new().route("/-/healthy", get(healthy)).route("/-/ready", get(ready));
         let router = router.fallback(|| async { (StatusCode::NOT_FOUND, "not found; /-/healthy and /-/ready are served here\n") });
-        crate::serve::http::connection::serve(listener, router.with_state(self), access, stop).await;
+        serve(listener, router.with_state(self), access, stop).await;
     }
 
     fn router(self) -> Router {

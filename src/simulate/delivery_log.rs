@@ -63,6 +63,8 @@ pub struct Attempt {
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryLog {
     attempts: VecDeque<Attempt>,
+    /// The number of attempts so far, including removed ones.
+    pushed: u64,
     /// The maximum number of records of each outcome in a response, whatever the request allows.
     pub results_by_type_max: Option<usize>,
     /// Every n-th search fails, with the variants of [`LogFault`] in turn.
@@ -92,6 +94,7 @@ impl DeliveryLog {
             self.attempts.pop_front();
         }
         self.attempts.push_back(attempt);
+        self.pushed += 1;
     }
 
     /// Adds this many attempts, evenly distributed between two times. Some of them are duplicated.
@@ -137,6 +140,13 @@ impl DeliveryLog {
     /// All attempts, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Attempt> {
         self.attempts.iter()
+    }
+
+    /// The attempts after the first `position` ones, oldest first. Sets `position` to the number of attempts so far.
+    pub(super) fn since(&self, position: &mut u64) -> impl Iterator<Item = &Attempt> {
+        let new = usize::try_from(self.pushed - (*position).min(self.pushed)).unwrap_or(usize::MAX);
+        *position = self.pushed;
+        self.attempts.iter().skip(self.attempts.len().saturating_sub(new))
     }
 
     /// Counts a search, and returns the fault that it has, if any.

@@ -5,7 +5,7 @@ use super::corruption::HealthyResponse;
 use super::fault::{Act, Fault};
 use super::listener::{Peer, ServerListener, Tls, TlsSwitch};
 use super::response::reply;
-use super::{Options, System, Traffic};
+use super::{Attempt, Domain, Options, System, Traffic};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
@@ -164,6 +164,11 @@ impl SimulatedServer {
         with(&mut self.shared.traffic.lock())
     }
 
+    /// The delivery attempts of the server.
+    pub(super) fn attempts(&self) -> Attempts {
+        Attempts(self.shared.clone())
+    }
+
     /// The number of requests so far.
     #[must_use]
     pub fn requests(&self) -> u64 {
@@ -266,16 +271,41 @@ impl SharedState {
         }
     }
 
-    /// The response of the system without a fault.
-    fn respond(&self, request: &Request) -> Response {
-        let mut traffic = self.traffic.lock();
+    /// Advances the traffic to the present, unless the time is frozen.
+    fn advance(&self, traffic: &mut Traffic) {
         if !self.options.frozen {
             let now = Instant::now();
             let before = std::mem::replace(&mut *self.advanced_at.lock(), now);
             traffic.advance(now.saturating_duration_since(before).as_secs_f64());
         }
+    }
+
+    /// The response of the system without a fault.
+    fn respond(&self, request: &Request) -> Response {
+        let mut traffic = self.traffic.lock();
+        self.advance(&mut traffic);
         let state = ServerState { options: &self.options, traffic: &mut traffic, recent_requests: &mut self.recent_requests.lock() };
         self.system.respond(state, request)
+    }
+}
+
+/// The delivery attempts of a server, as they are made.
+pub(super) struct Attempts(Arc<SharedState>);
+
+impl Attempts {
+    /// The number of attempts so far.
+    pub(super) fn position(&self) -> u64 {
+        let mut position = 0;
+        self.0.traffic.lock().log.since(&mut position).count();
+        position
+    }
+
+    /// The attempts after this position, which is moved to the end, with the domains of their recipients.
+    pub(super) fn since(&self, position: &mut u64) -> Vec<(Attempt, Domain)> {
+        let mut traffic = self.0.traffic.lock();
+        self.0.advance(&mut traffic);
+        let with_domain = |attempt: &Attempt| Some((*attempt, traffic.domains.get(attempt.domain as usize)?.clone()));
+        traffic.log.since(position).filter_map(with_domain).collect()
     }
 }
 

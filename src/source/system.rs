@@ -1,6 +1,6 @@
 //! A mail system: its parts, its limits, and where its responses differ from what other systems send.
 
-use super::{DeliveryLogApi, Diagnosis, Example, Part, Rule, TARGET_URL, WindowRule};
+use super::{DeliveryLogApi, Diagnosis, Example, Hook, Part, Rule, TARGET_URL, WindowRule};
 use std::time::Duration;
 
 /// A mail system. [`Source::new`] has the defaults of all fields that it does not take.
@@ -35,6 +35,8 @@ pub struct Source {
     pub process_since: Option<&'static str>,
     /// The delivery log, if the server exposes one.
     pub delivery_log: Option<&'static DeliveryLogApi>,
+    /// The requests by which the system reports deliveries, if it sends any.
+    pub hook: Option<&'static Hook>,
     /// Advice that follows from native series.
     pub diagnoses: &'static [Diagnosis],
     /// Facts for the reader of the definition. They have no effect.
@@ -62,6 +64,7 @@ impl Source {
             counters_since: None,
             process_since: None,
             delivery_log: None,
+            hook: None,
             diagnoses: &[],
             notes: &[],
             examples: &[],

@@ -39,7 +39,7 @@ impl CollectedTarget {
         let meter_provider = TargetMeterProvider::new(&target);
         let identity = Identity::of(&target.config);
         let deliveries_before = before.filter(|before| before.identity == identity).and_then(|before| before.deliveries.as_ref());
-        let deliveries = target.config.delivery_log.is_some().then(|| match deliveries_before {
+        let deliveries = (target.config.delivery_log.is_some() || target.config.deliveries.is_some()).then(|| match deliveries_before {
             Some(before) => meter_provider.delivery_metrics().continuing(before),
             None => meter_provider.delivery_metrics(),
         });

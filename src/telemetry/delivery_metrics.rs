@@ -10,7 +10,7 @@ use crate::model::vocabulary::{
     DELIVERY_ATTEMPTS, DELIVERY_DURATION, DELIVERY_FAILURES, DELIVERY_OUTCOME, DELIVERY_STAGE, ERROR_TYPE, FAILURE_KIND, MESSAGE_SIZE,
     MESSAGE_SOURCE, OTHER, POLL_ERRORS, POLL_PART, POLL_RECORDS, RECORD_LAG, RECORD_QUEUE_DEPTH, RECORD_STATE, SYSTEM_NAME,
 };
-use crate::model::{Attributes, EnhancedStatus, FailureKind, Outcome, Point, Record, RecordState};
+use crate::model::{Attributes, EnhancedStatus, FailureKind, Outcome, Point, Record, RecordEvent, RecordState};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, Meter};
 use parking_lot::{Mutex, MutexGuard};
@@ -92,20 +92,21 @@ impl DeliveryMetrics {
     pub fn record(&self, records: &[Record]) {
         let mut counts = self.counts();
         for record in records {
-            let Some(outcome) = record.outcome.filter(|outcome| *outcome != Outcome::InProgress) else { continue };
+            let attempt = record.outcome.filter(|outcome| outcome.is_attempt() && record.event == RecordEvent::Delivery);
+            let Some(outcome) = attempt else { continue };
             let index = DELIVERY_OUTCOME.values.iter().position(|value| *value == outcome.as_str());
             index.into_iter().for_each(|index| counts.attempts[index] += 1);
             match outcome {
-                Outcome::Delivered => {}
                 Outcome::Deferred => counts.count_failure(record, FailureKind::Transient.as_str()),
-                Outcome::Failed | Outcome::InProgress => counts.count_failure(record, FailureKind::Permanent.as_str()),
+                Outcome::Failed => counts.count_failure(record, FailureKind::Permanent.as_str()),
+                _ => {}
             }
             if outcome == Outcome::Deferred {
                 // The duration and size are recorded with the final outcome.
                 continue;
             }
-            if let Some(seconds) = record.received.and_then(|received| record.at.checked_sub(received)) {
-                self.duration.record(seconds as f64, std::slice::from_ref(&self.system));
+            if let Some(seconds) = record.duration {
+                self.duration.record(seconds, std::slice::from_ref(&self.system));
             }
             if let Some(bytes) = record.size {
                 let source = record.source.map(|source| KeyValue::new(MESSAGE_SOURCE.key, source));
@@ -203,17 +204,7 @@ mod tests {
     }
 
     fn record(outcome: Outcome, reply: Reply) -> Record {
-        Record {
-            at: 20,
-            received: Some(10),
-            outcome: Some(outcome),
-            size: Some(5),
-            source: None,
-            reply,
-            remote: None,
-            spam_score: None,
-            fields: Vec::new(),
-        }
+        Record { at: 20, outcome: Some(outcome), duration: Some(10.0), size: Some(5), reply, ..Record::default() }
     }
 
     fn status(class: u8, subject: u16, detail: u16) -> Reply {

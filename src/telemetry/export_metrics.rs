@@ -7,7 +7,7 @@ use super::self_metrics::{
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, UpDownCounter};
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The instruments of the push.
@@ -20,6 +20,10 @@ pub struct ExportMetrics {
     queue_usage: Gauge<u64>,
     queue_limit: Gauge<u64>,
     spool_failing: Gauge<u64>,
+    /// Whether the spool of metrics is failing.
+    pub metrics_spool: AtomicBool,
+    /// Whether the spool of received delivery records is failing.
+    pub logs_spool: AtomicBool,
     spool_damaged: Counter<u64>,
     damaged_requests: AtomicU64,
     last_accepted: Mutex<Option<Instant>>,
@@ -35,6 +39,8 @@ impl ExportMetrics {
             queue_usage: gauge(meter, &QUEUE_USAGE),
             queue_limit: gauge(meter, &QUEUE_LIMIT),
             spool_failing: gauge(meter, &SPOOL_FAILING),
+            metrics_spool: AtomicBool::new(false),
+            logs_spool: AtomicBool::new(false),
             spool_damaged: counter(meter, &SPOOL_DAMAGED),
             damaged_requests: AtomicU64::new(0),
             last_accepted: Mutex::default(),
@@ -77,9 +83,10 @@ impl ExportMetrics {
         self.queue_limit.record(max_bytes as u64, &place);
     }
 
-    /// Records whether the spool is failing.
-    pub fn spool(&self, failing: bool) {
-        self.spool_failing.record(u64::from(failing), &[]);
+    /// Records whether a spool is failing.
+    pub fn record_spools(&self) {
+        let is_failing = self.metrics_spool.load(Ordering::Relaxed) || self.logs_spool.load(Ordering::Relaxed);
+        self.spool_failing.record(u64::from(is_failing), &[]);
     }
 
     /// Counts damaged requests in the spool. Called with 0 at startup, so that the counter exists before the first one.

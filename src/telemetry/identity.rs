@@ -33,15 +33,22 @@ impl Identity {
     #[must_use]
     pub fn of(target: &config::Target) -> Self {
         let mut identity = Self::new(target.source.name, &target.name);
+        if !target.is_polled() {
+            return identity.with_resource(target);
+        }
         let url = &target.url;
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         identity.set("server.address", host);
         identity.set(SERVER_PORT, &url.port_or_known_default().unwrap_or_default().to_string());
         identity.set("url.scheme", url.scheme());
+        identity.with_resource(target)
+    }
+
+    fn with_resource(mut self, target: &config::Target) -> Self {
         for (key, value) in &target.resource {
-            identity.set(key, value);
+            self.set(key, value);
         }
-        identity
+        self
     }
 
     /// The same identity with the version that the server reports, unless an attribute is configured for it.

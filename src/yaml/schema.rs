@@ -35,7 +35,7 @@ impl Key {
     /// Returns `true` if `defaults` may supply the key to targets: every key that a target need not set itself.
     #[must_use]
     pub fn is_inheritable(&self) -> bool {
-        !self.is_required()
+        !matches!(self.default, DefaultValue::Required | DefaultValue::RequiredUnless(_))
     }
 }
 
@@ -99,6 +99,8 @@ impl Shape {
 pub enum DefaultValue {
     /// There is none: the key must be present.
     Required,
+    /// There is none: the key must be present, except in this case.
+    RequiredUnless(&'static str),
     /// This duration.
     Duration(Duration),
     /// This number of bytes.
@@ -117,6 +119,7 @@ impl fmt::Display for DefaultValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Required => f.write_str("required"),
+            Self::RequiredUnless(case) => write!(f, "required, unless {case}"),
             Self::Duration(duration) => f.write_str(&show_duration(*duration)),
             Self::Bytes(bytes) => f.write_str(&show_bytes(*bytes)),
             Self::Integer(integer) => integer.fmt(f),

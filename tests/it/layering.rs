@@ -71,8 +71,26 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("report", &["telemetry", "poll", "model", "config"]),
     ("export", &["report", "delivery_log", "telemetry", "poll", "model", "config", "net"]),
     ("serve", &["export", "telemetry", "poll", "config", "model", "net"]),
+    ("receive", &["serve", "export", "delivery_log", "report", "telemetry", "source", "config", "model", "net"]),
     ("simulate", &[]),
-    ("app", &["model", "format", "source", "config", "poll", "telemetry", "delivery_log", "report", "export", "serve", "simulate", "net"]),
+    (
+        "app",
+        &[
+            "model",
+            "format",
+            "source",
+            "config",
+            "poll",
+            "telemetry",
+            "delivery_log",
+            "report",
+            "export",
+            "serve",
+            "receive",
+            "simulate",
+            "net",
+        ],
+    ),
 ];
 
 /// Arrows inside a module that are forbidden: the first path may not import the second.
@@ -97,10 +115,23 @@ const OWNERS: &[(&str, &[&str])] = &[
             "app/healthcheck.rs",
             "app/connect.rs",
             "app/init/file.rs",
+            "simulate/hook.rs",
         ],
     ),
-    // app/scrape.rs and app/otlp_json.rs print OTLP messages.
-    ("opentelemetry*", &["telemetry/", "report/", "export/", "simulate/receiver.rs", "app/scrape.rs", "app/otlp_json.rs"]),
+    // app/scrape.rs, app/otlp_json.rs and app/records.rs print OTLP messages.
+    (
+        "opentelemetry*",
+        &[
+            "telemetry/",
+            "report/",
+            "export/",
+            "receive/outbox.rs",
+            "simulate/receiver.rs",
+            "app/scrape.rs",
+            "app/otlp_json.rs",
+            "app/records.rs",
+        ],
+    ),
     // Only `telemetry` knows the SDK.
     ("opentelemetry_sdk", &["telemetry/"]),
     ("opentelemetry_prometheus", &["telemetry/"]),
@@ -110,7 +141,7 @@ const OWNERS: &[(&str, &[&str])] = &[
         &["format/json_paths/", "source/", "config/targets_http/", "app/", "simulate/", "export/", "serve/routes/", "yaml/write.rs"],
     ),
     ("serde_json_path", &["format/json_paths/path.rs"]),
-    ("axum", &["serve/", "simulate/"]),
+    ("axum", &["serve/", "receive/", "simulate/"]),
     ("askama", &["serve/page/"]),
     ("clap*", &["app/", "main.rs"]),
     // config/pem.rs reads certificate files, so that an invalid one is a configuration error. The health check recognizes that it is rejected
@@ -125,7 +156,21 @@ const OWNERS: &[(&str, &[&str])] = &[
     // poll/open_files.rs reads the limit of open files, and app/init/prompt.rs hides what is typed.
     ("rustix", &["poll/open_files.rs", "app/init/prompt.rs"]),
     // Digests, keyed hashes and random numbers; config/web.rs computes a digest of the bytes that it parsed. ring is also rustls' provider.
-    ("ring", &["delivery_log/", "serve/", "config/pem.rs", "config/web.rs", "net/tls.rs", "app/token.rs", "simulate/listener.rs"]),
+    (
+        "ring",
+        &[
+            "source/hook/signature/",
+            "receive/",
+            "simulate/hook.rs",
+            "delivery_log/",
+            "serve/",
+            "config/pem.rs",
+            "config/web.rs",
+            "net/tls.rs",
+            "app/token.rs",
+            "simulate/listener.rs",
+        ],
+    ),
 ];
 
 #[test]

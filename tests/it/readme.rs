@@ -14,6 +14,7 @@ const GENERATED: &[(&str, &str, &[&str])] = &[
     ("docs/metrics.md", "self-metrics", &["metrics", "--self", "--format", "markdown"]),
     ("docs/configuration.md", "keys", &["config-schema", "--format", "markdown"]),
     ("docs/mail-system-files.md", "keys", &["systems", "schema", "--format", "markdown"]),
+    ("docs/delivery-records.md", "record-fields", &["systems", "records"]),
 ];
 
 #[test]

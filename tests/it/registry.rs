@@ -4,7 +4,9 @@
 use crate::support::{postmeter, stdout};
 use postmeter::app::Service;
 use postmeter::config::{self, Environment};
-use postmeter::model::{FIELDS, Kind, Metric, Number, Outcome, Repair, registry, vocabulary};
+use postmeter::model::{
+    BounceType, ComplaintType, FIELDS, FailureOrigin, Kind, Metric, Number, Outcome, RecordEvent, Repair, registry, vocabulary,
+};
 use postmeter::simulate::{Options, Receiver, SimulatedServer, System, TOKEN, USERNAME};
 use postmeter::telemetry::{SCOPE, SELF_METRICS, SelfTelemetry};
 use serde_json::Value;
@@ -14,7 +16,18 @@ use std::time::Duration;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// Attributes of the conventions that the registry refers to: `error.type`, for example.
-const UPSTREAM: [&str; 7] = ["client.", "http.", "cpu.", "error.", "network.", "system.", "log.record."];
+const UPSTREAM: [&str; 8] = ["client.", "tls.", "http.", "cpu.", "error.", "network.", "system.", "log.record."];
+
+/// A group with the attributes of the group that it extends.
+fn extended(group: &Value, groups: &[Value]) -> Value {
+    let mut extended = group.clone();
+    if let Some(base) = group["extends"].as_str() {
+        let base = groups.iter().find(|group| group["id"] == base).unwrap_or_else(|| panic!("{base} is not defined"));
+        let attributes = list(&base["attributes"]).iter().chain(list(&group["attributes"])).cloned().collect();
+        extended["attributes"] = Value::Array(attributes);
+    }
+    extended
+}
 
 /// The registry, by name.
 struct Registry {
@@ -38,6 +51,7 @@ impl Registry {
         let mut read = Self { attributes: BTreeMap::new(), metrics: BTreeMap::new(), events: BTreeMap::new() };
         let mut ids = BTreeSet::new();
         for group in list(&document["groups"]) {
+            let group = &extended(group, list(&document["groups"]));
             assert!(ids.insert(text(group, "id").to_owned()), "{} is defined twice", group["id"]);
             let by_name = match text(group, "type") {
                 "metric" => read.metrics.insert(text(group, "metric_name").to_owned(), group.clone()),
@@ -126,8 +140,9 @@ fn metrics_are_as_in_the_registry() {
             let values: BTreeSet<_> = attribute.values.iter().map(ToString::to_string).collect();
             match registry.attributes.get(attribute.key) {
                 Some(defined) if attribute.key == "mail.delivery.outcome" => {
-                    // Events have one more.
-                    assert_eq!(defined - &values, BTreeSet::from([Outcome::InProgress.as_str().to_owned()]));
+                    // Events have more.
+                    let of_events = Outcome::ALL.iter().filter(|outcome| !outcome.is_attempt());
+                    assert_eq!(defined - &values, of_events.map(|outcome| outcome.as_str().to_owned()).collect());
                 }
                 // `postmeter.repair.kind` is open in the table: its values are those of `Repair`.
                 Some(defined) if attribute.key == "postmeter.repair.kind" => {
@@ -145,15 +160,28 @@ fn metrics_are_as_in_the_registry() {
 #[test]
 fn delivery_events_are_as_in_the_registry() {
     let registry = Registry::read();
-    let levels = Registry::levels(&registry.events["mail.delivery"]);
-    for field in FIELDS.iter().filter(|field| !field.attribute.key.is_empty()) {
-        for key in [field.attribute.key, field.hash.key] {
-            assert!(levels.contains_key(key), "mail.delivery lacks {key}");
-            assert!(
-                registry.attributes.contains_key(key) || UPSTREAM.iter().chain(&["user."]).any(|prefix| key.starts_with(prefix)),
-                "{key}"
-            );
+    assert_eq!(
+        registry.events.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        RecordEvent::ALL.iter().map(|event| event.as_str()).collect()
+    );
+    for event in RecordEvent::ALL {
+        let levels = Registry::levels(&registry.events[event.as_str()]);
+        for field in FIELDS.iter().filter(|field| !field.attribute.key.is_empty()) {
+            for key in [field.attribute.key, field.hash.key] {
+                assert!(levels.contains_key(key), "{} lacks {key}", event.as_str());
+                assert!(
+                    registry.attributes.contains_key(key) || UPSTREAM.iter().chain(&["user."]).any(|prefix| key.starts_with(prefix)),
+                    "{key}"
+                );
+            }
         }
+    }
+    for (key, values) in [
+        ("mail.failure.origin", FailureOrigin::ALL.iter().map(|value| value.as_str().to_owned()).collect()),
+        ("mail.bounce.type", BounceType::ALL.iter().map(|value| value.as_str().to_owned()).collect()),
+        ("mail.complaint.type", ComplaintType::ALL.iter().map(|value| value.as_str().to_owned()).collect()),
+    ] {
+        assert_eq!(registry.attributes[key], values, "{key}");
     }
 }
 

@@ -56,18 +56,28 @@ impl Program {
 
     /// The URL of the pull endpoint without a path, once the log has it.
     pub async fn base_url(&mut self) -> String {
+        self.logged_url("pull", "/metrics").await
+    }
+
+    /// The URL of the listener for delivery records without a path, once the log has it.
+    pub async fn receive_url(&mut self) -> String {
+        self.logged_url("receive", "/v1/deliveries").await
+    }
+
+    async fn logged_url(&mut self, key: &str, path: &str) -> String {
         let mut url = None;
         let child = &mut self.child;
         let log = &self.log;
+        let begins = format!("{key}=\"");
         wait_until(
             || {
                 let lines = log.lines.lock();
-                url = lines.iter().find_map(|line| Some(line.split_once("pull=\"")?.1.split_once("/metrics")?.0.to_owned()));
+                url = lines.iter().find_map(|line| Some(line.split_once(&begins)?.1.split_once(path)?.0.to_owned()));
                 assert!(url.is_some() || child.try_wait().unwrap().is_none(), "the process ended before it listened: {lines:?}");
                 url.is_some()
             },
             PROCESS_LIMIT,
-            "the log has the URL of the pull endpoint",
+            "the log has the URL of the listener",
         )
         .await;
         url.unwrap()

@@ -23,6 +23,7 @@ pub(super) fn settings_that_need_restart(running: &Config, changed: &Config, fil
     let otlp = |config: &Config| config.export.otlp.clone().map(|otlp| Otlp { interval: Duration::ZERO, ..otlp });
     check("export.otlp", otlp(running) == otlp(changed));
     check("health", running.health == changed.health);
+    check("receive", running.receive == changed.receive);
     // A change of `export.otlp` also changes whether it exports self-metrics, and is reported above.
     let is_same_push = otlp(running) == otlp(changed);
     let telemetry = |config: &Config| {

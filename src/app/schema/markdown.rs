@@ -89,6 +89,7 @@ fn join(path: &str, key: &str) -> String {
 fn default(key: &Key) -> String {
     match key.default {
         DefaultValue::Required => "**required**".to_owned(),
+        DefaultValue::RequiredUnless(case) => format!("**required**, unless {}", escape(case)),
         DefaultValue::Description(text) => escape(text),
         value => format!("`{value}`"),
     }

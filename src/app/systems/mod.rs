@@ -1,6 +1,7 @@
 //! `postmeter systems`: lists, shows and checks definitions of mail systems, and describes their keys.
 
 mod check;
+mod record_fields;
 
 use super::cli::{SystemsArgs, SystemsCommand, SystemsSchemaFormat, config_variable};
 use super::{AppError, one_shot, print, schema};
@@ -17,6 +18,7 @@ pub(super) fn systems(args: &SystemsArgs) -> Result<(), AppError> {
         None => print(&list(&systems()?)),
         Some(SystemsCommand::Show { name }) => print(&show(one_shot::system_by_name(&systems()?, name)?)?),
         Some(SystemsCommand::Check { files }) => check::check(files),
+        Some(SystemsCommand::Records) => print(&record_fields::markdown(&systems()?)),
         Some(SystemsCommand::Schema { format: SystemsSchemaFormat::Json }) => print(&schema::definition_json()),
         Some(SystemsCommand::Schema { format: SystemsSchemaFormat::Markdown }) => print(&schema::definition_markdown()),
     }

@@ -101,7 +101,7 @@ fn auth(auth: &Auth) -> Written {
     section.into()
 }
 
-fn server_tls(tls: &ServerTls) -> Written {
+pub(super) fn server_tls(tls: &ServerTls) -> Written {
     let mut section = Section::new(SERVER_TLS);
     set_pem(&mut section, "cert_file", "cert", Some(&tls.certificate));
     set_pem(&mut section, "key_file", "key", Some(&tls.key));

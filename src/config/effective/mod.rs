@@ -4,9 +4,9 @@
 mod export;
 mod target;
 
-use super::schema::{FILE, HEALTH, Key, RELOAD, TARGETS_HTTP};
+use super::schema::{FILE, HEALTH, Key, RECEIVE, RELOAD, TARGETS_HTTP};
 use super::yaml::{Written, write};
-use super::{Config, Health, Reload, Target, TargetsHttp, Tls, schema, show_bytes, show_duration};
+use super::{Config, Health, Receive, Reload, Target, TargetsHttp, Tls, schema, show_bytes, show_duration};
 use crate::net::masked_url;
 use std::borrow::Borrow;
 use std::path::Path;
@@ -18,8 +18,20 @@ const MASK: &str = "***";
 /// Writes the configuration, with the targets that are polled: those of the file and those of `targets_files`.
 #[must_use]
 pub fn effective_yaml<T: Borrow<Target>>(config: &Config, targets: impl IntoIterator<Item = T>) -> String {
-    let Config { targets: _, shard, systems_files, targets_files, targets_http, export, health, telemetry, state_dir, reload, warnings: _ } =
-        config;
+    let Config {
+        targets: _,
+        shard,
+        systems_files,
+        targets_files,
+        targets_http,
+        export,
+        health,
+        receive,
+        telemetry,
+        state_dir,
+        reload,
+        warnings: _,
+    } = config;
     let targets = targets.into_iter().map(|target| target::section(target.borrow())).collect();
     let mut file = Section::new(FILE);
     file.set("targets", Written::List(targets));
@@ -30,6 +42,7 @@ pub fn effective_yaml<T: Borrow<Target>>(config: &Config, targets: impl IntoIter
     file.set_some("state_dir", state_dir.as_deref().map(path));
     file.set("export", export::section(export));
     file.set_some("health", health.as_ref().map(health_section));
+    file.set_some("receive", receive.as_ref().map(receive_section));
     file.set("telemetry", export::telemetry(telemetry));
     file.set("reload", reload_section(*reload));
     write(&file.entries)
@@ -44,6 +57,14 @@ fn targets_http_section(list: &TargetsHttp) -> Written {
     section.set("headers", masked(list.headers.iter().map(|(name, _)| name.as_str())));
     section.set("tls", tls(&list.tls));
     section.set("body_bytes_max", bytes(list.body_bytes_max));
+    section.into()
+}
+
+fn receive_section(receive: &Receive) -> Written {
+    let mut section = Section::new(RECEIVE);
+    section.set("listen", text(&receive.listen));
+    section.set_some("tls", receive.tls.as_ref().map(export::server_tls));
+    section.set("max_bytes", bytes(receive.max_bytes));
     section.into()
 }
 

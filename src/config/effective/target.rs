@@ -1,10 +1,10 @@
 //! A target in the effective configuration.
 
 use super::{Section, bytes, choice, duration, flag, mask, masked, number, text, texts, texts_if_any, tls};
-use crate::config::schema::{CREDENTIALS, DELIVERY_LOG, DETAIL, RELAY, TARGET, WINDOW};
+use crate::config::schema::{CREDENTIALS, DELIVERIES, DELIVERY_LOG, DETAIL, RELAY, TARGET, WINDOW};
 use crate::config::target::DETAILS;
 use crate::config::yaml::Written;
-use crate::config::{Credentials, DeliveryLog, Passthrough, Target, Window};
+use crate::config::{Credentials, Deliveries, DeliveryLog, Passthrough, Target, Window, deliveries};
 use crate::net::masked_url;
 use crate::source::Detail;
 use regex::Regex;
@@ -14,7 +14,7 @@ pub(super) fn section(target: &Target) -> Written {
     let mut section = Section::new(TARGET);
     section.set("name", text(&target.name));
     section.set("system", text(target.source.name));
-    section.set("url", text(&masked_url(&target.url)));
+    section.set_some("url", target.is_polled().then(|| text(&masked_url(&target.url))));
     set_credentials(&mut section, &target.credentials);
     section.set("parts", parts(target));
     section.set_some("format", format(target).map(text));
@@ -52,7 +52,8 @@ fn parts(target: &Target) -> Written {
         (part.part.name.to_owned(), section.into())
     });
     let log = target.delivery_log.iter().map(|log| (log.part.part.name.to_owned(), delivery_log(log)));
-    Written::Map(polled.chain(log).collect())
+    let deliveries = target.deliveries.iter().map(|deliveries| (deliveries::PART.to_owned(), deliveries_section(deliveries)));
+    Written::Map(polled.chain(log).chain(deliveries).collect())
 }
 
 fn delivery_log(log: &DeliveryLog) -> Written {
@@ -62,6 +63,16 @@ fn delivery_log(log: &DeliveryLog) -> Written {
     section.set("since", duration(log.since));
     section.set("overlap", duration(log.overlap));
     section.set("include", texts(log.include.iter().map(|field| field.info().name)));
+    section.into()
+}
+
+fn deliveries_section(deliveries: &Deliveries) -> Written {
+    let mut section = Section::new(DELIVERIES);
+    section.set_some("username", deliveries.basic.as_ref().map(|(username, _)| text(username)));
+    section.set_some("password", deliveries.basic.as_ref().map(|_| mask()));
+    section.set_some("token", deliveries.token.as_ref().map(|_| mask()));
+    section.set_some("signing_key", deliveries.signing_key.as_ref().map(|_| mask()));
+    section.set("include", texts(deliveries.include.iter().map(|field| field.info().name)));
     section.into()
 }
 

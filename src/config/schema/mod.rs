@@ -6,6 +6,7 @@
 
 mod otlp;
 mod prometheus;
+mod receive;
 mod target;
 mod targets_http;
 mod telemetry;
@@ -15,6 +16,7 @@ pub use crate::yaml::schema::{DefaultValue, Key, Shape};
 
 pub(super) use otlp::{OTLP, QUEUE, RETRY, SPOOL, TELEMETRY_OTLP};
 pub(super) use prometheus::{AUTH, PROMETHEUS, RATE_LIMIT, SERVER_TLS, TOKEN};
+pub(super) use receive::{DELIVERIES, RECEIVE};
 pub(super) use target::{CREDENTIALS, DELIVERY_LOG, DETAIL, RELAY, TARGET, TLS, WINDOW};
 pub(super) use targets_http::TARGETS_HTTP;
 pub(super) use telemetry::TELEMETRY;
@@ -75,6 +77,7 @@ pub static FILE: &[Key] = &[
         NONE,
         "A separate listener for liveness and readiness probes, for an instance without a pull endpoint.",
     ),
+    key("receive", Shape::Map(RECEIVE), Description("off"), "A listener for delivery records that mail systems send. Requires state_dir."),
     key("telemetry", Shape::Map(TELEMETRY), Description("text logs, no OTLP"), "Postmeter's own logs, metrics and traces."),
     key("reload", Shape::Map(RELOAD), Description("SIGHUP only"), "Additional triggers that reload this file, besides SIGHUP."),
 ];

@@ -1,6 +1,7 @@
 //! The keys of `targets:` and `defaults:`.
 
-use super::DefaultValue::{self, Description, Duration as DurationIs, Flag, Integer, Required};
+use super::DefaultValue::{self, Description, Duration as DurationIs, Flag, Integer, Required, RequiredUnless};
+use super::receive::DELIVERIES;
 use super::{Key, NONE, Shape, key, names};
 use crate::config::delivery_log::{INTERVAL_DEFAULT, OVERLAP_DEFAULT};
 use crate::config::passthrough::{PATTERNS_MAX, SERIES_MAX_DEFAULT};
@@ -26,7 +27,7 @@ pub static TARGET: &[Key] = &[
     key(
         "url",
         Shape::Url,
-        Required,
+        RequiredUnless("the mail system sends deliveries only"),
         "Scheme, host and port. For the system prometheus the whole URL, query included; its default path is /metrics.",
     ),
     USERNAME,
@@ -99,8 +100,17 @@ pub static CREDENTIALS: &[Key] = &[USERNAME, PASSWORD, PASSWORD_FILE, TOKEN, TOK
 static PART: Shape = Shape::Map(CREDENTIALS);
 
 /// Parts that have more keys than credentials.
-static PARTS: &[Key] =
-    &[key("messages", Shape::Map(DELIVERY_LOG), Description("off"), "Reads the delivery log, independently of polls. Requires state_dir.")];
+static PARTS: &[Key] = &[
+    key("messages", Shape::Map(DELIVERY_LOG), Description("off"), "Reads the delivery log, independently of polls. Requires state_dir."),
+    key("deliveries", Shape::Map(DELIVERIES), Description("off"), "Accepts delivery records that the mail system sends. Requires receive."),
+];
+
+pub(super) const INCLUDE: Key = key(
+    "include",
+    Shape::List(&FIELD, 0..=FIELDS.len()),
+    Description("no personal data"),
+    "Fields to export in plain text. Other fields that can identify a person are hashed or omitted.",
+);
 
 static FIELD: Shape = Shape::Choice(|| FIELDS.iter().map(|field| field.name).collect());
 
@@ -129,12 +139,7 @@ pub static DELIVERY_LOG: &[Key] = &[
         DurationIs(OVERLAP_DEFAULT),
         "How far each read looks back for records that were written late.",
     ),
-    key(
-        "include",
-        Shape::List(&FIELD, 0..=FIELDS.len()),
-        Description("no personal data"),
-        "Fields to export in plain text. Other fields that can identify a person are hashed or omitted.",
-    ),
+    INCLUDE,
 ];
 
 /// `window:`

@@ -9,7 +9,7 @@ use super::map::{Item, Location, Map};
 use super::request::headers;
 use super::schema::TARGET;
 use super::text::closest;
-use super::{Credentials, DeliveryLog, Origin, Passthrough, Secret, TargetPart, Tls, Window, fingerprint, part};
+use super::{Credentials, Deliveries, DeliveryLog, Origin, Passthrough, Secret, TargetPart, Tls, Window, fingerprint, part};
 use crate::model::Attribute;
 use crate::model::vocabulary::{DESTINATION_DOMAIN, PROVIDER_NAME, QUEUE_NAME, TENANT_NAME};
 use crate::source::{Detail, Source};
@@ -36,14 +36,18 @@ pub struct Target {
     pub name: String,
     /// Key `system`: the mail system.
     pub source: &'static Source,
-    /// Key `url`: the base URL, to which the path of each part is appended. For the system `prometheus` it is the whole URL.
+    /// Key `url`: the base URL, to which the path of each part is appended. For the system `prometheus` it is the whole URL. A target that
+    /// is not polled has [`NO_URL`].
     pub url: Url,
     /// Keys `username`, `password`, `password_file`, `token` and `token_file`.
     pub credentials: Credentials,
-    /// Key `parts`: the required part first, then the optional parts that the key names.
+    /// Key `parts`: the required part first, then the optional parts that the key names. Empty for a target without `url`, which is not
+    /// polled: the mail system sends records only.
     pub parts: Vec<TargetPart>,
     /// Key `parts.messages`: how the delivery log is read; `None` if it is not read.
     pub delivery_log: Option<DeliveryLog>,
+    /// Key `parts.deliveries`: how records that the mail system sends are authenticated; `None` if none are accepted.
+    pub deliveries: Option<Deliveries>,
     /// Key `format`: the format to request; `None` is the first format of the mail system.
     pub format: Option<String>,
     /// Key `timeout`: the longest duration of a poll, all parts together.
@@ -74,6 +78,9 @@ pub struct Target {
     /// A hash that differs if the configuration of the target differs; see the module `fingerprint`.
     pub fingerprint: u64,
 }
+
+/// The URL of a target that is not polled.
+pub const NO_URL: &str = "about:blank";
 
 /// The keys of credentials.
 const CREDENTIAL_KEYS: &[&str] = &["username", "password", "password_file", "token", "token_file"];
@@ -129,7 +136,7 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
     let origin = decoder.origin(&location);
     let fingerprint = fingerprint::of(&map, decoder.environment);
     let source = map.take_required(decoder, "system").and_then(|item| values::system(decoder, &item));
-    let url_item = map.take_required(decoder, "url");
+    let url_item = map.take("url");
     let url = url_item.as_ref().and_then(|item| values::url(decoder, item, source));
 
     let own_credentials: Vec<&str> = CREDENTIAL_KEYS.iter().copied().filter(|key| map.has_own(key)).collect();
@@ -154,14 +161,20 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
 
     let source = source?;
     let fingerprint = fingerprint::with_system(fingerprint, source);
-    let (parts, delivery_log) = part::decode(decoder, &location, parts_item.as_ref(), source, &credentials, &own_credentials);
+    let is_polled = url_item.is_some() || !part::has_deliveries(decoder, parts_item.as_ref());
+    if is_polled && url_item.is_none() {
+        decoder.report(&location, "url is missing".to_owned());
+    }
+    let parts = part::decode(decoder, &location, parts_item.as_ref(), source, &credentials, &own_credentials, is_polled);
+    let url = if is_polled { url } else { Url::parse(NO_URL).ok() };
     let target = Target {
         name,
         source,
         url: url?,
         credentials,
-        parts,
-        delivery_log,
+        parts: parts.polled,
+        delivery_log: parts.delivery_log,
+        deliveries: parts.deliveries,
         format: format.and_then(|item| values::format(decoder, &item, source)),
         timeout: timeout.unwrap_or(source.timeout),
         min_interval: min_interval.unwrap_or(source.min_interval),
@@ -179,6 +192,14 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
     };
     target.warn(decoder, &location, interval_item.as_ref(), tls_item.as_ref());
     Some(target)
+}
+
+impl Target {
+    /// Returns `true` if the server is polled. Otherwise it sends records only.
+    #[must_use]
+    pub const fn is_polled(&self) -> bool {
+        !self.parts.is_empty()
+    }
 }
 
 /// Returns `true` if a target may have this name.

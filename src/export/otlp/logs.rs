@@ -9,7 +9,7 @@ use crate::delivery_log::{HashKey, RecordUid};
 use crate::export::queue::request_exporter::EncodedRequest;
 use crate::model::registry::SCHEMA_URL;
 use crate::model::vocabulary::{DELIVERY_OUTCOME, DELIVERY_STAGE, ERROR_TYPE, MESSAGE_SOURCE, SYSTEM_NAME};
-use crate::model::{Field, Outcome, Privacy, Record};
+use crate::model::{Field, Outcome, Privacy, Record, RecordEvent};
 use crate::telemetry::{Identity, SCOPE};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -18,8 +18,6 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, S
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
-/// The `event_name` of each log record.
-pub const EVENT_NAME: &str = "mail.delivery";
 /// The size by which the lengths around the log records of a request may grow: two lengths from one byte to five.
 const LENGTH_GROWTH_MAX: usize = 8;
 /// The number of attributes that most records have.
@@ -69,14 +67,16 @@ impl LogsEncoder {
         requests
     }
 
-    fn log_record(&self, uid: &RecordUid, record: &Record, observed_nanos: u64) -> LogRecord {
-        let (severity, severity_text) = severity(record.outcome);
+    /// Encodes one record, which was read at `observed_nanos` (Unix time).
+    #[must_use]
+    pub fn log_record(&self, uid: &RecordUid, record: &Record, observed_nanos: u64) -> LogRecord {
+        let (severity, severity_text) = severity(record);
         let mut log_record = LogRecord {
-            time_unix_nano: record.at.saturating_mul(1_000_000_000),
+            time_unix_nano: record.at.saturating_mul(1_000_000_000).saturating_add(record.at_nanos.into()),
             observed_time_unix_nano: observed_nanos,
             severity_number: severity.into(),
             severity_text: severity_text.to_owned(),
-            event_name: EVENT_NAME.to_owned(),
+            event_name: record.event.as_str().to_owned(),
             attributes: Vec::with_capacity(ATTRIBUTES_USUAL),
             ..LogRecord::default()
         };
@@ -86,19 +86,23 @@ impl LogsEncoder {
         attributes.extend(record.outcome.map(|outcome| text(DELIVERY_OUTCOME.key, outcome.as_str())));
         attributes.extend(record.source.map(|source| text(MESSAGE_SOURCE.key, source)));
         attributes.extend(record.size.map(|bytes| integer("mail.message.size", bytes)));
-        let seconds = record.received.and_then(|received| record.at.checked_sub(received));
-        attributes.extend(seconds.map(|seconds| attribute("mail.delivery.duration", Value::DoubleValue(seconds as f64))));
-        attributes.extend(record.remote.map(|is_remote| attribute("mail.delivery.remote", Value::BoolValue(is_remote))));
-        attributes.extend(record.spam_score.map(|score| attribute("mail.spam.score", Value::DoubleValue(score))));
+        attributes.extend(record.attempt.map(|attempt| integer("mail.delivery.attempt", attempt.into())));
+        attributes.extend(record.duration.map(|seconds| double("mail.delivery.duration", seconds)));
+        attributes.extend(record.attempt_duration.map(|seconds| double("mail.delivery.attempt.duration", seconds)));
+        attributes.extend(record.remote.map(|is_remote| flag("mail.delivery.remote", is_remote)));
+        attributes.extend(record.spam_score.map(|score| double("mail.spam.score", score)));
+        attributes.extend(record.protocol.map(|protocol| text("network.protocol.name", protocol)));
+        attributes.extend(record.tls.map(|is_encrypted| flag("tls.established", is_encrypted)));
+        attributes.extend(record.origin.map(|origin| text("mail.failure.origin", origin.as_str())));
+        attributes.extend(record.bounce.map(|bounce| text("mail.bounce.type", bounce.as_str())));
+        attributes.extend(record.complaint.map(|complaint| text("mail.complaint.type", complaint.as_str())));
         attributes.extend(record.reply.code.map(|code| integer("mail.smtp.reply_code", u64::from(code))));
-        let has_failed = matches!(record.outcome, Some(Outcome::Deferred | Outcome::Failed));
-        if let Some(status) = record.reply.status {
-            let status = status.to_string();
-            if has_failed {
-                attributes.push(text(ERROR_TYPE.key, status.as_str()));
-            }
-            attributes.push(text("mail.smtp.enhanced_status_code", status));
+        let status = record.reply.status.map(|status| status.to_string());
+        let has_failed = has_failed(record);
+        if let Some(reason) = status.as_deref().or(record.error_type).filter(|_| has_failed) {
+            attributes.push(text(ERROR_TYPE.key, reason));
         }
+        attributes.extend(status.map(|status| text("mail.smtp.enhanced_status_code", status)));
         attributes.extend(record.reply.stage.filter(|_| has_failed).map(|stage| text(DELIVERY_STAGE.key, stage)));
         for (field, value) in &record.fields {
             let info = field.info();
@@ -116,17 +120,38 @@ impl LogsEncoder {
     }
 }
 
-const fn severity(outcome: Option<Outcome>) -> (SeverityNumber, &'static str) {
-    match outcome {
-        Some(Outcome::InProgress) => (SeverityNumber::Debug, "DEBUG"),
-        Some(Outcome::Delivered) | None => (SeverityNumber::Info, "INFO"),
-        Some(Outcome::Deferred) => (SeverityNumber::Warn, "WARN"),
-        Some(Outcome::Failed) => (SeverityNumber::Error, "ERROR"),
+const fn severity(record: &Record) -> (SeverityNumber, &'static str) {
+    use Outcome::{Canceled, Deferred, Delivered, Expired, Failed, Held, InProgress, Suppressed};
+    match (record.event, record.outcome) {
+        (RecordEvent::Delivery, Some(InProgress | Held)) => (SeverityNumber::Debug, "DEBUG"),
+        (RecordEvent::Delivery, Some(Delivered) | None) | (RecordEvent::Received, _) => (SeverityNumber::Info, "INFO"),
+        (RecordEvent::Delivery, Some(Deferred)) | (RecordEvent::Complaint | RecordEvent::Rejection, _) => (SeverityNumber::Warn, "WARN"),
+        (RecordEvent::Delivery, Some(Failed | Expired | Canceled | Suppressed)) | (RecordEvent::Bounce, _) => {
+            (SeverityNumber::Error, "ERROR")
+        }
+    }
+}
+
+/// Returns `true` if the record reports a failure, whose reason is its `error.type`.
+const fn has_failed(record: &Record) -> bool {
+    use Outcome::{Deferred, Expired, Failed, Suppressed};
+    match record.event {
+        RecordEvent::Delivery => matches!(record.outcome, Some(Deferred | Failed | Expired | Suppressed)),
+        RecordEvent::Bounce | RecordEvent::Rejection => true,
+        RecordEvent::Complaint | RecordEvent::Received => false,
     }
 }
 
 fn text(key: &str, value: impl Into<String>) -> KeyValue {
     attribute(key, Value::StringValue(value.into()))
+}
+
+fn double(key: &str, value: f64) -> KeyValue {
+    attribute(key, Value::DoubleValue(value))
+}
+
+fn flag(key: &str, value: bool) -> KeyValue {
+    attribute(key, Value::BoolValue(value))
 }
 
 fn integer(key: &str, value: u64) -> KeyValue {

@@ -10,6 +10,7 @@ use super::request_file::SpoolEntry;
 use super::request_list::{QueuedRequest, RequestKey, RequestList, SizeLimits, Storage, points_of, spooled_keys};
 use super::spool::Spool;
 use super::status::PushStatus;
+use super::store::SpoolSignal;
 use crate::config;
 use crate::telemetry::{ExportMetrics, SelfTelemetry};
 use bytes::Bytes;
@@ -47,7 +48,7 @@ impl ExportQueue {
         let mut limits = SizeLimits { memory_bytes_max: config.max_bytes, spool_bytes_max: 0 };
         let (mut spool, mut found) = (None, Vec::new());
         if let Some(config) = &config.spool {
-            let (opened, found_in_spool) = Spool::open(config, telemetry.clone());
+            let (opened, found_in_spool) = Spool::open(config, SpoolSignal::Metrics, telemetry.clone());
             limits.spool_bytes_max = config.max_bytes;
             (spool, found) = (Some(opened), found_in_spool);
         }

@@ -22,7 +22,7 @@ use super::request_exporter::ExportFailure;
 use super::request_file::SpoolEntry;
 use super::request_list::{QueuedRequest, RequestKey, Usage};
 use super::status::SpoolStatus;
-use super::store::{FoundRequests, SpoolError, Store};
+use super::store::{FoundRequests, SpoolError, SpoolSignal, Store};
 use crate::config;
 use crate::telemetry::SelfTelemetry;
 use bytes::Bytes;
@@ -43,6 +43,7 @@ const DAMAGED_WHEN_OPENED: &str = "the name or the length of the file is invalid
 /// A spool. If its directory could not be opened, each write tries again.
 #[derive(Debug)]
 pub(crate) struct Spool {
+    signal: SpoolSignal,
     path: PathBuf,
     store: Arc<tokio::sync::Mutex<Store>>,
     /// Requests that the next write or deletion deletes.
@@ -97,11 +98,12 @@ impl DamageCounter {
 
 impl Spool {
     /// Opens the spool and returns the requests in it, oldest first. A spool that cannot be opened now is opened by a later write.
-    pub(crate) fn open(config: &config::Spool, telemetry: Arc<SelfTelemetry>) -> (Self, Vec<QueuedRequest>) {
-        let mut store = Store::new(&config.dir, config.max_bytes);
+    pub(crate) fn open(config: &config::Spool, signal: SpoolSignal, telemetry: Arc<SelfTelemetry>) -> (Self, Vec<QueuedRequest>) {
+        let mut store = Store::new(&config.dir, signal, config.max_bytes);
         let found = store.open();
         let damage = Arc::new(DamageCounter { count: AtomicU64::new(0), telemetry: telemetry.clone() });
         let spool = Self {
+            signal,
             path: store.path().to_owned(),
             store: Arc::new(tokio::sync::Mutex::new(store)),
             to_delete: Arc::default(),
@@ -251,7 +253,12 @@ impl Spool {
                 }
             }
         }
-        self.telemetry.export.spool(failure.is_some());
+        let failures = match self.signal {
+            SpoolSignal::Metrics => &self.telemetry.export.metrics_spool,
+            SpoolSignal::Logs => &self.telemetry.export.logs_spool,
+        };
+        failures.store(failure.is_some(), Ordering::Relaxed);
+        self.telemetry.export.record_spools();
     }
 
     fn failure(&self) -> MutexGuard<'_, Option<SpoolFailure>> {

@@ -28,8 +28,23 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use tracing::warn;
 
-/// The directory of the request files, inside the configured directory.
-pub(crate) const DIR: &str = "otlp-metrics";
+/// The signal of the requests in a spool. Each signal has a directory of its own inside the configured directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SpoolSignal {
+    Metrics,
+    Logs,
+}
+
+impl SpoolSignal {
+    /// The name of the directory.
+    pub(crate) const fn dir(self) -> &'static str {
+        match self {
+            Self::Metrics => "otlp-metrics",
+            Self::Logs => "otlp-logs",
+        }
+    }
+}
+
 /// The file that the process locks which uses the directory.
 const LOCK: &str = "lock";
 /// The temporary name of the request that is being written.
@@ -111,8 +126,8 @@ pub(crate) fn disk_bytes_of(metadata: &Metadata) -> usize {
 
 impl Store {
     /// A store in this directory, which is not opened yet.
-    pub(crate) fn new(parent: &Path, bytes_max: usize) -> Self {
-        Self { parent: parent.to_owned(), dir: parent.join(DIR), bytes_max, opened: None }
+    pub(crate) fn new(parent: &Path, signal: SpoolSignal, bytes_max: usize) -> Self {
+        Self { parent: parent.to_owned(), dir: parent.join(signal.dir()), bytes_max, opened: None }
     }
 
     pub(crate) fn path(&self) -> &Path {

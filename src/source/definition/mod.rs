@@ -11,6 +11,7 @@ mod canonical;
 mod credential;
 mod diagnosis;
 mod example;
+mod hook;
 mod load;
 mod memory;
 mod part;

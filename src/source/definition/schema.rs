@@ -84,6 +84,7 @@ pub static DEFINITION: &[Key] = &[
     key("counters", TEXTS, NONE, "Families that are counters although the server declares them otherwise."),
     key("windowed", Shape::Flag, Flag(false), "Whether the server reports sums over a window, so that targets accept `window`."),
     key("delivery_log", Shape::Choice(code::delivery_log_names), NONE, "The delivery log, by the name of its reader."),
+    key("hook", Shape::Map(super::hook::schema::HOOK), NONE, "The requests by which the system reports deliveries to Postmeter."),
     key("notes", Shape::List(&Shape::Text, 0..=NOTES_MAX), NONE, "Facts and traps. They have no effect."),
     key(
         "diagnoses",

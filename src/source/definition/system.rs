@@ -2,7 +2,7 @@
 
 use super::memory::Memory;
 use super::schema::{DIAGNOSES_MAX, EXAMPLES_MAX, NOTES_MAX, PARTS_MAX, VALUES_MAX, VERSION};
-use super::{diagnosis, example, part, pattern};
+use super::{diagnosis, example, hook, part, pattern};
 use crate::source::{Part, Source, WindowRule, systems::code};
 use crate::yaml::{Decoder, Item, Location, Map};
 
@@ -28,6 +28,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, mut map: Map<'_>
     let counters = map.take("counters").map(|item| pattern::families(decoder, &item, VALUES_MAX)).unwrap_or_default();
     let windowed = map.flag_or_default(decoder, "windowed");
     let delivery_log = map.take("delivery_log").and_then(|item| decoder.choice(&item, code::DELIVERY_LOGS));
+    let hook = map.take("hook").and_then(|item| hook::decode(decoder, memory, &item));
     let notes = map.take("notes").map(|item| notes(decoder, &item)).unwrap_or_default();
     let diagnoses = map.take("diagnoses").map(|item| decoder.bounded_list(&item, DIAGNOSES_MAX)).unwrap_or_default();
     let diagnoses = diagnoses.iter().filter_map(|item| diagnosis::decode(decoder, memory, item)).collect();
@@ -53,6 +54,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, mut map: Map<'_>
         counters_since: counters_since.map(|family| memory.text(family)),
         process_since: process_since.map(|family| memory.text(family)),
         delivery_log,
+        hook,
         diagnoses: memory.list(diagnoses),
         notes: memory.texts(&notes),
         examples: memory.list(examples),

@@ -159,7 +159,7 @@ fn sort_attributes(scope: &mut ScopeMetrics) {
 pub fn metrics_of(source: &Source) -> Vec<&'static Metric> {
     let has = |metric: &&&Metric| {
         vocabulary::POLL_METRICS.contains(metric)
-            || source.delivery_log.is_some() && vocabulary::DELIVERY_LOG_METRICS.contains(metric)
+            || (source.delivery_log.is_some() || source.hook.is_some()) && vocabulary::DELIVERY_LOG_METRICS.contains(metric)
             || source.rules().any(|(_, rule)| rule.metric == **metric)
     };
     vocabulary::ALL.iter().filter(has).copied().collect()

@@ -27,7 +27,9 @@ fn record(outcome: Option<Outcome>) -> Record {
         reply: Reply { code: Some(451), status: Some(EnhancedStatus { class: 4, subject: 7, detail: 1 }), stage: Some("rcpt_to") },
         remote: Some(true),
         spam_score: Some(-1.5),
+        duration: Some(2.0),
         fields: FIELDS.iter().map(|info| (info.field, format!("value-{}", info.name))).collect(),
+        ..Record::default()
     }
 }
 

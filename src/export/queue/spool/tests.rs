@@ -1,7 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::export::queue::request_exporter::RetryDecision;
-use crate::export::queue::store::DIR;
 use std::fs::rename;
 use std::time::{Instant, SystemTime};
 use tempfile::{TempDir, tempdir};
@@ -16,7 +15,7 @@ fn entry(collection: u64) -> SpoolEntry {
 
 fn open(dir: &TempDir) -> (Spool, Vec<u64>) {
     let config = config::Spool { dir: dir.path().to_owned(), max_bytes: 1 << 20 };
-    let (spool, kept) = Spool::open(&config, Arc::new(SelfTelemetry::quiet().unwrap()));
+    let (spool, kept) = Spool::open(&config, SpoolSignal::Metrics, Arc::new(SelfTelemetry::quiet().unwrap()));
     (spool, kept.iter().map(|request| request.key.collection).collect())
 }
 
@@ -26,11 +25,11 @@ fn is_failing(spool: &Spool) -> bool {
 
 /// Removes the disk with its files.
 fn unplug(dir: &TempDir) {
-    rename(dir.path().join(DIR), dir.path().join("unplugged")).unwrap();
+    rename(dir.path().join(SpoolSignal::Metrics.dir()), dir.path().join("unplugged")).unwrap();
 }
 
 fn plug(dir: &TempDir) {
-    rename(dir.path().join("unplugged"), dir.path().join(DIR)).unwrap();
+    rename(dir.path().join("unplugged"), dir.path().join(SpoolSignal::Metrics.dir())).unwrap();
 }
 
 #[tokio::test]
@@ -124,7 +123,7 @@ async fn a_directory_that_cannot_be_created_is_created_later() {
     let blocked = dir.path().join("file");
     std::fs::write(&blocked, "").unwrap();
     let config = config::Spool { dir: blocked.clone(), max_bytes: 1 << 20 };
-    let (spool, kept) = Spool::open(&config, Arc::new(SelfTelemetry::quiet().unwrap()));
+    let (spool, kept) = Spool::open(&config, SpoolSignal::Metrics, Arc::new(SelfTelemetry::quiet().unwrap()));
     assert!(kept.is_empty() && is_failing(&spool));
     assert!(!spool.write(entry(1)).await);
     std::fs::remove_file(&blocked).unwrap();
@@ -138,7 +137,7 @@ async fn damaged_requests_are_counted_and_are_not_a_failure_of_the_disk() {
     let (spool, _) = open(&dir);
     assert!(spool.write(entry(1)).await);
     assert!(spool.write(entry(2)).await);
-    let file = std::fs::read_dir(dir.path().join(DIR)).unwrap().map(|file| file.unwrap().path());
+    let file = std::fs::read_dir(dir.path().join(SpoolSignal::Metrics.dir())).unwrap().map(|file| file.unwrap().path());
     let file = file.filter(|path| path.to_string_lossy().ends_with(".request")).min().unwrap();
     std::fs::write(&file, "no request").unwrap();
     assert_eq!(spool.bytes(key(1)).await.unwrap_err().retry_decision(), RetryDecision::Never);

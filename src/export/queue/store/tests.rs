@@ -19,7 +19,7 @@ fn entry(key: RequestKey, points: u64, bytes: impl Into<Bytes>) -> SpoolEntry {
 
 #[track_caller]
 fn open(dir: &Path) -> (Store, Vec<(RequestKey, u64, usize)>) {
-    let mut store = Store::new(dir, BYTES_MAX);
+    let mut store = Store::new(dir, SpoolSignal::Metrics, BYTES_MAX);
     let found = store.open().unwrap_or_else(|error| panic!("{error}"));
     let kept = found.requests.iter().map(|request| (request.key, request.points, request.len)).collect();
     (store, kept)
@@ -33,14 +33,14 @@ fn bytes_in(dir: &Path) -> usize {
 
 /// The request files, oldest first.
 fn files(dir: &TempDir) -> Vec<PathBuf> {
-    let files = fs::read_dir(dir.path().join(DIR)).unwrap().map(|file| file.unwrap().path());
+    let files = fs::read_dir(dir.path().join(SpoolSignal::Metrics.dir())).unwrap().map(|file| file.unwrap().path());
     let mut files: Vec<_> = files.filter(|path| path.to_string_lossy().ends_with(SUFFIX)).collect();
     files.sort();
     files
 }
 
 fn damaged_files(dir: &TempDir) -> usize {
-    fs::read_dir(dir.path().join(DIR).join(damaged_requests::DIR)).map_or(0, Iterator::count)
+    fs::read_dir(dir.path().join(SpoolSignal::Metrics.dir()).join(damaged_requests::DIR)).map_or(0, Iterator::count)
 }
 
 /// A store with requests `1` to `n`.
@@ -70,7 +70,7 @@ fn requests_survive_a_restart_and_are_found_oldest_first() {
 fn only_one_process_can_open_a_store() {
     let dir = tempdir().unwrap();
     let (_store, _) = open(dir.path());
-    assert!(matches!(Store::new(dir.path(), BYTES_MAX).open(), Err(SpoolError::InUse(_))));
+    assert!(matches!(Store::new(dir.path(), SpoolSignal::Metrics, BYTES_MAX).open(), Err(SpoolError::InUse(_))));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn only_the_owner_can_read_the_files() {
 #[test]
 fn a_missing_directory_is_used_again_when_it_returns() {
     let (dir, mut store) = filled(1);
-    let (path, elsewhere) = (dir.path().join(DIR), dir.path().join("elsewhere"));
+    let (path, elsewhere) = (dir.path().join(SpoolSignal::Metrics.dir()), dir.path().join("elsewhere"));
     fs::rename(&path, &elsewhere).unwrap();
     // The mount point of an unmounted disk is an empty directory.
     fs::create_dir(&path).unwrap();
@@ -165,7 +165,7 @@ fn missing_and_unreadable_files_do_not_affect_other_requests() {
 fn invalid_request_files_are_moved_away_and_other_files_are_kept() {
     let (dir, mut store) = filled(1);
     store.close();
-    let spool = dir.path().join(DIR);
+    let spool = dir.path().join(SpoolSignal::Metrics.dir());
     fs::write(spool.join("1-2-3-4.request"), "x").unwrap();
     let huge = File::create(spool.join("00000000000000000005-0000000000-7-1.request")).unwrap();
     huge.set_len(FILE_LEN_MAX + 1).unwrap();
@@ -180,12 +180,12 @@ fn invalid_request_files_are_moved_away_and_other_files_are_kept() {
 fn the_spool_of_an_older_version_is_renamed_and_counted() {
     let dir = tempdir().unwrap();
     fs::write(dir.path().join(OLD_FILE), "redb").unwrap();
-    let mut store = Store::new(dir.path(), BYTES_MAX);
+    let mut store = Store::new(dir.path(), SpoolSignal::Metrics, BYTES_MAX);
     assert_eq!(store.open().unwrap().damaged, 1);
     assert_eq!(fs::read(dir.path().join("otlp-metrics.redb.old")).unwrap(), b"redb");
     store.change(Some(&entry(key(1, 0), 1, "new")), &[]).unwrap();
     drop(store);
-    assert_eq!(Store::new(dir.path(), BYTES_MAX).open().unwrap().damaged, 0);
+    assert_eq!(Store::new(dir.path(), SpoolSignal::Metrics, BYTES_MAX).open().unwrap().damaged, 0);
 }
 
 #[test]
@@ -232,7 +232,9 @@ fn damaged_files_are_limited_and_deleted_for_requests() {
         assert!(matches!(store.bytes(key(collection, 0)), Err(SpoolError::Damaged(..))));
         assert!(damaged_files(&dir) <= damaged_requests::FILES_MAX && bytes_in(dir.path()) <= BYTES_MAX / 16);
     }
-    let kept = fs::read_dir(dir.path().join(DIR).join(damaged_requests::DIR)).unwrap().map(|file| file.unwrap().file_name());
+    let kept = fs::read_dir(dir.path().join(SpoolSignal::Metrics.dir()).join(damaged_requests::DIR))
+        .unwrap()
+        .map(|file| file.unwrap().file_name());
     let newest = kept.max().unwrap();
     assert!(newest.to_string_lossy().starts_with("00000000000000000050-"), "the oldest files are deleted first, not {newest:?}");
     let largest = BYTES_MAX - HEADER_LEN;

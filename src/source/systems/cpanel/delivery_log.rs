@@ -119,6 +119,7 @@ impl Row {
             LenientNumber::Absent | LenientNumber::Invalid => None,
         };
         let (size, reply) = (self.size.to_u64(), parse_smtp_reply(&self.message.0));
+        let duration = received.and_then(|received| at.checked_sub(received)).map(|seconds| seconds as f64);
         // In the order of `model::FIELDS`.
         let fields = [
             (Field::MessageId, self.msgid),
@@ -143,7 +144,7 @@ impl Row {
         // Thousands of records are queued at a time, so the list has exactly the capacity that it needs.
         let mut kept = Vec::with_capacity(fields.iter().filter(|(_, text)| !text.0.is_empty()).count());
         kept.extend(fields.into_iter().filter(|(_, text)| !text.0.is_empty()).map(|(field, text)| (field, truncate(text.0))));
-        Ok(Record { at, received, outcome, size, source, reply, remote, spam_score, fields: kept })
+        Ok(Record { at, received, outcome, duration, size, source, reply, remote, spam_score, fields: kept, ..Record::default() })
     }
 
     /// The labels that `cpanel_mail_exporter` has, in its order.

@@ -41,7 +41,7 @@ fn child() {
     // The test harness has printed the name of the test on the first line.
     println!();
     let from: u64 = from.parse().unwrap();
-    let mut store = Store::new(Path::new(&dir), 1 << 30);
+    let mut store = Store::new(Path::new(&dir), SpoolSignal::Metrics, 1 << 30);
     let mut kept: Vec<RequestKey> = store.open().unwrap().requests.iter().map(|request| request.key).collect();
     let mut numbers = Numbers(from);
     for collection in from..from + REQUESTS_MAX {

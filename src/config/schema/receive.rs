@@ -1,0 +1,30 @@
+//! The keys of `receive:` and of `parts: {deliveries: {...}}`.
+
+use super::DefaultValue::{Bytes, Description, Required};
+use super::target::{INCLUDE, PASSWORD, PASSWORD_FILE, TOKEN, TOKEN_FILE, USERNAME};
+use super::{Key, NONE, SERVER_TLS, Shape, key};
+use crate::config::receive::MAX_BYTES_DEFAULT;
+
+/// `receive:`
+pub static RECEIVE: &[Key] = &[
+    key("listen", Shape::Text, Required, "The host and port to listen on. Mail systems send to /v1/deliveries/TARGET."),
+    key("tls", Shape::Map(SERVER_TLS), Description("plain HTTP"), "TLS, with the same keys as export.prometheus.tls."),
+    key(
+        "max_bytes",
+        Shape::Bytes(1024 * 1024..=1024 * 1024 * 1024 * 1024),
+        Bytes(MAX_BYTES_DEFAULT),
+        "The disk space in state_dir for records that the OTLP receiver has not accepted yet. When it is used, senders get 503.",
+    ),
+];
+
+/// `parts: {deliveries: {...}}`
+pub static DELIVERIES: &[Key] = &[
+    USERNAME,
+    PASSWORD,
+    PASSWORD_FILE,
+    TOKEN,
+    TOKEN_FILE,
+    key("signing_key", Shape::Secret, NONE, "The key that verifies the sender's signatures, preferably as ${env:NAME} or ${file:PATH}."),
+    key("signing_key_file", Shape::Text, NONE, "The file that contains the signing key."),
+    INCLUDE,
+];

@@ -1,0 +1,130 @@
+//! Sends requests with delivery records until the receiver accepts or rejects each record.
+//!
+//! Records are retried without a limit: `retry.give_up_after` applies to metrics only, which the next collection replaces. A record is sent by
+//! nobody else.
+
+use super::exporter::{OtlpExporter, Signal};
+use super::response::SendError;
+use super::split::split;
+use crate::export::queue::request_exporter::{EncodedRequest, PartialSuccess, RetryDecision};
+use crate::export::queue::retry_backoff::RetryBackoff;
+use crate::net::ProblemLog;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tracing::{info, warn};
+
+/// A sender with the problem that it logged last.
+#[derive(Debug)]
+pub struct LogsSender {
+    exporter: Arc<OtlpExporter>,
+    /// The URL of the receiver for logs, without secrets.
+    endpoint: String,
+    problems: ProblemLog,
+}
+
+/// The result of sending a request.
+enum SendResult {
+    /// The request is settled: accepted except for this many records, or rejected as a whole.
+    Settled { rejected: u64 },
+    /// The request is too large and must be sent in these parts.
+    Split(Vec<EncodedRequest>),
+}
+
+impl LogsSender {
+    /// Creates a sender by this exporter.
+    #[must_use]
+    pub fn new(exporter: Arc<OtlpExporter>) -> Self {
+        let endpoint = exporter.config().logs_receiver().unwrap_or_else(|| exporter.endpoint().to_owned());
+        Self { exporter, endpoint, problems: ProblemLog::default() }
+    }
+
+    /// The largest request that the receiver is known to accept, in bytes.
+    #[must_use]
+    pub fn bytes_max(&self) -> usize {
+        self.exporter.request_size(Signal::Logs).limit()
+    }
+
+    /// Sends a request, in parts if it is too large, until the receiver has accepted or rejected each part. Returns the number of rejected
+    /// records.
+    pub async fn send(&mut self, target: &str, request: EncodedRequest) -> u64 {
+        let mut rejected = 0;
+        let mut parts = VecDeque::from([request]);
+        while let Some(part) = parts.pop_front() {
+            match self.send_part(target, &part).await {
+                SendResult::Settled { rejected: in_part } => rejected += in_part,
+                SendResult::Split(smaller) => smaller.into_iter().rev().for_each(|part| parts.push_front(part)),
+            }
+        }
+        rejected
+    }
+
+    async fn send_part(&mut self, target: &str, request: &EncodedRequest) -> SendResult {
+        let exporter = self.exporter.clone();
+        let size = exporter.request_size(Signal::Logs);
+        let (len, bytes_max) = (request.bytes.len(), size.limit());
+        if len > bytes_max
+            && let Some(parts) = split_request(request, bytes_max)
+        {
+            return SendResult::Split(parts);
+        }
+        let mut backoff = RetryBackoff::new(exporter.config().queue.retry);
+        loop {
+            let result = exporter.send(Signal::Logs, request.bytes.clone()).await;
+            let retry = match &result {
+                // The operator can repair the credentials, and a skipped record would not be read again.
+                Err(SendError::Unauthenticated(_)) => RetryDecision::Later,
+                Err(error) => error.retry_decision(),
+                Ok(_) => RetryDecision::Never,
+            };
+            if matches!(result, Err(SendError::TooLarge(_))) {
+                size.too_large(len);
+                if let Some(parts) = split_request(request, len / 2) {
+                    return SendResult::Split(parts);
+                }
+            }
+            self.log_result(target, &result, request.points, retry);
+            match (result, backoff.next(retry)) {
+                (Ok(response), _) => {
+                    if let Some(limit_bytes) = size.accepted(len) {
+                        info!(endpoint = self.endpoint, limit_bytes, "the receiver accepts logs only in smaller requests");
+                    }
+                    return SendResult::Settled { rejected: response.rejected };
+                }
+                (Err(_), Some(wait)) => tokio::time::sleep(wait).await,
+                (Err(_), None) => return SendResult::Settled { rejected: request.points },
+            }
+        }
+    }
+
+    /// Logs a problem when it starts or changes, and when it ends. Skipped records are logged each time, because they are lost.
+    fn log_result(&mut self, target: &str, result: &Result<PartialSuccess, SendError>, records: u64, retry: RetryDecision) {
+        let endpoint = self.endpoint.as_str();
+        let is_change = match result {
+            Ok(PartialSuccess { rejected: 0, .. }) => self.problems.end().is_some(),
+            Ok(_) => self.problems.start("rejected"),
+            Err(error) => self.problems.start(error.error_type()),
+        };
+        let is_skipped = matches!((result, retry), (Err(_), RetryDecision::Never));
+        if !is_change && !is_skipped {
+            return;
+        }
+        match result {
+            Ok(PartialSuccess { rejected: 0, .. }) => info!(target, endpoint, "the receiver accepts delivery records again"),
+            Ok(PartialSuccess { rejected, message }) => {
+                warn!(target, endpoint, records = rejected, "the receiver rejected some delivery records: {message}");
+            }
+            Err(error) if is_skipped => {
+                warn!(target, endpoint, records, error.type = error.error_type(), "the receiver rejected delivery records, they are skipped: {error}");
+            }
+            Err(error) => {
+                warn!(target, endpoint, error.type = error.error_type(), "export of delivery records failed and is retried: {error}");
+            }
+        }
+    }
+}
+
+/// Returns `None` if the request cannot be split.
+fn split_request(request: &EncodedRequest, bytes_max: usize) -> Option<Vec<EncodedRequest>> {
+    let parts = split(Signal::Logs, &request.bytes, bytes_max);
+    (parts.len() > 1).then_some(parts)
+}

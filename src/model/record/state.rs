@@ -1,0 +1,33 @@
+//! What became of a record in Postmeter.
+
+/// The state of a delivery record in Postmeter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordState {
+    /// It was read from the mail server.
+    Read,
+    /// It had been read before.
+    Repeated,
+    /// It could not be read.
+    Unreadable,
+    /// It was exported.
+    Sent,
+    /// The receiver rejected it permanently.
+    Refused,
+}
+
+impl RecordState {
+    /// Every state, in the order of declaration.
+    pub const ALL: [Self; 5] = [Self::Read, Self::Repeated, Self::Unreadable, Self::Sent, Self::Refused];
+
+    /// The value of `postmeter.record.state`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Repeated => "repeated",
+            Self::Unreadable => "unreadable",
+            Self::Sent => "sent",
+            Self::Refused => "refused",
+        }
+    }
+}

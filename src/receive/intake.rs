@@ -1,0 +1,122 @@
+//! What the receiver knows of each target: its newest records, its share of the limits, and the problems that were logged.
+
+use super::body::BodyMemory;
+use super::one_time_tokens::OneTimeTokens;
+use super::recent_uids::RecentUids;
+use super::uid_journal::UidJournal;
+use crate::delivery_log::RecordUid;
+use crate::model::Record;
+use crate::net::{LoggedSet, ProblemLog};
+use parking_lot::Mutex;
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tracing::warn;
+
+/// The requests of one target at the same time. Further ones get 503, so that a flood costs its sender only.
+const TARGET_REQUESTS_MAX: usize = 32;
+/// The problems of requests that are logged of one target.
+const LOGGED_PROBLEMS_MAX: usize = 20;
+
+/// One target.
+#[derive(Debug)]
+pub(super) struct Intake {
+    pub name: Arc<str>,
+    /// Slots for requests.
+    pub slots: Arc<Semaphore>,
+    /// A slot for a body that is being parsed: one at a time, so that a flood occupies at most one thread.
+    pub parser: Arc<Semaphore>,
+    pub memory: BodyMemory,
+    state_dir: PathBuf,
+    /// `None` until the first record.
+    known: Mutex<Option<(UidJournal, RecentUids)>>,
+    tokens: Mutex<OneTimeTokens>,
+    journal_problem: Mutex<ProblemLog<()>>,
+    logged: Mutex<LoggedSet<String>>,
+}
+
+impl Intake {
+    fn new(name: &str, state_dir: PathBuf) -> Self {
+        Self {
+            name: name.into(),
+            slots: Arc::new(Semaphore::new(TARGET_REQUESTS_MAX)),
+            parser: Arc::new(Semaphore::new(1)),
+            memory: BodyMemory::of_one_target(),
+            state_dir,
+            known: Mutex::default(),
+            tokens: Mutex::default(),
+            journal_problem: Mutex::default(),
+            logged: Mutex::new(LoggedSet::new(LOGGED_PROBLEMS_MAX)),
+        }
+    }
+
+    /// Returns the records that are not among the newest ones of the target, each once. Blocks on the disk the first time.
+    ///
+    /// # Errors
+    /// The journal cannot be opened.
+    pub(super) fn new_records(&self, records: Vec<(RecordUid, Record)>) -> io::Result<Vec<(RecordUid, Record)>> {
+        let mut known = self.known.lock();
+        let (_, recent) = match &mut *known {
+            Some(known) => known,
+            None => known.insert(UidJournal::open(&self.state_dir, &self.name)?),
+        };
+        let mut in_batch = HashSet::new();
+        Ok(records.into_iter().filter(|(uid, _)| !recent.contains(uid.short()) && in_batch.insert(uid.short())).collect())
+    }
+
+    /// Notes records that are durable. Blocks on the disk.
+    pub(super) fn remember(&self, uids: &[u64]) {
+        let mut known = self.known.lock();
+        let Some((journal, recent)) = &mut *known else { return };
+        uids.iter().for_each(|uid| recent.insert(*uid));
+        match journal.append(uids) {
+            Ok(()) => drop(self.journal_problem.lock().end()),
+            Err(error) if self.journal_problem.lock().start(()) => {
+                let target = &self.name;
+                warn!(%target, "repeated delivery records will not be recognized after a restart, because state_dir cannot be written: {error}");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Returns `false` if one of the tokens was used with another body.
+    pub(super) fn admit_tokens(&self, tokens: &[String], body: &[u8]) -> bool {
+        let mut known = self.tokens.lock();
+        tokens.iter().all(|token| known.admit(token, body))
+    }
+
+    /// Logs a problem of the target's requests, each text once.
+    pub(super) fn log(&self, problem: &str) {
+        if self.logged.lock().insert(&problem.to_owned()) {
+            let target = &self.name;
+            warn!(%target, "{problem}");
+        }
+    }
+}
+
+/// All targets, by name.
+#[derive(Debug)]
+pub(super) struct Intakes {
+    state_dir: PathBuf,
+    by_name: Mutex<HashMap<String, Arc<Intake>>>,
+}
+
+impl Intakes {
+    pub(super) fn new(state_dir: PathBuf) -> Self {
+        Self { state_dir, by_name: Mutex::default() }
+    }
+
+    /// The intake of a configured target. The number of intakes is bounded by the number of targets: `is_configured` removes others.
+    pub(super) fn of(&self, name: &str, is_configured: impl Fn(&str) -> bool) -> Arc<Intake> {
+        let mut by_name = self.by_name.lock();
+        if let Some(intake) = by_name.get(name) {
+            return intake.clone();
+        }
+        by_name.retain(|name, _| is_configured(name));
+        let intake = Arc::new(Intake::new(name, self.state_dir.clone()));
+        by_name.insert(name.to_owned(), intake.clone());
+        intake
+    }
+}

@@ -1,0 +1,38 @@
+//! The receiver of delivery records: mail systems send requests that report deliveries.
+//!
+//! # Acknowledged when durable
+//!
+//! A request gets 200 when its records are on disk, from where they are exported, or, without an OTLP receiver, when they are counted.
+//! Everything that is not durable within [`COMMIT_WAIT_MAX`] gets 503, which makes every sender try again. The identity of a record
+//! (`log.record.uid`) is the same in a retry, so a record that was durable after all is recognized.
+//!
+//! # Status codes
+//!
+//! 200, 401 without a valid credential, 404 for an unknown target, and 503 for "later": senders give up at other codes. A request of an
+//! authenticated sender that cannot be read gets 200 and is counted, because no retry would change it.
+//!
+//! # No queue without bound
+//!
+//! The memory of bodies, the requests of one target and the disk space have limits. A request that exceeds one is refused with 503 at once;
+//! the sender has a queue of its own.
+
+mod authenticate;
+mod body;
+mod commit;
+mod intake;
+mod one_time_tokens;
+mod outbox;
+mod recent_uids;
+mod server;
+mod uid_journal;
+
+pub use server::{Receiver, ReceiverError};
+
+use std::time::Duration;
+
+/// The longest time from the end of a request to its response. Postal, which waits the shortest, waits for 5 s.
+pub const COMMIT_WAIT_MAX: Duration = Duration::from_secs(4);
+/// The time after which a refused sender may try again (`Retry-After`).
+pub const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// The largest number of records of a target by which a repeated one is recognized.
+pub const RECENT_UIDS_MAX: usize = 250_000;

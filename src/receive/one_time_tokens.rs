@@ -1,0 +1,58 @@
+//! Tokens that a sender may use for one body only.
+//!
+//! Mailgun's signature covers a token and a time, but no byte of the body. So a recorded signature could be sent with any body, unless the
+//! token is known. A retry has the same token and the same body.
+
+use ring::digest::{Digest, SHA256, digest};
+use std::collections::{HashMap, VecDeque};
+
+/// The largest number of tokens of a target. Older ones are forgotten; the signature's time is checked as well.
+const TOKENS_MAX: usize = 50_000;
+const DIGEST_BYTES: usize = 32;
+
+/// The newest tokens of a target, each with the digest of its body.
+#[derive(Debug, Default)]
+pub(super) struct OneTimeTokens {
+    bodies: HashMap<[u8; DIGEST_BYTES], [u8; DIGEST_BYTES]>,
+    by_age: VecDeque<[u8; DIGEST_BYTES]>,
+}
+
+impl OneTimeTokens {
+    /// Notes a token. Returns `false` if it is known with another body.
+    pub(super) fn admit(&mut self, token: &str, body: &[u8]) -> bool {
+        let (token, body) = (bytes(&digest(&SHA256, token.as_bytes())), bytes(&digest(&SHA256, body)));
+        if let Some(known) = self.bodies.get(&token) {
+            return *known == body;
+        }
+        self.bodies.insert(token, body);
+        self.by_age.push_back(token);
+        if self.by_age.len() > TOKENS_MAX
+            && let Some(oldest) = self.by_age.pop_front()
+        {
+            self.bodies.remove(&oldest);
+        }
+        true
+    }
+}
+
+fn bytes(digest: &Digest) -> [u8; DIGEST_BYTES] {
+    let mut bytes = [0; DIGEST_BYTES];
+    bytes.iter_mut().zip(digest.as_ref()).for_each(|(to, byte)| *to = *byte);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_belongs_to_one_body() {
+        let mut tokens = OneTimeTokens::default();
+        assert!(tokens.admit("a", b"one") && tokens.admit("a", b"one") && tokens.admit("b", b"two"));
+        assert!(!tokens.admit("a", b"two") && tokens.admit("a", b"one"));
+        for n in 0..TOKENS_MAX {
+            assert!(tokens.admit(&n.to_string(), b""));
+        }
+        assert_eq!((tokens.bodies.len(), tokens.by_age.len()), (TOKENS_MAX, TOKENS_MAX));
+    }
+}

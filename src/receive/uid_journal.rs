@@ -1,0 +1,123 @@
+//! The newest records of a target on disk, so that a restart does not forget them.
+//!
+//! Two files of 8 bytes per record: one that grows, and the previous one, which is replaced when the first is full. They are not synced: the
+//! end of the process loses nothing, and after a power failure a repeated record is exported again, with the same `log.record.uid`.
+
+use super::RECENT_UIDS_MAX;
+use super::recent_uids::RecentUids;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The directory of the files, inside `state_dir`.
+const DIR: &str = "received";
+const DIR_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+/// Bytes of a record.
+const UID_BYTES: usize = 8;
+
+/// The journal of one target. All operations block on the disk.
+#[derive(Debug)]
+pub(super) struct UidJournal {
+    path: PathBuf,
+    file: File,
+    /// The number of records in the file that grows.
+    len: usize,
+}
+
+impl UidJournal {
+    /// Opens the journal of a target, and returns the records in it.
+    pub(super) fn open(state_dir: &Path, target: &str) -> io::Result<(Self, RecentUids)> {
+        let dir = state_dir.join(DIR);
+        DirBuilder::new().recursive(true).mode(DIR_MODE).create(&dir)?;
+        let path = dir.join(format!("{target}.uids"));
+        let mut recent = RecentUids::default();
+        for uid in read(&previous(&path))? {
+            recent.insert(uid);
+        }
+        let current = read(&path)?;
+        let len = current.len();
+        for uid in current {
+            recent.insert(uid);
+        }
+        let file = append_to(&path)?;
+        // The process may have ended in the middle of a record.
+        file.set_len((len * UID_BYTES) as u64)?;
+        Ok((Self { path, file, len }, recent))
+    }
+
+    /// Appends records.
+    pub(super) fn append(&mut self, uids: &[u64]) -> io::Result<()> {
+        if self.len >= RECENT_UIDS_MAX {
+            fs::rename(&self.path, previous(&self.path))?;
+            self.file = append_to(&self.path)?;
+            self.len = 0;
+        }
+        let bytes: Vec<u8> = uids.iter().flat_map(|uid| uid.to_le_bytes()).collect();
+        if let Err(error) = self.file.write_all(&bytes) {
+            // A part of a record would shift all that follow.
+            let _ = self.file.set_len((self.len * UID_BYTES) as u64);
+            return Err(error);
+        }
+        self.len += uids.len();
+        Ok(())
+    }
+}
+
+fn previous(path: &Path) -> PathBuf {
+    path.with_extension("uids.previous")
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(FILE_MODE).open(path)
+}
+
+/// Reads the whole records of a file. A missing file is empty.
+fn read(path: &Path) -> io::Result<Vec<u64>> {
+    // A file has at most one batch more than the limit.
+    let bytes_max = (2 * RECENT_UIDS_MAX * UID_BYTES) as u64;
+    let mut bytes = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(bytes_max).read_to_end(&mut bytes)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => 0,
+        Err(error) => return Err(error),
+    };
+    Ok(bytes.as_chunks::<UID_BYTES>().0.iter().map(|uid| u64::from_le_bytes(*uid)).collect())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_knows_the_newest_records() {
+        let dir = tempfile::tempdir().unwrap();
+        let total = 2 * RECENT_UIDS_MAX + 500;
+        let uids: Vec<u64> = (0..total as u64).collect();
+        let (mut journal, _) = UidJournal::open(dir.path(), "mta1").unwrap();
+        for batch in uids.chunks(1000) {
+            journal.append(batch).unwrap();
+        }
+        let (_, recent) = UidJournal::open(dir.path(), "mta1").unwrap();
+        let oldest = (total - RECENT_UIDS_MAX) as u64;
+        assert!(recent.contains(oldest) && recent.contains(total as u64 - 1) && !recent.contains(oldest - 1));
+        let (_, other) = UidJournal::open(dir.path(), "mta2").unwrap();
+        assert!(!other.contains(total as u64 - 1));
+    }
+
+    #[test]
+    fn a_record_that_was_cut_off_is_ignored() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _) = UidJournal::open(dir.path(), "mta1").unwrap();
+        journal.append(&[1, 2]).unwrap();
+        let path = dir.path().join("received/mta1.uids");
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(&[7; 3]).unwrap();
+        let (mut journal, recent) = UidJournal::open(dir.path(), "mta1").unwrap();
+        assert!(recent.contains(1) && recent.contains(2));
+        journal.append(&[3]).unwrap();
+        let (_, recent) = UidJournal::open(dir.path(), "mta1").unwrap();
+        assert!(recent.contains(3) && recent.contains(2));
+    }
+}

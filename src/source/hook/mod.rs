@@ -1,0 +1,124 @@
+//! Requests by which mail systems report deliveries: from the body of a request to records, without I/O.
+//!
+//! The mapping is data: the section `hook` of a system's definition. A body has one or more items. The first row whose conditions an item
+//! fulfils decides what the item reports; fields are found by their paths. An item without a row reports something else than the
+//! outcome of a delivery and is ignored.
+
+mod address;
+mod assemble;
+mod condition;
+mod identity;
+mod items;
+mod node_path;
+mod page;
+mod readers;
+mod reply_text;
+mod row;
+pub mod segments;
+pub mod signature;
+mod slot;
+mod timestamp;
+mod value_source;
+
+pub use condition::{Condition, Test};
+pub use identity::IdentityPart;
+pub use items::{ITEM_BYTES_MAX, ITEMS_MAX, NESTING_MAX};
+pub use node_path::NodePath;
+pub use page::{HookPage, HookRecord};
+pub(super) use readers::reader_names;
+pub use readers::{READERS, TextReader};
+pub use row::{Fields, Row};
+pub use signature::{SignatureError, SignatureScheme, VerificationKey};
+pub use slot::{STAGES, Slot, TYPED as TYPED_FIELDS};
+pub use value_source::ValueSource;
+
+use assemble::{Assembly, Budget};
+use serde_json::Value;
+use std::time::SystemTime;
+
+/// How a mail system reports deliveries by requests to Postmeter.
+#[derive(Debug)]
+pub struct Hook {
+    /// The credentials that a target can use, the recommended one first.
+    pub authentication: &'static [HookCredential],
+    /// The signature of its requests, if the system signs them.
+    pub signature: Option<&'static SignatureScheme>,
+    /// The largest body of a request, after decompression.
+    pub body_bytes_max: usize,
+    /// The path of the list of items in each value of a body. `None`: a value is an item.
+    pub list: Option<NodePath>,
+    /// The paths of which an item has one. An item without any of them is not an item of this system.
+    pub kind: Vec<NodePath>,
+    /// Conditions of items that are ignored whatever they report.
+    pub ignore: Vec<Vec<Condition>>,
+    /// What items report, in order: the first row that fits applies.
+    pub rows: Vec<Row>,
+    /// What the records of this system do not contain, one sentence each, for the documentation.
+    pub limits: &'static [&'static str],
+}
+
+/// A credential of the requests that a mail system sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookCredential {
+    /// A bearer token: `token` or `token_file`.
+    Token,
+    /// A user name and a password.
+    Basic,
+    /// The key that verifies the system's signatures: `signing_key` or `signing_key_file`.
+    SigningKey,
+}
+
+impl HookCredential {
+    /// Every credential, in the order of declaration.
+    pub const ALL: &'static [Self] = &[Self::Token, Self::Basic, Self::SigningKey];
+
+    /// The name in a definition.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Basic => "basic",
+            Self::SigningKey => "signing_key",
+        }
+    }
+}
+
+impl Hook {
+    /// Reads the records of a body. It never fails: what cannot be read is counted.
+    #[must_use]
+    pub fn read(&self, body: &[u8], received_at: SystemTime) -> HookPage {
+        let mut page = HookPage::default();
+        let mut budget = Budget::default();
+        for (number, item) in (1_u64..).zip(items::items(body, self.list.as_ref())) {
+            let read = item.and_then(|item| {
+                let value = serde_json::from_slice(item).map_err(|error| format!("not valid JSON: {}", syntax_problem(&error)))?;
+                self.read_item(&value, received_at, &mut budget, &mut page)
+            });
+            if let Err(problem) = read {
+                page.report_unreadable(|| format!("item {number}: {problem}"));
+            }
+        }
+        page
+    }
+
+    fn read_item(&self, item: &Value, received_at: SystemTime, budget: &mut Budget, page: &mut HookPage) -> Result<(), String> {
+        if !self.kind.iter().any(|path| path.scalar(item).is_some()) {
+            let paths: Vec<&str> = self.kind.iter().map(NodePath::as_str).collect();
+            return Err(format!("{} is missing", paths.join(" and ")));
+        }
+        let is_fulfilled = |conditions: &Vec<Condition>| conditions.iter().all(|condition| condition.is_fulfilled(item));
+        let row = if self.ignore.iter().any(is_fulfilled) { None } else { self.rows.iter().find(|row| row.fits(item)) };
+        match row {
+            Some(row) => Assembly { row, item, received_at }.add_records(budget, page),
+            None => {
+                page.ignored += 1;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The problem of a text that is not JSON. The parser's own message never contains the text, but other errors could.
+fn syntax_problem(error: &serde_json::Error) -> String {
+    if error.is_data() { "unexpected value".to_owned() } else { error.to_string() }
+}

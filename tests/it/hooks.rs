@@ -1,0 +1,259 @@
+//! Bodies that mail systems send: the records that they become, with all fields, compared with snapshots.
+//!
+//! The fixtures are written by us: every row of each definition, and what the vendors do that one does not expect.
+#![allow(clippy::unwrap_used)]
+
+use crate::assert_text_snapshot;
+use crate::support::FIXTURES;
+use postmeter::model::Record;
+use postmeter::source::{self, HookPage};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+/// The time of the requests: a week after most events.
+const RECEIVED_AT: Duration = Duration::from_secs(1_796_500_000);
+
+/// The systems, each with its fixture.
+const FILES: &[(&str, &str)] = &[
+    ("kumomta", "hook-records.jsonl"),
+    ("emailengine", "hook-events.jsonl"),
+    ("stalwart", "hook-events.jsonl"),
+    ("postal", "hook-events.jsonl"),
+    ("mox", "hook-events.jsonl"),
+    ("sendgrid", "hook-events.json"),
+    ("mailgun", "hook-events.jsonl"),
+    ("postmark", "hook-events.jsonl"),
+];
+
+fn fixture(system: &str, file: &str) -> Vec<u8> {
+    std::fs::read(format!("{FIXTURES}/{system}/{file}")).unwrap()
+}
+
+fn read(system: &str, body: &[u8]) -> HookPage {
+    source::by_name(system).unwrap().hook.unwrap().read(body, SystemTime::UNIX_EPOCH + RECEIVED_AT)
+}
+
+/// Everything that a page contains. A record with the identity of an earlier one is marked as its double.
+fn describe(page: &HookPage) -> String {
+    let mut out = String::new();
+    let mut first: HashMap<&[u8], usize> = HashMap::new();
+    for (number, found) in page.records.iter().enumerate() {
+        let double = first.get(&found.identity[..]).map(|first| format!(" (double of {first})")).unwrap_or_default();
+        first.entry(&found.identity).or_insert(number);
+        let Record { event, at, at_nanos, .. } = found.record;
+        writeln!(out, "{number}{double}: {} {at}.{at_nanos:09}", event.as_str()).unwrap();
+        describe_record(&mut out, &found.record);
+    }
+    writeln!(out, "ignored: {}\nunreadable: {}\nproblem: {}", page.ignored, page.unreadable, page.problem.as_deref().unwrap_or("none"))
+        .unwrap();
+    out
+}
+
+fn describe_record(out: &mut String, record: &Record) {
+    let reply = record.reply;
+    let mut line = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            writeln!(out, "    {name}: {value}").unwrap();
+        }
+    };
+    line("outcome", record.outcome.map(|value| value.as_str().to_owned()));
+    line("received", record.received.map(|value| value.to_string()));
+    line("duration", record.duration.map(|value| value.to_string()));
+    line("attempt", record.attempt.map(|value| value.to_string()));
+    line("attempt_duration", record.attempt_duration.map(|value| value.to_string()));
+    line("size", record.size.map(|value| value.to_string()));
+    line("source", record.source.map(str::to_owned));
+    line("code", reply.code.map(|value| value.to_string()));
+    line("status", reply.status.map(|value| value.to_string()));
+    line("stage", reply.stage.map(str::to_owned));
+    line("origin", record.origin.map(|value| value.as_str().to_owned()));
+    line("error_type", record.error_type.map(str::to_owned));
+    line("bounce_type", record.bounce.map(|value| value.as_str().to_owned()));
+    line("complaint_type", record.complaint.map(|value| value.as_str().to_owned()));
+    line("protocol", record.protocol.map(str::to_owned));
+    line("tls", record.tls.map(|value| value.to_string()));
+    for (field, value) in &record.fields {
+        line(field.info().name, Some(value.clone()));
+    }
+}
+
+#[test]
+fn every_row_of_every_system_is_read() {
+    for (system, file) in FILES {
+        assert_text_snapshot!(format!("hook-{system}"), describe(&read(system, &fixture(system, file))));
+    }
+}
+
+#[test]
+fn every_system_with_a_hook_has_a_fixture_and_every_row_a_record() {
+    for source in source::SOURCES.iter() {
+        let Some(hook) = source.hook else { continue };
+        let (_, file) = FILES.iter().find(|(system, _)| *system == source.name).unwrap_or_else(|| panic!("{}: no fixture", source.name));
+        let page = read(source.name, &fixture(source.name, file));
+        for row in &hook.rows {
+            let is_shown = page.records.iter().any(|found| found.record.event == row.event && found.record.outcome == row.outcome);
+            assert!(is_shown, "{}: no record of {:?} {:?}", source.name, row.event, row.outcome);
+        }
+    }
+}
+
+#[test]
+fn a_body_that_is_sent_again_has_the_same_identities_whenever_it_arrives() {
+    for (system, file) in FILES {
+        let hook = source::by_name(system).unwrap().hook.unwrap();
+        let body = fixture(system, file);
+        let identities = |seconds| {
+            let page = hook.read(&body, SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+            page.records.into_iter().map(|found| found.identity).collect::<Vec<_>>()
+        };
+        assert_eq!(identities(1_796_500_000), identities(1_799_000_000), "{system}");
+    }
+}
+
+#[test]
+fn the_forms_of_a_body_give_the_same_records() {
+    let lines = String::from_utf8(fixture("kumomta", "hook-records.jsonl")).unwrap();
+    let items: Vec<&str> = lines.lines().filter(|line| line.starts_with("{\"type\"") && line.ends_with('}')).collect();
+    assert!(items.len() > 10);
+    let separate: Vec<_> = items.iter().flat_map(|item| read("kumomta", item.as_bytes()).records).collect();
+    let pretty: Vec<_> = items
+        .iter()
+        .flat_map(|item| {
+            let value: serde_json::Value = serde_json::from_str(item).unwrap();
+            read("kumomta", serde_json::to_string_pretty(&value).unwrap().as_bytes()).records
+        })
+        .collect();
+    assert_eq!(separate, pretty);
+    for body in [
+        items.join("\n"),
+        items.join("\r\n") + "\r\n",
+        format!("[{}]", items.join(",")),
+        format!(" [\n{}\n] \n", items.join(",\n")),
+        format!("[{}]\n[{}]", items[..5].join(","), items[5..].join(",")),
+        items.concat().replace("}{\"type\"", "}\n\n{\"type\""),
+    ] {
+        let page = read("kumomta", body.as_bytes());
+        assert_eq!((page.records.len(), page.unreadable), (separate.len(), 0), "{}", page.problem.unwrap_or_default());
+        assert_eq!(page.records, separate);
+    }
+}
+
+#[test]
+fn a_damaged_item_costs_only_itself() {
+    let good = r#"{"type":"Delivery","id":"a","event_time":"2026-11-28T14:43:20Z","recipient":"r@example.net"}"#;
+    let deep = format!("{{\"type\":\"Delivery\",\"meta\":{}{}}}", "[".repeat(40), "]".repeat(40));
+    let long = format!("{{\"type\":\"Delivery\",\"id\":\"{}\"}}", "x".repeat(source::hook::ITEM_BYTES_MAX));
+    for (damaged, problem) in [
+        ("{\"type\":\"Delivery\",}", "item 2: not valid JSON: "),
+        ("{}", "item 2: type is missing"),
+        ("{\"type\":null}", "item 2: type is missing"),
+        ("{\"type\":{}}", "item 2: type is missing"),
+        ("17", "item 2: type is missing"),
+        ("\"text\"", "item 2: type is missing"),
+        ("{\"type\":\"De\\ud800\"}", "item 2: not valid JSON: "),
+        (&deep, "item 2: is nested more than 32 levels deep"),
+        (&long, "item 2: exceeds the limit of 1048576 bytes"),
+    ] {
+        for body in [format!("{good}\n{damaged}\n{good}"), format!("[{good},{damaged},{good}]")] {
+            let page = read("kumomta", body.as_bytes());
+            let found = page.problem.clone().unwrap_or_default();
+            assert_eq!((page.records.len(), page.unreadable, page.ignored), (2, 1, 0), "{found}");
+            assert!(found.starts_with(problem), "{found}");
+            assert!(!found.contains("example.net"), "{found}");
+        }
+    }
+    for (body, records) in
+        [("", 0), (" \n", 0), ("[", 0), (&format!("[{good}"), 0), (&format!("[{good},"), 1), ("\u{feff}{}", 0), ("\0", 0)]
+    {
+        let page = read("kumomta", body.as_bytes());
+        assert_eq!((page.records.len(), page.unreadable), (records, 1), "{body:?}: {:?}", page.problem);
+    }
+    for body in ["{}", "{\"events\":{}}", "{\"Events\":[]}", "{\"events\":[", "{\"events\""] {
+        assert_eq!(read("stalwart", body.as_bytes()).unreadable, 1, "{body}");
+    }
+    assert_eq!(read("stalwart", b"{\"events\":[]}"), HookPage::default());
+    assert_eq!(read("sendgrid", b"[]"), HookPage::default());
+}
+
+#[test]
+fn limits_are_counted() {
+    let recipients: Vec<String> = (0..1500).map(|n| format!("\"r{n}@example.net\"")).collect();
+    let body = format!("{{\"type\":\"Bounce\",\"id\":\"a\",\"recipient\":[{}]}}", recipients.join(","));
+    let page = read("kumomta", body.as_bytes());
+    assert_eq!((page.records.len(), page.unreadable), (1000, 500));
+    assert!(page.problem.unwrap().contains("has 1500 recipients, which exceeds the limit of 1000"));
+
+    let content = "x".repeat(4000);
+    let item = format!(
+        "{{\"type\":\"Bounce\",\"id\":\"a\",\"response\":{{\"content\":\"{content}\"}},\"recipient\":[{}]}}",
+        recipients[..900].join(",")
+    );
+    let page = read("kumomta", format!("[{}]", vec![item; 40].join(",")).as_bytes());
+    assert!(page.records.len() < 40 * 900 && page.records.len() > 900, "{}", page.records.len());
+    assert!(page.problem.unwrap().contains("bytes of memory"));
+
+    let page = read("kumomta", format!("[{}1]", "1,".repeat(100_500)).as_bytes());
+    assert_eq!(page.unreadable, 100_001);
+}
+
+#[test]
+fn numbers_and_times_are_exact_and_bounded() {
+    let at = |time: &str| {
+        let body = format!("{{\"type\":\"Delivery\",\"id\":\"a\",\"event_time\":{time},\"created\":1795876990}}");
+        let record = read("kumomta", body.as_bytes()).records.remove(0).record;
+        (record.at, record.at_nanos, record.duration)
+    };
+    assert_eq!(at("\"2026-11-28T14:43:20.5Z\""), (1_795_877_000, 500_000_000, Some(10.5)));
+    assert_eq!(at("\"2026-11-28T15:43:20.123456789+01:00\""), (1_795_877_000, 123_456_789, Some(10.123_456_789)));
+    assert_eq!(at("1795877000"), (1_795_877_000, 0, Some(10.0)));
+    assert_eq!(at("\"1795877000.1\""), (1_795_877_000, 100_000_000, Some(10.1)));
+    assert_eq!(at("1795876989.9"), (1_795_876_989, 900_000_000, Some(0.0)));
+    // A clock that went backwards.
+    assert_eq!(at("1795876900"), (1_795_876_900, 0, None));
+    for implausible in
+        ["0", "-1", "1e300", "\"\"", "\"yesterday\"", "null", "{}", "1895877000", "\"1999-12-31T23:59:59Z\"", "99999999999999999999"]
+    {
+        assert_eq!(at(implausible), (RECEIVED_AT.as_secs(), 0, None), "{implausible}");
+    }
+
+    // Neighbours that a double cannot tell apart.
+    let queue = |id: &str| {
+        let item = format!(
+            "{{\"type\":\"delivery.dsn-success\",\"createdAt\":\"2026-11-28T14:43:20Z\",\"data\":{{\"queueId\":{id},\"to\":\"r@example.net\"}}}}"
+        );
+        read("stalwart", format!("{{\"events\":[{item}]}}").as_bytes()).records.remove(0)
+    };
+    let (one, other) = (queue("18446744073709551614"), queue("18446744073709551615"));
+    assert_ne!(one.identity, other.identity);
+    assert_eq!(one.record.field(postmeter::model::Field::MessageId), Some("18446744073709551614"));
+
+    for (attempts, expected) in
+        [("0", Some(1)), ("\"4\"", Some(5)), ("65535", Some(65_536)), ("-1", None), ("1.5", None), ("\"x\"", None), ("1e99", None)]
+    {
+        let body = format!("{{\"type\":\"Delivery\",\"id\":\"a\",\"num_attempts\":{attempts}}}");
+        assert_eq!(read("kumomta", body.as_bytes()).records[0].record.attempt, expected, "{attempts}");
+    }
+}
+
+#[test]
+fn credentials_in_a_reply_are_cut() {
+    for (content, expected) in [
+        ("535 5.7.8 in response to AUTH PLAIN AHVzZXIAc2VjcmV0", "535 5.7.8 in response to AUTH"),
+        ("Rejected(AUTH LOGIN dXNlcg==) failed", "Rejected(AUTH"),
+        ("AUTH\\tPLAIN\\tAHVzZXIA", "AUTH"),
+        ("\\\"AUTH\\\" AHVzZXIA", "\"AUTH"),
+        ("550 5.7.1 AUTHENTICATION required", "550 5.7.1 AUTHENTICATION required"),
+        ("530 must issue AUTH", "530 must issue AUTH"),
+        ("250-one\\r\\n 250 two\\n", "250-one 250 two"),
+    ] {
+        let body = format!(
+            "{{\"type\":\"TransientFailure\",\"id\":\"a\",\"response\":{{\"content\":\"{content}\",\"command\":\"AUTH PLAIN AHVzZXIA\\r\\n\"}}}}"
+        );
+        let page = read("kumomta", body.as_bytes());
+        let record = &page.records[0].record;
+        assert_eq!(record.field(postmeter::model::Field::Message), Some(expected));
+        assert_eq!(record.reply.stage, Some("auth"));
+        assert!(!format!("{record:?}").contains("AHVz"), "{record:?}");
+    }
+}

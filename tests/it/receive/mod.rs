@@ -1,0 +1,7 @@
+//! Delivery records that mail systems send: real requests in, log records and metrics out.
+
+mod acknowledgement;
+mod authentication;
+mod kills;
+mod pressure;
+mod world;
