@@ -84,8 +84,6 @@ async fn read_within(mut body: Body, bytes_max: usize, memories: [&BodyMemory; 2
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use http_body::Frame;
-    use std::task::{Context, Poll};
 
     fn body(bytes: usize) -> Body {
         Body::from(vec![b'x'; bytes])
@@ -104,23 +102,5 @@ mod tests {
         assert_eq!((all.0.available_permits(), one.0.available_permits()), (1, 0));
         drop(large);
         assert_eq!((all.0.available_permits(), one.0.available_permits()), (3, 2));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_sender_that_stalls_is_given_up() {
-        let memory = BodyMemory::of_one_target();
-        assert_eq!(read(Body::new(Stalled), 100, [&memory, &memory]).await.unwrap_err(), BodyError::Incomplete);
-    }
-
-    /// A body whose first byte never arrives.
-    struct Stalled;
-
-    impl http_body::Body for Stalled {
-        type Data = Bytes;
-        type Error = std::convert::Infallible;
-
-        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-            Poll::Pending
-        }
     }
 }
