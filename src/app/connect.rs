@@ -50,6 +50,10 @@ pub(super) async fn connect(mut discovery: Discovery, config: &Config) -> Result
         let scheme = if prometheus.server_tls().is_some() { "https" } else { "http" };
         attempts.push(bind("export.prometheus", &prometheus.listen, scheme).await);
     }
+    if let Some(receive) = &config.receive {
+        let scheme = if receive.tls.is_some() { "https" } else { "http" };
+        attempts.push(bind("receive", &receive.listen, scheme).await);
+    }
     if let Some(health) = &config.health {
         attempts.push(bind("health", &health.listen, "http").await);
     }
@@ -85,6 +89,10 @@ async fn poll_all(targets: Vec<Target>) -> Vec<Attempt> {
 }
 
 async fn poll_target(target: Target, limits: Limits) -> Attempt {
+    if !target.is_polled() {
+        let result = Ok("not polled: the server sends its records".to_owned());
+        return Attempt { name: target.name, address: "-".to_owned(), result };
+    }
     let (name, address) = (target.name.clone(), host_and_port(&target.url));
     Attempt { name, address, result: poll_with(target, limits).await }
 }

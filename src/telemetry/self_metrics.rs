@@ -44,7 +44,7 @@ self_metrics! {
         .by(&[&SHARD_INDEX]);
     REQUEST_DURATION = Metric::histogram("http.server.request.duration", "s", "Duration of requests to the pull endpoint, including the wait for mail servers.")
         .by(&[&HTTP_ROUTE, &HTTP_STATUS_CODE]);
-    PULL_REFUSALS = Metric::counter("postmeter.pull.refusals", "{refusal}", "Rejected or interrupted requests and connections to the pull endpoint, by reason.")
+    PULL_REFUSALS = Metric::counter("postmeter.pull.refusals", "{refusal}", "Rejected or interrupted requests and connections to the pull endpoint and to the receiver of delivery records, by reason.")
         .by(&[&REFUSAL_REASON]);
     TOKEN_LAST_USED = Metric::int_gauge("postmeter.token.last_used_timestamp", "s", "When a token was last used, in Unix time.").by(&[&TOKEN_NAME]);
     PASSWORD_CHECKS = Metric::counter("postmeter.password.checks", "{check}", "Passwords that were compared with a bcrypt hash; results are cached.");

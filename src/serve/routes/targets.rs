@@ -113,9 +113,10 @@ const fn state(is_ok: bool) -> &'static str {
     if is_ok { "up" } else { "down" }
 }
 
-/// Returns the origin of the URL. The path and the query may contain secrets and are omitted.
-fn url(collected: &CollectedTarget) -> String {
-    collected.target.config.url.origin().ascii_serialization()
+/// Returns the origin of the URL, if the target is polled. The path and the query may contain secrets and are omitted.
+fn url(collected: &CollectedTarget) -> Option<String> {
+    let config = &collected.target.config;
+    config.is_polled().then(|| config.url.origin().ascii_serialization())
 }
 
 fn time(at: SystemTime) -> Option<String> {

@@ -3,5 +3,6 @@
 mod acknowledgement;
 mod authentication;
 mod kills;
+mod kumomta_hook;
 mod pressure;
 mod world;
