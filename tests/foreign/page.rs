@@ -238,26 +238,26 @@ async fn the_page_updates_itself_and_keeps_the_state_of_the_reader() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hundreds_of_targets_are_filtered_sorted_and_polled_from_the_page() {
     let server = frozen_server(System::Kumomta).await;
-    let of = |i: usize, url: &str| format!("  - {{name: mx{i:03}, system: kumomta, url: \"{url}\"}}\n");
-    let targets: String = (0..300).map(|i| if i % 10 == 0 { of(i, "http://127.0.0.1:1") } else { of(i, &server.url()) }).collect();
+    let of = |i: usize, url: &str| format!("  - {{name: mx{i:03}, system: kumomta, url: \"{url}\", min_interval: 1h, timeout: 60s}}\n");
+    let targets: String = (0..300).map(|i| if i % 10 == 0 { of(i, &server.url()) } else { of(i, "http://127.0.0.1:1") }).collect();
     let service = TestService::with(vec![server], &targets, "", "").await;
-    let page = service.until_page("300 targets", |page| page.contains("<b>270</b> up") && page.contains("<b>30</b> down")).await;
+    let page = service.until_page("300 targets", |page| page.contains("<b>30</b> up") && page.contains("<b>270</b> down")).await;
     assert!(page.len() < 1024 * 1024, "{} bytes", page.len());
     // The same error of all targets is one line, and the names in it lead to the targets.
     let attention = page.split("id=\"attention\"").nth(1).and_then(|rest| rest.split("</section>").next()).unwrap();
     assert_eq!(attention.matches("<li class=\"down\">").count(), 1, "{attention}");
-    assert!(page.contains("<b>30 targets:</b>") && page.contains("and 18 more"), "{page}");
+    assert!(page.contains("<b>270 targets:</b>") && page.contains("and 258 more"), "{page}");
 
     let browser = browser!("hundreds of targets");
     browser.open(&service.url("/")).await;
     let rows = "return document.querySelectorAll('.targets tbody tr').length";
     assert_eq!(browser.run(rows).await, 300);
     browser.run("document.getElementById('health-filter').click()").await;
-    browser.until("only unhealthy targets", &format!("{rows} == 30")).await;
-    browser.run("const f = document.getElementById('filter'); f.focus(); f.value = 'mx25'; f.dispatchEvent(new Event('input', {bubbles: true}))").await;
+    browser.until("only unhealthy targets", &format!("{rows} == 270")).await;
+    browser.run("const f = document.getElementById('filter'); f.focus(); f.value = 'mx251'; f.dispatchEvent(new Event('input', {bubbles: true}))").await;
     browser.until("the filtered target", &format!("{rows} == 1")).await;
     let state = browser.run("return [document.activeElement.id, document.getElementById('filter').value, location.search]").await;
-    assert_eq!(state, json!(["filter", "mx25", "?only=unhealthy&filter=mx25"]));
+    assert_eq!(state, json!(["filter", "mx251", "?only=unhealthy&filter=mx251"]));
     assert_eq!(browser.run("return document.getElementById('shown').textContent.trim()").await, "1 of 300 targets Show all");
     // The address has the filter, so that a reload shows the same targets.
     browser.open(&service.url("/?filter=mx25&sort=name")).await;

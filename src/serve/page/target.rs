@@ -85,7 +85,7 @@ pub(super) struct Detail {
     pub figures: Vec<FigureView>,
     pub delivery_log: Option<LogView>,
     /// The last request of the only part, masked.
-    pub request: Option<(&'static str, String)>,
+    pub request: Option<(&'static str, RequestView)>,
     pub span: String,
     pub parts: Vec<PartView>,
     pub last_failure: Option<(TimeView, &'static str, ErrorView)>,
@@ -118,7 +118,21 @@ pub(super) struct PartView {
     pub duration: String,
     pub error: Option<ErrorView>,
     /// The last request, masked.
-    pub request: Option<String>,
+    pub request: Option<RequestView>,
+}
+
+/// A request, in two pieces: the method and the scheme, which are less important, and the rest of the URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RequestView {
+    pub scheme: String,
+    pub rest: String,
+}
+
+impl RequestView {
+    fn of(url: &str) -> Self {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        Self { scheme: scheme.to_owned(), rest: rest.to_owned() }
+    }
 }
 
 pub(super) fn row(target: &Target, state: State, link: String, now: PageTime) -> Row {
@@ -211,7 +225,7 @@ pub(super) fn detail(target: &Target, state: State, open: bool, link: String, no
         points: (!points.is_empty()).then(|| format::count(points.len() as u64)),
         figures,
         delivery_log,
-        request: requests.into_iter().next().filter(|_| parts.len() <= 1),
+        request: requests.first().filter(|_| parts.len() <= 1).map(|(part, url)| (*part, RequestView::of(url))),
         span: shown_time,
         parts,
         // The failure of the latest poll is shown at the top already.
@@ -234,6 +248,6 @@ fn part_view(target: &Target, report: &PartReport, requests: &[(&'static str, St
         help,
         duration: report.took.map_or_else(|| "not requested".to_owned(), format::measured),
         error: report.error.as_ref().map(ErrorView::of),
-        request: requests.iter().find(|(part, _)| *part == report.part).map(|(_, url)| url.clone()),
+        request: requests.iter().find(|(part, _)| *part == report.part).map(|(_, url)| RequestView::of(url)),
     }
 }

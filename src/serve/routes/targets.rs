@@ -122,3 +122,31 @@ fn url(collected: &CollectedTarget) -> Option<String> {
 fn time(at: SystemTime) -> Option<String> {
     jiff::Timestamp::try_from(at).ok().map(|at| at.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::config::{Environment, parse};
+    use crate::poll::Limits;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_reading_that_is_too_old_makes_its_target_stale_with_a_reason() {
+        // Nothing listens on this port, so the poll fails immediately.
+        let text = "targets: [{name: a, system: kumomta, url: 'http://127.0.0.1:1'}]";
+        let config = parse(text, "test.yaml", &Environment::default()).unwrap();
+        let collected = CollectedTarget::new(Target::new(config.targets[0].clone(), Limits::default()).unwrap());
+        let at = |seconds| target(&collected, StalenessRule::default(), Instant::now() + Duration::from_secs(seconds));
+        assert_eq!((&at(0)["state"], at(0).get("stale_reason")), (&json!("unknown"), None));
+        collected.target.reading().await;
+        assert_eq!((&at(0)["state"], at(0).get("stale_reason")), (&json!("down"), None));
+        let stale = at(400);
+        let reason = stale["stale_reason"].as_str().unwrap();
+        assert_eq!(stale["state"], "stale");
+        assert!(reason.contains("s ago: no scrape and no push has requested a reading"), "{reason}");
+        assert!(stale["error"]["message"].is_string(), "the last error is still known");
+        let named: Vec<&String> = stale.as_object().unwrap().keys().filter(|key| key.contains("stale")).collect();
+        assert_eq!(named, ["stale_reason"]);
+    }
+}

@@ -4,17 +4,17 @@
 //! simulated Kubernetes API. Without it that test is skipped, unless `POSTMETER_REQUIRE_TARGET_ALLOCATOR=1`; the same test with a simulated
 //! allocator always runs.
 
-mod allocator;
 mod kubernetes;
+mod target_allocator;
 
 use crate::support::program::Program;
 use crate::support::{Described, skipped, wait_until_async};
-use allocator::Allocator;
 use postmeter::simulate::{Options, SimulatedServer, System};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use target_allocator::Allocator;
 use tempfile::TempDir;
 
 /// The number of mail servers. The chance that a consistent hash gives all of them to one of two instances is 1 in 32,768.

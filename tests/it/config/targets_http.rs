@@ -29,7 +29,7 @@ fn problems(list: &str) -> Vec<String> {
     let config = config();
     let mut discovery = Discovery::read(&config);
     assert!(!discovery.receive(&config, Ok(list.to_owned())));
-    let problems = discovery.problems().expect("the list is valid").to_string();
+    let problems = discovery.problems().unwrap().to_string();
     let name = "https://sd.example.com/jobs/mail/targets?***: ";
     problems.lines().map(|line| line.strip_prefix(name).unwrap_or_else(|| panic!("{line}")).to_owned()).collect()
 }

@@ -124,7 +124,11 @@ async fn requested_urls_are_shown_after_the_request_without_secrets() {
     assert!(!page(&targets).contains("token="));
     targets[0].reading().await;
     let page = page(&targets);
-    assert!(page.contains("<code>GET http://127.0.0.1:1/metrics?token=***&#38;***</code>") && !page.contains("hunter"), "{page}");
+    assert!(
+        page.contains("<code><span class=\"muted\">GET http</span>://127.0.0.1:1/metrics?token=***&#38;***</code>")
+            && !page.contains("hunter"),
+        "{page}"
+    );
 }
 
 #[test]
