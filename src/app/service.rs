@@ -120,6 +120,7 @@ impl Service {
         if let Some((listener, access)) = listener {
             let state = AppState::new(targets.clone(), self_telemetry.clone(), access)
                 .with_self_watch(watch.clone())
+                .with_config(running_config.subscribe())
                 .with_export_queue(export_queue.clone())
                 .with_reload(running_config.endpoint.clone());
             tasks.push(tokio::spawn(state.run(listener, stop.clone())));

@@ -18,6 +18,7 @@ mod credentials;
 mod decode;
 mod delivery_log;
 mod discovery;
+mod effective;
 mod env_file;
 mod environment;
 mod excerpt;
@@ -55,6 +56,7 @@ pub use command_line::{CommandLineTarget, command_line_target, command_line_targ
 pub use credentials::Credentials;
 pub use delivery_log::DeliveryLog;
 pub use discovery::{Discovery, DiscoveryReport};
+pub use effective::effective_yaml;
 pub use env_file::ENV_FILE_BYTES_MAX;
 pub use environment::Environment;
 pub use excerpt::excerpt;
@@ -80,6 +82,7 @@ pub use tls::Tls;
 pub use web::{EndpointRate, WebConfig};
 pub use window::Window;
 
+pub(crate) use crate::yaml::quoted;
 pub use crate::yaml::text::{show_bytes, show_duration};
 pub use crate::yaml::{Problem, Problems};
 

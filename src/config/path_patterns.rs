@@ -40,6 +40,11 @@ impl fmt::Debug for PathPatterns {
 }
 
 impl PathPatterns {
+    /// The patterns as they are written in the file.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.patterns.iter().map(|pattern| pattern.text.as_str())
+    }
+
     /// Decodes a list of patterns. The extensions exclude backups that an editor makes. Relative paths are those of `base`.
     pub(super) fn decode(
         decoder: &mut Decoder<'_>,

@@ -52,6 +52,11 @@ impl SystemsFiles {
         files
     }
 
+    /// The patterns as they are written in the file.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.patterns.texts()
+    }
+
     /// The mail systems of the files, in the order of the paths.
     #[must_use]
     pub fn systems(&self) -> &[&'static Source] {

@@ -46,6 +46,11 @@ impl fmt::Debug for TargetsFiles {
 }
 
 impl TargetsFiles {
+    /// The patterns as they are written in the file.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.patterns.texts()
+    }
+
     pub(super) fn decode(decoder: &mut Decoder<'_>, item: Option<&Item<'_>>, defaults: Option<&Item<'_>>) -> Self {
         let patterns = PathPatterns::decode(decoder, "targets_files", item, Path::new(""), EXTENSIONS, FILES_MAX);
         let context = DecodingContext {

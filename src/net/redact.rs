@@ -24,7 +24,7 @@ const SECRET_CHARS_MIN: usize = 4;
 /// Values of a URL's query that are not secrets, and are useful in messages.
 const PLAIN_VALUES: [&str; 8] = ["true", "false", "text", "json", "html", "metrics", "prometheus", "openmetrics"];
 /// The replacement of a secret.
-const HIDDEN: &str = "***";
+pub(super) const HIDDEN: &str = "***";
 /// Characters that follow a truncated text: the ellipsis, or the end of the quote.
 const CUT_MARKS: [char; 2] = ['…', '`'];
 /// The largest number of nested Base64 encodings that are decoded.
@@ -201,6 +201,18 @@ fn fold(c: char) -> char {
     c.to_lowercase().next().unwrap_or(c)
 }
 
+/// Returns true if a path segment of a URL may be a secret.
+pub(super) fn is_random(segment: &str) -> bool {
+    segment.chars().count() >= PATH_SECRET_CHARS_MIN
+        && segment.chars().any(|c| c.is_ascii_digit())
+        && segment.chars().any(|c| c.is_ascii_alphabetic())
+}
+
+/// Returns true if a value of a URL's query is never a secret.
+pub(super) fn is_public_value(value: &str) -> bool {
+    PLAIN_VALUES.contains(&value)
+}
+
 /// The secrets of a URL: the password, each value of the query, and path segments that look random.
 fn of_url(url: &str, secrets: &mut Vec<String>) {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
@@ -209,15 +221,10 @@ fn of_url(url: &str, secrets: &mut Vec<String>) {
     let (authority, path) = address.split_once('/').unwrap_or((address, ""));
     let userinfo = authority.rsplit_once('@').map(|(userinfo, _)| userinfo);
     let password = userinfo.map(|userinfo| userinfo.split_once(':').map_or(userinfo, |(_, password)| password));
-    let is_random = |segment: &&str| {
-        segment.chars().count() >= PATH_SECRET_CHARS_MIN
-            && segment.chars().any(|c| c.is_ascii_digit())
-            && segment.chars().any(|c| c.is_ascii_alphabetic())
-    };
-    secrets.extend(password.into_iter().chain(path.split('/').filter(is_random)).map(str::to_owned));
+    secrets.extend(password.into_iter().chain(path.split('/').filter(|segment| is_random(segment))).map(str::to_owned));
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let value = pair.split_once('=').map_or(pair, |(_, value)| value);
-        if PLAIN_VALUES.contains(&value) {
+        if is_public_value(value) {
             continue;
         }
         // HTML forms encode a space as a plus sign.

@@ -7,7 +7,7 @@ use super::http_error::{before_response, in_response, last_cause, was_closed};
 use super::poll_limits::Limits;
 use super::rate_budget::{RateBudget, Scope};
 use crate::config;
-use crate::net::{Redactor, TlsFileError, UnusableTls, install_crypto_provider, retry_after, secret_header};
+use crate::net::{Redactor, TlsFileError, UnusableTls, install_crypto_provider, masked_url, retry_after, secret_header};
 use crate::source::{Part, Request, TARGET_URL, check_complete};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use parking_lot::{Mutex, MutexGuard};
@@ -31,6 +31,8 @@ const RESPONSE_HEADERS_MAX: usize = 64;
 pub(super) struct HttpClient {
     http: reqwest::Client,
     url: Url,
+    /// The URL of the configuration, masked and without a slash at its end.
+    masked_base: String,
     proxy: Option<String>,
     headers: HeaderMap,
     /// The last request got a response, so its connection may be reused, and the server may have closed it since.
@@ -120,6 +122,7 @@ impl HttpClient {
         Ok(Self {
             http: builder.build().map_err(StartError::unusable("the HTTP client"))?,
             url,
+            masked_base: masked_url(&target.url).trim_end_matches('/').to_owned(),
             proxy,
             headers,
             may_reuse_connection: Arc::default(),
@@ -134,7 +137,7 @@ impl HttpClient {
         self.budget = other.budget.clone();
     }
 
-    /// Sends one request and reads the body. If the server had closed a reused connection, the request is sent once more.
+    /// Sends one request and reads the body of a successful response.
     pub(super) async fn request(
         &self,
         part: &Part,
@@ -144,15 +147,7 @@ impl HttpClient {
         body_bytes_max: usize,
         memory: &mut BodyMemory,
     ) -> Result<Vec<u8>, PollError> {
-        let scope = if part.name == self.required { Scope::Target } else { Scope::Part(part.name) };
-        self.budget().spend(Instant::now(), scope).map_err(PollError::RateLimited)?;
-        let mut sent = self.send(part, request, filled, authorization).await;
-        let was_stale = sent.as_ref().is_err_and(was_closed) && self.may_reuse_connection.load(Ordering::Relaxed);
-        if was_stale && self.budget().spend(Instant::now(), scope).is_ok() {
-            sent = self.send(part, request, filled, authorization).await;
-        }
-        self.may_reuse_connection.store(sent.is_ok(), Ordering::Relaxed);
-        let mut response = sent.map_err(|error| before_response(&error, CONNECT_TIMEOUT, self.url.scheme()))?;
+        let mut response = self.open(part, request, filled, authorization).await?;
         match response.status() {
             StatusCode::OK => {}
             status if request.statuses.contains(&status.as_u16()) => {}
@@ -160,8 +155,7 @@ impl HttpClient {
                 return Err(PollError::rejected_credential(response.status().as_u16(), part.unauthorized_hint));
             }
             StatusCode::TOO_MANY_REQUESTS => {
-                let wait = self.budget().record_rejection(Instant::now(), scope, retry_after(response.headers()));
-                return Err(PollError::RateLimited(wait));
+                return Err(PollError::RateLimited(self.record_rejection(part, response.headers())));
             }
             status => return Err(PollError::Status { status: status.as_u16(), hint: status_hint(part, status, self.url.scheme()) }),
         }
@@ -180,6 +174,40 @@ impl HttpClient {
         let content_type = content_type.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
         check_complete(content_type, &body).map_err(|error| PollError::of_read(error, part.unauthorized_hint))?;
         Ok(body)
+    }
+
+    /// Sends one request within the rate budget. If the server had closed a reused connection, the request is sent once more. The status
+    /// of the response is not checked.
+    pub(super) async fn open(
+        &self,
+        part: &Part,
+        request: &Request,
+        filled: &FilledRequest,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<reqwest::Response, PollError> {
+        let scope = self.scope(part);
+        self.budget().spend(Instant::now(), scope).map_err(PollError::RateLimited)?;
+        let mut sent = self.send(part, request, filled, authorization).await;
+        let was_closed_before = sent.as_ref().is_err_and(was_closed) && self.may_reuse_connection.load(Ordering::Relaxed);
+        if was_closed_before && self.budget().spend(Instant::now(), scope).is_ok() {
+            sent = self.send(part, request, filled, authorization).await;
+        }
+        self.may_reuse_connection.store(sent.is_ok(), Ordering::Relaxed);
+        sent.map_err(|error| before_response(&error, CONNECT_TIMEOUT, self.url.scheme()))
+    }
+
+    /// Records a response with status 429. Returns the wait until the next request.
+    pub(super) fn record_rejection(&self, part: &Part, headers: &HeaderMap) -> Duration {
+        self.budget().record_rejection(Instant::now(), self.scope(part), retry_after(headers))
+    }
+
+    /// The URL of a request, for display. The path comes from the mail system's definition and contains no secret; the rest is masked.
+    pub(super) fn masked_url(&self, path: &str) -> String {
+        format!("{}{path}", self.masked_base)
+    }
+
+    fn scope(&self, part: &Part) -> Scope {
+        if part.name == self.required { Scope::Target } else { Scope::Part(part.name) }
     }
 
     /// The time until the rate budget allows a request of the required part.

@@ -28,7 +28,7 @@ const LIST_READS_MAX: usize = 4;
 #[derive(Debug)]
 pub(super) struct PartClient {
     pub(super) part: &'static Part,
-    requests: Vec<&'static Request>,
+    pub(super) requests: Vec<&'static Request>,
     credentials: config::Credentials,
     /// The time zone that the dates of requests are formatted in.
     zone: TimeZone,
@@ -38,15 +38,19 @@ pub(super) struct PartClient {
 }
 
 #[derive(Debug)]
-struct PartState {
+pub(super) struct PartState {
     /// The index of the request variant that succeeded last.
-    request: usize,
+    pub(super) request: usize,
     /// The credential that the server accepted last.
     authorization: Option<HeaderValue>,
     /// The circuit of an optional part. The required part has the circuit of its target.
     breaker: CircuitBreaker,
     /// The server has rejected the last request with 429.
     is_rate_limited: bool,
+    /// The path of the last request.
+    pub(super) requested_path: Option<String>,
+    /// The time of the last request for a raw response.
+    pub(super) raw_requested: Option<Instant>,
 }
 
 /// The state that the parts of a target share.
@@ -80,7 +84,14 @@ impl PartClient {
         };
         let body_bytes_max = target.body_bytes_max.unwrap_or(part.part.body_bytes_max);
         let breaker = CircuitBreaker::new(target.min_interval, target.backoff_max);
-        let state = Mutex::new(PartState { request: 0, authorization: None, breaker, is_rate_limited: false });
+        let state = Mutex::new(PartState {
+            request: 0,
+            authorization: None,
+            breaker,
+            is_rate_limited: false,
+            requested_path: None,
+            raw_requested: None,
+        });
         Self {
             part: part.part,
             requests,
@@ -159,8 +170,7 @@ impl PartClient {
             if body.pages.len() == PAGES_MAX {
                 return Err(PollError::Malformed(format!("the response has more than {PAGES_MAX} pages")));
             }
-            let fill = |template: &str| window.fill(template, at, &self.zone);
-            let filled = FilledRequest { path: fill(request.path), body: request.post_body.map(fill) };
+            let filled = self.fill(request, window, at);
             let part = self.part;
             let page = self.read_page(shared, request, &filled, move |body| part.read(request, body), &mut body.bytes).await?;
             let edge = page.edge.unwrap_or_default();
@@ -174,6 +184,14 @@ impl PartClient {
             body.pages.push(page);
         }
         Ok(Some(body))
+    }
+
+    /// The request for the page that begins at row `at`.
+    pub(super) fn fill(&self, request: &Request, window: Window, at: u64) -> FilledRequest {
+        let fill = |template: &str| window.fill(template, at, &self.zone);
+        let filled = FilledRequest { path: fill(request.path), body: request.post_body.map(fill) };
+        self.state().requested_path = Some(filled.path.clone());
+        filled
     }
 
     /// Requests one page and parses it with `read`.
@@ -254,7 +272,7 @@ impl PartClient {
         parsed.map_err(|error| redacted(PollError::of_read(error, self.part.unauthorized_hint)))
     }
 
-    fn read_credential(&self) -> Result<Option<HeaderValue>, PollError> {
+    pub(super) fn read_credential(&self) -> Result<Option<HeaderValue>, PollError> {
         let hint = self.part.unauthorized_hint;
         let unusable = |reason: String| PollError::Auth { reason, hint };
         let unreadable = |error: config::SecretError| unusable(format!("credential: {error}"));
@@ -270,7 +288,7 @@ impl PartClient {
     }
 
     /// Reads the user name and the password that a ticket is issued for.
-    fn read_login(&self) -> Result<Login, PollError> {
+    pub(super) fn read_login(&self) -> Result<Login, PollError> {
         let unusable = |reason: String| PollError::Auth { reason, hint: self.part.unauthorized_hint };
         let password = self.credentials.password.as_ref().map(|secret| secret.read()).transpose();
         let password = password.map_err(|error| unusable(format!("credential: {error}")))?;
@@ -285,7 +303,7 @@ impl PartClient {
         client.redactor(self.state().authorization.as_ref())
     }
 
-    fn state(&self) -> MutexGuard<'_, PartState> {
+    pub(super) fn state(&self) -> MutexGuard<'_, PartState> {
         self.state.lock()
     }
 }

@@ -230,7 +230,7 @@ impl Target {
         }
     }
 
-    fn shared(&self) -> TargetShared {
+    pub(super) fn shared(&self) -> TargetShared {
         TargetShared { is_failing: self.state().breaker.is_failing(), ..self.shared.clone() }
     }
 

@@ -8,7 +8,7 @@
 //! it responds at once.
 
 use super::admission::{Admitted, Lane};
-use super::circuit_breaker::{Circuit, CircuitBreaker};
+use super::circuit_breaker::CircuitBreaker;
 use super::counted_windows::CountedWindows;
 use super::deadline::Deadline;
 use super::http_client::HttpClient;
@@ -16,15 +16,15 @@ pub use super::http_client::StartError;
 use super::infrequent_parts::InfrequentParts;
 use super::part_client::{PartClient, TargetShared};
 use super::part_requests::internal_error;
-use super::recent::history::{Failure, History};
+use super::recent::history::History;
 use super::recent::key_figures::figures_of;
 use super::refresh::Refresh;
 use super::state::TargetState;
 use super::tickets::Tickets;
 use super::waiters::Waiters;
-use super::{Limits, PollError, Reading, RecordReader, Usage};
+use super::{Limits, Reading, RecordReader};
 use crate::config;
-use crate::model::{Metric, Point, vocabulary};
+use crate::model::{Metric, vocabulary};
 use crate::net::Redactor;
 use crate::source::{CounterMemory, Trace};
 use parking_lot::{Mutex, MutexGuard};
@@ -47,7 +47,7 @@ pub struct Target {
     pub(super) parts: Vec<Arc<PartClient>>,
     pub(super) clock: Clock,
     /// State that only polls use. The poll that runs holds the lock.
-    polling: Arc<tokio::sync::Mutex<PollMemory>>,
+    pub(super) polling: Arc<tokio::sync::Mutex<PollMemory>>,
     pub(super) waiters: Waiters,
     state: Mutex<TargetState>,
     pub(super) refresh: Refresh,
@@ -126,24 +126,6 @@ impl Target {
         &self.config.name
     }
 
-    /// The last reading, however old.
-    #[must_use]
-    pub fn latest(&self) -> Option<Arc<Reading>> {
-        self.state().latest.clone()
-    }
-
-    /// The version that the server last reported.
-    #[must_use]
-    pub fn version(&self) -> Option<String> {
-        self.state().version.clone()
-    }
-
-    /// The resource attributes that the server last reported with `target_info`.
-    #[must_use]
-    pub fn target_info(&self) -> Vec<(String, String)> {
-        self.state().target_info.clone()
-    }
-
     /// A reader of the target's delivery log, or `None` if the log is not to be followed. The reader shares the target's connection,
     /// limits and rate budget.
     #[must_use]
@@ -152,48 +134,10 @@ impl Target {
         Some(RecordReader::new(&self.config, messages, records, self.shared.clone()))
     }
 
-    /// The usage of the limits that all targets share.
-    #[must_use]
-    pub fn usage(&self) -> Usage {
-        self.shared.limits.usage()
-    }
-
     /// The current time by the target's clock.
     #[must_use]
     pub fn now(&self) -> SystemTime {
         (self.clock)()
-    }
-
-    /// Calls a function with the history of the last hour.
-    pub fn history<R>(&self, inspect: impl FnOnce(&History) -> R) -> R {
-        inspect(&self.state().history)
-    }
-
-    /// Adds the counts of the delivery log to the history. The log was completely read at `read_at`.
-    pub fn note_log_counts(&self, read_at: Instant, points: &[Point]) {
-        self.state().history.add_log_counts(self.now(), read_at, points);
-    }
-
-    /// Adds a failed request for the delivery log to the history.
-    pub fn note_log_failure(&self, part: &'static str, error: &PollError) {
-        self.state().history.add_log_failure(Failure { at: self.now(), part, error: error.clone() });
-    }
-
-    /// The time until the next poll is possible: until the latest reading is due, and the rate budget and the circuit allow it.
-    #[must_use]
-    pub fn wait(&self, now: Instant) -> Duration {
-        let due = self.latest().map(|latest| (latest.began + self.reading_age_max()).saturating_duration_since(now));
-        let circuit = match self.circuit() {
-            Circuit::Open { until, .. } => until.saturating_duration_since(now),
-            Circuit::Closed => Duration::ZERO,
-        };
-        due.unwrap_or_default().max(self.shared.client.budget_wait(now)).max(circuit)
-    }
-
-    /// The state of the target's circuit breaker.
-    #[must_use]
-    pub fn circuit(&self) -> Circuit {
-        self.state().breaker.state()
     }
 
     /// Returns a reading no older than `min_interval`: the latest one, or the one of the poll that runs, or that of a new poll. While the
@@ -282,10 +226,15 @@ impl Target {
         if let Some(failed) = self.state().rate_limited_reading((self.clock)(), wait) {
             return failed;
         }
+        self.poll_admitted(&mut memory).await
+    }
+
+    /// Waits for slots, and polls.
+    pub(super) async fn poll_admitted(&self, memory: &mut PollMemory) -> Arc<Reading> {
         let _admitted = self.admit().await;
         // The span is for traces; log lines have the target in a field of their own.
         let span = debug_span!("poll", target = self.name(), system = self.config.source.name);
-        self.poll(&mut memory).instrument(span).await
+        self.poll(memory).instrument(span).await
     }
 
     /// Waits for slots for a poll. The poll and its deadline start afterwards.

@@ -11,8 +11,9 @@ pub use access::rules::AccessError;
 pub use limits::server_limits::Limits;
 pub use routes::reload::{Reload, ReloadRequest};
 
+use crate::config::Config;
 use crate::export::otlp::ExportQueue;
-use crate::telemetry::{Condition, SelfTelemetry, SelfWatch, TargetSet};
+use crate::telemetry::{Condition, SelfTelemetry, SelfWatch, StalenessRule, TargetSet};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// The state that all routes share. Cheap to clone.
@@ -41,6 +43,8 @@ pub struct AppState {
     started: SystemTime,
     reload: Reload,
     self_watch: Option<SelfWatch>,
+    /// The configuration in use, for `/config`.
+    config: Option<watch::Receiver<Arc<Config>>>,
     /// The address of the listener. Set by [`Self::run`].
     address: Option<SocketAddr>,
     /// Set once each target has been polled. Targets that a reload adds later do not reset it.
@@ -64,6 +68,7 @@ impl AppState {
             started: SystemTime::now(),
             reload: Reload::disabled(),
             self_watch: None,
+            config: None,
             address: None,
             ready: Arc::default(),
         }
@@ -85,6 +90,12 @@ impl AppState {
     #[must_use]
     pub fn with_self_watch(self, self_watch: SelfWatch) -> Self {
         Self { self_watch: Some(self_watch), ..self }
+    }
+
+    /// Returns the same endpoint with `/config`.
+    #[must_use]
+    pub fn with_config(self, config: watch::Receiver<Arc<Config>>) -> Self {
+        Self { config: Some(config), ..self }
     }
 
     /// Serves requests until `stop` is cancelled, and then finishes the requests in flight.
@@ -114,6 +125,9 @@ impl AppState {
             .route("/-/healthy", get(healthy))
             .route("/-/ready", get(ready))
             .route("/-/reload", post(crate::serve::routes::reload::reload))
+            .route("/-/poll", post(crate::serve::routes::poll::poll))
+            .route("/-/response", get(crate::serve::routes::poll::response))
+            .route("/config", get(crate::serve::routes::config::config))
             .route("/sd", get(crate::serve::routes::service_discovery::discover))
             .route("/targets.json", get(crate::serve::routes::targets::targets))
             .fallback(|| async { (StatusCode::NOT_FOUND, "not found; the page at / lists all endpoints\n") })
@@ -128,6 +142,11 @@ impl AppState {
     /// Returns the current self-monitoring conditions.
     fn conditions(&self) -> Vec<Condition> {
         self.self_watch.iter().flat_map(|watch| watch.conditions(Instant::now())).collect()
+    }
+
+    /// The rule by which readings are stale.
+    fn staleness(&self) -> StalenessRule {
+        self.self_watch.as_ref().map(SelfWatch::staleness).unwrap_or_default()
     }
 
     /// Returns `ready`, followed by a line for each self-monitoring condition.

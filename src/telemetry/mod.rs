@@ -14,6 +14,7 @@ mod reload_metrics;
 mod self_metrics;
 mod self_telemetry;
 mod self_watch;
+mod staleness;
 mod target_set;
 
 pub use access_metrics::AccessMetrics;
@@ -28,4 +29,5 @@ pub use reload_metrics::{ReloadMetrics, ReloadStatus};
 pub use self_metrics::SELF_METRICS;
 pub use self_telemetry::{SelfTelemetry, SelfTelemetryError};
 pub use self_watch::{Condition, ConditionMetrics, SelfWatch};
+pub use staleness::{StaleReading, StaleReason, StalenessRule};
 pub use target_set::TargetSet;

@@ -4,7 +4,7 @@
 
 use super::logging::dropped_lines;
 use super::self_metrics::{COLLECTION_IDLE, LOG_LINES_DROPPED, TARGETS_CIRCUIT_OPEN, TARGETS_STALE, counter, gauge};
-use super::{SelfTelemetry, TargetSet};
+use super::{SelfTelemetry, StalenessRule, TargetSet};
 use crate::poll::Circuit;
 use opentelemetry::metrics::{Counter, Gauge, Meter};
 use parking_lot::Mutex;
@@ -16,10 +16,6 @@ use tokio_util::sync::CancellationToken;
 
 /// The interval at which the conditions are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// The minimum age of a stale reading.
-const STALE_AFTER_MIN: Duration = Duration::from_secs(300);
-/// A reading is stale after this many of its intervals.
-const STALE_INTERVALS: u32 = 3;
 /// The time for which dropped log lines are reported as a condition.
 const LOG_DROP_RECENT: Duration = Duration::from_secs(15 * 60);
 /// Targets that a condition names. Further ones are only counted.
@@ -135,6 +131,12 @@ impl SelfWatch {
         Self { targets, telemetry, idle_after, push_interval, started: Instant::now() }
     }
 
+    /// The rule by which a reading is stale.
+    #[must_use]
+    pub fn staleness(&self) -> StalenessRule {
+        StalenessRule { push_interval: self.push_interval.as_ref().map(|interval| *interval.borrow()) }
+    }
+
     /// The conditions at this time.
     #[must_use]
     pub fn conditions(&self, now: Instant) -> Vec<Condition> {
@@ -145,11 +147,10 @@ impl SelfWatch {
             conditions.push(Condition::Idle(idle));
         }
         let (mut stale, mut open) = (Vec::new(), Vec::new());
-        let push_interval = self.push_interval.as_ref().map(|interval| *interval.borrow());
+        let staleness = self.staleness();
         for collected in self.targets.now().iter() {
             let target = &collected.target;
-            let age = target.latest().map(|latest| now.saturating_duration_since(latest.began));
-            if age.is_some_and(|age| age > stale_after(target.config.min_interval, push_interval)) {
+            if staleness.stale_reading(target, now).is_some() {
                 stale.push(target.name().to_owned());
             }
             if matches!(target.circuit(), Circuit::Open { .. }) {
@@ -197,11 +198,6 @@ impl SelfWatch {
     }
 }
 
-/// The age at which a reading is stale.
-fn stale_after(min_interval: Duration, push_interval: Option<Duration>) -> Duration {
-    STALE_AFTER_MIN.max(min_interval * STALE_INTERVALS).max(push_interval.unwrap_or_default() * STALE_INTERVALS)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -211,14 +207,6 @@ mod tests {
     use crate::telemetry::CollectedTarget;
 
     const MINUTE: Duration = Duration::from_secs(60);
-
-    #[test]
-    fn a_reading_is_stale_after_the_longest_of_three_ages() {
-        for (min_interval, push_interval, minutes) in [(15, None, 5), (15, Some(60), 5), (15, Some(600), 30), (1200, Some(600), 60)] {
-            let seconds = Duration::from_secs;
-            assert_eq!(stale_after(seconds(min_interval), push_interval.map(seconds)), MINUTE * minutes);
-        }
-    }
 
     #[tokio::test]
     async fn conditions_begin_and_end() {

@@ -8,8 +8,10 @@ mod node;
 pub(crate) mod problem;
 pub(crate) mod schema;
 pub(crate) mod text;
+mod write;
 
 pub(crate) use decoder::{Decoder, NoReferences, Positions, References, find_choice, is_true};
 pub(crate) use map::{Item, Location, Map};
 pub(crate) use node::{Key, Node, Value, parse};
 pub use problem::{Problem, Problems};
+pub(crate) use write::{Written, quoted, write};

@@ -60,7 +60,7 @@ async fn responses_have_security_headers_and_link_only_existing_endpoints() {
     // All links of the footer work.
     let (_, footer) = page.split_once("<footer>").unwrap();
     let links: Vec<&str> = footer.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-    for link in ["metrics", "metrics.json", "targets.json", "sd", "-/ready", "-/healthy"] {
+    for link in ["metrics", "metrics.json", "targets.json", "config", "sd", "-/ready", "-/healthy"] {
         assert!(links.contains(&link), "{link}: {links:?}");
     }
     for link in links {
@@ -236,6 +236,48 @@ async fn the_page_updates_itself_and_keeps_the_state_of_the_reader() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_targets_are_filtered_sorted_and_polled_from_the_page() {
+    let server = frozen_server(System::Kumomta).await;
+    let of = |i: usize, url: &str| format!("  - {{name: mx{i:03}, system: kumomta, url: \"{url}\", min_interval: 1h, timeout: 60s}}\n");
+    let targets: String = (0..300).map(|i| if i % 10 == 0 { of(i, &server.url()) } else { of(i, "http://127.0.0.1:1") }).collect();
+    let service = TestService::with(vec![server], &targets, "", "").await;
+    let page = service.until_page("300 targets", |page| page.contains("<b>30</b> up") && page.contains("<b>270</b> down")).await;
+    assert!(page.len() < 1024 * 1024, "{} bytes", page.len());
+    // The same error of all targets is one line, and the names in it lead to the targets.
+    let attention = page.split("id=\"attention\"").nth(1).and_then(|rest| rest.split("</section>").next()).unwrap();
+    assert_eq!(attention.matches("<li class=\"down\">").count(), 1, "{attention}");
+    assert!(page.contains("<b>270 targets:</b>") && page.contains("and 258 more"), "{page}");
+
+    let browser = browser!("hundreds of targets");
+    browser.open(&service.url("/")).await;
+    let rows = "return document.querySelectorAll('.targets tbody tr').length";
+    assert_eq!(browser.run(rows).await, 300);
+    browser.run("document.getElementById('health-filter').click()").await;
+    browser.until("only unhealthy targets", &format!("{rows} == 270")).await;
+    browser.run("const f = document.getElementById('filter'); f.focus(); f.value = 'mx251'; f.dispatchEvent(new Event('input', {bubbles: true}))").await;
+    browser.until("the filtered target", &format!("{rows} == 1")).await;
+    let state = browser.run("return [document.activeElement.id, document.getElementById('filter').value, location.search]").await;
+    assert_eq!(state, json!(["filter", "mx251", "?only=unhealthy&filter=mx251"]));
+    assert_eq!(browser.run("return document.getElementById('shown').textContent.trim()").await, "1 of 300 targets Show all");
+    // The address has the filter, so that a reload shows the same targets.
+    browser.open(&service.url("/?filter=mx25&sort=name")).await;
+    let names = browser.run("return [...document.querySelectorAll('.targets tbody th a')].map(a => a.textContent)").await;
+    assert_eq!(strings(&names), (250..260).map(|i| format!("mx{i:03}")).collect::<Vec<_>>());
+    assert_eq!(browser.run("return document.querySelector('thead [aria-sort]').textContent").await, "Target");
+    browser.open(&service.url("/?filter=nothing")).await;
+    assert_eq!(browser.run("return document.getElementById('no-match').textContent").await, "No target matches nothing.");
+
+    browser.open(&service.url("/?target=mx250")).await;
+    browser.run("document.querySelector('[data-poll=mx250]').click()").await;
+    let result =
+        "const text = document.getElementById('refresh-state').textContent; return text.includes('polled') && !text.startsWith('Polling')";
+    browser.until("the result of the poll", result).await;
+    assert_eq!(browser.console().await.iter().filter(|line| !line.contains("502") && !line.contains("429")).count(), 0);
+    browser.end().await;
+    service.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_page_is_complete_without_scripts() {
     let browser = browser!("the page without scripts");
     let service = TestService::start().await;
@@ -246,6 +288,8 @@ async fn the_page_is_complete_without_scripts() {
     let html = html["outerHTML"].as_str().unwrap();
     assert!(html.contains("id=\"row-the-kumomta\"") && html.contains("class=\"line\" d=\"M"), "{html}");
     assert!(html.contains("<button id=\"refresh\" type=\"button\" hidden"), "the button needs the script");
+    assert!(html.contains("class=\"scripted\" type=\"search\"") && !html.contains("with-script"), "the filter is shown by the script");
+    assert!(html.contains("href=\"./?only=unhealthy#targets\"") && html.contains("href=\"./?sort=queue#targets\""), "{html}");
     browser.end().await;
     service.end().await;
 }
@@ -275,7 +319,7 @@ async fn the_page_is_accessible_by_keyboard_in_both_themes_and_on_a_phone() {
 
     // The tab key reaches every interactive element in document order, each with a visible focus.
     browser.open(&service.url("/")).await;
-    let all = browser.run("window.all = [...document.querySelectorAll('a[href], button, summary')].filter(e => e.checkVisibility()); return window.all.length").await;
+    let all = browser.run("window.all = [...document.querySelectorAll('a[href], button, input, summary')].filter(e => e.checkVisibility()); return window.all.length").await;
     let mut order = Vec::new();
     for _ in 0..all.as_u64().unwrap() {
         browser.press(&[TAB]).await;

@@ -8,7 +8,7 @@ mod systems;
 mod targets;
 
 use crate::assert_text_snapshot;
-use postmeter::config::{Config, Environment, Otlp, Problems, load, parse_with};
+use postmeter::config::{Config, Environment, Otlp, Problems, effective_yaml, load, parse_with};
 use std::fs;
 use std::path::{Path, PathBuf};
 use systems::SYSTEMS;
@@ -161,5 +161,55 @@ fn the_endpoint_of_logs_is_derived_from_that_of_metrics() {
         ("https://a.example.com/?then=/v1/metrics", None),
     ] {
         assert_eq!(Otlp::to(metrics).logs_endpoint().as_deref(), logs, "{metrics}");
+    }
+}
+
+/// The reference file has every key. Those that exclude another one, and those that the effective configuration has in another form, are
+/// not in it: files of secrets are masked secrets, `defaults` are keys of targets, and certificates inline exclude those in files.
+#[test]
+fn the_effective_configuration_has_every_key_and_no_secret() {
+    let (etc, environment) = (etc(), tokens());
+    let reference = std::fs::read_to_string("otel-config/postmeter.yaml").unwrap();
+    let config = parse(&reference, "postmeter.yaml", &environment, etc.path()).unwrap_or_else(|error| panic!("{error}"));
+    let text = effective_yaml(&config, &config.targets).replace(&etc.path().display().to_string(), ETC);
+    for secret in ["s3cret", "whm\n", "api\n", "79da73f0", "$2y$", "collect[]=cpu", "X-Site: a"] {
+        assert!(!text.contains(secret), "{secret}: {text}");
+    }
+    let absent = ["defaults", "password_file", "token_file", "web_config_file", "sliding", "cert", "key", "client_ca"];
+    let mut keys = Vec::new();
+    super::schema::names(postmeter::config::schema::FILE, &mut keys);
+    for key in keys {
+        let is_shown = text.lines().any(|line| line.trim_start_matches([' ', '-']).starts_with(&format!("{key}:")));
+        assert_eq!(is_shown, !absent.contains(&key), "{key}: {text}");
+    }
+}
+
+/// Without the hashes of credentials, which are masked, the effective configuration is a configuration with the same effect.
+#[test]
+fn the_effective_configuration_can_be_read_back() {
+    let (etc, environment) = (etc(), tokens());
+    let reference = std::fs::read_to_string("otel-config/postmeter.yaml").unwrap();
+    let (before, auth) = reference.split_once("    auth:\n").unwrap();
+    let (_, after) = auth.split_once("      open: [/-/healthy]").unwrap();
+    let (_, after) = after.split_once('\n').unwrap();
+    let mut text = format!("{before}{after}");
+    for _ in 0..2 {
+        let config = parse(&text, "postmeter.yaml", &environment, etc.path()).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let effective = effective_yaml(&config, &config.targets).replace(&etc.path().display().to_string(), ETC);
+        let again = parse(&effective, "postmeter.yaml", &environment, etc.path()).unwrap_or_else(|error| panic!("{error}\n{effective}"));
+        assert_eq!(effective_yaml(&again, &again.targets).replace(&etc.path().display().to_string(), ETC), effective);
+        text = effective;
+    }
+    // The environment and the defaults of keys are part of it.
+    let small = parse(
+        MAIL,
+        "postmeter.yaml",
+        &self::environment(&[("OTEL_LOG_LEVEL", "debug"), ("OTEL_EXPORTER_PROMETHEUS_PORT", "9999")]),
+        etc.path(),
+    );
+    let small = small.unwrap();
+    let text = effective_yaml(&small, &small.targets);
+    for line in ["  log_level: debug\n", "    listen: \"localhost:9999\"\n", "    backoff_max: 2m\n", "  otlp: false\n"] {
+        assert!(text.contains(line), "{line}{text}");
     }
 }

@@ -89,6 +89,7 @@ const OWNERS: &[(&str, &[&str])] = &[
         "reqwest",
         &[
             "net/tls.rs",
+            "net/masked_url.rs",
             "poll/",
             "export/otlp/exporter.rs",
             "export/otlp/connection.rs",
@@ -103,8 +104,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     // Only `telemetry` knows the SDK.
     ("opentelemetry_sdk", &["telemetry/"]),
     ("opentelemetry_prometheus", &["telemetry/"]),
-    // `serve/routes` has two routes with JSON responses.
-    ("serde_json", &["format/json_paths/", "source/", "app/", "simulate/", "export/", "serve/routes/"]),
+    // `serve/routes` has two routes with JSON responses. A JSON string is a quoted YAML scalar.
+    ("serde_json", &["format/json_paths/", "source/", "app/", "simulate/", "export/", "serve/routes/", "yaml/write.rs"]),
     ("serde_json_path", &["format/json_paths/path.rs"]),
     ("axum", &["serve/", "simulate/"]),
     ("askama", &["serve/page/"]),

@@ -20,6 +20,7 @@ mod golden;
 mod kill;
 mod layering;
 mod mistakes;
+mod operator_routes;
 mod own_telemetry;
 mod passthrough_pull;
 mod passthrough_push;

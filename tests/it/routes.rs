@@ -27,7 +27,7 @@ async fn start() -> (World, Vec<postmeter::simulate::SimulatedServer>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn routes_accept_get_and_head_only() {
     let (world, servers) = start().await;
-    let get = ["/", "/metrics", "/metrics.json", "/probe?target=mta1", "/sd", "/targets.json", "/-/healthy", "/-/ready"];
+    let get = ["/", "/metrics", "/metrics.json", "/probe?target=mta1", "/sd", "/targets.json", "/config", "/-/healthy", "/-/ready"];
     for path in get {
         assert_eq!(world.request(Method::GET, path).await.status(), 200, "{path}");
         let head = world.request(Method::HEAD, path).await;
@@ -78,6 +78,7 @@ async fn targets_json_has_the_state_of_each_target() {
     assert!(message.contains("503"), "{message}");
     assert_eq!(cey["errors_total"], json!([{"part": "metrics", "type": kind, "count": 1}]));
     assert_eq!((&cey["last_poll"]["canonical_points"], &cey["last_poll"]["native_series"]), (&Value::Null, &Value::Null));
+    assert!(!text.contains("stale"), "no target is stale, and no other key has that name: {text}");
     // The path and the query are omitted, because they may contain secrets.
     assert_eq!(any["url"], servers[0].url());
     world.end(servers).await;

@@ -136,26 +136,29 @@ fn every_key_of_the_schema_is_decoded() {
     }
 }
 
+/// The names of all keys in these tables.
+pub(super) fn names(keys: &'static [Key], found: &mut Vec<&'static str>) {
+    for key in keys {
+        found.push(key.name);
+        names_of(&key.shape, found);
+    }
+}
+
+fn names_of(shape: &'static Shape, found: &mut Vec<&'static str>) {
+    match shape {
+        Shape::Map(keys) | Shape::Target(keys) | Shape::Defaults(keys) => names(keys, found),
+        Shape::MapAnd(keys, shape) => {
+            names(keys, found);
+            names_of(shape, found);
+        }
+        Shape::MapOf(shape) | Shape::List(shape, _) => names_of(shape, found),
+        Shape::Either(shapes) => shapes.iter().for_each(|shape| names_of(shape, found)),
+        _ => {}
+    }
+}
+
 #[test]
 fn the_reference_file_shows_every_key() {
-    fn names(keys: &'static [Key], found: &mut Vec<&'static str>) {
-        for key in keys {
-            found.push(key.name);
-            names_of(&key.shape, found);
-        }
-    }
-    fn names_of(shape: &'static Shape, found: &mut Vec<&'static str>) {
-        match shape {
-            Shape::Map(keys) | Shape::Target(keys) | Shape::Defaults(keys) => names(keys, found),
-            Shape::MapAnd(keys, shape) => {
-                names(keys, found);
-                names_of(shape, found);
-            }
-            Shape::MapOf(shape) | Shape::List(shape, _) => names_of(shape, found),
-            Shape::Either(shapes) => shapes.iter().for_each(|shape| names_of(shape, found)),
-            _ => {}
-        }
-    }
     let mut keys = Vec::new();
     names(FILE, &mut keys);
     let reference = std::fs::read_to_string(Path::new(ROOT).join("otel-config/postmeter.yaml")).unwrap();

@@ -1,6 +1,6 @@
 //! The first configuration file: one target.
 
-use crate::config::is_target_name;
+use crate::config::{is_target_name, quoted};
 use crate::source::Source;
 use reqwest::Url;
 use std::fmt::Write as _;
@@ -87,14 +87,6 @@ impl FirstTarget {
 /// Doubles dollar signs, which would begin a reference.
 pub(super) fn escaped_reference(secret: &str) -> String {
     secret.replace('$', "$$")
-}
-
-/// Quotes a YAML scalar, unless it has the plain form of a name. JSON strings are YAML strings.
-fn quoted(text: &str) -> String {
-    let is_plain =
-        text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    let is_word = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&text.to_lowercase().as_str());
-    if is_plain && !is_word { text.to_owned() } else { serde_json::Value::from(text).to_string() }
 }
 
 #[cfg(test)]

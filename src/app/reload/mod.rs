@@ -38,6 +38,8 @@ use tracing::{error, info, warn};
 #[derive(Debug)]
 pub(super) struct RunningConfig {
     config: Config,
+    /// A copy of the configuration, for readers outside of the reload.
+    published: watch::Sender<Arc<Config>>,
     discovery: Discovery,
     limits: Limits,
     self_telemetry: Arc<SelfTelemetry>,
@@ -105,6 +107,7 @@ impl RunningConfig {
         let (endpoint, requests) = serve::Reload::new();
         let mut running = Self {
             config: config.clone(),
+            published: watch::Sender::new(Arc::new(config.clone())),
             discovery: Discovery::default(),
             limits: Limits::default(),
             self_telemetry,
@@ -117,6 +120,11 @@ impl RunningConfig {
         running.report_targets_files();
         running.self_telemetry.reload.reloaded(true);
         Ok((running, requests))
+    }
+
+    /// Follows the configuration in use.
+    pub(super) fn subscribe(&self) -> watch::Receiver<Arc<Config>> {
+        self.published.subscribe()
     }
 
     /// Reloads the file and logs the result. Returns a description of the changes, or the errors.
@@ -236,6 +244,7 @@ impl RunningConfig {
         }
         self.handles.targets.replace(targets);
         self.handles.targets_changed.notify_one();
+        self.published.send_replace(Arc::new(config.clone()));
         self.config = config;
         self.discovery = discovery;
         self.build_problem.end();

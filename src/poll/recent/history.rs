@@ -12,6 +12,7 @@
 //! that only the other one was read in is not a gap.
 
 use super::key_figures::{FIGURES_MAX, KeyFigure};
+use super::slot::{Cell, EMPTY, FigureOrigin, HistorySlot, Reads};
 use crate::model::{Attributes, Metric, Point};
 use crate::poll::{PollError, Reading};
 use std::collections::VecDeque;
@@ -23,7 +24,6 @@ pub const HISTORY_SECONDS: u32 = 3600;
 pub const HISTORY_POINTS_MAX: usize = 240;
 /// The length of a slot in seconds. Readings within one slot are one point.
 pub const SLOT_SECONDS: u32 = HISTORY_SECONDS / HISTORY_POINTS_MAX as u32;
-const MINUTE_SECONDS: f32 = 60.0;
 
 /// The history of one target.
 #[derive(Clone, Debug)]
@@ -59,13 +59,6 @@ struct TrackedFigure {
     baseline: Option<Baseline>,
 }
 
-/// The origin of a figure's values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FigureOrigin {
-    Poll,
-    DeliveryLog,
-}
-
 /// The values that a rate is computed from.
 #[derive(Clone, Debug)]
 struct Baseline {
@@ -73,44 +66,6 @@ struct Baseline {
     is_complete: bool,
     series: Vec<(Attributes, f64)>,
 }
-
-#[derive(Clone, Copy, Debug)]
-struct HistorySlot {
-    number: u32,
-    polls: Reads,
-    log_reads: Reads,
-    cells: [Cell; FIGURES_MAX],
-}
-
-/// The reads of one origin within a slot.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reads {
-    any: bool,
-    failed: bool,
-}
-
-impl HistorySlot {
-    /// The start of the slot in Unix seconds.
-    fn at(&self) -> u64 {
-        u64::from(self.number) * u64::from(SLOT_SECONDS)
-    }
-
-    fn reads(&mut self, origin: FigureOrigin) -> &mut Reads {
-        match origin {
-            FigureOrigin::Poll => &mut self.polls,
-            FigureOrigin::DeliveryLog => &mut self.log_reads,
-        }
-    }
-}
-
-/// A level, or an increase and the seconds that it took.
-#[derive(Clone, Copy, Debug)]
-struct Cell {
-    value: f32,
-    seconds: f32,
-}
-
-const EMPTY: Cell = Cell { value: f32::NAN, seconds: 0.0 };
 
 /// A point of a key figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -277,26 +232,6 @@ impl Baseline {
             None => 0.0,
         };
         series.iter().map(increase).sum()
-    }
-}
-
-impl Cell {
-    fn merge(&mut self, later: Self) {
-        if later.value.is_nan() {
-            return;
-        }
-        *self = match later.seconds > 0.0 && !self.value.is_nan() {
-            true => Self { value: self.value + later.value, seconds: self.seconds + later.seconds },
-            false => later,
-        };
-    }
-
-    fn level(self) -> Option<f32> {
-        (!self.value.is_nan()).then_some(self.value)
-    }
-
-    fn per_minute(self) -> Option<f32> {
-        self.level().filter(|_| self.seconds > 0.0).map(|increase| increase / self.seconds * MINUTE_SECONDS)
     }
 }
 

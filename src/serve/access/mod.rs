@@ -6,5 +6,6 @@ pub(crate) mod bearer;
 pub(crate) mod check_queue;
 pub(crate) mod control;
 pub(crate) mod rules;
+pub(crate) mod same_site;
 pub(crate) mod tls;
 pub(crate) mod watch;

@@ -5,3 +5,4 @@ pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod connection;
 pub(crate) mod negotiate;
+pub(crate) mod security_headers;

@@ -13,9 +13,9 @@ const PLOT_POINTS_MAX: u64 = 120;
 const HEADLINE_POINTS_MAX: u64 = 30;
 /// Attribute values that are listed below a figure, the largest first.
 const BREAKDOWN_MAX: usize = 6;
-/// A target is idle if its latest reading is older than this and than [`IDLE_INTERVALS`] times `min_interval`.
-const IDLE_MIN: Duration = Duration::from_secs(300);
-const IDLE_INTERVALS: u32 = 3;
+/// A delivery log that was not read for this long, and for this many of its intervals, has a gap.
+const LOG_GAP_MIN: Duration = Duration::from_secs(300);
+const LOG_GAP_INTERVALS: u32 = 3;
 /// The shortest time range of a chart, so that the first minute does not look like a trend.
 const PLOT_SECONDS_MIN: u64 = 300;
 
@@ -25,15 +25,18 @@ pub(super) struct Headline {
     pub value: String,
     pub unit: &'static str,
     pub plot: Plot,
+    /// The value by which the table is sorted.
+    pub number: f64,
 }
 
 impl Headline {
     /// Returns the figure with this title, if the target has one with a value.
-    pub(super) fn of(history: &History, title: &str, points: &[Point], range: TimeRange) -> Option<Self> {
+    pub(super) fn of(history: &History, title: &str, points: &[Point], ranges: TimeRanges) -> Option<Self> {
         let (index, figure) = history.figures().enumerate().find(|(_, figure)| figure.title == title)?;
-        let value = current_value(figure, points, history, index)?;
+        let range = ranges.of(history, index);
+        let value = current_value(figure, points, history, index, range)?;
         let plot = Plot::of(history.points(index), TimeRange { points_max: HEADLINE_POINTS_MAX, ..range });
-        Some(Self { value: formatted(figure, value), unit: unit(figure), plot })
+        Some(Self { value: formatted(figure, value), unit: unit(figure), plot, number: value })
     }
 }
 
@@ -55,9 +58,10 @@ pub(super) struct FigureView {
 
 impl FigureView {
     /// Builds a figure from its history and the latest points.
-    pub(super) fn of(history: &History, index: usize, figure: &'static KeyFigure, points: &[Point], range: TimeRange) -> Self {
+    pub(super) fn of(history: &History, index: usize, figure: &'static KeyFigure, points: &[Point], ranges: TimeRanges) -> Self {
+        let range = ranges.of(history, index);
         let plot = Plot::of(history.points(index), range);
-        let value = current_value(figure, points, history, index);
+        let value = current_value(figure, points, history, index, range);
         let (low, high) =
             plot.range.map_or_else(Default::default, |(low, high)| (formatted(figure, low.into()), formatted(figure, high.into())));
         let unit = unit(figure);
@@ -91,18 +95,23 @@ impl FigureView {
     }
 }
 
-/// Returns the current value: the exact one of a level, and for a rate the one computed from the last two readings.
-fn current_value(figure: &KeyFigure, points: &[Point], history: &History, index: usize) -> Option<f64> {
+/// Returns the current value: the exact one of a level, and for a rate the one computed from the last two readings. A rate from the
+/// delivery log is current until the log has a gap.
+fn current_value(figure: &KeyFigure, points: &[Point], history: &History, index: usize, range: TimeRange) -> Option<f64> {
     let series = points.iter().filter(|point| figure.includes(point));
     if !figure.is_rate() {
         return figure.aggregate(series.map(|point| point.value));
     }
     let last: Option<HistoryPoint> = history.points(index).next_back();
-    last.and_then(|last| last.value).map(f64::from).filter(|_| !points.is_empty())
+    let last = last.filter(|last| match history.is_from_log(index) {
+        true => last.at + range.gap_after_seconds >= range.to,
+        false => !points.is_empty(),
+    });
+    last?.value.map(f64::from)
 }
 
 /// Formats the values by attribute, as `scheduled 12, ready 3`.
-fn breakdown(figure: &KeyFigure, by: &Attribute, points: &[Point]) -> String {
+pub(super) fn breakdown(figure: &KeyFigure, by: &Attribute, points: &[Point]) -> String {
     let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
     for point in points.iter().filter(|point| figure.includes(point) && point.value != 0.0) {
         if let Some((_, value)) = point.attributes.iter().find(|(key, _)| *key == by) {
@@ -135,15 +144,34 @@ fn unit(figure: &KeyFigure) -> &'static str {
     }
 }
 
-/// The age of the latest reading from which a target counts as idle, and the time without points that is a gap in a chart.
-pub(super) fn idle_after(target: &Target) -> Duration {
-    IDLE_MIN.max(target.config.min_interval * IDLE_INTERVALS)
+/// The time ranges of the charts of a target, which end now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TimeRanges {
+    polls: TimeRange,
+    delivery_log: TimeRange,
 }
 
-/// Returns the time range of the charts: since the first point, at most the last hour.
-pub(super) fn time_range(history: &History, now: PageTime, gap_after: Duration) -> TimeRange {
-    let to = now.clock.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let first = history.points(0).next().map_or(to, |point| point.at);
-    let seconds = to.saturating_sub(first).clamp(PLOT_SECONDS_MIN, HISTORY_SECONDS.into());
-    TimeRange { from: to.saturating_sub(seconds), to, gap_after_seconds: gap_after.as_secs(), points_max: PLOT_POINTS_MAX }
+impl TimeRanges {
+    /// The time ranges since the first point, at most the last hour. A time of `gap_after` without a poll is a gap.
+    pub(super) fn new(history: &History, target: &Target, now: PageTime, gap_after: Duration) -> Self {
+        let to = now.clock.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let seconds = to.saturating_sub(history.begins_at().unwrap_or(to)).clamp(PLOT_SECONDS_MIN, HISTORY_SECONDS.into());
+        let range = |gap_after: Duration| TimeRange {
+            from: to.saturating_sub(seconds),
+            to,
+            gap_after_seconds: gap_after.as_secs(),
+            points_max: PLOT_POINTS_MAX,
+        };
+        let log_interval = target.config.delivery_log.as_ref().map_or(Duration::ZERO, |log| log.interval);
+        Self { polls: range(gap_after), delivery_log: range(LOG_GAP_MIN.max(log_interval * LOG_GAP_INTERVALS)) }
+    }
+
+    /// The length of the charts.
+    pub(super) fn length(self) -> Duration {
+        Duration::from_secs(self.polls.to - self.polls.from)
+    }
+
+    fn of(self, history: &History, index: usize) -> TimeRange {
+        if history.is_from_log(index) { self.delivery_log } else { self.polls }
+    }
 }

@@ -2,32 +2,39 @@
 //!
 //! # The page does not trigger polls
 //!
-//! It shows the latest readings of scrapes and pushes, so an open browser tab causes no load on a mail server.
+//! It shows the latest readings of scrapes and pushes, so an open browser tab causes no load on a mail server. Only the button `Poll now` and the
+//! links to raw responses do.
 //!
 //! # Untrusted text cannot run as code
 //!
 //! Errors, versions and service names contain text of mail servers, which is not trusted. The templates escape all values, and the
 //! content security policy allows only the style and the script of this endpoint, so injected markup would not run either.
 
+mod column;
+mod concern;
 mod figure;
 mod format;
 mod plot;
 mod problem;
 mod push;
+mod query;
+mod state;
 mod target;
 mod view;
 
 use super::AppState;
 use super::http::body::streamed;
 use super::http::negotiate::{self, Encoding};
+use super::http::security_headers::with_security_headers;
 use super::routes::TARGET_NOT_FOUND;
 use crate::poll::Target;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use push::PushView;
+use query::PageQuery;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -48,11 +55,10 @@ const ASSET: &str = {
     }
 };
 
-/// Serves the page of all targets, or of the one in the parameter `target`.
+/// Serves the page of all targets, or of those that its parameters select.
 pub(super) async fn index(State(app): State<AppState>, Query(parameters): Query<HashMap<String, String>>, headers: HeaderMap) -> Response {
-    let only = parameters.get("target").map(String::as_str);
-    let now = PageTime { clock: SystemTime::now(), instant: Instant::now(), started: app.started };
-    let Some(view) = PageView::of(&targets(&app), only, ASSET, now) else {
+    let now = PageTime { clock: SystemTime::now(), instant: Instant::now(), started: app.started, staleness: app.staleness() };
+    let Some(view) = PageView::of(&targets(&app), PageQuery::of(&parameters), ASSET, now) else {
         return (StatusCode::NOT_FOUND, TARGET_NOT_FOUND).into_response();
     };
     let view = PageView {
@@ -95,19 +101,6 @@ fn respond(page: String, encoding: Encoding) -> Response {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     with_security_headers(response)
-}
-
-/// Adds the headers that every response to a browser has.
-fn with_security_headers(mut response: Response) -> Response {
-    for (name, value) in [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
-    response
 }
 
 pub(super) async fn style() -> Response {

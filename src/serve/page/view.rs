@@ -1,14 +1,18 @@
 //! The data of the page, built for each request from the latest readings. Nothing is polled.
 
-use super::figure::idle_after;
+use super::column::Column;
+use super::concern::concerns;
 use super::format::{self, TimeView, pluralize};
-use super::problem::{Problem, advice, problem};
+use super::problem::{Examined, Problem, problems};
 use super::push::PushView;
+use super::query::PageQuery;
+use super::state::State;
 use super::target::{Detail, Row, detail, row};
 use crate::poll::Target;
 use crate::serve::TokenUse;
-use crate::telemetry::ReloadStatus;
+use crate::telemetry::{ReloadStatus, StalenessRule};
 use askama::Template;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -38,6 +42,12 @@ pub(super) struct PageView {
     pub summary: String,
     pub state_counts: Vec<(State, String)>,
     pub down_count: usize,
+    /// The number of targets that are not up or need attention, and the parameters of the request.
+    pub unhealthy_count: usize,
+    pub query: PageQuery,
+    pub columns: Vec<Column>,
+    /// The number of targets by which the filter reduces the list, as `12 of 300 targets`.
+    pub shown: Option<String>,
     pub problems: Vec<Problem>,
     pub problems_omitted: usize,
     /// Self-monitoring conditions, see [`crate::telemetry::SelfWatch`].
@@ -90,87 +100,66 @@ impl TokenView {
     }
 }
 
-/// The state of a target. The page lists targets in the order of the variants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum State {
-    /// The required part of the last poll failed.
-    Down,
-    /// An optional part of the last poll failed.
-    Partial,
-    /// The last poll succeeded, but nothing has collected metrics for a while.
-    Idle,
-    /// Not polled yet.
-    Pending,
-    /// All parts of the last poll succeeded.
-    Up,
-}
-
-impl State {
-    const ALL: [Self; 5] = [Self::Down, Self::Partial, Self::Idle, Self::Pending, Self::Up];
-
-    /// The text on the page, which is also the CSS class and the name of the shape.
-    pub(super) const fn name(&self) -> &'static str {
-        match self {
-            Self::Down => "down",
-            Self::Partial => "partial",
-            Self::Idle => "idle",
-            Self::Pending => "pending",
-            Self::Up => "up",
-        }
-    }
-
-    fn of(target: &Target, now: Instant) -> Self {
-        let Some(latest) = target.latest() else { return Self::Pending };
-        match &latest.outcome {
-            Err(_) => Self::Down,
-            Ok(_) if now.saturating_duration_since(latest.began) > idle_after(target) => Self::Idle,
-            Ok(_) if !latest.has_all_parts() => Self::Partial,
-            Ok(_) => Self::Up,
-        }
-    }
-}
-
-/// The time of the request, by both clocks, and the start of the process.
+/// The time of the request, by both clocks, the start of the process, and the age from which readings are too old.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PageTime {
     pub clock: SystemTime,
     pub instant: Instant,
     pub started: SystemTime,
+    pub staleness: StalenessRule,
 }
 
 impl PageView {
-    /// Builds the page of these targets, or of the target named `only`. Returns `None` if there is no target with that name.
-    pub(super) fn of(targets: &[Arc<Target>], only: Option<&str>, asset: &'static str, now: PageTime) -> Option<Self> {
+    /// Builds the page of these targets, or of those that the query selects. Returns `None` if there is no target with the name in it.
+    pub(super) fn of(targets: &[Arc<Target>], query: PageQuery, asset: &'static str, now: PageTime) -> Option<Self> {
+        let only = query.target.as_deref();
         let selected = targets.iter().filter(|target| only.is_none_or(|name| target.name() == name));
-        let mut selected: Vec<(State, &Arc<Target>)> = selected.map(|target| (State::of(target, now.instant), target)).collect();
+        let mut selected: Vec<Examined<'_>> = selected.map(|target| examine(target, now)).collect();
         if only.is_some() && selected.is_empty() {
             return None;
         }
         // The sort is stable: targets of one state keep the order of the configuration.
-        selected.sort_by_key(|(state, _)| *state);
-        let count = |state: State| selected.iter().filter(|(s, _)| *s == state).count();
+        selected.sort_by_key(|examined| examined.state);
+        let count = |state: State| selected.iter().filter(|examined| examined.state == state).count();
         let state_counts: Vec<(State, String)> =
             State::ALL.into_iter().map(|s| (s, count(s))).filter(|(_, n)| *n > 0).map(|(s, n)| (s, format::count(n as u64))).collect();
+        let is_shown = |examined: &&Examined<'_>| only.is_some() || is_selected(examined, &query);
+        let mut shown: Vec<(&Examined<'_>, Row)> =
+            selected.iter().filter(is_shown).map(|e| (e, row(e.target, e.state, String::new(), now))).collect();
+        shown.sort_by(|(_, a), (_, b)| a.compare(b, query.sort));
         let link = |at: usize, name: &str| if at < DETAILED_MAX { format!("#target-{name}") } else { format!("?target={name}") };
-        let mut problems: Vec<Problem> =
-            selected.iter().enumerate().filter_map(|(at, (state, target))| problem(target, *state, link(at, target.name()), now)).collect();
-        problems.extend(selected.iter().enumerate().flat_map(|(at, (state, target))| advice(target, *state, &link(at, target.name()))));
+        for (at, (_, row)) in shown.iter_mut().enumerate() {
+            row.link = link(at, &row.name);
+        }
+        for (examined, row) in &mut shown {
+            row.needs_attention = !examined.concerns.is_empty();
+        }
+        let details = shown.iter().take(DETAILED_MAX).enumerate();
+        let is_open = |at: usize, state: State| at < OPENED_MAX && (shown.len() <= OPENED_MAX || state < State::Up);
+        let details: Vec<Detail> =
+            details.map(|(at, (e, row))| detail(e.target, e.state, is_open(at, e.state), row.link.clone(), now)).collect();
+        let detailed: HashSet<&str> = details.iter().map(|detail| detail.row.name.as_str()).collect();
+        let problem_link = |name: &str| link(if detailed.contains(name) { 0 } else { DETAILED_MAX }, name);
+        let mut problems = problems(&selected, problem_link, now);
         let problems_omitted = problems.len().saturating_sub(PROBLEMS_MAX);
         problems.truncate(PROBLEMS_MAX);
-        let rows = selected.iter().enumerate().map(|(at, (state, target))| row(target, *state, link(at, target.name()), now)).collect();
-        let is_open = |at: usize| at < OPENED_MAX && (selected.len() <= OPENED_MAX || selected[at].0 < State::Up);
-        let details = selected.iter().take(DETAILED_MAX).enumerate();
-        let details = details.map(|(at, (state, target))| detail(target, *state, is_open(at), link(at, target.name()), now)).collect();
+        let rows: Vec<Row> = shown.into_iter().map(|(_, row)| row).collect();
+        let shown = (rows.len() < selected.len())
+            .then(|| format!("{} of {}", format::count(rows.len() as u64), pluralize(selected.len(), "target")));
         Some(Self {
             version: env!("CARGO_PKG_VERSION"),
             asset,
             uptime: format::elapsed(now.clock.duration_since(now.started).unwrap_or_default()),
             now: TimeView::new(now.clock, now.clock),
             refresh_seconds: if selected.len() > MANY { REFRESH_SECONDS_MANY } else { REFRESH_SECONDS },
-            only: only.map(str::to_owned),
-            summary: summary(selected.len(), count(State::Up)),
+            only: query.target.clone(),
+            summary: summary(selected.len(), count(State::Up), selected.iter().filter(|examined| !examined.concerns.is_empty()).count()),
             state_counts,
             down_count: count(State::Down),
+            unhealthy_count: selected.iter().filter(|examined| examined.is_unhealthy()).count(),
+            columns: Column::all(&query, rows.len()),
+            query,
+            shown,
             problems,
             problems_omitted,
             conditions: Vec::new(),
@@ -180,6 +169,31 @@ impl PageView {
             config: ConfigView::default(),
             tokens: Vec::new(),
         })
+    }
+}
+
+/// Determines the state of a target and what needs attention.
+fn examine(target: &Target, now: PageTime) -> Examined<'_> {
+    let stale = now.staleness.stale_reading(target, now.instant);
+    let state = State::of(target, stale.is_some());
+    let latest = target.latest().filter(|_| stale.is_none());
+    let seconds = now.clock.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let points = latest.as_ref().and_then(|latest| latest.snapshot()).map(|snapshot| &snapshot.points);
+    let concerns = points.map(|points| target.history(|history| concerns(points, history, seconds))).unwrap_or_default();
+    Examined { target, state, stale, concerns }
+}
+
+/// Returns true if the query selects this target.
+fn is_selected(examined: &Examined<'_>, query: &PageQuery) -> bool {
+    let config = &examined.target.config;
+    let texts = [config.name.as_str(), config.source.title, config.source.name, config.url.host_str().unwrap_or_default()];
+    (!query.only_unhealthy || examined.is_unhealthy()) && !query.excludes(&texts)
+}
+
+impl Examined<'_> {
+    /// Returns true if the target is not up or needs attention.
+    fn is_unhealthy(&self) -> bool {
+        self.state != State::Up || !self.concerns.is_empty()
     }
 }
 
@@ -194,12 +208,18 @@ impl PageView {
     }
 }
 
-fn summary(all: usize, up: usize) -> String {
+fn summary(all: usize, up: usize, concerned: usize) -> String {
+    let attention = match (all, concerned) {
+        (_, 0) => String::new(),
+        (1, _) => "; needs attention".to_owned(),
+        (_, 1) => "; 1 needs attention".to_owned(),
+        (_, n) => format!("; {} need attention", format::count(n as u64)),
+    };
     match (all, up) {
         (0, _) => "No targets configured".to_owned(),
-        (1, 1) => "The target is up".to_owned(),
-        (all, up) if all == up => format!("All {} are up", pluralize(all, "target")),
-        (all, up) => format!("{} of {} up", format::count(up as u64), pluralize(all, "target")),
+        (1, 1) => format!("The target is up{attention}"),
+        (all, up) if all == up => format!("All {} are up{attention}", pluralize(all, "target")),
+        (all, up) => format!("{} of {} up{attention}", format::count(up as u64), pluralize(all, "target")),
     }
 }
 

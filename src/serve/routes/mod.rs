@@ -1,6 +1,8 @@
 //! The routes of the pull endpoint.
 
+pub(crate) mod config;
 pub(crate) mod metrics;
+pub(crate) mod poll;
 pub(crate) mod refusal;
 pub(crate) mod reload;
 pub(crate) mod rendered;

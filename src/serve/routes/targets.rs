@@ -1,8 +1,8 @@
 //! `/targets.json`: the state of each target as JSON.
 
-use crate::poll::{PartReport, PollError, Reading};
+use crate::poll::{PartReport, PollError, Reading, Target};
 use crate::serve::AppState;
-use crate::telemetry::CollectedTarget;
+use crate::telemetry::{CollectedTarget, StalenessRule};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -15,11 +15,12 @@ pub(crate) const JSON: &str = "application/json";
 /// Serves `/targets.json`.
 pub(crate) async fn targets(State(app): State<AppState>) -> impl IntoResponse {
     let now = Instant::now();
-    let targets: Vec<Value> = app.targets.now().iter().map(|collected| target(collected, now)).collect();
+    let staleness = app.staleness();
+    let targets: Vec<Value> = app.targets.now().iter().map(|collected| target(collected, staleness, now)).collect();
     ([(CONTENT_TYPE, JSON)], json!({"targets": targets}).to_string())
 }
 
-fn target(collected: &CollectedTarget, now: Instant) -> Value {
+fn target(collected: &CollectedTarget, staleness: StalenessRule, now: Instant) -> Value {
     let target = &collected.target;
     let config = &target.config;
     let latest = target.latest();
@@ -30,21 +31,43 @@ fn target(collected: &CollectedTarget, now: Instant) -> Value {
         let report = reports.iter().find(|report| report.part == configured.part.name);
         part(configured.part.name, i == 0, report)
     });
-    json!({
+    let parts: Vec<Value> = parts.chain(config.delivery_log.as_ref().map(|log| delivery_log(target, log.part.part.name))).collect();
+    let stale = staleness.stale_reading(target, now);
+    let mut value = json!({
         "name": config.name,
         "system": config.source.name,
         "url": url(collected),
         "resource": resource,
         "configured_in": collected.origin().to_string(),
-        "state": latest.map_or("unknown", |reading| state(reading.outcome.is_ok())),
+        "state": match latest {
+            None => "unknown",
+            Some(_) if stale.is_some() => "stale",
+            Some(reading) => state(reading.outcome.is_ok()),
+        },
         "error": latest.and_then(|reading| reading.outcome.as_ref().err()).map(error),
-        "parts": parts.collect::<Vec<_>>(),
+        "parts": parts,
         "advice": latest.and_then(Reading::snapshot).map(|snapshot| snapshot.advice.as_slice()).unwrap_or_default(),
         "last_poll": latest.map(|reading| last_poll(reading, now)),
         "min_interval_seconds": config.min_interval.as_secs_f64(),
         "next_poll_allowed": latest.map(|_| time(SystemTime::now() + target.wait(now))),
         "errors_total": latest.map(errors_total).unwrap_or_default(),
         "repairs_total": latest.map(repairs_total).unwrap_or_default(),
+    });
+    if let Some(stale) = stale {
+        value["stale_reason"] = stale.to_string().into();
+    }
+    value
+}
+
+/// The part that reads the delivery log, with its own timer.
+fn delivery_log(target: &Target, name: &str) -> Value {
+    let (failure, is_read) = target.history(|history| (history.log_failure.clone(), history.log_read_at.is_some()));
+    json!({
+        "name": name,
+        "required": false,
+        "state": if failure.is_some() || is_read { state(failure.is_none()) } else { "unknown" },
+        "duration_seconds": null,
+        "error": failure.as_ref().map(|failure| error(&failure.error)),
     })
 }
 
@@ -97,4 +120,32 @@ fn url(collected: &CollectedTarget) -> String {
 
 fn time(at: SystemTime) -> Option<String> {
     jiff::Timestamp::try_from(at).ok().map(|at| at.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::config::{Environment, parse};
+    use crate::poll::Limits;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_reading_that_is_too_old_makes_its_target_stale_with_a_reason() {
+        // Nothing listens on this port, so the poll fails immediately.
+        let text = "targets: [{name: a, system: kumomta, url: 'http://127.0.0.1:1'}]";
+        let config = parse(text, "test.yaml", &Environment::default()).unwrap();
+        let collected = CollectedTarget::new(Target::new(config.targets[0].clone(), Limits::default()).unwrap());
+        let at = |seconds| target(&collected, StalenessRule::default(), Instant::now() + Duration::from_secs(seconds));
+        assert_eq!((&at(0)["state"], at(0).get("stale_reason")), (&json!("unknown"), None));
+        collected.target.reading().await;
+        assert_eq!((&at(0)["state"], at(0).get("stale_reason")), (&json!("down"), None));
+        let stale = at(400);
+        let reason = stale["stale_reason"].as_str().unwrap();
+        assert_eq!(stale["state"], "stale");
+        assert!(reason.contains("s ago: no scrape and no push has requested a reading"), "{reason}");
+        assert!(stale["error"]["message"].is_string(), "the last error is still known");
+        let named: Vec<&String> = stale.as_object().unwrap().keys().filter(|key| key.contains("stale")).collect();
+        assert_eq!(named, ["stale_reason"]);
+    }
 }

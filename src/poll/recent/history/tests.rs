@@ -170,3 +170,37 @@ fn a_failure_is_kept_after_the_next_successful_reading() {
     target.read(60, Ok(Vec::new()), true);
     assert_eq!(target.history.failure.unwrap().part, "more");
 }
+
+#[test]
+fn figures_of_the_delivery_log_and_of_polls_have_no_gaps_where_only_the_other_was_read() {
+    let (at, zero) = (|second| SystemTime::UNIX_EPOCH + Duration::from_secs(DAY + second), Instant::now());
+    let mut target = TestHistory { history: History::new(vec![&QUEUE, &OUT], &[&DELIVERY_ATTEMPTS]), zero };
+    let counts = |second: u64, delivered: f64| (at(second), zero + Duration::from_secs(second), vec![out("delivered", delivered)]);
+    for (second, delivered) in [(0, 100.0), (60, 130.0), (120, 130.0)] {
+        let (at, read_at, points) = counts(second, delivered);
+        target.history.add_log_counts(at, read_at, &points);
+        // The server's own counts are ignored, and so are polls for the figure of the log.
+        target.good(second + 30, &[queue("active", 5.0), out("delivered", 9999.0 + second as f64)]);
+    }
+    let values = |history: &History, index| history.points(index).map(|point| point.value).collect::<Vec<_>>();
+    assert_eq!(values(&target.history, 0), [Some(5.0); 3]);
+    assert_eq!(values(&target.history, 1), [None, Some(30.0), Some(0.0)]);
+    assert_eq!((target.history.is_from_log(0), target.history.is_from_log(1)), (false, true));
+    let since = |second: u64| target.history.increase_since(1, DAY + second);
+    assert_eq!((since(0), since(61), since(500)), (Some(30.0), Some(0.0), None));
+    assert_eq!(target.history.increase_since(0, 0), None, "a level has no increase");
+}
+
+#[test]
+fn a_failure_of_the_delivery_log_ends_with_its_next_complete_read() {
+    let (at, zero) = (|second| SystemTime::UNIX_EPOCH + Duration::from_secs(DAY + second), Instant::now());
+    let mut history = History::new(vec![&OUT], &[&DELIVERY_ATTEMPTS]);
+    history.add_log_counts(at(0), zero, &[out("delivered", 1.0)]);
+    history.add_log_failure(Failure { at: at(60), part: "messages", error: PollError::Api("no".into()) });
+    assert_eq!(history.log_failure.as_ref().map(|failure| failure.part), Some("messages"));
+    history.add_log_counts(at(120), zero + Duration::from_secs(120), &[out("delivered", 5.0)]);
+    assert!(history.log_failure.is_none());
+    let points: Vec<(Option<f32>, bool)> = history.points(0).map(|point| (point.value, point.failed)).collect();
+    assert_eq!(points, [(None, false), (None, true), (Some(2.0), false)]);
+    assert!(history.failure.is_none(), "the last failure of a poll is another one");
+}

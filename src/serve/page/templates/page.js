@@ -3,6 +3,9 @@
 "use strict";
 (() => {
   const TIMEOUT_MS = 20000;
+  const POLL_TIMEOUT_MS = 70000;
+  const FILTER_DELAY_MS = 250;
+  const NOTICE_MS = 15000;
   const FAILURES_BACKOFF_MAX = 12;
   const live = document.getElementById("live");
   const button = document.getElementById("refresh");
@@ -11,12 +14,20 @@
   let timer = 0;
   let failures = 0;
   let lastUpdate = "";
+  let notice = "";
+  let noticeEnd = 0;
 
   const showStatus = (text) => {
     if (status.textContent !== text) status.textContent = text;
   };
-  // Sections that the reader has opened or closed stay that way.
-  const belongsToReader = (element, name) => name === "open" && element.localName === "details";
+  const showNotice = (text) => {
+    notice = text;
+    noticeEnd = Date.now() + NOTICE_MS;
+    showStatus(text);
+  };
+  // Sections that the reader has opened or closed stay that way. A button is disabled while its request runs.
+  const belongsToReader = (element, name) =>
+    (name === "open" && element.localName === "details") || (name === "disabled" && element.localName === "button");
   // Elements that can appear or disappear have an id, so that the elements after them are matched correctly.
   const isSameElement = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && (a.id || "") === (b.id || "");
 
@@ -70,7 +81,7 @@
       if (fresh.getElementById("live") && (getSelection()?.isCollapsed ?? true)) update(fresh);
       failures = 0;
       lastUpdate = document.getElementById("updated")?.textContent ?? "";
-      showStatus("");
+      showStatus(Date.now() < noticeEnd ? notice : "");
     } catch {
       failures = Math.min(failures + 1, FAILURES_BACKOFF_MAX);
       showStatus(`Postmeter does not respond${lastUpdate ? `; last update ${lastUpdate}` : ""}`);
@@ -84,6 +95,43 @@
     timer = setTimeout(() => refresh().then(schedule), seconds * 1000 * Math.max(1, failures));
   };
 
+  // Typing in the filter changes the query of the page, so that a reload and a bookmark show the same targets.
+  let filterTimer = 0;
+  live.addEventListener("input", (event) => {
+    if (event.target.id !== "filter") return;
+    clearTimeout(filterTimer);
+    filterTimer = setTimeout(() => {
+      const query = new URLSearchParams(location.search);
+      const text = event.target.value.trim();
+      if (text) query.set("filter", text);
+      else query.delete("filter");
+      history.replaceState(null, "", `${location.pathname}${query.size ? `?${query}` : ""}${location.hash}`);
+      refresh().then(schedule);
+    }, FILTER_DELAY_MS);
+  });
+
+  const poll = async (button) => {
+    button.disabled = true;
+    showNotice(`Polling ${button.dataset.poll} …`);
+    try {
+      const response = await fetch(`-/poll?target=${encodeURIComponent(button.dataset.poll)}`, {
+        method: "POST",
+        signal: AbortSignal.timeout(POLL_TIMEOUT_MS),
+      });
+      showNotice((await response.text()).trim());
+      await refresh();
+    } catch {
+      showNotice("Postmeter does not respond");
+    }
+    button.disabled = false;
+    schedule();
+  };
+  live.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-poll]");
+    if (button && !button.disabled) poll(button);
+  });
+
+  document.documentElement.classList.add("with-script");
   button.hidden = false;
   button.addEventListener("click", () => {
     paused = !paused;
