@@ -10,13 +10,14 @@ use super::{Config, Problem, Problems, TARGETS_MAX, Target, TargetsFiles};
 use crate::net::{FileWatch, ProblemLog};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The lists and their states.
 #[derive(Clone, Debug, Default)]
 pub struct Discovery {
     lists: BTreeMap<ListSource, KnownList>,
     /// The last valid response of `targets_http`.
-    response: Option<String>,
+    response: Option<Arc<str>>,
     /// The failed requests and rejected responses since the last report.
     http_errors: u64,
     /// The reason why the files cannot be listed. The files that are known already are checked nevertheless.
@@ -165,7 +166,7 @@ impl Discovery {
         let known = self.lists.entry(ListSource::Http).or_default();
         match parsed {
             Ok(((targets, warnings), text)) => {
-                self.response = Some(text);
+                self.response = Some(text.into());
                 if known.pending.is_none() && is_same_list(&known.accepted, &targets) {
                     (known.problems, known.warnings) = (None, warnings);
                     return false;

@@ -26,6 +26,7 @@ const NOT_CANONICAL: &[&str] = &[
     "postmeter_log_lines_dropped_total",
     "postmeter_targets_circuit_open",
     "postmeter_targets_files_failing",
+    "postmeter_targets_http_failing",
     "postmeter_targets_stale",
 ];
 /// The number of shipped alerts.

@@ -5,6 +5,7 @@
 mod support;
 
 mod alerts;
+mod allocator;
 mod compose;
 mod dashboards;
 mod exposition;

@@ -6,6 +6,7 @@ mod files;
 mod reference;
 mod systems;
 mod targets;
+mod targets_http;
 
 use crate::assert_text_snapshot;
 use postmeter::config::{Config, Environment, Otlp, Problems, load, parse_with};

@@ -103,8 +103,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     // Only `telemetry` knows the SDK.
     ("opentelemetry_sdk", &["telemetry/"]),
     ("opentelemetry_prometheus", &["telemetry/"]),
-    // `serve/routes` has two routes with JSON responses.
-    ("serde_json", &["format/json_paths/", "source/", "app/", "simulate/", "export/", "serve/routes/"]),
+    // `serve/routes` has two routes with JSON responses, and the list of `targets_http` is JSON.
+    ("serde_json", &["format/json_paths/", "source/", "config/targets_http/", "app/", "simulate/", "export/", "serve/routes/"]),
     ("serde_json_path", &["format/json_paths/path.rs"]),
     ("axum", &["serve/", "simulate/"]),
     ("askama", &["serve/page/"]),

@@ -20,6 +20,7 @@ mod golden;
 mod kill;
 mod layering;
 mod mistakes;
+mod otel_variables;
 mod own_telemetry;
 mod passthrough_pull;
 mod passthrough_push;

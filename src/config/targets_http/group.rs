@@ -49,11 +49,13 @@ pub(super) fn parse(response: &str) -> Result<Vec<TargetGroup>, String> {
 }
 
 impl TargetGroup {
-    /// Decodes the labels and returns the maps of the targets. Each problem names the group by its position and its first target.
+    /// Decodes the labels and returns the maps of the targets, or reports every problem of the labels. Each problem names the group by its
+    /// position and its first target.
     pub(super) fn target_maps(&self, decoder: &mut Decoder<'_>, index: usize) -> Vec<TargetMap> {
         let Some(first) = self.targets.first() else { return Vec::new() };
         let location = |address: &str| Location { path: format!("[{index}] {address}"), ..Location::default() };
         let group = location(first);
+        let problems = decoder.problems.len();
         let mut shared = Vec::new();
         // As in Prometheus, an empty label is one that is missing.
         for (name, value) in self.labels.iter().filter(|(_, value)| !value.is_empty()) {
@@ -69,6 +71,9 @@ impl TargetGroup {
             if self.targets.len() > 1 && has(&shared, key) {
                 decoder.report(&group, format!("{PREFIX}{key} is the {key} of one target, but the group has {}", self.targets.len()));
             }
+        }
+        if decoder.problems.len() > problems {
+            return Vec::new();
         }
         self.add_resource(&mut shared, &group);
         let scheme = self.labels.get(SCHEME_LABEL).filter(|scheme| !scheme.is_empty()).map_or("http", String::as_str);

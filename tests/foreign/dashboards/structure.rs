@@ -31,6 +31,8 @@ const SELF_METRICS: &[&str] = &[
     "postmeter_pull_refusals_total",
     "postmeter_targets_files_errors_total",
     "postmeter_targets_files_failing",
+    "postmeter_targets_http_errors_total",
+    "postmeter_targets_http_failing",
     "postmeter_token_last_used_timestamp_seconds",
     "postmeter_collection_idle",
     "postmeter_targets_stale",

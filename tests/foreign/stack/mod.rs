@@ -6,7 +6,8 @@
 
 mod direct;
 mod otlp_json;
-mod programs;
+mod platforms;
+pub mod programs;
 mod translation;
 mod world;
 

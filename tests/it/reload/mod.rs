@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod files;
+mod http_list;
 mod logs;
 mod process;
 mod push;

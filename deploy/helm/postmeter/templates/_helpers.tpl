@@ -77,8 +77,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- include "postmeter.refuseSecrets" (dict "value" $config "path" "config") }}
 {{- if not $config.targets }}
 {{- $_ := unset $config "targets" }}
-{{- if not $config.targets_files }}
-{{- fail "config.targets is empty: list the mail servers to poll there, or name files with config.targets_files" }}
+{{- if not (or $config.targets_files $config.targets_http) }}
+{{- fail "config.targets is empty: list the mail servers to poll there, or name lists with config.targets_files or config.targets_http" }}
 {{- end }}
 {{- end }}
 {{- $export := $config.export | default dict }}
