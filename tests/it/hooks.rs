@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::assert_text_snapshot;
-use crate::support::{FIXTURES, postmeter, stderr};
+use crate::support::{FIXTURES, postmeter, stderr, stdout};
 use postmeter::model::Record;
 use postmeter::source::{self, HookPage};
 use std::collections::HashMap;
@@ -261,7 +261,7 @@ fn credentials_in_a_reply_are_cut() {
 /// Runs `postmeter records` and returns its exit code, its standard output and its standard error.
 fn print_records(args: &[&str]) -> (Option<i32>, String, String) {
     let output = postmeter().arg("records").args(args).output().unwrap();
-    (output.status.code(), String::from_utf8(output.stdout).unwrap(), stderr(&output))
+    (output.status.code(), stdout(&output), stderr(&output))
 }
 
 #[test]
