@@ -65,8 +65,10 @@ impl Printer {
             let record = self.encoder.log_record(&self.key.uid_of(&found.identity), &found.record, 0);
             match self.format {
                 RecordsFormat::Text => write_line(&mut out, &record),
-                // Writing to a String cannot fail.
-                RecordsFormat::Json => drop(writeln!(out, "{}", json_of(&record))),
+                RecordsFormat::Json => {
+                    // Writing to a String cannot fail.
+                    let _ = writeln!(out, "{}", json_of(&record));
+                }
             }
         }
         self.records += page.records.len() as u64;
@@ -86,7 +88,7 @@ impl Printer {
     }
 
     fn finish(self) -> Result<(), AppError> {
-        eprintln!("{} records, {} ignored items, {} unreadable", self.records, self.ignored, self.unreadable);
+        eprintln!("records: {}, ignored items: {}, unreadable: {}", self.records, self.ignored, self.unreadable);
         match self.problem {
             Some(problem) => Err(AppError::Other(problem)),
             None => Ok(()),

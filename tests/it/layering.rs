@@ -168,6 +168,7 @@ const OWNERS: &[(&str, &[&str])] = &[
             "config/web.rs",
             "net/tls.rs",
             "app/token.rs",
+            "app/records.rs",
             "simulate/listener.rs",
         ],
     ),

@@ -68,7 +68,7 @@ fn a_hook_with_a_problem_is_refused_with_its_position() {
         ("kind: type", "kind: a..b", "is not a path of names"),
         ("kind: type", "kind: a.b.c.d.e.f.g.h.i.j.k", "more than 10 names"),
         ("identity: [id]", "identity: []", "the list has no parts"),
-        ("identity: [id]", "identity: ['@recipients']", "is not a path"),
+        ("identity: [id]", "identity: ['@recipients']", "expected a path, @recipient or @index"),
         ("outcome: failed", "event: mail.bounce, outcome: failed", "outcome is for the event mail.delivery"),
         ("outcome: failed", "event: mail.delivery", "outcome is for the event mail.delivery, which needs it"),
         ("outcome: failed", "outcome: bounced", "unknown value bounced"),

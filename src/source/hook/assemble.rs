@@ -112,7 +112,7 @@ impl<'v> Assembly<'v> {
             let is_rounded = received > time && received.saturating_sub(time) < Duration::from_secs(1);
             if is_rounded { Some(0.0) } else { time.checked_sub(received).map(|duration| duration.as_secs_f64()) }
         };
-        let is_delivery = row.event == RecordEvent::Delivery;
+        let is_delivery = row.event == RecordEvent::Delivery && row.outcome != Some(Outcome::Held);
         let duration = self.find_number(Slot::Duration).or_else(measured).filter(|_| is_delivery);
         let is_duration = |seconds: &f64| (0.0..=DURATION_MAX).contains(seconds);
         let mut record = Record {

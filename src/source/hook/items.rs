@@ -67,7 +67,7 @@ impl<'b> Items<'b, '_> {
         if rest.first() == Some(&b']') {
             return;
         }
-        while !self.is_full() {
+        while !rest.is_empty() && !self.is_full() {
             let Ok(end) = value_end(rest) else { break };
             add(self, rest[..end].trim_ascii_end());
             match rest.get(end) {

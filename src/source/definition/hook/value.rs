@@ -38,6 +38,10 @@ pub(super) fn identity(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<Identi
     let part = |item: &Item<'_>, decoder: &mut Decoder<'_>| match &item.node.value {
         Value::Scalar(text) if text == "@recipient" => Some(IdentityPart::Recipient),
         Value::Scalar(text) if text == "@index" => Some(IdentityPart::Index),
+        Value::Scalar(text) if text.starts_with('@') => {
+            decoder.report_value(item, format!("{text} is not known; expected a path, @recipient or @index"));
+            None
+        }
         _ => source(decoder, item, None).map(|source| IdentityPart::Value(Box::new(source))),
     };
     items.iter().filter_map(|item| part(item, decoder)).collect()

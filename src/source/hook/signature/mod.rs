@@ -74,7 +74,7 @@ pub struct VerificationKey(Key);
 
 #[derive(Clone)]
 enum Key {
-    Hmac(ring::hmac::Key),
+    Hmac(Box<ring::hmac::Key>),
     Rsa(Vec<rsa_public_key::RsaPublicKey>),
     Ec(ec_public_key::EcPublicKey),
 }
@@ -116,7 +116,8 @@ impl VerificationKey {
         }
         let key = match scheme.form {
             Form::HmacHeader { .. } | Form::BodyToken => {
-                Key::Hmac(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, text.trim_end_matches(['\r', '\n']).as_bytes()))
+                let secret = text.trim_end_matches(['\r', '\n']).as_bytes();
+                Key::Hmac(Box::new(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret)))
             }
             Form::RsaHeader { .. } => Key::Rsa(rsa_public_key::parse(text)?),
             Form::EcdsaHeader { .. } => Key::Ec(ec_public_key::EcPublicKey::parse(text)?),
