@@ -21,8 +21,8 @@ const QUEUE_MIN: f64 = 100.0;
 const QUEUE_GROWTH_MAX: f64 = 2.0;
 /// The age of a value that counts as the value of an hour ago. The history ends after an hour.
 const HOUR_AGO_SECONDS_MIN: u64 = 55 * 60;
-/// The largest age of a message in the queue in seconds.
-const OLDEST_SECONDS_MAX: f64 = 86_400.0;
+/// The largest age of a message in the queue in seconds: longer than most servers try.
+const OLDEST_SECONDS_MAX: f64 = 5.5 * 86_400.0;
 /// The states of messages that stay in the queue until an operator acts.
 const HELD_STATES: [&str; 2] = ["held", "frozen"];
 
@@ -74,7 +74,7 @@ impl ConcernKind {
                 "The queue has more than doubled within an hour: is a destination unreachable, or does an account send spam?"
             }
             Self::OldMail => {
-                "The oldest message has been in the queue for more than a day: the mail server's queue listing has its destination."
+                "The oldest message has been in the queue for more than five days: the mail server's queue listing has its destination."
             }
         }
     }
@@ -97,16 +97,16 @@ pub(super) fn concerns(points: &[Point], history: &History, now_seconds: u64) ->
             None => concern(ConcernKind::AccountsLockedOut, format::number(value)),
         });
     }
+    let is_in = |point: &Point, state: &str| point.attributes.iter().any(|(key, value)| *key == &QUEUE_STATE && value == state);
     for state in HELD_STATES {
-        let is_held = |point: &&Point| {
-            point.metric == &QUEUE_DEPTH && point.attributes.iter().any(|(key, value)| *key == &QUEUE_STATE && value == state)
-        };
+        let is_held = |point: &&Point| point.metric == &QUEUE_DEPTH && is_in(point, state);
         let held: f64 = points.iter().filter(is_held).map(|point| point.value).sum();
         if held > 0.0 {
             concerns.push(concern(ConcernKind::HeldMail, format!("{} {state}", format::number(held))));
         }
     }
-    let oldest = points.iter().filter(|point| point.metric == &QUEUE_OLDEST_AGE).map(|point| point.value).reduce(f64::max);
+    let is_waiting = |point: &&Point| point.metric == &QUEUE_OLDEST_AGE && !HELD_STATES.iter().any(|state| is_in(point, state));
+    let oldest = points.iter().filter(is_waiting).map(|point| point.value).reduce(f64::max);
     if let Some(oldest) = oldest.filter(|oldest| *oldest > OLDEST_SECONDS_MAX) {
         concerns.push(concern(ConcernKind::OldMail, format::elapsed(Duration::try_from_secs_f64(oldest).unwrap_or_default())));
     }
