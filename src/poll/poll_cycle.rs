@@ -24,6 +24,7 @@ impl Target {
     /// Polls the server and publishes the reading.
     pub(super) async fn poll(&self, memory: &mut PollMemory) -> Arc<Reading> {
         let (at, began) = ((self.clock)(), Instant::now());
+        self.state().set_from_records(&self.records);
         let current = window::containing(&self.config.window, at);
         let (window, ended_bytes) = match self.count_windows(memory, at, current, began).await {
             Ok(counted) => counted,
@@ -235,13 +236,15 @@ impl Target {
     }
 
     fn context(&self, now: SystemTime, window: Window) -> Context {
+        // Before the first record, only those are counted from records for which there is no rule.
+        let is_from_records = self.config.has_records() && self.state().record_metrics() == self.records.countable();
         let start = u64::try_from(window.start).ok().map(|s| SystemTime::UNIX_EPOCH + Duration::from_secs(s));
         Context {
             now,
             window_start: start.filter(|_| self.config.source.windowed),
             sliding: matches!(self.config.window, config::Window::Sliding(_)),
             detail: self.config.detail.clone(),
-            metrics_from_log: if self.config.delivery_log.is_some() { vocabulary::DELIVERY_LOG_METRICS } else { &[] },
+            metrics_from_log: if is_from_records { vocabulary::DELIVERY_METRICS } else { &[] },
         }
     }
 }

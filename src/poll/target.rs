@@ -22,7 +22,7 @@ use super::refresh::Refresh;
 use super::state::TargetState;
 use super::tickets::Tickets;
 use super::waiters::Waiters;
-use super::{Limits, Reading, RecordReader, Usage};
+use super::{Limits, Reading, RecordArrival, RecordReader, Usage};
 use crate::config;
 use crate::net::Redactor;
 use crate::source::{CounterMemory, Trace};
@@ -50,6 +50,8 @@ pub struct Target {
     pub(super) waiters: Waiters,
     state: Mutex<TargetState>,
     pub(super) refresh: Refresh,
+    /// The arrival of the target's delivery records.
+    pub records: Arc<RecordArrival>,
 }
 
 /// State that is kept from one poll to the next.
@@ -87,9 +89,12 @@ impl Target {
         let parts = config.parts.iter().map(|part| Arc::new(PartClient::new(&config, part))).collect();
         let history = History::new(figures_of(&config.parts));
         let breaker = CircuitBreaker::new(config.min_interval, config.backoff_max);
-        let state = Mutex::new(TargetState::new(&config, clock(), history, breaker));
+        let records = Arc::new(RecordArrival::new(&config));
+        let mut state = TargetState::new(&config, clock(), history, breaker);
+        state.set_from_records(&records);
+        let state = Mutex::new(state);
         let (polling, waiters, refresh) = (Arc::default(), Waiters::default(), Refresh::default());
-        Ok(Arc::new(Self { config, shared, parts, clock, polling, waiters, state, refresh }))
+        Ok(Arc::new(Self { config, shared, parts, clock, polling, waiters, state, refresh, records }))
     }
 
     /// Creates the target that replaces one whose configuration has changed. If the server and the requests are the same, it inherits the
@@ -102,7 +107,9 @@ impl Target {
         let mut client = HttpClient::new(&config, &before.shared.limits)?;
         let history = History::new(figures_of(&config.parts));
         let breaker = CircuitBreaker::new(config.min_interval, config.backoff_max);
+        let records = Arc::new(RecordArrival::new(&config));
         let mut state = TargetState::new(&config, (before.clock)(), history, breaker);
+        state.set_from_records(&records);
         let mut polling = Arc::default();
         if is_same_server {
             client.share_budget(&before.shared.client);
@@ -116,7 +123,7 @@ impl Target {
             TargetShared { client, limits: before.shared.limits.clone(), tickets: Tickets::default(), is_failing: false, deadline };
         let parts = config.parts.iter().map(|part| Arc::new(PartClient::new(&config, part))).collect();
         let (waiters, state, refresh) = (Waiters::default(), Mutex::new(state), Refresh::default());
-        Ok(Arc::new(Self { config, shared, parts, clock: before.clock, polling, waiters, state, refresh }))
+        Ok(Arc::new(Self { config, shared, parts, clock: before.clock, polling, waiters, state, refresh, records }))
     }
 
     /// The target's name.
@@ -193,7 +200,9 @@ impl Target {
             return latest;
         }
         if !self.config.is_polled() {
-            return self.state().unpolled_reading(self.now());
+            let (mut state, now) = (self.state(), self.now());
+            state.set_from_records(&self.records);
+            return state.unpolled_reading(now);
         }
         let target = self.clone();
         // The poll is a task of its own: a caller that is dropped must not cancel a poll that others wait for, or that the server has

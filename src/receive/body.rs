@@ -106,7 +106,7 @@ mod tests {
         assert_eq!((all.0.available_permits(), one.0.available_permits()), (3, 2));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_sender_that_stalls_is_given_up() {
         let memory = BodyMemory::of_one_target();
         assert_eq!(read(Body::new(Stalled), 100, [&memory, &memory]).await.unwrap_err(), BodyError::Incomplete);

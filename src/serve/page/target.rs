@@ -4,7 +4,6 @@ use super::figure::{FigureView, Headline, idle_after, time_range};
 use super::format::{self, TimeView, pluralize};
 use super::problem::ErrorView;
 use super::view::{PageTime, State};
-use crate::model::vocabulary;
 use crate::poll::{Circuit, KeyFigure, PartReport, Reading, Target};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -120,11 +119,11 @@ pub(super) fn detail(target: &Target, state: State, open: bool, link: String, no
     let latest = target.latest();
     let points = latest.as_ref().and_then(|latest| latest.snapshot()).map_or(&[][..], |snapshot| &snapshot.points);
     let url = &target.config.url;
-    let has_delivery_log = target.config.delivery_log.is_some();
-    let is_of_delivery_log = |figure: &KeyFigure| has_delivery_log && vocabulary::DELIVERY_LOG_METRICS.contains(&figure.metric);
+    let has_delivery_log = target.config.has_records();
+    let is_from_records = |figure: &KeyFigure| target.records.counted().contains(figure.metric);
     let (figures, shown_time, failure) = target.history(|history| {
         let range = time_range(history, now, idle_after(target));
-        let figures = history.figures().enumerate().filter(|(_, figure)| !is_of_delivery_log(figure));
+        let figures = history.figures().enumerate().filter(|(_, figure)| !is_from_records(figure));
         let figures = figures.map(|(index, figure)| FigureView::of(history, index, figure, points, range)).collect();
         (figures, format::elapsed(Duration::from_secs(range.to - range.from)), history.failure.clone())
     });

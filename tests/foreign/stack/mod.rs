@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod direct;
+mod native;
 mod otlp_json;
 mod programs;
 mod translation;
