@@ -131,7 +131,11 @@ async fn every_query_returns_data_from_the_demo() {
 
 /// Replaces the variables of a query as Grafana does: each becomes a regular expression that matches all its values.
 fn fill_in(expr: &str, dashboard: &str, on_failure: bool) -> String {
-    let job = if matches!(dashboard, "overview" | "postmeter") { "(ceymail|cpanel|emailengine|kumomta|stalwart)" } else { dashboard };
+    let job = if matches!(dashboard, "overview" | "postmeter" | "deliverability") {
+        "(ceymail|cpanel|emailengine|kumomta|stalwart)"
+    } else {
+        dashboard
+    };
     let instance = if on_failure { FAILING.to_owned() } else { "(demo-.+)".to_owned() };
     let filled_in = expr
         .replace("$__rate_interval", "1m")
