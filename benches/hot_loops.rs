@@ -6,12 +6,13 @@ mod common;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use postmeter::export::SeriesState;
 use postmeter::export::otlp::{LogsEncoder, REQUEST_BYTES_MAX};
-use postmeter::telemetry::Identity;
+use postmeter::model::{EnhancedStatus, Field, Outcome, Record, RecordUid, Reply};
+use postmeter::telemetry::{DeliveryMetrics, Identity};
 use postmeter::{delivery_log, source};
 use std::collections::HashSet;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SIZES: [usize; 3] = [10_000, 100_000, 1_000_000];
 
@@ -89,5 +90,61 @@ fn delivery_log(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, hot_loops, delivery_log);
+/// Different providers that the records of the bench have.
+const PROVIDERS: usize = 50;
+/// Records with different providers in one step of the check of the memory.
+const DISTINCT_PROVIDERS: usize = 200_000;
+/// The largest growth of the resident memory from one step to the next.
+const GROWTH_BYTES_MAX: usize = 1024 * 1024;
+
+/// Counting what accepted records contain, with and without detail; and the memory of records whose providers are all different.
+fn record(criterion: &mut Criterion) {
+    let fields = |provider: usize| {
+        vec![(Field::Provider, format!("provider-{provider}")), (Field::SendingSource, format!("source-{}", provider % 7))]
+    };
+    let outcomes = [Outcome::Delivered, Outcome::Delivered, Outcome::Deferred, Outcome::Failed];
+    let record = |i: usize, provider: usize| {
+        let uid = RecordUid::new((i as u128).to_le_bytes());
+        let status = Some(EnhancedStatus { class: 5, subject: 1, detail: (i % 20) as u16 });
+        let reply = Reply { status, ..Reply::default() };
+        let (outcome, duration, size) = (Some(outcomes[i % 4]), Some(i as f64 * 0.37), Some(i as u64 * 100));
+        (uid, Record { outcome, duration, size, reply, fields: fields(provider), ..Record::default() })
+    };
+    let records: Vec<_> = (0..PAGE_RECORDS).map(|i| record(i, i % PROVIDERS)).collect();
+    let attempts = |metrics: &DeliveryMetrics| -> f64 {
+        let points = metrics.points(Instant::now());
+        points.iter().filter(|point| point.metric.name == "mail.delivery.attempts").map(|point| point.value).sum()
+    };
+    let mut group = criterion.benchmark_group("record");
+    group.sample_size(20).warm_up_time(Duration::from_millis(500)).throughput(Throughput::Elements(PAGE_RECORDS as u64));
+    for by in [&[][..], &["provider"], &["provider", "source"]] {
+        let metrics = common::delivery_metrics(by);
+        let mut expected = 0;
+        group.bench_function(BenchmarkId::from_parameter(by.len()), |bencher| {
+            bencher.iter(|| {
+                metrics.record(black_box(&records));
+                expected += PAGE_RECORDS;
+            });
+        });
+        assert_eq!(attempts(&metrics), expected as f64);
+        let durations: u64 = metrics.histograms().iter().filter(|of| of.metric.unit == "s").map(|of| of.histogram.count).sum();
+        assert_eq!(durations as usize, expected / 4 * 3);
+    }
+    group.finish();
+
+    let metrics = common::delivery_metrics(&["provider", "source"]);
+    let resident = |step: usize| {
+        for i in step * DISTINCT_PROVIDERS..(step + 1) * DISTINCT_PROVIDERS {
+            metrics.record(&[record(i, i)]);
+        }
+        common::resident_bytes()
+    };
+    let memory = [0, 1, 2].map(resident);
+    let growth = memory[2].saturating_sub(memory[0]);
+    println!("record: {growth} bytes more after {} different providers than after {DISTINCT_PROVIDERS}", 3 * DISTINCT_PROVIDERS);
+    assert!(growth <= GROWTH_BYTES_MAX, "{memory:?}");
+    assert_eq!(attempts(&metrics), 3.0 * DISTINCT_PROVIDERS as f64);
+}
+
+criterion_group!(benches, hot_loops, delivery_log, record);
 criterion_main!(benches);

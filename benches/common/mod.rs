@@ -1,13 +1,14 @@
 //! Helpers of the benchmarks: bodies of a busy KumoMTA server, the loops over them, and checks of the results.
 #![allow(clippy::unwrap_used, dead_code, missing_docs)]
 
+use postmeter::config::{self, Environment};
 use postmeter::export::SeriesState;
 use postmeter::export::exposition::{ExpositionWriter, Format, ReservedNames, Section};
 use postmeter::export::otlp::{REQUEST_BYTES_MAX, TargetMetrics, requests};
 use postmeter::model::{Families, FamilySelection, SelectedFamilies, Snapshot};
-use postmeter::poll::{Reading, Tally};
+use postmeter::poll::{Limits, Reading, Tally, Target};
 use postmeter::source;
-use postmeter::telemetry::Identity;
+use postmeter::telemetry::{DeliveryMetrics, Identity};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -114,4 +115,22 @@ pub fn reading(native: Arc<SelectedFamilies>, second: u64) -> Reading {
 pub fn push(reading: &Reading, state: &mut SeriesState) -> (u64, usize) {
     let metrics = [TargetMetrics::new(&Identity::new("kumomta", "mta1"), state.report(Vec::new(), "kumomta", reading))];
     requests(&metrics, REQUEST_BYTES_MAX).fold((0, 0), |(points, bytes), request| (points + request.points, bytes + request.bytes.len()))
+}
+
+/// The metrics of the delivery records of a cPanel target, split by these fields.
+pub fn delivery_metrics(by: &[&str]) -> DeliveryMetrics {
+    let text = format!(
+        "state_dir: .\ntargets: [{{name: a, system: cpanel, url: 'https://cp.example.com:2087', username: root, token: t, \
+         parts: {{messages: {{by: [{}]}}}}}}]",
+        by.join(", ")
+    );
+    let config = config::parse(&text, "bench.yaml", &Environment::default()).unwrap();
+    let target = Target::new(config.targets[0].clone(), Limits::default()).unwrap();
+    DeliveryMetrics::new(target.config.record_detail(), target.records.clone())
+}
+
+/// The resident memory of this process.
+pub fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }

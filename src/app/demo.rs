@@ -119,7 +119,7 @@ fn send_deliveries(server: &SimulatedServer, address: SocketAddr) -> Option<Hook
 /// The part of a target that accepts the deliveries of a simulated system.
 fn deliveries_part(system: System) -> String {
     let credential = if system == System::Emailengine { "signing_key" } else { "token" };
-    format!("deliveries: {{{credential}: {}, include: [delivery_domain]}}, ", simulate::TOKEN)
+    format!("deliveries: {{{credential}: {}, include: [delivery_domain], by: [provider, source]}}, ", simulate::TOKEN)
 }
 
 fn has_delivery_log(server: &SimulatedServer) -> bool {

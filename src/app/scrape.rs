@@ -148,7 +148,7 @@ impl ScrapeOutput {
             Self::Exposition { settings, identities, canonical, native, .. } => {
                 identities.push(identity.clone());
                 canonical.push(meter_provider.gather(points, settings.translation, &CounterStarts::of(reading)));
-                canonical.push(exposition::histograms(source.name, Some(identity), reading, settings.translation));
+                canonical.push(exposition::histograms(source.name, Some(identity), reading, &[], settings.translation));
                 native.push(Section::of_target(reading.native.clone(), identity));
             }
             Self::Otlp { targets, .. } => {

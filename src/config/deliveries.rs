@@ -1,11 +1,11 @@
 //! The settings of delivery records that a mail system sends: `parts: {deliveries: {...}}`.
 
-use super::Secret;
 use super::credentials;
 use super::decode::Decoder;
 use super::delivery_log::fields;
 use super::map::Item;
 use super::schema::DELIVERIES;
+use super::{RecordDetail, Secret};
 use crate::model::Field;
 use crate::source::{Hook, HookCredential, SignatureScheme, Source, VerificationKey};
 
@@ -25,6 +25,8 @@ pub struct Deliveries {
     pub signing_key: Option<Secret>,
     /// Key `include`: fields to export in plain text although they can identify a person.
     pub include: Vec<Field>,
+    /// Keys `by` and `groups_max`: how the metrics of the records are split.
+    pub detail: RecordDetail,
 }
 
 impl Deliveries {
@@ -34,6 +36,7 @@ impl Deliveries {
         let own = credentials::decode(decoder, &mut map);
         let signing_key = credentials::secret_or_file(decoder, &mut map, "signing_key", "signing_key_file");
         let include = map.take("include").map(|item| fields(decoder, &item)).unwrap_or_default();
+        let detail = RecordDetail::decode_keys(decoder, &mut map);
         decoder.finish(map);
         if !decoder.has_receiver {
             decoder.report(&item.location, "needs receive at the top of the file: the address on which records are received");
@@ -56,7 +59,7 @@ impl Deliveries {
             secret
         });
         let basic = own.username.zip(own.password);
-        let deliveries = Self { hook, token: own.token, basic, signing_key, include };
+        let deliveries = Self { hook, token: own.token, basic, signing_key, include, detail };
         deliveries.check(decoder, item, source);
         Some(deliveries)
     }

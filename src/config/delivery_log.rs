@@ -4,7 +4,7 @@ use super::decode::Decoder;
 use super::map::Item;
 use super::schema::DELIVERY_LOG;
 use super::text::suggestion;
-use super::{Credentials, TargetPart, credentials};
+use super::{Credentials, RecordDetail, TargetPart, credentials};
 use crate::model::{FIELDS, Field};
 use crate::source::DeliveryLogApi;
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub struct DeliveryLog {
     pub overlap: Duration,
     /// Key `include`: fields to export in plain text although they can identify a person.
     pub include: Vec<Field>,
+    /// Keys `by` and `groups_max`: how the metrics of the records are split.
+    pub detail: RecordDetail,
 }
 
 impl DeliveryLog {
@@ -43,6 +45,7 @@ impl DeliveryLog {
         let since = map.duration_or_default(decoder, "since");
         let overlap = map.duration_or_default(decoder, "overlap");
         let include = map.take("include").map(|item| fields(decoder, &item)).unwrap_or_default();
+        let detail = RecordDetail::decode_keys(decoder, &mut map);
         decoder.finish(map);
         if !decoder.has_state_dir {
             let message = "needs state_dir at the top of the file: a directory for the read position of the delivery log";
@@ -55,7 +58,7 @@ impl DeliveryLog {
         let has_own = !own.is_empty();
         let credentials = if has_own { own } else { target.clone() };
         let part = TargetPart { part: &records.part, credentials };
-        Some((Self { part, interval, since, overlap, include }, has_own))
+        Some((Self { part, interval, since, overlap, include, detail }, has_own))
     }
 }
 

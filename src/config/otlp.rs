@@ -52,6 +52,8 @@ pub struct Otlp {
     pub tls: Tls,
     /// Key `temporality`, or `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`: the temporality of counters and histograms.
     pub temporality: Temporality,
+    /// Key `histograms`, or `OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION`: the form of histograms from delivery records.
+    pub histograms: HistogramForm,
     /// Keys `queue`, `retry` and `spool`: the queue of requests that the receiver has not accepted yet.
     pub queue: Queue,
 }
@@ -67,6 +69,16 @@ pub enum Temporality {
     /// `lowmemory`: delta for histograms and cumulative for counters. OpenTelemetry specifies delta for synchronous counters too, but all
     /// counters of mail servers are asynchronous.
     LowMemory,
+}
+
+/// The form of the histograms that are counted from delivery records. Those of mail servers have the buckets of the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HistogramForm {
+    /// `explicit`: buckets with fixed bounds.
+    #[default]
+    Explicit,
+    /// `exponential`: buckets whose bounds are powers of one base, which adapts to the values.
+    Exponential,
 }
 
 /// The transport of OTLP.
@@ -92,6 +104,12 @@ pub(super) const PROTOCOLS: &[(&str, Protocol)] = &[("grpc", Protocol::Grpc), ("
 /// The values of `temporality`.
 pub(super) const TEMPORALITIES: &[(&str, Temporality)] =
     &[("cumulative", Temporality::Cumulative), ("delta", Temporality::Delta), ("lowmemory", Temporality::LowMemory)];
+/// The values of `histograms`.
+pub(super) const HISTOGRAM_FORMS: &[(&str, HistogramForm)] =
+    &[("explicit", HistogramForm::Explicit), ("exponential", HistogramForm::Exponential)];
+/// The values of `OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION`.
+const HISTOGRAM_AGGREGATIONS: &[(&str, HistogramForm)] =
+    &[("explicit_bucket_histogram", HistogramForm::Explicit), ("base2_exponential_bucket_histogram", HistogramForm::Exponential)];
 /// The values of `compression`.
 pub(super) const COMPRESSIONS: &[(&str, Compression)] = &[("none", Compression::None), ("gzip", Compression::Gzip)];
 
@@ -109,6 +127,7 @@ impl Otlp {
             headers: Vec::new(),
             tls: Tls::default(),
             temporality: Temporality::Cumulative,
+            histograms: HistogramForm::Explicit,
             queue: Queue::default(),
         }
     }
@@ -142,9 +161,10 @@ impl Otlp {
         let shared = Self::decode_shared(decoder, &mut map, Signal::Mail, protocol);
         let max_request_bytes = map.bytes_or_default(decoder, "max_request_bytes");
         let temporality = decode_temporality(decoder, &mut map);
+        let histograms = decode_histograms(decoder, &mut map);
         let queue = Queue::decode_keys(decoder, &mut map);
         decoder.finish(map);
-        Self { max_request_bytes, temporality, queue, ..shared }
+        Self { max_request_bytes, temporality, histograms, queue, ..shared }
     }
 
     /// Decodes the keys that both exporters have; the other fields have their defaults.
@@ -201,6 +221,18 @@ fn decode_temporality(decoder: &mut Decoder<'_>, map: &mut Map<'_>) -> Temporali
         }
     };
     found.unwrap_or_else(|| map.default_choice("temporality", TEMPORALITIES))
+}
+
+fn decode_histograms(decoder: &mut Decoder<'_>, map: &mut Map<'_>) -> HistogramForm {
+    let found = match map.take("histograms") {
+        Some(item) => decoder.choice(&item, HISTOGRAM_FORMS),
+        // The specification declares the values of this variable, like those of the temporality, to be case-insensitive.
+        None => {
+            let parse = |value: &str| find_choice(&value.to_ascii_lowercase(), HISTOGRAM_AGGREGATIONS);
+            from_variable(decoder, |d| d.otel_variable("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"), parse)
+        }
+    };
+    found.unwrap_or_else(|| map.default_choice("histograms", HISTOGRAM_FORMS))
 }
 
 fn decode_endpoint(decoder: &mut Decoder<'_>, map: &mut Map<'_>, protocol: Protocol, signal: Signal) -> String {

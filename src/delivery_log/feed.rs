@@ -1,10 +1,8 @@
 //! The output of the queue: batches leave it here, and are acknowledged here.
 
 use super::LogShared;
-use super::record_id::RecordUid;
 use super::state_file::StateFile;
-use crate::model::Record;
-use crate::model::RecordState;
+use crate::model::{Record, RecordState, RecordUid};
 use crate::net::ProblemLog;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -91,8 +89,7 @@ impl Feed {
             }
         }
         let (n, deliveries) = (batch.records.len() as u64, &shared.deliveries);
-        let records: Vec<Record> = batch.records.into_iter().map(|(_, record)| record).collect();
-        deliveries.record(&records);
+        deliveries.record(&batch.records);
         if let Acceptance::Sent { refused } = acceptance {
             deliveries.count(RecordState::Sent, n.saturating_sub(refused));
             deliveries.count(RecordState::Refused, refused.min(n));

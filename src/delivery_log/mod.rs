@@ -41,10 +41,11 @@ mod state_file;
 mod unreadable;
 mod window_reader;
 
+pub use crate::model::RecordUid;
 pub use cursor::{Cursor, CursorError};
 pub use feed::{Acceptance, Batch, Feed};
 pub use follower::Follower;
-pub use record_id::{HashKey, KEY_BYTES, RecordUid};
+pub use record_id::{HashKey, KEY_BYTES};
 pub use state_file::{StateError, hash_key};
 
 use crate::poll::Target;
@@ -78,6 +79,14 @@ struct LogShared {
 impl LogShared {
     fn cursor(&self) -> MutexGuard<'_, Cursor> {
         self.cursor.lock()
+    }
+}
+
+/// Notes that a log was followed before the start, so that its records are counted from the first poll on.
+pub fn resume(collected: &CollectedTarget, state_dir: &Path) {
+    let target = &collected.target;
+    if target.config.delivery_log.is_some() && state_file::exists(state_dir, target.name()) {
+        target.records.resume();
     }
 }
 

@@ -5,15 +5,13 @@
 //! The number of plausible addresses and IPs is small, so a plain hash can be reverted by trying them all. HMAC-SHA-256 with a key that
 //! never leaves the machine prevents this. The same key results in the same hashes after a restart.
 
-use crate::model::{Outcome, Record};
+use crate::model::{Outcome, Record, RecordUid, UID_BYTES, hex};
 use ring::hmac;
 use std::fmt;
 use std::sync::Arc;
 
 /// The length of a key in bytes.
 pub const KEY_BYTES: usize = 32;
-/// The length of the shortened hashes in bytes: half a SHA-256, as long as a UUID.
-const HASH_BYTES: usize = 16;
 
 /// The key of all hashes. Debug output does not show it.
 #[derive(Clone)]
@@ -22,24 +20,6 @@ pub struct HashKey(Arc<hmac::Key>);
 impl fmt::Debug for HashKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
-    }
-}
-
-/// The identity of a record, `log.record.uid`. It is the same whenever the record is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RecordUid([u8; HASH_BYTES]);
-
-impl RecordUid {
-    /// The identity in hexadecimal.
-    #[must_use]
-    pub fn hex(&self) -> [u8; 2 * HASH_BYTES] {
-        hex(&self.0)
-    }
-
-    /// A shortened identity, which is unique within a window.
-    pub(crate) fn short(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 }
 
@@ -52,7 +32,7 @@ impl HashKey {
 
     /// The hash of a text, in hexadecimal.
     #[must_use]
-    pub fn hash(&self, text: &str) -> [u8; 2 * HASH_BYTES] {
+    pub fn hash(&self, text: &str) -> [u8; 2 * UID_BYTES] {
         hex(&half(&hmac::sign(&self.0, text.as_bytes())))
     }
 
@@ -76,24 +56,14 @@ impl HashKey {
     /// The identity of a record that these bytes identify.
     #[must_use]
     pub fn uid_of(&self, identity: &[u8]) -> RecordUid {
-        RecordUid(half(&hmac::sign(&self.0, identity)))
+        RecordUid::new(half(&hmac::sign(&self.0, identity)))
     }
 }
 
-fn half(tag: &hmac::Tag) -> [u8; HASH_BYTES] {
-    let mut half = [0; HASH_BYTES];
+fn half(tag: &hmac::Tag) -> [u8; UID_BYTES] {
+    let mut half = [0; UID_BYTES];
     half.iter_mut().zip(tag.as_ref()).for_each(|(to, byte)| *to = *byte);
     half
-}
-
-fn hex(bytes: &[u8; HASH_BYTES]) -> [u8; 2 * HASH_BYTES] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut hex = [0; 2 * HASH_BYTES];
-    for (pair, byte) in hex.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
-    hex
 }
 
 #[cfg(test)]

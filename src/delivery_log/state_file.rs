@@ -52,6 +52,15 @@ pub(super) struct StateFile {
     _lock: File,
 }
 
+/// Returns `true` if there is a cursor of a target.
+pub(super) fn exists(directory: &Path, target: &str) -> bool {
+    path(directory, target).exists()
+}
+
+fn path(directory: &Path, target: &str) -> PathBuf {
+    directory.join(format!("messages-{target}.cursor"))
+}
+
 impl StateFile {
     /// Locks the file and reads the cursor. A damaged file is quarantined, and the log is read again from the time at which the file was
     /// written.
@@ -62,7 +71,7 @@ impl StateFile {
     /// so the file is quarantined. A file of the first format, which does not name its log, is accepted.
     pub(super) fn open(directory: &Path, target: &str, log: &str, overlap: Duration) -> Result<(Self, Option<Cursor>), StateError> {
         create(directory)?;
-        let path = directory.join(format!("messages-{target}.cursor"));
+        let path = path(directory, target);
         let state_file = Self { _lock: lock(&path.with_extension("lock"))?, path };
         let path = &state_file.path;
         let mut bytes = Vec::new();

@@ -1,8 +1,9 @@
-//! Exemplars and start times (`_created`) of series. Most series have neither, so both are stored in separate lists, by sample index.
+//! Exemplars, start times (`_created`) and exponential buckets of series. Most series have none of these, so they are stored in separate
+//! lists, by sample index.
 
 use super::families::Text;
 use super::identity::identity_of_labels;
-use super::{Families, FamiliesBuilder, Repair, SampleRef};
+use super::{ExponentialBuckets, Families, FamiliesBuilder, Repair, SampleRef};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -19,6 +20,8 @@ pub(super) struct Extras {
     labels: Vec<(Text, Text)>,
     /// Sample indices, ascending, and the start time of the series in Unix nanoseconds.
     created: Vec<(u32, u64)>,
+    /// Sample indices, ascending, and the exponential buckets of histograms that have both kinds of buckets.
+    exponential: Vec<(u32, ExponentialBuckets)>,
     /// Start times that did not directly follow their series: the name of the family, the identity of the series, and the time.
     unplaced: Vec<(Text, u64, u64)>,
 }
@@ -65,6 +68,14 @@ impl<'a> SampleRef<'a> {
         let created = &self.families().extras.created;
         let found = (!created.is_empty()).then(|| created.binary_search_by_key(&self.index(), |(sample, _)| *sample));
         created.get(found?.ok()?).map(|(_, nanos)| *nanos)
+    }
+
+    /// The exponential buckets of a histogram, if it has them beside its classic ones.
+    #[must_use]
+    pub fn exponential(&self) -> Option<&'a ExponentialBuckets> {
+        let all = &self.families().extras.exponential;
+        let found = (!all.is_empty()).then(|| all.binary_search_by_key(&self.index(), |(sample, _)| *sample));
+        all.get(found?.ok()?).map(|(_, buckets)| buckets)
     }
 
     /// The exemplars of the series.
@@ -127,6 +138,8 @@ impl Extras {
         self.exemplars.capacity() * size_of::<StoredExemplar>()
             + self.labels.capacity() * size_of::<(Text, Text)>()
             + self.created.capacity() * size_of::<(u32, u64)>()
+            + self.exponential.capacity() * size_of::<(u32, ExponentialBuckets)>()
+            + self.exponential.iter().map(|(_, buckets)| buckets.counts.capacity() * size_of::<u64>()).sum::<usize>()
             + self.unplaced.capacity() * size_of::<(Text, u64, u64)>()
     }
 
@@ -135,6 +148,7 @@ impl Extras {
         self.exemplars.shrink_to_fit();
         self.labels.shrink_to_fit();
         self.created.shrink_to_fit();
+        self.exponential.shrink_to_fit();
         self.unplaced.shrink_to_fit();
     }
 }
@@ -155,6 +169,13 @@ impl FamiliesBuilder<'_> {
             && self.out.extras.created.last().is_none_or(|(sample, _)| *sample < last)
         {
             self.out.extras.created.push((last, nanos));
+        }
+    }
+
+    /// Adds exponential buckets to the last series, a histogram with the same observations in classic buckets.
+    pub fn exponential(&mut self, buckets: ExponentialBuckets) {
+        if let Some(last) = self.series().checked_sub(1) {
+            self.out.extras.exponential.push((last as u32, buckets));
         }
     }
 

@@ -7,9 +7,11 @@
 //! converts one to the other, so that text of a server cannot become a canonical attribute by accident.
 
 mod exemplar;
+mod exponential;
 mod families;
 mod histogram;
 mod identity;
+mod measured_histogram;
 mod metric;
 mod prometheus_name;
 mod reading_limits;
@@ -28,17 +30,19 @@ mod unit;
 pub mod vocabulary;
 
 pub use exemplar::Exemplar;
+pub use exponential::{ExponentialBuckets, ZERO_THRESHOLD};
 pub use families::{
     Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, PageEdge, SampleRef, Text, Value,
 };
 pub use histogram::{Histogram, Summary};
+pub use measured_histogram::{MeasuredExemplar, MeasuredHistogram};
 pub use metric::{Attribute, Kind, Metric, Number};
 pub use prometheus_name::{TranslationStrategy, translated_kind};
 pub use reading_limits::{LimitExceeded, READING_LIMITS, ReadingLimits};
 pub use reading_memory::{MemoryBudget, MemoryReservation};
 pub use record::{
     BounceType, ComplaintType, EnhancedStatus, FIELDS, FailureKind, FailureOrigin, Field, FieldInfo, Outcome, Privacy, Record, RecordEvent,
-    RecordPage, RecordState, Reply,
+    RecordMetrics, RecordPage, RecordState, RecordUid, Reply, UID_BYTES, hex,
 };
 pub use repair::{Repair, Repairs};
 pub use scope::{Scope, is_scope_info, is_scope_label};

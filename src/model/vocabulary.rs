@@ -39,6 +39,10 @@ pub static QUEUE_NAME: Attribute = Attribute::open("mail.queue.name");
 pub static DESTINATION_DOMAIN: Attribute = Attribute::open("mail.destination.domain");
 /// The mailbox provider of the recipients.
 pub static PROVIDER_NAME: Attribute = Attribute::open("mail.provider.name");
+/// The name of the source from which the mail was sent: an address or a virtual server.
+pub static SENDING_SOURCE: Attribute = Attribute::open("mail.sending.source");
+/// The name of the pool of sources from which the mail was sent.
+pub static SENDING_POOL: Attribute = Attribute::open("mail.sending.pool");
 /// The owner of the mail.
 pub static TENANT_NAME: Attribute = Attribute::open("mail.tenant.name");
 /// The reason for a delay without a delivery attempt.
@@ -90,6 +94,11 @@ pub static FAILURE_KIND: Attribute = Attribute::closed(
     "mail.failure.kind",
     &[FailureKind::Transient.as_str(), FailureKind::Permanent.as_str(), FailureKind::Unknown.as_str()],
 );
+/// The class of a failure in the mail system's own classification.
+pub static FAILURE_CLASS: Attribute = Attribute::open("mail.failure.class");
+/// The kind of a complaint.
+pub static COMPLAINT_TYPE: Attribute =
+    Attribute::closed("mail.complaint.type", &["abuse", "fraud", "virus", "not_spam", "auth_failure", "other"]);
 /// The type of a bounce: after a hard one, the address is permanently unreachable.
 pub static BOUNCE_TYPE: Attribute = Attribute::closed("mail.bounce.type", &["hard", "soft", "unknown"]);
 /// The direction of bytes, relative to the mail server.
@@ -198,13 +207,16 @@ vocabulary! {
     REJECTED_MESSAGES = Metric::counter("mail.rejected.messages", "{message}", "Incoming messages, recipients or commands rejected, by reason.")
         .by(&[&REJECTION_REASON]);
     DELIVERY_ATTEMPTS = Metric::counter("mail.delivery.attempts", "{attempt}", "Delivery attempts, by outcome.")
-        .by(&[&DELIVERY_OUTCOME]);
-    DELIVERY_DURATION = Metric::histogram("mail.delivery.duration", "s", "Time from queueing to delivery or final failure.");
+        .by(&[&DELIVERY_OUTCOME]).detail(RECORD_DETAIL);
+    DELIVERY_DURATION = Metric::histogram("mail.delivery.duration", "s", "Time from queueing to delivery or final failure.").detail(RECORD_DETAIL);
     DELIVERY_ATTEMPT_DURATION = Metric::histogram("mail.delivery.attempt.duration", "s", "Duration of one delivery attempt.");
-    DELIVERY_FAILURES = Metric::counter("mail.delivery.failures", "{failure}", "Failures of delivery attempts, by stage, kind and enhanced status code.")
-        .by(&[&DELIVERY_STAGE, &FAILURE_KIND, &ERROR_TYPE]).conditional(&[&DELIVERY_STAGE, &FAILURE_KIND, &ERROR_TYPE]);
-    BOUNCES = Metric::counter("mail.bounces", "{bounce}", "Bounce messages received.").by(&[&BOUNCE_TYPE]).conditional(&[&BOUNCE_TYPE]);
-    COMPLAINTS = Metric::counter("mail.complaints", "{complaint}", "Complaints of recipients received.");
+    DELIVERY_FAILURES = Metric::counter("mail.delivery.failures", "{failure}", "Failures of delivery attempts, by stage, kind, enhanced status code and class.")
+        .by(&[&DELIVERY_STAGE, &FAILURE_KIND, &ERROR_TYPE, &FAILURE_CLASS])
+        .conditional(&[&DELIVERY_STAGE, &FAILURE_KIND, &ERROR_TYPE, &FAILURE_CLASS]).detail(RECORD_DETAIL);
+    BOUNCES = Metric::counter("mail.bounces", "{bounce}", "Bounce messages received.")
+        .by(&[&BOUNCE_TYPE]).conditional(&[&BOUNCE_TYPE]).detail(RECORD_DETAIL);
+    COMPLAINTS = Metric::counter("mail.complaints", "{complaint}", "Complaints of recipients received.")
+        .by(&[&COMPLAINT_TYPE]).conditional(&[&COMPLAINT_TYPE]).detail(RECORD_DETAIL);
     MESSAGE_SIZE = Metric::histogram("mail.message.size", "By", "Size of received messages.").by(&[&MESSAGE_SOURCE]).conditional(&[&MESSAGE_SOURCE]);
     MESSAGE_IO = Metric::counter("mail.message.io", "By", "Bytes of messages.").by(&[&IO_DIRECTION]);
 
@@ -254,9 +266,27 @@ vocabulary! {
 /// The metrics that Postmeter records about its polls. Every target has them.
 pub static POLL_METRICS: &[&Metric] = &[&UP, &POLL_LATENCY, &POLL_AGE, &POLL_BODY_SIZE, &POLL_SERIES, &POLL_ERRORS, &POLL_REPAIRS];
 
-/// The metrics that Postmeter records itself if it follows a delivery log.
-pub static DELIVERY_LOG_METRICS: &[&Metric] =
-    &[&POLL_RECORDS, &RECORD_QUEUE_DEPTH, &RECORD_LAG, &DELIVERY_ATTEMPTS, &DELIVERY_FAILURES, &DELIVERY_DURATION, &MESSAGE_SIZE];
+/// The attributes by which metrics can be split that are counted from delivery records.
+pub const RECORD_DETAIL: &[&Attribute] = &[&PROVIDER_NAME, &SENDING_SOURCE, &SENDING_POOL];
+
+/// The metrics about the processing of delivery records. Every target with records has them.
+pub static RECORD_STATE_METRICS: &[&Metric] = &[&POLL_RECORDS, &RECORD_QUEUE_DEPTH, &RECORD_LAG];
+
+/// The metrics of deliveries. Records have all of them, so they replace those of the mail server.
+pub static DELIVERY_METRICS: &[&Metric] = &[&DELIVERY_ATTEMPTS, &DELIVERY_FAILURES, &DELIVERY_DURATION, &MESSAGE_SIZE];
+
+/// All metrics that can be counted from delivery records: those of deliveries, and those of other events. The latter only if the mail server
+/// does not have them, because many systems send no records of these events, or only if they are switched on.
+pub static RECORD_METRICS: &[&Metric] = &[
+    &DELIVERY_ATTEMPTS,
+    &DELIVERY_FAILURES,
+    &DELIVERY_DURATION,
+    &MESSAGE_SIZE,
+    &BOUNCES,
+    &COMPLAINTS,
+    &RECEIVED_MESSAGES,
+    &REJECTED_MESSAGES,
+];
 
 #[cfg(test)]
 mod tests {

@@ -7,10 +7,11 @@ use super::deadline::Deadline;
 use super::part_client::{PartClient, TargetShared};
 use super::part_requests::{PartOutcome, PollRequest};
 use super::passthrough::select_native;
-use super::target::{PollMemory, metrics_from_log};
+use super::target::PollMemory;
 use super::window::{self, Window};
 use super::{PartReport, PollError, Reading, Tally, Target};
 use crate::config;
+use crate::model::vocabulary;
 use crate::model::{Families, SelectedFamilies, Snapshot};
 use crate::source::{Context, Credential, Part, map_to_canonical};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ impl Target {
     /// Polls the server and publishes the reading.
     pub(super) async fn poll(&self, memory: &mut PollMemory) -> Arc<Reading> {
         let (at, began) = ((self.clock)(), Instant::now());
+        self.state().set_from_records(&self.records);
         let current = window::containing(&self.config.window, at);
         let (window, ended_bytes) = match self.count_windows(memory, at, current, began).await {
             Ok(counted) => counted,
@@ -235,13 +237,15 @@ impl Target {
     }
 
     fn context(&self, now: SystemTime, window: Window) -> Context {
+        // Before the first record, only those are counted from records for which there is no rule.
+        let is_from_records = self.config.has_records() && self.state().record_metrics() == self.records.countable();
         let start = u64::try_from(window.start).ok().map(|s| SystemTime::UNIX_EPOCH + Duration::from_secs(s));
         Context {
             now,
             window_start: start.filter(|_| self.config.source.windowed),
             sliding: matches!(self.config.window, config::Window::Sliding(_)),
             detail: self.config.detail.clone(),
-            metrics_from_log: metrics_from_log(&self.config),
+            metrics_from_log: if is_from_records { vocabulary::DELIVERY_METRICS } else { &[] },
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The result of one poll: a snapshot or an error, and facts about the poll itself.
 
-use super::PollError;
+use super::{PollError, RecordArrival};
 use crate::model::vocabulary::{
     ERROR_TYPE, POLL_AGE, POLL_BODY_SIZE, POLL_ERRORS, POLL_LATENCY, POLL_PART, POLL_REPAIRS, POLL_SERIES, REPAIR_KIND, SERIES_STATE, UP,
 };
-use crate::model::{Point, Repairs, SelectedFamilies, Snapshot};
+use crate::model::{Point, RecordMetrics, Repairs, SelectedFamilies, Snapshot};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -53,8 +53,10 @@ pub struct Tally {
     pub repairs: Repairs,
     /// The server is not polled: it sends records only.
     pub is_unpolled: bool,
-    /// Postmeter follows the target's delivery log and counts its records itself.
-    pub metrics_from_log: bool,
+    /// The metrics that Postmeter counted from the target's delivery records when the poll began. [`Reading::record_metrics`] has those of now.
+    pub from_records: RecordMetrics,
+    /// The arrival of the target's delivery records.
+    pub records: Option<Arc<RecordArrival>>,
 }
 
 impl Reading {
@@ -62,6 +64,14 @@ impl Reading {
     pub(super) fn failed(at: SystemTime, began: Instant, error: PollError) -> Self {
         let (native, parts, body_bytes, tally) = Default::default();
         Self { at, began, ended: Instant::now(), outcome: Err(error), native, parts, body_bytes, tally, tally_since: at }
+    }
+
+    /// The metrics that are counted from delivery records and not in this reading. A failed reading has no values of the server, so what has
+    /// arrived since the poll counts at once.
+    #[must_use]
+    pub fn record_metrics(&self) -> RecordMetrics {
+        let since_failure = self.tally.records.as_ref().filter(|_| self.outcome.is_err());
+        since_failure.map_or(self.tally.from_records, |records| records.counted())
     }
 
     /// The canonical metrics, if the poll succeeded.

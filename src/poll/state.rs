@@ -2,9 +2,9 @@
 
 use super::circuit_breaker::{CircuitBreaker, to_tenths};
 use super::recent::history::History;
-use super::{PollError, READINGS_BYTES_MAX, Reading, Tally};
+use super::{PollError, READINGS_BYTES_MAX, Reading, RecordArrival, Tally};
 use crate::config::{self, show_bytes};
-use crate::model::{NameCollision, Repairs, Snapshot};
+use crate::model::{NameCollision, RecordMetrics, Repairs, Snapshot};
 use crate::net::{LoggedSet, ProblemLog, random_share};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -56,7 +56,7 @@ pub(super) struct TargetState {
 impl TargetState {
     pub(super) fn new(target: &config::Target, since: SystemTime, history: History, breaker: CircuitBreaker) -> Self {
         let (latest, version, target_info, timed_out_after, late_limit, part_problems) = Default::default();
-        let tally = Tally { is_unpolled: !target.is_polled(), metrics_from_log: target.delivery_log.is_some(), ..Tally::default() };
+        let tally = Tally { is_unpolled: !target.is_polled(), ..Tally::default() };
         let (name, required) = (target.name.clone(), target.source.required().name);
         let reading_age_max = target.min_interval.mul_f64(config::DUE_SHARE);
         let (waits_for_slot, early_for, early_until, memory_problem, advice) = Default::default();
@@ -86,7 +86,8 @@ impl TargetState {
     /// Inherits the counters of the target that this one replaces.
     pub(super) fn inherit_from(&mut self, before: &Self) {
         self.since = before.since;
-        self.tally = Tally { is_unpolled: self.tally.is_unpolled, metrics_from_log: self.tally.metrics_from_log, ..before.tally.clone() };
+        let Tally { is_unpolled, from_records, records, .. } = std::mem::take(&mut self.tally);
+        self.tally = Tally { is_unpolled, from_records, records, ..before.tally.clone() };
         self.history.inherit_from(&before.history);
         self.version.clone_from(&before.version);
         self.target_info.clone_from(&before.target_info);
@@ -120,6 +121,17 @@ impl TargetState {
     /// exceeded the wait of a caller that waited at least as long.
     pub(super) fn is_known_to_fail(&self, limit: Duration) -> bool {
         self.timed_out_after.is_some_and(|waited| waited >= limit) || self.latest.as_ref().is_some_and(|latest| latest.outcome.is_err())
+    }
+
+    /// Notes the metrics that are counted from delivery records and not read from the server, until the next poll begins.
+    pub(super) fn set_from_records(&mut self, records: &Arc<RecordArrival>) {
+        self.tally.from_records = records.counted();
+        self.tally.records = Some(records.clone());
+    }
+
+    /// The metrics that are counted from delivery records.
+    pub(super) const fn record_metrics(&self) -> RecordMetrics {
+        self.tally.from_records
     }
 
     /// Counts the repairs of a response that has no reading of its own. They are published with the next reading.

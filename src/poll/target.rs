@@ -22,7 +22,7 @@ use super::refresh::Refresh;
 use super::state::TargetState;
 use super::tickets::Tickets;
 use super::waiters::Waiters;
-use super::{Limits, Reading, RecordReader};
+use super::{Limits, Reading, RecordArrival, RecordReader};
 use crate::config;
 use crate::model::{Metric, vocabulary};
 use crate::net::Redactor;
@@ -51,6 +51,8 @@ pub struct Target {
     pub(super) waiters: Waiters,
     state: Mutex<TargetState>,
     pub(super) refresh: Refresh,
+    /// The arrival of the target's delivery records.
+    pub records: Arc<RecordArrival>,
 }
 
 /// State that is kept from one poll to the next.
@@ -88,9 +90,12 @@ impl Target {
         let parts = config.parts.iter().map(|part| Arc::new(PartClient::new(&config, part))).collect();
         let history = history_of(&config);
         let breaker = CircuitBreaker::new(config.min_interval, config.backoff_max);
-        let state = Mutex::new(TargetState::new(&config, clock(), history, breaker));
+        let records = Arc::new(RecordArrival::new(&config));
+        let mut state = TargetState::new(&config, clock(), history, breaker);
+        state.set_from_records(&records);
+        let state = Mutex::new(state);
         let (polling, waiters, refresh) = (Arc::default(), Waiters::default(), Refresh::default());
-        Ok(Arc::new(Self { config, shared, parts, clock, polling, waiters, state, refresh }))
+        Ok(Arc::new(Self { config, shared, parts, clock, polling, waiters, state, refresh, records }))
     }
 
     /// Creates the target that replaces one whose configuration has changed. If the server and the requests are the same, it inherits the
@@ -103,7 +108,9 @@ impl Target {
         let mut client = HttpClient::new(&config, &before.shared.limits)?;
         let history = history_of(&config);
         let breaker = CircuitBreaker::new(config.min_interval, config.backoff_max);
+        let records = Arc::new(RecordArrival::new(&config));
         let mut state = TargetState::new(&config, (before.clock)(), history, breaker);
+        state.set_from_records(&records);
         let mut polling = Arc::default();
         if is_same_server {
             client.share_budget(&before.shared.client);
@@ -117,7 +124,7 @@ impl Target {
             TargetShared { client, limits: before.shared.limits.clone(), tickets: Tickets::default(), is_failing: false, deadline };
         let parts = config.parts.iter().map(|part| Arc::new(PartClient::new(&config, part))).collect();
         let (waiters, state, refresh) = (Waiters::default(), Mutex::new(state), Refresh::default());
-        Ok(Arc::new(Self { config, shared, parts, clock: before.clock, polling, waiters, state, refresh }))
+        Ok(Arc::new(Self { config, shared, parts, clock: before.clock, polling, waiters, state, refresh, records }))
     }
 
     /// The target's name.
@@ -148,7 +155,9 @@ impl Target {
             return latest;
         }
         if !self.config.is_polled() {
-            return self.state().unpolled_reading(self.now());
+            let (mut state, now) = (self.state(), self.now());
+            state.set_from_records(&self.records);
+            return state.unpolled_reading(now);
         }
         let target = self.clone();
         // The poll is a task of its own: a caller that is dropped must not cancel a poll that others wait for, or that the server has
@@ -259,13 +268,13 @@ impl Target {
 
 /// The empty history of a target.
 fn history_of(config: &config::Target) -> History {
-    let from_log = metrics_from_log(config);
-    History::new(figures_of(&config.parts, from_log), from_log)
+    let from_records = metrics_from_records(config);
+    History::new(figures_of(&config.parts, from_records), from_records)
 }
 
-/// The metrics that are counted from the delivery log of a target instead of its polls.
-pub(super) fn metrics_from_log(config: &config::Target) -> &'static [&'static Metric] {
-    if config.delivery_log.is_some() { vocabulary::DELIVERY_LOG_METRICS } else { &[] }
+/// The metrics that are counted from the delivery records of a target instead of its polls.
+fn metrics_from_records(config: &config::Target) -> &'static [&'static Metric] {
+    if config.has_records() { vocabulary::DELIVERY_METRICS } else { &[] }
 }
 
 fn is_same_server(a: &config::Target, b: &config::Target) -> bool {

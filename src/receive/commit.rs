@@ -113,7 +113,6 @@ impl Committer {
         let new = uids.len() as u64;
         tokio::task::spawn_blocking(move || for_journal.remember(&uids)).await.map_err(io::Error::other)?;
         if let Some(deliveries) = &collected.deliveries {
-            let records: Vec<Record> = records.into_iter().map(|(_, record)| record).collect();
             deliveries.record(&records);
             deliveries.count(RecordState::Read, new);
             deliveries.count(RecordState::Repeated, total - new);

@@ -28,6 +28,8 @@ mod uid_journal;
 
 pub use server::{Receiver, ReceiverError};
 
+use crate::telemetry::CollectedTarget;
+use std::path::Path;
 use std::time::Duration;
 
 /// The longest time from the end of a request to its response. Postal, which waits the shortest, waits for 5 s.
@@ -36,3 +38,11 @@ pub const COMMIT_WAIT_MAX: Duration = Duration::from_secs(4);
 pub const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// The largest number of records of a target by which a repeated one is recognized.
 pub const RECENT_UIDS_MAX: usize = 250_000;
+
+/// Notes that records of a target were received before the start, so that its deliveries are counted from records from the first poll on.
+pub fn resume(collected: &CollectedTarget, state_dir: &Path) {
+    let target = &collected.target;
+    if target.config.deliveries.is_some() && uid_journal::exists(state_dir, target.name()) {
+        target.records.resume();
+    }
+}

@@ -26,12 +26,21 @@ pub(super) struct UidJournal {
     len: usize,
 }
 
+/// Returns `true` if there is a journal of a target.
+pub(super) fn exists(state_dir: &Path, target: &str) -> bool {
+    path(state_dir, target).exists()
+}
+
+fn path(state_dir: &Path, target: &str) -> PathBuf {
+    state_dir.join(DIR).join(format!("{target}.uids"))
+}
+
 impl UidJournal {
     /// Opens the journal of a target, and returns the records in it.
     pub(super) fn open(state_dir: &Path, target: &str) -> io::Result<(Self, RecentUids)> {
         let dir = state_dir.join(DIR);
         DirBuilder::new().recursive(true).mode(DIR_MODE).create(&dir)?;
-        let path = dir.join(format!("{target}.uids"));
+        let path = path(state_dir, target);
         let mut recent = RecentUids::default();
         for uid in read(&previous(&path))? {
             recent.insert(uid);

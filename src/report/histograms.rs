@@ -3,9 +3,8 @@
 use super::retention::{OMITTED_CANONICAL_SERIES_MAX, Retention};
 use super::{Transition, UnixNanos, is_delta, limit_point_times, otlp_time};
 use crate::config::Temporality;
-use crate::model::vocabulary::SYSTEM_NAME;
 use crate::model::{Attributes, FamilyType, Histogram, Metric, Snapshot};
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use crate::telemetry::otlp_attributes;
 use opentelemetry_proto::tonic::metrics::v1 as otlp;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, DataPointFlags, HistogramDataPoint};
@@ -51,7 +50,7 @@ impl HistogramSeries {
                 (true, Some((before, since))) => point(histogram, before.as_ref(), Some(*since)),
                 (true, None) => continue,
             };
-            let attributes = key_values(attributes, system);
+            let attributes = otlp_attributes(attributes, system);
             add_point(&mut metrics, metric, temporality, HistogramDataPoint { attributes, time_unix_nano, ..point });
         }
         let generation = self.generation;
@@ -62,7 +61,7 @@ impl HistogramSeries {
                 return true;
             }
             if !std::mem::replace(&mut series.ended, true) {
-                let (attributes, flags) = (key_values(&series.attributes, system), DataPointFlags::NoRecordedValueMask as u32);
+                let (attributes, flags) = (otlp_attributes(&series.attributes, system), DataPointFlags::NoRecordedValueMask as u32);
                 let end_marker = HistogramDataPoint { attributes, time_unix_nano, flags, ..Default::default() };
                 add_point(&mut metrics, series.metric, temporality, end_marker);
             }
@@ -156,17 +155,6 @@ pub fn buckets<'a>(now: &'a Histogram, before: Option<&'a Histogram>) -> impl It
         let n = n.clamp(below, count.max(below));
         n - std::mem::replace(&mut below, n)
     })
-}
-
-fn key_values(attributes: &Attributes, system: &'static str) -> Vec<KeyValue> {
-    let key_value = |key: &str, text: &str| {
-        let value = Some(AnyValue { value: Some(any_value::Value::StringValue(text.to_owned())) });
-        KeyValue { key: key.to_owned(), value, ..Default::default() }
-    };
-    let attributes = attributes.iter().map(|(attribute, value)| key_value(attribute.key, value));
-    let mut all: Vec<KeyValue> = attributes.chain(std::iter::once(key_value(SYSTEM_NAME.key, system))).collect();
-    all.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-    all
 }
 
 /// Adds a point to the metric of the same name, which is added if it is missing.

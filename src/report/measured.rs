@@ -1,14 +1,18 @@
-//! The state of histograms that Postmeter measures itself. The SDK collects them as cumulative histograms with times of its own.
+//! The state of histograms that Postmeter measures itself, of deliveries and of its own work. They are collected as cumulative histograms, with
+//! explicit or exponential buckets.
 //!
-//! They began when their instrument was created, so the start time of the SDK is right. This module sets the time of the reading, computes
-//! deltas if configured, and adds the end markers of histograms that are not measured any more.
+//! They began when Postmeter began to measure, so their start time is right. This module sets the time of the reading, computes deltas if
+//! configured, leaves out exemplars that were exported before, and adds the end markers of histograms that are not measured any more.
 
 use super::{Transition, UnixNanos, is_delta, series_key};
 use crate::config::Temporality;
-use crate::model::FamilyType;
+use crate::model::{ExponentialBuckets, FamilyType};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, DataPointFlags, Histogram, HistogramDataPoint, Metric, ScopeMetrics,
+    AggregationTemporality, DataPointFlags, ExponentialHistogram, ExponentialHistogramDataPoint, Histogram, HistogramDataPoint, Metric,
+    ScopeMetrics,
 };
 use std::collections::HashMap;
 
@@ -23,10 +27,17 @@ pub(super) struct MeasuredSeries {
 #[derive(Debug)]
 struct Series {
     /// The last collected point.
-    point: HistogramDataPoint,
+    point: Point,
     generation: u64,
     /// The metric without points, for the end marker.
     metric: Metric,
+}
+
+/// A point with one of the two kinds of buckets.
+#[derive(Clone, Debug)]
+enum Point {
+    Explicit(HistogramDataPoint),
+    Exponential(ExponentialHistogramDataPoint),
 }
 
 impl MeasuredSeries {
@@ -36,29 +47,17 @@ impl MeasuredSeries {
         let delta = is_delta(temporality, FamilyType::Histogram);
         let time = transition.time.get();
         for metric in scopes.iter_mut().flat_map(|scope| &mut scope.metrics) {
-            let Some(Data::Histogram(histogram)) = &mut metric.data else { continue };
+            let Some(points) = take_points(metric) else { continue };
             if delta {
-                histogram.aggregation_temporality = AggregationTemporality::Delta as i32;
+                set_delta(metric);
             }
-            let empty_histogram = Histogram { data_points: Vec::new(), ..*histogram };
-            let mut points = std::mem::take(&mut histogram.data_points);
-            let empty_metric = Metric { data: Some(Data::Histogram(empty_histogram)), ..metric.clone() };
-            points.retain_mut(|point| {
-                point.time_unix_nano = time;
-                let before = self.remember(&empty_metric, point);
-                // An instrument can be older than the reading if the clock was set back.
-                point.start_time_unix_nano = point.start_time_unix_nano.min(time);
-                match before {
-                    Some(before) if delta => subtract(point, &before),
-                    _ => true,
-                }
-            });
-            if let Some(Data::Histogram(histogram)) = &mut metric.data {
-                histogram.data_points = points;
+            for point in points {
+                let exported = self.export(metric, point, time, delta);
+                exported.into_iter().for_each(|point| add_point(metric, point));
             }
         }
         for scope in scopes.iter_mut() {
-            scope.metrics.retain(|metric| !matches!(&metric.data, Some(Data::Histogram(histogram)) if histogram.data_points.is_empty()));
+            scope.metrics.retain(|metric| !is_empty_histogram(metric));
         }
         let end_markers = self.end_markers(time);
         if let Some(scope) = scopes.first_mut() {
@@ -66,23 +65,36 @@ impl MeasuredSeries {
         }
     }
 
-    /// Remembers a point and returns the one before, if both are of the same instrument.
-    fn remember(&mut self, empty_metric: &Metric, point: &HistogramDataPoint) -> Option<HistogramDataPoint> {
-        let series = Series { point: point.clone(), generation: self.generation, metric: empty_metric.clone() };
-        let before = self.series.insert(series_key(&empty_metric.name, &point.attributes), series)?.point;
-        // After a reload the instrument is another one, which began to measure when it was created.
-        (before.start_time_unix_nano == point.start_time_unix_nano).then_some(before)
+    /// Remembers a point and returns what is exported of it: nothing if it is a delta without observations.
+    fn export(&mut self, empty_metric: &Metric, mut point: Point, time: u64, delta: bool) -> Option<Point> {
+        *point.time_mut() = time;
+        let before = self.remember(empty_metric, &point);
+        // A histogram can be older than the reading if the clock was set back.
+        let start = point.start_mut();
+        *start = time.min(*start);
+        if let Some(before) = before {
+            point.remove_exemplars_until(before.time());
+            if delta && !point.subtract(&before) {
+                return None;
+            }
+        }
+        Some(point)
     }
 
-    /// The end markers of missing series, which are forgotten: an instrument collects every series that it ever measured.
-    fn end_markers(&mut self, time_unix_nano: u64) -> Vec<Metric> {
+    /// Remembers a point and returns the one before, if both belong to one measurement.
+    fn remember(&mut self, empty_metric: &Metric, point: &Point) -> Option<Point> {
+        let series = Series { point: point.clone(), generation: self.generation, metric: empty_metric.clone() };
+        let before = self.series.insert(series_key(&empty_metric.name, point.attributes()), series)?.point;
+        // After a reload the measurement may be another one, which began when it was created.
+        (before.start() == point.start() && before.is_exponential() == point.is_exponential()).then_some(before)
+    }
+
+    /// The end markers of missing series, which are forgotten: a measured series is collected every time.
+    fn end_markers(&mut self, time: u64) -> Vec<Metric> {
         let generation = self.generation;
         let missing = self.series.extract_if(|_, series| series.generation != generation);
         let end_marker = |(_, Series { point, mut metric, .. }): (_, Series)| {
-            let (attributes, flags) = (point.attributes, DataPointFlags::NoRecordedValueMask as u32);
-            if let Some(Data::Histogram(histogram)) = &mut metric.data {
-                histogram.data_points.push(HistogramDataPoint { attributes, time_unix_nano, flags, ..Default::default() });
-            }
+            add_point(&mut metric, point.end_marker(time));
             metric
         };
         missing.map(end_marker).collect()
@@ -90,20 +102,148 @@ impl MeasuredSeries {
 
     /// Moves all remembered times to `latest` or earlier.
     pub(super) fn limit_times(&mut self, latest: UnixNanos) {
-        self.series.values_mut().for_each(|series| series.point.time_unix_nano = latest.get().min(series.point.time_unix_nano));
+        self.series.values_mut().for_each(|series| {
+            let time = series.point.time_mut();
+            *time = latest.get().min(*time);
+        });
     }
 }
 
-/// Subtracts the point before. Returns false if nothing was measured since.
-fn subtract(point: &mut HistogramDataPoint, before: &HistogramDataPoint) -> bool {
+/// Takes the points out of a histogram. `None` for other metrics.
+fn take_points(metric: &mut Metric) -> Option<Vec<Point>> {
+    match &mut metric.data {
+        Some(Data::Histogram(histogram)) => Some(std::mem::take(&mut histogram.data_points).into_iter().map(Point::Explicit).collect()),
+        Some(Data::ExponentialHistogram(histogram)) => {
+            Some(std::mem::take(&mut histogram.data_points).into_iter().map(Point::Exponential).collect())
+        }
+        _ => None,
+    }
+}
+
+fn add_point(metric: &mut Metric, point: Point) {
+    match (&mut metric.data, point) {
+        (Some(Data::Histogram(histogram)), Point::Explicit(point)) => histogram.data_points.push(point),
+        (Some(Data::ExponentialHistogram(histogram)), Point::Exponential(point)) => histogram.data_points.push(point),
+        _ => {}
+    }
+}
+
+fn set_delta(metric: &mut Metric) {
+    if let Some(
+        Data::Histogram(Histogram { aggregation_temporality, .. })
+        | Data::ExponentialHistogram(ExponentialHistogram { aggregation_temporality, .. }),
+    ) = &mut metric.data
+    {
+        *aggregation_temporality = AggregationTemporality::Delta as i32;
+    }
+}
+
+fn is_empty_histogram(metric: &Metric) -> bool {
+    match &metric.data {
+        Some(Data::Histogram(histogram)) => histogram.data_points.is_empty(),
+        Some(Data::ExponentialHistogram(histogram)) => histogram.data_points.is_empty(),
+        _ => false,
+    }
+}
+
+impl Point {
+    const fn is_exponential(&self) -> bool {
+        matches!(self, Self::Exponential(_))
+    }
+
+    fn attributes(&self) -> &[KeyValue] {
+        match self {
+            Self::Explicit(point) => &point.attributes,
+            Self::Exponential(point) => &point.attributes,
+        }
+    }
+
+    const fn start(&self) -> u64 {
+        match self {
+            Self::Explicit(point) => point.start_time_unix_nano,
+            Self::Exponential(point) => point.start_time_unix_nano,
+        }
+    }
+
+    const fn start_mut(&mut self) -> &mut u64 {
+        match self {
+            Self::Explicit(point) => &mut point.start_time_unix_nano,
+            Self::Exponential(point) => &mut point.start_time_unix_nano,
+        }
+    }
+
+    const fn time(&self) -> u64 {
+        match self {
+            Self::Explicit(point) => point.time_unix_nano,
+            Self::Exponential(point) => point.time_unix_nano,
+        }
+    }
+
+    const fn time_mut(&mut self) -> &mut u64 {
+        match self {
+            Self::Explicit(point) => &mut point.time_unix_nano,
+            Self::Exponential(point) => &mut point.time_unix_nano,
+        }
+    }
+
+    /// Leaves out the exemplars up to this time, which were exported before.
+    fn remove_exemplars_until(&mut self, time: u64) {
+        let exemplars = match self {
+            Self::Explicit(point) => &mut point.exemplars,
+            Self::Exponential(point) => &mut point.exemplars,
+        };
+        exemplars.retain(|exemplar| exemplar.time_unix_nano > time);
+    }
+
+    fn end_marker(self, time_unix_nano: u64) -> Self {
+        let flags = DataPointFlags::NoRecordedValueMask as u32;
+        match self {
+            Self::Explicit(HistogramDataPoint { attributes, .. }) => {
+                Self::Explicit(HistogramDataPoint { attributes, time_unix_nano, flags, ..Default::default() })
+            }
+            Self::Exponential(ExponentialHistogramDataPoint { attributes, .. }) => {
+                Self::Exponential(ExponentialHistogramDataPoint { attributes, time_unix_nano, flags, ..Default::default() })
+            }
+        }
+    }
+
+    /// Subtracts the point before. Returns false if nothing was measured since.
+    fn subtract(&mut self, before: &Self) -> bool {
+        match (self, before) {
+            (Self::Explicit(point), Self::Explicit(before)) => subtract_explicit(point, before),
+            (Self::Exponential(point), Self::Exponential(before)) => subtract_exponential(point, before),
+            _ => true,
+        }
+    }
+}
+
+fn subtract_explicit(point: &mut HistogramDataPoint, before: &HistogramDataPoint) -> bool {
     point.start_time_unix_nano = before.time_unix_nano;
     point.count = point.count.saturating_sub(before.count);
     for (count, before) in point.bucket_counts.iter_mut().zip(&before.bucket_counts) {
         *count = count.saturating_sub(*before);
     }
     point.sum = point.sum.map(|sum| sum - before.sum.unwrap_or_default());
-    // Minimum and maximum are those since the start of the instrument, not of the delta.
+    // Minimum and maximum are those since the start of the measurement, not of the delta.
     (point.min, point.max) = (None, None);
+    point.count > 0
+}
+
+fn subtract_exponential(point: &mut ExponentialHistogramDataPoint, before: &ExponentialHistogramDataPoint) -> bool {
+    point.start_time_unix_nano = before.time_unix_nano;
+    point.count = point.count.saturating_sub(before.count);
+    point.zero_count = point.zero_count.saturating_sub(before.zero_count);
+    point.sum = point.sum.map(|sum| sum - before.sum.unwrap_or_default());
+    (point.min, point.max) = (None, None);
+    if let (Some(now), Some(Buckets { offset, bucket_counts })) = (&mut point.positive, &before.positive) {
+        let mut before = ExponentialBuckets { scale: before.scale, zero_count: 0, offset: *offset, counts: bucket_counts.clone() };
+        // A scale never rises while a histogram counts.
+        before.reduce(u32::try_from(before.scale - point.scale).unwrap_or(0));
+        for (count, index) in before.counts.into_iter().zip(before.offset..) {
+            let bucket = usize::try_from(index - now.offset).ok().and_then(|position| now.bucket_counts.get_mut(position));
+            bucket.into_iter().for_each(|bucket| *bucket = bucket.saturating_sub(count));
+        }
+    }
     point.count > 0
 }
 
@@ -112,6 +252,7 @@ fn subtract(point: &mut HistogramDataPoint, before: &HistogramDataPoint) -> bool
 mod tests {
     use super::*;
     use crate::report::ReadingStatus;
+    use opentelemetry_proto::tonic::metrics::v1 as otlp;
 
     fn collected(start: u64, count: u64, time: u64) -> Vec<ScopeMetrics> {
         let point = HistogramDataPoint {
@@ -170,5 +311,91 @@ mod tests {
         for (count, time) in [(3, 10), (5, 20)] {
             assert_eq!(export(&mut measured, Temporality::Cumulative, count, time), Some((1, count, vec![count, 0], Some(9.0))));
         }
+    }
+
+    /// A histogram with exponential buckets that has counted these values.
+    fn exponential(values: &[f64]) -> Vec<ScopeMetrics> {
+        let mut buckets = ExponentialBuckets::default();
+        values.iter().for_each(|value| buckets.add(*value));
+        let point = ExponentialHistogramDataPoint {
+            start_time_unix_nano: 1,
+            count: values.len() as u64,
+            sum: Some(values.iter().sum()),
+            scale: buckets.scale,
+            zero_count: buckets.zero_count,
+            positive: Some(Buckets { offset: buckets.offset, bucket_counts: buckets.counts }),
+            ..Default::default()
+        };
+        let cumulative = AggregationTemporality::Cumulative as i32;
+        let data = Some(Data::ExponentialHistogram(ExponentialHistogram { data_points: vec![point], aggregation_temporality: cumulative }));
+        vec![ScopeMetrics { metrics: vec![Metric { name: "a".into(), data, ..Default::default() }], ..Default::default() }]
+    }
+
+    fn update(measured: &mut MeasuredSeries, mut scopes: Vec<ScopeMetrics>, temporality: Temporality, time: u64) -> Vec<Metric> {
+        let time = UnixNanos::new(time).unwrap();
+        let status = ReadingStatus::failed(time);
+        let transition = Transition { status, time, last_time: None, last_complete_time: None, exported_until: None, restarted_at: None };
+        measured.update(&mut scopes, &transition, temporality);
+        scopes.remove(0).metrics
+    }
+
+    fn exponential_point(metric: &Metric) -> ExponentialHistogramDataPoint {
+        let Some(Data::ExponentialHistogram(histogram)) = &metric.data else { panic!("{metric:?}") };
+        histogram.data_points[0].clone()
+    }
+
+    #[test]
+    fn an_exponential_delta_is_right_although_the_scale_falls() {
+        // The third reading has values that need coarser buckets.
+        let values: Vec<f64> = [1.0, 1.5, 0.0, 0.5, 300.0, 0.0, 1e6, 1e-3, 1.5].to_vec();
+        let mut measured = MeasuredSeries::default();
+        let mut before = 0;
+        for (n, time) in [(3, 10), (4, 20), (9, 30)] {
+            let metrics = update(&mut measured, exponential(&values[..n]), Temporality::Delta, time);
+            let point = exponential_point(&metrics[0]);
+            assert_eq!((point.start_time_unix_nano, point.time_unix_nano), (if before == 0 { 1 } else { time - 10 }, time));
+            let since = &values[before..n];
+            assert_eq!((point.count, point.sum), (since.len() as u64, Some(since.iter().sum())));
+            let mut expected = ExponentialBuckets::default();
+            since.iter().for_each(|value| expected.add(*value));
+            assert_eq!(point.zero_count, expected.zero_count);
+            expected.reduce(u32::try_from(expected.scale - point.scale).unwrap());
+            let filled = |counts: &[u64], offset: i32| -> Vec<(i32, u64)> {
+                (offset..).zip(counts.iter().copied()).filter(|(_, count)| *count > 0).collect()
+            };
+            let positive = point.positive.unwrap();
+            assert_eq!(filled(&positive.bucket_counts, positive.offset), filled(&expected.counts, expected.offset), "{time}");
+            before = n;
+        }
+        assert!(update(&mut measured, exponential(&values), Temporality::Delta, 40).is_empty());
+        let ends = update(&mut measured, vec![ScopeMetrics::default()], Temporality::Delta, 50);
+        let end = exponential_point(&ends[0]);
+        assert_eq!((end.flags, end.time_unix_nano), (DataPointFlags::NoRecordedValueMask as u32, 50));
+    }
+
+    #[test]
+    fn an_exemplar_is_exported_once() {
+        let mut measured = MeasuredSeries::default();
+        let mut exported = |times: &[u64], reading: u64| -> Vec<u64> {
+            let mut scopes = collected(1, reading, reading);
+            let Some(Data::Histogram(histogram)) = &mut scopes[0].metrics[0].data else { return Vec::new() };
+            histogram.data_points[0].exemplars =
+                times.iter().map(|time| otlp::Exemplar { time_unix_nano: *time, ..Default::default() }).collect();
+            let metrics = update(&mut measured, scopes, Temporality::Cumulative, reading);
+            let Some(Data::Histogram(histogram)) = &metrics[0].data else { return Vec::new() };
+            histogram.data_points[0].exemplars.iter().map(|exemplar| exemplar.time_unix_nano).collect()
+        };
+        assert_eq!(exported(&[5, 8], 10), [5, 8]);
+        assert_eq!(exported(&[5, 8, 12], 20), [12]);
+        assert_eq!(exported(&[5, 12], 30), [0; 0]);
+    }
+
+    #[test]
+    fn a_series_can_change_its_buckets() {
+        let mut measured = MeasuredSeries::default();
+        update(&mut measured, collected(1, 3, 10), Temporality::Delta, 10);
+        let metrics = update(&mut measured, exponential(&[1.0, 2.0]), Temporality::Delta, 20);
+        let point = exponential_point(&metrics[0]);
+        assert_eq!((point.count, point.start_time_unix_nano), (2, 1));
     }
 }

@@ -56,9 +56,11 @@ use histograms::HistogramSeries;
 use measured::MeasuredSeries;
 use native::NativeSeries;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::metrics::v1::ScopeMetrics;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, HistogramDataPoint, ScopeMetrics};
 use prost::Message;
 use scalars::ScalarSeries;
+use std::collections::HashSet;
 use std::sync::Arc;
 use transition::{READING_STEP_NANOS, ReadingHistory, Transition};
 
@@ -118,6 +120,7 @@ impl SeriesState {
         if let Some(scope) = canonical.first_mut() {
             scope.metrics.extend(histograms);
         }
+        remove_contradicted_ends(&mut canonical);
         Report { canonical, native: self.native.report(native, &transition, self.temporality) }
     }
 
@@ -149,6 +152,32 @@ fn is_delta(temporality: Temporality, kind: FamilyType) -> bool {
 /// The time in the form of OTLP, where 0 means "unset".
 fn otlp_time(time: Option<UnixNanos>) -> u64 {
     time.map_or(0, UnixNanos::get)
+}
+
+/// Removes the end markers of histograms that are in the reading, too: the mail server had counted them until Postmeter did, or the reverse.
+fn remove_contradicted_ends(scopes: &mut [ScopeMetrics]) {
+    let is_end = |point: &HistogramDataPoint| point.flags == DataPointFlags::NoRecordedValueMask as u32;
+    let histograms = || {
+        let metrics = scopes.iter().flat_map(|scope| &scope.metrics);
+        metrics.filter_map(|metric| match &metric.data {
+            Some(Data::Histogram(histogram)) => Some((metric.name.as_str(), &histogram.data_points)),
+            _ => None,
+        })
+    };
+    if !histograms().any(|(_, points)| points.iter().any(is_end)) {
+        return;
+    }
+    let key = |name: &str, point: &HistogramDataPoint| series_key(name, &point.attributes);
+    let values = histograms().flat_map(|(name, points)| points.iter().filter(|point| !is_end(point)).map(move |point| key(name, point)));
+    let values: HashSet<Vec<u8>> = values.collect();
+    for metric in scopes.iter_mut().flat_map(|scope| &mut scope.metrics) {
+        if let Some(Data::Histogram(histogram)) = &mut metric.data {
+            histogram.data_points.retain(|point| !is_end(point) || !values.contains(&key(&metric.name, point)));
+        }
+    }
+    for scope in scopes {
+        scope.metrics.retain(|metric| !matches!(&metric.data, Some(Data::Histogram(histogram)) if histogram.data_points.is_empty()));
+    }
 }
 
 /// The identity of a canonical series: its metric and its sorted attributes.

@@ -3,7 +3,7 @@
 use super::retention::{OMITTED_CANONICAL_SERIES_MAX, Retention};
 use super::{Transition, UnixNanos, is_delta, limit_point_times, otlp_time, series_key};
 use crate::config::Temporality;
-use crate::model::{self, FamilyType, vocabulary};
+use crate::model::{self, FamilyType, RecordMetrics, vocabulary};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
@@ -17,10 +17,10 @@ pub(super) struct ScalarSeries {
     series: HashMap<Vec<u8>, Series>,
     /// The number of the current reading. Series with an older number are missing from it.
     generation: u64,
-    /// `true` if Postmeter counted the deliveries in the last reading, and the time of that reading.
-    followed_delivery_log: Option<(bool, UnixNanos)>,
-    /// The time at which Postmeter began to count the deliveries, if the server counted them before.
-    delivery_counts_since: Option<UnixNanos>,
+    /// The metrics that Postmeter counted from records in the last reading, and the time of that reading.
+    from_records: Option<(RecordMetrics, UnixNanos)>,
+    /// The time at which Postmeter began to count from records what the server had counted before.
+    record_counts_since: Option<UnixNanos>,
 }
 
 #[derive(Debug)]
@@ -59,9 +59,9 @@ impl ScalarSeries {
     /// Sets the times of all points, turns counters into deltas if configured, and adds the end markers of series that are missing.
     pub(super) fn update(&mut self, scopes: &mut [ScopeMetrics], transition: &Transition, temporality: Temporality) {
         self.generation += 1;
-        let is_new_source = self.update_delivery_source(transition);
+        let ended_counts = self.update_record_source(transition);
         for metric in scopes.iter_mut().flat_map(|scope| &mut scope.metrics) {
-            let source = self.source_of(&metric.name, transition, is_new_source);
+            let source = self.source_of(&metric.name, transition, ended_counts);
             let is_monotonic = matches!(&metric.data, Some(Data::Sum(sum)) if sum.is_monotonic);
             let delta = is_monotonic && is_delta(temporality, FamilyType::Counter);
             if let Some(Data::Sum(sum)) = &mut metric.data
@@ -95,24 +95,25 @@ impl ScalarSeries {
         }
     }
 
-    /// Notes whether Postmeter counts the deliveries. Returns true if that changed with this reading.
-    fn update_delivery_source(&mut self, transition: &Transition) -> bool {
-        let follows = transition.status.follows_delivery_log;
-        let before = self.followed_delivery_log.replace((follows, transition.time));
-        let Some((_, changed_at)) = before.filter(|(before, _)| *before != follows) else { return false };
-        self.delivery_counts_since = Some(changed_at);
-        true
+    /// Notes which metrics Postmeter counts from records. Returns those that it did until the reading before, and that the server counts now.
+    fn update_record_source(&mut self, transition: &Transition) -> RecordMetrics {
+        let from_records = transition.status.from_records;
+        let before = self.from_records.replace((from_records, transition.time));
+        let Some((before, changed_at)) = before.filter(|(before, _)| *before != from_records) else { return RecordMetrics::NONE };
+        self.record_counts_since = Some(changed_at);
+        RecordMetrics::of(|metric| before.contains(metric) && !from_records.contains(metric))
     }
 
-    fn source_of(&self, metric: &str, transition: &Transition, is_new_source: bool) -> Source {
+    /// The side that counts a metric. `ended_counts` are those that Postmeter counted from records until the reading before.
+    fn source_of(&self, metric: &str, transition: &Transition, ended_counts: RecordMetrics) -> Source {
         let is_in = |metrics: &[&model::Metric]| metrics.iter().any(|m| m.name == metric);
         let tally_since = transition.status.tally_since;
         if is_in(vocabulary::POLL_METRICS) {
             return Source::Postmeter { since: tally_since };
         }
-        match is_in(vocabulary::DELIVERY_LOG_METRICS) {
-            true if transition.status.follows_delivery_log => Source::Postmeter { since: tally_since.max(self.delivery_counts_since) },
-            is_delivery_metric => Source::Server { is_new: is_new_source && is_delivery_metric },
+        match transition.status.from_records.contains_name(metric) || is_in(vocabulary::RECORD_STATE_METRICS) {
+            true => Source::Postmeter { since: tally_since.max(self.record_counts_since) },
+            false => Source::Server { is_new: ended_counts.contains_name(metric) },
         }
     }
 
@@ -149,9 +150,11 @@ impl ScalarSeries {
         series.ended = false;
         // The counting side changed, so the old value and start do not apply: the series begins anew.
         if std::mem::replace(&mut series.is_counted_by_postmeter, is_counted_by_postmeter) != is_counted_by_postmeter {
-            series.start = Some(series.time);
+            let start = series.time;
+            series.start = Some(start);
             (series.value, series.time) = (value, time);
-            return Baseline { start: series.start, delta_from: None };
+            // Postmeter has counted nothing before the change; how much of its value the server counted since is not known.
+            return Baseline { start: series.start, delta_from: is_counted_by_postmeter.then_some((0.0, start)) };
         }
         let decreased = value < series.value;
         let reset = match source {
@@ -194,8 +197,8 @@ impl ScalarSeries {
     /// Moves all remembered times to `latest` or earlier.
     pub(super) fn limit_times(&mut self, latest: UnixNanos) {
         self.series.values_mut().for_each(|series| limit_point_times(&mut series.start, &mut series.time, latest));
-        self.delivery_counts_since = self.delivery_counts_since.map(|since| latest.min(since));
-        self.followed_delivery_log = self.followed_delivery_log.map(|(follows, time)| (follows, latest.min(time)));
+        self.record_counts_since = self.record_counts_since.map(|since| latest.min(since));
+        self.from_records = self.from_records.map(|(from_records, time)| (from_records, latest.min(time)));
     }
 }
 

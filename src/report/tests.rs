@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Histogram, vocabulary};
+use crate::model::{Histogram, RecordMetrics, vocabulary};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -23,7 +23,7 @@ fn failed(seconds: u64) -> ReadingStatus {
 }
 
 fn with_delivery_log(status: ReadingStatus) -> ReadingStatus {
-    ReadingStatus { follows_delivery_log: true, ..status }
+    ReadingStatus { from_records: RecordMetrics::of(|metric| vocabulary::DELIVERY_METRICS.contains(&metric)), ..status }
 }
 
 fn attributes(value: &str) -> Vec<KeyValue> {
@@ -151,6 +151,36 @@ fn the_source_of_delivery_counts_can_change() {
     assert_eq!(scalars(&mut state, at(20), &of_server), [""; 0]);
     let rises = ["mail.bounces{z} +1 @20 30", "mail.delivery.attempts{x} +2 @20 30", "mail.delivery.failures{y} +0 @20 30"];
     assert_eq!(scalars(&mut state, at(30), &[(ATTEMPTS, "x", 5002), of_server[1], (BOUNCES, "z", 9)]), rises);
+}
+
+#[test]
+fn a_histogram_that_changes_its_source_has_no_end_marker() {
+    const DURATION: &str = "mail.delivery.duration";
+    // The attributes that `HistogramSeries` sets.
+    let histogram = Histogram { bounds: vec![], cumulative: vec![], sum: None, count: 4 };
+    let of_server = Snapshot { histograms: vec![(&vocabulary::DELIVERY_DURATION, Vec::new(), histogram)], ..Snapshot::default() };
+    let attributes = crate::telemetry::otlp_attributes(&Vec::new(), "cpanel");
+    let of_records = || {
+        let mut metric = collected((DURATION, "", 2));
+        let Some(Data::Histogram(histogram)) = &mut metric.data else { panic!("{metric:?}") };
+        histogram.data_points[0].attributes.clone_from(&attributes);
+        vec![ScopeMetrics { metrics: vec![metric], ..Default::default() }]
+    };
+    let mut state = SeriesState::default();
+    let mut step = |status, scopes: Vec<ScopeMetrics>, snapshot: &Snapshot| -> Vec<(u64, u32)> {
+        let report = state.report_with(status, scopes, "cpanel", Some(snapshot), &Arc::default());
+        let metrics = report.canonical.into_iter().flat_map(|scope| scope.metrics);
+        let points = metrics.flat_map(|metric| match metric.data {
+            Some(Data::Histogram(histogram)) => histogram.data_points,
+            other => panic!("{other:?}"),
+        });
+        points.map(|point| (point.count, point.flags)).collect()
+    };
+    let empty = || vec![ScopeMetrics::default()];
+    assert_eq!(step(at(10), empty(), &of_server), [(4, 0)]);
+    assert_eq!(step(with_delivery_log(at(20)), of_records(), &Snapshot::default()), [(2, 0)]);
+    assert_eq!(step(at(30), empty(), &of_server), [(4, 0)]);
+    assert_eq!(step(at(40), empty(), &Snapshot::default()), [(0, 1)]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Points in time, and the status of a reading.
 
+use crate::model::RecordMetrics;
 use crate::poll::Reading;
 use std::num::NonZeroU64;
 use std::time::SystemTime;
@@ -67,8 +68,8 @@ pub struct ReadingStatus {
     pub counters_since: Option<UnixNanos>,
     /// The time at which Postmeter began to count the errors and repairs of the target.
     pub tally_since: Option<UnixNanos>,
-    /// Postmeter counts the deliveries itself, from the server's delivery log.
-    pub follows_delivery_log: bool,
+    /// The metrics that Postmeter counts itself, from the target's delivery records.
+    pub from_records: RecordMetrics,
     /// The server drops idle series, which start again at zero: one that is missing from a complete reading does not resume.
     pub drops_idle_series: bool,
 }
@@ -83,7 +84,7 @@ impl ReadingStatus {
             is_complete: false,
             counters_since: None,
             tally_since: None,
-            follows_delivery_log: false,
+            from_records: RecordMetrics::NONE,
             drops_idle_series: false,
         }
     }
@@ -98,7 +99,7 @@ impl ReadingStatus {
             is_complete: reading.is_complete(),
             counters_since: snapshot.and_then(|snapshot| snapshot.counters_since).map(UnixNanos::from),
             tally_since: Some(reading.tally_since.into()),
-            follows_delivery_log: reading.tally.metrics_from_log,
+            from_records: reading.record_metrics(),
             drops_idle_series: snapshot.is_some_and(|snapshot| snapshot.drops_idle_series),
         }
     }

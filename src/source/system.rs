@@ -1,6 +1,8 @@
 //! A mail system: its parts, its limits, and where its responses differ from what other systems send.
 
 use super::{DeliveryLogApi, Diagnosis, Example, Hook, Part, Rule, TARGET_URL, WindowRule};
+use crate::model::RecordMetrics;
+use crate::model::vocabulary::DELIVERY_METRICS;
 use std::time::Duration;
 
 /// A mail system. [`Source::new`] has the defaults of all fields that it does not take.
@@ -87,6 +89,19 @@ impl Source {
     #[must_use]
     pub fn uses_target_url(&self) -> bool {
         self.required().requests.iter().any(|request| request.path == TARGET_URL)
+    }
+
+    /// Returns `true` if the system has delivery records.
+    #[must_use]
+    pub const fn has_records(&self) -> bool {
+        self.delivery_log.is_some() || self.hook.is_some()
+    }
+
+    /// The metrics that can be counted from the system's delivery records.
+    #[must_use]
+    pub fn record_metrics(&self) -> RecordMetrics {
+        // A delivery log has deliveries only; a hook can have all events.
+        RecordMetrics::of(|metric| self.hook.is_some() || self.delivery_log.is_some() && DELIVERY_METRICS.contains(&metric))
     }
 
     /// All rules, each with its part.

@@ -1,8 +1,11 @@
 //! A target and its `MeterProvider`: the input of the push and the pull.
 
-use super::{CounterStarts, DeliveryMetrics, Identity, TargetMeterProvider};
-use crate::config::Origin;
-use crate::model::{Point, SelectedFamilies, TranslationStrategy};
+use super::meter_provider::empty_canonical_scope;
+use super::record_histograms::otlp_metrics;
+use super::{CounterStarts, DeliveryMetrics, Identity, RecordHistogram, TargetMeterProvider};
+use crate::config::{HistogramForm, Origin};
+use crate::model::vocabulary::RECORD_METRICS;
+use crate::model::{Metric, Point, RecordMetrics, SelectedFamilies, TranslationStrategy};
 use crate::poll::{Reading, Target};
 use opentelemetry_proto::tonic::metrics::v1::ScopeMetrics;
 use parking_lot::Mutex;
@@ -14,7 +17,7 @@ use std::time::Instant;
 pub struct CollectedTarget {
     /// The target, which is polled.
     pub target: Arc<Target>,
-    /// The metrics of its delivery log, if that is followed.
+    /// The metrics of its delivery records, if it has records.
     pub deliveries: Option<Arc<DeliveryMetrics>>,
     /// The instruments of its canonical metrics.
     pub meter_provider: TargetMeterProvider,
@@ -39,9 +42,12 @@ impl CollectedTarget {
         let meter_provider = TargetMeterProvider::new(&target);
         let identity = Identity::of(&target.config);
         let deliveries_before = before.filter(|before| before.identity == identity).and_then(|before| before.deliveries.as_ref());
-        let deliveries = (target.config.delivery_log.is_some() || target.config.deliveries.is_some()).then(|| match deliveries_before {
-            Some(before) => meter_provider.delivery_metrics().continuing(before),
-            None => meter_provider.delivery_metrics(),
+        let deliveries = target.config.has_records().then(|| {
+            let deliveries = DeliveryMetrics::new(target.config.record_detail(), target.records.clone());
+            match deliveries_before {
+                Some(before) => deliveries.continuing(before),
+                None => deliveries,
+            }
         });
         let origin = Mutex::new(target.config.origin.clone());
         Self { target, deliveries: deliveries.map(Arc::new), meter_provider, identity, origin }
@@ -87,26 +93,54 @@ impl CollectedTarget {
         *self.origin.lock() = origin;
     }
 
-    /// The canonical scalars of a reading as OTLP metrics, for the push.
-    pub fn collect(&self, reading: &Reading) -> Vec<ScopeMetrics> {
-        self.meter_provider.collect(self.points(reading))
+    /// The canonical scalars of a reading, and the histograms of delivery records in this form, as OTLP metrics for the push.
+    pub fn collect(&self, reading: &Reading, form: HistogramForm) -> Vec<ScopeMetrics> {
+        let mut scopes = self.meter_provider.collect(self.points(reading));
+        if scopes.is_empty() {
+            scopes.push(empty_canonical_scope());
+        }
+        if let Some(scope) = scopes.first_mut() {
+            scope.metrics.extend(otlp_metrics(&self.record_histograms(reading), self.system(), form));
+        }
+        scopes
+    }
+
+    /// The histograms that are counted from delivery records at the time of a reading.
+    #[must_use]
+    pub fn record_histograms(&self, reading: &Reading) -> Vec<RecordHistogram> {
+        let from_records = reading.record_metrics();
+        let counted = self.deliveries.as_ref().filter(|_| from_records != RecordMetrics::NONE);
+        let mut histograms = counted.map(|deliveries| deliveries.histograms()).unwrap_or_default();
+        histograms.retain(|histogram| from_records.contains(histogram.metric));
+        histograms
     }
 
     /// The canonical scalars of a reading as families with the labels `job` and `instance`, for the pull.
     pub fn gather(&self, reading: &Reading, strategy: TranslationStrategy) -> SelectedFamilies {
-        self.meter_provider.gather(self.points(reading), strategy, &CounterStarts::of(reading))
+        self.meter_provider.gather(self.points(reading), strategy, &self.counter_starts(reading))
     }
 
     /// The same as [`gather`](Self::gather) without `job` and `instance`.
     pub fn gather_without_target_labels(&self, reading: &Reading, strategy: TranslationStrategy) -> SelectedFamilies {
-        self.meter_provider.gather_without_target_labels(self.points(reading), strategy, &CounterStarts::of(reading))
+        self.meter_provider.gather_without_target_labels(self.points(reading), strategy, &self.counter_starts(reading))
     }
 
-    /// The points of a reading and of the delivery log, which does not depend on the poll.
+    fn counter_starts(&self, reading: &Reading) -> CounterStarts {
+        CounterStarts::of(reading).with_records_since(self.deliveries.as_ref().map(|deliveries| deliveries.since()))
+    }
+
+    /// The points of a reading and of the delivery records, which do not depend on the poll.
     fn points(&self, reading: &Reading) -> Vec<Point> {
         let now = Instant::now();
         let mut points = reading.points(now);
-        points.extend(self.deliveries.iter().flat_map(|deliveries| deliveries.points(now)));
+        let from_records = reading.record_metrics();
+        let is_counted = |metric: &&'static Metric| !RECORD_METRICS.contains(metric) || from_records.contains(metric);
+        let of_records: Vec<Point> = self.deliveries.iter().flat_map(|deliveries| deliveries.points(now)).collect();
+        if self.target.config.deliveries.is_some() {
+            // A delivery log notes them when it was read.
+            self.target.note_log_counts(now, &of_records);
+        }
+        points.extend(of_records.into_iter().filter(|point| is_counted(&point.metric)));
         points
     }
 }

@@ -4,56 +4,45 @@
 //!
 //! A record counts when the OTLP receiver has accepted it (or immediately if there is no receiver), not when it is read: a record that is
 //! read again after a crash would otherwise count twice. The metrics contain no personal data.
+//!
+//! # One source per metric
+//!
+//! The metrics of deliveries that the mail server has itself are used until the first record arrives ([`RecordArrival`]). The series begin
+//! anew then. The exports add up nothing: a metric is either read from the server or counted here.
 
-use super::meter_provider::measured_histogram;
+use super::record_failures::{DETAILED_FAILURES_MAX, FAILURES_MAX, Failures};
+use super::record_groups::RecordGroups;
+use super::record_histograms::{DURATION_SECONDS, RecordHistogram, SIZE_BYTES, nanos};
+use crate::config::RecordDetail;
 use crate::model::vocabulary::{
-    DELIVERY_ATTEMPTS, DELIVERY_DURATION, DELIVERY_FAILURES, DELIVERY_OUTCOME, DELIVERY_STAGE, ERROR_TYPE, FAILURE_KIND, MESSAGE_SIZE,
-    MESSAGE_SOURCE, OTHER, POLL_ERRORS, POLL_PART, POLL_RECORDS, RECORD_LAG, RECORD_QUEUE_DEPTH, RECORD_STATE, SYSTEM_NAME,
+    BOUNCE_TYPE, BOUNCES, COMPLAINT_TYPE, COMPLAINTS, DELIVERY_ATTEMPTS, DELIVERY_DURATION, DELIVERY_FAILURES, DELIVERY_OUTCOME,
+    ERROR_TYPE, MESSAGE_SIZE, MESSAGE_SOURCE, POLL_ERRORS, POLL_PART, POLL_RECORDS, PROTOCOL, RECEIVED_MESSAGES, RECORD_LAG,
+    RECORD_QUEUE_DEPTH, RECORD_STATE, REJECTED_MESSAGES, REJECTION_REASON,
 };
-use crate::model::{Attributes, EnhancedStatus, FailureKind, Outcome, Point, Record, RecordEvent, RecordState};
-use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Histogram, Meter};
+use crate::model::{
+    Attribute, Attributes, BounceType, ComplaintType, FailureKind, MeasuredExemplar, MeasuredHistogram, Metric, Outcome, Point, Record,
+    RecordEvent, RecordState, RecordUid,
+};
+use crate::poll::RecordArrival;
 use parking_lot::{Mutex, MutexGuard};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-/// Combinations of stage, kind and status with a series of their own. The status is chosen by foreign servers, so it must be limited.
-pub const FAILURES_MAX: usize = 500;
-/// Upper bounds from one second, the resolution of mail servers, to five days, after which most servers give up.
-const DURATION_SECONDS: [f64; 16] =
-    [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14_400.0, 43_200.0, 86_400.0, 432_000.0];
-/// Upper bounds from a line of text to a size that most servers reject.
-const SIZE_BYTES: [f64; 12] = [
-    1024.0,
-    4096.0,
-    16_384.0,
-    65_536.0,
-    262_144.0,
-    1_048_576.0,
-    4_194_304.0,
-    10_485_760.0,
-    20_971_520.0,
-    31_457_280.0,
-    52_428_800.0,
-    104_857_600.0,
-];
+/// The reason of a rejection that a record does not report.
+const UNSPECIFIED: &str = "unspecified";
 
 /// The metrics of the delivery records of one target.
 #[derive(Debug)]
 pub struct DeliveryMetrics {
-    system: KeyValue,
-    duration: Histogram<f64>,
-    size: Histogram<f64>,
     counts: Arc<Mutex<Counts>>,
+    arrival: Arc<RecordArrival>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
-    /// Attempts by outcome, in the order of `DELIVERY_OUTCOME`.
-    attempts: [u64; DELIVERY_OUTCOME.values.len()],
-    failures: BTreeMap<Failure, u64>,
+    deliveries: DeliveryCounts,
     /// Records by state, in the order of [`RecordState::ALL`].
     records: [u64; RecordState::ALL.len()],
     errors: BTreeMap<(&'static str, &'static str), u64>,
@@ -62,57 +51,73 @@ struct Counts {
     complete_at: Option<Instant>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Failure {
-    stage: Option<&'static str>,
-    kind: &'static str,
-    status: Status,
+/// What was counted from the contents of records.
+#[derive(Debug)]
+struct DeliveryCounts {
+    /// The time since which these are counted.
+    since: SystemTime,
+    groups: RecordGroups,
+    by_group: Vec<GroupCounts>,
+    failures: Failures,
+    /// Message sizes by source.
+    sizes: BTreeMap<Option<&'static str>, MeasuredHistogram>,
+    /// Received messages by protocol and source.
+    received: BTreeMap<(Option<&'static str>, Option<&'static str>), u64>,
+    rejected: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Status {
-    Known(EnhancedStatus),
-    Unknown,
-    Other,
+/// The counts of a group of records.
+#[derive(Debug, Default)]
+struct GroupCounts {
+    /// Attempts by outcome, in the order of `DELIVERY_OUTCOME`.
+    attempts: [u64; DELIVERY_OUTCOME.values.len()],
+    /// Bounces by type, the last ones without a type.
+    bounces: [u64; BounceType::ALL.len() + 1],
+    /// Complaints by type, the last ones without a type.
+    complaints: [u64; ComplaintType::ALL.len() + 1],
+    duration: Option<Box<MeasuredHistogram>>,
 }
 
 impl DeliveryMetrics {
-    pub(super) fn new(meter: &Meter, system: &'static str) -> Self {
-        let duration = measured_histogram(meter, &DELIVERY_DURATION, &DURATION_SECONDS);
-        let size = measured_histogram(meter, &MESSAGE_SIZE, &SIZE_BYTES);
-        Self { system: KeyValue::new(SYSTEM_NAME.key, system), duration, size, counts: Arc::default() }
+    /// Metrics without records. `detail` determines the series into which they are split, and `arrival` which metrics are counted here.
+    #[must_use]
+    pub fn new(detail: RecordDetail, arrival: Arc<RecordArrival>) -> Self {
+        let deliveries = DeliveryCounts::new(detail);
+        let (records, errors, queued, complete_at) = Default::default();
+        Self { counts: Arc::new(Mutex::new(Counts { deliveries, records, errors, queued, complete_at })), arrival }
     }
 
-    /// Continues the counts of another target's metrics. Both share them until the other one ends. The histograms begin anew.
-    pub(super) fn continuing(self, before: &Self) -> Self {
-        Self { counts: before.counts.clone(), ..self }
+    /// Continues the counts and histograms of another target's metrics. Both share them until the other one ends. If the records are split
+    /// by other fields than before, what was counted from their contents begins anew.
+    #[must_use]
+    pub fn continuing(self, before: &Self) -> Self {
+        self.arrival.inherit_from(&before.arrival);
+        let mut own = self.counts.lock();
+        let mut counts = before.counts.lock();
+        if counts.deliveries.groups.detail.is_by_same(&own.deliveries.groups.detail) {
+            counts.deliveries.groups.detail.groups_max = own.deliveries.groups.detail.groups_max;
+            drop((own, counts));
+            return Self { counts: before.counts.clone(), ..self };
+        }
+        (own.records, own.queued, own.complete_at) = (counts.records, counts.queued, counts.complete_at);
+        own.errors.clone_from(&counts.errors);
+        drop((own, counts));
+        self
     }
 
     /// Counts accepted records.
-    pub fn record(&self, records: &[Record]) {
+    pub fn record(&self, records: &[(RecordUid, Record)]) {
+        if records.is_empty() {
+            return;
+        }
+        let (now, at) = (SystemTime::now(), Instant::now());
         let mut counts = self.counts();
-        for record in records {
-            let attempt = record.outcome.filter(|outcome| outcome.is_attempt() && record.event == RecordEvent::Delivery);
-            let Some(outcome) = attempt else { continue };
-            let index = DELIVERY_OUTCOME.values.iter().position(|value| *value == outcome.as_str());
-            index.into_iter().for_each(|index| counts.attempts[index] += 1);
-            match outcome {
-                Outcome::Deferred => counts.count_failure(record, FailureKind::Transient.as_str()),
-                Outcome::Failed => counts.count_failure(record, FailureKind::Permanent.as_str()),
-                _ => {}
-            }
-            if outcome == Outcome::Deferred {
-                // The duration and size are recorded with the final outcome.
-                continue;
-            }
-            if let Some(seconds) = record.duration {
-                self.duration.record(seconds, std::slice::from_ref(&self.system));
-            }
-            if let Some(bytes) = record.size {
-                let source = record.source.map(|source| KeyValue::new(MESSAGE_SOURCE.key, source));
-                let attributes: Vec<KeyValue> = std::iter::once(self.system.clone()).chain(source).collect();
-                self.size.record(bytes as f64, &attributes);
-            }
+        if self.arrival.arrived(at) {
+            counts.deliveries.since = now;
+        }
+        let nanos = nanos(now);
+        for (uid, record) in records {
+            counts.deliveries.count(*uid, record, nanos);
         }
     }
 
@@ -136,17 +141,24 @@ impl DeliveryMetrics {
         self.counts().complete_at = Some(at);
     }
 
+    /// The last time at which a record arrived or all existing records were read, or else the creation of the target.
+    #[must_use]
+    pub fn last_activity(&self) -> Instant {
+        let last = self.arrival.last();
+        self.counts().complete_at.map_or(last, |complete_at| last.max(complete_at))
+    }
+
+    /// The time since which the contents of records are counted.
+    #[must_use]
+    pub fn since(&self) -> SystemTime {
+        self.counts().deliveries.since
+    }
+
     /// The points of all metrics except the histograms, as of `now`.
     #[must_use]
     pub fn points(&self, now: Instant) -> Vec<Point> {
         let counts = self.counts();
-        let mut points = Vec::new();
-        for (outcome, n) in DELIVERY_OUTCOME.values.iter().zip(counts.attempts) {
-            points.push(Point::new(&DELIVERY_ATTEMPTS, &[(&DELIVERY_OUTCOME, outcome)], n as f64));
-        }
-        for (failure, n) in &counts.failures {
-            points.push(Point { metric: &DELIVERY_FAILURES, attributes: failure.attributes(), value: *n as f64 });
-        }
+        let mut points = counts.deliveries.points();
         for (state, n) in RecordState::ALL.into_iter().zip(counts.records) {
             points.push(Point::new(&POLL_RECORDS, &[(&RECORD_STATE, state.as_str())], n as f64));
         }
@@ -160,87 +172,141 @@ impl DeliveryMetrics {
         points
     }
 
+    /// The histograms.
+    #[must_use]
+    pub fn histograms(&self) -> Vec<RecordHistogram> {
+        self.counts().deliveries.histograms()
+    }
+
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock()
     }
 }
 
-impl Counts {
-    fn count_failure(&mut self, record: &Record, kind: &'static str) {
-        let status = match record.reply.status {
-            Some(status) if status.class != 2 => Status::Known(status),
-            _ => Status::Unknown,
+impl DeliveryCounts {
+    fn new(detail: RecordDetail) -> Self {
+        let failures_max = if detail.by.is_empty() { FAILURES_MAX } else { DETAILED_FAILURES_MAX };
+        Self {
+            since: SystemTime::now(),
+            groups: RecordGroups::new(detail),
+            by_group: Vec::new(),
+            failures: Failures::new(failures_max),
+            sizes: BTreeMap::new(),
+            received: BTreeMap::new(),
+            rejected: 0,
+        }
+    }
+
+    fn count(&mut self, uid: RecordUid, record: &Record, nanos: u64) {
+        match record.event {
+            RecordEvent::Delivery => self.count_delivery(uid, record, nanos),
+            RecordEvent::Bounce => {
+                let index = record.bounce.map_or(BounceType::ALL.len(), |bounce| bounce as usize);
+                self.group(record).1.bounces[index] += 1;
+            }
+            RecordEvent::Complaint => {
+                let index = record.complaint.map_or(ComplaintType::ALL.len(), |complaint| complaint as usize);
+                self.group(record).1.complaints[index] += 1;
+            }
+            RecordEvent::Received => {
+                let protocol = record.protocol.filter(|protocol| PROTOCOL.values.contains(protocol));
+                let source = record.source.filter(|source| MESSAGE_SOURCE.values.contains(source));
+                *self.received.entry((protocol, source)).or_default() += 1;
+            }
+            RecordEvent::Rejection => self.rejected += 1,
+        }
+    }
+
+    /// Counts a record of a delivery. Only attempts count: a message that ends without one was counted with its last attempt.
+    fn count_delivery(&mut self, uid: RecordUid, record: &Record, nanos: u64) {
+        let Some(outcome) = record.outcome.filter(|outcome| outcome.is_attempt()) else { return };
+        let (group, counts) = self.group(record);
+        let index = DELIVERY_OUTCOME.values.iter().position(|value| *value == outcome.as_str());
+        index.into_iter().for_each(|index| counts.attempts[index] += 1);
+        let observed = |value| MeasuredExemplar { uid, value, nanos };
+        // The duration and size are recorded with the final outcome.
+        if let Some(seconds) = record.duration.filter(|_| outcome != Outcome::Deferred) {
+            let duration = counts.duration.get_or_insert_with(|| Box::new(MeasuredHistogram::new(DURATION_SECONDS)));
+            duration.observe(observed(seconds));
+        }
+        match outcome {
+            Outcome::Deferred => self.failures.count(record, FailureKind::Transient, group),
+            Outcome::Failed => self.failures.count(record, FailureKind::Permanent, group),
+            _ => {}
+        }
+        if let Some(bytes) = record.size.filter(|_| outcome != Outcome::Deferred) {
+            let source = record.source.filter(|source| MESSAGE_SOURCE.values.contains(source));
+            self.sizes.entry(source).or_insert_with(|| MeasuredHistogram::new(SIZE_BYTES)).observe(observed(bytes as f64));
+        }
+    }
+
+    /// The index of a record's group, and its counts.
+    fn group(&mut self, record: &Record) -> (usize, &mut GroupCounts) {
+        let index = self.groups.index_of(record);
+        if index >= self.by_group.len() {
+            self.by_group.resize_with(index + 1, GroupCounts::default);
+        }
+        (index, &mut self.by_group[index])
+    }
+
+    fn points(&self) -> Vec<Point> {
+        let mut points = Vec::new();
+        let mut add = |metric: &'static Metric, attributes: Attributes, group: usize, n: u64| {
+            let attributes = attributes.into_iter().chain(self.groups.attributes(group).iter().cloned()).collect();
+            points.push(Point { metric, attributes, value: n as f64 });
         };
-        let failure = Failure { stage: record.reply.stage, kind, status };
-        let is_over_limit = self.failures.len() >= FAILURES_MAX && !self.failures.contains_key(&failure);
-        let failure = if is_over_limit { Failure { status: Status::Other, ..failure } } else { failure };
-        *self.failures.entry(failure).or_default() += 1;
+        // Without `by`, the counts are there before the first record.
+        let empty = GroupCounts::default();
+        let is_undetailed = self.groups.detail.by.is_empty();
+        let before_first = Some(&empty).filter(|_| is_undetailed && self.by_group.is_empty());
+        for (group, counts) in self.by_group.iter().chain(before_first).enumerate() {
+            let is_used = is_undetailed || counts.attempts.iter().any(|n| *n > 0);
+            for (outcome, n) in DELIVERY_OUTCOME.values.iter().zip(counts.attempts).filter(|_| is_used) {
+                add(&DELIVERY_ATTEMPTS, vec![(&DELIVERY_OUTCOME, Cow::Borrowed(*outcome))], group, n);
+            }
+            let types = BounceType::ALL.iter().map(|bounce| Some(bounce.as_str())).chain([None]);
+            for (bounce, n) in types.zip(counts.bounces).filter(|(_, n)| *n > 0) {
+                add(&BOUNCES, optional(&BOUNCE_TYPE, bounce), group, n);
+            }
+            let types = ComplaintType::ALL.iter().map(|complaint| Some(complaint.as_str())).chain([None]);
+            for (complaint, n) in types.zip(counts.complaints).filter(|(_, n)| *n > 0) {
+                add(&COMPLAINTS, optional(&COMPLAINT_TYPE, complaint), group, n);
+            }
+        }
+        for (attributes, group, n) in self.failures.iter() {
+            add(&DELIVERY_FAILURES, attributes, group, n);
+        }
+        // Received and rejected messages have no provider or sending source.
+        for ((protocol, source), n) in &self.received {
+            let attributes = optional(&PROTOCOL, *protocol).into_iter().chain(optional(&MESSAGE_SOURCE, *source)).collect();
+            points.push(Point { metric: &RECEIVED_MESSAGES, attributes, value: *n as f64 });
+        }
+        if self.rejected > 0 {
+            points.push(Point::new(&REJECTED_MESSAGES, &[(&REJECTION_REASON, UNSPECIFIED)], self.rejected as f64));
+        }
+        points
+    }
+
+    /// All histograms, those of a metric in a row.
+    fn histograms(&self) -> Vec<RecordHistogram> {
+        let since = self.since;
+        let durations = self.by_group.iter().enumerate().filter_map(|(group, counts)| {
+            let (attributes, histogram) = (self.groups.attributes(group).to_vec(), counts.duration.as_deref()?.clone());
+            Some(RecordHistogram { metric: &DELIVERY_DURATION, attributes, histogram, since })
+        });
+        let sizes = self.sizes.iter().map(|(source, histogram)| {
+            let attributes = optional(&MESSAGE_SOURCE, *source);
+            RecordHistogram { metric: &MESSAGE_SIZE, attributes, histogram: histogram.clone(), since }
+        });
+        durations.chain(sizes).collect()
     }
 }
 
-impl Failure {
-    fn attributes(&self) -> Attributes {
-        let status = match self.status {
-            Status::Known(status) => Some(Cow::Owned(status.to_string())),
-            Status::Unknown => None,
-            Status::Other => Some(Cow::Borrowed(OTHER)),
-        };
-        let stage = self.stage.map(|stage| (&DELIVERY_STAGE, Cow::Borrowed(stage)));
-        let kind = (&FAILURE_KIND, Cow::Borrowed(self.kind));
-        stage.into_iter().chain([kind]).chain(status.map(|status| (&ERROR_TYPE, status))).collect()
-    }
+/// The attribute with this value, if there is one.
+fn optional(attribute: &'static Attribute, value: Option<&'static str>) -> Attributes {
+    value.into_iter().map(|value| (attribute, Cow::Borrowed(value))).collect()
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::model::Reply;
-    use opentelemetry::metrics::MeterProvider;
-    use opentelemetry_sdk::metrics::SdkMeterProvider;
-
-    fn deliveries() -> DeliveryMetrics {
-        DeliveryMetrics::new(&SdkMeterProvider::builder().build().meter("test"), "cpanel")
-    }
-
-    fn record(outcome: Outcome, reply: Reply) -> Record {
-        Record { at: 20, outcome: Some(outcome), duration: Some(10.0), size: Some(5), reply, ..Record::default() }
-    }
-
-    fn status(class: u8, subject: u16, detail: u16) -> Reply {
-        Reply { code: None, status: Some(EnhancedStatus { class, subject, detail }), stage: None }
-    }
-
-    fn values(deliveries: &DeliveryMetrics, metric: &str) -> Vec<(Vec<String>, f64)> {
-        let points = deliveries.points(Instant::now());
-        let of = points.into_iter().filter(|point| point.metric.name == metric);
-        of.map(|point| (point.attributes.iter().map(|(_, value)| value.to_string()).collect(), point.value)).collect()
-    }
-
-    #[test]
-    fn outcomes_and_failures_are_counted() {
-        let deliveries = deliveries();
-        deliveries.record(&[
-            record(Outcome::Delivered, status(2, 0, 0)),
-            record(Outcome::Deferred, status(4, 7, 1)),
-            record(Outcome::Failed, Reply { stage: Some("rcpt_to"), ..status(5, 1, 1) }),
-            record(Outcome::Failed, status(2, 0, 0)),
-            record(Outcome::InProgress, Reply::default()),
-        ]);
-        let attempts: Vec<f64> = values(&deliveries, "mail.delivery.attempts").into_iter().map(|(_, n)| n).collect();
-        assert_eq!(attempts, [1.0, 1.0, 2.0]);
-        let failures: Vec<String> = values(&deliveries, "mail.delivery.failures").into_iter().map(|(a, _)| a.join(" ")).collect();
-        assert_eq!(failures, ["permanent", "transient 4.7.1", "rcpt_to permanent 5.1.1"]);
-    }
-
-    #[test]
-    fn foreign_servers_cannot_create_unlimited_series() {
-        let deliveries = deliveries();
-        for subject in 0..FAILURES_MAX as u16 + 50 {
-            deliveries.record(&[record(Outcome::Failed, status(5, subject % 1000, subject / 1000))]);
-        }
-        let failures = values(&deliveries, "mail.delivery.failures");
-        assert_eq!(failures.len(), FAILURES_MAX + 1);
-        assert!(failures.iter().any(|(attributes, n)| attributes.contains(&OTHER.to_owned()) && *n == 50.0));
-    }
-}
+mod tests;

@@ -79,6 +79,7 @@ self_metrics! {
     COLLECTION_IDLE = Metric::int_gauge("postmeter.collection.idle", "", "1 if there was no scrape and no accepted push for telemetry.idle_after, 0 otherwise.");
     TARGETS_STALE = Metric::int_gauge("postmeter.targets.stale", "{target}", "Targets whose latest reading is older than the longest of 5 minutes, three times min_interval and three push intervals.");
     TARGETS_CIRCUIT_OPEN = Metric::int_gauge("postmeter.targets.circuit_open", "{target}", "Targets that fail repeatedly and are polled less often until they respond.");
+    TARGETS_RECORDS_MISSING = Metric::int_gauge("postmeter.targets.records_missing", "{target}", "Targets with delivery records of which no record has arrived for an hour, and whose log could not be read completely either.");
 }
 
 pub(super) fn counter(meter: &Meter, metric: &'static Metric) -> Counter<u64> {

@@ -3,7 +3,9 @@
 //! They do not affect readiness: a restart by an orchestrator would not fix any of them.
 
 use super::logging::dropped_lines;
-use super::self_metrics::{COLLECTION_IDLE, LOG_LINES_DROPPED, TARGETS_CIRCUIT_OPEN, TARGETS_STALE, counter, gauge};
+use super::self_metrics::{
+    COLLECTION_IDLE, LOG_LINES_DROPPED, TARGETS_CIRCUIT_OPEN, TARGETS_RECORDS_MISSING, TARGETS_STALE, counter, gauge,
+};
 use super::{SelfTelemetry, StalenessRule, TargetSet};
 use crate::poll::Circuit;
 use opentelemetry::metrics::{Counter, Gauge, Meter};
@@ -18,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The time for which dropped log lines are reported as a condition.
 const LOG_DROP_RECENT: Duration = Duration::from_secs(15 * 60);
+/// Delivery records are missing if none has arrived for this long, and the delivery log could not be read completely either.
+const RECORDS_MISSING_AFTER: Duration = Duration::from_secs(3600);
 /// Targets that a condition names. Further ones are only counted.
 const NAMES_MAX: usize = 20;
 
@@ -28,6 +32,7 @@ pub struct ConditionMetrics {
     idle: Gauge<u64>,
     stale: Gauge<u64>,
     circuits_open: Gauge<u64>,
+    records_missing: Gauge<u64>,
     state: Mutex<State>,
 }
 
@@ -46,6 +51,7 @@ impl ConditionMetrics {
             idle: gauge(meter, &COLLECTION_IDLE),
             stale: gauge(meter, &TARGETS_STALE),
             circuits_open: gauge(meter, &TARGETS_CIRCUIT_OPEN),
+            records_missing: gauge(meter, &TARGETS_RECORDS_MISSING),
             state: Mutex::default(),
         };
         // The counter must exist before the first dropped line.
@@ -84,6 +90,8 @@ pub enum Condition {
     Stale(Vec<String>),
     /// These targets fail repeatedly and are polled less often.
     CircuitsOpen(Vec<String>),
+    /// No delivery records of these targets have arrived for an hour.
+    RecordsMissing(Vec<String>),
     /// This many log lines were dropped since startup, the last one recently.
     LogLinesDropped(u64),
     /// This many requests in the spool were damaged since startup.
@@ -103,6 +111,9 @@ impl fmt::Display for Condition {
             Self::Idle(time) => write!(f, "idle: no scrape and no accepted push for {} s", time.as_secs()),
             Self::Stale(targets) => write!(f, "stale: old readings of {}", names(targets)),
             Self::CircuitsOpen(targets) => write!(f, "circuit open: polled less often after repeated failures: {}", names(targets)),
+            Self::RecordsMissing(targets) => {
+                write!(f, "delivery records missing: none for an hour from {}; check what sends them", names(targets))
+            }
             Self::LogLinesDropped(lines) => write!(f, "log lines dropped: {lines} since startup; standard error is not read fast enough"),
             Self::SpoolDamaged(requests) => write!(f, "spool damaged: {requests} requests quarantined since startup"),
         }
@@ -146,7 +157,7 @@ impl SelfWatch {
         if idle >= self.idle_after {
             conditions.push(Condition::Idle(idle));
         }
-        let (mut stale, mut open) = (Vec::new(), Vec::new());
+        let (mut stale, mut open, mut without_records) = (Vec::new(), Vec::new(), Vec::new());
         let staleness = self.staleness();
         for collected in self.targets.now().iter() {
             let target = &collected.target;
@@ -156,11 +167,16 @@ impl SelfWatch {
             if matches!(target.circuit(), Circuit::Open { .. }) {
                 open.push(target.name().to_owned());
             }
+            let last_record = collected.deliveries.as_ref().map(|deliveries| deliveries.last_activity());
+            if last_record.is_some_and(|last| now.saturating_duration_since(last) >= RECORDS_MISSING_AFTER) {
+                without_records.push(target.name().to_owned());
+            }
         }
         let (dropped, last_drop) = dropped_lines();
         let is_recent = last_drop.is_some_and(|last| now.saturating_duration_since(last) < LOG_DROP_RECENT);
         conditions.extend(Some(stale).filter(|stale| !stale.is_empty()).map(Condition::Stale));
         conditions.extend(Some(open).filter(|open| !open.is_empty()).map(Condition::CircuitsOpen));
+        conditions.extend(Some(without_records).filter(|targets| !targets.is_empty()).map(Condition::RecordsMissing));
         let damaged = self.telemetry.export.damaged_requests();
         conditions.extend((damaged > 0).then_some(Condition::SpoolDamaged(damaged)));
         conditions.extend(is_recent.then_some(Condition::LogLinesDropped(dropped)));
@@ -169,12 +185,13 @@ impl SelfWatch {
 
     /// Records the conditions as metrics.
     pub fn record(&self, now: Instant) {
-        let (mut idle, mut stale, mut open) = (0, 0, 0);
+        let (mut idle, mut stale, mut open, mut without_records) = (0, 0, 0, 0);
         for condition in self.conditions(now) {
             match condition {
                 Condition::Idle(_) => idle = 1,
                 Condition::Stale(targets) => stale = targets.len(),
                 Condition::CircuitsOpen(targets) => open = targets.len(),
+                Condition::RecordsMissing(targets) => without_records = targets.len(),
                 Condition::LogLinesDropped(_) | Condition::SpoolDamaged(_) => {}
             }
         }
@@ -182,6 +199,7 @@ impl SelfWatch {
         metrics.idle.record(idle, &[]);
         metrics.stale.record(stale as u64, &[]);
         metrics.circuits_open.record(open as u64, &[]);
+        metrics.records_missing.record(without_records as u64, &[]);
         metrics.count_dropped_log_lines();
     }
 
@@ -249,6 +267,24 @@ mod tests {
         );
         watch.record(Instant::now());
         assert_eq!([value("postmeter_collection_idle"), value("postmeter_targets_stale")], [0.0, 0.0]);
+    }
+
+    #[test]
+    fn records_that_stay_out_for_an_hour_are_a_condition() {
+        let text = "state_dir: .\ntargets: [{name: a, system: cpanel, url: 'https://cp.example.com:2087', username: root, token: t, \
+                    parts: {messages: {}}}, {name: b, system: kumomta, url: 'http://127.0.0.1:1'}]";
+        let config = config::parse(text, "postmeter.yaml", &Environment::default()).unwrap();
+        let collected = |target: &config::Target| Arc::new(CollectedTarget::new(Target::new(target.clone(), Limits::default()).unwrap()));
+        let targets: Vec<_> = config.targets.iter().map(collected).collect();
+        let telemetry = Arc::new(SelfTelemetry::quiet().unwrap());
+        let watch = SelfWatch::new(TargetSet::new(targets.clone()), telemetry, MINUTE * 600, None);
+        let start = Instant::now();
+        assert_eq!(watch.conditions(start + MINUTE * 59), []);
+        let missing = [Condition::RecordsMissing(vec!["a".to_owned()])];
+        assert_eq!(watch.conditions(start + MINUTE * 61), missing);
+        targets[0].deliveries.as_ref().unwrap().completed(start + MINUTE * 30);
+        assert_eq!(watch.conditions(start + MINUTE * 61), []);
+        assert_eq!(watch.conditions(start + MINUTE * 91), missing);
     }
 
     #[test]

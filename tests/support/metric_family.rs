@@ -84,8 +84,28 @@ pub struct Histogram {
     pub sample_sum: Option<f64>,
     #[prost(message, repeated, tag = "3")]
     pub bucket: Vec<Bucket>,
+    #[prost(sint32, optional, tag = "5")]
+    pub schema: Option<i32>,
+    #[prost(double, optional, tag = "6")]
+    pub zero_threshold: Option<f64>,
+    #[prost(uint64, optional, tag = "7")]
+    pub zero_count: Option<u64>,
+    #[prost(message, repeated, tag = "12")]
+    pub positive_span: Vec<BucketSpan>,
+    #[prost(sint64, repeated, packed = "false", tag = "13")]
+    pub positive_delta: Vec<i64>,
     #[prost(message, optional, tag = "15")]
     pub created_timestamp: Option<Timestamp>,
+    #[prost(message, repeated, tag = "16")]
+    pub exemplars: Vec<Exemplar>,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct BucketSpan {
+    #[prost(sint32, optional, tag = "1")]
+    pub offset: Option<i32>,
+    #[prost(uint32, optional, tag = "2")]
+    pub length: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -127,6 +147,24 @@ pub fn families(mut page: &[u8]) -> Vec<MetricFamily> {
         families.push(MetricFamily::decode_length_delimited(&mut page).expect("a family"));
     }
     families
+}
+
+impl Histogram {
+    /// The native buckets that are not empty, by index, and their counts.
+    pub fn native(&self) -> Vec<(i32, i64)> {
+        let (mut index, mut count, mut buckets) = (0, 0, Vec::new());
+        let mut deltas = self.positive_delta.iter();
+        for span in &self.positive_span {
+            index += span.offset.expect("an offset");
+            for _ in 0..span.length.expect("a length") {
+                count += deltas.next().expect("a delta for each bucket");
+                buckets.push((index, count));
+                index += 1;
+            }
+        }
+        assert_eq!(deltas.next(), None, "a delta without a bucket");
+        buckets.into_iter().filter(|(_, count)| *count != 0).collect()
+    }
 }
 
 impl MetricFamily {

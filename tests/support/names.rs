@@ -66,6 +66,8 @@ pub fn vocabulary() -> BTreeMap<String, BTreeSet<String>> {
                 for part in ["_sum", "_count"] {
                     names.insert(name.clone() + part, labels.clone());
                 }
+                // A native histogram.
+                names.insert(name.clone(), labels.clone());
                 labels.insert("le".to_owned());
                 names.insert(name + "_bucket", labels);
             }

@@ -23,8 +23,10 @@ pub(super) use triggers::{Triggers, reload_on_trigger};
 
 use super::service::StartError;
 use crate::config::{Config, Discovery, Origin, Problems, TargetsHttp};
+use crate::delivery_log;
 use crate::net::ProblemLog;
 use crate::poll::{Limits, Target};
+use crate::receive;
 use crate::serve::{self, Access};
 use crate::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
 use restart::settings_that_need_restart;
@@ -271,6 +273,12 @@ impl RunningConfig {
         });
         for (target, origin) in kept {
             target.set_origin(origin);
+        }
+        if let Some(state_dir) = &config.state_dir {
+            for collected in &built {
+                delivery_log::resume(collected, state_dir);
+                receive::resume(collected, state_dir);
+            }
         }
         self.handles.targets.replace(targets);
         self.handles.targets_changed.notify_one();

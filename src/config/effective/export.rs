@@ -2,7 +2,7 @@
 
 use super::target::url;
 use super::{Section, bytes, choice, duration, flag, mask, masked, number, path, text, texts, tls};
-use crate::config::otlp::{COMPRESSIONS, PROTOCOLS, TEMPORALITIES};
+use crate::config::otlp::{COMPRESSIONS, HISTOGRAM_FORMS, PROTOCOLS, TEMPORALITIES};
 use crate::config::schema::{
     AUTH, EXPORT, OTLP, PROMETHEUS, QUEUE, RATE_LIMIT, RETRY, SERVER_TLS, SPOOL, TELEMETRY, TELEMETRY_OTLP, TOKEN,
 };
@@ -20,8 +20,19 @@ pub(super) fn section(export: &Export) -> Written {
 }
 
 fn otlp(otlp: &Otlp) -> Written {
-    let Otlp { endpoint, protocol, interval, timeout, compression, max_request_bytes, headers, tls: tls_settings, temporality, queue } =
-        otlp;
+    let Otlp {
+        endpoint,
+        protocol,
+        interval,
+        timeout,
+        compression,
+        max_request_bytes,
+        headers,
+        tls: tls_settings,
+        temporality,
+        histograms,
+        queue,
+    } = otlp;
     let mut section = Section::new(OTLP);
     section.set("endpoint", url(endpoint));
     section.set_some("protocol", choice(PROTOCOLS, protocol));
@@ -32,6 +43,7 @@ fn otlp(otlp: &Otlp) -> Written {
     section.set("headers", header_names(headers));
     section.set("tls", tls(tls_settings));
     section.set_some("temporality", choice(TEMPORALITIES, temporality));
+    section.set_some("histograms", choice(HISTOGRAM_FORMS, histograms));
     set_queue(&mut section, queue);
     section.into()
 }

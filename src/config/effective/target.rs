@@ -4,7 +4,7 @@ use super::{Section, bytes, choice, duration, flag, mask, masked, number, text, 
 use crate::config::schema::{CREDENTIALS, DELIVERIES, DELIVERY_LOG, DETAIL, RELAY, TARGET, WINDOW};
 use crate::config::target::DETAILS;
 use crate::config::yaml::Written;
-use crate::config::{Credentials, Deliveries, DeliveryLog, Passthrough, Target, Window, deliveries};
+use crate::config::{Credentials, Deliveries, DeliveryLog, Passthrough, RecordDetail, Target, Window, deliveries};
 use crate::net::masked_url;
 use crate::source::Detail;
 use regex::Regex;
@@ -63,6 +63,7 @@ fn delivery_log(log: &DeliveryLog) -> Written {
     section.set("since", duration(log.since));
     section.set("overlap", duration(log.overlap));
     section.set("include", texts(log.include.iter().map(|field| field.info().name)));
+    set_detail(&mut section, &log.detail);
     section.into()
 }
 
@@ -73,7 +74,14 @@ fn deliveries_section(deliveries: &Deliveries) -> Written {
     section.set_some("token", deliveries.token.as_ref().map(|_| mask()));
     section.set_some("signing_key", deliveries.signing_key.as_ref().map(|_| mask()));
     section.set("include", texts(deliveries.include.iter().map(|field| field.info().name)));
+    set_detail(&mut section, &deliveries.detail);
     section.into()
+}
+
+/// The keys that split metrics from delivery records.
+fn set_detail(section: &mut Section, detail: &RecordDetail) {
+    section.set("by", texts(detail.by.iter().map(|dimension| dimension.name)));
+    section.set("groups_max", number(detail.groups_max));
 }
 
 /// The format that is requested, if the mail system has several.

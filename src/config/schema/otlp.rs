@@ -3,7 +3,9 @@
 use super::DefaultValue::{Bytes, Choice, Description, Duration as DurationIs, Flag, Required};
 use super::target::{HEADERS, TLS_OF_CLIENT};
 use super::{Key, Shape, key, names};
-use crate::config::otlp::{COMPRESSIONS, INTERVAL_DEFAULT, PROTOCOLS, REQUEST_BYTES_DEFAULT, TEMPORALITIES, TIMEOUT_DEFAULT};
+use crate::config::otlp::{
+    COMPRESSIONS, HISTOGRAM_FORMS, INTERVAL_DEFAULT, PROTOCOLS, REQUEST_BYTES_DEFAULT, TEMPORALITIES, TIMEOUT_DEFAULT,
+};
 use crate::config::queue::{QUEUE_BYTES_DEFAULT, RETRY_INITIAL_DEFAULT, RETRY_MAX_DEFAULT, SPOOL_BYTES_DEFAULT};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -49,6 +51,12 @@ pub static OTLP: &[Key] = &[
         Shape::Choice(|| names(TEMPORALITIES)),
         Choice("cumulative"),
         "The temporality of counters and histograms; lowmemory is delta for histograms only.",
+    ),
+    key(
+        "histograms",
+        Shape::Choice(|| names(HISTOGRAM_FORMS)),
+        Choice("explicit"),
+        "The buckets of histograms from delivery records: explicit bounds, or exponential ones (native histograms in Prometheus).",
     ),
     key(
         "queue",

@@ -1,7 +1,7 @@
 //! The keys of `receive:` and of `parts: {deliveries: {...}}`.
 
 use super::DefaultValue::{Bytes, Description, Required};
-use super::target::{INCLUDE, PASSWORD, PASSWORD_FILE, TOKEN, TOKEN_FILE, USERNAME};
+use super::target::{INCLUDE, PASSWORD, PASSWORD_FILE, RECORD_BY, RECORD_GROUPS_MAX, TOKEN, TOKEN_FILE, USERNAME};
 use super::{Key, NONE, SERVER_TLS, Shape, key};
 use crate::config::receive::MAX_BYTES_DEFAULT;
 
@@ -27,4 +27,6 @@ pub static DELIVERIES: &[Key] = &[
     key("signing_key", Shape::Secret, NONE, "The key that verifies the sender's signatures, preferably as ${env:NAME} or ${file:PATH}."),
     key("signing_key_file", Shape::Text, NONE, "The file that contains the signing key."),
     INCLUDE,
+    RECORD_BY,
+    RECORD_GROUPS_MAX,
 ];

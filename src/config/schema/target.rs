@@ -5,6 +5,7 @@ use super::receive::DELIVERIES;
 use super::{Key, NONE, Shape, key, names};
 use crate::config::delivery_log::{INTERVAL_DEFAULT, OVERLAP_DEFAULT};
 use crate::config::passthrough::{PATTERNS_MAX, SERIES_MAX_DEFAULT};
+use crate::config::record_detail::{GROUPS_DEFAULT, GROUPS_MAX, RECORD_DIMENSIONS};
 use crate::config::target::{BACKOFF_MAX_DEFAULT, DETAIL_TOP_DEFAULT, DETAILS};
 use crate::model::FIELDS;
 use std::time::Duration;
@@ -140,7 +141,26 @@ pub static DELIVERY_LOG: &[Key] = &[
         "How far each read looks back for records that were written late.",
     ),
     INCLUDE,
+    RECORD_BY,
+    RECORD_GROUPS_MAX,
 ];
+
+static DIMENSION: Shape = Shape::Choice(|| RECORD_DIMENSIONS.iter().map(|dimension| dimension.name).collect());
+
+/// `by` of the parts that have delivery records.
+pub const RECORD_BY: Key = key(
+    "by",
+    Shape::List(&DIMENSION, 0..=RECORD_DIMENSIONS.len()),
+    Description("no detail"),
+    "Splits the metrics that are counted from the records by these fields, which are exported in plain text.",
+);
+/// `groups_max` of the parts that have delivery records.
+pub const RECORD_GROUPS_MAX: Key = key(
+    "groups_max",
+    Shape::Integer(1..=GROUPS_MAX),
+    Integer(GROUPS_DEFAULT),
+    "The number of combinations of these fields with series of their own; all later ones are counted as _OTHER.",
+);
 
 /// `window:`
 pub static WINDOW: &[Key] = &[

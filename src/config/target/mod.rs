@@ -9,7 +9,7 @@ use super::map::{Item, Location, Map};
 use super::request::headers;
 use super::schema::TARGET;
 use super::text::closest;
-use super::{Credentials, Deliveries, DeliveryLog, Origin, Passthrough, Secret, TargetPart, Tls, Window, fingerprint, part};
+use super::{Credentials, Deliveries, DeliveryLog, Origin, Passthrough, RecordDetail, Secret, TargetPart, Tls, Window, fingerprint, part};
 use crate::model::Attribute;
 use crate::model::vocabulary::{DESTINATION_DOMAIN, PROVIDER_NAME, QUEUE_NAME, TENANT_NAME};
 use crate::source::{Detail, Source};
@@ -79,6 +79,20 @@ pub struct Target {
     pub fingerprint: u64,
 }
 
+impl Target {
+    /// Returns `true` if Postmeter gets delivery records of the target.
+    #[must_use]
+    pub const fn has_records(&self) -> bool {
+        self.delivery_log.is_some() || self.deliveries.is_some()
+    }
+
+    /// How the metrics are split that are counted from the records.
+    #[must_use]
+    pub fn record_detail(&self) -> RecordDetail {
+        let of_log = self.delivery_log.as_ref().map(|log| &log.detail);
+        of_log.or(self.deliveries.as_ref().map(|deliveries| &deliveries.detail)).cloned().unwrap_or_default()
+    }
+}
 /// The URL of a target that is not polled.
 pub const NO_URL: &str = "about:blank";
 

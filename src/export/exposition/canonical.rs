@@ -1,9 +1,12 @@
 //! Canonical metrics that have no instrument, as families: the histograms of readings, and `target_info`.
 
-use crate::model::{FamiliesBuilder, FamilyType, ReadingLimits, SelectedFamilies, TARGET_INFO, TranslationStrategy, vocabulary};
+use crate::model::{
+    Attributes, FamiliesBuilder, FamilyType, Histogram, MeasuredHistogram, Metric, ReadingLimits, SelectedFamilies, TARGET_INFO,
+    TranslationStrategy, vocabulary,
+};
 use crate::poll::Reading;
 use crate::report::nanos;
-use crate::telemetry::{CounterStarts, Identity};
+use crate::telemetry::{CounterStarts, Identity, RECORD_UID, RecordHistogram};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -24,22 +27,44 @@ fn label(out: &mut FamiliesBuilder<'_>, name: &str, value: &str) {
     out.label(name, value);
 }
 
-/// Converts the histograms of a reading, with the labels `job` and `instance` if there is an identity. The SDK has no instrument for
-/// histograms with precomputed buckets.
+/// Converts the histograms of a reading, and those that are counted from delivery records, with the labels `job` and `instance` if there is
+/// an identity. The SDK has no instrument for either.
 #[must_use]
-pub fn histograms(system: &str, identity: Option<&Identity>, reading: &Reading, translation: TranslationStrategy) -> SelectedFamilies {
-    let mut sorted: Vec<_> = reading.snapshot().into_iter().flat_map(|snapshot| &snapshot.histograms).collect();
-    sorted.sort_by_key(|(metric, ..)| metric.name);
+pub fn histograms(
+    system: &str,
+    identity: Option<&Identity>,
+    reading: &Reading,
+    records: &[RecordHistogram],
+    translation: TranslationStrategy,
+) -> SelectedFamilies {
     let start = CounterStarts::of(reading).server().map(nanos);
+    let polled = reading.snapshot().into_iter().flat_map(|snapshot| &snapshot.histograms);
+    let polled = polled.map(|(metric, attributes, histogram)| Series {
+        metric,
+        attributes,
+        start,
+        histogram: Cow::Borrowed(histogram),
+        measured: None,
+    });
+    let counted = records.iter().map(|record| Series {
+        metric: record.metric,
+        attributes: &record.attributes,
+        start: Some(nanos(record.since)),
+        histogram: Cow::Owned(record.histogram.classic()),
+        measured: Some(&record.histogram),
+    });
+    let mut sorted: Vec<_> = polled.chain(counted).collect();
+    sorted.sort_by_key(|series| series.metric.name);
+    let uid_label = translation.label_name(RECORD_UID);
     build(|out| {
-        for of_metric in sorted.chunk_by(|a, b| a.0 == b.0) {
-            let metric = of_metric[0].0;
+        for of_metric in sorted.chunk_by(|a, b| a.metric == b.metric) {
+            let metric = of_metric[0].metric;
             begin(out, &translation.name_of(metric), metric.help, FamilyType::Histogram);
             let unit = out.add_text(&translation.unit_suffix(metric.unit, FamilyType::Histogram));
             out.unit(unit);
-            for (_, attributes, histogram) in of_metric {
+            for series in of_metric {
                 let mut labels: BTreeMap<Cow<'_, str>, &str> =
-                    attributes.iter().map(|(attribute, value)| (translation.label_name(attribute.key), value.as_ref())).collect();
+                    series.attributes.iter().map(|(attribute, value)| (translation.label_name(attribute.key), value.as_ref())).collect();
                 labels.insert(translation.label_name(vocabulary::SYSTEM_NAME.key), system);
                 if let Some(identity) = identity {
                     labels.extend([("instance".into(), identity.instance()), ("job".into(), identity.job())]);
@@ -47,13 +72,30 @@ pub fn histograms(system: &str, identity: Option<&Identity>, reading: &Reading, 
                 for (name, value) in labels {
                     label(out, &name, value);
                 }
-                out.histogram(histogram.clone());
-                if let Some(start) = start {
+                out.histogram(series.histogram.clone().into_owned());
+                if let Some(start) = series.start {
                     out.created_of_last(start);
+                }
+                if let Some(measured) = series.measured {
+                    out.exponential(measured.exponential.clone());
+                    for exemplar in measured.exemplars() {
+                        let uid = exemplar.uid.text();
+                        out.exemplar(std::iter::once((uid_label.as_ref(), uid.as_str())), exemplar.value, exemplar.nanos);
+                    }
                 }
             }
         }
     })
+}
+
+/// A histogram with its labels.
+struct Series<'a> {
+    metric: &'static Metric,
+    attributes: &'a Attributes,
+    start: Option<u64>,
+    histogram: Cow<'a, Histogram>,
+    /// The exponential buckets and exemplars of a histogram that Postmeter measures itself.
+    measured: Option<&'a MeasuredHistogram>,
 }
 
 /// Creates the family `target_info` with the resource attributes of targets.

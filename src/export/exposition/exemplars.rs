@@ -17,10 +17,11 @@ pub(super) fn of_bucket<'a>(sample: &SampleRef<'a>, escaping: Escaping, above: f
 }
 
 fn latest<'a>(sample: &SampleRef<'a>, escaping: Escaping, is_in: impl Fn(f64) -> bool) -> Option<Exemplar<'a>> {
-    // Escaping can make labels longer than the formats allow.
-    let fits = |exemplar: &Exemplar<'_>| {
-        let chars = exemplar.labels().map(|(name, value)| label_name(name, escaping).chars().count() + value.chars().count());
-        chars.sum::<usize>() <= EXEMPLAR_CHARS_MAX
-    };
-    sample.exemplars().filter(|exemplar| is_in(exemplar.value()) && fits(exemplar)).max_by_key(Exemplar::time)
+    sample.exemplars().filter(|exemplar| is_in(exemplar.value()) && fits(exemplar, escaping)).max_by_key(Exemplar::time)
+}
+
+/// Returns true if the labels of an exemplar are short enough for the formats. Escaping can make them longer.
+pub(super) fn fits(exemplar: &Exemplar<'_>, escaping: Escaping) -> bool {
+    let chars = exemplar.labels().map(|(name, value)| label_name(name, escaping).chars().count() + value.chars().count());
+    chars.sum::<usize>() <= EXEMPLAR_CHARS_MAX
 }

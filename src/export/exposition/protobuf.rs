@@ -5,7 +5,7 @@ use super::unit::unit_in_name;
 use super::writer::CHUNK_BYTES;
 use super::{Escaping, ExpositionWriter, Section, exemplars};
 use crate::export::wire::{bytes, close, delimited, field_len, fixed64, length, number, open, varint};
-use crate::model::{Exemplar, FamilyType, Histogram, SampleRef, SelectedFamily, Summary, Value};
+use crate::model::{Exemplar, ExponentialBuckets, FamilyType, Histogram, SampleRef, SelectedFamily, Summary, Value, ZERO_THRESHOLD};
 
 impl ExpositionWriter<'_> {
     /// Writes a family.
@@ -160,7 +160,65 @@ fn histogram(to: &mut Vec<u8>, histogram: &Histogram, sample: &SampleRef<'_>, es
         above = bound;
     }
     created(to, CREATED, sample);
+    if let Some(buckets) = sample.exponential() {
+        native(to, buckets, sample, escaping);
+    }
     close(to, start);
+}
+
+/// Writes the fields of a native histogram, which a `Histogram` can have beside its classic buckets.
+fn native(to: &mut Vec<u8>, buckets: &ExponentialBuckets, sample: &SampleRef<'_>, escaping: Escaping) {
+    const SCHEMA: u8 = varint(5);
+    const ZERO_THRESHOLD_FIELD: u8 = fixed64(6);
+    const ZERO_COUNT: u8 = varint(7);
+    const POSITIVE_SPAN: u8 = delimited(12);
+    const POSITIVE_DELTA: u8 = varint(13);
+    /// A field number above 15 has a tag of two bytes.
+    const EXEMPLARS: [u8; 2] = [delimited(16), 1];
+    const OFFSET: u8 = varint(1);
+    const LENGTH: u8 = varint(2);
+    to.push(SCHEMA);
+    number(to, zigzag(buckets.scale.into()));
+    // Without a threshold, a histogram without observations would not be recognised as a native one.
+    double(to, ZERO_THRESHOLD_FIELD, ZERO_THRESHOLD);
+    to.push(ZERO_COUNT);
+    number(to, buckets.zero_count);
+    // Prometheus numbers buckets by their upper bounds, OpenTelemetry by their lower ones.
+    let (mut next, mut span_at) = (0, buckets.offset + 1);
+    let mut spans = Vec::new();
+    for of_span in buckets.counts.chunk_by(|a, b| (*a == 0) == (*b == 0)) {
+        if of_span.first() != Some(&0) {
+            spans.push((span_at - next, of_span));
+            next = span_at + of_span.len() as i32;
+        }
+        span_at += of_span.len() as i32;
+    }
+    for (offset, counts) in &spans {
+        let start = open(to, POSITIVE_SPAN);
+        to.push(OFFSET);
+        number(to, zigzag((*offset).into()));
+        to.push(LENGTH);
+        number(to, counts.len() as u64);
+        close(to, start);
+    }
+    let mut before = 0;
+    for count in spans.iter().flat_map(|(_, counts)| *counts) {
+        let count = i64::try_from(*count).unwrap_or(i64::MAX);
+        to.push(POSITIVE_DELTA);
+        number(to, zigzag(count - before));
+        before = count;
+    }
+    // Readers of native histograms ignore exemplars without a time, and those of the classic buckets.
+    let fits = |exemplar: &Exemplar<'_>| exemplar.time() > 0 && exemplars::fits(exemplar, escaping);
+    for exemplar in sample.exemplars().filter(fits) {
+        to.push(EXEMPLARS[0]);
+        write_exemplar(to, EXEMPLARS[1], &exemplar, escaping);
+    }
+}
+
+/// The encoding of a signed number in which small absolute values are short.
+const fn zigzag(n: i64) -> u64 {
+    ((n << 1) ^ (n >> 63)) as u64
 }
 
 /// Writes a `Summary`. A missing sum is written as NaN, as in a histogram.

@@ -2,6 +2,7 @@
 
 mod escaping;
 mod extras;
+mod measured;
 mod protobuf;
 
 use super::*;

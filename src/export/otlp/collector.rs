@@ -160,7 +160,7 @@ impl Collector {
         for (index, reading) in readings {
             let Some(pushed) = self.pushed.get_mut(index).filter(|pushed| !pushed.exported.contains(&reading)) else { continue };
             pushed.exported.add(&reading);
-            let canonical = pushed.collected.collect(&reading);
+            let canonical = pushed.collected.collect(&reading, self.exporter.config().histograms);
             let report = pushed.series.report(canonical, pushed.collected.system(), &reading);
             let metrics = TargetMetrics::new(&pushed.collected.identity(&reading), report);
             metrics.omitted_samples().into_iter().for_each(|(reason, samples)| self.telemetry.changed(reason, samples));

@@ -64,6 +64,7 @@ impl TargetMetrics {
                 Some(Data::Gauge(gauge)) => retain_points(&mut gauge.data_points, |point| point.flags != end),
                 Some(Data::Sum(sum)) => retain_points(&mut sum.data_points, |point| point.flags != end),
                 Some(Data::Histogram(histogram)) => retain_points(&mut histogram.data_points, |point| point.flags != end),
+                Some(Data::ExponentialHistogram(histogram)) => retain_points(&mut histogram.data_points, |point| point.flags != end),
                 _ => true,
             });
         }

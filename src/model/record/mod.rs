@@ -1,14 +1,18 @@
 //! A delivery record: one event about one message and one recipient.
 
 mod field;
+mod metrics;
 mod outcome;
 mod reply;
 mod state;
+mod uid;
 
 pub use field::{FIELDS, Field, FieldInfo, Privacy};
+pub use metrics::RecordMetrics;
 pub use outcome::{BounceType, ComplaintType, FailureKind, FailureOrigin, Outcome, RecordEvent};
 pub use reply::{EnhancedStatus, Reply};
 pub use state::RecordState;
+pub use uid::{RecordUid, UID_BYTES, hex};
 
 /// A delivery record.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -84,7 +84,13 @@ async fn all_targets(app: &AppState, client: Client, headers: &HeaderMap, route:
     let mut native = Vec::new();
     for ((collected, reading), identity) in readings.iter().zip(&identities) {
         canonical.push(collected.gather(reading, translation));
-        canonical.push(exposition::histograms(collected.system(), Some(identity), reading, translation));
+        canonical.push(exposition::histograms(
+            collected.system(),
+            Some(identity),
+            reading,
+            &collected.record_histograms(reading),
+            translation,
+        ));
         native.push(Section::of_target(reading.native.clone(), identity));
     }
     let canonical = canonical.into_iter().map(|families| Section::of_postmeter(Arc::new(families))).collect();
@@ -106,7 +112,7 @@ async fn one_target(app: &AppState, client: Client, headers: &HeaderMap, route: 
     let settings = PageSettings::new(format, &app.access.rules().config);
     let canonical = [
         collected.gather_without_target_labels(&reading, settings.translation),
-        exposition::histograms(collected.system(), None, &reading, settings.translation),
+        exposition::histograms(collected.system(), None, &reading, &collected.record_histograms(&reading), settings.translation),
     ];
     let canonical = canonical.into_iter().map(|families| Section::of_postmeter(Arc::new(families))).collect();
     let native = vec![Section::without_identity(reading.native.clone())];

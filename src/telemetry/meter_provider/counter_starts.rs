@@ -1,6 +1,6 @@
 //! Start times of counters that are known without earlier readings, for the pull.
 
-use crate::model::vocabulary;
+use crate::model::{RecordMetrics, vocabulary};
 use crate::poll::Reading;
 use std::time::SystemTime;
 
@@ -13,8 +13,10 @@ pub struct CounterStarts {
     server: Option<SystemTime>,
     /// The time at which Postmeter began to count the errors and repairs of the target.
     tally: Option<SystemTime>,
-    /// Postmeter counts the deliveries itself.
-    follows_delivery_log: bool,
+    /// The metrics that Postmeter counts from delivery records.
+    from_records: RecordMetrics,
+    /// The time since which it does.
+    records: Option<SystemTime>,
 }
 
 impl CounterStarts {
@@ -26,8 +28,15 @@ impl CounterStarts {
             // The server's clock is wrong if its counters begin after the reading.
             server: server.filter(|since| *since <= reading.at),
             tally: Some(reading.tally_since),
-            follows_delivery_log: reading.tally.metrics_from_log,
+            from_records: reading.record_metrics(),
+            records: None,
         }
+    }
+
+    /// The same start times, and this one for what is counted from delivery records.
+    #[must_use]
+    pub fn with_records_since(self, records: Option<SystemTime>) -> Self {
+        Self { records, ..self }
     }
 
     /// The start time of the server's counters and histograms.
@@ -42,8 +51,9 @@ impl CounterStarts {
         if is_in(vocabulary::POLL_METRICS) {
             return self.tally;
         }
-        // The server may have counted the deliveries before Postmeter did.
-        let is_counted_by_postmeter = self.follows_delivery_log && is_in(vocabulary::DELIVERY_LOG_METRICS);
-        self.server.filter(|_| !is_counted_by_postmeter)
+        match self.from_records.contains_name(name) || is_in(vocabulary::RECORD_STATE_METRICS) {
+            true => self.records,
+            false => self.server,
+        }
     }
 }

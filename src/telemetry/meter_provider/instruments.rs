@@ -6,7 +6,7 @@
 //! (that deadlocks in opentelemetry_sdk 0.33.1) and never panics (that would disable the provider permanently).
 
 use crate::model::{Kind, Metric, Number, Point, vocabulary};
-use opentelemetry::metrics::{AsyncInstrument, Histogram, Meter};
+use opentelemetry::metrics::{AsyncInstrument, Meter};
 use opentelemetry::{KeyValue, Value};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -48,12 +48,8 @@ impl CurrentPoints {
     }
 }
 
-/// Creates a histogram that Postmeter measures itself, with the upper bounds of its buckets.
-pub(in crate::telemetry) fn measured_histogram(meter: &Meter, metric: &'static Metric, bounds: &[f64]) -> Histogram<f64> {
-    meter.f64_histogram(metric.name).with_unit(metric.unit).with_description(metric.help).with_boundaries(bounds.to_vec()).build()
-}
-
-/// Creates an observable instrument for each metric. The SDK has none for histograms that servers aggregated; `report` adds those.
+/// Creates an observable instrument for each metric. The SDK has none for histograms that servers aggregated; `report` adds those,
+/// and `record_histograms` has those of delivery records.
 pub(super) fn create_observable_instruments(meter: &Meter, metrics: &[&'static Metric], current: &CurrentPoints) {
     for &metric in metrics {
         let current = current.clone();

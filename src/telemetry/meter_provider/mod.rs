@@ -24,12 +24,12 @@ mod instruments;
 
 pub use counter_starts::CounterStarts;
 pub(super) use families::families_from;
-pub(super) use instruments::measured_histogram;
 
-use super::{DeliveryMetrics, Identity};
-use crate::config;
+use super::Identity;
+use super::record_failures::{DETAILED_FAILURES_MAX, UNLIMITED_FAILURES};
+use crate::config::{self, RecordDetail};
 use crate::model::registry::SCHEMA_URL;
-use crate::model::{Attribute, Metric, Point, SelectedFamilies, TranslationStrategy, vocabulary};
+use crate::model::{Attribute, Metric, Point, RecordMetrics, SelectedFamilies, TranslationStrategy, vocabulary};
 use crate::poll::Target;
 use crate::source::{POINTS_PER_METRIC_MAX, Source};
 use instruments::{CurrentPoints, create_observable_instruments};
@@ -60,33 +60,33 @@ pub struct TargetMeterProvider {
     /// Held while points are set and collected, so that two collections do not mix.
     collecting: Mutex<()>,
     /// Kept because dropping it would shut down the reader.
-    provider: SdkMeterProvider,
+    _provider: SdkMeterProvider,
 }
 
 impl TargetMeterProvider {
     /// The provider of a target.
     #[must_use]
     pub fn new(target: &Target) -> Self {
-        Self::of(target.config.source, &Identity::of(&target.config))
+        Self::with_detail(target.config.source, &Identity::of(&target.config), &target.config.record_detail())
     }
 
     /// The provider of a target with this mail system and identity.
     #[must_use]
     pub fn of(source: &'static Source, identity: &Identity) -> Self {
-        let reader = SharedReader::default();
-        let attributes = identity.attributes().map(|(key, value)| opentelemetry::KeyValue::new(key.to_owned(), value.to_owned()));
-        // `Resource::builder()` would add OTEL_SERVICE_NAME, which names Postmeter and not the mail server.
-        let resource = Resource::builder_empty().with_attributes(attributes).build();
-        let provider = SdkMeterProvider::builder().with_resource(resource).with_reader(reader.clone()).with_view(cardinality_view).build();
-        let current = CurrentPoints::new(source.name);
-        create_observable_instruments(&provider.meter(SCOPE), &metrics_of(source), &current);
-        Self { current, reader, labels: identity.labels(), collecting: Mutex::default(), provider }
+        Self::with_detail(source, identity, &RecordDetail::default())
     }
 
-    /// Creates the metrics of the delivery log, which must be done once.
-    #[must_use]
-    pub(super) fn delivery_metrics(&self) -> DeliveryMetrics {
-        DeliveryMetrics::new(&self.provider.meter(SCOPE), self.system())
+    fn with_detail(source: &'static Source, identity: &Identity, detail: &RecordDetail) -> Self {
+        let reader = SharedReader::default();
+        let attributes = identity.attributes().map(|(key, value)| opentelemetry::KeyValue::new(key.to_owned(), value.to_owned()));
+        let (groups, is_detailed) = (detail.groups(), !detail.by.is_empty());
+        let view = move |instrument: &Instrument| cardinality_view(instrument, groups, is_detailed);
+        // `Resource::builder()` would add OTEL_SERVICE_NAME, which names Postmeter and not the mail server.
+        let resource = Resource::builder_empty().with_attributes(attributes).build();
+        let provider = SdkMeterProvider::builder().with_resource(resource).with_reader(reader.clone()).with_view(view).build();
+        let current = CurrentPoints::new(source.name);
+        create_observable_instruments(&provider.meter(SCOPE), &metrics_of(source), &current);
+        Self { current, reader, labels: identity.labels(), collecting: Mutex::default(), _provider: provider }
     }
 
     /// The mail system of the target.
@@ -159,7 +159,7 @@ fn sort_attributes(scope: &mut ScopeMetrics) {
 pub fn metrics_of(source: &Source) -> Vec<&'static Metric> {
     let has = |metric: &&&Metric| {
         vocabulary::POLL_METRICS.contains(metric)
-            || (source.delivery_log.is_some() || source.hook.is_some()) && vocabulary::DELIVERY_LOG_METRICS.contains(metric)
+            || source.has_records() && (vocabulary::RECORD_STATE_METRICS.contains(metric) || source.record_metrics().contains(metric))
             || source.rules().any(|(_, rule)| rule.metric == **metric)
     };
     vocabulary::ALL.iter().filter(has).copied().collect()
@@ -167,18 +167,25 @@ pub fn metrics_of(source: &Source) -> Vec<&'static Metric> {
 
 /// Limits the series of an instrument. By default the SDK allocates memory for 2,000 series when an instrument is created; metrics with
 /// closed sets of attribute values need far fewer.
-fn cardinality_view(instrument: &Instrument) -> Option<Stream> {
+fn cardinality_view(instrument: &Instrument, groups: usize, is_detailed: bool) -> Option<Stream> {
     let metric = vocabulary::ALL.iter().find(|metric| metric.name == instrument.name())?;
-    Stream::builder().with_cardinality_limit(series_max(metric)).build().ok()
+    Stream::builder().with_cardinality_limit(series_max(metric, groups, is_detailed)).build().ok()
 }
 
-fn series_max(metric: &Metric) -> usize {
+/// The largest number of series of a metric, for a target whose records are split into this many groups.
+fn series_max(metric: &'static Metric, groups: usize, is_detailed: bool) -> usize {
     let is_open = |attribute: &&Attribute| attribute.values.is_empty();
-    if metric.attributes.iter().chain(metric.detail).any(is_open) {
+    if *metric == vocabulary::DELIVERY_FAILURES && is_detailed {
+        return DETAILED_FAILURES_MAX + UNLIMITED_FAILURES + 1;
+    }
+    let is_from_records = RecordMetrics::of(|_| true).contains(metric);
+    let detail = metric.detail.iter().filter(|_| !is_from_records);
+    if metric.attributes.iter().chain(detail).any(is_open) {
         return POINTS_PER_METRIC_MAX;
     }
     // Each attribute may be missing, and the SDK needs one series for its overflow point.
-    metric.attributes.iter().map(|attribute| attribute.values.len() + 1).product::<usize>() + 1
+    let of_group = metric.attributes.iter().map(|attribute| attribute.values.len() + 1).product::<usize>();
+    of_group * if metric.detail.is_empty() { 1 } else { groups } + 1
 }
 
 /// The Prometheus reader of a provider, which can also be called directly.

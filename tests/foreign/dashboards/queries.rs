@@ -142,7 +142,11 @@ async fn every_query_returns_data_from_the_demo() {
 
 /// Replaces the variables of a query as Grafana does: each becomes a regular expression that matches all its values.
 pub fn fill_in(expr: &str, dashboard: &str, via: &str, instance: &str, process: &str) -> String {
-    let job = if matches!(dashboard, "overview" | "postmeter") { "(ceymail|cpanel|emailengine|kumomta|stalwart)" } else { dashboard };
+    let job = if matches!(dashboard, "overview" | "postmeter" | "deliverability") {
+        "(ceymail|cpanel|emailengine|kumomta|stalwart)"
+    } else {
+        dashboard
+    };
     let filled_in = expr
         .replace("$__rate_interval", "1m")
         .replace("$instance", instance)

@@ -236,6 +236,9 @@ fn target(panel: &Panel, query: &Query, id: char, datasource: &Value) -> Value {
             _ => json!({"instant": instant, "range": !instant, "format": "time_series", "legendFormat": query.legend}),
         },
     );
+    if query.exemplars {
+        merge(&mut target, json!({"exemplar": true}));
+    }
     target
 }
 

@@ -82,6 +82,8 @@ pub enum Kind {
 pub struct Query {
     pub expr: String,
     pub legend: String,
+    /// Show exemplars: single messages behind the distribution.
+    pub exemplars: bool,
     /// The header of its column in a table.
     pub column: String,
     /// The unit of its column in a table.

@@ -71,7 +71,7 @@ fn a_changed_configuration_replaces_the_pods() {
 /// The rule files of the repository, with what the values add.
 #[test]
 fn rules_are_those_of_the_repository() {
-    let names = ["mail.yml", "postmeter.yml", "recording.yml"].map(|name| format!("otel-config/alerts/{name}"));
+    let names = ["deliverability.yml", "mail.yml", "postmeter.yml", "recording.yml"].map(|name| format!("otel-config/alerts/{name}"));
     let groups: Vec<Value> = names.iter().flat_map(|name| yaml(&read(name))["groups"].as_array().unwrap().clone()).collect();
     let count = |groups: &[Value]| groups.iter().map(|group| items(group, "/rules").count()).sum::<usize>();
     each("rules_are_those_of_the_repository", |set, objects| {

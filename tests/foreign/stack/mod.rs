@@ -6,6 +6,7 @@
 
 mod direct;
 mod migration;
+mod native;
 mod otlp_json;
 mod platforms;
 pub mod programs;

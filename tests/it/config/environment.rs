@@ -1,7 +1,7 @@
 //! OTEL_* variables, which supply keys that are absent from the file.
 
 use super::{MAIL, environment, good, warnings};
-use postmeter::config::{Compression, Config, LogLevel, Protocol, Temporality};
+use postmeter::config::{Compression, Config, HistogramForm, LogLevel, Protocol, Temporality};
 use std::time::Duration;
 
 #[track_caller]
@@ -131,6 +131,26 @@ fn the_temporality_is_set_by_a_variable_or_a_key() {
         assert_eq!(config.export.otlp.unwrap().temporality, expected, "{file} {variable}");
     }
     check_ignored(VARIABLE, "deltas", "unknown value deltas; did you mean delta?; the variable is ignored");
+}
+
+#[test]
+fn the_form_of_histograms_is_set_by_a_variable_or_a_key() {
+    const VARIABLE: &str = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
+    for (file, variable, expected) in [
+        ("otlp: {}", "", HistogramForm::Explicit),
+        ("otlp: {}", "explicit_bucket_histogram", HistogramForm::Explicit),
+        ("otlp: {}", "Base2_Exponential_Bucket_Histogram", HistogramForm::Exponential),
+        ("otlp: {histograms: explicit}", "base2_exponential_bucket_histogram", HistogramForm::Explicit),
+        ("otlp: {histograms: exponential}", "", HistogramForm::Exponential),
+    ] {
+        let config = good(&format!("{MAIL}export: {{{file}}}"), &[(VARIABLE, variable)]);
+        assert_eq!(config.export.otlp.unwrap().histograms, expected, "{file} {variable}");
+    }
+    check_ignored(
+        VARIABLE,
+        "exponential",
+        "unknown value exponential; did you mean base2_exponential_bucket_histogram?; the variable is ignored",
+    );
 }
 
 #[track_caller]

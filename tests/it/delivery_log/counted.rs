@@ -1,6 +1,7 @@
 //! Histograms and reasons, with and without a receiver: counted once, and never from window sums in addition.
 
-use super::world::{ANY, World, grpc, page, sum, until};
+use super::world::{ANY, PATIENCE, World, grpc, page, sum, until};
+use crate::support::wait_until_async;
 use postmeter::simulate::Receiver;
 use std::collections::HashMap;
 
@@ -47,6 +48,46 @@ async fn without_a_receiver_records_are_counted_and_the_cursor_moves() {
     let deliveries = service.targets.now()[0].deliveries.clone().unwrap();
     let counted = || deliveries.points(std::time::Instant::now()).iter().any(|point| point.metric.name == "postmeter.record.lag");
     until("the log is read", counted).await;
+    assert_eq!(sum(&page(&service).await, "mail_delivery_attempts_total{"), 0.0);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sums_of_the_server_are_used_until_the_first_record() {
+    let world = World::with(300).await;
+    let file = world.file("", "false").replace("since: 2h", "since: 0s");
+    let start = async || {
+        let config = postmeter::config::parse(&file, "test.yaml", &Default::default()).unwrap();
+        postmeter::app::Service::start(config, postmeter::telemetry::SelfTelemetry::quiet().unwrap(), "--listen").await.unwrap()
+    };
+    let service = start().await;
+    let deliveries = service.targets.now()[0].deliveries.clone().unwrap();
+    until("the log is read", || {
+        deliveries.points(std::time::Instant::now()).iter().any(|point| point.metric.name == "postmeter.record.lag")
+    })
+    .await;
+    let truth = world.simulated.traffic(|traffic| traffic.attempts());
+    let sums = page(&service).await;
+    assert_eq!(sum(&sums, "mail_delivery_attempts_total{"), truth as f64);
+    assert!(!sums.contains("mail_delivery_duration_seconds"), "{sums}");
+
+    let origin = postmeter::simulate::Origin::Remote;
+    let outcome = postmeter::simulate::AttemptOutcome::Failure;
+    let attempt = |id| {
+        let (at, visible_at) = (world.now, world.now);
+        postmeter::simulate::Attempt { id, domain: 1, origin, bytes: 10, received: at, at, outcome, visible_at, is_duplicated: false }
+    };
+    world.simulated.traffic(|traffic| traffic.log.push(attempt(1)));
+    let is_counted = || async { sum(&page(&service).await, "mail_delivery_attempts_total{") == 1.0 };
+    wait_until_async(is_counted, PATIENCE, "the record is counted").await;
+    let counted = page(&service).await;
+    let begins = "mail_delivery_attempts_total{instance=\"whm1\",job=\"cpanel\",mail_delivery_outcome=\"failed\"";
+    assert_eq!(counted.lines().filter(|line| line.starts_with(begins)).count(), 1, "{counted}");
+    assert_eq!(sum(&counted, "mail_delivery_duration_seconds_count{"), 1.0);
+    service.stop().await;
+
+    // After a restart the sums do not come back, although no record has arrived since.
+    let service = start().await;
     assert_eq!(sum(&page(&service).await, "mail_delivery_attempts_total{"), 0.0);
     service.stop().await;
 }

@@ -58,7 +58,10 @@ async fn the_shipped_hook_sends_batches_and_keeps_what_is_refused() {
     let service = World::new().service(None).await;
     assert_eq!(send(&service, "mta1", "").await, StatusCode::OK);
     run(&lua, dir.path(), StatusCode::OK);
-    assert_eq!((read("url"), read("token"), read("header")), ("http://postmeter/v1/deliveries/mta1".into(), "let-me-in".into(), "Content-Type: application/x-ndjson".into()));
+    assert_eq!(
+        (read("url"), read("token"), read("header")),
+        ("http://postmeter/v1/deliveries/mta1".into(), "let-me-in".into(), "Content-Type: application/x-ndjson".into())
+    );
     assert_eq!((read("result"), read("rejected"), read("closed")), ("ok".into(), String::new(), "yes".into()));
     // The body that the hook builds is one that the receiver reads.
     let url = format!("http://{}/v1/deliveries/mta1", service.receive_address.unwrap());

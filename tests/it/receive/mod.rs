@@ -2,6 +2,7 @@
 
 mod acknowledgement;
 mod authentication;
+mod detail;
 mod kills;
 mod kumomta_hook;
 mod pressure;

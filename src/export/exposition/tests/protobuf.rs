@@ -5,7 +5,7 @@ use crate::model::TranslationStrategy;
 use metric_family::{MetricFamily, families};
 
 #[path = "../../../../tests/support/metric_family.rs"]
-mod metric_family;
+pub(super) mod metric_family;
 
 const PROTOBUF: Format = Format::Protobuf(Escaping::Underscores);
 

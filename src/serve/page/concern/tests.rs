@@ -75,7 +75,9 @@ fn the_thresholds_are_those_of_the_alerts() {
     let alerts = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/otel-config/alerts/mail.yml")).unwrap();
     let held = HELD_STATES.join("|");
     for expression in [
-        format!("mail:queue_waiting:sum > {QUEUE_MIN} and mail:queue_waiting:sum > {QUEUE_GROWTH_MAX} * (mail:queue_waiting:sum offset 1h)"),
+        format!(
+            "mail:queue_waiting:sum > {QUEUE_MIN} and mail:queue_waiting:sum > {QUEUE_GROWTH_MAX} * (mail:queue_waiting:sum offset 1h)"
+        ),
         format!("mail_queue_oldest_age_seconds{{mail_queue_state!~\"{held}\"}}) > {} * 86400", OLDEST_SECONDS_MAX / 86_400.0),
         format!("increase{}m) >= {ATTEMPTS_MIN}) > {DEFERRED_SHARE_MAX}\n", ATTEMPTS_SECONDS / 60),
         format!("increase{}m) >= {ATTEMPTS_MIN}) > {FAILED_SHARE_MAX}\n", ATTEMPTS_SECONDS / 60),
