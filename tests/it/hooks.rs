@@ -164,7 +164,7 @@ fn a_damaged_item_costs_only_itself() {
         }
     }
     for (body, records) in
-        [("", 0), (" \n", 0), ("[", 0), (&format!("[{good}"), 0), (&format!("[{good},"), 1), ("\u{feff}{}", 0), ("\0", 0)]
+        [("", 0), (" \n", 0), ("[", 0), (&format!("[{good}"), 1), (&format!("[{good},"), 1), ("\u{feff}{}", 0), ("\0", 0)]
     {
         let page = read("kumomta", body.as_bytes());
         assert_eq!((page.records.len(), page.unreadable), (records, 1), "{body:?}: {:?}", page.problem);
@@ -304,7 +304,7 @@ fn segments_are_printed_up_to_their_end_or_damage() {
     assert_eq!(print(&segment), (Some(0), 5000, "records: 5000, ignored items: 0, unreadable: 0\n".to_owned()));
     let (code, records, err) = print(&segment[..segment.len() - 3]);
     assert_eq!((code, records < 5001, err.contains("the segment ends in the middle")), (Some(1), true, true), "{err}");
-    let (code, _, err) = print(&[&segment[..segment.len() / 2], &[0xff; 64]].concat());
+    let (code, _, err) = print(&[&segment[..segment.len() / 2], &[0xff; 100_000]].concat());
     assert_eq!((code, err.contains("the segment is damaged after")), (Some(1), true), "{err}");
 }
 
