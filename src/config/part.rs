@@ -103,10 +103,10 @@ pub(super) fn decode(
     TargetParts { polled: found.into_iter().filter_map(polled).collect(), ..parts }
 }
 
-/// Returns `true` if the parts include the records that the mail system sends.
+/// Returns `true` if the target itself, and not `defaults`, has the part of the records that the mail system sends.
 pub(super) fn has_deliveries(decoder: &mut Decoder<'_>, item: Option<&Item<'_>>) -> bool {
     let problems = decoder.problems.len();
-    let has = item.is_some_and(|item| decoder.names_or_map(item).iter().any(|(name, _)| *name == deliveries::PART));
+    let has = item.is_some_and(|item| decoder.names_or_map(item).iter().any(|(name, item)| *name == deliveries::PART && !item.inherited));
     // They are reported when the parts are decoded.
     decoder.problems.truncate(problems);
     has

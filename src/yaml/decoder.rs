@@ -111,7 +111,7 @@ impl Decoder<'_> {
     fn report_map_form<T>(&mut self, item: &Item<'_>, keys: &'static [Key]) -> Option<T> {
         let path = &item.location.path;
         let name = path.rsplit('.').next().unwrap_or(path);
-        let required: Vec<&Key> = keys.iter().filter(|key| key.is_required()).collect();
+        let required: Vec<&Key> = keys.iter().filter(|key| !key.is_inheritable()).collect();
         let shown = if required.is_empty() { keys.iter().take(1).collect() } else { required };
         let shown: Vec<String> = shown.iter().map(|key| format!("{}: ...", key.name)).collect();
         let found = if matches!(item.node.value, Value::List(_)) { "a list" } else { "a single value" };

@@ -61,7 +61,8 @@ pub(crate) fn closest<'w>(name: &str, candidates: impl IntoIterator<Item = &'w s
     let mistakes_max = (name.chars().count() / 3).max(1);
     let distances = candidates.iter().map(|other| (strsim::damerau_levenshtein(&name, &other.to_lowercase()), *other));
     let similar = distances.filter(|(distance, _)| *distance <= mistakes_max).min_by_key(|(distance, _)| *distance).map(|(_, other)| other);
-    similar.or_else(|| synonym(&name, &candidates)).or_else(|| related(&name, &candidates))
+    // A word of another program is no misspelling.
+    synonym(&name, &candidates).or(similar).or_else(|| related(&name, &candidates))
 }
 
 /// Returns the candidate that has the meaning of a word of another program.

@@ -74,7 +74,16 @@ fn every_attribute_of_a_log_record_is_documented() {
 #[test]
 fn every_configuration_is_valid() {
     let mut secrets = vec!["KUMOMTA_PASSWORD", "STALWART_PASSWORD", "STALWART_API_KEY", "EE_TOKEN", "CEYMAIL_TOKEN", "WHM_TOKEN"];
-    secrets.extend(["RSPAMD_PASSWORD", "MAILCOW_KEY", "PMG_PASSWORD", "SENDGRID_KEY", "MAILGUN_KEY", "POSTMARK_TOKEN"]);
+    secrets.extend([
+        "RSPAMD_PASSWORD",
+        "MAILCOW_KEY",
+        "PMG_PASSWORD",
+        "SENDGRID_KEY",
+        "MAILGUN_KEY",
+        "POSTMARK_TOKEN",
+        "MTA1_TOKEN",
+        "EE_SERVICE_SECRET",
+    ]);
     let environment: Environment = secrets.into_iter().map(|name| (name, "x")).collect();
     let mut checked = 0;
     for (path, text) in guides() {

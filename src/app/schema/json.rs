@@ -5,6 +5,9 @@ use crate::source::{SOURCES, Source, WindowLength};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
+/// The part of the records that a mail system sends.
+const DELIVERIES: &str = "deliveries";
+
 /// The draft that YAML language servers support best.
 pub(super) const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
 /// The pattern of a reference, which is resolved when the file is read.
@@ -60,6 +63,7 @@ fn restriction_of_default_parts() -> Value {
         .flat_map(|source| source.parts)
         .map(|part| part.name)
         .chain(SOURCES.iter().filter_map(|source| source.delivery_log).map(|records| records.part.name))
+        .chain(std::iter::once(DELIVERIES))
         .collect();
     let parts = json!({"propertyNames": {"enum": parts}, "items": {"enum": parts}});
     json!({"properties": {"defaults": {"properties": {"parts": parts}}}})
@@ -126,7 +130,8 @@ fn number(min: &usize, max: &usize, pattern: &str) -> Value {
 /// Restricts the keys, parts and formats that a target of this mail system does not support.
 fn restriction_of_system(source: &Source) -> Value {
     let records = source.delivery_log.map(|records| records.part.name);
-    let parts: Vec<&str> = source.parts.iter().map(|part| part.name).chain(records).collect();
+    let deliveries = source.hook.map(|_| DELIVERIES);
+    let parts: Vec<&str> = source.parts.iter().map(|part| part.name).chain(records).chain(deliveries).collect();
     let formats: Vec<&str> = source.required().requests.iter().map(|request| request.format).collect();
     let mut properties = json!({"parts": {"propertyNames": {"enum": parts}, "items": {"enum": parts}}});
     properties["format"] = if formats.len() > 1 { any(vec![json!({"enum": formats}), reference()]) } else { json!(false) };
@@ -137,5 +142,9 @@ fn restriction_of_system(source: &Source) -> Value {
     if !source.rules().any(|(_, rule)| rule.detail.is_some()) {
         properties["detail"] = json!(false);
     }
-    json!({"if": {"properties": {"system": {"const": source.name}}, "required": ["system"]}, "then": {"properties": properties}})
+    // A system that sends its records need not be polled.
+    let url_or_parts =
+        if source.hook.is_some() { json!([{"required": ["url"]}, {"required": ["parts"]}]) } else { json!([{"required": ["url"]}]) };
+    let then = json!({"properties": properties, "anyOf": url_or_parts});
+    json!({"if": {"properties": {"system": {"const": source.name}}, "required": ["system"]}, "then": then})
 }

@@ -1,7 +1,7 @@
 //! The exporters and Postmeter's own telemetry in the effective configuration.
 
 use super::target::url;
-use super::{Section, bytes, choice, duration, flag, mask, masked, number, path, text, texts, tls};
+use super::{Section, bytes, choice, duration, flag, mask, masked, number, path, text, texts, texts_if_any, tls};
 use crate::config::otlp::{COMPRESSIONS, HISTOGRAM_FORMS, PROTOCOLS, TEMPORALITIES};
 use crate::config::schema::{
     AUTH, EXPORT, OTLP, PROMETHEUS, QUEUE, RATE_LIMIT, RETRY, SERVER_TLS, SPOOL, TELEMETRY, TELEMETRY_OTLP, TOKEN,
@@ -119,7 +119,7 @@ pub(super) fn server_tls(tls: &ServerTls) -> Written {
     set_pem(&mut section, "key_file", "key", Some(&tls.key));
     set_pem(&mut section, "client_ca_file", "client_ca", tls.client_ca.as_ref());
     section.set_some("client_auth_type", choice(&CLIENT_AUTH, &tls.client_auth));
-    section.set("client_allowed_sans", texts(tls.client_allowed_sans.iter().map(String::as_str)));
+    section.set_some("client_allowed_sans", texts_if_any(tls.client_allowed_sans.iter().map(String::as_str)));
     section.set_some("min_version", choice(&MIN_VERSIONS, &tls.min_version));
     section.set_some("max_version", choice(&MAX_VERSIONS, &tls.max_version));
     section.set("cipher_suites", texts(tls.cipher_suites.iter().map(String::as_str)));

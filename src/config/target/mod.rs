@@ -171,14 +171,14 @@ fn decode_named<'n>(decoder: &mut Decoder<'_>, mut map: Map<'n>, name: String, d
     let detail = map.take("detail");
     let body_bytes_max = map.bytes(decoder, "body_bytes_max");
     let passthrough = map.take("relay").map(|item| Passthrough::decode(decoder, &item)).unwrap_or_default();
+    let is_polled = url_item.is_some() || !part::has_deliveries(decoder, parts_item.as_ref());
+    if is_polled && url_item.is_none() {
+        decoder.report(&location, "url is missing");
+    }
     decoder.finish(map);
 
     let source = source?;
     let fingerprint = fingerprint::with_system(fingerprint, source);
-    let is_polled = url_item.is_some() || !part::has_deliveries(decoder, parts_item.as_ref());
-    if is_polled && url_item.is_none() {
-        decoder.report(&location, "url is missing".to_owned());
-    }
     let parts = part::decode(decoder, &location, parts_item.as_ref(), source, &credentials, &own_credentials, is_polled);
     let url = if is_polled { url } else { Url::parse(NO_URL).ok() };
     let target = Target {

@@ -3,9 +3,10 @@
 use postmeter::format::prometheus;
 use postmeter::model::vocabulary::{DESTINATION_DOMAIN, QUEUE_DEPTH, TENANT_NAME};
 use postmeter::source::{Credential, DeliveryLogApi, Part, ReadError, Request, Rule, Source, TARGET_URL};
+use std::sync::LazyLock;
 use std::time::Duration;
 
-pub static SYSTEMS: &[&Source] = &[&CPANEL, &CEYMAIL, &KUMOMTA, &STALWART, &EMAILENGINE, &PROMETHEUS];
+pub static SYSTEMS: LazyLock<Vec<&Source>> = LazyLock::new(|| vec![&CPANEL, &CEYMAIL, &KUMOMTA, &STALWART, &EMAILENGINE, &PROMETHEUS]);
 
 const fn request(format: &'static str) -> Request {
     Request::get(format, "/", prometheus::read)
@@ -59,5 +60,8 @@ static KUMOMTA: Source = system(
 );
 static STALWART: Source =
     system("stalwart", &[part("metrics", Credential::Basic, ONE_FORMAT, &[]), part("queue", Credential::BearerOrBasic, TWO_FORMATS, &[])]);
-static EMAILENGINE: Source = system("emailengine", &[part("metrics", Credential::Bearer, ONE_FORMAT, &[])]);
+/// Sends its delivery records as the real system does.
+static EMAILENGINE: LazyLock<Source> =
+    LazyLock::new(|| Source { hook: postmeter::source::by_name("emailengine").unwrap().hook, ..system("emailengine", EMAILENGINE_PARTS) });
+static EMAILENGINE_PARTS: &[Part] = &[part("metrics", Credential::Bearer, ONE_FORMAT, &[])];
 static PROMETHEUS: Source = system("prometheus", &[part("metrics", Credential::Optional, AT_TARGET_URL, &[])]);

@@ -195,7 +195,7 @@ fn a_target_is_described_by_command_line_flags() {
     let decode = |system: &str, url: &str, change: fn(&mut CommandLineTarget)| {
         let mut flags = CommandLineTarget { system: system.to_owned(), url: url.to_owned(), ..CommandLineTarget::default() };
         change(&mut flags);
-        command_line_target_with(SYSTEMS, flags, &tokens()).map(|(target, _)| target).map_err(|problems| problems.to_string())
+        command_line_target_with(&SYSTEMS, flags, &tokens()).map(|(target, _)| target).map_err(|problems| problems.to_string())
     };
     let target = decode("ceymail", "https://cey.example.com:8443", |flags| flags.token = Some("${env:CEYMAIL_TOKEN}".to_owned())).unwrap();
     assert_eq!((target.name.as_str(), target.source.name), ("cey.example.com", "ceymail"));
