@@ -233,8 +233,8 @@ fn mistakes_in_rules_are_reported_at_their_position() {
             ],
         ),
         (
-            "{family: q, metric: mail.complaints, attributes: {mail.queue.state: queued}}",
-            &["6:59: parts[0].rules[0].attributes.mail.queue.state: mail.complaints has no attributes"],
+            "{family: q, metric: system.memory.limit, attributes: {mail.queue.state: queued}}",
+            &["6:63: parts[0].rules[0].attributes.mail.queue.state: system.memory.limit has no attributes"],
         ),
         (
             "{family: q, metric: mail.queue.depth, attributes: {mail.queue.state: queud}}",
