@@ -462,10 +462,10 @@ fn the_demo_reads_a_delivery_log_and_removes_its_files() {
         rest.split(' ').next().unwrap().parse::<u64>().unwrap()
     };
     // Ten seconds apart; the log is read every five.
-    while records(&wait_for_line("records of the delivery log")) == 0 {}
+    while records(&wait_for_line("delivery records")) == 0 {}
     assert!(directory.join("messages-demo-cpanel.cursor").exists());
     assert!(running.ends("-INT").success());
-    wait_for_line("records of the delivery log");
+    wait_for_line("delivery records");
     assert_eq!(kept(), Vec::<PathBuf>::new());
 
     let mut running = demo(&folder.path().join("none"));
