@@ -48,6 +48,10 @@ impl<'v> Assembly<'v> {
     pub(super) fn add_records(&self, budget: &mut Budget, page: &mut HookPage) -> Result<(), String> {
         let recipients = self.recipients();
         let record = self.record();
+        // As in a delivery log, such a record is not about a message.
+        if record.event == RecordEvent::Delivery && recipients.is_empty() && record.field(Field::MessageId).is_none() {
+            return Err("has neither the id of a message nor a recipient".to_owned());
+        }
         let count = recipients.len().max(1);
         for index in 0..count.min(RECIPIENTS_MAX) {
             let record = self.of_recipient(&record, recipients.get(index).map(String::as_str), index);

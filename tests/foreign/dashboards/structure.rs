@@ -36,6 +36,7 @@ const SELF_METRICS: &[&str] = &[
     "postmeter_token_last_used_timestamp_seconds",
     "postmeter_collection_idle",
     "postmeter_targets_stale",
+    "postmeter_export_spool_failing",
     "postmeter_targets_circuit_open",
     "postmeter_targets_records_missing",
     "postmeter_poll_request_active",
