@@ -4,6 +4,7 @@ use parking_lot::Mutex;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A program that is named by an environment variable, or found on PATH.
 pub struct Program {
@@ -78,8 +79,20 @@ impl Drop for Running {
     }
 }
 
-/// Free ports, for programs that cannot report the port that they were given.
+/// The ports that are tried: below those that the system gives to listeners and connections of other tests at any time.
+const PORTS: std::ops::Range<u32> = 20_000..30_000;
+
+/// Free ports, for programs that cannot report the port that they were given. No two calls return the same one.
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let count = PORTS.end - PORTS.start;
+    let mut next = || {
+        // Other processes begin elsewhere.
+        let offset = std::process::id().wrapping_mul(97).wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed));
+        u16::try_from(PORTS.start + offset % count).unwrap()
+    };
+    std::array::from_fn(|_| {
+        let tried = std::iter::repeat_with(&mut next).take(count as usize);
+        tried.into_iter().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+    })
 }
