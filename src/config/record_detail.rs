@@ -57,7 +57,7 @@ impl RecordDetail {
         self.by.iter().map(|dimension| dimension.name).eq(other.by.iter().map(|dimension| dimension.name))
     }
 
-    /// Decodes the two keys, which must be in the schema of the map: [`super::schema::RECORD_BY`] and [`super::schema::RECORD_GROUPS_MAX`].
+    /// Decodes the two keys, which must be in the schema of the map: `RECORD_BY` and `RECORD_GROUPS_MAX`.
     pub(super) fn decode_keys(decoder: &mut Decoder<'_>, map: &mut Map<'_>) -> Self {
         let item = map.take("by");
         let groups_max = map.integer_or_default(decoder, "groups_max");

@@ -37,7 +37,7 @@ pub struct Target {
     /// Key `system`: the mail system.
     pub source: &'static Source,
     /// Key `url`: the base URL, to which the path of each part is appended. For the system `prometheus` it is the whole URL. A target that
-    /// is not polled has [`NO_URL`].
+    /// is not polled has the URL `about:blank`.
     pub url: Url,
     /// Keys `username`, `password`, `password_file`, `token` and `token_file`.
     pub credentials: Credentials,
