@@ -58,16 +58,16 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
     for server in &servers {
         println!("  {:<12} {}", server.system().name(), server.url());
     }
-    let senders: Vec<&str> =
-        servers.iter().map(SimulatedServer::system).filter(|system| system.sends_deliveries()).map(System::name).collect();
-    if let Some(address) = service.receive_address.filter(|_| !senders.is_empty()) {
-        println!("\n  hooks {} send their deliveries to http://{address}/v1/deliveries/", senders.join(" and "));
-    }
     match &directory {
         Ok(_) if !servers.iter().any(has_delivery_log) => println!(),
         Ok(_) => println!("\n  log   each delivery of {} is exported once as an OTLP log record", systems_with_delivery_log(&servers)),
         // A minimal container image has no temporary directory. The rest of the demo works without it.
         Err(error) => println!("\n  log   off, because no temporary directory can be created: {error}; set TMPDIR"),
+    }
+    let senders: Vec<&str> =
+        servers.iter().map(SimulatedServer::system).filter(|system| system.sends_deliveries()).map(System::name).collect();
+    if let Some(receiver) = service.receive_address.filter(|_| !senders.is_empty()) {
+        println!("  hooks {} send their deliveries to http://{receiver}/v1/deliveries/", senders.join(" and "));
     }
     println!("  pull  http://{address}/metrics   (status page: http://{address}/)");
     println!("  push  OTLP/gRPC to {endpoint}{} every {}", if receiver.is_some() { ", inside this demo," } else { "" }, args.interval);

@@ -88,7 +88,7 @@ impl LogsEncoder {
         attributes.extend(record.size.map(|bytes| integer("mail.message.size", bytes)));
         attributes.extend(record.attempt.map(|attempt| integer("mail.delivery.attempt", attempt.into())));
         attributes.extend(record.duration.map(|seconds| double("mail.delivery.duration", seconds)));
-        attributes.extend(record.attempt_duration.map(|seconds| double("mail.delivery.attempt.duration", seconds)));
+        attributes.extend(record.attempt_duration.map(|seconds| double("mail.delivery.attempt_duration", seconds)));
         attributes.extend(record.remote.map(|is_remote| flag("mail.delivery.remote", is_remote)));
         attributes.extend(record.spam_score.map(|score| double("mail.spam.score", score)));
         attributes.extend(record.protocol.map(|protocol| text("network.protocol.name", protocol)));

@@ -40,7 +40,7 @@ pub const TYPED: &[(&str, Slot, &str)] = &[
     ("received", Slot::Received, "the start of mail.delivery.duration"),
     ("attempt", Slot::Attempt, "mail.delivery.attempt"),
     ("duration", Slot::Duration, "mail.delivery.duration"),
-    ("attempt_duration", Slot::AttemptDuration, "mail.delivery.attempt.duration"),
+    ("attempt_duration", Slot::AttemptDuration, "mail.delivery.attempt_duration"),
     ("size", Slot::Size, "mail.message.size"),
     ("code", Slot::Code, "mail.smtp.reply_code"),
     ("status", Slot::Status, "mail.smtp.enhanced_status_code"),
