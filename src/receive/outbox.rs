@@ -79,11 +79,11 @@ impl Outbox {
 
     /// Stores requests of a target: all of them or, if the disk is full or fails, none. Returns `true` if they are on disk.
     pub(super) async fn store(&self, target: &Arc<str>, requests: Vec<EncodedRequest>) -> bool {
+        if self.pending.lock().len() + requests.len() > SPOOLED_REQUESTS_MAX {
+            return false;
+        }
         let mut stored = Vec::new();
         for request in requests {
-            if self.pending.lock().len() + stored.len() >= SPOOLED_REQUESTS_MAX {
-                break;
-            }
             let key = RequestKey { collection: self.next_collection.fetch_add(1, Ordering::Relaxed), part: 0 };
             let pending = Pending { target: Some(target.clone()), records: request.points, bytes: request.bytes.len() };
             let entry = SpoolEntry { key, points: request.points, queued_at: SystemTime::now(), bytes: request.bytes };

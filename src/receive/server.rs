@@ -186,17 +186,24 @@ impl App {
             }
             let (durable, result) = oneshot::channel();
             let submission = Submission { collected, intake: intake.clone(), records, received_at, durable };
-            self.submissions.try_send(submission).map_err(|_| Refusal::Later("too many requests wait to be stored"))?;
+            self.submissions.try_send(submission).map_err(|_| {
+                self.telemetry.access.refused("busy");
+                Refusal::Later("too many requests wait to be stored")
+            })?;
             Ok(result.await.unwrap_or(false))
         };
         match tokio::time::timeout_at(deadline, durable).await {
             Ok(Ok(true)) => Ok(()),
             Ok(Ok(false)) => {
+                self.telemetry.access.refused("not_stored");
                 intake.log("delivery records are refused with 503, because they cannot be stored: the space of receive.max_bytes is used, or the disk fails");
                 Err(Refusal::Later("the records cannot be stored"))
             }
             Ok(Err(refusal)) => Err(refusal),
-            Err(_) => Err(Refusal::Later("the records are not stored yet")),
+            Err(_) => {
+                self.telemetry.access.refused("not_stored");
+                Err(Refusal::Later("the records are not stored yet"))
+            }
         }
     }
 
