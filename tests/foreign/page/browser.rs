@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 /// The maximum time of a command, and of waiting for a condition.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// The maximum number of attempts to start chromedriver.
+const MAX_DRIVER_STARTS: usize = 5;
 /// The interval at which a condition is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -21,6 +23,27 @@ pub struct Browser {
 
 fn on_path(program: &str) -> Option<std::path::PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+/// Starts chromedriver and returns its port.
+///
+/// It listens at one port of both 127.0.0.1 and ::1, and it ends if the port that it chose for the first is in use at the second.
+fn start_driver(program: &std::path::Path) -> (Child, u16) {
+    let mut outputs = Vec::new();
+    for _ in 0..MAX_DRIVER_STARTS {
+        let mut driver = Command::new(program).arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+        for line in lines.by_ref() {
+            if let Some(port) = line.rsplit_once(" successfully on port ").and_then(|(_, port)| port.trim_end_matches('.').parse().ok()) {
+                // The pipe must not fill up.
+                std::thread::spawn(move || lines.for_each(drop));
+                return (driver, port);
+            }
+            outputs.push(line);
+        }
+        driver.wait().unwrap();
+    }
+    panic!("chromedriver did not print its port: {outputs:?}");
 }
 
 impl Browser {
@@ -36,12 +59,7 @@ impl Browser {
         let driver = on_path("chromedriver").ok_or("chromedriver is not installed (Debian: chromium-driver)")?;
         let chromium = on_path("chromium").ok_or("chromium is not installed")?;
         let profile = tempfile::tempdir().unwrap();
-        let mut driver = Command::new(driver).arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut output = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = output.find_map(|line| line.ok()?.rsplit_once(" successfully on port ")?.1.trim_end_matches('.').parse::<u16>().ok());
-        let port = port.expect("chromedriver prints its port");
-        // The pipe must not fill up.
-        std::thread::spawn(move || output.for_each(drop));
+        let (driver, port) = start_driver(&driver);
         // The client needs a provider, and no Postmeter may have been started in this process yet.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
