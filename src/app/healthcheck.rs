@@ -14,6 +14,10 @@ use std::time::Duration;
 /// The longest wait for a response. It is shorter than the timeouts of supervisors, so that the cause is printed.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The maximum number of requests. A connection that ends between its handshake and the request gives no reason, not even the alert of a
+/// server that requires a client certificate.
+const ATTEMPTS_MAX: usize = 5;
+
 /// Returns `true` for a status of `/-/healthy`. A response that denies access also shows that Postmeter is running.
 pub(super) fn shows_postmeter(status: StatusCode) -> bool {
     [StatusCode::OK, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS].contains(&status)
@@ -27,7 +31,14 @@ const CONFIG_DEFAULT: &str = "postmeter.yaml";
 pub(super) async fn healthcheck(args: HealthcheckArgs) -> Result<(), AppError> {
     let url = args.url.clone().map_or_else(|| configured_url(&args), Ok)?;
     let failure = |reason: String| AppError::Other(format!("{url}: {reason}"));
-    let status = match request_status(&url).await {
+    let mut result = request_status(&url).await;
+    for _ in 1..ATTEMPTS_MAX {
+        if !result.as_ref().is_err_and(was_canceled) {
+            break;
+        }
+        result = request_status(&url).await;
+    }
+    let status = match result {
         Err(error) if requires_certificate(&error) => return Ok(()),
         result => result.map_err(|error| failure(reason(&error)))?,
     };
@@ -91,6 +102,12 @@ fn requires_certificate(error: &reqwest::Error) -> bool {
     false
 }
 
+/// Returns `true` if the connection ended before the request was sent.
+fn was_canceled(error: &reqwest::Error) -> bool {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(hyper::Error::is_canceled)
+}
+
 /// Returns the TLS error inside an I/O error, which `source` does not return.
 fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     let inner = error.get_ref()?;
@@ -102,7 +119,7 @@ fn reason(error: &reqwest::Error) -> String {
         error if error.is_timeout() => format!("no response within {RESPONSE_TIMEOUT:?}"),
         error if error.is_connect() => format!("cannot connect: {}", root_cause(error)),
         error if error.is_builder() => "not a valid URL; write it as http://localhost:9464/-/healthy".to_owned(),
-        _ => "the server does not respond with HTTP".to_owned(),
+        _ => format!("the server does not respond with HTTP: {}", root_cause(error)),
     }
 }
 

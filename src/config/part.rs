@@ -17,7 +17,7 @@ pub struct TargetPart {
     pub credentials: Credentials,
 }
 
-/// What `parts` of a target contains.
+/// The contents of `parts` of a target.
 #[derive(Debug, Default)]
 pub(super) struct TargetParts {
     /// The parts of a poll, the required one first.

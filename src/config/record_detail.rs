@@ -29,7 +29,7 @@ pub static RECORD_DIMENSIONS: &[RecordDimension] = &[
     RecordDimension { name: "pool", field: Field::Pool, attribute: &SENDING_POOL },
 ];
 
-/// How metrics from records are split.
+/// The attributes by which metrics from records are split, with their limits.
 #[derive(Clone, Debug)]
 pub struct RecordDetail {
     /// Key `by`: the fields, in the order of [`RECORD_DIMENSIONS`]. Each series has the values of all of them.

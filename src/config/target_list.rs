@@ -1,4 +1,4 @@
-//! What lists of targets outside the configuration file have in common: the settings of that file that apply to their targets.
+//! The settings of the configuration file that apply to the targets of lists outside it.
 
 use super::decode::Decoder;
 use super::map::{Item, Location, Map};

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// Whether records of a target have arrived, and when.
+/// The time at which the newest record of a target arrived, if one has.
 #[derive(Debug)]
 pub struct RecordArrival {
     /// The metrics that are counted from records before the first one arrives: those that the server does not have.

@@ -16,7 +16,7 @@ const INTERVAL_HEADER: &str = "x-prometheus-refresh-interval-seconds";
 /// A new client is built for each request, so that renewed certificates and moved servers need no restart.
 ///
 /// # Errors
-/// Returns the reason in words, without secrets: no response in time, another status than 200, or a response that is too large.
+/// Returns the reason, readable and without secrets: no response in time, another status than 200, or a response that is too large.
 pub async fn request_target_list(list: &TargetsHttp) -> Result<String, String> {
     let settings = list.clone();
     // Reading files and certificates would block the event loop.

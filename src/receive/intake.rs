@@ -1,4 +1,4 @@
-//! What the receiver knows of each target: its newest records, its share of the limits, and the problems that were logged.
+//! The state of each target in the receiver: its newest records, its share of the limits, and the problems that were logged.
 
 use super::body::BodyMemory;
 use super::one_time_tokens::OneTimeTokens;

@@ -51,7 +51,7 @@ struct Counts {
     complete_at: Option<Instant>,
 }
 
-/// What was counted from the contents of records.
+/// The sums and distributions that are counted from the contents of records.
 #[derive(Debug)]
 struct DeliveryCounts {
     /// The time since which these are counted.

@@ -20,9 +20,9 @@ pub struct ExportMetrics {
     queue_usage: Gauge<u64>,
     queue_limit: Gauge<u64>,
     spool_failing: Gauge<u64>,
-    /// Whether the spool of metrics is failing.
+    /// `true` while the spool of metrics is failing.
     pub metrics_spool: AtomicBool,
-    /// Whether the spool of received delivery records is failing.
+    /// `true` while the spool of received delivery records is failing.
     pub logs_spool: AtomicBool,
     spool_damaged: Counter<u64>,
     damaged_requests: AtomicU64,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 pub(in crate::app) struct TargetList {
     /// The request.
     pub request: TargetsHttp,
-    /// The body, or the reason in words.
+    /// The body, or the reason, readable.
     pub response: Result<String, String>,
 }
 

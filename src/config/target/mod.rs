@@ -86,7 +86,7 @@ impl Target {
         self.delivery_log.is_some() || self.deliveries.is_some()
     }
 
-    /// How the metrics are split that are counted from the records.
+    /// The attributes by which metrics that are counted from the records are split.
     #[must_use]
     pub fn record_detail(&self) -> RecordDetail {
         let of_log = self.delivery_log.as_ref().map(|log| &log.detail);

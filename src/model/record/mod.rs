@@ -17,7 +17,7 @@ pub use uid::{RecordUid, UID_BYTES, hex};
 /// A delivery record.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {
-    /// What the record reports.
+    /// The event that the record reports.
     pub event: RecordEvent,
     /// The time of the event, in Unix seconds by the server's clock.
     pub at: u64,
@@ -49,7 +49,7 @@ pub struct Record {
     pub complaint: Option<ComplaintType>,
     /// The protocol of the delivery: a value of `network.protocol.name`.
     pub protocol: Option<&'static str>,
-    /// Whether the connection of the delivery was encrypted.
+    /// `true` if the connection of the delivery was encrypted.
     pub tls: Option<bool>,
     /// `true` for a delivery to another host, `false` for a local one. `None` if the server does not report it.
     pub remote: Option<bool>,

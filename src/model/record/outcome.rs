@@ -1,4 +1,4 @@
-//! What a record reports: the event, the outcome of a delivery, and the kinds of failures, bounces and complaints.
+//! The event of a record, the outcome of a delivery, and the kinds of failures, bounces and complaints.
 
 /// Declares an enum whose variants have the values of an attribute, in the order of declaration.
 macro_rules! values {

@@ -1,4 +1,4 @@
-//! What became of a record in Postmeter.
+//! The states by which Postmeter counts records.
 
 /// The state of a delivery record in Postmeter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

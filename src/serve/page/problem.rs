@@ -70,7 +70,7 @@ pub(super) struct ErrorView {
     pub advice: Option<&'static str>,
 }
 
-/// What makes the problems of two targets the same.
+/// The facts that are equal in problems of the same kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Key {
     label: &'static str,

@@ -8,19 +8,19 @@ use serde_json::Value;
 /// The length of a text that patterns are compared with.
 const COMPARED_BYTES_MAX: usize = 4096;
 
-/// A condition of an item: a path and what its value must be.
+/// A condition of an item: a path, and a condition for its value.
 #[derive(Clone, Debug)]
 pub struct Condition {
     /// The path.
     pub path: NodePath,
-    /// What the value must be.
+    /// The condition that the value fulfils.
     pub test: Test,
 }
 
-/// What a value must be.
+/// A condition for a value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Test {
-    /// Whether there is a value.
+    /// There is a value.
     Present(bool),
     /// One of these values or patterns.
     OneOf(Vec<String>),

@@ -1,4 +1,4 @@
-//! What identifies a record.
+//! The identity of a record: the fields that no other record has with the same values.
 
 use super::ValueSource;
 use serde_json::Value;

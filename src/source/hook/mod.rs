@@ -36,7 +36,7 @@ use assemble::{Assembly, Budget};
 use serde_json::Value;
 use std::time::SystemTime;
 
-/// How a mail system reports deliveries by requests to Postmeter.
+/// The requests by which a mail system reports deliveries to Postmeter.
 #[derive(Debug)]
 pub struct Hook {
     /// The credentials that a target can use, the recommended one first.
@@ -51,9 +51,9 @@ pub struct Hook {
     pub kind: Vec<NodePath>,
     /// Conditions of items that are ignored whatever they report.
     pub ignore: Vec<Vec<Condition>>,
-    /// What items report, in order: the first row that fits applies.
+    /// The meanings of items, in order: the first row that fits applies.
     pub rows: Vec<Row>,
-    /// What the records of this system do not contain, one sentence each, for the documentation.
+    /// The facts that records of this system lack, one sentence each, for the documentation.
     pub limits: &'static [&'static str],
 }
 

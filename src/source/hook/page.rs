@@ -2,7 +2,7 @@
 
 use crate::model::Record;
 
-/// What a request contains.
+/// The contents of a request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HookPage {
     /// The records, in the order of the body.

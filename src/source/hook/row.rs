@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// The fields of a record, each with the places where its value may be.
 pub type Fields = Vec<(Slot, Arc<[ValueSource]>)>;
 
-/// What an item reports if it fulfils the conditions.
+/// The meaning of an item that fulfils the conditions.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The conditions. An item must fulfil all.
@@ -23,11 +23,11 @@ pub struct Row {
     pub bounce: Option<BounceType>,
     /// The kind of the complaint, unless a field has it.
     pub complaint: Option<ComplaintType>,
-    /// Where the failure arose, unless a field has it.
+    /// The origin of the failure, unless a field has it.
     pub origin: Option<FailureOrigin>,
     /// The fields: those of the row, and those of the hook that the row does not have.
     pub fields: Fields,
-    /// What identifies a record.
+    /// The identity of the record.
     pub identity: Vec<IdentityPart>,
 }
 

@@ -43,7 +43,7 @@ fn share(time: u64) -> f64 {
     (0.1 + 0.9 * day) * if is_weekend { 0.3 } else { 1.0 }
 }
 
-/// Whether a weekly event of this weekday and these hours takes place.
+/// `true` while a weekly event of this weekday and these hours takes place.
 fn weekly(time: u64, weekday: u64, hours: Range<u64>) -> bool {
     (time % WEEK) / DAY == weekday && hours.contains(&((time % DAY) / HOUR))
 }

@@ -1,4 +1,4 @@
-//! What is counted from records: by provider and source, limited, with exemplars, and never together with what the server counts.
+//! Metrics from records: by provider and source, limited, with exemplars, and never together with those of the server.
 
 use super::world::{PATIENCE, World, client, page, record, send};
 use crate::support::wait_until_async;

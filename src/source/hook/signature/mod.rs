@@ -50,12 +50,12 @@ pub static SCHEMES: &[SignatureScheme] = &[
 pub struct SignatureScheme {
     /// The name in a definition.
     pub name: &'static str,
-    /// What the key is and where the operator finds it.
+    /// A description of the key, and the place where the operator finds it.
     pub key_help: &'static str,
     form: Form,
 }
 
-/// What is signed, how, and where the signature is.
+/// The signed bytes, the algorithm, and the header that contains the signature.
 #[derive(Clone, Copy, Debug)]
 enum Form {
     /// HMAC-SHA-256 of the body, in a header. The body has a time at a path.
