@@ -10,7 +10,7 @@ pub(super) use poll_args::{ExplainArgs, ExplainFormat, Only, ScrapeArgs, ScrapeF
 use super::help;
 use crate::config::LogLevel;
 use crate::simulate::{FAULTS, Fault, System};
-use crate::source::{SOURCES, Source};
+use crate::source::{BUILT_IN_NAMES, GENERIC};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use completion::{completed, faults, levels, simulated_system, simulated_systems, system};
 use std::path::PathBuf;
@@ -281,9 +281,8 @@ pub(super) struct DemoArgs {
 }
 
 static SYSTEM_HELP: LazyLock<String> = LazyLock::new(|| {
-    let (generic, systems): (Vec<&Source>, Vec<&Source>) = SOURCES.iter().copied().partition(|source| source.uses_target_url());
-    let names = |systems: &[&Source]| systems.iter().map(|system| system.name).collect::<Vec<_>>().join(", ");
-    format!("Mail system: {}, or {} for any Prometheus endpoint", names(&systems), names(&generic))
+    let names: Vec<&str> = BUILT_IN_NAMES.iter().copied().filter(|name| *name != GENERIC).collect();
+    format!("Mail system: {}, or {GENERIC} for any Prometheus endpoint", names.join(", "))
 });
 
 static SIMULATED_SYSTEM_HELP: LazyLock<String> = LazyLock::new(|| format!("Mail system: {}", System::ALL.map(System::name).join(", ")));

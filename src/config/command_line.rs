@@ -5,7 +5,7 @@ use super::map::{COMMAND_LINE, Item, Location};
 use super::schema::TARGET;
 use super::yaml::{Key, Node, Value};
 use super::{Environment, Problem, Problems, Target, target};
-use crate::source::{SOURCES, Source};
+use crate::source::{Source, SystemList};
 
 /// The flags that describe a target. Each corresponds to a key of [`Target`].
 #[derive(Clone, Default)]
@@ -41,10 +41,10 @@ pub struct CommandLineTarget {
 /// # Errors
 /// Returns every problem, with the flag that causes it.
 pub fn command_line_target(flags: CommandLineTarget, environment: &Environment) -> Result<(Target, Vec<Problem>), Problems> {
-    command_line_target_with(&SOURCES, flags, environment)
+    decode_target(SystemList::built_in(), flags, environment)
 }
 
-/// Like [`command_line_target`], with other mail systems than [`SOURCES`].
+/// Like [`command_line_target`], with other mail systems than the built-in ones.
 ///
 /// # Errors
 /// See [`command_line_target`].
@@ -53,7 +53,11 @@ pub fn command_line_target_with(
     flags: CommandLineTarget,
     environment: &Environment,
 ) -> Result<(Target, Vec<Problem>), Problems> {
-    let mut decoder = Decoder::new("", environment, systems.to_vec());
+    decode_target(systems.into(), flags, environment)
+}
+
+fn decode_target(systems: SystemList, flags: CommandLineTarget, environment: &Environment) -> Result<(Target, Vec<Problem>), Problems> {
+    let mut decoder = Decoder::new("", environment, systems);
     let node = flags.into_node();
     let location = Location { path: COMMAND_LINE.to_owned(), ..Location::default() };
     let map = decoder.map(&Item { location, node: &node, inherited: false }, TARGET);

@@ -4,7 +4,7 @@ use super::map::{Item, Location};
 use super::template::Template;
 use super::yaml::{self, Positions, References};
 use super::{Environment, Origin, Secret, SecretError};
-use crate::source::Source;
+use crate::source::SystemList;
 use std::ops::{Deref, DerefMut};
 
 pub(super) use super::yaml::{find_choice, is_true};
@@ -13,7 +13,7 @@ pub(super) use super::yaml::{find_choice, is_true};
 pub(super) struct Decoder<'a> {
     decoder: yaml::Decoder<'a>,
     pub environment: &'a Environment,
-    pub systems: Vec<&'static Source>,
+    pub systems: SystemList,
     /// `true` if a definition of a mail system has problems, so that its name is not known.
     pub has_broken_systems: bool,
     /// `true` if the file names a directory for state.
@@ -26,7 +26,7 @@ pub(super) struct Decoder<'a> {
 
 impl<'a> Decoder<'a> {
     /// Creates a decoder for a file.
-    pub(super) const fn new(file: &'a str, environment: &'a Environment, systems: Vec<&'static Source>) -> Self {
+    pub(super) const fn new(file: &'a str, environment: &'a Environment, systems: SystemList) -> Self {
         let decoder = yaml::Decoder::new(file, environment, Positions::Lines);
         Self {
             decoder,

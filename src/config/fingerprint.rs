@@ -94,7 +94,7 @@ mod tests {
     fn fingerprint(text: &str) -> u64 {
         let node = yaml::parse(text).unwrap();
         let environment = [("A", "x")].into_iter().collect();
-        let mut decoder = Decoder::new("", &environment, Vec::new());
+        let mut decoder = Decoder::new("", &environment, crate::source::SystemList::default());
         of(&decoder.map(&Item::root(&node), TARGET).unwrap(), &environment)
     }
 

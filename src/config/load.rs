@@ -7,7 +7,7 @@ use super::{
     Config, Environment, Export, Health, Problem, Problems, Prometheus, Protocol, Receive, Reload, Shard, SystemsFiles, Target,
     TargetsFiles, TargetsHttp, Telemetry, otel, problem, target, yaml,
 };
-use crate::source::{SOURCES, Source, built_in_problems};
+use crate::source::{Source, SystemList, built_in_problems};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -55,15 +55,10 @@ pub(super) fn read_text(path: &Path, hint: &str) -> Result<String, Problems> {
 /// # Errors
 /// Returns every problem of the text.
 pub fn parse(text: &str, file: &str, environment: &Environment) -> Result<Config, Problems> {
-    let built_in = built_in_problems();
-    match parse_with(&SOURCES, text, file, environment) {
-        Ok(mut config) => {
-            config.warnings.extend_from_slice(built_in);
-            Ok(config)
-        }
-        Err(problems) if built_in.is_empty() => Err(problems),
-        Err(problems) => Err(problems.and(Problems::new(built_in.to_vec()))),
-    }
+    decode(SystemList::built_in(), text, file, environment).map_err(|problems| match built_in_problems() {
+        built_in if built_in.is_empty() => problems,
+        built_in => problems.and(Problems::new(built_in)),
+    })
 }
 
 /// Decodes the endpoints of the text of a configuration file: `health` and `export.prometheus`. Problems of other keys do not matter.
@@ -72,19 +67,23 @@ pub fn parse(text: &str, file: &str, environment: &Environment) -> Result<Config
 /// The text is not YAML.
 pub fn parse_endpoints(text: &str, file: &str, environment: &Environment) -> Result<(Option<Health>, Option<Prometheus>), Problems> {
     let node = yaml::parse(text).map_err(|error| Problems::of_file(file, error.line, error.message))?;
-    let mut decoder = Decoder::new(file, environment, Vec::new());
+    let mut decoder = Decoder::new(file, environment, SystemList::default());
     let mut map = decoder.map_or_empty(Some(&Item::root(&node)), FILE);
     let health = map.take("health").and_then(|item| Health::decode(&mut decoder, &item));
     let export = map.take("export");
     Ok((health, Export::decode(&mut decoder, export.as_ref(), false).prometheus))
 }
 
-/// Like [`parse`], with other mail systems than [`SOURCES`].
+/// Like [`parse`], with other mail systems than the built-in ones.
 ///
 /// # Errors
 /// See [`parse`].
 pub fn parse_with(systems: &[&'static Source], text: &str, file: &str, environment: &Environment) -> Result<Config, Problems> {
-    let mut decoder = Decoder::new(file, environment, systems.to_vec());
+    decode(systems.into(), text, file, environment)
+}
+
+fn decode(systems: SystemList, text: &str, file: &str, environment: &Environment) -> Result<Config, Problems> {
+    let mut decoder = Decoder::new(file, environment, systems);
     let node = match yaml::parse(text) {
         Ok(node) => node,
         Err(error) => return Err(Problems::of_file(file, error.line, error.message)),
@@ -137,7 +136,7 @@ impl Config {
     /// A configuration without targets in which the environment determines everything else, for programs that supply their own targets.
     #[must_use]
     pub fn from_env(environment: &Environment) -> Self {
-        let mut decoder = Decoder::new("", environment, Vec::new());
+        let mut decoder = Decoder::new("", environment, SystemList::default());
         let is_disabled = is_disabled(&mut decoder);
         let export = Export::decode(&mut decoder, None, is_disabled);
         let telemetry = decode_telemetry(&mut decoder, None, is_disabled);

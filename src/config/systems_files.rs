@@ -84,7 +84,7 @@ impl SystemsFiles {
 /// Returns every problem of the files.
 pub fn read_definitions(systems: &[&'static Source], paths: &[PathBuf]) -> Result<Vec<&'static Source>, Problems> {
     let environment = super::Environment::default();
-    let mut decoder = Decoder::new("", &environment, systems.to_vec());
+    let mut decoder = Decoder::new("", &environment, systems.into());
     let systems = read(&mut decoder, paths);
     let (problems, _) = decoder.into_findings();
     if problems.is_empty() { Ok(systems) } else { Err(Problems::new(problems)) }
@@ -97,7 +97,7 @@ fn read(decoder: &mut Decoder<'_>, paths: &[PathBuf]) -> Vec<&'static Source> {
         match read_file(path) {
             Ok(definition) => {
                 let first = read.iter().find(|other| other.source.name == definition.source.name);
-                let is_built_in = decoder.systems.iter().any(|source| source.name == definition.source.name);
+                let is_built_in = decoder.systems.names().contains(&definition.source.name);
                 let owner = match first {
                     Some(first) => Some(format!("defined in {} as well", first.path.display())),
                     None => is_built_in.then(|| "the name of a built-in mail system".to_owned()),

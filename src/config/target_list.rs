@@ -5,7 +5,7 @@ use super::map::{Item, Location, Map};
 use super::schema::TARGET;
 use super::yaml::Node;
 use super::{Environment, Problem, Problems, Target};
-use crate::source::Source;
+use crate::source::SystemList;
 use std::sync::Arc;
 
 /// The settings of the configuration file that apply to the targets of other lists.
@@ -14,7 +14,7 @@ pub(super) struct TargetListContext {
     defaults: Option<Node>,
     defaults_line: Option<usize>,
     environment: Environment,
-    systems: Vec<&'static Source>,
+    systems: SystemList,
     has_state_dir: bool,
     logs_url_is_unknown: bool,
 }

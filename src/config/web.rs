@@ -12,6 +12,7 @@ use super::server_tls::ServerTls;
 use super::yaml::{self, Node, Value};
 use super::{Environment, FILE_BYTES_MAX, Problem, Problems};
 use crate::net::FileStamp;
+use crate::source::SystemList;
 use http::HeaderValue;
 use std::fs::File;
 use std::io::Read as _;
@@ -73,7 +74,7 @@ impl WebConfig {
         let text = String::from_utf8(bytes).map_err(|_| of_file(None, "is not UTF-8 text".to_owned()))?;
         let node = escape_references(yaml::parse(&text).map_err(|error| of_file(error.line, error.message))?);
         let environment = Environment::default();
-        let mut decoder = Decoder::new(&file, &environment, Vec::new());
+        let mut decoder = Decoder::new(&file, &environment, SystemList::default());
         let config = Self::decode(&mut decoder, &Item::root(&node), path, stamp);
         let (problems, warnings) = decoder.into_findings();
         if problems.is_empty() { Ok((config, warnings)) } else { Err(Problems::new(problems)) }

@@ -4,7 +4,7 @@
 //! # Adding a mail system
 //!
 //! 1. Copy `systems/ceymail.yaml`, the shortest one, to `systems/NAME.yaml` and adapt it.
-//! 2. Add its name to `FILES` in `systems/mod.rs`.
+//! 2. Add its name to the list in `systems/mod.rs`.
 //! 3. Save responses of a real server, without secrets and addresses, in `tests/fixtures/NAME`.
 //! 4. Add a section with an example to `docs/mail-systems.md`, a simulated server to `simulate`, and a check to `fuzz`.
 //!
@@ -29,6 +29,7 @@ pub(crate) mod pattern;
 mod reader;
 mod rule;
 mod system;
+mod system_list;
 pub(crate) mod systems;
 mod ticket;
 mod window_rule;
@@ -47,19 +48,14 @@ pub use part::{Part, Request, TARGET_URL};
 pub use reader::Reader;
 pub use rule::{AttributeSource, Piece, Rule, Take, Transform};
 pub use system::Source;
-pub use systems::{SOURCES, built_in_problems};
+pub use system_list::SystemList;
+pub use systems::{BUILT_IN_NAMES, GENERIC, SOURCES, built_in_problems, by_name};
 pub use ticket::Ticket;
 pub use window_rule::{WindowLength, WindowRule, check_placeholders, fill_placeholders};
 
 pub use crate::format::json_paths::{Combine, Each, JsonPath, LabelSource, PathSeries, SeriesValue};
 pub use crate::format::prometheus::check_complete;
 pub use crate::format::{ReadError, quote};
-
-/// Returns the mail system with this name.
-#[must_use]
-pub fn by_name(name: &str) -> Option<&'static Source> {
-    SOURCES.iter().copied().find(|source| source.name == name)
-}
 
 #[cfg(test)]
 mod tests;

@@ -190,8 +190,11 @@ fn a_response_of_another_exporter_is_rejected_with_the_names_of_its_families() {
 #[test]
 fn every_built_in_definition_loads_and_its_examples_hold() {
     let problems = built_in_problems();
-    assert!(problems.is_empty(), "{}", Problems::new(problems.to_vec()));
+    assert!(problems.is_empty(), "{}", Problems::new(problems));
+    let names: Vec<&str> = SOURCES.iter().map(|source| source.name).collect();
+    assert_eq!(names, BUILT_IN_NAMES, "a definition has the name of its file");
     for source in SOURCES.iter() {
+        assert_eq!(source.uses_target_url(), source.name == GENERIC, "{}", source.name);
         let problems = run_examples(source);
         assert!(problems.is_empty(), "{}:\n{}", source.name, Problems::new(problems));
     }

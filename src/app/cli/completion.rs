@@ -2,7 +2,7 @@
 
 use crate::config::LogLevel;
 use crate::simulate::{FAULTS, System};
-use crate::source::{SOURCES, Source};
+use crate::source::{BUILT_IN_NAMES, SOURCES, Source};
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::error::Error;
 use clap::{Arg, Command};
@@ -35,7 +35,7 @@ pub(super) fn completed<P: TypedValueParser>(parser: P, values: fn() -> Vec<Poss
 
 /// Accepts any text. The built-in mail systems are completed.
 pub(super) fn system() -> Completed<StringValueParser> {
-    completed(StringValueParser::new(), || SOURCES.iter().map(|source| PossibleValue::new(source.name)).collect())
+    completed(StringValueParser::new(), || BUILT_IN_NAMES.iter().map(PossibleValue::new).collect())
 }
 
 /// Accepts any text. The simulated mail systems are completed.

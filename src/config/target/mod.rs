@@ -121,7 +121,7 @@ pub(super) fn check_defaults(decoder: &mut Decoder<'_>, item: &Item<'_>) {
 
 /// Reports parts in `defaults` that no mail system has. Parts that only some mail systems have are ignored for the others.
 fn check_default_parts(decoder: &mut Decoder<'_>, item: &Item<'_>) {
-    let names: Vec<&str> = decoder.systems.iter().flat_map(|source| part::names(source)).collect();
+    let names: Vec<&str> = decoder.systems.all().into_iter().flat_map(part::names).collect();
     for (name, item) in decoder.names_or_map(item) {
         if !names.contains(&name) {
             let similar = closest(name, names.iter().copied()).map(|similar| format!("; did you mean {similar}?"));

@@ -28,13 +28,13 @@ pub(super) fn name(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<String>
 /// Decodes the name of a mail system.
 pub(super) fn system(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<&'static Source> {
     let name = decoder.non_empty_text(item)?;
-    let names: Vec<&str> = decoder.systems.iter().map(|source| source.name).collect();
-    let found = decoder.systems.iter().copied().find(|source| source.name == name);
+    let found = decoder.systems.find(&name);
     if found.is_none() && decoder.has_broken_systems {
         // The name may be that of a definition that has problems, which are reported.
         return None;
     }
-    decoder.ok_or_report(&item.location, found.ok_or_else(|| format!("unknown mail system {name:?}; {}", suggestion(&name, &names))))
+    let found = found.ok_or_else(|| format!("unknown mail system {name:?}; {}", suggestion(&name, &decoder.systems.names())));
+    decoder.ok_or_report(&item.location, found)
 }
 
 /// Decodes a URL. Mail systems that add paths and queries of their own accept neither a query nor a fragment.

@@ -475,7 +475,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_loader_panic(file in 0..FILES.len() + 1, changes in mutations()) {
-        let mut text = FILES.get(file).map_or(EVERY_KEY, |(_, text)| text).to_owned();
+        let mut text = FILES.get(file).map_or(EVERY_KEY, |file| file.text).to_owned();
         for (at, len, replacement) in changes {
             let mut start = at.index(text.len() + 1);
             while !text.is_char_boundary(start) { start -= 1 }

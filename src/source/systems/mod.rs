@@ -8,17 +8,36 @@ pub(crate) mod stalwart;
 use super::Source;
 use super::definition::load;
 use crate::yaml::Problem;
-use std::sync::LazyLock;
+use crate::yaml::Problems;
+use std::sync::{LazyLock, OnceLock};
 
-/// Each file, with the path that problems name.
+/// A definition that the binary contains.
+pub(super) struct BuiltIn {
+    /// The name of the mail system and of its file.
+    pub name: &'static str,
+    /// The path that problems name.
+    pub path: &'static str,
+    pub text: &'static str,
+    loaded: OnceLock<Result<&'static Source, Problems>>,
+}
+
+/// Declares the definitions, in the order of the documentation.
 macro_rules! files {
     ($($name:literal,)*) => {
-        &[$((concat!("src/source/systems/", $name, ".yaml"), include_str!(concat!($name, ".yaml")))),*]
+        /// The names of the built-in mail systems.
+        pub const BUILT_IN_NAMES: &[&str] = &[$($name),*];
+
+        /// The definitions that the binary contains.
+        pub(super) static FILES: [BuiltIn; BUILT_IN_NAMES.len()] = [$(BuiltIn {
+            name: $name,
+            path: concat!("src/source/systems/", $name, ".yaml"),
+            text: include_str!(concat!($name, ".yaml")),
+            loaded: OnceLock::new(),
+        }),*];
     };
 }
 
-/// The definitions that the binary contains, in the order of the documentation.
-pub(super) const FILES: &[(&str, &str)] = files![
+files![
     "cpanel",
     "ceymail",
     "kumomta",
@@ -41,28 +60,28 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "prometheus",
 ];
 
-/// The definitions that the binary contains, and their problems.
-struct BuiltIn {
-    sources: Vec<&'static Source>,
-    problems: Vec<Problem>,
+/// The system that reads any Prometheus endpoint.
+pub const GENERIC: &str = "prometheus";
+
+impl BuiltIn {
+    /// Loads the definition when it is first needed: reading all of them would take most of the time of a start.
+    fn load(&self) -> Result<&'static Source, &Problems> {
+        self.loaded.get_or_init(|| load(self.text, self.path)).as_ref().copied()
+    }
 }
 
-static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(|| {
-    let mut built_in = BuiltIn { sources: Vec::new(), problems: Vec::new() };
-    for (file, text) in FILES {
-        match load(text, file) {
-            Ok(source) => built_in.sources.push(source),
-            Err(problems) => built_in.problems.extend(problems.iter().cloned()),
-        }
-    }
-    built_in
-});
-
 /// The built-in mail systems. One whose definition has a problem is missing; a test fails then, so that no release has such a definition.
-pub static SOURCES: LazyLock<Vec<&'static Source>> = LazyLock::new(|| BUILT_IN.sources.clone());
+pub static SOURCES: LazyLock<Vec<&'static Source>> = LazyLock::new(|| FILES.iter().filter_map(|file| file.load().ok()).collect());
 
-/// The problems of the built-in definitions. The configuration reports them, because a target may need a system that is missing.
+/// Returns the built-in mail system with this name.
 #[must_use]
-pub fn built_in_problems() -> &'static [Problem] {
-    &BUILT_IN.problems
+pub fn by_name(name: &str) -> Option<&'static Source> {
+    FILES.iter().find(|file| file.name == name)?.load().ok()
+}
+
+/// Returns the problems of the built-in definitions. A configuration with problems reports them, because its target may need a system that
+/// is missing.
+#[must_use]
+pub fn built_in_problems() -> Vec<Problem> {
+    FILES.iter().filter_map(|file| file.load().err()).flat_map(|problems| problems.iter().cloned()).collect()
 }
