@@ -3,7 +3,7 @@
 use super::AppError;
 use super::healthcheck::{reachable, request_status, shows_postmeter};
 use crate::config::{Config, Discovery, Otlp, Target, TargetsHttp, TelemetryOtlp};
-use crate::export::otlp::{OtlpExporter, Signal};
+use crate::export::otlp::{OtlpExporter, RequestBody, Signal};
 use crate::poll::{self, Limits};
 use bytes::Bytes;
 use reqwest::Url;
@@ -118,7 +118,7 @@ async fn poll_with(target: Target, limits: Limits) -> Result<String, String> {
 async fn send_empty_request(otlp: &Otlp, signal: Signal, name: &str) -> Attempt {
     let address = Url::parse(&otlp.endpoint).map_or_else(|_| otlp.receiver(), |url| host_and_port(&url));
     let sent = match OtlpExporter::new(otlp.clone()) {
-        Ok(exporter) => exporter.send(signal, Bytes::new()).await,
+        Ok(exporter) => exporter.send(signal, &RequestBody::uncompressed(Bytes::new())).await,
         Err(error) => Err(error),
     };
     Attempt { name: name.to_owned(), address, result: sent.map(|_| "accepts requests".to_owned()).map_err(|error| error.to_string()) }

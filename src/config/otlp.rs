@@ -90,13 +90,27 @@ pub enum Protocol {
     HttpProtobuf,
 }
 
-/// The compression of requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The compression of requests. One that fewer receivers support is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Compression {
     /// `none`
     None,
     /// `gzip`
     Gzip,
+    /// `zstd`
+    Zstd,
+}
+
+impl Compression {
+    /// The name in the header of a compressed request; `None` without compression.
+    #[must_use]
+    pub const fn coding(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Gzip => Some("gzip"),
+            Self::Zstd => Some("zstd"),
+        }
+    }
 }
 
 /// The values of `protocol`.
@@ -111,7 +125,10 @@ pub(super) const HISTOGRAM_FORMS: &[(&str, HistogramForm)] =
 const HISTOGRAM_AGGREGATIONS: &[(&str, HistogramForm)] =
     &[("explicit_bucket_histogram", HistogramForm::Explicit), ("base2_exponential_bucket_histogram", HistogramForm::Exponential)];
 /// The values of `compression`.
-pub(super) const COMPRESSIONS: &[(&str, Compression)] = &[("none", Compression::None), ("gzip", Compression::Gzip)];
+pub(super) const COMPRESSIONS: &[(&str, Compression)] =
+    &[("none", Compression::None), ("gzip", Compression::Gzip), ("zstd", Compression::Zstd)];
+/// The values of `compression` for Postmeter's own telemetry, which the SDK's exporters send.
+pub(super) const TELEMETRY_COMPRESSIONS: &[(&str, Compression)] = COMPRESSIONS.split_at(2).0;
 
 impl Otlp {
     /// A gRPC receiver with default settings.
@@ -175,7 +192,7 @@ impl Otlp {
             interval: decode_duration(decoder, map, "interval", |d| d.otel_variable("OTEL_METRIC_EXPORT_INTERVAL")),
             timeout: decode_duration(decoder, map, "timeout", |d| d.otlp_variable(signal, "TIMEOUT")),
             compression: match map.take("compression") {
-                Some(item) => decoder.choice(&item, COMPRESSIONS),
+                Some(item) => decoder.choice(&item, if signal == Signal::Mail { COMPRESSIONS } else { TELEMETRY_COMPRESSIONS }),
                 None => from_variable(decoder, |d| d.otlp_variable(signal, "COMPRESSION"), |value| find_choice(value, COMPRESSIONS)),
             }
             .unwrap_or_else(|| map.default_choice("compression", COMPRESSIONS)),

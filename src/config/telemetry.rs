@@ -149,6 +149,8 @@ impl TelemetryOtlp {
         let logs = map.flag_or_default(decoder, "logs");
         decoder.finish(map);
         let Otlp { endpoint, interval, timeout, compression, headers, tls, .. } = shared;
+        // The variable may be meant for mail metrics, too.
+        let compression = compression.min(Compression::Gzip);
         Self { endpoint, interval, timeout, compression, headers, tls, traces, metrics, logs }
     }
 }

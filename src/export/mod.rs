@@ -3,6 +3,7 @@
 pub mod exposition;
 pub mod otlp;
 pub(crate) mod queue;
+pub(crate) mod request_body;
 mod wire;
 
 pub use crate::report::SeriesState;

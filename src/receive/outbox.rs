@@ -7,6 +7,7 @@ use crate::export::queue::request_file::SpoolEntry;
 use crate::export::queue::request_list::{QueuedRequest, RequestKey, SPOOLED_REQUESTS_MAX};
 use crate::export::queue::spool::Spool;
 use crate::export::queue::store::SpoolSignal;
+use crate::export::request_body::RequestBody;
 use crate::model::RecordState;
 use crate::telemetry::{SelfTelemetry, TargetSet};
 use bytes::BytesMut;
@@ -86,7 +87,9 @@ impl Outbox {
         for request in requests {
             let key = RequestKey { collection: self.next_collection.fetch_add(1, Ordering::Relaxed), part: 0 };
             let pending = Pending { target: Some(target.clone()), records: request.points, bytes: request.bytes.len() };
-            let entry = SpoolEntry { key, points: request.points, queued_at: SystemTime::now(), bytes: request.bytes };
+            // Uncompressed, because stored requests are joined before they are sent.
+            let body = RequestBody::uncompressed(request.bytes);
+            let entry = SpoolEntry { key, points: request.points, queued_at: SystemTime::now(), body };
             let is_written = self.spool.write(entry).await;
             self.add_found();
             if !is_written {
@@ -158,8 +161,8 @@ impl Outbox {
         let (mut merged, mut records, mut keys) = (BytesMut::new(), 0, Vec::new());
         let mut target = None;
         for (key, request) in requests {
-            match self.spool.bytes(*key).await {
-                Ok(bytes) => {
+            match self.spool.body(*key).await {
+                Ok(RequestBody { bytes, .. }) => {
                     target = target.or_else(|| request.target.clone()).or_else(|| target_of(&bytes));
                     // Messages of protobuf that are joined are one message with the items of both.
                     merged.extend_from_slice(&bytes);

@@ -28,7 +28,7 @@ pub(super) fn secrets(config: &TelemetryOtlp) -> Redactor {
 
 fn configured<B: WithExportConfig + WithTonicConfig>(builder: B, config: &TelemetryOtlp) -> Result<B, SelfTelemetryError> {
     let mut builder = builder.with_endpoint(&config.endpoint).with_timeout(config.timeout).with_metadata(headers(config)?);
-    if config.compression == Compression::Gzip {
+    if config.compression != Compression::None {
         builder = builder.with_compression(opentelemetry_otlp::Compression::Gzip);
     }
     if config.endpoint.starts_with("https://") {

@@ -31,6 +31,7 @@ mod passthrough_push;
 mod poll;
 mod prometheus_names;
 mod properties;
+mod push_compression;
 mod push_protocols;
 mod readme;
 mod receive;

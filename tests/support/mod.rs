@@ -4,6 +4,7 @@
 pub mod flat;
 pub mod metric_family;
 pub mod names;
+pub mod otlp_receiver;
 pub mod program;
 pub mod spool;
 mod wait;

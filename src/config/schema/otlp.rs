@@ -4,7 +4,8 @@ use super::DefaultValue::{Bytes, Choice, Description, Duration as DurationIs, Fl
 use super::target::{HEADERS, TLS_OF_CLIENT};
 use super::{Key, Shape, key, names};
 use crate::config::otlp::{
-    COMPRESSIONS, HISTOGRAM_FORMS, INTERVAL_DEFAULT, PROTOCOLS, REQUEST_BYTES_DEFAULT, TEMPORALITIES, TIMEOUT_DEFAULT,
+    COMPRESSIONS, HISTOGRAM_FORMS, INTERVAL_DEFAULT, PROTOCOLS, REQUEST_BYTES_DEFAULT, TELEMETRY_COMPRESSIONS, TEMPORALITIES,
+    TIMEOUT_DEFAULT,
 };
 use crate::config::queue::{QUEUE_BYTES_DEFAULT, RETRY_INITIAL_DEFAULT, RETRY_MAX_DEFAULT, SPOOL_BYTES_DEFAULT};
 use std::ops::RangeInclusive;
@@ -37,7 +38,7 @@ pub static OTLP: &[Key] = &[
     key("protocol", Shape::Choice(|| names(PROTOCOLS)), Choice("grpc"), "The transport."),
     INTERVAL,
     TIMEOUT,
-    key("compression", Shape::Choice(|| names(COMPRESSIONS)), Choice("gzip"), "The compression of requests."),
+    key("compression", Shape::Choice(|| names(COMPRESSIONS)), Choice("gzip"), "The compression of requests. A receiver without zstd gets gzip."),
     key(
         "max_request_bytes",
         Shape::Bytes(4 * 1024..=64 * MIB),
@@ -73,7 +74,7 @@ pub static QUEUE: &[Key] = &[key(
     "max_bytes",
     Shape::Bytes(MIB..=16 * 1024 * MIB),
     Bytes(QUEUE_BYTES_DEFAULT),
-    "The size of the queue. One whole collection is kept even if it is larger.",
+    "The size of the queue; requests count as they are sent, compressed. One whole collection is kept even if it is larger.",
 )];
 
 /// The shortest and longest backoff.
@@ -94,7 +95,7 @@ pub static RETRY: &[Key] = &[
 /// `spool:`
 pub static SPOOL: &[Key] = &[
     key("dir", Shape::Text, Required, "The directory of the spool. One process can use it at a time."),
-    key("max_bytes", Shape::Bytes(MIB..=1024 * 1024 * MIB), Bytes(SPOOL_BYTES_DEFAULT), "The disk space that its files may use."),
+    key("max_bytes", Shape::Bytes(MIB..=1024 * 1024 * MIB), Bytes(SPOOL_BYTES_DEFAULT), "The disk space that its files may use; requests are stored compressed."),
 ];
 
 /// `telemetry.otlp:`
@@ -102,7 +103,7 @@ pub static TELEMETRY_OTLP: &[Key] = &[
     ENDPOINT,
     INTERVAL,
     TIMEOUT,
-    key("compression", Shape::Choice(|| names(COMPRESSIONS)), Choice("none"), "The compression of requests."),
+    key("compression", Shape::Choice(|| names(TELEMETRY_COMPRESSIONS)), Choice("gzip"), "The compression of requests."),
     HEADERS,
     TLS_OF_CLIENT,
     key("traces", Shape::Flag, Flag(true), "Export traces of polls and exports."),

@@ -179,6 +179,7 @@ impl Collector {
                 () = tokio::time::sleep_until(next_at) => {}
                 () = stop.cancelled() => {}
             }
+            let request = request.compressed(self.exporter.compression());
             self.queue.add(RequestKey { collection: number, part: parts }, request).await;
             unqueued.requests.next();
             parts = parts.saturating_add(1);

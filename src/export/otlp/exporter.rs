@@ -1,24 +1,20 @@
 //! The OTLP exporter: sends encoded requests by gRPC or HTTP.
 
 use super::connection::{ReceiverConnection, Transport};
-use super::grpc_codec::{EncodedRequestCodec, is_response_too_large};
+use super::grpc;
 use super::response::{SendError, root_cause, shortened};
 use super::split::split;
+use super::supported_compression::SupportedCompression;
 use crate::config::{self, Compression};
-use crate::export::queue::request_exporter::{EncodedRequest, ExportFailure, PartialSuccess, RequestExporter};
+use crate::export::queue::request_exporter::{ExportFailure, ExportRequest, PartialSuccess, RequestExporter};
 use crate::export::queue::request_size::RequestSize;
+use crate::export::request_body::RequestBody;
 use crate::net::{Redactor, install_crypto_provider, retry_after, secret_header};
-use bytes::{Buf, Bytes};
-use http::uri::PathAndQuery;
+use bytes::Buf;
 use http::{HeaderMap, HeaderName};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
 use parking_lot::Mutex;
 use prost::Message;
-use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tonic::Extensions;
-use tonic::codec::CompressionEncoding;
-use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tracing::info;
 
@@ -51,8 +47,7 @@ pub struct OtlpExporter {
     endpoint: String,
     metrics_size: RequestSize,
     logs_size: RequestSize,
-    /// The receiver has rejected a compressed request and accepted it without compression.
-    is_uncompressed: AtomicBool,
+    compression: SupportedCompression,
 }
 
 impl OtlpExporter {
@@ -67,7 +62,7 @@ impl OtlpExporter {
             endpoint: config.receiver(),
             metrics_size: RequestSize::new(config.max_request_bytes),
             logs_size: RequestSize::new(config.max_request_bytes),
-            is_uncompressed: AtomicBool::new(false),
+            compression: SupportedCompression::new(config.compression),
             config,
         })
     }
@@ -92,21 +87,33 @@ impl OtlpExporter {
         }
     }
 
-    /// Sends one request.
+    /// The compression of new requests: the configured one, unless the receiver does not support it.
+    pub(crate) fn compression(&self) -> Compression {
+        self.compression.current()
+    }
+
+    /// Sends one request. Its bytes are sent as they are, unless the receiver does not support their compression.
     ///
     /// # Errors
     /// Fails if the receiver does not accept the request.
-    pub async fn send(&self, signal: Signal, request: Bytes) -> Result<PartialSuccess, SendError> {
+    pub async fn send(&self, signal: Signal, body: &RequestBody) -> Result<PartialSuccess, SendError> {
         let headers = self.read_headers()?;
         let secrets = Redactor::new(headers.values(), [self.config.endpoint.as_str()]);
-        let compression = if self.is_uncompressed.load(Ordering::Relaxed) { Compression::None } else { self.config.compression };
-        let mut response = self.send_once(signal, headers.clone(), request.clone(), compression).await;
-        if matches!(response, Err(SendError::UnsupportedEncoding(_))) && compression == Compression::Gzip {
-            response = self.send_once(signal, headers, request, Compression::None).await;
-            if response.is_ok() && !self.is_uncompressed.swap(true, Ordering::Relaxed) {
-                info!(endpoint = self.endpoint, "the receiver does not support gzip, requests are sent uncompressed");
+        let mut compression = self.compression();
+        let response = loop {
+            let body = body.with_compression(compression).map_err(|error| SendError::Rejected(format!("cannot decompress: {error}")))?;
+            let response = self.send_once(signal, headers.clone(), &body).await;
+            match &response {
+                Ok(_) => self.log_new_compression(compression),
+                Err(error) => {
+                    if let Some(other) = self.compression.after_rejection(compression, error) {
+                        compression = other;
+                        continue;
+                    }
+                }
             }
-        }
+            break response;
+        };
         if matches!(response, Err(SendError::Unreachable(_))) {
             self.reconnect()?;
         }
@@ -116,16 +123,20 @@ impl OtlpExporter {
         Ok(PartialSuccess { rejected: u64::try_from(partial.rejected_data_points).unwrap_or(0), message })
     }
 
-    async fn send_once(
-        &self,
-        signal: Signal,
-        headers: HeaderMap,
-        request: Bytes,
-        compression: Compression,
-    ) -> Result<ExportMetricsServiceResponse, SendError> {
+    /// Logs once that the receiver does not support the configured compression.
+    fn log_new_compression(&self, accepted: Compression) {
+        let Some(unsupported) = self.compression.accepted(accepted).and_then(Compression::coding) else { return };
+        let endpoint = &self.endpoint;
+        match accepted.coding() {
+            Some(coding) => info!(endpoint, "the receiver does not support {unsupported}, requests are compressed with {coding}"),
+            None => info!(endpoint, "the receiver does not support {unsupported}, requests are sent uncompressed"),
+        }
+    }
+
+    async fn send_once(&self, signal: Signal, headers: HeaderMap, body: &RequestBody) -> Result<ExportMetricsServiceResponse, SendError> {
         match self.transport()? {
-            Transport::Grpc(channel) => self.send_by_grpc(channel, signal, headers, request, compression).await,
-            Transport::Http(client) => self.send_by_http(&client, signal, headers, request, compression).await,
+            Transport::Grpc(channel) => self.send_by_grpc(channel, signal, headers, body).await,
+            Transport::Http(client) => self.send_by_http(&client, signal, headers, body).await,
         }
     }
 
@@ -164,28 +175,12 @@ impl OtlpExporter {
         channel: Channel,
         signal: Signal,
         headers: HeaderMap,
-        request: Bytes,
-        compression: Compression,
+        body: &RequestBody,
     ) -> Result<ExportMetricsServiceResponse, SendError> {
-        let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(RESPONSE_BYTES_MAX);
-        if compression == Compression::Gzip {
-            // gRPC servers in Go compress the response like the request, whatever the request accepts.
-            grpc = grpc.send_compressed(CompressionEncoding::Gzip).accept_compressed(CompressionEncoding::Gzip);
-        }
-        let mut request = tonic::Request::from_parts(MetadataMap::from_headers(headers), Extensions::default(), request);
-        request.set_timeout(self.config.timeout);
-        let exchange = async {
-            grpc.ready().await.map_err(|error| SendError::Unreachable(root_cause(&error)))?;
-            let unary = grpc.unary(request, PathAndQuery::from_static(signal.grpc_path()), EncodedRequestCodec);
-            unary.await.map(tonic::Response::into_inner).or_else(|status| match is_response_too_large(&status) {
-                true => Ok(unreadable_response("it is too long")),
-                false => Err(SendError::from_grpc(&status)),
-            })
-        };
-        match tokio::time::timeout(self.config.timeout, exchange).await {
-            Ok(response) => response,
-            Err(_) => Err(SendError::Unreachable(format!("no response within {:?}", self.config.timeout))),
-        }
+        let timeout = self.config.timeout;
+        let response = grpc::send(channel, signal.grpc_path(), headers, timeout, body);
+        let no_response = |_| Err(SendError::Unreachable(format!("no response within {timeout:?}")));
+        tokio::time::timeout(timeout, response).await.unwrap_or_else(no_response)
     }
 
     async fn send_by_http(
@@ -193,19 +188,14 @@ impl OtlpExporter {
         client: &reqwest::Client,
         signal: Signal,
         headers: HeaderMap,
-        request: Bytes,
-        compression: Compression,
+        body: &RequestBody,
     ) -> Result<ExportMetricsServiceResponse, SendError> {
         let mut post = client.post(self.url(signal)?).header("content-type", "application/x-protobuf").headers(headers);
-        let body = match compression {
-            Compression::None => request,
-            Compression::Gzip => {
-                post = post.header("content-encoding", "gzip");
-                gzip(&request).map_err(|error| SendError::Config(format!("compression: {error}")))?
-            }
-        };
+        if let Some(coding) = body.compression.coding() {
+            post = post.header("content-encoding", coding);
+        }
         let unreachable = |error: reqwest::Error| SendError::Unreachable(root_cause(&error.without_url()));
-        let mut response = post.body(body).send().await.map_err(unreachable)?;
+        let mut response = post.body(body.bytes.clone()).send().await.map_err(unreachable)?;
         let status = response.status();
         let retry_after = retry_after(response.headers());
         let mut body = Vec::new();
@@ -233,12 +223,13 @@ impl OtlpExporter {
 
 /// The export queue holds requests with metrics.
 impl RequestExporter for OtlpExporter {
-    async fn send(&self, request: Bytes) -> Result<PartialSuccess, ExportFailure> {
-        Ok(self.send(Signal::Metrics, request).await?)
+    async fn send(&self, body: &RequestBody) -> Result<PartialSuccess, ExportFailure> {
+        Ok(self.send(Signal::Metrics, body).await?)
     }
 
-    fn split(&self, request: &[u8], bytes_max: usize) -> Vec<EncodedRequest> {
-        split(Signal::Metrics, request, bytes_max)
+    fn split(&self, body: &RequestBody, bytes_max: usize) -> Vec<ExportRequest> {
+        let parts = body.decompressed().map(|request| split(Signal::Metrics, &request, bytes_max)).unwrap_or_default();
+        parts.into_iter().map(|part| part.compressed(self.compression())).collect()
     }
 }
 
@@ -247,13 +238,8 @@ pub(crate) fn decode_response(body: impl Buf) -> ExportMetricsServiceResponse {
     ExportMetricsServiceResponse::decode(body).unwrap_or_else(|error| unreadable_response(&error.to_string()))
 }
 
-fn unreadable_response(problem: &str) -> ExportMetricsServiceResponse {
+/// The response that is assumed if an accepted request has no readable one.
+pub(crate) fn unreadable_response(problem: &str) -> ExportMetricsServiceResponse {
     let error_message = format!("the response cannot be decoded: {problem}");
     ExportMetricsServiceResponse { partial_success: Some(ExportMetricsPartialSuccess { rejected_data_points: 0, error_message }) }
-}
-
-fn gzip(bytes: &[u8]) -> std::io::Result<Bytes> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes)?;
-    Ok(encoder.finish()?.into())
 }

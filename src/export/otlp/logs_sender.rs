@@ -8,6 +8,7 @@ use super::response::SendError;
 use super::split::split;
 use crate::export::queue::request_exporter::{EncodedRequest, PartialSuccess, RetryDecision};
 use crate::export::queue::retry_backoff::RetryBackoff;
+use crate::export::request_body::RequestBody;
 use crate::net::ProblemLog;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ impl LogsSender {
         Self { exporter, endpoint, problems: ProblemLog::default() }
     }
 
-    /// The largest request that the receiver is known to accept, in bytes.
+    /// The largest request that the receiver is known to accept, in bytes before compression.
     #[must_use]
     pub fn bytes_max(&self) -> usize {
         self.exporter.request_size(Signal::Logs).limit()
@@ -67,9 +68,10 @@ impl LogsSender {
         {
             return SendResult::Split(parts);
         }
+        let body = RequestBody::compressed(request.bytes.clone(), exporter.compression());
         let mut backoff = RetryBackoff::new(exporter.config().queue.retry);
         loop {
-            let result = exporter.send(Signal::Logs, request.bytes.clone()).await;
+            let result = exporter.send(Signal::Logs, &body).await;
             let retry = match &result {
                 // The operator can repair the credentials, and a skipped record would not be read again.
                 Err(SendError::Unauthenticated(_)) => RetryDecision::Later,

@@ -34,6 +34,9 @@ pub enum SendError {
     /// The receiver rejected the request, and would reject it again.
     #[error("the receiver rejected the request: {0}")]
     Rejected(String),
+    /// The receiver rejected the request, and would reject it again: it cannot decode it, or does not support something in it.
+    #[error("the receiver rejected the request: {0}")]
+    BadRequest(String),
     /// The request is larger than the receiver accepts. Parts of the request may be accepted.
     #[error("the receiver accepts only smaller requests: {0}; check its limit")]
     TooLarge(String),
@@ -53,7 +56,7 @@ impl SendError {
             Self::Config(_) => "config",
             Self::Unreachable(_) => "unreachable",
             Self::Busy { .. } => "busy",
-            Self::Rejected(_) | Self::UnsupportedEncoding(_) => "refused",
+            Self::Rejected(_) | Self::BadRequest(_) | Self::UnsupportedEncoding(_) => "refused",
             Self::TooLarge(_) => "too_large",
             Self::Unauthenticated(_) => "unauthenticated",
         }
@@ -66,7 +69,9 @@ impl SendError {
         match self {
             Self::Config(_) | Self::Unreachable(_) | Self::Busy { retry_after: None, .. } => RetryDecision::Later,
             Self::Busy { retry_after: Some(wait), .. } => RetryDecision::After(*wait),
-            Self::Rejected(_) | Self::TooLarge(_) | Self::UnsupportedEncoding(_) | Self::Unauthenticated(_) => RetryDecision::Never,
+            Self::Rejected(_) | Self::BadRequest(_) | Self::TooLarge(_) | Self::UnsupportedEncoding(_) | Self::Unauthenticated(_) => {
+                RetryDecision::Never
+            }
         }
     }
 
@@ -76,6 +81,7 @@ impl SendError {
         | Self::Unreachable(message)
         | Self::Busy { message, .. }
         | Self::Rejected(message)
+        | Self::BadRequest(message)
         | Self::TooLarge(message)
         | Self::UnsupportedEncoding(message)
         | Self::Unauthenticated(message)) = &mut self;
@@ -104,6 +110,7 @@ impl SendError {
             (Code::ResourceExhausted, _) if retry_after.is_some() => Self::Busy { message, retry_after },
             // The gRPC libraries of Go, Rust, Java and C++ all mention the compression.
             (Code::Unimplemented, None) if status.message().to_ascii_lowercase().contains("compress") => Self::UnsupportedEncoding(message),
+            (Code::Unimplemented, None) => Self::BadRequest(message),
             (Code::Unauthenticated | Code::PermissionDenied, _) => Self::Unauthenticated(message),
             _ => Self::Rejected(message),
         }
@@ -120,6 +127,7 @@ impl SendError {
             StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge(message),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedEncoding(message),
             StatusCode::BAD_REQUEST if is_about_size(&message) => Self::TooLarge(message),
+            StatusCode::BAD_REQUEST => Self::BadRequest(message),
             _ => Self::Rejected(message),
         }
     }
@@ -278,7 +286,9 @@ mod tests {
         ] {
             assert!(matches!(SendError::from_grpc(&Status::unimplemented(message)), SendError::UnsupportedEncoding(_)), "{message}");
         }
-        assert!(matches!(SendError::from_grpc(&Status::unimplemented("unknown service")), SendError::Rejected(_)));
+        assert!(matches!(SendError::from_grpc(&Status::unimplemented("unknown service")), SendError::BadRequest(_)));
+        assert!(matches!(SendError::from_http(StatusCode::BAD_REQUEST, b"invalid", None), SendError::BadRequest(_)));
+        assert!(matches!(SendError::from_http(StatusCode::UNSUPPORTED_MEDIA_TYPE, b"", None), SendError::UnsupportedEncoding(_)));
     }
 
     #[test]

@@ -5,15 +5,15 @@
 //! queue is full and the request belongs to the oldest collection.
 
 use super::receiver_state::ReceiverState;
-use super::request_exporter::{EncodedRequest, ExportFailure, PartialSuccess};
+use super::request_exporter::{ExportFailure, ExportRequest, PartialSuccess};
 use super::request_file::SpoolEntry;
 use super::request_list::{QueuedRequest, RequestKey, RequestList, SizeLimits, Storage, points_of, spooled_keys};
 use super::spool::Spool;
 use super::status::PushStatus;
 use super::store::SpoolSignal;
 use crate::config;
+use crate::export::request_body::RequestBody;
 use crate::telemetry::{ExportMetrics, SelfTelemetry};
-use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -118,12 +118,12 @@ impl ExportQueue {
 
     /// Adds a request: to the spool if possible, otherwise in memory. Drops the oldest collections if the queue is full. The request is
     /// not added if the returned future is dropped before it completes.
-    pub(crate) async fn add(&self, key: RequestKey, request: EncodedRequest) {
+    pub(crate) async fn add(&self, key: RequestKey, request: ExportRequest) {
         let queued_at = SystemTime::now();
         let points = request.points;
         let mut queued = QueuedRequest::in_memory(key, request.clone(), queued_at);
         if let Some(spool) = &self.spool {
-            let entry = SpoolEntry { key, points, queued_at, bytes: request.bytes };
+            let entry = SpoolEntry { key, points, queued_at, body: request.body };
             if self.write_to_spool(spool, entry).await {
                 queued.storage = Storage::Spool;
             }
@@ -138,7 +138,7 @@ impl ExportQueue {
 
     /// Writes a request to the spool if it fits. Returns true if the request is on disk.
     async fn write_to_spool(&self, spool: &Spool, entry: SpoolEntry) -> bool {
-        let freed = self.requests().free_spool(entry.bytes.len(), entry.key.collection);
+        let freed = self.requests().free_spool(entry.body.bytes.len(), entry.key.collection);
         // A request that cannot fit on disk is kept in memory.
         let Some(dropped) = freed else { return false };
         self.count_dropped(&dropped);
@@ -177,24 +177,24 @@ impl ExportQueue {
         }
     }
 
-    /// Reads the bytes to send: those of the request, or of its next part if it was split.
-    pub(crate) async fn bytes(&self, request: &QueuedRequest) -> Result<Bytes, ExportFailure> {
+    /// Reads the body to send: that of the request, or of its next part if it was split.
+    pub(crate) async fn body(&self, request: &QueuedRequest) -> Result<RequestBody, ExportFailure> {
         if let Some(part) = request.next_part() {
-            return Ok(part.bytes.clone());
+            return Ok(part.body.clone());
         }
         match (&request.storage, &self.spool) {
-            (Storage::Memory(bytes), _) => Ok(bytes.clone()),
+            (Storage::Memory(body), _) => Ok(body.clone()),
             (Storage::Spool, Some(spool)) => {
-                let bytes = spool.bytes(request.key).await;
-                self.requests().set_spool_readable(!matches!(bytes, Err(ExportFailure::SpoolUnreadable(_))));
-                bytes
+                let body = spool.body(request.key).await;
+                self.requests().set_spool_readable(!matches!(body, Err(ExportFailure::SpoolUnreadable(_))));
+                body
             }
             (Storage::Spool, None) => Err(ExportFailure::Damaged("no spool is configured".to_owned())),
         }
     }
 
     /// Replaces the current request, or its next part, by smaller parts.
-    pub(crate) fn split_current(&self, parts: Vec<EncodedRequest>) {
+    pub(crate) fn split_current(&self, parts: Vec<ExportRequest>) {
         self.requests().split_current(parts);
     }
 

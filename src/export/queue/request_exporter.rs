@@ -1,5 +1,7 @@
 //! The exporter as the export queue sees it: a trait and its results, without a protocol.
 
+use crate::config::Compression;
+use crate::export::request_body::RequestBody;
 use bytes::Bytes;
 use std::future::Future;
 use std::time::Duration;
@@ -7,8 +9,23 @@ use std::time::Duration;
 /// An encoded request.
 #[derive(Clone, Debug, Default)]
 pub struct EncodedRequest {
-    /// The bytes, before compression.
+    /// The bytes, which are not compressed.
     pub bytes: Bytes,
+    /// The number of data points (or log records) in the request.
+    pub points: u64,
+}
+
+impl EncodedRequest {
+    /// Compresses the request.
+    pub(crate) fn compressed(self, compression: Compression) -> ExportRequest {
+        ExportRequest { body: RequestBody::compressed(self.bytes, compression), points: self.points }
+    }
+}
+
+/// A request as it is queued and sent.
+#[derive(Clone, Debug)]
+pub(crate) struct ExportRequest {
+    pub body: RequestBody,
     /// The number of data points (or log records) in the request.
     pub points: u64,
 }
@@ -16,11 +33,11 @@ pub struct EncodedRequest {
 /// Sends encoded requests to a receiver. The export queue needs nothing else of a protocol.
 pub(crate) trait RequestExporter: Send + Sync {
     /// Sends one request.
-    fn send(&self, request: Bytes) -> impl Future<Output = Result<PartialSuccess, ExportFailure>> + Send;
+    fn send(&self, body: &RequestBody) -> impl Future<Output = Result<PartialSuccess, ExportFailure>> + Send;
 
-    /// Splits a request into requests of at most `bytes_max` bytes each, or of one point each. Returns at most one part if the request
-    /// cannot be split.
-    fn split(&self, request: &[u8], bytes_max: usize) -> Vec<EncodedRequest>;
+    /// Splits a request into requests of at most `bytes_max` bytes before compression each, or of one point each. Returns at most one part
+    /// if the request cannot be split.
+    fn split(&self, body: &RequestBody, bytes_max: usize) -> Vec<ExportRequest>;
 }
 
 /// The response to an accepted request. The receiver may have rejected some of its points.

@@ -1,20 +1,33 @@
 //! The file of one queued request. The file name identifies the request, and the content proves that it is undamaged.
 //!
-//! The header repeats the values of the file name, and a CRC-32 covers everything after it. This detects damage to any bit, a file that
-//! is too short or too long, and a file under the name of another request.
+//! The header repeats the values of the file name, and a CRC-32 covers everything else in the file. This detects damage to any bit, a file
+//! that is too short or too long, and a file under the name of another request. The checksum is that of the stored, compressed bytes, so
+//! damaged bytes are not decompressed.
 
 use super::request_list::RequestKey;
+use crate::config::Compression;
+use crate::export::request_body::RequestBody;
 use bytes::Bytes;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The suffix of the file names.
 pub(crate) const SUFFIX: &str = ".request";
 /// The first bytes of each file, with the version of the format.
-const MAGIC: [u8; 16] = *b"postmeter-spool1";
+const MAGIC: [u8; 16] = *b"postmeter-spool2";
+/// The first bytes of files of version 1: their requests are not compressed, and their checksums do not cover these bytes.
+const MAGIC_1: [u8; 16] = *b"postmeter-spool1";
 /// The length of the checksum, which follows the magic bytes.
 const CHECKSUM_LEN: usize = 4;
-/// The length of the header: magic bytes, checksum, collection, part, points, time and length of the request.
-pub(crate) const HEADER_LEN: usize = MAGIC.len() + CHECKSUM_LEN + 8 + 4 + 8 + 8 + 8;
+/// The length of collection, part, points, time and length of the request.
+const FIELDS_LEN: usize = 8 + 4 + 8 + 8 + 8;
+/// The length of the fields that version 1 lacks: the length before compression, and the compression.
+const COMPRESSION_FIELDS_LEN: usize = 8 + 1;
+/// The length of the header.
+pub(crate) const HEADER_LEN: usize = FILE_LEN_MIN + COMPRESSION_FIELDS_LEN;
+/// The length of the shortest valid file: the header of version 1.
+pub(crate) const FILE_LEN_MIN: usize = MAGIC.len() + CHECKSUM_LEN + FIELDS_LEN;
+/// The compressions as they are stored: their positions in this list.
+const COMPRESSIONS: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Zstd];
 /// The unit in which file systems allocate space.
 const BLOCK_BYTES: usize = 4096;
 
@@ -24,7 +37,7 @@ pub(crate) struct SpoolEntry {
     pub key: RequestKey,
     pub points: u64,
     pub queued_at: SystemTime,
-    pub bytes: Bytes,
+    pub body: RequestBody,
 }
 
 /// The values in the name of a request file.
@@ -62,39 +75,61 @@ impl RequestFileName {
     }
 
     /// Returns the header of the file for this request, including the checksum.
-    pub(crate) fn header(&self, request: &[u8]) -> [u8; HEADER_LEN] {
-        let mut header = [0; HEADER_LEN];
+    pub(crate) fn header(&self, body: &RequestBody) -> Vec<u8> {
+        let compression = COMPRESSIONS.iter().position(|compression| *compression == body.compression).unwrap_or_default();
+        let mut fields = self.fields(body);
+        fields.extend_from_slice(&(body.uncompressed_len as u64).to_le_bytes());
+        fields.push(compression as u8);
+        [&MAGIC[..], &checksum(&[&MAGIC, &fields, &body.bytes]), &fields].concat()
+    }
+
+    /// Returns the header that version 1 wrote.
+    fn header_1(&self, body: &RequestBody) -> Vec<u8> {
+        let fields = self.fields(body);
+        [&MAGIC_1[..], &checksum(&[&fields, &body.bytes]), &fields].concat()
+    }
+
+    /// The fields that both versions have.
+    fn fields(&self, body: &RequestBody) -> Vec<u8> {
         let fields: [&[u8]; 5] = [
             &self.key.collection.to_le_bytes(),
             &self.key.part.to_le_bytes(),
             &self.points.to_le_bytes(),
             &self.queued_at_nanos.to_le_bytes(),
-            &(request.len() as u64).to_le_bytes(),
+            &(body.bytes.len() as u64).to_le_bytes(),
         ];
-        let mut at = MAGIC.len() + CHECKSUM_LEN;
-        for field in fields {
-            header[at..at + field.len()].copy_from_slice(field);
-            at += field.len();
-        }
-        let mut checksum = crc32fast::Hasher::new();
-        checksum.update(&header[MAGIC.len() + CHECKSUM_LEN..]);
-        checksum.update(request);
-        header[..MAGIC.len()].copy_from_slice(&MAGIC);
-        header[MAGIC.len()..MAGIC.len() + CHECKSUM_LEN].copy_from_slice(&checksum.finalize().to_le_bytes());
-        header
+        fields.concat()
     }
 
-    /// Returns the request in the content of a file with this name.
+    /// Returns the body in the content of a file with this name.
     ///
     /// # Errors
     /// Describes the damage if the content is not a request file with the values of this name.
-    pub(crate) fn request(&self, content: Bytes) -> Result<Bytes, &'static str> {
-        let Some((header, request)) = content.split_at_checked(HEADER_LEN) else { return Err("the file is too short") };
-        if header.starts_with(&MAGIC) && self.header(request) == header {
-            return Ok(content.slice(HEADER_LEN..));
-        }
-        Err(if header.starts_with(&MAGIC) { "the checksum does not match" } else { "the file format is unknown" })
+    pub(crate) fn body(&self, content: Bytes) -> Result<RequestBody, &'static str> {
+        let (header_len, body) = match () {
+            () if content.len() < FILE_LEN_MIN => return Err("the file is too short"),
+            () if content.starts_with(&MAGIC) => (HEADER_LEN, compressed_body(&content).ok_or("the header is invalid")?),
+            () if content.starts_with(&MAGIC_1) => (FILE_LEN_MIN, RequestBody::uncompressed(content.slice(FILE_LEN_MIN..))),
+            () => return Err("the file format is unknown"),
+        };
+        let header = if header_len == HEADER_LEN { self.header(&body) } else { self.header_1(&body) };
+        if content.starts_with(&header) { Ok(body) } else { Err("the checksum does not match") }
     }
+}
+
+/// Returns the body in the content of a file of the current version.
+fn compressed_body(content: &Bytes) -> Option<RequestBody> {
+    let (header, bytes) = content.split_at_checked(HEADER_LEN)?;
+    let (len, compression) = header.get(FILE_LEN_MIN..)?.split_first_chunk()?;
+    let uncompressed_len = usize::try_from(u64::from_le_bytes(*len)).ok()?;
+    let compression = *COMPRESSIONS.get(usize::from(*compression.first()?))?;
+    Some(RequestBody { bytes: content.slice_ref(bytes), compression, uncompressed_len })
+}
+
+fn checksum(parts: &[&[u8]]) -> [u8; CHECKSUM_LEN] {
+    let mut checksum = crc32fast::Hasher::new();
+    parts.iter().for_each(|part| checksum.update(part));
+    checksum.finalize().to_le_bytes()
 }
 
 impl std::fmt::Display for RequestFileName {
@@ -110,47 +145,79 @@ impl std::fmt::Display for RequestFileName {
 mod tests {
     use super::*;
 
-    fn example() -> (RequestFileName, Vec<u8>) {
+    fn example(compression: Compression) -> (RequestFileName, RequestBody, Vec<u8>) {
         let key = RequestKey { collection: 1_764_000_000_000_000_000, part: 7 };
-        let entry =
-            SpoolEntry { key, points: 3, queued_at: UNIX_EPOCH + Duration::from_nanos(1_764_000_000_000_000_123), bytes: "request".into() };
-        let name = RequestFileName::of(&entry);
-        let content = [&name.header(&entry.bytes), &entry.bytes[..]].concat();
-        (name, content)
+        let body = RequestBody::compressed("request, request, request, request".into(), compression);
+        let queued_at = UNIX_EPOCH + Duration::from_nanos(1_764_000_000_000_000_123);
+        let name = RequestFileName::of(&SpoolEntry { key, points: 3, queued_at, body: body.clone() });
+        let content = [&name.header(&body), &body.bytes[..]].concat();
+        (name, body, content)
+    }
+
+    /// The content of the file that version 1 wrote for this request.
+    fn version_1(name: RequestFileName, request: &'static str) -> Vec<u8> {
+        let body = RequestBody::uncompressed(request.into());
+        [&name.header_1(&body), &body.bytes[..]].concat()
     }
 
     #[test]
     fn a_written_request_can_be_read() {
-        let (name, content) = example();
-        assert_eq!(name.to_string(), "01764000000000000000-0000000007-1764000000000000123-3.request");
-        assert_eq!(RequestFileName::parse(&name.to_string()), Some(name));
-        assert_eq!(name.request(content.into()).unwrap(), "request");
+        for compression in COMPRESSIONS {
+            let (name, body, content) = example(compression);
+            assert_eq!(content.len(), HEADER_LEN + body.bytes.len());
+            assert_eq!(name.to_string(), "01764000000000000000-0000000007-1764000000000000123-3.request");
+            assert_eq!(RequestFileName::parse(&name.to_string()), Some(name));
+            let read = name.body(content.into()).unwrap();
+            assert_eq!(read, body);
+            assert_eq!(read.decompressed().unwrap(), "request, request, request, request");
+        }
+    }
+
+    #[test]
+    fn a_file_of_version_1_can_be_read() {
+        let (name, ..) = example(Compression::None);
+        for request in ["", "a", "request"] {
+            let content = version_1(name, request);
+            // As version 1 wrote it, byte by byte.
+            assert_eq!(content.len(), 16 + 4 + 8 + 4 + 8 + 8 + 8 + request.len());
+            assert_eq!(content[16..20], crc32fast::hash(&content[20..]).to_le_bytes());
+            assert_eq!(name.body(content.into()).unwrap(), RequestBody::uncompressed(request.into()));
+        }
     }
 
     #[test]
     fn a_flipped_bit_and_a_wrong_length_are_detected() {
-        let (name, content) = example();
-        for bit in 0..content.len() * 8 {
-            let mut flipped = content.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(name.request(flipped.into()).is_err(), "bit {bit}");
+        let (name, ..) = example(Compression::None);
+        let contents = COMPRESSIONS.map(|compression| example(compression).2).into_iter().chain([version_1(name, "request")]);
+        for content in contents {
+            for bit in 0..content.len() * 8 {
+                let mut flipped = content.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                assert!(name.body(flipped.into()).is_err(), "bit {bit}");
+            }
+            for len in 0..content.len() {
+                assert!(name.body(content[..len].to_vec().into()).is_err(), "{len} bytes");
+            }
+            assert!(name.body([&content[..], b"x"].concat().into()).is_err());
+            assert!(name.body(vec![0; content.len()].into()).is_err());
+            // The two versions differ in two bits of the magic bytes.
+            for magic in [MAGIC, MAGIC_1].into_iter().filter(|magic| !content.starts_with(magic)) {
+                let mut other = content.clone();
+                other[..magic.len()].copy_from_slice(&magic);
+                assert!(name.body(other.into()).is_err(), "the other version");
+            }
         }
-        for len in 0..content.len() {
-            assert!(name.request(content[..len].to_vec().into()).is_err(), "{len} bytes");
-        }
-        assert!(name.request([&content[..], b"x"].concat().into()).is_err());
-        assert!(name.request(vec![0; content.len()].into()).is_err());
     }
 
     #[test]
     fn a_file_under_the_name_of_another_request_is_detected() {
-        let (name, content) = example();
+        let (name, _, content) = example(Compression::Gzip);
         for other in [
             RequestFileName { key: RequestKey { part: 8, ..name.key }, ..name },
             RequestFileName { points: 4, ..name },
             RequestFileName { queued_at_nanos: 1, ..name },
         ] {
-            assert!(other.request(content.clone().into()).is_err(), "{other}");
+            assert!(other.body(content.clone().into()).is_err(), "{other}");
         }
     }
 
@@ -159,7 +226,7 @@ mod tests {
         for name in ["", ".request", "1-2-3-4.request", "writing", "01764000000000000000-0000000007-+5-3.request", "a-b-c-d.request"] {
             assert_eq!(RequestFileName::parse(name), None, "{name}");
         }
-        let (name, _) = example();
+        let (name, ..) = example(Compression::None);
         assert_eq!(RequestFileName::parse(&format!("{name}.damaged")), None);
         assert_eq!(RequestFileName::parse(&name.to_string().replace("-3.request", "-3-9.request")), None);
     }

@@ -16,8 +16,9 @@
 //!
 //! A request that the receiver accepts only in parts keeps its position, its space and its file until its last part is removed.
 
-use super::request_exporter::EncodedRequest;
+use super::request_exporter::ExportRequest;
 use super::request_file::disk_bytes;
+use crate::export::request_body::RequestBody;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
@@ -32,10 +33,10 @@ pub(crate) struct RequestKey {
     pub part: u32,
 }
 
-/// The storage of a request's bytes.
+/// The storage of a request's body.
 #[derive(Clone, Debug)]
 pub(crate) enum Storage {
-    Memory(Bytes),
+    Memory(RequestBody),
     Spool,
 }
 
@@ -44,11 +45,12 @@ pub(crate) enum Storage {
 pub(crate) struct QueuedRequest {
     pub key: RequestKey,
     pub points: u64,
+    /// The length of the body as it is stored.
     pub len: usize,
     pub queued_at: SystemTime,
     pub storage: Storage,
     /// The unsent parts, if the request was split.
-    parts: VecDeque<EncodedRequest>,
+    parts: VecDeque<ExportRequest>,
     age: Age,
 }
 
@@ -61,10 +63,10 @@ struct Age {
 }
 
 impl QueuedRequest {
-    pub(crate) fn in_memory(key: RequestKey, request: EncodedRequest, queued_at: SystemTime) -> Self {
+    pub(crate) fn in_memory(key: RequestKey, request: ExportRequest, queued_at: SystemTime) -> Self {
         let age = Age { before: Duration::ZERO, since: Instant::now() };
-        let (points, len) = (request.points, request.bytes.len());
-        Self { key, points, len, queued_at, storage: Storage::Memory(request.bytes), parts: VecDeque::new(), age }
+        let (points, len) = (request.points, request.body.bytes.len());
+        Self { key, points, len, queued_at, storage: Storage::Memory(request.body), parts: VecDeque::new(), age }
     }
 
     /// A request that an earlier run left in the spool.
@@ -79,7 +81,7 @@ impl QueuedRequest {
     }
 
     /// The part to send next, if the request was split.
-    pub(crate) fn next_part(&self) -> Option<&EncodedRequest> {
+    pub(crate) fn next_part(&self) -> Option<&ExportRequest> {
         self.parts.front()
     }
 
@@ -250,20 +252,20 @@ impl RequestList {
         let part = current.parts.pop_front()?;
         let points = part.points.min(current.points);
         current.points -= points;
-        let removed = QueuedRequest { points, storage: Storage::Memory(Bytes::new()), parts: VecDeque::new(), ..current.clone() };
+        let removed = QueuedRequest { points, storage: Storage::Memory(RequestBody::uncompressed(Bytes::new())), parts: VecDeque::new(), ..current.clone() };
         self.points -= points;
         Some(removed)
     }
 
     /// Replaces the current request, or its next part, by smaller parts.
-    pub(crate) fn split_current(&mut self, parts: Vec<EncodedRequest>) {
+    pub(crate) fn split_current(&mut self, parts: Vec<ExportRequest>) {
         let Some(key) = self.current.take() else { return };
         let Some(current) = self.tier_of(key).requests.get_mut(&key) else { return };
         current.parts.pop_front();
         parts.into_iter().rev().for_each(|part| current.parts.push_front(part));
-        if let Storage::Memory(bytes) = &mut current.storage {
+        if let Storage::Memory(body) = &mut current.storage {
             // The parts hold the bytes now.
-            *bytes = Bytes::new();
+            *body = RequestBody::uncompressed(Bytes::new());
         }
     }
 

@@ -24,8 +24,8 @@ use super::request_list::{QueuedRequest, RequestKey, Usage};
 use super::status::SpoolStatus;
 use super::store::{FoundRequests, SpoolError, SpoolSignal, Store};
 use crate::config;
+use crate::export::request_body::RequestBody;
 use crate::telemetry::SelfTelemetry;
-use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -154,9 +154,9 @@ impl Spool {
         result.is_ok()
     }
 
-    /// Reads the bytes of a request.
-    pub(crate) async fn bytes(&self, key: RequestKey) -> Result<Bytes, ExportFailure> {
-        let result = self.on_disk(move |store| store.bytes(key)).await;
+    /// Reads the body of a request.
+    pub(crate) async fn body(&self, key: RequestKey) -> Result<RequestBody, ExportFailure> {
+        let result = self.on_disk(move |store| store.body(key)).await;
         match &result {
             Err(SpoolError::Damaged(path, damage)) => self.damage.add(1, path, damage),
             _ => self.record_result(Operation::Read, &result),

@@ -17,8 +17,9 @@
 //! original directory would count as lost. The lock file, which is created with the directory, shows that the directory is the original.
 
 use super::damaged_requests::DamagedRequests;
-use super::request_file::{HEADER_LEN, RequestFileName, SUFFIX, SpoolEntry, disk_bytes};
+use super::request_file::{FILE_LEN_MIN, HEADER_LEN, RequestFileName, SUFFIX, SpoolEntry, disk_bytes};
 use super::request_list::{QueuedRequest, RequestKey};
+use crate::export::request_body::RequestBody;
 use crate::net::quarantine::quarantine;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -162,7 +163,7 @@ impl Store {
             let Some(name) = name.to_str().filter(|name| name.ends_with(SUFFIX)) else { continue };
             let metadata = file.metadata().map_err(failed)?;
             match RequestFileName::parse(name) {
-                Some(name) if metadata.is_file() && (HEADER_LEN as u64..=FILE_LEN_MAX).contains(&metadata.len()) => {
+                Some(name) if metadata.is_file() && (FILE_LEN_MIN as u64..=FILE_LEN_MAX).contains(&metadata.len()) => {
                     let stored = StoredFile { name, len: metadata.len() };
                     opened.bytes += stored.disk_bytes();
                     opened.files.insert(name.key, stored);
@@ -210,7 +211,7 @@ impl Store {
         let (dir, bytes_max) = (self.dir.clone(), self.bytes_max);
         let opened = self.opened()?;
         let changed = opened.delete(&dir, deleted).and_then(|()| match entry {
-            Some(entry) if !opened.free_space(disk_bytes(entry.bytes.len()), bytes_max)? => Ok(false),
+            Some(entry) if !opened.free_space(disk_bytes(entry.body.bytes.len()), bytes_max)? => Ok(false),
             Some(entry) => opened.write(&dir, entry).map(|()| true),
             None => Ok(true),
         });
@@ -222,8 +223,8 @@ impl Store {
         }
     }
 
-    /// Reads the bytes of a request. A damaged file is moved to the directory of damaged requests.
-    pub(crate) fn bytes(&mut self, key: RequestKey) -> Result<Bytes, SpoolError> {
+    /// Reads the body of a request. A damaged file is moved to the directory of damaged requests.
+    pub(crate) fn body(&mut self, key: RequestKey) -> Result<RequestBody, SpoolError> {
         let dir = self.dir.clone();
         let opened = self.opened()?;
         let Some(stored) = opened.files.get(&key).copied() else {
@@ -231,8 +232,8 @@ impl Store {
         };
         let path = dir.join(stored.name.to_string());
         let damage = match read(&path, stored.len) {
-            Ok(content) => match stored.name.request(content) {
-                Ok(request) => return Ok(request),
+            Ok(content) => match stored.name.body(content) {
+                Ok(body) => return Ok(body),
                 Err(damage) => damage.to_owned(),
             },
             Err(error) if is_damage(&error) => error.to_string(),
@@ -305,14 +306,14 @@ impl OpenedDir {
 
     fn write(&mut self, dir: &Path, entry: &SpoolEntry) -> io::Result<()> {
         let (name, writing) = (RequestFileName::of(entry), dir.join(WRITING));
-        let written = write_synced(&writing, &name.header(&entry.bytes), &entry.bytes)
+        let written = write_synced(&writing, &name.header(&entry.body), &entry.body.bytes)
             .and_then(|()| fs::rename(&writing, dir.join(name.to_string())));
         if let Err(error) = written {
             // On a full disk, even an incomplete file uses space that other requests need.
             let _ = fs::remove_file(&writing);
             return Err(error);
         }
-        let stored = StoredFile { name, len: (HEADER_LEN + entry.bytes.len()) as u64 };
+        let stored = StoredFile { name, len: (HEADER_LEN + entry.body.bytes.len()) as u64 };
         self.forget(entry.key);
         self.bytes += stored.disk_bytes();
         self.files.insert(entry.key, stored);
@@ -327,10 +328,10 @@ impl StoredFile {
     }
 }
 
-fn write_synced(path: &Path, header: &[u8], request: &[u8]) -> io::Result<()> {
+fn write_synced(path: &Path, header: &[u8], body: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
     file.write_all(header)?;
-    file.write_all(request)?;
+    file.write_all(body)?;
     file.sync_data()
 }
 

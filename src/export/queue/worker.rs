@@ -6,6 +6,7 @@ use super::request_list::QueuedRequest;
 use super::request_size::RequestSize;
 use super::retry_backoff::RetryBackoff;
 use crate::config::Retry;
+use crate::export::request_body::RequestBody;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -77,32 +78,32 @@ impl<E: RequestExporter> Worker<'_, E> {
 
     /// Sends a request, or replaces it by smaller parts if it is too large.
     async fn send(&self, request: &QueuedRequest) -> Result<(), ExportFailure> {
-        let bytes = self.queue.bytes(request).await?;
-        let bytes_max = self.request_size.limit();
-        if bytes.len() > bytes_max && self.split_current(&bytes, bytes_max) {
+        let body = self.queue.body(request).await?;
+        let (len, bytes_max) = (body.uncompressed_len, self.request_size.limit());
+        if len > bytes_max && self.split_current(&body, bytes_max) {
             return Ok(());
         }
         let started = Instant::now();
-        let result = self.exporter.send(bytes.clone()).await;
+        let result = self.exporter.send(&body).await;
         let error_type = result.as_ref().err().map(ExportFailure::error_type);
         self.queue.metrics().attempted(error_type, started.elapsed());
         if matches!(result, Err(ExportFailure::TooLarge(_))) {
-            self.request_size.too_large(bytes.len());
-            if self.split_current(&bytes, bytes.len() / 2) {
+            self.request_size.too_large(len);
+            if self.split_current(&body, len / 2) {
                 return Ok(());
             }
         }
         let response = result?;
-        if let Some(limit_bytes) = self.request_size.accepted(bytes.len()) {
+        if let Some(limit_bytes) = self.request_size.accepted(len) {
             info!(endpoint = self.queue.endpoint(), limit_bytes, "the receiver accepts metrics only in smaller requests");
         }
         self.queue.remove_accepted(response).await;
         Ok(())
     }
 
-    /// Replaces the current request by parts of at most `bytes_max` bytes. Returns false if the request cannot be split.
-    fn split_current(&self, bytes: &[u8], bytes_max: usize) -> bool {
-        let parts = self.exporter.split(bytes, bytes_max);
+    /// Replaces the current request by parts of at most `bytes_max` bytes before compression. Returns false if the request cannot be split.
+    fn split_current(&self, body: &RequestBody, bytes_max: usize) -> bool {
+        let parts = self.exporter.split(body, bytes_max);
         let can_be_split = parts.len() > 1;
         if can_be_split {
             self.queue.split_current(parts);

@@ -9,7 +9,7 @@ fn list() -> RequestList {
 }
 
 fn memory(collection: u64, part: u32, len: usize) -> QueuedRequest {
-    let request = EncodedRequest { bytes: vec![0; len].into(), points: 1 };
+    let request = ExportRequest { body: RequestBody::uncompressed(vec![0; len].into()), points: 1 };
     QueuedRequest::in_memory(RequestKey { collection, part }, request, SystemTime::UNIX_EPOCH)
 }
 
@@ -140,14 +140,14 @@ fn a_request_that_cannot_fit_on_disk_drops_nothing() {
     assert_eq!(dropped.iter().map(|request| request.key.collection).collect::<Vec<_>>(), [2]);
 }
 
-fn parts(points: &[u64]) -> Vec<EncodedRequest> {
-    points.iter().map(|points| EncodedRequest { bytes: points.to_string().into(), points: *points }).collect()
+fn parts(points: &[u64]) -> Vec<ExportRequest> {
+    points.iter().map(|points| ExportRequest { body: RequestBody::uncompressed(points.to_string().into()), points: *points }).collect()
 }
 
 /// The next request to send: its collection and the bytes of its part.
 fn next(list: &mut RequestList) -> (u64, Option<String>) {
     let first = list.next_request().unwrap();
-    (first.key.collection, first.next_part().map(|part| String::from_utf8(part.bytes.to_vec()).unwrap()))
+    (first.key.collection, first.next_part().map(|part| String::from_utf8(part.body.bytes.to_vec()).unwrap()))
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn parts_are_sent_while_the_spool_cannot_be_read() {
 #[test]
 fn the_age_of_a_request_does_not_depend_on_the_system_clock() {
     let hour = Duration::from_secs(3600);
-    let future = QueuedRequest::in_memory(RequestKey { collection: 1, part: 0 }, EncodedRequest::default(), SystemTime::now() - hour);
+    let future = QueuedRequest::in_memory(RequestKey { collection: 1, part: 0 }, ExportRequest { body: RequestBody::uncompressed(Bytes::new()), points: 0 }, SystemTime::now() - hour);
     assert!(!future.has_waited(Duration::from_secs(60)), "the clock was set forward after the request was queued");
     let found = QueuedRequest::in_spool(RequestKey { collection: 1, part: 0 }, 1, 1, SystemTime::now() - hour);
     assert!(found.has_waited(hour) && !found.has_waited(2 * hour));

@@ -10,7 +10,7 @@ fn key(collection: u64) -> RequestKey {
 }
 
 fn entry(collection: u64) -> SpoolEntry {
-    SpoolEntry { key: key(collection), points: 1, queued_at: SystemTime::UNIX_EPOCH, bytes: Bytes::from_static(b"bytes") }
+    SpoolEntry { key: key(collection), points: 1, queued_at: SystemTime::UNIX_EPOCH, body: RequestBody::uncompressed("bytes".into()) }
 }
 
 fn open(dir: &TempDir) -> (Spool, Vec<u64>) {
@@ -40,15 +40,15 @@ async fn a_disk_that_failed_is_used_again_later() {
     assert!(spool.write(entry(2)).await);
     unplug(&dir);
     assert!(!spool.write(entry(3)).await);
-    assert_eq!(spool.bytes(key(1)).await.unwrap_err().retry_decision(), RetryDecision::Later);
+    assert_eq!(spool.body(key(1)).await.unwrap_err().retry_decision(), RetryDecision::Later);
     spool.delete([key(1)]).await;
     assert!(is_failing(&spool));
     plug(&dir);
-    assert_eq!(spool.bytes(key(2)).await.unwrap(), "bytes");
+    assert_eq!(spool.body(key(2)).await.unwrap().bytes, "bytes");
     assert!(is_failing(&spool), "a successful read does not show that the disk can be written");
     assert!(spool.write(entry(4)).await);
     assert!(!is_failing(&spool));
-    assert_eq!(spool.bytes(key(9)).await.unwrap_err().retry_decision(), RetryDecision::Never, "the file is missing");
+    assert_eq!(spool.body(key(9)).await.unwrap_err().retry_decision(), RetryDecision::Never, "the file is missing");
     spool.close().await;
     assert_eq!(open(&dir).1, [2, 4], "request 1 was deleted later");
 }
@@ -74,11 +74,11 @@ async fn a_disk_that_hangs_delays_only_the_first_operation() {
     let began = Instant::now();
     assert!(!spool.write(entry(2)).await);
     assert!(!spool.write(entry(3)).await);
-    assert_eq!(spool.bytes(key(1)).await.unwrap_err().retry_decision(), RetryDecision::Later);
+    assert_eq!(spool.body(key(1)).await.unwrap_err().retry_decision(), RetryDecision::Later);
     spool.close().await;
     assert!(began.elapsed() < 2 * DISK_WAIT_MAX, "only the first write waits: {:?}", began.elapsed());
     drop(hanging);
-    assert_eq!(spool.bytes(key(1)).await.unwrap(), "bytes");
+    assert_eq!(spool.body(key(1)).await.unwrap().bytes, "bytes");
     assert!(spool.write(entry(4)).await);
 }
 
@@ -94,7 +94,7 @@ async fn a_request_that_is_written_after_the_timeout_is_deleted() {
     assert!(late.await.is_err());
     spool.delete_later([key(1)]);
     drop(begun);
-    spool.store.lock().await.bytes(key(1)).unwrap();
+    spool.store.lock().await.body(key(1)).unwrap();
     assert!(spool.write(entry(2)).await);
     spool.close().await;
     assert_eq!(open(&dir).1, [2]);
@@ -114,7 +114,7 @@ async fn a_spool_that_cannot_be_opened_is_opened_later() {
     let found: Vec<u64> = second.take_found().iter().map(|request| request.key.collection).collect();
     assert_eq!(found, [1]);
     assert!(second.take_found().is_empty());
-    assert_eq!(second.bytes(key(1)).await.unwrap(), "bytes");
+    assert_eq!(second.body(key(1)).await.unwrap().bytes, "bytes");
 }
 
 #[tokio::test]
@@ -140,8 +140,8 @@ async fn damaged_requests_are_counted_and_are_not_a_failure_of_the_disk() {
     let file = std::fs::read_dir(dir.path().join(SpoolSignal::Metrics.dir())).unwrap().map(|file| file.unwrap().path());
     let file = file.filter(|path| path.to_string_lossy().ends_with(".request")).min().unwrap();
     std::fs::write(&file, "no request").unwrap();
-    assert_eq!(spool.bytes(key(1)).await.unwrap_err().retry_decision(), RetryDecision::Never);
-    assert_eq!(spool.bytes(key(2)).await.unwrap(), "bytes");
+    assert_eq!(spool.body(key(1)).await.unwrap_err().retry_decision(), RetryDecision::Never);
+    assert_eq!(spool.body(key(2)).await.unwrap().bytes, "bytes");
     let status = spool.status(Usage { bytes: 0, max_bytes: 0 });
     assert_eq!((status.damaged_requests, status.failure), (1, None));
 }
@@ -150,7 +150,7 @@ async fn damaged_requests_are_counted_and_are_not_a_failure_of_the_disk() {
 async fn a_full_spool_is_not_a_failure_of_the_disk() {
     let dir = tempdir().unwrap();
     let (spool, _) = open(&dir);
-    assert!(!spool.write(SpoolEntry { bytes: vec![0; 1 << 20].into(), ..entry(1) }).await);
+    assert!(!spool.write(SpoolEntry { body: RequestBody::uncompressed(vec![0; 1 << 20].into()), ..entry(1) }).await);
     assert!(!is_failing(&spool));
     assert!(spool.write(entry(2)).await);
 }

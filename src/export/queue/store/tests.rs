@@ -14,7 +14,7 @@ fn key(collection: u64, part: u32) -> RequestKey {
 }
 
 fn entry(key: RequestKey, points: u64, bytes: impl Into<Bytes>) -> SpoolEntry {
-    SpoolEntry { key, points, queued_at: UNIX_EPOCH + Duration::from_nanos(7), bytes: bytes.into() }
+    SpoolEntry { key, points, queued_at: UNIX_EPOCH + Duration::from_nanos(7), body: RequestBody::uncompressed(bytes.into()) }
 }
 
 #[track_caller]
@@ -62,8 +62,8 @@ fn requests_survive_a_restart_and_are_found_oldest_first() {
     drop(store);
     let (mut store, kept) = open(dir.path());
     assert_eq!(kept, [(key(1, 0), 3, 1), (key(2, 0), 7, 5)]);
-    assert_eq!(store.bytes(key(2, 0)).unwrap(), "later");
-    assert!(matches!(store.bytes(key(1, 1)), Err(SpoolError::Damaged(..))));
+    assert_eq!(store.body(key(2, 0)).unwrap().bytes, "later");
+    assert!(matches!(store.body(key(1, 1)), Err(SpoolError::Damaged(..))));
 }
 
 #[test]
@@ -88,13 +88,13 @@ fn a_missing_directory_is_used_again_when_it_returns() {
     fs::rename(&path, &elsewhere).unwrap();
     // The mount point of an unmounted disk is an empty directory.
     fs::create_dir(&path).unwrap();
-    assert!(matches!(store.bytes(key(1, 0)), Err(SpoolError::Unusable(..))));
+    assert!(matches!(store.body(key(1, 0)), Err(SpoolError::Unusable(..))));
     assert!(matches!(store.change(None, &[key(1, 0)]), Err(SpoolError::Unusable(..))));
     assert!(matches!(store.change(Some(&entry(key(2, 0), 1, "b")), &[]), Err(SpoolError::Unusable(..))));
     assert_eq!(bytes_in(&path), 0, "nothing is created in the mount point");
     fs::remove_dir(&path).unwrap();
     fs::rename(&elsewhere, &path).unwrap();
-    assert_eq!(store.bytes(key(1, 0)).unwrap(), "request 1");
+    assert_eq!(store.body(key(1, 0)).unwrap().bytes, "request 1");
     store.change(Some(&entry(key(2, 0), 1, "b")), &[]).unwrap();
 }
 
@@ -126,10 +126,10 @@ fn damage_affects_one_request_only() {
                 drop(store);
                 store = open(dir.path()).0;
             }
-            assert!(matches!(store.bytes(key(2, 0)), Err(SpoolError::Damaged(..))), "{what}");
-            assert!(matches!(store.bytes(key(2, 0)), Err(SpoolError::Damaged(..))), "{what}, again");
+            assert!(matches!(store.body(key(2, 0)), Err(SpoolError::Damaged(..))), "{what}");
+            assert!(matches!(store.body(key(2, 0)), Err(SpoolError::Damaged(..))), "{what}, again");
             for collection in [1, 3] {
-                assert_eq!(store.bytes(key(collection, 0)).unwrap(), format!("request {collection}"), "{what}");
+                assert_eq!(store.body(key(collection, 0)).unwrap().bytes, format!("request {collection}"), "{what}");
             }
             assert_eq!((files(&dir).len(), damaged_files(&dir)), (2, 1), "{what}");
             store.change(Some(&entry(key(4, 0), 1, "new")), &[key(1, 0), key(3, 0)]).unwrap();
@@ -145,8 +145,8 @@ fn a_file_with_the_content_of_another_is_damaged() {
     let files = files(&dir);
     let first = fs::read(&files[0]).unwrap();
     fs::write(&files[1], first).unwrap();
-    assert!(matches!(store.bytes(key(2, 0)), Err(SpoolError::Damaged(..))));
-    assert_eq!(store.bytes(key(1, 0)).unwrap(), "request 1");
+    assert!(matches!(store.body(key(2, 0)), Err(SpoolError::Damaged(..))));
+    assert_eq!(store.body(key(1, 0)).unwrap().bytes, "request 1");
 }
 
 #[test]
@@ -156,9 +156,9 @@ fn missing_and_unreadable_files_do_not_affect_other_requests() {
     fs::remove_file(&files[0]).unwrap();
     fs::remove_file(&files[1]).unwrap();
     fs::create_dir(&files[1]).unwrap();
-    assert!(matches!(store.bytes(key(1, 0)), Err(SpoolError::Damaged(..))));
-    assert!(matches!(store.bytes(key(2, 0)), Err(SpoolError::Damaged(..))));
-    assert_eq!(store.bytes(key(3, 0)).unwrap(), "request 3");
+    assert!(matches!(store.body(key(1, 0)), Err(SpoolError::Damaged(..))));
+    assert!(matches!(store.body(key(2, 0)), Err(SpoolError::Damaged(..))));
+    assert_eq!(store.body(key(3, 0)).unwrap().bytes, "request 3");
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn damaged_files_are_limited_and_deleted_for_requests() {
         store.change(Some(&entry(key(collection, 0), 1, vec![7; 5000])), &[]).unwrap();
         let file = files(&dir).pop().unwrap();
         fs::write(file, vec![0; 5056]).unwrap();
-        assert!(matches!(store.bytes(key(collection, 0)), Err(SpoolError::Damaged(..))));
+        assert!(matches!(store.body(key(collection, 0)), Err(SpoolError::Damaged(..))));
         assert!(damaged_files(&dir) <= damaged_requests::FILES_MAX && bytes_in(dir.path()) <= BYTES_MAX / 16);
     }
     let kept = fs::read_dir(dir.path().join(SpoolSignal::Metrics.dir()).join(damaged_requests::DIR))

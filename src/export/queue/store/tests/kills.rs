@@ -4,6 +4,7 @@
 //! `POSTMETER_KILLS` sets the number of processes: `POSTMETER_KILLS=1000 cargo test --lib store::tests::kills`.
 
 use super::*;
+use crate::config::Compression;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -48,7 +49,9 @@ fn child() {
         let deleted: Vec<RequestKey> = if numbers.below(2) == 0 { kept.drain(..kept.len().min(2)).collect() } else { Vec::new() };
         // From now on the files may be missing.
         deleted.iter().for_each(|key| println!("deleting {}", key.collection));
-        store.change(Some(&entry(key(collection, 0), 1, request(collection))), &deleted).unwrap();
+        let compression = [Compression::None, Compression::Gzip, Compression::Zstd][collection as usize % 3];
+        let body = RequestBody::compressed(request(collection).into(), compression);
+        store.change(Some(&SpoolEntry { body, ..entry(key(collection, 0), 1, "") }), &deleted).unwrap();
         println!("wrote {collection}");
         deleted.iter().for_each(|key| println!("deleted {}", key.collection));
         kept.push(key(collection, 0));
@@ -124,9 +127,9 @@ fn acknowledged_requests_survive_kills_and_flipped_bits() {
         }
         for collection in found.keys() {
             assert!(!acknowledged.deleted.contains(collection), "request {collection} was deleted and is found again");
-            match store.bytes(key(*collection, 0)) {
-                Ok(bytes) => {
-                    assert!(bytes == request(*collection), "request {collection} differs from the written one");
+            match store.body(key(*collection, 0)) {
+                Ok(body) => {
+                    assert!(body.decompressed().unwrap() == request(*collection), "request {collection} differs from the written one");
                     assert!(!damaged.contains(collection), "request {collection} is damaged and was read");
                     read += 1;
                 }
