@@ -2,7 +2,7 @@
 
 use super::cli::CheckArgs;
 use super::{AppError, StartError, connect};
-use crate::config::{self, Discovery, Problem, Problems};
+use crate::config::{self, Discovery, Problem, Problems, Target};
 use crate::serve::Access;
 use std::path::Path;
 
@@ -42,7 +42,7 @@ pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
     }
     if let Some(otlp) = &config.export.otlp {
         println!("metrics are pushed to {}", otlp.receiver());
-        let reads_delivery_log = discovery.targets(&config.targets).any(|target| target.delivery_log.is_some());
+        let reads_delivery_log = discovery.targets(&config.targets).any(Target::reads_records);
         if let Some(receiver) = otlp.logs_receiver().filter(|_| reads_delivery_log) {
             println!("delivery records are pushed to {receiver}");
         }

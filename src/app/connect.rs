@@ -2,7 +2,7 @@
 
 use super::AppError;
 use super::healthcheck::{reachable, request_status, shows_postmeter};
-use crate::config::{Config, Discovery, Otlp, Target, TargetsHttp, TelemetryOtlp};
+use crate::config::{Config, Deliveries, Discovery, Otlp, Target, TargetsHttp, TelemetryOtlp};
 use crate::export::otlp::{OtlpExporter, RequestBody, Signal};
 use crate::poll::{self, Limits};
 use bytes::Bytes;
@@ -33,8 +33,10 @@ pub(super) async fn connect(mut discovery: Discovery, config: &Config) -> Result
         attempts.push(request_list(list, config, &mut discovery).await);
     }
     let targets: Vec<Target> = discovery.targets(&config.targets).filter(|target| config.polls(target)).cloned().collect();
-    let reads_delivery_log = targets.iter().any(|target| target.delivery_log.is_some());
+    let reads_delivery_log = targets.iter().any(Target::reads_records);
+    let log_files: Vec<Attempt> = targets.iter().filter_map(read_log_files).collect();
     attempts.extend(poll_all(targets).await);
+    attempts.extend(log_files);
     if let Some(otlp) = &config.export.otlp {
         attempts.push(send_empty_request(otlp, Signal::Metrics, "export.otlp").await);
         if reads_delivery_log {
@@ -88,9 +90,18 @@ async fn poll_all(targets: Vec<Target>) -> Vec<Attempt> {
     attempts.into_iter().map(|(_, attempt)| attempt).collect()
 }
 
+/// Tries to read the log files of a target.
+fn read_log_files(target: &Target) -> Option<Attempt> {
+    let files = target.deliveries.as_ref()?.log_files.as_ref()?;
+    let result = files.check().map(|()| "log files can be read".to_owned());
+    Some(Attempt { name: target.name.clone(), address: files.path.display().to_string(), result })
+}
+
 async fn poll_target(target: Target, limits: Limits) -> Attempt {
     if !target.is_polled() {
-        let result = Ok("not polled: the server sends its records".to_owned());
+        let sends = target.deliveries.as_ref().is_some_and(Deliveries::accepts_requests);
+        let reason = if sends { "not polled: the server sends its records" } else { "not polled: its records are read from files" };
+        let result = Ok(reason.to_owned());
         return Attempt { name: target.name, address: "-".to_owned(), result };
     }
     let (name, address) = (target.name.clone(), host_and_port(&target.url));

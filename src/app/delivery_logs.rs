@@ -1,10 +1,11 @@
-//! Reads the delivery log of each target that has one configured, and follows changes of the targets.
+//! Reads the delivery log and the log files of each target that has them configured, and follows changes of the targets.
 
 use super::service::StartError;
 use crate::config::{self, Config};
 use crate::delivery_log;
 use crate::export::otlp::{LogsExport, OtlpExporter, SendError};
 use crate::net::ProblemLog;
+use crate::receive::{LogFileFollower, RecordStore};
 use crate::telemetry::{CollectedTarget, TargetSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ const RETRY_WAIT: Duration = Duration::from_secs(5);
 pub(super) struct DeliveryLogs {
     state_dir: Option<PathBuf>,
     otlp: Option<config::Otlp>,
+    /// The store of records that are read from log files.
+    record_store: Option<Arc<RecordStore>>,
     /// The connection that all delivery logs share; `None` until it is needed.
     exporter: Option<Arc<OtlpExporter>>,
     running: Vec<RunningLog>,
@@ -34,7 +37,7 @@ pub(super) struct DeliveryLogs {
 struct RunningLog {
     target: Arc<CollectedTarget>,
     stop: DropGuard,
-    tasks: [JoinHandle<()>; 2],
+    tasks: Vec<JoinHandle<()>>,
 }
 
 /// Stops delivery logs at the same time and waits for them to end. Their state files are then unlocked.
@@ -52,31 +55,51 @@ impl DeliveryLogs {
     ///
     /// # Errors
     /// The state of a delivery log cannot be used.
-    pub(super) fn start(config: &Config, targets: &TargetSet) -> Result<Self, StartError> {
+    pub(super) fn start(config: &Config, targets: &TargetSet, record_store: Option<Arc<RecordStore>>) -> Result<Self, StartError> {
         let (state_dir, otlp) = (config.state_dir.clone(), config.export.otlp.clone());
-        let mut logs = Self { state_dir, otlp, exporter: None, running: Vec::new(), open_problem: ProblemLog::default() };
+        let mut logs = Self { state_dir, otlp, record_store, exporter: None, running: Vec::new(), open_problem: ProblemLog::default() };
         for target in targets.now().iter() {
             logs.start_log(target)?;
         }
         Ok(logs)
     }
 
-    /// Starts reading the delivery log of a target, if it is configured.
+    /// Starts reading the delivery log and the log files of a target, if they are configured.
     fn start_log(&mut self, target: &Arc<CollectedTarget>) -> Result<(), StartError> {
+        let stop = CancellationToken::new();
+        let mut tasks = Vec::new();
+        tasks.extend(self.start_log_files(target, &stop)?);
+        tasks.extend(self.start_delivery_log(target, &stop)?);
+        if !tasks.is_empty() {
+            self.running.push(RunningLog { target: target.clone(), stop: stop.drop_guard(), tasks });
+        }
+        Ok(())
+    }
+
+    fn start_log_files(&self, target: &Arc<CollectedTarget>, stop: &CancellationToken) -> Result<Option<JoinHandle<()>>, StartError> {
+        let has_files = target.target.config.deliveries.as_ref().is_some_and(|deliveries| deliveries.log_files.is_some());
+        let Some((state_dir, store)) = self.state_dir.as_ref().zip(self.record_store.as_ref()).filter(|_| has_files) else {
+            return Ok(None);
+        };
+        let name = target.target.name().to_owned();
+        let opened = LogFileFollower::open(target, state_dir, store.inlet()?);
+        let follower = opened.map_err(|error| StartError::State { name, error })?;
+        Ok(follower.map(|follower| tokio::spawn(follower.run(stop.clone()))))
+    }
+
+    fn start_delivery_log(&mut self, target: &Arc<CollectedTarget>, stop: &CancellationToken) -> Result<Vec<JoinHandle<()>>, StartError> {
         // The configuration requires a directory for state if any delivery log is configured.
-        let Some(state_dir) = &self.state_dir else { return Ok(()) };
+        let Some(state_dir) = &self.state_dir else { return Ok(Vec::new()) };
         let name = target.target.name().to_owned();
         let opened = delivery_log::open(target, state_dir).map_err(|error| StartError::State { name, error })?;
-        let Some((follower, feed, key)) = opened else { return Ok(()) };
+        let Some((follower, feed, key)) = opened else { return Ok(Vec::new()) };
         let exporter = self.exporter()?;
-        let stop = CancellationToken::new();
         let reader = tokio::spawn(follower.run(stop.clone()));
         let export = match exporter {
             Some(exporter) => tokio::spawn(LogsExport::new(feed, key, target.clone(), exporter).run(stop.clone())),
             None => tokio::spawn(feed.count(stop.clone())),
         };
-        self.running.push(RunningLog { target: target.clone(), stop: stop.drop_guard(), tasks: [reader, export] });
-        Ok(())
+        Ok(vec![reader, export])
     }
 
     fn exporter(&mut self) -> Result<Option<Arc<OtlpExporter>>, SendError> {

@@ -2,11 +2,11 @@
 
 use super::delivery_logs::DeliveryLogs;
 use super::reload::{ConfigFile, ReloadHandles, RunningConfig, Triggers, reload_on_trigger, request_lists};
-use crate::config::{Config, Prometheus};
+use crate::config::{Config, Prometheus, RECEIVE_BYTES_DEFAULT};
 use crate::delivery_log::StateError;
 use crate::export::otlp::{ExportQueue, Push, PushStatus, SendError};
 use crate::poll;
-use crate::receive::{Receiver, ReceiverError};
+use crate::receive::{Receiver, ReceiverError, RecordStore, StoreSettings};
 use crate::serve::{Access, AccessError, AppState};
 use crate::telemetry::{SelfTelemetry, SelfTelemetryError, SelfWatch, TargetSet};
 use std::net::SocketAddr;
@@ -25,6 +25,7 @@ pub struct Service {
     stop: DropGuard,
     tasks: Vec<JoinHandle<()>>,
     self_telemetry: Arc<SelfTelemetry>,
+    record_store: Option<Arc<RecordStore>>,
     running_config: Option<(RunningConfig, Triggers)>,
     /// The targets that are polled.
     pub targets: TargetSet,
@@ -108,10 +109,22 @@ impl Service {
             None => None,
         };
 
-        let receiver = match (&config.receive, &config.state_dir) {
-            (Some(receive), Some(state_dir)) => {
-                let otlp = config.export.otlp.as_ref();
-                let receiver = Receiver::open(receive, state_dir, otlp, targets.clone(), self_telemetry.clone())?;
+        let stop = CancellationToken::new();
+        // Whatever was started ends if something else cannot start.
+        let stop_on_drop = stop.clone().drop_guard();
+        let record_store = config.state_dir.as_ref().map(|state_dir| {
+            let settings = StoreSettings {
+                state_dir: state_dir.clone(),
+                bytes_max: config.receive.as_ref().map_or(RECEIVE_BYTES_DEFAULT, |receive| receive.max_bytes),
+                otlp: config.export.otlp.clone(),
+                targets: targets.clone(),
+                telemetry: self_telemetry.clone(),
+            };
+            Arc::new(RecordStore::new(settings, stop.clone()))
+        });
+        let receiver = match (&config.receive, &record_store) {
+            (Some(receive), Some(store)) => {
+                let receiver = Receiver::open(receive, store, targets.clone(), self_telemetry.clone())?;
                 Some((listen(&receive.listen, "receive.listen").await?, receiver))
             }
             _ => None,
@@ -131,7 +144,6 @@ impl Service {
         let export_queue = push.as_ref().map(Push::queue);
         let push_interval = push.as_ref().map(|push| push.interval().subscribe());
         let watch = SelfWatch::new(targets.clone(), self_telemetry.clone(), config.telemetry.idle_after, push_interval);
-        let stop = CancellationToken::new();
         let mut tasks = Vec::new();
         let address = listener.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
         if let Some((listener, access)) = listener {
@@ -152,7 +164,7 @@ impl Service {
         if let Some((listener, receiver)) = receiver {
             tasks.push(tokio::spawn(receiver.run(listener, stop.clone())));
         }
-        let delivery_logs = DeliveryLogs::start(&config, &targets)?;
+        let delivery_logs = DeliveryLogs::start(&config, &targets, record_store.clone())?;
         tasks.push(tokio::spawn(delivery_logs.run(targets.clone(), targets_changed, stop.clone())));
         if let Some(push) = push {
             tasks.push(tokio::spawn(push.run(stop.clone())));
@@ -161,9 +173,10 @@ impl Service {
         tasks.push(tokio::spawn(request_lists(targets_http, lists_sender, stop.clone())));
         let running_config = Some((running_config, Triggers { requests, lists }));
         Ok(Self {
-            stop: stop.drop_guard(),
+            stop: stop_on_drop,
             tasks,
             self_telemetry,
+            record_store,
             running_config,
             targets,
             address,
@@ -193,6 +206,9 @@ impl Service {
             if let Err(error) = task.await {
                 error!("a task panicked, please report it: {error}");
             }
+        }
+        if let Some(store) = &self.record_store {
+            store.finish().await;
         }
         let self_telemetry = self.self_telemetry;
         // The SDK's shutdown blocks until its threads have finished.

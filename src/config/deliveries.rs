@@ -1,11 +1,11 @@
-//! The settings of delivery records that a mail system sends: `parts: {deliveries: {...}}`.
+//! The settings of delivery records that a mail system sends or writes to files: `parts: {deliveries: {...}}`.
 
 use super::credentials;
 use super::decode::Decoder;
 use super::delivery_log::fields;
 use super::map::Item;
 use super::schema::DELIVERIES;
-use super::{RecordDetail, Secret};
+use super::{LogFiles, RecordDetail, Secret};
 use crate::model::Field;
 use crate::source::{Hook, HookCredential, SignatureScheme, Source, VerificationKey};
 
@@ -23,6 +23,8 @@ pub struct Deliveries {
     pub basic: Option<(String, Secret)>,
     /// Keys `signing_key` and `signing_key_file`: the key that verifies the signature of each request.
     pub signing_key: Option<Secret>,
+    /// Key `log_files`: files from which records are read.
+    pub log_files: Option<LogFiles>,
     /// Key `include`: fields to export in plain text although they can identify a person.
     pub include: Vec<Field>,
     /// Keys `by` and `groups_max`: how the metrics of the records are split.
@@ -35,10 +37,14 @@ impl Deliveries {
         let mut map = decoder.map(item, DELIVERIES)?;
         let own = credentials::decode(decoder, &mut map);
         let signing_key = credentials::secret_or_file(decoder, &mut map, "signing_key", "signing_key_file");
+        let log_files = map.take("log_files");
+        let reads_files = log_files.is_some();
+        let log_files = log_files.and_then(|item| LogFiles::decode(decoder, &item, source, hook));
         let include = map.take("include").map(|item| fields(decoder, &item)).unwrap_or_default();
         let detail = RecordDetail::decode_keys(decoder, &mut map);
         decoder.finish(map);
-        if !decoder.has_receiver {
+        let has_credential = !own.is_empty() || signing_key.is_some();
+        if !decoder.has_receiver && (has_credential || !reads_files) && !hook.authentication.is_empty() {
             decoder.report(&item.location, "needs receive at the top of the file: the address on which records are received");
         }
         if decoder.logs_url_is_unknown {
@@ -59,9 +65,17 @@ impl Deliveries {
             secret
         });
         let basic = own.username.zip(own.password);
-        let deliveries = Self { hook, token: own.token, basic, signing_key, include, detail };
-        deliveries.check(decoder, item, source);
+        let deliveries = Self { hook, token: own.token, basic, signing_key, log_files, include, detail };
+        if has_credential || !reads_files {
+            deliveries.check(decoder, item, source);
+        }
         Some(deliveries)
+    }
+
+    /// Returns `true` if the mail system may send records. Without a credential, they are read from files only.
+    #[must_use]
+    pub const fn accepts_requests(&self) -> bool {
+        self.token.is_some() || self.basic.is_some() || self.signing_key.is_some()
     }
 
     /// Checks that requests are authenticated, by credentials that the mail system can send.
@@ -78,6 +92,11 @@ impl Deliveries {
         };
         let accepted = self.hook.authentication;
         let keys: Vec<&str> = accepted.iter().map(key).collect();
+        if accepted.is_empty() {
+            let key = self.hook.log_files.map_or("path", crate::source::LogFileFormat::key);
+            decoder.report(&item.location, format!("{} sends no requests; set log_files: {{{key}: ...}}", source.name));
+            return;
+        }
         if !HookCredential::ALL.iter().any(|credential| has(*credential)) {
             decoder.report(&item.location, format!("everybody could send records; set {}", keys.join(" or ")));
         }

@@ -46,7 +46,7 @@ pub use cursor::{Cursor, CursorError};
 pub use feed::{Acceptance, Batch, Feed};
 pub use follower::Follower;
 pub use record_id::{HashKey, KEY_BYTES};
-pub use state_file::{StateError, hash_key};
+pub use state_file::{LockedFile, StateError, hash_key};
 
 use crate::poll::Target;
 use crate::telemetry::{CollectedTarget, DeliveryMetrics};

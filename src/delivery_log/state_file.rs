@@ -52,6 +52,60 @@ pub(super) struct StateFile {
     _lock: File,
 }
 
+/// A file in `state_dir` that one process at a time uses.
+#[derive(Debug)]
+pub struct LockedFile {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl LockedFile {
+    /// Locks the file, which need not exist. Its name must not have the extensions `lock` and `new`.
+    ///
+    /// # Errors
+    /// The directory cannot be used, or another process holds the lock.
+    pub fn lock(directory: &Path, name: &str) -> Result<Self, StateError> {
+        create(directory)?;
+        let path = directory.join(name);
+        Ok(Self { _lock: lock(&path.with_extension("lock"))?, path })
+    }
+
+    /// Reads the file, unless it does not exist.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read(&self) -> Result<Option<Vec<u8>>, StateError> {
+        let mut bytes = Vec::new();
+        match File::open(&self.path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)) {
+            Ok(_) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(&self.path)(error)),
+        }
+    }
+
+    /// Replaces the content of the file. After a crash there is either the old content or the new one.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, bytes: &[u8]) -> Result<(), StateError> {
+        write(&self.path, bytes)
+    }
+
+    /// Renames a damaged file, and returns its new path.
+    ///
+    /// # Errors
+    /// The file cannot be renamed.
+    pub fn quarantine(&self) -> Result<PathBuf, StateError> {
+        quarantine(&self.path, BROKEN).map_err(failed(&self.path))
+    }
+
+    /// The path of the file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// Returns `true` if there is a cursor of a target.
 pub(super) fn exists(directory: &Path, target: &str) -> bool {
     path(directory, target).exists()

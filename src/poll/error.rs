@@ -48,6 +48,9 @@ pub enum PollError {
     /// The response is not what was requested.
     #[error("{0}")]
     Malformed(String),
+    /// A file on this machine cannot be read.
+    #[error("{0}")]
+    File(String),
     /// The server's API reports an error in a response with status 200.
     #[error("{0}")]
     Api(String),
@@ -72,6 +75,7 @@ impl PollError {
             Self::Status { .. } => "status",
             Self::TooLarge(_) => "too_large",
             Self::Malformed(_) => "malformed",
+            Self::File(_) => "file",
             Self::Api(_) => "api",
         }
     }

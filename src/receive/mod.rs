@@ -19,14 +19,18 @@
 mod authenticate;
 mod body;
 mod commit;
+mod files;
 mod intake;
 mod one_time_tokens;
 mod outbox;
 mod recent_uids;
 mod server;
+mod store;
 mod uid_journal;
 
+pub use files::LogFileFollower;
 pub use server::{Receiver, ReceiverError};
+pub use store::{RecordInlet, RecordStore, StoreSettings};
 
 use crate::telemetry::CollectedTarget;
 use std::path::Path;

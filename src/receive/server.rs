@@ -2,16 +2,15 @@
 
 use super::authenticate::{check_headers, check_signature};
 use super::body::{self, BodyError, BodyMemory};
-use super::commit::{Committer, Submission, WAITING_MAX};
-use super::intake::{Intake, Intakes};
-use super::outbox::Outbox;
+use super::commit::Submission;
+use super::intake::Intake;
+use super::store::{RecordInlet, RecordStore};
 use super::{COMMIT_WAIT_MAX, RETRY_AFTER};
 use crate::config::{self, Deliveries, Prometheus};
-use crate::delivery_log::{HashKey, RecordUid, StateError, hash_key};
-use crate::export::otlp::{LogsSender, OtlpExporter, REQUEST_BYTES_MAX, SendError};
+use crate::delivery_log::{RecordUid, StateError};
+use crate::export::otlp::SendError;
 use crate::model::{Record, RecordState};
 use crate::serve::{Access, AccessError, serve};
-use crate::source::HookRecord;
 use crate::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
 use axum::Router;
 use axum::body::Body;
@@ -20,16 +19,11 @@ use axum::http::header::{RETRY_AFTER as RETRY_AFTER_HEADER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use tracing::error;
-
-/// Bodies that are parsed at the same time. One core is left to polls and scrapes.
-const PARSERS_MAX: usize = 2;
 
 /// The reason why records cannot be received.
 #[derive(Debug, thiserror::Error)]
@@ -45,16 +39,13 @@ pub enum ReceiverError {
     Send(#[from] SendError),
 }
 
-/// The receiver of delivery records.
+/// The listener for delivery records.
 #[derive(Debug)]
 pub struct Receiver {
     access: Access,
     targets: TargetSet,
     telemetry: Arc<SelfTelemetry>,
-    intakes: Intakes,
-    key: HashKey,
-    outbox: Option<(Arc<Outbox>, LogsSender)>,
-    request_bytes_max: usize,
+    inlet: RecordInlet,
 }
 
 /// The state of the route.
@@ -62,65 +53,32 @@ pub struct Receiver {
 struct App {
     targets: TargetSet,
     telemetry: Arc<SelfTelemetry>,
-    intakes: Intakes,
-    key: HashKey,
+    inlet: RecordInlet,
     memory: BodyMemory,
-    parsers: Arc<Semaphore>,
-    submissions: mpsc::Sender<Submission>,
 }
 
 impl Receiver {
-    /// Opens the directory of records that are not exported yet.
+    /// A listener that stores records.
     ///
     /// # Errors
-    /// The certificate, the directory or the OTLP exporter cannot be used.
+    /// The certificate or the store cannot be used.
     pub fn open(
         config: &config::Receive,
-        state_dir: &FilePath,
-        otlp: Option<&config::Otlp>,
+        store: &RecordStore,
         targets: TargetSet,
         telemetry: Arc<SelfTelemetry>,
     ) -> Result<Self, ReceiverError> {
         let listener = Prometheus { tls: config.tls.clone(), ..Prometheus::open(config.listen.clone()) };
         let access = Access::new(listener, telemetry.clone())?;
-        let key = hash_key(state_dir)?;
-        let outbox = match otlp {
-            Some(otlp) => {
-                let sender = LogsSender::new(Arc::new(OtlpExporter::new(otlp.clone())?));
-                Some((Arc::new(Outbox::open(state_dir, config.max_bytes, telemetry.clone())), sender))
-            }
-            None => None,
-        };
-        let request_bytes_max = otlp.map_or(REQUEST_BYTES_MAX, |otlp| otlp.max_request_bytes);
-        Ok(Self { access, targets, telemetry, intakes: Intakes::new(state_dir.to_owned()), key, outbox, request_bytes_max })
+        Ok(Self { access, targets, telemetry, inlet: store.inlet()? })
     }
 
     /// Serves requests until `stop` is cancelled, and then finishes the requests in flight.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
-        let (submissions, received) = mpsc::channel(WAITING_MAX);
-        let outbox = self.outbox.as_ref().map(|(outbox, _)| outbox.clone());
-        let committer = Committer { key: self.key.clone(), outbox, request_bytes_max: self.request_bytes_max };
-        let mut tasks = vec![tokio::spawn(committer.run(received))];
-        if let Some((outbox, sender)) = self.outbox {
-            tasks.push(tokio::spawn(outbox.run(sender, self.targets.clone(), stop.clone())));
-        }
-        let app = App {
-            targets: self.targets,
-            telemetry: self.telemetry,
-            intakes: self.intakes,
-            key: self.key,
-            memory: BodyMemory::of_all_targets(),
-            parsers: Arc::new(Semaphore::new(PARSERS_MAX)),
-            submissions,
-        };
+        let app = App { targets: self.targets, telemetry: self.telemetry, inlet: self.inlet, memory: BodyMemory::of_all_targets() };
         let not_found = || async { (StatusCode::NOT_FOUND, "not found; delivery records are sent by POST to /v1/deliveries/TARGET\n") };
         let router = Router::new().route("/v1/deliveries/{target}", post(receive)).fallback(not_found).with_state(Arc::new(app));
         serve(listener, router, self.access, stop).await;
-        for task in tasks {
-            if let Err(error) = task.await {
-                error!("a task panicked, please report it: {error}");
-            }
-        }
     }
 }
 
@@ -162,13 +120,14 @@ impl App {
     /// Receives the records of a request. Returns when they are durable.
     async fn receive(&self, name: &str, headers: &HeaderMap, body: Body) -> Result<(), Refusal> {
         let received_at = SystemTime::now();
-        let collected = self.targets.find(name).filter(|collected| collected.target.config.deliveries.is_some());
+        let accepts = |deliveries: &Option<Deliveries>| deliveries.as_ref().is_some_and(Deliveries::accepts_requests);
+        let collected = self.targets.find(name).filter(|collected| accepts(&collected.target.config.deliveries));
         let Some(collected) = collected else {
             self.telemetry.access.refused("unknown_target");
             return Err(Refusal::UnknownTarget);
         };
         let Some(deliveries) = collected.target.config.deliveries.clone() else { return Err(Refusal::UnknownTarget) };
-        let intake = self.intakes.of(name, |name| self.targets.find(name).is_some());
+        let intake = self.inlet.intake(name);
         self.authenticate(&intake, check_headers(&deliveries, headers))?;
         let busy = |_| {
             self.telemetry.access.refused("busy");
@@ -186,7 +145,7 @@ impl App {
             }
             let (durable, result) = oneshot::channel();
             let submission = Submission { collected, intake: intake.clone(), records, received_at, durable };
-            self.submissions.try_send(submission).map_err(|_| {
+            self.inlet.submissions.try_send(submission).map_err(|_| {
                 self.telemetry.access.refused("busy");
                 Refusal::Later("too many requests wait to be stored")
             })?;
@@ -251,14 +210,11 @@ impl App {
     ) -> Result<Vec<(RecordUid, Record)>, Refusal> {
         let closed = |_| Refusal::Later("the receiver is stopping");
         let _own = intake.parser.acquire().await.map_err(closed)?;
-        let _shared = self.parsers.acquire().await.map_err(closed)?;
-        let (hook, key, name) = (deliveries.hook, self.key.clone(), intake.name.clone());
+        let _shared = self.inlet.parsers.acquire().await.map_err(closed)?;
+        let (hook, key, name) = (deliveries.hook, self.inlet.key.clone(), intake.name.clone());
         let parsed = tokio::task::spawn_blocking(move || {
             let page = hook.read(&body, received_at);
-            // Two servers may report records with the same identity.
-            let uid = |record: &HookRecord| key.uid_of(&[name.as_bytes(), b"\0", &record.identity].concat());
-            let records: Vec<_> = page.records.into_iter().map(|record| (uid(&record), record.record)).collect();
-            (records, page.ignored, page.unreadable, page.problem)
+            (RecordInlet::identify(&key, &name, page.records), page.ignored, page.unreadable, page.problem)
         });
         let (records, _ignored, unreadable, problem) = parsed.await.map_err(|_| Refusal::Later("reading the request failed"))?;
         if let Some(deliveries) = &collected.deliveries {

@@ -39,7 +39,7 @@ pub use definition::{load, run_examples};
 pub use delivery_log::DeliveryLogApi;
 pub use diagnosis::{Condition, Diagnosis};
 pub use example::Example;
-pub use hook::{Hook, HookCredential, HookPage, HookRecord, SignatureError, SignatureScheme, VerificationKey};
+pub use hook::{Hook, HookCredential, HookPage, HookRecord, LogFileFormat, SignatureError, SignatureScheme, VerificationKey};
 pub use map::{
     ADVICE_BYTES_MAX, ADVICE_MAX, Context, CounterMemory, Detail, POINTS_PER_METRIC_MAX, SkippedRule, TRACED_SERIES_MAX, Trace,
     TracedEntry, TracedFamily, TracedRule, TracedSeries, TracedValue, WINDOWS_KEPT_MAX, map_to_canonical,

@@ -136,8 +136,8 @@ impl CollectedTarget {
         let from_records = reading.record_metrics();
         let is_counted = |metric: &&'static Metric| !RECORD_METRICS.contains(metric) || from_records.contains(metric);
         let of_records: Vec<Point> = self.deliveries.iter().flat_map(|deliveries| deliveries.points(now)).collect();
-        if self.target.config.deliveries.is_some() {
-            // A delivery log notes them when it was read.
+        if self.target.config.deliveries.as_ref().is_some_and(|deliveries| deliveries.log_files.is_none()) {
+            // The readers of a delivery log and of log files note them when everything was read.
             self.target.note_log_counts(now, &of_records);
         }
         points.extend(of_records.into_iter().filter(|point| is_counted(&point.metric)));

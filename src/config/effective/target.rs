@@ -1,7 +1,7 @@
 //! A target in the effective configuration.
 
 use super::{Section, bytes, choice, duration, flag, mask, masked, number, text, texts, texts_if_any, tls};
-use crate::config::schema::{CREDENTIALS, DELIVERIES, DELIVERY_LOG, DETAIL, RELAY, TARGET, WINDOW};
+use crate::config::schema::{CREDENTIALS, DELIVERIES, DELIVERY_LOG, DETAIL, LOG_FILES, RELAY, TARGET, WINDOW};
 use crate::config::target::DETAILS;
 use crate::config::yaml::Written;
 use crate::config::{Credentials, Deliveries, DeliveryLog, Passthrough, RecordDetail, Target, Window, deliveries};
@@ -73,6 +73,14 @@ fn deliveries_section(deliveries: &Deliveries) -> Written {
     section.set_some("password", deliveries.basic.as_ref().map(|_| mask()));
     section.set_some("token", deliveries.token.as_ref().map(|_| mask()));
     section.set_some("signing_key", deliveries.signing_key.as_ref().map(|_| mask()));
+    section.set_some(
+        "log_files",
+        deliveries.log_files.as_ref().map(|files| {
+            let mut section = Section::new(LOG_FILES);
+            section.set(files.format.key(), text(&files.path.display().to_string()));
+            section.into()
+        }),
+    );
     section.set("include", texts(deliveries.include.iter().map(|field| field.info().name)));
     set_detail(&mut section, &deliveries.detail);
     section.into()

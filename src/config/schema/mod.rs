@@ -16,7 +16,7 @@ pub use crate::yaml::schema::{DefaultValue, Key, Shape};
 
 pub(super) use otlp::{OTLP, QUEUE, RETRY, SPOOL, TELEMETRY_OTLP};
 pub(super) use prometheus::{AUTH, PROMETHEUS, RATE_LIMIT, SERVER_TLS, TOKEN};
-pub(super) use receive::{DELIVERIES, RECEIVE};
+pub(super) use receive::{DELIVERIES, LOG_FILES, RECEIVE};
 pub(super) use target::{CREDENTIALS, DELIVERY_LOG, DETAIL, RELAY, TARGET, TLS, WINDOW};
 pub(super) use targets_http::TARGETS_HTTP;
 pub(super) use telemetry::TELEMETRY;

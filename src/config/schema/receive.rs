@@ -17,6 +17,12 @@ pub static RECEIVE: &[Key] = &[
     ),
 ];
 
+/// `parts: {deliveries: {log_files: {...}}}`
+pub static LOG_FILES: &[Key] = &[
+    key("dir", Shape::Text, NONE, "kumomta: the directory of the segment files. All files in it are read, the oldest first."),
+    key("path", Shape::Text, NONE, "Other systems: the log file, which may be rotated."),
+];
+
 /// `parts: {deliveries: {...}}`
 pub static DELIVERIES: &[Key] = &[
     USERNAME,
@@ -26,6 +32,12 @@ pub static DELIVERIES: &[Key] = &[
     TOKEN_FILE,
     key("signing_key", Shape::Secret, NONE, "The key that verifies the sender's signatures, preferably as ${env:NAME} or ${file:PATH}."),
     key("signing_key_file", Shape::Text, NONE, "The file that contains the signing key."),
+    key(
+        "log_files",
+        Shape::Map(LOG_FILES),
+        NONE,
+        "Log files on this machine from which the records are read, instead of requests or beside them. Requires state_dir.",
+    ),
     INCLUDE,
     RECORD_BY,
     RECORD_GROUPS_MAX,

@@ -103,7 +103,12 @@ static PART: Shape = Shape::Map(CREDENTIALS);
 /// Parts that have more keys than credentials.
 static PARTS: &[Key] = &[
     key("messages", Shape::Map(DELIVERY_LOG), Description("off"), "Reads the delivery log, independently of polls. Requires state_dir."),
-    key("deliveries", Shape::Map(DELIVERIES), Description("off"), "Accepts delivery records that the mail system sends. Requires receive."),
+    key(
+        "deliveries",
+        Shape::Map(DELIVERIES),
+        Description("off"),
+        "Accepts delivery records that the mail system sends, which requires receive, or reads them from its log files.",
+    ),
 ];
 
 pub(super) const INCLUDE: Key = key(

@@ -6,6 +6,7 @@ use super::problem::ErrorView;
 use super::query::Sort;
 use super::state::State;
 use super::view::PageTime;
+use crate::config::LOG_FILES_INTERVAL;
 use crate::poll::{Circuit, PartReport, Reading, Target};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -199,9 +200,12 @@ pub(super) fn detail(target: &Target, state: State, open: bool, link: String, no
         let ranges = TimeRanges::new(history, target, now, gap_after);
         let figures = history.figures().enumerate();
         let figures = figures.map(|(index, figure)| FigureView::of(history, index, figure, points, ranges)).collect();
-        let delivery_log = target.config.delivery_log.as_ref().map(|log| LogView {
-            part: log.part.part.name,
-            interval: format::measured(log.interval),
+        let log = target.config.delivery_log.as_ref().map(|log| (log.part.part.name, log.interval));
+        let reads_files = target.config.deliveries.as_ref().is_some_and(|deliveries| deliveries.log_files.is_some());
+        let log = log.or(reads_files.then_some(("deliveries", LOG_FILES_INTERVAL)));
+        let delivery_log = log.map(|(part, interval)| LogView {
+            part,
+            interval: format::measured(interval),
             read: history.log_read_at.map(|at| TimeView::new(at, now.clock)),
             error: history.log_failure.as_ref().map(|failure| ErrorView::of(&failure.error)),
         });

@@ -31,7 +31,9 @@ fn target(collected: &CollectedTarget, staleness: StalenessRule, now: Instant) -
         let report = reports.iter().find(|report| report.part == configured.part.name);
         part(configured.part.name, i == 0, report)
     });
-    let parts: Vec<Value> = parts.chain(config.delivery_log.as_ref().map(|log| delivery_log(target, log.part.part.name))).collect();
+    let log = config.delivery_log.as_ref().map(|log| log.part.part.name);
+    let log_files = config.deliveries.as_ref().and_then(|deliveries| deliveries.log_files.as_ref()).map(|_| "deliveries");
+    let parts: Vec<Value> = parts.chain(log.or(log_files).map(|name| delivery_log(target, name))).collect();
     let stale = staleness.stale_reading(target, now);
     let mut value = json!({
         "name": config.name,
@@ -59,7 +61,7 @@ fn target(collected: &CollectedTarget, staleness: StalenessRule, now: Instant) -
     value
 }
 
-/// The part that reads the delivery log, with its own timer.
+/// The part that reads the delivery log or log files, with its own timer.
 fn delivery_log(target: &Target, name: &str) -> Value {
     let (failure, is_read) = target.history(|history| (history.log_failure.clone(), history.log_read_at.is_some()));
     json!({

@@ -9,6 +9,7 @@ mod assemble;
 mod condition;
 mod identity;
 mod items;
+mod log_files;
 mod node_path;
 mod page;
 mod readers;
@@ -23,6 +24,7 @@ mod value_source;
 pub use condition::{Condition, Test};
 pub use identity::IdentityPart;
 pub use items::{ITEM_BYTES_MAX, ITEMS_MAX, NESTING_MAX};
+pub use log_files::LogFileFormat;
 pub use node_path::NodePath;
 pub use page::{HookPage, HookRecord};
 pub(super) use readers::reader_names;
@@ -39,8 +41,10 @@ use std::time::SystemTime;
 /// The requests by which a mail system reports deliveries to Postmeter.
 #[derive(Debug)]
 pub struct Hook {
-    /// The credentials that a target can use, the recommended one first.
+    /// The credentials that a target can use, the recommended one first. Empty: the system sends no requests and only writes log files.
     pub authentication: &'static [HookCredential],
+    /// The format of the log files that have the same items, if the system writes any.
+    pub log_files: Option<LogFileFormat>,
     /// The signature of its requests, if the system signs them.
     pub signature: Option<&'static SignatureScheme>,
     /// The largest body of a request, after decompression.
@@ -95,6 +99,19 @@ impl Hook {
                 self.read_item(&value, received_at, &mut budget, &mut page)
             });
             if let Err(problem) = read {
+                page.report_unreadable(|| format!("item {number}: {problem}"));
+            }
+        }
+        page
+    }
+
+    /// Reads the records of items that were made from something else than JSON.
+    #[must_use]
+    pub fn read_values(&self, items: &[Value], received_at: SystemTime) -> HookPage {
+        let mut page = HookPage::default();
+        let mut budget = Budget::default();
+        for (number, item) in (1_u64..).zip(items) {
+            if let Err(problem) = self.read_item(item, received_at, &mut budget, &mut page) {
                 page.report_unreadable(|| format!("item {number}: {problem}"));
             }
         }

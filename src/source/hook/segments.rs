@@ -30,6 +30,17 @@ pub enum SegmentEnd {
     Incomplete,
 }
 
+/// What a step of a reader has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentStep {
+    /// The number of bytes that were read.
+    pub consumed: usize,
+    /// The number of bytes of text that they contain.
+    pub text: usize,
+    /// There is more text: the next step must follow before other bytes.
+    pub has_more: bool,
+}
+
 /// Reads a segment as its bytes arrive.
 pub struct SegmentReader {
     decoder: Decoder<'static>,
@@ -39,6 +50,7 @@ pub struct SegmentReader {
     is_frame_open: bool,
     chunk: Vec<u8>,
     lines: u64,
+    skip: u64,
     too_long: u64,
 }
 
@@ -57,7 +69,23 @@ impl SegmentReader {
         let damaged = |error: std::io::Error| DamagedSegment { lines: 0, message: error.to_string() };
         let mut decoder = Decoder::new().map_err(damaged)?;
         decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).map_err(damaged)?;
-        Ok(Self { decoder, line: Vec::new(), is_skipping: false, is_frame_open: false, chunk: vec![0; CHUNK_BYTES], lines: 0, too_long: 0 })
+        Ok(Self {
+            decoder,
+            line: Vec::new(),
+            is_skipping: false,
+            is_frame_open: false,
+            chunk: vec![0; CHUNK_BYTES],
+            lines: 0,
+            skip: 0,
+            too_long: 0,
+        })
+    }
+
+    /// Skips the first lines, which were read before.
+    #[must_use]
+    pub fn skipping(mut self, lines: u64) -> Self {
+        self.skip = lines;
+        self
     }
 
     /// Reads bytes that follow those of the last call, and calls `on_line` with each complete line that is not empty.
@@ -65,25 +93,35 @@ impl SegmentReader {
     /// # Errors
     /// The bytes are not zstd. The reader must not be used any more.
     pub fn push(&mut self, bytes: &[u8], on_line: &mut impl FnMut(&[u8])) -> Result<(), DamagedSegment> {
-        if bytes.is_empty() {
-            return Ok(());
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let step = self.step(rest, on_line)?;
+            rest = &rest[step.consumed..];
+            if rest.is_empty() && step.has_more {
+                while self.step(rest, on_line)?.has_more {}
+            }
         }
+        Ok(())
+    }
+
+    /// Reads as many of the bytes as result in at most [`CHUNK_BYTES`] of text.
+    ///
+    /// # Errors
+    /// The bytes are not zstd. The reader must not be used any more.
+    pub fn step(&mut self, bytes: &[u8], on_line: &mut impl FnMut(&[u8])) -> Result<SegmentStep, DamagedSegment> {
         let mut input = InBuffer::around(bytes);
-        loop {
-            let mut chunk = std::mem::take(&mut self.chunk);
-            let mut output = OutBuffer::around(&mut chunk);
-            let hint = self.decoder.run(&mut input, &mut output);
-            let written = output.pos();
-            if let Ok(hint) = hint {
-                self.is_frame_open = hint != 0;
-                self.push_text(&chunk[..written], on_line);
-            }
-            self.chunk = chunk;
-            let hint = hint.map_err(|error| DamagedSegment { lines: self.lines, message: error.to_string() })?;
-            if input.pos() == bytes.len() && (written < CHUNK_BYTES || hint == 0) {
-                return Ok(());
-            }
+        let mut chunk = std::mem::take(&mut self.chunk);
+        let mut output = OutBuffer::around(&mut chunk);
+        let hint = self.decoder.run(&mut input, &mut output);
+        let written = output.pos();
+        if let Ok(hint) = hint {
+            self.is_frame_open = hint != 0;
+            self.push_text(&chunk[..written], on_line);
         }
+        self.chunk = chunk;
+        let hint = hint.map_err(|error| DamagedSegment { lines: self.lines, message: error.to_string() })?;
+        let has_more = input.pos() < bytes.len() || (written == CHUNK_BYTES && hint != 0);
+        Ok(SegmentStep { consumed: input.pos(), text: written, has_more })
     }
 
     fn push_text(&mut self, text: &[u8], on_line: &mut impl FnMut(&[u8])) {
@@ -109,9 +147,10 @@ impl SegmentReader {
     }
 
     fn end_line(&mut self, on_line: &mut impl FnMut(&[u8])) {
+        let is_new = self.lines >= self.skip;
         if std::mem::take(&mut self.is_skipping) {
-            self.too_long += 1;
-        } else if !self.line.trim_ascii().is_empty() {
+            self.too_long += u64::from(is_new);
+        } else if is_new && !self.line.trim_ascii().is_empty() {
             on_line(&self.line);
         }
         self.lines += 1;

@@ -5,5 +5,7 @@ mod authentication;
 mod detail;
 mod kills;
 mod kumomta_hook;
+mod log_files;
 mod pressure;
+mod segment_writer;
 mod world;

@@ -8,7 +8,7 @@ use super::memory::Memory;
 use super::schema::VALUES_MAX;
 use crate::model::{BounceType, ComplaintType, FailureOrigin, Outcome, RecordEvent};
 use crate::source::hook::signature::SCHEMES;
-use crate::source::hook::{Fields, Hook, HookCredential, IdentityPart, NodePath, Row};
+use crate::source::hook::{Fields, Hook, HookCredential, IdentityPart, LogFileFormat, NodePath, Row};
 use crate::yaml::{Decoder, Item};
 use schema::{CONDITIONS_MAX, HOOK, ROW, ROWS_MAX};
 
@@ -30,6 +30,7 @@ macro_rules! names {
 
 names! {
     credential_names, decode_credential, HookCredential;
+    log_file_names, decode_log_files, LogFileFormat;
     event_names, decode_event, RecordEvent;
     outcome_names, decode_outcome, Outcome;
     bounce_names, decode_bounce, BounceType;
@@ -46,10 +47,14 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
     let mut map = decoder.map(item, HOOK)?;
     let location = map.location.clone();
     let authentication = map.take_required(decoder, "authentication").map(|item| {
-        let items = decoder.non_empty_list(&item, HookCredential::ALL.len(), "credentials");
+        let items = decoder.bounded_list(&item, HookCredential::ALL.len());
         items.iter().filter_map(|item| decode_credential(decoder, item)).collect::<Vec<_>>()
     });
     let authentication = authentication.unwrap_or_default();
+    let log_files = map.take("log_files").and_then(|item| decode_log_files(decoder, &item));
+    if authentication.is_empty() && log_files.is_none() {
+        decoder.report(&location, "needs a credential in authentication, or log_files: otherwise there are no records");
+    }
     let signature = map.take("signature").and_then(|item| {
         let choices: Vec<_> = SCHEMES.iter().map(|scheme| (scheme.name, scheme)).collect();
         decoder.choice(&item, &choices)
@@ -74,7 +79,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
     let rows = rows.iter().filter_map(|item| decode_row(decoder, item, &fields, &identity)).collect();
     let limits: Vec<&str> = limits.iter().map(String::as_str).collect();
     let (authentication, limits) = (memory.list(authentication), memory.texts(&limits));
-    memory.list(vec![Hook { authentication, signature, body_bytes_max, list, kind, ignore, rows, limits }]).first()
+    memory.list(vec![Hook { authentication, log_files, signature, body_bytes_max, list, kind, ignore, rows, limits }]).first()
 }
 
 /// Decodes a row. It has the fields and the identity of the hook that it does not replace.

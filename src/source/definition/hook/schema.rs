@@ -31,9 +31,15 @@ const IDENTITY: Shape = Shape::List(&Shape::Either(&[Shape::Text, Shape::Map(VAL
 pub static HOOK: &[Key] = &[
     key(
         "authentication",
-        Shape::List(&Shape::Choice(super::credential_names), 1..=3),
+        Shape::List(&Shape::Choice(super::credential_names), 0..=3),
         Required,
-        "The credentials that a target can use, the recommended one first: `token`, `basic` (a user name and a password), `signing_key`.",
+        "The credentials that a target can use, the recommended one first: `token`, `basic` (a user name and a password), `signing_key`. An empty list: the system sends no requests, and records are read from its log files.",
+    ),
+    key(
+        "log_files",
+        Shape::Choice(super::log_file_names),
+        NONE,
+        "The log files that have the same items. `segments`: a directory of files with lines of JSON, compressed with zstd.",
     ),
     key("signature", Shape::Choice(super::signature_names), NONE, "How the system signs its requests."),
     key(

@@ -1,0 +1,246 @@
+//! Follows the log files of one target: reads a round, stores its records, saves the positions.
+
+use super::positions::{Positions, PositionsError};
+use super::segment_directory::SegmentDirectory;
+use super::{Round, STORE_RETRY};
+use crate::config::{LOG_FILES_INTERVAL, LogFiles};
+use crate::delivery_log::{LockedFile, RecordUid, StateError};
+use crate::model::{Record, RecordState};
+use crate::net::ProblemLog;
+use crate::poll::PollError;
+use crate::receive::commit::Submission;
+use crate::receive::intake::Intake;
+use crate::receive::store::RecordInlet;
+use crate::source::{Hook, LogFileFormat};
+use crate::telemetry::CollectedTarget;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// The part of the configuration that has the files.
+const PART: &str = "deliveries";
+/// The shortest time between two entries of the history, besides those that end a failure.
+const HISTORY_INTERVAL: Duration = Duration::from_secs(15);
+
+/// A reader of files. It is used on one blocking thread at a time.
+#[derive(Debug)]
+struct Reader {
+    directory: SegmentDirectory,
+    hook: &'static Hook,
+    state: LockedFile,
+}
+
+/// Follows the log files of one target.
+#[derive(Debug)]
+pub struct LogFileFollower {
+    collected: Arc<CollectedTarget>,
+    intake: Arc<Intake>,
+    inlet: RecordInlet,
+    reader: Option<Reader>,
+    problem: ProblemLog<String>,
+    state_problem: ProblemLog<()>,
+    /// The positions have changed since they were saved.
+    has_moved: bool,
+    noted: Option<Instant>,
+}
+
+/// What a blocking step returns: the reader, and the result.
+type Step<T> = (Reader, T);
+
+impl LogFileFollower {
+    /// Opens the read positions of a target, if it has log files.
+    ///
+    /// # Errors
+    /// The positions cannot be used.
+    pub fn open(collected: &Arc<CollectedTarget>, state_dir: &Path, inlet: RecordInlet) -> Result<Option<Self>, StateError> {
+        let config = &collected.target.config;
+        let Some((hook, files)) = config.deliveries.as_ref().and_then(|deliveries| Some((deliveries.hook, deliveries.log_files.as_ref()?)))
+        else {
+            return Ok(None);
+        };
+        let state = LockedFile::lock(state_dir, &format!("files-{}.positions", config.name))?;
+        let reader = Reader::new(files, hook, read_positions(&state, &config.name)?, state);
+        let intake = inlet.intake(&config.name);
+        let (problem, state_problem) = Default::default();
+        Ok(Some(Self {
+            collected: collected.clone(),
+            intake,
+            inlet,
+            reader: Some(reader),
+            problem,
+            state_problem,
+            has_moved: false,
+            noted: None,
+        }))
+    }
+
+    /// Reads the files until `stop` is cancelled.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let began = Instant::now();
+            let Some(round) = self.read().await else { return };
+            let pause = match round {
+                Ok((round, records)) => {
+                    self.report_losses(&round);
+                    if !self.store(records, &stop).await {
+                        return;
+                    }
+                    self.has_moved |= round.has_moved;
+                    if self.has_moved && !self.save().await {
+                        return;
+                    }
+                    self.report(round.problem, (!round.has_more).then_some(began));
+                    if round.has_more { Duration::ZERO } else { LOG_FILES_INTERVAL }
+                }
+                Err(problem) => {
+                    self.report(Some(problem), None);
+                    LOG_FILES_INTERVAL
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Reads a round and makes its identities. `None`: the reader is lost, because it panicked.
+    async fn read(&mut self) -> Option<Result<(Round, Vec<(RecordUid, Record)>), String>> {
+        // Files wait for the same threads as requests, so that they leave room for polls and scrapes.
+        let _own = self.intake.parser.clone().acquire_owned().await.ok()?;
+        let _shared = self.inlet.parsers.clone().acquire_owned().await.ok()?;
+        let (key, name) = (self.inlet.key.clone(), self.intake.name.clone());
+        self.blocking(move |reader| {
+            let mut round = reader.directory.read(reader.hook, SystemTime::now())?;
+            let records = RecordInlet::identify(&key, &name, std::mem::take(&mut round.page.records));
+            Ok((round, records))
+        })
+        .await
+    }
+
+    /// Stores records, and tries again until they are durable. `false`: the follower stops before.
+    async fn store(&self, records: Vec<(RecordUid, Record)>, stop: &CancellationToken) -> bool {
+        while !records.is_empty() {
+            let (durable, result) = oneshot::channel();
+            let (collected, intake) = (self.collected.clone(), self.intake.clone());
+            let submission = Submission { collected, intake, records: records.clone(), received_at: SystemTime::now(), durable };
+            let stored = async {
+                // The store accepts records until it ends.
+                self.inlet.submissions.send(submission).await.is_ok() && result.await.unwrap_or(false)
+            };
+            tokio::select! {
+                biased;
+                is_stored = stored => if is_stored { return true },
+                () = stop.cancelled() => return false,
+            }
+            self.intake.log("log files are not read on, because their records cannot be stored: the space of receive.max_bytes is used, or the disk fails");
+            tokio::select! {
+                () = stop.cancelled() => return false,
+                () = tokio::time::sleep(STORE_RETRY) => {}
+            }
+        }
+        true
+    }
+
+    /// Saves the positions behind what was stored. If that fails, the next round saves them. `false`: the reader is lost.
+    async fn save(&mut self) -> bool {
+        let Some(saved) = self.blocking(|reader| reader.state.write(&reader.directory.positions().encode())).await else { return false };
+        match saved {
+            Ok(()) => (_, self.has_moved) = (self.state_problem.end(), false),
+            Err(error) if self.state_problem.start(()) => {
+                let target = &self.intake.name;
+                warn!(%target, "the read positions of log files cannot be saved, so records would be read again after a restart: {error}");
+            }
+            Err(_) => {}
+        }
+        true
+    }
+
+    /// Runs a step of the reader on a blocking thread.
+    async fn blocking<T: Send + 'static>(&mut self, step: impl FnOnce(&mut Reader) -> T + Send + 'static) -> Option<T> {
+        let mut reader = self.reader.take()?;
+        let run = move || -> Step<T> {
+            let result = step(&mut reader);
+            (reader, result)
+        };
+        match tokio::task::spawn_blocking(run).await {
+            Ok((reader, result)) => {
+                self.reader = Some(reader);
+                Some(result)
+            }
+            Err(error) => {
+                tracing::error!("reading log files of {} panicked and is stopped, please report it: {error}", self.intake.name);
+                None
+            }
+        }
+    }
+
+    /// Counts and logs what cannot be read.
+    fn report_losses(&self, round: &Round) {
+        for loss in &round.losses {
+            self.intake.log(&format!("records are missing: {loss}"));
+        }
+        if let Some(problem) = &round.page.problem {
+            self.intake.log(&format!("a line of the log files is no delivery record and is skipped: {problem}"));
+        }
+        if let Some(deliveries) = &self.collected.deliveries {
+            deliveries.count(RecordState::Unreadable, round.page.unreadable);
+        }
+    }
+
+    /// Notes a problem, or that the files were read. `complete_at` is a time before which everything was read.
+    fn report(&mut self, problem: Option<String>, complete_at: Option<Instant>) {
+        let (target, deliveries) = (&self.collected.target, self.collected.deliveries.as_ref());
+        let name = target.name();
+        if let Some(problem) = problem {
+            let error = PollError::File(problem.clone());
+            if self.problem.start(problem) {
+                warn!(target = name, part = PART, error.type = error.error_type(), "reading log files failed, trying again: {error}");
+            }
+            deliveries.inspect(|deliveries| deliveries.failed(PART, error.error_type()));
+            target.note_log_failure(PART, &error);
+            return;
+        }
+        let has_ended = self.problem.end().is_some();
+        if has_ended {
+            info!(target = name, part = PART, "log files are read again");
+        }
+        if let Some((at, deliveries)) = complete_at.zip(deliveries) {
+            deliveries.completed(at);
+            if has_ended || self.noted.is_none_or(|noted| at.saturating_duration_since(noted) >= HISTORY_INTERVAL) {
+                target.note_log_counts(at, &deliveries.points(at));
+                self.noted = Some(at);
+            }
+        }
+    }
+}
+
+impl Reader {
+    fn new(files: &LogFiles, hook: &'static Hook, positions: Positions, state: LockedFile) -> Self {
+        let directory = match files.format {
+            LogFileFormat::Segments => SegmentDirectory::new(files.path.clone(), positions),
+        };
+        Self { directory, hook, state }
+    }
+}
+
+/// Reads the saved positions. Damaged ones are renamed, and everything is read again.
+fn read_positions(state: &LockedFile, target: &str) -> Result<Positions, StateError> {
+    let Some(bytes) = state.read()? else { return Ok(Positions::default()) };
+    match Positions::decode(&bytes) {
+        Ok(positions) => Ok(positions),
+        Err(PositionsError::Version) => {
+            let reason = "it has the format of another version".to_owned();
+            Err(StateError::Version { path: state.path().to_owned(), reason })
+        }
+        Err(PositionsError::Damaged) => {
+            let renamed = state.quarantine()?;
+            let (file, renamed_to) = (state.path().display(), renamed.display());
+            warn!(target, %file, %renamed_to, "the read positions of log files are damaged: the files are read from the start, and their records are sent again");
+            Ok(Positions::default())
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The read positions of a target's files, as they are saved.
+
+use super::identity::{CHECKSUM_BYTES, FileIdentity};
+use ring::digest::{SHA256, digest};
+
+/// The first line of a file of positions.
+const HEADER: &[u8] = b"postmeter-positions 1\n";
+/// The same without the version.
+const NAME: &[u8] = b"postmeter-positions ";
+
+/// The positions in all files of a target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Positions {
+    /// Files with a name up to this one were read, unless they have a position.
+    pub read_until: Vec<u8>,
+    pub files: Vec<FilePosition>,
+    /// What the reader of a log knows of the lines before the position.
+    pub log_state: Vec<u8>,
+}
+
+/// The position in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct FilePosition {
+    pub name: Vec<u8>,
+    pub identity: FileIdentity,
+    /// The position from which the file is read again.
+    pub offset: u64,
+    /// The number of lines after that position that were read.
+    pub lines: u64,
+    /// The number of bytes that were read.
+    pub read_bytes: u64,
+    /// The bytes at the position are damaged: the next frame is searched for.
+    pub is_damaged: bool,
+}
+
+/// The reason why positions cannot be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PositionsError {
+    /// They are not complete, or not valid.
+    Damaged,
+    /// They have the format of another version.
+    Version,
+}
+
+impl Positions {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = HEADER.to_vec();
+        put_bytes(&mut out, &self.read_until);
+        put(&mut out, self.files.len() as u64);
+        for file in &self.files {
+            put_bytes(&mut out, &file.name);
+            let FileIdentity { device, inode, head_bytes, checksum } = &file.identity;
+            for number in [*device, *inode, *head_bytes as u64, file.offset, file.lines, file.read_bytes, u64::from(file.is_damaged)] {
+                put(&mut out, number);
+            }
+            out.extend_from_slice(checksum);
+        }
+        put_bytes(&mut out, &self.log_state);
+        let checksum = digest(&SHA256, &out);
+        out.extend_from_slice(checksum.as_ref());
+        out
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, PositionsError> {
+        let is_complete = bytes.split_last_chunk::<CHECKSUM_BYTES>().filter(|(content, sum)| digest(&SHA256, content).as_ref() == *sum);
+        let (content, _) = is_complete.ok_or(PositionsError::Damaged)?;
+        let version = if content.starts_with(NAME) { PositionsError::Version } else { PositionsError::Damaged };
+        let mut rest = content.strip_prefix(HEADER).ok_or(version)?;
+        Self::decode_content(&mut rest).filter(|_| rest.is_empty()).ok_or(PositionsError::Damaged)
+    }
+
+    fn decode_content(rest: &mut &[u8]) -> Option<Self> {
+        let read_until = take_bytes(rest)?;
+        let count = take(rest)?;
+        let mut files = Vec::new();
+        for _ in 0..count {
+            let name = take_bytes(rest)?;
+            let mut number = || take(rest);
+            let (device, inode, head_bytes) = (number()?, number()?, usize::try_from(number()?).ok()?);
+            let (offset, lines, read_bytes, is_damaged) = (number()?, number()?, number()?, number()? != 0);
+            let (checksum, after) = rest.split_first_chunk::<CHECKSUM_BYTES>()?;
+            *rest = after;
+            let identity = FileIdentity { device, inode, head_bytes, checksum: *checksum };
+            files.push(FilePosition { name, identity, offset, lines, read_bytes, is_damaged });
+        }
+        Some(Self { read_until, files, log_state: take_bytes(rest)? })
+    }
+}
+
+fn put(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+fn take(rest: &mut &[u8]) -> Option<u64> {
+    let (number, after) = rest.split_first_chunk()?;
+    *rest = after;
+    Some(u64::from_le_bytes(*number))
+}
+
+fn take_bytes(rest: &mut &[u8]) -> Option<Vec<u8>> {
+    let length = usize::try_from(take(rest)?).ok()?;
+    let (bytes, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(bytes.to_vec())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn positions() -> Positions {
+        let identity = FileIdentity { device: 1, inode: u64::MAX, head_bytes: 1024, checksum: [7; CHECKSUM_BYTES] };
+        let file = |name: &[u8]| FilePosition {
+            name: name.to_vec(),
+            identity: identity.clone(),
+            offset: 10,
+            lines: 3,
+            read_bytes: 90,
+            is_damaged: name.is_empty(),
+        };
+        Positions { read_until: b"20261128".to_vec(), files: vec![file(b"20261129-101112.5"), file(b"")], log_state: b"{}".to_vec() }
+    }
+
+    #[test]
+    fn positions_survive_and_damage_is_noticed() {
+        let encoded = positions().encode();
+        assert_eq!(Positions::decode(&encoded), Ok(positions()));
+        assert_eq!(Positions::decode(&Positions::default().encode()), Ok(Positions::default()));
+        for at in 0..encoded.len() {
+            assert_eq!(Positions::decode(&encoded[..at]), Err(PositionsError::Damaged));
+            let mut changed = encoded.clone();
+            changed[at] ^= 1;
+            assert_eq!(Positions::decode(&changed), Err(PositionsError::Damaged));
+        }
+    }
+
+    #[test]
+    fn another_version_is_not_damage() {
+        let mut later = b"postmeter-positions 7\nsomething".to_vec();
+        let sum = digest(&SHA256, &later);
+        later.extend_from_slice(sum.as_ref());
+        assert_eq!(Positions::decode(&later), Err(PositionsError::Version));
+    }
+}

@@ -1,0 +1,121 @@
+//! The store of records: it makes them durable and exports them. The listener and the readers of log files share it.
+
+use super::commit::{Committer, Submission, WAITING_MAX};
+use super::intake::{Intake, Intakes};
+use super::outbox::Outbox;
+use super::server::ReceiverError;
+use crate::config;
+use crate::delivery_log::{HashKey, RecordUid, hash_key};
+use crate::export::otlp::{LogsSender, OtlpExporter, REQUEST_BYTES_MAX};
+use crate::model::Record;
+use crate::source::HookRecord;
+use crate::telemetry::{SelfTelemetry, TargetSet};
+use parking_lot::Mutex;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+/// Bodies and pieces of files that are parsed at the same time. One core is left to polls and scrapes.
+const PARSERS_MAX: usize = 2;
+
+/// What the store needs.
+#[derive(Debug)]
+pub struct StoreSettings {
+    /// The directory for state.
+    pub state_dir: PathBuf,
+    /// The disk space for records that the OTLP receiver has not accepted yet.
+    pub bytes_max: usize,
+    /// The OTLP receiver. `None`: records are counted only.
+    pub otlp: Option<config::Otlp>,
+    /// All targets.
+    pub targets: TargetSet,
+    /// Postmeter's own telemetry.
+    pub telemetry: Arc<SelfTelemetry>,
+}
+
+/// The store of records. It is opened when it is used for the first time.
+#[derive(Debug)]
+pub struct RecordStore {
+    settings: StoreSettings,
+    stop: CancellationToken,
+    opened: Mutex<Option<Opened>>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    inlet: RecordInlet,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// The entrance of the store. Clones lead to the same store.
+#[derive(Clone, Debug)]
+pub struct RecordInlet {
+    targets: TargetSet,
+    intakes: Arc<Intakes>,
+    pub(super) key: HashKey,
+    pub(super) parsers: Arc<Semaphore>,
+    pub(super) submissions: mpsc::Sender<Submission>,
+}
+
+impl RecordInlet {
+    /// The intake of a configured target.
+    pub(super) fn intake(&self, name: &str) -> Arc<Intake> {
+        self.intakes.of(name, |name| self.targets.find(name).is_some())
+    }
+
+    /// Makes the identities of a target's records. Two servers may report records with the same identity.
+    pub(super) fn identify(key: &HashKey, target: &str, records: Vec<HookRecord>) -> Vec<(RecordUid, Record)> {
+        let uid = |record: &HookRecord| key.uid_of(&[target.as_bytes(), b"\0", &record.identity].concat());
+        records.into_iter().map(|record| (uid(&record), record.record)).collect()
+    }
+}
+
+impl RecordStore {
+    /// A store that exports until `stop` is cancelled.
+    #[must_use]
+    pub fn new(settings: StoreSettings, stop: CancellationToken) -> Self {
+        Self { settings, stop, opened: Mutex::default() }
+    }
+
+    /// Opens the directory of records that are not exported yet, if it is not open.
+    ///
+    /// # Errors
+    /// The directory or the OTLP exporter cannot be used.
+    pub fn inlet(&self) -> Result<RecordInlet, ReceiverError> {
+        let mut opened = self.opened.lock();
+        if let Some(opened) = &*opened {
+            return Ok(opened.inlet.clone());
+        }
+        let StoreSettings { state_dir, bytes_max, otlp, targets, telemetry } = &self.settings;
+        let key = hash_key(state_dir)?;
+        let (submissions, received) = mpsc::channel(WAITING_MAX);
+        let request_bytes_max = otlp.as_ref().map_or(REQUEST_BYTES_MAX, |otlp| otlp.max_request_bytes);
+        let mut tasks = Vec::new();
+        let mut outbox = None;
+        if let Some(otlp) = otlp {
+            let sender = LogsSender::new(Arc::new(OtlpExporter::new(otlp.clone())?));
+            let opened = Arc::new(Outbox::open(state_dir, *bytes_max, telemetry.clone()));
+            tasks.push(tokio::spawn(opened.clone().run(sender, targets.clone(), self.stop.clone())));
+            outbox = Some(opened);
+        }
+        tasks.push(tokio::spawn(Committer { key: key.clone(), outbox, request_bytes_max }.run(received)));
+        let intakes = Arc::new(Intakes::new(state_dir.clone()));
+        let inlet = RecordInlet { targets: targets.clone(), intakes, key, parsers: Arc::new(Semaphore::new(PARSERS_MAX)), submissions };
+        *opened = Some(Opened { inlet: inlet.clone(), tasks });
+        Ok(inlet)
+    }
+
+    /// Waits for the end of the tasks, after `stop` was cancelled and all other inlets were dropped.
+    pub async fn finish(&self) {
+        let Some(Opened { inlet, tasks }) = self.opened.lock().take() else { return };
+        drop(inlet);
+        for task in tasks {
+            if let Err(error) = task.await {
+                error!("a task panicked, please report it: {error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Segments of KumoMTA that are written to a directory, and the real program that reads them.
+
+use super::segment_writer::Segment;
+use super::world::{ANY, TOKEN, World, arrived, lines, page, records, send, until, value};
+use crate::support::program::Program;
+use postmeter::simulate::Receiver;
+use reqwest::StatusCode;
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const KILLS: u64 = 5;
+
+/// A target without a server, whose records are in a directory.
+fn target(name: &str, dir: &Path, rest: &str) -> String {
+    format!("  - {{name: {name}, system: kumomta, parts: {{deliveries: {{log_files: {{dir: \"{}\"}}{rest}}}}}}}\n", dir.display())
+}
+
+/// A world with one target, and its directory.
+fn world(rest: &str) -> (World, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new();
+    world.targets = target("mta1", dir.path(), rest);
+    (world, dir)
+}
+
+#[tokio::test]
+async fn records_of_segments_arrive_without_a_listener() {
+    let (world, dir) = world("");
+    let receiver = Receiver::start(ANY).await.unwrap();
+    let file = world.file(Some(&receiver.url())).replace("receive: {listen: \"127.0.0.1:0\"}\n", "");
+    let mut complete = Segment::open(dir.path(), "20261128-144320.5");
+    complete.write(0..1000);
+    complete.finish();
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::spawn_with(directory.path(), &file, &[]);
+    arrived(&receiver, 1000).await;
+    // Two segments that are not complete, and grow.
+    let mut open = ["20261128-144420.5", "20261128-144420.5_acct"].map(|name| Segment::open(dir.path(), name));
+    for step in 0..3 {
+        for (n, segment) in (0..).zip(&mut open) {
+            let first = 1000 + step * 200 + n * 100;
+            segment.write(first..first + 100);
+            segment.flush();
+        }
+        arrived(&receiver, usize::try_from(1200 + step * 200).unwrap()).await;
+    }
+    program.end();
+    assert_eq!((receiver.distinct_log_records(), receiver.log_records()), (1600, 1600));
+}
+
+#[tokio::test]
+async fn the_hook_and_the_files_have_the_same_records() {
+    let (world, dir) = world(", token: let-me-in");
+    let receiver = Receiver::start(ANY).await.unwrap();
+    let service = world.service(Some(&receiver.url())).await;
+    let mut segment = Segment::open(dir.path(), "20261128-144320.5");
+    segment.write(0..100);
+    segment.flush();
+    until("the records are read", || receiver.distinct_log_records() == 100).await;
+    assert_eq!(send(&service, "mta1", lines(50..150)).await, StatusCode::OK);
+    until("the records have arrived", || receiver.distinct_log_records() == 150).await;
+    segment.write(100..200);
+    segment.finish();
+    until("all records have arrived", || receiver.distinct_log_records() == 200).await;
+    let page = page(&service).await;
+    assert_eq!((records(&page, "mta1", "read"), records(&page, "mta1", "repeated")), (200.0, 100.0));
+    assert_eq!(super::world::attempts(&page, "mta1", "delivered"), 200.0);
+    assert_eq!(TOKEN, "let-me-in");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_target_with_files_only_accepts_no_requests() {
+    let (world, _dir) = world("");
+    let service = world.service(None).await;
+    assert_eq!(send(&service, "mta1", lines(0..1)).await, StatusCode::NOT_FOUND);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_directory_that_appears_later_is_read_and_the_problem_is_shown() {
+    let (mut world, dir) = world("");
+    let later = dir.path().join("later");
+    world.targets = target("mta1", &later, "");
+    let service = world.service(None).await;
+    let failures = |page: &str| value(page, "postmeter_poll_errors_total", &["postmeter_poll_part=\"deliveries\"", "error_type=\"file\""]);
+    let mut text = String::new();
+    while !text.contains("error_type=\"file\"") {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        text = page(&service).await;
+    }
+    assert!(failures(&text) >= 1.0);
+    let shown = service.targets.find("mta1").unwrap();
+    let failure = || shown.target.history(|history| history.log_failure.as_ref().map(|failure| failure.error.to_string()));
+    assert!(failure().unwrap().contains("/later cannot be read: No such file or directory"), "{:?}", failure());
+    std::fs::create_dir(&later).unwrap();
+    let mut segment = Segment::open(&later, "20261128-144320.5");
+    segment.write(0..10);
+    segment.finish();
+    until("the failure has ended", || failure().is_none()).await;
+    while records(&page(&service).await, "mta1", "read") < 10.0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_record_survives_kills_and_is_sent_under_one_identity() {
+    let (world, dir) = world("");
+    let receiver = Receiver::start(ANY).await.unwrap();
+    let file = world.file(Some(&receiver.url()));
+    let directory = tempfile::tempdir().unwrap();
+    let mut next = 0;
+    let mut open = Segment::open(dir.path(), "20261128-000000.0");
+    for kill in 0..KILLS {
+        if kill % 2 == 1 {
+            receiver.fail_with(Some(tonic::Status::unavailable("down")));
+        }
+        let program = Program::spawn_with(directory.path(), &file, &[]);
+        let before = receiver.distinct_log_records();
+        for step in 0..4 {
+            open.write(next..next + 300);
+            next += 300;
+            open.flush();
+            if step == 1 {
+                open.finish();
+                // A restart of the writer continues a segment in a second frame, or begins another one.
+                let name = if kill == 2 { "20261128-000000.0".to_owned() } else { format!("20261128-{:06}.0", next) };
+                open = Segment::open(dir.path(), &name);
+            }
+            if kill % 2 == 0 && step == 2 {
+                until("some records have arrived", || receiver.distinct_log_records() > before).await;
+            }
+        }
+        program.kill();
+        receiver.fail_with(None);
+    }
+    let program = Program::spawn_with(directory.path(), &file, &[]);
+    open.finish();
+    arrived(&receiver, usize::try_from(next).unwrap()).await;
+    program.end();
+    assert_eq!(receiver.distinct_log_records() as u64, next, "each record has one identity");
+}
