@@ -1,18 +1,26 @@
-//! The whole program with a simulated KumoMTA server, a scraper and a receiver. Prints one line of JSON for each size: processor
-//! time of the `run` process for each series and poll, and peak memory. Sizes are arguments; the default ones are small.
+//! The whole program with a KumoMTA server, a scraper and a receiver. Prints one line of JSON for each format and size: processor time
+//! of the `run` process for each series and poll, and peak memory. The server always sends the same response, whose names are as long
+//! as those of a server with many customers. Numbers of series, and `json` or `text`, are arguments; the default sizes are small.
+//!
+//! `POSTMETER_BENCH_PROGRAM` is the path of another build of the program to measure.
 //!
 //! A round is one poll, one push and one scrape: `min_interval` and the push interval are longer than a round takes, and each
 //! round scrapes after the reading has expired.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use postmeter::simulate::{Options, Receiver, SimulatedServer, System};
+mod common;
+
+use axum::{Router, body::Bytes, routing::get};
+use postmeter::simulate::Receiver;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const ROUNDS: u32 = 5;
-const SIZES: [usize; 2] = [5_000, 50_000];
+const SIZES: [usize; 2] = [10_000, 100_000];
 /// The unit of processor time in `/proc/PID/stat` on Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -26,31 +34,61 @@ impl Drop for Program {
     }
 }
 
-#[tokio::main(flavor = "multi_thread")]
-async fn main() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let sizes: Vec<usize> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
-    for size in if sizes.is_empty() { SIZES.to_vec() } else { sizes } {
-        println!("{}", run(size).await);
+/// A server that always sends the same metrics.
+struct Server {
+    url: String,
+    requests: Arc<AtomicU64>,
+}
+
+impl Server {
+    async fn start(format: &str, body: &Bytes) -> Self {
+        let (body, requests) = (body.clone(), Arc::new(AtomicU64::new(0)));
+        let counted = requests.clone();
+        let respond = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            std::future::ready(body.clone())
+        };
+        let path = if format == "json" { "/metrics.json" } else { "/metrics" };
+        let router = Router::new().route(path, get(respond));
+        let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, requests }
     }
 }
 
-async fn run(size: usize) -> serde_json::Value {
-    let kumomta = SimulatedServer::start(System::Kumomta, ANY, Options { size, frozen: true, ..Options::default() }).await.unwrap();
+#[tokio::main(flavor = "multi_thread")]
+async fn main() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let arguments: Vec<String> = std::env::args().collect();
+    let sizes: Vec<usize> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
+    let formats = ["json", "text"].into_iter().filter(|format| arguments.iter().any(|argument| argument == format));
+    let formats: Vec<&str> = formats.collect();
+    for format in if formats.is_empty() { vec!["json", "text"] } else { formats } {
+        for size in if sizes.is_empty() { SIZES.to_vec() } else { sizes.clone() } {
+            println!("{}", run(format, size).await);
+        }
+    }
+}
+
+async fn run(format: &str, size: usize) -> serde_json::Value {
+    let body = Bytes::from(common::named(format, size, |i| i as u64 * 7));
+    let kumomta = Server::start(format, &body).await;
     let receiver = Receiver::start(ANY).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("postmeter.yaml");
     let listen = std::net::TcpListener::bind(ANY).unwrap().local_addr().unwrap();
     let config = format!(
-        "targets:\n  - {{name: mta1, system: kumomta, url: \"{}\", min_interval: 4s, timeout: 60s}}\nexport:\n  otlp: {{endpoint: \"{}\", interval: 4s}}\n  prometheus: {{listen: \"{listen}\"}}\n",
-        kumomta.url(),
+        "targets:\n  - {{name: mta1, system: kumomta, url: \"{}\", format: {format}, min_interval: 4s, timeout: 60s}}\nexport:\n  otlp: {{endpoint: \"{}\", interval: 4s, compression: none}}\n  prometheus: {{listen: \"{listen}\"}}\n",
+        kumomta.url,
         receiver.url()
     );
     std::fs::write(&file, config).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_postmeter"));
+    let program = std::env::var("POSTMETER_BENCH_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_postmeter").to_owned());
+    let mut command = Command::new(program);
     let child = command.args(["run", "--log-level", "warn", "--config"]).arg(&file).stderr(Stdio::inherit()).spawn().unwrap();
     let child = Program(child);
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = reqwest::Client::builder().no_proxy().no_gzip().build().unwrap();
     let page = || async {
         let get = client.get(format!("http://{listen}/metrics")).header("X-Prometheus-Scrape-Timeout-Seconds", "60");
         let mut response = get.send().await.ok()?;
@@ -67,27 +105,27 @@ async fn run(size: usize) -> serde_json::Value {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     receiver.clear();
-    let (ticks, polls, pushed) = (ticks(child.0.id()), kumomta.requests(), receiver.points());
+    let (ticks, polls, pushed) = (ticks(child.0.id()), kumomta.requests.load(Ordering::Relaxed), receiver.points());
     let mut bytes = 0;
     for _ in 0..ROUNDS {
         tokio::time::sleep(Duration::from_secs(4)).await;
         bytes = page().await.unwrap().0;
         receiver.clear();
     }
-    let polls = kumomta.requests() - polls;
+    let polls = kumomta.requests.load(Ordering::Relaxed) - polls;
     let cpu = (self::ticks(child.0.id()) - ticks) as f64 / TICKS_PER_SECOND;
-    let body = client.get(format!("{}/metrics", kumomta.url())).send().await.unwrap().text().await.unwrap();
-    let series = body.lines().filter(|line| !line.starts_with('#')).count();
     let pushed = receiver.points() - pushed;
-    assert!(pushed as usize > series, "{pushed} points of {series} series");
+    assert!(pushed as usize > size, "{pushed} points of {size} series");
     serde_json::json!({
-        "series": series,
+        "format": format,
+        "series": size,
+        "body_bytes": body.len(),
         "polls": polls,
         "pages": ROUNDS,
         "pushed_points": pushed,
         "page_bytes": bytes,
         "cpu_seconds": cpu,
-        "cpu_us_per_series_and_poll": (cpu * 1e6 / polls as f64 / series as f64 * 1000.0).round() / 1000.0,
+        "cpu_us_per_series_and_poll": (cpu * 1e6 / polls as f64 / size as f64 * 1000.0).round() / 1000.0,
         "peak_memory_mib": peak_kib(child.0.id()) / 1024,
     })
 }

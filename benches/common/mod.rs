@@ -1,6 +1,10 @@
 //! Helpers of the benchmarks: bodies of a busy KumoMTA server, the loops over them, and checks of the results.
 #![allow(clippy::unwrap_used, dead_code, missing_docs)]
 
+mod named;
+
+#[allow(unused_imports)]
+pub use named::named;
 use postmeter::config::{self, Environment};
 use postmeter::export::SeriesState;
 use postmeter::export::exposition::{ExpositionWriter, Format, ReservedNames, Section};

@@ -159,7 +159,7 @@ impl ScrapeOutput {
     }
 
     fn print(self) -> Result<(), AppError> {
-        let text = match self {
+        let bytes = match self {
             Self::Exposition { settings, only, identities, canonical, native } => {
                 let info = exposition::target_info(&identities, settings.translation);
                 let canonical = canonical
@@ -168,7 +168,7 @@ impl ScrapeOutput {
                     .map(|families| Section::of_postmeter(Arc::new(families)))
                     .filter(|_| only != Some(Only::Native));
                 let native = native.into_iter().filter(|_| only != Some(Only::Canonical));
-                exposition::render(settings, &canonical.chain(native).collect::<Vec<_>>())
+                exposition::render_bytes(settings, &canonical.chain(native).collect::<Vec<_>>())
             }
             Self::Otlp { only, targets } => {
                 let mut request = otlp::message(&targets);
@@ -179,9 +179,9 @@ impl ScrapeOutput {
                     });
                 }
                 request.resource_metrics.retain(|resource_metrics| !resource_metrics.scope_metrics.is_empty());
-                format!("{:#}\n", otlp_json::proto_json(&request))
+                format!("{:#}\n", otlp_json::proto_json(&request)).into_bytes()
             }
         };
-        std::io::stdout().write_all(text.as_bytes()).or_else(ignore_broken_pipe)
+        std::io::stdout().write_all(&bytes).or_else(ignore_broken_pipe)
     }
 }

@@ -18,12 +18,15 @@ mod distributions;
 mod label_sets;
 mod labels;
 mod pending;
+mod plain_line;
 mod reader;
 mod sample_value;
 
 use super::{ReadError, quote};
 use crate::model::{Families, READING_LIMITS, ReadingLimits, Repair};
 use reader::Reader;
+
+pub(crate) use plain_line::PlainLine;
 
 /// The meaning of a last line without a line feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,12 +71,15 @@ fn read_within(limits: ReadingLimits, body: String, last_line: LastLine) -> Resu
         let text = out.body();
         let mut reader = Reader::new(out, text);
         let (mut first_unreadable, mut last_unreadable) = (None, None);
-        while let Some(line) = reader.next_line() {
-            if reader.read_line(line).is_none() {
-                reader.out.discard_labels();
-                reader.out.repair(Repair::Unreadable);
-                first_unreadable.get_or_insert(line);
-                last_unreadable = Some(line);
+        loop {
+            if !reader.read_plain_line() {
+                let Some(line) = reader.next_line() else { break };
+                if reader.read_line(line).is_none() {
+                    reader.out.discard_labels();
+                    reader.out.repair(Repair::Unreadable);
+                    first_unreadable.get_or_insert(line);
+                    last_unreadable = Some(line);
+                }
             }
             if reader.exceeds_limits() {
                 return Ok(());

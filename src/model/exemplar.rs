@@ -133,6 +133,11 @@ impl Extras {
         self.exemplars.push(StoredExemplar { sample, labels: first..self.labels.len() as u32, value, time });
     }
 
+    /// The positions of all texts.
+    pub(super) fn texts(&mut self) -> impl Iterator<Item = &mut Text> {
+        self.labels.iter_mut().flat_map(|(name, value)| [name, value]).chain(self.unplaced.iter_mut().map(|(family, ..)| family))
+    }
+
     /// The memory of the lists in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
         self.exemplars.capacity() * size_of::<StoredExemplar>()

@@ -5,7 +5,8 @@
 //! Label values are often chosen by strangers (queues are named after recipients). Someone who could predict the hashes could make two series
 //! collide. So the seed is random, constant for the lifetime of the process, and never leaves it.
 
-use super::{FamilyRef, Point, SampleRef, SelectedFamily, Text};
+use super::families::Label;
+use super::{FamilyRef, Point, SampleRef, SelectedFamily};
 use foldhash::quality::RandomState;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::LazyLock;
@@ -15,43 +16,9 @@ static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 /// Bits of the filter for duplicates per series: about one in this many unique series is checked again.
 const BITS_PER_SERIES: usize = 16;
 
-/// Hashes the labels of the samples of one response, as Prometheus compares them: an empty label is equal to a missing one.
-pub(super) struct LabelHasher {
-    seed: &'static RandomState,
-    /// The label names of the last sample and their hashes. The next sample nearly always has the same names.
-    names: Vec<(Text, u64)>,
-}
-
-impl LabelHasher {
-    pub fn new() -> Self {
-        Self { seed: &SEED, names: Vec::new() }
-    }
-
-    /// The identity of a sample, which does not depend on the order of its labels.
-    pub fn identity(&mut self, sample: &SampleRef<'_>) -> u64 {
-        let mut sum = 0u64;
-        for (index, (name, value)) in sample.label_texts().iter().enumerate() {
-            let name = match self.names.get(index) {
-                Some((last, hash)) if last == name => *hash,
-                _ => {
-                    let hash = hash(self.seed, sample.bytes(*name));
-                    self.names.truncate(index);
-                    self.names.push((*name, hash));
-                    hash
-                }
-            };
-            let value = sample.bytes(*value);
-            if !value.is_empty() {
-                sum = sum.wrapping_add(mix(name, hash(self.seed, value)));
-            }
-        }
-        sum
-    }
-}
-
 /// The identity of a sample with these labels: the same as [`SampleRef::identity`].
 pub(super) fn identity_of_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
-    let hashes = labels.map(|(name, value)| mix(hash(&SEED, name.as_bytes()), hash(&SEED, value.as_bytes())));
+    let hashes = labels.map(|(name, value)| mix(hash(name.as_bytes()), hash(value.as_bytes())));
     hashes.fold(0, u64::wrapping_add)
 }
 
@@ -60,8 +27,17 @@ impl SampleRef<'_> {
     /// label differs from a missing one.
     #[must_use]
     pub fn identity(&self) -> u64 {
-        let hashes = self.label_texts().iter().map(|(name, value)| mix(hash(&SEED, self.bytes(*name)), hash(&SEED, self.bytes(*value))));
-        hashes.fold(0, u64::wrapping_add)
+        self.stored_labels().iter().map(|label| self.label_hash(*label)).fold(0, u64::wrapping_add)
+    }
+
+    /// A hash of the labels as Prometheus compares them: an empty label is equal to a missing one.
+    pub(super) fn prometheus_identity(&self) -> u64 {
+        let labels = self.stored_labels().iter().filter(|label| label.value().len() > 0);
+        labels.map(|label| self.label_hash(*label)).fold(0, u64::wrapping_add)
+    }
+
+    fn label_hash(&self, label: Label) -> u64 {
+        mix(self.families().label_name_hash(label), hash(self.bytes(label.value())))
     }
 }
 
@@ -69,7 +45,7 @@ impl FamilyRef<'_> {
     /// A hash of the name, constant for the lifetime of the process.
     #[must_use]
     pub fn name_identity(&self) -> u64 {
-        hash(&SEED, self.name().as_bytes())
+        hash(self.name().as_bytes())
     }
 }
 
@@ -77,7 +53,7 @@ impl SelectedFamily<'_> {
     /// A hash of the name without the prefix, constant for the lifetime of the process.
     #[must_use]
     pub fn name_identity(&self) -> u64 {
-        hash(&SEED, self.native_name().as_bytes())
+        hash(self.native_name().as_bytes())
     }
 }
 
@@ -94,8 +70,9 @@ impl Point {
     }
 }
 
-fn hash(seed: &RandomState, bytes: &[u8]) -> u64 {
-    let mut hasher = seed.build_hasher();
+/// A hash of some bytes, constant for the lifetime of the process.
+pub(super) fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = SEED.build_hasher();
     hasher.write(bytes);
     hasher.finish()
 }
@@ -151,7 +128,7 @@ mod tests {
     fn to_prometheus_an_empty_label_is_a_missing_one() {
         let of = |labels: &str| {
             let families = prometheus::read(format!("x{{{labels}}} 1\n")).unwrap();
-            LabelHasher::new().identity(&families.iter().next().unwrap().samples().next().unwrap())
+            families.iter().next().unwrap().samples().next().unwrap().prometheus_identity()
         };
         assert_eq!(of(r#"a="1",b="",c="2""#), of(r#"c="2",a="1""#));
         assert_eq!(of(r#"a="""#), of(""));
@@ -189,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_hundred_thousand_identities_are_distinguished() {
-        let once: Vec<u64> = (1..=100_000u64).map(|n| hash(&SEED, &n.to_le_bytes())).collect();
+        let once: Vec<u64> = (1..=100_000u64).map(|n| hash(&n.to_le_bytes())).collect();
         assert!(repeated(&once).is_empty());
         let twice: Vec<u64> = once.iter().chain(&once).copied().collect();
         assert_eq!(repeated(&twice), (100_000..200_000).collect::<Vec<_>>());

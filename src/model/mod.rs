@@ -33,6 +33,7 @@ pub use exemplar::Exemplar;
 pub use exponential::{ExponentialBuckets, ZERO_THRESHOLD};
 pub use families::{
     Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, PageEdge, SampleRef, Text, Value,
+    is_plain_label_name,
 };
 pub use histogram::{Histogram, Summary};
 pub use measured_histogram::{MeasuredExemplar, MeasuredHistogram};

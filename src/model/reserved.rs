@@ -6,7 +6,7 @@
 //! Prometheus scrapes, it renames such labels (`exported_job`); its OTLP receiver overwrites them, which merges series that differ in
 //! nothing else. They are renamed when families are selected, like Prometheus does, so that every export has the same names.
 
-use super::families::{Families, Text};
+use super::families::Families;
 use super::{FamilyType, TARGET_INFO};
 use std::collections::HashMap;
 
@@ -25,15 +25,14 @@ fn is_reserved(name: &[u8], kind: FamilyType) -> bool {
 
 /// Renames the reserved labels of all series and returns their number. `target_info` keeps its labels, which become resource attributes.
 pub(super) fn rename_reserved_labels(body: &mut Families) -> u64 {
-    // Nearly all bodies have none. Checking only the length of each name avoids a memory access per label of a million series.
-    let has_reserved_length = |name: &Text| matches!(name.len(), 2 | 3 | 8);
+    // Nearly all bodies have none.
     let kinds = [FamilyType::Unknown, FamilyType::Histogram, FamilyType::Summary];
-    let any = |name: &Text| has_reserved_length(name) && kinds.iter().any(|kind| is_reserved(body.bytes(*name), *kind));
-    if !body.labels.iter().any(|(name, _)| any(name)) {
+    let any = |name: &[u8]| kinds.iter().any(|kind| is_reserved(name, *kind));
+    if !body.names.iter().any(|name| any(body.bytes(name.text))) {
         return 0;
     }
     let mut renamed = 0;
-    let mut names: HashMap<String, Text> = HashMap::new();
+    let mut names: HashMap<String, u16> = HashMap::new();
     for index in 0..body.families.len() {
         let family = body.families[index];
         if body.text(family.name) == TARGET_INFO {
@@ -42,27 +41,26 @@ pub(super) fn rename_reserved_labels(body: &mut Families) -> u64 {
         for sample in family.first..family.end {
             let labels = body.labels_of(sample);
             for label in labels.clone() {
-                let name = body.labels[label].0;
-                if !has_reserved_length(&name) || !is_reserved(body.bytes(name), family.kind) {
+                let name = body.label_name(body.labels[label]);
+                if !is_reserved(body.bytes(name), family.kind) {
                     continue;
                 }
                 let new_name = unused_name(body, labels.clone(), body.text(name));
-                let new_text = match names.get(&new_name) {
-                    Some(text) => *text,
-                    None => *names.entry(new_name.clone()).or_insert(body.add_text(&new_name)),
-                };
-                body.labels[label].0 = new_text;
+                let Some(index) = names.get(&new_name).copied().or_else(|| body.add_label_name(&new_name)) else { continue };
+                names.insert(new_name, index);
+                body.labels[label].name = index;
                 renamed += 1;
             }
         }
     }
+    body.series_may_repeat();
     renamed
 }
 
 /// The name with as many prefixes as necessary to differ from the other labels.
 fn unused_name(body: &Families, labels: std::ops::Range<usize>, name: &str) -> String {
     let mut unused = format!("{EXPORTED}{name}");
-    while body.labels.get(labels.clone()).unwrap_or_default().iter().any(|(other, _)| body.text(*other) == unused) {
+    while body.labels.get(labels.clone()).unwrap_or_default().iter().any(|other| body.text(body.label_name(*other)) == unused) {
         unused.insert_str(0, EXPORTED);
     }
     unused

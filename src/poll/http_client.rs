@@ -2,6 +2,7 @@
 
 use super::PollError;
 use super::admission::IdleConnections;
+use super::body_buffer::BodyBuffer;
 use super::body_memory::BodyMemory;
 use super::client_builder::{CONNECT_TIMEOUT, StartError, build_client, header_map};
 use super::http_error::{before_response, general_status_hint, in_response, was_closed};
@@ -64,14 +65,14 @@ impl HttpClient {
         self.budget = other.budget.clone();
     }
 
-    /// Sends one request and reads the body of a successful response.
+    /// Sends one request and reads the body of a successful response. `bytes_expected` is the length of the last one.
     pub(super) async fn request(
         &self,
         part: &Part,
         request: &Request,
         filled: &FilledRequest,
         authorization: Option<&HeaderValue>,
-        body_bytes_max: usize,
+        (bytes_expected, body_bytes_max): (usize, usize),
         memory: &mut BodyMemory,
     ) -> Result<Vec<u8>, PollError> {
         let mut response = self.open(part, request, filled, authorization).await?;
@@ -90,14 +91,16 @@ impl HttpClient {
             return Err(PollError::TooLarge(body_bytes_max));
         }
         let content_type = response.headers().get(CONTENT_TYPE).cloned();
-        let mut body = Vec::new();
+        let content_length = response.content_length().and_then(|n| usize::try_from(n).ok());
+        let mut body = BodyBuffer::new(bytes_expected, content_length);
         while let Some(chunk) = response.chunk().await.map_err(|error| in_response(&error))? {
             if body.len() + chunk.len() > body_bytes_max {
                 return Err(PollError::TooLarge(body_bytes_max));
             }
             memory.grow_to(body.len() + chunk.len()).await;
-            body.extend_from_slice(&chunk);
+            body.add(&chunk);
         }
+        let body = body.into_bytes();
         let content_type = content_type.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
         check_complete(content_type, &body).map_err(|error| PollError::of_read(error, part.unauthorized_hint))?;
         Ok(body)

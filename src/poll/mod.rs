@@ -19,6 +19,7 @@
 //! A failed poll is a [`Reading`] without a snapshot: `mail.up` 0 and facts about the poll. Values of an earlier poll are not repeated.
 
 mod admission;
+mod body_buffer;
 mod body_memory;
 mod circuit_breaker;
 mod client_builder;

@@ -51,6 +51,8 @@ pub(super) struct PartState {
     pub(super) requested_path: Option<String>,
     /// The time of the last request for a raw response.
     pub(super) raw_requested: Option<Instant>,
+    /// The length of the last body.
+    body_bytes: usize,
 }
 
 /// The state that the parts of a target share.
@@ -91,6 +93,7 @@ impl PartClient {
             is_rate_limited: false,
             requested_path: None,
             raw_requested: None,
+            body_bytes: 0,
         });
         Self {
             part: part.part,
@@ -255,13 +258,15 @@ impl PartClient {
         let mut memory = shared.limits.bodies.body(lane, shared.deadline.clone());
         // The limit applies to all pages together.
         let left = self.body_bytes_max.saturating_sub(*bytes);
-        let result = shared.client.request(self.part, request, filled, authorization, left, &mut memory).await;
+        let expected = self.state().body_bytes.min(left);
+        let result = shared.client.request(self.part, request, filled, authorization, (expected, left), &mut memory).await;
         let redacted = |error: PollError| error.redacted(&shared.client.redactor(authorization));
         let body = match result {
             Err(PollError::TooLarge(_)) => return Err(PollError::TooLarge(self.body_bytes_max)),
             other => other.map_err(redacted)?,
         };
         *bytes += body.len();
+        self.state().body_bytes = body.len();
         let parsed = if body.len() <= INLINE_BYTES_MAX {
             read(body)
         } else {

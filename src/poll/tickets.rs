@@ -108,7 +108,7 @@ async fn request_ticket(part: &Part, ticket: &'static Ticket, login: &Login, sha
         Request { format: "json", path: ticket.path, post_body: None, content_type: FORM, statuses: &[], reader: Reader::Paths(&[]) };
     let filled = FilledRequest { path: ticket.path.to_owned(), body: Some(ticket.form(&login.username, &login.password)) };
     let mut memory = shared.limits.bodies.body(Lane::of(shared.is_failing), shared.deadline.clone());
-    let response = shared.client.request(part, &request, &filled, None, RESPONSE_BYTES_MAX, &mut memory).await;
+    let response = shared.client.request(part, &request, &filled, None, (0, RESPONSE_BYTES_MAX), &mut memory).await;
     let response = response.map_err(|error| error.redacted(&Redactor::of([login.password.as_str()])))?;
     let unusable = |reason: &str| PollError::Auth { reason: reason.to_owned(), hint: part.unauthorized_hint };
     let issued = ticket.find(&response).ok_or_else(|| unusable("the server issued no ticket for this login"))?;

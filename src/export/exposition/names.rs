@@ -1,7 +1,7 @@
 //! Names of metrics and labels. Names with characters other than letters, digits and underscores are quoted or escaped, as the client
 //! requests.
 
-use crate::model::{SampleRef, is_scope_label};
+use crate::model::{SampleRef, is_plain_label_name, is_scope_label};
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -41,19 +41,8 @@ pub(super) fn is_metric_name(name: &str) -> bool {
 
 /// Returns true if every version of Prometheus supports the label name.
 pub(super) fn is_label_name(name: &str) -> bool {
-    name.bytes().all(|byte| LABEL_BYTES[usize::from(byte)]) && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
+    is_plain_label_name(name.as_bytes())
 }
-
-/// The bytes of supported label names. A table, because each label of each series is checked.
-const LABEL_BYTES: [bool; 256] = {
-    let mut is_supported = [false; 256];
-    let mut byte = 0;
-    while byte < is_supported.len() {
-        is_supported[byte] = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_';
-        byte += 1;
-    }
-    is_supported
-};
 
 /// Returns the name of a metric on a page.
 pub(super) fn metric_name<'a>(name: Cow<'a, str>, escaping: Escaping) -> Cow<'a, str> {
@@ -63,7 +52,7 @@ pub(super) fn metric_name<'a>(name: Cow<'a, str>, escaping: Escaping) -> Cow<'a,
 /// Returns the escaped names of a series' labels, or `None` if no name needs escaping. An escaped name never equals another label of
 /// the series or `__name__`.
 pub(super) fn escaped_label_names(sample: &SampleRef<'_>, escaping: Escaping) -> Option<Vec<String>> {
-    if escaping == Escaping::AllowUtf8 || sample.labels().all(|(label, _)| is_label_name(label)) {
+    if escaping == Escaping::AllowUtf8 || sample.has_plain_label_names() {
         return None;
     }
     let mut names: Vec<String> = Vec::with_capacity(sample.labels().len());

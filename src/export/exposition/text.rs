@@ -7,7 +7,7 @@ use super::format::{CREATED, open_metrics_suffix, type_name};
 use super::names::{Escaping, is_label_name, is_metric_name, label_name};
 use super::unit::unit_in_name;
 use super::{ExpositionWriter, Section, exemplars};
-use crate::model::{Exemplar, FamilyType, Histogram, SampleRef, SelectedFamily, Summary, Value};
+use crate::model::{Exemplar, FamilyType, Histogram, SampleRef, SelectedFamily, Summary, Value, is_plain_label_name};
 
 impl ExpositionWriter<'_> {
     /// Writes a family. `is_used` returns true if another family has this name.
@@ -41,8 +41,7 @@ impl ExpositionWriter<'_> {
         }
         let is_quoted = !is_metric_name(name);
         self.each_series(of_targets, section_labels, |writer, sample, names, suffix| {
-            let bound_label = bound_label(sample);
-            writer.sample(&Series { family, name, kind, is_quoted, sample, names, suffix, bound_label });
+            writer.sample(&Series { family, name, kind, is_quoted, sample, names, suffix });
             writer.flush_if_full()
         })
     }
@@ -72,7 +71,7 @@ impl ExpositionWriter<'_> {
         let infinity = (f64::INFINITY, histogram.count);
         for (bound, count) in histogram.bounds.iter().copied().zip(histogram.cumulative.iter().copied()).chain([infinity]) {
             let exemplar = if has_exemplars { exemplars::of_bucket(series.sample, escaping, above, bound) } else { None };
-            self.line((series, series.name, "_bucket"), Some(bound), count as f64, exemplar);
+            self.line((series, series.name, "_bucket"), Some(("le", bound)), count as f64, exemplar);
             above = bound;
         }
         if let Some(sum) = histogram.sum {
@@ -83,7 +82,7 @@ impl ExpositionWriter<'_> {
 
     fn summary(&mut self, series: &Series<'_>, summary: &Summary) {
         for (quantile, value) in &summary.quantiles {
-            self.line((series, series.name, ""), Some(*quantile), *value, None);
+            self.line((series, series.name, ""), Some(("quantile", *quantile)), *value, None);
         }
         if let Some(sum) = summary.sum {
             self.line((series, series.name, "_sum"), None, sum, None);
@@ -108,7 +107,7 @@ impl ExpositionWriter<'_> {
     fn line(
         &mut self,
         (series, name, name_suffix): (&Series<'_>, &str, &str),
-        bound: Option<f64>,
+        bound: Option<Bound>,
         value: f64,
         exemplar: Option<Exemplar<'_>>,
     ) {
@@ -135,7 +134,7 @@ impl ExpositionWriter<'_> {
             let name = label_name(label, escaping);
             let quote: &[u8] = if is_label_name(&name) { b"" } else { b"\"" };
             out.extend_from_slice(quote);
-            escape(out, &name, true);
+            escape(out, &*name, true);
             out.extend_from_slice(quote);
             out.extend_from_slice(b"=\"");
             escape(out, value, true);
@@ -160,8 +159,9 @@ impl ExpositionWriter<'_> {
     }
 
     /// Writes the name and the labels, up to the space before the value.
-    fn series(&mut self, series: &Series<'_>, (name, name_suffix): (&str, &str), bound: Option<f64>) {
-        let (out, suffix, uses_quotes) = (&mut self.buffer, series.suffix, self.settings.format.escaping() == Escaping::AllowUtf8);
+    fn series(&mut self, series: &Series<'_>, (name, name_suffix): (&str, &str), bound: Option<Bound>) {
+        let (out, suffix) = (&mut self.buffer, series.suffix);
+        let may_quote = self.settings.format.escaping() == Escaping::AllowUtf8 && !series.sample.has_plain_label_names();
         let mut separator = b'{';
         if series.is_quoted {
             out.extend_from_slice(b"{\"");
@@ -173,25 +173,25 @@ impl ExpositionWriter<'_> {
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(name_suffix.as_bytes());
         }
-        for (at, (label, value)) in series.sample.labels().enumerate() {
+        for (at, (label, value)) in series.sample.label_bytes().enumerate() {
             out.push(separator);
             separator = b',';
             let escaped = series.names.as_ref().and_then(|names| names.get(at));
-            if uses_quotes && !is_label_name(label) {
+            if may_quote && !is_plain_label_name(label) {
                 out.push(b'"');
                 escape(out, label, true);
                 out.push(b'"');
             } else {
-                out.extend_from_slice(escaped.map_or(label, String::as_str).as_bytes());
+                out.extend_from_slice(escaped.map_or(label, String::as_bytes));
             }
             out.extend_from_slice(b"=\"");
             escape(out, value, true);
             out.push(b'"');
         }
-        if let Some(bound) = bound {
+        if let Some((label, bound)) = bound {
             out.push(separator);
             separator = b',';
-            out.extend_from_slice(series.bound_label.as_bytes());
+            out.extend_from_slice(label.as_bytes());
             out.extend_from_slice(b"=\"");
             number(out, bound);
             // OpenMetrics requires bounds in the form of floats, as 1.0.
@@ -227,14 +227,8 @@ impl ExpositionWriter<'_> {
     }
 }
 
-/// Returns the label of the bucket bound or the quantile.
-fn bound_label(sample: &SampleRef<'_>) -> &'static str {
-    match sample.value() {
-        Value::Number(_) => "",
-        Value::Histogram(_) => "le",
-        Value::Summary(_) => "quantile",
-    }
-}
+/// The label and the value of a bucket bound or a quantile.
+type Bound = (&'static str, f64);
 
 /// The common parts of all lines of a series.
 struct Series<'a> {
@@ -249,8 +243,6 @@ struct Series<'a> {
     names: Option<Vec<String>>,
     /// The labels of the section.
     suffix: &'a [u8],
-    /// The label of the bucket bound or the quantile.
-    bound_label: &'static str,
 }
 
 /// Returns the labels of a section as text.
@@ -269,8 +261,8 @@ fn section_labels(labels: &[(&'static str, &str)]) -> Vec<u8> {
 }
 
 /// Writes text with backslashes, line feeds and, if `quotes`, double quotes escaped.
-fn escape(out: &mut Vec<u8>, text: &str, quotes: bool) {
-    let mut rest = text.as_bytes();
+fn escape(out: &mut Vec<u8>, text: impl AsRef<[u8]>, quotes: bool) {
+    let mut rest = text.as_ref();
     while let Some(at) = memchr::memchr3(b'\\', b'\n', b'"', rest) {
         out.extend_from_slice(&rest[..at]);
         match rest[at] {

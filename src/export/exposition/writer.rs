@@ -23,7 +23,9 @@ pub struct ExpositionWriter<'a> {
 }
 
 /// The buffer size from which its content is sent.
-pub(super) const CHUNK_BYTES: usize = 128 * 1024;
+pub(super) const CHUNK_BYTES: usize = 64 * 1024;
+/// The size of a new buffer: a chunk, and the line that completes it.
+const BUFFER_BYTES: usize = CHUNK_BYTES + 4096;
 
 impl<'a> ExpositionWriter<'a> {
     /// Begins a page.
@@ -38,7 +40,7 @@ impl<'a> ExpositionWriter<'a> {
 
     /// Continues a page that has families already.
     pub fn resume(settings: impl Into<PageSettings>, out: &'a mut dyn FnMut(&mut Vec<u8>) -> bool) -> Self {
-        let (settings, buffer) = (settings.into(), Vec::with_capacity(CHUNK_BYTES + 4096));
+        let (settings, buffer) = (settings.into(), Vec::with_capacity(BUFFER_BYTES));
         Self { settings, buffer, out, omitted: OmittedFamilies::default(), is_first: false }
     }
 
@@ -155,6 +157,8 @@ impl<'a> ExpositionWriter<'a> {
         }
         let is_connected = (self.out)(&mut self.buffer);
         self.buffer.clear();
+        // If the chunk was kept, the next one gets a buffer that need not grow.
+        self.buffer.reserve_exact(BUFFER_BYTES);
         is_connected.then_some(())
     }
 }

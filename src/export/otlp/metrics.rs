@@ -22,6 +22,8 @@ use prost::Message;
 
 /// The default size limit of a request.
 pub const REQUEST_BYTES_MAX: usize = crate::config::REQUEST_BYTES_DEFAULT;
+/// What a native series needs at least in a request: its times, its value and a short label.
+const SERIES_BYTES: usize = 48;
 /// The field `resource` of `ResourceMetrics`.
 const RESOURCE: u8 = wire::delimited(1);
 /// The field `schema_url` of `ResourceMetrics`.
@@ -111,7 +113,9 @@ pub(crate) fn resource(identity: &Identity) -> Resource {
 /// request is encoded when the iterator yields it.
 #[must_use]
 pub fn requests(all: &[TargetMetrics], bytes_max: usize) -> MetricsRequests<'_> {
-    MetricsRequests { targets: all.iter(), current: None, bytes_max, last_len: 0 }
+    let series: u64 = all.iter().map(|metrics| metrics.native.native.kept).sum();
+    let expected_len = usize::try_from(series).unwrap_or(bytes_max).saturating_mul(SERIES_BYTES).min(bytes_max);
+    MetricsRequests { targets: all.iter(), current: None, bytes_max, expected_len }
 }
 
 /// The requests of a collection.
@@ -120,8 +124,8 @@ pub struct MetricsRequests<'a> {
     targets: std::slice::Iter<'a, TargetMetrics>,
     current: Option<TargetCursor<'a>>,
     bytes_max: usize,
-    /// The length of the previous request, which the next one is likely to have, too.
-    last_len: usize,
+    /// The length that the next request is likely to have: that of the previous one.
+    expected_len: usize,
 }
 
 /// The position in the metrics of a target.
@@ -139,7 +143,7 @@ impl Iterator for MetricsRequests<'_> {
 
     fn next(&mut self) -> Option<EncodedRequest> {
         let mut writer = MetricsRequestWriter::new(self.bytes_max);
-        writer.bytes.reserve(self.last_len);
+        writer.bytes.reserve_exact(self.expected_len);
         loop {
             if self.current.is_none() {
                 self.current = self.targets.next().map(|metrics| TargetCursor::new(metrics, self.bytes_max));
@@ -152,7 +156,7 @@ impl Iterator for MetricsRequests<'_> {
                 Err(RequestFull) => break,
             }
         }
-        self.last_len = writer.bytes.len();
+        self.expected_len = writer.bytes.len();
         (writer.points > 0).then(|| EncodedRequest { bytes: writer.bytes.into(), points: writer.points })
     }
 }

@@ -14,7 +14,7 @@ use memchr::memchr2;
 use std::borrow::Cow;
 
 /// The largest size of a name, in bytes. A longer one is not accepted, since every line and every point of its series would contain it.
-const NAME_BYTES_MAX: usize = 1024;
+pub(super) const NAME_BYTES_MAX: usize = 1024;
 
 /// The name and value of a label. They are owned if an escape was resolved.
 pub(super) type Label<'a> = (Cow<'a, str>, Cow<'a, str>);

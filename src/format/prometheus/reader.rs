@@ -2,6 +2,7 @@
 
 use super::labels::{self, Label, is_name, is_utf8_name, unescape};
 use super::pending::{self, PendingDistributions};
+use super::plain_line::PlainLine;
 use super::sample_value::{SampleValue, TimestampUnit, parse_sample_value, unix_nanos};
 use crate::model::{FamiliesBuilder, FamilyType, Repair, Text};
 use memchr::memchr;
@@ -94,6 +95,32 @@ impl<'b, 'a> Reader<'b, 'a> {
             self.out.exceed(limits.types());
         }
         self.out.exceeded_limit().is_some() || self.search_bytes_left == 0
+    }
+
+    /// Reads the next line if it is a plain one and its sample belongs to the current family. Returns `false` if the line was not read.
+    pub(super) fn read_plain_line(&mut self) -> bool {
+        let Some(line) = self.text.get(self.at..).and_then(PlainLine::begin) else { return false };
+        if !self.is_of_family(line.name) {
+            return false;
+        }
+        let out = &mut *self.out;
+        let read = line.read(|name, value| {
+            let (name, value) = (out.text(name), out.text(value));
+            out.label(name, value);
+        });
+        let Some(read) = read else {
+            out.discard_labels();
+            return false;
+        };
+        self.at += read.len;
+        out.number(read.value);
+        true
+    }
+
+    /// Returns `true` if samples with this name are numbers of the current family, so that a sample does not change the family.
+    fn is_of_family(&self, name: &str) -> bool {
+        let suffix = if self.has_suffix { sample_suffix(self.kind) } else { "" };
+        self.kind.is_number() && !self.family.is_empty() && name.strip_prefix(&*self.family) == Some(suffix)
     }
 
     /// Reads a comment or a sample. Returns `None` if the line is neither.

@@ -7,11 +7,15 @@ use crate::model::{LABEL_VALUE_BYTES_MAX, SampleRef, Value};
 
 /// Returns each series as `type name{label=value} value`, then each repair as `!kind n`, separated by `; `.
 fn summarize(text: &str) -> String {
-    let families = read_unterminated(text.to_owned()).unwrap();
+    try_summarize(text).unwrap()
+}
+
+fn try_summarize(text: &str) -> Result<String, ReadError> {
+    let families = read_unterminated(text.to_owned())?;
     let series = families.iter().flat_map(|family| family.samples().map(move |sample| (family.kind(), family.name(), sample)));
     let series = series.map(|(kind, name, sample)| format!("{kind:?} {name}{}", labels_and_value(sample)).to_lowercase());
     let repairs = families.repairs().iter().map(|(repair, n)| format!("!{} {n}", repair.as_str()));
-    series.chain(repairs).collect::<Vec<_>>().join("; ")
+    Ok(series.chain(repairs).collect::<Vec<_>>().join("; "))
 }
 
 fn labels_and_value(sample: SampleRef<'_>) -> String {
@@ -463,4 +467,70 @@ fn the_newest_of_two_samples_of_a_distribution_is_kept() {
         "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2 1000\nh_count 2 1000\n# TYPE s summary\ns_count 1\ns_sum 2\n",
         &[Some(1000), None],
     );
+}
+
+/// Texts around which [`PlainLine`] must not differ from the complete grammar.
+#[test]
+fn plain_lines_are_read_like_all_others() {
+    const NAMES: [&str; 9] = ["x", "x_total", "x_sum", "x_created", "x_info", "_a:b", "9x", "x-y", "é"];
+    const LABELS: [&str; 24] = [
+        "",
+        "{}",
+        "{a=\"1\"}",
+        "{a=\"1\",b=\"2\"}",
+        "{a=\"1\", b=\"2\"}",
+        "{a=\"1\",}",
+        "{a=\"1\",,b=\"2\"}",
+        "{a=\"1\",  b=\"2\"}",
+        "{a=\"1\"b=\"2\"}",
+        "{a=\"\"}",
+        "{a=\"1\",a=\"2\"}",
+        "{a:b=\"1\"}",
+        "{9a=\"1\"}",
+        "{a =\"1\"}",
+        "{a= \"1\"}",
+        "{a=1}",
+        "{a=\"\\\"\"}",
+        "{a=\"\\n\\x\"}",
+        "{a=\"é}\"}",
+        "{a=\"1\"",
+        "{a=\"1\"}}",
+        "{\"a b\"=\"1\"}",
+        "{a=\"x\"y\"}",
+        "{quantile=\"1\",le=\"1\"}",
+    ];
+    const VALUES: [&str; 14] =
+        [" 1", " -1.5", "  1", " 1 ", "\t1", " 1\r", " NaN", " 1 17", " 1 # {t=\"a\"} 2", " ", "", " x", " 18446744073709551615", "1"];
+    for kind in ["counter", "gauge", "histogram", "summary", "info", "gaugehistogram"] {
+        for name in NAMES {
+            for (labels, value) in LABELS.iter().flat_map(|labels| VALUES.iter().map(move |value| (labels, value))) {
+                let line = format!("{name}{labels}{value}");
+                let page = format!("y 1\n# TYPE x {kind}\n# HELP x X.\n{line}\n{line}\nx{{z=\"1\"}} 2\n{line}\nz 3\n");
+                // A plain line does not begin with a blank.
+                let indented: String = page.lines().map(|line| format!(" {line}\n")).collect();
+                assert_eq!(try_summarize(&page), try_summarize(&indented), "{page}");
+            }
+        }
+    }
+}
+
+#[test]
+fn plain_lines_have_the_limits_of_all_others() {
+    let labels = |n: usize| (0..n).map(|n| format!("l{n}=\"v\"")).collect::<Vec<_>>().join(",");
+    let (long_name, long_value) = ("n".repeat(labels::NAME_BYTES_MAX), "v".repeat(LABEL_VALUE_BYTES_MAX));
+    for line in [
+        format!("x{{{}}} 1", labels(64)),
+        format!("x{{{}}} 1", labels(65)),
+        format!("x{{{}}} 1", labels(66)),
+        format!("x{{{long_name}=\"v\"}} 1"),
+        format!("x{{{long_name}n=\"v\"}} 1"),
+        format!("{long_name} 1\n{long_name} 1"),
+        format!("{long_name}n 1\n{long_name}n 1"),
+        format!("x{{a=\"{long_value}\"}} 1"),
+        format!("x{{a=\"{long_value}v\",b=\"{long_value}v\"}} 1\nx{{a=\"{long_value}v\"}} y"),
+    ] {
+        let page = format!("x 0\n{line}\nx 2\n");
+        let indented: String = page.lines().map(|line| format!(" {line}\n")).collect();
+        assert_eq!(summarize(&page), summarize(&indented), "{}", &line[..line.len().min(80)]);
+    }
 }

@@ -1,8 +1,11 @@
 //! The builder with which the readers of all formats create families.
 
+use super::label::LABEL_NAMES_MAX;
 use super::sample::{Sample, Shape};
-use super::{Families, Family, FamilyType, PageEdge, Text};
+use super::{Families, Family, FamilyType, Label, LabelName, PageEdge, Text};
 use crate::model::{Histogram, LimitExceeded, ReadingLimits, Repair, Repairs, Summary, cut};
+use foldhash::fast::RandomState;
+use std::collections::HashMap;
 
 /// Longer label values are cut, in bytes. Prometheus servers with a limit commonly reject more.
 pub const LABEL_VALUE_BYTES_MAX: usize = 2048;
@@ -22,13 +25,18 @@ pub struct FamiliesBuilder<'a> {
     exceeded: Option<LimitExceeded>,
     /// The explicit timestamp of the next series.
     timestamp: Option<i64>,
+    /// The indices of the label names, by their hashes.
+    name_indices: HashMap<u64, u16, RandomState>,
+    /// The next series has a label whose name cannot be stored.
+    has_unstored_name: bool,
 }
 
 impl<'a> FamiliesBuilder<'a> {
     /// A builder for a body, whose length must fit into 32 bits. The limits of response bodies ensure that.
     #[must_use]
     pub fn new(body: &'a str, limits: ReadingLimits) -> Self {
-        Self { body, out: Families::default(), limits, exceeded: None, timestamp: None }
+        let (out, name_indices) = (Families::default(), HashMap::default());
+        Self { body, out, limits, exceeded: None, timestamp: None, name_indices, has_unstored_name: false }
     }
 
     /// The limits of the response.
@@ -154,7 +162,53 @@ impl<'a> FamiliesBuilder<'a> {
     /// Adds a label to the next series.
     pub fn label(&mut self, name: Text, value: Text) {
         let value = self.cut(value, LABEL_VALUE_BYTES_MAX);
-        self.out.labels.push((name, value));
+        let index = self.name_index(name);
+        self.has_unstored_name |= index.is_none();
+        self.out.labels.push(Label::new(index.unwrap_or_default(), value));
+    }
+
+    /// The index of a label name, which is stored if it is new. `None` if there are too many names.
+    #[inline]
+    fn name_index(&mut self, name: Text) -> Option<u16> {
+        // The label at the same place of the last series nearly always has the same name.
+        let place = self.out.labels.len() - self.end_of_labels();
+        let last = self.out.samples.last().filter(|last| place < usize::from(last.labels_len));
+        let likely = last.and_then(|last| self.out.labels.get(last.labels as usize + place)).map(|label| label.name);
+        likely.filter(|index| self.is_stored_as(*index, name)).or_else(|| self.store_name(name))
+    }
+
+    /// Returns true if the label name with this index is equal to `name`.
+    fn is_stored_as(&self, index: u16, name: Text) -> bool {
+        let stored = self.out.names.get(usize::from(index)).map(|stored| stored.text);
+        stored.is_some_and(|stored| stored == name || (stored.len() == name.len() && self.bytes(stored) == self.bytes(name)))
+    }
+
+    #[cold]
+    fn store_name(&mut self, name: Text) -> Option<u16> {
+        let new = LabelName::new(name, self.bytes(name));
+        let mut key = new.hash;
+        while let Some(index) = self.name_indices.get(&key) {
+            if self.is_stored_as(*index, name) {
+                return Some(*index);
+            }
+            key = key.wrapping_add(1);
+        }
+        let index = self.out.names.len();
+        (index < LABEL_NAMES_MAX).then(|| {
+            self.out.names.push(new);
+            self.name_indices.insert(key, index as u16);
+            index as u16
+        })
+    }
+
+    /// The bytes of a text that was added or is part of the body.
+    fn bytes(&self, text: Text) -> &[u8] {
+        let (start, len) = (text.start(), text.len());
+        let found = match start.checked_sub(self.body.len()) {
+            Some(start) => self.out.added_text.as_bytes().get(start..start + len),
+            None => self.body.as_bytes().get(start..start + len),
+        };
+        found.unwrap_or_default()
     }
 
     /// Sets the explicit timestamp of the next series, in Unix milliseconds.
@@ -167,6 +221,7 @@ impl<'a> FamiliesBuilder<'a> {
         let end = self.end_of_labels();
         self.out.labels.truncate(end);
         self.timestamp = None;
+        self.has_unstored_name = false;
     }
 
     /// The end of the labels of the last series.
@@ -203,7 +258,7 @@ impl<'a> FamiliesBuilder<'a> {
         let timestamp = self.timestamp.take();
         let labels = self.end_of_labels();
         let labels_len = self.out.labels.len() - labels;
-        if labels_len > LABELS_PER_SERIES_MAX || self.has_duplicate_name(labels) {
+        if labels_len > LABELS_PER_SERIES_MAX || std::mem::take(&mut self.has_unstored_name) || self.has_duplicate_name(labels) {
             self.out.labels.truncate(labels);
             self.repair(Repair::Unreadable);
             return;
@@ -222,10 +277,7 @@ impl<'a> FamiliesBuilder<'a> {
     /// Returns true if two labels from this index on have the same name: Prometheus rejects a whole page for that.
     fn has_duplicate_name(&self, from: usize) -> bool {
         let labels = self.out.labels.get(from..).unwrap_or_default();
-        labels.iter().enumerate().any(|(index, (name, _))| {
-            let is_same = |other: &Text| other == name || (other.len() == name.len() && self.read(*other) == self.read(*name));
-            labels[..index].iter().any(|(other, _)| is_same(other))
-        })
+        labels.iter().enumerate().any(|(index, label)| labels[..index].iter().any(|other| other.name == label.name))
     }
 
     /// Returns true if the limits allow one more series in the last family.
@@ -252,9 +304,9 @@ impl<'a> FamiliesBuilder<'a> {
     /// Returns true if the last series, of the last family, has these labels in this order.
     pub(in crate::model) fn last_has_labels<'l>(&self, mut labels: impl Iterator<Item = (&'l str, &'l str)>) -> bool {
         let (Some(last), true) = (self.out.samples.len().checked_sub(1), self.series_of_family() > 0) else { return false };
-        let mut texts = self.out.labels.get(self.out.labels_of(last as u32)).unwrap_or_default().iter();
-        let mut is_next = |(name, value)| texts.next().is_some_and(|text| self.read(text.1) == value && self.read(text.0) == name);
-        labels.all(&mut is_next) && texts.next().is_none()
+        let mut stored = self.out.labels.get(self.out.labels_of(last as u32)).unwrap_or_default().iter();
+        let is_same = |label: &Label, name, value| self.read(label.value()) == value && self.read(self.out.label_name(*label)) == name;
+        labels.all(|(name, value)| stored.next().is_some_and(|label| is_same(label, name, value))) && stored.next().is_none()
     }
 
     /// Sets where the page begins and ends.
@@ -291,14 +343,14 @@ impl<'a> FamiliesBuilder<'a> {
     pub fn add_unreadable_histogram(&mut self, repair: Repair) {
         let from = self.end_of_labels();
         let labels = self.out.labels.get(from..).unwrap_or_default();
-        if let Some(family) = self.out.families.last().filter(|_| labels.len() <= LABELS_PER_SERIES_MAX) {
+        let is_stored = labels.len() <= LABELS_PER_SERIES_MAX && !self.has_unstored_name;
+        if let Some(family) = self.out.families.last().filter(|_| is_stored) {
             let first = self.out.unreadable_labels.len() as u32;
             self.out.unreadable_labels.extend_from_slice(labels);
             let sample = Sample { labels: first, labels_len: labels.len() as u16, shape: Shape::Histogram, bits: u64::MAX };
             self.out.unreadable.push((family.name, sample));
         }
-        self.out.labels.truncate(from);
-        self.timestamp = None;
+        self.discard_labels();
         self.repair(repair);
     }
 

@@ -1,7 +1,7 @@
 //! A copy of some series of a response without the rest of its body.
 
 use super::sample::{Sample, Shape};
-use super::{Families, Family, FamilyRef, SampleRef, Text};
+use super::{Families, Family, FamilyRef, Label, LabelName, SampleRef, Text};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::mem::size_of;
@@ -14,6 +14,8 @@ const EXEMPLAR_BYTES: usize = 48;
 pub(in crate::model) struct CompactCopy {
     out: Families,
     texts: HashMap<Box<str>, Text, RandomState>,
+    /// The indices of label names, by the positions of their texts.
+    names: HashMap<Text, u16, RandomState>,
 }
 
 impl CompactCopy {
@@ -46,8 +48,8 @@ impl CompactCopy {
         }
         let labels = self.out.labels.len() as u32;
         for (name, value) in sample.labels() {
-            let pair = (self.text(name), self.text(value));
-            self.out.labels.push(pair);
+            let label = Label::new(self.name(name), self.text(value));
+            self.out.labels.push(label);
         }
         let distribution = usize::try_from(sample.sample.bits).unwrap_or(usize::MAX);
         let bits = match sample.sample.shape {
@@ -62,6 +64,16 @@ impl CompactCopy {
             }
         };
         self.out.samples.push(Sample { labels, labels_len: sample.sample.labels_len, shape: sample.sample.shape, bits });
+    }
+
+    /// The index of a label name. There are not more of them than in the response.
+    fn name(&mut self, name: &str) -> u16 {
+        let text = self.text(name);
+        let next = self.out.names.len() as u16;
+        *self.names.entry(text).or_insert_with(|| {
+            self.out.names.push(LabelName::new(text, name.as_bytes()));
+            next
+        })
     }
 
     /// The position of a text, which is stored once, however often it is used.
@@ -82,10 +94,11 @@ impl Families {
         let texts = self.body.capacity() + self.added_text.capacity();
         let tables = self.families.capacity() * size_of::<Family>()
             + self.samples.capacity() * size_of::<Sample>()
-            + self.labels.capacity() * size_of::<(Text, Text)>()
+            + self.labels.capacity() * size_of::<Label>()
+            + self.names.capacity() * size_of::<LabelName>()
             + self.inconsistent.capacity() * size_of::<Text>()
             + self.unreadable.capacity() * size_of::<(Text, Sample)>()
-            + self.unreadable_labels.capacity() * size_of::<(Text, Text)>()
+            + self.unreadable_labels.capacity() * size_of::<Label>()
             + self.timestamps.capacity() * size_of::<(u32, i64)>()
             + self.extras.memory_bytes();
         let histograms: usize = self.histograms.iter().map(|h| (h.bounds.capacity() + h.cumulative.capacity()) * 8).sum();
@@ -102,6 +115,7 @@ impl Families {
         self.families.shrink_to_fit();
         self.samples.shrink_to_fit();
         self.labels.shrink_to_fit();
+        self.names.shrink_to_fit();
         self.histograms.shrink_to_fit();
         self.summaries.shrink_to_fit();
         self.inconsistent.shrink_to_fit();
@@ -115,7 +129,7 @@ impl Families {
 impl SampleRef<'_> {
     /// The memory that a copy of the series needs at most, in bytes.
     pub(in crate::model) fn copy_bytes(&self) -> usize {
-        let labels: usize = self.label_texts().iter().map(|(name, value)| name.len() + value.len() + size_of::<(Text, Text)>()).sum();
+        let labels: usize = self.stored_labels().iter().map(|label| label.value().len() + size_of::<Label>()).sum();
         let distribution = usize::try_from(self.sample.bits).unwrap_or(usize::MAX);
         let value = match self.sample.shape {
             Shape::Number => 0,

@@ -2,8 +2,8 @@
 //!
 //! # Positions, not copies
 //!
-//! A poll can return a million series. Names, labels and help texts are positions in the body, which is kept once; repaired text is
-//! appended in a second buffer. A reading therefore costs 16 bytes per label and 16 bytes per sample in addition to its body, and it can be
+//! A poll can return a million series. Names, labels and help texts are positions in the body, which is kept once, without what no family
+//! uses; repaired text is appended in a second buffer. A reading therefore costs 8 bytes per label and 16 bytes per sample in addition to its body, and it can be
 //! kept, shared and sent without a lifetime.
 //!
 //! # Limits for every format
@@ -12,17 +12,21 @@
 
 mod builder;
 mod compact;
+mod compact_body;
+mod label;
 mod page_edge;
 mod repeated;
 mod sample;
 mod text;
 
 pub use builder::{FamiliesBuilder, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX};
+pub use label::is_plain_label_name;
 pub use page_edge::PageEdge;
 pub use sample::{FamilyRef, SampleRef, Value};
 pub use text::Text;
 
 pub(super) use compact::CompactCopy;
+pub(super) use label::{Label, LabelName};
 
 use super::exemplar::Extras;
 use super::scope::{SCOPE_LABEL, is_scope_label};
@@ -80,7 +84,9 @@ pub struct Families {
     added_text: String,
     pub(super) families: Vec<Family>,
     samples: Vec<Sample>,
-    pub(super) labels: Vec<(Text, Text)>,
+    pub(super) labels: Vec<Label>,
+    /// The label names, each stored once.
+    pub(super) names: Vec<LabelName>,
     histograms: Vec<Histogram>,
     summaries: Vec<Summary>,
     repairs: Repairs,
@@ -91,7 +97,9 @@ pub struct Families {
     /// Histograms that could not be read, each with the name of its family.
     unreadable: Vec<(Text, Sample)>,
     /// The labels of those histograms, while the response is being read.
-    unreadable_labels: Vec<(Text, Text)>,
+    unreadable_labels: Vec<Label>,
+    /// No family has two series with the same labels. If false, it may have.
+    are_series_unique: bool,
     /// Exemplars and start times, which few series have.
     pub(super) extras: Extras,
     /// The position in a longer list, if the response is a page of one.
@@ -126,6 +134,7 @@ impl Families {
         let mut families = builder.finish();
         families.body = body;
         families.place_created();
+        families.compact_body();
         Ok(families)
     }
 
@@ -183,6 +192,16 @@ impl Families {
         self.body.len()
     }
 
+    /// Returns true if it is known that no family has two series with the same labels.
+    pub(super) fn are_series_unique(&self) -> bool {
+        self.are_series_unique
+    }
+
+    /// Notes that labels were changed, so that two series may have the same.
+    pub(super) fn series_may_repeat(&mut self) {
+        self.are_series_unique = false;
+    }
+
     /// The sample with this index among those of all families.
     pub(super) fn sample(&self, index: u32) -> Option<SampleRef<'_>> {
         self.samples.get(index as usize).map(|sample| SampleRef { of: self, sample })
@@ -200,7 +219,7 @@ impl Families {
 
     /// Returns true if a label of any series describes its instrumentation scope.
     pub(super) fn has_scope_labels(&self) -> bool {
-        self.labels.iter().any(|(name, _)| name.len() > SCOPE_LABEL.len() && is_scope_label(self.bytes(*name)))
+        self.names.iter().any(|name| name.text.len() > SCOPE_LABEL.len() && is_scope_label(self.bytes(name.text)))
     }
 
     /// The range of a sample's labels among all labels.

@@ -3,7 +3,7 @@
 use super::Families;
 use super::sample::Sample;
 use crate::model::Repair;
-use crate::model::identity::{LabelHasher, repeated};
+use crate::model::identity::repeated;
 use std::collections::{HashMap, HashSet};
 
 impl Families {
@@ -22,8 +22,7 @@ impl Families {
                 count += 1;
                 continue;
             }
-            let mut hasher = LabelHasher::new();
-            let identities: Vec<u64> = family.samples().map(|sample| hasher.identity(&sample)).collect();
+            let identities: Vec<u64> = family.samples().map(|sample| sample.prometheus_identity()).collect();
             let copies: HashSet<u64> = repeated(&identities).into_iter().map(|index| identities[index]).collect();
             if copies.is_empty() {
                 continue;
@@ -37,6 +36,7 @@ impl Families {
             self.repairs.add(Repair::Forged, count);
             self.remove_samples(&removed);
         }
+        self.are_series_unique = true;
     }
 
     /// Removes the samples with these flags, and families that have no samples after that.

@@ -1,6 +1,6 @@
 //! Views of one family and of one sample.
 
-use super::{Families, Family, FamilyType, Text};
+use super::{Families, Family, FamilyType, Label, Text};
 use crate::model::{Histogram, Summary};
 
 /// A stored sample.
@@ -99,11 +99,11 @@ impl<'a> SampleRef<'a> {
     /// Label names and values, in the server's order.
     pub fn labels(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + use<'a> {
         let of = self.of;
-        self.label_texts().iter().map(move |(name, value)| (of.text(*name), of.text(*value)))
+        self.stored_labels().iter().map(move |label| (of.text(of.label_name(*label)), of.text(label.value())))
     }
 
-    /// The positions of label names and values.
-    pub(in crate::model) fn label_texts(&self) -> &'a [(Text, Text)] {
+    /// The labels as they are stored.
+    pub(in crate::model) fn stored_labels(&self) -> &'a [Label] {
         let first = self.sample.labels as usize;
         self.of.labels.get(first..first + usize::from(self.sample.labels_len)).unwrap_or_default()
     }
@@ -116,7 +116,13 @@ impl<'a> SampleRef<'a> {
     /// Label names and values as bytes: faster than [`labels`](Self::labels), for callers that only copy or compare.
     pub fn label_bytes(&self) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let of = self.of;
-        self.label_texts().iter().map(move |(name, value)| (of.bytes(*name), of.bytes(*value)))
+        self.stored_labels().iter().map(move |label| (of.bytes(of.label_name(*label)), of.bytes(label.value())))
+    }
+
+    /// Returns true if every version of Prometheus supports the names of its labels.
+    #[must_use]
+    pub fn has_plain_label_names(&self) -> bool {
+        self.of.has_plain_names(self.stored_labels())
     }
 
     /// Returns true if both samples have the same labels in the same order.

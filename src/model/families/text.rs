@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// The position of a text: in the body of the response or, beyond its end, in the text that was added.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Text {
     start: u32,
     len: u32,

@@ -2,7 +2,7 @@
 
 use super::slice::{FamilySlice, FamilySlices};
 use super::{FamilySelection, SelectedFamilies};
-use crate::model::identity::{LabelHasher, repeated};
+use crate::model::identity::repeated;
 use crate::model::{Families, FamilyType, Repair};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -41,6 +41,7 @@ impl SelectedFamilies {
         let (kind, slices) = (FamilyType::Unknown, Vec::new());
         let mut out = FamilySlices { kind, is_retyped: false, is_incomplete: false, scope: None, slices, kept: 0 };
         // A series can appear in several slices, and twice in one.
+        let may_repeat = same_name.len() > 1 || same_name.iter().any(|(_, body, _)| !bodies[*body].are_series_unique());
         let mut identities = Vec::new();
         for (_, body, index) in same_name {
             let Some(family) = bodies[*body].nth(*index) else { continue };
@@ -51,9 +52,8 @@ impl SelectedFamilies {
                 continue;
             }
             let mut slice = FamilySlice { body: *body, family: *index, series: family.samples().len(), dropped: Vec::new() };
-            let before = identities.len();
-            identities.reserve(slice.series);
-            let mut hasher = LabelHasher::new();
+            let before = out.kept;
+            identities.reserve(if may_repeat { slice.series } else { 0 });
             let may_underflow = selection.may_underflow && kind == FamilyType::Gauge && !PROCESS_LIMITS.contains(&family.name());
             for (index, sample) in family.samples().enumerate() {
                 if !sample.fits(kind) {
@@ -71,10 +71,13 @@ impl SelectedFamilies {
                     self.dropped += 1;
                     slice.drop_series(index);
                 } else {
-                    identities.push(hasher.identity(&sample));
+                    out.kept += 1;
+                    if may_repeat {
+                        identities.push(sample.prometheus_identity());
+                    }
                 }
             }
-            if identities.len() > before {
+            if out.kept > before {
                 if out.slices.is_empty() && kind != family.kind() {
                     self.repairs.count(Repair::MistypedCounter);
                 }
@@ -83,7 +86,6 @@ impl SelectedFamilies {
                 out.slices.push(slice);
             }
         }
-        out.kept = identities.len();
         let duplicates = without_newest(bodies, &out, &identities, repeated(&identities));
         let series_left = series_max.saturating_sub(self.kept as usize);
         if !duplicates.is_empty() || out.kept > series_left {

@@ -60,9 +60,12 @@ impl RenderedPages {
             return Rendered::Cached(page.bytes.clone());
         }
         let (sections, reserved) = (sections.to_vec(), reserved.clone());
+        // The last rendering is not needed any more, and the next one is about as long.
+        let last = pages.remove(&settings).map(|page| page.bytes).filter(Bytes::is_unique);
         let (telemetry, logged_conflicts) = (self.telemetry.clone(), self.logged_conflicts.clone());
         let rendering = tokio::task::spawn_blocking(move || {
-            let mut bytes = Vec::new();
+            let mut bytes = last.map(Vec::from).unwrap_or_default();
+            bytes.clear();
             let mut out = |chunk: &mut Vec<u8>| {
                 bytes.append(chunk);
                 true
@@ -70,11 +73,15 @@ impl RenderedPages {
             let mut writer = ExpositionWriter::resume(settings, &mut out);
             writer.write(&sections, &reserved);
             logged_conflicts.report(&telemetry, writer.finish());
+            // A buffer of many more series is not kept.
+            if bytes.capacity() / 2 > bytes.len() {
+                bytes.shrink_to_fit();
+            }
             CachedPage { sections, reserved, bytes: bytes.into() }
         });
         let Ok(page) = rendering.await else { return Rendered::TooLarge };
         let bytes = page.bytes.clone();
-        if pages.len() >= CACHED_PAGES_MAX && !pages.contains_key(&settings) {
+        if pages.len() >= CACHED_PAGES_MAX {
             pages.clear();
         }
         pages.insert(settings, page);

@@ -7,12 +7,14 @@
 //! the following lines are text up to the next series of the same family. Samples outside the block of their own `# TYPE` line, and
 //! families with two blocks, are not trusted either ([`super::forged`]).
 
+mod kept_lines;
 mod labels;
 
 use super::forged;
-use crate::format::prometheus;
+use crate::format::prometheus::{self, PlainLine};
 use crate::model::{Families, Repair, Repairs};
 use crate::source::ReadError;
+use kept_lines::KeptLines;
 use labels::{escape, is_number, labels_end};
 use std::collections::{HashMap, HashSet};
 
@@ -27,13 +29,17 @@ const SEARCHES_MAX: usize = 8;
 pub fn read(body: String) -> Result<Families, ReadError> {
     let mut checker = LineChecker::new(&body);
     let mut lines = Lines { text: &body, at: 0 };
-    while let Some(line) = lines.next() {
-        checker.check(line, &mut lines);
+    loop {
+        if !checker.keep_plain_line(&mut lines) {
+            let Some(line) = lines.next() else { break };
+            checker.check(line, &mut lines);
+        }
     }
     checker.distrust_interrupted_families();
     let LineChecker { out, mut forged, block_counts, repairs, .. } = checker;
     forged.extend(block_counts.into_iter().filter(|(_, blocks)| *blocks > 1).map(|(name, _)| name.to_owned()));
-    let mut families = match prometheus::read(out) {
+    let kept = out.finish();
+    let mut families = match prometheus::read(kept.unwrap_or(body)) {
         Err(ReadError::Empty) if repairs.iter().next().is_some() => {
             return Err(ReadError::Malformed("none of its series can be read".to_owned()));
         }
@@ -50,11 +56,18 @@ struct Lines<'a> {
     at: usize,
 }
 
+impl<'a> Lines<'a> {
+    /// The text from the next line on.
+    fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+}
+
 impl<'a> Iterator for Lines<'a> {
     type Item = &'a str;
 
     fn next(&mut self) -> Option<&'a str> {
-        let rest = self.text.get(self.at..).filter(|rest| !rest.is_empty())?;
+        let rest = Some(self.rest()).filter(|rest| !rest.is_empty())?;
         let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |end| end + 1);
         self.at += end;
         Some(&rest[..end])
@@ -64,7 +77,7 @@ impl<'a> Iterator for Lines<'a> {
 /// Separates the lines of the server from forged ones.
 struct LineChecker<'a> {
     /// The lines of the server, escaped.
-    out: String,
+    out: KeptLines<'a>,
     /// The family of the last `# TYPE` line, and `true` if it is a histogram.
     block: (&'a str, bool),
     /// The name and the text of the last `# HELP` line, until its `# TYPE` line follows.
@@ -100,9 +113,9 @@ enum LineKind<'a> {
 }
 
 impl<'a> LineChecker<'a> {
-    fn new(body: &str) -> Self {
+    fn new(body: &'a str) -> Self {
         Self {
-            out: String::with_capacity(body.len()),
+            out: KeptLines::new(body),
             block: ("", false),
             help: None,
             block_counts: HashMap::new(),
@@ -116,12 +129,23 @@ impl<'a> LineChecker<'a> {
         }
     }
 
+    /// Keeps the next line if it is a sample of the current block whose labels need no repair. Returns `false` if it has to be checked.
+    fn keep_plain_line(&mut self, lines: &mut Lines<'a>) -> bool {
+        let rest = lines.rest();
+        let Some(line) = PlainLine::begin(rest).filter(|line| self.belongs(line.name)) else { return false };
+        let Some(read) = line.read(|_, _| {}) else { return false };
+        lines.at += read.len;
+        self.help = None;
+        self.out.keep(&rest[..read.len]);
+        true
+    }
+
     /// Checks a line. `rest` are the lines after it; those that belong to a name are skipped.
     fn check(&mut self, line: &'a str, rest: &mut Lines<'a>) {
         let kind = line_kind(line);
         // The reader detects a truncated body by its last line.
         if !line.ends_with('\n') && !matches!(kind, LineKind::Sample(_)) {
-            self.out.push_str(line);
+            self.out.keep(line);
             return;
         }
         // A help text belongs to the TYPE line that follows it.
@@ -135,14 +159,17 @@ impl<'a> LineChecker<'a> {
                 self.blocks.push(name);
                 self.last_block.insert(name, self.blocks.len());
                 if let Some((_, help)) = help.filter(|(family, _)| *family == name) {
-                    self.out.push_str(help);
+                    self.out.keep(help);
                 }
-                self.out.push_str(line);
+                self.out.keep(line);
             }
-            LineKind::Sample(name) if self.belongs(name) => {
-                let escaped = escape(line, &mut self.out);
-                self.repairs.add(Repair::Unescaped, escaped);
-            }
+            LineKind::Sample(name) if self.belongs(name) => match escape(line) {
+                Some((escaped, values)) => {
+                    self.out.replace(&escaped);
+                    self.repairs.add(Repair::Unescaped, values);
+                }
+                None => self.out.keep(line),
+            },
             LineKind::Unclosed(name) if self.belongs(name) => {
                 self.repairs.count(Repair::Unreadable);
                 self.open_names.entry(self.block.0).or_insert(self.blocks.len());

@@ -19,23 +19,17 @@ pub(super) fn is_number(text: &str) -> bool {
     value && tokens.next().is_none_or(|token| number::parse(token.as_bytes()).is_some()) && tokens.next().is_none()
 }
 
-/// Appends a line to `out`, and escapes its label values where necessary. Returns the number of values that were escaped.
-pub(super) fn escape(line: &str, out: &mut String) -> u64 {
-    let Some(open) = memchr::memchr(b'{', line.as_bytes()) else {
-        out.push_str(line);
-        return 0;
-    };
-    let inside = &line[open + 1..];
-    let Some(end) = labels_end(inside.trim_ascii_end()) else {
-        out.push_str(line);
-        return 0;
-    };
+/// Escapes the label values of a line where necessary. Returns the line and the number of values that were escaped, or `None` if no value
+/// needs it.
+pub(super) fn escape(line: &str) -> Option<(String, u64)> {
+    let inside = &line[memchr::memchr(b'{', line.as_bytes())? + 1..];
+    let end = labels_end(inside.trim_ascii_end())?;
     let values = values(&inside[..end]);
     let unescaped = values.iter().filter(|value| has_bare_quote(value)).count();
     if unescaped == 0 {
-        out.push_str(line);
-        return 0;
+        return None;
     }
+    let mut out = String::with_capacity(line.len() + 2 * unescaped);
     let mut written = 0;
     for value in values {
         // Each value is a slice of the line, so its position follows from the addresses.
@@ -54,7 +48,7 @@ pub(super) fn escape(line: &str, out: &mut String) -> u64 {
         written = start + value.len();
     }
     out.push_str(&line[written..]);
-    unescaped as u64
+    Some((out, unescaped as u64))
 }
 
 /// Returns the values of `a="x", b="y"`. Two values are separated by a quote, a comma, a name and `="`.

@@ -153,3 +153,43 @@ fn both_formats_of_a_capture_have_the_same_names() {
         }
     }
 }
+
+#[test]
+fn plain_lines_are_read_like_all_others() {
+    const LABELS: [&str; 14] = [
+        "",
+        "{}",
+        "{queue=\"a\"}",
+        "{queue=\"a\", site=\"b\"}",
+        "{queue=\"a\",site=\"b\"}",
+        "{queue=\"a\", queue=\"b\"}",
+        "{queue=\"a\"b\"}",
+        "{queue=\"a\"} 9\"}",
+        "{queue=\"a\\\"}",
+        "{queue=\"a\\\\b\"}",
+        "{queue=\"a\"",
+        "{queue=\"}\"}",
+        "{queue = \"a\"}",
+        "{9=\"a\"}",
+    ];
+    let summary = |page: String| {
+        let families = read(page).unwrap();
+        (series(&families), families.repairs().iter().collect::<Vec<_>>())
+    };
+    for kind in ["gauge", "histogram"] {
+        for name in ["scheduled_count", "scheduled_count_sum", "ready_count", "9"] {
+            for (labels, value) in
+                LABELS.iter().flat_map(|labels| [" 1", "  1", " x", " 1 17", " 1e3", " NaN"].map(|value| (labels, value)))
+            {
+                let line = format!("{name}{labels}{value}");
+                let page = format!(
+                    "{BEFORE}# HELP scheduled_count S\n# TYPE scheduled_count {kind}\nscheduled_count{{queue=\"0\"}} 1\n{line}\nscheduled_count{{queue=\"z\"}} 3\n{AFTER}"
+                );
+                // A plain line does not begin with a blank.
+                let indented: String =
+                    page.lines().map(|line| if line.starts_with('#') { format!("{line}\n") } else { format!(" {line}\n") }).collect();
+                assert_eq!(summary(page), summary(indented), "{kind} {line}");
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The labels of series. A response has few label names, so each of them is stored once, and a label needs eight bytes.
+
+use super::{Families, Text};
+use crate::model::identity::hash;
+
+/// Different label names of one response. A series with a further name is unreadable.
+pub(super) const LABEL_NAMES_MAX: usize = 60_000;
+
+/// A label: its name as an index in the names of the response, and the position of its value.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::model) struct Label {
+    pub name: u16,
+    value_len: u16,
+    value_start: u32,
+}
+
+impl Label {
+    /// A label with this value, whose length must fit into 16 bits. The limit of label values ensures that.
+    pub(super) const fn new(name: u16, value: Text) -> Self {
+        Self { name, value_len: value.len() as u16, value_start: value.start() as u32 }
+    }
+
+    /// Sets the start of the value.
+    pub(super) const fn move_value(&mut self, start: usize) {
+        self.value_start = start as u32;
+    }
+
+    /// The value.
+    pub(in crate::model) const fn value(self) -> Text {
+        Text::new(self.value_start as usize, self.value_len as usize)
+    }
+}
+
+/// A label name of a response.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::model) struct LabelName {
+    pub text: Text,
+    /// The hash of the name, constant for the lifetime of the process.
+    pub hash: u64,
+    /// Every version of Prometheus supports the name.
+    is_plain: bool,
+}
+
+impl LabelName {
+    pub(super) fn new(text: Text, name: &[u8]) -> Self {
+        Self { text, hash: hash(name), is_plain: is_plain_label_name(name) }
+    }
+}
+
+/// Returns true if every version of Prometheus supports the label name: letters, digits and underscores.
+#[must_use]
+pub fn is_plain_label_name(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') && name.first().is_some_and(|first| !first.is_ascii_digit())
+}
+
+impl Families {
+    /// The name of a label.
+    pub(in crate::model) fn label_name(&self, label: Label) -> Text {
+        self.names.get(usize::from(label.name)).map(|name| name.text).unwrap_or_default()
+    }
+
+    /// The hash of a label's name.
+    pub(in crate::model) fn label_name_hash(&self, label: Label) -> u64 {
+        self.names.get(usize::from(label.name)).map(|name| name.hash).unwrap_or_default()
+    }
+
+    /// Returns true if every version of Prometheus supports the names of these labels.
+    pub(super) fn has_plain_names(&self, labels: &[Label]) -> bool {
+        let is_plain = |label: &Label| self.names.get(usize::from(label.name)).is_some_and(|name| name.is_plain);
+        labels.iter().all(is_plain)
+    }
+
+    /// Adds a label name, after the response was read. Returns `None` if there are too many.
+    pub(in crate::model) fn add_label_name(&mut self, name: &str) -> Option<u16> {
+        let index = u16::try_from(self.names.len()).ok()?;
+        let text = self.add_text(name);
+        self.names.push(LabelName::new(text, name.as_bytes()));
+        Some(index)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::format::prometheus;
+    use crate::model::Repair;
+
+    #[test]
+    fn a_series_with_too_many_different_label_names_is_unreadable() {
+        let mut page: String = (0..LABEL_NAMES_MAX + 2).map(|n| format!("x{{l{n}=\"{n}\"}} 1\n")).collect();
+        page += "x{l7=\"a\",l8=\"b\"} 2\nx{l9=\"c\",new=\"d\"} 3\n";
+        let families = prometheus::read(page).unwrap();
+        assert_eq!((families.series(), families.repairs().get(Repair::Unreadable)), (LABEL_NAMES_MAX + 1, 3));
+        let last = families.sample(LABEL_NAMES_MAX as u32).unwrap();
+        assert_eq!(last.labels().collect::<Vec<_>>(), [("l7", "a"), ("l8", "b")]);
+    }
+
+    #[test]
+    fn plain_names_have_letters_digits_and_underscores() {
+        for (name, is_plain) in
+            [("a", true), ("_a9", true), ("A_", true), ("9a", false), ("", false), ("a:b", false), ("ä", false), ("a.b", false)]
+        {
+            assert_eq!(is_plain_label_name(name.as_bytes()), is_plain, "{name}");
+        }
+    }
+}
