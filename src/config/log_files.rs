@@ -29,7 +29,7 @@ impl LogFiles {
             decoder.report(&item.location, "needs state_dir at the top of the file: a directory for the read positions of the files");
         }
         let Some(format) = hook.log_files else {
-            let names: Vec<&str> = decoder.systems.iter().filter(|other| has_log_files(other)).map(|other| other.name).collect();
+            let names: Vec<&str> = decoder.systems.all().into_iter().filter(|other| has_log_files(other)).map(|other| other.name).collect();
             let message = format!("{} has no log files that can be read; systems that have: {}", source.name, names.join(", "));
             decoder.report(&item.location, message);
             return None;
