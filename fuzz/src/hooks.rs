@@ -3,6 +3,7 @@
 
 use postmeter::model::{Outcome, Record, RecordEvent};
 use postmeter::source::hook::ITEMS_MAX;
+use postmeter::source::hook::postfix::PostfixLog;
 use postmeter::source::hook::segments::SegmentReader;
 use postmeter::source::{self, Hook, HookPage};
 use std::time::{Duration, SystemTime};
@@ -64,6 +65,28 @@ pub fn check_segment(bytes: &[u8]) {
         let (lines, is_readable) = read(&compressed, 7);
         assert!(is_readable && lines.len() <= bytes.len());
     }
+}
+
+/// Checks a log of Postfix: as a whole, and line by line with a reader that starts again after each.
+pub fn check_postfix_log(bytes: &[u8]) {
+    let hook = source::by_name("postfix").and_then(|source| source.hook).expect("the hook of Postfix");
+    let [now, later] = TIMES.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    let (page, unjoined) = PostfixLog::in_utc().read(hook, bytes, now);
+    check_page(&page, bytes);
+    assert!(unjoined <= page.records.len() as u64 + page.ignored + page.unreadable);
+    let identities = |page: &HookPage| page.records.iter().map(|found| found.identity.clone()).collect::<Vec<_>>();
+    let whole = identities(&page);
+    assert_eq!(identities(&PostfixLog::in_utc().read(hook, bytes, later).0), whole, "identities");
+    let mut saved = PostfixLog::in_utc().save();
+    let mut again = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let mut log = PostfixLog::in_utc().load(&saved);
+        again.extend(log.read(hook, line, now).0.records);
+        saved = log.save();
+    }
+    assert!(again == page.records, "line by line");
+    // What was saved may be damaged.
+    drop(PostfixLog::in_utc().load(bytes).read(hook, bytes, now));
 }
 
 /// Returns the lines, and whether the segment is not damaged.

@@ -6,8 +6,9 @@ use crate::config::Environment;
 use crate::delivery_log::{HashKey, KEY_BYTES};
 use crate::export::otlp::LogsEncoder;
 use crate::model::{FIELDS, Field};
+use crate::source::hook::postfix::PostfixLog;
 use crate::source::hook::segments::{SegmentEnd, SegmentReader, ZSTD_MAGIC};
-use crate::source::{Hook, HookPage, Source};
+use crate::source::{Hook, HookPage, LogFileFormat, Source};
 use opentelemetry_proto::tonic::common::v1::any_value::Value as OtlpValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -125,10 +126,26 @@ fn read_file(path: &Path, hook: &Hook, printer: &mut Printer) -> Result<(), AppE
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(AppError::Other(format!("{}: exceeds the limit of {FILE_BYTES_MAX} bytes; split it", printer.file)));
     }
+    if hook.log_files == Some(LogFileFormat::Postfix) {
+        return read_log(&bytes, hook, received_at, printer);
+    }
     if bytes.starts_with(&ZSTD_MAGIC) {
         return read_segment(&bytes, hook, received_at, printer);
     }
     printer.add(&hook.read(&bytes, received_at))
+}
+
+/// Reads a log of Postfix.
+fn read_log(bytes: &[u8], hook: &Hook, received_at: SystemTime, printer: &mut Printer) -> Result<(), AppError> {
+    let mut log = PostfixLog::new(jiff::tz::TimeZone::system());
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let piece = &rest[..rest.len().min(TEXT_BYTES)];
+        let end = if piece.len() == rest.len() { piece.len() } else { memchr::memrchr(b'\n', piece).map_or(piece.len(), |end| end + 1) };
+        printer.add(&log.read(hook, &rest[..end], received_at).0)?;
+        rest = &rest[end..];
+    }
+    Ok(())
 }
 
 /// Reads a segment. What comes before its damage is printed.

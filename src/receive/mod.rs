@@ -1,4 +1,4 @@
-//! The receiver of delivery records: mail systems send requests that report deliveries.
+//! The receiver of delivery records: mail systems send requests that report deliveries, or write them to log files.
 //!
 //! # Acknowledged when durable
 //!

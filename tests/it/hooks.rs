@@ -6,7 +6,8 @@
 use crate::assert_text_snapshot;
 use crate::support::{FIXTURES, postmeter, stderr, stdout};
 use postmeter::model::Record;
-use postmeter::source::{self, HookPage};
+use postmeter::source::hook::postfix::PostfixLog;
+use postmeter::source::{self, HookPage, LogFileFormat};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
@@ -17,6 +18,7 @@ const RECEIVED_AT: Duration = Duration::from_secs(1_796_500_000);
 /// The systems, each with its fixture.
 const FILES: &[(&str, &str)] = &[
     ("kumomta", "hook-records.jsonl"),
+    ("postfix", "mail.log"),
     ("emailengine", "hook-events.jsonl"),
     ("stalwart", "hook-events.jsonl"),
     ("postal", "hook-events.jsonl"),
@@ -31,7 +33,15 @@ fn fixture(system: &str, file: &str) -> Vec<u8> {
 }
 
 fn read(system: &str, body: &[u8]) -> HookPage {
-    source::by_name(system).unwrap().hook.unwrap().read(body, SystemTime::UNIX_EPOCH + RECEIVED_AT)
+    read_at(system, body, SystemTime::UNIX_EPOCH + RECEIVED_AT)
+}
+
+fn read_at(system: &str, body: &[u8], now: SystemTime) -> HookPage {
+    let hook = source::by_name(system).unwrap().hook.unwrap();
+    match hook.log_files {
+        Some(LogFileFormat::Postfix) => PostfixLog::in_utc().read(hook, body, now).0,
+        _ => hook.read(body, now),
+    }
 }
 
 /// Everything that a page contains. A record with the identity of an earlier one is marked as its double.
@@ -101,10 +111,9 @@ fn every_system_with_a_hook_has_a_fixture_and_every_row_a_record() {
 #[test]
 fn a_body_that_is_sent_again_has_the_same_identities_whenever_it_arrives() {
     for (system, file) in FILES {
-        let hook = source::by_name(system).unwrap().hook.unwrap();
         let body = fixture(system, file);
         let identities = |seconds| {
-            let page = hook.read(&body, SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+            let page = read_at(system, &body, SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
             page.records.into_iter().map(|found| found.identity).collect::<Vec<_>>()
         };
         assert_eq!(identities(1_796_500_000), identities(1_799_000_000), "{system}");

@@ -20,7 +20,7 @@ pub static RECEIVE: &[Key] = &[
 /// `parts: {deliveries: {log_files: {...}}}`
 pub static LOG_FILES: &[Key] = &[
     key("dir", Shape::Text, NONE, "kumomta: the directory of the segment files. All files in it are read, the oldest first."),
-    key("path", Shape::Text, NONE, "Other systems: the log file, which may be rotated."),
+    key("path", Shape::Text, NONE, "postfix: the log file, which may be rotated."),
 ];
 
 /// `parts: {deliveries: {...}}`

@@ -9,6 +9,8 @@ pub enum RecordState {
     Repeated,
     /// It could not be read.
     Unreadable,
+    /// It was read, but not the earlier lines of its message. It is also counted in another state.
+    Unjoined,
     /// It was exported.
     Sent,
     /// The receiver rejected it permanently.
@@ -17,7 +19,7 @@ pub enum RecordState {
 
 impl RecordState {
     /// Every state, in the order of declaration.
-    pub const ALL: [Self; 5] = [Self::Read, Self::Repeated, Self::Unreadable, Self::Sent, Self::Refused];
+    pub const ALL: [Self; 6] = [Self::Read, Self::Repeated, Self::Unreadable, Self::Unjoined, Self::Sent, Self::Refused];
 
     /// The value of `postmeter.record.state`.
     #[must_use]
@@ -26,6 +28,7 @@ impl RecordState {
             Self::Read => "read",
             Self::Repeated => "repeated",
             Self::Unreadable => "unreadable",
+            Self::Unjoined => "unjoined",
             Self::Sent => "sent",
             Self::Refused => "refused",
         }

@@ -1,6 +1,7 @@
 //! Follows the log files of one target: reads a round, stores its records, saves the positions.
 
 use super::positions::{Positions, PositionsError};
+use super::rotating_log::RotatingLog;
 use super::segment_directory::SegmentDirectory;
 use super::{Round, STORE_RETRY};
 use crate::config::{LOG_FILES_INTERVAL, LogFiles};
@@ -28,9 +29,15 @@ const HISTORY_INTERVAL: Duration = Duration::from_secs(15);
 /// A reader of files. It is used on one blocking thread at a time.
 #[derive(Debug)]
 struct Reader {
-    directory: SegmentDirectory,
+    files: Files,
     hook: &'static Hook,
     state: LockedFile,
+}
+
+#[derive(Debug)]
+enum Files {
+    Segments(SegmentDirectory),
+    Log(Box<RotatingLog>),
 }
 
 /// Follows the log files of one target.
@@ -89,7 +96,7 @@ impl LogFileFollower {
                         return;
                     }
                     self.has_moved |= round.has_moved;
-                    if self.has_moved && !self.save().await {
+                    if self.has_moved && !self.save(stop.is_cancelled()).await {
                         return;
                     }
                     self.report(round.problem, (!round.has_more).then_some(began));
@@ -101,9 +108,12 @@ impl LogFileFollower {
                 }
             };
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 () = tokio::time::sleep(pause) => {}
             }
+        }
+        if self.has_moved {
+            self.save(true).await;
         }
     }
 
@@ -114,7 +124,7 @@ impl LogFileFollower {
         let _shared = self.inlet.parsers.clone().acquire_owned().await.ok()?;
         let (key, name) = (self.inlet.key.clone(), self.intake.name.clone());
         self.blocking(move |reader| {
-            let mut round = reader.directory.read(reader.hook, SystemTime::now())?;
+            let mut round = reader.files.read(reader.hook, SystemTime::now())?;
             let records = RecordInlet::identify(&key, &name, std::mem::take(&mut round.page.records));
             Ok((round, records))
         })
@@ -146,10 +156,10 @@ impl LogFileFollower {
     }
 
     /// Saves the positions behind what was stored. If that fails, the next round saves them. `false`: the reader is lost.
-    async fn save(&mut self) -> bool {
-        let Some(saved) = self.blocking(|reader| reader.state.write(&reader.directory.positions().encode())).await else { return false };
+    async fn save(&mut self, is_final: bool) -> bool {
+        let Some(saved) = self.blocking(move |reader| reader.save(is_final)).await else { return false };
         match saved {
-            Ok(()) => (_, self.has_moved) = (self.state_problem.end(), false),
+            Ok(is_saved) => (_, self.has_moved) = (self.state_problem.end(), !is_saved),
             Err(error) if self.state_problem.start(()) => {
                 let target = &self.intake.name;
                 warn!(%target, "the read positions of log files cannot be saved, so records would be read again after a restart: {error}");
@@ -186,7 +196,11 @@ impl LogFileFollower {
         if let Some(problem) = &round.page.problem {
             self.intake.log(&format!("a line of the log files is no delivery record and is skipped: {problem}"));
         }
+        if round.unjoined > 0 {
+            self.intake.log("some deliveries have no sender, size and client: the lines of the arrival of their messages were not read");
+        }
         if let Some(deliveries) = &self.collected.deliveries {
+            deliveries.count(RecordState::Unjoined, round.unjoined);
             deliveries.count(RecordState::Unreadable, round.page.unreadable);
         }
     }
@@ -220,10 +234,35 @@ impl LogFileFollower {
 
 impl Reader {
     fn new(files: &LogFiles, hook: &'static Hook, positions: Positions, state: LockedFile) -> Self {
-        let directory = match files.format {
-            LogFileFormat::Segments => SegmentDirectory::new(files.path.clone(), positions),
+        let files = match files.format {
+            LogFileFormat::Segments => Files::Segments(SegmentDirectory::new(files.path.clone(), positions)),
+            LogFileFormat::Postfix => Files::Log(Box::new(RotatingLog::new(files.path.clone(), positions))),
         };
-        Self { directory, hook, state }
+        Self { files, hook, state }
+    }
+
+    /// Saves the positions. `Ok(false)`: they are saved later.
+    fn save(&mut self, is_final: bool) -> Result<bool, StateError> {
+        match self.files.positions(is_final) {
+            Some(positions) => self.state.write(&positions.encode()).map(|()| true),
+            None => Ok(false),
+        }
+    }
+}
+
+impl Files {
+    fn read(&mut self, hook: &Hook, now: SystemTime) -> Result<Round, String> {
+        match self {
+            Self::Segments(directory) => directory.read(hook, now),
+            Self::Log(log) => log.read(hook, now),
+        }
+    }
+
+    fn positions(&mut self, is_final: bool) -> Option<Positions> {
+        match self {
+            Self::Segments(directory) => Some(directory.positions()),
+            Self::Log(log) => log.positions(is_final),
+        }
     }
 }
 

@@ -7,11 +7,12 @@
 //! # Identity of a file
 //!
 //! A file can be renamed, truncated, or replaced by another one with the same name. It is recognized by its device and inode and a checksum
-//! of its beginning ([`identity`]).
+//! of its beginning.
 
 mod follower;
 mod identity;
 mod positions;
+mod rotating_log;
 mod segment;
 mod segment_directory;
 
@@ -39,6 +40,8 @@ struct Round {
     problem: Option<String>,
     /// What is lost in a file: damage, or a file that was removed before it was read. No retry would help.
     losses: Vec<String>,
+    /// The number of deliveries of messages without earlier lines.
+    unjoined: u64,
     /// There is more to read.
     has_more: bool,
     /// The positions have changed.

@@ -58,7 +58,7 @@ fn a_hook_with_a_problem_is_refused_with_its_position() {
     assert!(load(&hook(valid), "f").is_ok());
     for (from, to, problem) in [
         ("authentication: [token]\n", "", "authentication is missing"),
-        ("[token]", "[]", "the list has no credentials"),
+        ("[token]", "[]", "needs a credential in authentication, or log_files"),
         ("[token]", "[tokn]", "did you mean token"),
         ("[token]", "[signing_key]", "signature and the credential signing_key need each other"),
         ("[token]", "[token]\nsignature: postal", "signature and the credential signing_key need each other"),

@@ -5,17 +5,20 @@
 pub enum LogFileFormat {
     /// A directory of segments: lines of JSON, compressed with zstd.
     Segments,
+    /// A file with the lines of Postfix' programs, among others.
+    Postfix,
 }
 
 impl LogFileFormat {
     /// Every format, in the order of declaration.
-    pub const ALL: &'static [Self] = &[Self::Segments];
+    pub const ALL: &'static [Self] = &[Self::Segments, Self::Postfix];
 
     /// The name in a definition.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Segments => "segments",
+            Self::Postfix => "postfix",
         }
     }
 
@@ -24,6 +27,7 @@ impl LogFileFormat {
     pub const fn key(self) -> &'static str {
         match self {
             Self::Segments => "dir",
+            Self::Postfix => "path",
         }
     }
 }

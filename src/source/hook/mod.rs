@@ -12,6 +12,7 @@ mod items;
 mod log_files;
 mod node_path;
 mod page;
+pub mod postfix;
 mod readers;
 mod reply_text;
 mod row;

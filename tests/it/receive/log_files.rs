@@ -3,6 +3,7 @@
 use super::segment_writer::Segment;
 use super::world::{ANY, TOKEN, World, arrived, lines, page, records, send, until, value};
 use crate::support::program::Program;
+use crate::support::{postmeter, stderr, stdout};
 use postmeter::simulate::Receiver;
 use reqwest::StatusCode;
 use std::path::Path;
@@ -141,4 +142,30 @@ async fn every_record_survives_kills_and_is_sent_under_one_identity() {
     arrived(&receiver, usize::try_from(next).unwrap()).await;
     program.end();
     assert_eq!(receiver.distinct_log_records() as u64, next, "each record has one identity");
+}
+
+#[test]
+fn check_warns_of_files_that_cannot_be_read_and_tries_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (segments, log) = (dir.path().join("segments"), dir.path().join("mail.log"));
+    let file = format!(
+        "state_dir: {}\ntargets:\n{}  - {{name: mx1, system: postfix, parts: {{deliveries: {{log_files: {{path: \"{}\"}}}}}}}}\n",
+        dir.path().display(),
+        target("mta1", &segments, ""),
+        log.display()
+    );
+    std::fs::write(dir.path().join("postmeter.yaml"), file).unwrap();
+    let check = |flags: &[&str]| {
+        let output = postmeter().args(["check", "--config", "postmeter.yaml"]).args(flags).current_dir(dir.path()).output().unwrap();
+        (output.status.success(), stdout(&output), stderr(&output))
+    };
+    let (is_valid, _, warnings) = check(&[]);
+    assert!(is_valid && warnings.matches("cannot be read: No such file or directory").count() == 2, "{warnings}");
+    let (is_valid, table, _) = check(&["--connect"]);
+    assert!(!is_valid && table.matches("FAILED").count() == 2 && table.contains("mail.log"), "{table}");
+    std::fs::create_dir(&segments).unwrap();
+    std::fs::write(&log, "").unwrap();
+    let (is_valid, table, warnings) = check(&["--connect"]);
+    assert!(is_valid && table.matches("log files can be read").count() == 2 && warnings.is_empty(), "{table} {warnings}");
+    assert_eq!(table.matches("not polled: its records are read from files").count(), 2, "{table}");
 }

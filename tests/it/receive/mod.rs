@@ -6,6 +6,7 @@ mod detail;
 mod kills;
 mod kumomta_hook;
 mod log_files;
+mod postfix_log;
 mod pressure;
 mod segment_writer;
 mod world;

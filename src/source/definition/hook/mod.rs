@@ -50,11 +50,11 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
         let items = decoder.bounded_list(&item, HookCredential::ALL.len());
         items.iter().filter_map(|item| decode_credential(decoder, item)).collect::<Vec<_>>()
     });
-    let authentication = authentication.unwrap_or_default();
     let log_files = map.take("log_files").and_then(|item| decode_log_files(decoder, &item));
-    if authentication.is_empty() && log_files.is_none() {
+    if authentication.as_ref().is_some_and(Vec::is_empty) && log_files.is_none() {
         decoder.report(&location, "needs a credential in authentication, or log_files: otherwise there are no records");
     }
+    let authentication = authentication.unwrap_or_default();
     let signature = map.take("signature").and_then(|item| {
         let choices: Vec<_> = SCHEMES.iter().map(|scheme| (scheme.name, scheme)).collect();
         decoder.choice(&item, &choices)

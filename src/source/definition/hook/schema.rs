@@ -39,7 +39,7 @@ pub static HOOK: &[Key] = &[
         "log_files",
         Shape::Choice(super::log_file_names),
         NONE,
-        "The log files that have the same items. `segments`: a directory of files with lines of JSON, compressed with zstd.",
+        "The log files that have the same items. `segments`: a directory of files with lines of JSON, compressed with zstd. `postfix`: a file with the lines of Postfix, of which items are made.",
     ),
     key("signature", Shape::Choice(super::signature_names), NONE, "How the system signs its requests."),
     key(

@@ -1,0 +1,300 @@
+//! The log of Postfix: lines in, items out, without I/O. The section `hook` of the definition makes records of the items, as of any others.
+//!
+//! The facts of a delivery are in several lines: the client in one of smtpd, sender and size in one of qmgr, the outcome in one of the delivery
+//! agent. They are joined by queue id. The identity of a record depends on its own line only, so that it is the same whatever was read
+//! before.
+
+mod line;
+mod message_table;
+mod syslog;
+
+pub use message_table::MESSAGES_MAX;
+
+use super::{Hook, HookPage};
+use crate::model::cut;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use line::{Delivery, Event, Rejection};
+use message_table::MessageTable;
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash};
+use std::time::SystemTime;
+use syslog::SyslogLine;
+
+/// The largest line. Postfix writes at most 2000 bytes of a message.
+pub const LINE_BYTES_MAX: usize = 64 * 1024;
+/// The largest text that is kept of a line until the message leaves the queue.
+const KEPT_BYTES_MAX: usize = 320;
+/// The lines of one moment that are compared with each other.
+const EQUAL_LINES_MAX: usize = 10_000;
+/// The delivery agents and the other programs whose lines are read are recognized by the `/` in their names, such as `postfix/smtp`.
+const PROGRAM_SEPARATOR: char = '/';
+
+/// A reader of the log of Postfix.
+#[derive(Debug)]
+pub struct PostfixLog {
+    zone: TimeZone,
+    messages: MessageTable,
+    /// The last time that was read, as it is written, and the lines of it, each with its number.
+    moment: String,
+    equal_lines: HashMap<u64, u64>,
+}
+
+/// What lines contain.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogItems {
+    /// Items for the definition.
+    pub items: Vec<Value>,
+    /// The number of lines that report something else.
+    pub ignored: u64,
+    /// The number of lines that cannot be read.
+    pub unreadable: u64,
+    /// The first problem of an unreadable line, without personal data.
+    pub problem: Option<String>,
+    /// The number of deliveries of messages without earlier lines.
+    pub unjoined: u64,
+}
+
+impl LogItems {
+    fn report_unreadable(&mut self, problem: &str) {
+        self.unreadable += 1;
+        self.problem.get_or_insert_with(|| problem.to_owned());
+    }
+}
+
+impl PostfixLog {
+    /// A reader that knows nothing. Times without a zone are in this one.
+    #[must_use]
+    pub fn new(zone: TimeZone) -> Self {
+        let (messages, moment, equal_lines) = Default::default();
+        Self { zone, messages, moment, equal_lines }
+    }
+
+    /// A reader that knows nothing. Times without a zone are in UTC.
+    #[must_use]
+    pub fn in_utc() -> Self {
+        Self::new(TimeZone::UTC)
+    }
+
+    /// The number of messages that are known.
+    #[must_use]
+    pub fn messages(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// What is known of the lines so far, so that another reader can continue.
+    #[must_use]
+    pub fn save(&self) -> Vec<u8> {
+        let lines: Vec<(&u64, &u64)> = self.equal_lines.iter().collect();
+        json!({"messages": self.messages.save(), "moment": self.moment, "lines": lines}).to_string().into_bytes()
+    }
+
+    /// Continues with what was saved. What cannot be read is left out.
+    #[must_use]
+    pub fn load(mut self, saved: &[u8]) -> Self {
+        let saved: Value = serde_json::from_slice(saved).unwrap_or_default();
+        self.messages = saved.get("messages").map(MessageTable::load).unwrap_or_default();
+        saved.get("moment").and_then(Value::as_str).unwrap_or_default().clone_into(&mut self.moment);
+        let lines = saved.get("lines").and_then(Value::as_array);
+        self.equal_lines = lines.into_iter().flatten().filter_map(|line| Some((line.get(0)?.as_u64()?, line.get(1)?.as_u64()?))).collect();
+        self
+    }
+
+    /// Reads lines. Returns the records, and the number of deliveries of messages without earlier lines.
+    pub fn read(&mut self, hook: &Hook, lines: &[u8], now: SystemTime) -> (HookPage, u64) {
+        let mut found = LogItems::default();
+        for line in lines.split(|byte| *byte == b'\n') {
+            self.push(line, now, &mut found);
+        }
+        let mut page = hook.read_values(&found.items, now);
+        (page.ignored, page.unreadable) = (page.ignored + found.ignored, page.unreadable + found.unreadable);
+        page.problem = found.problem.or(page.problem);
+        (page, found.unjoined)
+    }
+
+    /// Reads a line.
+    pub fn push(&mut self, line: &[u8], now: SystemTime, found: &mut LogItems) {
+        // A writer that does not append leaves zeros after the file was truncated.
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_matches(|c: char| c == '\0' || c.is_whitespace());
+        if text.is_empty() {
+            return;
+        }
+        if text.len() > LINE_BYTES_MAX {
+            return found.report_unreadable("the line is too long");
+        }
+        let Some(line) = SyslogLine::parse(text) else { return found.report_unreadable("the line is not one of syslog") };
+        let number = self.number_of(line.stamp, text);
+        if !line.program.contains(PROGRAM_SEPARATOR) {
+            found.ignored += 1;
+            return;
+        }
+        match line::parse(line.program, line.message) {
+            Ok(Some((queue_id, event))) => match self.item(&line, queue_id, &event, now, found) {
+                Some(mut item) => {
+                    item.insert("line".to_owned(), text.into());
+                    item.insert("number".to_owned(), number.into());
+                    found.items.push(Value::Object(item));
+                }
+                None => found.ignored += 1,
+            },
+            Ok(None) => found.ignored += 1,
+            Err(problem) => found.report_unreadable(problem),
+        }
+    }
+
+    /// The number of equal lines of the same moment before this one.
+    fn number_of(&mut self, stamp: &str, text: &str) -> u64 {
+        if self.moment != stamp {
+            stamp.clone_into(&mut self.moment);
+            self.equal_lines.clear();
+        }
+        // The hash must be the same in the next process.
+        let hash = foldhash::fast::FixedState::default().hash_one(StableText(text.as_bytes()));
+        let is_full = self.equal_lines.len() >= EQUAL_LINES_MAX;
+        match self.equal_lines.get_mut(&hash) {
+            Some(count) => {
+                *count += 1;
+                *count
+            }
+            None => {
+                if !is_full {
+                    self.equal_lines.insert(hash, 0);
+                }
+                0
+            }
+        }
+    }
+
+    /// Notes what a line reports of its message, and makes the item of the record that it is, if any.
+    fn item(
+        &mut self,
+        line: &SyslogLine<'_>,
+        queue_id: Option<&str>,
+        event: &Event<'_>,
+        now: SystemTime,
+        found: &mut LogItems,
+    ) -> Option<Map<String, Value>> {
+        let instance = line.program.split(PROGRAM_SEPARATOR).next().unwrap_or_default();
+        let key_of = |queue_id: &str| format!("{} {instance} {queue_id}", line.host);
+        let key = queue_id.map(key_of);
+        let kept = |text: &str| Some(cut(text, KEPT_BYTES_MAX).to_owned()).filter(|text| !text.is_empty());
+        let mut item = Map::new();
+        match (event, &key) {
+            (Event::Client { host, ip, user }, Some(key)) => {
+                let message = self.messages.update(key);
+                message.origin = Some(if user.is_some() { "authenticated" } else { "remote" });
+                (message.client_host, message.client_ip) = (host.and_then(kept), ip.and_then(kept));
+                message.user = user.and_then(kept);
+                return None;
+            }
+            (Event::Local { sender }, Some(key)) => {
+                let message = self.messages.update(key);
+                (message.origin, message.sender) = (Some("local"), kept(sender));
+                return None;
+            }
+            (Event::Arrival, Some(key)) => {
+                self.messages.update(key).origin.get_or_insert("local");
+                return None;
+            }
+            (Event::Notification { queue_id }, _) => {
+                self.messages.update(&key_of(queue_id)).origin = Some("dsn");
+                return None;
+            }
+            (Event::Removed, Some(key)) => {
+                self.messages.remove(key);
+                return None;
+            }
+            (Event::Active { sender, size }, Some(key)) => {
+                let message = self.messages.update(key);
+                (message.sender, message.size) = (kept(sender), kept(size));
+                // It is logged again at each retry.
+                if message.origin.is_none() || std::mem::replace(&mut message.is_received, true) {
+                    return None;
+                }
+                item.insert("kind".to_owned(), "received".into());
+            }
+            (Event::Expired { sender }, Some(_)) => {
+                item.insert("kind".to_owned(), "expired".into());
+                put(&mut item, "sender", sender);
+            }
+            (Event::Delivery(delivery), Some(key)) => {
+                put_delivery(&mut item, delivery);
+                found.unjoined += u64::from(self.messages.get(key).is_none_or(|message| message.size.is_none()));
+            }
+            (Event::Rejection(rejection), _) => put_rejection(&mut item, rejection),
+            _ => return None,
+        }
+        put(&mut item, "host", line.host);
+        put(&mut item, "instance", instance);
+        put(&mut item, "service", line.program.rsplit(PROGRAM_SEPARATOR).next().unwrap_or_default());
+        put(&mut item, "queue_id", queue_id.unwrap_or_default());
+        if let Some(message) = key.as_deref().and_then(|key| self.messages.get(key)) {
+            let known = [
+                ("sender", &message.sender),
+                ("size", &message.size),
+                ("client_host", &message.client_host),
+                ("client_ip", &message.client_ip),
+                ("user", &message.user),
+            ];
+            for (name, value) in known {
+                if let Some(value) = value.as_deref().filter(|_| !item.contains_key(name)) {
+                    put(&mut item, name, value);
+                }
+            }
+            put(&mut item, "origin", message.origin.unwrap_or_default());
+        }
+        let now = Timestamp::try_from(now).unwrap_or_default();
+        let time = line.time.resolve(&self.zone, now).map(|time| time.to_string()).unwrap_or_default();
+        put(&mut item, "time", &time);
+        Some(item)
+    }
+}
+
+/// A text whose hash does not depend on the process.
+struct StableText<'t>(&'t [u8]);
+
+impl Hash for StableText<'_> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write(self.0);
+    }
+}
+
+fn put(item: &mut Map<String, Value>, name: &str, value: &str) {
+    if !value.is_empty() {
+        item.insert(name.to_owned(), value.into());
+    }
+}
+
+fn put_delivery(item: &mut Map<String, Value>, delivery: &Delivery<'_>) {
+    let Delivery { recipient, original, relay_host, relay_ip, delay, delays, dsn, status, text } = delivery;
+    put(item, "kind", "delivery");
+    put(item, "recipient", recipient);
+    put(item, "original", original.unwrap_or_default());
+    put(item, "relay_host", relay_host.unwrap_or_default());
+    put(item, "relay_ip", relay_ip.unwrap_or_default());
+    put(item, "delay", delay);
+    put(item, "dsn", dsn);
+    put(item, "status", status);
+    put(item, "text", text);
+    // Before the queue manager, in it, connecting, sending: the last two are the attempt.
+    let parts: Vec<f64> = delays.split('/').filter_map(|part| part.parse().ok()).collect();
+    if let [_, _, connecting, sending] = parts[..] {
+        item.insert("attempt_delay".to_owned(), json!(connecting + sending));
+    }
+}
+
+fn put_rejection(item: &mut Map<String, Value>, rejection: &Rejection<'_>) {
+    let Rejection { place, host, ip, text, sender, recipient } = rejection;
+    put(item, "kind", "rejection");
+    put(item, "place", place);
+    put(item, "client_host", host.unwrap_or_default());
+    put(item, "client_ip", ip.unwrap_or_default());
+    put(item, "text", text);
+    put(item, "sender", sender.unwrap_or_default());
+    put(item, "recipient", recipient.unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests;

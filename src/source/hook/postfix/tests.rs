@@ -1,0 +1,186 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::model::{Field, Outcome, Record, RecordEvent};
+use crate::source;
+use std::time::Duration;
+
+const LOG: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/postfix/mail.log"));
+
+fn hook() -> &'static Hook {
+    source::by_name("postfix").unwrap().hook.unwrap()
+}
+
+/// The day after the lines of the fixture.
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_960_000)
+}
+
+fn new_log() -> PostfixLog {
+    PostfixLog::in_utc()
+}
+
+fn records(text: &str) -> Vec<Record> {
+    new_log().read(hook(), text.as_bytes(), now()).0.records.into_iter().map(|found| found.record).collect()
+}
+
+/// A log with one delivery, whose end is this.
+fn delivery(end: &str) -> Record {
+    let line = format!("Nov 28 14:43:15 mx1 postfix/smtp[104]: 4F1A2B3C4D: to=<r@example.net>, {end}\n");
+    records(&line).into_iter().next().unwrap_or_else(|| panic!("no record of {line}"))
+}
+
+#[test]
+fn the_fixture_has_all_events() {
+    let (page, unjoined) = new_log().read(hook(), LOG.as_bytes(), now());
+    let count = |event, outcome| page.records.iter().filter(|found| (found.record.event, found.record.outcome) == (event, outcome)).count();
+    let outcomes = [Outcome::Delivered, Outcome::Deferred, Outcome::Failed, Outcome::Expired];
+    assert_eq!(outcomes.map(|outcome| count(RecordEvent::Delivery, Some(outcome))), [6, 6, 3, 1]);
+    assert_eq!((count(RecordEvent::Rejection, None), count(RecordEvent::Received, None)), (5, 4));
+    assert_eq!((page.unreadable, unjoined), (2, 5), "{:?}", page.problem);
+}
+
+#[test]
+fn the_lines_of_a_message_are_joined() {
+    let records = records(LOG);
+    let first = &records[1];
+    assert_eq!((first.outcome, first.size, first.source), (Some(Outcome::Delivered), Some(2048), Some("remote")));
+    assert_eq!((first.duration, first.attempt_duration), (Some(5.5), Some(5.4)));
+    for (field, expected) in [
+        (Field::MessageId, "4F1A2B3C4D"),
+        (Field::Sender, "s@example.com"),
+        (Field::Recipient, "r@example.net"),
+        (Field::ClientIp, "192.0.2.10"),
+        (Field::ClientHost, "client.example.com"),
+        (Field::PeerIp, "192.0.2.7"),
+        (Field::PeerHost, "mx.example.net"),
+        (Field::Transport, "smtp"),
+        (Field::Message, "250 2.0.0 Ok: queued as ABCDEF"),
+    ] {
+        assert_eq!(first.field(field), Some(expected));
+    }
+    // The same queue id in another instance is another message.
+    let other: Vec<_> = records.iter().filter(|record| record.field(Field::Sender) == Some("other@example.com")).collect();
+    assert_eq!((other.len(), other[0].size, other[0].source), (2, Some(77), None));
+}
+
+#[test]
+fn equal_lines_are_different_records_and_each_is_the_same_when_it_is_read_again() {
+    let identities = |log: &mut PostfixLog, text: &str| {
+        log.read(hook(), text.as_bytes(), now()).0.records.into_iter().map(|found| found.identity).collect::<Vec<_>>()
+    };
+    let whole = identities(&mut new_log(), LOG);
+    assert_eq!(whole.iter().collect::<std::collections::HashSet<_>>().len(), whole.len());
+    // A reader that starts again after each line continues in the same way.
+    let mut saved = new_log().save();
+    let mut again = Vec::new();
+    for line in LOG.lines() {
+        let mut log = new_log().load(&saved);
+        again.extend(identities(&mut log, line));
+        saved = log.save();
+    }
+    assert!(again == whole);
+    // What was read before does not matter, nor does the time.
+    let from = LOG.match_indices('\n').nth(20).unwrap().0 + 1;
+    let later = new_log().read(hook(), &LOG.as_bytes()[from..], now() + Duration::from_secs(86_400)).0;
+    let later: Vec<_> =
+        later.records.into_iter().filter(|found| found.record.event != RecordEvent::Received).map(|found| found.identity).collect();
+    assert!(!later.is_empty() && later.iter().all(|identity| whole.contains(identity)));
+}
+
+#[test]
+fn a_reader_that_continues_has_the_same_facts() {
+    let whole = records(LOG);
+    let mut saved = new_log().save();
+    let mut again = Vec::new();
+    for line in LOG.lines() {
+        let mut log = new_log().load(&saved);
+        again.extend(log.read(hook(), line.as_bytes(), now()).0.records.into_iter().map(|found| found.record));
+        saved = log.save();
+    }
+    assert_eq!(again, whole);
+}
+
+#[test]
+fn replies_and_their_stages_are_found() {
+    let relay = "relay=mx.example.net[192.0.2.7]:25, delay=1, delays=0/0/0.5/0.5, ";
+    let case = |end: &str| {
+        let record = delivery(&format!("{relay}{end}"));
+        let origin = record.origin.map(crate::model::FailureOrigin::as_str);
+        (record.reply.code, record.reply.status.map(|status| status.to_string()), record.reply.stage, origin)
+    };
+    let status = |text: &str| Some(text.to_owned());
+    for (end, expected) in [
+        ("dsn=2.0.0, status=sent (250 ok)", (Some(250), status("2.0.0"), None, None)),
+        (
+            "dsn=4.7.1, status=deferred (host mx.example.net[192.0.2.7] said: 451 4.7.1 later (in reply to RCPT TO command))",
+            (Some(451), status("4.7.1"), Some("rcpt_to"), Some("remote")),
+        ),
+        (
+            "dsn=5.0.0, status=bounced (host mx.example.net[192.0.2.7] said: 554-first 554 second (in reply to MAIL FROM command))",
+            (Some(554), status("5.0.0"), Some("mail_from"), Some("remote")),
+        ),
+        (
+            "dsn=4.4.2, status=deferred (lost connection with mx.example.net[192.0.2.7] while receiving the initial server greeting)",
+            (None, status("4.4.2"), Some("greeting"), Some("local")),
+        ),
+        (
+            "dsn=4.7.4, status=deferred (TLS is required, but was not offered by host mx.example.net[192.0.2.7])",
+            (None, status("4.7.4"), Some("tls"), Some("local")),
+        ),
+    ] {
+        assert_eq!(case(end), expected, "{end}");
+    }
+}
+
+#[test]
+fn what_follows_auth_is_cut_and_contents_of_messages_are_not_used() {
+    let records = records(LOG);
+    let texts: Vec<&str> = records.iter().filter_map(|record| record.field(Field::Message)).collect();
+    assert!(texts.iter().any(|text| text.ends_with("refused AUTH")), "{texts:?}");
+    assert!(!format!("{records:?}").contains("AHVzZXIA") && !format!("{records:?}").contains("private subject"));
+    assert!(texts.contains(&"5.7.1 not wanted"));
+}
+
+#[test]
+fn addresses_may_have_any_characters() {
+    for address in ["\"a>, relay=x\"@example.net", "a, status=sent (@example.net", "r=@example.net", ""] {
+        let line = format!(
+            "Nov 28 14:43:15 mx1 postfix/smtp[1]: 4F1A2B3C4D: to=<{address}>, relay=none, delay=1, delays=0/0/0/1, dsn=4.0.0, status=deferred (x)\n"
+        );
+        let found = records(&line);
+        assert!(found.len() <= 1, "{address}");
+        if !address.contains(">, relay=") && !address.is_empty() {
+            assert_eq!(found[0].field(Field::Recipient), Some(address));
+            assert_eq!(found[0].outcome, Some(Outcome::Deferred));
+        }
+    }
+}
+
+#[test]
+fn the_table_of_messages_is_bounded() {
+    let mut log = new_log();
+    let active =
+        |id: usize| format!("Nov 28 14:43:10 mx1 postfix/qmgr[1]: {id:010X}: from=<s{id}@example.com>, size=9, nrcpt=1 (queue active)\n");
+    let total = MESSAGES_MAX + 10;
+    let text: String = (0..total).map(active).collect();
+    log.read(hook(), text.as_bytes(), now());
+    assert_eq!(log.messages(), MESSAGES_MAX);
+    let sent = |id: usize| {
+        format!(
+            "Nov 28 14:43:15 mx1 postfix/smtp[1]: {id:010X}: to=<r@example.net>, relay=none, delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (x)\n"
+        )
+    };
+    let (page, unjoined) = log.read(hook(), [sent(9), sent(10)].concat().as_bytes(), now());
+    let senders: Vec<_> = page.records.iter().map(|found| found.record.field(Field::Sender)).collect();
+    assert_eq!((senders, unjoined), (vec![None, Some("s10@example.com")], 1));
+    let removed = format!("Nov 28 14:43:16 mx1 postfix/qmgr[1]: {:010X}: removed\n", 10);
+    log.read(hook(), removed.as_bytes(), now());
+    assert_eq!(log.messages(), MESSAGES_MAX - 1);
+}
+
+#[test]
+fn zeros_before_a_line_are_left_out() {
+    let line = LOG.lines().nth(5).unwrap();
+    assert_eq!(records(&format!("\0\0\0{line}\r\n")), records(line));
+    assert_eq!(records(line).len(), 1);
+}
