@@ -3,7 +3,11 @@
 mod acknowledgement;
 mod authentication;
 mod detail;
-mod kills;
 mod kumomta_hook;
+mod limits;
 mod pressure;
+mod sender_faults;
+mod senders;
+mod soak;
+mod wire;
 mod world;
