@@ -6,7 +6,7 @@ use super::cli::DemoArgs;
 use super::run::StopSignals;
 use super::service::Service;
 use crate::config::{self, Environment, LogLevel};
-use crate::simulate::{self, Hook, HookSender, Options, Receiver, SimulatedServer, System};
+use crate::simulate::{self, Hook, HookSender, HookSystem, Options, Receiver, SigningKey, SimulatedServer, System};
 use crate::source;
 use crate::telemetry::SelfTelemetry;
 use std::fs::Permissions;
@@ -64,10 +64,9 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
         // A minimal container image has no temporary directory. The rest of the demo works without it.
         Err(error) => println!("\n  log   off, because no temporary directory can be created: {error}; set TMPDIR"),
     }
-    let senders: Vec<&str> =
-        servers.iter().map(SimulatedServer::system).filter(|system| system.sends_deliveries()).map(System::name).collect();
+    let senders: Vec<&str> = servers.iter().filter_map(|server| server.system().hook_system()).map(HookSystem::name).collect();
     if let Some(receiver) = service.receive_address.filter(|_| !senders.is_empty()) {
-        println!("  hooks {} send their deliveries to http://{receiver}/v1/deliveries/", senders.join(" and "));
+        println!("  hooks deliveries of {} are sent to http://{receiver}/v1/deliveries/", senders.join(", "));
     }
     println!("  pull  http://{address}/metrics   (status page: http://{address}/)");
     println!("  push  OTLP/gRPC to {endpoint}{} every {}", if receiver.is_some() { ", inside this demo," } else { "" }, args.interval);
@@ -110,15 +109,19 @@ fn selected(systems: &[System]) -> Vec<System> {
 
 /// Sends the deliveries of a server to the receiver of the demo.
 fn send_deliveries(server: &SimulatedServer, address: SocketAddr) -> Option<HookSender> {
-    let system = server.system();
-    let url = format!("http://{address}/v1/deliveries/demo-{}", system.name());
-    let hook = Hook { url, secret: simulate::TOKEN.to_owned(), fault: None };
-    system.sends_deliveries().then(|| server.send_deliveries(hook).ok()).flatten()
+    let system = server.system().hook_system()?;
+    let hook = Hook::new(format!("http://{address}/v1/deliveries/demo-{}", system.name()));
+    let token = simulate::TOKEN.to_owned();
+    let hook = match system.signs_with_secret() {
+        true => Hook { signing_key: Some(SigningKey::Secret(token)), ..hook },
+        false => Hook { token: Some(token), ..hook },
+    };
+    server.send_deliveries(hook).ok().flatten()
 }
 
 /// The part of a target that accepts the deliveries of a simulated system.
-fn deliveries_part(system: System) -> String {
-    let credential = if system == System::Emailengine { "signing_key" } else { "token" };
+fn deliveries_part(system: HookSystem) -> String {
+    let credential = if system.signs_with_secret() { "signing_key" } else { "token" };
     format!("deliveries: {{{credential}: {}, include: [delivery_domain], by: [provider, source]}}, ", simulate::TOKEN)
 }
 
@@ -172,7 +175,7 @@ fn file(servers: &[SimulatedServer], args: &DemoArgs, endpoint: &str, state_dir:
         let (name, url) = (system.name(), server.url());
         let delivery_log = source::by_name(name).and_then(|source| source.delivery_log).filter(|_| state_dir.is_some());
         let delivery_log = delivery_log.map(|log| format!("{}: {{{DELIVERY_LOG_KEYS}}}, ", log.part.name)).unwrap_or_default();
-        let deliveries = if system.sends_deliveries() && state_dir.is_some() { deliveries_part(system) } else { String::new() };
+        let deliveries = system.hook_system().filter(|_| state_dir.is_some()).map(deliveries_part).unwrap_or_default();
         let keys = system.credential_keys() + &system.parts_key(&(delivery_log + &deliveries)) + system.demo_keys();
         file += &format!("  - {{name: demo-{name}, system: {name}, url: \"{url}\", {keys}}}\n");
     }

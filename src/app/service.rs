@@ -6,7 +6,7 @@ use crate::config::{Config, Prometheus, RECEIVE_BYTES_DEFAULT};
 use crate::delivery_log::StateError;
 use crate::export::otlp::{ExportQueue, Push, PushStatus, SendError};
 use crate::poll;
-use crate::receive::{Receiver, ReceiverError, RecordStore, StoreSettings};
+use crate::receive::{ReceiveLimits, Receiver, ReceiverError, RecordStore, StoreSettings};
 use crate::serve::{Access, AccessError, AppState};
 use crate::telemetry::{SelfTelemetry, SelfTelemetryError, SelfWatch, TargetSet};
 use std::net::SocketAddr;
@@ -119,6 +119,7 @@ impl Service {
                 otlp: config.export.otlp.clone(),
                 targets: targets.clone(),
                 telemetry: self_telemetry.clone(),
+                limits: ReceiveLimits::default(),
             };
             Arc::new(RecordStore::new(settings, stop.clone()))
         });

@@ -21,6 +21,12 @@ const STALL_MAX: Duration = Duration::from_secs(4);
 /// The longest time of a body.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// The bytes of a refused body that are read before the response. A sender that is still sending when the connection is closed might not
+/// read the response.
+const DISCARDED_BYTES_MAX: usize = 1024 * 1024;
+/// The longest time in which they are read.
+const DISCARD_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// Memory for bodies. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct BodyMemory(Arc<Semaphore>);
@@ -39,11 +45,12 @@ impl BodyMemory {
     }
 }
 
-/// A body, with the memory that it occupies.
+/// A body.
 #[derive(Debug)]
 pub(super) struct ReceivedBody {
     pub bytes: Bytes,
-    _memory: Vec<OwnedSemaphorePermit>,
+    /// The memory that it occupies.
+    pub memory: Vec<OwnedSemaphorePermit>,
 }
 
 /// The reason why a body was not read.
@@ -77,7 +84,21 @@ async fn read_within(mut body: Body, bytes_max: usize, memories: [&BodyMemory; 2
         }
         bytes.extend_from_slice(&data);
     }
-    Ok(ReceivedBody { bytes: bytes.freeze(), _memory: permits })
+    Ok(ReceivedBody { bytes: bytes.freeze(), memory: permits })
+}
+
+/// Reads a body that is refused, and keeps nothing of it.
+pub(super) async fn discard(mut body: Body) {
+    let read = async {
+        let mut bytes = 0;
+        while bytes < DISCARDED_BYTES_MAX
+            && let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await
+        {
+            bytes += frame.data_ref().map_or(0, bytes::Bytes::len);
+        }
+    };
+    // A sender that is slower gets its response before the end of its request.
+    let _ = timeout(DISCARD_TIME_MAX, read).await;
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::intake::Intake;
 use super::outbox::Outbox;
+use super::refusal_log::RefusalCause;
 use crate::delivery_log::{HashKey, RecordUid};
 use crate::export::otlp::LogsEncoder;
 use crate::model::{Record, RecordState};
@@ -10,20 +11,36 @@ use crate::telemetry::CollectedTarget;
 use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 /// Requests that wait while others are written. Further ones are refused.
 pub(super) const WAITING_MAX: usize = 256;
 /// Records that are written together.
 const BATCH_RECORDS_MAX: usize = 10_000;
 
-/// The records of a request, which wait to be durable.
+/// The resources of a request: its place among the requests of its target, and the memory of its body.
+#[derive(Debug)]
+pub(super) struct RequestResources {
+    _slot: OwnedSemaphorePermit,
+    _memory: Vec<OwnedSemaphorePermit>,
+}
+
+impl RequestResources {
+    pub(super) const fn new(slot: OwnedSemaphorePermit, memory: Vec<OwnedSemaphorePermit>) -> Self {
+        Self { _slot: slot, _memory: memory }
+    }
+}
+
+/// The records of a page of a request, which wait to be durable.
 #[derive(Debug)]
 pub(super) struct Submission {
     pub collected: Arc<CollectedTarget>,
     pub intake: Arc<Intake>,
     pub records: Vec<(RecordUid, Record)>,
     pub received_at: SystemTime,
+    /// The resources of the request, occupied until its records are durable or refused, even if its sender has got its response. `None` for
+    /// records of a file.
+    pub resources: Option<Arc<RequestResources>>,
     /// Gets `true` once the records are durable, or `false` if they could not be stored.
     pub durable: oneshot::Sender<bool>,
 }
@@ -62,17 +79,18 @@ impl Committer {
 
     /// Writes the records of one target and responds to each submission.
     async fn commit(&self, submissions: Vec<Submission>) {
-        let (mut records, mut senders, mut received_at) = (Vec::new(), Vec::new(), SystemTime::now());
+        let (mut records, mut senders, mut resources, mut received_at) = (Vec::new(), Vec::new(), Vec::new(), SystemTime::now());
         let Some((collected, intake)) = submissions.first().map(|first| (first.collected.clone(), first.intake.clone())) else { return };
         for submission in submissions {
             records.extend(submission.records);
             received_at = received_at.min(submission.received_at);
             senders.push(submission.durable);
+            resources.extend(submission.resources);
         }
         let is_durable = match self.store(&collected, &intake, records, received_at).await {
             Ok(is_durable) => is_durable,
             Err(error) => {
-                intake.log(&format!("delivery records cannot be received, because state_dir cannot be used: {error}"));
+                intake.log_refusal(RefusalCause::NotStored, || format!("state_dir cannot be used: {error}"));
                 false
             }
         };

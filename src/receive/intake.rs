@@ -3,6 +3,7 @@
 use super::body::BodyMemory;
 use super::one_time_tokens::OneTimeTokens;
 use super::recent_uids::RecentUids;
+use super::refusal_log::{RefusalCause, RefusalLog};
 use super::uid_journal::UidJournal;
 use crate::delivery_log::RecordUid;
 use crate::model::Record;
@@ -12,8 +13,9 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::Semaphore;
-use tracing::warn;
+use tracing::{info, warn};
 
 /// The requests of one target at the same time. Further ones get 503, so that a flood costs its sender only.
 const TARGET_REQUESTS_MAX: usize = 32;
@@ -30,17 +32,20 @@ pub(super) struct Intake {
     pub parser: Arc<Semaphore>,
     pub memory: BodyMemory,
     state_dir: PathBuf,
+    recent_uids_max: usize,
     /// `None` until the first record.
     known: Mutex<Option<(UidJournal, RecentUids)>>,
     tokens: Mutex<OneTimeTokens>,
     journal_problem: Mutex<ProblemLog<()>>,
     logged: Mutex<LoggedSet<String>>,
+    refusals: Mutex<RefusalLog>,
 }
 
 impl Intake {
-    fn new(name: &str, state_dir: PathBuf) -> Self {
+    fn new(name: &str, state_dir: PathBuf, recent_uids_max: usize) -> Self {
         Self {
             name: name.into(),
+            recent_uids_max,
             slots: Arc::new(Semaphore::new(TARGET_REQUESTS_MAX)),
             parser: Arc::new(Semaphore::new(1)),
             memory: BodyMemory::of_one_target(),
@@ -49,6 +54,7 @@ impl Intake {
             tokens: Mutex::default(),
             journal_problem: Mutex::default(),
             logged: Mutex::new(LoggedSet::new(LOGGED_PROBLEMS_MAX)),
+            refusals: Mutex::default(),
         }
     }
 
@@ -60,7 +66,7 @@ impl Intake {
         let mut known = self.known.lock();
         let (_, recent) = match &mut *known {
             Some(known) => known,
-            None => known.insert(UidJournal::open(&self.state_dir, &self.name)?),
+            None => known.insert(UidJournal::open(&self.state_dir, &self.name, self.recent_uids_max)?),
         };
         let mut in_batch = HashSet::new();
         Ok(records.into_iter().filter(|(uid, _)| !recent.contains(uid.short()) && in_batch.insert(uid.short())).collect())
@@ -87,6 +93,22 @@ impl Intake {
         tokens.iter().all(|token| known.admit(token, body))
     }
 
+    /// Logs that requests are refused, once until it ends.
+    pub(super) fn log_refusal(&self, cause: RefusalCause, problem: impl FnOnce() -> String) {
+        if self.refusals.lock().refuse(cause, Instant::now()) {
+            let target = &self.name;
+            warn!(%target, "delivery records are refused with {}: {}", cause.status(), problem());
+        }
+    }
+
+    /// Logs that requests are not refused any more for these causes, if the start was logged.
+    pub(super) fn log_acceptance(&self, causes: &[RefusalCause]) {
+        if let Some(refused) = self.refusals.lock().accept(causes) {
+            let target = &self.name;
+            info!(%target, refused, "delivery records are accepted again");
+        }
+    }
+
     /// Logs a problem of the target's requests, each text once.
     pub(super) fn log(&self, problem: &str) {
         if self.logged.lock().insert(&problem.to_owned()) {
@@ -100,12 +122,13 @@ impl Intake {
 #[derive(Debug)]
 pub(super) struct Intakes {
     state_dir: PathBuf,
+    recent_uids_max: usize,
     by_name: Mutex<HashMap<String, Arc<Intake>>>,
 }
 
 impl Intakes {
-    pub(super) fn new(state_dir: PathBuf) -> Self {
-        Self { state_dir, by_name: Mutex::default() }
+    pub(super) fn new(state_dir: PathBuf, recent_uids_max: usize) -> Self {
+        Self { state_dir, recent_uids_max, by_name: Mutex::default() }
     }
 
     /// The intake of a configured target. The number of intakes is bounded by the number of targets: `is_configured` removes others.
@@ -115,7 +138,7 @@ impl Intakes {
             return intake.clone();
         }
         by_name.retain(|name, _| is_configured(name));
-        let intake = Arc::new(Intake::new(name, self.state_dir.clone()));
+        let intake = Arc::new(Intake::new(name, self.state_dir.clone(), self.recent_uids_max));
         by_name.insert(name.to_owned(), intake.clone());
         intake
     }

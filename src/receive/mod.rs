@@ -11,24 +11,35 @@
 //! 200, 401 without a valid credential, 404 for an unknown target, and 503 for "later": senders give up at other codes. A request of an
 //! authenticated sender that cannot be read gets 200 and is counted, because no retry would change it.
 //!
+//! # Bodies are read whole, and their records page by page
+//!
+//! A signature covers the whole body, so no record of it can be accepted before its end. Its records are read in pages, and each page is
+//! durable before the next one is read: the memory of the records is bounded, whatever the body. If the pages take too long, the sender
+//! gets 503; the records that are durable by then are recognized when it tries again, so that each attempt gets further.
+//!
 //! # No queue without bound
 //!
 //! The memory of bodies, the requests of one target and the disk space have limits. A request that exceeds one is refused with 503 at once;
-//! the sender has a queue of its own.
+//! the sender has a queue of its own. What a request occupies is free when its work has ended, which can be later than its response.
 
 mod authenticate;
 mod body;
 mod commit;
 mod files;
 mod intake;
+mod limits;
 mod one_time_tokens;
 mod outbox;
+mod parse;
 mod recent_uids;
+mod refusal;
+mod refusal_log;
 mod server;
 mod store;
 mod uid_journal;
 
 pub use files::LogFileFollower;
+pub use limits::ReceiveLimits;
 pub use server::{Receiver, ReceiverError};
 pub use store::{RecordInlet, RecordStore, StoreSettings};
 

@@ -4,7 +4,7 @@ use crate::config;
 use crate::export::otlp::{EncodedRequest, LogsSender};
 use crate::export::queue::request_exporter::ExportFailure;
 use crate::export::queue::request_file::SpoolEntry;
-use crate::export::queue::request_list::{QueuedRequest, RequestKey, SPOOLED_REQUESTS_MAX};
+use crate::export::queue::request_list::{QueuedRequest, RequestKey};
 use crate::export::queue::spool::Spool;
 use crate::export::queue::store::SpoolSignal;
 use crate::export::request_body::RequestBody;
@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use parking_lot::Mutex;
 use prost::Message;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,9 +37,39 @@ const LAST_REQUEST_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Outbox {
     spool: Spool,
-    pending: Mutex<BTreeMap<RequestKey, Pending>>,
+    requests_max: usize,
+    pending: Mutex<PendingRequests>,
     added: Notify,
     next_collection: AtomicU64,
+}
+
+/// The stored requests by age, and the number of their records.
+#[derive(Debug, Default)]
+struct PendingRequests {
+    by_key: BTreeMap<RequestKey, Pending>,
+    /// The records of each target that is known.
+    records: HashMap<Arc<str>, u64>,
+}
+
+impl PendingRequests {
+    fn extend(&mut self, requests: impl IntoIterator<Item = (RequestKey, Pending)>) {
+        for (key, request) in requests {
+            if let Some(target) = &request.target {
+                *self.records.entry(target.clone()).or_default() += request.records;
+            }
+            self.by_key.insert(key, request);
+        }
+    }
+
+    fn remove(&mut self, key: RequestKey) {
+        let Some(Pending { target: Some(target), records, .. }) = self.by_key.remove(&key) else { return };
+        if let Some(of_target) = self.records.get_mut(&target) {
+            *of_target -= records;
+            if *of_target == 0 {
+                self.records.remove(&target);
+            }
+        }
+    }
 }
 
 /// A stored request.
@@ -59,7 +89,8 @@ impl Pending {
 
 impl Outbox {
     /// Opens the directory in `state_dir`. A directory that cannot be opened now is opened by a later write.
-    pub(super) fn open(state_dir: &Path, max_bytes: usize, telemetry: Arc<SelfTelemetry>) -> Self {
+    /// At most `requests_max` requests are stored.
+    pub(super) fn open(state_dir: &Path, max_bytes: usize, requests_max: usize, telemetry: Arc<SelfTelemetry>) -> Self {
         let config = config::Spool { dir: state_dir.join(DIR), max_bytes };
         let (spool, found) = Spool::open(&config, SpoolSignal::Logs, telemetry);
         if !found.is_empty() {
@@ -70,17 +101,14 @@ impl Outbox {
         let after_found = found.last().map_or(0, |last| last.key.collection.saturating_add(1));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let first = u64::try_from(now).unwrap_or_default().max(after_found);
-        Self {
-            spool,
-            pending: Mutex::new(found.iter().map(Pending::found).collect()),
-            added: Notify::new(),
-            next_collection: AtomicU64::new(first),
-        }
+        let mut pending = PendingRequests::default();
+        pending.extend(found.iter().map(Pending::found));
+        Self { spool, requests_max, pending: Mutex::new(pending), added: Notify::new(), next_collection: AtomicU64::new(first) }
     }
 
     /// Stores requests of a target: all of them or, if the disk is full or fails, none. Returns `true` if they are on disk.
     pub(super) async fn store(&self, target: &Arc<str>, requests: Vec<EncodedRequest>) -> bool {
-        if self.pending.lock().len() + requests.len() > SPOOLED_REQUESTS_MAX {
+        if self.pending.lock().by_key.len() + requests.len() > self.requests_max {
             return false;
         }
         let mut stored = Vec::new();
@@ -111,8 +139,7 @@ impl Outbox {
 
     /// The number of stored records of each target that is known.
     pub(super) fn records(&self, target: &str) -> u64 {
-        let pending = self.pending.lock();
-        pending.values().filter(|request| request.target.as_deref() == Some(target)).map(|request| request.records).sum()
+        self.pending.lock().records.get(target).copied().unwrap_or(0)
     }
 
     /// The oldest request, and those of the same target that follow it and fit into one request of `bytes_max` bytes.
@@ -120,7 +147,7 @@ impl Outbox {
         let pending = self.pending.lock();
         let mut next = Vec::<(RequestKey, Pending)>::new();
         let mut bytes = 0;
-        for (key, request) in pending.iter().take(MERGED_MAX) {
+        for (key, request) in pending.by_key.iter().take(MERGED_MAX) {
             bytes += request.bytes;
             let belongs =
                 |(_, first): &(RequestKey, Pending)| first.target.is_some() && first.target == request.target && bytes <= bytes_max;
@@ -170,7 +197,7 @@ impl Outbox {
                     keys.push(*key);
                 }
                 // It was counted, and moved to the directory of damaged requests.
-                Err(ExportFailure::Damaged(_)) => drop(self.pending.lock().remove(key)),
+                Err(ExportFailure::Damaged(_)) => self.pending.lock().remove(*key),
                 Err(_) => {
                     tokio::time::sleep(READ_RETRY).await;
                     break;
@@ -185,7 +212,7 @@ impl Outbox {
         self.spool.delete(keys.iter().copied()).await;
         {
             let mut pending = self.pending.lock();
-            keys.iter().for_each(|key| drop(pending.remove(key)));
+            keys.iter().for_each(|key| pending.remove(*key));
         }
         if let Some(deliveries) = targets.find(name).and_then(|collected| collected.deliveries.clone()) {
             deliveries.count(RecordState::Sent, records - rejected);
@@ -203,5 +230,47 @@ fn target_of(request: &[u8]) -> Option<Arc<str>> {
     match instance.value?.value? {
         Value::StringValue(name) => Some(name.into()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn requests(count: usize) -> Vec<EncodedRequest> {
+        vec![EncodedRequest { bytes: Bytes::from_static(b"request"), points: 2 }; count]
+    }
+
+    fn files(state_dir: &Path) -> usize {
+        let dir = state_dir.join(DIR).join(SpoolSignal::Logs.dir());
+        let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name != "lock" && name != "damaged").count()
+    }
+
+    #[tokio::test]
+    async fn at_the_limit_of_requests_none_of_them_is_stored() {
+        let dir = tempfile::tempdir().unwrap();
+        let telemetry = Arc::new(SelfTelemetry::quiet().unwrap());
+        let outbox = Outbox::open(dir.path(), usize::MAX, 5, telemetry.clone());
+        let (one, other) = ("mta1".into(), "mta2".into());
+        assert!(outbox.store(&one, requests(3)).await);
+        assert!(!outbox.store(&other, requests(3)).await, "all or none");
+        assert_eq!((files(dir.path()), outbox.records("mta1"), outbox.records("mta2")), (3, 6, 0));
+        assert!(outbox.store(&other, requests(2)).await);
+        assert!(!outbox.store(&one, requests(1)).await);
+        // Requests of an earlier run count, too.
+        outbox.spool.close().await;
+        drop(outbox);
+        let outbox = Outbox::open(dir.path(), usize::MAX, 6, telemetry);
+        assert!(outbox.store(&one, requests(1)).await);
+        assert!(!outbox.store(&one, requests(1)).await);
+        // Space is free again when a request was exported.
+        let oldest = outbox.next(usize::MAX)[0].0;
+        outbox.spool.delete([oldest]).await;
+        outbox.pending.lock().remove(oldest);
+        assert!(outbox.store(&other, requests(1)).await);
+        assert_eq!((files(dir.path()), outbox.records("mta1"), outbox.records("mta2")), (6, 2, 2));
     }
 }

@@ -1,22 +1,23 @@
 //! The listener: `POST /v1/deliveries/TARGET`.
 
-use super::authenticate::{check_headers, check_signature};
+use super::authenticate::{AuthenticationError, check_headers, check_signature};
 use super::body::{self, BodyError, BodyMemory};
-use super::commit::Submission;
+use super::commit::{RequestResources, Submission};
 use super::intake::Intake;
+use super::parse::ParseTask;
+use super::refusal::Refusal;
+use super::refusal_log::RefusalCause;
 use super::store::{RecordInlet, RecordStore};
-use super::{COMMIT_WAIT_MAX, RETRY_AFTER};
 use crate::config::{self, Deliveries, Prometheus};
-use crate::delivery_log::{RecordUid, StateError};
+use crate::delivery_log::StateError;
 use crate::export::otlp::SendError;
-use crate::model::{Record, RecordState};
-use crate::serve::{Access, AccessError, serve};
+use crate::model::RecordState;
+use crate::serve::{Access, AccessError, Limits, serve};
 use crate::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::header::{RETRY_AFTER as RETRY_AFTER_HEADER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use std::sync::Arc;
@@ -24,6 +25,9 @@ use std::time::SystemTime;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+
+/// Connections of one client. All senders may be behind one proxy, so it is not far below the number of all connections.
+const CLIENT_CONNECTIONS_MAX: usize = 384;
 
 /// The reason why records cannot be received.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +73,7 @@ impl Receiver {
         telemetry: Arc<SelfTelemetry>,
     ) -> Result<Self, ReceiverError> {
         let listener = Prometheus { tls: config.tls.clone(), ..Prometheus::open(config.listen.clone()) };
-        let access = Access::new(listener, telemetry.clone())?;
+        let access = Access::with_limits(listener, telemetry.clone(), connection_limits())?;
         Ok(Self { access, targets, telemetry, inlet: store.inlet()? })
     }
 
@@ -82,30 +86,10 @@ impl Receiver {
     }
 }
 
-/// A response without records.
-enum Refusal {
-    /// 401.
-    Unauthenticated,
-    /// 404.
-    UnknownTarget,
-    /// 503, with the reason.
-    Later(&'static str),
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Unauthenticated => {
-                let challenge = [(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"postmeter\", Basic realm=\"postmeter\""))];
-                (StatusCode::UNAUTHORIZED, challenge, "the credential is missing or wrong\n").into_response()
-            }
-            Self::UnknownTarget => (StatusCode::NOT_FOUND, "there is no target of this name that receives deliveries\n").into_response(),
-            Self::Later(reason) => {
-                let seconds = [(RETRY_AFTER_HEADER, HeaderValue::from(RETRY_AFTER.as_secs()))];
-                (StatusCode::SERVICE_UNAVAILABLE, seconds, format!("{reason}; try again later\n")).into_response()
-            }
-        }
-    }
+/// The limits of connections. Those of one client are wide, because the limits of each target keep a flood from the others.
+fn connection_limits() -> Limits {
+    let limits = Limits::default();
+    Limits { connections_client_max: CLIENT_CONNECTIONS_MAX, requests_client_max: limits.requests_max, ..limits }
 }
 
 /// Serves `POST /v1/deliveries/TARGET`.
@@ -129,100 +113,103 @@ impl App {
         let Some(deliveries) = collected.target.config.deliveries.clone() else { return Err(Refusal::UnknownTarget) };
         let intake = self.inlet.intake(name);
         self.authenticate(&intake, check_headers(&deliveries, headers))?;
-        let busy = |_| {
-            self.telemetry.access.refused("busy");
-            Refusal::Later("too many requests of this target")
+        let Ok(slot) = intake.slots.clone().try_acquire_owned() else {
+            body::discard(body).await;
+            return Err(self.refuse_later(&intake, RefusalCause::Busy, "the target has too many requests at a time"));
         };
-        let _slot = intake.slots.clone().try_acquire_owned().map_err(busy)?;
         let read = body::read(body, deliveries.hook.body_bytes_max, [&self.memory, &intake.memory]).await;
         let body = read.map_err(|error| self.body_refusal(error, &intake, &deliveries))?;
-        let deadline = tokio::time::Instant::now() + COMMIT_WAIT_MAX;
+        let deadline = tokio::time::Instant::now() + self.inlet.limits.commit_wait_max;
         self.authenticate(&intake, check_signature(&intake, &deliveries, headers, &body.bytes, received_at))?;
-        let durable = async {
-            let records = self.parse(&collected, &intake, &deliveries, body.bytes.clone(), received_at).await?;
-            if records.is_empty() {
-                return Ok(true);
+        intake.log_acceptance(RefusalCause::BEFORE_AUTHENTICATION);
+        let task = ParseTask {
+            hook: deliveries.hook,
+            key: self.inlet.key.clone(),
+            target: intake.name.clone(),
+            body: body.bytes,
+            received_at,
+            page_bytes_max: self.inlet.limits.page_bytes_max,
+            resources: Arc::new(RequestResources::new(slot, body.memory)),
+        };
+        let stored = tokio::time::timeout_at(deadline, self.store(task, &collected, &intake)).await;
+        stored.unwrap_or_else(|_| Err(self.refuse_later(&intake, RefusalCause::TooSlow, "the records are not stored in time")))?;
+        intake.log_acceptance(RefusalCause::AFTER_AUTHENTICATION);
+        Ok(())
+    }
+
+    /// Makes the records of a body durable, page by page.
+    async fn store(&self, task: ParseTask, collected: &Arc<CollectedTarget>, intake: &Arc<Intake>) -> Result<(), Refusal> {
+        let (received_at, resources) = (task.received_at, task.resources.clone());
+        let started = task.start(intake, &self.inlet.parsers).await;
+        let (mut pages, thread) = started.map_err(|_| Refusal::Later("the receiver is stopping"))?;
+        let mut unreadable = 0;
+        while let Some(page) = pages.recv().await {
+            unreadable += page.unreadable;
+            if let Some(problem) = page.problem {
+                intake.log(&format!("an item of a request is not a valid delivery record and is skipped: {problem}"));
+            }
+            if page.records.is_empty() {
+                continue;
             }
             let (durable, result) = oneshot::channel();
-            let submission = Submission { collected, intake: intake.clone(), records, received_at, durable };
-            self.inlet.submissions.try_send(submission).map_err(|_| {
-                self.telemetry.access.refused("busy");
-                Refusal::Later("too many requests wait to be stored")
-            })?;
-            Ok(result.await.unwrap_or(false))
-        };
-        match tokio::time::timeout_at(deadline, durable).await {
-            Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => {
-                self.telemetry.access.refused("not_stored");
-                intake.log("delivery records are refused with 503, because they cannot be stored: the space of receive.max_bytes is used, or the disk fails");
-                Err(Refusal::Later("the records cannot be stored"))
-            }
-            Ok(Err(refusal)) => Err(refusal),
-            Err(_) => {
-                self.telemetry.access.refused("not_stored");
-                Err(Refusal::Later("the records are not stored yet"))
+            let (collected, intake_of, resources) = (collected.clone(), intake.clone(), Some(resources.clone()));
+            let submission = Submission { collected, intake: intake_of, records: page.records, received_at, resources, durable };
+            let sent = self.inlet.submissions.try_send(submission);
+            sent.map_err(|_| self.refuse_later(intake, RefusalCause::Busy, "too many requests wait to be stored"))?;
+            if !result.await.unwrap_or(false) {
+                return Err(self.refuse_later(
+                    intake,
+                    RefusalCause::NotStored,
+                    "the space of receive.max_bytes or the number of stored requests is used, or the disk fails",
+                ));
             }
         }
+        // A thread that failed has not read the body to its end.
+        thread.await.map_err(|_| Refusal::Later("reading the request failed"))?;
+        // Counted once, not at each attempt of the sender.
+        if let Some(deliveries) = &collected.deliveries {
+            deliveries.count(RecordState::Unreadable, unreadable);
+        }
+        Ok(())
+    }
+
+    /// Counts and logs a refusal for which the sender is to try again.
+    fn refuse_later(&self, intake: &Intake, cause: RefusalCause, problem: &'static str) -> Refusal {
+        self.telemetry.access.refused(match cause {
+            RefusalCause::NotStored | RefusalCause::TooSlow => "not_stored",
+            RefusalCause::TooLarge => "body_too_large",
+            RefusalCause::Busy | RefusalCause::Unauthenticated | RefusalCause::UnusableCredential => "busy",
+        });
+        intake.log_refusal(cause, || problem.to_owned());
+        Refusal::Later(problem)
     }
 
     /// Turns a failed authentication into a response. A sender is not blamed for a key that Postmeter cannot read.
-    fn authenticate(&self, intake: &Intake, result: Result<(), super::authenticate::AuthenticationError>) -> Result<(), Refusal> {
+    fn authenticate(&self, intake: &Intake, result: Result<(), AuthenticationError>) -> Result<(), Refusal> {
         let Err(error) = result else { return Ok(()) };
         if error.is_own() {
-            intake.log(&format!("delivery records are refused with 503: {error}"));
+            intake.log_refusal(RefusalCause::UnusableCredential, || error.to_string());
             return Err(Refusal::Later("the receiver cannot check the credential"));
         }
         self.telemetry.access.refused("unauthenticated");
-        intake.log(&format!("delivery records are refused with 401: {error}; compare the credentials here and at the sender"));
+        intake.log_refusal(RefusalCause::Unauthenticated, || format!("{error}; compare the credentials here and at the sender"));
         Err(Refusal::Unauthenticated)
     }
 
     fn body_refusal(&self, error: BodyError, intake: &Intake, deliveries: &Deliveries) -> Refusal {
         match error {
-            BodyError::NoMemory => {
-                self.telemetry.access.refused("busy");
-                Refusal::Later("too many requests")
-            }
+            BodyError::NoMemory => self.refuse_later(intake, RefusalCause::Busy, "the requests of the target need too much memory"),
             BodyError::TooLarge => {
                 let bytes_max = deliveries.hook.body_bytes_max;
-                intake.log(&format!(
-                    "delivery records are refused with 503: a request exceeds {bytes_max} bytes; let the sender send smaller batches"
-                ));
-                self.telemetry.access.refused("body_too_large");
-                Refusal::Later("the request is too large")
+                intake.log_refusal(RefusalCause::TooLarge, || {
+                    format!("a request exceeds {bytes_max} bytes; let the sender send smaller batches")
+                });
+                self.refuse_later(intake, RefusalCause::TooLarge, "the request is too large")
             }
             BodyError::Incomplete => {
                 self.telemetry.access.refused("slow_request");
                 Refusal::Later("the request is incomplete")
             }
         }
-    }
-
-    /// Reads the records of a body on a blocking thread.
-    async fn parse(
-        &self,
-        collected: &CollectedTarget,
-        intake: &Intake,
-        deliveries: &Deliveries,
-        body: bytes::Bytes,
-        received_at: SystemTime,
-    ) -> Result<Vec<(RecordUid, Record)>, Refusal> {
-        let closed = |_| Refusal::Later("the receiver is stopping");
-        let _own = intake.parser.acquire().await.map_err(closed)?;
-        let _shared = self.inlet.parsers.acquire().await.map_err(closed)?;
-        let (hook, key, name) = (deliveries.hook, self.inlet.key.clone(), intake.name.clone());
-        let parsed = tokio::task::spawn_blocking(move || {
-            let page = hook.read(&body, received_at);
-            (RecordInlet::identify(&key, &name, page.records), page.ignored, page.unreadable, page.problem)
-        });
-        let (records, _ignored, unreadable, problem) = parsed.await.map_err(|_| Refusal::Later("reading the request failed"))?;
-        if let Some(deliveries) = &collected.deliveries {
-            deliveries.count(RecordState::Unreadable, unreadable);
-        }
-        if let Some(problem) = problem {
-            intake.log(&format!("an item of a request is no delivery record and is skipped: {problem}"));
-        }
-        Ok(records)
     }
 }

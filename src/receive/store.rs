@@ -1,5 +1,6 @@
 //! The store of records: it makes them durable and exports them. The listener and the readers of log files share it.
 
+use super::ReceiveLimits;
 use super::commit::{Committer, Submission, WAITING_MAX};
 use super::intake::{Intake, Intakes};
 use super::outbox::Outbox;
@@ -34,6 +35,8 @@ pub struct StoreSettings {
     pub targets: TargetSet,
     /// Postmeter's own telemetry.
     pub telemetry: Arc<SelfTelemetry>,
+    /// The limits.
+    pub limits: ReceiveLimits,
 }
 
 /// The store of records. It is opened when it is used for the first time.
@@ -56,6 +59,7 @@ pub struct RecordInlet {
     targets: TargetSet,
     intakes: Arc<Intakes>,
     pub(super) key: HashKey,
+    pub(super) limits: ReceiveLimits,
     pub(super) parsers: Arc<Semaphore>,
     pub(super) submissions: mpsc::Sender<Submission>,
 }
@@ -89,7 +93,7 @@ impl RecordStore {
         if let Some(opened) = &*opened {
             return Ok(opened.inlet.clone());
         }
-        let StoreSettings { state_dir, bytes_max, otlp, targets, telemetry } = &self.settings;
+        let StoreSettings { state_dir, bytes_max, otlp, targets, telemetry, limits } = &self.settings;
         let key = hash_key(state_dir)?;
         let (submissions, received) = mpsc::channel(WAITING_MAX);
         let request_bytes_max = otlp.as_ref().map_or(REQUEST_BYTES_MAX, |otlp| otlp.max_request_bytes);
@@ -97,13 +101,14 @@ impl RecordStore {
         let mut outbox = None;
         if let Some(otlp) = otlp {
             let sender = LogsSender::new(Arc::new(OtlpExporter::new(otlp.clone())?));
-            let opened = Arc::new(Outbox::open(state_dir, *bytes_max, telemetry.clone()));
+            let opened = Arc::new(Outbox::open(state_dir, *bytes_max, limits.stored_requests_max, telemetry.clone()));
             tasks.push(tokio::spawn(opened.clone().run(sender, targets.clone(), self.stop.clone())));
             outbox = Some(opened);
         }
         tasks.push(tokio::spawn(Committer { key: key.clone(), outbox, request_bytes_max }.run(received)));
-        let intakes = Arc::new(Intakes::new(state_dir.clone()));
-        let inlet = RecordInlet { targets: targets.clone(), intakes, key, parsers: Arc::new(Semaphore::new(PARSERS_MAX)), submissions };
+        let intakes = Arc::new(Intakes::new(state_dir.clone(), limits.recent_uids_max));
+        let parsers = Arc::new(Semaphore::new(PARSERS_MAX));
+        let inlet = RecordInlet { targets: targets.clone(), intakes, key, limits: *limits, parsers, submissions };
         *opened = Some(Opened { inlet: inlet.clone(), tasks });
         Ok(inlet)
     }

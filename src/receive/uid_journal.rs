@@ -3,7 +3,6 @@
 //! Two files of 8 bytes per record: one that grows, and the previous one, which is replaced when the first is full. They are not synced: the
 //! end of the process loses nothing, and after a power failure a repeated record is exported again, with the same `log.record.uid`.
 
-use super::RECENT_UIDS_MAX;
 use super::recent_uids::RecentUids;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -16,6 +15,8 @@ const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 /// Bytes of a record.
 const UID_BYTES: usize = 8;
+/// More than the number of records that are ever appended together.
+const APPENDED_MAX: usize = 250_000;
 
 /// The journal of one target. All operations block on the disk.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(super) struct UidJournal {
     file: File,
     /// The number of records in the file that grows.
     len: usize,
+    /// The number of records of a full file.
+    max: usize,
 }
 
 /// Returns `true` if there is a journal of a target.
@@ -36,16 +39,16 @@ fn path(state_dir: &Path, target: &str) -> PathBuf {
 }
 
 impl UidJournal {
-    /// Opens the journal of a target, and returns the records in it.
-    pub(super) fn open(state_dir: &Path, target: &str) -> io::Result<(Self, RecentUids)> {
+    /// Opens the journal of a target, and returns the newest `max` records in it.
+    pub(super) fn open(state_dir: &Path, target: &str, max: usize) -> io::Result<(Self, RecentUids)> {
         let dir = state_dir.join(DIR);
         DirBuilder::new().recursive(true).mode(DIR_MODE).create(&dir)?;
         let path = path(state_dir, target);
-        let mut recent = RecentUids::default();
-        for uid in read(&previous(&path))? {
+        let mut recent = RecentUids::new(max);
+        for uid in read(&previous(&path), max)? {
             recent.insert(uid);
         }
-        let current = read(&path)?;
+        let current = read(&path, max)?;
         let len = current.len();
         for uid in current {
             recent.insert(uid);
@@ -53,12 +56,12 @@ impl UidJournal {
         let file = append_to(&path)?;
         // The process may have ended in the middle of a record.
         file.set_len((len * UID_BYTES) as u64)?;
-        Ok((Self { path, file, len }, recent))
+        Ok((Self { path, file, len, max }, recent))
     }
 
     /// Appends records.
     pub(super) fn append(&mut self, uids: &[u64]) -> io::Result<()> {
-        if self.len >= RECENT_UIDS_MAX {
+        if self.len >= self.max {
             fs::rename(&self.path, previous(&self.path))?;
             self.file = append_to(&self.path)?;
             self.len = 0;
@@ -83,9 +86,9 @@ fn append_to(path: &Path) -> io::Result<File> {
 }
 
 /// Reads the whole records of a file. A missing file is empty.
-fn read(path: &Path) -> io::Result<Vec<u64>> {
+fn read(path: &Path, max: usize) -> io::Result<Vec<u64>> {
     // A file has at most one batch more than the limit.
-    let bytes_max = (2 * RECENT_UIDS_MAX * UID_BYTES) as u64;
+    let bytes_max = ((max + APPENDED_MAX) * UID_BYTES) as u64;
     let mut bytes = Vec::new();
     match File::open(path) {
         Ok(file) => file.take(bytes_max).read_to_end(&mut bytes)?,
@@ -103,30 +106,32 @@ mod tests {
     #[test]
     fn a_restart_knows_the_newest_records() {
         let dir = tempfile::tempdir().unwrap();
-        let total = 2 * RECENT_UIDS_MAX + 500;
+        const MAX: usize = 20_000;
+        let total = 2 * MAX + 500;
         let uids: Vec<u64> = (0..total as u64).collect();
-        let (mut journal, _) = UidJournal::open(dir.path(), "mta1").unwrap();
+        let (mut journal, _) = UidJournal::open(dir.path(), "mta1", MAX).unwrap();
         for batch in uids.chunks(1000) {
             journal.append(batch).unwrap();
         }
-        let (_, recent) = UidJournal::open(dir.path(), "mta1").unwrap();
-        let oldest = (total - RECENT_UIDS_MAX) as u64;
+        let (_, recent) = UidJournal::open(dir.path(), "mta1", MAX).unwrap();
+        let oldest = (total - MAX) as u64;
         assert!(recent.contains(oldest) && recent.contains(total as u64 - 1) && !recent.contains(oldest - 1));
-        let (_, other) = UidJournal::open(dir.path(), "mta2").unwrap();
+        let (_, other) = UidJournal::open(dir.path(), "mta2", MAX).unwrap();
         assert!(!other.contains(total as u64 - 1));
     }
 
     #[test]
     fn a_record_that_was_cut_off_is_ignored() {
+        const MAX: usize = 100;
         let dir = tempfile::tempdir().unwrap();
-        let (mut journal, _) = UidJournal::open(dir.path(), "mta1").unwrap();
+        let (mut journal, _) = UidJournal::open(dir.path(), "mta1", MAX).unwrap();
         journal.append(&[1, 2]).unwrap();
         let path = dir.path().join("received/mta1.uids");
         OpenOptions::new().append(true).open(&path).unwrap().write_all(&[7; 3]).unwrap();
-        let (mut journal, recent) = UidJournal::open(dir.path(), "mta1").unwrap();
+        let (mut journal, recent) = UidJournal::open(dir.path(), "mta1", MAX).unwrap();
         assert!(recent.contains(1) && recent.contains(2));
         journal.append(&[3]).unwrap();
-        let (_, recent) = UidJournal::open(dir.path(), "mta1").unwrap();
+        let (_, recent) = UidJournal::open(dir.path(), "mta1", MAX).unwrap();
         assert!(recent.contains(3) && recent.contains(2));
     }
 }

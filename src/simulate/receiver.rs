@@ -5,10 +5,11 @@ use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, 
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{MetricsService, MetricsServiceServer};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use parking_lot::{Mutex, MutexGuard};
 use prost::Message;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,6 +33,10 @@ pub const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const UIDS_MAX: usize = 1_000_000;
 /// The attribute that identifies a log record.
 const UID: &str = "log.record.uid";
+/// The attribute with the id of a message, which a record has if the sender's configuration includes it.
+const MESSAGE_ID: &str = "mail.message.id";
+/// The attribute of a resource with the name of the target.
+const INSTANCE: &str = "service.instance.id";
 /// The time that connections have to finish at a shutdown.
 const SHUTDOWN_SECONDS_MAX: u64 = 2;
 
@@ -56,6 +61,25 @@ struct Logs {
     records: u64,
     /// The number of arrivals of each record, by `log.record.uid`.
     uids: HashMap<String, u32>,
+    /// The records of each message, by target and message id.
+    messages: HashMap<String, MessageRecords>,
+}
+
+/// Records by the id of their message: the `log.record.uid` of each record, with its time in nanoseconds since 1970.
+pub type MessageRecords = HashMap<String, BTreeMap<String, u64>>;
+
+impl Logs {
+    /// Counts a record of a target.
+    fn add(&mut self, target: Option<&str>, record: &LogRecord) {
+        self.records += 1;
+        let attribute = |key: &str| record.attributes.iter().find(|attribute| attribute.key == key).and_then(text);
+        let Some(uid) = attribute(UID).filter(|_| self.uids.len() < UIDS_MAX) else { return };
+        if let (Some(target), Some(id)) = (target, attribute(MESSAGE_ID)) {
+            let messages = self.messages.entry(target.to_owned()).or_default();
+            messages.entry(id).or_default().insert(uid.clone(), record.time_unix_nano);
+        }
+        *self.uids.entry(uid).or_default() += 1;
+    }
 }
 
 #[derive(Clone, Default)]
@@ -125,12 +149,10 @@ impl LogsService for Sink {
         inbox.count += 1;
         inbox.largest = inbox.largest.max(request.encoded_len());
         let logs = &mut inbox.logs;
-        for record in request.resource_logs.iter().flat_map(|of| &of.scope_logs).flat_map(|scope| &scope.log_records) {
-            logs.records += 1;
-            let uid = record.attributes.iter().find(|attribute| attribute.key == UID).and_then(text);
-            if let Some(uid) = uid.filter(|_| logs.uids.len() < UIDS_MAX) {
-                *logs.uids.entry(uid).or_default() += 1;
-            }
+        for of in &request.resource_logs {
+            let attributes = of.resource.iter().flat_map(|resource| &resource.attributes);
+            let target = attributes.filter(|attribute| attribute.key == INSTANCE).find_map(text);
+            of.scope_logs.iter().flat_map(|scope| &scope.log_records).for_each(|record| logs.add(target.as_deref(), record));
         }
         if logs.kept.len() == REQUESTS_KEPT_MAX {
             logs.kept.pop_front();
@@ -165,7 +187,7 @@ pub fn points(request: &ExportMetricsServiceRequest) -> u64 {
 
 fn targets(request: &ExportMetricsServiceRequest) -> impl Iterator<Item = String> {
     let attributes = request.resource_metrics.iter().filter_map(|of| of.resource.as_ref()).flat_map(|resource| &resource.attributes);
-    attributes.filter(|attribute| attribute.key == "service.instance.id").filter_map(text)
+    attributes.filter(|attribute| attribute.key == INSTANCE).filter_map(text)
 }
 
 /// A simulated OpenTelemetry collector with the metrics and logs services. It stops when it is dropped.
@@ -266,6 +288,12 @@ impl Receiver {
     #[must_use]
     pub fn distinct_log_records(&self) -> usize {
         self.sink.inbox().logs.uids.len()
+    }
+
+    /// The log records of a target by their messages, if they have the attribute `mail.message.id`.
+    #[must_use]
+    pub fn message_records(&self, target: &str) -> MessageRecords {
+        self.sink.inbox().logs.messages.get(target).cloned().unwrap_or_default()
     }
 
     /// Every `service.instance.id` that arrived.

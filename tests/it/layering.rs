@@ -115,7 +115,7 @@ const OWNERS: &[(&str, &[&str])] = &[
             "app/healthcheck.rs",
             "app/connect.rs",
             "app/init/file.rs",
-            "simulate/hook.rs",
+            "simulate/hook/",
         ],
     ),
     // app/scrape.rs, app/otlp_json.rs and app/records.rs print OTLP messages.
@@ -161,7 +161,7 @@ const OWNERS: &[(&str, &[&str])] = &[
         &[
             "source/hook/signature/",
             "receive/",
-            "simulate/hook.rs",
+            "simulate/hook/",
             "delivery_log/",
             "serve/",
             "config/pem.rs",

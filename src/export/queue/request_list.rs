@@ -252,7 +252,12 @@ impl RequestList {
         let part = current.parts.pop_front()?;
         let points = part.points.min(current.points);
         current.points -= points;
-        let removed = QueuedRequest { points, storage: Storage::Memory(RequestBody::uncompressed(Bytes::new())), parts: VecDeque::new(), ..current.clone() };
+        let removed = QueuedRequest {
+            points,
+            storage: Storage::Memory(RequestBody::uncompressed(Bytes::new())),
+            parts: VecDeque::new(),
+            ..current.clone()
+        };
         self.points -= points;
         Some(removed)
     }

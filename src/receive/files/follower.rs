@@ -136,7 +136,8 @@ impl LogFileFollower {
         while !records.is_empty() {
             let (durable, result) = oneshot::channel();
             let (collected, intake) = (self.collected.clone(), self.intake.clone());
-            let submission = Submission { collected, intake, records: records.clone(), received_at: SystemTime::now(), durable };
+            let (records, received_at, resources) = (records.clone(), SystemTime::now(), None);
+            let submission = Submission { collected, intake, records, received_at, resources, durable };
             let stored = async {
                 // The store accepts records until it ends.
                 self.inlet.submissions.send(submission).await.is_ok() && result.await.unwrap_or(false)

@@ -16,24 +16,13 @@ const FIELD_BYTES_MAX: usize = 1024;
 const CLASS_BYTES_MAX: usize = 200;
 /// The longest duration that is believed, in seconds.
 const DURATION_MAX: f64 = 400.0 * 86_400.0;
-/// The memory that the records of a body may need: each recipient of an item has a copy of all fields.
-const RECORDS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The memory of a record without its texts.
 const RECORD_BYTES: usize = size_of::<HookRecord>();
 
-/// The memory that the records of a body have needed so far.
-#[derive(Debug, Default)]
-pub(super) struct Budget {
-    bytes: usize,
-}
-
-impl Budget {
-    /// Counts a record. `false`: it exceeds the limit.
-    fn add(&mut self, record: &HookRecord) -> bool {
-        let texts: usize = record.record.fields.iter().map(|(_, text)| text.len() + size_of::<(Field, String)>()).sum();
-        self.bytes = self.bytes.saturating_add(RECORD_BYTES + texts + record.identity.len());
-        self.bytes <= RECORDS_BYTES_MAX
-    }
+/// The memory that a record needs.
+fn memory_bytes(record: &HookRecord) -> usize {
+    let texts: usize = record.record.fields.iter().map(|(_, text)| text.len() + size_of::<(Field, String)>()).sum();
+    RECORD_BYTES + texts + record.identity.len()
 }
 
 /// An item and the row that it fits.
@@ -44,8 +33,8 @@ pub(super) struct Assembly<'v> {
 }
 
 impl<'v> Assembly<'v> {
-    /// Adds the records of the item to the page.
-    pub(super) fn add_records(&self, budget: &mut Budget, page: &mut HookPage) -> Result<(), String> {
+    /// Adds the records of the item to the page, and their memory to `bytes`. Each recipient has a copy of all fields.
+    pub(super) fn add_records(&self, bytes: &mut usize, page: &mut HookPage) -> Result<(), String> {
         let recipients = self.recipients();
         let record = self.record();
         // As in a delivery log, such a record is not about a message.
@@ -55,10 +44,7 @@ impl<'v> Assembly<'v> {
         let count = recipients.len().max(1);
         for index in 0..count.min(RECIPIENTS_MAX) {
             let record = self.of_recipient(&record, recipients.get(index).map(String::as_str), index);
-            if !budget.add(&record) {
-                page.unreadable += (count - index - 1) as u64;
-                return Err(format!("the records of the body need more than {RECORDS_BYTES_MAX} bytes of memory"));
-            }
+            *bytes += memory_bytes(&record);
             page.records.push(record);
         }
         if count > RECIPIENTS_MAX {

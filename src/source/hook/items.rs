@@ -3,15 +3,16 @@
 
 use super::NodePath;
 
-/// The largest number of items of a body. The rest of the body counts as one unreadable item.
-pub const ITEMS_MAX: usize = 100_000;
+/// The largest number of items of a body. The rest of the body counts as one unreadable item. The largest body, of 64 MiB, has fewer: a
+/// delivery is reported in more than 268 bytes.
+pub const ITEMS_MAX: usize = 250_000;
 /// The largest size of an item.
 pub const ITEM_BYTES_MAX: usize = 1024 * 1024;
 /// The deepest nesting of lists and objects in an item.
 pub const NESTING_MAX: usize = 32;
 
 /// An item, or the problem with it.
-type Item<'b> = Result<&'b [u8], String>;
+pub(super) type Item<'b> = Result<&'b [u8], String>;
 
 /// The items of a body: it is one JSON value, a list of values, or values in lines. If there is a path, each value has a list of items there.
 pub(super) fn items<'b>(body: &'b [u8], list: Option<&NodePath>) -> Vec<Item<'b>> {

@@ -13,6 +13,7 @@ mod log_files;
 mod node_path;
 mod page;
 pub mod postfix;
+mod reader;
 mod readers;
 mod reply_text;
 mod row;
@@ -28,6 +29,7 @@ pub use items::{ITEM_BYTES_MAX, ITEMS_MAX, NESTING_MAX};
 pub use log_files::LogFileFormat;
 pub use node_path::NodePath;
 pub use page::{HookPage, HookRecord};
+pub use reader::{HookReader, RECORDS_BYTES_MAX};
 pub(super) use readers::reader_names;
 pub use readers::{READERS, TextReader};
 pub use row::{Fields, Row};
@@ -35,7 +37,6 @@ pub use signature::{SignatureError, SignatureScheme, VerificationKey};
 pub use slot::{STAGES, Slot, TYPED as TYPED_FIELDS};
 pub use value_source::ValueSource;
 
-use assemble::{Assembly, Budget};
 use serde_json::Value;
 use std::time::SystemTime;
 
@@ -92,51 +93,18 @@ impl Hook {
     /// Reads the records of a body. It never fails: what cannot be read is counted.
     #[must_use]
     pub fn read(&self, body: &[u8], received_at: SystemTime) -> HookPage {
-        let mut page = HookPage::default();
-        let mut budget = Budget::default();
-        for (number, item) in (1_u64..).zip(items::items(body, self.list.as_ref())) {
-            let read = item.and_then(|item| {
-                let value = serde_json::from_slice(item).map_err(|error| format!("not valid JSON: {}", syntax_problem(&error)))?;
-                self.read_item(&value, received_at, &mut budget, &mut page)
-            });
-            if let Err(problem) = read {
-                page.report_unreadable(|| format!("item {number}: {problem}"));
-            }
-        }
-        page
+        self.reader(body, received_at).into_page()
     }
 
     /// Reads the records of items that were made from something else than JSON.
     #[must_use]
     pub fn read_values(&self, items: &[Value], received_at: SystemTime) -> HookPage {
-        let mut page = HookPage::default();
-        let mut budget = Budget::default();
-        for (number, item) in (1_u64..).zip(items) {
-            if let Err(problem) = self.read_item(item, received_at, &mut budget, &mut page) {
-                page.report_unreadable(|| format!("item {number}: {problem}"));
-            }
-        }
-        page
+        self.reader(&[], received_at).read_values(items)
     }
 
-    fn read_item(&self, item: &Value, received_at: SystemTime, budget: &mut Budget, page: &mut HookPage) -> Result<(), String> {
-        if !self.kind.iter().any(|path| path.scalar(item).is_some()) {
-            let paths: Vec<&str> = self.kind.iter().map(NodePath::as_str).collect();
-            return Err(format!("{} is missing", paths.join(" and ")));
-        }
-        let is_fulfilled = |conditions: &Vec<Condition>| conditions.iter().all(|condition| condition.is_fulfilled(item));
-        let row = if self.ignore.iter().any(is_fulfilled) { None } else { self.rows.iter().find(|row| row.fits(item)) };
-        match row {
-            Some(row) => Assembly { row, item, received_at }.add_records(budget, page),
-            None => {
-                page.ignored += 1;
-                Ok(())
-            }
-        }
+    /// Reads a body page by page, so that the memory of all its records is not needed at a time.
+    #[must_use]
+    pub fn reader<'b>(&'b self, body: &'b [u8], received_at: SystemTime) -> HookReader<'b> {
+        HookReader::new(self, body, received_at)
     }
-}
-
-/// The problem of a text that is not JSON. The parser's own message never contains the text, but other errors could.
-fn syntax_problem(error: &serde_json::Error) -> String {
-    if error.is_data() { "unexpected value".to_owned() } else { error.to_string() }
 }

@@ -1,6 +1,7 @@
 //! Only requests with every configured credential are accepted.
 
-use super::world::{World, attempts, page, post_to, record, records};
+use super::world::{TOKEN, World, attempts, client, page, post_to, record, records};
+use crate::support::program::Program;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use postmeter::app::Service;
@@ -78,4 +79,19 @@ async fn a_signature_covers_the_whole_body() {
     assert_eq!(send_signed(&service, &body, Some(&right)).await, StatusCode::OK);
     assert_eq!(attempts(&page(&service).await, "ee1", "delivered"), 1.0);
     service.stop().await;
+}
+
+#[tokio::test]
+async fn each_time_that_requests_begin_to_be_refused_is_logged() {
+    let (world, directory) = (World::new(), tempfile::tempdir().unwrap());
+    let mut program = Program::spawn_with(directory.path(), &world.file(None), &[]);
+    let url = format!("{}/v1/deliveries/mta1", program.receive_url().await);
+    for token in ["wrong", "wrong", TOKEN, TOKEN, "wrong", TOKEN] {
+        let status = client().post(&url).bearer_auth(token).body(record(1, "Delivery")).send().await.unwrap().status();
+        assert_eq!(status, if token == TOKEN { StatusCode::OK } else { StatusCode::UNAUTHORIZED });
+    }
+    let log = program.end();
+    let count = |text: &str| log.iter().filter(|line| line.contains(text)).count();
+    assert_eq!((count("delivery records are refused with 401"), count("delivery records are accepted again")), (2, 2), "{log:#?}");
+    assert_eq!(count("wrong"), 2, "the reason is in each line, and no token: {log:#?}");
 }

@@ -3,10 +3,14 @@
 mod acknowledgement;
 mod authentication;
 mod detail;
-mod kills;
 mod kumomta_hook;
+mod limits;
 mod log_files;
 mod postfix_log;
 mod pressure;
 mod segment_writer;
+mod sender_faults;
+mod senders;
+mod soak;
+mod wire;
 mod world;
