@@ -2,7 +2,7 @@
 
 use super::cli::CheckArgs;
 use super::{AppError, StartError, connect};
-use crate::config::{self, Discovery, Problem, Problems, Target};
+use crate::config::{self, Discovery, LogFiles, Problem, Problems, Target};
 use crate::serve::Access;
 use std::path::Path;
 
@@ -20,6 +20,13 @@ pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
     }
     for warning in config.warnings.iter().chain(discovery.warnings()) {
         eprintln!("warning: {warning}");
+    }
+    // The mail system may create them later, so this is not an error.
+    for target in discovery.targets(&config.targets) {
+        let log_files = target.deliveries.as_ref().and_then(|deliveries| deliveries.log_files.as_ref());
+        if let Some(Err(problem)) = log_files.map(LogFiles::check) {
+            eprintln!("warning: {}: target {}: {problem}", target.origin, target.name);
+        }
     }
     for target in discovery.targets(&config.targets).filter(|target| target.sends_plain_credentials()) {
         eprintln!(

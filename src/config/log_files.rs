@@ -51,12 +51,7 @@ impl LogFiles {
             decoder.report(&own.location, "must not be empty");
             return None;
         }
-        let files = Self { format, path };
-        // The mail system may create it later, so this is not an error.
-        if let Err(problem) = files.check() {
-            decoder.warn(&own.location, problem);
-        }
-        Some(files)
+        Some(Self { format, path })
     }
 
     /// Checks that the directory or the file can be read.

@@ -7,14 +7,15 @@ use super::{Round, STORE_RETRY};
 use crate::config::{LOG_FILES_INTERVAL, LogFiles};
 use crate::delivery_log::{LockedFile, RecordUid, StateError};
 use crate::model::{Record, RecordState};
-use crate::net::ProblemLog;
+use crate::net::{Backoff, ProblemLog};
 use crate::poll::PollError;
 use crate::receive::commit::Submission;
 use crate::receive::intake::Intake;
 use crate::receive::store::RecordInlet;
 use crate::source::{Hook, LogFileFormat};
 use crate::telemetry::CollectedTarget;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::oneshot;
@@ -23,6 +24,8 @@ use tracing::{info, warn};
 
 /// The part of the configuration that has the files.
 const PART: &str = "deliveries";
+/// The longest pause while the directory or the log cannot be read.
+const BACKOFF_MAX: Duration = Duration::from_secs(15);
 /// The shortest time between two entries of the history, besides those that end a failure.
 const HISTORY_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -30,6 +33,7 @@ const HISTORY_INTERVAL: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 struct Reader {
     files: Files,
+    path: PathBuf,
     hook: &'static Hook,
     state: LockedFile,
 }
@@ -48,6 +52,7 @@ pub struct LogFileFollower {
     inlet: RecordInlet,
     reader: Option<Reader>,
     problem: ProblemLog<String>,
+    backoff: Backoff,
     state_problem: ProblemLog<()>,
     /// The positions have changed since they were saved.
     has_moved: bool,
@@ -72,12 +77,14 @@ impl LogFileFollower {
         let reader = Reader::new(files, hook, read_positions(&state, &config.name)?, state);
         let intake = inlet.intake(&config.name);
         let (problem, state_problem) = Default::default();
+        let backoff = Backoff::new(LOG_FILES_INTERVAL, BACKOFF_MAX, 0.0);
         Ok(Some(Self {
             collected: collected.clone(),
             intake,
             inlet,
             reader: Some(reader),
             problem,
+            backoff,
             state_problem,
             has_moved: false,
             noted: None,
@@ -91,6 +98,7 @@ impl LogFileFollower {
             let Some(round) = self.read().await else { return };
             let pause = match round {
                 Ok((round, records)) => {
+                    self.backoff.reset();
                     self.report_losses(&round);
                     if !self.store(records, &stop).await {
                         return;
@@ -104,7 +112,7 @@ impl LogFileFollower {
                 }
                 Err(problem) => {
                     self.report(Some(problem), None);
-                    LOG_FILES_INTERVAL
+                    self.backoff.next(0.0)
                 }
             };
             tokio::select! {
@@ -234,18 +242,26 @@ impl LogFileFollower {
 }
 
 impl Reader {
-    fn new(files: &LogFiles, hook: &'static Hook, positions: Positions, state: LockedFile) -> Self {
-        let files = match files.format {
-            LogFileFormat::Segments => Files::Segments(SegmentDirectory::new(files.path.clone(), positions)),
-            LogFileFormat::Postfix => Files::Log(Box::new(RotatingLog::new(files.path.clone(), positions))),
+    fn new(log_files: &LogFiles, hook: &'static Hook, mut positions: Positions, state: LockedFile) -> Self {
+        let path = log_files.path.clone();
+        if positions.path != path.as_os_str().as_bytes() {
+            // Files are recognized wherever they are, but names mean nothing in another directory.
+            positions.read_until.clear();
+        }
+        let files = match log_files.format {
+            LogFileFormat::Segments => Files::Segments(SegmentDirectory::new(path.clone(), positions)),
+            LogFileFormat::Postfix => Files::Log(Box::new(RotatingLog::new(path.clone(), positions))),
         };
-        Self { files, hook, state }
+        Self { files, path, hook, state }
     }
 
     /// Saves the positions. `Ok(false)`: they are saved later.
     fn save(&mut self, is_final: bool) -> Result<bool, StateError> {
         match self.files.positions(is_final) {
-            Some(positions) => self.state.write(&positions.encode()).map(|()| true),
+            Some(positions) => {
+                let path = self.path.as_os_str().as_bytes().to_vec();
+                self.state.write(&Positions { path, ..positions }.encode()).map(|()| true)
+            }
             None => Ok(false),
         }
     }

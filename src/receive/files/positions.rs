@@ -11,6 +11,8 @@ const NAME: &[u8] = b"postmeter-positions ";
 /// The positions in all files of a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Positions {
+    /// The directory or the log.
+    pub path: Vec<u8>,
     /// Files with a name up to this one were read, unless they have a position.
     pub read_until: Vec<u8>,
     pub files: Vec<FilePosition>,
@@ -45,6 +47,7 @@ pub(super) enum PositionsError {
 impl Positions {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = HEADER.to_vec();
+        put_bytes(&mut out, &self.path);
         put_bytes(&mut out, &self.read_until);
         put(&mut out, self.files.len() as u64);
         for file in &self.files {
@@ -70,7 +73,7 @@ impl Positions {
     }
 
     fn decode_content(rest: &mut &[u8]) -> Option<Self> {
-        let read_until = take_bytes(rest)?;
+        let (path, read_until) = (take_bytes(rest)?, take_bytes(rest)?);
         let count = take(rest)?;
         let mut files = Vec::new();
         for _ in 0..count {
@@ -83,7 +86,7 @@ impl Positions {
             let identity = FileIdentity { device, inode, head_bytes, checksum: *checksum };
             files.push(FilePosition { name, identity, offset, lines, read_bytes, is_damaged });
         }
-        Some(Self { read_until, files, log_state: take_bytes(rest)? })
+        Some(Self { path, read_until, files, log_state: take_bytes(rest)? })
     }
 }
 
@@ -124,7 +127,12 @@ mod tests {
             read_bytes: 90,
             is_damaged: name.is_empty(),
         };
-        Positions { read_until: b"20261128".to_vec(), files: vec![file(b"20261129-101112.5"), file(b"")], log_state: b"{}".to_vec() }
+        Positions {
+            path: b"/var/log/kumomta".to_vec(),
+            read_until: b"20261128".to_vec(),
+            files: vec![file(b"20261129-101112.5"), file(b"")],
+            log_state: b"{}".to_vec(),
+        }
     }
 
     #[test]

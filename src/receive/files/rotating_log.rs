@@ -60,7 +60,7 @@ impl RotatingLog {
             return None;
         }
         (self.saved, self.unsaved_lines) = (Some(Instant::now()), 0);
-        Some(Positions { read_until: Vec::new(), files: vec![self.position.clone()], log_state: self.log.save() })
+        Some(Positions { files: vec![self.position.clone()], log_state: self.log.save(), ..Positions::default() })
     }
 
     /// Reads the next records.

@@ -74,7 +74,7 @@ impl SegmentDirectory {
     pub(super) fn positions(&self) -> Positions {
         let is_read = |segment: &&Segment| segment.is_settled || segment.position.read_bytes > 0;
         let files = self.segments.values().filter(is_read).map(|segment| segment.position.clone()).collect();
-        Positions { read_until: self.read_until.as_bytes().to_vec(), files, log_state: Vec::new() }
+        Positions { read_until: self.read_until.as_bytes().to_vec(), files, ..Positions::default() }
     }
 
     /// Reads the next records.
