@@ -7,12 +7,14 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use postmeter::export::SeriesState;
 use postmeter::export::otlp::{LogsEncoder, REQUEST_BYTES_MAX};
 use postmeter::model::{EnhancedStatus, Field, Outcome, Record, RecordUid, Reply};
+use postmeter::simulate::{Delivery, Hook};
+use postmeter::source::VerificationKey;
 use postmeter::telemetry::{DeliveryMetrics, Identity};
 use postmeter::{delivery_log, source};
 use std::collections::HashSet;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 const SIZES: [usize; 3] = [10_000, 100_000, 1_000_000];
 
@@ -90,6 +92,44 @@ fn delivery_log(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Records of a body that a mail system sends, from its bytes to the bytes of OTLP requests: verify, read, hash, encode.
+fn hook(criterion: &mut Criterion) {
+    let state = tempfile::tempdir().unwrap();
+    let key = delivery_log::hash_key(state.path()).unwrap();
+    let now = SystemTime::now();
+    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let deliveries: Vec<_> = (0..HOOK_RECORDS as u64).map(|id| Delivery::nth(id, seconds - id)).collect();
+    let mut group = criterion.benchmark_group("hook");
+    group.sample_size(20).warm_up_time(Duration::from_millis(500)).throughput(Throughput::Elements(HOOK_RECORDS as u64));
+    for (system, signing_key) in common::signed_hooks() {
+        let hook = source::by_name(system.name()).unwrap().hook.unwrap();
+        let verification = signing_key.as_ref().zip(hook.signature);
+        let verification = verification.map(|(key, scheme)| (scheme, VerificationKey::parse(scheme, &key.verification_key()).unwrap()));
+        let requests = system.requests(&Hook { signing_key, ..Hook::new(String::new()) }, &deliveries);
+        let requests: Vec<_> = requests.iter().map(|request| (common::headers(&request.headers), request.body.as_bytes())).collect();
+        let encoder = LogsEncoder::new(system.name(), key.clone(), Vec::new());
+        let identity = Identity::new(system.name(), "mta1");
+        group.bench_function(system.name(), |bencher| {
+            bencher.iter(|| {
+                let mut encoded = 0;
+                for (headers, body) in &requests {
+                    if let Some((scheme, key)) = &verification {
+                        scheme.verify(key, headers, body, now).unwrap();
+                    }
+                    let page = hook.read(black_box(body), now);
+                    let records: Vec<_> = page.records.into_iter().map(|found| (key.uid_of(&found.identity), found.record)).collect();
+                    encoded +=
+                        encoder.requests(&identity, &records, 1, REQUEST_BYTES_MAX).iter().map(|request| request.points).sum::<u64>();
+                }
+                assert_eq!(encoded, HOOK_RECORDS as u64);
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Records of the bench of each system.
+const HOOK_RECORDS: usize = 1_000;
 /// Different providers that the records of the bench have.
 const PROVIDERS: usize = 50;
 /// Records with different providers in one step of the check of the memory.
@@ -146,5 +186,5 @@ fn record(criterion: &mut Criterion) {
     assert_eq!(attempts(&metrics), 3.0 * DISTINCT_PROVIDERS as f64);
 }
 
-criterion_group!(benches, hot_loops, delivery_log, record);
+criterion_group!(benches, hot_loops, delivery_log, hook, record);
 criterion_main!(benches);

@@ -11,6 +11,7 @@ use postmeter::export::exposition::{ExpositionWriter, Format, ReservedNames, Sec
 use postmeter::export::otlp::{REQUEST_BYTES_MAX, TargetMetrics, requests};
 use postmeter::model::{Families, FamilySelection, SelectedFamilies, Snapshot};
 use postmeter::poll::{Limits, Reading, Tally, Target};
+use postmeter::simulate::{HookSystem, SigningKey};
 use postmeter::source;
 use postmeter::telemetry::{DeliveryMetrics, Identity};
 use std::fmt::Write;
@@ -137,4 +138,20 @@ pub fn delivery_metrics(by: &[&str]) -> DeliveryMetrics {
 pub fn resident_bytes() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// The systems that report deliveries, each with the key of its signatures.
+pub fn signed_hooks() -> Vec<(HookSystem, Option<SigningKey>)> {
+    let key = |system| match system {
+        HookSystem::Kumomta | HookSystem::Mox | HookSystem::Postmark => None,
+        HookSystem::Postal => Some(SigningKey::rsa(include_str!("../../tests/fixtures/postal/signing-key.pem")).unwrap()),
+        HookSystem::Sendgrid => Some(SigningKey::new_ecdsa().unwrap()),
+        HookSystem::Emailengine | HookSystem::Stalwart | HookSystem::Mailgun => Some(SigningKey::Secret("secret".to_owned())),
+    };
+    HookSystem::ALL.map(|system| (system, key(system))).into()
+}
+
+/// The headers of a request.
+pub fn headers(headers: &[(&'static str, String)]) -> http::HeaderMap {
+    headers.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect()
 }
