@@ -267,7 +267,8 @@ async fn a_full_queue_drops_and_counts_the_oldest_collections() {
     let ticker = Ticker::start(SERIES).await;
     let receiver = Receiver::start(ANY).await.unwrap();
     receiver.fail_with(Some(Status::unavailable("busy")));
-    let service = ticker.start_service(&format!("endpoint: \"{}\", compression: none, queue: {{max_bytes: 2MiB}}, {QUICK}", receiver.url())).await;
+    let service =
+        ticker.start_service(&format!("endpoint: \"{}\", compression: none, queue: {{max_bytes: 2MiB}}, {QUICK}", receiver.url())).await;
     wait_until(|| service.push_status().unwrap().lost_points > 2 * SERIES as u64, WAIT_MAX, "the queue is full").await;
     let full = service.push_status().unwrap();
     assert!(full.memory.bytes <= 3 * 1024 * 1024, "the limit and the request that is being sent: {full:?}");
@@ -374,7 +375,8 @@ async fn a_full_disk_loses_no_queued_requests() {
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::start(ANY).await.unwrap();
     let file = folder.path().join("postmeter.yaml");
-    let otlp = format!("endpoint: \"{}\", spool: {{dir: {}}}, {QUICK}", receiver.url(), folder.path().join("spool").display());
+    let otlp =
+        format!("endpoint: \"{}\", compression: none, spool: {{dir: {}}}, {QUICK}", receiver.url(), folder.path().join("spool").display());
     std::fs::write(&file, ticker.config_file(&otlp)).unwrap();
     receiver.fail_with(Some(Status::unavailable("busy")));
     let mut process = run_without_sigxfsz(&file);
@@ -465,7 +467,8 @@ async fn a_spool_never_exceeds_its_limit() {
     let receiver = Receiver::start(ANY).await.unwrap();
     receiver.fail_with(Some(Status::unavailable("busy")));
     let spool = folder.path().join("spool");
-    let otlp = format!("endpoint: \"{}\", compression: none, spool: {{dir: {}, max_bytes: 1MiB}}, {QUICK}", receiver.url(), spool.display());
+    let otlp =
+        format!("endpoint: \"{}\", compression: none, spool: {{dir: {}, max_bytes: 1MiB}}, {QUICK}", receiver.url(), spool.display());
     let service = ticker.start_service(&otlp).await;
     let on_disk = || request_files(&spool).iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum::<u64>();
     let largest = std::cell::Cell::new(0);

@@ -48,13 +48,7 @@ pub struct Rules {
 impl Rules {
     /// Accepts everything.
     pub fn all() -> Self {
-        Self {
-            supported: vec!["gzip", "zstd"],
-            unsupported: Rejection(0, ""),
-            failure: None,
-            bytes_max: usize::MAX,
-            rejected_points: 0,
-        }
+        Self { supported: vec!["gzip", "zstd"], unsupported: Rejection(0, ""), failure: None, bytes_max: usize::MAX, rejected_points: 0 }
     }
 
     /// Supports only these compressions.

@@ -38,7 +38,12 @@ pub static OTLP: &[Key] = &[
     key("protocol", Shape::Choice(|| names(PROTOCOLS)), Choice("grpc"), "The transport."),
     INTERVAL,
     TIMEOUT,
-    key("compression", Shape::Choice(|| names(COMPRESSIONS)), Choice("gzip"), "The compression of requests. A receiver without zstd gets gzip."),
+    key(
+        "compression",
+        Shape::Choice(|| names(COMPRESSIONS)),
+        Choice("gzip"),
+        "The compression of requests. A receiver without zstd gets gzip.",
+    ),
     key(
         "max_request_bytes",
         Shape::Bytes(4 * 1024..=64 * MIB),
@@ -95,7 +100,12 @@ pub static RETRY: &[Key] = &[
 /// `spool:`
 pub static SPOOL: &[Key] = &[
     key("dir", Shape::Text, Required, "The directory of the spool. One process can use it at a time."),
-    key("max_bytes", Shape::Bytes(MIB..=1024 * 1024 * MIB), Bytes(SPOOL_BYTES_DEFAULT), "The disk space that its files may use; requests are stored compressed."),
+    key(
+        "max_bytes",
+        Shape::Bytes(MIB..=1024 * 1024 * MIB),
+        Bytes(SPOOL_BYTES_DEFAULT),
+        "The disk space that its files may use; requests are stored compressed.",
+    ),
 ];
 
 /// `telemetry.otlp:`

@@ -65,7 +65,7 @@ struct Age {
 impl QueuedRequest {
     pub(crate) fn in_memory(key: RequestKey, request: ExportRequest, queued_at: SystemTime) -> Self {
         let age = Age { before: Duration::ZERO, since: Instant::now() };
-        let (points, len) = (request.points, request.body.bytes.len());
+        let (points, len) = (request.points, request.body.len());
         Self { key, points, len, queued_at, storage: Storage::Memory(request.body), parts: VecDeque::new(), age }
     }
 
@@ -252,7 +252,12 @@ impl RequestList {
         let part = current.parts.pop_front()?;
         let points = part.points.min(current.points);
         current.points -= points;
-        let removed = QueuedRequest { points, storage: Storage::Memory(RequestBody::uncompressed(Bytes::new())), parts: VecDeque::new(), ..current.clone() };
+        let removed = QueuedRequest {
+            points,
+            storage: Storage::Memory(RequestBody::uncompressed(Bytes::new())),
+            parts: VecDeque::new(),
+            ..current.clone()
+        };
         self.points -= points;
         Some(removed)
     }

@@ -205,7 +205,11 @@ fn parts_are_sent_while_the_spool_cannot_be_read() {
 #[test]
 fn the_age_of_a_request_does_not_depend_on_the_system_clock() {
     let hour = Duration::from_secs(3600);
-    let future = QueuedRequest::in_memory(RequestKey { collection: 1, part: 0 }, ExportRequest { body: RequestBody::uncompressed(Bytes::new()), points: 0 }, SystemTime::now() - hour);
+    let future = QueuedRequest::in_memory(
+        RequestKey { collection: 1, part: 0 },
+        ExportRequest { body: RequestBody::uncompressed(Bytes::new()), points: 0 },
+        SystemTime::now() - hour,
+    );
     assert!(!future.has_waited(Duration::from_secs(60)), "the clock was set forward after the request was queued");
     let found = QueuedRequest::in_spool(RequestKey { collection: 1, part: 0 }, 1, 1, SystemTime::now() - hour);
     assert!(found.has_waited(hour) && !found.has_waited(2 * hour));
