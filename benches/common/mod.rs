@@ -5,10 +5,10 @@ mod named;
 
 #[allow(unused_imports)]
 pub use named::named;
-use postmeter::config::{self, Environment};
+use postmeter::config::{self, Compression, Environment};
 use postmeter::export::SeriesState;
 use postmeter::export::exposition::{ExpositionWriter, Format, ReservedNames, Section};
-use postmeter::export::otlp::{REQUEST_BYTES_MAX, TargetMetrics, requests};
+use postmeter::export::otlp::{REQUEST_BYTES_MAX, RequestBody, TargetMetrics, requests};
 use postmeter::model::{Families, FamilySelection, SelectedFamilies, Snapshot};
 use postmeter::poll::{Limits, Reading, Tally, Target};
 use postmeter::simulate::{HookSystem, SigningKey};
@@ -120,6 +120,14 @@ pub fn reading(native: Arc<SelectedFamilies>, second: u64) -> Reading {
 pub fn push(reading: &Reading, state: &mut SeriesState) -> (u64, usize) {
     let metrics = [TargetMetrics::new(&Identity::new("kumomta", "mta1"), state.report(Vec::new(), "kumomta", reading))];
     requests(&metrics, REQUEST_BYTES_MAX).fold((0, 0), |(points, bytes), request| (points + request.points, bytes + request.bytes.len()))
+}
+
+/// As [`push`], and compresses the requests. Returns the number of points and of compressed bytes.
+pub fn push_compressed(reading: &Reading, state: &mut SeriesState, compression: Compression) -> (u64, usize) {
+    let metrics = [TargetMetrics::new(&Identity::new("kumomta", "mta1"), state.report(Vec::new(), "kumomta", reading))];
+    requests(&metrics, REQUEST_BYTES_MAX).fold((0, 0), |(points, bytes), request| {
+        (points + request.points, bytes + RequestBody::compressed(request.bytes, compression).len())
+    })
 }
 
 /// The metrics of the delivery records of a cPanel target, split by these fields.

@@ -37,6 +37,13 @@ impl RequestBody {
         }
     }
 
+    /// The number of bytes that are sent.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "an empty request is not a special case")]
+    pub const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Decompresses the body.
     ///
     /// # Errors

@@ -375,7 +375,8 @@ async fn a_full_disk_loses_no_queued_requests() {
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::start(ANY).await.unwrap();
     let file = folder.path().join("postmeter.yaml");
-    let otlp = format!("endpoint: \"{}\", spool: {{dir: {}}}, {QUICK}", receiver.url(), folder.path().join("spool").display());
+    let otlp =
+        format!("endpoint: \"{}\", compression: none, spool: {{dir: {}}}, {QUICK}", receiver.url(), folder.path().join("spool").display());
     std::fs::write(&file, ticker.config_file(&otlp)).unwrap();
     receiver.fail_with(Some(Status::unavailable("busy")));
     let mut process = run_without_sigxfsz(&file);

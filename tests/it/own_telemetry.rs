@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tonic::codec::CompressionEncoding;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
@@ -76,9 +77,9 @@ async fn traces_logs_and_metrics_are_pushed_and_flushed_at_shutdown() {
     let incoming = TcpIncoming::bind(ANY).unwrap();
     let url = format!("http://{}", incoming.local_addr().unwrap());
     let server = Server::builder()
-        .add_service(TraceServiceServer::new(receiver.clone()))
-        .add_service(LogsServiceServer::new(receiver.clone()))
-        .add_service(MetricsServiceServer::new(receiver.clone()))
+        .add_service(TraceServiceServer::new(receiver.clone()).accept_compressed(CompressionEncoding::Gzip))
+        .add_service(LogsServiceServer::new(receiver.clone()).accept_compressed(CompressionEncoding::Gzip))
+        .add_service(MetricsServiceServer::new(receiver.clone()).accept_compressed(CompressionEncoding::Gzip))
         .serve_with_incoming(incoming);
     let server = tokio::spawn(server);
     let ceymail = SimulatedServer::start(System::Ceymail, ANY, Options::default()).await.unwrap();

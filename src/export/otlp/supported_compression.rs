@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_request_says_nothing_about_a_compression_that_was_accepted_before() {
+    fn a_compression_that_was_accepted_before_survives_a_bad_request() {
         let supported = SupportedCompression::new(Zstd);
         assert_eq!(supported.accepted(Zstd), None);
         assert_eq!(supported.after_rejection(Zstd, &bad_request()), None);

@@ -138,7 +138,7 @@ impl ExportQueue {
 
     /// Writes a request to the spool if it fits. Returns true if the request is on disk.
     async fn write_to_spool(&self, spool: &Spool, entry: SpoolEntry) -> bool {
-        let freed = self.requests().free_spool(entry.body.bytes.len(), entry.key.collection);
+        let freed = self.requests().free_spool(entry.body.len(), entry.key.collection);
         // A request that cannot fit on disk is kept in memory.
         let Some(dropped) = freed else { return false };
         self.count_dropped(&dropped);

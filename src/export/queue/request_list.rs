@@ -65,7 +65,7 @@ struct Age {
 impl QueuedRequest {
     pub(crate) fn in_memory(key: RequestKey, request: ExportRequest, queued_at: SystemTime) -> Self {
         let age = Age { before: Duration::ZERO, since: Instant::now() };
-        let (points, len) = (request.points, request.body.bytes.len());
+        let (points, len) = (request.points, request.body.len());
         Self { key, points, len, queued_at, storage: Storage::Memory(request.body), parts: VecDeque::new(), age }
     }
 

@@ -211,7 +211,7 @@ impl Store {
         let (dir, bytes_max) = (self.dir.clone(), self.bytes_max);
         let opened = self.opened()?;
         let changed = opened.delete(&dir, deleted).and_then(|()| match entry {
-            Some(entry) if !opened.free_space(disk_bytes(entry.body.bytes.len()), bytes_max)? => Ok(false),
+            Some(entry) if !opened.free_space(disk_bytes(entry.body.len()), bytes_max)? => Ok(false),
             Some(entry) => opened.write(&dir, entry).map(|()| true),
             None => Ok(true),
         });
@@ -313,7 +313,7 @@ impl OpenedDir {
             let _ = fs::remove_file(&writing);
             return Err(error);
         }
-        let stored = StoredFile { name, len: (HEADER_LEN + entry.body.bytes.len()) as u64 };
+        let stored = StoredFile { name, len: (HEADER_LEN + entry.body.len()) as u64 };
         self.forget(entry.key);
         self.bytes += stored.disk_bytes();
         self.files.insert(entry.key, stored);

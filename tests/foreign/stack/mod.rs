@@ -4,6 +4,7 @@
 //! builds them. Without them the tests are skipped, unless `POSTMETER_REQUIRE_STACK=1`.
 #![allow(clippy::unwrap_used)]
 
+mod compression;
 mod direct;
 mod migration;
 mod native;

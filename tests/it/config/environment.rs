@@ -118,6 +118,23 @@ fn the_environment_supplies_keys_that_are_absent_from_the_file() {
 }
 
 #[test]
+fn the_compression_is_set_by_variables() {
+    const ALL: &str = "OTEL_EXPORTER_OTLP_COMPRESSION";
+    const METRICS: &str = "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION";
+    for (variables, of_export, of_telemetry) in [
+        (vec![], Compression::Gzip, Compression::Gzip),
+        (vec![(ALL, "none")], Compression::None, Compression::None),
+        (vec![(ALL, "zstd")], Compression::Zstd, Compression::Gzip),
+        (vec![(ALL, "gzip"), (METRICS, "zstd")], Compression::Zstd, Compression::Gzip),
+        (vec![(ALL, "zstd"), (METRICS, "none")], Compression::None, Compression::Gzip),
+    ] {
+        let config = good(&format!("{MAIL}export: {{otlp: {{}}}}\ntelemetry: {{otlp: {{}}}}"), &variables);
+        let used = (config.export.otlp.as_ref().unwrap().compression, config.telemetry.otlp.as_ref().unwrap().compression);
+        assert_eq!(used, (of_export, of_telemetry), "{variables:?}");
+    }
+}
+
+#[test]
 fn the_temporality_is_set_by_a_variable_or_a_key() {
     const VARIABLE: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
     for (file, variable, expected) in [
