@@ -182,7 +182,19 @@ fn the_effective_configuration_has_every_key_and_no_secret() {
     for secret in ["s3cret", "whm\n", "api\n", "79da73f0", "$2y$", "collect[]=cpu", "X-Site: a"] {
         assert!(!text.contains(secret), "{secret}: {text}");
     }
-    let absent = ["defaults", "password_file", "token_file", "signing_key_file", "web_config_file", "sliding", "cert", "key", "client_ca"];
+    let absent = [
+        "defaults",
+        "password_file",
+        "token_file",
+        "signing_key_file",
+        "log_files",
+        "path",
+        "web_config_file",
+        "sliding",
+        "cert",
+        "key",
+        "client_ca",
+    ];
     let mut keys = Vec::new();
     super::schema::names(postmeter::config::schema::FILE, &mut keys);
     for key in keys {

@@ -71,7 +71,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("report", &["telemetry", "poll", "model", "config"]),
     ("export", &["report", "delivery_log", "telemetry", "poll", "model", "config", "net"]),
     ("serve", &["export", "telemetry", "poll", "config", "model", "net"]),
-    ("receive", &["serve", "export", "delivery_log", "report", "telemetry", "source", "config", "model", "net"]),
+    ("receive", &["serve", "export", "delivery_log", "report", "telemetry", "poll", "source", "config", "model", "net"]),
     ("simulate", &[]),
     (
         "app",

@@ -1,7 +1,7 @@
 //! The annotated reference file, and other configuration files of the repository.
 
 use super::{ETC, MAIL, etc, good, parse, tokens, warnings};
-use postmeter::config::{ClientAuth, Compression, Config, Prometheus, RateLimit, Spool, Target, Window, load};
+use postmeter::config::{ClientAuth, Compression, Config, Prometheus, RateLimit, Spool, Window, load};
 use postmeter::model::Field;
 use std::fs;
 use std::path::Path;
@@ -24,7 +24,6 @@ fn the_reference_file_is_decoded() {
     let expected = [
         ("cey", "ceymail"),
         ("mta1", "kumomta"),
-        ("mx1", "postfix"),
         ("mail1", "stalwart"),
         ("ee", "emailengine"),
         ("whm1", "cpanel"),
@@ -32,7 +31,7 @@ fn the_reference_file_is_decoded() {
     ];
     assert_eq!(names, expected);
 
-    let [cey, mta1, mx1, mail1, ee, whm1, node1] = &config.targets[..] else { panic!() };
+    let [cey, mta1, mail1, ee, whm1, node1] = &config.targets[..] else { panic!() };
     assert_eq!(cey.url.as_str(), "https://cey.example.com/");
     assert_eq!(cey.credentials.token.as_ref().unwrap().read().unwrap(), "cey");
     assert_eq!((cey.timeout, cey.min_interval), (Duration::from_secs(10), Duration::from_secs(15)));
@@ -44,9 +43,6 @@ fn the_reference_file_is_decoded() {
     assert_eq!(config.state_dir.as_deref(), Some(Path::new("/var/lib/postmeter")));
     assert!(cey.delivery_log.is_none());
     assert_eq!(mta1.parts.iter().map(|part| part.part.name).collect::<Vec<_>>(), ["metrics", "machine-info"]);
-    let log_files = |target: &Target| target.deliveries.as_ref().and_then(|deliveries| deliveries.log_files.clone()).unwrap().path;
-    assert_eq!((log_files(mta1), log_files(mx1)), ("/var/log/kumomta".into(), "/var/log/mail.log".into()));
-    assert!(mta1.reads_records() && mx1.is_polled() && !mx1.deliveries.as_ref().unwrap().accepts_requests());
     assert_eq!((mta1.format.as_deref(), mta1.body_bytes_max), (Some("text"), Some(64 * 1024 * 1024)));
     assert!(
         mta1.passthrough.includes("ready_count")
