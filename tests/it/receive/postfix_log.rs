@@ -38,16 +38,17 @@ impl Log {
         self.next += messages;
     }
 
+    /// The name of the next rotated file. All are kept, because a file that is removed before it is read is lost.
+    fn rotated(&self) -> PathBuf {
+        (1..).map(|number| self.dir.path().join(format!("mail.log.{number}"))).find(|path| !path.exists()).unwrap()
+    }
+
     fn rotate(&self) {
-        let older = self.dir.path().join("mail.log.2");
-        let _ = std::fs::rename(self.dir.path().join("mail.log.1"), older);
-        std::fs::rename(self.path(), self.dir.path().join("mail.log.1")).unwrap();
+        std::fs::rename(self.path(), self.rotated()).unwrap();
     }
 
     fn copy_and_truncate(&self) {
-        let older = self.dir.path().join("mail.log.2");
-        let _ = std::fs::rename(self.dir.path().join("mail.log.1"), older);
-        std::fs::copy(self.path(), self.dir.path().join("mail.log.1")).unwrap();
+        std::fs::copy(self.path(), self.rotated()).unwrap();
         File::options().write(true).open(self.path()).unwrap().set_len(0).unwrap();
     }
 }
@@ -84,7 +85,8 @@ fn world(path: &Path) -> World {
 async fn deliveries_of_a_log_are_counted_and_arrive() {
     let (mut log, receiver) = (Log::new(), Receiver::start(ANY).await.unwrap());
     log.write(20);
-    let service = world(&log.path()).service(Some(&receiver.url())).await;
+    let world = world(&log.path());
+    let service = world.service(Some(&receiver.url())).await;
     until("the first records have arrived", || receiver.distinct_log_records() == expected(20)).await;
     log.write(5);
     log.rotate();
@@ -104,8 +106,8 @@ async fn deliveries_of_a_log_are_counted_and_arrive() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_delivery_survives_kills_and_rotations_under_one_identity() {
     let (mut log, receiver) = (Log::new(), Receiver::start(ANY).await.unwrap());
-    let file = world(&log.path()).file(Some(&receiver.url()));
-    let file = file.replace("receive: {listen: \"127.0.0.1:0\"}\n", "");
+    let world = world(&log.path());
+    let file = world.file(Some(&receiver.url())).replace("receive: {listen: \"127.0.0.1:0\"}\n", "");
     let directory = tempfile::tempdir().unwrap();
     for kill in 0..KILLS {
         if kill % 2 == 1 {
