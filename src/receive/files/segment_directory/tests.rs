@@ -166,7 +166,8 @@ fn segments_are_read_in_the_order_of_their_names_and_open_ones_in_turn() {
     let (mut one, mut two) = (Writer::open(world.path(), "20261128-140000.0"), Writer::open(world.path(), "20261128-140000.0_b"));
     (0..15_000).for_each(|id| one.write(id));
     (15_000..30_000).for_each(|id| two.write(id));
-    (one.flush(), two.flush());
+    one.flush();
+    two.flush();
     assert!(world.round().has_more);
     assert!(world.ids.contains(&0) && world.ids.contains(&15_000) && !world.ids.contains(&14_999), "both are read at once");
     world.read_all();
