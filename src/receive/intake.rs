@@ -103,9 +103,9 @@ impl Intake {
 
     /// Logs that requests are not refused any more for these causes, if the start was logged.
     pub(super) fn log_acceptance(&self, causes: &[RefusalCause]) {
-        if let Some(refused) = self.refusals.lock().accept(causes) {
+        if self.refusals.lock().accept(causes) {
             let target = &self.name;
-            info!(%target, refused, "delivery records are accepted again");
+            info!(%target, "delivery records are accepted again");
         }
     }
 

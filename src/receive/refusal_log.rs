@@ -43,7 +43,6 @@ impl RefusalCause {
 #[derive(Debug)]
 struct Ongoing {
     cause: RefusalCause,
-    refused: u64,
     is_logged: bool,
 }
 
@@ -63,10 +62,9 @@ impl RefusalLog {
             (self.window, self.starts) = (Some(now), 0);
         }
         if !self.ongoing.iter().any(|ongoing| ongoing.cause == cause) {
-            self.ongoing.push(Ongoing { cause, refused: 0, is_logged: false });
+            self.ongoing.push(Ongoing { cause, is_logged: false });
         }
         let Some(ongoing) = self.ongoing.iter_mut().find(|ongoing| ongoing.cause == cause) else { return false };
-        ongoing.refused += 1;
         if ongoing.is_logged || self.starts >= STARTS_MAX {
             return false;
         }
@@ -75,10 +73,9 @@ impl RefusalLog {
         true
     }
 
-    /// Notes that a request has passed the checks of these causes. Returns the number of requests that were refused, if that was logged.
-    pub(super) fn accept(&mut self, causes: &[RefusalCause]) -> Option<u64> {
-        let ended = self.ongoing.extract_if(.., |ongoing| causes.contains(&ongoing.cause)).filter(|ongoing| ongoing.is_logged);
-        ended.map(|ongoing| ongoing.refused).reduce(|sum, refused| sum + refused)
+    /// Notes that a request has passed the checks of these causes. Returns `true` if the start of one was logged, and its end has to be.
+    pub(super) fn accept(&mut self, causes: &[RefusalCause]) -> bool {
+        self.ongoing.extract_if(.., |ongoing| causes.contains(&ongoing.cause)).filter(|ongoing| ongoing.is_logged).count() > 0
     }
 }
 
@@ -90,19 +87,19 @@ mod tests {
     #[test]
     fn the_start_and_the_end_of_each_cause_are_logged() {
         let (mut log, now) = (RefusalLog::default(), Instant::now());
-        assert_eq!(log.accept(&[NotStored]), None);
+        assert!(!log.accept(&[NotStored]));
         assert_eq!([NotStored, NotStored, Unauthenticated, NotStored].map(|cause| log.refuse(cause, now)), [true, false, true, false]);
-        assert_eq!(log.accept(&[NotStored, TooLarge]), Some(3));
-        assert_eq!(log.accept(&[NotStored, TooLarge]), None);
+        assert!(log.accept(&[NotStored, TooLarge]));
+        assert!(!log.accept(&[NotStored, TooLarge]));
         assert!(log.refuse(NotStored, now), "it begins again");
         assert!(!log.refuse(Unauthenticated, now), "this one has not ended");
-        assert_eq!(log.accept(&[NotStored, Unauthenticated]), Some(3));
+        assert!(log.accept(&[NotStored, Unauthenticated]));
     }
 
     #[test]
     fn the_lines_are_limited() {
         let (mut log, now) = (RefusalLog::default(), Instant::now());
-        let mut refuse_and_accept = |at| (log.refuse(NotStored, at), log.accept(&[NotStored]).is_some());
+        let mut refuse_and_accept = |at| (log.refuse(NotStored, at), log.accept(&[NotStored]));
         let logged = (0..50).map(|_| refuse_and_accept(now)).filter(|lines| *lines == (true, true)).count();
         assert_eq!(logged, STARTS_MAX as usize);
         assert_eq!(refuse_and_accept(now + WINDOW / 2), (false, false), "an end is logged only after its start");

@@ -12,7 +12,7 @@ use crate::model::{Families, Repair};
 use std::collections::HashSet;
 
 /// The largest number of different families in a response that are checked. A server has about a hundred.
-const FAMILIES_MAX: usize = 10_000;
+pub(super) const FAMILIES_MAX: usize = 10_000;
 
 /// The names of the families that begin in a response.
 #[derive(Default)]
@@ -34,6 +34,11 @@ impl<'a> FamilyHeads<'a> {
         if self.forged.len() <= FAMILIES_MAX && !self.forged.contains(name) {
             self.forged.insert(name.to_owned());
         }
+    }
+
+    /// Returns `true` if this family is not trusted.
+    pub(super) fn is_forged(&self, name: &str) -> bool {
+        self.forged.contains(name)
     }
 
     /// Returns the families that are not trusted.

@@ -60,6 +60,8 @@ fn read_within(limits: ReadingLimits, body: String) -> Result<Families, ReadErro
             label_names: Vec::new(),
             search_bytes_left: text.len() + 16 * STRING_BYTES_MAX,
             heads: FamilyHeads::default(),
+            families: Vec::new(),
+            ended_families: Vec::new(),
         }
         .read_document(&mut forged)
     })?;
@@ -90,11 +92,16 @@ struct Reader<'b, 'a> {
     search_bytes_left: usize,
     /// The families that have been seen.
     heads: FamilyHeads<'a>,
+    /// The families that were read to their end, and their positions.
+    families: Vec<(&'a str, Range<usize>)>,
+    /// The families that text in a label value ended, each once: there are at most as many as families.
+    ended_families: Vec<&'a str>,
 }
 
 impl<'a> Reader<'_, 'a> {
     fn read_document(mut self, forged: &mut HashSet<String>) -> Result<(), ReadError> {
         let read = self.read_families();
+        self.mark_ended_families_as_forged();
         *forged = self.heads.into_forged();
         read
     }
@@ -117,7 +124,10 @@ impl<'a> Reader<'_, 'a> {
             if self.out.exceeded_limit().is_some() {
                 return Ok(());
             }
-            if read.is_some() {
+            if let Some(name) = read {
+                if self.families.len() < forged::FAMILIES_MAX {
+                    self.families.push((name, start..self.at));
+                }
                 match self.next().ok_or_else(truncated)? {
                     b',' => {
                         self.at += 1;
@@ -136,7 +146,7 @@ impl<'a> Reader<'_, 'a> {
             if let Some((name, _)) =
                 suspect.filter(|(_, family)| self.repeats_series(family.clone(), start..next.unwrap_or(self.bytes.len())))
             {
-                self.heads.add_forged(name);
+                self.ended_families.push(name);
             }
             match next {
                 Some(at) => {

@@ -61,6 +61,28 @@ impl Reader<'_, '_> {
         family.enumerate().any(|(i, series)| lines.contains(series) || i == 0 && lines.iter().any(|line| series.ends_with(line)))
     }
 
+    /// Marks families that a name ended. The families that seem to follow are forged, and have a series with the same labels, which is the
+    /// real one.
+    pub(super) fn mark_ended_families_as_forged(&mut self) {
+        let families = std::mem::take(&mut self.families);
+        for (i, (name, family)) in families.iter().enumerate().filter(|(_, (name, _))| !self.heads.is_forged(name)) {
+            let mut end = family.end;
+            for (_, following) in families[i + 1..].iter().take_while(|(name, _)| self.heads.is_forged(name)) {
+                // Text that could not be read may be between them.
+                if self.skip_blanks(end + 1) != following.start {
+                    break;
+                }
+                end = following.end;
+            }
+            if end > family.end && self.repeats_series(family.clone(), family.end..end) {
+                self.ended_families.push(name);
+            }
+        }
+        for name in std::mem::take(&mut self.ended_families) {
+            self.heads.add_forged(name);
+        }
+    }
+
     /// Marks everything that looks like the head of a family in this range as forged, since the range is text.
     pub(super) fn mark_heads_as_forged(&mut self, from: usize, to: usize) {
         let mut at = from;

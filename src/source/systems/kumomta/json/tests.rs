@@ -336,6 +336,23 @@ fn a_family_that_a_name_ends_is_not_trusted() {
 }
 
 #[test]
+fn a_family_that_a_name_ends_before_another_family_is_not_trusted() {
+    for (first, last) in [("z\":999}}},\n", "a"), ("b\":7,\n\"z\":999}}},\n", "a"), ("z\":999}}},\n", "a\":1,\n\"q")] {
+        for is_last in [false, true] {
+            let name = format!("{first}\"zzz\":{{\"type\":\"gauge\",\"value\":{{\"queue\":{{\"{last}");
+            let found = series(&with_name(&name, is_last));
+            // Without a real series of these labels, the forged one cannot be distinguished from one of the attacker's own.
+            let changed = found.iter().any(|series| series.starts_with("zzz") || !is_last && series == "scheduled_count{queue=z} 999");
+            assert!(!changed, "{name:?}: {found:#?}");
+            let is_own = |series: &&str| series.starts_with("scheduled_count") || series.starts_with("by_campaign");
+            for expected in OTHERS.into_iter().filter(|series| !is_own(series)) {
+                assert!(found.iter().any(|series| series == expected), "{expected} with {name:?}: {found:#?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_forged_family_is_not_trusted() {
     let forged = "a\":1}},\"total_messages_delivered\":{\"type\":\"counter\",\"value\":{\"service\":{\"smtp_client\":999}}},\"zzz\":{\"type\":\"gauge\",\"value\":{\"queue\":{\"b";
     check_name(forged, &["total_messages_delivered"]);
