@@ -11,7 +11,6 @@ use super::target::PollMemory;
 use super::window::{self, Window};
 use super::{PartReport, PollError, Reading, Tally, Target};
 use crate::config;
-use crate::model::vocabulary;
 use crate::model::{Families, SelectedFamilies, Snapshot};
 use crate::source::{Context, Credential, Part, map_to_canonical};
 use std::sync::Arc;
@@ -237,15 +236,14 @@ impl Target {
     }
 
     fn context(&self, now: SystemTime, window: Window) -> Context {
-        // Before the first record, only those are counted from records for which there is no rule.
-        let is_from_records = self.config.has_records() && self.state().record_metrics() == self.records.countable();
         let start = u64::try_from(window.start).ok().map(|s| SystemTime::UNIX_EPOCH + Duration::from_secs(s));
         Context {
             now,
             window_start: start.filter(|_| self.config.source.windowed),
             sliding: matches!(self.config.window, config::Window::Sliding(_)),
             detail: self.config.detail.clone(),
-            metrics_from_log: if is_from_records { vocabulary::DELIVERY_METRICS } else { &[] },
+            // Before the first record, these are metrics without a rule.
+            metrics_from_log: self.state().record_metrics(),
         }
     }
 }

@@ -100,8 +100,11 @@ impl Source {
     /// The metrics that can be counted from the system's delivery records.
     #[must_use]
     pub fn record_metrics(&self) -> RecordMetrics {
-        // A delivery log has deliveries only; a hook can have all events.
-        RecordMetrics::of(|metric| self.hook.is_some() || self.delivery_log.is_some() && DELIVERY_METRICS.contains(&metric))
+        RecordMetrics::of(|metric| match self.hook {
+            Some(hook) => hook.has_facts_of(metric),
+            // A delivery log has deliveries only.
+            None => self.delivery_log.is_some() && DELIVERY_METRICS.contains(&metric),
+        })
     }
 
     /// All rules, each with its part.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::model::vocabulary::{DELIVERY_ATTEMPTS, DELIVERY_DURATION, MESSAGE_SIZE};
 use crate::model::{Attribute, Kind, Repair};
 use crate::yaml::Problems;
 
@@ -198,4 +199,14 @@ fn every_built_in_definition_loads_and_its_examples_hold() {
         let problems = run_examples(source);
         assert!(problems.is_empty(), "{}:\n{}", source.name, Problems::new(problems));
     }
+}
+
+#[test]
+fn metrics_without_facts_in_records_remain_those_of_polls() {
+    let sources = SOURCES.iter().filter(|source| source.hook.is_some());
+    let counted =
+        |metric| sources.clone().filter(|source| source.record_metrics().contains(metric)).map(|source| source.name).collect::<Vec<_>>();
+    assert_eq!(counted(&DELIVERY_DURATION), ["kumomta", "emailengine", "postfix", "postal"]);
+    assert_eq!(counted(&MESSAGE_SIZE), ["kumomta", "stalwart", "postfix", "mailgun"]);
+    assert_eq!(counted(&DELIVERY_ATTEMPTS).len(), sources.count());
 }

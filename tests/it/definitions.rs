@@ -11,7 +11,13 @@ fn map(system: &str, body: &str, memory: &mut CounterMemory) -> Snapshot {
     let source = source::by_name(system).unwrap();
     let part = source.required();
     let families = part.read_saved(body.as_bytes()).unwrap_or_else(|error| panic!("{system}: {error}"));
-    let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, metrics_from_log: &[] };
+    let context = Context {
+        now: SystemTime::UNIX_EPOCH,
+        window_start: None,
+        sliding: false,
+        detail: None,
+        metrics_from_log: postmeter::model::RecordMetrics::NONE,
+    };
     map_to_canonical(source, &[(part, families)], memory, &context)
 }
 
@@ -217,7 +223,13 @@ fn a_system_of_a_user_needs_fewer_than_30_lines() {
                 parcelpost_attempts_total{smtp=\"552\"} 3\nparcelpost_attempts_total{smtp=\"550\"} 4\n";
     let part = source.required();
     let families = part.read_saved(body.as_bytes()).unwrap();
-    let context = Context { now: SystemTime::UNIX_EPOCH, window_start: None, sliding: false, detail: None, metrics_from_log: &[] };
+    let context = Context {
+        now: SystemTime::UNIX_EPOCH,
+        window_start: None,
+        sliding: false,
+        detail: None,
+        metrics_from_log: postmeter::model::RecordMetrics::NONE,
+    };
     let snapshot = map_to_canonical(source, &[(part, families)], &mut CounterMemory::default(), &context);
     for (series, expected) in [
         ("mail.queue.depth active", 2.0),

@@ -37,6 +37,8 @@ pub use signature::{SignatureError, SignatureScheme, VerificationKey};
 pub use slot::{STAGES, Slot, TYPED as TYPED_FIELDS};
 pub use value_source::ValueSource;
 
+use crate::model::vocabulary::{DELIVERY_DURATION, MESSAGE_SIZE};
+use crate::model::{Metric, RecordEvent};
 use serde_json::Value;
 use std::time::SystemTime;
 
@@ -90,6 +92,20 @@ impl HookCredential {
 }
 
 impl Hook {
+    /// Returns `true` if records can have what a metric is counted from. The metrics of others remain those of the polls.
+    #[must_use]
+    pub fn has_facts_of(&self, metric: &Metric) -> bool {
+        let slots: &[Slot] = if *metric == DELIVERY_DURATION {
+            &[Slot::Duration, Slot::Received]
+        } else if *metric == MESSAGE_SIZE {
+            &[Slot::Size]
+        } else {
+            return true;
+        };
+        let deliveries = self.rows.iter().filter(|row| row.event == RecordEvent::Delivery);
+        deliveries.flat_map(|row| &row.fields).any(|(slot, values)| slots.contains(slot) && !values.is_empty())
+    }
+
     /// Reads the records of a body. It never fails: what cannot be read is counted.
     #[must_use]
     pub fn read(&self, body: &[u8], received_at: SystemTime) -> HookPage {

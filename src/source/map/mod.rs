@@ -19,7 +19,7 @@ mod windows;
 
 use super::pattern::is_match;
 use super::{Part, Source, Transform};
-use crate::model::{Attribute, Families, Kind, Metric, Repair, Snapshot};
+use crate::model::{Attribute, Families, Kind, RecordMetrics, Repair, Snapshot};
 pub use accumulated::CounterMemory;
 pub use advice::{ADVICE_BYTES_MAX, ADVICE_MAX};
 use mapping::Mapping;
@@ -41,7 +41,7 @@ pub struct Context {
     /// The detail that the target opts in to.
     pub detail: Option<Detail>,
     /// Metrics that are counted from the delivery log. Rules for them are skipped, so that nothing is counted twice.
-    pub metrics_from_log: &'static [&'static Metric],
+    pub metrics_from_log: RecordMetrics,
 }
 
 /// A detail that a target opts in to.
@@ -79,7 +79,7 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
         }
         for rule in part.rules.iter().filter(|rule| rule.detail.is_none()) {
             let is_wrong = is_misnamed && rule.metric.kind == Kind::Counter;
-            let is_in_log = context.metrics_from_log.contains(&rule.metric);
+            let is_in_log = context.metrics_from_log.contains(rule.metric);
             let skipped = is_wrong.then_some(SkippedRule::Misnamed).or(is_in_log.then_some(SkippedRule::CountedFromLog));
             mapping.trace(|trace| trace.rule(part, rule, skipped));
             if skipped.is_none() {

@@ -35,7 +35,7 @@ impl Polled {
             window_start: None,
             sliding: false,
             detail: None,
-            metrics_from_log: &[],
+            metrics_from_log: crate::model::RecordMetrics::NONE,
         };
         Self { source: system(rules, more), memory: CounterMemory::default(), context }
     }
@@ -432,7 +432,7 @@ fn a_sum_that_lacks_a_series_is_omitted_until_the_series_is_back_or_the_server_r
 /// Returns the canonical histograms of a page as attribute values, bounds, counts, count and sum, then the repairs.
 fn histograms(polled: &mut Polled, page: &str) -> String {
     let snapshot = polled.snapshot(&[page]);
-    let histogram = |(_, attributes, h): &(&'static Metric, Attributes, Histogram)| {
+    let histogram = |(_, attributes, h): &(&'static crate::model::Metric, Attributes, Histogram)| {
         let values: Vec<_> = attributes.iter().map(|(_, value)| format!("{value} ")).collect();
         format!("{}{:?} {:?} of {} sum {:?}", values.concat(), h.bounds, h.cumulative, h.count, h.sum)
     };
