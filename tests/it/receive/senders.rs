@@ -8,8 +8,8 @@ const USERNAME: &str = "hook";
 const PASSWORD: &str = "a:b";
 const SECRET: &str = "signing secret";
 /// Keys that were made for these tests.
-const RSA_KEY: &str = include_str!("../../fixtures/postal/signing-key.pem");
-const OTHER_RSA_KEY: &str = include_str!("../../fixtures/postal/other-signing-key.pem");
+const RSA_KEY: &str = include_str!("../../fixtures/postal/hook-signing-key.pem");
+const OTHER_RSA_KEY: &str = include_str!("../../fixtures/postal/hook-other-signing-key.pem");
 /// The first pause of a retry.
 pub const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
