@@ -152,7 +152,7 @@ pub fn resident_bytes() -> usize {
 pub fn signed_hooks() -> Vec<(HookSystem, Option<SigningKey>)> {
     let key = |system| match system {
         HookSystem::Kumomta | HookSystem::Mox | HookSystem::Postmark => None,
-        HookSystem::Postal => Some(SigningKey::rsa(include_str!("../../tests/fixtures/postal/signing-key.pem")).unwrap()),
+        HookSystem::Postal => Some(SigningKey::rsa(include_str!("../../tests/fixtures/postal/hook-signing-key.pem")).unwrap()),
         HookSystem::Sendgrid => Some(SigningKey::new_ecdsa().unwrap()),
         HookSystem::Emailengine | HookSystem::Stalwart | HookSystem::Mailgun => Some(SigningKey::Secret("secret".to_owned())),
     };

@@ -18,7 +18,7 @@ const RECEIVED_AT: Duration = Duration::from_secs(1_796_500_000);
 /// The systems, each with its fixture.
 const FILES: &[(&str, &str)] = &[
     ("kumomta", "hook-records.jsonl"),
-    ("postfix", "mail.log"),
+    ("postfix", "hook-mail.log"),
     ("emailengine", "hook-events.jsonl"),
     ("stalwart", "hook-events.jsonl"),
     ("postal", "hook-events.jsonl"),

@@ -4,7 +4,7 @@ use crate::model::{Field, Outcome, Record, RecordEvent};
 use crate::source;
 use std::time::Duration;
 
-const LOG: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/postfix/mail.log"));
+const LOG: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/postfix/hook-mail.log"));
 
 fn hook() -> &'static Hook {
     source::by_name("postfix").unwrap().hook.unwrap()
