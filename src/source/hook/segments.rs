@@ -104,7 +104,7 @@ impl SegmentReader {
         Ok(())
     }
 
-    /// Reads as many of the bytes as result in at most [`CHUNK_BYTES`] of text.
+    /// Reads as many of the bytes as result in at most `CHUNK_BYTES` of text.
     ///
     /// # Errors
     /// The bytes are not zstd. The reader must not be used any more.
