@@ -143,7 +143,8 @@ async fn every_delivery_survives_kills_and_rotations_under_one_identity() {
 
 #[test]
 fn a_saved_log_is_printed() {
-    let output = postmeter().args(["records", "--system", "postfix", "--file", &format!("{FIXTURES}/postfix/hook-mail.log")]).output().unwrap();
+    let output =
+        postmeter().args(["records", "--system", "postfix", "--file", &format!("{FIXTURES}/postfix/hook-mail.log")]).output().unwrap();
     let (printed, problem) = (stdout(&output), stderr(&output));
     assert_eq!(printed.lines().count(), 25, "{printed}");
     assert!(printed.contains("mail.delivery.outcome=deferred") && printed.contains("mail.smtp.enhanced_status_code=4.2.2"), "{printed}");

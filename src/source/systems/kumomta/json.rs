@@ -92,8 +92,8 @@ struct Reader<'b, 'a> {
     search_bytes_left: usize,
     /// The families that have been seen.
     heads: FamilyHeads<'a>,
-    /// The families that were read to their end, and their positions.
-    families: Vec<(&'a str, Range<usize>)>,
+    /// The families that begin outside of text that is skipped, where, and `true` if everything in them was read.
+    families: Vec<(&'a str, usize, bool)>,
     /// The families that text in a label value ended, each once: there are at most as many as families.
     ended_families: Vec<&'a str>,
 }
@@ -119,15 +119,16 @@ impl<'a> Reader<'_, 'a> {
             let start = self.at;
             // Text in a label value may have ended this family.
             let suspect = previous.take().filter(|_| !self.begins_family(start));
+            let head = self.name_at(start).filter(|_| self.begins_family(start) && self.families.len() < forged::FAMILIES_MAX);
+            let had_unreadable = std::mem::take(&mut self.has_unreadable);
             let read = self.read_family();
+            self.families.extend(head.map(|(name, _)| (name, start, read.is_some() && !self.has_unreadable)));
+            self.has_unreadable |= had_unreadable;
             previous = read.map(|name| (name, start..self.at));
             if self.out.exceeded_limit().is_some() {
                 return Ok(());
             }
-            if let Some(name) = read {
-                if self.families.len() < forged::FAMILIES_MAX {
-                    self.families.push((name, start..self.at));
-                }
+            if read.is_some() {
                 match self.next().ok_or_else(truncated)? {
                     b',' => {
                         self.at += 1;

@@ -65,16 +65,13 @@ impl Reader<'_, '_> {
     /// real one.
     pub(super) fn mark_ended_families_as_forged(&mut self) {
         let families = std::mem::take(&mut self.families);
-        for (i, (name, family)) in families.iter().enumerate().filter(|(_, (name, _))| !self.heads.is_forged(name)) {
-            let mut end = family.end;
-            for (_, following) in families[i + 1..].iter().take_while(|(name, _)| self.heads.is_forged(name)) {
-                // Text that could not be read may be between them.
-                if self.skip_blanks(end + 1) != following.start {
-                    break;
-                }
-                end = following.end;
-            }
-            if end > family.end && self.repeats_series(family.clone(), family.end..end) {
+        let start_of = |i: usize| families.get(i).map_or(self.bytes.len(), |(_, start, _)| *start);
+        // Text of a name that was skipped in a family occurs in others as well.
+        let is_candidate = |name: &str, is_read: bool| is_read && !self.heads.is_forged(name);
+        for (i, (name, start, _)) in families.iter().enumerate().filter(|(_, (name, _, is_read))| is_candidate(name, *is_read)) {
+            let forged = families[i + 1..].iter().take_while(|(name, ..)| self.heads.is_forged(name)).count();
+            let next = start_of(i + 1);
+            if forged > 0 && self.repeats_series(*start..next, next..start_of(i + 1 + forged)) {
                 self.ended_families.push(name);
             }
         }
