@@ -1,4 +1,4 @@
-//! What compression adds to the cost of a push, by gRPC and by HTTP. Prints one line of JSON for each protocol and compression.
+//! The cost that compression adds to a push, by gRPC and by HTTP. Prints one line of JSON for each protocol and compression.
 //!
 //! Arguments: the number of queues of the simulated server, and `--instructions` to count instructions of a single push with valgrind instead of
 //! measuring the processor time of 20 pushes. `POSTMETER_BENCH_PROGRAM` is the program to measure, for example one of an earlier version.

@@ -22,7 +22,7 @@ use tracing::error;
 /// Bodies and pieces of files that are parsed at the same time. One core is left to polls and scrapes.
 const PARSERS_MAX: usize = 2;
 
-/// What the store needs.
+/// The settings of the store.
 #[derive(Debug)]
 pub struct StoreSettings {
     /// The directory for state.

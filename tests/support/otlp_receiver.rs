@@ -30,7 +30,7 @@ const PREFIX_LEN: usize = 5;
 #[derive(Clone, Copy, Debug)]
 pub struct Rejection(pub u16, pub &'static str);
 
-/// What a receiver accepts.
+/// The compressions that a receiver accepts.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// Compressions that it supports.

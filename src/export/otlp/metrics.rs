@@ -22,7 +22,7 @@ use prost::Message;
 
 /// The default size limit of a request.
 pub const REQUEST_BYTES_MAX: usize = crate::config::REQUEST_BYTES_DEFAULT;
-/// What a native series needs at least in a request: its times, its value and a short label.
+/// The least size of a native series in a request: its times, its value and a short label.
 const SERIES_BYTES: usize = 48;
 /// The field `resource` of `ResourceMetrics`.
 const RESOURCE: u8 = wire::delimited(1);

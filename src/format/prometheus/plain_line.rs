@@ -15,7 +15,7 @@ pub(crate) struct PlainLine<'a> {
     pub(crate) name: &'a str,
 }
 
-/// What follows the labels of a plain line.
+/// The rest of a plain line after its labels.
 pub(crate) struct PlainValue {
     pub(crate) value: f64,
     /// The length of the line, with its line feed.

@@ -59,7 +59,7 @@ pub struct LogFileFollower {
     noted: Option<Instant>,
 }
 
-/// What a blocking step returns: the reader, and the result.
+/// The result of a blocking step, with the reader.
 type Step<T> = (Reader, T);
 
 impl LogFileFollower {

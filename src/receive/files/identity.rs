@@ -1,4 +1,4 @@
-//! What identifies a file, whatever its name.
+//! The identity of a file, which does not depend on its name.
 
 use ring::digest::{Context, SHA256};
 use std::fs::File;

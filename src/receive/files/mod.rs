@@ -32,13 +32,13 @@ const FILE_LINES_MAX: usize = 10_000;
 /// The size of a piece of a file that is read at a time.
 const READ_BYTES: usize = 64 * 1024;
 
-/// What a round has read.
+/// The contents of a round.
 #[derive(Debug, Default)]
 struct Round {
     page: HookPage,
     /// Files that could not be read in this round, in one line. They are tried again.
     problem: Option<String>,
-    /// What is lost in a file: damage, or a file that was removed before it was read. No retry would help.
+    /// Losses in a file: damage, or a file that was removed before it was read. No retry would help.
     losses: Vec<String>,
     /// The number of deliveries of messages without earlier lines.
     unjoined: u64,

@@ -16,7 +16,7 @@ pub(super) struct Positions {
     /// Files with a name up to this one were read, unless they have a position.
     pub read_until: Vec<u8>,
     pub files: Vec<FilePosition>,
-    /// What the reader of a log knows of the lines before the position.
+    /// The knowledge of a log's reader about the lines before the position.
     pub log_state: Vec<u8>,
 }
 

@@ -31,7 +31,7 @@ pub(super) struct OpenSegment {
     skip: u64,
 }
 
-/// What was read of a segment.
+/// The text of a segment that was read.
 #[derive(Debug, Default)]
 pub(super) struct SegmentText {
     /// Whole lines.
@@ -40,7 +40,7 @@ pub(super) struct SegmentText {
     pub too_long: u64,
     /// There is more to read.
     pub has_more: bool,
-    /// What is lost, once for each damaged frame.
+    /// The losses, one for each damaged frame.
     pub damages: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What distinguishes the senders: the form of their requests, their signatures and their retries.
+//! The differences of the senders: the form of their requests, their signatures and their retries.
 
 use super::Delivery;
 use serde_json::Value;
@@ -22,7 +22,7 @@ pub(super) struct HookFormat {
     pub parallel_max: usize,
 }
 
-/// How items become a body.
+/// The form of a body with several items.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum BodyForm {
     /// One item.
@@ -37,7 +37,7 @@ pub(super) enum BodyForm {
     BesideSignature,
 }
 
-/// How a request is signed.
+/// The signature of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Signing {
     None,

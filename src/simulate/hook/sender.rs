@@ -21,7 +21,7 @@ const ACKNOWLEDGED_MAX: usize = 1_000_000;
 /// The longest wait without a new item.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// What became of a sender's requests.
+/// The results of a sender's requests.
 #[derive(Clone, Debug, Default)]
 pub struct HookTotals {
     /// Requests by the status of their response. 0: there was none.
@@ -87,7 +87,7 @@ impl HookSender {
         move |deliveries| shared.report(deliveries)
     }
 
-    /// What became of the requests so far.
+    /// The results of the requests so far.
     #[must_use]
     pub fn totals(&self) -> HookTotals {
         self.shared.totals.lock().clone()

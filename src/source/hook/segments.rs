@@ -30,7 +30,7 @@ pub enum SegmentEnd {
     Incomplete,
 }
 
-/// What a step of a reader has done.
+/// The result of a step of a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentStep {
     /// The number of bytes that were read.

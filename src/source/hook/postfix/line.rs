@@ -1,4 +1,4 @@
-//! What a message of a Postfix program reports.
+//! The report in a message of a Postfix program.
 
 /// The shortest queue id. Short ids are hexadecimal; long ones have digits, consonants and `z` before the inode.
 const QUEUE_ID_BYTES_MIN: usize = 5;
@@ -126,7 +126,7 @@ fn queue_manager(text: &str) -> Option<Event<'_>> {
     is_expired.then_some(Event::Expired { sender })
 }
 
-/// What follows `to=<`.
+/// The text after `to=<`.
 fn delivery(text: &str) -> Option<Delivery<'_>> {
     let ends = [">, orig_to=<", ">, relay="].map(|end| text.find(end));
     let end = ends.into_iter().flatten().min()?;
@@ -159,7 +159,7 @@ fn delivery(text: &str) -> Option<Delivery<'_>> {
     None
 }
 
-/// What follows `reject: `, such as `RCPT from HOST[IP]: TEXT; from=<S> to=<R> proto=ESMTP helo=<H>`.
+/// The text after `reject: `, such as `RCPT from HOST[IP]: TEXT; from=<S> to=<R> proto=ESMTP helo=<H>`.
 fn rejection(text: &str) -> Option<Rejection<'_>> {
     let (place, _) = text.split_once(' ')?;
     if matches!(place, "header" | "body" | "content") {

@@ -1,4 +1,4 @@
-//! What the lines before a delivery report about its message, by queue id.
+//! Facts about a message from the lines before its delivery, by queue id.
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 /// The largest number of messages. The one whose last line is the oldest is dropped.
 pub const MESSAGES_MAX: usize = 20_000;
 
-/// What is known of a message.
+/// The known facts about a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Message {
     pub sender: Option<String>,
@@ -14,7 +14,7 @@ pub(super) struct Message {
     pub client_host: Option<String>,
     pub client_ip: Option<String>,
     pub user: Option<String>,
-    /// How it came: `remote`, `authenticated`, `dsn` or `local`. `None`: its arrival was not read.
+    /// The way of its arrival: `remote`, `authenticated`, `dsn` or `local`. `None`: its arrival was not read.
     pub origin: Option<&'static str>,
     /// It was reported that it was received.
     pub is_received: bool,

@@ -41,7 +41,7 @@ pub struct PostfixLog {
     equal_lines: HashMap<u64, u64>,
 }
 
-/// What lines contain.
+/// The contents of lines.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LogItems {
     /// Items for the definition.
@@ -83,7 +83,7 @@ impl PostfixLog {
         self.messages.len()
     }
 
-    /// What is known of the lines so far, so that another reader can continue.
+    /// The knowledge about the lines so far, so that another reader can continue.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
         let lines: Vec<(&u64, &u64)> = self.equal_lines.iter().collect();

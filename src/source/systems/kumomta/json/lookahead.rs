@@ -204,13 +204,13 @@ impl<'a> Reader<'_, 'a> {
         })
     }
 
-    /// Returns the quoted name at a position, and the position after it.
     /// Returns `true` if the name of a family and the start of its object are here.
     pub(super) fn begins_family(&self, at: usize) -> bool {
         let colon = self.name_at(at).map(|(_, end)| self.skip_blanks(end)).and_then(|end| self.after(end, b':'));
         colon.is_some_and(|end| self.after(self.skip_blanks(end), b'{').is_some())
     }
 
+    /// Returns the quoted name at a position, and the position after it.
     pub(super) fn name_at(&self, at: usize) -> Option<(&'a str, usize)> {
         let start = self.after(at, b'"')?;
         let len = memchr(b'"', self.bytes.get(start..(start + NAME_BYTES_MAX + 1).min(self.bytes.len()))?)?;
