@@ -23,6 +23,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use world::{SOON, Series, World};
 
+/// Names of the series of recording and alerting rules, which are derived from both exports: recorded names have colons.
+const OF_RULES: &str = ".*:.*|ALERTS.*";
 const SYSTEMS: [&str; 5] = ["ceymail", "cpanel", "emailengine", "kumomta", "stalwart"];
 
 /// The paths of the programs. `None` if one is missing: the test is skipped.
@@ -75,6 +77,7 @@ async fn pulled_and_pushed_series_are_equal() {
         world.wait_for(&format!("count(mail_up{{via=\"{via}\"}} == 1)"), 5.0).await;
     }
 
+    check_rules(&world).await;
     check_canonical_series(&world).await;
 
     // Both exports identify each target equally.
@@ -93,8 +96,7 @@ async fn pulled_and_pushed_series_are_equal() {
     assert!(found.values().copied().eq([value.parse::<f64>().unwrap()]), "{line}: {found:?}");
 
     // All series about mail servers are pulled or pushed, and none is duplicated.
-    let recorded = "mail:.*|ALERTS.*";
-    let neither = world.query(&format!(r#"{{job=~"{}", via!~"pull|otlp", __name__!~"{recorded}"}}"#, SYSTEMS.join("|"))).await;
+    let neither = world.query(&format!(r#"{{job=~"{}", via!~"pull|otlp", __name__!~"{OF_RULES}"}}"#, SYSTEMS.join("|"))).await;
     assert!(neither.is_empty(), "{neither:#?}");
     for counter in [
         "prometheus_target_scrapes_sample_duplicate_timestamp_total",
@@ -106,19 +108,28 @@ async fn pulled_and_pushed_series_are_equal() {
         let count = world.query(&format!("sum({counter}) or vector(0)")).await;
         assert!(count.values().all(|count| *count == 0.0), "{counter}: {count:?}");
     }
-    let rules = world.api("rules", &[]).await.unwrap();
-    let broken: Vec<_> = rules["data"]["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap()).collect();
-    let broken: Vec<_> = broken.into_iter().filter(|rule| rule["health"] == "err").collect();
-    assert!(broken.is_empty(), "{broken:#?}");
-
     check_accepted_points(&world).await;
+}
+
+/// Waits until every rule has been evaluated, and checks that none failed.
+async fn check_rules(world: &World) {
+    let waiting = Mutex::new(Vec::new());
+    let are_evaluated = || async {
+        let response = world.api("rules", &[]).await.unwrap();
+        let groups = response["data"]["groups"].as_array().unwrap().iter();
+        let rules: Vec<_> = groups.flat_map(|group| group["rules"].as_array().unwrap()).cloned().collect();
+        let failed: Vec<_> = rules.iter().filter(|rule| rule["health"] == "err").collect();
+        assert!(failed.is_empty(), "{failed:#?}");
+        *waiting.lock() = rules.iter().filter(|rule| rule["health"] != "ok").map(|rule| rule["name"].to_string()).collect();
+        !rules.is_empty() && waiting.lock().is_empty()
+    };
+    wait_until_async(are_evaluated, SOON, Described(|| format!("every rule has been evaluated: {:?}", waiting.lock()))).await;
 }
 
 /// Checks that canonical series are equal, except for those that change while the servers are frozen: times, and counts of polls.
 async fn check_canonical_series(world: &World) {
-    // Recorded series are derived from both exports.
-    let changing = "postmeter_poll_.*|mail_queue_oldest_age_seconds|postmeter_record_lag_seconds|mail:.*|ALERTS.*";
-    let still = format!(r#"{{mail_system_name!="", __name__!~"{changing}", network_protocol_name!="http"}}"#);
+    let changing = "postmeter_poll_.*|mail_queue_oldest_age_seconds|postmeter_record_lag_seconds";
+    let still = format!(r#"{{mail_system_name!="", __name__!~"{changing}|{OF_RULES}", network_protocol_name!="http"}}"#);
     let last = Mutex::new((Series::new(), Series::new()));
     let are_equal = || async {
         let canonical = world.query(&still).await;

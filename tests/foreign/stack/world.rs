@@ -81,7 +81,7 @@ impl World {
                 ("postmeter:9464", local(pull)),
                 ("collector:8888", local(metrics)),
                 ("localhost:9090", local(web)),
-                ("scrape_interval: 15s", "scrape_interval: 2s".to_owned()),
+                ("scrape_interval: 15s", "scrape_interval: 2s\n  evaluation_interval: 2s".to_owned()),
                 ("scrape_timeout: 10s", "scrape_timeout: 2s".to_owned()),
             ],
         );
