@@ -62,6 +62,8 @@ pub(super) enum BodyError {
     TooLarge,
     /// The sender was too slow or has disconnected.
     Incomplete,
+    /// There is none. After a connection that broke, some HTTP clients repeat a request without its body and with its headers.
+    Missing,
 }
 
 /// Reads a body of at most `bytes_max` bytes.
@@ -83,6 +85,9 @@ async fn read_within(mut body: Body, bytes_max: usize, memories: [&BodyMemory; 2
             pieces += 1;
         }
         bytes.extend_from_slice(&data);
+    }
+    if bytes.is_empty() {
+        return Err(BodyError::Missing);
     }
     Ok(ReceivedBody { bytes: bytes.freeze(), memory: permits })
 }
@@ -122,6 +127,7 @@ mod tests {
         let large = read(body(PIECE_BYTES + 1), usize::MAX, [&all, &one]).await.unwrap();
         assert_eq!((all.0.available_permits(), one.0.available_permits()), (1, 0));
         drop(large);
+        assert_eq!(read(Body::empty(), 100, [&all, &one]).await.unwrap_err(), BodyError::Missing);
         assert_eq!((all.0.available_permits(), one.0.available_permits()), (3, 2));
     }
 }

@@ -210,6 +210,12 @@ impl App {
                 self.telemetry.access.refused("slow_request");
                 Refusal::Later("the request is incomplete")
             }
+            // It is not acknowledged, because the sender would then believe that its records have arrived.
+            BodyError::Missing => {
+                self.telemetry.access.refused("empty_body");
+                intake.log("a request without a body was refused with 503, so that its sender sends it again");
+                Refusal::Later("the request has no body")
+            }
         }
     }
 }

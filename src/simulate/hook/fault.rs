@@ -18,6 +18,8 @@ pub enum HookFault {
     Late,
     /// The newest records are sent first.
     OutOfOrder,
+    /// Each request is sent first without its body, as the HTTP client of EmailEngine repeats a request whose connection broke.
+    MissingBody,
     /// Requests are sent again and again, a hundred at a time, whatever the response.
     Flood,
     /// The credentials and the signature are wrong.
@@ -34,10 +36,11 @@ pub enum HookFault {
 
 impl HookFault {
     /// Every fault.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Doubles,
         Self::Late,
         Self::OutOfOrder,
+        Self::MissingBody,
         Self::Flood,
         Self::WrongCredential,
         Self::MissingCredential,

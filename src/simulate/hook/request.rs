@@ -80,6 +80,11 @@ impl HookRequest {
     pub(super) fn with_changed_body(&self) -> Self {
         Self { body: self.body.replace("reader", "writer"), ..self.clone() }
     }
+
+    /// The same request with its headers only.
+    pub(super) fn without_body(&self) -> Self {
+        Self { body: String::new(), ..self.clone() }
+    }
 }
 
 impl Hook {

@@ -147,6 +147,8 @@ impl Shared {
     /// Sends a request, and decides what becomes of its items.
     async fn send(self: Arc<Self>, items: Vec<Outgoing>) {
         let request = HookRequest::new(self.format, &self.hook, &items.iter().map(|outgoing| &outgoing.item).collect::<Vec<_>>());
+        let is_first = items.iter().all(|outgoing| outgoing.failed_attempts == 0);
+        let request = if is_first && self.hook.fault == Some(HookFault::MissingBody) { request.without_body() } else { request };
         let is_acknowledged = self.post(&request).await == Some(200);
         match self.hook.fault {
             Some(HookFault::Doubles) if is_acknowledged => drop(self.post(&request).await),

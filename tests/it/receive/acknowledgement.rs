@@ -14,7 +14,6 @@ async fn every_form_of_a_body_arrives_and_is_counted() {
     assert_eq!(send(&service, "mta1", format!("[{},{}]", record(2, "Bounce"), record(3, "TransientFailure"))).await, OK);
     assert_eq!(send(&service, "mta1", lines(4..7)).await, OK);
     assert_eq!(send(&service, "mta2", record(1, "Delivery")).await, OK, "the same record of another target is another record");
-    assert_eq!(send(&service, "mta1", "").await, OK);
     arrived(&receiver, 7).await;
     let page = page(&service).await;
     assert_eq!(["delivered", "failed", "deferred"].map(|outcome| attempts(&page, "mta1", outcome)), [4.0, 1.0, 1.0]);
@@ -82,8 +81,12 @@ async fn what_cannot_be_read_is_acknowledged_and_counted() {
         assert_eq!(send(&service, "mta1", body).await, OK, "{body:?}");
     }
     assert_eq!(send(&service, "mta1", b"\xff\xfe{}".to_vec()).await, OK);
+    assert_eq!(send(&service, "mta1", " \n").await, OK);
+    let later = send(&service, "mta1", "").await;
+    assert_eq!(later, StatusCode::SERVICE_UNAVAILABLE, "a sender whose connection broke may repeat a request without its body");
     let page = page(&service).await;
-    assert_eq!((records(&page, "mta1", "unreadable"), records(&page, "mta1", "read")), (7.0, 0.0));
+    assert_eq!((records(&page, "mta1", "unreadable"), records(&page, "mta1", "read")), (8.0, 0.0));
+    assert_eq!(value(&page, "postmeter_pull_refusals_total", &["postmeter_refusal_reason=\"empty_body\""]), 1.0);
     service.stop().await;
 }
 

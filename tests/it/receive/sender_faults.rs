@@ -101,7 +101,9 @@ async fn reported_with(fault: HookFault) {
         let repeated = if fault == HookFault::Doubles { DELIVERIES as f64 } else { 0.0 };
         let counts = ["read", "repeated", "unreadable"].map(|state| records(&page, name, state));
         assert_eq!(counts, [DELIVERIES as f64, repeated, 0.0], "{name}");
-        assert_eq!(sender.totals().statuses.keys().collect::<Vec<_>>(), [&200], "{name}");
+        let statuses: Vec<u16> = sender.totals().statuses.into_keys().collect();
+        assert_eq!(statuses, if fault == HookFault::MissingBody { vec![200, 503] } else { vec![200] }, "{name}");
+        assert_eq!(sender.totals().without_retry_after, 0, "{name}");
     }
     service.stop().await;
     assert!(receiver.log_uids().values().all(|arrivals| *arrivals == 1));
@@ -120,6 +122,11 @@ async fn late_records_keep_their_time_and_are_counted_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn records_out_of_order_keep_their_time_and_are_counted_once() {
     reported_with(HookFault::OutOfOrder).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_without_its_body_is_not_acknowledged() {
+    reported_with(HookFault::MissingBody).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
