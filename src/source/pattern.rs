@@ -9,6 +9,11 @@ pub fn is_pattern(text: &str) -> bool {
 /// Returns true if the text has the form of the pattern.
 #[must_use]
 pub fn matches(pattern: &str, text: &str) -> bool {
+    matches_by(pattern, text, |expected, found| expected == found)
+}
+
+/// Compares a text with a pattern whose other characters are compared by `is_equal`.
+fn matches_by(pattern: &str, text: &str, is_equal: impl Fn(char, char) -> bool) -> bool {
     let (mut pattern, mut text) = (pattern.chars(), text.chars());
     // The rest of the pattern after the last `*`, and the text from which it was compared last.
     let mut after_star: Option<(std::str::Chars<'_>, std::str::Chars<'_>)> = None;
@@ -19,7 +24,7 @@ pub fn matches(pattern: &str, text: &str) -> bool {
                 after_star = Some((pattern.clone(), text.clone()));
             }
             (None, None) => return true,
-            (Some(expected), Some(found)) if expected == '?' || expected == found => {
+            (Some(expected), Some(found)) if expected == '?' || is_equal(expected, found) => {
                 pattern.next();
                 text.next();
             }
@@ -38,6 +43,12 @@ pub fn matches(pattern: &str, text: &str) -> bool {
 #[must_use]
 pub fn is_match(name: &str, text: &str) -> bool {
     name == text || (is_pattern(name) && matches(name, text))
+}
+
+/// As [`is_match`], without regard to the case of ASCII letters.
+#[must_use]
+pub fn is_match_ignoring_case(name: &str, text: &str) -> bool {
+    name.eq_ignore_ascii_case(text) || (is_pattern(name) && matches_by(name, text, |expected, found| expected.eq_ignore_ascii_case(&found)))
 }
 
 #[cfg(test)]
@@ -65,6 +76,22 @@ mod tests {
             other.iter().for_each(|text| assert!(!is_match(pattern, text), "{pattern} does not match {text}"));
         }
         assert!(is_pattern("4??") && is_pattern("*") && !is_pattern("a.b"));
+    }
+
+    #[test]
+    fn the_case_of_ascii_letters_can_be_ignored() {
+        for (pattern, text, is_equal) in [
+            ("failed", "FAILED", true),
+            ("Failed", "failed", true),
+            ("failed", "failed ", false),
+            ("rcpt*", "RCPT TO", true),
+            ("*RE?AYED", "is reLayed", true),
+            ("*relayed", "delayed", false),
+            ("\u{fc}*", "\u{dc}x", false),
+        ] {
+            assert_eq!(is_match_ignoring_case(pattern, text), is_equal, "{pattern} {text}");
+            assert!(pattern == text || !is_match(pattern, text), "{pattern} {text}");
+        }
     }
 
     #[test]

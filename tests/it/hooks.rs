@@ -5,7 +5,7 @@
 
 use crate::assert_text_snapshot;
 use crate::support::{FIXTURES, postmeter, stderr, stdout};
-use postmeter::model::Record;
+use postmeter::model::{ComplaintType, Record};
 use postmeter::source::hook::postfix::PostfixLog;
 use postmeter::source::{self, HookPage, LogFileFormat};
 use std::collections::HashMap;
@@ -250,6 +250,66 @@ fn numbers_and_times_are_exact_and_bounded() {
     {
         let body = format!("{{\"type\":\"Delivery\",\"id\":\"a\",\"num_attempts\":{attempts}}}");
         assert_eq!(read("kumomta", body.as_bytes()).records[0].record.attempt, expected, "{attempts}");
+    }
+}
+
+#[test]
+fn a_status_may_have_a_comment() {
+    for (status, expected) in [
+        ("5.1.1", Some("5.1.1")),
+        (" 4.4.1 (connection timed out)", Some("4.4.1")),
+        ("5.7.26\\tpolicy", Some("5.7.26")),
+        ("5.1.10(RESOLVER)", Some("5.1.10")),
+        ("5.1.1x", None),
+        ("(comment) 5.1.1", None),
+        ("5.1.1.1", None),
+        ("3.1.1", None),
+        ("5.1", None),
+    ] {
+        let body = format!(
+            "{{\"event\":\"messageBounce\",\"account\":\"a\",\"data\":{{\"messageId\":\"m\",\"response\":{{\"status\":\"{status}\"}}}}}}"
+        );
+        let found = read("emailengine", body.as_bytes()).records[0].record.reply.status.map(|status| status.to_string());
+        assert_eq!(found.as_deref(), expected, "{status}");
+    }
+}
+
+#[test]
+fn the_two_events_of_a_final_failure_are_one_record_of_each_recipient_in_any_order() {
+    let event = |event: &str, rest: &str| {
+        let routing = ["", ",\"networkRouting\":null", ",\"networkRouting\":{\"localAddress\":\"192.0.2.9\"}"];
+        routing.map(|routing| {
+            format!("{{\"account\":\"a\",\"date\":\"2026-11-28T14:43:20.000Z\",\"event\":\"{event}\",\"data\":{{\"queueId\":\"1a2229c2c30a\"{rest}{routing}}}}}")
+        })
+    };
+    let details = ",\"envelope\":{\"to\":[\"r@example.net\",\"q@example.net\"]},\"smtpResponse\":\"550 5.1.1 no\",\"smtpResponseCode\":550";
+    let [_, errors @ ..] = event("messageDeliveryError", details);
+    let [alone, failed @ ..] = event("messageFailed", ",\"error\":\"Error: no\"");
+    for (error, failed) in errors.iter().zip(&failed) {
+        let expected = read("emailengine", error.as_bytes()).records;
+        assert_eq!(expected.len(), 2);
+        for body in [format!("{error}\n{failed}"), format!("{failed}\n{error}")] {
+            let page = read("emailengine", body.as_bytes());
+            assert_eq!((&page.records, page.ignored, page.unreadable), (&expected, 1, 0), "{body}");
+        }
+        // A version that does not report the route in this event: a double, if it arrives later.
+        let page = read("emailengine", alone.as_bytes());
+        assert_eq!((page.records.len(), &page.records[0].identity), (1, &expected[0].identity));
+    }
+}
+
+#[test]
+fn the_case_of_letters_has_no_meaning() {
+    let count = |action: &str| {
+        let body = format!("{{\"event\":\"messageBounce\",\"account\":\"a\",\"data\":{{\"messageId\":\"m\",\"action\":\"{action}\"}}}}");
+        let page = read("emailengine", body.as_bytes());
+        (page.records.len(), page.ignored)
+    };
+    assert_eq!(["failed", "Failed", "FAILED", "other"].map(count), [(1, 0); 4]);
+    assert_eq!(["delayed", "Delayed", "RELAYED", "Expanded", "deLivered"].map(count), [(0, 1); 5]);
+    for (native, expected) in [("Abuse", ComplaintType::Abuse), ("NOT-SPAM", ComplaintType::NotSpam), ("opt-out", ComplaintType::Other)] {
+        let body = format!("{{\"event\":\"messageComplaint\",\"account\":\"a\",\"data\":{{\"arf\":{{\"feedbackType\":\"{native}\"}}}}}}");
+        assert_eq!(read("emailengine", body.as_bytes()).records[0].record.complaint, Some(expected), "{native}");
     }
 }
 

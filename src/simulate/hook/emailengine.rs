@@ -26,20 +26,21 @@ fn item(delivery: &Delivery) -> Value {
     let reply = delivery.reply();
     let envelope = json!({"from": "sender@example.com", "to": [delivery.recipient()]});
     let id = format!("<{}@example.com>", delivery.id);
-    let mut data = json!({"queueId": message_id(delivery), "messageId": id, "envelope": envelope});
+    let queue_id = message_id(delivery);
+    let mut data = json!({"queueId": queue_id, "messageId": id, "envelope": envelope, "networkRouting": null});
     let event = if delivery.is_delivered() {
         data["originalMessageId"] = id.into();
         data["response"] = reply.line().into();
         "messageSent"
     } else {
         let is_final = delivery.outcome == AttemptOutcome::Failure;
-        data["error"] = reply.text.into();
+        data["error"] = format!("Can't send mail - all recipients were rejected: {}", reply.line()).into();
         data["errorCode"] = "EENVELOPE".into();
         data["smtpResponse"] = reply.line().into();
         data["smtpResponseCode"] = reply.code.into();
         data["smtpCommand"] = "RCPT TO".into();
         let next = if is_final { Value::Bool(false) } else { rfc3339(delivery.at + 60).into() };
-        data["job"] = json!({"attemptsMade": delivery.attempt - 1, "attempts": 10, "nextAttempt": next});
+        data["job"] = json!({"id": queue_id, "attemptsMade": delivery.attempt - 1, "attempts": 10, "nextAttempt": next});
         "messageDeliveryError"
     };
     let account = delivery.tenant.unwrap_or("account");

@@ -44,20 +44,25 @@ impl NodePath {
 
     /// The value at the path. `null`, an empty text and an empty list are absent.
     pub(super) fn node<'v>(&self, item: &'v Value) -> Option<&'v Value> {
-        let mut node = item;
-        for name in self.names() {
-            node = match node {
-                Value::Object(members) => members.get(name)?,
-                Value::Array(elements) => elements.get(name.parse::<usize>().ok()?)?,
-                _ => return None,
-            };
-        }
-        match node {
+        match self.member(item)? {
             Value::Null => None,
             Value::String(text) if text.trim_ascii().is_empty() => None,
             Value::Array(elements) if elements.is_empty() => None,
             node => Some(node),
         }
+    }
+
+    /// Returns `true` if there is anything at the path, also `null`.
+    pub(super) fn exists(&self, item: &Value) -> bool {
+        self.member(item).is_some()
+    }
+
+    fn member<'v>(&self, item: &'v Value) -> Option<&'v Value> {
+        self.names().try_fold(item, |node, name| match node {
+            Value::Object(members) => members.get(name),
+            Value::Array(elements) => elements.get(name.parse::<usize>().ok()?),
+            _ => None,
+        })
     }
 
     /// The text, the number or the Boolean at the path, as text.

@@ -35,7 +35,9 @@ pub(super) fn status(found: &Found<'_>) -> Option<EnhancedStatus> {
         return checked(part("class")?, part("subject")?, part("detail")?);
     }
     let text = found.text()?;
-    let mut parts = text.trim().split('.').map(|part| part.parse::<u16>().ok());
+    // A report of bounces may have a comment after the code.
+    let code = text.trim_start().split([' ', '\t', '\r', '\n', '(']).next()?;
+    let mut parts = code.split('.').map(|part| part.parse::<u16>().ok());
     let status = checked(parts.next()??, parts.next()??, parts.next()??);
     status.filter(|_| parts.next().is_none())
 }

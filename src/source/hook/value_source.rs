@@ -3,7 +3,7 @@
 use super::node_path::scalar;
 use super::{Condition, NodePath, TextReader};
 use crate::model::cut;
-use crate::source::pattern::is_match;
+use crate::source::pattern::is_match_ignoring_case;
 use regex::Regex;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -103,7 +103,7 @@ impl ValueSource {
             return Some(text);
         }
         let compared = cut(&text, SEARCHED_BYTES_MAX);
-        let row = self.values.iter().find(|(native, _)| is_match(native, compared));
+        let row = self.values.iter().find(|(native, _)| is_match_ignoring_case(native, compared));
         row.map(|(_, value)| value).or(self.otherwise.as_ref()).map(|value| Cow::Borrowed(value.as_str()))
     }
 }

@@ -32,14 +32,16 @@ fn decode_test(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<Test> {
             let mut map = decoder.map(item, TEST)?;
             let location = map.location.clone();
             let present = map.take("present").and_then(|item| decoder.flag(&item));
+            let exists = map.take("exists").and_then(|item| decoder.flag(&item));
             let min = map.take("min").and_then(|item| super::number(decoder, &item));
             let max = map.take("max").and_then(|item| super::number(decoder, &item));
             decoder.finish(map);
-            match (present, min, max) {
-                (Some(present), None, None) => Some(Test::Present(present)),
-                (None, None, None) => decoder.ok_or_report(&location, Err("expected present, or min and max".to_owned())),
-                (None, min, max) => Some(Test::Range(min.unwrap_or(f64::NEG_INFINITY), max.unwrap_or(f64::INFINITY))),
-                _ => decoder.ok_or_report(&location, Err("present excludes min and max".to_owned())),
+            match (present, exists, min, max) {
+                (Some(present), None, None, None) => Some(Test::Present(present)),
+                (None, Some(exists), None, None) => Some(Test::Exists(exists)),
+                (None, None, None, None) => decoder.ok_or_report(&location, Err("expected present, exists, or min and max".to_owned())),
+                (None, None, min, max) => Some(Test::Range(min.unwrap_or(f64::NEG_INFINITY), max.unwrap_or(f64::INFINITY))),
+                _ => decoder.ok_or_report(&location, Err("expected only one of present, exists, and min and max".to_owned())),
             }
         }
         Value::List(_) => {
