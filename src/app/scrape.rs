@@ -103,7 +103,7 @@ fn read_saved(source: &'static Source, files: &[String], output: &mut ScrapeOutp
         Identity::new(source.name, "file").with_version(snapshot.version.as_deref()).with_target_info(native.resource_attributes());
     let reading =
         Reading { at, began, ended: began, outcome: Ok(snapshot), native, parts: Vec::new(), body_bytes: bytes, tally, tally_since: at };
-    let meter_provider = TargetMeterProvider::of(source, &identity);
+    let meter_provider = TargetMeterProvider::new(source, &identity);
     output.add(&meter_provider, source, &identity, &reading);
     Ok(true)
 }

@@ -39,8 +39,8 @@ impl CollectedTarget {
     }
 
     fn build(target: Arc<Target>, before: Option<&Self>) -> Self {
-        let meter_provider = TargetMeterProvider::new(&target);
         let identity = Identity::of(&target.config);
+        let meter_provider = TargetMeterProvider::new(target.config.source, &identity);
         let deliveries_before = before.filter(|before| before.identity == identity).and_then(|before| before.deliveries.as_ref());
         let deliveries = target.config.has_records().then(|| {
             let deliveries = DeliveryMetrics::new(target.config.record_detail(), target.records.clone());

@@ -13,8 +13,6 @@ pub const DETAILED_FAILURES_MAX: usize = 2000;
 pub const FAILURE_CLASSES_MAX: usize = 200;
 /// The longest name of a failure class in bytes. A longer one is not a name.
 const CLASS_BYTES_MAX: usize = 200;
-/// Series beyond the limits: those of each stage and kind in which everything else is `_OTHER`, with and without a reason or a class.
-pub const UNLIMITED_FAILURES: usize = (DELIVERY_STAGE.values.len() + 1) * FAILURE_KIND.values.len() * 4;
 
 /// The failures of one target.
 #[derive(Debug)]

@@ -5,9 +5,13 @@
 use crate::model::{Attribute, Metric};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, UpDownCounter};
+use opentelemetry_sdk::metrics::{Instrument, Stream};
 
 /// Upper bounds of duration histograms in seconds, as the conventions for `http.server.request.duration` advise.
 const DURATION_SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// The largest number of series of a self-metric with an attribute whose values are not listed: routes with their status codes, tokens, errors.
+const OPEN_SERIES_MAX: usize = 300;
 
 /// The version of Postmeter.
 pub(super) static VERSION: Attribute = Attribute::open("service.version");
@@ -80,6 +84,14 @@ self_metrics! {
     TARGETS_STALE = Metric::int_gauge("postmeter.targets.stale", "{target}", "Targets whose latest reading is older than the longest of 5 minutes, three times min_interval and three push intervals.");
     TARGETS_CIRCUIT_OPEN = Metric::int_gauge("postmeter.targets.circuit_open", "{target}", "Targets that fail repeatedly and are polled less often until they respond.");
     TARGETS_RECORDS_MISSING = Metric::int_gauge("postmeter.targets.records_missing", "{target}", "Targets with delivery records of which no record has arrived for an hour, and whose log could not be read completely either.");
+}
+
+/// Limits the series of a self-metric. By default the SDK allocates memory for 2,000 series when an instrument is created.
+pub(super) fn series_limit(instrument: &Instrument) -> Option<Stream> {
+    let metric = SELF_METRICS.iter().find(|metric| metric.name == instrument.name())?;
+    let is_open = metric.attributes.iter().any(|attribute| attribute.values.is_empty());
+    let combinations = metric.attributes.iter().map(|attribute| attribute.values.len()).product();
+    Stream::builder().with_cardinality_limit(if is_open { OPEN_SERIES_MAX } else { combinations }).build().ok()
 }
 
 pub(super) fn counter(meter: &Meter, metric: &'static Metric) -> Counter<u64> {

@@ -12,6 +12,7 @@ use super::poll_metrics::PollMetrics;
 use super::reload_metrics::ReloadMetrics;
 use super::self_metrics::{
     BUILD_INFO, CHANGE, HTTP_ROUTE, HTTP_STATUS_CODE, PASSTHROUGH_CHANGES, REQUEST_DURATION, VERSION, counter, duration_histogram, gauge,
+    series_limit,
 };
 use super::self_watch::ConditionMetrics;
 use super::{Identity, SCOPE};
@@ -112,7 +113,7 @@ impl SelfTelemetry {
         logs: Option<SdkLoggerProvider>,
     ) -> Result<Self, SelfTelemetryError> {
         let reader = SharedReader::default();
-        let mut meters = SdkMeterProvider::builder().with_resource(resource).with_reader(reader.clone());
+        let mut meters = SdkMeterProvider::builder().with_resource(resource).with_reader(reader.clone()).with_view(series_limit);
         if let Some(periodic) = periodic {
             meters = meters.with_reader(periodic);
         }

@@ -281,7 +281,7 @@ fn every_instrument_has_the_name_and_the_labels_of_the_translation() {
     use crate::model::{Kind, Point, TranslationStrategy};
     use crate::telemetry::{CounterStarts, TargetMeterProvider};
     for source in crate::source::SOURCES.iter() {
-        let meter_provider = TargetMeterProvider::of(source, &Identity::new("x", "y"));
+        let meter_provider = TargetMeterProvider::new(source, &Identity::new("x", "y"));
         for (_, strategy) in TranslationStrategy::ALL {
             for metric in crate::telemetry::metrics_of(source).into_iter().filter(|metric| metric.kind != Kind::Histogram) {
                 let families = meter_provider.gather(vec![Point::new(metric, &[], 1.0)], strategy, &CounterStarts::default());

@@ -5,8 +5,7 @@ use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-/// The largest number of points of one metric of one target: far more than any table of rules produces, and fewer than the cardinality
-/// limit of an SDK instrument.
+/// The largest number of points of one metric of one target: far more than any table of rules produces.
 pub const POINTS_PER_METRIC_MAX: usize = 1000;
 
 /// Points, by their attributes. A point whose value is NaN is invalid: one of its series is unknown, so the sum of the others is wrong.

@@ -9,6 +9,12 @@
 //! reappears in the second reader's next collection, and everything is measured twice. `PrometheusExporter` is itself a `MetricReader`, and
 //! serves both the pull and the push, with one run of the callbacks each.
 //!
+//! # Instruments are created for the points that there are
+//!
+//! The SDK allocates memory for all series that an instrument may have when it is created, and a collection costs time for every instrument.
+//! A target reports few of the metrics that its system can have, and a provider cannot change its limits. So the provider is made with the
+//! instruments and limits that the points need, and made anew when they need more. Observable instruments have no state that would be lost.
+//!
 //! # Order of attributes
 //!
 //! The SDK returns the attributes of a series in another order in each collection. They are sorted here.
@@ -26,14 +32,11 @@ pub use counter_starts::CounterStarts;
 pub(super) use families::families_from;
 
 use super::Identity;
-use super::record_failures::{DETAILED_FAILURES_MAX, UNLIMITED_FAILURES};
-use crate::config::{self, RecordDetail};
+use crate::config;
 use crate::model::registry::SCHEMA_URL;
-use crate::model::{Attribute, Metric, Point, RecordMetrics, SelectedFamilies, TranslationStrategy, vocabulary};
-use crate::poll::Target;
-use crate::source::{POINTS_PER_METRIC_MAX, Source};
-use instruments::{CurrentPoints, create_observable_instruments};
-use opentelemetry::metrics::MeterProvider;
+use crate::model::{Metric, Point, SelectedFamilies, TranslationStrategy, vocabulary};
+use crate::source::Source;
+use instruments::Instruments;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::metrics::v1::ScopeMetrics;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -41,7 +44,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::reader::MetricReader;
-use opentelemetry_sdk::metrics::{Instrument, InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Stream, Temporality};
+use opentelemetry_sdk::metrics::{InstrumentKind, ManualReader, Pipeline, Temporality};
 use parking_lot::Mutex;
 use prometheus::Registry;
 use std::sync::{Arc, Weak};
@@ -53,46 +56,28 @@ pub const SCOPE: &str = "postmeter";
 /// The `MeterProvider` of one target, with its instruments and its reader.
 #[derive(Debug)]
 pub struct TargetMeterProvider {
-    current: CurrentPoints,
-    reader: SharedReader,
+    system: &'static str,
+    resource: Resource,
     /// The labels `job` and `instance`.
     labels: [(&'static str, String); 2],
-    /// Held while points are set and collected, so that two collections do not mix.
-    collecting: Mutex<()>,
-    /// Kept because dropping it would shut down the reader.
-    _provider: SdkMeterProvider,
+    /// Locked while points are set and collected, so that two collections do not mix.
+    instruments: Mutex<Instruments>,
 }
 
 impl TargetMeterProvider {
-    /// The provider of a target.
-    #[must_use]
-    pub fn new(target: &Target) -> Self {
-        Self::with_detail(target.config.source, &Identity::of(&target.config), &target.config.record_detail())
-    }
-
     /// The provider of a target with this mail system and identity.
     #[must_use]
-    pub fn of(source: &'static Source, identity: &Identity) -> Self {
-        Self::with_detail(source, identity, &RecordDetail::default())
-    }
-
-    fn with_detail(source: &'static Source, identity: &Identity, detail: &RecordDetail) -> Self {
-        let reader = SharedReader::default();
+    pub fn new(source: &'static Source, identity: &Identity) -> Self {
         let attributes = identity.attributes().map(|(key, value)| opentelemetry::KeyValue::new(key.to_owned(), value.to_owned()));
-        let (groups, is_detailed) = (detail.groups(), !detail.by.is_empty());
-        let view = move |instrument: &Instrument| cardinality_view(instrument, groups, is_detailed);
         // `Resource::builder()` would add OTEL_SERVICE_NAME, which names Postmeter and not the mail server.
         let resource = Resource::builder_empty().with_attributes(attributes).build();
-        let provider = SdkMeterProvider::builder().with_resource(resource).with_reader(reader.clone()).with_view(view).build();
-        let current = CurrentPoints::new(source.name);
-        create_observable_instruments(&provider.meter(SCOPE), &metrics_of(source), &current);
-        Self { current, reader, labels: identity.labels(), collecting: Mutex::default(), _provider: provider }
+        Self { system: source.name, resource, labels: identity.labels(), instruments: Mutex::default() }
     }
 
     /// The mail system of the target.
     #[must_use]
     pub fn system(&self) -> &'static str {
-        self.current.system()
+        self.system
     }
 
     /// The points as OTLP metrics, for the push. Their times are not those of the reading: `report` sets them.
@@ -117,9 +102,7 @@ impl TargetMeterProvider {
     }
 
     fn collected(&self, points: Vec<Point>) -> ResourceMetrics {
-        let _collecting = self.collecting.lock();
-        self.current.set(points);
-        self.reader.collected()
+        self.instruments.lock().collected(points, self.system, &self.resource)
     }
 }
 
@@ -154,7 +137,7 @@ fn sort_attributes(scope: &mut ScopeMetrics) {
     }
 }
 
-/// The metrics that a target of this system can have. Only these have instruments.
+/// The metrics that a target of this system can have.
 #[must_use]
 pub fn metrics_of(source: &Source) -> Vec<&'static Metric> {
     let has = |metric: &&&Metric| {
@@ -163,29 +146,6 @@ pub fn metrics_of(source: &Source) -> Vec<&'static Metric> {
             || source.rules().any(|(_, rule)| rule.metric == **metric)
     };
     vocabulary::ALL.iter().filter(has).copied().collect()
-}
-
-/// Limits the series of an instrument. By default the SDK allocates memory for 2,000 series when an instrument is created; metrics with
-/// closed sets of attribute values need far fewer.
-fn cardinality_view(instrument: &Instrument, groups: usize, is_detailed: bool) -> Option<Stream> {
-    let metric = vocabulary::ALL.iter().find(|metric| metric.name == instrument.name())?;
-    Stream::builder().with_cardinality_limit(series_max(metric, groups, is_detailed)).build().ok()
-}
-
-/// The largest number of series of a metric, for a target whose records are split into this many groups.
-fn series_max(metric: &'static Metric, groups: usize, is_detailed: bool) -> usize {
-    let is_open = |attribute: &&Attribute| attribute.values.is_empty();
-    if *metric == vocabulary::DELIVERY_FAILURES && is_detailed {
-        return DETAILED_FAILURES_MAX + UNLIMITED_FAILURES + 1;
-    }
-    let is_from_records = RecordMetrics::of(|_| true).contains(metric);
-    let detail = metric.detail.iter().filter(|_| !is_from_records);
-    if metric.attributes.iter().chain(detail).any(is_open) {
-        return POINTS_PER_METRIC_MAX;
-    }
-    // Each attribute may be missing, and the SDK needs one series for its overflow point.
-    let of_group = metric.attributes.iter().map(|attribute| attribute.values.len() + 1).product::<usize>();
-    of_group * if metric.detail.is_empty() { 1 } else { groups } + 1
 }
 
 /// The Prometheus reader of a provider, which can also be called directly.
@@ -246,5 +206,64 @@ impl MetricReader for SharedReader {
 
     fn temporality(&self, kind: InstrumentKind) -> Temporality {
         self.0.temporality(kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Attribute;
+    use crate::model::vocabulary::{DELIVERY_FAILURES, FAILURE_CLASS, POLL_LATENCY, POLL_PART};
+    use std::collections::BTreeMap;
+
+    /// Points of a metric whose only attribute has these values.
+    fn points(metric: &'static Metric, key: &'static Attribute, values: impl Iterator<Item = usize>) -> Vec<Point> {
+        values.map(|n| Point { metric, attributes: vec![(key, n.to_string().into())], value: n as f64 }).collect()
+    }
+
+    /// The number of series of each collected metric, and whether one of them is the SDK's for everything beyond a limit.
+    fn collected(provider: &TargetMeterProvider, points: Vec<Point>) -> (BTreeMap<String, usize>, bool) {
+        let scopes = provider.collect(points);
+        let metrics = scopes.iter().flat_map(|scope| &scope.metrics);
+        let mut has_overflow = false;
+        let counts = metrics.map(|metric| {
+            let points = match &metric.data {
+                Some(Data::Gauge(gauge)) => &gauge.data_points,
+                Some(Data::Sum(sum)) => &sum.data_points,
+                _ => panic!("{metric:?}"),
+            };
+            has_overflow |= points.iter().flat_map(|point| &point.attributes).any(|attribute| attribute.key == "otel.metric.overflow");
+            (metric.name.clone(), points.len())
+        });
+        (counts.collect(), has_overflow)
+    }
+
+    #[test]
+    fn every_point_has_a_series_however_many_there_are_and_however_they_change() {
+        let identity = Identity::new("mta", "mta1");
+        let provider = TargetMeterProvider::new(crate::source::by_name("kumomta").unwrap(), &identity);
+        let mut first = 0;
+        for len in [0, 1, 2, 3, 5, 300, 7, 300, 1000, 1000, 1001, 4, 2000, 0, 1] {
+            // All series of the collection before have ended.
+            let values = first..first + len;
+            first += len;
+            let gauges = points(&POLL_LATENCY, &POLL_PART, values.clone());
+            let counters = points(&DELIVERY_FAILURES, &FAILURE_CLASS, values.clone());
+            let expected = [(POLL_LATENCY.name, len), (DELIVERY_FAILURES.name, len)].into_iter().filter(|(_, len)| *len > 0);
+            let expected = expected.map(|(name, len)| (name.to_owned(), len)).collect();
+            assert_eq!(collected(&provider, [gauges, counters].concat()), (expected, false), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_metric_that_was_absent_gets_an_instrument_and_keeps_its_place() {
+        let provider = TargetMeterProvider::new(crate::source::by_name("kumomta").unwrap(), &Identity::new("mta", "mta1"));
+        let failures = || points(&DELIVERY_FAILURES, &FAILURE_CLASS, 0..3);
+        let names = |points| provider.collect(points)[0].metrics.iter().map(|metric| metric.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(failures()), [DELIVERY_FAILURES.name]);
+        let both = [failures(), points(&POLL_LATENCY, &POLL_PART, 0..1)].concat();
+        // The order is that of the vocabulary, not that of the first points.
+        assert_eq!(names(both), [POLL_LATENCY.name, DELIVERY_FAILURES.name]);
+        assert_eq!(names(failures()), [DELIVERY_FAILURES.name]);
     }
 }

@@ -138,7 +138,7 @@ fn start_times_of_canonical_counters_are_those_of_the_server() {
         };
         CounterStarts::of(&reading)
     };
-    let meter_provider = TargetMeterProvider::of(source, &Identity::new("x", "y"));
+    let meter_provider = TargetMeterProvider::new(source, &Identity::new("x", "y"));
     let server_metric = vocabulary::ALL
         .iter()
         .find(|metric| {
