@@ -3,7 +3,7 @@
 use super::AppError;
 use super::cli::{HealthcheckArgs, config_variable};
 use crate::config;
-use crate::net::install_crypto_provider;
+use crate::net::{install_crypto_provider, root_cause};
 use reqwest::{Client, StatusCode, redirect};
 use rustls::AlertDescription;
 use std::error::Error;
@@ -121,13 +121,4 @@ fn reason(error: &reqwest::Error) -> String {
         error if error.is_builder() => "not a valid URL; write it as http://localhost:9464/-/healthy".to_owned(),
         _ => format!("the server does not respond with HTTP: {}", root_cause(error)),
     }
-}
-
-/// Returns the innermost cause of an error.
-fn root_cause(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

@@ -11,6 +11,7 @@ mod masked_url;
 mod printable;
 pub(crate) mod quarantine;
 mod redact;
+mod root_cause;
 mod tls;
 
 pub(crate) use backoff::{Backoff, random_share};
@@ -21,4 +22,5 @@ pub(crate) use log_once::{LoggedSet, ProblemLog};
 pub use masked_url::masked_url;
 pub use printable::{Escaped, is_unprintable, on_one_line};
 pub use redact::Redactor;
+pub(crate) use root_cause::root_cause;
 pub(crate) use tls::{ClientTls, TlsFileError, TlsFiles, UnusableTls, install_crypto_provider};

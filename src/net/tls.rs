@@ -1,9 +1,23 @@
 //! TLS of clients: trusted authorities and a client certificate, read from files, for reqwest and tonic.
+//!
+//! Clients without a configuration of their own share one of rustls: the system's authorities need 110 KB of memory, and the cache of
+//! sessions 14 KB.
 
+use super::root_cause;
+use parking_lot::Mutex;
+use rustls::client::Resumption;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::BuilderVerifierExt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
+use std::sync::{LazyLock, Once};
+use std::time::{Duration, Instant};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+
+/// How long further clients get the same configuration: those of one start or reload. Later ones read the system's authorities again.
+const SHARED_FOR: Duration = Duration::from_secs(60);
+/// Servers whose TLS sessions are remembered and resumed.
+const SESSIONS_MAX: usize = 4096;
 
 /// PEM files of a client's TLS configuration. Absent ones keep the defaults: the system's authorities, no client certificate.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,11 +43,17 @@ pub(crate) struct TlsFileError {
     pub(crate) error: io::Error,
 }
 
-/// A setting whose file reqwest does not accept.
+/// A setting whose file is not accepted.
 #[derive(Debug)]
 pub(crate) struct UnusableTls {
     pub(crate) setting: &'static str,
-    pub(crate) error: reqwest::Error,
+    pub(crate) reason: String,
+}
+
+impl UnusableTls {
+    fn of(setting: &'static str) -> impl Fn(reqwest::Error) -> Self {
+        move |error| Self { setting, reason: root_cause(&error.without_url()) }
+    }
 }
 
 impl<'a> TlsFiles<'a> {
@@ -58,23 +78,31 @@ impl<'a> TlsFiles<'a> {
 }
 
 impl ClientTls {
-    /// Configures a client of reqwest. Without `https` no authorities are loaded: a container may have none.
+    /// Configures a client of reqwest. Without `is_https` no authorities are loaded: a container may have none.
     ///
     /// # Errors
-    /// The setting whose file is not usable PEM.
-    pub(crate) fn configure(self, mut builder: reqwest::ClientBuilder, https: bool) -> Result<reqwest::ClientBuilder, UnusableTls> {
-        let unusable = |setting| move |error| UnusableTls { setting, error };
+    /// The setting whose file is not usable PEM, or the system's authorities cannot be loaded.
+    pub(crate) fn configure(
+        self,
+        mut builder: reqwest::ClientBuilder,
+        is_https: bool,
+        is_verified: bool,
+    ) -> Result<reqwest::ClientBuilder, UnusableTls> {
+        if self.ca.is_none() && self.identity.is_none() && is_verified {
+            let shared = if is_https { with_system_authorities()? } else { WITHOUT_AUTHORITIES.clone() };
+            return Ok(builder.tls_backend_preconfigured(shared));
+        }
         if let Some(ca) = self.ca {
-            let authorities = reqwest::Certificate::from_pem_bundle(&ca).map_err(unusable("tls.ca_file"))?;
+            let authorities = reqwest::Certificate::from_pem_bundle(&ca).map_err(UnusableTls::of("tls.ca_file"))?;
             builder = builder.tls_certs_only(authorities);
-        } else if !https {
+        } else if !is_https {
             builder = builder.tls_certs_only([]);
         }
         if let Some((cert, key)) = self.identity {
             let identity = reqwest::Identity::from_pem(&[cert, key].join(&b'\n'));
-            builder = builder.identity(identity.map_err(unusable("tls.cert_file and tls.key_file"))?);
+            builder = builder.identity(identity.map_err(UnusableTls::of("tls.cert_file and tls.key_file"))?);
         }
-        Ok(builder)
+        Ok(builder.tls_danger_accept_invalid_certs(!is_verified))
     }
 
     /// The configuration of a gRPC channel. `server_name` replaces the host of the endpoint as the name that the certificate must have.
@@ -91,6 +119,30 @@ impl ClientTls {
         }
         tls
     }
+}
+
+/// The configuration of clients that do not use TLS.
+static WITHOUT_AUTHORITIES: LazyLock<ClientConfig> = LazyLock::new(|| {
+    install_crypto_provider();
+    let mut config = ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    config
+});
+
+/// A configuration with the system's authorities and no client certificate.
+fn with_system_authorities() -> Result<ClientConfig, UnusableTls> {
+    static SHARED: Mutex<Option<(Instant, ClientConfig)>> = Mutex::new(None);
+    let mut shared = SHARED.lock();
+    if let Some((_, config)) = shared.as_ref().filter(|(since, _)| since.elapsed() < SHARED_FOR) {
+        return Ok(config.clone());
+    }
+    install_crypto_provider();
+    let unusable = |error: rustls::Error| UnusableTls { setting: "the certificate authorities of the system", reason: error.to_string() };
+    let mut config = ClientConfig::builder().with_platform_verifier().map_err(unusable)?.with_no_client_auth();
+    config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    *shared = Some((Instant::now(), config.clone()));
+    Ok(config)
 }
 
 /// Installs rustls' provider of cryptography for this process. Call this before the first client is built.

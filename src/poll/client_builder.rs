@@ -3,6 +3,7 @@
 use super::http_error::last_cause;
 use crate::config::{Secret, Tls};
 use crate::net::{TlsFileError, UnusableTls, install_crypto_provider, secret_header};
+use crate::source::quote;
 use http::header::{HeaderMap, HeaderName};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Proxy, Url, redirect};
@@ -42,8 +43,8 @@ impl From<TlsFileError> for StartError {
 }
 
 impl From<UnusableTls> for StartError {
-    fn from(UnusableTls { setting, error }: UnusableTls) -> Self {
-        Self::unusable(setting)(error)
+    fn from(UnusableTls { setting, reason }: UnusableTls) -> Self {
+        Self::Unusable { setting, reason: quote(&reason) }
     }
 }
 
@@ -71,10 +72,7 @@ pub(super) fn build_client(url: &Url, tls: &Tls, proxy: Option<&str>, idle_conne
         // Otherwise reqwest would use the proxy of the environment.
         None => builder.no_proxy(),
     };
-    builder = tls.files().read()?.configure(builder, url.scheme() == "https")?;
-    if tls.insecure_skip_verify {
-        builder = builder.tls_danger_accept_invalid_certs(true);
-    }
+    builder = tls.files().read()?.configure(builder, url.scheme() == "https", !tls.insecure_skip_verify)?;
     let mut requested = url.clone();
     if let Some(name) = tls.server_name.as_ref().filter(|_| url.scheme() == "https") {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();

@@ -1,6 +1,7 @@
 //! Conversion of the HTTP client's errors to poll errors: short, and without URLs.
 
 use super::PollError;
+use crate::net::root_cause;
 use crate::source::quote;
 use reqwest::StatusCode;
 use std::error::Error;
@@ -62,7 +63,7 @@ pub(super) fn general_status_hint(status: StatusCode, scheme: &str) -> &'static 
 /// The last cause of an error, which is the specific one. It has no URL, and is cut if it is long: a TLS error lists all names of a
 /// certificate, which may be hundreds.
 pub(super) fn last_cause(error: &(dyn Error + 'static)) -> String {
-    causes(error).last().map(|cause| quote(&cause.to_string())).unwrap_or_default()
+    quote(&root_cause(error))
 }
 
 fn is_not_tls(cause: &(dyn Error + 'static)) -> bool {

@@ -3,9 +3,9 @@
 //! The connection is built again after a failure, so that names are resolved again, and when one of its TLS files has changed. Neither a
 //! receiver that moved nor a renewed certificate needs a restart.
 
-use super::response::{SendError, root_cause};
+use super::response::SendError;
 use crate::config::{self, Protocol};
-use crate::net::{ClientTls, FileWatch};
+use crate::net::{ClientTls, FileWatch, root_cause};
 use std::time::{Duration, Instant};
 use tonic::transport::{Channel, Endpoint};
 
@@ -72,8 +72,8 @@ fn http_client(config: &config::Otlp) -> Result<reqwest::Client, SendError> {
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(config.timeout);
     let is_https = !config.endpoint.starts_with("http://");
-    let builder = read_tls_files(&config.tls)?.configure(builder, is_https);
-    builder.map_err(|unusable| invalid(unusable.error))?.build().map_err(invalid)
+    let builder = read_tls_files(&config.tls)?.configure(builder, is_https, true);
+    builder.map_err(|unusable| SendError::Config(format!("{}: {}", unusable.setting, unusable.reason)))?.build().map_err(invalid)
 }
 
 fn read_tls_files(tls: &config::Tls) -> Result<ClientTls, SendError> {

@@ -2,14 +2,14 @@
 
 use super::connection::{ReceiverConnection, Transport};
 use super::grpc;
-use super::response::{SendError, root_cause, shortened};
+use super::response::{SendError, shortened};
 use super::split::split;
 use super::supported_compression::SupportedCompression;
 use crate::config::{self, Compression};
 use crate::export::queue::request_exporter::{ExportFailure, ExportRequest, PartialSuccess, RequestExporter};
 use crate::export::queue::request_size::RequestSize;
 use crate::export::request_body::RequestBody;
-use crate::net::{Redactor, install_crypto_provider, retry_after, secret_header};
+use crate::net::{Redactor, install_crypto_provider, retry_after, root_cause, secret_header};
 use bytes::Buf;
 use http::{HeaderMap, HeaderName};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};

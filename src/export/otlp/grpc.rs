@@ -4,9 +4,10 @@
 //! tonic still opens connections, and reads the status of a response.
 
 use super::exporter::{RESPONSE_BYTES_MAX, decode_response, unreadable_response};
-use super::response::{SendError, root_cause};
+use super::response::SendError;
 use crate::config::Compression;
 use crate::export::request_body::{RequestBody, decompress};
+use crate::net::root_cause;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};

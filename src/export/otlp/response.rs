@@ -3,7 +3,7 @@
 //! The OTLP specification defines which status codes allow a retry (sections "Failures" of OTLP/gRPC and OTLP/HTTP).
 
 use crate::export::queue::request_exporter::{ExportFailure, RetryDecision};
-use crate::net::{Redactor, on_one_line};
+use crate::net::{Redactor, on_one_line, root_cause};
 use http::StatusCode;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -162,15 +162,6 @@ const SIZE_PHRASES: [&str; 11] = [
 fn is_about_size(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     SIZE_PHRASES.iter().any(|phrase| message.contains(phrase))
-}
-
-/// Returns the innermost source of an error: the outer ones only repeat that something failed.
-pub(crate) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 /// Shortens a receiver's message and puts it on one line.
