@@ -78,8 +78,10 @@ impl TranslationStrategy {
             return Cow::Borrowed(key);
         }
         let prefix = if key.starts_with(|c: char| c.is_ascii_digit()) { "key_" } else { "" };
-        let characters = key.chars().map(|c| if is_supported(c) { c } else { '_' });
-        Cow::Owned(prefix.chars().chain(characters).collect())
+        let mut name = String::with_capacity(prefix.len() + key.len());
+        name.push_str(prefix);
+        name.extend(key.chars().map(|c| if is_supported(c) { c } else { '_' }));
+        Cow::Owned(name)
     }
 
     /// The unit at the end of a metric's name, before `_total`. Empty if the strategy appends none.

@@ -39,7 +39,7 @@ pub use names::Escaping;
 pub use omitted::OmittedFamilies;
 pub use reserved_families::is_reserved;
 pub use reserved_names::ReservedNames;
-pub use section::Section;
+pub use section::{Section, SectionKey};
 pub use settings::PageSettings;
 pub use writer::ExpositionWriter;
 

@@ -15,7 +15,7 @@ impl ExpositionWriter<'_> {
         let series_dropped = self.omitted.series_dropped;
         // Most families fit into a chunk. The others are only measured here, and encoded again while they are sent.
         let (mut message, mut message_len, mut fits) = (header.clone(), header.len(), true);
-        self.each_series(of_targets, section_labels, |_, sample, names, labels| {
+        self.each_series(of_targets, add_label, |_, sample, names, labels| {
             let before = message.len();
             metric(&mut message, kind, sample, names.as_deref(), labels, escaping);
             message_len += message.len() - before;
@@ -33,7 +33,7 @@ impl ExpositionWriter<'_> {
         drop(message);
         self.omitted.series_dropped = series_dropped;
         self.buffer.extend_from_slice(&header);
-        self.each_series(of_targets, section_labels, |writer, sample, names, labels| {
+        self.each_series(of_targets, add_label, |writer, sample, names, labels| {
             metric(&mut writer.buffer, kind, sample, names.as_deref(), labels, escaping);
             writer.flush_if_full()
         })
@@ -70,11 +70,9 @@ const fn type_number(kind: FamilyType) -> u8 {
     }
 }
 
-/// Returns the encoded labels of a section.
-fn section_labels(labels: &[(&'static str, &str)]) -> Vec<u8> {
-    let mut encoded = Vec::new();
-    labels.iter().for_each(|(name, value)| label_pair(&mut encoded, name.as_bytes(), value.as_bytes()));
-    encoded
+/// Adds a label of a section.
+fn add_label(to: &mut Vec<u8>, name: &str, value: &str) {
+    label_pair(to, name.as_bytes(), value.as_bytes());
 }
 
 /// Writes a `LabelPair` as field 1.

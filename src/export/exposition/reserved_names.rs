@@ -4,6 +4,7 @@ use super::format::{CREATED, TOTAL};
 use super::names::metric_name;
 use super::{Format, PageSettings, Section};
 use crate::model::FamilyType;
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// The names of families and of their lines, such as `x_bucket` of a histogram `x`.
@@ -16,9 +17,11 @@ impl ReservedNames {
     pub fn of(settings: impl Into<PageSettings>, sections: &[Section]) -> Self {
         let settings = settings.into();
         let mut names = Self::default();
-        for family in sections.iter().flat_map(|section| section.native.families()) {
-            let name = metric_name(family.name(), settings.format.escaping());
-            names.add(&settings, name.into_owned(), family.kind());
+        let families = sections.iter().flat_map(|section| section.native.families()).map(|family| (family.name(), family.kind()));
+        // Most families are those of every target.
+        let families: HashSet<(Cow<'_, str>, FamilyType)> = families.collect();
+        for (name, kind) in families {
+            names.add(&settings, metric_name(name, settings.format.escaping()).into_owned(), kind);
         }
         names
     }

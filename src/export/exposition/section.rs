@@ -5,7 +5,7 @@ use crate::export::otlp::NATIVE_SCOPE;
 use crate::model::registry::SCHEMA_URL;
 use crate::model::{SelectedFamilies, SelectedFamily, TARGET_INFO};
 use crate::telemetry::{Identity, SCOPE};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// The families of one target or of Postmeter. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -43,18 +43,16 @@ impl Section {
     }
 
     /// Returns the labels that each series of a family gets in addition to its own.
-    pub(super) fn labels(&self, settings: &PageSettings, family: &SelectedFamily<'_>) -> Vec<(&'static str, &str)> {
-        let mut labels = Vec::new();
-        if let Some((job, instance)) = &self.identity {
-            labels.extend([("instance", instance.as_str()), ("job", job)]);
-        }
+    pub(super) fn labels(&self, settings: &PageSettings, family: &SelectedFamily<'_>) -> impl Iterator<Item = (&'static str, &str)> {
+        let of_target = self.identity.iter().flat_map(|(job, instance)| [("instance", instance.as_str()), ("job", job.as_str())]);
         // Series of another scope have its labels already, and `target_info` is not a metric.
-        if settings.scope_labels && family.scope().is_none() && family.native_name() != TARGET_INFO {
-            labels.push(("otel_scope_name", if self.is_postmeters { SCOPE } else { NATIVE_SCOPE }));
-            labels.extend(self.is_postmeters.then_some(("otel_scope_schema_url", SCHEMA_URL)));
-            labels.push(("otel_scope_version", env!("CARGO_PKG_VERSION")));
-        }
-        labels
+        let has_scope = settings.scope_labels && family.scope().is_none() && family.native_name() != TARGET_INFO;
+        let of_scope = [
+            Some(("otel_scope_name", if self.is_postmeters { SCOPE } else { NATIVE_SCOPE })),
+            self.is_postmeters.then_some(("otel_scope_schema_url", SCHEMA_URL)),
+            Some(("otel_scope_version", env!("CARGO_PKG_VERSION"))),
+        ];
+        of_target.chain(of_scope.into_iter().flatten().filter(move |_| has_scope))
     }
 
     /// Returns the name of the target for messages.
@@ -62,9 +60,25 @@ impl Section {
         self.identity.as_ref().map_or("this target", |(_, instance)| instance)
     }
 
-    /// Returns true if both sections share the same families and have the same identity.
+    /// Returns the key of the section.
     #[must_use]
-    pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.native, &other.native) && self.identity == other.identity
+    pub fn key(&self) -> SectionKey {
+        SectionKey { native: Arc::downgrade(&self.native), identity: self.identity.clone() }
+    }
+}
+
+/// What a section is recognised by. It does not keep the families in memory.
+#[derive(Debug)]
+pub struct SectionKey {
+    native: Weak<SelectedFamilies>,
+    identity: Option<(String, String)>,
+}
+
+impl SectionKey {
+    /// Returns true if the section has the same families and the same identity.
+    #[must_use]
+    pub fn is_of(&self, section: &Section) -> bool {
+        // The address of families is not used again while there is a key.
+        std::ptr::eq(self.native.as_ptr(), Arc::as_ptr(&section.native)) && self.identity == section.identity
     }
 }

@@ -8,16 +8,18 @@ use std::hash::BuildHasher;
 
 impl ExpositionWriter<'_> {
     /// Calls `write` for each series of a family, with the escaped names of its labels if some need escaping, and with the encoded labels of
-    /// its section, which `encode` returns. Ends early if `write` returns `None`.
+    /// its section, to which `encode` adds each. Ends early if `write` returns `None`.
     pub(super) fn each_series(
         &mut self,
         of_targets: &[(&Section, SelectedFamily<'_>)],
-        encode: impl Fn(&[(&'static str, &str)]) -> Vec<u8>,
+        encode: impl Fn(&mut Vec<u8>, &str, &str),
         mut write: impl FnMut(&mut Self, &SampleRef<'_>, Option<Vec<String>>, &[u8]) -> Option<()>,
     ) -> Option<()> {
         let escaping = self.settings.format.escaping();
+        let mut section_labels = Vec::new();
         for (section, family) in of_targets {
-            let section_labels = encode(&section.labels(&self.settings, family));
+            section_labels.clear();
+            section.labels(&self.settings, family).for_each(|(name, value)| encode(&mut section_labels, name, value));
             let mut written = None;
             for sample in family.samples() {
                 let names = escaped_label_names(&sample, escaping);

@@ -40,7 +40,7 @@ impl ExpositionWriter<'_> {
             self.push_all(&[unit, "\n"]);
         }
         let is_quoted = !is_metric_name(name);
-        self.each_series(of_targets, section_labels, |writer, sample, names, suffix| {
+        self.each_series(of_targets, add_label, |writer, sample, names, suffix| {
             writer.sample(&Series { family, name, kind, is_quoted, sample, names, suffix });
             writer.flush_if_full()
         })
@@ -245,19 +245,15 @@ struct Series<'a> {
     suffix: &'a [u8],
 }
 
-/// Returns the labels of a section as text.
-fn section_labels(labels: &[(&'static str, &str)]) -> Vec<u8> {
-    let mut text = Vec::new();
-    for (name, value) in labels {
-        if !text.is_empty() {
-            text.push(b',');
-        }
-        text.extend_from_slice(name.as_bytes());
-        text.extend_from_slice(b"=\"");
-        escape(&mut text, value, true);
-        text.push(b'"');
+/// Adds a label of a section.
+fn add_label(to: &mut Vec<u8>, name: &str, value: &str) {
+    if !to.is_empty() {
+        to.push(b',');
     }
-    text
+    to.extend_from_slice(name.as_bytes());
+    to.extend_from_slice(b"=\"");
+    escape(to, value, true);
+    to.push(b'"');
 }
 
 /// Writes text with backslashes, line feeds and, if `quotes`, double quotes escaped.

@@ -8,8 +8,9 @@ use super::reserved_names::ReservedNames;
 use super::section::Section;
 use super::settings::PageSettings;
 use crate::model::{FamilyType, SelectedFamily};
+use foldhash::fast::RandomState;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{HashMap, HashSet};
 
 /// Writes a page in chunks, which are sent while the rest is written.
 pub struct ExpositionWriter<'a> {
@@ -47,7 +48,7 @@ impl<'a> ExpositionWriter<'a> {
     /// Writes the families of these sections by name, except those with a name that is reserved by families of an earlier call. Returns
     /// `None` if the client has disconnected.
     pub fn write(&mut self, sections: &[Section], reserved: &ReservedNames) -> Option<()> {
-        let mut families: BTreeMap<Cow<'_, str>, Vec<(&Section, SelectedFamily<'_>)>> = BTreeMap::new();
+        let mut families: HashMap<Cow<'_, str>, Vec<(&Section, SelectedFamily<'_>)>, RandomState> = HashMap::default();
         for section in sections {
             self.omitted.labels_renamed += section.native.labels_renamed;
             for family in section.native.families() {
@@ -63,10 +64,12 @@ impl<'a> ExpositionWriter<'a> {
                 families.entry(names::metric_name(name, self.settings.format.escaping())).or_default().push((section, family));
             }
         }
-        let names: BTreeSet<Cow<'_, str>> = match self.settings.format.is_open_metrics() {
+        let names: HashSet<Cow<'_, str>> = match self.settings.format.is_open_metrics() {
             true => families.keys().cloned().collect(),
-            false => BTreeSet::new(),
+            false => HashSet::new(),
         };
+        let mut families: Vec<_> = families.into_iter().collect();
+        families.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         // Names are sorted, so a family is written before all families whose names begin with its name.
         let mut line_names = ReservedNames::default();
         for (name, mut of_targets) in families {

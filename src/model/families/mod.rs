@@ -35,7 +35,7 @@ use sample::Sample;
 use std::ops::Range;
 
 /// The type of a family.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum FamilyType {
     /// A value that only rises, except for resets.
     Counter,
@@ -195,6 +195,11 @@ impl Families {
     /// Returns true if it is known that no family has two series with the same labels.
     pub(super) fn are_series_unique(&self) -> bool {
         self.are_series_unique
+    }
+
+    /// Notes that no family has two series with the same labels.
+    pub(super) fn note_unique_series(&mut self) {
+        self.are_series_unique = true;
     }
 
     /// Notes that labels were changed, so that two series may have the same.

@@ -36,7 +36,7 @@ impl Families {
             self.repairs.add(Repair::Forged, count);
             self.remove_samples(&removed);
         }
-        self.are_series_unique = true;
+        self.note_unique_series();
     }
 
     /// Removes the samples with these flags, and families that have no samples after that.

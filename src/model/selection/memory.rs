@@ -23,6 +23,7 @@ impl SelectedFamilies {
         for family in self.families.iter_mut().filter(|family| family.slices.iter().any(|slice| slice.kept() == 0)) {
             family.slices.retain(|slice| slice.kept() > 0);
         }
+        self.families.shrink_to_fit();
         let mut kept = vec![0; self.bodies.len()];
         self.families.iter().flat_map(|family| &family.slices).for_each(|slice| kept[slice.body] += slice.kept());
         let may_be_copied =

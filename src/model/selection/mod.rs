@@ -84,9 +84,10 @@ impl SelectedFamilies {
         selected
     }
 
-    /// Selects all families without changes: Postmeter's own, whose labels `job` and `instance` are intended.
+    /// Selects all families without changes: Postmeter's own, whose labels `job` and `instance` are intended, and whose series are unique.
     #[must_use]
-    pub fn unfiltered(families: Families) -> Self {
+    pub fn unfiltered(mut families: Families) -> Self {
+        families.note_unique_series();
         let mut selected = Self::merge(vec![families], "", usize::MAX, |_| Some(FamilySelection::default()));
         selected.release_unused_bodies();
         selected

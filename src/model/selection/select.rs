@@ -38,7 +38,7 @@ impl SelectedFamilies {
     }
 
     fn add_family(&mut self, bodies: &[Families], same_name: &[FamilyIndex<'_>], selection: FamilySelection, series_max: usize) {
-        let (kind, slices) = (FamilyType::Unknown, Vec::new());
+        let (kind, slices) = (FamilyType::Unknown, Vec::with_capacity(same_name.len()));
         let mut out = FamilySlices { kind, is_retyped: false, is_incomplete: false, scope: None, slices, kept: 0 };
         // A series can appear in several slices, and twice in one.
         let may_repeat = same_name.len() > 1 || same_name.iter().any(|(_, body, _)| !bodies[*body].are_series_unique());

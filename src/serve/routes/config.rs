@@ -12,7 +12,7 @@ pub(crate) async fn config(State(app): State<AppState>) -> Response {
     let Some(running) = &app.config else { return (StatusCode::NOT_FOUND, "there is no configuration\n").into_response() };
     let config = running.borrow().clone();
     let targets = app.targets.now();
-    // A thousand targets are a megabyte of text.
+    // Ten thousand targets are several megabytes of text.
     let text = tokio::task::spawn_blocking(move || effective_yaml(&config, targets.iter().map(|collected| &collected.target.config)));
     match text.await {
         Ok(text) => plain_text(text),

@@ -1,6 +1,6 @@
 //! A cache of rendered native metrics: scrapes that get the same readings share one rendering.
 
-use crate::export::exposition::{ExpositionWriter, OmittedFamilies, PageSettings, ReservedNames, Section};
+use crate::export::exposition::{ExpositionWriter, OmittedFamilies, PageSettings, ReservedNames, Section, SectionKey};
 use crate::net::LoggedSet;
 use crate::telemetry::SelfTelemetry;
 use axum::body::Bytes;
@@ -14,6 +14,9 @@ const CACHED_SERIES_MAX: u64 = 100_000;
 /// The maximum number of cached pages. Few scrapers use more than two formats.
 const CACHED_PAGES_MAX: usize = 8;
 
+/// The buffer of a page grows by one n-th, so that little of it is unused.
+const GROWTH_SHARE: usize = 8;
+
 /// The last rendering in each format. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct RenderedPages {
@@ -24,7 +27,7 @@ pub(crate) struct RenderedPages {
 
 #[derive(Debug)]
 struct CachedPage {
-    sections: Vec<Section>,
+    sections: Vec<SectionKey>,
     /// The names of the other families on the page. They can change while the readings stay the same.
     reserved: ReservedNames,
     bytes: Bytes,
@@ -53,7 +56,8 @@ impl RenderedPages {
         // The lock is held while the page is rendered, so that concurrent scrapes get the same bytes.
         let mut pages = self.pages.lock().await;
         let is_current = |page: &&CachedPage| {
-            let has_sections = page.sections.len() == sections.len() && page.sections.iter().zip(sections).all(|(a, b)| a.is_same(b));
+            let has_sections =
+                page.sections.len() == sections.len() && page.sections.iter().zip(sections).all(|(key, section)| key.is_of(section));
             has_sections && page.reserved == *reserved
         };
         if let Some(page) = pages.get(&settings).filter(is_current) {
@@ -67,6 +71,9 @@ impl RenderedPages {
             let mut bytes = last.map(Vec::from).unwrap_or_default();
             bytes.clear();
             let mut out = |chunk: &mut Vec<u8>| {
+                if bytes.capacity() - bytes.len() < chunk.len() {
+                    bytes.reserve_exact(chunk.len().max(bytes.len() / GROWTH_SHARE));
+                }
                 bytes.append(chunk);
                 true
             };
@@ -74,10 +81,10 @@ impl RenderedPages {
             writer.write(&sections, &reserved);
             logged_conflicts.report(&telemetry, writer.finish());
             // A buffer of many more series is not kept.
-            if bytes.capacity() / 2 > bytes.len() {
+            if bytes.capacity() - bytes.len() > bytes.len() / GROWTH_SHARE {
                 bytes.shrink_to_fit();
             }
-            CachedPage { sections, reserved, bytes: bytes.into() }
+            CachedPage { sections: sections.iter().map(Section::key).collect(), reserved, bytes: bytes.into() }
         });
         let Ok(page) = rendering.await else { return Rendered::TooLarge };
         let bytes = page.bytes.clone();

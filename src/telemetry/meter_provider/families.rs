@@ -3,6 +3,7 @@
 use crate::model::{FamiliesBuilder, FamilyType, Histogram, ReadingLimits, SelectedFamilies, TranslationStrategy};
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ResourceMetrics};
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 /// Converts collected metrics. Each series gets the labels `extra`. `start` returns the start time of a counter, given its name and the
@@ -15,13 +16,14 @@ pub(in crate::telemetry) fn families_from(
 ) -> SelectedFamilies {
     // No limits: the number of series is limited by the instruments.
     let mut out = FamiliesBuilder::new("", ReadingLimits::NONE);
+    let names = LabelNames::of(collected, strategy);
     for metric in collected.scope_metrics().flat_map(|scope| scope.metrics()) {
         let mut series = match metric.data() {
             AggregatedMetrics::F64(data) => MetricSeries::of(data, metric, |n| n, &start),
             AggregatedMetrics::U64(data) => MetricSeries::of(data, metric, |n| n as f64, &start),
             AggregatedMetrics::I64(data) => MetricSeries::of(data, metric, |n| n as f64, &start),
         };
-        series.write(metric, strategy, extra, &mut out);
+        series.write(metric, strategy, &names, extra, &mut out);
     }
     SelectedFamilies::unfiltered(out.finish())
 }
@@ -88,7 +90,14 @@ impl<'a> MetricSeries<'a> {
         }
     }
 
-    fn write(&mut self, metric: &Metric, strategy: TranslationStrategy, extra: &[(&str, &str)], out: &mut FamiliesBuilder<'_>) {
+    fn write(
+        &mut self,
+        metric: &Metric,
+        strategy: TranslationStrategy,
+        names: &LabelNames<'_>,
+        extra: &[(&str, &str)],
+        out: &mut FamiliesBuilder<'_>,
+    ) {
         let (name, help) =
             (out.add_text(&strategy.metric_name(metric.name(), metric.unit(), self.kind)), out.add_text(metric.description()));
         // Prometheus has no type for up-down counters.
@@ -97,7 +106,7 @@ impl<'a> MetricSeries<'a> {
         let unit = out.add_text(&strategy.unit_suffix(metric.unit(), self.kind));
         out.unit(unit);
         // The SDK returns points and attributes in another order in each collection.
-        let mut points: Vec<_> = self.points.drain(..).map(|point| (labels(&point.attributes, strategy, extra), point)).collect();
+        let mut points: Vec<_> = self.points.drain(..).map(|point| (names.labels(&point.attributes, extra), point)).collect();
         points.sort_by(|(a, _), (b, _)| a.len().cmp(&b.len()).then_with(|| values(a).cmp(values(b))));
         for (labels, point) in points {
             for (name, value) in &labels {
@@ -115,14 +124,51 @@ impl<'a> MetricSeries<'a> {
     }
 }
 
-/// The labels of a series, sorted by name.
-fn labels(attributes: &[&KeyValue], strategy: TranslationStrategy, extra: &[(&str, &str)]) -> Vec<(String, String)> {
-    let own = attributes.iter().map(|attribute| (strategy.label_name(attribute.key.as_str()).into_owned(), attribute.value.to_string()));
-    let mut labels: Vec<_> = own.chain(extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).collect();
-    labels.sort_unstable();
-    labels
+/// The label of each attribute key, translated once.
+struct LabelNames<'a>(Vec<(&'a str, Cow<'a, str>)>);
+
+impl<'a> LabelNames<'a> {
+    fn of(collected: &'a ResourceMetrics, strategy: TranslationStrategy) -> Self {
+        let mut names = Self(Vec::new());
+        let mut add = |attribute: &'a KeyValue| {
+            let key = attribute.key.as_str();
+            if !names.0.iter().any(|(known, _)| *known == key) {
+                names.0.push((key, strategy.label_name(key)));
+            }
+        };
+        for metric in collected.scope_metrics().flat_map(|scope| scope.metrics()) {
+            match metric.data() {
+                AggregatedMetrics::F64(data) => attributes(data, &mut add),
+                AggregatedMetrics::U64(data) => attributes(data, &mut add),
+                AggregatedMetrics::I64(data) => attributes(data, &mut add),
+            }
+        }
+        names
+    }
+
+    /// The labels of a series, sorted by name.
+    fn labels<'b>(&'b self, attributes: &[&'b KeyValue], extra: &[(&'b str, &'b str)]) -> Vec<(&'b str, Cow<'b, str>)> {
+        let mut labels = Vec::with_capacity(attributes.len() + extra.len());
+        for attribute in attributes {
+            let name = self.0.iter().find(|(key, _)| *key == attribute.key.as_str());
+            labels.extend(name.map(|(_, name)| (&**name, attribute.value.as_str())));
+        }
+        labels.extend(extra.iter().map(|(name, value)| (*name, Cow::Borrowed(*value))));
+        labels.sort_unstable();
+        labels
+    }
 }
 
-fn values(labels: &[(String, String)]) -> impl Iterator<Item = &str> {
-    labels.iter().map(|(_, value)| value.as_str())
+/// Calls `each` for the attributes of all points.
+fn attributes<'a, T>(data: &'a MetricData<T>, each: &mut impl FnMut(&'a KeyValue)) {
+    match data {
+        MetricData::Gauge(gauge) => gauge.data_points().flat_map(|point| point.attributes()).for_each(each),
+        MetricData::Sum(sum) => sum.data_points().flat_map(|point| point.attributes()).for_each(each),
+        MetricData::Histogram(histogram) => histogram.data_points().flat_map(|point| point.attributes()).for_each(each),
+        MetricData::ExponentialHistogram(_) => {}
+    }
+}
+
+fn values<'a>(labels: &'a [(&str, Cow<'a, str>)]) -> impl Iterator<Item = &'a str> {
+    labels.iter().map(|(_, value)| &**value)
 }
