@@ -14,9 +14,9 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 /// The largest size of a configuration file.
-pub const FILE_BYTES_MAX: usize = 1024 * 1024;
+pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The largest number of targets.
-pub const TARGETS_MAX: usize = 1000;
+pub const TARGETS_MAX: usize = 10_000;
 
 /// The advice if the configuration file does not exist.
 const MISSING_FILE_HINT: &str = "; write it with `postmeter init`, or use --config to name another file";

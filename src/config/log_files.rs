@@ -38,20 +38,15 @@ impl LogFiles {
         let key = format.key();
         let (own, other) = if key == "dir" { (dir, path) } else { (path, dir) };
         if let Some(other) = other {
-            let message = if own.is_some() { "dir and path exclude each other; " } else { "" };
-            decoder.report(&other.location, format!("{message}{} has {key}", source.name));
+            let remedy = if own.is_some() { "remove this key" } else { "rename this key" };
+            decoder.report(&other.location, format!("{} has {}; {remedy}", source.name, described(format)));
             return None;
         }
         let Some(own) = own else {
-            decoder.report(&item.location, format!("{key} is missing"));
+            decoder.report(&item.location, format!("{key} is missing; set {}", described(format)));
             return None;
         };
-        let path = PathBuf::from(decoder.path_text(&own)?);
-        if path.as_os_str().is_empty() {
-            decoder.report(&own.location, "must not be empty");
-            return None;
-        }
-        Some(Self { format, path })
+        Some(Self { format, path: PathBuf::from(decoder.path_text(&own)?) })
     }
 
     /// Checks that the directory or the file can be read.
@@ -65,6 +60,14 @@ impl LogFiles {
             LogFileFormat::Postfix => std::fs::File::open(path).and_then(|mut file| file.read(&mut [0; 1])).map(drop),
         };
         opened.map_err(|error| read_problem(path, &error))
+    }
+}
+
+/// The key of a format, with what it names.
+fn described(format: LogFileFormat) -> &'static str {
+    match format {
+        LogFileFormat::Segments => "dir, the directory of the segments",
+        LogFileFormat::Postfix => "path, the log file",
     }
 }
 

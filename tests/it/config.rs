@@ -147,16 +147,16 @@ fn a_file_is_loaded_or_the_error_names_it() {
             path.display()
         )
     );
-    fs::write(&path, "#".repeat(1024 * 1024 + 1)).unwrap();
-    assert_eq!(error(&path), format!("{}: exceeds the limit of 1048576 bytes", path.display()));
+    fs::write(&path, "#".repeat(4 * 1024 * 1024 + 1)).unwrap();
+    assert_eq!(error(&path), format!("{}: exceeds the limit of 4194304 bytes", path.display()));
     fs::write(&path, [0xff]).unwrap();
     assert_eq!(error(&path), format!("{}: is not UTF-8 text", path.display()));
     fs::write(&path, "targets: [{name: a, system: ceymail, url: 'https://a.example.com', token: x}]").unwrap();
     assert_eq!(load(&path, &tokens()).unwrap().targets.len(), 1);
     let targets: Vec<String> =
-        (0..1001).map(|i| format!("{{name: t{i}, system: ceymail, url: 'https://a.example.com', token: x}}")).collect();
+        (0..10_001).map(|i| format!("{{name: t{i}, system: ceymail, url: 'https://a.example.com', token: x}}")).collect();
     fs::write(&path, format!("targets: [{}]", targets.join(", "))).unwrap();
-    assert_eq!(error(&path), format!("{}:1: targets: 1001 targets exceed the limit of 1000; run several instances", path.display()));
+    assert_eq!(error(&path), format!("{}:1: targets: 10001 targets exceed the limit of 10000; run several instances", path.display()));
 }
 
 #[test]

@@ -30,6 +30,12 @@ fn top(text: &str, place: &'static str, cause: &'static str, remedy: &'static st
     file(&format!("targets: [{{name: a, system: kumomta, url: 'https://a.example.com'}}]\n{text}\n"), place, cause, remedy)
 }
 
+/// A mistake in the delivery records of a target, in a file that has all that records need.
+fn records(system: &str, keys: &str, place: &'static str, cause: &'static str, remedy: &'static str) -> Mistake {
+    let top = "state_dir: /var/lib/postmeter\nreceive: {listen: '127.0.0.1:9465'}\n";
+    file(&format!("{top}targets: [{{name: a, system: {system}, parts: {{deliveries: {keys}}}}}]\n"), place, cause, remedy)
+}
+
 fn file(text: &str, place: &'static str, cause: &'static str, remedy: &'static str) -> Mistake {
     Mistake { file: text.to_owned(), place, cause, remedy }
 }
@@ -206,6 +212,31 @@ fn mistakes() -> Vec<Mistake> {
         top("export: {prometheus: {listen: '*:9464'}}", "export.prometheus.listen", "* is not a valid host", "write 0.0.0.0:9464"),
         top("health: {listen: 'localhost:13133/-/healthy'}", "health.listen", "is a URL", "port: localhost:13133"),
         top("telemetry: {log_level: verbose}", "telemetry.log_level", "unknown value verbose", "expected one of"),
+        // Delivery records.
+        records("kumomta", "{}", "deliveries", "everybody could send records", "set token or username and password"),
+        records("stalwart", "{token: t, username: u}", "deliveries", "needs password", "as well"),
+        records("mox", "{token: t, signing_key: k}", "signing_key", "does not sign", "token"),
+        records("kumomta", "{log_files: {path: /var/log/kumomta}}", "log_files.path", "kumomta has dir", "rename this key"),
+        records(
+            "kumomta",
+            "{log_files: {dir: /var/log/kumomta, path: /var/log/mail.log}}",
+            "log_files.path",
+            "kumomta has dir",
+            "remove this key",
+        ),
+        records("postfix", "{log_files: {dir: /var/log}}", "log_files.dir", "postfix has path", "rename this key"),
+        records("postfix", "{log_files: {}}", "log_files", "path is missing", "the log file"),
+        records("kumomta", "{log_files: {}}", "log_files", "dir is missing", "the directory of the segments"),
+        records("kumomta", "{log_files: /var/log/kumomta}", "log_files", "expected a map", "dir"),
+        records("stalwart", "{log_files: {dir: /var/log/stalwart}}", "log_files", "no log files that can be read", "kumomta"),
+        records("postfix", "{token: t}", "deliveries", "sends no requests", "set log_files"),
+        file("targets: [{name: a, system: kumomta, parts: {deliveries: {token: t}}}]\n", "deliveries", "needs receive", "the address"),
+        file(
+            "targets: [{name: a, system: kumomta, parts: {deliveries: {log_files: {dir: /l}}}}]\n",
+            "log_files",
+            "needs state_dir",
+            "a directory",
+        ),
     ]
 }
 

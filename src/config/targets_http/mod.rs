@@ -28,7 +28,7 @@ use std::time::Duration;
 pub const INTERVAL_DEFAULT: Duration = Duration::from_secs(30);
 /// The default of `timeout`.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
-/// The default of `body_bytes_max`: 1,000 targets with 16 KiB of labels each.
+/// The default of `body_bytes_max`: 10,000 targets with 1.6 KiB of labels each.
 pub const BODY_BYTES_DEFAULT: usize = 16 * 1024 * 1024;
 /// The credential that is sent if one is configured: a token, or else username and password.
 const CREDENTIAL: Credential = Credential::Optional;

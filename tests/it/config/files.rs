@@ -141,7 +141,7 @@ fn an_invalid_file_keeps_its_last_valid_targets() {
         "- {name: b, system: kumomta, url: 'http://127.0.0.1:1', tokn: hunter2}\n",
         &["a.yaml:1: [0].tokn: unknown key; did you mean token?"],
     );
-    check_invalid(&"#".repeat(1024 * 1024 + 1), &["a.yaml: exceeds the limit of 1048576 bytes"]);
+    check_invalid(&"#".repeat(4 * 1024 * 1024 + 1), &["a.yaml: exceeds the limit of 4194304 bytes"]);
 }
 
 #[test]
@@ -193,13 +193,13 @@ fn two_files_can_exchange_targets() {
 
 #[test]
 fn the_limit_of_targets_applies_to_each_file() {
-    let names: Vec<String> = (0..999).map(|i| format!("t{i}")).collect();
+    let names: Vec<String> = (0..9_999).map(|i| format!("t{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut world = World::new(&target("m"), &[("a.yaml", &list(&names))]);
     world.problems(&[]);
     world.write("b.yaml", &list(&["b"]));
     assert!(!world.check_twice());
-    world.problems(&["b.yaml:1: this target exceeds the limit of 1000; run several instances"]);
+    world.problems(&["b.yaml:1: this target exceeds the limit of 10000; run several instances"]);
 }
 
 #[test]

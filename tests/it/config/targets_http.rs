@@ -152,9 +152,9 @@ fn responses_that_are_not_lists_are_rejected_with_the_form_to_write() {
         let problems = problems(list);
         assert!(problems.len() == 1 && problems[0].contains(expected), "{list}: {problems:?}");
     }
-    let many: Vec<String> = (0..1001).map(|n| format!("\"mx{n}:80\"")).collect();
+    let many: Vec<String> = (0..10_001).map(|n| format!("\"mx{n}:80\"")).collect();
     let list = format!(r#"[{{"targets": [{}], "labels": {{"__postmeter_system": "kumomta"}}}}]"#, many.join(","));
-    assert_eq!(problems(&list), ["1001 targets exceed the limit of 1000; run several instances"]);
+    assert_eq!(problems(&list), ["10001 targets exceed the limit of 10000; run several instances"]);
 }
 
 #[test]
