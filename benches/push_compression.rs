@@ -29,16 +29,18 @@ async fn main() {
     let size = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(SIZE_DEFAULT);
     let by_instructions = std::env::args().any(|arg| arg == "--instructions");
     let compressions = std::env::var("POSTMETER_BENCH_COMPRESSIONS").unwrap_or_else(|_| COMPRESSIONS.join(","));
+    // Frozen when they start, so every push has the same values.
+    let (server, small) = (server_of(size).await, server_of(1).await);
     let mut expected = None;
     for is_grpc in [true, false] {
         for compression in compressions.split(',') {
-            let measured = measure(size, is_grpc, compression, by_instructions).await;
+            let measured = measure(&server, is_grpc, compression, by_instructions).await;
             let push = &measured.push;
             assert_eq!(*expected.get_or_insert(push.sum_of_values), push.sum_of_values, "every push carries the same values");
             let instructions = match measured.instructions {
                 Some(all) => {
                     // Without those of the start.
-                    let small = measure(1, is_grpc, compression, true).await;
+                    let small = measure(&small, is_grpc, compression, true).await;
                     let points = (push.points - small.push.points) as u64;
                     Some((all - small.instructions.unwrap()) / points)
                 }
@@ -80,8 +82,11 @@ impl Drop for Program {
     }
 }
 
-async fn measure(size: usize, is_grpc: bool, compression: &str, by_instructions: bool) -> Measured {
-    let server = SimulatedServer::start(System::Kumomta, ANY, Options { size, frozen: true, ..Options::default() }).await.unwrap();
+async fn server_of(size: usize) -> SimulatedServer {
+    SimulatedServer::start(System::Kumomta, ANY, Options { size, frozen: true, ..Options::default() }).await.unwrap()
+}
+
+async fn measure(server: &SimulatedServer, is_grpc: bool, compression: &str, by_instructions: bool) -> Measured {
     let receiver = OtlpReceiver::start(is_grpc, Rules::all()).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("postmeter.yaml");
