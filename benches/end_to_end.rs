@@ -9,11 +9,15 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
+#[path = "common/program.rs"]
+#[allow(dead_code)]
+mod program;
 
 use axum::{Router, body::Bytes, routing::get};
 use postmeter::simulate::Receiver;
+use program::Program;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -21,19 +25,6 @@ use std::time::{Duration, Instant};
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const ROUNDS: u32 = 5;
 const SIZES: [usize; 2] = [10_000, 100_000];
-/// The unit of processor time in `/proc/PID/stat` on Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
-
-/// The program. It is killed when this is dropped.
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// A server that always sends the same metrics.
 struct Server {
     url: String,
@@ -84,10 +75,8 @@ async fn run(format: &str, size: usize) -> serde_json::Value {
         receiver.url()
     );
     std::fs::write(&file, config).unwrap();
-    let program = std::env::var("POSTMETER_BENCH_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_postmeter").to_owned());
-    let mut command = Command::new(program);
-    let child = command.args(["run", "--log-level", "warn", "--config"]).arg(&file).stderr(Stdio::inherit()).spawn().unwrap();
-    let child = Program(child);
+    let mut command = Program::command();
+    let program = Program(command.args(["run", "--log-level", "warn", "--config"]).arg(&file).stderr(Stdio::inherit()).spawn().unwrap());
     let client = reqwest::Client::builder().no_proxy().no_gzip().build().unwrap();
     let page = || async {
         let get = client.get(format!("http://{listen}/metrics")).header("X-Prometheus-Scrape-Timeout-Seconds", "60");
@@ -105,7 +94,7 @@ async fn run(format: &str, size: usize) -> serde_json::Value {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     receiver.clear();
-    let (ticks, polls, pushed) = (ticks(child.0.id()), kumomta.requests.load(Ordering::Relaxed), receiver.points());
+    let (used, polls, pushed) = (program.processor_time(), kumomta.requests.load(Ordering::Relaxed), receiver.points());
     let mut bytes = 0;
     for _ in 0..ROUNDS {
         tokio::time::sleep(Duration::from_secs(4)).await;
@@ -113,7 +102,7 @@ async fn run(format: &str, size: usize) -> serde_json::Value {
         receiver.clear();
     }
     let polls = kumomta.requests.load(Ordering::Relaxed) - polls;
-    let cpu = (self::ticks(child.0.id()) - ticks) as f64 / TICKS_PER_SECOND;
+    let cpu = (program.processor_time() - used).as_secs_f64();
     let pushed = receiver.points() - pushed;
     assert!(pushed as usize > size, "{pushed} points of {size} series");
     serde_json::json!({
@@ -126,18 +115,6 @@ async fn run(format: &str, size: usize) -> serde_json::Value {
         "page_bytes": bytes,
         "cpu_seconds": cpu,
         "cpu_us_per_series_and_poll": (cpu * 1e6 / polls as f64 / size as f64 * 1000.0).round() / 1000.0,
-        "peak_memory_mib": peak_kib(child.0.id()) / 1024,
+        "peak_memory_mib": program.peak_kib() / 1024,
     })
-}
-
-fn ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-}
-
-fn peak_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

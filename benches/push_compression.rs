@@ -6,20 +6,22 @@
 
 #[path = "../tests/support/otlp_receiver.rs"]
 mod otlp_receiver;
+#[path = "common/program.rs"]
+#[allow(dead_code)]
+mod program;
 
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use otlp_receiver::{OtlpReceiver, Rules};
 use postmeter::simulate::{Options, SimulatedServer, System};
+use program::Program;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const SIZE_DEFAULT: usize = 5_000;
 const PUSHES: u64 = 20;
-/// The unit of processor time in `/proc/PID/stat` on Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
 const WAIT_MAX: Duration = Duration::from_secs(300);
 const COMPRESSIONS: [&str; 3] = ["none", "gzip", "zstd"];
 
@@ -72,16 +74,6 @@ struct Measured {
     instructions: Option<u64>,
 }
 
-/// The program. It is killed when this is dropped.
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 async fn server_of(size: usize) -> SimulatedServer {
     SimulatedServer::start(System::Kumomta, ANY, Options { size, frozen: true, ..Options::default() }).await.unwrap()
 }
@@ -98,28 +90,24 @@ async fn measure(server: &SimulatedServer, is_grpc: bool, compression: &str, by_
     );
     std::fs::write(&file, config).unwrap();
     let log = std::fs::File::create(folder.path().join("log")).unwrap();
-    let program = std::env::var("POSTMETER_BENCH_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_postmeter").to_owned());
-    let mut command = match by_instructions {
-        true => Command::new("valgrind"),
-        false => Command::new(&program),
-    };
+    let mut command = if by_instructions { Command::new("valgrind") } else { Program::command() };
     if by_instructions {
-        command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", &program]);
+        command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", &Program::path()]);
     }
     command.args(["run", "--log-level", "warn", "--config"]).arg(&file).stderr(Stdio::from(log));
-    let mut child = Program(command.spawn().unwrap());
+    let mut program = Program(command.spawn().unwrap());
     let push = pushed(&receiver).await;
     let (mut cpu_seconds, mut pushes) = (0.0, 1);
     if by_instructions {
-        Command::new("kill").args(["-TERM", &child.0.id().to_string()]).status().unwrap();
-        tokio::task::block_in_place(|| child.0.wait()).unwrap();
+        Command::new("kill").args(["-TERM", &program.0.id().to_string()]).status().unwrap();
+        tokio::task::block_in_place(|| program.0.wait()).unwrap();
     } else {
-        let (polls, ticks_before) = (server.requests(), ticks(child.0.id()));
+        let (polls, used) = (server.requests(), program.processor_time());
         tokio::time::sleep(Duration::from_secs(PUSHES)).await;
         pushes = server.requests() - polls;
-        cpu_seconds = (ticks(child.0.id()) - ticks_before) as f64 / TICKS_PER_SECOND;
+        cpu_seconds = (program.processor_time() - used).as_secs_f64();
     }
-    drop(child);
+    drop(program);
     let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
     let instructions = log.split_once("Collected : ").and_then(|(_, rest)| rest.split_whitespace().next()?.parse::<u64>().ok());
     assert_eq!(instructions.is_some(), by_instructions, "{log}");
@@ -171,10 +159,4 @@ fn value(point: &opentelemetry_proto::tonic::metrics::v1::NumberDataPoint) -> f6
         Some(Value::AsInt(value)) => value as f64,
         None => 0.0,
     }
-}
-
-fn ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }

@@ -4,11 +4,15 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
+#[path = "common/program.rs"]
+#[allow(dead_code)]
+mod program;
 
 use postmeter::simulate::{Delivery, Hook, HookSender, HookSystem, Receiver, SigningKey};
+use program::Program;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -20,19 +24,7 @@ const REPORTED: u64 = 20_000;
 const MICROSECONDS_MAX: f64 = 100.0;
 /// The largest growth of the resident memory in the second half.
 const GROWTH_KIB_MAX: u64 = 8 * 1024;
-/// The unit of processor time in `/proc/PID/stat` on Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
 const STALL_MAX: Duration = Duration::from_secs(120);
-
-/// The program. It is killed when this is dropped.
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 #[tokio::main(flavor = "multi_thread")]
 async fn main() {
@@ -58,15 +50,15 @@ async fn run(system: HookSystem, signing_key: Option<SigningKey>, records: u64) 
         receiver.url(),
     );
     std::fs::write(&file, config).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_postmeter"));
+    let mut command = Program::command();
     let mut program = Program(command.args(["run", "--config"]).arg(&file).stderr(Stdio::piped()).spawn().unwrap());
     let mut log = BufReader::new(program.0.stderr.take().unwrap()).lines();
     let url = log.find_map(|line| Some(line.unwrap().split_once("receive=\"")?.1.split_once('"')?.0.replace("TARGET", "mta1"))).unwrap();
     let warnings = std::thread::spawn(move || log.map_while(Result::ok).filter(|line| line.contains("WARN")).collect::<Vec<_>>());
     let sender = HookSender::start(system, Hook { token: Some("let-me-in".to_owned()), signing_key, ..Hook::new(url) }).unwrap();
 
-    let (pid, now) = (program.0.id(), SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs());
-    let (began, used) = (Instant::now(), ticks(pid));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let (began, used) = (Instant::now(), program.processor_time());
     let mut memory = Vec::new();
     for first in (0..records).step_by(REPORTED as usize) {
         let last = (first + REPORTED).min(records);
@@ -79,9 +71,9 @@ async fn run(system: HookSystem, signing_key: Option<SigningKey>, records: u64) 
             assert!(since.elapsed() < STALL_MAX, "{arrived} of {last} records arrived: {:?}", sender.totals().statuses);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        memory.push(resident_kib(pid));
+        memory.push(program.resident_kib());
     }
-    let (elapsed, cpu) = (began.elapsed().as_secs_f64(), (ticks(pid) - used) as f64 / TICKS_PER_SECOND);
+    let (elapsed, cpu) = (began.elapsed().as_secs_f64(), (program.processor_time() - used).as_secs_f64());
     assert_eq!((receiver.distinct_log_records() as u64, receiver.log_records()), (records, records));
     drop(program);
     assert_eq!(warnings.join().unwrap(), Vec::<String>::new());
@@ -97,17 +89,4 @@ async fn run(system: HookSystem, signing_key: Option<SigningKey>, records: u64) 
         "resident_kib_at_half": half,
         "resident_kib_at_end": end,
     })
-}
-
-/// The processor time that a process has used so far.
-fn ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum()
-}
-
-fn resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
