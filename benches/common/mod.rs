@@ -4,7 +4,7 @@
 mod named;
 
 #[allow(unused_imports)]
-pub use named::named;
+pub use named::{is_named, named};
 use postmeter::config::{self, Compression, Environment};
 use postmeter::export::SeriesState;
 use postmeter::export::exposition::{ExpositionWriter, Format, ReservedNames, Section};

@@ -11,6 +11,11 @@ const BY_QUEUE: [(&str, &str); 3] = [
 /// The family with three labels.
 const BY_PROVIDER: &str = "delivered_by_provider_and_source";
 
+/// Whether a metric is a family of [`named`], with or without the prefix or suffix that a program adds to its name.
+pub fn is_named(metric: &str) -> bool {
+    metric.contains(BY_PROVIDER) || BY_QUEUE.iter().any(|(name, _)| metric.contains(name))
+}
+
 /// A response with this number of series, as `json` or `text`. The value of each is `value` of its index.
 pub fn named(format: &str, series: usize, value: impl Fn(usize) -> u64) -> String {
     let each = series * 7 / 8 / BY_QUEUE.len();

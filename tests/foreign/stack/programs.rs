@@ -66,6 +66,11 @@ impl Running {
         }
     }
 
+    #[allow(dead_code, reason = "only benches/peers measures a process")]
+    pub fn id(&self) -> u32 {
+        self.child.lock().id()
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }

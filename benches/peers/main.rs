@@ -1,0 +1,174 @@
+//! Postmeter beside vmagent, Prometheus in agent mode and the OpenTelemetry Collector: each polls a KumoMTA server and pushes to a sink,
+//! both in this process. Prints one line of JSON for each: processor time of its process for each series and poll, peak memory, and
+//! bytes sent. The server always sends the same response, whose names are as long as those of a server with many customers. Arguments are
+//! numbers of series, and names of programs as in the output.
+//!
+//! `benches/peers/run` builds the other programs; a program that is missing is skipped, with a line on standard error.
+//! `POSTMETER_BENCH_PROGRAM` is the path of another build of Postmeter.
+//!
+//! A round is one poll, one push of all series, and one scrape of the page of those that have one. All series must arrive with their values in
+//! every round. The first round, with the start of the program, is not counted, except for the peak memory.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod peer;
+#[path = "../../tests/foreign/stack/programs.rs"]
+#[allow(dead_code)]
+mod programs;
+mod remote_write;
+mod sink;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::{Router, body::Bytes, routing::get};
+use peer::{PEERS, Peer, Setup};
+use programs::Running;
+use sink::{Sink, Tally};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+const SIZE_DEFAULT: usize = 100_000;
+const ROUNDS: u64 = 10;
+/// The time between two polls is this, or as long as it takes to poll all series at this speed.
+const INTERVAL_SECONDS_MIN: usize = 5;
+const SERIES_PER_SECOND: usize = 20_000;
+/// The unit of processor time in `/proc/PID/stat` on Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
+/// The value of a series is this times its index.
+const STEP: u64 = 7;
+
+/// A server that always sends the same metrics, as JSON or as text.
+struct Server {
+    addr: SocketAddr,
+    requests: Arc<AtomicU64>,
+}
+
+impl Server {
+    async fn start(format: &str, size: usize) -> Self {
+        let body = Bytes::from(common::named(format, size, |i| i as u64 * STEP));
+        let (path, content_type) = match format {
+            "json" => ("/metrics.json", "application/json"),
+            _ => ("/metrics", "text/plain; version=0.0.4; charset=utf-8"),
+        };
+        let requests = Arc::new(AtomicU64::new(0));
+        let counted = requests.clone();
+        let respond = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            std::future::ready(([(CONTENT_TYPE, content_type)], body.clone()))
+        };
+        let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, Router::new().route(path, get(respond))).await.unwrap() });
+        Self { addr, requests }
+    }
+
+    fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
+#[tokio::main(flavor = "multi_thread")]
+async fn main() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    // Cargo adds `--bench`.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let (mut sizes, mut names) = (Vec::new(), Vec::new());
+    for argument in &arguments {
+        match argument.parse::<usize>() {
+            Ok(size) => sizes.push(size),
+            Err(_) => names.push(argument.as_str()),
+        }
+    }
+    if sizes.is_empty() {
+        sizes.push(SIZE_DEFAULT);
+    }
+    let known: Vec<&str> = PEERS.iter().map(|peer| peer.name).collect();
+    if let Some(name) = names.iter().find(|name| !known.contains(name)) {
+        panic!("unknown program {name}: use {}", known.join(", "));
+    }
+    for size in sizes {
+        for peer in PEERS.iter().filter(|peer| names.is_empty() || names.contains(&peer.name)) {
+            match peer.find() {
+                Ok(program) => println!("{}", measure(peer, &program, size).await),
+                Err(reason) => eprintln!("skipped: {}: {reason}; benches/peers/run builds it", peer.name),
+            }
+        }
+    }
+}
+
+/// What a process has used and sent at the end of a round.
+struct Usage {
+    polls: u64,
+    tally: Tally,
+    bytes: u64,
+    user_ticks: u64,
+    kernel_ticks: u64,
+}
+
+impl Usage {
+    fn now(pid: u32, server: &Server, sink: &Sink) -> Self {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks = |field: usize| fields[field].parse().unwrap();
+        Self { polls: server.requests(), tally: sink.tally(), bytes: sink.bytes(), user_ticks: ticks(11), kernel_ticks: ticks(12) }
+    }
+}
+
+async fn measure(peer: &Peer, program: &Path, size: usize) -> serde_json::Value {
+    let (server, sink) = (Server::start(peer.format, size).await, Sink::start(peer.protocol).await);
+    let folder = tempfile::tempdir().unwrap();
+    let interval = INTERVAL_SECONDS_MIN.max(size / SERIES_PER_SECOND);
+    let setup = Setup::new(peer, folder.path(), server.addr, sink.addr, interval);
+    let process = Running::start(peer.name, folder.path(), Command::new(program).args(setup.write()));
+    let expected = Tally { series: size as u64, sum: (0..size as u64).map(|i| i * STEP).sum() };
+
+    let mut rounds: Vec<Usage> = Vec::new();
+    let mut page_bytes = None;
+    for round in 0..=ROUNDS {
+        let due = rounds.last().map_or(Tally::default(), |usage| usage.tally).series + expected.series;
+        let began = Instant::now();
+        while sink.tally().series < due {
+            process.check();
+            let tally = sink.tally().series;
+            assert!(began.elapsed().as_secs() < 10 * interval as u64, "{}: {tally} series of {due}: {}", peer.name, process.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        if let Some(addr) = setup.page {
+            // Uncompressed, as the response of the server.
+            let client = reqwest::Client::builder().no_proxy().no_gzip().build().unwrap();
+            let page = client.get(format!("http://{addr}/metrics")).send().await.unwrap().text().await.unwrap();
+            assert_eq!(Tally::of_page(&page), expected, "{}: the page of round {round}", peer.name);
+            page_bytes = Some(page.len());
+        }
+        rounds.push(Usage::now(process.id(), &server, &sink));
+    }
+
+    let (first, last) = (&rounds[0], &rounds[rounds.len() - 1]);
+    assert_eq!(last.polls - first.polls, ROUNDS, "{}: one poll in each round of {interval} s; it may be too slow for it", peer.name);
+    let pushed = Tally { series: last.tally.series - first.tally.series, sum: last.tally.sum - first.tally.sum };
+    assert_eq!(pushed, Tally { series: expected.series * ROUNDS, sum: expected.sum * ROUNDS }, "{}: the pushed series", peer.name);
+    let per_series = |total: f64| (total / (expected.series * ROUNDS) as f64 * 1000.0).round() / 1000.0;
+    let microseconds = |ticks: u64| per_series(ticks as f64 / TICKS_PER_SECOND * 1e6);
+    serde_json::json!({
+        "program": peer.name,
+        "series": size,
+        "polls": ROUNDS,
+        "interval_seconds": interval,
+        "user_us_per_series_and_poll": microseconds(last.user_ticks - first.user_ticks),
+        "kernel_us_per_series_and_poll": microseconds(last.kernel_ticks - first.kernel_ticks),
+        "peak_memory_mib": peak_kib(process.id()) / 1024,
+        "sent_bytes_per_series_and_poll": per_series((last.bytes - first.bytes) as f64),
+        "page_bytes_per_series": page_bytes.map(|bytes| bytes / size),
+    })
+}
+
+fn peak_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
