@@ -137,12 +137,19 @@ fn with_system_authorities() -> Result<ClientConfig, UnusableTls> {
         return Ok(config.clone());
     }
     install_crypto_provider();
-    let unusable = |error: rustls::Error| UnusableTls { setting: "the certificate authorities of the system", reason: error.to_string() };
-    let mut config = ClientConfig::builder().with_platform_verifier().map_err(unusable)?.with_no_client_auth();
+    let mut config = ClientConfig::builder().with_platform_verifier().map_err(without_authorities)?.with_no_client_auth();
     config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     *shared = Some((Instant::now(), config.clone()));
     Ok(config)
+}
+
+fn without_authorities(error: rustls::Error) -> UnusableTls {
+    let reason = match error {
+        rustls::Error::General(reason) => reason,
+        other => other.to_string(),
+    };
+    UnusableTls { setting: "tls", reason: format!("{reason}; install the package ca-certificates, or set tls.ca_file") }
 }
 
 /// Installs rustls' provider of cryptography for this process. Call this before the first client is built.

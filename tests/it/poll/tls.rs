@@ -8,6 +8,8 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -82,6 +84,31 @@ async fn the_authority_must_be_trusted() {
     fails(&target, &target.reading().await, "tls", "check tls.ca_file");
     assert_eq!(server.count(), 0, "a credential was sent to an untrusted server");
     is_good(&authority.target(&server, "ca_file: FILES/ca.pem").reading().await);
+}
+
+/// Runs `postmeter scrape` for two targets, with this file as the list of the system's authorities.
+async fn scrape(server: &Server, authorities: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_postmeter"));
+    let config = authorities.with_file_name("postmeter.yaml");
+    let target = |name| format!("{{name: {name}, system: emailengine, url: 'https://{}', token: x}}", server.addr);
+    fs::write(&config, format!("targets: [{}, {}]\n", target("a"), target("b"))).unwrap();
+    command.args(["scrape", "--config"]).arg(&config).env("SSL_CERT_FILE", authorities).env_remove("SSL_CERT_DIR");
+    tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn the_authorities_of_the_system_are_shared_by_all_targets() {
+    let authority = Authority::new();
+    let server = authority.server(named("127.0.0.1"), None).await;
+    let output = scrape(&server, &authority.files.path().join("ca.pem")).await;
+    let page = String::from_utf8_lossy(&output.stdout);
+    let up = page.lines().filter(|line| line.starts_with("mail_up{") && line.ends_with(" 1")).count();
+    assert_eq!(up, 2, "{page}{}", String::from_utf8_lossy(&output.stderr));
+    // Without any, the error names a remedy.
+    let output = scrape(&server, &authority.files.path().join("missing.pem")).await;
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("set tls.ca_file"), "{log}");
+    assert_eq!(server.count(), 2);
 }
 
 #[tokio::test]
