@@ -149,7 +149,9 @@ async fn measure(peer: &Peer, program: &Path, size: usize) -> serde_json::Value 
     }
 
     let (first, last) = (&rounds[0], &rounds[rounds.len() - 1]);
-    assert_eq!(last.polls - first.polls, ROUNDS, "{}: one poll in each round of {interval} s; it may be too slow for it", peer.name);
+    // The next round may have begun.
+    let polls = last.polls - first.polls;
+    assert!((ROUNDS..=ROUNDS + 1).contains(&polls), "{}: {polls} polls in {ROUNDS} rounds of {interval} s; it may be too slow", peer.name);
     let pushed = Tally { series: last.tally.series - first.tally.series, sum: last.tally.sum - first.tally.sum };
     assert_eq!(pushed, Tally { series: expected.series * ROUNDS, sum: expected.sum * ROUNDS }, "{}: the pushed series", peer.name);
     let per_series = |total: f64| (total / (expected.series * ROUNDS) as f64 * 1000.0).round() / 1000.0;

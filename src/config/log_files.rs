@@ -38,7 +38,7 @@ impl LogFiles {
         let key = format.key();
         let (own, other) = if key == "dir" { (dir, path) } else { (path, dir) };
         if let Some(other) = other {
-            let remedy = if own.is_some() { "remove this key" } else { "rename this key" };
+            let remedy = if own.is_some() { "remove this key".to_owned() } else { format!("rename this key to {key}") };
             decoder.report(&other.location, format!("{} has {}; {remedy}", source.name, described(format)));
             return None;
         }

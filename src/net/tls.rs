@@ -1,7 +1,7 @@
 //! TLS of clients: trusted authorities and a client certificate, read from files, for reqwest and tonic.
 //!
-//! Clients without a configuration of their own share one of rustls: the system's authorities need 110 KB of memory, and the cache of
-//! sessions 14 KB.
+//! Clients without a configuration of their own share one of rustls: the system's authorities need 110 KB of memory, and a cache of
+//! sessions 14 KB for 32 servers.
 
 use super::root_cause;
 use parking_lot::Mutex;
@@ -17,7 +17,9 @@ use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 /// How long further clients get the same configuration: those of one start or reload. Later ones read the system's authorities again.
 const SHARED_FOR: Duration = Duration::from_secs(60);
 /// Servers whose TLS sessions are remembered and resumed.
-const SESSIONS_MAX: usize = 4096;
+const SERVERS_MAX: usize = 2048;
+/// rustls counts sessions, of which it remembers several for each server.
+const SESSIONS_PER_SERVER: usize = 8;
 
 /// PEM files of a client's TLS configuration. Absent ones keep the defaults: the system's authorities, no client certificate.
 #[derive(Clone, Copy, Debug, Default)]
@@ -138,7 +140,7 @@ fn with_system_authorities() -> Result<ClientConfig, UnusableTls> {
     }
     install_crypto_provider();
     let mut config = ClientConfig::builder().with_platform_verifier().map_err(without_authorities)?.with_no_client_auth();
-    config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
+    config.resumption = Resumption::in_memory_sessions(SERVERS_MAX * SESSIONS_PER_SERVER);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     *shared = Some((Instant::now(), config.clone()));
     Ok(config)

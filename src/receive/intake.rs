@@ -131,13 +131,16 @@ impl Intakes {
         Self { state_dir, recent_uids_max, by_name: Mutex::default() }
     }
 
-    /// The intake of a configured target. The number of intakes is bounded by the number of targets: `is_configured` removes others.
+    /// The intake of a configured target. The number of intakes is at most twice that of the targets: others are removed before the
+    /// map grows.
     pub(super) fn of(&self, name: &str, is_configured: impl Fn(&str) -> bool) -> Arc<Intake> {
         let mut by_name = self.by_name.lock();
         if let Some(intake) = by_name.get(name) {
             return intake.clone();
         }
-        by_name.retain(|name, _| is_configured(name));
+        if by_name.len() == by_name.capacity() {
+            by_name.retain(|name, _| is_configured(name));
+        }
         let intake = Arc::new(Intake::new(name, self.state_dir.clone(), self.recent_uids_max));
         by_name.insert(name.to_owned(), intake.clone());
         intake

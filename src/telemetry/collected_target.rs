@@ -70,6 +70,12 @@ impl CollectedTarget {
         self.identity.with_version(self.target.version().as_deref()).with_target_info(&self.target.target_info())
     }
 
+    /// The label `instance`: the name of the target, or `service.instance.id` of the configuration.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        self.identity.instance()
+    }
+
     /// Returns true if the series of the two are the same: the same system, address and name.
     #[must_use]
     pub fn continues(&self, other: &Self) -> bool {

@@ -42,9 +42,15 @@ pub(crate) struct SyntaxError {
     pub message: String,
 }
 
+/// Maps, lists and scalars of a file: those of 10,000 targets with 50 keys each.
+const NODES_MAX: usize = 1_000_000;
+/// Events of the parser for these nodes: maps and lists have two.
+const EVENTS_MAX: usize = 2 * NODES_MAX;
+
 /// Parses a file with one document.
 pub(crate) fn parse(text: &str) -> Result<Node, SyntaxError> {
     let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_nodes: NODES_MAX, max_events: EVENTS_MAX },
         with_snippet: false,
         strict_booleans: true,
         duplicate_keys: DuplicateKeyPolicy::Error,

@@ -160,6 +160,17 @@ fn a_file_is_loaded_or_the_error_names_it() {
 }
 
 #[test]
+fn the_largest_number_of_targets_may_have_many_keys() {
+    let keys =
+        "min_interval: 30s, timeout: 5s, backoff_max: 1m, headers: {X-Scope: mail, X-Site: one}, resource: {site: a, rack: b, team: c}";
+    let target = |n: usize| format!("{{name: t{n}, system: ceymail, url: 'https://a.example.com:{}', token: x, {keys}}}", n + 1000);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), format!("targets:\n{}", (0..10_000).map(|n| format!("  - {}\n", target(n))).collect::<String>())).unwrap();
+    let config = load(file.path(), &tokens()).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.targets.len(), 10_000);
+}
+
+#[test]
 fn the_endpoint_of_logs_is_derived_from_that_of_metrics() {
     for (metrics, logs) in [
         ("https://a.example.com/v1/metrics", Some("https://a.example.com/v1/logs")),

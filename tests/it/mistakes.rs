@@ -216,7 +216,7 @@ fn mistakes() -> Vec<Mistake> {
         records("kumomta", "{}", "deliveries", "everybody could send records", "set token or username and password"),
         records("stalwart", "{token: t, username: u}", "deliveries", "needs password", "as well"),
         records("mox", "{token: t, signing_key: k}", "signing_key", "does not sign", "token"),
-        records("kumomta", "{log_files: {path: /var/log/kumomta}}", "log_files.path", "kumomta has dir", "rename this key"),
+        records("kumomta", "{log_files: {path: /var/log/kumomta}}", "log_files.path", "kumomta has dir", "rename this key to dir"),
         records(
             "kumomta",
             "{log_files: {dir: /var/log/kumomta, path: /var/log/mail.log}}",
@@ -224,7 +224,7 @@ fn mistakes() -> Vec<Mistake> {
             "kumomta has dir",
             "remove this key",
         ),
-        records("postfix", "{log_files: {dir: /var/log}}", "log_files.dir", "postfix has path", "rename this key"),
+        records("postfix", "{log_files: {dir: /var/log}}", "log_files.dir", "postfix has path", "rename this key to path"),
         records("postfix", "{log_files: {}}", "log_files", "path is missing", "the log file"),
         records("kumomta", "{log_files: {}}", "log_files", "dir is missing", "the directory of the segments"),
         records("kumomta", "{log_files: /var/log/kumomta}", "log_files", "expected a map", "dir"),

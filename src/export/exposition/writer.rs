@@ -117,16 +117,15 @@ impl<'a> ExpositionWriter<'a> {
         if of_targets.iter().all(|(_, family)| family.name() == name) {
             return;
         }
-        let mut kept: Vec<(*const Section, Cow<'_, str>)> = Vec::new();
+        let mut kept: HashMap<*const Section, Cow<'_, str>> = HashMap::new();
         for (section, family) in of_targets.iter() {
-            match kept.iter_mut().find(|(of, _)| std::ptr::eq(*of, *section)) {
-                Some((_, kept)) if family.name() == name => *kept = family.name(),
-                Some(_) => {}
-                None => kept.push((std::ptr::from_ref(*section), family.name())),
+            let kept = kept.entry(std::ptr::from_ref(*section)).or_insert_with(|| family.name());
+            if family.name() == name {
+                *kept = family.name();
             }
         }
         of_targets.retain(|(section, family)| {
-            let Some((_, kept)) = kept.iter().find(|(of, _)| std::ptr::eq(*of, *section)) else { return true };
+            let Some(kept) = kept.get(&std::ptr::from_ref(*section)) else { return true };
             let is_kept = family.name() == *kept;
             if !is_kept {
                 let own = family.name();

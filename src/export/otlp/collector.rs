@@ -23,6 +23,7 @@ use crate::export::queue::request_list::RequestKey;
 use crate::poll::Reading;
 use crate::report::{NativeReport, Report, SeriesState};
 use crate::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
+use std::collections::HashMap;
 use std::iter::Peekable;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
@@ -69,10 +70,17 @@ impl Collector {
         if current.len() == self.pushed.len() && current.iter().zip(&self.pushed).all(is_same) {
             return;
         }
-        let mut previous = std::mem::take(&mut self.pushed);
+        let mut previous: HashMap<String, Vec<PushedTarget>> = HashMap::new();
+        for pushed in self.pushed.drain(..) {
+            previous.entry(pushed.collected.instance().to_owned()).or_default().push(pushed);
+        }
         for target in current.iter() {
-            let index = previous.iter().position(|pushed| pushed.collected.continues(target));
-            let pushed = match index.map(|index| previous.swap_remove(index)) {
+            let of_instance = previous.get_mut(target.instance());
+            let continued = of_instance.and_then(|previous| {
+                let index = previous.iter().position(|pushed| pushed.collected.continues(target))?;
+                Some(previous.swap_remove(index))
+            });
+            let pushed = match continued {
                 Some(pushed) => PushedTarget { collected: target.clone(), ..pushed },
                 None => {
                     let series = SeriesState::new(self.exporter.config().temporality);
@@ -81,7 +89,7 @@ impl Collector {
             };
             self.pushed.push(pushed);
         }
-        self.removed.extend(previous.into_iter().filter(|pushed| pushed.exported.last.is_some()));
+        self.removed.extend(previous.into_values().flatten().filter(|pushed| pushed.exported.last.is_some()));
     }
 
     /// Ends the series of removed targets.

@@ -16,7 +16,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-/// Targets that have their details on the main page; the others have a page each. This keeps a page of 1,000 targets below 3 MB,
+/// Targets that have their details on the main page; the others have a page each. This keeps the page of 1,000 targets below 3 MB,
 /// a tenth of that compressed.
 const DETAILED_MAX: usize = 60;
 /// Targets whose details are open when the page loads.

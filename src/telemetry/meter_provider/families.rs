@@ -14,7 +14,7 @@ pub(in crate::telemetry) fn families_from(
     extra: &[(&str, &str)],
     start: impl Fn(&str, SystemTime) -> Option<SystemTime>,
 ) -> SelectedFamilies {
-    // No limits: the number of series is limited by the instruments.
+    // No limits: the number of series is limited where the points are made.
     let mut out = FamiliesBuilder::new("", ReadingLimits::NONE);
     let names = LabelNames::of(collected, strategy);
     for metric in collected.scope_metrics().flat_map(|scope| scope.metrics()) {

@@ -1,4 +1,4 @@
-//! The instruments of canonical metrics: observable ones that report the points of the current reading, and measured histograms.
+//! The observable instruments of canonical metrics, which report the points of the current reading.
 //!
 //! # Callbacks only read
 //!

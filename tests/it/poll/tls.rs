@@ -97,7 +97,7 @@ async fn scrape(server: &Server, authorities: &Path) -> Output {
 }
 
 #[tokio::test]
-async fn the_authorities_of_the_system_are_shared_by_all_targets() {
+async fn the_authorities_of_the_system_are_used() {
     let authority = Authority::new();
     let server = authority.server(named("127.0.0.1"), None).await;
     let output = scrape(&server, &authority.files.path().join("ca.pem")).await;

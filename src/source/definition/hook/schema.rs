@@ -83,7 +83,7 @@ pub static ROW: &[Key] = &[
         "when",
         CONDITIONS,
         NONE,
-        "Paths, each with what its value must be: a value or a pattern, a list of which one is enough, or a map of `present`, `exists`, or `min` and `max`. The case of ASCII letters has no meaning.",
+        "Paths, each with what its value must be: a value or a pattern, a list of which one is enough, or a map of `present`, `exists`, or `min` and `max`. ASCII letters match in either case.",
     ),
     key("unless", CONDITIONS, NONE, "Conditions of which the item must fulfil none."),
     key("event", Shape::Choice(super::event_names), Choice("mail.delivery"), "The event that the record reports."),
@@ -103,7 +103,7 @@ pub static ROW: &[Key] = &[
 /// A condition as a map
 pub static TEST: &[Key] = &[
     key("present", Shape::Flag, NONE, "Whether there is a value. `null`, an empty text and an empty list are none."),
-    key("exists", Shape::Flag, NONE, "Whether there is a member of this name, even if it is `null` or empty."),
+    key("exists", Shape::Flag, NONE, "Whether there is a member at this path, even if it is `null` or empty."),
     key("min", Shape::Number, NONE, "The smallest number."),
     key("max", Shape::Number, NONE, "The largest number."),
 ];
@@ -121,7 +121,7 @@ pub static VALUE: &[Key] = &[
         "values",
         Shape::MapOf(&Shape::Text),
         NONE,
-        "A table of native values or patterns, each with the value that replaces it. The case of ASCII letters has no meaning.",
+        "A table of native values or patterns, each with the value that replaces it. ASCII letters match in either case.",
     ),
     key("otherwise", Shape::Text, Description("absent"), "The value of a native value that is not in the table."),
     key("add", Shape::Integer(0..=1000), Integer(0), "Of a number: what is added, such as 1 to the number of earlier attempts."),
