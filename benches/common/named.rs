@@ -11,7 +11,7 @@ const BY_QUEUE: [(&str, &str); 3] = [
 /// The family with three labels.
 const BY_PROVIDER: &str = "delivered_by_provider_and_source";
 
-/// Whether a metric is a family of [`named`], with or without the prefix or suffix that a program adds to its name.
+/// Returns true if a metric is a family of [`named`], with or without the prefix or suffix that a program adds to its name.
 pub fn is_named(metric: &str) -> bool {
     metric.contains(BY_PROVIDER) || BY_QUEUE.iter().any(|(name, _)| metric.contains(name))
 }

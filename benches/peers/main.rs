@@ -101,7 +101,7 @@ async fn main() {
     }
 }
 
-/// What a process has used and sent at the end of a round.
+/// The processor time that a process has used and the bytes that it has sent, at the end of a round.
 struct Usage {
     polls: u64,
     tally: Tally,

@@ -4,7 +4,7 @@ use crate::programs::{PROMETHEUS, Program, free_ports};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-/// How a program pushes.
+/// The protocol of a program's push.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Protocol {
     /// OTLP over gRPC with gzip.
@@ -22,7 +22,7 @@ pub struct Peer {
     /// The format of the server's response.
     pub format: &'static str,
     pub protocol: Protocol,
-    /// Whether its page is scraped, too.
+    /// True if its page is scraped, too.
     is_scraped: bool,
     /// Returns the configuration file and the arguments.
     configure: fn(&Setup) -> (String, Vec<String>),

@@ -14,7 +14,7 @@ use std::sync::{LazyLock, Once};
 use std::time::{Duration, Instant};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
-/// How long further clients get the same configuration: those of one start or reload. Later ones read the system's authorities again.
+/// The time in which further clients get the same configuration: those of one start or reload. Later ones read the system's authorities again.
 const SHARED_FOR: Duration = Duration::from_secs(60);
 /// Servers whose TLS sessions are remembered and resumed.
 const SERVERS_MAX: usize = 2048;

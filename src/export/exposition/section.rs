@@ -67,7 +67,7 @@ impl Section {
     }
 }
 
-/// What a section is recognised by. It does not keep the families in memory.
+/// The identity of a section, which does not keep the families in memory.
 #[derive(Debug)]
 pub struct SectionKey {
     native: Weak<SelectedFamilies>,

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What a wrong credential is.
+/// A wrong credential.
 const WRONG: &str = "wrong";
 
 /// A request, without its URL.

@@ -20,19 +20,38 @@ use std::sync::Arc;
 /// The smallest limit of series, so that a metric with few series does not need a new provider when another one is added.
 const SERIES_LIMIT_MIN: usize = 4;
 
-/// The instruments of the metrics that a target has had so far, with their provider and reader. None at first.
+/// The instruments of the metrics that a target has had so far. There are none before the first points.
 #[derive(Debug, Default)]
 pub(super) struct Instruments {
+    limits: SeriesLimits,
+    provider: Option<Provider>,
+}
+
+impl Instruments {
+    /// Collects these points, with new instruments if they need more than there are.
+    pub(super) fn collected(&mut self, points: Vec<Point>, system: &'static str, resource: &Resource) -> ResourceMetrics {
+        if let Some(limits) = self.limits.exceeded_by(&points) {
+            self.provider = Some(Provider::new(&limits, system, resource));
+            self.limits = limits;
+        }
+        let Some(provider) = &self.provider else { return ResourceMetrics::default() };
+        *provider.current.points.lock() = points.into();
+        provider.reader.collected()
+    }
+}
+
+/// A provider with its instruments and its reader.
+#[derive(Debug)]
+struct Provider {
     reader: SharedReader,
     current: CurrentPoints,
-    limits: SeriesLimits,
     /// Kept because dropping it would shut down the reader.
     _provider: SdkMeterProvider,
 }
 
-impl Instruments {
-    fn new(limits: SeriesLimits, system: &'static str, resource: &Resource) -> Self {
-        let (reader, current) = (SharedReader::default(), CurrentPoints { system, ..CurrentPoints::default() });
+impl Provider {
+    fn new(limits: &SeriesLimits, system: &'static str, resource: &Resource) -> Self {
+        let (reader, current) = (SharedReader::default(), CurrentPoints { points: Arc::default(), system });
         let of_view = limits.clone();
         let view = move |instrument: &Instrument| Stream::builder().with_cardinality_limit(*of_view.0.get(instrument.name())?).build().ok();
         let provider = SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(reader.clone()).with_view(view).build();
@@ -40,20 +59,7 @@ impl Instruments {
         for metric in vocabulary::ALL.iter().filter(|metric| limits.0.contains_key(metric.name)) {
             create_observable_instrument(&meter, metric, &current);
         }
-        Self { reader, current, limits, _provider: provider }
-    }
-
-    /// Collects these points, with new instruments if they need more than there are.
-    pub(super) fn collected(&mut self, points: Vec<Point>, system: &'static str, resource: &Resource) -> ResourceMetrics {
-        if let Some(limits) = self.limits.exceeded_by(&points) {
-            *self = Self::new(limits, system, resource);
-        }
-        if self.limits.0.is_empty() {
-            // There is no provider yet, and nothing to collect.
-            return ResourceMetrics::default();
-        }
-        *self.current.points.lock() = points.into();
-        self.reader.collected()
+        Self { reader, current, _provider: provider }
     }
 }
 
@@ -83,7 +89,7 @@ impl SeriesLimits {
 }
 
 /// The points that the callbacks report. They are set before each collection.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct CurrentPoints {
     points: Arc<Mutex<Arc<[Point]>>>,
     system: &'static str,

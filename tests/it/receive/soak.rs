@@ -33,7 +33,7 @@ fn acknowledged(senders: &[(HookSystem, HookSender)]) -> usize {
     senders.iter().map(|(_, sender)| sender.totals().acknowledged.len()).sum()
 }
 
-/// What arrived at any of the receivers.
+/// The records of each message that arrived at any of the receivers.
 fn arrived(receivers: &[Receiver], system: HookSystem) -> MessageRecords {
     let mut all = MessageRecords::new();
     for (id, records) in receivers.iter().flat_map(|receiver| receiver.message_records(system.name())) {
