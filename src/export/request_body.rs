@@ -2,11 +2,13 @@
 
 use crate::config::Compression;
 use bytes::Bytes;
-use std::io::{self, Error, ErrorKind, Read, Write};
+use std::io::{self, Error, ErrorKind, Read};
 
 /// The level of gzip. Higher levels cost several times the processor time: most of a request is labels and timestamps that repeat, which
 /// the lowest level finds already.
 const GZIP_LEVEL: u32 = 1;
+/// Most requests become shorter than one n-th, so that their buffer need not grow.
+const COMPRESSED_SHARE: usize = 6;
 /// The level of zstd.
 const ZSTD_LEVEL: i32 = 1;
 
@@ -30,11 +32,13 @@ impl RequestBody {
     /// Compresses a body. If that fails, the body stays uncompressed.
     #[must_use]
     pub fn compressed(bytes: Bytes, compression: Compression) -> Self {
-        let uncompressed_len = bytes.len();
-        match compress(&bytes, compression) {
-            Ok(Some(compressed)) => Self { bytes: compressed, compression, uncompressed_len },
-            _ => Self::uncompressed(bytes),
-        }
+        Self::compressed_copy(&bytes, compression).unwrap_or_else(|| Self::uncompressed(bytes))
+    }
+
+    /// Compresses bytes. Returns `None` for no compression, or if it fails.
+    pub(crate) fn compressed_copy(bytes: &[u8], compression: Compression) -> Option<Self> {
+        let compressed = compress(bytes, compression).ok()??;
+        Some(Self { bytes: compressed, compression, uncompressed_len: bytes.len() })
     }
 
     /// The number of bytes that are sent.
@@ -67,9 +71,9 @@ fn compress(bytes: &[u8], compression: Compression) -> io::Result<Option<Bytes>>
     let compressed = match compression {
         Compression::None => return Ok(None),
         Compression::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL));
-            encoder.write_all(bytes)?;
-            encoder.finish()?
+            let mut compressed = Vec::with_capacity(bytes.len() / COMPRESSED_SHARE);
+            flate2::bufread::GzEncoder::new(bytes, flate2::Compression::new(GZIP_LEVEL)).read_to_end(&mut compressed)?;
+            compressed
         }
         Compression::Zstd => zstd::bulk::compress(bytes, ZSTD_LEVEL)?,
     };

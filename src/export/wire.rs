@@ -3,6 +3,7 @@
 //! A message whose length is not known in advance reserves four bytes for it, which is more than most need. Protobuf allows leading zeros
 //! in a length, so nothing has to be moved or measured twice.
 
+use crate::model::short_bytes::append;
 use crate::model::{SampleRef, is_scope_label};
 
 /// The number of bytes that are reserved for the length of an open message.
@@ -70,7 +71,7 @@ pub(crate) fn number(to: &mut Vec<u8>, mut n: u64) {
 pub(crate) fn bytes(to: &mut Vec<u8>, tag: u8, value: &[u8]) {
     to.push(tag);
     length(to, value.len());
-    to.extend_from_slice(value);
+    append(to, value);
 }
 
 /// The encoded size of the labels of a series as attributes of its point. If `is_scoped`, labels that describe the scope are left out.
@@ -103,9 +104,9 @@ pub(crate) fn key_value(to: &mut Vec<u8>, tag: u8, name: &[u8], value: &[u8]) {
     if len < 0x80 {
         // All lengths fit into one byte.
         to.extend_from_slice(&[tag, len as u8, KEY, name.len() as u8]);
-        to.extend_from_slice(name);
+        append(to, name);
         to.extend_from_slice(&[VALUE, value.len() as u8 + 2, STRING, value.len() as u8]);
-        to.extend_from_slice(value);
+        append(to, value);
         return;
     }
     to.push(tag);

@@ -6,7 +6,7 @@
 //! collide. So the seed is random, constant for the lifetime of the process, and never leaves it.
 
 use super::families::Label;
-use super::{FamilyRef, Point, SampleRef, SelectedFamily};
+use super::{Attributes, FamilyRef, Metric, Point, SampleRef, SelectedFamily};
 use foldhash::quality::RandomState;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::LazyLock;
@@ -61,13 +61,18 @@ impl Point {
     /// A hash of the metric and the attributes, constant for the lifetime of the process.
     #[must_use]
     pub fn identity(&self) -> u64 {
-        let mut hasher = SEED.build_hasher();
-        self.metric.name.hash(&mut hasher);
-        for (attribute, value) in &self.attributes {
-            (attribute.key, value).hash(&mut hasher);
-        }
-        hasher.finish()
+        identity_of_point(self.metric, &self.attributes)
     }
+}
+
+/// The identity of a point of this metric with these attributes: the same as [`Point::identity`].
+pub(crate) fn identity_of_point(metric: &Metric, attributes: &Attributes) -> u64 {
+    let mut hasher = SEED.build_hasher();
+    metric.name.hash(&mut hasher);
+    for (attribute, value) in attributes {
+        (attribute.key, value).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// A hash of some bytes, constant for the lifetime of the process.

@@ -22,6 +22,7 @@ mod repair;
 mod reserved;
 mod scope;
 mod selection;
+pub(crate) mod short_bytes;
 mod snapshot;
 mod target_info;
 mod translation;
@@ -31,11 +32,13 @@ pub mod vocabulary;
 
 pub use exemplar::Exemplar;
 pub use exponential::{ExponentialBuckets, ZERO_THRESHOLD};
+pub(crate) use families::buffer_with_capacity;
 pub use families::{
     Families, FamiliesBuilder, FamilyRef, FamilyType, LABEL_VALUE_BYTES_MAX, LABELS_PER_SERIES_MAX, PageEdge, SampleRef, Text, Value,
     is_plain_label_name,
 };
 pub use histogram::{Histogram, Summary};
+pub(crate) use identity::identity_of_point;
 pub use measured_histogram::{MeasuredExemplar, MeasuredHistogram};
 pub use metric::{Attribute, Kind, Metric, Number};
 pub use prometheus_name::{TranslationStrategy, translated_kind};

@@ -7,6 +7,8 @@
 //! Memory is reserved for a length that a response of this server has had, or in proportion to what has arrived. A server that only announces a large
 //! response gets no memory for it.
 
+use crate::model::buffer_with_capacity;
+
 /// The smallest size of a buffer.
 const BUFFER_BYTES_MIN: usize = 4 * 1024;
 /// A body may be longer than the last one by one n-th without a second buffer.
@@ -25,7 +27,7 @@ impl BodyBuffer {
     pub(super) fn new(bytes_expected: usize, content_length: Option<usize>) -> Self {
         let expected = bytes_expected + bytes_expected / GROWTH_SHARE;
         let capacity = content_length.map_or(expected, |announced| announced.min(expected));
-        Self { bytes: Vec::with_capacity(capacity), content_length }
+        Self { bytes: buffer_with_capacity(capacity), content_length }
     }
 
     /// The number of bytes that have arrived.

@@ -7,6 +7,7 @@ use super::format::{CREATED, open_metrics_suffix, type_name};
 use super::names::{Escaping, is_label_name, is_metric_name, label_name};
 use super::unit::unit_in_name;
 use super::{ExpositionWriter, Section, exemplars};
+use crate::model::short_bytes::append;
 use crate::model::{Exemplar, FamilyType, Histogram, SampleRef, SelectedFamily, Summary, Value, is_plain_label_name};
 
 impl ExpositionWriter<'_> {
@@ -166,12 +167,12 @@ impl ExpositionWriter<'_> {
         if series.is_quoted {
             out.extend_from_slice(b"{\"");
             escape(out, name, true);
-            out.extend_from_slice(name_suffix.as_bytes());
+            append(out, name_suffix.as_bytes());
             out.push(b'"');
             separator = b',';
         } else {
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(name_suffix.as_bytes());
+            append(out, name.as_bytes());
+            append(out, name_suffix.as_bytes());
         }
         for (at, (label, value)) in series.sample.label_bytes().enumerate() {
             out.push(separator);
@@ -182,7 +183,7 @@ impl ExpositionWriter<'_> {
                 escape(out, label, true);
                 out.push(b'"');
             } else {
-                out.extend_from_slice(escaped.map_or(label, String::as_bytes));
+                append(out, escaped.map_or(label, String::as_bytes));
             }
             out.extend_from_slice(b"=\"");
             escape(out, value, true);
@@ -203,7 +204,7 @@ impl ExpositionWriter<'_> {
         if !suffix.is_empty() {
             out.push(separator);
             separator = b',';
-            out.extend_from_slice(suffix);
+            append(out, suffix);
         }
         out.extend_from_slice(if separator == b',' { b"} " } else { b" " });
     }
@@ -260,7 +261,7 @@ fn add_label(to: &mut Vec<u8>, name: &str, value: &str) {
 fn escape(out: &mut Vec<u8>, text: impl AsRef<[u8]>, quotes: bool) {
     let mut rest = text.as_ref();
     while let Some(at) = memchr::memchr3(b'\\', b'\n', b'"', rest) {
-        out.extend_from_slice(&rest[..at]);
+        append(out, &rest[..at]);
         match rest[at] {
             b'\\' => out.extend_from_slice(b"\\\\"),
             b'\n' => out.extend_from_slice(b"\\n"),
@@ -269,7 +270,7 @@ fn escape(out: &mut Vec<u8>, text: impl AsRef<[u8]>, quotes: bool) {
         }
         rest = &rest[at + 1..];
     }
-    out.extend_from_slice(rest);
+    append(out, rest);
 }
 
 /// Writes a time in seconds.
@@ -286,12 +287,12 @@ fn seconds(out: &mut Vec<u8>, unix_nanos: u64) {
 /// Writes the shortest text that parses to the same number.
 pub(super) fn number(out: &mut Vec<u8>, value: f64) {
     if value.fract() == 0.0 && value.abs() < 1e15 {
-        out.extend_from_slice(itoa::Buffer::new().format(value as i64).as_bytes());
+        append(out, itoa::Buffer::new().format(value as i64).as_bytes());
     } else if value.is_nan() {
         out.extend_from_slice(b"NaN");
     } else if value.is_infinite() {
         out.extend_from_slice(if value > 0.0 { b"+Inf" } else { b"-Inf" });
     } else {
-        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
+        append(out, zmij::Buffer::new().format_finite(value).as_bytes());
     }
 }

@@ -16,17 +16,21 @@ use std::collections::{HashMap, HashSet};
 pub struct ExpositionWriter<'a> {
     pub(super) settings: PageSettings,
     pub(super) buffer: Vec<u8>,
-    /// Takes the content of the buffer. Returns false if the client has disconnected.
+    /// The length from which the buffer is full.
+    full_len: usize,
+    /// Takes the full buffer, or makes room in it. Returns false if the client has disconnected.
     out: &'a mut dyn FnMut(&mut Vec<u8>) -> bool,
     pub(super) omitted: OmittedFamilies,
     /// True until the first family has been written.
     pub(super) is_first: bool,
 }
 
-/// The buffer size from which its content is sent.
+/// The size of a chunk.
 pub(super) const CHUNK_BYTES: usize = 64 * 1024;
-/// The size of a new buffer: a chunk, and the line that completes it.
-const BUFFER_BYTES: usize = CHUNK_BYTES + 4096;
+/// The part of a buffer that is free for the line that completes a chunk.
+const LINE_BYTES: usize = 4096;
+/// The size of a new buffer.
+const BUFFER_BYTES: usize = CHUNK_BYTES + LINE_BYTES;
 
 impl<'a> ExpositionWriter<'a> {
     /// Begins a page.
@@ -41,8 +45,13 @@ impl<'a> ExpositionWriter<'a> {
 
     /// Continues a page that has families already.
     pub fn resume(settings: impl Into<PageSettings>, out: &'a mut dyn FnMut(&mut Vec<u8>) -> bool) -> Self {
-        let (settings, buffer) = (settings.into(), Vec::with_capacity(BUFFER_BYTES));
-        Self { settings, buffer, out, omitted: OmittedFamilies::default(), is_first: false }
+        Self::resume_in(Vec::with_capacity(BUFFER_BYTES), settings, out)
+    }
+
+    /// Continues a page that has families already, in this buffer.
+    pub fn resume_in(buffer: Vec<u8>, settings: impl Into<PageSettings>, out: &'a mut dyn FnMut(&mut Vec<u8>) -> bool) -> Self {
+        let full_len = full_len(&buffer);
+        Self { settings: settings.into(), buffer, full_len, out, omitted: OmittedFamilies::default(), is_first: false }
     }
 
     /// Writes the families of these sections by name, except those with a name that is reserved by families of an earlier call. Returns
@@ -137,13 +146,15 @@ impl<'a> ExpositionWriter<'a> {
 
     /// Writes and sends the end of the page.
     pub fn finish(mut self) -> OmittedFamilies {
-        match self.settings.format {
-            Format::Text | Format::TextV1(_) | Format::Protobuf(_) => {}
-            Format::OpenMetrics(_) => self.buffer.extend_from_slice(b"# EOF\n"),
-            Format::Json => self.buffer.extend_from_slice(b"}\n"),
-        }
+        self.write_end();
         (self.out)(&mut self.buffer);
         self.omitted
+    }
+
+    /// Writes the end of the page, and returns the buffer without sending it.
+    pub fn finish_in_buffer(mut self) -> (Vec<u8>, OmittedFamilies) {
+        self.write_end();
+        (self.buffer, self.omitted)
     }
 
     /// Sends the buffer without ending the page: further parts follow.
@@ -152,15 +163,30 @@ impl<'a> ExpositionWriter<'a> {
         self.omitted
     }
 
+    fn write_end(&mut self) {
+        match self.settings.format {
+            Format::Text | Format::TextV1(_) | Format::Protobuf(_) => {}
+            Format::OpenMetrics(_) => self.buffer.extend_from_slice(b"# EOF\n"),
+            Format::Json => self.buffer.extend_from_slice(b"}\n"),
+        }
+    }
+
     /// Sends the buffer if it is full. Returns `None` if the client has disconnected.
     pub(super) fn flush_if_full(&mut self) -> Option<()> {
-        if self.buffer.len() < CHUNK_BYTES {
+        if self.buffer.len() < self.full_len {
             return Some(());
         }
         let is_connected = (self.out)(&mut self.buffer);
-        self.buffer.clear();
-        // If the chunk was kept, the next one gets a buffer that need not grow.
-        self.buffer.reserve_exact(BUFFER_BYTES);
+        if self.buffer.capacity() == 0 {
+            // The chunk was taken with its memory. The next one gets a buffer that need not grow.
+            self.buffer.reserve_exact(BUFFER_BYTES);
+        }
+        self.full_len = full_len(&self.buffer);
         is_connected.then_some(())
     }
+}
+
+/// The length from which a buffer is full.
+fn full_len(buffer: &Vec<u8>) -> usize {
+    buffer.capacity().saturating_sub(LINE_BYTES)
 }

@@ -18,7 +18,7 @@
 use super::exporter::{OtlpExporter, Signal};
 use super::metrics::{TargetMetrics, requests};
 use crate::export::queue::queue::ExportQueue;
-use crate::export::queue::request_exporter::EncodedRequest;
+use crate::export::queue::request_exporter::ExportRequest;
 use crate::export::queue::request_list::RequestKey;
 use crate::poll::Reading;
 use crate::report::{NativeReport, Report, SeriesState};
@@ -180,14 +180,14 @@ impl Collector {
         all.extend(own);
         let Collection { number, mut parts, next_at } = collection;
         let bytes_max = self.exporter.request_size(Signal::Metrics).limit();
-        let mut unqueued = UnqueuedRequests { queue: &self.queue, requests: requests(&all, bytes_max).peekable() };
+        let mut unqueued =
+            UnqueuedRequests { queue: &self.queue, requests: requests(&all, bytes_max).compressed(self.exporter.compression()).peekable() };
         while let Some(request) = unqueued.requests.peek().cloned() {
             tokio::select! {
                 () = self.queue.wait_until_short() => {}
                 () = tokio::time::sleep_until(next_at) => {}
                 () = stop.cancelled() => {}
             }
-            let request = request.compressed(self.exporter.compression());
             self.queue.add(RequestKey { collection: number, part: parts }, request).await;
             unqueued.requests.next();
             parts = parts.saturating_add(1);
@@ -207,12 +207,12 @@ struct Collection {
 }
 
 /// The requests of a collection that are not queued yet. If the last push is aborted, their points are counted as lost.
-struct UnqueuedRequests<'a, I: Iterator<Item = EncodedRequest>> {
+struct UnqueuedRequests<'a, I: Iterator<Item = ExportRequest>> {
     queue: &'a ExportQueue,
     requests: Peekable<I>,
 }
 
-impl<I: Iterator<Item = EncodedRequest>> Drop for UnqueuedRequests<'_, I> {
+impl<I: Iterator<Item = ExportRequest>> Drop for UnqueuedRequests<'_, I> {
     fn drop(&mut self) {
         let points = self.requests.by_ref().map(|request| request.points).sum();
         if points > 0 {
@@ -270,12 +270,14 @@ impl ExportedReadings {
 mod tests {
     use super::*;
     use crate::config;
+    use crate::export::request_body::RequestBody;
+    use bytes::Bytes;
 
     #[test]
     fn requests_that_shutdown_leaves_unqueued_are_counted_as_lost() {
         let telemetry = Arc::new(SelfTelemetry::quiet().unwrap());
         let queue = ExportQueue::new("http://localhost:4317".to_owned(), &config::Queue::default(), telemetry);
-        let requests = [3, 4, 5].map(|points| EncodedRequest { points, ..EncodedRequest::default() });
+        let requests = [3, 4, 5].map(|points| ExportRequest { body: RequestBody::uncompressed(Bytes::new()), points });
         let mut unqueued = UnqueuedRequests { queue: &queue, requests: requests.into_iter().peekable() };
         unqueued.requests.next();
         unqueued.requests.peek();

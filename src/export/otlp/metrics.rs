@@ -9,7 +9,9 @@ use super::native_metrics::{NativeCursor, RequestFull};
 use super::request_writer::MetricsRequestWriter;
 use super::split::{metric_points, split_points};
 use super::wire;
-use crate::export::queue::request_exporter::EncodedRequest;
+use crate::config::Compression;
+use crate::export::queue::request_exporter::{EncodedRequest, ExportRequest};
+use crate::export::request_body::RequestBody;
 use crate::model::registry::SCHEMA_URL;
 use crate::report::{NativeReport, Report, TimestampedSamples};
 use crate::telemetry::{Identity, SERVER_PORT};
@@ -138,12 +140,17 @@ struct TargetCursor<'a> {
     native: NativeCursor<'a>,
 }
 
-impl Iterator for MetricsRequests<'_> {
-    type Item = EncodedRequest;
+impl<'a> MetricsRequests<'a> {
+    /// Compresses the requests. All of them are encoded in the same buffer.
+    pub(crate) fn compressed(self, compression: Compression) -> CompressedRequests<'a> {
+        CompressedRequests { requests: self, compression, buffer: Vec::new() }
+    }
 
-    fn next(&mut self) -> Option<EncodedRequest> {
-        let mut writer = MetricsRequestWriter::new(self.bytes_max);
-        writer.bytes.reserve_exact(self.expected_len);
+    /// Encodes the next request in this buffer.
+    fn next_in(&mut self, mut buffer: Vec<u8>) -> Option<MetricsRequestWriter> {
+        buffer.clear();
+        buffer.reserve_exact(self.expected_len);
+        let mut writer = MetricsRequestWriter::new(buffer, self.bytes_max);
         loop {
             if self.current.is_none() {
                 self.current = self.targets.next().map(|metrics| TargetCursor::new(metrics, self.bytes_max));
@@ -157,7 +164,41 @@ impl Iterator for MetricsRequests<'_> {
             }
         }
         self.expected_len = writer.bytes.len();
-        (writer.points > 0).then(|| EncodedRequest { bytes: writer.bytes.into(), points: writer.points })
+        (writer.points > 0).then_some(writer)
+    }
+}
+
+impl Iterator for MetricsRequests<'_> {
+    type Item = EncodedRequest;
+
+    fn next(&mut self) -> Option<EncodedRequest> {
+        let MetricsRequestWriter { bytes, points, .. } = self.next_in(Vec::new())?;
+        Some(EncodedRequest { bytes: bytes.into(), points })
+    }
+}
+
+/// The compressed requests of a collection.
+#[derive(Debug)]
+pub(crate) struct CompressedRequests<'a> {
+    requests: MetricsRequests<'a>,
+    compression: Compression,
+    /// The buffer of the last request, if its bytes were compressed.
+    buffer: Vec<u8>,
+}
+
+impl Iterator for CompressedRequests<'_> {
+    type Item = ExportRequest;
+
+    fn next(&mut self) -> Option<ExportRequest> {
+        let MetricsRequestWriter { bytes, points, .. } = self.requests.next_in(std::mem::take(&mut self.buffer))?;
+        let body = match RequestBody::compressed_copy(&bytes, self.compression) {
+            Some(body) => {
+                self.buffer = bytes;
+                body
+            }
+            None => RequestBody::uncompressed(bytes.into()),
+        };
+        Some(ExportRequest { body, points })
     }
 }
 

@@ -34,9 +34,10 @@ pub(crate) struct EncodedScope<'a> {
 }
 
 impl MetricsRequestWriter {
-    pub(crate) fn new(bytes_max: usize) -> Self {
+    /// Begins a request in an empty buffer.
+    pub(crate) fn new(buffer: Vec<u8>, bytes_max: usize) -> Self {
         let bytes_max = bytes_max.min(OPEN_BYTES_MAX);
-        Self { bytes: Vec::new(), points: 0, bytes_max, resource: None, scope: None, metric: None }
+        Self { bytes: buffer, points: 0, bytes_max, resource: None, scope: None, metric: None }
     }
 
     /// Returns true if `more` bytes fit. The first point always fits: a single point cannot be split.

@@ -1,6 +1,7 @@
 //! Removes from a body what its families do not use: the syntax, and the names that each line repeats. What is left is half of a large
 //! response, which is kept until the next one has been read.
 
+use super::body::Body;
 use super::{Families, Text};
 
 /// A smaller body is kept as it is.
@@ -22,7 +23,7 @@ impl Families {
         if values_len + others_len > body_len - body_len / UNUSED_SHARE_MIN {
             return;
         }
-        let (body, mut added_text) = (std::mem::take(&mut self.body), std::mem::take(&mut self.added_text));
+        let (body, mut added_text) = (std::mem::take(&mut self.body.0), std::mem::take(&mut self.added_text));
         let unused = body_len - values_len;
         for text in self.other_texts() {
             if is_in_body(text) {
@@ -47,7 +48,7 @@ impl Families {
         bytes.truncate(end);
         bytes.shrink_to_fit();
         // Each value is valid UTF-8, so all of them together are.
-        self.body = String::from_utf8(bytes).unwrap_or_default();
+        self.body = Body(String::from_utf8(bytes).unwrap_or_default());
         self.added_text = added_text;
     }
 

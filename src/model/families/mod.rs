@@ -10,6 +10,7 @@
 //!
 //! The builder enforces the limits, not the readers of the formats: beyond a limit it stores nothing more, and [`Families::read`] fails.
 
+mod body;
 mod builder;
 mod compact;
 mod compact_body;
@@ -25,12 +26,14 @@ pub use page_edge::PageEdge;
 pub use sample::{FamilyRef, SampleRef, Value};
 pub use text::Text;
 
+pub(crate) use body::buffer_with_capacity;
 pub(super) use compact::CompactCopy;
 pub(super) use label::{Label, LabelName};
 
 use super::exemplar::Extras;
 use super::scope::{SCOPE_LABEL, is_scope_label};
 use super::{Histogram, LimitExceeded, READING_LIMITS, ReadingLimits, Repair, Repairs, Summary};
+use body::Body;
 use sample::Sample;
 use std::ops::Range;
 
@@ -79,7 +82,7 @@ pub(super) struct Family {
 /// The families of one response.
 #[derive(Clone, Debug, Default)]
 pub struct Families {
-    body: String,
+    body: Body,
     /// Text that is not part of the body: repaired, unescaped or generated.
     added_text: String,
     pub(super) families: Vec<Family>,
@@ -132,7 +135,7 @@ impl Families {
         }
         result?;
         let mut families = builder.finish();
-        families.body = body;
+        families.body = Body(body);
         families.place_created();
         families.compact_body();
         Ok(families)
@@ -193,7 +196,7 @@ impl Families {
     }
 
     /// Returns true if it is known that no family has two series with the same labels.
-    pub(super) fn are_series_unique(&self) -> bool {
+    pub(crate) fn are_series_unique(&self) -> bool {
         self.are_series_unique
     }
 

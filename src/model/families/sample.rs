@@ -1,6 +1,7 @@
 //! Views of one family and of one sample.
 
 use super::{Families, Family, FamilyType, Label, Text};
+use crate::model::short_bytes::are_equal;
 use crate::model::{Histogram, Summary};
 
 /// A stored sample.
@@ -130,7 +131,7 @@ impl<'a> SampleRef<'a> {
     pub fn has_labels_of(&self, other: &SampleRef<'_>) -> bool {
         let mut pairs = self.label_bytes().zip(other.label_bytes());
         // Values first: the series of a family rarely differ in label names.
-        self.sample.labels_len == other.sample.labels_len && pairs.all(|(a, b)| a.1 == b.1 && a.0 == b.0)
+        self.sample.labels_len == other.sample.labels_len && pairs.all(|(a, b)| are_equal(a.1, b.1) && are_equal(a.0, b.0))
     }
 
     /// The value of a label.

@@ -16,46 +16,67 @@ const COMPRESSED_CHUNK_BYTES: usize = 64 * 1024;
 /// The fastest level, which already reduces these pages to a tenth.
 const ZSTD_LEVEL: i32 = 1;
 
-/// Creates a body that `write` fills on a blocking thread. `write` gets a function that takes chunks and returns false if the client has
-/// disconnected.
-pub(crate) fn streamed(encoding: Encoding, write: impl FnOnce(&mut dyn FnMut(&mut Vec<u8>) -> bool) + Send + 'static) -> Body {
+/// Takes the chunks of a body.
+pub(crate) trait ChunkSink {
+    /// Sends the content of a buffer and empties it. Returns false if the client has disconnected.
+    fn send(&mut self, chunk: &mut Vec<u8>) -> bool;
+
+    /// Sends bytes that several bodies share. Returns false if the client has disconnected.
+    fn send_shared(&mut self, bytes: Bytes) -> bool;
+}
+
+/// Creates a body that `write` fills on a blocking thread.
+pub(crate) fn streamed(encoding: Encoding, write: impl FnOnce(&mut dyn ChunkSink) + Send + 'static) -> Body {
     let (sender, receiver) = mpsc::channel(CHUNKS_QUEUED_MAX);
     tokio::task::spawn_blocking(move || {
         let mut chunks = ChunkWriter { sender, buffer: Vec::new() };
         match encoding {
-            Encoding::Identity => write(&mut |chunk| chunks.send(std::mem::take(chunk))),
+            Encoding::Identity => write(&mut chunks),
             Encoding::Gzip => {
-                let mut encoder = flate2::write::GzEncoder::new(chunks, flate2::Compression::fast());
-                write(&mut |chunk| compress(&mut encoder, chunk));
+                let mut encoder = Encoder(flate2::write::GzEncoder::new(chunks, flate2::Compression::fast()));
+                write(&mut encoder);
                 // An error means that the client has disconnected.
-                let _ = encoder.finish().and_then(|mut chunks| chunks.flush());
+                let _ = encoder.0.finish().and_then(|mut chunks| chunks.flush());
             }
             Encoding::Zstd => {
-                let Ok(mut encoder) = zstd::stream::write::Encoder::new(chunks, ZSTD_LEVEL) else { return };
-                write(&mut |chunk| compress(&mut encoder, chunk));
-                let _ = encoder.finish().and_then(|mut chunks| chunks.flush());
+                let Ok(encoder) = zstd::stream::write::Encoder::new(chunks, ZSTD_LEVEL) else { return };
+                let mut encoder = Encoder(encoder);
+                write(&mut encoder);
+                let _ = encoder.0.finish().and_then(|mut chunks| chunks.flush());
             }
         }
     });
     Body::new(ReceiverBody(receiver))
 }
 
-/// Compresses a chunk and empties it. Returns false if the client has disconnected.
-fn compress(encoder: &mut impl Write, chunk: &mut Vec<u8>) -> bool {
-    let written = encoder.write_all(chunk);
-    chunk.clear();
-    written.is_ok()
+/// Compresses chunks.
+struct Encoder<W>(W);
+
+impl<W: Write> ChunkSink for Encoder<W> {
+    fn send(&mut self, chunk: &mut Vec<u8>) -> bool {
+        let written = self.0.write_all(chunk);
+        chunk.clear();
+        written.is_ok()
+    }
+
+    fn send_shared(&mut self, bytes: Bytes) -> bool {
+        self.0.write_all(&bytes).is_ok()
+    }
 }
 
-/// Collects the output of an encoder into chunks and sends them.
+/// Sends chunks, and collects the output of an encoder into chunks.
 struct ChunkWriter {
     sender: mpsc::Sender<Bytes>,
     buffer: Vec<u8>,
 }
 
-impl ChunkWriter {
-    fn send(&mut self, chunk: Vec<u8>) -> bool {
-        chunk.is_empty() || self.sender.blocking_send(chunk.into()).is_ok()
+impl ChunkSink for ChunkWriter {
+    fn send(&mut self, chunk: &mut Vec<u8>) -> bool {
+        self.send_shared(std::mem::take(chunk).into())
+    }
+
+    fn send_shared(&mut self, bytes: Bytes) -> bool {
+        bytes.is_empty() || self.sender.blocking_send(bytes).is_ok()
     }
 }
 
@@ -70,7 +91,7 @@ impl Write for ChunkWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         let chunk = std::mem::take(&mut self.buffer);
-        if self.send(chunk) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+        if self.send_shared(chunk.into()) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
     }
 }
 

@@ -85,8 +85,8 @@ fn respond(page: String, encoding: Encoding) -> Response {
     let mut response = match encoding.name() {
         None => page.into_response(),
         Some(name) => {
-            let mut response = Response::new(streamed(encoding, move |out| {
-                out(&mut page.into_bytes());
+            let mut response = Response::new(streamed(encoding, move |chunks| {
+                chunks.send_shared(page.into());
             }));
             response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
             response

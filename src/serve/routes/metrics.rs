@@ -11,7 +11,7 @@ use super::rendered::Rendered;
 use crate::export::exposition::{self, ExpositionWriter, Format, PageSettings, ReservedNames, Section};
 use crate::poll::{Reading, ScraperId};
 use crate::serve::AppState;
-use crate::serve::http::body::streamed;
+use crate::serve::http::body::{ChunkSink, streamed};
 use crate::serve::http::client::Client;
 use crate::serve::http::negotiate::{self, Encoding};
 use crate::telemetry::{CollectedTarget, Identity};
@@ -31,9 +31,6 @@ const SCRAPE_TIMEOUT: &str = "X-Prometheus-Scrape-Timeout-Seconds";
 const SCRAPE_MARGIN: Duration = Duration::from_millis(500);
 /// The minimum wait, so that a very short scrape timeout does not exclude targets that respond immediately.
 const WAIT_MIN: Duration = Duration::from_millis(100);
-
-/// Size of the chunks in which a cached page is sent.
-const CACHED_CHUNK_BYTES: usize = 64 * 1024;
 
 type Parameters = Query<HashMap<String, String>>;
 
@@ -163,16 +160,17 @@ async fn respond(app: &AppState, settings: PageSettings, encoding: Encoding, can
     let reserved = ReservedNames::of(settings, &canonical);
     let rendered = app.rendered_pages.get(settings, &native, &reserved).await;
     let (telemetry, logged_conflicts) = (app.telemetry.clone(), app.logged_conflicts.clone());
-    let write = move |out: &mut dyn FnMut(&mut Vec<u8>) -> bool| {
-        let mut writer = ExpositionWriter::new(settings, out);
+    let write = move |chunks: &mut dyn ChunkSink| {
+        let mut out = |chunk: &mut Vec<u8>| chunks.send(chunk);
+        let mut writer = ExpositionWriter::new(settings, &mut out);
         if writer.write(&canonical, &ReservedNames::default()).is_none() {
             return;
         }
         match rendered {
             Rendered::Cached(bytes) => {
                 writer.pause();
-                // In chunks, so that a slow client does not keep a copy of the whole page in memory.
-                let _ = bytes.chunks(CACHED_CHUNK_BYTES).all(|chunk| out(&mut chunk.to_vec()));
+                // All clients share the memory of the page.
+                chunks.send_shared(bytes);
             }
             Rendered::TooLarge => {
                 writer.write(&native, &reserved);

@@ -16,6 +16,8 @@ const CACHED_PAGES_MAX: usize = 8;
 
 /// The buffer of a page grows by one n-th, so that little of it is unused.
 const GROWTH_SHARE: usize = 8;
+/// The buffer of a page grows by at least this size.
+const GROWTH_BYTES_MIN: usize = 64 * 1024;
 
 /// The last rendering in each format. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -68,18 +70,17 @@ impl RenderedPages {
         let last = pages.remove(&settings).map(|page| page.bytes).filter(Bytes::is_unique);
         let (telemetry, logged_conflicts) = (self.telemetry.clone(), self.logged_conflicts.clone());
         let rendering = tokio::task::spawn_blocking(move || {
-            let mut bytes = last.map(Vec::from).unwrap_or_default();
-            bytes.clear();
-            let mut out = |chunk: &mut Vec<u8>| {
-                if bytes.capacity() - bytes.len() < chunk.len() {
-                    bytes.reserve_exact(chunk.len().max(bytes.len() / GROWTH_SHARE));
-                }
-                bytes.append(chunk);
+            let mut buffer = last.map(Vec::from).unwrap_or_default();
+            buffer.clear();
+            // The page stays in the buffer, which grows.
+            let mut grow = |page: &mut Vec<u8>| {
+                page.reserve_exact((page.len() / GROWTH_SHARE).max(GROWTH_BYTES_MIN));
                 true
             };
-            let mut writer = ExpositionWriter::resume(settings, &mut out);
+            let mut writer = ExpositionWriter::resume_in(buffer, settings, &mut grow);
             writer.write(&sections, &reserved);
-            logged_conflicts.report(&telemetry, writer.finish());
+            let (mut bytes, omitted) = writer.finish_in_buffer();
+            logged_conflicts.report(&telemetry, omitted);
             // A buffer of many more series is not kept.
             if bytes.capacity() - bytes.len() > bytes.len() / GROWTH_SHARE {
                 bytes.shrink_to_fit();

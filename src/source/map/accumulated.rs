@@ -8,11 +8,14 @@ use super::selector::compare_values;
 use super::windows::WindowSums;
 use crate::model::{Attributes, Point, Repair, Repairs};
 use crate::source::Source;
+use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
 /// The largest number of series of a counter that are kept although a response lacks them, because they may be unreadable in it.
 const ABSENT_SERIES_MAX: usize = 1_000_000;
+/// After series were dropped, their map keeps room for this many times the others.
+const SPARE_CAPACITY: usize = 2;
 
 /// The state of a target's counters between successful polls.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +55,7 @@ struct Accumulated {
     /// The sum of all increases. `None` before the first series.
     total: Option<f64>,
     /// The last value of each series, by the identity of the series.
-    last: HashMap<u64, f64>,
+    last: HashMap<u64, f64, RandomState>,
     /// The total when the start of the process was last reported: everything in it was counted before a later restart.
     total_at_check: f64,
 }
@@ -143,25 +146,20 @@ impl CounterMemory {
         let new = || Accumulated { attributes: attributes.clone(), ..Accumulated::default() };
         let Accumulated { total, last, total_at_check, .. } = self.accumulated.entry((rule, point)).or_insert_with(new);
         let before_restart = if has_decreased { total.unwrap_or(0.0) } else { *total_at_check };
-        let mut now = HashMap::with_capacity(values.len());
-        let mut absent = last.len();
+        let mut present = 0;
         for (series, value) in values {
-            let before = last.get(series).copied();
-            absent -= usize::from(before.is_some());
-            let value = match (value, before) {
-                (Ok(value), Some(before)) if *value >= before => {
-                    *total.get_or_insert(0.0) += value - before;
-                    *value
-                }
-                // A new series, or one that was pruned and started again.
-                (Ok(value), _) => {
-                    *total.get_or_insert(0.0) += value;
-                    *value
-                }
-                (Err(_), Some(before)) => before,
-                (Err(_), None) => continue,
+            let known = match value {
+                // Everything that a new series has counted is an increase.
+                Ok(_) => Some(last.entry(*series).or_insert(0.0)),
+                Err(_) => last.get_mut(series),
             };
-            now.insert(*series, value);
+            let Some(before) = known else { continue };
+            present += 1;
+            if let Ok(value) = *value {
+                // A lower value is that of a series that was pruned and started again.
+                *total.get_or_insert(0.0) += if value >= *before { value - *before } else { value };
+                *before = value;
+            }
         }
         // Everything that a restarted process has counted is an increase, even if a series has exceeded its last value.
         if let Some(total) = total.as_mut().filter(|_| is_restarted) {
@@ -171,10 +169,11 @@ impl CounterMemory {
         if is_reported && !is_repeated {
             *total_at_check = total.unwrap_or(0.0);
         }
-        if may_lack_series && absent <= ABSENT_SERIES_MAX {
-            last.extend(now);
-        } else {
-            *last = now;
+        let absent_max = if may_lack_series { ABSENT_SERIES_MAX } else { 0 };
+        if last.len() - present > absent_max {
+            let present: HashSet<u64, RandomState> = values.iter().map(|(series, _)| *series).collect();
+            last.retain(|series, _| present.contains(series));
+            last.shrink_to(SPARE_CAPACITY * last.len());
         }
         *total
     }

@@ -1,9 +1,9 @@
 //! Detects counters that decreased: the server restarted, or dropped a series and started it again.
 
 use super::CounterMemory;
-use super::mapping::{identity, taken};
+use super::mapping::taken;
 use super::part_families::PartFamilies;
-use crate::model::{Families, Kind, Value};
+use crate::model::{Families, Kind, Value, identity_of_point};
 use crate::source::{Part, Transform};
 
 impl CounterMemory {
@@ -15,16 +15,17 @@ impl CounterMemory {
             let mut sum = None;
             let accumulated = (rule.transform == Transform::Accumulate).then(|| (rule.key(), rule.has_patterns_in_tables()));
             // Most accumulated rules have one point.
-            let only_point = rule.from.is_empty().then(|| identity(rule.metric, &rule.fixed_attributes()));
-            for (family, sample) in families.taken_by(rule) {
-                let Ok(Value::Number(value)) = taken(rule.take, sample.value()) else { continue };
+            let only_point = rule.from.is_empty().then(|| identity_of_point(rule.metric, &rule.fixed_attributes()));
+            for series in families.taken_by(rule) {
+                let Ok(Value::Number(value)) = taken(rule.take, series.sample.value()) else { continue };
                 let Some((key, has_patterns)) = accumulated else {
                     *sum.get_or_insert(0.0) += value;
                     continue;
                 };
-                let point_of = || rule.attributes_of(&sample, has_patterns).map(|attributes| identity(rule.metric, &attributes));
+                let point_of =
+                    || rule.attributes_of(&series.sample, has_patterns).map(|attributes| identity_of_point(rule.metric, &attributes));
                 let Some(point) = only_point.or_else(point_of) else { continue };
-                has_decreased |= self.last_value(key, point, family.identity_of(&sample)).is_some_and(|last| value < last);
+                has_decreased |= self.last_value(key, point, series.identity()).is_some_and(|last| value < last);
             }
             if let Some(sum) = sum {
                 has_decreased |= self.sums.insert(index, sum).is_some_and(|last| sum < last);

@@ -4,11 +4,10 @@ mod accumulation;
 mod detail;
 
 use super::accumulated::CounterMemory;
-use super::omitted::ReadSummands;
-use super::part_families::PartFamilies;
+use super::part_families::{PartFamilies, TakenSeries};
 use super::points::Points;
 use super::{Context, Trace};
-use crate::model::{Attributes, Histogram, Kind, Metric, Number, Point, Repair, SampleRef, Snapshot, Value};
+use crate::model::{Attributes, Histogram, Kind, Metric, Number, Repair, Snapshot, Value, identity_of_point};
 use crate::source::{Rule, Source, Take, Transform};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
@@ -28,8 +27,8 @@ pub(super) struct Mapping<'a> {
     context: &'a Context,
     /// Duplicate series. Each is counted as a repair once, however many rules take it.
     duplicates: HashSet<u64>,
-    /// The series that canonical counters and histograms are sums of.
-    summands: ReadSummands,
+    /// A canonical counter or histogram that lacks a native series is omitted.
+    checks_summands: bool,
     /// The largest valid value of a gauge.
     gauge_max: f64,
     /// Histograms that lack a series.
@@ -37,18 +36,20 @@ pub(super) struct Mapping<'a> {
 }
 
 impl<'a> Mapping<'a> {
-    pub(super) fn new(snapshot: Snapshot, memory: &'a mut CounterMemory, context: &'a Context, gauges_underflow: bool) -> Self {
+    pub(super) fn new(snapshot: Snapshot, memory: &'a mut CounterMemory, context: &'a Context, source: &Source) -> Self {
         if let Some(trace) = &mut memory.trace {
             trace.start();
         }
+        memory.summands.start(context.now);
         Self {
+            // A new window starts without series, and a server that drops idle series does not omit the others.
+            checks_summands: !source.windowed && !snapshot.drops_idle_series,
             snapshot,
             points: Points::default(),
             memory,
             context,
             duplicates: HashSet::new(),
-            summands: ReadSummands::default(),
-            gauge_max: if gauges_underflow { GAUGE_MAX } else { INTEGER_MAX },
+            gauge_max: if source.gauges_underflow { GAUGE_MAX } else { INTEGER_MAX },
             partial_histograms: Vec::new(),
         }
     }
@@ -75,22 +76,27 @@ impl<'a> Mapping<'a> {
         }
     }
 
-    /// Returns the series that a rule takes, without duplicates, each with its identity.
-    fn series<'f>(&mut self, rule: &'static Rule, families: &PartFamilies<'f>) -> Vec<(u64, SampleRef<'f>)> {
-        let mut found: Vec<_> = families.taken_by(rule).map(|(family, sample)| (family.identity_of(&sample), sample)).collect();
+    /// Returns the series that a rule takes, without duplicates.
+    fn series<'f>(&mut self, rule: &'static Rule, families: &'f PartFamilies<'_>) -> Box<dyn Iterator<Item = TakenSeries<'f>> + 'f> {
+        let found = families.taken_by(rule);
+        if families.are_series_unique() && self.memory.trace.is_none() {
+            return Box::new(found);
+        }
+        let mut found: Vec<_> = found.collect();
         // Most rules take one series.
-        if found.len() > 1 {
+        if found.len() > 1 && !families.are_series_unique() {
             let mut seen = HashSet::with_capacity_and_hasher(found.len(), RandomState::default());
-            found.retain(|&(series, _)| {
-                let is_new = seen.insert(series);
-                if !is_new && self.duplicates.insert(series) {
+            found.retain(|series| {
+                let identity = series.identity();
+                let is_new = seen.insert(identity);
+                if !is_new && self.duplicates.insert(identity) {
                     self.snapshot.repairs.count(Repair::DuplicateSeries);
                 }
                 is_new
             });
         }
-        self.trace(|trace| found.iter().for_each(|(series, sample)| trace.series(*series, sample)));
-        found
+        self.trace(|trace| found.iter().for_each(|series| trace.series(series.identity(), &series.sample)));
+        Box::new(found.into_iter())
     }
 
     /// Maps each series on its own.
@@ -102,18 +108,17 @@ impl<'a> Mapping<'a> {
         if let Some(key) = rebased {
             self.memory.rebased.start(key);
         }
-        for (index, (series, sample)) in self.series(rule, families).into_iter().enumerate() {
-            let Some(attributes) = rule.attributes_of(&sample, has_patterns) else { continue };
+        let is_summand = self.checks_summands && is_summand(rule);
+        for (index, series) in self.series(rule, families).enumerate() {
+            let Some(attributes) = rule.attributes_of(&series.sample, has_patterns) else { continue };
             absent.retain(|other| *other != attributes);
             if earlier.as_mut().is_some_and(|earlier| self.is_settled(rule, &attributes, earlier)) {
                 self.trace(|trace| trace.supersede(index));
                 continue;
             }
-            let value = taken(rule.take, sample.value());
-            if is_summand(rule)
-                && let Ok(value) = value
-            {
-                self.summands.add(rule, series, value, identity(rule.metric, &attributes));
+            let value = taken(rule.take, series.sample.value());
+            if is_summand && let Ok(value) = value {
+                self.memory.summands.add(rule, series.identity(), value, identity_of_point(rule.metric, &attributes));
             }
             match (value, rule.metric.kind) {
                 (Ok(Value::Histogram(histogram)), Kind::Histogram) => {
@@ -127,7 +132,7 @@ impl<'a> Mapping<'a> {
                 (value, _) => {
                     let mut value = value.and_then(|value| self.number(rule.metric, value));
                     if let Some(key) = rebased {
-                        value = self.rebased(key, series, value, identity(rule.metric, &attributes), &attributes);
+                        value = self.rebased(key, series.identity(), value, identity_of_point(rule.metric, &attributes), &attributes);
                     }
                     self.trace(|trace| trace.point(index, &attributes, value.err()));
                     self.add(rule, attributes, value.map(|n| self.transformed(rule, n)));
@@ -157,13 +162,13 @@ impl<'a> Mapping<'a> {
     /// Returns the points that earlier rules have produced, by identity: `true` if the value is valid. A fallback replaces only invalid ones.
     fn earlier_points(&self, rule: &Rule) -> HashMap<u64, bool> {
         let histograms = self.snapshot.histograms.iter().filter(|(metric, ..)| *metric == rule.metric);
-        let histograms = histograms.map(|(metric, attributes, _)| (identity(metric, attributes), true));
+        let histograms = histograms.map(|(metric, attributes, _)| (identity_of_point(metric, attributes), true));
         self.points.of(rule.metric).map(|point| (point.identity(), !point.value.is_nan())).chain(histograms).collect()
     }
 
     /// Returns `true` if an earlier rule has produced a valid point with these attributes. An invalid one is removed.
     fn is_settled(&mut self, rule: &Rule, attributes: &Attributes, earlier: &mut HashMap<u64, bool>) -> bool {
-        let identity = identity(rule.metric, attributes);
+        let identity = identity_of_point(rule.metric, attributes);
         if earlier.get(&identity) == Some(&false) {
             self.points.take(|point| point.metric == rule.metric && point.attributes == *attributes);
             earlier.remove(&identity);
@@ -245,7 +250,7 @@ impl<'a> Mapping<'a> {
     }
 
     fn map_share(&mut self, rule: &'static Rule, whole: &str, families: &PartFamilies<'_>) {
-        let part = self.series(rule, families).into_iter().find_map(|(_, sample)| sample.number());
+        let part = self.series(rule, families).find_map(|series| series.sample.number());
         let whole = families.named(whole).find_map(|sample| sample.number());
         let (Some(part), Some(whole)) = (part, whole) else { return };
         if let Some(share) = self.memory.share_of_increase(rule.families[0], part, whole) {
@@ -256,13 +261,12 @@ impl<'a> Mapping<'a> {
 
     /// Returns the snapshot, without the sums that lack a series, and with counters that do not fall.
     pub(super) fn finish(self, source: &Source) -> Snapshot {
-        let Self { mut snapshot, points, memory, context, summands, .. } = self;
+        let Self { mut snapshot, points, memory, context, checks_summands, .. } = self;
         snapshot.points = points.into_valid();
-        // A new window starts without series, and a server that drops idle series does not omit the others.
-        if !source.windowed && !snapshot.drops_idle_series {
-            let incomplete = memory.summands.update(summands, context.now, snapshot.counters_since);
+        if checks_summands {
+            let incomplete = memory.summands.finish(snapshot.counters_since);
             snapshot.points.retain(|point| !incomplete.contains(&point.identity()));
-            snapshot.histograms.retain(|(metric, attributes, _)| !incomplete.contains(&identity(metric, attributes)));
+            snapshot.histograms.retain(|(metric, attributes, _)| !incomplete.contains(&identity_of_point(metric, attributes)));
         }
         if source.windowed && context.sliding {
             // The sums of a sliding window fall as events leave it, so they are not counters.
@@ -315,10 +319,6 @@ pub(super) fn taken(take: Take, value: Value<'_>) -> Result<Value<'_>, Repair> {
         (Take::Count | Take::Sum, Value::Number(_)) => None,
     };
     number.map(Value::Number).ok_or(Repair::Unreadable)
-}
-
-pub(super) fn identity(metric: &'static Metric, attributes: &Attributes) -> u64 {
-    Point { metric, attributes: attributes.clone(), value: 0.0 }.identity()
 }
 
 /// Returns a valid number for a metric that is not a histogram, or the repair that omitting it counts as. No canonical value is negative.

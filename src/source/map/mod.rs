@@ -69,7 +69,7 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
     snapshot.advice = memory.advice.evaluate(source, read, snapshot.counters_since, context.now);
     memory.set_process_start(source.process_since.and_then(|family| unix_time(read, family)));
 
-    let mut mapping = Mapping::new(snapshot, memory, context, source.gauges_underflow);
+    let mut mapping = Mapping::new(snapshot, memory, context, source);
     let parts = source.parts.iter().filter(|part| has_own_families(part, read));
     let parts: Vec<(&'static Part, PartFamilies<'_>)> = parts.map(|part| (part, PartFamilies::new(part, read))).collect();
     for (part, families) in &parts {

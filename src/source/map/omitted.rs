@@ -8,6 +8,7 @@
 use crate::model::Value;
 use crate::source::Rule;
 use foldhash::fast::RandomState;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
@@ -16,9 +17,6 @@ const OMITTED_AGE_MAX: Duration = Duration::from_secs(3600);
 /// The largest number of series of a target that are stored. If others are omitted, that is not detected.
 const SERIES_MAX: usize = 100_000;
 
-/// The address of a rule, and the identity of a series that it takes.
-type SummandKey = (usize, u64);
-
 /// A native series that is part of a canonical counter or histogram.
 #[derive(Clone, Copy, Debug)]
 struct Summand {
@@ -26,23 +24,38 @@ struct Summand {
     value: f64,
     /// The identity of the canonical series.
     sum: u64,
-    last_seen: SystemTime,
+    /// The number of the last poll that had the series.
+    poll: u32,
+    /// The time of that poll in Unix seconds.
+    last_seen: u32,
 }
 
 /// The native series of previous polls that canonical counters and histograms are sums of.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Summands {
-    known: HashMap<SummandKey, Summand, RandomState>,
+    /// By the address of the rule and the identity of the series, combined.
+    known: HashMap<u64, Summand, RandomState>,
     /// The start of the server's counters, as last reported.
     counters_since: Option<SystemTime>,
+    /// The number of the current poll.
+    poll: u32,
+    /// The time of the current poll in Unix seconds.
+    now: u32,
+    /// The number of series of the current poll.
+    read: usize,
+    /// A series of the current poll is lower than before.
+    has_decreased: bool,
 }
 
-/// The native series of one poll that canonical counters and histograms are sums of.
-#[derive(Debug, Default)]
-pub(super) struct ReadSummands(Vec<(SummandKey, f64, u64)>);
+impl Summands {
+    /// Begins a poll.
+    pub(super) fn start(&mut self, now: SystemTime) {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        (self.poll, self.now) = (self.poll.wrapping_add(1), u32::try_from(now).unwrap_or(u32::MAX));
+        (self.read, self.has_decreased) = (0, false);
+    }
 
-impl ReadSummands {
-    /// Adds a native series that a rule has added to a canonical series.
+    /// Adds a native series that a rule has added to a canonical series. Each series is added once for each rule.
     pub(super) fn add(&mut self, rule: &'static Rule, series: u64, value: Value<'_>, sum: u64) {
         let value = match value {
             Value::Number(n) => n,
@@ -50,31 +63,36 @@ impl ReadSummands {
             Value::Summary(_) => return,
         };
         // A series at 0 does not change the sum, and some servers do not report it.
-        if value > 0.0 {
-            self.0.push(((std::ptr::from_ref(rule).addr(), series), value, sum));
+        if value <= 0.0 || value.is_nan() {
+            return;
         }
+        let summand = Summand { value, sum, poll: self.poll, last_seen: self.now };
+        let room = self.known.len() < SERIES_MAX;
+        match self.known.entry(series.wrapping_add(std::ptr::from_ref(rule).addr() as u64)) {
+            Entry::Occupied(mut known) => {
+                self.has_decreased |= value < known.get().value;
+                known.insert(summand);
+            }
+            Entry::Vacant(new) if room => {
+                new.insert(summand);
+            }
+            Entry::Vacant(_) => return,
+        }
+        self.read += 1;
     }
-}
 
-impl Summands {
-    /// Stores the series of a poll, and returns the identities of the canonical series that lack one.
-    pub(super) fn update(&mut self, read: ReadSummands, now: SystemTime, counters_since: Option<SystemTime>) -> HashSet<u64> {
+    /// Ends the poll, and returns the identities of the canonical series that lack a native series.
+    pub(super) fn finish(&mut self, counters_since: Option<SystemTime>) -> HashSet<u64> {
         let is_restarted = matches!((counters_since, self.counters_since), (Some(now), Some(before)) if now > before);
         self.counters_since = counters_since.or(self.counters_since);
-        let has_decreased = |(key, value, _): &(SummandKey, f64, u64)| self.known.get(key).is_some_and(|known| *value < known.value);
-        if is_restarted || read.0.iter().any(has_decreased) {
-            self.known.clear();
-        }
-        for (key, value, sum) in &read.0 {
-            if self.known.len() < SERIES_MAX || self.known.contains_key(key) {
-                self.known.insert(*key, Summand { value: *value, sum: *sum, last_seen: now });
-            }
-        }
-        self.known.retain(|_, known| now.duration_since(known.last_seen).unwrap_or_default() <= OMITTED_AGE_MAX);
-        if self.known.len() <= read.0.len() {
+        if self.known.len() == self.read {
             return HashSet::new();
         }
-        let present: HashSet<SummandKey, RandomState> = read.0.iter().map(|(key, ..)| *key).collect();
-        self.known.iter().filter(|(key, _)| !present.contains(*key)).map(|(_, known)| known.sum).collect()
+        let age_max = if is_restarted || self.has_decreased { None } else { Some(OMITTED_AGE_MAX.as_secs()) };
+        let (poll, now) = (self.poll, self.now);
+        let is_current = |known: &Summand| known.poll == poll;
+        let is_omitted = |known: &Summand| age_max.is_some_and(|max| u64::from(now.saturating_sub(known.last_seen)) <= max);
+        self.known.retain(|_, known| is_current(known) || is_omitted(known));
+        self.known.values().filter(|known| !is_current(known)).map(|known| known.sum).collect()
     }
 }

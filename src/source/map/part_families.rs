@@ -17,18 +17,22 @@ pub(super) struct PartFamilies<'a> {
     lost: Vec<(&'a str, SampleRef<'a>)>,
     /// `true` if something could not be read, and its family is unknown.
     has_unreadable: bool,
+    /// The part has one page, and no series is in it twice.
+    are_series_unique: bool,
 }
 
-/// The family of a series that a rule takes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct TakenFamily {
-    identity: u64,
+/// A series that a rule takes.
+#[derive(Clone, Copy)]
+pub(super) struct TakenSeries<'a> {
+    /// The identity of the name of its family.
+    family: u64,
+    pub(super) sample: SampleRef<'a>,
 }
 
-impl TakenFamily {
-    /// The identity of a series of this family among all series of a target.
-    pub(super) fn identity_of(&self, sample: &SampleRef<'_>) -> u64 {
-        self.identity ^ sample.identity()
+impl TakenSeries<'_> {
+    /// The identity of the series among all series of a target.
+    pub(super) fn identity(&self) -> u64 {
+        self.family ^ self.sample.identity()
     }
 }
 
@@ -39,7 +43,11 @@ impl<'a> PartFamilies<'a> {
         let mut families: HashMap<_, Vec<FamilyRef<'a>>, _> = names.map(|name| (name, Vec::new())).collect();
         let patterns: Vec<&'static str> = families.keys().copied().filter(|name| is_pattern(name)).collect();
         let (mut contradicted, mut lost, mut has_unreadable) = (HashSet::new(), Vec::new(), false);
+        let mut pages = 0;
+        let mut are_series_unique = true;
         for (_, page) in read.iter().filter(|(other, _)| other.name == part.name) {
+            pages += 1;
+            are_series_unique &= pages == 1 && page.are_series_unique();
             has_unreadable |= [Repair::Unreadable, Repair::Forged].iter().any(|repair| page.repairs().get(*repair) > 0);
             contradicted.extend(page.inconsistent_histograms());
             let is_needed = |family: &str| families.contains_key(family) || patterns.iter().any(|pattern| matches(pattern, family));
@@ -54,7 +62,7 @@ impl<'a> PartFamilies<'a> {
                 }
             }
         }
-        Self { families, contradicted, lost, has_unreadable }
+        Self { families, contradicted, lost, has_unreadable, are_series_unique }
     }
 
     /// Returns `true` if a series that the rule does not find may be in the response, but unreadable.
@@ -89,14 +97,19 @@ impl<'a> PartFamilies<'a> {
         })
     }
 
-    /// Returns the series that a rule takes, each with its family.
-    pub(super) fn taken_by(&self, rule: &'static Rule) -> impl Iterator<Item = (TakenFamily, SampleRef<'a>)> {
+    /// Returns true if it is known that no rule takes two series of the same family with the same labels.
+    pub(super) fn are_series_unique(&self) -> bool {
+        self.are_series_unique
+    }
+
+    /// Returns the series that a rule takes.
+    pub(super) fn taken_by(&self, rule: &'static Rule) -> impl Iterator<Item = TakenSeries<'a>> {
         let conditions = LabelConditions::new(rule.when, rule.unless);
         let all = self.read_by(rule).flat_map(|family| {
-            let taken = TakenFamily { identity: family.name_identity() };
-            family.samples().map(move |sample| (taken, sample))
+            let name = family.name_identity();
+            family.samples().map(move |sample| TakenSeries { family: name, sample })
         });
-        all.filter(move |(_, sample)| conditions.accept(sample))
+        all.filter(move |series| conditions.accept(&series.sample))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Counters whose increases are accumulated, because the server drops idle series.
 
-use super::{Mapping, identity, taken};
-use crate::model::{Attributes, Repair};
+use super::{Mapping, taken};
+use crate::model::{Attributes, Repair, identity_of_point};
 use crate::source::Rule;
 use crate::source::map::part_families::PartFamilies;
 use crate::source::map::points::POINTS_PER_METRIC_MAX;
@@ -25,27 +25,27 @@ impl Mapping<'_> {
         let mut points: Vec<AccumulatedPoint> = Vec::new();
         if rule.from.is_empty() {
             let attributes = rule.fixed_attributes();
-            points.push(AccumulatedPoint { identity: identity(rule.metric, &attributes), attributes, values: Vec::new() });
+            points.push(AccumulatedPoint { identity: identity_of_point(rule.metric, &attributes), attributes, values: Vec::new() });
         } else {
             let known = self.memory.accumulated_by(key).into_iter();
             points.extend(known.map(|(identity, attributes)| AccumulatedPoint { identity, attributes, values: Vec::new() }));
         }
         let mut indexes: HashMap<u64, usize> = points.iter().enumerate().map(|(index, point)| (point.identity, index)).collect();
-        for (position, (series, sample)) in self.series(rule, families).into_iter().enumerate() {
-            let value = taken(rule.take, sample.value()).and_then(|value| self.number(rule.metric, value));
+        for (position, series) in self.series(rule, families).enumerate() {
+            let value = taken(rule.take, series.sample.value()).and_then(|value| self.number(rule.metric, value));
             if let Err(repair) = value {
                 self.repair(repair);
             }
             let mut index = 0;
             if !rule.from.is_empty() {
-                let Some(attributes) = rule.attributes_of(&sample, has_patterns) else { continue };
-                let identity = identity(rule.metric, &attributes);
+                let Some(attributes) = rule.attributes_of(&series.sample, has_patterns) else { continue };
+                let identity = identity_of_point(rule.metric, &attributes);
                 index = *indexes.entry(identity).or_insert(points.len());
                 if index == points.len() {
                     points.push(AccumulatedPoint { identity, attributes, values: Vec::new() });
                 }
             }
-            points[index].values.push((series, value));
+            points[index].values.push((series.identity(), value));
             if let Some(trace) = &mut self.memory.trace {
                 trace.point(position, &points[index].attributes, value.err());
             }

@@ -5,17 +5,17 @@ use crate::model::Attributes;
 use crate::model::vocabulary::OTHER;
 use crate::source::Rule;
 use crate::source::map::Detail;
-use crate::source::map::part_families::PartFamilies;
+use crate::source::map::part_families::{PartFamilies, TakenSeries};
 use crate::source::map::selector::with_attribute;
 use std::borrow::Cow;
 
 impl Mapping<'_> {
     /// Replaces a total by the largest values of a detail, and one more point with the rest, so that the sum stays the same.
     pub(in crate::source::map) fn apply_detail(&mut self, rule: &'static Rule, label: &str, detail: &Detail, families: &PartFamilies<'_>) {
-        let series = self.series(rule, families);
+        let mut series = self.series(rule, families).peekable();
         let fixed = rule.fixed_attributes();
         // If the server does not have the family, the totals stay.
-        if !rule.replaces.is_empty() && series.is_empty() {
+        if !rule.replaces.is_empty() && series.peek().is_none() {
             return;
         }
         let mut replaced: Vec<Attributes> = rule
@@ -30,7 +30,7 @@ impl Mapping<'_> {
             self.points.take(|point| point.metric == rule.metric && point.attributes == *attributes).map(|point| point.value)
         });
         let Some(total) = totals.reduce(|sum, total| sum + total).filter(|total| !total.is_nan()) else { return };
-        let values = series.into_iter().enumerate().filter_map(|(index, (_, sample))| {
+        let values = series.enumerate().filter_map(|(index, TakenSeries { sample, .. })| {
             let value = taken(rule.take, sample.value()).and_then(|value| self.number(rule.metric, value));
             Some((sample.label(label)?, value.ok()?, index))
         });

@@ -1,0 +1,72 @@
+//! Copies and comparisons of short texts without calls of the C library.
+//!
+//! Every line of a page and every point of a request consists of texts of some ten bytes. musl, with which the static release is linked,
+//! copies them with an instruction that takes as long to start as to copy them, and compares them byte by byte.
+
+/// Longer texts are left to the C library.
+const SHORT_BYTES_MAX: usize = 256;
+
+/// Adds bytes to a buffer.
+#[inline]
+pub(crate) fn append(to: &mut Vec<u8>, bytes: &[u8]) {
+    if bytes.len() > SHORT_BYTES_MAX {
+        return to.extend_from_slice(bytes);
+    }
+    to.reserve(bytes.len());
+    if bytes.len() >= 16 {
+        append_chunks::<16>(to, bytes);
+    } else if bytes.len() >= 4 {
+        append_chunks::<4>(to, bytes);
+    } else {
+        bytes.iter().for_each(|byte| to.push(*byte));
+    }
+}
+
+/// Adds at least `N` bytes, `N` at a time. The last ones overlap the others, so that no remainder is copied byte by byte.
+#[inline]
+fn append_chunks<const N: usize>(to: &mut Vec<u8>, bytes: &[u8]) {
+    let (chunks, rest) = bytes.as_chunks::<N>();
+    chunks.iter().for_each(|chunk| to.extend_from_slice(chunk));
+    if let Some(last) = bytes.last_chunk::<N>().filter(|_| !rest.is_empty()) {
+        to.truncate(to.len() - (N - rest.len()));
+        to.extend_from_slice(last);
+    }
+}
+
+/// Returns true if both are equal.
+#[inline]
+pub(crate) fn are_equal(a: &[u8], b: &[u8]) -> bool {
+    const N: usize = size_of::<u128>();
+    if a.len() != b.len() {
+        return false;
+    }
+    let (Some(last_a), Some(last_b)) = (a.last_chunk::<N>(), b.last_chunk::<N>()) else { return a == b };
+    let is_equal = |a: &[u8; N], b: &[u8; N]| u128::from_ne_bytes(*a) == u128::from_ne_bytes(*b);
+    let mut chunks = a.as_chunks::<N>().0.iter().zip(b.as_chunks::<N>().0);
+    chunks.all(|(a, b)| is_equal(a, b)) && is_equal(last_a, last_b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_every_length_are_appended_and_compared() {
+        let bytes: Vec<u8> = (0..600_u32).map(|at| (at * 7) as u8).collect();
+        for len in 0..bytes.len() {
+            for start in [0, 1, 5] {
+                let text = &bytes[start..(start + len).min(bytes.len())];
+                let mut appended = b"before".to_vec();
+                append(&mut appended, text);
+                assert_eq!(appended, [b"before", text].concat(), "{len} bytes");
+                assert!(are_equal(text, &text.to_vec()));
+                for changed in 0..text.len() {
+                    let mut other = text.to_vec();
+                    other[changed] ^= 1;
+                    assert!(!are_equal(text, &other), "byte {changed} of {len}");
+                }
+            }
+            assert!(!are_equal(&bytes[..len], &bytes[..len + 1]));
+        }
+    }
+}
