@@ -70,7 +70,7 @@ async fn run(format: &str, size: usize) -> serde_json::Value {
     let file = folder.path().join("postmeter.yaml");
     let listen = std::net::TcpListener::bind(ANY).unwrap().local_addr().unwrap();
     let config = format!(
-        "targets:\n  - {{name: mta1, system: kumomta, url: \"{}\", format: {format}, min_interval: 4s, timeout: 60s}}\nexport:\n  otlp: {{endpoint: \"{}\", interval: 4s, compression: none}}\n  prometheus: {{listen: \"{listen}\"}}\n",
+        "targets:\n  - {{name: mta1, system: kumomta, url: \"{}\", format: {format}, min_interval: 4s, timeout: 60s}}\nexport:\n  otlp: {{endpoint: \"{}\", interval: 4s}}\n  prometheus: {{listen: \"{listen}\"}}\n",
         kumomta.url,
         receiver.url()
     );

@@ -141,9 +141,15 @@ async fn measure(peer: &Peer, program: &Path, size: usize) -> serde_json::Value 
         if let Some(addr) = setup.page {
             // Uncompressed, as the response of the server.
             let client = reqwest::Client::builder().no_proxy().no_gzip().build().unwrap();
-            let page = client.get(format!("http://{addr}/metrics")).send().await.unwrap().text().await.unwrap();
-            assert_eq!(Tally::of_page(&page), expected, "{}: the page of round {round}", peer.name);
-            page_bytes = Some(page.len());
+            let page = async || client.get(format!("http://{addr}/metrics")).send().await.unwrap().text().await.unwrap();
+            let mut text = page().await;
+            // A program may push the first series before all of them are on its page.
+            while round == 0 && Tally::of_page(&text) != expected && began.elapsed().as_secs() < 10 * interval as u64 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                text = page().await;
+            }
+            assert_eq!(Tally::of_page(&text), expected, "{}: the page of round {round}", peer.name);
+            page_bytes = Some(text.len());
         }
         rounds.push(Usage::now(process.id(), &server, &sink));
     }
