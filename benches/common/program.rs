@@ -4,7 +4,21 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 /// The unit of processor time in `/proc/PID/stat`.
-const TICKS_PER_SECOND: f64 = 100.0;
+pub const TICKS_PER_SECOND: f64 = 100.0;
+
+/// The time that a process has used so far in user code and in the kernel, in ticks.
+pub fn processor_ticks(pid: u32) -> [u64; 2] {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    [11, 12].map(|field: usize| fields[field].parse().unwrap())
+}
+
+/// A number of KiB in `/proc/PID/status`: `VmRSS` is the resident memory at this time, `VmHWM` the largest so far.
+pub fn status_kib(pid: u32, key: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
 
 /// The program. It is killed when this is dropped.
 pub struct Program(pub Child);
@@ -22,26 +36,18 @@ impl Program {
 
     /// The processor time that it has used so far.
     pub fn processor_time(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        let ticks: u64 = processor_ticks(self.0.id()).iter().sum();
         Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND)
     }
 
     /// The resident memory at this time.
     pub fn resident_kib(&self) -> u64 {
-        self.status("VmRSS")
+        status_kib(self.0.id(), "VmRSS")
     }
 
     /// The largest resident memory so far.
     pub fn peak_kib(&self) -> u64 {
-        self.status("VmHWM")
-    }
-
-    fn status(&self, key: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(key)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        status_kib(self.0.id(), "VmHWM")
     }
 }
 

@@ -13,6 +13,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod peer;
+#[path = "../common/program.rs"]
+#[allow(dead_code)]
+mod program;
 #[path = "../../tests/foreign/stack/programs.rs"]
 #[allow(dead_code)]
 mod programs;
@@ -22,6 +25,7 @@ mod sink;
 use axum::http::header::CONTENT_TYPE;
 use axum::{Router, body::Bytes, routing::get};
 use peer::{PEERS, Peer, Setup};
+use program::{TICKS_PER_SECOND, processor_ticks, status_kib};
 use programs::Running;
 use sink::{Sink, Tally};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -37,8 +41,6 @@ const ROUNDS: u64 = 10;
 /// The time between two polls is this, or as long as it takes to poll all series at this speed.
 const INTERVAL_SECONDS_MIN: usize = 5;
 const SERIES_PER_SECOND: usize = 20_000;
-/// The unit of processor time in `/proc/PID/stat` on Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
 /// The value of a series is this times its index.
 const STEP: u64 = 7;
 
@@ -112,10 +114,8 @@ struct Usage {
 
 impl Usage {
     fn now(pid: u32, server: &Server, sink: &Sink) -> Self {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        let ticks = |field: usize| fields[field].parse().unwrap();
-        Self { polls: server.requests(), tally: sink.tally(), bytes: sink.bytes(), user_ticks: ticks(11), kernel_ticks: ticks(12) }
+        let [user_ticks, kernel_ticks] = processor_ticks(pid);
+        Self { polls: server.requests(), tally: sink.tally(), bytes: sink.bytes(), user_ticks, kernel_ticks }
     }
 }
 
@@ -169,14 +169,8 @@ async fn measure(peer: &Peer, program: &Path, size: usize) -> serde_json::Value 
         "interval_seconds": interval,
         "user_us_per_series_and_poll": microseconds(last.user_ticks - first.user_ticks),
         "kernel_us_per_series_and_poll": microseconds(last.kernel_ticks - first.kernel_ticks),
-        "peak_memory_mib": peak_kib(process.id()) / 1024,
+        "peak_memory_mib": status_kib(process.id(), "VmHWM") / 1024,
         "sent_bytes_per_series_and_poll": per_series((last.bytes - first.bytes) as f64),
         "page_bytes_per_series": page_bytes.map(|bytes| bytes / size),
     })
-}
-
-fn peak_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_has_the_capacity_that_was_asked_for_and_is_empty() {
+    fn a_buffer_is_empty_and_has_the_capacity() {
         // Other tests use the free buffer, too, so its address is not known.
         for capacity in [0, 10, KEPT_BYTES_MIN, KEPT_BYTES_MIN + 1, 1_000_000, KEPT_BYTES_MAX + 1] {
             drop(Body("x".repeat(capacity)));

@@ -2,20 +2,18 @@
 
 use super::Trace;
 use super::advice::AdviceMemory;
+use super::last_values::LastValues;
 use super::omitted::Summands;
 use super::rebased::RebasedCounters;
 use super::selector::compare_values;
 use super::windows::WindowSums;
 use crate::model::{Attributes, Point, Repair, Repairs};
 use crate::source::Source;
-use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
 /// The largest number of series of a counter that are kept although a response lacks them, because they may be unreadable in it.
 const ABSENT_SERIES_MAX: usize = 1_000_000;
-/// After series were dropped, their map keeps room for this many times the others.
-const SPARE_CAPACITY: usize = 2;
 
 /// The state of a target's counters between successful polls.
 #[derive(Clone, Debug, Default)]
@@ -54,8 +52,7 @@ struct Accumulated {
     attributes: Attributes,
     /// The sum of all increases. `None` before the first series.
     total: Option<f64>,
-    /// The last value of each series, by the identity of the series.
-    last: HashMap<u64, f64, RandomState>,
+    last: LastValues,
     /// The total when the start of the process was last reported: everything in it was counted before a later restart.
     total_at_check: f64,
 }
@@ -100,9 +97,9 @@ impl CounterMemory {
         self.process.since = since.or(before);
     }
 
-    /// Returns the last value of a series of an accumulated point.
-    pub(super) fn last_value(&self, rule: u64, point: u64, series: u64) -> Option<f64> {
-        self.accumulated.get(&(rule, point))?.last.get(&series).copied()
+    /// Returns the last values of the series of an accumulated point.
+    pub(super) fn last_values(&self, rule: u64, point: u64) -> Option<&LastValues> {
+        self.accumulated.get(&(rule, point)).map(|accumulated| &accumulated.last)
     }
 
     /// Returns the points that a rule has accumulated so far, each as its identity and its attributes, sorted by the values of these.
@@ -131,7 +128,8 @@ impl CounterMemory {
         (whole > 0.0 && (0.0..=whole).contains(&part)).then_some(part / whole)
     }
 
-    /// Adds the increases of this poll, and returns the sum of all increases of a rule's point; `None` before its first series.
+    /// Adds the increases of this poll, and returns the sum of all increases of a rule's point; `None` before its first series. `values` are the
+    /// values of its series, by their identities; an invalid one is NaN.
     ///
     /// If the response `may_lack_series`, because something was unreadable, a series that it lacks keeps its last value. Otherwise it would
     /// be a new series in the next poll, and its whole value would be added again.
@@ -139,42 +137,36 @@ impl CounterMemory {
         &mut self,
         rule: u64,
         (point, attributes): (u64, &Attributes),
-        values: &[(u64, Result<f64, Repair>)],
+        mut values: Vec<(u64, f64)>,
         may_lack_series: bool,
     ) -> Option<f64> {
         let ProcessStart { is_later: is_restarted, is_reported, is_repeated, has_decreased, .. } = self.process;
         let new = || Accumulated { attributes: attributes.clone(), ..Accumulated::default() };
         let Accumulated { total, last, total_at_check, .. } = self.accumulated.entry((rule, point)).or_insert_with(new);
         let before_restart = if has_decreased { total.unwrap_or(0.0) } else { *total_at_check };
-        let mut present = 0;
-        for (series, value) in values {
-            let known = match value {
-                // Everything that a new series has counted is an increase.
-                Ok(_) => Some(last.entry(*series).or_insert(0.0)),
-                Err(_) => last.get_mut(series),
-            };
-            let Some(before) = known else { continue };
-            present += 1;
-            if let Ok(value) = *value {
-                // A lower value is that of a series that was pruned and started again.
-                *total.get_or_insert(0.0) += if value >= *before { value - *before } else { value };
-                *before = value;
+        let (mut present, mut since_restart, mut search) = (0, 0.0, last.search());
+        values.retain_mut(|(series, value)| {
+            let before = search.find(*series);
+            present += usize::from(before.is_some());
+            if value.is_nan() {
+                *value = before.unwrap_or(f64::NAN);
+                return before.is_some();
             }
-        }
+            since_restart += *value;
+            // Everything that a new series has counted is an increase. A lower value is that of a series that was pruned and started again.
+            let before = before.filter(|before| *value >= *before).unwrap_or(0.0);
+            *total.get_or_insert(0.0) += *value - before;
+            true
+        });
         // Everything that a restarted process has counted is an increase, even if a series has exceeded its last value.
         if let Some(total) = total.as_mut().filter(|_| is_restarted) {
-            let since_restart: f64 = values.iter().filter_map(|(_, value)| value.as_ref().ok()).sum();
             *total = total.max(before_restart + since_restart);
         }
         if is_reported && !is_repeated {
             *total_at_check = total.unwrap_or(0.0);
         }
-        let absent_max = if may_lack_series { ABSENT_SERIES_MAX } else { 0 };
-        if last.len() - present > absent_max {
-            let present: HashSet<u64, RandomState> = values.iter().map(|(series, _)| *series).collect();
-            last.retain(|series, _| present.contains(series));
-            last.shrink_to(SPARE_CAPACITY * last.len());
-        }
+        let absent = last.len().saturating_sub(present);
+        last.replace(values, may_lack_series && (1..=ABSENT_SERIES_MAX).contains(&absent));
         *total
     }
 

@@ -8,6 +8,7 @@
 mod accumulated;
 mod advice;
 mod decreases;
+mod last_values;
 mod mapping;
 mod omitted;
 mod part_families;

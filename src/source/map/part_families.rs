@@ -102,6 +102,11 @@ impl<'a> PartFamilies<'a> {
         self.are_series_unique
     }
 
+    /// Returns the number of series in the families that a rule reads.
+    pub(super) fn series_read_by(&self, rule: &'static Rule) -> usize {
+        self.read_by(rule).map(|family| family.samples().len()).sum()
+    }
+
     /// Returns the series that a rule takes.
     pub(super) fn taken_by(&self, rule: &'static Rule) -> impl Iterator<Item = TakenSeries<'a>> {
         let conditions = LabelConditions::new(rule.when, rule.unless);

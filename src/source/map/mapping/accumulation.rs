@@ -14,8 +14,8 @@ const ACCUMULATED_POINTS_MAX: usize = 10 * POINTS_PER_METRIC_MAX;
 struct AccumulatedPoint {
     identity: u64,
     attributes: Attributes,
-    /// The value of each series, by the identity of the series.
-    values: Vec<(u64, Result<f64, Repair>)>,
+    /// The value of each series, by the identity of the series. An invalid one is NaN.
+    values: Vec<(u64, f64)>,
 }
 
 impl Mapping<'_> {
@@ -24,8 +24,8 @@ impl Mapping<'_> {
         let (key, has_patterns) = (rule.key(), rule.has_patterns_in_tables());
         let mut points: Vec<AccumulatedPoint> = Vec::new();
         if rule.from.is_empty() {
-            let attributes = rule.fixed_attributes();
-            points.push(AccumulatedPoint { identity: identity_of_point(rule.metric, &attributes), attributes, values: Vec::new() });
+            let (attributes, values) = (rule.fixed_attributes(), Vec::with_capacity(families.series_read_by(rule)));
+            points.push(AccumulatedPoint { identity: identity_of_point(rule.metric, &attributes), attributes, values });
         } else {
             let known = self.memory.accumulated_by(key).into_iter();
             points.extend(known.map(|(identity, attributes)| AccumulatedPoint { identity, attributes, values: Vec::new() }));
@@ -45,7 +45,7 @@ impl Mapping<'_> {
                     points.push(AccumulatedPoint { identity, attributes, values: Vec::new() });
                 }
             }
-            points[index].values.push((series.identity(), value));
+            points[index].values.push((series.identity(), value.unwrap_or(f64::NAN)));
             if let Some(trace) = &mut self.memory.trace {
                 trace.point(position, &points[index].attributes, value.err());
             }
@@ -57,7 +57,7 @@ impl Mapping<'_> {
                 self.repair(Repair::Unreadable);
                 continue;
             }
-            if let Some(total) = self.memory.accumulate(key, (identity, &attributes), &values, may_lack_series) {
+            if let Some(total) = self.memory.accumulate(key, (identity, &attributes), values, may_lack_series) {
                 absent.retain(|other| *other != attributes);
                 self.add(rule, attributes, Ok(total * rule.scale));
             }
