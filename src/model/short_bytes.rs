@@ -13,12 +13,12 @@ pub(crate) fn append(to: &mut Vec<u8>, bytes: &[u8]) {
         return to.extend_from_slice(bytes);
     }
     to.reserve(bytes.len());
-    if bytes.len() >= 16 {
-        append_chunks::<16>(to, bytes);
-    } else if bytes.len() >= 4 {
-        append_chunks::<4>(to, bytes);
-    } else {
-        bytes.iter().for_each(|byte| to.push(*byte));
+    match bytes.len() {
+        32.. => append_chunks::<32>(to, bytes),
+        16.. => append_chunks::<16>(to, bytes),
+        8.. => append_chunks::<8>(to, bytes),
+        4.. => append_chunks::<4>(to, bytes),
+        _ => bytes.iter().for_each(|byte| to.push(*byte)),
     }
 }
 
