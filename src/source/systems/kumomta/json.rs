@@ -61,7 +61,6 @@ fn read_within(limits: ReadingLimits, body: String) -> Result<Families, ReadErro
             search_bytes_left: text.len() + 16 * STRING_BYTES_MAX,
             heads: FamilyHeads::default(),
             families: Vec::new(),
-            ended_families: Vec::new(),
         }
         .read_document(&mut forged)
     })?;
@@ -92,10 +91,8 @@ struct Reader<'b, 'a> {
     search_bytes_left: usize,
     /// The families that have been seen.
     heads: FamilyHeads<'a>,
-    /// The families that begin outside of text that is skipped, where, and `true` if everything in them was read.
-    families: Vec<(&'a str, usize, bool)>,
-    /// The families that text in a label value ended, each once: there are at most as many as families.
-    ended_families: Vec<&'a str>,
+    /// The families that begin outside of text that is skipped, and where each was read.
+    families: Vec<(&'a str, Range<usize>)>,
 }
 
 impl<'a> Reader<'_, 'a> {
@@ -114,21 +111,15 @@ impl<'a> Reader<'_, 'a> {
             });
         }
         self.at += 1;
-        let mut previous: Option<(&str, Range<usize>)> = None;
         while self.next().ok_or_else(truncated)? != b'}' || self.skip_blanks(self.at + 1) < self.bytes.len() {
             let start = self.at;
-            // Text in a label value may have ended this family.
-            let suspect = previous.take().filter(|_| !self.begins_family(start));
             let head = self.name_at(start).filter(|_| self.begins_family(start) && self.families.len() < forged::FAMILIES_MAX);
-            let had_unreadable = std::mem::take(&mut self.has_unreadable);
-            let read = self.read_family();
-            self.families.extend(head.map(|(name, _)| (name, start, read.is_some() && !self.has_unreadable)));
-            self.has_unreadable |= had_unreadable;
-            previous = read.map(|name| (name, start..self.at));
+            let is_read = self.read_family().is_some();
+            self.families.extend(head.map(|(name, _)| (name, start..self.at)));
             if self.out.exceeded_limit().is_some() {
                 return Ok(());
             }
-            if read.is_some() {
+            if is_read {
                 match self.next().ok_or_else(truncated)? {
                     b',' => {
                         self.at += 1;
@@ -143,13 +134,7 @@ impl<'a> Reader<'_, 'a> {
             self.count_unreadable();
             let from = self.at.max(start + 1);
             // A family that does not begin a line is read, so that the document does not seem truncated, but it counts as forged.
-            let next = self.next_family(from).or_else(|| self.family_within(from, self.bytes.len()));
-            if let Some((name, _)) =
-                suspect.filter(|(_, family)| self.repeats_series(family.clone(), start..next.unwrap_or(self.bytes.len())))
-            {
-                self.ended_families.push(name);
-            }
-            match next {
+            match self.next_family(from).or_else(|| self.family_within(from, self.bytes.len())) {
                 Some(at) => {
                     let is_trusted = !self.must_end_lines || self.bytes[..at].ends_with(b",\n");
                     self.mark_heads_as_forged(from, if is_trusted { at } else { self.bytes.len() });
@@ -166,8 +151,8 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    /// Reads one family with its series, and returns its name. Returns `None` if it cannot be read to its end.
-    fn read_family(&mut self) -> Option<&'a str> {
+    /// Reads one family with its series. Returns `None` if it cannot be read to its end.
+    fn read_family(&mut self) -> Option<()> {
         let start = self.at;
         let name = self.read_name()?;
         self.expect(b':')?;
@@ -202,7 +187,7 @@ impl<'a> Reader<'_, 'a> {
                 }
             }
             if self.read_separator(b'}')? {
-                return Some(name);
+                return Some(());
             }
         }
     }

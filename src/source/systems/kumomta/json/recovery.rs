@@ -4,7 +4,6 @@ use super::Reader;
 use crate::model::Repair;
 use memchr::memmem;
 use std::collections::HashSet;
-use std::ops::Range;
 
 impl Reader<'_, '_> {
     /// Moves from an unreadable series to the next one. Returns `None` if this family has no further series.
@@ -49,35 +48,38 @@ impl Reader<'_, '_> {
         None
     }
 
-    /// Returns `true` if a line of unreadable `text` has the labels of a series of `family`: the series was forged, and the line is the real one.
-    pub(super) fn repeats_series(&self, family: Range<usize>, text: Range<usize>) -> bool {
+    /// Marks families that a name ended: the text after such a family, up to the next one that is trusted, has a series with the same
+    /// labels, which is the real one.
+    pub(super) fn mark_ended_families_as_forged(&mut self) {
+        let mut trusted = self.bytes.len();
+        for (name, family) in std::mem::take(&mut self.families).into_iter().rev() {
+            // The text of a forged family may be part of the name.
+            if self.heads.is_forged(name) {
+                continue;
+            }
+            // If these are no texts, the reader stopped inside a character.
+            let texts = self.text.get(family.clone()).zip(self.text.get(family.end..trusted));
+            if texts.is_none_or(|(family, text)| Self::repeats_series(family, text)) {
+                self.heads.add_forged(name);
+            }
+            trusted = family.start;
+        }
+    }
+
+    /// Returns `true` if a line of `text` has the labels of a series of `family`.
+    fn repeats_series(family: &str, text: &str) -> bool {
         fn labels(line: &str) -> Option<&str> {
             line.rfind("\":").map(|end| &line[..end])
         }
-        let Some(text) = self.text.get(text) else { return true };
-        let lines: HashSet<&str> = text.split('\n').filter_map(labels).collect();
-        let family = self.text.get(family).unwrap_or_default().split('\n').filter_map(labels);
+        // Lines of another form were skipped when the family was read.
+        let (head, rest) = family.split_once('\n').unwrap_or((family, ""));
+        let first = if head.contains("\"value\":[{") { '{' } else { '"' };
+        let series = |line: &&str| line.starts_with(first);
+        let repeated: HashSet<&str> = text.split('\n').filter(series).filter_map(labels).collect();
         // The first series is on the line of the family's head.
-        family.enumerate().any(|(i, series)| lines.contains(series) || i == 0 && lines.iter().any(|line| series.ends_with(line)))
-    }
-
-    /// Marks families that a name ended. The families that seem to follow are forged, and have a series with the same labels, which is the
-    /// real one.
-    pub(super) fn mark_ended_families_as_forged(&mut self) {
-        let families = std::mem::take(&mut self.families);
-        let start_of = |i: usize| families.get(i).map_or(self.bytes.len(), |(_, start, _)| *start);
-        // Text of a name that was skipped in a family occurs in others as well.
-        let is_candidate = |name: &str, is_read: bool| is_read && !self.heads.is_forged(name);
-        for (i, (name, start, _)) in families.iter().enumerate().filter(|(_, (name, _, is_read))| is_candidate(name, *is_read)) {
-            let forged = families[i + 1..].iter().take_while(|(name, ..)| self.heads.is_forged(name)).count();
-            let next = start_of(i + 1);
-            if forged > 0 && self.repeats_series(*start..next, next..start_of(i + 1 + forged)) {
-                self.ended_families.push(name);
-            }
-        }
-        for name in std::mem::take(&mut self.ended_families) {
-            self.heads.add_forged(name);
-        }
+        !repeated.is_empty()
+            && (labels(head).is_some_and(|head| repeated.iter().any(|labels| head.ends_with(labels)))
+                || rest.split('\n').filter(series).filter_map(labels).any(|labels| repeated.contains(labels)))
     }
 
     /// Marks everything that looks like the head of a family in this range as forged, since the range is text.

@@ -346,6 +346,9 @@ fn a_family_that_a_name_ends_before_another_family_is_not_trusted() {
         "z\":999}}},\n\"zzz\":{\"type\":\"gauge\",\"value\":[{\"t\":\"\",\"@\":999},\n{\"t\":\"a\",\"c\":\"a".to_owned(),
         // Text that is no family, before one.
         "z\":999}}},\n}}},\n\"zzz\":{\"type\":\"counter\",\"value\":{\"service\":{\"smtp_client\":999}}}\"total\":{\"type\":\"gauge\",\"value\":999}a".to_owned(),
+        // The family is not read to its end: another family, and a string that is too long.
+        "z\":999,\n\"}}},\n\"zzz\":{\"type\":\"gauge\",\"value\":[{\"t\":\"\",\"@\":999},\n{\"t\":\"a\",\"c\":\"a".to_owned(),
+        format!("z\":999,\n{}", "\"".repeat(STRING_BYTES_MAX + 1)),
     ] {
         for is_last in [false, true] {
             let found = series(&with_name(&name, is_last));
