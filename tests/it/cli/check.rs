@@ -1,0 +1,129 @@
+//! `check`: valid and invalid files, shards, and `--connect`.
+
+use super::{GOOD, check_failure, check_rejected, run};
+use crate::support::{FIXTURES, stderr, stdout};
+use std::net::TcpListener;
+
+#[test]
+fn check_accepts_a_valid_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let two = GOOD.replace(']', ", {name: b, system: stalwart, url: 'https://b.example.com', username: u, password: p}]");
+    for (name, content, expected) in [
+        ("postmeter.yaml", GOOD, "postmeter.yaml: valid, 1 target\nnext: postmeter check --config postmeter.yaml --connect\n"),
+        ("two.yaml", &two, "two.yaml: valid, 2 targets\nnext: postmeter check --config two.yaml --connect\n"),
+    ] {
+        std::fs::write(folder.path().join(name), content).unwrap();
+        let output = run(folder.path(), &format!("check --config {name}"));
+        assert_eq!((stdout(&output).as_str(), stderr(&output).as_str(), output.status.code()), (expected, "", Some(0)));
+    }
+    let output = run(folder.path(), "check");
+    assert!(stdout(&output).starts_with("postmeter.yaml: valid"), "the default: {}", stderr(&output));
+}
+
+#[test]
+fn check_connect_tries_each_target_and_receiver() {
+    let folder = tempfile::tempdir().unwrap();
+    let closed = { TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() };
+    let keys = format!("username: u, password: hunter2, url: 'http://{closed}'");
+    let text = format!(
+        "targets: [{{name: a, system: kumomta, {keys}}}]\nexport: {{otlp: {{endpoint: 'http://{closed}'}}, prometheus: {{listen: '127.0.0.1:0'}}}}\n"
+    );
+    std::fs::write(folder.path().join("postmeter.yaml"), text).unwrap();
+    let output = run(folder.path(), "check --connect");
+    let lines: Vec<String> = stdout(&output).lines().map(str::to_owned).collect();
+    let has = |texts: &[&str]| lines.iter().any(|line| texts.iter().all(|text| line.contains(text)));
+    assert!(has(&["FAILED", "a ", &closed.to_string(), "Connection refused"]), "{lines:?}");
+    assert!(has(&["FAILED", "export.otlp", &closed.to_string()]) && has(&["ok", "export.prometheus", "can be bound"]), "{lines:?}");
+    assert_eq!((output.status.code(), stdout(&output).contains("hunter2")), (Some(1), false));
+    // A listener of another program is in the way.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    drop(std::thread::spawn(move || {
+        while let Ok((stream, _)) = other.accept() {
+            drop(stream)
+        }
+    }));
+    let text = format!("targets: [{{name: a, system: kumomta, {keys}}}]\nexport: {{prometheus: false}}\nhealth: {{listen: '{taken}'}}\n");
+    std::fs::write(folder.path().join("postmeter.yaml"), text).unwrap();
+    let listed = stdout(&run(folder.path(), "check --connect"));
+    let line = listed.lines().find(|line| line.contains("health")).unwrap();
+    assert!(line.starts_with("FAILED") && line.contains("in use by another program; set health.listen"), "{listed}");
+}
+
+#[test]
+fn check_shows_the_line_of_a_syntax_error_without_its_values() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("postmeter.yaml"), "targets:\n  - name: a\n    token:hunter2\n    url: x\n").unwrap();
+    let output = run(folder.path(), "check");
+    let expected = "postmeter: postmeter.yaml:3: a space is missing after the colon\n     2 |   - name: ***\n>    3 |     token:***\n";
+    assert_eq!((stderr(&output).as_str(), output.status.code()), (expected, Some(1)));
+}
+
+#[test]
+fn check_warns_if_no_exporter_is_enabled() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("postmeter.yaml"), format!("{GOOD}export: {{prometheus: false}}\n")).unwrap();
+    let output = run(folder.path(), "check");
+    let expected = "warning: postmeter.yaml:2: export: no exporter is enabled: neither otlp nor prometheus is on, \
+                so nothing is polled after the start\n";
+    assert_eq!((stderr(&output).as_str(), output.status.code()), (expected, Some(0)));
+}
+
+#[test]
+fn check_lists_the_targets_of_a_shard() {
+    let folder = tempfile::tempdir().unwrap();
+    let two = GOOD.replace("name: a", "name: mta1").replace(']', ", {name: mta2, system: kumomta, url: 'https://b.example.com'}]");
+    std::fs::write(folder.path().join("postmeter.yaml"), two).unwrap();
+    for (line, expected) in [
+        (
+            "check --shard 0/1",
+            "postmeter.yaml: valid, 2 targets; 2 of them in shard 0/1: mta1, mta2\nnext: postmeter check --config postmeter.yaml --connect\n",
+        ),
+        (
+            "check --shard 0/3",
+            "postmeter.yaml: valid, 2 targets; 1 of them in shard 0/3: mta1\nnext: postmeter check --config postmeter.yaml --connect\n",
+        ),
+        (
+            "check --shard 1/3",
+            "postmeter.yaml: valid, 2 targets; 1 of them in shard 1/3: mta2\nnext: postmeter check --config postmeter.yaml --connect\n",
+        ),
+        (
+            "check --shard 2/3",
+            "postmeter.yaml: valid, 2 targets; 0 of them in shard 2/3\nnext: postmeter check --config postmeter.yaml --connect\n",
+        ),
+    ] {
+        let output = run(folder.path(), line);
+        assert_eq!((stdout(&output).as_str(), stderr(&output).as_str(), output.status.code()), (expected, "", Some(0)));
+    }
+    check_rejected("check --shard 2/2", "the shard 2/2 does not exist: the last of 2 is 1/2");
+    check_rejected("scrape --system kumomta --url http://a --shard 0/2", "cannot be used with");
+}
+
+#[test]
+fn check_lists_every_error() {
+    let path = "config/bad/everything-at-once.yaml";
+    let text = std::fs::read_to_string(format!("{FIXTURES}/{path}")).unwrap();
+    let expected = postmeter::config::parse(&text, path, &postmeter::config::Environment::default()).unwrap_err().to_string();
+    assert!(expected.lines().count() > 3);
+    check_failure("check --config config/bad/everything-at-once.yaml", &format!("postmeter: {}\n", expected.trim_end()));
+    check_failure("run --config config/bad/everything-at-once.yaml", &format!("postmeter: {}\n", expected.trim_end()));
+    check_failure(
+        "check --config nope.yaml",
+        "postmeter: nope.yaml: No such file or directory (os error 2); write it with `postmeter init`, or use --config to name another file\n",
+    );
+}
+
+#[test]
+fn check_finds_a_key_of_another_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = || rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["a.example.com".to_owned()]).unwrap().self_signed(&key()).unwrap();
+    std::fs::write(folder.path().join("a.pem"), certificate.pem()).unwrap();
+    std::fs::write(folder.path().join("a.key"), key().serialize_pem()).unwrap();
+    let tls = "export: {prometheus: {tls: {cert_file: a.pem, key_file: a.key}}}";
+    let file = format!("targets: [{{name: a, system: kumomta, url: 'https://a.example.com'}}]\n{tls}\n");
+    std::fs::write(folder.path().join("postmeter.yaml"), file).unwrap();
+    let output = run(folder.path(), "check");
+    assert_eq!(stderr(&output), "postmeter: postmeter.yaml:2: export.prometheus.tls: key_file a.key is not the key of cert_file a.pem\n");
+    assert!(!output.status.success());
+}

@@ -1,0 +1,81 @@
+//! The command line: exit codes and exact messages.
+#![allow(clippy::unwrap_used)]
+
+mod check;
+mod configuration;
+mod demo;
+mod help;
+mod scrape;
+
+use crate::support::{FIXTURES, postmeter, stderr, stdout};
+use postmeter::model::vocabulary;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Output;
+
+const GOOD: &str = "targets: [{name: a, system: kumomta, url: 'https://a.example.com'}]\n";
+
+fn run(folder: &Path, line: &str) -> Output {
+    postmeter().current_dir(folder).args(line.split(' ')).output().unwrap()
+}
+
+/// Runs a command in the directory of the fixtures that fails with exit code 1 and this error.
+#[track_caller]
+fn check_failure(line: &str, error: &str) {
+    let output = run(Path::new(FIXTURES), line);
+    assert_eq!((stderr(&output).as_str(), stdout(&output).as_str(), output.status.code()), (error, "", Some(1)), "{line}");
+}
+
+/// Runs an invalid command line: exit code 2, and an error that contains this text.
+#[track_caller]
+fn check_rejected(line: &str, error: &str) {
+    let output = run(Path::new(FIXTURES), line);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""), "{line}");
+    assert!(stderr(&output).contains(error), "{line}: {}", stderr(&output));
+}
+
+#[test]
+fn a_health_check_needs_only_the_endpoint_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let closed = { TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() };
+    for text in [
+        format!("targets: [{{name: a, system: nosuch, token: '${{env:UNSET}}'}}]\nhealth: {{listen: '{closed}'}}\n"),
+        format!("systems_files: [nosuch.yaml]\nexport: {{prometheus: {{listen: '{closed}'}}}}\n"),
+    ] {
+        std::fs::write(folder.path().join("postmeter.yaml"), text).unwrap();
+        let output = run(folder.path(), "healthcheck");
+        assert!(stderr(&output).starts_with(&format!("postmeter: http://{closed}/-/healthy: cannot connect")), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn healthcheck_reports_a_refused_connection() {
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    check_failure(
+        &format!("healthcheck --url http://{unused}/-/healthy"),
+        &format!("postmeter: http://{unused}/-/healthy: cannot connect: Connection refused (os error 111)\n"),
+    );
+    check_failure("healthcheck --url nonsense", "postmeter: nonsense: not a valid URL; write it as http://localhost:9464/-/healthy\n");
+}
+
+#[test]
+fn canonical_metrics_in_each_format() {
+    let printed = |format: &str| {
+        let output = run(Path::new(FIXTURES), &format!("metrics --format {format}"));
+        assert_eq!((stderr(&output).as_str(), output.status.code()), ("", Some(0)));
+        stdout(&output)
+    };
+    let (text, markdown) = (printed("text"), printed("markdown"));
+    let json: serde_json::Value = serde_json::from_str(&printed("json")).unwrap();
+    let json = json["metrics"].as_array().unwrap();
+    assert_eq!((json.len(), markdown.lines().count()), (vocabulary::ALL.len(), vocabulary::ALL.len() + 2));
+    for (metric, described) in vocabulary::ALL.iter().zip(json) {
+        assert!(text.contains(&format!("\n{}  (", metric.name)) || text.starts_with(metric.name), "{}", metric.name);
+        assert!(markdown.contains(&format!("\n| {} | ", metric.name)), "{}", metric.name);
+        for (key, expected) in [("name", metric.name), ("unit", metric.unit), ("description", metric.help)] {
+            assert_eq!(described[key].as_str(), Some(expected), "{}", metric.name);
+        }
+        assert_eq!(described["attributes"].as_array().unwrap().len(), metric.attributes.len() + metric.detail.len(), "{}", metric.name);
+    }
+    assert_eq!(stdout(&run(Path::new(FIXTURES), "metrics")), text, "text is the default");
+}

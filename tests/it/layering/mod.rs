@@ -1,0 +1,220 @@
+//! Rules for the source files: which module may import which, which module may use which crate, and which terms are not used in names.
+//!
+//! Test modules may import everything. A path that cannot be resolved counts as forbidden.
+#![allow(clippy::unwrap_used)]
+
+mod imports;
+mod names;
+mod paths;
+mod tokens;
+
+use crate::support::files;
+use imports::forbidden_imports;
+use paths::paths;
+use std::path::Path;
+use tokens::tokens;
+
+const SRC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+
+/// The modules, and the modules that each may import besides itself.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("net", &[]),
+    ("model", &[]),
+    ("format", &["model", "net"]),
+    ("yaml", &["net"]),
+    ("source", &["format", "model", "yaml"]),
+    ("config", &["source", "model", "net", "yaml"]),
+    ("poll", &["source", "config", "model", "net"]),
+    ("telemetry", &["poll", "model", "config", "source", "net"]),
+    ("delivery_log", &["telemetry", "poll", "model", "config", "net"]),
+    ("report", &["telemetry", "poll", "model", "config"]),
+    ("export", &["report", "delivery_log", "telemetry", "poll", "model", "config", "net"]),
+    ("serve", &["export", "telemetry", "poll", "config", "model", "net"]),
+    ("receive", &["serve", "export", "delivery_log", "report", "telemetry", "poll", "source", "config", "model", "net"]),
+    ("simulate", &[]),
+    (
+        "app",
+        &[
+            "model",
+            "format",
+            "source",
+            "config",
+            "poll",
+            "telemetry",
+            "delivery_log",
+            "report",
+            "export",
+            "serve",
+            "receive",
+            "simulate",
+            "net",
+        ],
+    ),
+];
+
+/// Arrows inside a module that are forbidden: the first path may not import the second.
+const FORBIDDEN_INSIDE: &[(&str, &str)] = &[
+    // The export queue knows no protocol.
+    ("export::queue", "export::otlp"),
+];
+
+/// Crates (`*` for all with the prefix), and the files that may use them.
+const OWNERS: &[(&str, &[&str])] = &[
+    // `config` may use `Url` only, which a test below checks, and app/connect.rs and app/init need no more. The health check sends a
+    // request to Postmeter itself.
+    (
+        "reqwest",
+        &[
+            "net/tls.rs",
+            "net/masked_url.rs",
+            "poll/",
+            "export/otlp/exporter.rs",
+            "export/otlp/connection.rs",
+            "config/",
+            "app/healthcheck.rs",
+            "app/connect.rs",
+            "app/init/file.rs",
+            "simulate/hook/",
+        ],
+    ),
+    // app/scrape.rs, app/otlp_json.rs and app/records.rs print OTLP messages.
+    (
+        "opentelemetry*",
+        &[
+            "telemetry/",
+            "report/",
+            "export/",
+            "receive/outbox.rs",
+            "simulate/receiver.rs",
+            "app/scrape.rs",
+            "app/otlp_json.rs",
+            "app/records.rs",
+        ],
+    ),
+    // Only `telemetry` knows the SDK.
+    ("opentelemetry_sdk", &["telemetry/"]),
+    ("opentelemetry_prometheus", &["telemetry/"]),
+    // `serve/routes` has two routes with JSON responses, and the list of `targets_http` is JSON. A JSON string is a quoted YAML scalar.
+    (
+        "serde_json",
+        &["format/json_paths/", "source/", "config/targets_http/", "app/", "simulate/", "export/", "serve/routes/", "yaml/write.rs"],
+    ),
+    ("serde_json_path", &["format/json_paths/path.rs"]),
+    ("axum", &["serve/", "receive/", "simulate/"]),
+    ("askama", &["serve/page/"]),
+    ("clap*", &["app/", "main.rs"]),
+    // config/pem.rs reads certificate files, so that an invalid one is a configuration error. The health check recognizes that it is rejected
+    // because it has no client certificate. simulate/listener.rs is a TLS server.
+    ("rustls", &["net/tls.rs", "poll/", "config/pem.rs", "config/tls.rs", "serve/access/", "simulate/listener.rs", "app/healthcheck.rs"]),
+    ("webpki", &["serve/access/tls.rs"]),
+    // `config` checks whether a hash is valid.
+    ("bcrypt", &["serve/access/basic.rs", "config/access.rs"]),
+    ("hyper_util", &["serve/http/connection.rs"]),
+    // Only export/queue/request_file.rs knows the format of requests on disk.
+    ("crc32fast", &["export/queue/request_file.rs"]),
+    // poll/open_files.rs reads the limit of open files, and app/init/prompt.rs hides what is typed.
+    ("rustix", &["poll/open_files.rs", "app/init/prompt.rs"]),
+    // Digests, keyed hashes and random numbers; config/web.rs computes a digest of the bytes that it parsed. ring is also rustls' provider.
+    (
+        "ring",
+        &[
+            "source/hook/signature/",
+            "receive/",
+            "simulate/hook/",
+            "delivery_log/",
+            "serve/",
+            "config/pem.rs",
+            "config/web.rs",
+            "net/tls.rs",
+            "app/token.rs",
+            "app/records.rs",
+            "simulate/listener.rs",
+        ],
+    ),
+];
+
+#[test]
+fn modules_import_only_allowed_modules() {
+    check(forbidden_imports);
+}
+
+#[test]
+fn crates_are_used_only_where_allowed() {
+    check(forbidden_crates);
+}
+
+fn check(forbidden: fn(&str, &str) -> Vec<String>) {
+    let mut found = Vec::new();
+    let mut checked = 0;
+    for path in files(Path::new(SRC)) {
+        let file = path.strip_prefix(SRC).unwrap().to_str().unwrap().to_owned();
+        if is_rust(&path) && !path.ends_with("tests.rs") && !path.components().any(|part| part.as_os_str() == "tests") {
+            found.extend(forbidden(&file, &std::fs::read_to_string(&path).unwrap()));
+            checked += 1;
+        }
+    }
+    assert!(checked > 80, "{checked} files");
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+fn is_rust(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "rs")
+}
+
+#[test]
+fn every_module_has_a_rule() {
+    let mut modules: Vec<_> = std::fs::read_dir(SRC).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
+    modules.sort();
+    let mut known: Vec<_> = LAYERS.iter().map(|(name, _)| Path::new(SRC).join(name)).collect();
+    known.sort();
+    assert_eq!(modules, known);
+}
+
+/// The forbidden crates that a file of `src` uses.
+fn forbidden_crates(file: &str, text: &str) -> Vec<String> {
+    let tokens = tokens(text);
+    let mut found = Vec::new();
+    for (name, owners) in OWNERS {
+        let named = |token: &String| name.strip_suffix('*').map_or(token == name, |start| token.starts_with(start));
+        let owned = owners.iter().any(|owner| file.starts_with(owner));
+        if let Some(token) = tokens.iter().find(|token| named(token)).filter(|_| !owned) {
+            found.push(format!("{file} names {token}"));
+        }
+    }
+    // One token can match several rules.
+    found.dedup();
+    if file.starts_with("config/") {
+        for (_, path) in paths(&tokens, &["reqwest"]).into_iter().filter(|(_, path)| path.get(1).is_none_or(|item| item != "Url")) {
+            found.push(format!("{file} names {}", path.join("::")));
+        }
+    }
+    found
+}
+
+#[track_caller]
+fn finds(forbidden: fn(&str, &str) -> Vec<String>, cases: &[(&str, &str, &[&str])]) {
+    for (file, text, expected) in cases {
+        let expected: Vec<String> = expected.iter().map(|finding| format!("{file} {finding}")).collect();
+        assert_eq!(forbidden(file, text), expected, "{text}");
+    }
+}
+
+#[test]
+fn the_checker_finds_forbidden_crates() {
+    finds(
+        forbidden_crates,
+        &[
+            ("source/a.rs", "use reqwest::Url;", &["names reqwest"]),
+            ("export/otlp/push.rs", "fn a(b: reqwest::Client) {}", &["names reqwest"]),
+            ("config/a.rs", "use reqwest::Url;", &[]),
+            ("config/a.rs", "use reqwest::{Url, Client};", &["names reqwest::Client"]),
+            ("config/a.rs", "use reqwest as r;", &["names reqwest"]),
+            ("poll/a.rs", "use reqwest::Client; // opentelemetry", &[]),
+            ("poll/a.rs", "use opentelemetry_sdk::Resource;", &["names opentelemetry_sdk"]),
+            ("serve/a.rs", "use {serde_json as j};", &["names serde_json"]),
+            ("model/a.rs", "extern crate axum;", &["names axum"]),
+            ("export/a.rs", "use rustls;", &["names rustls"]),
+            ("config/tls.rs", "use rustls::pki_types;", &[]),
+        ],
+    );
+}
