@@ -7,6 +7,7 @@ use crate::export::otlp::{LogsExport, OtlpExporter, SendError};
 use crate::net::ProblemLog;
 use crate::receive::{LogFileFollower, RecordStore};
 use crate::telemetry::{CollectedTarget, TargetSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,18 +123,21 @@ impl DeliveryLogs {
         stop_all(self.running).await;
     }
 
+    /// Takes the delivery logs of targets that no longer exist.
+    fn take_removed(&mut self, targets: &[Arc<CollectedTarget>]) -> Vec<RunningLog> {
+        let present: HashSet<_> = targets.iter().map(Arc::as_ptr).collect();
+        self.running.extract_if(.., |log| !present.contains(&Arc::as_ptr(&log.target))).collect()
+    }
+
     /// Stops the delivery logs of removed targets and starts those of new ones.
     async fn update(&mut self, targets: &TargetSet) {
         let targets = targets.now();
-        let is_current = |log: &RunningLog| targets.iter().any(|target| Arc::ptr_eq(target, &log.target));
-        let (current, removed) = std::mem::take(&mut self.running).into_iter().partition(is_current);
-        self.running = current;
         // A changed target uses the same state file, so that its previous log must end first.
-        stop_all(removed).await;
+        stop_all(self.take_removed(&targets)).await;
+        let running: HashSet<_> = self.running.iter().map(|log| Arc::as_ptr(&log.target)).collect();
         let mut errors = Vec::new();
-        for target in targets.iter() {
-            let is_running = self.running.iter().any(|log| Arc::ptr_eq(target, &log.target));
-            if !is_running && let Err(error) = self.start_log(target) {
+        for target in targets.iter().filter(|target| !running.contains(&Arc::as_ptr(target))) {
+            if let Err(error) = self.start_log(target) {
                 // Another process may hold the state for a moment longer, or the disk is full.
                 errors.push(error);
             }

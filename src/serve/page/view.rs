@@ -19,6 +19,8 @@ use std::time::{Instant, SystemTime};
 /// Targets that have their details on the main page; the others have a page each. This keeps the page of 1,000 targets below 3 MB,
 /// a tenth of that compressed.
 const DETAILED_MAX: usize = 60;
+/// Targets in the table; the filter finds the others. This keeps the page of 10,000 targets as small as that of 1,000.
+const ROWS_MAX: usize = 1000;
 /// Targets whose details are open when the page loads.
 const OPENED_MAX: usize = 8;
 /// Problems that are listed at the top.
@@ -53,6 +55,8 @@ pub(super) struct PageView {
     /// Self-monitoring conditions, see [`crate::telemetry::SelfWatch`].
     pub conditions: Vec<String>,
     pub rows: Vec<Row>,
+    /// The number of targets beyond [`ROWS_MAX`], as `9,000 more targets`.
+    pub rows_omitted: Option<String>,
     pub details: Vec<Detail>,
     pub push: Option<PushView>,
     pub config: ConfigView,
@@ -146,9 +150,11 @@ impl PageView {
         let mut problems = problems(&selected, problem_link, now);
         let problems_omitted = problems.len().saturating_sub(PROBLEMS_MAX);
         problems.truncate(PROBLEMS_MAX);
-        let rows: Vec<Row> = shown.into_iter().map(|(_, row)| row).collect();
+        let mut rows: Vec<Row> = shown.into_iter().map(|(_, row)| row).collect();
         let shown = (rows.len() < selected.len())
             .then(|| format!("{} of {}", format::count(rows.len() as u64), pluralize(selected.len(), "target")));
+        let rows_omitted = rows.len().checked_sub(ROWS_MAX).filter(|n| *n > 0).map(|n| pluralize(n, "more target"));
+        rows.truncate(ROWS_MAX);
         Some(Self {
             version: env!("CARGO_PKG_VERSION"),
             asset,
@@ -167,6 +173,7 @@ impl PageView {
             problems_omitted,
             conditions: Vec::new(),
             rows,
+            rows_omitted,
             details,
             push: None,
             config: ConfigView::default(),

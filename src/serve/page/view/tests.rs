@@ -117,6 +117,21 @@ async fn the_same_error_of_many_targets_is_one_entry() {
     assert!(page.contains("<b>30 targets:</b>") && page.contains(">t11</a> and 18 more"), "{page}");
 }
 
+#[test]
+fn the_table_of_very_many_targets_is_limited_but_counts_and_filters_all() {
+    let lines: String = (0..1201).map(|i| format!("  - {{name: t{i}, system: kumomta, url: 'http://127.0.0.1:1'}}\n")).collect();
+    let targets = targets(&lines);
+    let view = PageView::of(&targets, PageQuery::default(), "x", now()).unwrap();
+    assert_eq!((view.rows.len(), view.summary.as_str()), (ROWS_MAX, "0 of 1,201 targets up"));
+    let page = view.render().unwrap();
+    assert!(page.contains("201 more targets.") && page.contains("row-t999") && !page.contains("row-t1000"), "{page}");
+    assert_eq!(names(&targets, &[("filter", "t1200")]), Some(vec!["t1200".to_owned()]));
+    // Of the names in the order of the alphabet, others are omitted.
+    let sorted = names(&targets, &[("sort", "name")]).unwrap();
+    assert!(sorted.len() == ROWS_MAX && sorted.contains(&"t1200".to_owned()) && !sorted.contains(&"t999".to_owned()));
+    assert!(!PageView::of(&targets[..ROWS_MAX], PageQuery::default(), "x", now()).unwrap().render().unwrap().contains("rows-omitted"));
+}
+
 #[tokio::test]
 async fn requested_urls_are_shown_after_the_request_without_secrets() {
     let targets = targets("  - {name: any, system: prometheus, url: 'http://127.0.0.1:1/metrics?token=hunter2&hunter3'}\n");
