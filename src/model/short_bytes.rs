@@ -1,7 +1,9 @@
-//! Copies and comparisons of short texts without calls of the C library.
+//! Copies, moves and comparisons of short texts without calls of the C library.
 //!
 //! Every line of a page and every point of a request consists of texts of some ten bytes. musl, with which the static release is linked,
 //! copies them with an instruction that takes as long to start as to copy them, and compares them byte by byte.
+
+use std::ops::Range;
 
 /// Longer texts are left to the C library.
 const SHORT_BYTES_MAX: usize = 256;
@@ -30,6 +32,36 @@ fn append_chunks<const N: usize>(to: &mut Vec<u8>, bytes: &[u8]) {
     if let Some(last) = bytes.last_chunk::<N>().filter(|_| !rest.is_empty()) {
         to.truncate(to.len() - (N - rest.len()));
         to.extend_from_slice(last);
+    }
+}
+
+/// Moves a range of a buffer to an earlier position.
+#[inline]
+pub(crate) fn move_back(bytes: &mut [u8], from: Range<usize>, to: usize) {
+    let len = from.len();
+    if len <= SHORT_BYTES_MAX
+        && let Some((before, after)) = bytes.split_at_mut_checked(from.start)
+        && let (Some(to), Some(from)) = (before.get_mut(to..to + len), after.get(..len))
+    {
+        match len {
+            32.. => copy_chunks::<32>(to, from),
+            16.. => copy_chunks::<16>(to, from),
+            8.. => copy_chunks::<8>(to, from),
+            4.. => copy_chunks::<4>(to, from),
+            _ => to.iter_mut().zip(from).for_each(|(to, from)| *to = *from),
+        }
+    } else {
+        // They overlap, or are long.
+        bytes.copy_within(from, to);
+    }
+}
+
+/// Copies at least `N` bytes of equally long texts, `N` at a time. The last ones overlap the others.
+#[inline]
+fn copy_chunks<const N: usize>(to: &mut [u8], from: &[u8]) {
+    to.as_chunks_mut::<N>().0.iter_mut().zip(from.as_chunks::<N>().0).for_each(|(to, from)| *to = *from);
+    if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk::<N>()) {
+        *to = *from;
     }
 }
 
@@ -67,6 +99,20 @@ mod tests {
                 }
             }
             assert!(!are_equal(&bytes[..len], &bytes[..len + 1]));
+        }
+    }
+
+    #[test]
+    fn ranges_of_every_length_are_moved() {
+        let bytes: Vec<u8> = (0..900_u32).map(|at| (at * 7) as u8).collect();
+        for len in 0..300 {
+            // From overlapping to far apart.
+            for (start, to) in [(10, 10), (11, 10), (10 + len / 2, 10), (10 + len, 10), (500, 0)] {
+                let mut moved = bytes.clone();
+                move_back(&mut moved, start..start + len, to);
+                let expected = [&bytes[..to], &bytes[start..start + len], &bytes[to + len..]].concat();
+                assert_eq!(moved, expected, "{len} bytes from {start} to {to}");
+            }
         }
     }
 }

@@ -206,7 +206,10 @@ impl ExpositionWriter<'_> {
             separator = b',';
             append(out, suffix);
         }
-        out.extend_from_slice(if separator == b',' { b"} " } else { b" " });
+        if separator == b',' {
+            out.push(b'}');
+        }
+        out.push(b' ');
     }
 
     /// Writes the beginning of a comment about a family, up to the space after its name.
@@ -286,8 +289,10 @@ fn seconds(out: &mut Vec<u8>, unix_nanos: u64) {
 
 /// Writes the shortest text that parses to the same number.
 pub(super) fn number(out: &mut Vec<u8>, value: f64) {
-    if value.fract() == 0.0 && value.abs() < 1e15 {
-        append(out, itoa::Buffer::new().format(value as i64).as_bytes());
+    let whole = value as i64;
+    // Without `fract`, which musl computes by a call.
+    if whole as f64 == value && value.abs() < 1e15 {
+        append(out, itoa::Buffer::new().format(whole).as_bytes());
     } else if value.is_nan() {
         out.extend_from_slice(b"NaN");
     } else if value.is_infinite() {

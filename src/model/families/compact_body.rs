@@ -3,6 +3,7 @@
 
 use super::body::Body;
 use super::{Families, Text};
+use crate::model::short_bytes::move_back;
 
 /// A smaller body is kept as it is.
 const COMPACTED_BYTES_MIN: usize = 64 * 1024;
@@ -38,7 +39,7 @@ impl Families {
         for label in &mut self.labels {
             let value = label.value();
             if is_in_body(&value) {
-                bytes.copy_within(value.start()..value.start() + value.len(), end);
+                move_back(&mut bytes, value.start()..value.start() + value.len(), end);
                 label.move_value(end);
                 end += value.len();
             } else {

@@ -67,11 +67,13 @@ impl RenderedPages {
         }
         let (sections, reserved) = (sections.to_vec(), reserved.clone());
         // The last rendering is not needed any more, and the next one is about as long.
-        let last = pages.remove(&settings).map(|page| page.bytes).filter(Bytes::is_unique);
+        let last = pages.remove(&settings).and_then(|page| page.bytes.try_into_mut().ok());
         let (telemetry, logged_conflicts) = (self.telemetry.clone(), self.logged_conflicts.clone());
         let rendering = tokio::task::spawn_blocking(move || {
-            let mut buffer = last.map(Vec::from).unwrap_or_default();
-            buffer.clear();
+            let mut last = last.unwrap_or_default();
+            // Otherwise, its bytes would be moved.
+            last.clear();
+            let buffer = Vec::from(last);
             // The page stays in the buffer, which grows.
             let mut grow = |page: &mut Vec<u8>| {
                 page.reserve_exact((page.len() / GROWTH_SHARE).max(GROWTH_BYTES_MIN));

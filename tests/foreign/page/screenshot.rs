@@ -14,7 +14,7 @@ const VARIABLE: &str = "POSTMETER_SCREENSHOTS";
 /// Time for the charts to get enough points.
 const RUN_TIME: Duration = Duration::from_secs(330);
 const WIDTH: u32 = 1200;
-const HEIGHT: u32 = 1010;
+const HEIGHT: u32 = 1320;
 
 /// A running `postmeter demo`, which is killed when dropped.
 struct Demo(Child);
