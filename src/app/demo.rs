@@ -34,7 +34,7 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
     }
     let receiver = match &args.otlp {
         Some(_) => None,
-        None => Some(Receiver::start(ANY_PORT).await.map_err(|error| start_error("the receiver", error))?),
+        None => Some(Receiver::start_counting(ANY_PORT).await.map_err(|error| start_error("the receiver", error))?),
     };
     let endpoint = args.otlp.clone().or_else(|| receiver.as_ref().map(Receiver::url)).unwrap_or_default();
 

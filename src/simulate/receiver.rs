@@ -42,6 +42,8 @@ const SHUTDOWN_SECONDS_MAX: u64 = 2;
 
 #[derive(Default)]
 struct Inbox {
+    /// `true` if nothing is kept but counts.
+    is_counting: bool,
     kept: VecDeque<ExportMetricsServiceRequest>,
     count: u64,
     rejected: u64,
@@ -123,10 +125,9 @@ impl MetricsService for Sink {
                 inbox.targets.insert(target);
             }
         }
-        if inbox.kept.len() == REQUESTS_KEPT_MAX {
-            inbox.kept.pop_front();
+        if !inbox.is_counting {
+            keep(&mut inbox.kept, request);
         }
-        inbox.kept.push_back(request);
         drop(inbox);
         self.arrived.notify_waiters();
         Ok(tonic::Response::new(ExportMetricsServiceResponse::default()))
@@ -148,20 +149,32 @@ impl LogsService for Sink {
         }
         inbox.count += 1;
         inbox.largest = inbox.largest.max(request.encoded_len());
+        let is_counting = inbox.is_counting;
         let logs = &mut inbox.logs;
         for of in &request.resource_logs {
+            if is_counting {
+                logs.records += of.scope_logs.iter().map(|scope| scope.log_records.len() as u64).sum::<u64>();
+                continue;
+            }
             let attributes = of.resource.iter().flat_map(|resource| &resource.attributes);
             let target = attributes.filter(|attribute| attribute.key == INSTANCE).find_map(text);
             of.scope_logs.iter().flat_map(|scope| &scope.log_records).for_each(|record| logs.add(target.as_deref(), record));
         }
-        if logs.kept.len() == REQUESTS_KEPT_MAX {
-            logs.kept.pop_front();
+        if !is_counting {
+            keep(&mut logs.kept, request);
         }
-        logs.kept.push_back(request);
         drop(inbox);
         self.arrived.notify_waiters();
         Ok(tonic::Response::new(ExportLogsServiceResponse::default()))
     }
+}
+
+/// Keeps a request instead of the oldest one.
+fn keep<T>(kept: &mut VecDeque<T>, request: T) {
+    if kept.len() == REQUESTS_KEPT_MAX {
+        kept.pop_front();
+    }
+    kept.push_back(request);
 }
 
 fn text(attribute: &KeyValue) -> Option<String> {
@@ -204,9 +217,21 @@ impl Receiver {
     /// # Errors
     /// The address cannot be bound.
     pub async fn start(listen: SocketAddr) -> io::Result<Self> {
+        Self::start_with(listen, Inbox::default()).await
+    }
+
+    /// Starts a receiver that keeps no requests and no identifiers, so that its memory does not grow.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub async fn start_counting(listen: SocketAddr) -> io::Result<Self> {
+        Self::start_with(listen, Inbox { is_counting: true, ..Inbox::default() }).await
+    }
+
+    async fn start_with(listen: SocketAddr, inbox: Inbox) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let addr = listener.local_addr()?;
-        let sink = Sink::default();
+        let sink = Sink { inbox: Arc::new(Mutex::new(inbox)), ..Sink::default() };
         let service = MetricsServiceServer::new(sink.clone())
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(MESSAGE_BYTES_MAX);

@@ -124,7 +124,7 @@ fn the_table_of_very_many_targets_is_limited_but_counts_and_filters_all() {
     let view = PageView::of(&targets, PageQuery::default(), "x", now()).unwrap();
     assert_eq!((view.rows.len(), view.summary.as_str()), (ROWS_MAX, "0 of 1,201 targets up"));
     let page = view.render().unwrap();
-    assert!(page.contains("201 more targets.") && page.contains("row-t999") && !page.contains("row-t1000"), "{page}");
+    assert!(page.contains("Not listed: 201 more targets.") && page.contains("row-t999") && !page.contains("row-t1000"), "{page}");
     assert_eq!(names(&targets, &[("filter", "t1200")]), Some(vec!["t1200".to_owned()]));
     // Of the names in the order of the alphabet, others are omitted.
     let sorted = names(&targets, &[("sort", "name")]).unwrap();
