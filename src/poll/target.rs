@@ -246,7 +246,8 @@ impl Target {
         let _admitted = self.admit().await;
         // The span is for traces; log lines have the target in a field of their own.
         let span = debug_span!("poll", target = self.name(), system = self.config.source.name);
-        self.poll(memory).instrument(span).await
+        // Allocated only now, because it is large, and most of a thousand targets wait for a slot at the beginning of a scrape.
+        Box::pin(self.poll(memory)).instrument(span).await
     }
 
     /// Waits for slots for a poll. The poll and its deadline start afterwards.

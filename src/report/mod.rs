@@ -182,10 +182,18 @@ fn remove_contradicted_ends(scopes: &mut [ScopeMetrics]) {
 
 /// The identity of a canonical series: its metric and its sorted attributes.
 fn series_key(metric: &str, attributes: &[KeyValue]) -> Vec<u8> {
-    let mut key = metric.as_bytes().to_vec();
+    let mut key = Vec::new();
+    write_series_key(&mut key, metric, attributes);
+    key
+}
+
+/// Replaces `key` by the identity of a canonical series.
+fn write_series_key(key: &mut Vec<u8>, metric: &str, attributes: &[KeyValue]) {
+    key.clear();
+    key.extend_from_slice(metric.as_bytes());
     for attribute in attributes {
         key.push(0);
-        key.extend(attribute.encode_length_delimited_to_vec());
+        // The buffer grows, so encoding does not fail.
+        let _ = attribute.encode_length_delimited(key);
     }
-    key
 }

@@ -1,7 +1,7 @@
 //! The state of canonical scalars. Their points arrive as the SDK collected them and are completed in place.
 
 use super::retention::{OMITTED_CANONICAL_SERIES_MAX, Retention};
-use super::{Transition, UnixNanos, is_delta, limit_point_times, otlp_time, series_key};
+use super::{Transition, UnixNanos, is_delta, limit_point_times, otlp_time, write_series_key};
 use crate::config::Temporality;
 use crate::model::{self, FamilyType, RecordMetrics, vocabulary};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -9,12 +9,13 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, DataPointFlags, Metric, NumberDataPoint, ScopeMetrics};
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 /// The state of a target's scalar series.
 #[derive(Debug, Default)]
 pub(super) struct ScalarSeries {
     series: HashMap<Vec<u8>, Series>,
+    /// The key of the current point.
+    key: Vec<u8>,
     /// The number of the current reading. Series with an older number are missing from it.
     generation: u64,
     /// The metrics that Postmeter counted from records in the last reading, and the time of that reading.
@@ -69,11 +70,10 @@ impl ScalarSeries {
             {
                 sum.aggregation_temporality = AggregationTemporality::Delta as i32;
             }
-            let empty_metric = without_points(metric);
-            let Some(points) = points_mut(metric) else { continue };
+            let Some(mut points) = points_mut(metric).map(std::mem::take) else { continue };
             points.retain_mut(|point| {
                 point.time_unix_nano = transition.time.get();
-                let baseline = self.remember(&empty_metric, point, transition, source, is_monotonic);
+                let baseline = self.remember(metric, point, transition, source, is_monotonic);
                 point.start_time_unix_nano = if is_monotonic { otlp_time(baseline.start) } else { 0 };
                 if !delta {
                     return true;
@@ -83,6 +83,9 @@ impl ScalarSeries {
                 point.start_time_unix_nano = since.get();
                 true
             });
+            if let Some(empty) = points_mut(metric) {
+                *empty = points;
+            }
         }
         for scope in scopes.iter_mut() {
             scope.metrics.retain_mut(|metric| points_mut(metric).is_none_or(|points| !points.is_empty()));
@@ -117,7 +120,8 @@ impl ScalarSeries {
         }
     }
 
-    /// Remembers a point. Returns its start time and the base of its delta, which depend on the points before.
+    /// Remembers a point of a metric, which has no points itself. Returns its start time and the base of its delta, which depend on the points
+    /// before.
     fn remember(
         &mut self,
         metric: &Metric,
@@ -128,23 +132,22 @@ impl ScalarSeries {
     ) -> Baseline {
         let (value, time, generation) = (number(point), transition.time, self.generation);
         let is_counted_by_postmeter = matches!(source, Source::Postmeter { .. });
-        let series = match self.series.entry(series_key(&metric.name, &point.attributes)) {
-            Entry::Vacant(entry) => {
-                let (start, starts_at_zero) = match source {
-                    Source::Postmeter { since } => (since.map(|since| since.min(time)), since.is_some()),
-                    Source::Server { is_new } => {
-                        // The server may have counted all along while Postmeter's own count was exported.
-                        let transition = if is_new { transition.with_unknown_past() } else { *transition };
-                        let start = transition.start_of_new_series();
-                        (start, transition.is_unexported(start))
-                    }
-                };
-                let (metric, attributes) = (metric.clone(), point.attributes.clone());
-                let ended = false;
-                entry.insert(Series { start, value, time, generation, is_counted_by_postmeter, is_monotonic, ended, metric, attributes });
-                return Baseline { start, delta_from: start.filter(|_| starts_at_zero).map(|start| (0.0, start)) };
-            }
-            Entry::Occupied(entry) => entry.into_mut(),
+        write_series_key(&mut self.key, &metric.name, &point.attributes);
+        let Some(series) = self.series.get_mut(&self.key) else {
+            let (start, starts_at_zero) = match source {
+                Source::Postmeter { since } => (since.map(|since| since.min(time)), since.is_some()),
+                Source::Server { is_new } => {
+                    // The server may have counted all along while Postmeter's own count was exported.
+                    let transition = if is_new { transition.with_unknown_past() } else { *transition };
+                    let start = transition.start_of_new_series();
+                    (start, transition.is_unexported(start))
+                }
+            };
+            let (metric, attributes) = (metric.clone(), point.attributes.clone());
+            let ended = false;
+            let new = Series { start, value, time, generation, is_counted_by_postmeter, is_monotonic, ended, metric, attributes };
+            self.series.insert(self.key.clone(), new);
+            return Baseline { start, delta_from: start.filter(|_| starts_at_zero).map(|start| (0.0, start)) };
         };
         series.generation = generation;
         series.ended = false;
@@ -200,20 +203,6 @@ impl ScalarSeries {
         self.record_counts_since = self.record_counts_since.map(|since| latest.min(since));
         self.from_records = self.from_records.map(|(from_records, time)| (from_records, latest.min(time)));
     }
-}
-
-fn without_points(metric: &Metric) -> Metric {
-    let mut empty = Metric { data: None, ..metric.clone() };
-    empty.data = match &metric.data {
-        Some(Data::Gauge(_)) => Some(Data::Gauge(Default::default())),
-        Some(Data::Sum(sum)) => {
-            let mut sum = sum.clone();
-            sum.data_points.clear();
-            Some(Data::Sum(sum))
-        }
-        _ => None,
-    };
-    empty
 }
 
 fn points_mut(metric: &mut Metric) -> Option<&mut Vec<NumberDataPoint>> {

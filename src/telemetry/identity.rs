@@ -3,13 +3,15 @@
 use crate::config;
 use crate::model::TranslationStrategy;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The identity of a mail server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    attributes: Vec<(String, String)>,
-    job: String,
-    instance: String,
+    /// Shared, because the identity of a target is nearly always the same in all readings.
+    attributes: Arc<Vec<(String, String)>>,
+    job: Arc<str>,
+    instance: Arc<str>,
 }
 
 /// Resource attributes that `job` and `instance` are made of. They are not in `target_info`, as in the Collector's exporter.
@@ -26,7 +28,7 @@ impl Identity {
     #[must_use]
     pub fn new(job: &str, instance: &str) -> Self {
         let attributes = vec![(IN_LABELS[0].to_owned(), job.to_owned()), (IN_LABELS[1].to_owned(), instance.to_owned())];
-        Self { attributes, job: job.to_owned(), instance: instance.to_owned() }
+        Self { attributes: Arc::new(attributes), job: job.into(), instance: instance.into() }
     }
 
     /// The identity of a configured target. Its `resource:` overrides the other attributes.
@@ -68,7 +70,7 @@ impl Identity {
         for (key, value) in attributes {
             let name = TranslationStrategy::default().label_name(key);
             if !self.info(TranslationStrategy::default()).any(|(known, _)| known == name) {
-                self.attributes.push((key.clone(), value.clone()));
+                Arc::make_mut(&mut self.attributes).push((key.clone(), value.clone()));
             }
         }
         self
@@ -76,13 +78,14 @@ impl Identity {
 
     /// Sets an attribute, and `job` and `instance` accordingly.
     pub(super) fn set(&mut self, key: &str, value: &str) {
-        self.attributes.retain(|(k, _)| k != key);
-        self.attributes.push((key.to_owned(), value.to_owned()));
+        let attributes = Arc::make_mut(&mut self.attributes);
+        attributes.retain(|(k, _)| k != key);
+        attributes.push((key.to_owned(), value.to_owned()));
         let value = |key: &str| self.attributes().find(|(k, _)| *k == key).map(|(_, v)| v.to_owned());
         let name = value("service.name").unwrap_or_default();
         let job = value("service.namespace").map_or(name.clone(), |namespace| format!("{namespace}/{name}"));
         let instance = value("service.instance.id").unwrap_or_default();
-        (self.job, self.instance) = (job, instance);
+        (self.job, self.instance) = (job.into(), instance.into());
     }
 
     /// The resource attributes.
@@ -104,7 +107,7 @@ impl Identity {
 
     /// The labels `job` and `instance`, which every series of the pull has.
     #[must_use]
-    pub fn labels(&self) -> [(&'static str, String); 2] {
+    pub fn labels(&self) -> [(&'static str, Arc<str>); 2] {
         [("instance", self.instance.clone()), ("job", self.job.clone())]
     }
 

@@ -162,7 +162,7 @@ impl SelfTelemetry {
     pub fn gather(&self, strategy: TranslationStrategy) -> (&Identity, SelectedFamilies) {
         self.conditions.count_dropped_log_lines();
         let labels = self.identity.labels();
-        let labels = labels.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let labels = labels.each_ref().map(|(name, value)| (*name, &**value));
         (&self.identity, families_from(&self.reader.collected(), strategy, &labels, |_, start| Some(start)))
     }
 

@@ -2,48 +2,54 @@
 //! list of flat objects with the value in `@` for more. Unlike KumoMTA's, strings are escaped.
 
 use super::format::type_name;
+use super::page_family::{OfSection, PageFamily};
 use super::text::number;
-use super::{ExpositionWriter, Format, Section};
-use crate::model::{FamilyType, SampleRef, SelectedFamily, Value};
+use super::{ExpositionWriter, Format};
+use crate::model::{SampleRef, Value};
 
 impl ExpositionWriter<'_> {
-    pub(super) fn json(&mut self, name: &str, kind: FamilyType, of_targets: &[(&Section, SelectedFamily<'_>)]) -> Option<()> {
+    /// Writes a family up to its first series.
+    pub(super) fn json_begin(&mut self, family: &PageFamily<'_>, shape: &Shape<'_>) {
         if !self.is_first {
             // Not a comma before a newline: readers, Postmeter's included, recognize the unescaped documents of KumoMTA by that sequence.
             self.buffer.extend_from_slice(b"\n,");
         }
-        string(&mut self.buffer, name);
-        self.buffer.push(b':');
-        let help = of_targets.iter().map(|(_, family)| family.help()).find(|help| !help.is_empty());
-        self.buffer.push(b'{');
-        if let Some(help) = help {
+        string(&mut self.buffer, &family.name);
+        self.buffer.extend_from_slice(b":{");
+        if !family.help.is_empty() {
             self.buffer.extend_from_slice(b"\"help\":");
-            string(&mut self.buffer, help);
+            string(&mut self.buffer, family.help);
             self.buffer.push(b',');
         }
         self.buffer.extend_from_slice(b"\"type\":");
-        string(&mut self.buffer, type_name(Format::Json, kind));
+        string(&mut self.buffer, type_name(Format::Json, family.kind));
         self.buffer.extend_from_slice(b",\"value\":");
-        match shape(of_targets) {
-            Shape::Number => {
-                if let Some(sample) = of_targets.first().and_then(|(_, family)| family.samples().next()) {
-                    value(&mut self.buffer, &sample);
-                }
-            }
+        match shape {
+            Shape::Number => {}
             Shape::OneLabel(label) => {
                 self.buffer.push(b'{');
                 string(&mut self.buffer, label);
                 self.buffer.extend_from_slice(b":{");
-                self.values(of_targets, |out, sample, _| {
+            }
+            Shape::Objects => self.buffer.push(b'['),
+        }
+    }
+
+    /// Writes the series of a section's family, which is the first on the page or not.
+    pub(super) fn json_series(&mut self, shape: &Shape<'_>, (section, family): &OfSection<'_>, mut is_first: bool) -> Option<()> {
+        for sample in family.samples() {
+            let out = &mut self.buffer;
+            if !std::mem::take(&mut is_first) {
+                out.push(b',');
+            }
+            match shape {
+                Shape::Number => value(out, &sample),
+                Shape::OneLabel(_) => {
                     string(out, sample.labels().next().map_or("", |(_, value)| value));
                     out.push(b':');
-                    value(out, sample);
-                })?;
-                self.buffer.extend_from_slice(b"}}");
-            }
-            Shape::Objects => {
-                self.buffer.push(b'[');
-                self.values(of_targets, |out, sample, section| {
+                    value(out, &sample);
+                }
+                Shape::Objects => {
                     out.push(b'{');
                     if let Some((job, instance)) = &section.identity {
                         pair(out, "job", job);
@@ -53,54 +59,46 @@ impl ExpositionWriter<'_> {
                         pair(out, label, text);
                     }
                     out.extend_from_slice(b"\"@\":");
-                    value(out, sample);
+                    value(out, &sample);
                     out.push(b'}');
-                })?;
-                self.buffer.push(b']');
-            }
-        }
-        self.buffer.push(b'}');
-        self.flush_if_full()
-    }
-
-    fn values(
-        &mut self,
-        of_targets: &[(&Section, SelectedFamily<'_>)],
-        write: impl Fn(&mut Vec<u8>, &SampleRef<'_>, &Section),
-    ) -> Option<()> {
-        let mut first = true;
-        for (section, family) in of_targets {
-            for sample in family.samples() {
-                if !first {
-                    self.buffer.push(b',');
                 }
-                first = false;
-                write(&mut self.buffer, &sample, section);
-                self.flush_if_full()?;
             }
+            self.flush_if_full()?;
         }
         Some(())
+    }
+
+    /// Writes the end of a family.
+    pub(super) fn json_end(&mut self, shape: &Shape<'_>) {
+        let end: &[u8] = match shape {
+            Shape::Number => b"}",
+            Shape::OneLabel(_) => b"}}}",
+            Shape::Objects => b"]}",
+        };
+        self.buffer.extend_from_slice(end);
     }
 }
 
 /// The JSON shape of a family's value.
-enum Shape<'a> {
+pub(super) enum Shape<'a> {
     Number,
     OneLabel(&'a str),
     Objects,
 }
 
-fn shape<'a>(of_targets: &[(&Section, SelectedFamily<'a>)]) -> Shape<'a> {
-    let [(section, family)] = of_targets else { return Shape::Objects };
-    let mut samples = family.samples();
-    let Some(first) = samples.next().filter(|_| section.identity.is_none()) else { return Shape::Objects };
-    let mut labels = first.labels();
-    match (labels.next(), labels.next()) {
-        (None, _) if family.series() == 1 => Shape::Number,
-        (Some((label, _)), None) if samples.all(|s| s.labels().len() == 1 && s.labels().next().is_some_and(|(l, _)| l == label)) => {
-            Shape::OneLabel(label)
+impl<'a> Shape<'a> {
+    pub(super) fn of(family: &PageFamily<'a>) -> Self {
+        let [(section, family)] = family.of_sections.as_slice() else { return Self::Objects };
+        let mut samples = family.samples();
+        let Some(first) = samples.next().filter(|_| section.identity.is_none()) else { return Self::Objects };
+        let mut labels = first.labels();
+        match (labels.next(), labels.next()) {
+            (None, _) if family.series() == 1 => Self::Number,
+            (Some((label, _)), None) if samples.all(|s| s.labels().len() == 1 && s.labels().next().is_some_and(|(l, _)| l == label)) => {
+                Self::OneLabel(label)
+            }
+            _ => Self::Objects,
         }
-        _ => Shape::Objects,
     }
 }
 

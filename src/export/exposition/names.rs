@@ -44,9 +44,14 @@ pub(super) fn is_label_name(name: &str) -> bool {
     is_plain_label_name(name.as_bytes())
 }
 
+/// Returns true if the name of a metric is the same on a page.
+pub(super) fn is_unchanged(name: &str, escaping: Escaping) -> bool {
+    escaping == Escaping::AllowUtf8 || is_metric_name(name)
+}
+
 /// Returns the name of a metric on a page.
 pub(super) fn metric_name<'a>(name: Cow<'a, str>, escaping: Escaping) -> Cow<'a, str> {
-    if escaping == Escaping::AllowUtf8 || is_metric_name(&name) { name } else { Cow::Owned(escape(&name, escaping)) }
+    if is_unchanged(&name, escaping) { name } else { Cow::Owned(escape(&name, escaping)) }
 }
 
 /// Returns the escaped names of a series' labels, or `None` if no name needs escaping. An escaped name never equals another label of

@@ -1,59 +1,62 @@
 //! Protobuf: a `MetricFamily` of `io.prometheus.client` for each family, preceded by its length.
 
 use super::format::TOTAL;
+use super::page_family::{OfSection, PageFamily};
 use super::unit::unit_in_name;
-use super::writer::CHUNK_BYTES;
-use super::{Escaping, ExpositionWriter, Section, exemplars};
+use super::{Escaping, ExpositionWriter, exemplars};
 use crate::export::wire::{bytes, close, delimited, field_len, fixed64, length, number, open, varint};
-use crate::model::{Exemplar, ExponentialBuckets, FamilyType, Histogram, SampleRef, SelectedFamily, Summary, Value, ZERO_THRESHOLD};
+use crate::model::{Exemplar, ExponentialBuckets, FamilyType, Histogram, SampleRef, Summary, Value, ZERO_THRESHOLD};
 
 impl ExpositionWriter<'_> {
-    /// Writes a family.
-    pub(super) fn protobuf(&mut self, name: &str, kind: FamilyType, of_targets: &[(&Section, SelectedFamily<'_>)]) -> Option<()> {
-        let header = header(name, kind, of_targets);
-        let escaping = self.settings.format.escaping();
-        let series_dropped = self.omitted.series_dropped;
-        // Most families fit into a chunk. The others are only measured here, and encoded again while they are sent.
-        let (mut message, mut message_len, mut fits) = (header.clone(), header.len(), true);
-        self.each_series(of_targets, add_label, |_, sample, names, labels| {
-            let before = message.len();
-            metric(&mut message, kind, sample, names.as_deref(), labels, escaping);
-            message_len += message.len() - before;
-            if message.len() > CHUNK_BYTES {
-                fits = false;
-                message.clear();
-            }
-            Some(())
-        })?;
-        length(&mut self.buffer, message_len);
-        if fits {
-            self.buffer.extend_from_slice(&message);
-            return self.flush_if_full();
-        }
-        drop(message);
-        self.omitted.series_dropped = series_dropped;
+    /// Writes a family up to its first series. `series_len` is the length of all series.
+    pub(super) fn protobuf_begin(&mut self, family: &PageFamily<'_>, series_len: usize) {
+        let header = header(family);
+        length(&mut self.buffer, header.len() + series_len);
         self.buffer.extend_from_slice(&header);
-        self.each_series(of_targets, add_label, |writer, sample, names, labels| {
+    }
+
+    /// Writes the series of a section's family.
+    pub(super) fn protobuf_series(&mut self, kind: FamilyType, of_section: &OfSection<'_>) -> Option<()> {
+        let escaping = self.settings.format.escaping();
+        self.each_series(of_section, add_label, |writer, sample, names, labels| {
             metric(&mut writer.buffer, kind, sample, names.as_deref(), labels, escaping);
             writer.flush_if_full()
         })
     }
+
+    /// Returns the length of all series of a family, which are encoded and discarded.
+    pub(super) fn protobuf_series_len(&mut self, family: &PageFamily<'_>) -> usize {
+        let escaping = self.settings.format.escaping();
+        let series_dropped = self.omitted.series_dropped;
+        let (mut encoded, mut len) = (Vec::new(), 0);
+        for of_section in &family.of_sections {
+            self.each_series(of_section, add_label, |_, sample, names, labels| {
+                encoded.clear();
+                metric(&mut encoded, family.kind, sample, names.as_deref(), labels, escaping);
+                len += encoded.len();
+                Some(())
+            });
+        }
+        self.omitted.series_dropped = series_dropped;
+        len
+    }
 }
 
 /// Returns the fields of a family before its metrics.
-fn header(name: &str, kind: FamilyType, of_targets: &[(&Section, SelectedFamily<'_>)]) -> Vec<u8> {
+fn header(family: &PageFamily<'_>) -> Vec<u8> {
     const NAME: u8 = delimited(1);
     const HELP: u8 = delimited(2);
     const TYPE: u8 = varint(3);
     const UNIT: u8 = delimited(5);
+    let (name, kind) = (&*family.name, family.kind);
     let mut header = Vec::new();
     bytes(&mut header, NAME, name.as_bytes());
-    if let Some(help) = of_targets.iter().map(|(_, family)| family.help()).find(|help| !help.is_empty()) {
-        bytes(&mut header, HELP, help.as_bytes());
+    if !family.help.is_empty() {
+        bytes(&mut header, HELP, family.help.as_bytes());
     }
     header.extend_from_slice(&[TYPE, type_number(kind)]);
-    let family = if kind == FamilyType::Counter { name.strip_suffix(TOTAL).unwrap_or(name) } else { name };
-    if let Some(unit) = unit_in_name(family, kind, of_targets) {
+    let base = if kind == FamilyType::Counter { name.strip_suffix(TOTAL).unwrap_or(name) } else { name };
+    if let Some(unit) = unit_in_name(family, base, kind) {
         bytes(&mut header, UNIT, unit.as_bytes());
     }
     header

@@ -12,7 +12,7 @@ use std::sync::{Arc, Weak};
 pub struct Section {
     pub(super) native: Arc<SelectedFamilies>,
     /// `job` and `instance`, which are added to each series.
-    pub(super) identity: Option<(String, String)>,
+    pub(super) identity: Option<(Arc<str>, Arc<str>)>,
     /// True for canonical metrics and self-metrics.
     pub(super) is_postmeters: bool,
 }
@@ -33,7 +33,8 @@ impl Section {
     /// Creates a section of native families, with `job` and `instance`.
     #[must_use]
     pub fn of_target(native: Arc<SelectedFamilies>, identity: &Identity) -> Self {
-        Self { native, identity: Some((identity.job().to_owned(), identity.instance().to_owned())), is_postmeters: false }
+        let [(_, instance), (_, job)] = identity.labels();
+        Self { native, identity: Some((job, instance)), is_postmeters: false }
     }
 
     /// Returns the number of series.
@@ -44,7 +45,7 @@ impl Section {
 
     /// Returns the labels that each series of a family gets in addition to its own.
     pub(super) fn labels(&self, settings: &PageSettings, family: &SelectedFamily<'_>) -> impl Iterator<Item = (&'static str, &str)> {
-        let of_target = self.identity.iter().flat_map(|(job, instance)| [("instance", instance.as_str()), ("job", job.as_str())]);
+        let of_target = self.identity.iter().flat_map(|(job, instance)| [("instance", &**instance), ("job", &**job)]);
         // Series of another scope have its labels already, and `target_info` is not a metric.
         let has_scope = settings.scope_labels && family.scope().is_none() && family.native_name() != TARGET_INFO;
         let of_scope = [
@@ -71,7 +72,7 @@ impl Section {
 #[derive(Debug)]
 pub struct SectionKey {
     native: Weak<SelectedFamilies>,
-    identity: Option<(String, String)>,
+    identity: Option<(Arc<str>, Arc<str>)>,
 }
 
 impl SectionKey {

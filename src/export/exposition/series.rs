@@ -1,37 +1,37 @@
-//! The series of a family on a page: those of all targets, with the names of their labels, without duplicates.
+//! The series of a family of one section, with the names of their labels, without duplicates.
 
+use super::ExpositionWriter;
 use super::names::{Escaping, escaped_label_names};
-use super::{ExpositionWriter, Section};
+use super::page_family::OfSection;
 use crate::model::{SampleRef, SelectedFamily};
 use std::collections::HashSet;
 use std::hash::BuildHasher;
 
 impl ExpositionWriter<'_> {
-    /// Calls `write` for each series of a family, with the escaped names of its labels if some need escaping, and with the encoded labels of
-    /// its section, to which `encode` adds each. Ends early if `write` returns `None`.
+    /// Calls `write` for each series of a section's family, with the escaped names of its labels if some need escaping, and with the encoded
+    /// labels of the section, to which `encode` adds each. Ends early if `write` returns `None`.
     pub(super) fn each_series(
         &mut self,
-        of_targets: &[(&Section, SelectedFamily<'_>)],
+        (section, family): &OfSection<'_>,
         encode: impl Fn(&mut Vec<u8>, &str, &str),
         mut write: impl FnMut(&mut Self, &SampleRef<'_>, Option<Vec<String>>, &[u8]) -> Option<()>,
     ) -> Option<()> {
         let escaping = self.settings.format.escaping();
-        let mut section_labels = Vec::new();
-        for (section, family) in of_targets {
-            section_labels.clear();
-            section.labels(&self.settings, family).for_each(|(name, value)| encode(&mut section_labels, name, value));
-            let mut written = None;
-            for sample in family.samples() {
-                let names = escaped_label_names(&sample, escaping);
-                if let Some(names) = &names
-                    && !written.get_or_insert_with(|| WrittenSeries::unescaped_of(family, escaping)).insert_escaped(&sample, names)
-                {
-                    self.omitted.series_dropped += 1;
-                    continue;
-                }
-                write(self, &sample, names, &section_labels)?;
+        let mut section_labels = std::mem::take(&mut self.section_labels);
+        section_labels.clear();
+        section.labels(&self.settings, family).for_each(|(name, value)| encode(&mut section_labels, name, value));
+        let mut written = None;
+        for sample in family.samples() {
+            let names = escaped_label_names(&sample, escaping);
+            if let Some(names) = &names
+                && !written.get_or_insert_with(|| WrittenSeries::unescaped_of(family, escaping)).insert_escaped(&sample, names)
+            {
+                self.omitted.series_dropped += 1;
+                continue;
             }
+            write(self, &sample, names, &section_labels)?;
         }
+        self.section_labels = section_labels;
         Some(())
     }
 }

@@ -4,6 +4,7 @@ mod escaping;
 mod extras;
 mod measured;
 mod protobuf;
+mod sections;
 
 use super::*;
 use crate::format::prometheus;

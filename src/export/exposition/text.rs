@@ -5,44 +5,66 @@
 
 use super::format::{CREATED, open_metrics_suffix, type_name};
 use super::names::{Escaping, is_label_name, is_metric_name, label_name};
+use super::page_family::{OfSection, PageFamily};
 use super::unit::unit_in_name;
-use super::{ExpositionWriter, Section, exemplars};
+use super::{ExpositionWriter, Format, exemplars};
 use crate::model::short_bytes::append;
-use crate::model::{Exemplar, FamilyType, Histogram, SampleRef, SelectedFamily, Summary, Value, is_plain_label_name};
+use crate::model::{Exemplar, FamilyType, Histogram, SampleRef, Summary, Value, is_plain_label_name};
 
-impl ExpositionWriter<'_> {
-    /// Writes a family. `is_used` returns true if another family has this name.
-    pub(super) fn text(
-        &mut self,
-        name: &str,
-        kind: FamilyType,
-        of_targets: &[(&Section, SelectedFamily<'_>)],
-        is_used: impl Fn(&str) -> bool,
-    ) -> Option<()> {
-        let format = self.settings.format;
-        let (family, kind) = match open_metrics_suffix(kind).filter(|_| format.is_open_metrics()) {
+/// The name and the type that a family has in a text format.
+pub(super) struct TextFamily {
+    /// The length of the name of the family, which OpenMetrics has without the suffix of its samples.
+    name_len: usize,
+    kind: FamilyType,
+    /// True if the name is quoted and written among the labels.
+    is_quoted: bool,
+}
+
+impl TextFamily {
+    /// `is_used` returns true if another family has this name.
+    pub(super) fn new(family: &PageFamily<'_>, format: Format, is_used: impl Fn(&str) -> bool) -> Self {
+        let name = &*family.name;
+        let (name_len, kind) = match open_metrics_suffix(family.kind).filter(|_| format.is_open_metrics()) {
             Some(suffix) => match name.strip_suffix(suffix) {
                 // In OpenMetrics a gauge `x` and a counter `x_total` would be two families with the same name.
-                Some(family) if !family.is_empty() && !is_used(family) => (family, kind),
-                _ => (name, FamilyType::Unknown),
+                Some(base) if !base.is_empty() && !is_used(base) => (base.len(), family.kind),
+                _ => (name.len(), FamilyType::Unknown),
             },
-            None => (name, kind),
+            None => (name.len(), family.kind),
         };
-        let help = of_targets.iter().map(|(_, family)| family.help()).find(|help| !help.is_empty()).unwrap_or_default();
-        if !help.is_empty() {
-            self.comment_start("# HELP ", family);
-            escape(&mut self.buffer, help, format.is_open_metrics());
+        Self { name_len, kind, is_quoted: !is_metric_name(name) }
+    }
+
+    /// The name of the family without the suffix of its samples.
+    fn name<'a>(&self, family: &'a PageFamily<'_>) -> &'a str {
+        family.name.get(..self.name_len).unwrap_or_default()
+    }
+}
+
+impl ExpositionWriter<'_> {
+    /// Writes the comments of a family.
+    pub(super) fn text_comments(&mut self, family: &PageFamily<'_>, text: &TextFamily) {
+        let (format, name) = (self.settings.format, text.name(family));
+        if !family.help.is_empty() {
+            self.comment_start("# HELP ", name);
+            escape(&mut self.buffer, family.help, format.is_open_metrics());
             self.buffer.push(b'\n');
         }
-        self.comment_start("# TYPE ", family);
-        self.push_all(&[type_name(format, kind), "\n"]);
-        if let Some(unit) = unit_in_name(family, kind, of_targets).filter(|_| format.is_open_metrics()) {
-            self.comment_start("# UNIT ", family);
+        self.comment_start("# TYPE ", name);
+        self.push_all(&[type_name(format, text.kind), "\n"]);
+        if format.is_open_metrics()
+            && let Some(unit) = unit_in_name(family, name, text.kind)
+        {
+            self.comment_start("# UNIT ", name);
             self.push_all(&[unit, "\n"]);
         }
-        let is_quoted = !is_metric_name(name);
-        self.each_series(of_targets, add_label, |writer, sample, names, suffix| {
-            writer.sample(&Series { family, name, kind, is_quoted, sample, names, suffix });
+    }
+
+    /// Writes the series of a section's family.
+    pub(super) fn text_series(&mut self, family: &PageFamily<'_>, text: &TextFamily, of_section: &OfSection<'_>) -> Option<()> {
+        let (name, kind, is_quoted) = (&*family.name, text.kind, text.is_quoted);
+        self.each_series(of_section, add_label, |writer, sample, names, suffix| {
+            writer.sample(&Series { family: text.name(family), name, kind, is_quoted, sample, names, suffix });
             writer.flush_if_full()
         })
     }

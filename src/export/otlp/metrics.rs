@@ -21,6 +21,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, ScopeMetrics};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
+use std::borrow::Cow;
 
 /// The default size limit of a request.
 pub const REQUEST_BYTES_MAX: usize = crate::config::REQUEST_BYTES_DEFAULT;
@@ -136,7 +137,7 @@ struct TargetCursor<'a> {
     resource: &'a [u8],
     identity: &'a [u8],
     /// The remaining canonical metrics, in reverse order.
-    canonical: Vec<ScopeMetrics>,
+    canonical: Vec<Cow<'a, ScopeMetrics>>,
     native: NativeCursor<'a>,
 }
 
@@ -207,7 +208,7 @@ impl<'a> TargetCursor<'a> {
         let scope_bytes_max = bytes_max.saturating_sub(metrics.resource.len() + ENVELOPE_BYTES_MAX);
         let mut canonical = Vec::new();
         for scope in metrics.canonical.iter().filter(|scope| !scope.metrics.is_empty()) {
-            split_scope(scope.clone(), scope_bytes_max, &mut canonical);
+            split_scope(Cow::Borrowed(scope), scope_bytes_max, &mut canonical);
         }
         canonical.reverse();
         let native = NativeCursor::new(&metrics.native);
@@ -235,7 +236,7 @@ pub fn message(all: &[TargetMetrics]) -> ExportMetricsServiceRequest {
 }
 
 /// Halves a scope that is too large: by its metrics, then by the points of one metric.
-fn split_scope(scope: ScopeMetrics, bytes_max: usize, parts: &mut Vec<ScopeMetrics>) {
+fn split_scope<'a>(scope: Cow<'a, ScopeMetrics>, bytes_max: usize, parts: &mut Vec<Cow<'a, ScopeMetrics>>) {
     if scope.encoded_len() <= bytes_max {
         return parts.push(scope);
     }
@@ -256,7 +257,7 @@ fn split_scope(scope: ScopeMetrics, bytes_max: usize, parts: &mut Vec<ScopeMetri
     match halves {
         Some((first, second)) => {
             for metrics in [first, second] {
-                split_scope(ScopeMetrics { metrics, ..scope.clone() }, bytes_max, parts);
+                split_scope(Cow::Owned(ScopeMetrics { metrics, ..scope.as_ref().clone() }), bytes_max, parts);
             }
         }
         None => parts.push(scope),

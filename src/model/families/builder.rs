@@ -15,6 +15,10 @@ pub const HELP_BYTES_MAX: usize = 2048;
 const UNIT_BYTES_MAX: usize = 64;
 /// A series with more labels is unreadable.
 pub const LABELS_PER_SERIES_MAX: usize = 64;
+/// The bytes of a body for which room for one series is reserved: less than most series have.
+const BYTES_PER_SERIES: usize = 64;
+/// The series for which room is reserved at most. Longer lists grow.
+const RESERVED_SERIES_MAX: usize = 128;
 
 /// Builds [`Families`] while a reader goes through the body.
 #[derive(Debug)]
@@ -36,7 +40,22 @@ impl<'a> FamiliesBuilder<'a> {
     #[must_use]
     pub fn new(body: &'a str, limits: ReadingLimits) -> Self {
         let (out, name_indices) = (Families::default(), HashMap::default());
-        Self { body, out, limits, exceeded: None, timestamp: None, name_indices, has_unstored_name: false }
+        let mut builder = Self { body, out, limits, exceeded: None, timestamp: None, name_indices, has_unstored_name: false };
+        builder.reserve_series(body.len() / BYTES_PER_SERIES);
+        builder
+    }
+
+    /// Reserves room for this number of series, so that short lists need not grow.
+    pub fn reserve_series(&mut self, series: usize) {
+        let series = series.min(RESERVED_SERIES_MAX);
+        self.out.families.reserve(series);
+        self.out.samples.reserve(series);
+        self.out.labels.reserve(series);
+    }
+
+    /// Reserves room for text that is not a part of the body.
+    pub fn reserve_text(&mut self, bytes: usize) {
+        self.out.added_text.reserve(bytes);
     }
 
     /// The limits of the response.

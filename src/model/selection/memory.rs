@@ -81,8 +81,11 @@ impl SelectedFamilies {
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         let bodies: usize = self.bodies.iter().map(Families::memory_bytes).sum();
-        let slice = |slice: &FamilySlice| size_of::<FamilySlice>() + slice.dropped.capacity() * 8;
-        let family = |family: &FamilySlices| size_of::<FamilySlices>() + family.slices.iter().map(slice).sum::<usize>();
+        let dropped = |slice: &FamilySlice| slice.dropped.capacity() * 8;
+        let family = |family: &FamilySlices| {
+            let slices = if family.slices.spilled() { family.slices.capacity() * size_of::<FamilySlice>() } else { 0 };
+            size_of::<FamilySlices>() + slices + family.slices.iter().map(dropped).sum::<usize>()
+        };
         bodies + self.families.iter().map(family).sum::<usize>()
     }
 

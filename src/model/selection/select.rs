@@ -4,6 +4,7 @@ use super::slice::{FamilySlice, FamilySlices};
 use super::{FamilySelection, SelectedFamilies};
 use crate::model::identity::repeated;
 use crate::model::{Families, FamilyType, Repair};
+use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -24,6 +25,7 @@ impl SelectedFamilies {
             indices.extend(families.iter().enumerate().map(|(index, family)| (family.name(), body, index)));
         }
         indices.sort_by_key(|(name, ..)| *name);
+        selected.families.reserve_exact(indices.len());
         for same_name in indices.chunk_by(|a, b| a.0 == b.0) {
             match choose(same_name[0].0) {
                 Some(selection) => selected.add_family(&bodies, same_name, selection, series_max),
@@ -38,10 +40,15 @@ impl SelectedFamilies {
     }
 
     fn add_family(&mut self, bodies: &[Families], same_name: &[FamilyIndex<'_>], selection: FamilySelection, series_max: usize) {
-        let (kind, slices) = (FamilyType::Unknown, Vec::with_capacity(same_name.len()));
+        let (kind, slices) = (FamilyType::Unknown, SmallVec::new());
         let mut out = FamilySlices { kind, is_retyped: false, is_incomplete: false, scope: None, slices, kept: 0 };
         // A series can appear in several slices, and twice in one.
-        let may_repeat = same_name.len() > 1 || same_name.iter().any(|(_, body, _)| !bodies[*body].are_series_unique());
+        let has_one_series =
+            |(_, body, index): &FamilyIndex<'_>| bodies[*body].nth(*index).is_some_and(|family| family.samples().len() == 1);
+        let may_repeat = match same_name {
+            [one] => !bodies[one.1].are_series_unique() && !has_one_series(one),
+            _ => true,
+        };
         let mut identities = Vec::new();
         for (_, body, index) in same_name {
             let Some(family) = bodies[*body].nth(*index) else { continue };

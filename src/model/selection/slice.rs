@@ -1,6 +1,7 @@
 //! A selected family and the parts of it that the response bodies contain.
 
 use crate::model::FamilyType;
+use smallvec::SmallVec;
 
 /// A selected family: one slice for each response body that contains it.
 #[derive(Clone, Debug)]
@@ -12,7 +13,8 @@ pub(super) struct FamilySlices {
     pub is_incomplete: bool,
     /// The index of its instrumentation scope, if labels name one.
     pub scope: Option<usize>,
-    pub slices: Vec<FamilySlice>,
+    /// Nearly always one, which is stored in place.
+    pub slices: SmallVec<[FamilySlice; 1]>,
     /// The number of selected series.
     pub kept: usize,
 }

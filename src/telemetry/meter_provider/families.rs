@@ -6,6 +6,9 @@ use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, Re
 use std::borrow::Cow;
 use std::time::SystemTime;
 
+/// About how many bytes the labels of a metric's series have.
+const TEXT_PER_METRIC: usize = 256;
+
 /// Converts collected metrics. Each series gets the labels `extra`. `start` returns the start time of a counter, given its name and the
 /// start time that the SDK sets. Histograms are measured by Postmeter, so the SDK's is correct.
 pub(in crate::telemetry) fn families_from(
@@ -17,7 +20,10 @@ pub(in crate::telemetry) fn families_from(
     // No limits: the number of series is limited where the points are made.
     let mut out = FamiliesBuilder::new("", ReadingLimits::NONE);
     let names = LabelNames::of(collected, strategy);
-    for metric in collected.scope_metrics().flat_map(|scope| scope.metrics()) {
+    let metrics = || collected.scope_metrics().flat_map(|scope| scope.metrics());
+    out.reserve_series(metrics().count());
+    out.reserve_text(metrics().map(|metric| metric.name().len() + metric.description().len() + TEXT_PER_METRIC).sum());
+    for metric in metrics() {
         let mut series = match metric.data() {
             AggregatedMetrics::F64(data) => MetricSeries::of(data, metric, |n| n, &start),
             AggregatedMetrics::U64(data) => MetricSeries::of(data, metric, |n| n as f64, &start),

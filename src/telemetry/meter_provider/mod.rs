@@ -59,7 +59,7 @@ pub struct TargetMeterProvider {
     system: &'static str,
     resource: Resource,
     /// The labels `job` and `instance`.
-    labels: [(&'static str, String); 2],
+    labels: [(&'static str, Arc<str>); 2],
     /// Locked while points are set and collected, so that two collections do not mix.
     instruments: Mutex<Instruments>,
 }
@@ -87,7 +87,7 @@ impl TargetMeterProvider {
 
     /// The points as families with the labels `job` and `instance`, for the pull.
     pub fn gather(&self, points: Vec<Point>, strategy: TranslationStrategy, starts: &CounterStarts) -> SelectedFamilies {
-        let labels = self.labels.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let labels = self.labels.each_ref().map(|(name, value)| (*name, &**value));
         families_from(&self.collected(points), strategy, &labels, |metric, _| starts.of_metric(metric))
     }
 

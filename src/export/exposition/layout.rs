@@ -1,0 +1,164 @@
+//! The form of a family in the format of a page, and the order in which series are written.
+//!
+//! # Section by section
+//!
+//! A page lists the series of a family one after the other, but those of a thousand targets lie far apart in memory: reading them family
+//! by family took ten times as long as writing them. So a few families are written at the same time, each in a buffer of its own, section
+//! by section.
+
+use super::json::Shape;
+use super::page_family::{OfSection, PageFamily};
+use super::text::TextFamily;
+use super::writer::LINE_BYTES;
+use super::{ExpositionWriter, Format, Section};
+
+/// The number of lines that are written section by section at most.
+const BATCH_LINES_MAX: usize = 8192;
+/// The number of lines of each section that are written section by section, also if there are very many sections.
+const BATCH_LINES_PER_SECTION: usize = 64;
+
+/// The form of a family in the format of the page.
+enum Form<'a> {
+    Text(TextFamily),
+    Json(Shape<'a>),
+    Protobuf,
+}
+
+/// A family with its form.
+pub(super) struct LaidOutFamily<'a, 's> {
+    family: &'a PageFamily<'s>,
+    form: Form<'s>,
+}
+
+impl<'a, 's> LaidOutFamily<'a, 's> {
+    /// `is_used` returns true if another family has this name.
+    pub(super) fn new(family: &'a PageFamily<'s>, format: Format, is_used: impl Fn(&str) -> bool) -> Self {
+        let form = match format {
+            Format::Json => Form::Json(Shape::of(family)),
+            Format::Protobuf(_) => Form::Protobuf,
+            Format::Text | Format::TextV1(_) | Format::OpenMetrics(_) => Form::Text(TextFamily::new(family, format, is_used)),
+        };
+        Self { family, form }
+    }
+}
+
+/// The families that are written next.
+pub(super) struct Batch<'a, 's> {
+    sections: &'s [Section],
+    families: Vec<LaidOutFamily<'a, 's>>,
+    lines: usize,
+    lines_max: usize,
+}
+
+impl<'a, 's> Batch<'a, 's> {
+    pub(super) fn new(sections: &'s [Section]) -> Self {
+        let lines_max = BATCH_LINES_MAX.max(sections.len() * BATCH_LINES_PER_SECTION);
+        Self { sections, families: Vec::new(), lines: 0, lines_max }
+    }
+
+    /// Adds a family. If the batch would become too large, it is written first. Returns `None` if the client has disconnected.
+    pub(super) fn add(&mut self, family: LaidOutFamily<'a, 's>, writer: &mut ExpositionWriter<'_>) -> Option<()> {
+        if self.lines + family.family.lines > self.lines_max {
+            self.write(writer)?;
+        }
+        self.lines += family.family.lines;
+        self.families.push(family);
+        Some(())
+    }
+
+    /// Writes all families of the batch. Returns `None` if the client has disconnected.
+    pub(super) fn write(&mut self, writer: &mut ExpositionWriter<'_>) -> Option<()> {
+        // The length of a Protobuf message precedes it, so that it must be in a buffer, or be encoded twice.
+        let is_buffered = self.sections.len() > 1 || matches!(writer.settings.format, Format::Protobuf(_));
+        if is_buffered && self.lines <= self.lines_max {
+            writer.section_by_section(self.sections, &self.families)?;
+        } else {
+            self.families.iter().try_for_each(|family| writer.family(family))?;
+        }
+        self.families.clear();
+        self.lines = 0;
+        Some(())
+    }
+}
+
+impl ExpositionWriter<'_> {
+    /// Writes a family.
+    fn family(&mut self, family: &LaidOutFamily<'_, '_>) -> Option<()> {
+        let series_len = match family.form {
+            Form::Protobuf => self.protobuf_series_len(family.family),
+            Form::Text(_) | Form::Json(_) => 0,
+        };
+        self.begin(family, series_len);
+        for (index, of_section) in family.family.of_sections.iter().enumerate() {
+            self.series_of(family, of_section, index)?;
+        }
+        self.end(family)
+    }
+
+    /// Writes the families of a batch, whose series are collected section by section.
+    fn section_by_section(&mut self, sections: &[Section], families: &[LaidOutFamily<'_, '_>]) -> Option<()> {
+        let mut parts: Vec<Part> = families.iter().map(|_| Part::default()).collect();
+        let full_len = std::mem::replace(&mut self.full_len, usize::MAX);
+        for section in sections {
+            for (family, part) in families.iter().zip(&mut parts) {
+                let of_sections = family.family.of_sections.get(part.written..).unwrap_or_default();
+                for of_section in of_sections.iter().take_while(|(of, _)| std::ptr::eq(*of, section)) {
+                    std::mem::swap(&mut self.buffer, &mut part.series);
+                    self.series_of(family, of_section, part.written)?;
+                    std::mem::swap(&mut self.buffer, &mut part.series);
+                    part.written += 1;
+                }
+            }
+        }
+        self.full_len = full_len;
+        for (family, Part { series, .. }) in families.iter().zip(parts) {
+            self.begin(family, series.len());
+            for piece in series.chunks(LINE_BYTES) {
+                self.buffer.extend_from_slice(piece);
+                self.flush_if_full()?;
+            }
+            self.end(family)?;
+        }
+        Some(())
+    }
+
+    /// Writes a family up to its first series. `series_len` is the length of all series, if the format is Protobuf.
+    fn begin(&mut self, LaidOutFamily { family, form }: &LaidOutFamily<'_, '_>, series_len: usize) {
+        match form {
+            Form::Text(text) => self.text_comments(family, text),
+            Form::Json(shape) => self.json_begin(family, shape),
+            Form::Protobuf => self.protobuf_begin(family, series_len),
+        }
+        self.is_first = false;
+    }
+
+    /// Writes the series of the section with this index among those of the family.
+    fn series_of(
+        &mut self,
+        LaidOutFamily { family, form }: &LaidOutFamily<'_, '_>,
+        of_section: &OfSection<'_>,
+        index: usize,
+    ) -> Option<()> {
+        match form {
+            Form::Text(text) => self.text_series(family, text, of_section),
+            Form::Json(shape) => self.json_series(shape, of_section, index == 0),
+            Form::Protobuf => self.protobuf_series(family.kind, of_section),
+        }
+    }
+
+    /// Writes the end of a family.
+    fn end(&mut self, family: &LaidOutFamily<'_, '_>) -> Option<()> {
+        if let Form::Json(shape) = &family.form {
+            self.json_end(shape);
+        }
+        self.flush_if_full()
+    }
+}
+
+/// The series of a family that have been written so far.
+#[derive(Default)]
+struct Part {
+    series: Vec<u8>,
+    /// The number of sections whose series are included.
+    written: usize,
+}
