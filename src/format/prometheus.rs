@@ -59,11 +59,14 @@ pub fn read_unterminated(body: String) -> Result<Families, ReadError> {
 /// If the last line is another one.
 pub fn check_complete(content_type: &str, body: &[u8]) -> Result<(), ReadError> {
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    let last = body.trim_ascii_end().rsplit(|byte| *byte == b'\n').next();
-    if media_type.eq_ignore_ascii_case("application/openmetrics-text") && last != Some(b"# EOF") {
-        return Err(ReadError::Malformed("it is incomplete: OpenMetrics that does not end with # EOF".to_owned()));
+    if !media_type.eq_ignore_ascii_case("application/openmetrics-text") {
+        return Ok(());
     }
-    Ok(())
+    // The last line is not searched for: a response without line breaks would be read as a whole.
+    match body.trim_ascii_end().strip_suffix(b"# EOF") {
+        Some([] | [.., b'\n']) => Ok(()),
+        _ => Err(ReadError::Malformed("it is incomplete: OpenMetrics that does not end with # EOF".to_owned())),
+    }
 }
 
 fn read_within(limits: ReadingLimits, body: String, last_line: LastLine) -> Result<Families, ReadError> {

@@ -68,14 +68,20 @@ fn copy_chunks<const N: usize>(to: &mut [u8], from: &[u8]) {
 /// Returns true if both are equal.
 #[inline]
 pub(crate) fn are_equal(a: &[u8], b: &[u8]) -> bool {
-    const N: usize = size_of::<u128>();
-    if a.len() != b.len() {
-        return false;
-    }
-    let (Some(last_a), Some(last_b)) = (a.last_chunk::<N>(), b.last_chunk::<N>()) else { return a == b };
-    let is_equal = |a: &[u8; N], b: &[u8; N]| u128::from_ne_bytes(*a) == u128::from_ne_bytes(*b);
+    a.len() == b.len()
+        && match a.len() {
+            16.. => have_equal_chunks::<16>(a, b),
+            8.. => have_equal_chunks::<8>(a, b),
+            4.. => have_equal_chunks::<4>(a, b),
+            _ => a.iter().eq(b),
+        }
+}
+
+/// Compares at least `N` bytes of equally long texts, `N` at a time. The last ones overlap the others.
+#[inline]
+fn have_equal_chunks<const N: usize>(a: &[u8], b: &[u8]) -> bool {
     let mut chunks = a.as_chunks::<N>().0.iter().zip(b.as_chunks::<N>().0);
-    chunks.all(|(a, b)| is_equal(a, b)) && is_equal(last_a, last_b)
+    chunks.all(|(a, b)| a == b) && a.last_chunk::<N>() == b.last_chunk::<N>()
 }
 
 #[cfg(test)]

@@ -15,7 +15,10 @@ use super::{ExpositionWriter, Format, Section};
 /// The number of lines that are written section by section at most.
 const BATCH_LINES_MAX: usize = 8192;
 /// The number of lines of each section that are written section by section, also if there are very many sections.
-const BATCH_LINES_PER_SECTION: usize = 64;
+const BATCH_LINES_PER_SECTION: usize = 16;
+
+/// The length that a line is expected to have.
+const LINE_BYTES_EXPECTED: usize = 128;
 
 /// The form of a family in the format of the page.
 enum Form<'a> {
@@ -97,7 +100,7 @@ impl ExpositionWriter<'_> {
 
     /// Writes the families of a batch, whose series are collected section by section.
     fn section_by_section(&mut self, sections: &[Section], families: &[LaidOutFamily<'_, '_>]) -> Option<()> {
-        let mut parts: Vec<Part> = families.iter().map(|_| Part::default()).collect();
+        let mut parts: Vec<Part> = families.iter().map(|family| Part::new(family.family)).collect();
         let full_len = std::mem::replace(&mut self.full_len, usize::MAX);
         for section in sections {
             for (family, part) in families.iter().zip(&mut parts) {
@@ -156,9 +159,14 @@ impl ExpositionWriter<'_> {
 }
 
 /// The series of a family that have been written so far.
-#[derive(Default)]
 struct Part {
     series: Vec<u8>,
     /// The number of sections whose series are included.
     written: usize,
+}
+
+impl Part {
+    fn new(family: &PageFamily<'_>) -> Self {
+        Self { series: Vec::with_capacity(family.lines * LINE_BYTES_EXPECTED), written: 0 }
+    }
 }

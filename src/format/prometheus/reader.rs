@@ -4,6 +4,7 @@ use super::labels::{self, Label, is_name, is_utf8_name, unescape};
 use super::pending::{self, PendingDistributions};
 use super::plain_line::PlainLine;
 use super::sample_value::{SampleValue, TimestampUnit, parse_sample_value, unix_nanos};
+use crate::model::short_bytes::are_equal;
 use crate::model::{FamiliesBuilder, FamilyType, Repair, Text};
 use memchr::memchr;
 use std::borrow::Cow;
@@ -120,7 +121,11 @@ impl<'b, 'a> Reader<'b, 'a> {
     /// Returns `true` if samples with this name are numbers of the current family, so that a sample does not change the family.
     fn is_of_family(&self, name: &str) -> bool {
         let suffix = if self.has_suffix { sample_suffix(self.kind) } else { "" };
-        self.kind.is_number() && !self.family.is_empty() && name.strip_prefix(&*self.family) == Some(suffix)
+        let family = self.family.as_bytes();
+        let has_name = || {
+            name.as_bytes().split_at_checked(family.len()).is_some_and(|(begin, end)| are_equal(begin, family) && end == suffix.as_bytes())
+        };
+        self.kind.is_number() && !family.is_empty() && has_name()
     }
 
     /// Reads a comment or a sample. Returns `None` if the line is neither.

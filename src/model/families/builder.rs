@@ -3,6 +3,7 @@
 use super::label::LABEL_NAMES_MAX;
 use super::sample::{Sample, Shape};
 use super::{Families, Family, FamilyType, Label, LabelName, PageEdge, Text};
+use crate::model::short_bytes::are_equal;
 use crate::model::{Histogram, LimitExceeded, ReadingLimits, Repair, Repairs, Summary, cut};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
@@ -199,7 +200,7 @@ impl<'a> FamiliesBuilder<'a> {
     /// Returns true if the label name with this index is equal to `name`.
     fn is_stored_as(&self, index: u16, name: Text) -> bool {
         let stored = self.out.names.get(usize::from(index)).map(|stored| stored.text);
-        stored.is_some_and(|stored| stored == name || (stored.len() == name.len() && self.bytes(stored) == self.bytes(name)))
+        stored.is_some_and(|stored| stored == name || are_equal(self.bytes(stored), self.bytes(name)))
     }
 
     #[cold]
@@ -214,7 +215,7 @@ impl<'a> FamiliesBuilder<'a> {
         }
         let index = self.out.names.len();
         (index < LABEL_NAMES_MAX).then(|| {
-            self.out.names.push(new);
+            self.out.push_name(new);
             self.name_indices.insert(key, index as u16);
             index as u16
         })

@@ -71,7 +71,7 @@ impl CompactCopy {
         let text = self.text(name);
         let next = self.out.names.len() as u16;
         *self.names.entry(text).or_insert_with(|| {
-            self.out.names.push(LabelName::new(text, name.as_bytes()));
+            self.out.push_name(LabelName::new(text, name.as_bytes()));
             next
         })
     }

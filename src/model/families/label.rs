@@ -67,14 +67,20 @@ impl Families {
     /// Returns true if every version of Prometheus supports the names of these labels.
     pub(super) fn has_plain_names(&self, labels: &[Label]) -> bool {
         let is_plain = |label: &Label| self.names.get(usize::from(label.name)).is_some_and(|name| name.is_plain);
-        labels.iter().all(is_plain)
+        !self.has_special_names || labels.iter().all(is_plain)
+    }
+
+    /// Stores a label name.
+    pub(super) fn push_name(&mut self, name: LabelName) {
+        self.has_special_names |= !name.is_plain;
+        self.names.push(name);
     }
 
     /// Adds a label name, after the response was read. Returns `None` if there are too many.
     pub(in crate::model) fn add_label_name(&mut self, name: &str) -> Option<u16> {
         let index = u16::try_from(self.names.len()).ok()?;
         let text = self.add_text(name);
-        self.names.push(LabelName::new(text, name.as_bytes()));
+        self.push_name(LabelName::new(text, name.as_bytes()));
         Some(index)
     }
 }

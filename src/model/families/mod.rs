@@ -90,6 +90,8 @@ pub struct Families {
     pub(super) labels: Vec<Label>,
     /// The label names, each stored once.
     pub(super) names: Vec<LabelName>,
+    /// A name is not supported by every version of Prometheus.
+    has_special_names: bool,
     histograms: Vec<Histogram>,
     summaries: Vec<Summary>,
     repairs: Repairs,

@@ -12,6 +12,7 @@ mod labels;
 
 use super::forged;
 use crate::format::prometheus::{self, PlainLine};
+use crate::model::short_bytes::are_equal;
 use crate::model::{Families, Repair, Repairs};
 use crate::source::ReadError;
 use kept_lines::KeptLines;
@@ -243,8 +244,10 @@ impl<'a> LineChecker<'a> {
         if family.is_empty() {
             return true;
         }
+        if are_equal(name.as_bytes(), family.as_bytes()) {
+            return !is_histogram;
+        }
         match name.strip_prefix(family) {
-            Some("") => !is_histogram,
             Some("_bucket" | "_sum" | "_count") => is_histogram,
             _ => false,
         }
