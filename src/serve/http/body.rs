@@ -1,9 +1,10 @@
 //! Streamed response bodies: written by one thread, compressed if the client supports it, and sent in chunks.
+//!
+//! A body whose writing fails or panics is aborted, so that no client takes a part of it for the whole.
 
 use super::negotiate::Encoding;
 use axum::body::{Body, Bytes};
 use http_body::{Body as HttpBody, Frame};
-use std::convert::Infallible;
 use std::io::{self, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -25,28 +26,49 @@ pub(crate) trait ChunkSink {
     fn send_shared(&mut self, bytes: Bytes) -> bool;
 }
 
+/// The end of a body is missing, because writing it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the response is incomplete, because writing it failed")]
+pub(crate) struct IncompleteBody;
+
 /// Creates a body that `write` fills on a blocking thread.
-pub(crate) fn streamed(encoding: Encoding, write: impl FnOnce(&mut dyn ChunkSink) + Send + 'static) -> Body {
+pub(crate) fn streamed(encoding: Encoding, write: impl FnOnce(&mut dyn ChunkSink) -> Result<(), IncompleteBody> + Send + 'static) -> Body {
     let (sender, receiver) = mpsc::channel(CHUNKS_QUEUED_MAX);
     tokio::task::spawn_blocking(move || {
-        let mut chunks = ChunkWriter { sender, buffer: Vec::new() };
-        match encoding {
-            Encoding::Identity => write(&mut chunks),
-            Encoding::Gzip => {
-                let mut encoder = Encoder(flate2::write::GzEncoder::new(chunks, flate2::Compression::fast()));
-                write(&mut encoder);
-                // An error means that the client has disconnected.
-                let _ = encoder.0.finish().and_then(|mut chunks| chunks.flush());
-            }
-            Encoding::Zstd => {
-                let Ok(encoder) = zstd::stream::write::Encoder::new(chunks, ZSTD_LEVEL) else { return };
-                let mut encoder = Encoder(encoder);
-                write(&mut encoder);
-                let _ = encoder.0.finish().and_then(|mut chunks| chunks.flush());
-            }
+        let chunks = ChunkWriter { sender: sender.clone(), buffer: Vec::new() };
+        if write_encoded(encoding, chunks, write).is_some() {
+            let _ = sender.blocking_send(Part::End);
         }
     });
-    Body::new(ReceiverBody(receiver))
+    Body::new(ReceiverBody { receiver, has_ended: false })
+}
+
+/// Writes and encodes a body. Returns `None` if it is incomplete or the client has disconnected.
+fn write_encoded(
+    encoding: Encoding,
+    mut chunks: ChunkWriter,
+    write: impl FnOnce(&mut dyn ChunkSink) -> Result<(), IncompleteBody>,
+) -> Option<()> {
+    match encoding {
+        Encoding::Identity => write(&mut chunks).ok(),
+        Encoding::Gzip => {
+            let mut encoder = Encoder(flate2::write::GzEncoder::new(chunks, flate2::Compression::fast()));
+            write(&mut encoder).ok()?;
+            encoder.0.finish().and_then(|mut chunks| chunks.flush()).ok()
+        }
+        Encoding::Zstd => {
+            let mut encoder = Encoder(zstd::stream::write::Encoder::new(chunks, ZSTD_LEVEL).ok()?);
+            write(&mut encoder).ok()?;
+            encoder.0.finish().and_then(|mut chunks| chunks.flush()).ok()
+        }
+    }
+}
+
+/// A message to the task that sends the body.
+enum Part {
+    Chunk(Bytes),
+    /// The body is complete.
+    End,
 }
 
 /// Compresses chunks.
@@ -66,7 +88,7 @@ impl<W: Write> ChunkSink for Encoder<W> {
 
 /// Sends chunks, and collects the output of an encoder into chunks.
 struct ChunkWriter {
-    sender: mpsc::Sender<Bytes>,
+    sender: mpsc::Sender<Part>,
     buffer: Vec<u8>,
 }
 
@@ -76,7 +98,7 @@ impl ChunkSink for ChunkWriter {
     }
 
     fn send_shared(&mut self, bytes: Bytes) -> bool {
-        bytes.is_empty() || self.sender.blocking_send(bytes).is_ok()
+        bytes.is_empty() || self.sender.blocking_send(Part::Chunk(bytes)).is_ok()
     }
 }
 
@@ -96,13 +118,64 @@ impl Write for ChunkWriter {
 }
 
 /// The body: the receiving end of the chunks.
-struct ReceiverBody(mpsc::Receiver<Bytes>);
+struct ReceiverBody {
+    receiver: mpsc::Receiver<Part>,
+    has_ended: bool,
+}
 
 impl HttpBody for ReceiverBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = IncompleteBody;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(cx).map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, IncompleteBody>>> {
+        if self.has_ended {
+            return Poll::Ready(None);
+        }
+        self.receiver.poll_recv(cx).map(|part| match part {
+            Some(Part::Chunk(chunk)) => Some(Ok(Frame::data(chunk))),
+            Some(Part::End) => {
+                self.has_ended = true;
+                None
+            }
+            None => {
+                self.has_ended = true;
+                Some(Err(IncompleteBody))
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a body that is written so.
+    async fn read(
+        encoding: Encoding,
+        write: impl FnOnce(&mut dyn ChunkSink) -> Result<(), IncompleteBody> + Send + 'static,
+    ) -> Result<Bytes, String> {
+        let body = axum::body::to_bytes(streamed(encoding, write), usize::MAX).await;
+        body.map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_body_that_cannot_be_completed_is_aborted() {
+        for encoding in [Encoding::Identity, Encoding::Gzip, Encoding::Zstd] {
+            let complete = read(encoding, |chunks| {
+                chunks.send(&mut b"begin".to_vec());
+                Ok(())
+            });
+            assert!(complete.await.is_ok());
+            let failed = read(encoding, |chunks| {
+                chunks.send(&mut b"begin".to_vec());
+                Err(IncompleteBody)
+            });
+            assert_eq!(failed.await, Err(IncompleteBody.to_string()));
+            let panicked = read(encoding, |chunks| {
+                chunks.send_shared(Bytes::from_static(b"begin"));
+                panic!("a fault in the writer")
+            });
+            assert_eq!(panicked.await, Err(IncompleteBody.to_string()));
+        }
     }
 }

@@ -87,6 +87,7 @@ fn respond(page: String, encoding: Encoding) -> Response {
         Some(name) => {
             let mut response = Response::new(streamed(encoding, move |chunks| {
                 chunks.send_shared(page.into());
+                Ok(())
             }));
             response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
             response

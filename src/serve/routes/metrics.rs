@@ -91,7 +91,7 @@ async fn all_targets(app: &AppState, client: Client, headers: &HeaderMap, route:
         native.push(Section::of_target(reading.native.clone(), identity));
     }
     let canonical = canonical.into_iter().map(|families| Section::of_postmeter(Arc::new(families))).collect();
-    let response = respond(app, settings, negotiate::encoding(headers), canonical, native).await;
+    let response = respond(app, settings, negotiate::encoding(headers), canonical, native);
     app.telemetry.served(route, response.status().as_u16(), started.elapsed());
     response
 }
@@ -113,7 +113,7 @@ async fn one_target(app: &AppState, client: Client, headers: &HeaderMap, route: 
     ];
     let canonical = canonical.into_iter().map(|families| Section::of_postmeter(Arc::new(families))).collect();
     let native = vec![Section::without_identity(reading.native.clone())];
-    let response = respond(app, settings, negotiate::encoding(headers), canonical, native).await;
+    let response = respond(app, settings, negotiate::encoding(headers), canonical, native);
     app.telemetry.served(route, response.status().as_u16(), started.elapsed());
     response
 }
@@ -156,27 +156,33 @@ async fn readings(app: &AppState, scraper: ScraperId, wait: Duration) -> Vec<(Ar
 
 /// Writes the response: canonical metrics and self-metrics first, which differ in every response, then the native metrics, which are
 /// rendered once for each reading unless they are too large to cache.
-async fn respond(app: &AppState, settings: PageSettings, encoding: Encoding, canonical: Vec<Section>, native: Vec<Section>) -> Response {
+fn respond(app: &AppState, settings: PageSettings, encoding: Encoding, canonical: Vec<Section>, native: Vec<Section>) -> Response {
     let reserved = ReservedNames::of(settings, &canonical);
-    let rendered = app.rendered_pages.get(settings, &native, &reserved).await;
+    let rendered = app.rendered_pages.get(settings, &native, &reserved);
     let (telemetry, logged_conflicts) = (app.telemetry.clone(), app.logged_conflicts.clone());
     let write = move |chunks: &mut dyn ChunkSink| {
         let mut out = |chunk: &mut Vec<u8>| chunks.send(chunk);
         let mut writer = ExpositionWriter::new(settings, &mut out);
         if writer.write(&canonical, &ReservedNames::default()).is_none() {
-            return;
+            return Ok(());
         }
         match rendered {
-            Rendered::Cached(bytes) => {
+            Rendered::Cached(page) => {
                 writer.pause();
-                // All clients share the memory of the page.
-                chunks.send_shared(bytes);
+                for index in 0.. {
+                    // All clients share the memory of the page.
+                    let Some(chunk) = page.chunk(index)? else { break };
+                    if !chunks.send_shared(chunk) {
+                        break;
+                    }
+                }
             }
             Rendered::TooLarge => {
                 writer.write(&native, &reserved);
                 logged_conflicts.report(&telemetry, writer.finish());
             }
         }
+        Ok(())
     };
     let body: Body = streamed(encoding, write);
     let mut response =

@@ -1,6 +1,7 @@
 //! The routes of the pull endpoint.
 
 pub(crate) mod config;
+mod growing_page;
 pub(crate) mod metrics;
 pub(crate) mod poll;
 pub(crate) mod refusal;

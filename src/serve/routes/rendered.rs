@@ -1,23 +1,18 @@
-//! A cache of rendered native metrics: scrapes that get the same readings share one rendering.
+//! A cache of rendered native metrics: scrapes that get the same readings share one rendering, and read it while it is written.
 
+use super::growing_page::{GrowingPage, PageWriter};
 use crate::export::exposition::{ExpositionWriter, OmittedFamilies, PageSettings, ReservedNames, Section, SectionKey};
 use crate::net::LoggedSet;
 use crate::telemetry::SelfTelemetry;
-use axum::body::Bytes;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tokio::sync::Mutex;
 
 /// The maximum number of series of a cached page, about 15 MB. A larger page is rendered while it is sent.
 const CACHED_SERIES_MAX: u64 = 100_000;
 
 /// The maximum number of cached pages. Few scrapers use more than two formats.
 const CACHED_PAGES_MAX: usize = 8;
-
-/// The buffer of a page grows by one n-th, so that little of it is unused.
-const GROWTH_SHARE: usize = 8;
-/// The buffer of a page grows by at least this size.
-const GROWTH_BYTES_MIN: usize = 64 * 1024;
 
 /// The last rendering in each format. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -32,13 +27,13 @@ struct CachedPage {
     sections: Vec<SectionKey>,
     /// The names of the other families on the page. They can change while the readings stay the same.
     reserved: ReservedNames,
-    bytes: Bytes,
+    page: Arc<GrowingPage>,
 }
 
 /// The result of a look-up in the cache.
 pub(crate) enum Rendered {
     /// The page, up to its end.
-    Cached(Bytes),
+    Cached(Arc<GrowingPage>),
     /// The page is too large for the cache and must be rendered while it is sent.
     TooLarge,
 }
@@ -48,55 +43,58 @@ impl RenderedPages {
         Self { pages: Arc::default(), telemetry, logged_conflicts }
     }
 
-    /// Returns the rendering of these sections, without families that have a reserved name.
-    pub(crate) async fn get(&self, settings: PageSettings, sections: &[Section], reserved: &ReservedNames) -> Rendered {
+    /// Returns the rendering of these sections, without families that have a reserved name. A new one is written on a blocking thread.
+    pub(crate) fn get(&self, settings: PageSettings, sections: &[Section], reserved: &ReservedNames) -> Rendered {
+        let mut pages = self.pages.lock();
         if sections.iter().map(Section::series).sum::<u64>() > CACHED_SERIES_MAX {
             // The cached pages are from a time when there were fewer series.
-            self.pages.lock().await.clear();
+            pages.clear();
             return Rendered::TooLarge;
         }
-        // The lock is held while the page is rendered, so that concurrent scrapes get the same bytes.
-        let mut pages = self.pages.lock().await;
-        let is_current = |page: &&CachedPage| {
-            let has_sections =
-                page.sections.len() == sections.len() && page.sections.iter().zip(sections).all(|(key, section)| key.is_of(section));
-            has_sections && page.reserved == *reserved
-        };
-        if let Some(page) = pages.get(&settings).filter(is_current) {
-            return Rendered::Cached(page.bytes.clone());
+        if let Some(cached) = pages.get(&settings).filter(|cached| cached.is_of(sections, reserved)) {
+            return Rendered::Cached(cached.page.clone());
         }
-        let (sections, reserved) = (sections.to_vec(), reserved.clone());
         // The last rendering is not needed any more, and the next one is about as long.
-        let last = pages.remove(&settings).and_then(|page| page.bytes.try_into_mut().ok());
-        let (telemetry, logged_conflicts) = (self.telemetry.clone(), self.logged_conflicts.clone());
-        let rendering = tokio::task::spawn_blocking(move || {
-            let mut last = last.unwrap_or_default();
-            // Otherwise, its bytes would be moved.
-            last.clear();
-            let buffer = Vec::from(last);
-            // The page stays in the buffer, which grows.
-            let mut grow = |page: &mut Vec<u8>| {
-                page.reserve_exact((page.len() / GROWTH_SHARE).max(GROWTH_BYTES_MIN));
-                true
-            };
-            let mut writer = ExpositionWriter::resume_in(buffer, settings, &mut grow);
-            writer.write(&sections, &reserved);
-            let (mut bytes, omitted) = writer.finish_in_buffer();
-            logged_conflicts.report(&telemetry, omitted);
-            // A buffer of many more series is not kept.
-            if bytes.capacity() - bytes.len() > bytes.len() / GROWTH_SHARE {
-                bytes.shrink_to_fit();
-            }
-            CachedPage { sections: sections.iter().map(Section::key).collect(), reserved, bytes: bytes.into() }
-        });
-        let Ok(page) = rendering.await else { return Rendered::TooLarge };
-        let bytes = page.bytes.clone();
+        let last = pages.remove(&settings);
         if pages.len() >= CACHED_PAGES_MAX {
             pages.clear();
         }
-        pages.insert(settings, page);
-        Rendered::Cached(bytes)
+        let page = Arc::new(GrowingPage::default());
+        let keys = sections.iter().map(Section::key).collect();
+        pages.insert(settings, CachedPage { sections: keys, reserved: reserved.clone(), page: page.clone() });
+        drop(pages);
+        let (telemetry, logged_conflicts) = (self.telemetry.clone(), self.logged_conflicts.clone());
+        let (written, sections, reserved) = (page.clone(), sections.to_vec(), reserved.clone());
+        tokio::task::spawn_blocking(move || {
+            let buffers = last.and_then(|last| Arc::into_inner(last.page)).map(GrowingPage::into_buffers);
+            let omitted = render(settings, &sections, &reserved, PageWriter::new(&written, buffers.unwrap_or_default()));
+            logged_conflicts.report(&telemetry, omitted);
+        });
+        Rendered::Cached(page)
     }
+}
+
+impl CachedPage {
+    /// Returns true if this is the rendering of these sections.
+    fn is_of(&self, sections: &[Section], reserved: &ReservedNames) -> bool {
+        let has_sections =
+            || self.sections.len() == sections.len() && self.sections.iter().zip(sections).all(|(key, section)| key.is_of(section));
+        has_sections() && self.reserved == *reserved && !self.page.has_failed()
+    }
+}
+
+fn render(settings: PageSettings, sections: &[Section], reserved: &ReservedNames, mut page: PageWriter<'_>) -> OmittedFamilies {
+    let first = page.buffer();
+    let mut add = |chunk: &mut Vec<u8>| {
+        let next = page.buffer();
+        page.add(std::mem::replace(chunk, next));
+        true
+    };
+    let mut writer = ExpositionWriter::resume_in(first, settings, &mut add);
+    writer.write(sections, reserved);
+    let (last, omitted) = writer.finish_in_buffer();
+    page.complete(last);
+    omitted
 }
 
 /// Families in one line of the log.
@@ -154,12 +152,16 @@ mod tests {
     async fn a_page_is_cached_until_its_readings_or_the_reserved_names_change() {
         let telemetry = Arc::new(SelfTelemetry::quiet().unwrap());
         let pages = RenderedPages::new(telemetry, LoggedConflicts::default());
-        let text = async |native: &[Section], canonical: &[Section]| match pages
-            .get(Format::Text.into(), native, &ReservedNames::of(Format::Text, canonical))
-            .await
-        {
-            Rendered::Cached(bytes) => bytes,
-            Rendered::TooLarge => panic!("too large"),
+        let text = async |native: &[Section], canonical: &[Section]| {
+            let Rendered::Cached(page) = pages.get(Format::Text.into(), native, &ReservedNames::of(Format::Text, canonical)) else {
+                panic!("too large");
+            };
+            let read = move || {
+                let chunk = page.chunk(0).unwrap().unwrap();
+                assert_eq!(page.chunk(1), Ok(None));
+                chunk
+            };
+            tokio::task::spawn_blocking(read).await.unwrap()
         };
         let native = [section("a 1\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3\nh_count 3\n")];
         let histogram = "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3\nh_count 3\n";
