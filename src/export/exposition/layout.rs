@@ -2,12 +2,11 @@
 //!
 //! # Section by section
 //!
-//! A page lists the series of a family one after the other, but those of a thousand targets lie far apart in memory: reading them family
-//! by family took ten times as long as writing them. So a few families are written at the same time, each in a buffer of its own, section
-//! by section.
+//! A page lists the series of a family one after the other, but those of a thousand targets lie far apart in memory: waiting for them took
+//! most of the time of a page. So some families are written at the same time, each in a buffer of its own, section by section.
 
 use super::json::Shape;
-use super::page_family::{OfSection, PageFamily};
+use super::page_family::PageFamily;
 use super::text::TextFamily;
 use super::writer::LINE_BYTES;
 use super::{ExpositionWriter, Format, Section};
@@ -16,7 +15,6 @@ use super::{ExpositionWriter, Format, Section};
 const BATCH_LINES_MAX: usize = 8192;
 /// The number of lines of each section that are written section by section, also if there are very many sections.
 const BATCH_LINES_PER_SECTION: usize = 16;
-
 /// The length that a line is expected to have.
 const LINE_BYTES_EXPECTED: usize = 128;
 
@@ -47,16 +45,17 @@ impl<'a, 's> LaidOutFamily<'a, 's> {
 
 /// The families that are written next.
 pub(super) struct Batch<'a, 's> {
-    sections: &'s [Section],
+    /// The page has one section, so that its families are section by section already.
+    has_one_section: bool,
     families: Vec<LaidOutFamily<'a, 's>>,
     lines: usize,
     lines_max: usize,
 }
 
 impl<'a, 's> Batch<'a, 's> {
-    pub(super) fn new(sections: &'s [Section]) -> Self {
+    pub(super) fn new(sections: &[Section]) -> Self {
         let lines_max = BATCH_LINES_MAX.max(sections.len() * BATCH_LINES_PER_SECTION);
-        Self { sections, families: Vec::new(), lines: 0, lines_max }
+        Self { has_one_section: sections.len() == 1, families: Vec::new(), lines: 0, lines_max }
     }
 
     /// Adds a family. If the batch would become too large, it is written first. Returns `None` if the client has disconnected.
@@ -72,9 +71,9 @@ impl<'a, 's> Batch<'a, 's> {
     /// Writes all families of the batch. Returns `None` if the client has disconnected.
     pub(super) fn write(&mut self, writer: &mut ExpositionWriter<'_>) -> Option<()> {
         // The length of a Protobuf message precedes it, so that it must be in a buffer, or be encoded twice.
-        let is_buffered = self.sections.len() > 1 || matches!(writer.settings.format, Format::Protobuf(_));
+        let is_buffered = !self.has_one_section || matches!(writer.settings.format, Format::Protobuf(_));
         if is_buffered && self.lines <= self.lines_max {
-            writer.section_by_section(self.sections, &self.families)?;
+            writer.section_by_section(&self.families)?;
         } else {
             self.families.iter().try_for_each(|family| writer.family(family))?;
         }
@@ -92,29 +91,29 @@ impl ExpositionWriter<'_> {
             Form::Text(_) | Form::Json(_) => 0,
         };
         self.begin(family, series_len);
-        for (index, of_section) in family.family.of_sections.iter().enumerate() {
-            self.series_of(family, of_section, index)?;
-        }
+        (0..family.family.of_sections.len()).try_for_each(|index| self.series_of(family, index))?;
         self.end(family)
     }
 
     /// Writes the families of a batch, whose series are collected section by section.
-    fn section_by_section(&mut self, sections: &[Section], families: &[LaidOutFamily<'_, '_>]) -> Option<()> {
-        let mut parts: Vec<Part> = families.iter().map(|family| Part::new(family.family)).collect();
+    fn section_by_section(&mut self, families: &[LaidOutFamily<'_, '_>]) -> Option<()> {
+        // Each family lists its sections in the order of the page, so these are sorted runs.
+        let of_family = |(family, laid_out): (usize, &LaidOutFamily<'_, '_>)| {
+            let sections = laid_out.family.of_sections.iter().enumerate();
+            sections.map(move |(index, (section, _))| (std::ptr::from_ref(*section), family, index)).collect::<Vec<_>>()
+        };
+        let mut order: Vec<_> = families.iter().enumerate().flat_map(of_family).collect();
+        order.sort_by_key(|(section, ..)| *section);
+        let mut series: Vec<Vec<u8>> =
+            families.iter().map(|family| Vec::with_capacity(family.family.lines * LINE_BYTES_EXPECTED)).collect();
         let full_len = std::mem::replace(&mut self.full_len, usize::MAX);
-        for section in sections {
-            for (family, part) in families.iter().zip(&mut parts) {
-                let of_sections = family.family.of_sections.get(part.written..).unwrap_or_default();
-                for of_section in of_sections.iter().take_while(|(of, _)| std::ptr::eq(*of, section)) {
-                    std::mem::swap(&mut self.buffer, &mut part.series);
-                    self.series_of(family, of_section, part.written)?;
-                    std::mem::swap(&mut self.buffer, &mut part.series);
-                    part.written += 1;
-                }
-            }
+        for (_, family, index) in order {
+            std::mem::swap(&mut self.buffer, &mut series[family]);
+            self.series_of(&families[family], index)?;
+            std::mem::swap(&mut self.buffer, &mut series[family]);
         }
         self.full_len = full_len;
-        for (family, Part { series, .. }) in families.iter().zip(parts) {
+        for (family, series) in families.iter().zip(series) {
             self.begin(family, series.len());
             for piece in series.chunks(LINE_BYTES) {
                 self.buffer.extend_from_slice(piece);
@@ -136,12 +135,8 @@ impl ExpositionWriter<'_> {
     }
 
     /// Writes the series of the section with this index among those of the family.
-    fn series_of(
-        &mut self,
-        LaidOutFamily { family, form }: &LaidOutFamily<'_, '_>,
-        of_section: &OfSection<'_>,
-        index: usize,
-    ) -> Option<()> {
+    fn series_of(&mut self, LaidOutFamily { family, form }: &LaidOutFamily<'_, '_>, index: usize) -> Option<()> {
+        let of_section = &family.of_sections[index];
         match form {
             Form::Text(text) => self.text_series(family, text, of_section),
             Form::Json(shape) => self.json_series(shape, of_section, index == 0),
@@ -155,18 +150,5 @@ impl ExpositionWriter<'_> {
             self.json_end(shape);
         }
         self.flush_if_full()
-    }
-}
-
-/// The series of a family that have been written so far.
-struct Part {
-    series: Vec<u8>,
-    /// The number of sections whose series are included.
-    written: usize,
-}
-
-impl Part {
-    fn new(family: &PageFamily<'_>) -> Self {
-        Self { series: Vec::with_capacity(family.lines * LINE_BYTES_EXPECTED), written: 0 }
     }
 }
