@@ -18,6 +18,8 @@ const CACHED_PAGES_MAX: usize = 8;
 #[derive(Clone, Debug)]
 pub(crate) struct RenderedPages {
     pages: Arc<Mutex<HashMap<PageSettings, CachedPage>>>,
+    /// Locked while a page is written: one at a time, so that scrapers in several formats do not take all processors.
+    turn: Arc<Mutex<()>>,
     telemetry: Arc<SelfTelemetry>,
     logged_conflicts: LoggedConflicts,
 }
@@ -40,7 +42,7 @@ pub(crate) enum Rendered {
 
 impl RenderedPages {
     pub(crate) fn new(telemetry: Arc<SelfTelemetry>, logged_conflicts: LoggedConflicts) -> Self {
-        Self { pages: Arc::default(), telemetry, logged_conflicts }
+        Self { pages: Arc::default(), turn: Arc::default(), telemetry, logged_conflicts }
     }
 
     /// Returns the rendering of these sections, without families that have a reserved name. A new one is written on a blocking thread.
@@ -63,9 +65,10 @@ impl RenderedPages {
         let keys = sections.iter().map(Section::key).collect();
         pages.insert(settings, CachedPage { sections: keys, reserved: reserved.clone(), page: page.clone() });
         drop(pages);
-        let (telemetry, logged_conflicts) = (self.telemetry.clone(), self.logged_conflicts.clone());
+        let (telemetry, logged_conflicts, turn) = (self.telemetry.clone(), self.logged_conflicts.clone(), self.turn.clone());
         let (written, sections, reserved) = (page.clone(), sections.to_vec(), reserved.clone());
         tokio::task::spawn_blocking(move || {
+            let _turn = turn.lock();
             let buffers = last.and_then(|last| Arc::into_inner(last.page)).map(GrowingPage::into_buffers);
             let omitted = render(settings, &sections, &reserved, PageWriter::new(&written, buffers.unwrap_or_default()));
             logged_conflicts.report(&telemetry, omitted);
