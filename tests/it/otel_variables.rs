@@ -36,12 +36,21 @@ fn read_by_postmeter() -> BTreeSet<String> {
     names
 }
 
+/// The output of a tool of the Rust toolchain, whose path is in this variable.
+fn output_of(variable: &str, tool: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(std::env::var_os(variable).unwrap_or_else(|| tool.into()));
+    let output = command.args(arguments).current_dir(REPOSITORY).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// The variables in the sources of the SDK, outside its tests.
 fn read_by_the_sdk() -> BTreeSet<String> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    let output = command.args(["metadata", "--format-version", "1", "--locked", "--offline"]).current_dir(REPOSITORY).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let version = output_of("RUSTC", "rustc", &["-vV"]);
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    // Only for this platform, because Cargo has not downloaded the crates that only others need.
+    let arguments = ["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform", host];
+    let metadata: serde_json::Value = serde_json::from_str(&output_of("CARGO", "cargo", &arguments)).unwrap();
     let mut names = BTreeSet::new();
     for package in metadata["packages"].as_array().unwrap().iter().filter(|package| SDK.iter().any(|name| package["name"] == *name)) {
         let manifest = PathBuf::from(package["manifest_path"].as_str().unwrap());
