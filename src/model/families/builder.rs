@@ -1,9 +1,7 @@
 //! The builder with which the readers of all formats create families.
 
-use super::label::LABEL_NAMES_MAX;
 use super::sample::{Sample, Shape};
-use super::{Families, Family, FamilyType, Label, LabelName, PageEdge, Text};
-use crate::model::short_bytes::are_equal;
+use super::{Families, Family, FamilyType, Label, PageEdge, Text};
 use crate::model::{Histogram, LimitExceeded, ReadingLimits, Repair, Repairs, Summary, cut};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
@@ -31,7 +29,7 @@ pub struct FamiliesBuilder<'a> {
     /// The explicit timestamp of the next series.
     timestamp: Option<i64>,
     /// The indices of the label names, by their hashes.
-    name_indices: HashMap<u64, u16, RandomState>,
+    pub(super) name_indices: HashMap<u64, u16, RandomState>,
     /// The next series has a label whose name cannot be stored.
     has_unstored_name: bool,
 }
@@ -187,42 +185,8 @@ impl<'a> FamiliesBuilder<'a> {
         self.out.labels.push(Label::new(index.unwrap_or_default(), value));
     }
 
-    /// The index of a label name, which is stored if it is new. `None` if there are too many names.
-    #[inline]
-    fn name_index(&mut self, name: Text) -> Option<u16> {
-        // The label at the same place of the last series nearly always has the same name.
-        let place = self.out.labels.len() - self.end_of_labels();
-        let last = self.out.samples.last().filter(|last| place < usize::from(last.labels_len));
-        let likely = last.and_then(|last| self.out.labels.get(last.labels as usize + place)).map(|label| label.name);
-        likely.filter(|index| self.is_stored_as(*index, name)).or_else(|| self.store_name(name))
-    }
-
-    /// Returns true if the label name with this index is equal to `name`.
-    fn is_stored_as(&self, index: u16, name: Text) -> bool {
-        let stored = self.out.names.get(usize::from(index)).map(|stored| stored.text);
-        stored.is_some_and(|stored| stored == name || are_equal(self.bytes(stored), self.bytes(name)))
-    }
-
-    #[cold]
-    fn store_name(&mut self, name: Text) -> Option<u16> {
-        let new = LabelName::new(name, self.bytes(name));
-        let mut key = new.hash;
-        while let Some(index) = self.name_indices.get(&key) {
-            if self.is_stored_as(*index, name) {
-                return Some(*index);
-            }
-            key = key.wrapping_add(1);
-        }
-        let index = self.out.names.len();
-        (index < LABEL_NAMES_MAX).then(|| {
-            self.out.push_name(new);
-            self.name_indices.insert(key, index as u16);
-            index as u16
-        })
-    }
-
     /// The bytes of a text that was added or is part of the body.
-    fn bytes(&self, text: Text) -> &[u8] {
+    pub(super) fn bytes(&self, text: Text) -> &[u8] {
         let (start, len) = (text.start(), text.len());
         let found = match start.checked_sub(self.body.len()) {
             Some(start) => self.out.added_text.as_bytes().get(start..start + len),
@@ -245,7 +209,7 @@ impl<'a> FamiliesBuilder<'a> {
     }
 
     /// The end of the labels of the last series.
-    fn end_of_labels(&self) -> usize {
+    pub(super) fn end_of_labels(&self) -> usize {
         self.out.samples.last().map_or(0, |last| last.labels as usize + usize::from(last.labels_len))
     }
 

@@ -1,10 +1,11 @@
 //! The labels of series. A response has few label names, so each of them is stored once, and a label needs eight bytes.
 
-use super::{Families, Text};
+use super::{Families, FamiliesBuilder, Text};
 use crate::model::identity::hash;
+use crate::model::short_bytes::are_equal;
 
 /// Different label names of one response. A series with a further name is unreadable.
-pub(super) const LABEL_NAMES_MAX: usize = 60_000;
+const LABEL_NAMES_MAX: usize = 60_000;
 
 /// A label: its name as an index in the names of the response, and the position of its value.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +83,42 @@ impl Families {
         let text = self.add_text(name);
         self.push_name(LabelName::new(text, name.as_bytes()));
         Some(index)
+    }
+}
+
+impl FamiliesBuilder<'_> {
+    /// The index of a label name, which is stored if it is new. `None` if there are too many names.
+    #[inline]
+    pub(super) fn name_index(&mut self, name: Text) -> Option<u16> {
+        // The label at the same place of the last series nearly always has the same name.
+        let place = self.out.labels.len() - self.end_of_labels();
+        let last = self.out.samples.last().filter(|last| place < usize::from(last.labels_len));
+        let likely = last.and_then(|last| self.out.labels.get(last.labels as usize + place)).map(|label| label.name);
+        likely.filter(|index| self.is_stored_as(*index, name)).or_else(|| self.store_name(name))
+    }
+
+    /// Returns true if the label name with this index is equal to `name`.
+    fn is_stored_as(&self, index: u16, name: Text) -> bool {
+        let stored = self.out.names.get(usize::from(index)).map(|stored| stored.text);
+        stored.is_some_and(|stored| stored == name || are_equal(self.bytes(stored), self.bytes(name)))
+    }
+
+    #[cold]
+    fn store_name(&mut self, name: Text) -> Option<u16> {
+        let new = LabelName::new(name, self.bytes(name));
+        let mut key = new.hash;
+        while let Some(index) = self.name_indices.get(&key) {
+            if self.is_stored_as(*index, name) {
+                return Some(*index);
+            }
+            key = key.wrapping_add(1);
+        }
+        let index = self.out.names.len();
+        (index < LABEL_NAMES_MAX).then(|| {
+            self.out.push_name(new);
+            self.name_indices.insert(key, index as u16);
+            index as u16
+        })
     }
 }
 
