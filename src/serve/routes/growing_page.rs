@@ -3,9 +3,10 @@
 use crate::serve::http::body::IncompleteBody;
 use axum::body::Bytes;
 use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
 
 /// The size of the chunks: large, because each wakes the task that sends it, and small beside the pages whose writing takes long.
-pub(super) const CHUNK_BYTES: usize = 512 * 1024;
+const CHUNK_BYTES: usize = 512 * 1024;
 
 /// A page in chunks, which grows until it is complete.
 #[derive(Debug, Default)]
@@ -50,7 +51,7 @@ impl GrowingPage {
     }
 
     /// The memory of the chunks that no response contains any more.
-    pub(super) fn into_buffers(self) -> Vec<Vec<u8>> {
+    fn into_buffers(self) -> Vec<Vec<u8>> {
         let unused = self.state.into_inner().chunks.into_iter().filter_map(|chunk| chunk.try_into_mut().ok());
         let buffers = unused.map(|mut buffer| {
             // Otherwise, its bytes would be moved.
@@ -66,17 +67,21 @@ impl GrowingPage {
     }
 }
 
-/// Writes a page. The page fails if the writer is dropped before the page is complete.
-pub(super) struct PageWriter<'a> {
-    page: &'a GrowingPage,
+/// Writes a page. The page fails if the writer is dropped before the page is complete, also if the task that is to write never begins.
+pub(super) struct PageWriter {
+    page: Arc<GrowingPage>,
     /// Buffers for the chunks that follow.
     buffers: Vec<Vec<u8>>,
 }
 
-impl<'a> PageWriter<'a> {
-    /// A writer that uses these buffers first.
-    pub(super) fn new(page: &'a GrowingPage, buffers: Vec<Vec<u8>>) -> Self {
-        Self { page, buffers }
+impl PageWriter {
+    pub(super) fn new(page: Arc<GrowingPage>) -> Self {
+        Self { page, buffers: Vec::new() }
+    }
+
+    /// Uses the memory of a page that is not needed any more, if nobody reads it.
+    pub(super) fn reuse(&mut self, last: Arc<GrowingPage>) {
+        self.buffers = Arc::into_inner(last).map(GrowingPage::into_buffers).unwrap_or_default();
     }
 
     /// Returns an empty buffer for a chunk.
@@ -98,7 +103,7 @@ impl<'a> PageWriter<'a> {
     }
 }
 
-impl Drop for PageWriter<'_> {
+impl Drop for PageWriter {
     fn drop(&mut self) {
         self.page.update(|state| {
             if state.progress == Progress::Growing {
@@ -116,10 +121,10 @@ mod tests {
 
     #[test]
     fn a_page_is_read_while_it_is_written() {
-        let page = GrowingPage::default();
+        let page = Arc::new(GrowingPage::default());
         let (read, was_read) = mpsc::channel();
         std::thread::scope(|scope| {
-            let mut writer = PageWriter::new(&page, Vec::new());
+            let mut writer = PageWriter::new(page.clone());
             scope.spawn(|| {
                 for index in 0.. {
                     let chunk = page.chunk(index).unwrap();
@@ -146,11 +151,11 @@ mod tests {
 
     #[test]
     fn a_page_whose_writer_panicked_is_incomplete_and_waiting_readers_get_to_know_it() {
-        let page = GrowingPage::default();
+        let page = Arc::new(GrowingPage::default());
         std::thread::scope(|scope| {
             let reader = scope.spawn(|| (page.chunk(0), page.chunk(1)));
             let panicked = scope.spawn(|| {
-                let writer = PageWriter::new(&page, Vec::new());
+                let writer = PageWriter::new(page.clone());
                 writer.add(b"a".to_vec());
                 panic!("writing failed");
             });
@@ -161,15 +166,27 @@ mod tests {
     }
 
     #[test]
+    fn a_page_whose_writer_never_began_is_incomplete() {
+        let page = Arc::new(GrowingPage::default());
+        drop(PageWriter::new(page.clone()));
+        assert_eq!(page.chunk(0), Err(IncompleteBody));
+    }
+
+    #[test]
     fn the_memory_of_chunks_is_used_again_unless_they_are_read() {
-        let page = GrowingPage::default();
-        let mut writer = PageWriter::new(&page, Vec::new());
+        let page = Arc::new(GrowingPage::default());
+        let mut writer = PageWriter::new(page.clone());
         let (first, second) = (writer.buffer(), writer.buffer());
         let second_address = second.as_ptr();
         writer.add(first);
         writer.complete(second);
         let _read = page.chunk(0).unwrap();
-        let buffers = page.into_buffers();
+        let mut next = PageWriter::new(Arc::default());
+        // Another scraper reads the page.
+        next.reuse(page.clone());
+        assert!(next.buffers.is_empty());
+        next.reuse(page);
+        let buffers = &next.buffers;
         assert_eq!(buffers.iter().map(Vec::as_ptr).collect::<Vec<_>>(), [second_address]);
         assert!(buffers.iter().all(|buffer| buffer.is_empty() && buffer.capacity() == CHUNK_BYTES));
     }

@@ -66,11 +66,13 @@ impl RenderedPages {
         pages.insert(settings, CachedPage { sections: keys, reserved: reserved.clone(), page: page.clone() });
         drop(pages);
         let (telemetry, logged_conflicts, turn) = (self.telemetry.clone(), self.logged_conflicts.clone(), self.turn.clone());
-        let (written, sections, reserved) = (page.clone(), sections.to_vec(), reserved.clone());
+        let (mut writer, sections, reserved) = (PageWriter::new(page.clone()), sections.to_vec(), reserved.clone());
         tokio::task::spawn_blocking(move || {
             let _turn = turn.lock();
-            let buffers = last.and_then(|last| Arc::into_inner(last.page)).map(GrowingPage::into_buffers);
-            let omitted = render(settings, &sections, &reserved, PageWriter::new(&written, buffers.unwrap_or_default()));
+            if let Some(last) = last {
+                writer.reuse(last.page);
+            }
+            let omitted = render(settings, &sections, &reserved, writer);
             logged_conflicts.report(&telemetry, omitted);
         });
         Rendered::Cached(page)
@@ -86,7 +88,7 @@ impl CachedPage {
     }
 }
 
-fn render(settings: PageSettings, sections: &[Section], reserved: &ReservedNames, mut page: PageWriter<'_>) -> OmittedFamilies {
+fn render(settings: PageSettings, sections: &[Section], reserved: &ReservedNames, mut page: PageWriter) -> OmittedFamilies {
     let first = page.buffer();
     let mut add = |chunk: &mut Vec<u8>| {
         let next = page.buffer();
