@@ -198,7 +198,7 @@ pub(super) fn truncated_number(healthy: HealthyResponse) -> Response {
 pub(super) fn gzip_bomb(healthy: HealthyResponse) -> Response {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
     // A flushed piece is byte-aligned, so it can be repeated.
-    let compressed = encoder.write_all(&[b'#'; BOMB_PIECE_BYTES]).and_then(|()| encoder.flush()).map(|()| encoder.get_ref().clone());
+    let compressed = encoder.write_all(&vec![b'#'; BOMB_PIECE_BYTES]).and_then(|()| encoder.flush()).map(|()| encoder.get_ref().clone());
     let piece = Bytes::from(compressed.unwrap_or_default());
     let bomb = repeated(Bytes::from_static(GZIP_HEAD), piece, BOMB_BYTES / BOMB_PIECE_BYTES as u64);
     with_headers(healthy.with(bomb), &[("content-encoding", "gzip")])
