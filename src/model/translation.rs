@@ -6,7 +6,6 @@
 
 use super::{FamilyType, SelectedFamily, TranslationStrategy, translated_kind, vocabulary};
 use foldhash::fast::RandomState;
-use std::collections::HashSet;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::LazyLock;
@@ -44,20 +43,22 @@ pub(super) struct NameCollisions {
     pub named: Vec<NameCollision>,
 }
 
-/// The names of canonical metrics in Prometheus, including those of the lines of histograms.
-static CANONICAL: LazyLock<HashSet<String>> = LazyLock::new(|| {
-    let mut names = HashSet::new();
+/// The hash of a name. Each poll hashes the name of every family, once.
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+/// The sorted hashes of the names of canonical metrics in Prometheus, including those of the lines of histograms.
+static CANONICAL: LazyLock<Vec<u64>> = LazyLock::new(|| {
+    let mut hashes = Vec::new();
     for metric in vocabulary::ALL {
         let name = STRATEGY.name_of(metric);
-        names.extend(series_suffixes(translated_kind(metric.kind)).iter().map(|suffix| format!("{name}{suffix}")));
+        hashes.extend(series_suffixes(translated_kind(metric.kind)).iter().map(|suffix| HASHER.hash_one(format!("{name}{suffix}"))));
     }
-    names
+    hashes.sort_unstable();
+    hashes
 });
 
 impl NameCollisions {
     /// Finds collisions among these families, and with canonical metrics.
     pub(super) fn among<'a>(families: impl Iterator<Item = SelectedFamily<'a>> + Clone) -> Self {
-        let hasher = RandomState::default();
         let mut buffer = String::new();
         let mut seen: Vec<(u64, u32)> = Vec::new();
         let mut found = Self::default();
@@ -67,11 +68,12 @@ impl NameCollisions {
             for suffix in series_suffixes(family.kind()) {
                 buffer.truncate(base_len);
                 buffer.push_str(suffix);
-                if CANONICAL.contains(&buffer) {
+                let hash = HASHER.hash_one(&buffer);
+                if CANONICAL.binary_search(&hash).is_ok() {
                     found.add(&family, || format!("Postmeter's own {buffer}"), &buffer);
                     break;
                 }
-                seen.push((hasher.hash_one(&buffer), index as u32));
+                seen.push((hash, index as u32));
             }
         }
         seen.sort_unstable();

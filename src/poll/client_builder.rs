@@ -6,7 +6,7 @@ use crate::net::{TlsFileError, UnusableTls, install_crypto_provider, secret_head
 use crate::source::quote;
 use http::header::{HeaderMap, HeaderName};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Client, Proxy, Url, redirect};
+use reqwest::{Client, Proxy, Url, redirect, retry};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -65,6 +65,8 @@ pub(super) fn build_client(url: &Url, tls: &Tls, proxy: Option<&str>, idle_conne
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .http1_max_headers(RESPONSE_HEADERS_MAX)
+        // Postmeter decides itself when to try again. Without this, each request is copied before it is sent.
+        .retry(retry::never().max_retries_per_request(0))
         .pool_max_idle_per_host(idle_connections_max)
         .tcp_nodelay(true);
     builder = match proxy {
