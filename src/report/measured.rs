@@ -4,16 +4,13 @@
 //! They began when Postmeter began to measure, so their start time is right. This module sets the time of the reading, computes deltas if
 //! configured, leaves out exemplars that were exported before, and adds the end markers of histograms that are not measured any more.
 
+mod point;
+
 use super::{Transition, UnixNanos, is_delta, series_key};
 use crate::config::Temporality;
-use crate::model::{ExponentialBuckets, FamilyType};
-use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, DataPointFlags, ExponentialHistogram, ExponentialHistogramDataPoint, Histogram, HistogramDataPoint, Metric,
-    ScopeMetrics,
-};
+use crate::model::FamilyType;
+use opentelemetry_proto::tonic::metrics::v1::{Metric, ScopeMetrics};
+use point::{Point, accepts, add_point, is_empty_histogram, set_delta, take_points};
 use std::collections::HashMap;
 
 /// The state of a target's measured histograms.
@@ -31,13 +28,6 @@ struct Series {
     generation: u64,
     /// The metric without points, for the end marker.
     metric: Metric,
-}
-
-/// A point with one of the two kinds of buckets.
-#[derive(Clone, Debug)]
-enum Point {
-    Explicit(HistogramDataPoint),
-    Exponential(ExponentialHistogramDataPoint),
 }
 
 impl MeasuredSeries {
@@ -59,9 +49,17 @@ impl MeasuredSeries {
         for scope in scopes.iter_mut() {
             scope.metrics.retain(|metric| !is_empty_histogram(metric));
         }
-        let end_markers = self.end_markers(time);
+        let ended = self.end_markers(time);
         if let Some(scope) = scopes.first_mut() {
-            scope.metrics.extend(end_markers);
+            for (mut metric, point) in ended {
+                let is_same = |other: &&mut Metric| other.name == metric.name && accepts(other, &point);
+                if let Some(known) = scope.metrics.iter_mut().find(is_same) {
+                    add_point(known, point);
+                } else {
+                    add_point(&mut metric, point);
+                    scope.metrics.push(metric);
+                }
+            }
         }
     }
 
@@ -89,15 +87,11 @@ impl MeasuredSeries {
         (before.start() == point.start() && before.is_exponential() == point.is_exponential()).then_some(before)
     }
 
-    /// The end markers of missing series, which are forgotten: a measured series is collected every time.
-    fn end_markers(&mut self, time: u64) -> Vec<Metric> {
+    /// The end markers of missing series, each with its metric, without points. The series are forgotten: a measured one is collected every time.
+    fn end_markers(&mut self, time: u64) -> Vec<(Metric, Point)> {
         let generation = self.generation;
         let missing = self.series.extract_if(|_, series| series.generation != generation);
-        let end_marker = |(_, Series { point, mut metric, .. }): (_, Series)| {
-            add_point(&mut metric, point.end_marker(time));
-            metric
-        };
-        missing.map(end_marker).collect()
+        missing.map(|(_, Series { point, metric, .. })| (metric, point.end_marker(time))).collect()
     }
 
     /// Moves all remembered times to `latest` or earlier.
@@ -109,150 +103,19 @@ impl MeasuredSeries {
     }
 }
 
-/// Takes the points out of a histogram. `None` for other metrics.
-fn take_points(metric: &mut Metric) -> Option<Vec<Point>> {
-    match &mut metric.data {
-        Some(Data::Histogram(histogram)) => Some(std::mem::take(&mut histogram.data_points).into_iter().map(Point::Explicit).collect()),
-        Some(Data::ExponentialHistogram(histogram)) => {
-            Some(std::mem::take(&mut histogram.data_points).into_iter().map(Point::Exponential).collect())
-        }
-        _ => None,
-    }
-}
-
-fn add_point(metric: &mut Metric, point: Point) {
-    match (&mut metric.data, point) {
-        (Some(Data::Histogram(histogram)), Point::Explicit(point)) => histogram.data_points.push(point),
-        (Some(Data::ExponentialHistogram(histogram)), Point::Exponential(point)) => histogram.data_points.push(point),
-        _ => {}
-    }
-}
-
-fn set_delta(metric: &mut Metric) {
-    if let Some(
-        Data::Histogram(Histogram { aggregation_temporality, .. })
-        | Data::ExponentialHistogram(ExponentialHistogram { aggregation_temporality, .. }),
-    ) = &mut metric.data
-    {
-        *aggregation_temporality = AggregationTemporality::Delta as i32;
-    }
-}
-
-fn is_empty_histogram(metric: &Metric) -> bool {
-    match &metric.data {
-        Some(Data::Histogram(histogram)) => histogram.data_points.is_empty(),
-        Some(Data::ExponentialHistogram(histogram)) => histogram.data_points.is_empty(),
-        _ => false,
-    }
-}
-
-impl Point {
-    const fn is_exponential(&self) -> bool {
-        matches!(self, Self::Exponential(_))
-    }
-
-    fn attributes(&self) -> &[KeyValue] {
-        match self {
-            Self::Explicit(point) => &point.attributes,
-            Self::Exponential(point) => &point.attributes,
-        }
-    }
-
-    const fn start(&self) -> u64 {
-        match self {
-            Self::Explicit(point) => point.start_time_unix_nano,
-            Self::Exponential(point) => point.start_time_unix_nano,
-        }
-    }
-
-    const fn start_mut(&mut self) -> &mut u64 {
-        match self {
-            Self::Explicit(point) => &mut point.start_time_unix_nano,
-            Self::Exponential(point) => &mut point.start_time_unix_nano,
-        }
-    }
-
-    const fn time(&self) -> u64 {
-        match self {
-            Self::Explicit(point) => point.time_unix_nano,
-            Self::Exponential(point) => point.time_unix_nano,
-        }
-    }
-
-    const fn time_mut(&mut self) -> &mut u64 {
-        match self {
-            Self::Explicit(point) => &mut point.time_unix_nano,
-            Self::Exponential(point) => &mut point.time_unix_nano,
-        }
-    }
-
-    /// Leaves out the exemplars up to this time, which were exported before.
-    fn remove_exemplars_until(&mut self, time: u64) {
-        let exemplars = match self {
-            Self::Explicit(point) => &mut point.exemplars,
-            Self::Exponential(point) => &mut point.exemplars,
-        };
-        exemplars.retain(|exemplar| exemplar.time_unix_nano > time);
-    }
-
-    fn end_marker(self, time_unix_nano: u64) -> Self {
-        let flags = DataPointFlags::NoRecordedValueMask as u32;
-        match self {
-            Self::Explicit(HistogramDataPoint { attributes, .. }) => {
-                Self::Explicit(HistogramDataPoint { attributes, time_unix_nano, flags, ..Default::default() })
-            }
-            Self::Exponential(ExponentialHistogramDataPoint { attributes, .. }) => {
-                Self::Exponential(ExponentialHistogramDataPoint { attributes, time_unix_nano, flags, ..Default::default() })
-            }
-        }
-    }
-
-    /// Subtracts the point before. Returns false if nothing was measured since.
-    fn subtract(&mut self, before: &Self) -> bool {
-        match (self, before) {
-            (Self::Explicit(point), Self::Explicit(before)) => subtract_explicit(point, before),
-            (Self::Exponential(point), Self::Exponential(before)) => subtract_exponential(point, before),
-            _ => true,
-        }
-    }
-}
-
-fn subtract_explicit(point: &mut HistogramDataPoint, before: &HistogramDataPoint) -> bool {
-    point.start_time_unix_nano = before.time_unix_nano;
-    point.count = point.count.saturating_sub(before.count);
-    for (count, before) in point.bucket_counts.iter_mut().zip(&before.bucket_counts) {
-        *count = count.saturating_sub(*before);
-    }
-    point.sum = point.sum.map(|sum| sum - before.sum.unwrap_or_default());
-    // Minimum and maximum are those since the start of the measurement, not of the delta.
-    (point.min, point.max) = (None, None);
-    point.count > 0
-}
-
-fn subtract_exponential(point: &mut ExponentialHistogramDataPoint, before: &ExponentialHistogramDataPoint) -> bool {
-    point.start_time_unix_nano = before.time_unix_nano;
-    point.count = point.count.saturating_sub(before.count);
-    point.zero_count = point.zero_count.saturating_sub(before.zero_count);
-    point.sum = point.sum.map(|sum| sum - before.sum.unwrap_or_default());
-    (point.min, point.max) = (None, None);
-    if let (Some(now), Some(Buckets { offset, bucket_counts })) = (&mut point.positive, &before.positive) {
-        let mut before = ExponentialBuckets { scale: before.scale, zero_count: 0, offset: *offset, counts: bucket_counts.clone() };
-        // A scale never rises while a histogram counts.
-        before.reduce(u32::try_from(before.scale - point.scale).unwrap_or(0));
-        for (count, index) in before.counts.into_iter().zip(before.offset..) {
-            let bucket = usize::try_from(index - now.offset).ok().and_then(|position| now.bucket_counts.get_mut(position));
-            bucket.into_iter().for_each(|bucket| *bucket = bucket.saturating_sub(count));
-        }
-    }
-    point.count > 0
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::model::ExponentialBuckets;
     use crate::report::ReadingStatus;
-    use opentelemetry_proto::tonic::metrics::v1 as otlp;
+    use opentelemetry_proto::tonic::common::v1::KeyValue;
+    use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
+    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+    use opentelemetry_proto::tonic::metrics::v1::{
+        AggregationTemporality, DataPointFlags, Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Histogram,
+        HistogramDataPoint,
+    };
 
     fn collected(start: u64, count: u64, time: u64) -> Vec<ScopeMetrics> {
         let point = HistogramDataPoint {
@@ -374,13 +237,32 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_series_is_exported_with_the_series_that_continue() {
+        let with = |keys: &[&str]| {
+            let mut scopes = collected(1, 3, 10);
+            let Some(Data::Histogram(histogram)) = &mut scopes[0].metrics[0].data else { panic!("not a histogram") };
+            let point = histogram.data_points.remove(0);
+            let attributes = |key: &&str| vec![KeyValue { key: (*key).to_owned(), ..Default::default() }];
+            histogram.data_points = keys.iter().map(|key| HistogramDataPoint { attributes: attributes(key), ..point.clone() }).collect();
+            scopes
+        };
+        let mut measured = MeasuredSeries::default();
+        update(&mut measured, with(&["x", "y", "z"]), Temporality::Cumulative, 10);
+        let metrics = update(&mut measured, with(&["x"]), Temporality::Cumulative, 20);
+        assert_eq!(metrics.len(), 1, "{metrics:?}");
+        let Some(Data::Histogram(histogram)) = &metrics[0].data else { panic!("not a histogram") };
+        let ended = histogram.data_points.iter().filter(|point| point.flags == DataPointFlags::NoRecordedValueMask as u32);
+        assert_eq!((histogram.data_points.len(), ended.count()), (3, 2));
+    }
+
+    #[test]
     fn an_exemplar_is_exported_once() {
         let mut measured = MeasuredSeries::default();
         let mut exported = |times: &[u64], reading: u64| -> Vec<u64> {
             let mut scopes = collected(1, reading, reading);
             let Some(Data::Histogram(histogram)) = &mut scopes[0].metrics[0].data else { return Vec::new() };
             histogram.data_points[0].exemplars =
-                times.iter().map(|time| otlp::Exemplar { time_unix_nano: *time, ..Default::default() }).collect();
+                times.iter().map(|time| Exemplar { time_unix_nano: *time, ..Default::default() }).collect();
             let metrics = update(&mut measured, scopes, Temporality::Cumulative, reading);
             let Some(Data::Histogram(histogram)) = &metrics[0].data else { return Vec::new() };
             histogram.data_points[0].exemplars.iter().map(|exemplar| exemplar.time_unix_nano).collect()
