@@ -9,7 +9,7 @@ use super::json::Shape;
 use super::page_family::PageFamily;
 use super::text::TextFamily;
 use super::writer::LINE_BYTES;
-use super::{ExpositionWriter, Format, Section};
+use super::{ExpositionWriter, Format, PageSettings, Section};
 
 /// The number of lines that are written section by section at most.
 const BATCH_LINES_MAX: usize = 8192;
@@ -27,19 +27,27 @@ enum Form<'a> {
 
 /// A family with its form.
 pub(super) struct LaidOutFamily<'a, 's> {
-    family: &'a PageFamily<'s>,
+    merged: &'a PageFamily<'s>,
     form: Form<'s>,
 }
 
 impl<'a, 's> LaidOutFamily<'a, 's> {
     /// `is_used` returns true if another family has this name.
-    pub(super) fn new(family: &'a PageFamily<'s>, format: Format, is_used: impl Fn(&str) -> bool) -> Self {
-        let form = match format {
-            Format::Json => Form::Json(Shape::of(family)),
+    pub(super) fn new(merged: &'a PageFamily<'s>, settings: &PageSettings, is_used: impl Fn(&str) -> bool) -> Self {
+        let form = match settings.format {
+            Format::Json => Form::Json(Shape::of(merged)),
             Format::Protobuf(_) => Form::Protobuf,
-            Format::Text | Format::TextV1(_) | Format::OpenMetrics(_) => Form::Text(TextFamily::new(family, format, is_used)),
+            Format::Text | Format::TextV1(_) | Format::OpenMetrics(_) => Form::Text(TextFamily::new(merged, settings, is_used)),
         };
-        Self { family, form }
+        Self { merged, form }
+    }
+
+    /// The name of the family, if the names of its samples have a suffix.
+    pub(super) fn base_name(&self) -> Option<&'a str> {
+        match &self.form {
+            Form::Text(text) => text.base_name(self.merged),
+            Form::Json(_) | Form::Protobuf => None,
+        }
     }
 }
 
@@ -60,10 +68,10 @@ impl<'a, 's> Batch<'a, 's> {
 
     /// Adds a family. If the batch would become too large, it is written first. Returns `None` if the client has disconnected.
     pub(super) fn add(&mut self, family: LaidOutFamily<'a, 's>, writer: &mut ExpositionWriter<'_>) -> Option<()> {
-        if self.lines + family.family.lines > self.lines_max {
+        if self.lines + family.merged.lines > self.lines_max {
             self.write(writer)?;
         }
-        self.lines += family.family.lines;
+        self.lines += family.merged.lines;
         self.families.push(family);
         Some(())
     }
@@ -87,11 +95,11 @@ impl ExpositionWriter<'_> {
     /// Writes a family.
     fn family(&mut self, family: &LaidOutFamily<'_, '_>) -> Option<()> {
         let series_len = match family.form {
-            Form::Protobuf => self.protobuf_series_len(family.family),
+            Form::Protobuf => self.protobuf_series_len(family.merged),
             Form::Text(_) | Form::Json(_) => 0,
         };
         self.begin(family, series_len);
-        (0..family.family.of_sections.len()).try_for_each(|index| self.series_of(family, index))?;
+        (0..family.merged.of_sections.len()).try_for_each(|index| self.series_of(family, index))?;
         self.end(family)
     }
 
@@ -99,13 +107,13 @@ impl ExpositionWriter<'_> {
     fn section_by_section(&mut self, families: &[LaidOutFamily<'_, '_>]) -> Option<()> {
         // Each family lists its sections in the order of the page, so these are sorted runs.
         let of_family = |(family, laid_out): (usize, &LaidOutFamily<'_, '_>)| {
-            let sections = laid_out.family.of_sections.iter().enumerate();
+            let sections = laid_out.merged.of_sections.iter().enumerate();
             sections.map(move |(index, (section, _))| (std::ptr::from_ref(*section), family, index)).collect::<Vec<_>>()
         };
         let mut order: Vec<_> = families.iter().enumerate().flat_map(of_family).collect();
         order.sort_by_key(|(section, ..)| *section);
         let mut series: Vec<Vec<u8>> =
-            families.iter().map(|family| Vec::with_capacity(family.family.lines * LINE_BYTES_EXPECTED)).collect();
+            families.iter().map(|family| Vec::with_capacity(family.merged.lines * LINE_BYTES_EXPECTED)).collect();
         let full_len = std::mem::replace(&mut self.full_len, usize::MAX);
         for (_, family, index) in order {
             std::mem::swap(&mut self.buffer, &mut series[family]);
@@ -115,6 +123,7 @@ impl ExpositionWriter<'_> {
         self.full_len = full_len;
         for (family, series) in families.iter().zip(series) {
             self.begin(family, series.len());
+            // The free part of the buffer has room for a piece, so that the buffer does not grow.
             for piece in series.chunks(LINE_BYTES) {
                 self.buffer.extend_from_slice(piece);
                 self.flush_if_full()?;
@@ -125,7 +134,7 @@ impl ExpositionWriter<'_> {
     }
 
     /// Writes a family up to its first series. `series_len` is the length of all series, if the format is Protobuf.
-    fn begin(&mut self, LaidOutFamily { family, form }: &LaidOutFamily<'_, '_>, series_len: usize) {
+    fn begin(&mut self, LaidOutFamily { merged: family, form }: &LaidOutFamily<'_, '_>, series_len: usize) {
         match form {
             Form::Text(text) => self.text_comments(family, text),
             Form::Json(shape) => self.json_begin(family, shape),
@@ -135,7 +144,7 @@ impl ExpositionWriter<'_> {
     }
 
     /// Writes the series of the section with this index among those of the family.
-    fn series_of(&mut self, LaidOutFamily { family, form }: &LaidOutFamily<'_, '_>, index: usize) -> Option<()> {
+    fn series_of(&mut self, LaidOutFamily { merged: family, form }: &LaidOutFamily<'_, '_>, index: usize) -> Option<()> {
         let of_section = &family.of_sections[index];
         match form {
             Form::Text(text) => self.text_series(family, text, of_section),

@@ -9,7 +9,7 @@
 //! # One walk over the series
 //!
 //! All formats get the same families and series, with the same names: the walk merges, escapes and omits, and the formats only encode. A
-//! Protobuf message begins with its length, so a family that is larger than a chunk is walked twice: to measure it, and to write it.
+//! Protobuf message begins with its length, so a family that is larger than a batch is walked twice: to measure it, and to write it.
 //!
 //! # Conflicting types
 //!

@@ -57,7 +57,7 @@ impl<'a> PageFamily<'a> {
                 let name = if is_escaped { metric_name(native_name, escaping) } else { native_name };
                 let entry = families.entry(name);
                 // The names of most families are those of every target.
-                let is_known = matches!(&entry, Entry::Occupied(known) if !is_escaped && known.get().has_unreserved_name(family.kind()));
+                let is_known = matches!(&entry, Entry::Occupied(known) if !is_escaped && known.get().was_checked_with(family.kind()));
                 if !is_known && !section.is_postmeters && is_reserved(settings, &family.name(), family.kind()) {
                     let name = family.name();
                     omitted.add(|| format!("{name} of {} has a name that is reserved for Postmeter or Prometheus", section.target()));
@@ -77,8 +77,8 @@ impl<'a> PageFamily<'a> {
         Self { name, kind, help: "", unit: "", lines: 0, of_sections: Vec::new(), has_escaped_name, has_several_types, has_postmeters }
     }
 
-    /// Returns true if a native family with the same name, unescaped, and this type has been added.
-    fn has_unreserved_name(&self, kind: FamilyType) -> bool {
+    /// Returns true if a native family with the same name, unescaped, and this type has been added: its name is not reserved.
+    fn was_checked_with(&self, kind: FamilyType) -> bool {
         self.kind == kind && !self.has_escaped_name && !self.has_postmeters
     }
 
@@ -150,8 +150,8 @@ impl<'a> PageFamily<'a> {
             }
             is_compatible
         });
-        self.kind = if self.of_sections.iter().all(|(_, family)| family.kind() == first) { first } else { FamilyType::Unknown };
-        self.has_several_types = self.kind != first;
+        self.has_several_types = self.of_sections.iter().any(|(_, family)| family.kind() != first);
+        self.kind = if self.has_several_types { FamilyType::Unknown } else { first };
     }
 
     /// Returns true if numbers of several types were merged.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 /// The families of one target or of Postmeter. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Section {
+    /// Native families, or Postmeter's own.
     pub(super) native: Arc<SelectedFamilies>,
     /// `job` and `instance`, which are added to each series.
     pub(super) identity: Option<(Arc<str>, Arc<str>)>,
@@ -47,7 +48,8 @@ impl Section {
     pub(super) fn labels(&self, settings: &PageSettings, family: &SelectedFamily<'_>) -> impl Iterator<Item = (&'static str, &str)> {
         let of_target = self.identity.iter().flat_map(|(job, instance)| [("instance", &**instance), ("job", &**job)]);
         // Series of another scope have its labels already, and `target_info` is not a metric.
-        let has_scope = settings.scope_labels && family.scope().is_none() && family.native_name() != TARGET_INFO;
+        let has_scope =
+            settings.scope_labels && family.scope().is_none() && !family.keeps_scope_labels() && family.native_name() != TARGET_INFO;
         let of_scope = [
             Some(("otel_scope_name", if self.is_postmeters { SCOPE } else { NATIVE_SCOPE })),
             self.is_postmeters.then_some(("otel_scope_schema_url", SCHEMA_URL)),
@@ -76,6 +78,12 @@ pub struct SectionKey {
 }
 
 impl SectionKey {
+    /// Returns true if the families are in use.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.native.strong_count() > 0
+    }
+
     /// Returns true if the section has the same families and the same identity.
     #[must_use]
     pub fn is_of(&self, section: &Section) -> bool {

@@ -7,7 +7,7 @@ use super::format::{CREATED, open_metrics_suffix, type_name};
 use super::names::{Escaping, is_label_name, is_metric_name, label_name};
 use super::page_family::{OfSection, PageFamily};
 use super::unit::unit_in_name;
-use super::{ExpositionWriter, Format, exemplars};
+use super::{ExpositionWriter, PageSettings, exemplars};
 use crate::model::short_bytes::append;
 use crate::model::{Exemplar, FamilyType, Histogram, SampleRef, Summary, Value, is_plain_label_name};
 
@@ -18,13 +18,15 @@ pub(super) struct TextFamily {
     kind: FamilyType,
     /// True if the name is quoted and written among the labels.
     is_quoted: bool,
+    /// The page has lines with the start times of its series.
+    has_created_lines: bool,
 }
 
 impl TextFamily {
     /// `is_used` returns true if another family has this name.
-    pub(super) fn new(family: &PageFamily<'_>, format: Format, is_used: impl Fn(&str) -> bool) -> Self {
+    pub(super) fn new(family: &PageFamily<'_>, settings: &PageSettings, is_used: impl Fn(&str) -> bool) -> Self {
         let name = &*family.name;
-        let (name_len, kind) = match open_metrics_suffix(family.kind).filter(|_| format.is_open_metrics()) {
+        let (name_len, kind) = match open_metrics_suffix(family.kind).filter(|_| settings.format.is_open_metrics()) {
             Some(suffix) => match name.strip_suffix(suffix) {
                 // In OpenMetrics a gauge `x` and a counter `x_total` would be two families with the same name.
                 Some(base) if !base.is_empty() && !is_used(base) => (base.len(), family.kind),
@@ -32,7 +34,15 @@ impl TextFamily {
             },
             None => (name.len(), family.kind),
         };
-        Self { name_len, kind, is_quoted: !is_metric_name(name) }
+        let is_started = matches!(kind, FamilyType::Counter | FamilyType::Histogram | FamilyType::Summary);
+        // Python's client exposes start times as gauges in the classic text format, and a server that relays them has both.
+        let has_created_lines = settings.has_created_lines() && is_started && !is_used(&format!("{}{CREATED}", &name[..name_len]));
+        Self { name_len, kind, is_quoted: !is_metric_name(name), has_created_lines }
+    }
+
+    /// The name of the family, if it is the name of its samples without their suffix.
+    pub(super) fn base_name<'a>(&self, family: &'a PageFamily<'_>) -> Option<&'a str> {
+        (self.name_len < family.name.len()).then(|| self.name(family))
     }
 
     /// The name of the family without the suffix of its samples.
@@ -64,7 +74,8 @@ impl ExpositionWriter<'_> {
     pub(super) fn text_series(&mut self, family: &PageFamily<'_>, text: &TextFamily, of_section: &OfSection<'_>) -> Option<()> {
         let (name, kind, is_quoted) = (&*family.name, text.kind, text.is_quoted);
         self.each_series(of_section, add_label, |writer, sample, names, suffix| {
-            writer.sample(&Series { family: text.name(family), name, kind, is_quoted, sample, names, suffix });
+            let has_created_line = text.has_created_lines;
+            writer.sample(&Series { family: text.name(family), name, kind, is_quoted, has_created_line, sample, names, suffix });
             writer.flush_if_full()
         })
     }
@@ -79,9 +90,7 @@ impl ExpositionWriter<'_> {
             Value::Histogram(histogram) => self.histogram(series, histogram),
             Value::Summary(summary) => self.summary(series, summary),
         }
-        let has_created = matches!(series.kind, FamilyType::Counter | FamilyType::Histogram | FamilyType::Summary);
-        if self.settings.has_created_lines()
-            && has_created
+        if series.has_created_line
             && let Some(nanos) = series.sample.created()
         {
             self.created_line(series, nanos);
@@ -264,6 +273,7 @@ struct Series<'a> {
     kind: FamilyType,
     /// True if the name is quoted and written among the labels.
     is_quoted: bool,
+    has_created_line: bool,
     sample: &'a SampleRef<'a>,
     /// The escaped names of the labels, if some need escaping.
     names: Option<Vec<String>>,

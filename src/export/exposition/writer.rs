@@ -62,8 +62,10 @@ impl<'a> ExpositionWriter<'a> {
             true => families.iter().map(|family| &*family.name).collect(),
             false => HashSet::new(),
         };
-        // Names are sorted, so a family is written before all families whose names begin with its name.
+        // Names are sorted, so a family is written before all families whose names begin with its name. The lines with start times of a
+        // counter do not: if their name is used, there are none.
         let mut line_names = ReservedNames::default();
+        let mut base_names = HashSet::new();
         let mut batch = Batch::new(sections);
         for family in &families {
             let name = &*family.name;
@@ -76,8 +78,10 @@ impl<'a> ExpositionWriter<'a> {
                 continue;
             }
             self.omitted.families_untyped += u64::from(family.is_untyped_by_merge());
-            let is_used = |name: &str| names.contains(name) || reserved.has(name) || line_names.has(name);
-            batch.add(LaidOutFamily::new(family, self.settings.format, is_used), self)?;
+            let is_used = |name: &str| names.contains(name) || base_names.contains(name) || reserved.has(name) || line_names.has(name);
+            let laid_out = LaidOutFamily::new(family, &self.settings, is_used);
+            base_names.extend(laid_out.base_name());
+            batch.add(laid_out, self)?;
             line_names.add_lines(&self.settings, name, family.kind);
         }
         batch.write(self)
@@ -103,10 +107,9 @@ impl<'a> ExpositionWriter<'a> {
         (self.buffer, self.omitted)
     }
 
-    /// Sends the buffer without ending the page: further parts follow.
-    pub fn pause(mut self) -> OmittedFamilies {
-        (self.out)(&mut self.buffer);
-        self.omitted
+    /// Sends the buffer without ending the page: further parts follow. Returns `None` if the client has disconnected.
+    pub fn pause(mut self) -> Option<()> {
+        (self.out)(&mut self.buffer).then_some(())
     }
 
     fn write_end(&mut self) {

@@ -2,6 +2,7 @@
 
 use super::SelectedFamilies;
 use super::slice::{FamilySlice, FamilySlices};
+use crate::model::scope::is_scope_info;
 use crate::model::unit::otlp_unit;
 use crate::model::{FamilyRef, FamilyType, SampleRef, Scope};
 use std::borrow::Cow;
@@ -67,6 +68,12 @@ impl<'a> SelectedFamily<'a> {
     #[must_use]
     pub fn scope(&self) -> Option<&'a Scope> {
         self.selected.scopes.get(self.slices.scope?)
+    }
+
+    /// Returns true if its series have labels of a scope. Those of [`Self::scope`] are not counted.
+    #[must_use]
+    pub fn keeps_scope_labels(&self) -> bool {
+        self.slices.keeps_scope_labels || is_scope_info(self.native_name())
     }
 
     /// The sort key of families: their scope, then the name that the server sent.

@@ -37,12 +37,15 @@ impl SelectedFamilies {
                 let part = match last.as_ref().filter(|(last, _)| labels().eq(last.iter().copied())) {
                     Some((_, part)) => *part,
                     None => {
-                        let scope = Scope::of_labels(labels()).and_then(|scope| index_of(&mut self.scopes, scope));
+                        let described = Scope::of_labels(labels());
+                        let is_described = described.is_some();
+                        let scope = described.and_then(|scope| index_of(&mut self.scopes, scope));
                         let part = parts.iter().position(|part| part.scope == scope).unwrap_or_else(|| {
                             let slices = family.slices.iter().map(FamilySlice::without_series).collect();
                             parts.push(FamilySlices { scope, kept: 0, slices, ..family.clone() });
                             parts.len() - 1
                         });
+                        parts[part].keeps_scope_labels |= is_described && scope.is_none();
                         last = Some((labels().collect(), part));
                         part
                     }

@@ -11,6 +11,8 @@ pub(super) struct FamilySlices {
     pub is_retyped: bool,
     /// Series of the family were dropped.
     pub is_incomplete: bool,
+    /// Series have labels of a scope that is not among the scopes of the reading, because there are too many.
+    pub keeps_scope_labels: bool,
     /// The index of its instrumentation scope, if labels name one.
     pub scope: Option<usize>,
     /// Nearly always one, which is stored in place.

@@ -116,3 +116,34 @@ fn the_names_of_target_info_follow_the_translation() {
         assert!(render(Format::Text, &[section]).contains("service_version=\"1.2\""));
     }
 }
+
+#[test]
+fn a_label_of_a_scope_appears_once_also_with_very_many_scopes() {
+    let mut page = "# TYPE m gauge\nm 1\n".to_owned();
+    page.extend((0..150).map(|scope| format!("m{{otel_scope_name=\"s{scope}\",otel_scope_version=\"1\"}} 1\n")));
+    page.push_str("# TYPE otel_scope_info gauge\notel_scope_info{otel_scope_name=\"s0\",otel_scope_version=\"1\",mascot=\"bear\"} 1\n");
+    let rendered = render(PageSettings { scope_labels: true, ..settings(Format::Text) }, &[Section::without_identity(native(&page))]);
+    assert_eq!(rendered.lines().filter(|line| !line.starts_with('#')).count(), 152);
+    for line in rendered.lines() {
+        assert!(line.matches("otel_scope_name=").count() <= 1 && line.matches("otel_scope_version=").count() <= 1, "{line}");
+    }
+}
+
+#[test]
+fn openmetrics_families_with_the_same_base_name_do_not_repeat_it() {
+    let info = section("# TYPE x info\nx_info{v=\"1\"} 1\n# EOF\n", "a", "one");
+    let counter = section("# TYPE x counter\nx_total 2\n# EOF\n", "a", "two");
+    let target = |instance| format!("instance=\"{instance}\",job=\"a\"");
+    let expected =
+        format!("# TYPE x info\nx_info{{v=\"1\",{}}} 1\n# TYPE x_total unknown\nx_total{{{}}} 2\n# EOF\n", target("one"), target("two"));
+    assert_eq!(render(OPEN_METRICS, &[info, counter]), expected);
+}
+
+#[test]
+fn a_start_time_is_not_written_if_the_server_has_a_family_with_its_name() {
+    let gauge = section("# TYPE c_created gauge\nc_created 1795871000\n", "a", "one");
+    let counter = section("# TYPE c counter\nc_total 2\nc_created 1795871000.5\n# EOF\n", "a", "two");
+    let settings = PageSettings { created_lines: true, ..settings(OPEN_METRICS) };
+    let lines = |sections: &[Section]| render(settings, sections).lines().filter(|line| line.starts_with("c_created")).count();
+    assert_eq!((lines(std::slice::from_ref(&counter)), lines(&[gauge, counter])), (1, 1));
+}
