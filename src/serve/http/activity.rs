@@ -9,6 +9,11 @@
 //!
 //! An HTTP/2 connection has several responses at a time, and progress of one does not imply progress of the others. The oldest
 //! progress is relevant. Bytes of the connection cannot be attributed to a response, so the bytes that its stream accepts are counted.
+//!
+//! # Responses that are cut short
+//!
+//! In HTTP/1.0, as some reverse proxies speak it, the end of the connection is the end of the response. So a connection whose response is
+//! incomplete is reset: the client gets an error instead of a part of a page.
 
 use crate::serve::limits::server_limits::Limits;
 use parking_lot::{Mutex, MutexGuard};
@@ -18,6 +23,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 /// The activity of one connection.
 #[derive(Debug)]
@@ -31,8 +37,8 @@ struct State {
     idle: Option<Instant>,
     /// The progress of a client that does not read all data that is sent to it.
     stalled: Option<Progress>,
-    /// The requests whose responses are not sent yet, each with a number and its progress.
-    requests: Vec<(u64, Progress)>,
+    /// The requests whose responses are not sent yet.
+    requests: Vec<PendingRequest>,
     /// The number of the next request.
     next_number: u64,
     /// True for HTTP/1.1, where a received byte is the beginning of a head. HTTP/2 clients also send pings.
@@ -40,10 +46,20 @@ struct State {
     /// True if the client has authenticated, or if no authentication is required.
     is_authenticated: bool,
     progress_bytes: usize,
+    /// True if a response ended before its body was complete.
+    is_cut_short: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// A request whose response is not sent yet.
+#[derive(Debug)]
+struct PendingRequest {
+    number: u64,
+    begun: Instant,
+    progress: Progress,
+}
+
 /// The bytes that were sent since a time.
+#[derive(Clone, Copy, Debug)]
 struct Progress {
     since: Instant,
     bytes: usize,
@@ -79,6 +95,8 @@ pub(crate) enum TooSlow {
 pub(crate) struct ResponseGuard {
     activity: Arc<Activity>,
     number: u64,
+    /// True if all of the body was passed on.
+    is_complete: bool,
 }
 
 impl Activity {
@@ -92,6 +110,7 @@ impl Activity {
             is_http1: true,
             is_authenticated: false,
             progress_bytes: limits.progress_bytes,
+            is_cut_short: false,
         })))
     }
 
@@ -105,8 +124,8 @@ impl Activity {
         let number = state.next_number;
         state.next_number += 1;
         (state.head, state.idle) = (None, None);
-        state.requests.push((number, Progress::new()));
-        ResponseGuard { activity: self.clone(), number }
+        state.requests.push(PendingRequest { number, begun: Instant::now(), progress: Progress::new() });
+        ResponseGuard { activity: self.clone(), number, is_complete: false }
     }
 
     /// Notes the end of the handshake and the protocol.
@@ -124,6 +143,12 @@ impl Activity {
     /// Returns true if a request is in progress.
     pub(crate) fn has_requests(&self) -> bool {
         !self.state().requests.is_empty()
+    }
+
+    /// Returns true if a client of HTTP/1 has a part of a response, and would not notice it if the connection ended.
+    fn is_cut_short(&self) -> bool {
+        let state = self.state();
+        state.is_http1 && (state.is_cut_short || !state.requests.is_empty())
     }
 
     fn note_read(&self) {
@@ -146,7 +171,7 @@ impl Activity {
         }
         // In HTTP/2 the bytes cannot be attributed to one of several responses.
         if state.is_http1 {
-            state.requests.iter_mut().for_each(|(_, progress)| progress.add(bytes, progress_bytes));
+            state.requests.iter_mut().for_each(|request| request.progress.add(bytes, progress_bytes));
         }
     }
 
@@ -159,10 +184,14 @@ impl Activity {
         let state = self.state();
         let is_over = |since: Option<Instant>, limit| since.is_some_and(|since| since.elapsed() >= limit);
         let since = |progress: Option<Progress>| progress.map(|progress| progress.since);
-        let oldest = state.requests.iter().map(|(_, progress)| progress.since).min();
+        let slowest = state.requests.iter().map(|request| request.progress.since).min();
+        let oldest = state.requests.iter().map(|request| request.begun).min();
         if is_over(state.head, limits.head_timeout) {
             Some(TooSlow::Head)
-        } else if is_over(since(state.stalled), limits.stall_timeout) || is_over(oldest, limits.response_timeout) {
+        } else if is_over(since(state.stalled), limits.stall_timeout)
+            || is_over(slowest, limits.response_timeout)
+            || is_over(oldest, limits.response_duration_max)
+        {
             Some(TooSlow::Response)
         } else if is_over(state.idle, if state.is_authenticated { limits.idle_timeout } else { limits.unauthenticated_idle_timeout }) {
             Some(TooSlow::Idle)
@@ -184,6 +213,11 @@ impl Activity {
 }
 
 impl ResponseGuard {
+    /// Notes that all of the body was passed on, or that the response has none.
+    pub(crate) fn complete(&mut self) {
+        self.is_complete = true;
+    }
+
     /// Notes bytes that an HTTP/2 stream accepted. A stream accepts more only after the client has read enough of the previous bytes.
     pub(crate) fn note_accepted(&self, bytes: usize) {
         let mut guard = self.activity.state();
@@ -191,9 +225,8 @@ impl ResponseGuard {
         if state.is_http1 {
             return;
         }
-        let own = state.requests.iter_mut().find(|(number, _)| *number == self.number);
-        if let Some((_, progress)) = own {
-            progress.add(bytes, state.progress_bytes);
+        if let Some(own) = state.requests.iter_mut().find(|request| request.number == self.number) {
+            own.progress.add(bytes, state.progress_bytes);
         }
     }
 }
@@ -201,7 +234,8 @@ impl ResponseGuard {
 impl Drop for ResponseGuard {
     fn drop(&mut self) {
         let mut state = self.activity.state();
-        state.requests.retain(|(number, _)| *number != self.number);
+        state.requests.retain(|request| request.number != self.number);
+        state.is_cut_short |= !self.is_complete;
         if state.requests.is_empty() {
             state.idle = Some(Instant::now());
         }
@@ -210,13 +244,13 @@ impl Drop for ResponseGuard {
 
 /// A stream whose reads and writes are noted in [`Activity`].
 #[derive(Debug)]
-pub(crate) struct ObservedStream<I> {
-    inner: I,
+pub(crate) struct ObservedStream {
+    inner: TcpStream,
     activity: Arc<Activity>,
 }
 
-impl<I> ObservedStream<I> {
-    pub(crate) fn new(inner: I, activity: Arc<Activity>) -> Self {
+impl ObservedStream {
+    pub(crate) fn new(inner: TcpStream, activity: Arc<Activity>) -> Self {
         Self { inner, activity }
     }
 
@@ -230,7 +264,16 @@ impl<I> ObservedStream<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for ObservedStream<I> {
+impl Drop for ObservedStream {
+    fn drop(&mut self) {
+        if self.activity.is_cut_short() {
+            // If it fails, the client has disconnected.
+            let _ = self.inner.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for ObservedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
@@ -241,7 +284,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for ObservedStream<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for ObservedStream<I> {
+impl AsyncWrite for ObservedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write(cx, bytes);
         self.note_result(result)
@@ -267,5 +310,52 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for ObservedStream<I> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// What a client gets of a response, and the error at its end, if there is one.
+    async fn received(is_complete: bool) -> (Vec<u8>, Option<io::ErrorKind>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let activity = Activity::new(&Limits::default());
+        let mut stream = ObservedStream::new(stream, activity.clone());
+        let mut guard = activity.begin_request();
+        stream.write_all(b"HTTP/1.0 200 OK\r\n\r\na 1\n").await.unwrap();
+        let mut received = vec![0; 23];
+        client.read_exact(&mut received).await.unwrap();
+        if is_complete {
+            guard.complete();
+        }
+        drop(guard);
+        drop(stream);
+        let end = client.read_to_end(&mut received).await;
+        (received, end.err().map(|error| error.kind()))
+    }
+
+    #[tokio::test]
+    async fn a_response_that_is_cut_short_ends_with_an_error() {
+        let sent = b"HTTP/1.0 200 OK\r\n\r\na 1\n".to_vec();
+        assert_eq!(received(true).await, (sent.clone(), None));
+        assert_eq!(received(false).await, (sent, Some(io::ErrorKind::ConnectionReset)));
+    }
+
+    #[test]
+    fn a_response_must_be_sent_in_time_in_spite_of_progress() {
+        let limits = Limits { response_timeout: Duration::from_secs(3600), progress_bytes: 1, ..Limits::default() };
+        let activity = Activity::new(&limits);
+        let _guard = activity.begin_request();
+        activity.note_write(1);
+        assert_eq!(activity.exceeded_limit(&limits), None);
+        let limits = Limits { response_duration_max: Duration::ZERO, ..limits };
+        assert_eq!(activity.exceeded_limit(&limits), Some(TooSlow::Response));
     }
 }

@@ -24,6 +24,9 @@ pub(crate) trait ChunkSink {
 
     /// Sends bytes that several bodies share. Returns false if the client has disconnected.
     fn send_shared(&mut self, bytes: Bytes) -> bool;
+
+    /// Returns false if the client has disconnected.
+    fn is_connected(&self) -> bool;
 }
 
 /// The end of a body is missing, because writing it failed.
@@ -52,14 +55,16 @@ fn write_encoded(
     match encoding {
         Encoding::Identity => write(&mut chunks).ok(),
         Encoding::Gzip => {
-            let mut encoder = Encoder(flate2::write::GzEncoder::new(chunks, flate2::Compression::fast()));
+            let client = chunks.sender.clone();
+            let mut encoder = Encoder { writer: flate2::write::GzEncoder::new(chunks, flate2::Compression::fast()), client };
             write(&mut encoder).ok()?;
-            encoder.0.finish().and_then(|mut chunks| chunks.flush()).ok()
+            encoder.writer.finish().and_then(|mut chunks| chunks.flush()).ok()
         }
         Encoding::Zstd => {
-            let mut encoder = Encoder(zstd::stream::write::Encoder::new(chunks, ZSTD_LEVEL).ok()?);
+            let client = chunks.sender.clone();
+            let mut encoder = Encoder { writer: zstd::stream::write::Encoder::new(chunks, ZSTD_LEVEL).ok()?, client };
             write(&mut encoder).ok()?;
-            encoder.0.finish().and_then(|mut chunks| chunks.flush()).ok()
+            encoder.writer.finish().and_then(|mut chunks| chunks.flush()).ok()
         }
     }
 }
@@ -72,17 +77,24 @@ enum Part {
 }
 
 /// Compresses chunks.
-struct Encoder<W>(W);
+struct Encoder<W> {
+    writer: W,
+    client: mpsc::Sender<Part>,
+}
 
 impl<W: Write> ChunkSink for Encoder<W> {
     fn send(&mut self, chunk: &mut Vec<u8>) -> bool {
-        let written = self.0.write_all(chunk);
+        let written = self.writer.write_all(chunk);
         chunk.clear();
         written.is_ok()
     }
 
     fn send_shared(&mut self, bytes: Bytes) -> bool {
-        self.0.write_all(&bytes).is_ok()
+        self.writer.write_all(&bytes).is_ok()
+    }
+
+    fn is_connected(&self) -> bool {
+        !self.client.is_closed()
     }
 }
 
@@ -99,6 +111,10 @@ impl ChunkSink for ChunkWriter {
 
     fn send_shared(&mut self, bytes: Bytes) -> bool {
         bytes.is_empty() || self.sender.blocking_send(Part::Chunk(bytes)).is_ok()
+    }
+
+    fn is_connected(&self) -> bool {
+        !self.sender.is_closed()
     }
 }
 

@@ -6,7 +6,7 @@ use crate::net::ProblemLog;
 use crate::serve::access::authenticate::Admission;
 use crate::serve::access::control::Access;
 use crate::serve::access::rules::Rules;
-use crate::serve::limits::client_quota::{ClientQuota, QuotaPermit};
+use crate::serve::limits::client_quota::{ClientQuota, QuotaPermit, RequestPermit};
 use crate::serve::limits::unauthenticated::UnauthenticatedConnection;
 use crate::serve::routes::refusal::Refusal;
 use axum::Router;
@@ -150,7 +150,7 @@ impl Connection {
         }
     }
 
-    async fn serve(self, stream: ObservedStream<TcpStream>, activity: Arc<Activity>) {
+    async fn serve(self, stream: ObservedStream, activity: Arc<Activity>) {
         let rules = self.access.rules();
         let Some(tls) = rules.tls.as_ref().map(|tls| tls.config.clone()) else { return self.http1(stream, activity, &rules).await };
         match TlsAcceptor::from(tls).accept(stream).into_fallible().await {
@@ -234,20 +234,21 @@ impl Connection {
     /// Checks the rate limit, the length of the path, the number of concurrent requests and the credential, in this order, and routes the
     /// request.
     async fn respond(&self, request: hyper::Request<Incoming>, activity: Arc<Activity>) -> Result<Response<ObservedBody>, Infallible> {
-        let guard = activity.begin_request();
+        let mut guard = activity.begin_request();
         let client = Client::from(self.peer);
-        let mut permit = self.access.requests().try_acquire(client);
+        let mut permit = self.access.requests().try_acquire(client).map(RequestPermit::from);
         let is_http2 = request.version() == Version::HTTP_2;
         let chunk_bytes_max = if is_http2 { CHUNK_BYTES_MAX } else { usize::MAX };
         // The router omits the body of its responses to HEAD, and hyper does so in HTTP/1.1.
-        let omits_body = is_http2 && request.method() == Method::HEAD;
+        let is_head = request.method() == Method::HEAD;
+        let omits_body = is_http2 && is_head;
         let rules = self.access.rules();
         let mut response = match self.admit(&rules, client, &request, permit.is_some()).await {
             Ok(admitted) => {
                 if admitted == Admission::Authenticated {
                     self.set_authenticated(&activity);
                 }
-                self.route(request, client).await
+                self.route(request, client, permit.clone()).await
             }
             Err(refusal) => {
                 self.access.telemetry().access.refused(refusal.reason());
@@ -261,6 +262,9 @@ impl Connection {
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         for (name, value) in rules.config.web_config.iter().flat_map(|web| &web.headers) {
             response.headers_mut().insert(*name, value.clone());
+        }
+        if is_head || response.body().is_end_stream() {
+            guard.complete();
         }
         Ok(response.map(|body| ObservedBody { body, rest: Bytes::new(), chunk_bytes_max, _permit: permit, guard }))
     }
@@ -283,9 +287,10 @@ impl Connection {
         self.access.authenticate(rules, self.peer, uri.path(), request.headers()).await
     }
 
-    async fn route(&self, request: hyper::Request<Incoming>, client: Client) -> Response {
+    async fn route(&self, request: hyper::Request<Incoming>, client: Client, permit: Option<RequestPermit>) -> Response {
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(client);
+        permit.and_then(|permit| request.extensions_mut().insert(permit));
         match TowerToHyperService::new(self.router.clone()).call(request).await {
             Ok(response) => response,
             Err(never) => match never {},
@@ -299,7 +304,7 @@ struct ObservedBody {
     /// The part of the last frame that is not passed on yet.
     rest: Bytes,
     chunk_bytes_max: usize,
-    _permit: Option<QuotaPermit>,
+    _permit: Option<RequestPermit>,
     guard: ResponseGuard,
 }
 
@@ -314,12 +319,18 @@ impl HttpBody for ObservedBody {
                 Some(Ok(Ok(data))) => self.rest = data,
                 Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => return Poll::Ready(None),
+                None => {
+                    self.guard.complete();
+                    return Poll::Ready(None);
+                }
             }
         }
         let bytes = self.rest.len().min(self.chunk_bytes_max);
         let chunk = self.rest.split_to(bytes);
         self.guard.note_accepted(bytes);
+        if self.is_end_stream() {
+            self.guard.complete();
+        }
         Poll::Ready(Some(Ok(Frame::data(chunk))))
     }
 

@@ -27,6 +27,17 @@ pub(crate) struct QuotaPermit {
     client: Client,
 }
 
+/// The permit of a request, which all that works for the request shares: after a client has disconnected, its request counts until the thread
+/// that writes the response has noticed it. Otherwise, a client could occupy all threads by requests that it abandons.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestPermit(#[expect(dead_code, reason = "returned when dropped")] Arc<QuotaPermit>);
+
+impl From<QuotaPermit> for RequestPermit {
+    fn from(permit: QuotaPermit) -> Self {
+        Self(Arc::new(permit))
+    }
+}
+
 impl ClientQuota {
     pub(crate) fn new(max: usize, client_max: usize) -> Arc<Self> {
         Arc::new(Self { max, client_max, in_use: Mutex::default() })

@@ -18,8 +18,8 @@ pub struct Limits {
     pub unauthenticated_max: usize,
     /// Concurrent unauthenticated connections of one client.
     pub unauthenticated_client_max: usize,
-    /// Concurrent requests, until their responses are sent. Further ones get status 503. Lower than the number of blocking threads of
-    /// the runtime, because each response is written by one of them.
+    /// Concurrent requests, until their responses are sent, and nothing works for them any more. Further ones get status 503. Lower than the
+    /// number of blocking threads of the runtime, because a thread sends each response.
     pub requests_max: usize,
     /// Concurrent requests of one client.
     pub requests_client_max: usize,
@@ -39,6 +39,9 @@ pub struct Limits {
     /// The maximum time in which fewer than [`Self::progress_bytes`] of a response are sent. Includes the time in the scrape queue and the
     /// time of polls.
     pub response_timeout: Duration,
+    /// The maximum time until a response is sent, whatever its progress is: a page that is too large to be shared keeps its readings in memory
+    /// until then.
+    pub response_duration_max: Duration,
     /// Bytes that a client must read to count as making progress.
     pub progress_bytes: usize,
     /// The interval at which the files in the configuration are checked for changes.
@@ -63,6 +66,7 @@ impl Default for Limits {
             unauthenticated_idle_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(30),
             response_timeout: Duration::from_secs(60),
+            response_duration_max: Duration::from_secs(300),
             progress_bytes: 64 * 1024,
             watch_interval: Duration::from_secs(1),
         }
@@ -77,7 +81,8 @@ impl Limits {
             .min(self.idle_timeout)
             .min(self.unauthenticated_idle_timeout)
             .min(self.stall_timeout)
-            .min(self.response_timeout);
+            .min(self.response_timeout)
+            .min(self.response_duration_max);
         (shortest / 4).max(Duration::from_millis(1))
     }
 }

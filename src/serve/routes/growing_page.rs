@@ -1,16 +1,19 @@
 //! A page that is read while it is written, by any number of scrapers.
 
-use crate::serve::http::body::IncompleteBody;
+use crate::serve::http::body::{ChunkSink, IncompleteBody};
 use axum::body::Bytes;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The size of the chunks: large, because each wakes the task that sends it, and small beside the pages whose writing takes long.
 const CHUNK_BYTES: usize = 512 * 1024;
+/// While a reader waits for a chunk, it looks this often whether its client is still connected.
+const CONNECTION_CHECK: Duration = Duration::from_millis(50);
 
 /// A page in chunks, which grows until it is complete.
 #[derive(Debug, Default)]
-pub(crate) struct GrowingPage {
+pub(super) struct GrowingPage {
     state: Mutex<State>,
     grown: Condvar,
 }
@@ -19,6 +22,8 @@ pub(crate) struct GrowingPage {
 struct State {
     chunks: Vec<Bytes>,
     progress: Progress,
+    /// The scrapers that read the page. Without any, it is not written any further.
+    readers: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,39 +36,92 @@ enum Progress {
 }
 
 impl GrowingPage {
-    /// Returns the chunk with this index, and waits until it was written. Returns `None` after the last chunk.
-    ///
-    /// # Errors
-    /// The page will not be completed.
-    pub(super) fn chunk(&self, index: usize) -> Result<Option<Bytes>, IncompleteBody> {
-        let mut state = self.state.lock();
-        self.grown.wait_while(&mut state, |state| state.chunks.len() <= index && state.progress == Progress::Growing);
-        match (state.chunks.get(index), state.progress) {
-            (Some(chunk), _) => Ok(Some(chunk.clone())),
-            (None, Progress::Complete) => Ok(None),
-            (None, Progress::Growing | Progress::Failed) => Err(IncompleteBody),
-        }
+    /// The bytes that are written.
+    pub(super) fn bytes(&self) -> usize {
+        self.state.lock().chunks.iter().map(Bytes::len).sum()
     }
 
-    /// Returns true if writing the page has ended early.
-    pub(super) fn has_failed(&self) -> bool {
-        self.state.lock().progress == Progress::Failed
+    /// Frees the page. Its readers will not get the rest.
+    pub(super) fn abort(&self) {
+        self.update(|state| {
+            state.progress = Progress::Failed;
+            state.chunks.clear();
+        });
     }
 
     /// The memory of the chunks that no response contains any more.
     fn into_buffers(self) -> Vec<Vec<u8>> {
         let unused = self.state.into_inner().chunks.into_iter().filter_map(|chunk| chunk.try_into_mut().ok());
         let buffers = unused.map(|mut buffer| {
-            // Otherwise, its bytes would be moved.
+            // `Vec::from` moves the content to the beginning of the memory; an empty buffer has nothing to move.
             buffer.clear();
             Vec::from(buffer)
         });
         buffers.filter(|buffer| buffer.capacity() == CHUNK_BYTES).collect()
     }
 
-    fn update(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.lock());
+    fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.state.lock());
         self.grown.notify_all();
+        result
+    }
+}
+
+/// One scraper's view of a page.
+#[derive(Debug)]
+pub(crate) struct PageReader(Arc<GrowingPage>);
+
+impl PageReader {
+    /// Begins to read a page. Returns `None` if the page will not be completed.
+    pub(super) fn begin(page: &Arc<GrowingPage>) -> Option<Self> {
+        let mut state = page.state.lock();
+        if state.progress == Progress::Failed {
+            return None;
+        }
+        state.readers += 1;
+        Some(Self(page.clone()))
+    }
+
+    /// Returns true if the page is complete or will be.
+    #[cfg(test)]
+    pub(super) fn is_readable(&self) -> bool {
+        self.0.state.lock().progress != Progress::Failed
+    }
+
+    /// Sends the page, waiting for each chunk until it is written. Ends early if the client disconnects.
+    ///
+    /// # Errors
+    /// The page will not be completed.
+    pub(super) fn send(self, to: &mut dyn ChunkSink) -> Result<(), IncompleteBody> {
+        for index in 0.. {
+            let Some(chunk) = self.chunk(index, to)? else { break };
+            // All scrapers share the memory of the page.
+            if !to.send_shared(chunk) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the chunk with this index, or `None` after the last one.
+    fn chunk(&self, index: usize, to: &mut dyn ChunkSink) -> Result<Option<Bytes>, IncompleteBody> {
+        let mut state = self.0.state.lock();
+        while state.chunks.len() <= index && state.progress == Progress::Growing {
+            if self.0.grown.wait_for(&mut state, CONNECTION_CHECK).timed_out() && !to.is_connected() {
+                return Err(IncompleteBody);
+            }
+        }
+        match (state.chunks.get(index), state.progress) {
+            (Some(chunk), _) => Ok(Some(chunk.clone())),
+            (None, Progress::Complete) => Ok(None),
+            (None, Progress::Growing | Progress::Failed) => Err(IncompleteBody),
+        }
+    }
+}
+
+impl Drop for PageReader {
+    fn drop(&mut self) {
+        self.0.state.lock().readers -= 1;
     }
 }
 
@@ -79,6 +137,11 @@ impl PageWriter {
         Self { page, buffers: Vec::new() }
     }
 
+    /// The page.
+    pub(super) fn page(&self) -> Arc<GrowingPage> {
+        self.page.clone()
+    }
+
     /// Uses the memory of a page that is not needed any more, if nobody reads it.
     pub(super) fn reuse(&mut self, last: Arc<GrowingPage>) {
         self.buffers = Arc::into_inner(last).map(GrowingPage::into_buffers).unwrap_or_default();
@@ -89,17 +152,34 @@ impl PageWriter {
         self.buffers.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES))
     }
 
-    /// Adds a chunk to the page.
-    pub(super) fn add(&self, chunk: Vec<u8>) {
-        self.page.update(|state| state.chunks.push(chunk.into()));
+    /// Returns true if somebody reads the page. Otherwise, nobody can begin to read it any more.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.page.update(|state| {
+            if state.readers == 0 {
+                state.progress = Progress::Failed;
+            }
+            state.progress == Progress::Growing
+        })
     }
 
-    /// Adds the last chunk.
-    pub(super) fn complete(self, chunk: Vec<u8>) {
+    /// Adds a chunk to the page.
+    pub(super) fn add(&self, chunk: Vec<u8>) {
         self.page.update(|state| {
-            state.chunks.push(chunk.into());
-            state.progress = Progress::Complete;
+            if state.progress == Progress::Growing {
+                state.chunks.push(chunk.into());
+            }
         });
+    }
+
+    /// Adds the last chunk. Returns the length of the page in bytes.
+    pub(super) fn complete(self, chunk: Vec<u8>) -> usize {
+        self.add(chunk);
+        self.page.update(|state| {
+            if state.progress == Progress::Growing {
+                state.progress = Progress::Complete;
+            }
+        });
+        self.page.bytes()
     }
 }
 
@@ -119,57 +199,111 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
+    /// A client that gets the chunks of a page.
+    struct TestClient {
+        chunks: mpsc::Sender<Bytes>,
+        is_connected: bool,
+    }
+
+    impl ChunkSink for TestClient {
+        fn send(&mut self, chunk: &mut Vec<u8>) -> bool {
+            self.send_shared(std::mem::take(chunk).into())
+        }
+
+        fn send_shared(&mut self, bytes: Bytes) -> bool {
+            self.chunks.send(bytes).is_ok()
+        }
+
+        fn is_connected(&self) -> bool {
+            self.is_connected
+        }
+    }
+
+    fn client() -> (TestClient, mpsc::Receiver<Bytes>) {
+        let (chunks, received) = mpsc::channel();
+        (TestClient { chunks, is_connected: true }, received)
+    }
+
+    /// Returns the chunks that a reader gets.
+    fn read(reader: PageReader) -> Result<Vec<Bytes>, IncompleteBody> {
+        let (mut client, received) = client();
+        reader.send(&mut client)?;
+        Ok(received.try_iter().collect())
+    }
+
     #[test]
     fn a_page_is_read_while_it_is_written() {
         let page = Arc::new(GrowingPage::default());
-        let (read, was_read) = mpsc::channel();
+        let reader = PageReader::begin(&page).unwrap();
+        let (mut client, received) = client();
         std::thread::scope(|scope| {
             let mut writer = PageWriter::new(page.clone());
-            scope.spawn(|| {
-                for index in 0.. {
-                    let chunk = page.chunk(index).unwrap();
-                    let is_end = chunk.is_none();
-                    read.send(chunk).unwrap();
-                    if is_end {
-                        break;
-                    }
-                }
-            });
+            let sending = scope.spawn(move || reader.send(&mut client));
             for chunk in [b"a".to_vec(), b"bc".to_vec()] {
                 writer.add(chunk.clone());
-                assert_eq!(was_read.recv().unwrap().unwrap(), chunk);
+                assert_eq!(received.recv().unwrap(), chunk);
             }
+            assert!(writer.is_wanted());
             let mut last = writer.buffer();
             last.push(b'd');
-            writer.complete(last);
-            assert_eq!(was_read.recv().unwrap().unwrap(), "d");
-            assert_eq!(was_read.recv().unwrap(), None);
+            assert_eq!(writer.complete(last), 4);
+            assert_eq!(received.recv().unwrap(), "d");
+            assert_eq!(sending.join().unwrap(), Ok(()));
         });
-        assert_eq!(page.chunk(1).unwrap().unwrap(), "bc");
-        assert!(!page.has_failed());
+        assert_eq!(read(PageReader::begin(&page).unwrap()).unwrap(), ["a", "bc", "d"]);
     }
 
     #[test]
     fn a_page_whose_writer_panicked_is_incomplete_and_waiting_readers_get_to_know_it() {
         let page = Arc::new(GrowingPage::default());
+        let reader = PageReader::begin(&page).unwrap();
+        let (mut client, received) = client();
         std::thread::scope(|scope| {
-            let reader = scope.spawn(|| (page.chunk(0), page.chunk(1)));
+            let sending = scope.spawn(move || reader.send(&mut client));
             let panicked = scope.spawn(|| {
                 let writer = PageWriter::new(page.clone());
                 writer.add(b"a".to_vec());
                 panic!("writing failed");
             });
             assert!(panicked.join().is_err());
-            assert_eq!(reader.join().unwrap(), (Ok(Some("a".into())), Err(IncompleteBody)));
+            assert_eq!(sending.join().unwrap(), Err(IncompleteBody));
         });
-        assert!(page.has_failed());
+        assert_eq!(received.try_iter().collect::<Vec<_>>(), ["a"]);
+        assert!(PageReader::begin(&page).is_none());
     }
 
     #[test]
     fn a_page_whose_writer_never_began_is_incomplete() {
         let page = Arc::new(GrowingPage::default());
+        let reader = PageReader::begin(&page).unwrap();
         drop(PageWriter::new(page.clone()));
-        assert_eq!(page.chunk(0), Err(IncompleteBody));
+        assert_eq!(read(reader), Err(IncompleteBody));
+    }
+
+    #[test]
+    fn a_page_that_nobody_reads_is_not_written_any_further() {
+        let page = Arc::new(GrowingPage::default());
+        let reader = PageReader::begin(&page).unwrap();
+        let writer = PageWriter::new(page.clone());
+        assert!(writer.is_wanted());
+        // A reader whose client disconnects stops waiting.
+        let (mut client, _received) = client();
+        client.is_connected = false;
+        assert_eq!(reader.send(&mut client), Err(IncompleteBody));
+        assert!(!writer.is_wanted());
+        assert!(PageReader::begin(&page).is_none(), "the next scraper needs another page");
+    }
+
+    #[test]
+    fn an_aborted_page_frees_its_memory_and_ends_its_readers() {
+        let page = Arc::new(GrowingPage::default());
+        let reader = PageReader::begin(&page).unwrap();
+        let writer = PageWriter::new(page.clone());
+        writer.add(b"a".to_vec());
+        page.abort();
+        assert!(!writer.is_wanted());
+        assert_eq!(writer.complete(b"b".to_vec()), 0);
+        assert_eq!(read(reader), Err(IncompleteBody));
     }
 
     #[test]
@@ -180,11 +314,14 @@ mod tests {
         let second_address = second.as_ptr();
         writer.add(first);
         writer.complete(second);
-        let _read = page.chunk(0).unwrap();
+        let reader = PageReader::begin(&page).unwrap();
+        let (mut client, _received) = client();
+        let _sent = reader.chunk(0, &mut client).unwrap();
         let mut next = PageWriter::new(Arc::default());
         // Another scraper reads the page.
         next.reuse(page.clone());
         assert!(next.buffers.is_empty());
+        drop(reader);
         next.reuse(page);
         let buffers = &next.buffers;
         assert_eq!(buffers.iter().map(Vec::as_ptr).collect::<Vec<_>>(), [second_address]);

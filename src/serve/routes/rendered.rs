@@ -1,190 +1,189 @@
-//! A cache of rendered native metrics: scrapes that get the same readings share one rendering, and read it while it is written.
+//! Rendered native metrics: scrapes that get the same readings share one rendering, and read it while it is written.
 
-use super::growing_page::{GrowingPage, PageWriter};
-use crate::export::exposition::{ExpositionWriter, OmittedFamilies, PageSettings, ReservedNames, Section, SectionKey};
-use crate::net::LoggedSet;
+use super::growing_page::{GrowingPage, PageReader, PageWriter};
+use super::logged_conflicts::LoggedConflicts;
+use super::page_cache::{CachedPage, PageCache, PageKey};
+use crate::export::exposition::{ExpositionWriter, OmittedFamilies, PageSettings, ReservedNames, Section};
 use crate::telemetry::SelfTelemetry;
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
-/// The maximum number of series of a cached page, about 15 MB. A larger page is rendered while it is sent.
-const CACHED_SERIES_MAX: u64 = 100_000;
+/// The maximum number of series of a page that is shared. A larger page is rendered while it is sent.
+const SHARED_SERIES_MAX: u64 = 100_000;
 
-/// The maximum number of cached pages. Few scrapers use more than two formats.
-const CACHED_PAGES_MAX: usize = 8;
-
-/// The last rendering in each format. Cheap to clone.
+/// The renderings of native metrics. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct RenderedPages {
-    pages: Arc<Mutex<HashMap<PageSettings, CachedPage>>>,
-    /// Locked while a page is written: one at a time, so that scrapers in several formats do not take all processors.
-    turn: Arc<Mutex<()>>,
+    cache: Arc<Mutex<PageCache>>,
+    /// One permit, for the page that is being written: scrapers in several formats must not take all processors. Waiting for it takes no
+    /// thread.
+    turn: Arc<Semaphore>,
     telemetry: Arc<SelfTelemetry>,
     logged_conflicts: LoggedConflicts,
 }
 
-#[derive(Debug)]
-struct CachedPage {
-    sections: Vec<SectionKey>,
-    /// The names of the other families on the page. They can change while the readings stay the same.
-    reserved: ReservedNames,
-    page: Arc<GrowingPage>,
-}
-
-/// The result of a look-up in the cache.
+/// The native metrics of a page.
 pub(crate) enum Rendered {
-    /// The page, up to its end.
-    Cached(Arc<GrowingPage>),
-    /// The page is too large for the cache and must be rendered while it is sent.
-    TooLarge,
+    /// A rendering that scrapers share.
+    Shared(PageReader),
+    /// The page is too large to be shared and must be rendered while it is sent.
+    TooLarge(Vec<Section>),
 }
 
 impl RenderedPages {
     pub(crate) fn new(telemetry: Arc<SelfTelemetry>, logged_conflicts: LoggedConflicts) -> Self {
-        Self { pages: Arc::default(), turn: Arc::default(), telemetry, logged_conflicts }
+        Self { cache: Arc::default(), turn: Arc::new(Semaphore::new(1)), telemetry, logged_conflicts }
     }
 
-    /// Returns the rendering of these sections, without families that have a reserved name. A new one is written on a blocking thread.
-    pub(crate) fn get(&self, settings: PageSettings, sections: &[Section], reserved: &ReservedNames) -> Rendered {
-        let mut pages = self.pages.lock();
-        if sections.iter().map(Section::series).sum::<u64>() > CACHED_SERIES_MAX {
-            // The cached pages are from a time when there were fewer series.
-            pages.clear();
-            return Rendered::TooLarge;
+    /// Returns the rendering of these sections, without families that have a reserved name. A new one is written by another task, as long as
+    /// somebody reads it.
+    pub(crate) fn get(&self, key: &PageKey, sections: Vec<Section>, reserved: &ReservedNames) -> Rendered {
+        let mut cache = self.cache.lock();
+        if let Some(reader) = cache.find(key, &sections, reserved) {
+            return Rendered::Shared(reader);
         }
-        if let Some(cached) = pages.get(&settings).filter(|cached| cached.is_of(sections, reserved)) {
-            return Rendered::Cached(cached.page.clone());
+        if cache.is_too_large(key) || sections.iter().map(Section::series).sum::<u64>() > SHARED_SERIES_MAX {
+            return Rendered::TooLarge(sections);
         }
-        // The last rendering is not needed any more, and the next one is about as long.
-        let last = pages.remove(&settings);
-        if pages.len() >= CACHED_PAGES_MAX {
-            pages.clear();
+        let cached = CachedPage::new(&sections, reserved);
+        let writer = PageWriter::new(cached.page.clone());
+        let Some(reader) = PageReader::begin(&cached.page) else { return Rendered::TooLarge(sections) };
+        let last = cache.add(key.clone(), cached);
+        drop(cache);
+        tokio::spawn(self.clone().write(key.clone(), sections, reserved.clone(), writer, last));
+        Rendered::Shared(reader)
+    }
+
+    /// Notes the size of a page that was not shared: once it has become smaller, it is shared again.
+    pub(crate) fn note_size(&self, key: &PageKey, bytes: usize) {
+        self.cache.lock().note_size(key, bytes, None);
+    }
+
+    /// Writes a page on a blocking thread, when it is its turn. The memory of `last`, the page that it replaces, is used again.
+    async fn write(
+        self,
+        key: PageKey,
+        sections: Vec<Section>,
+        reserved: ReservedNames,
+        mut writer: PageWriter,
+        last: Option<Arc<GrowingPage>>,
+    ) {
+        let Ok(turn) = self.turn.clone().acquire_owned().await else { return };
+        if !writer.is_wanted() {
+            return;
         }
-        let page = Arc::new(GrowingPage::default());
-        let keys = sections.iter().map(Section::key).collect();
-        pages.insert(settings, CachedPage { sections: keys, reserved: reserved.clone(), page: page.clone() });
-        drop(pages);
-        let (telemetry, logged_conflicts, turn) = (self.telemetry.clone(), self.logged_conflicts.clone(), self.turn.clone());
-        let (mut writer, sections, reserved) = (PageWriter::new(page.clone()), sections.to_vec(), reserved.clone());
         tokio::task::spawn_blocking(move || {
-            let _turn = turn.lock();
+            let _turn = turn;
             if let Some(last) = last {
-                writer.reuse(last.page);
+                writer.reuse(last);
             }
-            let omitted = render(settings, &sections, &reserved, writer);
-            logged_conflicts.report(&telemetry, omitted);
+            let page = writer.page();
+            let (bytes, omitted) = render(key.settings, &sections, &reserved, writer);
+            self.logged_conflicts.report(&self.telemetry, omitted);
+            if let Some(bytes) = bytes {
+                self.cache.lock().note_size(&key, bytes, Some(&page));
+            }
         });
-        Rendered::Cached(page)
     }
 }
 
-impl CachedPage {
-    /// Returns true if this is the rendering of these sections.
-    fn is_of(&self, sections: &[Section], reserved: &ReservedNames) -> bool {
-        let has_sections =
-            || self.sections.len() == sections.len() && self.sections.iter().zip(sections).all(|(key, section)| key.is_of(section));
-        has_sections() && self.reserved == *reserved && !self.page.has_failed()
-    }
-}
-
-fn render(settings: PageSettings, sections: &[Section], reserved: &ReservedNames, mut page: PageWriter) -> OmittedFamilies {
+/// Writes a page. Returns its length in bytes, unless nobody reads it any more, and the families that are not on it.
+fn render(
+    settings: PageSettings,
+    sections: &[Section],
+    reserved: &ReservedNames,
+    mut page: PageWriter,
+) -> (Option<usize>, OmittedFamilies) {
     let first = page.buffer();
     let mut add = |chunk: &mut Vec<u8>| {
         let next = page.buffer();
         page.add(std::mem::replace(chunk, next));
-        true
+        page.is_wanted()
     };
     let mut writer = ExpositionWriter::resume_in(first, settings, &mut add);
-    writer.write(sections, reserved);
+    let is_complete = writer.write(sections, reserved).is_some();
     let (last, omitted) = writer.finish_in_buffer();
-    page.complete(last);
-    omitted
-}
-
-/// Families in one line of the log.
-const LISTED_MAX: usize = 3;
-
-/// Formats the reasons of omitted families for the log: the first [`LISTED_MAX`] and the number of the others.
-fn summarize(reasons: &[String]) -> String {
-    let (listed, rest) = reasons.split_at(reasons.len().min(LISTED_MAX));
-    let more = if rest.is_empty() { String::new() } else { format!("; and {} more", rest.len()) };
-    format!("{}{more}", listed.join("; "))
-}
-
-/// The omitted families that have been logged, each with its reason. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct LoggedConflicts(Arc<parking_lot::Mutex<LoggedSet<String>>>);
-
-/// The maximum number of families that are logged. Further ones are counted in the metric only.
-const LOGGED_MAX: usize = 1000;
-
-impl Default for LoggedConflicts {
-    fn default() -> Self {
-        Self(Arc::new(parking_lot::Mutex::new(LoggedSet::new(LOGGED_MAX))))
-    }
-}
-
-impl LoggedConflicts {
-    /// Counts the omissions of a page and logs each omitted family once, with one line for a page.
-    pub(crate) fn report(&self, telemetry: &SelfTelemetry, omitted: OmittedFamilies) {
-        telemetry.changed("family_dropped", omitted.families_dropped);
-        telemetry.changed("family_untyped", omitted.families_untyped);
-        telemetry.changed("label_renamed", omitted.labels_renamed);
-        telemetry.changed("series_dropped", omitted.series_dropped);
-        let mut logged = self.0.lock();
-        let mut new = omitted.reasons;
-        new.retain(|reason| logged.insert(reason));
-        if !new.is_empty() {
-            tracing::warn!(families = %summarize(&new), "native metric families omitted from the pull endpoint; a relay.prefix for one of the targets avoids the conflict");
-        }
-    }
+    (is_complete.then(|| page.complete(last)), omitted)
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::export::exposition::Format;
     use crate::format::prometheus;
     use crate::model::{FamilySelection, SelectedFamilies};
+    use crate::serve::http::body::streamed;
+    use crate::serve::http::negotiate::Encoding;
+    use std::sync::Barrier;
+    use std::time::Duration;
+    use tokio::task::JoinSet;
 
     fn section(page: &str) -> Section {
         let families = prometheus::read(page.to_owned()).unwrap();
         Section::without_identity(Arc::new(SelectedFamilies::select(vec![families], "", usize::MAX, |_| Some(FamilySelection::default()))))
     }
 
-    #[tokio::test]
-    async fn a_page_is_cached_until_its_readings_or_the_reserved_names_change() {
-        let telemetry = Arc::new(SelfTelemetry::quiet().unwrap());
-        let pages = RenderedPages::new(telemetry, LoggedConflicts::default());
-        let text = async |native: &[Section], canonical: &[Section]| {
-            let Rendered::Cached(page) = pages.get(Format::Text.into(), native, &ReservedNames::of(Format::Text, canonical)) else {
-                panic!("too large");
-            };
-            let read = move || {
-                let chunk = page.chunk(0).unwrap().unwrap();
-                assert_eq!(page.chunk(1), Ok(None));
-                chunk
-            };
-            tokio::task::spawn_blocking(read).await.unwrap()
+    fn key(target: &str) -> PageKey {
+        PageKey { settings: Format::Text.into(), target: Some(target.to_owned()) }
+    }
+
+    fn pages() -> RenderedPages {
+        RenderedPages::new(Arc::new(SelfTelemetry::quiet().unwrap()), LoggedConflicts::default())
+    }
+
+    async fn text(pages: &RenderedPages, target: &str, native: &[Section], canonical: &[Section]) -> String {
+        let Rendered::Shared(reader) = pages.get(&key(target), native.to_vec(), &ReservedNames::of(Format::Text, canonical)) else {
+            panic!("too large");
         };
+        let body = streamed(Encoding::Identity, |chunks| reader.send(chunks));
+        String::from_utf8(axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_page_is_shared_until_its_readings_or_the_reserved_names_change() {
+        let pages = pages();
         let native = [section("a 1\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3\nh_count 3\n")];
         let histogram = "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 3\nh_count 3\n";
         let both = format!("# TYPE a untyped\na 1\n{histogram}");
-        let first = text(&native, &[section("z 1\n")]).await;
-        assert_eq!(first, both);
-        let again = text(&native, &[section("z 2\n")]).await;
-        assert_eq!(again.as_ptr(), first.as_ptr(), "rendered once");
+        assert_eq!(text(&pages, "t", &native, &[section("z 1\n")]).await, both);
+        // Nothing can be written now, so this is the page of before.
+        let turn = pages.turn.acquire().await.unwrap();
+        assert_eq!(text(&pages, "t", &native, &[section("z 2\n")]).await, both);
+        drop(turn);
         // A canonical family is new in the second scrape of the same reading.
-        assert_eq!(text(&native, &[section("z 2\n"), section("a 5\n")]).await, histogram);
-        assert_eq!(text(&native, &[section("h_count 5\n")]).await, "# TYPE a untyped\na 1\n");
-        assert_eq!(text(&[section("b 1\n")], &[]).await, "# TYPE b untyped\nb 1\n");
+        assert_eq!(text(&pages, "t", &native, &[section("z 2\n"), section("a 5\n")]).await, histogram);
+        assert_eq!(text(&pages, "t", &native, &[section("h_count 5\n")]).await, "# TYPE a untyped\na 1\n");
+        let other = [section("b 1\n")];
+        assert_eq!(text(&pages, "t", &other, &[]).await, "# TYPE b untyped\nb 1\n");
+        assert_eq!(text(&pages, "u", &native, &[]).await, both);
+        let turn = pages.turn.acquire().await.unwrap();
+        assert_eq!(text(&pages, "t", &other, &[]).await, "# TYPE b untyped\nb 1\n", "pages of two targets do not replace each other");
+        drop(turn);
     }
 
     #[test]
-    fn omitted_families_are_summarized_in_one_line() {
-        let reasons = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        assert_eq!(summarize(&reasons(&["a"])), "a");
-        assert_eq!(summarize(&reasons(&["a", "b", "c", "d", "e"])), "a; b; c; and 2 more");
+    fn pages_that_wait_take_no_threads_and_are_not_written_if_nobody_reads_them() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(2).build().unwrap();
+        runtime.block_on(async {
+            let pages = pages();
+            let native = [section("a 1\n")];
+            let turn = pages.turn.acquire().await.unwrap();
+            for scrape in 0..1000 {
+                // The client disconnects at once.
+                drop(pages.get(&key(&(scrape % 3).to_string()), native.to_vec(), &ReservedNames::default()));
+                tokio::task::yield_now().await;
+            }
+            let barrier = Arc::new(Barrier::new(2));
+            let threads = [barrier.clone(), barrier].map(|barrier| tokio::task::spawn_blocking(move || barrier.wait().is_leader()));
+            let mut meeting = JoinSet::new();
+            threads.into_iter().for_each(|thread| drop(meeting.spawn(thread)));
+            assert!(tokio::time::timeout(Duration::from_secs(60), meeting.join_all()).await.is_ok(), "both threads are free");
+            let Rendered::Shared(reader) = pages.get(&key("read"), native.to_vec(), &ReservedNames::default()) else { panic!("too large") };
+            drop(turn);
+            let body = streamed(Encoding::Identity, |chunks| reader.send(chunks));
+            assert_eq!(axum::body::to_bytes(body, usize::MAX).await.unwrap(), "# TYPE a untyped\na 1\n");
+        });
     }
 }
