@@ -4,7 +4,7 @@ use super::http_error::last_cause;
 use crate::config::{Secret, Tls};
 use crate::net::{TlsFileError, UnusableTls, install_crypto_provider, secret_header};
 use crate::source::quote;
-use http::header::{HeaderMap, HeaderName};
+use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Proxy, Url, redirect, retry};
 use std::net::SocketAddr;
@@ -62,6 +62,8 @@ pub(super) fn build_client(url: &Url, tls: &Tls, proxy: Option<&str>, idle_conne
     install_crypto_provider();
     let mut builder = Client::builder()
         .user_agent(concat!("postmeter/", env!("CARGO_PKG_VERSION")))
+        // `Response` decompresses.
+        .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("gzip"))]))
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .http1_max_headers(RESPONSE_HEADERS_MAX)

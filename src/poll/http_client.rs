@@ -5,9 +5,10 @@ use super::admission::IdleConnections;
 use super::body_buffer::BodyBuffer;
 use super::body_memory::BodyMemory;
 use super::client_builder::{CONNECT_TIMEOUT, StartError, build_client, header_map};
-use super::http_error::{before_response, general_status_hint, in_response, was_closed};
+use super::http_error::{before_response, general_status_hint, was_closed};
 use super::poll_limits::Limits;
 use super::rate_budget::{RateBudget, Scope};
+use super::response::Response;
 use crate::config;
 use crate::net::{Redactor, masked_url, retry_after};
 use crate::source::{Part, Request, TARGET_URL, check_complete};
@@ -93,7 +94,7 @@ impl HttpClient {
         let content_type = response.headers().get(CONTENT_TYPE).cloned();
         let content_length = response.content_length().and_then(|n| usize::try_from(n).ok());
         let mut body = BodyBuffer::new(bytes_expected, content_length);
-        while let Some(chunk) = response.chunk().await.map_err(|error| in_response(&error))? {
+        while let Some(chunk) = response.chunk().await? {
             if body.len() + chunk.len() > body_bytes_max {
                 return Err(PollError::TooLarge(body_bytes_max));
             }
@@ -114,7 +115,7 @@ impl HttpClient {
         request: &Request,
         filled: &FilledRequest,
         authorization: Option<&HeaderValue>,
-    ) -> Result<reqwest::Response, PollError> {
+    ) -> Result<Response, PollError> {
         let scope = self.scope(part);
         self.budget().spend(Instant::now(), scope).map_err(PollError::RateLimited)?;
         let mut sent = self.send(part, request, filled, authorization).await;
@@ -123,7 +124,7 @@ impl HttpClient {
             sent = self.send(part, request, filled, authorization).await;
         }
         self.may_reuse_connection.store(sent.is_ok(), Ordering::Relaxed);
-        sent.map_err(|error| before_response(&error, CONNECT_TIMEOUT, self.url.scheme()))
+        sent.map(Response::from).map_err(|error| before_response(&error, CONNECT_TIMEOUT, self.url.scheme()))
     }
 
     /// Records a response with status 429. Returns the wait until the next request.

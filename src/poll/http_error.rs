@@ -43,10 +43,12 @@ pub(super) fn before_response(error: &reqwest::Error, connect_timeout: Duration,
 
 /// The poll error of a response that ended too early.
 pub(super) fn in_response(error: &reqwest::Error) -> PollError {
-    if error.is_decode() && !causes(error).any(|cause| cause.is::<hyper::Error>()) {
-        return PollError::Malformed(format!("the compression of the response is broken: {}", last_cause(error)));
-    }
     PollError::Connect(format!("the connection broke during the response: {}", last_cause(error)))
+}
+
+/// The poll error of compressed data that is invalid or incomplete.
+pub(super) fn broken_compression(error: &io::Error) -> PollError {
+    PollError::Malformed(format!("the compression of the response is broken: {}", last_cause(error)))
 }
 
 /// The advice for a status that no server is expected to respond with.

@@ -44,6 +44,7 @@ pub(crate) mod recent;
 mod record_arrival;
 mod record_reader;
 mod refresh;
+mod response;
 mod scrape_schedule;
 mod state;
 mod target;

@@ -6,9 +6,9 @@
 use super::admission::Lane;
 use super::deadline::Deadline;
 use super::http_client::HttpClient;
-use super::http_error::in_response;
 use super::part_client::{PartClient, TargetShared};
 use super::part_requests::internal_error;
+use super::response::Response;
 use super::window::{self, Window};
 use super::{PollError, PollRefusal, Target};
 use crate::net::Escaped;
@@ -87,7 +87,7 @@ impl Target {
             let content_type = response.headers().get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
             let mut body = Vec::new();
             while body.len() <= RAW_BYTES_MAX
-                && let Some(chunk) = response.chunk().await.map_err(|error| in_response(&error))?
+                && let Some(chunk) = response.chunk().await?
             {
                 let rest = (RAW_BYTES_MAX + 1).saturating_sub(body.len());
                 memory.grow_to(body.len() + rest.min(chunk.len())).await;
@@ -133,7 +133,7 @@ impl PartClient {
     }
 
     /// Requests the first page without reading it. Returns the response, and the credential that was sent.
-    pub(super) async fn open(&self, shared: &TargetShared, window: Window) -> (Result<reqwest::Response, PollError>, Option<HeaderValue>) {
+    pub(super) async fn open(&self, shared: &TargetShared, window: Window) -> (Result<Response, PollError>, Option<HeaderValue>) {
         let Some(request) = self.requests.get(self.state().request).copied() else {
             return (Err(PollError::Malformed("this part has no request".into())), None);
         };

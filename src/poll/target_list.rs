@@ -2,7 +2,8 @@
 
 use super::PollError;
 use super::client_builder::{CONNECT_TIMEOUT, StartError, build_client, header_map};
-use super::http_error::{before_response, general_status_hint, in_response};
+use super::http_error::{before_response, general_status_hint};
+use super::response::Response;
 use crate::config::TargetsHttp;
 use crate::net::{Redactor, secret_header};
 use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
@@ -44,7 +45,7 @@ fn prepare(list: &TargetsHttp) -> Result<(Client, Url, HeaderMap), String> {
 async fn send(list: &TargetsHttp, client: Client, url: Url, headers: HeaderMap) -> Result<String, PollError> {
     let scheme = list.url.scheme();
     let sent = client.get(url).headers(headers).send().await;
-    let mut response = sent.map_err(|error| before_response(&error, CONNECT_TIMEOUT, scheme))?;
+    let mut response = sent.map(Response::from).map_err(|error| before_response(&error, CONNECT_TIMEOUT, scheme))?;
     match response.status() {
         StatusCode::OK => {}
         status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
@@ -53,7 +54,7 @@ async fn send(list: &TargetsHttp, client: Client, url: Url, headers: HeaderMap) 
         status => return Err(PollError::Status { status: status.as_u16(), hint: general_status_hint(status, scheme) }),
     }
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| in_response(&error))? {
+    while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > list.body_bytes_max {
             return Err(PollError::TooLarge(list.body_bytes_max));
         }

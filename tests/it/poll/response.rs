@@ -123,6 +123,11 @@ async fn compression() {
     let server = Server::always(chunked(head, &good)).await;
     is_good(&emailengine(&server.url()).reading().await);
     assert!(server.requests()[0].to_ascii_lowercase().contains("accept-encoding: gzip\r\n"), "{:?}", server.requests());
+    // A stream that is compressed piece by piece consists of several members (RFC 1952, section 2.2).
+    let (begin, end) = GOOD.as_bytes().split_at(GOOD.len() / 2);
+    let members = [gzip(begin), gzip(b""), gzip(end)].concat();
+    is_good(&emailengine(&Server::always(response("200 OK\r\nContent-Encoding: X-GZIP", &members)).await.url()).reading().await);
+    fails_with(response(head, &members[..members.len() - 9]), "malformed", "the compression of the response is broken").await;
     let mut flipped = good.clone();
     let last = flipped.len() - 6;
     flipped[last] ^= 0xff;
