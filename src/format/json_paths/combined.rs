@@ -40,6 +40,8 @@ fn without_suffix<'a>(text: Cow<'a, str>, suffix: &str) -> Cow<'a, str> {
 pub(super) struct CombinedSeries<'a> {
     values: Vec<f64>,
     positions: HashMap<Labels<'a>, usize>,
+    /// A node could not be read, and may belong to any of the series.
+    is_incomplete: bool,
 }
 
 impl<'a> CombinedSeries<'a> {
@@ -50,6 +52,14 @@ impl<'a> CombinedSeries<'a> {
         match self.values.get_mut(at) {
             Some(before) => *before = combine.apply(*before, value),
             None => self.values.push(value),
+        }
+    }
+
+    /// Notes a node that cannot be read: the value of its series is unknown, or that of all series, if its labels are not known.
+    pub(super) fn add_unreadable(&mut self, labels: Option<Labels<'a>>) {
+        match labels {
+            Some(labels) => self.add(labels, f64::NAN, Combine::Sum),
+            None => self.is_incomplete = true,
         }
     }
 
@@ -79,7 +89,7 @@ impl<'a> CombinedSeries<'a> {
                 let text = out.add_text(&text);
                 out.label(name, text);
             }
-            out.number(value);
+            out.number(if self.is_incomplete { f64::NAN } else { value });
         }
     }
 }

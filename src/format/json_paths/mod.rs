@@ -73,6 +73,11 @@ fn add_nodes<'a>(
     }
     let mut is_expected = false;
     for located in &nodes {
+        if !series.accepts(located.node) {
+            out.repair(Repair::Unreadable);
+            combined.add_unreadable(combined::labels_of(series, located).ok().filter(|labels| labels.len() == series.labels.len()));
+            continue;
+        }
         let found = match &series.value {
             SeriesValue::Number(number) => Some(Reading::Number(*number)),
             SeriesValue::Path(path) => path.node(located.node).map(|value| scalar::number(Some(value), series.booleans)),
@@ -103,7 +108,7 @@ fn has_list_without_nodes(series: &PathSeries, document: &Value) -> bool {
     let Each::Nodes { lists, .. } = &series.each else { return false };
     lists.iter().any(|list| {
         list.path.nodes(document).into_iter().any(|node| match node {
-            Value::Array(elements) => elements.is_empty() || list.is_filtered,
+            Value::Array(elements) => elements.is_empty() || (list.is_filtered && elements.iter().any(|element| series.accepts(element))),
             Value::Object(members) => members.is_empty(),
             _ => false,
         })

@@ -2,6 +2,7 @@
 
 use super::path::{JsonPath, Syntax};
 use crate::model::FamilyType;
+use serde_json::Value;
 
 /// One kind of series in a JSON document: the nodes that it is made of, and the labels and the value of each.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct PathSeries {
     pub booleans: bool,
     /// The value of several nodes with the same labels.
     pub combine: Combine,
+    /// A member that each node has, by its path. A node without it is unreadable; a document without any such node is another response.
+    pub must_have: Option<JsonPath>,
     /// The labels of series that are 0 if no node has them. That applies only while the response has the list that `each` selects from.
     pub zero_for: &'static [&'static [(&'static str, &'static str)]],
 }
@@ -163,6 +166,11 @@ impl Each {
 }
 
 impl PathSeries {
+    /// Returns `true` if a node can be one of those that the path is meant to select.
+    pub(super) fn accepts(&self, node: &Value) -> bool {
+        self.must_have.as_ref().is_none_or(|path| path.node(node).is_some_and(|member| !member.is_null()))
+    }
+
     /// A gauge with the value of one path from the document.
     #[must_use]
     pub const fn new(family: &'static str, help: &'static str, value: SeriesValue) -> Self {
@@ -175,6 +183,7 @@ impl PathSeries {
             value,
             booleans: false,
             combine: Combine::Sum,
+            must_have: None,
             zero_for: &[],
         }
     }

@@ -152,6 +152,32 @@ fn zeros_need_the_list_that_could_have_had_the_nodes() {
 }
 
 #[test]
+fn what_is_not_an_element_of_the_list_is_not_counted() {
+    let must_have = |name: &str| Some(JsonPath::parse_single(&format!("$.{name}")).unwrap());
+    let count = || PathSeries { zero_for: &[&[]], must_have: must_have("id"), ..each("m", "$[*]", &[], SeriesValue::Number(1.0)) };
+    let foreign = [r#"{"type":"error","msg":"no"}"#, r#"[{"type":"danger"}]"#, "[null]", r#"["x"]"#, "[[]]", r#"{"a":{"id":null}}"#];
+    for body in foreign {
+        assert!(read(leak(vec![count()]), body).is_err(), "{body}");
+    }
+    check(vec![count()], &[("[]", &["m{} 0"]), ("{}", &["m{} 0"]), (r#"[{"id":1},{"id":2}]"#, &["m{} 2"])]);
+    // The number of elements is not known.
+    check(vec![count()], &[(r#"[{"id":1},{"type":"danger"}]"#, &["m{} NaN"])]);
+
+    let filtered = || PathSeries { zero_for: &[&[]], must_have: must_have("id"), ..each("m", "$[?@.big]", &[], SeriesValue::Number(1.0)) };
+    check(vec![filtered()], &[(r#"[{"id":1}]"#, &["m{} 0"]), (r#"[{"id":1,"big":1}]"#, &["m{} 1"])]);
+    assert!(read(leak(vec![filtered()]), r#"[{"type":"danger"}]"#).is_err());
+
+    // Only the value of the element that cannot be read is unknown, if its labels are known.
+    let states = || {
+        let of = |filter: &str, value| PathSeries { must_have: must_have("state"), ..each("m", filter, &[("name", "$.name")], value) };
+        vec![of("$[?@.state == 'on']", SeriesValue::Number(1.0)), of("$[?@.state != 'on']", SeriesValue::Number(0.0))]
+    };
+    check(states(), &[(r#"[{"name":"a","state":"on"},{"name":"b"}]"#, &["m{name=a} 1", "m{name=b} NaN"])]);
+    check(states(), &[(r#"[{"name":"a","state":"on"},{"state":null}]"#, &["m{name=a} NaN"])]);
+    assert!(read(leak(states()), r#"{"b":{"name":"b","state":null}}"#).is_err());
+}
+
+#[test]
 fn names_of_members_can_be_labels() {
     let actions = || each("m", "$.actions[*]", &[("action", "@key")], path("$"));
     check(

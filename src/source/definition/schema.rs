@@ -256,6 +256,12 @@ pub static SERIES: &[Key] = &[
         "How nodes with equal labels are combined: `sum`, `max` or `min`.",
     ),
     key(
+        "must_have",
+        Shape::Text,
+        Description("none"),
+        "The JSONPath, from the node, of a member that each node has, such as its name. A node without it is unreadable, and a document without any such node is another response, such as an error.",
+    ),
+    key(
         "zero_for",
         Shape::List(&Shape::MapOf(&Shape::Text), 0..=VALUES_MAX),
         NONE,

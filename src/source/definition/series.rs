@@ -32,6 +32,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
     let value = map.take_required(decoder, "value").and_then(|item| value(decoder, &item));
     let booleans = map.flag_or_default(decoder, "booleans");
     let combine = map.choice_or_default(decoder, "combine", COMBINATIONS);
+    let must_have = map.take("must_have").and_then(|item| single_path(decoder, &item));
     let zero_for = map.take("zero_for").map(|item| decoder.bounded_list(&item, VALUES_MAX)).unwrap_or_default();
     decoder.finish(map);
     let zeros: Vec<Vec<(&str, &str)>> = zero_for.iter().map(|item| fixed_labels(decoder, item)).collect();
@@ -48,6 +49,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
         value: value?,
         booleans,
         combine,
+        must_have,
         zero_for: memory.list(zeros.iter().map(|labels| memory.pairs(labels)).collect()),
     })
 }
@@ -70,13 +72,16 @@ fn label_source(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>) -> O
         return decoder.ok_or_report_value(item, LabelSource::parse(text, |text| memory.text(text)));
     }
     let mut map = decoder.map(item, LABEL_SOURCE)?;
-    let path = map.take_required(decoder, "path").and_then(|item| {
-        let text = decoder.raw_text(&item)?;
-        decoder.ok_or_report_value(&item, JsonPath::parse_single(text))
-    });
+    let path = map.take_required(decoder, "path").and_then(|item| single_path(decoder, &item));
     let suffix = map.take("suffix").and_then(|item| decoder.non_empty_text(&item)).unwrap_or_default();
     decoder.finish(map);
     Some(LabelSource::Path { path: path?, suffix: memory.text(&suffix) })
+}
+
+/// Decodes a path that selects one value.
+fn single_path(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<JsonPath> {
+    let text = decoder.raw_text(item)?;
+    decoder.ok_or_report_value(item, JsonPath::parse_single(text))
 }
 
 /// Decodes labels with fixed values.
@@ -108,7 +113,7 @@ mod tests {
             "{family: a, value: 1}",
             "{family: a, help: Text., type: counter, value: $.x, combine: max, booleans: true}",
             "{family: a, each: '$[*]', labels: {k: '@key', f: fixed, n: $.n, s: {path: $.n, suffix: -x}}, value: $.x}",
-            "{family: a, each: '$.l[*]', labels: {q: $.q}, value: 1, zero_for: [{q: a}, {q: b}, {}]}",
+            "{family: a, each: '$.l[*]', labels: {q: $.q}, must_have: $.q, value: 1, zero_for: [{q: a}, {q: b}, {}]}",
         ] {
             let result = load(&definition(series, ""), "made-up.yaml");
             assert!(result.is_ok(), "{series}: {}", result.err().map(|problems| problems.to_string()).unwrap_or_default());
@@ -126,6 +131,7 @@ mod tests {
             ("{family: a, labels: {k: '@name'}, value: 1}", "@name is not known"),
             ("{family: a, each: '$[*]', value: 1, zero_for: [{q: a}]}", "zero_for has q, which is not a label of the series"),
             ("{family: a, each: '$[*]', labels: {'a b': $.a}, value: 1}", "is not the name of a label"),
+            ("{family: a, each: '$[*]', value: 1, must_have: '$[*]'}", "the path has to select one value"),
             ("{family: a}", "value"),
         ] {
             let problems = load(&definition(series, ""), "made-up.yaml").map(|_| ()).unwrap_err().to_string();

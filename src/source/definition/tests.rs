@@ -6,7 +6,7 @@ use crate::format::json_paths::{Each, LabelSource, SeriesValue};
 use crate::model::{BounceType, ComplaintType, FailureOrigin, FamilyType, Field, Kind, Outcome, RecordEvent};
 use crate::source::hook::{NodePath, Row, Slot, Test};
 use crate::source::systems::FILES;
-use crate::source::{Combine, Condition, Credential, HookCredential, Piece, Reader, Source, Take, Transform, by_name};
+use crate::source::{Combine, Condition, Credential, HookCredential, JsonPath, Piece, Reader, Source, Take, Transform, by_name};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -134,6 +134,7 @@ fn every_key_is_read() {
     assert_eq!((series.family, series.kind, series.combine), ("queue_messages", FamilyType::Counter, Combine::Max));
     assert!(matches!(&series.each, Each::Nodes { lists, .. } if lists.len() == 1) && matches!(series.value, SeriesValue::Path(_)));
     let [("queue", LabelSource::Path { suffix: "", .. })] = series.labels else { panic!("{:?}", series.labels) };
+    assert_eq!(series.must_have, JsonPath::parse_single("$.name").ok());
     assert_eq!(series.zero_for, [&[("queue", "active")][..]]);
     assert!(matches!((&constant.each, &constant.value), (Each::Document, SeriesValue::Number(1.0))));
     assert_eq!(constant.combine, Combine::Sum);
