@@ -44,6 +44,12 @@ impl Section {
         self.native.kept
     }
 
+    /// Returns the memory of the families in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.native.memory_bytes()
+    }
+
     /// Returns the labels that each series of a family gets in addition to its own.
     pub(super) fn labels(&self, settings: &PageSettings, family: &SelectedFamily<'_>) -> impl Iterator<Item = (&'static str, &str)> {
         let of_target = self.identity.iter().flat_map(|(job, instance)| [("instance", &**instance), ("job", &**job)]);
@@ -89,5 +95,11 @@ impl SectionKey {
     pub fn is_of(&self, section: &Section) -> bool {
         // The address of families is not used again while there is a key.
         std::ptr::eq(self.native.as_ptr(), Arc::as_ptr(&section.native)) && self.identity == section.identity
+    }
+}
+
+impl PartialEq for SectionKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.native.ptr_eq(&other.native) && self.identity == other.identity
     }
 }

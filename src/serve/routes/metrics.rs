@@ -13,7 +13,7 @@ use super::scrape_request::{ScrapeRequest, WAIT_MIN};
 use crate::export::exposition::{self, ExpositionWriter, Format, PageSettings, ReservedNames, Section};
 use crate::poll::{Reading, ScraperId};
 use crate::serve::AppState;
-use crate::serve::http::body::{ChunkSink, streamed};
+use crate::serve::http::body::{ChunkSink, IncompleteBody, streamed};
 use crate::telemetry::{CollectedTarget, Identity};
 use axum::body::Body;
 use axum::extract::{Query, State};
@@ -150,30 +150,29 @@ fn respond(app: &AppState, request: ScrapeRequest, key: PageKey, canonical: Vec<
         let rendered = app.rendered_pages.get(&key, native, &reserved);
         let (telemetry, pages, logged_conflicts) = (app.telemetry.clone(), app.rendered_pages.clone(), app.logged_conflicts.clone());
         streamed(encoding, move |chunks: &mut dyn ChunkSink| {
-            let (_permit, mut bytes) = (permit, 0);
-            let mut out = |chunk: &mut Vec<u8>| {
-                bytes += chunk.len();
-                chunks.send(chunk)
-            };
+            let _permit = permit;
+            let mut out = |chunk: &mut Vec<u8>| chunks.send(chunk);
             let mut writer = ExpositionWriter::new(settings, &mut out);
-            if writer.write(&canonical, &ReservedNames::default()).is_none() {
+            if writer.write(&canonical, &ReservedNames::default()).and_then(|()| writer.pause()).is_none() {
                 return Ok(());
             }
             drop(canonical);
-            match rendered {
-                Rendered::Shared(page) => {
-                    if writer.pause().is_some() {
-                        page.send(chunks)?;
-                    }
-                }
-                Rendered::TooLarge(native) => {
-                    let is_complete = writer.write(&native, &reserved).is_some();
-                    logged_conflicts.report(&telemetry, writer.finish());
-                    if is_complete {
-                        pages.note_size(&key, bytes);
-                    }
-                }
+            let (native, guard) = match rendered {
+                Rendered::Shared(page) => return page.send(chunks),
+                Rendered::TooLarge(native, guard) => (native, guard),
+            };
+            let mut bytes = 0;
+            let mut out = |chunk: &mut Vec<u8>| {
+                bytes += chunk.len();
+                !guard.is_aborted() && chunks.send(chunk)
+            };
+            let mut writer = ExpositionWriter::resume(settings, &mut out);
+            let is_complete = writer.write(&native, &reserved).is_some();
+            logged_conflicts.report(&telemetry, writer.finish());
+            if !is_complete {
+                return Err(IncompleteBody);
             }
+            pages.note_size(&key, bytes);
             Ok(())
         })
     };

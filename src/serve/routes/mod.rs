@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 mod growing_page;
+mod large_pages;
 pub(crate) mod logged_conflicts;
 pub(crate) mod metrics;
 mod page_cache;

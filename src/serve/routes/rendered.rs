@@ -1,6 +1,7 @@
 //! Rendered native metrics: scrapes that get the same readings share one rendering, and read it while it is written.
 
 use super::growing_page::{GrowingPage, PageReader, PageWriter};
+use super::large_pages::{LargePageGuard, LargePages};
 use super::logged_conflicts::LoggedConflicts;
 use super::page_cache::{CachedPage, PageCache, PageKey};
 use crate::export::exposition::{ExpositionWriter, OmittedFamilies, PageSettings, ReservedNames, Section};
@@ -16,6 +17,7 @@ const SHARED_SERIES_MAX: u64 = 100_000;
 #[derive(Clone, Debug)]
 pub(crate) struct RenderedPages {
     cache: Arc<Mutex<PageCache>>,
+    large: Arc<Mutex<LargePages>>,
     /// One permit, for the page that is being written: scrapers in several formats must not take all processors. Waiting for it takes no
     /// thread.
     turn: Arc<Semaphore>,
@@ -28,12 +30,12 @@ pub(crate) enum Rendered {
     /// A rendering that scrapers share.
     Shared(PageReader),
     /// The page is too large to be shared and must be rendered while it is sent.
-    TooLarge(Vec<Section>),
+    TooLarge(Vec<Section>, LargePageGuard),
 }
 
 impl RenderedPages {
     pub(crate) fn new(telemetry: Arc<SelfTelemetry>, logged_conflicts: LoggedConflicts) -> Self {
-        Self { cache: Arc::default(), turn: Arc::new(Semaphore::new(1)), telemetry, logged_conflicts }
+        Self { cache: Arc::default(), large: Arc::default(), turn: Arc::new(Semaphore::new(1)), telemetry, logged_conflicts }
     }
 
     /// Returns the rendering of these sections, without families that have a reserved name. A new one is written by another task, as long as
@@ -44,15 +46,21 @@ impl RenderedPages {
             return Rendered::Shared(reader);
         }
         if cache.is_too_large(key) || sections.iter().map(Section::series).sum::<u64>() > SHARED_SERIES_MAX {
-            return Rendered::TooLarge(sections);
+            drop(cache);
+            return self.too_large(key, sections);
         }
         let cached = CachedPage::new(&sections, reserved);
         let writer = PageWriter::new(cached.page.clone());
-        let Some(reader) = PageReader::begin(&cached.page) else { return Rendered::TooLarge(sections) };
+        let Some(reader) = PageReader::begin(&cached.page) else { return self.too_large(key, sections) };
         let last = cache.add(key.clone(), cached);
         drop(cache);
         tokio::spawn(self.clone().write(key.clone(), sections, reserved.clone(), writer, last));
         Rendered::Shared(reader)
+    }
+
+    fn too_large(&self, key: &PageKey, sections: Vec<Section>) -> Rendered {
+        let guard = self.large.lock().begin(key, &sections);
+        Rendered::TooLarge(sections, guard)
     }
 
     /// Notes the size of a page that was not shared: once it has become smaller, it is shared again.
