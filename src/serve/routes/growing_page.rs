@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_nobody_reads_is_not_written_any_further() {
+    fn a_page_without_readers_is_not_written_any_further() {
         let page = Arc::new(GrowingPage::default());
         let reader = PageReader::begin(&page).unwrap();
         let writer = PageWriter::new(page.clone());

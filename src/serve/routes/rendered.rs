@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_wait_take_no_threads_and_are_not_written_if_nobody_reads_them() {
+    fn waiting_pages_take_no_threads_and_are_written_only_for_readers() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(2).build().unwrap();
         runtime.block_on(async {
             let pages = pages();

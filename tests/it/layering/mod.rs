@@ -85,7 +85,7 @@ const OWNERS: &[(&str, &[&str])] = &[
             "report/",
             "export/",
             "receive/outbox.rs",
-            "simulate/receiver.rs",
+            "simulate/receiver",
             "app/scrape.rs",
             "app/otlp_json.rs",
             "app/records.rs",
