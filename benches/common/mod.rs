@@ -81,7 +81,7 @@ pub fn sum(series: usize) -> f64 {
 
 pub fn read(format: &str, body: String) -> Families {
     let requests = source::by_name("kumomta").unwrap().required().requests;
-    requests.iter().find(|request| request.format == format).unwrap().reader.read(body).unwrap()
+    requests.iter().find(|request| request.format == format).unwrap().reader.read(body, None).unwrap()
 }
 
 pub fn choose(families: Families) -> SelectedFamilies {

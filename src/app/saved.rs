@@ -1,7 +1,7 @@
 //! Saved responses: bodies, gzipped bodies, and the output of `curl -i`.
 
 use crate::model::Families;
-use crate::source::{Part, ReadError, Source, check_complete};
+use crate::source::{Part, ReadError, ResponseBody, Source, TextFormat, check_complete};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::Read;
@@ -64,11 +64,14 @@ impl SavedResponse {
         if saved.len() > max || body.len() > max {
             return Err(SavedResponseError::TooLarge { path: path(), max });
         }
-        let families = check_complete(&content_type, &body).and_then(|()| self.part.read_saved(&body)).map_err(|error| match error {
+        let declared = TextFormat::declared_by(&content_type);
+        let bytes = body.len();
+        let read = check_complete(declared, &body).and_then(|()| self.part.read_saved(ResponseBody { bytes: body, declared }));
+        let families = read.map_err(|error| match error {
             ReadError::AccessDenied(reason) => SavedResponseError::Denied { path: path(), reason, hint: self.part.unauthorized_hint },
             error => SavedResponseError::Read { path: path(), error },
         })?;
-        Ok((families, body.len()))
+        Ok((families, bytes))
     }
 }
 

@@ -21,58 +21,52 @@ mod pending;
 mod plain_line;
 mod reader;
 mod sample_value;
+mod text_format;
 
 use super::{ReadError, quote};
 use crate::model::{Families, READING_LIMITS, ReadingLimits, Repair};
 use reader::Reader;
 
 pub(crate) use plain_line::PlainLine;
+pub use text_format::{TextFormat, check_complete};
 
 /// The meaning of a last line without a line feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LastLine {
+pub enum LastLine {
     /// The response is truncated.
     MustEnd,
     /// The line is accepted if it is a sample.
     MayLackLineFeed,
 }
 
-/// Reads the response of a server that ends each line with a line feed.
+/// Reads a response in this format. If it is not declared, the response is OpenMetrics if its last line is `# EOF`.
 ///
 /// # Errors
 /// If no line is a sample, or if the response is truncated or exceeds a limit.
+pub fn read_as(declared: Option<TextFormat>, last_line: LastLine, body: String) -> Result<Families, ReadError> {
+    read_within(READING_LIMITS, body, declared, last_line)
+}
+
+/// Reads a response whose format is not declared, of a server that ends each line with a line feed.
+///
+/// # Errors
+/// The errors of [`read_as`].
 pub fn read(body: String) -> Result<Families, ReadError> {
-    read_within(READING_LIMITS, body, LastLine::MustEnd)
+    read_as(None, LastLine::MustEnd, body)
 }
 
-/// Reads the response of a server that may not end its last line with a line feed.
+/// Reads a response whose format is not declared, of a server that may not end its last line with a line feed.
 ///
 /// # Errors
-/// The errors of [`read`], but the last line may be a sample without a line feed.
+/// The errors of [`read_as`].
 pub fn read_unterminated(body: String) -> Result<Families, ReadError> {
-    read_within(READING_LIMITS, body, LastLine::MayLackLineFeed)
+    read_as(None, LastLine::MayLackLineFeed, body)
 }
 
-/// Checks that a response whose content type is OpenMetrics is complete: its last line is `# EOF`.
-///
-/// # Errors
-/// If the last line is another one.
-pub fn check_complete(content_type: &str, body: &[u8]) -> Result<(), ReadError> {
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if !media_type.eq_ignore_ascii_case("application/openmetrics-text") {
-        return Ok(());
-    }
-    // The last line is not searched for: a response without line breaks would be read as a whole.
-    match body.trim_ascii_end().strip_suffix(b"# EOF") {
-        Some([] | [.., b'\n']) => Ok(()),
-        _ => Err(ReadError::Malformed("it is incomplete: OpenMetrics that does not end with # EOF".to_owned())),
-    }
-}
-
-fn read_within(limits: ReadingLimits, body: String, last_line: LastLine) -> Result<Families, ReadError> {
+fn read_within(limits: ReadingLimits, body: String, declared: Option<TextFormat>, last_line: LastLine) -> Result<Families, ReadError> {
     Families::read_within(limits, body, |out| {
         let text = out.body();
-        let mut reader = Reader::new(out, text);
+        let mut reader = Reader::new(out, text, declared.unwrap_or_else(|| TextFormat::of_body(text)));
         let (mut first_unreadable, mut last_unreadable) = (None, None);
         loop {
             if !reader.read_plain_line() {

@@ -3,7 +3,7 @@
 
 use super::families::Text;
 use super::identity::identity_of_labels;
-use super::{ExponentialBuckets, Families, FamiliesBuilder, Repair, SampleRef};
+use super::{ExponentialBuckets, Families, FamiliesBuilder, Repair, Repairs, SampleRef};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -99,28 +99,49 @@ impl Families {
         !self.extras.exemplars.is_empty()
     }
 
-    /// Assigns the start times that did not directly follow their series.
+    /// Assigns the start times that did not directly follow their series. Those without a series are counted as repairs.
     pub(super) fn place_created(&mut self) {
         let unplaced = std::mem::take(&mut self.extras.unplaced);
         if unplaced.is_empty() {
             return;
         }
-        let mut wanted: HashMap<&str, HashMap<u64, u64>> = HashMap::new();
+        // The start time, and whether a series has it.
+        let mut wanted: HashMap<&str, HashMap<u64, (u64, bool)>> = HashMap::new();
+        let mut duplicates = 0;
         for (family, identity, nanos) in &unplaced {
-            wanted.entry(self.text(*family)).or_default().insert(*identity, *nanos);
+            let times = wanted.entry(self.text(*family)).or_default();
+            duplicates += u64::from(times.contains_key(identity));
+            times.entry(*identity).or_insert((*nanos, false));
         }
         let mut found = Vec::new();
         for family in self.iter() {
-            let Some(wanted) = wanted.get(family.name()) else { continue };
-            found.extend(family.samples().filter_map(|sample| Some((sample.index(), *wanted.get(&sample.identity())?))));
+            let Some(times) = wanted.get_mut(family.name()) else { continue };
+            for sample in family.samples() {
+                let Some((nanos, has_series)) = times.get_mut(&sample.identity()) else { continue };
+                *has_series = true;
+                found.push((sample.index(), *nanos));
+            }
         }
+        let unmatched = wanted.values().flat_map(HashMap::values).filter(|(_, has_series)| !has_series).count();
         self.extras.created.extend(found);
-        self.extras.created.sort_unstable();
+        self.extras.created.sort_by_key(|(sample, _)| *sample);
+        let placed = self.extras.created.len();
         self.extras.created.dedup_by_key(|(sample, _)| *sample);
+        duplicates += (placed - self.extras.created.len()) as u64;
+        let mut repairs = Repairs::default();
+        repairs.add(Repair::Unreadable, unmatched as u64);
+        repairs.add(Repair::DuplicateSeries, duplicates);
+        self.add_repairs(&repairs);
     }
 }
 
 impl Extras {
+    /// Renames the last family in the start times that have no series yet.
+    pub(super) fn rename_family(&mut self, before: Text, now: Text) {
+        let of_family = self.unplaced.iter_mut().rev().take_while(|(family, ..)| *family == before);
+        of_family.for_each(|(family, ..)| *family = now);
+    }
+
     /// Adds the start time of a series. Must be called in ascending order of samples.
     pub(super) fn add_created(&mut self, sample: u32, nanos: u64) {
         self.created.push((sample, nanos));
@@ -162,18 +183,21 @@ impl FamiliesBuilder<'_> {
     /// Sets the start time of the series with these labels, of the last family.
     pub fn created<'l>(&mut self, labels: impl Iterator<Item = (&'l str, &'l str)> + Clone, nanos: u64) {
         if self.last_has_labels(labels.clone()) {
-            self.created_of_last(nanos);
-        } else if let Some(family) = self.family_name().filter(|_| self.out.extras.unplaced.len() < self.limits().series_max) {
-            self.out.extras.unplaced.push((family, identity_of_labels(labels), nanos));
+            return self.created_of_last(nanos);
+        }
+        match self.family_name().filter(|_| self.out.extras.unplaced.len() < self.limits().series_max) {
+            Some(family) => self.out.extras.unplaced.push((family, identity_of_labels(labels), nanos)),
+            None => self.repair(Repair::Unreadable),
         }
     }
 
     /// Sets the start time of the last series.
     pub fn created_of_last(&mut self, nanos: u64) {
-        if let Some(last) = self.series().checked_sub(1).map(|last| last as u32)
-            && self.out.extras.created.last().is_none_or(|(sample, _)| *sample < last)
-        {
+        let Some(last) = self.series().checked_sub(1).map(|last| last as u32) else { return };
+        if self.out.extras.created.last().is_none_or(|(sample, _)| *sample < last) {
             self.out.extras.created.push((last, nanos));
+        } else {
+            self.repair(Repair::DuplicateSeries);
         }
     }
 

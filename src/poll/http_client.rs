@@ -11,7 +11,7 @@ use super::rate_budget::{RateBudget, Scope};
 use super::response::Response;
 use crate::config;
 use crate::net::{Redactor, masked_url, retry_after};
-use crate::source::{Part, Request, TARGET_URL, check_complete};
+use crate::source::{Part, Request, ResponseBody, TARGET_URL, TextFormat, check_complete};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use parking_lot::{Mutex, MutexGuard};
 use reqwest::{StatusCode, Url};
@@ -75,7 +75,7 @@ impl HttpClient {
         authorization: Option<&HeaderValue>,
         (bytes_expected, body_bytes_max): (usize, usize),
         memory: &mut BodyMemory,
-    ) -> Result<Vec<u8>, PollError> {
+    ) -> Result<ResponseBody, PollError> {
         let mut response = self.open(part, request, filled, authorization).await?;
         match response.status() {
             StatusCode::OK => {}
@@ -101,10 +101,11 @@ impl HttpClient {
             memory.grow_to(body.len() + chunk.len()).await;
             body.add(&chunk);
         }
-        let body = body.into_bytes();
+        let bytes = body.into_bytes();
         let content_type = content_type.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
-        check_complete(content_type, &body).map_err(|error| PollError::of_read(error, part.unauthorized_hint))?;
-        Ok(body)
+        let declared = TextFormat::declared_by(content_type);
+        check_complete(declared, &bytes).map_err(|error| PollError::of_read(error, part.unauthorized_hint))?;
+        Ok(ResponseBody { bytes, declared })
     }
 
     /// Sends one request within the rate budget. If the server had closed a reused connection, the request is sent once more. The status

@@ -13,7 +13,7 @@ use super::window::Window;
 use crate::config;
 use crate::model::{Families, PageEdge};
 use crate::net::{Redactor, random_share, secret_header};
-use crate::source::{Credential, Part, ReadError, Request};
+use crate::source::{Credential, Part, ReadError, Request, ResponseBody};
 use http::{HeaderName, HeaderValue};
 use jiff::tz::TimeZone;
 use parking_lot::{Mutex, MutexGuard};
@@ -203,7 +203,7 @@ impl PartClient {
         shared: &TargetShared,
         request: &'static Request,
         filled: &FilledRequest,
-        read: impl Fn(Vec<u8>) -> Result<T, ReadError> + Copy + Send + 'static,
+        read: impl Fn(ResponseBody) -> Result<T, ReadError> + Copy + Send + 'static,
         bytes: &mut usize,
     ) -> Result<T, PollError> {
         if let Credential::Ticket(ticket) = self.part.credential {
@@ -251,7 +251,7 @@ impl PartClient {
         request: &'static Request,
         filled: &FilledRequest,
         authorization: Option<&HeaderValue>,
-        read: impl Fn(Vec<u8>) -> Result<T, ReadError> + Copy + Send + 'static,
+        read: impl Fn(ResponseBody) -> Result<T, ReadError> + Copy + Send + 'static,
         bytes: &mut usize,
     ) -> Result<T, PollError> {
         let lane = Lane::of(shared.is_failing || self.is_failing());
@@ -265,9 +265,9 @@ impl PartClient {
             Err(PollError::TooLarge(_)) => return Err(PollError::TooLarge(self.body_bytes_max)),
             other => other.map_err(redacted)?,
         };
-        *bytes += body.len();
-        self.state().body_bytes = body.len();
-        let parsed = if body.len() <= INLINE_BYTES_MAX {
+        *bytes += body.bytes.len();
+        self.state().body_bytes = body.bytes.len();
+        let parsed = if body.bytes.len() <= INLINE_BYTES_MAX {
             read(body)
         } else {
             // Parsing continues after the deadline, and keeps its memory until it has ended.

@@ -68,7 +68,7 @@ impl RecordReader {
         // The size limit applies to each page alone: pages are not kept together.
         let mut bytes = 0;
         let filled = FilledRequest { path, body: request.post_body.map(str::to_owned) };
-        let page = self.client.read_page(&self.shared, request, &filled, move |body| records.read(body), &mut bytes);
+        let page = self.client.read_page(&self.shared, request, &filled, move |body| records.read(body.bytes), &mut bytes);
         let result = deadline.run(page).await;
         // After a failure the next request uses the lane of failing targets, where it cannot delay the others.
         self.shared.is_failing = result.is_err();

@@ -111,6 +111,6 @@ async fn request_ticket(part: &Part, ticket: &'static Ticket, login: &Login, sha
     let response = shared.client.request(part, &request, &filled, None, (0, RESPONSE_BYTES_MAX), &mut memory).await;
     let response = response.map_err(|error| error.redacted(&Redactor::of([login.password.as_str()])))?;
     let unusable = |reason: &str| PollError::Auth { reason: reason.to_owned(), hint: part.unauthorized_hint };
-    let issued = ticket.find(&response).ok_or_else(|| unusable("the server issued no ticket for this login"))?;
+    let issued = ticket.find(&response.bytes).ok_or_else(|| unusable("the server issued no ticket for this login"))?;
     secret_header(&ticket.cookie_header(&issued)).ok_or_else(|| unusable("the ticket has characters that a cookie cannot have"))
 }

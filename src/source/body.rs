@@ -1,6 +1,30 @@
 //! The text of a response body.
 
+use super::TextFormat;
 use crate::format::ReadError;
+
+/// The body of a response, and the format that its content type declares.
+#[derive(Clone, Debug)]
+pub struct ResponseBody {
+    /// The body.
+    pub bytes: Vec<u8>,
+    /// `None` if the content type is not known, or declares none of the text formats of metrics.
+    pub declared: Option<TextFormat>,
+}
+
+impl From<Vec<u8>> for ResponseBody {
+    /// A body whose content type is not known.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, declared: None }
+    }
+}
+
+impl From<&[u8]> for ResponseBody {
+    /// A body whose content type is not known.
+    fn from(bytes: &[u8]) -> Self {
+        bytes.to_vec().into()
+    }
+}
 
 /// Returns the text of a body, and `true` if bytes that are not UTF-8 were replaced.
 ///

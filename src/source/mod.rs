@@ -34,6 +34,7 @@ pub(crate) mod systems;
 mod ticket;
 mod window_rule;
 
+pub use body::ResponseBody;
 pub use credential::Credential;
 pub use definition::{load, run_examples};
 pub use delivery_log::DeliveryLogApi;
@@ -54,7 +55,7 @@ pub use ticket::Ticket;
 pub use window_rule::{WindowLength, WindowRule, check_placeholders, fill_placeholders};
 
 pub use crate::format::json_paths::{Combine, Each, JsonPath, LabelSource, PathSeries, SeriesValue};
-pub use crate::format::prometheus::check_complete;
+pub use crate::format::prometheus::{TextFormat, check_complete};
 pub use crate::format::{ReadError, quote};
 
 #[cfg(test)]

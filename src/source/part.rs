@@ -1,6 +1,6 @@
 //! Parts of a poll and their requests, and how their responses are read.
 
-use super::body::decode;
+use super::body::{ResponseBody, decode};
 use super::pattern::is_match;
 use super::{Credential, Reader, Rule, SOURCES};
 use crate::format::{ReadError, quote};
@@ -75,7 +75,7 @@ impl Part {
     ///
     /// # Errors
     /// The errors of [`Request::read`], and [`ReadError::OtherExporter`].
-    pub fn read(&self, request: &Request, body: Vec<u8>) -> Result<Families, ReadError> {
+    pub fn read(&self, request: &Request, body: impl Into<ResponseBody>) -> Result<Families, ReadError> {
         let families = request.read(body)?;
         let is_accepted = self.identifying_families.is_empty() && !self.identity_is_optional
             || families.series() == 0
@@ -125,10 +125,11 @@ impl Part {
     ///
     /// # Errors
     /// The refusal, if the response is one; otherwise the error of the last reader that was tried.
-    pub fn read_saved(&self, body: &[u8]) -> Result<Families, ReadError> {
+    pub fn read_saved(&self, body: impl Into<ResponseBody>) -> Result<Families, ReadError> {
+        let body = body.into();
         let mut last_error = ReadError::Empty;
         for request in self.requests {
-            match self.read(request, body.to_vec()) {
+            match self.read(request, body.clone()) {
                 Ok(families) => return Ok(families),
                 Err(refusal @ (ReadError::Refused(_) | ReadError::AccessDenied(_))) => return Err(refusal),
                 Err(error) => last_error = error,
@@ -177,9 +178,10 @@ impl Request {
     ///
     /// # Errors
     /// [`ReadError::Html`] for an HTML page, or the error of the reader.
-    pub fn read(&self, body: Vec<u8>) -> Result<Families, ReadError> {
-        let (body, is_repaired) = decode(body)?;
-        let mut families = self.reader.read(body)?;
+    pub fn read(&self, body: impl Into<ResponseBody>) -> Result<Families, ReadError> {
+        let ResponseBody { bytes, declared } = body.into();
+        let (body, is_repaired) = decode(bytes)?;
+        let mut families = self.reader.read(body, declared)?;
         if is_repaired {
             families.repair(Repair::InvalidUtf8);
         }

@@ -49,7 +49,7 @@ const CURL_STATUS: &[u8] = b" [200 ";
 
 fn families(captures: &Path, capture: &str) -> Families {
     let (_, part) = part(capture).unwrap();
-    part.read_saved(&body(captures, capture)).unwrap_or_else(|error| panic!("{capture}: {error}"))
+    part.read_saved(body(captures, capture)).unwrap_or_else(|error| panic!("{capture}: {error}"))
 }
 
 fn snapshot(captures: &Path, capture: &str) -> Snapshot {

@@ -19,7 +19,7 @@ fn polls(source: &'static Source) -> Vec<(String, Vec<(&'static Part, Families)>
         let path = entry.unwrap().path();
         let body = std::fs::read(&path).unwrap();
         for part in source.parts {
-            if let Ok(families) = part.read_saved(&body) {
+            if let Ok(families) = part.read_saved(body.as_slice()) {
                 polls.push((path.display().to_string(), vec![(part, families)]));
             }
         }

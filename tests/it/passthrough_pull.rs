@@ -156,7 +156,7 @@ async fn json_can_be_read_by_the_parser_for_kumomta() {
     let page = service.text("/metrics.json?target=mta1").await;
     assert!(serde_json::from_str::<serde_json::Value>(&page).is_ok());
     let reader = postmeter::source::by_name("kumomta").unwrap().required().requests[0].reader;
-    let read = lines(&reader.read(page).unwrap());
+    let read = lines(&reader.read(page, None).unwrap());
     for line in lines(&service.exposed_families().await) {
         assert!(read.contains(&line), "{line}");
     }

@@ -3,7 +3,8 @@
 use super::labels::{self, Label, is_name, is_utf8_name, unescape};
 use super::pending::{self, PendingDistributions};
 use super::plain_line::PlainLine;
-use super::sample_value::{SampleValue, TimestampUnit, parse_sample_value, unix_nanos};
+use super::sample_value::{SampleValue, parse_sample_value, start_nanos};
+use super::text_format::TextFormat;
 use crate::model::short_bytes::are_equal;
 use crate::model::{FamiliesBuilder, FamilyType, Repair, Text};
 use memchr::memchr;
@@ -19,7 +20,7 @@ const SEARCH_BYTES_MIN: usize = 64 * 1024;
 pub(super) struct Reader<'b, 'a> {
     pub(super) out: &'b mut FamiliesBuilder<'a>,
     pub(super) text: &'a str,
-    timestamps: TimestampUnit,
+    format: TextFormat,
     /// The position of the next line.
     pub(super) at: usize,
     /// The name of the current family.
@@ -57,11 +58,11 @@ pub(super) struct KnownFamily {
 }
 
 impl<'b, 'a> Reader<'b, 'a> {
-    pub(super) fn new(out: &'b mut FamiliesBuilder<'a>, text: &'a str) -> Self {
+    pub(super) fn new(out: &'b mut FamiliesBuilder<'a>, text: &'a str, format: TextFormat) -> Self {
         Self {
             out,
             text,
-            timestamps: TimestampUnit::of(text),
+            format,
             at: 0,
             family: Cow::Borrowed(""),
             help: Text::default(),
@@ -207,15 +208,18 @@ impl<'b, 'a> Reader<'b, 'a> {
     #[expect(clippy::ptr_arg, reason = "a part of a borrowed name stays borrowed")]
     fn resume(&mut self, name: &Cow<'a, str>) {
         let suffix = name.strip_prefix(&*self.family).filter(|_| !self.family.is_empty());
-        if matches!(suffix, Some("" | "_bucket" | "_sum" | "_count" | "_total" | "_created" | "_info" | "_gcount" | "_gsum")) {
-            return;
+        match suffix {
+            Some("" | "_bucket" | "_sum" | "_count" | "_total" | "_info" | "_gcount" | "_gsum") => return,
+            Some("_created") if self.is_start_time(name) => return,
+            _ => {}
         }
         let base = name.rfind('_').and_then(|end| Some((&name[..end], &name[end..], self.known.get(&name[..end])?)));
         let belongs = match base {
             Some((_, suffix, KnownFamily { is_unsupported: true, .. })) => GAUGE_HISTOGRAM_SUFFIXES.contains(&suffix),
             Some((_, suffix, known)) => match known.kind {
-                FamilyType::Histogram => matches!(suffix, "_bucket" | "_sum" | "_count" | "_created"),
-                FamilyType::Summary => matches!(suffix, "_sum" | "_count" | "_created"),
+                FamilyType::Histogram | FamilyType::Summary if suffix == "_created" => self.is_start_time(name),
+                FamilyType::Histogram => matches!(suffix, "_bucket" | "_sum" | "_count"),
+                FamilyType::Summary => matches!(suffix, "_sum" | "_count"),
                 kind => !suffix.is_empty() && suffix == sample_suffix(kind),
             },
             None => false,
@@ -255,7 +259,7 @@ impl<'b, 'a> Reader<'b, 'a> {
     /// Adds a sample to the family that it belongs to.
     fn add_sample(&mut self, name: Cow<'a, str>, labels: &mut Vec<Label<'a>>, sample: &SampleValue<'_>) -> Option<()> {
         let timestamp = match sample.timestamp {
-            Some(timestamp) => Some(self.timestamps.milliseconds(timestamp)?),
+            Some(timestamp) => Some(self.format.milliseconds(timestamp)?),
             None => None,
         };
         self.resume(&name);
@@ -273,7 +277,8 @@ impl<'b, 'a> Reader<'b, 'a> {
             }
             _ => {}
         }
-        // In OpenMetrics, `x_total` belongs to the counter `x` and `x_info` to the info `x`, while `x_created` is not a value of `x`.
+        // In OpenMetrics, `x_total` belongs to the counter `x` and `x_info` to the info `x`, while `x_created` is not a value of `x`. Servers
+        // use the suffixes of values in the text format, too.
         let kind_suffix = sample_suffix(self.kind);
         if !kind_suffix.is_empty() && suffix == Some(kind_suffix) && !self.has_suffix && self.out.series_of_family() == 0 {
             // From here on the family has the name with the suffix, and another one can have the name without.
@@ -284,7 +289,8 @@ impl<'b, 'a> Reader<'b, 'a> {
             self.has_suffix = true;
         }
         let belongs = suffix == Some(if self.has_suffix { kind_suffix } else { "" });
-        if suffix == Some("_created") && matches!(self.kind, FamilyType::Counter | FamilyType::Histogram | FamilyType::Summary) {
+        let can_have_start = matches!(self.kind, FamilyType::Counter | FamilyType::Histogram | FamilyType::Summary);
+        if suffix == Some("_created") && can_have_start && self.is_start_time(&name) {
             return self.set_created(labels, sample.value);
         }
         if !belongs {
@@ -303,14 +309,23 @@ impl<'b, 'a> Reader<'b, 'a> {
         Some(())
     }
 
+    /// Returns `true` if a sample with this name, which ends in `_created`, is a start time and not a series of its own.
+    fn is_start_time(&self, name: &str) -> bool {
+        self.format == TextFormat::OpenMetrics && !self.known.contains_key(name)
+    }
+
     /// Sets the start time of a series, which is on a line of its own.
     fn set_created(&mut self, labels: &[Label<'a>], seconds: f64) -> Option<()> {
-        let nanos = unix_nanos(seconds)?;
+        let nanos = start_nanos(seconds)?;
         if self.kind == FamilyType::Counter {
             self.out.created(labels.iter().map(|(name, value)| (&**name, &**value)), nanos);
         } else {
             let family = self.pending_family.unwrap_or_else(|| self.begin_distributions());
-            self.pending.get_or_insert(self.out, family, labels).created.get_or_insert(nanos);
+            let created = &mut self.pending.get_or_insert(self.out, family, labels).created;
+            match created {
+                Some(_) => self.out.repair(Repair::DuplicateSeries),
+                None => *created = Some(nanos),
+            }
         }
         Some(())
     }

@@ -1,6 +1,7 @@
 //! The end of a sample line: the value, and optionally a timestamp and an exemplar.
 
 use super::labels::{self, Label};
+use super::text_format::TIMESTAMP_MILLIS_MAX;
 use crate::format::number;
 
 /// The value of a sample, and what follows it on its line.
@@ -26,39 +27,11 @@ pub(super) fn parse_sample_value(rest: &str) -> Option<SampleValue<'_>> {
     exemplar.is_none_or(|text| parse_exemplar(text).is_some()).then_some(SampleValue { value, timestamp, exemplar })
 }
 
-/// The largest timestamp, in milliseconds. Every whole number up to it is exact.
-const TIMESTAMP_MILLIS_MAX: f64 = 9e15;
-
 /// Returns the timestamp at the start of the text, and the rest.
 fn parse_timestamp(text: &str) -> Option<(f64, &str)> {
     let (timestamp, rest) = split_at_blank(text);
     let timestamp = number::parse(timestamp.as_bytes()).filter(|at| at.abs() <= TIMESTAMP_MILLIS_MAX)?;
     Some((timestamp, rest))
-}
-
-/// The unit of explicit timestamps, which count from the start of 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TimestampUnit {
-    /// The unit of OpenMetrics, whose last line is `# EOF`.
-    Seconds,
-    /// The unit of the text format.
-    Milliseconds,
-}
-
-impl TimestampUnit {
-    /// Returns the unit in this body.
-    pub(super) fn of(text: &str) -> Self {
-        if text.trim_ascii_end().ends_with("# EOF") { Self::Seconds } else { Self::Milliseconds }
-    }
-
-    /// Converts a timestamp to Unix milliseconds, or returns `None` if it is out of range.
-    pub(super) fn milliseconds(self, timestamp: f64) -> Option<i64> {
-        let milliseconds = match self {
-            Self::Seconds => timestamp * 1000.0,
-            Self::Milliseconds => timestamp,
-        };
-        (milliseconds.abs() <= TIMESTAMP_MILLIS_MAX).then_some(milliseconds.round() as i64)
-    }
 }
 
 /// Converts Unix seconds to nanoseconds, or returns `None` if they are out of range.
@@ -70,8 +43,15 @@ pub(super) fn unix_nanos(seconds: f64) -> Option<u64> {
     })
 }
 
+/// Converts the start time of a series to nanoseconds, or returns `None` if it is not plausible.
+pub(super) fn start_nanos(seconds: f64) -> Option<u64> {
+    if seconds >= START_SECONDS_MIN { unix_nanos(seconds) } else { None }
+}
+
 /// The year 2286. A larger number is not a time in seconds.
 const UNIX_SECONDS_MAX: f64 = 1e10;
+/// The year 2000. No server that exposes metrics started before it: a smaller number is a duration or a count.
+const START_SECONDS_MIN: f64 = 946_684_800.0;
 
 /// An exemplar of a sample.
 #[derive(Debug)]

@@ -1,6 +1,8 @@
 //! Texts that servers write, unusual ones first.
 #![allow(clippy::unwrap_used)]
 
+mod formats;
+
 use super::*;
 use crate::format::buckets::BUCKETS_MAX;
 use crate::model::{LABEL_VALUE_BYTES_MAX, SampleRef, Value};
@@ -146,7 +148,7 @@ fn quoted_names_are_read() {
         (r#"{"my \"odd\" name"} 9"#, "unknown my \"odd\" name 9"),
         (r#"{b="c","behind"} 9"#, "unknown behind{b=c} 9"),
         ("# TYPE \"h.x\" histogram\n{\"h.x_bucket\",\"le\"=\"1\"} 2\n{\"h.x_count\"} 3\n", "histogram h.x [1.0] [2] of 3 sum none"),
-        ("# TYPE \"c.x\" counter\n{\"c.x_total\"} 3\n{\"c.x_created\"} 3\n", "counter c.x_total 3"),
+        ("# TYPE \"c.x\" counter\n{\"c.x_total\"} 3\n{\"c.x_created\"} 1700000000\n# EOF\n", "counter c.x_total 3"),
         ("x{\"y\"} 1\n{\"y\",\"z\"} 1\n{\"\"} 1\n{\"y\",\"\"=\"1\"} 1\ny 1\n", "unknown y 1; !unreadable 4"),
     ]);
 }
@@ -258,7 +260,7 @@ fn histograms_are_read() {
         ("h_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 4\nh_count 3", "histogram h [1.0] [2] of 3 sum some(4.0)"),
         ("h_bucket{le=\"1\"} 2\nh_bucket{le=\"inf\"} 1\nh_sum 4\nh_count 3", "histogram h [1.0] [2] of 3 sum some(4.0); !not_cumulative 1"),
         ("h_count 0\nh_sum 0\nh_bucket{le=\"+Inf\"} 0", "histogram h [] [] of 0 sum some(0.0)"),
-        ("h_bucket{le=\"1\"} 2 # {t=\"a\"} 0.5\nh_count 3\nh_created 17", "histogram h [1.0] [2] of 3 sum none"),
+        ("h_bucket{le=\"1\"} 2 # {t=\"a\"} 0.5\nh_count 3", "histogram h [1.0] [2] of 3 sum none"),
         // Alternating label sets, and labels in different orders.
         (
             "h_bucket{le=\"1\",k=\"a\"} 1\nh_bucket{k=\"b\",le=\"1\"} 2\nh_count{k=\"a\"} 3\nh_count{k=\"b\"} 4",
@@ -296,7 +298,7 @@ fn lines(n: usize, line: impl Fn(usize) -> String) -> String {
 fn responses_beyond_a_limit_are_errors() {
     const SMALL: ReadingLimits = ReadingLimits { series_max: 30, distributions_max: 20, families_max: 15, types_max: 10 };
     let beyond = |n: usize, what: &str| Err(ReadError::Malformed(format!("it has more than {n} {what}")));
-    let series = |text: String| read_within(SMALL, text, LastLine::MayLackLineFeed).map(|families| families.series());
+    let series = |text: String| read_within(SMALL, text, None, LastLine::MayLackLineFeed).map(|families| families.series());
     for kind in ["histogram", "summary"] {
         let page = |n| format!("# TYPE h {kind}\n{}\n# TYPE g {kind}\ng_count 1", lines(n, |n| format!("h_count{{a=\"{n}\"}} 1")));
         assert_eq!(series(page(19)), Ok(20));

@@ -150,6 +150,7 @@ impl<'a> FamiliesBuilder<'a> {
     /// Changes the name of the last family.
     pub fn rename(&mut self, name: Text) {
         if let Some(family) = self.out.families.last_mut() {
+            self.out.extras.rename_family(family.name, name);
             family.name = name;
         }
     }

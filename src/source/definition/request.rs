@@ -50,7 +50,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
             if let Some(series) = series {
                 decoder.report(&series.location, format!("is for the reader {JSON}"));
             }
-            let known = code::READERS.iter().find(|(other, _)| *other == name).map(|(_, read)| Reader::Code(*read));
+            let known = code::READERS.iter().find(|(other, _)| *other == name).map(|(_, reader)| *reader);
             if let (None, Some(item)) = (known, &reader_item) {
                 decoder.report_value(item, format!("unknown reader {name}; {}", suggestion(name, &code::reader_names())));
             }

@@ -29,7 +29,7 @@ static KEYED: Source = Source {
 };
 
 fn read(body: String) -> Result<Families, ReadError> {
-    source::by_name("prometheus").unwrap().required().requests[0].read(body.into())
+    source::by_name("prometheus").unwrap().required().requests[0].read(body.as_bytes())
 }
 
 fn target(url: &str) -> Arc<Target> {

@@ -169,7 +169,7 @@ static FAULTY: Source = Source::new("faulty", "Faulty", &[Part::new("metrics", "
 
 fn read_or_panic(body: String) -> Result<Families, ReadError> {
     assert!(!body.starts_with("panic"), "the reader's fault");
-    source::by_name("ceymail").unwrap().required().requests[0].read(body.into())
+    source::by_name("ceymail").unwrap().required().requests[0].read(body.as_bytes())
 }
 
 #[tokio::test]

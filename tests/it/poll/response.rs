@@ -69,6 +69,22 @@ async fn openmetrics_that_does_not_end_is_incomplete() {
 }
 
 #[tokio::test]
+async fn the_content_type_decides_the_unit_of_timestamps() {
+    for (content_type, expected) in [
+        ("text/plain; version=0.0.4", 1_795_999_645),
+        ("application/openmetrics-text; version=1.0.0", 1_795_999_645_000),
+        ("application/octet-stream", 1_795_999_645_000),
+    ] {
+        let page = format!("{GOOD}x 5 1795999645\n# EOF\n");
+        let server = Server::always(response(&format!("200 OK\r\nContent-Type: {content_type}"), page)).await;
+        let reading = emailengine(&server.url()).reading().await;
+        let x = (0..reading.native.len()).map(|index| reading.native.family(index)).find(|family| family.native_name() == "x").unwrap();
+        let timestamps: Vec<_> = x.samples().map(|sample| sample.timestamp()).collect();
+        assert_eq!(timestamps, [Some(expected)], "{content_type}");
+    }
+}
+
+#[tokio::test]
 async fn a_response_of_another_exporter_is_recognised() {
     let node = "go_goroutines 7\nnode_load1 0.5\n";
     fails_with(response("200 OK", node), "malformed", "this looks like another exporter: go_goroutines, node_load1; check url and system")

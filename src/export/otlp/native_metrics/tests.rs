@@ -221,7 +221,7 @@ fn unsupported_types_are_omitted_and_counted() {
 fn a_reported_start_time_is_used() {
     let body = |n: u32, created: &str| {
         format!(
-            "# TYPE c counter\nc_total{{l=\"1\"}} {n}\nc_created{{l=\"1\"}} {created}\nc_total{{l=\"2\"}} 5\n# TYPE h histogram\nh_bucket{{le=\"+Inf\"}} {n}\nh_count {n}\nh_created {created}\n"
+            "# TYPE c counter\nc_total{{l=\"1\"}} {n}\nc_created{{l=\"1\"}} {created}\nc_total{{l=\"2\"}} 5\n# TYPE h histogram\nh_bucket{{le=\"+Inf\"}} {n}\nh_count {n}\nh_created {created}\n# EOF\n"
         )
     };
     let starts = |resources: &[ResourceMetrics]| {
@@ -252,7 +252,7 @@ fn a_reported_start_time_is_used() {
 #[test]
 fn created_lines_are_matched_to_their_series_in_any_order() {
     let body = "# TYPE c counter\nc_total{a=\"1\",b=\"2\"} 1\nc_total{a=\"2\"} 2\nc_created{a=\"2\"} 1600000002\nc_created{b=\"2\",a=\"1\"} 1600000001\nc_created{a=\"3\"} 1600000003\n\
-                # TYPE c_created_at gauge\nc_created_at 1600000009\n";
+                # TYPE c_created_at gauge\nc_created_at 1600000009\n# EOF\n";
     let (resources, _) = push(body);
     let starts: Vec<u64> = points(metric(&resources, "c_total")).iter().map(|point| point.start_time_unix_nano / SECOND).collect();
     assert_eq!(starts, [1_600_000_001, 1_600_000_002]);

@@ -11,7 +11,7 @@ mod kept_lines;
 mod labels;
 
 use super::forged;
-use crate::format::prometheus::{self, PlainLine};
+use crate::format::prometheus::{self, LastLine, PlainLine, TextFormat};
 use crate::model::short_bytes::are_equal;
 use crate::model::{Families, Repair, Repairs};
 use crate::source::ReadError;
@@ -40,7 +40,7 @@ pub fn read(body: String) -> Result<Families, ReadError> {
     let LineChecker { out, mut forged, block_counts, repairs, .. } = checker;
     forged.extend(block_counts.into_iter().filter(|(_, blocks)| *blocks > 1).map(|(name, _)| name.to_owned()));
     let kept = out.finish();
-    let mut families = match prometheus::read(kept.unwrap_or(body)) {
+    let mut families = match prometheus::read_as(Some(TextFormat::Prometheus), LastLine::MustEnd, kept.unwrap_or(body)) {
         Err(ReadError::Empty) if repairs.iter().next().is_some() => {
             return Err(ReadError::Malformed("none of its series can be read".to_owned()));
         }
