@@ -6,9 +6,11 @@ pub mod number;
 pub mod prometheus;
 mod quantiles;
 mod smtp_reply;
+mod unique_members;
 
 pub use buckets::Buckets;
 pub use smtp_reply::parse_smtp_reply;
+pub use unique_members::UniqueMembers;
 
 use crate::model::LimitExceeded;
 

@@ -1,6 +1,6 @@
 //! Bodies as JSON values, within limits: a few bytes of JSON can need many times their memory.
 
-use crate::format::{ReadError, quote};
+use crate::format::{ReadError, UniqueMembers, quote};
 use serde_json::Value;
 
 /// The deepest nesting of lists and objects.
@@ -15,13 +15,14 @@ const VALUE_BYTES: usize = 160;
 /// Parses a body.
 ///
 /// # Errors
-/// The body is empty, is not JSON, or exceeds a limit.
+/// The body is empty, is not JSON, repeats a member of an object, or exceeds a limit.
 pub(super) fn parse(body: &str) -> Result<Value, ReadError> {
     if body.trim_ascii().is_empty() {
         return Err(ReadError::Empty);
     }
     check_limits(body)?;
-    serde_json::from_str(body).map_err(|error| ReadError::Malformed(quote(&error.to_string())))
+    let parsed = serde_json::from_str(body).map(|UniqueMembers(value)| value);
+    parsed.map_err(|error| ReadError::Malformed(quote(&error.to_string())))
 }
 
 /// Checks the nesting, and the memory that the values would need.

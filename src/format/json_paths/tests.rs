@@ -124,6 +124,7 @@ fn missing_values_stay_missing_and_other_values_are_invalid() {
             (r#"{"message":"no","code":7}"#, "the response cannot be read: no path leads to a value; it has code, message"),
             ("{}", "the response cannot be read: no path leads to a value; the response is an empty object"),
             ("[1]", "the response cannot be read: no path leads to a value; the response is a list of other elements"),
+            (r#"{"n":100,"n":5}"#, "the response cannot be read: an object has two members `n` at line 1 column 12"),
             ("null", "the response cannot be read: no path leads to a value; the response is null: the server could not find out"),
             ("7", "the response cannot be read: no path leads to a value; the response is a single value"),
             ("", "the response has no metrics in it"),

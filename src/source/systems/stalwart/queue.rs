@@ -2,7 +2,7 @@
 //!
 //! Both APIs send refusals with status 200. The credential is that of an account, or an API key.
 
-use crate::format::{ReadError, quote};
+use crate::format::{ReadError, UniqueMembers, quote};
 use crate::model::{Families, FamilyType};
 use serde_json::Value;
 
@@ -54,7 +54,8 @@ pub(super) fn parse(body: &str) -> Result<Value, ReadError> {
     if body.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() > VALUES_MAX {
         return Err(ReadError::Malformed(format!("it has more than {VALUES_MAX} values")));
     }
-    serde_json::from_str(body).map_err(|error| ReadError::Malformed(quote(&error.to_string())))
+    let parsed = serde_json::from_str(body).map(|UniqueMembers(value)| value);
+    parsed.map_err(|error| ReadError::Malformed(quote(&error.to_string())))
 }
 
 fn total(result: &Value) -> Result<u64, ReadError> {
@@ -124,6 +125,7 @@ mod tests {
                 (r#"{"data":{"total":"2"}}"#, Err(malformed("it has no total"))),
                 (r#"{"methodResponses":[]}"#, Err(malformed("it has neither data nor error"))),
                 ("[]", Err(malformed("it has neither data nor error"))),
+                (r#"{"data":{"total":100,"total":5}}"#, Err(malformed("an object has two members `total` at line 1 column 28"))),
             ],
         );
         assert!(matches!(read_management("{\"data\":{\"total\":2".into()), Err(ReadError::Malformed(_))), "cut off");
