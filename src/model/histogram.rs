@@ -1,5 +1,7 @@
 //! Histograms and summaries that a mail server aggregated.
 
+use std::borrow::Cow;
+
 /// A classic histogram: for each bound, the number of observations at or below it.
 ///
 /// The count of the bucket without a bound is `count`.
@@ -21,22 +23,33 @@ impl Histogram {
     #[must_use]
     pub fn add(&mut self, other: &Self) -> bool {
         let Some(count) = self.count.checked_add(other.count) else { return false };
-        let (mut bounds, mut cumulative) = (Vec::new(), Vec::new());
-        let mut other_buckets = other.bounds.iter().zip(&other.cumulative).peekable();
-        for (bound, n) in self.bounds.iter().zip(&self.cumulative) {
-            while other_buckets.next_if(|(other_bound, _)| *other_bound < bound).is_some() {}
-            if let Some((_, other_n)) = other_buckets.next_if(|(other_bound, _)| *other_bound == bound) {
-                bounds.push(*bound);
-                // Cannot overflow: neither is larger than its histogram's count.
-                cumulative.push(n + other_n);
-            }
-        }
+        // The sum of two counts cannot overflow: neither is larger than its histogram's count.
+        let (bounds, cumulative): (Vec<f64>, Vec<u64>) = self.common_buckets(other).map(|(bound, n, other_n)| (bound, n + other_n)).unzip();
         if bounds.is_empty() && !(self.bounds.is_empty() && other.bounds.is_empty()) {
             return false;
         }
         let sum = self.sum.zip(other.sum).map(|(a, b)| a + b).filter(|sum| sum.is_finite());
         *self = Self { bounds, cumulative, sum, count };
         true
+    }
+
+    /// The bounds that both histograms have, with the cumulative count of each.
+    pub fn common_buckets<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (f64, u64, u64)> + 'a {
+        let mut other_buckets = other.bounds.iter().zip(&other.cumulative).peekable();
+        self.bounds.iter().zip(&self.cumulative).filter_map(move |(bound, n)| {
+            while other_buckets.next_if(|(other_bound, _)| *other_bound < bound).is_some() {}
+            other_buckets.next_if(|(other_bound, _)| *other_bound == bound).map(|(_, other_n)| (*bound, *n, *other_n))
+        })
+    }
+
+    /// The same histogram on those bounds that the other one has, too.
+    #[must_use]
+    pub fn on_common_bounds(&self, other: &Self) -> Cow<'_, Self> {
+        if self.bounds == other.bounds {
+            return Cow::Borrowed(self);
+        }
+        let (bounds, cumulative) = self.common_buckets(other).map(|(bound, n, _)| (bound, n)).unzip();
+        Cow::Owned(Self { bounds, cumulative, sum: self.sum, count: self.count })
     }
 
     /// The same histogram in another unit: bounds and sum are multiplied by `scale`.

@@ -41,7 +41,7 @@ impl Change {
     pub(super) fn between(before: Value<'_>, now: Value<'_>) -> Self {
         let (decreased, is_difference_valid) = match (before, now) {
             (Value::Number(before), Value::Number(now)) => (now < before, !before.is_nan()),
-            (Value::Histogram(before), Value::Histogram(now)) => (is_decrease(before, now), before.bounds == now.bounds),
+            (Value::Histogram(before), Value::Histogram(now)) => (is_decrease(before, now), true),
             _ => (false, false),
         };
         Self { decreased, is_difference_valid }

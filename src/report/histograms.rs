@@ -8,6 +8,7 @@ use crate::telemetry::otlp_attributes;
 use opentelemetry_proto::tonic::metrics::v1 as otlp;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, DataPointFlags, HistogramDataPoint};
+use std::borrow::Cow;
 
 /// The state of a target's canonical histograms. A target has few, so a linear search is fast enough.
 #[derive(Debug, Default)]
@@ -87,7 +88,6 @@ impl HistogramSeries {
                 series.start = Some(start);
                 Some((None, start))
             }
-            None if series.histogram.bounds != histogram.bounds => None,
             None => Some((Some(series.histogram.clone()), series.time)),
         };
         series.histogram.clone_from(histogram);
@@ -109,6 +109,8 @@ struct Baseline {
 }
 
 fn point(histogram: &Histogram, before: Option<&Histogram>, start: Option<UnixNanos>) -> HistogramDataPoint {
+    let (histogram, before) = &on_common_bounds(histogram, before);
+    let before = before.as_deref();
     HistogramDataPoint {
         start_time_unix_nano: otlp_time(start),
         count: count(histogram, before),
@@ -119,10 +121,19 @@ fn point(histogram: &Histogram, before: Option<&Histogram>, start: Option<UnixNa
     }
 }
 
-/// Returns true if a histogram counts less than before, in total or in a bucket: the server restarted or reset it.
+/// Returns true if a histogram counts less than before, in total or in a bucket that it had before: the server restarted or reset it.
 pub(super) fn is_decrease(before: &Histogram, now: &Histogram) -> bool {
-    let in_bucket = || before.bounds == now.bounds && before.cumulative.iter().zip(&now.cumulative).any(|(before, now)| now < before);
-    now.count < before.count || in_bucket()
+    now.count < before.count || before.common_buckets(now).any(|(_, before, now)| now < before)
+}
+
+/// A histogram and the one before it, on the bounds that both have: between the two, the server added or removed buckets. Their difference
+/// still has the exact count and sum.
+#[must_use]
+pub fn on_common_bounds<'a>(now: &'a Histogram, before: Option<&'a Histogram>) -> (Cow<'a, Histogram>, Option<Cow<'a, Histogram>>) {
+    match before {
+        Some(before) => (now.on_common_bounds(before), Some(before.on_common_bounds(now))),
+        None => (Cow::Borrowed(now), None),
+    }
 }
 
 /// The number of observations since `before`.
@@ -141,7 +152,7 @@ pub fn sum(now: &Histogram, before: Option<&Histogram>) -> Option<f64> {
     (!sum.is_nan()).then_some(sum)
 }
 
-/// The number of observations in each bucket since `before`; the last bucket is the one without an upper bound.
+/// The number of observations in each bucket since `before`, which has the same bounds; the last bucket is the one without an upper bound.
 ///
 /// The buckets add up to the count, as OTLP requires, even if the server read them one after the other while it kept counting.
 pub fn buckets<'a>(now: &'a Histogram, before: Option<&'a Histogram>) -> impl Iterator<Item = u64> + 'a {

@@ -44,7 +44,7 @@ mod tests;
 mod times;
 mod transition;
 
-pub use histograms::{buckets, count, sum};
+pub use histograms::{buckets, count, on_common_bounds, sum};
 pub use native::{DeltaBase, EndedSamples, NativeReport, TimestampedSamples};
 pub use times::{ReadingStatus, UnixNanos, nanos};
 

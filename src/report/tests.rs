@@ -218,3 +218,25 @@ fn a_delta_excludes_what_an_earlier_process_may_have_exported() {
     let mut state = SeriesState::default();
     assert_eq!(scalars(&mut state, since(100, 3), &[(BOUNCES, "x", 1_000_000)]), ["mail.bounces{x} 1000000 @3 100"]);
 }
+
+#[test]
+fn a_canonical_histogram_may_add_buckets() {
+    let before = Histogram { bounds: vec![1.0], cumulative: vec![7], count: 7, sum: Some(7.0) };
+    let now = Histogram { bounds: vec![1.0, 2.0], cumulative: vec![8, 11], count: 11, sum: Some(13.0) };
+    let mut state = SeriesState::new(Temporality::Delta);
+    /// Count, sum, bucket counts and bounds.
+    type ExportedPoint = (u64, Option<f64>, Vec<u64>, Vec<f64>);
+    let mut points = |seconds, histogram: &Histogram| -> Vec<ExportedPoint> {
+        let histograms = vec![(&vocabulary::DELIVERY_DURATION, Vec::new(), histogram.clone())];
+        let snapshot = Snapshot { histograms, ..Snapshot::default() };
+        let report = state.report_with(at(seconds), vec![ScopeMetrics::default()], "cpanel", Some(&snapshot), &Arc::default());
+        let points = report.canonical.into_iter().flat_map(|scope| scope.metrics).flat_map(|metric| match metric.data {
+            Some(Data::Histogram(histogram)) => histogram.data_points,
+            other => panic!("{other:?}"),
+        });
+        points.map(|point| (point.count, point.sum, point.bucket_counts, point.explicit_bounds)).collect()
+    };
+    assert_eq!(points(10, &before), []);
+    assert_eq!(points(20, &now), [(4, Some(6.0), vec![1, 3], vec![1.0])]);
+    assert_eq!(points(30, &before), [(7, Some(7.0), vec![7, 0], vec![1.0])], "a reset");
+}

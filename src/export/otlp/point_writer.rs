@@ -5,7 +5,7 @@ use super::native_metrics::{NATIVE_SCOPE, RequestFull};
 use super::request_writer::{EncodedScope, MetricsRequestWriter};
 use super::wire::{bytes, delimited, field_len, fixed64, key_value, labels, labels_len, length, length_len, varint};
 use crate::model::{Exemplar, FamilyType, Histogram, SampleRef, Scope, SelectedFamily, Summary, Value};
-use crate::report::{UnixNanos, buckets, count, sum};
+use crate::report::{UnixNanos, buckets, count, on_common_bounds, sum};
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, DataPointFlags};
 
 // Fields of `NumberDataPoint`; the other data points have START, TIME, COUNT and SUM in common.
@@ -212,6 +212,8 @@ impl<'p, 'a> PointWriter<'p, 'a> {
             Some(Value::Histogram(base)) => Some(base),
             _ => None,
         };
+        let (now, base) = &on_common_bounds(now, base);
+        let base = base.as_deref();
         let sum = sum(now, base);
         let (bounds_len, counts_len) = (now.bounds.len() * 8, now.cumulative.len() * 8 + 8);
         let numbers_len = FIXED_LEN + if sum.is_some() { FIXED_LEN } else { 0 };

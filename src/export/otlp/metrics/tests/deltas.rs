@@ -37,3 +37,40 @@ fn deltas_are_differences_to_the_last_exported_value() {
     let both = "# TYPE c counter\nc 5\n# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 9\nh_count 3\n";
     steps(Temporality::LowMemory, &[(Good(both), &["c{} 5"]), (Good(both), &["c{} 5", "h{} +[0, 0] sum 0.0 @10"])]);
 }
+
+#[test]
+fn a_histogram_may_add_and_remove_buckets() {
+    const ONE: &str = "# TYPE h histogram\nh_bucket{le=\"1\"} 5\nh_bucket{le=\"+Inf\"} 5\nh_sum 5\nh_count 5\n";
+    const ONE_LATER: &str = "# TYPE h histogram\nh_bucket{le=\"1\"} 7\nh_bucket{le=\"+Inf\"} 7\nh_sum 7\nh_count 7\n";
+    const TWO: &str = "# TYPE h histogram\nh_bucket{le=\"1\"} 8\nh_bucket{le=\"2\"} 11\nh_bucket{le=\"+Inf\"} 11\nh_sum 13\nh_count 11\n";
+    const TWO_LATER: &str =
+        "# TYPE h histogram\nh_bucket{le=\"1\"} 9\nh_bucket{le=\"2\"} 12\nh_bucket{le=\"+Inf\"} 12\nh_sum 14\nh_count 12\n";
+    const OTHERS: &str =
+        "# TYPE h histogram\nh_bucket{le=\"5\"} 15\nh_bucket{le=\"9\"} 15\nh_bucket{le=\"+Inf\"} 15\nh_sum 19\nh_count 15\n";
+    const RESET: &str =
+        "# TYPE h histogram\nh_bucket{le=\"5\"} 14\nh_bucket{le=\"7\"} 15\nh_bucket{le=\"+Inf\"} 16\nh_sum 30\nh_count 16\n";
+    steps(
+        Temporality::Delta,
+        &[
+            (Good(ONE), &[]),
+            (Good(ONE_LATER), &["h{} +[2, 0] sum 2.0 @10"]),
+            // The bounds that both have.
+            (Good(TWO), &["h{} +[1, 3] sum 6.0 @20"]),
+            (Good(TWO_LATER), &["h{} +[1, 0, 0] sum 1.0 @30"]),
+            (Good(OTHERS), &["h{} +[3] sum 5.0 @40"]),
+            // One bucket that both have decreased.
+            (Good(RESET), &["h{} +[14, 1, 1] sum 30.0 @50"]),
+            (Good(ONE), &["h{} +[5, 0] sum 5.0 @60"]),
+        ],
+    );
+    steps(
+        Temporality::Cumulative,
+        &[
+            (Good("x 1\n"), &["x{} 1"]),
+            (Good(ONE_LATER), &["h{} [7, 0] sum 7.0 @10", "x{} end"]),
+            (Good(TWO), &["h{} [8, 3, 0] sum 13.0 @10"]),
+            (Good(OTHERS), &["h{} [15, 0, 0] sum 19.0 @10"]),
+            (Good(RESET), &["h{} [14, 1, 1] sum 30.0 @40"]),
+        ],
+    );
+}
