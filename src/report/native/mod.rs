@@ -24,7 +24,7 @@ use created::apply_created;
 use ended::EndedSeries;
 use omitted::OmittedSeries;
 use std::sync::Arc;
-use timestamped::TimestampedSeries;
+use timestamped::{ComparedSeries, TimestampedSeries};
 
 /// The native families of a reading, with start times, delta bases and ended series.
 #[derive(Debug)]
@@ -136,8 +136,10 @@ impl NativeSeries {
         let time = transition.time;
         let mut comparison = Comparison::new(self.last_good.as_ref(), &mut self.omitted, native, transition, temporality);
         comparison.compare();
-        let Comparison { mut starts, mut delta_bases, resumed, ended, new_families, .. } = comparison;
-        let timestamped = self.timestamped.select(native, &new_families, transition, temporality);
+        let Comparison { mut starts, mut delta_bases, mut resumed, ended, new_families, .. } = comparison;
+        let last = self.last_good.as_ref();
+        let mut compared = ComparedSeries { last, starts: &mut starts, delta_bases: &mut delta_bases, resumed: &mut resumed };
+        let timestamped = self.timestamped.select(native, &new_families, &mut compared, transition, temporality);
         let last_time = self.last_good.as_ref().map(|last| last.time);
         apply_created(native, transition, temporality, last_time, &resumed, (&mut starts, &mut delta_bases));
         self.omitted.forget_excess(time);

@@ -7,9 +7,17 @@
 //! of its family were exported without timestamps, the last reading. A sample without a timestamp is not exported while a sample of its
 //! series is ahead of the reading.
 //!
+//! # One base for each series
+//!
+//! A series whose samples have timestamps only sometimes has one base for its deltas: its last exported sample (`bases`).
+//!
 //! # No end markers
 //!
 //! A series with explicit timestamps has no end marker, as in Prometheus: the timestamp of its last sample is the server's.
+
+mod bases;
+
+pub(super) use bases::ComparedSeries;
 
 use super::{is_cumulative, is_nan};
 use crate::config::Temporality;
@@ -17,6 +25,7 @@ use crate::model::{SamplePosition, SampleRef, SelectedFamilies, SelectedFamily, 
 use crate::report::counted_value::{Change, CountedValue};
 use crate::report::retention::{OMITTED_SERIES_MAX, Retention};
 use crate::report::{Transition, UnixNanos, is_delta, limit_point_times};
+use bases::SeriesIndex;
 use std::collections::{HashMap, HashSet};
 
 /// Older samples are not exported.
@@ -105,31 +114,45 @@ fn time_of(milliseconds: i64) -> UnixNanos {
 }
 
 impl TimestampedSeries {
-    /// Selects the samples of a good reading that can be exported. `new_families` are the indices of families that it has newly.
+    /// Selects the samples of a good reading that can be exported, and sets the bases of samples without timestamps whose series had one
+    /// before. `new_families` are the indices of families that the reading has newly.
     pub(super) fn select(
         &mut self,
         native: &SelectedFamilies,
         new_families: &[usize],
+        compared: &mut ComparedSeries<'_>,
         transition: &Transition,
         temporality: Temporality,
     ) -> TimestampedSamples {
         let mut selected = TimestampedSamples::default();
-        if !native.has_timestamps() {
+        if !native.has_timestamps() && self.exported.is_empty() {
             new_families.iter().for_each(|family| self.add_untimestamped(&native.family(*family)));
             return TimestampedSamples { ahead: self.series_ahead(transition), ..selected };
         }
         let now = transition.time.get();
         let (oldest, newest) = (now.saturating_sub(SAMPLE_AGE_NANOS_MAX), now.saturating_add(SAMPLE_AHEAD_NANOS_MAX));
+        let exported_families: HashSet<u64> = self.exported.keys().map(|(family, _)| *family).collect();
+        let mut first = SeriesIndex { start: 0, base: 0 };
         for (index, family) in native.families().enumerate() {
             let after = if self.is_untimestamped(&family) { transition.last_time } else { None };
+            let is_delta = is_delta(temporality, family.kind());
+            let had_timestamps = is_delta && exported_families.contains(&family.name_identity());
             let mut has_untimestamped = false;
-            for (position, sample) in family.positions().filter_map(|position| Some((position, native.sample(position)?))) {
+            for (offset, position) in family.positions().enumerate() {
+                let Some(sample) = native.sample(position) else { continue };
+                let series = SeriesIndex { start: first.start + offset, base: first.base + offset };
                 let Some(timestamp) = sample.timestamp() else {
                     has_untimestamped = true;
+                    if had_timestamps && !is_nan(sample.value()) {
+                        self.hand_over_base(key(&family, &sample), (&family, &sample), compared, series, transition);
+                    }
                     continue;
                 };
                 if is_nan(sample.value()) {
                     continue;
+                }
+                if is_delta {
+                    self.take_base(key(&family, &sample), compared, series);
                 }
                 let time = time_of(timestamp);
                 if time.get() < oldest {
@@ -143,6 +166,8 @@ impl TimestampedSeries {
             if has_untimestamped {
                 self.add_untimestamped(&family);
             }
+            first.start += if is_cumulative(family.kind()) { family.series() } else { 0 };
+            first.base += if is_delta { family.series() } else { 0 };
         }
         self.forget_excess(native, transition);
         TimestampedSamples { ahead: self.series_ahead(transition), ..selected }

@@ -179,9 +179,10 @@ impl<'a> Comparison<'a> {
         let Some(omitted) = self.omitted.remove(family, &sample) else { return };
         let change = Change::between(omitted.value.as_value(), sample.value());
         let (start, base) = match pair.transition.reset_start(change.decreased, omitted.time) {
-            Some(start) => (Some(start), DeltaBase::Zero),
-            None if change.is_difference_valid && pair.delta => (omitted.start, DeltaBase::Resumed(self.resumed.len() as u32)),
-            None => (omitted.start, DeltaBase::Unknown),
+            Some(start) if sample.timestamp().is_none() => (Some(start), DeltaBase::Zero),
+            // The base of a sample with a timestamp is compared with it again.
+            _ if change.is_difference_valid && pair.delta => (omitted.start, DeltaBase::Resumed(self.resumed.len() as u32)),
+            _ => (omitted.start, DeltaBase::Unknown),
         };
         if matches!(base, DeltaBase::Resumed(_)) {
             self.resumed.push((omitted.value, omitted.time));

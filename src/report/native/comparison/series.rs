@@ -116,12 +116,15 @@ impl<'a> Comparison<'a> {
             return;
         }
         let change = Change::between(before_value, now_value);
-        let (start, base) = match pair.transition.reset_start(change.decreased, last.time) {
-            Some(start) => (Some(start), DeltaBase::Zero),
-            None => {
-                let start = last.starts.get(pair.first_last_start + before.0).copied().flatten();
-                (start, if change.is_difference_valid { DeltaBase::Previous(before.1) } else { DeltaBase::Unknown })
-            }
+        let reset = pair.transition.reset_start(change.decreased, last.time);
+        let start = reset.or_else(|| last.starts.get(pair.first_last_start + before.0).copied().flatten());
+        let (has_timestamp, had_timestamp) = (now_sample.timestamp().is_some(), before_sample.timestamp().is_some());
+        // A sample with a timestamp may not have been exported: `TimestampedSeries` has the base then. It also finds the resets of those.
+        let base = match reset {
+            _ if had_timestamp => DeltaBase::Unknown,
+            Some(_) if !has_timestamp => DeltaBase::Zero,
+            _ if change.is_difference_valid => DeltaBase::Previous(before.1),
+            _ => DeltaBase::Unknown,
         };
         self.set(pair, now.0, start, base);
         // A NaN counter is not exported, as if the response had omitted it.

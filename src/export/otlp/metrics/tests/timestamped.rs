@@ -79,3 +79,101 @@ fn deltas_with_timestamps_add_up() {
     assert_eq!(at(1040, "# TYPE c counter\nc 8 1039001\n"), ["c{} 1 @1000001 1039001"]);
     assert_eq!(at(1050, "# TYPE c counter\nc 3 1049001\n"), ["c{} 3 @1039001 1049001"]);
 }
+
+/// The deltas of the counter `c` in readings ten seconds apart, as `value @start time` in milliseconds. `None`: without a timestamp.
+fn deltas(samples: &[(u64, Option<u64>)]) -> Vec<String> {
+    let mut state = SeriesState::new(Temporality::Delta);
+    let mut lines = Vec::new();
+    for (index, (value, timestamp)) in samples.iter().enumerate() {
+        let timestamp = timestamp.map(|at| format!(" {at}")).unwrap_or_default();
+        let families = prometheus::read(format!("g 1\n# TYPE c counter\nc {value}{timestamp}\n")).unwrap();
+        let reading = reading(1000 + 10 * index as u64, Ok(Snapshot::default()), native(families));
+        let metrics = message(&[target_metrics("t", &reading, &mut state)]).resource_metrics;
+        for metric in metrics.into_iter().flat_map(|of| of.scope_metrics).flat_map(|scope| scope.metrics) {
+            let Some(Data::Sum(sum)) = metric.data else { continue };
+            assert_eq!(metric.name, "c");
+            lines.extend(sum.data_points.iter().map(|point| {
+                let milliseconds = |nanos: u64| nanos / 1_000_000;
+                let Some(number_data_point::Value::AsDouble(n)) = point.value else { panic!("{point:?}") };
+                format!("{n} @{} {}", milliseconds(point.start_time_unix_nano), milliseconds(point.time_unix_nano))
+            }));
+        }
+    }
+    lines
+}
+
+#[test]
+fn a_series_with_timestamps_at_times_has_one_base() {
+    let alternating: Vec<_> = (0..10).map(|n| (100 + 10 * n, (n % 2 == 1).then_some(999_700 + 10_000 * n))).collect();
+    let mut times = (0..10).map(|n| 1_000_000 + 10_000 * n - if n % 2 == 1 { 300 } else { 0 });
+    let mut before = times.next().unwrap();
+    let expected: Vec<String> = times.map(|time| format!("10 @{} {time}", std::mem::replace(&mut before, time))).collect();
+    assert_eq!(deltas(&alternating), expected);
+    for (samples, expected) in [
+        // A timestamp that is later than the reading, and then also later than the next one.
+        (
+            &[(100, None), (110, Some(1_010_001)), (120, None), (130, None)][..],
+            &["10 @1000000 1010001", "10 @1010001 1020000", "10 @1020000 1030000"][..],
+        ),
+        (&[(100, None), (110, Some(1_025_001)), (120, None), (130, None)], &["10 @1000000 1025001", "20 @1025001 1030000"]),
+        // The first sample has a timestamp.
+        (&[(100, Some(999_001)), (110, None), (120, Some(1_019_001))], &["10 @999001 1010000", "10 @1010000 1019001"]),
+        // Samples that are not exported: older than the reading before, too old, too far ahead.
+        (&[(100, None), (110, Some(999_001)), (120, None)], &["20 @1000000 1020000"]),
+        (&[(100, None), (7, Some(1)), (7, Some(1)), (120, None)], &["20 @1000000 1030000"]),
+        (&[(100, None), (110, Some(2_000_000)), (120, Some(1_019_001))], &["20 @1000000 1019001"]),
+        // A sample that was never exported is no base.
+        (&[(100, Some(2_000_000)), (110, None), (115, None)], &["5 @1010000 1020000"]),
+        (&[(100, Some(2_000_000)), (5, None), (7, None)], &["2 @1010000 1020000"]),
+        // Resets.
+        (&[(100, None), (5, Some(1_009_001)), (7, None)], &["5 @1000000 1009001", "2 @1009001 1020000"]),
+        (&[(100, Some(999_001)), (110, Some(1_009_001)), (7, None)], &["10 @999001 1009001", "7 @1009001 1020000"]),
+        (
+            &[(100, None), (110, Some(1_009_001)), (7, None), (9, None)],
+            &["10 @1000000 1009001", "7 @1009001 1020000", "2 @1020000 1030000"],
+        ),
+        // The same sample again.
+        (&[(100, None), (110, Some(1_009_001)), (110, Some(1_009_001)), (130, None)], &["10 @1000000 1009001", "20 @1009001 1030000"]),
+    ] {
+        assert_eq!(deltas(samples), expected, "{samples:?}");
+    }
+}
+
+#[test]
+fn a_base_survives_readings_without_the_series() {
+    let mut state = SeriesState::new(Temporality::Delta);
+    let mut at = |second, body: &str| {
+        let metrics = target_metrics("t", &reading(second, Ok(Snapshot::default()), text(body)), &mut state);
+        steps::lines(metrics).into_iter().filter(|line| line.starts_with("c{") && !line.ends_with(" end")).collect::<Vec<_>>()
+    };
+    const TYPE: &str = "g 1\n# TYPE c counter\n";
+    assert_eq!(at(1000, &format!("{TYPE}c 100\n")), [""; 0]);
+    assert_eq!(at(1010, "g 1\n"), [""; 0]);
+    assert_eq!(at(1020, &format!("{TYPE}c 110 1019000\n")), ["c{} +10 @1000"]);
+    assert_eq!(at(1030, "g 1\n"), [""; 0]);
+    assert_eq!(at(1040, &format!("{TYPE}c 130\n")), ["c{} +20 @1019"]);
+    assert_eq!(at(1050, "g 1\n"), [""; 0]);
+    // A reset while the response omitted the series.
+    assert_eq!(at(1060, &format!("{TYPE}c 7 1059000\n")), ["c{} +7 @1040"]);
+}
+
+#[test]
+fn histograms_with_timestamps_at_times_have_one_base() {
+    steps::steps(
+        Temporality::LowMemory,
+        &[
+            (steps::At(1000, "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_count 2\nh_sum 3\n# TYPE c counter\nc 5\n"), &["c{} 5"]),
+            (
+                steps::At(
+                    1010,
+                    "# TYPE h histogram\nh_bucket{le=\"1\"} 2 1009000\nh_count 4 1009000\nh_sum 6 1009000\n# TYPE c counter\nc 7 1009000\n",
+                ),
+                &["c{} 7", "h{} +[1, 1] sum 3.0 @1000"],
+            ),
+            (
+                steps::At(1020, "# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_count 5\nh_sum 7\n# TYPE c counter\nc 9\n"),
+                &["c{} 9", "h{} +[0, 1] sum 1.0 @1009"],
+            ),
+        ],
+    );
+}
