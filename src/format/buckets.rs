@@ -26,7 +26,7 @@ impl Buckets {
             return Err(Repair::InconsistentHistogram);
         }
         let mut repairs = self.sort();
-        let to_u64 = |n: f64| (0.0..=9e15).contains(&n).then_some(n as u64).ok_or(Repair::InconsistentHistogram);
+        let to_u64 = |n: f64| whole_count(n).ok_or(Repair::InconsistentHistogram);
         let infinite_count = self.counts.last().filter(|(bound, _)| *bound == f64::INFINITY).map(|(_, n)| *n);
         let count = self.count.ok_or(Repair::MissingCount)?;
         let total: f64 = self.counts.iter().map(|(_, n)| n).sum();
@@ -73,6 +73,14 @@ impl Buckets {
     }
 }
 
+/// Returns a number of observations, or `None` if it is negative, too large to be exact, or not whole: OTLP has whole counts only.
+pub(super) fn whole_count(n: f64) -> Option<u64> {
+    ((0.0..=COUNT_MAX).contains(&n) && n.fract() == 0.0).then_some(n as u64)
+}
+
+/// The largest number of observations. Every whole number up to it is exact.
+const COUNT_MAX: f64 = 9e15;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +123,10 @@ mod tests {
         assert_eq!(finish(&[(f64::NAN, 3.0), (INF, 5.0)], Some(5.0)), Err(Repair::InconsistentHistogram));
         assert_eq!(finish(&[(-INF, 3.0), (INF, 5.0)], Some(5.0)), Err(Repair::InconsistentHistogram));
         assert_eq!(finish(&[(-INF, 5.0)], Some(5.0)), Err(Repair::InconsistentHistogram));
+        assert_eq!(finish(&[(1.0, 1.5), (2.0, 2.7), (INF, 2.7)], Some(2.7)), Err(Repair::InconsistentHistogram));
+        assert_eq!(finish(&[(1.0, 1.5), (INF, 3.0)], Some(3.0)), Err(Repair::InconsistentHistogram));
+        assert_eq!(finish(&[(1.0, 1.5), (2.0, 0.5), (INF, 1.0)], Some(3.0)), Err(Repair::InconsistentHistogram), "not cumulative");
+        assert_eq!(finish(&[], Some(0.5)), Err(Repair::InconsistentHistogram));
         let many: Vec<(f64, f64)> = (0..=BUCKETS_MAX).map(|bound| (bound as f64, 1.0)).collect();
         assert_eq!(finish(&many, Some(1.0)), Err(Repair::InconsistentHistogram));
     }

@@ -1,7 +1,7 @@
 //! Summaries from the samples that were read.
 
 use super::Buckets;
-use super::buckets::BUCKETS_MAX;
+use super::buckets::{BUCKETS_MAX, whole_count};
 use crate::model::{Repair, Repairs, Summary};
 
 /// Returns the summary whose quantiles are in the place of bucket bounds. Invalid quantiles are omitted and counted as repairs.
@@ -9,18 +9,14 @@ use crate::model::{Repair, Repairs, Summary};
 /// # Errors
 /// The repair that omitting the whole summary counts as.
 pub(super) fn summary(mut buckets: Buckets) -> Result<(Summary, Repairs), Repair> {
-    let count = buckets.count.ok_or(Repair::MissingCount)?;
+    let count = whole_count(buckets.count.ok_or(Repair::MissingCount)?).ok_or(Repair::OutOfRange)?;
     let too_many = buckets.counts.len() > BUCKETS_MAX;
     let mut repairs = buckets.sort();
     let sent_count = buckets.counts.len();
     buckets.counts.retain(|(quantile, _)| (0.0..=1.0).contains(quantile));
     buckets.counts.truncate(BUCKETS_MAX);
-    if !(0.0..=9e15).contains(&count) {
-        return Err(Repair::OutOfRange);
-    }
     if too_many || buckets.counts.len() < sent_count {
         repairs.count(Repair::OutOfRange);
     }
-    let count = Some(count as u64);
-    Ok((Summary { quantiles: buckets.counts, sum: buckets.sum.filter(|sum| sum.is_finite()), count }, repairs))
+    Ok((Summary { quantiles: buckets.counts, sum: buckets.sum.filter(|sum| sum.is_finite()), count: Some(count) }, repairs))
 }

@@ -16,13 +16,13 @@ pub enum Repair {
     NonFinite,
     /// An unsigned gauge that fell below zero and became a number up to 2^64; dropped.
     Underflow,
-    /// A negative count, or a counter that is too large to be exact; dropped.
+    /// A negative count, a summary whose count is not a whole number, or a counter that is too large to be exact; dropped.
     OutOfRange,
     /// A duplicate series in one response; the first is kept.
     DuplicateSeries,
     /// Histogram buckets that are not cumulative; added up.
     NotCumulative,
-    /// A histogram whose buckets contradict its count; dropped.
+    /// A histogram whose buckets contradict its count, or whose counts are not whole numbers; dropped.
     InconsistentHistogram,
     /// A counter with the type gauge; read as a counter.
     MistypedCounter,
@@ -120,10 +120,12 @@ impl Repair {
             Self::LabelTooLong => "a label value or help text over the limit; cut",
             Self::NonFinite => "NaN or infinity as the value of a count; dropped",
             Self::Underflow => "an unsigned gauge that fell below zero and became a number up to 2^64; dropped",
-            Self::OutOfRange => "a negative count, or a counter that is too large to be exact; dropped",
+            Self::OutOfRange => {
+                "a negative count, a summary whose count is not a whole number, or a counter that is too large to be exact; dropped"
+            }
             Self::DuplicateSeries => "a duplicate series in one response; the first is kept",
             Self::NotCumulative => "histogram buckets that are not cumulative; added up",
-            Self::InconsistentHistogram => "a histogram whose buckets contradict its count; dropped",
+            Self::InconsistentHistogram => "a histogram whose buckets contradict its count, or whose counts are not whole numbers; dropped",
             Self::MistypedCounter => "a counter with the type gauge; read as a counter",
             Self::Held => "a sum that decreased because an account was deleted; kept at its last value",
             Self::Misnamed => "a response whose counters have each other's names; dropped",

@@ -228,6 +228,12 @@ fn samples_belong_to_the_family_of_their_type_line() {
             "# TYPE x summary\nx{l=\"a\",quantile=\"0.5\"} 1\nx{l=\"b\",quantile=\"0.5\"} 2\nx_count{l=\"a\"} 4\nx_sum{l=\"b\"} 9",
             "summary x{l=a} summary { quantiles: [(0.5, 1.0)], sum: none, count: some(4) }; !missing_count 1",
         ),
+        // OTLP has no counts with fractions.
+        ("# TYPE x summary\nx_sum 3\nx_count 2.5\ny 1", "unknown y 1; !out_of_range 1"),
+        (
+            "# TYPE x histogram\nx_bucket{le=\"1\"} 1.5\nx_bucket{le=\"+Inf\"} 2.7\nx_count 2.7\ny 1",
+            "unknown y 1; !inconsistent_histogram 1",
+        ),
         ("# TYPE x counter\n# TYPE y gauge\ny 1", "gauge y 1"),
         ("# TYPE x_total gauge\nx_total 3", "gauge x_total 3"),
     ]);
