@@ -5,6 +5,7 @@ use super::advice::AdviceMemory;
 use super::last_values::LastValues;
 use super::omitted::Summands;
 use super::rebased::RebasedCounters;
+use super::reported_start::ReportedStart;
 use super::selector::compare_values;
 use super::windows::WindowSums;
 use crate::model::{Attributes, Point, Repair, Repairs};
@@ -36,8 +37,8 @@ pub struct CounterMemory {
     pub(super) sums: HashMap<usize, f64>,
     /// For `Transform::Hold`: the largest sum so far, by the identity of the point.
     held: HashMap<u64, f64>,
-    /// The start of the server's counters that `held` belongs to.
-    held_since: Option<SystemTime>,
+    /// The start of the server's counters.
+    pub(super) counter_start: ReportedStart,
     /// The native series that canonical counters and histograms were sums of.
     pub(super) summands: Summands,
     /// The sums of each window, for windowed systems.
@@ -170,14 +171,10 @@ impl CounterMemory {
         *total
     }
 
-    /// Keeps sums from falling until the counters restart. `since` is their start, as the server reports it.
-    pub(super) fn hold<'p>(&mut self, since: Option<SystemTime>, points: impl Iterator<Item = &'p mut Point>, repairs: &mut Repairs) {
-        // A poll without the start of the counters does not mean that they restarted.
-        if since.is_some() {
-            if self.held_since.is_some() && self.held_since != since {
-                self.held.clear();
-            }
-            self.held_since = since;
+    /// Keeps sums from falling until the counters restart.
+    pub(super) fn hold<'p>(&mut self, is_restarted: bool, points: impl Iterator<Item = &'p mut Point>, repairs: &mut Repairs) {
+        if is_restarted {
+            self.held.clear();
         }
         for point in points {
             let held = self.held.entry(point.identity()).or_insert(0.0);

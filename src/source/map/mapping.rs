@@ -108,7 +108,7 @@ impl<'a> Mapping<'a> {
         if let Some(key) = rebased {
             self.memory.rebased.start(key);
         }
-        let is_summand = self.checks_summands && is_summand(rule);
+        let (is_counted, is_kept) = (self.checks_summands && is_summand(rule), is_kept(rule));
         for (index, series) in self.series(rule, families).enumerate() {
             let Some(attributes) = rule.attributes_of(&series.sample, has_patterns) else { continue };
             absent.retain(|other| *other != attributes);
@@ -117,8 +117,8 @@ impl<'a> Mapping<'a> {
                 continue;
             }
             let value = taken(rule.take, series.sample.value());
-            if is_summand && let Ok(value) = value {
-                self.memory.summands.add(rule, series.identity(), value, identity_of_point(rule.metric, &attributes));
+            if is_counted && let Ok(value) = value {
+                self.memory.summands.add(rule, series.identity(), value, identity_of_point(rule.metric, &attributes), is_kept);
             }
             match (value, rule.metric.kind) {
                 (Ok(Value::Histogram(histogram)), Kind::Histogram) => {
@@ -263,8 +263,9 @@ impl<'a> Mapping<'a> {
     pub(super) fn finish(self, source: &Source) -> Snapshot {
         let Self { mut snapshot, points, memory, context, checks_summands, .. } = self;
         snapshot.points = points.into_valid();
+        let is_restarted = memory.counter_start.update(snapshot.counters_since, context.now, memory.summands.has_decreased());
         if checks_summands {
-            let incomplete = memory.summands.finish(snapshot.counters_since);
+            let incomplete = memory.summands.finish(is_restarted);
             snapshot.points.retain(|point| !incomplete.contains(&point.identity()));
             snapshot.histograms.retain(|(metric, attributes, _)| !incomplete.contains(&identity_of_point(metric, attributes)));
         }
@@ -278,7 +279,7 @@ impl<'a> Mapping<'a> {
         } else {
             let holding: Vec<&Rule> = source.rules().map(|(_, rule)| rule).filter(|rule| rule.transform == Transform::Hold).collect();
             let held = snapshot.points.iter_mut().filter(|point| holding.iter().any(|rule| rule.may_produce(point)));
-            memory.hold(snapshot.counters_since, held, &mut snapshot.repairs);
+            memory.hold(is_restarted, held, &mut snapshot.repairs);
         }
         for point in &mut snapshot.points {
             if point.metric.number == Number::Int {
@@ -296,15 +297,15 @@ impl<'a> Mapping<'a> {
     }
 }
 
-/// Returns `true` if a missing series makes the rule's sum wrong. A held sum does not fall, but it rises if what is subtracted is missing.
-/// Counters that are accumulated or rebased keep the value of a missing series.
+/// Returns `true` if the decrease of a series that the rule takes may be a restart. Counters that are accumulated or rebased go on after one.
 fn is_summand(rule: &Rule) -> bool {
-    let is_kept = match rule.transform {
-        Transform::Hold => rule.scale >= 0.0,
-        Transform::Rebase => true,
-        _ => false,
-    };
-    matches!(rule.metric.kind, Kind::Counter | Kind::Histogram) && !rule.fallback && !is_kept
+    matches!(rule.metric.kind, Kind::Counter | Kind::Histogram) && !rule.fallback && rule.transform != Transform::Rebase
+}
+
+/// Returns `true` if a missing series does not make the rule's sum wrong. A held sum does not fall, but it rises if what is subtracted is
+/// missing.
+fn is_kept(rule: &Rule) -> bool {
+    rule.transform == Transform::Hold && rule.scale >= 0.0
 }
 
 /// Returns the value that a rule takes, or the repair that omitting it counts as.

@@ -14,6 +14,7 @@ mod omitted;
 mod part_families;
 mod points;
 mod rebased;
+mod reported_start;
 mod selector;
 mod trace;
 mod windows;

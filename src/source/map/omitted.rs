@@ -28,6 +28,8 @@ struct Summand {
     poll: u32,
     /// The time of that poll in Unix seconds.
     last_seen: u32,
+    /// The canonical series is known without it.
+    is_optional: bool,
 }
 
 /// The native series of previous polls that canonical counters and histograms are sums of.
@@ -35,8 +37,6 @@ struct Summand {
 pub(super) struct Summands {
     /// By the address of the rule and the identity of the series, combined.
     known: HashMap<u64, Summand, RandomState>,
-    /// The start of the server's counters, as last reported.
-    counters_since: Option<SystemTime>,
     /// The number of the current poll.
     poll: u32,
     /// The time of the current poll in Unix seconds.
@@ -45,6 +45,8 @@ pub(super) struct Summands {
     read: usize,
     /// A series of the current poll is lower than before.
     has_decreased: bool,
+    /// The same for a series of a held sum, which may fall without a restart.
+    has_optional_decreased: bool,
 }
 
 impl Summands {
@@ -52,11 +54,17 @@ impl Summands {
     pub(super) fn start(&mut self, now: SystemTime) {
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         (self.poll, self.now) = (self.poll.wrapping_add(1), u32::try_from(now).unwrap_or(u32::MAX));
-        (self.read, self.has_decreased) = (0, false);
+        (self.read, self.has_decreased, self.has_optional_decreased) = (0, false, false);
+    }
+
+    /// Returns `true` if any series of the current poll is lower than before.
+    pub(super) fn has_decreased(&self) -> bool {
+        self.has_decreased || self.has_optional_decreased
     }
 
     /// Adds a native series that a rule has added to a canonical series. Each series is added once for each rule.
-    pub(super) fn add(&mut self, rule: &'static Rule, series: u64, value: Value<'_>, sum: u64) {
+    /// `is_optional`: the canonical series is known without it.
+    pub(super) fn add(&mut self, rule: &'static Rule, series: u64, value: Value<'_>, sum: u64, is_optional: bool) {
         let value = match value {
             Value::Number(n) => n,
             Value::Histogram(histogram) => histogram.count as f64,
@@ -66,11 +74,12 @@ impl Summands {
         if value <= 0.0 || value.is_nan() {
             return;
         }
-        let summand = Summand { value, sum, poll: self.poll, last_seen: self.now };
+        let summand = Summand { value, sum, poll: self.poll, last_seen: self.now, is_optional };
         let room = self.known.len() < SERIES_MAX;
         match self.known.entry(series.wrapping_add(std::ptr::from_ref(rule).addr() as u64)) {
             Entry::Occupied(mut known) => {
-                self.has_decreased |= value < known.get().value;
+                let decreased = if is_optional { &mut self.has_optional_decreased } else { &mut self.has_decreased };
+                *decreased |= value < known.get().value;
                 known.insert(summand);
             }
             Entry::Vacant(new) if room => {
@@ -82,9 +91,7 @@ impl Summands {
     }
 
     /// Ends the poll, and returns the identities of the canonical series that lack a native series.
-    pub(super) fn finish(&mut self, counters_since: Option<SystemTime>) -> HashSet<u64> {
-        let is_restarted = matches!((counters_since, self.counters_since), (Some(now), Some(before)) if now > before);
-        self.counters_since = counters_since.or(self.counters_since);
+    pub(super) fn finish(&mut self, is_restarted: bool) -> HashSet<u64> {
         if self.known.len() == self.read {
             return HashSet::new();
         }
@@ -93,6 +100,6 @@ impl Summands {
         let is_current = |known: &Summand| known.poll == poll;
         let is_omitted = |known: &Summand| age_max.is_some_and(|max| u64::from(now.saturating_sub(known.last_seen)) <= max);
         self.known.retain(|_, known| is_current(known) || is_omitted(known));
-        self.known.values().filter(|known| !is_current(known)).map(|known| known.sum).collect()
+        self.known.values().filter(|known| !is_current(known) && !known.is_optional).map(|known| known.sum).collect()
     }
 }
