@@ -5,7 +5,7 @@ mod detail;
 
 use super::accumulated::CounterMemory;
 use super::part_families::{PartFamilies, TakenSeries};
-use super::points::Points;
+use super::points::{Addend, Points};
 use super::{Context, Trace};
 use crate::model::{Attributes, Histogram, Kind, Metric, Number, Repair, Snapshot, Value, identity_of_point};
 use crate::source::{Rule, Source, Take, Transform};
@@ -154,7 +154,7 @@ impl<'a> Mapping<'a> {
         for attributes in absent {
             if !earlier.as_mut().is_some_and(|earlier| self.is_settled(rule, &attributes, earlier)) {
                 self.trace(|trace| trace.zero(&attributes));
-                self.points.add(rule.metric, attributes, zero);
+                self.points.add(rule.metric, attributes, zero, Addend::of(rule, true));
             }
         }
     }
@@ -163,7 +163,7 @@ impl<'a> Mapping<'a> {
     fn earlier_points(&self, rule: &Rule) -> HashMap<u64, bool> {
         let histograms = self.snapshot.histograms.iter().filter(|(metric, ..)| *metric == rule.metric);
         let histograms = histograms.map(|(metric, attributes, _)| (identity_of_point(metric, attributes), true));
-        self.points.of(rule.metric).map(|point| (point.identity(), !point.value.is_nan())).chain(histograms).collect()
+        self.points.of(rule.metric).chain(histograms).collect()
     }
 
     /// Returns `true` if an earlier rule has produced a valid point with these attributes. An invalid one is removed.
@@ -215,7 +215,7 @@ impl<'a> Mapping<'a> {
     fn invalidate_partial_sums(&mut self, rule: &'static Rule, families: &PartFamilies<'_>) {
         let has_patterns = rule.has_patterns_in_tables();
         for attributes in families.lost_series_of(rule).filter_map(|sample| rule.attributes_of(&sample, has_patterns)) {
-            self.points.add(rule.metric, attributes, f64::NAN);
+            self.points.add(rule.metric, attributes, f64::NAN, Addend::Series);
         }
         if families.lacks_unknown_histogram(rule) {
             self.points.invalidate(|point| rule.may_produce(point));
@@ -243,7 +243,7 @@ impl<'a> Mapping<'a> {
 
     /// Adds a value to its point. An invalid value invalidates the point.
     fn add(&mut self, rule: &Rule, attributes: Attributes, value: Result<f64, Repair>) {
-        let is_added = self.points.add(rule.metric, attributes, value.unwrap_or(f64::NAN));
+        let is_added = self.points.add(rule.metric, attributes, value.unwrap_or(f64::NAN), Addend::of(rule, false));
         if let Some(repair) = value.err().or((!is_added).then_some(Repair::Unreadable)) {
             self.repair(repair);
         }
@@ -262,7 +262,9 @@ impl<'a> Mapping<'a> {
     /// Returns the snapshot, without the sums that lack a series, and with counters that do not fall.
     pub(super) fn finish(self, source: &Source) -> Snapshot {
         let Self { mut snapshot, points, memory, context, checks_summands, .. } = self;
-        snapshot.points = points.into_valid();
+        let (points, negative) = points.into_valid();
+        snapshot.points = points;
+        snapshot.repairs.add(Repair::OutOfRange, negative as u64);
         let is_restarted = memory.counter_start.update(snapshot.counters_since, context.now, memory.summands.has_decreased());
         if checks_summands {
             let incomplete = memory.summands.finish(is_restarted);

@@ -1,6 +1,7 @@
 //! The points of a poll while rules are applied: found by their attributes, and limited in number per metric.
 
 use crate::model::{Attributes, Kind, Metric, Point};
+use crate::source::Rule;
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,21 +12,61 @@ pub const POINTS_PER_METRIC_MAX: usize = 1000;
 /// Points, by their attributes. A point whose value is NaN is invalid: one of its series is unknown, so the sum of the others is wrong.
 #[derive(Default)]
 pub(super) struct Points {
-    all: Vec<Point>,
+    all: Vec<Sum>,
     /// Indexes in `all`, by the identity of the point.
     indexes: HashMap<u64, usize, RandomState>,
     /// The number of points, by the name of the metric.
     counts: HashMap<&'static str, usize, RandomState>,
 }
 
+struct Sum {
+    point: Point,
+    /// The addend that shows most about the part that is not subtracted.
+    best: Addend,
+}
+
+/// How a value is part of a sum, from what shows least about the part that is not subtracted to what shows most.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Addend {
+    /// It is subtracted.
+    Subtracted,
+    /// It is 0 because its series is missing.
+    Absent,
+    /// It is the value of a series.
+    Series,
+}
+
+impl Addend {
+    /// Returns how a value of a rule is part of a sum.
+    pub(super) fn of(rule: &Rule, is_absent: bool) -> Self {
+        match (rule.scale < 0.0, is_absent) {
+            (true, _) => Self::Subtracted,
+            (false, true) => Self::Absent,
+            (false, false) => Self::Series,
+        }
+    }
+}
+
+impl Sum {
+    /// Returns `true` if the value is valid. A difference is not if there is nothing to subtract from.
+    fn is_valid(&self) -> bool {
+        match self.best {
+            Addend::Subtracted => false,
+            Addend::Absent => self.point.value >= 0.0,
+            Addend::Series => !self.point.value.is_nan(),
+        }
+    }
+}
+
 impl Points {
     /// Adds a value to the point with these attributes, or creates the point. Of gauges the largest value is kept. Returns `false` if the
     /// metric has too many points.
-    pub(super) fn add(&mut self, metric: &'static Metric, attributes: Attributes, value: f64) -> bool {
+    pub(super) fn add(&mut self, metric: &'static Metric, attributes: Attributes, value: f64, addend: Addend) -> bool {
         let point = Point { metric, attributes, value };
         match self.indexes.entry(point.identity()) {
             Entry::Occupied(index) => {
-                let sum = &mut self.all[*index.get()].value;
+                let Sum { point: Point { value: sum, .. }, best } = &mut self.all[*index.get()];
+                *best = addend.max(*best);
                 match metric.kind {
                     Kind::Gauge if value > *sum || value.is_nan() => *sum = value,
                     Kind::Gauge => {}
@@ -39,34 +80,34 @@ impl Points {
                 }
                 *count += 1;
                 index.insert(self.all.len());
-                self.all.push(point);
+                self.all.push(Sum { point, best: addend });
             }
         }
         true
     }
 
-    /// The points of a metric.
-    pub(super) fn of(&self, metric: &'static Metric) -> impl Iterator<Item = &Point> {
-        self.all.iter().filter(move |point| point.metric == metric)
+    /// The identities of the points of a metric: `true` if the value is valid.
+    pub(super) fn of(&self, metric: &'static Metric) -> impl Iterator<Item = (u64, bool)> {
+        self.all.iter().filter(move |sum| sum.point.metric == metric).map(|sum| (sum.point.identity(), sum.is_valid()))
     }
 
     /// Invalidates the points that fulfil the condition.
     pub(super) fn invalidate(&mut self, is_match: impl Fn(&Point) -> bool) {
-        self.all.iter_mut().filter(|point| is_match(point)).for_each(|point| point.value = f64::NAN);
+        self.all.iter_mut().filter(|sum| is_match(&sum.point)).for_each(|sum| sum.point.value = f64::NAN);
     }
 
-    /// Removes and returns the first point that fulfils the condition. Another one can take its place.
-    pub(super) fn take(&mut self, is_match: impl Fn(&Point) -> bool) -> Option<Point> {
-        let at = self.all.iter().position(is_match)?;
-        let point = self.all.swap_remove(at);
-        self.indexes.remove(&point.identity());
+    /// Removes the first point that fulfils the condition, and returns its value, or NaN if it is invalid. Another one can take its place.
+    pub(super) fn take(&mut self, is_match: impl Fn(&Point) -> bool) -> Option<f64> {
+        let at = self.all.iter().position(|sum| is_match(&sum.point))?;
+        let sum = self.all.swap_remove(at);
+        self.indexes.remove(&sum.point.identity());
         if let Some(moved) = self.all.get(at) {
-            self.indexes.insert(moved.identity(), at);
+            self.indexes.insert(moved.point.identity(), at);
         }
-        if let Some(count) = self.counts.get_mut(point.metric.name) {
+        if let Some(count) = self.counts.get_mut(sum.point.metric.name) {
             *count -= 1;
         }
-        Some(point)
+        Some(if sum.is_valid() { sum.point.value } else { f64::NAN })
     }
 
     /// Returns the number of points that can still be added to this metric.
@@ -74,9 +115,10 @@ impl Points {
         POINTS_PER_METRIC_MAX - self.counts.get(metric.name).copied().unwrap_or(0)
     }
 
-    /// Returns the valid points.
-    pub(super) fn into_valid(mut self) -> Vec<Point> {
-        self.all.retain(|point| !point.value.is_nan());
-        self.all
+    /// Returns the valid points, and the number of differences that are omitted because there is less than nothing to subtract from.
+    pub(super) fn into_valid(self) -> (Vec<Point>, usize) {
+        let is_negative = |sum: &Sum| sum.point.value < 0.0 && !sum.is_valid();
+        let negative = self.all.iter().filter(|sum| is_negative(sum)).count();
+        (self.all.into_iter().filter(Sum::is_valid).map(|sum| sum.point).collect(), negative)
     }
 }

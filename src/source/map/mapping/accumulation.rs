@@ -4,7 +4,7 @@ use super::{Mapping, taken};
 use crate::model::{Attributes, Repair, identity_of_point};
 use crate::source::Rule;
 use crate::source::map::part_families::PartFamilies;
-use crate::source::map::points::POINTS_PER_METRIC_MAX;
+use crate::source::map::points::{Addend, POINTS_PER_METRIC_MAX};
 use std::collections::HashMap;
 
 /// The largest number of points of a target whose increases are accumulated.
@@ -64,7 +64,7 @@ impl Mapping<'_> {
         }
         for attributes in absent.into_iter().filter(|_| !may_lack_series) {
             self.trace(|trace| trace.zero(&attributes));
-            self.add(rule, attributes, Ok(0.0));
+            self.points.add(rule.metric, attributes, 0.0, Addend::of(rule, true));
         }
     }
 }

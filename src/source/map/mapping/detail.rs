@@ -26,9 +26,9 @@ impl Mapping<'_> {
         if replaced.is_empty() {
             replaced.push(fixed.clone());
         }
-        let totals = replaced.iter().filter_map(|attributes| {
-            self.points.take(|point| point.metric == rule.metric && point.attributes == *attributes).map(|point| point.value)
-        });
+        let totals = replaced
+            .iter()
+            .filter_map(|attributes| self.points.take(|point| point.metric == rule.metric && point.attributes == *attributes));
         let Some(total) = totals.reduce(|sum, total| sum + total).filter(|total| !total.is_nan()) else { return };
         let values = series.enumerate().filter_map(|(index, TakenSeries { sample, .. })| {
             let value = taken(rule.take, sample.value()).and_then(|value| self.number(rule.metric, value));
