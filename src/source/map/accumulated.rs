@@ -4,6 +4,7 @@ use super::Trace;
 use super::advice::AdviceMemory;
 use super::last_values::LastValues;
 use super::omitted::Summands;
+use super::process_start::{ProcessStart, Restart};
 use super::rebased::RebasedCounters;
 use super::reported_start::ReportedStart;
 use super::selector::compare_values;
@@ -55,21 +56,7 @@ struct Accumulated {
     total: Option<f64>,
     last: LastValues,
     /// The total when the start of the process was last reported: everything in it was counted before a later restart.
-    total_at_check: f64,
-}
-
-/// The start of the server's process.
-#[derive(Clone, Debug, Default)]
-pub(super) struct ProcessStart {
-    since: Option<SystemTime>,
-    /// `true` if it is later than the one reported before.
-    is_later: bool,
-    /// `true` if the current poll reports it.
-    is_reported: bool,
-    /// `true` if the report comes from an earlier poll.
-    is_repeated: bool,
-    /// `true` if a counter of the current poll decreased, so that a restart happened since the previous poll.
-    pub(super) has_decreased: bool,
+    total_at_report: f64,
 }
 
 impl CounterMemory {
@@ -83,19 +70,6 @@ impl CounterMemory {
             self.rebased.keep(&rules);
             self.advice = AdviceMemory::default();
         }
-    }
-
-    /// Sets whether the report of the process start in the next mapping comes from an earlier poll.
-    pub fn repeats_process_start(&mut self, is_repeated: bool) {
-        self.process.is_repeated = is_repeated;
-    }
-
-    /// Stores the start of the process that the current poll reports.
-    pub(super) fn set_process_start(&mut self, since: Option<SystemTime>) {
-        let before = self.process.since;
-        self.process.is_later = matches!((before, since), (Some(before), Some(since)) if since > before);
-        self.process.is_reported = since.is_some();
-        self.process.since = since.or(before);
     }
 
     /// Returns the last values of the series of an accumulated point.
@@ -141,10 +115,14 @@ impl CounterMemory {
         mut values: Vec<(u64, f64)>,
         may_lack_series: bool,
     ) -> Option<f64> {
-        let ProcessStart { is_later: is_restarted, is_reported, is_repeated, has_decreased, .. } = self.process;
+        let process = &self.process;
         let new = || Accumulated { attributes: attributes.clone(), ..Accumulated::default() };
-        let Accumulated { total, last, total_at_check, .. } = self.accumulated.entry((rule, point)).or_insert_with(new);
-        let before_restart = if has_decreased { total.unwrap_or(0.0) } else { *total_at_check };
+        let Accumulated { total, last, total_at_report, .. } = self.accumulated.entry((rule, point)).or_insert_with(new);
+        let before_restart = match process.restart() {
+            Restart::None => None,
+            Restart::SinceLastPoll => *total,
+            Restart::SinceLastReport => Some(*total_at_report),
+        };
         let (mut present, mut since_restart, mut search) = (0, 0.0, last.search());
         values.retain_mut(|(series, value)| {
             let before = search.find(*series);
@@ -160,11 +138,11 @@ impl CounterMemory {
             true
         });
         // Everything that a restarted process has counted is an increase, even if a series has exceeded its last value.
-        if let Some(total) = total.as_mut().filter(|_| is_restarted) {
+        if let (Some(total), Some(before_restart)) = (total.as_mut(), before_restart) {
             *total = total.max(before_restart + since_restart);
         }
-        if is_reported && !is_repeated {
-            *total_at_check = total.unwrap_or(0.0);
+        if process.is_reported() {
+            *total_at_report = total.unwrap_or(0.0);
         }
         let absent = last.len().saturating_sub(present);
         last.replace(values, may_lack_series && (1..=ABSENT_SERIES_MAX).contains(&absent));

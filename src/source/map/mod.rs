@@ -13,6 +13,7 @@ mod mapping;
 mod omitted;
 mod part_families;
 mod points;
+mod process_start;
 mod rebased;
 mod reported_start;
 mod selector;
@@ -69,7 +70,7 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
     snapshot.counters_since = source.counters_since.and_then(|family| unix_time(read, family));
     memory.keep_rules_of(source);
     snapshot.advice = memory.advice.evaluate(source, read, snapshot.counters_since, context.now);
-    memory.set_process_start(source.process_since.and_then(|family| unix_time(read, family)));
+    memory.process.set(source.process_since.and_then(|family| unix_time(read, family)), context.now);
 
     let mut mapping = Mapping::new(snapshot, memory, context, source);
     let parts = source.parts.iter().filter(|part| has_own_families(part, read));

@@ -7,6 +7,7 @@ use crate::model::vocabulary::*;
 use crate::model::{Attributes, Histogram};
 use crate::source::{AttributeSource, Request, Rule};
 
+mod accumulation;
 mod definitions;
 
 /// Returns a mail system whose two parts have these rules.

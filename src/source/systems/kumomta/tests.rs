@@ -4,7 +4,7 @@
 use crate::model::vocabulary::*;
 use crate::model::{Attribute, Repair, Snapshot};
 use crate::source::{Context, CounterMemory, Detail, Source, by_name, map_to_canonical};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 fn source() -> &'static Source {
     by_name("kumomta").unwrap()
@@ -111,7 +111,7 @@ fn a_detail_by_provider_replaces_both_states() {
 fn a_later_start_of_the_process_resets_every_accumulated_counter() {
     let info = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kumomta/machine-info.json"));
     let mut memory = CounterMemory::default();
-    let mut delays = |queues: &str, since: Option<&str>, repeated: bool| {
+    let mut delays = |seconds: u64, queues: &str, since: Option<&str>, repeated: bool| {
         memory.repeats_process_start(repeated);
         let metrics = METRICS.replace("\"example.com\":3,\n\"acme@example.org\":4", queues);
         let metrics = source().parts[0].requests[0].read(metrics.into_bytes()).unwrap();
@@ -121,7 +121,7 @@ fn a_later_start_of_the_process_resets_every_accumulated_counter() {
             read.push((&source().parts[1], source().parts[1].requests[0].read(info.into_bytes()).unwrap()));
         }
         let context = Context {
-            now: SystemTime::UNIX_EPOCH,
+            now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_785_578_400 + seconds),
             window_start: None,
             sliding: false,
             detail: None,
@@ -132,22 +132,23 @@ fn a_later_start_of_the_process_resets_every_accumulated_counter() {
         snapshot.points.iter().find(|point| point.metric == &QUEUE_DELAYS).map(|point| point.value)
     };
     let (before, after) = (Some("2026-08-01"), Some("2026-08-02"));
-    for (queues, since, repeated, expected) in [
-        ("\"a\":3,\n\"b\":4", before, false, 7.0),
-        ("\"a\":5,\n\"b\":4", before, true, 9.0),
+    // The times of the polls, in seconds since 2026-08-01T10:00:00Z. The process started then, and one and two days later.
+    for (seconds, queues, since, repeated, expected) in [
+        (60, "\"a\":3,\n\"b\":4", before, false, 7.0),
+        (86_395, "\"a\":5,\n\"b\":4", before, true, 9.0),
         // One counter decreased, so the restart is known at once: both have restarted.
-        ("\"a\":6,\n\"b\":1", after, false, 16.0),
-        ("\"a\":7,\n\"b\":1", after, true, 17.0),
-        ("\"a\":7,\n\"b\":2", None, false, 18.0),
-        ("\"a\":8,\n\"b\":2", after, false, 19.0),
+        (86_405, "\"a\":6,\n\"b\":1", after, false, 16.0),
+        (86_415, "\"a\":7,\n\"b\":1", after, true, 17.0),
+        (86_425, "\"a\":7,\n\"b\":2", None, false, 18.0),
+        (86_435, "\"a\":8,\n\"b\":2", after, false, 19.0),
         // No counter decreased, so the restart is known one poll later.
-        ("\"a\":9,\n\"b\":3", after, true, 21.0),
-        ("\"a\":9,\n\"b\":4", Some("2026-08-03"), false, 32.0),
-        ("\"a\":10,\n\"b\":4", Some("2026-08-03"), false, 33.0),
+        (172_805, "\"a\":9,\n\"b\":3", after, true, 21.0),
+        (172_815, "\"a\":9,\n\"b\":4", Some("2026-08-03"), false, 32.0),
+        (172_825, "\"a\":10,\n\"b\":4", Some("2026-08-03"), false, 33.0),
         // A clock that was set back is not a restart.
-        ("\"a\":11,\n\"b\":4", before, false, 34.0),
+        (172_835, "\"a\":11,\n\"b\":4", before, false, 34.0),
     ] {
-        assert_eq!(delays(queues, since, repeated), Some(expected), "{queues} {since:?}");
+        assert_eq!(delays(seconds, queues, since, repeated), Some(expected), "{queues} {since:?}");
     }
 }
 
