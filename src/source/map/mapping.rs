@@ -2,16 +2,18 @@
 
 mod accumulation;
 mod detail;
+mod window;
 
 use super::accumulated::CounterMemory;
 use super::part_families::{PartFamilies, TakenSeries};
 use super::points::{Addend, Points};
 use super::{Context, Trace};
-use crate::model::{Attributes, Histogram, Kind, Metric, Number, Repair, Snapshot, Value, identity_of_point};
+use crate::model::{Attributes, Histogram, Kind, Metric, Number, Point, Repair, Snapshot, Value, identity_of_point};
 use crate::source::{Rule, Source, Take, Transform};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
+use window::WindowContents;
 
 /// For systems whose unsigned gauges can fall below zero: a larger gauge is such a number (2^64 - n), since no queue holds 10^15 messages.
 const GAUGE_MAX: f64 = 1e15;
@@ -33,6 +35,8 @@ pub(super) struct Mapping<'a> {
     gauge_max: f64,
     /// Histograms that lack a series.
     partial_histograms: Vec<(&'static Metric, Attributes)>,
+    /// What the window has, for windowed systems.
+    window: WindowContents,
 }
 
 impl<'a> Mapping<'a> {
@@ -51,6 +55,7 @@ impl<'a> Mapping<'a> {
             duplicates: HashSet::new(),
             gauge_max: if source.gauges_underflow { GAUGE_MAX } else { INTEGER_MAX },
             partial_histograms: Vec::new(),
+            window: WindowContents::default(),
         }
     }
 
@@ -108,8 +113,10 @@ impl<'a> Mapping<'a> {
         if let Some(key) = rebased {
             self.memory.rebased.start(key);
         }
+        let mut series_taken = 0;
         let (is_counted, is_kept) = (self.checks_summands && is_summand(rule), is_kept(rule));
         for (index, series) in self.series(rule, families).enumerate() {
+            series_taken += 1;
             let Some(attributes) = rule.attributes_of(&series.sample, has_patterns) else { continue };
             absent.retain(|other| *other != attributes);
             if earlier.as_mut().is_some_and(|earlier| self.is_settled(rule, &attributes, earlier)) {
@@ -150,6 +157,7 @@ impl<'a> Mapping<'a> {
         } else if rule.take != Take::Value {
             self.invalidate_partial_sums(rule, families);
         }
+        self.window.add(rule, series_taken, families.may_lack(rule));
         let zero = if families.may_lack(rule) { f64::NAN } else { 0.0 };
         for attributes in absent {
             if !earlier.as_mut().is_some_and(|earlier| self.is_settled(rule, &attributes, earlier)) {
@@ -261,9 +269,9 @@ impl<'a> Mapping<'a> {
 
     /// Returns the snapshot, without the sums that lack a series, and with counters that do not fall.
     pub(super) fn finish(self, source: &Source) -> Snapshot {
-        let Self { mut snapshot, points, memory, context, checks_summands, .. } = self;
-        let (points, negative) = points.into_valid();
-        snapshot.points = points;
+        let Self { mut snapshot, mut points, memory, context, checks_summands, window, .. } = self;
+        let negative;
+        (snapshot.points, negative) = points.take_valid();
         snapshot.repairs.add(Repair::OutOfRange, negative as u64);
         let is_restarted = memory.counter_start.update(snapshot.counters_since, context.now, memory.summands.has_decreased());
         if checks_summands {
@@ -276,8 +284,8 @@ impl<'a> Mapping<'a> {
             snapshot.points.retain(|point| point.metric.kind != Kind::Counter);
         } else if source.windowed {
             let window_start = context.window_start.unwrap_or(context.now);
-            let counters = snapshot.points.iter_mut().filter(|point| point.metric.kind == Kind::Counter);
-            snapshot.counters_since = Some(memory.windows.add_up(window_start, counters, &mut snapshot.repairs));
+            let are_zero = |point: &Point| !points.contains(point.identity()) && window.has_no(point, source);
+            snapshot.counters_since = Some(memory.windows.add_up(window_start, &mut snapshot.points, are_zero, &mut snapshot.repairs));
         } else {
             let holding: Vec<&Rule> = source.rules().map(|(_, rule)| rule).filter(|rule| rule.transform == Transform::Hold).collect();
             let held = snapshot.points.iter_mut().filter(|point| holding.iter().any(|rule| rule.may_produce(point)));

@@ -115,10 +115,15 @@ impl Points {
         POINTS_PER_METRIC_MAX - self.counts.get(metric.name).copied().unwrap_or(0)
     }
 
+    /// Returns `true` if there is a point with this identity, valid or not.
+    pub(super) fn contains(&self, identity: u64) -> bool {
+        self.indexes.contains_key(&identity)
+    }
+
     /// Returns the valid points, and the number of differences that are omitted because there is less than nothing to subtract from.
-    pub(super) fn into_valid(self) -> (Vec<Point>, usize) {
+    pub(super) fn take_valid(&mut self) -> (Vec<Point>, usize) {
         let is_negative = |sum: &Sum| sum.point.value < 0.0 && !sum.is_valid();
         let negative = self.all.iter().filter(|sum| is_negative(sum)).count();
-        (self.all.into_iter().filter(Sum::is_valid).map(|sum| sum.point).collect(), negative)
+        (self.all.drain(..).filter(Sum::is_valid).map(|sum| sum.point).collect(), negative)
     }
 }

@@ -9,6 +9,7 @@ use crate::source::{AttributeSource, Request, Rule};
 
 mod accumulation;
 mod definitions;
+mod windows;
 
 /// Returns a mail system whose two parts have these rules.
 fn system(rules: &'static [Rule], more: &'static [Rule]) -> Source {
