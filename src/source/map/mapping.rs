@@ -124,6 +124,10 @@ impl<'a> Mapping<'a> {
                 continue;
             }
             let value = taken(rule.take, series.sample.value());
+            // A server that does not know a time reports 0 or, like Go, a time before 1970.
+            if rule.transform == Transform::Age && matches!(value, Ok(Value::Number(n)) if n <= 0.0) {
+                continue;
+            }
             if is_counted && let Ok(value) = value {
                 self.memory.summands.add(rule, series.identity(), value, identity_of_point(rule.metric, &attributes), is_kept);
             }

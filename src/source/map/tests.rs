@@ -216,6 +216,9 @@ fn values_with_equal_attributes_add_up_except_gauges() {
             ("a 5;less 7", "mail.complaints 0"),
             ("age{q=\"1\"} 900;age{q=\"2\"} 600", "mail.queue.oldest_age 400"),
             ("age 1500", "mail.queue.oldest_age 0"),
+            // These times are not set.
+            ("age 0;percent 7", "system.cpu.utilization 0.07"),
+            ("age{q=\"1\"} 0;age{q=\"2\"} 600;age{q=\"3\"} -62135596800", "mail.queue.oldest_age 400"),
             ("percent 50", "system.cpu.utilization 0.5"),
         ],
     );
