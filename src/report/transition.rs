@@ -54,7 +54,8 @@ impl Transition {
         if decreased {
             return Some(self.status.counters_since.filter(|since| *since > last_read).unwrap_or(last_read));
         }
-        // A restarted counter may have passed its old value already.
+        // A restarted counter may have passed its old value already. That is not noticed if the server's clock is behind: a start that is not
+        // after the last reading may as well be that of the same process, moved because the server's clock was set.
         self.restarted_at.filter(|since| *since > last_read)
     }
 }
