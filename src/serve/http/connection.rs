@@ -1,7 +1,8 @@
 //! Accepts connections within limits, serves them by HTTP/1.1 or, over TLS, HTTP/2, and closes those that are too slow.
 
-use super::activity::{Activity, ObservedStream, ResponseGuard, TooSlow};
+use super::activity::{Activity, ResponseGuard, TooSlow};
 use super::client::Client;
+use super::observed_stream::ObservedStream;
 use crate::net::ProblemLog;
 use crate::serve::access::authenticate::Admission;
 use crate::serve::access::control::Access;

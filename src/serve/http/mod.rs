@@ -5,4 +5,5 @@ pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod connection;
 pub(crate) mod negotiate;
+mod observed_stream;
 pub(crate) mod security_headers;
