@@ -97,7 +97,17 @@ const OWNERS: &[(&str, &[&str])] = &[
     // `serve/routes` has two routes with JSON responses, and the list of `targets_http` is JSON. A JSON string is a quoted YAML scalar.
     (
         "serde_json",
-        &["format/json_paths/", "source/", "config/targets_http/", "app/", "simulate/", "export/", "serve/routes/", "yaml/write.rs"],
+        &[
+            "format/json_paths/",
+            "format/unique_members.rs",
+            "source/",
+            "config/targets_http/",
+            "app/",
+            "simulate/",
+            "export/",
+            "serve/routes/",
+            "yaml/write.rs",
+        ],
     ),
     ("serde_json_path", &["format/json_paths/path.rs"]),
     ("axum", &["serve/", "receive/", "simulate/"]),
