@@ -23,8 +23,8 @@ const CODINGS: [&str; 2] = ["gzip", "x-gzip"];
 #[derive(Debug)]
 pub(super) struct Response {
     inner: reqwest::Response,
-    /// `None` if the body is not compressed, or at its end.
-    gzip: Option<GzipBody>,
+    /// `None` if the body is not compressed, or at its end. Boxed, because it would be a large part of the future of each poll.
+    gzip: Option<Box<GzipBody>>,
     is_compressed: bool,
 }
 
@@ -33,7 +33,7 @@ impl From<reqwest::Response> for Response {
         let is_gzip = |coding: &HeaderValue| CODINGS.iter().any(|name| coding.as_bytes().eq_ignore_ascii_case(name.as_bytes()));
         let mut codings = inner.headers().get_all(CONTENT_ENCODING).iter();
         let is_compressed = codings.next().is_some_and(is_gzip) && codings.next().is_none();
-        Self { inner, gzip: is_compressed.then(GzipBody::default), is_compressed }
+        Self { inner, gzip: is_compressed.then(Box::default), is_compressed }
     }
 }
 
@@ -70,7 +70,7 @@ impl Response {
             match self.inner.chunk().await.map_err(|error| in_response(&error))? {
                 Some(chunk) => gzip.compressed = chunk,
                 None => {
-                    let rest = take(&mut self.gzip).map(GzipBody::finish).transpose().map_err(|error| broken_compression(&error))?;
+                    let rest = take(&mut self.gzip).map(|gzip| gzip.finish()).transpose().map_err(|error| broken_compression(&error))?;
                     return Ok(rest.filter(|rest| !rest.is_empty()));
                 }
             }
