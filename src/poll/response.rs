@@ -82,7 +82,7 @@ impl Response {
 #[derive(Debug)]
 struct GzipBody {
     decoder: MultiGzDecoder<Vec<u8>>,
-    /// What has arrived and is not decompressed yet.
+    /// Bytes that have arrived and are not decompressed yet.
     compressed: Bytes,
     /// Something has arrived.
     has_begun: bool,

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod formats;
+mod labels;
+mod limits;
 
 use super::*;
 use crate::format::buckets::BUCKETS_MAX;
@@ -38,83 +40,6 @@ fn check(cases: &[(&str, &str)]) {
 }
 
 #[test]
-fn unescaped_label_values_are_read() {
-    check(&[
-        ("x{q=\"say \"hi\" now\"} 1", "unknown x{q=say \"hi\" now} 1; !unescaped 1"),
-        ("x{q=\"say \"hi\"\"} 1", "unknown x{q=say \"hi\"} 1; !unescaped 1"),
-        ("x{q=\"\"hi\" there\",r=\"s\"} 1", "unknown x{q=\"hi\" there,r=s} 1; !unescaped 1"),
-        (r#"x{q="back\slash"} 1"#, "unknown x{q=back\\slash} 1; !unescaped 1"),
-        (r#"x{q="ends in \"} 1"#, "unknown x{q=ends in \\} 1; !unescaped 1"),
-        (r#"x{q="ends in \",r="s"} 1"#, "unknown x{q=ends in \\,r=s} 1; !unescaped 1"),
-        // Neither a label nor the end of a sample follows the first quotes.
-        ("y 1\nx{q=\"a\",\"b\"} 1\n", "unknown y 1; unknown x{q=a\",\"b} 1; !unescaped 1"),
-        ("y 1\nx{q=\"a\",\"b=\"c\"} 1\n", "unknown y 1; unknown x{q=a\",\"b=\"c} 1; !unescaped 1"),
-        ("y 1\nx{q=\"a\"} b\"} 1\n", "unknown y 1; unknown x{q=a\"} b} 1; !unescaped 1"),
-        ("x{q=\"a\"} 5\"} 1", "unknown x{q=a\"} 5} 1; !unescaped 1"),
-        ("x{q=\"a\"} 5 17\"} 1", "unknown x{q=a\"} 5 17} 1; !unescaped 1"),
-        ("x{q=\"a\"} 5 # {\"} 1", "unknown x{q=a\"} 5 # {} 1; !unescaped 1"),
-        ("x{q=\"\",c=\"} 1\ny{a=\"b\"} 2\n", "unknown x{q=\",c=} 1; unknown y{a=b} 2; !unescaped 1"),
-        (
-            "x{q=\"\"\"} 1\nx{q=\"=\"} 1\nx{q=\"=\"} 1\ny 2\n",
-            "unknown x{q=\"} 1; unknown x{q==} 1; unknown x{q==} 1; unknown y 2; !unescaped 1",
-        ),
-        ("x{q=\"a\",\"} 1", "unknown x{q=a\",} 1; !unescaped 1"),
-    ]);
-}
-
-#[test]
-fn valid_label_values_are_read() {
-    check(&[
-        (r#"x{q="say \"hi\""} 1"#, "unknown x{q=say \"hi\"} 1"),
-        (r#"x{q="a\\b"} 1"#, "unknown x{q=a\\b} 1"),
-        (r#"x{q="a\\"} 1"#, "unknown x{q=a\\} 1"),
-        (r#"x{q="a\\",r="s"} 1"#, "unknown x{q=a\\,r=s} 1"),
-        (r#"x{q="a\nb"} 1"#, "unknown x{q=a\nb} 1"),
-        (r#"x{q="\"",r="\","} 1"#, "unknown x{q=\",r=\",} 1"),
-        ("x{q=\"a,b={c}\"} 1", "unknown x{q=a,b={c}} 1"),
-        ("x{q=\"\"} 1", "unknown x{q=} 1"),
-        ("x{q=\"é→\"} 1", "unknown x{q=é→} 1"),
-        ("x{} 1", "unknown x 1"),
-        // Prometheus needs no comma between labels.
-        ("x{a=\"1\"b=\"2\"} 1", "unknown x{a=1,b=2} 1"),
-        ("x{a=\"1\" b=\"2\"\tc=\"3\"} 1", "unknown x{a=1,b=2,c=3} 1"),
-        ("x{a=\"\"b=\"\\\"\"} 1", "unknown x{a=,b=\"} 1"),
-    ]);
-}
-
-#[test]
-fn text_in_a_label_is_never_a_sample() {
-    check(&[
-        // A server that escapes quotes and backslashes, but no line breaks.
-        ("x{q=\"a\nb\"} 1\ny 2\n", "unknown x{q=a\nb} 1; unknown y 2"),
-        ("x{q=\"a\n\",le=\"1\"} 1\nx{q=\"b\n\",le=\"2\"} 2\n", "unknown x{q=a\n,le=1} 1; unknown x{q=b\n,le=2} 2"),
-        ("x{q=\"550 no\nx 99\nend\"} 1\nx{q=\"ok\"} 2\n", "unknown x{q=550 no\nx 99\nend} 1; unknown x{q=ok} 2"),
-        ("x{q=\"a\n# TYPE y counter\ny 9\n\n\"} 1\ny 2\n", "unknown x{q=a\n# type y counter\ny 9\n\n} 1; unknown y 2"),
-        ("x{q=\"a\r\ny 9\r\nb\",r=\"c\nd\"} 1\r\n", "unknown x{q=a\r\ny 9\r\nb,r=c\nd} 1"),
-        (
-            r#"x{q="a\"} 1
-y 9
-z"} 3
-y 2
-"#,
-            "unknown x{q=a\"} 1\ny 9\nz} 3; unknown y 2",
-        ),
-        (
-            r#"x{q="a
-y{service=\"s\"} 9
-b"} 1
-y{service="s"} 2
-"#,
-            "unknown x{q=a\ny{service=\"s\"} 9\nb} 1; unknown y{service=s} 2",
-        ),
-        // A server that does not escape.
-        ("x{q=\"a\ny{s=\"v\"} 9\nb\"} 1\nz 2\n", "unknown x{q=a\ny{s=\"v} 9; unknown z 2; !unreadable 1; !unescaped 1"),
-        ("x{q=\"a \"b\ny 9\nc\"} 1\nz 2\n", "unknown x{q=a \"b\ny 9\nc} 1; unknown z 2; !unescaped 1"),
-        ("x{q=\"a \"b\" c\ny 9\nd\"} 1\nz 2\n", "unknown x{q=a \"b\" c\ny 9\nd} 1; unknown z 2; !unescaped 1"),
-    ]);
-}
-
-#[test]
 fn only_an_unreadable_line_is_lost() {
     check(&[
         ("x{a=\"1\" 7\ny 2\nx{a=\"2\"} 3\n", "unknown y 2; unknown x{a=2} 3; !unreadable 1"),
@@ -134,23 +59,6 @@ fn unclosed_quotes_are_searched_in_linear_time() {
     {
         let _ = read_unterminated(line.repeat(20_000));
     }
-}
-
-#[test]
-fn quoted_names_are_read() {
-    check(&[
-        (
-            "# HELP \"mail.queue.size\" messages\n# TYPE \"mail.queue.size\" gauge\n{\"mail.queue.size\",\"queue.name\"=\"a\",b=\"c\"} 5\n{\"mail.queue.size\",b=\"d\"} 6\n",
-            "gauge mail.queue.size{queue.name=a,b=c} 5; gauge mail.queue.size{b=d} 6",
-        ),
-        ("# TYPE \"S\u{fc}d\" counter\n{\"S\u{fc}d\"} 7\n", "counter s\u{fc}d 7"),
-        ("{legacy,b=\"x\"} 3\n{\"plain\",b=\"x\"} 3\n", "unknown legacy{b=x} 3; unknown plain{b=x} 3"),
-        (r#"{"my \"odd\" name"} 9"#, "unknown my \"odd\" name 9"),
-        (r#"{b="c","behind"} 9"#, "unknown behind{b=c} 9"),
-        ("# TYPE \"h.x\" histogram\n{\"h.x_bucket\",\"le\"=\"1\"} 2\n{\"h.x_count\"} 3\n", "histogram h.x [1.0] [2] of 3 sum none"),
-        ("# TYPE \"c.x\" counter\n{\"c.x_total\"} 3\n{\"c.x_created\"} 1700000000\n# EOF\n", "counter c.x_total 3"),
-        ("x{\"y\"} 1\n{\"y\",\"z\"} 1\n{\"\"} 1\n{\"y\",\"\"=\"1\"} 1\ny 1\n", "unknown y 1; !unreadable 4"),
-    ]);
 }
 
 #[test]
@@ -285,59 +193,11 @@ fn histograms_are_read() {
 }
 
 #[test]
-fn labels_are_limited() {
-    let long = "é".repeat(LABEL_VALUE_BYTES_MAX);
-    let families = read_unterminated(format!("x{{q=\"{long}\"}} 1")).unwrap();
-    let value = families.iter().flat_map(|f| f.samples()).next().unwrap().label("q").unwrap();
-    assert_eq!((value.len(), families.repairs().get(Repair::LabelTooLong)), (LABEL_VALUE_BYTES_MAX, 1));
-    let labels = |n: usize| (0..n).map(|i| format!("l{i}=\"\"")).collect::<Vec<_>>().join(",");
-    assert_eq!(read_unterminated(format!("x{{{}}} 1", labels(64))).unwrap().series(), 1);
-    assert_eq!(summarize(&format!("y 1\nx{{{}}} 1\nz{{a=\"b\"}} 2", labels(65))), "unknown y 1; unknown z{a=b} 2; !unreadable 1");
-}
-
-/// Returns a page of `n` lines.
-fn lines(n: usize, line: impl Fn(usize) -> String) -> String {
-    (0..n).map(line).collect::<Vec<_>>().join("\n")
-}
-
-#[test]
-fn responses_beyond_a_limit_are_errors() {
-    const SMALL: ReadingLimits = ReadingLimits { series_max: 30, distributions_max: 20, families_max: 15, types_max: 10 };
-    let beyond = |n: usize, what: &str| Err(ReadError::Malformed(format!("it has more than {n} {what}")));
-    let series = |text: String| read_within(SMALL, text, None, LastLine::MayLackLineFeed).map(|families| families.series());
-    for kind in ["histogram", "summary"] {
-        let page = |n| format!("# TYPE h {kind}\n{}\n# TYPE g {kind}\ng_count 1", lines(n, |n| format!("h_count{{a=\"{n}\"}} 1")));
-        assert_eq!(series(page(19)), Ok(20));
-        assert_eq!(series(page(20)), beyond(20, "histograms and summaries"));
-    }
-    let types = |n| format!("{}\nx 1", lines(n, |n| format!("# TYPE a{n} gauge")));
-    assert_eq!(series(types(10)), Ok(1));
-    assert_eq!(series(types(11)), beyond(10, "families"));
-    assert_eq!(series("x 1\n".repeat(30)), Ok(30));
-    assert_eq!(series("x 1\n".repeat(31)), beyond(30, "series"));
-    assert_eq!(series("x 1\n".repeat(31) + "y"), beyond(30, "series"), "the limit is reported before other errors");
-    let names = |n: usize| lines(n, |n| format!("x{n} 1"));
-    assert_eq!(series(names(15)), Ok(15));
-    assert_eq!(series(names(16)), beyond(15, "families"));
-    let summaries = |n: usize| format!("# TYPE s summary\n{}", lines(n, |n| format!("s_count{{a=\"{n}\"}} 1\n# TYPE s summary")) + "\n");
-    assert_eq!(series(summaries(20)), Ok(20));
-    assert_eq!(series(summaries(21)), beyond(20, "histograms and summaries"));
-}
-
-#[test]
 fn families_without_series_are_dropped() {
     let page = format!("# TYPE a gauge\n# HELP a A.\na 1\n{}\nb 2\n", "# TYPE x gauge\n# TYPE y gauge\n".repeat(100));
     let families = read_unterminated(page).unwrap();
     let names: Vec<_> = families.iter().map(|family| (family.name(), family.help(), family.samples().len())).collect();
     assert_eq!(names, [("a", "A.", 1), ("b", "", 1)]);
-}
-
-#[test]
-fn buckets_beyond_the_limit_are_not_kept() {
-    let page = |kind: &str, line: &str| format!("# TYPE x {kind}\n{}\nx_count 1\ny 1", lines(5 * BUCKETS_MAX, |_| line.to_owned()));
-    assert_eq!(summarize(&page("histogram", "x_bucket{le=\"1\"} 1")), "unknown y 1; !inconsistent_histogram 1");
-    let summary = summarize(&page("summary", "x{quantile=\"0.5\"} 1"));
-    assert!(summary.starts_with("unknown y 1; summary x ") && summary.ends_with("; !out_of_range 1; !duplicate_series 1000"), "{summary}");
 }
 
 #[test]
@@ -519,26 +379,5 @@ fn plain_lines_are_read_like_all_others() {
                 assert_eq!(try_summarize(&page), try_summarize(&indented), "{page}");
             }
         }
-    }
-}
-
-#[test]
-fn plain_lines_have_the_limits_of_all_others() {
-    let labels = |n: usize| (0..n).map(|n| format!("l{n}=\"v\"")).collect::<Vec<_>>().join(",");
-    let (long_name, long_value) = ("n".repeat(labels::NAME_BYTES_MAX), "v".repeat(LABEL_VALUE_BYTES_MAX));
-    for line in [
-        format!("x{{{}}} 1", labels(64)),
-        format!("x{{{}}} 1", labels(65)),
-        format!("x{{{}}} 1", labels(66)),
-        format!("x{{{long_name}=\"v\"}} 1"),
-        format!("x{{{long_name}n=\"v\"}} 1"),
-        format!("{long_name} 1\n{long_name} 1"),
-        format!("{long_name}n 1\n{long_name}n 1"),
-        format!("x{{a=\"{long_value}\"}} 1"),
-        format!("x{{a=\"{long_value}v\",b=\"{long_value}v\"}} 1\nx{{a=\"{long_value}v\"}} y"),
-    ] {
-        let page = format!("x 0\n{line}\nx 2\n");
-        let indented: String = page.lines().map(|line| format!(" {line}\n")).collect();
-        assert_eq!(summarize(&page), summarize(&indented), "{}", &line[..line.len().min(80)]);
     }
 }

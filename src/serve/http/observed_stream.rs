@@ -92,7 +92,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    /// What a client gets of a response, and the error at its end, if there is one.
+    /// The part of a response that a client gets, and the error at its end, if there is one.
     async fn received(is_complete: bool) -> (Vec<u8>, Option<io::ErrorKind>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

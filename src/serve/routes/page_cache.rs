@@ -15,7 +15,7 @@ const REPLACED_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// The maximum number of pages of which it is known that they are too large.
 const TOO_LARGE_MAX: usize = 1000;
 
-/// What a page contains, whatever the readings are.
+/// The identity of a page, whose readings change.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PageKey {
     pub(super) settings: PageSettings,

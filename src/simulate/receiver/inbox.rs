@@ -1,4 +1,4 @@
-//! What a simulated collector received.
+//! The requests that a simulated collector received.
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;

@@ -35,7 +35,7 @@ pub(super) struct Mapping<'a> {
     gauge_max: f64,
     /// Histograms that lack a series.
     partial_histograms: Vec<(&'static Metric, Attributes)>,
-    /// What the window has, for windowed systems.
+    /// The rules that found series in the window, for windowed systems.
     window: WindowContents,
 }
 

@@ -25,7 +25,7 @@ struct Sum {
     best: Addend,
 }
 
-/// How a value is part of a sum, from what shows least about the part that is not subtracted to what shows most.
+/// The role of a value in a sum, from the one that shows least about the part that is not subtracted to the one that shows most.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Addend {
     /// It is subtracted.

@@ -1,4 +1,4 @@
-//! What depends on the format: start times, and the unit of timestamps.
+//! Start times, and the unit of timestamps, which depend on the format.
 
 use super::*;
 use crate::model::SampleRef;
