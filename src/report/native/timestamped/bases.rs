@@ -9,7 +9,7 @@ use crate::report::counted_value::{Change, CountedValue};
 use crate::report::native::{DeltaBase, LastGoodReading, has_reading_time};
 use crate::report::{Transition, UnixNanos};
 
-/// What the comparison of a reading with the last one found, in the order of the series.
+/// The results of comparing a reading with the last one, in the order of the series.
 pub(in crate::report::native) struct ComparedSeries<'a> {
     pub last: Option<&'a LastGoodReading>,
     pub starts: &'a mut [Option<UnixNanos>],

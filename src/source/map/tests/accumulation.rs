@@ -9,7 +9,7 @@ static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Ac
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Report {
     Missing,
-    /// That of an earlier poll.
+    /// A start that an earlier poll reported.
     Repeated(u64),
     Fresh(u64),
 }
@@ -92,7 +92,7 @@ fn a_start_that_moves_with_the_clock_does_not_count_everything_again() {
     ]);
 }
 
-/// What happens between two polls, and in the second.
+/// The events between two polls, and in the second one.
 #[derive(Clone, Debug)]
 struct Step {
     /// The increases of the series before a restart, and after it.

@@ -41,7 +41,7 @@ fn a_counter_continues_in_a_window_without_events() {
         ),
         (2, "delivered NaN;b{t=\"s\"} 5", "mail.bounces soft 5; mail.bounces hard 4; !non_finite 1"),
         (2, "delivered{ 1;x 1", "!unreadable 1"),
-        // What the same window had before is held.
+        // The larger value that the same window had before is held.
         (
             2,
             "x 1",
