@@ -184,7 +184,7 @@ mod tests {
             memory.grow_to(MIB).await;
             Ok::<_, PollError>(())
         };
-        assert_eq!(deadline.run(grow).await, Ok(()));
+        assert_eq!(deadline.run(std::pin::pin!(grow)).await, Ok(()));
         release.await.unwrap();
     }
 }

@@ -2,6 +2,7 @@
 
 use super::PollError;
 use parking_lot::{Mutex, MutexGuard};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,8 +44,9 @@ impl Deadline {
     ///
     /// # Errors
     /// The error of the future, or a timeout.
-    pub(super) async fn run<T>(&self, work: impl Future<Output = Result<T, PollError>>) -> Result<T, PollError> {
-        let mut work = std::pin::pin!(work);
+    ///
+    /// The caller pins the work: otherwise, the future of this function would contain it twice.
+    pub(super) async fn run<T>(&self, mut work: Pin<&mut impl Future<Output = Result<T, PollError>>>) -> Result<T, PollError> {
         loop {
             if let Ok(result) = tokio::time::timeout(self.left(), &mut work).await {
                 return result;
@@ -83,6 +85,7 @@ impl Drop for Pause<'_> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::pin::pin;
     use tokio::time::sleep;
 
     const TIMEOUT: Duration = Duration::from_millis(60);
@@ -90,7 +93,7 @@ mod tests {
     #[tokio::test]
     async fn work_that_never_completes_times_out() {
         let deadline = Deadline::new(Instant::now(), TIMEOUT);
-        let result: Result<(), _> = deadline.run(std::future::pending()).await;
+        let result: Result<(), _> = deadline.run(pin!(std::future::pending())).await;
         assert_eq!(result, Err(PollError::Timeout(TIMEOUT)));
     }
 
@@ -103,15 +106,15 @@ mod tests {
             drop(pause);
             Ok(7)
         };
-        assert_eq!(deadline.run(work).await, Ok(7));
+        assert_eq!(deadline.run(pin!(work)).await, Ok(7));
         // The time that was left before the pause is left after it.
-        let result: Result<(), _> = deadline.run(std::future::pending()).await;
+        let result: Result<(), _> = deadline.run(pin!(std::future::pending())).await;
         assert_eq!(result, Err(PollError::Timeout(TIMEOUT)));
     }
 
     #[tokio::test]
     async fn a_result_that_is_ready_is_accepted_after_the_deadline() {
         let deadline = Deadline::new(Instant::now(), Duration::ZERO);
-        assert_eq!(deadline.run(async { Ok(1) }).await, Ok(1));
+        assert_eq!(deadline.run(pin!(async { Ok(1) })).await, Ok(1));
     }
 }

@@ -24,7 +24,7 @@ const ACCEPT_JSON: HeaderValue = HeaderValue::from_static("application/json, tex
 const ACCEPT_TEXT: HeaderValue = HeaderValue::from_static("text/plain;version=0.0.4, text/plain;q=0.9, */*;q=0.1");
 
 /// The HTTP client of one target, with its TLS, proxy, connections and rate budget.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct HttpClient {
     http: reqwest::Client,
     url: Url,
@@ -33,9 +33,9 @@ pub(super) struct HttpClient {
     proxy: Option<String>,
     headers: HeaderMap,
     /// The last request got a response, so its connection may be reused, and the server may have closed it since.
-    may_reuse_connection: Arc<AtomicBool>,
+    may_reuse_connection: AtomicBool,
     budget: Arc<Mutex<RateBudget>>,
-    _idle_connections: Arc<IdleConnections>,
+    _idle_connections: IdleConnections,
     /// The required part: if the server rejects it, it rejects the target as a whole.
     required: &'static str,
 }
@@ -54,9 +54,9 @@ impl HttpClient {
             masked_base: masked_url(&target.url).trim_end_matches('/').to_owned(),
             proxy,
             headers,
-            may_reuse_connection: Arc::default(),
+            may_reuse_connection: AtomicBool::default(),
             budget,
-            _idle_connections: Arc::new(idle_connections),
+            _idle_connections: idle_connections,
             required,
         })
     }

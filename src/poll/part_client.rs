@@ -13,10 +13,11 @@ use super::window::Window;
 use crate::config;
 use crate::model::{Families, PageEdge};
 use crate::net::{Redactor, random_share, secret_header};
-use crate::source::{Credential, Part, ReadError, Request, ResponseBody};
+use crate::source::{Credential, Part, ReadError, Request, ResponseBody, Ticket};
 use http::{HeaderName, HeaderValue};
 use jiff::tz::TimeZone;
 use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Pages of one response. 200 are a million rows even if a server returns at most 5,000 per page.
@@ -58,13 +59,21 @@ pub(super) struct PartState {
 /// The state that the parts of a target share.
 #[derive(Clone, Debug)]
 pub(super) struct TargetShared {
-    pub(super) client: HttpClient,
+    pub(super) client: Arc<HttpClient>,
     pub(super) limits: Limits,
     pub(super) tickets: Tickets,
     /// The target's last poll failed.
     pub(super) is_failing: bool,
     /// The deadline of the current request.
     pub(super) deadline: Deadline,
+}
+
+/// The request for one page.
+#[derive(Clone, Copy)]
+struct PageRequest<'a> {
+    shared: &'a TargetShared,
+    request: &'static Request,
+    filled: &'a FilledRequest,
 }
 
 /// The parsed response of a part.
@@ -206,23 +215,10 @@ impl PartClient {
         read: impl Fn(ResponseBody) -> Result<T, ReadError> + Copy + Send + 'static,
         bytes: &mut usize,
     ) -> Result<T, PollError> {
+        let page = PageRequest { shared, request, filled };
         if let Credential::Ticket(ticket) = self.part.credential {
-            let login = self.read_login()?;
-            let began = Instant::now();
-            let first = shared.tickets.current(self.part, ticket, &login, shared).await?;
-            let result = self.exchange(shared, request, filled, Some(&first), read, bytes).await;
-            if !matches!(result, Err(PollError::Auth { .. })) {
-                self.state().authorization = Some(first);
-                return result;
-            }
-            // The server may have restarted, so that it does not know the ticket.
-            let renewed = shared.tickets.replacing(&first, began, self.part, ticket, &login, shared).await?;
-            if renewed == first {
-                return result;
-            }
-            let result = self.exchange(shared, request, filled, Some(&renewed), read, bytes).await;
-            self.state().authorization = Some(renewed);
-            return result;
+            // Boxed, because few systems have tickets, and it would double the size of the future of each poll.
+            return Box::pin(self.read_page_with_ticket(page, ticket, read, bytes)).await;
         }
         // The credential is stored again below if the server accepts it, so a rejected one is never the first that the next poll sends.
         let kept = self.state().authorization.take();
@@ -230,26 +226,52 @@ impl PartClient {
             Some(value) => Some(value),
             None => self.read_credential()?,
         };
-        let mut result = self.exchange(shared, request, filled, authorization.as_ref(), read, bytes).await;
-        if matches!(result, Err(PollError::Auth { .. })) {
+        let mut is_renewed = false;
+        loop {
+            let result = self.exchange(page, authorization.as_ref(), read, bytes).await;
+            if !matches!(result, Err(PollError::Auth { .. })) {
+                self.state().authorization = authorization;
+                return result;
+            }
+            if is_renewed {
+                return result;
+            }
             let renewed = self.read_credential()?;
             // The file may have a new token. A second request with the old one would only look like an attack.
-            if renewed != authorization {
-                result = self.exchange(shared, request, filled, renewed.as_ref(), read, bytes).await;
-                authorization = renewed;
+            if renewed == authorization {
+                return result;
             }
+            (authorization, is_renewed) = (renewed, true);
         }
+    }
+
+    async fn read_page_with_ticket<T: Send + 'static>(
+        &self,
+        page: PageRequest<'_>,
+        ticket: &'static Ticket,
+        read: impl Fn(ResponseBody) -> Result<T, ReadError> + Copy + Send + 'static,
+        bytes: &mut usize,
+    ) -> Result<T, PollError> {
+        let (login, shared, began) = (self.read_login()?, page.shared, Instant::now());
+        let first = shared.tickets.current(self.part, ticket, &login, shared).await?;
+        let result = self.exchange(page, Some(&first), read, bytes).await;
         if !matches!(result, Err(PollError::Auth { .. })) {
-            self.state().authorization = authorization;
+            self.state().authorization = Some(first);
+            return result;
         }
+        // The server may have restarted, so that it does not know the ticket.
+        let renewed = shared.tickets.replacing(&first, began, self.part, ticket, &login, shared).await?;
+        if renewed == first {
+            return result;
+        }
+        let result = self.exchange(page, Some(&renewed), read, bytes).await;
+        self.state().authorization = Some(renewed);
         result
     }
 
     async fn exchange<T: Send + 'static>(
         &self,
-        shared: &TargetShared,
-        request: &'static Request,
-        filled: &FilledRequest,
+        PageRequest { shared, request, filled }: PageRequest<'_>,
         authorization: Option<&HeaderValue>,
         read: impl Fn(ResponseBody) -> Result<T, ReadError> + Copy + Send + 'static,
         bytes: &mut usize,

@@ -6,6 +6,7 @@ use super::deadline::Deadline;
 use super::part_client::{PartBody, PartClient, TargetShared};
 use super::waiters::Waiters;
 use super::window::Window;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -45,7 +46,7 @@ impl PollRequest<'_> {
             let (client, window, began) = (client.clone(), self.window, self.began);
             running.spawn(
                 async move {
-                    let result = deadline.run(client.read(&shared, window)).await;
+                    let result = deadline.run(pin!(client.read(&shared, window))).await;
                     (index, PartOutcome { took: Some(began.elapsed()), result })
                 }
                 .in_current_span(),

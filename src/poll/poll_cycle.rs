@@ -69,7 +69,8 @@ impl Target {
         for ended in memory.windows.ended() {
             let deadline = Deadline::new(began, self.config.timeout);
             let shared = TargetShared { deadline: deadline.clone(), ..self.shared() };
-            let body = match deadline.run(required.read(&shared, ended.window)).await {
+            // Boxed, because few systems have windows, and it would be most of the future of each poll.
+            let body = match deadline.run(Box::pin(required.read(&shared, ended.window)).as_mut()).await {
                 Ok(body) => body,
                 // The next poll finds events that were recorded late.
                 Err(_) if ended.is_repeated => continue,

@@ -15,6 +15,7 @@ use crate::net::Escaped;
 use crate::source::{Credential, Request};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 /// The largest part of a body that is read.
@@ -95,7 +96,7 @@ impl Target {
             }
             Ok((status, content_type.unwrap_or_default(), body))
         };
-        let result = deadline.run(read).await;
+        let result = deadline.run(pin!(read)).await;
         let redactor = self.redactor().and(shared.client.redactor(sent.as_ref()));
         let (status, content_type, mut body) = result.map_err(|error| error.redacted(&redactor))?;
         let is_cut = body.len() > RAW_BYTES_MAX;

@@ -9,6 +9,7 @@ use crate::config;
 use crate::model::RecordPage;
 use crate::source::{DeliveryLogApi, Request};
 use jiff::tz::TimeZone;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 /// Reads the delivery log of one target, page by page.
@@ -69,7 +70,7 @@ impl RecordReader {
         let mut bytes = 0;
         let filled = FilledRequest { path, body: request.post_body.map(str::to_owned) };
         let page = self.client.read_page(&self.shared, request, &filled, move |body| records.read(body.bytes), &mut bytes);
-        let result = deadline.run(page).await;
+        let result = deadline.run(pin!(page)).await;
         // After a failure the next request uses the lane of failing targets, where it cannot delay the others.
         self.shared.is_failing = result.is_err();
         result

@@ -79,7 +79,7 @@ impl Target {
     /// # Errors
     /// As for [`Self::new`].
     pub fn with_clock(config: config::Target, limits: Limits, clock: Clock) -> Result<Arc<Self>, StartError> {
-        let client = HttpClient::new(&config, &limits)?;
+        let client = Arc::new(HttpClient::new(&config, &limits)?);
         let shared = TargetShared {
             client,
             limits,
@@ -120,8 +120,8 @@ impl Target {
             }
         }
         let deadline = Deadline::new(Instant::now(), config.timeout);
-        let shared =
-            TargetShared { client, limits: before.shared.limits.clone(), tickets: Tickets::default(), is_failing: false, deadline };
+        let (client, limits) = (Arc::new(client), before.shared.limits.clone());
+        let shared = TargetShared { client, limits, tickets: Tickets::default(), is_failing: false, deadline };
         let parts = config.parts.iter().map(|part| Arc::new(PartClient::new(&config, part))).collect();
         let (waiters, state, refresh) = (Waiters::default(), Mutex::new(state), Refresh::default());
         Ok(Arc::new(Self { config, shared, parts, clock: before.clock, polling, waiters, state, refresh, records }))
