@@ -54,7 +54,7 @@ impl TranslationStrategy {
     }
 
     /// Replaces the content of `to` with the name of a metric.
-    pub(super) fn write_metric_name(self, name: &str, unit: &str, kind: FamilyType, to: &mut String) {
+    pub(crate) fn write_metric_name(self, name: &str, unit: &str, kind: FamilyType, to: &mut String) {
         to.clear();
         match self {
             Self::UnderscoreEscapingWithSuffixes => join_parts(name, unit, kind, to),
@@ -87,10 +87,23 @@ impl TranslationStrategy {
     /// The unit at the end of a metric's name, before `_total`. Empty if the strategy appends none.
     #[must_use]
     pub fn unit_suffix(self, unit: &str, kind: FamilyType) -> String {
+        let mut suffix = String::new();
+        self.write_unit_suffix(unit, kind, &mut suffix);
+        suffix
+    }
+
+    /// Replaces the content of `to` with the [`unit_suffix`](Self::unit_suffix).
+    pub(crate) fn write_unit_suffix(self, unit: &str, kind: FamilyType, to: &mut String) {
+        to.clear();
         match self.has_suffixes() {
-            true if is_ratio(unit, kind) => RATIO.to_owned(),
-            true => unit_names(unit).collect::<Vec<_>>().join("_"),
-            false => String::new(),
+            true if is_ratio(unit, kind) => to.push_str(RATIO),
+            true => {
+                for (index, name) in unit_names(unit).enumerate() {
+                    to.push_str(if index > 0 { "_" } else { "" });
+                    to.push_str(name);
+                }
+            }
+            false => {}
         }
     }
 }

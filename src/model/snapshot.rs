@@ -1,11 +1,12 @@
 //! The canonical metrics of one reading.
 
 use super::{Attribute, Histogram, Metric, Repairs};
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-/// The attributes of a point. A series has them in the same order in each reading.
-pub type Attributes = Vec<(&'static Attribute, Cow<'static, str>)>;
+/// The attributes of a point. A series has them in the same order in each reading. Nearly all have two or fewer.
+pub type Attributes = SmallVec<[(&'static Attribute, Cow<'static, str>); 2]>;
 
 /// A value of a canonical scalar series.
 #[derive(Clone, Debug, PartialEq)]

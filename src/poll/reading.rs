@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+/// About how many points there are about a poll itself.
+const POLL_POINTS: usize = 8;
+
 /// The result of one poll.
 #[derive(Clone, Debug)]
 pub struct Reading {
@@ -96,16 +99,18 @@ impl Reading {
     /// All canonical points as of `now`: those of the snapshot, and those about the poll itself.
     #[must_use]
     pub fn points(&self, now: Instant) -> Vec<Point> {
-        let mut points = self.poll_points(now);
-        points.extend(self.snapshot().into_iter().flat_map(|snapshot| snapshot.points.iter().cloned()));
+        let of_snapshot = self.snapshot().map_or(&[][..], |snapshot| &snapshot.points);
+        let mut points = Vec::with_capacity(of_snapshot.len() + POLL_POINTS);
+        self.add_poll_points(now, &mut points);
+        points.extend_from_slice(of_snapshot);
         points
     }
 
-    fn poll_points(&self, now: Instant) -> Vec<Point> {
+    fn add_poll_points(&self, now: Instant, points: &mut Vec<Point>) {
         if self.tally.is_unpolled {
-            return Vec::new();
+            return;
         }
-        let mut points = vec![Point::new(&UP, &[], f64::from(self.outcome.is_ok()))];
+        points.push(Point::new(&UP, &[], f64::from(self.outcome.is_ok())));
         for (part, took) in self.parts.iter().filter_map(|part| Some((part.part, part.took?))) {
             points.push(Point::new(&POLL_LATENCY, &[(&POLL_PART, part)], took.as_secs_f64()));
         }
@@ -121,6 +126,5 @@ impl Reading {
         for (repair, n) in self.tally.repairs.iter() {
             points.push(Point::new(&POLL_REPAIRS, &[(&REPAIR_KIND, repair.as_str())], n as f64));
         }
-        points
     }
 }

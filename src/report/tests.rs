@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Histogram, RecordMetrics, vocabulary};
+use crate::model::{Attributes, Histogram, RecordMetrics, vocabulary};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -120,7 +120,7 @@ fn end_markers_have_the_time_of_the_poll_and_a_late_response_follows_them() {
     for temporality in [Temporality::Cumulative, Temporality::Delta] {
         let metric = *vocabulary::ALL.iter().find(|metric| metric.name == "mail.connection.duration").unwrap();
         let histogram = Histogram { bounds: vec![1.0], cumulative: vec![1], count: 2, sum: None };
-        let snapshot = Snapshot { histograms: vec![(metric, Vec::new(), histogram)], ..Snapshot::default() };
+        let snapshot = Snapshot { histograms: vec![(metric, Attributes::new(), histogram)], ..Snapshot::default() };
         let mut state = SeriesState::new(temporality);
         let series = [("mail.queue.oldest_age", "x", 4), ("mail.delivery.duration", "x", 3)];
         report(&mut state, at(10), &series, &snapshot);
@@ -158,8 +158,8 @@ fn a_histogram_that_changes_its_source_has_no_end_marker() {
     const DURATION: &str = "mail.delivery.duration";
     // The attributes that `HistogramSeries` sets.
     let histogram = Histogram { bounds: vec![], cumulative: vec![], sum: None, count: 4 };
-    let of_server = Snapshot { histograms: vec![(&vocabulary::DELIVERY_DURATION, Vec::new(), histogram)], ..Snapshot::default() };
-    let attributes = crate::telemetry::otlp_attributes(&Vec::new(), "cpanel");
+    let of_server = Snapshot { histograms: vec![(&vocabulary::DELIVERY_DURATION, Attributes::new(), histogram)], ..Snapshot::default() };
+    let attributes = crate::telemetry::otlp_attributes(&Attributes::new(), "cpanel");
     let of_records = || {
         let mut metric = collected((DURATION, "", 2));
         let Some(Data::Histogram(histogram)) = &mut metric.data else { panic!("{metric:?}") };
@@ -227,7 +227,7 @@ fn a_canonical_histogram_may_add_buckets() {
     /// Count, sum, bucket counts and bounds.
     type ExportedPoint = (u64, Option<f64>, Vec<u64>, Vec<f64>);
     let mut points = |seconds, histogram: &Histogram| -> Vec<ExportedPoint> {
-        let histograms = vec![(&vocabulary::DELIVERY_DURATION, Vec::new(), histogram.clone())];
+        let histograms = vec![(&vocabulary::DELIVERY_DURATION, Attributes::new(), histogram.clone())];
         let snapshot = Snapshot { histograms, ..Snapshot::default() };
         let report = state.report_with(at(seconds), vec![ScopeMetrics::default()], "cpanel", Some(&snapshot), &Arc::default());
         let points = report.canonical.into_iter().flat_map(|scope| scope.metrics).flat_map(|metric| match metric.data {

@@ -25,6 +25,7 @@ use crate::model::{
 };
 use crate::poll::RecordArrival;
 use parking_lot::{Mutex, MutexGuard};
+use smallvec::smallvec;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -264,7 +265,7 @@ impl DeliveryCounts {
         for (group, counts) in self.by_group.iter().chain(before_first).enumerate() {
             let is_used = is_undetailed || counts.attempts.iter().any(|n| *n > 0);
             for (outcome, n) in DELIVERY_OUTCOME.values.iter().zip(counts.attempts).filter(|_| is_used) {
-                add(&DELIVERY_ATTEMPTS, vec![(&DELIVERY_OUTCOME, Cow::Borrowed(*outcome))], group, n);
+                add(&DELIVERY_ATTEMPTS, smallvec![(&DELIVERY_OUTCOME, Cow::Borrowed(*outcome))], group, n);
             }
             let types = BounceType::ALL.iter().map(|bounce| Some(bounce.as_str())).chain([None]);
             for (bounce, n) in types.zip(counts.bounces).filter(|(_, n)| *n > 0) {
@@ -293,7 +294,7 @@ impl DeliveryCounts {
     fn histograms(&self) -> Vec<RecordHistogram> {
         let since = self.since;
         let durations = self.by_group.iter().enumerate().filter_map(|(group, counts)| {
-            let (attributes, histogram) = (self.groups.attributes(group).to_vec(), counts.duration.as_deref()?.clone());
+            let (attributes, histogram) = (self.groups.attributes(group).into(), counts.duration.as_deref()?.clone());
             Some(RecordHistogram { metric: &DELIVERY_DURATION, attributes, histogram, since })
         });
         let sizes = self.sizes.iter().map(|(source, histogram)| {

@@ -6,6 +6,7 @@
 use crate::config::RecordDetail;
 use crate::model::vocabulary::OTHER;
 use crate::model::{Attributes, Record};
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -62,7 +63,7 @@ impl RecordGroups {
 
     /// The attributes of a group.
     pub(super) fn attributes(&self, index: usize) -> &[(&'static crate::model::Attribute, Cow<'static, str>)] {
-        self.attributes.get(index).map_or(&[], Vec::as_slice)
+        self.attributes.get(index).map_or(&[], SmallVec::as_slice)
     }
 }
 

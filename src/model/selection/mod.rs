@@ -85,12 +85,11 @@ impl SelectedFamilies {
     }
 
     /// Selects all families without changes: Postmeter's own, whose labels `job` and `instance` are intended, and whose series are unique.
+    /// They are soon dropped, so their memory is not compacted.
     #[must_use]
     pub fn unfiltered(mut families: Families) -> Self {
         families.note_unique_series();
-        let mut selected = Self::merge(vec![families], "", usize::MAX, |_| Some(FamilySelection::default()));
-        selected.release_unused_bodies();
-        selected
+        Self::merge(vec![families], "", usize::MAX, |_| Some(FamilySelection::default()))
     }
 
     /// The selected families.

@@ -36,7 +36,7 @@ pub(super) struct Mapping<'a> {
     /// Histograms that lack a series.
     partial_histograms: Vec<(&'static Metric, Attributes)>,
     /// The rules that found series in the window, for windowed systems.
-    window: WindowContents,
+    window: Option<WindowContents>,
 }
 
 impl<'a> Mapping<'a> {
@@ -55,7 +55,7 @@ impl<'a> Mapping<'a> {
             duplicates: HashSet::new(),
             gauge_max: if source.gauges_underflow { GAUGE_MAX } else { INTEGER_MAX },
             partial_histograms: Vec::new(),
-            window: WindowContents::default(),
+            window: source.windowed.then(WindowContents::default),
         }
     }
 
@@ -82,12 +82,11 @@ impl<'a> Mapping<'a> {
     }
 
     /// Returns the series that a rule takes, without duplicates.
-    fn series<'f>(&mut self, rule: &'static Rule, families: &'f PartFamilies<'_>) -> Box<dyn Iterator<Item = TakenSeries<'f>> + 'f> {
+    fn series<'f>(&mut self, rule: &'static Rule, families: &'f PartFamilies<'_>) -> impl Iterator<Item = TakenSeries<'f>> + use<'f> {
         let found = families.taken_by(rule);
-        if families.are_series_unique() && self.memory.trace.is_none() {
-            return Box::new(found);
-        }
-        let mut found: Vec<_> = found.collect();
+        let is_list_needed = !families.are_series_unique() || self.memory.trace.is_some();
+        let (listed, unlisted) = if is_list_needed { (Some(found), None) } else { (None, Some(found)) };
+        let mut found: Vec<_> = listed.into_iter().flatten().collect();
         // Most rules take one series.
         if found.len() > 1 && !families.are_series_unique() {
             let mut seen = HashSet::with_capacity_and_hasher(found.len(), RandomState::default());
@@ -101,7 +100,7 @@ impl<'a> Mapping<'a> {
             });
         }
         self.trace(|trace| found.iter().for_each(|series| trace.series(series.identity(), &series.sample)));
-        Box::new(found.into_iter())
+        found.into_iter().chain(unlisted.into_iter().flatten())
     }
 
     /// Maps each series on its own.
@@ -161,7 +160,9 @@ impl<'a> Mapping<'a> {
         } else if rule.take != Take::Value {
             self.invalidate_partial_sums(rule, families);
         }
-        self.window.add(rule, series_taken, families.may_lack(rule));
+        if let Some(window) = &mut self.window {
+            window.add(rule, series_taken, families.may_lack(rule));
+        }
         let zero = if families.may_lack(rule) { f64::NAN } else { 0.0 };
         for attributes in absent {
             if !earlier.as_mut().is_some_and(|earlier| self.is_settled(rule, &attributes, earlier)) {
@@ -288,7 +289,8 @@ impl<'a> Mapping<'a> {
             snapshot.points.retain(|point| point.metric.kind != Kind::Counter);
         } else if source.windowed {
             let window_start = context.window_start.unwrap_or(context.now);
-            let are_zero = |point: &Point| !points.contains(point.identity()) && window.has_no(point, source);
+            let are_zero =
+                |point: &Point| !points.contains(point.identity()) && window.as_ref().is_some_and(|window| window.has_no(point, source));
             snapshot.counters_since = Some(memory.windows.add_up(window_start, &mut snapshot.points, are_zero, &mut snapshot.repairs));
         } else {
             let holding: Vec<&Rule> = source.rules().map(|(_, rule)| rule).filter(|rule| rule.transform == Transform::Hold).collect();

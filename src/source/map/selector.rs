@@ -78,13 +78,9 @@ impl Rule {
     /// tables.
     pub(super) fn possible_attributes(&self) -> Vec<Attributes> {
         self.from.iter().fold(vec![self.fixed_attributes()], |sets, from| {
-            let mut values: Vec<&'static str> = Vec::new();
-            for value in from.values.iter().map(|(_, value)| *value).chain(from.other) {
-                if !values.contains(&value) {
-                    values.push(value);
-                }
-            }
-            let products = sets.iter().flat_map(|set| values.iter().map(move |value| with_attribute(set, from.attribute, *value)));
+            let values = || from.values.iter().map(|(_, value)| *value).chain(from.other);
+            let each_once = || values().enumerate().filter(|(index, value)| !values().take(*index).any(|earlier| earlier == *value));
+            let products = sets.iter().flat_map(|set| each_once().map(move |(_, value)| with_attribute(set, from.attribute, value)));
             products.take(POINTS_PER_METRIC_MAX).collect()
         })
     }

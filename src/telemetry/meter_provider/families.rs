@@ -1,9 +1,10 @@
 //! Conversion of collected metrics into families, for the pull.
 
-use crate::model::{FamiliesBuilder, FamilyType, Histogram, ReadingLimits, SelectedFamilies, TranslationStrategy};
+use crate::model::{FamiliesBuilder, FamilyType, Histogram, ReadingLimits, SelectedFamilies, Text, TranslationStrategy};
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ResourceMetrics};
 use std::borrow::Cow;
+use std::ops::Range;
 use std::time::SystemTime;
 
 /// About how many bytes the labels of a metric's series have.
@@ -19,30 +20,41 @@ pub(in crate::telemetry) fn families_from(
 ) -> SelectedFamilies {
     // No limits: the number of series is limited where the points are made.
     let mut out = FamiliesBuilder::new("", ReadingLimits::NONE);
-    let names = LabelNames::of(collected, strategy);
     let metrics = || collected.scope_metrics().flat_map(|scope| scope.metrics());
     out.reserve_series(metrics().count());
     out.reserve_text(metrics().map(|metric| metric.name().len() + metric.description().len() + TEXT_PER_METRIC).sum());
+    let names = LabelNames::of(collected, strategy, extra, &mut out);
+    let mut series = MetricSeries::new(&names, extra);
+    let mut buffer = String::new();
     for metric in metrics() {
-        let mut series = match metric.data() {
-            AggregatedMetrics::F64(data) => MetricSeries::of(data, metric, |n| n, &start),
-            AggregatedMetrics::U64(data) => MetricSeries::of(data, metric, |n| n as f64, &start),
-            AggregatedMetrics::I64(data) => MetricSeries::of(data, metric, |n| n as f64, &start),
+        let kind = match metric.data() {
+            AggregatedMetrics::F64(data) => series.read(data, metric, |n| n, &start),
+            AggregatedMetrics::U64(data) => series.read(data, metric, |n| n as f64, &start),
+            AggregatedMetrics::I64(data) => series.read(data, metric, |n| n as f64, &start),
         };
-        series.write(metric, strategy, &names, extra, &mut out);
+        strategy.write_metric_name(metric.name(), metric.unit(), kind, &mut buffer);
+        let (name, help) = (out.add_text(&buffer), out.add_text(metric.description()));
+        // Prometheus has no type for up-down counters.
+        out.family(name, help, if kind == FamilyType::Unknown { FamilyType::Gauge } else { kind });
+        strategy.write_unit_suffix(metric.unit(), kind, &mut buffer);
+        let unit = out.add_text(&buffer);
+        out.unit(unit);
+        series.write(&mut out);
     }
     SelectedFamilies::unfiltered(out.finish())
 }
 
-/// The series of a metric.
+/// The series of a metric, in lists that are used again for the next metric.
 struct MetricSeries<'a> {
-    /// The type that determines the name.
-    kind: FamilyType,
-    points: Vec<Point<'a>>,
+    names: &'a LabelNames<'a>,
+    extra: &'a [(&'a str, &'a str)],
+    points: Vec<Point>,
+    /// The labels of all points: the index of the name, and the value.
+    labels: Vec<(usize, Cow<'a, str>)>,
 }
 
-struct Point<'a> {
-    attributes: Vec<&'a KeyValue>,
+struct Point {
+    labels: Range<usize>,
     value: Value,
     start: Option<SystemTime>,
 }
@@ -53,32 +65,32 @@ enum Value {
 }
 
 impl<'a> MetricSeries<'a> {
-    fn of<T: Copy>(
+    fn new(names: &'a LabelNames<'a>, extra: &'a [(&'a str, &'a str)]) -> Self {
+        Self { names, extra, points: Vec::new(), labels: Vec::new() }
+    }
+
+    /// Reads the series of a metric. Returns the type that determines its name.
+    fn read<T: Copy>(
+        &mut self,
         data: &'a MetricData<T>,
         metric: &Metric,
         number: impl Fn(T) -> f64,
         start: impl Fn(&str, SystemTime) -> Option<SystemTime>,
-    ) -> Self {
+    ) -> FamilyType {
+        self.points.clear();
+        self.labels.clear();
         match data {
             MetricData::Gauge(gauge) => {
-                let points = gauge.data_points().map(|point| {
-                    let attributes = point.attributes().collect();
-                    Point { attributes, value: Value::Number(number(point.value())), start: None }
-                });
-                Self { kind: FamilyType::Gauge, points: points.collect() }
+                gauge.data_points().for_each(|point| self.add(point.attributes(), Value::Number(number(point.value())), None));
+                FamilyType::Gauge
             }
             MetricData::Sum(sum) => {
                 let start = sum.is_monotonic().then(|| start(metric.name(), sum.start_time())).flatten();
-                let points = sum.data_points().map(|point| {
-                    let attributes = point.attributes().collect();
-                    Point { attributes, value: Value::Number(number(point.value())), start }
-                });
-                let kind = if sum.is_monotonic() { FamilyType::Counter } else { FamilyType::Unknown };
-                Self { kind, points: points.collect() }
+                sum.data_points().for_each(|point| self.add(point.attributes(), Value::Number(number(point.value())), start));
+                if sum.is_monotonic() { FamilyType::Counter } else { FamilyType::Unknown }
             }
             MetricData::Histogram(histogram) => {
-                let start = histogram.start_time();
-                let points = histogram.data_points().map(|point| {
+                for point in histogram.data_points() {
                     let mut total = 0;
                     let cumulative = point.bucket_counts().map(|count| {
                         total += count;
@@ -87,37 +99,37 @@ impl<'a> MetricSeries<'a> {
                     let bounds: Vec<f64> = point.bounds().collect();
                     let cumulative = cumulative.take(bounds.len()).collect();
                     let value = Histogram { bounds, cumulative, sum: Some(number(point.sum())), count: point.count() };
-                    Point { attributes: point.attributes().collect(), value: Value::Histogram(value), start: Some(start) }
-                });
-                Self { kind: FamilyType::Histogram, points: points.collect() }
+                    self.add(point.attributes(), Value::Histogram(value), Some(histogram.start_time()));
+                }
+                FamilyType::Histogram
             }
             // No instrument has this aggregation.
-            MetricData::ExponentialHistogram(_) => Self { kind: FamilyType::Histogram, points: Vec::new() },
+            MetricData::ExponentialHistogram(_) => FamilyType::Histogram,
         }
     }
 
-    fn write(
-        &mut self,
-        metric: &Metric,
-        strategy: TranslationStrategy,
-        names: &LabelNames<'_>,
-        extra: &[(&str, &str)],
-        out: &mut FamiliesBuilder<'_>,
-    ) {
-        let (name, help) =
-            (out.add_text(&strategy.metric_name(metric.name(), metric.unit(), self.kind)), out.add_text(metric.description()));
-        // Prometheus has no type for up-down counters.
-        let kind = if self.kind == FamilyType::Unknown { FamilyType::Gauge } else { self.kind };
-        out.family(name, help, kind);
-        let unit = out.add_text(&strategy.unit_suffix(metric.unit(), self.kind));
-        out.unit(unit);
+    fn add(&mut self, attributes: impl Iterator<Item = &'a KeyValue>, value: Value, start: Option<SystemTime>) {
+        let first = self.labels.len();
+        for attribute in attributes {
+            self.labels.extend(self.names.index_of(attribute.key.as_str()).map(|name| (name, attribute.value.as_str())));
+        }
+        for (key, value) in self.extra {
+            self.labels.extend(self.names.index_of(key).map(|name| (name, Cow::Borrowed(*value))));
+        }
         // The SDK returns points and attributes in another order in each collection.
-        let mut points: Vec<_> = self.points.drain(..).map(|point| (names.labels(&point.attributes, extra), point)).collect();
-        points.sort_by(|(a, _), (b, _)| a.len().cmp(&b.len()).then_with(|| values(a).cmp(values(b))));
-        for (labels, point) in points {
-            for (name, value) in &labels {
-                let (name, value) = (out.add_text(name), out.add_text(value));
-                out.label(name, value);
+        self.labels[first..].sort_unstable();
+        self.points.push(Point { labels: first..self.labels.len(), value, start });
+    }
+
+    /// Adds the series to the last family.
+    fn write(&mut self, out: &mut FamiliesBuilder<'_>) {
+        let labels = &self.labels;
+        let values = |point: &Point| labels[point.labels.clone()].iter().map(|(_, value)| value);
+        self.points.sort_unstable_by(|a, b| a.labels.len().cmp(&b.labels.len()).then_with(|| values(a).cmp(values(b))));
+        for point in self.points.drain(..) {
+            for (name, value) in &labels[point.labels] {
+                let value = out.add_text(value);
+                out.label(self.names.0[*name].1, value);
             }
             match point.value {
                 Value::Number(value) => out.number(value),
@@ -130,16 +142,16 @@ impl<'a> MetricSeries<'a> {
     }
 }
 
-/// The label of each attribute key, translated once.
-struct LabelNames<'a>(Vec<(&'a str, Cow<'a, str>)>);
+/// The key of each attribute and its label, translated once, sorted by the labels.
+struct LabelNames<'a>(Vec<(&'a str, Text)>);
 
 impl<'a> LabelNames<'a> {
-    fn of(collected: &'a ResourceMetrics, strategy: TranslationStrategy) -> Self {
-        let mut names = Self(Vec::new());
+    fn of(collected: &'a ResourceMetrics, strategy: TranslationStrategy, extra: &[(&'a str, &str)], out: &mut FamiliesBuilder<'_>) -> Self {
+        let mut keys: Vec<&'a str> = extra.iter().map(|(key, _)| *key).collect();
         let mut add = |attribute: &'a KeyValue| {
             let key = attribute.key.as_str();
-            if !names.0.iter().any(|(known, _)| *known == key) {
-                names.0.push((key, strategy.label_name(key)));
+            if !keys.contains(&key) {
+                keys.push(key);
             }
         };
         for metric in collected.scope_metrics().flat_map(|scope| scope.metrics()) {
@@ -149,19 +161,13 @@ impl<'a> LabelNames<'a> {
                 AggregatedMetrics::I64(data) => attributes(data, &mut add),
             }
         }
-        names
+        let mut names: Vec<_> = keys.into_iter().map(|key| (strategy.label_name(key), key)).collect();
+        names.sort_unstable();
+        Self(names.into_iter().map(|(name, key)| (key, out.add_text(&name))).collect())
     }
 
-    /// The labels of a series, sorted by name.
-    fn labels<'b>(&'b self, attributes: &[&'b KeyValue], extra: &[(&'b str, &'b str)]) -> Vec<(&'b str, Cow<'b, str>)> {
-        let mut labels = Vec::with_capacity(attributes.len() + extra.len());
-        for attribute in attributes {
-            let name = self.0.iter().find(|(key, _)| *key == attribute.key.as_str());
-            labels.extend(name.map(|(_, name)| (&**name, attribute.value.as_str())));
-        }
-        labels.extend(extra.iter().map(|(name, value)| (*name, Cow::Borrowed(*value))));
-        labels.sort_unstable();
-        labels
+    fn index_of(&self, key: &str) -> Option<usize> {
+        self.0.iter().position(|(known, _)| *known == key)
     }
 }
 
@@ -173,8 +179,4 @@ fn attributes<'a, T>(data: &'a MetricData<T>, each: &mut impl FnMut(&'a KeyValue
         MetricData::Histogram(histogram) => histogram.data_points().flat_map(|point| point.attributes()).for_each(each),
         MetricData::ExponentialHistogram(_) => {}
     }
-}
-
-fn values<'a>(labels: &'a [(&str, Cow<'a, str>)]) -> impl Iterator<Item = &'a str> {
-    labels.iter().map(|(_, value)| &**value)
 }

@@ -14,6 +14,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::{Instrument, SdkMeterProvider, Stream};
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -103,10 +104,13 @@ impl CurrentPoints {
         }
     }
 
-    fn attributes(&self, point: &Point) -> Vec<KeyValue> {
+    fn attributes(&self, point: &Point) -> SmallVec<[KeyValue; 4]> {
         let system = KeyValue::new(vocabulary::SYSTEM_NAME.key, self.system);
         let attributes = point.attributes.iter().map(|(attribute, value)| KeyValue::new(attribute.key, Value::from(value.clone())));
-        std::iter::once(system).chain(attributes).collect()
+        let mut attributes: SmallVec<[KeyValue; 4]> = std::iter::once(system).chain(attributes).collect();
+        // In any other order, the SDK would look for a series twice, and store it twice.
+        attributes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        attributes
     }
 }
 

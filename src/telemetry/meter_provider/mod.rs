@@ -214,11 +214,12 @@ mod tests {
     use super::*;
     use crate::model::Attribute;
     use crate::model::vocabulary::{DELIVERY_FAILURES, FAILURE_CLASS, POLL_LATENCY, POLL_PART};
+    use smallvec::smallvec;
     use std::collections::BTreeMap;
 
     /// Points of a metric whose only attribute has these values.
     fn points(metric: &'static Metric, key: &'static Attribute, values: impl Iterator<Item = usize>) -> Vec<Point> {
-        values.map(|n| Point { metric, attributes: vec![(key, n.to_string().into())], value: n as f64 }).collect()
+        values.map(|n| Point { metric, attributes: smallvec![(key, n.to_string().into())], value: n as f64 }).collect()
     }
 
     /// The number of series of each collected metric, and whether one of them is the SDK's for everything beyond a limit.

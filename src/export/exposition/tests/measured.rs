@@ -6,6 +6,7 @@ use crate::model::vocabulary::{DELIVERY_DURATION, PROVIDER_NAME};
 use crate::model::{MeasuredExemplar, MeasuredHistogram, RecordUid, TranslationStrategy, UID_BYTES};
 use crate::poll::{PollError, Reading};
 use crate::telemetry::RecordHistogram;
+use smallvec::smallvec;
 use std::borrow::Cow;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,7 +20,7 @@ fn histogram(provider: &'static str, values: &[f64]) -> RecordHistogram {
         let nanos = (SINCE + 10 + i as u64) * SECOND;
         histogram.observe(MeasuredExemplar { uid: RecordUid::new([i as u8; UID_BYTES]), value: *value, nanos });
     }
-    let attributes = vec![(&PROVIDER_NAME, Cow::Borrowed(provider))];
+    let attributes = smallvec![(&PROVIDER_NAME, Cow::Borrowed(provider))];
     RecordHistogram { metric: &DELIVERY_DURATION, attributes, histogram, since: SystemTime::UNIX_EPOCH + Duration::from_secs(SINCE) }
 }
 

@@ -3,7 +3,8 @@ use crate::config::Temporality;
 use crate::export::otlp::native_metrics::NATIVE_SCOPE;
 use crate::format::prometheus;
 use crate::model::{
-    Families, FamilySelection, FamilyType, Histogram, LimitExceeded, Repair, Repairs, SelectedFamilies, Snapshot, Summary, Value,
+    Attributes, Families, FamilySelection, FamilyType, Histogram, LimitExceeded, Repair, Repairs, SelectedFamilies, Snapshot, Summary,
+    Value,
 };
 use crate::poll::{PollError, Reading, Tally};
 use crate::report::SeriesState;
@@ -212,7 +213,7 @@ fn canonical_histograms_are_exported_with_the_scalars() {
     let histogram = |count| Histogram { bounds: vec![0.5], cumulative: vec![1], count, sum: Some(2.5) };
     let mut state = SeriesState::default();
     let mut points_at = |at, count: Option<u64>| {
-        let histograms = count.map(|count| (*metric, Vec::new(), histogram(count))).into_iter().collect();
+        let histograms = count.map(|count| (*metric, Attributes::new(), histogram(count))).into_iter().collect();
         let this = reading(at, Ok(Snapshot { histograms, ..Snapshot::default() }), Arc::default());
         let mut report = state.report(vec![ScopeMetrics::default()], "kumomta", &this);
         let metrics = report.canonical.remove(0).metrics;
