@@ -16,6 +16,10 @@ use std::collections::HashMap;
 const SEARCHES_OF_BODY_MAX: usize = 8;
 /// The number of bytes that may be searched in addition, so that a small body has enough.
 const SEARCH_BYTES_MIN: usize = 64 * 1024;
+/// The bytes of a body for which room for one TYPE line is reserved, with the lines of its family.
+const BYTES_PER_TYPE: usize = 128;
+/// The TYPE lines for which room is reserved at most.
+const RESERVED_TYPES_MAX: usize = 128;
 
 pub(super) struct Reader<'b, 'a> {
     pub(super) out: &'b mut FamiliesBuilder<'a>,
@@ -72,7 +76,7 @@ impl<'b, 'a> Reader<'b, 'a> {
             has_suffix: false,
             pending_family: None,
             pending: PendingDistributions::default(),
-            known: HashMap::default(),
+            known: HashMap::with_capacity(RESERVED_TYPES_MAX.min(text.len() / BYTES_PER_TYPE)),
             labels: Vec::new(),
             next_closing: None,
             search_bytes_left: SEARCHES_OF_BODY_MAX * text.len() + SEARCH_BYTES_MIN,

@@ -8,6 +8,8 @@ use std::mem::size_of;
 
 /// The memory of an exemplar without its labels.
 const EXEMPLAR_BYTES: usize = 48;
+/// Less unused memory is kept: it costs less than a copy with each poll.
+const FREED_BYTES_MIN: usize = 1024;
 
 /// Builds families from some series of other families. The body of the copy has only their texts.
 #[derive(Debug, Default)]
@@ -108,21 +110,30 @@ impl Families {
         texts + tables + histograms + summaries + distributions
     }
 
-    /// Frees memory that was allocated and is not used.
+    /// Frees memory that was allocated and is not used, where that is worth a copy.
     pub(in crate::model) fn shrink(&mut self) {
         self.body.shrink_to_fit();
-        self.added_text.shrink_to_fit();
-        self.families.shrink_to_fit();
-        self.samples.shrink_to_fit();
-        self.labels.shrink_to_fit();
-        self.names.shrink_to_fit();
-        self.histograms.shrink_to_fit();
-        self.summaries.shrink_to_fit();
-        self.inconsistent.shrink_to_fit();
-        self.unreadable.shrink_to_fit();
-        self.unreadable_labels.shrink_to_fit();
-        self.timestamps.shrink_to_fit();
+        if self.added_text.capacity() - self.added_text.len() >= FREED_BYTES_MIN {
+            self.added_text.shrink_to_fit();
+        }
+        shrink(&mut self.families);
+        shrink(&mut self.samples);
+        shrink(&mut self.labels);
+        shrink(&mut self.names);
+        shrink(&mut self.histograms);
+        shrink(&mut self.summaries);
+        shrink(&mut self.inconsistent);
+        shrink(&mut self.unreadable);
+        shrink(&mut self.unreadable_labels);
+        shrink(&mut self.timestamps);
         self.extras.shrink();
+    }
+}
+
+/// Frees the memory of a table that is not used.
+fn shrink<T>(table: &mut Vec<T>) {
+    if (table.capacity() - table.len()) * size_of::<T>() >= FREED_BYTES_MIN {
+        table.shrink_to_fit();
     }
 }
 

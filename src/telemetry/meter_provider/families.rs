@@ -3,6 +3,7 @@
 use crate::model::{FamiliesBuilder, FamilyType, Histogram, ReadingLimits, SelectedFamilies, Text, TranslationStrategy};
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ResourceMetrics};
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::time::SystemTime;
@@ -48,9 +49,9 @@ pub(in crate::telemetry) fn families_from(
 struct MetricSeries<'a> {
     names: &'a LabelNames<'a>,
     extra: &'a [(&'a str, &'a str)],
-    points: Vec<Point>,
+    points: SmallVec<[Point; 4]>,
     /// The labels of all points: the index of the name, and the value.
-    labels: Vec<(usize, Cow<'a, str>)>,
+    labels: SmallVec<[(usize, Cow<'a, str>); 16]>,
 }
 
 struct Point {
@@ -66,7 +67,7 @@ enum Value {
 
 impl<'a> MetricSeries<'a> {
     fn new(names: &'a LabelNames<'a>, extra: &'a [(&'a str, &'a str)]) -> Self {
-        Self { names, extra, points: Vec::new(), labels: Vec::new() }
+        Self { names, extra, points: SmallVec::new(), labels: SmallVec::new() }
     }
 
     /// Reads the series of a metric. Returns the type that determines its name.
