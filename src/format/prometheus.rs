@@ -14,6 +14,7 @@
 //! 0, and `12345` may have become `12`. Such a response is rejected. From generic endpoints, a last line that is a sample is accepted
 //! without a line feed, as Prometheus does. A comment is not, because samples were to follow it.
 
+mod comments;
 mod distributions;
 mod label_sets;
 mod labels;

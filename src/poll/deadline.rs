@@ -42,10 +42,10 @@ impl Deadline {
 
     /// Runs a future until it completes or the deadline is over.
     ///
+    /// The caller pins the work: otherwise, the future of this function would contain it twice.
+    ///
     /// # Errors
     /// The error of the future, or a timeout.
-    ///
-    /// The caller pins the work: otherwise, the future of this function would contain it twice.
     pub(super) async fn run<T>(&self, mut work: Pin<&mut impl Future<Output = Result<T, PollError>>>) -> Result<T, PollError> {
         loop {
             if let Ok(result) = tokio::time::timeout(self.left(), &mut work).await {

@@ -1,6 +1,6 @@
 //! Reads comments and samples line by line, and assigns samples to their families.
 
-use super::labels::{self, Label, is_name, is_utf8_name, unescape};
+use super::labels::{Label, is_name};
 use super::pending::{self, PendingDistributions};
 use super::plain_line::PlainLine;
 use super::sample_value::{SampleValue, parse_sample_value, start_nanos};
@@ -33,7 +33,7 @@ pub(super) struct Reader<'b, 'a> {
     pub(super) unit: Text,
     pub(super) kind: FamilyType,
     /// `true` if the family has a type that OTLP does not have, so that its samples are omitted.
-    is_unsupported: bool,
+    pub(super) is_unsupported: bool,
     /// `true` if the family's name ends in `_total` or `_info`, because its samples have this suffix of OpenMetrics.
     has_suffix: bool,
     /// The index of the family among the families of distributions, once it has a distribution.
@@ -54,10 +54,10 @@ pub(super) struct Reader<'b, 'a> {
 /// The metadata of a family with a TYPE line.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct KnownFamily {
-    kind: FamilyType,
-    is_unsupported: bool,
-    help: Text,
-    unit: Text,
+    pub(super) kind: FamilyType,
+    pub(super) is_unsupported: bool,
+    pub(super) help: Text,
+    pub(super) unit: Text,
     pub(super) pending_family: Option<usize>,
 }
 
@@ -145,57 +145,8 @@ impl<'b, 'a> Reader<'b, 'a> {
         self.read_sample(line)
     }
 
-    fn read_comment(&mut self, comment: &'a str) {
-        let comment = comment.trim_ascii_start();
-        let Some((keyword, rest)) = comment.split_once([' ', '\t']) else { return };
-        if !matches!(keyword, "HELP" | "TYPE" | "UNIT") {
-            return;
-        }
-        let Some((name, text)) = split_family_name(rest.trim_ascii_start()) else { return };
-        match keyword {
-            "HELP" => {
-                self.begin(name);
-                self.help = if text.contains('\\') { self.out.add_text(&unescape(text)) } else { self.out.text(text) };
-                self.out.describe(Some(self.help), None);
-                self.describe_pending();
-            }
-            "UNIT" => {
-                self.begin(name);
-                self.unit = self.out.text(text.trim_ascii());
-                self.out.unit(self.unit);
-                if let Some(known) = self.known.get_mut(&self.family) {
-                    known.unit = self.unit;
-                }
-                self.describe_pending();
-            }
-            _ => {
-                let type_name = text.trim_ascii();
-                self.begin(name.clone());
-                self.is_unsupported = type_name == "gaugehistogram";
-                self.set_type(name, family_type(type_name));
-            }
-        }
-    }
-
-    /// Sets the type of the current family.
-    fn set_type(&mut self, name: Cow<'a, str>, kind: FamilyType) {
-        if kind != self.kind {
-            // Earlier distributions keep the type under which they were read.
-            self.pending_family = None;
-            if kind.is_number() != self.kind.is_number() && self.out.series_of_family() > 0 {
-                let name = self.out.text(&name);
-                self.out.family(name, self.help, kind);
-                self.out.unit(self.unit);
-            }
-        }
-        self.kind = kind;
-        let Self { is_unsupported, help, unit, pending_family, .. } = *self;
-        self.known.insert(name, KnownFamily { kind, is_unsupported, help, unit, pending_family });
-        self.out.describe(None, Some(kind));
-    }
-
     /// Makes the family with this name the current one.
-    fn begin(&mut self, name: Cow<'a, str>) {
+    pub(super) fn begin(&mut self, name: Cow<'a, str>) {
         if self.family == name && !self.has_suffix {
             return;
         }
@@ -332,28 +283,6 @@ impl<'b, 'a> Reader<'b, 'a> {
             }
         }
         Some(())
-    }
-}
-
-/// Splits the text after HELP, TYPE or UNIT into the name of the family and the rest.
-fn split_family_name(text: &str) -> Option<(Cow<'_, str>, &str)> {
-    if let Some(inside) = text.strip_prefix('"') {
-        let (name, end) = labels::parse_quoted(inside, 0, &mut 0).ok()?;
-        return is_utf8_name(&name).then_some((name, inside[end..].trim_ascii_start()));
-    }
-    let (name, rest) = text.split_once([' ', '\t']).unwrap_or((text, ""));
-    Some((Cow::Borrowed(name), rest))
-}
-
-fn family_type(name: &str) -> FamilyType {
-    match name {
-        "counter" => FamilyType::Counter,
-        "gauge" => FamilyType::Gauge,
-        "histogram" => FamilyType::Histogram,
-        "summary" => FamilyType::Summary,
-        "info" => FamilyType::Info,
-        "stateset" => FamilyType::StateSet,
-        _ => FamilyType::Unknown,
     }
 }
 

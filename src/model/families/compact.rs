@@ -113,7 +113,7 @@ impl Families {
     /// Frees memory that was allocated and is not used, where that is worth a copy.
     pub(in crate::model) fn shrink(&mut self) {
         self.body.shrink_to_fit();
-        if self.added_text.capacity() - self.added_text.len() >= FREED_BYTES_MIN {
+        if is_worth_a_copy(self.added_text.capacity() - self.added_text.len()) {
             self.added_text.shrink_to_fit();
         }
         shrink(&mut self.families);
@@ -130,11 +130,15 @@ impl Families {
     }
 }
 
-/// Frees the memory of a table that is not used.
+/// Frees the unused memory of a table, if it is worth a copy.
 fn shrink<T>(table: &mut Vec<T>) {
-    if (table.capacity() - table.len()) * size_of::<T>() >= FREED_BYTES_MIN {
+    if is_worth_a_copy((table.capacity() - table.len()) * size_of::<T>()) {
         table.shrink_to_fit();
     }
+}
+
+fn is_worth_a_copy(unused_bytes: usize) -> bool {
+    unused_bytes >= FREED_BYTES_MIN
 }
 
 impl SampleRef<'_> {

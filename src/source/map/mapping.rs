@@ -84,6 +84,7 @@ impl<'a> Mapping<'a> {
     /// Returns the series that a rule takes, without duplicates.
     fn series<'f>(&mut self, rule: &'static Rule, families: &'f PartFamilies<'_>) -> impl Iterator<Item = TakenSeries<'f>> + use<'f> {
         let found = families.taken_by(rule);
+        // The usual case needs no list.
         let is_list_needed = !families.are_series_unique() || self.memory.trace.is_some();
         let (listed, unlisted) = if is_list_needed { (Some(found), None) } else { (None, Some(found)) };
         let mut found: Vec<_> = listed.into_iter().flatten().collect();
