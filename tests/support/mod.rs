@@ -60,11 +60,15 @@ pub fn assert_generated_file(path: &Path, generated: &str) {
     assert!(committed == generated, "{} is out of date; INSTA_UPDATE=always updates it", path.display());
 }
 
-/// Compares text with a committed snapshot in the directory `snapshots` next to the file of the test.
+/// Compares text with a committed snapshot in `tests/it/snapshots`.
 #[macro_export]
 macro_rules! assert_text_snapshot {
     ($name:expr, $text:expr) => {
-        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::with_settings!({
+            snapshot_path => concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/snapshots"),
+            prepend_module_to_snapshot => false,
+            omit_expression => true,
+        }, {
             insta::assert_snapshot!($name, $text);
         })
     };

@@ -1,0 +1,232 @@
+//! Mistakes in a definition, and the lines that report them.
+
+use super::*;
+use crate::source::definition::schema;
+
+#[test]
+fn mistakes_in_rules_are_reported_at_their_position() {
+    let mut differences = Vec::new();
+    for (rule, expected) in [
+        (
+            "{famly: q, metric: mail.complaints}",
+            &["6:10: parts[0].rules[0].famly: unknown key; did you mean family?", "6:9: parts[0].rules[0]: family is missing"][..],
+        ),
+        (
+            "{family: q, families: [r], metric: mail.complaints}",
+            &["6:21: parts[0].rules[0].families: family and families cannot both be set"],
+        ),
+        ("{families: [], metric: mail.complaints}", &["6:10: parts[0].rules[0].families: the list has no families"]),
+        ("{family: q}", &["6:9: parts[0].rules[0]: metric is missing"]),
+        (
+            "{family: \"*\", metric: mail.complaints}",
+            &["6:18: parts[0].rules[0].family: * matches every family; a pattern needs a part of the name"],
+        ),
+        ("{family: \"a**\", metric: mail.complaints}", &["6:18: parts[0].rules[0].family: a** repeats *; one is enough"]),
+        (
+            "{family: \"*a*b*c*d*e\", metric: mail.complaints}",
+            &["6:18: parts[0].rules[0].family: *a*b*c*d*e has 5 wildcards *, which exceeds the limit of 4"],
+        ),
+        (
+            "{family: 'a{b=\"c\"}', metric: mail.complaints}",
+            &["6:18: parts[0].rules[0].family: a{b=\"c\"} is not the name of a family; labels belong into `when`"],
+        ),
+        (
+            "{family: q, metric: mail.queue.dept}",
+            &["6:29: parts[0].rules[0].metric: unknown metric mail.queue.dept; did you mean mail.queue.depth?"],
+        ),
+        (
+            "{family: q, metric: mail.queue.x}",
+            &[
+                "6:29: parts[0].rules[0].metric: unknown metric mail.queue.x; expected one of: mail.queue.depth, mail.queue.oldest_age, mail.queue.delays",
+            ],
+        ),
+        (
+            "{family: q, metric: mail.queue.x, fall: hold}",
+            &["6:29: parts[0].rules[0].metric: unknown metric mail.queue.x; expected one that is a counter of: mail.queue.delays"],
+        ),
+        (
+            "{family: q, metric: my.metric}",
+            &[
+                "6:29: parts[0].rules[0].metric: unknown metric my.metric; rules produce only metrics of the vocabulary, which begin with mail., system. or process. (postmeter metrics prints them)",
+            ],
+        ),
+        ("{family: q, metric: mail.up}", &["6:29: parts[0].rules[0].metric: Postmeter records mail.up itself; a rule cannot produce it"]),
+        (
+            "{family: q, metric: mail.queue.depth, attributes: {mail.queue.stat: queued}}",
+            &[
+                "6:60: parts[0].rules[0].attributes.mail.queue.stat: mail.queue.depth has no attribute mail.queue.stat; did you mean mail.queue.state?",
+                "6:9: parts[0].rules[0]: mail.queue.depth needs the attributes mail.queue.state",
+            ],
+        ),
+        (
+            "{family: q, metric: system.memory.limit, attributes: {mail.queue.state: queued}}",
+            &["6:63: parts[0].rules[0].attributes.mail.queue.state: system.memory.limit has no attributes"],
+        ),
+        (
+            "{family: q, metric: mail.queue.depth, attributes: {mail.queue.state: queud}}",
+            &["6:78: parts[0].rules[0].attributes.mail.queue.state: mail.queue.state has no value queud; did you mean queued?"],
+        ),
+        ("{family: q, metric: mail.queue.depth}", &["6:9: parts[0].rules[0]: mail.queue.depth needs the attributes mail.queue.state"]),
+        (
+            "{family: q, metric: mail.queue.depth, attributes: {mail.queue.state: {label: s}}}",
+            &[
+                "6:60: parts[0].rules[0].attributes.mail.queue.state: mail.queue.state has a closed set of values, so `values` is needed; they are: active, ready, scheduled, deferred, held, bounce, queued, frozen",
+            ],
+        ),
+        (
+            "{family: q, metric: mail.queue.depth, attributes: {mail.queue.state: {label: s, values: {}}}}",
+            &["6:89: parts[0].rules[0].attributes.mail.queue.state.values: the table has no values"],
+        ),
+        (
+            "{family: q, metric: mail.queue.depth, attributes: {mail.queue.state: {values: {a: held}}}}",
+            &["6:60: parts[0].rules[0].attributes.mail.queue.state: expected one of label, labels and template, found none"],
+        ),
+        (
+            "{family: q, metric: mail.queue.depth, attributes: {mail.queue.state: {label: s, values: {a: held}, otherwise: no}}}",
+            &[
+                "6:119: parts[0].rules[0].attributes.mail.queue.state.otherwise: mail.queue.state has no value no; expected one of: active, ready, scheduled, deferred, held, bounce, queued, frozen",
+            ],
+        ),
+        (
+            "{family: q, metric: mail.delivery.failures, attributes: {error.type: {template: '{a'}}}",
+            &["6:89: parts[0].rules[0].attributes.error.type.template: {a: { without }"],
+        ),
+        (
+            "{family: q, metric: mail.delivery.failures, attributes: {error.type: {template: '{a[x]}'}}}",
+            &["6:89: parts[0].rules[0].attributes.error.type.template: {a[x]}: {a[x]} is not {label[INDEX]}, whose index begins with 0"],
+        ),
+        (
+            "{family: q, metric: mail.queue.depth, attributes: {mail.queue.state: held}, fall: hold}",
+            &["6:91: parts[0].rules[0].fall: is for counters, and mail.queue.depth is an up-down counter"],
+        ),
+        (
+            "{family: q, metric: mail.complaints, convert: age}",
+            &["6:55: parts[0].rules[0].convert: is for gauges with the unit s, and mail.complaints is a counter with the unit {complaint}"],
+        ),
+        (
+            "{family: q, metric: mail.complaints, convert: {one_minus_share_of: r}}",
+            &["6:46: parts[0].rules[0].convert: is for gauges with the unit 1, and mail.complaints is a counter with the unit {complaint}"],
+        ),
+        (
+            "{family: q, metric: mail.complaints, convert: old}",
+            &["6:55: parts[0].rules[0].convert: unknown value old; expected one of: age, is_zero, is_nonzero"],
+        ),
+        (
+            "{family: q, metric: mail.delivery.duration, take: count}",
+            &["6:59: parts[0].rules[0].take: count and sum are numbers, and mail.delivery.duration is a histogram; remove take"],
+        ),
+        (
+            "{family: q, metric: mail.delivery.duration, unit: MB}",
+            &[
+                "6:59: parts[0].rules[0].unit: MB does not fit mail.delivery.duration, whose unit is s; expected one of: ns, us, ms, s, min, h, d",
+            ],
+        ),
+        ("{family: q, metric: mail.complaints, scale: x}", &["6:53: parts[0].rules[0].scale: x is not a number"]),
+        (
+            "{family: q, metric: mail.queue.depth, attributes: {mail.queue.state: held}, zero_when_absent: true}",
+            &[
+                "6:85: parts[0].rules[0].zero_when_absent: is for counters, and mail.queue.depth is an up-down counter: a missing value is not 0",
+            ],
+        ),
+        (
+            "{family: q, metric: mail.job.processed, attributes: {mail.job.queue: {label: a}, mail.job.outcome: failed}, zero_when_absent: true}",
+            &[
+                "6:117: parts[0].rules[0].zero_when_absent: needs a table (`values`) for each attribute that comes from a label: without it, the points that are 0 are not known",
+            ],
+        ),
+        (
+            "{family: q, metric: mail.queue.depth, attributes: {mail.queue.state: held}, detail: {label: d, attribute: mail.domain}}",
+            &[
+                "6:115: parts[0].rules[0].detail.attribute: mail.queue.depth has no detail mail.domain; did you mean mail.destination.domain?",
+            ],
+        ),
+        (
+            "{family: q, metric: mail.complaints, when: {a b: c, d: []}}",
+            &[
+                "6:53: parts[0].rules[0].when.a b: \"a b\" is not the name of a label",
+                "6:61: parts[0].rules[0].when.d: the list has no values",
+            ],
+        ),
+    ] {
+        let mut found = problems(&with_rule(rule));
+        let mut expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
+        found.sort();
+        expected.sort();
+        if found != expected {
+            differences.push(format!("{rule}\n  found    {found:?}\n  expected {expected:?}"));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[test]
+fn all_mistakes_of_a_file_are_reported_at_once() {
+    let text = "\
+nam: x
+name: a b
+min_interval: 15
+delivery_log: cpanle
+parts:
+  - name: metrics
+    requests:
+      - {path: metrics, reader: txt, format: a}
+      - {path: /b, format: a}
+      - {path: /c, reader: json}
+    credential: bearr
+    interval: 60s
+    identity: all
+    body_bytes_max: 1
+  - name: metrics
+    requests: []
+    credential: {header: 'a b'}
+examples:
+  - {title: t, part: metric, body: '', points: {'mail.queue.depth{mail.queue.state}': x}}
+";
+    assert_eq!(
+        problems(text),
+        [
+            "1:1: nam: unknown key; did you mean name?",
+            "2:7: name: \"a b\" is not a valid name: up to 100 letters, digits, '.', '_', '-'",
+            "3:15: min_interval: 15 has no unit; write 15s for seconds",
+            "4:15: delivery_log: unknown value cpanle; did you mean cpanel?",
+            "8:16: parts[0].requests[0].path: metrics must begin with /; an empty path uses the target's URL unchanged",
+            "8:33: parts[0].requests[0].reader: unknown reader txt; did you mean text?",
+            "9:9: parts[0].requests[1]: a is also the format of another request; set `format` to distinguish them",
+            "10:9: parts[0].requests[2]: the reader json needs series",
+            "11:17: parts[0].credential: unknown value bearr; did you mean bearer?",
+            "12:5: parts[0].interval: is for optional parts; for the required part, set min_interval of the system",
+            "13:15: parts[0].identity: expected a list of families, or optional",
+            "14:21: parts[0].body_bytes_max: 1 is not a number of bytes from 1KiB to 1GiB",
+            "15:11: parts[1].name: metrics is also the name of another part in line 6",
+            "16:5: parts[1].requests: the list has no requests",
+            "17:26: parts[1].credential.header: \"a b\" is not the name of a header",
+            "19:22: examples[0].part: unknown part metric; did you mean metrics?",
+            "19:49: examples[0].points.mail.queue.depth{mail.queue.state}: mail.queue.depth{mail.queue.state}: expected attribute=\"value\", separated by commas",
+            "19:87: examples[0].points.mail.queue.depth{mail.queue.state}: x is not a number",
+        ]
+    );
+    for (text, expected) in [
+        ("", " is empty; it needs name and parts"),
+        ("[]", "1:1: expected a map, found a list; write {name: ..., parts: ...}"),
+        ("name: x", "1:1: parts is missing"),
+        ("parts: [{name: m, requests: [{path: /}]}]", "1:1: name is missing"),
+        ("name: x\nparts: []", "2:1: parts: the list has no parts"),
+        ("name: x\nname: y", "2:1: duplicate key name"),
+        ("a: [", "1:4: unclosed bracket '['"),
+    ] {
+        assert_eq!(problems(text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn limits_are_enforced() {
+    let huge = format!("name: x # {}", "x".repeat(schema::DEFINITION_BYTES_MAX));
+    assert!(problems(&huge)[0].ends_with("exceeds the limit of 524288 bytes"));
+    let rules = "\n      - {family: q, metric: mail.complaints}".repeat(schema::RULES_MAX + 1);
+    let text = format!("name: x\nparts:\n  - name: m\n    requests: [{{path: /}}]\n    rules:{rules}\n");
+    assert_eq!(problems(&text), ["5:5: parts[0].rules: 2001 items exceed the limit of 2000"]);
+    let parts = "\n  - {name: m, requests: [{path: /}]}".repeat(schema::PARTS_MAX + 1);
+    assert_eq!(problems(&format!("name: x\nparts:{parts}\n"))[0], "2:1: parts: 51 items exceed the limit of 50");
+    let long = "q".repeat(schema::PATTERN_BYTES_MAX + 1);
+    assert!(problems(&with_rule(&format!("{{family: {long}, metric: mail.complaints}}")))[0].contains("exceeds the limit of 500 bytes"));
+}

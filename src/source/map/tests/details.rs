@@ -1,0 +1,66 @@
+//! Metrics with many points: by detail, and up to their limit.
+
+use super::*;
+
+#[test]
+fn a_detail_adds_up_to_its_total() {
+    static RULES: &[Rule] = &[
+        Rule::new(&["all"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "scheduled")]),
+        Rule::new(&["of"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "scheduled")]).detail("d", &DESTINATION_DOMAIN),
+    ];
+    let by = |by: &'static Attribute, top: usize| {
+        let mut polled = Polled::new(RULES, &[]);
+        polled.context.detail = Some(Detail { by, top });
+        polled
+    };
+    const PAGE: &str = "all 10;of{d=\"c\"} 3;of{d=\"b\"} 3;of{d=\"a\"} 2;of{d=\"n\"} NaN;of{d=\"u\"} 18446744073709551615;of 1";
+    for (top, page, expected) in [
+        (2, PAGE, "b 3; c 3; _OTHER 4"),
+        (9, PAGE, "b 3; c 3; a 2; _OTHER 2"),
+        (0, PAGE, "_OTHER 10"),
+        (2, "all 10", "_OTHER 10"),
+        (2, "all 4;of{d=\"a\"} 5", "a 5; _OTHER 0"),
+        (2, "all 4;of{d=\"a\"} 3;of{d=\"a\"} 3", "a 3; _OTHER 1; !duplicate_series 1"),
+        (2, "all 4;of{d=\"_OTHER\"} 3", "_OTHER 4"),
+        (2, "of{d=\"a\"} 3", ""),
+        (2, "all -4;of{d=\"a\"} 3", "!out_of_range 1"),
+    ] {
+        let mapped = by(&DESTINATION_DOMAIN, top).mapped(&[page]).replace("mail.queue.depth scheduled ", "");
+        assert_eq!(mapped, expected, "{top} of {page}");
+    }
+    assert_eq!(by(&TENANT_NAME, 2).mapped(&[PAGE]), "mail.queue.depth scheduled 10", "other details are not applied");
+    assert_eq!(Polled::new(RULES, &[]).mapped(&[PAGE]), "mail.queue.depth scheduled 10");
+}
+
+#[test]
+fn the_rest_of_a_detail_fits_into_the_limit_of_points() {
+    static RULES: &[Rule] = &[
+        Rule::new(&["ready"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "ready")]),
+        Rule::new(&["all"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "scheduled")]),
+        Rule::new(&["of"], &QUEUE_DEPTH).with(&[(&QUEUE_STATE, "scheduled")]).detail("d", &DESTINATION_DOMAIN),
+    ];
+    let page: String = (0..1500).map(|i| format!("of{{d=\"{i}\"}} 2\n")).collect();
+    for (page, top, points) in [
+        (format!("ready 7\nall 3000\n{page}"), 999, 1000),
+        (format!("all 3000\n{page}"), 999, 1000),
+        (format!("ready 7\nall 3000\n{page}"), 997, 999),
+    ] {
+        let mut polled = Polled::new(RULES, &[]);
+        polled.context.detail = Some(Detail { by: &DESTINATION_DOMAIN, top });
+        let snapshot = polled.snapshot(&[&page]);
+        let scheduled = snapshot.points.iter().filter(|point| point.attributes[0].1 == "scheduled");
+        assert_eq!(scheduled.map(|point| point.value).sum::<f64>(), 3000.0, "{top}");
+        assert_eq!((snapshot.points.len(), snapshot.repairs.iter().count()), (points, 0), "{top}");
+    }
+}
+
+#[test]
+fn a_metric_has_a_limited_number_of_points() {
+    static RULES: &[Rule] = &[Rule::new(&["s"], &JOB_DEPTH).from(&[AttributeSource::labels(&["n"], &JOB_QUEUE)])];
+    let page: String = (0..POINTS_PER_METRIC_MAX + 2).map(|i| format!("s{{n=\"{i}\"}} 1\n")).collect();
+    let snapshot = Polled::new(RULES, &[]).snapshot(&[&page]);
+    assert_eq!((snapshot.points.len(), snapshot.repairs.get(Repair::Unreadable)), (POINTS_PER_METRIC_MAX, 2));
+    let again = format!("{page}s{{n=\"0\",and=\"again\"}} 1\n");
+    let snapshot = Polled::new(RULES, &[]).snapshot(&[&again]);
+    assert_eq!((snapshot.points[0].value, snapshot.points[1].value), (2.0, 1.0), "known points are not limited");
+}

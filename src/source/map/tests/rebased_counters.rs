@@ -1,0 +1,53 @@
+//! Counters whose zero is the first value that was read.
+
+use super::*;
+
+#[test]
+fn a_fall_of_a_rebased_counter_adds_nothing() {
+    static RULES: &[Rule] = &[Rule::new(&["spam"], &SPAM_VERDICTS)
+        .from(&[AttributeSource::labels(&["v"], &SPAM_VERDICT).by_table(&[("s?", "spam"), ("h*", "ham")])])
+        .transform(Transform::Rebase)];
+    check(
+        RULES,
+        &[
+            ("x 1", ""),
+            ("spam{v=\"s1\"} 99;spam{v=\"h\"} 5", "mail.spam.verdicts spam 99; mail.spam.verdicts ham 5"),
+            ("spam{v=\"s1\"} 37;spam{v=\"h\"} 6", "mail.spam.verdicts spam 99; mail.spam.verdicts ham 6"),
+            ("spam{v=\"s1\"} 68;spam{v=\"h\"} 6", "mail.spam.verdicts spam 130; mail.spam.verdicts ham 6"),
+            // Each series has its own base.
+            ("spam{v=\"s1\"} 70;spam{v=\"s2\"} 4;spam{v=\"h\"} 6", "mail.spam.verdicts spam 136; mail.spam.verdicts ham 6"),
+            ("spam{v=\"s1\"} 0;spam{v=\"s2\"} 5;spam{v=\"h\"} 0", "mail.spam.verdicts spam 137; mail.spam.verdicts ham 6"),
+            ("spam{v=\"s1\"} 3;spam{v=\"s2\"} 2;spam{v=\"h\"} 1", "mail.spam.verdicts spam 140; mail.spam.verdicts ham 7"),
+            // A missing or invalid value changes nothing.
+            ("spam{v=\"s1\"} 4;spam{v=\"h\"} NaN", "mail.spam.verdicts spam 141; mail.spam.verdicts ham 7; !non_finite 1"),
+            ("x 1", "mail.spam.verdicts ham 7; mail.spam.verdicts spam 141"),
+            ("spam{v=\"s1\"} 5;spam{v=\"s2\"} 3;spam{v=\"h\"} 2", "mail.spam.verdicts spam 143; mail.spam.verdicts ham 8"),
+        ],
+    );
+    check_each(
+        RULES,
+        &[("spam{v=\"s1\"} NaN;spam{v=\"s2\"} 1", "!non_finite 1"), ("spam{v=\"h1\"} 3;spam{v=\"h2\"} 4", "mail.spam.verdicts ham 7")],
+    );
+}
+
+#[test]
+fn the_start_of_rebased_counters_does_not_move() {
+    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Rebase)];
+    let since = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    let mut polled = Polled::new(RULES, &[]);
+    for page in ["started 100;c 9", "started 200;c 3", "c 4"] {
+        assert_eq!(polled.snapshot(&[page]).counters_since, since(100), "{page}");
+    }
+    let mut polled = Polled::new(RULES, &[]);
+    assert_eq!(polled.snapshot(&["c 9"]).counters_since, None);
+}
+
+#[test]
+fn a_rebased_counter_is_scaled() {
+    static RULES: &[Rule] =
+        &[Rule::new(&["kb"], &MESSAGE_IO).with(&[(&IO_DIRECTION, "receive")]).scale(1000.0).transform(Transform::Rebase)];
+    check(
+        RULES,
+        &[("kb 5", "mail.message.io receive 5000"), ("kb 2", "mail.message.io receive 5000"), ("kb 4", "mail.message.io receive 7000")],
+    );
+}

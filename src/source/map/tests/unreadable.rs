@@ -1,0 +1,122 @@
+//! Values that cannot be read, and what is unknown because of them.
+
+use super::*;
+
+#[test]
+fn invalid_numbers_are_omitted() {
+    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS), Rule::new(&["g"], &ACCOUNT_CONFIGURED), Rule::new(&["a"], &QUEUE_OLDEST_AGE)];
+    check_each(
+        RULES,
+        &[
+            ("c NaN;g 1", "mail.account.configured 1; !non_finite 1"),
+            ("c +Inf;g -Inf", "!non_finite 2"),
+            ("c -1", "!out_of_range 1"),
+            ("c 9007199254740993e3", "!out_of_range 1"),
+            ("c 4294967295", "mail.complaints 4294967295"),
+            ("g 18446744073709551615", "!underflow 1"),
+            ("a 18446744073709551615", "!underflow 1"),
+            ("g{of=\"1\"} 5;g{of=\"2\"} 18446744073709551615", "!underflow 1"),
+            ("g -1e300;a -1", "!out_of_range 2"),
+            ("g{of=\"1\"} 5;g{of=\"2\"} -1", "!out_of_range 1"),
+            ("a{q=\"1\"} NaN;a{q=\"2\"} 7;a{q=\"3\"} NaN", "!non_finite 2"),
+            ("g 999999999999999", "mail.account.configured 999999999999999"),
+            ("g 1.5", "mail.account.configured 2"),
+            ("# TYPE c histogram;c_bucket{le=\"+Inf\"} 3;c_count 3;g 1", "mail.account.configured 1; !unreadable 1"),
+        ],
+    );
+}
+
+#[test]
+fn an_invalid_number_invalidates_its_sum() {
+    static RULES: &[Rule] = &[
+        Rule::new(&["c"], &COMPLAINTS).zero_when_absent(),
+        Rule::new(&["q"], &QUEUE_DEPTH)
+            .from(&[AttributeSource::labels(&["s"], &QUEUE_STATE).by_table(&[("a", "active"), ("h", "held")])])
+            .zero_when_absent(),
+    ];
+    check_each(
+        RULES,
+        &[
+            ("c{a=\"1\"} 5;c{a=\"2\"} NaN", "mail.queue.depth active 0; mail.queue.depth held 0; !non_finite 1"),
+            ("c -1;q{s=\"a\"} 2;q{s=\"h\",x=\"1\"} Inf;q{s=\"h\",x=\"2\"} 1", "mail.queue.depth active 2; !non_finite 1; !out_of_range 1"),
+        ],
+    );
+}
+
+#[test]
+fn a_missing_series_is_not_zero_if_something_was_unreadable() {
+    static RULES: &[Rule] = &[
+        Rule::new(&["c"], &COMPLAINTS).when(&[("e", "c")]).zero_when_absent(),
+        Rule::new(&["tries"], &DELIVERY_ATTEMPTS).zero_when_absent(),
+        Rule::new(&["c"], &DELIVERY_ATTEMPTS).when(&[("e", "final")]).scale(-1.0).zero_when_absent(),
+    ];
+    check_each(
+        RULES,
+        &[
+            ("tries 5", "mail.complaints 0; mail.delivery.attempts 5"),
+            ("c{e=\"c\" 7;tries 5", "!unreadable 1"),
+            ("tries 5;c{e=\"c\" 7;c{e=\"final\"} 2", "mail.delivery.attempts 3; !unreadable 1"),
+            ("tries 5;c{e=\"final\" 2;c{e=\"c\"} 7", "mail.complaints 7; !unreadable 1"),
+            ("tries 5;# TYPE c histogram;c_bucket{e=\"c\",le=\"1\"} 3;c_count{e=\"c\"} 2", "!inconsistent_histogram 1"),
+            (
+                "tries 5;# TYPE h histogram;h_bucket{le=\"1\"} 3;h_count 2;# TYPE z gauge",
+                "mail.complaints 0; mail.delivery.attempts 5; !inconsistent_histogram 1",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_counter_that_changed_its_type_is_not_zero() {
+    static RULES: &[Rule] = &[Rule::new(&["c", "d"], &COMPLAINTS).zero_when_absent(), Rule::new(&["h"], &DELIVERY_DURATION)];
+    check_each(
+        RULES,
+        &[
+            ("# TYPE c histogram;c_bucket{le=\"+Inf\"} 3;c_count 3", "!unreadable 1"),
+            ("# TYPE c summary;c{quantile=\"0.5\"} 3;c_count 3;d 4", "!unreadable 1"),
+            ("c 3;h 4", "mail.complaints 3; !unreadable 1"),
+        ],
+    );
+}
+
+#[test]
+fn accumulation_continues_after_an_unreadable_series() {
+    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Accumulate)];
+    check(
+        RULES,
+        &[
+            ("c{q=\"a\"} 1000;c{q=\"b\"} 1", "mail.complaints 1001"),
+            ("c{q=\"a\" 1000;c{q=\"b\"} 2", "mail.complaints 1002; !unreadable 1"),
+            ("c{q=\"a\" 1001;c{q=\"b\"} 2", "mail.complaints 1002; !unreadable 1"),
+            ("c{q=\"a\"} 1001;c{q=\"b\"} 2", "mail.complaints 1003"),
+            ("# TYPE c histogram;c_bucket{q=\"a\",le=\"+Inf\"} 3;c_count{q=\"a\"} 3", "mail.complaints 1003; !unreadable 1"),
+            ("c{q=\"a\"} 1002", "mail.complaints 1004"),
+            ("c{q=\"b\"} 1", "mail.complaints 1005"),
+            ("x;c{q=\"a\"} 4", "mail.complaints 1009; !unreadable 1"),
+        ],
+    );
+}
+
+#[test]
+fn accumulation_continues_after_an_invalid_number() {
+    static RULES: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).transform(Transform::Accumulate)];
+    check(
+        RULES,
+        &[
+            ("c{a=\"1\"} 100", "mail.complaints 100"),
+            ("c{a=\"1\"} NaN", "mail.complaints 100; !non_finite 1"),
+            ("c{a=\"1\"} -1", "mail.complaints 100; !out_of_range 1"),
+            ("c{a=\"1\"} 101", "mail.complaints 101"),
+        ],
+    );
+}
+
+#[test]
+fn a_missing_series_is_zero_only_if_its_part_was_read() {
+    static FIRST: &[Rule] = &[Rule::new(&["c"], &COMPLAINTS).zero_when_absent()];
+    static SECOND: &[Rule] = &[Rule::new(&["b"], &BOUNCES).zero_when_absent()];
+    let mut polled = Polled::new(FIRST, SECOND);
+    assert_eq!(polled.mapped(&["x 1", "x 1"]), "mail.complaints 0; mail.bounces 0");
+    assert_eq!(polled.mapped(&["x 1"]), "mail.complaints 0", "the second part was not read");
+    assert_eq!(polled.mapped(&["b 3"]), "mail.complaints 0", "rules read only their own part");
+}
