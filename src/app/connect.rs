@@ -4,6 +4,7 @@ use super::AppError;
 use super::healthcheck::{reachable, request_status, shows_postmeter};
 use crate::config::{Config, Deliveries, Discovery, Otlp, Target, TargetsHttp, TelemetryOtlp};
 use crate::export::otlp::{OtlpExporter, RequestBody, Signal};
+use crate::net::FileThread;
 use crate::poll::{self, Limits};
 use bytes::Bytes;
 use reqwest::Url;
@@ -66,7 +67,7 @@ pub(super) async fn connect(mut discovery: Discovery, config: &Config) -> Result
 /// Requests the list of `targets_http` and adds its targets.
 async fn request_list(list: &TargetsHttp, config: &Config, discovery: &mut Discovery) -> Attempt {
     let before = discovery.targets(&[]).count();
-    discovery.receive(config, poll::request_target_list(list).await);
+    discovery.receive(config, poll::request_target_list(list, &FileThread::default()).await);
     let result = match discovery.problems() {
         Some(problems) => Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
         None => {

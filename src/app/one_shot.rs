@@ -4,6 +4,7 @@ use super::AppError;
 use super::saved::SavedResponse;
 use crate::config::{self, Environment, LogLevel, Shard, suggestion};
 use crate::model::Families;
+use crate::net::FileThread;
 use crate::poll::request_target_list;
 use crate::source::{Part, SOURCES, Source};
 use crate::telemetry::SelfTelemetry;
@@ -46,7 +47,7 @@ pub(super) async fn targets(
     let config = if name.is_some() { config::Config { shard: None, ..config } } else { config.sharded(shard) };
     let mut discovery = config::Discovery::read(&config);
     if let Some(list) = &config.targets_http {
-        discovery.receive(&config, request_target_list(list).await);
+        discovery.receive(&config, request_target_list(list, &FileThread::default()).await);
     }
     if let Some(problems) = discovery.problems() {
         return Err(problems.into());

@@ -3,6 +3,7 @@
 use super::decode::Decoder;
 use super::map::Item;
 use super::schema::LOG_FILES;
+use crate::net::open_regular_file;
 use crate::source::{Hook, LogFileFormat, Source};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ impl LogFiles {
         let path = &self.path;
         let opened = match self.format {
             LogFileFormat::Segments => std::fs::read_dir(path).map(drop),
-            LogFileFormat::Postfix => std::fs::File::open(path).and_then(|mut file| file.read(&mut [0; 1])).map(drop),
+            LogFileFormat::Postfix => open_regular_file(path).and_then(|mut file| file.read(&mut [0; 1])).map(drop),
         };
         opened.map_err(|error| read_problem(path, &error))
     }

@@ -2,6 +2,7 @@
 
 use super::Environment;
 use super::template::Template;
+use crate::net::{FileThread, UnresponsiveFile};
 use std::path::PathBuf;
 use std::{fmt, io};
 
@@ -14,6 +15,9 @@ pub enum SecretError {
     /// The file cannot be read.
     #[error("cannot read {0}: {1}")]
     File(PathBuf, #[source] io::Error),
+    /// The file does not respond.
+    #[error("cannot read {0}: {UnresponsiveFile}")]
+    Unresponsive(PathBuf),
     /// The file is too large to be a secret.
     #[error("{0} exceeds the limit of {FILE_BYTES_MAX} bytes", FILE_BYTES_MAX = super::template::FILE_BYTES_MAX)]
     TooLarge(PathBuf),
@@ -55,10 +59,22 @@ impl Secret {
         if value.is_empty() { Err(SecretError::Empty) } else { Ok(value) }
     }
 
+    /// Returns the current value as [`Self::read`] does, without blocking the caller's thread.
+    ///
+    /// # Errors
+    /// As for [`Self::read`], or the file does not respond.
+    pub(crate) async fn read_on(&self, thread: &FileThread) -> Result<String, SecretError> {
+        let Some(path) = self.template.files().next() else { return self.read() };
+        let secret = self.clone();
+        // Boxed, because files are rarely read, and the futures of polls contain this one.
+        let value = Box::pin(thread.run(move || secret.read())).await;
+        value.unwrap_or_else(|UnresponsiveFile| Err(SecretError::Unresponsive(path.to_owned())))
+    }
+
     /// Returns `true` if the value may change while the process runs.
     #[must_use]
     pub fn may_change(&self) -> bool {
-        self.template.reads_files()
+        self.template.files().next().is_some()
     }
 }
 

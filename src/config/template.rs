@@ -3,7 +3,7 @@
 //! The syntax is that of the OpenTelemetry Collector. Paths are relative to the working directory, as they are there.
 
 use super::{Environment, SecretError};
-use std::fs::File;
+use crate::net::open_regular_file;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -99,9 +99,9 @@ impl Template {
         self.0 == other.0 && self.0.iter().zip(&other.0).all(|(a, b)| value(a, environment) == value(b, others))
     }
 
-    /// Returns `true` if the value may change while the process runs.
-    pub(super) fn reads_files(&self) -> bool {
-        self.0.iter().any(|part| matches!(part, TemplatePart::File(_)))
+    /// The files that are read.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().filter_map(|part| if let TemplatePart::File(path) = part { Some(path.as_path()) } else { None })
     }
 }
 
@@ -125,7 +125,7 @@ impl TemplatePart {
 
 fn read(path: &Path) -> Result<String, SecretError> {
     let mut bytes = Vec::new();
-    File::open(path)
+    open_regular_file(path)
         .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
         .map_err(|error| SecretError::File(path.to_owned(), error))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {

@@ -4,6 +4,7 @@
 mod backoff;
 mod encodings;
 mod file_stamp;
+mod file_thread;
 mod headers;
 mod html_entities;
 mod log_once;
@@ -11,16 +12,20 @@ mod masked_url;
 mod printable;
 pub(crate) mod quarantine;
 mod redact;
+mod regular_file;
 mod root_cause;
 mod tls;
 
 pub(crate) use backoff::{Backoff, random_share};
 pub(crate) use file_stamp::FileStamps;
 pub use file_stamp::{FileStamp, FileWatch, LOOK_INTERVAL};
+pub(crate) use file_thread::FileThread;
+pub use file_thread::UnresponsiveFile;
 pub(crate) use headers::{retry_after, secret_header};
 pub(crate) use log_once::{LoggedSet, ProblemLog};
 pub use masked_url::masked_url;
 pub use printable::{Escaped, is_unprintable, on_one_line};
 pub use redact::Redactor;
+pub(crate) use regular_file::open_regular_file;
 pub(crate) use root_cause::root_cause;
 pub(crate) use tls::{ClientTls, TlsFileError, TlsFiles, UnusableTls, install_crypto_provider};

@@ -3,17 +3,19 @@
 //! Clients without a configuration of their own share one of rustls: the system's authorities need 110 KB of memory, and a cache of
 //! sessions 14 KB for 32 servers.
 
-use super::root_cause;
+use super::{open_regular_file, root_cause};
 use parking_lot::Mutex;
 use rustls::client::Resumption;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Once};
 use std::time::{Duration, Instant};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
+/// The largest file of certificates. That of the authorities of a system has a quarter of a megabyte.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The time in which further clients get the same configuration: those of one start or reload. Later ones read the system's authorities again.
 const SHARED_FOR: Duration = Duration::from_secs(60);
 /// Servers whose TLS sessions are remembered and resumed.
@@ -69,7 +71,7 @@ impl<'a> TlsFiles<'a> {
     /// # Errors
     /// The file that cannot be read.
     pub(crate) fn read(self) -> Result<ClientTls, TlsFileError> {
-        let read = |path: &Path| std::fs::read(path).map_err(|error| TlsFileError { path: path.to_owned(), error });
+        let read = |path: &Path| read_file(path).map_err(|error| TlsFileError { path: path.to_owned(), error });
         let ca = self.ca_file.map(read).transpose()?;
         let identity = match (self.cert_file, self.key_file) {
             (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
@@ -77,6 +79,12 @@ impl<'a> TlsFiles<'a> {
         };
         Ok(ClientTls { ca, identity })
     }
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular_file(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX { Err(io::Error::other("it exceeds the limit of 16 MiB")) } else { Ok(bytes) }
 }
 
 impl ClientTls {

@@ -6,15 +6,16 @@ use super::circuit_breaker::CircuitBreaker;
 use super::cpu::INLINE_BYTES_MAX;
 use super::deadline::Deadline;
 use super::http_client::{FilledRequest, HttpClient};
+use super::part_credentials::PartCredentials;
 use super::part_requests::internal_error;
 use super::poll_limits::Limits;
-use super::tickets::{Login, Tickets};
+use super::tickets::Tickets;
 use super::window::Window;
 use crate::config;
 use crate::model::{Families, PageEdge};
-use crate::net::{Redactor, random_share, secret_header};
+use crate::net::{Redactor, random_share};
 use crate::source::{Credential, Part, ReadError, Request, ResponseBody, Ticket};
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use jiff::tz::TimeZone;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
@@ -30,7 +31,7 @@ const LIST_READS_MAX: usize = 4;
 pub(super) struct PartClient {
     pub(super) part: &'static Part,
     pub(super) requests: Vec<&'static Request>,
-    credentials: config::Credentials,
+    pub(super) credentials: PartCredentials,
     /// The time zone that the dates of requests are formatted in.
     zone: TimeZone,
     body_bytes_max: usize,
@@ -107,7 +108,7 @@ impl PartClient {
         Self {
             part: part.part,
             requests,
-            credentials: part.credentials.clone(),
+            credentials: PartCredentials::new(part.part, &part.credentials),
             zone: target.window.zone(),
             body_bytes_max,
             required,
@@ -224,7 +225,7 @@ impl PartClient {
         let kept = self.state().authorization.take();
         let mut authorization = match kept {
             Some(value) => Some(value),
-            None => self.read_credential()?,
+            None => self.credentials.header_value().await?,
         };
         let mut is_renewed = false;
         loop {
@@ -236,7 +237,7 @@ impl PartClient {
             if is_renewed {
                 return result;
             }
-            let renewed = self.read_credential()?;
+            let renewed = self.credentials.header_value().await?;
             // The file may have a new token. A second request with the old one would only look like an attack.
             if renewed == authorization {
                 return result;
@@ -252,7 +253,7 @@ impl PartClient {
         read: impl Fn(ResponseBody) -> Result<T, ReadError> + Copy + Send + 'static,
         bytes: &mut usize,
     ) -> Result<T, PollError> {
-        let (login, shared, began) = (self.read_login()?, page.shared, Instant::now());
+        let (login, shared, began) = (self.credentials.login().await?, page.shared, Instant::now());
         let first = shared.tickets.current(self.part, ticket, &login, shared).await?;
         let result = self.exchange(page, Some(&first), read, bytes).await;
         if !matches!(result, Err(PollError::Auth { .. })) {
@@ -299,35 +300,9 @@ impl PartClient {
         parsed.map_err(|error| redacted(PollError::of_read(error, self.part.unauthorized_hint)))
     }
 
-    pub(super) fn read_credential(&self) -> Result<Option<HeaderValue>, PollError> {
-        let hint = self.part.unauthorized_hint;
-        let unusable = |reason: String| PollError::Auth { reason, hint };
-        let unreadable = |error: config::SecretError| unusable(format!("credential: {error}"));
-        let username = self.credentials.username.as_deref();
-        let password = self.credentials.password.as_ref().map(|s| s.read()).transpose().map_err(unreadable)?;
-        let token = self.credentials.token.as_ref().map(|s| s.read()).transpose().map_err(unreadable)?;
-        let value = self.part.credential.header_value(username, password.as_deref(), token.as_deref());
-        if HeaderName::from_bytes(self.part.credential.header().as_bytes()).is_err() {
-            return Err(unusable("the name of its header is not valid; correct credential in the system's definition".into()));
-        }
-        let not_a_header = || unusable("the credential has characters that a header cannot have".into());
-        value.map(|value| secret_header(&value).ok_or_else(not_a_header)).transpose()
-    }
-
-    /// Reads the user name and the password that a ticket is issued for.
-    pub(super) fn read_login(&self) -> Result<Login, PollError> {
-        let unusable = |reason: String| PollError::Auth { reason, hint: self.part.unauthorized_hint };
-        let password = self.credentials.password.as_ref().map(|secret| secret.read()).transpose();
-        let password = password.map_err(|error| unusable(format!("credential: {error}")))?;
-        match (self.credentials.username.clone(), password) {
-            (Some(username), Some(password)) => Ok(Login { username, password: password.to_string() }),
-            _ => Err(unusable("there is no username and password".into())),
-        }
-    }
-
     /// Redacts the secrets of the part's requests.
     pub(super) fn redactor(&self, client: &HttpClient) -> Redactor {
-        client.redactor(self.state().authorization.as_ref())
+        client.redactor(self.state().authorization.as_ref()).and(self.credentials.redactor())
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, PartState> {

@@ -139,11 +139,11 @@ impl PartClient {
             return (Err(PollError::Malformed("this part has no request".into())), None);
         };
         let authorization = match self.part.credential {
-            Credential::Ticket(ticket) => match self.read_login() {
+            Credential::Ticket(ticket) => match self.credentials.login().await {
                 Ok(login) => shared.tickets.current(self.part, ticket, &login, shared).await.map(Some),
                 Err(error) => Err(error),
             },
-            _ => self.read_credential(),
+            _ => self.credentials.header_value().await,
         };
         let authorization = match authorization {
             Ok(authorization) => authorization,

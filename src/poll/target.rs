@@ -185,12 +185,7 @@ impl Target {
     /// Redacts the secrets that requests to the server contain: a server may repeat them in its responses.
     #[must_use]
     pub fn redactor(&self) -> Redactor {
-        let of_parts = self.config.parts.iter().map(|part| &part.credentials);
-        let credentials = std::iter::once(&self.config.credentials).chain(of_parts);
-        let secrets: Vec<String> =
-            credentials.flat_map(|c| [&c.password, &c.token]).flatten().filter_map(|secret| secret.read().ok()).collect();
-        let sent = self.parts.iter().map(|part| part.redactor(&self.shared.client));
-        sent.fold(Redactor::of(secrets.iter().map(String::as_str)), Redactor::and)
+        self.parts.iter().map(|part| part.redactor(&self.shared.client)).fold(Redactor::default(), Redactor::and)
     }
 
     /// Returns a reading as [`Self::reading`] does, but waits for at most `limit`. After that the target is down for this caller. Optional

@@ -5,7 +5,7 @@ use super::client_builder::{CONNECT_TIMEOUT, StartError, build_client, header_ma
 use super::http_error::{before_response, general_status_hint};
 use super::response::Response;
 use crate::config::TargetsHttp;
-use crate::net::{Redactor, secret_header};
+use crate::net::{FileThread, Redactor, secret_header};
 use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, StatusCode, Url};
 
@@ -18,10 +18,10 @@ const INTERVAL_HEADER: &str = "x-prometheus-refresh-interval-seconds";
 ///
 /// # Errors
 /// Returns the reason, readable and without secrets: no response in time, another status than 200, or a response that is too large.
-pub async fn request_target_list(list: &TargetsHttp) -> Result<String, String> {
+pub(crate) async fn request_target_list(list: &TargetsHttp, files: &FileThread) -> Result<String, String> {
     let settings = list.clone();
-    // Reading files and certificates would block the event loop.
-    let prepared = tokio::task::spawn_blocking(move || prepare(&settings)).await.map_err(|error| error.to_string())?;
+    // Reading certificates takes a while, too.
+    let prepared = files.run(move || prepare(&settings)).await.map_err(|error| format!("credentials, headers or TLS files: {error}"))?;
     let (client, url, headers) = prepared?;
     let redactor = Redactor::new(headers.values(), [list.url.as_str()]);
     let response = tokio::time::timeout(list.timeout, send(list, client, url, headers)).await;

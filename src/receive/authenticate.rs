@@ -39,13 +39,13 @@ impl AuthenticationError {
 }
 
 /// Checks the credentials in the headers: all that are configured are required.
-pub(super) fn check_headers(deliveries: &Deliveries, headers: &HeaderMap) -> Result<(), AuthenticationError> {
+pub(super) async fn check_headers(intake: &Intake, deliveries: &Deliveries, headers: &HeaderMap) -> Result<(), AuthenticationError> {
     let mut presented = headers.get_all(AUTHORIZATION).iter();
     // Two headers could be read differently by a proxy.
     let presented = presented.next().filter(|_| presented.next().is_none()).map(|value| value.as_bytes()).unwrap_or_default();
     let (scheme, credential) = split_scheme(presented);
     if let Some(token) = &deliveries.token {
-        let token = read("token", token)?;
+        let token = read(intake, "token", token).await?;
         // Mox sends the configured text as the whole header.
         let is_bearer = scheme.eq_ignore_ascii_case(b"bearer") && is_equal(credential, token.as_bytes());
         if !is_bearer && !is_equal(presented, token.as_bytes()) {
@@ -53,7 +53,7 @@ pub(super) fn check_headers(deliveries: &Deliveries, headers: &HeaderMap) -> Res
         }
     }
     if let Some((username, password)) = &deliveries.basic {
-        let expected = format!("{username}:{}", read("password", password)?);
+        let expected = format!("{username}:{}", read(intake, "password", password).await?);
         let decoded = STANDARD.decode(credential).unwrap_or_default();
         if !scheme.eq_ignore_ascii_case(b"basic") || !is_equal(&decoded, expected.as_bytes()) {
             return Err(AuthenticationError::Credential("user name or password"));
@@ -63,7 +63,7 @@ pub(super) fn check_headers(deliveries: &Deliveries, headers: &HeaderMap) -> Res
 }
 
 /// Checks the signature of a request, if a key is configured.
-pub(super) fn check_signature(
+pub(super) async fn check_signature(
     intake: &Intake,
     deliveries: &Deliveries,
     headers: &HeaderMap,
@@ -71,13 +71,13 @@ pub(super) fn check_signature(
     now: SystemTime,
 ) -> Result<(), AuthenticationError> {
     let Some((key, scheme)) = deliveries.signing_key.as_ref().zip(deliveries.hook.signature) else { return Ok(()) };
-    let key = VerificationKey::parse(scheme, &read("signing_key", key)?).map_err(AuthenticationError::Key)?;
+    let key = VerificationKey::parse(scheme, &read(intake, "signing_key", key).await?).map_err(AuthenticationError::Key)?;
     scheme.verify(&key, headers, body, now)?;
     if intake.admit_tokens(&scheme.one_time_tokens(body), body) { Ok(()) } else { Err(AuthenticationError::Reused) }
 }
 
-fn read(name: &'static str, secret: &Secret) -> Result<String, AuthenticationError> {
-    secret.read().map_err(|error| AuthenticationError::Config(name, error))
+async fn read(intake: &Intake, name: &'static str, secret: &Secret) -> Result<String, AuthenticationError> {
+    secret.read_on(&intake.files).await.map_err(|error| AuthenticationError::Config(name, error))
 }
 
 /// Splits the value of a header into the scheme and the credential.

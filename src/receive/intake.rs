@@ -7,7 +7,7 @@ use super::refusal_log::{RefusalCause, RefusalLog};
 use super::uid_journal::UidJournal;
 use crate::delivery_log::RecordUid;
 use crate::model::Record;
-use crate::net::{LoggedSet, ProblemLog};
+use crate::net::{FileThread, LoggedSet, ProblemLog};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -31,6 +31,8 @@ pub(super) struct Intake {
     /// A slot for a body that is being parsed: one at a time, so that a flood occupies at most one thread.
     pub parser: Arc<Semaphore>,
     pub memory: BodyMemory,
+    /// Reads the files of credentials.
+    pub files: FileThread,
     state_dir: PathBuf,
     recent_uids_max: usize,
     /// `None` until the first record.
@@ -49,6 +51,7 @@ impl Intake {
             slots: Arc::new(Semaphore::new(TARGET_REQUESTS_MAX)),
             parser: Arc::new(Semaphore::new(1)),
             memory: BodyMemory::of_one_target(),
+            files: FileThread::default(),
             state_dir,
             known: Mutex::default(),
             tokens: Mutex::default(),

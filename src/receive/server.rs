@@ -112,15 +112,16 @@ impl App {
         };
         let Some(deliveries) = collected.target.config.deliveries.clone() else { return Err(Refusal::UnknownTarget) };
         let intake = self.inlet.intake(name);
-        self.authenticate(&intake, check_headers(&deliveries, headers))?;
+        self.authenticate(&intake, check_headers(&intake, &deliveries, headers).await)?;
         let Ok(slot) = intake.slots.clone().try_acquire_owned() else {
             body::discard(body).await;
             return Err(self.refuse_later(&intake, RefusalCause::Busy, "the target has too many requests at a time"));
         };
-        let read = body::read(body, deliveries.hook.body_bytes_max, [&self.memory, &intake.memory]).await;
+        let read = body::read(headers, body, deliveries.hook.body_bytes_max, [self.memory.clone(), intake.memory.clone()]).await;
         let body = read.map_err(|error| self.body_refusal(error, &intake, &deliveries))?;
         let deadline = tokio::time::Instant::now() + self.inlet.limits.commit_wait_max;
-        self.authenticate(&intake, check_signature(&intake, &deliveries, headers, &body.bytes, received_at))?;
+        let checked = check_signature(&intake, &deliveries, headers, &body.bytes, received_at).await;
+        self.authenticate(&intake, checked)?;
         intake.log_acceptance(RefusalCause::BEFORE_AUTHENTICATION);
         let task = ParseTask {
             hook: deliveries.hook,
@@ -209,6 +210,18 @@ impl App {
             BodyError::Incomplete => {
                 self.telemetry.access.refused("slow_request");
                 Refusal::Later("the request is incomplete")
+            }
+            BodyError::UnknownEncoding => {
+                self.telemetry.access.refused("encoding");
+                intake.log(
+                    "requests are rejected with 415, because their Content-Encoding is not gzip; let the sender use gzip or no compression",
+                );
+                Refusal::UnknownEncoding
+            }
+            BodyError::Damaged => {
+                self.telemetry.access.refused("encoding");
+                intake.log("a request was rejected with 400, because it cannot be decompressed although its Content-Encoding is gzip");
+                Refusal::Damaged
             }
             // It is not acknowledged, because the sender would then believe that its records have arrived.
             BodyError::Missing => {

@@ -265,7 +265,7 @@ async fn every_canonical_point_of_every_simulator_conforms() {
     let targets: String = servers.iter().map(target).collect();
     let state = tempfile::tempdir().unwrap();
     let file = format!(
-        "state_dir: {:?}\ndefaults: {{min_interval: 1s, timeout: 10s}}\ntargets:\n{targets}export:\n  otlp: {{endpoint: \"{}\", interval: 1s}}\n",
+        "state_dir: {:?}\ndefaults: {{min_interval: 1s, timeout: 10s}}\ntargets:\n{targets}export:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n  otlp: {{endpoint: \"{}\", interval: 1s}}\n",
         state.path(),
         receiver.url()
     );

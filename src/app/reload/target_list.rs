@@ -1,6 +1,7 @@
 //! The task that requests the list of `targets_http`.
 
 use crate::config::TargetsHttp;
+use crate::net::FileThread;
 use crate::poll::request_target_list;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -21,12 +22,13 @@ pub(in crate::app) async fn request_lists(
     lists: mpsc::Sender<TargetList>,
     stop: CancellationToken,
 ) {
+    let files = FileThread::default();
     loop {
         let current = settings.borrow_and_update().clone();
         let request_once = async {
             // Without a list there is nothing to do until a reload adds one.
             let Some(request) = current else { return std::future::pending().await };
-            let response = request_target_list(&request).await;
+            let response = request_target_list(&request, &files).await;
             let interval = request.interval;
             if lists.send(TargetList { request, response }).await.is_err() {
                 return std::future::pending().await;

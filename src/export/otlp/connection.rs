@@ -19,7 +19,8 @@ const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct ReceiverConnection {
     pub transport: Transport,
-    tls_files: FileWatch,
+    /// `None` while they are checked.
+    tls_files: Option<FileWatch>,
     checked_at: Instant,
 }
 
@@ -38,17 +39,22 @@ impl ReceiverConnection {
             Protocol::Grpc => grpc_channel(config).map(Transport::Grpc),
             Protocol::HttpProtobuf => http_client(config).map(Transport::Http),
         }?;
-        Ok(Self { transport, tls_files, checked_at: Instant::now() })
+        Ok(Self { transport, tls_files: Some(tls_files), checked_at: Instant::now() })
     }
 
-    /// Returns true if a TLS file has changed since the connection was built. The files are checked even while requests succeed, because
-    /// some receivers accept a connection with an expired certificate.
-    pub(crate) fn is_outdated(&mut self, config: &config::Otlp) -> bool {
-        if self.checked_at.elapsed() < FILE_CHECK_INTERVAL {
-            return false;
+    /// Takes the watch of the TLS files if it is time to look at them. They are looked at even while requests succeed, because some receivers
+    /// accept a connection with an expired certificate.
+    pub(crate) fn take_files_to_check(&mut self, config: &config::Otlp) -> Option<FileWatch> {
+        if config.tls.files().paths().next().is_none() || self.checked_at.elapsed() < FILE_CHECK_INTERVAL {
+            return None;
         }
         self.checked_at = Instant::now();
-        self.tls_files.has_changed(config.tls.files().paths())
+        self.tls_files.take()
+    }
+
+    /// Returns the watch after the check, unless the connection was replaced by another one in the meantime.
+    pub(crate) fn put_checked_files(&mut self, files: FileWatch) {
+        self.tls_files.get_or_insert(files);
     }
 }
 

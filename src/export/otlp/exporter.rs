@@ -9,12 +9,13 @@ use crate::config::{self, Compression};
 use crate::export::queue::request_exporter::{ExportFailure, ExportRequest, PartialSuccess, RequestExporter};
 use crate::export::queue::request_size::RequestSize;
 use crate::export::request_body::RequestBody;
-use crate::net::{Redactor, install_crypto_provider, retry_after, root_cause, secret_header};
+use crate::net::{FileThread, Redactor, install_crypto_provider, retry_after, root_cause, secret_header};
 use bytes::Buf;
 use http::{HeaderMap, HeaderName};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
 use parking_lot::Mutex;
 use prost::Message;
+use std::sync::Arc;
 use tonic::transport::Channel;
 use tracing::info;
 
@@ -42,8 +43,9 @@ impl Signal {
 /// An exporter to one receiver.
 #[derive(Debug)]
 pub struct OtlpExporter {
-    config: config::Otlp,
-    connection: Mutex<ReceiverConnection>,
+    config: Arc<config::Otlp>,
+    connection: Arc<Mutex<ReceiverConnection>>,
+    files: FileThread,
     endpoint: String,
     metrics_size: RequestSize,
     logs_size: RequestSize,
@@ -58,12 +60,13 @@ impl OtlpExporter {
     pub fn new(config: config::Otlp) -> Result<Self, SendError> {
         install_crypto_provider();
         Ok(Self {
-            connection: Mutex::new(ReceiverConnection::new(&config)?),
+            connection: Arc::new(Mutex::new(ReceiverConnection::new(&config)?)),
+            files: FileThread::default(),
             endpoint: config.receiver(),
             metrics_size: RequestSize::new(config.max_request_bytes),
             logs_size: RequestSize::new(config.max_request_bytes),
             compression: SupportedCompression::new(config.compression),
-            config,
+            config: Arc::new(config),
         })
     }
 
@@ -75,7 +78,7 @@ impl OtlpExporter {
 
     /// The configuration.
     #[must_use]
-    pub const fn config(&self) -> &config::Otlp {
+    pub fn config(&self) -> &config::Otlp {
         &self.config
     }
 
@@ -97,7 +100,7 @@ impl OtlpExporter {
     /// # Errors
     /// Fails if the receiver does not accept the request.
     pub async fn send(&self, signal: Signal, body: &RequestBody) -> Result<PartialSuccess, SendError> {
-        let headers = self.read_headers()?;
+        let headers = self.read_headers().await?;
         let secrets = Redactor::new(headers.values(), [self.config.endpoint.as_str()]);
         let mut compression = self.compression();
         let response = loop {
@@ -115,7 +118,7 @@ impl OtlpExporter {
             break response;
         };
         if matches!(response, Err(SendError::Unreachable(_))) {
-            self.reconnect()?;
+            self.reconnect().await?;
         }
         let partial = response.map_err(|error| error.redacted(&secrets))?.partial_success.unwrap_or_default();
         let mut message = shortened(&partial.error_message);
@@ -134,40 +137,55 @@ impl OtlpExporter {
     }
 
     async fn send_once(&self, signal: Signal, headers: HeaderMap, body: &RequestBody) -> Result<ExportMetricsServiceResponse, SendError> {
-        match self.transport()? {
+        match self.transport().await? {
             Transport::Grpc(channel) => self.send_by_grpc(channel, signal, headers, body).await,
             Transport::Http(client) => self.send_by_http(&client, signal, headers, body).await,
         }
     }
 
     /// Reads the configured headers. Their files are read for each request, so that changed secrets need no reload.
-    fn read_headers(&self) -> Result<HeaderMap, SendError> {
+    async fn read_headers(&self) -> Result<HeaderMap, SendError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.config.headers {
             let invalid = |problem: &str| SendError::Config(format!("headers: {name}: {problem}"));
             let key = HeaderName::try_from(name.as_str()).map_err(|_| invalid("not a valid header name"))?;
-            let value = value.read().map_err(|error| invalid(&error.to_string()))?;
+            let value = value.read_on(&self.files).await.map_err(|error| invalid(&error.to_string()))?;
             headers.insert(key, secret_header(&value).ok_or_else(|| invalid("not a valid header value"))?);
         }
         Ok(headers)
     }
 
     /// Returns the connected client, or a new one if the TLS files have changed.
-    fn transport(&self) -> Result<Transport, SendError> {
-        let mut connection = self.connection.lock();
-        if !connection.is_outdated(&self.config) {
-            return Ok(connection.transport.clone());
-        }
-        drop(connection);
-        self.reconnect()
+    async fn transport(&self) -> Result<Transport, SendError> {
+        let (current, to_check) = {
+            let mut connection = self.connection.lock();
+            (connection.transport.clone(), connection.take_files_to_check(&self.config))
+        };
+        let Some(mut files) = to_check else { return Ok(current) };
+        let (config, connection) = (self.config.clone(), self.connection.clone());
+        let check = move || {
+            let has_changed = files.has_changed(config.tls.files().paths());
+            connection.lock().put_checked_files(files);
+            Ok(has_changed)
+        };
+        if self.on_thread(check).await? { self.reconnect().await } else { Ok(current) }
     }
 
     /// Replaces the connection by a new one, which resolves names and reads certificates again.
-    fn reconnect(&self) -> Result<Transport, SendError> {
-        let connection = ReceiverConnection::new(&self.config)?;
-        let transport = connection.transport.clone();
-        *self.connection.lock() = connection;
-        Ok(transport)
+    async fn reconnect(&self) -> Result<Transport, SendError> {
+        let (config, connection) = (self.config.clone(), self.connection.clone());
+        let reconnect = move || {
+            let new = ReceiverConnection::new(&config)?;
+            let transport = new.transport.clone();
+            *connection.lock() = new;
+            Ok(transport)
+        };
+        if self.config.tls.files().paths().next().is_none() { reconnect() } else { self.on_thread(reconnect).await }
+    }
+
+    /// Does something with the TLS files, which may not respond.
+    async fn on_thread<T: Send + 'static>(&self, run: impl FnOnce() -> Result<T, SendError> + Send + 'static) -> Result<T, SendError> {
+        self.files.run(run).await.map_err(|error| SendError::Config(format!("tls: {error}")))?
     }
 
     async fn send_by_grpc(

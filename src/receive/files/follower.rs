@@ -18,7 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -26,6 +26,8 @@ use tracing::{info, warn};
 const PART: &str = "deliveries";
 /// The longest pause while the directory or the log cannot be read.
 const BACKOFF_MAX: Duration = Duration::from_secs(15);
+/// The time after which a step that has not ended is reported: the files may be on a lost network mount.
+const STEP_MAX: Duration = Duration::from_secs(10);
 /// The shortest time between two entries of the history, besides those that end a failure.
 const HISTORY_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -95,7 +97,7 @@ impl LogFileFollower {
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
             let began = Instant::now();
-            let Some(round) = self.read().await else { return };
+            let Some(round) = self.read(&stop).await else { return };
             let pause = match round {
                 Ok((round, records)) => {
                     self.backoff.reset();
@@ -104,7 +106,7 @@ impl LogFileFollower {
                         return;
                     }
                     self.has_moved |= round.has_moved;
-                    if self.has_moved && !self.save(stop.is_cancelled()).await {
+                    if self.has_moved && !self.save(&stop).await {
                         return;
                     }
                     self.report(round.problem, (!round.has_more).then_some(began));
@@ -121,22 +123,22 @@ impl LogFileFollower {
             }
         }
         if self.has_moved {
-            self.save(true).await;
+            self.save(&stop).await;
         }
     }
 
-    /// Reads a round and makes its identities. `None`: the reader is lost, because it panicked.
-    async fn read(&mut self) -> Option<Result<(Round, Vec<(RecordUid, Record)>), String>> {
+    /// Reads a round and makes its identities. `None`: the reader is lost.
+    async fn read(&mut self, stop: &CancellationToken) -> Option<Result<(Round, Vec<(RecordUid, Record)>), String>> {
         // Files wait for the same threads as requests, so that they leave room for polls and scrapes.
-        let _own = self.intake.parser.clone().acquire_owned().await.ok()?;
-        let _shared = self.inlet.parsers.clone().acquire_owned().await.ok()?;
+        let own = self.intake.parser.clone().acquire_owned().await.ok()?;
+        let shared = self.inlet.parsers.clone().acquire_owned().await.ok()?;
         let (key, name) = (self.inlet.key.clone(), self.intake.name.clone());
-        self.blocking(move |reader| {
+        let read = move |reader: &mut Reader| {
             let mut round = reader.files.read(reader.hook, SystemTime::now())?;
             let records = RecordInlet::identify(&key, &name, std::mem::take(&mut round.page.records));
             Ok((round, records))
-        })
-        .await
+        };
+        self.blocking(read, vec![own, shared], stop).await
     }
 
     /// Stores records, and tries again until they are durable. `false`: the follower stops before.
@@ -165,8 +167,9 @@ impl LogFileFollower {
     }
 
     /// Saves the positions behind what was stored. If that fails, the next round saves them. `false`: the reader is lost.
-    async fn save(&mut self, is_final: bool) -> bool {
-        let Some(saved) = self.blocking(move |reader| reader.save(is_final)).await else { return false };
+    async fn save(&mut self, stop: &CancellationToken) -> bool {
+        let is_final = stop.is_cancelled();
+        let Some(saved) = self.blocking(move |reader| reader.save(is_final), Vec::new(), stop).await else { return false };
         match saved {
             Ok(is_saved) => (_, self.has_moved) = (self.state_problem.end(), !is_saved),
             Err(error) if self.state_problem.start(()) => {
@@ -178,14 +181,33 @@ impl LogFileFollower {
         true
     }
 
-    /// Runs a step of the reader on a blocking thread.
-    async fn blocking<T: Send + 'static>(&mut self, step: impl FnOnce(&mut Reader) -> T + Send + 'static) -> Option<T> {
+    /// Runs a step of the reader on a blocking thread. A step that takes long is reported, and no longer occupies the permits. `None`: the
+    /// reader is lost, because it panicked, or because it does not respond and `stop` is cancelled.
+    async fn blocking<T: Send + 'static>(
+        &mut self,
+        step: impl FnOnce(&mut Reader) -> T + Send + 'static,
+        permits: Vec<OwnedSemaphorePermit>,
+        stop: &CancellationToken,
+    ) -> Option<T> {
         let mut reader = self.reader.take()?;
         let run = move || -> Step<T> {
             let result = step(&mut reader);
             (reader, result)
         };
-        match tokio::task::spawn_blocking(run).await {
+        let mut running = tokio::task::spawn_blocking(run);
+        let finished = match tokio::time::timeout(STEP_MAX, &mut running).await {
+            Ok(finished) => finished,
+            Err(_) => {
+                drop(permits);
+                let problem = format!("there is no response within {} s; check for a lost network mount", STEP_MAX.as_secs());
+                self.report(Some(problem), None);
+                tokio::select! {
+                    finished = running => finished,
+                    () = stop.cancelled() => return None,
+                }
+            }
+        };
+        match finished {
             Ok((reader, result)) => {
                 self.reader = Some(reader);
                 Some(result)

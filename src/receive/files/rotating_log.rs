@@ -7,6 +7,7 @@ use super::identity::FileIdentity;
 use super::positions::{FilePosition, Positions};
 use super::{FILE_TEXT_BYTES_MAX, Round};
 use crate::config::read_problem;
+use crate::net::open_regular_file;
 use crate::source::Hook;
 use crate::source::hook::postfix::{LINE_BYTES_MAX, PostfixLog};
 use std::collections::VecDeque;
@@ -98,7 +99,7 @@ impl RotatingLog {
     /// Opens the file at the saved position, or else the log.
     fn open_position(&mut self, round: &mut Round) -> io::Result<()> {
         if self.position.identity == FileIdentity::default() {
-            let file = File::open(&self.path)?;
+            let file = open_regular_file(&self.path)?;
             self.start(file)?;
             round.has_moved = true;
             return Ok(());
@@ -108,7 +109,7 @@ impl RotatingLog {
             self.open = Some(file);
             return Ok(());
         }
-        let file = File::open(&self.path)?;
+        let file = open_regular_file(&self.path)?;
         round.losses.push(format!(
             "the file that was read up to byte {} is not found next to {}; it was removed or compressed before it was read to its end",
             self.position.offset,
@@ -122,7 +123,7 @@ impl RotatingLog {
     fn find_position(&self, is_wanted: impl Fn(&Metadata) -> bool) -> io::Result<Option<File>> {
         let mut copy = None;
         for path in self.files()? {
-            let Ok(file) = File::open(&path) else { continue };
+            let Ok(file) = open_regular_file(&path) else { continue };
             let metadata = file.metadata()?;
             if metadata.len() < self.position.offset || !is_wanted(&metadata) || !self.position.identity.is_beginning_of(&file)? {
                 continue;
@@ -172,7 +173,7 @@ impl RotatingLog {
             return Ok(());
         }
         // The log itself, unless it has another file now.
-        let file = File::open(&self.path)?;
+        let file = open_regular_file(&self.path)?;
         self.start(file)
     }
 
@@ -190,7 +191,7 @@ impl RotatingLog {
         }
         let mut next: Vec<(SystemTime, bool, File)> = Vec::new();
         for path in self.files()? {
-            let file = match File::open(&path) {
+            let file = match open_regular_file(&path) {
                 Ok(file) => file,
                 Err(error) if path == self.path && error.kind() != ErrorKind::NotFound => return Err(error),
                 Err(_) => continue,

@@ -9,10 +9,11 @@ use super::positions::{FilePosition, Positions};
 use super::segment::OpenSegment;
 use super::{FILE_TEXT_BYTES_MAX, ROUND_TEXT_BYTES_MAX, Round};
 use crate::config::read_problem;
+use crate::net::open_regular_file;
 use crate::source::Hook;
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::fs::{DirEntry, File, Metadata};
+use std::fs::{DirEntry, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::DirEntryExt;
@@ -228,13 +229,17 @@ impl Segment {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             metadata => metadata?,
         };
+        // A link to something else.
+        if !metadata.is_file() {
+            return Ok(None);
+        }
         let changed = metadata.modified()?;
         let is_unread = metadata.len() != self.position.read_bytes || self.changed.is_none_or(|before| before != changed);
         if !is_unread && self.open.is_none() {
             self.is_settled |= !is_written(&metadata, changed, now);
             return Ok(None);
         }
-        let file = File::open(path)?;
+        let file = open_regular_file(path)?;
         if let Some(open) = self.open.as_ref().filter(|_| self.is_behind)
             && !self.position.identity.is_inode_of(&file)?
         {

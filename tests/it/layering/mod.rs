@@ -123,7 +123,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     // Only export/queue/request_file.rs knows the format of requests on disk.
     ("crc32fast", &["export/queue/request_file.rs"]),
     // poll/open_files.rs reads the limit of open files, and app/init/prompt.rs hides what is typed.
-    ("rustix", &["poll/open_files.rs", "app/init/prompt.rs"]),
+    ("rustix", &["net/regular_file.rs", "poll/open_files.rs", "app/init/prompt.rs"]),
     // Digests, keyed hashes and random numbers; config/web.rs computes a digest of the bytes that it parsed. ring is also rustls' provider.
     (
         "ring",

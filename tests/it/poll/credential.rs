@@ -96,6 +96,17 @@ async fn a_missing_token_file_is_named() {
 }
 
 #[tokio::test]
+async fn a_token_file_that_is_a_named_pipe_is_reported() {
+    let it = Rotated::new(SECRET).await;
+    fs::remove_file(&it.file).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&it.file).status().unwrap().success());
+    fails(&it.target, &it.target.reading().await, "auth", "not a regular file");
+    fs::remove_file(&it.file).unwrap();
+    it.write_token(SECRET);
+    is_good(&it.target.reading().await);
+}
+
+#[tokio::test]
 async fn a_token_that_is_not_valid_in_a_header() {
     let it = Rotated::new(SECRET).await;
     for (token, message) in [(format!("{SECRET}\n{SECRET}"), "characters that a header cannot have"), (String::new(), "empty")] {

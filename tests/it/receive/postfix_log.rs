@@ -1,12 +1,13 @@
 //! A log of Postfix that is written and rotated, and the real program that reads it.
 
-use super::world::{ANY, World, attempts, page, records, until};
+use super::world::{ANY, PATIENCE, World, attempts, page, records, until};
 use crate::support::program::Program;
-use crate::support::{FIXTURES, postmeter, stderr, stdout};
+use crate::support::{FIXTURES, postmeter, stderr, stdout, wait_until_async};
 use postmeter::simulate::Receiver;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use tempfile::TempDir;
 
 const KILLS: u64 = 5;
@@ -101,6 +102,31 @@ async fn deliveries_of_a_log_are_counted_and_arrive() {
     assert!(!page.contains("postmeter_record_state=\"unjoined\""), "{page}");
     assert!(page.contains("mail_received_messages_total") && page.contains("mail_message_source=\"remote\""), "{page}");
     service.stop().await;
+}
+
+/// Opening a named pipe would wait for a writer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_named_pipe_in_the_place_of_the_log_is_reported_and_blocks_nothing() {
+    let (mut log, receiver) = (Log::new(), Receiver::start(ANY).await.unwrap());
+    log.write(1);
+    let world = world(&log.path());
+    let file = log.dir.path().join("postmeter.yaml");
+    std::fs::write(&file, world.file(Some(&receiver.url()))).unwrap();
+    let service = world.service(Some(&receiver.url())).await;
+    until("the first records have arrived", || receiver.distinct_log_records() == expected(1)).await;
+    log.rotate();
+    assert!(Command::new("mkfifo").arg(log.path()).status().unwrap().success());
+    let is_reported =
+        async || page(&service).await.lines().any(|line| line.starts_with("postmeter_poll_errors_total{") && line.contains("\"file\""));
+    wait_until_async(is_reported, PATIENCE, "the pipe is reported").await;
+    let checked = postmeter().args(["check", "--config"]).arg(&file).output().unwrap();
+    assert!(stderr(&checked).contains("not a regular file"), "{}{}", stdout(&checked), stderr(&checked));
+    std::fs::remove_file(log.path()).unwrap();
+    log.write(1);
+    until("the log is read again", || receiver.distinct_log_records() == expected(2)).await;
+    std::fs::remove_file(log.path()).unwrap();
+    assert!(Command::new("mkfifo").arg(log.path()).status().unwrap().success());
+    tokio::time::timeout(PATIENCE, service.stop()).await.expect("the service does not stop");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,9 +2,10 @@
 //! flood costs only its sender.
 
 use super::senders::{Senders, deliveries, other_key, scrape};
-use super::world::{ANY, records, until, value};
+use super::world::{ANY, TOKEN, World, arrived, lines, page, post_to, records, until, value};
 use postmeter::app::Service;
 use postmeter::simulate::{Delivery, HookFault, HookSender, HookSystem, Receiver};
+use std::io::Write as _;
 
 const LATE_SECONDS: u64 = 20 * 3600;
 
@@ -18,6 +19,32 @@ fn pull(service: &Service) -> String {
 
 async fn idle(sender: &HookSender, what: &str) {
     until(&format!("{what}: the sender is idle"), || sender.is_idle()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compressed_request_is_decompressed_and_another_encoding_is_rejected() {
+    let mut world = World::new();
+    world.targets = format!("  - {{name: mta1, system: kumomta, parts: {{deliveries: {{token: {TOKEN}}}}}}}\n");
+    let receiver = Receiver::start(ANY).await.unwrap();
+    let service = world.service(Some(&receiver.url())).await;
+    let post = async |encoding: &str, body: Vec<u8>| {
+        let request = post_to(&service, "mta1").bearer_auth(TOKEN).header("content-encoding", encoding).body(body);
+        request.send().await.unwrap().status().as_u16()
+    };
+    let gzip = |text: String| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    assert_eq!(post("gzip", gzip(lines(0..100))).await, 200);
+    assert_eq!(post("identity", lines(100..200).into_bytes()).await, 200);
+    arrived(&receiver, 200).await;
+    assert_eq!(post("br", lines(200..201).into_bytes()).await, 415);
+    assert_eq!(post("gzip", lines(200..201).into_bytes()).await, 400);
+    let page = page(&service).await;
+    assert_eq!((records(&page, "mta1", "read"), value(&page, "postmeter_pull_refusals_total", &["\"encoding\""])), (200.0, 2.0));
+    assert_eq!(records(&page, "mta1", "unreadable"), 0.0);
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@ use super::*;
 use crate::model::Field;
 use crate::source;
 use std::collections::BTreeSet;
-use std::fs::{OpenOptions, Permissions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use zstd::stream::write::Encoder;
