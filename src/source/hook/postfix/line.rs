@@ -1,5 +1,7 @@
 //! The report in a message of a Postfix program.
 
+use super::quoted::{split_address, split_once_outside_quotes};
+
 /// The shortest queue id. Short ids are hexadecimal; long ones have digits, consonants and `z` before the inode.
 const QUEUE_ID_BYTES_MIN: usize = 5;
 const QUEUE_ID_BYTES_MAX: usize = 64;
@@ -117,25 +119,29 @@ fn host_and_ip(text: &str) -> (Option<&str>, Option<&str>) {
 
 /// `from=<SENDER>, size=N, nrcpt=N (queue active)`, or `from=<SENDER>, status=expired, returned to sender`.
 fn queue_manager(text: &str) -> Option<Event<'_>> {
-    let text = text.strip_prefix("from=<")?;
-    if let Some((sender, rest)) = text.split_once(">, size=") {
+    let (sender, rest) = split_address(text.strip_prefix("from=<")?, &[", size=", ", status="])?;
+    if let Some(rest) = rest.strip_prefix(", size=") {
         return Some(Event::Active { sender, size: rest.split_once(',').map_or(rest, |(size, _)| size) });
     }
-    let (sender, rest) = text.split_once(">, status=")?;
+    let rest = rest.strip_prefix(", status=")?;
     let is_expired = rest.starts_with("expired") || rest.starts_with("force-expired");
     is_expired.then_some(Event::Expired { sender })
 }
 
 /// The text after `to=<`.
 fn delivery(text: &str) -> Option<Delivery<'_>> {
-    let ends = [">, orig_to=<", ">, relay="].map(|end| text.find(end));
-    let end = ends.into_iter().flatten().min()?;
-    let mut delivery = Delivery { recipient: &text[..end], ..Delivery::default() };
-    let mut rest = text.get(end + 3..)?;
+    let (recipient, rest) = split_address(text, &[", orig_to=<", ", relay="])?;
+    let mut delivery = Delivery { recipient, ..Delivery::default() };
+    let (mut rest, mut is_quoted) = (rest.strip_prefix(", ")?, recipient.starts_with('"'));
     if let Some(original) = rest.strip_prefix("orig_to=<") {
-        let (original, after) = original.split_once(">, ")?;
+        let (original, after) = split_address(original, &[", relay="])?;
+        is_quoted |= original.starts_with('"');
         delivery.original = Some(original);
-        rest = after;
+        rest = after.strip_prefix(", ")?;
+    }
+    // Before Postfix 3.5, and with `info_log_address_format = internal`, a local part is not quoted and may contain all of this.
+    if !is_quoted && rest.contains(">, relay=") {
+        return None;
     }
     while let Some((key, after)) = rest.split_once('=') {
         if key == "status" {
@@ -168,7 +174,7 @@ fn rejection(text: &str) -> Option<Rejection<'_>> {
     let (_, rest) = text.split_once(" from ")?;
     let (client, rest) = rest.split_once(": ")?;
     let (host, ip) = host_and_ip(client);
-    let (text, envelope) = rest.split_once("; from=<").map_or((rest, None), |(text, envelope)| (text, Some(envelope)));
+    let (text, envelope) = split_once_outside_quotes(rest, "; from=<").map_or((rest, None), |(text, envelope)| (text, Some(envelope)));
     let (sender, recipient) = envelope.map_or((None, None), envelope_of);
     Some(Rejection { place, host, ip, text: text.trim_end_matches(';'), sender, recipient })
 }
@@ -184,7 +190,8 @@ fn content_rejection<'l>(place: &'l str, text: &'l str) -> Option<Rejection<'l>>
 
 /// The sender and the recipient of `S> to=<R> proto=...`, where commas may stand between.
 fn envelope_of(text: &str) -> (Option<&str>, Option<&str>) {
-    let sender = until_bracket(text);
-    let recipient = text.split_once(" to=<").map(|(_, recipient)| until_bracket(recipient));
+    let Some((sender, rest)) = split_address(text, &[""]) else { return (None, None) };
+    let recipient =
+        rest.trim_start_matches(',').strip_prefix(" to=<").and_then(|rest| split_address(rest, &[""])).map(|(recipient, _)| recipient);
     (Some(sender), recipient)
 }

@@ -4,21 +4,22 @@
 //! agent. They are joined by queue id. The identity of a record depends on its own line only, so that it is the same whatever was read
 //! before.
 
+mod equal_lines;
 mod line;
 mod message_table;
+mod quoted;
 mod syslog;
 
 pub use message_table::MESSAGES_MAX;
 
 use super::{Hook, HookPage};
 use crate::model::cut;
+use equal_lines::EqualLines;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use line::{Delivery, Event, Rejection};
 use message_table::MessageTable;
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash};
 use std::time::SystemTime;
 use syslog::SyslogLine;
 
@@ -26,8 +27,8 @@ use syslog::SyslogLine;
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
 /// The largest text that is kept of a line until the message leaves the queue.
 const KEPT_BYTES_MAX: usize = 320;
-/// The lines of one moment that are compared with each other.
-const EQUAL_LINES_MAX: usize = 10_000;
+/// The times that a line can be repeated. A line that was repeated more often is unreadable.
+const REPETITIONS_MAX: u32 = 10_000;
 /// The delivery agents and the other programs whose lines are read are recognized by the `/` in their names, such as `postfix/smtp`.
 const PROGRAM_SEPARATOR: char = '/';
 
@@ -36,9 +37,7 @@ const PROGRAM_SEPARATOR: char = '/';
 pub struct PostfixLog {
     zone: TimeZone,
     messages: MessageTable,
-    /// The last time that was read, as it is written, and the lines of it, each with its number.
-    moment: String,
-    equal_lines: HashMap<u64, u64>,
+    equal_lines: EqualLines,
 }
 
 /// The contents of lines.
@@ -67,8 +66,7 @@ impl PostfixLog {
     /// A reader that knows nothing. Times without a zone are in this one.
     #[must_use]
     pub fn new(zone: TimeZone) -> Self {
-        let (messages, moment, equal_lines) = Default::default();
-        Self { zone, messages, moment, equal_lines }
+        Self { zone, messages: MessageTable::default(), equal_lines: EqualLines::default() }
     }
 
     /// A reader that knows nothing. Times without a zone are in UTC.
@@ -86,8 +84,7 @@ impl PostfixLog {
     /// The knowledge about the lines so far, so that another reader can continue.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
-        let lines: Vec<(&u64, &u64)> = self.equal_lines.iter().collect();
-        json!({"messages": self.messages.save(), "moment": self.moment, "lines": lines}).to_string().into_bytes()
+        json!({"messages": self.messages.save(), "moments": self.equal_lines.save()}).to_string().into_bytes()
     }
 
     /// Continues with what was saved. What cannot be read is left out.
@@ -95,9 +92,7 @@ impl PostfixLog {
     pub fn load(mut self, saved: &[u8]) -> Self {
         let saved: Value = serde_json::from_slice(saved).unwrap_or_default();
         self.messages = saved.get("messages").map(MessageTable::load).unwrap_or_default();
-        saved.get("moment").and_then(Value::as_str).unwrap_or_default().clone_into(&mut self.moment);
-        let lines = saved.get("lines").and_then(Value::as_array);
-        self.equal_lines = lines.into_iter().flatten().filter_map(|line| Some((line.get(0)?.as_u64()?, line.get(1)?.as_u64()?))).collect();
+        self.equal_lines = saved.get("moments").map(EqualLines::load).unwrap_or_default();
         self
     }
 
@@ -125,45 +120,30 @@ impl PostfixLog {
             return found.report_unreadable("the line is too long");
         }
         let Some(line) = SyslogLine::parse(text) else { return found.report_unreadable("the line is not one of syslog") };
-        let number = self.number_of(line.stamp, text);
         if !line.program.contains(PROGRAM_SEPARATOR) {
             found.ignored += 1;
             return;
         }
-        match line::parse(line.program, line.message) {
-            Ok(Some((queue_id, event))) => match self.item(&line, queue_id, &event, now, found) {
-                Some(mut item) => {
-                    item.insert("line".to_owned(), text.into());
-                    item.insert("number".to_owned(), number.into());
-                    found.items.push(Value::Object(item));
+        let (repetitions, message) = repeated(line.message);
+        if repetitions > REPETITIONS_MAX {
+            return found.report_unreadable("the line is repeated too often");
+        }
+        match line::parse(line.program, message) {
+            Ok(Some((queue_id, event))) => {
+                for _ in 0..repetitions {
+                    let number = self.equal_lines.number(line.stamp, text);
+                    match self.item(&line, queue_id, &event, now, found) {
+                        Some(mut item) => {
+                            item.insert("line".to_owned(), text.into());
+                            item.insert("number".to_owned(), number.into());
+                            found.items.push(Value::Object(item));
+                        }
+                        None => found.ignored += 1,
+                    }
                 }
-                None => found.ignored += 1,
-            },
+            }
             Ok(None) => found.ignored += 1,
             Err(problem) => found.report_unreadable(problem),
-        }
-    }
-
-    /// The number of equal lines of the same moment before this one.
-    fn number_of(&mut self, stamp: &str, text: &str) -> u64 {
-        if self.moment != stamp {
-            stamp.clone_into(&mut self.moment);
-            self.equal_lines.clear();
-        }
-        // The hash must be the same in the next process.
-        let hash = foldhash::fast::FixedState::default().hash_one(StableText(text.as_bytes()));
-        let is_full = self.equal_lines.len() >= EQUAL_LINES_MAX;
-        match self.equal_lines.get_mut(&hash) {
-            Some(count) => {
-                *count += 1;
-                *count
-            }
-            None => {
-                if !is_full {
-                    self.equal_lines.insert(hash, 0);
-                }
-                0
-            }
         }
     }
 
@@ -252,13 +232,13 @@ impl PostfixLog {
     }
 }
 
-/// A text whose hash does not depend on the process.
-struct StableText<'t>(&'t [u8]);
-
-impl Hash for StableText<'_> {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        state.write(self.0);
-    }
+/// How often a message stands for itself: rsyslog writes `message repeated N times: [ MESSAGE]` for equal ones (`$RepeatedMsgReduction on`).
+fn repeated(message: &str) -> (u32, &str) {
+    let unfolded = || {
+        let (times, message) = message.strip_prefix("message repeated ")?.split_once(" times: [")?;
+        Some((times.parse().ok()?, message.trim_start().strip_suffix(']')?))
+    };
+    unfolded().unwrap_or((1, message))
 }
 
 fn put(item: &mut Map<String, Value>, name: &str, value: &str) {
