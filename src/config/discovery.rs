@@ -98,7 +98,8 @@ impl Discovery {
         let mut next = Self { listing_problem: None, ..self.clone() };
         match files.paths() {
             Ok(paths) => {
-                next.lists.retain(|source, _| source.file().is_none_or(|path| paths.binary_search(path).is_ok()));
+                let is_listed = |path: &PathBuf| paths.binary_search(path).is_ok() || files.is_in_missing_directory(path);
+                next.lists.retain(|source, _| source.file().is_none_or(is_listed));
                 for path in paths {
                     next.lists.entry(ListSource::File(path.clone())).or_default().read_file(files, &path);
                 }
@@ -133,7 +134,8 @@ impl Discovery {
                 self.listing_problem = None;
                 self.lists.retain(|source, known| {
                     let Some(path) = source.file() else { return true };
-                    let is_missing = paths.binary_search(path).is_err();
+                    // A file whose directory is missing was probably not deleted. It is a problem when it is read.
+                    let is_missing = paths.binary_search(path).is_err() && !files.is_in_missing_directory(path);
                     let is_deleted = is_missing && known.is_missing;
                     known.is_missing = is_missing;
                     changed |= is_deleted && !known.accepted.is_empty();

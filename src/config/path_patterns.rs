@@ -67,7 +67,13 @@ impl PathPatterns {
         self.patterns.is_empty()
     }
 
-    /// Returns the files that exist now, sorted.
+    /// Returns `true` if the file is in a directory that does not exist now: it may be on a volume that is not mounted.
+    pub(super) fn is_in_missing_directory(&self, file: &Path) -> bool {
+        let of_file = |pattern: &&PathPattern| file.parent() == Some(&pattern.directory);
+        self.patterns.iter().find(of_file).is_some_and(|pattern| !pattern.directory.exists() && !pattern.directory.as_os_str().is_empty())
+    }
+
+    /// Returns the files that exist now, sorted: also those that cannot be read, such as links to nothing.
     ///
     /// # Errors
     /// A directory cannot be read, or there are too many files.
@@ -89,7 +95,8 @@ impl PathPatterns {
                 }
                 // Without `./`, so that messages show `a.yaml` if the file has `a.yaml`.
                 let path = pattern.directory.join(name);
-                if path.is_file() {
+                // A named pipe, a socket or a device is not a file of this list, nor is a link to one.
+                if std::fs::metadata(&path).map_or(true, |metadata| metadata.is_file() || metadata.is_dir()) {
                     found.push(path);
                 }
             }

@@ -49,6 +49,11 @@ impl TargetsFiles {
         self.patterns.is_empty()
     }
 
+    /// Returns `true` if the file is in a directory that does not exist now.
+    pub(super) fn is_in_missing_directory(&self, file: &Path) -> bool {
+        self.patterns.is_in_missing_directory(file)
+    }
+
     /// Returns the files that exist now, sorted.
     ///
     /// # Errors

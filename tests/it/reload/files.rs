@@ -57,3 +57,43 @@ async fn a_kubernetes_volume_is_updated_and_an_invalid_file_does_not_prevent_the
     world.until("/targets.json", |page| page.contains("\"new\"") && !page.contains("\"old\"")).await;
     world.end(vec![kumomta]).await;
 }
+
+/// A volume that is not mounted, or a link to nothing, is not the deletion of a file.
+#[tokio::test(flavor = "multi_thread")]
+async fn targets_whose_file_cannot_be_reached_are_kept() {
+    let kumomta = start_server(System::Kumomta).await;
+    let world = World::start(&format!("targets_files: [FOLDER/volume/*.yaml]\n{LISTEN}"), true).await;
+    let (volume, file) = (world.at("volume"), world.at("volume/t.yaml"));
+    std::fs::create_dir_all(volume.join("..v1")).unwrap();
+    std::fs::write(volume.join("..v1/t.yaml"), target("kept", &kumomta, "")).unwrap();
+    let link = || std::os::unix::fs::symlink("..v1/t.yaml", &file).unwrap();
+    link();
+    world.until("/targets.json", |page| page.contains("\"kept\"")).await;
+    let is_failing = async |what: &str, is_failing: bool| {
+        let failing = f64::from(u8::from(is_failing));
+        world.until("/metrics", |page| value(page, "postmeter_targets_files_failing{") == Some(failing)).await;
+        assert_eq!(world.names().await, ["kept"], "{what}");
+    };
+    let moved = world.at("moved");
+    std::fs::rename(&volume, &moved).unwrap();
+    is_failing("the directory is missing", true).await;
+    assert_eq!(world.reload().await.0, 200);
+    is_failing("the directory is missing at a reload", true).await;
+    std::fs::rename(&moved, &volume).unwrap();
+    is_failing("the directory is there again", false).await;
+    for (what, replace) in [
+        ("a link to nothing", (|file| std::os::unix::fs::symlink("none", file)) as fn(&std::path::Path) -> std::io::Result<()>),
+        ("a link to itself", |file| std::os::unix::fs::symlink("t.yaml", file)),
+        ("a directory", |file| std::fs::create_dir(file)),
+    ] {
+        std::fs::remove_file(&file).unwrap();
+        replace(&file).unwrap();
+        is_failing(what, true).await;
+        if file.is_dir() { std::fs::remove_dir(&file) } else { std::fs::remove_file(&file) }.unwrap();
+        link();
+        is_failing(what, false).await;
+    }
+    std::fs::remove_file(&file).unwrap();
+    world.until("/targets.json", |page| !page.contains("\"kept\"")).await;
+    world.end(vec![kumomta]).await;
+}
