@@ -5,6 +5,7 @@ use super::cli::RunArgs;
 use super::reload::ConfigFile;
 use super::service::Service;
 use crate::config::{LogLevel, Otlp, Prometheus};
+use crate::poll::Limits;
 use crate::telemetry::SelfTelemetry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -31,6 +32,13 @@ pub(super) async fn run(args: RunArgs, log_level: Option<LogLevel>) -> Result<()
     let mut service = Service::start(config, telemetry, "export.prometheus.listen").await?;
     if let Some(shard) = shard.filter(|_| service.targets.now().is_empty()) {
         warn!(%shard, "the shard contains no targets, so nothing is polled");
+    }
+    if let Some(requests) = Limits::default().too_few_requests_for(service.targets.now().len()) {
+        warn!(
+            requests,
+            "the limit of open files allows fewer requests at a time than there are targets, so that targets that do not respond delay others \
+             after a start; raise it, for example by LimitNOFILE of systemd"
+        );
     }
     let health = service.health_address.map(|address| format!("http://{address}/-/healthy"));
     let receive = service.receive_address.map(|address| format!("{receive_scheme}://{address}/v1/deliveries/TARGET"));

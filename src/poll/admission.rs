@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Concurrent requests to targets whose last poll succeeded, however many open files are allowed.
-const RESPONDING_REQUESTS_MAX: usize = 4096;
+pub(super) const RESPONDING_REQUESTS_MAX: usize = 4096;
 /// Concurrent requests to targets whose last poll failed.
 const FAILING_REQUESTS_MAX: usize = 512;
 /// Open files that are reserved for everything else: clients of the pull endpoint, receivers, files. At most half of the limit.

@@ -1,6 +1,6 @@
 //! Limits that all targets of a process share: slots for requests, memory for responses, memory for readings.
 
-use super::admission::{Admission, Admitted, Lane, LaneUsage};
+use super::admission::{Admission, Admitted, Lane, LaneUsage, RESPONDING_REQUESTS_MAX};
 use super::body_memory::BodyBudgets;
 use super::open_files::open_files_max;
 use crate::model::MemoryBudget;
@@ -45,6 +45,13 @@ impl Limits {
         Self { admission, bodies: BodyBudgets::default(), readings: MemoryBudget::new(READINGS_BYTES_MAX) }
     }
 
+    /// Returns the number of requests that can be sent at a time, if the limit of open files makes it smaller than this number of targets.
+    #[must_use]
+    pub fn too_few_requests_for(&self, targets: usize) -> Option<usize> {
+        let requests_max = self.admission.usage(Lane::Responding).requests_max;
+        (requests_max < targets.min(RESPONDING_REQUESTS_MAX)).then_some(requests_max)
+    }
+
     /// Changes the memory limit of readings.
     #[must_use]
     pub fn with_readings_bytes_max(self, bytes_max: usize) -> Self {
@@ -65,5 +72,19 @@ impl Limits {
     /// Waits for a slot for a request outside of a poll.
     pub(super) async fn admit_request(&self, failing: bool) -> Admitted {
         self.admission.admit(Lane::of(failing), 1).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_open_files_are_too_few_for_many_targets() {
+        for (open_files, targets, expected) in
+            [(64, 16, None), (64, 17, Some(16)), (1024, 256, None), (1024, 257, Some(256)), (1_048_576, 10_000, None)]
+        {
+            assert_eq!(Limits::for_open_files(open_files).too_few_requests_for(targets), expected, "{open_files}, {targets}");
+        }
     }
 }
