@@ -3,7 +3,7 @@
 use super::AppError;
 use super::cli::{HealthcheckArgs, config_variable};
 use crate::config;
-use crate::net::{install_crypto_provider, root_cause};
+use crate::net::{install_crypto_provider, masked_url, root_cause};
 use reqwest::{Client, StatusCode, redirect};
 use rustls::AlertDescription;
 use std::error::Error;
@@ -30,7 +30,7 @@ const CONFIG_DEFAULT: &str = "postmeter.yaml";
 
 pub(super) async fn healthcheck(args: HealthcheckArgs) -> Result<(), AppError> {
     let url = args.url.clone().map_or_else(|| configured_url(&args), Ok)?;
-    let failure = |reason: String| AppError::Other(format!("{url}: {reason}"));
+    let failure = |reason: String| AppError::Other(format!("{}: {reason}", masked_url(&url)));
     let mut result = request_status(&url).await;
     for _ in 1..ATTEMPTS_MAX {
         if !result.as_ref().is_err_and(was_canceled) {

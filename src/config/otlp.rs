@@ -3,9 +3,10 @@
 use super::decode::{Decoder, find_choice};
 use super::map::{Item, Location, Map};
 use super::otel::{self, Signal, from_variable};
-use super::request::{headers, http_url, redact_query};
+use super::request::{headers, http_url};
 use super::schema::OTLP;
 use super::{Queue, Secret, Tls, tls};
+use crate::net::masked_url;
 use std::time::Duration;
 
 /// The default of `interval`, as OpenTelemetry specifies it.
@@ -149,10 +150,10 @@ impl Otlp {
         }
     }
 
-    /// Returns the endpoint for logs and messages, without its query, which may contain a secret.
+    /// Returns the endpoint for logs and messages, without secrets.
     #[must_use]
     pub fn receiver(&self) -> String {
-        redact_query(&self.endpoint)
+        masked_url(&self.endpoint)
     }
 
     /// Returns the endpoint of delivery records for logs and messages. `None` if it cannot be derived from the endpoint of metrics.
@@ -160,7 +161,7 @@ impl Otlp {
     pub fn logs_receiver(&self) -> Option<String> {
         match self.protocol {
             Protocol::Grpc => Some(self.receiver()),
-            Protocol::HttpProtobuf => self.logs_endpoint().map(|endpoint| redact_query(&endpoint)),
+            Protocol::HttpProtobuf => self.logs_endpoint().map(|endpoint| masked_url(&endpoint)),
         }
     }
 
@@ -280,6 +281,7 @@ fn check_scheme(text: &str, insecure: Option<bool>) -> Result<(), String> {
     if text.contains("://") || insecure.is_some() {
         return Ok(());
     }
+    let text = masked_url(text);
     Err(format!("has no scheme; write http://{text} for a connection without TLS, or https://{text}"))
 }
 

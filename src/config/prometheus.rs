@@ -8,6 +8,7 @@ use super::otel::from_variable;
 use super::schema::PROMETHEUS;
 use super::server_tls::ServerTls;
 use crate::model::TranslationStrategy;
+use crate::net::masked_url;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -219,7 +220,7 @@ pub(super) fn check_listen(text: &str) -> Result<(), String> {
     let is_port = text.parse::<u16>().is_ok();
     let address = text.split_once("://").map_or(text, |(_, address)| address);
     if let (address, true) = address.split_once('/').map_or((address, address != text), |(address, _)| (address, true)) {
-        return Err(format!("{text} is a URL; write only its host and port: {address}"));
+        return Err(format!("{} is a URL; write only its host and port: {}", masked_url(text), masked_url(address)));
     }
     let (host, port) = if is_port { Some(("", text)) } else { text.rsplit_once(':') }
         .ok_or_else(|| format!("{text} has no port; write it as localhost:9464"))?;

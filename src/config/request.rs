@@ -32,14 +32,6 @@ pub(super) fn http_url(text: &str, userinfo_hint: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Removes the query of a URL, which may contain a secret.
-pub(super) fn redact_query(url: &str) -> String {
-    match url.split_once('?') {
-        Some((base, _)) => format!("{base}?***"),
-        None => url.to_owned(),
-    }
-}
-
 /// Decodes the headers of a target or an exporter.
 pub(super) fn headers(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Vec<(String, Secret)> {
     let mut headers = Vec::new();

@@ -51,7 +51,7 @@ impl HttpClient {
         Ok(Self {
             http,
             url,
-            masked_base: masked_url(&target.url).trim_end_matches('/').to_owned(),
+            masked_base: masked_url(target.url.as_str()).trim_end_matches('/').to_owned(),
             proxy,
             headers,
             may_reuse_connection: AtomicBool::default(),

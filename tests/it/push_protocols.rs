@@ -125,13 +125,14 @@ async fn http_protobuf_with_and_without_gzip() {
         let inbox = Inbox::default();
         let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = Router::new().route("/v1/metrics", post(receive_http)).with_state(inbox.clone());
+        let router = Router::new().route("/otlp/aB3dE6fG9hJ2/v1/metrics", post(receive_http)).with_state(inbox.clone());
         let receiver = tokio::spawn(async move { axum::serve(listener, router).await });
-        let (server, service) =
-            start(&format!("endpoint: \"http://{address}/v1/metrics?key=hidden\", protocol: http/protobuf, compression: {compression}"))
-                .await;
+        let (server, service) = start(&format!(
+            "endpoint: \"http://{address}/otlp/aB3dE6fG9hJ2/v1/metrics?key=hidden\", protocol: http/protobuf, compression: {compression}"
+        ))
+        .await;
         inbox.has_mail_up("s3cret").await;
-        assert_eq!(service.push_status().unwrap().endpoint, format!("http://{address}/v1/metrics?***"));
+        assert_eq!(service.push_status().unwrap().endpoint, format!("http://{address}/otlp/***/v1/metrics?key=***"));
         service.stop().await;
         server.shutdown().await;
         receiver.abort();

@@ -50,7 +50,7 @@ pub fn effective_yaml<T: Borrow<Target>>(config: &Config, targets: impl IntoIter
 
 fn targets_http_section(list: &TargetsHttp) -> Written {
     let mut section = Section::new(TARGETS_HTTP);
-    section.set("url", text(&masked_url(&list.url)));
+    section.set("url", text(&masked_url(list.url.as_str())));
     section.set("interval", duration(list.interval));
     section.set("timeout", duration(list.timeout));
     target::set_credentials(&mut section, &list.credentials);

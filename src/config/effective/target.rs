@@ -14,7 +14,7 @@ pub(super) fn section(target: &Target) -> Written {
     let mut section = Section::new(TARGET);
     section.set("name", text(&target.name));
     section.set("system", text(target.source.name));
-    section.set_some("url", target.is_polled().then(|| text(&masked_url(&target.url))));
+    section.set_some("url", target.is_polled().then(|| text(&masked_url(target.url.as_str()))));
     set_credentials(&mut section, &target.credentials);
     section.set("parts", parts(target));
     section.set_some("format", format(target).map(text));
@@ -35,7 +35,7 @@ pub(super) fn section(target: &Target) -> Written {
 
 /// A URL as text. One that cannot be parsed is masked as a whole.
 pub(super) fn url(url: &str) -> Written {
-    Url::parse(url).map_or_else(|_| mask(), |url| text(&masked_url(&url)))
+    Url::parse(url).map_or_else(|_| mask(), |url| text(&masked_url(url.as_str())))
 }
 
 pub(super) fn set_credentials(section: &mut Section, credentials: &Credentials) {

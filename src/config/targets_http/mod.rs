@@ -13,10 +13,11 @@ use super::credentials;
 use super::decode::Decoder;
 use super::load::{decode_maps, is_within_limit};
 use super::map::{Item, Location};
-use super::request::{headers, http_url, redact_query};
+use super::request::{headers, http_url};
 use super::schema::TARGETS_HTTP;
 use super::target_list::TargetListContext;
 use super::{Credentials, Problem, Problems, Secret, Target, Tls};
+use crate::net::masked_url;
 use crate::source::Credential;
 use group::{TargetGroup, TargetMap};
 use reqwest::Url;
@@ -53,7 +54,7 @@ pub struct TargetsHttp {
     context: Arc<TargetListContext>,
 }
 
-/// Prints the URL only, without its query.
+/// Prints the URL only, without secrets.
 impl fmt::Debug for TargetsHttp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("TargetsHttp").field(&self.name()).finish()
@@ -88,10 +89,10 @@ impl TargetsHttp {
         Some(list)
     }
 
-    /// The URL without its query, which may contain a secret. It is the file of the list's targets and problems.
+    /// The URL without secrets. It is the file of the list's targets and problems.
     #[must_use]
     pub fn name(&self) -> String {
-        redact_query(self.url.as_str())
+        masked_url(self.url.as_str())
     }
 
     /// Reads the credentials and returns the value of the header `Authorization`. `None` if no credentials are configured.

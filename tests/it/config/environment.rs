@@ -1,7 +1,7 @@
 //! OTEL_* variables, which supply keys that are absent from the file.
 
 use super::{MAIL, environment, good, warnings};
-use postmeter::config::{Compression, Config, HistogramForm, LogLevel, Protocol, Temporality};
+use postmeter::config::{self, Compression, Config, Environment, HistogramForm, LogLevel, Protocol, Temporality};
 use std::time::Duration;
 
 #[track_caller]
@@ -78,6 +78,31 @@ fn an_endpoint_follows_the_specification() {
         "http://c:4317",
     );
     check_endpoint("endpoint: 'https://c:4317'", &[("OTEL_EXPORTER_OTLP_INSECURE", "true")], "https://c:4317");
+}
+
+#[test]
+fn an_endpoint_is_displayed_without_secrets() {
+    const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    const HTTP: (&str, &str) = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
+    for (endpoint, metrics, logs) in [
+        (
+            "http://c:4318/receiver/v1/otlp/ZaVnC4dhaV0abcDEF123456789==",
+            "http://c:4318/receiver/v1/otlp/***/v1/metrics",
+            "http://c:4318/receiver/v1/otlp/***/v1/logs",
+        ),
+        ("https://c/api/otlp?token=s3cret", "https://c/api/otlp/v1/metrics?token=***", "https://c/api/otlp/v1/logs?token=***"),
+    ] {
+        let otlp = good(&format!("{MAIL}export: {{otlp: {{}}}}\n"), &[HTTP, (ENDPOINT, endpoint)]).export.otlp.unwrap();
+        assert_eq!((otlp.receiver().as_str(), otlp.logs_receiver().as_deref()), (metrics, Some(logs)));
+    }
+    let problem = config::parse(
+        &format!("{MAIL}export: {{otlp: {{endpoint: 'c/ZaVnC4dhaV0abcDEF123456789/v1?k=s3cret'}}}}\n"),
+        "postmeter.yaml",
+        &Environment::default(),
+    )
+    .unwrap_err()
+    .to_string();
+    assert!(problem.contains("write http://c/***/v1?k=*** for a connection without TLS"), "{problem}");
 }
 
 #[test]

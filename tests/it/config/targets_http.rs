@@ -30,7 +30,7 @@ fn problems(list: &str) -> Vec<String> {
     let mut discovery = Discovery::read(&config);
     assert!(!discovery.receive(&config, Ok(list.to_owned())));
     let problems = discovery.problems().unwrap().to_string();
-    let name = "https://sd.example.com/jobs/mail/targets?***: ";
+    let name = "https://sd.example.com/jobs/mail/targets?collector_id=***: ";
     problems.lines().map(|line| line.strip_prefix(name).unwrap_or_else(|| panic!("{line}")).to_owned()).collect()
 }
 
@@ -77,7 +77,7 @@ fn labels_are_keys_of_targets_and_other_labels_are_attributes_of_the_resource() 
         mx2.delivery_log.is_some() && mx2.credentials.password.is_none() && mx2.min_interval.as_secs() == 60 && mx2.timeout.as_secs() == 7
     );
     assert_eq!(third.headers[0].1.read().unwrap(), "Bearer s3cret");
-    assert_eq!(mx1.origin.to_string(), "https://sd.example.com/jobs/mail/targets?***");
+    assert_eq!(mx1.origin.to_string(), "https://sd.example.com/jobs/mail/targets?collector_id=***");
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn a_reload_whose_defaults_the_list_contradicts_is_rejected() {
     assert_eq!(next.targets(&[]).map(|target| target.timeout.as_secs()).collect::<Vec<_>>(), [3]);
     let clash = config_with(&text("targets: [{name: a-80, system: kumomta, url: 'http://a.example.com'}]\n"), &Environment::default());
     let refused = discovery.reread(&clash).unwrap_err().to_string();
-    assert_eq!(refused, "https://sd.example.com/jobs/mail/targets?***: a-80 is also the name of a target in main.yaml:2");
+    assert_eq!(refused, "https://sd.example.com/jobs/mail/targets?collector_id=***: a-80 is also the name of a target in main.yaml:2");
 }
 
 #[test]

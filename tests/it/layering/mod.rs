@@ -66,7 +66,6 @@ const OWNERS: &[(&str, &[&str])] = &[
         "reqwest",
         &[
             "net/tls.rs",
-            "net/masked_url.rs",
             "poll/",
             "export/otlp/exporter.rs",
             "export/otlp/connection.rs",

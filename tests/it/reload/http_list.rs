@@ -130,7 +130,8 @@ async fn a_problem_is_logged_once_and_without_secrets() {
     let server = list_server("[]").await;
     server.respond_with(Some((500, String::new())));
     let folder = tempfile::tempdir().unwrap();
-    let config = format!("{LISTEN}targets_http: {{url: \"{}/list?key=hunter2\", interval: 1s, token: s3cret}}\n", server.url());
+    let config =
+        format!("{LISTEN}targets_http: {{url: \"{}/list/aB3dE6fG9hJ2/mail?key=hunter2\", interval: 1s, token: s3cret}}\n", server.url());
     let mut program = Program::spawn_with(folder.path(), &config, &[]);
     program.base_url().await;
     wait_until(|| server.requests() >= 3, SOON, "three requests").await;
@@ -143,10 +144,10 @@ async fn a_problem_is_logged_once_and_without_secrets() {
     let log = program.end();
     let failures: Vec<&String> = log.iter().filter(|line| line.contains("targets_http failed")).collect();
     assert_eq!(failures.len(), 2, "{log:#?}");
-    let name = format!("targets_http failed, the last list stays in use: {}/list?***: ", server.url());
+    let name = format!("targets_http failed, the last list stays in use: {}/list/***/mail?key=***: ", server.url());
     assert!(failures[0].contains(&name) && failures[0].contains("responded with 500"), "{failures:#?}");
     assert!(failures[1].contains("[0] mx1.example.com:80: __postmeter_system: unknown mail system \"kumota\""), "{failures:#?}");
-    assert!(log.iter().all(|line| !line.contains("hunter2") && !line.contains("s3cret")), "{log:#?}");
+    assert!(log.iter().all(|line| !line.contains("hunter2") && !line.contains("aB3dE6fG9hJ2") && !line.contains("s3cret")), "{log:#?}");
     server.shutdown().await;
 }
 
@@ -163,7 +164,7 @@ async fn check_and_scrape_read_the_list() {
         tokio::task::spawn_blocking(move || program.output().unwrap())
     };
     let checked = run("check", &[]).await.unwrap();
-    let url = format!("{}/targets?***", server.url());
+    let url = format!("{}/targets?collector_id=***", server.url());
     assert!(stdout(&checked).contains(&format!("more targets come from the list at {url}; --connect requests it\n")), "{checked:?}");
     assert_eq!((checked.status.code(), server.requests()), (Some(0), 0));
     let connected = run("check", &["--connect"]).await.unwrap();
