@@ -145,8 +145,9 @@ impl DeliveryLogs {
         if errors.is_empty() {
             self.open_problem.end();
         } else if self.open_problem.start(()) {
+            let note = self.open_problem.note();
             for error in errors {
-                error!("cannot read the delivery log, trying again: {error}");
+                error!("cannot read the delivery log, trying again: {error}{note}");
             }
         }
     }

@@ -136,7 +136,8 @@ impl Feed {
 
     fn log_write_problem(&mut self, error: &str) {
         if self.write_problem.start(()) {
-            error!(target = self.shared.target.name(), "delivery log paused, the read position cannot be saved: {error}");
+            let note = self.write_problem.note();
+            error!(target = self.shared.target.name(), "delivery log paused, the read position cannot be saved: {error}{note}");
         }
     }
 }

@@ -45,7 +45,7 @@ pub struct Follower {
     /// The first pause is the interval itself, so a single failure delays nothing.
     pub(super) backoff: Backoff,
     /// The error of the last poll.
-    poll_problem: ProblemLog,
+    poll_problem: ProblemLog<(&'static str, String)>,
     /// Some seconds cannot be read completely.
     pub(super) incomplete: ProblemLog<()>,
     /// Unfounded overflow marks of the server are ignored.
@@ -131,8 +131,9 @@ impl Follower {
             }
             return None;
         };
-        if self.poll_problem.start(error.error_type()) {
-            warn!(target, part, error.type = error.error_type(), "poll failed: {error}");
+        if self.poll_problem.start((error.error_type(), error.cause())) {
+            let note = self.poll_problem.note();
+            warn!(target, part, error.type = error.error_type(), "poll failed: {error}{note}");
         }
         self.shared.deliveries.failed(part, error.error_type());
         self.target.note_log_failure(part, &error);

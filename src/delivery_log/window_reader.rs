@@ -94,8 +94,8 @@ impl Follower {
     pub(super) fn report_incomplete(&mut self, window: &SearchWindow) {
         self.shared.deliveries.failed(self.reader.part(), "too_large");
         if self.incomplete.start(()) {
-            let (target, part, second) = (self.target.name(), self.reader.part(), window.page_start);
-            warn!(target, part, second, "the server omits records from its response even for a single second: they cannot be read");
+            let (target, part, second, note) = (self.target.name(), self.reader.part(), window.page_start, self.incomplete.note());
+            warn!(target, part, second, "the server omits records from its response even for a single second: they cannot be read{note}");
         }
     }
 

@@ -1,42 +1,75 @@
-//! Log a condition once: when it starts or changes, and once when it ends.
+//! Log a condition once: when it starts or changes, and once when it ends. Conditions that start and end often are logged less often.
 
+use super::line_limit::LineLimit;
 use std::collections::HashSet;
 use std::hash::Hash;
+use std::time::Instant;
 
-/// The problem that was logged last. The caller logs when [`start`](Self::start) or [`end`](Self::end) reports a change.
+/// A problem and its log lines. The caller logs when [`start`](Self::start) or [`end`](Self::end) reports a change.
 #[derive(Clone, Debug)]
 pub(crate) struct ProblemLog<P = &'static str> {
     current: Option<Occurrences<P>>,
+    limit: LineLimit,
 }
 
 #[derive(Clone, Debug)]
 struct Occurrences<P> {
     problem: P,
     count: u64,
+    is_logged: bool,
+    /// A line was logged since there was no problem, about this one or one that preceded it.
+    is_begun: bool,
 }
 
 impl<P> Default for ProblemLog<P> {
     fn default() -> Self {
-        Self { current: None }
+        Self::new()
+    }
+}
+
+impl<P> ProblemLog<P> {
+    /// No problem has occurred.
+    pub(crate) const fn new() -> Self {
+        Self { current: None, limit: LineLimit::new() }
     }
 }
 
 impl<P: PartialEq> ProblemLog<P> {
-    /// Records an occurrence. Returns true if the problem is new or differs from the previous one, and has to be logged.
+    /// Records an occurrence. Returns true if it has to be logged: the problem is new or differs from the previous one, or the limit of
+    /// lines was reached when it started. [`Self::note`] is to be appended to the line.
     pub(crate) fn start(&mut self, problem: P) -> bool {
-        let before = self.current.take().filter(|current| current.problem == problem).map_or(0, |current| current.count);
-        self.current = Some(Occurrences { problem, count: before.saturating_add(1) });
-        before == 0
+        self.start_at(problem, Instant::now())
     }
 
-    /// Ends the problem. Returns how many times in a row it occurred, or `None` if there was none.
+    /// Records an occurrence at this time.
+    pub(crate) fn start_at(&mut self, problem: P, now: Instant) -> bool {
+        let before = self.current.take();
+        let was_begun = before.as_ref().is_some_and(|before| before.is_begun);
+        let (count, was_logged) = before.filter(|before| before.problem == problem).map_or((0, false), |same| (same.count, same.is_logged));
+        let is_to_log = !was_logged && self.limit.admit(now);
+        let (is_logged, is_begun) = (was_logged || is_to_log, was_begun || is_to_log);
+        self.current = Some(Occurrences { problem, count: count.saturating_add(1), is_logged, is_begun });
+        is_to_log
+    }
+
+    /// Text to append to the line that [`Self::start`] requires: that further lines are limited, or nothing.
+    pub(crate) const fn note(&self) -> &'static str {
+        self.limit.note()
+    }
+
+    /// Ends the problem. Returns how many times in a row it occurred; `None` if there was no problem, or its start was not logged.
     pub(crate) fn end(&mut self) -> Option<u64> {
-        self.current.take().map(|current| current.count)
+        self.current.take().filter(|current| current.is_begun).map(|current| current.count)
     }
 
     /// Returns true between the start of a problem and its end.
     pub(crate) const fn is_ongoing(&self) -> bool {
         self.current.is_some()
+    }
+
+    /// Returns true if this problem has started and not ended.
+    pub(crate) fn is_current(&self, problem: &P) -> bool {
+        self.current.as_ref().is_some_and(|current| current.problem == *problem)
     }
 }
 
@@ -61,6 +94,7 @@ impl<T: Clone + Eq + Hash> LoggedSet<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::line_limit::{LINE_INTERVAL, LINES_MAX};
     use super::*;
 
     #[test]
@@ -75,6 +109,22 @@ mod tests {
         assert!(problems.start("busy"), "it is new after it has ended");
         assert!(!problems.start("busy"));
         assert_eq!((problems.end(), problems.end()), (Some(2), None));
+    }
+
+    #[test]
+    fn a_problem_that_starts_and_ends_again_and_again_is_logged_less_often() {
+        let (mut problems, now) = (ProblemLog::default(), Instant::now());
+        let flap = |problems: &mut ProblemLog, at| (problems.start_at("busy", at), problems.end().is_some());
+        let lines: Vec<_> = (0..100).map(|_| flap(&mut problems, now)).collect();
+        assert_eq!(lines.iter().filter(|lines| **lines == (true, true)).count(), LINES_MAX as usize);
+        assert!(lines[LINES_MAX as usize..].iter().all(|lines| *lines == (false, false)), "an end is logged only after its start");
+        // A problem whose start could not be logged is logged later, if it lasts.
+        assert_eq!([now, now, now + LINE_INTERVAL].map(|at| problems.start_at("busy", at)), [false, false, true]);
+        assert_eq!(problems.end(), Some(3));
+        // Two problems in turn, and an end that belongs to a line before the limit was reached.
+        let mut problems = ProblemLog::default();
+        let logged = (0..100).filter(|n| problems.start_at(n % 2, now)).count();
+        assert_eq!((logged, problems.end()), (LINES_MAX as usize, Some(1)));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The innermost cause of an error.
+//! The causes of errors.
 
 use std::error::Error;
 
@@ -9,4 +9,9 @@ pub(crate) fn root_cause(error: &dyn Error) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+/// The text of a cause without its digits: times, durations and ports differ each time although the cause is the same.
+pub(crate) fn stable_cause(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_digit()).collect()
 }

@@ -1,7 +1,7 @@
 //! Errors of a poll: one variant for each case that an operator handles differently.
 
 use crate::config::show_bytes;
-use crate::net::Redactor;
+use crate::net::{Redactor, stable_cause};
 use crate::source::ReadError;
 use std::fmt;
 use std::time::Duration;
@@ -77,6 +77,16 @@ impl PollError {
             Self::Malformed(_) => "malformed",
             Self::File(_) => "file",
             Self::Api(_) => "api",
+        }
+    }
+
+    /// What differs between errors of one type that an operator handles differently, such as a refused connection and an unknown name. It is
+    /// the same for each occurrence of a cause.
+    pub(crate) fn cause(&self) -> String {
+        match self {
+            Self::Connect(text) | Self::Tls(text) => stable_cause(text),
+            Self::Status { status, .. } => status.to_string(),
+            _ => String::new(),
         }
     }
 

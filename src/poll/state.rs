@@ -32,10 +32,11 @@ pub(super) struct TargetState {
     pub(super) target_info: Vec<(String, String)>,
     /// The longest wait after which a caller timed out on the current poll. The poll is then counted as a timeout already.
     timed_out_after: Option<Duration>,
-    /// The longest wait of a caller, while polls succeed but take longer than that. This was logged.
+    /// The longest wait of a caller, while polls succeed but take longer than that.
     late_limit: Option<Duration>,
-    /// The last error of each part.
-    part_problems: Vec<(&'static str, ProblemLog)>,
+    lateness: ProblemLog<()>,
+    /// The last error of each part: its type and cause.
+    part_problems: Vec<(&'static str, ProblemLog<(&'static str, String)>)>,
     /// Families with the same name in Prometheus.
     collisions: LoggedSet<NameCollision>,
     pub(super) breaker: CircuitBreaker,
@@ -55,7 +56,7 @@ pub(super) struct TargetState {
 
 impl TargetState {
     pub(super) fn new(target: &config::Target, since: SystemTime, history: History, breaker: CircuitBreaker) -> Self {
-        let (latest, version, target_info, timed_out_after, late_limit, part_problems) = Default::default();
+        let (latest, version, target_info, timed_out_after, late_limit, lateness, part_problems) = Default::default();
         let tally = Tally { is_unpolled: !target.is_polled(), ..Tally::default() };
         let (name, required) = (target.name.clone(), target.source.required().name);
         let reading_age_max = target.min_interval.mul_f64(config::DUE_SHARE);
@@ -71,6 +72,7 @@ impl TargetState {
             target_info,
             timed_out_after,
             late_limit,
+            lateness,
             part_problems,
             collisions: LoggedSet::new(COLLISIONS_LOGGED_MAX),
             breaker,
@@ -95,6 +97,7 @@ impl TargetState {
         self.collisions.clone_from(&before.collisions);
         self.advice.clone_from(&before.advice);
         self.late_limit = before.late_limit;
+        self.lateness.clone_from(&before.lateness);
     }
 
     /// The reading of a target that is not polled: it has no points of its own.
@@ -232,10 +235,10 @@ impl TargetState {
             return;
         }
         if exceeded && self.memory_problem.start(()) {
-            let limit = show_bytes(READINGS_BYTES_MAX);
+            let (limit, note) = (show_bytes(READINGS_BYTES_MAX), self.memory_problem.note());
             warn!(
                 target,
-                limit, "native metrics omitted: readings of all targets have reached the memory limit; exclude families with relay"
+                limit, "native metrics omitted: readings of all targets have reached the memory limit; exclude families with relay{note}"
             );
         } else if !exceeded && self.memory_problem.end().is_some() {
             info!(target, "native metrics are complete again");
@@ -252,8 +255,9 @@ impl TargetState {
             });
             let problem = &mut self.part_problems[at].1;
             match &report.error {
-                Some(error) if problem.start(error.error_type()) => {
-                    warn!(target, part = report.part, error.type = error.error_type(), "poll failed: {error}");
+                Some(error) if problem.start((error.error_type(), error.cause())) => {
+                    let note = problem.note();
+                    warn!(target, part = report.part, error.type = error.error_type(), "poll failed: {error}{note}");
                 }
                 None if problem.end().is_some() => info!(target, part = report.part, "poll succeeded again"),
                 _ => {}
@@ -267,11 +271,11 @@ impl TargetState {
         if snapshot.advice.is_empty() {
             self.advice.end();
         } else if self.advice.start(snapshot.advice.clone()) {
-            let target = self.target.as_str();
+            let (target, note) = (self.target.as_str(), self.advice.note());
             snapshot
                 .advice
                 .iter()
-                .for_each(|advice| warn!(target, advice, "the metrics of the server show that its set-up needs attention"));
+                .for_each(|advice| warn!(target, advice, "the metrics of the server show that its set-up needs attention{note}"));
         }
     }
 
@@ -290,16 +294,21 @@ impl TargetState {
         let (target, part) = (self.target.as_str(), self.required);
         let took = reading.ended.saturating_duration_since(reading.began);
         match (self.late_limit, timed_out_after) {
-            _ if reading.outcome.is_err() => self.late_limit = None,
-            (before, Some(limit)) => {
-                if before.is_none() {
-                    let error = PollError::Late(limit);
-                    warn!(target, part, error.type = error.error_type(), took = ?to_tenths(took), "poll failed: {error}");
+            _ if reading.outcome.is_err() => {
+                self.late_limit = None;
+                self.lateness.end();
+            }
+            (_, Some(limit)) => {
+                if self.lateness.start(()) {
+                    let (error, note) = (PollError::Late(limit), self.lateness.note());
+                    warn!(target, part, error.type = error.error_type(), took = ?to_tenths(took), "poll failed: {error}{note}");
                 }
                 self.late_limit = Some(limit);
             }
             (Some(limit), None) if took < limit => {
-                info!(target, part, "server responds in time again");
+                if self.lateness.end().is_some() {
+                    info!(target, part, "server responds in time again");
+                }
                 self.late_limit = None;
             }
             (_, None) => {}

@@ -98,9 +98,13 @@ impl Intake {
 
     /// Logs that requests are refused, once until it ends.
     pub(super) fn log_refusal(&self, cause: RefusalCause, problem: impl FnOnce() -> String) {
-        if self.refusals.lock().refuse(cause, Instant::now()) {
+        let note = {
+            let mut refusals = self.refusals.lock();
+            refusals.refuse(cause, Instant::now()).then(|| refusals.note())
+        };
+        if let Some(note) = note {
             let target = &self.name;
-            warn!(%target, "delivery records are refused with {}: {}", cause.status(), problem());
+            warn!(%target, "delivery records are refused with {}: {}{note}", cause.status(), problem());
         }
     }
 

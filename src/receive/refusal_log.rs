@@ -1,11 +1,7 @@
 //! Logs when a target's requests begin to be refused, and when they are accepted again.
 
-use std::time::{Duration, Instant};
-
-/// The number of causes whose start is logged in one window, so that a sender that is refused now and then does not fill the log.
-const STARTS_MAX: u32 = 10;
-/// The length of a window.
-const WINDOW: Duration = Duration::from_secs(3600);
+use crate::net::LineLimit;
+use std::time::Instant;
 
 /// The cause of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,26 +47,24 @@ struct Ongoing {
 pub(super) struct RefusalLog {
     /// At most one for each cause.
     ongoing: Vec<Ongoing>,
-    window: Option<Instant>,
-    starts: u32,
+    limit: LineLimit,
 }
 
 impl RefusalLog {
     /// Notes a refused request. Returns `true` if it has to be logged: the cause is new, or was not logged when it began.
     pub(super) fn refuse(&mut self, cause: RefusalCause, now: Instant) -> bool {
-        if self.window.is_none_or(|began| now.saturating_duration_since(began) >= WINDOW) {
-            (self.window, self.starts) = (Some(now), 0);
-        }
         if !self.ongoing.iter().any(|ongoing| ongoing.cause == cause) {
             self.ongoing.push(Ongoing { cause, is_logged: false });
         }
         let Some(ongoing) = self.ongoing.iter_mut().find(|ongoing| ongoing.cause == cause) else { return false };
-        if ongoing.is_logged || self.starts >= STARTS_MAX {
-            return false;
-        }
-        ongoing.is_logged = true;
-        self.starts += 1;
-        true
+        let is_to_log = !ongoing.is_logged && self.limit.admit(now);
+        ongoing.is_logged |= is_to_log;
+        is_to_log
+    }
+
+    /// Text to append to the line that [`Self::refuse`] requires: that further lines are limited, or nothing.
+    pub(super) const fn note(&self) -> &'static str {
+        self.limit.note()
     }
 
     /// Notes that a request has passed the checks of these causes. Returns `true` if the start of one was logged, and its end has to be.
@@ -99,13 +93,8 @@ mod tests {
     #[test]
     fn the_lines_are_limited() {
         let (mut log, now) = (RefusalLog::default(), Instant::now());
-        let mut refuse_and_accept = |at| (log.refuse(NotStored, at), log.accept(&[NotStored]));
-        let logged = (0..50).map(|_| refuse_and_accept(now)).filter(|lines| *lines == (true, true)).count();
-        assert_eq!(logged, STARTS_MAX as usize);
-        assert_eq!(refuse_and_accept(now + WINDOW / 2), (false, false), "an end is logged only after its start");
-        assert_eq!(refuse_and_accept(now + WINDOW), (true, true));
-        // A cause whose start could not be logged is logged later, if it lasts.
-        let mut lasting = RefusalLog { starts: STARTS_MAX, window: Some(now), ..RefusalLog::default() };
-        assert_eq!([now, now + WINDOW, now + WINDOW].map(|at| lasting.refuse(NotStored, at)), [false, true, false]);
+        let lines: Vec<_> = (0..50).map(|_| (log.refuse(NotStored, now), log.accept(&[NotStored]))).collect();
+        assert!(lines.contains(&(true, true)) && lines.ends_with(&[(false, false)]), "an end is logged only after its start: {lines:?}");
+        assert!(!log.note().is_empty(), "the last line has a note");
     }
 }

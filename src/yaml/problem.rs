@@ -3,6 +3,9 @@
 use crate::net::Escaped;
 use std::fmt;
 
+/// The problems of a list that one log line names.
+const SUMMARY_PROBLEMS_MAX: usize = 5;
+
 /// An error or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -30,11 +33,15 @@ impl fmt::Display for Problem {
             }
             f.write_str(": ")?;
         }
-        if !self.path.is_empty() {
-            Escaped::line(&self.path).fmt(f)?;
-            f.write_str(": ")?;
-        }
-        Escaped::line(&self.message).fmt(f)
+        f.write_str(&self.in_file())
+    }
+}
+
+impl Problem {
+    /// The problem without its file.
+    fn in_file(&self) -> String {
+        let message = Escaped::line(&self.message);
+        if self.path.is_empty() { message.to_string() } else { format!("{}: {message}", Escaped::line(&self.path)) }
     }
 }
 
@@ -61,6 +68,24 @@ impl Problems {
     pub fn and(mut self, others: Self) -> Self {
         self.0.extend(others.0);
         self
+    }
+
+    /// The problems on one line: the first ones, with the file only where it differs, and the number of the others.
+    pub(crate) fn summary(&self) -> String {
+        let mut file = None;
+        let named = self.0.iter().take(SUMMARY_PROBLEMS_MAX).map(|problem| {
+            let is_same_file = file.replace(&problem.file) == Some(&problem.file);
+            match (is_same_file, problem.line) {
+                (false, _) => problem.to_string(),
+                (true, None) => problem.in_file(),
+                (true, Some(line)) => format!("line {line}: {}", problem.in_file()),
+            }
+        });
+        let mut summary = named.collect::<Vec<_>>().join("; ");
+        if let more @ 1.. = self.0.len().saturating_sub(SUMMARY_PROBLEMS_MAX) {
+            summary += &format!("; and {more} more");
+        }
+        summary
     }
 
     /// Iterates over the problems.
@@ -98,3 +123,23 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_names_the_file_once_and_counts_what_it_omits() {
+        let problem = |file: &str, line, message: &str| Problem {
+            file: file.to_owned(),
+            line,
+            column: None,
+            path: String::new(),
+            message: message.to_owned(),
+        };
+        let few = [problem("a", Some(2), "x"), problem("a", Some(7), "y"), problem("a", None, "z"), problem("b", Some(1), "w")];
+        assert_eq!(Problems(few.to_vec()).summary(), "a:2: x; line 7: y; z; b:1: w");
+        let many: Vec<Problem> = (0..9).map(|n| problem("a", None, &n.to_string())).collect();
+        assert_eq!(Problems(many).summary(), "a: 0; 1; 2; 3; 4; and 4 more");
+    }
+}

@@ -22,7 +22,7 @@ pub(super) use target_list::{TargetList, request_lists};
 pub(super) use triggers::{Triggers, reload_on_trigger};
 
 use super::service::StartError;
-use crate::config::{Config, Discovery, Origin, Problems, TargetsHttp};
+use crate::config::{Config, Discovery, Origin, TargetsHttp};
 use crate::delivery_log;
 use crate::net::ProblemLog;
 use crate::poll::{Limits, Target};
@@ -218,7 +218,8 @@ impl RunningConfig {
             }
             // The error is logged once, although each check tries again.
             Err(error) if self.build_problem.start(()) => {
-                error!(trigger, "targets not updated: {error}");
+                let note = self.build_problem.note();
+                error!(trigger, "targets not updated: {error}{note}");
             }
             Err(_) => {}
         }
@@ -297,11 +298,11 @@ impl RunningConfig {
     /// Logs and counts problems of `targets_files` and `targets_http` that are new or resolved.
     fn report_lists(&mut self) {
         let report = self.discovery.report();
-        for problem in report.failed.iter().flat_map(Problems::iter) {
-            error!("targets file rejected: {problem}");
+        for failure in &report.failed {
+            error!("targets file rejected: {failure}");
         }
-        for problem in report.http_failed.iter().flat_map(Problems::iter) {
-            error!("targets_http failed, the last list stays in use: {problem}");
+        if let Some(failure) = &report.http_failed {
+            error!("targets_http failed, the last list stays in use: {failure}");
         }
         for warning in &report.warnings {
             warn!("list of targets: warning: {warning}");
@@ -312,7 +313,7 @@ impl RunningConfig {
         if let Some(failures) = report.http_recovered {
             info!(failures, "targets_http is valid again");
         }
-        self.self_telemetry.reload.targets_files(report.failing, report.failed.len());
+        self.self_telemetry.reload.targets_files(report.failing, report.newly_failing);
         self.self_telemetry.reload.targets_http(report.http_is_failing, report.http_errors);
     }
 }

@@ -25,6 +25,7 @@ use super::status::SpoolStatus;
 use super::store::{FoundRequests, SpoolError, SpoolSignal, Store};
 use crate::config;
 use crate::export::request_body::RequestBody;
+use crate::net::ProblemLog;
 use crate::telemetry::SelfTelemetry;
 use parking_lot::{Mutex, MutexGuard};
 use std::path::{Path, PathBuf};
@@ -53,6 +54,7 @@ pub(crate) struct Spool {
     /// The last disk operation timed out.
     is_hanging: AtomicBool,
     failure: Mutex<Option<SpoolFailure>>,
+    problem: Mutex<ProblemLog<()>>,
     damage: Arc<DamageCounter>,
     telemetry: Arc<SelfTelemetry>,
 }
@@ -110,6 +112,7 @@ impl Spool {
             found: Arc::default(),
             is_hanging: AtomicBool::new(false),
             failure: Mutex::default(),
+            problem: Mutex::default(),
             damage,
             telemetry,
         };
@@ -239,8 +242,10 @@ impl Spool {
         let mut failure = self.failure();
         match result {
             Err(error) => {
-                if failure.is_none() {
-                    warn!("the spool cannot be used; its requests stay there and new ones are kept in memory: {error}");
+                let mut problem = self.problem.lock();
+                if problem.start(()) {
+                    let note = problem.note();
+                    warn!("the spool cannot be used; its requests stay there and new ones are kept in memory: {error}{note}");
                 }
                 if failure.as_ref().is_none_or(|failure| failure.operation != Operation::Write) {
                     *failure = Some(SpoolFailure { operation, message: error.to_string() });
@@ -248,7 +253,7 @@ impl Spool {
             }
             Ok(_) => {
                 let is_over = |failure: &SpoolFailure| operation == Operation::Write || operation == failure.operation;
-                if failure.take_if(|failure| is_over(failure)).is_some() {
+                if failure.take_if(|failure| is_over(failure)).is_some() && self.problem.lock().end().is_some() {
                     info!("the spool can be used again");
                 }
             }
