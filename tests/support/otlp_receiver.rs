@@ -43,12 +43,21 @@ pub struct Rules {
     pub bytes_max: usize,
     /// The number of rejected points in each successful response.
     pub rejected_points: i64,
+    /// Responds to all requests with status 200 and a web page, as a login page does.
+    pub is_web_page: bool,
 }
 
 impl Rules {
     /// Accepts everything.
     pub fn all() -> Self {
-        Self { supported: vec!["gzip", "zstd"], unsupported: Rejection(0, ""), failure: None, bytes_max: usize::MAX, rejected_points: 0 }
+        Self {
+            supported: vec!["gzip", "zstd"],
+            unsupported: Rejection(0, ""),
+            failure: None,
+            bytes_max: usize::MAX,
+            rejected_points: 0,
+            is_web_page: false,
+        }
     }
 
     /// Supports only these compressions.
@@ -176,9 +185,14 @@ async fn respond(state: Arc<Mutex<State>>, request: Request<Incoming>, is_grpc: 
         None => Some(rules.unsupported),
         Some(message) => rules.failure.or((message.len() > rules.bytes_max).then_some(too_large)),
     };
-    let (path, is_accepted) = (head.uri.path().to_owned(), rejection.is_none());
+    let (path, is_accepted) = (head.uri.path().to_owned(), rejection.is_none() && !rules.is_web_page);
     let name = compression.clone().unwrap_or_else(|| "none".to_owned());
     state.arrivals.push(Arrival { path, compression: name, bytes, message, is_accepted });
+    if rules.is_web_page {
+        let mut response = Response::new(Frames::of([Bytes::from_static(b"<!doctype html><title>Sign in</title>")]));
+        response.headers_mut().insert("content-type", "text/html; charset=utf-8".parse().unwrap());
+        return Ok(response);
+    }
     Ok(match (rejection, is_grpc) {
         (Some(Rejection(status, text)), false) => {
             let mut response = Response::new(Frames::of([Bytes::from_static(text.as_bytes())]));

@@ -1,10 +1,10 @@
 //! The OTLP exporter: sends encoded requests by gRPC or HTTP.
 
 use super::connection::{ReceiverConnection, Transport};
-use super::grpc;
 use super::response::{SendError, shortened};
 use super::split::split;
 use super::supported_compression::SupportedCompression;
+use super::{grpc, http_response};
 use crate::config::{self, Compression};
 use crate::export::queue::request_exporter::{ExportFailure, ExportRequest, PartialSuccess, RequestExporter};
 use crate::export::queue::request_size::RequestSize;
@@ -216,17 +216,19 @@ impl OtlpExporter {
         let mut response = post.body(body.bytes.clone()).send().await.map_err(unreachable)?;
         let status = response.status();
         let retry_after = retry_after(response.headers());
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > RESPONSE_BYTES_MAX {
-                break;
-            }
-            body.extend_from_slice(&chunk);
+        let (mut body, mut is_too_long) = (Vec::new(), false);
+        while !is_too_long && let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            let free_bytes = RESPONSE_BYTES_MAX - body.len();
+            is_too_long = chunk.len() > free_bytes;
+            body.extend_from_slice(&chunk[..chunk.len().min(free_bytes)]);
         }
         if !status.is_success() {
             return Err(SendError::from_http(status, &body, retry_after));
         }
-        Ok(decode_response(body.as_slice()))
+        match http_response::decode(response.headers(), &body) {
+            Ok(_) if is_too_long => Ok(unreadable_response("it is too long")),
+            decoded => decoded,
+        }
     }
 
     /// The URL of a signal. The configured URL is that of metrics; the URL of logs differs in the path.

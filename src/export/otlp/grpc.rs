@@ -4,6 +4,7 @@
 //! tonic still opens connections, and reads the status of a response.
 
 use super::exporter::{RESPONSE_BYTES_MAX, decode_response, unreadable_response};
+use super::http_response;
 use super::response::SendError;
 use crate::config::Compression;
 use crate::export::request_body::{RequestBody, decompress};
@@ -47,6 +48,10 @@ pub(crate) async fn send(
     let request = request(path, headers, timeout, body)?;
     poll_fn(|cx| channel.poll_ready(cx)).await.map_err(|error| SendError::Unreachable(root_cause(&error)))?;
     let response = channel.call(request).await.map_err(|error| SendError::from_grpc(&Status::from_error(error.into())))?;
+    // The missing gRPC status would be a rejection, which is not retried.
+    if response.status().is_success() && http_response::is_web_page(response.headers()) {
+        return Err(http_response::web_page());
+    }
     match read(response).await {
         Ok(message) => Ok(message),
         Err(status) => Err(SendError::from_grpc(&status)),

@@ -9,18 +9,24 @@ use super::split::split;
 use crate::export::queue::request_exporter::{EncodedRequest, PartialSuccess, RetryDecision};
 use crate::export::queue::retry_backoff::RetryBackoff;
 use crate::export::request_body::RequestBody;
-use crate::net::ProblemLog;
+use crate::net::{LineLimit, ProblemLog};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 use tracing::{info, warn};
 
-/// A sender with the problem that it logged last.
+/// A sender and its log lines.
 #[derive(Debug)]
 pub struct LogsSender {
     exporter: Arc<OtlpExporter>,
     /// The URL of the receiver for logs, without secrets.
     endpoint: String,
-    problems: ProblemLog,
+    /// The receiver's problem: the type of the error and its cause.
+    problems: ProblemLog<(&'static str, String)>,
+    /// The limit of lines about skipped records.
+    skip_lines: LineLimit,
+    /// The records that were skipped since the last line about them.
+    skipped_records: u64,
 }
 
 /// The result of sending a request.
@@ -36,7 +42,7 @@ impl LogsSender {
     #[must_use]
     pub fn new(exporter: Arc<OtlpExporter>) -> Self {
         let endpoint = exporter.config().logs_receiver().unwrap_or_else(|| exporter.endpoint().to_owned());
-        Self { exporter, endpoint, problems: ProblemLog::default() }
+        Self { exporter, endpoint, problems: ProblemLog::default(), skip_lines: LineLimit::default(), skipped_records: 0 }
     }
 
     /// The largest request that the receiver is known to accept, in bytes before compression.
@@ -98,29 +104,43 @@ impl LogsSender {
         }
     }
 
-    /// Logs a problem when it starts or changes, and when it ends. Skipped records are logged each time, because they are lost.
+    /// Logs a problem when it starts or changes, and when it ends. Skipped records are logged each time up to a limit, because they are lost.
     fn log_result(&mut self, target: &str, result: &Result<PartialSuccess, SendError>, records: u64, retry: RetryDecision) {
-        let endpoint = self.endpoint.as_str();
-        let is_change = match result {
-            Ok(PartialSuccess { rejected: 0, .. }) => self.problems.end().is_some(),
-            Ok(_) => self.problems.start("rejected"),
-            Err(error) => self.problems.start(error.error_type()),
-        };
-        let is_skipped = matches!((result, retry), (Err(_), RetryDecision::Never));
-        if !is_change && !is_skipped {
-            return;
-        }
         match result {
-            Ok(PartialSuccess { rejected: 0, .. }) => info!(target, endpoint, "the receiver accepts delivery records again"),
-            Ok(PartialSuccess { rejected, message }) => {
-                warn!(target, endpoint, records = rejected, "the receiver rejected some delivery records: {message}");
-            }
-            Err(error) if is_skipped => {
-                warn!(target, endpoint, records, error.type = error.error_type(), "the receiver rejected delivery records, they are skipped: {error}");
+            Ok(PartialSuccess { rejected: 0, .. }) => self.log_end(target),
+            Ok(response) => {
+                if self.problems.start(("rejected", String::new())) {
+                    let (endpoint, reason, note) = (self.endpoint.as_str(), response.reason(), self.problems.note());
+                    warn!(target, endpoint, records = response.rejected, "the receiver rejected some delivery records: {reason}{note}");
+                }
             }
             Err(error) => {
-                warn!(target, endpoint, error.type = error.error_type(), "export of delivery records failed and is retried: {error}");
+                let is_to_log = self.problems.start((error.error_type(), error.cause()));
+                let endpoint = self.endpoint.as_str();
+                if retry == RetryDecision::Never {
+                    self.skipped_records += records;
+                    if !self.skip_lines.admit(Instant::now()) {
+                        return;
+                    }
+                    let (records, note) = (std::mem::take(&mut self.skipped_records), self.skip_lines.note());
+                    warn!(target, endpoint, records, error.type = error.error_type(), "the receiver rejected delivery records, they are skipped: {error}{note}");
+                } else if is_to_log {
+                    let note = self.problems.note();
+                    warn!(target, endpoint, error.type = error.error_type(), "export of delivery records failed and is retried: {error}{note}");
+                }
             }
+        }
+    }
+
+    /// Logs the end of a problem, with the records that were skipped and not logged yet.
+    fn log_end(&mut self, target: &str) {
+        let endpoint = self.endpoint.as_str();
+        if self.problems.end().is_none() {
+            return;
+        }
+        match std::mem::take(&mut self.skipped_records) {
+            0 => info!(target, endpoint, "the receiver accepts delivery records again"),
+            records => info!(target, endpoint, records, "the receiver accepts delivery records again; more records were skipped"),
         }
     }
 }

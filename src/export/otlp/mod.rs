@@ -14,6 +14,7 @@ pub(crate) mod connection;
 mod exemplar;
 pub(crate) mod exporter;
 mod grpc;
+mod http_response;
 pub(crate) mod logs;
 mod logs_export;
 mod logs_sender;

@@ -3,7 +3,7 @@
 //! The OTLP specification defines which status codes allow a retry (sections "Failures" of OTLP/gRPC and OTLP/HTTP).
 
 use crate::export::queue::request_exporter::{ExportFailure, RetryDecision};
-use crate::net::{Redactor, on_one_line, root_cause};
+use crate::net::{Redactor, on_one_line, root_cause, stable_cause};
 use http::StatusCode;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -59,6 +59,22 @@ impl SendError {
             Self::Rejected(_) | Self::BadRequest(_) | Self::UnsupportedEncoding(_) => "refused",
             Self::TooLarge(_) => "too_large",
             Self::Unauthenticated(_) => "unauthenticated",
+        }
+    }
+
+    /// What differs between errors of one type that an operator handles differently, such as a refused connection and an expired certificate.
+    /// It is the same for each occurrence of a cause.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Config(text) | Self::Unreachable(text) => stable_cause(text),
+            // The text begins with the status. The rest, the receiver's message, may differ for each request.
+            Self::Busy { message, .. }
+            | Self::Rejected(message)
+            | Self::BadRequest(message)
+            | Self::TooLarge(message)
+            | Self::UnsupportedEncoding(message)
+            | Self::Unauthenticated(message) => message.split(' ').next().unwrap_or_default().to_owned(),
         }
     }
 
@@ -137,7 +153,12 @@ impl From<SendError> for ExportFailure {
     fn from(error: SendError) -> Self {
         match error {
             SendError::TooLarge(_) => Self::TooLarge(error.to_string()),
-            _ => Self::NotAccepted { error_type: error.error_type(), message: error.to_string(), retry: error.retry_decision() },
+            _ => Self::NotAccepted {
+                error_type: error.error_type(),
+                cause: error.cause(),
+                message: error.to_string(),
+                retry: error.retry_decision(),
+            },
         }
     }
 }
@@ -210,6 +231,18 @@ mod tests {
         assert_eq!(decision(Code::ResourceExhausted, SOON), RetryDecision::After(SOON));
         assert_eq!(decision(Code::Unavailable, Duration::from_secs(1_000_000)), RetryDecision::After(RETRY_AFTER_MAX));
         assert_eq!(decision(Code::InvalidArgument, SOON), RetryDecision::Never);
+    }
+
+    #[test]
+    fn a_cause_is_the_same_for_each_occurrence() {
+        let expired = |seconds| SendError::Unreachable(format!("invalid peer certificate: certificate expired: {seconds} seconds ago"));
+        assert_eq!(expired(17).cause(), expired(3018).cause());
+        assert_ne!(expired(17).cause(), SendError::Unreachable("Connection refused (os error 111)".to_owned()).cause());
+        let busy = |status, message: &str| SendError::from_http(status, message.as_bytes(), None).cause();
+        assert_eq!(busy(StatusCode::SERVICE_UNAVAILABLE, "request a81"), busy(StatusCode::SERVICE_UNAVAILABLE, "request b94"));
+        assert_ne!(busy(StatusCode::SERVICE_UNAVAILABLE, ""), busy(StatusCode::TOO_MANY_REQUESTS, ""));
+        let rejected = |code| SendError::from_grpc(&Status::new(code, "no")).cause();
+        assert_ne!(rejected(Code::Internal), rejected(Code::NotFound));
     }
 
     #[track_caller]

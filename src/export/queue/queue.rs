@@ -212,8 +212,10 @@ impl ExportQueue {
         let queued_requests = self.requests().len();
         {
             let mut receiver = self.receiver();
-            receiver.count_accepted(accepted_points, rejected_points);
-            receiver.log_accepted(&self.endpoint, request.key.collection, rejected_points, &response.message, queued_requests);
+            receiver.count_accepted(accepted_points);
+            let response = PartialSuccess { rejected: rejected_points, ..response };
+            receiver.log_accepted(&self.endpoint, request.key.collection, &response, queued_requests);
+            receiver.count_lost(rejected_points);
         }
         self.delete_files(&[request]).await;
         self.attempted.notify_waiters();
@@ -233,25 +235,24 @@ impl ExportQueue {
 
     /// Removes the current request, which will not be sent again.
     pub(crate) async fn drop_current(&self, failure: &ExportFailure) {
-        let removed = self.requests().remove_current();
-        self.lose(removed.into_iter().collect(), failure.error_type(), failure, None).await;
+        let removed: Vec<_> = self.requests().remove_current().into_iter().collect();
+        let Some(last) = removed.last() else { return };
+        self.receiver().log_lost(&self.endpoint, last.key.collection, failure);
+        self.lose(removed, failure.error_type(), failure, None).await;
     }
 
     /// Removes all requests that were queued for at least `age_max`, because the receiver still fails. The others are sent again after
     /// `wait`.
     pub(crate) async fn expire(&self, age_max: Duration, failure: &ExportFailure, wait: Duration) {
         let expired = self.requests().remove_older_than(age_max);
+        let Some(last) = expired.last() else { return };
+        self.receiver().log_expired(&self.endpoint, last.key.collection, points_of(&expired), age_max, failure);
         self.lose(expired, "expired", failure, Some(wait)).await;
     }
 
-    /// Logs and counts removed requests as lost, and deletes their files.
+    /// Counts removed requests as lost, and deletes their files.
     async fn lose(&self, removed: Vec<QueuedRequest>, error_type: &'static str, failure: &ExportFailure, wait: Option<Duration>) {
-        let Some(last) = removed.last() else { return };
-        {
-            let mut receiver = self.receiver();
-            receiver.log_lost(&self.endpoint, last.key.collection, failure);
-            receiver.count_failure(failure, wait);
-        }
+        self.receiver().count_failure(failure, wait);
         self.count_lost(&removed, error_type);
         self.delete_files(&removed).await;
         self.record_usage();
@@ -263,7 +264,7 @@ impl ExportQueue {
         if dropped.is_empty() {
             return;
         }
-        self.receiver().log_overflow(&self.endpoint);
+        self.receiver().log_overflow(&self.endpoint, points_of(dropped));
         self.count_lost(dropped, "queue_full");
         if let Some(spool) = &self.spool {
             spool.delete_later(spooled_keys(dropped));
@@ -274,7 +275,7 @@ impl ExportQueue {
         let points = points_of(requests);
         self.metrics().exported(points, Some(error_type));
         self.metrics().waiting(-signed(points));
-        self.receiver().lost_points += points;
+        self.receiver().count_lost(points);
     }
 
     /// Counts points of a collection that the shutdown kept from being queued.

@@ -1,14 +1,12 @@
 //! The state of the receiver as the export queue sees it: totals, the current failure, and the log lines about both.
 
-use super::receiver_problems::ReceiverProblems;
-use super::request_exporter::ExportFailure;
+use super::receiver_problems::{EndedProblem, ReceiverProblem, ReceiverProblems};
+use super::request_exporter::{ExportFailure, PartialSuccess};
 use super::status::PushFailure;
+use crate::config::show_duration;
+use crate::net::ProblemLog;
 use std::time::{Duration, SystemTime};
 use tracing::{info, warn};
-
-/// Logged problems that are not failures to send.
-const REJECTED: &str = "rejected";
-const WARNING: &str = "warning";
 
 /// The totals since the start of the process, and the current failure.
 #[derive(Debug, Default)]
@@ -17,18 +15,20 @@ pub(super) struct ReceiverState {
     pub accepted_points: u64,
     pub lost_points: u64,
     pub failure: Option<PushFailure>,
-    /// The queue has dropped requests since the receiver last accepted one.
-    is_overflowing: bool,
     problems: ReceiverProblems,
+    /// The queue has dropped requests since the receiver last accepted one.
+    overflow: ProblemLog<()>,
+    /// Requests have expired since the receiver last accepted one.
+    expiry: ProblemLog<()>,
 }
 
 impl ReceiverState {
     /// Counts a request that the receiver accepted except for some points. The failure, if there was one, ends.
-    pub(super) fn count_accepted(&mut self, accepted_points: u64, rejected_points: u64) {
+    pub(super) fn count_accepted(&mut self, accepted_points: u64) {
         self.last_accepted_at = Some(SystemTime::now());
         self.accepted_points += accepted_points;
-        self.lost_points += rejected_points;
-        self.is_overflowing = false;
+        self.overflow.end();
+        self.expiry.end();
         self.failure = None;
     }
 
@@ -45,50 +45,89 @@ impl ReceiverState {
         });
     }
 
+    /// Counts points that are lost, after the log line about their problem.
+    pub(super) const fn count_lost(&mut self, points: u64) {
+        self.lost_points += points;
+        self.problems.count_lost(points);
+    }
+
     /// Logs rejected points and warnings once, and the end of a problem.
-    pub(super) fn log_accepted(&mut self, endpoint: &str, collection: u64, rejected_points: u64, message: &str, queued_requests: usize) {
-        let problem = match (rejected_points, message) {
-            (0, "") => {
-                if let Some(attempts) = self.problems.end(collection) {
-                    info!(endpoint, attempts, queued_requests, "the receiver accepts metrics again");
-                }
-                return;
+    pub(super) fn log_accepted(&mut self, endpoint: &str, collection: u64, response: &PartialSuccess, queued_requests: usize) {
+        let problem = match response {
+            PartialSuccess { rejected: 0, message } if message.is_empty() => {
+                return match self.problems.end(collection) {
+                    None => {}
+                    Some(EndedProblem { attempts, lost_points: 0 }) => {
+                        info!(endpoint, attempts, queued_requests, "the receiver accepts metrics again");
+                    }
+                    Some(EndedProblem { attempts, lost_points }) => {
+                        info!(
+                            endpoint,
+                            attempts, queued_requests, lost_points, "the receiver accepts metrics again; some metrics were lost"
+                        );
+                    }
+                };
             }
-            (0, _) => WARNING,
-            _ => REJECTED,
+            PartialSuccess { rejected: 0, .. } => ReceiverProblem::Warning,
+            PartialSuccess { .. } => ReceiverProblem::Rejected,
         };
         if !self.problems.start(problem, collection) {
             return;
         }
-        match rejected_points {
-            0 => warn!(endpoint, "the receiver accepted all metrics with a warning: {message}"),
-            points => warn!(endpoint, points, "the receiver rejected some metrics: {message}"),
+        let (reason, note) = (response.reason(), self.problems.note());
+        match response.rejected {
+            0 => warn!(endpoint, "the receiver accepted all metrics with a warning: {reason}{note}"),
+            points => warn!(endpoint, points, "the receiver rejected some metrics: {reason}{note}"),
         }
     }
 
     /// Logs once that requests are not accepted and are sent again.
     pub(super) fn log_retry(&mut self, endpoint: &str, collection: u64, failure: &ExportFailure) {
         if self.is_new_failure(failure, collection) {
-            warn!(endpoint, error.type = failure.error_type(), "push failed, metrics are queued and sent again: {failure}");
+            let note = self.problems.note();
+            warn!(endpoint, error.type = failure.error_type(), "push failed, metrics are queued and sent again: {failure}{note}");
         }
     }
 
     /// Logs once that requests are not accepted and are lost.
     pub(super) fn log_lost(&mut self, endpoint: &str, collection: u64, failure: &ExportFailure) {
         if self.is_new_failure(failure, collection) {
-            warn!(endpoint, error.type = failure.error_type(), "push failed, metrics are lost: {failure}");
+            let note = self.problems.note();
+            warn!(endpoint, error.type = failure.error_type(), "push failed, metrics are lost: {failure}{note}");
+        }
+    }
+
+    /// Logs once that requests have expired, until the receiver accepts one.
+    pub(super) fn log_expired(&mut self, endpoint: &str, collection: u64, points: u64, age_max: Duration, failure: &ExportFailure) {
+        let is_new_failure = self.is_new_failure(failure, collection);
+        if self.expiry.start(()) {
+            let (age, note) = (show_duration(age_max), self.expiry.note());
+            warn!(
+                endpoint,
+                points,
+                error.type = "expired",
+                "metrics that were queued for {age} are lost, and so are later ones until the receiver accepts metrics; repair the receiver, \
+                 or raise export.otlp.retry.give_up_after: {failure}{note}"
+            );
+        } else if is_new_failure {
+            let note = self.problems.note();
+            warn!(endpoint, error.type = failure.error_type(), "push failed, metrics are lost: {failure}{note}");
         }
     }
 
     /// A spool that cannot be read has been logged by the spool.
     fn is_new_failure(&mut self, failure: &ExportFailure, collection: u64) -> bool {
-        !matches!(failure, ExportFailure::SpoolUnreadable(_)) && self.problems.start(failure.error_type(), collection)
+        !matches!(failure, ExportFailure::SpoolUnreadable(_)) && self.problems.start(ReceiverProblem::of(failure), collection)
     }
 
     /// Logs once that the queue is full, until the receiver accepts a request.
-    pub(super) fn log_overflow(&mut self, endpoint: &str) {
-        if !std::mem::replace(&mut self.is_overflowing, true) {
-            warn!(endpoint, "the export queue is full, the oldest collections are dropped until the receiver accepts metrics");
+    pub(super) fn log_overflow(&mut self, endpoint: &str, points: u64) {
+        if self.overflow.start(()) {
+            let note = self.overflow.note();
+            warn!(
+                endpoint,
+                points, "the export queue is full, the oldest collections are dropped until the receiver accepts metrics{note}"
+            );
         }
     }
 }

@@ -49,6 +49,13 @@ pub struct PartialSuccess {
     pub message: String,
 }
 
+impl PartialSuccess {
+    /// The receiver's reason or warning, for a log line.
+    pub(crate) fn reason(&self) -> &str {
+        if self.message.trim().is_empty() { "it gives no reason" } else { &self.message }
+    }
+}
+
 /// The reason why a queued request was not exported.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExportFailure {
@@ -57,6 +64,8 @@ pub(crate) enum ExportFailure {
     NotAccepted {
         /// The value of `error.type`.
         error_type: &'static str,
+        /// The cause among those of the type: the same text for each occurrence.
+        cause: String,
         /// The error text, with what to do.
         message: String,
         /// The time of the next attempt.
@@ -80,6 +89,15 @@ impl ExportFailure {
             Self::NotAccepted { error_type, .. } => error_type,
             Self::TooLarge(_) => "too_large",
             Self::SpoolUnreadable(_) | Self::Damaged(_) => "spool",
+        }
+    }
+
+    /// The cause among those of the type, the same text for each occurrence.
+    pub(crate) fn cause(&self) -> &str {
+        match self {
+            Self::NotAccepted { cause, .. } => cause,
+            Self::TooLarge(_) | Self::SpoolUnreadable(_) => "",
+            Self::Damaged(_) => "damaged",
         }
     }
 

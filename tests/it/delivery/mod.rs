@@ -4,6 +4,7 @@
 
 mod http;
 mod limit;
+mod log_lines;
 mod process;
 mod retry;
 mod spool;
