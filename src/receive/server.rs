@@ -82,7 +82,7 @@ impl Receiver {
         let app = App { targets: self.targets, telemetry: self.telemetry, inlet: self.inlet, memory: BodyMemory::of_all_targets() };
         let not_found = || async { (StatusCode::NOT_FOUND, "not found; delivery records are sent by POST to /v1/deliveries/TARGET\n") };
         let router = Router::new().route("/v1/deliveries/{target}", post(receive)).fallback(not_found).with_state(Arc::new(app));
-        serve(listener, router, self.access, stop).await;
+        serve("the listener of receive", listener, router, self.access, stop).await;
     }
 }
 

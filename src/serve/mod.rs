@@ -104,7 +104,7 @@ impl AppState {
     pub async fn run(mut self, listener: TcpListener, stop: CancellationToken) {
         self.address = listener.local_addr().ok();
         let access = self.access.clone();
-        serve(listener, self.router(), access, stop).await;
+        serve("the pull endpoint", listener, self.router(), access, stop).await;
     }
 
     /// Serves probes only, until `stop` is cancelled.
@@ -112,7 +112,7 @@ impl AppState {
         let access = self.access.clone();
         let router = Router::new().route("/-/healthy", get(healthy)).route("/-/ready", get(ready));
         let router = router.fallback(|| async { (StatusCode::NOT_FOUND, "not found; /-/healthy and /-/ready are served here\n") });
-        serve(listener, router.with_state(self), access, stop).await;
+        serve("the health endpoint", listener, router.with_state(self), access, stop).await;
     }
 
     fn router(self) -> Router {

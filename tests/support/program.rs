@@ -2,6 +2,7 @@
 
 use super::{postmeter, wait_until, wait_until_blocking};
 use parking_lot::Mutex;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -98,6 +99,14 @@ impl Program {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Sets the limit of open files. Files that are open stay open.
+    pub fn limit_open_files(&self, files: Option<u64>) {
+        let pid = Pid::from_child(&self.child);
+        let unchanged = getrlimit(Resource::Nofile);
+        let limit = Rlimit { current: files.or(unchanged.maximum), maximum: unchanged.maximum };
+        prlimit(Some(pid), Resource::Nofile, limit).unwrap();
     }
 
     /// Sends SIGTERM.

@@ -1,9 +1,9 @@
 //! Accepts connections within limits, serves them by HTTP/1.1 or, over TLS, HTTP/2, and closes those that are too slow.
 
+use super::accept_problem::AcceptProblem;
 use super::activity::{Activity, ResponseGuard, TooSlow};
 use super::client::Client;
 use super::observed_stream::ObservedStream;
-use crate::net::ProblemLog;
 use crate::serve::access::authenticate::Admission;
 use crate::serve::access::control::Access;
 use crate::serve::access::rules::Rules;
@@ -29,13 +29,13 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// The time for requests in progress to complete at shutdown.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
@@ -65,13 +65,13 @@ async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let _ = tokio::time::timeout(LINGER_MAX, drained).await;
 }
 
-/// Serves requests until `stop` is cancelled, and then finishes the requests in progress.
-pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access, stop: CancellationToken) {
+/// Serves requests until `stop` is cancelled, and then finishes the requests in progress. `name` is the listener in log lines.
+pub(crate) async fn serve(name: &'static str, listener: TcpListener, router: Router, access: Access, stop: CancellationToken) {
     let limits = access.limits();
     let quota = ClientQuota::new(limits.connections_max, limits.connections_client_max);
     let watching = tokio::spawn(access.clone().watch(stop.clone()));
     let mut connections = JoinSet::new();
-    let mut accept_problem = ProblemLog::default();
+    let mut accept_problem = AcceptProblem::new(name);
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -80,7 +80,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access,
         };
         match accepted {
             Ok((stream, peer)) => {
-                accept_problem.end();
+                accept_problem.end(Instant::now());
                 let (rules, activity) = (access.rules(), Activity::new(access.limits()));
                 let unauthenticated = match access.is_unauthenticated(&rules, peer) {
                     true => access.unauthenticated().admit(peer.into(), activity.clone()).map(Some),
@@ -100,9 +100,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, access: Access,
             // The client disconnected before its connection was accepted.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
             Err(error) => {
-                if accept_problem.start(()) {
-                    warn!("the pull endpoint cannot accept connections: {error}");
-                }
+                accept_problem.start(&error, Instant::now());
                 tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }

@@ -1,5 +1,6 @@
 //! The HTTP connections of the pull endpoint.
 
+mod accept_problem;
 pub(crate) mod activity;
 pub(crate) mod body;
 pub(crate) mod client;

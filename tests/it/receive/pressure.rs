@@ -1,6 +1,7 @@
 //! A flood, a full disk and slow senders cost their sender, and nobody else.
 
-use super::world::{ANY, PATIENCE, TOKEN, World, arrived, lines, page, post_to, send, until};
+use super::world::{ANY, PATIENCE, TOKEN, World, arrived, client, lines, page, post_to, send, until};
+use crate::support::program::Program;
 use postmeter::simulate::Receiver;
 use reqwest::StatusCode;
 use std::time::{Duration, Instant};
@@ -33,6 +34,23 @@ async fn a_full_spool_refuses_until_there_is_space() {
     arrived(&receiver, accepted + 200).await;
     service.stop().await;
     assert_eq!(receiver.distinct_log_records(), accepted + 200, "a refused request left no records");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lack_of_open_files_is_logged_with_the_listener_and_the_limit_to_raise() {
+    let world = World::new();
+    let mut program = Program::spawn_with(world.state.path(), &world.file(None), &[]);
+    let url = format!("{}/v1/deliveries/mta1", program.receive_url().await);
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    program.limit_open_files(Some(3));
+    let request = tokio::spawn(client().post(url).bearer_auth(TOKEN).body(lines(0..1)).send());
+    let problem = || program.log().into_iter().filter(|line| line.contains("cannot accept connections")).collect::<Vec<_>>();
+    until("the listener fails", || !problem().is_empty()).await;
+    program.limit_open_files(None);
+    assert_eq!(request.await.unwrap().unwrap().status(), StatusCode::OK);
+    let problem = problem();
+    assert!(problem.len() == 1 && problem[0].contains("the listener of receive") && problem[0].contains("LimitNOFILE"), "{problem:?}");
+    program.end();
 }
 
 #[tokio::test(flavor = "multi_thread")]
