@@ -70,8 +70,8 @@ impl Summands {
             Value::Histogram(histogram) => histogram.count as f64,
             Value::Summary(_) => return,
         };
-        // A series at 0 does not change the sum, and some servers do not report it.
-        if value <= 0.0 || value.is_nan() {
+        // An invalid value does not show what the series has counted.
+        if value < 0.0 || value.is_nan() {
             return;
         }
         let summand = Summand { value, sum, poll: self.poll, last_seen: self.now, is_optional };
@@ -80,9 +80,14 @@ impl Summands {
             Entry::Occupied(mut known) => {
                 let decreased = if is_optional { &mut self.has_optional_decreased } else { &mut self.has_decreased };
                 *decreased |= value < known.get().value;
+                // A series at 0 does not change the sum, and some servers do not report it: the sum is known without it.
+                if value == 0.0 {
+                    known.remove();
+                    return;
+                }
                 known.insert(summand);
             }
-            Entry::Vacant(new) if room => {
+            Entry::Vacant(new) if room && value > 0.0 => {
                 new.insert(summand);
             }
             Entry::Vacant(_) => return,

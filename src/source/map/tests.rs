@@ -16,6 +16,7 @@ mod differences;
 mod held_sums;
 mod histograms;
 mod rebased_counters;
+mod restarts_at_zero;
 mod unreadable;
 mod windows;
 
