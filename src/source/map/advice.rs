@@ -33,24 +33,25 @@ pub(super) struct AdviceMemory {
 /// Returns the advice that would follow from these responses if each value had been 0 before.
 pub(super) fn if_rising(source: &Source, read: &[(&'static Part, Families)]) -> Vec<String> {
     let mut memory = AdviceMemory { parts: read.iter().map(|(part, _)| part.name).collect(), ..AdviceMemory::default() };
-    memory.evaluate(source, read, None, SystemTime::UNIX_EPOCH)
+    memory.evaluate(source, read, (None, false), SystemTime::UNIX_EPOCH)
 }
 
 impl AdviceMemory {
-    /// Returns the advice that follows from the responses of a poll, and stores their values for the next.
+    /// Returns the advice that follows from the responses of a poll, and stores their values for the next. `has_returned`: an earlier poll
+    /// reported this start, and a later one another.
     pub(super) fn evaluate(
         &mut self,
         source: &Source,
         read: &[(&'static Part, Families)],
-        counters_since: Option<SystemTime>,
+        (counters_since, has_returned): (Option<SystemTime>, bool),
         now: SystemTime,
     ) -> Vec<String> {
         if source.diagnoses.is_empty() {
             return Vec::new();
         }
         let is_comparable = !self.parts.is_empty() && read.iter().all(|(part, _)| self.parts.contains(&part.name));
-        // If the start is unknown, a fall may be a restart.
-        let is_same_start = counters_since.is_some() && self.counters_since == counters_since;
+        // If the start is unknown, a fall may be a restart. A start that was reported before is not one.
+        let is_same_start = counters_since.is_some() && (has_returned || self.counters_since == counters_since);
         self.counters_since = counters_since;
         self.parts = read.iter().map(|(part, _)| part.name).collect();
         self.changed.retain(|(_, at)| now.duration_since(*at).unwrap_or_default() <= CHANGE_AGE_MAX);

@@ -280,6 +280,7 @@ impl<'a> Mapping<'a> {
         (snapshot.points, negative) = points.take_valid();
         snapshot.repairs.add(Repair::OutOfRange, negative as u64);
         let is_restarted = memory.counter_start.update(snapshot.counters_since, context.now, memory.summands.has_decreased());
+        snapshot.counters_since = memory.counter_start.exported(snapshot.counters_since);
         if checks_summands {
             let incomplete = memory.summands.finish(is_restarted);
             snapshot.points.retain(|point| !incomplete.contains(&point.identity()));

@@ -69,7 +69,8 @@ pub fn map_to_canonical(source: &Source, read: &[(&'static Part, Families)], mem
     snapshot.drops_idle_series = source.rules().any(|(_, rule)| rule.transform == Transform::Accumulate);
     snapshot.counters_since = source.counters_since.and_then(|family| unix_time(read, family));
     memory.keep_rules_of(source);
-    snapshot.advice = memory.advice.evaluate(source, read, snapshot.counters_since, context.now);
+    let has_returned = memory.counter_start.has_returned(snapshot.counters_since);
+    snapshot.advice = memory.advice.evaluate(source, read, (snapshot.counters_since, has_returned), context.now);
     memory.process.set(source.process_since.and_then(|family| unix_time(read, family)), context.now);
 
     let mut mapping = Mapping::new(snapshot, memory, context, source);

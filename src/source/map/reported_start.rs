@@ -2,32 +2,70 @@
 
 use std::time::SystemTime;
 
+/// The largest number of earlier starts that are stored. If more processes respond in turn, the return of one may look like a restart.
+const EARLIER_MAX: usize = 64;
+
 /// The start of a server's counters or of its process, as reported.
 ///
 /// A later start alone is not a restart: exporters calculate it from the time of the host's boot, which moves when the clock is set. As in a
 /// report, it is one if it is later than the last reading. The two are of different clocks, so if the server's is wrong, a restart is found
 /// only when a counter falls.
-#[derive(Clone, Copy, Debug, Default)]
+///
+/// A start that returns is not a restart either: several processes respond in turn at the same address, each with its own counters.
+#[derive(Clone, Debug, Default)]
 pub(super) struct ReportedStart {
     /// The start that the state of the counters belongs to.
     since: Option<SystemTime>,
     /// The time of the last poll that reported a start.
     read_at: Option<SystemTime>,
+    /// The start that was reported last.
+    reported: Option<SystemTime>,
+    /// Starts that were reported before another one was, the latest last.
+    earlier: Vec<SystemTime>,
+    /// A start returned, and counters fell with it: a fall no longer shows that a later start is a restart.
+    alternates: bool,
 }
 
 impl ReportedStart {
+    /// Returns `true` if this start was reported before, and another one since.
+    pub(super) fn has_returned(&self, since: Option<SystemTime>) -> bool {
+        since.is_some_and(|since| self.earlier.contains(&since))
+    }
+
     /// Stores the start that the poll at `now` reports. Returns `true` if the server has restarted. `has_fallen`: a counter is lower than in
     /// the poll before, which is not a restart by itself.
     pub(super) fn update(&mut self, since: Option<SystemTime>, now: SystemTime, has_fallen: bool) -> bool {
-        let Some(since) = since else { return false };
+        let Some(reported) = since else { return false };
         // The server's clock is wrong if its counters begin after the reading.
-        let is_after_last = self.read_at.replace(now).is_some_and(|read_at| read_at < since && since <= now);
-        let before = self.since.get_or_insert(since);
-        let is_restarted = since > *before && (has_fallen || is_after_last);
-        if is_restarted || since < *before {
-            *before = since;
+        let is_after_last = self.read_at.replace(now).is_some_and(|read_at| read_at < reported && reported <= now);
+        let has_returned = self.has_returned(since);
+        self.remember(reported);
+        let before = self.since.get_or_insert(reported);
+        if has_returned {
+            self.alternates |= has_fallen;
+            return false;
         }
+        let is_restarted = reported > *before && (is_after_last || has_fallen && !self.alternates);
+        if is_restarted || reported < *before {
+            *before = reported;
+        }
+        self.alternates &= !is_restarted;
         is_restarted
+    }
+
+    /// Returns the start to export in the poll that reported `since`: the one of the state, if several processes respond in turn.
+    pub(super) fn exported(&self, since: Option<SystemTime>) -> Option<SystemTime> {
+        if self.alternates || self.has_returned(since) { since.and(self.since) } else { since }
+    }
+
+    fn remember(&mut self, reported: SystemTime) {
+        let replaced = self.reported.replace(reported).filter(|before| *before != reported && !self.earlier.contains(before));
+        if let Some(replaced) = replaced {
+            if self.earlier.len() == EARLIER_MAX {
+                self.earlier.remove(0);
+            }
+            self.earlier.push(replaced);
+        }
     }
 }
 
@@ -57,5 +95,43 @@ mod tests {
         ] {
             assert_eq!(start.update(since.map(at), at(now), has_fallen), expected, "{now} {since:?}");
         }
+    }
+
+    #[test]
+    fn a_start_that_returns_is_not_a_restart() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut start = ReportedStart::default();
+        for (now, since, has_fallen, restarted, exported) in [
+            (1000, 901, false, false, 901),
+            // An older process, and the first one again.
+            (1010, 900, true, false, 900),
+            (1020, 901, false, false, 900),
+            (1030, 900, true, false, 900),
+            (1040, 900, false, false, 900),
+            // A third one, which a fall would make a restart of.
+            (1050, 903, true, false, 900),
+            (1060, 901, true, false, 900),
+            // All restart. The first poll sees one of the new processes, the next the others.
+            (1070, 1065, true, true, 1065),
+            (1080, 1066, true, true, 1066),
+            (1090, 1065, true, false, 1066),
+            (1100, 1066, true, false, 1066),
+            (1110, 1067, true, false, 1066),
+        ] {
+            assert_eq!(start.update(Some(at(since)), at(now), has_fallen), restarted, "{now} {since}");
+            assert_eq!(start.exported(Some(at(since))), Some(at(exported)), "{now} {since}");
+        }
+        assert_eq!(start.exported(None), None);
+    }
+
+    #[test]
+    fn earlier_starts_are_bounded() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut start = ReportedStart::default();
+        for n in 0..200 {
+            start.update(Some(at(1000 - n)), at(2000 + n), false);
+        }
+        assert_eq!(start.earlier.len(), EARLIER_MAX);
+        assert!(start.has_returned(Some(at(803))) && !start.has_returned(Some(at(1000))) && !start.has_returned(Some(at(801))));
     }
 }

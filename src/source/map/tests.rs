@@ -8,6 +8,7 @@ use crate::model::{Attributes, Histogram};
 use crate::source::{AttributeSource, Request, Rule};
 
 mod accumulation;
+mod alternating_processes;
 mod attributes;
 mod counts_of_histograms;
 mod definitions;
