@@ -10,13 +10,12 @@ use super::part_credentials::PartCredentials;
 use super::part_requests::internal_error;
 use super::poll_limits::Limits;
 use super::tickets::Tickets;
-use super::window::Window;
+use super::window::RequestedWindow;
 use crate::config;
 use crate::model::{Families, PageEdge};
 use crate::net::{Redactor, random_share};
-use crate::source::{Credential, Part, ReadError, Request, ResponseBody, Ticket};
+use crate::source::{Credential, Part, ReadError, Request, ResponseBody, Ticket, names_dates};
 use http::HeaderValue;
-use jiff::tz::TimeZone;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,8 +31,6 @@ pub(super) struct PartClient {
     pub(super) part: &'static Part,
     pub(super) requests: Vec<&'static Request>,
     pub(super) credentials: PartCredentials,
-    /// The time zone that the dates of requests are formatted in.
-    zone: TimeZone,
     body_bytes_max: usize,
     pub(super) required: bool,
     state: Mutex<PartState>,
@@ -105,15 +102,8 @@ impl PartClient {
             raw_requested: None,
             body_bytes: 0,
         });
-        Self {
-            part: part.part,
-            requests,
-            credentials: PartCredentials::new(part.part, &part.credentials),
-            zone: target.window.zone(),
-            body_bytes_max,
-            required,
-            state,
-        }
+        let credentials = PartCredentials::new(part.part, &part.credentials);
+        Self { part: part.part, requests, credentials, body_bytes_max, required, state }
     }
 
     /// The error that prevents a request to an optional part now: its circuit is open, or the server's rate limit requires a wait.
@@ -136,12 +126,18 @@ impl PartClient {
         state.breaker.record(now, error, random_share())
     }
 
+    /// Returns true if a request names the dates of its window, and not only points in time.
+    pub(super) fn names_dates(&self) -> bool {
+        let templates = self.requests.iter().flat_map(|request| std::iter::once(request.path).chain(request.post_body));
+        templates.into_iter().any(names_dates)
+    }
+
     fn is_failing(&self) -> bool {
         self.state().breaker.is_failing()
     }
 
     /// Reads all pages of the part.
-    pub(super) async fn read(&self, shared: &TargetShared, window: Window) -> Result<PartBody, PollError> {
+    pub(super) async fn read(&self, shared: &TargetShared, window: &RequestedWindow) -> Result<PartBody, PollError> {
         let first = self.state().request;
         let mut result = Err(PollError::Malformed("this part has no request".into()));
         for attempt in 0..self.requests.len() {
@@ -160,7 +156,7 @@ impl PartClient {
     }
 
     /// Reads all pages of one list. Reads them again if the list changed between two of them, because rows would be missing or count twice.
-    async fn read_list(&self, shared: &TargetShared, request: &'static Request, window: Window) -> Result<PartBody, PollError> {
+    async fn read_list(&self, shared: &TargetShared, request: &'static Request, window: &RequestedWindow) -> Result<PartBody, PollError> {
         for _ in 0..LIST_READS_MAX {
             if let Some(body) = self.read_list_once(shared, request, window).await? {
                 return Ok(body);
@@ -174,7 +170,7 @@ impl PartClient {
         &self,
         shared: &TargetShared,
         request: &'static Request,
-        window: Window,
+        window: &RequestedWindow,
     ) -> Result<Option<PartBody>, PollError> {
         let mut body = PartBody::default();
         let mut before: Option<PageEdge> = None;
@@ -200,8 +196,8 @@ impl PartClient {
     }
 
     /// The request for the page that begins at row `at`.
-    pub(super) fn fill(&self, request: &Request, window: Window, at: u64) -> FilledRequest {
-        let fill = |template: &str| window.fill(template, at, &self.zone);
+    pub(super) fn fill(&self, request: &Request, window: &RequestedWindow, at: u64) -> FilledRequest {
+        let fill = |template: &str| window.fill(template, at);
         let filled = FilledRequest { path: fill(request.path), body: request.post_body.map(fill) };
         self.state().requested_path = Some(filled.path.clone());
         filled

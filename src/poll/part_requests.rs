@@ -5,7 +5,7 @@ use super::circuit_breaker::to_tenths;
 use super::deadline::Deadline;
 use super::part_client::{PartBody, PartClient, TargetShared};
 use super::waiters::Waiters;
-use super::window::Window;
+use super::window::RequestedWindow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use tracing::Instrument;
 pub(super) struct PollRequest<'a> {
     pub(super) shared: TargetShared,
     pub(super) waiters: &'a Waiters,
-    pub(super) window: Window,
+    pub(super) window: RequestedWindow,
     /// The start of the poll.
     pub(super) began: Instant,
     /// The longest duration of the poll.
@@ -43,10 +43,10 @@ impl PollRequest<'_> {
             }
             let deadline = Deadline::new(self.began, self.timeout);
             let shared = TargetShared { deadline: deadline.clone(), ..self.shared.clone() };
-            let (client, window, began) = (client.clone(), self.window, self.began);
+            let (client, window, began) = (client.clone(), self.window.clone(), self.began);
             running.spawn(
                 async move {
-                    let result = deadline.run(pin!(client.read(&shared, window))).await;
+                    let result = deadline.run(pin!(client.read(&shared, &window))).await;
                     (index, PartOutcome { took: Some(began.elapsed()), result })
                 }
                 .in_current_span(),

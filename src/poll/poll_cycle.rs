@@ -8,7 +8,7 @@ use super::part_client::{PartClient, TargetShared};
 use super::part_requests::{PartOutcome, PollRequest};
 use super::passthrough::select_native;
 use super::target::PollMemory;
-use super::window::{self, Window};
+use super::window::{self, RequestedWindow, Window};
 use super::{PartReport, PollError, Reading, Tally, Target};
 use crate::config;
 use crate::model::{Families, SelectedFamilies, Snapshot};
@@ -54,23 +54,24 @@ impl Target {
         at: SystemTime,
         current: Window,
         began: Instant,
-    ) -> Result<(Window, u64), PollError> {
+    ) -> Result<(RequestedWindow, u64), PollError> {
         let required = match self.parts.first() {
             Some(required) if self.config.source.windowed && !matches!(self.config.window, config::Window::Sliding(_)) => required,
-            _ => return Ok((current, 0)),
+            _ => return Ok((current.in_zone(self.config.window.zone()), 0)),
         };
         let starts = match self.config.source.window {
             Some(_) => window::recent_starts(&self.config.window, current),
             None => vec![current.start],
         };
         let late = self.config.source.window.map_or(LATE, |rule| rule.late);
-        let window = memory.windows.advance(current, &starts);
+        let window = memory.windows.advance(current, &starts, &self.config.window, required.names_dates());
         let mut bytes = 0;
         for ended in memory.windows.ended() {
             let deadline = Deadline::new(began, self.config.timeout);
             let shared = TargetShared { deadline: deadline.clone(), ..self.shared() };
+            let requested = memory.windows.requested(ended.window);
             // Boxed, because few systems have windows, and it would be most of the future of each poll.
-            let body = match deadline.run(Box::pin(required.read(&shared, ended.window)).as_mut()).await {
+            let body = match deadline.run(Box::pin(required.read(&shared, &requested)).as_mut()).await {
                 Ok(body) => body,
                 // The next poll finds events that were recorded late.
                 Err(_) if ended.is_repeated => continue,
@@ -84,17 +85,18 @@ impl Target {
                 self.state().count_repairs(&snapshot.repairs);
             }
         }
-        Ok((window, bytes))
+        Ok((memory.windows.requested(window), bytes))
     }
 
     async fn poll_parts(
         &self,
         memory: &mut PollMemory,
         at: SystemTime,
-        window: Window,
+        requested: RequestedWindow,
         began: Instant,
     ) -> (Result<(Snapshot, SelectedFamilies), PollError>, Vec<PartReport>, u64) {
-        let (outcomes, reused) = self.request_parts(memory, window, began).await;
+        let window = requested.window;
+        let (outcomes, reused) = self.request_parts(memory, requested, began).await;
         memory.counters.repeats_process_start(!reused.is_empty());
         let mut reports = Vec::with_capacity(outcomes.len() + reused.len());
         let mut read: PagesByPart = Vec::new();
@@ -135,7 +137,7 @@ impl Target {
     async fn request_parts(
         &self,
         memory: &mut PollMemory,
-        window: Window,
+        window: RequestedWindow,
         began: Instant,
     ) -> (Vec<(Arc<PartClient>, PartOutcome)>, Vec<(Arc<PartClient>, PartOutcome)>) {
         let request = PollRequest { shared: self.shared(), waiters: &self.waiters, window, began, timeout: self.config.timeout };

@@ -9,7 +9,7 @@ use super::http_client::HttpClient;
 use super::part_client::{PartClient, TargetShared};
 use super::part_requests::internal_error;
 use super::response::Response;
-use super::window::{self, Window};
+use super::window::{self, RequestedWindow};
 use super::{PollError, PollRefusal, Target};
 use crate::net::Escaped;
 use crate::source::{Credential, Request};
@@ -75,10 +75,10 @@ impl Target {
         let deadline = Deadline::new(Instant::now(), self.config.timeout);
         let shared = TargetShared { deadline: deadline.clone(), ..shared };
         let mut memory = shared.limits.bodies.body(Lane::of(shared.is_failing), deadline.clone());
-        let window = window::containing(&self.config.window, (self.clock)());
+        let window = window::containing(&self.config.window, (self.clock)()).in_zone(self.config.window.zone());
         let mut sent = None;
         let read = async {
-            let (opened, authorization) = client.open(&shared, window).await;
+            let (opened, authorization) = client.open(&shared, &window).await;
             sent = authorization;
             let mut response = opened?;
             let status = response.status().as_u16();
@@ -134,7 +134,7 @@ impl PartClient {
     }
 
     /// Requests the first page without reading it. Returns the response, and the credential that was sent.
-    pub(super) async fn open(&self, shared: &TargetShared, window: Window) -> (Result<Response, PollError>, Option<HeaderValue>) {
+    pub(super) async fn open(&self, shared: &TargetShared, window: &RequestedWindow) -> (Result<Response, PollError>, Option<HeaderValue>) {
         let Some(request) = self.requests.get(self.state().request).copied() else {
             return (Err(PollError::Malformed("this part has no request".into())), None);
         };

@@ -280,8 +280,10 @@ fn is_same_server(a: &config::Target, b: &config::Target) -> bool {
 /// Returns true if sums of windows that one target has counted are valid for the other.
 fn counts_the_same(a: &config::Target, b: &config::Target) -> bool {
     // Another time zone takes effect at its next midnight; the sums continue.
-    let today = |window: &config::Window| matches!(window, config::Window::Today(_));
-    let same_window = a.window == b.window || today(&a.window) && today(&b.window);
-    // The state of counters belongs to the rules of one definition.
-    same_window && std::ptr::eq(a.source, b.source) && (&a.format, &a.detail) == (&b.format, &b.detail)
+    let is_fixed = |window: &config::Window| !matches!(window, config::Window::Sliding(_));
+    let is_same_kind = std::mem::discriminant(&a.window) == std::mem::discriminant(&b.window);
+    let same_window = a.window == b.window || is_same_kind && is_fixed(&a.window);
+    // The state of counters belongs to the rules of one definition. A definition file may have changed in its windows only.
+    let same_rules = || std::ptr::eq(a.source, b.source) || a.source.windowed && a.source.counts_as(b.source);
+    same_window && (&a.format, &a.detail) == (&b.format, &b.detail) && same_rules()
 }

@@ -29,6 +29,25 @@ fn start_of_day(now: Timestamp, zone: &TimeZone) -> i64 {
     day.map_or_else(|_| now.as_second(), |start| start.timestamp().as_second())
 }
 
+/// The last second of the day or hour of `zone` that contains the second `at`.
+pub(super) fn last_second_of_period(window: &config::Window, zone: &TimeZone, at: i64) -> i64 {
+    let time = Timestamp::from_second(at).unwrap_or(Timestamp::UNIX_EPOCH);
+    match window {
+        config::Window::Today(_) => {
+            let tomorrow = time.to_zoned(zone.clone()).tomorrow().and_then(|tomorrow| tomorrow.start_of_day());
+            tomorrow.map_or(at, |tomorrow| tomorrow.timestamp().as_second() - 1)
+        }
+        config::Window::Hour(_) => start_of_hour(time, zone) + HOUR_SECONDS - 1,
+        config::Window::Sliding(_) => at,
+    }
+}
+
+/// The local time of a second, in seconds: equal in two time zones if both name the same date and hour.
+pub(super) fn local_second(at: i64, zone: &TimeZone) -> i64 {
+    let time = Timestamp::from_second(at).unwrap_or(Timestamp::UNIX_EPOCH);
+    at + i64::from(zone.to_offset(time).seconds())
+}
+
 fn start_of_hour(now: Timestamp, zone: &TimeZone) -> i64 {
     // Some time zones differ from UTC by half an hour or a quarter.
     let offset = i64::from(zone.to_offset(now).seconds());
@@ -58,6 +77,25 @@ impl Window {
     /// Fills the placeholders of a path or a body: the window, and the first row of the page.
     pub(super) fn fill(self, template: &str, offset: u64, zone: &TimeZone) -> String {
         fill_placeholders(template, self.start, self.end, offset, zone)
+    }
+
+    /// The same window, to be requested with dates of this time zone.
+    pub(super) fn in_zone(self, zone: TimeZone) -> RequestedWindow {
+        RequestedWindow { window: self, zone }
+    }
+}
+
+/// A window with the time zone that the dates of its requests are formatted in.
+#[derive(Clone, Debug)]
+pub(super) struct RequestedWindow {
+    pub(super) window: Window,
+    pub(super) zone: TimeZone,
+}
+
+impl RequestedWindow {
+    /// Fills the placeholders of a path or a body.
+    pub(super) fn fill(&self, template: &str, offset: u64) -> String {
+        self.window.fill(template, offset, &self.zone)
     }
 }
 

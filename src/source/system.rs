@@ -107,6 +107,14 @@ impl Source {
         })
     }
 
+    /// Returns `true` if another version of the definition requests, reads and maps the same, so that the state of counters is valid for both.
+    #[must_use]
+    pub fn counts_as(&self, other: &Self) -> bool {
+        // The texts of the parts contain all that they are made of; readers cannot be compared otherwise.
+        let text = |source: &Self| format!("{:?} {:?}", source.parts, source.windowed);
+        self.name == other.name && text(self) == text(other)
+    }
+
     /// All rules, each with its part.
     pub fn rules(&self) -> impl Iterator<Item = (&'static Part, &'static Rule)> {
         self.parts.iter().flat_map(|part| part.rules.iter().map(move |rule| (part, rule)))

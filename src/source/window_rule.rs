@@ -60,6 +60,19 @@ pub fn fill_placeholders(template: &str, start: i64, end: i64, offset: u64, zone
     filled
 }
 
+/// Returns `true` if a placeholder of the template is a date or a time without its offset from UTC, so that it means another time in another
+/// time zone.
+#[must_use]
+pub fn names_dates(template: &str) -> bool {
+    let is_date = |placeholder: &str| {
+        let format = placeholder.split_once('}').and_then(|(name, _)| name.split_once(':'));
+        format.is_some_and(|(name, format)| {
+            matches!(name, "start" | "end") && !["%z", "%:z", "%Q", "%s"].iter().any(|directive| format.contains(directive))
+        })
+    };
+    template.split('{').skip(1).any(is_date)
+}
+
 /// Checks that the formats of the placeholders are valid.
 ///
 /// # Errors
@@ -128,5 +141,19 @@ mod tests {
         }
         let error = check_placeholders("/x?d={start:%J}").unwrap_err();
         assert!(error.starts_with("{start:%J} cannot be formatted: ") && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn a_date_without_an_offset_depends_on_the_time_zone() {
+        for (template, expected) in [
+            ("/x?s={start}&e={end}&o={offset}", false),
+            ("/x?day={start:%-d}&month={start:%-m}", true),
+            ("/x?s={start}&e={end:%Y-%m-%d}", true),
+            (r#"{"start":"{start:%a, %d %b %Y %H:%M:%S %z}","x":{"y:z":1}}"#, false),
+            ("/x?s={start:%s}", false),
+            ("{a:%d}{start:%d", false),
+        ] {
+            assert_eq!(names_dates(template), expected, "{template}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 mod common;
 
+mod changed_zone;
 mod circuit;
 mod connection;
 mod credential;
