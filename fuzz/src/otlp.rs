@@ -222,13 +222,13 @@ fn check_against_reading(points: &[Point], native: &SelectedFamilies) {
     }
     let found: Vec<Series> = points.iter().filter(|point| !point.ends).map(|point| point.series.clone()).collect();
     let mut read = grammar::native(native);
-    // OTLP has no point without a value, and no summary without sum and count.
+    // OTLP has no point without a value, and no summary without a sum, which is NaN if it is unknown, and a count.
     read.retain(|series| series.value != "NaN");
     for series in read.iter_mut().filter(|series| series.kind == "Summary") {
         let (quantiles, rest) = series.value.split_once(" sum ").expect("a sum");
         let (sum, count) = rest.split_once(" count ").expect("a count");
         let count = count.trim_start_matches("Some(").trim_end_matches(')');
-        let (sum, count) = (if sum == "none" { "0.0" } else { sum }, if count == "None" { "0" } else { count });
+        let (sum, count) = (if sum == "none" { "NaN" } else { sum }, if count == "None" { "0" } else { count });
         series.value = format!("{quantiles} sum {sum} count {count}");
     }
     read.sort();

@@ -255,7 +255,8 @@ impl<'p, 'a> PointWriter<'p, 'a> {
         to.push(COUNT);
         to.extend_from_slice(&summary.count.unwrap_or(0).to_le_bytes());
         to.push(SUM);
-        to.extend_from_slice(&summary.sum.unwrap_or(0.0).to_le_bytes());
+        // The field is not optional: a sum that is not known would be 0 without a value.
+        to.extend_from_slice(&summary.sum.unwrap_or(f64::NAN).to_le_bytes());
         for (quantile, value) in &summary.quantiles {
             to.extend_from_slice(&[QUANTILE_VALUES, 2 * FIXED_LEN as u8, QUANTILE]);
             to.extend_from_slice(&quantile.to_le_bytes());

@@ -160,7 +160,7 @@ impl TimestampedSeries {
                 } else if time.get() > newest {
                     selected.too_new += 1;
                 } else {
-                    self.select_sample(&mut selected, (index, &family), (position, &sample, time), after, temporality);
+                    self.select_sample(&mut selected, (index, &family), (position, &sample, time), after, (transition, temporality));
                 }
             }
             if has_untimestamped {
@@ -185,7 +185,7 @@ impl TimestampedSeries {
         (family_index, family): (usize, &SelectedFamily<'_>),
         (position, sample, time): (SamplePosition, &SampleRef<'_>, UnixNanos),
         after: Option<UnixNanos>,
-        temporality: Temporality,
+        (transition, temporality): (&Transition, Temporality),
     ) {
         let key = key(family, sample);
         let last = self.exported.get(&key);
@@ -198,15 +198,18 @@ impl TimestampedSeries {
         let value = if is_cumulative(family.kind()) { CountedValue::of(sample.value()) } else { None };
         let last_value = last.as_ref().and_then(|last| last.value.as_ref());
         let change = last_value.map(|value| Change::between(value.as_value(), sample.value()));
-        let start = match (&change, &last) {
-            (Some(change), Some(last)) if change.decreased => Some(last.time),
-            (_, Some(last)) => last.start,
-            _ => None,
-        };
+        // The server's clock is wrong if a series begins after its sample.
+        let created = sample.created().and_then(UnixNanos::new).filter(|created| *created <= time && is_cumulative(family.kind()));
         let (decreased, is_difference_valid) = change.map_or((false, false), |change| (change.decreased, change.is_difference_valid));
+        // A restarted counter may have passed its old value already.
+        let began_anew = match &last {
+            Some(last) => decreased || created.is_some_and(|created| created > last.time),
+            None => created.is_some() && transition.is_unexported(created),
+        };
+        let start = created.or(last.as_ref().and_then(|last| if decreased { Some(last.time) } else { last.start }));
         let mut out = TimestampedSample { family: family_index, position, time, start, base_value: None };
         let mut is_exported = true;
-        if is_delta(temporality, family.kind()) && !decreased {
+        if is_delta(temporality, family.kind()) && !began_anew {
             is_exported = is_difference_valid;
             if let Some(last) = last.filter(|_| is_difference_valid) {
                 (out.base_value, out.start) = (last.value, Some(last.time));

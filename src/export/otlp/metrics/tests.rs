@@ -14,10 +14,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 mod clock;
+mod created;
 mod deltas;
 mod random;
 mod start_times;
 mod steps;
+mod summaries;
 mod timestamped;
 
 use random::Random;

@@ -1,0 +1,72 @@
+//! Start times that the server reports for its series, of samples with and without explicit timestamps.
+
+use super::*;
+
+/// The time that the seconds of these tests are counted from. Earlier start times are not plausible.
+const EPOCH: u64 = 1_000_000_000;
+
+/// Exports a body. Returns the points of counters as `value @start`.
+fn points(state: &mut SeriesState, second: u64, body: &str) -> Vec<String> {
+    let reading = reading(EPOCH + second, Ok(Snapshot::default()), text(&format!("{body}# TYPE g gauge\ng 1\n# EOF\n")));
+    let counters = steps::lines(target_metrics("t", &reading, state)).into_iter().filter(|line| line.starts_with('c'));
+    let relative = |line: String| {
+        let (_, point) = line.split_once(' ').unwrap();
+        let (value, start) = point.split_once(" @").unwrap_or((point, "0"));
+        let start = start.parse::<u64>().unwrap();
+        if start == 0 { value.to_owned() } else { format!("{value} @{}", start - EPOCH) }
+    };
+    counters.map(relative).collect()
+}
+
+/// The points of readings that are ten seconds apart, the first at 1000. Each has a value, the start time, and the time of the sample.
+fn exported(temporality: Temporality, samples: &[(u32, u64, Option<u64>)]) -> Vec<String> {
+    let mut state = SeriesState::new(temporality);
+    let mut all = Vec::new();
+    for (index, (value, created, timestamp)) in samples.iter().enumerate() {
+        let timestamp = timestamp.map(|timestamp| format!(" {}", EPOCH + timestamp)).unwrap_or_default();
+        let body = format!("# TYPE c counter\nc_total {value}{timestamp}\nc_created {}\n", EPOCH + created);
+        all.extend(points(&mut state, 1000 + 10 * index as u64, &body));
+    }
+    all
+}
+
+#[test]
+fn a_restart_that_passed_the_old_value_is_a_restart_with_timestamps_too() {
+    for (samples, cumulative, delta) in [
+        (
+            [(100, 500, Some(999)), (150, 500, Some(1009)), (200, 1012, Some(1019)), (210, 1012, Some(1029))],
+            ["100 @500", "150 @500", "200 @1012", "210 @1012"],
+            &["+50 @999", "+200 @1012", "+10 @1019"][..],
+        ),
+        (
+            [(100, 500, None), (150, 500, None), (200, 1012, None), (210, 1012, None)],
+            ["100 @500", "150 @500", "200 @1012", "210 @1012"],
+            &["+50 @1000", "+200 @1012", "+10 @1020"],
+        ),
+        // From one to the other.
+        (
+            [(100, 500, None), (150, 1004, Some(1009)), (200, 1012, None), (5, 1025, Some(1029))],
+            ["100 @500", "150 @1004", "200 @1012", "5 @1025"],
+            &["+150 @1004", "+200 @1012", "+5 @1025"],
+        ),
+        // A start that moves is not a restart, and one after the sample is not valid.
+        (
+            [(100, 500, Some(999)), (150, 501, Some(1009)), (151, 1900, Some(1019)), (3, 1900, Some(1029))],
+            ["100 @500", "150 @501", "151 @501", "3 @1019"],
+            &["+50 @999", "+1 @1009", "+3 @1019"],
+        ),
+    ] {
+        assert_eq!(exported(Temporality::Cumulative, &samples), cumulative, "{samples:?}");
+        assert_eq!(exported(Temporality::Delta, &samples), delta, "{samples:?}");
+    }
+}
+
+#[test]
+fn a_new_series_with_a_start_is_a_delta_from_zero() {
+    for (created, expected) in [(1005, &["+7 @1005"][..]), (900, &[])] {
+        let mut state = SeriesState::new(Temporality::Delta);
+        assert_eq!(points(&mut state, 1000, ""), [""; 0]);
+        let body = format!("# TYPE c counter\nc_total 7 {}\nc_created {}\n", EPOCH + 1009, EPOCH + created);
+        assert_eq!(points(&mut state, 1010, &body), expected, "{created}");
+    }
+}
