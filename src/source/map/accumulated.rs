@@ -20,8 +20,8 @@ const ABSENT_SERIES_MAX: usize = 1_000_000;
 /// The state of a target's counters between successful polls.
 #[derive(Clone, Debug, Default)]
 pub struct CounterMemory {
-    /// For [`Transform::OneMinusShareOf`](crate::source::Transform): the last values of both counters, by the family of the part.
-    shares: HashMap<&'static str, (f64, f64)>,
+    /// For [`Transform::OneMinusShareOf`](crate::source::Transform), by the key of the rule and the family of the whole.
+    shares: HashMap<(u64, &'static str), ShareValues>,
     /// For `Transform::Accumulate`, by the key of the rule and the identity of the point.
     accumulated: HashMap<(u64, u64), Accumulated>,
     /// For `Transform::Rebase`.
@@ -48,6 +48,15 @@ pub struct CounterMemory {
     pub(super) trace: Option<Box<Trace>>,
 }
 
+/// The counters whose increases are divided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ShareValues {
+    pub(super) part: f64,
+    pub(super) whole: f64,
+    /// The numbers of series that both are the sums of.
+    pub(super) series: (usize, usize),
+}
+
 #[derive(Clone, Debug, Default)]
 struct Accumulated {
     /// The attributes of the point.
@@ -68,6 +77,9 @@ impl CounterMemory {
             let rules: HashSet<u64> = source.rules().map(|(_, rule)| rule.key()).collect();
             self.accumulated.retain(|(rule, _), _| rules.contains(rule));
             self.rebased.keep(&rules);
+            self.shares.retain(|(rule, _), _| rules.contains(rule));
+            // They are known by the addresses of the rules.
+            self.summands = Summands::default();
             self.advice = AdviceMemory::default();
         }
     }
@@ -95,10 +107,11 @@ impl CounterMemory {
         self.accumulated.len()
     }
 
-    /// Returns the increase of `part` divided by the increase of `whole` since the last poll, or `None` if either decreased.
-    pub(super) fn share_of_increase(&mut self, family: &'static str, part: f64, whole: f64) -> Option<f64> {
-        let (part_before, whole_before) = self.shares.insert(family, (part, whole))?;
-        let (part, whole) = (part - part_before, whole - whole_before);
+    /// Returns the increase of the part divided by the increase of the whole since the last poll, or `None` if either decreased or a series
+    /// was added or is missing.
+    pub(super) fn share_of_increase(&mut self, rule: (u64, &'static str), values: ShareValues) -> Option<f64> {
+        let before = self.shares.insert(rule, values).filter(|before| before.series == values.series)?;
+        let (part, whole) = (values.part - before.part, values.whole - before.whole);
         // Both restart with the host, so there is no increase in the first poll after that.
         (whole > 0.0 && (0.0..=whole).contains(&part)).then_some(part / whole)
     }

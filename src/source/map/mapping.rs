@@ -2,6 +2,7 @@
 
 mod accumulation;
 mod detail;
+mod share;
 mod window;
 
 use super::accumulated::CounterMemory;
@@ -110,6 +111,9 @@ impl<'a> Mapping<'a> {
         let has_patterns = rule.has_patterns_in_tables();
         let rebased = (rule.transform == Transform::Rebase).then(|| rule.key());
         let mut earlier = rule.fallback.then(|| self.earlier_points(rule));
+        if let Some(earlier) = &earlier {
+            self.memory.summands.supersede(rule, |point| earlier.get(&point) == Some(&true));
+        }
         if let Some(key) = rebased {
             self.memory.rebased.start(key);
         }
@@ -263,23 +267,15 @@ impl<'a> Mapping<'a> {
         }
     }
 
-    fn map_share(&mut self, rule: &'static Rule, whole: &str, families: &PartFamilies<'_>) {
-        let part = self.series(rule, families).find_map(|series| series.sample.number());
-        let whole = families.named(whole).find_map(|sample| sample.number());
-        let (Some(part), Some(whole)) = (part, whole) else { return };
-        if let Some(share) = self.memory.share_of_increase(rule.families[0], part, whole) {
-            self.trace(|trace| trace.point(0, &Attributes::new(), None));
-            self.add(rule, Attributes::new(), Ok(1.0 - share));
-        }
-    }
-
     /// Returns the snapshot, without the sums that lack a series, and with counters that do not fall.
     pub(super) fn finish(self, source: &Source) -> Snapshot {
         let Self { mut snapshot, mut points, memory, context, checks_summands, window, .. } = self;
         let negative;
         (snapshot.points, negative) = points.take_valid();
         snapshot.repairs.add(Repair::OutOfRange, negative as u64);
-        let is_restarted = memory.counter_start.update(snapshot.counters_since, context.now, memory.summands.has_decreased());
+        let have_stayed_lower = memory.summands.have_stayed_lower() && memory.counter_start.is_unknown();
+        let is_later = memory.counter_start.update(snapshot.counters_since, context.now, memory.summands.has_decreased());
+        let is_restarted = is_later || have_stayed_lower;
         snapshot.counters_since = memory.counter_start.exported(snapshot.counters_since);
         if checks_summands {
             let incomplete = memory.summands.finish(is_restarted);
@@ -317,7 +313,7 @@ impl<'a> Mapping<'a> {
 
 /// Returns `true` if the decrease of a series that the rule takes may be a restart. Counters that are accumulated or rebased go on after one.
 fn is_summand(rule: &Rule) -> bool {
-    matches!(rule.metric.kind, Kind::Counter | Kind::Histogram) && !rule.fallback && rule.transform != Transform::Rebase
+    matches!(rule.metric.kind, Kind::Counter | Kind::Histogram) && rule.transform != Transform::Rebase
 }
 
 /// Returns `true` if a missing series does not make the rule's sum wrong. A held sum does not fall, but it rises if what is subtracted is

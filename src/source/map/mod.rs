@@ -17,6 +17,7 @@ mod process_start;
 mod rebased;
 mod reported_start;
 mod selector;
+mod stay_fallen;
 mod trace;
 mod windows;
 

@@ -5,6 +5,7 @@
 //! So a sum that lacks a series is omitted until the series is back, the server has restarted, or the series has been missing for
 //! [`OMITTED_AGE_MAX`].
 
+use super::stay_fallen::FallenCounters;
 use crate::model::Value;
 use crate::source::Rule;
 use foldhash::fast::RandomState;
@@ -24,6 +25,8 @@ struct Summand {
     value: f64,
     /// The identity of the canonical series.
     sum: u64,
+    /// The address of the rule.
+    rule: usize,
     /// The number of the last poll that had the series.
     poll: u32,
     /// The time of that poll in Unix seconds.
@@ -47,6 +50,8 @@ pub(super) struct Summands {
     has_decreased: bool,
     /// The same for a series of a held sum, which may fall without a restart.
     has_optional_decreased: bool,
+    /// The series that fell and have not come back.
+    fallen: FallenCounters,
 }
 
 impl Summands {
@@ -74,12 +79,19 @@ impl Summands {
         if value < 0.0 || value.is_nan() {
             return;
         }
-        let summand = Summand { value, sum, poll: self.poll, last_seen: self.now, is_optional };
+        let rule = address(rule);
+        let summand = Summand { value, sum, rule, poll: self.poll, last_seen: self.now, is_optional };
         let room = self.known.len() < SERIES_MAX;
-        match self.known.entry(series.wrapping_add(std::ptr::from_ref(rule).addr() as u64)) {
+        let key = series.wrapping_add(rule as u64);
+        self.fallen.read(key, value);
+        match self.known.entry(key) {
             Entry::Occupied(mut known) => {
                 let decreased = if is_optional { &mut self.has_optional_decreased } else { &mut self.has_decreased };
-                *decreased |= value < known.get().value;
+                let before = known.get().value;
+                if value < before {
+                    *decreased = true;
+                    self.fallen.add(key, before, is_optional);
+                }
                 // A series at 0 does not change the sum, and some servers do not report it: the sum is known without it.
                 if value == 0.0 {
                     known.remove();
@@ -95,8 +107,22 @@ impl Summands {
         self.read += 1;
     }
 
+    /// Forgets the series of a fallback rule whose sums an earlier rule provides.
+    pub(super) fn supersede(&mut self, rule: &'static Rule, is_provided: impl Fn(u64) -> bool) {
+        let rule = address(rule);
+        self.known.retain(|_, known| known.rule != rule || !is_provided(known.sum));
+    }
+
+    /// Returns `true` if counters of previous polls fell and have stayed lower, as after a restart.
+    pub(super) fn have_stayed_lower(&mut self) -> bool {
+        self.fallen.finish()
+    }
+
     /// Ends the poll, and returns the identities of the canonical series that lack a native series.
     pub(super) fn finish(&mut self, is_restarted: bool) -> HashSet<u64> {
+        if is_restarted {
+            self.fallen.clear();
+        }
         if self.known.len() == self.read {
             return HashSet::new();
         }
@@ -107,4 +133,8 @@ impl Summands {
         self.known.retain(|_, known| is_current(known) || is_omitted(known));
         self.known.values().filter(|known| !is_current(known) && !known.is_optional).map(|known| known.sum).collect()
     }
+}
+
+fn address(rule: &'static Rule) -> usize {
+    std::ptr::from_ref(rule).addr()
 }

@@ -32,6 +32,11 @@ impl ReportedStart {
         since.is_some_and(|since| self.earlier.contains(&since))
     }
 
+    /// Returns `true` if no poll has reported a start.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.since.is_none()
+    }
+
     /// Stores the start that the poll at `now` reports. Returns `true` if the server has restarted. `has_fallen`: a counter is lower than in
     /// the poll before, which is not a restart by itself.
     pub(super) fn update(&mut self, since: Option<SystemTime>, now: SystemTime, has_fallen: bool) -> bool {

@@ -74,6 +74,14 @@ impl Rule {
         Some(attributes)
     }
 
+    /// Returns `true` if a series of another family fulfils the conditions on those labels that it has.
+    pub(super) fn accepts_labels_of(&self, sample: &SampleRef<'_>) -> bool {
+        let has = |(label, value): &(&str, &str)| sample.label(label).is_some_and(|found| is_match(value, found));
+        let has_none_of = |label: &str| !self.when.iter().any(|condition| condition.0 == label && has(condition));
+        let is_other = |(label, _): &(&str, &str)| sample.label(label).is_some() && has_none_of(label);
+        !self.when.iter().any(is_other) && !self.unless.iter().any(has)
+    }
+
     /// Returns the sets of attributes that a point of the rule can have, at most [`POINTS_PER_METRIC_MAX`]. All its labels must be mapped by
     /// tables.
     pub(super) fn possible_attributes(&self) -> Vec<Attributes> {

@@ -18,6 +18,7 @@ mod held_sums;
 mod histograms;
 mod rebased_counters;
 mod restarts_at_zero;
+mod shares;
 mod unreadable;
 mod windows;
 

@@ -70,3 +70,108 @@ fn a_sum_that_lacks_a_series_is_omitted_until_the_series_is_back_or_the_server_r
     polled.context.now += Duration::from_secs(1);
     assert_eq!(polled.mapped(&["b 1"]), "mail.complaints 1; mail.bounces 0", "an hour later");
 }
+
+#[test]
+fn without_a_start_a_held_sum_is_released_by_counters_that_stay_lower() {
+    static RULES: &[Rule] = &[
+        Rule::new(&["in"], &RECEIVED_MESSAGES).transform(Transform::Hold),
+        Rule::new(&["rejected"], &RECEIVED_MESSAGES).scale(-1.0).transform(Transform::Hold),
+        Rule::new(&["sent"], &COMPLAINTS),
+    ];
+    let page = |values: [u32; 3]| format!("in {};rejected {};sent {}", values[0], values[1], values[2]);
+    let expected = |received: u32, sent: u32, held: &str| format!("mail.received.messages {received}; mail.complaints {sent}{held}");
+    for polls in [
+        // A restart. It is recognized at the third poll after the fall.
+        &[
+            ([1010, 200, 60], 810, ""),
+            ([3, 1, 3], 810, "; !held 1"),
+            ([30, 2, 9], 810, "; !held 1"),
+            ([60, 2, 9], 810, "; !held 1"),
+            ([90, 2, 9], 88, ""),
+            ([91, 2, 9], 89, ""),
+            ([91, 3, 9], 89, "; !held 1"),
+            ([92, 3, 9], 89, ""),
+        ][..],
+        // The counter that is subtracted fell too.
+        &[
+            ([1010, 200, 0], 810, ""),
+            ([30, 2, 0], 810, "; !held 1"),
+            ([30, 2, 0], 810, "; !held 1"),
+            ([30, 2, 0], 810, "; !held 1"),
+            ([31, 2, 0], 29, ""),
+        ],
+        // Two processes respond in turn, and a fall that comes back.
+        &[
+            ([100, 9, 50], 91, ""),
+            ([80, 9, 40], 91, "; !held 1"),
+            ([101, 9, 50], 92, ""),
+            ([81, 9, 40], 92, "; !held 1"),
+            ([82, 9, 40], 92, "; !held 1"),
+            ([102, 9, 50], 93, ""),
+            ([83, 9, 40], 93, "; !held 1"),
+            ([103, 9, 50], 94, ""),
+        ],
+        // The difference falls, and its counters do not.
+        &[
+            ([100, 0, 5], 100, ""),
+            ([100, 7, 5], 100, "; !held 1"),
+            ([100, 7, 5], 100, "; !held 1"),
+            ([100, 7, 5], 100, "; !held 1"),
+            ([100, 7, 5], 100, "; !held 1"),
+            ([100, 7, 5], 100, "; !held 1"),
+            ([110, 7, 5], 103, ""),
+        ],
+        // Only another counter fell.
+        &[
+            ([100, 7, 50], 93, ""),
+            ([100, 8, 5], 93, "; !held 1"),
+            ([100, 8, 5], 93, "; !held 1"),
+            ([100, 8, 5], 93, "; !held 1"),
+            ([100, 8, 6], 93, "; !held 1"),
+            ([102, 8, 6], 94, ""),
+        ],
+    ] {
+        let mut polled = Polled::new(RULES, &[]);
+        for (index, (values, received, held)) in polls.iter().enumerate() {
+            assert_eq!(polled.mapped(&[&page(*values)]), expected(*received, values[2], held), "{index} of {polls:?}");
+        }
+    }
+}
+
+#[test]
+fn with_a_start_a_held_sum_is_released_by_a_restart_only() {
+    static RULES: &[Rule] = &[Rule::new(&["in"], &RECEIVED_MESSAGES).transform(Transform::Hold), Rule::new(&["sent"], &COMPLAINTS)];
+    let mut polled = Polled::new(RULES, &[]);
+    for (index, n) in [100, 80, 81, 82, 83, 84, 85, 101].into_iter().enumerate() {
+        let held = if n < 100 { "; !held 1" } else { "" };
+        let expected = format!("mail.received.messages {}; mail.complaints {n}{held}", n.max(100));
+        assert_eq!(polled.mapped(&[&format!("started 100;in {n};sent {n}")]), expected, "{index}");
+    }
+}
+
+#[test]
+fn a_fallback_that_lacks_a_series_is_omitted_until_it_is_complete() {
+    static RULES: &[Rule] = &[Rule::new(&["new"], &COMPLAINTS), Rule::new(&["old"], &COMPLAINTS).fallback()];
+    let cases = [
+        ("old{q=\"1\"} 101;old{q=\"2\"} 50", "mail.complaints 151"),
+        ("old{q=\"1\"} 101", ""),
+        ("old{q=\"1\"} 101;old{q=\"2\"} 52", "mail.complaints 153"),
+        // The rule before it provides the sum, so nothing is missing.
+        ("new 160;old{q=\"1\"} 101", "mail.complaints 160"),
+        ("new 161", "mail.complaints 161"),
+        ("new 162;old{q=\"2\"} 54", "mail.complaints 162"),
+        // An invalid value does not provide it.
+        ("new NaN;old{q=\"1\"} 103;old{q=\"2\"} 54", "!non_finite 1"),
+    ];
+    check(RULES, &cases);
+    static ONLY: &[Rule] = &[Rule::new(&["new"], &COMPLAINTS), Rule::new(&["old"], &COMPLAINTS).fallback(), Rule::new(&["c"], &BOUNCES)];
+    check(
+        ONLY,
+        &[
+            ("old{q=\"1\"} 9;old{q=\"2\"} 5;c 3", "mail.complaints 14; mail.bounces 3"),
+            ("old{q=\"1\"} 9;c 3", "mail.bounces 3"),
+            // A restart.
+            ("old{q=\"1\"} 2;c 1", "mail.complaints 2; mail.bounces 1"),
+        ],
+    );
+}

@@ -1,0 +1,37 @@
+//! Utilization: 1 minus the share of a counter's increase in the increase of another counter.
+
+use super::Mapping;
+use crate::model::{Attributes, SampleRef};
+use crate::source::Rule;
+use crate::source::map::accumulated::ShareValues;
+use crate::source::map::part_families::PartFamilies;
+use std::collections::HashSet;
+
+impl Mapping<'_> {
+    /// Maps the sums of the series that the rule takes and of those of the whole. Without one of the numbers there is no point.
+    pub(super) fn map_share(&mut self, rule: &'static Rule, whole: &'static str, families: &PartFamilies<'_>) {
+        let part: Vec<SampleRef<'_>> = self.series(rule, families).map(|series| series.sample).collect();
+        let (Some(part_sum), Some((whole_sum, whole_series))) = (sum(&part), sum_of_whole(rule, whole, families)) else { return };
+        let values = ShareValues { part: part_sum, whole: whole_sum, series: (part.len(), whole_series) };
+        if let Some(share) = self.memory.share_of_increase((rule.key(), whole), values) {
+            (0..part.len()).for_each(|index| self.trace(|trace| trace.point(index, &Attributes::new(), None)));
+            self.add(rule, Attributes::new(), Ok(1.0 - share));
+        }
+    }
+}
+
+/// The sum of numbers, which is NaN if one is invalid.
+fn sum(samples: &[SampleRef<'_>]) -> Option<f64> {
+    samples.iter().map(|sample| sample.number()).reduce(|sum, number| Some(sum? + number?))?
+}
+
+/// The sum of the series of the whole, and their number. Conditions of the rule apply to those labels that a series of the whole has, unless
+/// the whole is the family that the rule reads: it then selects a part of it.
+fn sum_of_whole(rule: &'static Rule, whole: &str, families: &PartFamilies<'_>) -> Option<(f64, usize)> {
+    let is_own = rule.families.contains(&whole);
+    let mut seen = HashSet::new();
+    let is_accepted = |sample: &SampleRef<'_>| is_own || rule.accepts_labels_of(sample);
+    let samples = families.named(whole).filter(|sample| is_accepted(sample) && seen.insert(sample.identity()));
+    let samples: Vec<_> = samples.collect();
+    Some((sum(&samples)?, samples.len()))
+}
