@@ -34,6 +34,9 @@ pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
             target.origin, target.name
         );
     }
+    if config.export.otlp.is_none() && discovery.targets(&config.targets).any(Target::has_records) {
+        eprintln!("note: {path}: delivery records are counted but not exported, because export.otlp is off");
+    }
     let targets = discovery.targets(&config.targets).count();
     let count = |n: usize| format!("{n} {}", if n == 1 { "target" } else { "targets" });
     let config = config.sharded(args.config.shard);
@@ -49,8 +52,8 @@ pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
     }
     if let Some(otlp) = &config.export.otlp {
         println!("metrics are pushed to {}", otlp.receiver());
-        let reads_delivery_log = discovery.targets(&config.targets).any(Target::reads_records);
-        if let Some(receiver) = otlp.logs_receiver().filter(|_| reads_delivery_log) {
+        let has_records = discovery.targets(&config.targets).any(Target::has_records);
+        if let Some(receiver) = otlp.logs_receiver().filter(|_| has_records) {
             println!("delivery records are pushed to {receiver}");
         }
     }

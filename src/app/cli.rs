@@ -44,7 +44,7 @@ pub(super) enum Command {
     /// Show which native series each canonical value comes from, and which native families no rule uses.
     #[command(after_help = help::EXPLAIN)]
     Explain(ExplainArgs),
-    /// Print the delivery records in saved requests of a mail system, or in its segment files.
+    /// Print the delivery records in saved requests or log files of a mail system.
     #[command(after_help = help::RECORDS)]
     Records(RecordsArgs),
     /// Run a simulated mail server with realistic, changing values.
@@ -80,7 +80,8 @@ pub(super) struct RecordsArgs {
     /// Mail system that sent the requests or wrote the files.
     #[arg(long, value_name = "SYSTEM")]
     pub(super) system: String,
-    /// File with the body of a request, with one body in each line, or a segment of KumoMTA; `-` is the standard input. May be repeated.
+    /// File with the body of a request, with one body in each line, a segment of KumoMTA, or a log of Postfix; `-` is the standard input.
+    /// May be repeated.
     #[arg(long, value_name = "FILE", required = true)]
     pub(super) file: Vec<PathBuf>,
     /// Fields to print in plain text, as in `include` of a target, separated by commas; `all` for all. Others that identify a person are

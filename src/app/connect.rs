@@ -34,13 +34,13 @@ pub(super) async fn connect(mut discovery: Discovery, config: &Config) -> Result
         attempts.push(request_list(list, config, &mut discovery).await);
     }
     let targets: Vec<Target> = discovery.targets(&config.targets).filter(|target| config.polls(target)).cloned().collect();
-    let reads_delivery_log = targets.iter().any(Target::reads_records);
+    let has_records = targets.iter().any(Target::has_records);
     let log_files: Vec<Attempt> = targets.iter().filter_map(read_log_files).collect();
     attempts.extend(poll_all(targets).await);
     attempts.extend(log_files);
     if let Some(otlp) = &config.export.otlp {
         attempts.push(send_empty_request(otlp, Signal::Metrics, "export.otlp").await);
-        if reads_delivery_log {
+        if has_records {
             attempts.push(send_empty_request(otlp, Signal::Logs, "export.otlp (delivery records)").await);
         }
     }
@@ -122,7 +122,7 @@ async fn poll_with(target: Target, limits: Limits) -> Result<String, String> {
         Err(error) => return Err(error.to_string()),
         Ok(snapshot) => snapshot,
     };
-    let points = snapshot.points.len() + snapshot.histograms.len();
+    let points = snapshot.point_count();
     Ok(format!("up, {points} canonical points, {} native series", reading.native.kept))
 }
 

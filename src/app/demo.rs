@@ -6,6 +6,7 @@ use super::cli::DemoArgs;
 use super::run::StopSignals;
 use super::service::Service;
 use crate::config::{self, Environment, LogLevel};
+use crate::model::Snapshot;
 use crate::simulate::{self, Hook, HookSender, HookSystem, Options, Receiver, SigningKey, SimulatedServer, System};
 use crate::source;
 use crate::telemetry::SelfTelemetry;
@@ -146,8 +147,8 @@ fn status_line(service: &Service, receiver: Option<&Receiver>) -> String {
     let snapshots = || latest.iter().filter_map(|reading| reading.snapshot());
     let (up, all) = (snapshots().count(), targets.len());
     let series: u64 = snapshots().map(|snapshot| snapshot.series_read).sum();
-    let points: usize = snapshots().map(|snapshot| snapshot.points.len()).sum();
-    let mut line = format!("{up} of {all} up: {series} native series mapped to {points} canonical ones");
+    let points: usize = snapshots().map(Snapshot::point_count).sum();
+    let mut line = format!("{up} of {all} up: {series} native series mapped to {points} canonical points");
     if let Some(receiver) = receiver {
         // Postmeter's own metrics have a resource, too.
         let is_target = |instance: &&String| targets.iter().any(|target| target.target.name() == instance.as_str());

@@ -8,7 +8,7 @@ Start with:
   postmeter check --config postmeter.yaml                 check a configuration file
   postmeter run --config postmeter.yaml                   run the service
 
-Exit codes: 0 on success, 1 on failure (see standard error), 2 if the command line is invalid.";
+Exit codes: 0 on success, 1 on failure (see standard error), 2 if an option is unknown or missing.";
 
 pub(super) const RUN: &str = "\
 Examples:
@@ -25,7 +25,7 @@ http://localhost:9464/. `postmeter config-schema --format markdown` lists every 
 SIGTERM and SIGINT stop Postmeter after a last push. SIGHUP reloads the file; the reload is
 all-or-nothing, and the log contains the errors of a rejected file.
 
-Exit codes: 0 after a signal, 1 if Postmeter cannot start, 2 if the command line is invalid.";
+Exit codes: 0 after a signal, 1 if Postmeter cannot start, 2 if an option is unknown or missing.";
 
 pub(super) const CHECK: &str = "\
 Examples:
@@ -36,7 +36,7 @@ Examples:
 Every error is listed with its line and its key. Without --connect, no server is contacted.
 
 Exit codes: 0 if the file is valid (there may be warnings and notes), 1 if it is invalid or an
-attempt to connect failed, 2 if the command line is invalid.";
+attempt to connect failed, 2 if an option is unknown or missing.";
 
 pub(super) const INIT: &str = "\
 Examples:
@@ -47,8 +47,8 @@ Examples:
 A credential that is typed is written to the file, which only its owner can read. With --print,
 missing credentials become references to environment variables.
 
-Exit codes: 0 on success, 1 if the server cannot be polled or the file cannot be written, 2 if the
-command line is invalid.";
+Exit codes: 0 on success, 1 if the server cannot be polled or the file cannot be written, 2 if an
+option is unknown or missing.";
 
 pub(super) const SCRAPE: &str = "\
 Examples:
@@ -59,7 +59,7 @@ Examples:
   curl -si http://a:8000/metrics.json > saved; postmeter scrape --system kumomta --file saved
 
 Exit codes: 0 on success, 1 if the required part of any target cannot be read (the other targets
-are printed nevertheless), 2 if the command line is invalid.";
+are printed nevertheless), 2 if an option is unknown or missing.";
 
 pub(super) const EXPLAIN: &str = "\
 Examples:
@@ -71,8 +71,8 @@ The output lists each canonical point with its rules and native series, points a
 a value, rules that found no series, native families that no rule uses, and repairs. Secrets of
 the configuration are replaced by ***.
 
-Exit codes: 0 on success, 1 if the required part of any target cannot be read, 2 if the command
-line is invalid.";
+Exit codes: 0 on success, 1 if the required part of any target cannot be read, 2 if an option
+is unknown or missing.";
 
 pub(super) const SIMULATE: &str = "\
 Examples:
@@ -81,7 +81,7 @@ Examples:
 
 The output shows the URL and a command that scrapes it. Press Ctrl-C to stop.
 
-Exit codes: 0 after a signal, 1 if the simulator cannot start, 2 if the command line is invalid.";
+Exit codes: 0 after a signal, 1 if the simulator cannot start, 2 if an option is unknown or missing.";
 
 pub(super) const SYSTEMS: &str = "\
 Examples:
@@ -94,16 +94,19 @@ Examples:
 To use the schema in an editor with a YAML language server, begin the file with:
   # yaml-language-server: $schema=system.schema.json
 
-Exit codes: 0 on success, 1 if a file has a problem, 2 if the command line is invalid.";
+Exit codes: 0 on success, 1 if a file has a problem, 2 if an option is unknown or missing.";
 
 pub(super) const RECORDS: &str = "\
 Examples:
   postmeter records --system sendgrid --file body.json
   postmeter records --system kumomta --file /var/log/kumomta/20261128-144320 --format json
+  postmeter records --system postfix --file /var/log/mail.log
   curl -s http://192.0.2.9/last-webhook | postmeter records --system stalwart --file - --include recipient,message
 
 The records are printed as they would leave the machine. The last line, on standard error, has the
-numbers of records, of items that report something else, and of items that cannot be read.";
+numbers of records, of items that report something else, and of items that cannot be read.
+
+Exit codes: 0 on success, 1 if a file or an item cannot be read, 2 if an option is unknown or missing.";
 
 pub(super) const METRICS: &str = "\
 Examples:
@@ -138,7 +141,7 @@ Examples:
 
 A response that denies access (401, 403, 429) counts as healthy, because Postmeter is running.
 
-Exit codes: 0 if healthy, 1 if not (see standard error), 2 if the command line is invalid.";
+Exit codes: 0 if healthy, 1 if not (see standard error), 2 if an option is unknown or missing.";
 
 pub(super) const COMPLETIONS: &str = "\
 Examples:
@@ -151,7 +154,7 @@ Examples:
   postmeter man | man -l -
   postmeter man --directory /usr/local/share/man/man1
 
-Exit codes: 0 on success, 1 if a page cannot be written, 2 if the command line is invalid.";
+Exit codes: 0 on success, 1 if a page cannot be written, 2 if an option is unknown or missing.";
 
 pub(super) const DEMO: &str = "\
 Examples:
@@ -162,4 +165,4 @@ Open the status page at http://127.0.0.1:9464/; metrics are on /metrics. Press C
 The read position of the delivery log is kept in a temporary directory below TMPDIR (or /tmp),
 which is removed on exit.
 
-Exit codes: 0 after a signal, 1 if the demo cannot start, 2 if the command line is invalid.";
+Exit codes: 0 after a signal, 1 if the demo cannot start, 2 if an option is unknown or missing.";

@@ -2,7 +2,8 @@
 
 use super::cli::{MetricsArgs, MetricsFormat};
 use super::{AppError, print};
-use crate::model::{Attribute, Kind, Metric, registry, vocabulary};
+use crate::model::{Attribute, Kind, Metric, Repair, registry, vocabulary};
+use crate::poll::PollError;
 use crate::source::SOURCES;
 use crate::telemetry::{SELF_METRICS, metrics_of};
 use serde_json::json;
@@ -44,7 +45,7 @@ impl Table {
             let _ = writeln!(out, "{}  ({}{separator}{})", metric.name, kind(metric), metric.unit);
             let _ = writeln!(out, "    {}", metric.help);
             for (attribute, detail) in attributes(metric) {
-                let _ = writeln!(out, "    {}{}: {}", attribute.key, if detail { " (detail)" } else { "" }, self.values(attribute));
+                let _ = writeln!(out, "    {}{}: {}", attribute.key, if detail { " (detail)" } else { "" }, self.values(metric, attribute));
             }
             if self == Self::Canonical {
                 let _ = writeln!(out, "    from: {}", systems(metric).join(", "));
@@ -96,10 +97,14 @@ impl Table {
     }
 
     /// The values of an attribute, for people.
-    fn values(self, attribute: &Attribute) -> String {
+    fn values(self, metric: &Metric, attribute: &Attribute) -> String {
+        let is = |other: &Attribute| std::ptr::eq(attribute, other);
         match self {
             _ if !attribute.values.is_empty() => attribute.values.join(", "),
-            Self::Canonical => "as the server names it".to_owned(),
+            _ if is(&vocabulary::REPAIR_KIND) => Repair::ALL.map(Repair::as_str).join(", "),
+            _ if is(&vocabulary::ERROR_TYPE) && metric.name == vocabulary::POLL_ERRORS.name => PollError::TYPES.join(", "),
+            _ if is(&vocabulary::POLL_PART) => "a part of the mail system, as `postmeter systems show` prints it".to_owned(),
+            Self::Canonical => "as the server reports it".to_owned(),
             Self::SelfMetrics => "any value".to_owned(),
         }
     }

@@ -1,4 +1,4 @@
-//! `postmeter records`: prints the delivery records in saved requests of a mail system, or in its segment files.
+//! `postmeter records`: prints the delivery records in saved requests or log files of a mail system.
 
 use super::cli::{RecordsArgs, RecordsFormat};
 use super::{AppError, one_shot, print};

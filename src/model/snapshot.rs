@@ -28,7 +28,7 @@ impl Point {
     }
 }
 
-/// The canonical metrics of one good reading.
+/// The canonical metrics of one successful reading.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     /// Scalars, at most one per series.
@@ -47,4 +47,12 @@ pub struct Snapshot {
     pub advice: Vec<String>,
     /// `service.version`, if the server reports it.
     pub version: Option<String>,
+}
+
+impl Snapshot {
+    /// The number of points; a histogram counts as one.
+    #[must_use]
+    pub fn point_count(&self) -> usize {
+        self.points.len() + self.histograms.len()
+    }
 }

@@ -185,17 +185,17 @@ vocabulary! {
     POLL_LATENCY = Metric::gauge("postmeter.poll.latency", "s", "Duration of the last request for a part, including the body.")
         .by(&[&POLL_PART]);
     POLL_AGE = Metric::gauge("postmeter.poll.age", "s", "Age of the exported reading, since the start of its poll.");
-    POLL_BODY_SIZE = Metric::int_gauge("postmeter.poll.body.size", "By", "Size of the responses of the last good poll, decompressed.");
-    POLL_SERIES = Metric::int_gauge("postmeter.poll.series", "{series}", "Native series of the last good poll, kept and dropped.")
+    POLL_BODY_SIZE = Metric::int_gauge("postmeter.poll.body.size", "By", "Size of the responses of the last successful poll, decompressed.");
+    POLL_SERIES = Metric::int_gauge("postmeter.poll.series", "{series}", "Native series of the last successful poll, kept and dropped.")
         .by(&[&SERIES_STATE]);
     POLL_ERRORS = Metric::counter("postmeter.poll.errors", "{error}", "Polls that failed, by part and reason.")
         .by(&[&POLL_PART, &ERROR_TYPE]);
     POLL_REPAIRS = Metric::counter("postmeter.poll.repairs", "{repair}", "Repairs of invalid responses, by kind.")
         .by(&[&REPAIR_KIND]);
-    POLL_RECORDS = Metric::counter("postmeter.poll.records", "{record}", "Records of the delivery log, by state.")
+    POLL_RECORDS = Metric::counter("postmeter.poll.records", "{record}", "Delivery records, by state.")
         .by(&[&RECORD_STATE]);
-    RECORD_QUEUE_DEPTH = Metric::up_down("postmeter.record.queue.depth", "{record}", "Records of the delivery log that were read and not yet accepted by the receiver.");
-    RECORD_LAG = Metric::gauge("postmeter.record.lag", "s", "Time since the delivery log was last completely read and accepted by the receiver.");
+    RECORD_QUEUE_DEPTH = Metric::up_down("postmeter.record.queue.depth", "{record}", "Delivery records that the receiver has not accepted yet.");
+    RECORD_LAG = Metric::gauge("postmeter.record.lag", "s", "Time since all delivery records were last read and accepted by the receiver.");
 
     QUEUE_DEPTH = Metric::up_down("mail.queue.depth", "{message}", "Messages in the queue, by state.")
         .by(&[&QUEUE_STATE]).detail(&[&QUEUE_NAME, &DESTINATION_DOMAIN, &PROVIDER_NAME, &TENANT_NAME]);
@@ -223,7 +223,7 @@ vocabulary! {
 
     CONNECTION_ACTIVE = Metric::up_down("mail.connection.active", "{connection}", "Open connections.")
         .by(&[&PROTOCOL, &CONNECTION_DIRECTION]).conditional(&[&PROTOCOL]);
-    CONNECTION_OPENED = Metric::counter("mail.connection.opened", "{connection}", "Connections opened; outbound connections count when attempted.")
+    CONNECTION_OPENED = Metric::counter("mail.connection.opened", "{connection}", "Connections opened; outbound connections count when attempted, or when established if the system reports only these.")
         .by(&[&PROTOCOL, &CONNECTION_DIRECTION]).conditional(&[&PROTOCOL]);
     CONNECTION_DENIED = Metric::counter("mail.connection.denied", "{connection}", "Connections rejected because of load or limits.")
         .by(&[&PROTOCOL, &CONNECTION_DIRECTION]).conditional(&[&PROTOCOL]);

@@ -63,7 +63,11 @@ fn size(bytes: usize) -> String {
 }
 
 impl PollError {
-    /// The value of `error.type`: a closed set.
+    /// The values of `error.type`.
+    pub const TYPES: [&'static str; 10] =
+        ["timeout", "connect", "tls", "auth", "rate_limited", "status", "too_large", "malformed", "file", "api"];
+
+    /// The value of `error.type`: one of [`Self::TYPES`].
     #[must_use]
     pub const fn error_type(&self) -> &'static str {
         match self {
@@ -114,5 +118,29 @@ impl PollError {
     /// The error of a credential that the server rejected. `response` is the status, or the message of the response.
     pub(super) fn rejected_credential(response: impl fmt::Display, hint: &'static str) -> Self {
         Self::Auth { reason: format!("the server rejected the credential ({response})"), hint }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_is_listed_once() {
+        let text = String::new;
+        let errors = [
+            PollError::Timeout(Duration::ZERO),
+            PollError::Connect(text()),
+            PollError::Tls(text()),
+            PollError::Auth { reason: text(), hint: "" },
+            PollError::RateLimited(Duration::ZERO),
+            PollError::Status { status: 503, hint: "" },
+            PollError::TooLarge(0),
+            PollError::Malformed(text()),
+            PollError::File(text()),
+            PollError::Api(text()),
+        ];
+        assert_eq!(errors.map(|error| error.error_type()), PollError::TYPES);
+        assert_eq!(PollError::Late(Duration::ZERO).error_type(), PollError::TYPES[0]);
     }
 }

@@ -29,7 +29,7 @@
 //!
 //! # A delta covers every skipped reading
 //!
-//! A delta covers the time since the last good reading of its series, however many polls failed in between. The first value of a
+//! A delta covers the time since the last successful reading of its series, however many polls failed in between. The first value of a
 //! counter with an unknown start is only the baseline and is not exported. A new counter is exported from zero only if its start is
 //! after the last reading: otherwise this or an earlier Postmeter process may have exported its first part already.
 

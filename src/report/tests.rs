@@ -12,7 +12,7 @@ fn time(seconds: u64) -> UnixNanos {
     UnixNanos::new(seconds * SECOND).unwrap()
 }
 
-/// A good reading at this second.
+/// A successful reading at this second.
 fn at(seconds: u64) -> ReadingStatus {
     ReadingStatus { is_good: true, is_complete: true, ..failed(seconds) }
 }
@@ -196,7 +196,7 @@ fn a_counter_that_a_response_omits_resumes_or_is_a_reset() {
         assert_eq!(scalars(&mut state, at(40), &[(BOUNCES, "x", 1060)]), [resumed]);
         assert_eq!(scalars(&mut state, at(50), &[]), ["mail.bounces{x} end 50"]);
         assert_eq!(scalars(&mut state, at(60), &[(BOUNCES, "x", 7)]), [reset]);
-        // Failed polls before and after the good one that omits the series change nothing.
+        // Failed polls before and after the successful one that omits the series change nothing.
         assert_eq!(scalars(&mut state, failed(70), &[]), ["mail.bounces{x} end 70"]);
         assert_eq!(scalars(&mut state, at(80), &[]), [""; 0]);
         assert_eq!(scalars(&mut state, failed(90), &[]), [""; 0]);

@@ -19,7 +19,7 @@ pub(super) struct Transition {
     pub last_time: Option<UnixNanos>,
     /// The time of the reading before, if that one was complete: a series that is new now began after it.
     pub last_complete_time: Option<UnixNanos>,
-    /// The time of the last good reading before, or of the first reading if none was good. `None` for the first reading.
+    /// The time of the last successful reading before, or of the first reading if none was successful. `None` for the first reading.
     pub exported_until: Option<UnixNanos>,
     /// The new start time of the server's counters, if it reports that they restarted since the reading before.
     pub restarted_at: Option<UnixNanos>,

@@ -53,7 +53,7 @@ impl CollectedTarget {
         Self { target, deliveries: deliveries.map(Arc::new), meter_provider, identity, origin }
     }
 
-    /// The identity of the target, with the version and `target_info` of this reading or, if it failed, of the last good one.
+    /// The identity of the target, with the version and `target_info` of this reading or, if it failed, of the last successful one.
     #[must_use]
     pub fn identity(&self, reading: &Reading) -> Identity {
         let version = reading.snapshot().and_then(|snapshot| snapshot.version.clone()).or_else(|| self.target.version());
@@ -64,7 +64,7 @@ impl CollectedTarget {
         }
     }
 
-    /// The identity of the target, with the version and `target_info` of the last good reading.
+    /// The identity of the target, with the version and `target_info` of the last successful reading.
     #[must_use]
     pub fn last_identity(&self) -> Identity {
         self.identity.with_version(self.target.version().as_deref()).with_target_info(&self.target.target_info())

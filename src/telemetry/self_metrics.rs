@@ -31,7 +31,7 @@ pub(super) static QUEUE_PLACE: Attribute = Attribute::closed("postmeter.export.q
 pub(super) static SHARD_INDEX: Attribute = Attribute::open("postmeter.shard.index");
 /// The kind of a change to a native metric.
 pub(super) static CHANGE: Attribute = Attribute::open("postmeter.relay.change");
-/// The lane of a poll: separate slots for targets that respond and for failing ones.
+/// The lane of a poll: targets that respond and failing ones have separate concurrency limits.
 pub(super) static POLL_LANE: Attribute = Attribute::closed("postmeter.poll.lane", &["healthy", "failing"]);
 
 macro_rules! self_metrics {
@@ -65,11 +65,11 @@ self_metrics! {
     SPOOL_DAMAGED = Metric::counter("postmeter.export.spool.damaged_requests", "{request}", "Requests in the spool that are damaged or have an older format; they are quarantined and not sent.");
     PASSTHROUGH_CHANGES = Metric::counter("postmeter.relay.changes", "{change}", "Native metrics that could not be exported unchanged, by change.").by(&[&CHANGE]);
 
-    POLL_REQUESTS = Metric::int_gauge("postmeter.poll.request.active", "{request}", "Request slots in use by polls, by lane.").by(&[&POLL_LANE]);
-    POLL_REQUESTS_LIMIT = Metric::int_gauge("postmeter.poll.request.limit", "{request}", "All request slots of polls, by lane.").by(&[&POLL_LANE]);
-    POLLS_WAITING = Metric::int_gauge("postmeter.poll.request.waiting", "{poll}", "Polls that wait for a request slot, by lane.").by(&[&POLL_LANE]);
+    POLL_REQUESTS = Metric::int_gauge("postmeter.poll.request.active", "{request}", "Concurrent requests of polls, by lane.").by(&[&POLL_LANE]);
+    POLL_REQUESTS_LIMIT = Metric::int_gauge("postmeter.poll.request.limit", "{request}", "Limit of the concurrent requests of polls, by lane.").by(&[&POLL_LANE]);
+    POLLS_WAITING = Metric::int_gauge("postmeter.poll.request.waiting", "{poll}", "Polls that wait for the concurrency limit, by lane.").by(&[&POLL_LANE]);
     READINGS_MEMORY = Metric::int_gauge("postmeter.reading.memory.usage", "By", "Memory of the native metrics of all readings.");
-    READINGS_MEMORY_LIMIT = Metric::int_gauge("postmeter.reading.memory.limit", "By", "Limit of that memory.");
+    READINGS_MEMORY_LIMIT = Metric::int_gauge("postmeter.reading.memory.limit", "By", "Limit of the memory of native metrics.");
     READINGS_WITHOUT_NATIVE = Metric::counter("postmeter.reading.without_native", "{reading}", "Readings whose native metrics were dropped because the memory limit of all readings was reached.");
 
     RELOAD_SUCCESSFUL = Metric::int_gauge("postmeter.config.last_reload.successful", "", "1 if the configuration was applied when it was last read, at startup or by a reload; 0 otherwise.");

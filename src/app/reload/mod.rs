@@ -8,7 +8,7 @@
 //!
 //! # Settings that need a restart
 //!
-//! The listen address, the rest of `export.otlp`, `health`, `telemetry` and `state_dir`. Changing them needs another listener or connection while
+//! The listen address, the rest of `export.otlp`, `health`, `receive`, `telemetry` and `state_dir`. Changing them needs another listener or connection while
 //! work is in progress on the old one. A reload that changes them is rejected as a whole, because applying half of a file would leave
 //! the operator with a configuration that no file describes.
 

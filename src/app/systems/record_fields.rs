@@ -56,11 +56,11 @@ fn fields() -> Vec<Line> {
     let texts = FIELDS.iter().map(|info| {
         let becomes = if info.attribute.key.is_empty() { "the body".to_owned() } else { format!("`{}`", info.attribute.key) };
         let leaves = match info.privacy {
-            Privacy::Open => "as it is",
-            Privacy::Hashed => "as a keyed hash",
-            Privacy::Hidden => "only if `include` names it",
+            Privacy::Open => "as it is".to_owned(),
+            Privacy::Hashed => format!("as a keyed hash, `{}`", info.hash.key),
+            Privacy::Hidden => "only if `include` names it".to_owned(),
         };
-        (Slot::Text(info.field), vec![format!("`{}`", info.name), becomes, leaves.to_owned()])
+        (Slot::Text(info.field), vec![format!("`{}`", info.name), becomes, leaves])
     });
     typed.chain(texts).map(|(slot, cells)| Line { cells, has: Box::new(move |row| has_field(row, slot)) }).collect()
 }

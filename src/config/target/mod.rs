@@ -86,12 +86,6 @@ impl Target {
         self.delivery_log.is_some() || self.deliveries.is_some()
     }
 
-    /// Returns `true` if Postmeter reads delivery records itself, from a delivery log or from log files.
-    #[must_use]
-    pub fn reads_records(&self) -> bool {
-        self.delivery_log.is_some() || self.deliveries.as_ref().is_some_and(|deliveries| deliveries.log_files.is_some())
-    }
-
     /// The attributes by which metrics that are counted from the records are split.
     #[must_use]
     pub fn record_detail(&self) -> RecordDetail {

@@ -8,7 +8,7 @@ use crate::report::{Transition, UnixNanos, is_delta};
 
 /// Sets the reported start times. A delta is relative to zero if its series began after it was exported last.
 ///
-/// `last_time` is the time of the last good reading.
+/// `last_time` is the time of the last successful reading.
 pub(super) fn apply_created(
     native: &SelectedFamilies,
     transition: &Transition,

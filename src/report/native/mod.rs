@@ -1,4 +1,4 @@
-//! The state of native series: the last good reading, and a start time for each of its counters.
+//! The state of native series: the last successful reading, and a start time for each of its counters.
 //!
 //! # No second copy of labels
 //!

@@ -1,4 +1,4 @@
-//! Counters and histograms that recent good readings omitted, as they were last seen.
+//! Counters and histograms that recent successful readings omitted, as they were last seen.
 
 use crate::model::{FamilyType, SampleRef, SelectedFamily};
 use crate::report::counted_value::CountedValue;

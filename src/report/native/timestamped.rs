@@ -114,7 +114,7 @@ fn time_of(milliseconds: i64) -> UnixNanos {
 }
 
 impl TimestampedSeries {
-    /// Selects the samples of a good reading that can be exported, and sets the bases of samples without timestamps whose series had one
+    /// Selects the samples of a successful reading that can be exported, and sets the bases of samples without timestamps whose series had one
     /// before. `new_families` are the indices of families that the reading has newly.
     pub(super) fn select(
         &mut self,

@@ -95,7 +95,7 @@ fn describe(name: &str, reading: &Reading) -> String {
     let took = reading.ended.saturating_duration_since(reading.began).as_millis();
     let mut text = match &reading.outcome {
         Ok(snapshot) => {
-            let points = snapshot.points.len() + snapshot.histograms.len();
+            let points = snapshot.point_count();
             format!("{name} was polled in {took} ms: up, {points} canonical points, {} native series\n", reading.native.kept)
         }
         Err(error) => return format!("{name} was polled in {took} ms: down: {error}\n"),

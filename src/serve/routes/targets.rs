@@ -1,5 +1,6 @@
 //! `/targets.json`: the state of each target as JSON.
 
+use crate::model::Snapshot;
 use crate::poll::{PartReport, PollError, Reading, Target};
 use crate::serve::AppState;
 use crate::telemetry::{CollectedTarget, StalenessRule};
@@ -91,7 +92,7 @@ fn last_poll(reading: &Reading, now: Instant) -> Value {
         "duration_seconds": reading.ended.saturating_duration_since(reading.began).as_secs_f64(),
         "body_bytes": reading.body_bytes,
         "complete": reading.has_all_parts(),
-        "canonical_points": snapshot.map(|snapshot| snapshot.points.len()),
+        "canonical_points": snapshot.map(Snapshot::point_count),
         "native_series": snapshot.map(|_| json!({"kept": reading.native.kept, "dropped": reading.native.dropped})),
         "repairs": snapshot.map(|snapshot| {
             snapshot.repairs.iter().map(|(repair, n)| (repair.as_str().to_owned(), n.into())).collect::<Map<String, Value>>()

@@ -70,6 +70,23 @@ fn check_warns_if_no_exporter_is_enabled() {
 }
 
 #[test]
+fn check_notes_that_delivery_records_are_not_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = GOOD.replace("name: a,", "name: a, parts: {deliveries: {token: abcdefghij}},")
+        + &format!("state_dir: {}\nreceive: {{listen: '127.0.0.1:0'}}\n", folder.path().display());
+    let check = |text: &str| {
+        std::fs::write(folder.path().join("postmeter.yaml"), text).unwrap();
+        run(folder.path(), "check")
+    };
+    let expected = "note: postmeter.yaml: delivery records are counted but not exported, because export.otlp is off\n";
+    let output = check(&text);
+    assert_eq!((stderr(&output).as_str(), output.status.code()), (expected, Some(0)));
+    let output = check(&(text + "export: {otlp: {endpoint: 'http://127.0.0.1:4317'}}\n"));
+    assert_eq!((stderr(&output).as_str(), output.status.code()), ("", Some(0)));
+    assert!(stdout(&output).contains("delivery records are pushed to "), "{}", stdout(&output));
+}
+
+#[test]
 fn check_lists_the_targets_of_a_shard() {
     let folder = tempfile::tempdir().unwrap();
     let two = GOOD.replace("name: a", "name: mta1").replace(']', ", {name: mta2, system: kumomta, url: 'https://b.example.com'}]");

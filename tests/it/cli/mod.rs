@@ -78,4 +78,6 @@ fn canonical_metrics_in_each_format() {
         assert_eq!(described["attributes"].as_array().unwrap().len(), metric.attributes.len() + metric.detail.len(), "{}", metric.name);
     }
     assert_eq!(stdout(&run(Path::new(FIXTURES), "metrics")), text, "text is the default");
+    // Values that Postmeter defines are listed.
+    assert!(text.contains("    error.type: timeout, connect, tls, ") && text.contains("    postmeter.repair.kind: unreadable, "), "{text}");
 }

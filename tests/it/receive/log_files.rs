@@ -166,6 +166,6 @@ fn check_warns_of_files_that_cannot_be_read_and_tries_them() {
     std::fs::create_dir(&segments).unwrap();
     std::fs::write(&log, "").unwrap();
     let (is_valid, table, warnings) = check(&["--connect"]);
-    assert!(is_valid && table.matches("log files can be read").count() == 2 && warnings.is_empty(), "{table} {warnings}");
+    assert!(is_valid && table.matches("log files can be read").count() == 2 && !warnings.contains("warning: "), "{table} {warnings}");
     assert_eq!(table.matches("not polled: its records are read from files").count(), 2, "{table}");
 }

@@ -1,4 +1,4 @@
-//! The comparison of a reading with the last good one: start times, delta bases, and the series that ended.
+//! The comparison of a reading with the last successful one: start times, delta bases, and the series that ended.
 
 mod series;
 
@@ -16,7 +16,7 @@ const HISTOGRAM_SUFFIXES: [&str; 3] = ["_bucket", "_count", "_sum"];
 /// A sample by its index in its family, and its position.
 type IndexedSample = (usize, SamplePosition);
 
-/// A reading and the last good reading before it.
+/// A reading and the last successful reading before it.
 pub(super) struct Comparison<'a> {
     last: Option<&'a LastGoodReading>,
     omitted: &'a mut OmittedSeries,
