@@ -58,8 +58,9 @@ pub(super) async fn check(args: &CheckArgs) -> Result<(), AppError> {
         }
     }
     if args.connect {
-        connect::connect(discovery, &config).await?;
-        println!("next: postmeter run --config {path}");
+        if connect::connect(discovery, &config).await? {
+            println!("next: postmeter run --config {path}");
+        }
     } else {
         println!("next: postmeter check --config {path} --connect");
     }

@@ -113,7 +113,7 @@ pub(super) struct SimulateArgs {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub(super) listen: String,
     /// Number of domains, queues or users, depending on the mail system.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = parse_size)]
     pub(super) size: usize,
     /// Seed of the random numbers. The same seed gives the same values.
     #[arg(long, default_value_t = 1)]
@@ -301,6 +301,10 @@ fn parse_level(name: &str) -> Result<LogLevel, String> {
 
 fn parse_fault(name: &str) -> Result<&'static Fault, String> {
     Fault::by_name(name).ok_or_else(|| format!("expected one of: {}", FAULTS.iter().map(|fault| fault.name).collect::<Vec<_>>().join(", ")))
+}
+
+fn parse_size(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|size| *size > 0).ok_or_else(|| "expected an integer from 1".to_owned())
 }
 
 fn simulate_help() -> String {

@@ -19,16 +19,19 @@ struct Attempt {
     name: String,
     /// The host and port that was tried.
     address: String,
-    /// The success in words, or the error.
+    /// A description of the success, or the error.
     result: Result<String, String>,
 }
 
+/// The listener of a running Postmeter has the address.
+const IN_USE: &str = "in use by a running Postmeter; stop it before `postmeter run`, or reload it";
+
 /// Requests the list of `targets_http`, polls each target, sends an empty request to each receiver, and binds each listener. Prints one
-/// line for each.
+/// line for each. Returns `true` if `postmeter run` can start now.
 ///
 /// # Errors
 /// [`AppError::Reported`] if an attempt failed; the table names it.
-pub(super) async fn connect(mut discovery: Discovery, config: &Config) -> Result<(), AppError> {
+pub(super) async fn connect(mut discovery: Discovery, config: &Config) -> Result<bool, AppError> {
     let mut attempts = Vec::new();
     if let Some(list) = &config.targets_http {
         attempts.push(request_list(list, config, &mut discovery).await);
@@ -61,7 +64,9 @@ pub(super) async fn connect(mut discovery: Discovery, config: &Config) -> Result
         attempts.push(bind("health", &health.listen, "http").await);
     }
     super::print(&table(&attempts))?;
-    if attempts.iter().all(|attempt| attempt.result.is_ok()) { Ok(()) } else { Err(AppError::Reported) }
+    let is_in_use = |attempt: &Attempt| attempt.result.as_ref().is_ok_and(|result| result == IN_USE);
+    let is_free = !attempts.iter().any(is_in_use);
+    if attempts.iter().all(|attempt| attempt.result.is_ok()) { Ok(is_free) } else { Err(AppError::Reported) }
 }
 
 /// Requests the list of `targets_http` and adds its targets.
@@ -143,7 +148,7 @@ async fn bind(name: &str, listen: &str, scheme: &str) -> Attempt {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             let status = request_status(&format!("{scheme}://{}/-/healthy", reachable(listen))).await;
             match status.is_ok_and(shows_postmeter) {
-                true => Ok("in use by a running Postmeter".to_owned()),
+                true => Ok(IN_USE.to_owned()),
                 false => Err(format!("in use by another program; set {name}.listen to another port")),
             }
         }

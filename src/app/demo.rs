@@ -5,7 +5,7 @@ use super::AppError;
 use super::cli::DemoArgs;
 use super::run::StopSignals;
 use super::service::Service;
-use crate::config::{self, Environment, LogLevel};
+use crate::config::{self, Environment, LogLevel, Problem, Problems};
 use crate::model::Snapshot;
 use crate::simulate::{self, Hook, HookSender, HookSystem, Options, Receiver, SigningKey, SimulatedServer, System};
 use crate::source;
@@ -45,7 +45,8 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
     let state_dir = directory.as_ref().ok().map(TempDir::path);
     // The demo uses a configuration file that a user could write. Environment variables are ignored, so that it is the same everywhere.
     let file = file(&servers, &args, &endpoint, state_dir);
-    let mut config = config::parse(&file, "the demo's configuration", &Environment::default())?;
+    let config = config::parse(&file, "the demo's configuration", &Environment::default());
+    let mut config = config.map_err(|problems| Problems::new(problems.iter().map(of_option).collect()))?;
     config.telemetry.log_level = log_level.unwrap_or(LogLevel::Warn);
     let self_telemetry = SelfTelemetry::start(&config.telemetry).map_err(super::StartError::from)?;
     let service = Service::start(config, self_telemetry, "--listen").await?;
@@ -95,6 +96,17 @@ pub(super) async fn demo(args: DemoArgs, log_level: Option<LogLevel>) -> Result<
         Ok(directory) => directory.close().map_err(|error| AppError::Other(format!("cannot remove the temporary directory: {error}"))),
         Err(_) => Ok(()),
     }
+}
+
+/// Returns a problem of the demo's configuration as one of the option that supplies the value.
+fn of_option(problem: &Problem) -> Problem {
+    let option = match problem.path.as_str() {
+        "export.otlp.endpoint" => "--otlp",
+        "export.otlp.interval" => "--interval",
+        "export.prometheus.listen" => "--listen",
+        _ => return problem.clone(),
+    };
+    Problem { file: String::new(), line: None, path: option.to_owned(), ..problem.clone() }
 }
 
 /// Returns each of these systems once, because the names of targets are unique.

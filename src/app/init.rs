@@ -48,7 +48,9 @@ pub(super) async fn init(args: InitArgs) -> Result<(), AppError> {
 /// Creates the file. An existing one is not replaced.
 fn write(path: &Path, text: &str) -> Result<(), AppError> {
     let opened = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path);
-    opened.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| AppError::Other(format!("{}: {error}", path.display())))
+    opened
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| AppError::Other(format!("cannot write {}: {error}", path.display())))
 }
 
 /// Returns the target that the flags describe. Secrets that they do not name are references to environment variables.

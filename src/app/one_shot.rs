@@ -2,13 +2,16 @@
 
 use super::AppError;
 use super::saved::SavedResponse;
-use crate::config::{self, Environment, LogLevel, Shard, suggestion};
+use crate::config::{self, Environment, LogLevel, Shard, suggestion, unknown_system};
 use crate::model::Families;
 use crate::net::FileThread;
 use crate::poll::request_target_list;
 use crate::source::{Part, SOURCES, Source};
 use crate::telemetry::SelfTelemetry;
 use std::path::{Path, PathBuf};
+
+/// The largest number of targets that an error lists.
+const NAMES_MAX: usize = 50;
 
 /// Saved responses that are read as one poll.
 pub(super) struct SavedResponses {
@@ -54,10 +57,12 @@ pub(super) async fn targets(
     }
     let mut targets: Vec<_> = discovery.targets(&config.targets).filter(|target| config.polls(target)).cloned().collect();
     if let Some(name) = name {
-        targets.retain(|target| target.name == *name);
-        if targets.is_empty() {
-            return Err(AppError::Other(format!("{}: no target is named `{name}`", path.display())));
+        if !targets.iter().any(|target| target.name == *name) {
+            let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+            let hint = if names.len() > NAMES_MAX { format!("it has {} targets", names.len()) } else { suggestion(name, &names) };
+            return Err(AppError::Other(format!("{}: no target is named `{name}`; {hint}", path.display())));
         }
+        targets.retain(|target| target.name == *name);
     }
     Ok((targets, config.export.prometheus))
 }
@@ -76,7 +81,7 @@ pub(super) fn systems(config: Option<&Path>, files: &[PathBuf], environment: &En
 pub(super) fn system_by_name(systems: &[&'static Source], name: &str) -> Result<&'static Source, AppError> {
     let names = || systems.iter().map(|source| source.name).collect::<Vec<_>>();
     let found = systems.iter().copied().find(|source| source.name == name);
-    found.ok_or_else(|| AppError::Other(format!("unknown mail system `{name}`; {}", suggestion(name, &names()))))
+    found.ok_or_else(|| AppError::Other(unknown_system(name, &names(), "--systems-file")))
 }
 
 /// Reads saved responses, each written as `[PART=]PATH`. The required part must be among them.

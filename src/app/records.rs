@@ -44,6 +44,8 @@ struct Printer {
     key: HashKey,
     format: RecordsFormat,
     file: String,
+    /// The number of lines of a log that were read before the current text.
+    lines_before: u64,
     records: u64,
     ignored: u64,
     unreadable: u64,
@@ -57,7 +59,17 @@ impl Printer {
         SystemRandom::new().fill(&mut key).map_err(|_| AppError::Other("the system provides no random numbers".to_owned()))?;
         let key = HashKey::new(&key);
         let encoder = LogsEncoder::new(source.name, key.clone(), included(&args.include)?);
-        Ok(Self { encoder, key, format: args.format, file: String::new(), records: 0, ignored: 0, unreadable: 0, problem: None })
+        Ok(Self {
+            encoder,
+            key,
+            format: args.format,
+            file: String::new(),
+            lines_before: 0,
+            records: 0,
+            ignored: 0,
+            unreadable: 0,
+            problem: None,
+        })
     }
 
     fn add(&mut self, page: &HookPage) -> Result<(), AppError> {
@@ -75,8 +87,10 @@ impl Printer {
         self.records += page.records.len() as u64;
         self.ignored += page.ignored;
         self.unreadable += page.unreadable;
-        if let Some(problem) = &page.problem {
-            self.report(problem);
+        match (&page.problem, page.problem_line) {
+            (Some(problem), Some(line)) => self.report(&format!("line {}: {problem}", self.lines_before + line)),
+            (Some(problem), None) => self.report(problem),
+            (None, _) => {}
         }
         print(&out)
     }
@@ -112,7 +126,7 @@ fn included(names: &[String]) -> Result<Vec<Field>, AppError> {
 
 fn read_file(path: &Path, hook: &Hook, printer: &mut Printer) -> Result<(), AppError> {
     printer.file = path.display().to_string();
-    let failed = |error: std::io::Error| AppError::Other(format!("{}: {error}", path.display()));
+    let failed = |error: std::io::Error| AppError::Other(format!("--file: cannot read {}: {error}", path.display()));
     let (mut file, received_at): (Box<dyn Read>, SystemTime) = if path.as_os_str() == STANDARD_INPUT {
         "standard input".clone_into(&mut printer.file);
         (Box::new(std::io::stdin()), SystemTime::now())
@@ -143,8 +157,10 @@ fn read_log(bytes: &[u8], hook: &Hook, received_at: SystemTime, printer: &mut Pr
         let piece = &rest[..rest.len().min(TEXT_BYTES)];
         let end = if piece.len() == rest.len() { piece.len() } else { memchr::memrchr(b'\n', piece).map_or(piece.len(), |end| end + 1) };
         printer.add(&log.read(hook, &rest[..end], received_at).0)?;
+        printer.lines_before += memchr::memchr_iter(b'\n', &rest[..end]).count() as u64;
         rest = &rest[end..];
     }
+    printer.lines_before = 0;
     Ok(())
 }
 

@@ -25,13 +25,16 @@ pub(super) async fn run(args: RunArgs, log_level: Option<LogLevel>) -> Result<()
     for warning in &config.warnings {
         warn!("configuration warning: {warning}");
     }
-    let shard = config.shard;
+    let (shard, has_targets_http) = (config.shard, config.targets_http.is_some());
     let otlp = config.export.otlp.as_ref().map(Otlp::receiver);
     let scheme = config.export.prometheus.as_ref().and_then(Prometheus::server_tls).map_or("http", |_| "https");
     let receive_scheme = config.receive.as_ref().and_then(|receive| receive.tls.as_ref()).map_or("http", |_| "https");
     let mut service = Service::start(config, telemetry, "export.prometheus.listen").await?;
-    if let Some(shard) = shard.filter(|_| service.targets.now().is_empty()) {
-        warn!(%shard, "the shard contains no targets, so nothing is polled");
+    match shard {
+        _ if !service.targets.now().is_empty() => {}
+        Some(shard) => warn!(%shard, "the shard contains no targets, so nothing is polled"),
+        None if has_targets_http => {}
+        None => warn!("there are no targets, so nothing is polled"),
     }
     if let Some(requests) = Limits::default().too_few_requests_for(service.targets.now().len()) {
         warn!(

@@ -1,7 +1,7 @@
 //! Saved responses: bodies, gzipped bodies, and the output of `curl -i`.
 
 use crate::model::Families;
-use crate::source::{Part, ReadError, ResponseBody, Source, TextFormat, check_complete};
+use crate::source::{Part, ReadError, ResponseBody, Source, TARGET_URL, TextFormat, check_complete};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::Read;
@@ -20,7 +20,7 @@ pub(super) struct SavedResponse {
 pub(super) enum SavedResponseError {
     #[error("{system} has no part `{part}`; it has {known}")]
     Part { system: &'static str, part: String, known: String },
-    #[error("{path}: {error}")]
+    #[error("--file: cannot read {path}: {error}")]
     File { path: String, error: std::io::Error },
     #[error("{path}: exceeds the limit of {max} bytes")]
     TooLarge { path: String, max: usize },
@@ -28,8 +28,18 @@ pub(super) enum SavedResponseError {
     Status { path: String, status: String, hint: &'static str },
     #[error("{path}: the server denied access ({reason}): {hint}")]
     Denied { path: String, reason: String, hint: &'static str },
-    #[error("{path}: {error}")]
-    Read { path: String, error: ReadError },
+    #[error("{path}: {error}{}", hint(error, .part))]
+    Read { path: String, error: ReadError, part: &'static Part },
+}
+
+/// The advice to save a response instead of a file that is none, if one GET request returns it.
+fn hint(error: &ReadError, part: &Part) -> String {
+    if !matches!(error, ReadError::Malformed(_)) {
+        return String::new();
+    }
+    let request = part.requests.first().filter(|request| request.post_body.is_none() && !request.path.contains('{'));
+    let path = request.map(|request| if request.path == TARGET_URL { "" } else { request.path });
+    path.map(|path| format!("; save a response with `curl -si URL{path}`")).unwrap_or_default()
 }
 
 impl SavedResponse {
@@ -69,7 +79,7 @@ impl SavedResponse {
         let read = check_complete(declared, &body).and_then(|()| self.part.read_saved(ResponseBody { bytes: body, declared }));
         let families = read.map_err(|error| match error {
             ReadError::AccessDenied(reason) => SavedResponseError::Denied { path: path(), reason, hint: self.part.unauthorized_hint },
-            error => SavedResponseError::Read { path: path(), error },
+            error => SavedResponseError::Read { path: path(), error, part: self.part },
         })?;
         Ok((families, bytes))
     }

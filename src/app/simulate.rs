@@ -16,9 +16,11 @@ pub(super) async fn simulate(args: SimulateArgs) -> Result<(), AppError> {
         .listen
         .parse()
         .map_err(|_| AppError::Other(format!("--listen: {:?} is not a valid address; write it as 127.0.0.1:8000", args.listen)))?;
-    let read = |path: &std::path::Path| std::fs::read(path).map_err(|error| AppError::Other(format!("{}: {error}", path.display())));
+    let read = |option: &str, path: &std::path::Path| {
+        std::fs::read(path).map_err(|error| AppError::Other(format!("{option}: cannot read {}: {error}", path.display())))
+    };
     let tls = match (&args.tls_cert, &args.tls_key) {
-        (Some(certificate), Some(key)) => Some(Tls { certificate: read(certificate)?, key: read(key)? }),
+        (Some(certificate), Some(key)) => Some(Tls { certificate: read("--tls-cert", certificate)?, key: read("--tls-key", key)? }),
         _ => None,
     };
     let options = Options { size: args.size, seed: args.seed, fault: args.fault, tls, ..Options::default() };

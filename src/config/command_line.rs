@@ -3,9 +3,14 @@
 use super::decode::Decoder;
 use super::map::{COMMAND_LINE, Item, Location};
 use super::schema::TARGET;
+use super::target::CREDENTIAL_KEYS;
+use super::text::suggestion;
 use super::yaml::{Key, Node, Value};
-use super::{Environment, Problem, Problems, Target, target};
+use super::{Environment, Problem, Problems, Target, part, target};
 use crate::source::{Source, SystemList};
+
+/// The flag that names a part.
+const PART_FLAG: &str = "--part";
 
 /// The flags that describe a target. Each corresponds to a key of [`Target`].
 #[derive(Clone, Default)]
@@ -58,28 +63,66 @@ pub fn command_line_target_with(
 
 fn decode_target(systems: SystemList, flags: CommandLineTarget, environment: &Environment) -> Result<(Target, Vec<Problem>), Problems> {
     let mut decoder = Decoder::new("", environment, systems);
-    let node = flags.into_node();
+    let node = flags.with_polled_parts(&mut decoder).into_node();
     let location = Location { path: COMMAND_LINE.to_owned(), ..Location::default() };
     let map = decoder.map(&Item { location, node: &node, inherited: false }, TARGET);
     let target = map.and_then(|map| target::decode(&mut decoder, map, None).1);
     let (problems, warnings) = decoder.into_findings();
+    let [problems, warnings] = [problems, warnings].map(|findings| findings.into_iter().map(with_flags).collect::<Vec<_>>());
     match (target, problems) {
         (Some(mut target), problems) if problems.is_empty() => {
             let host = target.url.host_str().unwrap_or_default();
             target.name = if target::is_name(host) { host } else { target.source.name }.to_owned();
             Ok((target, warnings))
         }
-        (_, mut problems) => {
-            // The problem concerns several flags.
-            for problem in problems.iter_mut().filter(|problem| problem.path == COMMAND_LINE) {
-                problem.path.clear();
-            }
-            Err(Problems::new(problems))
-        }
+        (_, problems) => Err(Problems::new(problems)),
     }
 }
 
+/// Replaces the keys of a problem by the flags that supply them.
+fn with_flags(problem: Problem) -> Problem {
+    let path = match problem.path.as_str() {
+        // The problem concerns several flags.
+        COMMAND_LINE => String::new(),
+        "--tls.ca_file" => "--ca-file".to_owned(),
+        "--tls.insecure_skip_verify" | "--tls" => "--insecure-skip-verify".to_owned(),
+        path if path.starts_with("--parts") => PART_FLAG.to_owned(),
+        path => path.to_owned(),
+    };
+    Problem { path, message: flags_in(&problem.message), ..problem }
+}
+
+/// Replaces the keys of credentials in a message by their flags. `a username` and `the token` are not keys.
+fn flags_in(message: &str) -> String {
+    let mut previous = "";
+    let words = message.split(' ').map(|word| {
+        let key = word.trim_matches(|c: char| c.is_ascii_punctuation() && c != '_' && c != '"' && c != '`');
+        let is_key = CREDENTIAL_KEYS.contains(&key) && !matches!(previous, "a" | "the");
+        previous = word;
+        if is_key { word.replace(key, &format!("{COMMAND_LINE}{}", key.replace('_', "-"))) } else { word.to_owned() }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 impl CommandLineTarget {
+    /// Reports parts that cannot be polled, and returns the flags without them.
+    fn with_polled_parts(mut self, decoder: &mut Decoder<'_>) -> Self {
+        let Some(source) = decoder.systems.find(&self.system) else { return self };
+        let optional: Vec<&str> = source.parts.iter().skip(1).map(|part| part.name).collect();
+        let location = Location { path: PART_FLAG.to_owned(), ..Location::default() };
+        self.parts.retain(|name| {
+            let problem = match source.part(name) {
+                Some(_) => return true,
+                None if part::names(source).any(|other| other == name) => format!("{name} cannot be polled; it contains delivery records"),
+                None if optional.is_empty() => format!("{} has no part {name}; it has no optional parts", source.name),
+                None => format!("{} has no part {name}; {}", source.name, suggestion(name, &optional)),
+            };
+            decoder.report(&location, problem);
+            false
+        });
+        self
+    }
+
     fn into_node(self) -> Node {
         let scalar = |text| Some(node(Value::Scalar(text)));
         let parts = self.parts.into_iter().map(|part| entry(part, node(Value::Nothing))).collect::<Vec<_>>();

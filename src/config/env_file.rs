@@ -25,7 +25,10 @@ impl Environment {
         let of_file = |message: String| Problems::new(vec![problem(None, message)]);
         let mut text = String::new();
         let read = File::open(path).and_then(|file| file.take(ENV_FILE_BYTES_MAX + 1).read_to_string(&mut text));
-        read.map_err(|error| of_file(error.to_string()))?;
+        read.map_err(|error| {
+            let message = format!("cannot read {file}: {error}");
+            Problems::new(vec![Problem { file: String::new(), line: None, column: None, path: "--env-file".to_owned(), message }])
+        })?;
         if text.len() as u64 > ENV_FILE_BYTES_MAX {
             return Err(of_file(format!("exceeds the limit of {ENV_FILE_BYTES_MAX} bytes")));
         }

@@ -3,6 +3,7 @@
 use super::decode::Decoder;
 use super::map::{Item, Location, Map};
 use super::schema::{FILE, TARGET};
+use super::text::closest;
 use super::{
     Config, Environment, Export, Health, Problem, Problems, Prometheus, Protocol, Receive, Reload, Shard, SystemsFiles, Target,
     TargetsFiles, TargetsHttp, Telemetry, otel, problem, target, yaml,
@@ -43,7 +44,10 @@ pub(super) fn read_text(path: &Path, hint: &str) -> Result<String, Problems> {
     let of_file = |message: String| Problems::of_file(&name, None, message);
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
-    read.map_err(|error| of_file(format!("{error}{}", if error.kind() == ErrorKind::NotFound { hint } else { "" })))?;
+    read.map_err(|error| {
+        let hint = if error.kind() == ErrorKind::NotFound { hint } else { "" };
+        Problems::of_file("", None, format!("cannot read {name}: {error}{hint}"))
+    })?;
     if bytes.len() > FILE_BYTES_MAX {
         return Err(of_file(format!("exceeds the limit of {FILE_BYTES_MAX} bytes")));
     }
@@ -106,6 +110,8 @@ impl Config {
         let (export, telemetry, reload) = (map.take("export"), map.take("telemetry"), map.take("reload"));
         let (health, receive) = (map.take("health"), map.take("receive"));
         let (shard, state_dir, systems_files) = (map.take("shard"), map.take("state_dir"), map.take("systems_files"));
+        let is_misspelled = |(name, _): &(&str, Item<'_>)| closest(name, ["targets"]).is_some();
+        let has_misspelled_targets = map.entries.iter().any(is_misspelled);
         decoder.finish(map);
         // Parts that need the directory only check that the key is present; its value is checked here.
         decoder.has_state_dir = state_dir.is_some();
@@ -117,7 +123,8 @@ impl Config {
             export.otlp.as_ref().is_some_and(|otlp| otlp.protocol == Protocol::HttpProtobuf && otlp.logs_endpoint().is_none());
         let has_targets_files =
             targets_files.as_ref().is_some_and(|item| matches!(&item.node.value, yaml::Value::List(list) if !list.is_empty()));
-        let has_other_targets = has_targets_files || targets_http.is_some();
+        // The error of an unknown key names the cause, so that the missing targets are not reported as well.
+        let has_other_targets = has_targets_files || targets_http.is_some() || has_misspelled_targets;
         let systems_files = SystemsFiles::decode(decoder, systems_files.as_ref());
         let targets_files = TargetsFiles::decode(decoder, targets_files.as_ref(), defaults.as_ref());
         let targets_http = targets_http.and_then(|item| TargetsHttp::decode(decoder, &item, defaults.as_ref()));
@@ -193,7 +200,7 @@ fn decode_targets(
     let Some(items) = items else { return Vec::new() };
     let location = targets.map(|item| item.location.clone()).unwrap_or_default();
     if items.is_empty() && !has_other_targets {
-        decoder.report(&location, "there are no targets to poll");
+        decoder.report(&location, "there are no targets to poll; add one to targets, or set targets_files or targets_http");
     }
     decode_list(decoder, &location, items, defaults.as_ref())
 }

@@ -84,7 +84,7 @@ pub use reload::Reload;
 pub use secret::{Secret, SecretError};
 pub use server_tls::{ClientAuth, ServerTls, TlsVersion};
 pub use shard::Shard;
-pub use systems_files::{SystemsFiles, read_definitions};
+pub use systems_files::{SystemsFiles, read_definitions, unknown_system};
 pub use target::{DUE_SHARE, Target, is_name as is_target_name};
 pub use targets_files::TargetsFiles;
 pub use targets_http::TargetsHttp;

@@ -2,7 +2,7 @@
 
 use super::Problem;
 use super::decode::Decoder;
-use super::map::Item;
+use super::map::{Item, Location};
 use glob::{MatchOptions, Pattern};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,8 @@ struct PathPattern {
     directory: PathBuf,
     name: Pattern,
     text: String,
+    /// The position of the pattern in the configuration file.
+    location: Location,
 }
 
 impl fmt::Debug for PathPatterns {
@@ -58,7 +60,8 @@ impl PathPatterns {
         let mut patterns = Vec::with_capacity(items.len());
         for item in items {
             let Some(text) = decoder.path_text(&item) else { continue };
-            patterns.extend(decoder.ok_or_report(&item.location, PathPattern::parse(&text, base, extensions)));
+            let parsed = PathPattern::parse(&text, base, extensions, &item.location);
+            patterns.extend(decoder.ok_or_report(&item.location, parsed));
         }
         Self { key, file: decoder.file.to_owned(), files_max, patterns }
     }
@@ -81,25 +84,7 @@ impl PathPatterns {
         let mut found = Vec::new();
         for pattern in &self.patterns {
             let problem = |message: String| self.problem(&pattern.text, message);
-            let directory = if pattern.directory.as_os_str().is_empty() { Path::new(".") } else { &pattern.directory };
-            let entries = match std::fs::read_dir(directory) {
-                // The directory may be mounted later.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                entries => entries.map_err(|error| problem(error.to_string()))?,
-            };
-            for entry in entries {
-                let entry = entry.map_err(|error| problem(error.to_string()))?;
-                let name = entry.file_name();
-                if !name.to_str().is_some_and(|name| pattern.name.matches_with(name, MATCH_OPTIONS)) {
-                    continue;
-                }
-                // Without `./`, so that messages show `a.yaml` if the file has `a.yaml`.
-                let path = pattern.directory.join(name);
-                // A named pipe, a socket or a device is not a file of this list, nor is a link to one.
-                if std::fs::metadata(&path).map_or(true, |metadata| metadata.is_file() || metadata.is_dir()) {
-                    found.push(path);
-                }
-            }
+            found.extend(pattern.files().map_err(|error| problem(error.to_string()))?);
             found.sort();
             found.dedup();
             if found.len() > self.files_max {
@@ -109,13 +94,23 @@ impl PathPatterns {
         Ok(found)
     }
 
+    /// Warns of the patterns that match no file now. They are not errors, because files may be added later.
+    pub(super) fn warn_unmatched(&self, decoder: &mut Decoder<'_>) {
+        for pattern in &self.patterns {
+            if pattern.files().is_ok_and(|files| files.is_empty()) {
+                let problem = if pattern.text.contains(['*', '?', '[']) { "matches no file" } else { "does not exist" };
+                decoder.warn(&pattern.location, format!("{} {problem}", pattern.text));
+            }
+        }
+    }
+
     fn problem(&self, pattern: &str, message: String) -> Problem {
         Problem { file: self.file.clone(), line: None, column: None, path: format!("{}: {pattern}", self.key), message }
     }
 }
 
 impl PathPattern {
-    fn parse(text: &str, base: &Path, extensions: &[&str]) -> Result<Self, String> {
+    fn parse(text: &str, base: &Path, extensions: &[&str], location: &Location) -> Result<Self, String> {
         let (directory, name) = match text.rsplit_once('/') {
             Some(("", name)) => ("/", name),
             Some((directory, name)) => (directory, name),
@@ -129,6 +124,29 @@ impl PathPattern {
         }
         let name = Pattern::new(name).map_err(|error| format!("{text}: {}", error.msg))?;
         let directory = if directory.is_empty() { base.to_owned() } else { base.join(directory) };
-        Ok(Self { directory, name, text: text.to_owned() })
+        Ok(Self { directory, name, text: text.to_owned(), location: location.clone() })
+    }
+
+    /// Returns the files that match now. There are none if the directory does not exist: it may be mounted later.
+    fn files(&self) -> std::io::Result<Vec<PathBuf>> {
+        let directory = if self.directory.as_os_str().is_empty() { Path::new(".") } else { &self.directory };
+        let entries = match std::fs::read_dir(directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            if !name.to_str().is_some_and(|name| self.name.matches_with(name, MATCH_OPTIONS)) {
+                continue;
+            }
+            // Without `./`, so that messages show `a.yaml` if the file has `a.yaml`.
+            let path = self.directory.join(name);
+            // A named pipe, a socket or a device is not a file of this list, nor is a link to one.
+            if std::fs::metadata(&path).map_or(true, |metadata| metadata.is_file() || metadata.is_dir()) {
+                found.push(path);
+            }
+        }
+        Ok(found)
     }
 }

@@ -44,7 +44,7 @@ impl Pem {
         let mut bytes = Vec::new();
         let read = File::open(path).and_then(|file| file.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes));
         match read {
-            Err(error) => Err(format!("{}: {error}", path.display())),
+            Err(error) => Err(format!("cannot read {}: {error}", path.display())),
             Ok(_) if bytes.len() as u64 > PEM_BYTES_MAX => Err(format!("{} exceeds the limit of {PEM_BYTES_MAX} bytes", path.display())),
             Ok(_) => Ok(bytes),
         }

@@ -4,6 +4,7 @@ use super::decode::Decoder;
 use super::load::read_text;
 use super::map::Item;
 use super::path_patterns::PathPatterns;
+use super::text::closest;
 use super::yaml::{self, Value};
 use super::{Problem, Problems};
 use crate::net::FileWatch;
@@ -39,6 +40,7 @@ impl SystemsFiles {
     pub(super) fn decode(decoder: &mut Decoder<'_>, item: Option<&Item<'_>>) -> Self {
         let base = Path::new(decoder.file).parent().unwrap_or(Path::new("")).to_owned();
         let patterns = PathPatterns::decode(decoder, "systems_files", item, &base, EXTENSIONS, FILES_MAX);
+        patterns.warn_unmatched(decoder);
         let mut files = Self { patterns, ..Self::default() };
         match files.patterns.paths() {
             Ok(paths) => {
@@ -75,6 +77,17 @@ impl SystemsFiles {
             self.watch.mark(paths.iter().map(PathBuf::as_path));
         }
         has_changed
+    }
+}
+
+/// Returns the error for the name of a mail system that does not exist. `definitions` is the key or the option that names files with more.
+#[must_use]
+pub fn unknown_system(name: &str, systems: &[&str], definitions: &str) -> String {
+    match closest(name, systems.iter().copied()) {
+        Some(similar) => format!("unknown mail system {name:?}; did you mean {similar}? A file of {definitions} can define it"),
+        None => {
+            format!("unknown mail system {name:?}; expected one of: {}, or one that a file of {definitions} defines", systems.join(", "))
+        }
     }
 }
 

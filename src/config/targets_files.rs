@@ -40,6 +40,7 @@ impl TargetsFiles {
 
     pub(super) fn decode(decoder: &mut Decoder<'_>, item: Option<&Item<'_>>, defaults: Option<&Item<'_>>) -> Self {
         let patterns = PathPatterns::decode(decoder, "targets_files", item, Path::new(""), EXTENSIONS, FILES_MAX);
+        patterns.warn_unmatched(decoder);
         Self { patterns, context: Some(TargetListContext::new(decoder, defaults)) }
     }
 

@@ -67,7 +67,7 @@ impl WebConfig {
         let stamp = FileStamp::of(path);
         let mut bytes = Vec::new();
         let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
-        read.map_err(|error| of_file(None, error.to_string()))?;
+        read.map_err(|error| Problems::of_file("", None, format!("cannot read {file}: {error}")))?;
         if bytes.len() > FILE_BYTES_MAX {
             return Err(of_file(None, format!("exceeds the limit of {FILE_BYTES_MAX} bytes")));
         }

@@ -93,7 +93,7 @@ fn read_within(limits: ReadingLimits, body: String, declared: Option<TextFormat>
         }
         match (reader.out.series(), first_unreadable) {
             (0, Some(line)) => Err(ReadError::Malformed(format!("no line of it is a sample; the first one is `{}`", quote(line)))),
-            (0, None) if reader.out.has_repairs() => Err(ReadError::Malformed("none of its series can be read".to_owned())),
+            (0, None) if reader.out.has_repairs() => Err(ReadError::Malformed("no line is a valid sample".to_owned())),
             (0, None) => Err(ReadError::Empty),
             _ => match truncated_line(text, last_unreadable, last_line) {
                 Some(line) => Err(ReadError::Malformed(format!("it is truncated: its last line `{}` has no line feed", quote(line)))),

@@ -41,7 +41,7 @@ pub(crate) struct ClientTls {
 
 /// A TLS file that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {error}", path.display())]
+#[error("cannot read {}: {error}", path.display())]
 pub(crate) struct TlsFileError {
     pub(crate) path: PathBuf,
     pub(crate) error: io::Error,

@@ -19,7 +19,7 @@ const RESPONSE_HEADERS_MAX: usize = 64;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A file cannot be read.
-    #[error("{path}: {error}")]
+    #[error("cannot read {path}: {error}")]
     File {
         /// The path of the file.
         path: String,

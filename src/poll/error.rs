@@ -21,7 +21,9 @@ pub enum PollError {
     #[error("{0}; check the url, and that the server runs")]
     Connect(String),
     /// TLS failed.
-    #[error("TLS: {0}; check tls.ca_file, tls.server_name, and tls.cert_file if the server requires a client certificate")]
+    #[error(
+        "TLS: {0}; check tls.ca_file (on the command line --ca-file), tls.server_name, and tls.cert_file if the server requires a client certificate"
+    )]
     Tls(String),
     /// The server rejected the credential, with 401, 403 or an error in a response with status 200; or the credential cannot be sent.
     #[error("{reason}: {hint}")]

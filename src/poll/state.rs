@@ -272,10 +272,7 @@ impl TargetState {
             self.advice.end();
         } else if self.advice.start(snapshot.advice.clone()) {
             let (target, note) = (self.target.as_str(), self.advice.note());
-            snapshot
-                .advice
-                .iter()
-                .for_each(|advice| warn!(target, advice, "the metrics of the server show that its set-up needs attention{note}"));
+            snapshot.advice.iter().for_each(|advice| warn!(target, "{advice}{note}"));
         }
     }
 

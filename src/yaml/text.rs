@@ -136,6 +136,14 @@ pub(crate) fn check_range(duration: Duration, range: &RangeInclusive<Duration>) 
 /// Parses `1048576`, `1024KiB` or `1MiB`.
 pub(crate) fn parse_bytes(text: &str, range: &RangeInclusive<usize>) -> Result<usize, String> {
     let (number, unit) = UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit))).unwrap_or((text, 1));
+    let digits = number.trim().trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    if digits.len() < number.trim().len() && digits.trim().parse::<usize>().is_ok() {
+        let (digits, written) = (digits.trim(), number.trim()[digits.len()..].trim());
+        // `64MB`, `64M` and `64mib` mean 64MiB.
+        let similar = UNITS.iter().map(|(name, _)| *name).find(|name| name[..1].eq_ignore_ascii_case(&written[..1]));
+        let advice = similar.map_or_else(|| "use KiB, MiB or GiB".to_owned(), |name| format!("write {digits}{name}"));
+        return Err(format!("{text} has an unknown unit; {advice}"));
+    }
     let bytes = number.trim().parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
     let limits = || format!("{} to {}", show_bytes(*range.start()), show_bytes(*range.end()));
     bytes.filter(|bytes| range.contains(bytes)).ok_or_else(|| format!("{text} is not a number of bytes from {}", limits()))

@@ -143,7 +143,7 @@ fn a_file_is_loaded_or_the_error_names_it() {
     assert_eq!(
         error(&path),
         format!(
-            "{}: No such file or directory (os error 2); write it with `postmeter init`, or use --config to name another file",
+            "cannot read {}: No such file or directory (os error 2); write it with `postmeter init`, or use --config to name another file",
             path.display()
         )
     );

@@ -147,7 +147,7 @@ fn mistakes() -> Vec<Mistake> {
         target("timeout: 5", "targets[0].timeout", "5 has no unit", "5s"),
         target("timeout: fast", "targets[0].timeout", "not a valid duration", "10s"),
         target("timeout: 1h", "targets[0].timeout", "out of range", "the limits are"),
-        target("body_bytes_max: 5MB", "targets[0].body_bytes_max", "not a number of bytes", "from 1KiB"),
+        target("body_bytes_max: 5MB", "targets[0].body_bytes_max", "unknown unit", "write 5MiB"),
         target("window: {today: UTC}", "targets[0].window", "does not report totals of a time window", "remove the key"),
         target(&format!("{whm}, window: {{today: Europe/Berlinn}}"), "targets[0].window.today", "unknown time zone", "Europe/Berlin"),
         target(&format!("{whm}, window: yesterday"), "targets[0].window", "expected a map", "write window: {today: ...}"),

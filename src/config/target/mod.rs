@@ -97,7 +97,7 @@ impl Target {
 pub const NO_URL: &str = "about:blank";
 
 /// The keys of credentials.
-const CREDENTIAL_KEYS: &[&str] = &["username", "password", "password_file", "token", "token_file"];
+pub(super) const CREDENTIAL_KEYS: &[&str] = &["username", "password", "password_file", "token", "token_file"];
 /// Keys that replace each other.
 const ALTERNATIVES: &[&[&str]] = &[&["password", "password_file"], &["token", "token_file"]];
 

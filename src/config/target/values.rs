@@ -6,6 +6,7 @@ use crate::config::map::Item;
 use crate::config::request::http_url;
 use crate::config::schema::DETAIL;
 use crate::config::text::{closest, suggestion};
+use crate::config::unknown_system;
 use crate::model::Attribute;
 use crate::source::{Detail, Request, Source};
 use reqwest::Url;
@@ -33,7 +34,9 @@ pub(super) fn system(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<&'sta
         // The name may be that of a definition that has problems, which are reported.
         return None;
     }
-    let found = found.ok_or_else(|| format!("unknown mail system {name:?}; {}", suggestion(&name, &decoder.systems.names())));
+    // The command line has no file.
+    let definitions = if decoder.file.is_empty() { "--systems-file" } else { "systems_files" };
+    let found = found.ok_or_else(|| unknown_system(&name, &decoder.systems.names(), definitions));
     decoder.ok_or_report(&item.location, found)
 }
 

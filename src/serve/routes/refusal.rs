@@ -56,8 +56,16 @@ impl Refusal {
             Self::RateLimited(_) => "too many requests; retry after the time in Retry-After\n",
             Self::Busy => "too many requests in progress; try again\n",
             Self::PathTooLong => "the path is too long\n",
-            Self::Unauthenticated { presented: false, .. } => "authentication required: a token or a password\n",
-            Self::Unauthenticated { .. } => "invalid token or password\n",
+            Self::Unauthenticated { bearer, basic, presented: false } => match (bearer, basic) {
+                (true, false) => "authentication required: a token\n",
+                (false, true) => "authentication required: a user name and a password\n",
+                _ => "authentication required: a token, or a user name and a password\n",
+            },
+            Self::Unauthenticated { bearer, basic, presented: true } => match (bearer, basic) {
+                (true, false) => "invalid token\n",
+                (false, true) => "invalid user name or password\n",
+                _ => "invalid token or password\n",
+            },
             Self::PasswordTooLong { .. } => "the password has more than 72 bytes, the maximum of bcrypt\n",
             Self::Expired => "the token has expired\n",
             Self::Forbidden => "access from this address is not allowed\n",

@@ -13,6 +13,8 @@ pub struct HookPage {
     pub unreadable: u64,
     /// The first problem of an unreadable item, without personal data.
     pub problem: Option<String>,
+    /// The line of that problem in the text, counted from 1, if the text is a log.
+    pub problem_line: Option<u64>,
 }
 
 /// A record with what identifies it.
@@ -36,6 +38,8 @@ impl HookPage {
         self.records.extend(other.records);
         self.ignored += other.ignored;
         self.unreadable += other.unreadable;
-        self.problem = self.problem.take().or(other.problem);
+        if self.problem.is_none() {
+            (self.problem, self.problem_line) = (other.problem, other.problem_line);
+        }
     }
 }

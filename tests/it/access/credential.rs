@@ -57,6 +57,10 @@ async fn only_a_valid_token_is_accepted() {
         assert_eq!(endpoint.status(ONE, "/metrics", &[&line]).await, expected, "{line}");
     }
     assert_eq!(endpoint.status(ONE, &format!("/metrics?token={TOKEN}"), &[]).await, 401);
+    for (lines, text) in [(&[][..], "authentication required: a token\n"), (&["Authorization: Bearer wrong"], "invalid token\n")] {
+        let refused = endpoint.get(ONE, "/metrics", lines).await;
+        assert!(refused.text.ends_with(text), "{}", refused.text);
+    }
     // Without a token a client cannot find out which paths exist.
     for path in ["/", "/metrics.json", "/probe?target=a", "/-/healthy", "/-/ready", "/nowhere"] {
         assert_eq!(endpoint.status(ONE, path, &[]).await, 401, "{path}");

@@ -2,6 +2,7 @@
 
 use super::{GOOD, check_failure, check_rejected, run};
 use crate::support::{FIXTURES, stderr, stdout};
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 #[test]
@@ -48,6 +49,41 @@ fn check_connect_tries_each_target_and_receiver() {
     let listed = stdout(&run(folder.path(), "check --connect"));
     let line = listed.lines().find(|line| line.contains("health")).unwrap();
     assert!(line.starts_with("FAILED") && line.contains("in use by another program; set health.listen"), "{listed}");
+}
+
+#[test]
+fn check_warns_of_files_that_do_not_exist() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "targets_files: [none.yaml]\nsystems_files: [none/*.yaml]\n";
+    std::fs::write(folder.path().join("postmeter.yaml"), text).unwrap();
+    let output = run(folder.path(), "check");
+    let expected = "warning: postmeter.yaml:1: targets_files[0]: none.yaml does not exist\n\
+                    warning: postmeter.yaml:2: systems_files[0]: none/*.yaml matches no file\n";
+    assert_eq!((stderr(&output).as_str(), output.status.code()), (expected, Some(0)));
+    // The unknown key is the cause of the missing targets.
+    std::fs::write(folder.path().join("postmeter.yaml"), "target: []\n").unwrap();
+    let expected = "postmeter: postmeter.yaml:1: target: unknown key; did you mean targets?\n";
+    assert_eq!(stderr(&run(folder.path(), "check")), expected);
+}
+
+#[test]
+fn check_connect_finds_a_running_postmeter() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = endpoint.local_addr().unwrap();
+    drop(std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = endpoint.accept() {
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        }
+    }));
+    std::fs::write(folder.path().join("none.yaml"), "[]").unwrap();
+    let text = format!("targets_files: [none.yaml]\nexport: {{prometheus: {{listen: '{address}'}}}}\n");
+    std::fs::write(folder.path().join("postmeter.yaml"), text).unwrap();
+    let output = run(folder.path(), "check --connect");
+    let listed = stdout(&output);
+    let in_use = "in use by a running Postmeter; stop it before `postmeter run`, or reload it\n";
+    assert!(listed.ends_with(in_use) && output.status.code() == Some(0), "{listed}");
 }
 
 #[test]
@@ -126,7 +162,7 @@ fn check_lists_every_error() {
     check_failure("run --config config/bad/everything-at-once.yaml", &format!("postmeter: {}\n", expected.trim_end()));
     check_failure(
         "check --config nope.yaml",
-        "postmeter: nope.yaml: No such file or directory (os error 2); write it with `postmeter init`, or use --config to name another file\n",
+        "postmeter: cannot read nope.yaml: No such file or directory (os error 2); write it with `postmeter init`, or use --config to name another file\n",
     );
 }
 

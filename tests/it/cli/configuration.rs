@@ -21,6 +21,8 @@ fn environment_files_and_the_default_of_config() {
     assert!(output.status.success(), "{}", stderr(&output));
     let output = check("other.yaml", "check");
     assert!(stderr(&output).contains("environment variable CEYMAIL_TOKEN is not set"), "{}", stderr(&output));
+    let output = check("other.yaml", "check --env-file none");
+    assert_eq!(stderr(&output), "postmeter: --env-file: cannot read none: No such file or directory (os error 2)\n");
     let output = check("other.yaml", "check --env-file bad");
     assert!(
         stderr(&output).starts_with("postmeter: bad:2: is not NAME=VALUE") && !stderr(&output).contains("hunter2"),
@@ -28,9 +30,15 @@ fn environment_files_and_the_default_of_config() {
         stderr(&output)
     );
     let output = check("other.yaml", "scrape --target nosuch --env-file env");
-    assert_eq!((stderr(&output).as_str(), output.status.code()), ("postmeter: other.yaml: no target is named `nosuch`\n", Some(1)));
+    assert_eq!(
+        (stderr(&output).as_str(), output.status.code()),
+        ("postmeter: other.yaml: no target is named `nosuch`; expected one of: a\n", Some(1))
+    );
     let output = check("other.yaml", "explain --target nosuch --env-file env");
-    assert_eq!((stderr(&output).as_str(), output.status.code()), ("postmeter: other.yaml: no target is named `nosuch`\n", Some(1)));
+    assert_eq!(
+        (stderr(&output).as_str(), output.status.code()),
+        ("postmeter: other.yaml: no target is named `nosuch`; expected one of: a\n", Some(1))
+    );
     // `systems` works without the file that the image names, and reports the errors of one that exists.
     assert!(check("missing.yaml", "systems").status.success());
     let output = check("bad", "systems");

@@ -79,9 +79,15 @@ fn invalid_simulators_are_rejected() {
     check_rejected("demo --systems postfix,exchange", "expected one of: ");
     check_rejected("simulate kumomta --fault slowly", "expected one of: refuse, reset, close, ");
     check_rejected("simulate kumomta --tls-cert a", "--tls-key");
+    check_rejected("simulate kumomta --size 0", "expected an integer from 1");
+    check_failure("demo --interval 5", "postmeter: --interval: 5 has no unit; write 5s for seconds\n");
+    check_failure(
+        "demo --otlp a --listen 127.0.0.1:0",
+        "postmeter: --otlp: has no scheme; write http://a for a connection without TLS, or https://a\n",
+    );
     check_failure(
         "simulate kumomta --tls-cert none.pem --tls-key none.pem",
-        "postmeter: none.pem: No such file or directory (os error 2)\n",
+        "postmeter: --tls-cert: cannot read none.pem: No such file or directory (os error 2)\n",
     );
     check_failure(
         "simulate kumomta --listen nowhere",

@@ -218,7 +218,11 @@ fn an_invalid_variable_is_ignored_with_a_warning() {
     check_ignored("OTEL_EXPORTER_OTLP_HEADERS", "a=b,c=%ff", "the value of c is not percent-encoded UTF-8; the variable is ignored");
     check_ignored("OTEL_EXPORTER_OTLP_HEADERS", "a=b,c=%+1", "the value of c is not percent-encoded UTF-8; the variable is ignored");
     check_ignored("OTEL_EXPORTER_OTLP_INSECURE", "yes", "\"yes\" is neither true nor false; the variable is ignored");
-    check_ignored("OTEL_EXPORTER_OTLP_CERTIFICATE", "/none", "/none: No such file or directory (os error 2); the variable is ignored");
+    check_ignored(
+        "OTEL_EXPORTER_OTLP_CERTIFICATE",
+        "/none",
+        "cannot read /none: No such file or directory (os error 2); the variable is ignored",
+    );
     check_ignored(
         "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
         "/etc/postmeter/client.pem",

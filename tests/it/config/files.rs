@@ -104,7 +104,10 @@ fn a_file_appears_changes_becomes_invalid_and_disappears() {
     world.write("a.yaml", "- {name: a, system: kumomta, url: 'http://127.0.0.1:1'}\n- {name: c, system: kumota}\n");
     assert!(!world.check_twice());
     world.names(&["a", "b"]);
-    world.problems(&["a.yaml:2: [1].system: unknown mail system \"kumota\"; did you mean kumomta?", "a.yaml:2: [1]: url is missing"]);
+    world.problems(&[
+        "a.yaml:2: [1].system: unknown mail system \"kumota\"; did you mean kumomta? A file of systems_files can define it",
+        "a.yaml:2: [1]: url is missing",
+    ]);
     let report = world.discovery.report();
     assert_eq!((report.failed.len(), report.failing), (1, 1));
     assert!(!world.check_twice());

@@ -16,10 +16,18 @@ fn reference() -> (TempDir, Config) {
     (etc, config)
 }
 
+/// The only warnings of the reference file are those of files that this machine does not have.
+#[track_caller]
+fn check_warnings(config: &Config) {
+    let warnings = warnings(config);
+    let is_expected = |text: &String| text.ends_with("/*.yaml matches no file");
+    assert!(warnings.len() == 2 && warnings.iter().all(is_expected), "{warnings:?}");
+}
+
 #[test]
 fn the_reference_file_is_decoded() {
     let (_etc, config) = reference();
-    assert_eq!(warnings(&config), Vec::<String>::new());
+    check_warnings(&config);
     let names: Vec<_> = config.targets.iter().map(|target| (target.name.as_str(), target.source.name)).collect();
     let expected = [
         ("cey", "ceymail"),
@@ -76,7 +84,7 @@ fn the_reference_file_is_valid_for_the_real_systems() {
     let path = etc.path().join("postmeter.yaml");
     let text = fs::read_to_string("otel-config/postmeter.yaml").unwrap();
     fs::write(&path, text.replace(ETC, &etc.path().display().to_string())).unwrap();
-    assert_eq!(warnings(&load(&path, &tokens()).unwrap()), Vec::<String>::new());
+    check_warnings(&load(&path, &tokens()).unwrap());
 }
 
 #[test]
@@ -119,7 +127,11 @@ fn the_configurations_of_the_stack_are_valid() {
     let package = read("systemd/postmeter.yaml");
     let etc = etc();
     let error = parse(&package, "postmeter.yaml", &tokens(), etc.path()).unwrap_err();
-    assert!(error.contains("targets: there are no targets to poll") && error.lines().count() == 1, "{error}");
+    assert!(
+        error.contains("targets: there are no targets to poll; add one to targets, or set targets_files or targets_http")
+            && error.lines().count() == 1,
+        "{error}"
+    );
     let with_targets = package.replace("  # - ", "  - ");
     let variables = ["STALWART_PASSWORD", "EE_TOKEN", "CEYMAIL_TOKEN", "WHM_TOKEN"].map(|name| (name, "x"));
     assert_eq!(good(&with_targets, &variables).targets.len(), 5);

@@ -205,11 +205,12 @@ fn a_target_is_described_by_command_line_flags() {
         flags.timeout = Some("1".to_owned());
         flags.token_file = Some("/none".to_owned());
     });
-    let expected = "--system: unknown mail system \"kumomtaa\"; did you mean kumomta?
+    let expected = "--system: unknown mail system \"kumomtaa\"; did you mean kumomta? A file of --systems-file can define it
 --url: is not a valid URL: it must begin with http:// or https://
 --token-file: cannot read /none: No such file or directory (os error 2)
 --timeout: 1 has no unit; write 1s for seconds";
     assert_eq!(errors.unwrap_err(), expected);
     let errors = decode("cpanel", "https://example.com", |flags| flags.parts = vec!["queue_".to_owned()]).unwrap_err();
-    assert!(errors.lines().any(|line| line == "cpanel needs username and token (or token_file)"), "{errors}");
+    assert!(errors.contains("--part: cpanel has no part queue_; did you mean fetch_mail_queue?"), "{errors}");
+    assert!(errors.lines().any(|line| line == "cpanel needs --username and --token (or --token-file)"), "{errors}");
 }

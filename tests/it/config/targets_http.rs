@@ -116,7 +116,8 @@ fn every_problem_names_its_entry_and_no_problem_quotes_a_secret() {
     for expected in [
         "[0] a:1: __postmeter_sytem: unknown label; did you mean __postmeter_system?".to_owned(),
         "[0] a:1: __postmeter_system is missing; it names the mail system, such as kumomta".to_owned(),
-        "[1] b:1: __postmeter_system: unknown mail system \"kumota\"; did you mean kumomta?".to_owned(),
+        "[1] b:1: __postmeter_system: unknown mail system \"kumota\"; did you mean kumomta? A file of systems_files can define it"
+            .to_owned(),
         format!("[2] c:1: __postmeter_token: {secret}"),
         format!("[3] d:1: __postmeter_headers.X-A: {secret}"),
         format!("[4] e:1: __postmeter_parts.messages.token: {secret}"),

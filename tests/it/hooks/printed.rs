@@ -57,8 +57,9 @@ fn what_cannot_be_printed_is_explained() {
     let file = format!("{FIXTURES}/postmark/hook-events.jsonl");
     for (args, problem) in [
         (&["--system", "exim", "--file", &file][..], "exim sends no delivery records; systems that do: kumomta, "),
-        (&["--system", "nomail", "--file", &file], "unknown mail system `nomail`"),
-        (&["--system", "mox", "--file", "/nonexistent/file"], "/nonexistent/file: No such file"),
+        (&["--system", "nomail", "--file", &file], "unknown mail system \"nomail\""),
+        (&["--system", "mox", "--file", "/nonexistent/file"], "--file: cannot read /nonexistent/file: No such file"),
+        (&["--system", "postfix", "--file", "Cargo.toml"], "Cargo.toml: line 1: the line is not a syslog line"),
         (&["--system", "mox", "--file", &file, "--include", "subject"], "unknown field subject; expected all, or some of: message_id, "),
         (&["--system", "mox", "--file", &file], "hook-events.jsonl: item 1: Event is missing"),
         (&["--system", "mailgun", "--file", &file], "hook-events.jsonl: item 1: event-data.event is missing"),

@@ -134,7 +134,7 @@ async fn an_invalid_file_changes_nothing_and_every_error_is_reported() {
 
     world.write("postmeter.yaml", "targets:\n  - {name: b, system: kumota}\nexprot: {}\n");
     let expected = "not reloaded, the previous configuration stays in use:\n\
-        postmeter.yaml:2: targets[0].system: unknown mail system \"kumota\"; did you mean kumomta?\n\
+        postmeter.yaml:2: targets[0].system: unknown mail system \"kumota\"; did you mean kumomta? A file of systems_files can define it\n\
         postmeter.yaml:2: targets[0]: url is missing\n\
         postmeter.yaml:3: exprot: unknown key; did you mean export?\n";
     assert_eq!(world.reload().await, (500, expected.to_owned()));
@@ -261,7 +261,7 @@ async fn access_is_replaced_together_with_the_rest_or_not_at_all() {
         world.write("postmeter.yaml", &text(open, "c"));
         let (status, body) = world.reload().await;
         assert!(
-            status == 500 && body.contains("would lose protection: everybody could read it; if this is intended, restart Postmeter"),
+            status == 500 && body.contains("would lose protection: every client could read it; if this is intended, restart Postmeter"),
             "{body}"
         );
         assert_eq!(world.names().await, ["b"]);

@@ -23,7 +23,7 @@ pub(super) enum Event<'l> {
     Delivery(Delivery<'l>),
     /// qmgr: it was too old.
     Expired { sender: &'l str },
-    /// It was refused.
+    /// It was rejected.
     Rejection(Rejection<'l>),
     /// It left the queue.
     Removed,
@@ -43,7 +43,7 @@ pub(super) struct Delivery<'l> {
     pub text: &'l str,
 }
 
-/// A refusal.
+/// A rejection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rejection<'l> {
     /// The SMTP command, or `header` or `body`.
@@ -55,10 +55,10 @@ pub(super) struct Rejection<'l> {
     pub recipient: Option<&'l str>,
 }
 
-/// Parses a message: its queue id, which a refusal may lack, and the event. `Ok(None)`: it reports something else.
+/// Parses a message: its queue id, which a rejection may lack, and the event. `Ok(None)`: it reports something else.
 ///
 /// # Errors
-/// The message begins like a delivery or a refusal, but cannot be read.
+/// The message begins like a delivery or a rejection, but cannot be read.
 pub(super) fn parse<'l>(program: &str, message: &'l str) -> Result<Option<(Option<&'l str>, Event<'l>)>, &'static str> {
     let Some((id, rest)) = message.split_once(": ") else { return Ok(None) };
     let id = if id == "NOQUEUE" { None } else { Some(id).filter(|id| is_queue_id(id)) };
@@ -67,11 +67,15 @@ pub(super) fn parse<'l>(program: &str, message: &'l str) -> Result<Option<(Optio
     }
     let service = program.rsplit('/').next().unwrap_or(program);
     if let Some(rest) = rest.strip_prefix("to=<") {
-        return delivery(rest).map(|delivery| Some((id, Event::Delivery(delivery)))).ok_or("a delivery cannot be read");
+        return delivery(rest)
+            .map(|delivery| Some((id, Event::Delivery(delivery))))
+            .ok_or("the line of a delivery has no relay or no status");
     }
-    let refused = ["reject: ", "milter-reject: ", "milter-header-reject: ", "milter-body-reject: "];
-    if let Some(rest) = refused.iter().find_map(|action| rest.strip_prefix(action)) {
-        return rejection(rest).map(|rejection| Some((id, Event::Rejection(rejection)))).ok_or("a refusal cannot be read");
+    let actions = ["reject: ", "milter-reject: ", "milter-header-reject: ", "milter-body-reject: "];
+    if let Some(rest) = actions.iter().find_map(|action| rest.strip_prefix(action)) {
+        return rejection(rest)
+            .map(|rejection| Some((id, Event::Rejection(rejection))))
+            .ok_or("the line of a rejection has no client or no sender");
     }
     let event = match service {
         _ if rest == "removed" => Some(Event::Removed),

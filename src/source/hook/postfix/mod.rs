@@ -50,44 +50,44 @@ pub struct LogItems {
     /// The number of lines that cannot be read.
     pub unreadable: u64,
     /// The first problem of an unreadable line, without personal data.
-    pub problem: Option<String>,
+    pub problem: Option<&'static str>,
     /// The number of deliveries of messages without earlier lines.
     pub unjoined: u64,
 }
 
 impl LogItems {
-    fn report_unreadable(&mut self, problem: &str) {
+    fn report_unreadable(&mut self, problem: &'static str) {
         self.unreadable += 1;
-        self.problem.get_or_insert_with(|| problem.to_owned());
+        self.problem.get_or_insert(problem);
     }
 }
 
 impl PostfixLog {
-    /// A reader that knows nothing. Times without a zone are in this one.
+    /// Creates a reader without state. `zone` applies to times without a zone.
     #[must_use]
     pub fn new(zone: TimeZone) -> Self {
         Self { zone, messages: MessageTable::default(), equal_lines: EqualLines::default() }
     }
 
-    /// A reader that knows nothing. Times without a zone are in UTC.
+    /// Creates a reader without state. Times without a zone are in UTC.
     #[must_use]
     pub fn in_utc() -> Self {
         Self::new(TimeZone::UTC)
     }
 
-    /// The number of messages that are known.
+    /// The number of messages of which earlier lines were read and that are still in the queue.
     #[must_use]
     pub fn messages(&self) -> usize {
         self.messages.len()
     }
 
-    /// The knowledge about the lines so far, so that another reader can continue.
+    /// Returns the state, so that another reader can continue.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
         json!({"messages": self.messages.save(), "moments": self.equal_lines.save()}).to_string().into_bytes()
     }
 
-    /// Continues with what was saved. What cannot be read is left out.
+    /// Continues with a saved state. Entries that cannot be read are omitted.
     #[must_use]
     pub fn load(mut self, saved: &[u8]) -> Self {
         let saved: Value = serde_json::from_slice(saved).unwrap_or_default();
@@ -99,12 +99,18 @@ impl PostfixLog {
     /// Reads lines. Returns the records, and the number of deliveries of messages without earlier lines.
     pub fn read(&mut self, hook: &Hook, lines: &[u8], now: SystemTime) -> (HookPage, u64) {
         let mut found = LogItems::default();
-        for line in lines.split(|byte| *byte == b'\n') {
+        let mut problem_line = None;
+        for (number, line) in (1..).zip(lines.split(|byte| *byte == b'\n')) {
             self.push(line, now, &mut found);
+            if found.problem.is_some() {
+                problem_line.get_or_insert(number);
+            }
         }
         let mut page = hook.read_values(&found.items, now);
         (page.ignored, page.unreadable) = (page.ignored + found.ignored, page.unreadable + found.unreadable);
-        page.problem = found.problem.or(page.problem);
+        if let Some(problem) = found.problem {
+            (page.problem, page.problem_line) = (Some(problem.to_owned()), problem_line);
+        }
         (page, found.unjoined)
     }
 
@@ -119,7 +125,7 @@ impl PostfixLog {
         if text.len() > LINE_BYTES_MAX {
             return found.report_unreadable("the line is too long");
         }
-        let Some(line) = SyslogLine::parse(text) else { return found.report_unreadable("the line is not one of syslog") };
+        let Some(line) = SyslogLine::parse(text) else { return found.report_unreadable("the line is not a syslog line") };
         if !line.program.contains(PROGRAM_SEPARATOR) {
             found.ignored += 1;
             return;

@@ -145,7 +145,7 @@ impl<'a> Reader<'_, 'a> {
             }
         }
         match self.out.series() {
-            0 if self.has_unreadable => Err(ReadError::Malformed("none of its series can be read".to_owned())),
+            0 if self.has_unreadable => Err(ReadError::Malformed("no member is a valid metric".to_owned())),
             0 => Err(ReadError::Empty),
             _ => Ok(()),
         }

@@ -42,7 +42,7 @@ pub fn read(body: String) -> Result<Families, ReadError> {
     let kept = out.finish();
     let mut families = match prometheus::read_as(Some(TextFormat::Prometheus), LastLine::MustEnd, kept.unwrap_or(body)) {
         Err(ReadError::Empty) if repairs.iter().next().is_some() => {
-            return Err(ReadError::Malformed("none of its series can be read".to_owned()));
+            return Err(ReadError::Malformed("no line is a valid sample".to_owned()));
         }
         other => other?,
     };

@@ -109,7 +109,7 @@ fn a_sample_outside_of_its_block_is_dropped() {
 fn other_documents_are_errors() {
     for (body, expected) in [
         ("", ReadError::Empty),
-        ("x\n", ReadError::Malformed("none of its series can be read".to_owned())),
+        ("x\n", ReadError::Malformed("no line is a valid sample".to_owned())),
         ("# TYPE x gauge\nx{a=\"1\"} 1\nx{a=\"1\"} 1\n", ReadError::Malformed("all of its series occur more than once".to_owned())),
     ] {
         assert_eq!(read(body.to_owned()).unwrap_err(), expected, "{body:?}");
