@@ -4,10 +4,9 @@ mod file;
 mod prompt;
 
 use super::cli::InitArgs;
-use super::one_shot::system_by_name;
 use super::{AppError, connect, print};
-use crate::config::{CommandLineTarget, Environment, command_line_target, is_target_name};
-use crate::source::SOURCES;
+use crate::config::{CommandLineTarget, Environment, command_line_target, is_target_name, suggestion};
+use crate::source::{SOURCES, Source};
 use file::{FirstTarget, SecretValue};
 use prompt::Prompt;
 use std::fs::OpenOptions;
@@ -58,7 +57,7 @@ fn target_of_flags(args: &InitArgs) -> Result<FirstTarget, AppError> {
     let (Some(system), Some(url)) = (&args.system, &args.url) else {
         return Err(AppError::Usage("--print needs --system and --url"));
     };
-    let source = system_by_name(&SOURCES, system)?;
+    let source = built_in_system(system)?;
     let mut target = FirstTarget::new(source, url.clone(), args.name.clone());
     target.username = args.username.clone();
     target.set_files(args.password_file.as_deref(), args.token_file.as_deref());
@@ -66,13 +65,22 @@ fn target_of_flags(args: &InitArgs) -> Result<FirstTarget, AppError> {
     Ok(target)
 }
 
+/// Returns the built-in mail system of this name.
+fn built_in_system(name: &str) -> Result<&'static Source, AppError> {
+    let names = || SOURCES.iter().map(|source| source.name).collect::<Vec<_>>();
+    let found = SOURCES.iter().copied().find(|source| source.name == name);
+    found.ok_or_else(|| AppError::Other(format!("--system: unknown mail system {name:?}; {}", suggestion(name, &names()))))
+}
+
 /// Asks for everything that the flags do not contain.
 fn complete(args: &InitArgs, prompt: &Prompt) -> Result<FirstTarget, AppError> {
     let names = SOURCES.iter().map(|source| source.name).collect::<Vec<_>>().join(", ");
-    let system = prompt.text_or(args.system.clone(), "--system", &format!("Mail system ({names})"))?;
-    let source = system_by_name(&SOURCES, &system)?;
-    let url = prompt.text_or(args.url.clone(), "--url", "URL of the server, such as https://mail.example.com:2087")?;
-    let mut target = FirstTarget::new(source, url, args.name.clone());
+    let source = prompt.valid(args.system.as_deref(), "--system", &format!("Mail system ({names})"), built_in_system)?;
+    let target_at = |url: &str| {
+        let target = FirstTarget::new(source, url.to_owned(), args.name.clone());
+        target.check_url().map(|()| target)
+    };
+    let mut target = prompt.valid(args.url.as_deref(), "--url", "URL of the server, such as https://mail.example.com:2087", target_at)?;
     target.username = args.username.clone();
     target.set_files(args.password_file.as_deref(), args.token_file.as_deref());
     while let Some(missing) = target.missing_keys() {
@@ -92,6 +100,22 @@ fn complete(args: &InitArgs, prompt: &Prompt) -> Result<FirstTarget, AppError> {
 }
 
 impl FirstTarget {
+    /// Checks the URL as that of `scrape`, whatever the credentials.
+    fn check_url(&self) -> Result<(), AppError> {
+        let placeholder = || Some("placeholder".to_owned());
+        let keys = self.source.required().credential.keys();
+        let flags = CommandLineTarget {
+            system: self.source.name.to_owned(),
+            url: self.url.clone(),
+            username: keys.contains(&"username").then(placeholder).flatten(),
+            password: keys.contains(&"password").then(placeholder).flatten(),
+            token: keys.contains(&"token").then(placeholder).flatten(),
+            ..CommandLineTarget::default()
+        };
+        command_line_target(flags, &Environment::default())?;
+        Ok(())
+    }
+
     /// Checks the flags as those of `scrape`. Variables that the file refers to may be set later, and files may be created later.
     fn check(&self) -> Result<(), AppError> {
         let placeholder = || Some("placeholder".to_owned());

@@ -17,9 +17,23 @@ impl Prompt {
         Self { is_terminal: stdin().is_terminal() }
     }
 
-    /// Returns the value of a flag, or asks for it.
-    pub(super) fn text_or(&self, flag_value: Option<String>, flag: &str, question: &str) -> Result<String, AppError> {
-        flag_value.map_or_else(|| self.required(flag, question), Ok)
+    /// Returns the value of a flag, or asks for it until the answer is valid.
+    pub(super) fn valid<T>(
+        &self,
+        flag_value: Option<&str>,
+        flag: &str,
+        question: &str,
+        parse: impl Fn(&str) -> Result<T, AppError>,
+    ) -> Result<T, AppError> {
+        if let Some(value) = flag_value {
+            return parse(value);
+        }
+        loop {
+            match parse(&self.required(flag, question)?) {
+                Ok(value) => return Ok(value),
+                Err(error) => eprintln!("{error}"),
+            }
+        }
     }
 
     /// Asks until the line is not empty.

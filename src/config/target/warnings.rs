@@ -11,11 +11,16 @@ use std::time::Duration;
 /// `min_interval: 15s` would get every second reading twice.
 pub const DUE_SHARE: f64 = 0.9;
 
+/// Words in the names of headers that carry credentials.
+const SECRET_HEADERS: &[&str] = &["authorization", "cookie", "key", "password", "secret", "token"];
+
 impl Target {
     /// Returns `true` if credentials leave the machine without encryption.
     #[must_use]
     pub fn sends_plain_credentials(&self) -> bool {
-        let has_credentials = self.parts.iter().any(|part| !part.credentials.is_empty());
+        let is_secret = |name: &str| SECRET_HEADERS.iter().any(|word| name.to_ascii_lowercase().contains(word));
+        let has_credentials =
+            self.parts.iter().any(|part| !part.credentials.is_empty()) || self.headers.iter().any(|(name, _)| is_secret(name));
         self.url.scheme() == "http" && has_credentials && !is_loopback(&self.url)
     }
 

@@ -123,6 +123,17 @@ fn check_notes_that_delivery_records_are_not_exported() {
 }
 
 #[test]
+fn check_notes_credentials_that_are_not_encrypted() {
+    let folder = tempfile::tempdir().unwrap();
+    for (header, is_noted) in [("Password: a", true), ("X-API-Key: a", true), ("X-Site: a", false)] {
+        let text = format!("targets: [{{name: a, system: rspamd, url: 'http://192.0.2.1:11334', headers: {{{header}}}}}]\n");
+        std::fs::write(folder.path().join("postmeter.yaml"), text).unwrap();
+        let noted = stderr(&run(folder.path(), "check"));
+        assert_eq!(noted.contains("credentials are sent without encryption"), is_noted, "{header}: {noted}");
+    }
+}
+
+#[test]
 fn check_lists_the_targets_of_a_shard() {
     let folder = tempfile::tempdir().unwrap();
     let two = GOOD.replace("name: a", "name: mta1").replace(']', ", {name: mta2, system: kumomta, url: 'https://b.example.com'}]");

@@ -1,8 +1,10 @@
 //! Commands that write configuration (`init`, `token new`), and the files and variables from which the others read it.
 
 use super::{check_failure, check_rejected, run};
-use crate::support::{postmeter, stderr, stdout};
-use std::process::Stdio;
+use crate::support::{postmeter, skipped, stderr, stdout};
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
 
 #[test]
 fn environment_files_and_the_default_of_config() {
@@ -75,6 +77,24 @@ fn init_prints_a_file_that_check_accepts() {
         .unwrap();
     assert!(stderr(&output).contains("--url is missing"), "{}", stderr(&output));
     assert!(!folder.path().join("b.yaml").exists());
+}
+
+#[test]
+fn init_repeats_a_question_after_invalid_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let closed = { TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() };
+    // It gives the program a terminal.
+    let mut script = Command::new("script");
+    script.args(["-qec", &format!("{} init", env!("CARGO_BIN_EXE_postmeter")), "/dev/null"]).current_dir(folder.path());
+    let Ok(mut child) = script.env_remove("POSTMETER_CONFIG").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn() else {
+        return skipped("init_repeats_a_question_after_invalid_input", "script is not installed");
+    };
+    let answers = format!("stalwrt\nkumomta\nexample.com\nhttp://{closed}\n");
+    child.stdin.as_mut().unwrap().write_all(answers.as_bytes()).unwrap();
+    let printed = stdout(&child.wait_with_output().unwrap());
+    for text in ["did you mean stalwart?", "--url: is not a valid URL", "Connection refused", "nothing was written"] {
+        assert!(printed.contains(text), "{text}: {printed}");
+    }
 }
 
 #[test]
