@@ -98,7 +98,7 @@ impl Deliveries {
             return;
         }
         if !HookCredential::ALL.iter().any(|credential| has(*credential)) {
-            decoder.report(&item.location, format!("everybody could send records; set {}", keys.join(" or ")));
+            decoder.report(&item.location, format!("every client could send records; set {}", keys.join(" or ")));
         }
         for credential in HookCredential::ALL.iter().filter(|credential| has(**credential) && !accepted.contains(credential)) {
             let message = format!("{} cannot send {}; set {}", source.name, key(credential), keys.join(" or "));

@@ -32,9 +32,9 @@ pub struct Prometheus {
     /// Key `rate_limit`: the limit per client address.
     pub rate_limit: Option<RateLimit>,
     /// Key `web_config_file`: a file in the exporter-toolkit's format, instead of `tls` and `auth.basic`. It is read again when it
-    /// changes. A file that admits everybody is rejected, unless `auth` or client certificates restrict access.
+    /// changes. A file that allows every client is rejected, unless `auth` or client certificates restrict access.
     pub web_config: Option<WebConfig>,
-    /// Key `allow_unprotected`: `true` accepts a `web_config_file` that admits everybody, and reloads that remove users, tokens, TLS,
+    /// Key `allow_unprotected`: `true` accepts a `web_config_file` that allows every client, and reloads that remove users, tokens, TLS,
     /// client certificates or rate limits.
     pub allow_unprotected: bool,
     /// Key `scrape_wait_max`: the longest time that a scrape waits for targets, within the scraper's own timeout.
@@ -125,7 +125,7 @@ impl Prometheus {
         if let Some(item) = web_config.filter(|_| is_open) {
             decoder.report(
                 &item.location,
-                "the file has no basic_auth_users, so everybody could read; add users to it or to auth, or set allow_unprotected: true",
+                "the file has no basic_auth_users, so every client could read it; add users to it or to auth, or set allow_unprotected: true",
             );
         }
         if let Some(item) = tls.filter(|_| web_config.is_some()) {
@@ -135,7 +135,7 @@ impl Prometheus {
         // Users may be added to web_config_file later, and `open` applies to them as well.
         let has_users_elsewhere = web_config.is_some() && !self.auth.open.is_empty();
         if auth_is_valid && self.auth.is_none() && !has_users_elsewhere {
-            decoder.report(&item.location, "admits nobody; add tokens, basic or trusted, or remove the key to admit everybody");
+            decoder.report(&item.location, "allows no client; add tokens, basic or trusted, or remove the key to allow every client");
         }
         if web_config.is_some() && !self.auth.basic.is_empty() {
             decoder.report(&item.location, "basic excludes web_config_file, which has basic_auth_users; remove one of them");
@@ -151,7 +151,7 @@ impl Prometheus {
         }
         if !self.is_restricted() {
             let listen = &self.listen;
-            exposures.push(format!("everybody who can reach {listen} can read it; set export.prometheus.auth, or listen on localhost"));
+            exposures.push(format!("every client that can reach {listen} can read it; set export.prometheus.auth, or listen on localhost"));
         }
         let has_secrets = !self.auth.tokens.is_empty() || !self.auth.basic.is_empty();
         let has_secrets = has_secrets || self.web_config.as_ref().is_some_and(|web| !web.users.is_empty());

@@ -14,7 +14,7 @@ use ipnet::IpNet;
 impl Auth {
     /// Returns `true` if the trusted networks together contain every IPv4 address or every IPv6 address.
     #[must_use]
-    pub fn trusts_everybody(&self) -> bool {
+    pub fn trusts_every_client(&self) -> bool {
         IpNet::aggregate(&self.trusted).iter().any(|network| network.prefix_len() == 0)
     }
 }
@@ -33,7 +33,7 @@ impl Prometheus {
         let is_limited =
             |config: &Self| config.rate_limit.is_some() || config.web_config.as_ref().is_some_and(|web| web.rate_limit.is_some());
         let lost = [
-            (self.is_restricted() && !changed.is_restricted(), "everybody could read it"),
+            (self.is_restricted() && !changed.is_restricted(), "every client could read it"),
             (self.authenticates() && !changed.authenticates() && changed.is_restricted(), "no credentials would be required"),
             (before.is_some() && after.is_none(), "connections would not be encrypted"),
             (requires_certificate(before) && !requires_certificate(after), "client certificates would not be required"),
@@ -46,7 +46,7 @@ impl Prometheus {
     /// Returns `true` if a request needs a token, a password or a trusted address.
     pub(super) fn authenticates(&self) -> bool {
         let users = self.web_config.as_ref().is_some_and(|web| !web.users.is_empty());
-        (users || !self.auth.is_none()) && !self.auth.trusts_everybody()
+        (users || !self.auth.is_none()) && !self.auth.trusts_every_client()
     }
 }
 
@@ -75,12 +75,12 @@ mod tests {
     fn removed_protections_are_found() {
         let auth = |keys: &str| format!("auth: {{{keys}}}");
         let (token, user, trusted) = (auth(TOKEN), auth(USER), auth("trusted: [192.0.2.0/24]"));
-        let everybody = "everybody could read it";
-        loses(&token, "", &[everybody]);
-        loses(&trusted, "", &[everybody]);
-        loses(&token, &auth("trusted: [0.0.0.0/0]"), &[everybody]);
-        loses(&token, &auth(&format!("{TOKEN}, trusted: ['::/0']")), &[everybody]);
-        loses(&token, &auth(&format!("{TOKEN}, trusted: [0.0.0.0/1, 128.0.0.0/1]")), &[everybody]);
+        let open = "every client could read it";
+        loses(&token, "", &[open]);
+        loses(&trusted, "", &[open]);
+        loses(&token, &auth("trusted: [0.0.0.0/0]"), &[open]);
+        loses(&token, &auth(&format!("{TOKEN}, trusted: ['::/0']")), &[open]);
+        loses(&token, &auth(&format!("{TOKEN}, trusted: [0.0.0.0/1, 128.0.0.0/1]")), &[open]);
         loses(&token, &trusted, &[]);
         loses(&format!("{token}, rate_limit: {{per_minute: 12}}"), &token, &["requests would not be rate-limited"]);
         // Access that is granted by name is intended.

@@ -119,18 +119,18 @@ impl Cursor {
             return false;
         }
         self.position = position;
-        self.forget(self.next_start(overlap));
+        self.remove_before(self.next_start(overlap));
         if self.known.len() > KNOWN_MAX {
             let mut times: Vec<u64> = self.known.values().map(|known| known.at).collect();
             let excess = times.len() - KNOWN_MAX;
-            // Whole seconds are forgotten, because all records of a second that is requested again must be known.
+            // Whole seconds are removed, because all records of a second that is requested again must be known.
             self.floor = self.floor.max(*times.select_nth_unstable(excess).1 + 1).min(self.position);
-            self.forget(self.floor);
+            self.remove_before(self.floor);
         }
         true
     }
 
-    fn forget(&mut self, before: u64) {
+    fn remove_before(&mut self, before: u64) {
         self.known.retain(|_, known| known.at >= before || !known.acknowledged);
     }
 

@@ -26,7 +26,7 @@ impl UnreadableRecords {
         new
     }
 
-    /// Ends a complete reading of the log. Records that were not found again are forgotten.
+    /// Ends a complete reading of the log. Records that were not found again are removed.
     pub(super) fn finish_reading(&mut self) {
         self.before = std::mem::take(&mut self.since);
     }
@@ -45,7 +45,7 @@ mod tests {
             assert_eq!(records.count_new(&[1]), 0);
             records.finish_reading();
         }
-        assert_eq!(records.count_new(&[1, 2]), 1, "2 was forgotten");
+        assert_eq!(records.count_new(&[1, 2]), 1, "2 was removed");
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Follower {
         self.shared.deliveries.failed(self.reader.part(), "too_large");
         if self.incomplete.start(()) {
             let (target, part, second, note) = (self.target.name(), self.reader.part(), window.page_start, self.incomplete.note());
-            warn!(target, part, second, "the server omits records from its response even for a single second: they cannot be read{note}");
+            warn!(target, part, second, "the server omits records even from a query of one second; these records cannot be read{note}");
         }
     }
 
@@ -103,7 +103,7 @@ impl Follower {
     fn report_unfounded_marks(&mut self) {
         if self.overflow.are_unfounded() && self.unfounded_marks.start(()) {
             let (target, part) = (self.target.name(), self.reader.part());
-            warn!(target, part, "the server marks complete responses as overflowed: the mark is ignored where nothing is missing");
+            warn!(target, part, "the server sets the overflow flag on complete responses; the flag is ignored if no record is missing");
         }
     }
 
@@ -113,7 +113,7 @@ impl Follower {
         let (read, mut new) = (records.len(), Vec::with_capacity(records.len()));
         {
             let mut cursor = self.shared.cursor();
-            // The cursor may have moved while this page was read. Records before it were acknowledged and then forgotten.
+            // The cursor may have moved while this page was read. Records before it were acknowledged and then removed.
             let start = cursor.next_start(self.shared.overlap);
             for record in records {
                 let uid = self.key.uid(&record, &mut self.scratch);

@@ -29,10 +29,10 @@ pub enum ReadError {
     /// No metric identifies the mail system. Contains the names of the first families.
     #[error("this looks like another exporter: {0}; check url and system")]
     OtherExporter(String),
-    /// The server refused the request, in a response with status 200.
-    #[error("the server refused: {0}")]
+    /// The server rejected the request, in a response with status 200.
+    #[error("the server rejected the request: {0}")]
     Refused(String),
-    /// The server refused the request for lack of permissions, in a response with status 200.
+    /// The server rejected the request for lack of permissions, in a response with status 200.
     #[error("the server denied access: {0}")]
     AccessDenied(String),
 }

@@ -6,8 +6,8 @@
 //!
 //! # Two lanes
 //!
-//! A server that accepts a connection and never responds keeps its slot until the deadline, and 90 % of a fleet may be such servers.
-//! A target whose last poll failed is therefore admitted in a lane of its own, which has a small, fixed share of the slots. Targets
+//! A server that accepts a connection and never responds uses up a request until the deadline, and 90 % of a fleet may be such servers.
+//! A target whose last poll failed is therefore admitted in a lane of its own, which has a small, fixed share of the requests. Targets
 //! that respond never wait for targets that do not.
 //!
 //! # Size of the lanes
@@ -32,7 +32,7 @@ const IDLE_SHARE: f64 = 0.35;
 /// Connections that a target keeps open between polls.
 const IDLE_CONNECTIONS_PER_TARGET_MAX: usize = 2;
 
-/// A group of targets that share slots.
+/// A group of targets that share a concurrency limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
     /// Targets whose last poll succeeded, and new ones.
@@ -47,22 +47,22 @@ impl Lane {
     }
 }
 
-/// The slots of a process. Clones share them.
+/// The concurrency limits of a process. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Admission {
-    responding: Arc<Slots>,
-    failing: Arc<Slots>,
+    responding: Arc<LaneLimit>,
+    failing: Arc<LaneLimit>,
     idle: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
-struct Slots {
+struct LaneLimit {
     requests: Arc<Semaphore>,
     requests_max: usize,
     waiting: AtomicUsize,
 }
 
-/// Slots of one poll, which are released when this is dropped.
+/// The concurrent requests of one poll, which are released when this is dropped.
 #[derive(Debug)]
 pub(super) struct Admitted {
     _requests: Option<OwnedSemaphorePermit>,
@@ -77,39 +77,39 @@ pub(super) struct IdleConnections {
 /// The present usage of one lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LaneUsage {
-    /// Requests that polls hold slots for.
+    /// Requests that polls may send now.
     pub requests: usize,
-    /// All slots of the lane.
+    /// The limit of the lane.
     pub requests_max: usize,
-    /// Polls that wait for a slot.
+    /// Polls that wait for the limit.
     pub waiting: usize,
 }
 
 impl Admission {
-    /// Creates the slots of a process that may have this many open files.
+    /// Creates the limits of a process that may have this many open files.
     pub(super) fn for_open_files(open_files_max: usize) -> Self {
         let sockets = (open_files_max - RESERVED_FILES.min(open_files_max / 2)) as f64;
         let share = |share: f64| ((sockets * share) as usize).max(1);
         Self {
-            responding: Arc::new(Slots::new(share(RESPONDING_SHARE).min(RESPONDING_REQUESTS_MAX))),
-            failing: Arc::new(Slots::new(share(FAILING_SHARE).min(FAILING_REQUESTS_MAX))),
+            responding: Arc::new(LaneLimit::new(share(RESPONDING_SHARE).min(RESPONDING_REQUESTS_MAX))),
+            failing: Arc::new(LaneLimit::new(share(FAILING_SHARE).min(FAILING_REQUESTS_MAX))),
             idle: Arc::new(Semaphore::new(share(IDLE_SHARE))),
         }
     }
 
-    /// Slots for a poll with this many concurrent requests, if they are free now.
+    /// Admits a poll with this many concurrent requests, if the limit allows it now.
     pub(super) fn try_admit(&self, lane: Lane, requests: usize) -> Option<Admitted> {
-        let slots = self.slots(lane);
-        let permit = slots.requests.clone().try_acquire_many_owned(slots.needed(requests)).ok()?;
+        let limit = self.limit(lane);
+        let permit = limit.requests.clone().try_acquire_many_owned(limit.needed(requests)).ok()?;
         Some(Admitted { _requests: Some(permit) })
     }
 
-    /// Waits for slots for a poll with this many concurrent requests.
+    /// Waits until the limit allows a poll with this many concurrent requests.
     pub(super) async fn admit(&self, lane: Lane, requests: usize) -> Admitted {
-        let slots = self.slots(lane);
-        let _waiting = WaitingPoll::begin(&slots.waiting);
+        let limit = self.limit(lane);
+        let _waiting = WaitingPoll::begin(&limit.waiting);
         // The semaphore is never closed, so this always returns permits.
-        Admitted { _requests: slots.requests.clone().acquire_many_owned(slots.needed(requests)).await.ok() }
+        Admitted { _requests: limit.requests.clone().acquire_many_owned(limit.needed(requests)).await.ok() }
     }
 
     /// Allows a target to keep connections open, as far as there are sockets left.
@@ -119,12 +119,12 @@ impl Admission {
     }
 
     pub(super) fn usage(&self, lane: Lane) -> LaneUsage {
-        let slots = self.slots(lane);
-        let requests = slots.requests_max.saturating_sub(slots.requests.available_permits());
-        LaneUsage { requests, requests_max: slots.requests_max, waiting: slots.waiting.load(Ordering::Relaxed) }
+        let limit = self.limit(lane);
+        let requests = limit.requests_max.saturating_sub(limit.requests.available_permits());
+        LaneUsage { requests, requests_max: limit.requests_max, waiting: limit.waiting.load(Ordering::Relaxed) }
     }
 
-    fn slots(&self, lane: Lane) -> &Slots {
+    fn limit(&self, lane: Lane) -> &LaneLimit {
         match lane {
             Lane::Responding => &self.responding,
             Lane::Failing => &self.failing,
@@ -132,12 +132,12 @@ impl Admission {
     }
 }
 
-impl Slots {
+impl LaneLimit {
     fn new(requests_max: usize) -> Self {
         Self { requests: Arc::new(Semaphore::new(requests_max)), requests_max, waiting: AtomicUsize::new(0) }
     }
 
-    /// The number of slots for a poll. A poll with more requests than there are slots takes all of them.
+    /// The number of permits for a poll. A poll with more requests than the limit takes all of them.
     fn needed(&self, requests: usize) -> u32 {
         requests.clamp(1, self.requests_max) as u32
     }
@@ -207,7 +207,7 @@ mod tests {
     #[tokio::test]
     async fn a_poll_that_waits_is_counted_and_admitted_when_a_slot_is_free() {
         let admission = Admission::for_open_files(1024);
-        // This poll has more requests than there are slots.
+        // This poll has more requests than the limit.
         let all = admission.admit(Lane::Responding, 1000).await;
         let waits = tokio::spawn({
             let admission = admission.clone();

@@ -3,7 +3,7 @@
 //! # Small responses need no budget
 //!
 //! Large responses that wait for more memory may hold all of the budget. A small response does not wait for them: its memory is bounded by
-//! the slots of [`admission`](super::admission).
+//! the concurrency limits of [`admission`](super::admission).
 //!
 //! # One response may exceed the budget
 //!

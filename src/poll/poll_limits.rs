@@ -1,4 +1,4 @@
-//! Limits that all targets of a process share: slots for requests, memory for responses, memory for readings.
+//! Limits that all targets of a process share: concurrent requests, memory for responses, memory for readings.
 
 use super::admission::{Admission, Admitted, Lane, LaneUsage, RESPONDING_REQUESTS_MAX};
 use super::body_memory::BodyBudgets;
@@ -69,7 +69,7 @@ impl Limits {
         }
     }
 
-    /// Waits for a slot for a request outside of a poll.
+    /// Waits for the concurrency limit for a request outside of a poll.
     pub(super) async fn admit_request(&self, failing: bool) -> Admitted {
         self.admission.admit(Lane::of(failing), 1).await
     }

@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-/// Scrapers that are tracked for one target. The one whose last scrape is oldest is forgotten first.
+/// Scrapers that are tracked for one target. The one whose last scrape is oldest is removed first.
 const SCRAPERS_MAX: usize = 4;
 /// The number of scrapes that are expected after the last one. If they do not come, no further ones are expected.
 const EXPECTED_MAX: u32 = 2;

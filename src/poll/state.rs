@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
 
-/// The age up to which the latest reading is served while a poll waits for a slot.
+/// The age up to which the latest reading is served while a poll waits for the concurrency limit.
 const UNADMITTED_AGE_MAX: Duration = Duration::from_secs(300);
 /// Name collisions of a target that are logged. Further ones are only counted.
 const COLLISIONS_LOGGED_MAX: usize = 1000;
@@ -40,7 +40,7 @@ pub(super) struct TargetState {
     /// Families with the same name in Prometheus.
     collisions: LoggedSet<NameCollision>,
     pub(super) breaker: CircuitBreaker,
-    /// The next poll waits for a slot.
+    /// The next poll waits for the concurrency limit.
     pub(super) waits_for_slot: bool,
     /// The current poll is an early one, for a scrape that is expected before this time.
     pub(super) early_for: Option<Instant>,
@@ -218,7 +218,7 @@ impl TargetState {
         self.uncounted_failure(at, last.unwrap_or(PollError::Late(self.timed_out_after.unwrap_or(limit))))
     }
 
-    /// The reading while a poll waits for a slot. The server was not requested, so it did not fail: the latest reading is served with its
+    /// The reading while a poll waits for the concurrency limit. The server was not requested, so it did not fail: the latest reading is served with its
     /// age.
     fn unadmitted_reading(&self, at: SystemTime, limit: Duration) -> Arc<Reading> {
         let latest = self.latest.clone().filter(|latest| latest.outcome.is_ok() && latest.ended.elapsed() < UNADMITTED_AGE_MAX);

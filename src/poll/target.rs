@@ -191,7 +191,7 @@ impl Target {
     /// Returns a reading as [`Self::reading`] does, but waits for at most `limit`. After that the target is down for this caller. Optional
     /// parts that would use up most of that time are cancelled, so that they do not take the target down.
     ///
-    /// A caller waits only briefly for a target that is known to fail. A target that waits for a free slot is not down for that reason: the
+    /// A caller waits only briefly for a target that is known to fail. A target that waits for the concurrency limit is not down for that reason: the
     /// caller gets its latest reading.
     pub async fn reading_within(self: &Arc<Self>, limit: Duration) -> Arc<Reading> {
         let requested = Instant::now();
@@ -236,16 +236,16 @@ impl Target {
         self.poll_admitted(&mut memory).await
     }
 
-    /// Waits for slots, and polls.
+    /// Waits for the concurrency limit, and polls.
     pub(super) async fn poll_admitted(&self, memory: &mut PollMemory) -> Arc<Reading> {
         let _admitted = self.admit().await;
         // The span is for traces; log lines have the target in a field of their own.
         let span = debug_span!("poll", target = self.name(), system = self.config.source.name);
-        // Allocated only now, because it is large, and most of a thousand targets wait for a slot at the beginning of a scrape.
+        // Allocated only now, because it is large, and most of a thousand targets wait for the limit at the beginning of a scrape.
         Box::pin(self.poll(memory)).instrument(span).await
     }
 
-    /// Waits for slots for a poll. The poll and its deadline start afterwards.
+    /// Waits for the concurrency limit for a poll. The poll and its deadline start afterwards.
     async fn admit(&self) -> Admitted {
         let (admission, lane) = (&self.shared.limits.admission, Lane::of(self.state().breaker.is_failing()));
         if let Some(admitted) = admission.try_admit(lane, self.parts.len()) {

@@ -64,13 +64,13 @@ impl Target {
         self.parts.iter().filter_map(|client| Some((client.part.name, client.requested_url(&self.shared.client)?))).collect()
     }
 
-    /// Returns true while a poll runs, or waits for a slot.
+    /// Returns true while a poll runs, or waits for the concurrency limit.
     #[must_use]
     pub fn is_polling(&self) -> bool {
         self.polling.try_lock().is_err()
     }
 
-    /// Returns true while a poll waits for a slot.
+    /// Returns true while a poll waits for the concurrency limit.
     #[must_use]
     pub fn waits_for_slot(&self) -> bool {
         self.state().waits_for_slot

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-/// Requests that wait while others are written. Further ones are refused.
+/// Requests that wait while others are written. Further ones are rejected.
 pub(super) const WAITING_MAX: usize = 256;
 /// Records that are written together.
 const BATCH_RECORDS_MAX: usize = 10_000;
@@ -38,7 +38,7 @@ pub(super) struct Submission {
     pub intake: Arc<Intake>,
     pub records: Vec<(RecordUid, Record)>,
     pub received_at: SystemTime,
-    /// The resources of the request, occupied until its records are durable or refused, even if its sender has got its response. `None` for
+    /// The resources of the request, occupied until its records are durable or rejected, even if its sender has got its response. `None` for
     /// records of a file.
     pub resources: Option<Arc<RequestResources>>,
     /// Gets `true` once the records are durable, or `false` if they could not be stored.

@@ -17,7 +17,7 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
-/// The requests of one target at the same time. Further ones get 503, so that a flood costs its sender only.
+/// The requests of one target at the same time. Further ones get 503, so that a flood affects only its sender.
 const TARGET_REQUESTS_MAX: usize = 32;
 /// The problems of requests that are logged of one target.
 const LOGGED_PROBLEMS_MAX: usize = 20;
@@ -96,7 +96,7 @@ impl Intake {
         tokens.iter().all(|token| known.admit(token, body))
     }
 
-    /// Logs that requests are refused, once until it ends.
+    /// Logs that requests are rejected, once until it ends.
     pub(super) fn log_refusal(&self, cause: RefusalCause, problem: impl FnOnce() -> String) {
         let note = {
             let mut refusals = self.refusals.lock();
@@ -104,11 +104,11 @@ impl Intake {
         };
         if let Some(note) = note {
             let target = &self.name;
-            warn!(%target, "delivery records are refused with {}: {}{note}", cause.status(), problem());
+            warn!(%target, "delivery records are rejected with {}: {}{note}", cause.status(), problem());
         }
     }
 
-    /// Logs that requests are not refused any more for these causes, if the start was logged.
+    /// Logs that requests are no longer rejected for these causes, if the start was logged.
     pub(super) fn log_acceptance(&self, causes: &[RefusalCause]) {
         if self.refusals.lock().accept(causes) {
             let target = &self.name;

@@ -19,7 +19,7 @@
 //!
 //! # No queue without bound
 //!
-//! The memory of bodies, the requests of one target and the disk space have limits. A request that exceeds one is refused with 503 at once;
+//! The memory of bodies, the requests of one target and the disk space have limits. A request that exceeds one is rejected with 503 at once;
 //! the sender has a queue of its own. What a request occupies is free when its work has ended, which can be later than its response.
 
 mod authenticate;
@@ -49,7 +49,7 @@ use std::time::Duration;
 
 /// The longest time from the end of a request to its response. Postal, which waits the shortest, waits for 5 s.
 pub const COMMIT_WAIT_MAX: Duration = Duration::from_secs(4);
-/// The time after which a refused sender may try again (`Retry-After`).
+/// The time after which a rejected sender may try again (`Retry-After`).
 pub const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// The largest number of records of a target by which a repeated one is recognized.
 pub const RECENT_UIDS_MAX: usize = 250_000;

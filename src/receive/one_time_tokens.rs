@@ -6,7 +6,7 @@
 use ring::digest::{Digest, SHA256, digest};
 use std::collections::{HashMap, VecDeque};
 
-/// The largest number of tokens of a target. Older ones are forgotten; the signature's time is checked as well.
+/// The largest number of tokens of a target. Older ones are removed; the signature's time is checked as well.
 const TOKENS_MAX: usize = 50_000;
 const DIGEST_BYTES: usize = 32;
 

@@ -20,7 +20,7 @@ impl RecentUids {
         self.known.contains(&uid)
     }
 
-    /// Adds a record. The oldest one is forgotten beyond the limit.
+    /// Adds a record. The oldest one is removed beyond the limit.
     pub(super) fn insert(&mut self, uid: u64) {
         if !self.known.insert(uid) {
             return;

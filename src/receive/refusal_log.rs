@@ -1,9 +1,9 @@
-//! Logs when a target's requests begin to be refused, and when they are accepted again.
+//! Logs when a target's requests begin to be rejected, and when they are accepted again.
 
 use crate::net::LineLimit;
 use std::time::Instant;
 
-/// The cause of a refusal.
+/// The cause of a rejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RefusalCause {
     /// The credential is missing or wrong.
@@ -42,7 +42,7 @@ struct Ongoing {
     is_logged: bool,
 }
 
-/// The refusals of a target.
+/// The rejections of a target.
 #[derive(Debug, Default)]
 pub(super) struct RefusalLog {
     /// At most one for each cause.
@@ -51,7 +51,7 @@ pub(super) struct RefusalLog {
 }
 
 impl RefusalLog {
-    /// Notes a refused request. Returns `true` if it has to be logged: the cause is new, or was not logged when it began.
+    /// Notes a rejected request. Returns `true` if it has to be logged: the cause is new, or was not logged when it began.
     pub(super) fn refuse(&mut self, cause: RefusalCause, now: Instant) -> bool {
         if !self.ongoing.iter().any(|ongoing| ongoing.cause == cause) {
             self.ongoing.push(Ongoing { cause, is_logged: false });

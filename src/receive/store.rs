@@ -53,7 +53,7 @@ struct Opened {
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// The entrance of the store. Clones lead to the same store.
+/// A handle that adds records to the store. Clones share the store.
 #[derive(Clone, Debug)]
 pub struct RecordInlet {
     targets: TargetSet,

@@ -1,4 +1,4 @@
-//! The newest records of a target on disk, so that a restart does not forget them.
+//! The newest records of a target on disk, so that they are known after a restart.
 //!
 //! Two files of 8 bytes per record: one that grows, and the previous one, which is replaced when the first is full. They are not synced: the
 //! end of the process loses nothing, and after a power failure a repeated record is exported again, with the same `log.record.uid`.

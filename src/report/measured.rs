@@ -87,7 +87,7 @@ impl MeasuredSeries {
         (before.start() == point.start() && before.is_exponential() == point.is_exponential()).then_some(before)
     }
 
-    /// The end markers of missing series, each with its metric, without points. The series are forgotten: a measured one is collected every time.
+    /// The end markers of missing series, each with its metric, without points. The series are removed: a measured one is collected every time.
     fn end_markers(&mut self, time: u64) -> Vec<(Metric, Point)> {
         let generation = self.generation;
         let missing = self.series.extract_if(|_, series| series.generation != generation);

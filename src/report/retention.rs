@@ -16,7 +16,7 @@ pub(super) struct Retention {
     after: u64,
     /// The number of series to keep that were seen at exactly this time.
     at_boundary: usize,
-    /// Series are forgotten because there are too many.
+    /// Series are removed because there are too many.
     pub(super) is_full: bool,
 }
 

@@ -175,7 +175,7 @@ impl ScalarSeries {
         Baseline { start: series.start, delta_from: Some(delta_from) }
     }
 
-    /// The end markers of series that this reading does not have. Forgets series that cannot resume.
+    /// The end markers of series that this reading does not have. Removes series that cannot resume.
     fn end_markers(&mut self, transition: &Transition) -> Vec<(Metric, NumberDataPoint)> {
         let mut end_markers = Vec::new();
         let generation = self.generation;

@@ -124,7 +124,7 @@ impl Part {
     /// Reads a saved response to any of the part's requests.
     ///
     /// # Errors
-    /// The refusal, if the response is one; otherwise the error of the last reader that was tried.
+    /// The rejection, if the response is one; otherwise the error of the last reader that was tried.
     pub fn read_saved(&self, body: impl Into<ResponseBody>) -> Result<Families, ReadError> {
         let body = body.into();
         let mut last_error = ReadError::Empty;

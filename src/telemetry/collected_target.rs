@@ -88,13 +88,13 @@ impl CollectedTarget {
         self.meter_provider.system()
     }
 
-    /// The place of the target in the configuration, which can change while the target does not.
+    /// The file and line that define the target, which can change while the target does not.
     #[must_use]
     pub fn origin(&self) -> Origin {
         self.origin.lock().clone()
     }
 
-    /// Sets the place of the target in the configuration.
+    /// Sets the file and line that define the target.
     pub fn set_origin(&self, origin: Origin) {
         *self.origin.lock() = origin;
     }

@@ -61,11 +61,11 @@ pub(crate) fn closest<'w>(name: &str, candidates: impl IntoIterator<Item = &'w s
     let mistakes_max = (name.chars().count() / 3).max(1);
     let distances = candidates.iter().map(|other| (strsim::damerau_levenshtein(&name, &other.to_lowercase()), *other));
     let similar = distances.filter(|(distance, _)| *distance <= mistakes_max).min_by_key(|(distance, _)| *distance).map(|(_, other)| other);
-    // A word of another program is no misspelling.
+    // A key of another program is not treated as a misspelling.
     synonym(&name, &candidates).or(similar).or_else(|| related(&name, &candidates))
 }
 
-/// Returns the candidate that has the meaning of a word of another program.
+/// Returns the candidate that has the meaning of a key of another program.
 fn synonym<'w>(name: &str, candidates: &[&'w str]) -> Option<&'w str> {
     let letters: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
     let (_, meanings) = SYNONYMS.iter().find(|(word, _)| *word == letters)?;

@@ -93,7 +93,7 @@ fn warnings(config: &Config) -> Vec<String> {
 
 #[test]
 fn an_endpoint_that_is_open_to_a_network_is_a_warning() {
-    const OPEN: &str = "postmeter.yaml:2: export.prometheus.listen: everybody who can reach 0.0.0.0:9464 can read it; set export.prometheus.auth, or listen on localhost";
+    const OPEN: &str = "postmeter.yaml:2: export.prometheus.listen: every client that can reach 0.0.0.0:9464 can read it; set export.prometheus.auth, or listen on localhost";
     const PLAIN: &str = "postmeter.yaml:2: export.prometheus.listen: tokens and passwords are sent over the network without encryption; set export.prometheus.tls";
     let basic = "auth: {basic: {alice: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}}";
     let tls = "tls: {cert_file: /etc/postmeter/client.pem, key_file: /etc/postmeter/client.key";
@@ -115,10 +115,10 @@ fn an_endpoint_that_is_open_to_a_network_is_a_warning() {
     }
     for (listen, expected) in [("'h:1'", "h:1"), ("'[2001:db8::1]:1'", "[2001:db8::1]:1")] {
         let config = good(&format!("{MAIL}export: {{prometheus: {{listen: {listen}}}}}\n"), &[]);
-        assert!(warnings(&config)[0].contains(&format!("everybody who can reach {expected} ")), "{:?}", warnings(&config));
+        assert!(warnings(&config)[0].contains(&format!("every client that can reach {expected} ")), "{:?}", warnings(&config));
     }
     let config = good(MAIL, &[("OTEL_EXPORTER_PROMETHEUS_HOST", "0.0.0.0")]);
-    assert!(warnings(&config)[0].starts_with("OTEL_EXPORTER_PROMETHEUS_HOST: everybody"), "{:?}", warnings(&config));
+    assert!(warnings(&config)[0].starts_with("OTEL_EXPORTER_PROMETHEUS_HOST: every client"), "{:?}", warnings(&config));
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn read_at(system: &str, body: &[u8], now: SystemTime) -> HookPage {
     }
 }
 
-/// Everything that a page contains. A record with the identity of an earlier one is marked as its double.
+/// Everything that a page contains. A record with the identity of an earlier one is marked as its duplicate.
 fn describe(page: &HookPage) -> String {
     let mut out = String::new();
     let mut first: HashMap<&[u8], usize> = HashMap::new();

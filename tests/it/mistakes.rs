@@ -213,7 +213,7 @@ fn mistakes() -> Vec<Mistake> {
         top("health: {listen: 'localhost:13133/-/healthy'}", "health.listen", "is a URL", "port: localhost:13133"),
         top("telemetry: {log_level: verbose}", "telemetry.log_level", "unknown value verbose", "expected one of"),
         // Delivery records.
-        records("kumomta", "{}", "deliveries", "everybody could send records", "set token or username and password"),
+        records("kumomta", "{}", "deliveries", "every client could send records", "set token or username and password"),
         records("stalwart", "{token: t, username: u}", "deliveries", "needs password", "as well"),
         records("mox", "{token: t, signing_key: k}", "signing_key", "does not sign", "token"),
         records("kumomta", "{log_files: {path: /var/log/kumomta}}", "log_files.path", "kumomta has dir", "rename this key to dir"),

@@ -119,7 +119,7 @@ async fn requests_that_cause_polls_are_guarded() {
         let with_target = format!("{path}?target=mx");
         for (name, value) in [("origin", "https://evil.example.com"), ("sec-fetch-site", "cross-site"), ("origin", "null")] {
             let response = world.client.request(method.clone(), world.url(&with_target)).header(name, value).send().await.unwrap();
-            assert_eq!(text(response).await, (403, "cross-site requests are refused\n".to_owned()), "{path} {name}");
+            assert_eq!(text(response).await, (403, "cross-site requests are rejected\n".to_owned()), "{path} {name}");
         }
         let (status, message) = text(world.request(method.clone(), path).await).await;
         assert!(status == 400 && message.contains(&format!("{path}?target=NAME")), "{status} {message}");

@@ -1,7 +1,7 @@
 //! Sends requests with delivery records until the receiver accepts or rejects each record.
 //!
-//! Records are retried without a limit: `retry.give_up_after` applies to metrics only, which the next collection replaces. A record is sent by
-//! nobody else.
+//! Records are retried without a limit: `retry.give_up_after` applies to metrics only, which the next collection replaces. Nothing else
+//! sends these records.
 
 use super::exporter::{OtlpExporter, Signal};
 use super::response::SendError;

@@ -41,7 +41,7 @@ values! {
         Bounce = "mail.bounce",
         /// A recipient complained about the message, or a feedback loop reported it.
         Complaint = "mail.complaint",
-        /// The mail system refused to accept a message.
+        /// The mail system rejected a message.
         Rejection = "mail.rejection",
         /// The mail system accepted a message.
         Received = "mail.received",

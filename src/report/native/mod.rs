@@ -142,7 +142,7 @@ impl NativeSeries {
         let timestamped = self.timestamped.select(native, &new_families, &mut compared, transition, temporality);
         let last_time = self.last_good.as_ref().map(|last| last.time);
         apply_created(native, transition, temporality, last_time, &resumed, (&mut starts, &mut delta_bases));
-        self.omitted.forget_excess(time);
+        self.omitted.remove_excess(time);
         let starts = Arc::new(starts);
         let last = self.last_good.replace(LastGoodReading { native: native.clone(), time, starts: starts.clone(), ended: false });
         // With another prefix, every series has another name.

@@ -13,8 +13,8 @@ type SeriesKey = (u64, u64);
 #[derive(Debug, Default)]
 pub(super) struct OmittedSeries {
     series: HashMap<SeriesKey, OmittedValue, foldhash::fast::FixedState>,
-    /// The last time at which a series was forgotten because there were too many. A series that appears within an hour of it may not be new.
-    forgotten_at: Option<UnixNanos>,
+    /// The last time at which a series was removed because there were too many. A series that appears within an hour of it may not be new.
+    removed_at: Option<UnixNanos>,
 }
 
 /// An omitted series as it was last seen.
@@ -40,27 +40,27 @@ impl OmittedSeries {
         self.series.remove(&key(family, sample))
     }
 
-    /// Forgets series that have not been seen for too long, and the oldest if there are too many.
-    pub(super) fn forget_excess(&mut self, now: UnixNanos) {
+    /// Removes series that have not been seen for too long, and the oldest if there are too many.
+    pub(super) fn remove_excess(&mut self, now: UnixNanos) {
         if self.series.is_empty() {
             return;
         }
         let mut retention = Retention::of(self.series.values().map(|omitted| omitted.time), now, OMITTED_SERIES_MAX);
         if retention.is_full {
-            self.forgotten_at = Some(now);
+            self.removed_at = Some(now);
         }
         self.series.retain(|_, omitted| retention.keeps(omitted.time));
     }
 
-    /// Returns true if a series that appears now may have been forgotten.
-    pub(super) fn may_have_forgotten(&self, now: UnixNanos) -> bool {
-        self.forgotten_at.is_some_and(|at| now.get().saturating_sub(at.get()) <= OMITTED_NANOS_MAX)
+    /// Returns true if a series that appears now may have been removed.
+    pub(super) fn may_have_removed(&self, now: UnixNanos) -> bool {
+        self.removed_at.is_some_and(|at| now.get().saturating_sub(at.get()) <= OMITTED_NANOS_MAX)
     }
 
     /// Moves all remembered times to `latest` or earlier.
     pub(super) fn limit_times(&mut self, latest: UnixNanos) {
         self.series.values_mut().for_each(|omitted| limit_point_times(&mut omitted.start, &mut omitted.time, latest));
-        self.forgotten_at = self.forgotten_at.map(|time| latest.min(time));
+        self.removed_at = self.removed_at.map(|time| latest.min(time));
     }
 }
 

@@ -169,7 +169,7 @@ impl TimestampedSeries {
             first.start += if is_cumulative(family.kind()) { family.series() } else { 0 };
             first.base += if is_delta { family.series() } else { 0 };
         }
-        self.forget_excess(native, transition);
+        self.remove_excess(native, transition);
         TimestampedSamples { ahead: self.series_ahead(transition), ..selected }
     }
 
@@ -240,8 +240,8 @@ impl TimestampedSeries {
         }
     }
 
-    /// Forgets series whose last sample is so old that any older one would be too old as well, and the oldest if there are too many.
-    fn forget_excess(&mut self, native: &SelectedFamilies, transition: &Transition) {
+    /// Removes series whose last sample is so old that any older one would be too old as well, and the oldest if there are too many.
+    fn remove_excess(&mut self, native: &SelectedFamilies, transition: &Transition) {
         let series_max = OMITTED_SERIES_MAX.max(native.kept as usize);
         let mut retention = Retention::of(self.exported.values().map(|exported| exported.time), transition.time, series_max);
         self.all_untimestamped |= retention.is_full;

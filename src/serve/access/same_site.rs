@@ -1,17 +1,17 @@
-//! Requests with an effect, such as a reload or a poll, are refused if a browser sends them on behalf of another site.
+//! Requests with an effect, such as a reload or a poll, are rejected if a browser sends them on behalf of another site.
 
 use crate::telemetry::SelfTelemetry;
 use axum::http::StatusCode;
 use axum::http::header::{HOST, HeaderMap, HeaderValue, ORIGIN};
 use axum::http::uri::{Authority, Uri};
 
-/// Refuses a cross-site request, and counts it.
+/// Rejects a cross-site request, and counts it.
 pub(crate) fn check_same_site(telemetry: &SelfTelemetry, uri: &Uri, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
     if !is_cross_site(uri, headers) {
         return Ok(());
     }
     telemetry.access.refused("cross_site");
-    Err((StatusCode::FORBIDDEN, "cross-site requests are refused\n"))
+    Err((StatusCode::FORBIDDEN, "cross-site requests are rejected\n"))
 }
 
 /// Returns true if a browser sends the request on behalf of another site. Other clients send neither header. A page cannot set

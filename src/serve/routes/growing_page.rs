@@ -142,7 +142,7 @@ impl PageWriter {
         self.page.clone()
     }
 
-    /// Uses the memory of a page that is not needed any more, if nobody reads it.
+    /// Uses the memory of a page that is not needed any more, if it has no reader.
     pub(super) fn reuse(&mut self, last: Arc<GrowingPage>) {
         self.buffers = Arc::into_inner(last).map(GrowingPage::into_buffers).unwrap_or_default();
     }
@@ -152,7 +152,7 @@ impl PageWriter {
         self.buffers.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES))
     }
 
-    /// Returns true if somebody reads the page. Otherwise, nobody can begin to read it any more.
+    /// Returns true if the page has a reader. Otherwise, no reader can be added any more.
     pub(super) fn is_wanted(&self) -> bool {
         self.page.update(|state| {
             if state.readers == 0 {

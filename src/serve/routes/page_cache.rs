@@ -77,7 +77,7 @@ impl PageCache {
     /// Adds a page, and returns the one that it replaces.
     pub(super) fn add(&mut self, key: PageKey, page: CachedPage) -> Option<Arc<GrowingPage>> {
         let last = self.remove(&key, |_| true);
-        // Nobody will ask for a page of outdated readings again.
+        // No later request needs a page of outdated readings.
         let outdated: Vec<_> = self.pages.extract_if(.., |(_, cached)| !cached.is_current()).collect();
         let excess: Vec<_> = self.pages.drain(..(self.pages.len() + 1).saturating_sub(PAGES_MAX)).collect();
         self.replaced.extend(outdated.iter().chain(&excess).map(|(_, cached)| Arc::downgrade(&cached.page)));

@@ -1,6 +1,6 @@
 //! `/-/poll` and `/-/response`: a poll, or the response of a mail server as text, when an operator asks for it.
 //!
-//! Both send requests to the mail server, so cross-site requests are refused, and both stay within `min_interval` and the rate budget.
+//! Both send requests to the mail server, so cross-site requests are rejected, and both stay within `min_interval` and the rate budget.
 
 use super::TARGET_NOT_FOUND;
 use crate::poll::{PollRefusal, RAW_BYTES_MAX, RawError, RawResponse, Reading};
@@ -64,7 +64,7 @@ pub(crate) async fn response(State(app): State<AppState>, uri: Uri, Query(parame
     }
 }
 
-/// Returns the target of a request, or the status and the text with which the request is refused.
+/// Returns the target of a request, or the status and the text with which the request is rejected.
 fn selected(
     app: &AppState,
     uri: &Uri,

@@ -1,11 +1,11 @@
-//! Refused requests: the reasons and the responses.
+//! Rejected requests: the reasons and the responses.
 
 use axum::http::StatusCode;
 use axum::http::header::{HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use std::time::Duration;
 
-/// The reason why a request is refused.
+/// The reason why a request is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The client exceeds its rate limit. It may retry after this time.

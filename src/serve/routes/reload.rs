@@ -16,7 +16,7 @@ const QUEUED_MAX: usize = 8;
 /// A request to reload the configuration. The result is sent back as text: the changes, or the reason why nothing has changed.
 pub type ReloadRequest = oneshot::Sender<Result<String, String>>;
 
-/// The connection from the endpoint to the reloader. Requests are refused until [`Self::set_enabled`].
+/// The connection from the endpoint to the reloader. Requests are rejected until [`Self::set_enabled`].
 #[derive(Clone, Debug)]
 pub struct Reload {
     enabled: Arc<AtomicBool>,
@@ -31,7 +31,7 @@ impl Reload {
         (Self { enabled: Arc::default(), requests: Some(requests) }, receiver)
     }
 
-    /// Creates a connection without a reloader: every request is refused.
+    /// Creates a connection without a reloader: every request is rejected.
     #[must_use]
     pub fn disabled() -> Self {
         Self { enabled: Arc::default(), requests: None }

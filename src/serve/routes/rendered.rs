@@ -39,7 +39,7 @@ impl RenderedPages {
     }
 
     /// Returns the rendering of these sections, without families that have a reserved name. A new one is written by another task, as long as
-    /// somebody reads it.
+    /// it has a reader.
     pub(crate) fn get(&self, key: &PageKey, sections: Vec<Section>, reserved: &ReservedNames) -> Rendered {
         let mut cache = self.cache.lock();
         if let Some(reader) = cache.find(key, &sections, reserved) {
@@ -96,7 +96,7 @@ impl RenderedPages {
     }
 }
 
-/// Writes a page. Returns its length in bytes, unless nobody reads it any more, and the families that are not on it.
+/// Writes a page. Returns its length in bytes, unless the page has no reader any more, and the families that are not on it.
 fn render(
     settings: PageSettings,
     sections: &[Section],

@@ -13,7 +13,7 @@ pub(super) const REPLAYED: Duration = Duration::from_secs(27 * 3600);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HookFault {
     /// Each request is sent twice, although the first one was acknowledged.
-    Doubles,
+    Duplicates,
     /// The deliveries are 20 hours old, as after an outage.
     Late,
     /// The newest records are sent first.
@@ -37,7 +37,7 @@ pub enum HookFault {
 impl HookFault {
     /// Every fault.
     pub const ALL: [Self; 10] = [
-        Self::Doubles,
+        Self::Duplicates,
         Self::Late,
         Self::OutOfOrder,
         Self::MissingBody,
@@ -56,7 +56,7 @@ impl HookFault {
         is_signed || !matches!(self, Self::ChangedBody | Self::ChangedTime | Self::Replayed)
     }
 
-    /// Returns `true` if the receiver must refuse the sender's requests. Of [`Self::ChangedBody`], it must refuse each second one.
+    /// Returns `true` if the receiver must reject the sender's requests. Of [`Self::ChangedBody`], it must reject each second one.
     #[must_use]
     pub fn is_forgery(self) -> bool {
         matches!(self, Self::WrongCredential | Self::MissingCredential | Self::ChangedBody | Self::ChangedTime | Self::Replayed)

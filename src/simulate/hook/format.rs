@@ -64,7 +64,7 @@ pub(super) enum Signing {
 pub(super) struct Retries {
     /// The pauses in seconds. The last one is repeated.
     pub pauses: &'static [u64],
-    /// The attempts after which an item is given up. `None`: it is never given up.
+    /// The attempts after which an item is dropped. `None`: it is never dropped.
     pub attempts_max: Option<u32>,
     /// The wait for a response.
     pub response_max: Duration,

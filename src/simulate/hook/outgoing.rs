@@ -4,7 +4,7 @@ use super::request::Item;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The largest number of items that wait. Beyond it the oldest is given up.
+/// The largest number of items that wait. Beyond it the oldest is dropped.
 pub(super) const WAITING_MAX: usize = 100_000;
 
 /// An item, and its attempts so far.
@@ -26,7 +26,7 @@ pub(super) struct OutgoingQueue {
 }
 
 impl OutgoingQueue {
-    /// Adds an item. Returns `false` if the oldest item was given up for it.
+    /// Adds an item. Returns `false` if the oldest item was dropped for it.
     pub(super) fn push(&mut self, item: Outgoing) -> bool {
         self.waiting.push_back(item);
         self.waiting.len() <= WAITING_MAX || self.waiting.pop_front().is_none()

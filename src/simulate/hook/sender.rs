@@ -30,8 +30,8 @@ pub struct HookTotals {
     pub without_retry_after: u64,
     /// The numbers of the messages that were acknowledged, up to a million.
     pub acknowledged: BTreeSet<u64>,
-    /// Items that were given up, because the system does so after some attempts.
-    pub given_up: u64,
+    /// Items that were dropped, because the system drops them after some attempts.
+    pub dropped: u64,
     /// Items that a newer one of the same message replaced.
     pub replaced: u64,
 }
@@ -93,7 +93,7 @@ impl HookSender {
         self.shared.totals.lock().clone()
     }
 
-    /// Returns `true` if everything that was reported is acknowledged or given up.
+    /// Returns `true` if everything that was reported is acknowledged or dropped.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.shared.queue.lock().is_idle()
@@ -112,7 +112,7 @@ impl Shared {
                 self.totals.lock().replaced += 1;
             }
             if !queue.push(Outgoing { id: delivery.id, item, failed_attempts: 0, due: Instant::now() }) {
-                self.totals.lock().given_up += 1;
+                self.totals.lock().dropped += 1;
             }
         }
         self.added.notify_one();
@@ -151,7 +151,7 @@ impl Shared {
         let request = if is_first && self.hook.fault == Some(HookFault::MissingBody) { request.without_body() } else { request };
         let is_acknowledged = self.post(&request).await == Some(200);
         match self.hook.fault {
-            Some(HookFault::Doubles) if is_acknowledged => drop(self.post(&request).await),
+            Some(HookFault::Duplicates) if is_acknowledged => drop(self.post(&request).await),
             Some(HookFault::ChangedBody) if is_acknowledged => drop(self.post(&request.with_changed_body()).await),
             _ => {}
         }
@@ -168,14 +168,14 @@ impl Shared {
                 }
             }
             outgoing.failed_attempts += 1;
-            let is_given_up = retries.attempts_max.is_some_and(|max| outgoing.failed_attempts >= max)
+            let is_dropped = retries.attempts_max.is_some_and(|max| outgoing.failed_attempts >= max)
                 // Its requests are refused for ever.
                 || fault.is_some_and(HookFault::is_forgery);
             if is_flood {
                 outgoing.due = now;
                 queue.push(outgoing);
-            } else if !is_acknowledged && is_given_up {
-                self.totals.lock().given_up += 1;
+            } else if !is_acknowledged && is_dropped {
+                self.totals.lock().dropped += 1;
             } else if !is_acknowledged {
                 outgoing.due = now + retries.pause(outgoing.failed_attempts, self.hook.retry_pause);
                 queue.push(outgoing);

@@ -70,7 +70,7 @@ impl HookSystem {
         matches!(self.format().signing, Signing::Hmac { .. } | Signing::BodyToken)
     }
 
-    /// Returns `true` if the system never gives up an item that is not acknowledged.
+    /// Returns `true` if the system never drops an item that is not acknowledged.
     #[must_use]
     pub fn never_gives_up(self) -> bool {
         self.format().retries.attempts_max.is_none()

@@ -59,7 +59,7 @@ fn a_newer_item_replaces_one_that_waits_for_a_retry() {
     for id in 0..WAITING_MAX as u64 - 1 {
         assert!(queue.push(outgoing(id, 0, now)));
     }
-    assert!(!queue.push(outgoing(7, 0, now)), "the oldest one is given up");
+    assert!(!queue.push(outgoing(7, 0, now)), "the oldest one is dropped");
 }
 
 #[test]

@@ -85,7 +85,7 @@ pub static DEFINITION: &[Key] = &[
     key("windowed", Shape::Flag, Flag(false), "Whether the server reports sums over a window, so that targets accept `window`."),
     key("delivery_log", Shape::Choice(code::delivery_log_names), NONE, "The delivery log, by the name of its reader."),
     key("hook", Shape::Map(super::hook::schema::HOOK), NONE, "The requests by which the system reports deliveries to Postmeter."),
-    key("notes", Shape::List(&Shape::Text, 0..=NOTES_MAX), NONE, "Facts and traps. They have no effect."),
+    key("notes", Shape::List(&Shape::Text, 0..=NOTES_MAX), NONE, "Facts for readers of the file. They have no effect."),
     key(
         "diagnoses",
         Shape::List(&Shape::Map(DIAGNOSIS), 0..=DIAGNOSES_MAX),
@@ -147,7 +147,7 @@ pub static PART: &[Key] = &[
         "identity",
         Shape::Either(&[Shape::Text, TEXTS]),
         Description("the families of the rules"),
-        "Families, or patterns of names, that no other server has, in addition to those of the rules; a response without any of them is refused. `optional`: a response without any is accepted, unless it has families of another known system. An empty list accepts every response.",
+        "Families, or patterns of names, that no other server has, in addition to those of the rules; a response without any of them is rejected. `optional`: a response without any is accepted, unless it has families of another known system. An empty list accepts every response.",
     ),
     key(
         "misnaming_families",

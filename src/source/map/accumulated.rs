@@ -69,7 +69,7 @@ struct Accumulated {
 }
 
 impl CounterMemory {
-    /// Forgets the state of rules that a mail system no longer has, because its definition was changed and loaded again.
+    /// Removes the state of rules that a mail system no longer has, because its definition was changed and loaded again.
     pub(super) fn keep_rules_of(&mut self, source: &Source) {
         let address = source.parts.as_ptr().addr();
         let Some(before) = self.definition.replace(address) else { return };

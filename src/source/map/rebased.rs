@@ -42,7 +42,7 @@ struct RebasedSeries {
 }
 
 impl RebasedCounters {
-    /// Forgets all other rules.
+    /// Removes all other rules.
     pub(super) fn keep(&mut self, rules: &HashSet<u64>) {
         self.rules.retain(|rule, _| rules.contains(rule));
         self.series = self.rules.values().map(|of_rule| of_rule.series.len()).sum();

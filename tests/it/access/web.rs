@@ -198,7 +198,7 @@ fn conflicts_with_other_keys_are_errors() {
     assert!(with("    auth: {open: [/-/healthy]}\n").is_ok());
     for empty in ["{}", "{open: []}"] {
         let error = with(&format!("    auth: {empty}\n")).unwrap_err();
-        assert!(error.starts_with("postmeter.yaml:6: export.prometheus.auth: admits nobody; add tokens, basic or trusted"), "{error}");
+        assert!(error.starts_with("postmeter.yaml:6: export.prometheus.auth: allows no client; add tokens, basic or trusted"), "{error}");
     }
     let error = with("    auth: {basic: {bob: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG}}\n").unwrap_err();
     assert_eq!(

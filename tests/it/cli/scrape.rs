@@ -74,7 +74,11 @@ fn a_saved_response_has_the_limit_of_its_part() {
     }
     std::fs::write(folder.path().join("broken"), &gzip[..20]).unwrap();
     let output = run(folder.path(), "scrape --system ceymail --file broken");
-    assert!(stderr(&output).starts_with("postmeter: --file: cannot read broken: ") && output.status.code() == Some(1), "{}", stderr(&output));
+    assert!(
+        stderr(&output).starts_with("postmeter: --file: cannot read broken: ") && output.status.code() == Some(1),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
@@ -83,10 +87,7 @@ fn scrape_by_a_file_with_targets() {
     let port = { TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port() };
     std::fs::write(folder.path().join("c.yaml"), GOOD.replace("https://a.example.com", &format!("http://127.0.0.1:{port}"))).unwrap();
     let output = run(folder.path(), "scrape --config c.yaml --target b");
-    assert_eq!(
-        (stderr(&output).as_str(), output.status.code()),
-        ("postmeter: c.yaml: no target is named `b`; did you mean a?\n", Some(1))
-    );
+    assert_eq!((stderr(&output).as_str(), output.status.code()), ("postmeter: c.yaml: no target is named `b`; did you mean a?\n", Some(1)));
     let output = run(folder.path(), "scrape --config c.yaml");
     assert!(
         stderr(&output).starts_with(&format!("a (127.0.0.1:{port}): metrics: ")) && output.status.code() == Some(1),

@@ -54,7 +54,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// Arrows inside a module that are forbidden: the first path may not import the second.
 const FORBIDDEN_INSIDE: &[(&str, &str)] = &[
-    // The export queue knows no protocol.
+    // The export queue is independent of the protocol.
     ("export::queue", "export::otlp"),
 ];
 

@@ -92,6 +92,6 @@ async fn each_time_that_requests_begin_to_be_refused_is_logged() {
     }
     let log = program.end();
     let count = |text: &str| log.iter().filter(|line| line.contains(text)).count();
-    assert_eq!((count("delivery records are refused with 401"), count("delivery records are accepted again")), (2, 2), "{log:#?}");
+    assert_eq!((count("delivery records are rejected with 401"), count("delivery records are accepted again")), (2, 2), "{log:#?}");
     assert_eq!(count("wrong"), 2, "the reason is in each line, and no token: {log:#?}");
 }

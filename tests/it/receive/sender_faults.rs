@@ -125,7 +125,7 @@ async fn reported_with(fault: HookFault) {
         let outcomes = ["delivered", "deferred", "failed"].map(|outcome| format!("mail_delivery_outcome=\"{outcome}\""));
         let attempts: f64 = outcomes.iter().map(|outcome| value(&page, "mail_delivery_attempts_total", &[&labels, outcome])).sum();
         assert_eq!(attempts, DELIVERIES as f64, "{name}");
-        let repeated = if fault == HookFault::Doubles { DELIVERIES as f64 } else { 0.0 };
+        let repeated = if fault == HookFault::Duplicates { DELIVERIES as f64 } else { 0.0 };
         let counts = ["read", "repeated", "unreadable"].map(|state| records(&page, name, state));
         assert_eq!(counts, [DELIVERIES as f64, repeated, 0.0], "{name}");
         let statuses: Vec<u16> = sender.totals().statuses.into_keys().collect();
@@ -138,7 +138,7 @@ async fn reported_with(fault: HookFault) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn doubles_are_counted_once() {
-    reported_with(HookFault::Doubles).await;
+    reported_with(HookFault::Duplicates).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -113,7 +113,7 @@ fn an_emptied_web_configuration_does_not_open_the_endpoint() {
     std::fs::write(&web, "").unwrap();
     let line = running.wait_for_line("the previous ones stay in use");
     assert!(
-        line.contains("WARN") && line.contains("would lose protection: everybody could read it; if this is intended, restart Postmeter"),
+        line.contains("WARN") && line.contains("would lose protection: every client could read it; if this is intended, restart Postmeter"),
         "{line}"
     );
     running.signal("-TERM");
@@ -145,4 +145,15 @@ async fn an_unresponsive_file_is_logged_and_does_not_delay_the_stop() {
     running.signal("-TERM");
     running.wait_for_line("stopped");
     assert!(running.child.wait().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_without_targets_is_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("postmeter.yaml");
+    std::fs::write(&path, "targets_files: [/nonexistent/a.yaml]\nexport: {prometheus: {listen: '127.0.0.1:0'}}\n").unwrap();
+    let postmeter = Running::start(&path, &[]);
+    postmeter.wait_for_line("targets_files[0]: /nonexistent/a.yaml does not exist");
+    postmeter.wait_for_line("there are no targets, so nothing is polled");
+    postmeter.signal("-TERM");
 }

@@ -223,8 +223,8 @@ impl<'a> Comparison<'a> {
         let (last_index, first_last_start) = last.map_or((0, 0), |(index, _, start)| (index, start));
         let was_incomplete = last.map_or_else(|| is_retyped || self.may_have_existed(family), |(_, last, _)| last.is_incomplete());
         let (is_cumulative, delta) = (is_cumulative(family.kind()), is_delta(self.temporality, family.kind()));
-        let may_be_forgotten = self.omitted.may_have_forgotten(self.transition.time);
-        let transition = if was_incomplete || may_be_forgotten { self.transition.with_unknown_past() } else { *self.transition };
+        let may_be_removed = self.omitted.may_have_removed(self.transition.time);
+        let transition = if was_incomplete || may_be_removed { self.transition.with_unknown_past() } else { *self.transition };
         let transition = if family.is_retyped() { transition.without_server_start() } else { transition };
         let start = transition.start_of_new_series();
         let (first_start, first_base) = (self.starts.len(), self.delta_bases.len());

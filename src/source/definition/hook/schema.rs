@@ -135,6 +135,6 @@ pub static VALUE: &[Key] = &[
         "max_age",
         Shape::Duration(Duration::from_secs(60)..=AGE_MAX),
         NONE,
-        "Of a time that a stranger writes: a time that is older when the request arrives is not used.",
+        "Of a time from an untrusted sender: a time that is older when the request arrives is not used.",
     ),
 ];

@@ -12,7 +12,7 @@ use super::items::value_at;
 use http::{HeaderMap, HeaderName};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The age of the time that a system has signed. A request that somebody recorded is refused after it; until then, its records are doubles.
+/// The largest age of a signed time. Older requests are rejected, which limits replays; a replay before that has only repeated records.
 /// It is longer than the time for which the systems retry: some of them sign once, and send an event hours later.
 pub const AGE_MAX: Duration = Duration::from_secs(25 * 3600);
 /// The time by which the clock of a mail system may be ahead.

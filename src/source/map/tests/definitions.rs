@@ -156,5 +156,5 @@ fn the_state_of_a_rule_survives_a_changed_definition_if_the_rule_is_the_same() {
     polled.source = system(AFTER, &[]);
     assert_eq!(polled.mapped(&["c 4;p 2;g 1"]), "mail.account.configured 1; mail.complaints 10");
     polled.source = system(BEFORE, &[]);
-    assert_eq!(polled.mapped(&["c 5;p 1"]), "mail.complaints 11; mail.bounces 1", "the state of a removed rule is forgotten");
+    assert_eq!(polled.mapped(&["c 5;p 1"]), "mail.complaints 11; mail.bounces 1", "the state of a removed rule is removed as well");
 }

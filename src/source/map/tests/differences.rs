@@ -18,7 +18,7 @@ fn a_difference_without_anything_to_subtract_from_is_unknown() {
         &[
             ("x 1", "mail.complaints 0"),
             ("frozen 5", "mail.complaints 0; !out_of_range 1"),
-            // 0 messages are no less unknown.
+            // 0 messages are unknown as well.
             ("frozen 0", "mail.complaints 0"),
             ("queue 0;frozen 5", "mail.queue.depth 0; mail.complaints 0"),
             ("queue NaN;frozen 5", "mail.complaints 0; !non_finite 1"),

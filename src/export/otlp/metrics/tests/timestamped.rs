@@ -122,7 +122,7 @@ fn a_series_with_timestamps_at_times_has_one_base() {
         (&[(100, None), (110, Some(999_001)), (120, None)], &["20 @1000000 1020000"]),
         (&[(100, None), (7, Some(1)), (7, Some(1)), (120, None)], &["20 @1000000 1030000"]),
         (&[(100, None), (110, Some(2_000_000)), (120, Some(1_019_001))], &["20 @1000000 1019001"]),
-        // A sample that was never exported is no base.
+        // A sample that was never exported is not a base.
         (&[(100, Some(2_000_000)), (110, None), (115, None)], &["5 @1010000 1020000"]),
         (&[(100, Some(2_000_000)), (5, None), (7, None)], &["2 @1010000 1020000"]),
         // Resets.

@@ -57,7 +57,7 @@ impl Reader<'_, '_> {
             if self.heads.is_forged(name) {
                 continue;
             }
-            // If these are no texts, the reader stopped inside a character.
+            // If these are not valid text, the reader stopped inside a character.
             let texts = self.text.get(family.clone()).zip(self.text.get(family.end..trusted));
             if texts.is_none_or(|(family, text)| Self::repeats_series(family, text)) {
                 self.heads.add_forged(name);
@@ -119,7 +119,7 @@ impl Reader<'_, '_> {
     }
 
     pub(super) fn count_unreadable(&mut self) {
-        self.forget_series();
+        self.clear_series();
         self.has_unreadable = true;
         self.out.repair(Repair::Unreadable);
     }
@@ -131,7 +131,7 @@ impl Reader<'_, '_> {
     }
 
     /// Discards the labels of the current series.
-    pub(super) fn forget_series(&mut self) {
+    pub(super) fn clear_series(&mut self) {
         self.out.discard_labels();
         self.unescaped_strings = 0;
     }

@@ -76,7 +76,7 @@ impl Reader<'_, '_> {
             let start = self.at;
             // The next byte nearly always shows whether a quote closes the string. If not, the whole following member does.
             let read = self.read_object(Self::may_end_label).or_else(|| {
-                self.forget_series();
+                self.clear_series();
                 self.at = start;
                 self.read_object(Self::ends_label)
             });

@@ -87,7 +87,7 @@ fn a_family_that_a_name_ends_before_another_family_is_not_trusted() {
         queues("z\":999}}},\n", "a\":1,\n\"q"),
         // A family of another form, which cannot be read.
         "z\":999}}},\n\"zzz\":{\"type\":\"gauge\",\"value\":[{\"t\":\"\",\"@\":999},\n{\"t\":\"a\",\"c\":\"a".to_owned(),
-        // Text that is no family, before one.
+        // Text that is not a family, before one.
         "z\":999}}},\n}}},\n\"zzz\":{\"type\":\"counter\",\"value\":{\"service\":{\"smtp_client\":999}}}\"total\":{\"type\":\"gauge\",\"value\":999}a".to_owned(),
         // The family is not read to its end: another family, and a string that is too long.
         "z\":999,\n\"}}},\n\"zzz\":{\"type\":\"gauge\",\"value\":[{\"t\":\"\",\"@\":999},\n{\"t\":\"a\",\"c\":\"a".to_owned(),
