@@ -2,6 +2,9 @@
 
 use std::error::Error;
 
+/// Parts of the texts of a lost connection, in lower case. Which of them occurs is a matter of timing.
+const LOST_CONNECTION: [&str; 5] = ["reset", "broken pipe", "closed", "eof", "end of file"];
+
 /// Returns the innermost source of an error, as text: the outer ones only repeat that something failed.
 pub(crate) fn root_cause(error: &dyn Error) -> String {
     let mut cause = error;
@@ -11,7 +14,30 @@ pub(crate) fn root_cause(error: &dyn Error) -> String {
     cause.to_string()
 }
 
-/// The text of a cause without its digits: times, durations and ports differ each time although the cause is the same.
+/// The text of a cause, to compare it with another occurrence. It has no digits, because times, durations and ports differ each time, and is
+/// the same for each kind of a lost connection.
 pub(crate) fn stable_cause(text: &str) -> String {
-    text.chars().filter(|c| !c.is_ascii_digit()).collect()
+    let lower = text.to_lowercase();
+    match LOST_CONNECTION.iter().any(|part| lower.contains(part)) {
+        true => "connection lost".to_owned(),
+        false => lower.chars().filter(|c| !c.is_ascii_digit()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn occurrences_of_one_cause_are_equal() {
+        for (one, other, are_equal) in [
+            ("certificate expired: 17 seconds ago", "certificate expired: 3018 seconds ago", true),
+            ("Connection reset by peer (os error 104)", "connection closed before message completed", true),
+            ("tls handshake eof", "Broken pipe (os error 32)", true),
+            ("Connection refused (os error 111)", "Connection reset by peer (os error 104)", false),
+            ("Connection refused (os error 111)", "No route to host (os error 113)", false),
+        ] {
+            assert_eq!(stable_cause(one) == stable_cause(other), are_equal, "{one} {other}");
+        }
+    }
 }
