@@ -49,6 +49,8 @@ pub struct AppState {
     config: Option<watch::Receiver<Arc<Config>>>,
     /// The address of the listener. Set by [`Self::run`].
     address: Option<SocketAddr>,
+    /// Cancelled when the endpoint stops. Set by [`Self::run`].
+    stop: CancellationToken,
     /// Set once each target has been polled. Targets that a reload adds later do not reset it.
     ready: Arc<AtomicBool>,
 }
@@ -72,6 +74,7 @@ impl AppState {
             self_watch: None,
             config: None,
             address: None,
+            stop: CancellationToken::new(),
             ready: Arc::default(),
         }
     }
@@ -103,6 +106,7 @@ impl AppState {
     /// Serves requests until `stop` is cancelled, and then finishes the requests in flight.
     pub async fn run(mut self, listener: TcpListener, stop: CancellationToken) {
         self.address = listener.local_addr().ok();
+        self.stop = stop.clone();
         let access = self.access.clone();
         serve("the pull endpoint", listener, self.router(), access, stop).await;
     }

@@ -40,6 +40,7 @@ mod reload;
 mod routes;
 mod schema;
 mod stalled_log;
+mod stop;
 mod system_files;
 mod system_rules;
 mod systems;

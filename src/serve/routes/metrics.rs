@@ -24,6 +24,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The wait of a scrape after the endpoint begins to stop: the scrape has to get its response before connections are closed.
+const STOPPING_WAIT_MAX: Duration = Duration::from_secs(3);
 
 type Parameters = Query<HashMap<String, String>>;
 
@@ -89,7 +93,7 @@ async fn one_target(app: &AppState, request: ScrapeRequest, route: &'static str,
     let wait = request.max_wait(app.access.rules().config.scrape_wait_max);
     let Some(_place) = app.scrape_queue.acquire(client, wait).await else { return busy(app, route, &request) };
     let remaining = wait.saturating_sub(started.elapsed()).max(WAIT_MIN);
-    let reading = collected.target.reading_for_scrape(ScraperId::of(&client), remaining).await;
+    let reading = reading(&collected, ScraperId::of(&client), remaining, &app.stop).await;
     let settings = PageSettings::new(format, &app.access.rules().config);
     let canonical = [
         collected.gather_without_target_labels(&reading, settings.translation),
@@ -117,13 +121,26 @@ fn observe_poll_limits(app: &AppState) {
     }
 }
 
+/// The reading of a target for a scrape. The wait ends soon after `stop` is cancelled.
+async fn reading(collected: &CollectedTarget, scraper: ScraperId, wait: Duration, stop: &CancellationToken) -> Arc<Reading> {
+    let stopping = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOPPING_WAIT_MAX).await;
+    };
+    tokio::select! {
+        reading = collected.target.reading_for_scrape(scraper, wait) => reading,
+        () = stopping => collected.target.reading_within(WAIT_MIN).await,
+    }
+}
+
 /// Collects a reading of each target. The result has the order of the configuration.
 async fn readings(app: &AppState, scraper: ScraperId, wait: Duration) -> Vec<(Arc<CollectedTarget>, Arc<Reading>)> {
     let targets = app.targets.now();
     let mut polls = JoinSet::new();
     for (index, collected) in targets.iter().cloned().enumerate() {
+        let stop = app.stop.clone();
         polls.spawn(async move {
-            let reading = collected.target.reading_for_scrape(scraper, wait).await;
+            let reading = reading(&collected, scraper, wait, &stop).await;
             (index, (collected, reading))
         });
     }
