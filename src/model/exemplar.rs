@@ -6,6 +6,7 @@ use super::identity::identity_of_labels;
 use super::{ExponentialBuckets, Families, FamiliesBuilder, Repair, Repairs, SampleRef};
 use std::collections::HashMap;
 use std::ops::Range;
+use std::time::SystemTime;
 
 /// Exemplars of one response. Each needs 48 bytes in addition to its labels.
 const EXEMPLARS_MAX: usize = 100_000;
@@ -176,6 +177,16 @@ impl Extras {
         self.created.shrink_to_fit();
         self.exponential.shrink_to_fit();
         self.unplaced.shrink_to_fit();
+    }
+}
+
+impl Families {
+    /// The same families without start times after `time`: the server's clock is wrong.
+    #[must_use]
+    pub fn without_starts_after(mut self, time: SystemTime) -> Self {
+        let nanos = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        self.extras.created.retain(|(_, created)| u128::from(*created) <= nanos);
+        self
     }
 }
 

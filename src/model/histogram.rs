@@ -1,5 +1,6 @@
 //! Histograms and summaries that a mail server aggregated.
 
+use super::scale;
 use std::borrow::Cow;
 
 /// A classic histogram: for each bound, the number of observations at or below it.
@@ -52,12 +53,12 @@ impl Histogram {
         Cow::Owned(Self { bounds, cumulative, sum: self.sum, count: self.count })
     }
 
-    /// The same histogram in another unit: bounds and sum are multiplied by `scale`.
+    /// The same histogram in another unit: bounds and sum are multiplied by `factor`.
     #[must_use]
-    pub fn scaled(&self, scale: f64) -> Self {
+    pub fn scaled(&self, factor: f64) -> Self {
         Self {
-            bounds: self.bounds.iter().map(|b| b * scale).collect(),
-            sum: self.sum.map(|s| s * scale),
+            bounds: self.bounds.iter().map(|bound| scale(*bound, factor)).collect(),
+            sum: self.sum.map(|sum| scale(sum, factor)),
             cumulative: self.cumulative.clone(),
             count: self.count,
         }

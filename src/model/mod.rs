@@ -20,6 +20,7 @@ mod record;
 pub mod registry;
 mod repair;
 mod reserved;
+mod scale;
 mod scope;
 mod selection;
 pub(crate) mod short_bytes;
@@ -49,6 +50,7 @@ pub use record::{
     RecordMetrics, RecordPage, RecordState, RecordUid, Reply, UID_BYTES, hex,
 };
 pub use repair::{Repair, Repairs};
+pub use scale::scale;
 pub use scope::{Scope, is_scope_info, is_scope_label};
 pub use selection::{FamilySelection, SamplePosition, SamplePositions, SelectedFamilies, SelectedFamily};
 pub use snapshot::{Attributes, Point, Snapshot};

@@ -106,7 +106,7 @@ impl Target {
             let error = match result {
                 Ok(body) => {
                     body_bytes += body.bytes as u64;
-                    read.extend(body.pages.into_iter().map(|page| (client.part, page)));
+                    read.extend(body.pages.into_iter().map(|page| (client.part, page.without_starts_after(at))));
                     None
                 }
                 Err(error) => Some(error),

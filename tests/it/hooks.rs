@@ -163,6 +163,8 @@ fn a_damaged_item_costs_only_itself() {
         ("17", "item 2: type is missing"),
         ("\"text\"", "item 2: type is missing"),
         ("{\"type\":\"De\\ud800\"}", "item 2: not valid JSON: "),
+        ("{\"type\":\"Bounce\",\"type\":\"Delivery\"}", "item 2: not valid JSON: an object repeats a member"),
+        ("{\"type\":\"Delivery\",\"meta\":{\"a\":1,\"a\":1}}", "item 2: not valid JSON: an object repeats a member"),
         (&deep, "item 2: is nested more than 32 levels deep"),
         (&long, "item 2: exceeds the limit of 1048576 bytes"),
     ] {

@@ -109,6 +109,10 @@ fn has_list_without_nodes(series: &PathSeries, document: &Value) -> bool {
     lists.iter().any(|list| {
         list.path.nodes(document).into_iter().any(|node| match node {
             Value::Array(elements) => elements.is_empty() || (list.is_filtered && elements.iter().any(|element| series.accepts(element))),
+            // The document itself may be an error message.
+            Value::Object(members) if list.is_filtered && !std::ptr::eq(node, document) => {
+                members.is_empty() || members.values().any(|member| member.is_object() && series.accepts(member))
+            }
             Value::Object(members) => members.is_empty(),
             _ => false,
         })

@@ -148,6 +148,15 @@ fn zeros_need_the_list_that_could_have_had_the_nodes() {
         ],
     );
     check(vec![of("$[?@.big]")], &[(r#"[{"q":"a"}]"#, &["m{q=a} 0", "m{q=b} 0"]), ("[]", &["m{q=a} 0", "m{q=b} 0"])]);
+    let active = || of("$.queues[?@.state == 'active']");
+    for queues in [r#"[{"q":"a","state":"hold"}]"#, r#"{"x":{"q":"a","state":"hold"}}"#, "[]", "{}"] {
+        check(vec![active()], &[(format!("{{\"queues\":{queues}}}").leak(), &["m{q=a} 0", "m{q=b} 0"])]);
+    }
+    // Objects that are not lists.
+    for body in [r#"{"queues":{"error":"no"}}"#, r#"{"queues":null}"#, r#"{"queues":{"x":[]}}"#] {
+        assert!(read(leak(vec![active()]), body).is_err(), "{body}");
+    }
+    assert!(read(leak(vec![of("$[?@.big]")]), r#"{"error":{"code":1}}"#).is_err());
     let total = || PathSeries { zero_for: &[&[]], ..each("m", "$[*]", &[], SeriesValue::Number(1.0)) };
     check(vec![total()], &[("{}", &["m{} 0"]), ("[]", &["m{} 0"]), ("[1,2]", &["m{} 2"])]);
 }

@@ -4,7 +4,7 @@ use super::node_path::scalar;
 use super::value_source::Found;
 use super::{HookPage, HookRecord, Row, Slot, address, identity, reply_text, slot, timestamp};
 use crate::format::parse_smtp_reply;
-use crate::model::{BounceType, ComplaintType, FIELDS, FailureOrigin, Field, Outcome, Record, RecordEvent, cut};
+use crate::model::{BounceType, ComplaintType, FIELDS, FailureOrigin, Field, Outcome, Record, RecordEvent, cut, scale};
 use serde_json::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -66,7 +66,7 @@ impl<'v> Assembly<'v> {
 
     fn find_number(&self, slot: Slot) -> Option<f64> {
         let (_, sources) = self.row.fields.iter().find(|(other, _)| *other == slot)?;
-        sources.iter().find_map(|source| Some(source.find(self.item)?.number()? * source.scale + f64::from(source.add)))
+        sources.iter().find_map(|source| Some(scale(source.find(self.item)?.number()?, source.scale) + f64::from(source.add)))
     }
 
     /// A non-negative integer that a float holds exactly.

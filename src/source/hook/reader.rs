@@ -3,6 +3,7 @@
 use super::assemble::Assembly;
 use super::condition::Condition;
 use super::{Hook, HookPage, NodePath, items};
+use crate::format::UniqueMembers;
 use serde_json::Value;
 use std::time::SystemTime;
 
@@ -31,7 +32,9 @@ impl<'b> HookReader<'b> {
         while let Some(item) = next {
             self.read += 1;
             let read = item.and_then(|item| {
-                let value = serde_json::from_slice(item).map_err(|error| format!("not valid JSON: {}", syntax_problem(&error)))?;
+                // Of a repeated member, neither value is certain.
+                let UniqueMembers(value) =
+                    serde_json::from_slice(item).map_err(|error| format!("not valid JSON: {}", syntax_problem(&error)))?;
                 self.read_item(&value, &mut bytes, &mut page)
             });
             if let Err(problem) = read {
@@ -87,5 +90,5 @@ impl<'b> HookReader<'b> {
 
 /// The problem of a text that is not JSON. The parser's own message never contains the text, but other errors could.
 fn syntax_problem(error: &serde_json::Error) -> String {
-    if error.is_data() { "unexpected value".to_owned() } else { error.to_string() }
+    if error.is_data() { "an object repeats a member".to_owned() } else { error.to_string() }
 }

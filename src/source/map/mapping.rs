@@ -9,7 +9,7 @@ use super::accumulated::CounterMemory;
 use super::part_families::{PartFamilies, TakenSeries};
 use super::points::{Addend, Points};
 use super::{Context, Trace};
-use crate::model::{Attributes, Histogram, Kind, Metric, Number, Point, Repair, Snapshot, Value, identity_of_point};
+use crate::model::{Attributes, Histogram, Kind, Metric, Number, Point, Repair, Snapshot, Value, identity_of_point, scale};
 use crate::source::{Rule, Source, Take, Transform};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
@@ -157,7 +157,7 @@ impl<'a> Mapping<'a> {
         if let Some(key) = rebased {
             for (attributes, total) in self.memory.rebased.totals_of_absent(key) {
                 absent.retain(|other| *other != attributes);
-                self.add(rule, attributes, Ok(total * rule.scale));
+                self.add(rule, attributes, Ok(scale(total, rule.scale)));
             }
         }
         if rule.metric.kind == Kind::Histogram {
@@ -254,7 +254,7 @@ impl<'a> Mapping<'a> {
                 self.context.now.duration_since(then).unwrap_or_default().as_secs_f64()
             }
             Transform::Unchanged | Transform::Hold | Transform::Rebase | Transform::Accumulate | Transform::OneMinusShareOf(_) => {
-                n * rule.scale
+                scale(n, rule.scale)
             }
         }
     }

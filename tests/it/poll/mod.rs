@@ -15,6 +15,7 @@ mod part;
 mod process;
 mod response;
 mod shared_poll;
+mod start_times;
 mod ticket;
 mod tls;
 mod whole_windows;

@@ -1,7 +1,7 @@
 //! Counters whose increases are accumulated, because the server drops idle series.
 
 use super::{Mapping, taken};
-use crate::model::{Attributes, Repair, identity_of_point};
+use crate::model::{Attributes, Repair, identity_of_point, scale};
 use crate::source::Rule;
 use crate::source::map::part_families::PartFamilies;
 use crate::source::map::points::{Addend, POINTS_PER_METRIC_MAX};
@@ -59,7 +59,7 @@ impl Mapping<'_> {
             }
             if let Some(total) = self.memory.accumulate(key, (identity, &attributes), values, may_lack_series) {
                 absent.retain(|other| *other != attributes);
-                self.add(rule, attributes, Ok(total * rule.scale));
+                self.add(rule, attributes, Ok(scale(total, rule.scale)));
             }
         }
         for attributes in absent.into_iter().filter(|_| !may_lack_series) {
