@@ -1,6 +1,6 @@
 //! The export queue: encoded requests in memory or on disk, kept until the receiver accepts them.
 //!
-//! The queue knows no protocol: it keeps bytes, and sends them through a [`request_exporter::RequestExporter`].
+//! The queue is independent of the protocol: it keeps bytes, and sends them through a [`request_exporter::RequestExporter`].
 
 mod damaged_requests;
 #[expect(clippy::module_inception, reason = "the queue itself; the other files store and send its requests")]

@@ -244,7 +244,7 @@ impl Store {
         {
             return Err(self.unusable(&error));
         }
-        opened.forget(key);
+        opened.remove(key);
         Err(SpoolError::Damaged(path, damage))
     }
 
@@ -283,13 +283,13 @@ impl OpenedDir {
         for key in keys {
             if let Some(stored) = self.files.get(key) {
                 delete_file(&dir.join(stored.name.to_string()))?;
-                self.forget(*key);
+                self.remove(*key);
             }
         }
         Ok(())
     }
 
-    fn forget(&mut self, key: RequestKey) {
+    fn remove(&mut self, key: RequestKey) {
         if let Some(stored) = self.files.remove(&key) {
             self.bytes -= stored.disk_bytes();
         }
@@ -314,7 +314,7 @@ impl OpenedDir {
             return Err(error);
         }
         let stored = StoredFile { name, len: (HEADER_LEN + entry.body.len()) as u64 };
-        self.forget(entry.key);
+        self.remove(entry.key);
         self.bytes += stored.disk_bytes();
         self.files.insert(entry.key, stored);
         Ok(())

@@ -225,10 +225,11 @@ impl LogFileFollower {
             self.intake.log(&format!("records are missing: {loss}"));
         }
         if let Some(problem) = &round.page.problem {
-            self.intake.log(&format!("a line of the log files is no delivery record and is skipped: {problem}"));
+            self.intake.log(&format!("a line of the log files is not a valid delivery record and is skipped: {problem}"));
         }
         if round.unjoined > 0 {
-            self.intake.log("some deliveries have no sender, size and client: the lines of the arrival of their messages were not read");
+            self.intake
+                .log("some deliveries lack sender, size and client, because the log lines of the arrival of their messages were not read");
         }
         if let Some(deliveries) = &self.collected.deliveries {
             deliveries.count(RecordState::Unjoined, round.unjoined);
