@@ -45,7 +45,7 @@ pub(super) fn is_web_page(headers: &HeaderMap) -> bool {
 
 /// The error of a web page. It is retried, because the page may be that of a proxy in front of a receiver.
 pub(super) fn web_page() -> SendError {
-    SendError::Unreachable("the response is a web page; is this an OTLP receiver?".to_owned())
+    SendError::Unreachable("the response is a web page, so this is probably not an OTLP receiver".to_owned())
 }
 
 /// The media type without its parameters, in lower case.
@@ -103,7 +103,7 @@ mod tests {
             ("application/x-protobuf", "\u{feff}\n <HTML>"),
         ] {
             let error = decoded(media_type, body.as_bytes()).map_err(|error| (error.error_type(), error.to_string()));
-            let text = "the response is a web page; is this an OTLP receiver?; check the endpoint, including http or https, and that the \
+            let text = "the response is a web page, so this is probably not an OTLP receiver; check the endpoint, including http or https, and that the \
                         receiver is running";
             assert_eq!(error, Err(("unreachable", text.to_owned())), "{media_type} {body}");
         }

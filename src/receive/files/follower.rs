@@ -244,7 +244,8 @@ impl LogFileFollower {
         if let Some(problem) = problem {
             let error = PollError::File(problem.clone());
             if self.problem.start(problem) {
-                warn!(target = name, part = PART, error.type = error.error_type(), "reading log files failed, trying again: {error}");
+                let note = self.problem.note();
+                warn!(target = name, part = PART, error.type = error.error_type(), "reading log files failed, trying again: {error}{note}");
             }
             deliveries.inspect(|deliveries| deliveries.failed(PART, error.error_type()));
             target.note_log_failure(PART, &error);

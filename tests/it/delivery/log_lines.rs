@@ -12,7 +12,7 @@ use postmeter::simulate::Receiver;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tonic::Status;
 
 /// The lines of the log with this text.
@@ -53,13 +53,16 @@ async fn metrics_that_expire_are_logged_with_their_number_and_so_is_the_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_cause_of_a_failing_push_is_logged_once() {
     let (ticker, folder) = (Ticker::start(0).await, tempfile::tempdir().unwrap());
-    let address = TcpListener::bind(ANY).await.unwrap().local_addr().unwrap();
+    // Until it listens, connections to its port are refused.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(ANY).unwrap();
+    let address = socket.local_addr().unwrap();
     let program = start(&ticker, &folder, &format!("endpoint: \"https://{address}\", protocol: http/protobuf, {QUICK}")).await;
     let failures = || lines(&program, "push failed, metrics are queued and sent again");
     wait_until(|| failures().len() == 1, WAIT_MAX, "the refused connection").await;
 
     // Something responds that has no TLS, and then something that closes each connection.
-    let listener = TcpListener::bind(address).await.unwrap();
+    let listener = socket.listen(64).unwrap();
     let (is_silent, connections) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
     let (silent, counted) = (is_silent.clone(), connections.clone());
     tokio::spawn(async move {
@@ -156,7 +159,7 @@ async fn a_web_page_is_no_receiver_and_its_metrics_arrive_later() {
         let log = program.end();
         let failures: Vec<&String> = log.iter().filter(|line| line.contains("push failed")).collect();
         assert_eq!(failures.len(), 1, "{log:#?}");
-        assert!(failures[0].contains("the response is a web page; is this an OTLP receiver?"), "{failures:?}");
+        assert!(failures[0].contains("the response is a web page, so this is probably not an OTLP receiver"), "{failures:?}");
         assert_each_tick_once(&ticks(&receiver.metrics()));
     }
 }
