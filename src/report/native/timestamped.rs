@@ -25,7 +25,7 @@ use crate::model::{SamplePosition, SampleRef, SelectedFamilies, SelectedFamily, 
 use crate::report::counted_value::{Change, CountedValue};
 use crate::report::retention::{OMITTED_SERIES_MAX, Retention};
 use crate::report::{Transition, UnixNanos, is_delta, limit_point_times};
-use bases::SeriesIndex;
+use bases::{ExportedSample, SeriesIndex};
 use std::collections::{HashMap, HashSet};
 
 /// Older samples are not exported.
@@ -50,15 +50,6 @@ pub(super) struct TimestampedSeries {
     untimestamped: HashSet<u64, foldhash::fast::FixedState>,
     /// All families are considered to be among those.
     all_untimestamped: bool,
-}
-
-/// The last exported sample of a series.
-#[derive(Debug)]
-struct ExportedSample {
-    time: UnixNanos,
-    start: Option<UnixNanos>,
-    /// The value, for counters and histograms.
-    value: Option<CountedValue>,
 }
 
 /// The samples of a reading that have explicit timestamps.
@@ -198,15 +189,18 @@ impl TimestampedSeries {
         let value = if is_cumulative(family.kind()) { CountedValue::of(sample.value()) } else { None };
         let last_value = last.as_ref().and_then(|last| last.value.as_ref());
         let change = last_value.map(|value| Change::between(value.as_value(), sample.value()));
-        // The server's clock is wrong if a series begins after its sample.
-        let created = sample.created().and_then(UnixNanos::new).filter(|created| *created <= time && is_cumulative(family.kind()));
+        // The server's clock is wrong if a series begins after the reading.
+        let created =
+            sample.created().and_then(UnixNanos::new).filter(|created| *created <= transition.time && is_cumulative(family.kind()));
         let (decreased, is_difference_valid) = change.map_or((false, false), |change| (change.decreased, change.is_difference_valid));
-        // A restarted counter may have passed its old value already.
+        // A restarted counter may have passed its old value already. The sample may be older than the start, if the two are of different clocks.
+        let is_known = created.is_some() && last.as_ref().is_some_and(|last| last.created == created);
         let began_anew = match &last {
-            Some(last) => decreased || created.is_some_and(|created| created > last.time),
+            Some(last) => decreased || !is_known && created.is_some_and(|created| created > last.time),
             None => created.is_some() && transition.is_unexported(created),
         };
-        let start = created.or(last.as_ref().and_then(|last| if decreased { Some(last.time) } else { last.start }));
+        let of_last = last.as_ref().and_then(|last| if began_anew { Some(last.time) } else { last.start });
+        let start = if is_known && !decreased { of_last } else { created.filter(|created| *created <= time).or(of_last) };
         let mut out = TimestampedSample { family: family_index, position, time, start, base_value: None };
         let mut is_exported = true;
         if is_delta(temporality, family.kind()) && !began_anew {
@@ -218,7 +212,7 @@ impl TimestampedSeries {
         if is_exported {
             selected.samples.push(out);
         }
-        self.exported.insert(key, ExportedSample { time, start, value });
+        self.exported.insert(key, ExportedSample { time, start, created, value });
     }
 
     /// The series of which a sample was exported that is not older than the reading.

@@ -3,7 +3,7 @@
 //! The comparison of two readings knows the last sample of a series if it had the time of its reading; [`TimestampedSeries`] knows it if it
 //! had a timestamp. Where a series changes from one to the other, the base is handed over.
 
-use super::{ExportedSample, SeriesKey, TimestampedSeries};
+use super::{SeriesKey, TimestampedSeries};
 use crate::model::{SampleRef, SelectedFamily};
 use crate::report::counted_value::{Change, CountedValue};
 use crate::report::native::{DeltaBase, LastGoodReading, has_reading_time};
@@ -15,6 +15,17 @@ pub(in crate::report::native) struct ComparedSeries<'a> {
     pub starts: &'a mut [Option<UnixNanos>],
     pub delta_bases: &'a mut [DeltaBase],
     pub resumed: &'a mut Vec<(CountedValue, UnixNanos)>,
+}
+
+/// The last exported sample of a series.
+#[derive(Debug)]
+pub(super) struct ExportedSample {
+    pub(super) time: UnixNanos,
+    pub(super) start: Option<UnixNanos>,
+    /// The start that the server reported with it.
+    pub(super) created: Option<UnixNanos>,
+    /// The value, for counters and histograms.
+    pub(super) value: Option<CountedValue>,
 }
 
 /// The indices of a series in the lists of [`ComparedSeries`].
@@ -38,7 +49,7 @@ impl ComparedSeries<'_> {
             }
             DeltaBase::Zero | DeltaBase::Unknown => return None,
         };
-        Some(ExportedSample { time, start: self.starts.get(index.start).copied().flatten(), value: Some(value) })
+        Some(ExportedSample { time, start: self.starts.get(index.start).copied().flatten(), created: None, value: Some(value) })
     }
 
     fn set(&mut self, index: SeriesIndex, start: Option<UnixNanos>, base: DeltaBase) {
@@ -76,7 +87,7 @@ impl TimestampedSeries {
         if !self.exported.get(&key).is_some_and(is_base) {
             return;
         }
-        let Some(ExportedSample { time, start, value: Some(value) }) = self.exported.remove(&key) else { return };
+        let Some(ExportedSample { time, start, value: Some(value), .. }) = self.exported.remove(&key) else { return };
         let transition = if family.is_retyped() { transition.without_server_start() } else { *transition };
         let change = Change::between(value.as_value(), sample.value());
         let (start, base) = match transition.reset_start(change.decreased, time) {

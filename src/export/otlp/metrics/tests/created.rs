@@ -49,6 +49,12 @@ fn a_restart_that_passed_the_old_value_is_a_restart_with_timestamps_too() {
             ["100 @500", "150 @1004", "200 @1012", "5 @1025"],
             &["+150 @1004", "+200 @1012", "+5 @1025"],
         ),
+        // The first sample after the restart is older than the start.
+        (
+            [(100, 500, Some(999)), (150, 1010, Some(1009)), (160, 1010, Some(1019)), (170, 1010, Some(1029))],
+            ["100 @500", "150 @999", "160 @999", "170 @999"],
+            &["+150 @999", "+10 @1009", "+10 @1019"],
+        ),
         // A start that moves is not a restart, and one after the sample is not valid.
         (
             [(100, 500, Some(999)), (150, 501, Some(1009)), (151, 1900, Some(1019)), (3, 1900, Some(1029))],
