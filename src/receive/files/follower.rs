@@ -225,7 +225,8 @@ impl LogFileFollower {
             self.intake.log(&format!("records are missing: {loss}"));
         }
         if let Some(problem) = &round.page.problem {
-            self.intake.log(&format!("a line of the log files is not a valid delivery record and is skipped: {problem}"));
+            let path = self.reader.as_ref().map(|reader| reader.path.display().to_string()).unwrap_or_default();
+            self.intake.log(&format!("a line of {path} is not a valid delivery record and is skipped: {problem}"));
         }
         if round.unjoined > 0 {
             self.intake
