@@ -95,13 +95,13 @@ fn with_flags(problem: Problem) -> Problem {
 /// Replaces the keys of credentials in a message by their flags. `a username` and `the token` are not keys.
 fn flags_in(message: &str) -> String {
     let mut previous = "";
-    let words = message.split(' ').map(|word| {
-        let key = word.trim_matches(|c: char| c.is_ascii_punctuation() && c != '_' && c != '"' && c != '`');
+    let parts = message.split(' ').map(|part| {
+        let key = part.trim_matches(|c: char| c.is_ascii_punctuation() && c != '_' && c != '"' && c != '`');
         let is_key = CREDENTIAL_KEYS.contains(&key) && !matches!(previous, "a" | "the");
-        previous = word;
-        if is_key { word.replace(key, &format!("{COMMAND_LINE}{}", key.replace('_', "-"))) } else { word.to_owned() }
+        previous = part;
+        if is_key { part.replace(key, &format!("{COMMAND_LINE}{}", key.replace('_', "-"))) } else { part.to_owned() }
     });
-    words.collect::<Vec<_>>().join(" ")
+    parts.collect::<Vec<_>>().join(" ")
 }
 
 impl CommandLineTarget {

@@ -15,7 +15,7 @@ static THREADS: Semaphore = Semaphore::const_new(THREADS_MAX);
 
 /// The reason why files were not read: they do not respond in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("reading it takes longer than {} s; check for a file on a lost network mount", FILE_WAIT_MAX.as_secs())]
+#[error("there is no response within {} s; check for a file on a lost network mount", FILE_WAIT_MAX.as_secs())]
 pub struct UnresponsiveFile;
 
 /// A thread for the files of one owner. Clones share it.

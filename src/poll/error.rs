@@ -86,7 +86,7 @@ impl PollError {
         }
     }
 
-    /// What differs between errors of one type that an operator handles differently, such as a refused connection and an unknown name. It is
+    /// The difference between errors of one type that an operator handles differently, such as a refused connection and an unknown name. It is
     /// the same for each occurrence of a cause.
     pub(crate) fn cause(&self) -> String {
         match self {

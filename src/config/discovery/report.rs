@@ -1,4 +1,4 @@
-//! What has changed in the lists of targets since the last report, for the log and the metrics.
+//! The changes of the lists of targets since the last report, for the log and the metrics.
 
 use super::{Discovery, ListSource};
 use crate::config::{Problem, Problems};

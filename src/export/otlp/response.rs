@@ -62,7 +62,7 @@ impl SendError {
         }
     }
 
-    /// What differs between errors of one type that an operator handles differently, such as a refused connection and an expired certificate.
+    /// The difference between errors of one type that an operator handles differently, such as a refused connection and an expired certificate.
     /// It is the same for each occurrence of a cause.
     #[must_use]
     pub fn cause(&self) -> String {

@@ -39,7 +39,7 @@ pub(crate) struct ReceiverProblems {
 /// The end of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EndedProblem {
-    /// How many times in a row the problem occurred.
+    /// The number of consecutive occurrences of the problem.
     pub attempts: u64,
     /// The points that were lost meanwhile.
     pub lost_points: u64,

@@ -45,7 +45,7 @@ impl AcceptProblem {
     }
 }
 
-/// What to do about an error.
+/// Returns the advice for an error.
 fn advice(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(EMFILE) => "; raise the limit of open files (LimitNOFILE= of a systemd unit, ulimit -n)",

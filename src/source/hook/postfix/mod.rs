@@ -238,7 +238,7 @@ impl PostfixLog {
     }
 }
 
-/// How often a message stands for itself: rsyslog writes `message repeated N times: [ MESSAGE]` for equal ones (`$RepeatedMsgReduction on`).
+/// Returns the number of times that a message was written, and the message: rsyslog writes `message repeated N times: [ MESSAGE]` for equal ones (`$RepeatedMsgReduction on`).
 fn repeated(message: &str) -> (u32, &str) {
     let unfolded = || {
         let (times, message) = message.strip_prefix("message repeated ")?.split_once(" times: [")?;
