@@ -1,6 +1,7 @@
 //! The directory of damaged request files, which are kept for inspection. The oldest files are deleted first when a limit is reached.
 
-use super::store::{DIR_MODE, disk_bytes_of};
+use super::store::DIR_MODE;
+use super::stored_file::disk_bytes_of;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;

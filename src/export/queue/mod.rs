@@ -15,4 +15,5 @@ pub(crate) mod retry_backoff;
 pub(crate) mod spool;
 pub(crate) mod status;
 pub(crate) mod store;
+mod stored_file;
 pub(crate) mod worker;

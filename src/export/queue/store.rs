@@ -19,12 +19,12 @@
 use super::damaged_requests::DamagedRequests;
 use super::request_file::{FILE_LEN_MIN, HEADER_LEN, RequestFileName, SUFFIX, SpoolEntry, disk_bytes};
 use super::request_list::{QueuedRequest, RequestKey};
+use super::stored_file::{FILE_MODE, StoredFile, delete_file, is_damage, read, sync_dir, write_synced};
 use crate::export::request_body::RequestBody;
 use crate::net::quarantine::quarantine;
-use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use tracing::warn;
@@ -56,11 +56,8 @@ const OLD_FILE: &str = "otlp-metrics.redb";
 const OLD_FILE_ENDING: &str = ".old";
 /// Only the owner may read the files: they contain names of domains and users.
 pub(crate) const DIR_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
 /// The largest valid file, which limits the bytes that are read into memory.
 const FILE_LEN_MAX: u64 = 256 * 1024 * 1024;
-/// Permanent errors of one file: EIO, EBADMSG and EUCLEAN. File systems with checksums report a damaged bit with them.
-const DAMAGE_ERRNOS: [i32; 3] = [5, 74, 117];
 
 /// The reason why an operation on the spool failed.
 #[derive(Debug, thiserror::Error)]
@@ -105,24 +102,6 @@ struct OpenedDir {
     /// The disk usage of `files`.
     bytes: usize,
     damaged: DamagedRequests,
-}
-
-/// A file with a request.
-#[derive(Clone, Copy, Debug)]
-struct StoredFile {
-    name: RequestFileName,
-    len: u64,
-}
-
-impl StoredFile {
-    fn disk_bytes(self) -> usize {
-        disk_bytes(usize::try_from(self.len).unwrap_or(usize::MAX).saturating_sub(HEADER_LEN))
-    }
-}
-
-/// Returns the disk usage of a file.
-pub(crate) fn disk_bytes_of(metadata: &Metadata) -> usize {
-    disk_bytes(usize::try_from(metadata.len()).unwrap_or(usize::MAX).saturating_sub(HEADER_LEN))
 }
 
 impl Store {
@@ -319,47 +298,6 @@ impl OpenedDir {
         self.files.insert(entry.key, stored);
         Ok(())
     }
-}
-
-impl StoredFile {
-    fn queued_request(self) -> QueuedRequest {
-        let len = usize::try_from(self.len).unwrap_or(usize::MAX).saturating_sub(HEADER_LEN);
-        QueuedRequest::in_spool(self.name.key, self.name.points, len, self.name.queued_at())
-    }
-}
-
-fn write_synced(path: &Path, header: &[u8], body: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
-    file.write_all(header)?;
-    file.write_all(body)?;
-    file.sync_data()
-}
-
-/// Syncs a directory, so that the names of its files survive a power failure.
-fn sync_dir(path: &Path) -> io::Result<()> {
-    // The parent of a relative path with one component is the empty path.
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    File::open(path)?.sync_all()
-}
-
-/// Reads a file up to its expected length, plus one byte that shows if the file is longer.
-fn read(path: &Path, len: u64) -> io::Result<Bytes> {
-    let mut content = Vec::with_capacity(usize::try_from(len).unwrap_or_default().saturating_add(1));
-    File::open(path)?.take(len.saturating_add(1)).read_to_end(&mut content)?;
-    Ok(content.into())
-}
-
-fn delete_file(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Returns true if the error is a permanent error of one file.
-fn is_damage(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory)
-        || error.raw_os_error().is_some_and(|errno| DAMAGE_ERRNOS.contains(&errno))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Decodes the attributes of a rule.
 
+use super::limits::{PATTERN_BYTES_MAX, VALUES_MAX};
 use super::memory::Memory;
-use super::schema::{ATTRIBUTE, PATTERN_BYTES_MAX, VALUES_MAX};
+use super::schema::ATTRIBUTE;
 use super::{canonical, pattern};
 use crate::model::{Attribute, Metric};
 use crate::source::{AttributeSource, Piece};

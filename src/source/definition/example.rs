@@ -1,8 +1,9 @@
 //! Examples: decodes them, and runs them.
 
 use super::canonical::{self, CanonicalSeries};
+use super::limits::VALUES_MAX;
 use super::memory::Memory;
-use super::schema::{EXAMPLE, VALUES_MAX};
+use super::schema::EXAMPLE;
 use crate::model::{Attribute, Attributes, Metric, Snapshot};
 use crate::source::{Context, CounterMemory, Example, Source, map_to_canonical};
 use crate::yaml::text::suggestion;

@@ -1,7 +1,8 @@
 //! Loads a definition once.
 
+use super::limits::DEFINITION_BYTES_MAX;
 use super::memory::Memory;
-use super::schema::{DEFINITION, DEFINITION_BYTES_MAX};
+use super::schema::DEFINITION;
 use super::system;
 use crate::source::Source;
 use crate::yaml::{self, Decoder, Item, NoReferences, Positions, Problem, Problems, Value};

@@ -12,6 +12,7 @@ mod credential;
 mod diagnosis;
 mod example;
 mod hook;
+mod limits;
 mod load;
 mod memory;
 mod part;

@@ -1,7 +1,8 @@
 //! Decodes the parts of a definition.
 
+use super::limits::{REQUESTS_MAX, RULES_MAX, VALUES_MAX};
 use super::memory::Memory;
-use super::schema::{HINTS, PART, REQUESTS_MAX, RULES_MAX, VALUES_MAX};
+use super::schema::{HINTS, PART};
 use super::{credential, pattern, request, rule, system, window};
 use crate::source::part::CLIENT_LIBRARY_FAMILIES;
 use crate::source::pattern::is_match;

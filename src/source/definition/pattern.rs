@@ -1,6 +1,6 @@
 //! Names of families, patterns and labels.
 
-use super::schema::{PATTERN_BYTES_MAX, PATTERN_WILDCARDS_MAX, VALUES_MAX};
+use super::limits::{PATTERN_BYTES_MAX, PATTERN_WILDCARDS_MAX, VALUES_MAX};
 use crate::yaml::{Decoder, Item, Value};
 
 /// Pairs of a label and a value or a pattern.

@@ -1,7 +1,8 @@
 //! Decodes the requests of a part.
 
+use super::limits::{PATH_SERIES_MAX, STATUSES, STATUSES_MAX};
 use super::memory::Memory;
-use super::schema::{PATH_SERIES_MAX, REQUEST, STATUSES, STATUSES_MAX};
+use super::schema::REQUEST;
 use super::{series, system};
 use crate::source::systems::code;
 use crate::source::{PathSeries, Reader, Request, TARGET_URL, check_placeholders};

@@ -2,8 +2,9 @@
 
 use super::attribute::{self, Attributes};
 use super::canonical::{self, kind_name};
+use super::limits::VALUES_MAX;
 use super::memory::Memory;
-use super::schema::{CONVERT, DETAIL, RULE, VALUES_MAX};
+use super::schema::{CONVERT, DETAIL, RULE};
 use super::{pattern, unit};
 use crate::model::{Attribute, Kind, Metric};
 use crate::source::{Rule, Take, Transform};

@@ -1,8 +1,9 @@
 //! Decodes the series that a request finds in a JSON document.
 
+use super::limits::VALUES_MAX;
 use super::memory::Memory;
 use super::pattern;
-use super::schema::{LABEL_SOURCE, SERIES, VALUES_MAX};
+use super::schema::{LABEL_SOURCE, SERIES};
 use crate::model::FamilyType;
 use crate::source::{Combine, Each, JsonPath, LabelSource, PathSeries, SeriesValue};
 use crate::yaml::{Decoder, Item, Value};

@@ -1,7 +1,8 @@
 //! Decodes the top level of a definition.
 
+use super::limits::{DIAGNOSES_MAX, EXAMPLES_MAX, NOTES_MAX, PARTS_MAX, VALUES_MAX};
 use super::memory::Memory;
-use super::schema::{DIAGNOSES_MAX, EXAMPLES_MAX, NOTES_MAX, PARTS_MAX, VALUES_MAX, VERSION};
+use super::schema::VERSION;
 use super::{diagnosis, example, hook, part, pattern};
 use crate::source::{Part, Source, WindowRule, systems::code};
 use crate::yaml::{Decoder, Item, Location, Map};

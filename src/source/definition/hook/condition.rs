@@ -1,7 +1,7 @@
 //! Decodes conditions.
 
 use super::schema::{CONDITIONS_MAX, TEST};
-use crate::source::definition::{pattern, schema::VALUES_MAX};
+use crate::source::definition::{limits::VALUES_MAX, pattern};
 use crate::source::hook::{Condition, NodePath, Test};
 use crate::yaml::{Decoder, Item, Value};
 

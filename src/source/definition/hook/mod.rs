@@ -4,8 +4,8 @@ mod condition;
 pub mod schema;
 mod value;
 
+use super::limits::VALUES_MAX;
 use super::memory::Memory;
-use super::schema::VALUES_MAX;
 use crate::model::{BounceType, ComplaintType, FailureOrigin, Outcome, RecordEvent};
 use crate::source::hook::signature::SCHEMES;
 use crate::source::hook::{Fields, Hook, HookCredential, IdentityPart, LogFileFormat, NodePath, Row};

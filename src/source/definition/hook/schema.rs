@@ -1,6 +1,6 @@
 //! The keys of the section `hook` of a definition.
 
-use crate::source::definition::schema::VALUES_MAX;
+use crate::source::definition::limits::VALUES_MAX;
 use crate::yaml::schema::DefaultValue::{Bytes, Choice, Description, Integer, Required};
 use crate::yaml::schema::{Key, NONE, Shape, key};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use super::condition;
 use super::schema::{SOURCES_MAX, VALUE};
-use crate::source::definition::{pattern, schema::PATTERN_BYTES_MAX, schema::VALUES_MAX, unit};
+use crate::source::definition::{limits::PATTERN_BYTES_MAX, limits::VALUES_MAX, pattern, unit};
 use crate::source::hook::{Fields, IdentityPart, NodePath, READERS, Slot, ValueSource};
 use crate::yaml::text::suggestion;
 use crate::yaml::{Decoder, Item, Value};

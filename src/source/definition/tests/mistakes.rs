@@ -1,7 +1,7 @@
 //! Mistakes in a definition, and the lines that report them.
 
 use super::*;
-use crate::source::definition::schema;
+use crate::source::definition::limits;
 
 #[test]
 fn mistakes_in_rules_are_reported_at_their_position() {
@@ -220,13 +220,13 @@ examples:
 
 #[test]
 fn limits_are_enforced() {
-    let huge = format!("name: x # {}", "x".repeat(schema::DEFINITION_BYTES_MAX));
+    let huge = format!("name: x # {}", "x".repeat(limits::DEFINITION_BYTES_MAX));
     assert!(problems(&huge)[0].ends_with("exceeds the limit of 524288 bytes"));
-    let rules = "\n      - {family: q, metric: mail.complaints}".repeat(schema::RULES_MAX + 1);
+    let rules = "\n      - {family: q, metric: mail.complaints}".repeat(limits::RULES_MAX + 1);
     let text = format!("name: x\nparts:\n  - name: m\n    requests: [{{path: /}}]\n    rules:{rules}\n");
     assert_eq!(problems(&text), ["5:5: parts[0].rules: 2001 items exceed the limit of 2000"]);
-    let parts = "\n  - {name: m, requests: [{path: /}]}".repeat(schema::PARTS_MAX + 1);
+    let parts = "\n  - {name: m, requests: [{path: /}]}".repeat(limits::PARTS_MAX + 1);
     assert_eq!(problems(&format!("name: x\nparts:{parts}\n"))[0], "2:1: parts: 51 items exceed the limit of 50");
-    let long = "q".repeat(schema::PATTERN_BYTES_MAX + 1);
+    let long = "q".repeat(limits::PATTERN_BYTES_MAX + 1);
     assert!(problems(&with_rule(&format!("{{family: {long}, metric: mail.complaints}}")))[0].contains("exceeds the limit of 500 bytes"));
 }
