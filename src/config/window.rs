@@ -5,6 +5,7 @@ use super::map::Item;
 use super::schema::WINDOW;
 use super::text::closest;
 use super::yaml::Value;
+use crate::model::{time_zone, time_zone_names};
 use crate::source::{Source, WindowLength};
 use jiff::tz::TimeZone;
 use std::time::Duration;
@@ -31,7 +32,7 @@ impl Window {
     #[must_use]
     pub fn of(source: &Source) -> Self {
         let Some(rule) = source.window else { return Self::default() };
-        let zone = TimeZone::get(rule.zone).unwrap_or(TimeZone::UTC);
+        let zone = time_zone(rule.zone).unwrap_or(TimeZone::UTC);
         match rule.every {
             WindowLength::Day => Self::Today(zone),
             WindowLength::Hour => Self::Hour(zone),
@@ -100,10 +101,10 @@ impl Window {
 
 fn zone(decoder: &mut Decoder<'_>, item: &Item<'_>) -> Option<TimeZone> {
     let name = decoder.non_empty_text(item)?;
-    if let Ok(zone) = TimeZone::get(&name) {
+    if let Some(zone) = time_zone(&name) {
         return Some(zone);
     }
-    let names: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+    let names = time_zone_names();
     let similar = closest(&name, names.iter().map(String::as_str));
     let hint = similar.map_or("write it as Europe/Berlin or UTC".to_owned(), |similar| format!("did you mean {similar}?"));
     decoder.report(&item.location, format!("unknown time zone {name}; {hint}"));

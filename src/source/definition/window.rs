@@ -2,6 +2,7 @@
 
 use super::memory::Memory;
 use super::schema::WINDOW_RULE;
+use crate::model::time_zone;
 use crate::source::{WINDOWS_KEPT_MAX, WindowLength, WindowRule};
 use crate::yaml::{Decoder, Item};
 
@@ -18,8 +19,8 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'_>)
     let every = map.take_required(decoder, "every").and_then(|item| decoder.choice(&item, LENGTHS));
     let zone = map.take("zone").map_or(Some("UTC"), |item| {
         let name = decoder.raw_text(&item)?;
-        let known = jiff::tz::TimeZone::get(name).map(|_| name);
-        decoder.ok_or_report_value(&item, known.map_err(|_| format!("unknown time zone {name}; write it as Europe/Berlin or UTC")))
+        let known = time_zone(name).map(|_| name);
+        decoder.ok_or_report_value(&item, known.ok_or_else(|| format!("unknown time zone {name}; write it as Europe/Berlin or UTC")))
     });
     let late_location = map.location.clone();
     let late = map.duration_or_default(decoder, "late");
