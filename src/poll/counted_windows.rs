@@ -88,8 +88,10 @@ impl CountedWindows {
             let next_zone = later.as_ref().map_or(&zone, |(_, zone)| zone);
             // The last second whose date the window may name.
             let last = if names_dates && current.zone != *next_zone { current.last_second(configured) } else { i64::MAX };
+            // When clocks are set back, the hour that is repeated has the name of the one before, and both are one window.
+            let has_other_name = |start: i64| !names_dates || local_second(start, &zone) > local_second(current.start, &zone);
             let begins = |start: &i64| match last {
-                i64::MAX => *start > current.read_to,
+                i64::MAX => *start > current.read_to && has_other_name(*start),
                 last => local_second(*start, &zone) > local_second(last, &current.zone),
             };
             let is_next = |start: &i64| *start > current.start && *start <= now && begins(start);

@@ -23,6 +23,7 @@ mod body_buffer;
 mod body_memory;
 mod circuit_breaker;
 mod client_builder;
+mod continuity;
 mod counted_windows;
 mod cpu;
 mod deadline;
@@ -57,6 +58,7 @@ mod window;
 
 pub use admission::LaneUsage;
 pub use circuit_breaker::Circuit;
+pub use continuity::Continuity;
 pub use error::PollError;
 pub use open_files::raise_open_files_limit;
 pub use passthrough::select_native;

@@ -10,6 +10,7 @@
 use super::admission::{Admitted, Lane};
 use super::circuit_breaker::CircuitBreaker;
 pub use super::client_builder::StartError;
+use super::continuity::{counts_the_same, is_same_server};
 use super::counted_windows::CountedWindows;
 use super::deadline::Deadline;
 use super::http_client::HttpClient;
@@ -271,19 +272,4 @@ fn history_of(config: &config::Target) -> History {
 /// The metrics that are counted from the delivery records of a target instead of its polls.
 fn metrics_from_records(config: &config::Target) -> &'static [&'static Metric] {
     if config.has_records() { vocabulary::DELIVERY_METRICS } else { &[] }
-}
-
-fn is_same_server(a: &config::Target, b: &config::Target) -> bool {
-    (a.source.name, &a.url, &a.credentials.username) == (b.source.name, &b.url, &b.credentials.username)
-}
-
-/// Returns true if sums of windows that one target has counted are valid for the other.
-fn counts_the_same(a: &config::Target, b: &config::Target) -> bool {
-    // Another time zone takes effect at its next midnight; the sums continue.
-    let is_fixed = |window: &config::Window| !matches!(window, config::Window::Sliding(_));
-    let is_same_kind = std::mem::discriminant(&a.window) == std::mem::discriminant(&b.window);
-    let same_window = a.window == b.window || is_same_kind && is_fixed(&a.window);
-    // The state of counters belongs to the rules of one definition. A definition file may have changed in its windows only.
-    let same_rules = || std::ptr::eq(a.source, b.source) || a.source.windowed && a.source.counts_as(b.source);
-    same_window && (&a.format, &a.detail) == (&b.format, &b.detail) && same_rules()
 }

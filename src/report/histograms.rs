@@ -74,6 +74,9 @@ impl HistogramSeries {
     /// Remembers a histogram. Returns its start time and the base of its delta, which depend on the histograms before.
     fn remember(&mut self, metric: &'static Metric, attributes: &Attributes, histogram: &Histogram, transition: &Transition) -> Baseline {
         let (time, generation) = (transition.time, self.generation);
+        if !transition.has_same_rules() {
+            self.series.retain(|series| series.metric != metric || series.attributes != *attributes);
+        }
         let known = self.series.iter_mut().find(|series| series.metric == metric && series.attributes == *attributes);
         let Some(series) = known else {
             let start = transition.start_of_new_series();

@@ -108,6 +108,7 @@ impl MeasuredSeries {
 mod tests {
     use super::*;
     use crate::model::ExponentialBuckets;
+    use crate::poll::Continuity;
     use crate::report::ReadingStatus;
     use opentelemetry_proto::tonic::common::v1::KeyValue;
     use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
@@ -144,7 +145,15 @@ mod tests {
         let mut scopes = collected(start, count, time);
         let time = UnixNanos::new(time).unwrap();
         let status = ReadingStatus::failed(time);
-        let transition = Transition { status, time, last_time: None, last_complete_time: None, exported_until: None, restarted_at: None };
+        let transition = Transition {
+            status,
+            time,
+            last_time: None,
+            last_complete_time: None,
+            exported_until: None,
+            restarted_at: None,
+            continuity: Continuity::SameCounters,
+        };
         measured.update(&mut scopes, &transition, temporality);
         let Data::Histogram(histogram) = scopes[0].metrics.pop()?.data? else { return None };
         let point = &histogram.data_points[0];
@@ -197,7 +206,15 @@ mod tests {
     fn update(measured: &mut MeasuredSeries, mut scopes: Vec<ScopeMetrics>, temporality: Temporality, time: u64) -> Vec<Metric> {
         let time = UnixNanos::new(time).unwrap();
         let status = ReadingStatus::failed(time);
-        let transition = Transition { status, time, last_time: None, last_complete_time: None, exported_until: None, restarted_at: None };
+        let transition = Transition {
+            status,
+            time,
+            last_time: None,
+            last_complete_time: None,
+            exported_until: None,
+            restarted_at: None,
+            continuity: Continuity::SameCounters,
+        };
         measured.update(&mut scopes, &transition, temporality);
         scopes.remove(0).metrics
     }

@@ -27,6 +27,11 @@
 //! Exporters omit the families of a failed collector, with status 200. The end marker of such a series is sent at once. Its start time and
 //! last value are remembered for an hour (`retention`): when the series returns it resumes, or counts as reset if it decreased.
 //!
+//! # A reload can change what is counted
+//!
+//! Series that become visible with a part or a rule existed before, canonical counters can be sums of other series then, and a target can become
+//! another server under the same identity. Such counters begin again with an unknown start ([`Continuity`]).
+//!
 //! # A delta covers every skipped reading
 //!
 //! A delta covers the time since the last successful reading of its series, however many polls failed in between. The first value of a
@@ -50,7 +55,7 @@ pub use times::{ReadingStatus, UnixNanos, nanos};
 
 use crate::config::Temporality;
 use crate::model::{FamilyType, SelectedFamilies, Snapshot};
-use crate::poll::Reading;
+use crate::poll::{Continuity, Reading};
 use crate::telemetry::empty_canonical_scope;
 use histograms::HistogramSeries;
 use measured::MeasuredSeries;
@@ -89,6 +94,11 @@ impl SeriesState {
     #[must_use]
     pub fn new(temporality: Temporality) -> Self {
         Self { temporality, ..Self::default() }
+    }
+
+    /// Notes that a reload has changed the target.
+    pub fn note_change(&mut self, continuity: Continuity) {
+        self.readings.note_change(continuity);
     }
 
     /// Reports a reading, which must differ from the last one. `canonical` is what the target's `MeterProvider` collected of it.

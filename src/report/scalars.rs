@@ -133,7 +133,8 @@ impl ScalarSeries {
         let (value, time, generation) = (number(point), transition.time, self.generation);
         let is_counted_by_postmeter = matches!(source, Source::Postmeter { .. });
         write_series_key(&mut self.key, &metric.name, &point.attributes);
-        let Some(series) = self.series.get_mut(&self.key) else {
+        let continues = is_counted_by_postmeter || transition.has_same_rules();
+        let Some(series) = self.series.get_mut(&self.key).filter(|_| continues) else {
             let (start, starts_at_zero) = match source {
                 Source::Postmeter { since } => (since.map(|since| since.min(time)), since.is_some()),
                 Source::Server { is_new } => {

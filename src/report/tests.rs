@@ -240,3 +240,35 @@ fn a_canonical_histogram_may_add_buckets() {
     assert_eq!(points(20, &now), [(4, Some(6.0), vec![1, 3], vec![1.0])]);
     assert_eq!(points(30, &before), [(7, Some(7.0), vec![7, 0], vec![1.0])], "a reset");
 }
+
+#[test]
+fn canonical_counters_begin_again_when_a_reload_changes_their_rules() {
+    use crate::poll::Continuity::{OtherRules, OtherServer, SameCounters};
+    let latency = |count: u64| {
+        let histogram = Histogram { count, sum: Some(1.0), bounds: vec![1.0], cumulative: vec![count] };
+        Snapshot { histograms: vec![(&vocabulary::DELIVERY_DURATION, Attributes::new(), histogram)], ..Snapshot::default() }
+    };
+    for (change, bounces, durations) in [
+        (SameCounters, vec!["mail.bounces{x} +400 @20 30"], vec!["mail.delivery.duration{} +4 @20 30"]),
+        (OtherRules, vec![], vec![]),
+        (OtherServer, vec![], vec![]),
+    ] {
+        let mut state = SeriesState::new(Temporality::Delta);
+        report(&mut state, at(10), &[(ERRORS, "x", 1), (BOUNCES, "x", 900)], &latency(1));
+        report(&mut state, at(20), &[(ERRORS, "x", 1), (BOUNCES, "x", 900)], &latency(5));
+        state.note_change(change);
+        // The sums begin again, so they fall; Postmeter's own counts go on.
+        let expected = [bounces, durations, vec!["postmeter.poll.errors{x} +2 @20 30"]].concat();
+        assert_eq!(report(&mut state, at(30), &[(ERRORS, "x", 3), (BOUNCES, "x", 400)], &latency(4)), expected, "{change:?}");
+        let next = ["mail.bounces{x} +10 @30 40", "mail.delivery.duration{} +2 @30 40", "postmeter.poll.errors{x} +0 @30 40"];
+        assert_eq!(report(&mut state, at(40), &[(ERRORS, "x", 3), (BOUNCES, "x", 410)], &latency(6)), next, "{change:?}");
+    }
+    let mut state = SeriesState::default();
+    scalars(&mut state, at(10), &[(BOUNCES, "x", 100)]);
+    scalars(&mut state, at(20), &[(BOUNCES, "x", 100), (BOUNCES, "y", 1)]);
+    state.note_change(OtherRules);
+    assert_eq!(
+        scalars(&mut state, at(30), &[(BOUNCES, "x", 5100), (BOUNCES, "y", 2)]),
+        ["mail.bounces{x} 5100 30", "mail.bounces{y} 2 30"]
+    );
+}

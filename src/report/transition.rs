@@ -1,6 +1,7 @@
 //! The step from one reading of a target to the next: the time of its points, and the start times that follow from the readings before.
 
 use super::times::{ReadingStatus, UnixNanos};
+use crate::poll::Continuity;
 
 /// A reading is at least this much later than the one before it: the time resolution of Prometheus.
 pub(super) const READING_STEP_NANOS: u64 = 1_000_000;
@@ -23,6 +24,8 @@ pub(super) struct Transition {
     pub exported_until: Option<UnixNanos>,
     /// The new start time of the server's counters, if it reports that they restarted since the reading before.
     pub restarted_at: Option<UnixNanos>,
+    /// The relation to the counters of the readings before, if a reload has changed the target since.
+    pub continuity: Continuity,
 }
 
 impl Transition {
@@ -36,6 +39,16 @@ impl Transition {
     pub(super) fn with_unknown_past(mut self) -> Self {
         self.last_complete_time = None;
         self
+    }
+
+    /// Returns true if the mail server's native counters are those of the readings before.
+    pub(super) fn is_same_server(&self) -> bool {
+        self.continuity < Continuity::OtherServer
+    }
+
+    /// Returns true if the canonical counters of the mail server are those of the readings before.
+    pub(super) fn has_same_rules(&self) -> bool {
+        self.continuity < Continuity::OtherRules
     }
 
     /// The start time of a counter that the reading before did not have.
@@ -67,6 +80,8 @@ pub(super) struct ReadingHistory {
     exported_until: Option<UnixNanos>,
     /// The start time of its counters that the server reported last.
     counters_since: Option<UnixNanos>,
+    /// The relation of the next reading to the readings so far.
+    continuity: Continuity,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +94,11 @@ impl ReadingHistory {
     /// The time of the last reading.
     pub(super) fn last_time(&self) -> Option<UnixNanos> {
         self.last.map(|last| last.time)
+    }
+
+    /// Notes that a reload has changed the target.
+    pub(super) fn note_change(&mut self, continuity: Continuity) {
+        self.continuity = continuity.max(self.continuity);
     }
 
     /// Returns true if the last reading is so far ahead of this time that the clock must have been wrong then.
@@ -99,15 +119,23 @@ impl ReadingHistory {
         // The server's clock is wrong if its counters begin after the reading.
         status.counters_since = status.counters_since.filter(|since| *since <= time);
         let last_time = self.last_time();
-        let last_complete_time = self.last.filter(|last| last.is_complete).map(|last| last.time);
+        let continuity = self.continuity;
+        let is_comparable = |last: &PreviousReading| last.is_complete && continuity == Continuity::SameCounters;
+        let last_complete_time = self.last.filter(is_comparable).map(|last| last.time);
         self.last = Some(PreviousReading { time, is_complete: status.is_good && status.is_complete });
         let exported_until = self.exported_until;
         if status.is_good || exported_until.is_none() {
             self.exported_until = Some(time);
         }
+        if status.is_good {
+            self.continuity = Continuity::SameCounters;
+        }
+        if continuity == Continuity::OtherServer {
+            self.counters_since = None;
+        }
         // Compared with the server's last report and not with Postmeter's clock, which may be behind the server's.
         let restarted_at = status.counters_since.filter(|since| self.counters_since.is_some_and(|before| *since > before));
         self.counters_since = status.counters_since.or(self.counters_since);
-        Transition { status, time, last_time, last_complete_time, exported_until, restarted_at }
+        Transition { status, time, last_time, last_complete_time, exported_until, restarted_at, continuity }
     }
 }

@@ -81,7 +81,10 @@ impl Collector {
                 Some(previous.swap_remove(index))
             });
             let pushed = match continued {
-                Some(pushed) => PushedTarget { collected: target.clone(), ..pushed },
+                Some(mut pushed) => {
+                    pushed.series.note_change(target.target.continuity_after(&pushed.collected.target));
+                    PushedTarget { collected: target.clone(), ..pushed }
+                }
                 None => {
                     let series = SeriesState::new(self.exporter.config().temporality);
                     PushedTarget { collected: target.clone(), series, exported: ExportedReadings::default() }

@@ -195,3 +195,27 @@ proptest! {
         prop_assert_eq!(days, last, "{:?}", dates);
     }
 }
+
+#[test]
+fn the_hour_that_is_repeated_when_clocks_are_set_back_belongs_to_the_window_of_its_name() {
+    /// 2026-10-25T00:00:00Z; clocks in Berlin are set back from 3 to 2 o'clock at 01:00.
+    const MIDNIGHT: i64 = 1_792_886_400;
+    let configured = config::Window::Hour(TimeZone::get("Europe/Berlin").unwrap());
+    for (names_dates, expected) in [
+        (true, [&[(0, 10)][..], &[(0, 70)], &[(0, 119), (120, 130)], &[(120, 179), (180, 190)]]),
+        (false, [&[(0, 10)][..], &[(0, 59), (60, 70)], &[(60, 119), (120, 130)], &[(120, 179), (180, 190)]]),
+    ] {
+        let mut windows = CountedWindows::default();
+        for (minutes, expected) in [10, 70, 130, 190].into_iter().zip(expected) {
+            let now = MIDNIGHT + minutes * 60;
+            let current = containing(&configured, SystemTime::UNIX_EPOCH + Duration::from_secs(now as u64));
+            let current = windows.advance(current, &recent_starts(&configured, current), &configured, names_dates);
+            let mut read = windows.ended().into_iter().map(|ended| ended.window).collect::<Vec<_>>();
+            windows.ended().into_iter().for_each(|ended| windows.mark_read(ended, now, Duration::ZERO));
+            read.push(current);
+            let minute = |second: i64| (second - MIDNIGHT).div_euclid(60);
+            let read: Vec<_> = read.into_iter().map(|window| (minute(window.start), minute(window.end))).collect();
+            assert_eq!(read, expected, "minute {minutes}, {names_dates}");
+        }
+    }
+}

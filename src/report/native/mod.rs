@@ -134,6 +134,10 @@ impl NativeSeries {
             return self.report_failed_poll(native, transition, temporality);
         }
         let time = transition.time;
+        if !transition.is_same_server() {
+            self.omitted = OmittedSeries::default();
+            self.timestamped.forget_values();
+        }
         let mut comparison = Comparison::new(self.last_good.as_ref(), &mut self.omitted, native, transition, temporality);
         comparison.compare();
         let Comparison { mut starts, mut delta_bases, mut resumed, ended, new_families, .. } = comparison;

@@ -105,6 +105,11 @@ fn time_of(milliseconds: i64) -> UnixNanos {
 }
 
 impl TimestampedSeries {
+    /// Removes the bases of deltas: the samples were those of another server. Their times still determine what can be exported.
+    pub(super) fn forget_values(&mut self) {
+        self.exported.values_mut().for_each(|exported| (exported.start, exported.created, exported.value) = (None, None, None));
+    }
+
     /// Selects the samples of a successful reading that can be exported, and sets the bases of samples without timestamps whose series had one
     /// before. `new_families` are the indices of families that the reading has newly.
     pub(super) fn select(

@@ -4,7 +4,8 @@ use super::limits::{DIAGNOSES_MAX, EXAMPLES_MAX, NOTES_MAX, PARTS_MAX, VALUES_MA
 use super::memory::Memory;
 use super::schema::VERSION;
 use super::{diagnosis, example, hook, part, pattern};
-use crate::source::{Part, Source, WindowRule, systems::code};
+use crate::model::Kind;
+use crate::source::{Part, Rule, Source, WindowRule, systems::code};
 use crate::yaml::{Decoder, Item, Location, Map};
 
 /// The largest length of a name.
@@ -37,7 +38,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, mut map: Map<'_>
     let examples = map.take("examples").map(|item| decoder.bounded_list(&item, EXAMPLES_MAX)).unwrap_or_default();
     decoder.finish(map);
 
-    let (parts, names, window) = parts_item.map(|item| decode_parts(decoder, memory, &item)).unwrap_or_default();
+    let (parts, names, window) = parts_item.map(|item| decode_parts(decoder, memory, &item, windowed)).unwrap_or_default();
     let examples = examples.iter().filter_map(|item| example::decode(decoder, memory, item, &names)).collect();
     let name = name?;
     Some(Source {
@@ -63,12 +64,28 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, memory: Memory, mut map: Map<'_>
 }
 
 /// Decodes the parts. The second value is the names, which are unique; the third one is the windows of the required part.
-fn decode_parts<'n>(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'n>) -> (Vec<Part>, Vec<&'n str>, Option<WindowRule>) {
+fn decode_parts<'n>(
+    decoder: &mut Decoder<'_>,
+    memory: Memory,
+    item: &Item<'n>,
+    windowed: bool,
+) -> (Vec<Part>, Vec<&'n str>, Option<WindowRule>) {
     let mut window = None;
     let items = decoder.non_empty_list(item, PARTS_MAX, "parts");
     let (mut parts, mut names) = (Vec::new(), Vec::<(&str, Location)>::new());
     for (index, item) in items.iter().enumerate() {
         let (name, part) = part::decode(decoder, memory, item, index == 0, &mut window);
+        // All counters of the system are sums of windows, and only the required part is read at the end of each one.
+        let counter = part.iter().filter(|_| index > 0 && (windowed || window.is_some())).flat_map(|part| part.rules).find(counts);
+        if let Some(rule) = counter {
+            decoder.report(
+                &item.location,
+                format!(
+                    "{} is a counter, which only the required part of a system with windows can have; make another system of it",
+                    rule.metric.name
+                ),
+            );
+        }
         parts.extend(part);
         let Some((name, location)) = name else { continue };
         match names.iter().find(|(other, _)| *other == name) {
@@ -80,6 +97,11 @@ fn decode_parts<'n>(decoder: &mut Decoder<'_>, memory: Memory, item: &Item<'n>) 
         }
     }
     (parts, names.into_iter().map(|(name, _)| name).collect(), window)
+}
+
+/// Returns `true` if the rule produces a metric that rises.
+fn counts(rule: &&Rule) -> bool {
+    matches!(rule.metric.kind, Kind::Counter | Kind::Histogram)
 }
 
 /// Decodes a name of letters, digits and these characters.

@@ -17,6 +17,7 @@ mod clock;
 mod created;
 mod deltas;
 mod random;
+mod reloads;
 mod start_times;
 mod steps;
 mod summaries;

@@ -155,7 +155,7 @@ impl<'a> Comparison<'a> {
         omitted: impl Iterator<Item = IndexedSample>,
     ) {
         let were_dropped = self.transition.status.drops_idle_series && self.transition.status.is_complete;
-        if were_dropped || !is_cumulative(last_family.kind()) {
+        if were_dropped || !is_cumulative(last_family.kind()) || !self.transition.is_same_server() {
             return;
         }
         for (index, position) in omitted {

@@ -219,6 +219,21 @@ examples:
 }
 
 #[test]
+fn only_the_required_part_of_a_system_with_windows_has_counters() {
+    let text = |window: &str, metric: &str| {
+        let rules = format!("rules: [{{family: c, metric: {metric}}}]");
+        format!(
+            "name: x\nparts:\n- {{name: a, {window}requests: [{{path: /}}], {rules}}}\n- {{name: b, requests: [{{path: /}}], {rules}}}\n"
+        )
+    };
+    let message = "mail.complaints is a counter, which only the required part of a system with windows can have; make another system of it";
+    assert_eq!(problems(&text("window: {every: day}, ", "mail.complaints")), [format!("4:3: parts[1]: {message}")]);
+    assert_eq!(problems(&text("", "mail.complaints").replace("parts:", "windowed: true\nparts:")), [format!("5:3: parts[1]: {message}")]);
+    assert!(load(&text("", "mail.complaints"), "f").is_ok());
+    assert!(load(&text("window: {every: day}, ", "mail.queue.depth, attributes: {mail.queue.state: deferred}"), "f").is_ok());
+}
+
+#[test]
 fn limits_are_enforced() {
     let huge = format!("name: x # {}", "x".repeat(limits::DEFINITION_BYTES_MAX));
     assert!(problems(&huge)[0].ends_with("exceeds the limit of 524288 bytes"));

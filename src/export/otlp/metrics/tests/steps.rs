@@ -1,6 +1,7 @@
 //! Checks the exported points of several polls in a row.
 
 use super::*;
+use crate::poll::Continuity;
 
 /// One line per point: `name{labels} value @start`, with `end` instead of the value for `NoRecordedValue`, and `+` before the value of a
 /// delta. Ends are last.
@@ -39,7 +40,8 @@ pub(super) fn lines(metrics: TargetMetrics) -> Vec<String> {
     lines
 }
 
-/// A poll.
+/// A poll or a reload.
+#[derive(Clone)]
 pub(super) enum Step {
     /// A successful reading.
     Good(&'static str),
@@ -53,8 +55,10 @@ pub(super) enum Step {
     Prefixed(&'static str, &'static str),
     /// A failed poll.
     Failed,
+    /// A reload, before the next poll.
+    Changed(Continuity),
 }
-pub(super) use Step::{At, Chosen, Failed, Good, Prefixed, Since};
+pub(super) use Step::{At, Changed, Chosen, Failed, Good, Prefixed, Since};
 
 /// Checks the exported lines of readings that are ten seconds apart.
 #[track_caller]
@@ -82,6 +86,10 @@ pub(super) fn steps(temporality: Temporality, steps: &[(Step, &[&str])]) {
                     Some(FamilySelection { kind, min_value: (name == "c").then_some(5.0), ..FamilySelection::default() })
                 });
                 reading(at, Ok(Snapshot { counters_since, ..Snapshot::default() }), Arc::new(native))
+            }
+            Changed(continuity) => {
+                state.note_change(*continuity);
+                continue;
             }
             Failed => reading(at, Err(PollError::Timeout(Duration::ZERO)), Arc::default()),
         };
