@@ -3,7 +3,7 @@
 use super::decode::Decoder;
 use super::map::{Item, Location, Map};
 use super::schema::{AUTH, RATE_LIMIT, TOKEN};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -218,13 +218,23 @@ fn decode_networks(decoder: &mut Decoder<'_>, item: &Item<'_>, max: usize) -> Ve
         let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
         let network =
             network.ok_or_else(|| format!("{text:?} is not an address or network; write it as 192.0.2.7, 10.0.0.0/8 or fd00::/8"));
-        let Some(network) = decoder.ok_or_report(&item.location, network) else { continue };
+        let Some(network) = decoder.ok_or_report(&item.location, network).map(unmapped) else { continue };
         if network.prefix_len() == 0 {
             decoder.warn(&item.location, format!("{network} contains every address: no client needs credentials"));
         }
         networks.push(network.trunc());
     }
     networks
+}
+
+/// Returns an IPv4 network that is written as a part of `::ffff:0:0/96` (RFC 4291, section 2.5.5.2) in its usual form. Addresses of clients have
+/// that form.
+fn unmapped(network: IpNet) -> IpNet {
+    let mapped = match network {
+        IpNet::V6(v6) => v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96)),
+        IpNet::V4(_) => None,
+    };
+    mapped.and_then(|(address, prefix_len)| Ipv4Net::new(address, prefix_len).ok()).map_or(network, IpNet::V4)
 }
 
 fn decode_paths(decoder: &mut Decoder<'_>, item: &Item<'_>, max: usize) -> Vec<&'static str> {

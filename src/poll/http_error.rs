@@ -51,6 +51,13 @@ pub(super) fn broken_compression(error: &io::Error) -> PollError {
     PollError::Malformed(format!("the compression of the response is broken: {}", last_cause(error)))
 }
 
+/// The poll error of a compression that was not requested.
+pub(super) fn unsupported_compression(coding: &str) -> PollError {
+    PollError::Malformed(format!(
+        "the response has Content-Encoding: {coding}, but only gzip was requested; let the server or the proxy in front of it send that"
+    ))
+}
+
 /// The advice for a status that no server is expected to respond with.
 pub(super) fn general_status_hint(status: StatusCode, scheme: &str) -> &'static str {
     match status.as_u16() {

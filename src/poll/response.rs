@@ -6,7 +6,7 @@
 //! HTTP client ends after the first one, as if that were all.
 
 use super::PollError;
-use super::http_error::{broken_compression, in_response};
+use super::http_error::{broken_compression, in_response, unsupported_compression};
 use bytes::{Buf, Bytes};
 use flate2::write::MultiGzDecoder;
 use http::header::{CONTENT_ENCODING, HeaderMap, HeaderValue};
@@ -17,7 +17,9 @@ use std::mem::take;
 /// The length of a piece of decompressed data, except for what one step of the decoder adds, at most 32 KiB.
 const PIECE_BYTES: usize = 64 * 1024;
 /// The names of gzip (RFC 9110, section 8.4.1.3).
-const CODINGS: [&str; 2] = ["gzip", "x-gzip"];
+const GZIP: [&str; 2] = ["gzip", "x-gzip"];
+/// Other compressions, which are not requested. Any other word is ignored: servers send `utf-8` here, for example.
+const OTHER_COMPRESSIONS: [&str; 6] = ["deflate", "compress", "x-compress", "br", "zstd", "dcb"];
 
 /// A response to a request that accepts gzip.
 #[derive(Debug)]
@@ -26,15 +28,24 @@ pub(super) struct Response {
     /// `None` if the body is not compressed, or at its end. Boxed, because it would be a large part of the future of each poll.
     gzip: Option<Box<GzipBody>>,
     is_compressed: bool,
+    /// The compression that cannot be decoded.
+    unsupported: Option<String>,
 }
 
 impl From<reqwest::Response> for Response {
     fn from(inner: reqwest::Response) -> Self {
-        let is_gzip = |coding: &HeaderValue| CODINGS.iter().any(|name| coding.as_bytes().eq_ignore_ascii_case(name.as_bytes()));
-        let mut codings = inner.headers().get_all(CONTENT_ENCODING).iter();
-        let is_compressed = codings.next().is_some_and(is_gzip) && codings.next().is_none();
-        Self { inner, gzip: is_compressed.then(Box::default), is_compressed }
+        let codings = compressions(inner.headers().get_all(CONTENT_ENCODING).iter());
+        let is_compressed = matches!(codings.as_slice(), [one] if GZIP.contains(&one.as_str()));
+        let unsupported = (!is_compressed && !codings.is_empty()).then(|| codings.join(", "));
+        Self { inner, gzip: is_compressed.then(Box::default), is_compressed, unsupported }
     }
+}
+
+/// The compressions that these headers list, in lower case.
+fn compressions<'h>(headers: impl Iterator<Item = &'h HeaderValue>) -> Vec<String> {
+    let words = headers.filter_map(|header| header.to_str().ok()).flat_map(|header| header.split(','));
+    let words = words.map(|word| word.trim().to_ascii_lowercase());
+    words.filter(|word| GZIP.iter().chain(&OTHER_COMPRESSIONS).any(|known| known == word)).collect()
 }
 
 impl Response {
@@ -54,8 +65,11 @@ impl Response {
     /// The next piece of the body, or `None` at its end.
     ///
     /// # Errors
-    /// The connection broke, or the compressed data is invalid or incomplete.
+    /// The connection broke, or the compressed data is invalid, incomplete, or not in gzip.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, PollError> {
+        if let Some(coding) = &self.unsupported {
+            return Err(unsupported_compression(coding));
+        }
         loop {
             let Some(gzip) = &mut self.gzip else {
                 if self.is_compressed {
@@ -129,6 +143,24 @@ mod tests {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(text).unwrap();
         encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn the_compression_is_the_only_known_word() {
+        for (headers, expected) in [
+            (&["gzip"][..], &["gzip"][..]),
+            (&["X-GZip"], &["x-gzip"]),
+            (&["identity, gzip"], &["gzip"]),
+            (&["gzip", ""], &["gzip"]),
+            (&["utf-8"], &[]),
+            (&["none"], &[]),
+            (&["gzip,gzip"], &["gzip", "gzip"]),
+            (&["gzip", "Br"], &["gzip", "br"]),
+            (&["zstd"], &["zstd"]),
+        ] {
+            let headers: Vec<HeaderValue> = headers.iter().map(|header| HeaderValue::from_static(header)).collect();
+            assert_eq!(compressions(headers.iter()), expected, "{headers:?}");
+        }
     }
 
     /// Decompresses data that arrives in pieces of this length.

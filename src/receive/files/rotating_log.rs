@@ -48,8 +48,11 @@ pub(super) struct RotatingLog {
 
 impl RotatingLog {
     pub(super) fn new(path: PathBuf, positions: Positions) -> Self {
-        let log = PostfixLog::new(jiff::tz::TimeZone::system()).load(&positions.log_state);
+        let mut log = PostfixLog::new(jiff::tz::TimeZone::system()).load(&positions.log_state);
         let position = positions.files.into_iter().next().unwrap_or_default();
+        if position.offset == 0 {
+            log.begin_file();
+        }
         Self { path, log, position, open: None, finished: VecDeque::new(), saved: None, unsaved_lines: 0 }
     }
 
@@ -89,10 +92,28 @@ impl RotatingLog {
             return Ok(());
         }
         if let Some(file) = next {
-            self.end_last_line(hook, now, round)?;
-            self.finish_file(file)?;
+            if self.is_copy(&file)? {
+                self.continue_in(file)?;
+            } else {
+                self.end_last_line(hook, now, round)?;
+                self.finish_file(file)?;
+            }
             (round.has_more, round.has_moved) = (true, true);
         }
+        Ok(())
+    }
+
+    /// Returns `true` if the file begins like the one at the position and has everything that was read of it: a program has written the log
+    /// again, as `sed -i` and `rsync` do.
+    fn is_copy(&self, file: &File) -> io::Result<bool> {
+        let has_begun = self.position.offset > 0;
+        Ok(has_begun && file.metadata()?.len() >= self.position.offset && self.position.identity.is_beginning_of(file)?)
+    }
+
+    /// Continues at the same position of a copy.
+    fn continue_in(&mut self, copy: File) -> io::Result<()> {
+        self.position.identity = FileIdentity::of(&copy)?;
+        self.open = Some(copy);
         Ok(())
     }
 
@@ -105,9 +126,7 @@ impl RotatingLog {
             return Ok(());
         }
         if let Some(file) = self.find_position(|_| true)? {
-            self.position.identity = FileIdentity::of(&file)?;
-            self.open = Some(file);
-            return Ok(());
+            return self.continue_in(file);
         }
         let file = open_regular_file(&self.path)?;
         round.losses.push(format!(
@@ -155,6 +174,7 @@ impl RotatingLog {
         let name = self.path.file_name().unwrap_or_default().as_bytes().to_vec();
         self.position = FilePosition { name, identity: FileIdentity::of(&file)?, ..FilePosition::default() };
         self.open = Some(file);
+        self.log.begin_file();
         Ok(())
     }
 
@@ -168,9 +188,7 @@ impl RotatingLog {
         round.has_moved = true;
         let inode = self.position.identity.inode;
         if let Some(copy) = self.find_position(|metadata| metadata.ino() != inode)? {
-            self.position.identity = FileIdentity::of(&copy)?;
-            self.open = Some(copy);
-            return Ok(());
+            return self.continue_in(copy);
         }
         // The log itself, unless it has another file now.
         let file = open_regular_file(&self.path)?;

@@ -158,9 +158,12 @@ async fn trust_depends_on_the_peer_address_and_not_on_headers() {
     }
     endpoint.end().await;
 
-    let network = TestEndpoint::new("    auth: {trusted: [127.0.0.2/31]}\n").await;
-    assert_eq!((network.status(TWO, "/metrics", &[]).await, network.status(ONE, "/metrics", &[]).await), (200, 403));
-    network.end().await;
+    for network in ["127.0.0.2/31", "'::ffff:127.0.0.2/127'", "'::ffff:7f00:2'"] {
+        let endpoint = TestEndpoint::new(&format!("    auth: {{trusted: [{network}]}}\n")).await;
+        let statuses = (endpoint.status(TWO, "/metrics", &[]).await, endpoint.status(ONE, "/metrics", &[]).await);
+        assert_eq!(statuses, (200, 403), "{network}");
+        endpoint.end().await;
+    }
 }
 
 #[tokio::test]

@@ -150,7 +150,10 @@ async fn compression() {
     fails_with(response(head, flipped), "malformed", "the compression of the response is broken").await;
     fails_with(response(head, "not gzip at all"), "malformed", "the compression of the response is broken").await;
     fails_with(response(head, &good[..good.len() - 9]), "malformed", "the compression of the response is broken").await;
-    fails_with(response("200 OK\r\nContent-Encoding: br", &good), "malformed", "").await;
+    for coding in ["br", "deflate", "zstd", "gzip, gzip"] {
+        let reason = format!("the response has Content-Encoding: {coding}, but only gzip was requested");
+        fails_with(response(&format!("200 OK\r\nContent-Encoding: {coding}"), &good), "malformed", &reason).await;
+    }
 }
 
 #[tokio::test]

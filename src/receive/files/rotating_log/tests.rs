@@ -226,6 +226,33 @@ fn a_log_that_is_truncated_or_replaced_is_read_from_its_start() {
 }
 
 #[test]
+fn a_log_that_is_written_again_counts_no_line_twice() {
+    for restarts in [false, true] {
+        let mut world = World::new(restarts);
+        world.append(&(0..5).map(message).collect::<String>().replace("14:43", "14:42"));
+        world.append(&(5..10).map(message).collect::<String>());
+        world.has_read(0..10);
+        for id in 10..13 {
+            // By `rsync`, for example.
+            std::fs::copy(world.path("mail.log"), world.path(".new")).unwrap();
+            std::fs::rename(world.path(".new"), world.path("mail.log")).unwrap();
+            world.append(&message(id));
+            world.has_read(0..id + 1);
+        }
+        // A line at the beginning is changed, or lines are removed there: everything is read again, and recognized.
+        let known = world.identities.clone();
+        for change in [|text: &str| text.replacen("size=9", "size=8", 1), |text: &str| text.split_inclusive('\n').skip(2).collect()] {
+            let changed: String = change(&std::fs::read_to_string(world.path("mail.log")).unwrap());
+            std::fs::write(world.path(".new"), changed).unwrap();
+            std::fs::rename(world.path(".new"), world.path("mail.log")).unwrap();
+            world.read_all();
+        }
+        assert!(world.identities.iter().all(|identity| known.contains(identity)));
+        assert_eq!(world.losses.len(), usize::from(restarts) * 2, "{:?}", world.losses);
+    }
+}
+
+#[test]
 fn a_half_written_line_waits_and_the_last_line_of_a_rotated_log_does_not() {
     let mut world = World::new(true);
     let text = message(0);

@@ -96,6 +96,11 @@ impl PostfixLog {
         self
     }
 
+    /// Notes that the next line is the first one of another file.
+    pub fn begin_file(&mut self) {
+        self.equal_lines.begin_file();
+    }
+
     /// Reads lines. Returns the records, and the number of deliveries of messages without earlier lines.
     pub fn read(&mut self, hook: &Hook, lines: &[u8], now: SystemTime) -> (HookPage, u64) {
         let mut found = LogItems::default();
