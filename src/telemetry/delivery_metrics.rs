@@ -50,6 +50,8 @@ struct Counts {
     queued: u64,
     /// The last time at which the log was completely read and accepted.
     complete_at: Option<Instant>,
+    /// The number of changes of what is counted.
+    changes: u64,
 }
 
 /// The sums and distributions that are counted from the contents of records.
@@ -84,8 +86,8 @@ impl DeliveryMetrics {
     #[must_use]
     pub fn new(detail: RecordDetail, arrival: Arc<RecordArrival>) -> Self {
         let deliveries = DeliveryCounts::new(detail);
-        let (records, errors, queued, complete_at) = Default::default();
-        Self { counts: Arc::new(Mutex::new(Counts { deliveries, records, errors, queued, complete_at })), arrival }
+        let (records, errors, queued, complete_at, changes) = Default::default();
+        Self { counts: Arc::new(Mutex::new(Counts { deliveries, records, errors, queued, complete_at, changes })), arrival }
     }
 
     /// Continues the counts and histograms of another target's metrics. Both share them until the other one ends. If the records are split
@@ -113,6 +115,7 @@ impl DeliveryMetrics {
         }
         let (now, at) = (SystemTime::now(), Instant::now());
         let mut counts = self.counts();
+        counts.changes += 1;
         if self.arrival.arrived(at) {
             counts.deliveries.since = now;
         }
@@ -124,12 +127,16 @@ impl DeliveryMetrics {
 
     /// Counts records by state.
     pub fn count(&self, state: RecordState, n: u64) {
-        self.counts().records[state as usize] += n;
+        let mut counts = self.counts();
+        counts.records[state as usize] += n;
+        counts.changes += u64::from(n > 0);
     }
 
     /// Counts a failed request for records.
     pub fn failed(&self, part: &'static str, error_type: &'static str) {
-        *self.counts().errors.entry((part, error_type)).or_default() += 1;
+        let mut counts = self.counts();
+        *counts.errors.entry((part, error_type)).or_default() += 1;
+        counts.changes += 1;
     }
 
     /// Sets the number of records that are not accepted yet.
@@ -147,6 +154,12 @@ impl DeliveryMetrics {
     pub fn last_activity(&self) -> Instant {
         let last = self.arrival.last();
         self.counts().complete_at.map_or(last, |complete_at| last.max(complete_at))
+    }
+
+    /// A number that differs if anything was counted.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.counts().changes
     }
 
     /// The time since which the contents of records are counted.

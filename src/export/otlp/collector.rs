@@ -8,7 +8,8 @@
 //! # A reading is exported once
 //!
 //! If the push interval is shorter than a target's `min_interval`, the target is left out until it is polled again: a point has the time
-//! of its reading, and receivers may reject a point that they have already.
+//! of its reading, and receivers may reject a point that they have already. Counts of delivery records, which exist only in this process, are
+//! exported once more with the latest reading when the process stops, and when a reload ends their series.
 //!
 //! # A reload applies to the next collection
 //!
@@ -17,6 +18,7 @@
 
 use super::exporter::{OtlpExporter, Signal};
 use super::metrics::{TargetMetrics, requests};
+use crate::config::HistogramForm;
 use crate::export::queue::queue::ExportQueue;
 use crate::export::queue::request_exporter::ExportRequest;
 use crate::export::queue::request_list::RequestKey;
@@ -42,6 +44,8 @@ pub(crate) struct Collector {
     pushed: Vec<PushedTarget>,
     /// Targets that a reload removed, and whose series have not been ended yet.
     removed: Vec<PushedTarget>,
+    /// What targets that a reload replaced or removed had counted of delivery records.
+    last_counts: Vec<TargetMetrics>,
     exporter: Arc<OtlpExporter>,
     queue: Arc<ExportQueue>,
     telemetry: Arc<SelfTelemetry>,
@@ -56,7 +60,7 @@ impl Collector {
         telemetry: Arc<SelfTelemetry>,
         interval: Duration,
     ) -> Self {
-        Self { targets, pushed: Vec::new(), removed: Vec::new(), exporter, queue, telemetry, interval }
+        Self { targets, pushed: Vec::new(), removed: Vec::new(), last_counts: Vec::new(), exporter, queue, telemetry, interval }
     }
 
     fn start_collection(&self) -> Collection {
@@ -71,7 +75,12 @@ impl Collector {
             return;
         }
         let mut previous: HashMap<String, Vec<PushedTarget>> = HashMap::new();
-        for pushed in self.pushed.drain(..) {
+        for mut pushed in self.pushed.drain(..) {
+            if let Some(reading) =
+                pushed.with_unexported_counts().filter(|_| !current.iter().any(|target| Arc::ptr_eq(target, &pushed.collected)))
+            {
+                self.last_counts.push(pushed.export(&reading, self.exporter.config().histograms));
+            }
             previous.entry(pushed.collected.instance().to_owned()).or_default().push(pushed);
         }
         for target in current.iter() {
@@ -87,7 +96,7 @@ impl Collector {
                 }
                 None => {
                     let series = SeriesState::new(self.exporter.config().temporality);
-                    PushedTarget { collected: target.clone(), series, exported: ExportedReadings::default() }
+                    PushedTarget { collected: target.clone(), series, exported: ExportedReadings::default(), exported_changes: 0 }
                 }
             };
             self.pushed.push(pushed);
@@ -146,7 +155,13 @@ impl Collector {
         let latest = |(index, pushed): (usize, &PushedTarget)| Some((index, pushed.collected.target.latest()?));
         let is_ok = |(_, reading): &(usize, Arc<Reading>)| reading.outcome.is_ok();
         let unexported = self.pushed.iter().enumerate().filter(|(_, pushed)| pushed.has_unexported_reading());
-        let readings = unexported.filter_map(latest).filter(is_ok).collect();
+        let mut readings: Vec<_> = unexported.filter_map(latest).filter(is_ok).collect();
+        for (index, pushed) in self.pushed.iter().enumerate() {
+            if let Some(reading) = pushed.with_unexported_counts().filter(|_| !readings.iter().any(|(other, _)| *other == index)) {
+                // The native metrics would only be repeated.
+                readings.push((index, Arc::new(Reading { native: Arc::default(), ..reading })));
+            }
+        }
         let own = self.self_metrics();
         self.queue(self.start_collection(), readings, own, Ends::Omit, stop).await;
     }
@@ -167,13 +182,12 @@ impl Collector {
         ends: Ends,
         stop: &CancellationToken,
     ) -> Collection {
-        let mut all = self.end_removed_targets();
+        let mut all = std::mem::take(&mut self.last_counts);
+        all.extend(self.end_removed_targets());
         for (index, reading) in readings {
             let Some(pushed) = self.pushed.get_mut(index).filter(|pushed| !pushed.exported.contains(&reading)) else { continue };
             pushed.exported.add(&reading);
-            let canonical = pushed.collected.collect(&reading, self.exporter.config().histograms);
-            let report = pushed.series.report(canonical, pushed.collected.system(), &reading);
-            let metrics = TargetMetrics::new(&pushed.collected.identity(&reading), report);
+            let metrics = pushed.export(&reading, self.exporter.config().histograms);
             metrics.omitted_samples().into_iter().for_each(|(reason, samples)| self.telemetry.changed(reason, samples));
             all.push(match ends {
                 Ends::Export => metrics,
@@ -237,9 +251,30 @@ struct PushedTarget {
     collected: Arc<CollectedTarget>,
     series: SeriesState,
     exported: ExportedReadings,
+    /// The [`changes`](crate::telemetry::DeliveryMetrics::changes) of the counts that were exported last.
+    exported_changes: u64,
 }
 
 impl PushedTarget {
+    /// Reports a reading.
+    fn export(&mut self, reading: &Reading, histograms: HistogramForm) -> TargetMetrics {
+        self.exported_changes = self.changes();
+        let canonical = self.collected.collect(reading, histograms);
+        let report = self.series.report(canonical, self.collected.system(), reading);
+        TargetMetrics::new(&self.collected.identity(reading), report)
+    }
+
+    fn changes(&self) -> u64 {
+        self.collected.deliveries.as_ref().map_or(0, |deliveries| deliveries.changes())
+    }
+
+    /// The latest reading as of now, if delivery records were counted since the last export.
+    fn with_unexported_counts(&self) -> Option<Reading> {
+        let target = &self.collected.target;
+        let latest = target.latest().filter(|_| self.changes() != self.exported_changes)?;
+        Some(Reading { at: target.now(), ..(*latest).clone() })
+    }
+
     /// Returns true if the latest reading was not exported, for example because a scrape triggered the poll.
     fn has_unexported_reading(&self) -> bool {
         self.collected.target.latest().is_some_and(|latest| !self.exported.contains(&latest))

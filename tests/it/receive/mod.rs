@@ -4,6 +4,7 @@ mod acknowledgement;
 mod authentication;
 mod detail;
 mod kumomta_hook;
+mod last_counts;
 mod limits;
 mod log_files;
 mod postfix_log;
@@ -14,3 +15,5 @@ mod senders;
 mod soak;
 mod wire;
 mod world;
+
+pub use world::record;

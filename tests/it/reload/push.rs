@@ -100,3 +100,36 @@ async fn the_push_interval_can_change() {
     world.end(vec![kumomta]).await;
     receiver.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_of_records_are_exported_before_a_reload_ends_their_series() {
+    let receiver = Receiver::start(ANY).await.unwrap();
+    let config = |name: &str, by: &str| {
+        format!(
+            "state_dir: FOLDER/state\nreceive: {{listen: \"127.0.0.1:0\"}}\ntargets:\n  - {{name: {name}, system: kumomta, min_interval: 1h, \
+             parts: {{deliveries: {{token: let-me-in{by}}}}}}}\nexport:\n  prometheus: {{listen: \"127.0.0.1:0\"}}\n  \
+             otlp: {{endpoint: \"{}\", interval: 1s, temporality: delta}}\n",
+            receiver.url()
+        )
+    };
+    let world = World::start(&config("a", ""), true).await;
+    let mut ids = 0..;
+    for (before, after, by) in [("a", "a", ", by: [provider]"), ("a", "b", ", by: [provider]")] {
+        arrives(&receiver, "a reading", |points| has(points, before, "postmeter.poll.records") > 0).await;
+        receiver.clear();
+        let records: String = ids.by_ref().take(20).map(|id| crate::receive::record(id, "Delivery") + "\n").collect();
+        let url = format!("http://{}/v1/deliveries/{before}", world.service.receive_address.unwrap());
+        assert_eq!(world.client.post(url).bearer_auth("let-me-in").body(records).send().await.unwrap().status(), 200);
+        world
+            .until("/metrics", |page| page.lines().any(|line| line.starts_with("mail_delivery_attempts_total{") && line.ends_with(" 20")))
+            .await;
+        world.write("postmeter.yaml", &config(after, by));
+        assert_eq!(world.reload().await.0, 200);
+        let points = arrives(&receiver, "the next reading", |points| has(points, after, "postmeter.poll.records") > 0).await;
+        let delivered = points.iter().filter(|point| point.target == before && point.metric == "mail.delivery.attempts" && !stale(point));
+        let sum: f64 = delivered.filter(|point| point.has(&["mail.delivery.outcome", "delivered"])).map(|point| point.value).sum();
+        assert_eq!(sum, 20.0, "{before} -> {after}{by}");
+    }
+    world.end(Vec::new()).await;
+    receiver.shutdown().await;
+}
