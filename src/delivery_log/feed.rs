@@ -94,7 +94,7 @@ impl Feed {
             deliveries.count(RecordState::Sent, n.saturating_sub(refused));
             deliveries.count(RecordState::Refused, refused.min(n));
         }
-        deliveries.set_queued(shared.queued.fetch_sub(n, Ordering::Relaxed).saturating_sub(n));
+        deliveries.set_queued(Some(shared.queued.fetch_sub(n, Ordering::Relaxed).saturating_sub(n)));
         if let Some(end) = batch.position.and_then(|position| position.end) {
             deliveries.completed(end);
             shared.target.note_log_counts(end, &deliveries.points(end));

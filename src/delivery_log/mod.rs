@@ -114,7 +114,7 @@ pub fn open(collected: &CollectedTarget, state_dir: &Path) -> Result<Option<(Fol
         }
     };
     // Records that an earlier follower left in its queue are read again.
-    deliveries.set_queued(0);
+    deliveries.set_queued(Some(0));
     let shared = Arc::new(LogShared {
         target: target.clone(),
         overlap: messages.overlap,

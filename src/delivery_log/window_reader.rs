@@ -130,7 +130,7 @@ impl Follower {
             let rest = new.split_off(new.len().min(BATCH_RECORDS_MAX));
             let n = new.len() as u64;
             let batch = Batch { records: std::mem::replace(&mut new, rest), observed, position: None, is_rebased: false };
-            self.shared.deliveries.set_queued(self.shared.queued.fetch_add(n, Ordering::Relaxed) + n);
+            self.shared.deliveries.set_queued(Some(self.shared.queued.fetch_add(n, Ordering::Relaxed) + n));
             if !self.send(batch).await {
                 return None;
             }

@@ -134,7 +134,7 @@ impl Committer {
             deliveries.record(&records);
             deliveries.count(RecordState::Read, new);
             deliveries.count(RecordState::Repeated, total - new);
-            deliveries.set_queued(self.outbox.as_ref().map_or(0, |outbox| outbox.records(&intake.name)));
+            deliveries.set_queued(self.outbox.as_ref().map_or(Some(0), |outbox| outbox.records(&intake.name)));
         }
         Ok(true)
     }

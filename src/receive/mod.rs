@@ -31,6 +31,7 @@ mod limits;
 mod one_time_tokens;
 mod outbox;
 mod parse;
+mod pending_requests;
 mod recent_uids;
 mod refusal;
 mod refusal_log;

@@ -1,33 +1,34 @@
 //! Records on disk that the OTLP receiver has not accepted yet, and their export.
 
+use super::pending_requests::{Pending, PendingRequests};
 use crate::config;
 use crate::export::otlp::{EncodedRequest, LogsSender};
 use crate::export::queue::request_exporter::ExportFailure;
 use crate::export::queue::request_file::SpoolEntry;
-use crate::export::queue::request_list::{QueuedRequest, RequestKey};
+use crate::export::queue::request_list::RequestKey;
 use crate::export::queue::spool::Spool;
 use crate::export::queue::store::SpoolSignal;
 use crate::export::request_body::RequestBody;
 use crate::model::RecordState;
-use crate::telemetry::{SelfTelemetry, TargetSet};
+use crate::telemetry::{CollectedTarget, SelfTelemetry, TargetSet};
 use bytes::BytesMut;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use parking_lot::Mutex;
 use prost::Message;
-use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::info;
 
 /// The directory of the requests, inside `state_dir`.
 const DIR: &str = "received";
-/// The largest number of stored requests that are sent as one.
-const MERGED_MAX: usize = 256;
+/// The name of the target of a request that does not have one.
+const UNKNOWN: &str = "unknown";
 /// The pause before a request that cannot be read now is read again.
 const READ_RETRY: Duration = Duration::from_secs(5);
 /// The time that the request which is being sent may still take after the stop.
@@ -40,51 +41,9 @@ pub(super) struct Outbox {
     requests_max: usize,
     pending: Mutex<PendingRequests>,
     added: Notify,
+    /// Requests of an earlier run were added.
+    found: Notify,
     next_collection: AtomicU64,
-}
-
-/// The stored requests by age, and the number of their records.
-#[derive(Debug, Default)]
-struct PendingRequests {
-    by_key: BTreeMap<RequestKey, Pending>,
-    /// The records of each target that is known.
-    records: HashMap<Arc<str>, u64>,
-}
-
-impl PendingRequests {
-    fn extend(&mut self, requests: impl IntoIterator<Item = (RequestKey, Pending)>) {
-        for (key, request) in requests {
-            if let Some(target) = &request.target {
-                *self.records.entry(target.clone()).or_default() += request.records;
-            }
-            self.by_key.insert(key, request);
-        }
-    }
-
-    fn remove(&mut self, key: RequestKey) {
-        let Some(Pending { target: Some(target), records, .. }) = self.by_key.remove(&key) else { return };
-        if let Some(of_target) = self.records.get_mut(&target) {
-            *of_target -= records;
-            if *of_target == 0 {
-                self.records.remove(&target);
-            }
-        }
-    }
-}
-
-/// A stored request.
-#[derive(Clone, Debug)]
-struct Pending {
-    /// The target, unless the request is of an earlier run and was not read yet.
-    target: Option<Arc<str>>,
-    records: u64,
-    bytes: usize,
-}
-
-impl Pending {
-    fn found(request: &QueuedRequest) -> (RequestKey, Self) {
-        (request.key, Self { target: None, records: request.points, bytes: request.len })
-    }
 }
 
 impl Outbox {
@@ -103,12 +62,19 @@ impl Outbox {
         let first = u64::try_from(now).unwrap_or_default().max(after_found);
         let mut pending = PendingRequests::default();
         pending.extend(found.iter().map(Pending::found));
-        Self { spool, requests_max, pending: Mutex::new(pending), added: Notify::new(), next_collection: AtomicU64::new(first) }
+        Self {
+            spool,
+            requests_max,
+            pending: Mutex::new(pending),
+            added: Notify::new(),
+            found: Notify::new(),
+            next_collection: AtomicU64::new(first),
+        }
     }
 
     /// Stores requests of a target: all of them or, if the disk is full or fails, none. Returns `true` if they are on disk.
     pub(super) async fn store(&self, target: &Arc<str>, requests: Vec<EncodedRequest>) -> bool {
-        if self.pending.lock().by_key.len() + requests.len() > self.requests_max {
+        if self.pending.lock().len() + requests.len() > self.requests_max {
             return false;
         }
         let mut stored = Vec::new();
@@ -134,35 +100,64 @@ impl Outbox {
     /// Adds requests of an earlier run, if the directory could be opened only now.
     fn add_found(&self) {
         let found = self.spool.take_found();
-        self.pending.lock().extend(found.iter().map(Pending::found));
-    }
-
-    /// The number of stored records of each target that is known.
-    pub(super) fn records(&self, target: &str) -> u64 {
-        self.pending.lock().records.get(target).copied().unwrap_or(0)
-    }
-
-    /// The oldest request, and those of the same target that follow it and fit into one request of `bytes_max` bytes.
-    fn next(&self, bytes_max: usize) -> Vec<(RequestKey, Pending)> {
-        let pending = self.pending.lock();
-        let mut next = Vec::<(RequestKey, Pending)>::new();
-        let mut bytes = 0;
-        for (key, request) in pending.by_key.iter().take(MERGED_MAX) {
-            bytes += request.bytes;
-            let belongs =
-                |(_, first): &(RequestKey, Pending)| first.target.is_some() && first.target == request.target && bytes <= bytes_max;
-            if !next.first().is_none_or(belongs) {
-                break;
-            }
-            next.push((*key, request.clone()));
+        if !found.is_empty() {
+            self.pending.lock().extend(found.iter().map(Pending::found));
+            self.found.notify_one();
         }
-        next
+    }
+
+    /// The number of stored records of a target. `None` while the targets of requests of an earlier run are not all known.
+    pub(super) fn records(&self, target: &str) -> Option<u64> {
+        self.pending.lock().records(target)
+    }
+
+    /// Finds out the targets of requests of earlier runs, until `stop` is cancelled.
+    async fn identify_found(&self, targets: &TargetSet, stop: &CancellationToken) {
+        loop {
+            let mut has_identified = false;
+            while let Some(key) = self.first_unknown() {
+                if !has_identified {
+                    self.update_depths(targets);
+                }
+                has_identified = true;
+                match self.spool.body(key).await {
+                    Ok(RequestBody { bytes, .. }) => self.pending.lock().identify(key, &target_of(&bytes, targets)),
+                    Err(ExportFailure::Damaged(_)) => self.pending.lock().remove(key),
+                    Err(_) => tokio::time::sleep(READ_RETRY).await,
+                }
+            }
+            if has_identified {
+                self.update_depths(targets);
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.found.notified() => {}
+            }
+        }
+    }
+
+    fn first_unknown(&self) -> Option<RequestKey> {
+        self.pending.lock().first_unknown()
+    }
+
+    fn update_depths(&self, targets: &TargetSet) {
+        let receives = |collected: &CollectedTarget| collected.target.config.deliveries.is_some();
+        for collected in targets.now().iter().filter(|collected| receives(collected)) {
+            if let Some(deliveries) = &collected.deliveries {
+                deliveries.set_queued(self.records(collected.target.name()));
+            }
+        }
     }
 
     /// Exports the stored requests, oldest first, until `stop` is cancelled. What is not accepted by then stays on disk.
     pub(super) async fn run(self: Arc<Self>, mut sender: LogsSender, targets: TargetSet, stop: CancellationToken) {
+        let identifies = {
+            let (outbox, targets, stop) = (self.clone(), targets.clone(), stop.clone());
+            async move { outbox.identify_found(&targets, &stop).await }
+        };
+        let identifies = AbortOnDropHandle::new(tokio::spawn(identifies));
         loop {
-            let next = self.next(sender.bytes_max());
+            let next = self.pending.lock().next(sender.bytes_max());
             if next.is_empty() {
                 tokio::select! {
                     () = stop.cancelled() => break,
@@ -181,6 +176,7 @@ impl Outbox {
                 break;
             }
         }
+        drop(identifies);
         self.spool.close().await;
     }
 
@@ -190,7 +186,12 @@ impl Outbox {
         for (key, request) in requests {
             match self.spool.body(*key).await {
                 Ok(RequestBody { bytes, .. }) => {
-                    target = target.or_else(|| request.target.clone()).or_else(|| target_of(&bytes));
+                    let of_request = request.target.clone().unwrap_or_else(|| target_of(&bytes, targets));
+                    self.pending.lock().identify(*key, &of_request);
+                    if target.as_ref().is_some_and(|target| *target != of_request) {
+                        break;
+                    }
+                    target = Some(of_request);
                     // Messages of protobuf that are joined are one message with the items of both.
                     merged.extend_from_slice(&bytes);
                     records += request.records;
@@ -207,7 +208,7 @@ impl Outbox {
         if keys.is_empty() {
             return;
         }
-        let name = target.as_deref().unwrap_or("unknown");
+        let name = target.as_deref().unwrap_or(UNKNOWN);
         let rejected = sender.send(name, EncodedRequest { bytes: merged.freeze(), points: records }).await.min(records);
         self.spool.delete(keys.iter().copied()).await;
         {
@@ -222,13 +223,20 @@ impl Outbox {
     }
 }
 
-/// The target of a stored request: the instance of its resource.
-fn target_of(request: &[u8]) -> Option<Arc<str>> {
+/// The target of a stored request, by the instance of its resource. It may have been removed since.
+fn target_of(request: &[u8], targets: &TargetSet) -> Arc<str> {
+    let Some(instance) = instance_of(request) else { return UNKNOWN.into() };
+    let of_instance =
+        targets.now().iter().find(|collected| collected.instance() == instance).map(|collected| collected.target.name().into());
+    of_instance.unwrap_or_else(|| instance.into())
+}
+
+fn instance_of(request: &[u8]) -> Option<String> {
     let request = ExportLogsServiceRequest::decode(request).ok()?;
     let resource = request.resource_logs.into_iter().next()?.resource?;
     let instance = resource.attributes.into_iter().find(|attribute| attribute.key == "service.instance.id")?;
     match instance.value?.value? {
-        Value::StringValue(name) => Some(name.into()),
+        Value::StringValue(name) => Some(name),
         _ => None,
     }
 }
@@ -257,7 +265,7 @@ mod tests {
         let (one, other) = ("mta1".into(), "mta2".into());
         assert!(outbox.store(&one, requests(3)).await);
         assert!(!outbox.store(&other, requests(3)).await, "all or none");
-        assert_eq!((files(dir.path()), outbox.records("mta1"), outbox.records("mta2")), (3, 6, 0));
+        assert_eq!((files(dir.path()), outbox.records("mta1"), outbox.records("mta2")), (3, Some(6), Some(0)));
         assert!(outbox.store(&other, requests(2)).await);
         assert!(!outbox.store(&one, requests(1)).await);
         // Requests of an earlier run count, too.
@@ -267,10 +275,11 @@ mod tests {
         assert!(outbox.store(&one, requests(1)).await);
         assert!(!outbox.store(&one, requests(1)).await);
         // Space is free again when a request was exported.
-        let oldest = outbox.next(usize::MAX)[0].0;
+        let oldest = outbox.pending.lock().next(usize::MAX)[0].0;
         outbox.spool.delete([oldest]).await;
         outbox.pending.lock().remove(oldest);
         assert!(outbox.store(&other, requests(1)).await);
-        assert_eq!((files(dir.path()), outbox.records("mta1"), outbox.records("mta2")), (6, 2, 2));
+        // The targets of requests of an earlier run are not known until they are read.
+        assert_eq!((files(dir.path()), outbox.records("mta1")), (6, None));
     }
 }

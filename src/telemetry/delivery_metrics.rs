@@ -47,7 +47,8 @@ struct Counts {
     /// Records by state, in the order of [`RecordState::ALL`].
     records: [u64; RecordState::ALL.len()],
     errors: BTreeMap<(&'static str, &'static str), u64>,
-    queued: u64,
+    /// The number of records that are not accepted yet, if it is known.
+    queued: Option<u64>,
     /// The last time at which the log was completely read and accepted.
     complete_at: Option<Instant>,
     /// The number of changes of what is counted.
@@ -86,8 +87,8 @@ impl DeliveryMetrics {
     #[must_use]
     pub fn new(detail: RecordDetail, arrival: Arc<RecordArrival>) -> Self {
         let deliveries = DeliveryCounts::new(detail);
-        let (records, errors, queued, complete_at, changes) = Default::default();
-        Self { counts: Arc::new(Mutex::new(Counts { deliveries, records, errors, queued, complete_at, changes })), arrival }
+        let (records, errors, complete_at, changes) = Default::default();
+        Self { counts: Arc::new(Mutex::new(Counts { deliveries, records, errors, queued: Some(0), complete_at, changes })), arrival }
     }
 
     /// Continues the counts and histograms of another target's metrics. Both share them until the other one ends. If the records are split
@@ -139,8 +140,8 @@ impl DeliveryMetrics {
         counts.changes += 1;
     }
 
-    /// Sets the number of records that are not accepted yet.
-    pub fn set_queued(&self, records: u64) {
+    /// Sets the number of records that are not accepted yet. `None` if it is not known.
+    pub fn set_queued(&self, records: Option<u64>) {
         self.counts().queued = records;
     }
 
@@ -181,7 +182,7 @@ impl DeliveryMetrics {
         for ((part, error), n) in &counts.errors {
             points.push(Point::new(&POLL_ERRORS, &[(&POLL_PART, part), (&ERROR_TYPE, error)], *n as f64));
         }
-        points.push(Point::new(&RECORD_QUEUE_DEPTH, &[], counts.queued as f64));
+        points.extend(counts.queued.map(|records| Point::new(&RECORD_QUEUE_DEPTH, &[], records as f64)));
         if let Some(complete_at) = counts.complete_at {
             points.push(Point::new(&RECORD_LAG, &[], now.saturating_duration_since(complete_at).as_secs_f64()));
         }

@@ -1,10 +1,12 @@
 //! A request is acknowledged when its records are durable, and each record arrives once.
 
-use super::world::{ANY, World, arrived, attempts, client, lines, page, post_to, record, records, send, until, value};
+use super::world::{ANY, PATIENCE, World, arrived, attempts, client, lines, page, post_to, record, records, send, until, value};
+use crate::support::wait_until_async;
 use postmeter::simulate::Receiver;
 use reqwest::StatusCode;
 
 const OK: StatusCode = StatusCode::OK;
+const DEPTH: &str = "postmeter_record_queue_depth{instance=\"mta1\"";
 
 #[tokio::test]
 async fn every_form_of_a_body_arrives_and_is_counted() {
@@ -54,8 +56,13 @@ async fn records_survive_a_receiver_that_is_down_and_a_restart() {
     assert_eq!(depth, 50.0);
     service.stop().await;
     let service = world.service(Some(&receiver.url())).await;
+    // The requests of the earlier run wait, and those of one target are sent together.
+    let depth = |page: &str| page.lines().find(|line| line.starts_with(DEPTH)).and_then(|line| line.rsplit(' ').next()?.parse().ok());
+    let is_known = || async { depth(&page(&service).await) == Some(50.0) };
+    wait_until_async(is_known, PATIENCE, "the waiting records are counted").await;
     receiver.fail_with(None);
     arrived(&receiver, 50).await;
+    assert_eq!(receiver.log_requests().len(), 1);
     assert_eq!(send(&service, "mta1", lines(49..51)).await, OK);
     arrived(&receiver, 51).await;
     service.stop().await;
