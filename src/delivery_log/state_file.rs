@@ -1,25 +1,22 @@
 //! Files in `state_dir`: one cursor for each target, and the key of the hashes.
 //!
-//! A file is written under another name, synced and renamed, and then the directory is synced. So after a crash there is either the old file
-//! or the new one. Only one process at a time holds the lock of a target.
+//! After a crash there is either the old file or the new one ([`replace_private_file`]). Only one process at a time holds the lock of a target.
 
 use super::cursor::{Cursor, CursorError};
 use super::record_id::{HashKey, KEY_BYTES};
 use super::seconds;
 use crate::net::quarantine::{BROKEN, OTHER_LOG, quarantine};
+use crate::net::{PRIVATE_FILE_MODE, create_private_directory, replace_private_file};
 use ring::rand::{SecureRandom, SystemRandom};
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tracing::warn;
 
 /// Bytes of a cursor file that are read. Files that Postmeter writes are smaller.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Files have data of a mail server, so only their owner may read them.
-const FILE_MODE: u32 = 0o600;
-const DIRECTORY_MODE: u32 = 0o700;
 
 /// The reason why a state file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -190,11 +187,11 @@ pub fn hash_key(directory: &Path) -> Result<HashKey, StateError> {
 }
 
 fn create(directory: &Path) -> Result<(), StateError> {
-    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory).map_err(failed(directory))
+    create_private_directory(directory).map_err(failed(directory))
 }
 
 fn lock(path: &Path) -> Result<File, StateError> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(FILE_MODE).open(path).map_err(failed(path))?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(PRIVATE_FILE_MODE).open(path).map_err(failed(path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StateError::InUse(path.to_owned())),
@@ -203,13 +200,7 @@ fn lock(path: &Path) -> Result<File, StateError> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
-    let temporary = path.with_extension("new");
-    let mut file =
-        OpenOptions::new().create(true).truncate(true).write(true).mode(FILE_MODE).open(&temporary).map_err(failed(&temporary))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed(&temporary))?;
-    std::fs::rename(&temporary, path).map_err(failed(path))?;
-    let directory = path.parent().unwrap_or(Path::new("."));
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed(directory))
+    replace_private_file(path, bytes).map_err(failed(path))
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> StateError {
@@ -287,7 +278,7 @@ mod tests {
         let first = hash(hash_key(directory.path()).unwrap());
         assert_eq!(hash(hash_key(directory.path()).unwrap()), first);
         let path = directory.path().join("hash.key");
-        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, FILE_MODE);
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, PRIVATE_FILE_MODE);
         std::fs::write(&path, "short").unwrap();
         assert_ne!(hash(hash_key(directory.path()).unwrap()), first);
         assert!(directory.path().join("hash.key.broken").exists());

@@ -53,6 +53,7 @@ mod target;
 mod target_list;
 mod target_status;
 mod tickets;
+mod totals_file;
 mod waiters;
 mod window;
 

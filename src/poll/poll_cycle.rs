@@ -25,6 +25,9 @@ impl Target {
     pub(super) async fn poll(&self, memory: &mut PollMemory) -> Arc<Reading> {
         let (at, began) = ((self.clock)(), Instant::now());
         self.state().set_from_records(&self.records);
+        if let Some(file) = &self.totals_file {
+            file.read(memory).await;
+        }
         let current = window::containing(&self.config.window, at);
         let (window, ended_bytes) = match self.count_windows(memory, at, current, began).await {
             Ok(counted) => counted,
@@ -36,6 +39,9 @@ impl Target {
             Ok((snapshot, native)) => (Ok(snapshot), Arc::new(native)),
             Err(error) => (Err(error), Arc::default()),
         };
+        if let Some(file) = self.totals_file.as_ref().filter(|_| outcome.is_ok()) {
+            file.write(memory).await;
+        }
         let (ended, tally) = (Instant::now(), Tally::default());
         self.state().publish(Reading { at, began, ended, outcome, native, parts, body_bytes, tally, tally_since: at })
     }

@@ -1,9 +1,12 @@
-//! Limits that all targets of a process share: concurrent requests, memory for responses, memory for readings.
+//! What all targets of a process share: limits of concurrent requests, of memory for responses and of memory for readings, and the directory for
+//! state.
 
 use super::admission::{Admission, Admitted, Lane, LaneUsage, RESPONDING_REQUESTS_MAX};
 use super::body_memory::BodyBudgets;
 use super::open_files::open_files_max;
 use crate::model::MemoryBudget;
+use std::path::Path;
+use std::sync::Arc;
 
 /// Memory for the native families of readings, over all targets, including readings that are being replaced. A reading that exceeds the
 /// limit is kept without its native families.
@@ -15,6 +18,8 @@ pub struct Limits {
     pub(super) admission: Admission,
     pub(super) bodies: BodyBudgets,
     pub(super) readings: MemoryBudget,
+    /// The directory for totals that go on after a restart.
+    pub(super) state_dir: Option<Arc<Path>>,
 }
 
 /// The present usage of the limits.
@@ -42,7 +47,7 @@ impl Limits {
     #[must_use]
     pub fn for_open_files(open_files_max: usize) -> Self {
         let admission = Admission::for_open_files(open_files_max);
-        Self { admission, bodies: BodyBudgets::default(), readings: MemoryBudget::new(READINGS_BYTES_MAX) }
+        Self { admission, bodies: BodyBudgets::default(), readings: MemoryBudget::new(READINGS_BYTES_MAX), state_dir: None }
     }
 
     /// Returns the number of requests that can be sent at a time, if the limit of open files makes it smaller than this number of targets.
@@ -50,6 +55,12 @@ impl Limits {
     pub fn too_few_requests_for(&self, targets: usize) -> Option<usize> {
         let requests_max = self.admission.usage(Lane::Responding).requests_max;
         (requests_max < targets.min(RESPONDING_REQUESTS_MAX)).then_some(requests_max)
+    }
+
+    /// Keeps the totals of counters that Postmeter adds up in this directory, so that they go on after a restart.
+    #[must_use]
+    pub fn with_state_dir(self, directory: Option<&Path>) -> Self {
+        Self { state_dir: directory.map(Into::into), ..self }
     }
 
     /// Changes the memory limit of readings.

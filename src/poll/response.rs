@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_compression_is_the_only_known_word() {
+    fn only_known_compressions_count() {
         for (headers, expected) in [
             (&["gzip"][..], &["gzip"][..]),
             (&["X-GZip"], &["x-gzip"]),

@@ -22,6 +22,7 @@ use super::recent::key_figures::figures_of;
 use super::refresh::Refresh;
 use super::state::TargetState;
 use super::tickets::Tickets;
+use super::totals_file::{TotalsFile, TotalsState};
 use super::waiters::Waiters;
 use super::{Limits, Reading, RecordArrival, RecordReader};
 use crate::config;
@@ -52,6 +53,8 @@ pub struct Target {
     pub(super) waiters: Waiters,
     state: Mutex<TargetState>,
     pub(super) refresh: Refresh,
+    /// The file with totals, if they are to go on after a restart.
+    pub(super) totals_file: Option<Arc<TotalsFile>>,
     /// The arrival of the target's delivery records.
     pub records: Arc<RecordArrival>,
 }
@@ -62,6 +65,7 @@ pub(super) struct PollMemory {
     pub(super) counters: CounterMemory,
     pub(super) windows: CountedWindows,
     pub(super) infrequent_parts: InfrequentParts,
+    pub(super) totals: TotalsState,
     /// The server accepted the credential of the required part in the last poll that it responded to.
     pub(super) is_credential_accepted: bool,
 }
@@ -96,7 +100,8 @@ impl Target {
         state.set_from_records(&records);
         let state = Mutex::new(state);
         let (polling, waiters, refresh) = (Arc::default(), Waiters::default(), Refresh::default());
-        Ok(Arc::new(Self { config, shared, parts, clock, polling, waiters, state, refresh, records }))
+        let totals_file = totals_file(&config, &shared.limits);
+        Ok(Arc::new(Self { config, shared, parts, clock, polling, waiters, state, refresh, totals_file, records }))
     }
 
     /// Creates the target that replaces one whose configuration has changed. If the server and the requests are the same, it inherits the
@@ -125,7 +130,8 @@ impl Target {
         let shared = TargetShared { client, limits, tickets: Tickets::default(), is_failing: false, deadline };
         let parts = config.parts.iter().map(|part| Arc::new(PartClient::new(&config, part))).collect();
         let (waiters, state, refresh) = (Waiters::default(), Mutex::new(state), Refresh::default());
-        Ok(Arc::new(Self { config, shared, parts, clock: before.clock, polling, waiters, state, refresh, records }))
+        let totals_file = totals_file(&config, &shared.limits);
+        Ok(Arc::new(Self { config, shared, parts, clock: before.clock, polling, waiters, state, refresh, totals_file, records }))
     }
 
     /// The target's name.
@@ -272,4 +278,9 @@ fn history_of(config: &config::Target) -> History {
 /// The metrics that are counted from the delivery records of a target instead of its polls.
 fn metrics_from_records(config: &config::Target) -> &'static [&'static Metric] {
     if config.has_records() { vocabulary::DELIVERY_METRICS } else { &[] }
+}
+
+fn totals_file(config: &config::Target, limits: &Limits) -> Option<Arc<TotalsFile>> {
+    let directory = limits.state_dir.as_deref().filter(|_| config.is_polled() && config.source.adds_up_counters())?;
+    Some(TotalsFile::new(directory, config))
 }

@@ -1,6 +1,6 @@
 //! A mail system: its parts, its limits, and where its responses differ from what other systems send.
 
-use super::{DeliveryLogApi, Diagnosis, Example, Hook, Part, Rule, TARGET_URL, WindowRule};
+use super::{DeliveryLogApi, Diagnosis, Example, Hook, Part, Rule, TARGET_URL, Transform, WindowRule};
 use crate::model::RecordMetrics;
 use crate::model::vocabulary::DELIVERY_METRICS;
 use std::time::Duration;
@@ -113,6 +113,12 @@ impl Source {
         // The texts of the parts contain all that they are made of; readers cannot be compared otherwise.
         let text = |source: &Self| format!("{:?} {:?}", source.parts, source.windowed);
         self.name == other.name && text(self) == text(other)
+    }
+
+    /// Returns `true` if Postmeter adds up some counters itself, so that they are not simply the values of the server.
+    #[must_use]
+    pub fn adds_up_counters(&self) -> bool {
+        self.windowed || self.rules().any(|(_, rule)| matches!(rule.transform, Transform::Accumulate | Transform::Rebase | Transform::Hold))
     }
 
     /// All rules, each with its part.

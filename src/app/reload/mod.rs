@@ -115,7 +115,7 @@ impl RunningConfig {
             config: config.clone(),
             published: watch::Sender::new(Arc::new(config.clone())),
             discovery: Discovery::default(),
-            limits: Limits::default(),
+            limits: Limits::default().with_state_dir(config.state_dir.as_deref()),
             self_telemetry,
             endpoint,
             handles,

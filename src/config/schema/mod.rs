@@ -68,7 +68,7 @@ pub static FILE: &[Key] = &[
         "state_dir",
         Shape::Text,
         Description("no state is kept"),
-        "A directory for state that must survive a restart: read positions of delivery logs, delivery records that are not exported yet, and the key of their hashes.",
+        "A directory for state that must survive a restart: read positions of delivery logs, delivery records that are not exported yet, the key of their hashes, and totals of counters that Postmeter adds up.",
     ),
     key("export", Shape::Map(EXPORT), Description("prometheus only, and otlp if an OTEL_* variable enables it"), "The exporters."),
     key(

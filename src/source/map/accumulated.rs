@@ -2,12 +2,14 @@
 
 use super::Trace;
 use super::advice::AdviceMemory;
+use super::carried::CarriedTotals;
 use super::last_values::LastValues;
 use super::omitted::Summands;
 use super::process_start::{ProcessStart, Restart};
 use super::rebased::RebasedCounters;
 use super::reported_start::ReportedStart;
 use super::selector::compare_values;
+use super::totals::Totals;
 use super::windows::WindowSums;
 use crate::model::{Attributes, Point, Repair, Repairs};
 use crate::source::Source;
@@ -44,6 +46,8 @@ pub struct CounterMemory {
     pub(super) summands: Summands,
     /// The sums of each window, for windowed systems.
     pub(super) windows: WindowSums,
+    /// The totals of an earlier process.
+    pub(super) carried: Option<Box<CarriedTotals>>,
     /// The trace of the last mapping, if it was requested.
     pub(super) trace: Option<Box<Trace>>,
 }
@@ -69,6 +73,17 @@ struct Accumulated {
 }
 
 impl CounterMemory {
+    /// Continues the totals of an earlier process. From then on, [`totals`](Self::totals) are reported.
+    pub fn continue_from(&mut self, totals: Totals) {
+        self.carried = Some(Box::new(CarriedTotals::after(totals)));
+    }
+
+    /// The totals of counters that Postmeter adds up itself, after the last mapping.
+    #[must_use]
+    pub fn totals(&self) -> Option<&Totals> {
+        self.carried.as_ref()?.current()
+    }
+
     /// Removes the state of rules that a mail system no longer has, because its definition was changed and loaded again.
     pub(super) fn keep_rules_of(&mut self, source: &Source) {
         let address = source.parts.as_ptr().addr();

@@ -6,6 +6,7 @@ mod share;
 mod window;
 
 use super::accumulated::CounterMemory;
+use super::carried::{Carry, Present};
 use super::part_families::{PartFamilies, TakenSeries};
 use super::points::{Addend, Points};
 use super::{Context, Trace};
@@ -302,12 +303,32 @@ impl<'a> Mapping<'a> {
             // A difference of values that a server counts one after the other can be slightly negative.
             point.value = point.value.max(0.0);
         }
-        if source.rules().any(|(_, rule)| rule.transform == Transform::Rebase) {
+        let is_rebased = source.rules().any(|(_, rule)| rule.transform == Transform::Rebase);
+        if is_rebased {
             // These counters go on after a restart, so a later start is not theirs. Others are found to have restarted when they decrease.
             snapshot.counters_since = memory.first_counters_since.or(snapshot.counters_since);
             memory.first_counters_since = snapshot.counters_since;
         }
+        if let Some(carried) = &mut memory.carried {
+            let carry_of = |point: &Point| carry_of(source, point);
+            let window = context.window_start.filter(|_| !context.sliding);
+            let now = Present { window, is_restarted, keeps_start: source.windowed || is_rebased };
+            carried.add_to(&mut snapshot, now, carry_of);
+        }
         snapshot
+    }
+}
+
+/// Returns how a counter goes on after a restart of Postmeter, if its total is not simply the value that the server reports.
+fn carry_of(source: &Source, point: &Point) -> Option<Carry> {
+    let rules = || source.rules().map(|(_, rule)| rule).filter(|rule| rule.may_produce(point));
+    let has = |transform: Transform| rules().any(|rule| rule.transform == transform);
+    if source.windowed {
+        Some(Carry::Always)
+    } else if has(Transform::Hold) {
+        Some(Carry::UntilRestart)
+    } else {
+        (has(Transform::Accumulate) || has(Transform::Rebase)).then_some(Carry::Always)
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod accumulated;
 mod advice;
+mod carried;
 mod decreases;
 mod last_values;
 mod mapping;
@@ -18,6 +19,7 @@ mod rebased;
 mod reported_start;
 mod selector;
 mod stay_fallen;
+mod totals;
 mod trace;
 mod windows;
 
@@ -30,6 +32,7 @@ use mapping::Mapping;
 use part_families::PartFamilies;
 pub use points::POINTS_PER_METRIC_MAX;
 use std::time::{Duration, SystemTime};
+pub use totals::Totals;
 pub use trace::{SkippedRule, TRACED_SERIES_MAX, Trace, TracedEntry, TracedFamily, TracedRule, TracedSeries, TracedValue};
 pub use windows::WINDOWS_KEPT_MAX;
 

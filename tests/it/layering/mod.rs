@@ -123,7 +123,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("crc32fast", &["export/queue/request_file.rs"]),
     // poll/open_files.rs reads the limit of open files, and app/init/prompt.rs hides what is typed.
     ("rustix", &["net/regular_file.rs", "poll/open_files.rs", "app/init/prompt.rs"]),
-    // Digests, keyed hashes and random numbers; config/web.rs computes a digest of the bytes that it parsed. ring is also rustls' provider.
+    // Digests, keyed hashes and random numbers; poll/totals_file.rs identifies a server by a digest, and config/web.rs computes a digest of the bytes that it parsed. ring is also rustls' provider.
     (
         "ring",
         &[
@@ -135,6 +135,7 @@ const OWNERS: &[(&str, &[&str])] = &[
             "config/pem.rs",
             "config/web.rs",
             "net/tls.rs",
+            "poll/totals_file.rs",
             "app/token.rs",
             "app/records.rs",
             "simulate/listener.rs",

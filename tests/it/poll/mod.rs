@@ -18,5 +18,6 @@ mod shared_poll;
 mod start_times;
 mod ticket;
 mod tls;
+mod totals;
 mod whole_windows;
 mod window;

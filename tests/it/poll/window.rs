@@ -2,7 +2,7 @@
 
 use crate::poll::common::{Server, configured, fails, is_good, response, send, target_at, value};
 use postmeter::config::Environment;
-use postmeter::poll::{Reading, Target};
+use postmeter::poll::{Limits, Reading, Target};
 use serde_json::json;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -262,4 +262,44 @@ async fn a_sliding_window_has_no_counters() {
         assert_eq!((delivered(&reading), since(&reading)), (None, None));
     }
     assert_eq!(windows(&server), [(DAY, DAY + HOUR), (NEXT, NEXT + HOUR)]);
+}
+
+/// The sums of windows are stored in `state_dir`.
+#[tokio::test]
+async fn counters_go_on_after_a_restart() {
+    static NOW: AtomicU64 = AtomicU64::new(0);
+    let (server, sums) = whm(&[(DAY, Some(1000)), (NEXT, Some(5)), (NEXT + 86_400, Some(7))]).await;
+    let state = tempfile::tempdir().unwrap();
+    let keys = |more: &str| format!("system: cpanel, url: '{}', username: u, token: t{more}", server.url());
+    let start = |keys: &str| {
+        let limits = Limits::default().with_state_dir(Some(&state.path().join("not/created")));
+        Target::with_clock(configured(keys, &Environment::default()), limits, || at(NOW.load(Ordering::SeqCst))).unwrap()
+    };
+    let set = |window: usize, sum: u64| sums.lock().unwrap()[window].1 = Some(sum);
+    NOW.store(DAY + 23 * HOUR, Ordering::SeqCst);
+    let target = start(&keys(""));
+    assert_eq!(delivered(&*target.reading().await), Some(1000.0));
+    NOW.store(NEXT + 60, Ordering::SeqCst);
+    assert_eq!(delivered(&*target.reading().await), Some(1005.0));
+    // The day of the restart does not count twice, and its start is that of the first day.
+    let target = start(&keys(", timeout: 9s"));
+    let reading = target.reading().await;
+    assert_eq!((delivered(&reading), since(&reading)), (Some(1005.0), Some(at(DAY))));
+    set(1, 30);
+    assert_eq!(delivered(&*target.reading().await), Some(1030.0));
+    // The next day begins while nothing runs.
+    drop(target);
+    NOW.store(NEXT + 86_400 + 60, Ordering::SeqCst);
+    let target = start(&keys(""));
+    let reading = target.reading().await;
+    assert_eq!((delivered(&reading), since(&reading)), (Some(1037.0), Some(at(DAY))));
+    NOW.store(NEXT + 86_400 + 120, Ordering::SeqCst);
+    set(2, 8);
+    assert_eq!(delivered(&*target.reading().await), Some(1038.0));
+    // A failed poll does not change the totals, and those of another account do not continue.
+    sums.lock().unwrap()[2].1 = None;
+    fails(&target, &target.reading().await, "status", "500");
+    set(2, 9);
+    assert_eq!(delivered(&*start(&keys("")).reading().await), Some(1038.0));
+    assert_eq!(delivered(&*start(&keys("").replace("username: u", "username: v")).reading().await), Some(9.0));
 }

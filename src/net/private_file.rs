@@ -1,0 +1,34 @@
+//! Files that only their owner may read, because they have data of a mail server.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+/// The mode of the files.
+pub const PRIVATE_FILE_MODE: u32 = 0o600;
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// Creates a directory and those above it.
+///
+/// # Errors
+/// The error of the file system.
+pub fn create_private_directory(directory: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory)
+}
+
+/// Replaces the content of a file. It is written under another name, synced and renamed, and then the directory is synced: after a crash there is
+/// either the old content or the new one.
+///
+/// # Errors
+/// The error of the file system.
+pub fn replace_private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(PRIVATE_FILE_MODE).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    // The parent of a relative path with one component is the empty path.
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()
+}

@@ -1,0 +1,99 @@
+//! The file in `state_dir` with the totals of counters that Postmeter adds up itself, so that they go on after it was restarted.
+//!
+//! # Written before the reading is published
+//!
+//! A total that is lower after a restart than what was exported before would count as a reset.
+
+use super::target::PollMemory;
+use crate::config;
+use crate::net::{FileThread, ProblemLog, create_private_directory, open_regular_file, replace_private_file};
+use crate::source::Totals;
+use ring::digest::{SHA256, digest};
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tracing::warn;
+
+/// The bytes of a file that are read. Files that Postmeter writes are smaller.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// The file of one target.
+#[derive(Debug)]
+pub(super) struct TotalsFile {
+    target: String,
+    path: PathBuf,
+    /// A hash of what identifies the server: the totals of another one are not continued.
+    server: String,
+    thread: FileThread,
+}
+
+/// The state of the file, which changes with each poll.
+#[derive(Debug, Default)]
+pub(super) struct TotalsState {
+    is_read: bool,
+    /// The totals that the file has.
+    written: Option<Totals>,
+    problem: ProblemLog<String>,
+}
+
+impl TotalsFile {
+    /// The file of a target.
+    pub(super) fn new(directory: &Path, target: &config::Target) -> Arc<Self> {
+        let identity = format!("{} {} {:?}", target.source.name, target.url, target.credentials.username);
+        let server = digest(&SHA256, identity.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let path = directory.join(format!("totals-{}.json", target.name));
+        Arc::new(Self { target: target.name.clone(), path, server, thread: FileThread::default() })
+    }
+
+    /// Continues the totals of the earlier process, before the first mapping.
+    pub(super) async fn read(self: &Arc<Self>, memory: &mut PollMemory) {
+        if std::mem::replace(&mut memory.totals.is_read, true) {
+            return;
+        }
+        let file = self.clone();
+        let read = self.thread.run(move || file.read_now()).await.map_err(|error| error.to_string());
+        let totals = read.and_then(|read| read.map_err(|error| error.to_string()));
+        let totals = totals.unwrap_or_else(|error| {
+            warn!(target = self.target, file = %self.path.display(), "the totals of counters cannot be read, and begin again: {error}");
+            Totals::default()
+        });
+        memory.counters.continue_from(totals);
+    }
+
+    /// Writes the totals if they have changed.
+    pub(super) async fn write(self: &Arc<Self>, memory: &mut PollMemory) {
+        let Some(totals) = memory.counters.totals().filter(|totals| !totals.points.is_empty()) else { return };
+        if memory.totals.written.as_ref() == Some(totals) {
+            return;
+        }
+        let (file, totals) = (self.clone(), totals.clone());
+        let bytes = totals.encode(&self.server);
+        let written = self.thread.run(move || file.write_now(&bytes)).await.map_err(|error| error.to_string());
+        let written = written.and_then(|written| written.map_err(|error| error.to_string()));
+        memory.totals.written = written.is_ok().then_some(totals);
+        match written {
+            Err(error) if memory.totals.problem.start(error.clone()) => {
+                let file = self.path.display();
+                warn!(target = self.target, %file, "the totals of counters cannot be written, so they would begin again after a restart: {error}{}", memory.totals.problem.note());
+            }
+            Err(_) => {}
+            Ok(()) => {
+                memory.totals.problem.end();
+            }
+        }
+    }
+
+    fn read_now(&self) -> io::Result<Totals> {
+        let mut bytes = Vec::new();
+        match open_regular_file(&self.path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)) {
+            Ok(_) => Totals::decode(&self.server, &bytes).ok_or_else(|| io::Error::other("the file is damaged, or of another version")),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Totals::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write_now(&self, bytes: &[u8]) -> io::Result<()> {
+        self.path.parent().map_or(Ok(()), create_private_directory)?;
+        replace_private_file(&self.path, bytes)
+    }
+}
