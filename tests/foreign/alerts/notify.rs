@@ -67,7 +67,23 @@ fn inhibition_names_existing_alerts() {
             }
         }
     }
-    assert!(found > 8, "{found}");
+    assert!(found >= 8, "{found}");
+}
+
+/// An alert about one server mutes no alert about another, and an outage of one Postmeter process none about servers that others poll.
+#[test]
+fn inhibition_is_limited_to_the_same_server() {
+    let config = yaml(Path::new(ALERTMANAGER));
+    let mut about_servers = 0;
+    for rule in config["inhibit_rules"].as_array().unwrap() {
+        let matchers = |key: &str| rule[key].as_array().unwrap().iter().map(|matcher| matcher.as_str().unwrap()).collect::<String>();
+        assert!(!matchers("source_matchers").contains("PostmeterDown"), "{rule}");
+        if matchers("target_matchers").contains("\"Mail") {
+            assert_eq!(rule["equal"], json!(["job", "instance"]), "{rule}");
+            about_servers += 1;
+        }
+    }
+    assert!(about_servers >= 3, "{about_servers}");
 }
 
 /// A mail server that is down cannot deliver the alert about it.
