@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod fleet;
+mod intervals;
 mod notify;
 mod outage;
 mod replay;
