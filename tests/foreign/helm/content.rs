@@ -75,9 +75,9 @@ fn rules_are_those_of_the_repository() {
     let groups: Vec<Value> = names.iter().flat_map(|name| yaml(&read(name))["groups"].as_array().unwrap().clone()).collect();
     let count = |groups: &[Value]| groups.iter().map(|group| items(group, "/rules").count()).sum::<usize>();
     each("rules_are_those_of_the_repository", |set, objects| {
-        let Some(rule) = of_kind(objects, "PrometheusRule").next() else { return assert!(!["single", "shards"].contains(&set)) };
+        let Some(rule) = of_kind(objects, "PrometheusRule").next() else { return assert!(!["single", "shards", "receive"].contains(&set)) };
         let rendered = rule["spec"]["groups"].as_array().unwrap();
-        if set == "single" {
+        if set != "shards" {
             return assert_eq!(*rendered, groups, "{set}");
         }
         let unchanged = |name: &str, key: &str| {
@@ -112,7 +112,7 @@ fn dashboards_are_those_of_the_repository() {
         .collect();
     each("dashboards_are_those_of_the_repository", |set, objects| {
         let maps: Vec<_> = of_kind(objects, "ConfigMap").filter(|map| map["metadata"]["labels"]["grafana_dashboard"] == "1").collect();
-        if !["single", "shards"].contains(&set) {
+        if !["single", "shards", "receive"].contains(&set) {
             return assert!(maps.is_empty(), "{set}");
         }
         let data = maps.iter().flat_map(|map| map["data"].as_object().unwrap());
@@ -172,6 +172,15 @@ fn wrong_values_are_errors() {
         ("config.targets[0].token=abc", "config.targets[0].token contains a secret"),
         ("config.targets[0].headers.Authorization=abc", "config.targets[0].headers.Authorization contains a secret"),
         ("config.export.otlp.headers.x-api-key=abc", "config.export.otlp.headers.x-api-key contains a secret"),
+        ("config.export.otlp.headers.api-key=abc", "config.export.otlp.headers.api-key contains a secret"),
+        ("config.export.otlp.headers.x-honeycomb-team=abc", "config.export.otlp.headers.x-honeycomb-team contains a secret"),
+        ("config.targets[0].headers.X-Postmark-Server-Token=abc", "config.targets[0].headers.X-Postmark-Server-Token contains a secret"),
+        ("config.defaults.headers.Cookie=abc", "config.defaults.headers.Cookie contains a secret"),
+        ("config.targets[0].token=${env:TOKEN:-abc}", "config.targets[0].token contains a secret"),
+        ("config.targets[0].parts.deliveries.signing_key=abc", "deliveries.signing_key contains a secret"),
+        ("config.targets[0].parts.deliveries.password=abc", "deliveries.password contains a secret"),
+        ("config.targets[0].proxy=http://a:b@proxy.example.com:3128", "config.targets[0].proxy contains a password in its URL"),
+        ("config.receive.listen=localhost:9465", "config.receive.listen localhost:9465 is a loopback address"),
         ("config.export.prometheus.listen=localhost", "does not end with a port number"),
         ("config.export.otlp.spool.dir=/spool", "config.export.otlp.spool.dir /spool is not writable"),
         ("config.shard=0/2,sharding.shards=2", "config.shard and sharding.shards are both set"),
@@ -187,6 +196,28 @@ fn wrong_values_are_errors() {
         let output = helm.run(&["template", RELEASE[0], CHART, "--set", &target, "--set", set]);
         let message = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && message.contains(expected), "{set}: {message}");
+    }
+}
+
+/// References to secrets, and headers without secrets.
+#[test]
+fn references_are_not_secrets() {
+    let Some(helm) = Helm::find("references_are_not_secrets") else { return };
+    let values = Path::new(CHART).join("ci/single-values.yaml");
+    for set in [
+        "config.targets[0].token_file=/a",
+        "config.targets[0].token=${env:TOKEN}",
+        "config.targets[0].token=${file:/a}",
+        "config.targets[0].parts.deliveries.signing_key_file=/a,config.receive.listen=0.0.0.0:9465",
+        "config.targets[0].parts.deliveries.signing_key=${env:KEY:-},config.receive.listen=0.0.0.0:9465",
+        "config.targets[0].proxy=http://proxy.example.com:3128",
+        "config.targets[0].proxy=http://a:${env:PASSWORD}@proxy.example.com:3128",
+        "config.targets[0].headers.on-behalf-of=a",
+        "config.export.otlp.headers.Authorization=Basic ${env:AUTH}",
+        "config.export.otlp.headers.X-Scope-OrgID=mail",
+        "config.export.otlp.headers.x-honeycomb-dataset=mail",
+    ] {
+        helm.text(&["template", RELEASE[0], CHART, "--values", values.to_str().unwrap(), "--set", set]);
     }
 }
 

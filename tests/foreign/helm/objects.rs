@@ -67,7 +67,13 @@ fn selectors_match() {
         let pods = ["/spec/selector/matchLabels", "/spec/podSelector/matchLabels"];
         for object in objects {
             match text(object, "/kind") {
-                "Service" => assert!(selects(&object["spec"]["selector"], labels), "{set}: {object}"),
+                "Service" => {
+                    let selector = &object["spec"]["selector"];
+                    let mut labels = labels.clone();
+                    // Kubernetes labels the pods of a StatefulSet with their index.
+                    labels["apps.kubernetes.io/pod-index"] = selector["apps.kubernetes.io/pod-index"].clone();
+                    assert!(selects(selector, &labels), "{set}: {object}");
+                }
                 "PodDisruptionBudget" | "PodMonitor" => assert!(selects(object.pointer(pods[0]).unwrap(), labels), "{set}: {object}"),
                 "NetworkPolicy" => assert!(selects(object.pointer(pods[1]).unwrap(), labels), "{set}: {object}"),
                 "ServiceMonitor" => {
@@ -96,13 +102,19 @@ fn selectors_match() {
 fn the_number_of_shards_determines_the_objects() {
     each("the_number_of_shards_determines_the_objects", |set, objects| {
         let workload = workload(objects);
-        let (is_sharded, keeps) = (set == "shards", ["shards", "push"].contains(&set));
-        assert_eq!(workload["spec"]["replicas"], if is_sharded { 3 } else { 1 }, "{set}");
+        let (is_sharded, keeps) = (["shards", "receive"].contains(&set), ["shards", "push", "receive"].contains(&set));
+        let shards = match set {
+            "shards" => 3,
+            "receive" => 2,
+            _ => 1,
+        };
+        assert_eq!(workload["spec"]["replicas"], shards, "{set}");
         assert_eq!(workload["kind"], if keeps { "StatefulSet" } else { "Deployment" }, "{set}");
         assert_eq!(workload["spec"].get("volumeClaimTemplates").is_some(), keeps, "{set}");
         assert_eq!(of_kind(objects, "PodDisruptionBudget").count(), usize::from(is_sharded), "{set}");
         // A Service that balances between shards would return the targets of one of them.
-        let balances = of_kind(objects, "Service").any(|service| service["spec"]["clusterIP"] != "None");
+        let pods = |service: &Value| service["spec"]["selector"]["apps.kubernetes.io/pod-index"].is_string();
+        let balances = of_kind(objects, "Service").any(|service| service["spec"]["clusterIP"] != "None" && !pods(service));
         assert_eq!(balances, !is_sharded && set != "push", "{set}");
     });
 }
@@ -164,7 +176,8 @@ fn probes_use_the_pull_endpoint() {
         let (_, port) = text(pull, "/listen").rsplit_once(':').unwrap();
         let port: u16 = port.parse().unwrap();
         let ports: Vec<_> = items(container, "/ports").collect();
-        assert!(ports.len() == 1 && ports[0]["name"] == "metrics" && ports[0]["containerPort"] == port, "{set}: {ports:?}");
+        let expected = if set == "receive" { 2 } else { 1 };
+        assert!(ports.len() == expected && ports[0]["name"] == "metrics" && ports[0]["containerPort"] == port, "{set}: {ports:?}");
         let scheme = if pull.get("tls").is_some() { "HTTPS" } else { "HTTP" };
         for (probe, path) in [("livenessProbe", "/-/healthy"), ("readinessProbe", "/-/ready")] {
             let probe = &container[probe];
@@ -177,7 +190,8 @@ fn probes_use_the_pull_endpoint() {
             }
             assert!(probe["periodSeconds"].is_u64() && probe.get("enabled").is_none(), "{set}: {probe}");
         }
-        for service in of_kind(objects, "Service") {
+        let component = |service: &Value| text(service, "/metadata/labels/app.kubernetes.io~1component").to_owned();
+        for service in of_kind(objects, "Service").filter(|service| component(service) != "receive") {
             assert_eq!(service["spec"]["ports"][0]["targetPort"], "metrics", "{set}");
         }
         for policy in of_kind(objects, "NetworkPolicy") {
@@ -200,6 +214,77 @@ fn probes_use_the_pull_endpoint() {
         let url = text(test, "/spec/containers/0/args/2");
         let address = |service: &Value| format!("//{}:{}/", text(service, "/metadata/name"), service["spec"]["ports"][0]["port"]);
         assert!(of_kind(objects, "Service").any(|service| url.contains(&address(service))), "{set}: {url}");
+    });
+}
+
+/// Records reach the pod of each shard, and only that one: another shard would reject them.
+#[test]
+fn delivery_records_reach_the_pods() {
+    each("delivery_records_reach_the_pods", |set, objects| {
+        let labels = |object: &Value| object["metadata"]["labels"].clone();
+        let receives = |object: &&Value| labels(object)["app.kubernetes.io/component"] == "receive";
+        let services: Vec<&Value> = of_kind(objects, "Service").filter(receives).collect();
+        if set != "receive" {
+            return assert!(services.is_empty(), "{set}");
+        }
+        let port = items(container(workload(objects)), "/ports").find(|port| port["name"] == "deliveries").unwrap();
+        assert_eq!(port["containerPort"], 9475);
+        let policy = of_kind(objects, "NetworkPolicy").next().unwrap();
+        let rule = items(policy, "/spec/ingress").find(|rule| rule["ports"][0]["port"] == 9475).unwrap();
+        assert_eq!(rule["from"][0]["ipBlock"]["cidr"], "192.0.2.0/24");
+        let names: Vec<_> = services.iter().map(|service| text(service, "/metadata/name")).collect();
+        assert_eq!(names, ["mail-postmeter-receive-0", "mail-postmeter-receive-1"]);
+        for (index, service) in services.iter().enumerate() {
+            let mut pod = workload(objects)["spec"]["template"]["metadata"]["labels"].clone();
+            pod["apps.kubernetes.io/pod-index"] = index.to_string().into();
+            assert!(selects(&service["spec"]["selector"], &pod), "{service}");
+            pod["apps.kubernetes.io/pod-index"] = "7".into();
+            assert!(!selects(&service["spec"]["selector"], &pod), "{service}");
+            assert_eq!(
+                [&service["spec"]["ports"][0]["port"], &service["spec"]["ports"][0]["targetPort"]],
+                [&443.into(), &Value::from("deliveries")]
+            );
+            assert_eq!(service["spec"]["type"], "LoadBalancer");
+        }
+    });
+}
+
+/// Without shards one Service leads to the pod, also without a pull endpoint.
+#[test]
+fn one_pod_receives_through_one_service() {
+    let Some(helm) = Helm::find("one_pod_receives_through_one_service") else { return };
+    for values in ["single", "push"] {
+        let path = Path::new(CHART).join(format!("ci/{values}-values.yaml"));
+        let set = "config.receive.listen=0.0.0.0:9465";
+        let arguments = ["template", RELEASE[0], CHART, "--values", path.to_str().unwrap(), "--set", set];
+        let objects = objects(&helm.text(&arguments));
+        let services = of_kind(&objects, "Service").filter(|service| text(service, "/metadata/name") == "mail-postmeter-receive");
+        let services: Vec<&Value> = services.collect();
+        assert_eq!(services.len(), 1, "{values}");
+        assert!(selects(&services[0]["spec"]["selector"], &workload(&objects)["spec"]["template"]["metadata"]["labels"]), "{values}");
+        assert!(items(container(workload(&objects)), "/ports").any(|port| port["containerPort"] == 9465), "{values}");
+        for policy in of_kind(&objects, "NetworkPolicy") {
+            assert_eq!(policy["spec"]["ingress"], serde_json::json!([{"ports": [{"port": 9465, "protocol": "TCP"}]}]), "{values}");
+        }
+    }
+}
+
+/// A label that several values set is written once, and none replaces what selectors need. YAML with a key twice is invalid.
+#[test]
+fn labels_of_several_values_are_written_once() {
+    each("labels_of_several_values_are_written_once", |set, objects| {
+        if set != "receive" {
+            return;
+        }
+        let team = |object: &Value| text(object, "/metadata/labels/team").to_owned();
+        let template = &workload(objects)["spec"]["template"];
+        assert_eq!([team(workload(objects)), team(template)], ["mail", "metrics"]);
+        assert_eq!(text(template, "/metadata/annotations/checksum~1config").len(), 64);
+        for kind in ["PodMonitor", "PrometheusRule"] {
+            assert!(of_kind(objects, kind).all(|object| team(object) == "monitoring"), "{kind}");
+        }
+        let metrics = |service: &&Value| service["metadata"]["labels"]["app.kubernetes.io/component"] == "metrics";
+        assert_eq!(of_kind(objects, "Service").filter(metrics).count(), 1);
     });
 }
 

@@ -33,7 +33,7 @@ fn probes_succeed() {
         let listen = text(&configured, endpoint);
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut rendered = configuration(objects).replace(SECRETS, path).replace("/var/lib/postmeter", path);
-        rendered = rendered.replace(listen, &format!("127.0.0.1:{port}"));
+        rendered = rendered.replace(listen, &format!("127.0.0.1:{port}")).replace("0.0.0.0:9475", "127.0.0.1:0");
         // Nothing listens on port 1, so the first poll of every target ends at once.
         for target in items(&configured, "/targets") {
             rendered = rendered.replace(text(target, "/url"), "http://127.0.0.1:1");

@@ -16,13 +16,21 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{- define "postmeter.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{ include "postmeter.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
+{{- include "postmeter.labelsWith" (dict "root" .) }}
 {{- end }}
+
+{{/*
+The labels of an object. Takes a dict of root, extra (labels of this object from the values) and fixed (labels that selectors need). A key is
+written once: what selectors need overrides `extra`, which overrides commonLabels.
+*/}}
+{{- define "postmeter.labelsWith" -}}
+{{- $root := .root }}
+{{- $own := include "postmeter.selectorLabels" $root | fromYaml }}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") }}
+{{- $_ := set $own "app.kubernetes.io/version" ($root.Values.image.tag | default $root.Chart.AppVersion | trunc 63) }}
+{{- $_ := set $own "app.kubernetes.io/managed-by" $root.Release.Service }}
+{{- $extra := deepCopy (.extra | default dict) }}
+{{- toYaml (merge (deepCopy (.fixed | default dict)) $own $extra $root.Values.commonLabels) }}
 {{- end }}
 
 {{- define "postmeter.image" -}}
@@ -52,21 +60,32 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- include "postmeter.fullname" . }}{{ if include "postmeter.isSharded" . }}-headless{{ end }}
 {{- end }}
 
-{{/* Fails if a secret is written into the configuration, which becomes a ConfigMap. Takes a dict of value and path. */}}
+{{/*
+Fails if a secret is written into the configuration, which becomes a ConfigMap. Takes a dict of value, path, and inHeaders. Names of headers with
+credentials cannot be listed (api-key, x-honeycomb-team, X-Postmark-Server-Token), so only headers that are known to have none may have a plain
+value. A default after a variable's name is plain text, too.
+*/}}
 {{- define "postmeter.refuseSecrets" -}}
 {{- $path := .path }}
+{{- $inHeaders := .inHeaders }}
 {{- if kindIs "map" .value }}
 {{- range $key, $value := .value }}
 {{- $at := printf "%s.%s" $path $key }}
-{{- $isSecret := or (has (lower $key) (list "password" "token" "authorization" "proxy-authorization" "x-api-key" "key")) }}
-{{- if and $isSecret (kindIs "string" $value) (not (regexMatch "\\$\\{(env|file):" $value)) }}
-{{- fail (printf "%s contains a secret, and the configuration becomes a ConfigMap: use %s_file or ${file:PATH} with secrets.existing, or ${env:NAME} with env" $at (lower $key)) }}
+{{- $isPublicHeader := regexMatch "(?i)^(accept|accept-language|cache-control|content-type|host|on-behalf-of|user-agent|(.*-)?(scope-orgid|dataset|tenant|organization|project|stream-name))$" $key }}
+{{- $isSecret := $inHeaders | ternary (not $isPublicHeader) (has $key (list "password" "token" "signing_key" "key")) }}
+{{- $isReference := regexMatch "\\$\\{(file:[^}]+|env:[^}:]+(:-)?)\\}" (toString $value) }}
+{{- if and $isSecret (not (kindIs "map" $value)) (not (kindIs "invalid" $value)) (not $isReference) }}
+{{- $file := $inHeaders | ternary "" (printf "%s_file or " $key) }}
+{{- fail (printf "%s contains a secret, and the configuration becomes a ConfigMap: use %s${file:PATH} with secrets.existing, or ${env:NAME} with env" $at $file) }}
 {{- end }}
-{{- include "postmeter.refuseSecrets" (dict "value" $value "path" $at) }}
+{{- if and (kindIs "string" $value) (regexMatch "://[^/?#@$:]*:[^/?#@$]+@" (toString $value)) }}
+{{- fail (printf "%s contains a password in its URL, and the configuration becomes a ConfigMap: use ${file:PATH} with secrets.existing, or ${env:NAME} with env" $at) }}
+{{- end }}
+{{- include "postmeter.refuseSecrets" (dict "value" $value "path" $at "inHeaders" (eq $key "headers")) }}
 {{- end }}
 {{- else if kindIs "slice" .value }}
 {{- range $index, $value := .value }}
-{{- include "postmeter.refuseSecrets" (dict "value" $value "path" (printf "%s[%d]" $path $index)) }}
+{{- include "postmeter.refuseSecrets" (dict "value" $value "path" (printf "%s[%d]" $path $index) "inHeaders" false) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -74,7 +93,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/* The complete configuration: .Values.config, with the keys that the chart sets. */}}
 {{- define "postmeter.config" -}}
 {{- $config := deepCopy (.Values.config | default dict) }}
-{{- include "postmeter.refuseSecrets" (dict "value" $config "path" "config") }}
+{{- include "postmeter.refuseSecrets" (dict "value" $config "path" "config" "inHeaders" false) }}
 {{- if not $config.targets }}
 {{- $_ := unset $config "targets" }}
 {{- if not (or $config.targets_files $config.targets_http) }}
@@ -144,6 +163,24 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $isLocal | ternary "0" (regexFind "[0-9]+$" $listen | default "0") }}
 {{- end }}
 
+{{/* The port on which delivery records are received; 0 if there is none. */}}
+{{- define "postmeter.receivePort" -}}
+{{- $receive := (include "postmeter.config" . | fromYaml).receive | default dict }}
+{{- $listen := toString ($receive.listen | default "") }}
+{{- if or (hasPrefix "localhost:" $listen) (hasPrefix "127." $listen) (hasPrefix "[::1]:" $listen) }}
+{{- fail (printf "config.receive.listen %s is a loopback address, which no mail system reaches: use 0.0.0.0 and the port" $listen) }}
+{{- end }}
+{{- if and $listen (not (regexMatch ":[0-9]+$" $listen)) }}
+{{- fail (printf "config.receive.listen %s does not end with a port number, which the chart needs for the Service" $listen) }}
+{{- end }}
+{{- regexFind "[0-9]+$" $listen | default "0" }}
+{{- end }}
+
+{{/* The Service of the receiver of delivery records. Takes a dict of root and shard, the index of a shard or an empty text. */}}
+{{- define "postmeter.receiveServiceName" -}}
+{{- include "postmeter.fullname" .root | trunc 50 | trimSuffix "-" }}-receive{{ with .shard }}-{{ . }}{{ end }}
+{{- end }}
+
 {{/* A probe. Takes a dict of pull, settings and path. */}}
 {{- define "postmeter.probe" -}}
 {{- if eq .pull.probe "exec" -}}
@@ -162,16 +199,10 @@ httpGet: {path: {{ .path }}, port: metrics, scheme: {{ .pull.scheme }}}
 {{- $pull := include "postmeter.pull" . | fromJson }}
 metadata:
   annotations:
-    # Replaces the pods when the configuration changes.
-    checksum/config: {{ $config | sha256sum }}
-    {{- with .Values.podAnnotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    # The checksum replaces the pods when the configuration changes.
+    {{- toYaml (merge (dict "checksum/config" ($config | sha256sum)) .Values.podAnnotations) | nindent 4 }}
   labels:
-    {{- include "postmeter.labels" . | nindent 4 }}
-    {{- with .Values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "postmeter.labelsWith" (dict "root" . "extra" .Values.podLabels) | nindent 4 }}
 spec:
   serviceAccountName: {{ include "postmeter.serviceAccountName" . }}
   automountServiceAccountToken: false
@@ -213,9 +244,20 @@ spec:
       envFrom:
         {{- toYaml . | nindent 8 }}
       {{- end }}
-      {{- if $pull.port }}
+      {{- $receivePort := include "postmeter.receivePort" . }}
+      {{- $healthPort := empty $pull.port | ternary (include "postmeter.healthPort" .) "0" }}
+      {{- if or $pull.port (ne $healthPort "0") (ne $receivePort "0") }}
       ports:
+        {{- if $pull.port }}
         - {name: metrics, containerPort: {{ int $pull.port }}, protocol: TCP}
+        {{- else if ne $healthPort "0" }}
+        - {name: health, containerPort: {{ $healthPort }}, protocol: TCP}
+        {{- end }}
+        {{- if ne $receivePort "0" }}
+        - {name: deliveries, containerPort: {{ $receivePort }}, protocol: TCP}
+        {{- end }}
+      {{- end }}
+      {{- if $pull.port }}
       {{- if .Values.probes.liveness.enabled }}
       livenessProbe:
         {{- include "postmeter.probe" (dict "pull" $pull "settings" .Values.probes.liveness "path" "/-/healthy") | nindent 8 }}
@@ -224,9 +266,7 @@ spec:
       readinessProbe:
         {{- include "postmeter.probe" (dict "pull" $pull "settings" .Values.probes.readiness "path" "/-/ready") | nindent 8 }}
       {{- end }}
-      {{- else if ne (include "postmeter.healthPort" .) "0" }}
-      ports:
-        - {name: health, containerPort: {{ include "postmeter.healthPort" . }}, protocol: TCP}
+      {{- else if ne $healthPort "0" }}
       {{- if .Values.probes.liveness.enabled }}
       livenessProbe:
         httpGet: {path: /-/healthy, port: health}
@@ -298,13 +338,13 @@ spec:
   {{- end }}
 {{- end }}
 
-{{/* "true" if the configuration uses something that state_dir keeps: the part `messages`, or a spool. */}}
+{{/* "true" if the configuration uses something that state_dir keeps: the delivery log, received delivery records, or a spool. */}}
 {{- define "postmeter.needsState" -}}
 {{- $config := include "postmeter.config" . | fromYaml }}
 {{- $otlp := $config.export.otlp }}
-{{- $needs := and (kindIs "map" $otlp) (hasKey ($otlp | default dict) "spool") }}
+{{- $needs := or $config.receive (and (kindIs "map" $otlp) (hasKey ($otlp | default dict) "spool")) }}
 {{- range $config.targets }}
-{{- if and (kindIs "map" .parts) (hasKey (.parts | default dict) "messages") }}
+{{- if and (kindIs "map" .parts) (or (hasKey (.parts | default dict) "messages") (hasKey (.parts | default dict) "deliveries")) }}
 {{- $needs = true }}
 {{- end }}
 {{- end }}
