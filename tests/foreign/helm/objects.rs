@@ -182,7 +182,9 @@ fn probes_use_the_pull_endpoint() {
         for (probe, path) in [("livenessProbe", "/-/healthy"), ("readinessProbe", "/-/ready")] {
             let probe = &container[probe];
             if set == "secured" {
-                let url = format!("{}://localhost:{port}{path}", scheme.to_lowercase());
+                // The pull endpoint responds with 401, whether Postmeter is ready or not.
+                assert_eq!(text(&configuration, "/health/listen"), "127.0.0.1:13133");
+                let url = format!("http://127.0.0.1:13133{path}");
                 let command: Vec<_> = items(probe, "/exec/command").filter_map(Value::as_str).collect();
                 assert_eq!(command, ["/postmeter", "healthcheck", "--url", &url], "{set}");
             } else {

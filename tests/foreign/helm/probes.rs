@@ -18,25 +18,38 @@ async fn request(url: &str) -> Result<u16, reqwest::Error> {
     Ok(client.get(url).send().await?.status().as_u16())
 }
 
-/// Runs Postmeter with the rendered configuration and executes its probes as kubelet does.
-#[test]
-fn probes_succeed() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    // Another part of the process may have chosen it already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    each("probes_succeed", |set, objects| {
+/// A Postmeter with the rendered configuration of a value set, and the probes that kubelet executes.
+struct Pod<'a> {
+    set: &'a str,
+    container: &'a Value,
+    /// The endpoint that the probes request, and its port in this test.
+    listen: String,
+    port: u16,
+    folder: tempfile::TempDir,
+    runtime: tokio::runtime::Runtime,
+    _running: Running,
+}
+
+impl<'a> Pod<'a> {
+    /// Starts it, with this URL for all targets.
+    fn start(set: &'a str, objects: &'a [Value], url: &str) -> Self {
+        // Another part of the process may have chosen it already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_str().unwrap();
         write_secrets(folder.path());
         let configured = yaml(configuration(objects));
-        let endpoint = if set == "push" { "/health/listen" } else { "/export/prometheus/listen" };
-        let listen = text(&configured, endpoint);
+        let endpoint = if configured.get("health").is_some() { "/health/listen" } else { "/export/prometheus/listen" };
+        let listen = text(&configured, endpoint).to_owned();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut rendered = configuration(objects).replace(SECRETS, path).replace("/var/lib/postmeter", path);
-        rendered = rendered.replace(listen, &format!("127.0.0.1:{port}")).replace("0.0.0.0:9475", "127.0.0.1:0");
-        // Nothing listens on port 1, so the first poll of every target ends at once.
+        rendered = rendered.replace(&listen, &format!("127.0.0.1:{port}"));
+        for other in ["/export/prometheus/listen", "/receive/listen"].into_iter().filter(|other| *other != endpoint) {
+            let other = text(&configured, other);
+            rendered = if other.is_empty() { rendered } else { rendered.replace(other, "127.0.0.1:0") };
+        }
         for target in items(&configured, "/targets") {
-            rendered = rendered.replace(text(target, "/url"), "http://127.0.0.1:1");
+            rendered = rendered.replace(text(target, "/url"), url);
         }
         let file = folder.path().join("postmeter.yaml");
         std::fs::write(&file, &rendered).unwrap();
@@ -44,31 +57,53 @@ fn probes_succeed() {
         command.env("POD_INDEX", "0").env("STALWART_PASSWORD", "x").args(["run", "--config"]).arg(&file);
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let running = Running(command.stderr(log).spawn().unwrap());
-        let container = container(workload(objects));
-        for probe in ["livenessProbe", "readinessProbe"].map(|name| &container[name]) {
-            let succeeds = || match probe.get("httpGet") {
-                Some(get) => {
-                    let url = format!(
-                        "{}://127.0.0.1:{port}{}",
-                        get.get("scheme").map_or("http".to_owned(), |scheme| scheme.as_str().unwrap().to_lowercase()),
-                        text(get, "/path")
-                    );
-                    runtime.block_on(request(&url)).is_ok_and(|status| status == 200)
-                }
-                None => {
-                    let arguments: Vec<_> = items(probe, "/exec/command").skip(1).map(|argument| argument.as_str().unwrap()).collect();
-                    let (_, configured) = listen.rsplit_once(':').unwrap();
-                    let arguments = arguments.iter().map(|argument| argument.replace(&format!(":{configured}/"), &format!(":{port}/")));
-                    postmeter().args(arguments).output().unwrap().status.success()
-                }
-            };
-            let start = Instant::now();
-            while !succeeds() {
-                let log = || std::fs::read_to_string(folder.path().join("log")).unwrap();
-                assert!(start.elapsed() < STARTED_MAX, "{set}: {probe}\n{rendered}\n{}", log());
-                std::thread::park_timeout(Duration::from_millis(50));
-            }
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        Self { set, container: container(workload(objects)), listen, port, folder, runtime, _running: running }
+    }
+
+    /// Executes a probe once.
+    fn succeeds(&self, probe: &str) -> bool {
+        let probe = &self.container[probe];
+        if let Some(get) = probe.get("httpGet") {
+            let scheme = get.get("scheme").map_or("http".to_owned(), |scheme| scheme.as_str().unwrap().to_lowercase());
+            let url = format!("{scheme}://127.0.0.1:{}{}", self.port, text(get, "/path"));
+            return self.runtime.block_on(request(&url)).is_ok_and(|status| status == 200);
         }
-        drop(running);
+        let arguments: Vec<_> = items(probe, "/exec/command").skip(1).map(|argument| argument.as_str().unwrap()).collect();
+        let (_, configured) = self.listen.rsplit_once(':').unwrap();
+        let arguments = arguments.iter().map(|argument| argument.replace(&format!(":{configured}/"), &format!(":{}/", self.port)));
+        postmeter().args(arguments).output().unwrap().status.success()
+    }
+
+    #[track_caller]
+    fn wait_until_it_succeeds(&self, probe: &str) {
+        let start = Instant::now();
+        while !self.succeeds(probe) {
+            let file = |name: &str| std::fs::read_to_string(self.folder.path().join(name)).unwrap();
+            assert!(start.elapsed() < STARTED_MAX, "{}: {probe}\n{}\n{}", self.set, file("postmeter.yaml"), file("log"));
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+}
+
+/// Nothing listens on port 1, so the first poll of every target ends at once.
+#[test]
+fn probes_succeed() {
+    each("probes_succeed", |set, objects| {
+        let pod = Pod::start(set, objects, "http://127.0.0.1:1");
+        pod.wait_until_it_succeeds("livenessProbe");
+        pod.wait_until_it_succeeds("readinessProbe");
+    });
+}
+
+/// A pod is not ready during the first poll, whether the probes need credentials or not. So an update of shards waits for each of them.
+#[test]
+fn a_pod_is_not_ready_before_its_first_poll() {
+    each("a_pod_is_not_ready_before_its_first_poll", |set, objects| {
+        // It accepts connections and does not respond.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let pod = Pod::start(set, objects, &format!("http://{}", silent.local_addr().unwrap()));
+        pod.wait_until_it_succeeds("livenessProbe");
+        assert!(!pod.succeeds("readinessProbe"), "{set}");
     });
 }

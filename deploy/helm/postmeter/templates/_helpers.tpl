@@ -106,8 +106,11 @@ value. A default after a variable's name is plain text, too.
 {{- $_ := set $export "prometheus" (merge (kindIs "map" $pull | ternary $pull dict) (dict "listen" "0.0.0.0:9464")) }}
 {{- end }}
 {{- $_ := set $config "export" $export }}
+{{- /* Probes cannot tell from a response 401 whether Postmeter is ready, so they use the health endpoint, which the pod alone reaches then. */}}
 {{- if and (not (kindIs "map" $export.prometheus)) (not $config.health) }}
 {{- $_ := set $config "health" (dict "listen" "0.0.0.0:13133") }}
+{{- else if and (kindIs "map" $export.prometheus) (not $config.health) (include "postmeter.isClosed" $export.prometheus) }}
+{{- $_ := set $config "health" (dict "listen" "127.0.0.1:13133") }}
 {{- end }}
 {{- if not $config.state_dir }}
 {{- $_ := set $config "state_dir" "/var/lib/postmeter" }}
@@ -129,7 +132,19 @@ value. A default after a variable's name is plain text, too.
 {{- toYaml $config }}
 {{- end }}
 
-{{/* The pull endpoint, as JSON: port (0 if there is none), scheme, and whether kubelet can read it with httpGet. */}}
+{{/* "true" if the pull endpoint does not let everyone read /-/healthy and /-/ready at any time. Takes config.export.prometheus. */}}
+{{- define "postmeter.isClosed" -}}
+{{- $auth := .auth | default dict }}
+{{- $requires := or $auth.tokens $auth.basic $auth.trusted .web_config_file }}
+{{- $isOpen := or (empty $requires) (and (has "/-/healthy" ($auth.open | default list)) (has "/-/ready" ($auth.open | default list))) }}
+{{- $needsCertificate := hasPrefix "Require" (toString (.tls | default dict).client_auth_type) }}
+{{- if or (not $isOpen) $needsCertificate .rate_limit }}true{{ end }}
+{{- end }}
+
+{{/*
+The pull endpoint, as JSON: port (0 if there is none), scheme, and probe: httpGet if kubelet can read the endpoint, otherwise exec, with the URL
+that the container requests itself.
+*/}}
 {{- define "postmeter.pull" -}}
 {{- $config := include "postmeter.config" . | fromYaml }}
 {{- $pull := $config.export.prometheus }}
@@ -142,16 +157,18 @@ value. A default after a variable's name is plain text, too.
 {{- fail (printf "config.export.prometheus.listen %s does not end with a port number, which the chart needs for probes and the Service" $listen) }}
 {{- end }}
 {{- $host := trimSuffix (printf ":%s" $port) $listen }}
-{{- $tls := $pull.tls | default dict }}
-{{- $auth := $pull.auth | default dict }}
-{{- $closed := or $auth.tokens $auth.basic $auth.trusted $pull.web_config_file }}
-{{- $isOpen := or (empty $closed) (and (has "/-/healthy" ($auth.open | default list)) (has "/-/ready" ($auth.open | default list))) }}
 {{- $isLocal := or (eq $host "localhost") (hasPrefix "127." $host) (eq $host "[::1]") }}
-{{- $needsCertificate := hasPrefix "Require" (toString $tls.client_auth_type) }}
-{{- $scheme := .Values.probes.scheme | default (empty $tls | ternary "HTTP" "HTTPS") }}
-{{- $isReadable := and $isOpen (not $isLocal) (not $needsCertificate) (not $pull.rate_limit) }}
-{{- $type := .Values.probes.type | default ($isReadable | ternary "httpGet" "exec") }}
-{{- dict "port" (int $port) "scheme" $scheme "probe" $type | toJson }}
+{{- $isClosed := include "postmeter.isClosed" $pull }}
+{{- $scheme := .Values.probes.scheme | default (empty $pull.tls | ternary "HTTP" "HTTPS") }}
+{{- $type := .Values.probes.type | default (empty (or $isLocal $isClosed) | ternary "httpGet" "exec") }}
+{{- $url := printf "%s://localhost:%s" (lower $scheme) $port }}
+{{- if $isClosed }}
+{{- $health := toString $config.health.listen }}
+{{- $healthPort := regexFind "[0-9]+$" $health }}
+{{- $healthHost := trimSuffix (printf ":%s" $healthPort) $health }}
+{{- $url = printf "http://%s:%s" (has $healthHost (list "" "0.0.0.0" "[::]") | ternary "localhost" $healthHost) $healthPort }}
+{{- end }}
+{{- dict "port" (int $port) "scheme" $scheme "probe" $type "url" $url | toJson }}
 {{- end }}
 {{- end }}
 
@@ -185,7 +202,7 @@ value. A default after a variable's name is plain text, too.
 {{- define "postmeter.probe" -}}
 {{- if eq .pull.probe "exec" -}}
 exec:
-  command: [/postmeter, healthcheck, --url, "{{ lower .pull.scheme }}://localhost:{{ int .pull.port }}{{ .path }}"]
+  command: [/postmeter, healthcheck, --url, "{{ .pull.url }}{{ .path }}"]
 {{- else -}}
 httpGet: {path: {{ .path }}, port: metrics, scheme: {{ .pull.scheme }}}
 {{- end }}
