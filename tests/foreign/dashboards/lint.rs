@@ -87,7 +87,8 @@ fn panel_no_targets_rule() {
     each_panel(|at, _, panel| assert!(!targets(panel).is_empty(), "{at}"));
 }
 
-/// `rate` and `increase` of `$__rate_interval`: it grows with the range of the dashboard and is never shorter than four samples.
+/// Instead of the rule: `rate` and `increase` of `$window`, which grows with the range of the dashboard as `$__rate_interval` does, and is
+/// never shorter than four changes of the metrics.
 #[test]
 fn target_rate_interval_rule() {
     each_panel(|at, _, panel| {
@@ -95,7 +96,7 @@ fn target_rate_interval_rule() {
             let expr = text(target, "expr");
             for range in expr.split('[').skip(1).map(|rest| rest.split(']').next().unwrap_or_default()) {
                 let is_count_of_an_hour = range == "1h" && expr.contains("increase(");
-                assert!(range == "$__rate_interval" || is_count_of_an_hour, "{at}: [{range}] in {expr}");
+                assert!(range == "$window" || is_count_of_an_hour, "{at}: [{range}] in {expr}");
             }
         }
     });

@@ -55,9 +55,10 @@ fn text<'a>(object: &'a Value, key: &str) -> &'a str {
 #[test]
 fn dashboards_match_their_sources() {
     let sources = source::all();
+    let systems: Vec<&str> = sources.iter().filter_map(|(_, source)| source.system.as_deref()).collect();
     let directory = Path::new(source::GRAFANA).join("dashboards");
     for (name, source) in &sources {
-        let rendered = format!("{:#}\n", render::dashboard(source));
+        let rendered = format!("{:#}\n", render::dashboard(source, &systems));
         crate::support::assert_generated_file(&directory.join(format!("{name}.json")), &rendered);
     }
     let names: Vec<_> = sources.iter().map(|(name, _)| name).collect();

@@ -8,8 +8,7 @@ use serde_json::{Map, Value, json};
 pub const SCHEMA_VERSION: u64 = 42;
 /// Columns of Grafana's grid.
 pub const COLUMNS: u64 = 24;
-/// The minimum step of a query. Pushes arrive once a minute by default; with this step `$__rate_interval` is four minutes, which is
-/// enough for a rate.
+/// The minimum step of a query. Pushes arrive once a minute by default.
 const STEP_MIN: &str = "1m";
 
 /// The query of the alert annotations on all graphs.
@@ -17,10 +16,14 @@ const FIRING_ALERTS: &str = r#"ALERTS{alertstate="firing",alertname=~"Mail.+",jo
 /// The text of an empty panel whose source sets none. Tables have none, because it would appear in each empty cell.
 const NO_DATA: &str = "No data for this selection";
 
-/// The label of the mail system, the header of its column in tables, and the link of its cells.
+/// The label of the mail system, and the header of its column in tables.
 const SYSTEM: &str = "mail_system_name";
 const SYSTEM_HEADER: &str = "Mail system";
-const SYSTEM_DASHBOARD: &str = "/d/postmeter-${__value.raw}?${prometheus_datasource:queryparam}&var-via=${via}&var-instance=${__data.fields.Target}&${__url_time_range}";
+/// The label that a query with `links_dashboard` adds: the dashboard of the mail system, or the overview, which shows every system.
+const DASHBOARD: &str = "dashboard";
+const DASHBOARD_HEADER: &str = "Dashboard";
+const WITHOUT_DASHBOARD: &str = "overview";
+const DASHBOARD_URL: &str = "/d/postmeter-${__value.raw}?${prometheus_datasource:queryparam}&var-via=${via}&var-instance=${__data.fields.Target}&${__url_time_range}";
 
 /// The label selector of metrics of mail servers, canonical and native.
 const SELECTOR: &str = r#"job=~"$job",instance=~"$instance",via="$via""#;
@@ -39,8 +42,8 @@ const SELECTORS: &[(&str, &str)] = &[
     ("@", SELECTOR),
 ];
 
-/// Renders a dashboard.
-pub fn dashboard(source: &Source) -> Value {
+/// Renders a dashboard. `systems` are the mail systems that have a dashboard.
+pub fn dashboard(source: &Source, systems: &[&str]) -> Value {
     let mut panels = Vec::new();
     let (mut id, mut y) = (0, 0);
     let mut next = || {
@@ -62,7 +65,7 @@ pub fn dashboard(source: &Source) -> Value {
             if x + width > COLUMNS {
                 (x, top, tallest) = (0, top + tallest, 0);
             }
-            rendered.push(self::panel(panel, next(), json!({"x": x, "y": top, "w": width, "h": height})));
+            rendered.push(self::panel(panel, systems, next(), json!({"x": x, "y": top, "w": width, "h": height})));
             x += width;
             tallest = tallest.max(height);
         }
@@ -112,11 +115,12 @@ fn size(panel: &Panel) -> (u64, u64) {
 }
 
 /// Renders a panel.
-fn panel(panel: &Panel, id: u64, grid_position: Value) -> Value {
+fn panel(panel: &Panel, systems: &[&str], id: u64, grid_position: Value) -> Value {
     let logs = reads_logs(panel);
     let datasource = data_source(if logs { LOKI } else { PROMETHEUS });
     let (kind, custom, options) = visualization(panel);
-    let targets: Vec<Value> = panel.queries.iter().zip('A'..='Z').map(|(query, id)| target(panel, query, id, &datasource)).collect();
+    let targets: Vec<Value> =
+        panel.queries.iter().zip('A'..='Z').map(|(query, id)| target(panel, systems, query, id, &datasource)).collect();
     let mut defaults = json!({
         "unit": panel.unit,
         "color": {"mode": if matches!(panel.kind, Kind::Stat | Kind::Bars | Kind::States) { "thresholds" } else { "palette-classic" }},
@@ -223,9 +227,16 @@ fn visualization(panel: &Panel) -> (&'static str, Value, Value) {
 }
 
 /// Renders a query.
-fn target(panel: &Panel, query: &Query, id: char, datasource: &Value) -> Value {
+fn target(panel: &Panel, systems: &[&str], query: &Query, id: char, datasource: &Value) -> Value {
     let instant = matches!(panel.kind, Kind::Table | Kind::Bars | Kind::Name);
-    let mut target = json!({"refId": id.to_string(), "datasource": datasource, "expr": with_selectors(&query.expr), "editorMode": "code"});
+    let mut expr = with_selectors(&query.expr);
+    if query.links_dashboard {
+        let systems = systems.join("|");
+        expr = format!(
+            r#"label_replace(label_replace({expr}, "{DASHBOARD}", "{WITHOUT_DASHBOARD}", "", ""), "{DASHBOARD}", "$1", "{SYSTEM}", "({systems})")"#
+        );
+    }
+    let mut target = json!({"refId": id.to_string(), "datasource": datasource, "expr": expr, "editorMode": "code"});
     merge(
         &mut target,
         match panel.kind {
@@ -284,10 +295,10 @@ fn mappings(values: &std::collections::BTreeMap<String, (String, String)>) -> Ve
 /// Renders the field overrides: links, colors of series, and units, mappings and thresholds of table columns.
 fn overrides(panel: &Panel) -> Vec<Value> {
     let mut overrides = Vec::new();
-    if panel.queries.iter().any(|query| panel.kind == Kind::Table && grouping_labels(&query.expr).iter().any(|label| label == SYSTEM)) {
-        let link = json!([{"title": "Dashboard of this mail system", "url": SYSTEM_DASHBOARD, "targetBlank": false}]);
+    if panel.queries.iter().any(|query| query.links_dashboard) {
+        let link = json!([{"title": "Dashboard of this target", "url": DASHBOARD_URL, "targetBlank": false}]);
         let properties = json!([{"id": "links", "value": link}]);
-        overrides.push(json!({"matcher": {"id": "byName", "options": SYSTEM_HEADER}, "properties": properties}));
+        overrides.push(json!({"matcher": {"id": "byName", "options": DASHBOARD_HEADER}, "properties": properties}));
     }
     let color = |(name, color): (&String, &String)| {
         json!({
@@ -321,6 +332,9 @@ fn transformations(panel: &Panel) -> Value {
             label => header(label),
         };
         renamed.insert(label, name.into());
+    }
+    if panel.queries.iter().any(|query| query.links_dashboard) {
+        renamed.insert(DASHBOARD.to_owned(), DASHBOARD_HEADER.into());
     }
     let mut excluded = Map::from_iter([("Time".to_owned(), Value::Bool(true))]);
     for (query, id) in panel.queries.iter().zip('A'..='Z') {

@@ -84,6 +84,8 @@ pub struct Query {
     pub legend: String,
     /// Show exemplars: single messages behind the distribution.
     pub exemplars: bool,
+    /// Add a column in a table that links to the dashboard of the mail system, for a query by `mail_system_name` and `instance`.
+    pub links_dashboard: bool,
     /// The header of its column in a table.
     pub column: String,
     /// The unit of its column in a table.

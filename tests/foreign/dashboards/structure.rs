@@ -71,6 +71,27 @@ fn every_dashboard_has_a_unique_uid_and_links_to_the_others() {
     }
 }
 
+/// A link of a table leads to a dashboard that exists, for each mail system: to its own one, or to the overview.
+#[test]
+fn links_of_tables_lead_to_existing_dashboards() {
+    let names: BTreeSet<String> = dashboards().into_iter().map(|(name, _)| name).collect();
+    let mut found = 0;
+    for (name, dashboard) in dashboards() {
+        for panel in panels(&dashboard).into_iter().filter(|panel| panel["fieldConfig"].to_string().contains("/d/postmeter-")) {
+            let overrides = panel["fieldConfig"]["overrides"].as_array().unwrap();
+            let linked = overrides.iter().filter(|of| of["properties"][0]["id"] == "links");
+            assert!(linked.clone().all(|of| of["matcher"]["options"] == "Dashboard"), "{name}: the value of the column is in the address");
+            let expr = text(&targets(panel)[0], "expr");
+            let (_, systems) = expr.rsplit_once("\"(").unwrap();
+            let systems: Vec<&str> = systems.trim_end_matches("\")").split('|').map(|name| name.trim_end_matches(')')).collect();
+            assert!(systems.iter().chain(&["overview"]).all(|system| names.contains(*system)), "{name}: {systems:?} {names:?}");
+            assert!(expr.contains("\"overview\", \"\", \"\"") && systems.len() >= 5, "{name}: {expr}");
+            found += linked.count();
+        }
+    }
+    assert_eq!(found, 1);
+}
+
 #[test]
 fn panels_fill_the_grid_without_overlap() {
     for (name, dashboard) in dashboards() {

@@ -1,6 +1,6 @@
 //! Rates have one base in all panels, and distributions the same percentiles.
 
-use super::{dashboards, panels, targets, text};
+use super::{dashboards, panels, source, targets, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -51,4 +51,21 @@ fn distributions_have_three_percentiles() {
 fn is_percentile(target: &Value) -> bool {
     let expr = text(target, "expr");
     expr.contains("histogram_quantile(") || expr.contains("_p50_")
+}
+
+/// The window of rates contains several polls of the slowest mail system of the dashboard. Otherwise its rates are 0 between polls and too high
+/// at polls.
+#[test]
+fn rates_cover_several_polls() {
+    let dashboards: std::collections::BTreeMap<String, Value> = dashboards().into_iter().collect();
+    for (name, source) in source::all() {
+        let variables = dashboards[&name]["templating"]["list"].as_array().unwrap();
+        let window = variables.iter().find(|variable| variable["name"] == "window").unwrap();
+        let minutes: u64 = text(window, "auto_min").strip_suffix('m').unwrap().parse().unwrap();
+        let known = postmeter::source::SOURCES.iter().filter(|known| source.system.as_ref().is_none_or(|system| *system == known.name));
+        let slowest = known.map(|known| known.min_interval).max().unwrap();
+        assert!(minutes * 60 >= 4 * slowest.as_secs().max(60), "{name}: {minutes} minutes, {slowest:?}");
+        // The system dashboards keep short events visible.
+        assert!(minutes <= 20 && (source.system.is_none() || minutes == 4), "{name}: {minutes}");
+    }
 }

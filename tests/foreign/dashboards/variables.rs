@@ -2,7 +2,16 @@
 
 use super::render::{merge, reads_logs};
 use super::source::Source;
+use postmeter::source::SOURCES;
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// The interval of pushes by default. Metrics change no more often than they are collected.
+const PUSH_INTERVAL: Duration = Duration::from_secs(60);
+/// A rate covers this number of changes of the metrics that it reads, so that it varies little with the moments at which they change.
+const CHANGES: u32 = 4;
+/// The points of a graph: for a long time range the window of rates is this part of it, so that no change is between two windows.
+const POINTS: u32 = 200;
 
 /// The types of data sources, and the variables that select them: the reader chooses one of those of Grafana, so that a dashboard works
 /// when it is imported and when it is provisioned.
@@ -19,6 +28,33 @@ fn data_source_variable((kind, variable): (&str, &str), label: &str, description
     json!({
         "name": variable, "label": label, "description": description, "type": "datasource", "query": kind, "regex": "", "current": {},
         "includeAll": false, "multi": false, "refresh": 1, "hide": 0, "options": [], "skipUrlSync": false,
+    })
+}
+
+/// The shortest window of rates, for the mail systems of a dashboard: metrics change with the `min_interval` of the slowest one.
+/// `$__rate_interval` cannot be used: it follows the scrape interval, which is shorter.
+pub fn window_min(source: &Source) -> Duration {
+    let shown = SOURCES.iter().filter(|known| source.system.as_ref().is_none_or(|system| *system == known.name));
+    shown.map(|known| known.min_interval).max().unwrap().max(PUSH_INTERVAL) * CHANGES
+}
+
+/// The variable of the window of rates: it is chosen automatically, or longer for targets whose `min_interval` is configured longer.
+fn window_variable(source: &Source) -> Value {
+    let minutes = window_min(source).as_secs() / 60;
+    let windows: Vec<u64> = [4, 20, 60, 240].into_iter().filter(|window| *window >= minutes).collect();
+    let text = |minutes: u64| if minutes.is_multiple_of(60) { format!("{}h", minutes / 60) } else { format!("{minutes}m") };
+    let auto = json!({"selected": true, "text": "auto", "value": "$__auto_interval_window"});
+    let fixed = windows.iter().map(|window| json!({"selected": false, "text": text(*window), "value": text(*window)}));
+    let options: Vec<Value> = [auto.clone()].into_iter().chain(fixed).collect();
+    json!({
+        "name": "window", "label": "Window of rates", "type": "interval",
+        "description": format!(
+            "Rates are averages of this time. auto: {minutes} minutes, longer for a long time range. Choose four times the min_interval of your targets, if that is longer."
+        ),
+        "auto": true, "auto_count": POINTS, "auto_min": text(minutes),
+        "query": windows.iter().map(|window| text(*window)).collect::<Vec<_>>().join(","),
+        "current": auto, "options": options,
+        "refresh": 2, "hide": 0, "skipUrlSync": false,
     })
 }
 
@@ -59,6 +95,7 @@ pub fn variables(source: &Source) -> Vec<Value> {
             all(),
         ),
     ]);
+    variables.push(window_variable(source));
     if source.self_metrics {
         let mut hidden = all();
         merge(&mut hidden, json!({"hide": 2}));
