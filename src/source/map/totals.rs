@@ -1,7 +1,7 @@
 //! The totals of counters that Postmeter adds up itself, and their form in a file.
 
 use crate::model::{Attribute, Attributes, Metric, Point, vocabulary};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -26,8 +26,8 @@ impl Totals {
     #[must_use]
     pub fn encode(&self, server: &str) -> Vec<u8> {
         let counter = |point: &Point| {
-            let attributes: Map<String, Value> =
-                point.attributes.iter().map(|(attribute, value)| (attribute.key.to_owned(), value.as_ref().into())).collect();
+            // A list, because the identity of a point depends on the order of its attributes.
+            let attributes: Vec<Value> = point.attributes.iter().map(|(attribute, value)| json!([attribute.key, value])).collect();
             json!({"metric": point.metric.name, "attributes": attributes, "total": point.value})
         };
         let counters: Vec<Value> = self.points.iter().map(counter).collect();
@@ -61,12 +61,13 @@ fn seconds(time: SystemTime) -> f64 {
 fn decode_counter(counter: &Value) -> Option<Point> {
     let name = counter.get("metric")?.as_str()?;
     let metric: &'static Metric = vocabulary::ALL.iter().copied().find(|metric| metric.name == name)?;
-    let attribute = |(key, value): (&String, &Value)| -> Option<(&'static Attribute, Cow<'static, str>)> {
+    let attribute = |pair: &Value| -> Option<(&'static Attribute, Cow<'static, str>)> {
+        let (key, value) = (pair.get(0)?.as_str()?, pair.get(1)?.as_str()?);
         let known = [metric.attributes, metric.conditional, metric.detail].into_iter().flatten();
         let attribute = known.copied().find(|attribute| attribute.key == key)?;
-        Some((attribute, value.as_str()?.to_owned().into()))
+        Some((attribute, value.to_owned().into()))
     };
-    let attributes: Option<Attributes> = counter.get("attributes")?.as_object()?.iter().map(attribute).collect();
+    let attributes: Option<Attributes> = counter.get("attributes")?.as_array()?.iter().map(attribute).collect();
     let value = counter.get("total")?.as_f64().filter(|total| *total >= 0.0)?;
     Some(Point { metric, attributes: attributes?, value })
 }
@@ -75,18 +76,21 @@ fn decode_counter(counter: &Value) -> Option<Point> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::model::vocabulary::{DELIVERY_ATTEMPTS, DELIVERY_OUTCOME};
+    use crate::model::vocabulary::{DELIVERY_ATTEMPTS, DELIVERY_OUTCOME, PROVIDER_NAME};
 
     #[test]
     fn totals_are_read_as_they_were_written() {
         let time = |millis| Some(UNIX_EPOCH + Duration::from_millis(millis));
         let point = |outcome: &str, value| {
-            let attributes = [(&DELIVERY_OUTCOME, Cow::Owned(outcome.to_owned()))].into_iter().collect();
+            let attributes =
+                [(&PROVIDER_NAME, Cow::Borrowed("z")), (&DELIVERY_OUTCOME, Cow::Owned(outcome.to_owned()))].into_iter().collect();
             Point { metric: &DELIVERY_ATTEMPTS, attributes, value }
         };
         for (since, window) in [(None, None), (time(1_795_132_800_500), time(1_795_132_800_000))] {
             let totals = Totals { since, window, points: vec![point("delivered", 9_007_199_254_740_991.0), point("failed", 0.0)] };
-            assert_eq!(Totals::decode("a", &totals.encode("a")), Some(totals.clone()));
+            let decoded = Totals::decode("a", &totals.encode("a")).unwrap();
+            assert_eq!(decoded, totals);
+            assert!(decoded.points.iter().map(Point::identity).eq(totals.points.iter().map(Point::identity)));
             assert_eq!(Totals::decode("b", &totals.encode("a")), Some(Totals::default()), "another server");
         }
     }
@@ -96,11 +100,11 @@ mod tests {
         let file = |counters: &str| format!("{{\"version\": 1, \"server\": \"a\", \"counters\": [{counters}]}}");
         let points = |counters: &str| Totals::decode("a", file(counters).as_bytes()).unwrap().points.len();
         for (counter, expected) in [
-            (r#"{"metric": "mail.complaints", "attributes": {}, "total": 3}"#, 1),
-            (r#"{"metric": "mail.unknown", "attributes": {}, "total": 3}"#, 0),
-            (r#"{"metric": "mail.complaints", "attributes": {"mail.unknown": "x"}, "total": 3}"#, 0),
-            (r#"{"metric": "mail.complaints", "attributes": {}, "total": -1}"#, 0),
-            (r#"{"metric": "mail.complaints", "attributes": {}, "total": null}"#, 0),
+            (r#"{"metric": "mail.complaints", "attributes": [], "total": 3}"#, 1),
+            (r#"{"metric": "mail.unknown", "attributes": [], "total": 3}"#, 0),
+            (r#"{"metric": "mail.complaints", "attributes": [["mail.unknown", "x"]], "total": 3}"#, 0),
+            (r#"{"metric": "mail.complaints", "attributes": [], "total": -1}"#, 0),
+            (r#"{"metric": "mail.complaints", "attributes": [], "total": null}"#, 0),
             (r#"{"metric": "mail.complaints"}"#, 0),
             ("7", 0),
         ] {
