@@ -28,7 +28,7 @@ pub(crate) use line_limit::LineLimit;
 pub(crate) use log_once::{LoggedSet, ProblemLog};
 pub use masked_url::masked_url;
 pub use printable::{Escaped, is_unprintable, on_one_line};
-pub use private_file::{PRIVATE_FILE_MODE, create_private_directory, replace_private_file};
+pub use private_file::{PRIVATE_FILE_MODE, create_private_directory, replace_private_file, replace_unsynced_file};
 pub use redact::Redactor;
 pub(crate) use regular_file::open_regular_file;
 pub(crate) use root_cause::{root_cause, stable_cause};

@@ -24,11 +24,25 @@ pub fn create_private_directory(directory: &Path) -> io::Result<()> {
 /// The error of the file system.
 pub fn replace_private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(PRIVATE_FILE_MODE).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
+    write(&temporary, bytes)?.sync_all()?;
     std::fs::rename(&temporary, path)?;
     // The parent of a relative path with one component is the empty path.
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory)?.sync_all()
+}
+
+/// The same as [`replace_private_file`] for a file that is replaced often: nothing is synced, so a power failure can lose its content.
+///
+/// # Errors
+/// The error of the file system.
+pub fn replace_unsynced_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    write(&temporary, bytes)?;
+    std::fs::rename(&temporary, path)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(PRIVATE_FILE_MODE).open(path)?;
+    file.write_all(bytes)?;
+    Ok(file)
 }

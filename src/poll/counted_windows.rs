@@ -53,6 +53,13 @@ pub(super) struct EndedWindow {
     pub(super) is_repeated: bool,
 }
 
+impl EndedWindow {
+    /// Returns `true` if the server, which adds to the window for the time `late` after its end, does not add to it any more.
+    pub(super) fn is_settled(&self, now: i64, late: Duration) -> bool {
+        now >= self.window.end.saturating_add(i64::try_from(late.as_secs()).unwrap_or(i64::MAX))
+    }
+}
+
 impl CountedWindow {
     fn new(start: i64, zone: TimeZone, read_to: i64) -> Self {
         Self { start, zone, until: None, read_to, is_closed: false, is_settled: false }
@@ -135,7 +142,7 @@ impl CountedWindows {
         let end = ended.window.end;
         if let Some(window) = self.kept.iter_mut().find(|window| window.start == ended.window.start) {
             window.is_closed = true;
-            window.is_settled = now >= end.saturating_add(i64::try_from(late.as_secs()).unwrap_or(i64::MAX));
+            window.is_settled = ended.is_settled(now, late);
             window.read_to = window.read_to.max(end);
         }
     }

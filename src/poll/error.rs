@@ -65,6 +65,12 @@ fn size(bytes: usize) -> String {
 }
 
 impl PollError {
+    /// Returns true if the server has responded to this request, and would probably respond to another one.
+    #[must_use]
+    pub const fn is_response(&self) -> bool {
+        matches!(self, Self::Status { .. } | Self::TooLarge(_) | Self::Malformed(_) | Self::Api(_))
+    }
+
     /// The values of `error.type`.
     pub const TYPES: [&'static str; 10] =
         ["timeout", "connect", "tls", "auth", "rate_limited", "status", "too_large", "malformed", "file", "api"];

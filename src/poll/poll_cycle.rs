@@ -15,7 +15,7 @@ use crate::model::{Families, SelectedFamilies, Snapshot};
 use crate::source::{Context, Credential, Part, map_to_canonical};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use tracing::info;
+use tracing::{info, warn};
 
 /// The pages that were read, each with its part.
 type PagesByPart = Vec<(&'static Part, Families)>;
@@ -81,12 +81,25 @@ impl Target {
                 Ok(body) => body,
                 // The next poll finds events that were recorded late.
                 Err(_) if ended.is_repeated => continue,
+                // The server responds, but not for that window, and nothing is added to it any more.
+                Err(error) if error.is_response() && ended.is_settled(current.end, late) => {
+                    self.state().count_error(&error);
+                    if memory.unreadable_window.start(error.to_string()) {
+                        let (target, note) = (self.name(), memory.unreadable_window.note());
+                        warn!(
+                            target,
+                            "a window of time that has ended cannot be read, so its last events are not counted yet: {error}{note}"
+                        );
+                    }
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             bytes += body.bytes as u64;
             let pages: Vec<_> = body.pages.into_iter().map(|page| (required.part, page)).collect();
             let (snapshot, _) = self.map(memory, pages, body.bytes as u64, self.context(at, ended.window)).await?;
             memory.windows.mark_read(ended, current.end, late);
+            memory.unreadable_window.end();
             if !ended.is_repeated {
                 self.state().count_repairs(&snapshot.repairs);
             }

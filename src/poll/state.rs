@@ -142,6 +142,11 @@ impl TargetState {
         self.tally.repairs.add_all(repairs);
     }
 
+    /// Counts an error of the required part that does not make the poll fail. It is published with the next reading.
+    pub(super) fn count_error(&mut self, error: &PollError) {
+        *self.tally.errors.entry((self.required, error.error_type())).or_default() += 1;
+    }
+
     /// Publishes the reading of a poll that has ended.
     pub(super) fn publish(&mut self, mut reading: Reading) -> Arc<Reading> {
         let timed_out_after = self.timed_out_after.take();

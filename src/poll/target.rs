@@ -27,7 +27,7 @@ use super::waiters::Waiters;
 use super::{Limits, Reading, RecordArrival, RecordReader};
 use crate::config;
 use crate::model::{Metric, vocabulary};
-use crate::net::Redactor;
+use crate::net::{ProblemLog, Redactor};
 use crate::source::{CounterMemory, Trace};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
@@ -64,6 +64,8 @@ pub struct Target {
 pub(super) struct PollMemory {
     pub(super) counters: CounterMemory,
     pub(super) windows: CountedWindows,
+    /// The reason why a window that has ended cannot be read.
+    pub(super) unreadable_window: ProblemLog<String>,
     pub(super) infrequent_parts: InfrequentParts,
     pub(super) totals: TotalsState,
     /// The server accepted the credential of the required part in the last poll that it responded to.

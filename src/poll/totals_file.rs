@@ -2,11 +2,12 @@
 //!
 //! # Written before the reading is published
 //!
-//! A total that is lower after a restart than what was exported before would count as a reset.
+//! A total that is lower after a restart than what was exported before would count as a reset. The file is not synced, because a fleet would write many
+//! of them each second: a power failure can lose it, as if there was none.
 
 use super::target::PollMemory;
 use crate::config;
-use crate::net::{FileThread, ProblemLog, create_private_directory, open_regular_file, replace_private_file};
+use crate::net::{FileThread, ProblemLog, create_private_directory, open_regular_file, replace_unsynced_file};
 use crate::source::Totals;
 use ring::digest::{SHA256, digest};
 use std::io::{self, ErrorKind, Read};
@@ -94,6 +95,6 @@ impl TotalsFile {
 
     fn write_now(&self, bytes: &[u8]) -> io::Result<()> {
         self.path.parent().map_or(Ok(()), create_private_directory)?;
-        replace_private_file(&self.path, bytes)
+        replace_unsynced_file(&self.path, bytes)
     }
 }

@@ -144,6 +144,29 @@ async fn a_window_whose_end_was_not_read_is_completed_by_the_next_poll() {
 }
 
 #[tokio::test]
+async fn a_day_that_cannot_be_read_does_not_keep_the_server_down() {
+    let (server, sums) = whm(&[(DAY, Some(10)), (NEXT, Some(1))]).await;
+    let clock: &AtomicU64;
+    let target = whm_target!(server, clock, "");
+    clock.store(DAY + HOUR, Ordering::SeqCst);
+    is_good(&target.reading().await);
+    sums.lock().unwrap()[0].1 = None;
+    // The server adds to the day for 10 minutes after its end, so the next polls try it again.
+    clock.store(NEXT + 598, Ordering::SeqCst);
+    fails(&target, &target.reading().await, "status", "500");
+    for (now, expected) in [(NEXT + 599, 11.0), (NEXT + 660, 12.0)] {
+        clock.store(now, Ordering::SeqCst);
+        let reading = target.reading().await;
+        assert_eq!(delivered(&reading), Some(expected));
+        assert_eq!(value(&reading, "postmeter.poll.errors", &["emailtrack_user_stats", "status"]), Some(expected - 9.0));
+        sums.lock().unwrap()[1].1 = Some(2);
+    }
+    sums.lock().unwrap()[0].1 = Some(15);
+    clock.store(NEXT + 720, Ordering::SeqCst);
+    assert_eq!(delivered(&*target.reading().await), Some(17.0));
+}
+
+#[tokio::test]
 async fn repairs_of_the_day_that_ended_count() {
     let row = |start: u64| json!({"USER": "u", "DOMAIN": "d", "SUCCESSCOUNT": 5, "FAILCOUNT": if start == DAY { "many" } else { "2" }});
     let body = move |start| json!({"data": {"records": [row(start)]}, "metadata": {"result": 1}}).to_string();
