@@ -38,21 +38,24 @@ pub fn window_min(source: &Source) -> Duration {
     shown.map(|known| known.min_interval).max().unwrap().max(PUSH_INTERVAL) * CHANGES
 }
 
-/// The variable of the window of rates: it is chosen automatically, or longer for targets whose `min_interval` is configured longer.
+/// The windows in minutes that can be chosen: long ones for targets whose `min_interval` is configured longer, and short ones if none of the slow
+/// mail systems is polled.
+const WINDOWS: [u64; 4] = [4, 20, 60, 240];
+
+/// The variable of the window of rates.
 fn window_variable(source: &Source) -> Value {
     let minutes = window_min(source).as_secs() / 60;
-    let windows: Vec<u64> = [4, 20, 60, 240].into_iter().filter(|window| *window >= minutes).collect();
     let text = |minutes: u64| if minutes.is_multiple_of(60) { format!("{}h", minutes / 60) } else { format!("{minutes}m") };
     let auto = json!({"selected": true, "text": "auto", "value": "$__auto_interval_window"});
-    let fixed = windows.iter().map(|window| json!({"selected": false, "text": text(*window), "value": text(*window)}));
+    let fixed = WINDOWS.iter().map(|window| json!({"selected": false, "text": text(*window), "value": text(*window)}));
     let options: Vec<Value> = [auto.clone()].into_iter().chain(fixed).collect();
     json!({
         "name": "window", "label": "Window of rates", "type": "interval",
         "description": format!(
-            "Rates are averages of this time. auto: {minutes} minutes, longer for a long time range. Choose four times the min_interval of your targets, if that is longer."
+            "Rates are averages of this time. auto: {minutes} minutes, longer for a long time range. Four times the min_interval of your targets is right."
         ),
         "auto": true, "auto_count": POINTS, "auto_min": text(minutes),
-        "query": windows.iter().map(|window| text(*window)).collect::<Vec<_>>().join(","),
+        "query": WINDOWS.iter().map(|window| text(*window)).collect::<Vec<_>>().join(","),
         "current": auto, "options": options,
         "refresh": 2, "hide": 0, "skipUrlSync": false,
     })
